@@ -1,0 +1,1 @@
+//! Temporary Postgres clusters and child processes for Tally's tests.

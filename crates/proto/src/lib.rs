@@ -1,0 +1,46 @@
+//! The protobuf messages and gRPC stubs of Tally, generated from `proto/` and committed.
+//!
+//! Users of these stubs need no protobuf compiler. The client side is always here; the
+//! server side, and the descriptors for gRPC reflection, come with the feature `server`.
+//! After a change of a `.proto` file: `cargo xtask codegen`.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `gen/count.v1.rs` | the public counting API, `count.v1` |
+//! | `gen/google.type.rs` | `google.type.Date` |
+//! | `gen/tally.requests.v1.rs` | Tally's own API for counted requests |
+//! | `gen/descriptors.bin` | the file descriptors of all of them, with their comments |
+
+/// The packages below `count`.
+pub mod count {
+    /// The public counting API: [`AddRequest`], the totals, and the stubs of `CountService`.
+    #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+    pub mod v1 {
+        include!("gen/count.v1.rs");
+    }
+}
+
+/// The packages below `google` that the APIs use.
+pub mod google {
+    /// Common types of Google's APIs: [`Date`].
+    #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+    pub mod r#type {
+        include!("gen/google.type.rs");
+    }
+}
+
+/// Tally's own packages.
+pub mod tally {
+    /// The packages of the domain `requests`.
+    pub mod requests {
+        /// What `count.v1` has no words for, and the stubs of `RequestService`.
+        #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+        pub mod v1 {
+            include!("gen/tally.requests.v1.rs");
+        }
+    }
+}
+
+/// The encoded `FileDescriptorSet` of every package, with comments, for gRPC reflection.
+#[cfg(feature = "server")]
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("gen/descriptors.bin");
