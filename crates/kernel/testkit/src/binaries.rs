@@ -1,0 +1,55 @@
+//! Where Postgres is installed, and what to say when it is not.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+/// What to install, for a person who has no Postgres.
+pub const INSTALL_HINT: &str = "\
+no Postgres server was found. The tests need initdb and postgres, 14 or newer:
+  Debian, Ubuntu:  sudo apt-get install postgresql
+  Fedora:          sudo dnf install postgresql-server
+  macOS:           brew install postgresql@18
+or set PG_BIN to the folder that has them,
+or set TEST_DATABASE_URL to the URL of a superuser on a running server.";
+
+/// The folder with `initdb` and `postgres`, if there is one.
+///
+/// Looked for in this order: `PG_BIN`, `PATH`, Debian's /usr/lib/postgresql and Fedora's
+/// /usr/pgsql-* with the newest first, Homebrew's `postgresql@*` with the newest first.
+/// When `PG_BIN` is set, only it counts.
+pub fn bin_dir() -> Option<PathBuf> {
+    if let Some(folder) = env::var_os("PG_BIN").filter(|value| !value.is_empty()) {
+        return complete(Path::new(&folder));
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    let on_path = env::split_paths(&path).find_map(|folder| complete(&folder));
+    on_path.or_else(|| {
+        installed("/usr/lib/postgresql", "", "bin")
+            .or_else(|| installed("/usr", "pgsql-", "bin"))
+            .or_else(|| installed("/opt/homebrew/opt", "postgresql@", "bin"))
+            .or_else(|| installed("/usr/local/opt", "postgresql@", "bin"))
+    })
+}
+
+/// The folder itself, without symbolic links, if it has both programs.
+fn complete(folder: &Path) -> Option<PathBuf> {
+    let initdb = fs::canonicalize(folder.join("initdb")).ok()?;
+    let postgres = fs::canonicalize(folder.join("postgres")).ok()?;
+    let folder = initdb.parent()?;
+    (postgres.parent() == Some(folder)).then(|| folder.to_path_buf())
+}
+
+/// The newest complete `<parent>/<prefix><version>/<bin>`.
+fn installed(parent: &str, prefix: &str, bin: &str) -> Option<PathBuf> {
+    let mut versions: Vec<(u32, PathBuf)> = fs::read_dir(parent)
+        .ok()?
+        .filter_map(Result::ok)
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            let major = name.to_str()?.strip_prefix(prefix)?.split('.').next()?.parse().ok()?;
+            Some((major, entry.path().join(bin)))
+        })
+        .collect();
+    versions.sort_by_key(|(major, _)| std::cmp::Reverse(*major));
+    versions.iter().find_map(|(_, folder)| complete(folder))
+}

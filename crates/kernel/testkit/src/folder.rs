@@ -1,0 +1,225 @@
+//! A cluster's folder, the watchdog that empties it, and the sweep of what dead owners left.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
+
+use crate::port::random;
+use crate::process::User;
+
+/// How the folders of all owners are named, so that the sweep finds them.
+const PREFIX: &str = "tally-pg-";
+
+/// The file with the process id of what runs in the folder: initdb or postgres.
+const SERVER_PID: &str = "server.pid";
+
+/// The file that the owner holds a lock on for as long as it lives.
+const OWNER: &str = "owner";
+
+/// The path of a Unix socket has 107 bytes on Linux, 103 on macOS; this much is for the
+/// folder's own name and the socket's.
+const BASE_BYTES_MAX: usize = 60;
+
+/// A folder this young may not have its owner's lock yet.
+const SWEEP_AGE: Duration = Duration::from_secs(60);
+
+/// Waits for the end of the pipe on standard input, then stops what runs in the folder `$1`
+/// and removes the folder. What a killed server leaves in the kernel goes too.
+const WATCHDOG: &str = "\
+trap '' HUP INT TERM
+folder=$1
+read -r _
+lock=$folder/data/postmaster.pid
+pid=$(cat \"$folder/server.pid\")
+if [ -n \"$pid\" ]; then
+  kill -s QUIT \"$pid\"
+  tries=0
+  while [ -e \"$lock\" ] && kill -s 0 \"$pid\" && [ $tries -lt 100 ]; do
+    sleep 0.05; tries=$((tries + 1))
+  done
+  kill -s KILL -- \"-$pid\"
+fi
+if [ -e \"$lock\" ]; then
+  ipcrm -m \"$(sed -n 7p \"$lock\" | tr -s ' ' | sed 's/^ //' | cut -d ' ' -f 2)\"
+fi
+tries=0
+until rm -rf \"$folder\" || [ $tries -ge 100 ]; do sleep 0.05; tries=$((tries + 1)); done";
+
+/// A private folder that goes away with its owner, and with what runs in it.
+pub(crate) struct Folder {
+    path: PathBuf,
+    /// Who runs in the folder: not root, whom Postgres refuses.
+    user: Option<User>,
+    _lock: File,
+    watchdog: Child,
+    pipe: Option<ChildStdin>,
+}
+
+// === impl Folder ===
+
+impl Folder {
+    /// Makes a folder with a watchdog, after sweeping what dead owners left.
+    pub(crate) fn create() -> io::Result<Folder> {
+        let user = rustix::process::geteuid().is_root().then_some(User::NOBODY);
+        let base = base(user.is_some());
+        sweep(&base);
+        let path = base.join(format!("{PREFIX}{:010x}", random() & 0xff_ffff_ffff));
+        DirBuilder::new().mode(0o700).create(&path)?;
+        let lock = File::create(path.join(OWNER))?;
+        lock.lock()?;
+        if let Some(user) = user {
+            chown(&path, Some(user.uid), Some(user.gid))?;
+        }
+        let mut watchdog = Command::new("sh")
+            .args(["-c", WATCHDOG, "tally-watchdog"])
+            .arg(&path)
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let pipe = watchdog.stdin.take();
+        Ok(Folder { path, user, _lock: lock, watchdog, pipe })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the database is.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.path.join("data")
+    }
+
+    /// A command that runs the program here as the folder's user, known to the watchdog from
+    /// its first moment.
+    pub(crate) fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo $$ >\"$1\" && shift && exec \"$@\"", "sh"]);
+        command.arg(self.path.join(SERVER_PID)).arg(program);
+        command.current_dir(&self.path).process_group(0).stdin(Stdio::null());
+        if let Some(user) = self.user {
+            command.uid(user.uid).gid(user.gid);
+        }
+        command
+    }
+
+    /// What ran here has ended and was reaped: its process id means nothing any more.
+    pub(crate) fn forget_process(&self) {
+        let _ = fs::remove_file(self.path.join(SERVER_PID));
+    }
+
+    /// Writes a file that only the folder's user can read.
+    pub(crate) fn write_private(&self, path: &Path, content: &str) -> io::Result<()> {
+        fs::write(path, content)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        match self.user {
+            Some(user) => chown(path, Some(user.uid), Some(user.gid)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // One way to clean up, whether we live or not: the watchdog's.
+        drop(self.pipe.take());
+        let _ = self.watchdog.wait();
+    }
+}
+
+/// The folder for temporary files, or /tmp where that one is too long for a socket's path or
+/// closed to the user that Postgres runs as.
+fn base(as_nobody: bool) -> PathBuf {
+    let base = std::env::temp_dir();
+    let open_to_all = |path: &Path| {
+        path.ancestors().all(|folder| {
+            fs::metadata(folder).is_ok_and(|metadata| metadata.permissions().mode() & 0o001 != 0)
+        })
+    };
+    let short = base.as_os_str().len() <= BASE_BYTES_MAX;
+    if short && (!as_nobody || open_to_all(&base)) { base } else { PathBuf::from("/tmp") }
+}
+
+/// Removes the folders whose owner and watchdog are both gone, as after a reset of the machine.
+/// What cannot be removed is left: it is nobody's loss but the disk's.
+fn sweep(base: &Path) {
+    let own = rustix::process::geteuid().as_raw();
+    for entry in fs::read_dir(base).into_iter().flatten().flatten() {
+        let Ok(metadata) = entry.path().symlink_metadata() else { continue };
+        let ours = metadata.uid() == own || (own == 0 && metadata.uid() == User::NOBODY.uid);
+        let old =
+            metadata.modified().is_ok_and(|time| time.elapsed().is_ok_and(|age| age > SWEEP_AGE));
+        let named = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        if named && ours && old && metadata.is_dir() && !has_owner(&entry.path()) {
+            stop_leftover(&entry.path());
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Whether a living process holds the lock of the folder's owner.
+fn has_owner(folder: &Path) -> bool {
+    match File::open(folder.join(OWNER)) {
+        Ok(file) => file.try_lock().is_err(),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
+}
+
+/// Kills the server of a folder without an owner, if the process id is still that server's.
+fn stop_leftover(folder: &Path) {
+    let pid = fs::read_to_string(folder.join(SERVER_PID)).ok();
+    let Some(pid) = pid.and_then(|text| text.trim().parse::<i32>().ok()) else { return };
+    let Some(pid) = rustix::process::Pid::from_raw(pid) else { return };
+    let arguments = Command::new("ps")
+        .args(["-o", "args=", "-p", &pid.as_raw_nonzero().to_string()])
+        .output()
+        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+        .unwrap_or_default();
+    if arguments.contains(&*folder.to_string_lossy()) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::QUIT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    /// A leftover as old as the sweep needs it, with or without a living owner.
+    fn leftover(base: &Path, name: &str, age: Duration) -> File {
+        let folder = base.join(name);
+        fs::create_dir(&folder).unwrap();
+        let owner = File::create(folder.join(OWNER)).unwrap();
+        let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        if age > SWEEP_AGE {
+            File::open(&folder).unwrap().set_modified(modified).unwrap();
+        }
+        owner
+    }
+
+    #[test]
+    fn the_sweep_takes_only_old_folders_without_an_owner() {
+        let base = tempfile::tempdir().unwrap();
+        let owner = leftover(base.path(), "tally-pg-owned", SWEEP_AGE * 2);
+        owner.lock().unwrap();
+        drop(leftover(base.path(), "tally-pg-young", Duration::ZERO));
+        drop(leftover(base.path(), "tally-pg-orphan", SWEEP_AGE * 2));
+        drop(leftover(base.path(), "another", SWEEP_AGE * 2));
+
+        sweep(base.path());
+
+        let mut left: Vec<_> = fs::read_dir(base.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["another", "tally-pg-owned", "tally-pg-young"]);
+    }
+}

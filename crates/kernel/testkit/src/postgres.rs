@@ -1,0 +1,356 @@
+//! A private Postgres server for tests, which can be stopped, killed and started again.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::binaries::{INSTALL_HINT, bin_dir};
+use crate::eventually::eventually_blocking;
+use crate::folder::Folder;
+use crate::port::free_port;
+use crate::tls::Tls;
+
+/// The superuser of every cluster.
+const USER: &str = "tally";
+
+/// Its password. Not a secret: the server listens on 127.0.0.1 and holds test data.
+const PASSWORD: &str = "tally-test";
+
+/// How long a server may take to start or to stop. On a busy machine with slow disks; on an
+/// idle one it takes a tenth of a second.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// How many ports to try: another process may take one between our look and the server's.
+const PORT_TRIES: usize = 5;
+
+/// How much of the server's log an error shows.
+const LOG_LINES_MAX: usize = 30;
+
+/// What a cluster has beyond the defaults.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Settings of postgresql.conf, as in `("max_connections", "20")`.
+    pub settings: Vec<(String, String)>,
+    /// Lines to put before the others in pg_hba.conf, as in
+    /// `hostnossl all all 127.0.0.1/32 reject`.
+    pub hba: Vec<String>,
+    /// Serve TLS too, with this certificate.
+    pub tls: Option<Tls>,
+}
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No `initdb` and `postgres` were found.
+    #[error("{INSTALL_HINT}")]
+    NotInstalled,
+    /// The cluster's folder could not be made or written.
+    #[error("cannot prepare the folder of a temporary Postgres")]
+    Folder(#[source] io::Error),
+    /// A program could not be run.
+    #[error("cannot run {program}")]
+    Run {
+        /// The program's path.
+        program: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// `initdb` failed.
+    #[error("initdb failed:\n{output}")]
+    Initdb {
+        /// What it wrote.
+        output: String,
+    },
+    /// The server did not start, or did not stop.
+    #[error("postgres {what}:\n{log}")]
+    Server {
+        /// What went wrong.
+        what: String,
+        /// The end of its log.
+        log: String,
+    },
+}
+
+/// A private Postgres server, which goes away with this value and with our process.
+///
+/// It listens on a TCP port of 127.0.0.1, where a role needs its password (scram-sha-256),
+/// and on a socket in [`Cluster::socket_dir`], where it does not. It is fast and forgetful:
+/// `fsync` is off, so it keeps what is committed when it is killed, but not when the machine is.
+/// Its default collation is a language's, where Postgres is built with ICU, so that a query
+/// that relies on byte order without asking for it fails in tests.
+pub struct Cluster {
+    bin: PathBuf,
+    port: u16,
+    options: Options,
+    server: Mutex<Option<Child>>,
+    // Last: the watchdog stops the server when this is dropped.
+    folder: Folder,
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// Makes a database cluster and starts its server. Takes about a second.
+    ///
+    /// # Errors
+    /// When Postgres is not installed, or does not start; the error says why.
+    pub fn start(options: Options) -> Result<Cluster, Error> {
+        let bin = bin_dir().ok_or(Error::NotInstalled)?;
+        let folder = Folder::create().map_err(Error::Folder)?;
+        let mut cluster = Cluster { bin, port: 0, options, server: Mutex::new(None), folder };
+        cluster.initdb()?;
+        cluster.configure().map_err(Error::Folder)?;
+        let mut tries = 0;
+        loop {
+            cluster.port = free_port();
+            tries += 1;
+            match cluster.launch() {
+                Err(error) if tries < PORT_TRIES && port_taken(&error) => {}
+                done => return done.map(|()| cluster),
+            }
+        }
+    }
+
+    /// The URL of a database by TCP, with the superuser's name and password.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// The TCP port of 127.0.0.1. It stays the same across restarts.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The folder of the server's Unix socket.
+    pub fn socket_dir(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The folder of the Postgres programs.
+    pub fn bin_dir(&self) -> &Path {
+        &self.bin
+    }
+
+    /// The file with the certificate of the authority to trust, when there is TLS.
+    pub fn ca_path(&self) -> Option<PathBuf> {
+        self.options.tls.as_ref().map(|_| self.folder.path().join("ca.crt"))
+    }
+
+    /// What the server has logged since it was made.
+    pub fn log(&self) -> String {
+        fs::read(self.log_path())
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// The process id of the server, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.lock().as_ref().map(Child::id)
+    }
+
+    /// Stops the server as an administrator would: its connections end with 57P01.
+    ///
+    /// # Errors
+    /// When it does not stop within a minute.
+    pub fn stop(&self) -> Result<(), Error> {
+        let mut server = self.lock();
+        let Some(child) = server.as_mut() else { return Ok(()) };
+        kill_process(Pid::from_child(child), Signal::INT)
+            .map_err(|error| self.failed(format!("cannot be stopped: {error}")))?;
+        eventually_blocking(START_LIMIT, || exited(child))
+            .map_err(|_| self.failed(format!("did not stop within {START_LIMIT:?}")))?;
+        *server = None;
+        self.folder.forget_process();
+        Ok(())
+    }
+
+    /// Kills the server's first process with SIGKILL. Its other processes notice, and end.
+    pub fn kill9(&self) {
+        let mut server = self.lock();
+        if let Some(mut child) = server.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+            self.folder.forget_process();
+        }
+    }
+
+    /// Starts the server again, on the same port and data, after stopping it if it runs.
+    ///
+    /// # Errors
+    /// When it does not stop, or does not start within a minute.
+    pub fn restart(&self) -> Result<(), Error> {
+        self.stop()?;
+        // After `kill9` the last processes may still be going, and hold the shared memory.
+        let mut error = None;
+        let started = eventually_blocking(START_LIMIT, || match self.launch() {
+            Ok(()) => true,
+            Err(cause) => {
+                error = Some(cause);
+                false
+            }
+        });
+        match (started, error) {
+            (Err(_), Some(cause)) => Err(cause),
+            _ => Ok(()),
+        }
+    }
+
+    fn initdb(&self) -> Result<(), Error> {
+        let password = self.folder.path().join("password");
+        self.folder.write_private(&password, PASSWORD).map_err(Error::Folder)?;
+        let with_language = ["--locale-provider=icu", "--icu-locale=en-US", "--locale=C"];
+        // Before Postgres 15, or without ICU, only the plain form works.
+        self.run_initdb(&password, &with_language)
+            .or_else(|_| self.run_initdb(&password, &["--locale=C"]))
+    }
+
+    fn run_initdb(&self, password: &Path, locale: &[&str]) -> Result<(), Error> {
+        let program = self.bin.join("initdb");
+        let mut command = self.folder.command(&program);
+        command.arg("-D").arg(self.folder.data()).arg("--pwfile").arg(password);
+        command.args(["-U", USER, "-E", "UTF8", "--no-sync", "--no-instructions"]);
+        command.args(["--auth-local=trust", "--auth-host=scram-sha-256"]).args(locale);
+        let output = command.output().map_err(|source| Error::Run { program, source })?;
+        self.folder.forget_process();
+        if output.status.success() {
+            return Ok(());
+        }
+        let text = [output.stdout, output.stderr].concat();
+        Err(Error::Initdb { output: String::from_utf8_lossy(&text).into_owned() })
+    }
+
+    /// Writes the certificates and pg_hba.conf.
+    fn configure(&self) -> io::Result<()> {
+        let data = self.folder.data();
+        if let Some(tls) = &self.options.tls {
+            self.folder.write_private(&data.join("server.crt"), &tls.certificate_pem)?;
+            self.folder.write_private(&data.join("server.key"), &tls.key_pem)?;
+            self.folder.write_private(&self.folder.path().join("ca.crt"), &tls.ca_pem)?;
+        }
+        if !self.options.hba.is_empty() {
+            let path = data.join("pg_hba.conf");
+            let rest = fs::read_to_string(&path)?;
+            let lines = self.options.hba.join("\n");
+            self.folder.write_private(&path, &format!("{lines}\n{rest}"))?;
+        }
+        Ok(())
+    }
+
+    /// Starts the server and waits until it takes connections.
+    fn launch(&self) -> Result<(), Error> {
+        let logged = self.log().len();
+        let mut child = self.spawn()?;
+        let ready = self.folder.data().join("postmaster.pid");
+        let outcome = eventually_blocking(START_LIMIT, || {
+            if let Some(status) = exited(&mut child) {
+                return Some(Err(status));
+            }
+            is_ready(&ready, child.id()).then_some(Ok(()))
+        });
+        let what = match outcome {
+            Ok(Ok(())) => {
+                *self.lock() = Some(child);
+                return Ok(());
+            }
+            Ok(Err(status)) => format!("did not start ({status})"),
+            Err(_) => format!("was not ready within {START_LIMIT:?}"),
+        };
+        let _ = child.kill();
+        let _ = child.wait();
+        self.folder.forget_process();
+        let log = self.log();
+        Err(Error::Server { what, log: tail(log.get(logged..).unwrap_or(&log)) })
+    }
+
+    fn spawn(&self) -> Result<Child, Error> {
+        let program = self.bin.join("postgres");
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_path())
+            .map_err(Error::Folder)?;
+        let mut command = self.folder.command(&program);
+        command.arg("-D").arg(self.folder.data()).arg("-k").arg(self.folder.path());
+        command.args(["-p", &self.port.to_string()]);
+        setting(&mut command, "listen_addresses", "127.0.0.1");
+        setting(&mut command, "max_connections", "200");
+        // Not synchronous_commit: without it, what was committed is lost when the server is killed.
+        setting(&mut command, "fsync", "off");
+        setting(&mut command, "full_page_writes", "off");
+        if self.options.tls.is_some() {
+            setting(&mut command, "ssl", "on");
+        }
+        for (name, value) in &self.options.settings {
+            setting(&mut command, name, value);
+        }
+        let also_log = log.try_clone().map_err(Error::Folder)?;
+        command.stdout(Stdio::from(log)).stderr(Stdio::from(also_log));
+        command.spawn().map_err(|source| Error::Run { program, source })
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    fn failed(&self, what: String) -> Error {
+        Error::Server { what, log: tail(&self.log()) }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Child>> {
+        self.server.lock().expect("no thread panics while it holds the server")
+    }
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster").field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // At once, without a checkpoint: nobody will read the data. The watchdog removes it.
+        if let Some(mut child) = self.lock().take() {
+            let _ = kill_process(Pid::from_child(&child), Signal::QUIT);
+            if eventually_blocking(START_LIMIT, || exited(&mut child)).is_err() {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+            self.folder.forget_process();
+        }
+    }
+}
+
+fn setting(command: &mut Command, name: &str, value: &str) {
+    command.arg("-c").arg(format!("{name}={value}"));
+}
+
+/// How the child ended, if it has.
+fn exited(child: &mut Child) -> Option<ExitStatus> {
+    child.try_wait().ok().flatten()
+}
+
+/// Whether the server says, in its lock file, that it takes connections: what `pg_ctl -w`
+/// looks at, too. Line 1 is the process id, line 8 the state.
+fn is_ready(lock_file: &Path, pid: u32) -> bool {
+    let text = fs::read_to_string(lock_file).unwrap_or_default();
+    let mut lines = text.lines();
+    lines.next() == Some(pid.to_string().as_str())
+        && lines.nth(6).is_some_and(|state| state.trim() == "ready")
+}
+
+fn port_taken(error: &Error) -> bool {
+    matches!(error, Error::Server { log, .. } if log.contains("could not bind"))
+}
+
+/// The last lines of a log.
+fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(LOG_LINES_MAX)..].join("\n")
+}

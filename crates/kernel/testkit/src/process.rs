@@ -1,0 +1,256 @@
+//! Child processes that end with us, whatever happens, and whose output can be waited for.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group};
+
+use crate::output::{Record, Stream};
+
+/// Becomes the program, with the same process id, and leaves a watchdog beside it: at the end
+/// of the pipe on standard input, which comes when the parent is gone, it kills the process
+/// group. `$1` is the file for the program's standard input.
+const WATCHED: &str = "\
+exec 3<&0
+(read -r _ <&3 || kill -s KILL -- -$$) >/dev/null 2>&1 &
+input=$1; shift
+exec \"$@\" <\"$input\" 3<&-";
+
+/// A user and group to run a child as. Needs root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The numeric user id.
+    pub uid: u32,
+    /// The numeric group id.
+    pub gid: u32,
+}
+
+/// How to spawn a child, where that differs from the default.
+#[derive(Clone, Debug, Default)]
+pub struct Spawn {
+    /// Run it as this user.
+    pub user: Option<User>,
+    /// A file to read as standard input; /dev/null when unset.
+    pub stdin: Option<PathBuf>,
+}
+
+/// How a child ended and what it wrote. Bytes that are not UTF-8 became U+FFFD.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Everything it wrote to standard output.
+    pub stdout: String,
+    /// Everything it wrote to standard error.
+    pub stderr: String,
+}
+
+/// A running child process, in a process group of its own.
+///
+/// It is killed, with what it started, when this is dropped and when our own process ends,
+/// be it by SIGKILL.
+pub struct Process {
+    name: String,
+    pid: Pid,
+    record: Arc<Record>,
+    reaper: Option<JoinHandle<()>>,
+    /// The pipe that the watchdog reads. Nothing is written to it: only its end counts.
+    _watchdog: ChildStdin,
+}
+
+// === impl User ===
+
+impl User {
+    /// The user of no privileges, `nobody` on most systems (65534).
+    pub const NOBODY: User = User { uid: 65_534, gid: 65_534 };
+}
+
+// === impl Process ===
+
+impl Process {
+    /// Starts the program with the command's arguments, folder and environment.
+    ///
+    /// Standard input is /dev/null; both outputs are captured. What the command says about
+    /// its streams, user and `env_clear` is not taken over.
+    ///
+    /// # Panics
+    /// When no process can be started.
+    #[track_caller]
+    pub fn spawn(command: &Command) -> Process {
+        Process::spawn_with(command, &Spawn::default())
+    }
+
+    /// As [`Process::spawn`], with another user or standard input.
+    ///
+    /// # Panics
+    /// When no process can be started.
+    #[track_caller]
+    pub fn spawn_with(command: &Command, how: &Spawn) -> Process {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let input = how.stdin.clone().map_or_else(|| "/dev/null".into(), OsString::from);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", WATCHED, "sh"]).arg(input);
+        shell.arg(command.get_program()).args(command.get_args());
+        for (key, value) in command.get_envs() {
+            match value {
+                Some(value) => shell.env(key, value),
+                None => shell.env_remove(key),
+            };
+        }
+        if let Some(folder) = command.get_current_dir() {
+            shell.current_dir(folder);
+        }
+        if let Some(user) = how.user {
+            shell.uid(user.uid).gid(user.gid);
+        }
+        shell.process_group(0);
+        shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child =
+            shell.spawn().unwrap_or_else(|error| panic!("cannot start {name} with sh: {error}"));
+
+        let record = Arc::new(Record::default());
+        record.capture(Stream::Stdout, child.stdout.take().expect("stdout is a pipe"));
+        record.capture(Stream::Stderr, child.stderr.take().expect("stderr is a pipe"));
+        let watchdog = child.stdin.take().expect("stdin is a pipe");
+        let pid = Pid::from_child(&child);
+        let of_reaper = Arc::clone(&record);
+        let reaper = std::thread::spawn(move || {
+            // Wait first and reap under the lock, so that no signal goes to a reused id.
+            let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            while let Err(rustix::io::Errno::INTR) =
+                rustix::process::waitid(WaitId::Pid(pid), ended)
+            {}
+            let mut state = of_reaper.lock();
+            state.status = Some(child.wait().expect("our child is reaped here only"));
+            drop(state);
+            of_reaper.notify();
+        });
+        Process { name, pid, record, reaper: Some(reaper), _watchdog: watchdog }
+    }
+
+    /// The id of the program's process.
+    pub fn pid(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// The first line of the stream that contains `pattern`, be it written already or not yet.
+    ///
+    /// # Panics
+    /// When there is no such line within `limit`, or the stream ends without it; the message
+    /// has all output.
+    #[track_caller]
+    pub fn wait_for_line(&self, stream: Stream, pattern: &str, limit: Duration) -> String {
+        let found = self.record.wait(limit, |state| match state.find(stream, pattern) {
+            Some(line) => Some(Some(line)),
+            None => state.ended(stream).then_some(None),
+        });
+        let reason = match found {
+            Some(Some(line)) => return line,
+            Some(None) => "it closed the stream".to_owned(),
+            None => format!("not within {limit:?}"),
+        };
+        panic!(
+            "{} wrote no line with {pattern:?} to {stream:?}: {reason}\n{}",
+            self.name,
+            self.describe()
+        );
+    }
+
+    /// Everything that the stream has carried so far.
+    pub fn text(&self, stream: Stream) -> String {
+        self.record.lock().text(stream)
+    }
+
+    /// Sends a signal: `HUP`, `INT`, `QUIT`, `KILL`, `TERM`, `STOP`, `CONT`, `USR1` or `USR2`.
+    /// A process that has ended already gets none.
+    ///
+    /// # Panics
+    /// When the name is another one, or the system refuses to send it.
+    #[track_caller]
+    pub fn signal(&self, name: &str) {
+        let signal = match name {
+            "HUP" => Signal::HUP,
+            "INT" => Signal::INT,
+            "QUIT" => Signal::QUIT,
+            "KILL" => Signal::KILL,
+            "TERM" => Signal::TERM,
+            "STOP" => Signal::STOP,
+            "CONT" => Signal::CONT,
+            "USR1" => Signal::USR1,
+            "USR2" => Signal::USR2,
+            other => panic!("no signal named {other:?} here"),
+        };
+        let state = self.record.lock();
+        if state.status.is_none() {
+            kill_process(self.pid, signal)
+                .unwrap_or_else(|error| panic!("cannot send {name} to {}: {error}", self.name));
+        }
+    }
+
+    /// Whether the process has not ended yet.
+    pub fn is_running(&self) -> bool {
+        self.record.lock().status.is_none()
+    }
+
+    /// Waits until the process has ended and both its outputs are closed.
+    ///
+    /// # Panics
+    /// When that does not happen within `limit`; the message has all output.
+    #[track_caller]
+    pub fn wait(&self, limit: Duration) -> Output {
+        let output = self.record.wait(limit, |state| {
+            let complete = state.ended(Stream::Stdout) && state.ended(Stream::Stderr);
+            let status = state.status.filter(|_| complete)?;
+            let (stdout, stderr) = (state.text(Stream::Stdout), state.text(Stream::Stderr));
+            Some(Output { status, stdout, stderr })
+        });
+        output.unwrap_or_else(|| {
+            panic!("{} did not end within {limit:?}\n{}", self.name, self.describe())
+        })
+    }
+
+    fn describe(&self) -> String {
+        self.record.lock().describe()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // The watchdog is in the group too, so the group's id is still ours.
+        let _ = kill_process_group(self.pid, Signal::KILL);
+        if let Some(reaper) = self.reaper.take() {
+            let _ = reaper.join();
+        }
+    }
+}
+
+/// Runs the program with these bytes as its standard input, and waits for its end.
+///
+/// # Panics
+/// When it cannot be started, or does not end within `limit`.
+#[track_caller]
+pub fn run(command: &Command, stdin: &[u8], limit: Duration) -> Output {
+    run_with(command, stdin, limit, None)
+}
+
+/// As [`run`], as another user.
+///
+/// # Panics
+/// When it cannot be started, or does not end within `limit`.
+#[track_caller]
+pub fn run_with(command: &Command, stdin: &[u8], limit: Duration, user: Option<User>) -> Output {
+    let mut input = tempfile::NamedTempFile::new().expect("a temporary file for the input");
+    input.write_all(stdin).expect("room for the input in the temporary folder");
+    if let Some(user) = user {
+        std::os::unix::fs::chown(input.path(), Some(user.uid), Some(user.gid))
+            .expect("only root runs a child as another user");
+    }
+    let how = Spawn { user, stdin: Some(input.path().to_path_buf()) };
+    Process::spawn_with(command, &how).wait(limit)
+}
