@@ -1,0 +1,181 @@
+//! `tally roll-up`: what a timer calls once a day.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, anyhow};
+use clap::Args;
+use jiff::civil::Date as Day;
+use tally_proto::count::v1::{CountDailyTotalsRequest, MethodCount};
+use tally_runtime::Clock;
+
+use crate::client::{ServerArgs, describe};
+use crate::dates::{self, RangeArg};
+use crate::output::json::Array;
+use crate::output::table::{self, Align};
+use crate::output::{self, OutputFormat, plural, say, thousands, wrong_usage};
+
+/// Roll days up into totals, and prune their requests
+///
+/// Doing it again is harmless: it adds what came late. A day that has not ended may be rolled
+/// up too.
+///
+/// Examples:
+///   tally roll-up                         yesterday (UTC)
+///   tally roll-up 2015-05-17              a day
+///   tally roll-up 2015-05                 every day of a month
+///   tally roll-up 2015-05-17..yesterday   every day of a range, both ends included
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct RollUpArgs {
+    /// A day, a month, a year, today, yesterday, or two of them with `..` between
+    #[arg(default_value = "yesterday", value_parser = dates::parse_range)]
+    period: RangeArg,
+
+    /// How to print the rolled-up days
+    #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
+    format: OutputFormat,
+
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// What a day was rolled up to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct DaySum {
+    day: Day,
+    requests: i64,
+    endpoints: i64,
+}
+
+pub(crate) async fn run(args: RollUpArgs, clock: &dyn Clock) -> anyhow::Result<ExitCode> {
+    let (first, last) = args.period.at(clock.now());
+    if last < first {
+        return Ok(wrong_usage(format_args!(
+            "the range ends on {last}, before it begins on {first}"
+        )));
+    }
+    let mut client = args.server.count().await?;
+    let mut days = Vec::new();
+    for period in dates::cut(first, last) {
+        let request = CountDailyTotalsRequest { date: Some(period.to_proto()) };
+        let answer = client.count_daily_totals(request).await.map_err(|status| {
+            let before = if days.is_empty() { "" } else { "; the days before it are rolled up" };
+            anyhow!("cannot roll up {period}: {}{before}", describe(&status))
+        })?;
+        add_days(&mut days, &answer.into_inner().method_counts)?;
+    }
+    let mut out = output::stdout();
+    let pretty = output::stdout_is_terminal();
+    output::written(print(&mut out, &days, args.format, pretty).and_then(|()| out.flush()))?;
+    let requests = days.iter().map(|day| i128::from(day.requests)).sum::<i128>();
+    if days.is_empty() {
+        say(format_args!("rolled up nothing: no requests from {first} to {last} (UTC)"));
+    } else {
+        let (days, requests) = (plural(days.len() as u64, "day"), plural(requests, "request"));
+        say(format_args!("rolled up {days}: {requests}"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Sums an answer, which is ordered by day.
+fn add_days(days: &mut Vec<DaySum>, counts: &[MethodCount]) -> anyhow::Result<()> {
+    for count in counts {
+        let day = count
+            .date
+            .and_then(dates::day)
+            .context("the server's answer has a total without a day")?;
+        match days.last_mut() {
+            Some(last) if last.day == day => {
+                last.requests = last.requests.saturating_add(count.count);
+                last.endpoints += 1;
+            }
+            _ => days.push(DaySum { day, requests: count.count, endpoints: 1 }),
+        }
+    }
+    Ok(())
+}
+
+fn print(
+    out: &mut impl Write,
+    days: &[DaySum],
+    format: OutputFormat,
+    pretty: bool,
+) -> io::Result<()> {
+    match format {
+        OutputFormat::Table if days.is_empty() => Ok(()),
+        OutputFormat::Table => {
+            let columns =
+                [("day", Align::Left), ("requests", Align::Right), ("endpoints", Align::Right)];
+            let number = |number: i64| {
+                Cow::Owned(if pretty { thousands(number) } else { number.to_string() })
+            };
+            let rows = days.iter().map(|sum| {
+                [Cow::Owned(sum.day.to_string()), number(sum.requests), number(sum.endpoints)]
+            });
+            table::write(out, columns, rows)
+        }
+        OutputFormat::Csv => {
+            out.write_all(b"day,requests,endpoints\n")?;
+            days.iter().try_for_each(|DaySum { day, requests, endpoints }| {
+                writeln!(out, "{day},{requests},{endpoints}")
+            })
+        }
+        OutputFormat::Json => {
+            let mut array = Array::new();
+            for DaySum { day, requests, endpoints } in days {
+                array.next(out)?;
+                let (day, requests) = (format_args!("\"day\":\"{day}\""), requests);
+                write!(out, "{{{day},\"requests\":{requests},\"endpoints\":{endpoints}}}")?;
+            }
+            array.end(out)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+    use tally_proto::google::r#type::Date;
+
+    use super::*;
+
+    fn count(day: i32, path: &str, count: i64) -> MethodCount {
+        let date = Some(Date { year: 2015, month: 5, day });
+        MethodCount { method: 3, path: path.to_owned(), count, date }
+    }
+
+    fn printed(format: OutputFormat, pretty: bool) -> String {
+        let mut days = Vec::new();
+        add_days(&mut days, &[count(17, "/a", 1_000), count(17, "/b", 632)]).expect("days");
+        add_days(&mut days, &[count(18, "/a", 5)]).expect("days");
+        let first = DaySum { day: date(2015, 5, 17), requests: 1_632, endpoints: 2 };
+        assert_eq!((days.len(), days[0]), (2, first));
+        let mut out = Vec::new();
+        print(&mut out, &days, format, pretty).expect("printed");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn every_format_says_the_same() {
+        let table = "day         requests  endpoints\n\
+                     2015-05-17      1632          2\n\
+                     2015-05-18         5          1\n";
+        assert_eq!(printed(OutputFormat::Table, false), table);
+        assert!(printed(OutputFormat::Table, true).contains("1,632"));
+        let csv = "day,requests,endpoints\n2015-05-17,1632,2\n2015-05-18,5,1\n";
+        assert_eq!(printed(OutputFormat::Csv, true), csv);
+        let json: serde_json::Value =
+            serde_json::from_str(&printed(OutputFormat::Json, true)).expect("JSON");
+        let first = serde_json::json!({"day": "2015-05-17", "requests": 1_632, "endpoints": 2});
+        assert_eq!((json.as_array().map(Vec::len), &json[0]), (Some(2), &first));
+    }
+
+    #[test]
+    fn a_total_without_a_day_is_no_answer() {
+        let mut total = count(17, "/a", 1);
+        total.date = None;
+        assert!(add_days(&mut Vec::new(), &[total]).is_err());
+    }
+}

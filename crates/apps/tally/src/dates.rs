@@ -1,0 +1,246 @@
+//! Days, months, years and ranges of them, as arguments. All of them are UTC.
+
+use std::fmt;
+
+use jiff::civil::Date as Day;
+use jiff::{Timestamp, ToSpan as _};
+use tally_proto::google::r#type::Date;
+
+/// A day, a month (`day` is 0) or a year (`month` is 0 too) that exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Period {
+    year: i16,
+    month: i8,
+    day: i8,
+}
+
+/// A period as an argument: `2015-05-17`, `2015-05`, `2015`, `today` or `yesterday`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PeriodArg {
+    Today,
+    Yesterday,
+    Fixed(Period),
+}
+
+/// A period, or two with `..` between them, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RangeArg {
+    first: PeriodArg,
+    last: PeriodArg,
+}
+
+/// Reads a period.
+pub(crate) fn parse_period(text: &str) -> Result<PeriodArg, String> {
+    match text {
+        "today" => return Ok(PeriodArg::Today),
+        "yesterday" => return Ok(PeriodArg::Yesterday),
+        _ => {}
+    }
+    let mut parts = text.split('-');
+    let year = number::<i16>(parts.next(), 4)?.ok_or_else(form)?;
+    let month = number::<i8>(parts.next(), 2)?;
+    let day = number::<i8>(parts.next(), 2)?;
+    if parts.next().is_some() {
+        return Err(form());
+    }
+    if year == 0 || Day::new(year, month.unwrap_or(1), day.unwrap_or(1)).is_err() {
+        let what = if day.is_some() { "day" } else { "month or year" };
+        return Err(format!("there is no such {what}"));
+    }
+    let (month, day) = (month.unwrap_or(0), day.unwrap_or(0));
+    Ok(PeriodArg::Fixed(Period { year, month, day }))
+}
+
+/// Reads a range.
+pub(crate) fn parse_range(text: &str) -> Result<RangeArg, String> {
+    let (first, last) = text.split_once("..").unwrap_or((text, text));
+    let side =
+        |side| parse_period(side).map_err(|reason| format!("\u{201c}{side}\u{201d}: {reason}"));
+    if first == last {
+        let period = parse_period(first)?;
+        return Ok(RangeArg { first: period, last: period });
+    }
+    Ok(RangeArg { first: side(first)?, last: side(last)? })
+}
+
+/// Cuts a range of days into whole years, whole months and days, as few as can be.
+pub(crate) fn cut(first: Day, last: Day) -> Vec<Period> {
+    let mut periods = Vec::new();
+    let mut from = Some(first);
+    while let Some(day) = from.filter(|day| *day <= last) {
+        let (year, month) = (day.year(), day.month());
+        let candidates = [
+            Period { year, month: 0, day: 0 },
+            Period { year, month, day: 0 },
+            Period { year, month, day: day.day() },
+        ];
+        let fits = |period: &&Period| period.first_day() == day && period.last_day() <= last;
+        // The last candidate, the day itself, always fits.
+        let period = candidates.iter().find(fits).copied().unwrap_or(candidates[2]);
+        periods.push(period);
+        from = period.last_day().tomorrow().ok();
+    }
+    periods
+}
+
+/// The day of a protobuf date, if it is one that exists.
+pub(crate) fn day(date: Date) -> Option<Day> {
+    let year = i16::try_from(date.year).ok()?;
+    Day::new(year, i8::try_from(date.month).ok()?, i8::try_from(date.day).ok()?).ok()
+}
+
+/// A protobuf date as ISO 8601 writes it, as far as it goes: `2015-05-17`, `2015-05`, `2015`.
+pub(crate) fn iso(date: Date) -> String {
+    let Date { year, month, day } = date;
+    match (month, day) {
+        (0, _) => format!("{year:04}"),
+        (_, 0) => format!("{year:04}-{month:02}"),
+        _ => format!("{year:04}-{month:02}-{day:02}"),
+    }
+}
+
+fn form() -> String {
+    "write a day as 2015-05-17, a month as 2015-05, a year as 2015, or today or yesterday"
+        .to_owned()
+}
+
+fn number<T: std::str::FromStr>(part: Option<&str>, digits: usize) -> Result<Option<T>, String> {
+    let Some(part) = part else { return Ok(None) };
+    if part.len() != digits || !part.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(form());
+    }
+    part.parse().map(Some).map_err(|_| form())
+}
+
+// === impl Period ===
+
+impl Period {
+    pub(crate) fn first_day(self) -> Day {
+        jiff::civil::date(self.year, self.month.max(1), self.day.max(1))
+    }
+
+    pub(crate) fn last_day(self) -> Day {
+        let first = self.first_day();
+        match (self.month, self.day) {
+            (0, _) => first.last_of_year(),
+            (_, 0) => first.last_of_month(),
+            _ => first,
+        }
+    }
+
+    pub(crate) fn to_proto(self) -> Date {
+        Date { year: self.year.into(), month: self.month.into(), day: self.day.into() }
+    }
+
+    fn of_day(day: Day) -> Self {
+        Self { year: day.year(), month: day.month(), day: day.day() }
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&iso(self.to_proto()))
+    }
+}
+
+// === impl PeriodArg ===
+
+impl PeriodArg {
+    /// What it means at this moment.
+    pub(crate) fn at(self, now: Timestamp) -> Period {
+        let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
+        match self {
+            Self::Today => Period::of_day(today),
+            Self::Yesterday => Period::of_day(today.saturating_sub(1.day())),
+            Self::Fixed(period) => period,
+        }
+    }
+}
+
+// === impl RangeArg ===
+
+impl RangeArg {
+    /// The first and the last day at this moment. The last may be before the first.
+    pub(crate) fn at(self, now: Timestamp) -> (Day, Day) {
+        (self.first.at(now).first_day(), self.last.at(now).last_day())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2024-03-01T00:30:00Z".parse().expect("a time")
+    }
+
+    fn days(text: &str) -> (Day, Day) {
+        parse_range(text).expect("a range").at(now())
+    }
+
+    #[test]
+    fn periods_and_ranges() {
+        assert_eq!(days("today"), (date(2024, 3, 1), date(2024, 3, 1)));
+        assert_eq!(days("yesterday"), (date(2024, 2, 29), date(2024, 2, 29)));
+        assert_eq!(days("2015-05-17"), (date(2015, 5, 17), date(2015, 5, 17)));
+        assert_eq!(days("2015-02"), (date(2015, 2, 1), date(2015, 2, 28)));
+        assert_eq!(days("2015"), (date(2015, 1, 1), date(2015, 12, 31)));
+        assert_eq!(days("2015-05..2016"), (date(2015, 5, 1), date(2016, 12, 31)));
+        assert_eq!(days("2024-02..yesterday"), (date(2024, 2, 1), date(2024, 2, 29)));
+        assert_eq!(days("9999"), (date(9999, 1, 1), date(9999, 12, 31)));
+    }
+
+    #[test]
+    fn what_does_not_exist_is_refused() {
+        for (text, words) in [
+            ("2023-02-30", "no such day"),
+            ("2023-13", "no such month"),
+            ("2023-00-01", "no such day"),
+            ("2023-01-00", "no such day"),
+            ("0000", "no such month or year"),
+            ("23-1-1", "write a day as"),
+            ("2023-1-01", "write a day as"),
+            ("2023-01-01-01", "write a day as"),
+            ("+023", "write a day as"),
+            ("", "write a day as"),
+            ("2023..", "write a day as"),
+            ("2023..2023-02-30", "\u{201c}2023-02-30\u{201d}: there is no such day"),
+        ] {
+            let message = parse_range(text).expect_err(text);
+            assert!(message.contains(words), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_range_is_cut_into_few_periods() {
+        let cut = |text| {
+            let (first, last) = days(text);
+            super::cut(first, last).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(cut("2015"), ["2015"]);
+        assert_eq!(cut("2015-05..2015-06"), ["2015-05", "2015-06"]);
+        assert_eq!(
+            cut("2014-11-30..2016-01-02"),
+            ["2014-11-30", "2014-12", "2015", "2016-01-01", "2016-01-02"]
+        );
+        assert_eq!(cut("9999-12-31"), ["9999-12-31"]);
+        assert_eq!(cut("2015-02..2015-01"), Vec::<String>::new());
+    }
+
+    proptest! {
+        #[test]
+        fn the_pieces_are_the_range(start in 0..100_000_i64, length in 0..2_000_i64) {
+            let first = date(1900, 1, 1).saturating_add(start.days());
+            let last = first.saturating_add(length.days());
+            let mut next = first;
+            for period in cut(first, last) {
+                prop_assert_eq!(period.first_day(), next);
+                next = period.last_day().tomorrow().expect("in range");
+            }
+            prop_assert_eq!(next.yesterday().expect("in range"), last);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Lines out of bytes, without ever holding a line that is over the limit.
+
+use std::io::{self, Read};
+
+/// The longest line that is looked at. The longest path, escaped, with room for the rest.
+pub(crate) const LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// How much is read at once.
+const BUFFER_BYTES: usize = 4 * LINE_BYTES_MAX;
+
+/// How much is looked at before a file counts as text.
+const PEEK_BYTES: usize = 8 * 1024;
+
+/// The byte order mark that some editors put in front of UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A line, without its end.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Line<'a> {
+    Text(&'a [u8]),
+    /// More than [`LINE_BYTES_MAX`] bytes. They are skipped.
+    TooLong,
+}
+
+/// Cuts a reader into lines.
+///
+/// Reading and cutting are separate steps, so that what was read can be passed on before the
+/// next read, which may take as long as it likes.
+pub(crate) struct Lines<R> {
+    reader: R,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    number: u64,
+    skipping: bool,
+    ended: bool,
+    failure: Option<io::Error>,
+}
+
+// === impl Lines ===
+
+impl<R: Read> Lines<R> {
+    pub(crate) fn new(reader: R) -> Self {
+        Self {
+            reader,
+            buffer: vec![0; BUFFER_BYTES],
+            start: 0,
+            end: 0,
+            number: 0,
+            skipping: false,
+            ended: false,
+            failure: None,
+        }
+    }
+
+    /// How many lines have been cut.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Reads the first line, or more, to be looked at before any line is cut: at most
+    /// [`PEEK_BYTES`] of it. An error waits for the next read.
+    pub(crate) fn peek(&mut self) -> &[u8] {
+        while self.end < PEEK_BYTES && memchr::memchr(b'\n', &self.buffer[..self.end]).is_none() {
+            match self.read() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    self.failure = Some(error);
+                    break;
+                }
+            }
+        }
+        &self.buffer[..self.end.min(PEEK_BYTES)]
+    }
+
+    /// Reads more; false at the end, when [`Lines::cut`] gives what is left.
+    pub(crate) fn read(&mut self) -> io::Result<bool> {
+        if let Some(error) = self.failure.take() {
+            return Err(error);
+        }
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        loop {
+            match self.reader.read(&mut self.buffer[self.end..]) {
+                Ok(0) => self.ended = true,
+                Ok(bytes) => self.end += bytes,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            }
+            return Ok(!self.ended);
+        }
+    }
+
+    /// The next line of what has been read.
+    pub(crate) fn cut(&mut self) -> Option<Line<'_>> {
+        let rest = &self.buffer[self.start..self.end];
+        let (length, next) = match memchr::memchr(b'\n', rest) {
+            Some(length) => (length, length + 1),
+            None if self.ended && (self.skipping || !rest.is_empty()) => (rest.len(), rest.len()),
+            None => {
+                if rest.len() > LINE_BYTES_MAX {
+                    self.skipping = true;
+                    self.start = self.end;
+                }
+                return None;
+            }
+        };
+        let from = self.start;
+        self.start += next;
+        self.number += 1;
+        if std::mem::take(&mut self.skipping) || length > LINE_BYTES_MAX {
+            return Some(Line::TooLong);
+        }
+        let line = &self.buffer[from..from + length];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let line = match self.number {
+            1 => line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line),
+            _ => line,
+        };
+        Some(Line::Text(line))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Gives a few bytes at a time, as a pipe does.
+    struct Trickle<'a>(&'a [u8], usize);
+
+    impl Read for Trickle<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let length = self.1.min(self.0.len()).min(buffer.len());
+            buffer[..length].copy_from_slice(&self.0[..length]);
+            self.0 = &self.0[length..];
+            Ok(length)
+        }
+    }
+
+    fn all(bytes: &[u8], step: usize) -> Vec<Option<Vec<u8>>> {
+        let mut lines = Lines::new(Trickle(bytes, step));
+        let mut found = Vec::new();
+        loop {
+            let more = lines.read().expect("reads");
+            assert_eq!(lines.buffer.len(), BUFFER_BYTES);
+            while let Some(line) = lines.cut() {
+                found.push(match line {
+                    Line::Text(text) => Some(text.to_vec()),
+                    Line::TooLong => None,
+                });
+            }
+            if !more {
+                assert_eq!(lines.number(), found.len() as u64);
+                return found;
+            }
+        }
+    }
+
+    #[test]
+    fn line_ends_and_marks_are_taken_off() {
+        let text = |text: &str| Some(text.as_bytes().to_vec());
+        let expected = vec![text("a"), text(""), text("b"), text("\u{feff}c")];
+        assert_eq!(all("\u{feff}a\r\n\nb\n\u{feff}c".as_bytes(), 1), expected);
+        assert_eq!(all(b"", 1), vec![]);
+        assert_eq!(all(b"\n", 1), vec![text("")]);
+    }
+
+    #[test]
+    fn a_line_over_the_limit_is_skipped() {
+        let mut bytes = vec![b'x'; 10_000_000];
+        bytes.extend_from_slice(b"\nnext\n");
+        bytes.extend_from_slice(&vec![b'y'; LINE_BYTES_MAX]);
+        bytes.push(b'\n');
+        bytes.extend_from_slice(&vec![b'z'; LINE_BYTES_MAX + 1]);
+        for step in [1_000, 70_000, 1_000_000] {
+            let found = all(&bytes, step);
+            let lengths: Vec<_> = found.iter().map(|line| line.as_ref().map(Vec::len)).collect();
+            assert_eq!(lengths, [None, Some(4), Some(LINE_BYTES_MAX), None], "{step}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_same_lines_whatever_the_reads(text in "[a\\r\\n]{0,60}", step in 1..9_usize) {
+            let lines: Vec<_> = text.lines().map(|line| Some(line.as_bytes().to_vec())).collect();
+            let found = all(text.as_bytes(), step);
+            prop_assert_eq!(found.len(), lines.len());
+            if !text.ends_with('\r') {
+                prop_assert_eq!(found, lines);
+            }
+        }
+    }
+}

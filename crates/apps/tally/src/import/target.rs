@@ -1,0 +1,172 @@
+//! From a request line or a logged URL to a method and a path.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use super::Malformed;
+use crate::methods;
+
+/// The longest path that a server takes unless it is set otherwise.
+pub(crate) const PATH_BYTES_MAX: usize = 2_048;
+
+/// The method and the path of a request line: `GET /path?query HTTP/1.1`, or without the
+/// version as in HTTP/0.9. The target is a path, a URL, `*`, or the `host:port` of CONNECT.
+pub(crate) fn request_line(
+    line: &[u8],
+    keep_query: bool,
+) -> Result<(i32, Cow<'_, str>), Malformed> {
+    let (method, rest) = match memchr::memchr(b' ', line) {
+        Some(at) => (&line[..at], &line[at + 1..]),
+        None => (line, &[][..]),
+    };
+    if !methods::is_token(method) {
+        return Err(Malformed::Method);
+    }
+    let target = match memchr::memrchr(b' ', rest) {
+        Some(at) if rest[at + 1..].starts_with(b"HTTP/") => &rest[..at],
+        _ => rest,
+    };
+    let target = target.trim_ascii();
+    let known = match target {
+        [] => return Err(Malformed::NoTarget),
+        [b'/' | b'?', ..] | b"*" => true,
+        _ => method == b"CONNECT" || after_scheme(target).is_some(),
+    };
+    if !known {
+        return Err(Malformed::Target);
+    }
+    Ok((methods::number_of_token(method), path(target, method == b"CONNECT", keep_query)?))
+}
+
+/// The path of a target: without its query unless that is kept, without scheme and host,
+/// `/` if nothing is left, and with percent-encoding in place of bytes that are not UTF-8.
+pub(crate) fn path(
+    target: &[u8],
+    connect: bool,
+    keep_query: bool,
+) -> Result<Cow<'_, str>, Malformed> {
+    let end = memchr::memchr(b'?', target).unwrap_or(target.len());
+    let (mut path, query) = target.split_at(end);
+    if !connect && let Some(rest) = after_scheme(path) {
+        let slash = memchr::memchr(b'/', rest).unwrap_or(rest.len());
+        path = &rest[slash..];
+    }
+    let path = if path.is_empty() { b"/" } else { path };
+    let path = utf8(path);
+    let path = if keep_query && !query.is_empty() { path + utf8(query) } else { path };
+    if path.len() > PATH_BYTES_MAX {
+        return Err(Malformed::PathTooLong(path.len()));
+    }
+    if memchr::memchr(0, path.as_bytes()).is_some() {
+        return Err(Malformed::NulInPath);
+    }
+    Ok(path)
+}
+
+/// Text as it is, with `%XX` for each byte that is not UTF-8, so that paths which differ in
+/// such bytes stay different.
+pub(crate) fn utf8(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
+    }
+    let mut text = String::with_capacity(bytes.len() + 16);
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    Cow::Owned(text)
+}
+
+/// What follows `scheme://`, if the target begins with one (RFC 3986, 3.1).
+fn after_scheme(target: &[u8]) -> Option<&[u8]> {
+    if !target.first()?.is_ascii_alphabetic() {
+        return None;
+    }
+    let colon = target
+        .iter()
+        .position(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')))?;
+    target[colon..].strip_prefix(b"://")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tally_proto::count::v1::Method;
+
+    use super::*;
+
+    fn read(line: &[u8]) -> Result<(i32, String), Malformed> {
+        request_line(line, false).map(|(method, path)| (method, path.into_owned()))
+    }
+
+    #[test]
+    fn targets_in_every_form() {
+        for (line, method, path) in [
+            (&b"GET /a/b?c=d HTTP/1.1"[..], Method::Get, "/a/b"),
+            (b"POST / HTTP/2.0", Method::Post, "/"),
+            (b"GET /old", Method::Get, "/old"),
+            (b"GET /with space HTTP/1.1", Method::Get, "/with space"),
+            (b"GET http://host:80/a?b HTTP/1.1", Method::Get, "/a"),
+            (b"GET https://host HTTP/1.1", Method::Get, "/"),
+            (b"GET http://host?a=/b HTTP/1.1", Method::Get, "/"),
+            (b"GET /http://host/a HTTP/1.1", Method::Get, "/http://host/a"),
+            (b"GET ?a=b HTTP/1.1", Method::Get, "/"),
+            (b"OPTIONS * HTTP/1.1", Method::Options, "*"),
+            (b"CONNECT host:443 HTTP/1.1", Method::Connect, "host:443"),
+            (b"PROPFIND /dav HTTP/1.1", Method::Unspecified, "/dav"),
+            (b"get / HTTP/1.1", Method::Unspecified, "/"),
+            (b"PATCH /a HTTP/1.1", Method::Patch, "/a"),
+            (b"GET /\xff\xc3\xa4 HTTP/1.1", Method::Get, "/%FF\u{e4}"),
+        ] {
+            let shown = line.escape_ascii();
+            assert_eq!(read(line), Ok((method as i32, path.to_owned())), "{shown}");
+        }
+    }
+
+    #[test]
+    fn junk_is_refused() {
+        assert_eq!(read(b"-"), Err(Malformed::Method));
+        assert_eq!(read(b""), Err(Malformed::Method));
+        assert_eq!(read(b"\x16\x03\x01\x02 /"), Err(Malformed::Method));
+        assert_eq!(read(b"HELP"), Err(Malformed::NoTarget));
+        assert_eq!(read(b"GET  HTTP/1.1"), Err(Malformed::NoTarget));
+        assert_eq!(read(b"SSH-2.0-Client here"), Err(Malformed::Target));
+        assert_eq!(read(b"GET /a\0b HTTP/1.1"), Err(Malformed::NulInPath));
+    }
+
+    #[test]
+    fn the_length_counts_after_the_query_is_cut() {
+        let long = "x".repeat(PATH_BYTES_MAX);
+        assert!(read(format!("GET /?{long} HTTP/1.1").as_bytes()).is_ok());
+        assert!(read(format!("GET /{} HTTP/1.1", &long[1..]).as_bytes()).is_ok());
+        let over = read(format!("GET /{long} HTTP/1.1").as_bytes());
+        assert_eq!(over, Err(Malformed::PathTooLong(PATH_BYTES_MAX + 1)));
+    }
+
+    #[test]
+    fn the_query_is_kept_on_request() {
+        let kept = |line| request_line(line, true).map(|(_, path)| path.into_owned());
+        assert_eq!(kept(b"GET /a?b=c HTTP/1.1"), Ok("/a?b=c".to_owned()));
+        assert_eq!(kept(b"GET http://host?b HTTP/1.1"), Ok("/?b".to_owned()));
+        assert_eq!(kept(b"GET /a HTTP/1.1"), Ok("/a".to_owned()));
+    }
+
+    proptest! {
+        #[test]
+        fn distinct_bytes_stay_distinct(
+            one in proptest::collection::vec(0x80..=0xff_u8, 0..6),
+            two in proptest::collection::vec(0x80..=0xff_u8, 0..6),
+        ) {
+            prop_assert_eq!(utf8(&one) == utf8(&two), one == two);
+        }
+
+        #[test]
+        fn no_bytes_panic(line in proptest::collection::vec(any::<u8>(), 0..80)) {
+            if let Ok((_, path)) = request_line(&line, true) {
+                prop_assert!(!path.is_empty() && path.len() <= PATH_BYTES_MAX);
+            }
+        }
+    }
+}

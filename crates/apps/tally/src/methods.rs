@@ -1,0 +1,125 @@
+//! Method names and their numbers in `count.v1`.
+
+use std::borrow::Cow;
+
+use tally_proto::count::v1::Method;
+
+/// Every method that has a name and a meaning, for messages.
+const KNOWN: [Method; 10] = [
+    Method::Connect,
+    Method::Delete,
+    Method::Get,
+    Method::Head,
+    Method::Options,
+    Method::Patch,
+    Method::Post,
+    Method::Put,
+    Method::Trace,
+    Method::Grpc,
+];
+
+/// The number of a method token as it stands in an HTTP request. Methods are case-sensitive
+/// (RFC 9110, 9.1). A token that has no number is `METHOD_UNSPECIFIED`.
+pub(crate) fn number_of_token(token: &[u8]) -> i32 {
+    let method = match token {
+        b"GET" => Method::Get,
+        b"POST" => Method::Post,
+        b"HEAD" => Method::Head,
+        b"PUT" => Method::Put,
+        b"DELETE" => Method::Delete,
+        b"OPTIONS" => Method::Options,
+        b"PATCH" => Method::Patch,
+        b"CONNECT" => Method::Connect,
+        b"TRACE" => Method::Trace,
+        b"GRPC" => Method::Grpc,
+        _ => Method::Unspecified,
+    };
+    method as i32
+}
+
+/// Whether these bytes can be a method: an HTTP token (RFC 9110, 5.6.2) with a letter in it,
+/// since log formats write `-` for a method that is not known.
+pub(crate) fn is_token(bytes: &[u8]) -> bool {
+    let mut letter = false;
+    for &byte in bytes {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' => letter = true,
+            b'0'..=b'9'
+            | b'!'
+            | b'#'..=b'\''
+            | b'*'
+            | b'+'
+            | b'-'
+            | b'.'
+            | b'^'..=b'`'
+            | b'|'
+            | b'~' => {}
+            _ => return false,
+        }
+    }
+    letter
+}
+
+/// Reads a method argument: a name in any case, or a number.
+pub(crate) fn parse(text: &str) -> Result<i32, String> {
+    if let Ok(number) = text.parse::<i32>() {
+        return Ok(number);
+    }
+    let upper = text.to_ascii_uppercase();
+    if matches!(upper.as_str(), "UNSPECIFIED" | "METHOD_UNSPECIFIED") {
+        return Ok(Method::Unspecified as i32);
+    }
+    match Method::from_str_name(&upper) {
+        Some(method) => Ok(method as i32),
+        None => Err(format!("not a method; known are {}, and numbers", known())),
+    }
+}
+
+/// The name of a method: `UNSPECIFIED` for 0, and the number itself where it has no name.
+pub(crate) fn name(number: i32) -> Cow<'static, str> {
+    match Method::try_from(number) {
+        Ok(Method::Unspecified) => Cow::Borrowed("UNSPECIFIED"),
+        Ok(method) => Cow::Borrowed(method.as_str_name()),
+        Err(_) => Cow::Owned(number.to_string()),
+    }
+}
+
+fn known() -> String {
+    KNOWN.map(|method| method.as_str_name()).join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_understood_and_printed() {
+        for method in KNOWN {
+            let name = method.as_str_name();
+            assert_eq!(parse(name), Ok(method as i32));
+            assert_eq!(parse(&name.to_lowercase()), Ok(method as i32));
+            assert_eq!(number_of_token(name.as_bytes()), method as i32);
+            assert_eq!(super::name(method as i32), name);
+        }
+        assert_eq!(parse("42"), Ok(42));
+        assert_eq!(parse("unspecified"), Ok(0));
+        assert_eq!(name(0), "UNSPECIFIED");
+        assert_eq!(name(42), "42");
+        assert_eq!(name(-1), "-1");
+    }
+
+    #[test]
+    fn an_unknown_name_lists_the_known_ones() {
+        let message = parse("FETCH").expect_err("unknown");
+        assert!(message.contains("DELETE") && message.contains("PATCH"), "{message}");
+    }
+
+    #[test]
+    fn tokens_are_told_from_junk() {
+        assert!(is_token(b"PROPFIND"));
+        assert!(is_token(b"VERSION-CONTROL"));
+        for junk in [&b""[..], b"-", b"\x16\x03\x01", b"G\xffT", b"GET\"", b"123"] {
+            assert!(!is_token(junk), "{junk:?}");
+        }
+    }
+}

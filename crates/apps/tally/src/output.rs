@@ -1,0 +1,146 @@
+//! What commands print: data to stdout, words to stderr.
+
+pub(crate) mod csv;
+pub(crate) mod json;
+pub(crate) mod table;
+
+use std::borrow::Cow;
+use std::fmt::{Display, Write as _};
+use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write as _};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+
+/// How much output is gathered before it is written.
+const BUFFER_BYTES: usize = 128 * 1024;
+
+/// Wrong usage, as clap says it too.
+const EXIT_USAGE: u8 = 2;
+
+/// How data is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// Aligned columns, for people
+    Table,
+    /// Comma-separated values (RFC 4180), with a header
+    Csv,
+    /// An array of objects, one a line
+    Json,
+}
+
+/// Buffered stdout.
+pub(crate) fn stdout() -> BufWriter<Stdout> {
+    BufWriter::with_capacity(BUFFER_BYTES, io::stdout())
+}
+
+/// Whether a person looks at stdout.
+pub(crate) fn stdout_is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// What came of writing to stdout: false when nobody reads it any more, as under `| head`,
+/// which is no failure.
+pub(crate) fn written(result: io::Result<()>) -> anyhow::Result<bool> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error).context("cannot write to stdout"),
+    }
+}
+
+/// Says a line to the person, on stderr. If nobody listens, so be it.
+pub(crate) fn say(line: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Says that a command was used wrongly, and gives the exit code for it.
+pub(crate) fn wrong_usage(line: impl Display) -> ExitCode {
+    say(format_args!("error: {line}"));
+    ExitCode::from(EXIT_USAGE)
+}
+
+/// A number with a comma between thousands: `1,234,567`.
+pub(crate) fn thousands(number: impl Into<i128>) -> String {
+    let number = number.into();
+    let digits = number.unsigned_abs().to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3 + 1);
+    if number < 0 {
+        text.push('-');
+    }
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A count with its noun: `1 day`, `2 days`.
+pub(crate) fn plural(number: impl Into<i128>, noun: &str) -> String {
+    let number = number.into();
+    format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
+}
+
+/// Text that is safe to show: what could steer a terminal, or hide or reorder text on it,
+/// is written as an escape.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut safe = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        if is_hidden(character) {
+            let _ = write!(safe, "{}", character.escape_default());
+        } else {
+            safe.push(character);
+        }
+    }
+    Cow::Owned(safe)
+}
+
+/// Control characters, and the marks that order or hide text (Unicode UAX 9 and its kind).
+fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{2069}' | '\u{feff}'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (1_234_567, "1,234,567"),
+            (-123_456, "-123,456"),
+            (i64::MIN, "-9,223,372,036,854,775,808"),
+        ] {
+            assert_eq!(thousands(number), text);
+        }
+        assert_eq!(plural(1, "day"), "1 day");
+        assert_eq!(plural(2_000, "day"), "2,000 days");
+    }
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        assert_eq!(visible("/a/\u{e4}\u{1f600}"), "/a/\u{e4}\u{1f600}");
+        assert_eq!(visible("/\x1b[2J\x07\n"), "/\\u{1b}[2J\\u{7}\\n");
+        assert_eq!(visible("\u{9b}\u{202e}\u{7f}"), "\\u{9b}\\u{202e}\\u{7f}");
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_failure() {
+        assert!(written(Ok(())).expect("no failure"));
+        assert!(!written(Err(io::ErrorKind::BrokenPipe.into())).expect("no failure"));
+        assert!(written(Err(io::ErrorKind::StorageFull.into())).is_err());
+    }
+}

@@ -1,0 +1,73 @@
+//! Comma-separated values (RFC 4180), with `\n` at the end of a line.
+
+/// Appends a field; quoted if it must be.
+pub(crate) fn push_field(line: &mut Vec<u8>, field: &str) {
+    let special = field.bytes().any(|byte| matches!(byte, b'"' | b',' | b'\n' | b'\r'));
+    if !special && field.trim() == field {
+        line.extend_from_slice(field.as_bytes());
+        return;
+    }
+    line.push(b'"');
+    for byte in field.bytes() {
+        if byte == b'"' {
+            line.push(b'"');
+        }
+        line.push(byte);
+    }
+    line.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn quoted(field: &str) -> String {
+        let mut line = Vec::new();
+        push_field(&mut line, field);
+        String::from_utf8(line).expect("text")
+    }
+
+    #[test]
+    fn only_what_must_be_is_quoted() {
+        assert_eq!(quoted("/a b"), "/a b");
+        assert_eq!(quoted(""), "");
+        assert_eq!(quoted("/a,b"), "\"/a,b\"");
+        assert_eq!(quoted("/\"a\""), "\"/\"\"a\"\"\"");
+        assert_eq!(quoted("/a\nb"), "\"/a\nb\"");
+        assert_eq!(quoted(" a"), "\" a\"");
+    }
+
+    /// Reads fields as RFC 4180 says.
+    fn read(line: &str) -> Vec<String> {
+        let mut fields = vec![String::new()];
+        let mut characters = line.chars().peekable();
+        let mut inside = false;
+        while let Some(character) = characters.next() {
+            let field = fields.last_mut().expect("one field at least");
+            match character {
+                '"' if inside && characters.next_if_eq(&'"').is_some() => field.push('"'),
+                '"' => inside = !inside,
+                ',' if !inside => fields.push(String::new()),
+                _ => field.push(character),
+            }
+        }
+        assert!(!inside, "{line}");
+        fields
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(fields in proptest::collection::vec("[a\",\\r\\n \u{e4}]{0,8}", 1..5)) {
+            let mut line = Vec::new();
+            for (at, field) in fields.iter().enumerate() {
+                if at > 0 {
+                    line.push(b',');
+                }
+                push_field(&mut line, field);
+            }
+            prop_assert_eq!(read(&String::from_utf8(line).expect("text")), fields);
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! An array of objects, one a line, so that it can be streamed and read by line tools too.
+
+use std::io::{self, Write};
+
+/// Writes the array around the objects.
+pub(crate) struct Array {
+    empty: bool,
+}
+
+// === impl Array ===
+
+impl Array {
+    pub(crate) fn new() -> Self {
+        Self { empty: true }
+    }
+
+    /// Writes what stands before the next object.
+    pub(crate) fn next(&mut self, out: &mut impl Write) -> io::Result<()> {
+        let before = if std::mem::take(&mut self.empty) { "[\n" } else { ",\n" };
+        out.write_all(before.as_bytes())
+    }
+
+    /// Writes what stands after the last object.
+    pub(crate) fn end(&self, out: &mut impl Write) -> io::Result<()> {
+        out.write_all(if self.empty { b"[]\n" } else { b"\n]\n" })
+    }
+}
+
+/// Text as a JSON string, with its quotes.
+pub(crate) fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_array_is_json_whatever_its_length() {
+        for length in 0..3 {
+            let (mut out, mut array) = (Vec::new(), Array::new());
+            for _ in 0..length {
+                array.next(&mut out).expect("written");
+                out.extend_from_slice(quoted("a\"\n").as_bytes());
+            }
+            array.end(&mut out).expect("written");
+            let value: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+            assert_eq!(value, serde_json::json!(vec!["a\"\n"; length]));
+        }
+    }
+}
