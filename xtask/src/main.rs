@@ -2,9 +2,19 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `cargo.rs` | running cargo as a person would, ended with us |
+//! | `ci.rs` | `ci`: what is checked before a change goes in |
 //! | `codegen.rs` | `codegen`: the Rust code that is generated from `proto/` |
+//! | `install.rs` | Postgres from the packages of Debian and Ubuntu |
+//! | `test.rs` | `test`: every test, against a Postgres that it brings up itself |
+//! | `tidy/` | `tidy`: the rules of the house that a machine can check |
 
+mod cargo;
+mod ci;
 mod codegen;
+mod install;
+mod test;
+mod tidy;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -21,26 +31,38 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Runs all tests against a private, temporary Postgres
+    ///
+    /// Uses the server of TEST_DATABASE_URL instead, when that is set.
+    Test {
+        /// Arguments for `cargo test`, after `--`
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// Checks the rules of the house that a machine can check
+    Tidy,
     /// Generates the Rust code in crates/proto/src/gen from proto/
     Codegen {
         /// Change nothing; fail when a generated file is stale
         #[arg(long)]
         check: bool,
     },
+    /// Runs .ci/run: formatting, lints, tidy, generated code, documentation, all tests
+    Ci,
 }
 
 fn main() -> ExitCode {
     let root = workspace_root();
     let done = match Arguments::parse().verb {
-        Verb::Codegen { check } => codegen::run(&root, check),
+        Verb::Test { arguments } => test::run(&root, &arguments),
+        Verb::Tidy => tidy::run(&root),
+        Verb::Codegen { check } => codegen::run(&root, check).map(|()| ExitCode::SUCCESS),
+        Verb::Ci => ci::run(&root),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
 /// The folder of the workspace's Cargo.toml.

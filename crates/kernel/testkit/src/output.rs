@@ -39,8 +39,16 @@ struct Captured {
 // === impl Record ===
 
 impl Record {
-    /// Reads the stream to its end on a thread of its own.
-    pub(crate) fn capture(self: &Arc<Self>, stream: Stream, from: impl Read + Send + 'static) {
+    /// Reads the stream to its end on a thread of its own. `None` is at its end already.
+    pub(crate) fn capture(
+        self: &Arc<Self>,
+        stream: Stream,
+        from: Option<impl Read + Send + 'static>,
+    ) {
+        let Some(from) = from else {
+            self.lock().captured_mut(stream).ended = true;
+            return;
+        };
         let record = Arc::clone(self);
         std::thread::spawn(move || {
             let mut from = BufReader::new(from);

@@ -38,6 +38,8 @@ pub struct Spawn {
     pub user: Option<User>,
     /// A file to read as standard input; /dev/null when unset.
     pub stdin: Option<PathBuf>,
+    /// Let it write to our own outputs, and capture nothing.
+    pub inherit_output: bool,
 }
 
 /// How a child ended and what it wrote. Bytes that are not UTF-8 became U+FFFD.
@@ -110,13 +112,14 @@ impl Process {
             shell.uid(user.uid).gid(user.gid);
         }
         shell.process_group(0);
-        shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let output = || if how.inherit_output { Stdio::inherit() } else { Stdio::piped() };
+        shell.stdin(Stdio::piped()).stdout(output()).stderr(output());
         let mut child =
             shell.spawn().unwrap_or_else(|error| panic!("cannot start {name} with sh: {error}"));
 
         let record = Arc::new(Record::default());
-        record.capture(Stream::Stdout, child.stdout.take().expect("stdout is a pipe"));
-        record.capture(Stream::Stderr, child.stderr.take().expect("stderr is a pipe"));
+        record.capture(Stream::Stdout, child.stdout.take());
+        record.capture(Stream::Stderr, child.stderr.take());
         let watchdog = child.stdin.take().expect("stdin is a pipe");
         let pid = Pid::from_child(&child);
         let of_reaper = Arc::clone(&record);
@@ -251,6 +254,7 @@ pub fn run_with(command: &Command, stdin: &[u8], limit: Duration, user: Option<U
         std::os::unix::fs::chown(input.path(), Some(user.uid), Some(user.gid))
             .expect("only root runs a child as another user");
     }
-    let how = Spawn { user, stdin: Some(input.path().to_path_buf()) };
+    let stdin = Some(input.path().to_path_buf());
+    let how = Spawn { user, stdin, inherit_output: false };
     Process::spawn_with(command, &how).wait(limit)
 }

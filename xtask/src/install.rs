@@ -1,0 +1,85 @@
+//! Postgres from the packages of Debian and Ubuntu, where we may install them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use tally_testkit::bin_dir;
+
+/// Read by the packages before they make and start a server of their own, which the tests
+/// do not need and nobody asked for.
+const NO_SERVER: &str = "/etc/postgresql-common/createcluster.d/tally-tests.conf";
+
+/// A file that is there while this lives, and the folder that was made for it.
+struct Temporary {
+    file: PathBuf,
+    made_folder: bool,
+}
+
+/// Installs Postgres if this is root on Debian or Ubuntu; says whether it did.
+///
+/// # Errors
+/// When the packages cannot be installed.
+pub(crate) fn postgres() -> anyhow::Result<bool> {
+    let root = rustix::process::geteuid().is_root();
+    if !root || !Path::new("/etc/debian_version").exists() {
+        return Ok(false);
+    }
+    println!("Postgres: not found; installing the package postgresql");
+    if install("postgresql-common").is_err() {
+        // A fresh container has no list of packages.
+        apt_get(&["update"])?;
+        install("postgresql-common")?;
+    }
+    let no_server = Temporary::write(Path::new(NO_SERVER), "create_main_cluster = false\n")?;
+    install("postgresql")?;
+    drop(no_server);
+    if bin_dir().is_none() {
+        bail!("the package postgresql is installed, but has no initdb and postgres");
+    }
+    Ok(true)
+}
+
+fn install(package: &str) -> anyhow::Result<()> {
+    apt_get(&["install", "-y", "--no-install-recommends", package])
+}
+
+fn apt_get(arguments: &[&str]) -> anyhow::Result<()> {
+    let output = Command::new("apt-get")
+        .arg("-q")
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .output()
+        .context("cannot run apt-get")?;
+    if !output.status.success() {
+        bail!(
+            "apt-get {} failed:\n{}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr).trim_end()
+        );
+    }
+    Ok(())
+}
+
+// === impl Temporary ===
+
+impl Temporary {
+    fn write(file: &Path, content: &str) -> anyhow::Result<Temporary> {
+        let folder = file.parent().expect("an absolute path of a file");
+        let made_folder = !folder.exists();
+        fs::create_dir_all(folder)
+            .and_then(|()| fs::write(file, content))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        Ok(Temporary { file: file.to_path_buf(), made_folder })
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.file);
+        if self.made_folder {
+            let _ = self.file.parent().map(fs::remove_dir);
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! `cargo xtask test`: every test, against a Postgres that it brings up itself.
+
+use std::env;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use tally_testkit::{Cluster, INSTALL_HINT, Options, bin_dir};
+
+use crate::{cargo, install};
+
+/// Runs `cargo test --workspace` with these arguments, and ends with its exit code.
+///
+/// The tests of all crates share one server. Nothing of it is left when this ends, however
+/// it ends.
+pub(crate) fn run(root: &Path, arguments: &[String]) -> anyhow::Result<ExitCode> {
+    let mut command = cargo::command(root);
+    command.arg("test");
+    // `cargo xtask test -- -p tally-store` is about that crate alone.
+    let names_packages = |argument: &String| argument.starts_with("-p") || argument == "--package";
+    if !arguments.iter().any(names_packages) {
+        command.arg("--workspace");
+    }
+    command.args(arguments);
+
+    if env::var_os("TEST_DATABASE_URL").is_some_and(|url| !url.is_empty()) {
+        println!("Postgres: the server of TEST_DATABASE_URL");
+        return Ok(cargo::run(&command));
+    }
+    if bin_dir().is_none() && !install::postgres()? {
+        bail!("{INSTALL_HINT}");
+    }
+    let cluster = Cluster::start(Options::default()).context("cannot start a private Postgres")?;
+    println!(
+        "Postgres: a private server on port {}, by {}",
+        cluster.port(),
+        cluster.bin_dir().display()
+    );
+    command.env("TEST_DATABASE_URL", cluster.url("postgres"));
+    command.env("PG_BIN", cluster.bin_dir());
+    Ok(cargo::run(&command))
+}

@@ -1,0 +1,165 @@
+//! `cargo xtask tidy`: the rules of the house that a machine can check.
+//!
+//! | file | rules |
+//! |---|---|
+//! | `arrows.rs` | which crate may depend on which, and which are published |
+//! | `sizes.rs` | the length of files and functions, and `tidy-exceptions.txt` |
+//! | `source.rs` | Rust files: opening line, table of files, clock, SQL, attributes |
+//! | `sql.rs` | SQL files: a comment first, one statement |
+//! | `text.rs` | clippy.toml, notes left for later, empty folders |
+//! | `tests.rs` | a small bad tree, in which each rule must find its violation |
+
+mod arrows;
+mod sizes;
+mod source;
+mod sql;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+/// Folders that hold nothing which a person wrote.
+const SKIPPED: [&str; 4] = ["target", "gen", "node_modules", "corpus"];
+
+/// One place where a rule is broken.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Violation {
+    path: String,
+    line: usize,
+    rule: &'static str,
+    /// What to do.
+    advice: String,
+}
+
+/// A file of the tree, by its path from the root with `/` between the parts.
+struct File {
+    path: String,
+    text: String,
+}
+
+/// Prints every violation; fails when there is one.
+pub(crate) fn run(root: &Path) -> anyhow::Result<ExitCode> {
+    let violations = check(root)?;
+    for violation in &violations {
+        println!("{violation}");
+    }
+    if violations.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("tidy: {} to mend", violations.len());
+    Ok(ExitCode::FAILURE)
+}
+
+/// Every violation in the tree, by path and line.
+fn check(root: &Path) -> anyhow::Result<Vec<Violation>> {
+    let mut paths = Vec::new();
+    let mut violations = Vec::new();
+    walk(root, root, &mut paths, &mut violations)?;
+    paths.sort();
+    let mut files = Vec::new();
+    for path in paths {
+        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        files.push(File { path: relative(root, &path), text });
+    }
+
+    violations.extend(arrows::check(root)?);
+    violations.extend(text::clippy(&files));
+    let mut sizes = sizes::Sizes::default();
+    for file in &files {
+        text::notes(file, &mut violations);
+        if file.has_extension("rs") {
+            match syn::parse_file(&file.text) {
+                Ok(syntax) => {
+                    source::check(root, file, &syntax, &mut violations);
+                    sizes.measure(file, &syntax);
+                }
+                Err(error) => violations.push(file.at(
+                    error.span().start().line,
+                    "syntax",
+                    format!("does not parse: {error}"),
+                )),
+            }
+        }
+        if file.has_extension("sql") {
+            sql::check(file, &mut violations);
+        }
+    }
+    violations.extend(sizes.check(&files));
+    violations.sort();
+    violations.dedup();
+    Ok(violations)
+}
+
+/// Finds the files that a person wrote, and folders that hold none.
+fn walk(
+    root: &Path,
+    folder: &Path,
+    paths: &mut Vec<PathBuf>,
+    violations: &mut Vec<Violation>,
+) -> anyhow::Result<()> {
+    let before = paths.len();
+    let mut skipped = false;
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let kind = entry.file_type()?;
+        if kind.is_dir() && SKIPPED.contains(&name.as_str()) || name == ".git" {
+            skipped = true;
+        } else if kind.is_dir() {
+            walk(root, &entry.path(), paths, violations)?;
+        } else if kind.is_file() {
+            paths.push(entry.path());
+        }
+    }
+    let path = relative(root, folder);
+    let ours = ["crates", "migrations", "proto", "xtask"];
+    if paths.len() == before && !skipped && path.split('/').any(|part| ours.contains(&part)) {
+        let advice = "an empty folder: remove it until there is something to put in".to_owned();
+        violations.push(Violation { path, line: 1, rule: "empty", advice });
+    }
+    Ok(())
+}
+
+fn relative(root: &Path, path: &Path) -> String {
+    let path = path.strip_prefix(root).unwrap_or(path);
+    path.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
+}
+
+// === impl File ===
+
+impl File {
+    fn has_extension(&self, extension: &str) -> bool {
+        Path::new(&self.path).extension().is_some_and(|found| found == extension)
+    }
+
+    /// Below a folder `tests` or `benches`, or a module `tests.rs`.
+    fn is_test(&self) -> bool {
+        self.path.split('/').any(|part| ["tests", "benches", "tests.rs"].contains(&part))
+    }
+
+    /// Tests and the tools of development: what no user runs.
+    fn is_development(&self) -> bool {
+        self.is_test()
+            || self.path.starts_with("xtask/")
+            || self.path.starts_with("crates/kernel/testkit/")
+    }
+
+    fn at(&self, line: usize, rule: &'static str, advice: impl Into<String>) -> Violation {
+        Violation { path: self.path.clone(), line, rule, advice: advice.into() }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}: {}", self.path, self.line, self.rule, self.advice)
+    }
+}

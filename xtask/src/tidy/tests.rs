@@ -1,0 +1,295 @@
+//! A small bad tree, in which each rule must find its violation, and a clean one.
+
+use std::fs;
+use std::path::Path;
+
+use super::check;
+
+/// A workspace without a violation.
+const CLEAN: [(&str, &str); 13] = [
+    (
+        "Cargo.toml",
+        "[workspace]\nresolver = \"3\"\nmembers = [\"crates/proto\", \"crates/kernel/*\", \"crates/domains/*\"]\n",
+    ),
+    ("clippy.toml", include_str!("../../../clippy.toml")),
+    ("crates/proto/Cargo.toml", "[package]\nname = \"proto\"\nversion = \"0.1.0\"\n"),
+    ("crates/proto/src/lib.rs", "//! Stubs.\n//!\n//! | file | what it owns |\n"),
+    ("crates/proto/src/gen/long.rs", "fn unformatted ( ) { let t = SystemTime::now(); }\n"),
+    ("crates/kernel/store/Cargo.toml", "[package]\nname = \"store\"\npublish = false\n"),
+    (
+        "crates/kernel/store/src/lib.rs",
+        "//! A store.\n//!\n//! | file | what it owns |\n//! |---|---|\n//! | `pool.rs` | the pool |\n//! | `retry/` | retries |\n\nmod pool;\nmod retry;\n",
+    ),
+    (
+        "crates/kernel/store/src/pool.rs",
+        "//! The pool.\n\n/// SELECT is a word here.\n#[expect(clippy::disallowed_methods, reason = \"named\")]\nfn f() -> &'static str { \"SELECTED\" }\n\n#[cfg(test)]\nmod tests {\n    const Q: &str = \"SELECT 1\";\n}\n",
+    ),
+    ("crates/kernel/store/src/retry/mod.rs", "//! Retries.\n"),
+    (
+        "crates/kernel/store/src/add.sql",
+        "-- One statement; on purpose.\nSELECT $1, ';', $$ ; $$; -- the end;\n",
+    ),
+    ("crates/domains/a/Cargo.toml", "[package]\nname = \"a\"\npublish = false\n"),
+    ("crates/domains/a/src/lib.rs", "//! A domain.\n//!\n//! | file | what it owns |\n"),
+    ("migrations/V1__two.sql", "SELECT 1; SELECT 2;\n"),
+];
+
+/// Writes the clean tree with these files in place of, or beside, its own, and checks it.
+fn violations(changes: &[(&str, &str)]) -> Vec<String> {
+    let root = tempfile::tempdir().unwrap();
+    for (path, text) in CLEAN.iter().chain(changes) {
+        let path = root.path().join(path);
+        fs::create_dir_all(path.parent().unwrap_or(Path::new(""))).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let found = check(root.path()).unwrap();
+    found.iter().map(ToString::to_string).collect()
+}
+
+/// The change gives exactly one violation, which begins like this.
+#[track_caller]
+fn breaks(path: &str, text: &str, expected: &str) {
+    let found = violations(&[(path, text)]);
+    assert!(found.len() == 1 && found[0].starts_with(expected), "{expected}: {found:#?}");
+}
+
+#[test]
+fn a_clean_tree_passes() {
+    assert_eq!(violations(&[]), [""; 0]);
+}
+
+#[test]
+fn arrows_point_one_way() {
+    let package = |name: &str, dependency: &str| {
+        format!("[package]\nname = \"{name}\"\npublish = false\n{dependency}")
+    };
+    let domain = "crates/domains/a/Cargo.toml";
+    let kernel = "crates/kernel/store/Cargo.toml";
+    let other = [
+        ("crates/domains/b/Cargo.toml", "[package]\nname = \"b\"\npublish = false\n"),
+        ("crates/domains/b/src/lib.rs", "//! B.\n//!\n//! | file | what it owns |\n"),
+        ("crates/kernel/testkit/Cargo.toml", "[package]\nname = \"testkit\"\npublish = false\n"),
+        ("crates/kernel/testkit/src/lib.rs", "//! T.\n//!\n//! | file | what it owns |\n"),
+    ];
+    let cases = [
+        (domain, "a", "[dependencies]\nb = { path = \"../b\" }", "a domain never uses a domain"),
+        (domain, "a", "[dev-dependencies]\nb = { path = \"../b\" }", "a domain never uses"),
+        (
+            domain,
+            "a",
+            "[dependencies]\ntestkit = { path = \"../../kernel/testkit\" }",
+            "the testkit",
+        ),
+        (kernel, "store", "[dependencies]\na = { path = \"../../domains/a\" }", "the kernel is"),
+        (kernel, "store", "[build-dependencies]\nproto = { path = \"../../proto\" }", "the kernel"),
+    ];
+    for (path, name, dependency, expected) in cases {
+        let manifest = package(name, dependency);
+        let found = violations(&[&other[..], &[(path, &manifest)]].concat());
+        assert!(found.len() == 1 && found[0].contains(": arrows: "), "{found:#?}");
+        assert!(found[0].contains(expected), "{expected}: {found:#?}");
+    }
+    let fine = [
+        "[dependencies]\nstore = { path = \"../../kernel/store\" }\nproto = { path = \"../../proto\" }",
+        "[dev-dependencies]\ntestkit = { path = \"../../kernel/testkit\" }",
+    ];
+    for dependency in fine {
+        let manifest = package("a", dependency);
+        let found = violations(&[&other[..], &[(domain, &manifest)]].concat());
+        assert_eq!(found, [""; 0], "{dependency}");
+    }
+}
+
+#[test]
+fn only_proto_and_client_are_published() {
+    let domain = "crates/domains/a/Cargo.toml";
+    breaks(
+        domain,
+        "[package]\nname = \"a\"\nversion = \"0.1.0\"\n",
+        "crates/domains/a/Cargo.toml:1: publish: ",
+    );
+    let proto = "crates/proto/Cargo.toml";
+    breaks(
+        proto,
+        "[package]\nname = \"p\"\npublish = false\n",
+        "crates/proto/Cargo.toml:1: publish: ",
+    );
+}
+
+#[test]
+fn files_open_with_a_line_and_lib_with_a_table() {
+    let pool = "crates/kernel/store/src/pool.rs";
+    breaks(pool, "/// The pool.\nfn f() {}\n", "crates/kernel/store/src/pool.rs:1: opening: ");
+    let lib = "crates/kernel/store/src/lib.rs";
+    let no_table = "//! A store.\nmod pool;\nmod retry;\n";
+    breaks(lib, no_table, "crates/kernel/store/src/lib.rs:1: table: add a table");
+    let head = "//! A store.\n//!\n//! | file | what it owns |\n//! | `pool.rs` | the pool |\n";
+    let short = format!("{head}\nmod pool;\nmod retry;\n");
+    breaks(lib, &short, "crates/kernel/store/src/lib.rs:7: table: the table does not say");
+    let long = format!("{head}//! | `retry/` `gone.rs` | retries |\nmod pool;\nmod retry;\n");
+    breaks(lib, &long, "crates/kernel/store/src/lib.rs:5: table: there is no");
+}
+
+#[test]
+fn sizes_have_limits_and_exceptions_that_only_shrink() {
+    let path = "crates/kernel/store/src/pool.rs";
+    let list = "xtask/tidy-exceptions.txt";
+    let blank = |lines: usize| format!("//! Long.\n{}", "\n".repeat(lines - 1));
+    let function = |lines: usize| {
+        format!("//! Long.\nimpl Pool {{\n    fn get() {{\n{}    }}\n}}\n", "\n".repeat(lines - 2))
+    };
+    breaks(path, &blank(401), "crates/kernel/store/src/pool.rs:1: size: file has 401 lines");
+    breaks(path, &function(71), "crates/kernel/store/src/pool.rs:3: size: fn:Pool::get has 71");
+    breaks("crates/kernel/store/tests/it/main.rs", &blank(701), "crates/kernel/store/tests/it/");
+    assert_eq!(violations(&[(path, &blank(400))]), [""; 0]);
+    assert_eq!(violations(&[(path, &function(70))]), [""; 0]);
+    assert_eq!(violations(&[("crates/kernel/store/tests/it/main.rs", &blank(700))]), [""; 0]);
+
+    let file = format!("# Exceptions.\n\n{path} file 450 a table that reads best in one piece\n");
+    let of_fn = format!("{path} fn:Pool::get 80 one long match\n");
+    assert_eq!(violations(&[(path, &blank(450)), (list, &file)]), [""; 0]);
+    assert_eq!(violations(&[(path, &function(80)), (list, &of_fn)]), [""; 0]);
+    let cases = [
+        (blank(451), &file, "crates/kernel/store/src/pool.rs:1: size: file grew from 450 to 451"),
+        (
+            blank(449),
+            &file,
+            "xtask/tidy-exceptions.txt:3: size: crates/kernel/store/src/pool.rs file has shrunk",
+        ),
+        (
+            blank(400),
+            &file,
+            "xtask/tidy-exceptions.txt:3: size: crates/kernel/store/src/pool.rs file is within 400",
+        ),
+        (
+            function(79),
+            &of_fn,
+            "xtask/tidy-exceptions.txt:1: size: crates/kernel/store/src/pool.rs fn:Pool::get has shrunk",
+        ),
+        (
+            blank(9),
+            &of_fn,
+            "xtask/tidy-exceptions.txt:1: size: crates/kernel/store/src/pool.rs fn:Pool::get is not there",
+        ),
+        (blank(9), &format!("{path} file 450\n"), "xtask/tidy-exceptions.txt:1: size: write: "),
+    ];
+    for (text, list_text, expected) in cases {
+        let found = violations(&[(path, &text), (list, list_text)]);
+        assert!(found.len() == 1 && found[0].starts_with(expected), "{expected}: {found:#?}");
+    }
+}
+
+#[test]
+fn clippy_keeps_its_bans() {
+    let clippy = include_str!("../../../clippy.toml");
+    let without = |word: &str| {
+        clippy.lines().filter(|line| !line.contains(word)).collect::<Vec<_>>().join("\n")
+    };
+    breaks("clippy.toml", &without("\"tokio::spawn\""), "clippy.toml:1: clippy: ban tokio::spawn");
+    let found = violations(&[("clippy.toml", &without("::transaction\""))]);
+    assert_eq!(found.len(), 2, "{found:#?}");
+    let silent = clippy.replace(", reason = \"blocking work", ", because = \"blocking work");
+    breaks("clippy.toml", &silent, "clippy.toml:6: clippy: say why");
+    let commented =
+        clippy.replace("    { path = \"tokio::spawn\"", "    # { path = \"tokio::spawn\"");
+    breaks("clippy.toml", &commented, "clippy.toml:4: clippy: tokio::spawn is not banned");
+}
+
+#[test]
+fn an_exception_from_a_ban_has_a_reason() {
+    for attribute in
+        ["#[allow(clippy::disallowed_methods)]", "#![expect(clippy::disallowed_methods)]"]
+    {
+        let inner = attribute.starts_with("#!");
+        let text = if inner {
+            format!("//! The pool.\n{attribute}\n")
+        } else {
+            format!("//! The pool.\n{attribute}\nfn f() {{}}\n")
+        };
+        breaks(
+            "crates/kernel/store/src/pool.rs",
+            &text,
+            "crates/kernel/store/src/pool.rs:2: reason: ",
+        );
+    }
+}
+
+#[test]
+fn time_is_read_in_the_clock_only() {
+    let path = "crates/kernel/store/src/pool.rs";
+    for now in ["std::time::SystemTime::now()", "println!(\"{}\", Timestamp::now())"] {
+        let text = format!("//! The pool.\nfn f() {{\n    let t = {now};\n}}\n");
+        breaks(path, &text, "crates/kernel/store/src/pool.rs:3: clock: ");
+        assert_eq!(violations(&[("crates/kernel/store/tests/it/main.rs", &text)]), [""; 0]);
+        assert_eq!(violations(&[("xtask/src/main.rs", &text)]), [""; 0]);
+    }
+    let clock = [
+        ("crates/kernel/runtime/Cargo.toml", "[package]\nname = \"runtime\"\npublish = false\n"),
+        (
+            "crates/kernel/runtime/src/lib.rs",
+            "//! R.\n//! | file | what |\n//! | `clock.rs` | t |\nmod clock;\n",
+        ),
+        (
+            "crates/kernel/runtime/src/clock.rs",
+            "//! Time.\nfn f() { let t = SystemTime::now(); }\n",
+        ),
+    ];
+    assert_eq!(violations(&clock), [""; 0]);
+}
+
+#[test]
+fn statements_are_in_files_of_their_own() {
+    let path = "crates/kernel/store/src/pool.rs";
+    let strings = [
+        "\"SELECT 1\"",
+        "r#\"\n  WITH d AS (x)\"#",
+        "\"\\n  PRAGMA x\"",
+        "format!(\"DROP TABLE {t}\")",
+        "\"COMMIT\"",
+    ];
+    for string in strings {
+        let text = format!("//! The pool.\nfn f() {{\n    g({string});\n}}\n");
+        breaks(path, &text, "crates/kernel/store/src/pool.rs:3: sql: ");
+    }
+    let sql = "crates/kernel/store/src/add.sql";
+    breaks(sql, "SELECT 1;\n", "crates/kernel/store/src/add.sql:1: sql: begin with");
+    breaks(
+        sql,
+        "-- Why.\nSELECT 1;\nSELECT 2;\n",
+        "crates/kernel/store/src/add.sql:3: sql: 2 statements",
+    );
+    breaks(sql, "-- Why.\n", "crates/kernel/store/src/add.sql:1: sql: 0 statements");
+}
+
+#[test]
+fn nothing_is_ignored_left_for_later_or_empty() {
+    let path = "crates/kernel/store/src/pool.rs";
+    let ignored = "//! The pool.\n#[test]\n#[ignore]\nfn f() {}\n";
+    breaks(path, ignored, "crates/kernel/store/src/pool.rs:3: ignore: ");
+    breaks(
+        path,
+        &ignored.replace("ignore", "ignore = \"slow\""),
+        "crates/kernel/store/src/pool.rs:3: ignore: ",
+    );
+    let example = "//! The pool.\n//! ```ignore\n//! f();\n//! ```\n";
+    breaks(path, example, "crates/kernel/store/src/pool.rs:2: ignore: ");
+    for note in [concat!("TO", "DO"), concat!("FIX", "ME")] {
+        breaks("README.md", &format!("# Tally\n{note}: more\n"), "README.md:2: notes: ");
+        breaks(
+            path,
+            &format!("//! The pool.\n// {note}(me)\n"),
+            "crates/kernel/store/src/pool.rs:2: notes: ",
+        );
+    }
+    breaks(path, "//! The pool.\nfn f( {}\n", "crates/kernel/store/src/pool.rs:2: syntax: ");
+
+    let root = tempfile::tempdir().unwrap();
+    for (path, text) in CLEAN {
+        let path = root.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    fs::create_dir_all(root.path().join("crates/kernel/store/src/faults")).unwrap();
+    let found: Vec<_> = check(root.path()).unwrap().iter().map(ToString::to_string).collect();
+    assert!(found.len() == 1 && found[0].contains("faults:1: empty: "), "{found:#?}");
+}
