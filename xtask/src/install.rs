@@ -42,7 +42,8 @@ pub(crate) fn postgres() -> anyhow::Result<bool> {
 }
 
 fn install(package: &str) -> anyhow::Result<()> {
-    apt_get(&["install", "-y", "--no-install-recommends", package])
+    // What is there already stays as it is.
+    apt_get(&["install", "-y", "--no-install-recommends", "--no-upgrade", package])
 }
 
 fn apt_get(arguments: &[&str]) -> anyhow::Result<()> {

@@ -27,8 +27,13 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> anyhow::Result<ExitCode>
         println!("Postgres: the server of TEST_DATABASE_URL");
         return Ok(cargo::run(&command));
     }
-    if bin_dir().is_none() && !install::postgres()? {
-        bail!("{INSTALL_HINT}");
+    if bin_dir().is_none() {
+        if let Some(folder) = env::var_os("PG_BIN").filter(|folder| !folder.is_empty()) {
+            bail!("PG_BIN={} has no initdb and postgres", folder.display());
+        }
+        if !install::postgres()? {
+            bail!("{INSTALL_HINT}");
+        }
     }
     let cluster = Cluster::start(Options::default()).context("cannot start a private Postgres")?;
     println!(
