@@ -121,3 +121,14 @@ fn differences(
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Path, run};
+
+    #[test]
+    fn the_committed_code_is_what_the_protos_generate() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        run(root, true).unwrap();
+    }
+}
