@@ -1,0 +1,23 @@
+//! From many streams to few transactions: a bounded queue, batches without a timer, workers.
+//!
+//! A stream pushes [`Rows`] in chunks and gets a [`Receipt`] for all that it pushed. A worker
+//! takes one chunk, drains what else waits up to a limit, writes it as one batch through a
+//! [`Sink`], and goes on. Under load batches grow by themselves; an idle server adds no
+//! latency. What a row is, is the domain's business.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `queue.rs` | the queue, bounded in rows and bytes |
+//! | `receipt.rs` | telling a stream when its own rows are stored |
+//! | `sink.rs` | what a batch is written to |
+//! | `worker.rs` | the loop that writes batches, and repeats them safely |
+
+mod queue;
+mod receipt;
+mod sink;
+mod worker;
+
+pub use queue::{Full, Limits, Queue};
+pub use receipt::{Failure, Receipt};
+pub use sink::{Batch, Rows, Sink, WriteError};
+pub use worker::{Settings, Workers};

@@ -1,0 +1,209 @@
+//! The queue between the streams and the workers, bounded in rows and bytes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::receipt::Stub;
+use crate::{Receipt, Rows};
+
+/// How much may wait, written batches in progress included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Rows.
+    pub rows_max: u32,
+    /// Bytes of memory.
+    pub bytes_max: u32,
+    /// How long a stream is held back when there is no room.
+    pub wait_max: Duration,
+}
+
+/// A bounded queue of chunks. Clones are the same queue.
+#[derive(Debug)]
+pub struct Queue<R> {
+    sender: mpsc::UnboundedSender<Chunk<R>>,
+    receiver: Arc<Mutex<mpsc::UnboundedReceiver<Chunk<R>>>>,
+    rows: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+    closing: CancellationToken,
+    limits: Limits,
+}
+
+/// There was no room in time; the rows come back.
+#[derive(Debug)]
+pub struct Full<R>(pub R);
+
+/// Rows in the queue, with their place in the bounds and in their stream.
+#[derive(Debug)]
+pub(crate) struct Chunk<R> {
+    pub(crate) rows: R,
+    pub(crate) stub: Stub,
+    /// Gives the place back when it is dropped.
+    pub(crate) room: Room,
+}
+
+/// A place in the queue, given back when the rows are stored.
+#[derive(Debug)]
+pub(crate) struct Room {
+    _rows: OwnedSemaphorePermit,
+    _bytes: OwnedSemaphorePermit,
+}
+
+// === impl Queue ===
+
+impl<R> Clone for Queue<R> {
+    fn clone(&self) -> Self {
+        Self {
+            sender: self.sender.clone(),
+            receiver: Arc::clone(&self.receiver),
+            rows: Arc::clone(&self.rows),
+            bytes: Arc::clone(&self.bytes),
+            closing: self.closing.clone(),
+            limits: self.limits,
+        }
+    }
+}
+
+impl<R: Rows> Queue<R> {
+    /// An empty queue.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        Self {
+            sender,
+            receiver: Arc::new(Mutex::new(receiver)),
+            rows: Arc::new(Semaphore::new(limits.rows_max as usize)),
+            bytes: Arc::new(Semaphore::new(limits.bytes_max as usize)),
+            closing: CancellationToken::new(),
+            limits,
+        }
+    }
+
+    /// Adds rows to the queue, waiting for room up to the limit. `receipt` learns when they
+    /// are stored.
+    ///
+    /// # Errors
+    /// Gives the rows back when there was no room in time.
+    pub async fn push(&self, rows: R, receipt: &Receipt) -> Result<(), Full<R>> {
+        let Ok(Some(room)) = timeout(self.limits.wait_max, self.room(&rows)).await else {
+            return Err(Full(rows));
+        };
+        let stub = receipt.stub(rows.rows());
+        self.sender.send(Chunk { rows, stub, room }).map_err(|mpsc::error::SendError(chunk)| {
+            chunk.stub.withdrawn();
+            Full(chunk.rows)
+        })
+    }
+
+    /// Takes no more rows: pushes fail, and the workers end when they have written the rest.
+    pub fn close(&self) {
+        // Wakes those who wait for room.
+        self.rows.close();
+        self.bytes.close();
+        self.closing.cancel();
+    }
+
+    /// How many rows are in the queue or being written.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        (self.limits.rows_max as usize).saturating_sub(self.rows.available_permits())
+    }
+
+    /// A chunk larger than the queue takes the whole queue.
+    async fn room(&self, rows: &R) -> Option<Room> {
+        let clamp = |size: usize, max: u32| u32::try_from(size).unwrap_or(max).min(max);
+        let count = clamp(rows.rows(), self.limits.rows_max);
+        let bytes = clamp(rows.bytes(), self.limits.bytes_max);
+        Some(Room {
+            _rows: Arc::clone(&self.rows).acquire_many_owned(count).await.ok()?,
+            _bytes: Arc::clone(&self.bytes).acquire_many_owned(bytes).await.ok()?,
+        })
+    }
+
+    /// The next batch: one chunk, and what else waits, up to `rows_max` rows. `None` once the
+    /// queue is closed and empty.
+    pub(crate) async fn batch(&self, rows_max: usize) -> Option<Vec<Chunk<R>>> {
+        // One worker waits here at a time; the others write.
+        let mut receiver = self.receiver.lock().await;
+        let first = loop {
+            tokio::select! {
+                biased;
+                () = self.closing.cancelled(), if !receiver.is_closed() => receiver.close(),
+                chunk = receiver.recv() => break chunk?,
+            }
+        };
+        let mut rows = first.rows.rows();
+        let mut chunks = vec![first];
+        while rows < rows_max {
+            let Ok(chunk) = receiver.try_recv() else { break };
+            rows += chunk.rows.rows();
+            chunks.push(chunk);
+        }
+        Some(chunks)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Three;
+
+    impl Rows for Three {
+        fn rows(&self) -> usize {
+            3
+        }
+        fn bytes(&self) -> usize {
+            3
+        }
+    }
+
+    fn limits(rows_max: u32) -> Limits {
+        Limits { rows_max, bytes_max: 1000, wait_max: Duration::from_millis(50) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_queue_gives_the_rows_back() {
+        let queue = Queue::new(limits(4));
+        let receipt = Receipt::new();
+        queue.push(Three, &receipt).await.expect("room for three");
+        assert!(queue.push(Three, &receipt).await.is_err());
+        drop(queue.batch(10).await);
+        queue.push(Three, &receipt).await.expect("room again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_chunk_larger_than_the_queue_passes_alone() {
+        let queue = Queue::new(limits(2));
+        let receipt = Receipt::new();
+        queue.push(Three, &receipt).await.expect("takes the whole queue");
+        assert!(queue.push(Three, &receipt).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_batch_takes_what_waits_up_to_the_limit() {
+        let queue = Queue::new(limits(100));
+        let receipt = Receipt::new();
+        for _ in 0..5 {
+            queue.push(Three, &receipt).await.expect("room");
+        }
+        let sizes = [queue.batch(7).await, queue.batch(100).await];
+        assert_eq!(sizes.map(|batch| batch.map_or(0, |chunks| chunks.len())), [3, 2]);
+    }
+
+    #[tokio::test]
+    async fn a_closed_queue_ends_when_it_is_empty() {
+        let queue = Queue::new(limits(100));
+        let receipt = Receipt::new();
+        queue.push(Three, &receipt).await.expect("room");
+        queue.close();
+        assert!(queue.push(Three, &receipt).await.is_err());
+        assert_eq!(queue.batch(10).await.map_or(0, |chunks| chunks.len()), 1);
+        assert!(queue.batch(10).await.is_none());
+        assert!(queue.batch(10).await.is_none());
+    }
+}

@@ -1,0 +1,201 @@
+//! Telling a stream when its own rows are stored.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tally_runtime::Kind;
+use tokio::sync::Notify;
+
+/// One stream's view of the rows that it pushed: how many are stored, and what failed.
+#[derive(Debug, Clone, Default)]
+pub struct Receipt(Arc<Inner>);
+
+/// Rows of this stream could not be stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// What happened, in one line.
+    pub message: String,
+    /// What it means to the stream.
+    pub kind: Kind,
+    /// How many rows from the beginning of the stream are stored, and none after them; or
+    /// `None` when that is not known.
+    pub stored: Option<u64>,
+}
+
+/// The part of a receipt that travels with a chunk. Dropping it unsettled counts as a
+/// failure, so that a stream never waits for rows that nobody has.
+#[derive(Debug)]
+pub(crate) struct Stub {
+    receipt: Receipt,
+    /// Where in its stream the chunk begins.
+    first: u64,
+    rows: u64,
+    settled: bool,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    pushed: u64,
+    /// Stored, wherever in the stream.
+    stored: u64,
+    /// Not stored, or unknown.
+    lost: u64,
+    /// The first row that is not stored, of those that are lost.
+    first_lost: Option<u64>,
+    /// One past the last row that is stored.
+    stored_end: u64,
+    indeterminate: bool,
+    failure: Option<(String, Kind)>,
+}
+
+// === impl Receipt ===
+
+impl Receipt {
+    /// For a stream that has pushed nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Waits until everything that was pushed so far is stored; returns how many rows.
+    ///
+    /// # Errors
+    /// As soon as nothing of the stream is under way any more and some of it was not stored.
+    pub async fn settled(&self) -> Result<u64, Failure> {
+        loop {
+            let changed = self.0.changed.notified();
+            {
+                let state = self.lock();
+                if state.stored + state.lost == state.pushed {
+                    return state.verdict();
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// Whether some of the stream's rows could not be stored: it need not go on.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.lock().failure.is_some()
+    }
+
+    pub(crate) fn stub(&self, rows: usize) -> Stub {
+        let rows = rows as u64;
+        let mut state = self.lock();
+        let first = state.pushed;
+        state.pushed += rows;
+        Stub { receipt: self.clone(), first, rows, settled: false }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn verdict(&self) -> Result<u64, Failure> {
+        let Some((message, kind)) = self.failure.clone() else { return Ok(self.stored) };
+        let first_lost = self.first_lost.unwrap_or(0);
+        // A prefix is stored only if nothing after the first lost row is.
+        let is_prefix = !self.indeterminate && self.stored_end <= first_lost;
+        Err(Failure { message, kind, stored: is_prefix.then_some(self.stored) })
+    }
+}
+
+// === impl Stub ===
+
+impl Stub {
+    /// The chunk is committed.
+    pub(crate) fn stored(mut self) {
+        self.settled = true;
+        let mut state = self.receipt.lock();
+        state.stored += self.rows;
+        state.stored_end = state.stored_end.max(self.first + self.rows);
+        drop(state);
+        self.receipt.0.changed.notify_waiters();
+    }
+
+    /// The chunk is not stored, or nobody knows.
+    pub(crate) fn failed(mut self, message: &str, kind: Kind, indeterminate: bool) {
+        self.fail(message, kind, indeterminate);
+    }
+
+    /// The chunk never entered the queue: forget it.
+    pub(crate) fn withdrawn(mut self) {
+        self.settled = true;
+        self.receipt.lock().pushed -= self.rows;
+        self.receipt.0.changed.notify_waiters();
+    }
+
+    fn fail(&mut self, message: &str, kind: Kind, indeterminate: bool) {
+        self.settled = true;
+        let mut state = self.receipt.lock();
+        state.lost += self.rows;
+        state.indeterminate |= indeterminate;
+        state.first_lost = Some(state.first_lost.map_or(self.first, |at| at.min(self.first)));
+        state.failure.get_or_insert_with(|| (message.to_owned(), kind));
+        drop(state);
+        self.receipt.0.changed.notify_waiters();
+    }
+}
+
+impl Drop for Stub {
+    fn drop(&mut self) {
+        if !self.settled {
+            // A worker panicked with the batch in hand, or the server stops without it.
+            self.fail("the server stopped before the rows were stored", Kind::Unavailable, true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_prefix_is_known_when_what_follows_is_not_stored() {
+        let receipt = Receipt::new();
+        let (first, second) = (receipt.stub(3), receipt.stub(2));
+        first.stored();
+        second.failed("disk full", Kind::Unavailable, false);
+        assert_eq!(receipt.settled().await.expect_err("second").stored, Some(3));
+    }
+
+    #[tokio::test]
+    async fn a_hole_is_not_a_prefix() {
+        let receipt = Receipt::new();
+        let (first, second) = (receipt.stub(3), receipt.stub(2));
+        first.failed("disk full", Kind::Unavailable, false);
+        second.stored();
+        assert_eq!(receipt.settled().await.expect_err("first").stored, None);
+    }
+
+    #[tokio::test]
+    async fn an_unknown_outcome_is_no_known_prefix() {
+        let receipt = Receipt::new();
+        receipt.stub(3).failed("connection lost in COMMIT", Kind::Unavailable, true);
+        assert_eq!(receipt.settled().await.expect_err("unknown").stored, None);
+    }
+
+    #[tokio::test]
+    async fn a_chunk_that_vanishes_fails_its_stream() {
+        let receipt = Receipt::new();
+        drop(receipt.stub(1));
+        assert!(receipt.settled().await.is_err());
+        assert!(receipt.has_failed());
+    }
+
+    #[tokio::test]
+    async fn nothing_pushed_is_stored_at_once() {
+        assert_eq!(Receipt::new().settled().await, Ok(0));
+    }
+}

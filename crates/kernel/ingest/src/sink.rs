@@ -1,0 +1,63 @@
+//! What a batch is written to.
+
+use std::fmt::Debug;
+use std::future::Future;
+
+use tally_runtime::Kind;
+use uuid::Uuid;
+
+/// Rows that travel together.
+pub trait Rows: Send + 'static {
+    /// How many rows.
+    fn rows(&self) -> usize;
+    /// How much memory they take.
+    fn bytes(&self) -> usize;
+}
+
+/// Rows that are stored together in one transaction, or not at all.
+#[derive(Debug)]
+pub struct Batch<'a, R> {
+    /// Who numbers the batches.
+    pub producer: Uuid,
+    /// The batch's number: 1, 2, 3 … for each producer.
+    pub sequence: i64,
+    /// The rows, in chunks.
+    pub chunks: &'a [R],
+}
+
+/// Stores batches.
+pub trait Sink: Send + Sync + 'static {
+    /// What it stores.
+    type Rows: Rows + Sync;
+
+    /// Stores a batch, and returns after the commit. A batch whose number the producer has
+    /// used already was stored before, and is not stored again: this is what makes it safe
+    /// to repeat a batch whose outcome is unknown.
+    fn write(
+        &self,
+        batch: Batch<'_, Self::Rows>,
+    ) -> impl Future<Output = Result<(), WriteError>> + Send;
+}
+
+/// A batch was not stored, or nobody knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriteError {
+    /// What happened, in one line.
+    pub message: String,
+    /// What it means to the streams whose rows these are.
+    pub kind: Kind,
+    /// Whether the same batch may be stored later.
+    pub transient: bool,
+    /// Whether it may have been stored all the same.
+    pub indeterminate: bool,
+}
+
+// === impl Batch ===
+
+impl<R: Rows> Batch<'_, R> {
+    /// How many rows there are in all.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.chunks.iter().map(Rows::rows).sum()
+    }
+}

@@ -1,0 +1,179 @@
+//! The loop that writes batches, and repeats them safely.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tally_runtime::{Kind, Tasks};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::queue::{Chunk, Room};
+use crate::receipt::Stub;
+use crate::{Batch, Queue, Rows, Sink, WriteError};
+
+/// The pause after the first failed attempt; it doubles up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+/// The longest pause between two attempts.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// How the workers write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// How many batches are written at the same time.
+    pub workers: usize,
+    /// How many rows a batch takes before it is written, whatever else waits.
+    pub batch_rows_max: usize,
+    /// How long a batch is tried while the database is away, before its streams are told.
+    pub write_wait_max: Duration,
+}
+
+/// The workers of one queue.
+#[derive(Debug)]
+pub struct Workers {
+    tasks: Tasks,
+}
+
+/// One worker. It numbers its batches as a producer of its own.
+struct Worker<S: Sink> {
+    queue: Queue<S::Rows>,
+    sink: Arc<S>,
+    settings: Settings,
+    pause: fn(Duration, Duration, u32) -> Duration,
+    producer: Uuid,
+    /// The number of the last batch that is known to be stored.
+    sequence: i64,
+}
+
+// === impl Workers ===
+
+impl Workers {
+    /// Starts the workers. `pause` chooses how long to wait before attempt 2, 3, …, between
+    /// the two limits.
+    pub fn start<S: Sink>(
+        queue: &Queue<S::Rows>,
+        sink: &Arc<S>,
+        settings: Settings,
+        pause: fn(Duration, Duration, u32) -> Duration,
+    ) -> Self {
+        let tasks = Tasks::new();
+        for _ in 0..settings.workers {
+            let worker = Worker {
+                queue: queue.clone(),
+                sink: Arc::clone(sink),
+                settings,
+                pause,
+                producer: Uuid::now_v7(),
+                sequence: 0,
+            };
+            tasks.spawn("insert worker", worker.run());
+        }
+        tasks.close();
+        Self { tasks }
+    }
+
+    /// Waits until the queue is closed and all of it is written.
+    pub async fn finished(&self) {
+        self.tasks.finished().await;
+    }
+}
+
+// === impl Worker ===
+
+impl<S: Sink> Worker<S> {
+    async fn run(mut self) {
+        while let Some(chunks) = self.queue.batch(self.settings.batch_rows_max).await {
+            let (rows, stubs) = split(chunks);
+            match self.store(&rows).await {
+                Ok(()) => stubs.into_iter().for_each(|(stub, _room)| stub.stored()),
+                // Nothing will mend this batch as a whole, but perhaps only one stream's
+                // rows are at fault: no other stream pays for them.
+                Err(error) if !error.transient && rows.len() > 1 && !error.indeterminate => {
+                    for (rows, (stub, _room)) in rows.into_iter().zip(stubs) {
+                        let result = self.store(std::slice::from_ref(&rows)).await;
+                        settle(stub, &result);
+                    }
+                }
+                Err(error) => {
+                    let result = Err(error);
+                    stubs.into_iter().for_each(|(stub, _room)| settle(stub, &result));
+                }
+            }
+        }
+    }
+
+    /// Stores one batch, trying again while the failure is transient. The number stays the
+    /// same, so that a batch whose outcome is unknown is not stored twice.
+    async fn store(&mut self, chunks: &[S::Rows]) -> Result<(), WriteError> {
+        let started = Instant::now();
+        let mut indeterminate = false;
+        let mut attempt = 1;
+        loop {
+            let sequence = self.sequence + 1;
+            let batch = Batch { producer: self.producer, sequence, chunks };
+            let mut error = match self.sink.write(batch).await {
+                Ok(()) => {
+                    self.sequence = sequence;
+                    if attempt > 1 {
+                        tracing::info!(attempt, "the database takes rows again");
+                    }
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            indeterminate |= error.indeterminate;
+            let pause = (self.pause)(PAUSE_MIN, PAUSE_MAX, attempt);
+            let left = self.settings.write_wait_max.saturating_sub(started.elapsed());
+            if !error.transient || pause >= left {
+                let rows: usize = chunks.iter().map(Rows::rows).sum();
+                tracing::error!(
+                    rows,
+                    attempt,
+                    indeterminate,
+                    error = error.message,
+                    "rows were not stored, their streams are told"
+                );
+                error.indeterminate = indeterminate;
+                if indeterminate {
+                    // The number may be used: a new producer begins at 1.
+                    self.producer = Uuid::now_v7();
+                    self.sequence = 0;
+                }
+                return Err(error);
+            }
+            if attempt == 1 {
+                tracing::warn!(error = error.message, "rows could not be stored, trying again");
+            }
+            tokio::time::sleep(pause).await;
+            attempt += 1;
+        }
+    }
+}
+
+fn split<R: Rows>(chunks: Vec<Chunk<R>>) -> (Vec<R>, Vec<(Stub, Room)>) {
+    chunks.into_iter().map(|chunk| (chunk.rows, (chunk.stub, chunk.room))).unzip()
+}
+
+fn settle(stub: Stub, result: &Result<(), WriteError>) {
+    match result {
+        Ok(()) => stub.stored(),
+        Err(error) => stub.failed(&error.message, error.kind, error.indeterminate),
+    }
+}
+
+impl WriteError {
+    /// A failure that is certain, and that trying again will not mend.
+    #[must_use]
+    pub fn permanent(message: impl Into<String>, kind: Kind) -> Self {
+        Self { message: message.into(), kind, transient: false, indeterminate: false }
+    }
+
+    /// A failure that may pass.
+    #[must_use]
+    pub fn transient(message: impl Into<String>, indeterminate: bool) -> Self {
+        Self { message: message.into(), kind: Kind::Unavailable, transient: true, indeterminate }
+    }
+}
+
+#[cfg(test)]
+#[path = "worker_tests.rs"]
+mod tests;

@@ -1,0 +1,155 @@
+//! The workers against a sink that fails as it is told to, and remembers what it stored.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Mutex;
+
+use super::*;
+use crate::{Limits, Receipt};
+
+/// Rows that are just numbers.
+#[derive(Debug, Clone)]
+struct Numbers(Vec<u32>);
+
+/// What the sink does with the next write.
+#[derive(Debug, Clone, Copy)]
+enum Next {
+    Fail(&'static str),
+    StoreAndLoseTheAnswer,
+    RefuseOdd,
+}
+
+/// Keeps the rule of [`Sink::write`]: a producer's number is stored once.
+#[derive(Debug, Default)]
+struct Memory {
+    script: Mutex<VecDeque<Next>>,
+    refuse_odd: bool,
+    stored: Mutex<Vec<u32>>,
+    sequences: Mutex<HashMap<Uuid, i64>>,
+}
+
+impl Rows for Numbers {
+    fn rows(&self) -> usize {
+        self.0.len()
+    }
+    fn bytes(&self) -> usize {
+        4 * self.0.len()
+    }
+}
+
+impl Memory {
+    fn store(&self, batch: &Batch<'_, Numbers>) {
+        let mut sequences = self.sequences.lock().unwrap();
+        let last = sequences.entry(batch.producer).or_default();
+        assert!(batch.sequence <= *last + 1, "a gap");
+        if batch.sequence == *last + 1 {
+            *last += 1;
+            let rows = batch.chunks.iter().flat_map(|chunk| chunk.0.iter().copied());
+            self.stored.lock().unwrap().extend(rows);
+        }
+    }
+
+    fn sorted(&self) -> Vec<u32> {
+        let mut stored = self.stored.lock().unwrap().clone();
+        stored.sort_unstable();
+        stored
+    }
+}
+
+impl Sink for Memory {
+    type Rows = Numbers;
+
+    async fn write(&self, batch: Batch<'_, Numbers>) -> Result<(), WriteError> {
+        let scripted = self.script.lock().unwrap().pop_front();
+        match scripted.or(self.refuse_odd.then_some(Next::RefuseOdd)) {
+            Some(Next::Fail(message)) => return Err(WriteError::transient(message, false)),
+            Some(Next::StoreAndLoseTheAnswer) => {
+                self.store(&batch);
+                return Err(WriteError::transient("the answer was lost", true));
+            }
+            Some(Next::RefuseOdd) if batch.chunks.iter().any(|one| one.0[0] % 2 == 1) => {
+                return Err(WriteError::permanent("odd", Kind::Internal));
+            }
+            _ => self.store(&batch),
+        }
+        Ok(())
+    }
+}
+
+fn start(sink: Memory) -> (Queue<Numbers>, Arc<Memory>, Workers) {
+    let wait_max = Duration::from_secs(1);
+    let queue = Queue::new(Limits { rows_max: 1000, bytes_max: 100_000, wait_max });
+    let settings =
+        Settings { workers: 2, batch_rows_max: 100, write_wait_max: Duration::from_secs(10) };
+    let sink = Arc::new(sink);
+    let workers = Workers::start(&queue, &sink, settings, |min, _, _| min);
+    (queue, sink, workers)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_neither_loses_nor_doubles() {
+    let script = [Next::StoreAndLoseTheAnswer, Next::Fail("away"), Next::StoreAndLoseTheAnswer];
+    let (queue, sink, workers) =
+        start(Memory { script: Mutex::new(script.into()), ..Memory::default() });
+    let receipt = Receipt::new();
+    for number in 0..50 {
+        queue.push(Numbers(vec![number]), &receipt).await.expect("room");
+    }
+    assert_eq!(receipt.settled().await, Ok(50));
+    queue.close();
+    workers.finished().await;
+    assert_eq!(sink.sorted(), (0..50).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_failing_stream_fails_no_other() {
+    let (queue, sink, workers) = start(Memory { refuse_odd: true, ..Memory::default() });
+    let (good, bad) = (Receipt::new(), Receipt::new());
+    for number in 0..20 {
+        let receipt = if number % 2 == 0 { &good } else { &bad };
+        queue.push(Numbers(vec![number]), receipt).await.expect("room");
+    }
+    assert_eq!(good.settled().await, Ok(10));
+    let failure = bad.settled().await.expect_err("odd rows are refused");
+    assert_eq!((failure.stored, failure.kind), (Some(0), Kind::Internal));
+    queue.close();
+    workers.finished().await;
+    assert_eq!(sink.sorted(), (0..20).step_by(2).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_stays_away_is_reported_and_the_next_batch_goes_on() {
+    let script = vec![Next::Fail("away"); 2000];
+    let (queue, sink, workers) =
+        start(Memory { script: Mutex::new(script.into()), ..Memory::default() });
+    let lost = Receipt::new();
+    queue.push(Numbers(vec![1]), &lost).await.expect("room");
+    let failure = lost.settled().await.expect_err("away for longer than the limit");
+    assert_eq!((failure.message.as_str(), failure.stored), ("away", Some(0)));
+    sink.script.lock().unwrap().clear();
+    let found = Receipt::new();
+    queue.push(Numbers(vec![2]), &found).await.expect("room");
+    assert_eq!(found.settled().await, Ok(1));
+    queue.close();
+    workers.finished().await;
+    assert_eq!(sink.sorted(), [2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_unknown_outcome_a_new_producer_begins() {
+    let mut script = vec![Next::StoreAndLoseTheAnswer];
+    script.extend(vec![Next::Fail("away"); 2000]);
+    let (queue, sink, workers) =
+        start(Memory { script: Mutex::new(script.into()), ..Memory::default() });
+    let unknown = Receipt::new();
+    queue.push(Numbers(vec![1]), &unknown).await.expect("room");
+    assert_eq!(unknown.settled().await.expect_err("unknown").stored, None);
+    sink.script.lock().unwrap().clear();
+    for number in 2..20 {
+        let receipt = Receipt::new();
+        queue.push(Numbers(vec![number]), &receipt).await.expect("room");
+        assert_eq!(receipt.settled().await, Ok(1));
+    }
+    queue.close();
+    workers.finished().await;
+    assert_eq!(sink.sorted(), (1..20).collect::<Vec<_>>());
+}

@@ -1,0 +1,129 @@
+//! Settings whose mistakes are collected and reported at once.
+//!
+//! A command line parser stops at the first value that it cannot read. Someone who sets a
+//! server up for the first time has several wrong, and wants to hear of all of them. So a
+//! setting is read as [`Given`], which never fails, and [`Problems`] collects what is wrong
+//! with each before the server starts.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+/// A setting as it was written, and what it means if it means anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given<T> {
+    text: String,
+    value: Result<T, String>,
+}
+
+/// What is wrong with the settings: one line for each.
+#[derive(Debug, Default)]
+pub struct Problems(Vec<String>);
+
+/// Settings were wrong; prints one line for each mistake.
+#[derive(Debug, thiserror::Error)]
+pub struct Invalid(Vec<String>);
+
+// === impl Given ===
+
+impl<T: FromStr> FromStr for Given<T>
+where
+    T::Err: fmt::Display,
+{
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        let value = text.trim().parse().map_err(|error: T::Err| error.to_string());
+        Ok(Self { text: text.to_owned(), value })
+    }
+}
+
+impl<T> fmt::Display for Given<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+// === impl Problems ===
+
+impl Problems {
+    /// Nothing is wrong yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Notes a mistake.
+    pub fn add(&mut self, line: impl Into<String>) {
+        self.0.push(line.into());
+    }
+
+    /// The value of a setting; a mistake is noted under the setting's name.
+    pub fn take<T: Clone>(&mut self, name: &str, given: &Given<T>) -> Option<T> {
+        match &given.value {
+            Ok(value) => Some(value.clone()),
+            Err(reason) => {
+                self.add(format!("{name}: \u{201c}{}\u{201d}: {reason}", given.text));
+                None
+            }
+        }
+    }
+
+    /// The value of a setting that must lie within limits; returns the lower limit when it
+    /// is wrong, which does no harm, since [`Problems::check`] will fail.
+    pub fn within<T>(&mut self, name: &str, given: &Given<T>, limits: RangeInclusive<T>) -> T
+    where
+        T: Copy + PartialOrd + fmt::Display,
+    {
+        let (low, high) = (*limits.start(), *limits.end());
+        match self.take(name, given) {
+            Some(value) if limits.contains(&value) => value,
+            Some(value) => {
+                self.add(format!("{name}: {value} is not between {low} and {high}"));
+                low
+            }
+            None => low,
+        }
+    }
+
+    /// # Errors
+    /// When a mistake was noted.
+    pub fn check(self) -> Result<(), Invalid> {
+        if self.0.is_empty() { Ok(()) } else { Err(Invalid(self.0)) }
+    }
+}
+
+// === impl Invalid ===
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_slice() {
+            [one] => write!(f, "a setting is wrong: {one}"),
+            many => {
+                write!(f, "{} settings are wrong:", many.len())?;
+                many.iter().try_for_each(|line| write!(f, "\n  {line}"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mistake_is_reported_by_name() {
+        let mut problems = Problems::new();
+        let rows: Given<u32> = "many".parse().expect("never fails");
+        let workers: Given<u32> = "99".parse().expect("never fails");
+        let fine: Given<u32> = " 7 ".parse().expect("never fails");
+        problems.within("--queue-rows-max", &rows, 1..=10);
+        problems.within("--workers", &workers, 1..=16);
+        assert_eq!(problems.within("--fine", &fine, 1..=10), 7);
+        let text = problems.check().expect_err("two mistakes").to_string();
+        assert!(text.starts_with("2 settings are wrong:"), "{text}");
+        assert!(text.contains("--queue-rows-max: \u{201c}many\u{201d}"), "{text}");
+        assert!(text.contains("--workers: 99 is not between 1 and 16"), "{text}");
+    }
+}

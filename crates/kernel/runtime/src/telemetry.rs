@@ -1,0 +1,67 @@
+//! Log output: to stderr, for people or as JSON.
+
+use std::io::{self, IsTerminal as _};
+use std::str::FromStr;
+
+use tracing_subscriber::EnvFilter;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For people; with colours on a terminal.
+    Text,
+    /// One JSON object a line, for a log collector.
+    Json,
+}
+
+/// Which messages are written: `error`, `warn`, `info`, `debug`, `trace`, or directives such
+/// as `info,tally_store=debug`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Level(String);
+
+/// The log could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("set up the log: {0}")]
+pub struct Error(String);
+
+/// Starts writing log lines to stderr. Call it once.
+///
+/// # Errors
+/// When the process has a log already.
+pub fn install(level: &Level, format: Format) -> Result<(), Error> {
+    let filter = EnvFilter::try_new(&level.0).map_err(|error| Error(error.to_string()))?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
+    match format {
+        Format::Text => lines.with_target(false).try_init(),
+        Format::Json => lines.json().flatten_event(true).try_init(),
+    }
+    .map_err(|error| Error(error.to_string()))
+}
+
+// === impl Format ===
+
+impl FromStr for Format {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("is neither `text` nor `json`"),
+        }
+    }
+}
+
+// === impl Level ===
+
+impl FromStr for Level {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        EnvFilter::try_new(text).map_err(|error| error.to_string())?;
+        Ok(Self(text.to_owned()))
+    }
+}

@@ -1,0 +1,203 @@
+//! The storage error: which step failed, did it happen, is it worth trying again.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use tally_runtime::Kind;
+use tokio_postgres::error::SqlState;
+
+/// Whether a write that failed may have been stored all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It certainly was not stored.
+    Determinate,
+    /// Nobody knows. Only a write that carries an id may be repeated after this.
+    Indeterminate,
+}
+
+/// A storage operation failed.
+#[derive(Debug)]
+pub struct Error {
+    step: String,
+    outcome: Outcome,
+    transient: bool,
+    kind: Kind,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// Adds the step that failed to a driver's error.
+pub trait Step<T> {
+    /// Names the step, in the imperative: `count the rows`.
+    ///
+    /// # Errors
+    /// The driver's error, classified. It counts as [`Outcome::Determinate`], since a
+    /// statement that fails before COMMIT is never stored.
+    fn step(self, step: &'static str) -> Result<T, Error>;
+}
+
+// === impl Error ===
+
+impl Error {
+    /// A failure that trying again will not mend.
+    pub fn permanent(step: impl Into<String>, kind: Kind) -> Self {
+        Self {
+            step: step.into(),
+            outcome: Outcome::Determinate,
+            transient: false,
+            kind,
+            source: None,
+        }
+    }
+
+    /// A failure that may pass by itself.
+    pub fn transient(step: impl Into<String>, outcome: Outcome) -> Self {
+        Self { step: step.into(), outcome, transient: true, kind: Kind::Unavailable, source: None }
+    }
+
+    /// With the error behind it.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The same error under the name of a larger step.
+    #[must_use]
+    pub fn within(self, step: impl Into<String>) -> Self {
+        Self {
+            step: step.into(),
+            outcome: self.outcome,
+            transient: self.transient,
+            kind: self.kind,
+            source: Some(Box::new(self)),
+        }
+    }
+
+    /// Did it happen?
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// Whether the same operation may succeed later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        self.transient
+    }
+
+    /// What it means to the one who asked.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// A Postgres error in a statement before COMMIT, or while connecting.
+    pub(crate) fn statement(step: impl Into<String>, error: tokio_postgres::Error) -> Self {
+        let transient = postgres_is_transient(&error);
+        let kind = if transient { Kind::Unavailable } else { Kind::Internal };
+        let outcome = Outcome::Determinate;
+        Self { step: step.into(), outcome, transient, kind, source: None }.because(error)
+    }
+
+    /// A Postgres error in COMMIT, or in a statement that commits by itself.
+    pub(crate) fn commit(step: impl Into<String>, error: tokio_postgres::Error) -> Self {
+        let outcome = match error.code() {
+            Some(state) if certainly_rolled_back(state) => Outcome::Determinate,
+            _ => Outcome::Indeterminate,
+        };
+        Self { outcome, ..Self::statement(step, error) }
+    }
+
+    /// A SQLite error.
+    pub(crate) fn sqlite(step: impl Into<String>, error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode::{
+            CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory, ReadOnly,
+            SystemIoFailure,
+        };
+        let (outcome, transient) = match error.sqlite_error_code() {
+            // An I/O error in COMMIT may leave a complete commit in the write-ahead log.
+            Some(SystemIoFailure) => (Outcome::Indeterminate, true),
+            Some(
+                DatabaseBusy | DatabaseLocked | DiskFull | OutOfMemory | ReadOnly | CannotOpen,
+            ) => (Outcome::Determinate, true),
+            _ => (Outcome::Determinate, false),
+        };
+        let kind = if transient { Kind::Unavailable } else { Kind::Internal };
+        Self { step: step.into(), outcome, transient, kind, source: None }.because(error)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.step)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+impl<T> Step<T> for Result<T, tokio_postgres::Error> {
+    fn step(self, step: &'static str) -> Result<T, Error> {
+        self.map_err(|error| Error::statement(step, error))
+    }
+}
+
+impl<T> Step<T> for Result<T, rusqlite::Error> {
+    fn step(self, step: &'static str) -> Result<T, Error> {
+        self.map_err(|error| Error::sqlite(step, error))
+    }
+}
+
+/// SQLSTATEs that the server sends only when the transaction is rolled back. What is not
+/// here is Indeterminate: 40003, the 57P class (the server went away), a lost connection.
+fn certainly_rolled_back(state: &SqlState) -> bool {
+    const CLASSES: [&str; 9] = ["21", "22", "23", "25", "42", "44", "53", "54", "55"];
+    const STATES: [SqlState; 4] = [
+        SqlState::T_R_SERIALIZATION_FAILURE,
+        SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::QUERY_CANCELED,
+        SqlState::RAISE_EXCEPTION,
+    ];
+    STATES.contains(state) || CLASSES.iter().any(|class| state.code().starts_with(class))
+}
+
+/// Worth trying again: the connection is gone, the server restarts or is full, or another
+/// transaction was in the way.
+fn postgres_is_transient(error: &tokio_postgres::Error) -> bool {
+    const CLASSES: [&str; 4] = ["08", "40", "53", "57"];
+    let Some(state) = error.code() else {
+        // Without a SQLSTATE it is the connection that failed, except for mistakes of ours
+        // in using the driver, which end at the retry's limit.
+        return true;
+    };
+    *state == SqlState::LOCK_NOT_AVAILABLE
+        || *state == SqlState::READ_ONLY_SQL_TRANSACTION
+        || CLASSES.iter().any(|class| state.code().starts_with(class))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_listed_states_are_certainly_rolled_back() {
+        for code in ["40001", "40P01", "23505", "53100", "25006", "57014"] {
+            assert!(certainly_rolled_back(&SqlState::from_code(code)), "{code}");
+        }
+        for code in ["40003", "57P01", "57P02", "08006", "XX000", "58030"] {
+            assert!(!certainly_rolled_back(&SqlState::from_code(code)), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_step_keeps_what_is_behind_it() {
+        let inner = Error::transient("lose the connection", Outcome::Indeterminate);
+        let outer = inner.within("store a batch");
+        assert_eq!(outer.outcome(), Outcome::Indeterminate);
+        assert!(outer.is_transient());
+        assert_eq!(tally_runtime::chain(&outer), "store a batch: lose the connection");
+    }
+}

@@ -1,0 +1,84 @@
+//! From a database URL to something that can be asked: connections, retries, migrations.
+//!
+//! It knows Postgres, CockroachDB and SQLite, and no table: what is stored is each domain's
+//! business, in SQL of its own for each [`Dialect`].
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `error.rs` | the storage error: which step failed, did it happen, is it worth trying again |
+//! | `faults.rs` | points at which a test can stop the process |
+//! | `migrate.rs` | bringing a domain's tables up to date |
+//! | `postgres/` | Postgres and CockroachDB: pool, TLS, transactions, migration lock |
+//! | `retry.rs` | the one loop that repeats a failed operation |
+//! | `sqlite/` | SQLite: the writer thread, the reader thread, the file lock |
+//! | `url.rs` | reading a database URL, and printing it without its password |
+
+pub mod error;
+pub mod faults;
+mod migrate;
+pub mod postgres;
+pub mod retry;
+pub mod sqlite;
+mod url;
+
+pub use error::{Error, Outcome};
+pub use migrate::{Migrations, Schema};
+pub use url::{DatabaseUrl, Driver, InvalidUrl};
+
+/// Which SQL a database understands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// PostgreSQL 14 or newer.
+    Postgres,
+    /// CockroachDB.
+    Cockroach,
+    /// SQLite 3, which is built in.
+    Sqlite,
+}
+
+/// A database that is open.
+#[derive(Debug, Clone)]
+pub enum Database {
+    /// Postgres or CockroachDB, over the network.
+    Postgres(postgres::Database),
+    /// A file.
+    Sqlite(sqlite::Database),
+}
+
+// === impl Database ===
+
+impl Database {
+    /// Opens the database and checks that it answers.
+    ///
+    /// # Errors
+    /// When it cannot be reached, refuses the user, or is too old. A second server on one
+    /// SQLite file is refused.
+    pub async fn open(url: &DatabaseUrl, settings: postgres::Settings) -> Result<Self, Error> {
+        match url {
+            DatabaseUrl::Postgres(url) => {
+                Ok(Self::Postgres(postgres::Database::open(url, settings).await?))
+            }
+            DatabaseUrl::Sqlite(url) => Ok(Self::Sqlite(sqlite::Database::open(url).await?)),
+        }
+    }
+
+    /// Which SQL it understands.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        match self {
+            Self::Postgres(database) => database.dialect(),
+            Self::Sqlite(_) => Dialect::Sqlite,
+        }
+    }
+
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    /// When it does not answer, or cannot be written to.
+    pub async fn ping(&self) -> Result<(), Error> {
+        match self {
+            Self::Postgres(database) => database.ping().await,
+            Self::Sqlite(database) => database.ping().await,
+        }
+    }
+}

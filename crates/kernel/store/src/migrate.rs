@@ -1,0 +1,93 @@
+//! Bringing a domain's tables up to date.
+
+use refinery::{Migration, Runner};
+use tally_runtime::Kind;
+
+use crate::{Database, Dialect, Error, postgres, sqlite};
+
+/// The migrations of one domain, which are numbered for each domain by itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Migrations {
+    /// The domain's name; its history is kept in the table `tally_<domain>_migrations`.
+    pub domain: &'static str,
+    /// For Postgres.
+    pub postgres: fn() -> Runner,
+    /// For CockroachDB: one idempotent statement in each file.
+    pub cockroach: fn() -> Runner,
+    /// For SQLite.
+    pub sqlite: fn() -> Runner,
+}
+
+/// Where a database stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schema {
+    /// The newest migration that the database has; 0 when it has none.
+    pub current: i64,
+    /// The newest migration that the program has.
+    pub latest: i64,
+    /// The names of those between.
+    pub pending: Vec<String>,
+}
+
+// === impl Migrations ===
+
+impl Migrations {
+    /// Applies what is missing, and says where the database stood before. Several servers may
+    /// do this at once.
+    ///
+    /// # Errors
+    /// When the database is newer than the program, or a migration fails.
+    pub async fn run(&self, database: &Database) -> Result<Schema, Error> {
+        match database {
+            Database::Postgres(database) => postgres::migrate::run(self, database).await,
+            Database::Sqlite(database) => sqlite::migrate::run(*self, database).await,
+        }
+    }
+
+    /// Says what is missing, and changes nothing.
+    ///
+    /// # Errors
+    /// When the database is newer than the program.
+    pub async fn check(&self, database: &Database) -> Result<Schema, Error> {
+        match database {
+            Database::Postgres(database) => postgres::migrate::check(self, database).await,
+            Database::Sqlite(database) => sqlite::migrate::check(*self, database).await,
+        }
+    }
+
+    /// The table that says which migrations were applied.
+    pub(crate) fn history_table(&self) -> String {
+        format!("tally_{}_migrations", self.domain)
+    }
+
+    pub(crate) fn runner(&self, dialect: Dialect) -> Runner {
+        let mut runner = match dialect {
+            Dialect::Postgres => (self.postgres)(),
+            Dialect::Cockroach => (self.cockroach)(),
+            Dialect::Sqlite => (self.sqlite)(),
+        };
+        runner.set_migration_table_name(self.history_table());
+        runner
+    }
+
+    /// Compares what the program has with what the database has.
+    pub(crate) fn compare(&self, runner: &Runner, applied: &[Migration]) -> Result<Schema, Error> {
+        let version = |migration: &Migration| i64::from(migration.version());
+        let current = applied.iter().map(version).max().unwrap_or(0);
+        let known = runner.get_migrations();
+        let latest = known.iter().map(version).max().unwrap_or(0);
+        if current > latest {
+            return Err(Error::permanent(
+                format!(
+                    "use this database: its {} tables have version {current}, and this program \
+                     knows versions up to {latest}: a newer Tally made it, so run that one",
+                    self.domain
+                ),
+                Kind::FailedPrecondition,
+            ));
+        }
+        let mut pending: Vec<_> = known.iter().filter(|one| version(one) > current).collect();
+        pending.sort_by_key(|one| version(one));
+        Ok(Schema { current, latest, pending: pending.iter().map(ToString::to_string).collect() })
+    }
+}

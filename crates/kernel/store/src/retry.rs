@@ -1,0 +1,157 @@
+//! The one loop that repeats a failed operation: named, bounded, jittered, counted.
+
+use std::future::Future;
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{Error, Outcome};
+
+/// How an operation is repeated. Every operation that goes through it must be harmless to
+/// repeat after an [`Outcome::Indeterminate`] failure, because it is a read, or carries an
+/// id, or finds nothing left to do when it did happen.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    /// What the log calls the operation.
+    pub name: &'static str,
+    /// How often it is tried at most, the first time included.
+    pub attempts_max: u32,
+    /// How long one attempt may take before its connection is given up.
+    pub attempt_timeout: Duration,
+    /// The pause after the first failure; it doubles each time, up to `pause_max`.
+    pub pause_min: Duration,
+    /// The longest pause.
+    pub pause_max: Duration,
+}
+
+// === impl Policy ===
+
+impl Policy {
+    /// For short statements: ten attempts within a few seconds.
+    #[must_use]
+    pub const fn short(name: &'static str) -> Self {
+        Self {
+            name,
+            attempts_max: 8,
+            attempt_timeout: Duration::from_secs(30),
+            pause_min: Duration::from_millis(10),
+            pause_max: Duration::from_secs(1),
+        }
+    }
+
+    /// For a step that may read or move a whole day's rows.
+    #[must_use]
+    pub const fn long(name: &'static str) -> Self {
+        Self { attempt_timeout: Duration::from_secs(30 * 60), ..Self::short(name) }
+    }
+
+    /// Runs the operation until it succeeds, fails for good, or was tried often enough.
+    ///
+    /// # Errors
+    /// The last failure.
+    pub async fn run<T, F, R>(&self, operation: F) -> Result<T, Error>
+    where
+        F: Fn() -> R,
+        R: Future<Output = Result<T, Error>>,
+    {
+        let mut attempt = 1;
+        loop {
+            let error = match self.once(&operation).await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            if !error.is_transient() || attempt >= self.attempts_max {
+                return Err(error);
+            }
+            let pause = self.pause(attempt);
+            tracing::warn!(
+                operation = self.name,
+                attempt,
+                pause_ms = pause.as_millis(),
+                error = tally_runtime::chain(&error),
+                "storage operation failed, trying again"
+            );
+            tokio::time::sleep(pause).await;
+            attempt += 1;
+        }
+    }
+
+    async fn once<T, F, R>(&self, operation: &F) -> Result<T, Error>
+    where
+        F: Fn() -> R,
+        R: Future<Output = Result<T, Error>>,
+    {
+        let deadline = Instant::now() + self.attempt_timeout;
+        tokio::time::timeout_at(deadline, operation()).await.unwrap_or_else(|_| {
+            let step = format!("{} within {:?}", self.name, self.attempt_timeout);
+            Err(Error::transient(step, Outcome::Indeterminate))
+        })
+    }
+
+    fn pause(&self, attempt: u32) -> Duration {
+        pause(self.pause_min, self.pause_max, attempt)
+    }
+}
+
+/// A pause that doubles with each attempt (the first is 1), with jitter: between half of it
+/// and the whole.
+#[must_use]
+pub fn pause(min: Duration, max: Duration, attempt: u32) -> Duration {
+    let whole = min.saturating_mul(1 << (attempt - 1).min(16)).min(max);
+    let random = RandomState::new().hash_one(attempt) % 1000;
+    let random = u32::try_from(random).expect("less than a thousand");
+    whole / 2 + whole * random / 2000
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tally_runtime::Kind;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn transient_failures_are_repeated_up_to_the_limit() {
+        let tries = AtomicU32::new(0);
+        let result: Result<(), Error> = Policy::short("test")
+            .run(|| async {
+                tries.fetch_add(1, Ordering::Relaxed);
+                Err(Error::transient("fail", Outcome::Determinate))
+            })
+            .await;
+        assert!(result.is_err());
+        assert_eq!(tries.into_inner(), Policy::short("test").attempts_max);
+    }
+
+    #[tokio::test]
+    async fn permanent_failures_are_not_repeated() {
+        let tries = AtomicU32::new(0);
+        let result: Result<(), Error> = Policy::short("test")
+            .run(|| async {
+                tries.fetch_add(1, Ordering::Relaxed);
+                Err(Error::permanent("fail", Kind::Internal))
+            })
+            .await;
+        assert!(result.is_err());
+        assert_eq!(tries.into_inner(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_that_hangs_is_indeterminate() {
+        let policy = Policy { attempts_max: 1, ..Policy::short("hang") };
+        let result: Result<(), Error> = policy.run(std::future::pending).await;
+        assert_eq!(result.expect_err("hangs").outcome(), Outcome::Indeterminate);
+    }
+
+    #[test]
+    fn pauses_grow_and_stay_within_bounds() {
+        let (min, max) = (Duration::from_millis(10), Duration::from_secs(1));
+        for attempt in 1..40 {
+            let pause = pause(min, max, attempt);
+            assert!(pause >= min / 2 && pause <= max, "{attempt}: {pause:?}");
+        }
+        assert!(pause(min, max, 30) >= max / 2);
+    }
+}

@@ -1,0 +1,56 @@
+//! Running migrations on SQLite. The server's lock file keeps others away.
+
+use refinery::{Migration, Runner};
+use rusqlite::Connection;
+use tally_runtime::Kind;
+
+use super::Database;
+use crate::error::Step as _;
+use crate::migrate::{Migrations, Schema};
+use crate::{Dialect, Error};
+
+/// Applies what is missing.
+pub(crate) async fn run(migrations: Migrations, database: &Database) -> Result<Schema, Error> {
+    database
+        .write(move |connection| {
+            let runner = migrations.runner(Dialect::Sqlite);
+            let applied = applied(&migrations, &runner, connection)?;
+            let before = migrations.compare(&runner, &applied)?;
+            if !before.pending.is_empty() {
+                runner.run(connection).map_err(|error| {
+                    Error::permanent("migrate the database", Kind::FailedPrecondition)
+                        .because(error)
+                })?;
+            }
+            Ok(before)
+        })
+        .await
+}
+
+/// Says what is missing.
+pub(crate) async fn check(migrations: Migrations, database: &Database) -> Result<Schema, Error> {
+    database
+        .write(move |connection| {
+            let runner = migrations.runner(Dialect::Sqlite);
+            let applied = applied(&migrations, &runner, connection)?;
+            migrations.compare(&runner, &applied)
+        })
+        .await
+}
+
+fn applied(
+    migrations: &Migrations,
+    runner: &Runner,
+    connection: &mut Connection,
+) -> Result<Vec<Migration>, Error> {
+    let step = "read the history of migrations";
+    let tables: i64 = connection
+        .query_row(include_str!("find_table.sql"), [migrations.history_table()], |row| row.get(0))
+        .step(step)?;
+    if tables == 0 {
+        return Ok(Vec::new());
+    }
+    runner
+        .get_applied_migrations(connection)
+        .map_err(|error| Error::permanent(step, Kind::Internal).because(error))
+}

@@ -1,0 +1,2 @@
+-- Reads one page of the file.
+SELECT count(*) FROM sqlite_schema

@@ -1,0 +1,345 @@
+//! Reading a database URL, and printing it without its password.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use crate::Dialect;
+use crate::postgres::TlsSettings;
+
+/// Where CockroachDB listens unless told otherwise.
+const COCKROACH_PORT: u16 = 26257;
+
+/// A database, as a user names it.
+///
+/// | scheme | database |
+/// |---|---|
+/// | `sqlite:path` | a SQLite file, made when it is missing; `?size_bytes_max=N` bounds it |
+/// | `postgres://`, `postgresql://` | Postgres, with libpq's parameters |
+/// | `cockroachdb://` | CockroachDB, with the same parameters |
+#[derive(Clone)]
+pub enum DatabaseUrl {
+    /// Postgres or CockroachDB.
+    Postgres(PostgresUrl),
+    /// SQLite.
+    Sqlite(SqliteUrl),
+}
+
+/// What `MIGRATION_DRIVER` may say, in the words of the Go server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Driver {
+    /// `pgx`: Postgres.
+    Pgx,
+    /// `cockroachdb`.
+    Cockroachdb,
+}
+
+/// A Postgres or CockroachDB server and how to reach it.
+#[derive(Clone)]
+pub struct PostgresUrl {
+    pub(crate) config: tokio_postgres::Config,
+    pub(crate) tls: TlsSettings,
+    pub(crate) dialect: Dialect,
+    shown: String,
+}
+
+/// A SQLite file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqliteUrl {
+    pub(crate) path: PathBuf,
+    pub(crate) size_bytes_max: Option<u64>,
+}
+
+/// The URL does not name a database that Tally knows.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidUrl {
+    /// No or another scheme.
+    #[error(
+        "{0} is not a database URL that Tally knows: \
+         use sqlite:PATH, postgres://USER@HOST/DATABASE or cockroachdb://USER@HOST/DATABASE"
+    )]
+    Scheme(String),
+    /// `sqlite:` without a file.
+    #[error("sqlite: names no file: write sqlite:tally.db or sqlite:/var/lib/tally/tally.db")]
+    NoPath,
+    /// SQLite's special name for a database without a file.
+    #[error("sqlite::memory: would lose every count when the server stops: name a file")]
+    Memory,
+    /// A parameter that is not known.
+    #[error("{scheme} URLs have no parameter \u{201c}{name}\u{201d}")]
+    Parameter {
+        /// The URL's scheme.
+        scheme: &'static str,
+        /// The unknown parameter.
+        name: String,
+    },
+    /// A parameter's value is wrong.
+    #[error("{name}: \u{201c}{value}\u{201d} {reason}")]
+    Value {
+        /// The parameter.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The Postgres driver does not understand it.
+    #[error("the database URL is wrong")]
+    Postgres(#[source] tokio_postgres::Error),
+}
+
+// === impl DatabaseUrl ===
+
+impl DatabaseUrl {
+    /// The same URL, with the kind of database that `MIGRATION_DRIVER` names.
+    #[must_use]
+    pub fn with_driver(mut self, driver: Driver) -> Self {
+        if let Self::Postgres(url) = &mut self {
+            url.dialect = match driver {
+                Driver::Pgx => url.dialect,
+                Driver::Cockroachdb => Dialect::Cockroach,
+            };
+        }
+        self
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = InvalidUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidUrl> {
+        let (scheme, rest) = text.split_once(':').unwrap_or((text, ""));
+        match scheme {
+            "sqlite" => SqliteUrl::parse(rest).map(Self::Sqlite),
+            "postgres" | "postgresql" if rest.starts_with("//") => {
+                PostgresUrl::parse(rest, Dialect::Postgres).map(Self::Postgres)
+            }
+            "cockroachdb" | "cockroach" if rest.starts_with("//") => {
+                PostgresUrl::parse(rest, Dialect::Cockroach).map(Self::Postgres)
+            }
+            // The text may hold a password: name the scheme only.
+            _ if text.contains("://") => Err(InvalidUrl::Scheme(format!("{scheme}://…"))),
+            _ => Err(InvalidUrl::Scheme("the text given".into())),
+        }
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Postgres(url) => url.fmt(f),
+            Self::Sqlite(url) => url.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+// === impl Driver ===
+
+impl FromStr for Driver {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "pgx" | "postgres" | "postgresql" => Ok(Self::Pgx),
+            "cockroachdb" | "cockroach" => Ok(Self::Cockroachdb),
+            _ => Err("is neither `pgx` nor `cockroachdb`"),
+        }
+    }
+}
+
+// === impl PostgresUrl ===
+
+impl PostgresUrl {
+    /// Which SQL the database understands, as far as the URL says.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// The parameters that the driver does not know (libpq's `ssl…`) are taken out; the
+    /// driver reads the rest.
+    fn parse(rest: &str, dialect: Dialect) -> Result<Self, InvalidUrl> {
+        let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let mut tls = TlsSettings::default();
+        let mut kept = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if !tls.take(name, percent_decoded(value))? {
+                kept.push(pair);
+            }
+        }
+        let mut url = format!("postgresql:{address}");
+        if !kept.is_empty() {
+            url = format!("{url}?{}", kept.join("&"));
+        }
+        let mut config: tokio_postgres::Config = url.parse().map_err(InvalidUrl::Postgres)?;
+        if dialect == Dialect::Cockroach && config.get_ports().is_empty() {
+            config.port(COCKROACH_PORT);
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("tally");
+        }
+        config.ssl_mode(tls.mode.driver_mode());
+        let shown =
+            shown(if dialect == Dialect::Cockroach { "cockroachdb" } else { "postgres" }, address);
+        Ok(Self { config, tls, dialect, shown })
+    }
+}
+
+impl fmt::Debug for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+// === impl SqliteUrl ===
+
+impl SqliteUrl {
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn parse(rest: &str) -> Result<Self, InvalidUrl> {
+        let rest = rest.strip_prefix("//").unwrap_or(rest);
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let mut size_bytes_max = None;
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if name != "size_bytes_max" {
+                return Err(InvalidUrl::Parameter { scheme: "sqlite", name: name.to_owned() });
+            }
+            size_bytes_max = Some(value.parse().map_err(|_| InvalidUrl::Value {
+                name: "size_bytes_max",
+                value: value.to_owned(),
+                reason: "is not a number of bytes",
+            })?);
+        }
+        match path {
+            "" => Err(InvalidUrl::NoPath),
+            ":memory:" => Err(InvalidUrl::Memory),
+            path => Ok(Self { path: percent_decoded(path).into(), size_bytes_max }),
+        }
+    }
+}
+
+impl fmt::Display for SqliteUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sqlite:{}", self.path.display())
+    }
+}
+
+/// `//user:secret@host/db` as `postgres://user@host/db`: no password, no parameters, since
+/// a password can stand there too.
+fn shown(scheme: &str, address: &str) -> String {
+    let address = address.trim_start_matches('/');
+    let Some((login, host)) = address.rsplit_once('@') else {
+        return format!("{scheme}://{address}");
+    };
+    let user = login.split_once(':').map_or(login, |(user, _)| user);
+    format!("{scheme}://{user}@{host}")
+}
+
+/// Percent-decoding (RFC 3986); what is not a valid escape stays as it is.
+fn percent_decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let escape = text.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
+        if let Some(byte) = escape.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            decoded.push(byte);
+            at += 3;
+        } else {
+            decoded.push(bytes[at]);
+            at += 1;
+        }
+    }
+    String::from_utf8(decoded).unwrap_or_else(|_| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postgres::TlsMode;
+
+    fn parse(text: &str) -> Result<DatabaseUrl, String> {
+        text.parse().map_err(|error: InvalidUrl| tally_runtime::chain(&error))
+    }
+
+    #[test]
+    fn sqlite_urls_name_a_file() {
+        for (text, path) in [
+            ("sqlite:tally.db", "tally.db"),
+            ("sqlite://tally.db", "tally.db"),
+            ("sqlite:///var/lib/tally.db", "/var/lib/tally.db"),
+            ("sqlite:a%20b.db", "a b.db"),
+        ] {
+            let Ok(DatabaseUrl::Sqlite(url)) = parse(text) else { panic!("{text}") };
+            assert_eq!(url.path(), Path::new(path), "{text}");
+        }
+        assert!(parse("sqlite:").expect_err("no file").contains("names no file"));
+        assert!(parse("sqlite::memory:").expect_err("memory").contains("lose every count"));
+        assert!(parse("sqlite:a?mode=ro").expect_err("mode").contains("no parameter"));
+        assert!(parse("sqlite:a?size_bytes_max=x").expect_err("size").contains("number"));
+    }
+
+    #[test]
+    fn passwords_are_never_shown() {
+        for (text, expected) in [
+            ("postgres://me:s3cret@db:5433/tally", "postgres://me@db:5433/tally"),
+            ("postgresql://me@db/tally?password=s3cret", "postgres://me@db/tally"),
+            ("postgres://me:a%40s3cret@db/tally", "postgres://me@db/tally"),
+            ("cockroachdb://me:s3cret@db/tally", "cockroachdb://me@db/tally"),
+            ("postgres:///tally?host=/run/postgresql", "postgres://tally"),
+        ] {
+            let url = parse(text).expect(text);
+            assert_eq!(url.to_string(), expected, "{text}");
+            assert!(!format!("{url:?}").contains("s3cret"), "{text}");
+        }
+        assert!(!parse("mysql://me:s3cret@db").expect_err("mysql").contains("s3cret"));
+        assert!(
+            !parse("postgres://me:s3cret@db/x?nonsense=1").expect_err("key").contains("s3cret")
+        );
+    }
+
+    #[test]
+    fn unknown_schemes_are_refused_by_name() {
+        let error = parse("mysql://db/tally").expect_err("mysql");
+        assert!(error.contains("mysql://…") && error.contains("sqlite:PATH"), "{error}");
+        assert!(parse("tally.db").is_err());
+        assert!(parse("postgres:tally").is_err());
+    }
+
+    #[test]
+    fn libpq_tls_parameters_are_understood() {
+        let text =
+            "postgres://me@db/tally?sslmode=verify-full&sslrootcert=%2Fca.pem&connect_timeout=3";
+        let Ok(DatabaseUrl::Postgres(url)) = parse(text) else { panic!("{text}") };
+        assert_eq!(url.tls.mode, TlsMode::VerifyFull);
+        assert_eq!(url.tls.root_cert.as_deref(), Some("/ca.pem"));
+        assert_eq!(url.config.get_connect_timeout(), Some(&std::time::Duration::from_secs(3)));
+        assert!(parse("postgres://db/x?sslmode=maybe").expect_err("mode").contains("sslmode"));
+    }
+
+    #[test]
+    fn the_go_servers_driver_chooses_cockroach() {
+        let url = parse("postgresql://root@db:26257/tally").expect("valid");
+        let DatabaseUrl::Postgres(url) = url.with_driver(Driver::Cockroachdb) else { panic!() };
+        assert_eq!(url.dialect(), Dialect::Cockroach);
+        assert!("mysql".parse::<Driver>().is_err());
+    }
+}
