@@ -1,21 +1,31 @@
 //! Tally's one binary: reads the command line and runs the command.
 
+mod app;
 mod client;
 mod commands;
 mod dates;
 mod import;
 mod methods;
 mod output;
+mod settings;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tally_runtime::SystemClock;
 
-use crate::commands::{add, health, import as import_logs, roll_up, totals};
+use crate::commands::{
+    add, config, health, import as import_logs, migrate, roll_up, serve, totals,
+};
+use crate::settings::ServeArgs;
 
 /// Exact counts of what other services do
+///
+/// Start a server with `tally serve`, count something with `tally add GET /hello`, and look at
+/// it with `tally totals --live`. Settings come from flags, then from the environment (a file
+/// .env in the working directory is read), then from defaults.
 #[derive(Debug, Parser)]
 #[command(name = "tally", version)]
 struct Cli {
@@ -25,24 +35,106 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Count requests, until SIGTERM
+    Serve(Box<ServeArgs>),
     Add(add::AddArgs),
     Import(import_logs::ImportArgs),
     RollUp(roll_up::RollUpArgs),
     Totals(totals::TotalsArgs),
+    /// Bring the database's tables up to date, or say what is missing
+    Migrate(migrate::MigrateArgs),
+    /// Show the server's settings that are in force, and where each comes from
+    Config(Box<ServeArgs>),
     Health(health::HealthArgs),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    if let Err(error) = read_env_file(Path::new(".env")) {
+        output::say(format_args!("error: {error:#}"));
+        return ExitCode::from(2);
+    }
+    let matches = Cli::command().get_matches();
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    let done = match cli.command {
+        Command::Serve(args) => serve::run(*args, Arc::new(SystemClock)).await,
         Command::Add(args) => add::run(args, &SystemClock).await,
         Command::Import(args) => import_logs::run(args, Arc::new(SystemClock)).await,
         Command::RollUp(args) => roll_up::run(args, &SystemClock).await,
         Command::Totals(args) => totals::run(args, &SystemClock).await,
+        Command::Migrate(args) => migrate::run(args).await,
+        Command::Config(args) => {
+            let command = Cli::command();
+            let command = command.find_subcommand("config").expect("it was just given");
+            let matches = matches.subcommand_matches("config").expect("it was just given");
+            Ok(config::run(&args, matches, command))
+        }
         Command::Health(args) => health::run(args).await,
     };
     done.unwrap_or_else(|error| {
         output::say(format_args!("error: {error:#}"));
         ExitCode::FAILURE
     })
+}
+
+/// The environment itself goes before the file.
+fn read_env_file(path: &Path) -> anyhow::Result<()> {
+    match dotenvy::from_path(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.not_found() => Ok(()),
+        Err(dotenvy::Error::LineParse(line, at)) => {
+            // The line may hold a password: only its name is shown.
+            let name = line.split('=').next().unwrap_or_default().trim();
+            anyhow::bail!("the file .env has a line that cannot be read, of {name}, at character {at}")
+        }
+        Err(error) => Err(anyhow::Error::new(error).context("read the file .env")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// Every variable that a command reads, with its default.
+    fn variables() -> BTreeMap<String, String> {
+        let command = Cli::command();
+        let arguments = command.get_subcommands().flat_map(clap::Command::get_arguments);
+        let variable = |argument: &clap::Arg| {
+            let name = argument.get_env()?.to_string_lossy().into_owned();
+            let default = argument.get_default_values().first();
+            let default = default.map(|value| value.to_string_lossy().into_owned());
+            Some((name, default.unwrap_or_default()))
+        };
+        arguments.filter_map(variable).collect()
+    }
+
+    #[test]
+    fn the_example_file_names_every_variable_with_its_default() {
+        let mut example = BTreeMap::new();
+        for line in include_str!("../../../../.env.example").lines() {
+            let line = line.trim_start_matches("# ").trim_start_matches('#');
+            let Some((name, value)) = line.split_once('=') else { continue };
+            let is_name = |c: char| c.is_ascii_uppercase() || c == '_';
+            if !name.is_empty() && name.chars().all(is_name) {
+                let again = example.insert(name.to_owned(), value.trim().to_owned());
+                assert_eq!(again, None, "{name} is there twice");
+            }
+        }
+        let mut program = variables();
+        // Unset by default: the example shows a value.
+        for variables in [&mut program, &mut example] {
+            variables.insert("MIGRATION_DRIVER".into(), String::new());
+        }
+        assert_eq!(example, program);
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
 }

@@ -1,1 +1,33 @@
-//! placeholder
+//! Counting requests: from a stream of single requests to totals by day.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `endpoints.rs` | from a method and a path to an id, without a lock or an allocation |
+//! | `error.rs` | what can go wrong, and what it means to the client |
+//! | `grpc.rs` | `count.v1.CountService` and `tally.requests.v1.RequestService` |
+//! | `migrations.rs` | the tables, for each kind of database |
+//! | `model.rs` | endpoint, day, period, the row as it is stored |
+//! | `recorder.rs` | one `Add` stream: decode, validate, push, acknowledge |
+//! | `rollup.rs` | rolling up, and the housekeeping that goes with it |
+//! | `service.rs` | the domain's parts, put together |
+//! | `store/` | what a store must do, and how each database does it |
+//! | `totals.rs` | a question about totals, and its answer in order |
+//! | `validate.rs` | which requests and dates are acceptable |
+
+mod endpoints;
+mod error;
+mod grpc;
+mod migrations;
+mod model;
+mod recorder;
+mod rollup;
+mod service;
+pub mod store;
+mod totals;
+mod validate;
+
+pub use error::{Error, InvalidDate, InvalidRequest};
+pub use migrations::MIGRATIONS;
+pub use model::{Day, DayRange, Endpoint, EndpointId, Period, Rows};
+pub use service::{Parts, Service, Settings};
+pub use totals::{Filter, Granularity, PeriodTotals, Query, TooMany, Totals};

@@ -16,6 +16,10 @@ const PAUSE_MIN: Duration = Duration::from_millis(20);
 /// The longest pause between two attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
+/// After so long without a batch a worker numbers from 1 again under a new id, since a store
+/// forgets producers that are silent for long.
+const PRODUCER_IDLE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How the workers write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
@@ -42,6 +46,7 @@ struct Worker<S: Sink> {
     producer: Uuid,
     /// The number of the last batch that is known to be stored.
     sequence: i64,
+    last_stored: Instant,
 }
 
 // === impl Workers ===
@@ -64,6 +69,7 @@ impl Workers {
                 pause,
                 producer: Uuid::now_v7(),
                 sequence: 0,
+                last_stored: Instant::now(),
             };
             tasks.spawn("insert worker", worker.run());
         }
@@ -105,6 +111,9 @@ impl<S: Sink> Worker<S> {
     /// same, so that a batch whose outcome is unknown is not stored twice.
     async fn store(&mut self, chunks: &[S::Rows]) -> Result<(), WriteError> {
         let started = Instant::now();
+        if self.last_stored.elapsed() > PRODUCER_IDLE_MAX {
+            self.become_new_producer();
+        }
         let mut indeterminate = false;
         let mut attempt = 1;
         loop {
@@ -113,6 +122,7 @@ impl<S: Sink> Worker<S> {
             let mut error = match self.sink.write(batch).await {
                 Ok(()) => {
                     self.sequence = sequence;
+                    self.last_stored = Instant::now();
                     if attempt > 1 {
                         tracing::info!(attempt, "the database takes rows again");
                     }
@@ -134,9 +144,8 @@ impl<S: Sink> Worker<S> {
                 );
                 error.indeterminate = indeterminate;
                 if indeterminate {
-                    // The number may be used: a new producer begins at 1.
-                    self.producer = Uuid::now_v7();
-                    self.sequence = 0;
+                    // The number may be used.
+                    self.become_new_producer();
                 }
                 return Err(error);
             }
@@ -146,6 +155,12 @@ impl<S: Sink> Worker<S> {
             tokio::time::sleep(pause).await;
             attempt += 1;
         }
+    }
+
+    fn become_new_producer(&mut self) {
+        self.producer = Uuid::now_v7();
+        self.sequence = 0;
+        self.last_stored = Instant::now();
     }
 }
 

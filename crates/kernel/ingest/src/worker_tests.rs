@@ -153,3 +153,19 @@ async fn after_an_unknown_outcome_a_new_producer_begins() {
     workers.finished().await;
     assert_eq!(sink.sorted(), (1..20).collect::<Vec<_>>());
 }
+
+#[tokio::test(start_paused = true)]
+async fn after_a_long_silence_a_new_producer_begins() {
+    let (queue, sink, workers) = start(Memory::default());
+    for number in 0..2 {
+        let receipt = Receipt::new();
+        queue.push(Numbers(vec![number]), &receipt).await.expect("room");
+        assert_eq!(receipt.settled().await, Ok(1));
+        tokio::time::advance(PRODUCER_IDLE_MAX * 2).await;
+        // A store forgets a silent producer: its next number would be a gap.
+        sink.sequences.lock().unwrap().clear();
+    }
+    queue.close();
+    workers.finished().await;
+    assert_eq!(sink.sorted(), [0, 1]);
+}

@@ -34,7 +34,7 @@ where
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
-        let value = text.trim().parse().map_err(|error: T::Err| error.to_string());
+        let value = text.trim().parse().map_err(|error: T::Err| format!("{error:#}"));
         Ok(Self { text: text.to_owned(), value })
     }
 }
@@ -65,6 +65,17 @@ impl Problems {
             Ok(value) => Some(value.clone()),
             Err(reason) => {
                 self.add(format!("{name}: \u{201c}{}\u{201d}: {reason}", given.text));
+                None
+            }
+        }
+    }
+
+    /// The same for a setting whose text may hold a secret and is not repeated.
+    pub fn take_secret<T: Clone>(&mut self, name: &str, given: &Given<T>) -> Option<T> {
+        match &given.value {
+            Ok(value) => Some(value.clone()),
+            Err(reason) => {
+                self.add(format!("{name}: {reason}"));
                 None
             }
         }

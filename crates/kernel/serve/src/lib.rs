@@ -1,1 +1,13 @@
-//! placeholder
+//! gRPC and HTTP on one port, with health, reflection, limits and a drain.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `health.rs` | SERVING only while the database answers |
+//! | `http.rs` | what a browser or a load balancer sees, and calls to unknown services |
+//! | `server.rs` | the listener, the connection's limits, the graceful end |
+
+mod health;
+mod http;
+mod server;
+
+pub use server::{Error, Listener, Server};

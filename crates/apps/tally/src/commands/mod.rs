@@ -1,7 +1,10 @@
 //! One file for each command.
 
 pub(crate) mod add;
+pub(crate) mod config;
 pub(crate) mod health;
 pub(crate) mod import;
+pub(crate) mod migrate;
 pub(crate) mod roll_up;
+pub(crate) mod serve;
 pub(crate) mod totals;

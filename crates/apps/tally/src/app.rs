@@ -1,0 +1,147 @@
+//! Composes the server from its parts, runs it, and drains it.
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tally_requests::{MIGRATIONS, Parts, Service};
+use tally_runtime::{Clock, Drain, Signals, chain};
+use tally_serve::{Listener, Server};
+use tally_store::{Database, DatabaseUrl};
+use tokio::time::timeout;
+
+use crate::output::say;
+use crate::settings::Settings;
+
+/// Opens the database; the error names it, without its password.
+pub(crate) async fn open(
+    url: &DatabaseUrl,
+    pool: tally_store::postgres::Settings,
+) -> anyhow::Result<Database> {
+    Database::open(url, pool).await.map_err(plain)
+}
+
+/// A storage error in one line, which does not repeat itself.
+pub(crate) fn plain(error: tally_store::Error) -> anyhow::Error {
+    anyhow::anyhow!(chain(&error))
+}
+
+/// Serves until a signal, and until all that was taken is stored.
+pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::install().context("take over SIGTERM and Ctrl-C")?;
+    // The port first: a second server started by mistake touches no database.
+    let listener = Listener::bind(&settings.listen).await.map_err(|error| anyhow::anyhow!(chain(&error)))?;
+    let starting = start(&settings, clock);
+    let (database, service, drain) = tokio::select! {
+        started = starting => started?,
+        signal = signals.recv() => {
+            say(format_args!("{signal}: stopped before the server had started"));
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    greet(&listener, &settings.database.url);
+    let server = Server::new(about())
+        .service(service.count_service())
+        .service(service.request_service())
+        .descriptors(tally_proto::FILE_DESCRIPTOR_SET);
+    let probe = move || {
+        let database = database.clone();
+        async move { database.ping().await.map_err(|error| chain(&error)) }
+    };
+    let running = async {
+        server.run(listener, probe, &drain).await?;
+        service.finished().await;
+        anyhow::Ok(())
+    };
+    tokio::pin!(running);
+    let signal = tokio::select! {
+        ended = &mut running => {
+            ended.context("the server ended by itself")?;
+            return Ok(ExitCode::FAILURE);
+        }
+        signal = signals.recv() => signal,
+    };
+    tracing::info!(signal, queued_rows = service.queued_rows(), "stopping: storing what was taken");
+    drain.begin();
+    let limit = settings.drain_timeout;
+    tokio::select! {
+        ended = timeout(limit, &mut running) => match ended {
+            Ok(ended) => {
+                ended?;
+                tracing::info!("stopped: everything that was acknowledged is stored");
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(_) => {
+                let (rows, ms) = (service.queued_rows(), limit.as_millis());
+                anyhow::bail!("stopped after {ms} ms with {rows} requests not stored and not acknowledged")
+            }
+        },
+        again = signals.recv() => {
+            let rows = service.queued_rows();
+            anyhow::bail!("stopped at once by a second {again}, with {rows} requests not stored and not acknowledged")
+        }
+    }
+}
+
+async fn start(
+    settings: &Settings,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<(Database, Service, Drain)> {
+    let database = open(&settings.database.url, settings.database.pool).await?;
+    if settings.migrate {
+        let before = MIGRATIONS.run(&database).await.map_err(plain)?;
+        for migration in before.pending {
+            tracing::info!(migration, "applied a migration");
+        }
+    } else {
+        let schema = MIGRATIONS.check(&database).await.map_err(plain)?;
+        if !schema.pending.is_empty() {
+            anyhow::bail!(
+                "the database lacks {} migrations ({}): run `tally migrate`, or start with --migrate true",
+                schema.pending.len(),
+                schema.pending.join(", ")
+            );
+        }
+    }
+    let drain = Drain::new();
+    let parts = Parts { database: database.clone(), clock, drain: drain.clone() };
+    let service = Service::start(parts, settings.requests).await.map_err(plain)?;
+    Ok((database, service, drain))
+}
+
+/// The first thing that a new user sees.
+fn greet(listener: &Listener, url: &DatabaseUrl) {
+    let address = listener.address();
+    let version = env!("CARGO_PKG_VERSION");
+    let server = if address.port() == 7777 && address.ip().is_loopback() {
+        String::new()
+    } else {
+        let host = if address.ip().is_unspecified() { "127.0.0.1".into() } else { address.ip().to_string() };
+        format!(" --server http://{host}:{}", address.port())
+    };
+    say(format_args!("tally {version} listens on http://{address} (gRPC and HTTP)"));
+    say(format_args!("database: {url}"));
+    say(format_args!("count something: tally add GET /hello{server}"));
+    say(format_args!("and look at it:  tally totals --live{server}"));
+    tracing::debug!(%address, database = %url, "listening");
+}
+
+fn about() -> String {
+    format!(
+        "Tally {} counts requests.\n\n\
+         gRPC   count.v1.CountService, tally.requests.v1.RequestService,\n       \
+         grpc.health.v1.Health, and reflection\n\
+         HTTP   GET /healthz: 200 while the database answers, 503 otherwise\n\n\
+         Count something:  tally add GET /hello\n\
+         Look at it:       tally totals --live\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+/// Starts the log.
+pub(crate) fn log(database: &crate::settings::DatabaseSettings) -> anyhow::Result<()> {
+    tally_runtime::telemetry::install(&database.log_level, database.log_format)
+        .map_err(io::Error::other)
+        .context("start the log")
+}

@@ -1,0 +1,42 @@
+//! `tally config`: the server's settings that are in force, and where each comes from.
+
+use std::process::ExitCode;
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command};
+use tally_store::DatabaseUrl;
+
+use crate::output::{say, wrong_usage};
+use crate::settings::ServeArgs;
+
+/// The variable that may hold a password.
+const SECRET: &str = "DB_URL";
+
+/// Prints the settings as an environment file. Passwords are left out.
+pub(crate) fn run(args: &ServeArgs, matches: &ArgMatches, command: &Command) -> ExitCode {
+    for argument in command.get_arguments() {
+        let Some(name) = argument.get_env() else { continue };
+        let (name, id) = (name.to_string_lossy(), argument.get_id().as_str());
+        let source = match matches.value_source(id) {
+            Some(ValueSource::CommandLine) => "flag",
+            Some(ValueSource::EnvVariable) => "environment",
+            Some(_) => "default",
+            None => "not set",
+        };
+        let raw = matches.get_raw(id).and_then(|mut values| values.next());
+        let text = raw.map(|value| value.to_string_lossy().into_owned()).unwrap_or_default();
+        let shown = if name == SECRET { without_password(&text) } else { text };
+        println!("{name}={shown}  # {source}");
+    }
+    match args.check() {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(invalid) => {
+            say(format_args!(""));
+            wrong_usage(invalid)
+        }
+    }
+}
+
+fn without_password(url: &str) -> String {
+    url.parse::<DatabaseUrl>().map_or_else(|_| "(invalid)".into(), |url| url.to_string())
+}

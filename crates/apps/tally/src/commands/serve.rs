@@ -1,0 +1,20 @@
+//! `tally serve`: count requests until SIGTERM.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tally_runtime::Clock;
+
+use crate::app;
+use crate::output::wrong_usage;
+use crate::settings::ServeArgs;
+
+/// Counts requests until SIGTERM or Ctrl-C.
+pub(crate) async fn run(args: ServeArgs, clock: Arc<dyn Clock>) -> anyhow::Result<ExitCode> {
+    let settings = match args.check() {
+        Ok(settings) => settings,
+        Err(invalid) => return Ok(wrong_usage(invalid)),
+    };
+    app::log(&settings.database)?;
+    app::serve(settings, clock).await
+}

@@ -1,0 +1,221 @@
+//! The server's settings: flags, then environment, then defaults; every mistake at once.
+
+use std::time::Duration;
+
+use tally_ingest::Limits;
+use tally_runtime::config::{Given, Invalid, Problems};
+use tally_runtime::telemetry;
+use tally_store::{DatabaseUrl, Driver};
+
+/// Which database, and how much of it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DatabaseArgs {
+    /// The database: sqlite:PATH, postgres://USER@HOST/DATABASE or cockroachdb://…
+    #[arg(
+        long,
+        env = "DB_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        default_value = "sqlite:tally.db"
+    )]
+    database_url: Given<DatabaseUrl>,
+
+    /// What the database is, in the words of the Go server: pgx or cockroachdb
+    #[arg(long, env = "MIGRATION_DRIVER", value_name = "DRIVER")]
+    migration_driver: Option<Given<Driver>>,
+
+    /// How many connections to Postgres or CockroachDB are opened at most
+    #[arg(long, env = "TALLY_CONNECTIONS_MAX", value_name = "N", default_value = "8")]
+    connections_max: Given<usize>,
+
+    /// What is logged: error, warn, info, debug or trace, or as in info,tally_store=debug
+    #[arg(long, env = "TALLY_LOG", value_name = "LEVEL", default_value = "info")]
+    log_level: Given<telemetry::Level>,
+
+    /// How it is logged: text or json
+    #[arg(long, env = "TALLY_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    log_format: Given<telemetry::Format>,
+}
+
+/// The server's settings, as they were given.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ServeArgs {
+    /// Where the server listens, for gRPC and HTTP; there is no TLS and no login on this port
+    #[arg(long, env = "LISTEN_ADDR", value_name = "HOST:PORT", default_value = "127.0.0.1:7777")]
+    listen: Given<String>,
+
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    /// Whether the server brings the tables up to date when it starts: true or false
+    #[arg(long, env = "TALLY_MIGRATE", value_name = "BOOL", default_value = "true")]
+    migrate: Given<bool>,
+
+    /// How many batches are written at the same time (SQLite: always one)
+    #[arg(long, env = "TALLY_WORKERS", value_name = "N", default_value = "2")]
+    workers: Given<usize>,
+
+    /// How many requests are stored in one transaction at most
+    #[arg(long, env = "TALLY_BATCH_ROWS_MAX", value_name = "ROWS", default_value = "100000")]
+    batch_rows_max: Given<usize>,
+
+    /// How many requests may wait in memory
+    #[arg(long, env = "TALLY_QUEUE_ROWS_MAX", value_name = "ROWS", default_value = "1000000")]
+    queue_rows_max: Given<u32>,
+
+    /// How much memory they may take
+    #[arg(long, env = "TALLY_QUEUE_BYTES_MAX", value_name = "BYTES", default_value = "67108864")]
+    queue_bytes_max: Given<u32>,
+
+    /// How long a stream is held back when the queue is full, before it ends with UNAVAILABLE
+    #[arg(long, env = "TALLY_QUEUE_WAIT_MS", value_name = "MS", default_value = "5000")]
+    queue_wait_ms: Given<u64>,
+
+    /// How long requests are kept while the database is away, before their streams end
+    #[arg(long, env = "TALLY_WRITE_WAIT_MS", value_name = "MS", default_value = "30000")]
+    write_wait_ms: Given<u64>,
+
+    /// How long SIGTERM waits for what is in the queue
+    #[arg(long, env = "TALLY_DRAIN_TIMEOUT_MS", value_name = "MS", default_value = "30000")]
+    drain_timeout_ms: Given<u64>,
+
+    /// How long a path may be
+    #[arg(long, env = "TALLY_PATH_BYTES_MAX", value_name = "BYTES", default_value = "2048")]
+    path_bytes_max: Given<usize>,
+
+    /// How many endpoints are told apart; beyond, requests are counted under the path _other
+    #[arg(long, env = "TALLY_ENDPOINTS_MAX", value_name = "N", default_value = "100000")]
+    endpoints_max: Given<usize>,
+
+    /// How many totals one answer may have
+    #[arg(long, env = "TALLY_TOTALS_MAX", value_name = "N", default_value = "10000000")]
+    totals_max: Given<usize>,
+}
+
+/// The database's settings, checked.
+#[derive(Debug)]
+pub(crate) struct DatabaseSettings {
+    pub(crate) url: DatabaseUrl,
+    pub(crate) pool: tally_store::postgres::Settings,
+    pub(crate) log_level: telemetry::Level,
+    pub(crate) log_format: telemetry::Format,
+}
+
+/// The server's settings, checked.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) listen: String,
+    pub(crate) database: DatabaseSettings,
+    pub(crate) migrate: bool,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) requests: tally_requests::Settings,
+}
+
+// === impl DatabaseArgs ===
+
+impl DatabaseArgs {
+    pub(crate) fn check(&self) -> Result<DatabaseSettings, Invalid> {
+        let mut problems = Problems::new();
+        let settings = self.collect(&mut problems);
+        problems.check()?;
+        Ok(settings.expect("without problems there are settings"))
+    }
+
+    fn collect(&self, problems: &mut Problems) -> Option<DatabaseSettings> {
+        let url = problems.take_secret("--database-url (DB_URL)", &self.database_url);
+        let driver = self
+            .migration_driver
+            .as_ref()
+            .and_then(|driver| problems.take("--migration-driver (MIGRATION_DRIVER)", driver));
+        let connections_max = problems.within(
+            "--connections-max (TALLY_CONNECTIONS_MAX)",
+            &self.connections_max,
+            4..=1_000,
+        );
+        let log_level = problems.take("--log-level (TALLY_LOG)", &self.log_level);
+        let log_format = problems.take("--log-format (TALLY_LOG_FORMAT)", &self.log_format);
+        let url = url?;
+        Some(DatabaseSettings {
+            url: driver.map_or(url.clone(), |driver| url.with_driver(driver)),
+            pool: tally_store::postgres::Settings {
+                connections_max,
+                ..tally_store::postgres::Settings::default()
+            },
+            log_level: log_level?,
+            log_format: log_format?,
+        })
+    }
+}
+
+// === impl ServeArgs ===
+
+impl ServeArgs {
+    /// # Errors
+    /// All mistakes, by name.
+    pub(crate) fn check(&self) -> Result<Settings, Invalid> {
+        let mut problems = Problems::new();
+        let settings = self.collect(&mut problems);
+        problems.check()?;
+        Ok(settings.expect("without problems there are settings"))
+    }
+
+    fn collect(&self, problems: &mut Problems) -> Option<Settings> {
+        const HOUR_MS: u64 = 60 * 60 * 1000;
+        let database = self.database.collect(problems);
+        let listen = problems.take("--listen (LISTEN_ADDR)", &self.listen);
+        let migrate = problems.take("--migrate (TALLY_MIGRATE)", &self.migrate);
+        let ms = |problems: &mut Problems, name, given| {
+            Duration::from_millis(problems.within(name, given, 0..=HOUR_MS))
+        };
+        let queue = Limits {
+            rows_max: problems.within(
+                "--queue-rows-max (TALLY_QUEUE_ROWS_MAX)",
+                &self.queue_rows_max,
+                2_048..=100_000_000,
+            ),
+            bytes_max: problems.within(
+                "--queue-bytes-max (TALLY_QUEUE_BYTES_MAX)",
+                &self.queue_bytes_max,
+                1 << 20..=u32::MAX / 2,
+            ),
+            wait_max: ms(problems, "--queue-wait-ms (TALLY_QUEUE_WAIT_MS)", &self.queue_wait_ms),
+        };
+        let requests = tally_requests::Settings {
+            workers: problems.within("--workers (TALLY_WORKERS)", &self.workers, 1..=64),
+            batch_rows_max: problems.within(
+                "--batch-rows-max (TALLY_BATCH_ROWS_MAX)",
+                &self.batch_rows_max,
+                1..=10_000_000,
+            ),
+            queue,
+            write_wait_max: ms(
+                problems,
+                "--write-wait-ms (TALLY_WRITE_WAIT_MS)",
+                &self.write_wait_ms,
+            ),
+            // Postgres takes at most a third of a page, 2,704 bytes, into its unique index.
+            path_bytes_max: problems.within(
+                "--path-bytes-max (TALLY_PATH_BYTES_MAX)",
+                &self.path_bytes_max,
+                1..=2_600,
+            ),
+            endpoints_max: problems.within(
+                "--endpoints-max (TALLY_ENDPOINTS_MAX)",
+                &self.endpoints_max,
+                0..=10_000_000,
+            ),
+            totals_max: problems.within(
+                "--totals-max (TALLY_TOTALS_MAX)",
+                &self.totals_max,
+                1..=1_000_000_000,
+            ),
+        };
+        let drain_timeout = ms(
+            problems,
+            "--drain-timeout-ms (TALLY_DRAIN_TIMEOUT_MS)",
+            &self.drain_timeout_ms,
+        );
+        let (database, listen, migrate) = (database?, listen?, migrate?);
+        Some(Settings { listen, database, migrate, drain_timeout, requests })
+    }
+}

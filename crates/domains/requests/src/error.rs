@@ -1,0 +1,154 @@
+//! What can go wrong, and what it means to the client.
+
+use tally_ingest::Failure;
+use tally_runtime::Kind;
+
+use crate::model::DayRange;
+
+/// A call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A request of a stream is not acceptable. What came before it stays counted.
+    #[error("request {position} of the stream: {reason}")]
+    Request {
+        /// From 1.
+        position: u64,
+        /// What is wrong with it.
+        reason: InvalidRequest,
+    },
+    /// A date of a call is not acceptable.
+    #[error("{field}: {reason}")]
+    Date {
+        /// The field of the message.
+        field: &'static str,
+        /// What is wrong with it.
+        reason: InvalidDate,
+    },
+    /// The range is upside down.
+    #[error("{end_field} is before {start_field}: {range}")]
+    EndBeforeStart {
+        /// The field with the later date.
+        start_field: &'static str,
+        /// The field with the earlier date.
+        end_field: &'static str,
+        /// Both dates.
+        range: DayRange,
+    },
+    /// Nothing is rolled up there.
+    #[error("nothing is rolled up in {0}; roll a day up first, or ask for live totals")]
+    NothingRolledUp(DayRange),
+    /// The answer would be too large.
+    #[error(
+        "the answer has more than {max} totals: ask for a shorter range, for months instead of \
+         days, or for a path prefix"
+    )]
+    TooManyTotals {
+        /// The limit.
+        max: usize,
+    },
+    /// The queue stayed full.
+    #[error("the server's queue is full, since the database does not keep up; try again later")]
+    QueueFull,
+    /// The server is being stopped.
+    #[error("the server is shutting down; go on with another one, or when it is back")]
+    Draining,
+    /// The client broke the stream off.
+    #[error("the stream broke off: {0}")]
+    Broken(String),
+    /// Rows of the stream were not stored.
+    #[error("the database did not take the requests")]
+    Write(#[source] Failure),
+    /// The database failed.
+    #[error("{step}")]
+    Store {
+        /// What was being done, in the imperative.
+        step: &'static str,
+        /// Why it failed.
+        source: tally_store::Error,
+    },
+    /// A part of the server ended before it answered.
+    #[error("the server failed while it worked on this call")]
+    Panicked,
+}
+
+/// Why a request cannot be counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRequest {
+    /// No path.
+    #[error("path is empty")]
+    PathEmpty,
+    /// A path that is too long.
+    #[error("path has {bytes} bytes, and at most {max} are allowed")]
+    PathTooLong {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// A path that databases do not take.
+    #[error("path contains a NUL byte")]
+    PathNul,
+    /// No time.
+    #[error("request_timestamp is missing")]
+    TimestampMissing,
+    /// A time that a protobuf Timestamp cannot have.
+    #[error(
+        "request_timestamp is not between 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999999Z: \
+         seconds {seconds}, nanos {nanos}"
+    )]
+    TimestampOutOfRange {
+        /// Seconds since 1970-01-01 UTC.
+        seconds: i64,
+        /// Nanoseconds, which must be 0 to 999,999,999.
+        nanos: i32,
+    },
+    /// A time in the future.
+    #[error("request_timestamp is {ahead_seconds} s ahead of the server's clock, more than 24 h")]
+    TimestampAhead {
+        /// How far.
+        ahead_seconds: i64,
+    },
+}
+
+/// Why a date cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidDate {
+    /// No date.
+    #[error("is missing")]
+    Missing,
+    /// A date that the calendar does not have.
+    #[error("{year:04}-{month:02}-{day:02} is not a date, nor a month with day 0, nor a year with month and day 0")]
+    Impossible {
+        /// As given.
+        year: i32,
+        /// As given.
+        month: i32,
+        /// As given.
+        day: i32,
+    },
+}
+
+// === impl Error ===
+
+impl Error {
+    /// What it means to the client.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Request { .. } | Self::Date { .. } | Self::EndBeforeStart { .. } => {
+                Kind::InvalidArgument
+            }
+            Self::NothingRolledUp(_) => Kind::NotFound,
+            Self::TooManyTotals { .. } => Kind::ResourceExhausted,
+            Self::QueueFull | Self::Draining | Self::Broken(_) => Kind::Unavailable,
+            Self::Write(failure) => failure.kind,
+            Self::Store { source, .. } => source.kind(),
+            Self::Panicked => Kind::Internal,
+        }
+    }
+
+    /// Names what the store was asked for.
+    pub(crate) fn store(step: &'static str) -> impl FnOnce(tally_store::Error) -> Self {
+        move |source| Self::Store { step, source }
+    }
+}

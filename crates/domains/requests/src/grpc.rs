@@ -1,0 +1,240 @@
+//! `count.v1.CountService` and `tally.requests.v1.RequestService`.
+
+use tally_proto::count::v1::count_service_server::{CountService, CountServiceServer};
+use tally_proto::count::v1::{
+    AddRequest, AddResponse, CountDailyTotalsRequest, CountDailyTotalsResponse,
+    GetPeriodTotalsRequest, GetPeriodTotalsResponse, ListDailyTotalsRequest,
+    ListDailyTotalsResponse, MethodCount,
+};
+use tally_proto::google::r#type::Date;
+use tally_proto::tally::requests::v1 as requests;
+use tally_proto::tally::requests::v1::request_service_server::{
+    RequestService, RequestServiceServer,
+};
+use tally_runtime::chain;
+use tokio_stream::Iter;
+use tonic::{Code, Request, Response, Status, Streaming, async_trait};
+
+use crate::error::Error;
+use crate::model::{Day, DayRange};
+use crate::recorder::Ending;
+use crate::rollup;
+use crate::service::Service;
+use crate::totals::{Filter, Granularity, PeriodTotals, Query, Totals};
+use crate::validate;
+
+/// The trailer of a failed `Add`: how many requests from the beginning are stored.
+const COUNTED_TRAILER: &str = "tally-counted";
+/// How many totals or endpoints one message of a streamed answer has at most: some 64 KiB.
+const MESSAGE_ITEMS_MAX: usize = 4_096;
+
+// === impl Service ===
+
+impl Service {
+    /// The public counting API.
+    #[must_use]
+    pub fn count_service(&self) -> CountServiceServer<Self> {
+        CountServiceServer::new(self.clone())
+    }
+
+    /// Tally's own API.
+    #[must_use]
+    pub fn request_service(&self) -> RequestServiceServer<Self> {
+        RequestServiceServer::new(self.clone())
+    }
+
+    async fn totals(&self, query: Query) -> Result<Totals, Error> {
+        let max = query.totals_max;
+        self.store
+            .totals(&query)
+            .await
+            .map_err(Error::store("read totals"))?
+            .map_err(|_too_many| Error::TooManyTotals { max })
+    }
+
+    /// The rolled-up totals of days, as count.v1 wants them.
+    async fn rolled_up(
+        &self,
+        days: DayRange,
+        granularity: Granularity,
+    ) -> Result<Vec<MethodCount>, Error> {
+        let (filter, totals_max) = (Filter::default(), self.totals_max);
+        let query = Query { days, granularity, filter, live: false, totals_max };
+        self.totals(query).await.map(|totals| method_counts(&totals, granularity))
+    }
+
+    async fn some_rolled_up(
+        &self,
+        days: DayRange,
+        granularity: Granularity,
+    ) -> Result<Vec<MethodCount>, Error> {
+        let counts = self.rolled_up(days, granularity).await?;
+        if counts.is_empty() { Err(Error::NothingRolledUp(days)) } else { Ok(counts) }
+    }
+}
+
+#[async_trait]
+impl CountService for Service {
+    async fn add(
+        &self,
+        request: Request<Streaming<AddRequest>>,
+    ) -> Result<Response<AddResponse>, Status> {
+        let stream = request.into_inner();
+        let recorder = std::sync::Arc::clone(&self.recorder);
+        // A task of its own: when the client goes away, this call is dropped, and what the
+        // client had sent is counted all the same.
+        let task = self.streams.spawn("add stream", async move { recorder.record(stream).await });
+        let Ending { stored, error } =
+            task.await.unwrap_or(Ending { stored: None, error: Some(Error::Panicked) });
+        let Some(error) = error else { return Ok(Response::new(AddResponse {})) };
+        let mut status = status(&error);
+        if let Some(stored) = stored {
+            status.metadata_mut().insert(COUNTED_TRAILER, stored.into());
+        }
+        Err(status)
+    }
+
+    async fn count_daily_totals(
+        &self,
+        request: Request<CountDailyTotalsRequest>,
+    ) -> Result<Response<CountDailyTotalsResponse>, Status> {
+        let days = validate::period("date", request.get_ref().date.as_ref())
+            .map_err(|error| status(&error))?
+            .days();
+        let service = self.clone();
+        // It goes on when the client does not wait for it: cron may have a time-out.
+        let task = self.streams.spawn("roll-up", async move {
+            rollup::roll_up(&*service.store, &*service.clock, days).await?;
+            service.rolled_up(days, Granularity::Day).await
+        });
+        let counts = task.await.unwrap_or(Err(Error::Panicked));
+        let method_counts = counts.map_err(|error| status(&error))?;
+        Ok(Response::new(CountDailyTotalsResponse { method_counts }))
+    }
+
+    async fn list_daily_totals(
+        &self,
+        request: Request<ListDailyTotalsRequest>,
+    ) -> Result<Response<ListDailyTotalsResponse>, Status> {
+        let request = request.get_ref();
+        let answer = async {
+            let start = validate::period("start_date", request.start_date.as_ref())?;
+            let end = validate::period("end_date", request.end_date.as_ref())?;
+            let days = validate::range(("start_date", Some(start)), ("end_date", Some(end)))?;
+            self.some_rolled_up(days, Granularity::Day).await
+        };
+        let method_counts = answer.await.map_err(|error: Error| status(&error))?;
+        Ok(Response::new(ListDailyTotalsResponse { method_counts }))
+    }
+
+    async fn get_period_totals(
+        &self,
+        request: Request<GetPeriodTotalsRequest>,
+    ) -> Result<Response<GetPeriodTotalsResponse>, Status> {
+        let answer = async {
+            let period = validate::period("period", request.get_ref().period.as_ref())?;
+            self.some_rolled_up(period.days(), Granularity::Whole).await
+        };
+        let method_counts = answer.await.map_err(|error: Error| status(&error))?;
+        Ok(Response::new(GetPeriodTotalsResponse { method_counts }))
+    }
+}
+
+#[async_trait]
+impl RequestService for Service {
+    type QueryTotalsStream =
+        Iter<std::vec::IntoIter<Result<requests::QueryTotalsResponse, Status>>>;
+
+    async fn query_totals(
+        &self,
+        request: Request<requests::QueryTotalsRequest>,
+    ) -> Result<Response<Self::QueryTotalsStream>, Status> {
+        let answer = async {
+            let query = query(request.get_ref(), self.totals_max)?;
+            let granularity = query.granularity;
+            Ok((self.totals(query).await?, granularity))
+        };
+        let (totals, granularity) = answer.await.map_err(|error: Error| status(&error))?;
+        let messages: Vec<_> =
+            messages(totals, granularity).into_iter().map(Ok).collect();
+        Ok(Response::new(tokio_stream::iter(messages)))
+    }
+}
+
+fn query(request: &requests::QueryTotalsRequest, totals_max: usize) -> Result<Query, Error> {
+    let from = validate::optional_period("from", request.from.as_ref())?;
+    let to = validate::optional_period("to", request.to.as_ref())?;
+    let granularity = match request.granularity() {
+        requests::Granularity::Unspecified | requests::Granularity::Day => Granularity::Day,
+        requests::Granularity::Month => Granularity::Month,
+        requests::Granularity::Year => Granularity::Year,
+        requests::Granularity::Whole => Granularity::Whole,
+    };
+    Ok(Query {
+        days: validate::range(("from", from), ("to", to))?,
+        granularity,
+        filter: Filter { method: request.method, path_prefix: request.path_prefix.clone() },
+        live: request.live,
+        totals_max,
+    })
+}
+
+fn method_counts(totals: &Totals, granularity: Granularity) -> Vec<MethodCount> {
+    let counts = |period: &PeriodTotals| {
+        let date = date(period.first, granularity);
+        period.counts.clone().into_iter().map(move |(endpoint, count)| {
+            let endpoint = &totals.endpoints[endpoint as usize];
+            MethodCount { method: endpoint.method, path: endpoint.path.to_string(), count, date }
+        })
+    };
+    totals.periods.iter().flat_map(counts).collect()
+}
+
+/// An answer, cut into messages of bounded size. All endpoints come first: they are sorted,
+/// so an endpoint's number is its place in the order of paths.
+fn messages(totals: Totals, granularity: Granularity) -> Vec<requests::QueryTotalsResponse> {
+    let mut messages = Vec::new();
+    for part in totals.endpoints.chunks(MESSAGE_ITEMS_MAX) {
+        let endpoints = part
+            .iter()
+            .map(|one| requests::Endpoint { method: one.method, path: one.path.to_string() })
+            .collect();
+        messages.push(requests::QueryTotalsResponse { endpoints, periods: Vec::new() });
+    }
+    let mut items = MESSAGE_ITEMS_MAX;
+    for period in totals.periods {
+        let date = date(period.first, granularity);
+        for part in period.counts.chunks(MESSAGE_ITEMS_MAX) {
+            if items + part.len() > MESSAGE_ITEMS_MAX {
+                messages.push(requests::QueryTotalsResponse::default());
+                items = 0;
+            }
+            items += part.len();
+            let (endpoint, count) = part.iter().copied().unzip();
+            let totals = requests::PeriodTotals { period: date, endpoint, count };
+            messages.last_mut().expect("just pushed").periods.push(totals);
+        }
+    }
+    messages
+}
+
+fn date(first: Day, granularity: Granularity) -> Option<Date> {
+    let date = first.date();
+    let (year, month, day) =
+        (i32::from(date.year()), i32::from(date.month()), i32::from(date.day()));
+    match granularity {
+        Granularity::Day => Some(Date { year, month, day }),
+        Granularity::Month => Some(Date { year, month, day: 0 }),
+        Granularity::Year => Some(Date { year, month: 0, day: 0 }),
+        Granularity::Whole => None,
+    }
+}
+
+/// The only place where an error becomes a gRPC status.
+fn status(error: &Error) -> Status {
+    let message = chain(error);
+    if error.kind() == tally_runtime::Kind::Internal {
+        tracing::error!(error = message, "a call failed");
+    }
+    Status::new(Code::from(error.kind().grpc_code()), message)
+}

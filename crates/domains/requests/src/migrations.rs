@@ -1,0 +1,23 @@
+//! The tables, for each kind of database.
+
+use tally_store::Migrations;
+
+mod postgres {
+    refinery::embed_migrations!("../../../migrations/postgres/requests");
+}
+
+mod cockroach {
+    refinery::embed_migrations!("../../../migrations/cockroach/requests");
+}
+
+mod sqlite {
+    refinery::embed_migrations!("../../../migrations/sqlite/requests");
+}
+
+/// The tables of counted requests.
+pub const MIGRATIONS: Migrations = Migrations {
+    domain: "requests",
+    postgres: postgres::migrations::runner,
+    cockroach: cockroach::migrations::runner,
+    sqlite: sqlite::migrations::runner,
+};

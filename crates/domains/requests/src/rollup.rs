@@ -1,0 +1,42 @@
+//! Rolling up, and the housekeeping that goes with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tally_runtime::{Clock, Drain};
+
+use crate::error::Error;
+use crate::model::DayRange;
+use crate::store::Store;
+
+/// How often partitions are looked after, beside every roll-up.
+const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// Rolls the days up, and then drops what is empty and over.
+pub(crate) async fn roll_up(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    days: DayRange,
+) -> Result<u64, Error> {
+    let rows = store.roll_up(days).await.map_err(Error::store("roll up"))?;
+    tracing::info!(days = %days, rows, "rolled up");
+    maintain(store, clock).await;
+    Ok(rows)
+}
+
+/// Looks after the store until the server stops.
+pub(crate) async fn keep_house(store: Arc<dyn Store>, clock: Arc<dyn Clock>, drain: Drain) {
+    loop {
+        maintain(&*store, &*clock).await;
+        tokio::select! {
+            () = drain.begun() => return,
+            () = tokio::time::sleep(MAINTENANCE_INTERVAL) => {}
+        }
+    }
+}
+
+async fn maintain(store: &dyn Store, clock: &dyn Clock) {
+    if let Err(error) = store.maintain(clock.now()).await {
+        tracing::warn!(error = tally_runtime::chain(&error), "housekeeping failed, will try again");
+    }
+}

@@ -1,0 +1,143 @@
+//! The domain's parts, put together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tally_ingest::{Batch, Limits, Queue, Sink, Workers, WriteError};
+use tally_runtime::{Clock, Drain, Tasks, chain};
+use tally_store::{Database, Outcome};
+
+use crate::endpoints::Endpoints;
+use crate::model::Rows;
+use crate::recorder::Recorder;
+use crate::rollup;
+use crate::store::{self, Store};
+
+/// What the service is made with. See the server's settings for their meaning and limits.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// How many batches are written at the same time. SQLite has one writer, whatever this says.
+    pub workers: usize,
+    /// How many rows a batch takes at most, give or take a chunk of 1,024.
+    pub batch_rows_max: usize,
+    /// How much may wait, and for how long a stream is held back.
+    pub queue: Limits,
+    /// How long a batch is tried while the database is away.
+    pub write_wait_max: Duration,
+    /// How long a path may be, in bytes.
+    pub path_bytes_max: usize,
+    /// How many endpoints are told apart.
+    pub endpoints_max: usize,
+    /// How many totals an answer may have.
+    pub totals_max: usize,
+}
+
+/// What the service stands on.
+pub struct Parts {
+    /// Where requests are stored.
+    pub database: Database,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Tells when the server stops.
+    pub drain: Drain,
+}
+
+/// Counts requests, rolls them up, and answers. Clones are the same service.
+#[derive(Clone)]
+pub struct Service {
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) streams: Tasks,
+    pub(crate) totals_max: usize,
+    workers: Arc<Workers>,
+    house: Tasks,
+}
+
+/// The store as the workers see it.
+struct Writer(Arc<dyn Store>);
+
+// === impl Service ===
+
+impl Service {
+    /// Starts the service on a database whose migrations are applied.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn start(parts: Parts, settings: Settings) -> Result<Self, tally_store::Error> {
+        let Parts { database, clock, drain } = parts;
+        let store = store::open(&database);
+        let endpoints = Endpoints::new(Arc::clone(&store), settings.endpoints_max);
+        endpoints.load().await?;
+        // The partition of today is there before the first request comes.
+        if let Err(error) = store.maintain(clock.now()).await {
+            tracing::warn!(error = chain(&error), "housekeeping failed, will try again");
+        }
+        let house = Tasks::new();
+        house.spawn(
+            "housekeeping",
+            rollup::keep_house(Arc::clone(&store), Arc::clone(&clock), drain.clone()),
+        );
+        house.close();
+        let queue = Queue::new(settings.queue);
+        let workers = match database {
+            Database::Sqlite(_) => 1,
+            Database::Postgres(_) => settings.workers,
+        };
+        let worker_settings = tally_ingest::Settings {
+            workers,
+            batch_rows_max: settings.batch_rows_max,
+            write_wait_max: settings.write_wait_max,
+        };
+        let writer = Arc::new(Writer(Arc::clone(&store)));
+        let workers =
+            Workers::start(&queue, &writer, worker_settings, tally_store::retry::pause);
+        let recorder = Recorder {
+            endpoints,
+            queue,
+            clock: Arc::clone(&clock),
+            drain,
+            path_bytes_max: settings.path_bytes_max,
+        };
+        Ok(Self {
+            recorder: Arc::new(recorder),
+            store,
+            clock,
+            streams: Tasks::new(),
+            totals_max: settings.totals_max,
+            workers: Arc::new(workers),
+            house,
+        })
+    }
+
+    /// Waits, after the drain has begun, until the streams are answered and the queue is
+    /// written.
+    pub async fn finished(&self) {
+        self.streams.close();
+        self.streams.finished().await;
+        self.recorder.queue.close();
+        self.workers.finished().await;
+        self.house.finished().await;
+    }
+
+    /// How many rows wait or are being written.
+    #[must_use]
+    pub fn queued_rows(&self) -> usize {
+        self.recorder.queue.rows()
+    }
+}
+
+// === impl Writer ===
+
+impl Sink for Writer {
+    type Rows = Rows;
+
+    async fn write(&self, batch: Batch<'_, Rows>) -> Result<(), WriteError> {
+        self.0.append(&batch).await.map_err(|error| WriteError {
+            message: chain(&error),
+            kind: error.kind(),
+            transient: error.is_transient(),
+            indeterminate: error.outcome() == Outcome::Indeterminate,
+        })
+    }
+}

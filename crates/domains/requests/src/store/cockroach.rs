@@ -1,0 +1,87 @@
+//! CockroachDB: one table of rows, whose key is led by a hash of the day.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tally_ingest::Batch;
+use tally_store::error::Step as _;
+use tally_store::postgres::{Database, commits_itself};
+use tally_store::retry::Policy;
+
+use super::postgres::{append_by_unnest, endpoints, totals};
+use super::{Result, Store};
+use crate::model::{DayRange, Endpoint, EndpointId, Rows};
+use crate::totals::{Query, TooMany, Totals};
+
+/// How many rows one step of a roll-up moves: CockroachDB advises against larger transactions.
+const STEP_ROWS: i64 = 10_000;
+
+/// Requests in CockroachDB.
+#[derive(Debug, Clone)]
+pub struct CockroachStore {
+    database: Database,
+}
+
+// === impl CockroachStore ===
+
+impl CockroachStore {
+    /// On a database whose migrations are applied.
+    #[must_use]
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    /// One statement, which is its own transaction.
+    async fn roll_up_step(&self, days: DayRange) -> Result<i64> {
+        let step = "move rows into totals";
+        let connection = self.database.connection().await?;
+        let statement =
+            connection.prepare_cached(include_str!("cockroach/roll_up.sql")).await.step(step)?;
+        let row = connection
+            .query_one(&statement, &[&days.first.0, &days.last.0, &STEP_ROWS])
+            .await;
+        let moved = commits_itself(step, row)?.get(0);
+        connection.release();
+        Ok(moved)
+    }
+}
+
+#[async_trait]
+impl Store for CockroachStore {
+    async fn endpoints(&self) -> Result<Vec<(EndpointId, Endpoint)>> {
+        Policy::short("list endpoints").run(|| endpoints::list(&self.database)).await
+    }
+
+    async fn resolve(&self, endpoints: &[Endpoint]) -> Result<Vec<EndpointId>> {
+        Policy::short("look endpoints up")
+            .run(|| endpoints::resolve(&self.database, endpoints))
+            .await
+    }
+
+    async fn append(&self, batch: &Batch<'_, Rows>) -> Result<()> {
+        let policy = Policy { attempts_max: 1, ..Policy::short("store a batch") };
+        let sql = include_str!("cockroach/append.sql");
+        policy.run(|| append_by_unnest(&self.database, batch, sql)).await
+    }
+
+    async fn roll_up(&self, days: DayRange) -> Result<u64> {
+        let mut rows = 0;
+        loop {
+            // A repeated step finds what the one before it left: it moves no row twice.
+            let moved =
+                Policy::long("roll rows up").run(|| self.roll_up_step(days)).await?;
+            if moved == 0 {
+                return Ok(rows);
+            }
+            rows += u64::try_from(moved).unwrap_or_default();
+        }
+    }
+
+    async fn totals(&self, query: &Query) -> Result<std::result::Result<Totals, TooMany>> {
+        // Its snapshots hold without a lock: rows are deleted, not truncated.
+        Policy::long("read totals").run(|| totals::read(&self.database, query, None)).await
+    }
+
+    async fn maintain(&self, _now: Timestamp) -> Result<()> {
+        endpoints::forget_producers(&self.database).await
+    }
+}

@@ -1,0 +1,104 @@
+//! What a store must do, and how each database does it.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `cockroach.rs` | CockroachDB |
+//! | `postgres.rs` | Postgres: endpoints, batches, totals |
+//! | `postgres/` | its roll-up, its partitions, and the SQL |
+//! | `sqlite.rs` | SQLite |
+//! | `sqlite/` | its roll-up and totals, and the SQL |
+
+mod cockroach;
+mod postgres;
+mod sqlite;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tally_ingest::Batch;
+use tally_store::Database;
+
+pub use self::cockroach::CockroachStore;
+pub use self::postgres::PostgresStore;
+pub use self::sqlite::SqliteStore;
+use crate::model::{DayRange, Endpoint, EndpointId, Rows};
+use crate::totals::{Query, TooMany, Totals};
+
+/// Producers that stored nothing for so long are forgotten.
+pub(crate) const PRODUCER_RETENTION_DAYS: i32 = 30;
+
+/// The result of a storage operation.
+pub type Result<T> = std::result::Result<T, tally_store::Error>;
+
+/// Where requests and totals are kept.
+///
+/// Every backend keeps these promises, and one suite of tests holds each of them to it:
+///
+/// - A batch is stored in one transaction, or not at all; one that its producer has stored
+///   before is not stored again.
+/// - A roll-up moves rows into totals: whatever happens, a request is in exactly one of the
+///   two. It takes every row that was committed before it began.
+/// - Totals only grow, by addition: a roll-up that is repeated or late does no harm.
+/// - With `live`, totals are one snapshot of both.
+/// - Days are UTC, whatever the time zone of the session or the machine.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Every endpoint there is.
+    ///
+    /// # Errors
+    /// When the database fails.
+    async fn endpoints(&self) -> Result<Vec<(EndpointId, Endpoint)>>;
+
+    /// The ids of endpoints, in the same order; those that are not there are added.
+    ///
+    /// # Errors
+    /// When the database fails.
+    async fn resolve(&self, endpoints: &[Endpoint]) -> Result<Vec<EndpointId>>;
+
+    /// Stores a batch, and returns after the commit. A batch whose producer is at its
+    /// sequence or beyond is a duplicate: acknowledged, and not stored.
+    ///
+    /// # Errors
+    /// When the database fails; the error says whether the batch may be stored all the same.
+    /// A sequence that leaves a gap is a permanent error.
+    async fn append(&self, batch: &Batch<'_, Rows>) -> Result<()>;
+
+    /// Turns the rows of the days into totals and prunes them; returns how many rows.
+    ///
+    /// # Errors
+    /// When the database fails. What was done so far is kept, and calling it again goes on.
+    async fn roll_up(&self, days: DayRange) -> Result<u64>;
+
+    /// Answers a query from one snapshot.
+    ///
+    /// # Errors
+    /// When the database fails.
+    async fn totals(&self, query: &Query) -> Result<std::result::Result<Totals, TooMany>>;
+
+    /// Regular housekeeping: makes partitions ahead, drops empty ones, forgets producers.
+    ///
+    /// # Errors
+    /// When the database fails. It may be called again at any time.
+    async fn maintain(&self, now: Timestamp) -> Result<()>;
+}
+
+/// The store for a database.
+#[must_use]
+pub fn open(database: &Database) -> Arc<dyn Store> {
+    match database {
+        Database::Postgres(database) => match database.dialect() {
+            tally_store::Dialect::Cockroach => Arc::new(CockroachStore::new(database.clone())),
+            _ => Arc::new(PostgresStore::new(database.clone())),
+        },
+        Database::Sqlite(database) => Arc::new(SqliteStore::new(database.clone())),
+    }
+}
+
+/// A producer skipped a number: a broken invariant of the one who numbers.
+pub(crate) fn gap(stored: i64, sent: i64) -> tally_store::Error {
+    tally_store::Error::permanent(
+        format!("store batch {sent}: the producer's last stored batch is {stored}"),
+        tally_runtime::Kind::FailedPrecondition,
+    )
+}

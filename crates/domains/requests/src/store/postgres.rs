@@ -1,0 +1,76 @@
+//! Postgres: endpoints, batches, totals.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `append.rs` | storing a batch, by COPY or by unnest |
+//! | `endpoints.rs` | finding and adding endpoints; CockroachDB uses it too |
+//! | `partitions.rs` | which partitions there are; making and dropping them |
+//! | `roll_up.rs` | rolling partitions up, and the default partition |
+//! | `totals.rs` | answering queries; CockroachDB uses it too |
+
+mod append;
+pub(super) mod endpoints;
+mod partitions;
+mod roll_up;
+pub(super) mod totals;
+
+pub(super) use self::append::by_unnest as append_by_unnest;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tally_ingest::Batch;
+use tally_store::postgres::Database;
+use tally_store::retry::Policy;
+
+use super::{Result, Store};
+use crate::model::{DayRange, Endpoint, EndpointId, Rows};
+use crate::totals::{Query, TooMany, Totals};
+
+/// Requests in Postgres: rows in a partition for each day.
+#[derive(Debug, Clone)]
+pub struct PostgresStore {
+    database: Database,
+}
+
+// === impl PostgresStore ===
+
+impl PostgresStore {
+    /// On a database whose migrations are applied.
+    #[must_use]
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn endpoints(&self) -> Result<Vec<(EndpointId, Endpoint)>> {
+        Policy::short("list endpoints").run(|| endpoints::list(&self.database)).await
+    }
+
+    async fn resolve(&self, endpoints: &[Endpoint]) -> Result<Vec<EndpointId>> {
+        Policy::short("look endpoints up")
+            .run(|| endpoints::resolve(&self.database, endpoints))
+            .await
+    }
+
+    async fn append(&self, batch: &Batch<'_, Rows>) -> Result<()> {
+        let policy = Policy { attempts_max: 1, ..Policy::short("store a batch") };
+        policy.run(|| append::append(&self.database, batch)).await
+    }
+
+    async fn roll_up(&self, days: DayRange) -> Result<u64> {
+        roll_up::roll_up(&self.database, days).await
+    }
+
+    async fn totals(&self, query: &Query) -> Result<std::result::Result<Totals, TooMany>> {
+        let lock = query.live.then_some(include_str!("postgres/lock_for_live.sql"));
+        Policy::long("read totals").run(|| totals::read(&self.database, query, lock)).await
+    }
+
+    async fn maintain(&self, now: Timestamp) -> Result<()> {
+        partitions::make_ahead(&self.database, now).await?;
+        partitions::drop_empty(&self.database, now).await?;
+        endpoints::forget_producers(&self.database).await
+    }
+}

@@ -1,0 +1,179 @@
+//! Which partitions there are; making and dropping them.
+//!
+//! Nothing depends on a partition being there: a day without one has its rows in the default
+//! partition, where they are counted as exactly, only slower. So what cannot be had at once
+//! here is left for the next time.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use tally_store::Error;
+use tally_store::error::Step as _;
+use tally_store::postgres::{Database, Isolation, Transaction};
+use tally_store::retry::Policy;
+
+use super::super::Result;
+use crate::model::{Day, DayRange};
+
+/// How many days ahead partitions are made.
+const DAYS_AHEAD: i32 = 7;
+/// What a day's partition is called, before the date.
+const PREFIX: &str = "tally_requests_p";
+
+/// The partition of a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Partition {
+    pub(super) day: Day,
+}
+
+// === impl Partition ===
+
+impl Partition {
+    pub(super) fn name(self) -> String {
+        let date = self.day.date();
+        format!("{PREFIX}{:04}{:02}{:02}", date.year(), date.month(), date.day())
+    }
+
+    /// A statement about this partition. Its name is made of digits, and needs no quotes.
+    pub(super) fn sql(self, template: &str) -> String {
+        template
+            .replace(":partition", &self.name())
+            .replace(":from", &self.day.to_string())
+            .replace(":to", &self.day.plus(1).to_string())
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        let digits = name.strip_prefix(PREFIX).filter(|digits| digits.len() == 8)?;
+        let date = Date::strptime("%Y%m%d", digits).ok()?;
+        Some(Self { day: date.into() })
+    }
+}
+
+/// The partitions of the days.
+pub(super) async fn list(database: &Database, days: DayRange) -> Result<Vec<Partition>> {
+    Policy::short("list partitions")
+        .run(|| async {
+            let connection = database.connection().await?;
+            let rows = connection
+                .query(include_str!("partitions.sql"), &[])
+                .await
+                .step("list partitions")?;
+            connection.release();
+            let mut found: Vec<_> = rows
+                .iter()
+                .filter_map(|row| Partition::parse(row.get(0)))
+                .filter(|partition| days.contains(partition.day))
+                .collect();
+            found.sort_unstable_by_key(|partition| partition.day);
+            Ok(found)
+        })
+        .await
+}
+
+/// Makes the partitions of today and the days to come.
+pub(super) async fn make_ahead(database: &Database, now: Timestamp) -> Result<()> {
+    let today = Day::of(now);
+    let days = DayRange { first: today, last: today.plus(DAYS_AHEAD) };
+    let there = list(database, days).await?;
+    let missing = (0..=DAYS_AHEAD)
+        .map(|ahead| Partition { day: today.plus(ahead) })
+        .filter(|partition| !there.contains(partition));
+    for partition in missing {
+        if let Err(error) = make(database, partition).await {
+            tracing::warn!(
+                partition = partition.name(),
+                error = tally_runtime::chain(&error),
+                "could not make a partition; its rows go to the default partition meanwhile"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Drops the partitions of days that are over, if they are empty.
+pub(super) async fn drop_empty(database: &Database, now: Timestamp) -> Result<()> {
+    let days = DayRange { first: Day::MIN, last: Day::of(now).plus(-1) };
+    for partition in list(database, days).await? {
+        if let Err(error) = drop_if_empty(database, partition).await {
+            tracing::debug!(
+                partition = partition.name(),
+                error = tally_runtime::chain(&error),
+                "could not drop an empty partition now"
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn make(database: &Database, partition: Partition) -> Result<()> {
+    let step = "make a partition";
+    let mut connection = database.connection().await?;
+    let transaction = connection.begin(Isolation::Default).await?;
+    lock_parent(&transaction).await?;
+    let sql = partition.sql(include_str!("make_partition.sql"));
+    transaction.batch_execute(&sql).await.step(step)?;
+    transaction.commit().await?;
+    connection.release();
+    Ok(())
+}
+
+async fn drop_if_empty(database: &Database, partition: Partition) -> Result<()> {
+    let step = "drop a partition";
+    let mut connection = database.connection().await?;
+    // Most partitions that are not empty are found without a lock.
+    if has_rows(&connection, partition).await? {
+        connection.release();
+        return Ok(());
+    }
+    let transaction = connection.begin(Isolation::Default).await?;
+    lock_parent(&transaction).await?;
+    let sql = partition.sql(include_str!("has_rows.sql"));
+    let has_rows: bool = transaction.query_one(&sql, &[]).await.step(step)?.get(0);
+    if !has_rows {
+        let sql = partition.sql(include_str!("drop_partition.sql"));
+        transaction.batch_execute(&sql).await.step(step)?;
+        tally_store::faults::point("drop_partition.before_commit").await;
+    }
+    transaction.commit().await?;
+    connection.release();
+    Ok(())
+}
+
+/// Whether a partition has rows that are committed.
+pub(super) async fn has_rows(
+    connection: &tally_store::postgres::Connection,
+    partition: Partition,
+) -> Result<bool> {
+    let sql = partition.sql(include_str!("has_rows.sql"));
+    match connection.query_one(&sql, &[]).await {
+        Ok(row) => Ok(row.get(0)),
+        Err(error) if is_undefined_table(&error) => Ok(false),
+        error => error.step("look into a partition").map(|_| false),
+    }
+}
+
+/// Another server has dropped it.
+pub(super) fn is_undefined_table(error: &tokio_postgres::Error) -> bool {
+    error.code() == Some(&tokio_postgres::error::SqlState::UNDEFINED_TABLE)
+}
+
+/// The parent before the partition, the order in which everybody takes them: so no deadlock.
+/// Whoever holds it blocks all inserts, so nobody waits for it for long.
+async fn lock_parent(transaction: &Transaction<'_>) -> std::result::Result<(), Error> {
+    let step = "lock the row table for a moment";
+    transaction.batch_execute(include_str!("wait_briefly.sql")).await.step(step)?;
+    transaction.batch_execute(include_str!("lock_parent.sql")).await.step(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partitions_name_is_its_day() {
+        let partition = Partition { day: Day::from(Date::constant(2015, 5, 17)) };
+        assert_eq!(partition.name(), "tally_requests_p20150517");
+        assert_eq!(Partition::parse(&partition.name()), Some(partition));
+        assert_eq!(Partition::parse("tally_requests_default"), None);
+        assert_eq!(Partition::parse("tally_requests_p20150231"), None);
+    }
+}

@@ -1,0 +1,54 @@
+//! SERVING only while the database answers.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tally_runtime::Drain;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+/// How often the database is asked.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long it may take to answer.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Asks again and again, and reports for the whole server and for each of its services, until
+/// the drain begins.
+pub(crate) async fn watch<P, F>(
+    probe: P,
+    reporter: HealthReporter,
+    services: Vec<&'static str>,
+    serving: watch::Sender<bool>,
+    drain: Drain,
+) where
+    P: Fn() -> F + Send,
+    F: Future<Output = Result<(), String>> + Send,
+{
+    loop {
+        let answer = timeout(PROBE_TIMEOUT, probe())
+            .await
+            .unwrap_or_else(|_| Err(format!("no answer within {PROBE_TIMEOUT:?}")));
+        let is_serving = answer.is_ok() && !drain.has_begun();
+        let changed = serving.send_if_modified(|known| std::mem::replace(known, is_serving) != is_serving);
+        if changed {
+            match answer {
+                Ok(()) => tracing::info!("the database answers: serving"),
+                Err(error) => tracing::warn!(error, "the database does not answer: not serving"),
+            }
+        }
+        let status =
+            if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+        for service in std::iter::once(&"").chain(&services) {
+            reporter.set_service_status(*service, status).await;
+        }
+        if drain.has_begun() {
+            return;
+        }
+        tokio::select! {
+            () = drain.begun() => {}
+            () = tokio::time::sleep(PROBE_INTERVAL) => {}
+        }
+    }
+}
