@@ -23,6 +23,7 @@ pub(crate) async fn open(
 }
 
 /// A storage error in one line, which does not repeat itself.
+#[expect(clippy::needless_pass_by_value, reason = "used as `map_err(plain)`")]
 pub(crate) fn plain(error: tally_store::Error) -> anyhow::Error {
     anyhow::anyhow!(chain(&error))
 }
@@ -31,7 +32,8 @@ pub(crate) fn plain(error: tally_store::Error) -> anyhow::Error {
 pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::install().context("take over SIGTERM and Ctrl-C")?;
     // The port first: a second server started by mistake touches no database.
-    let listener = Listener::bind(&settings.listen).await.map_err(|error| anyhow::anyhow!(chain(&error)))?;
+    let listener =
+        Listener::bind(&settings.listen).await.map_err(|error| anyhow::anyhow!(chain(&error)))?;
     let starting = start(&settings, clock);
     let (database, service, drain) = tokio::select! {
         started = starting => started?,
@@ -117,7 +119,11 @@ fn greet(listener: &Listener, url: &DatabaseUrl) {
     let server = if address.port() == 7777 && address.ip().is_loopback() {
         String::new()
     } else {
-        let host = if address.ip().is_unspecified() { "127.0.0.1".into() } else { address.ip().to_string() };
+        let host = if address.ip().is_unspecified() {
+            "127.0.0.1".into()
+        } else {
+            address.ip().to_string()
+        };
         format!(" --server http://{host}:{}", address.port())
     };
     say(format_args!("tally {version} listens on http://{address} (gRPC and HTTP)"));

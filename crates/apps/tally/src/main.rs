@@ -70,7 +70,7 @@ async fn main() -> ExitCode {
             let command = Cli::command();
             let command = command.find_subcommand("config").expect("it was just given");
             let matches = matches.subcommand_matches("config").expect("it was just given");
-            Ok(config::run(&args, matches, command))
+            config::run(&args, matches, command)
         }
         Command::Health(args) => health::run(args).await,
     };
@@ -88,7 +88,9 @@ fn read_env_file(path: &Path) -> anyhow::Result<()> {
         Err(dotenvy::Error::LineParse(line, at)) => {
             // The line may hold a password: only its name is shown.
             let name = line.split('=').next().unwrap_or_default().trim();
-            anyhow::bail!("the file .env has a line that cannot be read, of {name}, at character {at}")
+            anyhow::bail!(
+                "the file .env has a line that cannot be read, of {name}, at character {at}"
+            )
         }
         Err(error) => Err(anyhow::Error::new(error).context("read the file .env")),
     }

@@ -210,11 +210,8 @@ impl ServeArgs {
                 1..=1_000_000_000,
             ),
         };
-        let drain_timeout = ms(
-            problems,
-            "--drain-timeout-ms (TALLY_DRAIN_TIMEOUT_MS)",
-            &self.drain_timeout_ms,
-        );
+        let drain_timeout =
+            ms(problems, "--drain-timeout-ms (TALLY_DRAIN_TIMEOUT_MS)", &self.drain_timeout_ms);
         let (database, listen, migrate) = (database?, listen?, migrate?);
         Some(Settings { listen, database, migrate, drain_timeout, requests })
     }

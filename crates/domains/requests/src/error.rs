@@ -117,7 +117,9 @@ pub enum InvalidDate {
     #[error("is missing")]
     Missing,
     /// A date that the calendar does not have.
-    #[error("{year:04}-{month:02}-{day:02} is not a date, nor a month with day 0, nor a year with month and day 0")]
+    #[error(
+        "{year:04}-{month:02}-{day:02} is not a date, nor a month with day 0, nor a year with month and day 0"
+    )]
     Impossible {
         /// As given.
         year: i32,

@@ -155,8 +155,7 @@ impl RequestService for Service {
             Ok((self.totals(query).await?, granularity))
         };
         let (totals, granularity) = answer.await.map_err(|error: Error| status(&error))?;
-        let messages: Vec<_> =
-            messages(totals, granularity).into_iter().map(Ok).collect();
+        let messages: Vec<_> = messages(totals, granularity).into_iter().map(Ok).collect();
         Ok(Response::new(tokio_stream::iter(messages)))
     }
 }

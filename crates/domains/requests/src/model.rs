@@ -203,9 +203,9 @@ impl Rows {
         let int = |bytes: &[u8]| {
             i64::from_be_bytes(bytes.try_into().expect("a row's fields have eight bytes"))
         };
-        self.0.chunks_exact(Self::ROW_BYTES).map(move |row| {
-            (int(&row[6..14]), int(&row[18..26]) + POSTGRES_EPOCH_MICROS)
-        })
+        self.0
+            .chunks_exact(Self::ROW_BYTES)
+            .map(move |row| (int(&row[6..14]), int(&row[18..26]) + POSTGRES_EPOCH_MICROS))
     }
 }
 

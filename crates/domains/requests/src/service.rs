@@ -90,8 +90,7 @@ impl Service {
             write_wait_max: settings.write_wait_max,
         };
         let writer = Arc::new(Writer(Arc::clone(&store)));
-        let workers =
-            Workers::start(&queue, &writer, worker_settings, tally_store::retry::pause);
+        let workers = Workers::start(&queue, &writer, worker_settings, tally_store::retry::pause);
         let recorder = Recorder {
             endpoints,
             queue,

@@ -112,7 +112,12 @@ impl Collector {
     ///
     /// # Errors
     /// When there are too many.
-    pub(crate) fn add(&mut self, day: Day, endpoint: EndpointId, count: i64) -> Result<(), TooMany> {
+    pub(crate) fn add(
+        &mut self,
+        day: Day,
+        endpoint: EndpointId,
+        count: i64,
+    ) -> Result<(), TooMany> {
         if self.counts.len() >= self.max {
             return Err(TooMany);
         }
@@ -197,8 +202,7 @@ mod tests {
             (4, Endpoint::new(3, "/unused")),
         ];
         let totals = collector.finish(names);
-        let names: Vec<_> =
-            totals.endpoints.iter().map(|one| (one.method, &*one.path)).collect();
+        let names: Vec<_> = totals.endpoints.iter().map(|one| (one.method, &*one.path)).collect();
         assert_eq!(names, [(3, "/a"), (6, "/a"), (3, "/b")]);
         let april = Day::from(Date::constant(2015, 4, 1));
         let may = Day::from(Date::constant(2015, 5, 1));

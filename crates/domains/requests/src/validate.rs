@@ -64,8 +64,7 @@ pub(crate) fn optional_period(
     date: Option<&Date>,
 ) -> Result<Option<Period>, Error> {
     let Some(&Date { year, month, day }) = date else { return Ok(None) };
-    let impossible =
-        || Error::Date { field, reason: InvalidDate::Impossible { year, month, day } };
+    let impossible = || Error::Date { field, reason: InvalidDate::Impossible { year, month, day } };
     if (year, month, day) == (0, 0, 0) {
         return Ok(None);
     }

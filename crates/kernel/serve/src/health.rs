@@ -31,15 +31,15 @@ pub(crate) async fn watch<P, F>(
             .await
             .unwrap_or_else(|_| Err(format!("no answer within {PROBE_TIMEOUT:?}")));
         let is_serving = answer.is_ok() && !drain.has_begun();
-        let changed = serving.send_if_modified(|known| std::mem::replace(known, is_serving) != is_serving);
-        if changed {
+        let changed =
+            serving.send_if_modified(|known| std::mem::replace(known, is_serving) != is_serving);
+        if changed && !drain.has_begun() {
             match answer {
                 Ok(()) => tracing::info!("the database answers: serving"),
                 Err(error) => tracing::warn!(error, "the database does not answer: not serving"),
             }
         }
-        let status =
-            if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+        let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
         for service in std::iter::once(&"").chain(&services) {
             reporter.set_service_status(*service, status).await;
         }

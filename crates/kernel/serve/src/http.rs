@@ -16,7 +16,7 @@ pub(crate) fn with_pages(grpc: Router, about: String, serving: watch::Receiver<b
             if is_serving {
                 (StatusCode::OK, "serving\n")
             } else {
-                (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n")
+                (StatusCode::SERVICE_UNAVAILABLE, "not serving: the database does not answer, or the server is stopping\n")
             }
         }
     };
@@ -32,9 +32,8 @@ async fn unknown(request: Request) -> Response<Body> {
     if is_grpc(request.headers()) {
         return Status::unimplemented(format!("this server has no method {path}")).into_http();
     }
-    let mut response = Response::new(Body::from(format!(
-        "nothing is served at {path}; see / for what is\n"
-    )));
+    let mut response =
+        Response::new(Body::from(format!("nothing is served at {path}; see / for what is\n")));
     *response.status_mut() = StatusCode::NOT_FOUND;
     response
 }

@@ -151,10 +151,7 @@ impl Server {
         self.add_reflection()?;
         let (serving, is_serving) = watch::channel(false);
         let tasks = Tasks::new();
-        tasks.spawn(
-            "health",
-            health::watch(probe, reporter, self.names, serving, drain.clone()),
-        );
+        tasks.spawn("health", health::watch(probe, reporter, self.names, serving, drain.clone()));
         let grpc = self.routes.routes().prepare().into_axum_router();
         let router = http::with_pages(grpc, self.about, is_serving);
         tonic::transport::Server::builder()

@@ -72,7 +72,7 @@ impl Migrations {
 
     /// Compares what the program has with what the database has.
     pub(crate) fn compare(&self, runner: &Runner, applied: &[Migration]) -> Result<Schema, Error> {
-        let version = |migration: &Migration| i64::from(migration.version());
+        let version = |migration: &Migration| migration.version();
         let current = applied.iter().map(version).max().unwrap_or(0);
         let known = runner.get_migrations();
         let latest = known.iter().map(version).max().unwrap_or(0);

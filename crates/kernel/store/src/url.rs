@@ -20,7 +20,7 @@ const COCKROACH_PORT: u16 = 26257;
 #[derive(Clone)]
 pub enum DatabaseUrl {
     /// Postgres or CockroachDB.
-    Postgres(PostgresUrl),
+    Postgres(Box<PostgresUrl>),
     /// SQLite.
     Sqlite(SqliteUrl),
 }
@@ -112,10 +112,10 @@ impl FromStr for DatabaseUrl {
         match scheme {
             "sqlite" => SqliteUrl::parse(rest).map(Self::Sqlite),
             "postgres" | "postgresql" if rest.starts_with("//") => {
-                PostgresUrl::parse(rest, Dialect::Postgres).map(Self::Postgres)
+                PostgresUrl::parse(rest, Dialect::Postgres).map(Box::new).map(Self::Postgres)
             }
             "cockroachdb" | "cockroach" if rest.starts_with("//") => {
-                PostgresUrl::parse(rest, Dialect::Cockroach).map(Self::Postgres)
+                PostgresUrl::parse(rest, Dialect::Cockroach).map(Box::new).map(Self::Postgres)
             }
             // The text may hold a password: name the scheme only.
             _ if text.contains("://") => Err(InvalidUrl::Scheme(format!("{scheme}://…"))),
@@ -146,7 +146,8 @@ impl FromStr for Driver {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
-            "pgx" | "postgres" | "postgresql" => Ok(Self::Pgx),
+            // Empty, as env files often have it, says nothing; nor does `pgx`.
+            "" | "pgx" | "postgres" | "postgresql" => Ok(Self::Pgx),
             "cockroachdb" | "cockroach" => Ok(Self::Cockroachdb),
             _ => Err("is neither `pgx` nor `cockroachdb`"),
         }

@@ -1,19 +1,24 @@
 //! `tally config`: the server's settings that are in force, and where each comes from.
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 use tally_store::DatabaseUrl;
 
-use crate::output::{say, wrong_usage};
+use crate::output::{say, wrong_usage, written};
 use crate::settings::ServeArgs;
 
 /// The variable that may hold a password.
 const SECRET: &str = "DB_URL";
 
 /// Prints the settings as an environment file. Passwords are left out.
-pub(crate) fn run(args: &ServeArgs, matches: &ArgMatches, command: &Command) -> ExitCode {
+pub(crate) fn run(
+    args: &ServeArgs,
+    matches: &ArgMatches,
+    command: &Command,
+) -> anyhow::Result<ExitCode> {
     for argument in command.get_arguments() {
         let Some(name) = argument.get_env() else { continue };
         let (name, id) = (name.to_string_lossy(), argument.get_id().as_str());
@@ -26,13 +31,16 @@ pub(crate) fn run(args: &ServeArgs, matches: &ArgMatches, command: &Command) -> 
         let raw = matches.get_raw(id).and_then(|mut values| values.next());
         let text = raw.map(|value| value.to_string_lossy().into_owned()).unwrap_or_default();
         let shown = if name == SECRET { without_password(&text) } else { text };
-        println!("{name}={shown}  # {source}");
+        let line = writeln!(io::stdout().lock(), "{name}={shown}  # {source}");
+        if !written(line)? {
+            break;
+        }
     }
     match args.check() {
-        Ok(_) => ExitCode::SUCCESS,
+        Ok(_) => Ok(ExitCode::SUCCESS),
         Err(invalid) => {
             say(format_args!(""));
-            wrong_usage(invalid)
+            Ok(wrong_usage(invalid))
         }
     }
 }

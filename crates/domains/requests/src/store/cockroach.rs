@@ -36,9 +36,8 @@ impl CockroachStore {
         let connection = self.database.connection().await?;
         let statement =
             connection.prepare_cached(include_str!("cockroach/roll_up.sql")).await.step(step)?;
-        let row = connection
-            .query_one(&statement, &[&days.first.0, &days.last.0, &STEP_ROWS])
-            .await;
+        let row =
+            connection.query_one(&statement, &[&days.first.0, &days.last.0, &STEP_ROWS]).await;
         let moved = commits_itself(step, row)?.get(0);
         connection.release();
         Ok(moved)
@@ -67,8 +66,7 @@ impl Store for CockroachStore {
         let mut rows = 0;
         loop {
             // A repeated step finds what the one before it left: it moves no row twice.
-            let moved =
-                Policy::long("roll rows up").run(|| self.roll_up_step(days)).await?;
+            let moved = Policy::long("roll rows up").run(|| self.roll_up_step(days)).await?;
             if moved == 0 {
                 return Ok(rows);
             }

@@ -10,11 +10,13 @@ mod totals;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params_from_iter};
+use rusqlite::{
+    Connection, OptionalExtension as _, Transaction, TransactionBehavior, params_from_iter,
+};
 use tally_ingest::Batch;
 use tally_store::error::Step as _;
-use tally_store::sqlite::Database;
 use tally_store::faults;
+use tally_store::sqlite::Database;
 
 use super::{PRODUCER_RETENTION_DAYS, Result, Store, gap};
 use crate::model::{DayRange, Endpoint, EndpointId, Rows};
@@ -80,9 +82,7 @@ impl Store for SqliteStore {
 
 /// A transaction that writes, and so takes the write lock at once.
 fn begin(connection: &mut Connection) -> Result<Transaction<'_>> {
-    connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .step("begin a transaction")
+    connection.transaction_with_behavior(TransactionBehavior::Immediate).step("begin a transaction")
 }
 
 fn list_endpoints(connection: &Connection) -> Result<Vec<(EndpointId, Endpoint)>> {

@@ -9,6 +9,7 @@ pub(crate) mod migrate;
 mod tls;
 
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
@@ -39,7 +40,7 @@ pub struct Settings {
 #[derive(Debug, Clone)]
 pub struct Database {
     pool: Pool,
-    url: PostgresUrl,
+    url: Arc<PostgresUrl>,
     dialect: Dialect,
 }
 
@@ -96,7 +97,7 @@ impl Database {
                 Error::permanent("make the connection pool", Kind::Internal).because(error)
             })?;
         let dialect = url.dialect;
-        let mut database = Self { pool, url, dialect };
+        let mut database = Self { pool, url: Arc::new(url), dialect };
         database.examine().await?;
         Ok(database)
     }

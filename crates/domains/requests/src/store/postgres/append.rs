@@ -86,10 +86,8 @@ async fn by_copy(database: &Database, batch: &Batch<'_, Rows>) -> Result<()> {
 /// The producer did not move: that is fine if it is there already.
 async fn already_stored(connection: &Connection, batch: &Batch<'_, Rows>) -> Result<()> {
     let step = "read a producer's sequence";
-    let row = connection
-        .query_opt(include_str!("producer.sql"), &[&batch.producer])
-        .await
-        .step(step)?;
+    let row =
+        connection.query_opt(include_str!("producer.sql"), &[&batch.producer]).await.step(step)?;
     let stored = row.map_or(0, |row| row.get(0));
     if stored >= batch.sequence { Ok(()) } else { Err(gap(stored, batch.sequence)) }
 }

@@ -49,8 +49,7 @@ pub(crate) async fn forget_producers(database: &Database) -> Result<()> {
         .run(|| async {
             let connection = database.connection().await?;
             let days = f64::from(PRODUCER_RETENTION_DAYS);
-            let done =
-                connection.execute(include_str!("forget_producers.sql"), &[&days]).await;
+            let done = connection.execute(include_str!("forget_producers.sql"), &[&days]).await;
             commits_itself(step, done)?;
             connection.release();
             Ok(())

@@ -1,2 +1,2 @@
--- Making or dropping a partition needs this lock anyway.
+-- Dropping a partition needs this lock anyway.
 LOCK TABLE ONLY tally_requests IN ACCESS EXCLUSIVE MODE

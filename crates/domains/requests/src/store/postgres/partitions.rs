@@ -16,6 +16,9 @@ use crate::model::{Day, DayRange};
 
 /// How many days ahead partitions are made.
 const DAYS_AHEAD: i32 = 7;
+/// More are made only when there are fewer: Postgres reads the default partition for each new
+/// one, so this is done every few days, not every day.
+const DAYS_AHEAD_MIN: i32 = 3;
 /// What a day's partition is called, before the date.
 const PREFIX: &str = "tally_requests_p";
 
@@ -74,6 +77,10 @@ pub(super) async fn make_ahead(database: &Database, now: Timestamp) -> Result<()
     let today = Day::of(now);
     let days = DayRange { first: today, last: today.plus(DAYS_AHEAD) };
     let there = list(database, days).await?;
+    let is_there = |ahead| there.contains(&Partition { day: today.plus(ahead) });
+    if (0..=DAYS_AHEAD_MIN).all(is_there) {
+        return Ok(());
+    }
     let missing = (0..=DAYS_AHEAD)
         .map(|ahead| Partition { day: today.plus(ahead) })
         .filter(|partition| !there.contains(partition));
@@ -108,9 +115,16 @@ async fn make(database: &Database, partition: Partition) -> Result<()> {
     let step = "make a partition";
     let mut connection = database.connection().await?;
     let transaction = connection.begin(Isolation::Default).await?;
-    lock_parent(&transaction).await?;
-    let sql = partition.sql(include_str!("make_partition.sql"));
-    transaction.batch_execute(&sql).await.step(step)?;
+    transaction.batch_execute(include_str!("wait_briefly.sql")).await.step(step)?;
+    transaction.batch_execute(include_str!("lock_makers.sql")).await.step(step)?;
+    let rows = transaction.query(include_str!("partitions.sql"), &[]).await.step(step)?;
+    // Another server may have made it in the meantime.
+    if !rows.iter().any(|row| Partition::parse(row.get(0)) == Some(partition)) {
+        let sql = partition.sql(include_str!("make_partition.sql"));
+        transaction.batch_execute(&sql).await.step(step)?;
+        let sql = partition.sql(include_str!("attach_partition.sql"));
+        transaction.batch_execute(&sql).await.step(step)?;
+    }
     transaction.commit().await?;
     connection.release();
     Ok(())

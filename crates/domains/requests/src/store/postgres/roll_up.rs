@@ -43,7 +43,8 @@ async fn one_day(database: &Database, partition: Partition) -> Result<u64> {
     }
     let transaction = connection.begin(Isolation::Default).await?;
     faults::point("roll_up.begun").await;
-    let locked = transaction.batch_execute(&partition.sql(include_str!("lock_partition.sql"))).await;
+    let locked =
+        transaction.batch_execute(&partition.sql(include_str!("lock_partition.sql"))).await;
     match locked {
         // Another server rolled it up, and dropped it.
         Err(error) if partitions::is_undefined_table(&error) => return Ok(0),
@@ -105,7 +106,8 @@ async fn reclaim(database: &Database) {
         let mut connection = database.connection().await?;
         let transaction = connection.begin(Isolation::Default).await?;
         transaction.batch_execute(include_str!("lock_default_now.sql")).await.step(step)?;
-        let row = transaction.query_one(include_str!("default_has_rows.sql"), &[]).await.step(step)?;
+        let row =
+            transaction.query_one(include_str!("default_has_rows.sql"), &[]).await.step(step)?;
         if !row.get::<_, bool>(0) {
             transaction.batch_execute(include_str!("empty_default.sql")).await.step(step)?;
         }

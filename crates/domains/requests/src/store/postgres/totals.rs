@@ -17,11 +17,7 @@ type Names = Vec<(EndpointId, Endpoint)>;
 type Answer = std::result::Result<Totals, TooMany>;
 
 /// Reads an answer in one snapshot, which begins after `lock`, if there is one.
-pub(crate) async fn read(
-    database: &Database,
-    query: &Query,
-    lock: Option<&str>,
-) -> Result<Answer> {
+pub(crate) async fn read(database: &Database, query: &Query, lock: Option<&str>) -> Result<Answer> {
     let mut connection = database.connection().await?;
     let transaction = connection.begin(Isolation::Snapshot).await?;
     if let Some(lock) = lock {
@@ -102,10 +98,7 @@ async fn collect(
 ) -> Result<std::result::Result<(), TooMany>> {
     let step = "read totals";
     let statement = transaction.prepare_cached(sql).await.step(step)?;
-    let rows = transaction
-        .query_raw(&statement, parameters.iter().copied())
-        .await
-        .step(step)?;
+    let rows = transaction.query_raw(&statement, parameters.iter().copied()).await.step(step)?;
     pin_mut!(rows);
     while let Some(row) = rows.next().await {
         let row: Row = row.step(step)?;

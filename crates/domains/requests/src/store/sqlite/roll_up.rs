@@ -18,8 +18,7 @@ pub(super) fn roll_up(connection: &mut Connection, days: DayRange) -> Result<u64
     let mut others = 0_u64;
     {
         let step = "count the rows";
-        let mut statement =
-            transaction.prepare_cached(include_str!("rows.sql")).step(step)?;
+        let mut statement = transaction.prepare_cached(include_str!("rows.sql")).step(step)?;
         let mut rows = statement.query([]).step(step)?;
         while let Some(row) = rows.next().step(step)? {
             let day = Day::of_micros(row.get(1).step(step)?);

@@ -39,8 +39,7 @@ fn rolled_up(
     collector: &mut Collector,
 ) -> Result<std::result::Result<(), TooMany>> {
     let step = "read daily totals";
-    let mut statement =
-        connection.prepare_cached(include_str!("daily_totals.sql")).step(step)?;
+    let mut statement = connection.prepare_cached(include_str!("daily_totals.sql")).step(step)?;
     let mut rows = statement.query((query.days.first.0, query.days.last.0)).step(step)?;
     while let Some(row) = rows.next().step(step)? {
         let endpoint = row.get(1).step(step)?;
