@@ -3,12 +3,14 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `append.rs` | storing a batch, by COPY or by unnest |
+//! | `copied.rs` | reading daily totals by COPY, for large answers |
 //! | `endpoints.rs` | finding and adding endpoints; CockroachDB uses it too |
 //! | `partitions.rs` | which partitions there are; making and dropping them |
 //! | `roll_up.rs` | rolling partitions up, and the default partition |
 //! | `totals.rs` | answering queries; CockroachDB uses it too |
 
 mod append;
+mod copied;
 pub(super) mod endpoints;
 mod partitions;
 mod roll_up;

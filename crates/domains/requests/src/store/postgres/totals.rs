@@ -2,13 +2,14 @@
 
 use futures_util::{StreamExt as _, pin_mut};
 use tally_store::error::Step as _;
-use tally_store::faults;
+use tally_store::{Dialect, faults};
 use tally_store::postgres::{Database, Isolation, Transaction};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::super::Result;
 use super::append::Micros;
+use super::copied;
 use super::endpoints::endpoint;
 use crate::model::{Day, Endpoint, EndpointId};
 use crate::totals::{Collector, Granularity, Query, TooMany, Totals};
@@ -25,7 +26,8 @@ pub(crate) async fn read(database: &Database, query: &Query, lock: Option<&str>)
     }
     let names = names(&transaction, query).await?;
     let mut collector = Collector::new(query);
-    let mut fits = rolled_up(&transaction, query, &names, &mut collector).await?;
+    let copies_out = database.dialect() == Dialect::Postgres;
+    let mut fits = rolled_up(&transaction, query, &names, copies_out, &mut collector).await?;
     faults::point("totals.between").await;
     if query.live && fits.is_ok() {
         fits = not_rolled_up(&transaction, query, &mut collector).await?;
@@ -56,6 +58,7 @@ async fn rolled_up(
     transaction: &Transaction<'_>,
     query: &Query,
     names: &Names,
+    copies_out: bool,
     collector: &mut Collector,
 ) -> Result<std::result::Result<(), TooMany>> {
     let (first, last) = (query.days.first.0, query.days.last.0);
@@ -68,6 +71,9 @@ async fn rolled_up(
         Granularity::Whole => Some("whole"),
     };
     match unit {
+        None if ids.is_none() && copies_out => {
+            copied::daily_totals(transaction, query.days, collector).await
+        }
         None => {
             let sql = include_str!("daily_totals.sql");
             collect(transaction, sql, &[&first, &last, &ids], collector).await
