@@ -55,6 +55,14 @@ pub enum Error {
     /// The client broke the stream off.
     #[error("the stream broke off: {0}")]
     Broken(String),
+    /// A message of the stream is not the one that was promised.
+    #[error("request {position} of the stream cannot be read: {reason}")]
+    Undecodable {
+        /// From 1.
+        position: u64,
+        /// Why not.
+        reason: String,
+    },
     /// Rows of the stream were not stored.
     #[error("the database did not take the requests")]
     Write(#[source] Failure),
@@ -137,9 +145,10 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Request { .. } | Self::Date { .. } | Self::EndBeforeStart { .. } => {
-                Kind::InvalidArgument
-            }
+            Self::Request { .. }
+            | Self::Undecodable { .. }
+            | Self::Date { .. }
+            | Self::EndBeforeStart { .. } => Kind::InvalidArgument,
             Self::NothingRolledUp(_) => Kind::NotFound,
             Self::TooManyTotals { .. } => Kind::ResourceExhausted,
             Self::QueueFull | Self::Draining | Self::Broken(_) => Kind::Unavailable,

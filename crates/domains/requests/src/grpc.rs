@@ -45,6 +45,7 @@ impl Service {
 
     async fn totals(&self, query: Query) -> Result<Totals, Error> {
         let max = query.totals_max;
+        let _place = self.places.acquire().await;
         self.store
             .totals(&query)
             .await
@@ -104,7 +105,10 @@ impl CountService for Service {
         let service = self.clone();
         // It goes on when the client does not wait for it: cron may have a time-out.
         let task = self.streams.spawn("roll-up", async move {
-            rollup::roll_up(&*service.store, &*service.clock, days).await?;
+            {
+                let _place = service.places.acquire().await;
+                rollup::roll_up(&*service.store, &*service.clock, days).await?;
+            }
             service.rolled_up(days, Granularity::Day).await
         });
         let counts = task.await.unwrap_or(Err(Error::Panicked));

@@ -87,7 +87,7 @@ impl Recorder {
             };
             let request = match next {
                 Some(Ok(request)) => request,
-                Some(Err(status)) => break Err(broken(&status)),
+                Some(Err(status)) => break Err(broken(position + 1, &status)),
                 None => break Ok(()),
             };
             position += 1;
@@ -139,12 +139,15 @@ impl Recorder {
     }
 }
 
-fn broken(status: &Status) -> Error {
+/// Why a stream ended without its end.
+fn broken(position: u64, status: &Status) -> Error {
+    let reason = status.message().to_owned();
     match status.code() {
-        // The message did not decode: a mistake of the client, not of the network.
-        tonic::Code::Internal | tonic::Code::OutOfRange | tonic::Code::InvalidArgument => {
-            Error::Broken(format!("a message could not be read: {}", status.message()))
+        // tonic's codes for a message that is malformed or too large.
+        tonic::Code::Internal if reason.contains("decode") => {
+            Error::Undecodable { position, reason }
         }
-        _ => Error::Broken(status.message().to_owned()),
+        tonic::Code::OutOfRange => Error::Undecodable { position, reason },
+        _ => Error::Broken(reason),
     }
 }

@@ -6,12 +6,17 @@ use std::time::Duration;
 use tally_ingest::{Batch, Limits, Queue, Sink, Workers, WriteError};
 use tally_runtime::{Clock, Drain, Tasks, chain};
 use tally_store::{Database, Outcome};
+use tokio::sync::Semaphore;
 
 use crate::endpoints::Endpoints;
 use crate::model::Rows;
 use crate::recorder::Recorder;
 use crate::rollup;
 use crate::store::{self, Store};
+
+/// How many queries and roll-ups use the database at the same time, so that they leave
+/// connections to the insert workers. The others wait.
+const QUERIES_MAX: usize = 4;
 
 /// What the service is made with. See the server's settings for their meaning and limits.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +55,8 @@ pub struct Service {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) streams: Tasks,
     pub(crate) totals_max: usize,
+    /// A place for each query or roll-up that may use the database now.
+    pub(crate) places: Arc<Semaphore>,
     workers: Arc<Workers>,
     house: Tasks,
 }
@@ -104,6 +111,7 @@ impl Service {
             clock,
             streams: Tasks::new(),
             totals_max: settings.totals_max,
+            places: Arc::new(Semaphore::new(QUERIES_MAX)),
             workers: Arc::new(workers),
             house,
         })

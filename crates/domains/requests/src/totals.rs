@@ -1,7 +1,6 @@
 //! A question about totals, and its answer in order.
 
-use std::collections::HashMap;
-
+use hashbrown::{HashMap, HashSet};
 use jiff::civil::Date;
 
 use crate::model::{Day, DayRange, Endpoint, EndpointId};
@@ -157,7 +156,7 @@ impl Collector {
 
     /// The endpoints that have counts, in order.
     fn used(&self, names: Vec<(EndpointId, Endpoint)>) -> Vec<(EndpointId, Endpoint)> {
-        let ids: std::collections::HashSet<EndpointId> =
+        let ids: HashSet<EndpointId> =
             self.counts.iter().map(|(_, endpoint, _)| *endpoint).collect();
         let mut used: Vec<_> = names.into_iter().filter(|(id, _)| ids.contains(id)).collect();
         used.sort_unstable_by(|(_, a), (_, b)| a.cmp(b));

@@ -41,10 +41,10 @@ struct Inner {
 
 impl Database {
     pub(crate) async fn open(url: &SqliteUrl) -> Result<Self, Error> {
-        let path = url.path.clone();
+        let path = real_path(&url.path)?;
         let lock = lock(&path)?;
         let writer = {
-            let url = url.clone();
+            let url = SqliteUrl { path: path.clone(), ..url.clone() };
             Worker::start("sqlite writer", move || open_writer(&url)).await?
         };
         let reader = {
@@ -63,7 +63,14 @@ impl Database {
         T: Send + 'static,
         F: FnOnce(&mut Connection) -> Result<T, Error> + Send + 'static,
     {
-        self.0.writer.run(work).await
+        let inner = Arc::clone(&self.0);
+        self.0
+            .writer
+            .run(move |connection| {
+                inner.check_file()?;
+                work(connection)
+            })
+            .await
     }
 
     /// Runs on the reader's thread; a transaction there sees one snapshot, and holds up no
@@ -80,20 +87,43 @@ impl Database {
     }
 
     pub(crate) async fn ping(&self) -> Result<(), Error> {
-        let path = self.0.path.clone();
+        let inner = Arc::clone(&self.0);
         self.read(move |connection| {
-            if !path.exists() {
-                return Err(Error::transient(
-                    format!("find {}: the file was removed while the server runs", path.display()),
-                    crate::Outcome::Determinate,
-                ));
-            }
+            inner.check_file()?;
             connection
                 .query_row(include_str!("ping.sql"), [], |_| Ok(()))
                 .step("ask the database for a sign of life")
         })
         .await
     }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    /// A file that was removed can still be written to, and everything in it would be lost.
+    fn check_file(&self) -> Result<(), Error> {
+        if self.path.exists() {
+            return Ok(());
+        }
+        let step =
+            format!("find {}: the file was removed while the server runs", self.path.display());
+        Err(Error::transient(step, crate::Outcome::Determinate))
+    }
+}
+
+/// The same path for every way to name the file, so that the lock is the same too.
+fn real_path(path: &Path) -> Result<PathBuf, Error> {
+    let failed = |error| {
+        let step = format!("open sqlite:{}: its directory", path.display());
+        Error::permanent(step, Kind::FailedPrecondition).because(error)
+    };
+    if let Ok(real) = path.canonicalize() {
+        return Ok(real);
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new(".")).canonicalize().map_err(failed)?;
+    Ok(folder.join(path.file_name().unwrap_or(path.as_os_str())))
 }
 
 /// Takes the lock file beside the database, not the database itself: closing any handle of

@@ -13,6 +13,8 @@ use crate::totals::{Collector, TooMany};
 
 /// The signature, flags and extension length before the first row.
 const HEADER_BYTES: usize = 19;
+/// Postgres counts days from 2000-01-01.
+const POSTGRES_EPOCH_DAYS: i32 = 10_957;
 /// A field count, and three fields of 4, 8 and 8 bytes with their lengths.
 const ROW_BYTES: usize = 2 + (4 + 4) + (4 + 8) + (4 + 8);
 
@@ -65,7 +67,7 @@ impl Rows {
         }
         let mut row = self.waiting.split_to(ROW_BYTES);
         let shape = (row.get_i16(), row.get_i32());
-        let day = Day(row.get_i32());
+        let day = Day(row.get_i32() + POSTGRES_EPOCH_DAYS);
         let shape = (shape, row.get_i32());
         let endpoint = row.get_i64();
         if (shape, row.get_i32()) != (((3, 4), 8), 8) {
@@ -88,7 +90,7 @@ mod tests {
         for row in 0..3_i32 {
             bytes.put_i16(3);
             bytes.put_i32(4);
-            bytes.put_i32(row);
+            bytes.put_i32(row - POSTGRES_EPOCH_DAYS);
             bytes.put_i32(8);
             bytes.put_i64(i64::from(row) * 10);
             bytes.put_i32(8);
