@@ -1,0 +1,297 @@
+//! A fresh store of each kind, and small words for what the tests put into it and read.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use tally_ingest::Batch;
+use tally_requests::store::{self, Store};
+use tally_requests::{
+    Day, DayRange, Endpoint, EndpointId, Filter, Granularity, MIGRATIONS, Query, Rows, TooMany,
+    Totals,
+};
+use tally_store::{Database, DatabaseUrl};
+use tally_testkit::TestDatabase;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+/// What the tests take for now; partitions are made from this day on.
+pub(crate) const NOW: &str = "2030-06-15T12:00:00Z";
+/// Has a partition on Postgres after housekeeping.
+pub(crate) const TODAY: &str = "2030-06-15";
+/// Never has a partition: its rows go to the default one.
+pub(crate) const OLD: &str = "2015-05-17";
+
+/// How often a batch is sent again on CockroachDB, where serialization failures are normal.
+const SENDS_MAX: usize = 10_000;
+
+/// A store on an empty database, which goes away with this value.
+pub(crate) struct Backend {
+    pub(crate) store: Arc<dyn Store>,
+    /// Another server's store: its own pool, or for SQLite, which has one server, the same.
+    pub(crate) second: Arc<dyn Store>,
+    place: Place,
+}
+
+enum Place {
+    Sqlite(TempDir),
+    Postgres(TestDatabase),
+    /// CockroachDB's SQL, on CockroachDB or on Postgres.
+    Cockroach(TestDatabase),
+}
+
+/// Numbers its batches, as an insert worker does.
+pub(crate) struct Producer {
+    pub(crate) id: Uuid,
+    pub(crate) sequence: i64,
+}
+
+/// One total: the period's first day, method, path, count.
+pub(crate) type Total = (String, i32, String, i64);
+
+// === impl Backend ===
+
+impl Backend {
+    pub(crate) async fn sqlite(_hint: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite:{}", folder.path().join("tally.db").display());
+        let store = store::open(&migrated(&url).await);
+        Some(Self { second: Arc::clone(&store), store, place: Place::Sqlite(folder) })
+    }
+
+    pub(crate) async fn postgres(hint: &str) -> Option<Self> {
+        let database = TestDatabase::create_or_skip(hint)?;
+        let store = store::open(&migrated(&database.url()).await);
+        let second = store::open(&open(&database.url()).await);
+        Some(Self { store, second, place: Place::Postgres(database) })
+    }
+
+    /// The real thing, where there is one.
+    pub(crate) async fn cockroach(hint: &str) -> Option<Self> {
+        let database = TestDatabase::create_on_cockroach(hint)?;
+        let store = store::open(&migrated(&database.url()).await);
+        let second = store::open(&open(&database.url()).await);
+        Some(Self { store, second, place: Place::Cockroach(database) })
+    }
+
+    /// CockroachDB's tables and SQL, on Postgres at CockroachDB's isolation.
+    pub(crate) async fn cockroach_on_postgres(hint: &str) -> Option<Self> {
+        let database = TestDatabase::create_or_skip(hint)?;
+        let client = database.connect().await;
+        client.batch_execute("CREATE SEQUENCE row_ids").await.expect("a sequence");
+        for sql in [
+            include_str!("../../../../../migrations/cockroach/requests/V1__endpoints.sql"),
+            include_str!("../../../../../migrations/cockroach/requests/V2__requests.sql"),
+            include_str!("../../../../../migrations/cockroach/requests/V3__daily_totals.sql"),
+            include_str!("../../../../../migrations/cockroach/requests/V4__producers.sql"),
+        ] {
+            let sql = sql
+                .replace(" USING HASH WITH (bucket_count = 8)", "")
+                .replace("unique_rowid()", "nextval('row_ids')");
+            client.batch_execute(&sql).await.expect("the tables");
+        }
+        let url = as_cockroach(&database.url());
+        let (store, second) = (store::open(&open(&url).await), store::open(&open(&url).await));
+        Some(Self { store, second, place: Place::Cockroach(database) })
+    }
+
+    /// On a Postgres that was made ready elsewhere.
+    pub(crate) fn of_postgres(
+        database: TestDatabase,
+        store: Arc<dyn Store>,
+        second: Arc<dyn Store>,
+    ) -> Self {
+        Self { store, second, place: Place::Postgres(database) }
+    }
+
+    /// CockroachDB's SQL on Postgres, with new connections, which see new settings.
+    pub(crate) async fn reopened(self) -> Self {
+        let Place::Cockroach(database) = &self.place else { panic!("not CockroachDB's SQL") };
+        let url = as_cockroach(&database.url());
+        let (store, second) = (store::open(&open(&url).await), store::open(&open(&url).await));
+        Self { store, second, ..self }
+    }
+
+    /// The database's name.
+    pub(crate) fn name(&self) -> &str {
+        match &self.place {
+            Place::Sqlite(_) => "main",
+            Place::Postgres(database) | Place::Cockroach(database) => database.name(),
+        }
+    }
+
+    pub(crate) fn is_cockroach(&self) -> bool {
+        matches!(self.place, Place::Cockroach(_))
+    }
+
+    /// Runs SQL that every backend understands.
+    pub(crate) async fn execute(&self, sql: &str) {
+        match &self.place {
+            Place::Sqlite(_) => self.sqlite_file().execute_batch(sql).expect(sql),
+            Place::Postgres(database) | Place::Cockroach(database) => {
+                database.connect().await.batch_execute(sql).await.expect(sql);
+            }
+        }
+    }
+
+    /// How many rows a table has.
+    pub(crate) async fn count(&self, table: &str) -> i64 {
+        let sql = format!("SELECT count(*) FROM {table}");
+        match &self.place {
+            Place::Sqlite(_) => {
+                self.sqlite_file().query_row(&sql, [], |row| row.get(0)).expect("a count")
+            }
+            Place::Postgres(database) | Place::Cockroach(database) => {
+                database.connect().await.query_one(&sql, &[]).await.expect("a count").get(0)
+            }
+        }
+    }
+
+    /// Lets all producers have been silent for some days.
+    pub(crate) async fn age_producers(&self, days: i32) {
+        let sql = match &self.place {
+            Place::Sqlite(_) => {
+                format!("UPDATE tally_producers SET last_seen = last_seen - {days} * 86400000000")
+            }
+            _ => format!("UPDATE tally_producers SET last_seen = now() - INTERVAL '{days} days'"),
+        };
+        self.execute(&sql).await;
+    }
+
+    fn sqlite_file(&self) -> rusqlite::Connection {
+        let Place::Sqlite(folder) = &self.place else { panic!("not SQLite") };
+        rusqlite::Connection::open(folder.path().join("tally.db")).expect("the file")
+    }
+
+    /// The id of one endpoint.
+    pub(crate) async fn id(&self, method: i32, path: &str) -> EndpointId {
+        self.store.resolve(&[Endpoint::new(method, path)]).await.expect("an id")[0]
+    }
+
+    pub(crate) async fn maintain(&self) {
+        self.store.maintain(NOW.parse().expect("a time")).await.expect("housekeeping");
+    }
+
+    pub(crate) async fn roll_up(&self, days: DayRange) -> u64 {
+        self.store.roll_up(days).await.expect("a roll-up")
+    }
+
+    /// Live totals by day.
+    pub(crate) async fn live(&self) -> Vec<Total> {
+        listed(ask(&*self.store, &query(Granularity::Day, true)).await.expect("not too many"))
+    }
+
+    /// Rolled-up totals by day.
+    pub(crate) async fn rolled_up(&self) -> Vec<Total> {
+        listed(ask(&*self.store, &query(Granularity::Day, false)).await.expect("not too many"))
+    }
+}
+
+// === impl Producer ===
+
+impl Producer {
+    pub(crate) fn new() -> Self {
+        Self { id: Uuid::now_v7(), sequence: 0 }
+    }
+
+    /// Stores the next batch, as an insert worker does: only CockroachDB may ask for it again.
+    pub(crate) async fn append(
+        &mut self,
+        store: &dyn Store,
+        is_cockroach: bool,
+        rows: impl IntoIterator<Item = (EndpointId, i64)>,
+    ) {
+        let chunks = [rows.into_iter().collect::<Rows>()];
+        self.sequence += 1;
+        let batch = Batch { producer: self.id, sequence: self.sequence, chunks: &chunks };
+        for _ in 0..SENDS_MAX {
+            match store.append(&batch).await {
+                Ok(()) => return,
+                Err(error) if is_cockroach && error.is_transient() => {}
+                Err(error) => panic!("{}", tally_runtime::chain(&error)),
+            }
+        }
+        panic!("a batch was refused {SENDS_MAX} times");
+    }
+}
+
+/// Stores one batch of a new producer.
+pub(crate) async fn append(backend: &Backend, rows: impl IntoIterator<Item = (EndpointId, i64)>) {
+    Producer::new().append(&*backend.store, backend.is_cockroach(), rows).await;
+}
+
+/// Opens a database.
+pub(crate) async fn open(url: &str) -> Database {
+    let url: DatabaseUrl = url.parse().expect("a database URL");
+    let settings = tally_store::postgres::Settings { connections_max: 6, ..Default::default() };
+    Database::open(&url, settings).await.expect("the database opens")
+}
+
+/// Opens a database, and makes its tables.
+pub(crate) async fn migrated(url: &str) -> Database {
+    let database = open(url).await;
+    MIGRATIONS.run(&database).await.expect("migrations");
+    database
+}
+
+/// A Postgres URL for CockroachDB's store, at CockroachDB's isolation.
+fn as_cockroach(url: &str) -> String {
+    let (_, rest) = url.split_once("://").expect("a URL");
+    let separator = if rest.contains('?') { '&' } else { '?' };
+    let isolation = "options=-c%20default_transaction_isolation%3Dserializable";
+    format!("cockroachdb://{rest}{separator}{isolation}")
+}
+
+/// Every day, every endpoint.
+pub(crate) fn query(granularity: Granularity, live: bool) -> Query {
+    let (days, filter) = (DayRange::ALL, Filter::default());
+    Query { days, granularity, filter, live, totals_max: 1_000_000 }
+}
+
+pub(crate) async fn ask(store: &dyn Store, query: &Query) -> Result<Totals, TooMany> {
+    match store.totals(query).await {
+        Ok(answer) => answer,
+        Err(error) => panic!("{}", tally_runtime::chain(&error)),
+    }
+}
+
+/// An answer as a plain list, in its order.
+pub(crate) fn listed(totals: Totals) -> Vec<Total> {
+    let endpoints = &totals.endpoints;
+    let one = |first: Day, (endpoint, count): &(u32, i64)| {
+        let Endpoint { method, path } = &endpoints[*endpoint as usize];
+        (first.to_string(), *method, path.to_string(), *count)
+    };
+    totals
+        .periods
+        .iter()
+        .flat_map(|period| period.counts.iter().map(move |count| one(period.first, count)))
+        .collect()
+}
+
+/// A total to compare with.
+pub(crate) fn total(day: &str, method: i32, path: &str, count: i64) -> Total {
+    (day.to_owned(), method, path.to_owned(), count)
+}
+
+pub(crate) fn sum(totals: &[Total]) -> i64 {
+    totals.iter().map(|total| total.3).sum()
+}
+
+pub(crate) fn day(text: &str) -> Day {
+    text.parse::<Date>().expect("a date").into()
+}
+
+pub(crate) fn one_day(text: &str) -> DayRange {
+    DayRange::one(day(text))
+}
+
+/// A time in microseconds since 1970-01-01 UTC.
+pub(crate) fn at(text: &str) -> i64 {
+    text.parse::<Timestamp>().expect("a time").as_microsecond()
+}
+
+/// Noon of a day.
+pub(crate) fn noon(text: &str) -> i64 {
+    day(text).start_micros() + 43_200_000_000
+}

@@ -1,0 +1,18 @@
+//! The domain's integration tests: every store, and the service in front of them.
+
+mod add;
+mod away;
+mod backend;
+mod concurrency;
+mod conformance;
+mod migrations;
+mod plans;
+mod property;
+mod queries;
+mod server;
+mod time_zones;
+
+use std::time::Duration;
+
+/// For what takes milliseconds on an idle machine.
+const LIMIT: Duration = Duration::from_secs(60);

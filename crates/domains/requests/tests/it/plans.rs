@@ -1,0 +1,73 @@
+//! The plans of the queries that must not scan a table.
+
+use tally_testkit::TestDatabase;
+use tokio_postgres::Client;
+
+use crate::backend::migrated;
+
+const ENDPOINTS: i32 = 20_000;
+
+/// Postgres with enough rows that a scan would be the wrong plan.
+async fn filled(hint: &str) -> Option<(TestDatabase, Client)> {
+    let database = TestDatabase::create_or_skip(hint)?;
+    migrated(&database.url()).await;
+    let client = database.connect().await;
+    let sql = format!(
+        "INSERT INTO tally_endpoints (method, path) \
+             SELECT 3, '/' || n FROM generate_series(1, {ENDPOINTS}) AS n; \
+         INSERT INTO tally_daily_totals (day, endpoint_id, total) \
+             SELECT DATE '2020-01-01' + d, e, 1 \
+             FROM generate_series(0, 399) AS d, generate_series(1, 100) AS e; \
+         INSERT INTO tally_requests (endpoint_id, requested_at) \
+             SELECT n % 100, TIMESTAMPTZ '2015-05-17 12:00:00+00' \
+             FROM generate_series(1, 50000) AS n; \
+         ANALYZE tally_endpoints, tally_daily_totals, tally_requests_default"
+    );
+    client.batch_execute(&sql).await.expect("rows");
+    Some((database, client))
+}
+
+/// The plan of a statement, as it is made for parameters that are not known yet, which is what
+/// a prepared statement may get.
+async fn plan(client: &Client, sql: &str, types: &str, arguments: &str) -> String {
+    let prepare = format!(
+        "DEALLOCATE ALL; SET plan_cache_mode = force_generic_plan; PREPARE it ({types}) AS {sql}"
+    );
+    client.batch_execute(&prepare).await.expect(sql);
+    let explain = format!("EXPLAIN EXECUTE it ({arguments})");
+    let rows = client.query(&explain, &[]).await.expect(sql);
+    rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn daily_totals_are_read_by_the_primary_key() {
+    let Some((_database, client)) = filled("plan_totals").await else { return };
+    let (types, arguments) = ("INT4, INT4, INT8[]", "18300, 18306, NULL");
+    for sql in [
+        include_str!("../../src/store/postgres/daily_totals.sql").to_owned(),
+        include_str!("../../src/store/postgres/period_totals.sql").replace("$4::TEXT", "'month'"),
+    ] {
+        let plan = plan(&client, &sql, types, arguments).await;
+        assert!(plan.contains("tally_daily_totals_pkey"), "{plan}");
+        assert!(!plan.contains("Seq Scan"), "{plan}");
+    }
+}
+
+#[tokio::test]
+async fn endpoints_are_found_by_the_unique_index() {
+    let Some((_database, client)) = filled("plan_endpoints").await else { return };
+    let sql = include_str!("../../src/store/postgres/find_endpoints.sql");
+    let plan = plan(&client, sql, "INT8[], TEXT[]", "'{3,3}', '{/1,/2}'").await;
+    assert!(plan.contains("tally_endpoints_method_path_key"), "{plan}");
+    assert!(!plan.contains("Seq Scan"), "{plan}");
+}
+
+#[tokio::test]
+async fn late_rows_are_rolled_up_by_ranges_of_blocks() {
+    let Some((_database, client)) = filled("plan_late_rows").await else { return };
+    let sql = include_str!("../../src/store/postgres/roll_up_late_rows.sql");
+    let arguments = "'(0,0)', '(20,0)', '2015-05-17 00:00:00+00', '2015-05-18 00:00:00+00'";
+    let plan = plan(&client, sql, "TEXT, TEXT, TIMESTAMPTZ, TIMESTAMPTZ", arguments).await;
+    assert!(plan.contains("Tid Range Scan on tally_requests_default"), "{plan}");
+    assert!(!plan.contains("Seq Scan"), "{plan}");
+}

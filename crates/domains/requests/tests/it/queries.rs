@@ -1,0 +1,171 @@
+//! Questions about totals: periods, filters, order and limits, live and rolled up.
+
+use tally_requests::{DayRange, Filter, Granularity, Query, TooMany};
+
+use crate::backend::{
+    Backend, OLD, TODAY, Total, append, ask, day, listed, noon, one_day, query, sum, total,
+};
+use crate::conformance::on_every_backend;
+
+on_every_backend!(crate::queries:
+    totals_by_every_period,
+    totals_of_a_range_only,
+    totals_of_a_method,
+    totals_of_a_path_prefix,
+    paths_are_ordered_by_their_bytes,
+    too_many_totals_are_refused,
+);
+
+/// Asks when nothing, something and everything is rolled up: the live answer must not change,
+/// and the rolled-up one must be the same in the end.
+async fn at_every_stage(backend: &Backend, query: &Query, expected: &[Total]) {
+    let live = Query { live: true, ..query.clone() };
+    let rolled_up = Query { live: false, ..query.clone() };
+    assert!(listed(ask(&*backend.store, &rolled_up).await.unwrap()).is_empty());
+    for days in [one_day("1970-01-01"), one_day(OLD), one_day(TODAY), DayRange::ALL] {
+        backend.roll_up(days).await;
+        assert_eq!(listed(ask(&*backend.store, &live).await.unwrap()), expected, "{days}");
+    }
+    assert_eq!(listed(ask(&*backend.store, &rolled_up).await.unwrap()), expected);
+}
+
+/// Rows of some days around the ends of a month and of a year, and on both partitions.
+async fn some_days(backend: &Backend) {
+    backend.maintain().await;
+    let (a, b) = (backend.id(3, "/a").await, backend.id(3, "/b").await);
+    let days = [OLD, "2015-05-31", "2015-06-01", "2015-12-31", "2016-01-01", TODAY, "2030-06-16"];
+    for day in days {
+        append(backend, [(a, noon(day)), (b, noon(day)), (b, noon(day))]).await;
+    }
+}
+
+async fn totals_by_every_period(backend: Backend) {
+    some_days(&backend).await;
+    let expected = |periods: &[(&str, i64)]| -> Vec<Total> {
+        let both = |(day, n): &(&str, i64)| [total(day, 3, "/a", *n), total(day, 3, "/b", 2 * n)];
+        periods.iter().flat_map(both).collect()
+    };
+    for (granularity, periods) in [
+        (Granularity::Whole, &[("1970-01-01", 7)][..]),
+        (Granularity::Year, &[("2015-01-01", 4), ("2016-01-01", 1), ("2030-01-01", 2)]),
+        (
+            Granularity::Month,
+            &[
+                ("2015-05-01", 2),
+                ("2015-06-01", 1),
+                ("2015-12-01", 1),
+                ("2016-01-01", 1),
+                ("2030-06-01", 2),
+            ],
+        ),
+    ] {
+        let live = ask(&*backend.store, &query(granularity, true)).await.unwrap();
+        assert_eq!(listed(live), expected(periods), "{granularity:?}");
+    }
+    // Half of it rolled up, so that both halves of a month are added.
+    backend.roll_up(one_day(OLD)).await;
+    backend.roll_up(one_day(TODAY)).await;
+    let month = ask(&*backend.store, &query(Granularity::Month, true)).await.unwrap();
+    assert_eq!(listed(month)[..2], expected(&[("2015-05-01", 2)]));
+    backend.roll_up(DayRange::ALL).await;
+    let year = ask(&*backend.store, &query(Granularity::Year, false)).await.unwrap();
+    assert_eq!(listed(year), expected(&[("2015-01-01", 4), ("2016-01-01", 1), ("2030-01-01", 2)]));
+}
+
+async fn totals_of_a_range_only(backend: Backend) {
+    some_days(&backend).await;
+    let days = DayRange { first: day("2015-05-31"), last: day("2015-12-31") };
+    let query = Query { days, ..query(Granularity::Day, true) };
+    let expected = ["2015-05-31", "2015-06-01", "2015-12-31"]
+        .map(|day| [total(day, 3, "/a", 1), total(day, 3, "/b", 2)])
+        .concat();
+    at_every_stage(&backend, &query, &expected).await;
+}
+
+async fn totals_of_a_method(backend: Backend) {
+    backend.maintain().await;
+    for (n, method) in [0, 3, 9, 42, i32::MAX, i32::MIN].into_iter().enumerate() {
+        let id = backend.id(method, "/").await;
+        append(&backend, (0..=n).map(|_| (id, noon(TODAY)))).await;
+    }
+    for (method, count) in [(42, 4), (i32::MAX, 5), (0, 1), (i32::MIN, 6)] {
+        let filter = Filter { method: Some(method), path_prefix: String::new() };
+        let query = Query { filter, ..query(Granularity::Day, true) };
+        let live = listed(ask(&*backend.store, &query).await.unwrap());
+        assert_eq!(live, [total(TODAY, method, "/", count)]);
+    }
+    let filter = Filter { method: Some(3), path_prefix: String::new() };
+    let query = Query { filter, ..query(Granularity::Day, true) };
+    at_every_stage(&backend, &query, &[total(TODAY, 3, "/", 2)]).await;
+}
+
+async fn totals_of_a_path_prefix(backend: Backend) {
+    backend.maintain().await;
+    let paths = ["/100%", "/100x", "/a_b", "/axb", "/é/1", "/è", "/e", "/A", "/a", "/\\", "/'"];
+    for path in paths {
+        let id = backend.id(3, path).await;
+        append(&backend, [(id, noon(TODAY)), (id, noon(OLD))]).await;
+    }
+    let filtered = |prefix: &str| {
+        let filter = Filter { method: Some(3), path_prefix: prefix.to_owned() };
+        Query { filter, ..query(Granularity::Whole, true) }
+    };
+    for stage in ["live", "half", "rolled up"] {
+        match stage {
+            "half" => backend.roll_up(one_day(OLD)).await,
+            "rolled up" => backend.roll_up(DayRange::ALL).await,
+            _ => 0,
+        };
+        for (prefix, expected) in [
+            ("/100%", &["/100%"][..]),
+            ("/100", &["/100%", "/100x"]),
+            ("/a_", &["/a_b"]),
+            ("/a", &["/a", "/a_b", "/axb"]),
+            ("/A", &["/A"]),
+            ("/é", &["/é/1"]),
+            ("/e", &["/e"]),
+            ("/\\", &["/\\"]),
+            ("/'", &["/'"]),
+            ("%", &[]),
+            ("_", &[]),
+            ("/é/12", &[]),
+            ("a", &[]),
+        ] {
+            let found = listed(ask(&*backend.store, &filtered(prefix)).await.unwrap());
+            let expected: Vec<_> =
+                expected.iter().map(|path| total("1970-01-01", 3, path, 2)).collect();
+            assert_eq!(found, expected, "{prefix} {stage}");
+        }
+    }
+    let everything = listed(ask(&*backend.store, &filtered("")).await.unwrap());
+    assert_eq!(sum(&everything), 2 * paths.len() as i64);
+}
+
+async fn paths_are_ordered_by_their_bytes(backend: Backend) {
+    let paths = ["B", "Z", "_", "a", "a ", "a!", "aB", "aa", "b", "é", "日本", "🦀"];
+    for path in paths.iter().rev() {
+        for method in [6, 3, 100] {
+            let id = backend.id(method, path).await;
+            append(&backend, [(id, noon(OLD))]).await;
+        }
+    }
+    let expected = paths.map(|path| [3, 6, 100].map(|method| total(OLD, method, path, 1)));
+    let expected = expected.as_flattened();
+    assert!(paths.is_sorted());
+    at_every_stage(&backend, &query(Granularity::Day, true), expected).await;
+}
+
+async fn too_many_totals_are_refused(backend: Backend) {
+    for n in 0..3 {
+        let id = backend.id(3, &format!("/{n}")).await;
+        append(&backend, [(id, noon(OLD)), (id, noon(OLD)), (id, noon("2015-06-01"))]).await;
+    }
+    let at_most = |totals_max, live| Query { totals_max, ..query(Granularity::Day, live) };
+    assert_eq!(ask(&*backend.store, &at_most(5, true)).await, Err(TooMany));
+    assert!(ask(&*backend.store, &at_most(6, true)).await.is_ok());
+    backend.roll_up(DayRange::ALL).await;
+    for live in [false, true] {
+        assert_eq!(ask(&*backend.store, &at_most(5, live)).await, Err(TooMany));
+        assert!(ask(&*backend.store, &at_most(6, live)).await.is_ok());
+    }
+}
