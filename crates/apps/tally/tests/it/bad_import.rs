@@ -1,0 +1,175 @@
+//! Logs that cannot be imported, or not to their end: what is counted is said, and true.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::process::Command;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tally_testkit::{Process, Spawn, eventually_blocking, run};
+
+use crate::support::{Home, LIMIT, Server, assert_fails, totals};
+
+/// A line that counts.
+const LINE: &str = "192.0.2.7 - - [17/May/2015:10:05:03 +0000] \"GET /a HTTP/1.1\" 200 512\n";
+
+/// A server, and a folder for the logs.
+fn home() -> (Home, Server) {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    (home, server)
+}
+
+/// Asserts that this file is refused before anything is sent, even with a good one before it.
+#[track_caller]
+fn assert_refused(home: &Home, server: &Server, path: &str, words: &[&str]) {
+    let good = home.file("good.log", LINE);
+    let output = server.run(&["import", &good, path]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    for word in words.iter().chain(&[path, "nothing was sent"]) {
+        assert!(output.stderr.contains(word), "{word} is not in {output:?}");
+    }
+    assert_eq!(server.live(), totals([]));
+}
+
+#[test]
+fn a_missing_file() {
+    let (home, server) = home();
+    let path = crate::support::text(&home.path("absent.log"));
+    assert_refused(&home, &server, &path, &["No such file"]);
+}
+
+#[test]
+fn a_folder() {
+    let (home, server) = home();
+    let path = crate::support::text(&home.path(""));
+    assert_refused(&home, &server, &path, &["is a directory"]);
+}
+
+#[test]
+fn a_binary_file() {
+    let (home, server) = home();
+    let path = home.file("picture.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x01\0");
+    assert_refused(&home, &server, &path, &["is a binary file"]);
+}
+
+#[test]
+fn a_line_of_ten_megabytes() {
+    let (home, server) = home();
+    let long = "x".repeat(10_000_000);
+    let path = home.file("long.log", format!("{LINE}{long}\n{LINE}"));
+    let output = server.ok(&["import", &path]);
+    assert!(output.stderr.contains("counted 2 requests, 1 malformed"), "{output:?}");
+    assert!(output.stderr.contains("long.log:2: the line has more than"), "{output:?}");
+    assert!(output.stderr.len() < 1_000, "the line itself is not printed");
+    assert_eq!(server.live(), totals([("GET /a", 2)]));
+}
+
+#[test]
+fn a_broken_gzip_file() {
+    let (home, server) = home();
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(LINE.repeat(20_000).as_bytes()).expect("memory does not fail");
+    let whole = encoder.finish().expect("memory does not fail");
+    let path = home.file("torn.log.gz", &whole[..whole.len() / 2]);
+    let output = server.run(&["import", &path]);
+    assert_fails(&output, 1, &["torn.log.gz", "cannot be read beyond line"]);
+    let counted = counted(&output.stderr);
+    assert!((1..20_000).contains(&counted), "{output:?}");
+    assert_eq!(server.live(), totals([("GET /a", counted)]), "what it said");
+}
+
+#[test]
+fn malformed_lines_are_named_and_fail_only_a_strict_import() {
+    let (home, server) = home();
+    let lines = format!(
+        "{LINE}no log line at all\n{LINE}\n\
+         h - - [30/Feb/2015:10:05:03 +0000] \"GET /a HTTP/1.1\" 200 1\n\
+         h - - [17/May/2015:10:05:03 +0000] \"GET /a HTTP/1.1\n{LINE}"
+    );
+    let path = home.file("mixed.log", lines);
+    let output = server.ok(&["import", &path]);
+    for words in [
+        "1 file, 7 lines: counted 3 requests, 3 malformed, 1 blank",
+        "mixed.log:2: no time in brackets",
+        "mixed.log:5: ",
+        "mixed.log:6: the quotes of the request are not closed",
+    ] {
+        assert!(output.stderr.contains(words), "{words} is not in {output:?}");
+    }
+    assert_eq!(server.live(), totals([("GET /a", 3)]));
+    let output = server.run(&["import", "--strict", &path]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(server.live(), totals([("GET /a", 6)]), "the others are counted all the same");
+    let path = home.file("good.log", LINE);
+    server.ok(&["import", "--strict", &path]);
+}
+
+#[test]
+fn a_file_of_another_kind() {
+    let (home, server) = home();
+    let path = home.file("list.txt", "milk\nbread\n");
+    let output = server.run(&["import", &path]);
+    assert_fails(&output, 1, &["no line was understood"]);
+    assert_eq!(server.live(), totals([]));
+}
+
+#[test]
+fn an_import_from_a_pipe() {
+    let (_home, server) = home();
+    let output = run(&server.command(&["import", "-"]), LINE.repeat(5).as_bytes(), LIMIT);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(server.live(), totals([("GET /a", 5)]));
+}
+
+#[test]
+fn ctrl_c_ends_an_import_and_what_it_says_is_counted() {
+    let (home, server) = home();
+    let pipe = home.path("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is everywhere");
+    assert!(made.success());
+    let how = Spawn { stdin: Some(pipe.clone()), ..Spawn::default() };
+    let import = Process::spawn_with(&server.command(&["import", "-"]), &how);
+    // Waits until the import has opened its end. It never sees the end of this one.
+    let mut log = OpenOptions::new().write(true).open(&pipe).expect("a pipe");
+    log.write_all(LINE.repeat(3_000).as_bytes()).expect("it reads");
+    let first = totals([("GET /a", 3_000)]);
+    let some = eventually_blocking(LIMIT, || {
+        if server.live() == first { Ok(()) } else { Err(server.live()) }
+    });
+    assert_eq!(some, Ok(()), "it sends what it has read");
+    log.write_all(LINE.repeat(2_000).as_bytes()).expect("it reads");
+    import.signal("INT");
+    let output = import.wait(LIMIT);
+    drop(log);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(output.stderr.contains("stopping; waiting for the server"), "{output:?}");
+    let counted = counted(&output.stderr);
+    assert!((3_000..=5_000).contains(&counted), "{output:?}");
+    let words = format!("interrupted after stdin:{counted}; go on with: tally import");
+    assert!(output.stderr.contains(&words), "{output:?}");
+    assert_eq!(server.live(), totals([("GET /a", counted)]), "what it said");
+}
+
+#[test]
+fn the_server_dies_during_an_import() {
+    let (home, server) = home();
+    server.stop();
+    let server = home.serve_until("append.before_commit");
+    let path = home.file("access.log", LINE.repeat(10));
+    let import = Process::spawn(&server.command(&["import", &path]));
+    let stopped = "stopped at append.before_commit";
+    server.process.wait_for_line(tally_testkit::Stream::Stderr, stopped, LIMIT);
+    server.kill();
+    let output = import.wait(LIMIT);
+    assert_fails(&output, 1, &["the import stopped: the connection broke"]);
+    assert!(output.stderr.contains("between 0 and 10 requests counted"), "{output:?}");
+}
+
+/// The number of the summary's "counted N requests".
+#[track_caller]
+fn counted(summary: &str) -> i64 {
+    let after = summary.split("counted ").nth(1).expect("a summary");
+    let number = after.split(' ').next().expect("a number").replace(',', "");
+    number.parse().expect("a number")
+}

@@ -1,0 +1,181 @@
+//! Wrong usage, settings and their sources, and a server that is not there.
+
+use std::net::TcpListener;
+
+use tally_testkit::{free_port, run};
+
+use crate::support::{Home, LIMIT, Server, assert_fails, assert_no_secret, command, totals};
+
+#[test]
+fn a_port_in_use() {
+    let home = Home::sqlite();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let output = home.run(&["serve", "--listen", &address]);
+    assert_fails(&output, 1, &[&address, "another program uses this port", "--listen"]);
+    assert!(!home.path("tally.db").exists(), "no database is touched");
+}
+
+#[test]
+fn an_address_that_is_none() {
+    let home = Home::sqlite();
+    let output = home.run(&["serve", "--listen", "nonsense"]);
+    assert_fails(&output, 1, &["cannot listen on nonsense"]);
+}
+
+#[test]
+fn every_wrong_setting_is_reported_at_once() {
+    let home = Home::sqlite();
+    let mut command = home.command(&[
+        "serve",
+        "--workers",
+        "0",
+        "--write-wait-ms",
+        "soon",
+        "--database-url",
+        "oracle://me:s3cret@db/counts",
+    ]);
+    command.env("TALLY_LOG_FORMAT", "xml");
+    let output = run(&command, b"", LIMIT);
+    assert_fails(&output, 2, &["4 settings are wrong"]);
+    for words in [
+        "--workers (TALLY_WORKERS): 0 is not between 1 and 64",
+        "--write-wait-ms (TALLY_WRITE_WAIT_MS): \u{201c}soon\u{201d}",
+        "--database-url (DB_URL): oracle://",
+        "--log-format (TALLY_LOG_FORMAT): \u{201c}xml\u{201d}",
+    ] {
+        assert!(output.stderr.contains(words), "{words} is not in {output:?}");
+    }
+    assert!(!home.path("tally.db").exists());
+}
+
+#[test]
+fn a_date_that_does_not_exist() {
+    let home = Home::sqlite();
+    for arguments in [
+        &["roll-up", "2023-02-30"][..],
+        &["roll-up", "2023-02-01..2023-02-30"],
+        &["totals", "--from", "2023-02-30"],
+        &["totals", "--live", "--to", "2023-02-30"],
+        &["add", "GET", "/a", "--at", "2023-02-30"],
+    ] {
+        let output = home.run(arguments);
+        assert_fails(&output, 2, &["2023-02-30", "there is no such day"]);
+    }
+    let output = home.run(&["totals", "--from", "2023-02-02", "--to", "2023-02-01"]);
+    assert_fails(&output, 2, &["--to 2023-02-01 is before --from 2023-02-02"]);
+    let output = home.run(&["roll-up", "2023-02..2023-01"]);
+    assert_fails(&output, 2, &["ends on 2023-01-31", "begins on 2023-02-01"]);
+}
+
+#[test]
+fn a_server_that_is_not_there() {
+    let home = Home::sqlite();
+    let server = format!("http://127.0.0.1:{}", free_port());
+    let log = home.file("access.log", "");
+    for arguments in
+        [&["add", "GET", "/a"][..], &["totals"], &["roll-up"], &["import", &log], &["health"]]
+    {
+        let output = home.run(&[arguments, &["--server", &server]].concat());
+        let words =
+            ["cannot reach the server at", &server, "refused", "start one with `tally serve`"];
+        assert_fails(&output, 1, &words);
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    // More than a pipe holds.
+    let line = |number| {
+        format!("h - - [17/May/2015:10:05:03 +0000] \"GET /a/page/{number:05} HTTP/1.1\" 200 1\n")
+    };
+    let log = home.file("access.log", (0..8_000).map(line).collect::<String>());
+    server.ok(&["import", &log]);
+    let script = "{ \"$0\" totals --live --format csv; echo \"exit $?\" >&2; } | head -n 1";
+    let mut shell = command(std::path::Path::new("sh"), &home.path(""), &["-c", script]);
+    shell.arg(env!("CARGO_BIN_EXE_tally")).env("TALLY_SERVER", &server.url);
+    let output = run(&shell, b"", LIMIT);
+    assert_eq!(output.stdout, "date,method,path,count\n");
+    assert_eq!(output.stderr, "exit 0\n");
+}
+
+#[test]
+fn config_shows_each_setting_and_its_source() {
+    let home = Home::sqlite();
+    home.file(
+        ".env",
+        "TALLY_WORKERS=3\nTALLY_BATCH_ROWS_MAX=5000\nDB_URL=postgres://me:s3cret@db/x\n",
+    );
+    let mut command = home.command(&["config", "--workers", "5"]);
+    command.env("TALLY_QUEUE_ROWS_MAX", "4096").env("TALLY_BATCH_ROWS_MAX", "6000");
+    let output = run(&command, b"", LIMIT);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_no_secret(&output);
+    for line in [
+        "LISTEN_ADDR=127.0.0.1:7777  # default",
+        "DB_URL=postgres://me@db/x  # environment",
+        "MIGRATION_DRIVER=  # not set",
+        "TALLY_WORKERS=5  # flag",
+        "TALLY_QUEUE_ROWS_MAX=4096  # environment",
+        "TALLY_BATCH_ROWS_MAX=6000  # environment",
+        "TALLY_LOG=info  # default",
+    ] {
+        assert!(output.stdout.lines().any(|found| found == line), "{line} is not in {output:?}");
+    }
+    let help = home.run(&["config", "--help"]).stdout;
+    for name in output.stdout.lines().filter_map(|line| line.split('=').next()) {
+        assert!(help.contains(name), "{name} is not a variable of the help");
+    }
+}
+
+#[test]
+fn config_shows_what_is_wrong_and_no_password() {
+    let home = Home::sqlite();
+    let output =
+        home.run(&["config", "--database-url", "oracle://me:s3cret@db/x", "--workers", "x"]);
+    assert_fails(&output, 2, &["2 settings are wrong"]);
+    assert!(output.stdout.contains("DB_URL=(invalid)"), "{output:?}");
+}
+
+#[test]
+fn a_env_file_is_read_by_every_command() {
+    let home = Home::sqlite();
+    home.file(".env", "DB_URL=sqlite:other.db\nLISTEN_ADDR=127.0.0.1:0\n");
+    let server = Server::start(&home.command(&["serve"]));
+    assert!(home.path("other.db").exists() && !home.path("tally.db").exists());
+    home.file(".env", format!("TALLY_SERVER={}\n", server.url));
+    let output = home.run(&["add", "GET", "/a"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(server.live(), totals([("GET /a", 1)]));
+    home.file(".env", "DB_URL=\"s3cret\nTALLY_LOG=info\n");
+    let output = home.run(&["config"]);
+    assert_fails(&output, 2, &[".env"]);
+}
+
+#[test]
+fn the_version_and_the_help_are_there() {
+    let home = Home::sqlite();
+    let version = home.run(&["--version"]);
+    assert_eq!(version.stdout, format!("tally {}\n", env!("CARGO_PKG_VERSION")));
+    let help = home.run(&["--help"]);
+    for verb in ["serve", "add", "import", "roll-up", "totals", "migrate", "config", "health"] {
+        assert!(help.stdout.contains(&format!("\n  {verb}")), "{verb} is not in {help:?}");
+    }
+    let unknown = home.run(&["count"]);
+    assert_fails(&unknown, 2, &["unrecognized subcommand 'count'"]);
+}
+
+#[test]
+fn a_request_that_the_server_refuses_is_named() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    let output = server.run(&["add", "GET", ""]);
+    assert_fails(&output, 1, &["nothing was counted", "path is empty"]);
+    let output = server.run(&["add", "GET", &"/".repeat(2_049)]);
+    assert_fails(&output, 1, &["nothing was counted", "2049 bytes"]);
+    let output = server.run(&["add", "GET", "/a", "--at", "2999-01-01"]);
+    assert_fails(&output, 1, &["nothing was counted", "ahead of the server's clock"]);
+    assert_eq!(server.live(), totals([]));
+}

@@ -1,0 +1,90 @@
+//! How a server stops: SIGTERM stores what was taken, a second one does not wait.
+
+use tally_testkit::{Proxy, Stream, eventually_blocking};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Code;
+
+use crate::support::{Home, LIMIT, request};
+
+/// The trailer that says how many requests of a failed stream are stored.
+const COUNTED: &str = "tally-counted";
+/// How many requests the long stream brings before the signal.
+const SENT: i64 = 20_000;
+
+#[test]
+fn an_idle_server_stops_well_on_sigterm_and_on_ctrl_c() {
+    for (home, signal) in [(Home::sqlite(), "TERM"), (Home::postgres("idle"), "INT")] {
+        let server = home.serve(&[]);
+        server.process.signal(signal);
+        let output = server.process.wait(LIMIT);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert!(output.stderr.contains("everything that was acknowledged is stored"), "{output:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_ends_a_long_stream_on_sqlite_and_says_what_is_stored() {
+    drains_a_stream(&Home::sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_ends_a_long_stream_on_postgres_and_says_what_is_stored() {
+    drains_a_stream(&Home::postgres("drain")).await;
+}
+
+async fn drains_a_stream(home: &Home) {
+    let server = home.serve(&[]);
+    let mut client = server.client().await;
+    let (messages, stream) = mpsc::channel(1_000);
+    let (answer, _messages) = tokio::join!(client.add(ReceiverStream::new(stream)), async {
+        // More than a chunk and less than a batch; the stream stays open.
+        for _ in 0..SENT {
+            messages.send(request("/a")).await.expect("the server reads");
+        }
+        tokio::task::block_in_place(|| {
+            let some = eventually_blocking(LIMIT, || !server.live().is_empty());
+            assert_eq!(some, Ok(()), "{}", server.log());
+            server.process.signal("TERM");
+        });
+        messages
+    });
+    let status = answer.expect_err("the server stops in the middle of the stream");
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    assert!(status.message().contains("shutting down"), "{status:?}");
+    let counted = status.metadata().get(COUNTED).expect("it says how many are counted");
+    let counted: i64 = counted.to_str().expect("ASCII").parse().expect("a number");
+    assert!((1..=SENT).contains(&counted), "{counted}");
+    tokio::task::block_in_place(|| {
+        let output = server.process.wait(LIMIT);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let server = home.serve(&[]);
+        assert_eq!(server.live().get("GET /a"), Some(&counted));
+        server.ok(&["roll-up", "yesterday..today"]);
+        assert_eq!(server.rolled_up().get("GET /a"), Some(&counted));
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_does_not_wait_for_the_database() {
+    let home = Home::postgres("second_signal");
+    let (proxy, url) = Proxy::before(&home.database_url()).await;
+    let server = tokio::task::block_in_place(|| home.serve_at(&url, &[]));
+    let mut client = server.client().await;
+    client.add(tokio_stream::iter([request("/a")])).await.expect("counted");
+    proxy.stall();
+    let (answer, ()) = tokio::join!(client.add(tokio_stream::iter([request("/a")])), async {
+        tokio::task::block_in_place(|| {
+            // The first one waits for the request above, which cannot be stored.
+            server.process.signal("TERM");
+            server.process.wait_for_line(Stream::Stderr, "storing what was taken", LIMIT);
+            assert!(server.process.is_running());
+            server.process.signal("TERM");
+            let output = server.process.wait(LIMIT);
+            assert_eq!(output.status.code(), Some(1), "{output:?}");
+            assert!(output.stderr.contains("stopped at once by a second SIGTERM"), "{output:?}");
+        });
+    });
+    assert!(answer.is_err(), "what is not stored is not acknowledged");
+    proxy.resume();
+}

@@ -1,0 +1,129 @@
+//! Databases that fail while the server runs: no OK for what is not stored, and it recovers.
+
+use tally_testkit::Output;
+use tonic::Code;
+
+use crate::support::{Home, Server, assert_fails, request, totals, wait_for};
+
+/// A server that gives up on a batch soon.
+const IMPATIENT: &[&str] = &["--write-wait-ms", "50"];
+
+/// Ends the other sessions of this database: settings of a database are for new ones.
+const END_SESSIONS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()";
+
+/// As if the disk were full, for whoever inserts rows.
+const DISK_FULL: &str = "
+    CREATE FUNCTION disk_full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        RAISE EXCEPTION 'could not extend file: No space left on device'
+        USING ERRCODE = '53100';
+    END $$;
+    CREATE TRIGGER disk_full BEFORE INSERT ON tally_requests
+    FOR EACH ROW EXECUTE FUNCTION disk_full();";
+
+/// Counts one request, and asserts that it is refused with UNAVAILABLE and is not counted.
+#[track_caller]
+fn assert_unavailable(server: &Server, words: &str) {
+    let output: Output = server.run(&["add", "GET", "/a"]);
+    assert_fails(&output, 1, &["nothing was counted", words]);
+    let status =
+        wait_for(async { server.client().await.add(tokio_stream::iter([request("/a")])).await });
+    let status = status.expect_err("it is not stored");
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    let counted = status.metadata().get("tally-counted");
+    assert_eq!(counted.map(|counted| counted.as_bytes()), Some(&b"0"[..]), "{status:?}");
+}
+
+#[test]
+fn postgres_turns_read_only() {
+    let home = Home::postgres("turns_read_only");
+    let server = home.serve(IMPATIENT);
+    server.ok(&["add", "GET", "/a"]);
+    server.await_serving(true);
+    let name = home.database().name().to_owned();
+    let read_only = |value: &str| {
+        // The first statement also works where the default is read-only.
+        home.sql("SET default_transaction_read_only = off");
+        home.sql(&format!(
+            "BEGIN READ WRITE; ALTER DATABASE {name} SET default_transaction_read_only = {value};
+             COMMIT"
+        ));
+        home.sql(END_SESSIONS);
+    };
+    read_only("on");
+    server.await_serving(false);
+    assert_unavailable(&server, "read-only");
+    assert_eq!(server.live(), totals([("GET /a", 1)]), "reading goes on");
+    read_only("off");
+    server.await_serving(true);
+    server.ok(&["add", "GET", "/a"]);
+    assert_eq!(server.live(), totals([("GET /a", 2)]));
+}
+
+#[test]
+fn postgres_runs_full() {
+    let home = Home::postgres("runs_full");
+    let server = home.serve(IMPATIENT);
+    server.ok(&["add", "GET", "/a"]);
+    home.sql(DISK_FULL);
+    assert_unavailable(&server, "No space left on device");
+    assert_eq!(server.live(), totals([("GET /a", 1)]));
+    home.sql("DROP TRIGGER disk_full ON tally_requests");
+    server.ok(&["add", "GET", "/a"]);
+    assert_eq!(server.live(), totals([("GET /a", 2)]));
+}
+
+#[test]
+fn postgres_is_full_for_a_moment_only() {
+    let home = Home::postgres("full_for_a_moment");
+    let server = home.serve(&[]);
+    server.ok(&["add", "GET", "/a"]);
+    home.sql(DISK_FULL);
+    let client = tally_testkit::Process::spawn(&server.command(&["add", "GET", "/a"]));
+    let stream = tally_testkit::Stream::Stderr;
+    let limit = crate::support::LIMIT;
+    server.process.wait_for_line(stream, "could not be stored, trying again", limit);
+    home.sql("DROP TRIGGER disk_full ON tally_requests");
+    let output = client.wait(limit);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(server.live(), totals([("GET /a", 2)]));
+}
+
+#[test]
+fn sqlite_runs_full() {
+    let home = Home::sqlite();
+    let url = format!("{}?size_bytes_max=262144", home.database_url());
+    let server = home.serve_at(&url, IMPATIENT);
+    server.ok(&["add", "GET", "/a", "-n", "10"]);
+    // Some of it fits. If that is the beginning of it, the server says how much it is.
+    let output = server.run(&["add", "GET", "/a", "-n", "100000"]);
+    assert_fails(&output, 1, &["database or disk is full"]);
+    let there = server.live();
+    let counted = there["GET /a"] - 10;
+    assert!((0..100_000).contains(&counted), "{there:?}");
+    if let Some((_, said)) = output.stderr.split_once("only ") {
+        let said = said.split(' ').next().expect("a number").replace(',', "");
+        assert_eq!(said, counted.to_string(), "{output:?}");
+    }
+    assert!(server.is_serving(), "it can still be asked, and rolled up");
+    server.stop();
+
+    let server = home.serve(IMPATIENT);
+    assert_eq!(server.live(), there);
+    server.ok(&["add", "GET", "/a"]);
+    assert_eq!(server.live(), totals([("GET /a", 11 + counted)]));
+}
+
+#[test]
+fn a_full_sqlite_file_has_room_again_after_a_roll_up() {
+    let home = Home::sqlite();
+    let url = format!("{}?size_bytes_max=262144", home.database_url());
+    let server = home.serve_at(&url, IMPATIENT);
+    let output = server.run(&["add", "GET", "/a", "-n", "100000"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let before = server.live();
+    server.ok(&["roll-up", "yesterday..today"]);
+    assert_eq!(server.live(), before);
+    server.ok(&["add", "GET", "/b"]);
+    assert_eq!(server.live().get("GET /b"), Some(&1));
+}

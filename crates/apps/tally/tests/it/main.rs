@@ -1,0 +1,12 @@
+//! Tally as its users have it: the real program, real processes, real databases.
+
+mod bad_database;
+mod bad_import;
+mod command_line;
+mod concurrent;
+mod crash;
+mod drain;
+mod failing_database;
+mod first_run;
+mod restart;
+mod support;
