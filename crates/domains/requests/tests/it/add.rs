@@ -1,1 +1,211 @@
-//! Soon.
+//! `Add` as DESIGN's table has it: what is refused, what is counted, and what the client hears.
+
+use std::time::Duration;
+
+use prost_types::Timestamp;
+use tally_ingest::Limits;
+use tally_proto::count::v1::AddRequest;
+use tally_requests::Settings;
+use tally_requests::store::{self, Store};
+use tally_testkit::{Proxy, TestDatabase, eventually};
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Code;
+
+use crate::LIMIT;
+use crate::backend::{NOW, TODAY, Total, ask, listed, open, query, sum, total};
+use crate::server::{Counting, counted, get, request, settings};
+
+/// An empty SQLite file, and a service on it.
+async fn on_sqlite(settings: Settings) -> (tempfile::TempDir, Counting) {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("tally.db").display());
+    let counting = Counting::start(&url, settings).await;
+    (folder, counting)
+}
+
+/// Live totals, after the service has ended.
+async fn stopped(folder: &tempfile::TempDir, counting: Counting) -> Vec<Total> {
+    counting.stop().await;
+    let url = format!("sqlite:{}", folder.path().join("tally.db").display());
+    // The file's lock is given back when the last task of the service is gone.
+    let database = eventually("the file is free", LIMIT, async || {
+        let url = url.parse().expect("a URL");
+        tally_store::Database::open(&url, tally_store::postgres::Settings::default()).await
+    })
+    .await;
+    live(&*store::open(&database)).await
+}
+
+async fn live(store: &dyn Store) -> Vec<Total> {
+    let query = query(tally_requests::Granularity::Day, true);
+    listed(ask(store, &query).await.expect("not too many"))
+}
+
+fn with_timestamp(seconds: i64, nanos: i32) -> AddRequest {
+    AddRequest { request_timestamp: Some(Timestamp { seconds, nanos }), ..get("/", NOW) }
+}
+
+/// Whatever is wrong with the fourth request: the three before it are counted, those after it
+/// are not, and the message says which field of which request it was.
+#[tokio::test]
+async fn a_bad_request_ends_the_stream_and_keeps_what_came_before() {
+    let now = jiff::civil::date(2030, 6, 15).at(12, 0, 0, 0);
+    let now = now.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp().as_second();
+    let bad = [
+        (get("", NOW), "path is empty"),
+        (get(&"x".repeat(2_049), NOW), "path has 2049 bytes, and at most 2048"),
+        (get(&"é".repeat(1_025), NOW), "path has 2050 bytes"),
+        (get("/a\0b", NOW), "path contains a NUL"),
+        (AddRequest { request_timestamp: None, ..get("/", NOW) }, "request_timestamp is missing"),
+        (with_timestamp(now, -1), "request_timestamp is not between"),
+        (with_timestamp(now, 1_000_000_000), "request_timestamp is not between"),
+        (with_timestamp(-62_135_596_801, 0), "request_timestamp is not between"),
+        (with_timestamp(253_402_300_800, 0), "request_timestamp is not between"),
+        (with_timestamp(i64::MIN, i32::MIN), "request_timestamp is not between"),
+        (with_timestamp(i64::MAX, 0), "request_timestamp is not between"),
+        (with_timestamp(now + 86_400, 1_000), "ahead of the server's clock, more than 24 h"),
+        (with_timestamp(253_402_300_799, 0), "ahead of the server's clock, more than 24 h"),
+    ];
+    let (folder, counting) = on_sqlite(settings()).await;
+    let count = bad.len() as i64;
+    for (request, message) in bad {
+        let good = || get("/good", NOW);
+        let stream = vec![good(), good(), good(), request, good()];
+        let status = counting.add(stream).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{message}: {status}");
+        assert!(status.message().contains(message), "{message}: {}", status.message());
+        assert!(status.message().contains("request 4 of the stream"), "{}", status.message());
+        assert_eq!(counted(&status), Some(3), "{message}");
+    }
+    assert_eq!(stopped(&folder, counting).await, [total(TODAY, 3, "/good", 3 * count)]);
+}
+
+#[tokio::test]
+async fn what_is_just_allowed_is_counted() {
+    let (folder, counting) = on_sqlite(settings()).await;
+    let longest = "x".repeat(2_048);
+    let stream = vec![
+        get("/", "2030-06-16T12:00:00Z"),
+        get("/", "0001-01-01T00:00:00Z"),
+        AddRequest {
+            request_timestamp: Some(Timestamp { seconds: -1, nanos: 999_999_999 }),
+            ..get("/", NOW)
+        },
+        get(&longest, NOW),
+        get("no slash, but a space?", NOW),
+        get("\u{1}\u{7f}", NOW),
+    ];
+    counting.add(stream).await.unwrap();
+    counting.add(Vec::new()).await.unwrap();
+    let expected = [
+        total("0001-01-01", 3, "/", 1),
+        total("1969-12-31", 3, "/", 1),
+        total(TODAY, 3, "\u{1}\u{7f}", 1),
+        total(TODAY, 3, "no slash, but a space?", 1),
+        total(TODAY, 3, &longest, 1),
+        total("2030-06-16", 3, "/", 1),
+    ];
+    assert_eq!(stopped(&folder, counting).await, expected);
+}
+
+#[tokio::test]
+async fn a_bad_request_late_in_a_long_stream_is_named_by_its_position() {
+    let (folder, counting) = on_sqlite(settings()).await;
+    let mut stream: Vec<_> = (0..5_000).map(|n| get(&format!("/{}", n % 7), NOW)).collect();
+    stream.push(get("", NOW));
+    let status = counting.add(stream).await.unwrap_err();
+    assert!(status.message().contains("request 5001 of the stream"), "{}", status.message());
+    assert_eq!(counted(&status), Some(5_000));
+    // Another stream does not suffer.
+    counting.add(vec![get("/0", NOW)]).await.unwrap();
+    assert_eq!(sum(&stopped(&folder, counting).await), 5_001);
+}
+
+#[tokio::test]
+async fn methods_are_stored_as_they_are() {
+    let (folder, counting) = on_sqlite(settings()).await;
+    let methods = [i32::MIN, -1, 0, 1, 9, 10, 42, 100, i32::MAX];
+    counting.add(methods.map(|method| request(method, "/", NOW)).to_vec()).await.unwrap();
+    let expected = methods.map(|method| total(TODAY, method, "/", 1));
+    assert_eq!(stopped(&folder, counting).await, expected);
+}
+
+#[tokio::test]
+async fn beyond_the_limit_requests_are_counted_as_other() {
+    let (folder, counting) = on_sqlite(Settings { endpoints_max: 10, ..settings() }).await;
+    // In one stream, then in more of them, with endpoints from before and new ones.
+    let mut sent = 0;
+    for round in 0..4 {
+        let stream: Vec<_> = (0..20).map(|n| get(&format!("/{}", n + 5 * round), NOW)).collect();
+        sent += stream.len() as i64;
+        counting.add(stream).await.unwrap();
+    }
+    counting.add(vec![request(6, "/new", NOW), request(42, "/new", NOW)]).await.unwrap();
+    let totals = stopped(&folder, counting).await;
+    assert_eq!(sum(&totals), sent + 2);
+    let known: Vec<_> = totals.iter().filter(|one| one.2 != "_other").collect();
+    assert_eq!(known.len(), 10);
+    // `/0` to `/9`: of the four rounds, five were in two of them.
+    assert_eq!(known.iter().map(|one| one.3).sum::<i64>(), 15);
+    let other: Vec<_> = totals.into_iter().filter(|one| one.2 == "_other").collect();
+    assert_eq!(
+        other,
+        [
+            total(TODAY, 0, "_other", 1),
+            total(TODAY, 3, "_other", sent - 15),
+            total(TODAY, 6, "_other", 1)
+        ]
+    );
+}
+
+/// The trap: h2 ends a connection that has too many small unread frames. With the database
+/// stalled and the queue full nobody reads the stream for seconds, and it must live on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_stalled_database_ends_no_connection() {
+    const STALL: Duration = Duration::from_secs(3);
+    const PACE: Duration = Duration::from_millis(2);
+    const BURST: i64 = 10;
+    let Some(database) = TestDatabase::create_or_skip("h2_stall") else { return };
+    let (proxy, url) = Proxy::before(&database.url()).await;
+    let queue = Limits { rows_max: 1_000, bytes_max: 1 << 20, wait_max: Duration::from_secs(60) };
+    let counting = Counting::start(&url, Settings { queue, ..settings() }).await;
+    let mut client = counting.client().await;
+    client.add(tokio_stream::iter([get("/", NOW)])).await.unwrap();
+    proxy.stall();
+    let (sender, requests) = mpsc::channel(1 << 20);
+    let tasks = tally_runtime::Tasks::new();
+    let sending = tasks.spawn("client", async move {
+        let (mut sent, mut pace) = (0, tokio::time::interval(PACE));
+        let begun = tokio::time::Instant::now();
+        while begun.elapsed() < STALL {
+            pace.tick().await;
+            for _ in 0..BURST {
+                sender.try_send(get("/", NOW)).expect("room");
+                sent += 1;
+            }
+        }
+        sent
+    });
+    // One message per frame: the encoder sends what it has whenever there is no more.
+    let one_per_frame = ReceiverStream::new(requests).then(async |request| {
+        tokio::task::yield_now().await;
+        request
+    });
+    let mut second = client.clone();
+    let first = tasks.spawn("first stream", async move { client.add(one_per_frame).await });
+    let second = tasks.spawn("second stream", async move {
+        second.add(tokio_stream::iter([get("/second", NOW)])).await
+    });
+    let sent: i64 = sending.await.unwrap();
+    assert!(counting.service.queued_rows() >= 1_000, "the queue was not full");
+    assert!(!first.is_finished(), "the stream was answered while the database was stalled");
+    proxy.resume();
+    first.await.unwrap().unwrap();
+    second.await.unwrap().unwrap();
+    counting.stop().await;
+    let totals = live(&*store::open(&open(&database.url()).await)).await;
+    assert_eq!(totals, [total(TODAY, 3, "/", sent + 1), total(TODAY, 3, "/second", 1)]);
+    assert!(sent > 5_000, "only {sent} messages: not enough to try the limit");
+}

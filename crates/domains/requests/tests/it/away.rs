@@ -1,1 +1,128 @@
-//! Soon.
+//! The database goes away, or its answer does: never an OK for what is not stored, and never twice.
+
+use std::time::Duration;
+
+use tally_ingest::Batch;
+use tally_requests::store;
+use tally_requests::{Endpoint, Granularity, Rows, Settings};
+use tally_store::Outcome;
+use tally_testkit::{Proxy, TestDatabase, eventually};
+use tonic::Code;
+use uuid::Uuid;
+
+use crate::LIMIT;
+use crate::backend::{NOW, TODAY, Total, ask, at, listed, migrated, noon, open, query, sum, total};
+use crate::server::{Counting, counted, get, settings};
+
+/// Live totals, past the proxy.
+async fn live(database: &TestDatabase) -> Vec<Total> {
+    let store = store::open(&open(&database.url()).await);
+    listed(ask(&*store, &query(Granularity::Day, true)).await.expect("not too many"))
+}
+
+/// The bytes that a time travels in: microseconds since 2000-01-01 UTC.
+fn as_sent(time: &str) -> [u8; 8] {
+    (at(time) - at("2000-01-01T00:00:00Z")).to_be_bytes()
+}
+
+#[tokio::test]
+async fn a_database_that_stays_away_ends_the_stream() {
+    let Some(database) = TestDatabase::create_or_skip("away") else { return };
+    let (proxy, url) = Proxy::before(&database.url()).await;
+    let write_wait_max = Duration::from_millis(300);
+    let counting = Counting::start(&url, Settings { write_wait_max, ..settings() }).await;
+    counting.add(vec![get("/", NOW)]).await.unwrap();
+    proxy.cut().await;
+    for path in ["/", "/", "/unknown"] {
+        let status = counting.add(vec![get(path, NOW); 3]).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unavailable, "{status}");
+        assert!(!status.message().is_empty());
+        assert!(counted(&status).is_none_or(|counted| counted == 0), "{status}");
+    }
+    assert_eq!(live(&database).await, [total(TODAY, 3, "/", 1)]);
+    proxy.restore().await;
+    counting.add(vec![get("/", NOW), get("/unknown", NOW)]).await.unwrap();
+    let expected = [total(TODAY, 3, "/", 2), total(TODAY, 3, "/unknown", 1)];
+    assert_eq!(live(&database).await, expected);
+    counting.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_is_held_until_the_database_is_back() {
+    let Some(database) = TestDatabase::create_or_skip("held") else { return };
+    let (proxy, url) = Proxy::before(&database.url()).await;
+    let counting = Counting::start(&url, settings()).await;
+    counting.add(vec![get("/", NOW)]).await.unwrap();
+    proxy.cut().await;
+    let adding = counting.add(vec![get("/", NOW); 500]);
+    let mending = async {
+        let queued = async || counting.service.queued_rows() == 500;
+        eventually("the rows wait", LIMIT, queued).await;
+        assert_eq!(live(&database).await, [total(TODAY, 3, "/", 1)]);
+        proxy.restore().await;
+    };
+    let (added, ()) = tokio::join!(adding, mending);
+    added.unwrap();
+    assert_eq!(live(&database).await, [total(TODAY, 3, "/", 501)]);
+    counting.stop().await;
+}
+
+/// The statement that stores a small batch commits by itself: its answer is lost.
+#[tokio::test]
+async fn a_lost_answer_stores_a_stream_once() {
+    let Some(database) = TestDatabase::create_or_skip("lost_answer") else { return };
+    let (proxy, url) = Proxy::before(&database.url()).await;
+    let counting = Counting::start(&url, settings()).await;
+    counting.add(vec![get("/", NOW)]).await.unwrap();
+    for round in 1..=5 {
+        let time = format!("2030-06-15T01:02:03.{round:06}Z");
+        proxy.swallow_after(&as_sent(&time));
+        counting.add(vec![get("/", &time); 10]).await.unwrap();
+        assert_eq!(proxy.swallowed(), round);
+        assert_eq!(sum(&live(&database).await), 1 + 10 * i64::try_from(round).unwrap());
+    }
+    counting.stop().await;
+}
+
+/// The answer to COMMIT is lost, as with large batches.
+#[tokio::test]
+async fn a_lost_commit_is_unknown_and_safe_to_repeat() {
+    let Some(database) = TestDatabase::create_or_skip("lost_commit") else { return };
+    let (proxy, url) = Proxy::before(&database.url()).await;
+    let store = store::open(&migrated(&url).await);
+    let id = store.resolve(&[Endpoint::new(3, "/")]).await.unwrap()[0];
+    let (producer, rows) = (Uuid::now_v7(), 2_500);
+    let chunks = [(0..rows).map(|_| (id, noon(TODAY))).collect::<Rows>()];
+    for sequence in 1..=3 {
+        let batch = Batch { producer, sequence, chunks: &chunks };
+        proxy.swallow_after(b"COMMIT");
+        let error = store.append(&batch).await.unwrap_err();
+        assert_eq!(error.outcome(), Outcome::Indeterminate, "{error}");
+        assert!(error.is_transient());
+        assert_eq!(proxy.swallowed(), usize::try_from(sequence).unwrap());
+        store.append(&batch).await.unwrap();
+        assert_eq!(sum(&live(&database).await), rows * sequence);
+    }
+}
+
+/// A roll-up whose COMMIT is lost has happened; it goes on, and moves nothing twice.
+#[tokio::test]
+async fn a_roll_up_survives_a_lost_commit() {
+    let Some(database) = TestDatabase::create_or_skip("lost_roll_up") else { return };
+    let (proxy, url) = Proxy::before(&database.url()).await;
+    let store = store::open(&migrated(&url).await);
+    store.maintain(NOW.parse().unwrap()).await.unwrap();
+    let id = store.resolve(&[Endpoint::new(3, "/")]).await.unwrap()[0];
+    for (sequence, day) in [(1, TODAY), (2, "2015-05-17")] {
+        let chunks = [(0..100).map(|_| (id, noon(day))).collect::<Rows>()];
+        let producer = Uuid::now_v7();
+        store.append(&Batch { producer, sequence: 1, chunks: &chunks }).await.unwrap();
+        proxy.swallow_after(b"COMMIT");
+        store.roll_up(tally_requests::DayRange::ALL).await.unwrap();
+        assert_eq!(proxy.swallowed(), sequence);
+        assert_eq!(sum(&live(&database).await), 100 * i64::try_from(sequence).unwrap());
+    }
+    let rolled_up = ask(&*store, &query(Granularity::Day, false)).await.unwrap();
+    let expected = [total("2015-05-17", 3, "/", 100), total(TODAY, 3, "/", 100)];
+    assert_eq!(listed(rolled_up), expected);
+}

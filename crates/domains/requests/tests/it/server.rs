@@ -1,1 +1,109 @@
-//! Soon.
+//! The service on a port of its own, as a client sees it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prost_types::Timestamp;
+use tally_ingest::Limits;
+use tally_proto::count::v1::AddRequest;
+use tally_proto::count::v1::count_service_client::CountServiceClient;
+use tally_requests::{Parts, Service, Settings};
+use tally_runtime::{Drain, ManualClock, Tasks};
+use tally_serve::{Listener, Server};
+use tonic::Status;
+use tonic::transport::Channel;
+
+use crate::backend::{NOW, at, migrated};
+
+/// The metadata that says how much of a failed stream is stored.
+const COUNTED_TRAILER: &str = "tally-counted";
+
+/// A running service. Its tasks end with the test's runtime.
+pub(crate) struct Counting {
+    pub(crate) service: Service,
+    address: SocketAddr,
+    drain: Drain,
+    tasks: Tasks,
+}
+
+/// Small enough for a test to reach every limit.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        workers: 2,
+        batch_rows_max: 10_000,
+        queue: Limits {
+            rows_max: 100_000,
+            bytes_max: 10_000_000,
+            wait_max: Duration::from_secs(30),
+        },
+        write_wait_max: Duration::from_secs(30),
+        path_bytes_max: 2_048,
+        endpoints_max: 1_000,
+        totals_max: 1_000_000,
+    }
+}
+
+// === impl Counting ===
+
+impl Counting {
+    /// On a database, which gets its tables.
+    pub(crate) async fn start(url: &str, settings: Settings) -> Self {
+        let database = migrated(url).await;
+        let drain = Drain::new();
+        let clock = Arc::new(ManualClock::new(NOW.parse().expect("a time")));
+        let parts = Parts { database, clock, drain: drain.clone() };
+        let service = Service::start(parts, settings).await.expect("the service starts");
+        let listener = Listener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.address();
+        let server = Server::new("a test").service(service.count_service());
+        let (tasks, until) = (Tasks::new(), drain.clone());
+        tasks.spawn("server", async move {
+            let probe = || async { Ok(()) };
+            server.run(listener, probe, &until).await.expect("it serves");
+        });
+        tasks.close();
+        Self { service, address, drain, tasks }
+    }
+
+    /// A client with a connection of its own.
+    pub(crate) async fn client(&self) -> CountServiceClient<Channel> {
+        CountServiceClient::connect(format!("http://{}", self.address)).await.expect("a connection")
+    }
+
+    /// Sends requests as one stream.
+    pub(crate) async fn add(&self, requests: Vec<AddRequest>) -> Result<(), Status> {
+        let requests = tokio_stream::iter(requests);
+        self.client().await.add(requests).await.map(|_| ())
+    }
+
+    /// Ends as a server does: answers the streams, writes the queue.
+    pub(crate) async fn stop(self) {
+        self.drain.begin();
+        self.tasks.finished().await;
+        self.service.finished().await;
+    }
+}
+
+/// How many requests from the beginning of a failed stream are stored, if the server knows.
+pub(crate) fn counted(status: &Status) -> Option<u64> {
+    let value = status.metadata().get(COUNTED_TRAILER)?;
+    Some(value.to_str().expect("a number").parse().expect("a number"))
+}
+
+/// A GET at a time.
+pub(crate) fn get(path: &str, time: &str) -> AddRequest {
+    request(3, path, time)
+}
+
+/// A request at a time.
+pub(crate) fn request(method: i32, path: &str, time: &str) -> AddRequest {
+    let micros = at(time);
+    let (seconds, micros) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
+    let nanos = i32::try_from(micros * 1_000).expect("below a second");
+    AddRequest {
+        method,
+        path: path.to_owned(),
+        request_timestamp: Some(Timestamp { seconds, nanos }),
+    }
+}
