@@ -1,0 +1,87 @@
+//! Postgres that does not answer, does not know us, or takes no writes.
+
+use tally_store::{Database, Dialect, Outcome};
+use tally_testkit::{Proxy, TestDatabase, free_port};
+
+use crate::{open, refused, refused_for_good};
+
+#[tokio::test]
+async fn a_database_that_is_there_opens() {
+    let Some(database) = TestDatabase::create_or_skip("opens") else { return };
+    let opened = open(&database.url()).await.expect("it opens");
+    assert_eq!(opened.dialect(), Dialect::Postgres);
+    opened.ping().await.expect("a sign of life");
+    let long = database.url().replace("postgres://", "postgresql://");
+    open(&long).await.expect("the long scheme").ping().await.expect("a sign of life");
+}
+
+#[tokio::test]
+async fn a_wrong_password_or_name_is_refused_for_good() {
+    let Some(database) = TestDatabase::create_or_skip("wrong_names") else { return };
+    let url = database.url();
+    let wrong_name = url.replace(database.name(), "no_such_database");
+    let line = refused_for_good(&wrong_name).await;
+    assert!(line.contains("no_such_database") && line.contains("does not exist"), "{line}");
+    if !url.contains(":tally-test@") {
+        // Another server, which may let everybody in.
+        return;
+    }
+    let line = refused_for_good(&url.replace(":tally-test@", ":s3cret@")).await;
+    assert!(line.contains("password authentication failed"), "{line}");
+    assert!(line.contains("connect to postgres://tally@127.0.0.1:"), "{line}");
+}
+
+#[tokio::test]
+async fn a_port_without_a_server_is_named() {
+    let port = free_port();
+    for scheme in ["postgres", "cockroachdb"] {
+        let line = refused(&format!("{scheme}://me:s3cret@127.0.0.1:{port}/tally")).await;
+        let named = format!("connect to {scheme}://me@127.0.0.1:{port}/tally");
+        assert!(line.contains(&named), "{line}");
+        assert!(line.contains("refused"), "{line}");
+    }
+    let line = refused("postgres://me:s3cret@no-such-host.invalid/tally").await;
+    assert!(line.contains("no-such-host.invalid"), "{line}");
+}
+
+#[tokio::test]
+async fn an_unreachable_server_is_worth_another_try() {
+    let Some(database) = TestDatabase::create_or_skip("unreachable") else { return };
+    let (proxy, url) = Proxy::before(&database.url()).await;
+    let opened = open(&url).await.expect("it opens");
+    proxy.cut().await;
+    let error = opened.ping().await.expect_err("nobody is there");
+    assert!(error.is_transient(), "{error}");
+    let error = open(&url).await.expect_err("nobody is there");
+    assert!(error.is_transient(), "{error}");
+    assert_eq!(error.outcome(), Outcome::Determinate);
+    proxy.restore().await;
+    opened.ping().await.expect("a sign of life, with a new connection");
+}
+
+#[tokio::test]
+async fn a_read_only_database_gives_no_sign_of_life() {
+    let Some(database) = TestDatabase::create_or_skip("read_only") else { return };
+    let name = database.name();
+    let sql = format!("ALTER DATABASE {name} SET default_transaction_read_only TO on");
+    database.connect().await.batch_execute(&sql).await.expect("read-only");
+    let opened = open(&database.url()).await.expect("it opens");
+    let error = opened.ping().await.expect_err("it takes no writes");
+    assert!(error.is_transient() && error.to_string().contains("read-only"), "{error}");
+}
+
+#[tokio::test]
+async fn a_connection_that_was_not_released_is_closed() {
+    let Some(database) = TestDatabase::create_or_skip("not_released") else { return };
+    let Ok(Database::Postgres(opened)) = open(&database.url()).await else { panic!("Postgres") };
+    let process = "SELECT pg_backend_pid()";
+    let first = opened.connection().await.expect("a connection");
+    let id: i32 = first.query_one(process, &[]).await.expect("an id").get(0);
+    first.release();
+    let again = opened.connection().await.expect("a connection");
+    assert_eq!(again.query_one(process, &[]).await.expect("an id").get::<_, i32>(0), id);
+    // As when a future is dropped in the middle of a statement.
+    drop(again);
+    let other = opened.connection().await.expect("a connection");
+    assert_ne!(other.query_one(process, &[]).await.expect("an id").get::<_, i32>(0), id);
+}
