@@ -40,7 +40,7 @@ async fn stopped(folder: &tempfile::TempDir, counting: Counting) -> Vec<Total> {
 
 async fn live(store: &dyn Store) -> Vec<Total> {
     let query = query(tally_requests::Granularity::Day, true);
-    listed(ask(store, &query).await.expect("not too many"))
+    listed(&ask(store, &query).await.expect("not too many"))
 }
 
 fn with_timestamp(seconds: i64, nanos: i32) -> AddRequest {

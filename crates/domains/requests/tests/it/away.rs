@@ -17,7 +17,7 @@ use crate::server::{Counting, counted, get, settings};
 /// Live totals, past the proxy.
 async fn live(database: &TestDatabase) -> Vec<Total> {
     let store = store::open(&open(&database.url()).await);
-    listed(ask(&*store, &query(Granularity::Day, true)).await.expect("not too many"))
+    listed(&ask(&*store, &query(Granularity::Day, true)).await.expect("not too many"))
 }
 
 /// The bytes that a time travels in: microseconds since 2000-01-01 UTC.
@@ -124,5 +124,5 @@ async fn a_roll_up_survives_a_lost_commit() {
     }
     let rolled_up = ask(&*store, &query(Granularity::Day, false)).await.unwrap();
     let expected = [total("2015-05-17", 3, "/", 100), total(TODAY, 3, "/", 100)];
-    assert_eq!(listed(rolled_up), expected);
+    assert_eq!(listed(&rolled_up), expected);
 }

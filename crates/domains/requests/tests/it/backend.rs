@@ -178,12 +178,12 @@ impl Backend {
 
     /// Live totals by day.
     pub(crate) async fn live(&self) -> Vec<Total> {
-        listed(ask(&*self.store, &query(Granularity::Day, true)).await.expect("not too many"))
+        listed(&ask(&*self.store, &query(Granularity::Day, true)).await.expect("not too many"))
     }
 
     /// Rolled-up totals by day.
     pub(crate) async fn rolled_up(&self) -> Vec<Total> {
-        listed(ask(&*self.store, &query(Granularity::Day, false)).await.expect("not too many"))
+        listed(&ask(&*self.store, &query(Granularity::Day, false)).await.expect("not too many"))
     }
 }
 
@@ -256,7 +256,7 @@ pub(crate) async fn ask(store: &dyn Store, query: &Query) -> Result<Totals, TooM
 }
 
 /// An answer as a plain list, in its order.
-pub(crate) fn listed(totals: Totals) -> Vec<Total> {
+pub(crate) fn listed(totals: &Totals) -> Vec<Total> {
     let endpoints = &totals.endpoints;
     let one = |first: Day, (endpoint, count): &(u32, i64)| {
         let Endpoint { method, path } = &endpoints[*endpoint as usize];

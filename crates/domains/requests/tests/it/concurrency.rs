@@ -114,7 +114,7 @@ async fn reader(store: Arc<dyn Store>, progress: Arc<Progress>) {
     let mut seen = 0;
     while !progress.is_over() {
         let acknowledged = progress.acknowledged.load(Ordering::SeqCst);
-        let live = sum(&listed(ask(&*store, &query).await.expect("not too many")));
+        let live = sum(&listed(&ask(&*store, &query).await.expect("not too many")));
         let begun = progress.begun.load(Ordering::SeqCst);
         assert!(live >= seen, "the total went from {seen} down to {live}");
         assert!(live >= acknowledged, "{live} of {acknowledged} acknowledged requests");

@@ -329,5 +329,5 @@ async fn only_silent_producers_are_forgotten(backend: Backend) {
     backend.maintain().await;
     assert_eq!(backend.count("tally_producers").await, 1);
     let whole = ask(&*backend.store, &query(Granularity::Whole, true)).await.unwrap();
-    assert_eq!(sum(&listed(whole)), 4);
+    assert_eq!(sum(&listed(&whole)), 4);
 }

@@ -1,5 +1,7 @@
 //! The domain's integration tests: every store, and the service in front of them.
 
+#![allow(clippy::unwrap_used, reason = "clippy takes the cases of a suite for no tests")]
+
 mod add;
 mod away;
 mod backend;

@@ -21,12 +21,12 @@ on_every_backend!(crate::queries:
 async fn at_every_stage(backend: &Backend, query: &Query, expected: &[Total]) {
     let live = Query { live: true, ..query.clone() };
     let rolled_up = Query { live: false, ..query.clone() };
-    assert!(listed(ask(&*backend.store, &rolled_up).await.unwrap()).is_empty());
+    assert!(listed(&ask(&*backend.store, &rolled_up).await.unwrap()).is_empty());
     for days in [one_day("1970-01-01"), one_day(OLD), one_day(TODAY), DayRange::ALL] {
         backend.roll_up(days).await;
-        assert_eq!(listed(ask(&*backend.store, &live).await.unwrap()), expected, "{days}");
+        assert_eq!(listed(&ask(&*backend.store, &live).await.unwrap()), expected, "{days}");
     }
-    assert_eq!(listed(ask(&*backend.store, &rolled_up).await.unwrap()), expected);
+    assert_eq!(listed(&ask(&*backend.store, &rolled_up).await.unwrap()), expected);
 }
 
 /// Rows of some days around the ends of a month and of a year, and on both partitions.
@@ -60,16 +60,16 @@ async fn totals_by_every_period(backend: Backend) {
         ),
     ] {
         let live = ask(&*backend.store, &query(granularity, true)).await.unwrap();
-        assert_eq!(listed(live), expected(periods), "{granularity:?}");
+        assert_eq!(listed(&live), expected(periods), "{granularity:?}");
     }
     // Half of it rolled up, so that both halves of a month are added.
     backend.roll_up(one_day(OLD)).await;
     backend.roll_up(one_day(TODAY)).await;
     let month = ask(&*backend.store, &query(Granularity::Month, true)).await.unwrap();
-    assert_eq!(listed(month)[..2], expected(&[("2015-05-01", 2)]));
+    assert_eq!(listed(&month)[..2], expected(&[("2015-05-01", 2)]));
     backend.roll_up(DayRange::ALL).await;
     let year = ask(&*backend.store, &query(Granularity::Year, false)).await.unwrap();
-    assert_eq!(listed(year), expected(&[("2015-01-01", 4), ("2016-01-01", 1), ("2030-01-01", 2)]));
+    assert_eq!(listed(&year), expected(&[("2015-01-01", 4), ("2016-01-01", 1), ("2030-01-01", 2)]));
 }
 
 async fn totals_of_a_range_only(backend: Backend) {
@@ -91,7 +91,7 @@ async fn totals_of_a_method(backend: Backend) {
     for (method, count) in [(42, 4), (i32::MAX, 5), (0, 1), (i32::MIN, 6)] {
         let filter = Filter { method: Some(method), path_prefix: String::new() };
         let query = Query { filter, ..query(Granularity::Day, true) };
-        let live = listed(ask(&*backend.store, &query).await.unwrap());
+        let live = listed(&ask(&*backend.store, &query).await.unwrap());
         assert_eq!(live, [total(TODAY, method, "/", count)]);
     }
     let filter = Filter { method: Some(3), path_prefix: String::new() };
@@ -131,13 +131,13 @@ async fn totals_of_a_path_prefix(backend: Backend) {
             ("/é/12", &[]),
             ("a", &[]),
         ] {
-            let found = listed(ask(&*backend.store, &filtered(prefix)).await.unwrap());
+            let found = listed(&ask(&*backend.store, &filtered(prefix)).await.unwrap());
             let expected: Vec<_> =
                 expected.iter().map(|path| total("1970-01-01", 3, path, 2)).collect();
             assert_eq!(found, expected, "{prefix} {stage}");
         }
     }
-    let everything = listed(ask(&*backend.store, &filtered("")).await.unwrap());
+    let everything = listed(&ask(&*backend.store, &filtered("")).await.unwrap());
     assert_eq!(sum(&everything), 2 * paths.len() as i64);
 }
 
