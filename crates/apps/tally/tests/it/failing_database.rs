@@ -31,7 +31,11 @@ fn assert_unavailable(server: &Server, words: &str) {
     let status = status.expect_err("it is not stored");
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
     let counted = status.metadata().get("tally-counted");
-    assert_eq!(counted.map(|counted| counted.as_bytes()), Some(&b"0"[..]), "{status:?}");
+    assert_eq!(
+        counted.map(tonic::metadata::MetadataValue::as_bytes),
+        Some(&b"0"[..]),
+        "{status:?}"
+    );
 }
 
 #[test]
