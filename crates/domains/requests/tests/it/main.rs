@@ -7,6 +7,7 @@ mod away;
 mod backend;
 mod concurrency;
 mod conformance;
+mod dates;
 mod migrations;
 mod plans;
 mod property;
