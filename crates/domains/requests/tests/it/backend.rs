@@ -120,6 +120,14 @@ impl Backend {
         }
     }
 
+    /// A connection past the store.
+    pub(crate) async fn connect(&self) -> tokio_postgres::Client {
+        match &self.place {
+            Place::Sqlite(_) => panic!("not Postgres"),
+            Place::Postgres(database) | Place::Cockroach(database) => database.connect().await,
+        }
+    }
+
     pub(crate) fn is_cockroach(&self) -> bool {
         matches!(self.place, Place::Cockroach(_))
     }

@@ -13,6 +13,7 @@ mod plans;
 mod property;
 mod queries;
 mod server;
+mod snapshots;
 mod time_zones;
 
 use std::time::Duration;

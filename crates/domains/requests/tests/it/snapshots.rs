@@ -1,0 +1,88 @@
+//! Postgres: the two moments that only a lock makes safe, brought about on purpose.
+
+use tally_requests::Granularity;
+use tally_testkit::eventually;
+
+use crate::LIMIT;
+use crate::backend::{Backend, NOW, TODAY, append, ask, listed, noon, one_day, query, total};
+
+/// The partition of [`TODAY`].
+const PARTITION: &str = "tally_requests_p20300615";
+
+/// One row of today, stored.
+async fn one_row(hint: &str) -> Option<Backend> {
+    let backend = Backend::postgres(hint).await?;
+    backend.maintain().await;
+    let id = backend.id(3, "/").await;
+    append(&backend, [(id, noon(TODAY))]).await;
+    Some(backend)
+}
+
+/// Waits until someone waits for a lock on one of Tally's tables in this database.
+async fn someone_waits(backend: &Backend) {
+    let sql = "SELECT count(*) FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database \
+               WHERE d.datname = current_database() AND NOT l.granted";
+    let client = backend.connect().await;
+    let waits = async || client.query_one(sql, &[]).await.expect("the locks").get::<_, i64>(0) > 0;
+    eventually("someone waits for the lock", LIMIT, waits).await;
+}
+
+/// A roll-up empties its partition by TRUNCATE, which a snapshot does not see coming: a live
+/// answer must begin before it or after it.
+#[tokio::test]
+async fn a_live_answer_is_taken_before_or_after_a_roll_up() {
+    let Some(backend) = one_row("live_beside_roll_up").await else { return };
+    let rolling_up = backend.connect().await;
+    let begin = format!("BEGIN; LOCK TABLE {PARTITION} IN ACCESS EXCLUSIVE MODE");
+    rolling_up.batch_execute(&begin).await.unwrap();
+    let going_on = async {
+        someone_waits(&backend).await;
+        let end = format!(
+            "INSERT INTO tally_daily_totals (day, endpoint_id, total) \
+                 SELECT DATE '{TODAY}', endpoint_id, count(*) FROM {PARTITION} GROUP BY 2; \
+             TRUNCATE TABLE {PARTITION}; COMMIT"
+        );
+        rolling_up.batch_execute(&end).await.unwrap();
+    };
+    let asked = query(Granularity::Day, true);
+    let (answer, ()) = tokio::join!(ask(&*backend.store, &asked), going_on);
+    assert_eq!(listed(&answer.unwrap()), [total(TODAY, 3, "/", 1)]);
+}
+
+/// A batch that is being stored while its day is rolled up is waited for.
+#[tokio::test]
+async fn a_roll_up_waits_for_the_batch_that_is_being_stored() {
+    let Some(backend) = one_row("roll_up_beside_batch").await else { return };
+    let storing = backend.connect().await;
+    let begin = format!(
+        "BEGIN; INSERT INTO tally_requests SELECT endpoint_id, requested_at FROM {PARTITION}"
+    );
+    storing.batch_execute(&begin).await.unwrap();
+    let committing = async {
+        someone_waits(&backend).await;
+        storing.batch_execute("COMMIT").await.unwrap();
+    };
+    let (moved, ()) = tokio::join!(backend.roll_up(one_day(TODAY)), committing);
+    assert_eq!(moved, 2);
+    assert_eq!(backend.live().await, [total(TODAY, 3, "/", 2)]);
+    assert_eq!(backend.rolled_up().await, [total(TODAY, 3, "/", 2)]);
+}
+
+/// Housekeeping makes and drops partitions beside a batch that is being stored.
+#[tokio::test]
+async fn housekeeping_drops_no_partition_that_is_being_filled() {
+    let Some(backend) = Backend::postgres("drop_beside_batch").await else { return };
+    backend.maintain().await;
+    let id = backend.id(3, "/").await;
+    let storing = backend.connect().await;
+    let sql = format!("BEGIN; INSERT INTO tally_requests VALUES ({id}, '{NOW}')");
+    storing.batch_execute(&sql).await.unwrap();
+    let later = "2030-06-17T00:00:00Z".parse().unwrap();
+    let committing = async {
+        someone_waits(&backend).await;
+        storing.batch_execute("COMMIT").await.unwrap();
+    };
+    let (kept, ()) = tokio::join!(backend.store.maintain(later), committing);
+    kept.unwrap();
+    assert_eq!(backend.live().await, [total(TODAY, 3, "/", 1)]);
+}
