@@ -119,3 +119,23 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.write_all(bytes).expect("memory does not fail");
     encoder.finish().expect("memory does not fail")
 }
+
+#[test]
+fn days_are_utc_in_every_time_zone() {
+    for home in [Home::sqlite(), Home::postgres("time_zone")] {
+        if home.is_postgres() {
+            let name = home.database().name();
+            home.sql(&format!("ALTER DATABASE {name} SET timezone = 'Asia/Kolkata'"));
+        }
+        let server = Server::start(home.serve_command(&[]).env("TZ", "Asia/Kolkata"));
+        server.ok(&["add", "GET", "/a", "--at", "2015-05-17T23:59:59.999999Z", "-n", "2"]);
+        server.ok(&["add", "GET", "/a", "--at", "2015-05-18T00:00:00Z", "-n", "3"]);
+        let expected = totals([("2015-05-17 GET /a", 2), ("2015-05-18 GET /a", 3)]);
+        assert_eq!(server.totals(&["--live"]), expected);
+        server.ok(&["roll-up", "2015-05-17"]);
+        assert_eq!(server.totals(&[]), totals([("2015-05-17 GET /a", 2)]));
+        assert_eq!(server.totals(&["--live"]), expected);
+        server.ok(&["roll-up", "2015-05-18"]);
+        assert_eq!(server.totals(&[]), expected);
+    }
+}

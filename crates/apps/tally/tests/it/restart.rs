@@ -1,13 +1,13 @@
-//! The database is killed and comes back while clients count: each request counts once.
+//! The database is killed, or its answer is lost, while clients count: each request counts once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use tally_testkit::{Cluster, Options, eventually_blocking};
+use tally_testkit::{Cluster, Options, Proxy, eventually_blocking};
 use tokio::task::JoinSet;
 
-use crate::support::{Home, LIMIT, Server, request};
+use crate::support::{Home, LIMIT, Server, request, totals};
 
 /// How many clients count.
 const CLIENTS: usize = 4;
@@ -47,6 +47,23 @@ async fn a_killed_database_loses_and_doubles_nothing() {
     done.store(true, Ordering::SeqCst);
     let known: Vec<Known> = clients.join_all().await;
     tokio::task::block_in_place(|| check(&server, &known));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_whose_answer_is_lost_counts_once() {
+    let home = Home::postgres("lost_answer");
+    let (proxy, url) = Proxy::before(&home.database_url()).await;
+    tokio::task::block_in_place(|| {
+        let server = home.serve_at(&url, &[]);
+        server.ok(&["add", "GET", "/a"]);
+        // The statement that stores these requests has their time in it, as Postgres writes it:
+        // microseconds since 2000. It commits, and nobody is told.
+        let micros: i64 = (1_431_857_103 - 946_684_800) * 1_000_000;
+        proxy.swallow_after(&micros.to_be_bytes());
+        server.ok(&["add", "GET", "/a", "-n", "5", "--at", "2015-05-17T10:05:03Z"]);
+        assert_eq!(proxy.swallowed(), 1, "{}", server.log());
+        assert_eq!(server.live(), totals([("GET /a", 6)]));
+    });
 }
 
 /// Counts to a new path with each call, until it is done.
