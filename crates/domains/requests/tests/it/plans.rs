@@ -53,6 +53,20 @@ async fn daily_totals_are_read_by_the_primary_key() {
     }
 }
 
+/// EXPLAIN knows no COPY: what it copies is looked at.
+#[tokio::test]
+async fn copied_daily_totals_are_read_by_the_primary_key() {
+    let Some((_database, client)) = filled("plan_copy").await else { return };
+    let sql = include_str!("../../src/store/postgres/daily_totals_copy.sql");
+    let (_, sql) = sql.split_once("COPY (").expect("a COPY of a query");
+    let (sql, _) = sql.rsplit_once(')').and_then(|(sql, _)| sql.rsplit_once(')')).expect("its end");
+    let sql = sql.replace(":first", "18300").replace(":last", "18306");
+    let rows = client.query(&format!("EXPLAIN {sql}"), &[]).await.expect("a plan");
+    let plan = rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n");
+    assert!(plan.contains("tally_daily_totals_pkey"), "{plan}");
+    assert!(!plan.contains("Seq Scan"), "{plan}");
+}
+
 #[tokio::test]
 async fn endpoints_are_found_by_the_unique_index() {
     let Some((_database, client)) = filled("plan_endpoints").await else { return };
