@@ -16,7 +16,10 @@ pub(crate) fn with_pages(grpc: Router, about: String, serving: watch::Receiver<b
             if is_serving {
                 (StatusCode::OK, "serving\n")
             } else {
-                (StatusCode::SERVICE_UNAVAILABLE, "not serving: the database does not answer, or the server is stopping\n")
+                (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "not serving: the database does not answer, or the server is stopping\n",
+                )
             }
         }
     };

@@ -7,7 +7,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 use tally_store::DatabaseUrl;
 
-use crate::output::{say, wrong_usage, written};
+use crate::output::{say, written, wrong_usage};
 use crate::settings::ServeArgs;
 
 /// The variable that may hold a password.

@@ -2,8 +2,8 @@
 
 use futures_util::{StreamExt as _, pin_mut};
 use tally_store::error::Step as _;
-use tally_store::{Dialect, faults};
 use tally_store::postgres::{Database, Isolation, Transaction};
+use tally_store::{Dialect, faults};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
