@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `health.rs` | SERVING only while the database answers |
 //! | `http.rs` | what a browser or a load balancer sees, and calls to unknown services |
+//! | `linger.rs` | the end of a connection, which the client hears |
 //! | `server.rs` | the listener, the connection's limits, the graceful end |
 
 mod health;
 mod http;
+mod linger;
 mod server;
 
 pub use server::{Error, Listener, Server};

@@ -7,9 +7,11 @@ use std::time::Duration;
 use tally_runtime::{Drain, Tasks};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_stream::StreamExt as _;
 use tonic::service::{Routes, RoutesBuilder};
 use tonic::transport::server::TcpIncoming;
 
+use crate::linger::Lingering;
 use crate::{health, http};
 
 /// HTTP/2's window for a whole connection. The h2 library ends a connection that has too many
@@ -162,7 +164,9 @@ impl Server {
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .add_routes(Routes::from(router))
             .serve_with_incoming_shutdown(
-                TcpIncoming::from(listener.listener).with_nodelay(Some(true)),
+                TcpIncoming::from(listener.listener)
+                    .with_nodelay(Some(true))
+                    .map(|accepted| accepted.map(Lingering::new)),
                 drain.begun(),
             )
             .await

@@ -1,11 +1,11 @@
 //! How a server stops: SIGTERM stores what was taken, a second one does not wait.
 
-use tally_testkit::{Proxy, Stream, eventually_blocking};
+use tally_testkit::{Process, Proxy, Stream, eventually_blocking};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
-use crate::support::{Home, LIMIT, request};
+use crate::support::{Home, LIMIT, assert_fails, request, totals};
 
 /// The trailer that says how many requests of a failed stream are stored.
 const COUNTED: &str = "tally-counted";
@@ -87,4 +87,22 @@ async fn a_second_signal_does_not_wait_for_the_database() {
     });
     assert!(answer.is_err(), "what is not stored is not acknowledged");
     proxy.resume();
+}
+
+#[test]
+fn a_client_that_sends_all_the_time_hears_what_is_stored() {
+    for home in [Home::sqlite(), Home::postgres("flood")] {
+        // A short queue: the stream is endless, and all that waits is stored before the end.
+        let server = home.serve(&["--queue-rows-max", "5000"]);
+        let client = Process::spawn(&server.command(&["add", "GET", "/a", "-n", "1000000000"]));
+        let some = eventually_blocking(LIMIT, || !server.live().is_empty());
+        assert_eq!(some, Ok(()), "{}", server.log());
+        server.stop();
+        let output = client.wait(LIMIT);
+        assert_fails(&output, 1, &["only ", " counted: the server is shutting down"]);
+        let counted = output.stderr.split("only ").nth(1).and_then(|rest| rest.split(' ').next());
+        let counted = counted.expect("a number").replace(',', "").parse().expect("a number");
+        let server = home.serve(&[]);
+        assert_eq!(server.live(), totals([("GET /a", counted)]));
+    }
 }

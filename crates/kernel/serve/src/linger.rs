@@ -1,0 +1,98 @@
+//! A connection whose end the client hears: it is closed only after the client stops sending.
+//!
+//! When a socket is closed with unread bytes in it, the system resets the connection, and what
+//! the client has not read yet is lost to it: the status of its stream, with what was counted.
+//! So, as nginx does (`lingering_close`): say that nothing more will come, then read and throw
+//! away until the client has closed its side, or for a while.
+
+use std::future::Future as _;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
+use tonic::transport::server::{Connected, TcpConnectInfo};
+
+/// How long a client may take to notice the end.
+const LINGER_MAX: Duration = Duration::from_secs(2);
+/// How much is thrown away at a time.
+const DISCARD_BYTES: usize = 16 * 1024;
+
+/// A TCP connection that lingers at its end.
+pub(crate) struct Lingering {
+    stream: TcpStream,
+    /// Set once our side is closed.
+    limit: Option<Pin<Box<Sleep>>>,
+}
+
+// === impl Lingering ===
+
+impl Lingering {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self { stream, limit: None }
+    }
+}
+
+impl Connected for Lingering {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> TcpConnectInfo {
+        self.stream.connect_info()
+    }
+}
+
+impl AsyncRead for Lingering {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Lingering {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.limit.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+        }
+        let limit = this.limit.get_or_insert_with(|| Box::pin(sleep(LINGER_MAX)));
+        let mut discarded = [0; DISCARD_BYTES];
+        while limit.as_mut().poll(cx).is_pending() {
+            let mut buffer = ReadBuf::new(&mut discarded);
+            let read = ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buffer));
+            if read.is_err() || buffer.filled().is_empty() {
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
