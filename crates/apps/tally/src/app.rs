@@ -3,6 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tally_requests::{MIGRATIONS, Parts, Service};
@@ -13,6 +14,9 @@ use tokio::time::timeout;
 
 use crate::output::say;
 use crate::settings::Settings;
+
+/// How long connections stay open after everything is stored and answered.
+const LAST_ANSWERS_MAX: Duration = Duration::from_secs(3);
 
 /// Opens the database; the error names it, without its password.
 pub(crate) async fn open(
@@ -51,14 +55,10 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
         let database = database.clone();
         async move { database.ping().await.map_err(|error| chain(&error)) }
     };
-    let running = async {
-        server.run(listener, probe, &drain).await?;
-        service.finished().await;
-        anyhow::Ok(())
-    };
-    tokio::pin!(running);
+    let serving = server.run(listener, probe, &drain);
+    tokio::pin!(serving);
     let signal = tokio::select! {
-        ended = &mut running => {
+        ended = &mut serving => {
             ended.context("the server ended by itself")?;
             return Ok(ExitCode::FAILURE);
         }
@@ -66,9 +66,26 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
     };
     tracing::info!(signal, queued_rows = service.queued_rows(), "stopping: storing what was taken");
     drain.begin();
+    let draining = async {
+        // The connections go on meanwhile, so that the streams hear how they ended.
+        let counted = async {
+            service.finished().await;
+            // Somebody who watches the health of the server, or reads slowly, cannot hold it.
+            tokio::time::sleep(LAST_ANSWERS_MAX).await;
+        };
+        tokio::select! {
+            ended = &mut serving => {
+                ended?;
+                service.finished().await;
+            }
+            () = counted => {}
+        }
+        anyhow::Ok(())
+    };
+    tokio::pin!(draining);
     let limit = settings.drain_timeout;
     tokio::select! {
-        ended = timeout(limit, &mut running) => match ended {
+        ended = timeout(limit, &mut draining) => match ended {
             Ok(ended) => {
                 ended?;
                 tracing::info!("stopped: everything that was acknowledged is stored");

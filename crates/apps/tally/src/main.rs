@@ -86,10 +86,13 @@ fn read_env_file(path: &Path) -> anyhow::Result<()> {
         Ok(()) => Ok(()),
         Err(error) if error.not_found() => Ok(()),
         Err(dotenvy::Error::LineParse(line, at)) => {
-            // The line may hold a password: only its name is shown.
-            let name = line.split('=').next().unwrap_or_default().trim();
+            // The line may hold a password: only its name is shown, if it has one.
+            let name = line.split_once('=').map_or("", |(name, _)| name.trim());
+            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let name = if name.chars().all(is_name) { name } else { "" };
             anyhow::bail!(
-                "the file .env has a line that cannot be read, of {name}, at character {at}"
+                "the file .env has a line that cannot be read, of {name}, at character {at}: write \
+                 NAME=value, with quotes around a value that has spaces or #"
             )
         }
         Err(error) => Err(anyhow::Error::new(error).context("read the file .env")),

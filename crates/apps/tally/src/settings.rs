@@ -25,7 +25,7 @@ pub(crate) struct DatabaseArgs {
     migration_driver: Option<Given<Driver>>,
 
     /// How many connections to Postgres or CockroachDB are opened at most
-    #[arg(long, env = "TALLY_CONNECTIONS_MAX", value_name = "N", default_value = "8")]
+    #[arg(long, env = "TALLY_CONNECTIONS_MAX", value_name = "N", default_value = "10")]
     connections_max: Given<usize>,
 
     /// What is logged: error, warn, info, debug or trace, or as in info,tally_store=debug
@@ -130,7 +130,7 @@ impl DatabaseArgs {
         let connections_max = problems.within(
             "--connections-max (TALLY_CONNECTIONS_MAX)",
             &self.connections_max,
-            4..=1_000,
+            1 + tally_requests::CONNECTIONS_BESIDE_WORKERS..=1_000,
         );
         let log_level = problems.take("--log-level (TALLY_LOG)", &self.log_level);
         let log_format = problems.take("--log-format (TALLY_LOG_FORMAT)", &self.log_format);
@@ -210,6 +210,18 @@ impl ServeArgs {
                 1..=1_000_000_000,
             ),
         };
+        if let Some(database) = &database {
+            let needed = requests.workers + tally_requests::CONNECTIONS_BESIDE_WORKERS;
+            let given = database.pool.connections_max;
+            let is_pooled = matches!(database.url, DatabaseUrl::Postgres(_));
+            if is_pooled && given < needed {
+                problems.add(format!(
+                    "--connections-max (TALLY_CONNECTIONS_MAX): {given} is too few for {} workers, \
+                     which need {needed}",
+                    requests.workers
+                ));
+            }
+        }
         let drain_timeout =
             ms(problems, "--drain-timeout-ms (TALLY_DRAIN_TIMEOUT_MS)", &self.drain_timeout_ms);
         let (database, listen, migrate) = (database?, listen?, migrate?);

@@ -49,6 +49,12 @@ pub enum Error {
     /// The queue stayed full.
     #[error("the server's queue is full, since the database does not keep up; try again later")]
     QueueFull,
+    /// The database did not answer for a new endpoint.
+    #[error("the database does not answer; try again later")]
+    LookupTimeout,
+    /// A text that no database takes.
+    #[error("path_prefix contains a NUL byte, and no path does")]
+    PathPrefixNul,
     /// The server is being stopped.
     #[error("the server is shutting down; go on with another one, or when it is back")]
     Draining,
@@ -148,10 +154,13 @@ impl Error {
             Self::Request { .. }
             | Self::Undecodable { .. }
             | Self::Date { .. }
+            | Self::PathPrefixNul
             | Self::EndBeforeStart { .. } => Kind::InvalidArgument,
             Self::NothingRolledUp(_) => Kind::NotFound,
             Self::TooManyTotals { .. } => Kind::ResourceExhausted,
-            Self::QueueFull | Self::Draining | Self::Broken(_) => Kind::Unavailable,
+            Self::QueueFull | Self::LookupTimeout | Self::Draining | Self::Broken(_) => {
+                Kind::Unavailable
+            }
             Self::Write(failure) => failure.kind,
             Self::Store { source, .. } => source.kind(),
             Self::Panicked => Kind::Internal,

@@ -25,8 +25,12 @@ use crate::validate;
 
 /// The trailer of a failed `Add`: how many requests from the beginning are stored.
 const COUNTED_TRAILER: &str = "tally-counted";
-/// How many totals or endpoints one message of a streamed answer has at most: some 64 KiB.
+/// How large a message from a client may be: one request, or one question.
+const MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// How many totals one message of a streamed answer has at most: some 64 KiB.
 const MESSAGE_ITEMS_MAX: usize = 4_096;
+/// How many endpoints: 512 KiB even with the longest paths, and clients take 4 MiB by default.
+const MESSAGE_ENDPOINTS_MAX: usize = 200;
 
 // === impl Service ===
 
@@ -34,18 +38,18 @@ impl Service {
     /// The public counting API.
     #[must_use]
     pub fn count_service(&self) -> CountServiceServer<Self> {
-        CountServiceServer::new(self.clone())
+        CountServiceServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// Tally's own API.
     #[must_use]
     pub fn request_service(&self) -> RequestServiceServer<Self> {
-        RequestServiceServer::new(self.clone())
+        RequestServiceServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     async fn totals(&self, query: Query) -> Result<Totals, Error> {
         let max = query.totals_max;
-        let _place = self.places.acquire().await;
+        let _place = self.queries.acquire().await;
         self.store
             .totals(&query)
             .await
@@ -106,7 +110,7 @@ impl CountService for Service {
         // It goes on when the client does not wait for it: cron may have a time-out.
         let task = self.streams.spawn("roll-up", async move {
             {
-                let _place = service.places.acquire().await;
+                let _place = service.roll_ups.acquire().await;
                 rollup::roll_up(&*service.store, &*service.clock, days).await?;
             }
             service.rolled_up(days, Granularity::Day).await
@@ -165,6 +169,9 @@ impl RequestService for Service {
 }
 
 fn query(request: &requests::QueryTotalsRequest, totals_max: usize) -> Result<Query, Error> {
+    if request.path_prefix.contains('\0') {
+        return Err(Error::PathPrefixNul);
+    }
     let from = validate::optional_period("from", request.from.as_ref())?;
     let to = validate::optional_period("to", request.to.as_ref())?;
     let granularity = match request.granularity() {
@@ -197,7 +204,7 @@ fn method_counts(totals: &Totals, granularity: Granularity) -> Vec<MethodCount> 
 /// so an endpoint's number is its place in the order of paths.
 fn messages(totals: Totals, granularity: Granularity) -> Vec<requests::QueryTotalsResponse> {
     let mut messages = Vec::new();
-    for part in totals.endpoints.chunks(MESSAGE_ITEMS_MAX) {
+    for part in totals.endpoints.chunks(MESSAGE_ENDPOINTS_MAX) {
         let endpoints = part
             .iter()
             .map(|one| requests::Endpoint { method: one.method, path: one.path.to_string() })

@@ -29,5 +29,5 @@ mod validate;
 pub use error::{Error, InvalidDate, InvalidRequest};
 pub use migrations::MIGRATIONS;
 pub use model::{Day, DayRange, Endpoint, EndpointId, Period, Rows};
-pub use service::{Parts, Service, Settings};
+pub use service::{CONNECTIONS_BESIDE_WORKERS, Parts, Service, Settings};
 pub use totals::{Filter, Granularity, PeriodTotals, Query, TooMany, Totals};

@@ -1,11 +1,13 @@
 //! One `Add` stream: decode, validate, push, acknowledge.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use tally_ingest::{Queue, Receipt};
 use tally_proto::count::v1::AddRequest;
 use tally_runtime::{Clock, Drain};
+use tokio::time::timeout;
 use tonic::Status;
 
 use crate::endpoints::Endpoints;
@@ -23,6 +25,8 @@ pub(crate) struct Recorder {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) drain: Drain,
     pub(crate) path_bytes_max: usize,
+    /// How long a stream waits for the ids of new endpoints.
+    pub(crate) lookup_wait_max: Duration,
 }
 
 /// How a stream ended: how many requests are stored, and the error, if it was one.
@@ -126,10 +130,9 @@ impl Recorder {
         let Chunk { mut rows, unknown, .. } = std::mem::take(chunk);
         if !unknown.is_empty() {
             let (endpoints, times): (Vec<_>, Vec<_>) = unknown.into_iter().unzip();
-            let ids = self
-                .endpoints
-                .resolve(&endpoints)
+            let ids = timeout(self.lookup_wait_max, self.endpoints.resolve(&endpoints))
                 .await
+                .map_err(|_elapsed| Error::LookupTimeout)?
                 .map_err(Error::store("look an endpoint up"))?;
             ids.into_iter().zip(times).for_each(|(id, micros)| rows.push(id, micros));
         }

@@ -7,6 +7,7 @@ use tally_ingest::{Batch, Limits, Queue, Sink, Workers, WriteError};
 use tally_runtime::{Clock, Drain, Tasks, chain};
 use tally_store::{Database, Outcome};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::endpoints::Endpoints;
 use crate::model::Rows;
@@ -14,9 +15,15 @@ use crate::recorder::Recorder;
 use crate::rollup;
 use crate::store::{self, Store};
 
-/// How many queries and roll-ups use the database at the same time, so that they leave
-/// connections to the insert workers. The others wait.
+/// How many queries use the database at the same time, so that they leave connections to the
+/// insert workers. The others wait.
 const QUERIES_MAX: usize = 4;
+/// How many connections the service uses at most beside one for each worker: the queries, a
+/// roll-up, housekeeping, looking endpoints up, and the health check.
+pub const CONNECTIONS_BESIDE_WORKERS: usize = QUERIES_MAX + 4;
+
+/// Even a busy database may take so long over a batch.
+const ATTEMPT_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 
 /// What the service is made with. See the server's settings for their meaning and limits.
 #[derive(Debug, Clone, Copy)]
@@ -55,14 +62,21 @@ pub struct Service {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) streams: Tasks,
     pub(crate) totals_max: usize,
-    /// A place for each query or roll-up that may use the database now.
-    pub(crate) places: Arc<Semaphore>,
+    /// A place for each query that may use the database now.
+    pub(crate) queries: Arc<Semaphore>,
+    /// One roll-up at a time: they would only wait for each other in the database.
+    pub(crate) roll_ups: Arc<Semaphore>,
     workers: Arc<Workers>,
     house: Tasks,
 }
 
 /// The store as the workers see it.
-struct Writer(Arc<dyn Store>);
+struct Writer {
+    store: Arc<dyn Store>,
+    /// How long one attempt may take: a part of the time that a batch is tried, so that one
+    /// whose outcome is unknown is repeated under its number before it is given up.
+    attempt_timeout: Duration,
+}
 
 // === impl Service ===
 
@@ -96,7 +110,10 @@ impl Service {
             batch_rows_max: settings.batch_rows_max,
             write_wait_max: settings.write_wait_max,
         };
-        let writer = Arc::new(Writer(Arc::clone(&store)));
+        let writer = Arc::new(Writer {
+            store: Arc::clone(&store),
+            attempt_timeout: (settings.write_wait_max / 3).max(ATTEMPT_TIMEOUT_MIN),
+        });
         let workers = Workers::start(&queue, &writer, worker_settings, tally_store::retry::pause);
         let recorder = Recorder {
             endpoints,
@@ -104,6 +121,7 @@ impl Service {
             clock: Arc::clone(&clock),
             drain,
             path_bytes_max: settings.path_bytes_max,
+            lookup_wait_max: settings.queue.wait_max,
         };
         Ok(Self {
             recorder: Arc::new(recorder),
@@ -111,7 +129,8 @@ impl Service {
             clock,
             streams: Tasks::new(),
             totals_max: settings.totals_max,
-            places: Arc::new(Semaphore::new(QUERIES_MAX)),
+            queries: Arc::new(Semaphore::new(QUERIES_MAX)),
+            roll_ups: Arc::new(Semaphore::new(1)),
             workers: Arc::new(workers),
             house,
         })
@@ -140,11 +159,17 @@ impl Sink for Writer {
     type Rows = Rows;
 
     async fn write(&self, batch: Batch<'_, Rows>) -> Result<(), WriteError> {
-        self.0.append(&batch).await.map_err(|error| WriteError {
+        let Ok(result) = timeout(self.attempt_timeout, self.store.append(&batch)).await else {
+            let limit = self.attempt_timeout;
+            let message = format!("store a batch: no answer within {limit:?}");
+            return Err(WriteError::transient(message, true));
+        };
+        result.map_err(|error| WriteError {
             message: chain(&error),
             kind: error.kind(),
             transient: error.is_transient(),
             indeterminate: error.outcome() == Outcome::Indeterminate,
+            is_gap: error.is_gap(),
         })
     }
 }

@@ -50,6 +50,9 @@ pub struct WriteError {
     pub transient: bool,
     /// Whether it may have been stored all the same.
     pub indeterminate: bool,
+    /// Whether the store does not have the producer's batch before this one, and so certainly
+    /// not this one.
+    pub is_gap: bool,
 }
 
 // === impl Batch ===

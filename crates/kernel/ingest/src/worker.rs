@@ -115,6 +115,7 @@ impl<S: Sink> Worker<S> {
             self.become_new_producer();
         }
         let mut indeterminate = false;
+        let mut has_renumbered = false;
         let mut attempt = 1;
         loop {
             let sequence = self.sequence + 1;
@@ -131,6 +132,14 @@ impl<S: Sink> Worker<S> {
                 Err(error) => error,
             };
             indeterminate |= error.indeterminate;
+            if error.is_gap && !has_renumbered {
+                // The database has lost this producer: it was restored, or failed over. What
+                // it lacks this batch is not in, so it may begin again under a new id.
+                tracing::warn!(error = error.message, "the database does not know this worker");
+                self.become_new_producer();
+                has_renumbered = true;
+                continue;
+            }
             let pause = (self.pause)(PAUSE_MIN, PAUSE_MAX, attempt);
             let left = self.settings.write_wait_max.saturating_sub(started.elapsed());
             if !error.transient || pause >= left {
@@ -179,13 +188,20 @@ impl WriteError {
     /// A failure that is certain, and that trying again will not mend.
     #[must_use]
     pub fn permanent(message: impl Into<String>, kind: Kind) -> Self {
-        Self { message: message.into(), kind, transient: false, indeterminate: false }
+        Self {
+            message: message.into(),
+            kind,
+            transient: false,
+            indeterminate: false,
+            is_gap: false,
+        }
     }
 
     /// A failure that may pass.
     #[must_use]
     pub fn transient(message: impl Into<String>, indeterminate: bool) -> Self {
-        Self { message: message.into(), kind: Kind::Unavailable, transient: true, indeterminate }
+        let (message, kind) = (message.into(), Kind::Unavailable);
+        Self { message, kind, transient: true, indeterminate, is_gap: false }
     }
 }
 

@@ -37,10 +37,14 @@ impl Rows for Numbers {
 }
 
 impl Memory {
+    fn is_gap(&self, batch: &Batch<'_, Numbers>) -> bool {
+        let last = self.sequences.lock().unwrap().get(&batch.producer).copied().unwrap_or(0);
+        batch.sequence > last + 1
+    }
+
     fn store(&self, batch: &Batch<'_, Numbers>) {
         let mut sequences = self.sequences.lock().unwrap();
         let last = sequences.entry(batch.producer).or_default();
-        assert!(batch.sequence <= *last + 1, "a gap");
         if batch.sequence == *last + 1 {
             *last += 1;
             let rows = batch.chunks.iter().flat_map(|chunk| chunk.0.iter().copied());
@@ -59,6 +63,10 @@ impl Sink for Memory {
     type Rows = Numbers;
 
     async fn write(&self, batch: Batch<'_, Numbers>) -> Result<(), WriteError> {
+        if self.is_gap(&batch) {
+            let gap = WriteError::permanent("a gap", Kind::FailedPrecondition);
+            return Err(WriteError { is_gap: true, ..gap });
+        }
         let scripted = self.script.lock().unwrap().pop_front();
         match scripted.or(self.refuse_odd.then_some(Next::RefuseOdd)) {
             Some(Next::Fail(message)) => return Err(WriteError::transient(message, false)),
@@ -152,6 +160,20 @@ async fn after_an_unknown_outcome_a_new_producer_begins() {
     queue.close();
     workers.finished().await;
     assert_eq!(sink.sorted(), (1..20).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_the_database_forgot_begins_again() {
+    let (queue, sink, workers) = start(Memory::default());
+    for number in 0..20 {
+        let receipt = Receipt::new();
+        queue.push(Numbers(vec![number]), &receipt).await.expect("room");
+        assert_eq!(receipt.settled().await, Ok(1));
+        sink.sequences.lock().unwrap().clear();
+    }
+    queue.close();
+    workers.finished().await;
+    assert_eq!(sink.sorted(), (0..20).collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tally_runtime::{Drain, Tasks};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_stream::StreamExt as _;
 use tonic::service::{Routes, RoutesBuilder};
@@ -23,7 +23,10 @@ const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How many streams one connection may have at the same time.
-const STREAMS_MAX: u32 = 1_024;
+const STREAMS_MAX: u32 = 256;
+/// The pause after a connection could not be accepted, which will not be better at once: the
+/// process has no file descriptor left, most of the time.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A bound port.
 #[derive(Debug)]
@@ -164,9 +167,7 @@ impl Server {
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .add_routes(Routes::from(router))
             .serve_with_incoming_shutdown(
-                TcpIncoming::from(listener.listener)
-                    .with_nodelay(Some(true))
-                    .map(|accepted| accepted.map(Lingering::new)),
+                TcpIncoming::from(listener.listener).with_nodelay(Some(true)).then(accepted),
                 drain.begun(),
             )
             .await
@@ -191,4 +192,12 @@ impl Server {
         self.routes.add_service(v1alpha.map_err(Error::Reflection)?);
         Ok(())
     }
+}
+
+async fn accepted(connection: std::io::Result<TcpStream>) -> std::io::Result<Lingering> {
+    if let Err(error) = &connection {
+        tracing::warn!(%error, "could not accept a connection");
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
+    connection.map(Lingering::new)
 }

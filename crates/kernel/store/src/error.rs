@@ -22,6 +22,7 @@ pub struct Error {
     outcome: Outcome,
     transient: bool,
     kind: Kind,
+    is_gap: bool,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -45,13 +46,32 @@ impl Error {
             outcome: Outcome::Determinate,
             transient: false,
             kind,
+            is_gap: false,
             source: None,
         }
     }
 
+    /// A batch whose producer has not stored the one before it: so certainly not this one.
+    pub fn gap(step: impl Into<String>) -> Self {
+        Self { is_gap: true, ..Self::permanent(step, Kind::FailedPrecondition) }
+    }
+
+    /// Whether it is from [`Error::gap`].
+    #[must_use]
+    pub fn is_gap(&self) -> bool {
+        self.is_gap
+    }
+
     /// A failure that may pass by itself.
     pub fn transient(step: impl Into<String>, outcome: Outcome) -> Self {
-        Self { step: step.into(), outcome, transient: true, kind: Kind::Unavailable, source: None }
+        Self {
+            step: step.into(),
+            outcome,
+            transient: true,
+            kind: Kind::Unavailable,
+            is_gap: false,
+            source: None,
+        }
     }
 
     /// With the error behind it.
@@ -69,6 +89,7 @@ impl Error {
             outcome: self.outcome,
             transient: self.transient,
             kind: self.kind,
+            is_gap: self.is_gap,
             source: Some(Box::new(self)),
         }
     }
@@ -96,7 +117,8 @@ impl Error {
         let transient = postgres_is_transient(&error);
         let kind = if transient { Kind::Unavailable } else { Kind::Internal };
         let outcome = Outcome::Determinate;
-        Self { step: step.into(), outcome, transient, kind, source: None }.because(error)
+        Self { step: step.into(), outcome, transient, kind, is_gap: false, source: None }
+            .because(error)
     }
 
     /// A Postgres error in COMMIT, or in a statement that commits by itself.
@@ -123,7 +145,8 @@ impl Error {
             _ => (Outcome::Determinate, false),
         };
         let kind = if transient { Kind::Unavailable } else { Kind::Internal };
-        Self { step: step.into(), outcome, transient, kind, source: None }.because(error)
+        Self { step: step.into(), outcome, transient, kind, is_gap: false, source: None }
+            .because(error)
     }
 }
 
@@ -174,6 +197,8 @@ fn postgres_is_transient(error: &tokio_postgres::Error) -> bool {
         return true;
     };
     *state == SqlState::LOCK_NOT_AVAILABLE
+        // A row on its way to the default partition while the partition of its day was made.
+        || *state == SqlState::CHECK_VIOLATION
         || *state == SqlState::READ_ONLY_SQL_TRANSACTION
         || CLASSES.iter().any(|class| state.code().starts_with(class))
 }

@@ -166,7 +166,12 @@ impl PostgresUrl {
     /// The parameters that the driver does not know (libpq's `ssl…`) are taken out; the
     /// driver reads the rest.
     fn parse(rest: &str, dialect: Dialect) -> Result<Self, InvalidUrl> {
-        let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
+        // A password may contain a question mark: the parameters begin after the host's.
+        let host = rest.rfind('@').map_or(0, |at| at + 1);
+        let (address, query) = match rest[host..].find('?') {
+            Some(at) => (&rest[..host + at], &rest[host + at + 1..]),
+            None => (rest, ""),
+        };
         let mut tls = TlsSettings::default();
         let mut kept = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -305,6 +310,7 @@ mod tests {
             ("postgresql://me@db/tally?password=s3cret", "postgres://me@db/tally"),
             ("postgres://me:a%40s3cret@db/tally", "postgres://me@db/tally"),
             ("cockroachdb://me:s3cret@db/tally", "cockroachdb://me@db/tally"),
+            ("postgres://me:s3cret?x@db/tally?sslmode=require", "postgres://me@db/tally"),
             ("postgres:///tally?host=/run/postgresql", "postgres://tally"),
         ] {
             let url = parse(text).expect(text);

@@ -108,7 +108,7 @@ fn config_shows_each_setting_and_its_source() {
         ".env",
         "TALLY_WORKERS=3\nTALLY_BATCH_ROWS_MAX=5000\nDB_URL=postgres://me:s3cret@db/x\n",
     );
-    let mut command = home.command(&["config", "--workers", "5"]);
+    let mut command = home.command(&["config", "--workers", "2"]);
     command.env("TALLY_QUEUE_ROWS_MAX", "4096").env("TALLY_BATCH_ROWS_MAX", "6000");
     let output = run(&command, b"", LIMIT);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -117,7 +117,7 @@ fn config_shows_each_setting_and_its_source() {
         "LISTEN_ADDR=127.0.0.1:7777  # default",
         "DB_URL=postgres://me@db/x  # environment",
         "MIGRATION_DRIVER=  # not set",
-        "TALLY_WORKERS=5  # flag",
+        "TALLY_WORKERS=2  # flag",
         "TALLY_QUEUE_ROWS_MAX=4096  # environment",
         "TALLY_BATCH_ROWS_MAX=6000  # environment",
         "TALLY_LOG=info  # default",

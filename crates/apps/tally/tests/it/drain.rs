@@ -24,6 +24,20 @@ fn an_idle_server_stops_well_on_sigterm_and_on_ctrl_c() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn somebody_who_watches_the_health_does_not_hold_the_drain() {
+    let server = Home::sqlite().serve(&[]);
+    let channel = tonic::transport::Endpoint::new(server.url.clone()).unwrap().connect().await;
+    let mut health =
+        tonic_health::pb::health_client::HealthClient::new(channel.expect("it listens"));
+    let request = tonic_health::pb::HealthCheckRequest::default();
+    let mut watch = health.watch(request).await.expect("it can be watched").into_inner();
+    watch.message().await.expect("the first state");
+    server.process.signal("TERM");
+    let output = tokio::task::block_in_place(|| server.process.wait(LIMIT));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sigterm_ends_a_long_stream_on_sqlite_and_says_what_is_stored() {
     drains_a_stream(&Home::sqlite()).await;
 }

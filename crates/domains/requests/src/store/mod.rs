@@ -97,8 +97,6 @@ pub fn open(database: &Database) -> Arc<dyn Store> {
 
 /// A producer skipped a number: a broken invariant of the one who numbers.
 pub(crate) fn gap(stored: i64, sent: i64) -> tally_store::Error {
-    tally_store::Error::permanent(
-        format!("store batch {sent}: the producer's last stored batch is {stored}"),
-        tally_runtime::Kind::FailedPrecondition,
-    )
+    let step = format!("store batch {sent}: the producer's last stored batch is {stored}");
+    tally_store::Error::gap(step)
 }

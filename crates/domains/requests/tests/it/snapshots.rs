@@ -68,6 +68,23 @@ async fn a_roll_up_waits_for_the_batch_that_is_being_stored() {
     assert_eq!(backend.rolled_up().await, [total(TODAY, 3, "/", 2)]);
 }
 
+/// A roll-up that cannot have its lock does not hold up the inserts that come after it.
+#[tokio::test]
+async fn a_roll_up_that_waits_lets_batches_pass() {
+    let Some(backend) = one_row("batch_beside_waiting").await else { return };
+    let reading = backend.connect().await;
+    let begin = format!("BEGIN; LOCK TABLE {PARTITION} IN ACCESS SHARE MODE");
+    reading.batch_execute(&begin).await.unwrap();
+    let passing = async {
+        someone_waits(&backend).await;
+        let id = backend.id(3, "/").await;
+        append(&backend, [(id, noon(TODAY))]).await;
+        reading.batch_execute("COMMIT").await.unwrap();
+    };
+    let (moved, ()) = tokio::join!(backend.roll_up(one_day(TODAY)), passing);
+    assert_eq!(moved, 2);
+}
+
 /// Housekeeping makes and drops partitions beside a batch that is being stored.
 #[tokio::test]
 async fn housekeeping_drops_no_partition_that_is_being_filled() {

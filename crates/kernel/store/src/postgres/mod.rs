@@ -8,12 +8,16 @@
 pub(crate) mod migrate;
 mod tls;
 
+use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
-use tally_runtime::Kind;
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
+};
+use tally_runtime::{Kind, Tasks};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 #[cfg(test)]
 pub(crate) use self::tls::TlsMode;
@@ -37,17 +41,20 @@ pub struct Settings {
 }
 
 /// A pool of connections to one database.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Database {
     pool: Pool,
+    tls: MakeRustlsConnect,
     url: Arc<PostgresUrl>,
     dialect: Dialect,
 }
 
 /// A connection of the pool. It goes back when [`Connection::release`] says that all is well
 /// with it; otherwise it is closed, so that no half-done work waits for the next one.
-#[derive(Debug)]
-pub struct Connection(Option<Object>);
+pub struct Connection {
+    object: Option<Object>,
+    tls: MakeRustlsConnect,
+}
 
 /// A transaction, which is rolled back unless it is committed.
 pub struct Transaction<'a>(deadpool_postgres::Transaction<'a>);
@@ -71,6 +78,12 @@ impl Default for Settings {
 
 // === impl Database ===
 
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
 impl Database {
     pub(crate) async fn open(url: &PostgresUrl, settings: Settings) -> Result<Self, Error> {
         let mut config = url.config.clone();
@@ -82,9 +95,10 @@ impl Database {
         }
         let mut url = url.clone();
         url.config = config;
+        let tls = url.tls.connector()?;
         let manager = Manager::from_config(
             url.config.clone(),
-            url.tls.connector()?,
+            tls.clone(),
             ManagerConfig { recycling_method: RecyclingMethod::Fast },
         );
         let pool = Pool::builder(manager)
@@ -92,12 +106,25 @@ impl Database {
             .wait_timeout(Some(settings.connection_wait))
             .create_timeout(Some(CONNECT_TIMEOUT * 2))
             .runtime(Runtime::Tokio1)
+            .post_create(Hook::async_fn(|client, _| {
+                Box::pin(async move {
+                    client
+                        .batch_execute(include_str!("session.sql"))
+                        .await
+                        .map_err(HookError::Backend)?;
+                    client
+                        .batch_execute(include_str!("session_idle.sql"))
+                        .await
+                        .map_err(HookError::Backend)?;
+                    Ok(())
+                })
+            }))
             .build()
             .map_err(|error| {
                 Error::permanent("make the connection pool", Kind::Internal).because(error)
             })?;
         let dialect = url.dialect;
-        let mut database = Self { pool, url: Arc::new(url), dialect };
+        let mut database = Self { pool, tls, url: Arc::new(url), dialect };
         database.examine().await?;
         Ok(database)
     }
@@ -116,8 +143,10 @@ impl Database {
         use deadpool_postgres::PoolError;
         let step = || format!("connect to {}", self.url);
         match self.pool.get().await {
-            Ok(object) => Ok(Connection(Some(object))),
-            Err(PoolError::Backend(error)) => Err(Error::statement(step(), error)),
+            Ok(object) => Ok(Connection { object: Some(object), tls: self.tls.clone() }),
+            Err(
+                PoolError::PostCreateHook(HookError::Backend(error)) | PoolError::Backend(error),
+            ) => Err(Error::statement(step(), error)),
             Err(error @ PoolError::Timeout(_)) => {
                 Err(Error::transient(step(), Outcome::Determinate).because(error))
             }
@@ -156,6 +185,13 @@ impl Database {
                 Kind::FailedPrecondition,
             ));
         }
+        let encoding: String = row.get(4);
+        if encoding != "UTF8" {
+            return Err(Error::permanent(
+                format!("use {}: its encoding is {encoding}, and paths need UTF8", self.url),
+                Kind::FailedPrecondition,
+            ));
+        }
         if sync == "off" {
             tracing::warn!(
                 "the database has synchronous_commit = off: a crash of it can lose the last \
@@ -169,10 +205,10 @@ impl Database {
     /// A connection outside the pool, for a migration: it holds a session lock.
     async fn private_connection(&self) -> Result<tokio_postgres::Client, Error> {
         let step = || format!("connect to {}", self.url);
-        let tls = self.url.tls.connector()?;
+        let tls = self.tls.clone();
         let (client, connection) =
             self.url.config.connect(tls).await.map_err(|error| Error::statement(step(), error))?;
-        tally_runtime::Tasks::new().spawn("migration connection", async move {
+        Tasks::new().spawn("migration connection", async move {
             if let Err(error) = connection.await {
                 tracing::debug!(error = tally_runtime::chain(&error), "migration connection ended");
             }
@@ -190,7 +226,8 @@ impl Connection {
     /// When the connection is gone.
     #[allow(clippy::disallowed_methods, reason = "the one place that begins transactions")]
     pub async fn begin(&mut self, isolation: Isolation) -> Result<Transaction<'_>, Error> {
-        let object = self.0.as_mut().expect("a connection is taken out only when it is dropped");
+        let object =
+            self.object.as_mut().expect("a connection is taken out only when it is dropped");
         let mut builder = object.build_transaction();
         if isolation == Isolation::Snapshot {
             builder = builder
@@ -202,7 +239,7 @@ impl Connection {
 
     /// Gives the connection back to the pool.
     pub fn release(mut self) {
-        drop(self.0.take());
+        drop(self.object.take());
     }
 }
 
@@ -210,14 +247,20 @@ impl Deref for Connection {
     type Target = deadpool_postgres::Client;
 
     fn deref(&self) -> &Self::Target {
-        self.0.as_ref().expect("a connection is taken out only when it is dropped")
+        self.object.as_ref().expect("a connection is taken out only when it is dropped")
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if let Some(object) = self.0.take() {
-            drop(Object::take(object));
+        let Some(object) = self.object.take() else { return };
+        // The server would go on with what nobody waits for, and keep its locks.
+        let (token, tls) = (object.cancel_token(), self.tls.clone());
+        drop(Object::take(object));
+        if tokio::runtime::Handle::try_current().is_ok() {
+            Tasks::new().spawn("cancel a query", async move {
+                let _ = tokio::time::timeout(CONNECT_TIMEOUT, token.cancel_query(tls)).await;
+            });
         }
     }
 }

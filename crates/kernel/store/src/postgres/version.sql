@@ -1,5 +1,7 @@
--- Which database answers, how old it is, and whether COMMIT waits for the disk.
+-- Which database answers, how old it is, whether COMMIT waits for the disk, and which characters
+-- it takes.
 SELECT version(),
        current_setting('server_version_num'),
        current_setting('server_version'),
-       current_setting('synchronous_commit')
+       current_setting('synchronous_commit'),
+       current_setting('server_encoding')

@@ -33,6 +33,8 @@ struct Inner {
     writer: Worker,
     reader: Worker,
     path: PathBuf,
+    /// Which file it was when it was opened.
+    file: Option<(u64, u64)>,
     /// Held until the process ends, however it ends.
     _lock: File,
 }
@@ -47,11 +49,12 @@ impl Database {
             let url = SqliteUrl { path: path.clone(), ..url.clone() };
             Worker::start("sqlite writer", move || open_writer(&url)).await?
         };
+        let file = file_id(&path);
         let reader = {
             let path = path.clone();
             Worker::start("sqlite reader", move || open_reader(&path)).await?
         };
-        Ok(Self(Arc::new(Inner { writer, reader, path, _lock: lock })))
+        Ok(Self(Arc::new(Inner { writer, reader, path, file, _lock: lock })))
     }
 
     /// Runs on the writer's thread, in the order of the calls.
@@ -103,13 +106,29 @@ impl Database {
 impl Inner {
     /// A file that was removed can still be written to, and everything in it would be lost.
     fn check_file(&self) -> Result<(), Error> {
-        if self.path.exists() {
+        if file_id(&self.path) == self.file {
             return Ok(());
         }
-        let step =
-            format!("find {}: the file was removed while the server runs", self.path.display());
+        let step = format!(
+            "find {}: the file was removed or replaced while the server runs",
+            self.path.display()
+        );
         Err(Error::transient(step, crate::Outcome::Determinate))
     }
+}
+
+/// What tells a file from another that takes its name.
+#[cfg(unix)]
+fn file_id(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let metadata = path.metadata().ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// What tells a file from another that takes its name.
+#[cfg(not(unix))]
+fn file_id(path: &Path) -> Option<(u64, u64)> {
+    path.exists().then_some((0, 0))
 }
 
 /// The same path for every way to name the file, so that the lock is the same too.

@@ -46,7 +46,8 @@ impl Worker {
         Ok(Self { jobs })
     }
 
-    /// Runs a job on the thread. It runs to its end even when the caller stops waiting.
+    /// Runs a job on the thread. Once it has begun it runs to its end, even when the caller
+    /// stops waiting.
     pub(super) async fn run<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -54,7 +55,10 @@ impl Worker {
     {
         let (done, result) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
-            let _ = done.send(work(connection));
+            // What nobody waits for any more is not begun.
+            if !done.is_closed() {
+                let _ = done.send(work(connection));
+            }
         });
         self.jobs.try_send(job).map_err(|error| match error {
             mpsc::TrySendError::Full(_) => Error::transient(

@@ -48,7 +48,7 @@ async fn a_removed_file_gives_no_sign_of_life() {
     opened.ping().await.expect("a sign of life");
     std::fs::remove_file(&path).expect("removed");
     let line = chain(&opened.ping().await.expect_err("it is gone"));
-    assert!(line.contains("was removed while the server runs"), "{line}");
+    assert!(line.contains("was removed or replaced while the server runs"), "{line}");
 }
 
 #[tokio::test]

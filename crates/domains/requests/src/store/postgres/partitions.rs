@@ -106,6 +106,8 @@ pub(super) async fn drop_empty(database: &Database, now: Timestamp) -> Result<()
                 error = tally_runtime::chain(&error),
                 "could not drop an empty partition now"
             );
+            // The table is in use: the others would only hold it up again.
+            return Ok(());
         }
     }
     Ok(())
@@ -174,7 +176,7 @@ pub(super) fn is_undefined_table(error: &tokio_postgres::Error) -> bool {
 /// Whoever holds it blocks all inserts, so nobody waits for it for long.
 async fn lock_parent(transaction: &Transaction<'_>) -> std::result::Result<(), Error> {
     let step = "lock the row table for a moment";
-    transaction.batch_execute(include_str!("wait_briefly.sql")).await.step(step)?;
+    transaction.batch_execute(include_str!("wait_hardly.sql")).await.step(step)?;
     transaction.batch_execute(include_str!("lock_parent.sql")).await.step(step)
 }
 

@@ -1,5 +1,7 @@
 //! Rolling partitions up, and the default partition.
 
+use std::time::Duration;
+
 use tally_store::error::Step as _;
 use tally_store::faults;
 use tally_store::postgres::{Database, Isolation};
@@ -13,11 +15,19 @@ use crate::model::DayRange;
 /// How many blocks of the default partition one transaction walks: 16 MiB, some 370,000 rows.
 const STEP_BLOCKS: i64 = 2_048;
 
+/// Whoever waits for an exclusive lock holds up the inserts that come after it. So a roll-up
+/// waits for it briefly, and lets the inserts pass between two attempts.
+const LOCKING: Policy = Policy {
+    attempts_max: 300,
+    pause_min: Duration::from_millis(100),
+    ..Policy::long("roll a day up")
+};
+
 /// Every row of the days that is committed now; returns how many.
 pub(super) async fn roll_up(database: &Database, days: DayRange) -> Result<u64> {
     let mut rows = 0;
     for partition in partitions::list(database, days).await? {
-        rows += Policy::long("roll a day up").run(|| one_day(database, partition)).await?;
+        rows += LOCKING.run(|| one_day(database, partition)).await?;
     }
     let blocks = Policy::short("measure the default partition").run(|| blocks(database)).await?;
     let mut first = 0;
@@ -43,6 +53,10 @@ async fn one_day(database: &Database, partition: Partition) -> Result<u64> {
     }
     let transaction = connection.begin(Isolation::Default).await?;
     faults::point("roll_up.begun").await;
+    transaction
+        .batch_execute(include_str!("wait_briefly.sql"))
+        .await
+        .step("limit the wait for a lock")?;
     let locked =
         transaction.batch_execute(&partition.sql(include_str!("lock_partition.sql"))).await;
     match locked {
