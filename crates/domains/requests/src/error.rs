@@ -49,6 +49,9 @@ pub enum Error {
     /// The queue stayed full.
     #[error("the server's queue is full, since the database does not keep up; try again later")]
     QueueFull,
+    /// Too many roll-ups wait for their turn.
+    #[error("too many roll-ups are waiting already; they go on without their callers")]
+    TooManyRollUps,
     /// The database did not answer for a new endpoint.
     #[error("the database does not answer; try again later")]
     LookupTimeout,
@@ -157,7 +160,7 @@ impl Error {
             | Self::PathPrefixNul
             | Self::EndBeforeStart { .. } => Kind::InvalidArgument,
             Self::NothingRolledUp(_) => Kind::NotFound,
-            Self::TooManyTotals { .. } => Kind::ResourceExhausted,
+            Self::TooManyTotals { .. } | Self::TooManyRollUps => Kind::ResourceExhausted,
             Self::QueueFull | Self::LookupTimeout | Self::Draining | Self::Broken(_) => {
                 Kind::Unavailable
             }

@@ -1,5 +1,7 @@
 //! `count.v1.CountService` and `tally.requests.v1.RequestService`.
 
+use std::sync::Arc;
+
 use tally_proto::count::v1::count_service_server::{CountService, CountServiceServer};
 use tally_proto::count::v1::{
     AddRequest, AddResponse, CountDailyTotalsRequest, CountDailyTotalsResponse,
@@ -85,7 +87,7 @@ impl CountService for Service {
         request: Request<Streaming<AddRequest>>,
     ) -> Result<Response<AddResponse>, Status> {
         let stream = request.into_inner();
-        let recorder = std::sync::Arc::clone(&self.recorder);
+        let recorder = Arc::clone(&self.recorder);
         // A task of its own: when the client goes away, this call is dropped, and what the
         // client had sent is counted all the same.
         let task = self.streams.spawn("add stream", async move { recorder.record(stream).await });
@@ -107,9 +109,13 @@ impl CountService for Service {
             .map_err(|error| status(&error))?
             .days();
         let service = self.clone();
+        let waiting = Arc::clone(&self.waiting_roll_ups)
+            .try_acquire_owned()
+            .map_err(|_| status(&Error::TooManyRollUps))?;
         // It goes on when the client does not wait for it: cron may have a time-out.
         let task = self.streams.spawn("roll-up", async move {
             {
+                let _waiting = waiting;
                 let _place = service.roll_ups.acquire().await;
                 rollup::roll_up(&*service.store, &*service.clock, days).await?;
             }

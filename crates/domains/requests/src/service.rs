@@ -18,6 +18,9 @@ use crate::store::{self, Store};
 /// How many queries use the database at the same time, so that they leave connections to the
 /// insert workers. The others wait.
 const QUERIES_MAX: usize = 4;
+/// How many roll-ups may be asked for at the same time: each goes on when its caller gives up, so
+/// an impatient caller must not pile them up.
+const ROLL_UPS_WAITING_MAX: usize = 32;
 /// How many connections the service uses at most beside one for each worker: the queries, a
 /// roll-up, housekeeping, looking endpoints up, and the health check.
 pub const CONNECTIONS_BESIDE_WORKERS: usize = QUERIES_MAX + 4;
@@ -66,6 +69,8 @@ pub struct Service {
     pub(crate) queries: Arc<Semaphore>,
     /// One roll-up at a time: they would only wait for each other in the database.
     pub(crate) roll_ups: Arc<Semaphore>,
+    /// How many more may wait for it.
+    pub(crate) waiting_roll_ups: Arc<Semaphore>,
     workers: Arc<Workers>,
     house: Tasks,
 }
@@ -131,6 +136,7 @@ impl Service {
             totals_max: settings.totals_max,
             queries: Arc::new(Semaphore::new(QUERIES_MAX)),
             roll_ups: Arc::new(Semaphore::new(1)),
+            waiting_roll_ups: Arc::new(Semaphore::new(ROLL_UPS_WAITING_MAX)),
             workers: Arc::new(workers),
             house,
         })

@@ -62,16 +62,18 @@ impl Workers {
     ) -> Self {
         let tasks = Tasks::new();
         for _ in 0..settings.workers {
-            let worker = Worker {
-                queue: queue.clone(),
-                sink: Arc::clone(sink),
-                settings,
-                pause,
-                producer: Uuid::now_v7(),
-                sequence: 0,
-                last_stored: Instant::now(),
-            };
-            tasks.spawn("insert worker", worker.run());
+            let (tasks_too, queue, sink) = (tasks.clone(), queue.clone(), Arc::clone(sink));
+            tasks.spawn("insert worker's keeper", async move {
+                loop {
+                    let worker = Worker::new(queue.clone(), Arc::clone(&sink), settings, pause);
+                    let ended = tasks_too.spawn("insert worker", worker.run()).await;
+                    if ended.is_ok() {
+                        return;
+                    }
+                    // Its streams were told; the others must not wait for ever.
+                    tracing::error!("an insert worker panicked, another takes its place");
+                }
+            });
         }
         tasks.close();
         Self { tasks }
@@ -86,6 +88,16 @@ impl Workers {
 // === impl Worker ===
 
 impl<S: Sink> Worker<S> {
+    fn new(
+        queue: Queue<S::Rows>,
+        sink: Arc<S>,
+        settings: Settings,
+        pause: fn(Duration, Duration, u32) -> Duration,
+    ) -> Self {
+        let (producer, last_stored) = (Uuid::now_v7(), Instant::now());
+        Self { queue, sink, settings, pause, producer, sequence: 0, last_stored }
+    }
+
     async fn run(mut self) {
         while let Some(chunks) = self.queue.batch(self.settings.batch_rows_max).await {
             let (rows, stubs) = split(chunks);

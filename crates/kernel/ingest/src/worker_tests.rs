@@ -16,6 +16,7 @@ enum Next {
     Fail(&'static str),
     StoreAndLoseTheAnswer,
     RefuseOdd,
+    Panic,
 }
 
 /// Keeps the rule of [`Sink::write`]: a producer's number is stored once.
@@ -70,6 +71,7 @@ impl Sink for Memory {
         let scripted = self.script.lock().unwrap().pop_front();
         match scripted.or(self.refuse_odd.then_some(Next::RefuseOdd)) {
             Some(Next::Fail(message)) => return Err(WriteError::transient(message, false)),
+            Some(Next::Panic) => panic!("on purpose"),
             Some(Next::StoreAndLoseTheAnswer) => {
                 self.store(&batch);
                 return Err(WriteError::transient("the answer was lost", true));
@@ -174,6 +176,21 @@ async fn a_worker_that_the_database_forgot_begins_again() {
     queue.close();
     workers.finished().await;
     assert_eq!(sink.sorted(), (0..20).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panicking_worker_is_replaced_and_its_stream_is_told() {
+    let script = vec![Next::Panic; 4];
+    let (queue, sink, workers) =
+        start(Memory { script: Mutex::new(script.into()), ..Memory::default() });
+    for number in 0..8 {
+        let receipt = Receipt::new();
+        queue.push(Numbers(vec![number]), &receipt).await.expect("room");
+        assert_eq!(receipt.settled().await.is_ok(), number >= 4);
+    }
+    queue.close();
+    workers.finished().await;
+    assert_eq!(sink.sorted(), [4, 5, 6, 7]);
 }
 
 #[tokio::test(start_paused = true)]
