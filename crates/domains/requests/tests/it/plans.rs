@@ -42,12 +42,20 @@ async fn plan(client: &Client, sql: &str, types: &str, arguments: &str) -> Strin
 #[tokio::test]
 async fn daily_totals_are_read_by_the_primary_key() {
     let Some((_database, client)) = filled("plan_totals").await else { return };
-    let (types, arguments) = ("INT4, INT4, INT8[]", "18300, 18306, NULL");
-    for sql in [
-        include_str!("../../src/store/postgres/daily_totals.sql").to_owned(),
-        include_str!("../../src/store/postgres/period_totals.sql").replace("$4::TEXT", "'month'"),
+    for (sql, types, arguments) in [
+        (
+            include_str!("../../src/store/postgres/daily_totals.sql"),
+            "INT4, INT4, INT8[]",
+            "18300, 18306, NULL",
+        ),
+        (
+            include_str!("../../src/store/postgres/period_totals.sql"),
+            "INT4[], INT4[], INT8[]",
+            "'{18300}', '{18307}', NULL",
+        ),
+        (include_str!("../../src/store/postgres/span.sql"), "INT4, INT4", "18300, 18306"),
     ] {
-        let plan = plan(&client, &sql, types, arguments).await;
+        let plan = plan(&client, sql, types, arguments).await;
         assert!(plan.contains("tally_daily_totals_pkey"), "{plan}");
         assert!(!plan.contains("Seq Scan"), "{plan}");
     }

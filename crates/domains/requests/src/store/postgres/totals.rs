@@ -11,7 +11,7 @@ use super::super::Result;
 use super::append::Micros;
 use super::copied;
 use super::endpoints::endpoint;
-use crate::model::{Day, Endpoint, EndpointId};
+use crate::model::{Day, DayRange, Endpoint, EndpointId};
 use crate::totals::{Collector, Granularity, Query, TooMany, Totals};
 
 type Names = Vec<(EndpointId, Endpoint)>;
@@ -64,25 +64,37 @@ async fn rolled_up(
     let (first, last) = (query.days.first.0, query.days.last.0);
     let ids: Option<Vec<EndpointId>> =
         (!query.filter.is_empty()).then(|| names.iter().map(|(id, _)| *id).collect());
-    let unit = match query.granularity {
-        Granularity::Day => None,
-        Granularity::Month => Some("month"),
-        Granularity::Year => Some("year"),
-        Granularity::Whole => Some("whole"),
-    };
-    match unit {
-        None if ids.is_none() && copies_out => {
-            copied::daily_totals(transaction, query.days, collector).await
-        }
-        None => {
-            let sql = include_str!("daily_totals.sql");
-            collect(transaction, sql, &[&first, &last, &ids], collector).await
-        }
-        Some(unit) => {
-            let sql = include_str!("period_totals.sql");
-            collect(transaction, sql, &[&first, &last, &ids, &unit], collector).await
-        }
+    if query.granularity != Granularity::Day {
+        let Some(span) = span(transaction, query.days).await? else { return Ok(Ok(())) };
+        let (firsts, nexts) = periods(span, query.granularity);
+        let sql = include_str!("period_totals.sql");
+        collect(transaction, sql, &[&firsts, &nexts, &ids], collector).await
+    } else if ids.is_none() && copies_out {
+        copied::daily_totals(transaction, query.days, collector).await
+    } else {
+        let sql = include_str!("daily_totals.sql");
+        collect(transaction, sql, &[&first, &last, &ids], collector).await
     }
+}
+
+/// The first and the last of the days that have totals.
+async fn span(transaction: &Transaction<'_>, days: DayRange) -> Result<Option<DayRange>> {
+    let step = "find the first and the last day of a query";
+    let statement = transaction.prepare_cached(include_str!("span.sql")).await.step(step)?;
+    let row = transaction.query_one(&statement, &[&days.first.0, &days.last.0]).await.step(step)?;
+    let (first, last) = (row.get::<_, Option<i32>>(0), row.get::<_, Option<i32>>(1));
+    Ok(first.zip(last).map(|(first, last)| DayRange { first: Day(first), last: Day(last) }))
+}
+
+/// The days, cut where a period ends: the first day of each part, and the one after its last.
+fn periods(days: DayRange, granularity: Granularity) -> (Vec<i32>, Vec<i32>) {
+    let mut firsts = vec![days.first.0];
+    if granularity != Granularity::Whole {
+        let days = days.first.0 + 1..=days.last.0;
+        firsts.extend(days.filter(|day| granularity.first_day(Day(*day)) == Day(*day)));
+    }
+    let nexts = firsts[1..].iter().copied().chain([days.last.0 + 1]).collect();
+    (firsts, nexts)
 }
 
 async fn not_rolled_up(
@@ -114,4 +126,25 @@ async fn collect(
         }
     }
     Ok(Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_cut_where_months_and_years_end() {
+        let day = |text: &str| Day::from(text.parse::<jiff::civil::Date>().unwrap());
+        let days = DayRange { first: day("2023-12-30"), last: day("2024-02-01") };
+        let cut = |granularity| {
+            let (firsts, nexts) = periods(days, granularity);
+            firsts.into_iter().zip(nexts).map(|(a, b)| (Day(a), Day(b))).collect::<Vec<_>>()
+        };
+        let [start, new_year] = [day("2023-12-30"), day("2024-01-01")];
+        let [february, end] = [day("2024-02-01"), day("2024-02-02")];
+        assert_eq!(cut(Granularity::Whole), [(start, end)]);
+        assert_eq!(cut(Granularity::Year), [(start, new_year), (new_year, end)]);
+        let months = [(start, new_year), (new_year, february), (february, end)];
+        assert_eq!(cut(Granularity::Month), months);
+    }
 }
