@@ -34,6 +34,9 @@ const MESSAGE_ITEMS_MAX: usize = 4_096;
 /// How many endpoints: 512 KiB even with the longest paths, and clients take 4 MiB by default.
 const MESSAGE_ENDPOINTS_MAX: usize = 200;
 
+/// The messages of a streamed answer.
+type Answers = Box<dyn Iterator<Item = Result<requests::QueryTotalsResponse, Status>> + Send>;
+
 // === impl Service ===
 
 impl Service {
@@ -156,8 +159,7 @@ impl CountService for Service {
 
 #[async_trait]
 impl RequestService for Service {
-    type QueryTotalsStream =
-        Iter<std::vec::IntoIter<Result<requests::QueryTotalsResponse, Status>>>;
+    type QueryTotalsStream = Iter<Answers>;
 
     async fn query_totals(
         &self,
@@ -169,8 +171,8 @@ impl RequestService for Service {
             Ok((self.totals(query).await?, granularity))
         };
         let (totals, granularity) = answer.await.map_err(|error: Error| status(&error))?;
-        let messages: Vec<_> = messages(totals, granularity).into_iter().map(Ok).collect();
-        Ok(Response::new(tokio_stream::iter(messages)))
+        let answers: Answers = Box::new(messages(totals, granularity).map(Ok));
+        Ok(Response::new(tokio_stream::iter(answers)))
     }
 }
 
@@ -206,32 +208,47 @@ fn method_counts(totals: &Totals, granularity: Granularity) -> Vec<MethodCount> 
     totals.periods.iter().flat_map(counts).collect()
 }
 
-/// An answer, cut into messages of bounded size. All endpoints come first: they are sorted,
-/// so an endpoint's number is its place in the order of paths.
-fn messages(totals: Totals, granularity: Granularity) -> Vec<requests::QueryTotalsResponse> {
-    let mut messages = Vec::new();
-    for part in totals.endpoints.chunks(MESSAGE_ENDPOINTS_MAX) {
-        let endpoints = part
-            .iter()
-            .map(|one| requests::Endpoint { method: one.method, path: one.path.to_string() })
+/// An answer, cut into messages of bounded size, which are made as the client takes them. All
+/// endpoints come first: they are sorted, so an endpoint's number is its place in the order of
+/// paths.
+fn messages(
+    totals: Totals,
+    granularity: Granularity,
+) -> impl Iterator<Item = requests::QueryTotalsResponse> + Send {
+    let mut endpoints = totals.endpoints.into_iter().peekable();
+    let names = std::iter::from_fn(move || {
+        endpoints.peek()?;
+        let endpoints = endpoints
+            .by_ref()
+            .take(MESSAGE_ENDPOINTS_MAX)
+            .map(|one| requests::Endpoint { method: one.method, path: one.path.into() })
             .collect();
-        messages.push(requests::QueryTotalsResponse { endpoints, periods: Vec::new() });
-    }
-    let mut items = MESSAGE_ITEMS_MAX;
-    for period in totals.periods {
-        let date = date(period.first, granularity);
-        for part in period.counts.chunks(MESSAGE_ITEMS_MAX) {
-            if items + part.len() > MESSAGE_ITEMS_MAX {
-                messages.push(requests::QueryTotalsResponse::default());
-                items = 0;
-            }
-            items += part.len();
-            let (endpoint, count) = part.iter().copied().unzip();
-            let totals = requests::PeriodTotals { period: date, endpoint, count };
-            messages.last_mut().expect("just pushed").periods.push(totals);
+        Some(requests::QueryTotalsResponse { endpoints, periods: Vec::new() })
+    });
+    let mut parts = totals
+        .periods
+        .into_iter()
+        .flat_map(move |period| parts(&period, date(period.first, granularity)))
+        .peekable();
+    let counts = std::iter::from_fn(move || {
+        let mut items = parts.peek()?.count.len();
+        let mut periods: Vec<_> = parts.next().into_iter().collect();
+        while let Some(next) = parts.next_if(|next| items + next.count.len() <= MESSAGE_ITEMS_MAX) {
+            items += next.count.len();
+            periods.push(next);
         }
-    }
-    messages
+        Some(requests::QueryTotalsResponse { endpoints: Vec::new(), periods })
+    });
+    names.chain(counts)
+}
+
+/// A period, cut where it would not fit into a message.
+fn parts(period: &PeriodTotals, date: Option<Date>) -> Vec<requests::PeriodTotals> {
+    let part = |counts: &[(u32, i64)]| {
+        let (endpoint, count) = counts.iter().copied().unzip();
+        requests::PeriodTotals { period: date, endpoint, count }
+    };
+    period.counts.chunks(MESSAGE_ITEMS_MAX).map(part).collect()
 }
 
 fn date(first: Day, granularity: Granularity) -> Option<Date> {

@@ -1,6 +1,6 @@
 //! A question about totals, and its answer in order.
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use jiff::civil::Date;
 
 use crate::model::{Day, DayRange, Endpoint, EndpointId};
@@ -65,7 +65,11 @@ pub struct Totals {
 pub(crate) struct Collector {
     granularity: Granularity,
     max: usize,
-    counts: Vec<(Day, EndpointId, i64)>,
+    /// The endpoints that the query's filter lets through, by path and method.
+    endpoints: Vec<Endpoint>,
+    /// Their places in that order.
+    ranks: HashMap<EndpointId, u32>,
+    counts: Vec<(Day, u32, i64)>,
 }
 
 /// More totals than the query allows.
@@ -101,13 +105,28 @@ impl Filter {
 // === impl Collector ===
 
 impl Collector {
-    /// For a query.
+    /// For a query, and the endpoints that its filter lets through.
     #[must_use]
-    pub(crate) fn new(query: &Query) -> Self {
-        Self { granularity: query.granularity, max: query.totals_max, counts: Vec::new() }
+    pub(crate) fn new(query: &Query, mut names: Vec<(EndpointId, Endpoint)>) -> Self {
+        names.sort_unstable_by(|(_, a), (_, b)| a.cmp(b));
+        let ranks = (0..).zip(&names).map(|(rank, (id, _))| (*id, rank)).collect();
+        Self {
+            granularity: query.granularity,
+            max: query.totals_max,
+            endpoints: names.into_iter().map(|(_, endpoint)| endpoint).collect(),
+            ranks,
+            counts: Vec::new(),
+        }
     }
 
-    /// Adds a count of one day, or of a part of it, or of a period that begins on that day.
+    /// Whether the query's filter lets the endpoint through.
+    #[must_use]
+    pub(crate) fn wants(&self, endpoint: EndpointId) -> bool {
+        self.ranks.contains_key(&endpoint)
+    }
+
+    /// Adds a count of one day, or of a part of it, or of the part of a period that begins on
+    /// that day. Counts of endpoints that the filter does not let through are left out.
     ///
     /// # Errors
     /// When there are too many.
@@ -117,50 +136,66 @@ impl Collector {
         endpoint: EndpointId,
         count: i64,
     ) -> Result<(), TooMany> {
+        let Some(rank) = self.ranks.get(&endpoint) else { return Ok(()) };
         if self.counts.len() >= self.max {
             return Err(TooMany);
         }
-        self.counts.push((day, endpoint, count));
+        self.counts.push((day, *rank, count));
         Ok(())
     }
 
-    /// The answer. Counts of endpoints that `names` does not have are left out: the query's
-    /// filter did not let them through.
+    /// The answer.
     #[must_use]
-    pub(crate) fn finish(self, names: Vec<(EndpointId, Endpoint)>) -> Totals {
-        let used = self.used(names);
-        let ranks: HashMap<EndpointId, u32> =
-            (0..).zip(&used).map(|(rank, (id, _))| (*id, rank)).collect();
-        let mut last = (Day(i32::MIN), Day(0));
-        let mut ranked: Vec<(Day, u32, i64)> = Vec::with_capacity(self.counts.len());
-        for (day, endpoint, count) in self.counts {
-            let Some(rank) = ranks.get(&endpoint) else { continue };
-            if last.0 != day {
-                last = (day, self.granularity.first_day(day));
-            }
-            ranked.push((last.1, *rank, count));
+    pub(crate) fn finish(mut self) -> Totals {
+        // Days come in order, most of the time, so that only each day's part is left to sort.
+        if !self.counts.is_sorted_by_key(|(day, _, _)| *day) {
+            self.counts.sort_unstable_by_key(|(day, rank, _)| (*day, *rank));
         }
-        ranked.sort_unstable_by_key(|(first, rank, _)| (*first, *rank));
+        let granularity = self.granularity;
+        let mut used = vec![false; self.endpoints.len()];
         let mut periods: Vec<PeriodTotals> = Vec::new();
-        for (first, rank, count) in ranked {
+        for part in self.counts.chunk_by(|(a, _, _), (b, _, _)| a == b) {
+            let first = granularity.first_day(part[0].0);
+            let counts = part.iter().map(|(_, rank, count)| (*rank, *count));
             match periods.last_mut() {
-                Some(period) if period.first == first => match period.counts.last_mut() {
-                    Some((same, total)) if *same == rank => *total += count,
-                    _ => period.counts.push((rank, count)),
-                },
-                _ => periods.push(PeriodTotals { first, counts: vec![(rank, count)] }),
+                Some(period) if period.first == first => period.counts.extend(counts),
+                _ => periods.push(PeriodTotals { first, counts: counts.collect() }),
             }
         }
-        Totals { endpoints: used.into_iter().map(|(_, endpoint)| endpoint).collect(), periods }
+        for period in &mut periods {
+            period.counts.sort_unstable_by_key(|(rank, _)| *rank);
+            period.counts.dedup_by(|(rank, count), (kept, sum)| {
+                let is_same = rank == kept;
+                if is_same {
+                    *sum += *count;
+                }
+                is_same
+            });
+            period.counts.iter().for_each(|(rank, _)| used[*rank as usize] = true);
+        }
+        self.only_used(&used, periods)
     }
 
-    /// The endpoints that have counts, in order.
-    fn used(&self, names: Vec<(EndpointId, Endpoint)>) -> Vec<(EndpointId, Endpoint)> {
-        let ids: HashSet<EndpointId> =
-            self.counts.iter().map(|(_, endpoint, _)| *endpoint).collect();
-        let mut used: Vec<_> = names.into_iter().filter(|(id, _)| ids.contains(id)).collect();
-        used.sort_unstable_by(|(_, a), (_, b)| a.cmp(b));
-        used
+    /// Leaves out the endpoints without counts.
+    fn only_used(self, used: &[bool], mut periods: Vec<PeriodTotals>) -> Totals {
+        if used.iter().all(|is_used| *is_used) {
+            return Totals { endpoints: self.endpoints, periods };
+        }
+        let mut next = 0;
+        let places: Vec<u32> = used
+            .iter()
+            .map(|is_used| {
+                let place = next;
+                next += u32::from(*is_used);
+                place
+            })
+            .collect();
+        for (rank, _) in periods.iter_mut().flat_map(|period| &mut period.counts) {
+            *rank = places[*rank as usize];
+        }
+        let endpoints = self.endpoints.into_iter().zip(used);
+        let endpoints = endpoints.filter_map(|(one, is_used)| is_used.then_some(one)).collect();
+        Totals { endpoints, periods }
     }
 }
 
@@ -187,20 +222,20 @@ mod tests {
 
     #[test]
     fn an_answer_is_by_period_path_and_method() {
-        let mut collector = Collector::new(&query(Granularity::Month, 100));
-        let day = Day::from(Date::constant(2015, 5, 17));
-        for (day, endpoint, count) in
-            [(day, 1, 5), (day.plus(1), 1, 2), (day, 2, 1), (day.plus(-30), 3, 4)]
-        {
-            collector.add(day, endpoint, count).unwrap();
-        }
         let names = vec![
             (1, Endpoint::new(3, "/b")),
             (2, Endpoint::new(6, "/a")),
             (3, Endpoint::new(3, "/a")),
             (4, Endpoint::new(3, "/unused")),
         ];
-        let totals = collector.finish(names);
+        let mut collector = Collector::new(&query(Granularity::Month, 100), names);
+        let day = Day::from(Date::constant(2015, 5, 17));
+        for (day, endpoint, count) in
+            [(day, 1, 5), (day.plus(1), 1, 2), (day, 2, 1), (day.plus(-30), 3, 4)]
+        {
+            collector.add(day, endpoint, count).unwrap();
+        }
+        let totals = collector.finish();
         let names: Vec<_> = totals.endpoints.iter().map(|one| (one.method, &*one.path)).collect();
         assert_eq!(names, [(3, "/a"), (6, "/a"), (3, "/b")]);
         let april = Day::from(Date::constant(2015, 4, 1));
@@ -216,7 +251,9 @@ mod tests {
 
     #[test]
     fn too_many_totals_are_refused() {
-        let mut collector = Collector::new(&query(Granularity::Day, 1));
+        let names = vec![(1, Endpoint::new(3, "/1")), (2, Endpoint::new(3, "/2"))];
+        let mut collector = Collector::new(&query(Granularity::Day, 1), names);
+        assert_eq!(collector.add(Day(1), 3, 1), Ok(()), "of another endpoint");
         assert_eq!(collector.add(Day(1), 1, 1), Ok(()));
         assert_eq!(collector.add(Day(1), 2, 1), Err(TooMany));
     }
@@ -230,12 +267,12 @@ mod tests {
             for granularity in
                 [Granularity::Day, Granularity::Month, Granularity::Year, Granularity::Whole]
             {
-                let mut collector = Collector::new(&query(granularity, 100));
+                let names = (1..6).map(|id| (id, Endpoint::new(3, format!("/{id}")))).collect();
+                let mut collector = Collector::new(&query(granularity, 100), names);
                 for (day, endpoint, count) in &counts {
                     collector.add(Day(*day), *endpoint, *count).unwrap();
                 }
-                let names = (1..6).map(|id| (id, Endpoint::new(3, format!("/{id}")))).collect();
-                let totals = collector.finish(names);
+                let totals = collector.finish();
                 prop_assert_eq!(totals.sum(), sum);
                 let keys: Vec<_> = totals.periods.iter()
                     .flat_map(|period| period.counts.iter().map(|(rank, _)| (period.first, *rank)))

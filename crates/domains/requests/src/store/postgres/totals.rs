@@ -25,16 +25,18 @@ pub(crate) async fn read(database: &Database, query: &Query, lock: Option<&str>)
         transaction.batch_execute(lock).await.step("lock the rows for a live answer")?;
     }
     let names = names(&transaction, query).await?;
-    let mut collector = Collector::new(query);
+    let ids: Option<Vec<EndpointId>> =
+        (!query.filter.is_empty()).then(|| names.iter().map(|(id, _)| *id).collect());
+    let mut collector = Collector::new(query, names);
     let copies_out = database.dialect() == Dialect::Postgres;
-    let mut fits = rolled_up(&transaction, query, &names, copies_out, &mut collector).await?;
+    let mut fits = rolled_up(&transaction, query, ids, copies_out, &mut collector).await?;
     faults::point("totals.between").await;
     if query.live && fits.is_ok() {
         fits = not_rolled_up(&transaction, query, &mut collector).await?;
     }
     transaction.commit().await?;
     connection.release();
-    Ok(fits.map(|()| collector.finish(names)))
+    Ok(fits.map(|()| collector.finish()))
 }
 
 /// The endpoints that the filter lets through.
@@ -57,13 +59,11 @@ async fn names(transaction: &Transaction<'_>, query: &Query) -> Result<Names> {
 async fn rolled_up(
     transaction: &Transaction<'_>,
     query: &Query,
-    names: &Names,
+    ids: Option<Vec<EndpointId>>,
     copies_out: bool,
     collector: &mut Collector,
 ) -> Result<std::result::Result<(), TooMany>> {
     let (first, last) = (query.days.first.0, query.days.last.0);
-    let ids: Option<Vec<EndpointId>> =
-        (!query.filter.is_empty()).then(|| names.iter().map(|(id, _)| *id).collect());
     if query.granularity != Granularity::Day {
         let Some(span) = span(transaction, query.days).await? else { return Ok(Ok(())) };
         let (firsts, nexts) = periods(span, query.granularity);

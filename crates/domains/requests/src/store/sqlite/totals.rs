@@ -1,7 +1,6 @@
 //! Answering queries, in one snapshot of the reader's connection.
 
-use std::collections::{HashMap, HashSet};
-
+use hashbrown::HashMap;
 use rusqlite::Connection;
 use tally_store::error::Step as _;
 use tally_store::faults::blocking_point;
@@ -22,20 +21,18 @@ pub(super) fn read(
         filter.method.is_none_or(|method| method == endpoint.method)
             && endpoint.path.starts_with(&filter.path_prefix)
     });
-    let wanted: HashSet<EndpointId> = names.iter().map(|(id, _)| *id).collect();
-    let mut collector = Collector::new(query);
-    let mut fits = rolled_up(&snapshot, query, &wanted, &mut collector)?;
+    let mut collector = Collector::new(query, names);
+    let mut fits = rolled_up(&snapshot, query, &mut collector)?;
     blocking_point("totals.between");
     if query.live && fits.is_ok() {
-        fits = not_rolled_up(&snapshot, query, &wanted, &mut collector)?;
+        fits = not_rolled_up(&snapshot, query, &mut collector)?;
     }
-    Ok(fits.map(|()| collector.finish(names)))
+    Ok(fits.map(|()| collector.finish()))
 }
 
 fn rolled_up(
     connection: &Connection,
     query: &Query,
-    wanted: &HashSet<EndpointId>,
     collector: &mut Collector,
 ) -> Result<std::result::Result<(), TooMany>> {
     let step = "read daily totals";
@@ -44,7 +41,7 @@ fn rolled_up(
     while let Some(row) = rows.next().step(step)? {
         let endpoint = row.get(1).step(step)?;
         let (day, count) = (Day(row.get(0).step(step)?), row.get(2).step(step)?);
-        if wanted.contains(&endpoint) && collector.add(day, endpoint, count).is_err() {
+        if collector.add(day, endpoint, count).is_err() {
             return Ok(Err(TooMany));
         }
     }
@@ -54,7 +51,6 @@ fn rolled_up(
 fn not_rolled_up(
     connection: &Connection,
     query: &Query,
-    wanted: &HashSet<EndpointId>,
     collector: &mut Collector,
 ) -> Result<std::result::Result<(), TooMany>> {
     let step = "count the rows";
@@ -64,7 +60,7 @@ fn not_rolled_up(
     while let Some(row) = rows.next().step(step)? {
         let day = Day::of_micros(row.get(1).step(step)?);
         let endpoint = row.get(0).step(step)?;
-        if query.days.contains(day) && wanted.contains(&endpoint) {
+        if query.days.contains(day) && collector.wants(endpoint) {
             *counts.entry((day, endpoint)).or_default() += 1;
         }
     }
