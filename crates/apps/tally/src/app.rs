@@ -66,41 +66,43 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
     };
     tracing::info!(signal, queued_rows = service.queued_rows(), "stopping: storing what was taken");
     drain.begin();
-    let draining = async {
-        // The connections go on meanwhile, so that the streams hear how they ended.
-        let counted = async {
-            service.finished().await;
-            // Somebody who watches the health of the server, or reads slowly, cannot hold it.
-            tokio::time::sleep(LAST_ANSWERS_MAX).await;
-        };
+    let stored = timeout(settings.drain_timeout, async {
         tokio::select! {
+            // The connections go on meanwhile, so that the streams hear how they ended.
             ended = &mut serving => {
-                ended?;
                 service.finished().await;
+                ended.map(|()| true)
             }
-            () = counted => {}
+            () = service.finished() => Ok(false),
         }
-        anyhow::Ok(())
-    };
-    tokio::pin!(draining);
-    let limit = settings.drain_timeout;
-    tokio::select! {
-        ended = timeout(limit, &mut draining) => match ended {
-            Ok(ended) => {
-                ended?;
-                tracing::info!("stopped: everything that was acknowledged is stored");
-                Ok(ExitCode::SUCCESS)
-            }
+    });
+    let are_closed = tokio::select! {
+        stored = stored => match stored {
+            Ok(ended) => ended?,
             Err(_) => {
-                let (rows, ms) = (service.queued_rows(), limit.as_millis());
-                anyhow::bail!("stopped after {ms} ms with {rows} requests not stored and not acknowledged")
+                let (rows, ms) = (service.queued_rows(), settings.drain_timeout.as_millis());
+                anyhow::bail!(
+                    "stopped after {ms} ms with {rows} requests not stored and not acknowledged"
+                )
             }
         },
         again = signals.recv() => {
             let rows = service.queued_rows();
-            anyhow::bail!("stopped at once by a second {again}, with {rows} requests not stored and not acknowledged")
+            anyhow::bail!(
+                "stopped at once by a second {again}, with {rows} requests not stored and not \
+                 acknowledged"
+            )
+        }
+    };
+    if !are_closed {
+        // Somebody who watches the health of the server, or reads slowly, cannot hold it.
+        tokio::select! {
+            _ = timeout(LAST_ANSWERS_MAX, serving) => {}
+            _ = signals.recv() => {}
         }
     }
+    tracing::info!("stopped: everything that was acknowledged is stored");
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn start(

@@ -85,18 +85,21 @@ fn read_env_file(path: &Path) -> anyhow::Result<()> {
     match dotenvy::from_path(path) {
         Ok(()) => Ok(()),
         Err(error) if error.not_found() => Ok(()),
-        Err(dotenvy::Error::LineParse(line, at)) => {
-            // The line may hold a password: only its name is shown, if it has one.
-            let name = line.split_once('=').map_or("", |(name, _)| name.trim());
-            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-            let name = if name.chars().all(is_name) { name } else { "" };
-            anyhow::bail!(
-                "the file .env has a line that cannot be read, of {name}, at character {at}: write \
-                 NAME=value, with quotes around a value that has spaces or #"
-            )
-        }
+        // Nothing of the line is shown: it may hold a password.
+        Err(dotenvy::Error::LineParse(..)) => anyhow::bail!(
+            "line {} of the file .env cannot be read: write NAME=value, with quotes around a \
+             value that has spaces or #",
+            broken_line(path)
+        ),
         Err(error) => Err(anyhow::Error::new(error).context("read the file .env")),
     }
+}
+
+/// The number of the first line that cannot be read by itself.
+fn broken_line(path: &Path) -> usize {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let is_broken = |line: &str| dotenvy::from_read_iter(line.as_bytes()).any(|one| one.is_err());
+    text.lines().position(is_broken).map_or(1, |at| at + 1)
 }
 
 #[cfg(test)]

@@ -120,7 +120,11 @@ impl CountService for Service {
             {
                 let _waiting = waiting;
                 let _place = service.roll_ups.acquire().await;
-                rollup::roll_up(&*service.store, &*service.clock, days).await?;
+                // What is not done is rolled back, and the next call does it.
+                tokio::select! {
+                    rows = rollup::roll_up(&*service.store, &*service.clock, days) => rows?,
+                    () = service.recorder.drain.begun() => return Err(Error::Draining),
+                };
             }
             service.rolled_up(days, Granularity::Day).await
         });

@@ -144,7 +144,7 @@ impl<S: Sink> Worker<S> {
                 Err(error) => error,
             };
             indeterminate |= error.indeterminate;
-            if error.is_gap && !has_renumbered {
+            if error.is_gap && !indeterminate && !has_renumbered {
                 // The database has lost this producer: it was restored, or failed over. What
                 // it lacks this batch is not in, so it may begin again under a new id.
                 tracing::warn!(error = error.message, "the database does not know this worker");

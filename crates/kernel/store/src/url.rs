@@ -166,18 +166,14 @@ impl PostgresUrl {
     /// The parameters that the driver does not know (libpq's `ssl…`) are taken out; the
     /// driver reads the rest.
     fn parse(rest: &str, dialect: Dialect) -> Result<Self, InvalidUrl> {
-        // A password may contain a question mark: the parameters begin after the host's.
-        let host = rest.rfind('@').map_or(0, |at| at + 1);
-        let (address, query) = match rest[host..].find('?') {
-            Some(at) => (&rest[..host + at], &rest[host + at + 1..]),
-            None => (rest, ""),
-        };
+        let (address, query) = split_query(rest);
         let mut tls = TlsSettings::default();
         let mut kept = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             if !tls.take(name, percent_decoded(value))? {
-                kept.push(pair);
+                // The driver takes any other @ for the end of the login.
+                kept.push(pair.replace('@', "%40"));
             }
         }
         let mut url = format!("postgresql:{address}");
@@ -248,6 +244,26 @@ impl fmt::Display for SqliteUrl {
     }
 }
 
+/// Cuts the parameters off. A password may contain a question mark, as in
+/// `//user:a?b@host/db?x=y`, and a parameter may contain an @, as in `//host/db?x=a@b`.
+fn split_query(rest: &str) -> (&str, &str) {
+    let body = rest.trim_start_matches('/');
+    let authority = &body[..body.find('/').unwrap_or(body.len())];
+    let login = authority.rfind('@').map_or("", |at| &authority[..at]);
+    let is_login = match (login.find(':'), login.find('?')) {
+        // What stands between a host and its parameters is a port.
+        (Some(colon), Some(mark)) if colon < mark => {
+            !login[colon + 1..mark].bytes().all(|byte| byte.is_ascii_digit())
+        }
+        (_, mark) => mark.is_none(),
+    };
+    let from = rest.len() - body.len() + if is_login { login.len() } else { 0 };
+    match rest[from..].find('?') {
+        Some(at) => (&rest[..from + at], &rest[from + at + 1..]),
+        None => (rest, ""),
+    }
+}
+
 /// `//user:secret@host/db` as `postgres://user@host/db`: no password, no parameters, since
 /// a password can stand there too.
 fn shown(scheme: &str, address: &str) -> String {
@@ -311,6 +327,9 @@ mod tests {
             ("postgres://me:a%40s3cret@db/tally", "postgres://me@db/tally"),
             ("cockroachdb://me:s3cret@db/tally", "cockroachdb://me@db/tally"),
             ("postgres://me:s3cret?x@db/tally?sslmode=require", "postgres://me@db/tally"),
+            ("postgres://db/tally?user=a&password=s3cret@x", "postgres://db/tally"),
+            ("postgres://db:5432?password=s3cret@x", "postgres://db:5432"),
+            ("postgres:///tally?host=/run&password=s3cret@x", "postgres://tally"),
             ("postgres:///tally?host=/run/postgresql", "postgres://tally"),
         ] {
             let url = parse(text).expect(text);
@@ -340,6 +359,21 @@ mod tests {
         assert_eq!(url.tls.root_cert.as_deref(), Some("/ca.pem"));
         assert_eq!(url.config.get_connect_timeout(), Some(&std::time::Duration::from_secs(3)));
         assert!(parse("postgres://db/x?sslmode=maybe").expect_err("mode").contains("sslmode"));
+    }
+
+    #[test]
+    fn a_parameter_with_an_at_sign_hides_no_other_parameter() {
+        for text in [
+            "postgres://me@db/tally?sslmode=require&application_name=a@b",
+            "postgres://db/tally?sslmode=require&password=a@b&user=me",
+            "postgres://db?application_name=a@b/c&sslmode=require",
+            "postgres://me:x?y@db/tally?application_name=a@b&sslmode=require",
+        ] {
+            let Ok(DatabaseUrl::Postgres(url)) = parse(text) else { panic!("{text}") };
+            assert_eq!(url.tls.mode, TlsMode::Require, "{text}");
+            let hosts = url.config.get_hosts();
+            assert_eq!(hosts, [tokio_postgres::config::Host::Tcp("db".into())], "{text}");
+        }
     }
 
     #[test]

@@ -11,10 +11,11 @@ mod tls;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
 };
 use tally_runtime::{Kind, Tasks};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -54,10 +55,16 @@ pub struct Database {
 pub struct Connection {
     object: Option<Object>,
     tls: MakeRustlsConnect,
+    /// Whether a transaction is open that has not begun to commit. Only such a one may be
+    /// cancelled: to cancel a COMMIT can make it succeed before a standby has it.
+    may_cancel: Arc<AtomicBool>,
 }
 
 /// A transaction, which is rolled back unless it is committed.
-pub struct Transaction<'a>(deadpool_postgres::Transaction<'a>);
+pub struct Transaction<'a> {
+    inner: deadpool_postgres::Transaction<'a>,
+    may_cancel: Arc<AtomicBool>,
+}
 
 /// How a transaction sees the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,19 +113,7 @@ impl Database {
             .wait_timeout(Some(settings.connection_wait))
             .create_timeout(Some(CONNECT_TIMEOUT * 2))
             .runtime(Runtime::Tokio1)
-            .post_create(Hook::async_fn(|client, _| {
-                Box::pin(async move {
-                    client
-                        .batch_execute(include_str!("session.sql"))
-                        .await
-                        .map_err(HookError::Backend)?;
-                    client
-                        .batch_execute(include_str!("session_idle.sql"))
-                        .await
-                        .map_err(HookError::Backend)?;
-                    Ok(())
-                })
-            }))
+            .post_create(Hook::async_fn(|client, _| Box::pin(prepare_session(client))))
             .build()
             .map_err(|error| {
                 Error::permanent("make the connection pool", Kind::Internal).because(error)
@@ -143,11 +138,15 @@ impl Database {
         use deadpool_postgres::PoolError;
         let step = || format!("connect to {}", self.url);
         match self.pool.get().await {
-            Ok(object) => Ok(Connection { object: Some(object), tls: self.tls.clone() }),
+            Ok(object) => Ok(Connection {
+                object: Some(object),
+                tls: self.tls.clone(),
+                may_cancel: Arc::default(),
+            }),
             Err(
                 PoolError::PostCreateHook(HookError::Backend(error)) | PoolError::Backend(error),
             ) => Err(Error::statement(step(), error)),
-            Err(error @ PoolError::Timeout(_)) => {
+            Err(error @ (PoolError::Timeout(_) | PoolError::PostCreateHook(_))) => {
                 Err(Error::transient(step(), Outcome::Determinate).because(error))
             }
             Err(error) => Err(Error::permanent(step(), Kind::Internal).because(error)),
@@ -234,7 +233,9 @@ impl Connection {
                 .isolation_level(tokio_postgres::IsolationLevel::RepeatableRead)
                 .read_only(true);
         }
-        Ok(Transaction(builder.start().await.step("begin a transaction")?))
+        self.may_cancel.store(true, Ordering::Relaxed);
+        let inner = builder.start().await.step("begin a transaction")?;
+        Ok(Transaction { inner, may_cancel: Arc::clone(&self.may_cancel) })
     }
 
     /// Gives the connection back to the pool.
@@ -257,7 +258,8 @@ impl Drop for Connection {
         // The server would go on with what nobody waits for, and keep its locks.
         let (token, tls) = (object.cancel_token(), self.tls.clone());
         drop(Object::take(object));
-        if tokio::runtime::Handle::try_current().is_ok() {
+        let may_cancel = self.may_cancel.load(Ordering::Relaxed);
+        if may_cancel && tokio::runtime::Handle::try_current().is_ok() {
             Tasks::new().spawn("cancel a query", async move {
                 let _ = tokio::time::timeout(CONNECT_TIMEOUT, token.cancel_query(tls)).await;
             });
@@ -273,7 +275,8 @@ impl Transaction<'_> {
     /// # Errors
     /// When the database does not confirm it.
     pub async fn commit(self) -> Result<(), Error> {
-        self.0.commit().await.map_err(|error| Error::commit("commit", error))
+        self.may_cancel.store(false, Ordering::Relaxed);
+        self.inner.commit().await.map_err(|error| Error::commit("commit", error))
     }
 }
 
@@ -281,8 +284,20 @@ impl<'a> Deref for Transaction<'a> {
     type Target = deadpool_postgres::Transaction<'a>;
 
     fn deref(&self) -> &Self::Target {
-        &self.0
+        &self.inner
     }
+}
+
+/// What every connection of the pool begins with.
+async fn prepare_session(client: &ClientWrapper) -> Result<(), HookError> {
+    let statements = async {
+        client.batch_execute(include_str!("session.sql")).await?;
+        client.batch_execute(include_str!("session_idle.sql")).await
+    };
+    tokio::time::timeout(CONNECT_TIMEOUT, statements)
+        .await
+        .map_err(|_| HookError::message("the database does not answer after the login"))?
+        .map_err(HookError::Backend)
 }
 
 /// The error of a statement that commits by itself.
