@@ -1,5 +1,6 @@
 //! Composes the server from its parts, runs it, and drains it.
 
+use std::future::Future;
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -95,14 +96,19 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
         }
     };
     if !are_closed {
-        // Somebody who watches the health of the server, or reads slowly, cannot hold it.
-        tokio::select! {
-            _ = timeout(LAST_ANSWERS_MAX, serving) => {}
-            _ = signals.recv() => {}
-        }
+        last_answers(serving, &mut signals).await;
     }
     tracing::info!("stopped: everything that was acknowledged is stored");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Lets the streams hear how they ended. Somebody who watches the health of the server, or
+/// reads slowly, cannot hold it for long.
+async fn last_answers(serving: impl Future, signals: &mut Signals) {
+    tokio::select! {
+        _ = timeout(LAST_ANSWERS_MAX, serving) => {}
+        _ = signals.recv() => {}
+    }
 }
 
 async fn start(
