@@ -1,6 +1,6 @@
 //! How a server stops: SIGTERM stores what was taken, a second one does not wait.
 
-use tally_testkit::{Process, Proxy, Stream, eventually_blocking};
+use tally_testkit::{Process, Stream, eventually, eventually_blocking};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
@@ -82,12 +82,18 @@ async fn drains_a_stream(home: &Home) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_does_not_wait_for_the_database() {
     let home = Home::postgres("second_signal");
-    let (proxy, url) = Proxy::before(&home.database_url()).await;
-    let server = tokio::task::block_in_place(|| home.serve_at(&url, &[]));
+    let server = tokio::task::block_in_place(|| home.serve(&[]));
     let mut client = server.client().await;
     client.add(tokio_stream::iter([request("/a")])).await.expect("counted");
-    proxy.stall();
+    let locking = home.database().connect().await;
+    let lock = "BEGIN; LOCK TABLE tally_requests IN ACCESS EXCLUSIVE MODE";
+    locking.batch_execute(lock).await.expect("locked");
     let (answer, ()) = tokio::join!(client.add(tokio_stream::iter([request("/a")])), async {
+        let waiting = "SELECT count(*) FROM pg_locks AS l JOIN pg_database AS d \
+                       ON d.oid = l.database WHERE d.datname = current_database() AND NOT granted";
+        let waits =
+            async || locking.query_one(waiting, &[]).await.expect("the locks").get::<_, i64>(0) > 0;
+        eventually("the request waits for the database", LIMIT, waits).await;
         tokio::task::block_in_place(|| {
             // The first one waits for the request above, which cannot be stored.
             server.process.signal("TERM");
@@ -100,7 +106,6 @@ async fn a_second_signal_does_not_wait_for_the_database() {
         });
     });
     assert!(answer.is_err(), "what is not stored is not acknowledged");
-    proxy.resume();
 }
 
 #[test]
