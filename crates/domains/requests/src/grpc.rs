@@ -164,6 +164,22 @@ impl CountService for Service {
 #[async_trait]
 impl RequestService for Service {
     type QueryTotalsStream = Iter<Answers>;
+    type RecordStream = tokio_stream::Empty<Result<requests::RecordResponse, Status>>;
+    type ListProducersStream = tokio_stream::Empty<Result<requests::ListProducersResponse, Status>>;
+
+    async fn record(
+        &self,
+        _request: Request<Streaming<requests::RecordRequest>>,
+    ) -> Result<Response<Self::RecordStream>, Status> {
+        Err(Status::unimplemented("Record"))
+    }
+
+    async fn list_producers(
+        &self,
+        _request: Request<requests::ListProducersRequest>,
+    ) -> Result<Response<Self::ListProducersStream>, Status> {
+        Err(Status::unimplemented("ListProducers"))
+    }
 
     async fn query_totals(
         &self,
@@ -227,7 +243,7 @@ fn messages(
             .take(MESSAGE_ENDPOINTS_MAX)
             .map(|one| requests::Endpoint { method: one.method, path: one.path.into() })
             .collect();
-        Some(requests::QueryTotalsResponse { endpoints, periods: Vec::new() })
+        Some(requests::QueryTotalsResponse { endpoints, ..Default::default() })
     });
     let mut parts = totals
         .periods
@@ -241,7 +257,7 @@ fn messages(
             items += next.count.len();
             periods.push(next);
         }
-        Some(requests::QueryTotalsResponse { endpoints: Vec::new(), periods })
+        Some(requests::QueryTotalsResponse { periods, ..Default::default() })
     });
     names.chain(counts)
 }

@@ -30,6 +30,10 @@ pub struct QueryTotalsResponse {
     /// The next totals. A period may be continued by the first entry of the next message.
     #[prost(message, repeated, tag = "2")]
     pub periods: ::prost::alloc::vec::Vec<PeriodTotals>,
+    /// In the first message: how many requests of these days, of all endpoints, were dropped by
+    /// the clients that said so. 0: the totals are complete as far as is known.
+    #[prost(int64, tag = "3")]
+    pub dropped: i64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Endpoint {
@@ -50,6 +54,139 @@ pub struct PeriodTotals {
     /// How many requests each of them had.
     #[prost(int64, repeated, tag = "3")]
     pub count: ::prost::alloc::vec::Vec<i64>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RecordRequest {
+    #[prost(oneof = "record_request::Kind", tags = "1, 2")]
+    pub kind: ::core::option::Option<record_request::Kind>,
+}
+/// Nested message and enum types in `RecordRequest`.
+pub mod record_request {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Kind {
+        /// The first message of a stream, and only the first.
+        #[prost(message, tag = "1")]
+        Open(super::Open),
+        #[prost(message, tag = "2")]
+        Batch(super::Batch),
+    }
+}
+/// Opens a producer: a client that numbers its batches 1, 2, 3 ...
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Open {
+    /// A UUID, 16 bytes; version 7 is recommended. A client that cannot remember its batches
+    /// across a restart takes a new one at each start.
+    #[prost(bytes = "vec", tag = "1")]
+    pub producer_id: ::prost::alloc::vec::Vec<u8>,
+    /// The epoch of the last Opened that the client has received, or 0 if there was none.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    /// Random numbers other than 0. The last one is this process's own, taken once at its start;
+    /// the ones before it are those with which the producer was opened since `epoch` without an
+    /// answer, by earlier processes that shared a file with this one. At most 64.
+    ///
+    /// The server accepts when it is at `epoch`, or when the claim that brought it to its present
+    /// epoch is among these. So a reconnected or restarted client goes on, and a second client
+    /// with the same id is told.
+    #[prost(fixed64, repeated, tag = "3")]
+    pub claims: ::prost::alloc::vec::Vec<u64>,
+    /// What people call the producer, such as the service's name. At most 200 bytes.
+    #[prost(string, tag = "4")]
+    pub name: ::prost::alloc::string::String,
+}
+/// Requests that are stored together, or not at all.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Batch {
+    /// One more than the batch before it.
+    #[prost(uint64, tag = "1")]
+    pub sequence: u64,
+    /// Endpoints that this stream names for the first time. The first endpoint of the stream has
+    /// number 0, the next 1, and so on across the messages of the stream.
+    #[prost(message, repeated, tag = "2")]
+    pub endpoints: ::prost::alloc::vec::Vec<Endpoint>,
+    /// For each request the number of its endpoint.
+    #[prost(uint32, repeated, tag = "3")]
+    pub endpoint: ::prost::alloc::vec::Vec<u32>,
+    /// For each request its time in microseconds since 1970-01-01 UTC, as the difference from the
+    /// request before it; the first one's from 0.
+    #[prost(sint64, repeated, tag = "4")]
+    pub time_delta: ::prost::alloc::vec::Vec<i64>,
+    /// How many requests there are, as a check. Not 0, unless there are drops.
+    #[prost(uint32, tag = "5")]
+    pub count: u32,
+    /// Requests that the client has dropped since its batch before this one.
+    #[prost(message, repeated, tag = "6")]
+    pub drops: ::prost::alloc::vec::Vec<Drops>,
+}
+/// How many requests of a day were dropped.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Drops {
+    /// Days since 1970-01-01 UTC.
+    #[prost(sint32, tag = "1")]
+    pub day: i32,
+    /// At least 1.
+    #[prost(uint64, tag = "2")]
+    pub count: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecordResponse {
+    /// In the first answer, and only there.
+    #[prost(message, optional, tag = "1")]
+    pub opened: ::core::option::Option<Opened>,
+    /// Every batch up to this one is committed.
+    #[prost(uint64, tag = "2")]
+    pub committed_sequence: u64,
+}
+/// What the client may do on this stream.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Opened {
+    /// To be sent with the producer's next Open.
+    #[prost(uint64, tag = "1")]
+    pub epoch: u64,
+    /// How many requests a batch may have.
+    #[prost(uint32, tag = "2")]
+    pub batch_rows_max: u32,
+    /// How large the message of a batch may be, in bytes.
+    #[prost(uint32, tag = "3")]
+    pub batch_bytes_max: u32,
+    /// How many endpoints the stream may name.
+    #[prost(uint32, tag = "4")]
+    pub endpoints_max: u32,
+    /// How many batches may be sent and not yet acknowledged.
+    #[prost(uint32, tag = "5")]
+    pub batches_in_flight_max: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListProducersRequest {
+    /// Also the server's own insert workers, which store what Add streams bring.
+    #[prost(bool, tag = "1")]
+    pub with_workers: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListProducersResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub producers: ::prost::alloc::vec::Vec<Producer>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Producer {
+    /// 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub producer_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// The last batch that is committed.
+    #[prost(uint64, tag = "3")]
+    pub sequence: u64,
+    #[prost(message, optional, tag = "4")]
+    pub last_seen: ::core::option::Option<::prost_types::Timestamp>,
+    /// How many requests were accepted from it, and how many it said to have dropped.
+    #[prost(int64, tag = "5")]
+    pub accepted: i64,
+    #[prost(int64, tag = "6")]
+    pub dropped: i64,
+    /// Whether this is an insert worker of a server.
+    #[prost(bool, tag = "7")]
+    pub is_worker: bool,
 }
 /// What the days of a range are summed by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -100,7 +237,7 @@ pub mod request_service_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// Reads the totals of counted requests.
+    /// Counts requests exactly once, and reads their totals.
     #[derive(Debug, Clone)]
     pub struct RequestServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -181,11 +318,79 @@ pub mod request_service_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
+        /// Counts batches of requests, each of them exactly once, however often it is sent.
+        ///
+        /// The client's first message opens a producer, and the server's first answer says which of
+        /// the producer's batches it has. Each message after it is a batch; several may be on their
+        /// way. The server answers with the highest sequence that is committed, and never with one
+        /// that is not.
+        ///
+        /// INVALID_ARGUMENT: a message breaks a rule that is written at its fields.
+        /// FAILED_PRECONDITION: a batch is not the next one (reason OUT_OF_SEQUENCE), or the server
+        ///   does not know the producer any more (reason PRODUCER_FORGOTTEN).
+        /// ALREADY_EXISTS: another client uses the producer's id (reason PRODUCER_IN_USE).
+        /// RESOURCE_EXHAUSTED: a limit of Opened, or too many producers.
+        /// UNAVAILABLE: the database or the queue could not take a batch in time, or the server stops.
+        ///   Open again and go on after committed_sequence.
+        /// The reasons are in the trailer tally-reason; the trailer tally-committed has the highest
+        /// sequence that is known to be committed.
+        pub async fn record(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::RecordRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::RecordResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tally.requests.v1.RequestService/Record",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tally.requests.v1.RequestService", "Record"));
+            self.inner.streaming(req, path, codec).await
+        }
+        /// Lists the producers, those first that were seen last.
+        pub async fn list_producers(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListProducersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ListProducersResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tally.requests.v1.RequestService/ListProducers",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tally.requests.v1.RequestService", "ListProducers"),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// Reads the totals of a range of days, in order of period, path and method.
         ///
         /// The whole answer is one snapshot: with `live`, a request is in it exactly once,
         /// whether its day is rolled up, is not, or is being rolled up at this moment.
-        /// An empty range answers an empty stream.
+        /// The first message says how many requests are known to be missing. An empty range from
+        /// which nothing was dropped answers an empty stream.
         ///
         /// INVALID_ARGUMENT: a date is impossible, or the end is before the start.
         /// RESOURCE_EXHAUSTED: the answer has more totals than the server allows.
@@ -231,6 +436,46 @@ pub mod request_service_server {
     /// Generated trait containing gRPC methods that should be implemented for use with RequestServiceServer.
     #[async_trait]
     pub trait RequestService: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the Record method.
+        type RecordStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::RecordResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Counts batches of requests, each of them exactly once, however often it is sent.
+        ///
+        /// The client's first message opens a producer, and the server's first answer says which of
+        /// the producer's batches it has. Each message after it is a batch; several may be on their
+        /// way. The server answers with the highest sequence that is committed, and never with one
+        /// that is not.
+        ///
+        /// INVALID_ARGUMENT: a message breaks a rule that is written at its fields.
+        /// FAILED_PRECONDITION: a batch is not the next one (reason OUT_OF_SEQUENCE), or the server
+        ///   does not know the producer any more (reason PRODUCER_FORGOTTEN).
+        /// ALREADY_EXISTS: another client uses the producer's id (reason PRODUCER_IN_USE).
+        /// RESOURCE_EXHAUSTED: a limit of Opened, or too many producers.
+        /// UNAVAILABLE: the database or the queue could not take a batch in time, or the server stops.
+        ///   Open again and go on after committed_sequence.
+        /// The reasons are in the trailer tally-reason; the trailer tally-committed has the highest
+        /// sequence that is known to be committed.
+        async fn record(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::RecordRequest>>,
+        ) -> std::result::Result<tonic::Response<Self::RecordStream>, tonic::Status>;
+        /// Server streaming response type for the ListProducers method.
+        type ListProducersStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ListProducersResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Lists the producers, those first that were seen last.
+        async fn list_producers(
+            &self,
+            request: tonic::Request<super::ListProducersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::ListProducersStream>,
+            tonic::Status,
+        >;
         /// Server streaming response type for the QueryTotals method.
         type QueryTotalsStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::QueryTotalsResponse, tonic::Status>,
@@ -241,7 +486,8 @@ pub mod request_service_server {
         ///
         /// The whole answer is one snapshot: with `live`, a request is in it exactly once,
         /// whether its day is rolled up, is not, or is being rolled up at this moment.
-        /// An empty range answers an empty stream.
+        /// The first message says how many requests are known to be missing. An empty range from
+        /// which nothing was dropped answers an empty stream.
         ///
         /// INVALID_ARGUMENT: a date is impossible, or the end is before the start.
         /// RESOURCE_EXHAUSTED: the answer has more totals than the server allows.
@@ -253,7 +499,7 @@ pub mod request_service_server {
             tonic::Status,
         >;
     }
-    /// Reads the totals of counted requests.
+    /// Counts requests exactly once, and reads their totals.
     #[derive(Debug)]
     pub struct RequestServiceServer<T> {
         inner: Arc<T>,
@@ -330,6 +576,100 @@ pub mod request_service_server {
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
             match req.uri().path() {
+                "/tally.requests.v1.RequestService/Record" => {
+                    #[allow(non_camel_case_types)]
+                    struct RecordSvc<T: RequestService>(pub Arc<T>);
+                    impl<
+                        T: RequestService,
+                    > tonic::server::StreamingService<super::RecordRequest>
+                    for RecordSvc<T> {
+                        type Response = super::RecordResponse;
+                        type ResponseStream = T::RecordStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::RecordRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RequestService>::record(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RecordSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tally.requests.v1.RequestService/ListProducers" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListProducersSvc<T: RequestService>(pub Arc<T>);
+                    impl<
+                        T: RequestService,
+                    > tonic::server::ServerStreamingService<super::ListProducersRequest>
+                    for ListProducersSvc<T> {
+                        type Response = super::ListProducersResponse;
+                        type ResponseStream = T::ListProducersStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListProducersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RequestService>::list_producers(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListProducersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/tally.requests.v1.RequestService/QueryTotals" => {
                     #[allow(non_camel_case_types)]
                     struct QueryTotalsSvc<T: RequestService>(pub Arc<T>);

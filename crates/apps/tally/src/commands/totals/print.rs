@@ -206,12 +206,18 @@ mod tests {
             QueryTotalsResponse {
                 endpoints: vec![endpoint(3, "/a,b"), endpoint(0, "/\x1b")],
                 periods: vec![period(5, 17, &[0, 1], &[1_000, 2])],
+                dropped: 0,
             },
             QueryTotalsResponse {
                 endpoints: vec![endpoint(42, "/\"c\"")],
                 periods: vec![period(5, 17, &[2], &[3]), period(5, 0, &[0], &[4])],
+                dropped: 0,
             },
-            QueryTotalsResponse { endpoints: vec![], periods: vec![period(0, 0, &[1], &[5])] },
+            QueryTotalsResponse {
+                endpoints: vec![],
+                periods: vec![period(0, 0, &[1], &[5])],
+                dropped: 0,
+            },
         ]
     }
 
@@ -266,7 +272,7 @@ mod tests {
     fn an_answer_that_breaks_its_rules_is_no_answer() {
         let take = |periods| {
             let endpoints = vec![endpoint(3, "/")];
-            let part = QueryTotalsResponse { endpoints, periods: vec![periods] };
+            let part = QueryTotalsResponse { endpoints, periods: vec![periods], dropped: 0 };
             Printer::new(Vec::new(), OutputFormat::Csv).take(part).map(|_| ())
         };
         assert_eq!(take(period(5, 1, &[0], &[1])), Ok(()));
