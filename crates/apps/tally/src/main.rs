@@ -17,7 +17,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tally_runtime::SystemClock;
 
 use crate::commands::{
-    add, config, health, import as import_logs, migrate, roll_up, serve, totals,
+    add, config, health, import as import_logs, migrate, producers, roll_up, serve, totals,
 };
 use crate::settings::ServeArgs;
 
@@ -41,6 +41,7 @@ enum Command {
     Import(import_logs::ImportArgs),
     RollUp(roll_up::RollUpArgs),
     Totals(totals::TotalsArgs),
+    Producers(producers::ProducersArgs),
     /// Bring the database's tables up to date, or say what is missing
     Migrate(migrate::MigrateArgs),
     /// Show the server's settings that are in force, and where each comes from
@@ -65,6 +66,7 @@ async fn main() -> ExitCode {
         Command::Import(args) => import_logs::run(args, Arc::new(SystemClock)).await,
         Command::RollUp(args) => roll_up::run(args, &SystemClock).await,
         Command::Totals(args) => totals::run(args, &SystemClock).await,
+        Command::Producers(args) => producers::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Config(args) => {
             let command = Cli::command();

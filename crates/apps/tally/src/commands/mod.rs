@@ -5,6 +5,7 @@ pub(crate) mod config;
 pub(crate) mod health;
 pub(crate) mod import;
 pub(crate) mod migrate;
+pub(crate) mod producers;
 pub(crate) mod roll_up;
 pub(crate) mod serve;
 pub(crate) mod totals;

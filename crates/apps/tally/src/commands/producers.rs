@@ -1,0 +1,210 @@
+//! `tally producers`: who counts here, how far each has come, and what it dropped.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+use clap::Args;
+use jiff::Timestamp;
+use tally_proto::tally::requests::v1::{ListProducersRequest, Producer};
+
+use crate::client::{ServerArgs, describe};
+use crate::output::csv::push_field;
+use crate::output::json::{Array, quoted};
+use crate::output::table::{self, Align};
+use crate::output::{self, OutputFormat, plural, say, thousands, visible};
+
+/// The bytes of a UUID that stand before each of its four hyphens.
+const UUID_HYPHENS: [usize; 4] = [4, 6, 8, 10];
+
+/// List the clients that count by the exactly-once protocol
+///
+/// Each is a producer: it numbers its batches 1, 2, 3 ..., and the server keeps the last number
+/// that is stored. Those that were seen last come first. `dropped` are requests that a client
+/// gave up on purpose, and said so: the totals of their days are short by so many.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct ProducersArgs {
+    /// Also the insert workers of servers, which store what comes by count.v1
+    #[arg(long)]
+    workers: bool,
+
+    /// How to print [default: table on a terminal, csv elsewhere]
+    #[arg(long, value_enum)]
+    format: Option<OutputFormat>,
+
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+pub(crate) async fn run(args: ProducersArgs) -> anyhow::Result<ExitCode> {
+    let usual = if output::stdout_is_terminal() { OutputFormat::Table } else { OutputFormat::Csv };
+    let format = args.format.unwrap_or(usual);
+    let mut client = args.server.requests().await?;
+    let failed = |status| anyhow!("cannot list the producers: {}", describe(&status));
+    let request = ListProducersRequest { with_workers: args.workers };
+    let mut answer = client.list_producers(request).await.map_err(failed)?.into_inner();
+    let mut producers = Vec::new();
+    while let Some(part) = answer.message().await.map_err(failed)? {
+        producers.extend(part.producers);
+    }
+    output::written(print(&mut output::stdout(), format, &producers))?;
+    if producers.is_empty() {
+        say("no producer has counted here yet; clients that use count.v1 are none");
+    } else if format == OutputFormat::Table {
+        let dropped: i128 = producers.iter().map(|one| i128::from(one.dropped)).sum();
+        let number = i128::try_from(producers.len()).unwrap_or(i128::MAX);
+        let number = plural(number, "producer");
+        say(match dropped {
+            0 => format!("{number}, no known drops"),
+            _ => format!("{number}, {}", plural(dropped, "known drop")),
+        });
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(out: &mut impl Write, format: OutputFormat, producers: &[Producer]) -> io::Result<()> {
+    match format {
+        OutputFormat::Csv => print_csv(out, producers)?,
+        OutputFormat::Json => print_json(out, producers)?,
+        OutputFormat::Table if producers.is_empty() => {}
+        OutputFormat::Table => print_table(out, producers)?,
+    }
+    out.flush()
+}
+
+fn print_csv(out: &mut impl Write, producers: &[Producer]) -> io::Result<()> {
+    out.write_all(b"id,name,kind,sequence,last_seen,accepted,dropped\n")?;
+    for one in producers {
+        let mut line = format!("{},", id(&one.producer_id)).into_bytes();
+        push_field(&mut line, &one.name);
+        out.write_all(&line)?;
+        let Producer { sequence, accepted, dropped, .. } = one;
+        writeln!(out, ",{},{sequence},{},{accepted},{dropped}", kind(one), seen(one))?;
+    }
+    Ok(())
+}
+
+fn print_json(out: &mut impl Write, producers: &[Producer]) -> io::Result<()> {
+    let mut array = Array::new();
+    for one in producers {
+        array.next(out)?;
+        let (id, name, kind) = (id(&one.producer_id), quoted(&one.name), kind(one));
+        let seen = one.last_seen.map_or_else(|| "null".to_owned(), |_| quoted(&seen(one)));
+        let Producer { sequence, accepted, dropped, .. } = one;
+        write!(
+            out,
+            "{{\"id\":\"{id}\",\"name\":{name},\"kind\":\"{kind}\",\"sequence\":{sequence},\
+             \"last_seen\":{seen},\"accepted\":{accepted},\"dropped\":{dropped}}}"
+        )?;
+    }
+    array.end(out)
+}
+
+fn print_table(out: &mut impl Write, producers: &[Producer]) -> io::Result<()> {
+    let columns = [
+        ("id", Align::Left),
+        ("kind", Align::Left),
+        ("sequence", Align::Right),
+        ("last seen", Align::Left),
+        ("accepted", Align::Right),
+        ("dropped", Align::Right),
+        ("name", Align::Left),
+    ];
+    let rows = producers.iter().map(|one| {
+        [
+            Cow::Owned(id(&one.producer_id)),
+            Cow::Borrowed(kind(one)),
+            Cow::Owned(thousands(one.sequence)),
+            Cow::Owned(seen(one)),
+            Cow::Owned(thousands(one.accepted)),
+            Cow::Owned(thousands(one.dropped)),
+            visible(&one.name),
+        ]
+    });
+    table::write(out, columns, rows)
+}
+
+fn kind(producer: &Producer) -> &'static str {
+    if producer.is_worker { "worker" } else { "client" }
+}
+
+/// A UUID as RFC 9562 writes it.
+fn id(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(36);
+    for (at, byte) in bytes.iter().enumerate() {
+        if UUID_HYPHENS.contains(&at) {
+            text.push('-');
+        }
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text
+}
+
+/// To the second, in UTC; empty if the server does not say.
+fn seen(producer: &Producer) -> String {
+    let seconds = producer.last_seen.map(|at| at.seconds);
+    let time = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());
+    time.map(|time| time.to_string()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use prost_types::Timestamp;
+
+    use super::*;
+
+    fn producers() -> [Producer; 2] {
+        [
+            Producer {
+                producer_id: (1..=16).collect(),
+                name: "shop, \"eu\"\x1b".to_owned(),
+                sequence: 1_234,
+                last_seen: Some(Timestamp { seconds: 1_431_821_075, nanos: 5 }),
+                accepted: 1_000_000,
+                dropped: 12,
+                is_worker: false,
+            },
+            Producer { producer_id: vec![255; 16], is_worker: true, ..Producer::default() },
+        ]
+    }
+
+    fn printed(format: OutputFormat, producers: &[Producer]) -> String {
+        let mut out = Vec::new();
+        print(&mut out, format, producers).expect("written");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn csv() {
+        let text = printed(OutputFormat::Csv, &producers());
+        let lines = [
+            "id,name,kind,sequence,last_seen,accepted,dropped",
+            "01020304-0506-0708-090a-0b0c0d0e0f10,\"shop, \"\"eu\"\"\x1b\",client,1234,\
+             2015-05-17T00:04:35Z,1000000,12",
+            "ffffffff-ffff-ffff-ffff-ffffffffffff,,worker,0,,0,0",
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), lines);
+    }
+
+    #[test]
+    fn json() {
+        let text = printed(OutputFormat::Json, &producers());
+        let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(value[0]["name"], "shop, \"eu\"\x1b");
+        assert_eq!(value[0]["last_seen"], "2015-05-17T00:04:35Z");
+        assert_eq!(value[0]["dropped"], 12);
+        assert_eq!(value[1]["kind"], "worker");
+        assert_eq!(value[1]["last_seen"], serde_json::Value::Null);
+        assert_eq!(printed(OutputFormat::Json, &[]), "[]\n");
+    }
+
+    #[test]
+    fn a_table_steers_no_terminal() {
+        let text = printed(OutputFormat::Table, &producers());
+        assert!(text.contains("1,234") && text.contains("\\u{1b}"), "{text}");
+        assert!(!text.contains('\x1b'));
+        assert_eq!(printed(OutputFormat::Table, &[]), "");
+    }
+}
