@@ -3,12 +3,18 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `endpoint.rs` | what is counted: a method and a path |
+//! | `interceptor.rs` | a tonic interceptor that counts calls, and the layer that tells it their path |
+//! | `layer.rs` | a tower layer that counts each request once; `layer/` has its rules |
 //! | `queue.rs` | the handle that services record with |
 
 #![deny(missing_docs)]
 
 mod endpoint;
+mod interceptor;
+mod layer;
 mod queue;
 
 pub use endpoint::{Endpoint, Method};
+pub use interceptor::{CountInterceptor, PathLayer, WithPath};
+pub use layer::{Count, CountLayer, Head, PATH_BYTES_MAX, UNMATCHED};
 pub use queue::{Queue, TryRecordError};

@@ -1,0 +1,134 @@
+//! A tonic interceptor that counts calls, and the layer that tells it their path.
+
+use std::task::{Context, Poll};
+
+use tonic::service::Interceptor;
+use tonic::{GrpcMethod, Status};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::layer::{Head, UNMATCHED, accepted};
+use crate::{Endpoint, Method, Queue};
+
+/// Counts the calls of a tonic service or client; [`Queue::interceptor`] makes it.
+///
+/// Prefer [`CountLayer`](crate::CountLayer), which sees the path by itself and counts before
+/// any other layer can refuse a call. An interceptor is for where only an interceptor fits:
+/// behind another that authenticates, or for one service among many.
+///
+/// # Under which path
+/// tonic removes the URI before a server's interceptor runs, so the first of these that there
+/// is:
+///
+/// 1. the full method path, `/package.Service/Method`, that a [`PathLayer`] outside put into
+///    the extensions;
+/// 2. in a client: the full method path that generated code puts there;
+/// 3. the name that the interceptor was made with.
+///
+/// Each call is counted once, when the interceptor runs, however it ends.
+///
+/// ```no_run
+/// use tally_proto::count::v1::count_service_server::{CountService, CountServiceServer};
+/// use tonic::transport::Server;
+///
+/// async fn serve(service: impl CountService) -> Result<(), Box<dyn std::error::Error>> {
+///     let queue = tally_client::Queue::in_memory();
+///     let counted = queue.interceptor("count.v1.CountService");
+///     Server::builder()
+///         .layer(tally_client::PathLayer)
+///         .add_service(CountServiceServer::with_interceptor(service, counted))
+///         .serve("127.0.0.1:50051".parse()?)
+///         .await?;
+///     Ok(())
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct CountInterceptor {
+    queue: Queue,
+    /// For calls of an unknown path.
+    fallback: Endpoint,
+}
+
+/// Puts the path of each request into its extensions, for [`CountInterceptor`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PathLayer;
+
+/// A service whose requests have their path in their extensions; [`PathLayer`] makes it.
+#[derive(Clone, Debug)]
+pub struct WithPath<S>(S);
+
+/// What [`PathLayer`] puts into the extensions: the URI, which is cheap to clone.
+#[derive(Clone)]
+struct CallUri(http::Uri);
+
+// === impl Queue ===
+
+impl Queue {
+    /// A tonic interceptor that counts the calls of a service or a client, under `name` where
+    /// it cannot know the method.
+    #[must_use]
+    pub fn interceptor(&self, name: &str) -> CountInterceptor {
+        let name = accepted(name).unwrap_or(UNMATCHED);
+        CountInterceptor { fallback: self.endpoint(Method::GRPC, name), queue: self.clone() }
+    }
+}
+
+// === impl CountInterceptor ===
+
+impl CountInterceptor {
+    fn endpoint(&self, extensions: &tonic::Extensions) -> Endpoint {
+        let known = |path: &str| accepted(path).map(|p| self.queue.endpoint(Method::GRPC, p));
+        let by_uri = extensions.get::<CallUri>().and_then(|CallUri(uri)| known(uri.path()));
+        by_uri
+            .or_else(|| {
+                let call = extensions.get::<GrpcMethod<'static>>()?;
+                known(&format!("/{}/{}", call.service(), call.method()))
+            })
+            .unwrap_or(self.fallback)
+    }
+}
+
+impl Interceptor for CountInterceptor {
+    fn call(&mut self, request: tonic::Request<()>) -> Result<tonic::Request<()>, Status> {
+        let endpoint = self.endpoint(request.extensions());
+        // There is nobody to give it back to: the queue counts what it could not take.
+        let _ = self.queue.try_record(endpoint);
+        Ok(request)
+    }
+}
+
+// === impl PathLayer ===
+
+impl<S> Layer<S> for PathLayer {
+    type Service = WithPath<S>;
+
+    fn layer(&self, inner: S) -> WithPath<S> {
+        WithPath(inner)
+    }
+}
+
+// === impl WithPath ===
+
+impl<S, B> Service<http::Request<B>> for WithPath<S>
+where
+    S: Service<http::Request<B>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: http::Request<B>) -> S::Future {
+        let uri = Head::of(&request).original_uri().clone();
+        request.extensions_mut().insert(CallUri(uri));
+        self.0.call(request)
+    }
+}
+
+/// A tonic service with its path is served under its own name.
+impl<S: tonic::server::NamedService> tonic::server::NamedService for WithPath<S> {
+    const NAME: &'static str = S::NAME;
+}

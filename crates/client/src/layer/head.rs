@@ -1,0 +1,107 @@
+//! What a closure sees of a request: everything but its body.
+
+/// A request without its body. The fields are those of [`http::request::Parts`].
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Head<'r> {
+    /// The method of HTTP; gRPC is a POST.
+    pub method: &'r http::Method,
+    /// The URI as the service sees it. A router that is nested in another sees it without the
+    /// prefix; [`path`](Self::path) has it.
+    pub uri: &'r http::Uri,
+    /// The version of HTTP.
+    pub version: http::Version,
+    /// The headers.
+    pub headers: &'r http::HeaderMap,
+    /// What the server and the layers outside of this one know of the request.
+    pub extensions: &'r http::Extensions,
+}
+
+// === impl Head ===
+
+impl<'r> Head<'r> {
+    pub(crate) fn of<B>(request: &'r http::Request<B>) -> Self {
+        Head {
+            method: request.method(),
+            uri: request.uri(),
+            version: request.version(),
+            headers: request.headers(),
+            extensions: request.extensions(),
+        }
+    }
+
+    /// The path without the query, as the client sent it: with the feature `axum` also within
+    /// nested routers, where the URI lacks the prefix. Empty for CONNECT in HTTP/1.
+    #[must_use]
+    pub fn path(self) -> &'r str {
+        self.original_uri().path()
+    }
+
+    pub(crate) fn original_uri(self) -> &'r http::Uri {
+        #[cfg(feature = "axum")]
+        if let Some(original) = self.extensions.get::<axum::extract::OriginalUri>() {
+            return &original.0;
+        }
+        self.uri
+    }
+
+    /// The route that axum matched, with the prefixes of all routers that it is nested in.
+    /// `None` where none is known yet, and without the feature `axum`.
+    #[must_use]
+    pub fn route(self) -> Option<&'r str> {
+        #[cfg(feature = "axum")]
+        let route = self.extensions.get().map(axum::extract::MatchedPath::as_str);
+        #[cfg(not(feature = "axum"))]
+        let route = None;
+        route
+    }
+
+    /// Whether this is a gRPC call, also by gRPC-Web.
+    #[must_use]
+    pub fn is_grpc(self) -> bool {
+        self.method == http::Method::POST
+            && self
+                .headers
+                .get(http::header::CONTENT_TYPE)
+                .is_some_and(|content_type| is_grpc(content_type.as_bytes()))
+    }
+}
+
+/// Whether a content type is `application/grpc`, `-web` or `-web-text`, with any parameter or
+/// suffix.
+fn is_grpc(content_type: &[u8]) -> bool {
+    const GRPC: &[u8] = b"application/grpc";
+    let Some((start, rest)) = content_type.split_at_checked(GRPC.len()) else {
+        return false;
+    };
+    start.eq_ignore_ascii_case(GRPC)
+        && match rest.first() {
+            None | Some(b'+' | b';' | b' ') => true,
+            Some(b'-') => rest.get(..4).is_some_and(|web| web.eq_ignore_ascii_case(b"-web")),
+            Some(_) => false,
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_grpc;
+
+    #[test]
+    fn the_content_types_of_grpc() {
+        for yes in [
+            "application/grpc",
+            "application/grpc+proto",
+            "application/grpc;charset=utf-8",
+            "application/grpc ; q=1",
+            "Application/gRPC+JSON",
+            "application/grpc-web",
+            "application/grpc-web+proto",
+            "application/grpc-web-text",
+        ] {
+            assert!(is_grpc(yes.as_bytes()), "{yes}");
+        }
+        for no in ["", "application/grp", "application/grpcx", "application/grpc-we", "text/grpc"] {
+            assert!(!is_grpc(no.as_bytes()), "{no}");
+        }
+    }
+}

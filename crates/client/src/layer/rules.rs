@@ -1,0 +1,92 @@
+//! What is counted, and under which path.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use super::{Head, PATH_BYTES_MAX, UNMATCHED};
+use crate::{Method, Queue};
+
+type PathFn = dyn for<'r> Fn(Head<'r>) -> Option<Cow<'r, str>> + Send + Sync;
+type SkipFn = dyn for<'r> Fn(Head<'r>) -> bool + Send + Sync;
+
+/// What a layer does with a request. All clones of a layer and its services share one, so that
+/// a clone of a service, which axum makes for every request, costs one reference count.
+#[derive(Clone)]
+pub(super) struct Rules {
+    queue: Queue,
+    pub(super) path: Option<Arc<PathFn>>,
+    pub(super) skip: Option<Arc<SkipFn>>,
+    pub(super) raw_path: bool,
+    /// At most [`PATH_BYTES_MAX`] long and not empty.
+    pub(super) unmatched: Arc<str>,
+}
+
+/// Counts a request without its path when a closure panics on it, so that the sum stays exact.
+struct OnPanic<'r> {
+    rules: &'r Rules,
+    method: Method,
+}
+
+// === impl Rules ===
+
+impl Rules {
+    pub(super) fn new(queue: Queue) -> Self {
+        Rules { queue, path: None, skip: None, raw_path: false, unmatched: UNMATCHED.into() }
+    }
+
+    /// Counts a request, or notes that it is skipped.
+    pub(super) fn count(&self, head: Head<'_>) {
+        let is_grpc = head.is_grpc();
+        let method = if is_grpc { Method::GRPC } else { Method::from(head.method) };
+        let on_panic = OnPanic { rules: self, method };
+        let skipped = self.skip.as_ref().is_some_and(|skip| skip(head));
+        let chosen = match &self.path {
+            Some(path) if !skipped => path(head),
+            _ => None,
+        };
+        std::mem::forget(on_panic);
+        if skipped {
+            self.queue.note_skipped();
+            return;
+        }
+        let path = match &chosen {
+            Some(path) => Some(&**path),
+            None if is_grpc => Some(head.path()),
+            None => head.route().or_else(|| self.raw_path.then(|| head.path())),
+        };
+        self.record(method, path);
+    }
+
+    fn record(&self, method: Method, path: Option<&str>) {
+        let path = path.and_then(accepted).unwrap_or(&self.unmatched);
+        let endpoint = self.queue.endpoint(method, path);
+        // There is nobody to give it back to: the queue counts what it could not take.
+        let _ = self.queue.try_record(endpoint);
+    }
+}
+
+impl fmt::Debug for Rules {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Rules")
+            .field("path", &self.path.is_some())
+            .field("skip", &self.skip.is_some())
+            .field("raw_path", &self.raw_path)
+            .field("unmatched", &self.unmatched)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl OnPanic ===
+
+impl Drop for OnPanic<'_> {
+    fn drop(&mut self) {
+        self.rules.record(self.method, None);
+    }
+}
+
+/// The path, if Tally takes it.
+pub(crate) fn accepted(path: &str) -> Option<&str> {
+    (1..=PATH_BYTES_MAX).contains(&path.len()).then_some(path)
+}
