@@ -17,7 +17,7 @@ mod receipt;
 mod sink;
 mod worker;
 
-pub use queue::{Full, Limits, Queue};
+pub use queue::{Full, Limits, Queue, Room};
 pub use receipt::{Failure, Receipt};
 pub use sink::{Batch, Rows, Sink, WriteError};
 pub use worker::{Settings, Workers};

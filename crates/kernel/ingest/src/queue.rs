@@ -45,11 +45,11 @@ pub(crate) struct Chunk<R> {
     pub(crate) room: Room,
 }
 
-/// A place in the queue, given back when the rows are stored.
+/// A place in the queue, given back when it is dropped: when the rows are stored.
 #[derive(Debug)]
-pub(crate) struct Room {
-    _rows: OwnedSemaphorePermit,
-    _bytes: OwnedSemaphorePermit,
+pub struct Room {
+    rows: OwnedSemaphorePermit,
+    bytes: OwnedSemaphorePermit,
 }
 
 // === impl Queue ===
@@ -88,9 +88,23 @@ impl<R: Rows> Queue<R> {
     /// # Errors
     /// Gives the rows back when there was no room in time.
     pub async fn push(&self, rows: R, receipt: &Receipt) -> Result<(), Full<R>> {
-        let Ok(Some(room)) = timeout(self.limits.wait_max, self.room(&rows)).await else {
+        let Some(room) = self.reserve(rows.rows(), rows.bytes()).await else {
             return Err(Full(rows));
         };
+        self.push_into(room, rows, receipt)
+    }
+
+    /// Takes a place for rows that are pushed later, waiting for room up to the limit; `None`
+    /// when there was none in time. Rows that are held back count like those that wait.
+    pub async fn reserve(&self, rows: usize, bytes: usize) -> Option<Room> {
+        timeout(self.limits.wait_max, self.room(rows, bytes)).await.ok().flatten()
+    }
+
+    /// Adds rows to the queue at the place that was taken for them.
+    ///
+    /// # Errors
+    /// Gives the rows back when the queue is closed.
+    pub fn push_into(&self, room: Room, rows: R, receipt: &Receipt) -> Result<(), Full<R>> {
         let stub = receipt.stub(rows.rows());
         self.sender.send(Chunk { rows, stub, room }).map_err(|mpsc::error::SendError(chunk)| {
             chunk.stub.withdrawn();
@@ -113,13 +127,13 @@ impl<R: Rows> Queue<R> {
     }
 
     /// A chunk larger than the queue takes the whole queue.
-    async fn room(&self, rows: &R) -> Option<Room> {
+    async fn room(&self, rows: usize, bytes: usize) -> Option<Room> {
         let clamp = |size: usize, max: u32| u32::try_from(size).unwrap_or(max).min(max);
-        let count = clamp(rows.rows(), self.limits.rows_max);
-        let bytes = clamp(rows.bytes(), self.limits.bytes_max);
+        let rows = clamp(rows, self.limits.rows_max);
+        let bytes = clamp(bytes, self.limits.bytes_max);
         Some(Room {
-            _rows: Arc::clone(&self.rows).acquire_many_owned(count).await.ok()?,
-            _bytes: Arc::clone(&self.bytes).acquire_many_owned(bytes).await.ok()?,
+            rows: Arc::clone(&self.rows).acquire_many_owned(rows).await.ok()?,
+            bytes: Arc::clone(&self.bytes).acquire_many_owned(bytes).await.ok()?,
         })
     }
 
@@ -143,6 +157,16 @@ impl<R: Rows> Queue<R> {
             chunks.push(chunk);
         }
         Some(chunks)
+    }
+}
+
+// === impl Room ===
+
+impl Room {
+    /// Adds a place of the same queue to this one.
+    pub fn merge(&mut self, other: Self) {
+        self.rows.merge(other.rows);
+        self.bytes.merge(other.bytes);
     }
 }
 
@@ -182,6 +206,19 @@ mod tests {
         let receipt = Receipt::new();
         queue.push(Three, &receipt).await.expect("takes the whole queue");
         assert!(queue.push(Three, &receipt).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_that_was_taken_counts_until_it_is_given_back() {
+        let queue = Queue::new(limits(6));
+        let receipt = Receipt::new();
+        let mut room = queue.reserve(3, 3).await.expect("room for three");
+        room.merge(queue.reserve(3, 3).await.expect("room for three more"));
+        assert_eq!(queue.rows(), 6);
+        assert!(queue.reserve(1, 1).await.is_none());
+        queue.push_into(room, Three, &receipt).expect("a place of its own");
+        drop(queue.batch(10).await);
+        assert_eq!(queue.rows(), 0);
     }
 
     #[tokio::test]

@@ -42,10 +42,10 @@ struct Inner {
 #[derive(Debug, Default)]
 struct State {
     pushed: u64,
+    /// How many chunks are under way. A chunk may have no rows.
+    open: usize,
     /// Stored, wherever in the stream.
     stored: u64,
-    /// Not stored, or unknown.
-    lost: u64,
     /// The first row that is not stored, of those that are lost.
     first_lost: Option<u64>,
     /// One past the last row that is stored.
@@ -72,7 +72,7 @@ impl Receipt {
             let changed = self.0.changed.notified();
             {
                 let state = self.lock();
-                if state.stored + state.lost == state.pushed {
+                if state.open == 0 {
                     return state.verdict();
                 }
             }
@@ -91,6 +91,7 @@ impl Receipt {
         let mut state = self.lock();
         let first = state.pushed;
         state.pushed += rows;
+        state.open += 1;
         Stub { receipt: self.clone(), first, rows, settled: false }
     }
 
@@ -118,6 +119,7 @@ impl Stub {
     pub(crate) fn stored(mut self) {
         self.settled = true;
         let mut state = self.receipt.lock();
+        state.open -= 1;
         state.stored += self.rows;
         state.stored_end = state.stored_end.max(self.first + self.rows);
         drop(state);
@@ -132,14 +134,17 @@ impl Stub {
     /// The chunk never entered the queue: forget it.
     pub(crate) fn withdrawn(mut self) {
         self.settled = true;
-        self.receipt.lock().pushed -= self.rows;
+        let mut state = self.receipt.lock();
+        state.open -= 1;
+        state.pushed -= self.rows;
+        drop(state);
         self.receipt.0.changed.notify_waiters();
     }
 
     fn fail(&mut self, message: &str, kind: Kind, indeterminate: bool) {
         self.settled = true;
         let mut state = self.receipt.lock();
-        state.lost += self.rows;
+        state.open -= 1;
         state.indeterminate |= indeterminate;
         state.first_lost = Some(state.first_lost.map_or(self.first, |at| at.min(self.first)));
         state.failure.get_or_insert_with(|| (message.to_owned(), kind));
@@ -192,6 +197,16 @@ mod tests {
         drop(receipt.stub(1));
         assert!(receipt.settled().await.is_err());
         assert!(receipt.has_failed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_chunk_without_rows_is_waited_for_too() {
+        let receipt = Receipt::new();
+        let stub = receipt.stub(0);
+        let early = tokio::time::timeout(std::time::Duration::from_secs(1), receipt.settled());
+        assert!(early.await.is_err());
+        stub.stored();
+        assert_eq!(receipt.settled().await, Ok(0));
     }
 
     #[tokio::test]

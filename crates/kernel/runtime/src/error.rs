@@ -11,6 +11,8 @@ pub enum Kind {
     InvalidArgument,
     /// What was asked for does not exist.
     NotFound,
+    /// Something else has that name already.
+    AlreadyExists,
     /// The state of the system does not allow it; something else must happen first.
     FailedPrecondition,
     /// The answer or the request is over a limit.
@@ -47,6 +49,7 @@ impl Kind {
         match self {
             Self::InvalidArgument => 3,
             Self::NotFound => 5,
+            Self::AlreadyExists => 6,
             Self::ResourceExhausted => 8,
             Self::FailedPrecondition => 9,
             Self::Internal => 13,
@@ -60,7 +63,7 @@ impl Kind {
         match self {
             Self::InvalidArgument => 400,
             Self::NotFound => 404,
-            Self::FailedPrecondition => 409,
+            Self::AlreadyExists | Self::FailedPrecondition => 409,
             Self::ResourceExhausted => 429,
             Self::Internal => 500,
             Self::Unavailable => 503,
