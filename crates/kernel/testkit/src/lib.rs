@@ -14,7 +14,7 @@
 //! | `port.rs` | TCP ports that stay ours while nothing listens on them |
 //! | `postgres.rs` | [`Cluster`]: a private Postgres server that can be stopped and killed |
 //! | `process.rs` | [`Process`] and [`run`]: child processes |
-//! | `proxy.rs` | [`Proxy`]: a TCP proxy that cuts, stalls and loses answers |
+//! | `proxy.rs`, `proxy/` | [`Proxy`]: a TCP proxy that cuts, stalls, resets, and loses what it carries |
 //! | `tls.rs` | [`Tls`]: a certificate for a server, and its authority |
 //!
 //! The feature `async`, on by default, brings what needs tokio or makes certificates.
@@ -43,5 +43,5 @@ pub use port::free_port;
 pub use postgres::{Cluster, Error, Options};
 pub use process::{Output, Process, Spawn, User, run, run_with};
 #[cfg(feature = "async")]
-pub use proxy::Proxy;
+pub use proxy::{Direction, Proxy};
 pub use tls::Tls;

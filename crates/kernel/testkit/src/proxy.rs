@@ -1,26 +1,31 @@
-//! A TCP proxy that stands between a client and a database, and has faults on demand.
+//! A TCP proxy that stands between a client and a server, and has faults on demand.
 
-use std::io;
+mod carry;
+
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
 use crate::eventually::eventually;
 use crate::port::free_port;
 
-/// How much is carried at a time in each direction.
-const CHUNK_BYTES: usize = 64 * 1024;
-
 /// How long to try for our port after it was closed. It is outside of the range that the
 /// system hands out, so the first try works unless someone asked for exactly this port.
 const LISTEN_LIMIT: Duration = Duration::from_secs(10);
+
+/// Where the bytes of a connection go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the client to the server.
+    ToServer,
+    /// From the server to the client.
+    ToClient,
+}
 
 /// A TCP proxy in front of one server. Without a fault it is transparent.
 ///
@@ -41,16 +46,21 @@ struct Acceptor {
 
 /// What every connection looks at.
 struct Shared {
-    upstream: String,
+    upstream: Mutex<String>,
     stalled: watch::Sender<bool>,
+    /// How often the connections of a moment were reset.
+    resets: watch::Sender<u64>,
+    delay_ms: AtomicU64,
+    /// By direction: whether its bytes are thrown away.
+    lost: [AtomicBool; 2],
+    bytes_lost: AtomicUsize,
+    /// After how many more bytes to the server a connection is reset.
+    tear_after: Mutex<Option<usize>>,
+    torn: AtomicUsize,
     pattern: Mutex<Option<Vec<u8>>>,
     swallowed: AtomicUsize,
     accepted: AtomicUsize,
 }
-
-/// The last bytes of a direction, in which a pattern may have begun.
-#[derive(Default)]
-struct Tail(Vec<u8>);
 
 // === impl Proxy ===
 
@@ -61,8 +71,14 @@ impl Proxy {
     /// When no port can be listened on.
     pub async fn start(upstream: impl ToString) -> Proxy {
         let shared = Arc::new(Shared {
-            upstream: upstream.to_string(),
+            upstream: Mutex::new(upstream.to_string()),
             stalled: watch::Sender::new(false),
+            resets: watch::Sender::new(0),
+            delay_ms: AtomicU64::new(0),
+            lost: [AtomicBool::new(false), AtomicBool::new(false)],
+            bytes_lost: AtomicUsize::new(0),
+            tear_after: Mutex::new(None),
+            torn: AtomicUsize::new(0),
             pattern: Mutex::new(None),
             swallowed: AtomicUsize::new(0),
             accepted: AtomicUsize::new(0),
@@ -114,7 +130,7 @@ impl Proxy {
         let shared = Arc::clone(&self.shared);
         let (close, closed) = oneshot::channel();
         #[expect(clippy::disallowed_methods, reason = "cut waits for it, drop aborts it")]
-        let task = tokio::spawn(accept(listener, shared, closed));
+        let task = tokio::spawn(carry::accept(listener, shared, closed));
         *acceptor = Some(Acceptor { task, close });
     }
 
@@ -126,6 +142,57 @@ impl Proxy {
     /// Lets the bytes go that [`Proxy::stall`] holds, and all later ones.
     pub fn resume(&self) {
         self.shared.stalled.send_replace(false);
+    }
+
+    /// Ends every connection of this moment with a reset. New ones are taken.
+    pub fn reset(&self) {
+        self.shared.resets.send_modify(|resets| *resets += 1);
+    }
+
+    /// Forwards so many more bytes to the server, in the middle of whatever they are part of,
+    /// and resets the connection that has carried the last of them.
+    pub fn tear_after(&self, bytes: usize) {
+        *self.shared.tear_after() = Some(bytes);
+    }
+
+    /// How many connections were reset by [`Proxy::tear_after`].
+    pub fn torn(&self) -> usize {
+        self.shared.torn.load(Ordering::SeqCst)
+    }
+
+    /// Throws the bytes of one direction away, while the other one works: a half-open
+    /// connection. Until [`Proxy::heal`].
+    pub fn lose(&self, direction: Direction) {
+        self.shared.lost[direction as usize].store(true, Ordering::SeqCst);
+    }
+
+    /// How many bytes were thrown away for [`Proxy::lose`].
+    pub fn bytes_lost(&self) -> usize {
+        self.shared.bytes_lost.load(Ordering::SeqCst)
+    }
+
+    /// Holds each piece of data back for so long, in both directions. Until [`Proxy::heal`].
+    pub fn delay(&self, by: Duration) {
+        let ms = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        self.shared.delay_ms.store(ms, Ordering::SeqCst);
+    }
+
+    /// Takes back what [`Proxy::lose`], [`Proxy::delay`], [`Proxy::tear_after`] and
+    /// [`Proxy::swallow_after`] asked for. Connections with a hole in them are reset.
+    pub fn heal(&self) {
+        self.shared.delay_ms.store(0, Ordering::SeqCst);
+        *self.shared.tear_after() = None;
+        *self.shared.pattern() = None;
+        let lost = &self.shared.lost;
+        let had_holes = lost.iter().filter(|lost| lost.swap(false, Ordering::SeqCst)).count() > 0;
+        if had_holes {
+            self.reset();
+        }
+    }
+
+    /// Leads new connections to another server, a `host:port`.
+    pub fn redirect(&self, upstream: impl ToString) {
+        *self.shared.upstream() = upstream.to_string();
     }
 
     /// Loses one answer: when a client next sends these bytes, they are forwarded, the
@@ -158,118 +225,15 @@ impl Drop for Proxy {
 // === impl Shared ===
 
 impl Shared {
+    fn upstream(&self) -> MutexGuard<'_, String> {
+        self.upstream.lock().expect("no thread panics while it holds the address")
+    }
+
+    fn tear_after(&self) -> MutexGuard<'_, Option<usize>> {
+        self.tear_after.lock().expect("no thread panics while it holds the number")
+    }
+
     fn pattern(&self) -> MutexGuard<'_, Option<Vec<u8>>> {
         self.pattern.lock().expect("no thread panics while it holds the pattern")
-    }
-
-    /// Whether the pattern is in what the client sent; if so, it is not looked for again.
-    fn matches(&self, tail: &mut Tail, bytes: &[u8]) -> bool {
-        let mut pattern = self.pattern();
-        let Some(wanted) = pattern.as_deref() else {
-            // Bytes from before the pattern was set do not count.
-            tail.0.clear();
-            return false;
-        };
-        let found = tail.find(bytes, wanted);
-        if found {
-            *pattern = None;
-        }
-        found
-    }
-
-    async fn while_stalled(&self) {
-        let mut stalled = self.stalled.subscribe();
-        // The sender lives as long as `self`.
-        let _ = stalled.wait_for(|stalled| !*stalled).await;
-    }
-}
-
-// === impl Tail ===
-
-impl Tail {
-    fn find(&mut self, bytes: &[u8], wanted: &[u8]) -> bool {
-        self.0.extend_from_slice(bytes);
-        let found = self.0.windows(wanted.len()).any(|window| window == wanted);
-        let keep = self.0.len().min(wanted.len() - 1);
-        self.0.drain(..self.0.len() - keep);
-        found
-    }
-}
-
-/// Takes connections until it is asked to close all of them, or is aborted.
-async fn accept(listener: TcpListener, shared: Arc<Shared>, mut closed: oneshot::Receiver<()>) {
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = &mut closed => break,
-        };
-        let Ok((client, _)) = accepted else { break };
-        shared.accepted.fetch_add(1, Ordering::SeqCst);
-        let shared = Arc::clone(&shared);
-        connections.spawn(async move {
-            // An error is an end like another: both sides are closed.
-            let _ = carry(client, &shared).await;
-        });
-        while connections.try_join_next().is_some() {}
-    }
-    drop(listener);
-    connections.shutdown().await;
-}
-
-/// Carries one connection to its end.
-async fn carry(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
-    let mut server = TcpStream::connect(&shared.upstream).await?;
-    client.set_nodelay(true)?;
-    server.set_nodelay(true)?;
-    let (client_read, client_write) = client.split();
-    let (server_read, server_write) = server.split();
-    let losing = AtomicBool::new(false);
-    tokio::try_join!(
-        requests(client_read, server_write, shared, &losing),
-        answers(server_read, client_write, shared, &losing),
-    )?;
-    Ok(())
-}
-
-async fn requests(
-    mut from: ReadHalf<'_>,
-    mut to: WriteHalf<'_>,
-    shared: &Shared,
-    losing: &AtomicBool,
-) -> io::Result<()> {
-    let mut chunk = vec![0; CHUNK_BYTES];
-    let mut tail = Tail::default();
-    loop {
-        let read = from.read(&mut chunk).await?;
-        shared.while_stalled().await;
-        if read == 0 {
-            return to.shutdown().await;
-        }
-        if shared.matches(&mut tail, &chunk[..read]) {
-            losing.store(true, Ordering::SeqCst);
-        }
-        to.write_all(&chunk[..read]).await?;
-    }
-}
-
-async fn answers(
-    mut from: ReadHalf<'_>,
-    mut to: WriteHalf<'_>,
-    shared: &Shared,
-    losing: &AtomicBool,
-) -> io::Result<()> {
-    let mut chunk = vec![0; CHUNK_BYTES];
-    loop {
-        let read = from.read(&mut chunk).await?;
-        shared.while_stalled().await;
-        if losing.load(Ordering::SeqCst) {
-            shared.swallowed.fetch_add(1, Ordering::SeqCst);
-            return Err(io::ErrorKind::ConnectionAborted.into());
-        }
-        if read == 0 {
-            return to.shutdown().await;
-        }
-        to.write_all(&chunk[..read]).await?;
     }
 }

@@ -3,6 +3,7 @@
 mod cluster;
 mod database;
 mod eventually;
+mod network;
 mod owner;
 mod process;
 mod proxy;

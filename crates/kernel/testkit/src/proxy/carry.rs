@@ -1,0 +1,203 @@
+//! The connections of a proxy: carrying their bytes, and doing to them what was asked for.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use super::{Direction, Shared};
+
+/// How much is carried at a time in each direction.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// The last bytes of a direction, in which a pattern may have begun.
+#[derive(Default)]
+struct Tail(Vec<u8>);
+
+/// Why a connection ended, where the other side must notice it as a reset.
+const RESET: io::ErrorKind = io::ErrorKind::ConnectionReset;
+
+/// Takes connections until it is asked to close all of them, or is aborted.
+pub(super) async fn accept(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    mut closed: oneshot::Receiver<()>,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = &mut closed => break,
+        };
+        let Ok((client, _)) = accepted else { break };
+        shared.accepted.fetch_add(1, Ordering::SeqCst);
+        let shared = Arc::clone(&shared);
+        connections.spawn(async move {
+            // An error is an end like another: both sides are closed.
+            let _ = connect(client, &shared).await;
+        });
+        while connections.try_join_next().is_some() {}
+    }
+    drop(listener);
+    connections.shutdown().await;
+}
+
+/// Carries one connection to its end.
+async fn connect(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
+    let mut resets = shared.resets.subscribe();
+    let upstream = shared.upstream().clone();
+    let mut server = TcpStream::connect(upstream).await?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let ended = tokio::select! {
+        ended = carry(&mut client, &mut server, shared) => ended,
+        _ = resets.changed() => Err(RESET.into()),
+    };
+    if ended.as_ref().is_err_and(|error| error.kind() == RESET) {
+        // Also where one side was reset by its peer: the other side hears of it in the same way.
+        client.set_zero_linger()?;
+        server.set_zero_linger()?;
+    }
+    ended
+}
+
+async fn carry(client: &mut TcpStream, server: &mut TcpStream, shared: &Shared) -> io::Result<()> {
+    let (client_read, client_write) = client.split();
+    let (server_read, server_write) = server.split();
+    let losing = AtomicBool::new(false);
+    tokio::try_join!(
+        requests(client_read, server_write, shared, &losing),
+        answers(server_read, client_write, shared, &losing),
+    )?;
+    Ok(())
+}
+
+async fn requests(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    shared: &Shared,
+    losing: &AtomicBool,
+) -> io::Result<()> {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut tail = Tail::default();
+    let mut has_hole = false;
+    loop {
+        let read = from.read(&mut chunk).await?;
+        shared.hold().await;
+        // Nothing may follow after a hole: the server would take it for something else.
+        has_hole |= shared.loses(Direction::ToServer);
+        if has_hole {
+            if read == 0 {
+                return Ok(());
+            }
+            shared.bytes_lost.fetch_add(read, Ordering::SeqCst);
+            continue;
+        }
+        if read == 0 {
+            return to.shutdown().await;
+        }
+        if let Some(rest) = shared.tears(read) {
+            to.write_all(&chunk[..rest]).await?;
+            return Err(RESET.into());
+        }
+        if shared.matches(&mut tail, &chunk[..read]) {
+            losing.store(true, Ordering::SeqCst);
+        }
+        to.write_all(&chunk[..read]).await?;
+    }
+}
+
+async fn answers(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    shared: &Shared,
+    losing: &AtomicBool,
+) -> io::Result<()> {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut has_hole = false;
+    loop {
+        let read = from.read(&mut chunk).await?;
+        shared.hold().await;
+        if losing.load(Ordering::SeqCst) {
+            shared.swallowed.fetch_add(1, Ordering::SeqCst);
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        has_hole |= shared.loses(Direction::ToClient);
+        if has_hole {
+            if read == 0 {
+                return Ok(());
+            }
+            shared.bytes_lost.fetch_add(read, Ordering::SeqCst);
+            continue;
+        }
+        if read == 0 {
+            return to.shutdown().await;
+        }
+        to.write_all(&chunk[..read]).await?;
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// Waits while connections are stalled, and for as long as data is delayed.
+    async fn hold(&self) {
+        let mut stalled = self.stalled.subscribe();
+        // The sender lives as long as `self`.
+        let _ = stalled.wait_for(|stalled| !*stalled).await;
+        let delay_ms = self.delay_ms.load(Ordering::SeqCst);
+        if delay_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+        }
+    }
+
+    fn loses(&self, direction: Direction) -> bool {
+        self.lost[direction as usize].load(Ordering::SeqCst)
+    }
+
+    /// How many of these bytes are still forwarded, when the connection is reset after them.
+    fn tears(&self, bytes: usize) -> Option<usize> {
+        let mut after = self.tear_after();
+        let left = (*after)?;
+        if left >= bytes {
+            *after = Some(left - bytes);
+            return None;
+        }
+        *after = None;
+        self.torn.fetch_add(1, Ordering::SeqCst);
+        Some(left)
+    }
+
+    /// Whether the pattern is in what the client sent; if so, it is not looked for again.
+    fn matches(&self, tail: &mut Tail, bytes: &[u8]) -> bool {
+        let mut pattern = self.pattern();
+        let Some(wanted) = pattern.as_deref() else {
+            // Bytes from before the pattern was set do not count.
+            tail.0.clear();
+            return false;
+        };
+        let found = tail.find(bytes, wanted);
+        if found {
+            *pattern = None;
+        }
+        found
+    }
+}
+
+// === impl Tail ===
+
+impl Tail {
+    fn find(&mut self, bytes: &[u8], wanted: &[u8]) -> bool {
+        self.0.extend_from_slice(bytes);
+        let found = self.0.windows(wanted.len()).any(|window| window == wanted);
+        let keep = self.0.len().min(wanted.len() - 1);
+        self.0.drain(..self.0.len() - keep);
+        found
+    }
+}
