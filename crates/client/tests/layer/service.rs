@@ -1,0 +1,270 @@
+//! The service around which the layer is: its errors, its readiness, its clones, its types.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::future::{Ready, pending, ready};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use futures_util::FutureExt as _;
+use http::Request;
+use tally_client::Queue;
+use tower::limit::ConcurrencyLimit;
+use tower::retry::{Policy, Retry};
+use tower::{Layer as _, Service, ServiceExt as _, service_fn};
+
+use crate::support::assert_counts;
+
+/// Says that it is ready when it is told so, and only to the instance that is asked: a clone
+/// is not ready, as tower allows.
+struct Gate {
+    open: bool,
+    is_ready: bool,
+}
+
+/// Tries twice more after an error.
+#[derive(Clone)]
+struct TwoMore(u32);
+
+// === impl Gate ===
+
+impl Clone for Gate {
+    fn clone(&self) -> Self {
+        Gate { open: self.open, is_ready: false }
+    }
+}
+
+impl Service<Request<()>> for Gate {
+    type Response = ();
+    type Error = &'static str;
+    type Future = Ready<Result<(), &'static str>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.is_ready = self.open;
+        if self.open { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        assert!(self.is_ready, "called without having been ready");
+        self.is_ready = false;
+        ready(Ok(()))
+    }
+}
+
+// === impl TwoMore ===
+
+impl Policy<Request<()>, (), &'static str> for TwoMore {
+    type Future = Ready<()>;
+
+    fn retry(
+        &mut self,
+        _: &mut Request<()>,
+        result: &mut Result<(), &'static str>,
+    ) -> Option<Ready<()>> {
+        if result.is_ok() || self.0 == 0 {
+            return None;
+        }
+        self.0 -= 1;
+        Some(ready(()))
+    }
+
+    fn clone_request(&mut self, request: &Request<()>) -> Option<Request<()>> {
+        Some(request.clone())
+    }
+}
+
+fn get(uri: &str) -> Request<()> {
+    Request::builder().uri(uri).body(()).expect("a request that can be made")
+}
+
+fn context() -> Context<'static> {
+    Context::from_waker(Waker::noop())
+}
+
+#[tokio::test]
+async fn a_plain_answer_is_counted_once() {
+    let queue = Queue::in_memory();
+    let inner = service_fn(|request: Request<()>| async move {
+        Ok::<_, Infallible>(request.uri().path().len())
+    });
+    let service = queue.layer().raw_path().layer(inner);
+    assert_eq!(service.oneshot(get("/hello?q=1")).await, Ok(6));
+    assert_counts(&queue, [("GET /hello", 1)]);
+}
+
+#[tokio::test]
+async fn an_error_is_counted_once() {
+    let queue = Queue::in_memory();
+    let inner = service_fn(|_: Request<()>| async { Err::<(), _>("broken") });
+    let service = queue.layer().raw_path().layer(inner);
+    assert_eq!(service.oneshot(get("/a")).await, Err("broken"));
+    assert_counts(&queue, [("GET /a", 1)]);
+}
+
+#[tokio::test]
+async fn a_panic_in_the_future_is_counted_once() {
+    let queue = Queue::in_memory();
+    let inner = service_fn(|request: Request<()>| async move {
+        assert!(request.uri().path().is_empty(), "on purpose");
+        Ok::<_, Infallible>(())
+    });
+    let service = queue.layer().raw_path().layer(inner);
+    let call = AssertUnwindSafe(service.oneshot(get("/a")));
+    assert!(call.catch_unwind().await.is_err());
+    assert_counts(&queue, [("GET /a", 1)]);
+}
+
+#[test]
+fn a_panic_in_the_call_itself_is_counted_once() {
+    let queue = Queue::in_memory();
+    let inner = service_fn(|request: Request<()>| {
+        assert!(request.uri().path().is_empty(), "on purpose");
+        ready(Ok::<_, Infallible>(()))
+    });
+    let mut service = queue.layer().raw_path().layer(inner);
+    assert!(catch_unwind(AssertUnwindSafe(|| service.call(get("/a")))).is_err());
+    assert_counts(&queue, [("GET /a", 1)]);
+}
+
+#[test]
+fn a_future_that_is_dropped_unpolled_is_counted_once() {
+    let queue = Queue::in_memory();
+    let inner = service_fn(|_: Request<()>| pending::<Result<(), Infallible>>());
+    let mut service = queue.layer().raw_path().layer(inner);
+    drop(service.call(get("/unpolled")));
+    assert_counts(&queue, [("GET /unpolled", 1)]);
+}
+
+#[test]
+fn a_future_that_is_dropped_halfway_is_counted_once() {
+    let queue = Queue::in_memory();
+    let inner = service_fn(|_: Request<()>| pending::<Result<(), Infallible>>());
+    let mut service = queue.layer().raw_path().layer(inner);
+    {
+        let mut call = pin!(service.call(get("/halfway")));
+        assert!(call.as_mut().poll(&mut context()).is_pending());
+    }
+    assert_counts(&queue, [("GET /halfway", 1)]);
+}
+
+#[test]
+fn readiness_is_that_of_the_instance_that_is_called() {
+    let queue = Queue::in_memory();
+    let mut service = queue.layer().raw_path().layer(Gate { open: false, is_ready: false });
+    assert!(poll_ready(&mut service).is_pending());
+    assert!(poll_ready(&mut service).is_pending());
+    assert_counts(&queue, []);
+
+    service.get_mut().open = true;
+    assert_eq!(poll_ready(&mut service), Poll::Ready(Ok(())));
+    // Were a clone called in its place, the gate would panic.
+    assert_eq!(service.call(get("/a")).into_inner(), Ok(()));
+    assert_counts(&queue, [("GET /a", 1)]);
+
+    let mut clone = service.clone();
+    assert_eq!(poll_ready(&mut clone), Poll::Ready(Ok(())));
+    assert_eq!(clone.call(get("/a")).into_inner(), Ok(()));
+    assert_counts(&queue, [("GET /a", 2)]);
+}
+
+fn poll_ready<S: Service<Request<()>>>(service: &mut S) -> Poll<Result<(), S::Error>> {
+    service.poll_ready(&mut context())
+}
+
+#[test]
+fn an_error_of_readiness_is_passed_on_and_not_counted() {
+    struct Broken;
+    impl Service<Request<()>> for Broken {
+        type Response = ();
+        type Error = &'static str;
+        type Future = Ready<Result<(), &'static str>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+            Poll::Ready(Err("broken"))
+        }
+
+        fn call(&mut self, _: Request<()>) -> Self::Future {
+            unreachable!("it is never ready")
+        }
+    }
+
+    let queue = Queue::in_memory();
+    let mut service = queue.layer().raw_path().layer(Broken);
+    assert_eq!(poll_ready(&mut service), Poll::Ready(Err("broken")));
+    assert_counts(&queue, []);
+}
+
+#[test]
+fn backpressure_is_passed_on() {
+    let queue = Queue::in_memory();
+    let inner = service_fn(|_: Request<()>| pending::<Result<(), Infallible>>());
+    let mut first = queue.layer().raw_path().layer(ConcurrencyLimit::new(inner, 1));
+    let mut second = first.clone();
+
+    assert!(poll_ready(&mut first).is_ready());
+    let call = first.call(get("/a"));
+    assert!(poll_ready(&mut second).is_pending());
+    assert_counts(&queue, [("GET /a", 1)]);
+    drop(call);
+    assert!(poll_ready(&mut second).is_ready());
+    drop(second.call(get("/a")));
+    assert_counts(&queue, [("GET /a", 2)]);
+}
+
+#[test]
+fn clones_count_into_the_same_queue() {
+    let queue = Queue::in_memory();
+    let layer = queue.layer().raw_path();
+    let inner = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(())));
+    let service = layer.clone().layer(inner);
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let mut service = service.clone();
+            std::thread::spawn(move || {
+                for _ in 0..250 {
+                    let _ = service.call(get("/a")).into_inner();
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().expect("no panic");
+    }
+    let _ = layer.layer(inner).call(get("/a")).into_inner();
+    assert_counts(&queue, [("GET /a", 1_001)]);
+}
+
+#[tokio::test]
+async fn outside_of_a_retry_layer_it_counts_requests_and_inside_tries() {
+    let broken = service_fn(|_: Request<()>| ready(Err::<(), _>("broken")));
+
+    let requests = Queue::in_memory();
+    let service = requests.layer().raw_path().layer(Retry::new(TwoMore(2), broken));
+    assert_eq!(service.oneshot(get("/a")).await, Err("broken"));
+    assert_counts(&requests, [("GET /a", 1)]);
+
+    let tries = Queue::in_memory();
+    let service = Retry::new(TwoMore(2), tries.layer().raw_path().layer(broken));
+    assert_eq!(service.oneshot(get("/a")).await, Err("broken"));
+    assert_counts(&tries, [("GET /a", 3)]);
+}
+
+/// A service of this thread alone that borrows, with a body that is neither `Send` nor a body.
+#[test]
+fn the_service_needs_to_be_neither_send_nor_static_nor_clone() {
+    let queue = Queue::in_memory();
+    let calls = Cell::new(0);
+    let borrowed = &calls;
+    let inner = service_fn(move |request: Request<Rc<str>>| {
+        borrowed.set(borrowed.get() + request.body().len());
+        ready(Ok::<_, Rc<str>>(Rc::clone(request.body())))
+    });
+    let mut service = queue.layer().raw_path().layer(inner);
+    // The future is the inner one, and no other.
+    let future: Ready<Result<Rc<str>, Rc<str>>> = service.call(get("/a").map(|()| "four".into()));
+    assert_eq!(future.into_inner(), Ok("four".into()));
+    assert_eq!(calls.get(), 4);
+    assert_counts(&queue, [("GET /a", 1)]);
+}
