@@ -13,6 +13,7 @@
 //! | `store/` | what a store must do, and how each database does it |
 //! | `totals.rs` | a question about totals, and its answer in order |
 //! | `validate.rs` | which requests and dates are acceptable |
+//! | `warm.rs` | reading the latest days into memory at the start |
 
 mod endpoints;
 mod error;
@@ -25,6 +26,7 @@ mod service;
 pub mod store;
 mod totals;
 mod validate;
+mod warm;
 
 pub use error::{Error, InvalidDate, InvalidRequest};
 pub use migrations::MIGRATIONS;

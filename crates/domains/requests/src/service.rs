@@ -14,6 +14,7 @@ use crate::model::Rows;
 use crate::recorder::Recorder;
 use crate::rollup;
 use crate::store::{self, Store};
+use crate::warm;
 
 /// How many queries use the database at the same time, so that they leave connections to the
 /// insert workers. The others wait.
@@ -104,6 +105,12 @@ impl Service {
             "housekeeping",
             rollup::keep_house(Arc::clone(&store), Arc::clone(&clock), drain.clone()),
         );
+        let queries = Arc::new(Semaphore::new(QUERIES_MAX));
+        if store.kept_totals_max() > 0 {
+            let (store, queries) = (Arc::clone(&store), Arc::clone(&queries));
+            let warm = warm::warm(store, queries, Arc::clone(&clock), drain.clone());
+            house.spawn("warm", warm);
+        }
         house.close();
         let queue = Queue::new(settings.queue);
         let workers = match database {
@@ -134,7 +141,7 @@ impl Service {
             clock,
             streams: Tasks::new(),
             totals_max: settings.totals_max,
-            queries: Arc::new(Semaphore::new(QUERIES_MAX)),
+            queries,
             roll_ups: Arc::new(Semaphore::new(1)),
             waiting_roll_ups: Arc::new(Semaphore::new(ROLL_UPS_WAITING_MAX)),
             workers: Arc::new(workers),

@@ -69,7 +69,15 @@ pub(crate) struct Collector {
     endpoints: Vec<Endpoint>,
     /// Their places in that order.
     ranks: HashMap<EndpointId, u32>,
-    counts: Vec<(Day, u32, i64)>,
+    /// In the order in which they were found, with several counts of the same endpoint.
+    periods: Vec<PeriodTotals>,
+    /// Where in `periods` each period is, by its first day.
+    places: HashMap<Day, usize>,
+    /// The day that was found last, and where its period is.
+    last: Option<(Day, usize)>,
+    counts: usize,
+    /// With more counts than this, those of the same endpoint are summed.
+    counts_max: usize,
 }
 
 /// More totals than the query allows.
@@ -115,7 +123,11 @@ impl Collector {
             max: query.totals_max,
             endpoints: names.into_iter().map(|(_, endpoint)| endpoint).collect(),
             ranks,
-            counts: Vec::new(),
+            periods: Vec::new(),
+            places: HashMap::new(),
+            last: None,
+            counts: 0,
+            counts_max: query.totals_max,
         }
     }
 
@@ -123,6 +135,11 @@ impl Collector {
     #[must_use]
     pub(crate) fn wants(&self, endpoint: EndpointId) -> bool {
         self.ranks.contains_key(&endpoint)
+    }
+
+    /// Puts a day's totals into the order of an answer.
+    pub(crate) fn sort(&self, totals: &mut [(EndpointId, i64)]) {
+        totals.sort_by_cached_key(|(endpoint, _)| self.ranks.get(endpoint).copied());
     }
 
     /// Adds a count of one day, or of a part of it, or of the part of a period that begins on
@@ -136,34 +153,40 @@ impl Collector {
         endpoint: EndpointId,
         count: i64,
     ) -> Result<(), TooMany> {
-        let Some(rank) = self.ranks.get(&endpoint) else { return Ok(()) };
-        if self.counts.len() >= self.max {
-            return Err(TooMany);
+        let Some(&rank) = self.ranks.get(&endpoint) else { return Ok(()) };
+        let place = self.place(day);
+        self.periods[place].counts.push((rank, count));
+        self.counts += 1;
+        if self.counts > self.counts_max {
+            self.sum_up()?;
+            // So much later again, so that each count is summed a few times at most.
+            self.counts_max = self.max.max(self.counts + self.max / 4);
         }
-        self.counts.push((day, *rank, count));
         Ok(())
     }
 
-    /// The answer.
-    #[must_use]
-    pub(crate) fn finish(mut self) -> Totals {
-        // Days come in order, most of the time, so that only each day's part is left to sort.
-        if !self.counts.is_sorted_by_key(|(day, _, _)| *day) {
-            self.counts.sort_unstable_by_key(|(day, rank, _)| (*day, *rank));
+    /// Where the period of a day is.
+    fn place(&mut self, day: Day) -> usize {
+        if let Some((last, place)) = self.last
+            && last == day
+        {
+            return place;
         }
-        let granularity = self.granularity;
-        let mut used = vec![false; self.endpoints.len()];
-        let mut periods: Vec<PeriodTotals> = Vec::new();
-        for part in self.counts.chunk_by(|(a, _, _), (b, _, _)| a == b) {
-            let first = granularity.first_day(part[0].0);
-            let counts = part.iter().map(|(_, rank, count)| (*rank, *count));
-            match periods.last_mut() {
-                Some(period) if period.first == first => period.counts.extend(counts),
-                _ => periods.push(PeriodTotals { first, counts: counts.collect() }),
-            }
-        }
-        for period in &mut periods {
-            period.counts.sort_unstable_by_key(|(rank, _)| *rank);
+        let first = self.granularity.first_day(day);
+        let place = *self.places.entry(first).or_insert_with(|| {
+            self.periods.push(PeriodTotals { first, counts: Vec::new() });
+            self.periods.len() - 1
+        });
+        self.last = Some((day, place));
+        place
+    }
+
+    /// Sums what is of the same period and endpoint, and orders it.
+    fn sum_up(&mut self) -> Result<(), TooMany> {
+        self.counts = 0;
+        for period in &mut self.periods {
+            // Most are in order, or some days that are, one after the other: this sort sees it.
+            period.counts.sort_by_key(|(rank, _)| *rank);
             period.counts.dedup_by(|(rank, count), (kept, sum)| {
                 let is_same = rank == kept;
                 if is_same {
@@ -171,9 +194,24 @@ impl Collector {
                 }
                 is_same
             });
-            period.counts.iter().for_each(|(rank, _)| used[*rank as usize] = true);
+            self.counts += period.counts.len();
         }
-        self.only_used(&used, periods)
+        if self.counts > self.max { Err(TooMany) } else { Ok(()) }
+    }
+
+    /// The answer.
+    ///
+    /// # Errors
+    /// When it has too many totals.
+    pub(crate) fn finish(mut self) -> Result<Totals, TooMany> {
+        self.sum_up()?;
+        let mut periods = std::mem::take(&mut self.periods);
+        periods.sort_unstable_by_key(|period| period.first);
+        let mut used = vec![false; self.endpoints.len()];
+        for (rank, _) in periods.iter().flat_map(|period| &period.counts) {
+            used[*rank as usize] = true;
+        }
+        Ok(self.only_used(&used, periods))
     }
 
     /// Leaves out the endpoints without counts.
@@ -235,7 +273,7 @@ mod tests {
         {
             collector.add(day, endpoint, count).unwrap();
         }
-        let totals = collector.finish();
+        let totals = collector.finish().unwrap();
         let names: Vec<_> = totals.endpoints.iter().map(|one| (one.method, &*one.path)).collect();
         assert_eq!(names, [(3, "/a"), (6, "/a"), (3, "/b")]);
         let april = Day::from(Date::constant(2015, 4, 1));
@@ -258,6 +296,23 @@ mod tests {
         assert_eq!(collector.add(Day(1), 2, 1), Err(TooMany));
     }
 
+    #[test]
+    fn parts_of_a_total_are_one_total() {
+        let names = || vec![(1, Endpoint::new(3, "/1")), (2, Endpoint::new(3, "/2"))];
+        for max in [2, 3, 5, 100] {
+            let mut collector = Collector::new(&query(Granularity::Whole, max), names());
+            for day in 0..50 {
+                collector.add(Day(day), i64::from(day % 2) + 1, 1).unwrap();
+            }
+            assert!(collector.counts <= max + max / 4 + 1 || max == 100, "memory is bounded");
+            let totals = collector.finish().unwrap();
+            assert_eq!(totals.periods[0].counts, [(0, 25), (1, 25)]);
+        }
+        let mut collector = Collector::new(&query(Granularity::Whole, 1), names());
+        let refused = (0..9).find_map(|n| collector.add(Day(0), n % 2 + 1, 1).err());
+        assert_eq!(refused, Some(TooMany));
+    }
+
     proptest! {
         #[test]
         fn no_granularity_loses_a_count(
@@ -272,7 +327,7 @@ mod tests {
                 for (day, endpoint, count) in &counts {
                     collector.add(Day(*day), *endpoint, *count).unwrap();
                 }
-                let totals = collector.finish();
+                let totals = collector.finish().unwrap();
                 prop_assert_eq!(totals.sum(), sum);
                 let keys: Vec<_> = totals.periods.iter()
                     .flat_map(|period| period.counts.iter().map(|(rank, _)| (period.first, *rank)))

@@ -76,7 +76,7 @@ impl Store for CockroachStore {
 
     async fn totals(&self, query: &Query) -> Result<std::result::Result<Totals, TooMany>> {
         // Its snapshots hold without a lock: rows are deleted, not truncated.
-        Policy::long("read totals").run(|| totals::read(&self.database, query, None)).await
+        Policy::long("read totals").run(|| totals::read(&self.database, query, None, None)).await
     }
 
     async fn maintain(&self, _now: Timestamp) -> Result<()> {

@@ -3,12 +3,14 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `cockroach.rs` | CockroachDB |
+//! | `kept.rs` | rolled-up days that are kept in memory |
 //! | `postgres.rs` | Postgres: endpoints, batches, totals |
 //! | `postgres/` | its roll-up, its partitions, and the SQL |
 //! | `sqlite.rs` | SQLite |
 //! | `sqlite/` | its roll-up and totals, and the SQL |
 
 mod cockroach;
+mod kept;
 mod postgres;
 mod sqlite;
 
@@ -76,6 +78,11 @@ pub trait Store: Send + Sync + 'static {
     /// When the database fails.
     async fn totals(&self, query: &Query) -> Result<std::result::Result<Totals, TooMany>>;
 
+    /// How many totals of rolled-up days it keeps in memory; none if this is 0.
+    fn kept_totals_max(&self) -> usize {
+        0
+    }
+
     /// Regular housekeeping: makes partitions ahead, drops empty ones, forgets producers.
     ///
     /// # Errors
@@ -86,12 +93,19 @@ pub trait Store: Send + Sync + 'static {
 /// The store for a database.
 #[must_use]
 pub fn open(database: &Database) -> Arc<dyn Store> {
+    open_keeping(database, kept::KEPT_TOTALS_MAX)
+}
+
+/// The store for a database, which keeps so many totals of rolled-up days in memory. On CockroachDB
+/// it keeps none: there is nothing there that could stamp them.
+#[must_use]
+pub fn open_keeping(database: &Database, kept_totals_max: usize) -> Arc<dyn Store> {
     match database {
         Database::Postgres(database) => match database.dialect() {
             tally_store::Dialect::Cockroach => Arc::new(CockroachStore::new(database.clone())),
-            _ => Arc::new(PostgresStore::new(database.clone())),
+            _ => Arc::new(PostgresStore::new(database.clone(), kept_totals_max)),
         },
-        Database::Sqlite(database) => Arc::new(SqliteStore::new(database.clone())),
+        Database::Sqlite(database) => Arc::new(SqliteStore::new(database.clone(), kept_totals_max)),
     }
 }
 

@@ -18,12 +18,15 @@ pub(super) mod totals;
 
 pub(super) use self::append::by_unnest as append_by_unnest;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tally_ingest::Batch;
 use tally_store::postgres::Database;
 use tally_store::retry::Policy;
 
+use super::kept::KeptDays;
 use super::{Result, Store};
 use crate::model::{DayRange, Endpoint, EndpointId, Rows};
 use crate::totals::{Query, TooMany, Totals};
@@ -32,15 +35,16 @@ use crate::totals::{Query, TooMany, Totals};
 #[derive(Debug, Clone)]
 pub struct PostgresStore {
     database: Database,
+    kept: Arc<KeptDays>,
 }
 
 // === impl PostgresStore ===
 
 impl PostgresStore {
-    /// On a database whose migrations are applied.
+    /// On a database whose migrations are applied; keeps so many totals in memory.
     #[must_use]
-    pub fn new(database: Database) -> Self {
-        Self { database }
+    pub fn new(database: Database, kept_totals_max: usize) -> Self {
+        Self { database, kept: Arc::new(KeptDays::new(kept_totals_max)) }
     }
 }
 
@@ -67,7 +71,12 @@ impl Store for PostgresStore {
 
     async fn totals(&self, query: &Query) -> Result<std::result::Result<Totals, TooMany>> {
         let lock = query.live.then_some(include_str!("postgres/lock_for_live.sql"));
-        Policy::long("read totals").run(|| totals::read(&self.database, query, lock)).await
+        let kept = Some(&*self.kept);
+        Policy::long("read totals").run(|| totals::read(&self.database, query, lock, kept)).await
+    }
+
+    fn kept_totals_max(&self) -> usize {
+        self.kept.totals_max()
     }
 
     async fn maintain(&self, now: Timestamp) -> Result<()> {

@@ -8,6 +8,8 @@
 mod roll_up;
 mod totals;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{
@@ -18,6 +20,7 @@ use tally_store::error::Step as _;
 use tally_store::faults;
 use tally_store::sqlite::Database;
 
+use super::kept::KeptDays;
 use super::{PRODUCER_RETENTION_DAYS, Result, Store, gap};
 use crate::model::{DayRange, Endpoint, EndpointId, Rows};
 use crate::totals::{Query, TooMany, Totals};
@@ -29,15 +32,16 @@ const INSERT_ROWS: usize = 100;
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     database: Database,
+    kept: Arc<KeptDays>,
 }
 
 // === impl SqliteStore ===
 
 impl SqliteStore {
-    /// On a database whose migrations are applied.
+    /// On a database whose migrations are applied; keeps so many totals in memory.
     #[must_use]
-    pub fn new(database: Database) -> Self {
-        Self { database }
+    pub fn new(database: Database, kept_totals_max: usize) -> Self {
+        Self { database, kept: Arc::new(KeptDays::new(kept_totals_max)) }
     }
 }
 
@@ -65,8 +69,12 @@ impl Store for SqliteStore {
     }
 
     async fn totals(&self, query: &Query) -> Result<std::result::Result<Totals, TooMany>> {
-        let query = query.clone();
-        self.database.read(move |connection| totals::read(connection, &query)).await
+        let (query, kept) = (query.clone(), Arc::clone(&self.kept));
+        self.database.read(move |connection| totals::read(connection, &query, &kept)).await
+    }
+
+    fn kept_totals_max(&self) -> usize {
+        self.kept.totals_max()
     }
 
     async fn maintain(&self, _now: Timestamp) -> Result<()> {
@@ -74,7 +82,7 @@ impl Store for SqliteStore {
             .write(move |connection| {
                 let sql = include_str!("sqlite/forget_producers.sql");
                 connection.execute(sql, [PRODUCER_RETENTION_DAYS]).step("forget old producers")?;
-                Ok(())
+                totals::stamp_days(connection)
             })
             .await
     }

@@ -8,7 +8,8 @@ use tally_store::error::Step as _;
 use tally_store::postgres::Transaction;
 
 use super::super::Result;
-use crate::model::{Day, DayRange, EndpointId};
+use super::super::kept::Reading;
+use crate::model::{Day, EndpointId};
 use crate::totals::{Collector, TooMany};
 
 /// The signature, flags and extension length before the first row.
@@ -25,24 +26,24 @@ struct Rows {
     has_begun: bool,
 }
 
-/// Adds the daily totals of the days.
+/// Takes the daily totals of the days that the reading lacks.
 pub(super) async fn daily_totals(
     transaction: &Transaction<'_>,
-    days: DayRange,
+    reading: &mut Reading<'_>,
     collector: &mut Collector,
 ) -> Result<std::result::Result<(), TooMany>> {
     let step = "read daily totals";
-    let sql = include_str!("daily_totals_copy.sql")
-        .replace(":first", &days.first.0.to_string())
-        .replace(":last", &days.last.0.to_string());
+    let ranges = reading.rest().iter().map(|days| format!("({}, {})", days.first.0, days.last.0));
+    let ranges = ranges.collect::<Vec<_>>().join(", ");
+    let sql = include_str!("daily_totals_copy.sql").replace(":ranges", &ranges);
     let parts = transaction.copy_out(&sql).await.step(step)?;
     pin_mut!(parts);
     let mut rows = Rows::default();
     while let Some(part) = parts.next().await {
         rows.waiting.extend_from_slice(&part.step(step)?);
         while let Some((day, endpoint, total)) = rows.next()? {
-            if let Err(too_many) = collector.add(day, endpoint, total) {
-                return Ok(Err(too_many));
+            if reading.found(day, endpoint, total, collector).is_err() {
+                return Ok(Err(TooMany));
             }
         }
     }

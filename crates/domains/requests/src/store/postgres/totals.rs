@@ -2,12 +2,14 @@
 
 use futures_util::{StreamExt as _, pin_mut};
 use tally_store::error::Step as _;
+use tally_store::faults;
 use tally_store::postgres::{Database, Isolation, Transaction};
-use tally_store::{Dialect, faults};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
+use uuid::Uuid;
 
 use super::super::Result;
+use super::super::kept::{KeptDays, Stamp};
 use super::append::Micros;
 use super::copied;
 use super::endpoints::endpoint;
@@ -17,8 +19,14 @@ use crate::totals::{Collector, Granularity, Query, TooMany, Totals};
 type Names = Vec<(EndpointId, Endpoint)>;
 type Answer = std::result::Result<Totals, TooMany>;
 
-/// Reads an answer in one snapshot, which begins after `lock`, if there is one.
-pub(crate) async fn read(database: &Database, query: &Query, lock: Option<&str>) -> Result<Answer> {
+/// Reads an answer in one snapshot, which begins after `lock`, if there is one. `kept` are the days
+/// that need not be read, if their stamps are the same.
+pub(crate) async fn read(
+    database: &Database,
+    query: &Query,
+    lock: Option<&str>,
+    kept: Option<&KeptDays>,
+) -> Result<Answer> {
     let mut connection = database.connection().await?;
     let transaction = connection.begin(Isolation::Snapshot).await?;
     if let Some(lock) = lock {
@@ -28,15 +36,17 @@ pub(crate) async fn read(database: &Database, query: &Query, lock: Option<&str>)
     let ids: Option<Vec<EndpointId>> =
         (!query.filter.is_empty()).then(|| names.iter().map(|(id, _)| *id).collect());
     let mut collector = Collector::new(query, names);
-    let copies_out = database.dialect() == Dialect::Postgres;
-    let mut fits = rolled_up(&transaction, query, ids, copies_out, &mut collector).await?;
+    let mut fits = match kept {
+        Some(kept) => with_kept(&transaction, query, ids, kept, &mut collector).await?,
+        None => rolled_up(&transaction, query, ids, &mut collector).await?,
+    };
     faults::point("totals.between").await;
     if query.live && fits.is_ok() {
         fits = not_rolled_up(&transaction, query, &mut collector).await?;
     }
     transaction.commit().await?;
     connection.release();
-    Ok(fits.map(|()| collector.finish()))
+    Ok(fits.and_then(|()| collector.finish()))
 }
 
 /// The endpoints that the filter lets through.
@@ -56,25 +66,84 @@ async fn names(transaction: &Transaction<'_>, query: &Query) -> Result<Names> {
     Ok(rows.iter().map(|row| (row.get(0), endpoint(row.get(1), row.get(2)))).collect())
 }
 
+/// Adds what is rolled up, all of it from the database.
 async fn rolled_up(
     transaction: &Transaction<'_>,
     query: &Query,
     ids: Option<Vec<EndpointId>>,
-    copies_out: bool,
     collector: &mut Collector,
 ) -> Result<std::result::Result<(), TooMany>> {
-    let (first, last) = (query.days.first.0, query.days.last.0);
     if query.granularity != Granularity::Day {
-        let Some(span) = span(transaction, query.days).await? else { return Ok(Ok(())) };
-        let (firsts, nexts) = periods(span, query.granularity);
-        let sql = include_str!("period_totals.sql");
-        collect(transaction, sql, &[&firsts, &nexts, &ids], collector).await
-    } else if ids.is_none() && copies_out {
-        copied::daily_totals(transaction, query.days, collector).await
-    } else {
-        let sql = include_str!("daily_totals.sql");
-        collect(transaction, sql, &[&first, &last, &ids], collector).await
+        return by_period(transaction, query, &[query.days], ids, collector).await;
     }
+    let (first, last) = (query.days.first.0, query.days.last.0);
+    let sql = include_str!("daily_totals.sql");
+    collect(transaction, sql, &[&first, &last, &ids], collector).await
+}
+
+/// Adds what is rolled up, and reads only the days that are not kept as the snapshot has them.
+/// What is read of all endpoints by day is kept.
+async fn with_kept(
+    transaction: &Transaction<'_>,
+    query: &Query,
+    ids: Option<Vec<EndpointId>>,
+    kept: &KeptDays,
+    collector: &mut Collector,
+) -> Result<std::result::Result<(), TooMany>> {
+    let mut reading = kept.reading(query.days, stamps(transaction, query.days).await?);
+    if reading.add_known(collector).is_err() {
+        return Ok(Err(TooMany));
+    }
+    if reading.rest().is_empty() {
+        return Ok(Ok(()));
+    }
+    if query.granularity != Granularity::Day {
+        return by_period(transaction, query, reading.rest(), ids, collector).await;
+    }
+    if let Some(ids) = ids {
+        let firsts: Vec<i32> = reading.rest().iter().map(|days| days.first.0).collect();
+        let lasts: Vec<i32> = reading.rest().iter().map(|days| days.last.0).collect();
+        let sql = include_str!("daily_totals_of.sql");
+        return collect(transaction, sql, &[&firsts, &lasts, &ids], collector).await;
+    }
+    Ok(match copied::daily_totals(transaction, &mut reading, collector).await? {
+        Ok(()) => reading.keep(collector),
+        Err(too_many) => Err(too_many),
+    })
+}
+
+/// The stamps of the days, as the snapshot has them.
+async fn stamps(transaction: &Transaction<'_>, days: DayRange) -> Result<Vec<(Day, Stamp)>> {
+    let step = "read the stamps of the days";
+    let statement =
+        transaction.prepare_cached(include_str!("daily_stamps.sql")).await.step(step)?;
+    let rows = transaction.query(&statement, &[&days.first.0, &days.last.0]).await.step(step)?;
+    Ok(rows.iter().map(|row| (Day(row.get(0)), row.get::<_, Uuid>(1).as_u128())).collect())
+}
+
+/// Adds what is rolled up of some ranges of days, summed by period.
+async fn by_period(
+    transaction: &Transaction<'_>,
+    query: &Query,
+    ranges: &[DayRange],
+    ids: Option<Vec<EndpointId>>,
+    collector: &mut Collector,
+) -> Result<std::result::Result<(), TooMany>> {
+    let Some(span) = span(transaction, query.days).await? else { return Ok(Ok(())) };
+    let (mut firsts, mut nexts) = (Vec::new(), Vec::new());
+    for days in ranges {
+        let (first, last) = (days.first.max(span.first), days.last.min(span.last));
+        if first <= last {
+            let parts = periods(DayRange { first, last }, query.granularity);
+            firsts.extend(parts.0);
+            nexts.extend(parts.1);
+        }
+    }
+    if firsts.is_empty() {
+        return Ok(Ok(()));
+    }
+    let sql = include_str!("period_totals.sql");
+    collect(transaction, sql, &[&firsts, &nexts, &ids], collector).await
 }
 
 /// The first and the last of the days that have totals.

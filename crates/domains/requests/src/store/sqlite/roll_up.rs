@@ -1,6 +1,6 @@
 //! Rolling rows up: one scan, counted here, which is ten times faster than GROUP BY.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::Connection;
 use tally_store::error::Step as _;
@@ -35,6 +35,12 @@ pub(super) fn roll_up(connection: &mut Connection, days: DayRange) -> Result<u64
         let mut add = transaction.prepare_cached(include_str!("add_total.sql")).step(step)?;
         for ((day, endpoint), count) in &counts {
             add.execute((day.0, endpoint, count)).step(step)?;
+        }
+        let step = "stamp the days";
+        let days: HashSet<Day> = counts.keys().map(|(day, _)| *day).collect();
+        let mut stamp = transaction.prepare_cached(include_str!("stamp_day.sql")).step(step)?;
+        for day in days {
+            stamp.execute([day.0]).step(step)?;
         }
     }
     blocking_point("roll_up.added");

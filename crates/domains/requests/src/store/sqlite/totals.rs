@@ -1,18 +1,20 @@
 //! Answering queries, in one snapshot of the reader's connection.
 
 use hashbrown::HashMap;
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 use tally_store::error::Step as _;
 use tally_store::faults::blocking_point;
 
 use super::super::Result;
+use super::super::kept::{KeptDays, Stamp};
 use super::list_endpoints;
-use crate::model::{Day, EndpointId};
+use crate::model::{Day, DayRange, EndpointId};
 use crate::totals::{Collector, Query, TooMany, Totals};
 
 pub(super) fn read(
     connection: &mut Connection,
     query: &Query,
+    kept: &KeptDays,
 ) -> Result<std::result::Result<Totals, TooMany>> {
     let snapshot = connection.transaction().step("begin a snapshot")?;
     let mut names = list_endpoints(&snapshot)?;
@@ -22,30 +24,52 @@ pub(super) fn read(
             && endpoint.path.starts_with(&filter.path_prefix)
     });
     let mut collector = Collector::new(query, names);
-    let mut fits = rolled_up(&snapshot, query, &mut collector)?;
+    let mut fits = rolled_up(&snapshot, query, kept, &mut collector)?;
     blocking_point("totals.between");
     if query.live && fits.is_ok() {
         fits = not_rolled_up(&snapshot, query, &mut collector)?;
     }
-    Ok(fits.map(|()| collector.finish()))
+    Ok(fits.and_then(|()| collector.finish()))
 }
 
 fn rolled_up(
     connection: &Connection,
     query: &Query,
+    kept: &KeptDays,
     collector: &mut Collector,
 ) -> Result<std::result::Result<(), TooMany>> {
+    let mut reading = kept.reading(query.days, stamps(connection, query.days)?);
+    if reading.add_known(collector).is_err() {
+        return Ok(Err(TooMany));
+    }
     let step = "read daily totals";
     let mut statement = connection.prepare_cached(include_str!("daily_totals.sql")).step(step)?;
-    let mut rows = statement.query((query.days.first.0, query.days.last.0)).step(step)?;
-    while let Some(row) = rows.next().step(step)? {
-        let endpoint = row.get(1).step(step)?;
-        let (day, count) = (Day(row.get(0).step(step)?), row.get(2).step(step)?);
-        if collector.add(day, endpoint, count).is_err() {
-            return Ok(Err(TooMany));
+    for days in reading.rest().to_vec() {
+        let mut rows = statement.query((days.first.0, days.last.0)).step(step)?;
+        while let Some(row) = rows.next().step(step)? {
+            let endpoint = row.get(1).step(step)?;
+            let (day, count) = (Day(row.get(0).step(step)?), row.get(2).step(step)?);
+            if reading.found(day, endpoint, count, collector).is_err() {
+                return Ok(Err(TooMany));
+            }
         }
     }
-    Ok(Ok(()))
+    Ok(reading.keep(collector))
+}
+
+/// The stamps of the days, as the snapshot has them.
+fn stamps(connection: &Connection, days: DayRange) -> Result<Vec<(Day, Stamp)>> {
+    let step = "read the stamps of the days";
+    let mut statement = connection.prepare_cached(include_str!("daily_stamps.sql")).step(step)?;
+    let one = |row: &Row<'_>| Ok((Day(row.get(0)?), Stamp::from_be_bytes(row.get(1)?)));
+    let rows = statement.query_map((days.first.0, days.last.0), one).step(step)?;
+    rows.collect::<rusqlite::Result<_>>().step(step)
+}
+
+/// Stamps the days that were changed by hand, so that they are kept again.
+pub(super) fn stamp_days(connection: &Connection) -> Result<()> {
+    connection.execute(include_str!("stamp_days.sql"), []).step("stamp the days")?;
+    Ok(())
 }
 
 fn not_rolled_up(
