@@ -1,0 +1,323 @@
+//! Appending to segments, and removing them from the front.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::files::{self, options, segment_path, sync_directory};
+use super::record::{
+    Identity, PAYLOAD_BYTES_MAX, Place, Position, RECORD_HEADER_BYTES, RecordHeader,
+    SEGMENT_HEADER_BYTES, SegmentHeader, crc,
+};
+use super::scan::Entry;
+use super::{Error, Fsync, Options};
+
+/// What the buffer keeps after a large batch.
+const BUFFER_BYTES_KEPT: usize = 1 << 20;
+
+/// A segment that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Segment {
+    /// Its first sequence, as in its name.
+    pub(super) first: u64,
+    /// The position before its first record.
+    pub(super) before: Position,
+    pub(super) bytes: u64,
+    /// The disk may not have all of it.
+    pub(super) dirty: bool,
+}
+
+/// The segments of one generation.
+#[derive(Debug)]
+pub(super) struct Log {
+    directory: PathBuf,
+    identity: Identity,
+    fsync: Fsync,
+    segment_bytes_max: u64,
+    segments: VecDeque<Segment>,
+    /// The last segment, when it has been written to.
+    active: Option<File>,
+    /// The last segment takes no more.
+    sealed: bool,
+    last: Position,
+    bytes: u64,
+    buffer: Vec<u8>,
+    /// Since when something waits for the disk.
+    unsynced_since: Option<Instant>,
+    /// The disk may not have the names of all segments.
+    directory_dirty: bool,
+    /// What a failed append has left and could not take back.
+    repair: Option<Repair>,
+}
+
+/// Takes a failed append back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Repair {
+    Remove(PathBuf),
+    CutTo(PathBuf, u64),
+}
+
+// === impl Log ===
+
+impl Log {
+    pub(super) fn new(
+        directory: &Path,
+        options: &Options,
+        identity: Identity,
+        segments: VecDeque<Segment>,
+        last: Position,
+        sealed: bool,
+    ) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            identity,
+            fsync: options.fsync,
+            segment_bytes_max: options.segment_bytes_max,
+            bytes: segments.iter().map(|segment| segment.bytes).sum(),
+            segments,
+            active: None,
+            sealed,
+            last,
+            buffer: Vec::new(),
+            unsynced_since: None,
+            directory_dirty: false,
+            repair: None,
+        }
+    }
+
+    pub(super) fn last(&self) -> Position {
+        self.last
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    pub(super) fn segments(&self) -> &VecDeque<Segment> {
+        &self.segments
+    }
+
+    pub(super) fn path(&self, segment: &Segment) -> PathBuf {
+        segment_path(&self.directory, self.identity.generation, segment.first)
+    }
+
+    pub(super) fn set_fsync(&mut self, fsync: Fsync) {
+        self.fsync = fsync;
+    }
+
+    /// The next record goes to a new segment.
+    pub(super) fn seal(&mut self) {
+        self.sealed = true;
+        self.active = None;
+    }
+
+    /// How many bytes a batch would add.
+    pub(super) fn wanted(&self, payload: &[u8], bytes_max: u64) -> Result<u64, Error> {
+        let headers = (SEGMENT_HEADER_BYTES + RECORD_HEADER_BYTES) as u64;
+        let payload_max = u64::from(PAYLOAD_BYTES_MAX).min(bytes_max.saturating_sub(headers));
+        let bytes = payload.len() as u64;
+        if bytes > payload_max {
+            return Err(Error::TooLarge { bytes, bytes_max: payload_max });
+        }
+        let record = RECORD_HEADER_BYTES as u64 + bytes;
+        let header = if self.needs_segment(record) { SEGMENT_HEADER_BYTES as u64 } else { 0 };
+        Ok(header + record)
+    }
+
+    fn needs_segment(&self, record: u64) -> bool {
+        let empty = SEGMENT_HEADER_BYTES as u64;
+        self.sealed
+            || self.segments.back().is_none_or(|last| {
+                last.bytes > empty && last.bytes + record > self.segment_bytes_max
+            })
+    }
+
+    /// Adds a batch, with the fsync that the options ask for. On an error nothing was added.
+    pub(super) fn append(&mut self, rows: u64, payload: &[u8]) -> Result<Entry, Error> {
+        self.repair()?;
+        let after = self.last.next(rows).ok_or(Error::Invalid {
+            what: "the spool has come to the end of the numbers: more than 2^64 rows or batches",
+        })?;
+        let length = u32::try_from(payload.len()).expect("`wanted` was asked before");
+        let new = self.needs_segment(RECORD_HEADER_BYTES as u64 + payload.len() as u64);
+        let first = if new { after.sequence } else { self.active_first() };
+        let offset = match self.segments.back() {
+            Some(last) if !new => last.bytes,
+            _ => SEGMENT_HEADER_BYTES as u64,
+        };
+        let header = RecordHeader { after, rows, length, payload_crc: crc(payload) };
+
+        self.buffer.clear();
+        if new {
+            let header = SegmentHeader { identity: self.identity, before: self.last };
+            self.buffer.extend_from_slice(&header.encode());
+        }
+        let place = Place { salt: self.identity.salt, first, offset };
+        self.buffer.extend_from_slice(&header.encode(place));
+        self.buffer.extend_from_slice(payload);
+        let path = segment_path(&self.directory, self.identity.generation, first);
+        let file = self.write(new, &path, offset)?;
+
+        let bytes = self.buffer.len() as u64;
+        if new {
+            self.segments.push_back(Segment { first, before: self.last, bytes: 0, dirty: false });
+            self.sealed = false;
+        }
+        let segment = self.segments.back_mut().expect("it was there or was added");
+        segment.bytes += bytes;
+        segment.dirty = self.unsynced_since.is_some();
+        self.active = Some(file);
+        self.bytes += bytes;
+        self.last = after;
+        self.buffer.clear();
+        self.buffer.shrink_to(BUFFER_BYTES_KEPT);
+        Ok(Entry { offset, header, intact: true })
+    }
+
+    /// Writes the buffer to the end of the file, and has the disk write it if that is asked for.
+    fn write(&mut self, new: bool, path: &Path, offset: u64) -> Result<File, Error> {
+        let active = self.active.take_if(|_| !new);
+        let mut file = match active {
+            Some(file) => file,
+            None => options()
+                .append(true)
+                .create_new(new)
+                .open(path)
+                .map_err(Error::io(if new { "make" } else { "open" }, path))?,
+        };
+        self.directory_dirty |= new;
+        let written = file.write_all(&self.buffer).map_err(Error::io("write", path));
+        let now = Instant::now();
+        let since = *self.unsynced_since.get_or_insert(now);
+        let due = match self.fsync {
+            Fsync::EachBatch => true,
+            Fsync::Interval(interval) => now.duration_since(since) >= interval,
+            Fsync::OsOnly => false,
+        };
+        let result = written.and_then(|()| {
+            if !due {
+                return Ok(());
+            }
+            // After a failure it is not known what the disk has of the segment.
+            file.sync_data().map_err(Error::io("sync", path)).inspect_err(|_| self.seal())?;
+            self.sync_others()
+        });
+        match result {
+            Ok(()) => Ok(file),
+            Err(error) => {
+                drop(file);
+                self.repair = Some(match new {
+                    true => Repair::Remove(path.to_owned()),
+                    false => Repair::CutTo(path.to_owned(), offset),
+                });
+                // Said again by the next append if it does not work.
+                let _ = self.repair();
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes back what a failed append has left.
+    fn repair(&mut self) -> Result<(), Error> {
+        match &self.repair {
+            None => return Ok(()),
+            Some(Repair::Remove(path)) => files::remove(path)?,
+            Some(Repair::CutTo(path, bytes)) => {
+                let file = options().write(true).open(path).map_err(Error::io("open", path))?;
+                file.set_len(*bytes).map_err(Error::io("cut back", path))?;
+            }
+        }
+        self.repair = None;
+        Ok(())
+    }
+
+    /// Has the disk write everything.
+    pub(super) fn sync(&mut self) -> Result<(), Error> {
+        self.repair()?;
+        self.sync_others()
+    }
+
+    /// Has the disk write the segments that it may not have, and their names. When it cannot,
+    /// the next record goes to a new segment: what the system does with the pages of a failed
+    /// write is not defined.
+    fn sync_others(&mut self) -> Result<(), Error> {
+        let result = (|| {
+            for at in 0..self.segments.len() {
+                if self.segments[at].dirty {
+                    let path = self.path(&self.segments[at]);
+                    let file =
+                        options().write(true).open(&path).map_err(Error::io("open", &path))?;
+                    file.sync_data().map_err(Error::io("sync", &path))?;
+                    self.segments[at].dirty = false;
+                }
+            }
+            if self.directory_dirty {
+                sync_directory(&self.directory)?;
+                self.directory_dirty = false;
+            }
+            Ok(())
+        })();
+        match result {
+            Ok(()) => self.unsynced_since = None,
+            Err(_) => self.seal(),
+        }
+        result
+    }
+
+    /// When `sync` should be called.
+    pub(super) fn sync_due(&self) -> Option<Instant> {
+        match self.fsync {
+            Fsync::Interval(interval) => self.unsynced_since?.checked_add(interval),
+            Fsync::EachBatch | Fsync::OsOnly => None,
+        }
+    }
+
+    /// The first sequence of the last segment, or 0.
+    pub(super) fn active_first(&self) -> u64 {
+        self.segments.back().map_or(0, |last| last.first)
+    }
+
+    /// The segment that a batch is in, and the position after that segment.
+    pub(super) fn segment_of(&self, sequence: u64) -> Option<(&Segment, Position)> {
+        let at =
+            self.segments.partition_point(|it| it.before.sequence < sequence).checked_sub(1)?;
+        Some((&self.segments[at], self.before(at + 1)))
+    }
+
+    /// The position before a segment, or after the last.
+    pub(super) fn before(&self, at: usize) -> Position {
+        self.segments.get(at).map_or(self.last, |next| next.before)
+    }
+
+    /// How many segments from the front have nothing but acknowledged batches and are not
+    /// written to.
+    pub(super) fn removable(&self, acknowledged: u64) -> usize {
+        let ends = (1..=self.segments.len()).map(|at| self.before(at).sequence);
+        let done = ends.take_while(|end| *end <= acknowledged).count();
+        done.min(self.segments.len() - usize::from(!self.sealed && !self.segments.is_empty()))
+    }
+
+    /// Removes segments from the front.
+    pub(super) fn remove(&mut self, segments: usize) -> Result<(), Error> {
+        for _ in 0..segments {
+            let Some(first) = self.segments.front() else { break };
+            files::remove(&self.path(first))?;
+            self.bytes -= first.bytes;
+            self.segments.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Removes everything.
+    pub(super) fn remove_all(&mut self) -> Result<(), Error> {
+        self.seal();
+        self.remove(self.segments.len())?;
+        self.repair()
+    }
+}

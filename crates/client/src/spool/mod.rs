@@ -1,0 +1,467 @@
+//! A queue of batches in files, which survives the end of the process.
+//!
+//! A batch is [appended](Spool::append) before it is sent, and
+//! [acknowledged](Spool::acknowledge) when the server has it. A process that is started again
+//! [opens](Spool::open) the spool, goes on under the same producer id, epoch and claims, and
+//! sends what is pending once more; the server leaves out what it has.
+//!
+//! # What survives
+//! | what ends | what is lost |
+//! |---|---|
+//! | the process, be it by SIGKILL | nothing whose `append` had returned, with any [`Fsync`] |
+//! | the machine or its power | with [`Fsync::EachBatch`] nothing whose `append` had returned; else what was not written yet, at the end of the row |
+//! | a part of a file | the batches in it; [`Recovered`] says which, and how many rows they had |
+//!
+//! What is lost at the end of the row leaves no hole, so the next batch gets a sequence under
+//! which the server may have stored a lost one. Whoever uses a spool therefore compares: when
+//! the server's first answer after [`Spool::open`] has a committed sequence that is not below
+//! [`Recovered::next_sequence`], then the batches that were appended since are not the ones that
+//! the server has, and [`Spool::renumber`] moves them behind those before anything is sent.
+//!
+//! # Where
+//! On a local file system, in a directory of its own for each process. Other files in the
+//! directory are left alone, unless they have the name of a spool's file. A spool is locked with
+//! `flock`, so the lock ends with the process. A child that is made by `fork` without `exec`
+//! holds the lock too, until it ends: it must not use the spool. On NFS a lock may not be seen
+//! by other machines.
+//!
+//! All calls block. The format is described in `FORMAT.md` beside the source.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `record.rs` | the bytes of a segment |
+//! | `state.rs` | the bytes of the state file |
+//! | `files.rs` | the directory: names, the lock, writing a file as a whole |
+//! | `scan.rs` | finding the records of a segment, also of a damaged one |
+//! | `recover.rs` | what a directory holds, and mending its end |
+//! | `log.rs` | appending to segments and removing them |
+//! | `reading.rs` | reading batches back |
+//! | `report.rs` | what was found |
+//! | `error.rs` | what can go wrong |
+//! | `fuzz.rs` | the entry points of the fuzz targets |
+
+mod error;
+mod files;
+#[doc(hidden)]
+pub mod fuzz;
+mod log;
+mod reading;
+mod record;
+mod recover;
+mod report;
+mod scan;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+pub use error::Error;
+pub use report::{Finding, Missing, Recovered, Stored};
+
+use files::Directory;
+use log::Log;
+use reading::Reading;
+use record::{Identity, Position};
+use state::State;
+
+/// How many claims a producer may have: the server takes no more.
+pub const CLAIMS_MAX: usize = state::CLAIMS_MAX;
+
+/// The largest payload of a batch, in bytes.
+pub const PAYLOAD_BYTES_MAX: u64 = record::PAYLOAD_BYTES_MAX as u64;
+
+/// How large a spool may be, and what it survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// How many bytes the segments may have together on the disk; 256 MiB by default. The space
+    /// of a batch is free again when all of its segment is acknowledged.
+    pub bytes_max: u64,
+    /// When a segment has this many bytes, the next one is begun; 8 MiB by default. At most half
+    /// of `bytes_max`.
+    pub segment_bytes_max: u64,
+    /// When the disk must have written what was appended.
+    pub fsync: Fsync,
+}
+
+/// When the disk must have written what was appended. A killed process loses nothing either
+/// way; this is about the machine and its power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fsync {
+    /// Before `append` returns. The default.
+    EachBatch,
+    /// By the first `append` that comes so long after the last time; [`Spool::sync_due`] says
+    /// when [`Spool::sync`] should be called if none comes.
+    Interval(Duration),
+    /// When the system likes.
+    OsOnly,
+}
+
+/// An open spool.
+#[derive(Debug)]
+pub struct Spool {
+    options: Options,
+    state: State,
+    log: Log,
+    reading: Option<Reading>,
+    /// Pending batches that cannot be read, in order.
+    missing: Vec<Missing>,
+    /// The last, so that the lock is let go last.
+    directory: Directory,
+}
+
+/// What [`Spool::start_new_producer`] and [`Spool::renumber`] call with the new sequence of
+/// each pending batch, in order. It gives the rows and the payload under that sequence, or
+/// nothing to leave the batch out; the sequence is then given again with the next batch.
+pub type Rewrite<'a> = &'a mut dyn FnMut(u64, Stored) -> Option<(u64, Vec<u8>)>;
+
+// === impl Options ===
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { bytes_max: 256 << 20, segment_bytes_max: 8 << 20, fsync: Fsync::EachBatch }
+    }
+}
+
+impl Options {
+    fn check(&self) -> Result<(), Error> {
+        let what = if self.segment_bytes_max < 1024 {
+            "segment_bytes_max of the spool is below 1024"
+        } else if self.segment_bytes_max > self.bytes_max / 2 {
+            "segment_bytes_max of the spool is more than half of its bytes_max"
+        } else {
+            return Ok(());
+        };
+        Err(Error::Invalid { what })
+    }
+}
+
+// === impl Spool ===
+
+impl Spool {
+    /// Opens the spool in a directory, and makes both when they are not there. Checks every
+    /// record, which takes about as long as to read the files.
+    ///
+    /// `new_producer_id` is taken when the spool is new or empty of everything, and is ignored
+    /// otherwise.
+    ///
+    /// # Errors
+    /// When the directory cannot be read and written, is in use, was written by a newer version,
+    /// or has a file of another spool. Nothing is changed then. Damage is no error: it is in
+    /// [`Recovered`].
+    pub fn open(
+        directory: impl AsRef<Path>,
+        options: Options,
+        new_producer_id: [u8; 16],
+    ) -> Result<(Self, Recovered), Error> {
+        options.check()?;
+        let directory = Directory::open(directory.as_ref())?;
+        let found = recover::recover(&directory, new_producer_id)?;
+        let (state, recovered) = (found.state, found.recovered);
+        let (identity, last) = (state.identity, state.last);
+        let path = directory.path();
+        let log = Log::new(path, &options, identity, found.segments, last, found.sealed);
+        let missing = recovered.missing.clone();
+        let mut spool = Self { options, state, log, reading: None, missing, directory };
+        if found.changed {
+            spool.write_state()?;
+        }
+        spool.collect()?;
+        Ok((spool, recovered))
+    }
+
+    /// Adds the next batch. `rows` is what is lost if the batch is: its requests and its drops.
+    ///
+    /// # Errors
+    /// When there is no room ([`Error::is_no_room`]) or the system refuses. The batch is then
+    /// not in the spool, and the same sequence is next.
+    pub fn append(&mut self, sequence: u64, rows: u64, payload: &[u8]) -> Result<(), Error> {
+        let next = self.next_sequence();
+        if sequence != next {
+            return Err(Error::OutOfSequence { given: sequence, next });
+        }
+        let bytes_max = self.options.bytes_max;
+        let mut wanted = self.log.wanted(payload, bytes_max)?;
+        if self.log.bytes() + wanted > bytes_max {
+            if self.state.acknowledged == self.log.last().sequence {
+                // Nothing is pending: the segment that is written to can go as well.
+                self.log.seal();
+            }
+            self.collect()?;
+            wanted = self.log.wanted(payload, bytes_max)?;
+        }
+        let bytes = self.log.bytes();
+        if bytes + wanted > bytes_max {
+            let directory = self.directory.path().to_owned();
+            return Err(Error::Full { directory, bytes, wanted, bytes_max });
+        }
+        let segments = self.log.segments().len();
+        let entry = self.log.append(rows, payload)?;
+        if let Some(reading) = &mut self.reading {
+            reading.appended(self.log.active_first(), entry);
+        }
+        if self.log.segments().len() > segments {
+            // The segment before may be acknowledged already. The batch is stored, whether or
+            // not that one can be removed now.
+            let _ = self.collect();
+        }
+        Ok(())
+    }
+
+    /// Reads a pending batch.
+    ///
+    /// # Errors
+    /// When it is not pending, or the system refuses. A damaged batch is no error:
+    /// [`Stored::Missing`] says how many rows are lost.
+    pub fn read(&mut self, sequence: u64) -> Result<Stored, Error> {
+        let (acknowledged, next) = (self.state.acknowledged, self.next_sequence());
+        if sequence <= acknowledged || sequence >= next {
+            return Err(Error::NotPending { given: sequence, acknowledged, next });
+        }
+        if let Some(missing) = self.missing.iter().find(|missing| missing.contains(sequence)) {
+            return Ok(Stored::Missing(*missing));
+        }
+        match Reading::read(&mut self.reading, &self.log, sequence)? {
+            Ok(batch) => Ok(batch),
+            Err(missing) => {
+                // The file was whole when it was opened.
+                self.missing.push(missing);
+                self.missing.sort_by_key(|missing| missing.first);
+                Ok(Stored::Missing(missing))
+            }
+        }
+    }
+
+    /// Notes that the server has every batch up to this one, and removes the segments that only
+    /// have such. Not durable by itself: what a crash forgets is sent again and left out by the
+    /// server. Acknowledging less than before changes nothing.
+    ///
+    /// # Errors
+    /// When the batch was never appended: see the module's documentation for
+    /// [`renumber`](Self::renumber). When a segment cannot be removed: it is tried again with
+    /// the next acknowledgement.
+    pub fn acknowledge(&mut self, up_to: u64) -> Result<(), Error> {
+        let (acknowledged, next) = (self.state.acknowledged, self.next_sequence());
+        if up_to >= next {
+            return Err(Error::NotPending { given: up_to, acknowledged, next });
+        }
+        if up_to <= acknowledged {
+            return Ok(());
+        }
+        self.state.acknowledged = up_to;
+        self.missing.retain(|missing| missing.last > up_to);
+        self.collect()
+    }
+
+    /// Keeps the epoch and the claims. They are on the disk when this returns.
+    ///
+    /// # Errors
+    /// When there are more than [`CLAIMS_MAX`] claims, or the system refuses: the ones before
+    /// stay in force.
+    pub fn set_custody(&mut self, epoch: u64, claims: &[u64]) -> Result<(), Error> {
+        check_claims(claims)?;
+        let before = (self.state.epoch, std::mem::take(&mut self.state.claims));
+        self.state.epoch = epoch;
+        self.state.claims = claims.to_vec();
+        self.write_state().inspect_err(|_| (self.state.epoch, self.state.claims) = before)
+    }
+
+    /// Becomes a new producer, at epoch 0 without claims, whose batches begin with 1. Each
+    /// pending batch goes through `rewrite`. All or nothing, also when the process is killed or
+    /// the disk is full. The limit `bytes_max` holds for the old and the new batches each.
+    ///
+    /// # Errors
+    /// When a batch that `rewrite` gives is too large, there is no room, or the system refuses:
+    /// the producer and the batches are then what they were.
+    pub fn start_new_producer(
+        &mut self,
+        producer_id: [u8; 16],
+        rewrite: Rewrite<'_>,
+    ) -> Result<(), Error> {
+        let state = State {
+            identity: self.next_identity(producer_id),
+            epoch: 0,
+            claims: Vec::new(),
+            ..self.state.clone()
+        };
+        self.rewrite(state, 0, rewrite)
+    }
+
+    /// Stays the same producer and numbers the pending batches anew: `acknowledged` becomes the
+    /// last that the server has, and the first that `rewrite` gives comes after it. All or
+    /// nothing, as with [`start_new_producer`](Self::start_new_producer).
+    ///
+    /// # Errors
+    /// As [`start_new_producer`](Self::start_new_producer).
+    pub fn renumber(&mut self, acknowledged: u64, rewrite: Rewrite<'_>) -> Result<(), Error> {
+        let identity = self.next_identity(self.state.identity.producer_id);
+        let state = State { identity, ..self.state.clone() };
+        self.rewrite(state, acknowledged, rewrite)
+    }
+
+    /// Has the disk write everything that was appended.
+    ///
+    /// # Errors
+    /// When the system refuses. What was appended since the last time may then be lost with the
+    /// power; what comes next goes to a new segment.
+    pub fn sync(&mut self) -> Result<(), Error> {
+        self.log.sync()
+    }
+
+    /// When [`sync`](Self::sync) should be called: never, unless [`Fsync::Interval`] is chosen
+    /// and something waits for it.
+    #[must_use]
+    pub fn sync_due(&self) -> Option<Instant> {
+        self.log.sync_due()
+    }
+
+    /// Has the disk write everything, with what is acknowledged, and lets the directory go.
+    /// A spool that is only dropped loses no batch, but may forget acknowledgements.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn close(mut self) -> Result<(), Error> {
+        self.log.sync()?;
+        if self.state.acknowledged == self.log.last().sequence {
+            self.log.seal();
+        }
+        self.collect()?;
+        self.write_state()
+    }
+
+    /// The sequence of the next batch.
+    #[must_use]
+    pub fn next_sequence(&self) -> u64 {
+        self.log.last().sequence.saturating_add(1)
+    }
+
+    /// The last batch that is acknowledged.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        self.state.acknowledged
+    }
+
+    /// How many batches wait to be acknowledged.
+    #[must_use]
+    pub fn pending_batches(&self) -> u64 {
+        self.log.last().sequence - self.state.acknowledged
+    }
+
+    /// How many bytes the segments have on the disk.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.log.bytes()
+    }
+
+    /// The id of the producer.
+    #[must_use]
+    pub fn producer_id(&self) -> [u8; 16] {
+        self.state.identity.producer_id
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn directory(&self) -> PathBuf {
+        self.directory.path().to_owned()
+    }
+
+    fn write_state(&mut self) -> Result<(), Error> {
+        self.state.last = self.log.last();
+        self.directory.put_state(&self.state.encode())?;
+        self.directory.sync()
+    }
+
+    /// Removes the segments that only have acknowledged batches. The state says so first, so
+    /// that a power failure that undoes some of the removals makes no hole.
+    fn collect(&mut self) -> Result<(), Error> {
+        let removable = self.log.removable(self.state.acknowledged);
+        if removable == 0 {
+            return Ok(());
+        }
+        self.state.base = self.log.before(removable);
+        if self.write_state().is_ok() {
+            return self.log.remove(removable);
+        }
+        // The disk may be full: make room first. The last segment stays until the state is
+        // written, since it says how far the numbers have come.
+        let last = self.log.segments().len() - 1;
+        self.log.remove(removable.min(last))?;
+        self.write_state()?;
+        self.log.remove(self.log.removable(self.state.acknowledged))
+    }
+
+    fn next_identity(&self, producer_id: [u8; 16]) -> Identity {
+        let generation = self.state.identity.generation + 1;
+        Identity { producer_id, generation, salt: self.state.salt_next }
+    }
+
+    /// Writes the pending batches under new numbers beside the old ones, and then has the state
+    /// name the new ones.
+    fn rewrite(
+        &mut self,
+        mut state: State,
+        acknowledged: u64,
+        rewrite: Rewrite<'_>,
+    ) -> Result<(), Error> {
+        let start = Position { sequence: acknowledged, rows: 0 };
+        // One sync at the end is enough.
+        let options = Options { fsync: Fsync::OsOnly, ..self.options };
+        let path = self.directory.path().to_owned();
+        for file in self.directory.segments()? {
+            // An earlier try has left it.
+            if file.generation == state.identity.generation {
+                files::remove(&file.path)?;
+            }
+        }
+        let mut log = Log::new(&path, &options, state.identity, VecDeque::new(), start, false);
+        let copied = self.copy(&mut log, rewrite).and_then(|()| log.sync());
+        state.salt_before = self.state.identity.salt;
+        state.salt_next = recover::random();
+        (state.acknowledged, state.base, state.last) = (acknowledged, start, log.last());
+        if let Err(error) = copied.and_then(|()| self.directory.put_state(&state.encode())) {
+            // What cannot be removed now is removed by the next try or `open`.
+            let _ = log.remove_all();
+            return Err(error);
+        }
+        if let Err(error) = self.directory.sync() {
+            // Which of the two states a power failure leaves is open: all files stay.
+            self.directory.put_state(&self.state.encode())?;
+            return Err(error);
+        }
+        log.set_fsync(self.options.fsync);
+        let mut old = std::mem::replace(&mut self.log, log);
+        (self.state, self.reading, self.missing) = (state, None, Vec::new());
+        let _ = old.remove_all();
+        Ok(())
+    }
+
+    fn copy(&mut self, log: &mut Log, rewrite: Rewrite<'_>) -> Result<(), Error> {
+        let mut sequence = self.state.acknowledged + 1;
+        while sequence < self.next_sequence() {
+            let stored = self.read(sequence)?;
+            sequence = match &stored {
+                Stored::Batch { sequence, .. } => sequence + 1,
+                Stored::Missing(missing) => missing.last + 1,
+            };
+            let next = log.last().sequence.saturating_add(1);
+            let Some((rows, payload)) = rewrite(next, stored) else { continue };
+            let (bytes, bytes_max) = (log.bytes(), self.options.bytes_max);
+            let wanted = log.wanted(&payload, bytes_max)?;
+            if bytes + wanted > bytes_max {
+                let directory = self.directory.path().to_owned();
+                return Err(Error::Full { directory, bytes, wanted, bytes_max });
+            }
+            log.append(rows, &payload)?;
+        }
+        Ok(())
+    }
+}
+
+fn check_claims(claims: &[u64]) -> Result<(), Error> {
+    if claims.len() <= CLAIMS_MAX {
+        return Ok(());
+    }
+    Err(Error::Invalid { what: "a producer has at most 64 claims" })
+}

@@ -1,0 +1,274 @@
+//! The bytes of a segment: its header and the header of a record, as FORMAT.md describes them.
+
+use crc32fast::Hasher;
+
+/// The version of the format that is written, and the newest that is read.
+pub(super) const VERSION: u32 = 1;
+
+/// The magic, the version and their checksum: the same in every version of the format.
+pub(super) const PREAMBLE_BYTES: usize = 16;
+
+/// What a segment begins with.
+pub(super) const SEGMENT_HEADER_BYTES: usize = 68;
+
+/// What a record begins with.
+pub(super) const RECORD_HEADER_BYTES: usize = 44;
+
+/// The largest payload. It bounds what a damaged file can make a reader allocate.
+pub(super) const PAYLOAD_BYTES_MAX: u32 = 64 << 20;
+
+const SEGMENT_MAGIC: [u8; 8] = *b"TALLYSEG";
+
+/// What a header turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decoded<T> {
+    Intact(T),
+    Damaged,
+    Newer(u32),
+}
+
+/// A place in the row of batches: after this sequence, and after so many rows in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Position {
+    pub(super) sequence: u64,
+    pub(super) rows: u64,
+}
+
+/// Whose batches they are, and under which numbering.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) producer_id: [u8; 16],
+    /// Counts the numberings of a spool: a new producer's batches are in files of their own.
+    pub(super) generation: u64,
+    /// Each record begins with it. It is random, so that nobody who can choose what a payload
+    /// contains can make a part of it look like a record.
+    pub(super) salt: u64,
+}
+
+/// The header of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SegmentHeader {
+    pub(super) identity: Identity,
+    /// The position before the segment's first record.
+    pub(super) before: Position,
+}
+
+/// Where a record is: its checksum covers this, so that a record counts only where it was
+/// written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) salt: u64,
+    /// The first sequence of the segment.
+    pub(super) first: u64,
+    /// The record's first byte in the file.
+    pub(super) offset: u64,
+}
+
+/// The header of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RecordHeader {
+    /// The position after this batch.
+    pub(super) after: Position,
+    /// The rows of this batch.
+    pub(super) rows: u64,
+    /// The size of the payload.
+    pub(super) length: u32,
+    pub(super) payload_crc: u32,
+}
+
+/// Writes numbers one after the other, little-endian.
+pub(super) struct Writer<'a> {
+    bytes: &'a mut [u8],
+    at: usize,
+}
+
+/// Reads them back. The length of the bytes is an invariant of the caller.
+pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+
+pub(super) fn crc(bytes: &[u8]) -> u32 {
+    crc32fast::hash(bytes)
+}
+
+/// Looks at the part of a file that every version of the format has.
+pub(super) fn preamble(magic: [u8; 8], bytes: &[u8]) -> Decoded<()> {
+    let Some(bytes) = bytes.get(..PREAMBLE_BYTES) else { return Decoded::Damaged };
+    let mut reader = Reader(&bytes[8..]);
+    let (version, expected) = (reader.u32(), reader.u32());
+    if bytes[..8] != magic || crc(&bytes[..12]) != expected {
+        return Decoded::Damaged;
+    }
+    match version {
+        VERSION => Decoded::Intact(()),
+        newer if newer > VERSION => Decoded::Newer(newer),
+        _ => Decoded::Damaged,
+    }
+}
+
+// === impl Position ===
+
+impl Position {
+    /// The position after one more batch, or nothing when a number ends.
+    pub(super) fn next(self, rows: u64) -> Option<Self> {
+        Some(Self { sequence: self.sequence.checked_add(1)?, rows: self.rows.checked_add(rows)? })
+    }
+}
+
+// === impl SegmentHeader ===
+
+impl SegmentHeader {
+    pub(super) fn encode(&self) -> [u8; SEGMENT_HEADER_BYTES] {
+        let mut bytes = [0; SEGMENT_HEADER_BYTES];
+        let mut writer = Writer::new(&mut bytes);
+        writer.preamble(SEGMENT_MAGIC);
+        writer.put(&self.identity.producer_id);
+        writer.u64(self.identity.generation);
+        writer.u64(self.identity.salt);
+        writer.u64(self.before.sequence);
+        writer.u64(self.before.rows);
+        writer.crc();
+        bytes
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Decoded<Self> {
+        match preamble(SEGMENT_MAGIC, bytes) {
+            Decoded::Intact(()) => {}
+            Decoded::Damaged => return Decoded::Damaged,
+            Decoded::Newer(version) => return Decoded::Newer(version),
+        }
+        let Some((body, check)) = split_crc(bytes, SEGMENT_HEADER_BYTES) else {
+            return Decoded::Damaged;
+        };
+        if crc(body) != check {
+            return Decoded::Damaged;
+        }
+        let mut reader = Reader(&body[PREAMBLE_BYTES..]);
+        Decoded::Intact(Self {
+            identity: Identity {
+                producer_id: reader.take(),
+                generation: reader.u64(),
+                salt: reader.u64(),
+            },
+            before: Position { sequence: reader.u64(), rows: reader.u64() },
+        })
+    }
+}
+
+/// The first `length` bytes without the checksum that ends them, and the checksum.
+pub(super) fn split_crc(bytes: &[u8], length: usize) -> Option<(&[u8], u32)> {
+    let (body, check) = bytes.get(..length)?.split_at(length - 4);
+    Some((body, Reader(check).u32()))
+}
+
+// === impl RecordHeader ===
+
+impl RecordHeader {
+    pub(super) fn encode(&self, place: Place) -> [u8; RECORD_HEADER_BYTES] {
+        let mut bytes = [0; RECORD_HEADER_BYTES];
+        let mut writer = Writer::new(&mut bytes);
+        writer.u64(place.salt);
+        writer.u64(self.after.sequence);
+        writer.u64(self.rows);
+        writer.u64(self.after.rows);
+        writer.u32(self.length);
+        writer.u32(self.payload_crc);
+        let check = place.crc(&bytes[..RECORD_HEADER_BYTES - 4]);
+        bytes[RECORD_HEADER_BYTES - 4..].copy_from_slice(&check.to_le_bytes());
+        bytes
+    }
+
+    /// The header, if these bytes are one and were written at this place.
+    pub(super) fn decode(bytes: &[u8], place: Place) -> Option<Self> {
+        let (body, check) = split_crc(bytes, RECORD_HEADER_BYTES)?;
+        let mut reader = Reader(body);
+        if reader.u64() != place.salt || place.crc(body) != check {
+            return None;
+        }
+        let (sequence, rows, rows_after) = (reader.u64(), reader.u64(), reader.u64());
+        let after = Position { sequence, rows: rows_after };
+        let header = Self { after, rows, length: reader.u32(), payload_crc: reader.u32() };
+        (header.length <= PAYLOAD_BYTES_MAX).then_some(header)
+    }
+
+    /// Whether the batch can come after this position: the next one with its rows added, or
+    /// one further on that leaves room for the rows of those between.
+    pub(super) fn can_follow(&self, before: Position) -> bool {
+        if self.after.sequence <= before.sequence {
+            return false;
+        }
+        match before.next(self.rows) {
+            Some(next) if next.sequence == self.after.sequence => next.rows == self.after.rows,
+            Some(next) => next.rows <= self.after.rows,
+            None => false,
+        }
+    }
+
+    /// The position before this batch.
+    pub(super) fn before(&self) -> Position {
+        Position {
+            sequence: self.after.sequence.saturating_sub(1),
+            rows: self.after.rows.saturating_sub(self.rows),
+        }
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    fn crc(self, header: &[u8]) -> u32 {
+        let mut hasher = Hasher::new();
+        hasher.update(&self.first.to_le_bytes());
+        hasher.update(&self.offset.to_le_bytes());
+        hasher.update(header);
+        hasher.finalize()
+    }
+}
+
+// === impl Writer ===
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(bytes: &'a mut [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    pub(super) fn put(&mut self, value: &[u8]) {
+        self.bytes[self.at..self.at + value.len()].copy_from_slice(value);
+        self.at += value.len();
+    }
+
+    pub(super) fn u32(&mut self, value: u32) {
+        self.put(&value.to_le_bytes());
+    }
+
+    pub(super) fn u64(&mut self, value: u64) {
+        self.put(&value.to_le_bytes());
+    }
+
+    pub(super) fn preamble(&mut self, magic: [u8; 8]) {
+        self.put(&magic);
+        self.u32(VERSION);
+        self.crc();
+    }
+
+    /// The checksum of all that was written so far.
+    pub(super) fn crc(&mut self) {
+        self.u32(crc(&self.bytes[..self.at]));
+    }
+}
+
+// === impl Reader ===
+
+impl Reader<'_> {
+    pub(super) fn take<const N: usize>(&mut self) -> [u8; N] {
+        let (value, rest) = self.0.split_first_chunk().expect("the caller checked the length");
+        self.0 = rest;
+        *value
+    }
+
+    pub(super) fn u32(&mut self) -> u32 {
+        u32::from_le_bytes(self.take())
+    }
+
+    pub(super) fn u64(&mut self) -> u64 {
+        u64::from_le_bytes(self.take())
+    }
+}
