@@ -90,6 +90,14 @@ pub(crate) struct ServeArgs {
     /// How many totals one answer may have
     #[arg(long, env = "TALLY_TOTALS_MAX", value_name = "N", default_value = "10000000")]
     totals_max: Given<usize>,
+
+    /// How many clients that number their batches are known at the same time
+    #[arg(long, env = "TALLY_PRODUCERS_MAX", value_name = "N", default_value = "100000")]
+    producers_max: Given<u32>,
+
+    /// How many days such a client is remembered that stores nothing
+    #[arg(long, env = "TALLY_PRODUCER_RETENTION_DAYS", value_name = "DAYS", default_value = "30")]
+    producer_retention_days: Given<u32>,
 }
 
 /// The database's settings, checked.
@@ -208,6 +216,18 @@ impl ServeArgs {
                 "--totals-max (TALLY_TOTALS_MAX)",
                 &self.totals_max,
                 1..=1_000_000_000,
+            ),
+            record: tally_requests::RecordLimits::default(),
+            producers_max: problems.within(
+                "--producers-max (TALLY_PRODUCERS_MAX)",
+                &self.producers_max,
+                0..=10_000_000,
+            ),
+            // A worker that was silent for a day begins anew, so it is never forgotten before.
+            producer_retention_days: problems.within(
+                "--producer-retention-days (TALLY_PRODUCER_RETENTION_DAYS)",
+                &self.producer_retention_days,
+                1..=36_500,
             ),
         };
         if let Some(database) = &database {

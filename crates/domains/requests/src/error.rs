@@ -3,7 +3,9 @@
 use tally_ingest::Failure;
 use tally_runtime::Kind;
 
+use crate::batch::InvalidBatch;
 use crate::model::DayRange;
+use crate::producer::Refusal;
 
 /// A call failed.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +85,54 @@ pub enum Error {
         /// Why it failed.
         source: tally_store::Error,
     },
+    /// The message that opens a producer is not acceptable.
+    #[error("open: {0}")]
+    Open(InvalidOpen),
+    /// A producer could not be opened, or may not go on.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// A batch is not acceptable. Those before it stay counted.
+    #[error("batch {sequence}: {reason}")]
+    Batch {
+        /// Its number.
+        sequence: u64,
+        /// What is wrong with it.
+        reason: InvalidBatch,
+    },
+    /// A batch that is neither known nor the next one.
+    #[error("batch {sequence} is out of sequence: the next one is {next}")]
+    OutOfSequence {
+        /// Its number.
+        sequence: u64,
+        /// The number that it should have.
+        next: i64,
+    },
+    /// More batches than the client was allowed.
+    #[error("batch {sequence}: more than {max} batches are sent and not yet acknowledged")]
+    TooManyBatches {
+        /// Its number.
+        sequence: u64,
+        /// The limit.
+        max: u32,
+    },
+    /// A message of a `Record` stream that is too large or malformed.
+    #[error("message {position} of the stream cannot be read: {reason}")]
+    Unreadable {
+        /// From 1.
+        position: u64,
+        /// Why not.
+        reason: String,
+        /// Whether it is too large.
+        is_limit: bool,
+    },
+    /// A message that has no place there.
+    #[error("message {position} of the stream: {reason}")]
+    Unexpected {
+        /// From 1.
+        position: u64,
+        /// What was expected.
+        reason: &'static str,
+    },
     /// A part of the server ended before it answered.
     #[error("the server failed while it worked on this call")]
     Panicked,
@@ -127,6 +177,32 @@ pub enum InvalidRequest {
     },
 }
 
+/// Why a producer cannot be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidOpen {
+    /// Not a UUID.
+    #[error("producer_id has {0} bytes, and a UUID has 16")]
+    IdLength(usize),
+    /// The UUID of nobody.
+    #[error("producer_id is the nil UUID")]
+    IdNil,
+    /// An epoch that no producer reaches.
+    #[error("epoch is beyond 2^63-1")]
+    Epoch,
+    /// None, or too many.
+    #[error("claims has {0} entries, and 1 to 64 are allowed")]
+    Claims(usize),
+    /// Not a claim.
+    #[error("claims, position {0}: 0 is not a claim")]
+    ClaimZero(usize),
+    /// A long name.
+    #[error("name has {0} bytes, and at most 200 are allowed")]
+    NameTooLong(usize),
+    /// A name that no database takes.
+    #[error("name contains a NUL byte")]
+    NameNul,
+}
+
 /// Why a date cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDate {
@@ -158,15 +234,47 @@ impl Error {
             | Self::Undecodable { .. }
             | Self::Date { .. }
             | Self::PathPrefixNul
+            | Self::Open(_)
+            | Self::Unexpected { .. }
             | Self::EndBeforeStart { .. } => Kind::InvalidArgument,
             Self::NothingRolledUp(_) => Kind::NotFound,
-            Self::TooManyTotals { .. } | Self::TooManyRollUps => Kind::ResourceExhausted,
+            Self::TooManyTotals { .. } | Self::TooManyRollUps | Self::TooManyBatches { .. } => {
+                Kind::ResourceExhausted
+            }
+            Self::Batch { reason, .. } if reason.is_limit() => Kind::ResourceExhausted,
+            Self::Unreadable { is_limit: true, .. } => Kind::ResourceExhausted,
+            Self::Batch { .. } | Self::Unreadable { .. } => Kind::InvalidArgument,
+            Self::OutOfSequence { .. } => Kind::FailedPrecondition,
+            Self::Refused(refusal) => match refusal {
+                Refusal::InUse => Kind::AlreadyExists,
+                Refusal::Forgotten => Kind::FailedPrecondition,
+                Refusal::TooMany { .. } => Kind::ResourceExhausted,
+            },
             Self::QueueFull | Self::LookupTimeout | Self::Draining | Self::Broken(_) => {
                 Kind::Unavailable
             }
             Self::Write(failure) => failure.kind,
             Self::Store { source, .. } => source.kind(),
             Self::Panicked => Kind::Internal,
+        }
+    }
+
+    /// What a client of `Record` can tell apart, beside the code.
+    #[must_use]
+    pub fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::OutOfSequence { .. } => Some("OUT_OF_SEQUENCE"),
+            Self::Refused(Refusal::Forgotten) => Some("PRODUCER_FORGOTTEN"),
+            Self::Refused(Refusal::InUse) => Some("PRODUCER_IN_USE"),
+            Self::Refused(Refusal::TooMany { .. }) => Some("TOO_MANY_PRODUCERS"),
+            Self::Open(_) => Some("INVALID_OPEN"),
+            Self::Unexpected { .. } => Some("INVALID_BATCH"),
+            Self::TooManyBatches { .. } => Some("LIMIT"),
+            Self::Batch { .. } | Self::Unreadable { .. } => {
+                let is_limit = self.kind() == Kind::ResourceExhausted;
+                Some(if is_limit { "LIMIT" } else { "INVALID_BATCH" })
+            }
+            _ => None,
         }
     }
 

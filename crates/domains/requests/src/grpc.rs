@@ -1,4 +1,10 @@
 //! `count.v1.CountService` and `tally.requests.v1.RequestService`.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `producers.rs` | `Record` and `ListProducers` |
+
+mod producers;
 
 use std::sync::Arc;
 
@@ -15,6 +21,7 @@ use tally_proto::tally::requests::v1::request_service_server::{
 };
 use tally_runtime::chain;
 use tokio_stream::Iter;
+use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Response, Status, Streaming, async_trait};
 
 use crate::error::Error;
@@ -27,7 +34,10 @@ use crate::validate;
 
 /// The trailer of a failed `Add`: how many requests from the beginning are stored.
 const COUNTED_TRAILER: &str = "tally-counted";
-/// How large a message from a client may be: one request, or one question.
+/// The trailer of a failed `Record`: what a client can tell apart, beside the code.
+const REASON_TRAILER: &str = "tally-reason";
+/// How large a message from a client may be: one request, or one question. A batch has a limit
+/// of its own.
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
 /// How many totals one message of a streamed answer has at most: some 64 KiB.
 const MESSAGE_ITEMS_MAX: usize = 4_096;
@@ -49,7 +59,8 @@ impl Service {
     /// Tally's own API.
     #[must_use]
     pub fn request_service(&self) -> RequestServiceServer<Self> {
-        RequestServiceServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+        let max = (self.recorder.record.batch_bytes_max as usize).max(MESSAGE_BYTES_MAX);
+        RequestServiceServer::new(self.clone()).max_decoding_message_size(max)
     }
 
     async fn totals(&self, query: Query) -> Result<Totals, Error> {
@@ -71,6 +82,11 @@ impl Service {
         let (filter, totals_max) = (Filter::default(), self.totals_max);
         let query = Query { days, granularity, filter, live: false, totals_max };
         self.totals(query).await.map(|totals| method_counts(&totals, granularity))
+    }
+
+    async fn roll_up(&self, days: DayRange) -> Result<u64, Error> {
+        let retention = self.producer_retention_days;
+        rollup::roll_up(&*self.store, &*self.clock, days, retention).await
     }
 
     async fn some_rolled_up(
@@ -122,7 +138,7 @@ impl CountService for Service {
                 let _place = service.roll_ups.acquire().await;
                 // What is not done is rolled back, and the next call does it.
                 tokio::select! {
-                    rows = rollup::roll_up(&*service.store, &*service.clock, days) => rows?,
+                    rows = service.roll_up(days) => rows?,
                     () = service.recorder.drain.begun() => return Err(Error::Draining),
                 };
             }
@@ -164,21 +180,22 @@ impl CountService for Service {
 #[async_trait]
 impl RequestService for Service {
     type QueryTotalsStream = Iter<Answers>;
-    type RecordStream = tokio_stream::Empty<Result<requests::RecordResponse, Status>>;
-    type ListProducersStream = tokio_stream::Empty<Result<requests::ListProducersResponse, Status>>;
+    type RecordStream = producers::RecordAnswers;
+    type ListProducersStream = producers::Lists;
 
     async fn record(
         &self,
-        _request: Request<Streaming<requests::RecordRequest>>,
+        request: Request<Streaming<requests::RecordRequest>>,
     ) -> Result<Response<Self::RecordStream>, Status> {
-        Err(Status::unimplemented("Record"))
+        Ok(Response::new(producers::record(self, request.into_inner())))
     }
 
     async fn list_producers(
         &self,
-        _request: Request<requests::ListProducersRequest>,
+        request: Request<requests::ListProducersRequest>,
     ) -> Result<Response<Self::ListProducersStream>, Status> {
-        Err(Status::unimplemented("ListProducers"))
+        let listed = producers::list(self, request.get_ref().with_workers).await;
+        listed.map(Response::new).map_err(|error| status(&error))
     }
 
     async fn query_totals(
@@ -230,20 +247,24 @@ fn method_counts(totals: &Totals, granularity: Granularity) -> Vec<MethodCount> 
 
 /// An answer, cut into messages of bounded size, which are made as the client takes them. All
 /// endpoints come first: they are sorted, so an endpoint's number is its place in the order of
-/// paths.
+/// paths. The first message says what is missing, also when there are no endpoints.
 fn messages(
     totals: Totals,
     granularity: Granularity,
 ) -> impl Iterator<Item = requests::QueryTotalsResponse> + Send {
+    let mut dropped = totals.dropped;
     let mut endpoints = totals.endpoints.into_iter().peekable();
     let names = std::iter::from_fn(move || {
-        endpoints.peek()?;
+        if endpoints.peek().is_none() && dropped == 0 {
+            return None;
+        }
         let endpoints = endpoints
             .by_ref()
             .take(MESSAGE_ENDPOINTS_MAX)
             .map(|one| requests::Endpoint { method: one.method, path: one.path.into() })
             .collect();
-        Some(requests::QueryTotalsResponse { endpoints, ..Default::default() })
+        let dropped = std::mem::take(&mut dropped);
+        Some(requests::QueryTotalsResponse { endpoints, dropped, ..Default::default() })
     });
     let mut parts = totals
         .periods
@@ -289,5 +310,9 @@ fn status(error: &Error) -> Status {
     if error.kind() == tally_runtime::Kind::Internal {
         tracing::error!(error = message, "a call failed");
     }
-    Status::new(Code::from(error.kind().grpc_code()), message)
+    let mut status = Status::new(Code::from(error.kind().grpc_code()), message);
+    if let Some(reason) = error.reason() {
+        status.metadata_mut().insert(REASON_TRAILER, MetadataValue::from_static(reason));
+    }
+    status
 }

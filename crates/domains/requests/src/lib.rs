@@ -2,11 +2,14 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `batch.rs` | one batch of a `Record` stream: from a message to rows |
 //! | `endpoints.rs` | from a method and a path to an id, without a lock or an allocation |
 //! | `error.rs` | what can go wrong, and what it means to the client |
 //! | `grpc.rs` | `count.v1.CountService` and `tally.requests.v1.RequestService` |
 //! | `migrations.rs` | the tables, for each kind of database |
 //! | `model.rs` | endpoint, day, period, the row as it is stored |
+//! | `producer.rs` | clients that number their batches |
+//! | `record.rs` | one `Record` stream: open, decode, push, acknowledge by number |
 //! | `recorder.rs` | one `Add` stream: decode, validate, push, acknowledge |
 //! | `rollup.rs` | rolling up, and the housekeeping that goes with it |
 //! | `service.rs` | the domain's parts, put together |
@@ -15,11 +18,14 @@
 //! | `validate.rs` | which requests and dates are acceptable |
 //! | `warm.rs` | reading the latest days into memory at the start |
 
+mod batch;
 mod endpoints;
 mod error;
 mod grpc;
 mod migrations;
 mod model;
+mod producer;
+mod record;
 mod recorder;
 mod rollup;
 mod service;
@@ -28,8 +34,10 @@ mod totals;
 mod validate;
 mod warm;
 
-pub use error::{Error, InvalidDate, InvalidRequest};
+pub use batch::{InvalidBatch, RecordLimits, decode_batch};
+pub use error::{Error, InvalidDate, InvalidOpen, InvalidRequest};
 pub use migrations::MIGRATIONS;
 pub use model::{Day, DayRange, Endpoint, EndpointId, Period, Rows};
+pub use producer::{BatchEnd, Opening, Producer, Refusal, Run, Standing, Verdict};
 pub use service::{CONNECTIONS_BESIDE_WORKERS, Parts, Service, Settings};
 pub use totals::{Filter, Granularity, PeriodTotals, Query, TooMany, Totals};

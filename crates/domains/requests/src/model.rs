@@ -1,10 +1,13 @@
 //! Endpoint, day, period, and the row as it is stored.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use jiff::Timestamp;
 use jiff::civil::Date;
+
+use crate::producer::Run;
 
 /// A day in microseconds.
 const DAY_MICROS: i64 = 86_400_000_000;
@@ -50,7 +53,11 @@ pub enum Period {
 /// Rows in Postgres's binary COPY format, ready to be sent. Each takes 26 bytes: the number
 /// of fields, then the length and value of the endpoint's id and of the time.
 #[derive(Debug, Clone, Default)]
-pub struct Rows(Bytes);
+pub struct Rows {
+    bytes: Bytes,
+    /// Whose batches these are, if a client has numbered them.
+    run: Option<Arc<Run>>,
+}
 
 /// Builds [`Rows`].
 #[derive(Debug, Default)]
@@ -190,12 +197,45 @@ impl Rows {
     /// Bytes that one row takes.
     pub const ROW_BYTES: usize = 26;
     /// What a chunk takes beside its rows: its place in the queue and in the allocator.
-    const OVERHEAD_BYTES: usize = 256;
+    pub(crate) const OVERHEAD_BYTES: usize = 256;
+
+    /// The same rows as the batches of a run, whose ends they must reach.
+    #[must_use]
+    pub fn of_run(self, run: Arc<Run>) -> Self {
+        Self { run: Some(run), ..self }
+    }
+
+    /// Whose batches these are, if a client has numbered them.
+    #[must_use]
+    pub fn run(&self) -> Option<&Arc<Run>> {
+        self.run.as_ref()
+    }
 
     /// The COPY format, without header and trailer.
     #[must_use]
     pub fn copy_bytes(&self) -> Bytes {
-        self.0.clone()
+        self.bytes.clone()
+    }
+
+    /// Those from this row on, and of nobody's run; nothing is copied.
+    #[must_use]
+    pub(crate) fn from(&self, row: usize) -> Self {
+        Self { bytes: self.bytes.slice(row * Self::ROW_BYTES..), run: None }
+    }
+
+    /// How many rows each day has, days in the order in which they come. A day is named again
+    /// after another one.
+    pub(crate) fn days(&self) -> impl Iterator<Item = (Day, i64)> + '_ {
+        let mut times = self.iter().map(|(_, micros)| micros).peekable();
+        std::iter::from_fn(move || {
+            let day = Day::of_micros(times.next()?);
+            let micros = day.start_micros()..day.plus(1).start_micros();
+            let mut rows = 1;
+            while times.next_if(|time| micros.contains(time)).is_some() {
+                rows += 1;
+            }
+            Some((day, rows))
+        })
     }
 
     /// Endpoint ids and times, in microseconds since 1970-01-01 UTC.
@@ -203,7 +243,7 @@ impl Rows {
         let int = |bytes: &[u8]| {
             i64::from_be_bytes(bytes.try_into().expect("a row's fields have eight bytes"))
         };
-        self.0
+        self.bytes
             .chunks_exact(Self::ROW_BYTES)
             .map(move |row| (int(&row[6..14]), int(&row[18..26]) + POSTGRES_EPOCH_MICROS))
     }
@@ -211,11 +251,11 @@ impl Rows {
 
 impl tally_ingest::Rows for Rows {
     fn rows(&self) -> usize {
-        self.0.len() / Self::ROW_BYTES
+        self.bytes.len() / Self::ROW_BYTES
     }
 
     fn bytes(&self) -> usize {
-        self.0.len() + Self::OVERHEAD_BYTES
+        self.bytes.len() + Self::OVERHEAD_BYTES
     }
 }
 
@@ -241,7 +281,17 @@ impl RowsBuilder {
 
     /// The rows so far; the builder is empty after it.
     pub(crate) fn finish(&mut self) -> Rows {
-        Rows(self.0.split().freeze())
+        Rows { bytes: self.0.split().freeze(), run: None }
+    }
+
+    /// How many rows there are so far.
+    pub(crate) fn rows(&self) -> usize {
+        self.0.len() / Rows::ROW_BYTES
+    }
+
+    /// Leaves only the first rows.
+    pub(crate) fn truncate(&mut self, rows: usize) {
+        self.0.truncate(rows * Rows::ROW_BYTES);
     }
 }
 
@@ -282,6 +332,17 @@ mod tests {
             let packed: Rows = rows.iter().copied().collect();
             prop_assert_eq!(packed.rows(), rows.len());
             prop_assert_eq!(packed.iter().collect::<Vec<_>>(), rows);
+        }
+
+        #[test]
+        fn days_are_counted_once(times in prop::collection::vec(-3 * DAY_MICROS..3 * DAY_MICROS, 0..50)) {
+            let packed: Rows = times.iter().map(|time| (1, *time)).collect();
+            for day in -4..4 {
+                let counted: i64 =
+                    packed.days().filter(|(of, _)| of.0 == day).map(|(_, rows)| rows).sum();
+                let there = times.iter().filter(|time| Day::of_micros(**time).0 == day).count();
+                prop_assert_eq!(counted, there as i64);
+            }
         }
 
         #[test]

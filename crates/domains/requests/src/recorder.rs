@@ -1,4 +1,4 @@
-//! One `Add` stream: decode, validate, push, acknowledge.
+//! What all streams share, and one `Add` stream: decode, validate, push, acknowledge.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,12 +7,15 @@ use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use tally_ingest::{Queue, Receipt};
 use tally_proto::count::v1::AddRequest;
 use tally_runtime::{Clock, Drain};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tonic::Status;
 
+use crate::batch::RecordLimits;
 use crate::endpoints::Endpoints;
 use crate::error::Error;
-use crate::model::{Endpoint, Rows, RowsBuilder};
+use crate::model::{Endpoint, EndpointId, Rows, RowsBuilder};
+use crate::store::Store;
 use crate::validate::{self, Rules};
 
 /// How many requests of one stream travel together at most.
@@ -27,6 +30,13 @@ pub(crate) struct Recorder {
     pub(crate) path_bytes_max: usize,
     /// How long a stream waits for the ids of new endpoints.
     pub(crate) lookup_wait_max: Duration,
+    /// What a `Record` stream may bring.
+    pub(crate) record: RecordLimits,
+    pub(crate) producers_max: i64,
+    pub(crate) store: Arc<dyn Store>,
+    /// One producer is opened at a time: so many clients that come back at once leave the
+    /// connections to the insert workers.
+    pub(crate) opening: Semaphore,
 }
 
 /// How a stream ended: how many requests are stored, and the error, if it was one.
@@ -111,9 +121,7 @@ impl Recorder {
         request: AddRequest,
         chunk: &mut Chunk,
     ) -> Result<(), crate::error::InvalidRequest> {
-        let now_micros = self.clock.now().as_microsecond();
-        let rules = Rules { path_bytes_max: self.path_bytes_max, now_micros };
-        let micros = validate::request(&request, rules)?;
+        let micros = validate::request(&request, self.rules())?;
         match self.endpoints.get(request.method, &request.path) {
             Some(endpoint) => chunk.rows.push(endpoint, micros),
             None => chunk.unknown.push((Endpoint::new(request.method, request.path), micros)),
@@ -130,15 +138,29 @@ impl Recorder {
         let Chunk { mut rows, unknown, .. } = std::mem::take(chunk);
         if !unknown.is_empty() {
             let (endpoints, times): (Vec<_>, Vec<_>) = unknown.into_iter().unzip();
-            let ids = timeout(self.lookup_wait_max, self.endpoints.resolve(&endpoints))
-                .await
-                .map_err(|_elapsed| Error::LookupTimeout)?
-                .map_err(Error::store("look an endpoint up"))?;
+            let ids = self.resolve(&endpoints).await?;
             ids.into_iter().zip(times).for_each(|(id, micros)| rows.push(id, micros));
         }
-        self.queue.push(rows.finish(), receipt).await.map_err(|_full| {
-            if self.drain.has_begun() { Error::Draining } else { Error::QueueFull }
-        })
+        self.queue.push(rows.finish(), receipt).await.map_err(|_full| self.no_room())
+    }
+
+    /// What requests are held against at this moment.
+    pub(crate) fn rules(&self) -> Rules {
+        let now_micros = self.clock.now().as_microsecond();
+        Rules { path_bytes_max: self.path_bytes_max, now_micros }
+    }
+
+    /// The ids of endpoints that may be new.
+    pub(crate) async fn resolve(&self, endpoints: &[Endpoint]) -> Result<Vec<EndpointId>, Error> {
+        timeout(self.lookup_wait_max, self.endpoints.resolve(endpoints))
+            .await
+            .map_err(|_elapsed| Error::LookupTimeout)?
+            .map_err(Error::store("look an endpoint up"))
+    }
+
+    /// Why the queue took nothing.
+    pub(crate) fn no_room(&self) -> Error {
+        if self.drain.has_begun() { Error::Draining } else { Error::QueueFull }
     }
 }
 

@@ -7,7 +7,7 @@ use tally_runtime::{Clock, Drain};
 
 use crate::error::Error;
 use crate::model::DayRange;
-use crate::store::Store;
+use crate::store::{ProducerRetention, Store};
 
 /// How often partitions are looked after, beside every roll-up.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -17,17 +17,23 @@ pub(crate) async fn roll_up(
     store: &dyn Store,
     clock: &dyn Clock,
     days: DayRange,
+    retention: ProducerRetention,
 ) -> Result<u64, Error> {
     let rows = store.roll_up(days).await.map_err(Error::store("roll up"))?;
     tracing::info!(days = %days, rows, "rolled up");
-    maintain(store, clock).await;
+    maintain(store, clock, retention).await;
     Ok(rows)
 }
 
 /// Looks after the store until the server stops.
-pub(crate) async fn keep_house(store: Arc<dyn Store>, clock: Arc<dyn Clock>, drain: Drain) {
+pub(crate) async fn keep_house(
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    retention: ProducerRetention,
+    drain: Drain,
+) {
     loop {
-        maintain(&*store, &*clock).await;
+        maintain(&*store, &*clock, retention).await;
         tokio::select! {
             () = drain.begun() => return,
             () = tokio::time::sleep(MAINTENANCE_INTERVAL) => {}
@@ -35,8 +41,8 @@ pub(crate) async fn keep_house(store: Arc<dyn Store>, clock: Arc<dyn Clock>, dra
     }
 }
 
-async fn maintain(store: &dyn Store, clock: &dyn Clock) {
-    if let Err(error) = store.maintain(clock.now()).await {
+async fn maintain(store: &dyn Store, clock: &dyn Clock, retention: ProducerRetention) {
+    if let Err(error) = store.maintain(clock.now(), retention).await {
         tracing::warn!(error = tally_runtime::chain(&error), "housekeeping failed, will try again");
     }
 }

@@ -9,6 +9,7 @@ use tally_store::{Database, Outcome};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use crate::batch::RecordLimits;
 use crate::endpoints::Endpoints;
 use crate::model::Rows;
 use crate::recorder::Recorder;
@@ -18,13 +19,13 @@ use crate::warm;
 
 /// How many queries use the database at the same time, so that they leave connections to the
 /// insert workers. The others wait.
-const QUERIES_MAX: usize = 4;
+const QUERIES_MAX: usize = 3;
 /// How many roll-ups may be asked for at the same time: each goes on when its caller gives up, so
 /// an impatient caller must not pile them up.
 const ROLL_UPS_WAITING_MAX: usize = 32;
 /// How many connections the service uses at most beside one for each worker: the queries, a
-/// roll-up, housekeeping, looking endpoints up, and the health check.
-pub const CONNECTIONS_BESIDE_WORKERS: usize = QUERIES_MAX + 4;
+/// roll-up, housekeeping, looking endpoints up, opening a producer, and the health check.
+pub const CONNECTIONS_BESIDE_WORKERS: usize = QUERIES_MAX + 5;
 
 /// Even a busy database may take so long over a batch.
 const ATTEMPT_TIMEOUT_MIN: Duration = Duration::from_secs(1);
@@ -34,7 +35,8 @@ const ATTEMPT_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 pub struct Settings {
     /// How many batches are written at the same time. SQLite has one writer, whatever this says.
     pub workers: usize,
-    /// How many rows a batch takes at most, give or take a chunk of 1,024.
+    /// How many rows a batch takes at most, give or take a chunk: 1,024 rows of an `Add` stream,
+    /// or up to 98,303 of a `Record` stream.
     pub batch_rows_max: usize,
     /// How much may wait, and for how long a stream is held back.
     pub queue: Limits,
@@ -46,6 +48,12 @@ pub struct Settings {
     pub endpoints_max: usize,
     /// How many totals an answer may have.
     pub totals_max: usize,
+    /// What a `Record` stream may bring.
+    pub record: RecordLimits,
+    /// How many clients that number their batches are known at the same time.
+    pub producers_max: u32,
+    /// How many days such a client is remembered that stores nothing.
+    pub producer_retention_days: u32,
 }
 
 /// What the service stands on.
@@ -66,6 +74,7 @@ pub struct Service {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) streams: Tasks,
     pub(crate) totals_max: usize,
+    pub(crate) producer_retention_days: u32,
     /// A place for each query that may use the database now.
     pub(crate) queries: Arc<Semaphore>,
     /// One roll-up at a time: they would only wait for each other in the database.
@@ -96,14 +105,15 @@ impl Service {
         let store = store::open(&database);
         let endpoints = Endpoints::new(Arc::clone(&store), settings.endpoints_max);
         endpoints.load().await?;
+        let retention = settings.producer_retention_days;
         // The partition of today is there before the first request comes.
-        if let Err(error) = store.maintain(clock.now()).await {
+        if let Err(error) = store.maintain(clock.now(), retention).await {
             tracing::warn!(error = chain(&error), "housekeeping failed, will try again");
         }
         let house = Tasks::new();
         house.spawn(
             "housekeeping",
-            rollup::keep_house(Arc::clone(&store), Arc::clone(&clock), drain.clone()),
+            rollup::keep_house(Arc::clone(&store), Arc::clone(&clock), retention, drain.clone()),
         );
         let queries = Arc::new(Semaphore::new(QUERIES_MAX));
         if store.kept_totals_max() > 0 {
@@ -134,6 +144,10 @@ impl Service {
             drain,
             path_bytes_max: settings.path_bytes_max,
             lookup_wait_max: settings.queue.wait_max,
+            record: settings.record,
+            producers_max: i64::from(settings.producers_max),
+            store: Arc::clone(&store),
+            opening: Semaphore::new(1),
         };
         Ok(Self {
             recorder: Arc::new(recorder),
@@ -141,6 +155,7 @@ impl Service {
             clock,
             streams: Tasks::new(),
             totals_max: settings.totals_max,
+            producer_retention_days: retention,
             queries,
             roll_ups: Arc::new(Semaphore::new(1)),
             waiting_roll_ups: Arc::new(Semaphore::new(ROLL_UPS_WAITING_MAX)),

@@ -58,6 +58,8 @@ pub struct Totals {
     pub endpoints: Vec<Endpoint>,
     /// The periods that have requests.
     pub periods: Vec<PeriodTotals>,
+    /// How many requests of the days, of all endpoints, were dropped by clients that said so.
+    pub dropped: i64,
 }
 
 /// Collects what a store finds, in any order, and puts it in order.
@@ -217,7 +219,7 @@ impl Collector {
     /// Leaves out the endpoints without counts.
     fn only_used(self, used: &[bool], mut periods: Vec<PeriodTotals>) -> Totals {
         if used.iter().all(|is_used| *is_used) {
-            return Totals { endpoints: self.endpoints, periods };
+            return Totals { endpoints: self.endpoints, periods, dropped: 0 };
         }
         let mut next = 0;
         let places: Vec<u32> = used
@@ -233,7 +235,7 @@ impl Collector {
         }
         let endpoints = self.endpoints.into_iter().zip(used);
         let endpoints = endpoints.filter_map(|(one, is_used)| is_used.then_some(one)).collect();
-        Totals { endpoints, periods }
+        Totals { endpoints, periods, dropped: 0 }
     }
 }
 

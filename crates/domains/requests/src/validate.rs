@@ -15,6 +15,10 @@ const NANOS: std::ops::Range<i32> = 0..1_000_000_000;
 /// How far a client's clock may be ahead.
 const AHEAD_SECONDS_MAX: i64 = 24 * 60 * 60;
 
+/// The same limits in microseconds.
+pub(crate) const MICROS: std::ops::RangeInclusive<i64> =
+    *SECONDS.start() * 1_000_000..=*SECONDS.end() * 1_000_000 + 999_999;
+
 /// What requests are held against.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
@@ -23,9 +27,25 @@ pub(crate) struct Rules {
     pub(crate) now_micros: i64,
 }
 
+// === impl Rules ===
+
+impl Rules {
+    /// The latest time that a request may have.
+    pub(crate) fn latest_micros(self) -> i64 {
+        self.now_micros.saturating_add(AHEAD_SECONDS_MAX * 1_000_000)
+    }
+}
+
 /// The time of an acceptable request, in microseconds since 1970-01-01 UTC.
 pub(crate) fn request(request: &AddRequest, rules: Rules) -> Result<i64, InvalidRequest> {
-    let path = request.path.as_bytes();
+    path(&request.path, rules)?;
+    let time = request.request_timestamp.as_ref().ok_or(InvalidRequest::TimestampMissing)?;
+    timestamp(*time, rules.now_micros)
+}
+
+/// Whether a path is acceptable.
+pub(crate) fn path(path: &str, rules: Rules) -> Result<(), InvalidRequest> {
+    let path = path.as_bytes();
     if path.is_empty() {
         return Err(InvalidRequest::PathEmpty);
     }
@@ -36,8 +56,7 @@ pub(crate) fn request(request: &AddRequest, rules: Rules) -> Result<i64, Invalid
     if path.contains(&0) {
         return Err(InvalidRequest::PathNul);
     }
-    let time = request.request_timestamp.as_ref().ok_or(InvalidRequest::TimestampMissing)?;
-    timestamp(*time, rules.now_micros)
+    Ok(())
 }
 
 fn timestamp(time: Timestamp, now_micros: i64) -> Result<i64, InvalidRequest> {

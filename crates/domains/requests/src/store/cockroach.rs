@@ -7,13 +7,18 @@ use tally_store::error::Step as _;
 use tally_store::postgres::{Database, commits_itself};
 use tally_store::retry::Policy;
 
-use super::postgres::{append_by_unnest, endpoints, totals};
-use super::{Result, Store};
+use super::postgres::append::{self, Way};
+use super::postgres::{endpoints, producers, totals};
+use super::{Opened, ProducerRetention, Result, Store};
 use crate::model::{DayRange, Endpoint, EndpointId, Rows};
+use crate::producer::{Opening, Producer};
 use crate::totals::{Query, TooMany, Totals};
 
 /// How many rows one step of a roll-up moves: CockroachDB advises against larger transactions.
 const STEP_ROWS: i64 = 10_000;
+
+/// There is no COPY in the form that the driver speaks.
+const WAY: Way = Way { small: include_str!("cockroach/append.sql"), copy_rows_min: None };
 
 /// Requests in CockroachDB.
 #[derive(Debug, Clone)]
@@ -58,8 +63,7 @@ impl Store for CockroachStore {
 
     async fn append(&self, batch: &Batch<'_, Rows>) -> Result<()> {
         let policy = Policy { attempts_max: 1, ..Policy::short("store a batch") };
-        let sql = include_str!("cockroach/append.sql");
-        policy.run(|| append_by_unnest(&self.database, batch, sql)).await
+        policy.run(|| append::append(&self.database, batch, WAY)).await
     }
 
     async fn roll_up(&self, days: DayRange) -> Result<u64> {
@@ -79,7 +83,15 @@ impl Store for CockroachStore {
         Policy::long("read totals").run(|| totals::read(&self.database, query, None, None)).await
     }
 
-    async fn maintain(&self, _now: Timestamp) -> Result<()> {
-        endpoints::forget_producers(&self.database).await
+    async fn open_producer(&self, opening: &Opening) -> Result<Opened> {
+        producers::open(&self.database, opening).await
+    }
+
+    async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>> {
+        producers::list(&self.database, with_workers).await
+    }
+
+    async fn maintain(&self, _now: Timestamp, retention: ProducerRetention) -> Result<()> {
+        producers::forget(&self.database, retention).await
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `cockroach.rs` | CockroachDB |
 //! | `kept.rs` | rolled-up days that are kept in memory |
+//! | `plan.rs` | what of a batch is stored, by where its producers stand |
 //! | `postgres.rs` | Postgres: endpoints, batches, totals |
 //! | `postgres/` | its roll-up, its partitions, and the SQL |
 //! | `sqlite.rs` | SQLite |
@@ -11,6 +12,7 @@
 
 mod cockroach;
 mod kept;
+mod plan;
 mod postgres;
 mod sqlite;
 
@@ -25,10 +27,14 @@ pub use self::cockroach::CockroachStore;
 pub use self::postgres::PostgresStore;
 pub use self::sqlite::SqliteStore;
 use crate::model::{DayRange, Endpoint, EndpointId, Rows};
+use crate::producer::{Opening, Producer, Refusal, Standing};
 use crate::totals::{Query, TooMany, Totals};
 
-/// Producers that stored nothing for so long are forgotten.
-pub(crate) const PRODUCER_RETENTION_DAYS: i32 = 30;
+/// How many days producers are remembered that store nothing.
+pub type ProducerRetention = u32;
+
+/// A producer that was opened, with where it stands; or why not.
+pub type Opened = std::result::Result<Standing, Refusal>;
 
 /// The result of a storage operation.
 pub type Result<T> = std::result::Result<T, tally_store::Error>;
@@ -39,6 +45,10 @@ pub type Result<T> = std::result::Result<T, tally_store::Error>;
 ///
 /// - A batch is stored in one transaction, or not at all; one that its producer has stored
 ///   before is not stored again.
+/// - The same holds for each batch of a client that is in it, by the client's own number. What
+///   became of it is said in the [`Run`](crate::Run), and fails no other part of the batch.
+/// - For each day, the sum of what was accepted from producers is the number of its rows and its
+///   rolled-up requests.
 /// - A roll-up moves rows into totals: whatever happens, a request is in exactly one of the
 ///   two. It takes every row that was committed before it began.
 /// - Totals only grow, by addition: a roll-up that is repeated or late does no harm.
@@ -59,7 +69,8 @@ pub trait Store: Send + Sync + 'static {
     async fn resolve(&self, endpoints: &[Endpoint]) -> Result<Vec<EndpointId>>;
 
     /// Stores a batch, and returns after the commit. A batch whose producer is at its
-    /// sequence or beyond is a duplicate: acknowledged, and not stored.
+    /// sequence or beyond is a duplicate: acknowledged, and not stored. The runs of clients in it
+    /// are judged by themselves, also when the batch itself is a duplicate.
     ///
     /// # Errors
     /// When the database fails; the error says whether the batch may be stored all the same.
@@ -78,16 +89,30 @@ pub trait Store: Send + Sync + 'static {
     /// When the database fails.
     async fn totals(&self, query: &Query) -> Result<std::result::Result<Totals, TooMany>>;
 
+    /// Opens a producer for a client, by the rules of [`Opening`]. A client that was opened is
+    /// the only one whose batches are stored from then on. It may be repeated.
+    ///
+    /// # Errors
+    /// When the database fails.
+    async fn open_producer(&self, opening: &Opening) -> Result<Opened>;
+
+    /// The producers, those first that were seen last.
+    ///
+    /// # Errors
+    /// When the database fails.
+    async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>>;
+
     /// How many totals of rolled-up days it keeps in memory; none if this is 0.
     fn kept_totals_max(&self) -> usize {
         0
     }
 
-    /// Regular housekeeping: makes partitions ahead, drops empty ones, forgets producers.
+    /// Regular housekeeping: makes partitions ahead, drops empty ones, forgets producers. What
+    /// was accepted and dropped from those that are forgotten stays known.
     ///
     /// # Errors
     /// When the database fails. It may be called again at any time.
-    async fn maintain(&self, now: Timestamp) -> Result<()>;
+    async fn maintain(&self, now: Timestamp, retention: ProducerRetention) -> Result<()>;
 }
 
 /// The store for a database.

@@ -5,18 +5,18 @@
 //! | `append.rs` | storing a batch, by COPY or by unnest |
 //! | `copied.rs` | reading daily totals by COPY, for large answers |
 //! | `endpoints.rs` | finding and adding endpoints; CockroachDB uses it too |
+//! | `producers.rs` | opening, listing and forgetting producers; CockroachDB uses it too |
 //! | `partitions.rs` | which partitions there are; making and dropping them |
 //! | `roll_up.rs` | rolling partitions up, and the default partition |
 //! | `totals.rs` | answering queries; CockroachDB uses it too |
 
-mod append;
+pub(super) mod append;
 mod copied;
 pub(super) mod endpoints;
 mod partitions;
+pub(super) mod producers;
 mod roll_up;
 pub(super) mod totals;
-
-pub(super) use self::append::by_unnest as append_by_unnest;
 
 use std::sync::Arc;
 
@@ -27,8 +27,9 @@ use tally_store::postgres::Database;
 use tally_store::retry::Policy;
 
 use super::kept::KeptDays;
-use super::{Result, Store};
+use super::{Opened, ProducerRetention, Result, Store};
 use crate::model::{DayRange, Endpoint, EndpointId, Rows};
+use crate::producer::{Opening, Producer};
 use crate::totals::{Query, TooMany, Totals};
 
 /// Requests in Postgres: rows in a partition for each day.
@@ -62,7 +63,7 @@ impl Store for PostgresStore {
 
     async fn append(&self, batch: &Batch<'_, Rows>) -> Result<()> {
         let policy = Policy { attempts_max: 1, ..Policy::short("store a batch") };
-        policy.run(|| append::append(&self.database, batch)).await
+        policy.run(|| append::append(&self.database, batch, append::COPIES)).await
     }
 
     async fn roll_up(&self, days: DayRange) -> Result<u64> {
@@ -79,9 +80,17 @@ impl Store for PostgresStore {
         self.kept.totals_max()
     }
 
-    async fn maintain(&self, now: Timestamp) -> Result<()> {
+    async fn open_producer(&self, opening: &Opening) -> Result<Opened> {
+        producers::open(&self.database, opening).await
+    }
+
+    async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>> {
+        producers::list(&self.database, with_workers).await
+    }
+
+    async fn maintain(&self, now: Timestamp, retention: ProducerRetention) -> Result<()> {
         partitions::make_ahead(&self.database, now).await?;
         partitions::drop_empty(&self.database, now).await?;
-        endpoints::forget_producers(&self.database).await
+        producers::forget(&self.database, retention).await
     }
 }

@@ -2,9 +2,13 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `append.rs` | storing a batch |
+//! | `producers.rs` | opening, listing and forgetting producers |
 //! | `roll_up.rs` | rolling rows up: one scan, counted here |
 //! | `totals.rs` | answering queries |
 
+mod append;
+mod producers;
 mod roll_up;
 mod totals;
 
@@ -12,21 +16,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use rusqlite::{
-    Connection, OptionalExtension as _, Transaction, TransactionBehavior, params_from_iter,
-};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tally_ingest::Batch;
 use tally_store::error::Step as _;
-use tally_store::faults;
 use tally_store::sqlite::Database;
 
 use super::kept::KeptDays;
-use super::{PRODUCER_RETENTION_DAYS, Result, Store, gap};
+use super::{Opened, ProducerRetention, Result, Store};
 use crate::model::{DayRange, Endpoint, EndpointId, Rows};
+use crate::producer::{Opening, Producer};
 use crate::totals::{Query, TooMany, Totals};
-
-/// How many rows one INSERT takes: more is hardly faster, and SQLite allows 32,766 values.
-const INSERT_ROWS: usize = 100;
 
 /// Requests in SQLite.
 #[derive(Debug, Clone)]
@@ -60,7 +59,10 @@ impl Store for SqliteStore {
         let (producer, sequence) = (batch.producer, batch.sequence);
         let chunks = batch.chunks.to_vec();
         self.database
-            .write(move |connection| append(connection, producer.as_bytes(), sequence, &chunks))
+            .write(move |connection| {
+                let batch = Batch { producer, sequence, chunks: &chunks };
+                append::append(connection, &batch)
+            })
             .await
     }
 
@@ -77,11 +79,19 @@ impl Store for SqliteStore {
         self.kept.totals_max()
     }
 
-    async fn maintain(&self, _now: Timestamp) -> Result<()> {
+    async fn open_producer(&self, opening: &Opening) -> Result<Opened> {
+        let opening = opening.clone();
+        self.database.write(move |connection| producers::open(connection, &opening)).await
+    }
+
+    async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>> {
+        self.database.read(move |connection| producers::list(connection, with_workers)).await
+    }
+
+    async fn maintain(&self, _now: Timestamp, retention: ProducerRetention) -> Result<()> {
         self.database
             .write(move |connection| {
-                let sql = include_str!("sqlite/forget_producers.sql");
-                connection.execute(sql, [PRODUCER_RETENTION_DAYS]).step("forget old producers")?;
+                producers::forget(connection, retention)?;
                 totals::stamp_days(connection)
             })
             .await
@@ -122,52 +132,4 @@ fn resolve(connection: &mut Connection, endpoints: &[Endpoint]) -> Result<Vec<En
     };
     transaction.commit().step("commit")?;
     Ok(ids)
-}
-
-fn append(
-    connection: &mut Connection,
-    producer: &[u8; 16],
-    sequence: i64,
-    chunks: &[Rows],
-) -> Result<()> {
-    let step = "insert the rows of a batch";
-    let transaction = begin(connection)?;
-    let stored: Option<i64> = transaction
-        .prepare_cached(include_str!("sqlite/producer.sql"))
-        .and_then(|mut statement| statement.query_row([producer], |row| row.get(0)).optional())
-        .step("read a producer's sequence")?;
-    match stored.unwrap_or(0) {
-        stored if stored >= sequence => return Ok(()),
-        stored if stored < sequence - 1 => return Err(gap(stored, sequence)),
-        _ => {}
-    }
-    let rows: Vec<i64> = chunks.iter().flat_map(Rows::iter).flat_map(<[i64; 2]>::from).collect();
-    transaction
-        .prepare_cached(include_str!("sqlite/move_producer.sql"))
-        .and_then(|mut statement| statement.execute((producer, sequence)))
-        .step("move a producer on")?;
-    let (many, rest) = rows.as_chunks::<{ 2 * INSERT_ROWS }>();
-    let insert = |sql: &str, values: &[i64]| {
-        transaction
-            .prepare_cached(sql)
-            .and_then(|mut statement| statement.execute(params_from_iter(values)))
-            .step(step)
-    };
-    let insert_many = insert_sql(INSERT_ROWS);
-    for values in many {
-        insert(&insert_many, values)?;
-    }
-    if !rest.is_empty() {
-        insert(&insert_sql(rest.len() / 2), rest)?;
-    }
-    faults::blocking_point("append.before_commit");
-    transaction.commit().step("commit")?;
-    faults::blocking_point("append.committed");
-    Ok(())
-}
-
-/// An INSERT of so many rows.
-fn insert_sql(rows: usize) -> String {
-    let values = vec!["(?, ?)"; rows].join(", ");
-    format!("{} {values}", include_str!("sqlite/append.sql").trim_end())
 }

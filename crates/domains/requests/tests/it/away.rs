@@ -11,7 +11,9 @@ use tonic::Code;
 use uuid::Uuid;
 
 use crate::LIMIT;
-use crate::backend::{NOW, TODAY, Total, ask, at, listed, migrated, noon, open, query, sum, total};
+use crate::backend::{
+    NOW, RETENTION, TODAY, Total, ask, at, listed, migrated, noon, open, query, sum, total,
+};
 use crate::server::{Counting, counted, get, settings};
 
 /// Live totals, past the proxy.
@@ -111,7 +113,7 @@ async fn a_roll_up_survives_a_lost_commit() {
     let Some(database) = TestDatabase::create_or_skip("lost_roll_up") else { return };
     let (proxy, url) = Proxy::before(&database.url()).await;
     let store = store::open(&migrated(&url).await);
-    store.maintain(NOW.parse().unwrap()).await.unwrap();
+    store.maintain(NOW.parse().unwrap(), RETENTION).await.unwrap();
     let id = store.resolve(&[Endpoint::new(3, "/")]).await.unwrap()[0];
     for (sequence, day) in [(1, TODAY), (2, "2015-05-17")] {
         let chunks = [(0..100).map(|_| (id, noon(day))).collect::<Rows>()];

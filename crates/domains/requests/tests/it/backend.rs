@@ -22,6 +22,9 @@ pub(crate) const TODAY: &str = "2030-06-15";
 /// Never has a partition: its rows go to the default one.
 pub(crate) const OLD: &str = "2015-05-17";
 
+/// How many days silent producers are remembered.
+pub(crate) const RETENTION: u32 = 30;
+
 /// How often a batch is sent again on CockroachDB, where serialization failures are normal.
 const SENDS_MAX: usize = 10_000;
 
@@ -84,6 +87,13 @@ impl Backend {
             include_str!("../../../../../migrations/cockroach/requests/V2__requests.sql"),
             include_str!("../../../../../migrations/cockroach/requests/V3__daily_totals.sql"),
             include_str!("../../../../../migrations/cockroach/requests/V4__producers.sql"),
+            include_str!("../../../../../migrations/cockroach/requests/V10__producer_name.sql"),
+            include_str!("../../../../../migrations/cockroach/requests/V11__producer_epoch.sql"),
+            include_str!("../../../../../migrations/cockroach/requests/V12__producer_claim.sql"),
+            include_str!("../../../../../migrations/cockroach/requests/V13__producer_days.sql"),
+            include_str!(
+                "../../../../../migrations/cockroach/requests/V14__producer_days_dropped.sql"
+            ),
         ] {
             let sql = sql
                 .replace(" USING HASH WITH (bucket_count = 8)", "")
@@ -177,7 +187,8 @@ impl Backend {
     }
 
     pub(crate) async fn maintain(&self) {
-        self.store.maintain(NOW.parse().expect("a time")).await.expect("housekeeping");
+        let now = NOW.parse().expect("a time");
+        self.store.maintain(now, RETENTION).await.expect("housekeeping");
     }
 
     pub(crate) async fn roll_up(&self, days: DayRange) -> u64 {

@@ -6,7 +6,8 @@ use tally_runtime::Kind;
 use tally_store::Outcome;
 
 use crate::backend::{
-    Backend, NOW, OLD, Producer, TODAY, append, ask, at, listed, noon, one_day, query, sum, total,
+    Backend, NOW, OLD, Producer, RETENTION, TODAY, append, ask, at, listed, noon, one_day, query,
+    sum, total,
 };
 
 /// Makes a test of each case on each backend; those that are not there are skipped, loudly.
@@ -301,13 +302,13 @@ async fn housekeeping_may_be_repeated(backend: Backend) {
     // Years later, when all partitions are over, of which some have rows.
     let later = "2032-01-01T00:00:00Z";
     for now in [later, later, NOW] {
-        backend.store.maintain(now.parse().unwrap()).await.unwrap();
+        backend.store.maintain(now.parse().unwrap(), RETENTION).await.unwrap();
         assert_eq!(sum(&backend.live().await), 7);
     }
     append(&backend, [(id, noon("2030-06-16")), (id, noon("2032-01-02"))]).await;
     assert_eq!(backend.roll_up(DayRange::ALL).await, 7);
     assert_eq!(sum(&backend.rolled_up().await), 9);
-    backend.store.maintain(later.parse().unwrap()).await.unwrap();
+    backend.store.maintain(later.parse().unwrap(), RETENTION).await.unwrap();
     assert_eq!(sum(&backend.live().await), 9);
 }
 

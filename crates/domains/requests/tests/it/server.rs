@@ -8,13 +8,14 @@ use prost_types::Timestamp;
 use tally_ingest::Limits;
 use tally_proto::count::v1::AddRequest;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
-use tally_requests::{Parts, Service, Settings};
+use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
+use tally_requests::{Parts, RecordLimits, Service, Settings};
 use tally_runtime::{Drain, ManualClock, Tasks};
 use tally_serve::{Listener, Server};
 use tonic::Status;
 use tonic::transport::Channel;
 
-use crate::backend::{NOW, at, migrated};
+use crate::backend::{NOW, RETENTION, at, migrated};
 
 /// The metadata that says how much of a failed stream is stored.
 const COUNTED_TRAILER: &str = "tally-counted";
@@ -41,6 +42,9 @@ pub(crate) fn settings() -> Settings {
         path_bytes_max: 2_048,
         endpoints_max: 1_000,
         totals_max: 1_000_000,
+        record: RecordLimits::default(),
+        producers_max: 1_000,
+        producer_retention_days: RETENTION,
     }
 }
 
@@ -56,7 +60,9 @@ impl Counting {
         let service = Service::start(parts, settings).await.expect("the service starts");
         let listener = Listener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.address();
-        let server = Server::new("a test").service(service.count_service());
+        let server = Server::new("a test")
+            .service(service.count_service())
+            .service(service.request_service());
         let (tasks, until) = (Tasks::new(), drain.clone());
         tasks.spawn("server", async move {
             let probe = || async { Ok(()) };
@@ -69,6 +75,14 @@ impl Counting {
     /// A client with a connection of its own.
     pub(crate) async fn client(&self) -> CountServiceClient<Channel> {
         CountServiceClient::connect(format!("http://{}", self.address)).await.expect("a connection")
+    }
+
+    /// A client of Tally's own API, with a connection of its own.
+    pub(crate) async fn request_client(&self) -> RequestServiceClient<Channel> {
+        RequestServiceClient::connect(format!("http://{}", self.address))
+            .await
+            .expect("a connection")
+            .max_decoding_message_size(16 << 20)
     }
 
     /// Sends requests as one stream.

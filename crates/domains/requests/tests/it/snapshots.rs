@@ -4,7 +4,9 @@ use tally_requests::Granularity;
 use tally_testkit::eventually;
 
 use crate::LIMIT;
-use crate::backend::{Backend, NOW, TODAY, append, ask, listed, noon, one_day, query, total};
+use crate::backend::{
+    Backend, NOW, RETENTION, TODAY, append, ask, listed, noon, one_day, query, total,
+};
 
 /// The partition of [`TODAY`].
 const PARTITION: &str = "tally_requests_p20300615";
@@ -99,7 +101,7 @@ async fn housekeeping_drops_no_partition_that_is_being_filled() {
         someone_waits(&backend).await;
         storing.batch_execute("COMMIT").await.unwrap();
     };
-    let (kept, ()) = tokio::join!(backend.store.maintain(later), committing);
+    let (kept, ()) = tokio::join!(backend.store.maintain(later, RETENTION), committing);
     kept.unwrap();
     assert_eq!(backend.live().await, [total(TODAY, 3, "/", 1)]);
 }

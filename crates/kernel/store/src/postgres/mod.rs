@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+pub use deadpool_postgres::GenericClient;
 use deadpool_postgres::{
     ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
 };
@@ -275,8 +276,18 @@ impl Transaction<'_> {
     /// # Errors
     /// When the database does not confirm it.
     pub async fn commit(self) -> Result<(), Error> {
+        crate::faults::fail(&self.inner).await?;
         self.may_cancel.store(false, Ordering::Relaxed);
         self.inner.commit().await.map_err(|error| Error::commit("commit", error))
+    }
+
+    /// Rolls back at once.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub async fn rollback(self) -> Result<(), Error> {
+        self.may_cancel.store(false, Ordering::Relaxed);
+        self.inner.rollback().await.step("roll back")
     }
 }
 

@@ -5,11 +5,17 @@ use std::error::Error as StdError;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::{SinkExt as _, pin_mut};
 use tally_ingest::Batch;
+use tally_store::Outcome;
 use tally_store::error::Step as _;
-use tally_store::postgres::{Connection, Database, Isolation, commits_itself};
+use tally_store::postgres::{
+    Connection, Database, GenericClient, Isolation, Transaction, commits_itself,
+};
+use tokio_postgres::Row;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use uuid::Uuid;
 
-use super::super::{Result, gap};
+use super::super::Result;
+use super::super::plan::{Place, Places, Plan};
 use crate::model::Rows;
 
 /// COPY costs about a millisecond before its first row, and less for each row after it:
@@ -24,72 +30,185 @@ const COPY_TRAILER: &[u8] = b"\xff\xff";
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Micros(pub(crate) i64);
 
-/// Stores a batch once.
-pub(super) async fn append(database: &Database, batch: &Batch<'_, Rows>) -> Result<()> {
-    if batch.rows() < COPY_ROWS_MIN {
-        by_unnest(database, batch, include_str!("append_small.sql")).await
-    } else {
-        by_copy(database, batch).await
-    }
+/// How a batch is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Way {
+    /// The statement for small batches.
+    pub(crate) small: &'static str,
+    /// From how many rows on COPY is used, if there is a COPY.
+    pub(crate) copy_rows_min: Option<usize>,
 }
 
-/// One statement, which is its own transaction.
-pub(crate) async fn by_unnest(
-    database: &Database,
-    batch: &Batch<'_, Rows>,
-    sql: &'static str,
-) -> Result<()> {
-    let step = "insert the rows of a batch";
-    let rows = batch.chunks.iter().flat_map(Rows::iter);
-    let (endpoints, times): (Vec<i64>, Vec<Micros>) =
-        rows.map(|(endpoint, micros)| (endpoint, Micros(micros))).unzip();
-    let connection = database.connection().await?;
-    let statement = connection.prepare_cached(sql).await.step(step)?;
-    let stored = connection
-        .execute(&statement, &[&batch.producer, &batch.sequence, &endpoints, &times])
-        .await;
-    if commits_itself(step, stored)? == 0 && !endpoints.is_empty() {
-        already_stored(&connection, batch).await?;
+/// What the statements take, column by column.
+#[derive(Debug, Default)]
+struct Columns {
+    ids: Vec<Uuid>,
+    claims: Vec<i64>,
+    before: Vec<i64>,
+    last: Vec<i64>,
+    day_ids: Vec<Uuid>,
+    days: Vec<i32>,
+    accepted: Vec<i64>,
+    dropped: Vec<i64>,
+}
+
+/// Postgres's way.
+pub(super) const COPIES: Way =
+    Way { small: include_str!("append_small.sql"), copy_rows_min: Some(COPY_ROWS_MIN) };
+
+/// Stores a batch once.
+///
+/// It is tried as if all of it were new, in one statement or one COPY. If that does not fit,
+/// since some of it is stored already or cannot be, a transaction holds the producers, looks
+/// where they stand, and stores the rest.
+pub(crate) async fn append(database: &Database, batch: &Batch<'_, Rows>, way: Way) -> Result<()> {
+    let plan = Plan::hopeful(batch)?;
+    let mut connection = database.connection().await?;
+    if batch.sequence == 1 {
+        begin_worker(&connection, batch.producer).await?;
+    }
+    let copies = way.copy_rows_min.is_some_and(|min| plan.row_count() >= min);
+    let is_stored = if copies {
+        let transaction = connection.begin(Isolation::Default).await?;
+        let fits = copy(&transaction, &plan).await?;
+        if fits {
+            commit(transaction).await?;
+        } else {
+            transaction.rollback().await?;
+        }
+        fits
+    } else {
+        tally_store::faults::fail(&*connection).await?;
+        by_unnest(&*connection, &plan, way.small, commits_itself).await?
+    };
+    if is_stored {
+        plan.decide();
+    } else {
+        what_is_new(&mut connection, batch, way).await?;
     }
     connection.release();
     Ok(())
 }
 
-async fn by_copy(database: &Database, batch: &Batch<'_, Rows>) -> Result<()> {
-    let step = "copy the rows of a batch";
-    let mut connection = database.connection().await?;
+/// Stores what of a batch is not stored yet.
+async fn what_is_new(connection: &mut Connection, batch: &Batch<'_, Rows>, way: Way) -> Result<()> {
     let transaction = connection.begin(Isolation::Default).await?;
+    let plan = Plan::new(batch, places(&transaction, batch).await?)?;
+    let copies = way.copy_rows_min.is_some_and(|min| plan.row_count() >= min);
+    let fits = if plan.moves.is_empty() {
+        true
+    } else if copies {
+        copy(&transaction, &plan).await?
+    } else {
+        by_unnest(&*transaction, &plan, way.small, |step, result| result.step(step)).await?
+    };
+    if !fits {
+        // They are locked: only another isolation than is asked for makes this happen.
+        let step = "move producers that are locked";
+        return Err(tally_store::Error::transient(step, Outcome::Determinate));
+    }
+    commit(transaction).await?;
+    plan.decide();
+    Ok(())
+}
+
+/// Where the producers of a batch stand, and stay until the transaction ends.
+async fn places(transaction: &Transaction<'_>, batch: &Batch<'_, Rows>) -> Result<Places> {
+    let step = "look where producers stand";
+    let runs = batch.chunks.iter().filter_map(Rows::run).map(|run| run.producer);
+    let mut places: Places = runs.chain([batch.producer]).map(|id| (id, None)).collect();
+    let ids: Vec<Uuid> = places.keys().copied().collect();
     let statement =
-        transaction.prepare_cached(include_str!("move_producer.sql")).await.step(step)?;
-    let moved =
-        transaction.execute(&statement, &[&batch.producer, &batch.sequence]).await.step(step)?;
-    if moved == 0 {
-        drop(transaction);
-        already_stored(&connection, batch).await?;
-        return Ok(());
+        transaction.prepare_cached(include_str!("lock_producers.sql")).await.step(step)?;
+    for row in transaction.query(&statement, &[&ids]).await.step(step)? {
+        places.insert(row.get(0), Some(Place { claim: row.get(1), sequence: row.get(2) }));
+    }
+    Ok(places)
+}
+
+async fn begin_worker(connection: &Connection, worker: Uuid) -> Result<()> {
+    let done = connection.execute(include_str!("begin_worker.sql"), &[&worker]).await;
+    commits_itself("begin as an insert worker", done).map(|_| ())
+}
+
+/// One statement. Whether all of it fitted; if not, nothing happened.
+async fn by_unnest<C, E>(client: &C, plan: &Plan, sql: &'static str, classify: E) -> Result<bool>
+where
+    C: GenericClient + Sync,
+    E: FnOnce(&'static str, std::result::Result<Row, tokio_postgres::Error>) -> Result<Row>,
+{
+    let step = "insert the rows of a batch";
+    let columns = Columns::of(plan);
+    let rows = plan.rows.iter().flat_map(Rows::iter);
+    let (endpoints, times): (Vec<i64>, Vec<Micros>) =
+        rows.map(|(endpoint, micros)| (endpoint, Micros(micros))).unzip();
+    let statement = client.prepare_cached(sql).await.step(step)?;
+    let mut parameters = columns.parameters();
+    parameters.extend([&endpoints as &(dyn ToSql + Sync), &times]);
+    let row = classify(step, client.query_one(&statement, &parameters).await)?;
+    Ok(row.get::<_, i64>(0) > 0)
+}
+
+/// Whether all of it fitted; if not, nothing happened.
+async fn copy(transaction: &Transaction<'_>, plan: &Plan) -> Result<bool> {
+    let step = "copy the rows of a batch";
+    let columns = Columns::of(plan);
+    let statement =
+        transaction.prepare_cached(include_str!("move_producers.sql")).await.step(step)?;
+    let row = transaction.query_one(&statement, &columns.parameters()).await.step(step)?;
+    if row.get::<_, i64>(0) == 0 {
+        return Ok(false);
     }
     let copy = transaction.copy_in::<_, Bytes>(include_str!("append_copy.sql")).await.step(step)?;
     pin_mut!(copy);
     copy.feed(Bytes::from_static(COPY_HEADER)).await.step(step)?;
-    for chunk in batch.chunks {
-        copy.feed(chunk.copy_bytes()).await.step(step)?;
+    for rows in &plan.rows {
+        copy.feed(rows.copy_bytes()).await.step(step)?;
     }
     copy.feed(Bytes::from_static(COPY_TRAILER)).await.step(step)?;
     copy.finish().await.step(step)?;
+    Ok(true)
+}
+
+async fn commit(transaction: Transaction<'_>) -> Result<()> {
     tally_store::faults::point("append.before_commit").await;
     transaction.commit().await?;
     tally_store::faults::point("append.committed").await;
-    connection.release();
     Ok(())
 }
 
-/// The producer did not move: that is fine if it is there already.
-async fn already_stored(connection: &Connection, batch: &Batch<'_, Rows>) -> Result<()> {
-    let step = "read a producer's sequence";
-    let row =
-        connection.query_opt(include_str!("producer.sql"), &[&batch.producer]).await.step(step)?;
-    let stored = row.map_or(0, |row| row.get(0));
-    if stored >= batch.sequence { Ok(()) } else { Err(gap(stored, batch.sequence)) }
+// === impl Columns ===
+
+impl Columns {
+    fn of(plan: &Plan) -> Self {
+        let mut columns = Self::default();
+        for one in &plan.moves {
+            columns.ids.push(one.id);
+            columns.claims.push(one.claim);
+            columns.before.push(one.before);
+            columns.last.push(one.last);
+        }
+        for ((producer, day), counted) in &plan.days {
+            columns.day_ids.push(*producer);
+            columns.days.push(day.0);
+            columns.accepted.push(counted.accepted);
+            columns.dropped.push(counted.dropped);
+        }
+        columns
+    }
+
+    fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+        vec![
+            &self.ids,
+            &self.claims,
+            &self.before,
+            &self.last,
+            &self.day_ids,
+            &self.days,
+            &self.accepted,
+            &self.dropped,
+        ]
+    }
 }
 
 // === impl Micros ===

@@ -1,13 +1,12 @@
-//! Finding and adding endpoints, and forgetting producers. CockroachDB uses it too.
+//! Finding and adding endpoints. CockroachDB uses it too.
 
 use std::collections::HashMap;
 
 use tally_runtime::Kind;
 use tally_store::error::Step as _;
 use tally_store::postgres::{Connection, Database, commits_itself};
-use tally_store::retry::Policy;
 
-use super::super::{PRODUCER_RETENTION_DAYS, Result};
+use super::super::Result;
 use crate::model::{Endpoint, EndpointId};
 
 /// Every endpoint.
@@ -40,21 +39,6 @@ pub(crate) async fn resolve(
         .map(|endpoint| found.get(endpoint).copied())
         .collect::<Option<Vec<_>>>()
         .ok_or_else(|| tally_store::Error::permanent("find an endpoint just added", Kind::Internal))
-}
-
-/// Forgets producers that stored nothing for a long time.
-pub(crate) async fn forget_producers(database: &Database) -> Result<()> {
-    let step = "forget old producers";
-    Policy::short(step)
-        .run(|| async {
-            let connection = database.connection().await?;
-            let days = f64::from(PRODUCER_RETENTION_DAYS);
-            let done = connection.execute(include_str!("forget_producers.sql"), &[&days]).await;
-            commits_itself(step, done)?;
-            connection.release();
-            Ok(())
-        })
-        .await
 }
 
 async fn find(

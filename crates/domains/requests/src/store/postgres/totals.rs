@@ -13,6 +13,7 @@ use super::super::kept::{KeptDays, Stamp};
 use super::append::Micros;
 use super::copied;
 use super::endpoints::endpoint;
+use super::producers;
 use crate::model::{Day, DayRange, Endpoint, EndpointId};
 use crate::totals::{Collector, Granularity, Query, TooMany, Totals};
 
@@ -44,9 +45,10 @@ pub(crate) async fn read(
     if query.live && fits.is_ok() {
         fits = not_rolled_up(&transaction, query, &mut collector).await?;
     }
+    let dropped = producers::dropped(&transaction, query.days).await?;
     transaction.commit().await?;
     connection.release();
-    Ok(fits.and_then(|()| collector.finish()))
+    Ok(fits.and_then(|()| collector.finish()).map(|totals| Totals { dropped, ..totals }))
 }
 
 /// The endpoints that the filter lets through.

@@ -1,2 +1,2 @@
--- The last batch that a producer has stored.
-SELECT sequence FROM tally_producers WHERE id = ?1
+-- Where a producer stands.
+SELECT claim, sequence, epoch FROM tally_producers WHERE id = ?1

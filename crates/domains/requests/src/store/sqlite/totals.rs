@@ -7,7 +7,7 @@ use tally_store::faults::blocking_point;
 
 use super::super::Result;
 use super::super::kept::{KeptDays, Stamp};
-use super::list_endpoints;
+use super::{list_endpoints, producers};
 use crate::model::{Day, DayRange, EndpointId};
 use crate::totals::{Collector, Query, TooMany, Totals};
 
@@ -29,7 +29,8 @@ pub(super) fn read(
     if query.live && fits.is_ok() {
         fits = not_rolled_up(&snapshot, query, &mut collector)?;
     }
-    Ok(fits.and_then(|()| collector.finish()))
+    let dropped = producers::dropped(&snapshot, query.days)?;
+    Ok(fits.and_then(|()| collector.finish()).map(|totals| Totals { dropped, ..totals }))
 }
 
 fn rolled_up(

@@ -1,0 +1,256 @@
+//! Clients that number their batches: opening them, and what became of their batches.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use uuid::Uuid;
+
+use crate::model::Day;
+
+/// Opens a producer, for a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opening {
+    /// Its id; not nil.
+    pub id: Uuid,
+    /// The epoch of the last answer that the client has received, or 0.
+    pub epoch: i64,
+    /// Those with which it was opened since then, and last the claim of the process itself.
+    pub claims: Vec<i64>,
+    /// What people call it.
+    pub name: String,
+    /// How many producers there may be.
+    pub producers_max: i64,
+}
+
+/// Where a producer stands in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// How often it was opened by a new process; 0 for an insert worker of a server.
+    pub epoch: i64,
+    /// The claim of the process that opened it last.
+    pub claim: i64,
+    /// The last batch that is committed.
+    pub sequence: i64,
+}
+
+/// A producer could not be opened, or may not go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Another process has it.
+    #[error(
+        "another client uses this producer's id: each process needs an id of its own, or a claim \
+         that continues the one before it"
+    )]
+    InUse,
+    /// It is not there any more.
+    #[error(
+        "the server does not know this producer any more, since it was silent for too long or \
+         the database was restored: begin again under a new id"
+    )]
+    Forgotten,
+    /// There are enough.
+    #[error("the server knows {max} producers already, and does not take a new one")]
+    TooMany {
+        /// The limit.
+        max: i64,
+    },
+}
+
+/// What becomes of a producer that is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// It is new.
+    Add,
+    /// It goes on, at this epoch.
+    Move {
+        /// The epoch from now on.
+        epoch: i64,
+    },
+    /// Not this client.
+    Refuse(Refusal),
+}
+
+/// Batches of one producer, which follow each other.
+#[derive(Debug)]
+pub struct Run {
+    /// Whose batches these are.
+    pub producer: Uuid,
+    /// The claim under which the producer was opened.
+    pub claim: i64,
+    /// The number of the first batch.
+    pub first: i64,
+    /// The batches, from the first on.
+    pub batches: Vec<BatchEnd>,
+    verdict: Mutex<Option<Verdict>>,
+}
+
+/// One batch of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BatchEnd {
+    /// How many rows of the run there are up to its end.
+    pub rows: usize,
+    /// How many requests of a day the client has dropped before it.
+    pub drops: Vec<(Day, i64)>,
+}
+
+/// What became of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every batch of it is committed, now or before.
+    Stored {
+        /// The producer's last batch that is committed.
+        committed: i64,
+    },
+    /// None is stored: it does not begin after the producer's last batch.
+    Gap {
+        /// The producer's last batch that is committed.
+        committed: i64,
+    },
+    /// None is stored: the producer may not go on.
+    Refused(Refusal),
+}
+
+/// A producer as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Producer {
+    /// Its id.
+    pub id: Uuid,
+    /// What people call it.
+    pub name: String,
+    /// The last batch that is committed.
+    pub sequence: i64,
+    /// Whether it is an insert worker of a server.
+    pub is_worker: bool,
+    /// When it was opened or stored something, in microseconds since 1970-01-01 UTC.
+    pub last_seen_micros: i64,
+    /// How many requests were accepted from it.
+    pub accepted: i64,
+    /// How many requests it said to have dropped.
+    pub dropped: i64,
+}
+
+// === impl Opening ===
+
+impl Opening {
+    /// The claim of the process that asks.
+    #[must_use]
+    pub fn claim(&self) -> i64 {
+        *self.claims.last().expect("a client has a claim: this is checked when it asks")
+    }
+
+    /// What becomes of a producer that stands there. The rules, and why a lost answer locks
+    /// nobody out:
+    ///
+    /// - A process that opened it last may do so again; nothing changes. So it does not matter
+    ///   how often it reconnects, and which of the answers it gets.
+    /// - Otherwise the client must know the epoch, or the claim that brought it about, which a
+    ///   process notes before it asks. Then the epoch moves on, so that of two clients that know
+    ///   the same only one goes on.
+    pub(crate) fn step(&self, standing: Option<Standing>) -> Step {
+        let Some(Standing { epoch, claim, .. }) = standing else {
+            return if self.epoch == 0 { Step::Add } else { Step::Refuse(Refusal::Forgotten) };
+        };
+        let is_client = epoch > 0;
+        if is_client && claim == self.claim() {
+            Step::Move { epoch }
+        } else if is_client && (epoch == self.epoch || self.claims.contains(&claim)) {
+            Step::Move { epoch: epoch + 1 }
+        } else {
+            Step::Refuse(Refusal::InUse)
+        }
+    }
+}
+
+// === impl Run ===
+
+impl Run {
+    /// A run whose fate is open.
+    #[must_use]
+    pub fn new(producer: Uuid, claim: i64, first: i64, batches: Vec<BatchEnd>) -> Self {
+        Self { producer, claim, first, batches, verdict: Mutex::default() }
+    }
+
+    /// The number of the last batch.
+    #[must_use]
+    pub fn last(&self) -> i64 {
+        self.first - 1 + i64::try_from(self.batches.len()).expect("batches fit into memory")
+    }
+
+    /// What became of it; `None` until a transaction with it was committed, or found nothing
+    /// to do.
+    #[must_use]
+    pub fn verdict(&self) -> Option<Verdict> {
+        *self.cell()
+    }
+
+    /// The store says what became of it.
+    pub(crate) fn decide(&self, verdict: Verdict) {
+        *self.cell() = Some(verdict);
+    }
+
+    fn cell(&self) -> MutexGuard<'_, Option<Verdict>> {
+        self.verdict.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opening(epoch: i64, claims: &[i64]) -> Opening {
+        let (id, name) = (Uuid::from_u128(1), String::new());
+        Opening { id, epoch, claims: claims.to_vec(), name, producers_max: 1 }
+    }
+
+    fn at(epoch: i64, claim: i64) -> Option<Standing> {
+        Some(Standing { epoch, claim, sequence: 7 })
+    }
+
+    #[test]
+    fn the_rules_of_opening() {
+        let (in_use, forgotten) = (Step::Refuse(Refusal::InUse), Step::Refuse(Refusal::Forgotten));
+        for (opening, standing, step) in [
+            (opening(0, &[5]), None, Step::Add),
+            (opening(3, &[5]), None, forgotten),
+            // The answer to the first one was lost, or the connection was.
+            (opening(0, &[5]), at(1, 5), Step::Move { epoch: 1 }),
+            (opening(1, &[5]), at(1, 5), Step::Move { epoch: 1 }),
+            // The next process, which knows the epoch, or a claim that was not answered.
+            (opening(1, &[6]), at(1, 5), Step::Move { epoch: 2 }),
+            (opening(0, &[5, 6]), at(1, 5), Step::Move { epoch: 2 }),
+            (opening(1, &[6, 7, 8]), at(2, 7), Step::Move { epoch: 3 }),
+            // Another client with the same id, or with a copy of an old file.
+            (opening(0, &[6]), at(1, 5), in_use),
+            (opening(1, &[6]), at(2, 5), in_use),
+            (opening(3, &[6]), at(2, 5), in_use),
+            // A server's own worker.
+            (opening(0, &[6]), at(0, 0), in_use),
+        ] {
+            assert_eq!(opening.step(standing), step, "{opening:?} at {standing:?}");
+        }
+    }
+
+    /// Whatever answers are lost and whenever the process is killed, the client that notes its
+    /// claims before it asks is let in; one that shares nothing with it never is.
+    #[test]
+    fn no_lost_answer_locks_the_client_out() {
+        for lost in 0..64_u32 {
+            let (mut standing, mut epoch, mut noted) = (None, 0, Vec::new());
+            for (attempt, claim) in (0..6).zip([1, 1, 2, 3, 3, 4]) {
+                if noted.last() != Some(&claim) {
+                    noted.push(claim);
+                }
+                let now = match opening(epoch, &noted).step(standing) {
+                    Step::Add => 1,
+                    Step::Move { epoch } => epoch,
+                    Step::Refuse(refusal) => panic!("{lost:b}: {refusal}"),
+                };
+                standing = at(now, claim);
+                if lost & (1 << attempt) == 0 {
+                    (epoch, noted) = (now, vec![claim]);
+                }
+                let other = opening(0, &[99]).step(standing);
+                assert_eq!(other, Step::Refuse(Refusal::InUse));
+            }
+        }
+    }
+}

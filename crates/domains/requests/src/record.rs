@@ -1,0 +1,379 @@
+//! One `Record` stream: open, decode, push, acknowledge by number.
+//!
+//! One chunk of a stream is being stored at a time. What arrives meanwhile becomes the next one,
+//! as many batches as there are; so load makes transactions large by itself, and a producer's
+//! batches are stored in their order. Chunks of many streams share a transaction.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use tally_ingest::{Failure, Receipt, Room};
+use tally_proto::tally::requests::v1 as proto;
+use tally_proto::tally::requests::v1::record_request::Kind;
+use tally_store::faults;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tonic::Status;
+use uuid::Uuid;
+
+use crate::batch;
+use crate::error::{Error, InvalidOpen};
+use crate::model::{EndpointId, Rows, RowsBuilder};
+use crate::producer::{BatchEnd, Opening, Run, Standing, Verdict};
+use crate::recorder::Recorder;
+
+/// A chunk that has so many rows waits for no further batch.
+const CHUNK_ROWS: usize = 32_768;
+/// How many claims a client may come with.
+const CLAIMS_MAX: usize = 64;
+/// How long a producer's name may be.
+const NAME_BYTES_MAX: usize = 200;
+
+/// What the client is told. A later state takes the place of one that was not sent yet.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Progress {
+    /// Once the producer is open.
+    pub(crate) epoch: Option<i64>,
+    /// Every batch up to this one is committed.
+    pub(crate) committed: i64,
+    /// Counts duplicates, so that they are answered too.
+    pub(crate) repeats: u64,
+}
+
+/// How a stream ended.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    /// The last batch that is known to be committed, if the producer was opened.
+    pub(crate) committed: Option<i64>,
+    pub(crate) error: Option<Error>,
+}
+
+/// One stream whose producer is open.
+struct Recording<'a> {
+    recorder: &'a Recorder,
+    progress: &'a watch::Sender<Progress>,
+    producer: Uuid,
+    claim: i64,
+    /// The ids of the endpoints that the stream has named, by their numbers.
+    endpoints: Vec<EndpointId>,
+    /// The number of the next batch.
+    next: i64,
+    committed: i64,
+    /// How many messages the stream has brought.
+    position: u64,
+    pending: Pending,
+    storing: Option<(Arc<Run>, Receipt)>,
+}
+
+/// Batches that wait until the ones before them are stored.
+#[derive(Debug, Default)]
+struct Pending {
+    rows: RowsBuilder,
+    batches: Vec<BatchEnd>,
+    /// Their place in the queue.
+    room: Option<Room>,
+}
+
+// === impl Recorder ===
+
+impl Recorder {
+    /// Takes a stream in. Whatever ends it, what came before is stored before this returns.
+    pub(crate) async fn record_batches<S>(
+        &self,
+        mut stream: S,
+        progress: &watch::Sender<Progress>,
+    ) -> Ending
+    where
+        S: Stream<Item = Result<proto::RecordRequest, Status>> + Unpin,
+    {
+        let (opening, standing) = match self.open(&mut stream).await {
+            Ok(opened) => opened,
+            Err(error) => return Ending { committed: None, error },
+        };
+        let Standing { epoch, sequence, .. } = standing;
+        progress.send_modify(|progress| {
+            (progress.epoch, progress.committed) = (Some(epoch), sequence);
+        });
+        let mut recording = Recording {
+            recorder: self,
+            progress,
+            producer: opening.id,
+            claim: opening.claim(),
+            endpoints: Vec::new(),
+            next: sequence + 1,
+            committed: sequence,
+            position: 1,
+            pending: Pending::default(),
+            storing: None,
+        };
+        let error = recording.run(stream).await.err();
+        Ending { committed: Some(recording.committed), error }
+    }
+
+    /// The first message. An error of `None` is a stream that ended without one.
+    async fn open<S>(&self, stream: &mut S) -> Result<(Opening, Standing), Option<Error>>
+    where
+        S: Stream<Item = Result<proto::RecordRequest, Status>> + Unpin,
+    {
+        let first = tokio::select! {
+            biased;
+            () = self.drain.begun() => return Err(Some(Error::Draining)),
+            first = stream.next() => first.ok_or(None)?,
+        };
+        let opening = match first.map_err(|status| unreadable(1, &status))?.kind {
+            Some(Kind::Open(open)) => self.opening(open).map_err(Error::Open)?,
+            _ => {
+                let reason = "the first message must be open";
+                return Err(Some(Error::Unexpected { position: 1, reason }));
+            }
+        };
+        let opened = async {
+            let _place = self.opening.acquire().await;
+            self.store.open_producer(&opening).await
+        };
+        let standing = timeout(self.lookup_wait_max, opened)
+            .await
+            .map_err(|_elapsed| Error::LookupTimeout)?
+            .map_err(Error::store("open a producer"))?
+            .map_err(Error::Refused)?;
+        Ok((opening, standing))
+    }
+
+    fn opening(&self, open: proto::Open) -> Result<Opening, InvalidOpen> {
+        let proto::Open { producer_id, epoch, claims, name } = open;
+        let id =
+            Uuid::from_slice(&producer_id).map_err(|_| InvalidOpen::IdLength(producer_id.len()))?;
+        if id.is_nil() {
+            return Err(InvalidOpen::IdNil);
+        }
+        let epoch = i64::try_from(epoch).map_err(|_| InvalidOpen::Epoch)?;
+        if !(1..=CLAIMS_MAX).contains(&claims.len()) {
+            return Err(InvalidOpen::Claims(claims.len()));
+        }
+        if let Some(at) = claims.iter().position(|claim| *claim == 0) {
+            return Err(InvalidOpen::ClaimZero(at + 1));
+        }
+        if name.len() > NAME_BYTES_MAX {
+            return Err(InvalidOpen::NameTooLong(name.len()));
+        }
+        if name.contains('\0') {
+            return Err(InvalidOpen::NameNul);
+        }
+        // The database has no unsigned numbers; the bits stay the same.
+        let claims = claims.into_iter().map(u64::cast_signed).collect();
+        Ok(Opening { id, epoch, claims, name, producers_max: self.producers_max })
+    }
+}
+
+// === impl Recording ===
+
+impl Recording<'_> {
+    /// Reads and stores until the stream ends, or until nothing more can come of it. What was
+    /// read before is stored and acknowledged first.
+    async fn run<S>(&mut self, mut stream: S) -> Result<(), Error>
+    where
+        S: Stream<Item = Result<proto::RecordRequest, Status>> + Unpin,
+    {
+        let recorder = self.recorder;
+        let mut ending = None;
+        loop {
+            if self.storing.is_none() {
+                let more = (ending.is_none() && !self.is_full() && !self.pending.is_empty())
+                    .then(|| stream.next().now_or_never())
+                    .flatten();
+                if let Some(message) = more {
+                    ending = self.read(message).await;
+                    continue;
+                }
+                if !self.pending.is_empty() {
+                    self.push()?;
+                } else if let Some(ending) = ending {
+                    return ending;
+                }
+            }
+            tokio::select! {
+                biased;
+                settled = settled(&self.storing), if self.storing.is_some() => {
+                    self.settle(settled)?;
+                }
+                () = recorder.drain.begun(), if ending.is_none() => {
+                    ending = Some(Err(Error::Draining));
+                }
+                message = stream.next(), if ending.is_none() && !self.is_full() => {
+                    ending = self.read(message).await;
+                }
+            }
+        }
+    }
+
+    /// Takes a message in. Returns how the stream ends, if it does.
+    async fn read(
+        &mut self,
+        message: Option<Result<proto::RecordRequest, Status>>,
+    ) -> Option<Result<(), Error>> {
+        self.position += 1;
+        let taken = match message {
+            None => return Some(Ok(())),
+            Some(Err(status)) => Err(unreadable(self.position, &status)),
+            Some(Ok(message)) => match message.kind {
+                Some(Kind::Batch(batch)) => self.take(batch).await,
+                Some(Kind::Open(_)) => self.unexpected("only the first message opens a producer"),
+                None => self.unexpected("it is empty"),
+            },
+        };
+        taken.err().map(Err)
+    }
+
+    fn unexpected(&self, reason: &'static str) -> Result<(), Error> {
+        Err(Error::Unexpected { position: self.position, reason })
+    }
+
+    async fn take(&mut self, mut batch: proto::Batch) -> Result<(), Error> {
+        let recorder = self.recorder;
+        let limits = &recorder.record;
+        let number = batch.sequence;
+        let invalid = |reason| Error::Batch { sequence: number, reason };
+        let sequence = batch::sequence(&batch).map_err(invalid)?;
+        if sequence > self.next {
+            return Err(Error::OutOfSequence { sequence: number, next: self.next });
+        }
+        let rules = recorder.rules();
+        let named = self.endpoints.len();
+        let new = batch::endpoints(&mut batch, named, limits, rules).map_err(invalid)?;
+        let known: Vec<_> =
+            new.iter().map(|one| recorder.endpoints.get(one.method, &one.path)).collect();
+        match known.into_iter().collect::<Option<Vec<_>>>() {
+            Some(ids) => self.endpoints.extend(ids),
+            None => self.endpoints.extend(recorder.resolve(&new).await?),
+        }
+        if sequence < self.next {
+            // It is stored, or on its way. The endpoints that it names count all the same.
+            self.progress.send_modify(|progress| progress.repeats += 1);
+            return Ok(());
+        }
+        let max = limits.batches_in_flight_max;
+        if self.next - 1 - self.committed >= i64::from(max) {
+            return Err(Error::TooManyBatches { sequence: number, max });
+        }
+        let rows = batch::rows(&batch, limits).map_err(invalid)?;
+        let drops = batch::drops(&batch, rules).map_err(invalid)?;
+        let room = self.make_room(rows).await?;
+        batch::encode(&batch, &self.endpoints, rules, &mut self.pending.rows).map_err(invalid)?;
+        self.pending.add(drops, room);
+        self.next += 1;
+        Ok(())
+    }
+
+    /// A place in the queue for a batch. Those before it are stored meanwhile: they may be what
+    /// takes the room.
+    async fn make_room(&mut self, rows: usize) -> Result<Room, Error> {
+        let recorder = self.recorder;
+        let bytes = rows * Rows::ROW_BYTES + Rows::OVERHEAD_BYTES;
+        let mut room = pin!(recorder.queue.reserve(rows, bytes));
+        if let Some(room) = room.as_mut().now_or_never() {
+            return room.ok_or_else(|| recorder.no_room());
+        }
+        loop {
+            if self.storing.is_none() && !self.pending.is_empty() {
+                self.push()?;
+            }
+            tokio::select! {
+                biased;
+                settled = settled(&self.storing), if self.storing.is_some() => {
+                    self.settle(settled)?;
+                }
+                room = &mut room => return room.ok_or_else(|| recorder.no_room()),
+            }
+        }
+    }
+
+    /// Puts what waits into the queue. Once it is there, it is stored or the receipt says why
+    /// not.
+    fn push(&mut self) -> Result<(), Error> {
+        let Pending { mut rows, batches, room } = std::mem::take(&mut self.pending);
+        let Some(room) = room else { return Ok(()) };
+        let after = i64::try_from(batches.len()).expect("a window of batches");
+        let run = Arc::new(Run::new(self.producer, self.claim, self.next - after, batches));
+        let receipt = Receipt::new();
+        let rows = rows.finish().of_run(Arc::clone(&run));
+        let pushed = self.recorder.queue.push_into(room, rows, &receipt);
+        pushed.map_err(|_full| self.recorder.no_room())?;
+        if faults::is_on("record.acknowledge_early") {
+            self.acknowledge(run.last());
+        }
+        self.storing = Some((run, receipt));
+        Ok(())
+    }
+
+    /// The chunk that was being stored is stored, or not. If not, what waits for it is of no use
+    /// any more.
+    fn settle(&mut self, settled: Result<u64, Failure>) -> Result<(), Error> {
+        let (run, _) = self.storing.take().expect("the caller has waited for it");
+        let error = match (settled, run.verdict()) {
+            (Ok(_), Some(Verdict::Stored { committed })) => {
+                self.acknowledge(committed);
+                return Ok(());
+            }
+            (Ok(_), Some(Verdict::Gap { committed })) => {
+                self.committed = committed;
+                Error::OutOfSequence { sequence: run.first.unsigned_abs(), next: committed + 1 }
+            }
+            (Ok(_), Some(Verdict::Refused(refusal))) => Error::Refused(refusal),
+            (Ok(_), None) => Error::Panicked,
+            (Err(failure), _) => Error::Write(failure),
+        };
+        self.pending = Pending::default();
+        Err(error)
+    }
+
+    /// Only after the commit.
+    fn acknowledge(&mut self, committed: i64) {
+        self.committed = self.committed.max(committed);
+        let committed = self.committed;
+        self.progress.send_modify(|progress| progress.committed = committed);
+    }
+
+    /// Whether no further batch goes into the next chunk.
+    fn is_full(&self) -> bool {
+        self.pending.rows.rows() >= CHUNK_ROWS
+    }
+}
+
+// === impl Pending ===
+
+impl Pending {
+    fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    /// Notes a batch whose rows were just added.
+    fn add(&mut self, drops: Vec<(crate::model::Day, i64)>, room: Room) {
+        self.batches.push(BatchEnd { rows: self.rows.rows(), drops });
+        match &mut self.room {
+            Some(known) => known.merge(room),
+            None => self.room = Some(room),
+        }
+    }
+}
+
+/// Waits for the chunk that is being stored.
+async fn settled(storing: &Option<(Arc<Run>, Receipt)>) -> Result<u64, Failure> {
+    match storing {
+        Some((_, receipt)) => receipt.settled().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Why a stream ended without its end.
+fn unreadable(position: u64, status: &Status) -> Error {
+    let reason = status.message().to_owned();
+    match status.code() {
+        // tonic's codes for a message that is too large or malformed.
+        tonic::Code::OutOfRange => Error::Unreadable { position, reason, is_limit: true },
+        tonic::Code::Internal if reason.contains("decode") => {
+            Error::Unreadable { position, reason, is_limit: false }
+        }
+        _ => Error::Broken(reason),
+    }
+}

@@ -1,0 +1,215 @@
+//! What of a batch is stored, by where its producers stand.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use tally_ingest::{Batch, Rows as _};
+use tally_store::faults;
+use uuid::Uuid;
+
+use super::{Result, gap};
+use crate::model::{Day, Rows};
+use crate::producer::{Refusal, Run, Verdict};
+
+/// A producer's claim, 0 for a worker, and the last batch that is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) claim: i64,
+    pub(super) sequence: i64,
+}
+
+/// A producer that moves on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Move {
+    pub(super) id: Uuid,
+    pub(super) claim: i64,
+    /// The number that it must have.
+    pub(super) before: i64,
+    /// The number that it gets.
+    pub(super) last: i64,
+}
+
+/// What of a producer's day comes with a batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counted {
+    pub(super) accepted: i64,
+    pub(super) dropped: i64,
+}
+
+/// What one transaction does with a batch.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub(super) moves: Vec<Move>,
+    /// What is stored.
+    pub(super) rows: Vec<Rows>,
+    pub(super) days: BTreeMap<(Uuid, Day), Counted>,
+    verdicts: Vec<(Arc<Run>, Verdict)>,
+}
+
+/// Where producers stand; those that are not in it are believed to be where the batch wants
+/// them, which the statement that moves them finds out.
+pub(super) type Places = HashMap<Uuid, Option<Place>>;
+
+// === impl Plan ===
+
+impl Plan {
+    /// As if everything were new, which it is unless something failed before. The database holds
+    /// each move against the truth.
+    pub(super) fn hopeful(batch: &Batch<'_, Rows>) -> Result<Self> {
+        Self::new(batch, Places::new())
+    }
+
+    /// By where the producers stand: the caller keeps them there.
+    ///
+    /// # Errors
+    /// When the worker has a gap in its numbers. Nothing of the batch is stored then.
+    pub(super) fn new(batch: &Batch<'_, Rows>, mut places: Places) -> Result<Self> {
+        let mut plan = Self::default();
+        let before = batch.sequence - 1;
+        let own =
+            places.remove(&batch.producer).unwrap_or(Some(Place { claim: 0, sequence: before }));
+        let stored = own.map_or(0, |place| place.sequence);
+        if stored < before {
+            return Err(gap(stored, batch.sequence));
+        }
+        let is_new = stored == before;
+        if is_new {
+            plan.move_on(batch.producer, Place { claim: 0, sequence: before }, batch.sequence);
+        }
+        for chunk in batch.chunks {
+            match chunk.run() {
+                None if is_new => plan.store(batch.producer, chunk.clone()),
+                None => {}
+                Some(run) => plan.add_run(run, chunk, &mut places),
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Tells the runs, after the commit.
+    pub(super) fn decide(&self) {
+        self.verdicts.iter().for_each(|(run, verdict)| run.decide(*verdict));
+    }
+
+    pub(super) fn row_count(&self) -> usize {
+        self.rows.iter().map(tally_ingest::Rows::rows).sum()
+    }
+
+    fn add_run(&mut self, run: &Arc<Run>, rows: &Rows, places: &mut Places) {
+        let hoped = Place { claim: run.claim, sequence: run.first - 1 };
+        let place = places.entry(run.producer).or_insert(Some(hoped));
+        let verdict = match place {
+            None => Verdict::Refused(Refusal::Forgotten),
+            Some(place) if place.claim != run.claim => Verdict::Refused(Refusal::InUse),
+            Some(Place { sequence, .. }) if *sequence < run.first - 1 => {
+                Verdict::Gap { committed: *sequence }
+            }
+            Some(place) => {
+                let known = usize::try_from(place.sequence + 1 - run.first).unwrap_or(usize::MAX);
+                let known = if faults::is_on("record.skip_sequence") { 0 } else { known };
+                if known < run.batches.len() {
+                    let first_row = known.checked_sub(1).map_or(0, |last| run.batches[last].rows);
+                    self.store(run.producer, rows.from(first_row));
+                    self.drop_days(run, known);
+                    let last = run.last().max(place.sequence);
+                    self.move_on(run.producer, *place, last);
+                    place.sequence = last;
+                }
+                Verdict::Stored { committed: place.sequence }
+            }
+        };
+        self.verdicts.push((Arc::clone(run), verdict));
+    }
+
+    /// Two runs of one producer, of two streams of one process, are one move.
+    fn move_on(&mut self, id: Uuid, from: Place, last: i64) {
+        match self.moves.iter_mut().find(|one| one.id == id) {
+            Some(known) => known.last = last,
+            None => {
+                let Place { claim, sequence: before } = from;
+                self.moves.push(Move { id, claim, before, last });
+            }
+        }
+    }
+
+    fn store(&mut self, producer: Uuid, rows: Rows) {
+        if rows.rows() == 0 {
+            return;
+        }
+        for (day, count) in rows.days() {
+            self.days.entry((producer, day)).or_default().accepted += count;
+        }
+        self.rows.push(rows);
+    }
+
+    fn drop_days(&mut self, run: &Run, known: usize) {
+        for (day, count) in run.batches[known..].iter().flat_map(|batch| &batch.drops) {
+            let dropped = &mut self.days.entry((run.producer, *day)).or_default().dropped;
+            *dropped = dropped.saturating_add(*count);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::producer::BatchEnd;
+
+    const WORKER: Uuid = Uuid::from_u128(1);
+    const CLIENT: Uuid = Uuid::from_u128(2);
+
+    /// A chunk of batches `first..`, each with so many rows, whose endpoint is the batch.
+    fn chunk(first: i64, sizes: &[usize]) -> Rows {
+        let mut rows = Vec::new();
+        let mut batches = Vec::new();
+        for (sequence, size) in (first..).zip(sizes) {
+            rows.extend((0..*size).map(|_| (sequence, 0)));
+            batches.push(BatchEnd { rows: rows.len(), drops: vec![(Day(0), sequence)] });
+        }
+        Rows::from_iter(rows).of_run(Arc::new(Run::new(CLIENT, 9, first, batches)))
+    }
+
+    fn plan(chunks: &[Rows], stored: Option<i64>) -> Plan {
+        let place = stored.map(|sequence| Place { claim: 9, sequence });
+        let batch = Batch { producer: WORKER, sequence: 1, chunks };
+        Plan::new(&batch, Places::from([(CLIENT, place)])).unwrap()
+    }
+
+    fn sequences(plan: &Plan) -> Vec<i64> {
+        plan.rows.iter().flat_map(Rows::iter).map(|(sequence, _)| sequence).collect()
+    }
+
+    #[test]
+    fn only_what_is_new_is_stored() {
+        let chunks = [chunk(5, &[2, 0, 1])];
+        for (stored, rows, verdict) in [
+            (Some(3), vec![], Verdict::Gap { committed: 3 }),
+            (Some(4), vec![5, 5, 7], Verdict::Stored { committed: 7 }),
+            (Some(5), vec![7], Verdict::Stored { committed: 7 }),
+            (Some(6), vec![7], Verdict::Stored { committed: 7 }),
+            (Some(7), vec![], Verdict::Stored { committed: 7 }),
+            (Some(9), vec![], Verdict::Stored { committed: 9 }),
+            (None, vec![], Verdict::Refused(Refusal::Forgotten)),
+        ] {
+            let plan = plan(&chunks, stored);
+            assert_eq!(sequences(&plan), rows, "{stored:?}");
+            assert_eq!(plan.verdicts[0].1, verdict, "{stored:?}");
+            let moved = plan.moves.iter().find(|one| one.id == CLIENT).map(|one| one.last);
+            let new = stored.filter(|stored| (4..7).contains(stored));
+            assert_eq!(moved, new.map(|_| 7));
+            let dropped = plan.days.get(&(CLIENT, Day(0))).map_or(0, |day| day.dropped);
+            assert_eq!(dropped, new.map_or(0, |stored| (stored + 1..=7).sum()));
+        }
+    }
+
+    #[test]
+    fn two_runs_of_one_producer_are_one_move() {
+        let chunks = [chunk(5, &[1, 1]), chunk(5, &[1, 1, 1]), chunk(9, &[1])];
+        let plan = plan(&chunks, Some(4));
+        assert_eq!(sequences(&plan), [5, 6, 7]);
+        assert_eq!(plan.moves[1], Move { id: CLIENT, claim: 9, before: 4, last: 7 });
+        let verdicts: Vec<_> = plan.verdicts.iter().map(|(_, verdict)| *verdict).collect();
+        let (six, seven) = (Verdict::Stored { committed: 6 }, Verdict::Stored { committed: 7 });
+        assert_eq!(verdicts, [six, seven, Verdict::Gap { committed: 7 }]);
+    }
+}

@@ -1,0 +1,5 @@
+-- A range scan of the index of those days that lack something.
+SELECT coalesce(least(sum(dropped), 9223372036854775807), 0)::INT8
+FROM tally_producer_days
+WHERE dropped > 0
+  AND day BETWEEN DATE '1970-01-01' + $1::INT4 AND DATE '1970-01-01' + $2::INT4

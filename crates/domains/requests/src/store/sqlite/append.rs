@@ -1,0 +1,92 @@
+//! Storing a batch: what of it is new, in one transaction.
+
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params_from_iter};
+use tally_ingest::Batch;
+use tally_store::error::Step as _;
+use tally_store::faults;
+use uuid::Uuid;
+
+use super::super::Result;
+use super::super::plan::{Place, Places, Plan};
+use super::begin;
+use crate::model::Rows;
+
+/// How many rows one INSERT takes: more is hardly faster, and SQLite allows 32,766 values.
+const INSERT_ROWS: usize = 100;
+
+pub(super) fn append(connection: &mut Connection, batch: &Batch<'_, Rows>) -> Result<()> {
+    let transaction = begin(connection)?;
+    if batch.sequence == 1 {
+        transaction
+            .execute(include_str!("begin_worker.sql"), [batch.producer.as_bytes()])
+            .step("begin as an insert worker")?;
+    }
+    let plan = Plan::new(batch, places(&transaction, batch)?)?;
+    for one in &plan.moves {
+        transaction
+            .prepare_cached(include_str!("move_producer.sql"))
+            .and_then(|mut statement| statement.execute((one.id.as_bytes(), one.last)))
+            .step("move a producer on")?;
+    }
+    for ((producer, day), counted) in &plan.days {
+        let values = (producer.as_bytes(), day.0, counted.accepted, counted.dropped);
+        transaction
+            .prepare_cached(include_str!("count_day.sql"))
+            .and_then(|mut statement| statement.execute(values))
+            .step("count what a producer brought")?;
+    }
+    insert(&transaction, &plan)?;
+    faults::blocking_point("append.before_commit");
+    transaction.commit().step("commit")?;
+    faults::blocking_point("append.committed");
+    plan.decide();
+    Ok(())
+}
+
+/// Where the producers of a batch stand.
+fn places(transaction: &Transaction<'_>, batch: &Batch<'_, Rows>) -> Result<Places> {
+    let runs = batch.chunks.iter().filter_map(Rows::run).map(|run| run.producer);
+    let mut places = Places::new();
+    for id in runs.chain([batch.producer]) {
+        if !places.contains_key(&id) {
+            places.insert(id, place(transaction, id)?);
+        }
+    }
+    Ok(places)
+}
+
+fn place(transaction: &Transaction<'_>, id: Uuid) -> Result<Option<Place>> {
+    transaction
+        .prepare_cached(include_str!("producer.sql"))
+        .and_then(|mut statement| {
+            let place =
+                |row: &rusqlite::Row<'_>| Ok(Place { claim: row.get(0)?, sequence: row.get(1)? });
+            statement.query_row([id.as_bytes()], place).optional()
+        })
+        .step("look where a producer stands")
+}
+
+fn insert(transaction: &Transaction<'_>, plan: &Plan) -> Result<()> {
+    let rows: Vec<i64> = plan.rows.iter().flat_map(Rows::iter).flat_map(<[i64; 2]>::from).collect();
+    let (many, rest) = rows.as_chunks::<{ 2 * INSERT_ROWS }>();
+    let insert = |sql: &str, values: &[i64]| {
+        transaction
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute(params_from_iter(values)))
+            .step("insert the rows of a batch")
+    };
+    let insert_many = insert_sql(INSERT_ROWS);
+    for values in many {
+        insert(&insert_many, values)?;
+    }
+    if !rest.is_empty() {
+        insert(&insert_sql(rest.len() / 2), rest)?;
+    }
+    Ok(())
+}
+
+/// An INSERT of so many rows.
+fn insert_sql(rows: usize) -> String {
+    let values = vec!["(?, ?)"; rows].join(", ");
+    format!("{} {values}", include_str!("append.sql").trim_end())
+}

@@ -1,0 +1,120 @@
+//! Opening, listing and forgetting producers.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension as _};
+use tally_store::error::Step as _;
+use uuid::Uuid;
+
+use super::super::plan::Counted;
+use super::super::{Opened, ProducerRetention, Result};
+use super::begin;
+use crate::model::DayRange;
+use crate::producer::{Opening, Producer, Refusal, Standing, Step};
+
+pub(super) fn open(connection: &mut Connection, opening: &Opening) -> Result<Opened> {
+    let step = "open a producer";
+    let transaction = begin(connection)?;
+    let id = opening.id.as_bytes();
+    let standing = transaction
+        .query_row(include_str!("producer.sql"), [id], |row| {
+            Ok(Standing { claim: row.get(0)?, sequence: row.get(1)?, epoch: row.get(2)? })
+        })
+        .optional()
+        .step(step)?;
+    let (claim, name) = (opening.claim(), &opening.name);
+    let opened = match opening.step(standing) {
+        Step::Refuse(refusal) => return Ok(Err(refusal)),
+        Step::Add => {
+            let max = opening.producers_max;
+            let producers: i64 = transaction
+                .query_row(include_str!("count_producers.sql"), [max], |row| row.get(0))
+                .step(step)?;
+            if producers >= max {
+                return Ok(Err(Refusal::TooMany { max }));
+            }
+            transaction.execute(include_str!("add_producer.sql"), (id, claim, name)).step(step)?;
+            Standing { epoch: 1, claim, sequence: 0 }
+        }
+        Step::Move { epoch } => {
+            transaction
+                .execute(include_str!("open_producer.sql"), (id, epoch, claim, name))
+                .step(step)?;
+            Standing { epoch, claim, sequence: standing.map_or(0, |standing| standing.sequence) }
+        }
+    };
+    transaction.commit().step("commit")?;
+    Ok(Ok(opened))
+}
+
+pub(super) fn list(connection: &mut Connection, with_workers: bool) -> Result<Vec<Producer>> {
+    let step = "list producers";
+    let snapshot = connection.transaction().step("begin a snapshot")?;
+    let mut statement = snapshot.prepare_cached(include_str!("list_producers.sql")).step(step)?;
+    let producer = |row: &rusqlite::Row<'_>| {
+        Ok(Producer {
+            id: Uuid::from_bytes(row.get(0)?),
+            name: row.get(1)?,
+            sequence: row.get(2)?,
+            is_worker: row.get(3)?,
+            last_seen_micros: row.get(4)?,
+            accepted: 0,
+            dropped: 0,
+        })
+    };
+    let rows = statement.query_map([with_workers], producer).step(step)?;
+    let mut producers = rows.collect::<rusqlite::Result<Vec<_>>>().step(step)?;
+    for producer in &mut producers {
+        for (_, counted) in days(&snapshot, producer.id)? {
+            producer.accepted += counted.accepted;
+            producer.dropped = producer.dropped.saturating_add(counted.dropped);
+        }
+    }
+    Ok(producers)
+}
+
+pub(super) fn forget(connection: &mut Connection, retention: ProducerRetention) -> Result<()> {
+    let step = "forget old producers";
+    let transaction = begin(connection)?;
+    let gone: Vec<Uuid> = {
+        let mut statement = transaction.prepare(include_str!("forget_producers.sql")).step(step)?;
+        let ids = statement.query_map([retention], |row| row.get(0).map(Uuid::from_bytes));
+        ids.and_then(Iterator::collect).step(step)?
+    };
+    let mut kept: BTreeMap<i32, Counted> = BTreeMap::new();
+    for id in gone {
+        for (day, counted) in days(&transaction, id)? {
+            let sum = kept.entry(day).or_default();
+            sum.accepted += counted.accepted;
+            sum.dropped = sum.dropped.saturating_add(counted.dropped);
+        }
+        transaction.execute(include_str!("forget_days.sql"), [id.as_bytes()]).step(step)?;
+    }
+    let nobody = Uuid::nil();
+    for (day, counted) in kept {
+        let values = (nobody.as_bytes(), day, counted.accepted, counted.dropped);
+        transaction.execute(include_str!("count_day.sql"), values).step(step)?;
+    }
+    tally_store::faults::blocking_point("forget.before_commit");
+    transaction.commit().step("commit")
+}
+
+/// How many requests of the days were dropped.
+pub(super) fn dropped(connection: &Connection, range: DayRange) -> Result<i64> {
+    let step = "read how much was dropped";
+    let mut statement = connection.prepare_cached(include_str!("dropped.sql")).step(step)?;
+    let rows = statement.query_map((range.first.0, range.last.0), |row| row.get(0)).step(step)?;
+    let counts = rows.collect::<rusqlite::Result<Vec<i64>>>().step(step)?;
+    Ok(counts.into_iter().fold(0, i64::saturating_add))
+}
+
+fn days(connection: &Connection, producer: Uuid) -> Result<Vec<(i32, Counted)>> {
+    let step = "read what a producer brought";
+    let mut statement = connection.prepare_cached(include_str!("producer_days.sql")).step(step)?;
+    let rows = statement
+        .query_map([producer.as_bytes()], |row| {
+            Ok((row.get(0)?, Counted { accepted: row.get(1)?, dropped: row.get(2)? }))
+        })
+        .step(step)?;
+    rows.collect::<rusqlite::Result<_>>().step(step)
+}

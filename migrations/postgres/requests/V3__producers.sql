@@ -1,0 +1,19 @@
+-- Clients are producers too. The epoch counts how often one was opened, 0 for a server's own
+-- insert worker; the claim is the number of the process that opened it last.
+ALTER TABLE tally_producers
+    ADD COLUMN name TEXT NOT NULL DEFAULT '',
+    ADD COLUMN epoch BIGINT NOT NULL DEFAULT 0,
+    ADD COLUMN claim BIGINT NOT NULL DEFAULT 0;
+
+-- How many requests of a day were accepted from a producer, and how many it said to have
+-- dropped. Those of producers that were forgotten are kept together, under the nil UUID.
+CREATE TABLE tally_producer_days (
+    producer_id UUID NOT NULL,
+    day DATE NOT NULL,
+    accepted BIGINT NOT NULL,
+    dropped BIGINT NOT NULL,
+    PRIMARY KEY (producer_id, day)
+);
+
+-- For what is missing from a range of days: most rows are not in it.
+CREATE INDEX tally_producer_days_dropped ON tally_producer_days (day) WHERE dropped > 0;
