@@ -7,7 +7,7 @@ use tonic::{GrpcMethod, Status};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::layer::{Head, UNMATCHED, accepted};
+use crate::layer::Head;
 use crate::{Endpoint, Method, Queue};
 
 /// Counts the calls of a tonic service or client; [`Queue::interceptor`] makes it.
@@ -68,7 +68,6 @@ impl Queue {
     /// it cannot know the method.
     #[must_use]
     pub fn interceptor(&self, name: &str) -> CountInterceptor {
-        let name = accepted(name).unwrap_or(UNMATCHED);
         CountInterceptor { fallback: self.endpoint(Method::GRPC, name), queue: self.clone() }
     }
 }
@@ -77,14 +76,14 @@ impl Queue {
 
 impl CountInterceptor {
     fn endpoint(&self, extensions: &tonic::Extensions) -> Endpoint {
-        let known = |path: &str| accepted(path).map(|p| self.queue.endpoint(Method::GRPC, p));
-        let by_uri = extensions.get::<CallUri>().and_then(|CallUri(uri)| known(uri.path()));
-        by_uri
-            .or_else(|| {
-                let call = extensions.get::<GrpcMethod<'static>>()?;
-                known(&format!("/{}/{}", call.service(), call.method()))
-            })
-            .unwrap_or(self.fallback)
+        if let Some(CallUri(uri)) = extensions.get() {
+            return self.queue.endpoint(Method::GRPC, uri.path());
+        }
+        if let Some(call) = extensions.get::<GrpcMethod<'static>>() {
+            let path = format!("/{}/{}", call.service(), call.method());
+            return self.queue.endpoint(Method::GRPC, &path);
+        }
+        self.fallback
     }
 }
 

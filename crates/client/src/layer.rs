@@ -15,15 +15,11 @@ use crate::Queue;
 use rules::Rules;
 
 pub use head::Head;
-pub(crate) use rules::accepted;
 
 /// The path under which requests are counted that match no route, unless
 /// [`CountLayer::unmatched`] gives another. No path of HTTP begins without a slash, so it is
 /// never a path that a client asked for.
 pub const UNMATCHED: &str = "_unmatched";
-
-/// The longest path that Tally takes unless it is told otherwise, in bytes.
-pub const PATH_BYTES_MAX: usize = 2_048;
 
 /// A tower layer that counts the requests of a service; [`Queue::layer`] makes it.
 ///
@@ -64,10 +60,11 @@ pub const PATH_BYTES_MAX: usize = 2_048;
 /// 4. with [`raw_path`](Self::raw_path): the path as it is, without the query;
 /// 5. [`UNMATCHED`], or the name that [`unmatched`](Self::unmatched) was given.
 ///
-/// A path that Tally does not take, since it is empty (CONNECT has none) or longer than
-/// [`PATH_BYTES_MAX`], is counted under that last name too, so that the sum stays exact.
-/// Percent escapes are counted as they were sent. A method that `count.v1` has no number for
-/// is [`Method::UNSPECIFIED`](crate::Method::UNSPECIFIED).
+/// A request without a path, such as CONNECT, goes by that last name too. A path that is longer
+/// than [`PATH_BYTES_MAX`](crate::PATH_BYTES_MAX) is counted under
+/// [`OTHER_PATH`](crate::OTHER_PATH), as all are for which there is no room, so that the sum
+/// stays exact. Percent escapes are counted as they were sent. A method that `count.v1` has no
+/// number for is [`Method::UNSPECIFIED`](crate::Method::UNSPECIFIED).
 ///
 /// # Where to put it in axum
 /// | where | counted | path |
@@ -76,7 +73,7 @@ pub const PATH_BYTES_MAX: usize = 2_048;
 /// | `Router::route_layer` | the same without fallbacks and 404 | the route |
 /// | `get(handler).layer(…)` | one route | the route |
 /// | on a router that is then nested | that router's requests; what it does not match goes to the outer router, uncounted, unless it has a fallback of its own | the route with its prefix |
-/// | on the router around a `nest_service` or a `fallback_service` | every request | `_unmatched`: axum knows no route yet, so put the layer on the inner router |
+/// | on the router around a `nest_service` or a `fallback_service` | every request | `_unmatched` below these: axum knows no route yet, so put the layer on the inner router |
 /// | around the whole router, as in `queue.layer().layer(router)` | every request | `_unmatched`: the router has not run yet, so say [`path`](Self::path) or [`raw_path`](Self::raw_path) |
 ///
 /// Routes that are added after `Router::layer` are not counted. A layer that is added later is
@@ -154,12 +151,11 @@ impl CountLayer {
     }
 
     /// The path under which requests are counted that match no route: [`UNMATCHED`] by
-    /// default, and when it is empty. Longer than [`PATH_BYTES_MAX`], it is cut.
+    /// default, and when it is empty.
     #[must_use]
     pub fn unmatched(mut self, path: &str) -> Self {
         let path = if path.is_empty() { UNMATCHED } else { path };
-        let end = path.floor_char_boundary(PATH_BYTES_MAX);
-        Arc::make_mut(&mut self.rules).unmatched = path[..end].into();
+        Arc::make_mut(&mut self.rules).unmatched = path.into();
         self
     }
 }

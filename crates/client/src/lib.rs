@@ -19,5 +19,5 @@ pub mod spool;
 
 pub use endpoint::{Endpoint, Method};
 pub use interceptor::{CountInterceptor, PathLayer, WithPath};
-pub use layer::{Count, CountLayer, Head, PATH_BYTES_MAX, UNMATCHED};
+pub use layer::{Count, CountLayer, Head, UNMATCHED};
 pub use queue::{Queue, TryRecordError};

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Head, PATH_BYTES_MAX, UNMATCHED};
+use super::{Head, UNMATCHED};
 use crate::{Method, Queue};
 
 type PathFn = dyn for<'r> Fn(Head<'r>) -> Option<Cow<'r, str>> + Send + Sync;
@@ -18,7 +18,7 @@ pub(super) struct Rules {
     pub(super) path: Option<Arc<PathFn>>,
     pub(super) skip: Option<Arc<SkipFn>>,
     pub(super) raw_path: bool,
-    /// At most [`PATH_BYTES_MAX`] long and not empty.
+    /// Not empty.
     pub(super) unmatched: Arc<str>,
 }
 
@@ -59,7 +59,7 @@ impl Rules {
     }
 
     fn record(&self, method: Method, path: Option<&str>) {
-        let path = path.and_then(accepted).unwrap_or(&self.unmatched);
+        let path = path.filter(|path| !path.is_empty()).unwrap_or(&self.unmatched);
         let endpoint = self.queue.endpoint(method, path);
         // There is nobody to give it back to: the queue counts what it could not take.
         let _ = self.queue.try_record(endpoint);
@@ -84,9 +84,4 @@ impl Drop for OnPanic<'_> {
     fn drop(&mut self) {
         self.rules.record(self.method, None);
     }
-}
-
-/// The path, if Tally takes it.
-pub(crate) fn accepted(path: &str) -> Option<&str> {
-    (1..=PATH_BYTES_MAX).contains(&path.len()).then_some(path)
 }

@@ -110,12 +110,3 @@ async fn within_another_interceptor_it_counts_what_that_one_lets_pass() {
     // Without a network between them, the service sees what the client knows.
     assert_counts(&queue, [("GRPC /count.v1.CountService/ListDailyTotals", 1)]);
 }
-
-#[test]
-fn a_name_that_tally_does_not_take_is_unmatched() {
-    let queue = Queue::in_memory();
-    for name in ["", &"x".repeat(tally_client::PATH_BYTES_MAX + 1)] {
-        queue.interceptor(name).call(Request::new(())).expect("it refuses nothing");
-    }
-    assert_counts(&queue, [("GRPC _unmatched", 2)]);
-}
