@@ -18,7 +18,7 @@ use crate::backend::{NOW, TODAY, Total, ask, listed, open, query, sum, total};
 use crate::server::{Counting, counted, get, request, settings};
 
 /// An empty SQLite file, and a service on it.
-async fn on_sqlite(settings: Settings) -> (tempfile::TempDir, Counting) {
+pub(crate) async fn on_sqlite(settings: Settings) -> (tempfile::TempDir, Counting) {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("tally.db").display());
     let counting = Counting::start(&url, settings).await;

@@ -165,6 +165,30 @@ impl Backend {
         }
     }
 
+    /// What producers brought of each day: how much was accepted in all, and the most that one of
+    /// them dropped.
+    pub(crate) async fn accounts(&self) -> Vec<(Day, i64, i64)> {
+        let sql = "SELECT day, sum(accepted), max(dropped) FROM tally_producer_days \
+                   GROUP BY day ORDER BY day";
+        match &self.place {
+            Place::Sqlite(_) => {
+                let file = self.sqlite_file();
+                let mut statement = file.prepare(sql).expect(sql);
+                let account =
+                    |row: &rusqlite::Row<'_>| Ok((Day(row.get(0)?), row.get(1)?, row.get(2)?));
+                let rows = statement.query_map([], account).expect(sql);
+                rows.collect::<rusqlite::Result<_>>().expect(sql)
+            }
+            Place::Postgres(database) | Place::Cockroach(database) => {
+                let sql = sql
+                    .replace("SELECT day", "SELECT (day - DATE '1970-01-01')::INT4")
+                    .replace("sum(accepted)", "sum(accepted)::INT8");
+                let rows = database.connect().await.query(&sql, &[]).await.expect(&sql);
+                rows.iter().map(|row| (Day(row.get(0)), row.get(1), row.get(2))).collect()
+            }
+        }
+    }
+
     /// Lets all producers have been silent for some days.
     pub(crate) async fn age_producers(&self, days: i32) {
         let sql = match &self.place {

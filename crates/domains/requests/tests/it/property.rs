@@ -103,7 +103,7 @@ async fn tell(backend: &Backend, actions: &[Action]) {
                 assert_eq!(i64::try_from(moved).unwrap(), model.roll_up(*a, *b));
             }
             Action::Maintain(now) => {
-                backend.store.maintain(now.parse().unwrap(), RETENTION).await.unwrap()
+                backend.store.maintain(now.parse().unwrap(), RETENTION).await.unwrap();
             }
         }
         assert_eq!(backend.live().await, model.live());

@@ -1,5 +1,7 @@
 //! Storing a batch: what of it is new, in one transaction.
 
+use std::collections::hash_map::Entry;
+
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params_from_iter};
 use tally_ingest::Batch;
 use tally_store::error::Step as _;
@@ -48,8 +50,8 @@ fn places(transaction: &Transaction<'_>, batch: &Batch<'_, Rows>) -> Result<Plac
     let runs = batch.chunks.iter().filter_map(Rows::run).map(|run| run.producer);
     let mut places = Places::new();
     for id in runs.chain([batch.producer]) {
-        if !places.contains_key(&id) {
-            places.insert(id, place(transaction, id)?);
+        if let Entry::Vacant(vacant) = places.entry(id) {
+            vacant.insert(place(transaction, id)?);
         }
     }
     Ok(places)

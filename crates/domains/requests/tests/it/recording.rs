@@ -1,0 +1,151 @@
+//! A client of `Record`, as small as it can be.
+
+use std::collections::HashMap;
+
+use tally_proto::tally::requests::v1 as proto;
+use tally_proto::tally::requests::v1::record_request::Kind;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+use uuid::Uuid;
+
+use crate::backend::{NOW, at};
+use crate::server::Counting;
+
+/// One stream whose producer is open.
+pub(crate) struct Recording {
+    messages: mpsc::Sender<proto::RecordRequest>,
+    pub(crate) answers: Streaming<proto::RecordResponse>,
+    pub(crate) opened: proto::Opened,
+    /// The highest number that was acknowledged.
+    pub(crate) committed: u64,
+}
+
+// === impl Recording ===
+
+impl Recording {
+    /// Opens a new producer.
+    pub(crate) async fn start(counting: &Counting) -> Self {
+        Self::open(counting, open(Uuid::now_v7(), 0, &[1])).await.expect("it opens")
+    }
+
+    /// Opens a producer.
+    pub(crate) async fn open(counting: &Counting, open: proto::Open) -> Result<Self, Status> {
+        let (messages, stream) = mpsc::channel(100_000);
+        messages.try_send(message(Kind::Open(open))).expect("room");
+        let mut client = counting.request_client().await;
+        let mut answers = client.record(ReceiverStream::new(stream)).await?.into_inner();
+        let first = answers.message().await?.expect("an answer before the end");
+        let opened = first.opened.expect("the first answer says so");
+        Ok(Self { messages, answers, opened, committed: first.committed_sequence })
+    }
+
+    pub(crate) fn send(&self, batch: proto::Batch) {
+        // Closed when the stream was ended, which its answer tells about.
+        let _ = self.messages.try_send(message(Kind::Batch(batch)));
+    }
+
+    pub(crate) fn send_kind(&self, kind: Option<Kind>) {
+        let _ = self.messages.try_send(proto::RecordRequest { kind });
+    }
+
+    /// Waits until a batch is acknowledged.
+    pub(crate) async fn acknowledged(&mut self, sequence: u64) -> Result<(), Status> {
+        while self.committed < sequence {
+            let answer = self.answers.message().await?.expect("an acknowledgement");
+            assert!(answer.opened.is_none(), "opened twice");
+            assert!(answer.committed_sequence >= self.committed, "it went back");
+            self.committed = answer.committed_sequence;
+        }
+        Ok(())
+    }
+
+    /// Half-closes the stream, and waits for its end.
+    pub(crate) async fn finish(self) -> Result<u64, Status> {
+        let Self { messages, mut answers, mut committed, .. } = self;
+        drop(messages);
+        while let Some(answer) = answers.message().await? {
+            committed = answer.committed_sequence;
+        }
+        Ok(committed)
+    }
+
+    /// Waits for the end that the server makes.
+    pub(crate) async fn ended(&mut self) -> Status {
+        loop {
+            match self.answers.message().await {
+                Ok(Some(answer)) => self.committed = answer.committed_sequence,
+                Ok(None) => panic!("it ended well"),
+                Err(status) => return status,
+            }
+        }
+    }
+}
+
+fn message(kind: Kind) -> proto::RecordRequest {
+    proto::RecordRequest { kind: Some(kind) }
+}
+
+pub(crate) fn open(id: Uuid, epoch: u64, claims: &[u64]) -> proto::Open {
+    let (producer_id, claims) = (id.as_bytes().to_vec(), claims.to_vec());
+    proto::Open { producer_id, epoch, claims, name: "a test".into() }
+}
+
+/// A batch that names its own endpoints; `named` were named before it.
+pub(crate) fn batch(sequence: u64, named: u32, requests: &[(&str, &str)]) -> proto::Batch {
+    let mut numbers: HashMap<&str, u32> = HashMap::new();
+    let mut batch = proto::Batch { sequence, ..Default::default() };
+    let mut last = 0;
+    for (path, time) in requests {
+        let next = named + u32::try_from(numbers.len()).expect("few");
+        let number = *numbers.entry(path).or_insert_with(|| {
+            batch.endpoints.push(proto::Endpoint { method: 3, path: (*path).to_owned() });
+            next
+        });
+        batch.endpoint.push(number);
+        batch.time_delta.push(at(time) - std::mem::replace(&mut last, at(time)));
+    }
+    batch.count = u32::try_from(requests.len()).expect("few");
+    batch
+}
+
+/// A batch of so many requests of endpoint 0, which it names if it is the stream's first one.
+pub(crate) fn many(sequence: u64, is_first: bool, rows: u32) -> proto::Batch {
+    let endpoint = proto::Endpoint { method: 3, path: "/".into() };
+    let mut time_delta = vec![0; rows as usize];
+    if let Some(first) = time_delta.first_mut() {
+        *first = at(NOW);
+    }
+    proto::Batch {
+        sequence,
+        endpoints: is_first.then_some(endpoint).into_iter().collect(),
+        endpoint: vec![0; rows as usize],
+        time_delta,
+        count: rows,
+        drops: Vec::new(),
+    }
+}
+
+/// A trailer of a failed stream.
+pub(crate) fn trailer(status: &Status, name: &str) -> Option<String> {
+    status.metadata().get(name).map(|value| value.to_str().expect("ASCII").to_owned())
+}
+
+/// The sum of all live totals and what was dropped, as the service answers.
+pub(crate) async fn totals(counting: &Counting) -> (i64, i64) {
+    let request = proto::QueryTotalsRequest {
+        granularity: proto::Granularity::Whole.into(),
+        live: true,
+        ..Default::default()
+    };
+    let mut client = counting.request_client().await;
+    let mut answers = client.query_totals(request).await.expect("totals").into_inner();
+    let (mut sum, mut dropped, mut position) = (0, 0, 0);
+    while let Some(answer) = answers.message().await.expect("totals") {
+        assert!(position == 0 || answer.dropped == 0, "only the first message says so");
+        position += 1;
+        dropped += answer.dropped;
+        sum += answer.periods.iter().flat_map(|period| &period.count).sum::<i64>();
+    }
+    (sum, dropped)
+}

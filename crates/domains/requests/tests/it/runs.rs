@@ -1,0 +1,386 @@
+//! What every store promises to clients that number their batches.
+
+use std::sync::Arc;
+
+use tally_ingest::Batch;
+use tally_requests::store::Store;
+use tally_requests::{
+    BatchEnd, Day, DayRange, EndpointId, Opening, Refusal, Rows, Run, Standing, Verdict,
+};
+use uuid::Uuid;
+
+use crate::backend::{
+    Backend, OLD, Producer, RETENTION, TODAY, append, ask, day, noon, one_day, query, sum,
+};
+use crate::conformance::on_every_backend;
+
+on_every_backend!(crate::runs:
+    a_run_is_stored_once,
+    what_is_new_of_a_run_is_stored,
+    one_batch_has_runs_of_every_kind,
+    a_batch_that_is_stored_judges_its_runs_again,
+    two_servers_with_the_same_run_at_once,
+    two_servers_with_many_producers_at_once,
+    two_clients_open_one_producer_at_once,
+    a_client_that_is_replaced_stores_nothing,
+    there_is_room_for_so_many_producers,
+    every_request_is_in_the_accounts,
+    what_a_forgotten_producer_dropped_stays_known,
+);
+
+/// Below and above the size from which on Postgres uses COPY.
+const SIZES: [usize; 2] = [3, 2_500];
+
+/// A client whose producer is open.
+struct Client {
+    id: Uuid,
+    claim: i64,
+}
+
+// === impl Client ===
+
+impl Client {
+    async fn open(store: &dyn Store) -> Self {
+        let client = Self { id: Uuid::now_v7(), claim: -7 };
+        let standing = opened(store, client.id, 0, &[client.claim]).await.unwrap();
+        assert_eq!(standing, Standing { epoch: 1, claim: client.claim, sequence: 0 });
+        client
+    }
+
+    /// Batches from `first` on, each of so many rows at noon of a day.
+    fn run(&self, first: i64, sizes: &[usize], id: EndpointId, at: &str) -> (Rows, Arc<Run>) {
+        let ends = sizes.iter().scan(0, |sum, size| {
+            *sum += size;
+            Some(BatchEnd { rows: *sum, drops: Vec::new() })
+        });
+        let run = Arc::new(Run::new(self.id, self.claim, first, ends.collect()));
+        let rows = Rows::from_iter(vec![(id, noon(at)); sizes.iter().sum()]);
+        (rows.of_run(Arc::clone(&run)), run)
+    }
+}
+
+async fn opened(
+    store: &dyn Store,
+    id: Uuid,
+    epoch: i64,
+    claims: &[i64],
+) -> Result<Standing, Refusal> {
+    let (claims, name) = (claims.to_vec(), "a test".to_owned());
+    store.open_producer(&Opening { id, epoch, claims, name, producers_max: 100 }).await.unwrap()
+}
+
+/// Stores chunks as a batch, as an insert worker does: it sends again what may have failed.
+async fn send(store: &dyn Store, worker: &mut Producer, chunks: &[Rows]) {
+    worker.sequence += 1;
+    let batch = Batch { producer: worker.id, sequence: worker.sequence, chunks };
+    for _ in 0..10_000 {
+        match store.append(&batch).await {
+            Ok(()) => return,
+            Err(error) if error.is_transient() => {}
+            Err(error) => panic!("{}", tally_runtime::chain(&error)),
+        }
+    }
+    panic!("a batch was refused 10,000 times");
+}
+
+/// Stores one run by a worker of its own.
+async fn store(backend: &Backend, (rows, run): (Rows, Arc<Run>)) -> Verdict {
+    send(&*backend.store, &mut Producer::new(), &[rows]).await;
+    run.verdict().expect("a verdict after the commit")
+}
+
+fn stored(committed: i64) -> Verdict {
+    Verdict::Stored { committed }
+}
+
+/// What producers brought of each day is what there is of it, rolled up or not.
+async fn audit(backend: &Backend) {
+    let days = backend.accounts().await;
+    let accepted: Vec<_> = days.iter().filter(|day| day.1 > 0).map(|day| (day.0, day.1)).collect();
+    let mut there: Vec<(Day, i64)> = Vec::new();
+    for (text, _, _, count) in backend.live().await {
+        match there.last_mut() {
+            Some((last, sum)) if *last == day(&text) => *sum += count,
+            _ => there.push((day(&text), count)),
+        }
+    }
+    assert_eq!(accepted, there);
+}
+
+async fn a_run_is_stored_once(backend: Backend) {
+    backend.maintain().await;
+    let id = backend.id(3, "/").await;
+    let mut expected = 0;
+    for size in SIZES {
+        let client = Client::open(&*backend.store).await;
+        for first in [1, 4] {
+            let sizes = [size, 0, size];
+            expected += 2 * size as i64;
+            for _ in 0..3 {
+                assert_eq!(
+                    store(&backend, client.run(first, &sizes, id, TODAY)).await,
+                    stored(first + 2)
+                );
+                assert_eq!(sum(&backend.live().await), expected);
+            }
+        }
+        // One that is far behind, by another server.
+        let (rows, run) = client.run(2, &[1], id, OLD);
+        send(&*backend.second, &mut Producer::new(), &[rows]).await;
+        assert_eq!(run.verdict(), Some(stored(6)));
+    }
+    assert_eq!(sum(&backend.live().await), expected);
+    audit(&backend).await;
+}
+
+async fn what_is_new_of_a_run_is_stored(backend: Backend) {
+    let ids = [backend.id(3, "/known").await, backend.id(3, "/new").await];
+    for size in SIZES {
+        let before = backend.live().await;
+        let client = Client::open(&*backend.store).await;
+        let known = client.run(1, &[size, size], ids[0], OLD);
+        assert_eq!(store(&backend, known).await, stored(2));
+        // The batches 2 to 4, of which the last two are new: only their rows are stored.
+        let rows = vec![(ids[0], noon(OLD)); size];
+        let new = vec![(ids[1], noon(OLD)); 2 * size];
+        let ends =
+            [size, 2 * size, 3 * size].map(|rows| BatchEnd { rows, drops: vec![(Day(0), 1)] });
+        let run = Arc::new(Run::new(client.id, client.claim, 2, ends.to_vec()));
+        let rows = Rows::from_iter(rows.into_iter().chain(new)).of_run(Arc::clone(&run));
+        assert_eq!(store(&backend, (rows, run)).await, stored(4));
+        let after = backend.live().await;
+        let of = |totals: &[crate::backend::Total], path: &str| {
+            totals.iter().filter(|one| one.2 == path).map(|one| one.3).sum::<i64>()
+        };
+        for path in ["/known", "/new"] {
+            assert_eq!(of(&after, path) - of(&before, path), 2 * size as i64, "{path}");
+        }
+        // Nor are the drops of the first one counted again.
+        let brought = backend.store.producers(false).await.unwrap();
+        let brought = brought.iter().find(|one| one.id == client.id).unwrap();
+        assert_eq!((brought.accepted, brought.dropped), (4 * size as i64, 2));
+    }
+    audit(&backend).await;
+}
+
+async fn one_batch_has_runs_of_every_kind(backend: Backend) {
+    let id = backend.id(3, "/").await;
+    for size in SIZES {
+        let before = sum(&backend.live().await);
+        let mut clients = Vec::new();
+        for _ in 0..5 {
+            clients.push(Client::open(&*backend.store).await);
+        }
+        let [new, known, gap, replaced, both] = clients.try_into().ok().unwrap();
+        assert_eq!(store(&backend, known.run(1, &[size], id, OLD)).await, stored(1));
+        let forgotten = Client { id: Uuid::now_v7(), claim: 5 };
+        let replaced = Client { claim: 6, ..replaced };
+        let runs = [
+            (new.run(1, &[size, size], id, OLD), stored(2)),
+            (known.run(1, &[size], id, OLD), stored(1)),
+            (gap.run(2, &[size], id, OLD), Verdict::Gap { committed: 0 }),
+            (forgotten.run(1, &[size], id, OLD), Verdict::Refused(Refusal::Forgotten)),
+            (replaced.run(1, &[size], id, OLD), Verdict::Refused(Refusal::InUse)),
+            (both.run(1, &[size], id, OLD), stored(1)),
+            (both.run(1, &[size, size], id, OLD), stored(2)),
+        ];
+        let mut chunks: Vec<_> = runs.iter().map(|((rows, _), _)| rows.clone()).collect();
+        // Requests of an Add stream beside them.
+        chunks.insert(2, Rows::from_iter(vec![(id, noon(OLD)); size]));
+        send(&*backend.store, &mut Producer::new(), &chunks).await;
+        for ((_, run), verdict) in runs {
+            assert_eq!(run.verdict(), Some(verdict), "{run:?}");
+        }
+        // One that was known, two of the new one, one of Add, two of two streams.
+        assert_eq!(sum(&backend.live().await) - before, 6 * size as i64);
+    }
+    audit(&backend).await;
+}
+
+/// As after a lost answer: the worker's own number says that the batch is stored.
+async fn a_batch_that_is_stored_judges_its_runs_again(backend: Backend) {
+    let id = backend.id(3, "/").await;
+    for size in SIZES {
+        let before = sum(&backend.live().await);
+        let (client, late) =
+            (Client::open(&*backend.store).await, Client::open(&*backend.store).await);
+        let mut worker = Producer::new();
+        let added = Rows::from_iter(vec![(id, noon(OLD)); size]);
+        let first = client.run(1, &[size], id, OLD);
+        send(&*backend.store, &mut worker, &[added.clone(), first.0]).await;
+        worker.sequence -= 1;
+        let (again, new) = (client.run(1, &[size], id, OLD), late.run(1, &[size], id, OLD));
+        send(&*backend.store, &mut worker, &[added, again.0, new.0]).await;
+        assert_eq!((again.1.verdict(), new.1.verdict()), (Some(stored(1)), Some(stored(1))));
+        assert_eq!(sum(&backend.live().await) - before, 3 * size as i64);
+    }
+    audit(&backend).await;
+}
+
+async fn two_servers_with_the_same_run_at_once(backend: Backend) {
+    backend.maintain().await;
+    let id = backend.id(3, "/").await;
+    let mut expected = 0;
+    let (mut one, mut other) = (Producer::new(), Producer::new());
+    for size in SIZES {
+        let client = Client::open(&*backend.store).await;
+        for round in 0..10 {
+            let first = 1 + 2 * round;
+            let a = client.run(first, &[size, size], id, TODAY);
+            let b = client.run(first, &[size, size], id, TODAY);
+            let (chunks_a, chunks_b) = ([a.0], [b.0]);
+            tokio::join!(
+                send(&*backend.store, &mut one, &chunks_a),
+                send(&*backend.second, &mut other, &chunks_b)
+            );
+            assert_eq!(a.1.verdict(), Some(stored(first + 1)));
+            assert_eq!(b.1.verdict(), Some(stored(first + 1)));
+            expected += 2 * size as i64;
+        }
+    }
+    assert_eq!(sum(&backend.live().await), expected);
+    audit(&backend).await;
+}
+
+/// In opposite orders: they must not deadlock for good.
+async fn two_servers_with_many_producers_at_once(backend: Backend) {
+    backend.maintain().await;
+    let id = backend.id(3, "/").await;
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        clients.push(Client::open(&*backend.store).await);
+    }
+    let (mut one, mut other) = (Producer::new(), Producer::new());
+    for round in 1..=10 {
+        let chunks = || clients.iter().map(|client| client.run(round, &[5], id, TODAY));
+        let (a, runs_a): (Vec<_>, Vec<_>) = chunks().unzip();
+        let (b, runs_b): (Vec<_>, Vec<_>) = chunks().rev().unzip();
+        tokio::join!(send(&*backend.store, &mut one, &a), send(&*backend.second, &mut other, &b));
+        for run in runs_a.iter().chain(&runs_b) {
+            assert_eq!(run.verdict(), Some(stored(round)));
+        }
+    }
+    assert_eq!(sum(&backend.live().await), 20 * 10 * 5);
+    audit(&backend).await;
+}
+
+async fn two_clients_open_one_producer_at_once(backend: Backend) {
+    for round in 0..20 {
+        let id = Uuid::now_v7();
+        for epoch in [0, 1] {
+            let claims = [2 * epoch + 1, 2 * epoch + 2].map(|claim| claim + 100 * round);
+            let (a, b) = (
+                opened(&*backend.store, id, epoch, &claims[..1]),
+                opened(&*backend.second, id, epoch, &claims[1..]),
+            );
+            let (a, b) = tokio::join!(a, b);
+            let expected = |claim| Ok(Standing { epoch: epoch + 1, claim, sequence: 0 });
+            let first = a == expected(claims[0]) && b == Err(Refusal::InUse);
+            let second = b == expected(claims[1]) && a == Err(Refusal::InUse);
+            assert!(first ^ second, "{a:?} {b:?}");
+        }
+    }
+}
+
+async fn a_client_that_is_replaced_stores_nothing(backend: Backend) {
+    let endpoint = backend.id(3, "/").await;
+    let old = Client::open(&*backend.store).await;
+    assert_eq!(store(&backend, old.run(1, &[1], endpoint, OLD)).await, stored(1));
+    // It may come back as often as it likes.
+    for epoch in [0, 1] {
+        let again = opened(&*backend.second, old.id, epoch, &[old.claim]).await;
+        assert_eq!(again, Ok(Standing { epoch: 1, claim: old.claim, sequence: 1 }));
+    }
+    let moved = opened(&*backend.second, old.id, 1, &[11]).await;
+    assert_eq!(moved, Ok(Standing { epoch: 2, claim: 11, sequence: 1 }));
+    for size in SIZES {
+        let refused = store(&backend, old.run(2, &[size], endpoint, OLD)).await;
+        assert_eq!(refused, Verdict::Refused(Refusal::InUse));
+    }
+    assert_eq!(opened(&*backend.store, old.id, 1, &[old.claim]).await, Err(Refusal::InUse));
+    // The claim of a process that was killed before it heard the answer.
+    let new = opened(&*backend.store, old.id, 1, &[11, 12]).await;
+    assert_eq!(new, Ok(Standing { epoch: 3, claim: 12, sequence: 1 }));
+    let new = Client { claim: 12, ..old };
+    assert_eq!(store(&backend, new.run(2, &[1], endpoint, OLD)).await, stored(2));
+    // A worker of a server is nobody's.
+    let mut worker = Producer::new();
+    worker.append(&*backend.store, backend.is_cockroach(), [(endpoint, noon(OLD))]).await;
+    for claims in [&[1][..], &[0, 1]] {
+        assert_eq!(opened(&*backend.store, worker.id, 0, claims).await, Err(Refusal::InUse));
+    }
+    assert_eq!(sum(&backend.live().await), 3);
+}
+
+async fn there_is_room_for_so_many_producers(backend: Backend) {
+    let endpoint = backend.id(3, "/").await;
+    append(&backend, [(endpoint, noon(OLD))]).await;
+    let opening =
+        |id| Opening { id, epoch: 0, claims: vec![1], name: String::new(), producers_max: 2 };
+    let ids = [1, 2, 3].map(Uuid::from_u128);
+    for id in ids[..2].iter().chain(&ids[..2]) {
+        backend.store.open_producer(&opening(*id)).await.unwrap().unwrap();
+    }
+    let third = backend.store.open_producer(&opening(ids[2])).await.unwrap();
+    assert_eq!(third, Err(Refusal::TooMany { max: 2 }));
+}
+
+async fn every_request_is_in_the_accounts(backend: Backend) {
+    backend.maintain().await;
+    let id = backend.id(3, "/").await;
+    let client = Client::open(&*backend.store).await;
+    let days = ["0001-01-01", OLD, TODAY, "9999-12-31"];
+    for round in 0..4_i64 {
+        for size in [3, 2_100] {
+            append(&backend, (0..size).map(|n| (id, noon(days[n % days.len()])))).await;
+        }
+        let verdict = store(&backend, client.run(1 + 2 * round, &[4, 2_100], id, TODAY)).await;
+        assert_eq!(verdict, stored(2 + 2 * round));
+        audit(&backend).await;
+        match round {
+            0 => drop(backend.roll_up(one_day(TODAY)).await),
+            1 => drop(backend.roll_up(DayRange::ALL).await),
+            2 => backend.age_producers(31).await,
+            _ => {}
+        }
+        backend.maintain().await;
+        audit(&backend).await;
+        if round == 2 {
+            assert_eq!(backend.count("tally_producers").await, 0);
+            let forgotten = store(&backend, client.run(9, &[1], id, TODAY)).await;
+            assert_eq!(forgotten, Verdict::Refused(Refusal::Forgotten));
+            assert_eq!(opened(&*backend.store, client.id, 1, &[3]).await, Err(Refusal::Forgotten));
+            opened(&*backend.store, client.id, 0, &[client.claim]).await.unwrap();
+            let first = store(&backend, client.run(1, &[1; 6], id, TODAY)).await;
+            assert_eq!(first, stored(6));
+        }
+    }
+    assert_eq!(sum(&backend.live().await), 4 * (2_103 + 2_104) + 6);
+}
+
+async fn what_a_forgotten_producer_dropped_stays_known(backend: Backend) {
+    let endpoint = backend.id(3, "/").await;
+    let dropped = async |backend: &Backend| {
+        let whole = query(tally_requests::Granularity::Whole, true);
+        ask(&*backend.store, &whole).await.unwrap().dropped
+    };
+    for count in [5, i64::MAX, i64::MAX] {
+        let client = Client::open(&*backend.store).await;
+        let drops = vec![(day(OLD), count), (day(TODAY), 1)];
+        let ends = vec![BatchEnd { rows: 1, drops: drops.clone() }, BatchEnd { rows: 1, drops }];
+        let run = Arc::new(Run::new(client.id, client.claim, 1, ends));
+        let rows = Rows::from_iter([(endpoint, noon(OLD))]).of_run(Arc::clone(&run));
+        assert_eq!(store(&backend, (rows, run)).await, stored(2));
+        let before = dropped(&backend).await;
+        assert_eq!(before, count.saturating_add(count).saturating_add(2));
+        backend.age_producers(31).await;
+        backend.store.maintain(crate::backend::NOW.parse().unwrap(), RETENTION + 2).await.unwrap();
+        assert_eq!(backend.store.producers(true).await.unwrap().len(), 2, "not yet");
+        backend.maintain().await;
+        assert!(backend.store.producers(true).await.unwrap().is_empty());
+        assert_eq!(dropped(&backend).await, before);
+    }
+    let days: Vec<_> = backend.accounts().await.into_iter().map(|one| (one.0, one.2)).collect();
+    assert_eq!(days, [(day(OLD), i64::MAX), (day(TODAY), 6)]);
+    audit(&backend).await;
+}
