@@ -8,6 +8,7 @@ mod backend;
 mod concurrency;
 mod conformance;
 mod dates;
+mod kept;
 mod migrations;
 mod plans;
 mod property;
