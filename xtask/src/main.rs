@@ -8,6 +8,7 @@
 //! | `install.rs` | Postgres from the packages of Debian and Ubuntu |
 //! | `test.rs` | `test`: every test, against a Postgres that it brings up itself |
 //! | `tidy/` | `tidy`: the rules of the house that a machine can check |
+//! | `torture.rs` | `torture`: kills and cuts Tally while it counts, and checks every count |
 
 mod cargo;
 mod ci;
@@ -15,6 +16,7 @@ mod codegen;
 mod install;
 mod test;
 mod tidy;
+mod torture;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -47,6 +49,17 @@ enum Verb {
         #[arg(long)]
         check: bool,
     },
+    /// Kills, cuts and starves Tally while it counts, and checks that every count is right
+    ///
+    /// See docs/torture.md, and `cargo xtask torture -- --help`.
+    Torture {
+        /// Build with optimizations
+        #[arg(long)]
+        release: bool,
+        /// Arguments for `tally-torture`, such as --seed N --minutes M --backend postgres
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Runs .ci/run: formatting, lints, tidy, generated code, documentation, all tests
     Ci,
 }
@@ -57,6 +70,7 @@ fn main() -> ExitCode {
         Verb::Test { arguments } => test::run(&root, &arguments),
         Verb::Tidy => tidy::run(&root),
         Verb::Codegen { check } => codegen::run(&root, check).map(|()| ExitCode::SUCCESS),
+        Verb::Torture { release, arguments } => torture::run(&root, release, &arguments),
         Verb::Ci => ci::run(&root),
     };
     done.unwrap_or_else(|error| {

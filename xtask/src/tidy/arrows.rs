@@ -17,6 +17,8 @@ enum Layer {
     Testkit,
     Domain,
     App,
+    /// An app that tests the others: it is made of what tests are made of.
+    Torture,
     Xtask,
 }
 
@@ -81,6 +83,7 @@ fn layer(manifest: &str) -> Option<Layer> {
         ["crates", "kernel", "testkit", ..] => Some(Layer::Testkit),
         ["crates", "kernel", ..] => Some(Layer::Kernel),
         ["crates", "domains", ..] => Some(Layer::Domain),
+        ["crates", "apps", "torture", ..] => Some(Layer::Torture),
         ["crates", "apps", ..] => Some(Layer::App),
         ["xtask", ..] => Some(Layer::Xtask),
         _ => None,
@@ -90,10 +93,10 @@ fn layer(manifest: &str) -> Option<Layer> {
 /// apps → domains → kernel; client and domains → proto. For development, everyone may use the
 /// testkit, and the client may be tested against a real server.
 fn allowed(from: Layer, to: Layer, dev: bool) -> bool {
-    use Layer::{App, Client, Domain, Kernel, Proto, Testkit, Xtask};
+    use Layer::{App, Client, Domain, Kernel, Proto, Testkit, Torture, Xtask};
     match (from, to) {
-        (_, Testkit) => dev || matches!(from, Testkit | Xtask),
-        (App, Domain | Kernel | Proto | Client)
+        (_, Testkit) => dev || matches!(from, Testkit | Torture | Xtask),
+        (App | Torture, Domain | Kernel | Proto | Client)
         | (Domain, Kernel | Proto)
         | (Client, Proto)
         | (Kernel, Kernel)

@@ -1,0 +1,148 @@
+//! What a client records: decided by its seed, so that a parcel can be made again.
+
+use std::collections::BTreeMap;
+
+use crate::journal::{Key, Parcel};
+use crate::random::Random;
+
+const SECOND: i64 = 1_000_000;
+const DAY: i64 = 86_400 * SECOND;
+
+/// 2015-05-17, a day without a partition, in microseconds.
+const LONG_AGO: i64 = 16_572 * DAY;
+
+/// Endpoints that only this client has, and that all clients have.
+const OWN_PATHS: u64 = 12;
+const SHARED_PATHS: u64 = 4;
+
+/// How many rows a large parcel has: enough for the way that large batches take.
+const LARGE_ROWS: u64 = 3_000;
+
+/// The first parcels are large, and later each with a number that this divides.
+const FIRST_LARGE: u64 = 4;
+const LARGE_EVERY: u64 = 16;
+
+/// A client's parcels.
+#[derive(Clone, Debug)]
+pub(crate) struct Load {
+    pub(crate) seed: u64,
+    /// The client's name, which its own paths begin with.
+    pub(crate) client: String,
+    /// The time of its first parcel, in microseconds.
+    pub(crate) base_micros: i64,
+    /// How many rows a parcel has at most, but for the large ones.
+    pub(crate) rows_max: u64,
+    /// Whether it records some requests under paths that others record under, too.
+    pub(crate) shares: bool,
+    /// Whether it says now and then that it has dropped some.
+    pub(crate) drops: bool,
+}
+
+/// One request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    /// An index of [`Load::endpoints`].
+    pub(crate) endpoint: usize,
+    pub(crate) micros: i64,
+}
+
+// === impl Load ===
+
+impl Load {
+    /// Method and path of every endpoint: those of this client, then the shared ones.
+    pub(crate) fn endpoints(&self) -> Vec<(i32, String)> {
+        let own = (0..OWN_PATHS).map(|n| (method(n), format!("/{}/{n}", self.client)));
+        let shared = (0..SHARED_PATHS).map(|n| (method(n), format!("/shared/{n}")));
+        own.chain(shared).collect()
+    }
+
+    /// The rows of a parcel. They are of one to three clocks, each of which shows its own time.
+    pub(crate) fn rows(&self, number: u64) -> Vec<Row> {
+        let mut random = Random::derived(self.seed, &self.client, number);
+        let large = number <= FIRST_LARGE || number.is_multiple_of(LARGE_EVERY);
+        let rows = if large { LARGE_ROWS } else { random.within(1, self.rows_max) };
+        let groups = random.within(1, 3);
+        let mut all = Vec::new();
+        for _ in 0..groups {
+            let endpoints = if self.shares { OWN_PATHS + SHARED_PATHS } else { OWN_PATHS };
+            let endpoint = random.index(usize::try_from(endpoints).expect("a few"));
+            let start = clock(&mut random, self.base_micros + i64::try_from(number).unwrap_or(0));
+            let size = i64::try_from(rows.div_ceil(groups)).expect("a few thousand");
+            all.extend((0..size).map(|row| Row { endpoint, micros: start + row }));
+        }
+        all
+    }
+
+    /// The drops that go with a parcel.
+    pub(crate) fn drops_of(&self, number: u64) -> BTreeMap<i32, u64> {
+        let mut random = Random::derived(self.seed, "drops", number);
+        if !self.drops || !random.percent(5) {
+            return BTreeMap::new();
+        }
+        let start = clock(&mut random, self.base_micros);
+        BTreeMap::from([(day(start), random.within(1, 9))])
+    }
+
+    /// What a parcel is for the journal.
+    pub(crate) fn parcel(&self, number: u64) -> Parcel {
+        let endpoints = self.endpoints();
+        let mut parcel = Parcel { requests: BTreeMap::new(), drops: self.drops_of(number) };
+        for Row { endpoint, micros } in self.rows(number) {
+            let (method, path) = endpoints[endpoint].clone();
+            *parcel.requests.entry(Key { day: day(micros), method, path }).or_default() += 1;
+        }
+        parcel
+    }
+}
+
+/// The UTC day of a time, in days since 1970-01-01.
+pub(crate) fn day(micros: i64) -> i32 {
+    i32::try_from(micros.div_euclid(DAY)).expect("a day of a known calendar")
+}
+
+/// The time on a clock that may have been set wrong.
+pub(crate) fn clock(random: &mut Random, now: i64) -> i64 {
+    match random.within(0, 9) {
+        0..=4 => now,
+        5 | 6 => now - DAY,
+        7 => now - 3 * DAY,
+        8 => now + 20 * 3_600 * SECOND,
+        _ => LONG_AGO + now.rem_euclid(DAY),
+    }
+}
+
+/// A method of each kind, and one that nobody knows.
+fn method(number: u64) -> i32 {
+    const METHODS: [i32; 6] = [3, 6, 7, 9, 100, 4_711];
+    METHODS[usize::try_from(number).expect("a few") % METHODS.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(client: &str) -> Load {
+        let base_micros = 20_000 * DAY;
+        let client = client.to_owned();
+        Load { seed: 1, client, base_micros, rows_max: 50, shares: true, drops: true }
+    }
+
+    #[test]
+    fn a_parcel_is_the_same_each_time_it_is_made_and_another_one_for_another_client() {
+        for number in [1, 5, 16, 1_000_003] {
+            assert_eq!(load("a").rows(number), load("a").rows(number));
+            assert_eq!(load("a").parcel(number), load("a").parcel(number));
+            assert_ne!(load("a").parcel(number), load("b").parcel(number));
+        }
+    }
+
+    #[test]
+    fn a_parcel_counts_its_rows() {
+        for number in 1..50 {
+            let rows = load("a").rows(number).len() as u64;
+            assert_eq!(load("a").parcel(number).count(), rows);
+            assert_eq!(rows >= LARGE_ROWS, number <= FIRST_LARGE || number % LARGE_EVERY == 0);
+        }
+        assert!((1..200).any(|number| !load("a").drops_of(number).is_empty()));
+    }
+}

@@ -1,0 +1,142 @@
+//! `tally-torture client`: a process that counts, and keeps a journal of what it does.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `add.rs` | a client of `count.v1` |
+//! | `load.rs` | what is recorded, decided by a seed |
+//! | `memory.rs` | what the raw client writes down |
+//! | `pace.rs` | no more than so many requests in a second |
+//! | `raw.rs` | the protocol of `Record`, by hand, with a memory on disk |
+
+mod add;
+pub(crate) mod load;
+mod memory;
+mod pace;
+mod raw;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tally_runtime::{Clock as _, Signals, SystemClock};
+use tonic::transport::{Channel, Endpoint};
+
+use crate::journal::{Journal, Line};
+use crate::random::Random;
+use load::Load;
+
+/// How long a connection may take, and how long a silent one is believed in.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a client says on standard error once a signal ends it in good order.
+pub(crate) const READY: &str = "ready";
+
+/// Between two tries, in milliseconds.
+const BACKOFF_MS: (u64, u64) = (20, 300);
+
+/// How a client counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub(crate) enum Kind {
+    /// `Record` by hand; remembers its batches across a kill.
+    Raw,
+    /// `Add` of `count.v1`.
+    Add,
+}
+
+/// A client process.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[arg(long)]
+    pub(crate) kind: Kind,
+    /// The name, which is a part of its paths
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Where the server is
+    #[arg(long)]
+    pub(crate) server: String,
+    /// The folder for its files
+    #[arg(long)]
+    pub(crate) folder: PathBuf,
+    #[arg(long)]
+    pub(crate) seed: u64,
+    /// How many requests it records in a second
+    #[arg(long)]
+    pub(crate) rate: u64,
+    /// Send batches again although the server has them, whenever the protocol allows it
+    #[arg(long)]
+    pub(crate) stubborn: bool,
+}
+
+/// Runs until SIGTERM, and until all that it sent is acknowledged.
+pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let signals = Signals::install()?;
+    eprintln!("{READY}");
+    let (journal, past) = Journal::open(&arguments.journal())?;
+    match arguments.kind {
+        Kind::Raw => raw::run(arguments, journal, &past, signals).await,
+        Kind::Add => add::run(arguments, journal, &past, signals).await,
+    }
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// As it is written on the command line.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Kind::Raw => "raw",
+            Kind::Add => "add",
+        }
+    }
+}
+
+// === impl Arguments ===
+
+impl Arguments {
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.folder.join(format!("{}.journal", self.name))
+    }
+
+    fn load(&self, base_micros: i64) -> Load {
+        Load {
+            seed: self.seed,
+            client: self.name.clone(),
+            base_micros,
+            rows_max: (self.rate / 20).clamp(2, 400),
+            shares: true,
+            drops: self.kind == Kind::Raw,
+        }
+    }
+
+    fn random(&self, past: &[Line]) -> Random {
+        Random::derived(self.seed, &self.name, u64::MAX - past.len() as u64)
+    }
+
+    /// A connection that notices when nobody answers.
+    async fn connect(&self) -> Result<Channel, tonic::transport::Error> {
+        let endpoint = Endpoint::from_shared(self.server.clone())?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(CONNECT_TIMEOUT)
+            .keep_alive_timeout(CONNECT_TIMEOUT)
+            .keep_alive_while_idle(true);
+        endpoint.connect().await
+    }
+}
+
+/// Now, in microseconds since 1970-01-01 UTC.
+fn now_micros() -> i64 {
+    SystemClock.now().as_microsecond()
+}
+
+/// A pause before the next try.
+async fn back_off(random: &mut Random) {
+    tokio::time::sleep(Duration::from_millis(random.within(BACKOFF_MS.0, BACKOFF_MS.1))).await;
+}
+
+/// The number of the last parcel that was announced.
+fn last_sent(past: &[Line]) -> u64 {
+    let sent = past.iter().filter_map(|line| match line {
+        Line::Sent(number, _) => Some(*number),
+        _ => None,
+    });
+    sent.max().unwrap_or(0)
+}

@@ -1,0 +1,313 @@
+//! A client that speaks the protocol of `Record` by hand, as docs/exactly-once.md has it, and
+//! watches that the server keeps to it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
+use tally_proto::tally::requests::v1::{
+    Batch, Drops, Endpoint, Open, Opened, RecordRequest, RecordResponse, record_request::Kind,
+};
+use tally_runtime::Signals;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
+use tonic::{Code, Status, Streaming};
+
+use super::load::{Load, Row};
+use super::memory::Memory;
+use super::pace::Pace;
+use super::{Arguments, back_off, last_sent, now_micros};
+use crate::journal::{Journal, Line};
+use crate::random::Random;
+
+/// How many batches it has on their way, where the server allows more.
+const IN_FLIGHT_MAX: u64 = 16;
+
+/// How long Open may take. A server whose database is away should say so before.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// In how many of a hundred streams it sends batches again that the server says it has.
+const STUBBORN_PERCENT: u64 = 30;
+
+struct Raw<'a> {
+    arguments: &'a Arguments,
+    journal: Journal,
+    load: Load,
+    endpoints: Vec<(i32, String)>,
+    memory: Memory,
+    claim: u64,
+    random: Random,
+    pace: Pace,
+    /// The last parcel that was announced in the journal, and the last that was acknowledged.
+    sent: u64,
+    acknowledged: u64,
+    stopping: bool,
+}
+
+/// A stream that was opened.
+struct Stream {
+    /// Gone once this side is closed.
+    requests: Option<mpsc::Sender<RecordRequest>>,
+    answers: Streaming<RecordResponse>,
+    in_flight_max: u64,
+    /// The next parcel to send.
+    next: u64,
+    /// The numbers of the endpoints that it has named.
+    named: HashMap<usize, u32>,
+    /// The last parcel that is acknowledged on this stream.
+    committed: u64,
+}
+
+/// Sends batches until a signal comes, and then until all of them are acknowledged.
+pub(super) async fn run(
+    arguments: &Arguments,
+    mut journal: Journal,
+    past: &[Line],
+    mut signals: Signals,
+) -> anyhow::Result<()> {
+    journal.write(&Line::Start { resumed: true })?;
+    let file = arguments.folder.join(format!("{}.memory", arguments.name));
+    let memory = Memory::open(&file, now_micros())?;
+    let mut random = arguments.random(past);
+    let load = arguments.load(memory.base_micros);
+    let mut raw = Raw {
+        arguments,
+        journal,
+        endpoints: load.endpoints(),
+        load,
+        memory,
+        claim: random.next() | 1,
+        random,
+        pace: Pace::new(arguments.rate),
+        sent: last_sent(past),
+        acknowledged: last_acknowledged(past),
+        stopping: false,
+    };
+    while !(raw.stopping && raw.acknowledged == raw.sent) {
+        if let Ok(channel) = arguments.connect().await
+            && let Err(status) = raw.stream(channel, &mut signals).await?
+        {
+            raw.failed(&status)?;
+        }
+        tokio::select! {
+            () = back_off(&mut raw.random) => {}
+            _ = signals.recv() => raw.stopping = true,
+        }
+    }
+    raw.journal.write(&Line::Done)?;
+    Ok(())
+}
+
+fn last_acknowledged(past: &[Line]) -> u64 {
+    let upto = past.iter().filter_map(|line| match line {
+        Line::UpTo(number) => Some(*number),
+        _ => None,
+    });
+    upto.max().unwrap_or(0)
+}
+
+// === impl Raw ===
+
+impl Raw<'_> {
+    /// One stream, to its end. The outer error is ours, the inner one the stream's.
+    async fn stream(
+        &mut self,
+        channel: Channel,
+        signals: &mut Signals,
+    ) -> anyhow::Result<Result<(), Status>> {
+        let mut stream = match self.open(channel).await? {
+            Ok(stream) => stream,
+            Err(status) => return Ok(Err(status)),
+        };
+        loop {
+            let in_flight = (stream.next - 1).saturating_sub(stream.committed);
+            let has_more = stream.next <= self.sent || !self.stopping;
+            if !has_more {
+                stream.requests = None;
+            }
+            tokio::select! {
+                answer = stream.answers.message() => match answer {
+                    Ok(Some(answer)) => {
+                        self.answer(&mut stream, self.memory.before + answer.committed_sequence)?;
+                    }
+                    Ok(None) => return self.ended(&stream).map(Ok),
+                    Err(status) => return Ok(Err(status)),
+                },
+                () = self.pace.turn(), if has_more && in_flight < stream.in_flight_max => {
+                    self.send(&mut stream).await?;
+                }
+                _ = signals.recv(), if !self.stopping => self.stopping = true,
+            }
+        }
+    }
+
+    /// Opens the producer on a new stream.
+    async fn open(&mut self, channel: Channel) -> anyhow::Result<Result<Stream, Status>> {
+        if self.memory.claims.last() != Some(&self.claim) {
+            self.memory.claims.push(self.claim);
+            self.memory.save()?;
+        }
+        let open = Open {
+            producer_id: self.memory.producer.as_bytes().to_vec(),
+            epoch: self.memory.epoch,
+            claims: self.memory.claims.clone(),
+            name: self.arguments.name.clone(),
+        };
+        let (requests, receiver) = mpsc::channel(2);
+        let first = RecordRequest { kind: Some(Kind::Open(open)) };
+        requests.try_send(first).expect("the channel is empty");
+        let opening = async {
+            let mut client = RequestServiceClient::new(channel);
+            let mut answers = client.record(ReceiverStream::new(receiver)).await?.into_inner();
+            let first = answers.message().await?;
+            Ok((first, answers))
+        };
+        let (first, answers) = match timeout(OPEN_TIMEOUT, opening).await {
+            Ok(Ok((Some(first), answers))) => (first, answers),
+            Ok(Ok((None, _))) => {
+                self.broken("Open was answered with nothing, and OK".to_owned())?;
+                return Ok(Err(Status::unavailable("no answer to Open")));
+            }
+            Ok(Err(status)) => return Ok(Err(status)),
+            Err(_) => return Ok(Err(Status::unavailable("no answer to Open in time"))),
+        };
+        let Some(opened) = first.opened else {
+            self.broken("the first answer has no Opened".to_owned())?;
+            return Ok(Err(Status::unavailable("no Opened")));
+        };
+        self.memory.epoch = opened.epoch;
+        self.memory.claims = vec![self.claim];
+        self.memory.save()?;
+        let committed = self.memory.before + first.committed_sequence;
+        if committed < self.acknowledged {
+            let before = self.acknowledged;
+            self.broken(format!("Opened has {committed}, and {before} was acknowledged"))?;
+            // What was acknowledged is not sent again: another client would not have it any more.
+            self.memory.renew(before)?;
+            return Ok(Err(Status::data_loss("the database has forgotten batches")));
+        }
+        let stream = self.opened(requests, answers, &opened, committed)?;
+        Ok(Ok(stream))
+    }
+
+    fn opened(
+        &mut self,
+        requests: mpsc::Sender<RecordRequest>,
+        answers: Streaming<RecordResponse>,
+        opened: &Opened,
+        committed: u64,
+    ) -> anyhow::Result<Stream> {
+        let unacknowledged = self.acknowledged + 1;
+        let stubborn = self.arguments.stubborn || self.random.percent(STUBBORN_PERCENT);
+        let in_flight_max = u64::from(opened.batches_in_flight_max).clamp(1, IN_FLIGHT_MAX);
+        let mut stream = Stream {
+            requests: Some(requests),
+            answers,
+            in_flight_max,
+            next: if stubborn { unacknowledged } else { committed + 1 },
+            named: HashMap::new(),
+            committed: 0,
+        };
+        self.answer(&mut stream, committed)?;
+        Ok(stream)
+    }
+
+    /// Sends the next batch; a new one is announced in the journal first.
+    async fn send(&mut self, stream: &mut Stream) -> anyhow::Result<()> {
+        let number = stream.next;
+        if number > self.sent {
+            self.journal.write(&Line::Sent(number, self.load.parcel(number)))?;
+            self.sent = number;
+        }
+        let batch = self.batch(stream, number);
+        self.pace.sent(u64::from(batch.count));
+        stream.next += 1;
+        let message = RecordRequest { kind: Some(Kind::Batch(batch)) };
+        if let Some(requests) = &stream.requests {
+            // When the stream has ended, its answers say why.
+            let _ = requests.send(message).await;
+        }
+        Ok(())
+    }
+
+    fn batch(&self, stream: &mut Stream, number: u64) -> Batch {
+        let rows = self.load.rows(number);
+        let mut batch = Batch { sequence: number - self.memory.before, ..Batch::default() };
+        let mut before = 0;
+        for Row { endpoint, micros } in rows {
+            let known = u32::try_from(stream.named.len()).expect("a few endpoints");
+            let on_stream = *stream.named.entry(endpoint).or_insert_with(|| {
+                let (method, path) = self.endpoints[endpoint].clone();
+                batch.endpoints.push(Endpoint { method, path });
+                known
+            });
+            batch.endpoint.push(on_stream);
+            batch.time_delta.push(micros - before);
+            before = micros;
+            batch.count += 1;
+        }
+        let drops = self.load.drops_of(number);
+        batch.drops = drops.into_iter().map(|(day, count)| Drops { day, count }).collect();
+        batch
+    }
+
+    /// Notes what an answer acknowledges.
+    fn answer(&mut self, stream: &mut Stream, committed: u64) -> anyhow::Result<()> {
+        if committed > self.sent {
+            let sent = self.sent;
+            return self.broken(format!("{committed} is acknowledged, and {sent} was sent"));
+        }
+        if committed < stream.committed {
+            let before = stream.committed;
+            self.broken(format!("acknowledged {committed} after {before}"))?;
+        }
+        stream.committed = committed;
+        self.acknowledge(committed)
+    }
+
+    fn acknowledge(&mut self, committed: u64) -> anyhow::Result<()> {
+        if committed > self.acknowledged {
+            self.acknowledged = committed;
+            self.journal.write(&Line::UpTo(committed))?;
+        }
+        Ok(())
+    }
+
+    /// The stream has ended with OK.
+    fn ended(&mut self, stream: &Stream) -> anyhow::Result<()> {
+        let committed = stream.committed;
+        if stream.requests.is_some() {
+            self.broken(format!("the stream ended with OK after {committed}, by itself"))?;
+        } else if committed + 1 < stream.next {
+            let last = stream.next - 1;
+            self.broken(format!("the stream ended with OK after {committed} of {last}"))?;
+        }
+        Ok(())
+    }
+
+    /// The stream has ended with an error; some of them must not come.
+    fn failed(&mut self, status: &Status) -> anyhow::Result<()> {
+        let trailer = |name| status.metadata().get(name).and_then(|value| value.to_str().ok());
+        let reason = trailer("tally-reason").unwrap_or_default();
+        let committed = trailer("tally-committed").and_then(|text| text.parse::<u64>().ok());
+        if let Some(committed) = committed.map(|committed| committed + self.memory.before) {
+            if committed > self.sent {
+                self.broken(format!("the trailer acknowledges {committed}, which was not sent"))?;
+            } else {
+                self.acknowledge(committed)?;
+            }
+        }
+        let is_ours = matches!(status.code(), Code::InvalidArgument | Code::AlreadyExists);
+        if is_ours || ["PRODUCER_FORGOTTEN", "LIMIT"].contains(&reason) {
+            self.broken(format!("{:?} {reason}: {}", status.code(), status.message()))?;
+        }
+        eprintln!("{:?} {reason} {}", status.code(), status.message());
+        Ok(())
+    }
+
+    fn broken(&mut self, what: String) -> anyhow::Result<()> {
+        Ok(self.journal.write(&Line::Broken(what))?)
+    }
+}

@@ -1,0 +1,244 @@
+//! What a client says about itself, in a file that outlives it: what it is going to send,
+//! before it does, and what was acknowledged, afterwards.
+//!
+//! A line is written by one call, so that a kill leaves whole lines, or one without its end,
+//! which does not count: what it announces was not sent.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+use std::str::FromStr;
+
+/// What is told apart: an endpoint on a day.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    /// Days since 1970-01-01 UTC.
+    pub(crate) day: i32,
+    /// A number of `count.v1.Method`.
+    pub(crate) method: i32,
+    pub(crate) path: String,
+}
+
+/// What a client sends at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Parcel {
+    /// How many requests of each.
+    pub(crate) requests: BTreeMap<Key, u64>,
+    /// By day, how many requests it says to have dropped.
+    pub(crate) drops: BTreeMap<i32, u64>,
+}
+
+/// A line of a journal. Parcels have the numbers 1, 2, 3 … over all processes of a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// A process begins. `Resumed`: it sends again what the one before it had not finished.
+    Start { resumed: bool },
+    /// This parcel is sent after this line is written.
+    Sent(u64, Parcel),
+    /// Every parcel up to this one is acknowledged.
+    UpTo(u64),
+    /// This parcel is acknowledged.
+    Acknowledged(u64),
+    /// Of this parcel, which has one key, exactly so many requests are counted.
+    Exactly(u64, u64),
+    /// Of this parcel, which has one key, anything from none to all may be counted.
+    Doubtful(u64),
+    /// So many requests of this process are acknowledged, whichever they are.
+    Total(u64),
+    /// So many requests of a day were dropped, and the server will be told.
+    Dropped(i32, u64),
+    /// Everything that this process sent is acknowledged.
+    Done,
+    /// The server broke a rule.
+    Broken(String),
+}
+
+/// Writes a journal.
+#[derive(Debug)]
+pub(crate) struct Journal(File);
+
+/// Reads a journal while it grows.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    file: File,
+    /// Where the next line begins.
+    at: u64,
+}
+
+// === impl Parcel ===
+
+impl Parcel {
+    /// So many requests of one key.
+    pub(crate) fn of(key: Key, count: u64) -> Parcel {
+        Parcel { requests: BTreeMap::from([(key, count)]), drops: BTreeMap::new() }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> u64 {
+        self.requests.values().sum()
+    }
+}
+
+// === impl Line ===
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Line::Start { resumed } => write!(f, "start {}", u8::from(*resumed)),
+            Line::Sent(number, parcel) => {
+                write!(f, "sent {number}")?;
+                for (Key { day, method, path }, count) in &parcel.requests {
+                    write!(f, " {day}:{method}:{path}:{count}")?;
+                }
+                parcel.drops.iter().try_for_each(|(day, count)| write!(f, " {day}:{count}"))
+            }
+            Line::UpTo(number) => write!(f, "upto {number}"),
+            Line::Acknowledged(number) => write!(f, "acknowledged {number}"),
+            Line::Exactly(number, count) => write!(f, "exactly {number} {count}"),
+            Line::Doubtful(number) => write!(f, "doubtful {number}"),
+            Line::Total(count) => write!(f, "total {count}"),
+            Line::Dropped(day, count) => write!(f, "dropped {day} {count}"),
+            Line::Done => write!(f, "done"),
+            Line::Broken(what) => write!(f, "broken {}", what.replace('\n', " ")),
+        }
+    }
+}
+
+impl FromStr for Line {
+    type Err = anyhow::Error;
+
+    fn from_str(line: &str) -> anyhow::Result<Line> {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let pair = || rest.split_once(' ').unwrap_or_default();
+        Ok(match word {
+            "start" => Line::Start { resumed: rest == "1" },
+            "sent" => {
+                let mut words = rest.split(' ');
+                let number = words.next().unwrap_or_default().parse()?;
+                let mut parcel = Parcel::default();
+                for item in words {
+                    item_of(item, &mut parcel)?;
+                }
+                Line::Sent(number, parcel)
+            }
+            "upto" => Line::UpTo(rest.parse()?),
+            "acknowledged" => Line::Acknowledged(rest.parse()?),
+            "exactly" => Line::Exactly(pair().0.parse()?, pair().1.parse()?),
+            "doubtful" => Line::Doubtful(rest.parse()?),
+            "total" => Line::Total(rest.parse()?),
+            "dropped" => Line::Dropped(pair().0.parse()?, pair().1.parse()?),
+            "done" => Line::Done,
+            "broken" => Line::Broken(rest.to_owned()),
+            _ => anyhow::bail!("no line of a journal: {line:?}"),
+        })
+    }
+}
+
+/// `day:method:path:count` or, for drops, `day:count`.
+fn item_of(item: &str, parcel: &mut Parcel) -> anyhow::Result<()> {
+    match item.split(':').collect::<Vec<_>>()[..] {
+        [day, method, path, count] => {
+            let key = Key { day: day.parse()?, method: method.parse()?, path: path.to_owned() };
+            parcel.requests.insert(key, count.parse()?);
+        }
+        [day, count] => {
+            parcel.drops.insert(day.parse()?, count.parse()?);
+        }
+        _ => anyhow::bail!("no item of a parcel: {item:?}"),
+    }
+    Ok(())
+}
+
+// === impl Journal ===
+
+impl Journal {
+    /// Opens a journal to go on after its last whole line, and gives the lines that it has.
+    pub(crate) fn open(path: &Path) -> anyhow::Result<(Journal, Vec<Line>)> {
+        let mut file =
+            OpenOptions::new().read(true).append(true).create(true).truncate(false).open(path)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        file.set_len(end as u64)?;
+        let text = std::str::from_utf8(&bytes[..end])?;
+        let lines = text.lines().map(str::parse).collect::<anyhow::Result<_>>()?;
+        Ok((Journal(file), lines))
+    }
+
+    /// Adds a line. When this returns, the line outlives this process.
+    pub(crate) fn write(&mut self, line: &Line) -> io::Result<()> {
+        self.0.write_all(format!("{line}\n").as_bytes())
+    }
+}
+
+// === impl Reader ===
+
+impl Reader {
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Reader> {
+        let file =
+            OpenOptions::new().read(true).append(true).create(true).truncate(false).open(path)?;
+        Ok(Reader { file, at: 0 })
+    }
+
+    /// The whole lines that have come since the last call.
+    pub(crate) fn next(&mut self) -> anyhow::Result<Vec<Line>> {
+        let mut bytes = Vec::new();
+        // A line without its end is read again: the client's next process cuts it off.
+        self.file.seek(SeekFrom::Start(self.at))?;
+        self.file.read_to_end(&mut bytes)?;
+        let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        self.at += end as u64;
+        std::str::from_utf8(&bytes[..end])?.lines().map(str::parse).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(day: i32, path: &str) -> Key {
+        Key { day, method: 3, path: path.to_owned() }
+    }
+
+    #[test]
+    fn every_line_is_read_as_it_was_written() {
+        let mut parcel = Parcel::of(key(16_572, "/a"), 7);
+        parcel.requests.insert(key(-1, "/b/c"), 1);
+        parcel.drops.insert(20_000, 3);
+        let lines = [
+            Line::Start { resumed: true },
+            Line::Start { resumed: false },
+            Line::Sent(12, parcel),
+            Line::UpTo(12),
+            Line::Acknowledged(13),
+            Line::Exactly(14, 0),
+            Line::Doubtful(15),
+            Line::Total(16),
+            Line::Dropped(-3, 17),
+            Line::Done,
+            Line::Broken("a b".to_owned()),
+        ];
+        for line in lines {
+            assert_eq!(line.to_string().parse::<Line>().unwrap(), line);
+        }
+    }
+
+    #[test]
+    fn a_torn_line_does_not_count_and_the_next_process_goes_on_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let mut reader = Reader::open(&path).unwrap();
+        std::fs::write(&path, "start 0\nupto 1\nup").unwrap();
+        assert_eq!(reader.next().unwrap(), [Line::Start { resumed: false }, Line::UpTo(1)]);
+
+        let (mut journal, lines) = Journal::open(&path).unwrap();
+        assert_eq!(lines.len(), 2);
+        journal.write(&Line::UpTo(2)).unwrap();
+        assert_eq!(reader.next().unwrap(), [Line::UpTo(2)]);
+        journal.write(&Line::Done).unwrap();
+        assert_eq!(reader.next().unwrap(), [Line::Done]);
+        assert_eq!(reader.next().unwrap(), []);
+    }
+}

@@ -1,0 +1,64 @@
+//! `tally-torture`: kills, cuts and starves Tally while it counts, and checks every count.
+//!
+//! `cargo xtask torture` builds it together with a `tally` that has the feature `faults`.
+//! docs/torture.md says what it does and what it proves.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `account.rs` | what a client's journal means |
+//! | `arguments.rs` | the command line |
+//! | `client/` | the client processes |
+//! | `journal.rs` | what a client writes down about itself |
+//! | `lanes.rs` | the threads that bring about what the schedule says |
+//! | `oracle.rs` | what must hold in the end |
+//! | `random.rs` | numbers that a seed decides |
+//! | `report.rs` | what a run prints |
+//! | `run.rs` | one run, from the seed to the verdict |
+//! | `scenes.rs` | fixed scenes, in which a broken server is certain to be found |
+//! | `schedule.rs` | what goes wrong and when |
+//! | `sessions.rs` | ending the sessions of Postgres, and using them up |
+//! | `stop.rs` | telling all threads to stop |
+//! | `stored.rs` | reading what is stored |
+//! | `watch.rs` | queries and roll-ups all the while |
+//! | `world/` | the database, the servers, the clients, and the network between them |
+
+mod account;
+mod arguments;
+mod client;
+mod journal;
+mod lanes;
+mod oracle;
+mod random;
+mod report;
+mod run;
+mod scenes;
+mod schedule;
+mod sessions;
+mod stop;
+mod stored;
+mod watch;
+mod world;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use arguments::{Arguments, Verb};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let passed = match &arguments.verb {
+        Some(Verb::Client(client)) => runtime.block_on(client::run(client)).map(|()| true),
+        None => run::run(&arguments.run, runtime.handle()),
+    };
+    match passed {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

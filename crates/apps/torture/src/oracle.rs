@@ -1,0 +1,208 @@
+//! The oracle: holds what is stored against what the clients say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::account::{Account, add};
+use crate::journal::Key;
+
+/// How many differences are kept; the rest is only counted.
+const DIFFERENCES_MAX: usize = 20;
+
+/// What can be read from the servers and the database when all is over.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stored {
+    /// Live totals, from each server, before anything is rolled up for the last time.
+    pub(crate) live: Vec<BTreeMap<Key, u64>>,
+    /// Rolled-up totals, from each server, after that.
+    pub(crate) rolled_up: Vec<BTreeMap<Key, u64>>,
+    /// What the database itself has in its totals after that.
+    pub(crate) table: BTreeMap<Key, u64>,
+    /// How many rows are left in the database after that.
+    pub(crate) rows_left: u64,
+    /// By day, what the database says that producers sent and dropped.
+    pub(crate) accepted: BTreeMap<i32, u64>,
+    pub(crate) dropped: BTreeMap<i32, u64>,
+    /// What each server says that was dropped, over all days.
+    pub(crate) dropped_total: Vec<u64>,
+}
+
+/// What was compared, and what was found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Verdict {
+    pub(crate) comparisons: u64,
+    /// By check, how often it compared.
+    pub(crate) by_check: BTreeMap<&'static str, u64>,
+    pub(crate) differences: Vec<String>,
+    /// How many differences there were beyond those.
+    pub(crate) more: u64,
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    pub(crate) fn passed(&self) -> bool {
+        self.differences.is_empty()
+    }
+
+    /// Notes one comparison, and the difference if there is one.
+    pub(crate) fn check(&mut self, check: &'static str, holds: bool, say: impl FnOnce() -> String) {
+        self.comparisons += 1;
+        *self.by_check.entry(check).or_default() += 1;
+        if holds {
+            return;
+        }
+        if self.differences.len() < DIFFERENCES_MAX {
+            self.differences.push(format!("{check}: {}", say()));
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// Adds what another one has found.
+    pub(crate) fn merge(&mut self, other: Verdict) {
+        self.comparisons += other.comparisons;
+        self.more += other.more;
+        for (check, count) in other.by_check {
+            *self.by_check.entry(check).or_default() += count;
+        }
+        for difference in other.differences {
+            if self.differences.len() < DIFFERENCES_MAX {
+                self.differences.push(difference);
+            } else {
+                self.more += 1;
+            }
+        }
+    }
+
+    fn equal<K: Ord + std::fmt::Debug>(
+        &mut self,
+        check: &'static str,
+        one: (&str, &BTreeMap<K, u64>),
+        other: (&str, &BTreeMap<K, u64>),
+    ) {
+        let keys: BTreeSet<&K> = one.1.keys().chain(other.1.keys()).collect();
+        for key in keys {
+            let (a, b) = (count(one.1, key), count(other.1, key));
+            self.check(check, a == b, || format!("{key:?}: {} {a}, {} {b}", one.0, other.0));
+        }
+    }
+}
+
+/// All that must hold in the end.
+pub(crate) fn judge(accounts: &BTreeMap<String, Account>, stored: &Stored) -> Verdict {
+    let mut verdict = Verdict::default();
+    for (client, account) in accounts {
+        verdict.check("clients finished", account.done, || client.clone());
+        verdict.check("protocol", account.broken.is_empty(), || {
+            format!("{client}: {}", account.broken.join("; "))
+        });
+    }
+    for totals in &stored.live {
+        bounds(&mut verdict, accounts, totals);
+        by_client(&mut verdict, accounts, totals);
+        verdict.equal("live = rolled up", ("live", totals), ("in the table", &stored.table));
+    }
+    for totals in &stored.rolled_up {
+        let table = ("in the table", &stored.table);
+        verdict.equal("rolled up = table", ("rolled up", totals), table);
+    }
+    verdict.check("no rows left", stored.rows_left == 0, || format!("{} rows", stored.rows_left));
+
+    let mut by_day: BTreeMap<i32, u64> = BTreeMap::new();
+    for (key, count) in &stored.table {
+        *by_day.entry(key.day).or_default() += count;
+    }
+    verdict.equal("accepted = stored", ("accepted", &stored.accepted), ("stored", &by_day));
+    drops(&mut verdict, accounts, stored);
+    verdict
+}
+
+/// acknowledged ≤ stored ≤ sent, for each key. A client's drops may be any of a day's.
+fn bounds(
+    verdict: &mut Verdict,
+    accounts: &BTreeMap<String, Account>,
+    stored: &BTreeMap<Key, u64>,
+) {
+    let (mut lower, mut upper) = (BTreeMap::new(), BTreeMap::new());
+    for account in accounts.values() {
+        add(&mut lower, &account.acknowledged);
+        add(&mut upper, &account.sent);
+    }
+    let keys: BTreeSet<&Key> = upper.keys().chain(stored.keys()).collect();
+    for key in keys {
+        let (least, most, found) = (count(&lower, key), count(&upper, key), count(stored, key));
+        verdict.check("acknowledged <= stored", least <= found, || {
+            format!("{}: LOST {}: {found} stored, {least} acknowledged", name(key), least - found)
+        });
+        verdict.check("stored <= sent", found <= most, || {
+            format!("{}: {} TOO MANY: {found} stored, {most} sent", name(key), found - most)
+        });
+    }
+}
+
+/// A client that only knows how many requests are acknowledged, and has paths of its own.
+fn by_client(
+    verdict: &mut Verdict,
+    accounts: &BTreeMap<String, Account>,
+    stored: &BTreeMap<Key, u64>,
+) {
+    for (client, account) in accounts {
+        let own = format!("/{client}/");
+        let of_client = |counts: &BTreeMap<Key, u64>| -> u64 {
+            let own = counts.iter().filter(|(key, _)| key.path.starts_with(&own));
+            own.map(|(_, count)| count).sum()
+        };
+        let (found, least) = (of_client(stored), account.acknowledged_total());
+        let shared = of_client(&account.sent) < account.sent.values().sum();
+        verdict.check("client: acknowledged <= stored", shared || least <= found, || {
+            format!("{client}: LOST {}: {found} stored, {least} acknowledged", least - found)
+        });
+        if account.done && !shared && account.processes == 1 && !account.dropped.is_empty() {
+            let dropped: u64 = account.dropped.values().sum();
+            let sent = of_client(&account.sent);
+            verdict.check("client: stored + dropped = sent", found + dropped == sent, || {
+                format!("{client}: {found} stored, {dropped} dropped, {sent} sent")
+            });
+        }
+    }
+}
+
+/// The server knows of the drops that clients told it of.
+fn drops(verdict: &mut Verdict, accounts: &BTreeMap<String, Account>, stored: &Stored) {
+    let (mut lower, mut upper) = (BTreeMap::new(), BTreeMap::new());
+    for account in accounts.values() {
+        add(&mut lower, &account.drops_acknowledged);
+        add(&mut upper, &account.drops_sent);
+        add(&mut upper, &account.dropped);
+        if account.done {
+            add(&mut lower, &account.dropped);
+        }
+    }
+    let days: BTreeSet<i32> = upper.keys().chain(stored.dropped.keys()).copied().collect();
+    for day in days {
+        let (least, most) = (count(&lower, &day), count(&upper, &day));
+        let found = count(&stored.dropped, &day);
+        verdict.check("drops", least <= found && found <= most, || {
+            format!("day {day}: the database has {found}, clients told {least} to {most}")
+        });
+    }
+    let sum: u64 = stored.dropped.values().sum();
+    for total in &stored.dropped_total {
+        verdict.check("drops in answers", *total == sum, || {
+            format!("an answer says {total}, the database has {sum}")
+        });
+    }
+}
+
+/// The count of a key, 0 if it has none.
+pub(crate) fn count<K: Ord>(counts: &BTreeMap<K, u64>, key: &K) -> u64 {
+    counts.get(key).copied().unwrap_or(0)
+}
+
+/// A key as a person reads it.
+pub(crate) fn name(key: &Key) -> String {
+    format!("day {} method {} {}", key.day, key.method, key.path)
+}
+
+#[cfg(test)]
+mod tests;

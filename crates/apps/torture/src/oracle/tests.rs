@@ -1,0 +1,188 @@
+//! The oracle finds what it is there for: lost, doubled, moved and invented counts.
+
+use std::collections::BTreeMap;
+
+use super::{Stored, Verdict, judge};
+use crate::account::Account;
+use crate::journal::{Key, Line, Parcel};
+
+const DAY: i32 = 20_000;
+
+fn key(day: i32, path: &str) -> Key {
+    Key { day, method: 3, path: path.to_owned() }
+}
+
+/// Three clients: one has finished, one was killed with an unacknowledged parcel, and one
+/// knows only how many of its requests are acknowledged.
+fn accounts() -> BTreeMap<String, Account> {
+    let start = || Line::Start { resumed: false };
+    let mut first = Parcel::of(key(DAY, "/shared/a"), 10);
+    first.requests.insert(key(DAY, "/one/b"), 5);
+    first.drops.insert(DAY, 2);
+    let one = [start(), Line::Sent(1, first), Line::UpTo(1), Line::Done];
+    let of_two = |path, count| Parcel::of(key(DAY, path), count);
+    let two = [
+        start(),
+        Line::Sent(1, of_two("/shared/a", 3)),
+        Line::Acknowledged(1),
+        Line::Sent(2, of_two("/shared/a", 4)),
+        start(),
+        Line::Done,
+    ];
+    let three = [
+        start(),
+        Line::Sent(1, of_two("/three/a", 6)),
+        Line::Sent(2, of_two("/three/b", 6)),
+        Line::Total(9),
+        start(),
+        Line::Done,
+    ];
+    [("one", Account::of(one)), ("two", Account::of(two)), ("three", Account::of(three))]
+        .map(|(name, account)| (name.to_owned(), account))
+        .into()
+}
+
+/// What is stored when all is well.
+fn stored() -> Stored {
+    let totals = BTreeMap::from([
+        (key(DAY, "/shared/a"), 15),
+        (key(DAY, "/one/b"), 5),
+        (key(DAY, "/three/a"), 6),
+        (key(DAY, "/three/b"), 4),
+    ]);
+    Stored {
+        live: vec![totals.clone(), totals.clone()],
+        rolled_up: vec![totals.clone(), totals.clone()],
+        table: totals,
+        rows_left: 0,
+        accepted: BTreeMap::from([(DAY, 30)]),
+        dropped: BTreeMap::from([(DAY, 2)]),
+        dropped_total: vec![2, 2],
+    }
+}
+
+/// The verdict after the totals were changed everywhere in the same way, as a server that
+/// stores the wrong thing has it: all that is read from it agrees.
+fn after(change: impl Fn(&mut BTreeMap<Key, u64>)) -> Verdict {
+    let mut stored = stored();
+    stored.live.iter_mut().chain(&mut stored.rolled_up).for_each(&change);
+    change(&mut stored.table);
+    stored.accepted.clear();
+    for (key, count) in &stored.table {
+        *stored.accepted.entry(key.day).or_default() += count;
+    }
+    judge(&accounts(), &stored)
+}
+
+#[track_caller]
+fn assert_found(verdict: &Verdict, words: &str) {
+    let found = verdict.differences.iter().any(|difference| difference.contains(words));
+    assert!(found, "no {words:?} in {:#?}", verdict.differences);
+}
+
+#[test]
+fn what_is_right_passes() {
+    let verdict = judge(&accounts(), &stored());
+    assert!(verdict.passed(), "{:#?}", verdict.differences);
+    assert!(verdict.comparisons > 40, "{}", verdict.comparisons);
+    // All and nothing of what was not acknowledged are both right.
+    for count in [13, 17] {
+        let verdict = after(|totals| {
+            totals.insert(key(DAY, "/shared/a"), count);
+        });
+        assert!(verdict.passed(), "{:#?}", verdict.differences);
+    }
+}
+
+#[test]
+fn one_lost_request_is_found() {
+    let verdict = after(|totals| {
+        totals.insert(key(DAY, "/one/b"), 4);
+    });
+    assert_found(&verdict, "/one/b: LOST 1: 4 stored, 5 acknowledged");
+    let verdict = after(|totals| {
+        totals.remove(&key(DAY, "/one/b"));
+    });
+    assert_found(&verdict, "/one/b: LOST 5");
+}
+
+#[test]
+fn a_lost_request_that_is_only_known_by_its_number_is_found() {
+    let verdict = after(|totals| {
+        totals.insert(key(DAY, "/three/b"), 2);
+    });
+    assert_found(&verdict, "three: LOST 1: 8 stored, 9 acknowledged");
+}
+
+#[test]
+fn one_request_too_many_is_found() {
+    let verdict = after(|totals| {
+        totals.insert(key(DAY, "/shared/a"), 18);
+    });
+    assert_found(&verdict, "/shared/a: 1 TOO MANY: 18 stored, 17 sent");
+}
+
+#[test]
+fn a_request_on_another_day_is_found() {
+    let verdict = after(|totals| {
+        totals.insert(key(DAY, "/one/b"), 4);
+        totals.insert(key(DAY + 1, "/one/b"), 1);
+    });
+    assert_found(&verdict, "day 20000 method 3 /one/b: LOST 1");
+    assert_found(&verdict, "day 20001 method 3 /one/b: 1 TOO MANY: 1 stored, 0 sent");
+}
+
+#[test]
+fn a_request_of_another_endpoint_or_method_is_found() {
+    for wrong in [key(DAY, "/nobody"), Key { method: 5, ..key(DAY, "/one/b") }] {
+        let verdict = after(|totals| {
+            totals.insert(wrong.clone(), 1);
+        });
+        assert_found(&verdict, "1 TOO MANY: 1 stored, 0 sent");
+    }
+}
+
+#[test]
+fn answers_that_do_not_agree_are_found() {
+    let mut wrong = stored();
+    wrong.live[1].insert(key(DAY, "/shared/a"), 14);
+    assert_found(&judge(&accounts(), &wrong), "live = rolled up");
+    let mut wrong = stored();
+    wrong.rolled_up[0].remove(&key(DAY, "/one/b"));
+    assert_found(&judge(&accounts(), &wrong), "rolled up = table");
+    let mut wrong = stored();
+    wrong.rows_left = 1;
+    assert_found(&judge(&accounts(), &wrong), "no rows left: 1 rows");
+}
+
+#[test]
+fn wrong_books_of_producers_and_drops_are_found() {
+    let mut wrong = stored();
+    wrong.accepted.insert(DAY, 31);
+    assert_found(&judge(&accounts(), &wrong), "accepted = stored");
+    for dropped in [1, 3] {
+        let mut wrong = stored();
+        wrong.dropped.insert(DAY, dropped);
+        assert_found(&judge(&accounts(), &wrong), "drops: day 20000");
+        assert_found(&judge(&accounts(), &wrong), "drops in answers");
+    }
+}
+
+#[test]
+fn a_client_that_did_not_finish_or_saw_a_rule_broken_is_found() {
+    let mut accounts = accounts();
+    let account = accounts.get_mut("two").unwrap();
+    account.take(Line::Start { resumed: false });
+    account.take(Line::Broken("acknowledged 9, which was never sent".to_owned()));
+    let verdict = judge(&accounts, &stored());
+    assert_found(&verdict, "clients finished: two");
+    assert_found(&verdict, "protocol: two: acknowledged 9");
+}
+
+#[test]
+fn what_is_dropped_must_be_reported() {
+    let mut accounts = accounts();
+    let account = accounts.get_mut("one").unwrap();
+    account.take(Line::Dropped(DAY, 1));
+    assert_found(&judge(&accounts, &stored()), "drops: day 20000");
+}

@@ -1,0 +1,77 @@
+//! What a run prints at its end.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::account::Account;
+use crate::lanes::Log;
+use crate::oracle::{Stored, Verdict};
+
+/// The outcome of a run.
+pub(crate) struct Report<'a> {
+    pub(crate) accounts: BTreeMap<String, Account>,
+    pub(crate) stored: Stored,
+    pub(crate) verdict: Verdict,
+    pub(crate) log: &'a Log,
+    pub(crate) took: Duration,
+}
+
+// === impl Report ===
+
+impl Report<'_> {
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = self.write(&mut text);
+        text
+    }
+
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        writeln!(out, "\n{:<34}{:>12}", "what was done", "times")?;
+        for (name, count) in self.log.counts() {
+            writeln!(out, "  {name:<32}{count:>12}")?;
+        }
+        let network = self.log.count("network: ");
+        writeln!(out, "  {:<32}{network:>12}", "faults of the network, all")?;
+
+        writeln!(
+            out,
+            "\n{:<16}{:>10}{:>14}{:>14}{:>14}",
+            "client", "processes", "sent", "acknowledged", "stored"
+        )?;
+        for (name, account) in &self.accounts {
+            let own = format!("/{name}/");
+            let of_client = self.stored.table.iter().filter(|(key, _)| key.path.starts_with(&own));
+            let (sent, acknowledged) =
+                (account.sent.values().sum::<u64>(), account.acknowledged_total());
+            let stored: u64 = of_client.map(|(_, count)| count).sum();
+            let processes = account.processes;
+            writeln!(out, "  {name:<14}{processes:>10}{sent:>14}{acknowledged:>14}{stored:>14}")?;
+        }
+        let shared = self.stored.table.iter().filter(|(key, _)| key.path.starts_with("/shared/"));
+        let shared: u64 = shared.map(|(_, count)| count).sum();
+        writeln!(out, "  {:<52}{shared:>14}", "under paths of several clients")?;
+        let sum = |of: fn(&Account) -> u64| self.accounts.values().map(of).sum::<u64>();
+        let (sent, acknowledged) =
+            (sum(|account| account.sent.values().sum()), sum(Account::acknowledged_total));
+        let stored: u64 = self.stored.table.values().sum();
+        let dropped: u64 = self.stored.dropped.values().sum();
+        writeln!(out, "  {:<24}{sent:>14}{acknowledged:>14}{stored:>14}", "all")?;
+        writeln!(out, "  {:<52}{dropped:>14}", "reported as dropped")?;
+
+        writeln!(out, "\n{:<34}{:>12}", "what was checked", "comparisons")?;
+        for (check, count) in &self.verdict.by_check {
+            writeln!(out, "  {check:<32}{count:>12}")?;
+        }
+        writeln!(out, "  {:<32}{:>12}", "all", self.verdict.comparisons)?;
+        writeln!(out, "\nafter {:.1} s:", self.took.as_secs_f64())?;
+        for difference in &self.verdict.differences {
+            writeln!(out, "  {difference}")?;
+        }
+        if self.verdict.more > 0 {
+            writeln!(out, "  and {} more", self.verdict.more)?;
+        }
+        writeln!(out, "{}", if self.verdict.passed() { "PASS" } else { "FAIL" })
+    }
+}

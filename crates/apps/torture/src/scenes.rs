@@ -1,0 +1,73 @@
+//! Fixed scenes before the random part: the moments at which a broken server is certain to
+//! lose or to double. What they prove does not depend on any timing.
+
+use std::time::Duration;
+
+use tally_testkit::eventually_blocking;
+
+use crate::arguments::Broken;
+use crate::client::Kind;
+use crate::lanes::Log;
+use crate::stop::Stop;
+use crate::watch::Watch;
+use crate::world::World;
+use crate::world::client::Client;
+use crate::world::server::How;
+
+/// How long a scene waits for what must happen.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Before and after the commit of a batch.
+const BEFORE_COMMIT: &str = "append.before_commit";
+const COMMITTED: &str = "append.committed";
+
+/// Kills a server before a commit and after one, and loses the answer to one, while one
+/// client counts, which sends everything again that was not acknowledged.
+pub(crate) fn run(
+    world: &World,
+    watch: &Watch<'_>,
+    broken: Option<Broken>,
+    log: &Log,
+) -> anyhow::Result<()> {
+    let (server, client) = (&world.servers[0], world.first(Kind::Raw));
+    client.proxy.redirect(&server.address);
+    for point in [BEFORE_COMMIT, COMMITTED] {
+        log.say(|| format!("scene: a server is killed at {point}"));
+        let how = How { fault: Some(point.to_owned()), ..How::default() };
+        world.keep_up(server, &how, &Stop::default())?;
+        if !client.is_running() {
+            client.start(true)?;
+        }
+        server.await_log(&format!("stopped at {point}"))?;
+        if point == BEFORE_COMMIT && broken == Some(Broken::AckBeforeCommit) {
+            // The wrong acknowledgement is on its way; it must arrive before the server dies.
+            acknowledged(watch, client, 1)?;
+        }
+        server.kill();
+        log.done("scene: server killed in a commit");
+    }
+    world.keep_up(server, &How::default(), &Stop::default())?;
+    let (_, before) = watch.progress(&client.name)?;
+    acknowledged(watch, client, before + 1)?;
+
+    if let Some(proxy) = &server.database {
+        log.say(|| "scene: the answer to a COMMIT is lost".to_owned());
+        proxy.swallow_after(b"COMMIT");
+        eventually_blocking(LIMIT, || proxy.swallowed() > 0)
+            .map_err(|_| anyhow::anyhow!("no COMMIT was sent within {LIMIT:?}"))?;
+        proxy.heal();
+        log.done("scene: lost COMMIT answer");
+        let (_, before) = watch.progress(&client.name)?;
+        acknowledged(watch, client, before + 1)?;
+    }
+    Ok(())
+}
+
+/// Waits until so many requests of a client are acknowledged.
+pub(crate) fn acknowledged(watch: &Watch<'_>, client: &Client, count: u64) -> anyhow::Result<()> {
+    let name = &client.name;
+    let come = || watch.progress(name).is_ok_and(|(_, acknowledged)| acknowledged >= count);
+    eventually_blocking(LIMIT, come).map_err(|_| {
+        anyhow::anyhow!("{name} did not have {count} requests acknowledged within {LIMIT:?}")
+    })
+}

@@ -1,0 +1,257 @@
+//! What goes wrong and when: decided by the seed alone.
+
+use crate::random::Random;
+
+/// What is tortured by a thread of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Lane {
+    /// The network between clients and servers.
+    ClientLinks,
+    /// The network between servers and Postgres.
+    DatabaseLinks,
+    /// The servers.
+    Servers,
+    /// Postgres.
+    Postgres,
+    /// The clients.
+    Clients,
+}
+
+/// How many there are of what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub(crate) clients: usize,
+    pub(crate) servers: usize,
+    pub(crate) is_postgres: bool,
+}
+
+/// What goes wrong. Numbers are indices of the world's lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// All connections end, and none comes about for a while.
+    Cut { link: usize, ms: u64 },
+    /// All connections end with a reset.
+    Reset { link: usize },
+    /// A connection ends with a reset in the middle of a message.
+    Tear { link: usize, bytes: usize },
+    /// One direction is lost for a while, and then the connections are reset.
+    HalfOpen { link: usize, to_client: bool, ms: u64 },
+    /// Everything is late for a while.
+    Delay { link: usize, by_ms: u64, ms: u64 },
+    /// Nothing moves for a while.
+    Stall { link: usize, ms: u64 },
+    /// The answer to the next COMMIT is lost.
+    LoseCommit { link: usize },
+    /// A client goes on with another server.
+    Redirect { client: usize, server: usize },
+    /// SIGKILL, and a start afterwards; perhaps with errors from then on.
+    KillServer { server: usize, ms: u64, errors: Option<(&'static str, u64)> },
+    /// SIGTERM, and a start afterwards.
+    TerminateServer { server: usize, ms: u64 },
+    /// SIGSTOP, and SIGCONT afterwards.
+    StopServer { server: usize, ms: u64 },
+    /// SIGKILL, a start with so much room in the file, and again without a limit.
+    FillDisk { server: usize, kib: u64, ms: u64 },
+    /// SIGKILL, and a start afterwards.
+    KillPostgres { ms: u64 },
+    /// As an administrator restarts it.
+    RestartPostgres { ms: u64 },
+    /// All sessions end with 57P01.
+    EndSessions,
+    /// No connection is left: 53300.
+    UseUpConnections { ms: u64 },
+    /// SIGKILL, and a start afterwards.
+    KillClient { client: usize, ms: u64 },
+    /// SIGTERM, and a start afterwards.
+    TerminateClient { client: usize },
+    /// SIGSTOP, and SIGCONT afterwards.
+    StopClient { client: usize, ms: u64 },
+}
+
+/// What a thread does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    pub(crate) pause_ms: u64,
+    pub(crate) act: Act,
+}
+
+/// The steps of one lane, without an end.
+#[derive(Clone, Debug)]
+pub(crate) struct Schedule {
+    random: Random,
+    lane: Lane,
+    shape: Shape,
+}
+
+// === impl Lane ===
+
+impl Lane {
+    /// The lanes that there are in such a world.
+    pub(crate) fn all(shape: Shape) -> Vec<Lane> {
+        let mut lanes = vec![Lane::ClientLinks, Lane::Servers, Lane::Clients];
+        if shape.is_postgres {
+            lanes.extend([Lane::DatabaseLinks, Lane::Postgres]);
+        }
+        lanes
+    }
+}
+
+// === impl Act ===
+
+impl Act {
+    /// As it is counted and reported.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Act::Cut { .. } => "network: cut",
+            Act::Reset { .. } => "network: reset",
+            Act::Tear { .. } => "network: torn message",
+            Act::HalfOpen { .. } => "network: half-open",
+            Act::Delay { .. } => "network: delay",
+            Act::Stall { .. } => "network: stall",
+            Act::LoseCommit { .. } => "network: lost COMMIT answer",
+            Act::Redirect { .. } => "network: another server",
+            Act::KillServer { .. } => "server: kill -9",
+            Act::TerminateServer { .. } => "server: SIGTERM",
+            Act::StopServer { .. } => "server: SIGSTOP",
+            Act::FillDisk { .. } => "server: disk full",
+            Act::KillPostgres { .. } => "Postgres: kill -9",
+            Act::RestartPostgres { .. } => "Postgres: restart",
+            Act::EndSessions => "Postgres: 57P01",
+            Act::UseUpConnections { .. } => "Postgres: 53300",
+            Act::KillClient { .. } => "client: kill -9",
+            Act::TerminateClient { .. } => "client: SIGTERM",
+            Act::StopClient { .. } => "client: SIGSTOP",
+        }
+    }
+}
+
+// === impl Schedule ===
+
+impl Schedule {
+    pub(crate) fn new(seed: u64, lane: Lane, shape: Shape) -> Schedule {
+        let random = Random::derived(seed, "schedule", lane as u64);
+        Schedule { random, lane, shape }
+    }
+
+    fn client_link(&mut self) -> Act {
+        let link = self.random.index(self.shape.clients);
+        match self.random.within(0, 9) {
+            8 | 9 if self.shape.servers > 1 => {
+                Act::Redirect { client: link, server: self.random.index(self.shape.servers) }
+            }
+            _ => self.link(link),
+        }
+    }
+
+    fn database_link(&mut self) -> Act {
+        let link = self.shape.clients + self.random.index(self.shape.servers);
+        if self.random.percent(35) { Act::LoseCommit { link } } else { self.link(link) }
+    }
+
+    fn link(&mut self, link: usize) -> Act {
+        let random = &mut self.random;
+        match random.within(0, 11) {
+            0 | 1 => Act::Cut { link, ms: random.within(20, 600) },
+            2..=4 => Act::Reset { link },
+            5..=7 => Act::Tear { link, bytes: random.index(40_000) },
+            8 | 9 => {
+                Act::HalfOpen { link, to_client: random.percent(60), ms: random.within(50, 900) }
+            }
+            10 => Act::Delay { link, by_ms: random.within(1, 40), ms: random.within(100, 800) },
+            _ => Act::Stall { link, ms: random.within(50, 900) },
+        }
+    }
+
+    fn server(&mut self) -> Act {
+        let server = self.random.index(self.shape.servers);
+        let random = &mut self.random;
+        let ms = random.within(0, 300);
+        match random.within(0, 19) {
+            0..=13 => {
+                let states = ["40001", "40P01", "57P01", "53300"];
+                let with_errors = self.shape.is_postgres && random.percent(30);
+                let state = (states[random.index(states.len())], random.within(3, 12));
+                Act::KillServer { server, ms, errors: with_errors.then_some(state) }
+            }
+            14 | 15 => Act::TerminateServer { server, ms },
+            16 | 17 => Act::StopServer { server, ms: random.within(50, 1_500) },
+            _ if self.shape.is_postgres => Act::KillServer { server, ms, errors: None },
+            _ => Act::FillDisk { server, kib: random.within(0, 2_000), ms: 1_000 },
+        }
+    }
+
+    fn postgres(&mut self) -> Act {
+        let random = &mut self.random;
+        match random.within(0, 9) {
+            0..=5 => Act::KillPostgres { ms: random.within(0, 500) },
+            6 => Act::RestartPostgres { ms: random.within(0, 500) },
+            7 | 8 => Act::EndSessions,
+            _ => Act::UseUpConnections { ms: random.within(200, 1_000) },
+        }
+    }
+
+    fn client(&mut self) -> Act {
+        let client = self.random.index(self.shape.clients);
+        let random = &mut self.random;
+        match random.within(0, 9) {
+            0..=5 => Act::KillClient { client, ms: random.within(0, 300) },
+            6 | 7 => Act::TerminateClient { client },
+            _ => Act::StopClient { client, ms: random.within(50, 2_000) },
+        }
+    }
+}
+
+impl Iterator for Schedule {
+    type Item = Step;
+
+    fn next(&mut self) -> Option<Step> {
+        let (from, to) = match self.lane {
+            Lane::ClientLinks => (20, 300),
+            Lane::DatabaseLinks => (100, 600),
+            Lane::Servers => (200, 1_200),
+            Lane::Postgres => (1_000, 3_000),
+            Lane::Clients => (500, 2_500),
+        };
+        let pause_ms = self.random.within(from, to);
+        let act = match self.lane {
+            Lane::ClientLinks => self.client_link(),
+            Lane::DatabaseLinks => self.database_link(),
+            Lane::Servers => self.server(),
+            Lane::Postgres => self.postgres(),
+            Lane::Clients => self.client(),
+        };
+        Some(Step { pause_ms, act })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const POSTGRES: Shape = Shape { clients: 4, servers: 2, is_postgres: true };
+    const SQLITE: Shape = Shape { clients: 4, servers: 1, is_postgres: false };
+
+    fn steps(seed: u64, lane: Lane, shape: Shape) -> Vec<Step> {
+        Schedule::new(seed, lane, shape).take(1_000).collect()
+    }
+
+    #[test]
+    fn a_seed_decides_everything() {
+        for lane in Lane::all(POSTGRES) {
+            assert_eq!(steps(7, lane, POSTGRES), steps(7, lane, POSTGRES));
+            assert_ne!(steps(7, lane, POSTGRES), steps(8, lane, POSTGRES));
+        }
+    }
+
+    #[test]
+    fn every_fault_comes_in_a_world_that_has_it() {
+        let names = |shape| -> BTreeSet<&str> {
+            let lanes = Lane::all(shape).into_iter();
+            lanes.flat_map(|lane| steps(7, lane, shape)).map(|step| step.act.name()).collect()
+        };
+        assert_eq!(names(POSTGRES).len(), 18, "all but the full disk: {:?}", names(POSTGRES));
+        assert_eq!(names(SQLITE).len(), 13, "none of Postgres: {:?}", names(SQLITE));
+    }
+}

@@ -1,0 +1,41 @@
+//! The sessions of the run's Postgres: ending them, and using them up.
+
+use std::time::Duration;
+
+use tally_runtime::Tasks;
+use tokio::time::timeout;
+use tokio_postgres::{Client, NoTls};
+
+use crate::world::CONNECTIONS_MAX;
+
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection, whose other half ends with it.
+pub(crate) async fn connect(url: &str) -> anyhow::Result<Client> {
+    let (client, connection) =
+        timeout(CONNECT_TIMEOUT, tokio_postgres::connect(url, NoTls)).await??;
+    Tasks::new().spawn("connection of the harness", async move {
+        // How it ends is seen by whoever uses it.
+        let _ = connection.await;
+    });
+    Ok(client)
+}
+
+/// Ends all other sessions with 57P01.
+pub(crate) async fn end_all(url: &str) -> anyhow::Result<()> {
+    connect(url).await?.batch_execute(include_str!("sql/end_sessions.sql")).await?;
+    Ok(())
+}
+
+/// Takes every connection that is left, for as long as the value lives.
+pub(crate) async fn use_up(url: &str) -> Vec<Client> {
+    let mut held = Vec::new();
+    while held.len() < CONNECTIONS_MAX {
+        match connect(url).await {
+            Ok(client) => held.push(client),
+            Err(_) => break,
+        }
+    }
+    held
+}

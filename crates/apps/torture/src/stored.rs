@@ -1,0 +1,182 @@
+//! Reading what is stored: from the servers, and from the database itself.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use jiff::civil::Date as CivilDate;
+use rusqlite::OpenFlags;
+use tally_proto::count::v1::count_service_client::CountServiceClient;
+use tally_proto::count::v1::{CountDailyTotalsRequest, MethodCount};
+use tally_proto::google::r#type::Date;
+use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
+use tally_proto::tally::requests::v1::{Granularity, QueryTotalsRequest};
+use tokio::time::timeout;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::journal::Key;
+use crate::sessions;
+
+/// How long an answer may take, while things are failing.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The largest answer that is taken.
+const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How many of each.
+pub(crate) type Totals = BTreeMap<Key, u64>;
+
+/// What the database itself says.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    pub(crate) totals: Totals,
+    pub(crate) rows_left: u64,
+    pub(crate) accepted: BTreeMap<i32, u64>,
+    pub(crate) dropped: BTreeMap<i32, u64>,
+}
+
+/// The totals of all days, and how many requests a server says were dropped.
+pub(crate) async fn query(url: &str, live: bool) -> anyhow::Result<(Totals, u64)> {
+    timeout(ANSWER_TIMEOUT, query_without_limit(url, live)).await.context("QueryTotals")?
+}
+
+async fn query_without_limit(url: &str, live: bool) -> anyhow::Result<(Totals, u64)> {
+    let client = RequestServiceClient::new(connect(url).await?);
+    let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let granularity = Granularity::Day.into();
+    let request = QueryTotalsRequest { granularity, live, ..QueryTotalsRequest::default() };
+    let mut answers = client.query_totals(request).await?.into_inner();
+    let (mut totals, mut endpoints, mut dropped) = (Totals::new(), Vec::new(), 0);
+    while let Some(answer) = answers.message().await? {
+        dropped += u64::try_from(answer.dropped)?;
+        endpoints.extend(answer.endpoints);
+        for period in answer.periods {
+            let day = day_of(period.period.as_ref().context("a total without a day")?)?;
+            for (endpoint, count) in period.endpoint.iter().zip(&period.count) {
+                let endpoint = endpoints.get(*endpoint as usize).context("an unknown endpoint")?;
+                let key = Key { day, method: endpoint.method, path: endpoint.path.clone() };
+                let twice = totals.insert(key, u64::try_from(*count)?).is_some();
+                anyhow::ensure!(!twice, "an endpoint is twice in a day of an answer");
+            }
+        }
+    }
+    Ok((totals, dropped))
+}
+
+/// Rolls up a day, a month or a year, and gives its totals as the server answers them.
+pub(crate) async fn roll_up(url: &str, date: Date) -> anyhow::Result<Totals> {
+    let work = async {
+        let client = CountServiceClient::new(connect(url).await?);
+        let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let request = CountDailyTotalsRequest { date: Some(date) };
+        let answer = client.count_daily_totals(request).await?.into_inner();
+        let mut totals = Totals::new();
+        for MethodCount { method, path, count, date } in answer.method_counts {
+            let day = day_of(date.as_ref().context("a total without a day")?)?;
+            let twice = totals.insert(Key { day, method, path }, u64::try_from(count)?).is_some();
+            anyhow::ensure!(!twice, "an endpoint is twice in a day of an answer");
+        }
+        Ok(totals)
+    };
+    timeout(ANSWER_TIMEOUT, work).await.context("CountDailyTotals")?
+}
+
+async fn connect(url: &str) -> anyhow::Result<Channel> {
+    Ok(Endpoint::from_shared(url.to_owned())?.connect_timeout(ANSWER_TIMEOUT).connect().await?)
+}
+
+/// The days since 1970-01-01 of a date that is a day.
+fn day_of(date: &Date) -> anyhow::Result<i32> {
+    let date = CivilDate::new(date.year.try_into()?, date.month.try_into()?, date.day.try_into()?)?;
+    Ok((date - CivilDate::constant(1970, 1, 1)).get_days())
+}
+
+/// The date of a day; with `parts` 2 its month, with 1 its year.
+pub(crate) fn date_of(day: i32, parts: u64) -> Date {
+    let date = CivilDate::constant(1970, 1, 1) + jiff::Span::new().days(day);
+    Date {
+        year: date.year().into(),
+        month: if parts > 1 { date.month().into() } else { 0 },
+        day: if parts > 2 { date.day().into() } else { 0 },
+    }
+}
+
+/// Whether a day is in what [`date_of`] gave.
+pub(crate) fn is_in(day: i32, date: Date) -> bool {
+    let parts = 1 + u64::from(date.month > 0) + u64::from(date.day > 0);
+    date_of(day, parts) == date
+}
+
+/// What is in Postgres.
+pub(crate) async fn postgres(url: &str) -> anyhow::Result<Tables> {
+    let client = sessions::connect(url).await?;
+    let mut tables = Tables::default();
+    for row in client.query(include_str!("sql/postgres_totals.sql"), &[]).await? {
+        let (day, method): (i64, i64) = (row.get(0), row.get(1));
+        let key = Key { day: day.try_into()?, method: method.try_into()?, path: row.get(2) };
+        tables.totals.insert(key, u64::try_from(row.get::<_, i64>(3))?);
+    }
+    let row = client.query_one(include_str!("sql/rows_left.sql"), &[]).await?;
+    tables.rows_left = u64::try_from(row.get::<_, i64>(0))?;
+    for row in client.query(include_str!("sql/postgres_producer_days.sql"), &[]).await? {
+        tables.add_day(row.get(0), row.get(1), row.get(2))?;
+    }
+    Ok(tables)
+}
+
+/// What is in a SQLite file that no server has open.
+pub(crate) fn sqlite(path: &std::path::Path) -> anyhow::Result<Tables> {
+    let connection =
+        rusqlite::Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut tables = Tables::default();
+    let mut statement = connection.prepare(include_str!("sql/sqlite_totals.sql"))?;
+    let rows = statement.query_map([], |row| {
+        let key = Key { day: row.get(0)?, method: row.get(1)?, path: row.get(2)? };
+        Ok((key, row.get::<_, i64>(3)?))
+    })?;
+    for row in rows {
+        let (key, count) = row?;
+        tables.totals.insert(key, count.try_into()?);
+    }
+    let left: i64 =
+        connection.query_row(include_str!("sql/rows_left.sql"), [], |row| row.get(0))?;
+    tables.rows_left = left.try_into()?;
+    let mut statement = connection.prepare(include_str!("sql/sqlite_producer_days.sql"))?;
+    let days = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    for day in days {
+        let (day, accepted, dropped) = day?;
+        tables.add_day(day, accepted, dropped)?;
+    }
+    Ok(tables)
+}
+
+// === impl Tables ===
+
+impl Tables {
+    fn add_day(&mut self, day: i64, accepted: i64, dropped: i64) -> anyhow::Result<()> {
+        let day = i32::try_from(day)?;
+        self.accepted.insert(day, accepted.try_into()?);
+        if dropped != 0 {
+            self.dropped.insert(day, dropped.try_into()?);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_and_dates_lead_to_each_other() {
+        for day in [-1, 0, 16_572, 20_000] {
+            assert_eq!(day_of(&date_of(day, 3)).unwrap(), day);
+            for parts in 1..=3 {
+                assert!(is_in(day, date_of(day, parts)));
+            }
+        }
+        assert_eq!(date_of(16_572, 2), Date { year: 2015, month: 5, day: 0 });
+        assert!(!is_in(16_571, date_of(16_572, 3)));
+        assert!(!is_in(0, date_of(16_572, 1)));
+    }
+}

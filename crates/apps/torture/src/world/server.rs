@@ -1,0 +1,171 @@
+//! A `tally serve`, which is started again and again on the same port.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use tally_testkit::{Process, Proxy, Stream, eventually_blocking, free_port};
+
+/// How long a server may take to listen, or to say that it cannot start.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a process may take to end once it was killed, or once its drain is over.
+const END_LIMIT: Duration = Duration::from_secs(30);
+
+/// What has the server in store for itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct How {
+    /// A fault of tally_store::faults.
+    pub(crate) fault: Option<String>,
+    /// The size that a SQLite file may have.
+    pub(crate) size_bytes_max: Option<u64>,
+}
+
+/// A server and its way to the database.
+pub(crate) struct Server {
+    pub(crate) name: String,
+    /// Where it listens, as `127.0.0.1:1234`.
+    pub(crate) address: String,
+    /// Between it and Postgres.
+    pub(crate) database: Option<Proxy>,
+    tally: PathBuf,
+    folder: PathBuf,
+    database_url: String,
+    /// Faults of every start: the negative control.
+    broken: Option<String>,
+    process: Mutex<Option<Process>>,
+}
+
+// === impl Server ===
+
+impl Server {
+    pub(crate) fn new(
+        name: &str,
+        tally: PathBuf,
+        folder: PathBuf,
+        database: (Option<Proxy>, String),
+        broken: Option<String>,
+    ) -> Server {
+        let address = format!("127.0.0.1:{}", free_port());
+        let (database, database_url) = database;
+        let (name, process) = (name.to_owned(), Mutex::new(None));
+        Server { name, address, database, tally, folder, database_url, broken, process }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Starts it, and waits until it listens.
+    ///
+    /// # Errors
+    /// What it said when it ended instead, as it may while its database is away.
+    pub(crate) fn start(&self, how: &How) -> anyhow::Result<()> {
+        let mut process = self.lock();
+        self.take_log(process.take());
+        let started = Process::spawn(&self.command(how));
+        let listens = eventually_blocking(START_LIMIT, || {
+            let log = started.text(Stream::Stderr);
+            if log.contains("listens on http://") {
+                return Some(Ok(()));
+            }
+            (!started.is_running()).then_some(Err(log))
+        });
+        match listens {
+            Ok(Ok(())) => {
+                *process = Some(started);
+                Ok(())
+            }
+            Ok(Err(log)) => {
+                self.take_log(Some(started));
+                anyhow::bail!("{} did not start: {}", self.name, log.trim_end())
+            }
+            Err(_) => {
+                self.take_log(Some(started));
+                anyhow::bail!("{} did not start within {START_LIMIT:?}", self.name)
+            }
+        }
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&self) {
+        let process = self.lock().take();
+        if let Some(process) = &process {
+            process.signal("KILL");
+        }
+        self.take_log(process);
+    }
+
+    /// SIGTERM, and its end: with 0, unless its database was away.
+    pub(crate) fn terminate(&self) {
+        let process = self.lock().take();
+        if let Some(process) = &process {
+            process.signal("TERM");
+        }
+        self.take_log(process);
+    }
+
+    /// Sends a signal such as STOP or CONT.
+    pub(crate) fn signal(&self, name: &str) {
+        if let Some(process) = self.lock().as_ref() {
+            process.signal(name);
+        }
+    }
+
+    /// Waits until its log has these words.
+    ///
+    /// # Errors
+    /// When it has not, in time.
+    pub(crate) fn await_log(&self, words: &str) -> anyhow::Result<()> {
+        let has = || {
+            let process = self.lock();
+            process.as_ref().is_some_and(|process| process.text(Stream::Stderr).contains(words))
+        };
+        eventually_blocking(END_LIMIT, has)
+            .map_err(|_| anyhow::anyhow!("{} did not say {words:?} in time", self.name))
+    }
+
+    fn command(&self, how: &How) -> Command {
+        let mut command = Command::new(&self.tally);
+        let url = match how.size_bytes_max {
+            Some(size) => format!("{}?size_bytes_max={size}", self.database_url),
+            None => self.database_url.clone(),
+        };
+        command.current_dir(&self.folder);
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy();
+            let of_tally = ["LISTEN_ADDR", "DB_URL", "MIGRATION_DRIVER"].contains(&&*name);
+            if of_tally || name.starts_with("TALLY_") || name.starts_with("PG") {
+                command.env_remove(&*name);
+            }
+        }
+        command.args(["serve", "--listen", &self.address, "--database-url", &url]);
+        // Short waits, so that giving up is tried as well as going on.
+        command.args(["--write-wait-ms", "3000", "--queue-wait-ms", "1500"]);
+        command.args(["--drain-timeout-ms", "4000"]);
+        let faults: Vec<&str> =
+            [&self.broken, &how.fault].into_iter().flatten().map(String::as_str).collect();
+        command.env("TALLY_FAULT", faults.join(","));
+        command
+    }
+
+    /// Waits for the end of a process that was told to end, and keeps its log. One that does
+    /// not end is killed when it is dropped.
+    fn take_log(&self, process: Option<Process>) {
+        let Some(process) = process else { return };
+        let ended = eventually_blocking(END_LIMIT, || !process.is_running());
+        let mut log = process.text(Stream::Stderr);
+        log.push_str(if ended.is_ok() { "=== ended\n" } else { "=== DID NOT END\n" });
+        let path = self.folder.join(format!("{}.log", self.name));
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        // A log is for people; without room for it the run goes on.
+        let _ = file.and_then(|mut file| file.write_all(log.as_bytes()));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Process>> {
+        self.process.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
