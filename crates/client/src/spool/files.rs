@@ -22,7 +22,7 @@ const SEGMENT: &str = ".segment";
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 /// A segment by its name.
@@ -63,7 +63,7 @@ impl Directory {
         // For the message of the next one; a full disk is no reason to stop here.
         let _ = lock.set_len(0);
         let _ = writeln!(lock, "{}", std::process::id());
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), lock })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -110,6 +110,14 @@ impl Directory {
     /// Removes what a crash in [`put_state`](Self::put_state) may have left.
     pub(super) fn remove_half_written(&self) -> Result<(), Error> {
         remove(&self.path.join(STATE_NEW))
+    }
+}
+
+impl Drop for Directory {
+    /// To close the file is not enough: a child that another thread has forked a moment ago
+    /// has it open too, until its `exec`.
+    fn drop(&mut self) {
+        let _ = self.lock.unlock();
     }
 }
 

@@ -21,9 +21,8 @@
 //! # Where
 //! On a local file system, in a directory of its own for each process. Other files in the
 //! directory are left alone, unless they have the name of a spool's file. A spool is locked with
-//! `flock`, so the lock ends with the process. A child that is made by `fork` without `exec`
-//! holds the lock too, until it ends: it must not use the spool. On NFS a lock may not be seen
-//! by other machines.
+//! `flock`, so the lock ends with the process; a child that was made by `fork` without `exec`
+//! holds it too, and must not use the spool. On NFS a lock may not be seen by other machines.
 //!
 //! All calls block. The format is described in `FORMAT.md` beside the source.
 //!
@@ -51,8 +50,6 @@ mod recover;
 mod report;
 mod scan;
 mod state;
-#[cfg(test)]
-mod tests;
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};

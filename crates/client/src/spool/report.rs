@@ -63,7 +63,8 @@ pub enum Stored {
     },
     /// The batch is damaged, perhaps with its neighbours. Since the server takes no batch
     /// before the one that precedes it, a batch that reports the rows as dropped goes in its
-    /// place. The same hole is given with the same extent for as long as any of it is pending.
+    /// place. A hole has the same extent at each opening for as long as any of it is pending,
+    /// unless more is damaged beside it.
     Missing(Missing),
 }
 
