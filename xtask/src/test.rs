@@ -23,6 +23,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> anyhow::Result<ExitCode>
     }
     command.args(arguments);
 
+    build_examples(root, arguments)?;
     if env::var_os("TEST_DATABASE_URL").is_some_and(|url| !url.is_empty()) {
         println!("Postgres: the server of TEST_DATABASE_URL");
         return Ok(cargo::run(&command));
@@ -44,4 +45,21 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> anyhow::Result<ExitCode>
     command.env("TEST_DATABASE_URL", cluster.url("postgres"));
     command.env("PG_BIN", cluster.bin_dir());
     Ok(cargo::run(&command))
+}
+
+/// Builds the client's examples, which the tests of the program run. `cargo test` does that by
+/// itself, unless it is told which packages or targets to test.
+fn build_examples(root: &Path, arguments: &[String]) -> anyhow::Result<()> {
+    let chooses = ["tally", "-ptally", "--package=tally", "--test", "--tests"];
+    if !arguments.iter().any(|argument| chooses.contains(&argument.as_str())) {
+        return Ok(());
+    }
+    let mut command = cargo::command(root);
+    command.args(["build", "--quiet", "--package", "tally-client", "--examples"]);
+    command.args(arguments.iter().filter(|argument| *argument == "--release"));
+    let status = command.status().context("cannot run cargo")?;
+    if !status.success() {
+        bail!("the examples of tally-client cannot be built");
+    }
+    Ok(())
 }
