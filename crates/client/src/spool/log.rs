@@ -152,6 +152,13 @@ impl Log {
             _ => SEGMENT_HEADER_BYTES as u64,
         };
         let header = RecordHeader { after, rows, length, payload_crc: crc(payload) };
+        if new && self.segments.back().is_some_and(|last| last.first == first) {
+            // One without records, which takes none.
+            let last = self.segments.len() - 1;
+            files::remove(&self.path(&self.segments[last]))?;
+            self.bytes -= self.segments[last].bytes;
+            self.segments.pop_back();
+        }
 
         self.buffer.clear();
         if new {

@@ -274,7 +274,9 @@ impl Walk {
         if let Some(tail) = found.tail {
             self.tail(path, &tail, is_last);
             if is_last {
-                bytes = if found.entries.is_empty() { 0 } else { tail.offset };
+                // A header that is whole stays: it says where its place in the row is.
+                let is_whole = !found.entries.is_empty() || !self.sealed;
+                bytes = if is_whole { tail.offset } else { 0 };
                 self.cut = Some((path.clone(), bytes));
             }
         }
