@@ -16,10 +16,10 @@ const OWN_PATHS: u64 = 12;
 const SHARED_PATHS: u64 = 4;
 
 /// How many rows a large parcel has: enough for the way that large batches take.
-const LARGE_ROWS: u64 = 3_000;
+pub(crate) const LARGE_ROWS: u64 = 3_000;
 
 /// The first parcels are large, and later each with a number that this divides.
-const FIRST_LARGE: u64 = 4;
+pub(crate) const FIRST_LARGE: u64 = 4;
 const LARGE_EVERY: u64 = 16;
 
 /// A client's parcels.

@@ -28,6 +28,9 @@ const IN_FLIGHT_MAX: u64 = 16;
 /// How long Open may take. A server whose database is away should say so before.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// How long it waits for what it sends twice. Longer than a connection is believed in.
+const TWIN_TIMEOUT: Duration = Duration::from_secs(6);
+
 /// In how many of a hundred streams it sends batches again that the server says it has.
 const STUBBORN_PERCENT: u64 = 30;
 
@@ -117,10 +120,17 @@ impl Raw<'_> {
         channel: Channel,
         signals: &mut Signals,
     ) -> anyhow::Result<Result<(), Status>> {
-        let mut stream = match self.open(channel).await? {
+        let stubborn = self.arguments.stubborn || self.random.percent(STUBBORN_PERCENT);
+        let mut stream = match self.open(channel.clone(), stubborn).await? {
             Ok(stream) => stream,
             Err(status) => return Ok(Err(status)),
         };
+        if stubborn && !self.stopping {
+            stream = match self.twice(channel, stream).await? {
+                Ok(stream) => stream,
+                Err(status) => return Ok(Err(status)),
+            };
+        }
         loop {
             let in_flight = (stream.next - 1).saturating_sub(stream.committed);
             let has_more = stream.next <= self.sent || !self.stopping;
@@ -143,8 +153,39 @@ impl Raw<'_> {
         }
     }
 
+    /// Opens a second stream, as a client does that takes the first one for dead; then sends
+    /// the next parcel on the first, waits until it is committed, and goes on with the second,
+    /// which begins with the same parcel.
+    async fn twice(
+        &mut self,
+        channel: Channel,
+        mut first: Stream,
+    ) -> anyhow::Result<Result<Stream, Status>> {
+        let mut second = match self.open(channel, true).await? {
+            Ok(stream) => stream,
+            Err(status) => return Ok(Err(status)),
+        };
+        let number = first.committed + 1;
+        (first.next, second.next) = (number, number);
+        self.send(&mut first).await?;
+        while first.committed < number {
+            match timeout(TWIN_TIMEOUT, first.answers.message()).await {
+                Ok(Ok(Some(answer))) => {
+                    self.answer(&mut first, self.memory.before + answer.committed_sequence)?;
+                }
+                // Whatever became of the parcel: the second stream is there for that.
+                Ok(Ok(None) | Err(_)) | Err(_) => break,
+            }
+        }
+        Ok(Ok(second))
+    }
+
     /// Opens the producer on a new stream.
-    async fn open(&mut self, channel: Channel) -> anyhow::Result<Result<Stream, Status>> {
+    async fn open(
+        &mut self,
+        channel: Channel,
+        stubborn: bool,
+    ) -> anyhow::Result<Result<Stream, Status>> {
         if self.memory.claims.last() != Some(&self.claim) {
             self.memory.claims.push(self.claim);
             self.memory.save()?;
@@ -188,7 +229,7 @@ impl Raw<'_> {
             self.memory.renew(before)?;
             return Ok(Err(Status::data_loss("the database has forgotten batches")));
         }
-        let stream = self.opened(requests, answers, &opened, committed)?;
+        let stream = self.opened(requests, answers, &opened, (committed, stubborn))?;
         Ok(Ok(stream))
     }
 
@@ -197,10 +238,9 @@ impl Raw<'_> {
         requests: mpsc::Sender<RecordRequest>,
         answers: Streaming<RecordResponse>,
         opened: &Opened,
-        committed: u64,
+        (committed, stubborn): (u64, bool),
     ) -> anyhow::Result<Stream> {
         let unacknowledged = self.acknowledged + 1;
-        let stubborn = self.arguments.stubborn || self.random.percent(STUBBORN_PERCENT);
         let in_flight_max = u64::from(opened.batches_in_flight_max).clamp(1, IN_FLIGHT_MAX);
         let mut stream = Stream {
             requests: Some(requests),
