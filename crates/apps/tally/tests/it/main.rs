@@ -8,5 +8,6 @@ mod crash;
 mod drain;
 mod failing_database;
 mod first_run;
+mod record;
 mod restart;
 mod support;

@@ -79,7 +79,9 @@ pub(crate) async fn append(database: &Database, batch: &Batch<'_, Rows>, way: Wa
         fits
     } else {
         tally_store::faults::fail(&*connection).await?;
-        by_unnest(&*connection, &plan, way.small, commits_itself).await?
+        let fits = by_unnest(&*connection, &plan, way.small, commits_itself).await?;
+        tally_store::faults::point("append.small.committed").await;
+        fits
     };
     if is_stored {
         plan.decide();
