@@ -2,22 +2,54 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `clock.rs` | the time of day |
+//! | `driver.rs` | the task that sends; `driver/` has the streams and what is logged |
 //! | `endpoint.rs` | what is counted: a method and a path |
+//! | `endpoints.rs` | the endpoints that a client knows, found without a lock |
+//! | `error.rs` | what can go wrong, and what is given back |
+//! | `handoff.rs` | the place between whoever gives rows and the task that sends |
 //! | `interceptor.rs` | a tonic interceptor that counts calls, and the layer that tells it their path |
 //! | `layer.rs` | a tower layer that counts each request once; `layer/` has its rules |
-//! | `queue.rs` | the handle that services record with |
+//! | `ledger.rs` | what is numbered and what became of it: the client's rules of the protocol |
+//! | `measure.rs` | counters of the `metrics` facade |
+//! | `producer.rs` | the low level: batches of rows, in order |
+//! | `progress.rs` | how far a producer's rows have come |
+//! | `queue.rs` | the handle that services record with; `queue/` has where requests wait |
+//! | `random.rs` | ids, claims, jitter |
+//! | `rows.rs` | rows and drops, and how they become batches |
+//! | `settings.rs` | settings, defaults, limits |
 //! | `spool/` | with the feature `spool`: batches in files, which survive a restart |
+//! | `transport.rs` | connecting to a server |
 
 #![deny(missing_docs)]
 
+mod clock;
+mod driver;
 mod endpoint;
+mod endpoints;
+mod error;
+mod handoff;
 mod interceptor;
 mod layer;
+mod ledger;
+mod measure;
+mod producer;
+mod progress;
 mod queue;
+mod random;
+mod rows;
+mod settings;
 #[cfg(feature = "spool")]
 pub mod spool;
+mod transport;
 
+pub use clock::{Clock, SystemClock};
 pub use endpoint::{Endpoint, Method};
+pub use endpoints::{OTHER_PATH, PATH_BYTES_MAX};
+pub use error::{ConnectError, FlushError, Refusal, SendError, SendRefusal, TryRecordError};
 pub use interceptor::{CountInterceptor, PathLayer, WithPath};
 pub use layer::{Count, CountLayer, Head, UNMATCHED};
-pub use queue::{Queue, TryRecordError};
+pub use producer::{Producer, ProducerBuilder};
+pub use progress::{Connection, Progress};
+pub use queue::{Queue, QueueBuilder, Report, WhenFull};
+pub use rows::Row;

@@ -1,80 +1,368 @@
 //! The handle that services record with.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+mod builder;
+mod memory;
+mod pump;
+mod report;
+mod shards;
 
+use std::collections::BTreeMap;
+use std::fmt;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::clock::{self, AnyClock};
+use crate::endpoints::Endpoints;
+use crate::error::{ConnectError, FlushError, Refusal, TryRecordError};
+use crate::producer::{AHEAD_MICROS_MAX, wait};
+use crate::progress::{Connection, Progress};
+use crate::rows::Row;
 use crate::{Endpoint, Method};
+pub use builder::QueueBuilder;
+use memory::Memory;
+pub use report::Report;
+use shards::Shards;
 
 /// Takes requests and sends them to Tally in the background. Clones are the same queue.
-#[derive(Debug, Clone)]
-pub struct Queue(Arc<Inner>);
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use tally_client::{Method, Queue};
+///
+/// let queue = Queue::connect("http://127.0.0.1:7777").await?;
+/// let hello = queue.endpoint(Method::GET, "/hello");
+/// queue.try_record(hello)?;
+/// let report = queue.close().await;
+/// println!("{} requests are counted", report.acknowledged);
+/// # Ok(()) }
+/// ```
+///
+/// # When the last handle is dropped
+/// What waits is sent in the background, for at most
+/// [`close_timeout`](QueueBuilder::close_timeout). A process that ends before that loses it:
+/// [`close`](Self::close) waits.
+#[derive(Clone)]
+pub struct Queue(Arc<Handle>);
 
-/// A request could not be taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TryRecordError;
-
-#[derive(Debug, Default)]
-struct Inner {
-    state: Mutex<State>,
+/// What to do with a request for which there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenFull {
+    /// The new request is dropped and noted as such.
+    #[default]
+    DropNewest,
+    /// The oldest request that was not sent is dropped and noted as such. It is the oldest of
+    /// those that wait beside the new one, and nearly the oldest of all.
+    DropOldest,
+    /// The new request is given back, and nothing is noted.
+    GiveBack,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    endpoints: Vec<(Method, String)>,
-    counts: BTreeMap<u32, u64>,
-    skipped: u64,
+/// What all clones share. Dropped with the last of them, while the tasks may still work.
+struct Handle(Arc<Shared>);
+
+/// What the handles and the tasks share.
+struct Shared {
+    shards: Shards,
+    endpoints: Arc<Endpoints>,
+    clock: AnyClock,
+    when_full: WhenFull,
+    skipped: AtomicU64,
+    close_timeout: Duration,
+    sending: Sending,
 }
+
+/// Where the requests go.
+enum Sending {
+    /// Nowhere: they are kept.
+    Memory(Memory),
+    /// To a server.
+    Server {
+        progress: watch::Receiver<Progress>,
+        deadline: watch::Sender<Option<Instant>>,
+        /// Changes when requests were taken; ends when none will be any more.
+        rounds: watch::Receiver<u64>,
+    },
+}
+
+/// Counts who waits for room.
+struct Waiting<'a>(&'a Shards);
 
 // === impl Queue ===
 
 impl Queue {
-    /// A queue that sends nothing and keeps its counts, for the tests of services.
-    #[must_use]
-    pub fn in_memory() -> Self {
-        Self(Arc::default())
-    }
-
-    /// The endpoint of a method and a path.
-    #[must_use]
-    pub fn endpoint(&self, method: Method, path: &str) -> Endpoint {
-        let mut state = self.lock();
-        let known = state.endpoints.iter().position(|(m, p)| *m == method && p == path);
-        let number = known.unwrap_or_else(|| {
-            state.endpoints.push((method, path.to_owned()));
-            state.endpoints.len() - 1
-        });
-        Endpoint(u32::try_from(number).unwrap_or(u32::MAX))
-    }
-
-    /// Counts a request that comes now.
+    /// A queue with the default settings that sends to the server at this address, such as
+    /// `http://127.0.0.1:7777`.
+    ///
+    /// The server need not be there: a service starts without it, and what is recorded waits.
+    /// [`ready`](Self::ready) waits for a connection.
     ///
     /// # Errors
-    /// When there is no room.
+    /// When the address cannot be understood, or this is not within a tokio runtime.
+    pub async fn connect(url: impl Into<String>) -> Result<Self, ConnectError> {
+        Self::builder(url).connect().await
+    }
+
+    /// Settings for a queue that sends to the server at this address.
+    pub fn builder(url: impl Into<String>) -> QueueBuilder {
+        QueueBuilder::new(url)
+    }
+
+    /// A queue that sends nothing and keeps its [`counts`](Self::counts), for the tests of
+    /// services. It needs no runtime, and is never full.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self(Arc::new(Handle(Arc::new(memory::shared()))))
+    }
+
+    /// The endpoint of a method and a path, without a query. For a known one this takes no
+    /// lock and allocates nothing.
+    ///
+    /// Beyond [`endpoints_max`](QueueBuilder::endpoints_max), and for a path that is empty,
+    /// longer than 2,048 bytes or contains a NUL, it is that of the path `_other`.
+    #[must_use]
+    #[inline]
+    pub fn endpoint(&self, method: Method, path: &str) -> Endpoint {
+        self.shared().endpoints.endpoint(method, path)
+    }
+
+    /// Counts a request that comes now. Never blocks, never waits, and allocates nothing,
+    /// unless more requests wait than did before.
+    ///
+    /// # Errors
+    /// When there is no room, or the queue is closed. The error says whether the request was
+    /// noted as dropped.
+    #[inline]
     pub fn try_record(&self, endpoint: Endpoint) -> Result<(), TryRecordError> {
-        *self.lock().counts.entry(endpoint.0).or_default() += 1;
-        Ok(())
+        let shared = self.shared();
+        let row = Row { endpoint, time_us: shared.clock.micros() };
+        match shared.shards.record(row, shared.when_full) {
+            Ok(()) => Ok(()),
+            Err(reason) => shared.record_again(row, reason),
+        }
+    }
+
+    /// Counts a request that came at a certain time.
+    ///
+    /// # Errors
+    /// As [`try_record`](Self::try_record), and when the time is out of range.
+    pub fn try_record_at(&self, endpoint: Endpoint, at: SystemTime) -> Result<(), TryRecordError> {
+        let row = self.shared().row(endpoint, at)?;
+        match self.shared().shards.record(row, self.shared().when_full) {
+            Ok(()) => Ok(()),
+            Err(reason) => self.shared().record_again(row, reason),
+        }
+    }
+
+    /// Counts a request that comes now, and waits for room if there is none. Dropping the
+    /// future before it is ready counts nothing.
+    ///
+    /// # Errors
+    /// When the queue is closed.
+    pub async fn record(&self, endpoint: Endpoint) -> Result<(), TryRecordError> {
+        let row = Row { endpoint, time_us: self.shared().clock.micros() };
+        self.shared().record_when_roomy(row).await
+    }
+
+    /// Counts a request that came at a certain time, and waits for room if there is none.
+    ///
+    /// # Errors
+    /// When the queue is closed, or the time is out of range.
+    pub async fn record_at(
+        &self,
+        endpoint: Endpoint,
+        at: SystemTime,
+    ) -> Result<(), TryRecordError> {
+        let row = self.shared().row(endpoint, at)?;
+        self.shared().record_when_roomy(row).await
     }
 
     /// Notes a request that is not counted on purpose.
+    #[inline]
     pub fn note_skipped(&self) {
-        self.lock().skipped += 1;
+        self.shared().skipped.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How many requests were not counted on purpose.
     #[must_use]
     pub fn skipped(&self) -> u64 {
-        self.lock().skipped
+        self.shared().skipped.load(Ordering::Relaxed)
     }
 
-    /// What an [in-memory](Self::in_memory) queue has counted.
+    /// What an [in-memory](Self::in_memory) queue has counted; of another one, what waits.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<(Method, String), u64> {
-        let state = self.lock();
-        let name = |number: u32| state.endpoints[number as usize].clone();
-        state.counts.iter().map(|(number, count)| (name(*number), *count)).collect()
+        memory::counts(self.shared())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until there is a connection, or the queue can have none any more.
+    pub async fn ready(&self) -> Connection {
+        match &self.shared().sending {
+            Sending::Memory(_) => Connection::Away,
+            Sending::Server { progress, .. } => {
+                wait(progress.clone(), |p| p.connection != Connection::Away).await.connection
+            }
+        }
+    }
+
+    /// Waits until everything that was recorded before this call is acknowledged, for at most
+    /// [`close_timeout`](QueueBuilder::close_timeout).
+    ///
+    /// # Errors
+    /// When it takes longer, or something was lost meanwhile.
+    pub async fn flush(&self) -> Result<(), FlushError> {
+        self.flush_within(self.shared().close_timeout).await
+    }
+
+    /// [`flush`](Self::flush) with another limit.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub async fn flush_within(&self, limit: Duration) -> Result<(), FlushError> {
+        let before = self.stats().lost();
+        let settled = tokio::time::timeout(limit, self.shared().settle_all()).await;
+        let report = self.stats();
+        match settled {
+            Err(_) => Err(FlushError::TimedOut { waiting: report.queued, limit }),
+            Ok(false) => Err(FlushError::Closed { waiting: report.queued }),
+            Ok(true) if report.lost() > before => {
+                Err(FlushError::Lost { lost: report.lost() - before })
+            }
+            Ok(true) => Ok(()),
+        }
+    }
+
+    /// Takes no more requests, from any clone, sends those that wait, and says what became of
+    /// all of them. It waits for at most [`close_timeout`](QueueBuilder::close_timeout): what
+    /// is not sent by then is dropped, and what is not acknowledged is in doubt.
+    pub async fn close(&self) -> Report {
+        self.close_within(self.shared().close_timeout).await
+    }
+
+    /// [`close`](Self::close) with another limit.
+    pub async fn close_within(&self, limit: Duration) -> Report {
+        self.shared().shut(limit);
+        if let Sending::Server { progress, rounds, .. } = &self.shared().sending {
+            wait(progress.clone(), |_| false).await;
+            let mut rounds = rounds.clone();
+            while rounds.changed().await.is_ok() {}
+        }
+        self.stats()
+    }
+
+    /// What has become of the requests so far.
+    #[must_use]
+    pub fn stats(&self) -> Report {
+        self.shared().report()
+    }
+
+    /// How many requests were dropped for want of room or since the queue was closed, by UTC
+    /// day: days since 1970-01-01.
+    #[must_use]
+    pub fn drops_by_day(&self) -> BTreeMap<i32, u64> {
+        self.shared().shards.drops().0
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.0.0
+    }
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Queue").field(&self.stats()).finish()
+    }
+}
+
+// === impl Handle ===
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.shut(self.0.close_timeout);
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// A request was not taken: one that is kept in memory makes room.
+    #[cold]
+    fn record_again(&self, row: Row, reason: Refusal) -> Result<(), TryRecordError> {
+        if let (Sending::Memory(memory), Refusal::Full) = (&self.sending, reason) {
+            memory.record(&self.shards, row);
+            return Ok(());
+        }
+        Err(TryRecordError { endpoint: row.endpoint, at: clock::time(row.time_us), reason })
+    }
+
+    async fn record_when_roomy(&self, row: Row) -> Result<(), TryRecordError> {
+        let _waiting = Waiting::new(&self.shards);
+        loop {
+            let mut roomy = pin!(self.shards.roomy.notified());
+            roomy.as_mut().enable();
+            match self.shards.record(row, WhenFull::GiveBack) {
+                Ok(()) => return Ok(()),
+                Err(Refusal::Full) if matches!(self.sending, Sending::Server { .. }) => {
+                    roomy.await;
+                }
+                Err(reason) => return self.record_again(row, reason),
+            }
+        }
+    }
+
+    fn row(&self, endpoint: Endpoint, at: SystemTime) -> Result<Row, TryRecordError> {
+        let latest = self.clock.micros().saturating_add(AHEAD_MICROS_MAX);
+        match clock::micros(at).filter(|micros| *micros <= latest) {
+            Some(time_us) => Ok(Row { endpoint, time_us }),
+            None => Err(TryRecordError { endpoint, at, reason: Refusal::Time }),
+        }
+    }
+
+    /// Takes no more requests, and sends those that wait for at most this long.
+    fn shut(&self, limit: Duration) {
+        self.shards.close();
+        if let Sending::Server { deadline, .. } = &self.sending {
+            let at = Instant::now() + limit;
+            deadline.send_modify(|deadline| *deadline = Some(deadline.map_or(at, |d| d.min(at))));
+        }
+    }
+
+    /// Waits until what was recorded so far has come to its end. False: it never will.
+    async fn settle_all(&self) -> bool {
+        let Sending::Server { progress, rounds, .. } = &self.sending else { return true };
+        let moment = self.shards.moment();
+        self.shards.hurry.notify_one();
+        let mut rounds = rounds.clone();
+        loop {
+            rounds.borrow_and_update();
+            if self.shards.has_passed(&moment) {
+                break;
+            }
+            if rounds.changed().await.is_err() {
+                return self.shards.has_passed(&moment);
+            }
+        }
+        let position = self.shards.counts().taken;
+        wait(progress.clone(), |progress| progress.settled() >= position).await.settled()
+            >= position
+    }
+}
+
+// === impl Waiting ===
+
+impl<'a> Waiting<'a> {
+    fn new(shards: &'a Shards) -> Self {
+        shards.waiting.fetch_add(1, Ordering::SeqCst);
+        Self(shards)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -1,0 +1,127 @@
+//! `Add` streams, for a server that speaks only `count.v1`.
+//!
+//! Such a stream is acknowledged as a whole once it is half-closed, so each carries one chunk.
+//! When it breaks, the trailer `tally-counted` says how many of its requests are counted.
+//! Without that, all of them are in doubt. They are not sent again: that could count them twice.
+
+use std::sync::Arc;
+
+use tally_proto::count::v1::AddRequest;
+use tally_proto::count::v1::count_service_client::CountServiceClient;
+use tonic::codegen::tokio_stream;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use super::{Driver, Ended};
+use crate::endpoints::Endpoints;
+use crate::ledger::Settled;
+use crate::progress::Connection;
+use crate::rows::Row;
+
+/// How many requests from the beginning of a failed stream are counted: exactly so many.
+const COUNTED_TRAILER: &str = "tally-counted";
+
+/// A second in microseconds.
+const SECOND_MICROS: i64 = 1_000_000;
+
+// === impl Driver ===
+
+impl Driver {
+    /// Sends one stream after the other until one fails.
+    pub(super) async fn add(&mut self, channel: Channel) -> Ended {
+        let mut client = CountServiceClient::new(channel);
+        self.connected(Connection::Add);
+        let mut healthy = false;
+        loop {
+            // Drops cannot be told here.
+            self.carry.drops.0.clear();
+            if self.is_done() {
+                return Ended::Done;
+            }
+            if self.carry.rows.is_empty() {
+                let chunk = self.chunks.take().await;
+                self.take(chunk);
+                continue;
+            }
+            let limit = self.settings.batch_rows_max.min(self.carry.rows.len());
+            let rest = self.carry.rows.split_off(limit);
+            self.adding = std::mem::replace(&mut self.carry.rows, rest).into();
+            let endpoints = Arc::clone(&self.endpoints);
+            let messages = messages(Arc::clone(&self.adding), endpoints);
+            let request = self.target.request(tokio_stream::iter(messages));
+            let limit = self.settings.acknowledge_timeout;
+            let answer = match tokio::time::timeout(limit, client.add(request)).await {
+                Ok(answer) => answer,
+                Err(_) => {
+                    let limit = limit.as_millis();
+                    Err(Status::deadline_exceeded(format!("no answer within {limit} ms")))
+                }
+            };
+            let rows = std::mem::take(&mut self.adding);
+            match answer {
+                Ok(_) => {
+                    let acknowledged = rows.len() as u64;
+                    self.settle(Settled { acknowledged, ..Settled::default() });
+                    healthy = true;
+                }
+                Err(status) => {
+                    self.add_failed(&rows, &status);
+                    return Ended::Broken { status, healthy };
+                }
+            }
+        }
+    }
+
+    /// Settles what is certain, and keeps what is certainly not counted.
+    fn add_failed(&mut self, rows: &[Row], status: &Status) {
+        let Some(counted) = counted(status).filter(|counted| *counted <= rows.len()) else {
+            // A server without the method has counted nothing.
+            if status.code() == Code::Unimplemented {
+                self.keep(rows);
+                return;
+            }
+            let in_doubt = rows.len() as u64;
+            self.notices.in_doubt(in_doubt, status);
+            self.settle(Settled { in_doubt, ..Settled::default() });
+            return;
+        };
+        let mut settled = Settled { acknowledged: counted as u64, ..Settled::default() };
+        let mut rest = &rows[counted..];
+        if status.code() == Code::InvalidArgument && !rest.is_empty() {
+            self.notices.rejected(0, 1, status);
+            settled.rejected = 1;
+            rest = &rest[1..];
+        }
+        self.settle(settled);
+        self.keep(rest);
+    }
+
+    fn keep(&mut self, rows: &[Row]) {
+        let mut kept = rows.to_vec();
+        kept.append(&mut self.carry.rows);
+        self.carry.rows = kept;
+    }
+}
+
+fn messages(
+    rows: Arc<[Row]>,
+    endpoints: Arc<Endpoints>,
+) -> impl Iterator<Item = AddRequest> + Send + 'static {
+    (0..rows.len()).map(move |at| {
+        let row = rows[at];
+        let (method, path) = endpoints.name(row.endpoint.0);
+        let nanos = row.time_us.rem_euclid(SECOND_MICROS) * 1000;
+        AddRequest {
+            method: method.0,
+            path: path.to_owned(),
+            request_timestamp: Some(prost_types::Timestamp {
+                seconds: row.time_us.div_euclid(SECOND_MICROS),
+                nanos: i32::try_from(nanos).expect("below a second"),
+            }),
+        }
+    })
+}
+
+fn counted(status: &Status) -> Option<usize> {
+    status.metadata().get(COUNTED_TRAILER)?.to_str().ok()?.parse().ok()
+}

@@ -1,0 +1,170 @@
+//! What is logged: one line when the server goes away and one when it is back, and no flood.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tonic::{Code, Status};
+
+use crate::progress::Connection;
+use crate::transport::describe;
+
+/// A server that comes and goes is spoken of once in so long.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+pub(super) struct Notices {
+    url: String,
+    producer: String,
+    /// What was last said, and when.
+    said: Option<(Instant, Said)>,
+    /// It was said that the server speaks only `count.v1`.
+    said_add: bool,
+    /// What is wrong at the moment, for those who ask.
+    trouble: Arc<Mutex<Option<String>>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Away(Code),
+    Back(Connection),
+}
+
+// === impl Notices ===
+
+impl Notices {
+    pub(super) fn new(url: String, producer: String, trouble: Arc<Mutex<Option<String>>>) -> Self {
+        Self { url, producer, said: None, said_add: false, trouble }
+    }
+
+    fn note(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    pub(super) fn away(&mut self, status: &Status) {
+        self.note(Some(describe(status).to_string()));
+        let code = status.code();
+        let now = Instant::now();
+        let due = match self.said {
+            None => true,
+            // The same again is said once.
+            Some((_, Said::Away(said))) if said == code => false,
+            Some((at, _)) => now - at >= INTERVAL || needs_a_person(code),
+        };
+        if !due {
+            return;
+        }
+        self.said = Some((now, Said::Away(code)));
+        let (server, producer) = (&self.url, &self.producer);
+        let (error, code) = (describe(status), code.description());
+        if needs_a_person(status.code()) {
+            tracing::error!(
+                server,
+                producer,
+                error,
+                code,
+                "Tally refuses this client; it goes on trying"
+            );
+        } else {
+            tracing::warn!(
+                server,
+                producer,
+                error,
+                code,
+                "Tally cannot be reached; requests wait until it can"
+            );
+        }
+    }
+
+    pub(super) fn back(&mut self, connection: Connection) {
+        self.note(None);
+        let (server, producer) = (&self.url, &self.producer);
+        if connection == Connection::Add && !self.said_add {
+            self.said_add = true;
+            tracing::error!(
+                server,
+                producer,
+                "this server does not speak tally.requests.v1: requests are counted with \
+                 count.v1 Add, which is not exactly once; what is in doubt is not sent again"
+            );
+        }
+        if matches!(self.said, Some((_, Said::Back(_)))) {
+            return;
+        }
+        tracing::info!(server, producer, "counting with Tally");
+        self.said = Some((Instant::now(), Said::Back(connection)));
+    }
+
+    pub(super) fn new_producer(&self, why: &str, in_doubt: u64) {
+        let (server, producer) = (&self.url, &self.producer);
+        tracing::error!(
+            server,
+            producer,
+            in_doubt,
+            "{why}; going on under a new id. What was sent and not acknowledged is in doubt, and \
+             is not sent again"
+        );
+    }
+
+    pub(super) fn database_lost(&self, committed: u64, acknowledged: u64) {
+        let (server, producer) = (&self.url, &self.producer);
+        tracing::error!(
+            server,
+            producer,
+            committed,
+            acknowledged,
+            "the server's database has lost batches that it had acknowledged; going on under a \
+             new id"
+        );
+    }
+
+    pub(super) fn rejected(&self, sequence: u64, requests: u64, status: &Status) {
+        let (server, producer) = (&self.url, &self.producer);
+        let error = describe(status);
+        self.note(Some(error.to_string()));
+        tracing::error!(
+            server,
+            producer,
+            sequence,
+            requests,
+            error,
+            "the server refuses requests; they are not counted"
+        );
+    }
+
+    pub(super) fn in_doubt(&self, requests: u64, status: &Status) {
+        let (server, producer) = (&self.url, &self.producer);
+        let error = describe(status);
+        tracing::error!(
+            server,
+            producer,
+            requests,
+            error,
+            "an Add stream broke, and nobody can tell what of it is counted; it is not sent again"
+        );
+    }
+
+    pub(super) fn given_up(&self, in_doubt: u64, dropped: u64) {
+        if in_doubt + dropped > 0 {
+            let (server, producer) = (&self.url, &self.producer);
+            tracing::error!(
+                server,
+                producer,
+                in_doubt,
+                dropped,
+                "closed before everything was acknowledged"
+            );
+        }
+    }
+}
+
+/// Whether trying again will hardly help by itself.
+fn needs_a_person(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unauthenticated
+            | Code::PermissionDenied
+            | Code::Unimplemented
+            | Code::InvalidArgument
+            | Code::NotFound
+    )
+}

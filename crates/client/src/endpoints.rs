@@ -1,0 +1,245 @@
+//! The endpoints that a client knows, each with a number: found without a lock or an allocation.
+//!
+//! A table of fixed size (open addressing, linear probing) holds numbers; the numbers lead to
+//! entries that are written once and never change. Only a new endpoint takes the lock.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use crate::{Endpoint, Method};
+
+/// The path under which requests are counted whose own path has no room or is not acceptable.
+pub const OTHER_PATH: &str = "_other";
+
+/// How long a path may be, in bytes: what a Tally server takes unless it is set otherwise.
+pub const PATH_BYTES_MAX: usize = 2_048;
+
+/// How many methods can have an [`OTHER_PATH`] of their own; the rest share one.
+const OTHERS_MAX: usize = 32;
+
+/// Entries are allocated so many at a time.
+const BLOCK: usize = 256;
+
+/// A slot of the table that holds no number.
+const FREE: u32 = u32::MAX;
+
+pub(crate) struct Endpoints {
+    /// How many may be added, not counting those with [`OTHER_PATH`].
+    max: usize,
+    hasher: RandomState,
+    /// Numbers, at the place that their hash gives or after it. At most half are taken.
+    table: Box<[AtomicU32]>,
+    /// The entries by number.
+    blocks: Box<[OnceLock<Box<Block>>]>,
+    growing: Mutex<Growing>,
+}
+
+type Block = [OnceLock<Entry>; BLOCK];
+
+struct Entry {
+    method: Method,
+    path: Box<str>,
+}
+
+#[derive(Default)]
+struct Growing {
+    /// How many entries there are.
+    len: usize,
+    /// How many of them have [`OTHER_PATH`].
+    others: usize,
+}
+
+// === impl Endpoints ===
+
+impl Endpoints {
+    /// Where everything goes that has no room anywhere else: always there.
+    pub(crate) const LAST_RESORT: u32 = 0;
+
+    pub(crate) fn new(max: usize) -> Self {
+        // Number FREE is never given out.
+        let max = max.clamp(1, 1 << 24);
+        let all = max + OTHERS_MAX + 1;
+        let table = (0..(2 * all).next_power_of_two()).map(|_| AtomicU32::new(FREE)).collect();
+        let blocks = (0..all.div_ceil(BLOCK)).map(|_| OnceLock::new()).collect();
+        let endpoints =
+            Self { max, hasher: RandomState::new(), table, blocks, growing: Mutex::default() };
+        // Number LAST_RESORT.
+        endpoints.insert(Method::UNSPECIFIED, OTHER_PATH, &mut endpoints.grow());
+        endpoints
+    }
+
+    /// The endpoint of a method and a path; a new one is added. When there is no room for it,
+    /// or its path is empty, longer than [`PATH_BYTES_MAX`] or contains a NUL, it is the one
+    /// with [`OTHER_PATH`] of its method.
+    #[inline]
+    pub(crate) fn endpoint(&self, method: Method, path: &str) -> Endpoint {
+        self.find(method, path).unwrap_or_else(|| self.add(method, path))
+    }
+
+    /// The method and the path of an endpoint. One of another client may be unknown here: it
+    /// is counted under [`OTHER_PATH`].
+    pub(crate) fn name(&self, endpoint: u32) -> (Method, &str) {
+        match self.entry(endpoint) {
+            Some(entry) => (entry.method, &entry.path),
+            None => (Method::UNSPECIFIED, OTHER_PATH),
+        }
+    }
+
+    /// Whether this client has made this endpoint.
+    #[inline]
+    pub(crate) fn knows(&self, endpoint: u32) -> bool {
+        self.entry(endpoint).is_some()
+    }
+
+    fn entry(&self, number: u32) -> Option<&Entry> {
+        let number = number as usize;
+        self.blocks.get(number / BLOCK)?.get()?[number % BLOCK].get()
+    }
+
+    #[inline]
+    fn slots(&self, method: Method, path: &str) -> impl Iterator<Item = &AtomicU32> {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write_i32(method.0);
+        hasher.write(path.as_bytes());
+        let mask = self.table.len() - 1;
+        #[expect(clippy::cast_possible_truncation, reason = "any bits of a hash will do")]
+        let start = hasher.finish() as usize;
+        (0..self.table.len()).map(move |step| &self.table[(start + step) & mask])
+    }
+
+    #[inline]
+    fn find(&self, method: Method, path: &str) -> Option<Endpoint> {
+        for slot in self.slots(method, path) {
+            let number = slot.load(Ordering::Acquire);
+            if number == FREE {
+                return None;
+            }
+            let entry = self.entry(number)?;
+            if entry.method == method && *entry.path == *path {
+                return Some(Endpoint(number));
+            }
+        }
+        None
+    }
+
+    #[cold]
+    fn add(&self, method: Method, path: &str) -> Endpoint {
+        let acceptable = (1..=PATH_BYTES_MAX).contains(&path.len()) && !path.contains('\0');
+        if acceptable && path != OTHER_PATH {
+            let mut growing = self.grow();
+            // Someone else may have been faster.
+            if let Some(found) = self.find(method, path) {
+                return found;
+            }
+            if growing.len - growing.others < self.max {
+                return self.insert(method, path, &mut growing);
+            }
+        }
+        if let Some(other) = self.find(method, OTHER_PATH) {
+            return other;
+        }
+        let mut growing = self.grow();
+        if let Some(other) = self.find(method, OTHER_PATH) {
+            return other;
+        }
+        if growing.others <= OTHERS_MAX {
+            return self.insert(method, OTHER_PATH, &mut growing);
+        }
+        self.find(Method::UNSPECIFIED, OTHER_PATH).expect("it was the first to be added")
+    }
+
+    /// Adds what is not there. There is room in the table: it has twice as many slots as
+    /// there can be entries.
+    fn insert(&self, method: Method, path: &str, growing: &mut Growing) -> Endpoint {
+        let at = growing.len;
+        let block = self.blocks[at / BLOCK]
+            .get_or_init(|| Box::new(std::array::from_fn(|_| OnceLock::new())));
+        let entry = Entry { method, path: path.into() };
+        let number = u32::try_from(at).expect("at most 2^24 and some");
+        assert!(block[at % BLOCK].set(entry).is_ok(), "a number is given out once");
+        growing.len += 1;
+        growing.others += usize::from(path == OTHER_PATH);
+        let free = self
+            .slots(method, path)
+            .find(|slot| slot.load(Ordering::Relaxed) == FREE)
+            .expect("at most half of the table is taken");
+        // The entry is written before anyone can find its number.
+        free.store(number, Ordering::Release);
+        Endpoint(number)
+    }
+
+    fn grow(&self) -> std::sync::MutexGuard<'_, Growing> {
+        self.growing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_endpoint_has_the_same_number() {
+        let endpoints = Endpoints::new(1000);
+        let numbers: Vec<_> =
+            (0..1000).map(|n| endpoints.endpoint(Method(n % 3), &format!("/path/{n}"))).collect();
+        for (n, number) in (0..).zip(&numbers) {
+            assert_eq!(endpoints.endpoint(Method(n % 3), &format!("/path/{n}")), *number);
+            assert_eq!(endpoints.name(number.0), (Method(n % 3), &*format!("/path/{n}")));
+        }
+    }
+
+    #[test]
+    fn beyond_the_limit_there_is_one_for_each_method() {
+        let endpoints = Endpoints::new(2);
+        let name = |method, path| {
+            let (method, path) = endpoints.name(endpoints.endpoint(method, path).0);
+            (method, path.to_owned())
+        };
+        let (get, post) = (Method::GET, Method::POST);
+        assert_eq!(name(get, "/a"), (get, "/a".to_owned()));
+        assert_eq!(name(get, "/b"), (get, "/b".to_owned()));
+        for path in ["/c", "/d", "_other"] {
+            assert_eq!(name(get, path), (get, "_other".to_owned()));
+            assert_eq!(name(post, path), (post, "_other".to_owned()));
+        }
+        assert_eq!(name(get, "/a"), (get, "/a".to_owned()));
+        for method in 1000..1100 {
+            assert_eq!(name(Method(method), "/x").1, "_other");
+        }
+        assert_eq!(name(Method(5000), "/x"), (Method::UNSPECIFIED, "_other".to_owned()));
+    }
+
+    #[test]
+    fn a_path_that_a_server_refuses_is_other() {
+        let endpoints = Endpoints::new(10);
+        for path in ["", "/\0", &"x".repeat(2_049)] {
+            let number = endpoints.endpoint(Method::PUT, path);
+            assert_eq!(endpoints.name(number.0), (Method::PUT, OTHER_PATH));
+        }
+        let longest = "x".repeat(2_048);
+        let number = endpoints.endpoint(Method::PUT, &longest);
+        assert_eq!(endpoints.name(number.0), (Method::PUT, &*longest));
+        assert_eq!(endpoints.name(77), (Method::UNSPECIFIED, OTHER_PATH));
+    }
+
+    #[test]
+    fn threads_that_add_the_same_agree() {
+        let endpoints = Endpoints::new(500);
+        let add = || -> Vec<_> {
+            (0..1000).map(|n| endpoints.endpoint(Method::GET, &n.to_string())).collect()
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(add)).collect();
+            let all: Vec<_> =
+                threads.into_iter().map(|thread| thread.join().expect("no panic")).collect();
+            let known = |n: usize| {
+                let path = n.to_string();
+                all.iter().all(|seen| endpoints.name(seen[n].0).1 == path)
+            };
+            let other = |n: usize| all.iter().all(|seen| endpoints.name(seen[n].0).1 == OTHER_PATH);
+            assert!((0..1000).all(|n| known(n) || other(n)));
+            assert_eq!((0..1000).filter(|n| known(*n)).count(), 500);
+        });
+    }
+}

@@ -1,0 +1,135 @@
+//! What can go wrong, and what is given back then.
+
+use std::time::{Duration, SystemTime};
+
+use crate::Endpoint;
+
+/// A queue or a producer cannot be made. That a server is away is no reason.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The server's address cannot be understood.
+    #[error("\u{201c}{url}\u{201d} is not an address like http://127.0.0.1:7777")]
+    Url {
+        /// The address as it was given.
+        url: String,
+        /// Why, if it is known.
+        source: Option<tonic::transport::Error>,
+    },
+    /// The address begins with `https://`, which needs the feature `tls`.
+    #[error("{url} needs the feature `tls` of tally-client")]
+    TlsFeature {
+        /// The address as it was given.
+        url: String,
+    },
+    /// The certificates cannot be used.
+    #[error("cannot set TLS up")]
+    Tls(#[source] tonic::transport::Error),
+    /// The token has characters that no header can have.
+    #[error("the token has characters that a header cannot have")]
+    Token,
+    /// There is no tokio runtime here. Connect within `#[tokio::main]`, or after
+    /// `Runtime::enter`.
+    #[error("not within a tokio runtime: connect in an async fn that tokio runs")]
+    NoRuntime,
+    /// The file of the spool cannot be used.
+    #[cfg(feature = "spool")]
+    #[error("cannot use the spool in {}", dir.display())]
+    Spool {
+        /// The spool's folder.
+        dir: std::path::PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// A request could not be taken. It is given back: [`Queue::try_record_at`] or
+/// [`Queue::record_at`] can take it later.
+///
+/// [`Queue::try_record_at`]: crate::Queue::try_record_at
+/// [`Queue::record_at`]: crate::Queue::record_at
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a request cannot be counted: {reason}")]
+pub struct TryRecordError {
+    /// What was called.
+    pub endpoint: Endpoint,
+    /// When.
+    pub at: SystemTime,
+    /// Why it was not taken.
+    pub reason: Refusal,
+}
+
+/// Why a request was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// There is no room, and the queue gives back what it has no room for
+    /// ([`WhenFull::GiveBack`](crate::WhenFull::GiveBack)). It is not noted as dropped: that is
+    /// up to the caller.
+    #[error("the queue is full")]
+    Full,
+    /// There is no room, and it is noted as dropped
+    /// ([`WhenFull::DropNewest`](crate::WhenFull::DropNewest)). Do not record it again.
+    #[error("the queue is full, and the request is noted as dropped")]
+    Dropped,
+    /// The queue is closed, or its runtime is gone.
+    #[error("the queue is closed")]
+    Closed,
+    /// The time is not from year 1 to 9999, or more than 24 hours ahead. A server would refuse
+    /// it, and all that is sent with it.
+    #[error("the time is out of range")]
+    Time,
+}
+
+/// Not everything that was recorded before a flush is known to be counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FlushError {
+    /// It took too long. What waits goes on waiting.
+    #[error("{waiting} requests are not acknowledged after {} ms", limit.as_millis())]
+    TimedOut {
+        /// How many requests still wait.
+        waiting: u64,
+        /// The limit.
+        limit: Duration,
+    },
+    /// Nothing waits any more, but so many requests were dropped, were rejected by the server,
+    /// or are in doubt since the flush began.
+    #[error("{lost} requests were dropped, rejected, or are in doubt")]
+    Lost {
+        /// How many.
+        lost: u64,
+    },
+    /// The queue was closed, or its runtime ended, before everything was acknowledged.
+    #[error("the queue was closed while {waiting} requests waited")]
+    Closed {
+        /// How many requests were waiting.
+        waiting: u64,
+    },
+}
+
+/// The producer does not take rows. They are given back, all of them.
+#[derive(Debug, thiserror::Error)]
+#[error("rows cannot be counted: {reason}")]
+pub struct SendError {
+    /// The rows that were not taken.
+    pub rows: Vec<crate::Row>,
+    /// Why.
+    pub reason: SendRefusal,
+}
+
+/// Why rows were not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendRefusal {
+    /// The runtime of the producer is gone.
+    #[error("the producer's runtime is gone")]
+    Closed,
+    /// A time is not from year 1 to 9999, or is more than 24 hours ahead. The server would
+    /// refuse the whole batch.
+    #[error("the time of the row at {at} is out of range")]
+    Time {
+        /// The place of the first such row, from 0.
+        at: usize,
+    },
+}

@@ -1,0 +1,191 @@
+//! What a producer has numbered and what became of it. No input and no output: every rule of
+//! the protocol that a client must keep is here.
+
+use std::collections::VecDeque;
+
+use tally_proto::tally::requests::v1 as proto;
+
+use crate::random::{self, ProducerId};
+use crate::rows::{Drops, Row};
+
+/// A producer as its client sees it.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    pub(crate) id: ProducerId,
+    pub(crate) epoch: u64,
+    /// The last one is this process's own.
+    pub(crate) claims: Vec<u64>,
+    pub(crate) name: String,
+    /// Every batch up to this one is committed.
+    acknowledged: u64,
+    /// The batches after that one, in order.
+    pending: VecDeque<Batch>,
+    /// The last batch that was ever sent under this id.
+    sent: u64,
+}
+
+/// Rows that are numbered. They keep their number and never change, unless the server has
+/// refused them.
+#[derive(Debug, Clone)]
+pub(crate) struct Batch {
+    pub(crate) sequence: u64,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) drops: Drops,
+    /// The server has refused the rows, and `drops` tells of them.
+    pub(crate) set_aside: bool,
+}
+
+/// What has come to its end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Settled {
+    pub(crate) acknowledged: u64,
+    pub(crate) rejected: u64,
+    pub(crate) in_doubt: u64,
+    pub(crate) drops_reported: u64,
+}
+
+/// The server's answer does not fit to what this client has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Breach {
+    /// The server has batches that this client never sent: someone else uses the id.
+    Foreign { committed: u64, sent: u64 },
+    /// The server has lost batches that it had acknowledged.
+    Lost { committed: u64, acknowledged: u64 },
+}
+
+// === impl Ledger ===
+
+impl Ledger {
+    /// A new producer.
+    pub(crate) fn new(name: String, now_micros: i64) -> Self {
+        Self {
+            id: random::producer_id(now_micros),
+            epoch: 0,
+            claims: vec![random::claim()],
+            name,
+            acknowledged: 0,
+            pending: VecDeque::new(),
+            sent: 0,
+        }
+    }
+
+    pub(crate) fn open(&self) -> proto::Open {
+        proto::Open {
+            producer_id: self.id.to_vec(),
+            epoch: self.epoch,
+            claims: self.claims.clone(),
+            name: self.name.clone(),
+        }
+    }
+
+    /// The number of the next batch.
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.acknowledged + self.pending.len() as u64 + 1
+    }
+
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
+    /// Numbers what is new.
+    pub(crate) fn push(&mut self, rows: Vec<Row>, drops: Drops) -> u64 {
+        let sequence = self.next_sequence();
+        self.pending.push_back(Batch { sequence, rows, drops, set_aside: false });
+        sequence
+    }
+
+    /// A batch that is not acknowledged.
+    pub(crate) fn batch(&self, sequence: u64) -> Option<&Batch> {
+        let at = sequence.checked_sub(self.acknowledged + 1)?;
+        self.pending.get(usize::try_from(at).ok()?)
+    }
+
+    /// How many batches are not acknowledged.
+    pub(crate) fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// A batch is about to be sent.
+    pub(crate) fn sending(&mut self, sequence: u64) {
+        self.sent = self.sent.max(sequence);
+    }
+
+    /// The server has opened the producer.
+    pub(crate) fn opened(&mut self, epoch: u64, committed: u64) -> Result<Settled, Breach> {
+        if committed < self.acknowledged {
+            return Err(Breach::Lost { committed, acknowledged: self.acknowledged });
+        }
+        let settled = self.committed(committed)?;
+        self.epoch = epoch;
+        self.claims.drain(..self.claims.len() - 1);
+        Ok(settled)
+    }
+
+    /// The server has committed every batch up to this one.
+    pub(crate) fn committed(&mut self, committed: u64) -> Result<Settled, Breach> {
+        if committed > self.sent.max(self.acknowledged) {
+            return Err(Breach::Foreign { committed, sent: self.sent });
+        }
+        let mut settled = Settled::default();
+        while self.acknowledged < committed {
+            let batch = self.pending.pop_front().expect("what was sent is kept");
+            self.acknowledged += 1;
+            settled.acknowledged += batch.rows.len() as u64;
+            settled.drops_reported += batch.drops.total();
+        }
+        Ok(settled)
+    }
+
+    /// The server refuses the first batch that is not acknowledged, for what it contains. Its
+    /// number goes to a batch that tells its requests as dropped. None: it already does, or
+    /// there is no batch.
+    pub(crate) fn set_aside(&mut self) -> Option<Settled> {
+        let batch = self.pending.front_mut().filter(|batch| !batch.set_aside)?;
+        let rows = std::mem::take(&mut batch.rows);
+        batch.drops.add_rows(&rows);
+        batch.set_aside = true;
+        Some(Settled { rejected: rows.len() as u64, ..Settled::default() })
+    }
+
+    /// Becomes a new producer, after the server forgot this one or someone else uses its id.
+    /// What was sent is in doubt, and is let go; what was not is numbered anew.
+    pub(crate) fn begin_anew(&mut self, now_micros: i64) -> Settled {
+        let mut settled = Settled::default();
+        while self.acknowledged < self.sent {
+            let Some(batch) = self.pending.pop_front() else { break };
+            self.acknowledged += 1;
+            settled.in_doubt += batch.rows.len() as u64;
+        }
+        self.number_anew(now_micros);
+        settled
+    }
+
+    /// Becomes a new producer, after the server's database went back in time: it has none of
+    /// the batches that are still here.
+    pub(crate) fn number_anew(&mut self, now_micros: i64) {
+        self.id = random::producer_id(now_micros);
+        self.claims = vec![random::claim()];
+        (self.epoch, self.acknowledged, self.sent) = (0, 0, 0);
+        for (sequence, batch) in (1..).zip(&mut self.pending) {
+            batch.sequence = sequence;
+        }
+    }
+
+    /// Gives everything up: what was sent is in doubt. Returns that, and how many rows were
+    /// never sent.
+    pub(crate) fn give_up(&mut self) -> (Settled, u64) {
+        let mut settled = Settled::default();
+        let mut unsent = 0;
+        for batch in self.pending.drain(..) {
+            if batch.sequence <= self.sent {
+                settled.in_doubt += batch.rows.len() as u64;
+            } else {
+                unsent += batch.rows.len() as u64;
+            }
+        }
+        (settled, unsent)
+    }
+}
+
+#[cfg(test)]
+mod tests;

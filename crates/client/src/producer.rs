@@ -1,0 +1,269 @@
+//! The low level: batches of rows, sent in order, with their progress. For importers and jobs.
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::driver::Driver;
+use crate::endpoints::Endpoints;
+use crate::error::{ConnectError, SendError, SendRefusal};
+use crate::handoff::{Giver, handoff};
+use crate::progress::{Connection, Progress};
+use crate::rows::{Chunk, Drops, Row};
+use crate::settings::{Settings, common_settings};
+use crate::{Endpoint, Method, clock};
+
+/// How far ahead of this machine's clock a server takes a time, in microseconds: 24 hours.
+pub(crate) const AHEAD_MICROS_MAX: i64 = 86_400_000_000;
+
+/// Sends rows to Tally, each counted exactly once, in the order in which they are given.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use tally_client::{Method, Producer, Row};
+///
+/// let mut producer = Producer::builder("http://127.0.0.1:7777").name("nightly import").connect().await?;
+/// let endpoint = producer.endpoint(Method::GET, "/hello");
+/// let position = producer.send(vec![Row { endpoint, time_us: 1_431_857_103_000_000 }]).await?;
+/// let progress = producer.settled(position).await;
+/// assert_eq!(progress.acknowledged, 1);
+/// producer.close().await;
+/// # Ok(()) }
+/// ```
+///
+/// A server that is away is waited for, without end: bound the wait with
+/// [`tokio::time::timeout`]. Rows that were given are kept in memory until they are
+/// acknowledged: at most [`batches_in_flight_max`](ProducerBuilder::batches_in_flight_max)
+/// batches and two calls' worth, 16 bytes a row; [`send`](Self::send) waits for room.
+///
+/// When it is dropped, what was given is sent in the background for at most
+/// [`close_timeout`](ProducerBuilder::close_timeout).
+pub struct Producer {
+    /// None once it is closed.
+    chunks: Option<Giver>,
+    endpoints: Arc<Endpoints>,
+    progress: watch::Receiver<Progress>,
+    deadline: watch::Sender<Option<Instant>>,
+    settings: Settings,
+    /// How many rows were given.
+    given: u64,
+    trouble: Arc<Mutex<Option<String>>>,
+}
+
+/// Sets a [`Producer`] up.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct ProducerBuilder {
+    settings: Settings,
+}
+
+// === impl ProducerBuilder ===
+
+impl ProducerBuilder {
+    common_settings!();
+
+    /// Starts the producer. It connects in the background, and goes on trying when the server
+    /// is away: see [`Producer::ready`].
+    ///
+    /// # Errors
+    /// When a setting cannot be used, or this is not within a tokio runtime.
+    pub fn connect(self) -> impl Future<Output = Result<Producer, ConnectError>> + Send {
+        async move { Producer::start(self.settings) }
+    }
+}
+
+impl IntoFuture for ProducerBuilder {
+    type Output = Result<Producer, ConnectError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.connect())
+    }
+}
+
+// === impl Producer ===
+
+impl Producer {
+    /// A producer with the default settings: [`ProducerBuilder::connect`].
+    ///
+    /// # Errors
+    /// When the address cannot be understood, or this is not within a tokio runtime.
+    pub async fn connect(url: impl Into<String>) -> Result<Self, ConnectError> {
+        Self::builder(url).connect().await
+    }
+
+    /// Settings for a producer that sends to the server at this address, such as
+    /// `http://127.0.0.1:7777`.
+    pub fn builder(url: impl Into<String>) -> ProducerBuilder {
+        ProducerBuilder { settings: Settings::new(url) }
+    }
+
+    pub(crate) fn start(settings: Settings) -> Result<Self, ConnectError> {
+        let target = settings.target()?;
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;
+        let endpoints = Arc::new(Endpoints::new(settings.endpoints_max));
+        let (chunks, taker) = handoff();
+        let trouble = Arc::default();
+        let (progress_sender, progress) = watch::channel(Progress::default());
+        let (deadline, deadline_receiver) = watch::channel(None);
+        let driver = Driver::new(
+            settings.clone(),
+            target,
+            Arc::clone(&endpoints),
+            taker,
+            progress_sender,
+            Arc::clone(&trouble),
+        );
+        runtime.spawn(driver.run(deadline_receiver));
+        Ok(Self {
+            chunks: Some(chunks),
+            endpoints,
+            progress,
+            deadline,
+            settings,
+            given: 0,
+            trouble,
+        })
+    }
+
+    /// The endpoint of a method and a path, without a query. It is meaningful to this producer
+    /// only. Beyond [`endpoints_max`](ProducerBuilder::endpoints_max), and for a path that is
+    /// empty, longer than 2,048 bytes or contains a NUL, it is that of the path `_other`.
+    #[must_use]
+    pub fn endpoint(&self, method: Method, path: &str) -> Endpoint {
+        self.endpoints.endpoint(method, path)
+    }
+
+    /// Gives rows to be sent, in this order; many at a time cost less. Waits for room. Answers
+    /// how many rows were given so far: the position of which
+    /// [`settled`](Self::settled) can be asked.
+    ///
+    /// Dropping the future before it is ready gives nothing.
+    ///
+    /// # Errors
+    /// When a time is out of range, or the runtime of the producer is gone. No row is taken
+    /// then, and all are given back.
+    pub async fn send(&mut self, rows: Vec<Row>) -> Result<u64, SendError> {
+        let latest = self.settings.clock.micros().saturating_add(AHEAD_MICROS_MAX);
+        let wrong = |row: &Row| !clock::in_range(row.time_us) || row.time_us > latest;
+        if let Some(at) = rows.iter().position(wrong) {
+            return Err(SendError { rows, reason: SendRefusal::Time { at } });
+        }
+        if rows.is_empty() {
+            return Ok(self.given);
+        }
+        let closed = |rows| SendError { rows, reason: SendRefusal::Closed };
+        let Some(chunks) = &self.chunks else { return Err(closed(rows)) };
+        chunks.room().await;
+        let count = rows.len() as u64;
+        match chunks.give(Chunk { rows, drops: Drops::default() }) {
+            Ok(()) => {
+                self.given += count;
+                Ok(self.given)
+            }
+            Err(chunk) => Err(closed(chunk.rows)),
+        }
+    }
+
+    /// How far the rows have come.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        *self.progress.borrow()
+    }
+
+    /// Follows how far the rows come.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+
+    /// What is wrong at the moment, in words for a person: why there is no connection, or why the
+    /// server refused requests. The same is logged.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until this many rows have come to their end, or the producer's runtime is gone.
+    pub async fn settled(&self, position: u64) -> Progress {
+        wait(self.progress.clone(), |progress| progress.settled() >= position).await
+    }
+
+    /// Waits until there is a connection, or the producer's runtime is gone
+    /// ([`Progress::finished`]).
+    pub async fn ready(&self) -> Progress {
+        wait(self.progress.clone(), |progress| progress.connection != Connection::Away).await
+    }
+
+    /// Sends what was given, and waits until it is acknowledged, for at most
+    /// [`close_timeout`](ProducerBuilder::close_timeout). What is not sent by then is dropped,
+    /// and what is not acknowledged is in doubt.
+    pub async fn close(self) -> Progress {
+        let limit = self.settings.close_timeout;
+        self.close_within(limit).await
+    }
+
+    /// [`close`](Self::close) with another limit.
+    pub async fn close_within(mut self, limit: Duration) -> Progress {
+        self.shut(limit);
+        wait(self.progress.clone(), |_| false).await
+    }
+
+    fn shut(&mut self, limit: Duration) {
+        self.chunks = None;
+        self.deadline.send_modify(|deadline| {
+            deadline.get_or_insert(Instant::now() + limit);
+        });
+    }
+
+    /// The parts that a queue works with.
+    pub(crate) fn into_parts(mut self) -> Parts {
+        Parts {
+            chunks: self.chunks.take().expect("it is not closed"),
+            endpoints: Arc::clone(&self.endpoints),
+            progress: self.progress.clone(),
+            deadline: self.deadline.clone(),
+        }
+    }
+}
+
+/// What a queue takes over from a producer. The sender of the deadline stays open as long as
+/// one of its clones.
+pub(crate) struct Parts {
+    pub(crate) chunks: Giver,
+    pub(crate) endpoints: Arc<Endpoints>,
+    pub(crate) progress: watch::Receiver<Progress>,
+    pub(crate) deadline: watch::Sender<Option<Instant>>,
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        if self.chunks.is_some() {
+            let limit = self.settings.close_timeout;
+            self.shut(limit);
+        }
+    }
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer")
+            .field("url", &self.settings.url)
+            .field("progress", &*self.progress.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Waits until something is so, or will never be.
+pub(crate) async fn wait(
+    mut progress: watch::Receiver<Progress>,
+    so: impl Fn(&Progress) -> bool,
+) -> Progress {
+    let waited = progress.wait_for(|progress| progress.finished || so(progress)).await.map(|p| *p);
+    waited.unwrap_or_else(|_| *progress.borrow())
+}

@@ -1,0 +1,57 @@
+//! How far a producer's rows have come.
+
+/// How far a producer's rows have come. Rows come to their end in the order in which they were
+/// sent: the first [`settled`](Self::settled) of them have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Committed in the server's database.
+    pub acknowledged: u64,
+    /// Refused by the server, and not counted: they break a rule. The server is told that they
+    /// were dropped.
+    pub rejected: u64,
+    /// Sent, and nobody can tell whether they are counted. They are not sent again, so they
+    /// are never counted twice.
+    pub in_doubt: u64,
+    /// Given up before they were sent, since the time to close was over.
+    pub dropped: u64,
+    /// Kept in the spool's file, for the next process.
+    pub spooled: u64,
+    /// Of the requests that the caller dropped, the server has been told of so many.
+    pub drops_reported: u64,
+    /// Whether there is a connection, and what is spoken.
+    pub connection: Connection,
+    /// Nothing will change any more.
+    pub finished: bool,
+}
+
+/// Whether there is a connection, and what is spoken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Connection {
+    /// There is none; the client goes on trying.
+    #[default]
+    Away,
+    /// The server records exactly once.
+    Record,
+    /// The server speaks only `count.v1`: what is in doubt when an `Add` stream breaks is not
+    /// sent again.
+    Add,
+}
+
+// === impl Progress ===
+
+impl Progress {
+    /// How many rows have come to their end, whatever it was.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.acknowledged + self.lost()
+    }
+
+    /// How many rows are not known to be counted, and will not be sent any more by this
+    /// process.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.rejected + self.in_doubt + self.dropped + self.spooled
+    }
+}

@@ -1,0 +1,135 @@
+//! The task that takes requests out of the shards and hands them to the producer's task. It
+//! takes no more than that one can send, since what waits here can still be dropped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::Shared;
+use super::shards::Counts;
+use crate::handoff::Giver;
+use crate::measure;
+
+/// Dropped requests are logged once in so long.
+const DROPS_LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+pub(super) struct Pump {
+    shared: Arc<Shared>,
+    giver: Giver,
+    producer: String,
+    batch_rows_max: usize,
+    linger: Duration,
+    /// Counts the times that requests were taken.
+    rounds: watch::Sender<u64>,
+    measured: Counts,
+    /// How many dropped requests were logged, and when.
+    logged: (u64, Option<Instant>),
+}
+
+// === impl Pump ===
+
+impl Pump {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        giver: Giver,
+        producer: String,
+        (batch_rows_max, linger): (usize, Duration),
+        rounds: watch::Sender<u64>,
+    ) -> Self {
+        Self {
+            shared,
+            giver,
+            producer,
+            batch_rows_max,
+            linger,
+            rounds,
+            measured: Counts::default(),
+            logged: (0, None),
+        }
+    }
+
+    /// Works until the queue is closed and empty, or nobody sends any more.
+    pub(super) async fn run(mut self) {
+        // Which shard comes first.
+        let mut first = 0;
+        let mut many = false;
+        loop {
+            let shards = &self.shared.shards;
+            shards.wait_for_work().await;
+            if !many && !self.linger.is_zero() && !shards.is_closed() {
+                tokio::select! {
+                    () = tokio::time::sleep(self.linger) => {}
+                    () = shards.hurry.notified() => {}
+                }
+            }
+            if !self.room().await {
+                return;
+            }
+            let shards = &self.shared.shards;
+            let closed = shards.is_closed();
+            let chunk = shards.take(self.batch_rows_max, first);
+            first = first.wrapping_add(1);
+            many = chunk.rows.len() >= self.batch_rows_max / 2;
+            let last = closed && chunk.rows.is_empty();
+            if !chunk.rows.is_empty() || !chunk.drops.is_empty() {
+                if let Err(chunk) = self.giver.give(chunk) {
+                    self.shared.shards.drop_taken(&chunk.rows);
+                    return;
+                }
+            }
+            self.rounds.send_modify(|rounds| *rounds += 1);
+            self.measure();
+            self.log_drops();
+            if last {
+                return;
+            }
+        }
+    }
+
+    /// Waits until something can be handed over. False: never again.
+    async fn room(&mut self) -> bool {
+        loop {
+            tokio::select! {
+                room = self.giver.room() => return room,
+                () = tokio::time::sleep(DROPS_LOG_INTERVAL) => {}
+            }
+            self.measure();
+            self.log_drops();
+        }
+    }
+
+    fn measure(&mut self) {
+        let counts = self.shared.shards.counts();
+        let (dropped, before) = (dropped(&counts), dropped(&self.measured));
+        let recorded = counts.recorded - self.measured.recorded;
+        let queued = counts.recorded - counts.taken - counts.dropped;
+        measure::queue(&self.producer, recorded, dropped.saturating_sub(before), queued);
+        self.measured = counts;
+    }
+
+    fn log_drops(&mut self) {
+        let dropped = dropped(&self.measured);
+        let (logged, at) = self.logged;
+        let due = at.is_none_or(|at| at.elapsed() >= DROPS_LOG_INTERVAL);
+        if dropped > logged && due {
+            let requests = dropped - logged;
+            let producer = &self.producer;
+            tracing::warn!(producer, requests, "the queue is full: requests were dropped");
+            self.logged = (dropped, Some(Instant::now()));
+        }
+    }
+}
+
+fn dropped(counts: &Counts) -> u64 {
+    counts.dropped + counts.refused
+}
+
+impl Drop for Pump {
+    /// Also when the runtime goes away under it.
+    fn drop(&mut self) {
+        self.shared.shards.abandon();
+        self.measure();
+    }
+}

@@ -1,0 +1,210 @@
+//! Requests on their way: rows, drops, and how they are cut and encoded into batches.
+
+use std::collections::BTreeMap;
+
+use tally_proto::tally::requests::v1 as proto;
+
+use crate::Endpoint;
+use crate::clock;
+use crate::endpoints::Endpoints;
+
+/// Of how many days a batch may tell the drops.
+pub(crate) const DROP_DAYS_MAX: usize = 1_000;
+
+/// What a batch's message takes besides its rows, its endpoints and its drops, in bytes.
+const MESSAGE_BYTES: usize = 64;
+/// What an endpoint takes besides its path.
+const ENDPOINT_BYTES: usize = 24;
+/// What a day's drops take.
+const DROPS_BYTES: usize = 24;
+
+/// Not named on this stream.
+const UNNAMED: u32 = u32::MAX;
+
+/// One request: what was called, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row {
+    /// An endpoint that the same producer has made.
+    pub endpoint: Endpoint,
+    /// Microseconds since 1970-01-01 UTC.
+    pub time_us: i64,
+}
+
+/// How many requests were dropped, by UTC day (days since 1970-01-01).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Drops(pub(crate) BTreeMap<i32, u64>);
+
+/// What is handed over at once, not yet numbered.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Chunk {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) drops: Drops,
+}
+
+/// How large a batch may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) rows: usize,
+    pub(crate) bytes: usize,
+    pub(crate) endpoints: usize,
+}
+
+/// Which endpoints a stream has named, and the numbers that they have there.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    numbers: Vec<u32>,
+    named: u32,
+}
+
+// === impl Drops ===
+
+impl Drops {
+    pub(crate) fn add(&mut self, day: i32, count: u64) {
+        if count > 0 {
+            *self.0.entry(day).or_default() += count;
+        }
+    }
+
+    pub(crate) fn add_rows(&mut self, rows: &[Row]) {
+        for row in rows {
+            self.add(clock::day(row.time_us), 1);
+        }
+    }
+
+    pub(crate) fn merge(&mut self, other: Self) {
+        for (day, count) in other.0 {
+            self.add(day, count);
+        }
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.0.values().sum()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes as many days as a batch may have.
+    pub(crate) fn take_some(&mut self) -> Self {
+        match self.0.keys().nth(DROP_DAYS_MAX).copied() {
+            None => std::mem::take(self),
+            Some(day) => {
+                let rest = self.0.split_off(&day);
+                Self(std::mem::replace(&mut self.0, rest))
+            }
+        }
+    }
+}
+
+// === impl Names ===
+
+impl Names {
+    /// How many endpoints the stream has named.
+    pub(crate) fn len(&self) -> usize {
+        self.named as usize
+    }
+
+    /// How many of these rows' endpoints the stream has not named.
+    pub(crate) fn missing(&self, rows: &[Row]) -> usize {
+        let mut missing: Vec<u32> = rows
+            .iter()
+            .map(|row| row.endpoint.0)
+            .filter(|number| self.number(*number).is_none())
+            .collect();
+        missing.sort_unstable();
+        missing.dedup();
+        missing.len()
+    }
+
+    fn number(&self, endpoint: u32) -> Option<u32> {
+        self.numbers.get(endpoint as usize).copied().filter(|number| *number != UNNAMED)
+    }
+
+    /// The number of an endpoint on this stream, and whether it is new there.
+    #[inline]
+    fn name(&mut self, endpoint: u32, endpoints: &Endpoints) -> (u32, Option<proto::Endpoint>) {
+        if let Some(number) = self.number(endpoint) {
+            return (number, None);
+        }
+        // One of another client goes where everything goes that has no room.
+        let endpoint = if endpoints.knows(endpoint) { endpoint } else { Endpoints::LAST_RESORT };
+        if let Some(number) = self.number(endpoint) {
+            return (number, None);
+        }
+        let at = endpoint as usize;
+        if self.numbers.len() <= at {
+            self.numbers.resize(at + 1, UNNAMED);
+        }
+        let number = self.named;
+        self.numbers[at] = number;
+        self.named += 1;
+        let (method, path) = endpoints.name(endpoint);
+        (number, Some(proto::Endpoint { method: method.0, path: path.to_owned() }))
+    }
+}
+
+/// How many of these rows, from the first, fit into one batch: at least one.
+pub(crate) fn fitting(rows: &[Row], drops: &Drops, limits: Limits, endpoints: &Endpoints) -> usize {
+    let mut bytes = MESSAGE_BYTES + drops.0.len() * DROPS_BYTES;
+    let mut named = Vec::new();
+    let mut count = 0;
+    let mut before = 0;
+    for (at, row) in rows.iter().enumerate().take(limits.rows) {
+        let number = row.endpoint.0 as usize;
+        if named.get(number) != Some(&true) && endpoints.knows(row.endpoint.0) {
+            if named.len() <= number {
+                named.resize(number + 1, false);
+            }
+            named[number] = true;
+            count += 1;
+            bytes += ENDPOINT_BYTES + endpoints.name(row.endpoint.0).1.len();
+        }
+        // Its endpoint's number takes at most 4 bytes, being below 2^28.
+        bytes += 4 + varint_bytes(row.time_us.wrapping_sub(before));
+        before = row.time_us;
+        // One is kept free for the endpoint of last resort.
+        if (bytes > limits.bytes || count + 1 > limits.endpoints.max(2)) && at > 0 {
+            return at;
+        }
+    }
+    rows.len().min(limits.rows.max(1))
+}
+
+/// How many bytes a difference takes.
+fn varint_bytes(delta: i64) -> usize {
+    let zigzag = ((delta << 1) ^ (delta >> 63)).cast_unsigned();
+    (64 - zigzag.leading_zeros() as usize).div_ceil(7).max(1)
+}
+
+/// The message of a batch, as it is sent on a stream that has named `names`.
+pub(crate) fn message(
+    sequence: u64,
+    rows: &[Row],
+    drops: &Drops,
+    names: &mut Names,
+    endpoints: &Endpoints,
+) -> proto::Batch {
+    let mut new = Vec::new();
+    let mut numbers = Vec::with_capacity(rows.len());
+    let mut time_delta = Vec::with_capacity(rows.len());
+    let mut before = 0;
+    for row in rows {
+        let (number, named) = names.name(row.endpoint.0, endpoints);
+        new.extend(named);
+        numbers.push(number);
+        time_delta.push(row.time_us.wrapping_sub(before));
+        before = row.time_us;
+    }
+    proto::Batch {
+        sequence,
+        endpoints: new,
+        count: u32::try_from(rows.len()).expect("batch_rows_max is below 2^24"),
+        endpoint: numbers,
+        time_delta,
+        drops: drops.0.iter().map(|(&day, &count)| proto::Drops { day, count }).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

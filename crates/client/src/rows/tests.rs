@@ -1,0 +1,1 @@
+//! Batches: how they are cut and encoded.

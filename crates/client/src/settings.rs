@@ -1,0 +1,231 @@
+//! How a client behaves: its settings, their defaults and their limits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tonic::metadata::{Ascii, MetadataValue};
+
+use crate::clock::{AnyClock, Clock};
+use crate::error::ConnectError;
+use crate::transport::{Target, Tls, Token};
+
+/// How many requests a batch has at most.
+pub(crate) const BATCH_ROWS_MAX: usize = 10_000;
+/// How many batches are on their way without being acknowledged.
+pub(crate) const BATCHES_IN_FLIGHT_MAX: usize = 8;
+/// How many endpoints have a count of their own.
+pub(crate) const ENDPOINTS_MAX: usize = 10_000;
+/// How long the name of a producer may be, in bytes.
+const NAME_BYTES_MAX: usize = 200;
+
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a server may take to answer Open.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a server may acknowledge nothing while something is on its way to it. A server
+/// whose database is away says so itself, and sooner.
+const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The pause before the first attempt to reconnect; it doubles with each further one.
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+/// The longest pause.
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// How long the last handle's drop, and a close, wait for what is not acknowledged.
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What both a queue and a producer are told.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) url: String,
+    pub(crate) tls: Tls,
+    pub(crate) name: String,
+    pub(crate) token: Option<Token>,
+    pub(crate) batch_rows_max: usize,
+    pub(crate) batches_in_flight_max: usize,
+    pub(crate) endpoints_max: usize,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) open_timeout: Duration,
+    pub(crate) acknowledge_timeout: Duration,
+    pub(crate) backoff_min: Duration,
+    pub(crate) backoff_max: Duration,
+    pub(crate) close_timeout: Duration,
+    pub(crate) fallback: bool,
+    pub(crate) clock: AnyClock,
+    #[cfg(feature = "spool")]
+    pub(crate) spool: Option<std::path::PathBuf>,
+}
+
+// === impl Settings ===
+
+impl Settings {
+    pub(crate) fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            tls: Tls::default(),
+            name: String::new(),
+            token: None,
+            batch_rows_max: BATCH_ROWS_MAX,
+            batches_in_flight_max: BATCHES_IN_FLIGHT_MAX,
+            endpoints_max: ENDPOINTS_MAX,
+            connect_timeout: CONNECT_TIMEOUT,
+            open_timeout: OPEN_TIMEOUT,
+            acknowledge_timeout: ACKNOWLEDGE_TIMEOUT,
+            backoff_min: BACKOFF_MIN,
+            backoff_max: BACKOFF_MAX,
+            close_timeout: CLOSE_TIMEOUT,
+            fallback: true,
+            clock: AnyClock::System,
+            #[cfg(feature = "spool")]
+            spool: None,
+        }
+    }
+
+    pub(crate) fn set_clock(&mut self, clock: Arc<dyn Clock>) {
+        self.clock = AnyClock::Other(clock);
+    }
+
+    /// Where to connect to, once everything is checked.
+    pub(crate) fn target(&self) -> Result<Target, ConnectError> {
+        Target::new(self)
+    }
+
+    /// The name as a server takes it.
+    pub(crate) fn short_name(&self) -> String {
+        let mut end = self.name.len().min(NAME_BYTES_MAX);
+        while !self.name.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.name[..end].replace('\0', " ")
+    }
+
+    /// The value of the metadata `authorization`.
+    pub(crate) fn authorization(&self) -> Result<Option<MetadataValue<Ascii>>, ConnectError> {
+        let Some(Token(token)) = &self.token else { return Ok(None) };
+        let mut value: MetadataValue<Ascii> =
+            format!("Bearer {token}").parse().map_err(|_| ConnectError::Token)?;
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
+}
+
+/// The methods that the builders of queues and of producers have in common.
+macro_rules! common_settings {
+    () => {
+        /// What people call this producer, such as the service's name. At most 200 bytes are
+        /// sent. Default: empty.
+        pub fn name(mut self, name: impl Into<String>) -> Self {
+            self.settings.name = name.into();
+            self
+        }
+
+        /// A bearer token, sent as the metadata `authorization`. Default: none.
+        pub fn token(mut self, token: impl Into<String>) -> Self {
+            self.settings.token = Some($crate::transport::Token(token.into()));
+            self
+        }
+
+        /// Trusts the certificates of this PEM text, and no others. Default: those that the
+        /// operating system trusts.
+        #[cfg(feature = "tls")]
+        pub fn ca_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+            self.settings.tls.ca = Some(pem.into());
+            self
+        }
+
+        /// Shows this certificate and key, both PEM, to a server that asks for one.
+        #[cfg(feature = "tls")]
+        pub fn client_certificate(
+            mut self,
+            certificate: impl Into<Vec<u8>>,
+            key: impl Into<Vec<u8>>,
+        ) -> Self {
+            self.settings.tls.identity = Some((certificate.into(), key.into()));
+            self
+        }
+
+        /// How many requests a batch has at most, from 1; the server may set less. Default:
+        /// 10,000.
+        pub fn batch_rows_max(mut self, rows: usize) -> Self {
+            self.settings.batch_rows_max = rows.clamp(1, 1 << 24);
+            self
+        }
+
+        /// How many batches are on their way without being acknowledged, from 1; the server
+        /// may set less. Default: 8.
+        pub fn batches_in_flight_max(mut self, batches: usize) -> Self {
+            self.settings.batches_in_flight_max = batches.max(1);
+            self
+        }
+
+        /// How many endpoints have a count of their own, from 1 to 16,777,216. Further ones are
+        /// counted under the path `_other` of their method, so that sums stay exact. Default:
+        /// 10,000, which takes 128 KiB, and some 64 bytes and the path for each endpoint.
+        pub fn endpoints_max(mut self, endpoints: usize) -> Self {
+            self.settings.endpoints_max = endpoints;
+            self
+        }
+
+        /// How long a connection may take to come about. Default: 5 s.
+        pub fn connect_timeout(mut self, limit: std::time::Duration) -> Self {
+            self.settings.connect_timeout = limit;
+            self
+        }
+
+        /// How long a server may take to answer the opening of a stream. Default: 10 s.
+        pub fn open_timeout(mut self, limit: std::time::Duration) -> Self {
+            self.settings.open_timeout = limit;
+            self
+        }
+
+        /// How long a server may acknowledge nothing while something is on its way to it,
+        /// before the client connects anew. Default: 60 s.
+        pub fn acknowledge_timeout(mut self, limit: std::time::Duration) -> Self {
+            self.settings.acknowledge_timeout = limit;
+            self
+        }
+
+        /// The pause before the first attempt to reconnect, and the longest one. It doubles with
+        /// each attempt that fails, and each is cut at random to between half of it and all of
+        /// it. Default: 100 ms and 30 s.
+        pub fn backoff(mut self, min: std::time::Duration, max: std::time::Duration) -> Self {
+            self.settings.backoff_min = min;
+            self.settings.backoff_max = max.max(min);
+            self
+        }
+
+        /// How long a close, and the drop of the last handle, wait for what is not
+        /// acknowledged. Default: 10 s.
+        pub fn close_timeout(mut self, limit: std::time::Duration) -> Self {
+            self.settings.close_timeout = limit;
+            self
+        }
+
+        /// Whether a server that speaks only `count.v1` is sent `Add` streams. Those are not
+        /// exactly once: when one breaks, its requests are in doubt, and are not sent again.
+        /// Without this, such a server counts as away. Default: yes.
+        pub fn fallback(mut self, allowed: bool) -> Self {
+            self.settings.fallback = allowed;
+            self
+        }
+
+        /// The clock that says when a request came. Default: the machine's.
+        pub fn clock(mut self, clock: std::sync::Arc<dyn $crate::Clock>) -> Self {
+            self.settings.set_clock(clock);
+            self
+        }
+    };
+}
+pub(crate) use common_settings;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_cut_between_characters() {
+        let mut settings = Settings::new("http://a");
+        settings.name = format!("{}\u{20ac}", "x".repeat(198));
+        assert_eq!(settings.short_name(), "x".repeat(198));
+        settings.name = "a\0b".to_owned();
+        assert_eq!(settings.short_name(), "a b");
+    }
+}
