@@ -1,0 +1,61 @@
+//! What is left of a run: nothing, however it ends.
+
+use std::path::Path;
+use std::process::Command;
+
+use tally_testkit::{Process, Stream, eventually_blocking, run};
+
+use crate::LIMIT;
+use crate::program::command;
+
+/// The processes that have this folder in their command line.
+fn processes(folder: &Path) -> Vec<String> {
+    let output = run(Command::new("ps").args(["-ww", "-eo", "stat=,args="]), b"", LIMIT);
+    let of_folder = output.stdout.lines().filter(|line| {
+        // Neither zombies nor the ps that is looking.
+        line.contains(&*folder.to_string_lossy()) && !line.starts_with('Z')
+    });
+    of_folder.map(str::to_owned).collect()
+}
+
+#[track_caller]
+fn nothing_is_left_after(signal: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let torture = command(folder.path(), &["--minutes", "5", "--verbose"]);
+    let torture = Process::spawn(&torture);
+    // Servers and clients run, and are being killed and started.
+    torture.wait_for_line(Stream::Stdout, "KillServer", LIMIT);
+    assert!(processes(folder.path()).len() > 3, "{:?}", processes(folder.path()));
+
+    torture.signal(signal);
+    torture.wait(LIMIT);
+
+    let files = || std::fs::read_dir(folder.path()).unwrap().count();
+    eventually_blocking(LIMIT, || files() == 0).expect("the folder is removed");
+    let gone = eventually_blocking(LIMIT, || processes(folder.path()).is_empty());
+    assert!(gone.is_ok(), "{:?}", processes(folder.path()));
+}
+
+#[test]
+fn after_ctrl_c() {
+    nothing_is_left_after("INT");
+}
+
+#[test]
+fn after_a_kill() {
+    nothing_is_left_after("KILL");
+}
+
+#[test]
+fn what_failed_is_kept_and_said_where() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = ["--seed", "7", "--minutes", "0", "--broken", "ack-before-commit"];
+    let output = run(&command(folder.path(), &broken), b"", LIMIT);
+    let said =
+        output.stdout.lines().find_map(|line| line.strip_prefix("journals and logs are in "));
+    let kept = Path::new(said.expect("it says where"));
+    for name in ["raw-1.journal", "raw-1.log", "server-1.log", "report.txt", "tally.db"] {
+        assert!(kept.join(name).is_file(), "{name}");
+    }
+    assert_eq!(processes(folder.path()), Vec::<String>::new());
+}

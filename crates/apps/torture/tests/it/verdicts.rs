@@ -1,0 +1,58 @@
+//! What the oracle says of servers that are right, and of servers that are not.
+
+use tally_testkit::Output;
+
+use crate::program::torture;
+
+#[track_caller]
+fn assert_passes(output: &Output) {
+    assert_eq!(output.status.code(), Some(0), "{}\n{}", output.stdout, output.stderr);
+    assert!(output.stdout.ends_with("\nPASS\n"), "{}", output.stdout);
+}
+
+/// It fails, and one of its differences has all these words.
+#[track_caller]
+fn assert_finds(output: &Output, words: &[&str]) {
+    assert_eq!(output.status.code(), Some(1), "{}\n{}", output.stdout, output.stderr);
+    let mut lines = output.stdout.lines();
+    let found = lines.any(|line| words.iter().all(|word| line.contains(word)));
+    assert!(found, "no {words:?} in {}", output.stdout);
+    assert!(output.stdout.contains("\nFAIL\n"), "{}", output.stdout);
+}
+
+macro_rules! on {
+    ($backend:ident) => {
+        mod $backend {
+            use super::*;
+
+            const BACKEND: [&str; 2] = ["--backend", stringify!($backend)];
+
+            fn run(arguments: &[&str]) -> Output {
+                torture(&[&BACKEND, arguments].concat())
+            }
+
+            #[test]
+            fn a_short_run_passes() {
+                assert_passes(&run(&["--seed", "7", "--minutes", "0.1"]));
+            }
+
+            #[test]
+            fn an_acknowledgement_before_the_commit_is_found() {
+                let broken = ["--broken", "ack-before-commit"];
+                let output = run(&[&["--seed", "7", "--minutes", "0"], &broken[..]].concat());
+                assert_finds(&output, &["acknowledged <= stored: ", "LOST"]);
+                assert_finds(&output, &["Opened has 0, and 1 was acknowledged"]);
+            }
+
+            #[test]
+            fn a_missing_check_of_the_sequence_is_found() {
+                let broken = ["--broken", "skip-sequence-check"];
+                let output = run(&[&["--seed", "7", "--minutes", "0"], &broken[..]].concat());
+                assert_finds(&output, &["stored <= sent: ", "TOO MANY"]);
+            }
+        }
+    };
+}
+
+on!(sqlite);
+on!(postgres);
