@@ -138,7 +138,7 @@ impl Default for RecordLimits {
             batch_rows_max: 65_536,
             batch_bytes_max: 4 << 20,
             endpoints_max: 100_000,
-            batches_in_flight_max: 16,
+            batches_in_flight_max: 64,
         }
     }
 }

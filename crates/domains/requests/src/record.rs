@@ -1,9 +1,10 @@
 //! One `Record` stream: open, decode, push, acknowledge by number.
 //!
 //! One chunk of a stream is being stored at a time. What arrives meanwhile becomes the next one,
-//! as many batches as there are; so load makes transactions large by itself, and a producer's
+//! with as many batches as there are; so load makes transactions large by itself, and a producer's
 //! batches are stored in their order. Chunks of many streams share a transaction.
 
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use crate::model::{EndpointId, Rows, RowsBuilder};
 use crate::producer::{BatchEnd, Opening, Run, Standing, Verdict};
 use crate::recorder::Recorder;
 
-/// A chunk that has so many rows waits for no further batch.
+/// A chunk that has so many rows takes no further batch.
 const CHUNK_ROWS: usize = 32_768;
 /// How many claims a client may come with.
 const CLAIMS_MAX: usize = 64;
@@ -62,17 +63,20 @@ struct Recording<'a> {
     committed: i64,
     /// How many messages the stream has brought.
     position: u64,
-    pending: Pending,
+    /// Chunks that wait until the one before them is stored.
+    waiting: VecDeque<Chunk>,
     storing: Option<(Arc<Run>, Receipt)>,
 }
 
-/// Batches that wait until the ones before them are stored.
-#[derive(Debug, Default)]
-struct Pending {
+/// Batches that are stored together.
+#[derive(Debug)]
+struct Chunk {
+    /// The number of the first one.
+    first: i64,
     rows: RowsBuilder,
     batches: Vec<BatchEnd>,
     /// Their place in the queue.
-    room: Option<Room>,
+    room: Room,
 }
 
 // === impl Recorder ===
@@ -104,7 +108,7 @@ impl Recorder {
             next: sequence + 1,
             committed: sequence,
             position: 1,
-            pending: Pending::default(),
+            waiting: VecDeque::new(),
             storing: None,
         };
         let error = recording.run(stream).await.err();
@@ -179,16 +183,17 @@ impl Recording<'_> {
         let mut ending = None;
         loop {
             if self.storing.is_none() {
-                let more = (ending.is_none() && !self.is_full() && !self.pending.is_empty())
-                    .then(|| stream.next().now_or_never())
-                    .flatten();
+                let grows = self.waiting.front().is_some_and(|chunk| !self.is_full(chunk));
+                let more =
+                    (ending.is_none() && grows).then(|| stream.next().now_or_never()).flatten();
                 if let Some(message) = more {
                     ending = self.read(message).await;
                     continue;
                 }
-                if !self.pending.is_empty() {
-                    self.push()?;
-                } else if let Some(ending) = ending {
+                self.push()?;
+                if self.storing.is_none()
+                    && let Some(ending) = ending
+                {
                     return ending;
                 }
             }
@@ -200,7 +205,7 @@ impl Recording<'_> {
                 () = recorder.drain.begun(), if ending.is_none() => {
                     ending = Some(Err(Error::Draining));
                 }
-                message = stream.next(), if ending.is_none() && !self.is_full() => {
+                message = stream.next(), if ending.is_none() => {
                     ending = self.read(message).await;
                 }
             }
@@ -259,8 +264,19 @@ impl Recording<'_> {
         let rows = batch::rows(&batch, limits).map_err(invalid)?;
         let drops = batch::drops(&batch, rules).map_err(invalid)?;
         let room = self.make_room(rows).await?;
-        batch::encode(&batch, &self.endpoints, rules, &mut self.pending.rows).map_err(invalid)?;
-        self.pending.add(drops, room);
+        if self.waiting.back().is_none_or(|last| self.is_full(last)) {
+            self.waiting.push_back(Chunk::new(sequence, room));
+        } else if let Some(last) = self.waiting.back_mut() {
+            last.room.merge(room);
+        }
+        let last = self.waiting.back_mut().expect("there is one now");
+        let encoded = batch::encode(&batch, &self.endpoints, rules, &mut last.rows);
+        if encoded.is_ok() {
+            last.batches.push(BatchEnd { rows: last.rows.rows(), drops });
+        } else if last.batches.is_empty() {
+            self.waiting.pop_back();
+        }
+        encoded.map_err(invalid)?;
         self.next += 1;
         Ok(())
     }
@@ -275,9 +291,7 @@ impl Recording<'_> {
             return room.ok_or_else(|| recorder.no_room());
         }
         loop {
-            if self.storing.is_none() && !self.pending.is_empty() {
-                self.push()?;
-            }
+            self.push()?;
             tokio::select! {
                 biased;
                 settled = settled(&self.storing), if self.storing.is_some() => {
@@ -288,13 +302,16 @@ impl Recording<'_> {
         }
     }
 
-    /// Puts what waits into the queue. Once it is there, it is stored or the receipt says why
-    /// not.
+    /// Puts the next chunk into the queue, if none is being stored. Once it is there, it is stored
+    /// or the receipt says why not.
     fn push(&mut self) -> Result<(), Error> {
-        let Pending { mut rows, batches, room } = std::mem::take(&mut self.pending);
-        let Some(room) = room else { return Ok(()) };
-        let after = i64::try_from(batches.len()).expect("a window of batches");
-        let run = Arc::new(Run::new(self.producer, self.claim, self.next - after, batches));
+        if self.storing.is_some() {
+            return Ok(());
+        }
+        let Some(Chunk { first, mut rows, batches, room }) = self.waiting.pop_front() else {
+            return Ok(());
+        };
+        let run = Arc::new(Run::new(self.producer, self.claim, first, batches));
         let receipt = Receipt::new();
         let rows = rows.finish().of_run(Arc::clone(&run));
         let pushed = self.recorder.queue.push_into(room, rows, &receipt);
@@ -323,7 +340,7 @@ impl Recording<'_> {
             (Ok(_), None) => Error::Panicked,
             (Err(failure), _) => Error::Write(failure),
         };
-        self.pending = Pending::default();
+        self.waiting.clear();
         Err(error)
     }
 
@@ -334,26 +351,19 @@ impl Recording<'_> {
         self.progress.send_modify(|progress| progress.committed = committed);
     }
 
-    /// Whether no further batch goes into the next chunk.
-    fn is_full(&self) -> bool {
-        self.pending.rows.rows() >= CHUNK_ROWS
+    /// Whether no further batch goes into a chunk. Half of what may be on its way is enough:
+    /// otherwise a client that fills its window would wait for every other chunk.
+    fn is_full(&self, chunk: &Chunk) -> bool {
+        let batches_max = self.recorder.record.batches_in_flight_max.div_ceil(2);
+        chunk.batches.len() >= batches_max as usize || chunk.rows.rows() >= CHUNK_ROWS
     }
 }
 
-// === impl Pending ===
+// === impl Chunk ===
 
-impl Pending {
-    fn is_empty(&self) -> bool {
-        self.batches.is_empty()
-    }
-
-    /// Notes a batch whose rows were just added.
-    fn add(&mut self, drops: Vec<(crate::model::Day, i64)>, room: Room) {
-        self.batches.push(BatchEnd { rows: self.rows.rows(), drops });
-        match &mut self.room {
-            Some(known) => known.merge(room),
-            None => self.room = Some(room),
-        }
+impl Chunk {
+    fn new(first: i64, room: Room) -> Self {
+        Self { first, rows: RowsBuilder::default(), batches: Vec::new(), room }
     }
 }
 
