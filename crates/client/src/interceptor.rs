@@ -89,9 +89,7 @@ impl CountInterceptor {
 
 impl Interceptor for CountInterceptor {
     fn call(&mut self, request: tonic::Request<()>) -> Result<tonic::Request<()>, Status> {
-        let endpoint = self.endpoint(request.extensions());
-        // There is nobody to give it back to: the queue counts what it could not take.
-        let _ = self.queue.try_record(endpoint);
+        self.queue.record_or_drop(self.endpoint(request.extensions()));
         Ok(request)
     }
 }

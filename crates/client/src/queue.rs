@@ -146,6 +146,16 @@ impl Queue {
         }
     }
 
+    /// As [`try_record`](Self::try_record), for a caller to whom nothing can be given back:
+    /// what cannot be taken is always noted as dropped.
+    #[inline]
+    pub(crate) fn record_or_drop(&self, endpoint: Endpoint) {
+        if self.try_record(endpoint).is_err() && self.shared().when_full == WhenFull::GiveBack {
+            let row = Row { endpoint, time_us: self.shared().clock.micros() };
+            let _ = self.shared().shards.record(row, WhenFull::DropNewest);
+        }
+    }
+
     /// Counts a request that came at a certain time.
     ///
     /// # Errors
