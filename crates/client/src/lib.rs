@@ -53,3 +53,8 @@ pub use producer::{Producer, ProducerBuilder};
 pub use progress::{Connection, Progress};
 pub use queue::{Queue, QueueBuilder, Report, WhenFull};
 pub use rows::Row;
+
+/// The examples of the README are compiled with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
