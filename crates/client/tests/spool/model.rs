@@ -148,7 +148,9 @@ fn tear(directory: &Path, part: &prop::sample::Index, last: Option<&Stored>) -> 
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|it| it == "segment"))
-        .max();
+        .max()
+        // A header that lost its records stays, and has nothing to tear.
+        .filter(|path| path.metadata().unwrap().len() > 68);
     let Some(segment) = segment else { return false };
     let file = fs::OpenOptions::new().write(true).open(segment).unwrap();
     let length = file.metadata().unwrap().len();
