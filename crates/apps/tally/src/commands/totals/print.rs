@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use tally_proto::tally::requests::v1::{Endpoint, PeriodTotals, QueryTotalsResponse};
 
-use crate::output::csv::push_field;
+use crate::output::csv::{push_field, push_number};
 use crate::output::json::{Array, quoted};
 use crate::output::table::{self, Align};
 use crate::output::{OutputFormat, thousands, visible};
@@ -23,6 +23,8 @@ pub(super) struct Printer<W> {
     periods: Vec<String>,
     /// Period, endpoint, count.
     rows: Vec<(usize, usize, i64)>,
+    /// A line of CSV, for its room.
+    line: Vec<u8>,
     array: Array,
     begun: bool,
     sum: Sum,
@@ -56,6 +58,7 @@ impl<W: Write> Printer<W> {
             names: Vec::new(),
             periods: Vec::new(),
             rows: Vec::new(),
+            line: Vec::new(),
             array: Array::new(),
             begun: false,
             sum: Sum::default(),
@@ -143,9 +146,12 @@ impl<W: Write> Printer<W> {
                 self.begin()?;
                 let date = date.unwrap_or_default();
                 for (endpoint, count) in totals {
-                    self.out.write_all(date.as_bytes())?;
-                    self.out.write_all(&self.endpoints[endpoint])?;
-                    writeln!(self.out, "{count}")?;
+                    self.line.clear();
+                    self.line.extend_from_slice(date.as_bytes());
+                    self.line.extend_from_slice(&self.endpoints[endpoint]);
+                    push_number(&mut self.line, *count);
+                    self.line.push(b'\n');
+                    self.out.write_all(&self.line)?;
                 }
             }
             OutputFormat::Json => {
