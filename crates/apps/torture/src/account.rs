@@ -15,8 +15,13 @@ pub(crate) struct Account {
     /// By day, the drops that the server may have been told of, and must know.
     pub(crate) drops_sent: BTreeMap<i32, u64>,
     pub(crate) drops_acknowledged: BTreeMap<i32, u64>,
-    /// By day, what the client's library dropped. Which keys they were of is not known.
+    /// By day, what the client's library dropped: what the server hears of that in the end, and
+    /// what it may hear besides, of a process that was killed while it handed a parcel over.
     pub(crate) dropped: BTreeMap<i32, u64>,
+    pub(crate) maybe_dropped: BTreeMap<i32, u64>,
+    /// Whether the present process drops, and the parcel that it is handing over.
+    drops: bool,
+    handing_over: Option<u64>,
     /// Acknowledged requests of processes that only count them: before, and in this process.
     total_before: u64,
     total: u64,
@@ -41,10 +46,15 @@ impl Account {
 
     pub(crate) fn take(&mut self, line: Line) {
         match line {
-            Line::Start { resumed } => {
+            Line::Start { resumed, drops } => {
                 self.processes += 1;
                 self.done = false;
                 self.total_before += std::mem::take(&mut self.total);
+                if let Some(parcel) = self.handing_over.take().and_then(|at| self.open.get(&at)) {
+                    add(&mut self.maybe_dropped, &parcel.days());
+                }
+                add(&mut self.maybe_dropped, &std::mem::take(&mut self.dropped));
+                self.drops = drops;
                 if !resumed {
                     // Nobody sends them again. They stay in `sent`: the server may have them.
                     self.open.clear();
@@ -54,6 +64,17 @@ impl Account {
                 add(&mut self.sent, &parcel.requests);
                 add(&mut self.drops_sent, &parcel.drops);
                 self.open.insert(number, parcel);
+                self.handing_over = self.drops.then_some(number);
+            }
+            Line::Taken(number, left) => {
+                self.handing_over = None;
+                add(&mut self.dropped, &left.days());
+                for (key, count) in left.requests {
+                    *self.sent.entry(key.clone()).or_default() -= count;
+                    if let Some(parcel) = self.open.get_mut(&number) {
+                        *parcel.requests.entry(key).or_default() -= count;
+                    }
+                }
             }
             Line::UpTo(number) => {
                 let after = self.open.split_off(&(number + 1));
@@ -76,13 +97,11 @@ impl Account {
                 self.open.remove(&number);
             }
             Line::Total(count) => self.total = count,
-            Line::Dropped(day, count) => *self.dropped.entry(day).or_default() += count,
             Line::Done => {
                 self.done = true;
-                if self.dropped.is_empty() {
-                    for parcel in std::mem::take(&mut self.open).into_values() {
-                        self.acknowledge(&parcel);
-                    }
+                self.handing_over = None;
+                for parcel in std::mem::take(&mut self.open).into_values() {
+                    self.acknowledge(&parcel);
                 }
             }
             Line::Broken(what) => self.broken.push(what),
@@ -126,7 +145,7 @@ mod tests {
 
     #[test]
     fn what_is_acknowledged_must_be_stored_and_what_was_sent_may_be() {
-        let start = Line::Start { resumed: false };
+        let start = Line::Start { resumed: false, drops: false };
         let lines = [start, sent(1, "/a", 5), sent(2, "/b", 7), sent(3, "/a", 2), Line::UpTo(2)];
         let mut account = Account::of(lines);
         assert_eq!(counts(&account.sent), [("/a", 7), ("/b", 7)]);
@@ -139,7 +158,7 @@ mod tests {
     #[test]
     fn a_new_process_without_a_memory_leaves_the_rest_of_the_old_one_open() {
         for (resumed, acknowledged) in [(false, 2), (true, 7)] {
-            let start = Line::Start { resumed };
+            let start = Line::Start { resumed, drops: false };
             let account = Account::of([sent(1, "/a", 5), start, sent(2, "/a", 2), Line::Done]);
             assert_eq!(counts(&account.sent), [("/a", 7)]);
             assert_eq!(counts(&account.acknowledged), [("/a", acknowledged)], "{resumed}");
@@ -155,8 +174,27 @@ mod tests {
     }
 
     #[test]
+    fn what_was_not_taken_was_not_sent_and_is_a_drop() {
+        let left = |count| Parcel::of(key("/a"), count);
+        let start = || Line::Start { resumed: false, drops: true };
+        let mut account = Account::of([start(), sent(1, "/a", 5), Line::Taken(1, left(2))]);
+        assert_eq!(counts(&account.sent), [("/a", 3)]);
+        assert_eq!(account.dropped, BTreeMap::from([(20_000, 2)]));
+        account.take(sent(2, "/a", 4));
+        // Killed: nobody knows how many of the four were dropped, nor who heard of the two.
+        account.take(start());
+        assert_eq!(account.dropped, BTreeMap::new());
+        assert_eq!(account.maybe_dropped, BTreeMap::from([(20_000, 6)]));
+        account.take(sent(3, "/a", 8));
+        account.take(Line::Taken(3, Parcel::default()));
+        account.take(Line::Done);
+        assert_eq!(counts(&account.acknowledged), [("/a", 8)]);
+        assert_eq!(counts(&account.sent), [("/a", 15)]);
+    }
+
+    #[test]
     fn totals_of_several_processes_are_added_and_those_of_one_are_not() {
-        let start = || Line::Start { resumed: false };
+        let start = || Line::Start { resumed: false, drops: false };
         let lines = [start(), Line::Total(3), Line::Total(5), start(), Line::Total(2)];
         assert_eq!(Account::of(lines).acknowledged_total(), 7);
     }

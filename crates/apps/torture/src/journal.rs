@@ -33,8 +33,9 @@ pub(crate) struct Parcel {
 /// A line of a journal. Parcels have the numbers 1, 2, 3 … over all processes of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Line {
-    /// A process begins. `Resumed`: it sends again what the one before it had not finished.
-    Start { resumed: bool },
+    /// A process begins. `resumed`: it sends again what the one before it had not finished.
+    /// `drops`: it drops what there is no room for, and each parcel has a line `Taken`.
+    Start { resumed: bool, drops: bool },
     /// This parcel is sent after this line is written.
     Sent(u64, Parcel),
     /// Every parcel up to this one is acknowledged.
@@ -47,8 +48,9 @@ pub(crate) enum Line {
     Doubtful(u64),
     /// So many requests of this process are acknowledged, whichever they are.
     Total(u64),
-    /// So many requests of a day were dropped, and the server will be told.
-    Dropped(i32, u64),
+    /// This parcel was handed over, except for these requests: they were dropped, and the
+    /// server will be told of that.
+    Taken(u64, Parcel),
     /// Everything that this process sent is acknowledged.
     Done,
     /// The server broke a rule.
@@ -75,9 +77,27 @@ impl Parcel {
         Parcel { requests: BTreeMap::from([(key, count)]), drops: BTreeMap::new() }
     }
 
+    /// How many requests of each day.
+    pub(crate) fn days(&self) -> BTreeMap<i32, u64> {
+        let mut days = BTreeMap::new();
+        for (key, count) in &self.requests {
+            *days.entry(key.day).or_default() += count;
+        }
+        days
+    }
+
     #[cfg(test)]
     pub(crate) fn count(&self) -> u64 {
         self.requests.values().sum()
+    }
+}
+
+impl fmt::Display for Parcel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (Key { day, method, path }, count) in &self.requests {
+            write!(f, " {day}:{method}:{path}:{count}")?;
+        }
+        self.drops.iter().try_for_each(|(day, count)| write!(f, " {day}:{count}"))
     }
 }
 
@@ -86,20 +106,16 @@ impl Parcel {
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Line::Start { resumed } => write!(f, "start {}", u8::from(*resumed)),
-            Line::Sent(number, parcel) => {
-                write!(f, "sent {number}")?;
-                for (Key { day, method, path }, count) in &parcel.requests {
-                    write!(f, " {day}:{method}:{path}:{count}")?;
-                }
-                parcel.drops.iter().try_for_each(|(day, count)| write!(f, " {day}:{count}"))
+            Line::Start { resumed, drops } => {
+                write!(f, "start {} {}", u8::from(*resumed), u8::from(*drops))
             }
+            Line::Sent(number, parcel) => write!(f, "sent {number}{parcel}"),
+            Line::Taken(number, parcel) => write!(f, "taken {number}{parcel}"),
             Line::UpTo(number) => write!(f, "upto {number}"),
             Line::Acknowledged(number) => write!(f, "acknowledged {number}"),
             Line::Exactly(number, count) => write!(f, "exactly {number} {count}"),
             Line::Doubtful(number) => write!(f, "doubtful {number}"),
             Line::Total(count) => write!(f, "total {count}"),
-            Line::Dropped(day, count) => write!(f, "dropped {day} {count}"),
             Line::Done => write!(f, "done"),
             Line::Broken(what) => write!(f, "broken {}", what.replace('\n', " ")),
         }
@@ -113,22 +129,25 @@ impl FromStr for Line {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let pair = || rest.split_once(' ').unwrap_or_default();
         Ok(match word {
-            "start" => Line::Start { resumed: rest == "1" },
-            "sent" => {
+            "start" => Line::Start { resumed: pair().0 == "1", drops: pair().1 == "1" },
+            "sent" | "taken" => {
                 let mut words = rest.split(' ');
                 let number = words.next().unwrap_or_default().parse()?;
                 let mut parcel = Parcel::default();
                 for item in words {
                     item_of(item, &mut parcel)?;
                 }
-                Line::Sent(number, parcel)
+                if word == "sent" {
+                    Line::Sent(number, parcel)
+                } else {
+                    Line::Taken(number, parcel)
+                }
             }
             "upto" => Line::UpTo(rest.parse()?),
             "acknowledged" => Line::Acknowledged(rest.parse()?),
             "exactly" => Line::Exactly(pair().0.parse()?, pair().1.parse()?),
             "doubtful" => Line::Doubtful(rest.parse()?),
             "total" => Line::Total(rest.parse()?),
-            "dropped" => Line::Dropped(pair().0.parse()?, pair().1.parse()?),
             "done" => Line::Done,
             "broken" => Line::Broken(rest.to_owned()),
             _ => anyhow::bail!("no line of a journal: {line:?}"),
@@ -208,15 +227,16 @@ mod tests {
         parcel.requests.insert(key(-1, "/b/c"), 1);
         parcel.drops.insert(20_000, 3);
         let lines = [
-            Line::Start { resumed: true },
-            Line::Start { resumed: false },
+            Line::Start { resumed: true, drops: false },
+            Line::Start { resumed: false, drops: false },
             Line::Sent(12, parcel),
             Line::UpTo(12),
             Line::Acknowledged(13),
             Line::Exactly(14, 0),
             Line::Doubtful(15),
             Line::Total(16),
-            Line::Dropped(-3, 17),
+            Line::Taken(17, Parcel::default()),
+            Line::Taken(18, Parcel::of(key(-3, "/a"), 2)),
             Line::Done,
             Line::Broken("a b".to_owned()),
         ];
@@ -230,8 +250,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
         let mut reader = Reader::open(&path).unwrap();
-        std::fs::write(&path, "start 0\nupto 1\nup").unwrap();
-        assert_eq!(reader.next().unwrap(), [Line::Start { resumed: false }, Line::UpTo(1)]);
+        std::fs::write(&path, "start 0 0\nupto 1\nup").unwrap();
+        assert_eq!(
+            reader.next().unwrap(),
+            [Line::Start { resumed: false, drops: false }, Line::UpTo(1)]
+        );
 
         let (mut journal, lines) = Journal::open(&path).unwrap();
         assert_eq!(lines.len(), 2);

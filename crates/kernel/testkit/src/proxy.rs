@@ -191,8 +191,8 @@ impl Proxy {
     }
 
     /// Leads new connections to another server, a `host:port`.
-    pub fn redirect(&self, upstream: impl ToString) {
-        *self.shared.upstream() = upstream.to_string();
+    pub fn redirect(&self, upstream: &str) {
+        *self.shared.upstream() = upstream.to_owned();
     }
 
     /// Loses one answer: when a client next sends these bytes, they are forwarded, the

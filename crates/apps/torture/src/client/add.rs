@@ -21,7 +21,7 @@ pub(super) async fn run(
     past: &[Line],
     mut signals: Signals,
 ) -> anyhow::Result<()> {
-    journal.write(&Line::Start { resumed: false })?;
+    journal.write(&Line::Start { resumed: false, drops: false })?;
     let load = arguments.load(0);
     let endpoints = load.endpoints();
     let mut random = arguments.random(past);

@@ -6,12 +6,16 @@
 //! | `load.rs` | what is recorded, decided by a seed |
 //! | `memory.rs` | what the raw client writes down |
 //! | `pace.rs` | no more than so many requests in a second |
+//! | `producer.rs` | `tally_client::Producer` |
+//! | `queue.rs` | `tally_client::Queue` |
 //! | `raw.rs` | the protocol of `Record`, by hand, with a memory on disk |
 
 mod add;
 pub(crate) mod load;
 mod memory;
 mod pace;
+mod producer;
+mod queue;
 mod raw;
 
 use std::path::PathBuf;
@@ -27,6 +31,9 @@ use load::Load;
 /// How long a connection may take, and how long a silent one is believed in.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long a client tries to have everything acknowledged after SIGTERM.
+const CLOSE_LIMIT: Duration = Duration::from_secs(80);
+
 /// What a client says on standard error once a signal ends it in good order.
 pub(crate) const READY: &str = "ready";
 
@@ -40,6 +47,10 @@ pub(crate) enum Kind {
     Raw,
     /// `Add` of `count.v1`.
     Add,
+    /// `tally_client::Producer`.
+    Producer,
+    /// `tally_client::Queue`.
+    Queue,
 }
 
 /// A client process.
@@ -74,6 +85,8 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match arguments.kind {
         Kind::Raw => raw::run(arguments, journal, &past, signals).await,
         Kind::Add => add::run(arguments, journal, &past, signals).await,
+        Kind::Producer => producer::run(arguments, journal, &past, signals).await,
+        Kind::Queue => queue::run(arguments, journal, &past, signals).await,
     }
 }
 
@@ -85,6 +98,8 @@ impl Kind {
         match self {
             Kind::Raw => "raw",
             Kind::Add => "add",
+            Kind::Producer => "producer",
+            Kind::Queue => "queue",
         }
     }
 }
@@ -102,7 +117,8 @@ impl Arguments {
             client: self.name.clone(),
             base_micros,
             rows_max: (self.rate / 20).clamp(2, 400),
-            shares: true,
+            // A queue says how many requests are acknowledged, but not which.
+            shares: self.kind != Kind::Queue,
             drops: self.kind == Kind::Raw,
         }
     }

@@ -70,7 +70,7 @@ pub(super) async fn run(
     past: &[Line],
     mut signals: Signals,
 ) -> anyhow::Result<()> {
-    journal.write(&Line::Start { resumed: true })?;
+    journal.write(&Line::Start { resumed: true, drops: false })?;
     let file = arguments.folder.join(format!("{}.memory", arguments.name));
     let memory = Memory::open(&file, now_micros())?;
     let mut random = arguments.random(past);

@@ -15,7 +15,7 @@ fn key(day: i32, path: &str) -> Key {
 /// Three clients: one has finished, one was killed with an unacknowledged parcel, and one
 /// knows only how many of its requests are acknowledged.
 fn accounts() -> BTreeMap<String, Account> {
-    let start = || Line::Start { resumed: false };
+    let start = || Line::Start { resumed: false, drops: false };
     let mut first = Parcel::of(key(DAY, "/shared/a"), 10);
     first.requests.insert(key(DAY, "/one/b"), 5);
     first.drops.insert(DAY, 2);
@@ -172,7 +172,7 @@ fn wrong_books_of_producers_and_drops_are_found() {
 fn a_client_that_did_not_finish_or_saw_a_rule_broken_is_found() {
     let mut accounts = accounts();
     let account = accounts.get_mut("two").unwrap();
-    account.take(Line::Start { resumed: false });
+    account.take(Line::Start { resumed: false, drops: false });
     account.take(Line::Broken("acknowledged 9, which was never sent".to_owned()));
     let verdict = judge(&accounts, &stored());
     assert_found(&verdict, "clients finished: two");
@@ -183,6 +183,7 @@ fn a_client_that_did_not_finish_or_saw_a_rule_broken_is_found() {
 fn what_is_dropped_must_be_reported() {
     let mut accounts = accounts();
     let account = accounts.get_mut("one").unwrap();
-    account.take(Line::Dropped(DAY, 1));
+    account.take(Line::Sent(2, Parcel::of(key(DAY, "/one/b"), 1)));
+    account.take(Line::Taken(2, Parcel::of(key(DAY, "/one/b"), 1)));
     assert_found(&judge(&accounts, &stored()), "drops: day 20000");
 }

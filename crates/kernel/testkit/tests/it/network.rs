@@ -98,7 +98,7 @@ async fn a_delay_holds_the_data_back_and_loses_nothing() {
 async fn new_connections_are_led_elsewhere() {
     let (proxy, _first, mut client, mut server) = connected().await;
     let second = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    proxy.redirect(second.local_addr().unwrap());
+    proxy.redirect(&second.local_addr().unwrap().to_string());
     through(&proxy, &second).await;
     assert_eq!(sent(&mut client, &mut server, b"still").await, b"still");
 }

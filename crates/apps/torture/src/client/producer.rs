@@ -1,0 +1,104 @@
+//! A client with `tally_client::Producer`: batches of rows, in order.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tally_client::{Method, Producer, Progress, Row};
+use tally_runtime::Signals;
+
+use super::pace::Pace;
+use super::{Arguments, CLOSE_LIMIT, CONNECT_TIMEOUT, last_sent, now_micros};
+use crate::journal::{Journal, Line};
+
+/// Parcels that were given and have not come to their end.
+#[derive(Default)]
+struct Open {
+    /// The number of each, and the position of its last row.
+    parcels: VecDeque<(u64, u64)>,
+    lost: u64,
+}
+
+/// Sends parcels until a signal comes, and then until all of them are acknowledged.
+pub(super) async fn run(
+    arguments: &Arguments,
+    mut journal: Journal,
+    past: &[Line],
+    mut signals: Signals,
+) -> anyhow::Result<()> {
+    journal.write(&Line::Start { resumed: false, drops: false })?;
+    let load = arguments.load(now_micros());
+    let builder = Producer::builder(arguments.server.clone())
+        .name(arguments.name.clone())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .backoff(Duration::from_millis(20), Duration::from_millis(300))
+        .acknowledge_timeout(Duration::from_secs(8))
+        .fallback(false);
+    let mut producer = builder.connect().await?;
+    let endpoints: Vec<_> = load
+        .endpoints()
+        .into_iter()
+        .map(|(method, path)| producer.endpoint(Method(method), &path))
+        .collect();
+    let mut number = last_sent(past);
+    let mut pace = Pace::new(arguments.rate);
+    let mut open = Open::default();
+    let mut progress = producer.watch();
+    loop {
+        tokio::select! {
+            _ = signals.recv() => break,
+            changed = progress.changed() => {
+                changed?;
+                let now = *progress.borrow_and_update();
+                open.settle(&now, &mut journal)?;
+            }
+            () = pace.turn() => {
+                number += 1;
+                let rows: Vec<Row> = load
+                    .rows(number)
+                    .iter()
+                    .map(|row| Row { endpoint: endpoints[row.endpoint], time_us: row.micros })
+                    .collect();
+                pace.sent(rows.len() as u64);
+                journal.write(&Line::Sent(number, load.parcel(number)))?;
+                let sending = producer.send(rows);
+                // A full producer waits for a server; a signal ends that.
+                tokio::select! {
+                    position = sending => open.parcels.push_back((number, position?)),
+                    _ = signals.recv() => {
+                        journal.write(&Line::Exactly(number, 0))?;
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    let last = producer.close_within(CLOSE_LIMIT).await;
+    open.settle(&last, &mut journal)?;
+    if open.parcels.is_empty() && last.lost() == 0 {
+        journal.write(&Line::Done)?;
+    } else {
+        eprintln!("closed with {last:?}");
+    }
+    Ok(())
+}
+
+// === impl Open ===
+
+impl Open {
+    /// Notes what became of the parcels that have come to their end.
+    fn settle(&mut self, progress: &Progress, journal: &mut Journal) -> anyhow::Result<()> {
+        if progress.lost() > self.lost {
+            // With a server that keeps to the protocol, and time enough to close, none is.
+            journal.write(&Line::Broken(format!("the producer has lost rows: {progress:?}")))?;
+        }
+        while let Some((number, end)) = self.parcels.front().copied()
+            && end <= progress.settled()
+        {
+            self.parcels.pop_front();
+            let is_known = progress.lost() == self.lost;
+            journal.write(&if is_known { Line::UpTo(number) } else { Line::Doubtful(number) })?;
+        }
+        self.lost = progress.lost();
+        Ok(())
+    }
+}

@@ -1,0 +1,94 @@
+//! A client with `tally_client::Queue`, which drops what it has no room for, and says so.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tally_client::{Clock, Method, Queue, WhenFull};
+use tally_runtime::Signals;
+
+use super::load::{Row, day};
+use super::pace::Pace;
+use super::{Arguments, CLOSE_LIMIT, CONNECT_TIMEOUT, last_sent, now_micros};
+use crate::journal::{Journal, Key, Line, Parcel};
+
+/// How often it notes how many requests are acknowledged.
+const NOTE_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How many seconds of its rate it has room for.
+const ROOM_SECONDS: u64 = 2;
+
+/// A clock that is set before each request, wrong as it may be.
+#[derive(Debug, Default)]
+struct SetClock(AtomicI64);
+
+/// Records parcels until a signal comes, and then closes the queue.
+pub(super) async fn run(
+    arguments: &Arguments,
+    mut journal: Journal,
+    past: &[Line],
+    mut signals: Signals,
+) -> anyhow::Result<()> {
+    journal.write(&Line::Start { resumed: false, drops: true })?;
+    let load = arguments.load(now_micros());
+    let clock = Arc::new(SetClock::default());
+    let queue = Queue::builder(arguments.server.clone())
+        .name(arguments.name.clone())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .backoff(Duration::from_millis(20), Duration::from_millis(300))
+        .acknowledge_timeout(Duration::from_secs(8))
+        .fallback(false)
+        .when_full(WhenFull::DropNewest)
+        .queue_requests_max(usize::try_from(arguments.rate * ROOM_SECONDS)?)
+        .clock(Arc::clone(&clock) as Arc<dyn Clock>)
+        .connect()
+        .await?;
+    let endpoints = load.endpoints();
+    let handles: Vec<_> =
+        endpoints.iter().map(|(method, path)| queue.endpoint(Method(*method), path)).collect();
+    let mut number = last_sent(past);
+    let mut pace = Pace::new(arguments.rate);
+    let mut interval = tokio::time::interval(NOTE_INTERVAL);
+    loop {
+        tokio::select! {
+            _ = signals.recv() => break,
+            _ = interval.tick() => journal.write(&Line::Total(queue.stats().acknowledged))?,
+            () = pace.turn() => {
+                number += 1;
+                let rows = load.rows(number);
+                pace.sent(rows.len() as u64);
+                journal.write(&Line::Sent(number, load.parcel(number)))?;
+                let mut left = Parcel::default();
+                for Row { endpoint, micros } in rows {
+                    clock.0.store(micros, Ordering::SeqCst);
+                    if queue.try_record(handles[endpoint]).is_err() {
+                        let (method, path) = endpoints[endpoint].clone();
+                        let key = Key { day: day(micros), method, path };
+                        *left.requests.entry(key).or_default() += 1;
+                    }
+                }
+                journal.write(&Line::Taken(number, left))?;
+            }
+        }
+    }
+    let report = queue.close_within(CLOSE_LIMIT).await;
+    journal.write(&Line::Total(report.acknowledged))?;
+    if report.rejected + report.in_doubt > 0 {
+        journal.write(&Line::Broken(format!("the queue has lost requests: {report:?}")))?;
+    }
+    if report.acknowledged == report.recorded && report.drops_reported == report.refused {
+        journal.write(&Line::Done)?;
+    } else {
+        eprintln!("closed with {report:?}");
+    }
+    Ok(())
+}
+
+// === impl SetClock ===
+
+impl Clock for SetClock {
+    fn now(&self) -> SystemTime {
+        let micros = u64::try_from(self.0.load(Ordering::SeqCst)).unwrap_or(0);
+        UNIX_EPOCH + Duration::from_micros(micros)
+    }
+}
