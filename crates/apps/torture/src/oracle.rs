@@ -19,6 +19,8 @@ pub(crate) struct Stored {
     pub(crate) table: BTreeMap<Key, u64>,
     /// How many rows are left in the database after that.
     pub(crate) rows_left: u64,
+    /// By client, how many requests a server says were accepted from its producers.
+    pub(crate) accepted_of_client: BTreeMap<String, u64>,
     /// By day, what the database says that producers sent and dropped.
     pub(crate) accepted: BTreeMap<i32, u64>,
     pub(crate) dropped: BTreeMap<i32, u64>,
@@ -113,6 +115,13 @@ pub(crate) fn judge(accounts: &BTreeMap<String, Account>, stored: &Stored) -> Ve
         *by_day.entry(key.day).or_default() += count;
     }
     verdict.equal("accepted = stored", ("accepted", &stored.accepted), ("stored", &by_day));
+    for (client, accepted) in &stored.accepted_of_client {
+        let account = accounts.get(client).cloned().unwrap_or_default();
+        let (least, most) = (account.acknowledged_total(), account.sent.values().sum());
+        verdict.check("accepted of a client", (least..=most).contains(accepted), || {
+            format!("{client}: {accepted} accepted, {least} acknowledged, {most} sent")
+        });
+    }
     drops(&mut verdict, accounts, stored);
     verdict
 }

@@ -155,10 +155,12 @@ fn read(world: &World) -> anyhow::Result<Stored> {
         stored.live.push(totals);
         stored.dropped_total.push(dropped);
     }
+    let first = world.servers[0].url();
+    stored.accepted_of_client = world.runtime.block_on(stored::accepted(&first))?;
     let today = day(SystemClock.now().as_microsecond());
     let years = [stored::date_of(16_572, 1), stored::date_of(today - 40, 1)];
     for date in years.into_iter().chain([stored::date_of(today + 1, 1)]) {
-        world.runtime.block_on(stored::roll_up(&world.servers[0].url(), date))?;
+        world.runtime.block_on(stored::roll_up(&first, date))?;
     }
     for server in &world.servers {
         let (totals, _) = query(&server.url(), false)?;

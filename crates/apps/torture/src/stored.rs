@@ -10,7 +10,7 @@ use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::count::v1::{CountDailyTotalsRequest, MethodCount};
 use tally_proto::google::r#type::Date;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
-use tally_proto::tally::requests::v1::{Granularity, QueryTotalsRequest};
+use tally_proto::tally::requests::v1::{Granularity, ListProducersRequest, QueryTotalsRequest};
 use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 
@@ -61,6 +61,23 @@ async fn query_without_limit(url: &str, live: bool) -> anyhow::Result<(Totals, u
         }
     }
     Ok((totals, dropped))
+}
+
+/// How many requests each producer is said to have had accepted, by the name of its client.
+pub(crate) async fn accepted(url: &str) -> anyhow::Result<BTreeMap<String, u64>> {
+    let work = async {
+        let mut client = RequestServiceClient::new(connect(url).await?);
+        let request = ListProducersRequest { with_workers: false };
+        let mut answers = client.list_producers(request).await?.into_inner();
+        let mut accepted = BTreeMap::new();
+        while let Some(answer) = answers.message().await? {
+            for producer in answer.producers {
+                *accepted.entry(producer.name).or_default() += u64::try_from(producer.accepted)?;
+            }
+        }
+        Ok(accepted)
+    };
+    timeout(ANSWER_TIMEOUT, work).await.context("ListProducers")?
 }
 
 /// Rolls up a day, a month or a year, and gives its totals as the server answers them.

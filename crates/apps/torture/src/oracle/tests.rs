@@ -55,6 +55,7 @@ fn stored() -> Stored {
         rolled_up: vec![totals.clone(), totals.clone()],
         table: totals,
         rows_left: 0,
+        accepted_of_client: BTreeMap::from([("one".to_owned(), 15), ("three".to_owned(), 10)]),
         accepted: BTreeMap::from([(DAY, 30)]),
         dropped: BTreeMap::from([(DAY, 2)]),
         dropped_total: vec![2, 2],
@@ -160,6 +161,11 @@ fn wrong_books_of_producers_and_drops_are_found() {
     let mut wrong = stored();
     wrong.accepted.insert(DAY, 31);
     assert_found(&judge(&accounts(), &wrong), "accepted = stored");
+    for (client, accepted) in [("one", 14), ("one", 16), ("nobody", 1)] {
+        let mut wrong = stored();
+        wrong.accepted_of_client.insert(client.to_owned(), accepted);
+        assert_found(&judge(&accounts(), &wrong), "accepted of a client: ");
+    }
     for dropped in [1, 3] {
         let mut wrong = stored();
         wrong.dropped.insert(DAY, dropped);
