@@ -6,6 +6,7 @@ mod command_line;
 mod concurrent;
 mod crash;
 mod drain;
+mod examples;
 mod failing_database;
 mod first_run;
 mod record;
