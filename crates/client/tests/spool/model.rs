@@ -96,6 +96,29 @@ impl Model {
         }
     }
 
+    fn append(&mut self, spool: &mut Spool, rows: u64, length: usize) {
+        self.made += 1;
+        let payload: Vec<u8> = (0..length as u64).map(|at| (self.made * 31 + at) as u8).collect();
+        let sequence = self.next;
+        spool.append(sequence, rows, &payload).unwrap();
+        self.batches.insert(sequence, Stored::Batch { sequence, rows, payload });
+        self.rows.insert(sequence, rows);
+        self.next += 1;
+    }
+
+    /// The last batch is gone: it is a hole if the state knew of it.
+    fn torn(&mut self, recovered: &Recovered) {
+        let last = self.next - 1;
+        self.batches.remove(&last).unwrap();
+        if recovered.next_sequence == self.next {
+            assert_eq!(recovered.missing.last().unwrap().last, last);
+            let hole = Missing { first: last, last, rows: self.rows[&last] };
+            self.batches.insert(last, Stored::Missing(hole));
+        } else {
+            self.next = last;
+        }
+    }
+
     fn pending(&self) -> Vec<u64> {
         (self.acknowledged + 1..self.next).collect()
     }
@@ -164,14 +187,7 @@ fn run(directory: &Path, steps: Vec<Step>) {
     for step in steps {
         match step {
             Step::Append(rows, length) => {
-                model.made += 1;
-                let payload: Vec<u8> =
-                    (0..length as u64).map(|at| (model.made * 31 + at) as u8).collect();
-                spool.append(model.next, rows, &payload).unwrap();
-                let sequence = model.next;
-                model.batches.insert(sequence, Stored::Batch { sequence, rows, payload });
-                model.rows.insert(sequence, rows);
-                model.next += 1;
+                model.append(&mut spool, rows, length);
             }
             Step::Acknowledge(share) if model.next > 1 => {
                 let up_to = share.index(model.next as usize) as u64;
@@ -208,17 +224,7 @@ fn run(directory: &Path, steps: Vec<Step>) {
                 let opened = open(directory);
                 spool = opened.0;
                 if torn {
-                    let sequence = model.next - 1;
-                    let lost = model.batches.remove(&sequence).unwrap();
-                    if opened.1.next_sequence == model.next {
-                        // The state knew of it, so it is a hole.
-                        let Stored::Batch { rows, .. } = lost else { unreachable!() };
-                        let hole = Missing { first: sequence, last: sequence, rows };
-                        assert_eq!(opened.1.missing.last().unwrap().last, sequence);
-                        model.batches.insert(sequence, Stored::Missing(hole));
-                    } else {
-                        model.next = sequence;
-                    }
+                    model.torn(&opened.1);
                 }
                 model.reopened(&mut spool, &opened.1, true);
             }
