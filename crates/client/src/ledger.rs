@@ -143,6 +143,7 @@ impl Ledger {
         let batch = self.pending.front_mut().filter(|batch| !batch.set_aside)?;
         let rows = std::mem::take(&mut batch.rows);
         batch.drops.add_rows(&rows);
+        batch.drops.bound();
         batch.set_aside = true;
         Some(Settled { rejected: rows.len() as u64, ..Settled::default() })
     }

@@ -71,18 +71,23 @@ impl Drops {
         }
     }
 
-    pub(crate) fn merge(&mut self, other: Self) {
-        for (day, count) in other.0 {
-            self.add(day, count);
-        }
-    }
-
     pub(crate) fn total(&self) -> u64 {
         self.0.values().sum()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Adds the requests of the days that a batch has no room for to the last day that it has:
+    /// the sum stays exact.
+    pub(crate) fn bound(&mut self) {
+        if let Some(day) = self.0.keys().nth(DROP_DAYS_MAX).copied() {
+            let rest: u64 = self.0.split_off(&day).values().sum();
+            if let Some(mut last) = self.0.last_entry() {
+                *last.get_mut() += rest;
+            }
+        }
     }
 
     /// Takes as many days as a batch may have.

@@ -1,0 +1,132 @@
+//! The end of a queue: closed, dropped, or with its runtime.
+
+use std::time::Duration;
+
+use tally_client::{ConnectError, FlushError, Method, Queue, Refusal, Report};
+
+use crate::mock::{Act, Event, Mock, fast_queue};
+
+fn adds_up(report: &Report) -> bool {
+    let Report { acknowledged, dropped, rejected, in_doubt, spooled, queued, .. } = *report;
+    report.recorded == acknowledged + dropped + rejected + in_doubt + spooled + queued
+}
+
+#[test]
+fn outside_a_runtime_there_is_a_clear_error() {
+    let builder = Queue::builder("http://127.0.0.1:1");
+    let error = futures_util::FutureExt::now_or_never(builder.connect()).expect("at once");
+    let error = error.expect_err("no runtime");
+    assert!(matches!(error, ConnectError::NoRuntime));
+    assert!(error.to_string().contains("not within a tokio runtime"), "{error}");
+}
+
+#[tokio::test]
+async fn an_address_is_checked_at_once() {
+    for url in ["", "127.0.0.1:7777", "ftp://a", "http://", "not an address", "http://a b"] {
+        let error = Queue::connect(url).await.expect_err(url);
+        assert!(matches!(error, ConnectError::Url { .. }), "{error:?}");
+    }
+    let error = Queue::builder("http://a").token("a\nb").connect().await.expect_err("a line");
+    assert!(matches!(error, ConnectError::Token));
+    let builder = Queue::builder("http://a").token("sesame");
+    assert!(!format!("{builder:?}").contains("sesame"));
+}
+
+#[cfg(not(feature = "tls"))]
+#[tokio::test]
+async fn https_needs_the_feature() {
+    let error = Queue::connect("https://localhost").await.expect_err("no feature");
+    assert!(matches!(error, ConnectError::TlsFeature { .. }));
+}
+
+#[tokio::test]
+async fn a_close_that_takes_too_long_says_what_is_lost() {
+    let mock = Mock::new(|event| match event {
+        Event::Batch(_) => Act::Hold,
+        _ => Act::Serve,
+    });
+    let server = mock.start();
+    let queue = server.queue().batch_rows_max(10).batches_in_flight_max(2);
+    let queue = queue.connect().await.expect("a queue");
+    let _ = queue.ready().await;
+    let endpoint = queue.endpoint(Method::GET, "/");
+    for _ in 0..100 {
+        queue.try_record(endpoint).expect("room");
+    }
+    while mock.database().in_flight < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let report = queue.close_within(Duration::from_millis(20)).await;
+    assert!(adds_up(&report), "{report:?}");
+    assert_eq!((report.recorded, report.queued, report.acknowledged), (100, 0, 0));
+    assert_eq!((report.in_doubt, report.dropped), (20, 80));
+    let error = queue.try_record(endpoint).expect_err("closed");
+    assert_eq!(error.reason, Refusal::Closed);
+    assert_eq!(queue.record(endpoint).await.expect_err("closed").reason, Refusal::Closed);
+    assert_eq!(queue.close().await.in_doubt, 20);
+}
+
+#[tokio::test]
+async fn the_last_handle_flushes_in_the_background() {
+    let mock = Mock::good();
+    let server = mock.start();
+    let queue = server.queue().connect().await.expect("a queue");
+    let other = queue.clone();
+    for _ in 0..100 {
+        other.try_record(queue.endpoint(Method::GET, "/")).expect("room");
+    }
+    drop(queue);
+    drop(other);
+    while mock.total() < 100 {
+        tokio::task::yield_now().await;
+    }
+    while tokio::runtime::Handle::current().metrics().num_alive_tasks() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(mock.total(), 100);
+}
+
+#[tokio::test]
+async fn the_last_handle_waits_for_nobody_for_ever() {
+    let server = Mock::new(|_| Act::Hold).start();
+    let queue = server.queue().close_timeout(Duration::from_millis(20));
+    let queue = queue.connect().await.expect("a queue");
+    queue.try_record(queue.endpoint(Method::GET, "/")).expect("room");
+    drop(queue);
+    while tokio::runtime::Handle::current().metrics().num_alive_tasks() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn a_runtime_that_ends_closes_its_queue() {
+    let mock = Mock::new(|event| match event {
+        Event::Batch(_) => Act::Hold,
+        _ => Act::Serve,
+    });
+    let server = mock.start();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let queue = runtime.block_on(async {
+        let queue = fast_queue(&server.url()).connect().await.expect("a queue");
+        queue.try_record(queue.endpoint(Method::GET, "/")).expect("room");
+        while mock.database().in_flight == 0 {
+            tokio::task::yield_now().await;
+        }
+        queue
+    });
+    let endpoint = queue.endpoint(Method::GET, "/");
+    queue.try_record(endpoint).expect("room");
+    runtime.shutdown_background();
+    let other = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    other.expect("a runtime").block_on(async {
+        // It ends, although nobody sends.
+        let limit = Duration::from_secs(3600);
+        if let Err(error) = queue.flush_within(limit).await {
+            assert!(!matches!(error, FlushError::TimedOut { .. }), "{error}");
+        }
+        let report = queue.close().await;
+        assert!(adds_up(&report), "{report:?}");
+        assert_eq!((report.in_doubt, report.dropped, report.queued), (1, 1, 0));
+    });
+    assert_eq!(queue.try_record(endpoint).expect_err("closed").reason, Refusal::Closed);
+}

@@ -1,0 +1,132 @@
+//! A queue without room.
+
+use std::time::Duration;
+
+use tally_client::{Method, Queue, Refusal, WhenFull};
+
+use crate::mock::{Act, Event, Mock, fast_queue};
+
+/// A queue whose server never answers, so that everything waits.
+async fn stuck(mock: &Mock, when_full: WhenFull, max: usize) -> (Queue, crate::mock::Server) {
+    let server = mock.start();
+    let queue = fast_queue(&server.url()).when_full(when_full).queue_requests_max(max);
+    (queue.connect().await.expect("a queue"), server)
+}
+
+fn silent() -> Mock {
+    Mock::new(|event| match event {
+        Event::Open(_) => Act::Hold,
+        _ => Act::Serve,
+    })
+}
+
+/// Records until the queue is full for certain, and returns how many were taken.
+fn fill(queue: &Queue, count: usize) -> (u64, u64) {
+    let endpoint = queue.endpoint(Method::GET, "/");
+    let results: Vec<_> = (0..count).map(|_| queue.try_record(endpoint)).collect();
+    let taken = results.iter().filter(|result| result.is_ok()).count() as u64;
+    (taken, count as u64 - taken)
+}
+
+#[tokio::test]
+async fn the_newest_are_dropped_and_told() {
+    let mock = silent();
+    let (queue, server) = stuck(&mock, WhenFull::DropNewest, 1000).await;
+    let (taken, refused) = fill(&queue, 5000);
+    // None was sent, since this thread did not let the task run.
+    assert_eq!((taken, refused), (1000, 4000));
+    let error = queue.try_record(queue.endpoint(Method::GET, "/")).expect_err("full");
+    assert_eq!(error.reason, Refusal::Dropped);
+    assert_eq!(queue.drops_by_day().values().sum::<u64>(), 4001);
+    let address = server.address();
+    drop(server);
+    let _server = mock.with(|_| Act::Serve).start_at(address);
+    let report = queue.close().await;
+    assert_eq!((report.recorded, report.acknowledged, report.refused), (1000, 1000, 4001));
+    assert_eq!(report.drops_reported, 4001);
+    assert_eq!((mock.total(), mock.dropped()), (1000, 4001));
+}
+
+#[tokio::test]
+async fn the_oldest_are_dropped_and_told() {
+    let mock = silent();
+    let (queue, server) = stuck(&mock, WhenFull::DropOldest, 1000).await;
+    for n in 0..3000 {
+        let path = if n < 2000 { "/old" } else { "/new" };
+        queue.try_record(queue.endpoint(Method::GET, path)).expect("the oldest goes");
+    }
+    let address = server.address();
+    drop(server);
+    let _server = mock.with(|_| Act::Serve).start_at(address);
+    let report = queue.close().await;
+    assert_eq!((report.recorded, report.acknowledged, report.dropped), (3000, 1000, 2000));
+    assert_eq!((mock.count("/new"), mock.count("/old"), mock.dropped()), (1000, 0, 2000));
+}
+
+#[tokio::test]
+async fn what_is_given_back_is_not_noted() {
+    let mock = silent();
+    let (queue, server) = stuck(&mock, WhenFull::GiveBack, 10).await;
+    let (taken, back) = fill(&queue, 30);
+    assert_eq!((taken, back), (10, 20));
+    let error = queue.try_record(queue.endpoint(Method::GET, "/")).expect_err("full");
+    assert_eq!(error.reason, Refusal::Full);
+    let address = server.address();
+    drop(server);
+    let _server = mock.with(|_| Act::Serve).start_at(address);
+    queue.record_at(error.endpoint, error.at).await.expect("room at last");
+    let report = queue.close().await;
+    assert_eq!((report.acknowledged, report.refused, mock.dropped()), (11, 0, 0));
+    assert_eq!(mock.total(), 11);
+}
+
+#[tokio::test]
+async fn record_waits_for_room() {
+    let mock = Mock::good();
+    let (queue, _server) = stuck(&mock, WhenFull::DropNewest, 2).await;
+    let endpoint = queue.endpoint(Method::GET, "/");
+    for _ in 0..500 {
+        queue.record(endpoint).await.expect("room");
+    }
+    let report = queue.close().await;
+    assert_eq!((report.acknowledged, report.refused), (500, 0));
+}
+
+#[tokio::test]
+async fn only_drops_are_told_too() {
+    let mock = Mock::good();
+    let (queue, _server) = stuck(&mock, WhenFull::DropNewest, 10).await;
+    let _ = queue.ready().await;
+    fill(&queue, 30);
+    queue.flush().await.expect("the ten");
+    while queue.stats().drops_reported < 20 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((mock.total(), mock.dropped()), (10, 20));
+}
+
+#[tokio::test]
+async fn a_time_that_a_server_refuses_is_given_back() {
+    let queue = Queue::in_memory();
+    let endpoint = queue.endpoint(Method::GET, "/");
+    let now = std::time::UNIX_EPOCH + Duration::from_secs(300_000_000_000);
+    let error = queue.try_record_at(endpoint, now).expect_err("too late");
+    assert_eq!((error.reason, error.at), (Refusal::Time, now));
+    assert_eq!(queue.stats().recorded, 0);
+}
+
+#[test]
+fn a_queue_in_memory_is_never_full() {
+    let queue = Queue::in_memory();
+    let endpoint = queue.endpoint(Method::GET, "/a");
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for _ in 0..100_000 {
+                    queue.try_record(endpoint).expect("room");
+                }
+            });
+        }
+    });
+    assert_eq!(queue.counts()[&(Method::GET, "/a".to_owned())], 300_000);
+}

@@ -1,0 +1,103 @@
+//! A producer that the server forgot, or that someone else uses.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tally_client::{Method, Row};
+use tally_proto::tally::requests::v1 as proto;
+use tonic::{Code, Status};
+
+use crate::mock::{Act, Event, Mock, refusal};
+
+/// Three batches of one row: the first is stored, and what follows depends on the server.
+async fn send(mock: &Mock, rows: i64) -> tally_client::Progress {
+    let server = mock.start();
+    let mut producer = server.producer().batch_rows_max(1).connect().await.expect("a producer");
+    let endpoint = producer.endpoint(Method::GET, "/");
+    let rows = (0..rows).map(|time_us| Row { endpoint, time_us }).collect();
+    producer.send(rows).await.expect("room");
+    producer.close().await
+}
+
+#[tokio::test]
+async fn what_a_forgotten_producer_had_sent_is_in_doubt() {
+    let batches = AtomicU64::new(0);
+    let mock = Mock::new(move |event| match event {
+        Event::Batch(_) if batches.fetch_add(1, Ordering::Relaxed) == 1 => {
+            Act::End(Status::unavailable("the database comes back without the producer"))
+        }
+        Event::Open(open) if open.epoch > 0 => {
+            Act::End(refusal(Code::FailedPrecondition, "PRODUCER_FORGOTTEN"))
+        }
+        _ => Act::Serve,
+    })
+    .limits(|limits| limits.batches_in_flight_max = 2);
+    let progress = send(&mock, 10).await;
+    assert_eq!(progress.settled(), 10);
+    assert!((1..=2).contains(&progress.in_doubt), "{progress:?}");
+    // What is in doubt was not sent again, and the rest went on under a new id.
+    assert_eq!(progress.acknowledged, mock.total());
+    assert_eq!(mock.database().producers.len(), 2);
+}
+
+#[tokio::test]
+async fn a_producer_in_use_goes_on_as_another_one() {
+    let opens = AtomicU64::new(0);
+    let mock = Mock::new(move |event| match event {
+        Event::Open(_) if opens.fetch_add(1, Ordering::Relaxed) == 0 => {
+            Act::End(refusal(Code::AlreadyExists, "PRODUCER_IN_USE"))
+        }
+        _ => Act::Serve,
+    });
+    let progress = send(&mock, 5).await;
+    assert_eq!((progress.acknowledged, progress.in_doubt, mock.total()), (5, 0, 5));
+}
+
+#[tokio::test]
+async fn batches_that_were_never_sent_show_another_client() {
+    let opens = AtomicU64::new(0);
+    let mock = Mock::new(move |event| match event {
+        Event::Open(_) if opens.fetch_add(1, Ordering::Relaxed) == 0 => {
+            let opened = proto::Opened { epoch: 7, ..proto::Opened::default() };
+            Act::Answer(proto::RecordResponse { opened: Some(opened), committed_sequence: 9 })
+        }
+        _ => Act::Serve,
+    });
+    let progress = send(&mock, 5).await;
+    assert_eq!((progress.acknowledged, progress.in_doubt, mock.total()), (5, 0, 5));
+}
+
+/// An acknowledgement of what was never sent, in the middle of a stream.
+#[tokio::test]
+async fn an_impossible_acknowledgement_is_not_believed() {
+    let batches = AtomicU64::new(0);
+    let mock = Mock::new(move |event| match event {
+        Event::Batch(_) if batches.fetch_add(1, Ordering::Relaxed) == 0 => {
+            Act::Answer(proto::RecordResponse { opened: None, committed_sequence: 1000 })
+        }
+        _ => Act::Serve,
+    })
+    .limits(|limits| limits.batches_in_flight_max = 1);
+    let progress = send(&mock, 5).await;
+    assert_eq!((progress.acknowledged, progress.in_doubt, mock.total()), (4, 1, 4));
+}
+
+/// A restored backup: the server has less than it acknowledged.
+#[tokio::test]
+async fn a_database_that_went_back_gets_what_is_left() {
+    let lost = AtomicU64::new(0);
+    let inner = Mock::good();
+    let database = inner.clone();
+    let mock = inner.with(move |event| match event {
+        Event::Batch(batch) if batch.sequence == 3 && lost.fetch_add(1, Ordering::Relaxed) == 0 => {
+            let mut database = database.database();
+            database.producers.values_mut().for_each(|stored| stored.sequence = 1);
+            Act::End(Status::unavailable("restored"))
+        }
+        _ => Act::Serve,
+    });
+    let mock = mock.limits(|limits| limits.batches_in_flight_max = 1);
+    let progress = send(&mock, 5).await;
+    assert_eq!((progress.acknowledged, progress.in_doubt), (5, 0));
+    // Two were stored before, and their rows are still in this mock.
+    assert_eq!((mock.total(), mock.database().producers.len()), (5, 2));
+}

@@ -1,0 +1,9 @@
+//! The queue and the producer against a server in this process that breaks in every way.
+
+mod closing;
+mod delivery;
+mod fallback;
+mod full;
+mod identity;
+mod mock;
+mod refusals;

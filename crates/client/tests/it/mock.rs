@@ -1,0 +1,446 @@
+//! A server in this process that keeps the protocol of `Record`, and breaks where a test says.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tally_client::{ProducerBuilder, QueueBuilder};
+use tally_proto::count::v1 as count;
+use tally_proto::count::v1::count_service_server::{CountService, CountServiceServer};
+use tally_proto::tally::requests::v1 as proto;
+use tally_proto::tally::requests::v1::record_request::Kind;
+use tally_proto::tally::requests::v1::request_service_server::{
+    RequestService, RequestServiceServer,
+};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{TcpListenerStream, UnboundedReceiverStream};
+use tonic::{Request, Response, Status, Streaming, async_trait};
+
+/// What survives a server: its database, and what the test has it do.
+#[derive(Clone)]
+pub(crate) struct Mock {
+    database: Arc<Mutex<Database>>,
+    hook: Arc<Hook>,
+    limits: proto::Opened,
+}
+
+type Hook = dyn Fn(&Event<'_>) -> Act + Send + Sync;
+
+/// Something comes in.
+pub(crate) enum Event<'a> {
+    Open(&'a proto::Open),
+    Batch(&'a proto::Batch),
+    /// An `Add` stream, with how many requests.
+    Add(usize),
+}
+
+/// What the server does with it.
+pub(crate) enum Act {
+    /// What is right.
+    Serve,
+    /// Ends the stream, and does nothing else.
+    End(Status),
+    /// Stores it, and ends the stream instead of answering. Of an `Add` stream, stores so many
+    /// requests.
+    StoreAndEnd(usize, Status),
+    /// Neither answers nor ends.
+    Hold,
+    /// Answers this, right or wrong.
+    Answer(proto::RecordResponse),
+}
+
+#[derive(Default)]
+pub(crate) struct Database {
+    pub(crate) producers: BTreeMap<Vec<u8>, Stored>,
+    /// Requests by method and path.
+    pub(crate) counts: BTreeMap<(i32, String), u64>,
+    pub(crate) drops: BTreeMap<i32, u64>,
+    /// How large each stored batch was.
+    pub(crate) batches: Vec<usize>,
+    pub(crate) opens: u64,
+    /// The most batches that were sent and not answered.
+    pub(crate) in_flight: u64,
+    /// What the client did wrong.
+    pub(crate) wrong: Vec<String>,
+    pub(crate) authorization: Option<String>,
+}
+
+#[derive(Default, Clone)]
+pub(crate) struct Stored {
+    pub(crate) name: String,
+    pub(crate) sequence: u64,
+    pub(crate) epoch: u64,
+    pub(crate) claim: u64,
+}
+
+/// A running server. Dropping it kills it with all its connections.
+pub(crate) struct Server {
+    runtime: Option<tokio::runtime::Runtime>,
+    address: SocketAddr,
+}
+
+// === impl Mock ===
+
+impl Mock {
+    pub(crate) fn new(hook: impl Fn(&Event<'_>) -> Act + Send + Sync + 'static) -> Self {
+        let limits = proto::Opened {
+            epoch: 0,
+            batch_rows_max: 10_000,
+            batch_bytes_max: 1 << 20,
+            endpoints_max: 10_000,
+            batches_in_flight_max: 4,
+        };
+        Self { database: Arc::default(), hook: Arc::new(hook), limits }
+    }
+
+    /// A server that does everything right.
+    pub(crate) fn good() -> Self {
+        Self::new(|_| Act::Serve)
+    }
+
+    /// The same database, behind a server that does something else.
+    pub(crate) fn with(&self, hook: impl Fn(&Event<'_>) -> Act + Send + Sync + 'static) -> Self {
+        Self { hook: Arc::new(hook), ..self.clone() }
+    }
+
+    pub(crate) fn limits(mut self, change: impl FnOnce(&mut proto::Opened)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    pub(crate) fn database(&self) -> MutexGuard<'_, Database> {
+        self.database.lock().expect("no test panics while it looks")
+    }
+
+    /// How many requests are stored. Fails when the client did something wrong.
+    pub(crate) fn total(&self) -> u64 {
+        let database = self.database();
+        assert!(database.wrong.is_empty(), "{:?}", database.wrong);
+        database.counts.values().sum()
+    }
+
+    pub(crate) fn count(&self, path: &str) -> u64 {
+        self.total();
+        let database = self.database();
+        database.counts.iter().filter(|((_, p), _)| p == path).map(|(_, count)| count).sum()
+    }
+
+    pub(crate) fn dropped(&self) -> u64 {
+        self.database().drops.values().sum()
+    }
+
+    pub(crate) fn start(&self) -> Server {
+        self.start_at("127.0.0.1:0".parse().expect("an address"))
+    }
+
+    pub(crate) fn start_at(&self, address: SocketAddr) -> Server {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let within = runtime.enter();
+        let listener = std::net::TcpListener::bind(address).expect("a port");
+        listener.set_nonblocking(true).expect("a socket");
+        let listener = TcpListener::from_std(listener).expect("a socket");
+        let address = listener.local_addr().expect("an address");
+        let serve = tonic::transport::Server::builder()
+            .initial_connection_window_size(16 << 20)
+            .add_service(
+                RequestServiceServer::new(self.clone()).max_decoding_message_size(16 << 20),
+            )
+            .add_service(CountServiceServer::new(self.clone()))
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        runtime.spawn(serve);
+        drop(within);
+        Server { runtime: Some(runtime), address }
+    }
+}
+
+// === impl Server ===
+
+impl Server {
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn queue(&self) -> QueueBuilder {
+        fast_queue(&self.url())
+    }
+
+    pub(crate) fn producer(&self) -> ProducerBuilder {
+        tally_client::Producer::builder(self.url())
+            .name("test")
+            .backoff(Duration::from_millis(1), Duration::from_millis(20))
+            .close_timeout(Duration::from_secs(30))
+    }
+}
+
+/// A queue that neither gathers nor pauses for long.
+pub(crate) fn fast_queue(url: &str) -> QueueBuilder {
+    tally_client::Queue::builder(url)
+        .name("test")
+        .linger(Duration::from_millis(1))
+        .backoff(Duration::from_millis(1), Duration::from_millis(20))
+        .close_timeout(Duration::from_secs(30))
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Its sockets are closed when this returns. A runtime must not wait within another.
+            let kill = std::thread::spawn(|| runtime.shutdown_timeout(Duration::from_secs(10)));
+            kill.join().expect("no panic");
+        }
+    }
+}
+
+// === impl Database ===
+
+impl Database {
+    fn open(&mut self, open: &proto::Open) -> Result<(), Status> {
+        self.opens += 1;
+        let own = *open.claims.last().expect("a client has a claim");
+        if open.producer_id.len() != 16 || open.claims.contains(&0) || open.name.len() > 200 {
+            self.wrong.push(format!("{open:?}"));
+        }
+        match self.producers.get_mut(&open.producer_id) {
+            None if open.epoch > 0 => {
+                Err(refusal(tonic::Code::FailedPrecondition, "PRODUCER_FORGOTTEN"))
+            }
+            None => {
+                let stored = Stored { name: open.name.clone(), sequence: 0, epoch: 1, claim: own };
+                self.producers.insert(open.producer_id.clone(), stored);
+                Ok(())
+            }
+            Some(stored) if stored.claim == own => Ok(()),
+            Some(stored) if stored.epoch == open.epoch || open.claims.contains(&stored.claim) => {
+                stored.epoch += 1;
+                stored.claim = own;
+                Ok(())
+            }
+            Some(_) => Err(refusal(tonic::Code::AlreadyExists, "PRODUCER_IN_USE")),
+        }
+    }
+
+    /// Stores a batch whose endpoints are `names`, unless it is a duplicate.
+    fn store(
+        &mut self,
+        id: &[u8],
+        batch: &proto::Batch,
+        names: &[proto::Endpoint],
+    ) -> Result<u64, Status> {
+        let Some(stored) = self.producers.get_mut(id) else {
+            return Err(refusal(tonic::Code::FailedPrecondition, "PRODUCER_FORGOTTEN"));
+        };
+        if batch.sequence <= stored.sequence {
+            return Ok(stored.sequence);
+        }
+        if batch.sequence > stored.sequence + 1 {
+            return Err(refusal(tonic::Code::FailedPrecondition, "OUT_OF_SEQUENCE"));
+        }
+        stored.sequence = batch.sequence;
+        let committed = stored.sequence;
+        self.batches.push(batch.endpoint.len());
+        for number in &batch.endpoint {
+            match names.get(*number as usize) {
+                Some(name) => {
+                    *self.counts.entry((name.method, name.path.clone())).or_default() += 1;
+                }
+                None => self.wrong.push(format!("endpoint {number} is not named")),
+            }
+        }
+        for drops in &batch.drops {
+            *self.drops.entry(drops.day).or_default() += drops.count;
+        }
+        Ok(committed)
+    }
+
+    fn check(&mut self, batch: &proto::Batch, limits: &proto::Opened, names: usize) {
+        let rows = batch.endpoint.len();
+        let counted = rows == batch.count as usize && rows == batch.time_delta.len();
+        let empty = rows == 0 && batch.drops.is_empty();
+        let bytes = prost::Message::encoded_len(batch);
+        let large = rows > limits.batch_rows_max as usize
+            || bytes > limits.batch_bytes_max as usize
+            || names > limits.endpoints_max as usize
+            || batch.drops.len() > 1000;
+        if !counted || empty || large {
+            self.wrong.push(format!(
+                "batch {} has {rows} rows in {bytes} bytes, {names} endpoints, {} drops",
+                batch.sequence,
+                batch.drops.len()
+            ));
+        }
+    }
+}
+
+/// A status with a reason, as the server sends it.
+pub(crate) fn refusal(code: tonic::Code, reason: &'static str) -> Status {
+    let mut status = Status::new(code, reason.to_lowercase());
+    let value = reason.parse().expect("ASCII");
+    status.metadata_mut().insert("tally-reason", value);
+    status
+}
+
+type Answers = mpsc::UnboundedSender<Result<proto::RecordResponse, Status>>;
+
+impl Mock {
+    async fn serve(
+        &self,
+        mut messages: Streaming<proto::RecordRequest>,
+        answers: &Answers,
+    ) -> Result<(), Status> {
+        let first = messages.message().await?;
+        let Some(proto::RecordRequest { kind: Some(Kind::Open(open)) }) = first else {
+            self.database().wrong.push("the first message is not Open".to_owned());
+            return Err(Status::invalid_argument("the first message is not Open"));
+        };
+        match (self.hook)(&Event::Open(&open)) {
+            Act::Serve => {}
+            Act::End(status) => return Err(status),
+            Act::Hold => std::future::pending().await,
+            Act::StoreAndEnd(_, status) => {
+                self.database().open(&open)?;
+                return Err(status);
+            }
+            Act::Answer(answer) => {
+                let _ = answers.send(Ok(answer));
+                std::future::pending().await
+            }
+        }
+        let mut last = {
+            let mut database = self.database();
+            database.open(&open)?;
+            let stored = database.producers[&open.producer_id].clone();
+            let opened = proto::Opened { epoch: stored.epoch, ..self.limits };
+            let committed_sequence = stored.sequence;
+            let _ = answers
+                .send(Ok(proto::RecordResponse { opened: Some(opened), committed_sequence }));
+            committed_sequence
+        };
+        let mut names = Vec::new();
+        while let Some(message) = messages.message().await? {
+            let Some(Kind::Batch(batch)) = message.kind else {
+                self.database().wrong.push("not a batch".to_owned());
+                return Err(Status::invalid_argument("not a batch"));
+            };
+            names.extend(batch.endpoints.iter().cloned());
+            let mut database = self.database();
+            database.check(&batch, &self.limits, names.len());
+            if batch.sequence != last + 1 {
+                database.wrong.push(format!("batch {} after {last}", batch.sequence));
+            }
+            last = batch.sequence;
+            drop(database);
+            let act = (self.hook)(&Event::Batch(&batch));
+            let mut database = self.database();
+            let in_flight = batch.sequence
+                - database.producers.get(&open.producer_id).map_or(0, |stored| stored.sequence);
+            database.in_flight = database.in_flight.max(in_flight);
+            match act {
+                Act::Serve => {
+                    let committed_sequence = database.store(&open.producer_id, &batch, &names)?;
+                    let answer = proto::RecordResponse { opened: None, committed_sequence };
+                    let _ = answers.send(Ok(answer));
+                }
+                Act::End(status) => return Err(status),
+                Act::StoreAndEnd(_, status) => {
+                    database.store(&open.producer_id, &batch, &names)?;
+                    return Err(status);
+                }
+                Act::Hold => {}
+                Act::Answer(answer) => drop(answers.send(Ok(answer))),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl RequestService for Mock {
+    type RecordStream = UnboundedReceiverStream<Result<proto::RecordResponse, Status>>;
+    type ListProducersStream = tokio_stream::Empty<Result<proto::ListProducersResponse, Status>>;
+    type QueryTotalsStream = tokio_stream::Empty<Result<proto::QueryTotalsResponse, Status>>;
+
+    async fn record(
+        &self,
+        request: Request<Streaming<proto::RecordRequest>>,
+    ) -> Result<Response<Self::RecordStream>, Status> {
+        let token = request.metadata().get("authorization");
+        self.database().authorization =
+            token.map(|token| token.to_str().expect("ASCII").to_owned());
+        let (answers, receiver) = mpsc::unbounded_channel();
+        let mock = self.clone();
+        tokio::runtime::Handle::current().spawn(async move {
+            if let Err(status) = mock.serve(request.into_inner(), &answers).await {
+                let _ = answers.send(Err(status));
+            }
+        });
+        Ok(Response::new(UnboundedReceiverStream::new(receiver)))
+    }
+
+    async fn list_producers(
+        &self,
+        _request: Request<proto::ListProducersRequest>,
+    ) -> Result<Response<Self::ListProducersStream>, Status> {
+        Err(Status::unimplemented("ListProducers"))
+    }
+
+    async fn query_totals(
+        &self,
+        _request: Request<proto::QueryTotalsRequest>,
+    ) -> Result<Response<Self::QueryTotalsStream>, Status> {
+        Err(Status::unimplemented("QueryTotals"))
+    }
+}
+
+#[async_trait]
+impl CountService for Mock {
+    async fn add(
+        &self,
+        request: Request<Streaming<count::AddRequest>>,
+    ) -> Result<Response<count::AddResponse>, Status> {
+        let messages: Vec<_> = request.into_inner().collect().await;
+        let messages = messages.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let (stored, status) = match (self.hook)(&Event::Add(messages.len())) {
+            Act::End(status) => return Err(status),
+            Act::StoreAndEnd(stored, status) => (stored, Some(status)),
+            Act::Hold => std::future::pending().await,
+            Act::Serve | Act::Answer(_) => (messages.len(), None),
+        };
+        let mut database = self.database();
+        for message in &messages[..stored] {
+            *database.counts.entry((message.method, message.path.clone())).or_default() += 1;
+        }
+        status.map_or(Ok(Response::new(count::AddResponse {})), Err)
+    }
+
+    async fn count_daily_totals(
+        &self,
+        _request: Request<count::CountDailyTotalsRequest>,
+    ) -> Result<Response<count::CountDailyTotalsResponse>, Status> {
+        Err(Status::unimplemented("CountDailyTotals"))
+    }
+
+    async fn list_daily_totals(
+        &self,
+        _request: Request<count::ListDailyTotalsRequest>,
+    ) -> Result<Response<count::ListDailyTotalsResponse>, Status> {
+        Err(Status::unimplemented("ListDailyTotals"))
+    }
+
+    async fn get_period_totals(
+        &self,
+        _request: Request<count::GetPeriodTotalsRequest>,
+    ) -> Result<Response<count::GetPeriodTotalsResponse>, Status> {
+        Err(Status::unimplemented("GetPeriodTotals"))
+    }
+}

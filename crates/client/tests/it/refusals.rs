@@ -1,0 +1,112 @@
+//! Batches that the server refuses, and servers that refuse the client.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tally_client::{Method, Row};
+use tonic::{Code, Status};
+
+use crate::mock::{Act, Event, Mock, refusal};
+
+const DAY_US: i64 = 86_400_000_000;
+
+/// The server refuses batches whose first row is of day 3, and those before are not always
+/// stored when it says so.
+#[tokio::test]
+async fn a_refused_batch_is_set_aside_and_told_as_dropped() {
+    let mock = Mock::new(|event| match event {
+        Event::Batch(batch) if batch.time_delta.first() == Some(&(3 * DAY_US)) => {
+            Act::End(refusal(Code::InvalidArgument, "INVALID_BATCH"))
+        }
+        _ => Act::Serve,
+    });
+    let server = mock.start();
+    let mut producer = server.producer().batch_rows_max(2).connect().await.expect("a producer");
+    let endpoint = producer.endpoint(Method::GET, "/");
+    let rows = (0..6).flat_map(|day| [day * DAY_US; 2]);
+    let rows = rows.map(|time_us| Row { endpoint, time_us }).collect();
+    producer.send(rows).await.expect("room");
+    let progress = producer.close().await;
+    assert_eq!((progress.acknowledged, progress.rejected, progress.in_doubt), (10, 2, 0));
+    assert_eq!((mock.total(), mock.dropped()), (10, 2));
+    let database = mock.database();
+    assert_eq!(database.drops.get(&3), Some(&2));
+    assert_eq!(database.producers.values().next().expect("one").sequence, 6);
+}
+
+/// A refusal that is said while batches before the bad one are not stored.
+#[tokio::test]
+async fn the_wrong_batch_is_not_blamed() {
+    let first = AtomicU64::new(0);
+    let mock = Mock::new(move |event| {
+        let Event::Batch(batch) = event else { return Act::Serve };
+        let bad = batch.time_delta.first() == Some(&(2 * DAY_US));
+        if bad {
+            return Act::End(refusal(Code::InvalidArgument, "INVALID_BATCH"));
+        }
+        // Before it was refused for the first time, nothing is stored.
+        if first.fetch_add(1, Ordering::Relaxed) < 2 { Act::Hold } else { Act::Serve }
+    });
+    let server = mock.start();
+    let mut producer = server.producer().batch_rows_max(1).connect().await.expect("a producer");
+    let endpoint = producer.endpoint(Method::GET, "/");
+    let rows = (0..4).map(|day| Row { endpoint, time_us: day * DAY_US }).collect();
+    producer.send(rows).await.expect("room");
+    let progress = producer.close().await;
+    assert_eq!((progress.acknowledged, progress.rejected), (3, 1));
+    assert_eq!((mock.total(), mock.database().drops.get(&2)), (3, Some(&1)));
+}
+
+#[tokio::test]
+async fn a_batch_too_large_for_another_server_is_set_aside() {
+    let mock = Mock::new(|event| match event {
+        Event::Batch(_) => Act::End(Status::unavailable("moved")),
+        _ => Act::Serve,
+    });
+    let server = mock.start();
+    let address = server.address();
+    let mut producer = server.producer().connect().await.expect("a producer");
+    let endpoint = producer.endpoint(Method::GET, "/");
+    producer.send(vec![Row { endpoint, time_us: 0 }; 100]).await.expect("room");
+    while mock.database().opens < 2 {
+        tokio::task::yield_now().await;
+    }
+    drop(server);
+    let small = mock
+        .with(|event| match event {
+            Event::Batch(batch) if batch.count > 10 => {
+                Act::End(refusal(Code::ResourceExhausted, "LIMIT"))
+            }
+            _ => Act::Serve,
+        })
+        .limits(|limits| limits.batch_rows_max = 10);
+    let _server = small.start_at(address);
+    assert_eq!(producer.settled(100).await.rejected, 100);
+    producer.send(vec![Row { endpoint, time_us: 0 }; 25]).await.expect("room");
+    let progress = producer.close().await;
+    assert_eq!((progress.acknowledged, progress.rejected), (25, 100));
+    assert_eq!(mock.dropped(), 100);
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_the_client_is_asked_again() {
+    let opens = AtomicU64::new(0);
+    let mock = Mock::new(move |event| match (event, opens.load(Ordering::Relaxed)) {
+        (Event::Open(_), opened @ 0..5) => {
+            opens.store(opened + 1, Ordering::Relaxed);
+            Act::End(match opened {
+                0 => Status::unauthenticated("who are you"),
+                1 => refusal(Code::ResourceExhausted, "LIMIT"),
+                2 => Status::invalid_argument("no"),
+                3 => refusal(Code::FailedPrecondition, "OUT_OF_SEQUENCE"),
+                _ => Status::internal("what"),
+            })
+        }
+        _ => Act::Serve,
+    });
+    let server = mock.start();
+    let mut producer = server.producer().connect().await.expect("a producer");
+    let endpoint = producer.endpoint(Method::GET, "/");
+    producer.send(vec![Row { endpoint, time_us: 0 }; 3]).await.expect("room");
+    assert_eq!(producer.close().await.acknowledged, 3);
+    assert_eq!(mock.total(), 3);
+}
