@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
+use tally_client::Producer;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tonic::Status;
@@ -30,8 +31,15 @@ const WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 /// The largest message that is taken. A year of a large service in one answer.
 const MESSAGE_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
-/// The trailer that says how many requests of a failed stream are counted all the same.
-pub(crate) const COUNTED_TRAILER: &str = "tally-counted";
+/// How many endpoints an import tells apart; a server has a limit of its own.
+const ENDPOINTS_MAX: usize = 1_000_000;
+
+/// How many requests one batch of an import has.
+const BATCH_ROWS_MAX: usize = 20_000;
+
+/// The pauses before a lost connection is tried again: a person waits.
+const BACKOFF_MIN: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 /// Which server to talk to.
 #[derive(Debug, Clone, Args)]
@@ -65,15 +73,34 @@ impl ServerArgs {
         Ok(CountServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX))
     }
 
+    /// Connects, to record exactly once. That the server is there is known then; when it goes
+    /// away later, the producer waits for it.
+    pub(crate) async fn producer(&self, name: &str) -> anyhow::Result<Producer> {
+        self.connect().await?;
+        Producer::builder(self.url())
+            .name(name)
+            .endpoints_max(ENDPOINTS_MAX)
+            .batch_rows_max(BATCH_ROWS_MAX)
+            .backoff(BACKOFF_MIN, BACKOFF_MAX)
+            .connect()
+            .await
+            .context("cannot send to the server")
+    }
+
     /// Connects, to ask for totals.
     pub(crate) async fn requests(&self) -> anyhow::Result<RequestServiceClient<Channel>> {
         let channel = self.connect().await?;
         Ok(RequestServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX))
     }
 
-    fn endpoint(&self) -> anyhow::Result<Endpoint> {
+    /// With a scheme, which may be left out.
+    fn url(&self) -> String {
         let text = self.server.trim();
-        let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+        if text.contains("://") { text.to_owned() } else { format!("http://{text}") }
+    }
+
+    fn endpoint(&self) -> anyhow::Result<Endpoint> {
+        let url = self.url();
         let wrong = || {
             let server = visible(&self.server);
             format!("--server: \u{201c}{server}\u{201d} is not an address like {SERVER_DEFAULT}")
@@ -103,11 +130,6 @@ pub(crate) fn describe(status: &Status) -> String {
         None if status.message().is_empty() => status.code().description().to_owned(),
         None => visible(status.message()).into_owned(),
     }
-}
-
-/// How many requests from the beginning of a failed stream are counted, if that is known.
-pub(crate) fn counted(status: &Status) -> Option<u64> {
-    status.metadata().get(COUNTED_TRAILER)?.to_str().ok()?.parse().ok()
 }
 
 /// The last cause, which is the one that says something. The operating system's number is
@@ -162,15 +184,5 @@ mod tests {
     #[test]
     fn https_is_understood() {
         assert!(at("https://host:7777").endpoint().is_ok());
-    }
-
-    #[test]
-    fn the_trailer_is_read() {
-        let mut status = Status::unavailable("no database");
-        assert_eq!(counted(&status), None);
-        status.metadata_mut().insert(COUNTED_TRAILER, "17".parse().expect("ASCII"));
-        assert_eq!(counted(&status), Some(17));
-        status.metadata_mut().insert(COUNTED_TRAILER, "many".parse().expect("ASCII"));
-        assert_eq!(counted(&status), None);
     }
 }

@@ -168,27 +168,31 @@ impl ServeArgs {
     }
 
     fn collect(&self, problems: &mut Problems) -> Option<Settings> {
-        const HOUR_MS: u64 = 60 * 60 * 1000;
         let database = self.database.collect(problems);
         let listen = problems.take("--listen (LISTEN_ADDR)", &self.listen);
         let migrate = problems.take("--migrate (TALLY_MIGRATE)", &self.migrate);
-        let ms = |problems: &mut Problems, name, given| {
-            Duration::from_millis(problems.within(name, given, 0..=HOUR_MS))
-        };
-        let queue = Limits {
-            rows_max: problems.within(
-                "--queue-rows-max (TALLY_QUEUE_ROWS_MAX)",
-                &self.queue_rows_max,
-                2_048..=100_000_000,
-            ),
-            bytes_max: problems.within(
-                "--queue-bytes-max (TALLY_QUEUE_BYTES_MAX)",
-                &self.queue_bytes_max,
-                1 << 20..=u32::MAX / 2,
-            ),
-            wait_max: ms(problems, "--queue-wait-ms (TALLY_QUEUE_WAIT_MS)", &self.queue_wait_ms),
-        };
-        let requests = tally_requests::Settings {
+        let requests = self.requests(problems);
+        if let Some(database) = &database {
+            let needed = requests.workers + tally_requests::CONNECTIONS_BESIDE_WORKERS;
+            let given = database.pool.connections_max;
+            let is_pooled = matches!(database.url, DatabaseUrl::Postgres(_));
+            if is_pooled && given < needed {
+                problems.add(format!(
+                    "--connections-max (TALLY_CONNECTIONS_MAX): {given} is too few for {} workers, \
+                     which need {needed}",
+                    requests.workers
+                ));
+            }
+        }
+        let drain_timeout =
+            ms(problems, "--drain-timeout-ms (TALLY_DRAIN_TIMEOUT_MS)", &self.drain_timeout_ms);
+        let (database, listen, migrate) = (database?, listen?, migrate?);
+        Some(Settings { listen, database, migrate, drain_timeout, requests })
+    }
+
+    fn requests(&self, problems: &mut Problems) -> tally_requests::Settings {
+        let queue = self.queue(problems);
+        tally_requests::Settings {
             workers: problems.within("--workers (TALLY_WORKERS)", &self.workers, 1..=64),
             batch_rows_max: problems.within(
                 "--batch-rows-max (TALLY_BATCH_ROWS_MAX)",
@@ -229,22 +233,28 @@ impl ServeArgs {
                 &self.producer_retention_days,
                 1..=36_500,
             ),
-        };
-        if let Some(database) = &database {
-            let needed = requests.workers + tally_requests::CONNECTIONS_BESIDE_WORKERS;
-            let given = database.pool.connections_max;
-            let is_pooled = matches!(database.url, DatabaseUrl::Postgres(_));
-            if is_pooled && given < needed {
-                problems.add(format!(
-                    "--connections-max (TALLY_CONNECTIONS_MAX): {given} is too few for {} workers, \
-                     which need {needed}",
-                    requests.workers
-                ));
-            }
         }
-        let drain_timeout =
-            ms(problems, "--drain-timeout-ms (TALLY_DRAIN_TIMEOUT_MS)", &self.drain_timeout_ms);
-        let (database, listen, migrate) = (database?, listen?, migrate?);
-        Some(Settings { listen, database, migrate, drain_timeout, requests })
     }
+
+    fn queue(&self, problems: &mut Problems) -> Limits {
+        Limits {
+            rows_max: problems.within(
+                "--queue-rows-max (TALLY_QUEUE_ROWS_MAX)",
+                &self.queue_rows_max,
+                2_048..=100_000_000,
+            ),
+            bytes_max: problems.within(
+                "--queue-bytes-max (TALLY_QUEUE_BYTES_MAX)",
+                &self.queue_bytes_max,
+                1 << 20..=u32::MAX / 2,
+            ),
+            wait_max: ms(problems, "--queue-wait-ms (TALLY_QUEUE_WAIT_MS)", &self.queue_wait_ms),
+        }
+    }
+}
+
+/// A duration of an hour at most.
+fn ms(problems: &mut Problems, name: &str, given: &Given<u64>) -> Duration {
+    const HOUR_MS: u64 = 60 * 60 * 1000;
+    Duration::from_millis(problems.within(name, given, 0..=HOUR_MS))
 }

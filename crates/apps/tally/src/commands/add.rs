@@ -1,17 +1,27 @@
 //! `tally add`: counting by hand.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use clap::Args;
 use jiff::Timestamp;
 use tally_proto::count::v1::AddRequest;
 use tally_runtime::Clock;
+use tokio::sync::{mpsc, watch};
 
-use crate::client::{ServerArgs, counted, describe};
+use crate::client::ServerArgs;
+use crate::import::feed::{AHEAD_MAX_US, Chunk, Fed};
+use crate::import::send::{News, Stop, send_all};
 use crate::import::time::{SECOND_US, parse_text};
 use crate::output::{plural, say, visible};
 use crate::{dates, methods};
+
+/// How long a path may be, unless the server is set otherwise.
+const PATH_BYTES_MAX: usize = 2_048;
+
+/// How many requests are made at a time.
+const CHUNK_REQUESTS: u64 = 10_000;
 
 /// Count requests by hand
 ///
@@ -38,12 +48,19 @@ pub(crate) struct AddArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_at)]
     at: Option<i64>,
 
+    /// How long a server that takes nothing is waited for, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10,
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    patience: u64,
+
     #[command(flatten)]
     server: ServerArgs,
 }
 
 pub(crate) async fn run(args: AddArgs, clock: &dyn Clock) -> anyhow::Result<ExitCode> {
-    let micros = args.at.unwrap_or_else(|| clock.now().as_microsecond());
+    let now = clock.now().as_microsecond();
+    let micros = args.at.unwrap_or(now);
+    check(&args.path, micros, now).map_err(|why| anyhow!("nothing was counted: {why}"))?;
     let nanos = i32::try_from(micros.rem_euclid(SECOND_US) * 1_000)?;
     let timestamp = prost_types::Timestamp { seconds: micros.div_euclid(SECOND_US), nanos };
     let request = AddRequest {
@@ -51,22 +68,69 @@ pub(crate) async fn run(args: AddArgs, clock: &dyn Clock) -> anyhow::Result<Exit
         path: args.path.clone(),
         request_timestamp: Some(timestamp),
     };
-    let mut client = args.server.count().await?;
-    let requests = (0..args.count).map(move |_| request.clone());
-    match client.add(tokio_stream::iter(requests)).await {
-        Ok(_) => {
-            let method = methods::name(args.method);
-            let path = visible(&args.path);
-            say(format_args!("counted {}: {method} {path}", plural(args.count, "request")));
-            Ok(ExitCode::SUCCESS)
+    let producer = args.server.producer("tally add").await?;
+    let (sender, chunks) = mpsc::channel(1);
+    let (_stop, stopped) = watch::channel(false);
+    let patience = Duration::from_secs(args.patience);
+    let mut silent = |_: &News| {};
+    // One ends with the other: the sender when nobody takes its chunks any more.
+    let (outcome, ()) = tokio::join!(
+        send_all(producer, chunks, stopped, patience, &mut silent),
+        feed(sender, &request, args.count),
+    );
+    let counted = outcome.counted;
+    let why = match (outcome.stop, outcome.rejected_why) {
+        (Some(Stop::GaveUp { why, maybe, .. }), _) if maybe > 0 => {
+            let (counted, maybe) = (plural(counted, "request"), plural(maybe, "request"));
+            let why = visible(&why).into_owned();
+            return Err(anyhow!(
+                "{counted} counted, and it is not known whether {maybe} more are: {why}"
+            ));
         }
-        Err(status) => {
-            let why = describe(&status);
-            match counted(&status) {
-                Some(0) => Err(anyhow!("nothing was counted: {why}")),
-                Some(some) => Err(anyhow!("only {} counted: {why}", plural(some, "request"))),
-                None => Err(anyhow!("it is not known whether that was counted: {why}")),
-            }
+        (Some(Stop::GaveUp { why, .. }), _) | (None, Some(why)) => why,
+        (Some(Stop::Interrupted), _) | (None, None) => String::new(),
+    };
+    if counted < args.count {
+        let why = visible(&why);
+        return Err(match counted {
+            0 => anyhow!("nothing was counted: {why}"),
+            _ => anyhow!("only {} counted: {why}", plural(counted, "request")),
+        });
+    }
+    let (method, path) = (methods::name(args.method), visible(&args.path));
+    say(format_args!("counted {}: {method} {path}", plural(args.count, "request")));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a server would refuse, or would count under another path.
+fn check(path: &str, micros: i64, now: i64) -> Result<(), String> {
+    if path.is_empty() {
+        return Err("the path is empty".to_owned());
+    }
+    if path.contains('\0') {
+        return Err("the path has a NUL character".to_owned());
+    }
+    if path.len() > PATH_BYTES_MAX {
+        let bytes = path.len();
+        return Err(format!("the path has {bytes} bytes, and may have {PATH_BYTES_MAX}"));
+    }
+    if micros > now.saturating_add(AHEAD_MAX_US) {
+        return Err("the time is more than 24 h ahead of the clock".to_owned());
+    }
+    Ok(())
+}
+
+/// Gives the same request many times, in chunks.
+async fn feed(sender: mpsc::Sender<Fed>, request: &AddRequest, count: u64) {
+    let mut left = count;
+    while left > 0 {
+        let size = left.min(CHUNK_REQUESTS);
+        left -= size;
+        let size = usize::try_from(size).expect("it is small");
+        let requests = vec![request.clone(); size];
+        let chunk = Chunk { requests, lines: vec![1; size], through: 1, ..Chunk::default() };
+        if sender.send(Fed::Chunk(chunk)).await.is_err() {
+            return;
         }
     }
 }

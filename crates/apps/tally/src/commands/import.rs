@@ -2,6 +2,7 @@
 
 mod report;
 
+use std::cell::Cell;
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,9 +19,9 @@ use crate::client::ServerArgs;
 use crate::import::feed::{self, Job};
 use crate::import::input::Input;
 use crate::import::json::JsonFields;
-use crate::import::send::{Outcome, STREAM_REQUESTS_MAX, send_all};
+use crate::import::send::{News, Outcome, UNSETTLED_MAX, send_all};
 use crate::import::{LogFormat, Parser};
-use crate::output::{say, thousands, wrong_usage};
+use crate::output::{say, thousands, visible, wrong_usage};
 
 /// How often the bar moves without news.
 const BAR_TICK: Duration = Duration::from_millis(200);
@@ -81,6 +82,11 @@ pub(crate) struct ImportArgs {
     #[arg(long)]
     strict: bool,
 
+    /// How long a server that takes nothing is waited for, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60,
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    patience: u64,
+
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -98,7 +104,7 @@ pub(crate) async fn run(args: ImportArgs, clock: Arc<dyn Clock>) -> anyhow::Resu
     if unreadable > 0 {
         return Err(anyhow!("nothing was sent"));
     }
-    let client = args.server.count().await?;
+    let producer = args.server.producer("tally import").await?;
     let fields = JsonFields::new(
         args.method_field.as_deref(),
         args.path_field.as_deref(),
@@ -112,23 +118,33 @@ pub(crate) async fn run(args: ImportArgs, clock: Arc<dyn Clock>) -> anyhow::Resu
 
     let mut signals = Signals::install().context("cannot take over Ctrl-C")?;
     let (stop, stopped) = watch::channel(false);
-    let mut acknowledged = |counted: u64, bytes: u64| {
-        bar.set_position(bytes);
-        bar.set_message(thousands(counted));
+    let counted = Cell::new(0);
+    let waits = Cell::new(false);
+    let mut tell = |news: &News| {
+        counted.set(news.counted);
+        bar.set_position(news.bytes);
+        bar.set_message(thousands(news.counted));
+        if waits.replace(news.trouble.is_some()) {
+            return;
+        }
+        if let Some(why) = &news.trouble {
+            bar.suspend(|| say(format_args!("waiting for the server: {}", visible(why))));
+        }
     };
+    let patience = Duration::from_secs(args.patience);
     let outcome = tokio::select! {
-        outcome = send_all(client, chunks, stopped, &mut acknowledged) => outcome,
+        outcome = send_all(producer, chunks, stopped, patience, &mut tell) => outcome,
         () = async {
             signals.recv().await;
             bar.suspend(|| say("stopping; waiting for the server (again to leave at once)"));
             let _ = stop.send(true);
             signals.recv().await;
         } => {
-            let counted = bar.message();
             bar.finish_and_clear();
             say(format_args!(
-                "left at once; {counted} requests are counted, and up to {} more may be",
-                thousands(STREAM_REQUESTS_MAX as u64)
+                "left at once; {} requests are counted, and up to {} more may be",
+                thousands(counted.get()),
+                thousands(UNSETTLED_MAX)
             ));
             return Ok(ExitCode::from(EXIT_INTERRUPTED));
         }
@@ -148,7 +164,7 @@ fn conclude(args: &ImportArgs, inputs: &[Input], outcome: &Outcome, elapsed: Dur
         say(line);
     }
     let strict = args.strict && outcome.counts.malformed > 0;
-    let failed = outcome.stop.is_some() || !outcome.failures.is_empty();
+    let failed = outcome.stop.is_some() || !outcome.failures.is_empty() || outcome.rejected > 0;
     if failed || strict || report.nothing_understood() {
         ExitCode::FAILURE
     } else {

@@ -16,7 +16,7 @@ use super::time::SECOND_US;
 use super::{Malformed, Parser, Record};
 
 /// How far a time may be ahead of the clock, as the server sees it too.
-const AHEAD_MAX_US: i64 = 24 * 3_600 * SECOND_US;
+pub(crate) const AHEAD_MAX_US: i64 = 24 * 3_600 * SECOND_US;
 
 /// How many chunks may wait to be sent. Each is what one read gave.
 const CHUNKS_MAX: usize = 16;

@@ -1,31 +1,25 @@
-//! One acknowledged stream after the other.
+//! Sending what was read, by the exactly-once protocol, and knowing which lines are counted.
 //!
-//! The server acknowledges a stream as a whole, once all of it is committed. So a long import
-//! is cut into streams, and what the progress bar shows is counted, not merely sent.
+//! Rows come to their end in the order in which they were given, so the line up to which
+//! everything is counted follows from one number. A server that goes away is waited for, and
+//! what it had not acknowledged is sent again: it is counted once.
 
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::collections::VecDeque;
+use std::pin::pin;
 use std::time::Duration;
 
+use prost_types::Timestamp;
+use tally_client::{Method, Producer, Progress, Row};
 use tally_proto::count::v1::AddRequest;
-use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tokio::sync::{mpsc, watch};
-use tokio_stream::Stream;
-use tonic::Status;
-use tonic::transport::Channel;
+use tokio::time::{Instant, sleep_until};
 
 use super::feed::{Chunk, Failure, Fed, LineCounts};
-use crate::client::counted;
+use super::time::SECOND_US;
 
-/// How many requests one stream carries at most.
-pub(crate) const STREAM_REQUESTS_MAX: usize = 100_000;
-
-/// A stream is ended when its input pauses for this long, so that what was read from a slow
-/// pipe is acknowledged too.
-const IDLE: Duration = Duration::from_secs(1);
-
-/// How many chunks may wait inside a stream.
-const STREAM_CHUNKS_MAX: usize = 2;
+/// How many requests may be given and not be counted yet: some batches on their way, and some
+/// that are read meanwhile.
+pub(crate) const UNSETTLED_MAX: u64 = 200_000;
 
 /// A line of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +33,11 @@ pub(crate) struct Place {
 pub(crate) struct Outcome {
     /// So many requests are counted for certain.
     pub(crate) counted: u64,
-    /// Every request up to this line is counted.
+    /// The server refused so many, and counted those around them.
+    pub(crate) rejected: u64,
+    /// What it said to that.
+    pub(crate) rejected_why: Option<String>,
+    /// Every request up to this line is counted, or was refused.
     pub(crate) through: Option<Place>,
     pub(crate) counts: LineCounts,
     pub(crate) failures: Vec<Failure>,
@@ -51,209 +49,250 @@ pub(crate) struct Outcome {
 pub(crate) enum Stop {
     /// The person asked for it.
     Interrupted,
-    /// The server ended a stream.
-    Refused {
-        status: Box<Status>,
-        /// How many requests of that stream may be counted beyond those that are; 0 when the
-        /// server said exactly how many are.
+    /// The server took nothing for too long, or is not one that can be used.
+    GaveUp {
+        why: String,
+        /// How many requests may be counted beyond those that are.
         maybe: u64,
         /// The first request that is not known to be counted.
         next: Option<Place>,
     },
 }
 
-/// Sends what the reader thread gives until it ends, `stop` turns true or the server refuses.
-/// After each acknowledged stream, `acknowledged` is told how many requests are counted and
-/// how many bytes were read for them.
+/// What is told while it goes on.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct News {
+    /// How many requests are counted.
+    pub(crate) counted: u64,
+    /// How many bytes were read for them.
+    pub(crate) bytes: u64,
+    /// Why nothing moves, if the server is away.
+    pub(crate) trouble: Option<String>,
+}
+
+/// Sends what the reader thread gives, until it ends, `stop` turns true, or the server takes
+/// nothing for as long as `patience`.
 pub(crate) async fn send_all(
-    client: CountServiceClient<Channel>,
+    producer: Producer,
     chunks: mpsc::Receiver<Fed>,
     stop: watch::Receiver<bool>,
-    acknowledged: &mut dyn FnMut(u64, u64),
+    patience: Duration,
+    news: &mut dyn FnMut(&News),
 ) -> Outcome {
-    let mut sender = Sender {
-        client,
+    let progress = producer.watch();
+    let sender = Sender {
+        producer,
+        progress,
         chunks,
         stop,
-        held: None,
-        read: Read::default(),
+        patience,
+        moved: Instant::now(),
+        sent: VecDeque::new(),
+        given: 0,
+        refused_here: 0,
+        news: News::default(),
         outcome: Outcome::default(),
     };
-    while sender.outcome.stop.is_none() {
-        match sender.next().await {
-            Next::Chunk(chunk) => sender.send_stream(chunk, acknowledged).await,
-            Next::End => break,
-            Next::Stop => sender.outcome.stop = Some(Stop::Interrupted),
-        }
-    }
-    if !matches!(sender.outcome.stop, Some(Stop::Refused { .. })) {
-        sender.settle(0, acknowledged);
-    }
-    sender.outcome
+    sender.run(news).await
 }
 
 struct Sender {
-    client: CountServiceClient<Channel>,
+    producer: Producer,
+    progress: watch::Receiver<Progress>,
     chunks: mpsc::Receiver<Fed>,
     stop: watch::Receiver<bool>,
-    /// A chunk that did not fit into the stream before it.
-    held: Option<Chunk>,
-    read: Read,
+    patience: Duration,
+    /// When something was last counted, or there was nothing to count.
+    moved: Instant,
+    /// Chunks that have not come to their end, oldest first.
+    sent: VecDeque<Sent>,
+    /// How many requests were given to the producer.
+    given: u64,
+    /// How many the producer did not take.
+    refused_here: u64,
+    news: News,
     outcome: Outcome,
 }
 
-/// How far the inputs are read, counted or not.
-#[derive(Debug, Default, Clone, Copy)]
-struct Read {
-    through: Option<Place>,
+/// Some lines of one input.
+struct Sent {
+    input: usize,
+    /// How many requests had been given before these.
+    before: u64,
+    /// The line of each request; none if they were all left out.
+    lines: Vec<u64>,
+    /// The last line, and how many bytes had been read.
+    through: u64,
     bytes: u64,
 }
 
+/// What happens next.
 enum Next {
-    /// Never without requests.
-    Chunk(Chunk),
+    Fed(Option<Fed>),
+    Moved,
     Stop,
-    End,
-}
-
-/// The messages of a stream, out of whole chunks.
-struct Messages {
-    chunks: mpsc::Receiver<Vec<AddRequest>>,
-    chunk: std::vec::IntoIter<AddRequest>,
+    Silence,
 }
 
 // === impl Sender ===
 
 impl Sender {
-    /// The next chunk that has requests. Dropping this future loses nothing.
-    async fn next(&mut self) -> Next {
-        loop {
-            // A chunk is taken in before anything is looked at that may end the loop, and
-            // each wait below gives up nothing that it has taken.
-            if let Some(chunk) = self.held.take() {
-                self.read = Read {
-                    through: Some(Place { input: chunk.input, line: chunk.through }),
-                    bytes: chunk.bytes,
-                };
-                return Next::Chunk(chunk);
-            }
-            let fed = tokio::select! {
-                biased;
-                Ok(_) = self.stop.wait_for(|stop| *stop) => return Next::Stop,
-                fed = self.chunks.recv() => fed,
-            };
-            match fed {
-                None => return Next::End,
-                Some(Fed::Failed(failure)) => self.outcome.failures.push(failure),
-                Some(Fed::Chunk(mut chunk)) => {
-                    self.outcome.counts.add(std::mem::take(&mut chunk.counts));
-                    if chunk.requests.is_empty() {
-                        let place = Place { input: chunk.input, line: chunk.through };
-                        self.read = Read { through: Some(place), bytes: chunk.bytes };
-                    } else {
-                        self.held = Some(chunk);
+    async fn run(mut self, news: &mut dyn FnMut(&News)) -> Outcome {
+        let mut open = true;
+        while open || !self.sent.is_empty() {
+            match self.next(open).await {
+                Next::Fed(Some(Fed::Chunk(chunk))) => {
+                    if !self.give(chunk).await {
+                        return self.give_up(news).await;
                     }
                 }
+                Next::Fed(Some(Fed::Failed(failure))) => self.outcome.failures.push(failure),
+                Next::Fed(None) => open = false,
+                Next::Moved => {}
+                Next::Stop => self.outcome.stop = Some(Stop::Interrupted),
+                Next::Silence => return self.give_up(news).await,
             }
+            if self.outcome.stop.is_some() {
+                // What was given is waited for.
+                self.chunks.close();
+                open = false;
+            }
+            self.settle(news);
+        }
+        self.producer.close_within(self.patience).await;
+        self.outcome
+    }
+
+    /// Dropping this future loses nothing.
+    async fn next(&mut self, open: bool) -> Next {
+        let interrupted = self.outcome.stop.is_some();
+        let unsettled = self.given - self.progress.borrow().settled();
+        let waits = !self.sent.is_empty();
+        tokio::select! {
+            biased;
+            Ok(_) = self.stop.wait_for(|stop| *stop), if !interrupted => Next::Stop,
+            Ok(()) = self.progress.changed() => Next::Moved,
+            () = sleep_until(self.moved + self.patience), if waits => Next::Silence,
+            fed = self.chunks.recv(), if open && unsettled < UNSETTLED_MAX => Next::Fed(fed),
         }
     }
 
-    /// Sends one stream, beginning with `first`, and waits for its acknowledgement.
-    async fn send_stream(&mut self, first: Chunk, acknowledged: &mut dyn FnMut(u64, u64)) {
-        let (messages, receiver) = mpsc::channel(STREAM_CHUNKS_MAX);
-        let mut client = self.client.clone();
-        let mut call =
-            pin!(client.add(Messages { chunks: receiver, chunk: Vec::new().into_iter() }));
-        let mut places = Vec::new();
-        let mut chunk = first;
-        let answer = loop {
-            let input = chunk.input;
-            places.extend(chunk.lines.iter().map(|&line| Place { input, line }));
-            let sent = tokio::select! {
+    /// Gives a chunk's requests to the producer, which waits for room. True: it goes on.
+    async fn give(&mut self, mut chunk: Chunk) -> bool {
+        self.outcome.counts.add(std::mem::take(&mut chunk.counts));
+        if self.sent.is_empty() {
+            self.moved = Instant::now();
+        }
+        let rows: Vec<Row> = chunk.requests.iter().map(|request| self.row(request)).collect();
+        let Chunk { input, lines, through, bytes, .. } = chunk;
+        let before = self.given;
+        self.sent.push_back(Sent { input, before, lines, through, bytes });
+        let count = rows.len() as u64;
+        let mut send = pin!(self.producer.send(rows));
+        let mut acknowledged = self.outcome.counted;
+        let given = loop {
+            tokio::select! {
                 biased;
-                answer = &mut call => break Err(answer),
-                sent = messages.send(chunk.requests) => sent,
-            };
-            if sent.is_err() {
-                break Err(call.as_mut().await);
-            }
-            let next = tokio::select! {
-                biased;
-                answer = &mut call => break Err(answer),
-                next = tokio::time::timeout(IDLE, self.next()) => next,
-            };
-            match next {
-                Ok(Next::Chunk(more))
-                    if places.len() + more.requests.len() <= STREAM_REQUESTS_MAX =>
-                {
-                    chunk = more;
+                given = &mut send => break given,
+                Ok(()) = self.progress.changed() => {
+                    let now = self.progress.borrow_and_update().acknowledged;
+                    if std::mem::replace(&mut acknowledged, now) != now {
+                        self.moved = Instant::now();
+                    }
                 }
-                Ok(Next::Chunk(more)) => {
-                    self.held = Some(more);
-                    self.read.through = places.last().copied();
-                    break Ok(());
-                }
-                Ok(Next::Stop) => {
+                Ok(_) = self.stop.wait_for(|stop| *stop) => {
+                    // These were not given: whoever goes on begins with them.
+                    self.sent.pop_back();
                     self.outcome.stop = Some(Stop::Interrupted);
-                    break Ok(());
+                    return true;
                 }
-                Ok(Next::End) | Err(_) => break Ok(()),
+                () = sleep_until(self.moved + self.patience) => return false,
             }
         };
-        drop(messages);
-        let answer = match answer {
-            Ok(()) => call.await,
-            Err(early) => early.and_then(|_| {
-                Err(Status::internal("the server answered before the end of the stream"))
-            }),
-        };
-        match answer {
-            Ok(_) => self.settle(places.len() as u64, acknowledged),
-            Err(status) => self.refused(status, &places),
+        match given {
+            Ok(_) => self.given += count,
+            Err(error) => {
+                // The reader leaves such times out: a clock was set back meanwhile.
+                self.outcome.rejected_why.get_or_insert_with(|| error.to_string());
+                self.refused_here += count;
+                self.sent.pop_back();
+            }
         }
+        true
     }
 
-    /// Everything that was read up to here is counted.
-    fn settle(&mut self, requests: u64, acknowledged: &mut dyn FnMut(u64, u64)) {
-        self.outcome.counted += requests;
-        self.outcome.through = self.read.through;
-        acknowledged(self.outcome.counted, self.read.bytes);
+    fn row(&self, request: &AddRequest) -> Row {
+        let time = request.request_timestamp.unwrap_or_default();
+        let endpoint = self.producer.endpoint(Method(request.method), &request.path);
+        Row { endpoint, time_us: micros(time) }
     }
 
-    /// A part of the stream is counted, if the server says so.
-    fn refused(&mut self, status: Status, places: &[Place]) {
-        let sent = places.len();
-        let known = counted(&status).and_then(|known| usize::try_from(known).ok());
-        let (known, maybe) = match known.filter(|known| *known <= sent) {
-            Some(known) => (known, 0),
-            None => (0, sent as u64),
-        };
-        self.outcome.counted += known as u64;
-        if let Some(last) = known.checked_sub(1) {
-            self.outcome.through = places.get(last).copied();
+    /// Takes note of what has come to its end.
+    fn settle(&mut self, news: &mut dyn FnMut(&News)) {
+        let progress = *self.progress.borrow_and_update();
+        let settled = progress.settled();
+        if progress.acknowledged != self.outcome.counted {
+            self.moved = Instant::now();
         }
-        let next = places.get(known).copied();
-        self.outcome.stop = Some(Stop::Refused { status: Box::new(status), maybe, next });
+        self.outcome.counted = progress.acknowledged;
+        while let Some(oldest) = self.sent.front() {
+            let done = settled.saturating_sub(oldest.before);
+            if done < oldest.lines.len() as u64 {
+                if let Some(last) = done.checked_sub(1) {
+                    self.outcome.through = oldest.place(last);
+                }
+                break;
+            }
+            let place = Place { input: oldest.input, line: oldest.through };
+            self.outcome.through = Some(place);
+            self.news.bytes = oldest.bytes;
+            self.sent.pop_front();
+        }
+        let trouble = self.producer.trouble();
+        if progress.rejected > 0 && self.outcome.rejected_why.is_none() {
+            self.outcome.rejected_why.clone_from(&trouble);
+        }
+        self.outcome.rejected = self.refused_here + progress.rejected;
+        self.news.counted = progress.acknowledged;
+        self.news.trouble = trouble;
+        news(&self.news);
+    }
+
+    /// Ends without the server.
+    async fn give_up(mut self, news: &mut dyn FnMut(&News)) -> Outcome {
+        let why = self.producer.trouble().unwrap_or_else(|| {
+            format!("the server acknowledged nothing for {} s", self.patience.as_secs())
+        });
+        let known = {
+            let progress = *self.progress.borrow();
+            progress.acknowledged + progress.rejected
+        };
+        self.settle(news);
+        let last = self.producer.close_within(Duration::ZERO).await;
+        self.outcome.counted = last.acknowledged;
+        let known = known.max(last.acknowledged + last.rejected);
+        let next = self.sent.iter().find_map(|sent| {
+            let at = known.checked_sub(sent.before)?;
+            sent.place(at)
+        });
+        let maybe = last.in_doubt;
+        self.outcome.stop = Some(Stop::GaveUp { why, maybe, next });
+        self.outcome
     }
 }
 
-// === impl Messages ===
+// === impl Sent ===
 
-impl Stream for Messages {
-    type Item = AddRequest;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<AddRequest>> {
-        loop {
-            if let Some(request) = self.chunk.next() {
-                return Poll::Ready(Some(request));
-            }
-            match self.chunks.poll_recv(cx) {
-                Poll::Ready(Some(chunk)) => self.chunk = chunk.into_iter(),
-                Poll::Ready(None) => return Poll::Ready(None),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
+impl Sent {
+    /// The line of one of its requests.
+    fn place(&self, at: u64) -> Option<Place> {
+        let line = *self.lines.get(usize::try_from(at).ok()?)?;
+        Some(Place { input: self.input, line })
     }
+}
+
+fn micros(time: Timestamp) -> i64 {
+    time.seconds.saturating_mul(SECOND_US).saturating_add(i64::from(time.nanos) / 1_000)
 }
 
 #[cfg(test)]

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use tally_runtime::chain;
-use tonic::Code;
 
 use super::ImportArgs;
-use crate::client::{SERVER_DEFAULT, describe};
+use crate::client::SERVER_DEFAULT;
 use crate::import::LogFormat;
 use crate::import::input::Input;
 use crate::import::send::{Outcome, Place, Stop};
@@ -38,15 +37,20 @@ impl Report<'_> {
                 "error: no line was understood; `tally import --help` says what is read".to_owned(),
             );
         }
+        if self.outcome.rejected > 0 {
+            let requests = plural(self.outcome.rejected, "request");
+            let why = self.outcome.rejected_why.as_deref().unwrap_or("it did not say why");
+            lines.push(format!("error: {requests} refused, and not counted: {}", visible(why)));
+        }
         for failure in &self.outcome.failures {
             lines.push(format!("error: {}", chain(failure)));
         }
         match &self.outcome.stop {
             None => {}
             Some(Stop::Interrupted) => lines.push(self.interrupted()),
-            Some(Stop::Refused { status, maybe, next }) => {
-                lines.push(format!("error: the import stopped: {}", describe(status)));
-                lines.extend(self.refused(status.code(), *maybe, *next));
+            Some(Stop::GaveUp { why, maybe, next }) => {
+                lines.push(format!("error: the import stopped: {}", visible(why)));
+                lines.extend(self.gave_up(*maybe, *next));
             }
         }
         lines
@@ -85,7 +89,7 @@ impl Report<'_> {
         }
     }
 
-    fn refused(&self, code: Code, maybe: u64, next: Option<Place>) -> Vec<String> {
+    fn gave_up(&self, maybe: u64, next: Option<Place>) -> Vec<String> {
         let counted = self.outcome.counted;
         let mut lines = Vec::new();
         let Some(next) = next.or_else(|| self.after_through()) else {
@@ -107,14 +111,8 @@ impl Report<'_> {
                 plural(maybe, "request"),
                 self.go_on(next)
             ));
-            return lines;
-        }
-        lines.push(format!("counted {}; {upto}", plural(counted, "request")));
-        if code == Code::InvalidArgument {
-            let beyond = Place { line: next.line + 1, ..next };
-            let (place, command) = (self.place(next), self.go_on(beyond));
-            lines.push(format!("{place} is what it refused; go on after it with: {command}"));
         } else {
+            lines.push(format!("counted {}; {upto}", plural(counted, "request")));
             lines.push(format!("go on with: {}", self.go_on(next)));
         }
         lines
@@ -176,7 +174,6 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
-    use tonic::Status;
 
     use super::*;
     use crate::import::Malformed;
@@ -196,9 +193,9 @@ mod tests {
         report.lines(Duration::from_secs(2)).join("\n")
     }
 
-    fn refused(code: Code, maybe: u64) -> Option<Stop> {
-        let status = Box::new(Status::new(code, "no room"));
-        Some(Stop::Refused { status, maybe, next: Some(Place { input: 0, line: 8 }) })
+    fn gave_up(maybe: u64) -> Option<Stop> {
+        let next = Some(Place { input: 0, line: 8 });
+        Some(Stop::GaveUp { why: "connection refused".to_owned(), maybe, next })
     }
 
     #[test]
@@ -233,23 +230,25 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_what_is_known() {
+    fn giving_up_says_what_is_known() {
         let through = Some(Place { input: 0, line: 6 });
-        let outcome = |code, maybe| Outcome {
-            counted: 5,
-            through,
-            stop: refused(code, maybe),
-            ..Outcome::default()
-        };
-        let text = report(&outcome(Code::Unavailable, 0), &[]);
-        assert!(text.contains("error: the import stopped: no room"), "{text}");
+        let outcome =
+            |maybe| Outcome { counted: 5, through, stop: gave_up(maybe), ..Outcome::default() };
+        let text = report(&outcome(0), &[]);
+        assert!(text.contains("error: the import stopped: connection refused"), "{text}");
         assert!(text.contains("counted 5 requests; lines up to a.log:6 are counted"), "{text}");
         assert!(text.contains("go on with: tally import --from-line 8 a.log 'it"), "{text}");
-        let text = report(&outcome(Code::Unavailable, 10), &[]);
+        let text = report(&outcome(10), &[]);
         assert!(text.contains("between 5 and 15 requests counted"), "{text}");
         assert!(text.contains("counting up to 10 requests twice"), "{text}");
-        let text = report(&outcome(Code::InvalidArgument, 0), &[]);
-        assert!(text.contains("a.log:8 is what it refused"), "{text}");
-        assert!(text.contains("--from-line 9 a.log"), "{text}");
+    }
+
+    #[test]
+    fn what_the_server_refused_is_said() {
+        let rejected_why = Some("path is too long".to_owned());
+        let outcome = Outcome { counted: 5, rejected: 2, rejected_why, ..Outcome::default() };
+        let text = report(&outcome, &[]);
+        let words = "error: 2 requests refused, and not counted: path is too long";
+        assert!(text.contains(words), "{text}");
     }
 }

@@ -1,91 +1,108 @@
 //! Sending, against a server that refuses when it is told to.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tally_proto::count::v1::count_service_server::{CountService, CountServiceServer};
-use tally_proto::count::v1::{
-    AddResponse, CountDailyTotalsRequest, CountDailyTotalsResponse, GetPeriodTotalsRequest,
-    GetPeriodTotalsResponse, ListDailyTotalsRequest, ListDailyTotalsResponse,
+use tally_proto::tally::requests::v1 as proto;
+use tally_proto::tally::requests::v1::record_request::Kind;
+use tally_proto::tally::requests::v1::request_service_server::{
+    RequestService, RequestServiceServer,
 };
 use tokio::net::TcpListener;
 use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::transport::Server;
-use tonic::{Code, Request, Response, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::*;
-use crate::client::COUNTED_TRAILER;
 
-/// Counts streams; ends one of them with an error.
-#[derive(Clone, Default)]
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Counts requests, as long as it is told to.
+#[derive(Clone)]
 struct Fake {
-    /// Which stream fails, after how many requests, and what its trailer says.
-    fails: Option<(usize, usize, Option<usize>)>,
-    /// The paths of each stream.
-    streams: Arc<Mutex<Vec<Vec<String>>>>,
-    /// How many streams were acknowledged.
-    acknowledged: Arc<AtomicUsize>,
+    state: Arc<Mutex<State>>,
+    /// What the batch with this number is answered with.
+    refuses: Option<(u64, fn() -> Status)>,
+    patience: Duration,
+}
+
+#[derive(Default)]
+struct State {
+    committed: u64,
+    requests: u64,
+    paths: std::collections::BTreeSet<String>,
 }
 
 #[tonic::async_trait]
-impl CountService for Fake {
-    async fn add(
+impl RequestService for Fake {
+    type RecordStream = ReceiverStream<Result<proto::RecordResponse, Status>>;
+    type QueryTotalsStream = tokio_stream::Empty<Result<proto::QueryTotalsResponse, Status>>;
+    type ListProducersStream = tokio_stream::Empty<Result<proto::ListProducersResponse, Status>>;
+
+    async fn record(
         &self,
-        request: Request<Streaming<AddRequest>>,
-    ) -> Result<Response<AddResponse>, Status> {
-        let at = {
-            let mut streams = self.streams.lock().expect("not poisoned");
-            streams.push(Vec::new());
-            streams.len() - 1
-        };
-        let mut requests = request.into_inner();
-        let mut taken = 0;
-        while let Some(request) = requests.next().await {
-            if let Some((stream, after, trailer)) = self.fails
-                && stream == at
-                && after == taken
-            {
-                let mut status = Status::unavailable("the database is away");
-                if let Some(counted) = trailer {
-                    let value = counted.to_string().parse().expect("ASCII");
-                    status.metadata_mut().insert(COUNTED_TRAILER, value);
+        request: Request<Streaming<proto::RecordRequest>>,
+    ) -> Result<Response<Self::RecordStream>, Status> {
+        let (answers, receiver) = mpsc::channel(100);
+        let fake = self.clone();
+        let mut messages = request.into_inner();
+        let work = async move {
+            while let Some(Ok(message)) = messages.next().await {
+                let answer = fake.answer(message);
+                let ends = answer.is_err();
+                if answers.send(answer).await.is_err() || ends {
+                    return;
                 }
-                return Err(status);
             }
-            taken += 1;
-            self.streams.lock().expect("not poisoned")[at].push(request?.path);
-        }
-        self.acknowledged.fetch_add(1, Ordering::Relaxed);
-        Ok(Response::new(AddResponse {}))
+        };
+        #[allow(clippy::disallowed_methods, reason = "it ends with the stream")]
+        tokio::spawn(work);
+        Ok(Response::new(ReceiverStream::new(receiver)))
     }
 
-    async fn count_daily_totals(
+    async fn query_totals(
         &self,
-        _: Request<CountDailyTotalsRequest>,
-    ) -> Result<Response<CountDailyTotalsResponse>, Status> {
+        _: Request<proto::QueryTotalsRequest>,
+    ) -> Result<Response<Self::QueryTotalsStream>, Status> {
         Err(Status::unimplemented("not here"))
     }
 
-    async fn list_daily_totals(
+    async fn list_producers(
         &self,
-        _: Request<ListDailyTotalsRequest>,
-    ) -> Result<Response<ListDailyTotalsResponse>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn get_period_totals(
-        &self,
-        _: Request<GetPeriodTotalsRequest>,
-    ) -> Result<Response<GetPeriodTotalsResponse>, Status> {
+        _: Request<proto::ListProducersRequest>,
+    ) -> Result<Response<Self::ListProducersStream>, Status> {
         Err(Status::unimplemented("not here"))
     }
 }
 
 impl Fake {
-    /// How many requests each stream brought.
-    fn lengths(&self) -> Vec<usize> {
-        self.streams.lock().expect("not poisoned").iter().map(Vec::len).collect()
+    fn new() -> Self {
+        Self { state: Arc::default(), refuses: None, patience: PATIENCE }
+    }
+
+    fn answer(&self, message: proto::RecordRequest) -> Result<proto::RecordResponse, Status> {
+        let mut state = self.state.lock().expect("not poisoned");
+        let mut opened = None;
+        match message.kind.expect("a kind") {
+            Kind::Open(_) => opened = Some(proto::Opened { epoch: 1, ..Default::default() }),
+            Kind::Batch(batch) => {
+                if let Some((sequence, status)) = self.refuses
+                    && batch.sequence == sequence
+                    && batch.count > 0
+                {
+                    return Err(status());
+                }
+                assert_eq!(batch.sequence, state.committed + 1);
+                state.committed = batch.sequence;
+                state.requests += u64::from(batch.count);
+                state.paths.extend(batch.endpoints.into_iter().map(|one| one.path));
+            }
+        }
+        Ok(proto::RecordResponse { opened, committed_sequence: state.committed })
+    }
+
+    fn requests(&self) -> u64 {
+        self.state.lock().expect("not poisoned").requests
     }
 
     /// Sends what comes through `chunks` to this server.
@@ -93,24 +110,24 @@ impl Fake {
         &self,
         chunks: mpsc::Receiver<Fed>,
         stop: watch::Receiver<bool>,
-    ) -> (Outcome, Vec<(u64, u64)>) {
+    ) -> (Outcome, Vec<News>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let server = Server::builder()
-            .add_service(CountServiceServer::new(self.clone()))
+            .add_service(RequestServiceServer::new(self.clone()))
             .serve_with_incoming(TcpListenerStream::new(listener));
-        let mut news = Vec::new();
-        let mut acknowledged = |counted, bytes| news.push((counted, bytes));
+        let mut all = Vec::new();
+        let mut news = |news: &News| all.push(news.clone());
         let send = async {
-            let url = format!("http://{address}");
-            let client = CountServiceClient::connect(url).await.expect("connects");
-            send_all(client, chunks, stop, &mut acknowledged).await
+            let producer = Producer::builder(format!("http://{address}"));
+            let producer = producer.batch_rows_max(1_000).connect().await.expect("starts");
+            send_all(producer, chunks, stop, self.patience, &mut news).await
         };
         let outcome = tokio::select! {
             outcome = send => outcome,
             ended = server => panic!("the server ended: {ended:?}"),
         };
-        (outcome, news)
+        (outcome, all)
     }
 }
 
@@ -141,74 +158,71 @@ fn place(input: usize, line: u64) -> Option<Place> {
 }
 
 #[tokio::test]
-async fn everything_is_sent_in_streams_of_bounded_length() {
-    let fake = Fake::default();
+async fn everything_is_sent_and_known_to_be_counted() {
+    let fake = Fake::new();
     let (_stop, stopped) = never();
-    let chunks =
-        vec![chunk(0, 0, 60_000), chunk(0, 60_001, 40_000), chunk(1, 0, 50), chunk(1, 51, 0)];
+    let chunks = vec![chunk(0, 0, 6_000), chunk(0, 6_001, 4_000), chunk(1, 0, 50), chunk(1, 51, 0)];
     let (outcome, news) = fake.receive(channel(chunks), stopped).await;
-    assert_eq!(fake.lengths(), [100_000, 50]);
-    assert_eq!(outcome.counted, 100_050);
+    assert_eq!((fake.requests(), outcome.counted), (10_050, 10_050));
     assert_eq!(outcome.through, place(1, 52));
-    assert_eq!((outcome.counts.lines, outcome.counts.malformed), (100_054, 4));
-    assert!(outcome.stop.is_none() && outcome.failures.is_empty());
-    assert_eq!(news[0].0, 100_000);
-    assert_eq!(news.last(), Some(&(100_050, 520)));
-    let paths = fake.streams.lock().expect("not poisoned").concat();
-    assert_eq!(paths.iter().collect::<std::collections::BTreeSet<_>>().len(), 100_000);
+    assert_eq!((outcome.counts.lines, outcome.counts.malformed), (10_054, 4));
+    assert!(outcome.stop.is_none() && outcome.failures.is_empty() && outcome.rejected == 0);
+    assert!(news.is_sorted_by_key(|news| (news.counted, news.bytes)));
+    let last = news.last().expect("some");
+    assert_eq!((last.counted, last.bytes, &last.trouble), (10_050, 520, &None));
+    assert_eq!(fake.state.lock().expect("not poisoned").paths.len(), 10_000);
 }
 
 #[tokio::test]
-async fn nothing_to_send_opens_no_stream() {
-    let fake = Fake::default();
+async fn nothing_to_send_counts_nothing() {
+    let fake = Fake::new();
     let (_stop, stopped) = never();
     let (outcome, _) = fake.receive(channel(vec![chunk(0, 0, 0)]), stopped).await;
-    assert!(fake.lengths().is_empty());
-    assert_eq!((outcome.counted, outcome.counts.malformed), (0, 1));
+    assert_eq!((fake.requests(), outcome.counted, outcome.counts.malformed), (0, 0, 1));
     assert_eq!(outcome.through, place(0, 1));
 }
 
 #[tokio::test]
-async fn a_trailer_says_exactly_what_is_counted() {
-    let fake = Fake { fails: Some((1, 70, Some(40))), ..Fake::default() };
+async fn a_server_that_takes_nothing_more_is_given_up() {
+    let away = || Status::unavailable("the database is away");
+    let fake =
+        Fake { refuses: Some((3, away)), patience: Duration::from_millis(300), ..Fake::new() };
     let (_stop, stopped) = never();
-    let chunks = vec![chunk(0, 0, 99_999), chunk(0, 100_000, 50), chunk(0, 100_051, 50)];
+    let chunks = vec![chunk(0, 0, 1_500), chunk(0, 1_501, 1_500), chunk(0, 3_002, 1)];
     let (outcome, _) = fake.receive(channel(chunks), stopped).await;
-    assert_eq!(outcome.counted, 99_999 + 40);
-    assert_eq!(outcome.through, place(0, 100_040));
-    let Some(Stop::Refused { status, maybe, next }) = outcome.stop else { panic!("{outcome:?}") };
-    assert_eq!((status.code(), maybe, next), (Code::Unavailable, 0, place(0, 100_041)));
+    // 1,000 and 500, as the chunks are cut into batches; 1,000 more were sent.
+    assert_eq!((fake.requests(), outcome.counted), (1_500, 1_500));
+    assert_eq!(outcome.through, place(0, 1_501));
+    let Some(Stop::GaveUp { why, maybe, next }) = outcome.stop else { panic!("{outcome:?}") };
+    assert_eq!(why, "the database is away");
+    assert!((1_000..=1_501).contains(&maybe), "{maybe}");
+    assert_eq!(next, place(0, 1_502));
 }
 
 #[tokio::test]
-async fn without_a_trailer_only_the_limits_are_known() {
-    let fake = Fake { fails: Some((1, 70, None)), ..Fake::default() };
+async fn a_refused_batch_is_named_and_the_others_are_counted() {
+    let invalid = || {
+        let mut status = Status::invalid_argument("batch 2: too long");
+        status.metadata_mut().insert("tally-reason", "INVALID_BATCH".parse().expect("ASCII"));
+        status
+    };
+    let fake = Fake { refuses: Some((2, invalid)), ..Fake::new() };
     let (_stop, stopped) = never();
-    let chunks = vec![chunk(0, 0, 99_999), chunk(0, 100_000, 100)];
+    let chunks = vec![chunk(0, 0, 1_500), chunk(0, 1_501, 1_000)];
     let (outcome, _) = fake.receive(channel(chunks), stopped).await;
-    assert_eq!(outcome.counted, 99_999);
-    assert_eq!(outcome.through.map(|place| place.line), Some(99_999));
-    let Some(Stop::Refused { maybe, next, .. }) = outcome.stop else { panic!("{outcome:?}") };
-    assert_eq!((maybe, next), (100, place(0, 100_001)));
-}
-
-#[tokio::test]
-async fn a_trailer_that_cannot_be_true_is_not_believed() {
-    let fake = Fake { fails: Some((0, 1, Some(1_000))), ..Fake::default() };
-    let (_stop, stopped) = never();
-    let (outcome, _) = fake.receive(channel(vec![chunk(0, 0, 10)]), stopped).await;
-    let Some(Stop::Refused { maybe, .. }) = outcome.stop else { panic!("{outcome:?}") };
-    assert_eq!((outcome.counted, maybe), (0, 10));
+    assert_eq!((fake.requests(), outcome.counted, outcome.rejected), (2_000, 2_000, 500));
+    assert!(outcome.stop.is_none(), "{outcome:?}");
+    assert_eq!(outcome.rejected_why.as_deref(), Some("batch 2: too long"));
 }
 
 #[tokio::test]
 async fn an_interruption_waits_for_what_was_sent() {
-    let fake = Fake::default();
+    let fake = Fake::new();
     let (stop, stopped) = never();
     let (sender, receiver) = mpsc::channel(4);
     sender.try_send(chunk(0, 0, 10)).expect("room");
     let interrupt = async {
-        while fake.lengths() != [10] {
+        while fake.requests() != 10 {
             tokio::task::yield_now().await;
         }
         stop.send(true).expect("somebody listens");
@@ -221,19 +235,17 @@ async fn an_interruption_waits_for_what_was_sent() {
 
 #[tokio::test]
 async fn a_pause_in_the_input_acknowledges_what_came_before() {
-    let fake = Fake::default();
+    let fake = Fake::new();
     let (_stop, stopped) = never();
     let (sender, receiver) = mpsc::channel(4);
     sender.try_send(chunk(0, 0, 10)).expect("room");
     let later = async {
-        while fake.acknowledged.load(Ordering::Relaxed) == 0 {
+        while fake.requests() < 10 {
             tokio::task::yield_now().await;
         }
         sender.try_send(chunk(0, 11, 10)).expect("room");
         drop(sender);
     };
-    let ((outcome, news), ()) = tokio::join!(fake.receive(receiver, stopped), later);
-    assert_eq!(fake.lengths(), [10, 10]);
+    let ((outcome, _), ()) = tokio::join!(fake.receive(receiver, stopped), later);
     assert_eq!(outcome.counted, 20);
-    assert_eq!(news[0].0, 10);
 }
