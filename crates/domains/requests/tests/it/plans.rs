@@ -100,3 +100,45 @@ async fn late_rows_are_rolled_up_by_ranges_of_blocks() {
     assert!(plan.contains("Tid Range Scan on tally_requests_default"), "{plan}");
     assert!(!plan.contains("Seq Scan"), "{plan}");
 }
+
+#[tokio::test]
+async fn what_was_dropped_is_found_by_its_index() {
+    let Some((_database, client)) = filled("plan_dropped").await else { return };
+    let sql = "INSERT INTO tally_producer_days (producer_id, day, accepted, dropped) \
+                   SELECT gen_random_uuid(), DATE '2020-01-01' + n % 400, 1, (n % 100 = 0)::INT \
+                   FROM generate_series(1, 50000) AS n; \
+               ANALYZE tally_producer_days";
+    client.batch_execute(sql).await.expect("rows");
+    let sql = include_str!("../../src/store/postgres/dropped.sql");
+    let plan = plan(&client, sql, "INT4, INT4", "18300, 18306").await;
+    assert!(plan.contains("tally_producer_days_dropped"), "{plan}");
+    assert!(!plan.contains("Seq Scan"), "{plan}");
+}
+
+/// With as many producers as are allowed, a batch reads only its own.
+#[tokio::test]
+async fn producers_are_moved_by_their_keys() {
+    let Some((_database, client)) = filled("plan_move").await else { return };
+    let sql = "INSERT INTO tally_producers (id, sequence) \
+                   SELECT gen_random_uuid(), 1 FROM generate_series(1, 100000); \
+               ANALYZE tally_producers";
+    client.batch_execute(sql).await.expect("rows");
+    let types = "UUID[], INT8[], INT8[], INT8[], UUID[], INT4[], INT8[], INT8[]";
+    let arguments = "ARRAY[gen_random_uuid()], '{0}', '{1}', '{2}', '{}', '{}', '{}', '{}'";
+    for (sql, types, arguments) in [
+        (
+            include_str!("../../src/store/postgres/move_producers.sql"),
+            types.to_owned(),
+            arguments.to_owned(),
+        ),
+        (
+            include_str!("../../src/store/postgres/append_small.sql"),
+            format!("{types}, INT8[], TIMESTAMPTZ[]"),
+            format!("{arguments}, '{{}}', '{{}}'"),
+        ),
+    ] {
+        let plan = plan(&client, sql, &types, &arguments).await;
+        assert!(plan.contains("tally_producers_pkey"), "{plan}");
+        assert!(!plan.contains("Seq Scan"), "{plan}");
+    }
+}
