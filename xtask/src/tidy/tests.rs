@@ -92,6 +92,7 @@ fn arrows_point_one_way() {
     let fine = [
         "[dependencies]\nstore = { path = \"../../kernel/store\" }\nproto = { path = \"../../proto\" }",
         "[dev-dependencies]\ntestkit = { path = \"../../kernel/testkit\" }",
+        "[dev-dependencies]\na = { path = \".\", features = [] }",
     ];
     for dependency in fine {
         let manifest = package("a", dependency);
