@@ -268,8 +268,8 @@ impl Error {
             Self::Refused(Refusal::InUse) => Some("PRODUCER_IN_USE"),
             Self::Refused(Refusal::TooMany { .. }) => Some("TOO_MANY_PRODUCERS"),
             Self::Open(_) => Some("INVALID_OPEN"),
-            Self::Unexpected { .. } => Some("INVALID_BATCH"),
-            Self::TooManyBatches { .. } => Some("LIMIT"),
+            Self::Unexpected { .. } => Some("INVALID_MESSAGE"),
+            Self::TooManyBatches { .. } => Some("TOO_MANY_BATCHES"),
             Self::Batch { .. } | Self::Unreadable { .. } => {
                 let is_limit = self.kind() == Kind::ResourceExhausted;
                 Some(if is_limit { "LIMIT" } else { "INVALID_BATCH" })

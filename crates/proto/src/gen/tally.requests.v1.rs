@@ -95,6 +95,11 @@ pub struct Open {
     pub name: ::prost::alloc::string::String,
 }
 /// Requests that are stored together, or not at all.
+///
+/// A number always stands for the same requests: what comes under a number that is committed is
+/// taken for a duplicate. A batch that the server refuses as invalid is refused each time. The
+/// client sets it aside, and sends another one under its number, which may count its requests as
+/// dropped.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Batch {
     /// One more than the batch before it.
@@ -325,11 +330,14 @@ pub mod request_service_client {
         /// way. The server answers with the highest sequence that is committed, and never with one
         /// that is not.
         ///
-        /// INVALID_ARGUMENT: a message breaks a rule that is written at its fields.
+        /// INVALID_ARGUMENT: a message breaks a rule that is written at its fields (reason INVALID_OPEN,
+        ///   INVALID_BATCH or INVALID_MESSAGE). It will be refused again: see Batch.
         /// FAILED_PRECONDITION: a batch is not the next one (reason OUT_OF_SEQUENCE), or the server
         ///   does not know the producer any more (reason PRODUCER_FORGOTTEN).
         /// ALREADY_EXISTS: another client uses the producer's id (reason PRODUCER_IN_USE).
-        /// RESOURCE_EXHAUSTED: a limit of Opened, or too many producers.
+        /// RESOURCE_EXHAUSTED: a batch passes a limit of Opened (reason LIMIT), or there are too many
+        ///   batches on their way (reason TOO_MANY_BATCHES) or too many producers (reason
+        ///   TOO_MANY_PRODUCERS).
         /// UNAVAILABLE: the database or the queue could not take a batch in time, or the server stops.
         ///   Open again and go on after committed_sequence.
         /// The reasons are in the trailer tally-reason; the trailer tally-committed has the highest
@@ -449,11 +457,14 @@ pub mod request_service_server {
         /// way. The server answers with the highest sequence that is committed, and never with one
         /// that is not.
         ///
-        /// INVALID_ARGUMENT: a message breaks a rule that is written at its fields.
+        /// INVALID_ARGUMENT: a message breaks a rule that is written at its fields (reason INVALID_OPEN,
+        ///   INVALID_BATCH or INVALID_MESSAGE). It will be refused again: see Batch.
         /// FAILED_PRECONDITION: a batch is not the next one (reason OUT_OF_SEQUENCE), or the server
         ///   does not know the producer any more (reason PRODUCER_FORGOTTEN).
         /// ALREADY_EXISTS: another client uses the producer's id (reason PRODUCER_IN_USE).
-        /// RESOURCE_EXHAUSTED: a limit of Opened, or too many producers.
+        /// RESOURCE_EXHAUSTED: a batch passes a limit of Opened (reason LIMIT), or there are too many
+        ///   batches on their way (reason TOO_MANY_BATCHES) or too many producers (reason
+        ///   TOO_MANY_PRODUCERS).
         /// UNAVAILABLE: the database or the queue could not take a batch in time, or the server stops.
         ///   Open again and go on after committed_sequence.
         /// The reasons are in the trailer tally-reason; the trailer tally-committed has the highest

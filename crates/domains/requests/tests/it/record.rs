@@ -139,6 +139,7 @@ async fn messages_without_a_place_end_the_stream() {
         let status = stream.ended().await;
         assert_eq!(status.code(), Code::InvalidArgument);
         assert!(status.message().contains(words), "{status}");
+        assert_eq!(trailer(&status, "tally-reason").as_deref(), Some("INVALID_MESSAGE"));
         assert_eq!(trailer(&status, "tally-committed").as_deref(), Some("1"));
     }
     let mut client = counting.request_client().await;

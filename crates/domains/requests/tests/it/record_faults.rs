@@ -189,7 +189,7 @@ async fn more_batches_than_allowed_end_the_stream() {
     let status = stream.ended().await;
     assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
     assert!(status.message().contains("batch 4: more than 3 batches are sent"), "{status}");
-    assert_eq!(trailer(&status, "tally-reason").as_deref(), Some("LIMIT"));
+    assert_eq!(trailer(&status, "tally-reason").as_deref(), Some("TOO_MANY_BATCHES"));
     assert_eq!(trailer(&status, "tally-committed").as_deref(), Some("3"));
     // Those who wait for acknowledgements send as many as they like.
     let mut stream = Recording::start(&counting).await;
