@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -11,10 +12,14 @@ use crate::schedule::{Act, Lane, Schedule, Shape};
 use crate::sessions;
 use crate::stop::Stop;
 use crate::world::World;
-use crate::world::server::How;
+use crate::world::server::{How, Server};
 
 /// How long a client may take over SIGTERM before it is killed, while everything is failing.
 const TERMINATE_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long the clients may take to fill a disk, and what a server says then.
+const FILLS_UP_LIMIT: Duration = Duration::from_secs(10);
+const FULL: &str = "disk is full";
 
 /// What was done, how often, and whether to tell of it.
 #[derive(Debug)]
@@ -92,10 +97,15 @@ fn act(world: &World, act: Act, stop: &Stop, log: &Log) -> anyhow::Result<()> {
             world.clients[client].proxy.redirect(&world.servers[server].address);
             world.clients[client].proxy.reset();
         }
-        Act::KillServer { .. }
-        | Act::TerminateServer { .. }
-        | Act::StopServer { .. }
-        | Act::FillDisk { .. } => on_server(world, act, stop)?,
+        Act::KillServer { .. } | Act::TerminateServer { .. } | Act::StopServer { .. } => {
+            on_server(world, act, stop)?
+        }
+        Act::FillDisk { server, kib, ms } => {
+            if fill_disk(world, &world.servers[server], (kib, ms), stop)? {
+                log.done(act.name());
+            }
+            return Ok(());
+        }
         Act::KillPostgres { .. }
         | Act::RestartPostgres { .. }
         | Act::EndSessions
@@ -191,18 +201,33 @@ fn on_server(world: &World, act: Act, stop: &Stop) -> anyhow::Result<()> {
             world.servers[server].signal("CONT");
             Ok(())
         }
-        Act::FillDisk { server, kib, ms } => {
-            let server = &world.servers[server];
-            server.kill();
-            let size = std::fs::metadata(world.sqlite_path()).map_or(0, |file| file.len());
-            let size_bytes_max = Some(size + kib * 1024);
-            world.keep_up(server, &How { size_bytes_max, ..How::default() }, stop)?;
-            stop.pause_ms(ms);
-            server.kill();
-            world.keep_up(server, &How::default(), stop)
-        }
         _ => Ok(()),
     }
+}
+
+/// Leaves so many KiB in the file, until they are used up and for so many ms after that.
+/// Whether they were used up in time.
+fn fill_disk(
+    world: &World,
+    server: &Server,
+    (kib, ms): (u64, u64),
+    stop: &Stop,
+) -> anyhow::Result<bool> {
+    server.kill();
+    let size = std::fs::metadata(world.sqlite_path()).map_or(0, |file| file.len());
+    let size_bytes_max = Some(size + kib * 1024);
+    world.rows_stay.store(true, Ordering::SeqCst);
+    world.keep_up(server, &How { size_bytes_max, ..How::default() }, stop)?;
+    let fills_up = Instant::now() + FILLS_UP_LIMIT;
+    let mut is_full = false;
+    while !is_full && Instant::now() < fills_up && stop.pause_ms(20) {
+        is_full = server.has_said(FULL);
+    }
+    stop.pause_ms(ms);
+    world.rows_stay.store(false, Ordering::SeqCst);
+    server.kill();
+    world.keep_up(server, &How::default(), stop)?;
+    Ok(is_full)
 }
 
 fn on_postgres(world: &World, act: Act, stop: &Stop) -> anyhow::Result<()> {

@@ -26,6 +26,10 @@ pub(crate) struct Stored {
     pub(crate) dropped: BTreeMap<i32, u64>,
     /// What each server says that was dropped, over all days.
     pub(crate) dropped_total: Vec<u64>,
+    /// How each server ended on SIGTERM in the end.
+    pub(crate) exits: BTreeMap<String, Option<i32>>,
+    /// What servers and clients said when they panicked.
+    pub(crate) panics: Vec<String>,
 }
 
 /// What was compared, and what was found.
@@ -99,6 +103,10 @@ pub(crate) fn judge(accounts: &BTreeMap<String, Account>, stored: &Stored) -> Ve
             format!("{client}: {}", account.broken.join("; "))
         });
     }
+    for (server, code) in &stored.exits {
+        verdict.check("servers ended", *code == Some(0), || format!("{server}: {code:?}"));
+    }
+    verdict.check("no panic", stored.panics.is_empty(), || stored.panics.join("; "));
     for totals in &stored.live {
         bounds(&mut verdict, accounts, totals);
         by_client(&mut verdict, accounts, totals);

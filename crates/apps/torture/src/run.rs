@@ -166,12 +166,13 @@ fn read(world: &World) -> anyhow::Result<Stored> {
         let (totals, _) = query(&server.url(), false)?;
         stored.rolled_up.push(totals);
     }
+    for server in &world.servers {
+        stored.exits.insert(server.name.clone(), server.terminate());
+    }
+    stored.panics = world.panics()?;
     let tables = match world.postgres_url() {
         Some(url) => world.runtime.block_on(stored::postgres(&url))?,
-        None => {
-            world.servers.iter().for_each(crate::world::server::Server::terminate);
-            stored::sqlite(&world.sqlite_path())?
-        }
+        None => stored::sqlite(&world.sqlite_path())?,
     };
     stored.table = tables.totals;
     stored.rows_left = tables.rows_left;

@@ -50,7 +50,8 @@ pub(crate) enum Act {
     TerminateServer { server: usize, ms: u64 },
     /// SIGSTOP, and SIGCONT afterwards.
     StopServer { server: usize, ms: u64 },
-    /// SIGKILL, a start with so much room in the file, and again without a limit.
+    /// SIGKILL, a start with so much room in the file, and again without a limit once it was
+    /// full for so long.
     FillDisk { server: usize, kib: u64, ms: u64 },
     /// SIGKILL, and a start afterwards.
     KillPostgres { ms: u64 },
@@ -176,7 +177,9 @@ impl Schedule {
             14 | 15 => Act::TerminateServer { server, ms },
             16 | 17 => Act::StopServer { server, ms: random.within(50, 1_500) },
             _ if self.shape.is_postgres => Act::KillServer { server, ms, errors: None },
-            _ => Act::FillDisk { server, kib: random.within(0, 2_000), ms: 1_000 },
+            _ => {
+                Act::FillDisk { server, kib: random.within(0, 500), ms: random.within(100, 2_000) }
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Live queries and roll-ups all the while, each answer held against what is known by then.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard};
 
 use tally_runtime::{Clock as _, SystemClock};
@@ -54,7 +55,7 @@ impl<'a> Watch<'a> {
     ) -> anyhow::Result<()> {
         let mut random = Random::derived(seed, &server.name, 0);
         while stop.pause_ms(random.within(20, 200)) {
-            let answered = if random.percent(60) {
+            let answered = if random.percent(60) || self.world.rows_stay.load(Ordering::SeqCst) {
                 self.live_query(server)?
             } else {
                 self.roll_up(server, &mut random)?

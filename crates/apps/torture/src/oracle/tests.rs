@@ -59,6 +59,8 @@ fn stored() -> Stored {
         accepted: BTreeMap::from([(DAY, 30)]),
         dropped: BTreeMap::from([(DAY, 2)]),
         dropped_total: vec![2, 2],
+        exits: BTreeMap::from([("server-1".to_owned(), Some(0))]),
+        panics: Vec::new(),
     }
 }
 
@@ -183,6 +185,16 @@ fn a_client_that_did_not_finish_or_saw_a_rule_broken_is_found() {
     let verdict = judge(&accounts, &stored());
     assert_found(&verdict, "clients finished: two");
     assert_found(&verdict, "protocol: two: acknowledged 9");
+}
+
+#[test]
+fn a_server_that_ends_badly_or_panicked_is_found() {
+    let mut wrong = stored();
+    wrong.exits.insert("server-1".to_owned(), Some(1));
+    assert_found(&judge(&accounts(), &wrong), "servers ended: server-1: Some(1)");
+    let mut wrong = stored();
+    wrong.panics.push("server-1: thread 'main' panicked".to_owned());
+    assert_found(&judge(&accounts(), &wrong), "no panic: server-1");
 }
 
 #[test]

@@ -13,6 +13,7 @@ pub(crate) mod server;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Context as _;
 use tally_testkit::{Cluster, Options, Proxy};
@@ -38,6 +39,8 @@ pub(crate) struct World {
     pub(crate) postgres: Option<Cluster>,
     pub(crate) folder: Mutex<Folder>,
     pub(crate) runtime: Handle,
+    /// Nobody rolls up, so that a full disk stays full.
+    pub(crate) rows_stay: AtomicBool,
 }
 
 /// A program that stays what it is for the time of the run.
@@ -88,7 +91,8 @@ impl World {
             let (folder, seed, rate) = (path.clone(), run.seed, run.rate());
             clients.push(Client::new(name, kind, proxy, Files { program, folder }, seed, rate));
         }
-        Ok(World { clients, servers, postgres, folder: Mutex::new(folder), runtime })
+        let (folder, rows_stay) = (Mutex::new(folder), AtomicBool::new(false));
+        Ok(World { clients, servers, postgres, folder, runtime, rows_stay })
     }
 
     /// The client of this kind that was made first.
@@ -119,6 +123,19 @@ impl World {
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.lock().expect("no thread panics while it holds the folder").file(name)
+    }
+
+    /// The lines in which servers and clients that have ended said that they panicked.
+    pub(crate) fn panics(&self) -> anyhow::Result<Vec<String>> {
+        let servers = self.servers.iter().map(|server| &server.name);
+        let mut panics = Vec::new();
+        for name in servers.chain(self.clients.iter().map(|client| &client.name)) {
+            let log = fs::read(self.file(&format!("{name}.log")))?;
+            let log = String::from_utf8_lossy(&log);
+            let lines = log.lines().filter(|line| line.contains("panicked"));
+            panics.extend(lines.map(|line| format!("{name}: {line}")));
+        }
+        Ok(panics)
     }
 
     /// Leaves the folder with the journals and logs, and says where.

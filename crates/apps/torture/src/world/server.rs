@@ -99,13 +99,14 @@ impl Server {
         self.take_log(process);
     }
 
-    /// SIGTERM, and its end: with 0, unless its database was away.
-    pub(crate) fn terminate(&self) {
-        let process = self.lock().take();
-        if let Some(process) = &process {
-            process.signal("TERM");
-        }
-        self.take_log(process);
+    /// SIGTERM, and its end: with 0, unless its database was away. Its exit code, if it ran.
+    pub(crate) fn terminate(&self) -> Option<i32> {
+        let process = self.lock().take()?;
+        process.signal("TERM");
+        let ended = eventually_blocking(END_LIMIT, || !process.is_running()).is_ok();
+        let code = ended.then(|| process.wait(END_LIMIT).status.code()).flatten();
+        self.take_log(Some(process));
+        code
     }
 
     /// Sends a signal such as STOP or CONT.
@@ -120,12 +121,14 @@ impl Server {
     /// # Errors
     /// When it has not, in time.
     pub(crate) fn await_log(&self, words: &str) -> anyhow::Result<()> {
-        let has = || {
-            let process = self.lock();
-            process.as_ref().is_some_and(|process| process.text(Stream::Stderr).contains(words))
-        };
-        eventually_blocking(END_LIMIT, has)
+        eventually_blocking(END_LIMIT, || self.has_said(words))
             .map_err(|_| anyhow::anyhow!("{} did not say {words:?} in time", self.name))
+    }
+
+    /// Whether its log has these words.
+    pub(crate) fn has_said(&self, words: &str) -> bool {
+        let process = self.lock();
+        process.as_ref().is_some_and(|process| process.text(Stream::Stderr).contains(words))
     }
 
     fn command(&self, how: &How) -> Command {
