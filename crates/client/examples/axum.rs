@@ -20,9 +20,7 @@ static VISITS: AtomicU64 = AtomicU64::new(0);
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn error::Error>> {
     let tally = env::var("TALLY_SERVER").unwrap_or_else(|_| "http://127.0.0.1:7777".to_owned());
-    let address = env::args()
-        .nth(1)
-        .unwrap_or_else(|| "127.0.0.1:3000".to_owned());
+    let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());
 
     let queue = Queue::connect(tally).await?;
     let app = Router::new()
@@ -34,9 +32,7 @@ async fn main() -> Result<(), Box<dyn error::Error>> {
     let stopped = stopped()?;
     let listener = TcpListener::bind(address).await?;
     println!("listens on http://{}", listener.local_addr()?);
-    axum::serve(listener, app)
-        .with_graceful_shutdown(stopped)
-        .await?;
+    axum::serve(listener, app).with_graceful_shutdown(stopped).await?;
 
     println!("saw {} visits", VISITS.load(Ordering::Relaxed));
     let report = queue.close().await;

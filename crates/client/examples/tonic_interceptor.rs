@@ -15,9 +15,7 @@ use tonic::transport::server::TcpIncoming;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn error::Error>> {
     let tally = env::var("TALLY_SERVER").unwrap_or_else(|_| "http://127.0.0.1:7777".to_owned());
-    let address = env::args()
-        .nth(1)
-        .unwrap_or_else(|| "127.0.0.1:3000".to_owned());
+    let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());
 
     let queue = Queue::connect(tally).await?;
     let (_reporter, health) = tonic_health::server::health_reporter();
