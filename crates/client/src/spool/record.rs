@@ -107,9 +107,11 @@ pub(super) fn preamble(magic: [u8; 8], bytes: &[u8]) -> Decoded<()> {
 // === impl Position ===
 
 impl Position {
-    /// The position after one more batch, or nothing when a number ends.
+    /// The position after one more batch, or nothing when a number ends. The largest number is
+    /// no sequence, so that there is always a next one to name.
     pub(super) fn next(self, rows: u64) -> Option<Self> {
-        Some(Self { sequence: self.sequence.checked_add(1)?, rows: self.rows.checked_add(rows)? })
+        let sequence = self.sequence.checked_add(1).filter(|next| *next < u64::MAX)?;
+        Some(Self { sequence, rows: self.rows.checked_add(rows)? })
     }
 }
 
@@ -192,7 +194,7 @@ impl RecordHeader {
     /// Whether the batch can come after this position: the next one with its rows added, or
     /// one further on that leaves room for the rows of those between.
     pub(super) fn can_follow(&self, before: Position) -> bool {
-        if self.after.sequence <= before.sequence {
+        if self.after.sequence <= before.sequence || self.after.sequence == u64::MAX {
             return false;
         }
         match before.next(self.rows) {

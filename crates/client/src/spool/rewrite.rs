@@ -43,6 +43,9 @@ impl Spool {
     /// # Errors
     /// As [`start_new_producer`](Self::start_new_producer).
     pub fn renumber(&mut self, acknowledged: u64, rewrite: Rewrite<'_>) -> Result<(), Error> {
+        if acknowledged == u64::MAX {
+            return Err(Error::Invalid { what: "the largest number is no sequence" });
+        }
         let identity = self.next_identity(self.state.identity.producer_id)?;
         let state = State { identity, ..self.state.clone() };
         self.rewrite(state, acknowledged, rewrite)

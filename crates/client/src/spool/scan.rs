@@ -126,7 +126,8 @@ fn accept(
     let header = RecordHeader::decode(bytes, place)?;
     let follows = match last {
         Some(last) => header.can_follow(last),
-        None => header.after.sequence >= segment.first && header.rows <= header.after.rows,
+        // The first of all: it comes after whatever it says.
+        None => header.after.sequence >= segment.first && header.can_follow(header.before()),
     };
     follows.then_some(header)
 }

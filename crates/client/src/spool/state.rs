@@ -119,6 +119,7 @@ fn fields(body: &[u8]) -> Option<State> {
     state.claims = (0..claims).map(|_| reader.u64()).collect();
     let in_order = state.base.sequence <= state.acknowledged
         && state.acknowledged <= state.last.sequence
+        && state.last.sequence < u64::MAX
         && state.base.rows <= state.last.rows;
     in_order.then_some(state)
 }
