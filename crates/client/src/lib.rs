@@ -1,4 +1,33 @@
-//! Counts every request of an HTTP or gRPC service with one line.
+//! Counts every request of an HTTP or gRPC service with one line, each exactly once, through a
+//! Tally server.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use axum::routing::get;
+//!
+//! let queue = tally_client::Queue::connect("http://127.0.0.1:7777").await?;
+//! let app: axum::Router =
+//!     axum::Router::new().route("/", get(|| async { "hello" })).layer(queue.layer());
+//! // Serve the app. When it has ended:
+//! let report = queue.close().await;
+//! println!("{} counted, {} dropped", report.acknowledged, report.dropped + report.refused);
+//! # Ok(()) }
+//! ```
+//!
+//! The service starts whether or not the server is there, and never waits for it: requests wait
+//! in memory until they can be sent. [`Queue`] is for services, [`Producer`] for importers and
+//! jobs. Where nobody can tell whether a request is counted, it is not sent again: the
+//! [`Report`] says how many are in doubt.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `axum` | counts under the route that axum matched |
+//! | `tls` | `https://` |
+//! | `metrics` | counters for the `metrics` facade; the README lists them |
+//! | `spool` | batches in files |
+//!
+//! Settings, defaults and limits are at [`QueueBuilder`]. Everything is logged through
+//! `tracing`.
 //!
 //! | file | what it owns |
 //! |---|---|

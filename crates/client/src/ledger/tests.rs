@@ -1,1 +1,144 @@
-//! The rules of the protocol, one by one.
+//! The rules of the protocol, one by one and all together.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::Endpoint;
+
+fn rows(count: usize) -> Vec<Row> {
+    vec![Row { endpoint: Endpoint(0), time_us: 86_400_000_000 }; count]
+}
+
+fn ledger() -> Ledger {
+    Ledger::new("test".to_owned(), 0)
+}
+
+#[test]
+fn an_acknowledgement_is_cumulative() {
+    let mut ledger = ledger();
+    for count in [1, 2, 3] {
+        let sequence = ledger.push(rows(count), Drops::default());
+        ledger.sending(sequence);
+    }
+    let settled = ledger.committed(2).expect("sent");
+    assert_eq!((settled.acknowledged, ledger.acknowledged(), ledger.pending()), (3, 2, 1));
+    // An older one changes nothing.
+    assert_eq!(ledger.committed(1), Ok(Settled::default()));
+    assert_eq!(ledger.committed(4), Err(Breach::Foreign { committed: 4, sent: 3 }));
+    assert_eq!((ledger.batch(3).map(|b| b.rows.len()), ledger.batch(2).is_none()), (Some(3), true));
+}
+
+#[test]
+fn the_epoch_is_that_of_the_last_opened_and_the_claim_stays() {
+    let mut ledger = ledger();
+    let own = *ledger.claims.last().expect("one");
+    ledger.claims.insert(0, 77);
+    assert_eq!((ledger.open().epoch, ledger.open().claims), (0, vec![77, own]));
+    ledger.opened(5, 0).expect("nothing was sent");
+    assert_eq!((ledger.open().epoch, ledger.open().claims), (5, vec![own]));
+}
+
+#[test]
+fn a_refused_batch_keeps_its_number_and_tells_its_requests_as_dropped() {
+    let mut ledger = ledger();
+    let mut drops = Drops::default();
+    drops.add(1, 5);
+    let sequence = ledger.push(rows(3), drops);
+    ledger.sending(sequence);
+    let settled = ledger.set_aside().expect("it has rows");
+    assert_eq!(settled.rejected, 3);
+    let batch = ledger.batch(sequence).expect("still there");
+    assert_eq!((batch.rows.len(), batch.drops.total(), batch.sequence), (0, 8, 1));
+    assert_eq!(ledger.set_aside(), None);
+    let settled = ledger.committed(1).expect("sent");
+    assert_eq!((settled.acknowledged, settled.drops_reported), (0, 8));
+}
+
+#[test]
+fn a_restored_database_is_seen() {
+    let mut ledger = ledger();
+    for _ in 0..3 {
+        let sequence = ledger.push(rows(1), Drops::default());
+        ledger.sending(sequence);
+    }
+    ledger.opened(1, 2).expect("two");
+    assert_eq!(ledger.opened(1, 1), Err(Breach::Lost { committed: 1, acknowledged: 2 }));
+    let id = ledger.id;
+    ledger.number_anew(0);
+    assert_ne!(id, ledger.id);
+    let batch = ledger.batch(1).map(|batch| (batch.sequence, batch.rows.len()));
+    assert_eq!((batch, ledger.next_sequence()), (Some((1, 1)), 2));
+}
+
+/// What happens to a ledger.
+#[derive(Debug, Clone)]
+enum Step {
+    Push(usize),
+    Send,
+    Commit(u64),
+    Refuse,
+    Forget,
+    Restore,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..5_usize).prop_map(Step::Push),
+        4 => Just(Step::Send),
+        3 => (0..4_u64).prop_map(Step::Commit),
+        1 => Just(Step::Refuse),
+        1 => Just(Step::Forget),
+        1 => Just(Step::Restore),
+    ]
+}
+
+proptest! {
+    /// Whatever happens, every row comes to one end or is pending, and no number is used twice
+    /// under one id.
+    #[test]
+    fn every_row_comes_to_one_end(steps in proptest::collection::vec(step(), 0..200)) {
+        let mut ledger = ledger();
+        let (mut given, mut settled) = (0_u64, 0_u64);
+        let mut sent = 0;
+        for step in steps {
+            let before = (ledger.id, ledger.acknowledged());
+            let ended = match step {
+                Step::Push(count) => {
+                    given += count as u64;
+                    ledger.push(rows(count), Drops::default());
+                    Settled::default()
+                }
+                Step::Send => {
+                    if ledger.batch(sent + 1).is_some() {
+                        sent += 1;
+                        ledger.sending(sent);
+                    }
+                    Settled::default()
+                }
+                Step::Commit(more) => {
+                    let committed = (ledger.acknowledged() + more).min(sent);
+                    ledger.committed(committed).expect("it was sent")
+                }
+                Step::Refuse => ledger.set_aside().unwrap_or_default(),
+                Step::Forget => ledger.begin_anew(0),
+                Step::Restore => {
+                    ledger.number_anew(0);
+                    Settled::default()
+                }
+            };
+            if ledger.id == before.0 {
+                prop_assert!(ledger.acknowledged() >= before.1);
+            } else {
+                sent = 0;
+            }
+            settled += ended.acknowledged + ended.rejected + ended.in_doubt;
+            let pending: u64 = ledger.pending.iter().map(|batch| batch.rows.len() as u64).sum();
+            prop_assert_eq!(given, settled + pending);
+            for (batch, sequence) in ledger.pending.iter().zip(ledger.acknowledged() + 1..) {
+                prop_assert_eq!(batch.sequence, sequence);
+            }
+        }
+        let (last, unsent) = ledger.give_up();
+        prop_assert_eq!(given, settled + last.in_doubt + unsent);
+    }
+}

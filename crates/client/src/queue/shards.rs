@@ -484,3 +484,6 @@ fn thread_number() -> usize {
         number => number,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,70 @@
 //! Batches: how they are cut and encoded.
+
+use proptest::prelude::*;
+use prost::Message as _;
+
+use super::*;
+use crate::Method;
+
+#[test]
+fn drops_are_told_a_thousand_days_at_a_time() {
+    let mut drops = Drops::default();
+    for day in 0..2_500 {
+        drops.add(day, 2);
+    }
+    let mut bounded = drops.clone();
+    bounded.bound();
+    assert_eq!((bounded.0.len(), bounded.total()), (1_000, 5_000));
+    let parts: Vec<_> =
+        std::iter::from_fn(|| Some(drops.take_some()).filter(|d| !d.is_empty())).collect();
+    let parts = parts.iter().map(|part| part.0.len()).collect::<Vec<_>>();
+    assert_eq!((parts, drops.total()), (vec![1_000, 1_000, 500], 0));
+}
+
+#[test]
+fn an_endpoint_is_named_once_on_a_stream() {
+    let endpoints = Endpoints::new(10);
+    let row = |path| Row { endpoint: endpoints.endpoint(Method::GET, path), time_us: 5 };
+    let mut names = Names::default();
+    let none = Drops::default();
+    let first = message(1, &[row("/a"), row("/b"), row("/a")], &none, &mut names, &endpoints);
+    assert_eq!((first.endpoints.len(), first.endpoint), (2, vec![0, 1, 0]));
+    assert_eq!((first.time_delta, first.count), (vec![5, 0, 0], 3));
+    let foreign = Row { endpoint: Endpoint(9_999), time_us: 0 };
+    assert_eq!(names.missing(&[row("/b"), row("/c"), foreign]), 2);
+    let second = message(2, &[row("/b"), row("/c"), foreign], &none, &mut names, &endpoints);
+    let paths: Vec<_> = second.endpoints.iter().map(|name| &*name.path).collect();
+    assert_eq!((paths, second.endpoint), (vec!["/c", "_other"], vec![1, 2, 3]));
+}
+
+proptest! {
+    /// What fits is within every limit, and as much as fits is taken.
+    #[test]
+    fn what_fits_is_within_the_limits(
+        requests in proptest::collection::vec((0..40_usize, any::<i32>()), 1..300),
+        max in 1..200_usize,
+        bytes in 400..4_000_usize,
+        named in 2..20_usize,
+    ) {
+        let endpoints = Endpoints::new(100);
+        let row = |&(n, time): &(usize, i32)| Row {
+            endpoint: endpoints.endpoint(Method(100), &"/x".repeat(n + 1)),
+            time_us: i64::from(time) * 1_000_000,
+        };
+        let rows: Vec<Row> = requests.iter().map(row).collect();
+        let limits = Limits { rows: max, bytes, endpoints: named };
+        let fits = fitting(&rows, &Drops::default(), limits, &endpoints);
+        prop_assert!((1..=rows.len().min(max)).contains(&fits));
+        let mut names = Names::default();
+        let batch = message(u64::MAX, &rows[..fits], &Drops::default(), &mut names, &endpoints);
+        prop_assert!(batch.encoded_len() <= bytes, "{} > {bytes}", batch.encoded_len());
+        prop_assert!(batch.endpoints.len() <= named);
+        let mut time = 0;
+        for ((delta, number), row) in batch.time_delta.iter().zip(&batch.endpoint).zip(&rows) {
+            time += delta;
+            let name = &batch.endpoints[*number as usize];
+            let (method, path) = endpoints.name(row.endpoint.0);
+            prop_assert_eq!((time, name.method, &*name.path), (row.time_us, method.0, path));
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! The queue and the producer against a server in this process that breaks in every way.
 
+mod allocations;
 mod closing;
 mod delivery;
 mod fallback;

@@ -1,0 +1,130 @@
+//! Requests that wait: none is lost, none is there twice, and there are never too many.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::Endpoint;
+
+fn row(n: u32) -> Row {
+    Row { endpoint: Endpoint(n), time_us: 0 }
+}
+
+#[test]
+fn threads_that_record_while_others_take_lose_nothing() {
+    let shards = Shards::new(10_000, 1_000);
+    let taken = AtomicU64::new(0);
+    let each = 200_000;
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for n in 0..each {
+                    while shards.record(row(n), WhenFull::GiveBack).is_err() {
+                        std::thread::yield_now();
+                    }
+                }
+            });
+        }
+        scope.spawn(|| {
+            let mut from = 0;
+            while taken.load(Ordering::Relaxed) < 3 * u64::from(each) {
+                let rows = shards.take(1_000, from).rows.len();
+                assert!(rows <= 1_000);
+                taken.fetch_add(rows as u64, Ordering::Relaxed);
+                from += 1;
+            }
+        });
+    });
+    let counts = shards.counts();
+    assert_eq!((counts.recorded, counts.taken), (3 * u64::from(each), 3 * u64::from(each)));
+    assert!(shards.is_empty());
+    assert_eq!(shards.room.load(Ordering::Relaxed) + reserved(&shards), 10_000);
+}
+
+fn reserved(shards: &Shards) -> usize {
+    (0..shards.shards.len()).map(|at| shards.lock(at).reserved).sum()
+}
+
+/// What a flush asks.
+#[test]
+fn a_moment_passes_when_what_came_before_it_is_taken() {
+    let shards = Shards::new(100, 100);
+    shards.record(row(1), WhenFull::GiveBack).expect("room");
+    let moment = shards.moment();
+    shards.record(row(2), WhenFull::GiveBack).expect("room");
+    assert!(!shards.has_passed(&moment));
+    shards.take(100, 0);
+    assert!(shards.has_passed(&moment));
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Record(usize),
+    Take(usize),
+    Close,
+}
+
+proptest! {
+    #[test]
+    fn the_sums_add_up(
+        max in 1..3_000_usize,
+        policy in 0..3_u8,
+        steps in proptest::collection::vec(prop_oneof![
+            8 => (1..700_usize).prop_map(Step::Record),
+            6 => (1..2_000_usize).prop_map(Step::Take),
+            1 => Just(Step::Close),
+        ], 0..40),
+    ) {
+        let policy =
+            [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::GiveBack][usize::from(policy)];
+        let shards = Shards::new(max, 2_000);
+        let (mut asked, mut given_back, mut taken) = (0_u64, 0_u64, Vec::new());
+        let (mut told, mut next) = (0, 0);
+        let mut closed = false;
+        for step in steps {
+            match step {
+                Step::Record(count) => for _ in 0..count {
+                    asked += 1;
+                    next += 1;
+                    match shards.record(row(next), policy) {
+                        Ok(()) | Err(Refusal::Dropped) => {}
+                        Err(Refusal::Full) => given_back += 1,
+                        Err(Refusal::Closed) => {
+                            prop_assert!(closed);
+                            given_back += u64::from(policy == WhenFull::GiveBack);
+                        }
+                        Err(Refusal::Time) => prop_assert!(false),
+                    }
+                },
+                Step::Take(most) => {
+                    let chunk = shards.take(most.max(shards.chunk_rows), taken.len());
+                    prop_assert!(chunk.rows.len() <= most.max(shards.chunk_rows));
+                    told += chunk.drops.total();
+                    taken.extend(chunk.rows);
+                }
+                Step::Close => {
+                    closed = true;
+                    shards.close();
+                }
+            }
+            let counts = shards.counts();
+            let waiting = counts.recorded - counts.taken - counts.dropped;
+            let mut there = 0;
+            shards.for_each(|_| there += 1);
+            prop_assert_eq!(waiting, there);
+            prop_assert!(waiting <= max as u64);
+            prop_assert_eq!(counts.recorded + counts.refused + given_back, asked);
+            prop_assert_eq!(counts.taken, taken.len() as u64);
+            prop_assert_eq!(shards.drops().total(), counts.dropped + counts.refused);
+            let room = shards.room.load(Ordering::Relaxed) + reserved(&shards);
+            prop_assert_eq!(room as u64 + waiting, max as u64);
+        }
+        told += shards.take(0, 0).drops.total();
+        prop_assert_eq!(told, shards.drops().total());
+        // In one thread's order, and none twice.
+        prop_assert!(taken.windows(2).all(|two| two[0].endpoint.0 < two[1].endpoint.0)
+            || policy != WhenFull::GiveBack);
+        shards.abandon();
+        let counts = shards.counts();
+        prop_assert_eq!(counts.recorded, counts.taken + counts.dropped);
+    }
+}
