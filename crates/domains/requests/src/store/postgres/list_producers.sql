@@ -1,7 +1,8 @@
--- Every producer with the sums of its days; producers_max bounds the table.
+-- Every producer with the sums of its days; producers_max bounds the table. The coalesce is
+-- within: least leaves NULL out, and a producer that has stored nothing has no days.
 SELECT p.id, p.name, p.sequence, p.epoch = 0, p.last_seen,
-       coalesce(least(sum(d.accepted), 9223372036854775807), 0)::INT8,
-       coalesce(least(sum(d.dropped), 9223372036854775807), 0)::INT8
+       least(coalesce(sum(d.accepted), 0), 9223372036854775807)::INT8,
+       least(coalesce(sum(d.dropped), 0), 9223372036854775807)::INT8
 FROM tally_producers AS p
 LEFT JOIN tally_producer_days AS d ON d.producer_id = p.id
 WHERE p.epoch > 0 OR $1::BOOL
