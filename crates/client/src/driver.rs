@@ -1,10 +1,11 @@
 //! The task that sends: connects, keeps one stream open, and goes on after every break.
 
 mod add;
+pub(crate) mod custody;
 mod notices;
 mod record;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -16,10 +17,17 @@ use crate::handoff::Taker;
 use crate::ledger::{Breach, Ledger, Settled};
 use crate::progress::{Connection, Progress};
 use crate::random;
-use crate::rows::{Chunk, Row};
+use crate::rows::{self, Chunk, Limits, Row};
 use crate::settings::Settings;
 use crate::transport::Target;
+use custody::{Custody, Found};
 use notices::Notices;
+
+/// How large a batch may be before a server has said so, in bytes.
+const BATCH_BYTES_MAX: usize = 1 << 20;
+
+/// How long to wait before the spool is tried again, when it is full.
+const SPOOL_PAUSE: Duration = Duration::from_secs(1);
 
 /// A stream that lived so long was well, whatever ended it.
 const HEALTHY_AFTER: Duration = Duration::from_secs(10);
@@ -35,6 +43,16 @@ pub(crate) struct Driver {
     /// What came and is not numbered yet.
     carry: Chunk,
     ledger: Ledger,
+    /// Where batches are kept before they are sent.
+    custody: Custody,
+    /// How many rows are just being written there.
+    appending: u64,
+    /// When the spool is tried again, after it was full.
+    append_at: Option<Instant>,
+    /// The epoch and the claims that are kept there.
+    kept: Option<(u64, Vec<u64>)>,
+    /// How large a batch may be, as far as is known.
+    limits: Limits,
     /// The server has opened this client before, so it knows the protocol.
     opened_once: bool,
     /// Up to this batch, one is sent at a time, to find the one that the server refuses.
@@ -57,6 +75,14 @@ enum Ended {
         /// It had worked.
         healthy: bool,
     },
+    /// Go on as a new producer, after a pause.
+    Anew {
+        why: String,
+        /// The server's database went back in time: it has none of the batches that are here.
+        lost: bool,
+    },
+    /// The server refuses the first batch that is not acknowledged.
+    Refused { status: Status },
 }
 
 // === impl Driver ===
@@ -68,9 +94,18 @@ impl Driver {
         endpoints: Arc<Endpoints>,
         chunks: Taker,
         progress: watch::Sender<Progress>,
-        trouble: Arc<Mutex<Option<String>>>,
+        trouble: watch::Sender<Option<String>>,
+        (custody, found): (Custody, Option<Found>),
     ) -> Self {
-        let ledger = Ledger::new(settings.short_name(), settings.clock.micros());
+        let mut ledger = Ledger::new(settings.short_name(), settings.clock.micros());
+        if let Some(found) = found {
+            ledger.go_on(found);
+        }
+        let limits = Limits {
+            rows: settings.batch_rows_max,
+            bytes: BATCH_BYTES_MAX,
+            endpoints: settings.endpoints_max.max(2),
+        };
         let notices = Notices::new(target.url.clone(), settings.name.clone(), trouble);
         Self {
             settings,
@@ -80,6 +115,11 @@ impl Driver {
             ended: false,
             carry: Chunk::default(),
             ledger,
+            custody,
+            appending: 0,
+            append_at: None,
+            kept: None,
+            limits,
             opened_once: false,
             careful_until: 0,
             adding: Arc::default(),
@@ -94,6 +134,7 @@ impl Driver {
             () = self.work() => {}
             () = expired(&mut deadline) => {}
         }
+        self.custody.close().await;
     }
 
     async fn work(&mut self) {
@@ -105,45 +146,61 @@ impl Driver {
             });
             match ended {
                 Ended::Done => return,
-                Ended::Reopen => {}
+                Ended::Reopen => continue,
+                Ended::Refused { status } => {
+                    self.set_aside(&status).await;
+                    continue;
+                }
+                Ended::Anew { why, lost } => self.begin_anew(&why, lost).await,
                 Ended::Broken { status, healthy } => {
                     if healthy {
                         failures = 0;
                     }
                     self.notices.away(&status);
-                    let (min, max) = (self.settings.backoff_min, self.settings.backoff_max);
-                    let pause = min.saturating_mul(1 << failures.min(16)).min(max);
-                    failures += 1;
-                    self.pause(random::jitter(pause)).await;
                 }
             }
+            let (min, max) = (self.settings.backoff_min, self.settings.backoff_max);
+            let pause = min.saturating_mul(1 << failures.min(16)).min(max);
+            failures += 1;
+            let pause = random::jitter(pause);
+            self.meanwhile(tokio::time::sleep(pause)).await;
         }
     }
 
-    /// Waits, but not when there turns out to be nothing left to do.
-    async fn pause(&mut self, pause: Duration) {
-        let until = Instant::now() + pause;
+    /// Waits for this, but not when there turns out to be nothing left to do. What comes
+    /// meanwhile is kept in the spool.
+    async fn meanwhile<T>(&mut self, waited_for: impl Future<Output = T>) -> Option<T> {
+        let mut waited_for = std::pin::pin!(waited_for);
         loop {
+            let append_at = self.append_at;
             tokio::select! {
-                () = tokio::time::sleep_until(until) => return,
+                done = &mut waited_for => return Some(done),
                 chunk = self.chunks.take(), if self.wants_chunk() => self.take(chunk),
+                () = sleep_until(append_at), if append_at.is_some() => self.append_at = None,
             }
+            while self.custody.is_on() && self.number().await {}
             if self.is_done() {
-                return;
+                return None;
             }
         }
     }
 
     /// One connection, from beginning to end.
     async fn connect(&mut self) -> Ended {
-        let channel = match self.target.connect(self.settings.connect_timeout).await {
-            Ok(channel) => channel,
-            Err(status) => return Ended::Broken { status, healthy: false },
+        let (target, limit) = (self.target.clone(), self.settings.connect_timeout);
+        let channel = match self.meanwhile(target.connect(limit)).await {
+            Some(Ok(channel)) => channel,
+            Some(Err(status)) => return Ended::Broken { status, healthy: false },
+            None => return Ended::Done,
         };
         let ended = self.record(channel.clone()).await;
         match ended {
             Ended::Broken { status, .. } if status.code() == Code::Unimplemented => {
-                if self.settings.fallback && !self.opened_once && self.ledger.pending() == 0 {
+                if self.settings.fallback
+                    && !self.opened_once
+                    && self.ledger.pending() == 0
+                    && !self.custody.is_on()
+                {
                     self.add(channel).await
                 } else {
                     Ended::Broken { status, healthy: false }
@@ -174,6 +231,9 @@ impl Driver {
     }
 
     fn settle(&mut self, settled: Settled) {
+        if settled.acknowledged > 0 {
+            self.notices.well();
+        }
         if settled != Settled::default() {
             self.progress.send_modify(|progress| {
                 progress.acknowledged += settled.acknowledged;
@@ -190,27 +250,103 @@ impl Driver {
             std::mem::replace(&mut progress.connection, connection) != connection
         });
         self.notices.back(connection);
+        if self.ledger.pending() == 0 {
+            self.notices.well();
+        }
+    }
+
+    /// Numbers a part of what came, and keeps it in the spool. False: there is nothing, or no
+    /// room.
+    async fn number(&mut self) -> bool {
+        let drops = self.carry.drops.clone().take_some();
+        if (self.carry.rows.is_empty() && drops.is_empty()) || self.append_at.is_some() {
+            return false;
+        }
+        let fitting = rows::fitting(&self.carry.rows, &drops, self.limits, &self.endpoints);
+        let fitting = fitting.min(self.carry.rows.len());
+        let kept = self.custody.is_on();
+        if kept {
+            self.appending = fitting as u64;
+            let rows = &self.carry.rows[..fitting];
+            let sequence = self.ledger.next_sequence();
+            let appended = self.custody.append(sequence, rows, &drops, &self.endpoints).await;
+            self.appending = 0;
+            if let Err(error) = appended {
+                self.notices.spool(&error);
+                self.append_at = Some(Instant::now() + SPOOL_PAUSE);
+                return false;
+            }
+        }
+        self.carry.drops.take_some();
+        let rest = self.carry.rows.split_off(fitting);
+        let rows = std::mem::replace(&mut self.carry.rows, rest);
+        // What cannot be sent soon need not stay in memory.
+        let stays = !kept || self.ledger.pending() < self.settings.batches_in_flight_max;
+        self.ledger.push(rows, drops, stays);
+        true
+    }
+
+    /// The server refuses the first batch that is not acknowledged.
+    async fn set_aside(&mut self, status: &Status) {
+        let sequence = self.ledger.acknowledged() + 1;
+        if self.ledger.batch(sequence).is_some_and(|batch| batch.stored) {
+            let now = self.settings.clock.micros();
+            match self.custody.read(sequence, &self.endpoints, now).await {
+                Ok((rows, drops)) => self.ledger.load(sequence, rows, drops),
+                Err(error) => return self.notices.spool(&error),
+            }
+        }
+        match self.ledger.set_aside() {
+            Some(settled) => {
+                self.notices.rejected(sequence, settled.rejected, status);
+                self.settle(settled);
+            }
+            None => {
+                let why = "the server refuses a batch that only tells of drops";
+                self.begin_anew(why, false).await;
+            }
+        }
     }
 
     /// Goes on as a new producer, since this one's batches can no longer be told apart.
-    fn begin_anew(&mut self, why: &str) {
-        let settled = self.ledger.begin_anew(self.settings.clock.micros());
+    async fn begin_anew(&mut self, why: &str, lost: bool) {
+        let id = random::producer_id(self.settings.clock.micros());
+        let keep_after = if lost { self.ledger.acknowledged() } else { self.ledger.sent() };
+        if self.custody.is_on()
+            && let Err(error) = self.custody.begin_anew(id, keep_after).await
+        {
+            // The server refuses the old one again, and this is tried again.
+            return self.notices.spool(&error);
+        }
+        self.kept = None;
         self.careful_until = 0;
-        self.notices.new_producer(why, settled.in_doubt);
-        self.settle(settled);
+        if lost {
+            self.notices.database_lost(why);
+            self.ledger.number_anew(id);
+        } else {
+            let settled = self.ledger.begin_anew(id);
+            self.notices.new_producer(why, settled.in_doubt);
+            self.settle(settled);
+        }
     }
 
-    fn breach(&mut self, breach: Breach) {
+    /// What a breach means.
+    fn breach(breach: Breach) -> Ended {
         match breach {
-            Breach::Foreign { committed, sent } => self.begin_anew(&format!(
-                "the server has batches up to {committed}, and only {sent} were sent: another \
-                 client uses this producer's id"
-            )),
-            Breach::Lost { committed, acknowledged } => {
-                self.notices.database_lost(committed, acknowledged);
-                self.careful_until = 0;
-                self.ledger.number_anew(self.settings.clock.micros());
-            }
+            Breach::Foreign { committed, sent } => Ended::Anew {
+                why: format!(
+                    "the server has batches up to {committed}, and only {sent} were sent: \
+                     another client uses this producer's id"
+                ),
+                lost: false,
+            },
+            Breach::Lost { committed, acknowledged } => Ended::Anew {
+                why: format!(
+                    "the server's database has batches up to {committed}, and had acknowledged \
+                     those up to {acknowledged}"
+                ),
+                lost: true,
+            },
         }
     }
 }
@@ -219,8 +355,15 @@ impl Drop for Driver {
     /// Also when the runtime goes away under it.
     fn drop(&mut self) {
         let (mut settled, mut dropped) = self.ledger.give_up();
+        let mut spooled = 0;
+        if self.custody.is_on() {
+            // The next process goes on with them.
+            spooled = std::mem::take(&mut settled.in_doubt) + std::mem::take(&mut dropped);
+        }
         settled.in_doubt += self.adding.len() as u64;
-        dropped += self.carry.rows.len() as u64;
+        // What has begun to be written will be.
+        spooled += self.appending;
+        dropped += self.carry.rows.len() as u64 - self.appending;
         if let Some(chunk) = self.chunks.close() {
             dropped += chunk.rows.len() as u64;
         }
@@ -228,6 +371,7 @@ impl Drop for Driver {
         self.notices.given_up(settled.in_doubt, dropped);
         self.progress.send_modify(|progress| {
             progress.dropped += dropped;
+            progress.spooled += spooled;
             progress.connection = Connection::Away;
             progress.finished = true;
         });

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use tally_proto::tally::requests::v1 as proto;
 
+use crate::driver::custody::Found;
 use crate::random::{self, ProducerId};
 use crate::rows::{Drops, Row};
 
@@ -26,9 +27,13 @@ pub(crate) struct Ledger {
 
 /// Rows that are numbered. They keep their number and never change, unless the server has
 /// refused them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Batch {
     pub(crate) sequence: u64,
+    /// How many requests of this process it has.
+    count: u64,
+    /// The content is in the spool, and not here.
+    pub(crate) stored: bool,
     pub(crate) rows: Vec<Row>,
     pub(crate) drops: Drops,
     /// The server has refused the rows, and `drops` tells of them.
@@ -87,11 +92,40 @@ impl Ledger {
         self.acknowledged
     }
 
-    /// Numbers what is new.
-    pub(crate) fn push(&mut self, rows: Vec<Row>, drops: Drops) -> u64 {
-        let sequence = self.next_sequence();
-        self.pending.push_back(Batch { sequence, rows, drops, set_aside: false });
+    /// Takes over a producer that an earlier process has left in a spool.
+    pub(crate) fn go_on(&mut self, found: Found) {
+        let own = self.claims.pop().expect("a process has a claim");
+        (self.id, self.epoch, self.claims) = (found.id, found.epoch, found.claims);
+        self.claims.push(own);
+        self.acknowledged = found.acknowledged;
+        for sequence in found.acknowledged + 1..found.next_sequence {
+            self.pending.push_back(Batch { sequence, stored: true, ..Batch::default() });
+        }
+        // That process may have sent all of them.
+        self.sent = found.next_sequence - 1;
+    }
+
+    /// Numbers what is new. Its content stays here, unless it is in a spool.
+    pub(crate) fn push(&mut self, rows: Vec<Row>, drops: Drops, stays: bool) -> u64 {
+        let (sequence, count) = (self.next_sequence(), rows.len() as u64);
+        let batch = Batch { sequence, count, ..Batch::default() };
+        self.pending.push_back(match stays {
+            true => Batch { rows, drops, ..batch },
+            false => Batch { stored: true, ..batch },
+        });
         sequence
+    }
+
+    /// The content of a batch was read from the spool, and stays here from now on.
+    pub(crate) fn load(&mut self, sequence: u64, rows: Vec<Row>, drops: Drops) {
+        if let Some(batch) = self.pending.iter_mut().find(|batch| batch.sequence == sequence) {
+            *batch = batch.with(rows, drops);
+        }
+    }
+
+    /// The last batch that was sent.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.max(self.acknowledged)
     }
 
     /// A batch that is not acknowledged.
@@ -130,7 +164,7 @@ impl Ledger {
         while self.acknowledged < committed {
             let batch = self.pending.pop_front().expect("what was sent is kept");
             self.acknowledged += 1;
-            settled.acknowledged += batch.rows.len() as u64;
+            settled.acknowledged += batch.count;
             settled.drops_reported += batch.drops.total();
         }
         Ok(settled)
@@ -145,26 +179,27 @@ impl Ledger {
         batch.drops.add_rows(&rows);
         batch.drops.bound();
         batch.set_aside = true;
-        Some(Settled { rejected: rows.len() as u64, ..Settled::default() })
+        let rejected = std::mem::take(&mut batch.count);
+        Some(Settled { rejected, ..Settled::default() })
     }
 
     /// Becomes a new producer, after the server forgot this one or someone else uses its id.
     /// What was sent is in doubt, and is let go; what was not is numbered anew.
-    pub(crate) fn begin_anew(&mut self, now_micros: i64) -> Settled {
+    pub(crate) fn begin_anew(&mut self, id: ProducerId) -> Settled {
         let mut settled = Settled::default();
         while self.acknowledged < self.sent {
             let Some(batch) = self.pending.pop_front() else { break };
             self.acknowledged += 1;
-            settled.in_doubt += batch.rows.len() as u64;
+            settled.in_doubt += batch.count;
         }
-        self.number_anew(now_micros);
+        self.number_anew(id);
         settled
     }
 
     /// Becomes a new producer, after the server's database went back in time: it has none of
     /// the batches that are still here.
-    pub(crate) fn number_anew(&mut self, now_micros: i64) {
-        self.id = random::producer_id(now_micros);
+    pub(crate) fn number_anew(&mut self, id: ProducerId) {
+        self.id = id;
         self.claims = vec![random::claim()];
         (self.epoch, self.acknowledged, self.sent) = (0, 0, 0);
         for (sequence, batch) in (1..).zip(&mut self.pending) {
@@ -179,12 +214,22 @@ impl Ledger {
         let mut unsent = 0;
         for batch in self.pending.drain(..) {
             if batch.sequence <= self.sent {
-                settled.in_doubt += batch.rows.len() as u64;
+                settled.in_doubt += batch.count;
             } else {
-                unsent += batch.rows.len() as u64;
+                unsent += batch.count;
             }
         }
         (settled, unsent)
+    }
+}
+
+// === impl Batch ===
+
+impl Batch {
+    /// The same batch with its content.
+    pub(crate) fn with(&self, rows: Vec<Row>, drops: Drops) -> Self {
+        let Self { sequence, count, set_aside, .. } = *self;
+        Self { sequence, count, stored: false, rows, drops, set_aside }
     }
 }
 

@@ -3,20 +3,21 @@
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::driver::Driver;
+use crate::driver::custody::Custody;
 use crate::endpoints::Endpoints;
 use crate::error::{ConnectError, SendError, SendRefusal};
 use crate::handoff::{Giver, handoff};
 use crate::progress::{Connection, Progress};
 use crate::rows::{Chunk, Drops, Row};
 use crate::settings::{Settings, common_settings};
-use crate::{Endpoint, Method, clock};
+use crate::{Endpoint, Method, clock, random};
 
 /// How far ahead of this machine's clock a server takes a time, in microseconds: 24 hours.
 pub(crate) const AHEAD_MICROS_MAX: i64 = 86_400_000_000;
@@ -52,7 +53,7 @@ pub struct Producer {
     settings: Settings,
     /// How many rows were given.
     given: u64,
-    trouble: Arc<Mutex<Option<String>>>,
+    trouble: watch::Receiver<Option<String>>,
 }
 
 /// Sets a [`Producer`] up.
@@ -72,8 +73,8 @@ impl ProducerBuilder {
     ///
     /// # Errors
     /// When a setting cannot be used, or this is not within a tokio runtime.
-    pub fn connect(self) -> impl Future<Output = Result<Producer, ConnectError>> + Send {
-        async move { Producer::start(self.settings) }
+    pub async fn connect(self) -> Result<Producer, ConnectError> {
+        Producer::start(self.settings).await
     }
 }
 
@@ -103,12 +104,14 @@ impl Producer {
         ProducerBuilder { settings: Settings::new(url) }
     }
 
-    pub(crate) fn start(settings: Settings) -> Result<Self, ConnectError> {
+    pub(crate) async fn start(settings: Settings) -> Result<Self, ConnectError> {
         let target = settings.target()?;
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;
+        let new_id = random::producer_id(settings.clock.micros());
+        let custody = Custody::open(&settings, new_id).await?;
         let endpoints = Arc::new(Endpoints::new(settings.endpoints_max));
         let (chunks, taker) = handoff();
-        let trouble = Arc::default();
+        let (trouble_sender, trouble) = watch::channel(None);
         let (progress_sender, progress) = watch::channel(Progress::default());
         let (deadline, deadline_receiver) = watch::channel(None);
         let driver = Driver::new(
@@ -117,7 +120,8 @@ impl Producer {
             Arc::clone(&endpoints),
             taker,
             progress_sender,
-            Arc::clone(&trouble),
+            trouble_sender,
+            custody,
         );
         runtime.spawn(driver.run(deadline_receiver));
         Ok(Self {
@@ -186,7 +190,13 @@ impl Producer {
     /// server refused requests. The same is logged.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.trouble.borrow().clone()
+    }
+
+    /// Follows what is wrong.
+    #[must_use]
+    pub fn watch_trouble(&self) -> watch::Receiver<Option<String>> {
+        self.trouble.clone()
     }
 
     /// Waits until this many rows have come to their end, or the producer's runtime is gone.

@@ -51,7 +51,7 @@ pub(crate) struct Settings {
     pub(crate) fallback: bool,
     pub(crate) clock: AnyClock,
     #[cfg(feature = "spool")]
-    pub(crate) spool: Option<std::path::PathBuf>,
+    pub(crate) spool: Option<(std::path::PathBuf, crate::spool::Options)>,
 }
 
 // === impl Settings ===
@@ -204,6 +204,19 @@ macro_rules! common_settings {
         /// Without this, such a server counts as away. Default: yes.
         pub fn fallback(mut self, allowed: bool) -> Self {
             self.settings.fallback = allowed;
+            self
+        }
+
+        /// Keeps batches in files in this folder before they are sent. What a process leaves
+        /// behind, the next one that is given the folder sends; it must be no other's. With a
+        /// spool there is no [`fallback`](Self::fallback). Default: none.
+        #[cfg(feature = "spool")]
+        pub fn spool(
+            mut self,
+            dir: impl Into<std::path::PathBuf>,
+            options: $crate::spool::Options,
+        ) -> Self {
+            self.settings.spool = Some((dir.into(), options));
             self
         }
 

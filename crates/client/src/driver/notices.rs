@@ -1,8 +1,8 @@
 //! What is logged: one line when the server goes away and one when it is back, and no flood.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
@@ -19,8 +19,10 @@ pub(super) struct Notices {
     said: Option<(Instant, Said)>,
     /// It was said that the server speaks only `count.v1`.
     said_add: bool,
+    /// When it was last said that the spool fails.
+    said_spool: Option<Instant>,
     /// What is wrong at the moment, for those who ask.
-    trouble: Arc<Mutex<Option<String>>>,
+    trouble: watch::Sender<Option<String>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,12 +34,16 @@ enum Said {
 // === impl Notices ===
 
 impl Notices {
-    pub(super) fn new(url: String, producer: String, trouble: Arc<Mutex<Option<String>>>) -> Self {
-        Self { url, producer, said: None, said_add: false, trouble }
+    pub(super) fn new(
+        url: String,
+        producer: String,
+        trouble: watch::Sender<Option<String>>,
+    ) -> Self {
+        Self { url, producer, said: None, said_add: false, said_spool: None, trouble }
     }
 
     fn note(&self, trouble: Option<String>) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        self.trouble.send_if_modified(|now| std::mem::replace(now, trouble.clone()) != trouble);
     }
 
     pub(super) fn away(&mut self, status: &Status) {
@@ -75,8 +81,12 @@ impl Notices {
         }
     }
 
-    pub(super) fn back(&mut self, connection: Connection) {
+    /// Nothing is wrong any more.
+    pub(super) fn well(&self) {
         self.note(None);
+    }
+
+    pub(super) fn back(&mut self, connection: Connection) {
         let (server, producer) = (&self.url, &self.producer);
         if connection == Connection::Add && !self.said_add {
             self.said_add = true;
@@ -105,16 +115,23 @@ impl Notices {
         );
     }
 
-    pub(super) fn database_lost(&self, committed: u64, acknowledged: u64) {
+    pub(super) fn database_lost(&self, why: &str) {
         let (server, producer) = (&self.url, &self.producer);
         tracing::error!(
             server,
             producer,
-            committed,
-            acknowledged,
-            "the server's database has lost batches that it had acknowledged; going on under a \
-             new id"
+            "{why}; what it has lost is lost, and the rest goes on under a new id"
         );
+    }
+
+    /// The spool does not do what it should, such as when it is full.
+    pub(super) fn spool(&mut self, error: &str) {
+        let now = Instant::now();
+        if self.said_spool.is_none_or(|at| now - at >= INTERVAL) {
+            self.said_spool = Some(now);
+            let (server, producer) = (&self.url, &self.producer);
+            tracing::error!(server, producer, error, "the spool fails; requests wait in memory");
+        }
     }
 
     pub(super) fn rejected(&self, sequence: u64, requests: u64, status: &Status) {

@@ -61,7 +61,9 @@ impl Driver {
             Err(ended) => return ended,
         };
         loop {
-            self.fill(&mut open);
+            if let Err(ended) = self.fill(&mut open).await {
+                return ended;
+            }
             let in_flight = open.sent - self.ledger.acknowledged();
             if self.is_done() {
                 self.finish(open).await;
@@ -71,7 +73,9 @@ impl Driver {
                 self.finish(open).await;
                 return Ended::Reopen;
             }
-            let may_send = in_flight < open.window && !open.full;
+            // A spool takes what the server does not take yet.
+            let may_take = (in_flight < open.window && !open.full) || self.custody.is_on();
+            let append_at = self.append_at;
             let silent_at = open.silent_since + self.settings.acknowledge_timeout;
             tokio::select! {
                 answer = open.answers.message() => {
@@ -79,7 +83,8 @@ impl Driver {
                         return ended;
                     }
                 }
-                chunk = self.chunks.take(), if may_send && self.wants_chunk() => self.take(chunk),
+                chunk = self.chunks.take(), if may_take && self.wants_chunk() => self.take(chunk),
+                () = super::sleep_until(append_at), if append_at.is_some() => self.append_at = None,
                 () = tokio::time::sleep_until(silent_at), if in_flight > 0 => {
                     let status = Status::deadline_exceeded(format!(
                         "nothing was acknowledged for {} ms",
@@ -93,6 +98,7 @@ impl Driver {
 
     async fn open(&mut self, channel: Channel) -> Result<Open, Ended> {
         let broken = |status| Ended::Broken { status, healthy: false };
+        self.keep_claims().await?;
         let (messages, receiver) = mpsc::unbounded_channel();
         let _ = messages.send(proto::RecordRequest { kind: Some(Kind::Open(self.ledger.open())) });
         let request = self.target.request(Messages(receiver));
@@ -102,9 +108,11 @@ impl Driver {
             let first = answers.message().await?;
             Ok((answers, first))
         };
-        let answer = match tokio::time::timeout(self.settings.open_timeout, call).await {
-            Ok(answer) => answer,
-            Err(_) => {
+        let call = tokio::time::timeout(self.settings.open_timeout, call);
+        let answer = match self.meanwhile(call).await {
+            None => return Err(Ended::Done),
+            Some(Ok(answer)) => answer,
+            Some(Err(_)) => {
                 let limit = self.settings.open_timeout.as_millis();
                 Err(Status::deadline_exceeded(format!("no answer to Open within {limit} ms")))
             }
@@ -118,16 +126,21 @@ impl Driver {
         };
         match self.ledger.opened(opened.epoch, committed_sequence) {
             Ok(settled) => self.settle(settled),
-            Err(breach) => {
-                self.breach(breach);
-                return Err(broken(Status::aborted("the server has other batches")));
-            }
+            Err(breach) => return Err(Self::breach(breach)),
         }
+        self.custody.acknowledge(self.ledger.acknowledged());
+        // From here on the earlier claims may be forgotten, and not before.
+        self.keep_claims().await?;
         self.opened_once = true;
         self.connected(Connection::Record);
         let or_ours = |theirs: u32, ours: usize| match theirs {
             0 => ours,
             theirs => ours.min(theirs as usize),
+        };
+        self.limits = Limits {
+            rows: or_ours(opened.batch_rows_max, self.settings.batch_rows_max),
+            bytes: or_ours(opened.batch_bytes_max, usize::MAX),
+            endpoints: or_ours(opened.endpoints_max, usize::MAX),
         };
         let now = Instant::now();
         Ok(Open {
@@ -135,11 +148,7 @@ impl Driver {
             answers,
             since: now,
             silent_since: now,
-            limits: Limits {
-                rows: or_ours(opened.batch_rows_max, self.settings.batch_rows_max),
-                bytes: or_ours(opened.batch_bytes_max, usize::MAX),
-                endpoints: or_ours(opened.endpoints_max, usize::MAX),
-            },
+            limits: self.limits,
             window: or_ours(opened.batches_in_flight_max, self.settings.batches_in_flight_max)
                 as u64,
             names: Names::default(),
@@ -149,24 +158,47 @@ impl Driver {
         })
     }
 
+    /// Has the epoch and the claims on the disk, where they have changed.
+    async fn keep_claims(&mut self) -> Result<(), Ended> {
+        let custody = (self.ledger.epoch, self.ledger.claims.clone());
+        if self.custody.is_on() && self.kept.as_ref() != Some(&custody) {
+            if let Err(error) = self.custody.set(custody.0, custody.1.clone()).await {
+                self.notices.spool(&error);
+                return Err(Ended::Broken { status: Status::data_loss(error), healthy: false });
+            }
+            self.kept = Some(custody);
+        }
+        Ok(())
+    }
+
     /// Sends what the window allows: first what is numbered, then what is new.
-    fn fill(&mut self, open: &mut Open) {
+    async fn fill(&mut self, open: &mut Open) -> Result<(), Ended> {
+        while self.custody.is_on() && self.number().await {}
         loop {
             let acknowledged = self.ledger.acknowledged();
             let in_flight = open.sent - acknowledged;
             let careful = acknowledged < self.careful_until;
             if open.full || in_flight >= if careful { 1 } else { open.window } {
-                return;
+                return Ok(());
             }
-            if self.ledger.batch(open.sent + 1).is_none() && !self.number(open.limits) {
-                return;
+            if self.ledger.batch(open.sent + 1).is_none() && !self.number().await {
+                return Ok(());
             }
             let sequence = open.sent + 1;
-            let batch = self.ledger.batch(sequence).expect("it was there or is new");
+            let mut batch = self.ledger.batch(sequence).expect("it was there or is new");
+            let mut loaded = None;
+            if batch.stored {
+                let now = self.settings.clock.micros();
+                let (rows, drops) =
+                    self.custody.read(sequence, &self.endpoints, now).await.map_err(|error| {
+                        Ended::Broken { status: Status::data_loss(error), healthy: false }
+                    })?;
+                batch = loaded.insert(batch.with(rows, drops));
+            }
             let new = open.names.missing(&batch.rows);
             if open.names.len() > 0 && open.names.len() + new > open.limits.endpoints {
                 open.full = true;
-                return;
+                return Ok(());
             }
             let names = &mut open.names;
             let message =
@@ -181,19 +213,6 @@ impl Driver {
         }
     }
 
-    /// Numbers a part of what came, if something did.
-    fn number(&mut self, limits: Limits) -> bool {
-        let drops = self.carry.drops.take_some();
-        if self.carry.rows.is_empty() && drops.is_empty() {
-            return false;
-        }
-        let fitting = rows::fitting(&self.carry.rows, &drops, limits, &self.endpoints);
-        let rest = self.carry.rows.split_off(fitting.min(self.carry.rows.len()));
-        let rows = std::mem::replace(&mut self.carry.rows, rest);
-        self.ledger.push(rows, drops);
-        true
-    }
-
     fn answered(
         &mut self,
         open: &mut Open,
@@ -204,13 +223,10 @@ impl Driver {
                 let before = self.ledger.acknowledged();
                 match self.ledger.committed(answer.committed_sequence) {
                     Ok(settled) => self.settle(settled),
-                    Err(breach) => {
-                        self.breach(breach);
-                        let status = Status::aborted("the server has other batches");
-                        return Err(Ended::Broken { status, healthy: false });
-                    }
+                    Err(breach) => return Err(Self::breach(breach)),
                 }
                 if self.ledger.acknowledged() > before {
+                    self.custody.acknowledge(self.ledger.acknowledged());
                     open.acknowledged = true;
                     open.silent_since = Instant::now();
                 }
@@ -229,9 +245,13 @@ impl Driver {
         let in_flight = open.map_or(0, |open| open.sent - self.ledger.acknowledged());
         match (verdict(&status), open) {
             (Verdict::Forgotten, _) => {
-                self.begin_anew("the server does not know this producer any more");
+                let why = "the server does not know this producer any more".to_owned();
+                return Ended::Anew { why, lost: false };
             }
-            (Verdict::InUse, _) => self.begin_anew("another client uses this producer's id"),
+            (Verdict::InUse, _) => {
+                let why = "another client uses this producer's id".to_owned();
+                return Ended::Anew { why, lost: false };
+            }
             (verdict @ (Verdict::InvalidBatch | Verdict::Limit), Some(open)) if in_flight > 0 => {
                 if in_flight > 1 {
                     // Which one it is shows when they are sent one at a time.
@@ -239,8 +259,7 @@ impl Driver {
                     return Ended::Reopen;
                 }
                 if verdict == Verdict::InvalidBatch || self.exceeds(open) {
-                    self.set_aside(&status);
-                    return Ended::Reopen;
+                    return Ended::Refused { status };
                 }
             }
             _ => {}
@@ -253,20 +272,11 @@ impl Driver {
     fn exceeds(&self, open: &Open) -> bool {
         let sequence = self.ledger.acknowledged() + 1;
         self.ledger.batch(sequence).is_some_and(|batch| {
-            rows::fitting(&batch.rows, &batch.drops, open.limits, &self.endpoints)
-                < batch.rows.len()
+            // One in the spool was cut for a server, too.
+            batch.stored
+                || rows::fitting(&batch.rows, &batch.drops, open.limits, &self.endpoints)
+                    < batch.rows.len()
         })
-    }
-
-    fn set_aside(&mut self, status: &Status) {
-        let sequence = self.ledger.acknowledged() + 1;
-        match self.ledger.set_aside() {
-            Some(settled) => {
-                self.notices.rejected(sequence, settled.rejected, status);
-                self.settle(settled);
-            }
-            None => self.begin_anew("the server refuses a batch that only tells of drops"),
-        }
     }
 
     /// Half-closes the stream and waits for its end.

@@ -17,7 +17,7 @@ fn ledger() -> Ledger {
 fn an_acknowledgement_is_cumulative() {
     let mut ledger = ledger();
     for count in [1, 2, 3] {
-        let sequence = ledger.push(rows(count), Drops::default());
+        let sequence = ledger.push(rows(count), Drops::default(), true);
         ledger.sending(sequence);
     }
     let settled = ledger.committed(2).expect("sent");
@@ -43,7 +43,7 @@ fn a_refused_batch_keeps_its_number_and_tells_its_requests_as_dropped() {
     let mut ledger = ledger();
     let mut drops = Drops::default();
     drops.add(1, 5);
-    let sequence = ledger.push(rows(3), drops);
+    let sequence = ledger.push(rows(3), drops, true);
     ledger.sending(sequence);
     let settled = ledger.set_aside().expect("it has rows");
     assert_eq!(settled.rejected, 3);
@@ -58,13 +58,13 @@ fn a_refused_batch_keeps_its_number_and_tells_its_requests_as_dropped() {
 fn a_restored_database_is_seen() {
     let mut ledger = ledger();
     for _ in 0..3 {
-        let sequence = ledger.push(rows(1), Drops::default());
+        let sequence = ledger.push(rows(1), Drops::default(), true);
         ledger.sending(sequence);
     }
     ledger.opened(1, 2).expect("two");
     assert_eq!(ledger.opened(1, 1), Err(Breach::Lost { committed: 1, acknowledged: 2 }));
     let id = ledger.id;
-    ledger.number_anew(0);
+    ledger.number_anew([1; 16]);
     assert_ne!(id, ledger.id);
     let batch = ledger.batch(1).map(|batch| (batch.sequence, batch.rows.len()));
     assert_eq!((batch, ledger.next_sequence()), (Some((1, 1)), 2));
@@ -105,7 +105,7 @@ proptest! {
             let ended = match step {
                 Step::Push(count) => {
                     given += count as u64;
-                    ledger.push(rows(count), Drops::default());
+                    ledger.push(rows(count), Drops::default(), true);
                     Settled::default()
                 }
                 Step::Send => {
@@ -120,9 +120,9 @@ proptest! {
                     ledger.committed(committed).expect("it was sent")
                 }
                 Step::Refuse => ledger.set_aside().unwrap_or_default(),
-                Step::Forget => ledger.begin_anew(0),
+                Step::Forget => ledger.begin_anew(crate::random::producer_id(0)),
                 Step::Restore => {
-                    ledger.number_anew(0);
+                    ledger.number_anew(crate::random::producer_id(0));
                     Settled::default()
                 }
             };

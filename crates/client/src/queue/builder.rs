@@ -86,13 +86,13 @@ impl QueueBuilder {
     ///
     /// # Errors
     /// When a setting cannot be used, or this is not within a tokio runtime.
-    pub fn connect(self) -> impl Future<Output = Result<Queue, ConnectError>> + Send {
-        async move { self.start() }
+    pub async fn connect(self) -> Result<Queue, ConnectError> {
+        self.start().await
     }
 
-    fn start(self) -> Result<Queue, ConnectError> {
+    async fn start(self) -> Result<Queue, ConnectError> {
         let settings = self.settings;
-        let parts = Producer::start(settings.clone())?.into_parts();
+        let parts = Producer::start(settings.clone()).await?.into_parts();
         let (rounds_sender, rounds) = watch::channel(0);
         let shared = Arc::new(Shared {
             shards: Shards::new(self.queue_requests_max, settings.batch_rows_max),

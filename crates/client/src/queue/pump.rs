@@ -73,11 +73,10 @@ impl Pump {
             first = first.wrapping_add(1);
             many = chunk.rows.len() >= self.batch_rows_max / 2;
             let last = closed && chunk.rows.is_empty();
-            if !chunk.rows.is_empty() || !chunk.drops.is_empty() {
-                if let Err(chunk) = self.giver.give(chunk) {
-                    self.shared.shards.drop_taken(&chunk.rows);
-                    return;
-                }
+            let something = !chunk.rows.is_empty() || !chunk.drops.is_empty();
+            if something && let Err(chunk) = self.giver.give(chunk) {
+                self.shared.shards.drop_taken(&chunk.rows);
+                return;
             }
             self.rounds.send_modify(|rounds| *rounds += 1);
             self.measure();

@@ -8,3 +8,4 @@ mod full;
 mod identity;
 mod mock;
 mod refusals;
+mod spooled;

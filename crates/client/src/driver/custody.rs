@@ -1,0 +1,329 @@
+//! A producer's batches in a spool, on a thread of its own: files block.
+//!
+//! Without the feature `spool`, or without a folder for it, nothing is kept.
+
+#[cfg(feature = "spool")]
+pub(crate) use kept::{Custody, Found};
+#[cfg(not(feature = "spool"))]
+pub(crate) use nothing::{Custody, Found};
+
+/// Batches in files.
+#[cfg(feature = "spool")]
+mod kept {
+    use std::path::PathBuf;
+    use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+    use std::time::{Duration, Instant};
+
+    use prost::Message as _;
+    use tally_proto::tally::requests::v1 as proto;
+    use tokio::sync::oneshot;
+
+    use crate::endpoints::Endpoints;
+    use crate::error::ConnectError;
+    use crate::random::ProducerId;
+    use crate::rows::{self, Drops, Names, Row};
+    use crate::settings::Settings;
+    use crate::spool::{CLAIMS_MAX, Error, Options, Recovered, Spool, Stored};
+    use crate::{Method, clock};
+
+    /// What the thread waits for at most, when nothing is to be done.
+    const IDLE: Duration = Duration::from_secs(3600);
+
+    type Task = Box<dyn FnOnce(&mut Spool) + Send>;
+
+    /// The spool, if there is one.
+    pub(crate) struct Custody(Option<Thread>);
+
+    /// The thread that has the files.
+    struct Thread {
+        /// None: nothing more is to be done.
+        tasks: Option<Sender<Task>>,
+        /// Ends when the files are closed.
+        ended: oneshot::Receiver<()>,
+    }
+
+    /// The producer that a spool goes on with.
+    pub(crate) struct Found {
+        pub(crate) id: ProducerId,
+        pub(crate) epoch: u64,
+        pub(crate) claims: Vec<u64>,
+        pub(crate) acknowledged: u64,
+        pub(crate) next_sequence: u64,
+    }
+
+    // === impl Custody ===
+
+    impl Custody {
+        pub(crate) async fn open(
+            settings: &Settings,
+            new_id: ProducerId,
+        ) -> Result<(Self, Option<Found>), ConnectError> {
+            let Some((dir, options)) = settings.spool.clone() else {
+                return Ok((Self(None), None));
+            };
+            let (tasks, receiver) = channel();
+            let (opened, answer) = oneshot::channel();
+            let (end, ended) = oneshot::channel();
+            let folder = dir.clone();
+            let failed = |source| ConnectError::Spool { dir: dir.clone(), source };
+            std::thread::Builder::new()
+                .name("tally-spool".to_owned())
+                .spawn(move || {
+                    work(&folder, options, new_id, opened, &receiver);
+                    let _ = end.send(());
+                })
+                .map_err(|error| failed(error.into()))?;
+            let recovered = answer
+                .await
+                .map_err(|_| failed("the spool's thread is gone".into()))?
+                .map_err(|error| failed(error.into()))?;
+            for finding in &recovered.findings {
+                tracing::error!(finding = %finding, "the spool was damaged");
+            }
+            let pending = recovered.pending_batches;
+            if pending > 0 {
+                tracing::info!(pending, "going on with the batches in the spool");
+            }
+            let mut claims = recovered.claims;
+            // The process's own claim is added to them.
+            claims.drain(..claims.len().saturating_sub(CLAIMS_MAX - 1));
+            let found = Found {
+                id: recovered.producer_id,
+                epoch: recovered.epoch,
+                claims,
+                acknowledged: recovered.acknowledged,
+                next_sequence: recovered.next_sequence,
+            };
+            Ok((Self(Some(Thread { tasks: Some(tasks), ended })), Some(found)))
+        }
+
+        pub(crate) fn is_on(&self) -> bool {
+            self.0.is_some()
+        }
+
+        /// Closes the files, once everything is done that was begun. Nothing more is kept then.
+        pub(crate) async fn close(&mut self) {
+            if let Some(thread) = &mut self.0 {
+                thread.tasks = None;
+                let _ = (&mut thread.ended).await;
+            }
+        }
+
+        /// Keeps a batch. Once it is begun, it is done, also when the future is dropped.
+        pub(crate) async fn append(
+            &self,
+            sequence: u64,
+            rows: &[Row],
+            drops: &Drops,
+            endpoints: &Endpoints,
+        ) -> Result<(), String> {
+            let count = rows.len() as u64 + drops.total();
+            let payload = payload(rows, drops, endpoints);
+            self.call(move |spool| spool.append(sequence, count, &payload)).await
+        }
+
+        /// Reads a batch back. One that is damaged tells its requests as dropped.
+        pub(crate) async fn read(
+            &self,
+            sequence: u64,
+            endpoints: &Endpoints,
+            now_micros: i64,
+        ) -> Result<(Vec<Row>, Drops), String> {
+            let stored = self.call(move |spool| spool.read(sequence)).await?;
+            let rows = match stored {
+                Stored::Batch { rows, payload, .. } => match decode(&payload, endpoints) {
+                    Some(content) => return Ok(content),
+                    None => rows,
+                },
+                // Each batch of a hole has a number, and must tell something.
+                Stored::Missing(missing) if sequence > missing.first => 1,
+                Stored::Missing(missing) => {
+                    missing.rows.saturating_sub(missing.last - missing.first)
+                }
+            };
+            tracing::error!(sequence, rows, "a batch in the spool is damaged: told as dropped");
+            let mut drops = Drops::default();
+            drops.add(clock::day(now_micros), rows.max(1));
+            Ok((Vec::new(), drops))
+        }
+
+        /// Every batch up to this one is committed.
+        pub(crate) fn acknowledge(&self, sequence: u64) {
+            self.tell(move |spool| {
+                if let Err(error) = spool.acknowledge(sequence) {
+                    tracing::warn!(error = %error, "the spool cannot note an acknowledgement");
+                }
+            });
+        }
+
+        /// Keeps what the producer shows when it opens.
+        pub(crate) async fn set(&self, epoch: u64, claims: Vec<u64>) -> Result<(), String> {
+            self.call(move |spool| spool.set_custody(epoch, &claims)).await
+        }
+
+        /// Becomes another producer, which has the batches after `keep_after`, in order.
+        pub(crate) async fn begin_anew(
+            &self,
+            id: ProducerId,
+            keep_after: u64,
+        ) -> Result<(), String> {
+            self.call(move |spool| {
+                spool.start_new_producer(id, &mut |_, stored| match stored {
+                    Stored::Batch { sequence, rows, payload } if sequence > keep_after => {
+                        Some((rows, payload))
+                    }
+                    _ => None,
+                })
+            })
+            .await
+        }
+
+        async fn call<T: Send + 'static>(
+            &self,
+            task: impl FnOnce(&mut Spool) -> Result<T, Error> + Send + 'static,
+        ) -> Result<T, String> {
+            let (done, answer) = oneshot::channel();
+            self.tell(move |spool| drop(done.send(task(spool))));
+            match answer.await {
+                Ok(answer) => answer.map_err(|error| error.to_string()),
+                Err(_) => Err("the spool's thread is gone".to_owned()),
+            }
+        }
+
+        fn tell(&self, task: impl FnOnce(&mut Spool) + Send + 'static) {
+            if let Some(Thread { tasks: Some(tasks), .. }) = &self.0 {
+                // A thread that is gone answers nothing, which is seen there.
+                let _ = tasks.send(Box::new(task));
+            }
+        }
+    }
+
+    fn work(
+        dir: &PathBuf,
+        options: Options,
+        new_id: ProducerId,
+        opened: oneshot::Sender<Result<Recovered, Error>>,
+        tasks: &Receiver<Task>,
+    ) {
+        let mut spool = match Spool::open(dir, options, new_id) {
+            Ok((spool, recovered)) => {
+                let _ = opened.send(Ok(recovered));
+                spool
+            }
+            Err(error) => {
+                let _ = opened.send(Err(error));
+                return;
+            }
+        };
+        loop {
+            let due = spool.sync_due();
+            let wait = due.map_or(IDLE, |at| at.saturating_duration_since(Instant::now()));
+            match tasks.recv_timeout(wait) {
+                Ok(task) => task(&mut spool),
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Err(error) = spool.sync() {
+                        tracing::error!(error = %error, "the spool cannot be written to the disk");
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        if let Err(error) = spool.close() {
+            tracing::error!(error = %error, "the spool cannot be closed");
+        }
+    }
+
+    /// A batch that names all of its endpoints.
+    fn payload(rows: &[Row], drops: &Drops, endpoints: &Endpoints) -> Vec<u8> {
+        rows::message(0, rows, drops, &mut Names::default(), endpoints).encode_to_vec()
+    }
+
+    fn decode(payload: &[u8], endpoints: &Endpoints) -> Option<(Vec<Row>, Drops)> {
+        let batch = proto::Batch::decode(payload).ok()?;
+        let named = |name: &proto::Endpoint| endpoints.endpoint(Method(name.method), &name.path);
+        let names: Vec<_> = batch.endpoints.iter().map(named).collect();
+        if batch.endpoint.len() != batch.time_delta.len() {
+            return None;
+        }
+        let mut time_us = 0_i64;
+        let row = |(number, delta): (&u32, &i64)| {
+            time_us = time_us.checked_add(*delta)?;
+            Some(Row { endpoint: *names.get(*number as usize)?, time_us })
+        };
+        let rows: Option<Vec<Row>> =
+            batch.endpoint.iter().zip(&batch.time_delta).map(row).collect();
+        let mut drops = Drops::default();
+        batch.drops.iter().for_each(|told| drops.add(told.day, told.count));
+        let rows = rows?;
+        (!rows.is_empty() || !drops.is_empty()).then_some((rows, drops))
+    }
+}
+
+/// No files.
+#[cfg(not(feature = "spool"))]
+mod nothing {
+    use crate::endpoints::Endpoints;
+    use crate::error::ConnectError;
+    use crate::random::ProducerId;
+    use crate::rows::{Drops, Row};
+    use crate::settings::Settings;
+
+    pub(crate) struct Custody;
+
+    pub(crate) struct Found {
+        pub(crate) id: ProducerId,
+        pub(crate) epoch: u64,
+        pub(crate) claims: Vec<u64>,
+        pub(crate) acknowledged: u64,
+        pub(crate) next_sequence: u64,
+    }
+
+    impl Custody {
+        #[expect(clippy::unused_async, reason = "it is async with the feature")]
+        pub(crate) async fn open(
+            _settings: &Settings,
+            _new_id: ProducerId,
+        ) -> Result<(Self, Option<Found>), ConnectError> {
+            Ok((Self, None))
+        }
+
+        pub(crate) fn is_on(&self) -> bool {
+            false
+        }
+
+        pub(crate) async fn close(&mut self) {}
+
+        pub(crate) async fn append(
+            &self,
+            _sequence: u64,
+            _rows: &[Row],
+            _drops: &Drops,
+            _endpoints: &Endpoints,
+        ) -> Result<(), String> {
+            Ok(())
+        }
+
+        pub(crate) async fn read(
+            &self,
+            _sequence: u64,
+            _endpoints: &Endpoints,
+            _now_micros: i64,
+        ) -> Result<(Vec<Row>, Drops), String> {
+            Err("there is no spool".to_owned())
+        }
+
+        pub(crate) fn acknowledge(&self, _sequence: u64) {}
+
+        pub(crate) async fn set(&self, _epoch: u64, _claims: Vec<u64>) -> Result<(), String> {
+            Ok(())
+        }
+
+        pub(crate) async fn begin_anew(
+            &self,
+            _id: ProducerId,
+            _keep_after: u64,
+        ) -> Result<(), String> {
+            Ok(())
+        }
+    }
+}
