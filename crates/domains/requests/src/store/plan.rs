@@ -152,6 +152,10 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
     use super::*;
     use crate::producer::BatchEnd;
 
@@ -211,5 +215,64 @@ mod tests {
         let verdicts: Vec<_> = plan.verdicts.iter().map(|(_, verdict)| *verdict).collect();
         let (six, seven) = (Verdict::Stored { committed: 6 }, Verdict::Stored { committed: 7 });
         assert_eq!(verdicts, [six, seven, Verdict::Gap { committed: 7 }]);
+    }
+
+    proptest! {
+        /// Whatever runs come, in whatever order and however often: each number is stored once, none
+        /// is left out, and nothing is acknowledged that is not stored.
+        #[test]
+        fn each_number_is_stored_once(
+            batches in prop::collection::vec(
+                prop::collection::vec((0..3_u128, 1..8_i64, 1..4_usize), 0..4), 1..12
+            )
+        ) {
+            let id = |client| Uuid::from_u128(100 + client);
+            let mut database: HashMap<Uuid, Place> =
+                (0..3).map(|client| (id(client), Place { claim: 9, sequence: 0 })).collect();
+            let mut stored = HashSet::new();
+            for (sequence, runs) in (1..).zip(batches) {
+                let mut chunks = Vec::new();
+                for (client, first, len) in runs {
+                    let ends = (1..=len).map(|rows| BatchEnd { rows, drops: Vec::new() });
+                    let run = Arc::new(Run::new(id(client), 9, first, ends.collect()));
+                    let rows = (first..).take(len).map(|sequence| (sequence, client as i64));
+                    chunks.push(Rows::from_iter(rows).of_run(run));
+                }
+                let batch = Batch { producer: WORKER, sequence, chunks: &chunks };
+                let fits = |plan: &Plan| plan.moves.iter().filter(|one| one.id != WORKER).all(|one| {
+                    database[&one.id] == Place { claim: one.claim, sequence: one.before }
+                });
+                let mut plan = Plan::hopeful(&batch).unwrap();
+                if !fits(&plan) {
+                    let places = database.iter().map(|(id, place)| (*id, Some(*place))).collect();
+                    plan = Plan::new(&batch, places).unwrap();
+                    prop_assert!(fits(&plan));
+                }
+                for one in plan.moves.iter().filter(|one| one.id != WORKER) {
+                    database.insert(one.id, Place { claim: 9, sequence: one.last });
+                }
+                for row in plan.rows.iter().flat_map(Rows::iter) {
+                    prop_assert!(stored.insert(row), "{row:?} is stored twice");
+                }
+                plan.decide();
+                for run in chunks.iter().filter_map(Rows::run) {
+                    match run.verdict() {
+                        Some(Verdict::Stored { committed }) => {
+                            prop_assert!(committed >= run.last());
+                            prop_assert!(database[&run.producer].sequence >= committed);
+                        }
+                        Some(Verdict::Gap { committed }) => prop_assert!(committed < run.first - 1),
+                        other => prop_assert!(false, "{other:?}"),
+                    }
+                }
+            }
+            for client in 0..3 {
+                let last = database[&id(client)].sequence;
+                let mut numbers: Vec<_> =
+                    stored.iter().filter(|row| row.1 == client as i64).map(|row| row.0).collect();
+                numbers.sort_unstable();
+                prop_assert_eq!(numbers, (1..=last).collect::<Vec<_>>());
+            }
+        }
     }
 }
