@@ -81,11 +81,15 @@ pub(crate) async fn run(args: AddArgs, clock: &dyn Clock) -> anyhow::Result<Exit
     let counted = outcome.counted;
     let why = match (outcome.stop, outcome.rejected_why) {
         (Some(Stop::GaveUp { why, maybe, .. }), _) if maybe > 0 => {
-            let (counted, maybe) = (plural(counted, "request"), plural(maybe, "request"));
-            let why = visible(&why).into_owned();
-            return Err(anyhow!(
-                "{counted} counted, and it is not known whether {maybe} more are: {why}"
-            ));
+            let were = if maybe == 1 { "was" } else { "were" };
+            let (maybe, why) = (plural(maybe, "request"), visible(&why).into_owned());
+            return Err(match counted {
+                0 => anyhow!("it is not known whether {maybe} {were} counted: {why}"),
+                _ => anyhow!(
+                    "{} counted, and it is not known whether {maybe} more {were}: {why}",
+                    plural(counted, "request")
+                ),
+            });
         }
         (Some(Stop::GaveUp { why, .. }), _) | (None, Some(why)) => why,
         (Some(Stop::Interrupted), _) | (None, None) => String::new(),

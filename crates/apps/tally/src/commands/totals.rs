@@ -102,6 +102,7 @@ pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<E
     }
     let sum = printer.sum();
     output::written(printer.finish())?;
+    let is_filtered = args.method.is_some() || !args.path_prefix.is_empty();
     if sum.totals == 0 {
         say(if args.live {
             "nothing was counted in this range"
@@ -111,7 +112,13 @@ pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<E
         });
     } else if format == OutputFormat::Table {
         let endpoints = plural(sum.endpoints, "endpoint");
-        say(format_args!("{} to {endpoints}", plural(sum.requests, "request")));
+        let complete = if sum.dropped == 0 { "; complete: no drops are known" } else { "" };
+        say(format_args!("{} to {endpoints}{complete}", plural(sum.requests, "request")));
+    }
+    if sum.dropped > 0 {
+        let of_all = if is_filtered { ", over all endpoints" } else { "" };
+        let drops = plural(sum.dropped, "known drop");
+        say(format_args!("short by {drops}{of_all}: `tally producers` shows whose"));
     }
     Ok(ExitCode::SUCCESS)
 }

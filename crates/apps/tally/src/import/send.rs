@@ -79,10 +79,11 @@ pub(crate) async fn send_all(
     patience: Duration,
     news: &mut dyn FnMut(&News),
 ) -> Outcome {
-    let progress = producer.watch();
+    let (progress, trouble) = (producer.watch(), producer.watch_trouble());
     let sender = Sender {
         producer,
         progress,
+        trouble,
         chunks,
         stop,
         patience,
@@ -99,6 +100,7 @@ pub(crate) async fn send_all(
 struct Sender {
     producer: Producer,
     progress: watch::Receiver<Progress>,
+    trouble: watch::Receiver<Option<String>>,
     chunks: mpsc::Receiver<Fed>,
     stop: watch::Receiver<bool>,
     patience: Duration,
@@ -172,6 +174,7 @@ impl Sender {
             biased;
             Ok(_) = self.stop.wait_for(|stop| *stop), if !interrupted => Next::Stop,
             Ok(()) = self.progress.changed() => Next::Moved,
+            Ok(()) = self.trouble.changed() => Next::Moved,
             () = sleep_until(self.moved + self.patience), if waits => Next::Silence,
             fed = self.chunks.recv(), if open && unsettled < UNSETTLED_MAX => Next::Fed(fed),
         }
@@ -248,7 +251,7 @@ impl Sender {
             self.news.bytes = oldest.bytes;
             self.sent.pop_front();
         }
-        let trouble = self.producer.trouble();
+        let trouble = self.trouble.borrow_and_update().clone();
         if progress.rejected > 0 && self.outcome.rejected_why.is_none() {
             self.outcome.rejected_why.clone_from(&trouble);
         }

@@ -160,7 +160,9 @@ fn the_version_and_the_help_are_there() {
     let version = home.run(&["--version"]);
     assert_eq!(version.stdout, format!("tally {}\n", env!("CARGO_PKG_VERSION")));
     let help = home.run(&["--help"]);
-    for verb in ["serve", "add", "import", "roll-up", "totals", "migrate", "config", "health"] {
+    for verb in
+        ["serve", "add", "import", "roll-up", "totals", "producers", "migrate", "config", "health"]
+    {
         assert!(help.stdout.contains(&format!("\n  {verb}")), "{verb} is not in {help:?}");
     }
     let unknown = home.run(&["count"]);
@@ -168,7 +170,7 @@ fn the_version_and_the_help_are_there() {
 }
 
 #[test]
-fn a_request_that_the_server_refuses_is_named() {
+fn a_request_that_cannot_be_counted_is_named() {
     let home = Home::sqlite();
     let server = home.serve(&[]);
     let output = server.run(&["add", "GET", ""]);
@@ -176,6 +178,6 @@ fn a_request_that_the_server_refuses_is_named() {
     let output = server.run(&["add", "GET", &"/".repeat(2_049)]);
     assert_fails(&output, 1, &["nothing was counted", "2049 bytes"]);
     let output = server.run(&["add", "GET", "/a", "--at", "2999-01-01"]);
-    assert_fails(&output, 1, &["nothing was counted", "ahead of the server's clock"]);
+    assert_fails(&output, 1, &["nothing was counted", "24 h ahead"]);
     assert_eq!(server.live(), totals([]));
 }

@@ -1,11 +1,11 @@
 //! How a server stops: SIGTERM stores what was taken, a second one does not wait.
 
-use tally_testkit::{Process, Stream, eventually, eventually_blocking};
+use tally_testkit::{Stream, eventually, eventually_blocking};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
-use crate::support::{Home, LIMIT, assert_fails, request, totals};
+use crate::support::{Home, LIMIT, request, totals};
 
 /// The trailer that says how many requests of a failed stream are stored.
 const COUNTED: &str = "tally-counted";
@@ -108,20 +108,28 @@ async fn a_second_signal_does_not_wait_for_the_database() {
     assert!(answer.is_err(), "what is not stored is not acknowledged");
 }
 
-#[test]
-fn a_client_that_sends_all_the_time_hears_what_is_stored() {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_sends_all_the_time_hears_what_is_stored() {
     for home in [Home::sqlite(), Home::postgres("flood")] {
         // A short queue: the stream is endless, and all that waits is stored before the end.
-        let server = home.serve(&["--queue-rows-max", "5000"]);
-        let client = Process::spawn(&server.command(&["add", "GET", "/a", "-n", "1000000000"]));
-        let some = eventually_blocking(LIMIT, || !server.live().is_empty());
-        assert_eq!(some, Ok(()), "{}", server.log());
-        server.stop();
-        let output = client.wait(LIMIT);
-        assert_fails(&output, 1, &["only ", " counted: the server is shutting down"]);
-        let counted = output.stderr.split("only ").nth(1).and_then(|rest| rest.split(' ').next());
-        let counted = counted.expect("a number").replace(',', "").parse().expect("a number");
-        let server = home.serve(&[]);
-        assert_eq!(server.live(), totals([("GET /a", counted)]));
+        let server = tokio::task::block_in_place(|| home.serve(&["--queue-rows-max", "5000"]));
+        let mut client = server.client().await;
+        let one = request("/a");
+        let endless = tokio_stream::iter(std::iter::repeat(one));
+        let (answer, ()) = tokio::join!(client.add(endless), async {
+            tokio::task::block_in_place(|| {
+                let some = eventually_blocking(LIMIT, || !server.live().is_empty());
+                assert_eq!(some, Ok(()), "{}", server.log());
+                server.stop();
+            });
+        });
+        let status = answer.expect_err("the server stops in the middle of the stream");
+        assert!(status.message().contains("the server is shutting down"), "{status:?}");
+        let counted = status.metadata().get(COUNTED).expect("it says how many are counted");
+        let counted = counted.to_str().expect("ASCII").parse().expect("a number");
+        tokio::task::block_in_place(|| {
+            let server = home.serve(&[]);
+            assert_eq!(server.live(), totals([("GET /a", counted)]));
+        });
     }
 }

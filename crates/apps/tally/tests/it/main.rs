@@ -2,6 +2,7 @@
 
 mod bad_database;
 mod bad_import;
+mod client;
 mod command_line;
 mod concurrent;
 mod crash;
@@ -9,6 +10,7 @@ mod drain;
 mod examples;
 mod failing_database;
 mod first_run;
+mod producers;
 mod record;
 mod restart;
 mod support;

@@ -36,6 +36,8 @@ pub(super) struct Sum {
     pub(super) requests: i128,
     pub(super) totals: u64,
     pub(super) endpoints: u64,
+    /// How many requests of the range the clients said to have dropped.
+    pub(super) dropped: i128,
 }
 
 /// An answer that breaks its own rules.
@@ -71,6 +73,7 @@ impl<W: Write> Printer<W> {
 
     /// Takes the next part of the answer. The inner result is that of writing.
     pub(super) fn take(&mut self, part: QueryTotalsResponse) -> Result<io::Result<()>, Nonsense> {
+        self.sum.dropped += i128::from(part.dropped);
         self.name(part.endpoints);
         for period in &part.periods {
             self.check(period)?;

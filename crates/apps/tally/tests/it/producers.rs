@@ -1,0 +1,74 @@
+//! `tally producers`, and whether totals are complete.
+
+use tally_proto::tally::requests::v1::record_request::Kind;
+use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
+use tally_proto::tally::requests::v1::{Batch, Drops, Endpoint, Open, RecordRequest};
+
+use crate::support::{Home, OLD_DAY, Server, wait_for};
+
+/// Days since 1970 of [`OLD_DAY`].
+const OLD_DAY_NUMBER: i32 = 16_572;
+
+/// Counts one request of the old day, and says that 12 were dropped.
+fn count_and_drop(server: &Server) {
+    let open = Open {
+        producer_id: (1..=16).collect(),
+        claims: vec![7],
+        name: "shop".to_owned(),
+        ..Open::default()
+    };
+    let batch = Batch {
+        sequence: 1,
+        endpoints: vec![Endpoint { method: 3, path: "/a".to_owned() }],
+        endpoint: vec![0],
+        time_delta: vec![i64::from(OLD_DAY_NUMBER) * 86_400_000_000],
+        count: 1,
+        drops: vec![Drops { day: OLD_DAY_NUMBER, count: 12 }],
+    };
+    let messages = [Kind::Open(open), Kind::Batch(batch)];
+    let messages = messages.map(|kind| RecordRequest { kind: Some(kind) });
+    wait_for(async {
+        let mut client =
+            RequestServiceClient::connect(server.url.clone()).await.expect("it listens");
+        let answers = client.record(tokio_stream::iter(messages)).await.expect("it records");
+        let mut answers = answers.into_inner();
+        while answers.message().await.expect("a good end").is_some() {}
+    });
+}
+
+#[test]
+fn totals_say_whether_they_are_complete() {
+    for home in [Home::sqlite(), Home::postgres("complete")] {
+        let server = home.serve(&[]);
+        let none = server.ok(&["producers"]);
+        assert_eq!(none.stdout.lines().count(), 1, "{none:?}");
+        assert!(none.stderr.contains("no producer has counted here yet"), "{none:?}");
+        count_and_drop(&server);
+        server.ok(&["add", "GET", "/b"]);
+        for _ in 0..2 {
+            let short = server.ok(&["totals", "--live", "--format", "table"]);
+            assert!(short.stderr.contains("short by 12 known drops:"), "{short:?}");
+            assert!(!short.stderr.contains("complete"), "{short:?}");
+            let month = server.ok(&["totals", "--live", "--from", "2015-05", "--to", "2015-05"]);
+            assert!(month.stderr.contains("short by 12 known drops:"), "{month:?}");
+            let one = server.ok(&["totals", "--live", "--path-prefix", "/a"]);
+            assert!(one.stderr.contains("short by 12 known drops, over all"), "{one:?}");
+            let today = ["totals", "--live", "--format", "table", "--from", "yesterday"];
+            let complete = server.ok(&today);
+            assert!(complete.stderr.contains("complete: no drops are known"), "{complete:?}");
+            let before = server.ok(&["totals", "--live", "--to", "2015-05-16"]);
+            assert!(!before.stderr.contains("drops"), "{before:?}");
+            server.ok(&["roll-up", OLD_DAY]);
+        }
+        let list = server.ok(&["producers", "--format", "csv"]);
+        let id = "01020304-0506-0708-090a-0b0c0d0e0f10,shop,client,1,";
+        let line = list.stdout.lines().find(|line| line.starts_with(id));
+        assert!(line.is_some_and(|line| line.ends_with(",1,12")), "{list:?}");
+        assert!(list.stdout.contains(",tally add,client,"), "{list:?}");
+        assert!(!list.stdout.contains(",worker,"), "{list:?}");
+        let all = server.ok(&["producers", "--workers", "--format", "csv"]);
+        assert!(all.stdout.contains(",worker,"), "{all:?}");
+        let table = server.ok(&["producers", "--format", "table"]);
+        assert!(table.stderr.contains("2 producers, 12 known drops"), "{table:?}");
+    }
+}
