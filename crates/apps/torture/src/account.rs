@@ -22,6 +22,8 @@ pub(crate) struct Account {
     /// Whether the present process drops, and the parcel that it is handing over.
     drops: bool,
     handing_over: Option<u64>,
+    /// What processes left in a spool, by the numbers that it has there.
+    pub(crate) kept: BTreeMap<u64, Parcel>,
     /// Acknowledged requests of processes that only count them: before, and in this process.
     total_before: u64,
     total: u64,
@@ -95,6 +97,9 @@ impl Account {
             }
             Line::Doubtful(number) => {
                 self.open.remove(&number);
+            }
+            Line::Kept(number, parcel) => {
+                self.kept.insert(number, parcel);
             }
             Line::Total(count) => self.total = count,
             Line::Done => {

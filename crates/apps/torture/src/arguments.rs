@@ -93,7 +93,7 @@ pub(crate) enum Broken {
 impl Run {
     /// The clients of a run.
     pub(crate) fn clients(&self) -> Vec<Kind> {
-        vec![Kind::Raw, Kind::Raw, Kind::Add, Kind::Producer, Kind::Queue, Kind::Queue]
+        vec![Kind::Raw, Kind::Raw, Kind::Add, Kind::Producer, Kind::Queue, Kind::Spool]
     }
 
     /// What one client records in a second.

@@ -46,6 +46,8 @@ pub(crate) enum Line {
     Exactly(u64, u64),
     /// Of this parcel, which has one key, anything from none to all may be counted.
     Doubtful(u64),
+    /// An earlier process has left this batch in its spool, so it will be sent.
+    Kept(u64, Parcel),
     /// So many requests of this process are acknowledged, whichever they are.
     Total(u64),
     /// This parcel was handed over, except for these requests: they were dropped, and the
@@ -111,6 +113,7 @@ impl fmt::Display for Line {
             }
             Line::Sent(number, parcel) => write!(f, "sent {number}{parcel}"),
             Line::Taken(number, parcel) => write!(f, "taken {number}{parcel}"),
+            Line::Kept(number, parcel) => write!(f, "kept {number}{parcel}"),
             Line::UpTo(number) => write!(f, "upto {number}"),
             Line::Acknowledged(number) => write!(f, "acknowledged {number}"),
             Line::Exactly(number, count) => write!(f, "exactly {number} {count}"),
@@ -130,19 +133,9 @@ impl FromStr for Line {
         let pair = || rest.split_once(' ').unwrap_or_default();
         Ok(match word {
             "start" => Line::Start { resumed: pair().0 == "1", drops: pair().1 == "1" },
-            "sent" | "taken" => {
-                let mut words = rest.split(' ');
-                let number = words.next().unwrap_or_default().parse()?;
-                let mut parcel = Parcel::default();
-                for item in words {
-                    item_of(item, &mut parcel)?;
-                }
-                if word == "sent" {
-                    Line::Sent(number, parcel)
-                } else {
-                    Line::Taken(number, parcel)
-                }
-            }
+            "sent" => numbered(rest).map(|(number, parcel)| Line::Sent(number, parcel))?,
+            "taken" => numbered(rest).map(|(number, parcel)| Line::Taken(number, parcel))?,
+            "kept" => numbered(rest).map(|(number, parcel)| Line::Kept(number, parcel))?,
             "upto" => Line::UpTo(rest.parse()?),
             "acknowledged" => Line::Acknowledged(rest.parse()?),
             "exactly" => Line::Exactly(pair().0.parse()?, pair().1.parse()?),
@@ -153,6 +146,15 @@ impl FromStr for Line {
             _ => anyhow::bail!("no line of a journal: {line:?}"),
         })
     }
+}
+
+/// A number and the items of a parcel.
+fn numbered(rest: &str) -> anyhow::Result<(u64, Parcel)> {
+    let mut words = rest.split(' ');
+    let number = words.next().unwrap_or_default().parse()?;
+    let mut parcel = Parcel::default();
+    words.try_for_each(|item| item_of(item, &mut parcel))?;
+    Ok((number, parcel))
 }
 
 /// `day:method:path:count` or, for drops, `day:count`.
@@ -230,6 +232,7 @@ mod tests {
             Line::Start { resumed: true, drops: false },
             Line::Start { resumed: false, drops: false },
             Line::Sent(12, parcel),
+            Line::Kept(12, Parcel::of(key(1, "/a"), 2)),
             Line::UpTo(12),
             Line::Acknowledged(13),
             Line::Exactly(14, 0),

@@ -170,6 +170,15 @@ fn by_client(
             own.map(|(_, count)| count).sum()
         };
         let (found, least) = (of_client(stored), account.acknowledged_total());
+        // A client that has finished has sent what was in its spool; only it has these keys.
+        let mut kept = BTreeMap::new();
+        account.kept.values().for_each(|parcel| add(&mut kept, &parcel.requests));
+        for (key, least) in kept.iter().filter(|_| account.done) {
+            let found = count(stored, key);
+            verdict.check("kept in a spool <= stored", *least <= found, || {
+                format!("{}: LOST {}: {found} stored, {least} kept", name(key), least - found)
+            });
+        }
         let shared = of_client(&account.sent) < account.sent.values().sum();
         verdict.check("client: acknowledged <= stored", shared || least <= found, || {
             format!("{client}: LOST {}: {found} stored, {least} acknowledged", least - found)

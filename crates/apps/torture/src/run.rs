@@ -110,7 +110,11 @@ fn chaos(run: &Run, world: &World, watch: &Watch<'_>, log: &Log) -> anyhow::Resu
             let stop = &stop;
             threads.push(scope.spawn(move || {
                 let _stop = StopOnDrop(stop);
-                watch.run(server, run.seed, stop, log)
+                watch.query(server, stop, log)
+            }));
+            threads.push(scope.spawn(move || {
+                let _stop = StopOnDrop(stop);
+                watch.roll_ups(server, run.seed, stop, log)
             }));
         }
         let enough = until_enough(run, &stop, log);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use tally_runtime::{Clock as _, SystemClock};
 use tokio::time::error::Elapsed;
@@ -18,6 +19,9 @@ use crate::stop::Stop;
 use crate::stored::{self, Totals};
 use crate::world::World;
 use crate::world::server::Server;
+
+/// Between two queries: few, so that some fall into a roll-up's last moments.
+const QUERY_PAUSE: Duration = Duration::from_millis(5);
 
 /// What the journals say, and what answers have said.
 pub(crate) struct Watch<'a> {
@@ -45,8 +49,18 @@ impl<'a> Watch<'a> {
         Ok(Watch { world, books: Mutex::new(books) })
     }
 
-    /// Asks a server until the run stops. A server that cannot answer is no difference.
-    pub(crate) fn run(
+    /// Asks a server for live totals until the run stops. A server that cannot answer is no
+    /// difference.
+    pub(crate) fn query(&self, server: &Server, stop: &Stop, log: &Log) -> anyhow::Result<()> {
+        while stop.pause(QUERY_PAUSE) {
+            let answered = self.live_query(server)?;
+            log.done(if answered { "asked: live totals" } else { "asked: no answer" });
+        }
+        Ok(())
+    }
+
+    /// Has a server roll up until the run stops, except while a full disk shall stay full.
+    pub(crate) fn roll_ups(
         &self,
         server: &Server,
         seed: u64,
@@ -54,16 +68,12 @@ impl<'a> Watch<'a> {
         log: &Log,
     ) -> anyhow::Result<()> {
         let mut random = Random::derived(seed, &server.name, 0);
-        while stop.pause_ms(random.within(20, 200)) {
-            let answered = if random.percent(60) || self.world.rows_stay.load(Ordering::SeqCst) {
-                self.live_query(server)?
-            } else {
-                self.roll_up(server, &mut random)?
-            };
-            log.done(match answered {
-                true => "asked: answers",
-                false => "asked: no answer",
-            });
+        while stop.pause_ms(random.within(10, 200)) {
+            if self.world.rows_stay.load(Ordering::SeqCst) {
+                continue;
+            }
+            let answered = self.roll_up(server, &mut random)?;
+            log.done(if answered { "asked: roll-up" } else { "asked: no answer" });
         }
         Ok(())
     }

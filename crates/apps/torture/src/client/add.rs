@@ -22,7 +22,7 @@ pub(super) async fn run(
     mut signals: Signals,
 ) -> anyhow::Result<()> {
     journal.write(&Line::Start { resumed: false, drops: false })?;
-    let load = arguments.load(0);
+    let load = arguments.load(0, past);
     let endpoints = load.endpoints();
     let mut random = arguments.random(past);
     let mut pace = Pace::new(arguments.rate);
@@ -44,7 +44,9 @@ pub(super) async fn run(
             },
         };
         number += 1;
-        let (method, path) = endpoints[random.index(endpoints.len())].clone();
+        // A path for each stream: what may be stored of one that failed hides nothing of others.
+        let (method, _) = endpoints[random.index(endpoints.len())];
+        let path = format!("/{}/{number}", arguments.name);
         let count = random.within(1, load.rows_max * 4);
         let micros = clock(&mut random, now_micros());
         let key = Key { day: day(micros), method, path };

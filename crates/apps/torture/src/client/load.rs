@@ -26,8 +26,10 @@ const LARGE_EVERY: u64 = 16;
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
     pub(crate) seed: u64,
-    /// The client's name, which its own paths begin with.
+    /// The client's name.
     pub(crate) client: String,
+    /// What its own paths begin with.
+    pub(crate) prefix: String,
     /// The time of its first parcel, in microseconds.
     pub(crate) base_micros: i64,
     /// How many rows a parcel has at most, but for the large ones.
@@ -51,7 +53,7 @@ pub(crate) struct Row {
 impl Load {
     /// Method and path of every endpoint: those of this client, then the shared ones.
     pub(crate) fn endpoints(&self) -> Vec<(i32, String)> {
-        let own = (0..OWN_PATHS).map(|n| (method(n), format!("/{}/{n}", self.client)));
+        let own = (0..OWN_PATHS).map(|n| (method(n), format!("{}/{n}", self.prefix)));
         let shared = (0..SHARED_PATHS).map(|n| (method(n), format!("/shared/{n}")));
         own.chain(shared).collect()
     }
@@ -123,8 +125,8 @@ mod tests {
 
     fn load(client: &str) -> Load {
         let base_micros = 20_000 * DAY;
-        let client = client.to_owned();
-        Load { seed: 1, client, base_micros, rows_max: 50, shares: true, drops: true }
+        let (client, prefix) = (client.to_owned(), format!("/{client}"));
+        Load { seed: 1, client, prefix, base_micros, rows_max: 50, shares: true, drops: true }
     }
 
     #[test]

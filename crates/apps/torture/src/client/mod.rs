@@ -3,6 +3,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `add.rs` | a client of `count.v1` |
+//! | `kept.rs` | what a process has left in its spool |
 //! | `load.rs` | what is recorded, decided by a seed |
 //! | `memory.rs` | what the raw client writes down |
 //! | `pace.rs` | no more than so many requests in a second |
@@ -11,6 +12,7 @@
 //! | `raw.rs` | the protocol of `Record`, by hand, with a memory on disk |
 
 mod add;
+mod kept;
 pub(crate) mod load;
 mod memory;
 mod pace;
@@ -51,6 +53,8 @@ pub(crate) enum Kind {
     Producer,
     /// `tally_client::Queue`.
     Queue,
+    /// `tally_client::Queue` with a spool.
+    Spool,
 }
 
 /// A client process.
@@ -86,7 +90,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Kind::Raw => raw::run(arguments, journal, &past, signals).await,
         Kind::Add => add::run(arguments, journal, &past, signals).await,
         Kind::Producer => producer::run(arguments, journal, &past, signals).await,
-        Kind::Queue => queue::run(arguments, journal, &past, signals).await,
+        Kind::Queue | Kind::Spool => queue::run(arguments, journal, &past, signals).await,
     }
 }
 
@@ -100,6 +104,7 @@ impl Kind {
             Kind::Add => "add",
             Kind::Producer => "producer",
             Kind::Queue => "queue",
+            Kind::Spool => "spool",
         }
     }
 }
@@ -111,14 +116,26 @@ impl Arguments {
         self.folder.join(format!("{}.journal", self.name))
     }
 
-    fn load(&self, base_micros: i64) -> Load {
+    fn spool(&self) -> PathBuf {
+        self.folder.join(format!("{}.spool", self.name))
+    }
+
+    fn load(&self, base_micros: i64, past: &[Line]) -> Load {
+        let processes = past.iter().filter(|line| matches!(line, Line::Start { .. })).count();
+        // A process that forgets what the one before it left open has paths of its own: what may
+        // or may not be stored of those then hides nothing of these.
+        let prefix = match self.kind {
+            Kind::Raw => format!("/{}", self.name),
+            _ => format!("/{}/{}", self.name, processes + 1),
+        };
         Load {
             seed: self.seed,
             client: self.name.clone(),
+            prefix,
             base_micros,
             rows_max: (self.rate / 20).clamp(2, 400),
             // A queue says how many requests are acknowledged, but not which.
-            shares: self.kind != Kind::Queue,
+            shares: matches!(self.kind, Kind::Raw | Kind::Producer),
             drops: self.kind == Kind::Raw,
         }
     }

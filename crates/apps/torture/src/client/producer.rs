@@ -26,7 +26,7 @@ pub(super) async fn run(
     mut signals: Signals,
 ) -> anyhow::Result<()> {
     journal.write(&Line::Start { resumed: false, drops: false })?;
-    let load = arguments.load(now_micros());
+    let load = arguments.load(now_micros(), past);
     let builder = Producer::builder(arguments.server.clone())
         .name(arguments.name.clone())
         .connect_timeout(CONNECT_TIMEOUT)

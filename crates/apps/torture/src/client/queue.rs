@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tally_client::spool::Options;
 use tally_client::{Clock, Method, Queue, WhenFull};
 use tally_runtime::Signals;
 
 use super::load::{Row, day};
 use super::pace::Pace;
-use super::{Arguments, CLOSE_LIMIT, CONNECT_TIMEOUT, last_sent, now_micros};
+use super::{Arguments, CLOSE_LIMIT, CONNECT_TIMEOUT, Kind, kept, last_sent, now_micros};
 use crate::journal::{Journal, Key, Line, Parcel};
 
 /// How often it notes how many requests are acknowledged.
@@ -30,9 +31,15 @@ pub(super) async fn run(
     mut signals: Signals,
 ) -> anyhow::Result<()> {
     journal.write(&Line::Start { resumed: false, drops: true })?;
-    let load = arguments.load(now_micros());
+    let spool = (arguments.kind == Kind::Spool).then(|| arguments.spool());
+    if let Some(spool) = &spool {
+        for line in kept::read(spool)? {
+            journal.write(&line)?;
+        }
+    }
+    let load = arguments.load(now_micros(), past);
     let clock = Arc::new(SetClock::default());
-    let queue = Queue::builder(arguments.server.clone())
+    let builder = Queue::builder(arguments.server.clone())
         .name(arguments.name.clone())
         .connect_timeout(CONNECT_TIMEOUT)
         .backoff(Duration::from_millis(20), Duration::from_millis(300))
@@ -40,9 +47,12 @@ pub(super) async fn run(
         .fallback(false)
         .when_full(WhenFull::DropNewest)
         .queue_requests_max(usize::try_from(arguments.rate * ROOM_SECONDS)?)
-        .clock(Arc::clone(&clock) as Arc<dyn Clock>)
-        .connect()
-        .await?;
+        .clock(Arc::clone(&clock) as Arc<dyn Clock>);
+    let builder = match &spool {
+        Some(spool) => builder.spool(spool, Options::default()),
+        None => builder,
+    };
+    let queue = builder.connect().await?;
     let endpoints = load.endpoints();
     let handles: Vec<_> =
         endpoints.iter().map(|(method, path)| queue.endpoint(Method(*method), path)).collect();
@@ -76,7 +86,12 @@ pub(super) async fn run(
     if report.rejected + report.in_doubt > 0 {
         journal.write(&Line::Broken(format!("the queue has lost requests: {report:?}")))?;
     }
-    if report.acknowledged == report.recorded && report.drops_reported == report.refused {
+    drop(queue);
+    let is_empty = match &spool {
+        Some(spool) => kept::read(spool)?.is_empty(),
+        None => report.drops_reported == report.refused,
+    };
+    if report.acknowledged == report.recorded && is_empty {
         journal.write(&Line::Done)?;
     } else {
         eprintln!("closed with {report:?}");

@@ -74,7 +74,7 @@ pub(super) async fn run(
     let file = arguments.folder.join(format!("{}.memory", arguments.name));
     let memory = Memory::open(&file, now_micros())?;
     let mut random = arguments.random(past);
-    let load = arguments.load(memory.base_micros);
+    let load = arguments.load(memory.base_micros, past);
     let mut raw = Raw {
         arguments,
         journal,

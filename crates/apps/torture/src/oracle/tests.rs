@@ -118,6 +118,17 @@ fn a_lost_request_that_is_only_known_by_its_number_is_found() {
 }
 
 #[test]
+fn a_lost_batch_of_a_spool_is_found() {
+    let mut accounts = accounts();
+    let account = accounts.get_mut("three").unwrap();
+    account.take(Line::Kept(1, Parcel::of(key(DAY, "/three/b"), 4)));
+    assert!(judge(&accounts, &stored()).passed());
+    let account = accounts.get_mut("three").unwrap();
+    account.take(Line::Kept(2, Parcel::of(key(DAY, "/three/b"), 1)));
+    assert_found(&judge(&accounts, &stored()), "/three/b: LOST 1: 4 stored, 5 kept");
+}
+
+#[test]
 fn one_request_too_many_is_found() {
     let verdict = after(|totals| {
         totals.insert(key(DAY, "/shared/a"), 18);
