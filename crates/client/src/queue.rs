@@ -4,6 +4,7 @@ mod builder;
 mod memory;
 mod pump;
 mod report;
+mod shard;
 mod shards;
 
 use std::collections::BTreeMap;

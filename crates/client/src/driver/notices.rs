@@ -43,7 +43,9 @@ impl Notices {
     }
 
     fn note(&self, trouble: Option<String>) {
-        self.trouble.send_if_modified(|now| std::mem::replace(now, trouble.clone()) != trouble);
+        if *self.trouble.borrow() != trouble {
+            self.trouble.send_replace(trouble);
+        }
     }
 
     pub(super) fn away(&mut self, status: &Status) {

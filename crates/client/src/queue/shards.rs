@@ -6,14 +6,13 @@
 //! nobody else holds and 16 bytes of writing.
 
 use std::cell::Cell;
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use super::WhenFull;
-use crate::clock;
+use super::shard::{DropBook, Shard};
 use crate::error::Refusal;
 use crate::rows::{Chunk, Drops, Row};
 
@@ -60,30 +59,6 @@ pub(crate) struct Shards {
 #[repr(align(128))]
 struct Padded(Mutex<Shard>);
 
-#[derive(Default)]
-struct Shard {
-    current: Vec<Row>,
-    full: VecDeque<Vec<Row>>,
-    /// How many of the oldest chunk's requests are dropped.
-    skip: usize,
-    /// How many requests may come before anything has to be looked at.
-    free: usize,
-    /// How many requests there is room for; at least `free`.
-    reserved: usize,
-    recorded: u64,
-    taken: u64,
-    dropped: u64,
-    closed: bool,
-}
-
-/// Requests that were dropped, by day.
-#[derive(Default)]
-struct DropBook {
-    /// Those that the server has not been told of.
-    untold: Drops,
-    all: Drops,
-}
-
 /// What has become of the requests so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -101,10 +76,8 @@ impl Shards {
         let count = threads.next_power_of_two().min(SHARDS_MAX);
         let chunk_rows = (max / (4 * count)).clamp(1, CHUNK_ROWS.min(batch_rows_max));
         let shard = || {
-            let mut shard = Shard::default();
-            shard.current.reserve_exact(chunk_rows);
-            shard.full.reserve(max / chunk_rows / count + 1);
-            Padded(Mutex::new(shard))
+            let chunks = max / chunk_rows / count + 1;
+            Padded(Mutex::new(Shard::new(chunk_rows, chunks)))
         };
         let spares = (0..count).map(|_| Vec::with_capacity(chunk_rows)).collect();
         Self {
@@ -391,84 +364,8 @@ impl Shards {
     pub(crate) fn for_each(&self, mut each: impl FnMut(Row)) {
         for at in 0..self.shards.len() {
             let shard = self.lock(at);
-            let rows = shard.full.iter().flatten().chain(&shard.current);
-            rows.skip(shard.skip).for_each(|row| each(*row));
+            shard.rows().for_each(|row| each(*row));
         }
-    }
-}
-
-// === impl DropBook ===
-
-impl DropBook {
-    fn add(&mut self, row: &Row) {
-        let day = clock::day(row.time_us);
-        self.untold.add(day, 1);
-        self.all.add(day, 1);
-    }
-}
-
-// === impl Shard ===
-
-impl Shard {
-    /// Adds a request; `free` is not 0. True: there was nothing before.
-    #[inline]
-    fn push(&mut self, row: Row) -> bool {
-        let was_empty = self.current.is_empty() && self.full.is_empty();
-        self.free -= 1;
-        self.reserved -= 1;
-        self.recorded += 1;
-        self.current.push(row);
-        was_empty
-    }
-
-    /// Makes room for the requests that are reserved, or for a chunk.
-    fn make_free(&mut self, chunk_rows: usize, spare: impl FnOnce() -> Vec<Row>) {
-        if self.current.len() >= chunk_rows {
-            self.full.push_back(std::mem::replace(&mut self.current, spare()));
-        }
-        self.free = self.reserved.min(chunk_rows - self.current.len());
-    }
-
-    fn is_empty(&self) -> bool {
-        self.current.is_empty() && self.full.is_empty()
-    }
-
-    /// The oldest chunk, if it has at most this many requests, and how many of its first ones
-    /// are dropped.
-    fn take(
-        &mut self,
-        rows_max: usize,
-        spare: impl FnOnce() -> Vec<Row>,
-    ) -> Option<(Vec<Row>, usize)> {
-        let oldest = self.full.front().unwrap_or(&self.current);
-        let rows = oldest.len() - self.skip;
-        if rows == 0 || rows > rows_max {
-            return None;
-        }
-        let chunk = self.full.pop_front().unwrap_or_else(|| {
-            // The next request looks for room again.
-            self.free = 0;
-            std::mem::replace(&mut self.current, spare())
-        });
-        self.taken += rows as u64;
-        Some((chunk, std::mem::take(&mut self.skip)))
-    }
-
-    /// Gives up the oldest request; its room is free then.
-    fn drop_oldest(&mut self) -> Option<Row> {
-        let oldest = self.full.front().unwrap_or(&self.current);
-        let row = *oldest.get(self.skip)?;
-        self.skip += 1;
-        if self.skip == oldest.len() {
-            self.skip = 0;
-            if self.full.pop_front().is_none() {
-                self.current.clear();
-                self.free = 0;
-            }
-        }
-        self.dropped += 1;
-        self.reserved += 1;
-        Some(row)
     }
 }
 
