@@ -7,8 +7,8 @@
 //! - A point, as in `TALLY_FAULT=roll_up.pruned`: the process prints `stopped at roll_up.pruned`
 //!   to stderr there and goes no further, so that a test can kill it at exactly that statement.
 //! - A rule that is left out, to prove that a check finds it: see where [`is_on`] is called.
-//! - `sqlstate.40001.10`: every tenth write to Postgres fails with this SQLSTATE, before it is
-//!   committed.
+//! - `sqlstate.40001.10`: every tenth transaction on Postgres fails with this SQLSTATE, before it
+//!   is committed.
 
 use deadpool_postgres::GenericClient;
 
@@ -57,7 +57,7 @@ pub fn is_on(_name: &str) -> bool {
     false
 }
 
-/// Fails now and then if the test asked for it. It belongs before the end of each write.
+/// Fails now and then if the test asked for it. It belongs before the end of each transaction.
 ///
 /// # Errors
 /// With the SQLSTATE that was asked for.
