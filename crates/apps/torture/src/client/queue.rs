@@ -1,5 +1,6 @@
 //! A client with `tally_client::Queue`, which drops what it has no room for, and says so.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -39,20 +40,7 @@ pub(super) async fn run(
     }
     let load = arguments.load(now_micros(), past);
     let clock = Arc::new(SetClock::default());
-    let builder = Queue::builder(arguments.server.clone())
-        .name(arguments.name.clone())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .backoff(Duration::from_millis(20), Duration::from_millis(300))
-        .acknowledge_timeout(Duration::from_secs(8))
-        .fallback(false)
-        .when_full(WhenFull::DropNewest)
-        .queue_requests_max(usize::try_from(arguments.rate * ROOM_SECONDS)?)
-        .clock(Arc::clone(&clock) as Arc<dyn Clock>);
-    let builder = match &spool {
-        Some(spool) => builder.spool(spool, Options::default()),
-        None => builder,
-    };
-    let queue = builder.connect().await?;
+    let queue = connect(arguments, &clock, spool.as_deref()).await?;
     let endpoints = load.endpoints();
     let handles: Vec<_> =
         endpoints.iter().map(|(method, path)| queue.endpoint(Method(*method), path)).collect();
@@ -97,6 +85,27 @@ pub(super) async fn run(
         eprintln!("closed with {report:?}");
     }
     Ok(())
+}
+
+async fn connect(
+    arguments: &Arguments,
+    clock: &Arc<SetClock>,
+    spool: Option<&Path>,
+) -> anyhow::Result<Queue> {
+    let builder = Queue::builder(arguments.server.clone())
+        .name(arguments.name.clone())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .backoff(Duration::from_millis(20), Duration::from_millis(300))
+        .acknowledge_timeout(Duration::from_secs(8))
+        .fallback(false)
+        .when_full(WhenFull::DropNewest)
+        .queue_requests_max(usize::try_from(arguments.rate * ROOM_SECONDS)?)
+        .clock(Arc::clone(clock) as Arc<dyn Clock>);
+    let builder = match spool {
+        Some(spool) => builder.spool(spool, Options::default()),
+        None => builder,
+    };
+    Ok(builder.connect().await?)
 }
 
 // === impl SetClock ===

@@ -20,7 +20,7 @@ fn processes(folder: &Path) -> Vec<String> {
 
 #[track_caller]
 fn nothing_is_left_after(signal: &str) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
     let torture = command(folder.path(), &["--minutes", "5", "--verbose"]);
     let torture = Process::spawn(&torture);
     // Servers and clients run, and are being killed and started.
@@ -30,7 +30,7 @@ fn nothing_is_left_after(signal: &str) {
     torture.signal(signal);
     torture.wait(LIMIT);
 
-    let files = || std::fs::read_dir(folder.path()).unwrap().count();
+    let files = || std::fs::read_dir(folder.path()).expect("the folder is there").count();
     eventually_blocking(LIMIT, || files() == 0).expect("the folder is removed");
     let gone = eventually_blocking(LIMIT, || processes(folder.path()).is_empty());
     assert!(gone.is_ok(), "{:?}", processes(folder.path()));

@@ -11,15 +11,15 @@ use crate::LIMIT;
 
 /// A proxy, and both ends of a connection through it.
 async fn connected() -> (Proxy, TcpListener, TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let proxy = Proxy::start(listener.local_addr().unwrap()).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let proxy = Proxy::start(listener.local_addr().expect("it listens")).await;
     let (client, server) = through(&proxy, &listener).await;
     (proxy, listener, client, server)
 }
 
 async fn through(proxy: &Proxy, listener: &TcpListener) -> (TcpStream, TcpStream) {
-    let mut client = TcpStream::connect(proxy.addr()).await.unwrap();
-    let (mut server, _) = listener.accept().await.unwrap();
+    let mut client = TcpStream::connect(proxy.addr()).await.expect("the proxy listens");
+    let (mut server, _) = listener.accept().await.expect("the proxy connects");
     // The proxy carries this connection, and does not only accept it.
     assert_eq!(sent(&mut client, &mut server, b"hello").await, b"hello");
     (client, server)
@@ -27,15 +27,15 @@ async fn through(proxy: &Proxy, listener: &TcpListener) -> (TcpStream, TcpStream
 
 /// What arrives of these bytes.
 async fn sent(from: &mut TcpStream, to: &mut TcpStream, bytes: &[u8]) -> Vec<u8> {
-    from.write_all(bytes).await.unwrap();
+    from.write_all(bytes).await.expect("it is open");
     let mut arrived = vec![0; bytes.len()];
-    to.read_exact(&mut arrived).await.unwrap();
+    to.read_exact(&mut arrived).await.expect("it is open");
     arrived
 }
 
 async fn ends_with_a_reset(stream: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let error = stream.read_to_end(&mut bytes).await.unwrap_err();
+    let error = stream.read_to_end(&mut bytes).await.expect_err("it is reset");
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     bytes
 }
