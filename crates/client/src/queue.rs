@@ -6,6 +6,7 @@ mod pump;
 mod report;
 mod shard;
 mod shards;
+mod thread;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -15,9 +15,12 @@ use crate::settings::{BATCH_ROWS_MAX, CLOSE_TIMEOUT, ENDPOINTS_MAX};
 /// How many requests wait before they are added up.
 const REQUESTS_MAX: usize = 100_000;
 
+/// No endpoint of such a queue has a number as high as this.
+const NUMBERS_MAX: u32 = 2 * ENDPOINTS_MAX as u32;
+
 /// What was added up, by the number of the endpoint.
 #[derive(Default)]
-pub(super) struct Memory(Mutex<BTreeMap<u32, u64>>);
+pub(super) struct Memory(Mutex<Vec<u64>>);
 
 /// The parts of such a queue.
 pub(super) fn shared() -> Shared {
@@ -34,12 +37,14 @@ pub(super) fn shared() -> Shared {
 
 /// What was counted and what waits.
 pub(super) fn counts(shared: &Shared) -> BTreeMap<(Method, String), u64> {
-    let added_up = match &shared.sending {
-        Sending::Memory(memory) => memory.lock(),
-        Sending::Server { .. } => return named(shared, BTreeMap::new()),
-    };
     // The lock is held meanwhile, so that nothing moves from one to the other.
-    named(shared, added_up.clone())
+    let added_up = match &shared.sending {
+        Sending::Memory(memory) => Some(memory.lock()),
+        Sending::Server { .. } => None,
+    };
+    let added_up = added_up.as_deref().map_or(&[][..], Vec::as_slice);
+    let counts = (0..).zip(added_up.iter().copied()).filter(|(_, count)| *count > 0);
+    named(shared, counts.collect())
 }
 
 fn named(shared: &Shared, mut counts: BTreeMap<u32, u64>) -> BTreeMap<(Method, String), u64> {
@@ -58,19 +63,22 @@ impl Memory {
     /// Adds up what waits, and this one.
     pub(super) fn record(&self, shards: &Shards, row: Row) {
         let mut counts = self.lock();
-        *counts.entry(row.endpoint.0).or_default() += 1;
-        loop {
-            let rows = shards.take(REQUESTS_MAX, 0).rows;
-            if rows.is_empty() {
-                return;
-            }
+        let mut rows = vec![row];
+        while !rows.is_empty() {
             for row in rows {
-                *counts.entry(row.endpoint.0).or_default() += 1;
+                // Another queue's endpoint is unknown here, and counted where those are.
+                let at = Some(row.endpoint.0).filter(|at| *at < NUMBERS_MAX);
+                let at = at.unwrap_or(Endpoints::LAST_RESORT) as usize;
+                if counts.len() <= at {
+                    counts.resize(at + 1, 0);
+                }
+                counts[at] += 1;
             }
+            rows = shards.take(REQUESTS_MAX, 0).rows;
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u32, u64>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<u64>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

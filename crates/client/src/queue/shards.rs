@@ -5,30 +5,21 @@
 //! queue's limit a chunk at a time, and chunks are used again, so a request costs a lock that
 //! nobody else holds and 16 bytes of writing.
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::WhenFull;
 use super::shard::{DropBook, Shard};
+use super::{WhenFull, thread};
 use crate::error::Refusal;
 use crate::rows::{Chunk, Drops, Row};
 
 /// How many shards there are at most.
-const SHARDS_MAX: usize = 16;
+const SHARDS_MAX: usize = 32;
 
 /// How many requests a chunk has: 8 KiB.
 const CHUNK_ROWS: usize = 512;
-
-thread_local! {
-    /// This thread's number, from 1; 0 before it has one.
-    static THREAD: Cell<usize> = const { Cell::new(0) };
-}
-
-/// How many threads have a number.
-static THREADS: AtomicUsize = AtomicUsize::new(0);
 
 /// The requests that wait.
 pub(crate) struct Shards {
@@ -37,6 +28,8 @@ pub(crate) struct Shards {
     room: AtomicUsize,
     max: usize,
     chunk_rows: usize,
+    /// No shard had room at last, and none has been made since.
+    exhausted: AtomicBool,
     /// Chunks to be used again.
     spares: Mutex<Vec<Vec<Row>>>,
     drops: Mutex<DropBook>,
@@ -73,7 +66,8 @@ pub(crate) struct Counts {
 impl Shards {
     pub(crate) fn new(max: usize, batch_rows_max: usize) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let count = threads.next_power_of_two().min(SHARDS_MAX);
+        // More than can run at a time, so that two seldom have the same.
+        let count = (4 * threads).next_power_of_two().min(SHARDS_MAX);
         let chunk_rows = (max / (4 * count)).clamp(1, CHUNK_ROWS.min(batch_rows_max));
         let shard = || {
             let chunks = max / chunk_rows / count + 1;
@@ -85,6 +79,7 @@ impl Shards {
             room: AtomicUsize::new(max),
             max,
             chunk_rows,
+            exhausted: AtomicBool::new(false),
             spares: Mutex::new(spares),
             drops: Mutex::default(),
             lost: AtomicU64::new(0),
@@ -100,7 +95,7 @@ impl Shards {
     /// Takes a request, if there is room.
     #[inline]
     pub(crate) fn record(&self, row: Row, when_full: WhenFull) -> Result<(), Refusal> {
-        let at = thread_number();
+        let at = thread::number();
         let mut shard = self.lock_any(at);
         if shard.free == 0 {
             return self.record_slowly(at, shard, row, when_full);
@@ -117,8 +112,14 @@ impl Shards {
     /// system, and is not waited for unless all are taken.
     #[inline]
     fn lock_any(&self, at: usize) -> MutexGuard<'_, Shard> {
-        for step in 0..self.shards.len() {
-            if let Ok(shard) = self.shards[(at + step) & (self.shards.len() - 1)].0.try_lock() {
+        let mask = self.shards.len() - 1;
+        if let Ok(shard) = self.shards[at & mask].0.try_lock() {
+            return shard;
+        }
+        for other in at + 1..=at + mask {
+            if let Ok(shard) = self.shards[other & mask].0.try_lock() {
+                // Two threads have the same one: this one moves.
+                thread::set_number(other);
                 return shard;
             }
         }
@@ -164,40 +165,54 @@ impl Shards {
     /// The queue is full, but a shard may have reserved room that it has not used; and the
     /// oldest request may have to go.
     fn record_elsewhere(&self, at: usize, row: Row, when_full: WhenFull) -> Result<(), Refusal> {
-        let drops_oldest = when_full == WhenFull::DropOldest;
-        for drop_one in [false, true] {
-            if drop_one && !drops_oldest {
-                break;
+        if !self.exhausted.load(Ordering::Relaxed) {
+            if let Some(recorded) = self.record_anywhere(at, row, when_full, false) {
+                return recorded;
             }
-            for step in 0..self.shards.len() {
-                let mut shard = self.lock(at + step);
-                if shard.closed {
-                    drop(shard);
-                    return Err(self.refuse_closed(row, when_full));
+            // The next ones need not look, until something is taken.
+            self.exhausted.store(true, Ordering::Relaxed);
+        }
+        if when_full == WhenFull::DropOldest
+            && let Some(recorded) = self.record_anywhere(at, row, when_full, true)
+        {
+            return recorded;
+        }
+        if when_full == WhenFull::GiveBack {
+            return Err(Refusal::Full);
+        }
+        self.note_refused(row);
+        Err(Refusal::Dropped)
+    }
+
+    /// Records in the first shard that has room, or whose oldest request can be dropped.
+    fn record_anywhere(
+        &self,
+        at: usize,
+        row: Row,
+        when_full: WhenFull,
+        drops_oldest: bool,
+    ) -> Option<Result<(), Refusal>> {
+        for step in 0..self.shards.len() {
+            let mut shard = self.lock(at + step);
+            if shard.closed {
+                drop(shard);
+                return Some(Err(self.refuse_closed(row, when_full)));
+            }
+            if drops_oldest && shard.reserved == 0 {
+                let Some(oldest) = shard.drop_oldest() else { continue };
+                self.lock_drops().add(&oldest);
+            }
+            if shard.reserved > 0 {
+                shard.make_free(self.chunk_rows, || self.spare());
+                let wakes = shard.push(row);
+                drop(shard);
+                if wakes {
+                    self.wake();
                 }
-                if drop_one && shard.reserved == 0 {
-                    let Some(oldest) = shard.drop_oldest() else { continue };
-                    self.lock_drops().add(&oldest);
-                }
-                if shard.reserved > 0 {
-                    shard.make_free(self.chunk_rows, || self.spare());
-                    let wakes = shard.push(row);
-                    drop(shard);
-                    if wakes {
-                        self.wake();
-                    }
-                    return Ok(());
-                }
+                return Some(Ok(()));
             }
         }
-        match when_full {
-            WhenFull::GiveBack => Err(Refusal::Full),
-            // Everything was taken in between: the newest goes instead.
-            WhenFull::DropNewest | WhenFull::DropOldest => {
-                self.note_refused(row);
-                Err(Refusal::Dropped)
-            }
-        }
+        None
     }
 
     fn refuse_closed(&self, row: Row, when_full: WhenFull) -> Refusal {
@@ -289,6 +304,7 @@ impl Shards {
             self.recycle(chunk);
         }
         self.room.fetch_add(count, Ordering::SeqCst);
+        self.exhausted.store(false, Ordering::Relaxed);
         if self.waiting.load(Ordering::SeqCst) > 0 {
             self.roomy.notify_waiters();
         }
@@ -367,19 +383,6 @@ impl Shards {
             shard.rows().for_each(|row| each(*row));
         }
     }
-}
-
-/// This thread's number.
-#[inline]
-fn thread_number() -> usize {
-    THREAD.with(|thread| match thread.get() {
-        0 => {
-            let number = THREADS.fetch_add(1, Ordering::Relaxed) + 1;
-            thread.set(number);
-            number
-        }
-        number => number,
-    })
 }
 
 #[cfg(test)]
