@@ -98,7 +98,7 @@ fn act(world: &World, act: Act, stop: &Stop, log: &Log) -> anyhow::Result<()> {
             world.clients[client].proxy.reset();
         }
         Act::KillServer { .. } | Act::TerminateServer { .. } | Act::StopServer { .. } => {
-            on_server(world, act, stop)?
+            on_server(world, act, stop)?;
         }
         Act::FillDisk { server, kib, ms } => {
             if fill_disk(world, &world.servers[server], (kib, ms), stop)? {
