@@ -279,7 +279,6 @@ mod nothing {
     }
 
     impl Custody {
-        #[expect(clippy::unused_async, reason = "it is async with the feature")]
         pub(crate) async fn open(
             _settings: &Settings,
             _new_id: ProducerId,

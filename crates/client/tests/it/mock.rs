@@ -313,7 +313,7 @@ impl Mock {
             }
             Act::Answer(answer) => {
                 let _ = answers.send(Ok(answer));
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         }
         let mut last = {
