@@ -18,7 +18,11 @@ use crate::totals::{Query, TooMany, Totals};
 const STEP_ROWS: i64 = 10_000;
 
 /// There is no COPY in the form that the driver speaks.
-const WAY: Way = Way { small: include_str!("cockroach/append.sql"), copy_rows_min: None };
+const WAY: Way = Way {
+    one: include_str!("cockroach/append_one.sql"),
+    small: include_str!("cockroach/append.sql"),
+    copy_rows_min: None,
+};
 
 /// Requests in CockroachDB.
 #[derive(Debug, Clone)]

@@ -149,10 +149,10 @@ async fn every_change_by_hand_is_seen(backend: Backend) {
 
 async fn a_roll_up_by_another_server_is_seen(backend: Backend) {
     let kept = Kept::new(backend).await;
-    for round in 0..3 {
+    for rolled_up in &DAYS[..3] {
         append(&kept.backend, (0..30).map(|n| (kept.ids[n % 3], noon(DAYS[n % 5])))).await;
         kept.check("appended").await;
-        kept.backend.second.roll_up(DayRange::one(day(DAYS[round]))).await.unwrap();
+        kept.backend.second.roll_up(DayRange::one(day(rolled_up))).await.unwrap();
         kept.check("rolled one day up").await;
         kept.backend.second.roll_up(DayRange::ALL).await.unwrap();
         kept.check("rolled all days up").await;

@@ -132,6 +132,11 @@ async fn producers_are_moved_by_their_keys() {
             arguments.to_owned(),
         ),
         (
+            include_str!("../../src/store/postgres/append_one.sql"),
+            "UUID, INT8, INT8, INT8, INT4[], INT8[], INT8[], INT8[], TIMESTAMPTZ[]".to_owned(),
+            "gen_random_uuid(), 0, 1, 2, '{}', '{}', '{}', '{}', '{}'".to_owned(),
+        ),
+        (
             include_str!("../../src/store/postgres/append_small.sql"),
             format!("{types}, INT8[], TIMESTAMPTZ[]"),
             format!("{arguments}, '{{}}', '{{}}'"),

@@ -15,7 +15,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
 
 use super::super::Result;
-use super::super::plan::{Place, Places, Plan};
+use super::super::plan::{Move, Place, Places, Plan};
 use crate::model::Rows;
 
 /// COPY costs about a millisecond before its first row, and less for each row after it:
@@ -33,7 +33,9 @@ pub(crate) struct Micros(pub(crate) i64);
 /// How a batch is written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Way {
-    /// The statement for small batches.
+    /// The statement for small batches of one producer.
+    pub(crate) one: &'static str,
+    /// The statement for small batches of several.
     pub(crate) small: &'static str,
     /// From how many rows on COPY is used, if there is a COPY.
     pub(crate) copy_rows_min: Option<usize>,
@@ -53,8 +55,11 @@ struct Columns {
 }
 
 /// Postgres's way.
-pub(super) const COPIES: Way =
-    Way { small: include_str!("append_small.sql"), copy_rows_min: Some(COPY_ROWS_MIN) };
+pub(super) const COPIES: Way = Way {
+    one: include_str!("append_one.sql"),
+    small: include_str!("append_small.sql"),
+    copy_rows_min: Some(COPY_ROWS_MIN),
+};
 
 /// Stores a batch once.
 ///
@@ -79,7 +84,7 @@ pub(crate) async fn append(database: &Database, batch: &Batch<'_, Rows>, way: Wa
         fits
     } else {
         tally_store::faults::fail(&*connection).await?;
-        let fits = by_unnest(&*connection, &plan, way.small, commits_itself).await?;
+        let fits = by_unnest(&*connection, &plan, way, commits_itself).await?;
         tally_store::faults::point("append.small.committed").await;
         fits
     };
@@ -102,7 +107,7 @@ async fn what_is_new(connection: &mut Connection, batch: &Batch<'_, Rows>, way: 
     } else if copies {
         copy(&transaction, &plan).await?
     } else {
-        by_unnest(&*transaction, &plan, way.small, |step, result| result.step(step)).await?
+        by_unnest(&*transaction, &plan, way, |step, result| result.step(step)).await?
     };
     if !fits {
         // They are locked: only another isolation than is asked for makes this happen.
@@ -134,7 +139,7 @@ async fn begin_worker(connection: &Connection, worker: Uuid) -> Result<()> {
 }
 
 /// One statement. Whether all of it fitted; if not, nothing happened.
-async fn by_unnest<C, E>(client: &C, plan: &Plan, sql: &'static str, classify: E) -> Result<bool>
+async fn by_unnest<C, E>(client: &C, plan: &Plan, way: Way, classify: E) -> Result<bool>
 where
     C: GenericClient + Sync,
     E: FnOnce(&'static str, std::result::Result<Row, tokio_postgres::Error>) -> Result<Row>,
@@ -144,8 +149,11 @@ where
     let rows = plan.rows.iter().flat_map(Rows::iter);
     let (endpoints, times): (Vec<i64>, Vec<Micros>) =
         rows.map(|(endpoint, micros)| (endpoint, Micros(micros))).unzip();
+    let (sql, mut parameters) = match &*plan.moves {
+        [one] => (way.one, columns.parameters_of(one)),
+        _ => (way.small, columns.parameters()),
+    };
     let statement = client.prepare_cached(sql).await.step(step)?;
-    let mut parameters = columns.parameters();
     parameters.extend([&endpoints as &(dyn ToSql + Sync), &times]);
     let row = classify(step, client.query_one(&statement, &parameters).await)?;
     Ok(row.get::<_, i64>(0) > 0)
@@ -197,6 +205,12 @@ impl Columns {
             columns.dropped.push(counted.dropped);
         }
         columns
+    }
+
+    /// Those of one producer, whose days all of them are.
+    fn parameters_of<'a>(&'a self, one: &'a Move) -> Vec<&'a (dyn ToSql + Sync)> {
+        let Move { id, claim, before, last } = one;
+        vec![id, claim, before, last, &self.days, &self.accepted, &self.dropped]
     }
 
     fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
