@@ -21,6 +21,13 @@ const TERMINATE_LIMIT: Duration = Duration::from_secs(5);
 const FILLS_UP_LIMIT: Duration = Duration::from_secs(10);
 const FULL: &str = "disk is full";
 
+/// How Postgres is told of an array of times, which only a small batch has: one dimension, no
+/// NULL, timestamptz. The statement is its own transaction.
+pub(crate) const TIMES: &[u8] = b"\0\0\0\x01\0\0\0\0\0\0\x04\xa0";
+
+/// The end of the rows of a COPY, and the COMMIT after it.
+pub(crate) const LARGE_COMMIT: [&[u8]; 2] = [b"c\0\0\0\x04", b"COMMIT"];
+
 /// What was done, how often, and whether to tell of it.
 #[derive(Debug)]
 pub(crate) struct Log {
@@ -87,7 +94,7 @@ fn act(world: &World, act: Act, stop: &Stop, log: &Log) -> anyhow::Result<()> {
         | Act::HalfOpen { link, .. }
         | Act::Delay { link, .. }
         | Act::Stall { link, .. }
-        | Act::LoseCommit { link } => {
+        | Act::LoseCommit { link, .. } => {
             if on_link(world, act, world.links()[link].1, stop) {
                 log.done(act.name());
             }
@@ -163,9 +170,10 @@ fn on_link(world: &World, act: Act, proxy: &Proxy, stop: &Stop) -> bool {
             stop.pause_ms(ms);
             proxy.resume();
         }
-        Act::LoseCommit { .. } => {
+        Act::LoseCommit { small, .. } => {
             let before = proxy.swallowed();
-            proxy.swallow_after(b"COMMIT");
+            let batch: &[&[u8]] = if small { &[TIMES] } else { &LARGE_COMMIT };
+            proxy.swallow_after_all(batch);
             let lost = await_moment(stop, || proxy.swallowed() > before);
             proxy.heal();
             return lost;

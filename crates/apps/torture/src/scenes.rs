@@ -8,7 +8,7 @@ use tally_testkit::eventually_blocking;
 use crate::arguments::Broken;
 use crate::client::Kind;
 use crate::client::load::{FIRST_LARGE, LARGE_ROWS};
-use crate::lanes::Log;
+use crate::lanes::{LARGE_COMMIT, Log};
 use crate::stop::Stop;
 use crate::watch::Watch;
 use crate::world::World;
@@ -53,7 +53,7 @@ pub(crate) fn run(
 
     if let Some(proxy) = &server.database {
         log.say(|| "scene: the answer to a COMMIT is lost".to_owned());
-        proxy.swallow_after(b"COMMIT");
+        proxy.swallow_after_all(&LARGE_COMMIT);
         eventually_blocking(LIMIT, || proxy.swallowed() > 0)
             .map_err(|_| anyhow::anyhow!("no COMMIT was sent within {LIMIT:?}"))?;
         proxy.heal();

@@ -40,8 +40,9 @@ pub(crate) enum Act {
     Delay { link: usize, by_ms: u64, ms: u64 },
     /// Nothing moves for a while.
     Stall { link: usize, ms: u64 },
-    /// The answer to the next COMMIT is lost.
-    LoseCommit { link: usize },
+    /// The answer to the commit of the next batch is lost: of one that goes by COPY, or of a
+    /// small one.
+    LoseCommit { link: usize, small: bool },
     /// A client goes on with another server.
     Redirect { client: usize, server: usize },
     /// SIGKILL, and a start afterwards; perhaps with errors from then on.
@@ -109,7 +110,7 @@ impl Act {
             Act::HalfOpen { .. } => "network: half-open",
             Act::Delay { .. } => "network: delay",
             Act::Stall { .. } => "network: stall",
-            Act::LoseCommit { .. } => "network: lost COMMIT answer",
+            Act::LoseCommit { .. } => "network: lost answer to a commit",
             Act::Redirect { .. } => "network: another server",
             Act::KillServer { .. } => "server: kill -9",
             Act::TerminateServer { .. } => "server: SIGTERM",
@@ -146,7 +147,11 @@ impl Schedule {
 
     fn database_link(&mut self) -> Act {
         let link = self.shape.clients + self.random.index(self.shape.servers);
-        if self.random.percent(35) { Act::LoseCommit { link } } else { self.link(link) }
+        if self.random.percent(35) {
+            Act::LoseCommit { link, small: self.random.percent(50) }
+        } else {
+            self.link(link)
+        }
     }
 
     fn link(&mut self, link: usize) -> Act {

@@ -57,9 +57,18 @@ struct Shared {
     /// After how many more bytes to the server a connection is reset.
     tear_after: Mutex<Option<usize>>,
     torn: AtomicUsize,
-    pattern: Mutex<Option<Vec<u8>>>,
+    /// What a client sends, one after the other, before its answer is lost.
+    patterns: Mutex<Patterns>,
     swallowed: AtomicUsize,
     accepted: AtomicUsize,
+}
+
+/// What to look for; nothing when there is no pattern.
+#[derive(Default)]
+struct Patterns {
+    wanted: Vec<Vec<u8>>,
+    /// How often they were set, so that connections begin anew.
+    number: u64,
 }
 
 // === impl Proxy ===
@@ -79,7 +88,7 @@ impl Proxy {
             bytes_lost: AtomicUsize::new(0),
             tear_after: Mutex::new(None),
             torn: AtomicUsize::new(0),
-            pattern: Mutex::new(None),
+            patterns: Mutex::default(),
             swallowed: AtomicUsize::new(0),
             accepted: AtomicUsize::new(0),
         });
@@ -182,7 +191,7 @@ impl Proxy {
     pub fn heal(&self) {
         self.shared.delay_ms.store(0, Ordering::SeqCst);
         *self.shared.tear_after() = None;
-        *self.shared.pattern() = None;
+        self.shared.patterns().wanted.clear();
         let lost = &self.shared.lost;
         let had_holes = lost.iter().filter(|lost| lost.swap(false, Ordering::SeqCst)).count() > 0;
         if had_holes {
@@ -199,8 +208,17 @@ impl Proxy {
     /// server's answer is waited for and thrown away, and the connection is closed. As when
     /// the network fails between a COMMIT and its answer.
     pub fn swallow_after(&self, pattern: &[u8]) {
-        assert!(!pattern.is_empty(), "an empty pattern is in everything");
-        *self.shared.pattern() = Some(pattern.to_vec());
+        self.swallow_after_all(&[pattern]);
+    }
+
+    /// As [`Proxy::swallow_after`], of a connection on which all of these were sent, in this
+    /// order, since now.
+    pub fn swallow_after_all(&self, patterns: &[&[u8]]) {
+        let empty = patterns.iter().any(|pattern| pattern.is_empty());
+        assert!(!empty && !patterns.is_empty(), "an empty pattern is in everything");
+        let mut shared = self.shared.patterns();
+        shared.number += 1;
+        shared.wanted = patterns.iter().map(|pattern| pattern.to_vec()).collect();
     }
 
     /// How many answers were lost to [`Proxy::swallow_after`].
@@ -233,7 +251,7 @@ impl Shared {
         self.tear_after.lock().expect("no thread panics while it holds the number")
     }
 
-    fn pattern(&self) -> MutexGuard<'_, Option<Vec<u8>>> {
-        self.pattern.lock().expect("no thread panics while it holds the pattern")
+    fn patterns(&self) -> MutexGuard<'_, Patterns> {
+        self.patterns.lock().expect("no thread panics while it holds the patterns")
     }
 }

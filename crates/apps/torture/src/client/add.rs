@@ -1,8 +1,11 @@
 //! A client of `count.v1`: streams of `Add`, none of which it sends again.
 
+use std::sync::{Mutex, MutexGuard};
+
 use tally_proto::count::v1::AddRequest;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_runtime::Signals;
+use tokio::sync::watch;
 use tonic::Status;
 use tonic::transport::Channel;
 
@@ -10,11 +13,36 @@ use super::load::{clock, day};
 use super::pace::Pace;
 use super::{Arguments, back_off, last_sent, now_micros};
 use crate::journal::{Journal, Key, Line, Parcel};
+use crate::random::Random;
 
 /// The trailer that says how many requests of a failed stream are counted all the same.
 const COUNTED_TRAILER: &str = "tally-counted";
 
-/// Sends one stream after the other, until a signal comes.
+/// GET.
+const METHOD: i32 = 3;
+
+/// How many streams it has at a time.
+const SLOTS: u64 = 6;
+
+/// What the slots share.
+struct Common {
+    journal: Journal,
+    /// The last parcel that was announced.
+    number: u64,
+}
+
+/// One stream after the other.
+struct Slot<'a> {
+    arguments: &'a Arguments,
+    common: &'a Mutex<Common>,
+    random: Random,
+    rows_max: u64,
+    /// What its requests go to. Another one after each stream that nobody knows the end of: what
+    /// may be stored of that hides nothing of later ones.
+    path: String,
+}
+
+/// Sends streams in all slots until a signal comes.
 pub(super) async fn run(
     arguments: &Arguments,
     mut journal: Journal,
@@ -22,46 +50,80 @@ pub(super) async fn run(
     mut signals: Signals,
 ) -> anyhow::Result<()> {
     journal.write(&Line::Start { resumed: false, drops: false })?;
-    let load = arguments.load(0, past);
-    let endpoints = load.endpoints();
-    let mut random = arguments.random(past);
-    let mut pace = Pace::new(arguments.rate);
-    let mut number = last_sent(past);
-    let mut channel: Option<Channel> = None;
-    loop {
-        tokio::select! {
-            _ = signals.recv() => break,
-            () = pace.turn() => {}
-        }
-        let connected = match channel.take() {
-            Some(connected) => connected,
-            None => match arguments.connect().await {
-                Ok(connected) => connected,
-                Err(_) => {
-                    back_off(&mut random).await;
-                    continue;
-                }
-            },
-        };
-        number += 1;
-        // A path for each stream: what may be stored of one that failed hides nothing of others.
-        let (method, _) = endpoints[random.index(endpoints.len())];
-        let path = format!("/{}/{number}", arguments.name);
-        let count = random.within(1, load.rows_max * 4);
-        let micros = clock(&mut random, now_micros());
-        let key = Key { day: day(micros), method, path };
-        journal.write(&Line::Sent(number, Parcel::of(key.clone(), count)))?;
-        pace.sent(count);
-        match send(connected.clone(), &key, micros, count).await {
-            Ok(()) => journal.write(&Line::Acknowledged(number))?,
-            Err(status) => journal.write(&outcome(number, count, &status))?,
-        }
-        if random.percent(95) {
-            channel = Some(connected);
+    let rows_max = arguments.load(0, past).rows_max;
+    let common = Mutex::new(Common { journal, number: last_sent(past) });
+    let stop = watch::Sender::new(false);
+    let slots = (0..SLOTS).map(|number| {
+        let random = Random::derived(arguments.seed, &arguments.name, past.len() as u64 ^ number);
+        let slot = Slot { arguments, common: &common, random, rows_max, path: String::new() };
+        slot.run(stop.subscribe())
+    });
+    let (ended, _) = tokio::join!(futures_util::future::try_join_all(slots), async {
+        signals.recv().await;
+        stop.send_replace(true);
+    });
+    ended?;
+    let mut common = common.into_inner().expect("no slot panics while it holds the journal");
+    common.journal.write(&Line::Done)?;
+    Ok(())
+}
+
+// === impl Slot ===
+
+impl Slot<'_> {
+    async fn run(mut self, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+        let mut pace = Pace::new(self.arguments.rate / SLOTS);
+        let mut channel: Option<Channel> = None;
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                () = pace.turn() => {}
+            }
+            let connected = match channel.take() {
+                Some(connected) => connected,
+                None => match self.arguments.connect().await {
+                    Ok(connected) => connected,
+                    Err(_) => {
+                        back_off(&mut self.random).await;
+                        continue;
+                    }
+                },
+            };
+            let count = self.random.within(1, self.rows_max);
+            pace.sent(count);
+            self.stream(connected.clone(), count).await?;
+            if self.random.percent(95) {
+                channel = Some(connected);
+            }
         }
     }
-    journal.write(&Line::Done)?;
-    Ok(())
+
+    async fn stream(&mut self, channel: Channel, count: u64) -> anyhow::Result<()> {
+        let micros = clock(&mut self.random, now_micros());
+        let (number, key) = {
+            let mut common = lock(self.common);
+            common.number += 1;
+            if self.path.is_empty() {
+                self.path = format!("/{}/{}", self.arguments.name, common.number);
+            }
+            let key = Key { day: day(micros), method: METHOD, path: self.path.clone() };
+            let number = common.number;
+            common.journal.write(&Line::Sent(number, Parcel::of(key.clone(), count)))?;
+            (number, key)
+        };
+        let line = match send(channel, &key, micros, count).await {
+            Ok(()) => Line::Acknowledged(number),
+            Err(status) => outcome(number, count, &status),
+        };
+        if matches!(line, Line::Doubtful(_)) {
+            self.path.clear();
+        }
+        Ok(lock(self.common).journal.write(&line)?)
+    }
+}
+
+fn lock(common: &Mutex<Common>) -> MutexGuard<'_, Common> {
+    common.lock().expect("no slot panics while it holds the journal")
 }
 
 /// Sends so many equal requests, and waits for the answer.

@@ -18,7 +18,12 @@ const CHUNK_BYTES: usize = 64 * 1024;
 
 /// The last bytes of a direction, in which a pattern may have begun.
 #[derive(Default)]
-struct Tail(Vec<u8>);
+struct Tail {
+    bytes: Vec<u8>,
+    /// How many of the patterns were found, and which patterns these are.
+    found: usize,
+    number: u64,
+}
 
 /// Why a connection ended, where the other side must notice it as a reset.
 const RESET: io::ErrorKind = io::ErrorKind::ConnectionReset;
@@ -174,30 +179,38 @@ impl Shared {
         Some(left)
     }
 
-    /// Whether the pattern is in what the client sent; if so, it is not looked for again.
+    /// Whether the client has sent the last pattern; if so, none is looked for any more.
     fn matches(&self, tail: &mut Tail, bytes: &[u8]) -> bool {
-        let mut pattern = self.pattern();
-        let Some(wanted) = pattern.as_deref() else {
-            // Bytes from before the pattern was set do not count.
-            tail.0.clear();
-            return false;
-        };
-        let found = tail.find(bytes, wanted);
-        if found {
-            *pattern = None;
+        let mut patterns = self.patterns();
+        if patterns.wanted.is_empty() || tail.number != patterns.number {
+            // Bytes from before the patterns were set do not count.
+            *tail = Tail { number: patterns.number, ..Tail::default() };
         }
-        found
+        tail.bytes.extend_from_slice(bytes);
+        while let Some(wanted) = patterns.wanted.get(tail.found) {
+            if !tail.find(wanted) {
+                return false;
+            }
+            tail.found += 1;
+        }
+        let all_found = !patterns.wanted.is_empty();
+        patterns.wanted.clear();
+        tail.bytes.clear();
+        all_found
     }
 }
 
 // === impl Tail ===
 
 impl Tail {
-    fn find(&mut self, bytes: &[u8], wanted: &[u8]) -> bool {
-        self.0.extend_from_slice(bytes);
-        let found = self.0.windows(wanted.len()).any(|window| window == wanted);
-        let keep = self.0.len().min(wanted.len() - 1);
-        self.0.drain(..self.0.len() - keep);
-        found
+    /// Finds the pattern, and leaves what may be the beginning of the next one.
+    fn find(&mut self, wanted: &[u8]) -> bool {
+        let at = self.bytes.windows(wanted.len()).position(|window| window == wanted);
+        let keep_from = match at {
+            Some(at) => at + wanted.len(),
+            None => self.bytes.len().saturating_sub(wanted.len() - 1),
+        };
+        self.bytes.drain(..keep_from);
+        at.is_some()
     }
 }

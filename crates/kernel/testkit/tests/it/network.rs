@@ -102,3 +102,21 @@ async fn new_connections_are_led_elsewhere() {
     through(&proxy, &second).await;
     assert_eq!(sent(&mut client, &mut server, b"still").await, b"still");
 }
+
+#[tokio::test]
+async fn an_answer_is_lost_only_after_all_patterns_in_their_order() {
+    let (proxy, listener, mut client, mut server) = connected().await;
+    let (mut other, mut other_server) = through(&proxy, &listener).await;
+    proxy.swallow_after_all(&[b"first", b"second"]);
+    assert_eq!(sent(&mut client, &mut server, b"second, fir").await, b"second, fir");
+    assert_eq!(sent(&mut server, &mut client, b"answer").await, b"answer");
+    assert_eq!(sent(&mut client, &mut server, b"st, sec").await, b"st, sec");
+    // Another connection has its own count.
+    assert_eq!(sent(&mut other, &mut other_server, b"second").await, b"second");
+    assert_eq!(sent(&mut other_server, &mut other, b"answer").await, b"answer");
+    assert_eq!(sent(&mut client, &mut server, b"ond").await, b"ond");
+    server.write_all(b"lost").await.unwrap();
+    let mut arrived = Vec::new();
+    let _ = client.read_to_end(&mut arrived).await;
+    assert_eq!((arrived, proxy.swallowed()), (Vec::new(), 1));
+}
