@@ -44,6 +44,25 @@ fn reserved(shards: &Shards) -> usize {
     (0..shards.shards.len()).map(|at| shards.lock(at).reserved).sum()
 }
 
+/// Nobody was woken for what came while nobody slept: it is seen before going to sleep.
+#[tokio::test]
+async fn what_came_before_the_sleep_is_seen() {
+    use futures_util::FutureExt;
+    let shards = Shards::new(10, 10);
+    assert!(shards.wait_for_work().now_or_never().is_none());
+    shards.take(10, 0);
+    shards.sleeping.store(false, Ordering::SeqCst);
+    shards.record(row(1), WhenFull::GiveBack).expect("room");
+    assert!(shards.wait_for_work().now_or_never().is_some());
+    shards.take(10, 0);
+    assert!(shards.wait_for_work().now_or_never().is_none());
+    // Now somebody sleeps, and is woken once.
+    shards.record(row(2), WhenFull::GiveBack).expect("room");
+    assert!(shards.work.notified().now_or_never().is_some());
+    shards.record(row(3), WhenFull::GiveBack).expect("room");
+    assert!(shards.work.notified().now_or_never().is_none());
+}
+
 /// What a flush asks.
 #[test]
 fn a_moment_passes_when_what_came_before_it_is_taken() {
