@@ -1,6 +1,7 @@
 //! The task that sends: connects, keeps one stream open, and goes on after every break.
 
 mod add;
+mod batches;
 pub(crate) mod custody;
 mod notices;
 mod record;
@@ -14,10 +15,10 @@ use tonic::{Code, Status};
 
 use crate::endpoints::Endpoints;
 use crate::handoff::Taker;
-use crate::ledger::{Breach, Ledger, Settled};
+use crate::ledger::{Ledger, Settled};
 use crate::progress::{Connection, Progress};
 use crate::random;
-use crate::rows::{self, Chunk, Limits, Row};
+use crate::rows::{Chunk, Limits, Row};
 use crate::settings::Settings;
 use crate::transport::Target;
 use custody::{Custody, Found};
@@ -82,7 +83,11 @@ enum Ended {
         lost: bool,
     },
     /// The server refuses the first batch that is not acknowledged.
-    Refused { status: Status },
+    Refused {
+        status: Status,
+        /// For its size.
+        large: bool,
+    },
 }
 
 // === impl Driver ===
@@ -147,9 +152,11 @@ impl Driver {
             match ended {
                 Ended::Done => return,
                 Ended::Reopen => continue,
-                Ended::Refused { status } => {
-                    self.set_aside(&status).await;
-                    continue;
+                Ended::Refused { status, large } => {
+                    if self.set_aside(&status, large).await {
+                        continue;
+                    }
+                    self.notices.away(&status);
                 }
                 Ended::Anew { why, lost } => self.begin_anew(&why, lost).await,
                 Ended::Broken { status, healthy } => {
@@ -252,101 +259,6 @@ impl Driver {
         self.notices.back(connection);
         if self.ledger.pending() == 0 {
             self.notices.well();
-        }
-    }
-
-    /// Numbers a part of what came, and keeps it in the spool. False: there is nothing, or no
-    /// room.
-    async fn number(&mut self) -> bool {
-        let drops = self.carry.drops.clone().take_some();
-        if (self.carry.rows.is_empty() && drops.is_empty()) || self.append_at.is_some() {
-            return false;
-        }
-        let fitting = rows::fitting(&self.carry.rows, &drops, self.limits, &self.endpoints);
-        let fitting = fitting.min(self.carry.rows.len());
-        let kept = self.custody.is_on();
-        if kept {
-            self.appending = fitting as u64;
-            let rows = &self.carry.rows[..fitting];
-            let sequence = self.ledger.next_sequence();
-            let appended = self.custody.append(sequence, rows, &drops, &self.endpoints).await;
-            self.appending = 0;
-            if let Err(error) = appended {
-                self.notices.spool(&error);
-                self.append_at = Some(Instant::now() + SPOOL_PAUSE);
-                return false;
-            }
-        }
-        self.carry.drops.take_some();
-        let rest = self.carry.rows.split_off(fitting);
-        let rows = std::mem::replace(&mut self.carry.rows, rest);
-        // What cannot be sent soon need not stay in memory.
-        let stays = !kept || self.ledger.pending() < self.settings.batches_in_flight_max;
-        self.ledger.push(rows, drops, stays);
-        true
-    }
-
-    /// The server refuses the first batch that is not acknowledged.
-    async fn set_aside(&mut self, status: &Status) {
-        let sequence = self.ledger.acknowledged() + 1;
-        if self.ledger.batch(sequence).is_some_and(|batch| batch.stored) {
-            let now = self.settings.clock.micros();
-            match self.custody.read(sequence, &self.endpoints, now).await {
-                Ok((rows, drops)) => self.ledger.load(sequence, rows, drops),
-                Err(error) => return self.notices.spool(&error),
-            }
-        }
-        match self.ledger.set_aside() {
-            Some(settled) => {
-                self.notices.rejected(sequence, settled.rejected, status);
-                self.settle(settled);
-            }
-            None => {
-                let why = "the server refuses a batch that only tells of drops";
-                self.begin_anew(why, false).await;
-            }
-        }
-    }
-
-    /// Goes on as a new producer, since this one's batches can no longer be told apart.
-    async fn begin_anew(&mut self, why: &str, lost: bool) {
-        let id = random::producer_id(self.settings.clock.micros());
-        let keep_after = if lost { self.ledger.acknowledged() } else { self.ledger.sent() };
-        if self.custody.is_on()
-            && let Err(error) = self.custody.begin_anew(id, keep_after).await
-        {
-            // The server refuses the old one again, and this is tried again.
-            return self.notices.spool(&error);
-        }
-        self.kept = None;
-        self.careful_until = 0;
-        if lost {
-            self.notices.database_lost(why);
-            self.ledger.number_anew(id);
-        } else {
-            let settled = self.ledger.begin_anew(id);
-            self.notices.new_producer(why, settled.in_doubt);
-            self.settle(settled);
-        }
-    }
-
-    /// What a breach means.
-    fn breach(breach: Breach) -> Ended {
-        match breach {
-            Breach::Foreign { committed, sent } => Ended::Anew {
-                why: format!(
-                    "the server has batches up to {committed}, and only {sent} were sent: \
-                     another client uses this producer's id"
-                ),
-                lost: false,
-            },
-            Breach::Lost { committed, acknowledged } => Ended::Anew {
-                why: format!(
-                    "the server's database has batches up to {committed}, and had acknowledged \
-                     those up to {acknowledged}"
-                ),
-                lost: true,
-            },
         }
     }
 }

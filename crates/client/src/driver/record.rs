@@ -258,25 +258,11 @@ impl Driver {
                     self.careful_until = open.sent;
                     return Ended::Reopen;
                 }
-                if verdict == Verdict::InvalidBatch || self.exceeds(open) {
-                    return Ended::Refused { status };
-                }
+                return Ended::Refused { status, large: verdict == Verdict::Limit };
             }
             _ => {}
         }
         Ended::Broken { status, healthy }
-    }
-
-    /// Whether the first batch that is not acknowledged is larger than this stream allows, as
-    /// when a server with larger limits was there before.
-    fn exceeds(&self, open: &Open) -> bool {
-        let sequence = self.ledger.acknowledged() + 1;
-        self.ledger.batch(sequence).is_some_and(|batch| {
-            // One in the spool was cut for a server, too.
-            batch.stored
-                || rows::fitting(&batch.rows, &batch.drops, open.limits, &self.endpoints)
-                    < batch.rows.len()
-        })
     }
 
     /// Half-closes the stream and waits for its end.
