@@ -10,8 +10,7 @@ use syn::visit::Visit;
 use super::{File, Violation};
 
 /// The files that may read the time of day: users link the client without the kernel.
-const CLOCK_FILES: [&str; 2] =
-    ["crates/kernel/runtime/src/clock.rs", "crates/client/src/clock.rs"];
+const CLOCK_FILES: [&str; 2] = ["crates/kernel/runtime/src/clock.rs", "crates/client/src/clock.rs"];
 
 /// Types whose `now` reads the time of day.
 const CLOCKS: [&str; 3] = ["SystemTime", "Timestamp", "Zoned"];
