@@ -218,6 +218,8 @@ impl Recording<'_> {
         message: Option<Result<proto::RecordRequest, Status>>,
     ) -> Option<Result<(), Error>> {
         self.position += 1;
+        // A stream that always has another message must leave other tasks their turn.
+        tokio::task::coop::consume_budget().await;
         let taken = match message {
             None => return Some(Ok(())),
             Some(Err(status)) => Err(unreadable(self.position, &status)),
@@ -244,6 +246,15 @@ impl Recording<'_> {
             return Err(Error::OutOfSequence { sequence: number, next: self.next });
         }
         let rules = recorder.rules();
+        // Before anything is waited for, so that no lists stay in memory that are too long. Of what
+        // is stored, or on its way, only the endpoints that it names count.
+        let new_rows = if sequence == self.next {
+            let rows = batch::rows(&batch, limits).map_err(invalid)?;
+            Some((rows, batch::drops(&batch, rules).map_err(invalid)?))
+        } else {
+            (batch.endpoint, batch.time_delta, batch.drops) = Default::default();
+            None
+        };
         let named = self.endpoints.len();
         let new = batch::endpoints(&mut batch, named, limits, rules).map_err(invalid)?;
         let known: Vec<_> =
@@ -252,17 +263,14 @@ impl Recording<'_> {
             Some(ids) => self.endpoints.extend(ids),
             None => self.endpoints.extend(recorder.resolve(&new).await?),
         }
-        if sequence < self.next {
-            // It is stored, or on its way. The endpoints that it names count all the same.
+        let Some((rows, drops)) = new_rows else {
             self.progress.send_modify(|progress| progress.repeats += 1);
             return Ok(());
-        }
+        };
         let max = limits.batches_in_flight_max;
         if self.next - 1 - self.committed >= i64::from(max) {
             return Err(Error::TooManyBatches { sequence: number, max });
         }
-        let rows = batch::rows(&batch, limits).map_err(invalid)?;
-        let drops = batch::drops(&batch, rules).map_err(invalid)?;
         let room = self.make_room(rows).await?;
         if self.waiting.back().is_none_or(|last| self.is_full(last)) {
             self.waiting.push_back(Chunk::new(sequence, room));
@@ -387,3 +395,6 @@ fn unreadable(position: u64, status: &Status) -> Error {
         _ => Error::Broken(reason),
     }
 }
+
+#[cfg(test)]
+mod tests;

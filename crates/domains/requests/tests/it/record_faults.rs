@@ -257,3 +257,21 @@ async fn streams_that_share_a_small_queue_all_end() {
     assert_eq!(totals(&counting).await.0, (0..20).map(|n| 30 * (1 + 10 * n)).sum::<i64>());
     counting.stop().await;
 }
+
+/// While it waits for the id of an endpoint, nothing stays in memory that is refused anyway.
+#[tokio::test]
+async fn lists_that_are_too_long_wait_for_nothing() {
+    let Some(database) = TestDatabase::create_or_skip("long") else { return };
+    let wait_max = Duration::from_millis(300);
+    let queue = Limits { wait_max, ..settings().queue };
+    let counting = Counting::start(&database.url(), Settings { queue, ..settings() }).await;
+    let mut recording = Recording::start(&counting).await;
+    let client = database.connect().await;
+    let lock = "BEGIN; LOCK TABLE tally_endpoints IN ACCESS EXCLUSIVE MODE";
+    client.batch_execute(lock).await.expect("locked");
+    recording.send(many(1, true, recording.opened.batch_rows_max + 1));
+    let status = recording.ended().await;
+    assert_eq!(trailer(&status, "tally-reason").as_deref(), Some("LIMIT"), "{status}");
+    client.batch_execute("ROLLBACK").await.expect("unlocked");
+    counting.stop().await;
+}

@@ -1,0 +1,88 @@
+//! A stream that always has another message.
+
+use std::future::ready;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::stream;
+use tally_ingest::Limits;
+use tally_runtime::{Drain, SystemClock};
+use tally_store::Database;
+use tokio::sync::Notify;
+
+use super::*;
+use crate::batch::RecordLimits;
+use crate::{MIGRATIONS, Parts, Service, Settings};
+
+/// Far more than a task may take before it lets others in.
+const REPEATS_MAX: u64 = 100_000;
+
+async fn service(folder: &std::path::Path) -> Service {
+    let url = format!("sqlite:{}", folder.join("tally.db").display());
+    let url = url.parse().expect("a URL");
+    let database = Database::open(&url, Default::default()).await.expect("it opens");
+    MIGRATIONS.run(&database).await.expect("migrations");
+    let parts = Parts { database, clock: Arc::new(SystemClock), drain: Drain::new() };
+    let wait_max = Duration::from_secs(30);
+    let settings = Settings {
+        workers: 1,
+        batch_rows_max: 1_000,
+        queue: Limits { rows_max: 10_000, bytes_max: 1_000_000, wait_max },
+        write_wait_max: wait_max,
+        path_bytes_max: 100,
+        endpoints_max: 100,
+        totals_max: 100,
+        record: RecordLimits::default(),
+        producers_max: 100,
+        producer_retention_days: 30,
+    };
+    Service::start(parts, settings).await.expect("it starts")
+}
+
+fn batch(sequence: u64, rows: usize) -> Kind {
+    let endpoint = proto::Endpoint { method: 3, path: "/".into() };
+    Kind::Batch(proto::Batch {
+        sequence,
+        endpoints: (rows > 0).then_some(endpoint).into_iter().collect(),
+        endpoint: vec![0; rows],
+        time_delta: vec![0; rows],
+        count: u32::try_from(rows).expect("few"),
+        drops: Vec::new(),
+    })
+}
+
+/// Both while a chunk may still grow, and while nothing is to be stored.
+#[tokio::test]
+async fn a_stream_that_is_never_empty_leaves_others_their_turn() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let service = service(folder.path()).await;
+    for waits_for_the_first in [false, true] {
+        let id = Uuid::now_v7().as_bytes().to_vec();
+        let open = proto::Open { producer_id: id, epoch: 0, claims: vec![1], name: String::new() };
+        let (progress, mut told) = watch::channel(Progress::default());
+        let first_is_stored = async move {
+            if waits_for_the_first {
+                told.wait_for(|progress| progress.committed == 1).await.expect("an answer");
+            }
+            None
+        };
+        let (floods, had_a_turn) = (Notify::new(), AtomicBool::new(false));
+        let flood = (1..REPEATS_MAX).map_while(|_| {
+            floods.notify_one();
+            (!had_a_turn.load(Ordering::Relaxed)).then(|| batch(1, 0))
+        });
+        let messages = stream::iter([Kind::Open(open), batch(1, 1)])
+            .chain(stream::once(first_is_stored).filter_map(ready))
+            .chain(stream::iter(flood))
+            .map(|kind| Ok(proto::RecordRequest { kind: Some(kind) }));
+        let reading = service.recorder.record_batches(Box::pin(messages), &progress);
+        let other = async {
+            floods.notified().await;
+            had_a_turn.store(true, Ordering::Relaxed);
+        };
+        let (ending, ()) = tokio::join!(reading, other);
+        assert!(ending.error.is_none(), "{ending:?}");
+        let repeats = progress.borrow().repeats;
+        assert!(repeats < REPEATS_MAX - 1, "{waits_for_the_first}: it took its turn at the end");
+    }
+}
