@@ -164,6 +164,10 @@ impl<S: Sink> Worker<S> {
                     "rows were not stored, their streams are told"
                 );
                 error.indeterminate = indeterminate;
+                if error.is_gap {
+                    // The database lost something: the streams did nothing wrong.
+                    error.kind = Kind::Unavailable;
+                }
                 if indeterminate {
                     // The number may be used.
                     self.become_new_producer();

@@ -15,6 +15,7 @@ struct Numbers(Vec<u32>);
 enum Next {
     Fail(&'static str),
     StoreAndLoseTheAnswer,
+    ForgetAndLoseTheAnswer,
     RefuseOdd,
     Panic,
 }
@@ -74,6 +75,10 @@ impl Sink for Memory {
             Some(Next::Panic) => panic!("on purpose"),
             Some(Next::StoreAndLoseTheAnswer) => {
                 self.store(&batch);
+                return Err(WriteError::transient("the answer was lost", true));
+            }
+            Some(Next::ForgetAndLoseTheAnswer) => {
+                self.sequences.lock().unwrap().clear();
                 return Err(WriteError::transient("the answer was lost", true));
             }
             Some(Next::RefuseOdd) if batch.chunks.iter().any(|one| one.0[0] % 2 == 1) => {
@@ -176,6 +181,24 @@ async fn a_worker_that_the_database_forgot_begins_again() {
     queue.close();
     workers.finished().await;
     assert_eq!(sink.sorted(), (0..20).collect::<Vec<_>>());
+}
+
+/// What was stored of it is not certain, and it is nothing that the stream did wrong.
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_is_forgotten_after_a_lost_answer_says_unavailable() {
+    let (queue, sink, workers) = start(Memory::default());
+    for _ in 0..20 {
+        let receipt = Receipt::new();
+        queue.push(Numbers(vec![0]), &receipt).await.expect("room");
+        assert_eq!(receipt.settled().await, Ok(1));
+    }
+    sink.script.lock().unwrap().push_back(Next::ForgetAndLoseTheAnswer);
+    let receipt = Receipt::new();
+    queue.push(Numbers(vec![1]), &receipt).await.expect("room");
+    let failure = receipt.settled().await.expect_err("unknown");
+    assert_eq!((failure.stored, failure.kind), (None, Kind::Unavailable));
+    queue.close();
+    workers.finished().await;
 }
 
 #[tokio::test(start_paused = true)]
