@@ -61,7 +61,7 @@ impl Settings {
         Self {
             url: url.into(),
             tls: Tls::default(),
-            name: String::new(),
+            name: program_name(),
             token: None,
             batch_rows_max: BATCH_ROWS_MAX,
             batches_in_flight_max: BATCHES_IN_FLIGHT_MAX,
@@ -107,11 +107,18 @@ impl Settings {
     }
 }
 
+/// The name of the program's file, as far as it is known.
+fn program_name() -> String {
+    let path = std::env::current_exe().ok();
+    let name = path.as_deref().and_then(std::path::Path::file_stem);
+    name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 /// The methods that the builders of queues and of producers have in common.
 macro_rules! common_settings {
     () => {
         /// What people call this producer, such as the service's name. At most 200 bytes are
-        /// sent. Default: empty.
+        /// sent. Default: the name of the program's file.
         pub fn name(mut self, name: impl Into<String>) -> Self {
             self.settings.name = name.into();
             self
