@@ -19,7 +19,7 @@ use crate::warm;
 
 /// How many queries use the database at the same time, so that they leave connections to the
 /// insert workers. The others wait.
-const QUERIES_MAX: usize = 3;
+pub(crate) const QUERIES_MAX: usize = 3;
 /// How many roll-ups may be asked for at the same time: each goes on when its caller gives up, so
 /// an impatient caller must not pile them up.
 const ROLL_UPS_WAITING_MAX: usize = 32;

@@ -1,19 +1,24 @@
 //! Reading the latest days into memory when the server starts, so that the first query is fast too.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tally_runtime::{Clock, Drain, chain};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::model::{Day, DayRange};
+use crate::service::QUERIES_MAX;
 use crate::store::Store;
 use crate::totals::{Filter, Granularity, Query};
 
 /// How many days are read at once: a question of some milliseconds, between those of others.
 const STEP_DAYS: i32 = 92;
 
+/// While others ask, it looks so often whether they are done.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
 /// Asks for day after day, from today back to the first, until there is no more room. It is in
-/// nobody's way: it takes its turn among the queries, and ends with the first failure.
+/// nobody's way: it works while no query does, and ends with the first failure.
 pub(crate) async fn warm(
     store: Arc<dyn Store>,
     queries: Arc<Semaphore>,
@@ -25,6 +30,16 @@ pub(crate) async fn warm(
         totals = ask(&*store, &queries, Day::of(clock.now())) => {
             tracing::debug!(totals, "read the latest days into memory");
         }
+    }
+}
+
+/// Every place among the queries. Waiting for them in line would hold up those who come later.
+async fn all_places(queries: &Semaphore) -> SemaphorePermit<'_> {
+    loop {
+        if let Ok(places) = queries.try_acquire_many(QUERIES_MAX as u32) {
+            return places;
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
     }
 }
 
@@ -41,7 +56,7 @@ async fn ask(store: &dyn Store, queries: &Semaphore, today: Day) -> usize {
             live: false,
             totals_max: max - read,
         };
-        let _place = queries.acquire().await;
+        let _places = all_places(queries).await;
         match store.totals(&query).await {
             Ok(Ok(totals)) => {
                 let found: usize = totals.periods.iter().map(|period| period.counts.len()).sum();
