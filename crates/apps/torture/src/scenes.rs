@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use tally_testkit::eventually_blocking;
 
 use crate::arguments::Broken;
@@ -39,7 +40,9 @@ pub(crate) fn run(
         if !client.is_running() {
             client.start(true)?;
         }
-        server.await_log(&format!("stopped at {point}"))?;
+        server.await_log(&format!("stopped at {point}")).context(
+            "the server's program needs the feature `faults`: `cargo xtask torture` builds it so",
+        )?;
         if point == BEFORE_COMMIT && broken == Some(Broken::AckBeforeCommit) {
             // The wrong acknowledgement is on its way; it must arrive before the server dies.
             acknowledged(watch, client, 1)?;

@@ -140,6 +140,9 @@ impl World {
 
     /// Leaves the folder with the journals and logs, and says where.
     pub(crate) fn keep(&self, report: &str) {
+        // What still runs writes its log when it ends.
+        self.clients.iter().for_each(Client::kill);
+        self.servers.iter().for_each(Server::kill);
         let mut folder = self.folder.lock().expect("no thread panics while it holds the folder");
         folder.keep();
         for program in ["tally", "tally-torture"] {
