@@ -30,6 +30,9 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 /// How long to wait before the spool is tried again, when it is full.
 const SPOOL_PAUSE: Duration = Duration::from_secs(1);
 
+/// How long to wait at most after a batch was refused: those behind it may be good.
+const REFUSED_PAUSE_MAX: Duration = Duration::from_secs(1);
+
 /// A stream that lived so long was well, whatever ended it.
 const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 
@@ -58,6 +61,8 @@ pub(crate) struct Driver {
     opened_once: bool,
     /// Up to this batch, one is sent at a time, to find the one that the server refuses.
     careful_until: u64,
+    /// How many batches were refused since requests were last acknowledged.
+    refusals: u32,
     /// What an `Add` stream carries at the moment.
     adding: Arc<[Row]>,
     progress: watch::Sender<Progress>,
@@ -127,6 +132,7 @@ impl Driver {
             limits,
             opened_once: false,
             careful_until: 0,
+            refusals: 0,
             adding: Arc::default(),
             progress,
             notices,
@@ -154,6 +160,7 @@ impl Driver {
                 Ended::Reopen => continue,
                 Ended::Refused { status, large } => {
                     if self.set_aside(&status, large).await {
+                        self.pause_after_refusal().await;
                         continue;
                     }
                     self.notices.away(&status);
@@ -171,6 +178,17 @@ impl Driver {
             failures += 1;
             let pause = random::jitter(pause);
             self.meanwhile(tokio::time::sleep(pause)).await;
+        }
+    }
+
+    /// A server that refuses one batch after the other is not asked as fast as they come.
+    async fn pause_after_refusal(&mut self) {
+        let doublings = self.refusals.min(16);
+        self.refusals += 1;
+        if doublings > 0 {
+            let pause = self.settings.backoff_min.saturating_mul(1 << (doublings - 1));
+            let pause = pause.min(self.settings.backoff_max).min(REFUSED_PAUSE_MAX);
+            self.meanwhile(tokio::time::sleep(random::jitter(pause))).await;
         }
     }
 
@@ -239,6 +257,7 @@ impl Driver {
 
     fn settle(&mut self, settled: Settled) {
         if settled.acknowledged > 0 {
+            self.refusals = 0;
             self.notices.well();
         }
         if settled != Settled::default() {
@@ -246,6 +265,7 @@ impl Driver {
                 progress.acknowledged += settled.acknowledged;
                 progress.rejected += settled.rejected;
                 progress.in_doubt += settled.in_doubt;
+                progress.dropped += settled.dropped;
                 progress.drops_reported += settled.drops_reported;
             });
             crate::measure::settled(&self.settings.name, settled);

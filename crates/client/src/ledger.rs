@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use tally_proto::tally::requests::v1 as proto;
 
-use crate::driver::custody::Found;
+use crate::driver::custody::{Content, Found};
 use crate::random::{self, ProducerId};
 use crate::rows::{Drops, Row};
 
@@ -46,6 +46,8 @@ pub(crate) struct Settled {
     pub(crate) acknowledged: u64,
     pub(crate) rejected: u64,
     pub(crate) in_doubt: u64,
+    /// Lost with a part of the spool.
+    pub(crate) dropped: u64,
     pub(crate) drops_reported: u64,
 }
 
@@ -116,11 +118,37 @@ impl Ledger {
         sequence
     }
 
-    /// The content of a batch was read from the spool, and stays here from now on.
-    pub(crate) fn load(&mut self, sequence: u64, rows: Vec<Row>, drops: Drops) {
+    /// The content of a batch was read from the spool, and stays here from now on. When it is
+    /// damaged, its requests are lost.
+    pub(crate) fn load(&mut self, sequence: u64, content: Content) -> Settled {
+        let mut settled = Settled::default();
         if let Some(batch) = self.pending.iter_mut().find(|batch| batch.sequence == sequence) {
-            *batch = batch.with(rows, drops);
+            *batch = batch.with(content.rows, content.drops);
+            if content.damaged {
+                settled.dropped = std::mem::take(&mut batch.count);
+            }
         }
+        settled
+    }
+
+    /// The spool has no more than these of the batches after `after`, and of the damaged ones
+    /// it has but what tells of them.
+    pub(crate) fn keep_only(&mut self, after: u64, kept: &[(u64, bool)]) -> Settled {
+        let mut settled = Settled::default();
+        self.pending.retain_mut(|batch| {
+            if batch.sequence <= after {
+                return true;
+            }
+            let at = kept.binary_search_by_key(&batch.sequence, |(sequence, _)| *sequence);
+            let damaged = at.map(|at| kept[at].1);
+            if damaged != Ok(false) {
+                settled.dropped += std::mem::take(&mut batch.count);
+                (batch.rows, batch.drops) = (Vec::new(), Drops::default());
+                batch.stored = true;
+            }
+            damaged.is_ok()
+        });
+        settled
     }
 
     /// The last batch that was sent.

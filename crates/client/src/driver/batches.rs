@@ -48,7 +48,10 @@ impl Driver {
         if self.ledger.batch(sequence).is_some_and(|batch| batch.stored) {
             let now = self.settings.clock.micros();
             match self.custody.read(sequence, &self.endpoints, now).await {
-                Ok((rows, drops)) => self.ledger.load(sequence, rows, drops),
+                Ok(content) => {
+                    let settled = self.ledger.load(sequence, content);
+                    self.settle(settled);
+                }
                 Err(error) => {
                     self.notices.spool(&error);
                     return false;
@@ -85,11 +88,18 @@ impl Driver {
     pub(super) async fn begin_anew(&mut self, why: &str, lost: bool) {
         let id = random::producer_id(self.settings.clock.micros());
         let keep_after = if lost { self.ledger.acknowledged() } else { self.ledger.sent() };
-        if self.custody.is_on()
-            && let Err(error) = self.custody.begin_anew(id, keep_after).await
-        {
-            // The server refuses the old one again, and this is tried again.
-            return self.notices.spool(&error);
+        let mut let_go = 0;
+        if self.custody.is_on() {
+            let now = self.settings.clock.micros();
+            match self.custody.begin_anew(id, keep_after, now).await {
+                Ok(kept) => {
+                    let settled = self.ledger.keep_only(keep_after, &kept.batches);
+                    self.settle(settled);
+                    let_go = kept.let_go;
+                }
+                // The server refuses the old one again, and this is tried again.
+                Err(error) => return self.notices.spool(&error),
+            }
         }
         self.kept = None;
         self.careful_until = 0;
@@ -98,7 +108,8 @@ impl Driver {
             self.ledger.number_anew(id);
         } else {
             let settled = self.ledger.begin_anew(id);
-            self.notices.new_producer(why, settled.in_doubt);
+            // Those that an earlier process has left are in none of this one's sums.
+            self.notices.new_producer(why, settled.in_doubt.max(let_go));
             self.settle(settled);
         }
     }

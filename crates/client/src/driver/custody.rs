@@ -3,9 +3,38 @@
 //! Without the feature `spool`, or without a folder for it, nothing is kept.
 
 #[cfg(feature = "spool")]
-pub(crate) use kept::{Custody, Found};
+pub(crate) use kept::Custody;
 #[cfg(not(feature = "spool"))]
-pub(crate) use nothing::{Custody, Found};
+pub(crate) use nothing::Custody;
+
+use crate::random::ProducerId;
+use crate::rows::{Drops, Row};
+
+/// The producer that a spool goes on with.
+pub(crate) struct Found {
+    pub(crate) id: ProducerId,
+    pub(crate) epoch: u64,
+    pub(crate) claims: Vec<u64>,
+    pub(crate) acknowledged: u64,
+    pub(crate) next_sequence: u64,
+}
+
+/// A batch that was read back.
+pub(crate) struct Content {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) drops: Drops,
+    /// Its requests are lost, and `drops` tells of them.
+    pub(crate) damaged: bool,
+}
+
+/// What a new producer has of the one before.
+#[derive(Default)]
+pub(crate) struct Kept {
+    /// The number that each of its batches had, and whether that one was damaged, in order.
+    pub(crate) batches: Vec<(u64, bool)>,
+    /// How many requests and drops it does not have.
+    pub(crate) let_go: u64,
+}
 
 /// Batches in files.
 #[cfg(feature = "spool")]
@@ -18,6 +47,7 @@ mod kept {
     use tally_proto::tally::requests::v1 as proto;
     use tokio::sync::oneshot;
 
+    use super::{Content, Found, Kept};
     use crate::endpoints::Endpoints;
     use crate::error::ConnectError;
     use crate::random::ProducerId;
@@ -28,6 +58,12 @@ mod kept {
 
     /// What the thread waits for at most, when nothing is to be done.
     const IDLE: Duration = Duration::from_secs(3600);
+
+    /// How long it waits before it tries again what the disk has refused.
+    const SYNC_PAUSE: Duration = Duration::from_secs(1);
+
+    /// That the disk refuses is logged once in so long.
+    const SYNC_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
     type Task = Box<dyn FnOnce(&mut Spool) + Send>;
 
@@ -40,15 +76,6 @@ mod kept {
         tasks: Option<Sender<Task>>,
         /// Ends when the files are closed.
         ended: oneshot::Receiver<()>,
-    }
-
-    /// The producer that a spool goes on with.
-    pub(crate) struct Found {
-        pub(crate) id: ProducerId,
-        pub(crate) epoch: u64,
-        pub(crate) claims: Vec<u64>,
-        pub(crate) acknowledged: u64,
-        pub(crate) next_sequence: u64,
     }
 
     // === impl Custody ===
@@ -128,11 +155,11 @@ mod kept {
             sequence: u64,
             endpoints: &Endpoints,
             now_micros: i64,
-        ) -> Result<(Vec<Row>, Drops), String> {
+        ) -> Result<Content, String> {
             let stored = self.call(move |spool| spool.read(sequence)).await?;
             let rows = match stored {
                 Stored::Batch { rows, payload, .. } => match decode(&payload, endpoints) {
-                    Some(content) => return Ok(content),
+                    Some((rows, drops)) => return Ok(Content { rows, drops, damaged: false }),
                     None => rows,
                 },
                 // Each batch of a hole has a number, and must tell something.
@@ -144,7 +171,7 @@ mod kept {
             tracing::error!(sequence, rows, "a batch in the spool is damaged: told as dropped");
             let mut drops = Drops::default();
             drops.add(clock::day(now_micros), rows.max(1));
-            Ok((Vec::new(), drops))
+            Ok(Content { rows: Vec::new(), drops, damaged: true })
         }
 
         /// Every batch up to this one is committed.
@@ -161,19 +188,32 @@ mod kept {
             self.call(move |spool| spool.set_custody(epoch, &claims)).await
         }
 
-        /// Becomes another producer, which has the batches after `keep_after`, in order.
+        /// Becomes another producer, which has the batches after `keep_after`, in order. Of those
+        /// that are damaged side by side it has one, which tells their requests as dropped.
         pub(crate) async fn begin_anew(
             &self,
             id: ProducerId,
             keep_after: u64,
-        ) -> Result<(), String> {
+            now_micros: i64,
+        ) -> Result<Kept, String> {
+            let today = clock::day(now_micros);
             self.call(move |spool| {
-                spool.start_new_producer(id, &mut |_, stored| match stored {
-                    Stored::Batch { sequence, rows, payload } if sequence > keep_after => {
-                        Some((rows, payload))
+                let mut kept = Kept::default();
+                spool.start_new_producer(id, &mut |_, stored| {
+                    let (sequence, rows, payload) = match stored {
+                        Stored::Batch { sequence, rows, payload } => {
+                            (sequence, rows, Some(payload))
+                        }
+                        Stored::Missing(missing) => (missing.last, missing.rows, None),
+                    };
+                    if sequence <= keep_after || rows == 0 {
+                        kept.let_go += rows;
+                        return None;
                     }
-                    _ => None,
-                })
+                    kept.batches.push((sequence, payload.is_none()));
+                    Some((rows, payload.unwrap_or_else(|| told_as_dropped(today, rows))))
+                })?;
+                Ok(kept)
             })
             .await
         }
@@ -215,13 +255,23 @@ mod kept {
                 return;
             }
         };
+        let mut not_before = None;
+        let mut said = None;
         loop {
-            let due = spool.sync_due();
+            let due = spool.sync_due().max(not_before.filter(|_| spool.sync_due().is_some()));
             let wait = due.map_or(IDLE, |at| at.saturating_duration_since(Instant::now()));
             match tasks.recv_timeout(wait) {
                 Ok(task) => task(&mut spool),
                 Err(RecvTimeoutError::Timeout) => {
-                    if let Err(error) = spool.sync() {
+                    if due.is_none_or(|at| Instant::now() < at) {
+                        continue;
+                    }
+                    let Err(error) = spool.sync() else { continue };
+                    let now = Instant::now();
+                    // What is overdue stays so.
+                    not_before = Some(now + SYNC_PAUSE);
+                    if said.is_none_or(|at| now.duration_since(at) >= SYNC_LOG_INTERVAL) {
+                        said = Some(now);
                         tracing::error!(error = %error, "the spool cannot be written to the disk");
                     }
                 }
@@ -236,6 +286,12 @@ mod kept {
     /// A batch that names all of its endpoints.
     fn payload(rows: &[Row], drops: &Drops, endpoints: &Endpoints) -> Vec<u8> {
         rows::message(0, rows, drops, &mut Names::default(), endpoints).encode_to_vec()
+    }
+
+    /// A batch that tells of drops, and of nothing else.
+    fn told_as_dropped(day: i32, count: u64) -> Vec<u8> {
+        let drops = vec![proto::Drops { day, count }];
+        proto::Batch { drops, ..proto::Batch::default() }.encode_to_vec()
     }
 
     fn decode(payload: &[u8], endpoints: &Endpoints) -> Option<(Vec<Row>, Drops)> {
@@ -262,6 +318,7 @@ mod kept {
 /// No files.
 #[cfg(not(feature = "spool"))]
 mod nothing {
+    use super::{Content, Found, Kept};
     use crate::endpoints::Endpoints;
     use crate::error::ConnectError;
     use crate::random::ProducerId;
@@ -269,14 +326,6 @@ mod nothing {
     use crate::settings::Settings;
 
     pub(crate) struct Custody;
-
-    pub(crate) struct Found {
-        pub(crate) id: ProducerId,
-        pub(crate) epoch: u64,
-        pub(crate) claims: Vec<u64>,
-        pub(crate) acknowledged: u64,
-        pub(crate) next_sequence: u64,
-    }
 
     impl Custody {
         pub(crate) async fn open(
@@ -307,7 +356,7 @@ mod nothing {
             _sequence: u64,
             _endpoints: &Endpoints,
             _now_micros: i64,
-        ) -> Result<(Vec<Row>, Drops), String> {
+        ) -> Result<Content, String> {
             Err("there is no spool".to_owned())
         }
 
@@ -321,8 +370,9 @@ mod nothing {
             &self,
             _id: ProducerId,
             _keep_after: u64,
-        ) -> Result<(), String> {
-            Ok(())
+            _now_micros: i64,
+        ) -> Result<Kept, String> {
+            Ok(Kept::default())
         }
     }
 }

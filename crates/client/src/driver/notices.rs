@@ -12,6 +12,9 @@ use crate::transport::describe;
 /// A server that comes and goes is spoken of once in so long.
 const INTERVAL: Duration = Duration::from_secs(60);
 
+/// Refused requests are logged once in so long.
+const REJECTED_INTERVAL: Duration = Duration::from_secs(10);
+
 pub(super) struct Notices {
     url: String,
     producer: String,
@@ -21,6 +24,8 @@ pub(super) struct Notices {
     said_add: bool,
     /// When it was last said that the spool fails.
     said_spool: Option<Instant>,
+    /// When it was last said that the server refuses requests, and how many more since.
+    said_rejected: (Option<Instant>, u64),
     /// What is wrong at the moment, for those who ask.
     trouble: watch::Sender<Option<String>>,
 }
@@ -39,7 +44,15 @@ impl Notices {
         producer: String,
         trouble: watch::Sender<Option<String>>,
     ) -> Self {
-        Self { url, producer, said: None, said_add: false, said_spool: None, trouble }
+        Self {
+            url,
+            producer,
+            said: None,
+            said_add: false,
+            said_spool: None,
+            said_rejected: (None, 0),
+            trouble,
+        }
     }
 
     fn note(&self, trouble: Option<String>) {
@@ -136,10 +149,19 @@ impl Notices {
         }
     }
 
-    pub(super) fn rejected(&self, sequence: u64, requests: u64, status: &Status) {
-        let (server, producer) = (&self.url, &self.producer);
+    /// Said once in a while, with those that were not spoken of.
+    pub(super) fn rejected(&mut self, sequence: u64, requests: u64, status: &Status) {
         let error = describe(status);
         self.note(Some(error.to_string()));
+        let (said, unsaid) = self.said_rejected;
+        let requests = unsaid + requests;
+        let now = Instant::now();
+        if said.is_some_and(|at| now - at < REJECTED_INTERVAL) {
+            self.said_rejected.1 = requests;
+            return;
+        }
+        self.said_rejected = (Some(now), 0);
+        let (server, producer) = (&self.url, &self.producer);
         tracing::error!(
             server,
             producer,
@@ -163,6 +185,10 @@ impl Notices {
     }
 
     pub(super) fn given_up(&self, in_doubt: u64, dropped: u64) {
+        if self.said_rejected.1 > 0 {
+            let (server, producer, requests) = (&self.url, &self.producer, self.said_rejected.1);
+            tracing::error!(server, producer, requests, "the server refused further requests");
+        }
         if in_doubt + dropped > 0 {
             let (server, producer) = (&self.url, &self.producer);
             tracing::error!(

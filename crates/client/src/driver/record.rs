@@ -189,11 +189,18 @@ impl Driver {
             let mut loaded = None;
             if batch.stored {
                 let now = self.settings.clock.micros();
-                let (rows, drops) =
-                    self.custody.read(sequence, &self.endpoints, now).await.map_err(|error| {
-                        Ended::Broken { status: Status::data_loss(error), healthy: false }
-                    })?;
-                batch = loaded.insert(batch.with(rows, drops));
+                let content = self.custody.read(sequence, &self.endpoints, now).await;
+                let content = content.map_err(|error| {
+                    self.notices.spool(&error);
+                    Ended::Broken { status: Status::data_loss(error), healthy: false }
+                })?;
+                batch = if content.damaged {
+                    let settled = self.ledger.load(sequence, content);
+                    self.settle(settled);
+                    self.ledger.batch(sequence).expect("it was there")
+                } else {
+                    loaded.insert(batch.with(content.rows, content.drops))
+                };
             }
             let new = open.names.missing(&batch.rows);
             if open.names.len() > 0 && open.names.len() + new > open.limits.endpoints {

@@ -336,20 +336,21 @@ impl Shards {
 
     /// Requests that were taken cannot be sent any more: they are dropped after all.
     pub(crate) fn drop_taken(&self, rows: &[Row]) {
-        self.lost.fetch_add(rows.len() as u64, Ordering::Relaxed);
+        self.lost.fetch_add(rows.len() as u64, Ordering::Release);
         let mut book = self.lock_drops();
         rows.iter().for_each(|row| book.add(row));
     }
 
     pub(crate) fn counts(&self) -> Counts {
         let mut counts = Counts::default();
+        // First those that are a part of the ones that were taken.
+        let lost = self.lost.load(Ordering::Acquire);
         for at in 0..self.shards.len() {
             let shard = self.lock(at);
             counts.recorded += shard.recorded;
             counts.taken += shard.taken;
             counts.dropped += shard.dropped;
         }
-        let lost = self.lost.load(Ordering::Relaxed);
         counts.taken -= lost;
         counts.dropped += lost;
         counts.refused = self.refused.load(Ordering::Relaxed);

@@ -2,10 +2,12 @@
 
 mod allocations;
 mod closing;
+mod damage;
 mod delivery;
 mod fallback;
 mod full;
 mod identity;
+mod lines;
 mod mock;
 mod refusals;
 mod spooled;

@@ -176,11 +176,16 @@ impl Server {
     }
 
     pub(crate) fn producer(&self) -> ProducerBuilder {
-        tally_client::Producer::builder(self.url())
-            .name("test")
-            .backoff(Duration::from_millis(1), Duration::from_millis(20))
-            .close_timeout(Duration::from_secs(30))
+        fast_producer(&self.url())
     }
+}
+
+/// A producer that does not pause for long.
+pub(crate) fn fast_producer(url: &str) -> ProducerBuilder {
+    tally_client::Producer::builder(url)
+        .name("test")
+        .backoff(Duration::from_millis(1), Duration::from_millis(20))
+        .close_timeout(Duration::from_secs(30))
 }
 
 /// A queue that neither gathers nor pauses for long.
