@@ -92,6 +92,9 @@ pub(crate) async fn run(args: AddArgs, clock: &dyn Clock) -> anyhow::Result<Exit
             });
         }
         (Some(Stop::GaveUp { why, .. }), _) | (None, Some(why)) => why,
+        (None, None) if outcome.in_doubt > 0 => {
+            format!("it is not known whether {} more were", plural(outcome.in_doubt, "request"))
+        }
         (Some(Stop::Interrupted), _) | (None, None) => String::new(),
     };
     if counted < args.count {

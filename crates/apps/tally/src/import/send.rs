@@ -35,6 +35,9 @@ pub(crate) struct Outcome {
     pub(crate) counted: u64,
     /// The server refused so many, and counted those around them.
     pub(crate) rejected: u64,
+    /// Of so many nobody can tell whether they are counted, and those around them are: the
+    /// server did not know this import any more.
+    pub(crate) in_doubt: u64,
     /// What it said to that.
     pub(crate) rejected_why: Option<String>,
     /// Every request up to this line is counted, or was refused.
@@ -161,7 +164,8 @@ impl Sender {
             }
             self.settle(news);
         }
-        self.producer.close_within(self.patience).await;
+        let last = self.producer.close_within(self.patience).await;
+        self.outcome.in_doubt = last.in_doubt;
         self.outcome
     }
 
@@ -266,19 +270,19 @@ impl Sender {
         let why = self.producer.trouble().unwrap_or_else(|| {
             format!("the server acknowledged nothing for {} s", self.patience.as_secs())
         });
-        let known = {
-            let progress = *self.progress.borrow();
-            progress.acknowledged + progress.rejected
-        };
+        // What is in doubt by now came before others that are counted: whoever goes on does not
+        // begin with those.
+        let before = *self.progress.borrow();
         self.settle(news);
         let last = self.producer.close_within(Duration::ZERO).await;
         self.outcome.counted = last.acknowledged;
-        let known = known.max(last.acknowledged + last.rejected);
+        let known = last.acknowledged + last.rejected + before.in_doubt;
         let next = self.sent.iter().find_map(|sent| {
             let at = known.checked_sub(sent.before)?;
             sent.place(at)
         });
-        let maybe = last.in_doubt;
+        self.outcome.in_doubt = before.in_doubt;
+        let maybe = last.in_doubt.saturating_sub(before.in_doubt);
         self.outcome.stop = Some(Stop::GaveUp { why, maybe, next });
         self.outcome
     }

@@ -42,6 +42,13 @@ impl Report<'_> {
             let why = self.outcome.rejected_why.as_deref().unwrap_or("it did not say why");
             lines.push(format!("error: {requests} refused, and not counted: {}", visible(why)));
         }
+        if self.outcome.in_doubt > 0 {
+            let requests = plural(self.outcome.in_doubt, "request");
+            lines.push(format!(
+                "error: {requests} sent, and it is not known whether they are counted: the server \
+                 did not know this import any more, or its database went back"
+            ));
+        }
         for failure in &self.outcome.failures {
             lines.push(format!("error: {}", chain(failure)));
         }
@@ -241,6 +248,12 @@ mod tests {
         let text = report(&outcome(10), &[]);
         assert!(text.contains("between 5 and 15 requests counted"), "{text}");
         assert!(text.contains("counting up to 10 requests twice"), "{text}");
+    }
+
+    #[test]
+    fn what_is_in_doubt_is_said() {
+        let text = report(&Outcome { counted: 5, in_doubt: 3, ..Outcome::default() }, &[]);
+        assert!(text.contains("error: 3 requests sent, and it is not known"), "{text}");
     }
 
     #[test]

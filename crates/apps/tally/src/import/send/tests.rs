@@ -249,3 +249,19 @@ async fn a_pause_in_the_input_acknowledges_what_came_before() {
     let ((outcome, _), ()) = tokio::join!(fake.receive(receiver, stopped), later);
     assert_eq!(outcome.counted, 20);
 }
+
+/// The producer is forgotten on the way: those that were sent are in doubt, and the rest goes on.
+#[tokio::test]
+async fn what_is_in_doubt_is_told() {
+    let forgotten = || {
+        let mut status = Status::failed_precondition("who are you");
+        let reason = "PRODUCER_FORGOTTEN".parse().expect("ASCII");
+        status.metadata_mut().insert("tally-reason", reason);
+        status
+    };
+    let fake = Fake { refuses: Some((2, forgotten)), ..Fake::new() };
+    let (_stop, stopped) = never();
+    let (outcome, _) = fake.receive(channel(vec![chunk(0, 0, 1_500)]), stopped).await;
+    assert_eq!((fake.requests(), outcome.counted, outcome.in_doubt), (1_000, 1_000, 500));
+    assert!(outcome.stop.is_none(), "{outcome:?}");
+}
