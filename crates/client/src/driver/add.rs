@@ -75,8 +75,8 @@ impl Driver {
     /// Settles what is certain, and keeps what is certainly not counted.
     fn add_failed(&mut self, rows: &[Row], status: &Status) {
         let Some(counted) = counted(status).filter(|counted| *counted <= rows.len()) else {
-            // A server without the method has counted nothing.
-            if status.code() == Code::Unimplemented {
+            // A server without the method has counted nothing, nor has one without a connection.
+            if status.code() == Code::Unimplemented || is_unconnected(status) {
                 self.keep(rows);
                 return;
             }
@@ -122,6 +122,37 @@ fn messages(
     })
 }
 
+/// Whether there was no connection to send anything by.
+fn is_unconnected(status: &Status) -> bool {
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        if error.is::<tonic::ConnectError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 fn counted(status: &Status) -> Option<usize> {
     status.metadata().get(COUNTED_TRAILER)?.to_str().ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The server has ended while nothing was on its way to it: what comes next is not sent.
+    #[tokio::test]
+    async fn without_a_connection_nothing_is_in_doubt() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        drop(listener);
+        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"));
+        let channel = endpoint.expect("an address").connect_lazy();
+        let messages = tokio_stream::iter([AddRequest::default()]);
+        let status = CountServiceClient::new(channel).add(messages).await.expect_err("nobody");
+        assert!(is_unconnected(&status), "{status:?}");
+        assert!(!is_unconnected(&Status::unavailable("lost answer")));
+    }
 }
