@@ -19,6 +19,9 @@ use crate::rows::{Chunk, Drops, Row};
 use crate::settings::{Settings, common_settings};
 use crate::{Endpoint, Method, clock, random};
 
+/// How long after its limit a close waits for a task that does not end.
+const CLOSE_GRACE: Duration = Duration::from_secs(5);
+
 /// How far ahead of this machine's clock a server takes a time, in microseconds: 24 hours.
 pub(crate) const AHEAD_MICROS_MAX: i64 = 86_400_000_000;
 
@@ -221,7 +224,8 @@ impl Producer {
     /// [`close`](Self::close) with another limit.
     pub async fn close_within(mut self, limit: Duration) -> Progress {
         self.shut(limit);
-        wait(self.progress.clone(), |_| false).await
+        let end = wait(self.progress.clone(), |_| false);
+        within(limit, end).await.unwrap_or_else(|| self.progress())
     }
 
     fn shut(&mut self, limit: Duration) {
@@ -267,6 +271,15 @@ impl fmt::Debug for Producer {
             .field("progress", &*self.progress.borrow())
             .finish_non_exhaustive()
     }
+}
+
+/// Waits for the end of a producer's task, which comes by itself at the limit; unless its runtime
+/// is there and nobody runs it. Outside of a runtime there is no clock to wait by.
+pub(crate) async fn within<T>(limit: Duration, end: impl Future<Output = T>) -> Option<T> {
+    if tokio::runtime::Handle::try_current().is_err() {
+        return Some(end.await);
+    }
+    tokio::time::timeout(limit.saturating_add(CLOSE_GRACE), end).await.ok()
 }
 
 /// Waits until something is so, or will never be.

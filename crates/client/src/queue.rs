@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use crate::clock::{self, AnyClock};
 use crate::endpoints::Endpoints;
 use crate::error::{ConnectError, FlushError, Refusal, TryRecordError};
-use crate::producer::{AHEAD_MICROS_MAX, wait};
+use crate::producer::{AHEAD_MICROS_MAX, wait, within};
 use crate::progress::{Connection, Progress};
 use crate::rows::Row;
 use crate::{Endpoint, Method};
@@ -259,9 +259,12 @@ impl Queue {
     pub async fn close_within(&self, limit: Duration) -> Report {
         self.shared().shut(limit);
         if let Sending::Server { progress, rounds, .. } = &self.shared().sending {
-            wait(progress.clone(), |_| false).await;
             let mut rounds = rounds.clone();
-            while rounds.changed().await.is_ok() {}
+            let end = async {
+                wait(progress.clone(), |_| false).await;
+                while rounds.changed().await.is_ok() {}
+            };
+            within(limit, end).await;
         }
         self.stats()
     }

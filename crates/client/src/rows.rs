@@ -6,7 +6,7 @@ use tally_proto::tally::requests::v1 as proto;
 
 use crate::Endpoint;
 use crate::clock;
-use crate::endpoints::Endpoints;
+use crate::endpoints::{Endpoints, OTHER_PATH};
 
 /// Of how many days a batch may tell the drops.
 pub(crate) const DROP_DAYS_MAX: usize = 1_000;
@@ -50,13 +50,22 @@ pub(crate) struct Limits {
 }
 
 /// Which endpoints a stream has named, and the numbers that they have there.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Names {
     numbers: Vec<u32>,
     named: u32,
+    /// How long a path may be. What is longer is counted where everything goes that has no room.
+    path_bytes_max: usize,
 }
 
 // === impl Drops ===
+
+impl Default for Names {
+    /// Any path.
+    fn default() -> Self {
+        Self::new(usize::MAX)
+    }
+}
 
 impl Drops {
     pub(crate) fn add(&mut self, day: i32, count: u64) {
@@ -105,6 +114,11 @@ impl Drops {
 // === impl Names ===
 
 impl Names {
+    /// For a stream whose paths may be so long.
+    pub(crate) fn new(path_bytes_max: usize) -> Self {
+        Self { numbers: Vec::new(), named: 0, path_bytes_max }
+    }
+
     /// How many endpoints the stream has named.
     pub(crate) fn len(&self) -> usize {
         self.named as usize
@@ -145,6 +159,7 @@ impl Names {
         self.numbers[at] = number;
         self.named += 1;
         let (method, path) = endpoints.name(endpoint);
+        let path = if path.len() > self.path_bytes_max { OTHER_PATH } else { path };
         (number, Some(proto::Endpoint { method: method.0, path: path.to_owned() }))
     }
 }

@@ -151,7 +151,7 @@ impl Driver {
             limits: self.limits,
             window: or_ours(opened.batches_in_flight_max, self.settings.batches_in_flight_max)
                 as u64,
-            names: Names::default(),
+            names: Names::new(or_ours(opened.path_bytes_max, usize::MAX)),
             sent: committed_sequence,
             acknowledged: false,
             full: false,

@@ -38,10 +38,11 @@ pub struct Report {
 // === impl Report ===
 
 impl Report {
-    /// How many requests are not known to be counted, and will not be sent by this process.
+    /// How many requests are not known to be counted, and will not be sent any more. What is in a
+    /// spool's files is not among them: the next process sends it.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.dropped + self.rejected + self.in_doubt + self.spooled + self.refused
+        self.dropped + self.rejected + self.in_doubt + self.refused
     }
 }
 

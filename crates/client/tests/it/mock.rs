@@ -92,6 +92,7 @@ impl Mock {
             batch_bytes_max: 1 << 20,
             endpoints_max: 10_000,
             batches_in_flight_max: 4,
+            path_bytes_max: 0,
         };
         Self { database: Arc::default(), hook: Arc::new(hook), limits }
     }

@@ -80,7 +80,14 @@ impl Endpoints {
                 unknown = self.unknown(endpoints);
             }
             let room = self.max.saturating_sub(self.count.load(Ordering::Relaxed));
-            self.is_full.store(room == 0, Ordering::Relaxed);
+            if room == 0 && !self.is_full.swap(true, Ordering::Relaxed) {
+                let endpoints_max = self.max;
+                tracing::warn!(
+                    endpoints_max,
+                    "there are as many endpoints as may be told apart: requests to others are \
+                     counted as _other"
+                );
+            }
             unknown.truncate(room);
             let others = endpoints.iter().map(other);
             unknown.extend(self.unknown(&others.collect::<Vec<_>>()));

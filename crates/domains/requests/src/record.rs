@@ -250,7 +250,7 @@ impl Recording<'_> {
         // is stored, or on its way, only the endpoints that it names count.
         let new_rows = if sequence == self.next {
             let rows = batch::rows(&batch, limits).map_err(invalid)?;
-            Some((rows, batch::drops(&batch, rules).map_err(invalid)?))
+            Some((rows, batch::drops(&batch).map_err(invalid)?))
         } else {
             (batch.endpoint, batch.time_delta, batch.drops) = Default::default();
             None

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _};
 use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +63,26 @@ impl FromStr for Level {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         EnvFilter::try_new(text).map_err(|error| error.to_string())?;
+        // A bare word that is no level would be a target, and would silence all others.
+        let is_bare = text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if is_bare && text.parse::<LevelFilter>().is_err() {
+            return Err("is no level: error, warn, info, debug, trace or off".to_owned());
+        }
         Ok(Self(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused() {
+        for level in ["error", "INFO", "off", "info,tally_store=debug", "tally_store=trace"] {
+            assert!(level.parse::<Level>().is_ok(), "{level}");
+        }
+        for level in ["loud", "tally", "tally=loud"] {
+            assert!(level.parse::<Level>().is_err(), "{level}");
+        }
     }
 }

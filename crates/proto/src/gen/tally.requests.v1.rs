@@ -160,6 +160,9 @@ pub struct Opened {
     /// How many batches may be sent and not yet acknowledged.
     #[prost(uint32, tag = "5")]
     pub batches_in_flight_max: u32,
+    /// How long a path may be, in bytes.
+    #[prost(uint32, tag = "6")]
+    pub path_bytes_max: u32,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListProducersRequest {

@@ -115,6 +115,17 @@ fn a_file_of_another_kind() {
 }
 
 #[test]
+fn a_path_that_is_too_long_for_the_server_is_other() {
+    let home = Home::sqlite();
+    let server = home.serve(&["--path-bytes-max", "20"]);
+    let long = LINE.replace("/a", "/a/path/of/more/than/20/bytes");
+    let path = home.file("access.log", [LINE, &long, LINE].concat());
+    let output = server.run(&["import", &path]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(server.live(), totals([("GET /a", 2), ("GET _other", 1)]));
+}
+
+#[test]
 fn an_import_from_a_pipe() {
     let (_home, server) = home();
     let output = run(&server.command(&["import", "-"]), LINE.repeat(5).as_bytes(), LIMIT);

@@ -52,6 +52,7 @@ pub(super) fn record(
         batch_bytes_max: limits.batch_bytes_max,
         endpoints_max: limits.endpoints_max,
         batches_in_flight_max: limits.batches_in_flight_max,
+        path_bytes_max: u32::try_from(recorder.path_bytes_max).unwrap_or(u32::MAX),
     };
     let (sender, progress) = watch::channel(Progress::default());
     let task = service

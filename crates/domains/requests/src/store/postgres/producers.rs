@@ -14,12 +14,16 @@ use super::super::{Opened, ProducerRetention, Result};
 use crate::model::DayRange;
 use crate::producer::{Opening, Producer, Refusal, Standing, Step};
 
+/// How often opening is tried before the client is told to come back: others wait for its place.
+const OPEN_ATTEMPTS: u32 = 4;
+
 /// How many producers one transaction forgets.
 const FORGET_MAX: i64 = 1_000;
 
 /// Opens a producer. After a lost answer it is tried again, and finds its own claim.
 pub(crate) async fn open(database: &Database, opening: &Opening) -> Result<Opened> {
-    Policy::short("open a producer").run(|| open_once(database, opening)).await
+    let policy = Policy { attempts_max: OPEN_ATTEMPTS, ..Policy::short("open a producer") };
+    policy.run(|| open_once(database, opening)).await
 }
 
 /// Every producer, those first that were seen last.
@@ -68,6 +72,7 @@ async fn open_once(database: &Database, opening: &Opening) -> Result<Opened> {
     let step = "open a producer";
     let mut connection = database.connection().await?;
     let transaction = connection.begin(Isolation::Default).await?;
+    transaction.batch_execute(include_str!("wait_for_producer.sql")).await.step(step)?;
     let row = transaction
         .query_opt(include_str!("find_producer.sql"), &[&opening.id])
         .await
