@@ -10,9 +10,12 @@
 //!     axum::Router::new().route("/", get(|| async { "hello" })).layer(queue.layer());
 //! // Serve the app. When it has ended:
 //! let report = queue.close().await;
-//! println!("{} counted, {} dropped", report.acknowledged, report.dropped + report.refused);
+//! println!("{} counted, {} lost", report.acknowledged, report.lost());
 //! # Ok(()) }
 //! ```
+//!
+//! With the feature `axum` it counts by axum's routes; without it, everything as `_unmatched`
+//! unless the layer is told otherwise ([`CountLayer`]).
 //!
 //! The service starts whether or not the server is there, and never waits for it: requests wait
 //! in memory until they can be sent. [`Queue`] is for services, [`Producer`] for importers and
