@@ -154,8 +154,10 @@ fn an_early_acknowledgement_loses() {
     let home = Home::sqlite();
     let faults = "record.acknowledge_early,append.before_commit";
     let server = Server::start(home.serve_command(&[]).env("TALLY_FAULT", faults));
-    let acknowledged = killed(&server, "append.before_commit", &mut Client::new(), SMALL);
-    assert!(acknowledged > 0, "acknowledged early");
+    let point = "stopped at append.before_commit";
+    wait_for(Client::new().send(&server.url, 1, SMALL)).expect("it is acknowledged early");
+    server.process.wait_for_line(Stream::Stderr, point, LIMIT);
+    server.kill();
     assert_eq!(home.serve(&[]).live(), totals([]));
 }
 
