@@ -130,3 +130,19 @@ fn a_runtime_that_ends_closes_its_queue() {
     });
     assert_eq!(queue.try_record(endpoint).expect_err("closed").reason, Refusal::Closed);
 }
+
+/// The queue's runtime is there, and nobody runs it any more.
+#[test]
+fn a_close_ends_although_nobody_runs_the_queue() {
+    let runtime = |paused| {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().start_paused(paused).build().expect("a runtime")
+    };
+    let queues = runtime(false);
+    let queue = queues.block_on(async { Queue::connect("http://127.0.0.1:1").await });
+    let queue = queue.expect("a queue");
+    queue.try_record(queue.endpoint(Method::GET, "/")).expect("room");
+    let report = runtime(true).block_on(queue.close_within(Duration::from_millis(100)));
+    assert_eq!((report.recorded, report.queued), (1, 1));
+    assert!(adds_up(&report), "{report:?}");
+}
