@@ -4,12 +4,17 @@
 
 use std::convert::Infallible;
 use std::hint::black_box;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Barrier;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use tally_client::{Method, Queue};
 use tower::{Layer, Service, service_fn};
+
+/// A server in this process, so that nothing else need be installed.
+#[allow(dead_code, reason = "the tests use more of it")]
+#[path = "../tests/it/mock.rs"]
+mod mock;
 
 /// The CPU time of this thread.
 fn now() -> Duration {
@@ -26,43 +31,60 @@ fn timed<T>(calls: u64, mut call: impl FnMut() -> T) -> Duration {
     now() - start
 }
 
-/// The time of one call, with this many threads that do nothing else.
-fn threads(c: &mut Criterion, name: &str, queue: &Queue, threads: usize) {
+/// How many requests are recorded before they are sent. The queue has room for more.
+const BURST: u64 = 320_000;
+
+/// The time of a call on each of several threads that record at once. What they recorded is
+/// sent in between: the queue has room, and its memory is used again and again.
+fn threads(c: &mut Criterion, name: &str, threads: u64, queue: &Queue, drain: impl Fn(&Queue)) {
     let hello = queue.endpoint(Method::GET, "/hello");
     c.bench_function(name, |bencher| {
         bencher.iter_custom(|calls| {
-            let stop = AtomicBool::new(false);
-            std::thread::scope(|scope| {
-                for _ in 1..threads {
-                    scope.spawn(|| {
-                        while !stop.load(Ordering::Relaxed) {
-                            let _ = queue.try_record(black_box(hello));
-                        }
-                    });
-                }
-                let elapsed = timed(calls, || queue.try_record(black_box(hello)));
-                stop.store(true, Ordering::Relaxed);
-                elapsed
-            })
+            let mut elapsed = Duration::ZERO;
+            let burst_max = BURST / threads;
+            for from in (0..calls).step_by(burst_max as usize) {
+                let burst = burst_max.min(calls - from);
+                let together = Barrier::new(threads as usize);
+                let record = || {
+                    together.wait();
+                    timed(burst, || queue.try_record(black_box(hello)).is_ok())
+                };
+                elapsed += std::thread::scope(|scope| {
+                    let others: Vec<_> = (1..threads).map(|_| scope.spawn(record)).collect();
+                    let own = record();
+                    others
+                        .into_iter()
+                        .map(|other| other.join().expect("no panic"))
+                        .sum::<Duration>()
+                        + own
+                });
+                drain(queue);
+            }
+            elapsed / threads as u32
         });
     });
 }
 
 fn record(c: &mut Criterion) {
-    let memory = Queue::in_memory();
-    threads(c, "try_record, 1 thread", &memory, 1);
-    threads(c, "try_record, 2 threads", &memory, 2);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .expect("a runtime");
-    // Nobody is there: what the sender's task does is not in the figure, and the queue is full
-    // most of the time.
-    let full = runtime
-        .block_on(Queue::builder("http://127.0.0.1:9").queue_requests_max(10_000).connect())
-        .expect("a queue");
-    threads(c, "try_record, full", &full, 1);
+    let server = mock::Mock::good().limits(|limits| limits.batches_in_flight_max = 64).start();
+    let queue = runtime.block_on(Queue::connect(server.url())).expect("a queue");
+    let sent = |queue: &Queue| runtime.block_on(queue.flush()).expect("the server takes them");
+    threads(c, "try_record, 1 thread", 1, &queue, sent);
+    threads(c, "try_record, 2 threads", 2, &queue, sent);
+    threads(c, "try_record, 16 threads", 16, &queue, sent);
+    assert_eq!(queue.stats().lost(), 0);
+    // Nobody is there: the queue is full most of the time.
+    let full = Queue::builder("http://127.0.0.1:9").queue_requests_max(10_000);
+    let full = runtime.block_on(full.connect()).expect("a queue");
+    threads(c, "try_record, full, 1 thread", 1, &full, |_| {});
+    threads(c, "try_record, full, 2 threads", 2, &full, |_| {});
+    let memory = Queue::in_memory();
+    threads(c, "try_record, in memory, 1 thread", 1, &memory, |_| {});
     c.bench_function("endpoint, known", |bencher| {
         let paths: Vec<_> = (0..1000).map(|n| format!("/api/v1/things/{n}")).collect();
         let mut at = 0;

@@ -2,22 +2,26 @@
 
 use std::collections::VecDeque;
 
-use crate::clock;
 use crate::rows::{Drops, Row};
 
 #[derive(Default)]
 pub(super) struct Shard {
+    /// The newest requests. There is memory for a chunk.
     current: Vec<Row>,
+    /// How long `current` may become before anything has to be looked at: there is room.
+    limit: usize,
     full: VecDeque<Vec<Row>>,
+    full_rows: usize,
     /// How many of the oldest chunk's requests are dropped.
     skip: usize,
-    /// How many requests may come before anything has to be looked at.
-    pub(super) free: usize,
-    /// How many requests there is room for; at least `free`.
-    pub(super) reserved: usize,
-    pub(super) recorded: u64,
+    /// How many more there is room for beyond `limit`.
+    beyond: usize,
     pub(super) taken: u64,
     pub(super) dropped: u64,
+    /// How many requests were refused and noted as dropped.
+    pub(super) refused: u64,
+    /// Drops of this shard's that are in no book yet.
+    pub(super) noted: Drops,
     pub(super) closed: bool,
 }
 
@@ -32,10 +36,11 @@ pub(super) struct DropBook {
 // === impl DropBook ===
 
 impl DropBook {
-    pub(super) fn add(&mut self, row: &Row) {
-        let day = clock::day(row.time_us);
-        self.untold.add(day, 1);
-        self.all.add(day, 1);
+    pub(super) fn add(&mut self, drops: &Drops) {
+        for (&day, &count) in &drops.0 {
+            self.untold.add(day, count);
+            self.all.add(day, count);
+        }
     }
 }
 
@@ -53,27 +58,63 @@ impl Shard {
         self.full.iter().flatten().chain(&self.current).skip(self.skip)
     }
 
-    /// Adds a request; `free` is not 0. True: there was nothing before.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.current.is_empty() && self.full.is_empty()
+    }
+
+    /// How many requests came.
+    pub(super) fn recorded(&self) -> u64 {
+        self.taken + self.dropped + (self.full_rows + self.current.len() - self.skip) as u64
+    }
+
+    /// Whether a request may come without anything being looked at.
+    #[inline]
+    pub(super) fn is_free(&self) -> bool {
+        self.current.len() < self.limit
+    }
+
+    /// How many more requests there is room for.
+    pub(super) fn reserved(&self) -> usize {
+        self.beyond + self.limit.saturating_sub(self.current.len())
+    }
+
+    /// Adds a request to a shard that is free. True: there was nothing before.
     #[inline]
     pub(super) fn push(&mut self, row: Row) -> bool {
-        let was_empty = self.current.is_empty() && self.full.is_empty();
-        self.free -= 1;
-        self.reserved -= 1;
-        self.recorded += 1;
+        debug_assert!(self.is_free(), "there is room");
+        let was_empty = self.is_empty();
         self.current.push(row);
         was_empty
     }
 
-    /// Makes room for the requests that are reserved, or for a chunk.
-    pub(super) fn make_free(&mut self, chunk_rows: usize, spare: impl FnOnce() -> Vec<Row>) {
-        if self.current.len() >= chunk_rows {
-            self.full.push_back(std::mem::replace(&mut self.current, spare()));
-        }
-        self.free = self.reserved.min(chunk_rows - self.current.len());
+    /// Adds to the room.
+    pub(super) fn reserve(&mut self, rows: usize) {
+        self.beyond += rows;
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.current.is_empty() && self.full.is_empty()
+    /// The next request looks for room again.
+    fn look_again(&mut self) {
+        self.beyond = self.reserved();
+        self.limit = 0;
+    }
+
+    /// Makes the shard free for the requests that there is room for, or for a chunk.
+    pub(super) fn make_free(&mut self, chunk_rows: usize, spare: impl FnOnce() -> Vec<Row>) {
+        self.look_again();
+        if self.current.len() >= chunk_rows {
+            self.full_rows += self.current.len();
+            self.full.push_back(std::mem::replace(&mut self.current, spare()));
+        }
+        let free = self.beyond.min(chunk_rows - self.current.len());
+        self.limit = self.current.len() + free;
+        self.beyond -= free;
+    }
+
+    /// No more requests come.
+    pub(super) fn close(&mut self) {
+        self.look_again();
+        self.closed = true;
     }
 
     /// The oldest chunk, if it has at most this many requests, and how many of its first ones
@@ -88,29 +129,44 @@ impl Shard {
         if rows == 0 || rows > rows_max {
             return None;
         }
-        let chunk = self.full.pop_front().unwrap_or_else(|| {
-            // The next request looks for room again.
-            self.free = 0;
-            std::mem::replace(&mut self.current, spare())
-        });
+        let chunk = match self.full.pop_front() {
+            Some(chunk) => {
+                self.full_rows -= chunk.len();
+                chunk
+            }
+            None => {
+                self.look_again();
+                std::mem::replace(&mut self.current, spare())
+            }
+        };
         self.taken += rows as u64;
         Some((chunk, std::mem::take(&mut self.skip)))
     }
 
-    /// Gives up the oldest request; its room is free then.
-    pub(super) fn drop_oldest(&mut self) -> Option<Row> {
+    /// Gives up the oldest request, if there is one; its room is free then.
+    pub(super) fn drop_oldest(&mut self) -> bool {
         let oldest = self.full.front().unwrap_or(&self.current);
-        let row = *oldest.get(self.skip)?;
+        let Some(row) = oldest.get(self.skip) else { return false };
+        self.noted.add_rows(&[*row]);
         self.skip += 1;
+        self.dropped += 1;
+        self.beyond += 1;
         if self.skip == oldest.len() {
             self.skip = 0;
-            if self.full.pop_front().is_none() {
-                self.current.clear();
-                self.free = 0;
+            match self.full.pop_front() {
+                Some(chunk) => self.full_rows -= chunk.len(),
+                None => {
+                    self.look_again();
+                    self.current.clear();
+                }
             }
         }
-        self.dropped += 1;
-        self.reserved += 1;
-        Some(row)
+        true
+    }
+
+    /// Notes a request that is not taken.
+    pub(super) fn refuse(&mut self, row: Row) {
+        self.noted.add_rows(&[row]);
+        self.refused += 1;
     }
 }

@@ -3,12 +3,15 @@
 //!
 //! A shard has a chunk that it writes to and a list of full ones. Room is reserved from the
 //! queue's limit a chunk at a time, and chunks are used again, so a request costs a lock that
-//! nobody else holds and 16 bytes of writing.
+//! nobody else holds and 16 bytes of writing. The lock is one that takes a single atomic
+//! operation: it is held for some nanoseconds, and whoever records goes elsewhere when it is.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use try_lock::{Locked, TryLock};
 
 use super::shard::{DropBook, Shard};
 use super::{WhenFull, thread};
@@ -21,6 +24,14 @@ const SHARDS_MAX: usize = 32;
 /// How many requests a chunk has: 8 KiB.
 const CHUNK_ROWS: usize = 512;
 
+/// How often a lock is tried before the thread yields, and then before it pauses: whoever holds
+/// one for so long was put aside by the system.
+const SPINS: u32 = 64;
+const YIELDS: u32 = 64;
+
+/// How long a pause is.
+const LOCK_PAUSE: Duration = Duration::from_micros(50);
+
 /// The requests that wait.
 pub(crate) struct Shards {
     shards: Box<[Padded]>,
@@ -32,11 +43,10 @@ pub(crate) struct Shards {
     exhausted: AtomicBool,
     /// Chunks to be used again.
     spares: Mutex<Vec<Vec<Row>>>,
+    /// Locked before any shard, not after one.
     drops: Mutex<DropBook>,
     /// How many requests were taken and dropped nevertheless.
     lost: AtomicU64,
-    /// How many requests were refused and noted as dropped.
-    refused: AtomicU64,
     /// Whoever takes the requests has found none, and waits to be woken.
     sleeping: AtomicBool,
     pub(crate) work: Notify,
@@ -50,7 +60,7 @@ pub(crate) struct Shards {
 
 /// On cache lines of its own. Processors fetch them in pairs.
 #[repr(align(128))]
-struct Padded(Mutex<Shard>);
+struct Padded(TryLock<Shard>);
 
 /// What has become of the requests so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -71,7 +81,7 @@ impl Shards {
         let chunk_rows = (max / (4 * count)).clamp(1, CHUNK_ROWS.min(batch_rows_max));
         let shard = || {
             let chunks = max / chunk_rows / count + 1;
-            Padded(Mutex::new(Shard::new(chunk_rows, chunks)))
+            Padded(TryLock::new(Shard::new(chunk_rows, chunks)))
         };
         let spares = (0..count).map(|_| Vec::with_capacity(chunk_rows)).collect();
         Self {
@@ -83,7 +93,6 @@ impl Shards {
             spares: Mutex::new(spares),
             drops: Mutex::default(),
             lost: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
             sleeping: AtomicBool::new(false),
             work: Notify::new(),
             hurry: Notify::new(),
@@ -97,7 +106,7 @@ impl Shards {
     pub(crate) fn record(&self, row: Row, when_full: WhenFull) -> Result<(), Refusal> {
         let at = thread::number();
         let mut shard = self.lock_any(at);
-        if shard.free == 0 {
+        if !shard.is_free() {
             return self.record_slowly(at, shard, row, when_full);
         }
         let wakes = shard.push(row);
@@ -111,13 +120,13 @@ impl Shards {
     /// A shard, preferably this one: whoever holds a lock may have been put aside by the
     /// system, and is not waited for unless all are taken.
     #[inline]
-    fn lock_any(&self, at: usize) -> MutexGuard<'_, Shard> {
+    fn lock_any(&self, at: usize) -> Locked<'_, Shard> {
         let mask = self.shards.len() - 1;
-        if let Ok(shard) = self.shards[at & mask].0.try_lock() {
+        if let Some(shard) = self.shards[at & mask].0.try_lock() {
             return shard;
         }
         for other in at + 1..=at + mask {
-            if let Ok(shard) = self.shards[other & mask].0.try_lock() {
+            if let Some(shard) = self.shards[other & mask].0.try_lock() {
                 // Two threads have the same one: this one moves.
                 thread::set_number(other);
                 return shard;
@@ -126,46 +135,64 @@ impl Shards {
         self.lock(at)
     }
 
-    fn lock(&self, at: usize) -> MutexGuard<'_, Shard> {
+    fn lock(&self, at: usize) -> Locked<'_, Shard> {
         let shard = &self.shards[at & (self.shards.len() - 1)].0;
-        shard.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut attempts = 0;
+        loop {
+            if let Some(shard) = shard.try_lock() {
+                return shard;
+            }
+            attempts += 1;
+            if attempts < SPINS {
+                std::hint::spin_loop();
+            } else if attempts < SPINS + YIELDS {
+                std::thread::yield_now();
+            } else {
+                // Also when the system prefers this thread to the one that holds the lock.
+                std::thread::sleep(LOCK_PAUSE);
+            }
+        }
     }
 
     #[cold]
     fn record_slowly(
         &self,
         at: usize,
-        mut shard: MutexGuard<'_, Shard>,
+        mut shard: Locked<'_, Shard>,
         row: Row,
         when_full: WhenFull,
     ) -> Result<(), Refusal> {
         if shard.closed {
-            drop(shard);
-            return Err(self.refuse_closed(row, when_full));
+            return Err(self.refuse(shard, row, when_full, Refusal::Closed));
         }
-        if shard.reserved == 0 {
-            shard.reserved = self.reserve(self.chunk_rows);
+        if shard.reserved() == 0 {
+            shard.reserve(self.reserve(self.chunk_rows));
         }
-        if shard.reserved > 0 {
-            shard.make_free(self.chunk_rows, || self.spare());
-            let wakes = shard.push(row);
-            drop(shard);
-            if wakes {
-                self.wake();
-            }
+        if shard.reserved() > 0 {
+            self.push(shard, row);
             if self.room.load(Ordering::Relaxed) < self.max / 2 {
                 self.hurry.notify_one();
             }
             return Ok(());
         }
+        let exhausted = self.exhausted.load(Ordering::Relaxed);
+        if exhausted && when_full != WhenFull::DropOldest {
+            return Err(self.refuse(shard, row, when_full, Refusal::Full));
+        }
         drop(shard);
-        self.record_elsewhere(at, row, when_full)
+        self.record_elsewhere(at, row, when_full, exhausted)
     }
 
     /// The queue is full, but a shard may have reserved room that it has not used; and the
     /// oldest request may have to go.
-    fn record_elsewhere(&self, at: usize, row: Row, when_full: WhenFull) -> Result<(), Refusal> {
-        if !self.exhausted.load(Ordering::Relaxed) {
+    fn record_elsewhere(
+        &self,
+        at: usize,
+        row: Row,
+        when_full: WhenFull,
+        exhausted: bool,
+    ) -> Result<(), Refusal> {
+        if !exhausted {
             if let Some(recorded) = self.record_anywhere(at, row, when_full, false) {
                 return recorded;
             }
@@ -177,11 +204,7 @@ impl Shards {
         {
             return recorded;
         }
-        if when_full == WhenFull::GiveBack {
-            return Err(Refusal::Full);
-        }
-        self.note_refused(row);
-        Err(Refusal::Dropped)
+        Err(self.refuse(self.lock(at), row, when_full, Refusal::Full))
     }
 
     /// Records in the first shard that has room, or whose oldest request can be dropped.
@@ -195,42 +218,50 @@ impl Shards {
         for step in 0..self.shards.len() {
             let mut shard = self.lock(at + step);
             if shard.closed {
-                drop(shard);
-                return Some(Err(self.refuse_closed(row, when_full)));
+                return Some(Err(self.refuse(shard, row, when_full, Refusal::Closed)));
             }
-            if drops_oldest && shard.reserved == 0 {
-                let Some(oldest) = shard.drop_oldest() else { continue };
-                self.lock_drops().add(&oldest);
-            }
-            if shard.reserved > 0 {
-                shard.make_free(self.chunk_rows, || self.spare());
-                let wakes = shard.push(row);
-                drop(shard);
-                if wakes {
-                    self.wake();
-                }
+            if shard.reserved() > 0 || drops_oldest && shard.drop_oldest() {
+                self.push(shard, row);
                 return Some(Ok(()));
             }
         }
         None
     }
 
-    fn refuse_closed(&self, row: Row, when_full: WhenFull) -> Refusal {
-        if when_full != WhenFull::GiveBack {
-            self.note_refused(row);
+    /// Adds a request to a shard that has room.
+    fn push(&self, mut shard: Locked<'_, Shard>, row: Row) {
+        shard.make_free(self.chunk_rows, || self.spare());
+        let wakes = shard.push(row);
+        drop(shard);
+        if wakes {
+            self.wake();
         }
-        Refusal::Closed
     }
 
-    fn note_refused(&self, row: Row) {
-        self.lock_drops().add(&row);
-        self.refused.fetch_add(1, Ordering::Relaxed);
+    /// Gives a request back, or notes it as dropped; and says which.
+    fn refuse(
+        &self,
+        mut shard: Locked<'_, Shard>,
+        row: Row,
+        when_full: WhenFull,
+        reason: Refusal,
+    ) -> Refusal {
+        if when_full == WhenFull::GiveBack {
+            return reason;
+        }
+        shard.refuse(row);
+        drop(shard);
         // Drops are told, also when nothing else is.
         self.wake();
+        if reason == Refusal::Full { Refusal::Dropped } else { reason }
     }
 
     /// As much room as is there, up to this.
     fn reserve(&self, rows: usize) -> usize {
+        // When there is none, as for a long time when nothing is sent, nothing is written.
+        if self.room.load(Ordering::SeqCst) == 0 {
+            return 0;
+        }
         let taken = self
             .room
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |room| Some(room - rows.min(room)));
@@ -279,8 +310,11 @@ impl Shards {
     }
 
     fn is_empty(&self) -> bool {
-        let empty = (0..self.shards.len()).all(|at| self.lock(at).is_empty());
-        empty && self.lock_drops().untold.is_empty()
+        let nothing = |at| {
+            let shard = self.lock(at);
+            shard.is_empty() && shard.noted.is_empty()
+        };
+        self.lock_drops().untold.is_empty() && (0..self.shards.len()).all(nothing)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -291,13 +325,17 @@ impl Shards {
     pub(crate) fn take(&self, rows_max: usize, from: usize) -> Chunk {
         let mut chunks = Vec::new();
         let mut count = 0;
+        let mut book = self.lock_drops();
         for step in 0..self.shards.len() {
             let mut shard = self.lock(from + step);
+            book.add(&std::mem::take(&mut shard.noted));
             while let Some((chunk, skip)) = shard.take(rows_max - count, || self.spare()) {
                 count += chunk.len() - skip;
                 chunks.push((chunk, skip));
             }
         }
+        let drops = book.untold.take_some();
+        drop(book);
         let mut rows = Vec::with_capacity(count);
         for (chunk, skip) in chunks {
             rows.extend_from_slice(&chunk[skip..]);
@@ -308,15 +346,13 @@ impl Shards {
         if self.waiting.load(Ordering::SeqCst) > 0 {
             self.roomy.notify_waiters();
         }
-        Chunk { rows, drops: self.lock_drops().untold.take_some() }
+        Chunk { rows, drops }
     }
 
     /// Takes no more requests.
     pub(crate) fn close(&self) {
         for at in 0..self.shards.len() {
-            let mut shard = self.lock(at);
-            shard.closed = true;
-            shard.free = 0;
+            self.lock(at).close();
         }
         self.work.notify_one();
         self.hurry.notify_one();
@@ -328,17 +364,16 @@ impl Shards {
         self.close();
         for at in 0..self.shards.len() {
             let mut shard = self.lock(at);
-            while let Some(row) = shard.drop_oldest() {
-                self.lock_drops().add(&row);
-            }
+            while shard.drop_oldest() {}
         }
     }
 
     /// Requests that were taken cannot be sent any more: they are dropped after all.
     pub(crate) fn drop_taken(&self, rows: &[Row]) {
         self.lost.fetch_add(rows.len() as u64, Ordering::Release);
-        let mut book = self.lock_drops();
-        rows.iter().for_each(|row| book.add(row));
+        let mut drops = Drops::default();
+        drops.add_rows(rows);
+        self.lock_drops().add(&drops);
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -347,25 +382,32 @@ impl Shards {
         let lost = self.lost.load(Ordering::Acquire);
         for at in 0..self.shards.len() {
             let shard = self.lock(at);
-            counts.recorded += shard.recorded;
+            counts.recorded += shard.recorded();
             counts.taken += shard.taken;
             counts.dropped += shard.dropped;
+            counts.refused += shard.refused;
         }
         counts.taken -= lost;
         counts.dropped += lost;
-        counts.refused = self.refused.load(Ordering::Relaxed);
         counts
     }
 
     /// How many requests were dropped, by day.
     pub(crate) fn drops(&self) -> Drops {
-        self.lock_drops().all.clone()
+        let book = self.lock_drops();
+        let mut all = book.all.clone();
+        for at in 0..self.shards.len() {
+            for (&day, &count) in &self.lock(at).noted.0 {
+                all.add(day, count);
+            }
+        }
+        all
     }
 
     /// How many requests each shard has recorded: a moment that
     /// [`has_passed`](Self::has_passed) can be asked about.
     pub(crate) fn moment(&self) -> Vec<u64> {
-        (0..self.shards.len()).map(|at| self.lock(at).recorded).collect()
+        (0..self.shards.len()).map(|at| self.lock(at).recorded()).collect()
     }
 
     /// Whether everything that was recorded before a moment has been taken or dropped.

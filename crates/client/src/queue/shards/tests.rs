@@ -41,7 +41,90 @@ fn threads_that_record_while_others_take_lose_nothing() {
 }
 
 fn reserved(shards: &Shards) -> usize {
-    (0..shards.shards.len()).map(|at| shards.lock(at).reserved).sum()
+    (0..shards.shards.len()).map(|at| shards.lock(at).reserved()).sum()
+}
+
+#[test]
+fn threads_that_meet_a_full_queue_are_all_accounted_for() {
+    for policy in [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::GiveBack] {
+        let shards = Shards::new(100, 100);
+        let each = 50_000_u64;
+        let row = |n: u64| Row { time_us: (n % 2).cast_signed() * 86_400_000_000, ..row(0) };
+        let running = AtomicUsize::new(3);
+        let given_back = AtomicU64::new(0);
+        let record = |n| {
+            if shards.record(row(n), policy) == Err(Refusal::Full) {
+                given_back.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        // There is no room for the last 50 of these, on either day.
+        (0..150).for_each(record);
+        let (mut taken, mut told) = (0, 0);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    (0..each).for_each(record);
+                    running.fetch_sub(1, Ordering::Relaxed);
+                });
+            }
+            scope.spawn(|| {
+                let mut before = 0;
+                while running.load(Ordering::Relaxed) > 0 {
+                    // Each is seen once, also while it moves from a shard's notes to the book.
+                    let (drops, counts) = (shards.drops().total(), shards.counts());
+                    assert!((before..=counts.dropped + counts.refused).contains(&drops));
+                    before = drops;
+                }
+            });
+            let mut from = 0;
+            while running.load(Ordering::Relaxed) > 0 || !shards.is_empty() {
+                let chunk = shards.take(100, from);
+                taken += chunk.rows.len() as u64;
+                told += chunk.drops.total();
+                from += 1;
+            }
+        });
+        let counts = shards.counts();
+        let drops = counts.dropped + counts.refused;
+        assert_eq!(taken, counts.taken);
+        assert_eq!(
+            counts.recorded + counts.refused + given_back.load(Ordering::Relaxed),
+            3 * each + 150
+        );
+        assert_eq!(counts.recorded, counts.taken + counts.dropped);
+        assert_eq!((told, shards.drops().total()), (drops, drops));
+        let days: Vec<_> = shards.drops().0.into_keys().collect();
+        assert_eq!(days, if policy == WhenFull::GiveBack { vec![] } else { vec![0, 1] });
+    }
+}
+
+/// The system may put threads aside that hold locks.
+#[test]
+fn whoever_finds_all_shards_locked_waits() {
+    let shards = Shards::new(1_000, 1_000);
+    let started = std::sync::Barrier::new(3);
+    let recorded = std::thread::scope(|scope| {
+        let mut locked: Vec<_> = (0..shards.shards.len()).map(|at| shards.lock(at)).collect();
+        let record = || {
+            started.wait();
+            shards.record(row(1), WhenFull::GiveBack).expect("room");
+        };
+        let recording = scope.spawn(record);
+        let counting = scope.spawn(|| {
+            started.wait();
+            shards.counts()
+        });
+        started.wait();
+        for _ in 0..10_000 {
+            std::thread::yield_now();
+        }
+        assert!(!recording.is_finished() && !counting.is_finished());
+        while locked.pop().is_some() {}
+        recording.join().expect("no panic");
+        counting.join().expect("no panic").recorded
+    });
+    assert!(recorded <= 1);
+    assert_eq!(shards.counts().recorded, 1);
 }
 
 /// Nobody was woken for what came while nobody slept: it is seen before going to sleep.
@@ -105,7 +188,7 @@ proptest! {
                     asked += 1;
                     next += 1;
                     match shards.record(row(next), policy) {
-                        Ok(()) | Err(Refusal::Dropped) => {}
+                        Ok(()) | Err(Refusal::Dropped) => prop_assert!(!closed),
                         Err(Refusal::Full) => given_back += 1,
                         Err(Refusal::Closed) => {
                             prop_assert!(closed);
