@@ -1,4 +1,5 @@
-//! The queue and the producer against a server in this process that breaks in every way.
+//! The queue and the producer against a server in this process that breaks in every way; in
+//! `layer` and `spool`, those parts alone.
 
 mod allocations;
 mod closing;
@@ -7,7 +8,9 @@ mod delivery;
 mod fallback;
 mod full;
 mod identity;
+mod layer;
 mod lines;
 mod mock;
 mod refusals;
+mod spool;
 mod spooled;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use tally_client::spool::{Error, Finding, Recovered, Spool, Stored};
 
-use crate::{PRODUCER, SMALL, append, batch, open, payload, pending, rows, scratch};
+use super::{PRODUCER, SMALL, append, batch, open, payload, pending, rows, scratch};
 
 /// The files of a spool, by name.
 type Files = BTreeMap<String, Vec<u8>>;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tally_client::spool::{Options, Spool, Stored};
 
-use crate::{PRODUCER, SMALL, append, batch, open, payload, pending, rows, scratch};
+use super::{PRODUCER, SMALL, append, batch, open, payload, pending, rows, scratch};
 
 const OTHER: [u8; 16] = *b"producer-number2";
 

@@ -15,7 +15,7 @@ use tally_client::Queue;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{Notify, mpsc};
 
-use crate::support::{Server, assert_counts, read_until, send};
+use super::support::{Server, assert_counts, read_until, send};
 
 /// Says when it is dropped.
 struct Dropped(mpsc::UnboundedSender<&'static str>);

@@ -17,7 +17,7 @@ use tower::limit::ConcurrencyLimit;
 use tower::retry::{Policy, Retry};
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 
-use crate::support::assert_counts;
+use super::support::assert_counts;
 
 /// Says that it is ready when it is told so, and only to the instance that is asked: a clone
 /// is not ready, as tower allows.

@@ -2,7 +2,7 @@
 
 use tally_client::spool::fuzz;
 
-use crate::scratch;
+use super::scratch;
 
 /// The same numbers each time (SplitMix64), so that a failure can be repeated.
 struct Random(u64);

@@ -28,7 +28,7 @@ use tonic::transport::{Channel, Server as Tonic};
 use tonic::{Code, Request, Response, Status, Streaming};
 use tower::{Layer as _, ServiceExt as _};
 
-use crate::support::{Server, assert_counts, request};
+use super::support::{Server, assert_counts, request};
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 

@@ -11,7 +11,7 @@ use http::StatusCode;
 use tally_client::Queue;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
-use crate::support::{assert_counts, request, status};
+use super::support::{assert_counts, request, status};
 
 /// Answers with the path that was matched.
 async fn ok() -> &'static str {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tally_client::spool::{CLAIMS_MAX, Error, Fsync, Options, PAYLOAD_BYTES_MAX, Spool};
 
-use crate::{PRODUCER, SMALL, append, batch, open, pending, scratch};
+use super::{PRODUCER, SMALL, append, batch, open, pending, scratch};
 
 const TIGHT: Options = Options { bytes_max: 4096, segment_bytes_max: 1024, fsync: Fsync::OsOnly };
 

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 use tally_client::spool::{Error, Fsync, Options, Spool};
 
-use crate::{PRODUCER, SMALL, append, batch, open, payload, pending, rows, scratch};
+use super::{PRODUCER, SMALL, append, batch, open, payload, pending, rows, scratch};
 
 /// What the test binary does when it is run as a child, and where.
 const ROLE: &str = "TALLY_SPOOL_ROLE";
@@ -40,7 +40,7 @@ fn command(role: &str, directory: &Path) -> Command {
 
 fn as_child(command: &mut Command, role: &str, directory: &Path) {
     command
-        .args(["--exact", "processes::child", "--nocapture", "--test-threads=1"])
+        .args(["--exact", "spool::processes::child", "--nocapture", "--test-threads=1"])
         .env(ROLE, role)
         .env(DIRECTORY, directory)
         .stdout(Stdio::piped());

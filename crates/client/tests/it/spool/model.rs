@@ -7,7 +7,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use tally_client::spool::{Missing, Recovered, Spool, Stored};
 
-use crate::{PRODUCER, SMALL, open, scratch};
+use super::{PRODUCER, SMALL, open, scratch};
 
 #[derive(Debug, Clone)]
 enum Step {

@@ -11,8 +11,8 @@ use tonic::transport::Server as Tonic;
 use tonic::{Request, Status};
 use tower::Layer as _;
 
-use crate::grpc::{Services, call_each_kind, channel, routes};
-use crate::support::{Server, assert_counts};
+use super::grpc::{Services, call_each_kind, channel, routes};
+use super::support::{Server, assert_counts};
 
 /// Each service with an interceptor of its own.
 fn intercepted(queue: &Queue) -> Routes {

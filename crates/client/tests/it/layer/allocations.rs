@@ -14,7 +14,7 @@ use tally_client::{CountLayer, Queue};
 use tower::layer::layer_fn;
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 
-use crate::support::request;
+use super::support::request;
 
 /// A service that does nothing, as a layer would wrap one.
 #[derive(Clone)]

@@ -8,7 +8,7 @@ use http::{Request, Uri};
 use tally_client::{CountLayer, Queue};
 use tower::{Layer as _, Service as _, service_fn};
 
-use crate::support::assert_counts;
+use super::support::assert_counts;
 
 /// How long a path may be, in bytes.
 const PATH_BYTES_MAX: usize = 2_048;
