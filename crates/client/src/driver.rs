@@ -30,6 +30,9 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 /// How long to wait before the spool is tried again, when it is full.
 const SPOOL_PAUSE: Duration = Duration::from_secs(1);
 
+/// How long to wait at most before the next attempt to connect, once the time to close runs.
+const CLOSING_PAUSE_MAX: Duration = Duration::from_secs(1);
+
 /// How long to wait at most after a batch was refused: those behind it may be good.
 const REFUSED_PAUSE_MAX: Duration = Duration::from_secs(1);
 
@@ -141,16 +144,18 @@ impl Driver {
 
     /// Sends until everything is settled and nothing more comes, or the time is over.
     pub(crate) async fn run(mut self, mut deadline: watch::Receiver<Option<Instant>>) {
+        let closing = deadline.clone();
         tokio::select! {
-            () = self.work() => {}
+            () = self.work(closing) => {}
             () = expired(&mut deadline) => {}
         }
         self.custody.close().await;
     }
 
-    async fn work(&mut self) {
+    async fn work(&mut self, mut closing: watch::Receiver<Option<Instant>>) {
         let mut failures = 0;
         while !self.is_done() {
+            let last = closing.borrow_and_update().is_some();
             let ended = self.connect().await;
             self.progress.send_if_modified(|progress| {
                 std::mem::replace(&mut progress.connection, Connection::Away) != Connection::Away
@@ -171,14 +176,30 @@ impl Driver {
                         failures = 0;
                     }
                     self.notices.away(&status);
+                    if last && !healthy && self.is_safe() {
+                        return;
+                    }
                 }
             }
             let (min, max) = (self.settings.backoff_min, self.settings.backoff_max);
-            let pause = min.saturating_mul(1 << failures.min(16)).min(max);
+            let max = if last { max.min(CLOSING_PAUSE_MAX) } else { max };
+            let pause = random::jitter(min.saturating_mul(1 << failures.min(16)).min(max));
             failures += 1;
-            let pause = random::jitter(pause);
-            self.meanwhile(tokio::time::sleep(pause)).await;
+            let closes = async {
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => false,
+                    () = begins(&mut closing), if !last => true,
+                }
+            };
+            if self.meanwhile(closes).await == Some(true) {
+                failures = 0;
+            }
         }
+    }
+
+    /// Whether everything is where the next process finds it.
+    fn is_safe(&self) -> bool {
+        self.custody.is_on() && self.ended && self.carry.is_empty()
     }
 
     /// A server that refuses one batch after the other is not asked as fast as they come.
@@ -238,7 +259,7 @@ impl Driver {
     /// Whether something may be taken over: only what can be numbered at once is, since what is
     /// not taken over can still be dropped.
     fn wants_chunk(&self) -> bool {
-        !self.ended && self.carry.rows.is_empty() && self.carry.drops.is_empty()
+        !self.ended && self.carry.is_empty()
     }
 
     fn take(&mut self, chunk: Option<Chunk>) {
@@ -249,10 +270,7 @@ impl Driver {
     }
 
     fn is_done(&self) -> bool {
-        self.ended
-            && self.carry.rows.is_empty()
-            && self.carry.drops.is_empty()
-            && self.ledger.pending() == 0
+        self.ended && self.carry.is_empty() && self.ledger.pending() == 0
     }
 
     fn settle(&mut self, settled: Settled) {
@@ -304,9 +322,17 @@ impl Drop for Driver {
         self.progress.send_modify(|progress| {
             progress.dropped += dropped;
             progress.spooled += spooled;
-            progress.connection = Connection::Away;
+            progress.connection = Connection::Closed;
             progress.finished = true;
         });
+    }
+}
+
+/// Waits until a deadline is set.
+async fn begins(deadline: &mut watch::Receiver<Option<Instant>>) {
+    // Whoever could set one may be gone.
+    if deadline.wait_for(Option::is_some).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -242,6 +242,7 @@ impl Producer {
             endpoints: Arc::clone(&self.endpoints),
             progress: self.progress.clone(),
             deadline: self.deadline.clone(),
+            trouble: self.trouble.clone(),
         }
     }
 }
@@ -253,6 +254,7 @@ pub(crate) struct Parts {
     pub(crate) endpoints: Arc<Endpoints>,
     pub(crate) progress: watch::Receiver<Progress>,
     pub(crate) deadline: watch::Sender<Option<Instant>>,
+    pub(crate) trouble: watch::Receiver<Option<String>>,
 }
 
 impl Drop for Producer {

@@ -37,6 +37,8 @@ pub enum Connection {
     /// The server speaks only `count.v1`: what is in doubt when an `Add` stream breaks is not
     /// sent again.
     Add,
+    /// Everything has come to its end, and nothing will be sent any more.
+    Closed,
 }
 
 // === impl Progress ===

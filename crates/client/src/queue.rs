@@ -86,6 +86,7 @@ enum Sending {
     Server {
         progress: watch::Receiver<Progress>,
         deadline: watch::Sender<Option<Instant>>,
+        trouble: watch::Receiver<Option<String>>,
         /// Changes when requests were taken; ends when none will be any more.
         rounds: watch::Receiver<u64>,
     },
@@ -250,7 +251,9 @@ impl Queue {
 
     /// Takes no more requests, from any clone, sends those that wait, and says what became of
     /// all of them. It waits for at most [`close_timeout`](QueueBuilder::close_timeout): what
-    /// is not sent by then is dropped, and what is not acknowledged is in doubt.
+    /// is not sent by then is dropped, and what is not acknowledged is in doubt. With a spool
+    /// it does not wait for a server that cannot be reached: the next process sends what is
+    /// there.
     pub async fn close(&self) -> Report {
         self.close_within(self.shared().close_timeout).await
     }
@@ -273,6 +276,16 @@ impl Queue {
     #[must_use]
     pub fn stats(&self) -> Report {
         self.shared().report()
+    }
+
+    /// What is wrong at the moment, in words for a person: why there is no connection, or why the
+    /// server refused requests. The same is logged.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        match &self.shared().sending {
+            Sending::Memory(_) => None,
+            Sending::Server { trouble, .. } => trouble.borrow().clone(),
+        }
     }
 
     /// How many requests were dropped for want of room or since the queue was closed, by UTC

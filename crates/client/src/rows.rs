@@ -58,6 +58,14 @@ pub(crate) struct Names {
     path_bytes_max: usize,
 }
 
+// === impl Chunk ===
+
+impl Chunk {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.drops.is_empty()
+    }
+}
+
 // === impl Drops ===
 
 impl Default for Names {

@@ -101,7 +101,12 @@ impl QueueBuilder {
             when_full: self.when_full,
             skipped: AtomicU64::new(0),
             close_timeout: settings.close_timeout,
-            sending: Sending::Server { progress: parts.progress, deadline: parts.deadline, rounds },
+            sending: Sending::Server {
+                progress: parts.progress,
+                deadline: parts.deadline,
+                trouble: parts.trouble,
+                rounds,
+            },
         });
         let pump = Pump::new(
             Arc::clone(&shared),

@@ -73,8 +73,9 @@ impl Pump {
             first = first.wrapping_add(1);
             many = chunk.rows.len() >= self.batch_rows_max / 2;
             let last = closed && chunk.rows.is_empty();
-            let something = !chunk.rows.is_empty() || !chunk.drops.is_empty();
-            if something && let Err(chunk) = self.giver.give(chunk) {
+            if !chunk.is_empty()
+                && let Err(chunk) = self.giver.give(chunk)
+            {
                 self.shared.shards.drop_taken(&chunk.rows);
                 return;
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tally_client::{ConnectError, FlushError, Method, Queue, Refusal, Report};
+use tally_client::{ConnectError, Connection, FlushError, Method, Queue, Refusal, Report};
 
 use crate::mock::{Act, Event, Mock, fast_queue};
 
@@ -145,4 +145,22 @@ fn a_close_ends_although_nobody_runs_the_queue() {
     let report = runtime(true).block_on(queue.close_within(Duration::from_millis(100)));
     assert_eq!((report.recorded, report.queued), (1, 1));
     assert!(adds_up(&report), "{report:?}");
+}
+
+/// However long the client would have waited before its next attempt.
+#[tokio::test]
+async fn a_close_tries_to_connect_at_once() {
+    let mock = Mock::good();
+    let address = mock.start().address();
+    let hour = Duration::from_secs(3600);
+    let queue = fast_queue(&format!("http://{address}")).backoff(hour, hour);
+    let queue = queue.connect().await.expect("a queue");
+    queue.try_record(queue.endpoint(Method::GET, "/")).expect("room");
+    while queue.trouble().is_none() {
+        tokio::task::yield_now().await;
+    }
+    let _server = mock.start_at(address);
+    let report = queue.close().await;
+    assert_eq!((report.acknowledged, report.connection), (1, Connection::Closed), "{report:?}");
+    assert_eq!(queue.trouble(), None);
 }
