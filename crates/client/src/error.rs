@@ -22,7 +22,21 @@ pub enum ConnectError {
         /// The address as it was given.
         url: String,
     },
-    /// The certificates cannot be used.
+    /// What `ca_certificates` was given has no certificate that could be trusted.
+    #[error("the certificates to trust are not PEM: there is no BEGIN CERTIFICATE")]
+    NoCaCertificate,
+    /// A certificate that `ca_certificates` was given cannot be read.
+    #[error("certificate {number} of those to trust cannot be read")]
+    CaCertificate {
+        /// Its place in the text, from 1.
+        number: usize,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// What `client_certificate` was given cannot be read, or the key is another one's.
+    #[error("the client's certificate and key cannot be used")]
+    ClientCertificate(#[source] tonic::transport::Error),
+    /// TLS cannot be set up, such as when the operating system trusts no certificates at all.
     #[error("cannot set TLS up")]
     Tls(#[source] tonic::transport::Error),
     /// The token has characters that no header can have.

@@ -37,6 +37,8 @@ pub(crate) struct Target {
     /// For people.
     pub(crate) url: String,
     endpoint: Endpoint,
+    /// What may be wrong when the server ends a connection without a word.
+    hint: &'static str,
     authorization: Option<MetadataValue<Ascii>>,
 }
 
@@ -58,18 +60,38 @@ impl Target {
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
-        Ok(Self { url, endpoint, authorization: settings.authorization()? })
+        let hint = match endpoint.uri().scheme_str() {
+            Some("https") => settings.tls.hint(),
+            _ => "the server may want https://",
+        };
+        Ok(Self { url, endpoint, hint, authorization: settings.authorization()? })
     }
 
     /// A new connection.
     pub(crate) async fn connect(&self, limit: Duration) -> Result<Channel, Status> {
         match tokio::time::timeout(limit, self.endpoint.connect()).await {
-            Ok(connected) => connected.map_err(|error| Status::unavailable(innermost(&error))),
+            Ok(Ok(channel)) => Ok(channel),
+            Ok(Err(error)) if is_cut(&error) => Err(Status::unavailable(self.hinted(&error))),
+            Ok(Err(error)) => Err(Status::unavailable(innermost(&error))),
             Err(_) => {
                 let limit = limit.as_millis();
                 Err(Status::unavailable(format!("no connection within {limit} ms")))
             }
         }
+    }
+
+    /// Why the server gave no first answer. One that refuses the client's certificate, or no TLS,
+    /// ends the connection, and what says why is often lost with it: the client has begun to send
+    /// by then.
+    pub(crate) fn unanswered(&self, status: Status) -> Status {
+        match std::error::Error::source(&status) {
+            Some(cause) => Status::new(status.code(), self.hinted(cause)),
+            None => status,
+        }
+    }
+
+    fn hinted(&self, error: &(dyn std::error::Error + 'static)) -> String {
+        format!("{}; {}", innermost(error), self.hint)
     }
 
     /// A call with the token, if there is one.
@@ -82,17 +104,49 @@ impl Target {
     }
 }
 
+// === impl Tls ===
+
+impl Tls {
+    #[cfg(feature = "tls")]
+    fn hint(&self) -> &'static str {
+        match self.identity {
+            Some(_) => "the server may not accept the client certificate",
+            None => "the server may demand a client certificate, and none is set",
+        }
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn hint(&self) -> &'static str {
+        ""
+    }
+}
+
 #[cfg(feature = "tls")]
 fn secured(endpoint: Endpoint, _url: &str, tls: &Tls) -> Result<Endpoint, ConnectError> {
-    use tonic::transport::{Certificate, ClientTlsConfig, Identity};
-    let mut config = match &tls.ca {
-        Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
+    use tonic::transport::{ClientTlsConfig, Identity};
+    let config = match &tls.ca {
+        Some(pem) => ClientTlsConfig::new().trust_anchors(trusted(pem)?.roots),
         None => ClientTlsConfig::new().with_native_roots(),
     };
-    if let Some((certificate, key)) = &tls.identity {
-        config = config.identity(Identity::from_pem(certificate, key));
+    let secured = endpoint.clone().tls_config(config.clone()).map_err(ConnectError::Tls)?;
+    // In a step of its own, so that the error says what it is about.
+    let Some((certificate, key)) = &tls.identity else { return Ok(secured) };
+    let config = config.identity(Identity::from_pem(certificate, key));
+    endpoint.tls_config(config).map_err(ConnectError::ClientCertificate)
+}
+
+/// The certificates of a PEM text. tonic would pass over those that cannot be read, and a client
+/// that trusts nobody would go on trying.
+#[cfg(feature = "tls")]
+fn trusted(pem: &[u8]) -> Result<rustls::RootCertStore, ConnectError> {
+    use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+    let mut trusted = rustls::RootCertStore::empty();
+    for (number, certificate) in (1..).zip(CertificateDer::pem_slice_iter(pem)) {
+        let failed = |source| ConnectError::CaCertificate { number, source };
+        let certificate = certificate.map_err(|error| failed(error.into()))?;
+        trusted.add(certificate).map_err(|error| failed(error.into()))?;
     }
-    endpoint.tls_config(config).map_err(ConnectError::Tls)
+    if trusted.is_empty() { Err(ConnectError::NoCaCertificate) } else { Ok(trusted) }
 }
 
 #[cfg(not(feature = "tls"))]
@@ -107,6 +161,16 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
         last = cause;
     }
     last.to_string()
+}
+
+/// Whether the server has ended a connection that was there.
+fn is_cut(error: &(dyn std::error::Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut kinds = causes.filter_map(|error| error.downcast_ref::<std::io::Error>());
+    kinds.any(|error| {
+        use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+        matches!(error.kind(), BrokenPipe | ConnectionReset | ConnectionAborted)
+    })
 }
 
 /// What a failed call has to say: the server's own words, or why the connection broke.

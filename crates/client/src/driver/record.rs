@@ -119,7 +119,7 @@ impl Driver {
         };
         let (answers, first) = match answer {
             Ok(answer) => answer,
-            Err(status) => return Err(self.refused(None, status)),
+            Err(status) => return Err(self.refused(None, self.target.unanswered(status))),
         };
         let Some(proto::RecordResponse { opened: Some(opened), committed_sequence }) = first else {
             return Err(broken(Status::internal("the first answer is not Opened")));

@@ -32,13 +32,6 @@ async fn an_address_is_checked_at_once() {
     assert!(!format!("{builder:?}").contains("sesame"));
 }
 
-#[cfg(not(feature = "tls"))]
-#[tokio::test]
-async fn https_needs_the_feature() {
-    let error = Queue::connect("https://localhost").await.expect_err("no feature");
-    assert!(matches!(error, ConnectError::TlsFeature { .. }));
-}
-
 #[tokio::test]
 async fn a_close_that_takes_too_long_says_what_is_lost() {
     let mock = Mock::new(|event| match event {

@@ -16,6 +16,9 @@ struct Line(String);
 impl Lines {
     /// Takes what this thread logs, until the guard is dropped.
     pub(crate) fn take() -> (Self, DefaultGuard) {
+        // Without a subscriber for all, a thread that has none and logs a line first has it
+        // turned off for this thread as well.
+        Self::everywhere();
         let lines = Self::default();
         let guard = tracing::subscriber::set_default(lines.clone());
         (lines, guard)
@@ -29,6 +32,12 @@ impl Lines {
             tracing::subscriber::set_global_default(lines.clone()).expect("only here");
             lines
         })
+    }
+
+    /// The lines that have this text.
+    pub(crate) fn with(&self, text: &str) -> Vec<String> {
+        let lines = self.0.lock().expect("no panic meanwhile");
+        lines.iter().filter(|line| line.contains(text)).cloned().collect()
     }
 
     /// How many lines have both texts.

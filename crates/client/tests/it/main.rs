@@ -14,3 +14,4 @@ mod mock;
 mod refusals;
 mod spool;
 mod spooled;
+mod tls;

@@ -17,6 +17,7 @@ use tally_proto::tally::requests::v1::request_service_server::{
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{TcpListenerStream, UnboundedReceiverStream};
+use tonic::transport::ServerTlsConfig;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 /// What survives a server: its database, and what the test has it do.
@@ -80,6 +81,7 @@ pub(crate) struct Stored {
 pub(crate) struct Server {
     runtime: Option<tokio::runtime::Runtime>,
     address: SocketAddr,
+    scheme: &'static str,
 }
 
 // === impl Mock ===
@@ -138,6 +140,21 @@ impl Mock {
     }
 
     pub(crate) fn start_at(&self, address: SocketAddr) -> Server {
+        self.serve_at(address, "http", tonic::transport::Server::builder())
+    }
+
+    /// Behind TLS.
+    pub(crate) fn start_secured(&self, tls: ServerTlsConfig) -> Server {
+        let builder = tonic::transport::Server::builder().tls_config(tls).expect("certificates");
+        self.serve_at("127.0.0.1:0".parse().expect("an address"), "https", builder)
+    }
+
+    fn serve_at(
+        &self,
+        address: SocketAddr,
+        scheme: &'static str,
+        builder: tonic::transport::Server,
+    ) -> Server {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -148,7 +165,7 @@ impl Mock {
         listener.set_nonblocking(true).expect("a socket");
         let listener = TcpListener::from_std(listener).expect("a socket");
         let address = listener.local_addr().expect("an address");
-        let serve = tonic::transport::Server::builder()
+        let serve = builder
             .initial_connection_window_size(16 << 20)
             .add_service(
                 RequestServiceServer::new(self.clone()).max_decoding_message_size(16 << 20),
@@ -157,7 +174,7 @@ impl Mock {
             .serve_with_incoming(TcpListenerStream::new(listener));
         runtime.spawn(serve);
         drop(within);
-        Server { runtime: Some(runtime), address }
+        Server { runtime: Some(runtime), address, scheme }
     }
 }
 
@@ -165,7 +182,7 @@ impl Mock {
 
 impl Server {
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
