@@ -16,6 +16,7 @@ use tonic::{Code, Status};
 use crate::endpoints::Endpoints;
 use crate::handoff::Taker;
 use crate::ledger::{Ledger, Settled};
+use crate::measure;
 use crate::progress::{Connection, Progress};
 use crate::random;
 use crate::rows::{Chunk, Limits, Row};
@@ -157,9 +158,7 @@ impl Driver {
         while !self.is_done() {
             let last = closing.borrow_and_update().is_some();
             let ended = self.connect().await;
-            self.progress.send_if_modified(|progress| {
-                std::mem::replace(&mut progress.connection, Connection::Away) != Connection::Away
-            });
+            self.set_connection(Connection::Away);
             match ended {
                 Ended::Done => return,
                 Ended::Reopen => continue,
@@ -286,14 +285,19 @@ impl Driver {
                 progress.dropped += settled.dropped;
                 progress.drops_reported += settled.drops_reported;
             });
-            crate::measure::settled(&self.settings.name, settled);
+            measure::settled(&self.settings.name, settled);
         }
     }
 
-    fn connected(&mut self, connection: Connection) {
+    fn set_connection(&self, connection: Connection) {
         self.progress.send_if_modified(|progress| {
             std::mem::replace(&mut progress.connection, connection) != connection
         });
+        measure::connection(&self.settings.name, connection);
+    }
+
+    fn connected(&mut self, connection: Connection) {
+        self.set_connection(connection);
         self.notices.back(connection);
         if self.ledger.pending() == 0 {
             self.notices.well();
@@ -317,10 +321,11 @@ impl Drop for Driver {
         if let Some(chunk) = self.chunks.close() {
             dropped += chunk.rows.len() as u64;
         }
+        settled.dropped += dropped;
         self.settle(settled);
         self.notices.given_up(settled.in_doubt, dropped);
+        measure::connection(&self.settings.name, Connection::Closed);
         self.progress.send_modify(|progress| {
-            progress.dropped += dropped;
             progress.spooled += spooled;
             progress.connection = Connection::Closed;
             progress.finished = true;

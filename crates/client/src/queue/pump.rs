@@ -2,6 +2,7 @@
 //! takes no more than that one can send, since what waits here can still be dropped.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 use super::Shared;
 use super::shards::Counts;
 use crate::handoff::Giver;
-use crate::measure;
+use crate::measure::{self, Done};
 
 /// Dropped requests are logged once in so long.
 const DROPS_LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -24,6 +25,8 @@ pub(super) struct Pump {
     /// Counts the times that requests were taken.
     rounds: watch::Sender<u64>,
     measured: Counts,
+    /// How many skipped requests were measured.
+    skipped: u64,
     /// How many dropped requests were logged, and when.
     logged: (u64, Option<Instant>),
 }
@@ -46,6 +49,7 @@ impl Pump {
             linger,
             rounds,
             measured: Counts::default(),
+            skipped: 0,
             logged: (0, None),
         }
     }
@@ -102,23 +106,32 @@ impl Pump {
 
     fn measure(&mut self) {
         let counts = self.shared.shards.counts();
-        let (dropped, before) = (dropped(&counts), dropped(&self.measured));
-        let recorded = counts.recorded - self.measured.recorded;
-        let queued = counts.recorded - counts.taken - counts.dropped;
-        measure::queue(&self.producer, recorded, dropped.saturating_sub(before), queued);
-        self.measured = counts;
+        let skipped = self.shared.skipped.load(Ordering::Relaxed);
+        let done = Done {
+            recorded: counts.recorded - self.measured.recorded,
+            dropped: dropped(&counts).saturating_sub(dropped(&self.measured)),
+            skipped: skipped - self.skipped,
+            queued: counts.recorded - counts.taken - counts.dropped,
+        };
+        measure::queue(&self.producer, done);
+        (self.measured, self.skipped) = (counts, skipped);
     }
 
     fn log_drops(&mut self) {
-        let dropped = dropped(&self.measured);
-        let (logged, at) = self.logged;
-        let due = at.is_none_or(|at| at.elapsed() >= DROPS_LOG_INTERVAL);
-        if dropped > logged && due {
-            let requests = dropped - logged;
+        if self.logged.1.is_none_or(|at| at.elapsed() >= DROPS_LOG_INTERVAL)
+            && let Some(requests) = self.unlogged()
+        {
+            self.logged.1 = Some(Instant::now());
             let producer = &self.producer;
             tracing::warn!(producer, requests, "the queue is full: requests were dropped");
-            self.logged = (dropped, Some(Instant::now()));
         }
+    }
+
+    /// How many dropped requests were not spoken of. They are from now on.
+    fn unlogged(&mut self) -> Option<u64> {
+        let dropped = dropped(&self.measured);
+        let requests = dropped.saturating_sub(std::mem::replace(&mut self.logged.0, dropped));
+        (requests > 0).then_some(requests)
     }
 }
 
@@ -131,5 +144,14 @@ impl Drop for Pump {
     fn drop(&mut self) {
         self.shared.shards.abandon();
         self.measure();
+        // However little time is over since the last line.
+        if let Some(requests) = self.unlogged() {
+            let producer = &self.producer;
+            tracing::warn!(
+                producer,
+                requests,
+                "requests were dropped: the queue was full, or closed before they were sent"
+            );
+        }
     }
 }

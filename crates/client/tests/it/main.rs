@@ -10,6 +10,7 @@ mod full;
 mod identity;
 mod layer;
 mod lines;
+mod measured;
 mod mock;
 mod refusals;
 mod spool;

@@ -73,6 +73,7 @@ async fn assert_refused(builder: QueueBuilder, mock: &Mock, why: &str) {
             Some(trouble) => break trouble,
             None => tokio::task::yield_now().await,
         }
+        assert_eq!(queue.stats().acknowledged, 0, "it was let in");
     };
     assert!(trouble.contains(why), "{trouble}");
     // The log says the same, once.
