@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tokio::time::Instant;
+
 /// Tells the time, so that a test can decide what time it is.
 pub trait Clock: Send + Sync + 'static {
     /// Now.
@@ -25,6 +27,9 @@ pub(crate) enum AnyClock {
 /// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999Z in microseconds since 1970-01-01 UTC:
 /// the limits of `google.protobuf.Timestamp`.
 const MICROS: std::ops::RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
+
+/// Longer than any process lives: 30 years.
+const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
 
 /// A UTC day in microseconds.
 const DAY_MICROS: i64 = 86_400_000_000;
@@ -102,6 +107,11 @@ pub(crate) fn time(micros: i64) -> SystemTime {
         UNIX_EPOCH.checked_add(distance)
     };
     time.unwrap_or(UNIX_EPOCH)
+}
+
+/// So long after a moment; when nobody can tell when that is, far in the future.
+pub(crate) fn later(moment: Instant, limit: Duration) -> Instant {
+    moment.checked_add(limit).unwrap_or_else(|| moment + FAR)
 }
 
 /// The UTC day of a time: days since 1970-01-01.

@@ -50,6 +50,8 @@ pub(crate) struct Driver {
     ended: bool,
     /// What came and is not numbered yet.
     carry: Chunk,
+    /// How many rows came.
+    came: u64,
     ledger: Ledger,
     /// Where batches are kept before they are sent.
     custody: Custody,
@@ -128,6 +130,7 @@ impl Driver {
             chunks,
             ended: false,
             carry: Chunk::default(),
+            came: 0,
             ledger,
             custody,
             appending: 0,
@@ -263,7 +266,11 @@ impl Driver {
 
     fn take(&mut self, chunk: Option<Chunk>) {
         match chunk {
-            Some(chunk) => self.carry = chunk,
+            Some(chunk) => {
+                self.came += chunk.rows.len() as u64;
+                self.carry = chunk;
+                self.measure();
+            }
             None => self.ended = true,
         }
     }
@@ -286,7 +293,14 @@ impl Driver {
                 progress.drops_reported += settled.drops_reported;
             });
             measure::settled(&self.settings.name, settled);
+            self.measure();
         }
+    }
+
+    /// How many rows wait here, or are on their way.
+    fn measure(&self) {
+        let unsettled = self.came.saturating_sub(self.progress.borrow().settled());
+        measure::unsettled(&self.settings.name, unsettled);
     }
 
     fn set_connection(&self, connection: Connection) {
@@ -325,6 +339,7 @@ impl Drop for Driver {
         self.settle(settled);
         self.notices.given_up(settled.in_doubt, dropped);
         measure::connection(&self.settings.name, Connection::Closed);
+        measure::unsettled(&self.settings.name, 0);
         self.progress.send_modify(|progress| {
             progress.spooled += spooled;
             progress.connection = Connection::Closed;

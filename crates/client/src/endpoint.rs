@@ -1,8 +1,10 @@
 //! What is counted: a method and a path.
 
+use std::fmt;
+
 /// The method of a request: an HTTP method, or gRPC. A number of `count.v1.Method`; any
 /// number is stored as what it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Method(pub i32);
 
 /// An endpoint that a [`Queue`](crate::Queue) knows: a method and a path. It costs nothing to
@@ -35,6 +37,33 @@ impl Method {
     pub const PATCH: Self = Self(9);
     /// A gRPC call.
     pub const GRPC: Self = Self(100);
+}
+
+impl fmt::Display for Method {
+    /// The name, such as `GET`; of a number that has none, the number.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match *self {
+            Self::UNSPECIFIED => "UNSPECIFIED",
+            Self::CONNECT => "CONNECT",
+            Self::DELETE => "DELETE",
+            Self::GET => "GET",
+            Self::HEAD => "HEAD",
+            Self::OPTIONS => "OPTIONS",
+            Self::POST => "POST",
+            Self::PUT => "PUT",
+            Self::TRACE => "TRACE",
+            Self::PATCH => "PATCH",
+            Self::GRPC => "GRPC",
+            Self(number) => return number.fmt(f),
+        };
+        f.pad(name)
+    }
+}
+
+impl fmt::Debug for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
 }
 
 impl From<&http::Method> for Method {

@@ -1,20 +1,23 @@
 //! What can go wrong, and what is given back then.
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::Endpoint;
 
 /// A queue or a producer cannot be made. That a server is away is no reason.
-#[derive(Debug, thiserror::Error)]
+///
+/// Its `Debug` is made for people too, since that is what a `main` prints that returns an error.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// The server's address cannot be understood.
-    #[error("\u{201c}{url}\u{201d} is not an address like http://127.0.0.1:7777")]
+    #[error("\u{201c}{url}\u{201d} is not an address like http://127.0.0.1:7777: {reason}")]
     Url {
-        /// The address as it was given.
+        /// The address as it was given, without a user name and a password.
         url: String,
-        /// Why, if it is known.
-        source: Option<tonic::transport::Error>,
+        /// What is wrong with it.
+        reason: &'static str,
     },
     /// The address begins with `https://`, which needs the feature `tls`.
     #[error("{url} needs the feature `tls` of tally-client")]
@@ -57,6 +60,19 @@ pub enum ConnectError {
     },
 }
 
+impl fmt::Debug for ConnectError {
+    /// What happened, and all causes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
 /// A request could not be taken. It is given back: [`Queue::try_record_at`] or
 /// [`Queue::record_at`] can take it later.
 ///
@@ -86,7 +102,10 @@ pub enum Refusal {
     /// ([`WhenFull::DropNewest`](crate::WhenFull::DropNewest)). Do not record it again.
     #[error("the queue is full, and the request is noted as dropped")]
     Dropped,
-    /// The queue is closed, or its runtime is gone.
+    /// The queue is closed, or its runtime is gone. Of [`Queue::try_record`] it is noted as
+    /// dropped, in the report alone, unless the queue gives back what it has no room for.
+    ///
+    /// [`Queue::try_record`]: crate::Queue::try_record
     #[error("the queue is closed")]
     Closed,
     /// The time is not from year 1 to 9999, or more than 24 hours ahead. A server would refuse

@@ -11,7 +11,8 @@
 //! | `tally_client_requests_in_doubt_total` | requests of which nobody can tell |
 //! | `tally_client_requests_dropped_total` | requests that were dropped, taken or not |
 //! | `tally_client_requests_skipped_total` | requests that were not counted on purpose |
-//! | `tally_client_requests_queued` | a gauge: requests that wait to be sent, without those on their way |
+//! | `tally_client_requests_queued` | a gauge: requests that wait where they can still be dropped |
+//! | `tally_client_requests_unsettled` | a gauge: requests behind those, on their way or in a spool, and not acknowledged |
 //! | `tally_client_connected` | a gauge: 1 while there is a connection, else 0 |
 
 use crate::ledger::Settled;
@@ -47,6 +48,13 @@ pub(crate) fn queue(producer: &str, done: Done) {
     set("tally_client_requests_queued", producer, done.queued as f64);
 }
 
+/// So many rows are not acknowledged.
+#[cfg(feature = "metrics")]
+pub(crate) fn unsettled(producer: &str, rows: u64) {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a double")]
+    set("tally_client_requests_unsettled", producer, rows as f64);
+}
+
 /// There is a connection, or there is none any more.
 #[cfg(feature = "metrics")]
 pub(crate) fn connection(producer: &str, connection: Connection) {
@@ -71,6 +79,10 @@ pub(crate) fn settled(_producer: &str, _settled: Settled) {}
 /// A queue has done something.
 #[cfg(not(feature = "metrics"))]
 pub(crate) fn queue(_producer: &str, _done: Done) {}
+
+/// So many rows are not acknowledged.
+#[cfg(not(feature = "metrics"))]
+pub(crate) fn unsettled(_producer: &str, _rows: u64) {}
 
 /// There is a connection, or there is none any more.
 #[cfg(not(feature = "metrics"))]

@@ -231,7 +231,7 @@ impl Producer {
     fn shut(&mut self, limit: Duration) {
         self.chunks = None;
         self.deadline.send_modify(|deadline| {
-            deadline.get_or_insert(Instant::now() + limit);
+            deadline.get_or_insert(clock::later(Instant::now(), limit));
         });
     }
 

@@ -8,7 +8,6 @@ mod shard;
 mod shards;
 mod thread;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
@@ -106,6 +105,10 @@ impl Queue {
     ///
     /// # Errors
     /// When the address cannot be understood, or this is not within a tokio runtime.
+    ///
+    /// # Panics
+    /// The runtime needs its timers and its input and output: a builder of runtimes says
+    /// `enable_all`. Without them the tasks of the queue panic.
     pub async fn connect(url: impl Into<String>) -> Result<Self, ConnectError> {
         Self::builder(url).connect().await
     }
@@ -116,14 +119,15 @@ impl Queue {
     }
 
     /// A queue that sends nothing and keeps its [`counts`](Self::counts), for the tests of
-    /// services. It needs no runtime, and is never full.
+    /// services. It needs no runtime, and is never full. In its report everything that was
+    /// recorded stays `queued`.
     #[must_use]
     pub fn in_memory() -> Self {
         Self(Arc::new(Handle(Arc::new(memory::shared()))))
     }
 
-    /// The endpoint of a method and a path, without a query. For a known one this takes no
-    /// lock and allocates nothing.
+    /// The endpoint of a method and a path. For a known one this takes no lock and allocates
+    /// nothing. Each path is stored for good, so cut off what makes them many, such as a query.
     ///
     /// Beyond [`endpoints_max`](QueueBuilder::endpoints_max), and for a path that is empty,
     /// longer than 2,048 bytes or contains a NUL, it is that of the path `_other`.
@@ -200,18 +204,6 @@ impl Queue {
         self.shared().skipped.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many requests were not counted on purpose.
-    #[must_use]
-    pub fn skipped(&self) -> u64 {
-        self.shared().skipped.load(Ordering::Relaxed)
-    }
-
-    /// What an [in-memory](Self::in_memory) queue has counted; of another one, what waits.
-    #[must_use]
-    pub fn counts(&self) -> BTreeMap<(Method, String), u64> {
-        memory::counts(self.shared())
-    }
-
     /// Waits until there is a connection, or the queue can have none any more.
     pub async fn ready(&self) -> Connection {
         match &self.shared().sending {
@@ -222,8 +214,9 @@ impl Queue {
         }
     }
 
-    /// Waits until everything that was recorded before this call is acknowledged, for at most
-    /// [`close_timeout`](QueueBuilder::close_timeout).
+    /// Waits until everything that was recorded before this call has come to its end, for at most
+    /// [`close_timeout`](QueueBuilder::close_timeout). If nothing was lost before either, which
+    /// [`stats`](Self::stats) says, it is all acknowledged.
     ///
     /// # Errors
     /// When it takes longer, or something was lost meanwhile.
@@ -272,29 +265,6 @@ impl Queue {
         self.stats()
     }
 
-    /// What has become of the requests so far.
-    #[must_use]
-    pub fn stats(&self) -> Report {
-        self.shared().report()
-    }
-
-    /// What is wrong at the moment, in words for a person: why there is no connection, or why the
-    /// server refused requests. The same is logged.
-    #[must_use]
-    pub fn trouble(&self) -> Option<String> {
-        match &self.shared().sending {
-            Sending::Memory(_) => None,
-            Sending::Server { trouble, .. } => trouble.borrow().clone(),
-        }
-    }
-
-    /// How many requests were dropped for want of room or since the queue was closed, by UTC
-    /// day: days since 1970-01-01.
-    #[must_use]
-    pub fn drops_by_day(&self) -> BTreeMap<i32, u64> {
-        self.shared().shards.drops().0
-    }
-
     fn shared(&self) -> &Shared {
         &self.0.0
     }
@@ -320,10 +290,13 @@ impl Shared {
     /// A request was not taken: one that is kept in memory makes room.
     #[cold]
     fn record_again(&self, row: Row, reason: Refusal) -> Result<(), TryRecordError> {
-        if let (Sending::Memory(memory), Refusal::Full) = (&self.sending, reason) {
-            memory.record(&self.shards, row);
-            return Ok(());
-        }
+        let reason = match (&self.sending, reason) {
+            (Sending::Memory(memory), Refusal::Full) => match memory.record(&self.shards, row) {
+                Ok(()) => return Ok(()),
+                Err(reason) => reason,
+            },
+            _ => reason,
+        };
         Err(TryRecordError { endpoint: row.endpoint, at: clock::time(row.time_us), reason })
     }
 
@@ -354,7 +327,7 @@ impl Shared {
     fn shut(&self, limit: Duration) {
         self.shards.close();
         if let Sending::Server { deadline, .. } = &self.sending {
-            let at = Instant::now() + limit;
+            let at = clock::later(Instant::now(), limit);
             deadline.send_modify(|deadline| *deadline = Some(deadline.map_or(at, |d| d.min(at))));
         }
     }

@@ -47,13 +47,15 @@ pub(crate) struct Target {
 impl Target {
     pub(crate) fn new(settings: &Settings) -> Result<Self, ConnectError> {
         let url = settings.url.trim().to_owned();
+        let wrong = |reason| ConnectError::Url { url: without_user(&url), reason };
         let endpoint = Endpoint::from_shared(url.clone())
-            .map_err(|source| ConnectError::Url { url: url.clone(), source: Some(source) })?;
-        let host = endpoint.uri().host().is_some_and(|host| !host.is_empty());
+            .map_err(|_| wrong("it has characters, or a port, that an address cannot have"))?;
+        if let Some(reason) = flaw(endpoint.uri()) {
+            return Err(wrong(reason));
+        }
         let endpoint = match endpoint.uri().scheme_str() {
-            Some("http") if host => endpoint,
-            Some("https") if host => secured(endpoint, &url, &settings.tls)?,
-            _ => return Err(ConnectError::Url { url, source: None }),
+            Some("https") => secured(endpoint, &url, &settings.tls)?,
+            _ => endpoint,
         };
         let endpoint = endpoint
             .connect_timeout(settings.connect_timeout)
@@ -121,6 +123,38 @@ impl Tls {
     }
 }
 
+/// What is wrong with an address.
+fn flaw(uri: &http::Uri) -> Option<&'static str> {
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Some("it does not begin with http:// or https://");
+    }
+    let authority = uri.authority()?.as_str();
+    if authority.contains('@') {
+        return Some("a user name does not belong there; a bearer token is a setting of its own");
+    }
+    let host = uri.host().unwrap_or_default();
+    let port = authority.strip_prefix(host).unwrap_or_default();
+    if host.is_empty() {
+        Some("it has no host")
+    } else if !port.is_empty() && uri.port_u16().is_none_or(|port| port == 0) {
+        Some("its port is not a number from 1 to 65535")
+    } else if uri.path() != "/" || uri.query().is_some() {
+        Some("a path does not belong there")
+    } else {
+        None
+    }
+}
+
+/// An address that can be shown.
+fn without_user(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    match rest.split('/').next().and_then(|authority| authority.rfind('@')) {
+        None => url.to_owned(),
+        Some(at) if scheme.is_empty() => rest[at + 1..].to_owned(),
+        Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
+    }
+}
+
 #[cfg(feature = "tls")]
 fn secured(endpoint: Endpoint, _url: &str, tls: &Tls) -> Result<Endpoint, ConnectError> {
     use tonic::transport::{ClientTlsConfig, Identity};
@@ -177,6 +211,10 @@ fn is_cut(error: &(dyn std::error::Error + 'static)) -> bool {
 pub(crate) fn describe(status: &Status) -> String {
     match std::error::Error::source(status) {
         Some(cause) => innermost(cause),
+        // What tonic makes of an answer that is no message, such as a page of text.
+        None if status.message().contains("invalid compression flag") => {
+            "what answers there does not speak gRPC: is it another server's address?".to_owned()
+        }
         None if status.message().is_empty() => status.code().description().to_owned(),
         None => status.message().escape_debug().take(1_000).collect(),
     }

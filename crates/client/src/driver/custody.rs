@@ -109,7 +109,13 @@ mod kept {
             }
             let pending = recovered.pending_batches;
             if pending > 0 {
-                tracing::info!(pending, "going on with the batches in the spool");
+                let (producer, folder) = (&settings.name, dir.display());
+                tracing::info!(
+                    producer,
+                    %folder,
+                    batches = pending,
+                    "going on with the batches that an earlier process left in the spool"
+                );
             }
             let mut claims = recovered.claims;
             // The process's own claim is added to them.

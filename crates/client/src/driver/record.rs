@@ -13,6 +13,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
 use super::{Driver, Ended, HEALTHY_AFTER};
+use crate::clock;
 use crate::progress::Connection;
 use crate::rows::{self, Limits, Names};
 
@@ -76,7 +77,7 @@ impl Driver {
             // A spool takes what the server does not take yet.
             let may_take = (in_flight < open.window && !open.full) || self.custody.is_on();
             let append_at = self.append_at;
-            let silent_at = open.silent_since + self.settings.acknowledge_timeout;
+            let silent_at = clock::later(open.silent_since, self.settings.acknowledge_timeout);
             tokio::select! {
                 answer = open.answers.message() => {
                     if let Err(ended) = self.answered(&mut open, answer) {

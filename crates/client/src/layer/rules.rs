@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{Head, UNMATCHED};
 use crate::{Method, Queue};
@@ -20,7 +21,22 @@ pub(super) struct Rules {
     pub(super) raw_path: bool,
     /// Not empty.
     pub(super) unmatched: Arc<str>,
+    routes: Routes,
 }
+
+/// Finds out whether a layer sees any route at all.
+struct Routes(AtomicU32);
+
+/// So many requests without a route, and none with one, are a mistake.
+const ROUTELESS: u32 = 100;
+
+/// What helps then.
+const HINT: &str = if cfg!(feature = "axum") {
+    "Only axum 0.8 tells routes, and only to a layer that is put there by Router::layer; elsewhere \
+     say CountLayer::path or CountLayer::raw_path"
+} else {
+    "Enable the feature `axum` of tally-client, or say CountLayer::path or CountLayer::raw_path"
+};
 
 /// Counts a request without its path when a closure panics on it, so that the sum stays exact.
 struct OnPanic<'r> {
@@ -32,7 +48,14 @@ struct OnPanic<'r> {
 
 impl Rules {
     pub(super) fn new(queue: Queue) -> Self {
-        Rules { queue, path: None, skip: None, raw_path: false, unmatched: UNMATCHED.into() }
+        Rules {
+            queue,
+            path: None,
+            skip: None,
+            raw_path: false,
+            unmatched: UNMATCHED.into(),
+            routes: Routes::default(),
+        }
     }
 
     /// Counts a request, or notes that it is skipped.
@@ -55,6 +78,7 @@ impl Rules {
             None if is_grpc => Some(head.path()),
             None => head.route().or_else(|| self.raw_path.then(|| head.path())),
         };
+        self.routes.note(path.is_some(), &self.unmatched);
         self.record(method, path);
     }
 
@@ -74,6 +98,47 @@ impl fmt::Debug for Rules {
             .field("raw_path", &self.raw_path)
             .field("unmatched", &self.unmatched)
             .finish_non_exhaustive()
+    }
+}
+
+// === impl Routes ===
+
+impl Routes {
+    /// There is nothing more to find out.
+    const KNOWN: u32 = u32::MAX;
+
+    #[inline]
+    fn note(&self, routed: bool, unmatched: &str) {
+        if self.0.load(Ordering::Relaxed) != Self::KNOWN {
+            self.look(routed, unmatched);
+        }
+    }
+
+    #[cold]
+    fn look(&self, routed: bool, unmatched: &str) {
+        if routed {
+            self.0.store(Self::KNOWN, Ordering::Relaxed);
+        } else if self.0.fetch_add(1, Ordering::Relaxed) + 1 == ROUTELESS {
+            self.0.store(Self::KNOWN, Ordering::Relaxed);
+            tracing::warn!(
+                counted_as = unmatched,
+                requests = ROUTELESS,
+                "no request had a route so far. {HINT}"
+            );
+        }
+    }
+}
+
+impl Default for Routes {
+    fn default() -> Self {
+        Self(AtomicU32::new(0))
+    }
+}
+
+impl Clone for Routes {
+    /// A layer with other rules begins anew.
+    fn clone(&self) -> Self {
+        Self::default()
     }
 }
 

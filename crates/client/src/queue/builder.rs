@@ -62,7 +62,7 @@ impl QueueBuilder {
     /// [`batches_in_flight_max`](Self::batches_in_flight_max) and two further batches are kept
     /// until they are acknowledged. Default: 1,000,000, which is 16 MB.
     pub fn queue_requests_max(mut self, requests: usize) -> Self {
-        self.queue_requests_max = requests.clamp(1, 1 << 32);
+        self.queue_requests_max = requests.clamp(1, u32::MAX as usize);
         self
     }
 

@@ -8,6 +8,7 @@ use super::{Sending, Shared, WhenFull};
 use crate::Method;
 use crate::clock::AnyClock;
 use crate::endpoints::Endpoints;
+use crate::error::Refusal;
 use crate::queue::shards::Shards;
 use crate::rows::Row;
 use crate::settings::{BATCH_ROWS_MAX, CLOSE_TIMEOUT, ENDPOINTS_MAX};
@@ -60,12 +61,11 @@ fn named(shared: &Shared, mut counts: BTreeMap<u32, u64>) -> BTreeMap<(Method, S
 // === impl Memory ===
 
 impl Memory {
-    /// Adds up what waits, and this one.
-    pub(super) fn record(&self, shards: &Shards, row: Row) {
+    /// Adds up what waits, which makes room for this one.
+    pub(super) fn record(&self, shards: &Shards, row: Row) -> Result<(), Refusal> {
         let mut counts = self.lock();
-        let mut rows = vec![row];
-        while !rows.is_empty() {
-            for row in rows {
+        loop {
+            for row in shards.take(REQUESTS_MAX, 0).rows {
                 // Another queue's endpoint is unknown here, and counted where those are.
                 let at = Some(row.endpoint.0).filter(|at| *at < NUMBERS_MAX);
                 let at = at.unwrap_or(Endpoints::LAST_RESORT) as usize;
@@ -74,7 +74,11 @@ impl Memory {
                 }
                 counts[at] += 1;
             }
-            rows = shards.take(REQUESTS_MAX, 0).rows;
+            match shards.record(row, WhenFull::GiveBack) {
+                // Others were faster.
+                Err(Refusal::Full) => {}
+                recorded => return recorded,
+            }
         }
     }
 

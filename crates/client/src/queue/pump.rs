@@ -12,6 +12,7 @@ use super::Shared;
 use super::shards::Counts;
 use crate::handoff::Giver;
 use crate::measure::{self, Done};
+use crate::rows::DROP_DAYS_MAX;
 
 /// Dropped requests are logged once in so long.
 const DROPS_LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -59,6 +60,8 @@ impl Pump {
         // Which shard comes first.
         let mut first = 0;
         let mut many = false;
+        // Once closed and empty: in how many more rounds the drops are told.
+        let mut rounds_left = None;
         loop {
             let shards = &self.shared.shards;
             shards.wait_for_work().await;
@@ -76,7 +79,13 @@ impl Pump {
             let chunk = shards.take(self.batch_rows_max, first);
             first = first.wrapping_add(1);
             many = chunk.rows.len() >= self.batch_rows_max / 2;
-            let last = closed && chunk.rows.is_empty();
+            let last = closed && chunk.rows.is_empty() && {
+                // Those that come from now on are refused, and not waited for.
+                let left =
+                    rounds_left.unwrap_or_else(|| shards.untold_days().div_ceil(DROP_DAYS_MAX));
+                rounds_left = left.checked_sub(1);
+                left == 0
+            };
             if !chunk.is_empty()
                 && let Err(chunk) = self.giver.give(chunk)
             {

@@ -1,6 +1,10 @@
 //! What has become of the requests of a queue.
 
-use super::{Sending, Shared};
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use super::{Queue, Sending, Shared, memory};
+use crate::Method;
 use crate::progress::{Connection, Progress};
 
 /// What has become of the requests of a queue. Always:
@@ -33,6 +37,52 @@ pub struct Report {
     pub drops_reported: u64,
     /// Whether there is a connection, and what is spoken.
     pub connection: Connection,
+}
+
+// === impl Queue ===
+
+impl Queue {
+    /// What has become of the requests so far.
+    #[must_use]
+    pub fn stats(&self) -> Report {
+        self.shared().report()
+    }
+
+    /// What is wrong at the moment, in words for a person: why there is no connection, or why the
+    /// server refused requests. The same is logged.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        match &self.shared().sending {
+            Sending::Memory(_) => None,
+            Sending::Server { trouble, .. } => trouble.borrow().clone(),
+        }
+    }
+
+    /// How many requests were dropped for want of room or since the queue was closed, by UTC
+    /// day: days since 1970-01-01. Those that the time to close left unsent are in the
+    /// [report](Self::stats) alone.
+    #[must_use]
+    pub fn drops_by_day(&self) -> BTreeMap<i32, u64> {
+        self.shared().shards.drops().0
+    }
+
+    /// How many requests were not counted on purpose.
+    #[must_use]
+    pub fn skipped(&self) -> u64 {
+        self.shared().skipped.load(Ordering::Relaxed)
+    }
+
+    /// What an [in-memory](Self::in_memory) queue has counted; of another one, what waits.
+    #[must_use]
+    pub fn counts(&self) -> BTreeMap<(Method, String), u64> {
+        memory::counts(self.shared())
+    }
+
+    /// How often an endpoint is in [`counts`](Self::counts).
+    #[must_use]
+    pub fn count(&self, method: Method, path: &str) -> u64 {
+        self.counts().get(&(method, path.to_owned())).copied().unwrap_or(0)
+    }
 }
 
 // === impl Report ===
@@ -71,7 +121,7 @@ impl Shared {
             spooled: progress.spooled,
             queued: counts.recorded - ended,
             refused: counts.refused,
-            skipped: self.skipped.load(std::sync::atomic::Ordering::Relaxed),
+            skipped: self.skipped.load(Ordering::Relaxed),
             drops_reported: progress.drops_reported,
             connection: progress.connection,
         }

@@ -6,6 +6,8 @@
 //! nobody else holds and 16 bytes of writing. The lock is one that takes a single atomic
 //! operation: it is held for some nanoseconds, and whoever records goes elsewhere when it is.
 
+mod taking;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,7 +18,7 @@ use try_lock::{Locked, TryLock};
 use super::shard::{DropBook, Shard};
 use super::{WhenFull, thread};
 use crate::error::Refusal;
-use crate::rows::{Chunk, Drops, Row};
+use crate::rows::Row;
 
 /// How many shards there are at most.
 const SHARDS_MAX: usize = 32;
@@ -39,8 +41,10 @@ pub(crate) struct Shards {
     room: AtomicUsize,
     max: usize,
     chunk_rows: usize,
-    /// No shard had room at last, and none has been made since.
-    exhausted: AtomicBool,
+    /// How often requests were taken, which makes room.
+    takes: AtomicU64,
+    /// One more than the takes that there had been when no shard had any room left.
+    exhausted: AtomicU64,
     /// Chunks to be used again.
     spares: Mutex<Vec<Vec<Row>>>,
     /// Locked before any shard, not after one.
@@ -61,6 +65,15 @@ pub(crate) struct Shards {
 /// On cache lines of its own. Processors fetch them in pairs.
 #[repr(align(128))]
 struct Padded(TryLock<Shard>);
+
+/// What became of a request that looked for room in every shard.
+enum Search {
+    Ended(Result<(), Refusal>),
+    /// There was none.
+    Nothing,
+    /// There was none in those that nobody had locked.
+    Busy,
+}
 
 /// What has become of the requests so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -89,7 +102,8 @@ impl Shards {
             room: AtomicUsize::new(max),
             max,
             chunk_rows,
-            exhausted: AtomicBool::new(false),
+            takes: AtomicU64::new(0),
+            exhausted: AtomicU64::new(0),
             spares: Mutex::new(spares),
             drops: Mutex::default(),
             lost: AtomicU64::new(0),
@@ -104,8 +118,7 @@ impl Shards {
     /// Takes a request, if there is room.
     #[inline]
     pub(crate) fn record(&self, row: Row, when_full: WhenFull) -> Result<(), Refusal> {
-        let at = thread::number();
-        let mut shard = self.lock_any(at);
+        let (at, mut shard) = self.lock_any(thread::number());
         if !shard.is_free() {
             return self.record_slowly(at, shard, row, when_full);
         }
@@ -117,29 +130,32 @@ impl Shards {
         Ok(())
     }
 
-    /// A shard, preferably this one: whoever holds a lock may have been put aside by the
+    /// A shard and its number, preferably this one: whoever holds a lock may have been put aside by the
     /// system, and is not waited for unless all are taken.
     #[inline]
-    fn lock_any(&self, at: usize) -> Locked<'_, Shard> {
+    fn lock_any(&self, at: usize) -> (usize, Locked<'_, Shard>) {
         let mask = self.shards.len() - 1;
         if let Some(shard) = self.shards[at & mask].0.try_lock() {
-            return shard;
+            return (at, shard);
         }
         for other in at + 1..=at + mask {
             if let Some(shard) = self.shards[other & mask].0.try_lock() {
                 // Two threads have the same one: this one moves.
                 thread::set_number(other);
-                return shard;
+                return (other, shard);
             }
         }
-        self.lock(at)
+        (at, self.lock(at))
+    }
+
+    fn try_lock(&self, at: usize) -> Option<Locked<'_, Shard>> {
+        self.shards[at & (self.shards.len() - 1)].0.try_lock()
     }
 
     fn lock(&self, at: usize) -> Locked<'_, Shard> {
-        let shard = &self.shards[at & (self.shards.len() - 1)].0;
         let mut attempts = 0;
         loop {
-            if let Some(shard) = shard.try_lock() {
+            if let Some(shard) = self.try_lock(at) {
                 return shard;
             }
             attempts += 1;
@@ -175,57 +191,60 @@ impl Shards {
             }
             return Ok(());
         }
-        let exhausted = self.exhausted.load(Ordering::Relaxed);
+        let takes = self.takes.load(Ordering::Relaxed);
+        let exhausted = self.exhausted.load(Ordering::Relaxed) == takes + 1;
         if exhausted && when_full != WhenFull::DropOldest {
             return Err(self.refuse(shard, row, when_full, Refusal::Full));
         }
         drop(shard);
-        self.record_elsewhere(at, row, when_full, exhausted)
-    }
-
-    /// The queue is full, but a shard may have reserved room that it has not used; and the
-    /// oldest request may have to go.
-    fn record_elsewhere(
-        &self,
-        at: usize,
-        row: Row,
-        when_full: WhenFull,
-        exhausted: bool,
-    ) -> Result<(), Refusal> {
         if !exhausted {
-            if let Some(recorded) = self.record_anywhere(at, row, when_full, false) {
-                return recorded;
+            match self.record_anywhere(at, row, when_full, false) {
+                Search::Ended(recorded) => return recorded,
+                // The next ones need not look, until something is taken.
+                Search::Nothing => self.exhausted.store(takes + 1, Ordering::Relaxed),
+                Search::Busy => {}
             }
-            // The next ones need not look, until something is taken.
-            self.exhausted.store(true, Ordering::Relaxed);
         }
-        if when_full == WhenFull::DropOldest
-            && let Some(recorded) = self.record_anywhere(at, row, when_full, true)
-        {
-            return recorded;
+        if when_full == WhenFull::DropOldest {
+            for attempt in 0..SPINS + YIELDS {
+                match self.record_anywhere(at, row, when_full, true) {
+                    Search::Ended(recorded) => return recorded,
+                    Search::Nothing => break,
+                    Search::Busy if attempt < SPINS => std::hint::spin_loop(),
+                    Search::Busy => std::thread::yield_now(),
+                }
+            }
         }
-        Err(self.refuse(self.lock(at), row, when_full, Refusal::Full))
+        let (_, shard) = self.lock_any(at);
+        Err(self.refuse(shard, row, when_full, Refusal::Full))
     }
 
-    /// Records in the first shard that has room, or whose oldest request can be dropped.
+    /// The queue is full, but a shard may have reserved room that it has not used, or a request
+    /// that can be dropped: records in the first such one. Whoever holds a lock is not waited
+    /// for, since this is a request's time.
     fn record_anywhere(
         &self,
         at: usize,
         row: Row,
         when_full: WhenFull,
         drops_oldest: bool,
-    ) -> Option<Result<(), Refusal>> {
+    ) -> Search {
+        let mut found = Search::Nothing;
         for step in 0..self.shards.len() {
-            let mut shard = self.lock(at + step);
+            let Some(mut shard) = self.try_lock(at + step) else {
+                found = Search::Busy;
+                continue;
+            };
             if shard.closed {
-                return Some(Err(self.refuse(shard, row, when_full, Refusal::Closed)));
+                let reason = self.refuse(shard, row, when_full, Refusal::Closed);
+                return Search::Ended(Err(reason));
             }
             if shard.reserved() > 0 || drops_oldest && shard.drop_oldest() {
                 self.push(shard, row);
-                return Some(Ok(()));
+                return Search::Ended(Ok(()));
             }
         }
-        None
+        found
     }
 
     /// Adds a request to a shard that has room.
@@ -296,134 +315,6 @@ impl Shards {
         // both sides hold the shard's lock in between: one of the two sees the other.
         if self.sleeping.load(Ordering::SeqCst) && self.sleeping.swap(false, Ordering::SeqCst) {
             self.work.notify_one();
-        }
-    }
-
-    /// Waits until there is something to take, or a drop to tell, or the queue is closed.
-    pub(crate) async fn wait_for_work(&self) {
-        self.sleeping.store(true, Ordering::SeqCst);
-        if !self.is_empty() || self.is_closed() {
-            self.sleeping.store(false, Ordering::SeqCst);
-            return;
-        }
-        self.work.notified().await;
-    }
-
-    fn is_empty(&self) -> bool {
-        let nothing = |at| {
-            let shard = self.lock(at);
-            shard.is_empty() && shard.noted.is_empty()
-        };
-        self.lock_drops().untold.is_empty() && (0..self.shards.len()).all(nothing)
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.lock(0).closed
-    }
-
-    /// Takes about this many requests, beginning with another shard each time, and the drops.
-    pub(crate) fn take(&self, rows_max: usize, from: usize) -> Chunk {
-        let mut chunks = Vec::new();
-        let mut count = 0;
-        let mut book = self.lock_drops();
-        for step in 0..self.shards.len() {
-            let mut shard = self.lock(from + step);
-            book.add(&std::mem::take(&mut shard.noted));
-            while let Some((chunk, skip)) = shard.take(rows_max - count, || self.spare()) {
-                count += chunk.len() - skip;
-                chunks.push((chunk, skip));
-            }
-        }
-        let drops = book.untold.take_some();
-        drop(book);
-        let mut rows = Vec::with_capacity(count);
-        for (chunk, skip) in chunks {
-            rows.extend_from_slice(&chunk[skip..]);
-            self.recycle(chunk);
-        }
-        self.room.fetch_add(count, Ordering::SeqCst);
-        self.exhausted.store(false, Ordering::Relaxed);
-        if self.waiting.load(Ordering::SeqCst) > 0 {
-            self.roomy.notify_waiters();
-        }
-        Chunk { rows, drops }
-    }
-
-    /// Takes no more requests.
-    pub(crate) fn close(&self) {
-        for at in 0..self.shards.len() {
-            self.lock(at).close();
-        }
-        self.work.notify_one();
-        self.hurry.notify_one();
-        self.roomy.notify_waiters();
-    }
-
-    /// Takes no more requests, and drops those that wait.
-    pub(crate) fn abandon(&self) {
-        self.close();
-        for at in 0..self.shards.len() {
-            let mut shard = self.lock(at);
-            while shard.drop_oldest() {}
-        }
-    }
-
-    /// Requests that were taken cannot be sent any more: they are dropped after all.
-    pub(crate) fn drop_taken(&self, rows: &[Row]) {
-        self.lost.fetch_add(rows.len() as u64, Ordering::Release);
-        let mut drops = Drops::default();
-        drops.add_rows(rows);
-        self.lock_drops().add(&drops);
-    }
-
-    pub(crate) fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
-        // First those that are a part of the ones that were taken.
-        let lost = self.lost.load(Ordering::Acquire);
-        for at in 0..self.shards.len() {
-            let shard = self.lock(at);
-            counts.recorded += shard.recorded();
-            counts.taken += shard.taken;
-            counts.dropped += shard.dropped;
-            counts.refused += shard.refused;
-        }
-        counts.taken -= lost;
-        counts.dropped += lost;
-        counts
-    }
-
-    /// How many requests were dropped, by day.
-    pub(crate) fn drops(&self) -> Drops {
-        let book = self.lock_drops();
-        let mut all = book.all.clone();
-        for at in 0..self.shards.len() {
-            for (&day, &count) in &self.lock(at).noted.0 {
-                all.add(day, count);
-            }
-        }
-        all
-    }
-
-    /// How many requests each shard has recorded: a moment that
-    /// [`has_passed`](Self::has_passed) can be asked about.
-    pub(crate) fn moment(&self) -> Vec<u64> {
-        (0..self.shards.len()).map(|at| self.lock(at).recorded()).collect()
-    }
-
-    /// Whether everything that was recorded before a moment has been taken or dropped.
-    pub(crate) fn has_passed(&self, moment: &[u64]) -> bool {
-        let passed = |(at, recorded): (usize, &u64)| {
-            let shard = self.lock(at);
-            shard.taken + shard.dropped >= *recorded
-        };
-        moment.iter().enumerate().all(passed)
-    }
-
-    /// Every request that waits, for a queue that keeps them.
-    pub(crate) fn for_each(&self, mut each: impl FnMut(Row)) {
-        for at in 0..self.shards.len() {
-            let shard = self.lock(at);
-            shard.rows().for_each(|row| each(*row));
         }
     }
 }

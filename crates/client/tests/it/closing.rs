@@ -22,9 +22,32 @@ fn outside_a_runtime_there_is_a_clear_error() {
 
 #[tokio::test]
 async fn an_address_is_checked_at_once() {
-    for url in ["", "127.0.0.1:7777", "ftp://a", "http://", "not an address", "http://a b"] {
+    for (url, said) in [
+        ("", "characters"),
+        ("127.0.0.1:7777", "does not begin with http"),
+        ("ftp://a", "does not begin with http"),
+        ("http://", "characters"),
+        ("not an address", "characters"),
+        ("http://a b", "characters"),
+        ("http://127.0.0.1:port", "port"),
+        ("http://127.0.0.1:99999", "port"),
+        ("http://[::1]:0", "port"),
+        ("http://127.0.0.1:", "port"),
+        ("http://127.0.0.1:7777/tally", "path"),
+        ("http://127.0.0.1:7777?tally", "path"),
+        ("http://me:sesame@127.0.0.1:7777", "user name"),
+        ("me:sesame@127.0.0.1:7777", "does not begin with http"),
+        ("http://me:sesame@a b", "characters"),
+    ] {
         let error = Queue::connect(url).await.expect_err(url);
         assert!(matches!(error, ConnectError::Url { .. }), "{error:?}");
+        assert!(error.to_string().contains(said), "{url}: {error}");
+        assert!(!format!("{error:?}").contains("sesame"), "{error}");
+        // What `main` prints.
+        assert_eq!(error.to_string(), format!("{error:?}"));
+    }
+    for url in ["http://a", "http://a/", " http://[::1]:7777 ", "http://127.0.0.1:65535"] {
+        Queue::connect(url).await.expect(url);
     }
     let error = Queue::builder("http://a").token("a\nb").connect().await.expect_err("a line");
     assert!(matches!(error, ConnectError::Token));
@@ -156,4 +179,30 @@ async fn a_close_tries_to_connect_at_once() {
     let report = queue.close().await;
     assert_eq!((report.acknowledged, report.connection), (1, Connection::Closed), "{report:?}");
     assert_eq!(queue.trouble(), None);
+}
+
+#[tokio::test]
+async fn no_time_is_too_long() {
+    let ever = Duration::MAX;
+    let mock = Mock::good();
+    let server = mock.start();
+    let builder = || {
+        let queue = Queue::builder(server.url()).linger(Duration::ZERO).backoff(ever, ever);
+        let queue = queue.connect_timeout(ever).open_timeout(ever).acknowledge_timeout(ever);
+        queue.close_timeout(ever)
+    };
+    let queue = builder().connect().await.expect("a queue");
+    let endpoint = queue.endpoint(Method::GET, "/");
+    queue.try_record(endpoint).expect("room");
+    queue.flush_within(ever).await.expect("everything");
+    queue.try_record(endpoint).expect("room");
+    assert_eq!(queue.close_within(ever).await.acknowledged, 2);
+    let dropped = builder().connect().await.expect("a queue");
+    dropped.record(dropped.endpoint(Method::GET, "/")).await.expect("room");
+    drop(dropped);
+    while mock.total() < 3 {
+        tokio::task::yield_now().await;
+    }
+    let producer = tally_client::Producer::builder(server.url()).connect().await;
+    assert!(producer.expect("a producer").close_within(ever).await.finished);
 }

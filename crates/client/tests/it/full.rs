@@ -130,3 +130,29 @@ fn a_queue_in_memory_is_never_full() {
     });
     assert_eq!(queue.counts()[&(Method::GET, "/a".to_owned())], 300_000);
 }
+
+/// One message tells of so many days at most.
+#[tokio::test]
+async fn drops_of_many_days_are_all_told_at_the_close() {
+    let mock = Mock::good();
+    let server = mock.start();
+    let queue = server.queue().queue_requests_max(1).connect().await.expect("a queue");
+    let endpoint = queue.endpoint(Method::GET, "/");
+    let day = |n: u64| std::time::UNIX_EPOCH + Duration::from_secs(n * 86_400);
+    // This thread does not let the task run, so there is room for the first one only.
+    let refused = (0..5500).filter(|n| queue.try_record_at(endpoint, day(*n)).is_err()).count();
+    assert_eq!(refused, 5499);
+    let report = queue.close().await;
+    assert_eq!((report.refused, report.drops_reported), (5499, 5499), "{report:?}");
+    assert_eq!((mock.total(), mock.dropped()), (1, 5499));
+    assert_eq!(mock.database().drops.len(), 5499);
+}
+
+#[test]
+fn a_queue_in_memory_has_recorded_what_it_counts() {
+    let queue = Queue::in_memory();
+    assert_eq!(fill(&queue, 250_000), (250_000, 0));
+    assert_eq!(queue.count(Method::GET, "/"), 250_000);
+    assert_eq!((queue.stats().recorded, queue.stats().queued), (250_000, 250_000));
+    assert_eq!(queue.count(Method::POST, "/"), 0);
+}

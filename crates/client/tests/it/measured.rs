@@ -113,6 +113,7 @@ async fn the_counters_say_what_the_report_says() {
     queue.flush().await.expect("everything");
     measured.assert_is(&queue.stats());
     assert_eq!((measured.gauge("requests_queued"), measured.gauge("connected")), (0.0, 1.0));
+    assert_eq!(measured.gauge("requests_unsettled"), 0.0);
 
     record(&queue, "/bad", 10);
     queue.note_skipped();
@@ -130,9 +131,14 @@ async fn the_counters_say_what_the_report_says() {
     }
     let waiting = measured.gauge("requests_queued");
     assert!((1.0..500.0).contains(&waiting), "{waiting} and some are on their way");
+    let unsettled = measured.gauge("requests_unsettled");
+    // A batch may be between the two.
+    let between = queue.stats().queued as f64 - waiting - unsettled;
+    assert!(unsettled >= 20.0 && (0.0..=10.0).contains(&between), "{unsettled}, {between}");
     let report = queue.close_within(Duration::ZERO).await;
     measured.assert_is(&report);
     assert_eq!((measured.gauge("requests_queued"), measured.gauge("connected")), (0.0, 0.0));
+    assert_eq!(measured.gauge("requests_unsettled"), 0.0);
     // Every kind of end was there.
     assert!(report.acknowledged > 100 && report.rejected > 0 && report.in_doubt > 0, "{report:?}");
     assert!(report.dropped > 0 && report.refused == 4000 && report.skipped == 1, "{report:?}");

@@ -127,6 +127,71 @@ fn whoever_finds_all_shards_locked_waits() {
     assert_eq!(shards.counts().recorded, 1);
 }
 
+/// Yields until something is so, or a long time is over.
+fn comes_about(so: impl Fn() -> bool) -> bool {
+    (0..1_000_000).any(|_| {
+        std::thread::yield_now();
+        so()
+    })
+}
+
+/// The system may put whoever holds a lock aside for long.
+#[test]
+fn recording_waits_for_no_lock_that_another_thread_holds() {
+    for policy in [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::GiveBack] {
+        let shards = Shards::new(100, 100);
+        while shards.record(row(1), WhenFull::GiveBack).is_ok() {}
+        shards.exhausted.store(0, Ordering::Relaxed);
+        let locked = std::sync::Barrier::new(2);
+        let (shards, both) = (&shards, &locked);
+        std::thread::scope(|scope| {
+            let (say, hear) = std::sync::mpsc::channel();
+            let recording = scope.spawn(move || {
+                say.send(thread::number()).expect("the test listens");
+                both.wait();
+                shards.record(row(2), policy)
+            });
+            let own = shards.lock(hear.recv().expect("a number"));
+            both.wait();
+            assert!(comes_about(|| recording.is_finished()), "{policy:?} waits");
+            drop(own);
+            let _ = recording.join().expect("no panic");
+        });
+        let counts = shards.counts();
+        assert_eq!(counts.recorded - counts.dropped, 100);
+    }
+}
+
+/// Whoever asks the first shard knows of all.
+#[test]
+fn the_first_shard_is_closed_last() {
+    let shards = Shards::new(1_000, 1_000);
+    std::thread::scope(|scope| {
+        let first = shards.lock(0);
+        let closing = scope.spawn(|| shards.close());
+        let closed = || (1..shards.shards.len()).all(|at| shards.lock(at).closed);
+        assert!(comes_about(closed), "the others wait for the first");
+        drop(first);
+        closing.join().expect("no panic");
+    });
+    assert!(shards.is_closed());
+}
+
+/// Room that was made while a thread looked for some.
+#[test]
+fn a_search_from_before_a_take_says_nothing_of_the_time_after_it() {
+    let shards = Shards::new(1_000, 1_000);
+    while shards.record(row(1), WhenFull::GiveBack).is_ok() {}
+    let found_nothing = shards.exhausted.load(Ordering::Relaxed);
+    assert_eq!(found_nothing, 1);
+    shards.take(1_000, 0);
+    let (elsewhere, _) = shards.lock_any(thread::number() + 1);
+    // All room is reserved there.
+    shards.lock(elsewhere).reserve(shards.room.swap(0, Ordering::Relaxed));
+    shards.exhausted.store(found_nothing, Ordering::Relaxed);
+    assert_eq!(shards.record(row(2), WhenFull::DropNewest), Ok(()));
+}
+
 /// Nobody was woken for what came while nobody slept: it is seen before going to sleep.
 #[tokio::test]
 async fn what_came_before_the_sleep_is_seen() {

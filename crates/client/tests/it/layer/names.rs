@@ -217,3 +217,25 @@ fn a_request_on_which_a_closure_panics_is_counted() {
     }
     assert_counts(&queue, [("GET _unmatched", 2)]);
 }
+
+/// A layer that sees no route at all is a mistake; a service that does not know some paths is none.
+#[test]
+fn a_layer_without_routes_says_so_once() {
+    const SAID: &str = "no request had a route so far";
+    let (lines, _guard) = crate::lines::Lines::take();
+    let queue = Queue::in_memory();
+    let unrouted = [("GET", "/a"); 99];
+    let layer = queue.layer();
+    call(&layer, &unrouted);
+    assert_eq!(lines.with(SAID).len(), 0);
+    call(&layer, &unrouted);
+    call(&layer, &unrouted);
+    assert_eq!(lines.with(SAID).len(), 1, "{:?}", lines.with(""));
+    assert!(lines.with(SAID)[0].contains("CountLayer::raw_path"), "{:?}", lines.with(SAID));
+
+    let layer = queue.layer().path(|head| (head.path() == "/b").then(|| "/b".into()));
+    call(&layer, &unrouted);
+    call(&layer, &[("GET", "/b")]);
+    call(&layer, &unrouted);
+    assert_eq!(lines.with(SAID).len(), 1);
+}
