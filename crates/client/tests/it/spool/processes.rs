@@ -171,7 +171,10 @@ fn a_directory_that_may_not_be_written_is_named() {
     }
     // Root may write everything, so it sends somebody else, with a program within reach.
     let program = folder.path().join("program");
-    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    // Not by this process: a child of another test could hold the copy open for writing, and such
+    // a file does not run.
+    let copy = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status();
+    assert!(copy.unwrap().success());
     mode(&program, 0o755);
     let mut command = Command::new(&program);
     command.current_dir(folder.path());
