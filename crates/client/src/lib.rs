@@ -1,5 +1,5 @@
-//! Counts every request of an HTTP or gRPC service with one line, each exactly once, through a
-//! Tally server.
+//! Counts every request of an HTTP or gRPC service with one line, through a Tally server: what is
+//! acknowledged is counted once, and what is lost, by a crash or for want of room, is known.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
