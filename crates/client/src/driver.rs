@@ -55,6 +55,9 @@ pub(crate) struct Driver {
     ledger: Ledger,
     /// Where batches are kept before they are sent.
     custody: Custody,
+    /// The first and the last batch that an earlier process has left there, until both are
+    /// acknowledged.
+    recovered: Option<(u64, u64)>,
     /// How many rows are just being written there.
     appending: u64,
     /// When the spool is tried again, after it was full.
@@ -114,8 +117,11 @@ impl Driver {
         (custody, found): (Custody, Option<Found>),
     ) -> Self {
         let mut ledger = Ledger::new(settings.short_name(), settings.clock.micros());
+        let mut recovered = None;
         if let Some(found) = found {
             ledger.go_on(found);
+            let (first, last) = (ledger.acknowledged() + 1, ledger.next_sequence() - 1);
+            recovered = (first <= last).then_some((first, last));
         }
         let limits = Limits {
             rows: settings.batch_rows_max,
@@ -133,6 +139,7 @@ impl Driver {
             came: 0,
             ledger,
             custody,
+            recovered,
             appending: 0,
             append_at: None,
             kept: None,
@@ -283,6 +290,12 @@ impl Driver {
         if settled.acknowledged > 0 {
             self.refusals = 0;
             self.notices.well();
+        }
+        if let Some((first, last)) = self.recovered
+            && self.ledger.acknowledged() >= last
+        {
+            self.recovered = None;
+            self.notices.recovered(last - first + 1);
         }
         if settled != Settled::default() {
             self.progress.send_modify(|progress| {

@@ -103,6 +103,7 @@ impl Driver {
         }
         self.kept = None;
         self.careful_until = 0;
+        self.recovered = None;
         if lost {
             self.notices.database_lost(why);
             self.ledger.number_anew(id);

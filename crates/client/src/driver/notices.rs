@@ -96,6 +96,12 @@ impl Notices {
         }
     }
 
+    /// What an earlier process has left is counted.
+    pub(super) fn recovered(&self, batches: u64) {
+        let (server, producer) = (&self.url, &self.producer);
+        tracing::info!(server, producer, batches, "all that was left in the spool is counted");
+    }
+
     /// Nothing is wrong any more.
     pub(super) fn well(&self) {
         self.note(None);

@@ -86,10 +86,18 @@ async fn a_server_that_is_away_is_outlived() {
         let report = report.expect("nothing is waited for");
         assert_eq!((report.spooled, report.lost()), (1000, 0), "{process}: {report:?}");
     }
+    let (lines, _guard) = crate::lines::Lines::take();
     let server = mock.start_at(address);
     let queue = server.queue().spool(dir.path(), options()).connect().await.expect("a queue");
     queue.close().await;
     assert_eq!(mock.total(), 3000);
+    let batches = format!(" batches={}", mock.database().batches.len());
+    for said in
+        ["an earlier process left in the spool", "all that was left in the spool is counted"]
+    {
+        let said = lines.with(said);
+        assert!(said.len() == 1 && said[0].ends_with(&batches), "{batches}: {:?}", lines.with(""));
+    }
 }
 
 /// Each process is stopped after its Open was accepted and before it heard so.
