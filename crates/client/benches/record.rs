@@ -1,6 +1,7 @@
 //! What a request costs: recording it, finding its endpoint, and the layer around a service.
 //!
-//! Times are CPU times of the calling thread, so that other work on the machine does not count.
+//! Times are CPU times of the calling thread, so that other work on the machine does not count;
+//! nor would a thread that waits for another. "Full" is a queue that drops the newest.
 
 use std::convert::Infallible;
 use std::hint::black_box;

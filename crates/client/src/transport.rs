@@ -194,7 +194,10 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     while let Some(cause) = last.source() {
         last = cause;
     }
-    last.to_string()
+    let said = last.to_string();
+    // The words of rustls for an answer without TLS.
+    let plain = said.contains("InvalidContentType");
+    if plain { format!("{said}; the server may want http://") } else { said }
 }
 
 /// Whether the server has ended a connection that was there.

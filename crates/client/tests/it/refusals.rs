@@ -1,6 +1,7 @@
 //! Batches that the server refuses, and servers that refuse the client.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tally_client::{Method, Row};
 use tonic::{Code, Status};
@@ -109,4 +110,25 @@ async fn a_server_that_refuses_the_client_is_asked_again() {
     producer.send(vec![Row { endpoint, time_us: 0 }; 3]).await.expect("room");
     assert_eq!(producer.close().await.acknowledged, 3);
     assert_eq!(mock.total(), 3);
+}
+
+/// Another server's address, which is easily mistaken.
+#[tokio::test]
+async fn a_server_that_is_not_tally_is_told() {
+    let app = axum::Router::new().fallback(|| async { "Nothing is here." });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let serving =
+        tokio::runtime::Handle::current().spawn(async move { axum::serve(listener, app).await });
+    let queue = crate::mock::fast_queue(&url).connect().await.expect("a queue");
+    let endpoint = queue.endpoint(tally_client::Method::GET, "/");
+    queue.try_record(endpoint).expect("room");
+    while queue.trouble().is_none() {
+        tokio::task::yield_now().await;
+    }
+    let trouble = queue.trouble().expect("it stays");
+    assert!(trouble.contains("does not speak gRPC"), "{trouble}");
+    let report = queue.close_within(Duration::ZERO).await;
+    assert_eq!((report.acknowledged, report.dropped + report.in_doubt), (0, 1), "{report:?}");
+    serving.abort();
 }
