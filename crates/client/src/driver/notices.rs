@@ -69,7 +69,10 @@ impl Notices {
             None => true,
             // The same again is said once.
             Some((_, Said::Away(said))) if said == code => false,
-            Some((at, _)) => now - at >= INTERVAL || needs_a_person(code),
+            Some((at, said)) => {
+                let called = matches!(said, Said::Away(said) if needs_a_person(said));
+                now - at >= INTERVAL || needs_a_person(code) && !called
+            }
         };
         if !due {
             return;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use tally_client::{Connection, Method, Queue, Report};
-use tonic::Code;
+use tonic::{Code, Status};
 
 use crate::lines::Lines;
 use crate::mock::{Act, Event, Mock, fast_queue, refusal};
@@ -227,4 +227,27 @@ async fn a_server_that_is_away_for_long_is_no_flood() {
     assert!((59..=61).contains(&of_drops), "one in ten seconds: {of_drops}");
     assert_eq!(lines.with("cannot be reached").len(), 1);
     assert_eq!(lines.with("").len(), of_drops + 1, "{:?}", lines.with(""));
+}
+
+/// Two reasons that take turns.
+#[tokio::test]
+async fn a_server_that_refuses_the_client_is_no_flood() {
+    let (lines, _guard) = Lines::take();
+    let opens = Arc::new(AtomicU64::new(0));
+    let mock = Mock::new({
+        let opens = Arc::clone(&opens);
+        move |event| match event {
+            Event::Open(_) if opens.fetch_add(1, Ordering::Relaxed) % 2 == 0 => {
+                Act::End(Status::unauthenticated("who are you"))
+            }
+            _ => Act::End(Status::permission_denied("not for you")),
+        }
+    });
+    let server = mock.start();
+    let queue = server.queue().connect().await.expect("a queue");
+    while opens.load(Ordering::Relaxed) < 50 {
+        tokio::task::yield_now().await;
+    }
+    queue.close_within(Duration::ZERO).await;
+    assert_eq!(lines.with("refuses this client").len(), 1, "{:?}", lines.with(""));
 }
