@@ -237,7 +237,7 @@ async fn a_server_that_refuses_the_client_is_no_flood() {
     let mock = Mock::new({
         let opens = Arc::clone(&opens);
         move |event| match event {
-            Event::Open(_) if opens.fetch_add(1, Ordering::Relaxed) % 2 == 0 => {
+            Event::Open(_) if opens.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) => {
                 Act::End(Status::unauthenticated("who are you"))
             }
             _ => Act::End(Status::permission_denied("not for you")),
