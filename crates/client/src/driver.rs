@@ -3,10 +3,11 @@
 mod add;
 mod batches;
 pub(crate) mod custody;
+mod deadline;
 mod notices;
 mod record;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -23,6 +24,7 @@ use crate::rows::{Chunk, Limits, Row};
 use crate::settings::Settings;
 use crate::transport::Target;
 use custody::{Custody, Found};
+use deadline::{begins, expired, sleep_until};
 use notices::Notices;
 
 /// How large a batch may be before a server has said so, in bytes.
@@ -58,8 +60,12 @@ pub(crate) struct Driver {
     /// The first and the last batch that an earlier process has left there, until both are
     /// acknowledged.
     recovered: Option<(u64, u64)>,
-    /// How many rows are just being written there.
-    appending: u64,
+    /// How many rows are just being written there, and whether they were.
+    appending: (u64, Arc<OnceLock<bool>>),
+    /// What was sent is just being taken out of there.
+    letting_go: bool,
+    /// The time to close runs.
+    closing: bool,
     /// When the spool is tried again, after it was full.
     append_at: Option<Instant>,
     /// The epoch and the claims that are kept there.
@@ -140,7 +146,9 @@ impl Driver {
             ledger,
             custody,
             recovered,
-            appending: 0,
+            appending: Default::default(),
+            letting_go: false,
+            closing: false,
             append_at: None,
             kept: None,
             limits,
@@ -166,10 +174,10 @@ impl Driver {
     async fn work(&mut self, mut closing: watch::Receiver<Option<Instant>>) {
         let mut failures = 0;
         while !self.is_done() {
-            let last = closing.borrow_and_update().is_some();
+            self.closing = closing.borrow_and_update().is_some();
             let ended = self.connect().await;
             self.set_connection(Connection::Away);
-            match ended {
+            let failed = match ended {
                 Ended::Done => return,
                 Ended::Reopen => continue,
                 Ended::Refused { status, large } => {
@@ -178,26 +186,32 @@ impl Driver {
                         continue;
                     }
                     self.notices.away(&status);
+                    true
                 }
-                Ended::Anew { why, lost } => self.begin_anew(&why, lost).await,
+                Ended::Anew { why, lost } => {
+                    self.begin_anew(&why, lost).await;
+                    false
+                }
                 Ended::Broken { status, healthy } => {
                     if healthy {
                         failures = 0;
                     }
                     self.notices.away(&status);
-                    if last && !healthy && self.is_safe() {
-                        return;
-                    }
+                    !healthy
                 }
+            };
+            if failed && self.closing && self.is_safe() {
+                return;
             }
             let (min, max) = (self.settings.backoff_min, self.settings.backoff_max);
-            let max = if last { max.min(CLOSING_PAUSE_MAX) } else { max };
+            let max = if self.closing { max.min(CLOSING_PAUSE_MAX) } else { max };
             let pause = random::jitter(min.saturating_mul(1 << failures.min(16)).min(max));
             failures += 1;
+            let waits = !self.closing;
             let closes = async {
                 tokio::select! {
                     () = tokio::time::sleep(pause) => false,
-                    () = begins(&mut closing), if !last => true,
+                    () = begins(&mut closing), if waits => true,
                 }
             };
             if self.meanwhile(closes).await == Some(true) {
@@ -209,6 +223,12 @@ impl Driver {
     /// Whether everything is where the next process finds it.
     fn is_safe(&self) -> bool {
         self.custody.is_on() && self.ended && self.carry.is_empty()
+    }
+
+    /// How long to wait for a server that usually may take this long: one that is silent does not
+    /// hold up the end of a process whose requests are safe.
+    fn patience(&self, limit: Duration) -> Duration {
+        if self.closing && self.custody.is_on() { limit.min(CLOSING_PAUSE_MAX) } else { limit }
     }
 
     /// A server that refuses one batch after the other is not asked as fast as they come.
@@ -242,7 +262,8 @@ impl Driver {
 
     /// One connection, from beginning to end.
     async fn connect(&mut self) -> Ended {
-        let (target, limit) = (self.target.clone(), self.settings.connect_timeout);
+        let limit = self.patience(self.settings.connect_timeout);
+        let target = self.target.clone();
         let channel = match self.meanwhile(target.connect(limit)).await {
             Some(Ok(channel)) => channel,
             Some(Err(status)) => return Ended::Broken { status, healthy: false },
@@ -339,12 +360,19 @@ impl Drop for Driver {
         let mut spooled = 0;
         if self.custody.is_on() {
             // The next process goes on with them.
-            spooled = std::mem::take(&mut settled.in_doubt) + std::mem::take(&mut dropped);
+            spooled = std::mem::take(&mut dropped);
+            if !self.letting_go {
+                spooled += std::mem::take(&mut settled.in_doubt);
+            }
         }
         settled.in_doubt += self.adding.len() as u64;
-        // What has begun to be written will be.
-        spooled += self.appending;
-        dropped += self.carry.rows.len() as u64 - self.appending;
+        dropped += self.carry.rows.len() as u64 - self.appending.0;
+        match self.appending.1.get() {
+            Some(true) => spooled += self.appending.0,
+            Some(false) => dropped += self.appending.0,
+            // The runtime went away meanwhile.
+            None => settled.in_doubt += self.appending.0,
+        }
         if let Some(chunk) = self.chunks.close() {
             dropped += chunk.rows.len() as u64;
         }
@@ -358,34 +386,5 @@ impl Drop for Driver {
             progress.connection = Connection::Closed;
             progress.finished = true;
         });
-    }
-}
-
-/// Waits until a deadline is set.
-async fn begins(deadline: &mut watch::Receiver<Option<Instant>>) {
-    // Whoever could set one may be gone.
-    if deadline.wait_for(Option::is_some).await.is_err() {
-        std::future::pending::<()>().await;
-    }
-}
-
-/// Waits until a deadline is set and over.
-pub(crate) async fn expired(deadline: &mut watch::Receiver<Option<Instant>>) {
-    loop {
-        let at = *deadline.borrow_and_update();
-        tokio::select! {
-            () = sleep_until(at) => return,
-            changed = deadline.changed() => if changed.is_err() {
-                // Whoever could set another one is gone.
-                return sleep_until(at).await;
-            },
-        }
-    }
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }

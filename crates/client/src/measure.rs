@@ -12,7 +12,7 @@
 //! | `tally_client_requests_dropped_total` | requests that were dropped, taken or not |
 //! | `tally_client_requests_skipped_total` | requests that were not counted on purpose |
 //! | `tally_client_requests_queued` | a gauge: requests that wait where they can still be dropped |
-//! | `tally_client_requests_unsettled` | a gauge: requests behind those, on their way or in a spool, and not acknowledged |
+//! | `tally_client_requests_unsettled` | a gauge: requests of this process behind those, on their way or in a spool, and not acknowledged |
 //! | `tally_client_connected` | a gauge: 1 while there is a connection, else 0 |
 
 use crate::ledger::Settled;

@@ -137,8 +137,8 @@ impl Queue {
         self.shared().endpoints.endpoint(method, path)
     }
 
-    /// Counts a request that comes now. Never blocks, never waits, and allocates nothing,
-    /// unless more requests wait than did before.
+    /// Counts a request that comes now. Never blocks, never waits, and allocates nothing but
+    /// room for those that wait: 8 KiB for each 512 of them, and used again.
     ///
     /// # Errors
     /// When there is no room, or the queue is closed. The error says whether the request was
@@ -245,8 +245,8 @@ impl Queue {
     /// Takes no more requests, from any clone, sends those that wait, and says what became of
     /// all of them. It waits for at most [`close_timeout`](QueueBuilder::close_timeout): what
     /// is not sent by then is dropped, and what is not acknowledged is in doubt. With a spool
-    /// it does not wait for a server that cannot be reached: the next process sends what is
-    /// there.
+    /// that is not full it waits only for the attempt to connect that is under way, and another
+    /// one of a second at most: the next process sends what is there.
     pub async fn close(&self) -> Report {
         self.close_within(self.shared().close_timeout).await
     }

@@ -7,7 +7,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 
 use crate::clock::{AnyClock, Clock};
 use crate::error::ConnectError;
-use crate::transport::{Target, Tls, Token};
+use crate::transport::{Address, Target, Tls, Token};
 
 /// How many requests a batch has at most.
 pub(crate) const BATCH_ROWS_MAX: usize = 10_000;
@@ -35,7 +35,7 @@ pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What both a queue and a producer are told.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    pub(crate) url: String,
+    pub(crate) url: Address,
     pub(crate) tls: Tls,
     pub(crate) name: String,
     pub(crate) token: Option<Token>,
@@ -59,7 +59,7 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn new(url: impl Into<String>) -> Self {
         Self {
-            url: url.into(),
+            url: Address(url.into()),
             tls: Tls::default(),
             name: program_name(),
             token: None,
@@ -192,10 +192,10 @@ macro_rules! common_settings {
 
         /// The pause before the first attempt to reconnect, and the longest one. It doubles with
         /// each attempt that fails, and each is cut at random to between half of it and all of
-        /// it. Default: 100 ms and 30 s.
+        /// it. Both are 1 ms at least. Default: 100 ms and 30 s.
         pub fn backoff(mut self, min: std::time::Duration, max: std::time::Duration) -> Self {
-            self.settings.backoff_min = min;
-            self.settings.backoff_max = max.max(min);
+            self.settings.backoff_min = min.max(std::time::Duration::from_millis(1));
+            self.settings.backoff_max = max.max(self.settings.backoff_min);
             self
         }
 

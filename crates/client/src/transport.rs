@@ -27,6 +27,10 @@ pub(crate) struct Tls {
     pub(crate) identity: Option<(Vec<u8>, Vec<u8>)>,
 }
 
+/// A server's address, as it was given.
+#[derive(Clone)]
+pub(crate) struct Address(pub(crate) String);
+
 /// A bearer token, which nobody prints.
 #[derive(Clone)]
 pub(crate) struct Token(pub(crate) String);
@@ -46,8 +50,8 @@ pub(crate) struct Target {
 
 impl Target {
     pub(crate) fn new(settings: &Settings) -> Result<Self, ConnectError> {
-        let url = settings.url.trim().to_owned();
-        let wrong = |reason| ConnectError::Url { url: without_user(&url), reason };
+        let url = settings.url.0.trim().to_owned();
+        let wrong = |reason| ConnectError::Url { url: shown(&url), reason };
         let endpoint = Endpoint::from_shared(url.clone())
             .map_err(|_| wrong("it has characters, or a port, that an address cannot have"))?;
         if let Some(reason) = flaw(endpoint.uri()) {
@@ -145,13 +149,23 @@ fn flaw(uri: &http::Uri) -> Option<&'static str> {
     }
 }
 
-/// An address that can be shown.
-fn without_user(url: &str) -> String {
+/// The part of an address that can be shown: no user name, no password, no token.
+fn shown(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    match rest.split('/').next().and_then(|authority| authority.rfind('@')) {
-        None => url.to_owned(),
-        Some(at) if scheme.is_empty() => rest[at + 1..].to_owned(),
-        Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
+    let (hidden, rest) = match rest.rsplit_once('@') {
+        Some((_, rest)) => (true, rest),
+        None => (false, rest),
+    };
+    let end = rest.find(['/', '?', '#']).filter(|end| hidden || *end + 1 < rest.len());
+    let (rest, more) = match end {
+        Some(end) => (&rest[..end], "/\u{2026}"),
+        None => (rest, ""),
+    };
+    // What stands there may be anything, if it is no address.
+    if scheme.is_empty() || scheme.contains(|c: char| !c.is_ascii_alphabetic()) {
+        format!("{rest}{more}")
+    } else {
+        format!("{scheme}://{rest}{more}")
     }
 }
 
@@ -233,5 +247,11 @@ impl fmt::Debug for Tls {
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token")
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", shown(&self.0))
     }
 }

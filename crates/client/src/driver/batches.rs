@@ -1,5 +1,7 @@
 //! Numbering, setting aside, and beginning anew: what happens to batches besides being sent.
 
+use std::sync::{Arc, OnceLock};
+
 use tokio::time::Instant;
 use tonic::Status;
 
@@ -21,11 +23,13 @@ impl Driver {
         let fitting = fitting.min(self.carry.rows.len());
         let kept = self.custody.is_on();
         if kept {
-            self.appending = fitting as u64;
+            let outcome = Arc::new(OnceLock::new());
+            self.appending = (fitting as u64, Arc::clone(&outcome));
             let rows = &self.carry.rows[..fitting];
             let sequence = self.ledger.next_sequence();
-            let appended = self.custody.append(sequence, rows, &drops, &self.endpoints).await;
-            self.appending = 0;
+            let appended =
+                self.custody.append(sequence, rows, &drops, &self.endpoints, outcome).await;
+            self.appending = Default::default();
             if let Err(error) = appended {
                 self.notices.spool(&error);
                 self.append_at = Some(Instant::now() + SPOOL_PAUSE);
@@ -91,7 +95,10 @@ impl Driver {
         let mut let_go = 0;
         if self.custody.is_on() {
             let now = self.settings.clock.micros();
-            match self.custody.begin_anew(id, keep_after, now).await {
+            self.letting_go = !lost;
+            let kept = self.custody.begin_anew(id, keep_after, now).await;
+            self.letting_go = false;
+            match kept {
                 Ok(kept) => {
                     let settled = self.ledger.keep_only(keep_after, &kept.batches);
                     self.settle(settled);

@@ -41,6 +41,7 @@ pub(crate) struct Kept {
 mod kept {
     use std::path::PathBuf;
     use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+    use std::sync::{Arc, OnceLock};
     use std::time::{Duration, Instant};
 
     use prost::Message as _;
@@ -142,17 +143,24 @@ mod kept {
             }
         }
 
-        /// Keeps a batch. Once it is begun, it is done, also when the future is dropped.
+        /// Keeps a batch. Once it is begun, it is done, also when the future is dropped; the outcome
+        /// says whether it is kept.
         pub(crate) async fn append(
             &self,
             sequence: u64,
             rows: &[Row],
             drops: &Drops,
             endpoints: &Endpoints,
+            outcome: Arc<OnceLock<bool>>,
         ) -> Result<(), String> {
             let count = rows.len() as u64 + drops.total();
             let payload = payload(rows, drops, endpoints);
-            self.call(move |spool| spool.append(sequence, count, &payload)).await
+            self.call(move |spool| {
+                let appended = spool.append(sequence, count, &payload);
+                let _ = outcome.set(appended.is_ok());
+                appended
+            })
+            .await
         }
 
         /// Reads a batch back. One that is damaged tells its requests as dropped.
@@ -324,6 +332,8 @@ mod kept {
 /// No files.
 #[cfg(not(feature = "spool"))]
 mod nothing {
+    use std::sync::{Arc, OnceLock};
+
     use super::{Content, Found, Kept};
     use crate::endpoints::Endpoints;
     use crate::error::ConnectError;
@@ -353,6 +363,7 @@ mod nothing {
             _rows: &[Row],
             _drops: &Drops,
             _endpoints: &Endpoints,
+            _outcome: Arc<OnceLock<bool>>,
         ) -> Result<(), String> {
             Ok(())
         }

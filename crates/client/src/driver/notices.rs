@@ -20,6 +20,8 @@ pub(super) struct Notices {
     producer: String,
     /// What was last said, and when.
     said: Option<(Instant, Said)>,
+    /// When a person was last called for.
+    called: Option<Instant>,
     /// It was said that the server speaks only `count.v1`.
     said_add: bool,
     /// When it was last said that the spool fails.
@@ -48,6 +50,7 @@ impl Notices {
             url,
             producer,
             said: None,
+            called: None,
             said_add: false,
             said_spool: None,
             said_rejected: (None, 0),
@@ -69,8 +72,8 @@ impl Notices {
             None => true,
             // The same again is said once.
             Some((_, Said::Away(said))) if said == code => false,
-            Some((at, said)) => {
-                let called = matches!(said, Said::Away(said) if needs_a_person(said));
+            Some((at, _)) => {
+                let called = self.called.is_some_and(|called| now - called < INTERVAL);
                 now - at >= INTERVAL || needs_a_person(code) && !called
             }
         };
@@ -81,6 +84,7 @@ impl Notices {
         let (server, producer) = (&self.url, &self.producer);
         let (error, code) = (describe(status), code.description());
         if needs_a_person(status.code()) {
+            self.called = Some(now);
             tracing::error!(
                 server,
                 producer,
@@ -99,10 +103,10 @@ impl Notices {
         }
     }
 
-    /// What an earlier process has left is counted.
+    /// What an earlier process has left has come to its end; if it was not counted, that was said.
     pub(super) fn recovered(&self, batches: u64) {
         let (server, producer) = (&self.url, &self.producer);
-        tracing::info!(server, producer, batches, "all that was left in the spool is counted");
+        tracing::info!(server, producer, batches, "all that was left in the spool is settled");
     }
 
     /// Nothing is wrong any more.

@@ -12,6 +12,7 @@ use tonic::codegen::tokio_stream::Stream;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
+use super::deadline::sleep_until;
 use super::{Driver, Ended, HEALTHY_AFTER};
 use crate::clock;
 use crate::progress::Connection;
@@ -85,7 +86,7 @@ impl Driver {
                     }
                 }
                 chunk = self.chunks.take(), if may_take && self.wants_chunk() => self.take(chunk),
-                () = super::sleep_until(append_at), if append_at.is_some() => self.append_at = None,
+                () = sleep_until(append_at), if append_at.is_some() => self.append_at = None,
                 () = tokio::time::sleep_until(silent_at), if in_flight > 0 => {
                     let status = Status::deadline_exceeded(format!(
                         "nothing was acknowledged for {} ms",
@@ -109,12 +110,13 @@ impl Driver {
             let first = answers.message().await?;
             Ok((answers, first))
         };
-        let call = tokio::time::timeout(self.settings.open_timeout, call);
+        let limit = self.patience(self.settings.open_timeout);
+        let call = tokio::time::timeout(limit, call);
         let answer = match self.meanwhile(call).await {
             None => return Err(Ended::Done),
             Some(Ok(answer)) => answer,
             Some(Err(_)) => {
-                let limit = self.settings.open_timeout.as_millis();
+                let limit = limit.as_millis();
                 Err(Status::deadline_exceeded(format!("no answer to Open within {limit} ms")))
             }
         };
@@ -235,6 +237,8 @@ impl Driver {
                 }
                 if self.ledger.acknowledged() > before {
                     self.custody.acknowledge(self.ledger.acknowledged());
+                    // An earlier stream's batches may be committed after this one was opened.
+                    open.sent = open.sent.max(self.ledger.acknowledged());
                     open.acknowledged = true;
                     open.silent_since = Instant::now();
                 }

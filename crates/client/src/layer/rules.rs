@@ -104,12 +104,12 @@ impl fmt::Debug for Rules {
 // === impl Routes ===
 
 impl Routes {
-    /// There is nothing more to find out.
-    const KNOWN: u32 = u32::MAX;
+    /// There is nothing more to find out. So many more may still be added.
+    const KNOWN: u32 = 1 << 31;
 
     #[inline]
     fn note(&self, routed: bool, unmatched: &str) {
-        if self.0.load(Ordering::Relaxed) != Self::KNOWN {
+        if self.0.load(Ordering::Relaxed) < ROUTELESS {
             self.look(routed, unmatched);
         }
     }
@@ -147,5 +147,21 @@ impl Clone for Routes {
 impl Drop for OnPanic<'_> {
     fn drop(&mut self) {
         self.rules.record(self.method, None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A thread may have looked before another one knew.
+    #[test]
+    fn what_is_known_stays_known() {
+        for routed in [true, false] {
+            let routes = Routes::default();
+            (0..ROUTELESS).for_each(|_| routes.look(routed, "_unmatched"));
+            (0..1_000).for_each(|_| routes.look(false, "_unmatched"));
+            assert!(routes.0.load(Ordering::Relaxed) >= Routes::KNOWN);
+        }
     }
 }

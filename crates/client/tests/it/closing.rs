@@ -38,6 +38,11 @@ async fn an_address_is_checked_at_once() {
         ("http://me:sesame@127.0.0.1:7777", "user name"),
         ("me:sesame@127.0.0.1:7777", "does not begin with http"),
         ("http://me:sesame@a b", "characters"),
+        ("http://me:ses/sesame@h:1", "port"),
+        ("http:/me:sesame@h", "http"),
+        ("//me:sesame@h", "http"),
+        ("http://h/?token=sesame", "path"),
+        ("http://h?sesame#sesame", "path"),
     ] {
         let error = Queue::connect(url).await.expect_err(url);
         assert!(matches!(error, ConnectError::Url { .. }), "{error:?}");
@@ -46,6 +51,8 @@ async fn an_address_is_checked_at_once() {
         // What `main` prints.
         assert_eq!(error.to_string(), format!("{error:?}"));
     }
+    let builder = Queue::builder("http://me:sesame@h");
+    assert!(!format!("{builder:?}").contains("sesame"), "{builder:?}");
     for url in ["http://a", "http://a/", " http://[::1]:7777 ", "http://127.0.0.1:65535"] {
         Queue::connect(url).await.expect(url);
     }

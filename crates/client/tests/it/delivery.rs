@@ -250,3 +250,36 @@ async fn a_clock_that_steps_back_loses_nothing() {
     assert_eq!(queue.close().await.acknowledged, 100);
     assert_eq!(mock.total(), 100);
 }
+
+/// What an earlier stream has sent may be committed after the next one was opened, which may have
+/// a smaller window.
+#[tokio::test]
+async fn an_answer_may_be_ahead_of_its_stream() {
+    use tally_proto::tally::requests::v1::RecordResponse;
+    let mock = Mock::new(|event| match event {
+        Event::Batch(batch) if batch.sequence < 4 => Act::Hold,
+        Event::Batch(_) => Act::End(Status::unavailable("gone")),
+        _ => Act::Serve,
+    });
+    let server = mock.start();
+    let address = server.address();
+    let queue = server.queue().batch_rows_max(10).batches_in_flight_max(4);
+    let queue = queue.connect().await.expect("a queue");
+    let endpoint = queue.endpoint(Method::GET, "/");
+    for _ in 0..100 {
+        queue.try_record(endpoint).expect("room");
+    }
+    while mock.database().in_flight < 4 {
+        tokio::task::yield_now().await;
+    }
+    drop(server);
+    let next = mock.with(|event| match event {
+        Event::Batch(batch) => {
+            Act::Answer(RecordResponse { opened: None, committed_sequence: batch.sequence.max(4) })
+        }
+        _ => Act::Serve,
+    });
+    let _server = next.limits(|limits| limits.batches_in_flight_max = 1).start_at(address);
+    let report = queue.close().await;
+    assert_eq!((report.acknowledged, report.lost()), (100, 0), "{report:?}");
+}

@@ -251,3 +251,23 @@ async fn a_server_that_refuses_the_client_is_no_flood() {
     queue.close_within(Duration::ZERO).await;
     assert_eq!(lines.with("refuses this client").len(), 1, "{:?}", lines.with(""));
 }
+
+/// It refuses the client in between.
+#[tokio::test]
+async fn a_server_that_takes_some_and_refuses_the_client_is_no_flood() {
+    let (lines, _guard) = Lines::take();
+    let mock = Mock::new(|event| match event {
+        Event::Batch(_) => Act::StoreAndEnd(0, Status::permission_denied("no more")),
+        _ => Act::Serve,
+    });
+    let server = mock.start();
+    let queue = server.queue().connect().await.expect("a queue");
+    for _ in 0..20 {
+        record(&queue, "/", 1);
+        queue.flush().await.expect("the next stream says that it is stored");
+    }
+    queue.close_within(Duration::ZERO).await;
+    assert_eq!(mock.total(), 20);
+    assert_eq!(lines.with("refuses this client").len(), 1, "{:?}", lines.with(""));
+    assert!(lines.with("counting with Tally").len() <= 2, "{:?}", lines.with(""));
+}

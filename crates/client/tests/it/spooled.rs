@@ -93,7 +93,7 @@ async fn a_server_that_is_away_is_outlived() {
     assert_eq!(mock.total(), 3000);
     let batches = format!(" batches={}", mock.database().batches.len());
     for said in
-        ["an earlier process left in the spool", "all that was left in the spool is counted"]
+        ["an earlier process left in the spool", "all that was left in the spool is settled"]
     {
         let said = lines.with(said);
         assert!(said.len() == 1 && said[0].ends_with(&batches), "{batches}: {:?}", lines.with(""));
@@ -209,4 +209,32 @@ async fn a_refused_batch_in_a_spool_is_set_aside() {
     let progress = producer.close().await;
     assert_eq!((progress.acknowledged, progress.rejected), (490, 10));
     assert_eq!((mock.total(), mock.dropped()), (490, 10));
+}
+
+/// Also of a batch that was being written when the time was over.
+#[tokio::test]
+async fn the_report_says_what_is_in_the_files() {
+    let mock = Mock::good();
+    let address = mock.start().address();
+    let url = format!("http://{address}");
+    let options = || Options { bytes_max: 8192, segment_bytes_max: 2048, fsync: Fsync::OsOnly };
+    // The files are full after some of these.
+    for round in 0..80 {
+        let dir = tempfile::tempdir().expect("a folder");
+        let queue = crate::mock::fast_queue(&url).batch_rows_max(100).linger(Duration::ZERO);
+        let queue = queue.spool(dir.path(), options()).connect().await.expect("a queue");
+        let hello = queue.endpoint(Method::GET, "/hello");
+        for _ in 0..20_000 {
+            queue.try_record(hello).expect("room");
+        }
+        for _ in 0..4 * round {
+            tokio::task::yield_now().await;
+        }
+        let report = queue.close_within(Duration::ZERO).await;
+        let before = mock.total();
+        let server = mock.start_at(address);
+        let next = server.queue().spool(dir.path(), options()).connect().await.expect("a queue");
+        let next = next.close().await;
+        assert_eq!(mock.total() - before, report.spooled, "{round}: {report:?}, {next:?}");
+    }
 }
