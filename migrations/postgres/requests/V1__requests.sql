@@ -1,7 +1,8 @@
--- What is counted: a method (a number of count.v1.Method) and a path. Stored once.
--- Paths are ordered by their bytes, as everywhere in Tally.
+-- What is counted: a method (a number of count.v1.Method) and a path. Stored once, in the
+-- transaction of the first rows that need it. The id is a hash of the two, so that it never means
+-- anything else. Paths are ordered by their bytes, as everywhere in Tally.
 CREATE TABLE tally_endpoints (
-    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id BIGINT PRIMARY KEY,
     method BIGINT NOT NULL,
     path TEXT COLLATE "C" NOT NULL,
     UNIQUE (method, path)

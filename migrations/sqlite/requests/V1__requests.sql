@@ -1,4 +1,6 @@
--- What is counted: a method (a number of count.v1.Method) and a path. Stored once.
+-- What is counted: a method (a number of count.v1.Method) and a path. Stored once, in the
+-- transaction of the first rows that need it. The id is a hash of the two, so that it never means
+-- anything else.
 CREATE TABLE tally_endpoints (
     id INTEGER PRIMARY KEY,
     method INTEGER NOT NULL,

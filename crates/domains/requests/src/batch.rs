@@ -269,7 +269,7 @@ pub fn decode_batch(bytes: &[u8], now_micros: i64) -> Result<Rows, String> {
         return Err("not a batch".to_owned());
     };
     let (limits, rules) = (RecordLimits::default(), Rules { path_bytes_max: 2_048, now_micros });
-    let mut builder = RowsBuilder::default();
+    let mut builder = RowsBuilder::new(0);
     let mut read = || {
         sequence(&batch)?;
         let named = endpoints(&mut batch, 0, &limits, rules)?;
@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn an_invalid_batch_adds_no_row() {
         let rules = Rules { path_bytes_max: 10, now_micros: NOW };
-        let mut into = RowsBuilder::default();
+        let mut into = RowsBuilder::new(0);
         into.push(7, 1);
         for requests in [[(0, 5), (1, 5)], [(0, 5), (0, i64::MAX)], [(0, 5), (0, NOW * 2)]] {
             let batch = message(0, &requests, Vec::new());

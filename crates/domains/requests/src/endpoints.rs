@@ -1,18 +1,23 @@
-//! From a method and a path to an id, without a lock or an allocation.
+//! From a method and a path to an id, without a lock, an allocation or the database.
 //!
 //! The cache is cut into shards. A lookup loads a shard's current table, which never changes;
 //! whoever adds endpoints makes a new table and puts it in the old one's place.
+//!
+//! An id is a function of what it names, so the cache is right whatever the database does. What
+//! may change is what the database *has*: a name is written in the transaction of the first rows
+//! that use it, and is then confirmed under the present *belief*. Whatever hints that the database
+//! may have gone back, such as a new connection or a gap in a worker's numbers, begins a new
+//! belief, under which nothing is confirmed.
 
 use std::hash::BuildHasher as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use hashbrown::{DefaultHashBuilder, HashTable};
-use tokio::sync::Mutex;
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 
-use crate::model::{Endpoint, EndpointId};
-use crate::store::{Result, Store};
+use crate::model::{Endpoint, EndpointId, Named, Rows};
+use crate::store::Names;
 
 /// Enough that adding one of 100,000 endpoints copies less than 400.
 const SHARDS: usize = 256;
@@ -21,130 +26,222 @@ pub(crate) const OTHER_PATH: &str = "_other";
 /// Methods that count.v1 lists; beyond the limit, others are counted as METHOD_UNSPECIFIED, so
 /// that `_other` itself stays bounded.
 const METHODS: [i32; 11] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 100];
+/// How many bytes the paths may have on average: so many for each of the endpoints that may be
+/// told apart. It bounds the memory of the cache and the size of the table.
+pub(crate) const MEAN_PATH_BYTES_MAX: usize = 256;
 
-type Shard = HashTable<(Arc<Endpoint>, EndpointId)>;
+type Shard = HashTable<Arc<Named>>;
 
-/// The endpoints that the database has, as far as this server knows.
+/// The endpoints that this server tells apart.
 pub(crate) struct Endpoints {
-    store: Arc<dyn Store>,
     shards: Vec<ArcSwap<Shard>>,
     hasher: DefaultHashBuilder,
-    count: AtomicUsize,
-    max: usize,
-    /// One stream asks the database at a time; the others often find the answer after it.
-    asking: Mutex<()>,
-    /// Whether the cache is known to be complete, because the limit is reached.
+    belief: AtomicU64,
     is_full: AtomicBool,
+    max: usize,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    by_id: HashMap<EndpointId, Arc<Named>>,
+    /// What their paths take.
+    path_bytes: usize,
+    /// The state of the store under the present belief.
+    state: u64,
+    /// Endpoints that the database has under other ids, under the present belief: another name
+    /// had the id first.
+    moved: HashMap<EndpointId, EndpointId>,
 }
 
 // === impl Endpoints ===
 
 impl Endpoints {
-    pub(crate) fn new(store: Arc<dyn Store>, max: usize) -> Self {
+    pub(crate) fn new(max: usize) -> Self {
         Self {
-            store,
             shards: (0..SHARDS).map(|_| ArcSwap::default()).collect(),
             hasher: DefaultHashBuilder::default(),
-            count: AtomicUsize::new(0),
-            max,
-            asking: Mutex::new(()),
+            // Of the names that are confirmed under 0 there are none.
+            belief: AtomicU64::new(1),
             is_full: AtomicBool::new(false),
+            max,
+            inner: Mutex::default(),
         }
     }
 
-    /// Reads all endpoints from the database.
-    pub(crate) async fn load(&self) -> Result<()> {
-        let all = self.store.endpoints().await?;
-        self.add(all);
-        Ok(())
+    /// How many bytes the paths may have in all.
+    pub(crate) fn path_bytes_max(max: usize) -> usize {
+        max.saturating_mul(MEAN_PATH_BYTES_MAX)
     }
 
-    /// The id of an endpoint that the cache knows.
-    pub(crate) fn get(&self, method: i32, path: &str) -> Option<EndpointId> {
+    /// Takes in what the database has, in this state.
+    pub(crate) fn load(&self, names: Vec<(EndpointId, Endpoint)>, state: u64) {
+        let mut inner = self.lock();
+        self.follow(&mut inner, state);
+        let belief = self.belief();
+        let mut added = Vec::new();
+        for (id, endpoint) in names {
+            if self.find(endpoint.method, &endpoint.path, |_| ()).is_none()
+                && !inner.by_id.contains_key(&id)
+            {
+                let named = inner.add(id, endpoint);
+                named.confirm(belief);
+                added.push(named);
+            }
+        }
+        self.publish(added);
+    }
+
+    /// Looks an endpoint up that this server knows, and does something with it.
+    pub(crate) fn find<T>(
+        &self,
+        method: i32,
+        path: &str,
+        then: impl FnOnce(&Arc<Named>) -> T,
+    ) -> Option<T> {
         let hash = self.hash(method, path);
         let shard = self.shard(hash).load();
-        shard
-            .find(hash, |(endpoint, _)| endpoint.method == method && *endpoint.path == *path)
-            .map(|(_, id)| *id)
+        let is_it =
+            |named: &Arc<Named>| named.endpoint.method == method && *named.endpoint.path == *path;
+        shard.find(hash, is_it).map(then)
     }
 
-    /// The ids of endpoints in the same order, adding those that the database does not have,
-    /// up to the limit.
-    pub(crate) async fn resolve(&self, endpoints: &[Endpoint]) -> Result<Vec<EndpointId>> {
-        let _asking = self.asking.lock().await;
-        let mut unknown = self.unknown(endpoints);
-        if self.count.load(Ordering::Relaxed) + unknown.len() > self.max {
-            // Only now is it worth to know exactly. What other servers have added counts.
-            if !self.is_full.load(Ordering::Relaxed) {
-                self.load().await?;
-                unknown = self.unknown(endpoints);
-            }
-            let room = self.max.saturating_sub(self.count.load(Ordering::Relaxed));
-            if room == 0 && !self.is_full.swap(true, Ordering::Relaxed) {
-                let endpoints_max = self.max;
-                tracing::warn!(
-                    endpoints_max,
-                    "there are as many endpoints as may be told apart: requests to others are \
-                     counted as _other"
-                );
-            }
-            unknown.truncate(room);
-            let others = endpoints.iter().map(other);
-            unknown.extend(self.unknown(&others.collect::<Vec<_>>()));
+    /// The endpoints in the same order, each under an id; beyond the limit, as `_other`.
+    pub(crate) fn resolve(&self, endpoints: &[Endpoint]) -> Vec<Arc<Named>> {
+        let find = |one: &Endpoint| self.find(one.method, &one.path, Arc::clone);
+        // Once there is no room for more, what is unknown stays so.
+        let known = |one| find(one).or_else(|| self.is_full().then(|| find(&other(one)))?);
+        if let Some(all) = endpoints.iter().map(known).collect() {
+            return all;
         }
-        if !unknown.is_empty() {
-            let ids = self.store.resolve(&unknown).await?;
-            self.add(ids.into_iter().zip(unknown));
-        }
-        endpoints.iter().map(|endpoint| self.known_or_other(endpoint)).collect()
-    }
-
-    fn known_or_other(&self, endpoint: &Endpoint) -> Result<EndpointId> {
-        let other = other(endpoint);
-        self.get(endpoint.method, &endpoint.path)
-            .or_else(|| self.get(other.method, &other.path))
-            .ok_or_else(|| {
-                tally_store::Error::permanent(
-                    "find an endpoint that was just added",
-                    tally_runtime::Kind::Internal,
-                )
+        let mut inner = self.lock();
+        let mut added: HashMap<Endpoint, Arc<Named>> = HashMap::new();
+        let mut add = |endpoint: &Endpoint| {
+            let known =
+                |one, added: &HashMap<Endpoint, _>| find(one).or_else(|| added.get(one).cloned());
+            if let Some(named) = known(endpoint, &added) {
+                return named;
+            }
+            let has_room = self.has_room(&inner, endpoint);
+            let endpoint = if has_room { endpoint.clone() } else { other(endpoint) };
+            known(&endpoint, &added).unwrap_or_else(|| {
+                let id = inner.free_id(&endpoint);
+                let named = inner.add(id, endpoint.clone());
+                added.insert(endpoint, Arc::clone(&named));
+                named
             })
+        };
+        let all = endpoints.iter().map(&mut add).collect();
+        self.publish(added.into_values());
+        all
     }
 
-    /// Those that the cache does not know, each once.
-    fn unknown(&self, endpoints: &[Endpoint]) -> Vec<Endpoint> {
-        let mut seen = std::collections::HashSet::new();
-        endpoints
-            .iter()
-            .filter(|one| self.get(one.method, &one.path).is_none() && seen.insert(*one))
-            .cloned()
-            .collect()
+    /// What names are held against. Whoever encodes rows reads it first.
+    pub(crate) fn belief(&self) -> u64 {
+        self.belief.load(Ordering::Acquire)
     }
 
-    /// Puts endpoints into the cache. Callers hold `asking`, or are alone.
-    fn add(&self, endpoints: impl IntoIterator<Item = (EndpointId, Endpoint)>) {
-        let mut by_shard: Vec<Vec<(u64, Arc<Endpoint>, EndpointId)>> = vec![Vec::new(); SHARDS];
-        for (id, endpoint) in endpoints {
-            let hash = self.hash(endpoint.method, &endpoint.path);
-            by_shard[shard_index(hash)].push((hash, Arc::new(endpoint), id));
+    /// Nothing that this server has stored is believed to be in the database any more.
+    pub(crate) fn doubt(&self) {
+        self.begin_belief(&mut self.lock());
+    }
+
+    /// The names that must be stored with a batch, for a store in this state.
+    pub(crate) fn names_of(&self, chunks: &[Rows], state: u64) -> Names {
+        let (belief, moved) = {
+            let mut inner = self.lock();
+            self.follow(&mut inner, state);
+            (self.belief(), inner.moved.clone())
+        };
+        let mut new: HashMap<EndpointId, Arc<Named>> = HashMap::new();
+        for chunk in chunks {
+            let (unconfirmed, encoded_under) = chunk.unconfirmed();
+            if encoded_under == belief {
+                new.extend(unconfirmed.iter().map(|named| (named.id, Arc::clone(named))));
+                continue;
+            }
+            // What was left out then may be needed now.
+            let ids: HashSet<EndpointId> = chunk.iter().map(|(id, _)| id).collect();
+            let inner = self.lock();
+            let named = ids.iter().filter_map(|id| inner.by_id.get(id));
+            new.extend(named.map(|named| (named.id, Arc::clone(named))));
+        }
+        let mut new: Vec<_> =
+            new.into_values().filter(|named| !named.is_confirmed(belief)).collect();
+        new.sort_unstable_by_key(|named| named.id);
+        Names { new, moved, state, belief }
+    }
+
+    /// The names are committed; some under other ids.
+    pub(crate) fn confirm(&self, names: &Names, moved: HashMap<EndpointId, EndpointId>) {
+        if names.new.is_empty() {
+            return;
+        }
+        let mut inner = self.lock();
+        if self.belief() == names.belief {
+            inner.moved.extend(moved);
+            names.new.iter().for_each(|named| named.confirm(names.belief));
+        }
+    }
+
+    /// A state of the store that is not the one before it begins a new belief.
+    fn follow(&self, inner: &mut Inner, state: u64) {
+        if inner.state != state {
+            inner.state = state;
+            self.begin_belief(inner);
+        }
+    }
+
+    fn begin_belief(&self, inner: &mut Inner) {
+        inner.moved.clear();
+        self.belief.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
+    }
+
+    fn has_room(&self, inner: &Inner, endpoint: &Endpoint) -> bool {
+        let path_bytes = inner.path_bytes + endpoint.path.len();
+        let has_room = !self.is_full()
+            && inner.by_id.len() < self.max
+            && path_bytes <= Self::path_bytes_max(self.max);
+        if !has_room && !self.is_full.swap(true, Ordering::Relaxed) {
+            let (endpoints_max, path_bytes) = (self.max, inner.path_bytes);
+            tracing::warn!(
+                endpoints_max,
+                endpoints = inner.by_id.len(),
+                path_bytes,
+                "no more endpoints are told apart: requests to new ones are counted as _other"
+            );
+        }
+        has_room
+    }
+
+    /// Puts endpoints into the tables that lookups use.
+    fn publish(&self, added: impl IntoIterator<Item = Arc<Named>>) {
+        let mut by_shard: Vec<Vec<(u64, Arc<Named>)>> = vec![Vec::new(); SHARDS];
+        for named in added {
+            let hash = self.hash(named.endpoint.method, &named.endpoint.path);
+            by_shard[shard_index(hash)].push((hash, named));
         }
         for (shard, added) in self.shards.iter().zip(by_shard) {
             if added.is_empty() {
                 continue;
             }
             let mut table = Shard::clone(&shard.load());
-            let before = table.len();
-            let rehash = |(endpoint, _): &(Arc<Endpoint>, EndpointId)| {
-                self.hash(endpoint.method, &endpoint.path)
-            };
-            for (hash, endpoint, id) in added {
-                if table.find(hash, |(known, _)| *known == endpoint).is_none() {
-                    table.insert_unique(hash, (endpoint, id), rehash);
-                }
+            for (hash, named) in added {
+                table.insert_unique(hash, named, |named| {
+                    self.hash(named.endpoint.method, &named.endpoint.path)
+                });
             }
-            self.count.fetch_add(table.len() - before, Ordering::Relaxed);
             shard.store(Arc::new(table));
         }
+    }
+
+    /// No operation leaves it half done.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn hash(&self, method: i32, path: &str) -> u64 {
@@ -153,6 +250,23 @@ impl Endpoints {
 
     fn shard(&self, hash: u64) -> &ArcSwap<Shard> {
         &self.shards[shard_index(hash)]
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    fn add(&mut self, id: EndpointId, endpoint: Endpoint) -> Arc<Named> {
+        self.path_bytes += endpoint.path.len();
+        let named = Arc::new(Named::new(id, endpoint));
+        self.by_id.insert(id, Arc::clone(&named));
+        named
+    }
+
+    /// The first of the endpoint's ids that no other endpoint has.
+    fn free_id(&self, endpoint: &Endpoint) -> EndpointId {
+        let mut ids = (0..).map(|salt| endpoint.id(salt));
+        ids.find(|id| !self.by_id.contains_key(id)).expect("there are 2^32 salts")
     }
 }
 

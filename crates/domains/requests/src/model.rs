@@ -1,11 +1,15 @@
 //! Endpoint, day, period, and the row as it is stored.
 
 use std::fmt;
+use std::hash::Hasher as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use hashbrown::HashMap;
 use jiff::Timestamp;
 use jiff::civil::Date;
+use siphasher::sip::SipHasher24;
 
 use crate::producer::Run;
 
@@ -14,7 +18,10 @@ const DAY_MICROS: i64 = 86_400_000_000;
 /// 2000-01-01 UTC in microseconds since 1970-01-01 UTC: where Postgres counts from.
 const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 
-/// An endpoint's id in the database.
+/// The key of the hash that makes ids. It is in every database: it never changes.
+const ID_KEY: (u64, u64) = (0x7461_6c6c_792e_7265, 0x7175_6573_7473_2e31);
+
+/// An endpoint's id: see [`Endpoint::id`].
 pub type EndpointId = i64;
 
 /// What is counted: a method and a path.
@@ -24,6 +31,18 @@ pub struct Endpoint {
     pub method: i32,
     /// The path; 1 to 2,048 bytes unless set otherwise.
     pub path: Box<str>,
+}
+
+/// An endpoint under the id that this process gives its rows.
+#[derive(Debug)]
+pub struct Named {
+    /// No other endpoint has it in this process.
+    pub id: EndpointId,
+    /// What it names.
+    pub endpoint: Endpoint,
+    /// The belief under which the database is known to have this name; see
+    /// [`Endpoints`](crate::endpoints::Endpoints).
+    confirmed: AtomicU64,
 }
 
 /// A UTC day, as the number of days since 1970-01-01.
@@ -57,11 +76,18 @@ pub struct Rows {
     bytes: Bytes,
     /// Whose batches these are, if a client has numbered them.
     run: Option<Arc<Run>>,
+    /// The names among them that the database was not known to have, under this belief.
+    unconfirmed: Arc<[Arc<Named>]>,
+    belief: u64,
 }
 
 /// Builds [`Rows`].
-#[derive(Debug, Default)]
-pub(crate) struct RowsBuilder(BytesMut);
+#[derive(Debug)]
+pub(crate) struct RowsBuilder {
+    bytes: BytesMut,
+    unconfirmed: HashMap<EndpointId, Arc<Named>>,
+    belief: u64,
+}
 
 // === impl Endpoint ===
 
@@ -70,6 +96,23 @@ impl Endpoint {
     #[must_use]
     pub fn new(method: i32, path: impl Into<Box<str>>) -> Self {
         Self { method, path: path.into() }
+    }
+
+    /// A function of the method and the path, so that an id never means anything else: not after
+    /// a restored backup, and not in another database. 63 bits of SipHash-2-4 over the method
+    /// (32 bits, little-endian) and the path. Two endpoints with one id are told apart by `salt`,
+    /// which is 0 for the one that came first; see `docs/exactly-once.md`.
+    #[must_use]
+    pub fn id(&self, salt: u32) -> EndpointId {
+        let mut hasher = SipHasher24::new_with_keys(ID_KEY.0, ID_KEY.1);
+        hasher.write(&self.method.to_le_bytes());
+        hasher.write(self.path.as_bytes());
+        if salt > 0 {
+            // No path has a NUL, so nothing else is hashed like this.
+            hasher.write(&[0]);
+            hasher.write(&salt.to_le_bytes());
+        }
+        (hasher.finish() >> 1).cast_signed()
     }
 }
 
@@ -83,6 +126,26 @@ impl Ord for Endpoint {
 impl PartialOrd for Endpoint {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
+    }
+}
+
+// === impl Named ===
+
+impl Named {
+    /// A name that no database is known to have.
+    #[must_use]
+    pub fn new(id: EndpointId, endpoint: Endpoint) -> Self {
+        Self { id, endpoint, confirmed: AtomicU64::new(0) }
+    }
+
+    /// Whether the database is known to have it, under this belief.
+    pub(crate) fn is_confirmed(&self, belief: u64) -> bool {
+        self.confirmed.load(Ordering::Acquire) == belief
+    }
+
+    /// The database has it.
+    pub(crate) fn confirm(&self, belief: u64) {
+        self.confirmed.store(belief, Ordering::Release);
     }
 }
 
@@ -220,7 +283,27 @@ impl Rows {
     /// Those from this row on, and of nobody's run; nothing is copied.
     #[must_use]
     pub(crate) fn from(&self, row: usize) -> Self {
-        Self { bytes: self.bytes.slice(row * Self::ROW_BYTES..), run: None }
+        let bytes = self.bytes.slice(row * Self::ROW_BYTES..);
+        Self { bytes, run: None, ..self.clone() }
+    }
+
+    /// The names among them that the database was not known to have, and under which belief.
+    pub(crate) fn unconfirmed(&self) -> (&[Arc<Named>], u64) {
+        (&self.unconfirmed, self.belief)
+    }
+
+    /// The same rows under the ids that the database has for them.
+    #[must_use]
+    pub(crate) fn moved(&self, moved: &HashMap<EndpointId, EndpointId>) -> Self {
+        let id = |id| moved.get(&id).copied().unwrap_or(id);
+        Self {
+            bytes: self
+                .iter()
+                .map(|(endpoint, micros)| (id(endpoint), micros))
+                .collect::<Self>()
+                .bytes,
+            ..self.clone()
+        }
     }
 
     /// How many rows each day has, days in the order in which they come. A day is named again
@@ -261,7 +344,7 @@ impl tally_ingest::Rows for Rows {
 
 impl FromIterator<(EndpointId, i64)> for Rows {
     fn from_iter<I: IntoIterator<Item = (EndpointId, i64)>>(rows: I) -> Self {
-        let mut builder = RowsBuilder::default();
+        let mut builder = RowsBuilder::new(0);
         rows.into_iter().for_each(|(endpoint, micros)| builder.push(endpoint, micros));
         builder.finish()
     }
@@ -270,28 +353,47 @@ impl FromIterator<(EndpointId, i64)> for Rows {
 // === impl RowsBuilder ===
 
 impl RowsBuilder {
+    /// No rows yet; names are held against this belief.
+    pub(crate) fn new(belief: u64) -> Self {
+        Self { bytes: BytesMut::new(), unconfirmed: HashMap::new(), belief }
+    }
+
     /// Adds a request at `micros` since 1970-01-01 UTC.
     pub(crate) fn push(&mut self, endpoint: EndpointId, micros: i64) {
-        self.0.put_i16(2);
-        self.0.put_i32(8);
-        self.0.put_i64(endpoint);
-        self.0.put_i32(8);
-        self.0.put_i64(micros - POSTGRES_EPOCH_MICROS);
+        self.bytes.put_i16(2);
+        self.bytes.put_i32(8);
+        self.bytes.put_i64(endpoint);
+        self.bytes.put_i32(8);
+        self.bytes.put_i64(micros - POSTGRES_EPOCH_MICROS);
+    }
+
+    /// The name of rows. It is stored with them, unless the database is known to have it.
+    pub(crate) fn name(&mut self, named: &Arc<Named>) {
+        if !named.is_confirmed(self.belief) {
+            self.unconfirmed.entry(named.id).or_insert_with(|| Arc::clone(named));
+        }
+    }
+
+    /// What names are held against.
+    pub(crate) fn belief(&self) -> u64 {
+        self.belief
     }
 
     /// The rows so far; the builder is empty after it.
     pub(crate) fn finish(&mut self) -> Rows {
-        Rows { bytes: self.0.split().freeze(), run: None }
+        let unconfirmed = self.unconfirmed.drain().map(|(_, named)| named).collect();
+        let (bytes, belief) = (self.bytes.split().freeze(), self.belief);
+        Rows { bytes, run: None, unconfirmed, belief }
     }
 
     /// How many rows there are so far.
     pub(crate) fn rows(&self) -> usize {
-        self.0.len() / Rows::ROW_BYTES
+        self.bytes.len() / Rows::ROW_BYTES
     }
 
     /// Leaves only the first rows.
     pub(crate) fn truncate(&mut self, rows: usize) {
-        self.0.truncate(rows * Rows::ROW_BYTES);
+        self.bytes.truncate(rows * Rows::ROW_BYTES);
     }
 }
 
@@ -322,6 +424,23 @@ mod tests {
         ] {
             assert_eq!(period.days().to_string(), days);
         }
+    }
+
+    /// Ids are in databases: this is no test of the hash, but of its being the same for ever.
+    #[test]
+    fn ids_never_change() {
+        let ids = [(3, "/", 0), (6, "/", 0), (3, "/users/é", 0), (3, "/", 1), (-1, "_other", 0)];
+        let ids = ids.map(|(method, path, salt)| Endpoint::new(method, path).id(salt));
+        assert_eq!(
+            ids,
+            [
+                2_981_967_654_293_335_488,
+                3_774_244_281_563_177_833,
+                2_962_437_979_650_391_323,
+                365_108_588_445_895_805,
+                6_198_225_270_497_175_446,
+            ]
+        );
     }
 
     proptest! {

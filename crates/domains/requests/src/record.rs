@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::batch;
 use crate::error::{Error, InvalidOpen};
-use crate::model::{EndpointId, Rows, RowsBuilder};
+use crate::model::{EndpointId, Named, Rows, RowsBuilder};
 use crate::producer::{BatchEnd, Opening, Run, Standing, Verdict};
 use crate::recorder::Recorder;
 
@@ -56,8 +56,11 @@ struct Recording<'a> {
     progress: &'a watch::Sender<Progress>,
     producer: Uuid,
     claim: i64,
-    /// The ids of the endpoints that the stream has named, by their numbers.
-    endpoints: Vec<EndpointId>,
+    /// The endpoints that the stream has named, by their numbers, and their ids.
+    names: Vec<Arc<Named>>,
+    ids: Vec<EndpointId>,
+    /// So many of them are known to be in the database, under this belief.
+    confirmed: (u64, usize),
     /// The number of the next batch.
     next: i64,
     committed: i64,
@@ -104,7 +107,9 @@ impl Recorder {
             progress,
             producer: opening.id,
             claim: opening.claim(),
-            endpoints: Vec::new(),
+            names: Vec::new(),
+            ids: Vec::new(),
+            confirmed: (0, 0),
             next: sequence + 1,
             committed: sequence,
             position: 1,
@@ -136,7 +141,7 @@ impl Recorder {
             let _place = self.opening.acquire().await;
             self.store.open_producer(&opening).await
         };
-        let standing = timeout(self.lookup_wait_max, opened)
+        let standing = timeout(self.opening_wait_max, opened)
             .await
             .map_err(|_elapsed| Error::LookupTimeout)?
             .map_err(Error::store("open a producer"))?
@@ -255,14 +260,11 @@ impl Recording<'_> {
             (batch.endpoint, batch.time_delta, batch.drops) = Default::default();
             None
         };
-        let named = self.endpoints.len();
+        let named = self.names.len();
         let new = batch::endpoints(&mut batch, named, limits, rules).map_err(invalid)?;
-        let known: Vec<_> =
-            new.iter().map(|one| recorder.endpoints.get(one.method, &one.path)).collect();
-        match known.into_iter().collect::<Option<Vec<_>>>() {
-            Some(ids) => self.endpoints.extend(ids),
-            None => self.endpoints.extend(recorder.resolve(&new).await?),
-        }
+        let new = recorder.endpoints.resolve(&new);
+        self.ids.extend(new.iter().map(|named| named.id));
+        self.names.extend(new);
         let Some((rows, drops)) = new_rows else {
             self.progress.send_modify(|progress| progress.repeats += 1);
             return Ok(());
@@ -273,20 +275,33 @@ impl Recording<'_> {
         }
         let room = self.make_room(rows).await?;
         if self.waiting.back().is_none_or(|last| self.is_full(last)) {
-            self.waiting.push_back(Chunk::new(sequence, room));
+            let rows = RowsBuilder::new(recorder.endpoints.belief());
+            self.waiting.push_back(Chunk::new(sequence, rows, room));
         } else if let Some(last) = self.waiting.back_mut() {
             last.room.merge(room);
         }
         let last = self.waiting.back_mut().expect("there is one now");
-        let encoded = batch::encode(&batch, &self.endpoints, rules, &mut last.rows);
+        let encoded = batch::encode(&batch, &self.ids, rules, &mut last.rows);
         if encoded.is_ok() {
             last.batches.push(BatchEnd { rows: last.rows.rows(), drops });
         } else if last.batches.is_empty() {
             self.waiting.pop_back();
         }
         encoded.map_err(invalid)?;
+        self.name_rows();
         self.next += 1;
         Ok(())
+    }
+
+    /// Adds to the last chunk the names that the database is not known to have.
+    fn name_rows(&mut self) {
+        let rows = &mut self.waiting.back_mut().expect("a batch was just added to it").rows;
+        let belief = rows.belief();
+        let first = if self.confirmed.0 == belief { self.confirmed.1 } else { 0 };
+        let names = &self.names[first..];
+        names.iter().for_each(|named| rows.name(named));
+        let confirmed = names.iter().take_while(|named| named.is_confirmed(belief)).count();
+        self.confirmed = (belief, first + confirmed);
     }
 
     /// A place in the queue for a batch. Those before it are stored meanwhile: they may be what
@@ -370,8 +385,8 @@ impl Recording<'_> {
 // === impl Chunk ===
 
 impl Chunk {
-    fn new(first: i64, room: Room) -> Self {
-        Self { first, rows: RowsBuilder::default(), batches: Vec::new(), room }
+    fn new(first: i64, rows: RowsBuilder, room: Room) -> Self {
+        Self { first, rows, batches: Vec::new(), room }
     }
 }
 

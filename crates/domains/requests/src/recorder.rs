@@ -8,13 +8,12 @@ use tally_ingest::{Queue, Receipt};
 use tally_proto::count::v1::AddRequest;
 use tally_runtime::{Clock, Drain};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
 use tonic::Status;
 
 use crate::batch::RecordLimits;
 use crate::endpoints::Endpoints;
 use crate::error::Error;
-use crate::model::{Endpoint, EndpointId, Rows, RowsBuilder};
+use crate::model::{Endpoint, Rows, RowsBuilder};
 use crate::store::Store;
 use crate::validate::{self, Rules};
 
@@ -23,13 +22,13 @@ const CHUNK_ROWS_MAX: usize = 1_024;
 
 /// What all streams share.
 pub(crate) struct Recorder {
-    pub(crate) endpoints: Endpoints,
+    pub(crate) endpoints: Arc<Endpoints>,
     pub(crate) queue: Queue<Rows>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) drain: Drain,
     pub(crate) path_bytes_max: usize,
-    /// How long a stream waits for the ids of new endpoints.
-    pub(crate) lookup_wait_max: Duration,
+    /// How long a stream waits for its producer to be opened.
+    pub(crate) opening_wait_max: Duration,
     /// What a `Record` stream may bring.
     pub(crate) record: RecordLimits,
     pub(crate) producers_max: i64,
@@ -48,11 +47,11 @@ pub(crate) struct Ending {
 }
 
 /// Requests of one stream that are not in the queue yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Chunk {
     rows: RowsBuilder,
     len: usize,
-    /// Requests whose endpoint has no id yet.
+    /// Requests of endpoints that are new, which are named together.
     unknown: Vec<(Endpoint, i64)>,
 }
 
@@ -80,7 +79,7 @@ impl Recorder {
     where
         S: Stream<Item = Result<AddRequest, Status>> + Unpin,
     {
-        let mut chunk = Chunk::default();
+        let mut chunk = self.chunk();
         let mut position = 0_u64;
         let ending = loop {
             let next = if chunk.len == 0 {
@@ -122,9 +121,13 @@ impl Recorder {
         chunk: &mut Chunk,
     ) -> Result<(), crate::error::InvalidRequest> {
         let micros = validate::request(&request, self.rules())?;
-        match self.endpoints.get(request.method, &request.path) {
-            Some(endpoint) => chunk.rows.push(endpoint, micros),
-            None => chunk.unknown.push((Endpoint::new(request.method, request.path), micros)),
+        let rows = &mut chunk.rows;
+        let known = self.endpoints.find(request.method, &request.path, |named| {
+            rows.push(named.id, micros);
+            rows.name(named);
+        });
+        if known.is_none() {
+            chunk.unknown.push((Endpoint::new(request.method, request.path), micros));
         }
         chunk.len += 1;
         Ok(())
@@ -135,11 +138,13 @@ impl Recorder {
         if chunk.len == 0 {
             return Ok(());
         }
-        let Chunk { mut rows, unknown, .. } = std::mem::take(chunk);
+        let Chunk { mut rows, unknown, .. } = std::mem::replace(chunk, self.chunk());
         if !unknown.is_empty() {
             let (endpoints, times): (Vec<_>, Vec<_>) = unknown.into_iter().unzip();
-            let ids = self.resolve(&endpoints).await?;
-            ids.into_iter().zip(times).for_each(|(id, micros)| rows.push(id, micros));
+            for (named, micros) in self.endpoints.resolve(&endpoints).into_iter().zip(times) {
+                rows.push(named.id, micros);
+                rows.name(&named);
+            }
         }
         self.queue.push(rows.finish(), receipt).await.map_err(|_full| self.no_room())
     }
@@ -150,12 +155,8 @@ impl Recorder {
         Rules { path_bytes_max: self.path_bytes_max, now_micros }
     }
 
-    /// The ids of endpoints that may be new.
-    pub(crate) async fn resolve(&self, endpoints: &[Endpoint]) -> Result<Vec<EndpointId>, Error> {
-        timeout(self.lookup_wait_max, self.endpoints.resolve(endpoints))
-            .await
-            .map_err(|_elapsed| Error::LookupTimeout)?
-            .map_err(Error::store("look an endpoint up"))
+    fn chunk(&self) -> Chunk {
+        Chunk { rows: RowsBuilder::new(self.endpoints.belief()), len: 0, unknown: Vec::new() }
     }
 
     /// Why the queue took nothing.

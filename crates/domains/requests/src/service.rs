@@ -14,7 +14,7 @@ use crate::endpoints::Endpoints;
 use crate::model::Rows;
 use crate::recorder::Recorder;
 use crate::rollup;
-use crate::store::{self, Store};
+use crate::store::{self, Appended, Store};
 use crate::warm;
 
 /// How many queries use the database at the same time, so that they leave connections to the
@@ -29,6 +29,9 @@ pub const CONNECTIONS_BESIDE_WORKERS: usize = QUERIES_MAX + 5;
 
 /// Even a busy database may take so long over a batch.
 const ATTEMPT_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+
+/// How often a batch is begun again within an attempt, since a new connection was made meanwhile.
+const STALE_MAX: usize = 32;
 
 /// What the service is made with. See the server's settings for their meaning and limits.
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +91,7 @@ pub struct Service {
 /// The store as the workers see it.
 struct Writer {
     store: Arc<dyn Store>,
+    endpoints: Arc<Endpoints>,
     /// How long one attempt may take: a part of the time that a batch is tried, so that one
     /// whose outcome is unknown is repeated under its number before it is given up.
     attempt_timeout: Duration,
@@ -103,8 +107,11 @@ impl Service {
     pub async fn start(parts: Parts, settings: Settings) -> Result<Self, tally_store::Error> {
         let Parts { database, clock, drain } = parts;
         let store = store::open(&database);
-        let endpoints = Endpoints::new(Arc::clone(&store), settings.endpoints_max);
-        endpoints.load().await?;
+        let endpoints = Arc::new(Endpoints::new(settings.endpoints_max));
+        // Before they are read: what happens meanwhile begins a new belief.
+        let state = store.state();
+        let path_bytes_max = Endpoints::path_bytes_max(settings.endpoints_max);
+        endpoints.load(store.endpoints(settings.endpoints_max, path_bytes_max).await?, state);
         let retention = settings.producer_retention_days;
         // The partition of today is there before the first request comes.
         if let Err(error) = store.maintain(clock.now(), retention).await {
@@ -134,6 +141,7 @@ impl Service {
         };
         let writer = Arc::new(Writer {
             store: Arc::clone(&store),
+            endpoints: Arc::clone(&endpoints),
             attempt_timeout: (settings.write_wait_max / 3).max(ATTEMPT_TIMEOUT_MIN),
         });
         let workers = Workers::start(&queue, &writer, worker_settings, tally_store::retry::pause);
@@ -143,7 +151,7 @@ impl Service {
             clock: Arc::clone(&clock),
             drain,
             path_bytes_max: settings.path_bytes_max,
-            lookup_wait_max: settings.queue.wait_max,
+            opening_wait_max: settings.queue.wait_max,
             record: settings.record,
             producers_max: i64::from(settings.producers_max),
             store: Arc::clone(&store),
@@ -183,11 +191,35 @@ impl Service {
 
 // === impl Writer ===
 
+impl Writer {
+    /// Stores a batch with the names that it needs.
+    async fn append(&self, batch: &Batch<'_, Rows>) -> store::Result<()> {
+        for _ in 0..STALE_MAX {
+            let names = self.endpoints.names_of(batch.chunks, self.store.state());
+            match self.store.append(batch, &names).await {
+                Ok(Appended::Stored { moved }) => {
+                    self.endpoints.confirm(&names, moved);
+                    return Ok(());
+                }
+                Ok(Appended::Stale) => {}
+                Err(error) => {
+                    if error.is_out_of_sequence() {
+                        self.endpoints.doubt();
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        let step = "store a batch: the database's connections do not last";
+        Err(tally_store::Error::transient(step, Outcome::Determinate))
+    }
+}
+
 impl Sink for Writer {
     type Rows = Rows;
 
     async fn write(&self, batch: Batch<'_, Rows>) -> Result<(), WriteError> {
-        let Ok(result) = timeout(self.attempt_timeout, self.store.append(&batch)).await else {
+        let Ok(result) = timeout(self.attempt_timeout, self.append(&batch)).await else {
             let limit = self.attempt_timeout;
             let message = format!("store a batch: no answer within {limit:?}");
             return Err(WriteError::transient(message, true));
@@ -197,7 +229,7 @@ impl Sink for Writer {
             kind: error.kind(),
             transient: error.is_transient(),
             indeterminate: error.outcome() == Outcome::Indeterminate,
-            is_gap: error.is_gap(),
+            is_out_of_sequence: error.is_out_of_sequence(),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! A question about totals, and its answer in order.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use jiff::civil::Date;
 
 use crate::model::{Day, DayRange, Endpoint, EndpointId};
@@ -60,21 +60,28 @@ pub struct Totals {
     pub periods: Vec<PeriodTotals>,
     /// How many requests of the days, of all endpoints, were dropped by clients that said so.
     pub dropped: i64,
+    /// How many endpoints the dictionary has no name for: all of them are `_unknown`.
+    pub unnamed: usize,
 }
+
+/// What rows are counted under whose name is missing.
+pub(crate) const UNKNOWN_PATH: &str = "_unknown";
 
 /// Collects what a store finds, in any order, and puts it in order.
 #[derive(Debug)]
 pub(crate) struct Collector {
     granularity: Granularity,
     max: usize,
-    /// The endpoints that the query's filter lets through, by path and method.
-    endpoints: Vec<Endpoint>,
+    /// The endpoints that the query's filter lets through; `None` if it lets all through.
+    only: Option<HashSet<EndpointId>>,
+    /// The endpoints that have counts, in the order in which they were found.
+    ids: Vec<EndpointId>,
     /// Their places in that order.
-    ranks: HashMap<EndpointId, u32>,
+    places: HashMap<EndpointId, u32>,
     /// In the order in which they were found, with several counts of the same endpoint.
     periods: Vec<PeriodTotals>,
     /// Where in `periods` each period is, by its first day.
-    places: HashMap<Day, usize>,
+    period_places: HashMap<Day, usize>,
     /// The day that was found last, and where its period is.
     last: Option<(Day, usize)>,
     counts: usize,
@@ -115,18 +122,17 @@ impl Filter {
 // === impl Collector ===
 
 impl Collector {
-    /// For a query, and the endpoints that its filter lets through.
+    /// For a query, and the endpoints that its filter lets through, if it has one.
     #[must_use]
-    pub(crate) fn new(query: &Query, mut names: Vec<(EndpointId, Endpoint)>) -> Self {
-        names.sort_unstable_by(|(_, a), (_, b)| a.cmp(b));
-        let ranks = (0..).zip(&names).map(|(rank, (id, _))| (*id, rank)).collect();
+    pub(crate) fn new(query: &Query, only: Option<HashSet<EndpointId>>) -> Self {
         Self {
             granularity: query.granularity,
             max: query.totals_max,
-            endpoints: names.into_iter().map(|(_, endpoint)| endpoint).collect(),
-            ranks,
-            periods: Vec::new(),
+            only,
+            ids: Vec::new(),
             places: HashMap::new(),
+            periods: Vec::new(),
+            period_places: HashMap::new(),
             last: None,
             counts: 0,
             counts_max: query.totals_max,
@@ -136,12 +142,7 @@ impl Collector {
     /// Whether the query's filter lets the endpoint through.
     #[must_use]
     pub(crate) fn wants(&self, endpoint: EndpointId) -> bool {
-        self.ranks.contains_key(&endpoint)
-    }
-
-    /// Puts a day's totals into the order of an answer.
-    pub(crate) fn sort(&self, totals: &mut [(EndpointId, i64)]) {
-        totals.sort_by_cached_key(|(endpoint, _)| self.ranks.get(endpoint).copied());
+        self.only.as_ref().is_none_or(|only| only.contains(&endpoint))
     }
 
     /// Adds a count of one day, or of a part of it, or of the part of a period that begins on
@@ -155,9 +156,15 @@ impl Collector {
         endpoint: EndpointId,
         count: i64,
     ) -> Result<(), TooMany> {
-        let Some(&rank) = self.ranks.get(&endpoint) else { return Ok(()) };
-        let place = self.place(day);
-        self.periods[place].counts.push((rank, count));
+        if !self.wants(endpoint) {
+            return Ok(());
+        }
+        let place = *self.places.entry(endpoint).or_insert_with(|| {
+            self.ids.push(endpoint);
+            u32::try_from(self.ids.len() - 1).expect("an answer has fewer totals")
+        });
+        let period = self.period(day);
+        self.periods[period].counts.push((place, count));
         self.counts += 1;
         if self.counts > self.counts_max {
             self.sum_up()?;
@@ -168,14 +175,14 @@ impl Collector {
     }
 
     /// Where the period of a day is.
-    fn place(&mut self, day: Day) -> usize {
+    fn period(&mut self, day: Day) -> usize {
         if let Some((last, place)) = self.last
             && last == day
         {
             return place;
         }
         let first = self.granularity.first_day(day);
-        let place = *self.places.entry(first).or_insert_with(|| {
+        let place = *self.period_places.entry(first).or_insert_with(|| {
             self.periods.push(PeriodTotals { first, counts: Vec::new() });
             self.periods.len() - 1
         });
@@ -187,56 +194,65 @@ impl Collector {
     fn sum_up(&mut self) -> Result<(), TooMany> {
         self.counts = 0;
         for period in &mut self.periods {
-            // Most are in order, or some days that are, one after the other: this sort sees it.
-            period.counts.sort_by_key(|(rank, _)| *rank);
-            period.counts.dedup_by(|(rank, count), (kept, sum)| {
-                let is_same = rank == kept;
-                if is_same {
-                    *sum += *count;
-                }
-                is_same
-            });
+            sum_up(&mut period.counts);
             self.counts += period.counts.len();
         }
         if self.counts > self.max { Err(TooMany) } else { Ok(()) }
     }
 
-    /// The answer.
+    /// The endpoints that have counts, which the answer needs the names of.
+    #[must_use]
+    pub(crate) fn ids(&self) -> &[EndpointId] {
+        &self.ids
+    }
+
+    /// The answer, with the names of the endpoints. Those without a name are `_unknown`.
     ///
     /// # Errors
     /// When it has too many totals.
-    pub(crate) fn finish(mut self) -> Result<Totals, TooMany> {
-        self.sum_up()?;
-        let mut periods = std::mem::take(&mut self.periods);
-        periods.sort_unstable_by_key(|period| period.first);
-        let mut used = vec![false; self.endpoints.len()];
-        for (rank, _) in periods.iter().flat_map(|period| &period.counts) {
-            used[*rank as usize] = true;
-        }
-        Ok(self.only_used(&used, periods))
-    }
-
-    /// Leaves out the endpoints without counts.
-    fn only_used(self, used: &[bool], mut periods: Vec<PeriodTotals>) -> Totals {
-        if used.iter().all(|is_used| *is_used) {
-            return Totals { endpoints: self.endpoints, periods, dropped: 0 };
-        }
-        let mut next = 0;
-        let places: Vec<u32> = used
-            .iter()
-            .map(|is_used| {
-                let place = next;
-                next += u32::from(*is_used);
-                place
-            })
+    pub(crate) fn finish(mut self, names: Vec<(EndpointId, Endpoint)>) -> Result<Totals, TooMany> {
+        let mut endpoints: Vec<(Endpoint, Option<u32>)> = names
+            .into_iter()
+            .filter_map(|(id, endpoint)| Some((endpoint, Some(*self.places.get(&id)?))))
             .collect();
-        for (rank, _) in periods.iter_mut().flat_map(|period| &mut period.counts) {
-            *rank = places[*rank as usize];
+        let unnamed = self.ids.len() - endpoints.len();
+        let unknown = Endpoint::new(0, UNKNOWN_PATH);
+        // Somebody may have called an endpoint so.
+        if unnamed > 0 && !endpoints.iter().any(|(endpoint, _)| *endpoint == unknown) {
+            endpoints.push((unknown.clone(), None));
         }
-        let endpoints = self.endpoints.into_iter().zip(used);
-        let endpoints = endpoints.filter_map(|(one, is_used)| is_used.then_some(one)).collect();
-        Totals { endpoints, periods, dropped: 0 }
+        endpoints.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let unknown = endpoints.iter().position(|(endpoint, _)| *endpoint == unknown);
+        let unknown = unknown.unwrap_or_default();
+        let mut ranks = vec![u32::try_from(unknown).unwrap_or_default(); self.ids.len()];
+        for (rank, (_, place)) in (0..).zip(&endpoints) {
+            if let Some(place) = place {
+                ranks[*place as usize] = rank;
+            }
+        }
+        for (place, _) in self.periods.iter_mut().flat_map(|period| &mut period.counts) {
+            *place = ranks[*place as usize];
+        }
+        self.sum_up()?;
+        let mut periods = self.periods;
+        periods.sort_unstable_by_key(|period| period.first);
+        let endpoints = endpoints.into_iter().map(|(endpoint, _)| endpoint).collect();
+        Ok(Totals { endpoints, periods, dropped: 0, unnamed })
     }
+}
+
+/// Sums the counts of the same endpoint, and orders them.
+fn sum_up(counts: &mut Vec<(u32, i64)>) {
+    // Often they are in order already, or some days that are, one after the other: this sort
+    // sees it.
+    counts.sort_by_key(|(endpoint, _)| *endpoint);
+    counts.dedup_by(|(endpoint, count), (kept, sum)| {
+        let is_same = endpoint == kept;
+        if is_same {
+            *sum += *count;
+        }
+        is_same
+    });
 }
 
 // === impl Totals ===
@@ -268,14 +284,14 @@ mod tests {
             (3, Endpoint::new(3, "/a")),
             (4, Endpoint::new(3, "/unused")),
         ];
-        let mut collector = Collector::new(&query(Granularity::Month, 100), names);
+        let mut collector = Collector::new(&query(Granularity::Month, 100), None);
         let day = Day::from(Date::constant(2015, 5, 17));
         for (day, endpoint, count) in
             [(day, 1, 5), (day.plus(1), 1, 2), (day, 2, 1), (day.plus(-30), 3, 4)]
         {
             collector.add(day, endpoint, count).unwrap();
         }
-        let totals = collector.finish().unwrap();
+        let totals = collector.finish(names).unwrap();
         let names: Vec<_> = totals.endpoints.iter().map(|one| (one.method, &*one.path)).collect();
         assert_eq!(names, [(3, "/a"), (6, "/a"), (3, "/b")]);
         let april = Day::from(Date::constant(2015, 4, 1));
@@ -290,9 +306,28 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_name_is_unknown_and_in_the_sum() {
+        let mut collector = Collector::new(&query(Granularity::Day, 100), None);
+        for (endpoint, count) in [(7, 5), (1, 2), (8, 3), (9, 1)] {
+            collector.add(Day(1), endpoint, count).unwrap();
+        }
+        let names = vec![(1, Endpoint::new(3, "/")), (9, Endpoint::new(0, UNKNOWN_PATH))];
+        let totals = collector.finish(names).unwrap();
+        let counts = totals.periods[0].counts.iter();
+        let counts: Vec<_> =
+            counts.map(|(at, count)| (&*totals.endpoints[*at as usize].path, *count)).collect();
+        assert_eq!((totals.sum(), totals.unnamed), (11, 2));
+        assert_eq!(counts.iter().map(|(_, count)| count).sum::<i64>(), 11);
+        assert!(
+            counts.contains(&("/", 2))
+                && counts.iter().all(|one| one.0 == "/" || one.0 == UNKNOWN_PATH)
+        );
+    }
+
+    #[test]
     fn too_many_totals_are_refused() {
-        let names = vec![(1, Endpoint::new(3, "/1")), (2, Endpoint::new(3, "/2"))];
-        let mut collector = Collector::new(&query(Granularity::Day, 1), names);
+        let only = Some(HashSet::from_iter([1, 2]));
+        let mut collector = Collector::new(&query(Granularity::Day, 1), only);
         assert_eq!(collector.add(Day(1), 3, 1), Ok(()), "of another endpoint");
         assert_eq!(collector.add(Day(1), 1, 1), Ok(()));
         assert_eq!(collector.add(Day(1), 2, 1), Err(TooMany));
@@ -302,15 +337,15 @@ mod tests {
     fn parts_of_a_total_are_one_total() {
         let names = || vec![(1, Endpoint::new(3, "/1")), (2, Endpoint::new(3, "/2"))];
         for max in [2, 3, 5, 100] {
-            let mut collector = Collector::new(&query(Granularity::Whole, max), names());
+            let mut collector = Collector::new(&query(Granularity::Whole, max), None);
             for day in 0..50 {
                 collector.add(Day(day), i64::from(day % 2) + 1, 1).unwrap();
             }
             assert!(collector.counts <= max + max / 4 + 1 || max == 100, "memory is bounded");
-            let totals = collector.finish().unwrap();
+            let totals = collector.finish(names()).unwrap();
             assert_eq!(totals.periods[0].counts, [(0, 25), (1, 25)]);
         }
-        let mut collector = Collector::new(&query(Granularity::Whole, 1), names());
+        let mut collector = Collector::new(&query(Granularity::Whole, 1), None);
         let refused = (0..9).find_map(|n| collector.add(Day(0), n % 2 + 1, 1).err());
         assert_eq!(refused, Some(TooMany));
     }
@@ -325,11 +360,11 @@ mod tests {
                 [Granularity::Day, Granularity::Month, Granularity::Year, Granularity::Whole]
             {
                 let names = (1..6).map(|id| (id, Endpoint::new(3, format!("/{id}")))).collect();
-                let mut collector = Collector::new(&query(granularity, 100), names);
+                let mut collector = Collector::new(&query(granularity, 100), None);
                 for (day, endpoint, count) in &counts {
                     collector.add(Day(*day), *endpoint, *count).unwrap();
                 }
-                let totals = collector.finish().unwrap();
+                let totals = collector.finish(names).unwrap();
                 prop_assert_eq!(totals.sum(), sum);
                 let keys: Vec<_> = totals.periods.iter()
                     .flat_map(|period| period.counts.iter().map(|(rank, _)| (period.first, *rank)))

@@ -21,6 +21,9 @@ pub struct Batch<'a, R> {
     pub producer: Uuid,
     /// The batch's number: 1, 2, 3 … for each producer.
     pub sequence: i64,
+    /// Whether an earlier attempt to store it ended without a known outcome. Only then does a
+    /// number that is used already mean that it is stored.
+    pub is_repeated: bool,
     /// The rows, in chunks.
     pub chunks: &'a [R],
 }
@@ -30,8 +33,8 @@ pub trait Sink: Send + Sync + 'static {
     /// What it stores.
     type Rows: Rows + Sync;
 
-    /// Stores a batch, and returns after the commit. A batch whose number the producer has
-    /// used already was stored before, and is not stored again: this is what makes it safe
+    /// Stores a batch, and returns after the commit. A repeated batch whose number the producer
+    /// has used already was stored before, and is not stored again: this is what makes it safe
     /// to repeat a batch whose outcome is unknown.
     fn write(
         &self,
@@ -50,9 +53,9 @@ pub struct WriteError {
     pub transient: bool,
     /// Whether it may have been stored all the same.
     pub indeterminate: bool,
-    /// Whether the store does not have the producer's batch before this one, and so certainly
-    /// not this one.
-    pub is_gap: bool,
+    /// Whether the number is not the one after the producer's last stored batch: the store has
+    /// lost batches, or somebody else uses the producer. This attempt certainly stored nothing.
+    pub is_out_of_sequence: bool,
 }
 
 // === impl Batch ===

@@ -131,7 +131,8 @@ impl<S: Sink> Worker<S> {
         let mut attempt = 1;
         loop {
             let sequence = self.sequence + 1;
-            let batch = Batch { producer: self.producer, sequence, chunks };
+            let is_repeated = indeterminate;
+            let batch = Batch { producer: self.producer, sequence, is_repeated, chunks };
             let mut error = match self.sink.write(batch).await {
                 Ok(()) => {
                     self.sequence = sequence;
@@ -144,10 +145,11 @@ impl<S: Sink> Worker<S> {
                 Err(error) => error,
             };
             indeterminate |= error.indeterminate;
-            if error.is_gap && !indeterminate && !has_renumbered {
-                // The database has lost this producer: it was restored, or failed over. What
-                // it lacks this batch is not in, so it may begin again under a new id.
-                tracing::warn!(error = error.message, "the database does not know this worker");
+            if error.is_out_of_sequence && !indeterminate && !has_renumbered {
+                // The database has lost batches of this worker, since it was restored or failed
+                // over; or a copy of this server counts under the same id. Either way this batch
+                // is not stored, so it may begin again under a new id.
+                tracing::warn!(error = error.message, "the worker goes on under a new id");
                 self.become_new_producer();
                 has_renumbered = true;
                 continue;
@@ -164,8 +166,8 @@ impl<S: Sink> Worker<S> {
                     "rows were not stored, their streams are told"
                 );
                 error.indeterminate = indeterminate;
-                if error.is_gap {
-                    // The database lost something: the streams did nothing wrong.
+                if error.is_out_of_sequence {
+                    // The streams did nothing wrong.
                     error.kind = Kind::Unavailable;
                 }
                 if indeterminate {
@@ -209,7 +211,7 @@ impl WriteError {
             kind,
             transient: false,
             indeterminate: false,
-            is_gap: false,
+            is_out_of_sequence: false,
         }
     }
 
@@ -217,7 +219,7 @@ impl WriteError {
     #[must_use]
     pub fn transient(message: impl Into<String>, indeterminate: bool) -> Self {
         let (message, kind) = (message.into(), Kind::Unavailable);
-        Self { message, kind, transient: true, indeterminate, is_gap: false }
+        Self { message, kind, transient: true, indeterminate, is_out_of_sequence: false }
     }
 }
 

@@ -39,9 +39,9 @@ impl Rows for Numbers {
 }
 
 impl Memory {
-    fn is_gap(&self, batch: &Batch<'_, Numbers>) -> bool {
+    fn is_out_of_sequence(&self, batch: &Batch<'_, Numbers>) -> bool {
         let last = self.sequences.lock().unwrap().get(&batch.producer).copied().unwrap_or(0);
-        batch.sequence > last + 1
+        batch.sequence != last + 1 && !(batch.is_repeated && batch.sequence == last)
     }
 
     fn store(&self, batch: &Batch<'_, Numbers>) {
@@ -65,9 +65,9 @@ impl Sink for Memory {
     type Rows = Numbers;
 
     async fn write(&self, batch: Batch<'_, Numbers>) -> Result<(), WriteError> {
-        if self.is_gap(&batch) {
+        if self.is_out_of_sequence(&batch) {
             let gap = WriteError::permanent("a gap", Kind::FailedPrecondition);
-            return Err(WriteError { is_gap: true, ..gap });
+            return Err(WriteError { is_out_of_sequence: true, ..gap });
         }
         let scripted = self.script.lock().unwrap().pop_front();
         match scripted.or(self.refuse_odd.then_some(Next::RefuseOdd)) {

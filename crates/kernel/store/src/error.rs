@@ -22,7 +22,7 @@ pub struct Error {
     outcome: Outcome,
     transient: bool,
     kind: Kind,
-    is_gap: bool,
+    is_out_of_sequence: bool,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -46,20 +46,20 @@ impl Error {
             outcome: Outcome::Determinate,
             transient: false,
             kind,
-            is_gap: false,
+            is_out_of_sequence: false,
             source: None,
         }
     }
 
-    /// A batch whose producer has not stored the one before it: so certainly not this one.
-    pub fn gap(step: impl Into<String>) -> Self {
-        Self { is_gap: true, ..Self::permanent(step, Kind::FailedPrecondition) }
+    /// A batch whose number is not the one after its producer's last: certainly not stored.
+    pub fn out_of_sequence(step: impl Into<String>) -> Self {
+        Self { is_out_of_sequence: true, ..Self::permanent(step, Kind::FailedPrecondition) }
     }
 
-    /// Whether it is from [`Error::gap`].
+    /// Whether it is from [`Error::out_of_sequence`].
     #[must_use]
-    pub fn is_gap(&self) -> bool {
-        self.is_gap
+    pub fn is_out_of_sequence(&self) -> bool {
+        self.is_out_of_sequence
     }
 
     /// A failure that may pass by itself.
@@ -69,7 +69,7 @@ impl Error {
             outcome,
             transient: true,
             kind: Kind::Unavailable,
-            is_gap: false,
+            is_out_of_sequence: false,
             source: None,
         }
     }
@@ -89,7 +89,7 @@ impl Error {
             outcome: self.outcome,
             transient: self.transient,
             kind: self.kind,
-            is_gap: self.is_gap,
+            is_out_of_sequence: self.is_out_of_sequence,
             source: Some(Box::new(self)),
         }
     }
@@ -117,8 +117,15 @@ impl Error {
         let transient = postgres_is_transient(&error);
         let kind = if transient { Kind::Unavailable } else { Kind::Internal };
         let outcome = Outcome::Determinate;
-        Self { step: step.into(), outcome, transient, kind, is_gap: false, source: None }
-            .because(error)
+        Self {
+            step: step.into(),
+            outcome,
+            transient,
+            kind,
+            is_out_of_sequence: false,
+            source: None,
+        }
+        .because(error)
     }
 
     /// A Postgres error in COMMIT, or in a statement that commits by itself.
@@ -145,8 +152,15 @@ impl Error {
             _ => (Outcome::Determinate, false),
         };
         let kind = if transient { Kind::Unavailable } else { Kind::Internal };
-        Self { step: step.into(), outcome, transient, kind, is_gap: false, source: None }
-            .because(error)
+        Self {
+            step: step.into(),
+            outcome,
+            transient,
+            kind,
+            is_out_of_sequence: false,
+            source: None,
+        }
+        .because(error)
     }
 }
 

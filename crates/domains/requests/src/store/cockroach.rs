@@ -9,7 +9,7 @@ use tally_store::retry::Policy;
 
 use super::postgres::append::{self, Way};
 use super::postgres::{endpoints, producers, totals};
-use super::{Opened, ProducerRetention, Result, Store};
+use super::{Appended, Names, Opened, ProducerRetention, Result, Store};
 use crate::model::{DayRange, Endpoint, EndpointId, Rows};
 use crate::producer::{Opening, Producer};
 use crate::totals::{Query, TooMany, Totals};
@@ -55,19 +55,23 @@ impl CockroachStore {
 
 #[async_trait]
 impl Store for CockroachStore {
-    async fn endpoints(&self) -> Result<Vec<(EndpointId, Endpoint)>> {
-        Policy::short("list endpoints").run(|| endpoints::list(&self.database)).await
-    }
-
-    async fn resolve(&self, endpoints: &[Endpoint]) -> Result<Vec<EndpointId>> {
-        Policy::short("look endpoints up")
-            .run(|| endpoints::resolve(&self.database, endpoints))
+    async fn endpoints(
+        &self,
+        count_max: usize,
+        path_bytes_max: usize,
+    ) -> Result<Vec<(EndpointId, Endpoint)>> {
+        Policy::short("list endpoints")
+            .run(|| endpoints::list(&self.database, count_max, path_bytes_max))
             .await
     }
 
-    async fn append(&self, batch: &Batch<'_, Rows>) -> Result<()> {
+    fn state(&self) -> u64 {
+        self.database.connections_made()
+    }
+
+    async fn append(&self, batch: &Batch<'_, Rows>, names: &Names) -> Result<Appended> {
         let policy = Policy { attempts_max: 1, ..Policy::short("store a batch") };
-        policy.run(|| append::append(&self.database, batch, WAY)).await
+        policy.run(|| append::append(&self.database, batch, names, WAY)).await
     }
 
     async fn roll_up(&self, days: DayRange) -> Result<u64> {

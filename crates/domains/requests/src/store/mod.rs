@@ -19,6 +19,7 @@ mod sqlite;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use hashbrown::HashMap;
 use jiff::Timestamp;
 use tally_ingest::Batch;
 use tally_store::Database;
@@ -26,7 +27,7 @@ use tally_store::Database;
 pub use self::cockroach::CockroachStore;
 pub use self::postgres::PostgresStore;
 pub use self::sqlite::SqliteStore;
-use crate::model::{DayRange, Endpoint, EndpointId, Rows};
+use crate::model::{DayRange, Endpoint, EndpointId, Named, Rows};
 use crate::producer::{Opening, Producer, Refusal, Standing};
 use crate::totals::{Query, TooMany, Totals};
 
@@ -36,8 +37,38 @@ pub type ProducerRetention = u32;
 /// A producer that was opened, with where it stands; or why not.
 pub type Opened = std::result::Result<Standing, Refusal>;
 
+/// How many ids an endpoint is tried under. A second endpoint with the same id is unheard of,
+/// unless somebody looks for one; each further salt is 2^31 times as hard.
+const SALTS_MAX: u32 = 16;
+
 /// The result of a storage operation.
 pub type Result<T> = std::result::Result<T, tally_store::Error>;
+
+/// What a batch's transaction must know of endpoints.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    /// Endpoints that the database may not have, in order of their ids. They are stored in the
+    /// batch's transaction, before its rows.
+    pub new: Vec<Arc<Named>>,
+    /// Ids under which the database has other ones than the rows do.
+    pub moved: HashMap<EndpointId, EndpointId>,
+    /// The state of the store for which this holds; see [`Store::state`].
+    pub state: u64,
+    /// The belief of the cache for which this holds.
+    pub(crate) belief: u64,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Appended {
+    /// It is committed, now or before.
+    Stored {
+        /// Those of the new names that the database has under another id.
+        moved: HashMap<EndpointId, EndpointId>,
+    },
+    /// Nothing was stored: the store is in another state than the names are for.
+    Stale,
+}
 
 /// Where requests and totals are kept.
 ///
@@ -47,6 +78,8 @@ pub type Result<T> = std::result::Result<T, tally_store::Error>;
 ///   before is not stored again.
 /// - The same holds for each batch of a client that is in it, by the client's own number. What
 ///   became of it is said in the [`Run`](crate::Run), and fails no other part of the batch.
+/// - An id means one endpoint: the one that has the id in the dictionary, whoever wrote it.
+/// - Totals show every row. One whose name the dictionary lacks is counted under `_unknown`.
 /// - For each day, the sum of what was accepted from producers is the number of its rows and its
 ///   rolled-up requests.
 /// - A roll-up moves rows into totals: whatever happens, a request is in exactly one of the
@@ -56,26 +89,32 @@ pub type Result<T> = std::result::Result<T, tally_store::Error>;
 /// - Days are UTC, whatever the time zone of the session or the machine.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Every endpoint there is.
+    /// Endpoints that the dictionary has: at most `count_max`, with at most `path_bytes_max` bytes
+    /// of paths.
     ///
     /// # Errors
     /// When the database fails.
-    async fn endpoints(&self) -> Result<Vec<(EndpointId, Endpoint)>>;
+    async fn endpoints(
+        &self,
+        count_max: usize,
+        path_bytes_max: usize,
+    ) -> Result<Vec<(EndpointId, Endpoint)>>;
 
-    /// The ids of endpoints, in the same order; those that are not there are added.
+    /// A number that changes whenever the database may have gone back to an earlier state without
+    /// this store's doing, as far as the store can see: with each new connection, or when
+    /// somebody else wrote.
+    fn state(&self) -> u64;
+
+    /// Stores a batch and the names that it needs, and returns after the commit. The runs of
+    /// clients in it are judged by themselves, even if the batch itself is a duplicate.
+    ///
+    /// A batch whose producer is at its sequence already is a duplicate, which is acknowledged
+    /// and not stored, only if it is [repeated](Batch::is_repeated).
     ///
     /// # Errors
-    /// When the database fails.
-    async fn resolve(&self, endpoints: &[Endpoint]) -> Result<Vec<EndpointId>>;
-
-    /// Stores a batch, and returns after the commit. A batch whose producer is at its
-    /// sequence or beyond is a duplicate: acknowledged, and not stored. The runs of clients in it
-    /// are judged by themselves, also when the batch itself is a duplicate.
-    ///
-    /// # Errors
-    /// When the database fails; the error says whether the batch may be stored all the same.
-    /// A sequence that leaves a gap is a permanent error.
-    async fn append(&self, batch: &Batch<'_, Rows>) -> Result<()>;
+    /// When the database fails; the error says whether the batch may be stored all the same. A
+    /// number that is not the next one is a permanent error.
+    async fn append(&self, batch: &Batch<'_, Rows>, names: &Names) -> Result<Appended>;
 
     /// Turns the rows of the days into totals and prunes them; returns how many rows.
     ///
@@ -134,8 +173,27 @@ pub fn open_keeping(database: &Database, kept_totals_max: usize) -> Arc<dyn Stor
     }
 }
 
-/// A producer skipped a number: a broken invariant of the one who numbers.
-pub(crate) fn gap(stored: i64, sent: i64) -> tally_store::Error {
-    let step = format!("store batch {sent}: the producer's last stored batch is {stored}");
-    tally_store::Error::gap(step)
+/// A worker's number is not the next one. Either the database has lost batches, or somebody else
+/// uses the worker's id: a copy of this server.
+pub(crate) fn out_of_sequence(stored: i64, sent: i64) -> tally_store::Error {
+    let step = format!("store batch {sent}: the last stored batch of the worker is {stored}");
+    tally_store::Error::out_of_sequence(step)
+}
+
+// === impl Names ===
+
+impl Names {
+    /// Those for a store in this state.
+    #[must_use]
+    pub fn new(new: Vec<Arc<Named>>, state: u64) -> Self {
+        Self { new, state, ..Self::default() }
+    }
+
+    /// Those that are known to have moved, and those that were just found to have.
+    fn moved_with(
+        &self,
+        moved: &HashMap<EndpointId, EndpointId>,
+    ) -> HashMap<EndpointId, EndpointId> {
+        self.moved.iter().chain(moved).map(|(from, to)| (*from, *to)).collect()
+    }
 }

@@ -1,14 +1,15 @@
 //! What of a batch is stored, by where its producers stand.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use tally_ingest::{Batch, Rows as _};
 use tally_store::faults;
 use uuid::Uuid;
 
-use super::{Result, gap};
-use crate::model::{Day, Rows};
+use super::{Result, out_of_sequence};
+use crate::model::{Day, EndpointId, Rows};
 use crate::producer::{Refusal, Run, Verdict};
 
 /// A producer's claim, 0 for a worker, and the last batch that is stored.
@@ -62,17 +63,20 @@ impl Plan {
     /// By where the producers stand: the caller keeps them there.
     ///
     /// # Errors
-    /// When the worker has a gap in its numbers. Nothing of the batch is stored then.
+    /// When the worker's number is not the next one, and not that of a repeated batch either.
+    /// Nothing of the batch is stored then.
     pub(super) fn new(batch: &Batch<'_, Rows>, mut places: Places) -> Result<Self> {
         let mut plan = Self::default();
         let before = batch.sequence - 1;
         let own =
             places.remove(&batch.producer).unwrap_or(Some(Place { claim: 0, sequence: before }));
         let stored = own.map_or(0, |place| place.sequence);
-        if stored < before {
-            return Err(gap(stored, batch.sequence));
-        }
         let is_new = stored == before;
+        // Nobody but the worker uses its id, so a number that is used without an attempt of its
+        // own was used by a copy of this server.
+        if !is_new && !(batch.is_repeated && stored == batch.sequence) {
+            return Err(out_of_sequence(stored, batch.sequence));
+        }
         if is_new {
             plan.move_on(batch.producer, Place { claim: 0, sequence: before }, batch.sequence);
         }
@@ -84,6 +88,14 @@ impl Plan {
             }
         }
         Ok(plan)
+    }
+
+    /// The same under the ids that the database has for the rows.
+    pub(super) fn moved(mut self, moved: &HashMap<EndpointId, EndpointId>) -> Self {
+        if !moved.is_empty() {
+            self.rows.iter_mut().for_each(|rows| *rows = rows.moved(moved));
+        }
+        self
     }
 
     /// Tells the runs, after the commit.
@@ -175,7 +187,7 @@ mod tests {
 
     fn plan(chunks: &[Rows], stored: Option<i64>) -> Plan {
         let place = stored.map(|sequence| Place { claim: 9, sequence });
-        let batch = Batch { producer: WORKER, sequence: 1, chunks };
+        let batch = Batch { producer: WORKER, sequence: 1, is_repeated: false, chunks };
         Plan::new(&batch, Places::from([(CLIENT, place)])).unwrap()
     }
 
@@ -238,7 +250,7 @@ mod tests {
                     let rows = (first..).take(len).map(|sequence| (sequence, client as i64));
                     chunks.push(Rows::from_iter(rows).of_run(run));
                 }
-                let batch = Batch { producer: WORKER, sequence, chunks: &chunks };
+                let batch = Batch { producer: WORKER, sequence, is_repeated: false, chunks: &chunks };
                 let fits = |plan: &Plan| plan.moves.iter().filter(|one| one.id != WORKER).all(|one| {
                     database[&one.id] == Place { claim: one.claim, sequence: one.before }
                 });

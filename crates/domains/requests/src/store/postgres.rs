@@ -27,7 +27,7 @@ use tally_store::postgres::Database;
 use tally_store::retry::Policy;
 
 use super::kept::KeptDays;
-use super::{Opened, ProducerRetention, Result, Store};
+use super::{Appended, Names, Opened, ProducerRetention, Result, Store};
 use crate::model::{DayRange, Endpoint, EndpointId, Rows};
 use crate::producer::{Opening, Producer};
 use crate::totals::{Query, TooMany, Totals};
@@ -51,19 +51,23 @@ impl PostgresStore {
 
 #[async_trait]
 impl Store for PostgresStore {
-    async fn endpoints(&self) -> Result<Vec<(EndpointId, Endpoint)>> {
-        Policy::short("list endpoints").run(|| endpoints::list(&self.database)).await
-    }
-
-    async fn resolve(&self, endpoints: &[Endpoint]) -> Result<Vec<EndpointId>> {
-        Policy::short("look endpoints up")
-            .run(|| endpoints::resolve(&self.database, endpoints))
+    async fn endpoints(
+        &self,
+        count_max: usize,
+        path_bytes_max: usize,
+    ) -> Result<Vec<(EndpointId, Endpoint)>> {
+        Policy::short("list endpoints")
+            .run(|| endpoints::list(&self.database, count_max, path_bytes_max))
             .await
     }
 
-    async fn append(&self, batch: &Batch<'_, Rows>) -> Result<()> {
+    fn state(&self) -> u64 {
+        self.database.connections_made()
+    }
+
+    async fn append(&self, batch: &Batch<'_, Rows>, names: &Names) -> Result<Appended> {
         let policy = Policy { attempts_max: 1, ..Policy::short("store a batch") };
-        policy.run(|| append::append(&self.database, batch, append::COPIES)).await
+        policy.run(|| append::append(&self.database, batch, names, append::COPIES)).await
     }
 
     async fn roll_up(&self, days: DayRange) -> Result<u64> {

@@ -3,11 +3,13 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `append.rs` | storing a batch |
+//! | `endpoints.rs` | the dictionary of endpoints |
 //! | `producers.rs` | opening, listing and forgetting producers |
 //! | `roll_up.rs` | rolling rows up: one scan, counted here |
 //! | `totals.rs` | answering queries |
 
 mod append;
+mod endpoints;
 mod producers;
 mod roll_up;
 mod totals;
@@ -21,8 +23,9 @@ use tally_ingest::Batch;
 use tally_store::error::Step as _;
 use tally_store::sqlite::Database;
 
+use self::append::State;
 use super::kept::KeptDays;
-use super::{Opened, ProducerRetention, Result, Store};
+use super::{Appended, Names, Opened, ProducerRetention, Result, Store};
 use crate::model::{DayRange, Endpoint, EndpointId, Rows};
 use crate::producer::{Opening, Producer};
 use crate::totals::{Query, TooMany, Totals};
@@ -32,6 +35,7 @@ use crate::totals::{Query, TooMany, Totals};
 pub struct SqliteStore {
     database: Database,
     kept: Arc<KeptDays>,
+    state: Arc<State>,
 }
 
 // === impl SqliteStore ===
@@ -40,28 +44,35 @@ impl SqliteStore {
     /// On a database whose migrations are applied; keeps so many totals in memory.
     #[must_use]
     pub fn new(database: Database, kept_totals_max: usize) -> Self {
-        Self { database, kept: Arc::new(KeptDays::new(kept_totals_max)) }
+        Self { database, kept: Arc::new(KeptDays::new(kept_totals_max)), state: Arc::default() }
     }
 }
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn endpoints(&self) -> Result<Vec<(EndpointId, Endpoint)>> {
-        self.database.read(|connection| list_endpoints(connection)).await
+    async fn endpoints(
+        &self,
+        count_max: usize,
+        path_bytes_max: usize,
+    ) -> Result<Vec<(EndpointId, Endpoint)>> {
+        let list = move |connection: &mut Connection| {
+            endpoints::list(connection, count_max, path_bytes_max)
+        };
+        self.database.read(list).await
     }
 
-    async fn resolve(&self, endpoints: &[Endpoint]) -> Result<Vec<EndpointId>> {
-        let endpoints = endpoints.to_vec();
-        self.database.write(move |connection| resolve(connection, &endpoints)).await
+    fn state(&self) -> u64 {
+        self.state.get()
     }
 
-    async fn append(&self, batch: &Batch<'_, Rows>) -> Result<()> {
-        let (producer, sequence) = (batch.producer, batch.sequence);
-        let chunks = batch.chunks.to_vec();
+    async fn append(&self, batch: &Batch<'_, Rows>, names: &Names) -> Result<Appended> {
+        let Batch { producer, sequence, is_repeated, .. } = *batch;
+        let (chunks, names) = (batch.chunks.to_vec(), names.clone());
+        let state = Arc::clone(&self.state);
         self.database
             .write(move |connection| {
-                let batch = Batch { producer, sequence, chunks: &chunks };
-                append::append(connection, &batch)
+                let batch = Batch { producer, sequence, is_repeated, chunks: &chunks };
+                append::append(connection, &batch, &names, &state)
             })
             .await
     }
@@ -101,35 +112,4 @@ impl Store for SqliteStore {
 /// A transaction that writes, and so takes the write lock at once.
 fn begin(connection: &mut Connection) -> Result<Transaction<'_>> {
     connection.transaction_with_behavior(TransactionBehavior::Immediate).step("begin a transaction")
-}
-
-fn list_endpoints(connection: &Connection) -> Result<Vec<(EndpointId, Endpoint)>> {
-    let step = "list endpoints";
-    let mut statement =
-        connection.prepare_cached(include_str!("sqlite/endpoints.sql")).step(step)?;
-    let rows = statement
-        .query_map([], |row| {
-            Ok((row.get(0)?, Endpoint::new(row.get(1)?, row.get::<_, String>(2)?)))
-        })
-        .step(step)?;
-    rows.collect::<rusqlite::Result<_>>().step(step)
-}
-
-fn resolve(connection: &mut Connection, endpoints: &[Endpoint]) -> Result<Vec<EndpointId>> {
-    let step = "look endpoints up";
-    let transaction = begin(connection)?;
-    let ids = {
-        let mut add =
-            transaction.prepare_cached(include_str!("sqlite/add_endpoint.sql")).step(step)?;
-        let mut find =
-            transaction.prepare_cached(include_str!("sqlite/find_endpoint.sql")).step(step)?;
-        let one = |endpoint: &Endpoint| {
-            let key = (endpoint.method, &*endpoint.path);
-            add.execute(key)?;
-            find.query_row(key, |row| row.get(0))
-        };
-        endpoints.iter().map(one).collect::<rusqlite::Result<_>>().step(step)?
-    };
-    transaction.commit().step("commit")?;
-    Ok(ids)
 }

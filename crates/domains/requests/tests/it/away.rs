@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tally_ingest::Batch;
 use tally_requests::store;
-use tally_requests::{Endpoint, Granularity, Rows, Settings};
+use tally_requests::{Granularity, Rows, Settings};
 use tally_store::Outcome;
 use tally_testkit::{Proxy, TestDatabase, eventually};
 use tonic::Code;
@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use crate::LIMIT;
 use crate::backend::{
-    NOW, RETENTION, TODAY, Total, ask, at, listed, migrated, noon, open, query, sum, total,
+    NOW, RETENTION, TODAY, Total, append_named, ask, at, batch, listed, migrated, named, noon,
+    open, query, sum, total,
 };
 use crate::server::{Counting, counted, get, settings};
 
@@ -92,17 +93,19 @@ async fn a_lost_commit_is_unknown_and_safe_to_repeat() {
     let Some(database) = TestDatabase::create_or_skip("lost_commit") else { return };
     let (proxy, url) = Proxy::before(&database.url()).await;
     let store = store::open(&migrated(&url).await);
-    let id = store.resolve(&[Endpoint::new(3, "/")]).await.unwrap()[0];
+    let names = [named(3, "/")];
+    let id = names[0].id;
     let (producer, rows) = (Uuid::now_v7(), 2_500);
     let chunks = [(0..rows).map(|_| (id, noon(TODAY))).collect::<Rows>()];
     for sequence in 1..=3 {
-        let batch = Batch { producer, sequence, chunks: &chunks };
+        let batch = batch(producer, sequence, &chunks);
         proxy.swallow_after(b"COMMIT");
-        let error = store.append(&batch).await.unwrap_err();
+        let error = append_named(&*store, &batch, &names).await.unwrap_err();
         assert_eq!(error.outcome(), Outcome::Indeterminate, "{error}");
         assert!(error.is_transient());
         assert_eq!(proxy.swallowed(), usize::try_from(sequence).unwrap());
-        store.append(&batch).await.unwrap();
+        let repeated = Batch { is_repeated: true, ..batch };
+        append_named(&*store, &repeated, &names).await.unwrap();
         assert_eq!(sum(&live(&database).await), rows * sequence);
     }
 }
@@ -114,11 +117,12 @@ async fn a_roll_up_survives_a_lost_commit() {
     let (proxy, url) = Proxy::before(&database.url()).await;
     let store = store::open(&migrated(&url).await);
     store.maintain(NOW.parse().unwrap(), RETENTION).await.unwrap();
-    let id = store.resolve(&[Endpoint::new(3, "/")]).await.unwrap()[0];
+    let names = [named(3, "/")];
+    let id = names[0].id;
     for (sequence, day) in [(1, TODAY), (2, "2015-05-17")] {
         let chunks = [(0..100).map(|_| (id, noon(day))).collect::<Rows>()];
         let producer = Uuid::now_v7();
-        store.append(&Batch { producer, sequence: 1, chunks: &chunks }).await.unwrap();
+        append_named(&*store, &batch(producer, 1, &chunks), &names).await.unwrap();
         proxy.swallow_after(b"COMMIT");
         store.roll_up(tally_requests::DayRange::ALL).await.unwrap();
         assert_eq!(proxy.swallowed(), sequence);

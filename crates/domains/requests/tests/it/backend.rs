@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use tally_ingest::Batch;
-use tally_requests::store::{self, Store};
+use tally_requests::store::{self, Appended, Names, Store};
 use tally_requests::{
-    Day, DayRange, Endpoint, EndpointId, Filter, Granularity, MIGRATIONS, Query, Rows, TooMany,
-    Totals,
+    Day, DayRange, Endpoint, EndpointId, Filter, Granularity, MIGRATIONS, Named, Query, Rows,
+    TooMany, Totals,
 };
-use tally_store::{Database, DatabaseUrl};
+use tally_store::{Database, DatabaseUrl, Outcome};
 use tally_testkit::TestDatabase;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -49,6 +50,7 @@ enum Place {
 pub(crate) struct Producer {
     pub(crate) id: Uuid,
     pub(crate) sequence: i64,
+    is_repeating: bool,
 }
 
 /// One total: the period's first day, method, path, count.
@@ -86,7 +88,6 @@ impl Backend {
     pub(crate) async fn cockroach_on_postgres(hint: &str) -> Option<Self> {
         let database = TestDatabase::create_or_skip(hint)?;
         let client = database.connect().await;
-        client.batch_execute("CREATE SEQUENCE row_ids").await.expect("a sequence");
         for sql in [
             include_str!("../../../../../migrations/cockroach/requests/V1__endpoints.sql"),
             include_str!("../../../../../migrations/cockroach/requests/V2__requests.sql"),
@@ -100,9 +101,7 @@ impl Backend {
                 "../../../../../migrations/cockroach/requests/V14__producer_days_dropped.sql"
             ),
         ] {
-            let sql = sql
-                .replace(" USING HASH WITH (bucket_count = 8)", "")
-                .replace("unique_rowid()", "nextval('row_ids')");
+            let sql = sql.replace(" USING HASH WITH (bucket_count = 8)", "");
             client.batch_execute(&sql).await.expect("the tables");
         }
         let url = as_cockroach(&database.url());
@@ -133,7 +132,7 @@ impl Backend {
     }
 
     /// The database's name.
-    pub(crate) fn name(&self) -> &str {
+    pub(crate) fn database_name(&self) -> &str {
         match &self.place {
             Place::Sqlite(_) => "main",
             Place::Postgres(database) | Place::Cockroach(database) => database.name(),
@@ -215,9 +214,21 @@ impl Backend {
         rusqlite::Connection::open(folder.path().join("tally.db")).expect("the file")
     }
 
-    /// The id of one endpoint.
+    /// The id of one endpoint, whose name is put into the dictionary.
     pub(crate) async fn id(&self, method: i32, path: &str) -> EndpointId {
-        self.store.resolve(&[Endpoint::new(method, path)]).await.expect("an id")[0]
+        let id = Endpoint::new(method, path).id(0);
+        self.name(id, method, path).await;
+        id
+    }
+
+    /// Puts a name into the dictionary.
+    pub(crate) async fn name(&self, id: EndpointId, method: i32, path: &str) {
+        let path = path.replace('\'', "''");
+        self.execute(&format!(
+            "INSERT INTO tally_endpoints (id, method, path) VALUES ({id}, {method}, '{path}') \
+             ON CONFLICT DO NOTHING"
+        ))
+        .await;
     }
 
     pub(crate) async fn maintain(&self) {
@@ -244,7 +255,20 @@ impl Backend {
 
 impl Producer {
     pub(crate) fn new() -> Self {
-        Self { id: Uuid::now_v7(), sequence: 0 }
+        Self { id: Uuid::now_v7(), sequence: 0, is_repeating: false }
+    }
+
+    /// Stores the last batch again next, as after an answer that was lost.
+    pub(crate) fn repeat(&mut self) {
+        self.sequence -= 1;
+        self.is_repeating = true;
+    }
+
+    /// The next batch.
+    pub(crate) fn next<'a>(&mut self, chunks: &'a [Rows]) -> Batch<'a, Rows> {
+        self.sequence += 1;
+        let is_repeated = std::mem::take(&mut self.is_repeating);
+        Batch { is_repeated, ..batch(self.id, self.sequence, chunks) }
     }
 
     /// Stores the next batch, as an insert worker does: only CockroachDB may ask for it again.
@@ -255,12 +279,13 @@ impl Producer {
         rows: impl IntoIterator<Item = (EndpointId, i64)>,
     ) {
         let chunks = [rows.into_iter().collect::<Rows>()];
-        self.sequence += 1;
-        let batch = Batch { producer: self.id, sequence: self.sequence, chunks: &chunks };
+        let mut batch = self.next(&chunks);
         for _ in 0..SENDS_MAX {
-            match store.append(&batch).await {
+            match append_batch(store, &batch).await {
                 Ok(()) => return,
-                Err(error) if is_cockroach && error.is_transient() => {}
+                Err(error) if is_cockroach && error.is_transient() => {
+                    batch.is_repeated |= error.outcome() == Outcome::Indeterminate;
+                }
                 Err(error) => panic!("{}", tally_runtime::chain(&error)),
             }
         }
@@ -271,6 +296,40 @@ impl Producer {
 /// Stores one batch of a new producer.
 pub(crate) async fn append(backend: &Backend, rows: impl IntoIterator<Item = (EndpointId, i64)>) {
     Producer::new().append(&*backend.store, backend.is_cockroach(), rows).await;
+}
+
+/// A batch at its first attempt.
+pub(crate) fn batch(producer: Uuid, sequence: i64, chunks: &[Rows]) -> Batch<'_, Rows> {
+    Batch { producer, sequence, is_repeated: false, chunks }
+}
+
+/// Stores a batch of rows whose names are in the dictionary.
+pub(crate) async fn append_batch(
+    store: &dyn Store,
+    batch: &Batch<'_, Rows>,
+) -> Result<(), tally_store::Error> {
+    append_named(store, batch, &[]).await.map(drop)
+}
+
+/// Stores a batch with the names of its rows, and returns which of them have other ids.
+pub(crate) async fn append_named(
+    store: &dyn Store,
+    batch: &Batch<'_, Rows>,
+    names: &[Arc<Named>],
+) -> Result<HashMap<EndpointId, EndpointId>, tally_store::Error> {
+    for _ in 0..10 {
+        let names = Names::new(names.to_vec(), store.state());
+        if let Appended::Stored { moved } = store.append(batch, &names).await? {
+            return Ok(moved);
+        }
+    }
+    panic!("the store never stays in one state");
+}
+
+/// A name as rows have it at first.
+pub(crate) fn named(method: i32, path: &str) -> Arc<Named> {
+    let endpoint = Endpoint::new(method, path);
+    Arc::new(Named::new(endpoint.id(0), endpoint))
 }
 
 /// Opens a database.

@@ -1,13 +1,17 @@
 //! What every store promises: one suite, which each backend passes.
 
+use hashbrown::HashMap;
 use tally_ingest::Batch;
-use tally_requests::{Day, DayRange, Endpoint, EndpointId, Granularity, Rows};
+use tally_requests::store::{Appended, Names, Store};
+use tally_requests::{Day, DayRange, Granularity, Rows};
 use tally_runtime::Kind;
 use tally_store::Outcome;
 
+use uuid::Uuid;
+
 use crate::backend::{
-    Backend, NOW, OLD, Producer, RETENTION, TODAY, append, ask, at, listed, noon, one_day, query,
-    sum, total,
+    Backend, NOW, OLD, Producer, RETENTION, TODAY, append, append_batch, append_named, ask, at,
+    batch, listed, named, noon, one_day, query, sum, total,
 };
 
 /// Makes a test of each case on each backend; those that are not there are skipped, loudly.
@@ -45,9 +49,12 @@ macro_rules! on {
 pub(crate) use {on, on_every_backend};
 
 on_every_backend!(crate::conformance:
-    endpoints_keep_their_ids,
-    two_stores_resolve_the_same_endpoints_at_once,
-    many_endpoints_are_resolved_in_order,
+    names_are_stored_with_their_first_rows,
+    two_stores_name_the_same_endpoints_at_once,
+    a_second_name_with_the_same_id_gets_another,
+    rows_without_a_name_are_unknown_and_in_the_sum,
+    a_batch_for_another_state_is_not_stored,
+    a_number_that_somebody_else_used_is_no_duplicate,
     what_is_appended_is_in_live_totals,
     a_batch_is_stored_once,
     a_gap_in_the_sequence_stores_nothing,
@@ -62,45 +69,118 @@ on_every_backend!(crate::conformance:
     only_silent_producers_are_forgotten,
 );
 
-async fn endpoints_keep_their_ids(backend: Backend) {
-    let (a, b, c) = (Endpoint::new(3, "/a"), Endpoint::new(6, "/a"), Endpoint::new(3, "/A"));
-    let first = backend.store.resolve(&[a.clone(), b.clone(), c.clone()]).await.unwrap();
-    assert!(first[0] != first[1] && first[1] != first[2] && first[0] != first[2], "{first:?}");
-    let again = [c.clone(), a.clone(), b.clone(), a.clone()];
-    let again = backend.store.resolve(&again).await.unwrap();
-    assert_eq!(again, [first[2], first[0], first[1], first[0]]);
-    let mut all = backend.second.endpoints().await.unwrap();
+async fn names_are_stored_with_their_first_rows(backend: Backend) {
+    let names: Vec<_> = ["/a", "/A", "/é%_'\\"].map(|path| named(3, path)).into();
+    let chunks = [names.iter().map(|one| (one.id, noon(OLD))).collect::<Rows>()];
+    for rows in [&[][..], &chunks] {
+        let batch = batch(Uuid::now_v7(), 1, rows);
+        assert!(append_named(&*backend.store, &batch, &names).await.unwrap().is_empty());
+    }
+    let mut all = backend.second.endpoints(10, 1_000).await.unwrap();
     all.sort_by_key(|(id, _)| *id);
-    let mut expected = vec![(first[0], a), (first[1], b), (first[2], c)];
+    let mut expected: Vec<_> = names.iter().map(|one| (one.id, one.endpoint.clone())).collect();
     expected.sort_by_key(|(id, _)| *id);
     assert_eq!(all, expected);
+    assert_eq!(sum(&backend.live().await), 3);
+    assert_eq!(backend.second.endpoints(2, 1_000).await.unwrap().len(), 2);
+    assert!(backend.second.endpoints(10, 9).await.unwrap().len() < 3);
 }
 
-async fn two_stores_resolve_the_same_endpoints_at_once(backend: Backend) {
+async fn two_stores_name_the_same_endpoints_at_once(backend: Backend) {
     for round in 0..10 {
-        let paths: Vec<_> =
-            (0..50).map(|n| Endpoint::new(n % 5, format!("/{round}/{n}"))).collect();
-        let mut reversed = paths.clone();
-        reversed.reverse();
-        let (one, other) =
-            tokio::join!(backend.store.resolve(&paths), backend.second.resolve(&reversed));
-        let mut other = other.unwrap();
-        other.reverse();
-        assert_eq!(one.unwrap(), other);
+        let mut names: Vec<_> = (0..50).map(|n| named(n % 5, &format!("/{round}/{n}"))).collect();
+        names.sort_by_key(|one| one.id);
+        let chunks = [names.iter().map(|one| (one.id, noon(OLD))).collect::<Rows>()];
+        let one = async |store: &dyn Store| {
+            let batch = batch(Uuid::now_v7(), 1, &chunks);
+            for _ in 0..1_000 {
+                match append_named(store, &batch, &names).await {
+                    Ok(moved) => return assert!(moved.is_empty()),
+                    Err(error) if backend.is_cockroach() && error.is_transient() => {}
+                    Err(error) => panic!("{}", tally_runtime::chain(&error)),
+                }
+            }
+            panic!("refused 1,000 times");
+        };
+        tokio::join!(one(&*backend.store), one(&*backend.second));
     }
     assert_eq!(backend.count("tally_endpoints").await, 500);
+    assert_eq!(sum(&backend.live().await), 1_000);
 }
 
-async fn many_endpoints_are_resolved_in_order(backend: Backend) {
-    let paths: Vec<_> = (0..2_000).map(|n| Endpoint::new(3, format!("/{n}/é%_'\\"))).collect();
-    let ids = backend.store.resolve(&paths).await.unwrap();
-    let mut known: Vec<(EndpointId, Endpoint)> = backend.store.endpoints().await.unwrap();
-    known.sort_by_key(|(id, _)| *id);
-    for (id, path) in ids.iter().zip(&paths) {
-        let at = known.binary_search_by_key(id, |(id, _)| *id).expect("a known id");
-        assert_eq!(&known[at].1, path);
+/// Two names with one hash. The one that was there first keeps the id.
+async fn a_second_name_with_the_same_id_gets_another(backend: Backend) {
+    let (first, second) = (named(3, "/first"), named(3, "/second"));
+    backend.name(second.id, 3, "/first").await;
+    backend.name(second.endpoint.id(1), 6, "/salted").await;
+    for (sequence, rows) in [(1, 2), (2, 2_500)] {
+        let chunks = [(0..rows)
+            .flat_map(|_| [(first.id, noon(OLD)), (second.id, noon(OLD))])
+            .collect::<Rows>()];
+        let mut names = vec![first.clone(), second.clone()];
+        names.sort_by_key(|one| one.id);
+        let batch = batch(Uuid::now_v7(), 1, &chunks);
+        let moved = append_named(&*backend.store, &batch, &names).await.unwrap();
+        let expected = [(first.id, second.id), (second.id, second.endpoint.id(2))];
+        assert_eq!(moved, expected.into(), "{sequence}");
+        // What is known to have moved needs no name.
+        let mut names = Names::new(Vec::new(), backend.store.state());
+        names.moved = moved;
+        let batch = crate::backend::batch(Uuid::now_v7(), 1, &chunks);
+        let appended = backend.store.append(&batch, &names).await.unwrap();
+        assert_eq!(appended, Appended::Stored { moved: HashMap::new() });
     }
-    assert!(backend.store.resolve(&[]).await.unwrap().is_empty());
+    let expected = [total(OLD, 3, "/first", 5_004), total(OLD, 3, "/second", 5_004)];
+    assert_eq!(backend.live().await, expected);
+    backend.roll_up(one_day(OLD)).await;
+    assert_eq!(backend.rolled_up().await, expected);
+}
+
+/// Whoever removed it, and however.
+async fn rows_without_a_name_are_unknown_and_in_the_sum(backend: Backend) {
+    let (kept, gone) = (backend.id(3, "/kept").await, backend.id(3, "/gone").await);
+    append(&backend, [(kept, noon(OLD)), (gone, noon(OLD)), (99, noon(OLD))]).await;
+    backend.roll_up(one_day(OLD)).await;
+    append(&backend, [(gone, noon(OLD))]).await;
+    backend.execute("DELETE FROM tally_endpoints WHERE path = '/gone'").await;
+    let expected = [total(OLD, 3, "/kept", 1), total(OLD, 0, "_unknown", 3)];
+    assert_eq!(backend.live().await, expected);
+    // The name comes back with the next batch that carries it.
+    let batch = batch(Uuid::now_v7(), 1, &[]);
+    append_named(&*backend.store, &batch, &[named(3, "/gone")]).await.unwrap();
+    let expected =
+        [total(OLD, 3, "/gone", 2), total(OLD, 3, "/kept", 1), total(OLD, 0, "_unknown", 1)];
+    assert_eq!(backend.live().await, expected);
+}
+
+/// What was believed of another state need not hold: the batch must come again with all names.
+async fn a_batch_for_another_state_is_not_stored(backend: Backend) {
+    let id = backend.id(3, "/").await;
+    let chunks = [Rows::from_iter([(id, noon(OLD))])];
+    append(&backend, [(id, noon(OLD))]).await;
+    let batch = batch(Uuid::now_v7(), 1, &chunks);
+    let names = Names::new(Vec::new(), backend.store.state() + 1);
+    assert_eq!(backend.store.append(&batch, &names).await.unwrap(), Appended::Stale);
+    assert_eq!(sum(&backend.live().await), 1);
+}
+
+/// A copy of the server, which counts under the same ids.
+async fn a_number_that_somebody_else_used_is_no_duplicate(backend: Backend) {
+    let id = backend.id(3, "/").await;
+    for rows in [1, 2_500] {
+        let (producer, chunks) = (Uuid::now_v7(), [(0..rows).map(|_| (id, noon(OLD))).collect()]);
+        let counted = sum(&backend.live().await);
+        append_batch(&*backend.store, &batch(producer, 1, &chunks)).await.unwrap();
+        for (sequence, is_repeated) in [(1, false), (0, false), (0, true)] {
+            let first = batch(producer, sequence, &chunks);
+            let error =
+                append_batch(&*backend.second, &Batch { is_repeated, ..first }).await.unwrap_err();
+            assert!(error.is_out_of_sequence() && error.outcome() == Outcome::Determinate);
+        }
+        let repeated = Batch { is_repeated: true, ..batch(producer, 1, &chunks) };
+        append_batch(&*backend.second, &repeated).await.unwrap();
+        assert_eq!(sum(&backend.live().await), counted + rows);
+    }
 }
 
 async fn what_is_appended_is_in_live_totals(backend: Backend) {
@@ -118,20 +198,14 @@ async fn a_batch_is_stored_once(backend: Backend) {
     let id = backend.id(3, "/").await;
     let mut producer = Producer::new();
     for (rows, counted) in [(3, 3), (2_500, 2_503), (5, 2_508)] {
+        let chunks = [(0..rows).map(|_| (id, noon(TODAY))).collect::<Rows>()];
         for _ in 0..3 {
-            let rows = (0..rows).map(|_| (id, noon(TODAY)));
-            producer.append(&*backend.store, backend.is_cockroach(), rows).await;
-            producer.sequence -= 1;
+            producer.append(&*backend.store, backend.is_cockroach(), chunks[0].iter()).await;
+            producer.repeat();
         }
-        producer.sequence += 1;
+        producer.append(&*backend.store, backend.is_cockroach(), chunks[0].iter()).await;
         assert_eq!(sum(&backend.live().await), counted);
     }
-    // An older number, by another server, with other rows.
-    let old = Producer { id: producer.id, sequence: 0 };
-    let chunks = [Rows::from_iter([(id, noon(TODAY))])];
-    let batch = Batch { producer: old.id, sequence: 1, chunks: &chunks };
-    backend.second.append(&batch).await.unwrap();
-    assert_eq!(sum(&backend.live().await), 2_508);
     // Another producer's first batch is another batch.
     append(&backend, [(id, noon(TODAY))]).await;
     assert_eq!(sum(&backend.live().await), 2_509);
@@ -149,8 +223,8 @@ async fn a_gap_in_the_sequence_stores_nothing(backend: Backend) {
             }
             let chunks = [(0..rows).map(|_| (id, noon(OLD))).collect::<Rows>()];
             let sequence = producer.sequence + 2;
-            let batch = Batch { producer: producer.id, sequence, chunks: &chunks };
-            let error = backend.store.append(&batch).await.unwrap_err();
+            let batch = batch(producer.id, sequence, &chunks);
+            let error = append_batch(&*backend.store, &batch).await.unwrap_err();
             assert!(!error.is_transient(), "{error}");
             assert_eq!(error.kind(), Kind::FailedPrecondition);
             assert_eq!(error.outcome(), Outcome::Determinate);
@@ -168,8 +242,7 @@ async fn a_batch_may_have_many_chunks_or_none(backend: Backend) {
         (0..30).map(|n| (0..n * 10).map(|_| (id, noon(OLD))).collect::<Rows>()).collect();
     let mut producer = Producer::new();
     for (sequence, chunks) in [(1, &chunks[..5]), (2, &chunks[..0]), (3, &chunks[5..])] {
-        let batch = Batch { producer: producer.id, sequence, chunks };
-        backend.store.append(&batch).await.unwrap();
+        append_batch(&*backend.store, &batch(producer.id, sequence, chunks)).await.unwrap();
     }
     producer.sequence = 3;
     producer.append(&*backend.store, backend.is_cockroach(), [(id, noon(OLD))]).await;

@@ -62,7 +62,7 @@ impl Kept {
     }
 
     fn is_sqlite(&self) -> bool {
-        self.backend.name() == "main"
+        self.backend.database_name() == "main"
     }
 
     fn date(&self, at: usize) -> String {

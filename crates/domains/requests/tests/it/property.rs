@@ -92,7 +92,7 @@ async fn tell(backend: &Backend, actions: &[Action]) {
                 }
             }
             Action::Repeat if producer.sequence > 0 => {
-                producer.sequence -= 1;
+                producer.repeat();
                 let rows = last.iter().copied();
                 producer.append(&*backend.second, backend.is_cockroach(), rows).await;
             }

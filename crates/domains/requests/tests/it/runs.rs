@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use tally_ingest::Batch;
 use tally_requests::store::Store;
 use tally_requests::{
     BatchEnd, Day, DayRange, EndpointId, Opening, Refusal, Rows, Run, Standing, Verdict,
 };
+use tally_store::Outcome;
 use uuid::Uuid;
 
 use crate::backend::{
-    Backend, OLD, Producer, RETENTION, TODAY, append, ask, day, noon, one_day, query, sum,
+    Backend, OLD, Producer, RETENTION, TODAY, append, append_batch, ask, day, noon, one_day, query,
+    sum,
 };
 use crate::conformance::on_every_backend;
 
@@ -71,12 +72,13 @@ async fn opened(
 
 /// Stores chunks as a batch, as an insert worker does: it sends again what may have failed.
 async fn send(store: &dyn Store, worker: &mut Producer, chunks: &[Rows]) {
-    worker.sequence += 1;
-    let batch = Batch { producer: worker.id, sequence: worker.sequence, chunks };
+    let mut batch = worker.next(chunks);
     for _ in 0..10_000 {
-        match store.append(&batch).await {
+        match append_batch(store, &batch).await {
             Ok(()) => return,
-            Err(error) if error.is_transient() => {}
+            Err(error) if error.is_transient() => {
+                batch.is_repeated |= error.outcome() == Outcome::Indeterminate;
+            }
             Err(error) => panic!("{}", tally_runtime::chain(&error)),
         }
     }
@@ -208,7 +210,7 @@ async fn a_batch_that_is_stored_judges_its_runs_again(backend: Backend) {
         let added = Rows::from_iter(vec![(id, noon(OLD)); size]);
         let first = client.run(1, &[size], id, OLD);
         send(&*backend.store, &mut worker, &[added.clone(), first.0]).await;
-        worker.sequence -= 1;
+        worker.repeat();
         let (again, new) = (client.run(1, &[size], id, OLD), late.run(1, &[size], id, OLD));
         send(&*backend.store, &mut worker, &[added, again.0, new.0]).await;
         assert_eq!((again.1.verdict(), new.1.verdict()), (Some(stored(1)), Some(stored(1))));

@@ -27,7 +27,9 @@ async fn a_session_elsewhere_changes_no_day() {
 #[tokio::test]
 async fn cockroachs_sql_in_a_session_elsewhere_changes_no_day() {
     let Some(backend) = Backend::cockroach_on_postgres("time_zone").await else { return };
-    backend.execute(&format!("ALTER DATABASE {} SET timezone TO '{ZONE}'", backend.name())).await;
+    backend
+        .execute(&format!("ALTER DATABASE {} SET timezone TO '{ZONE}'", backend.database_name()))
+        .await;
     check(&backend.reopened().await).await;
 }
 

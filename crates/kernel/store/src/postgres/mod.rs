@@ -11,7 +11,7 @@ mod tls;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use deadpool_postgres::GenericClient;
@@ -49,6 +49,8 @@ pub struct Database {
     tls: MakeRustlsConnect,
     url: Arc<PostgresUrl>,
     dialect: Dialect,
+    /// How many connections the pool has made.
+    connections_made: Arc<AtomicU64>,
 }
 
 /// A connection of the pool. It goes back when [`Connection::release`] says that all is well
@@ -109,18 +111,23 @@ impl Database {
             tls.clone(),
             ManagerConfig { recycling_method: RecyclingMethod::Fast },
         );
+        let connections_made = Arc::<AtomicU64>::default();
+        let made = Arc::clone(&connections_made);
         let pool = Pool::builder(manager)
             .max_size(settings.connections_max)
             .wait_timeout(Some(settings.connection_wait))
             .create_timeout(Some(CONNECT_TIMEOUT * 2))
             .runtime(Runtime::Tokio1)
-            .post_create(Hook::async_fn(|client, _| Box::pin(prepare_session(client))))
+            .post_create(Hook::async_fn(move |client, _| {
+                made.fetch_add(1, Ordering::AcqRel);
+                Box::pin(prepare_session(client))
+            }))
             .build()
             .map_err(|error| {
                 Error::permanent("make the connection pool", Kind::Internal).because(error)
             })?;
         let dialect = url.dialect;
-        let mut database = Self { pool, tls, url: Arc::new(url), dialect };
+        let mut database = Self { pool, tls, url: Arc::new(url), dialect, connections_made };
         database.examine().await?;
         Ok(database)
     }
@@ -129,6 +136,14 @@ impl Database {
     #[must_use]
     pub fn dialect(&self) -> Dialect {
         self.dialect
+    }
+
+    /// How many connections it has made. A new one may be to a server that was restored, has lost
+    /// its last commits in a crash, or was a standby that lagged behind: what was committed
+    /// through an earlier one need not be there.
+    #[must_use]
+    pub fn connections_made(&self) -> u64 {
+        self.connections_made.load(Ordering::Acquire)
     }
 
     /// A connection, waiting for one if all are in use.

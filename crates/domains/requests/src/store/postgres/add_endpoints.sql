@@ -1,6 +1,7 @@
--- In one order everywhere, so that two servers that add the same endpoints do not deadlock.
-INSERT INTO tally_endpoints (method, path)
-SELECT DISTINCT w.method, w.path
-FROM unnest($1::INT8[], $2::TEXT[]) AS w (method, path)
-ORDER BY 1, 2
-ON CONFLICT (method, path) DO NOTHING
+-- In one order everywhere, so that two servers that add the same endpoints do not deadlock. What
+-- is there already stays: stored_endpoints.sql then says under which id.
+INSERT INTO tally_endpoints (id, method, path)
+SELECT w.id, w.method, w.path
+FROM unnest($1::INT8[], $2::INT8[], $3::TEXT[]) AS w (id, method, path)
+ORDER BY w.id
+ON CONFLICT DO NOTHING

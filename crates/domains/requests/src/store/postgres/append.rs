@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::{SinkExt as _, pin_mut};
+use hashbrown::HashMap;
 use tally_ingest::Batch;
 use tally_store::Outcome;
 use tally_store::error::Step as _;
@@ -14,9 +15,10 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
 
-use super::super::Result;
 use super::super::plan::{Move, Place, Places, Plan};
-use crate::model::Rows;
+use super::super::{Appended, Names, Result};
+use super::endpoints;
+use crate::model::{EndpointId, Rows};
 
 /// COPY costs about a millisecond before its first row, and less for each row after it:
 /// below this many rows, one INSERT from arrays is faster.
@@ -66,57 +68,81 @@ pub(super) const COPIES: Way = Way {
 /// It is tried as if all of it were new, in one statement or one COPY. If that does not fit,
 /// since some of it is stored already or cannot be, a transaction holds the producers, looks
 /// where they stand, and stores the rest.
-pub(crate) async fn append(database: &Database, batch: &Batch<'_, Rows>, way: Way) -> Result<()> {
+pub(crate) async fn append(
+    database: &Database,
+    batch: &Batch<'_, Rows>,
+    names: &Names,
+    way: Way,
+) -> Result<Appended> {
     let plan = Plan::hopeful(batch)?;
     let mut connection = database.connection().await?;
+    if database.connections_made() != names.state {
+        connection.release();
+        return Ok(Appended::Stale);
+    }
     if batch.sequence == 1 {
         begin_worker(&connection, batch.producer).await?;
     }
-    let copies = way.copy_rows_min.is_some_and(|min| plan.row_count() >= min);
-    let is_stored = if copies {
+    let copies = way.copies(&plan);
+    let mut moved = HashMap::new();
+    let is_stored = if copies || !names.new.is_empty() {
         let transaction = connection.begin(Isolation::Default).await?;
-        let fits = copy(&transaction, &plan).await?;
+        moved = endpoints::add(&transaction, &names.new).await?;
+        let plan = plan.moved(&names.moved_with(&moved));
+        let fits = in_transaction(&transaction, &plan, way).await?;
         if fits {
             commit(transaction).await?;
+            plan.decide();
         } else {
             transaction.rollback().await?;
         }
         fits
     } else {
+        let plan = plan.moved(&names.moved);
         tally_store::faults::fail(&*connection).await?;
         let fits = by_unnest(&*connection, &plan, way, commits_itself).await?;
         tally_store::faults::point("append.small.committed").await;
+        if fits {
+            plan.decide();
+        }
         fits
     };
-    if is_stored {
-        plan.decide();
-    } else {
-        what_is_new(&mut connection, batch, way).await?;
+    if !is_stored {
+        moved = what_is_new(&mut connection, batch, names, way).await?;
     }
     connection.release();
-    Ok(())
+    Ok(Appended::Stored { moved })
 }
 
 /// Stores what of a batch is not stored yet.
-async fn what_is_new(connection: &mut Connection, batch: &Batch<'_, Rows>, way: Way) -> Result<()> {
+async fn what_is_new(
+    connection: &mut Connection,
+    batch: &Batch<'_, Rows>,
+    names: &Names,
+    way: Way,
+) -> Result<HashMap<EndpointId, EndpointId>> {
     let transaction = connection.begin(Isolation::Default).await?;
+    // Before the producers are locked, as everywhere: two batches cannot deadlock.
+    let moved = endpoints::add(&transaction, &names.new).await?;
     let plan = Plan::new(batch, places(&transaction, batch).await?)?;
-    let copies = way.copy_rows_min.is_some_and(|min| plan.row_count() >= min);
-    let fits = if plan.moves.is_empty() {
-        true
-    } else if copies {
-        copy(&transaction, &plan).await?
-    } else {
-        by_unnest(&*transaction, &plan, way, |step, result| result.step(step)).await?
-    };
-    if !fits {
+    let plan = plan.moved(&names.moved_with(&moved));
+    if !plan.moves.is_empty() && !in_transaction(&transaction, &plan, way).await? {
         // They are locked: only another isolation than is asked for makes this happen.
         let step = "move producers that are locked";
         return Err(tally_store::Error::transient(step, Outcome::Determinate));
     }
     commit(transaction).await?;
     plan.decide();
-    Ok(())
+    Ok(moved)
+}
+
+/// Whether all of it fitted; if not, nothing happened.
+async fn in_transaction(transaction: &Transaction<'_>, plan: &Plan, way: Way) -> Result<bool> {
+    if way.copies(plan) {
+        copy(transaction, plan).await
+    } else {
+        by_unnest(&**transaction, plan, way, |step, result| result.step(step)).await
+    }
 }
 
 /// Where the producers of a batch stand, and stay until the transaction ends.
@@ -185,6 +211,14 @@ async fn commit(transaction: Transaction<'_>) -> Result<()> {
     transaction.commit().await?;
     tally_store::faults::point("append.committed").await;
     Ok(())
+}
+
+// === impl Way ===
+
+impl Way {
+    fn copies(self, plan: &Plan) -> bool {
+        self.copy_rows_min.is_some_and(|min| plan.row_count() >= min)
+    }
 }
 
 // === impl Columns ===

@@ -1,72 +1,97 @@
-//! Finding and adding endpoints. CockroachDB uses it too.
+//! The dictionary of endpoints: reading it, and adding names in a batch's transaction.
+//! CockroachDB uses it too.
 
-use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::Arc;
 
+use futures_util::StreamExt as _;
+use hashbrown::HashMap;
 use tally_runtime::Kind;
 use tally_store::error::Step as _;
-use tally_store::postgres::{Connection, Database, commits_itself};
+use tally_store::postgres::{Database, Transaction};
+use tokio_postgres::Row;
 
-use super::super::Result;
-use crate::model::{Endpoint, EndpointId};
+use super::super::{Result, SALTS_MAX};
+use crate::model::{Endpoint, EndpointId, Named};
 
-/// Every endpoint.
-pub(crate) async fn list(database: &Database) -> Result<Vec<(EndpointId, Endpoint)>> {
-    let connection = database.connection().await?;
-    let statement =
-        connection.prepare_cached(include_str!("endpoints.sql")).await.step("list endpoints")?;
-    let rows = connection.query(&statement, &[]).await.step("list endpoints")?;
-    connection.release();
-    Ok(rows.iter().map(|row| (row.get(0), endpoint(row.get(1), row.get(2)))).collect())
-}
-
-/// Ids in the order of the endpoints.
-pub(crate) async fn resolve(
+/// Endpoints, until there are too many or their paths take too much.
+pub(crate) async fn list(
     database: &Database,
-    endpoints: &[Endpoint],
-) -> Result<Vec<EndpointId>> {
+    count_max: usize,
+    path_bytes_max: usize,
+) -> Result<Vec<(EndpointId, Endpoint)>> {
+    let step = "list endpoints";
     let connection = database.connection().await?;
-    let mut found = find(&connection, endpoints).await?;
-    let missing: Vec<&Endpoint> =
-        endpoints.iter().filter(|endpoint| !found.contains_key(*endpoint)).collect();
-    if !missing.is_empty() {
-        add(&connection, &missing).await?;
-        // Also those that another server has added in the meantime.
-        found = find(&connection, endpoints).await?;
+    let statement = connection.prepare_cached(include_str!("endpoints.sql")).await.step(step)?;
+    let limit = i64::try_from(count_max).unwrap_or(i64::MAX);
+    let mut rows = pin!(connection.query_raw(&statement, [limit]).await.step(step)?);
+    let (mut found, mut path_bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.next().await {
+        let row = row.step(step)?;
+        let one = endpoint(&row);
+        path_bytes += one.1.path.len();
+        if path_bytes > path_bytes_max {
+            // The connection is closed with the rest of the answer in it.
+            return Ok(found);
+        }
+        found.push(one);
     }
     connection.release();
-    endpoints
-        .iter()
-        .map(|endpoint| found.get(endpoint).copied())
-        .collect::<Option<Vec<_>>>()
-        .ok_or_else(|| tally_store::Error::permanent("find an endpoint just added", Kind::Internal))
+    Ok(found)
 }
 
-async fn find(
-    connection: &Connection,
-    endpoints: &[Endpoint],
-) -> Result<HashMap<Endpoint, EndpointId>> {
-    let (methods, paths) = columns(endpoints.iter());
-    let step = "look endpoints up";
-    let statement =
-        connection.prepare_cached(include_str!("find_endpoints.sql")).await.step(step)?;
-    let rows = connection.query(&statement, &[&methods, &paths]).await.step(step)?;
-    Ok(rows.iter().map(|row| (endpoint(row.get(1), row.get(2)), row.get(0))).collect())
-}
-
-async fn add(connection: &Connection, endpoints: &[&Endpoint]) -> Result<()> {
-    let (methods, paths) = columns(endpoints.iter().copied());
+/// Adds names, and says which of them the database has under another id. They are in order of
+/// their ids, so that two servers that add the same ones do not deadlock.
+pub(crate) async fn add(
+    transaction: &Transaction<'_>,
+    names: &[Arc<Named>],
+) -> Result<HashMap<EndpointId, EndpointId>> {
     let step = "add endpoints";
+    let mut moved = HashMap::new();
+    // Each with the id that it is tried under.
+    let mut wanted: Vec<(EndpointId, &Named)> = names.iter().map(|one| (one.id, &**one)).collect();
+    for salt in 1..=SALTS_MAX {
+        if wanted.is_empty() {
+            return Ok(moved);
+        }
+        let ids: Vec<EndpointId> = wanted.iter().map(|(id, _)| *id).collect();
+        let named = || wanted.iter().map(|(_, named)| &named.endpoint);
+        let methods: Vec<i64> = named().map(|one| i64::from(one.method)).collect();
+        let paths: Vec<&str> = named().map(|one| &*one.path).collect();
+        let statement =
+            transaction.prepare_cached(include_str!("add_endpoints.sql")).await.step(step)?;
+        transaction.execute(&statement, &[&ids, &methods, &paths]).await.step(step)?;
+        let statement =
+            transaction.prepare_cached(include_str!("stored_endpoints.sql")).await.step(step)?;
+        let rows = transaction.query(&statement, &[&methods, &paths]).await.step(step)?;
+        let mut taken = Vec::new();
+        for row in rows {
+            let (_, named) = wanted[usize::try_from(row.get::<_, i64>(0) - 1).unwrap_or_default()];
+            match row.get::<_, Option<EndpointId>>(1) {
+                Some(id) if id == named.id => {}
+                Some(id) => drop(moved.insert(named.id, id)),
+                None => taken.push((named.endpoint.id(salt), named)),
+            }
+        }
+        taken.sort_unstable_by_key(|(id, _)| *id);
+        wanted = taken;
+    }
+    Err(tally_store::Error::permanent("find an id for an endpoint", Kind::Internal))
+}
+
+/// The names of these ids, as far as the dictionary has them.
+pub(crate) async fn named(
+    transaction: &Transaction<'_>,
+    ids: &[EndpointId],
+) -> Result<Vec<(EndpointId, Endpoint)>> {
+    let step = "name the endpoints of an answer";
     let statement =
-        connection.prepare_cached(include_str!("add_endpoints.sql")).await.step(step)?;
-    let done = connection.execute(&statement, &[&methods, &paths]).await;
-    commits_itself(step, done)?;
-    Ok(())
+        transaction.prepare_cached(include_str!("find_endpoints.sql")).await.step(step)?;
+    let rows = transaction.query(&statement, &[&ids]).await.step(step)?;
+    Ok(rows.iter().map(endpoint).collect())
 }
 
-fn columns<'a>(endpoints: impl Iterator<Item = &'a Endpoint>) -> (Vec<i64>, Vec<&'a str>) {
-    endpoints.map(|endpoint| (i64::from(endpoint.method), &*endpoint.path)).unzip()
-}
-
-pub(crate) fn endpoint(method: i64, path: &str) -> Endpoint {
-    Endpoint::new(i32::try_from(method).unwrap_or_default(), path)
+fn endpoint(row: &Row) -> (EndpointId, Endpoint) {
+    let method = i32::try_from(row.get::<_, i64>(1)).unwrap_or_default();
+    (row.get(0), Endpoint::new(method, row.get::<_, &str>(2)))
 }

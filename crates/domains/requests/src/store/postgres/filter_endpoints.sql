@@ -1,4 +1,4 @@
 -- Compared byte by byte, without the meaning that LIKE gives to % and _.
-SELECT id, method, path FROM tally_endpoints
+SELECT id FROM tally_endpoints
 WHERE ($1::INT8 IS NULL OR method = $1::INT8)
   AND substr(path, 1, length($2::TEXT)) = $2::TEXT

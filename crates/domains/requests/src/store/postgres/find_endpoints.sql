@@ -1,4 +1,2 @@
--- One lookup in the unique index for each endpoint.
-SELECT e.id, e.method, e.path
-FROM unnest($1::INT8[], $2::TEXT[]) AS w (method, path)
-JOIN tally_endpoints AS e ON e.method = w.method AND e.path = w.path
+-- One lookup in the primary key for each endpoint of an answer.
+SELECT id, method, path FROM tally_endpoints WHERE id = ANY ($1::INT8[])

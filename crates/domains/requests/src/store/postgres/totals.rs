@@ -12,12 +12,10 @@ use super::super::Result;
 use super::super::kept::{KeptDays, Stamp};
 use super::append::Micros;
 use super::copied;
-use super::endpoints::endpoint;
-use super::producers;
-use crate::model::{Day, DayRange, Endpoint, EndpointId};
+use super::{endpoints, producers};
+use crate::model::{Day, DayRange, EndpointId};
 use crate::totals::{Collector, Granularity, Query, TooMany, Totals};
 
-type Names = Vec<(EndpointId, Endpoint)>;
 type Answer = std::result::Result<Totals, TooMany>;
 
 /// Reads an answer in one snapshot, which begins after `lock`, if there is one. `kept` are the days
@@ -33,10 +31,9 @@ pub(crate) async fn read(
     if let Some(lock) = lock {
         transaction.batch_execute(lock).await.step("lock the rows for a live answer")?;
     }
-    let names = names(&transaction, query).await?;
-    let ids: Option<Vec<EndpointId>> =
-        (!query.filter.is_empty()).then(|| names.iter().map(|(id, _)| *id).collect());
-    let mut collector = Collector::new(query, names);
+    let ids = filtered(&transaction, query).await?;
+    let mut collector =
+        Collector::new(query, ids.as_ref().map(|ids| ids.iter().copied().collect()));
     let mut fits = match kept {
         Some(kept) => with_kept(&transaction, query, ids, kept, &mut collector).await?,
         None => rolled_up(&transaction, query, ids, &mut collector).await?,
@@ -46,26 +43,27 @@ pub(crate) async fn read(
         fits = not_rolled_up(&transaction, query, &mut collector).await?;
     }
     let dropped = producers::dropped(&transaction, query.days).await?;
+    let names = match fits {
+        Ok(()) => endpoints::named(&transaction, collector.ids()).await?,
+        Err(TooMany) => Vec::new(),
+    };
     transaction.commit().await?;
     connection.release();
-    Ok(fits.and_then(|()| collector.finish()).map(|totals| Totals { dropped, ..totals }))
+    Ok(fits.and_then(|()| collector.finish(names)).map(|totals| Totals { dropped, ..totals }))
 }
 
-/// The endpoints that the filter lets through.
-async fn names(transaction: &Transaction<'_>, query: &Query) -> Result<Names> {
+/// The endpoints that the filter lets through, if there is one.
+async fn filtered(transaction: &Transaction<'_>, query: &Query) -> Result<Option<Vec<EndpointId>>> {
     let step = "find the endpoints of a query";
     let filter = &query.filter;
-    let rows = if filter.is_empty() {
-        let statement =
-            transaction.prepare_cached(include_str!("endpoints.sql")).await.step(step)?;
-        transaction.query(&statement, &[]).await.step(step)?
-    } else {
-        let statement =
-            transaction.prepare_cached(include_str!("filter_endpoints.sql")).await.step(step)?;
-        let method = filter.method.map(i64::from);
-        transaction.query(&statement, &[&method, &filter.path_prefix]).await.step(step)?
-    };
-    Ok(rows.iter().map(|row| (row.get(0), endpoint(row.get(1), row.get(2)))).collect())
+    if filter.is_empty() {
+        return Ok(None);
+    }
+    let statement =
+        transaction.prepare_cached(include_str!("filter_endpoints.sql")).await.step(step)?;
+    let method = filter.method.map(i64::from);
+    let rows = transaction.query(&statement, &[&method, &filter.path_prefix]).await.step(step)?;
+    Ok(Some(rows.iter().map(|row| row.get(0)).collect()))
 }
 
 /// Adds what is rolled up, all of it from the database.

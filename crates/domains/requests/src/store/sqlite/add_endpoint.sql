@@ -1,2 +1,2 @@
--- Nothing happens when it is there.
-INSERT INTO tally_endpoints (method, path) VALUES (?1, ?2) ON CONFLICT DO NOTHING
+-- Nothing happens if the endpoint is there already, or if another one has the id.
+INSERT INTO tally_endpoints (id, method, path) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING

@@ -1,29 +1,48 @@
 //! Storing a batch: what of it is new, in one transaction.
 
-use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use hashbrown::hash_map::Entry;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params_from_iter};
 use tally_ingest::Batch;
 use tally_store::error::Step as _;
 use tally_store::faults;
 use uuid::Uuid;
 
-use super::super::Result;
 use super::super::plan::{Place, Places, Plan};
-use super::begin;
+use super::super::{Appended, Names, Result};
+use super::{begin, endpoints};
 use crate::model::Rows;
+
+/// How often somebody else has written to the file, as far as is known.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// SQLite's number of the last commit by another connection.
+    version: AtomicI64,
+    changes: AtomicU64,
+}
 
 /// How many rows one INSERT takes: more is hardly faster, and SQLite allows 32,766 values.
 const INSERT_ROWS: usize = 100;
 
-pub(super) fn append(connection: &mut Connection, batch: &Batch<'_, Rows>) -> Result<()> {
+pub(super) fn append(
+    connection: &mut Connection,
+    batch: &Batch<'_, Rows>,
+    names: &Names,
+    state: &State,
+) -> Result<Appended> {
     let transaction = begin(connection)?;
+    if state.look(&transaction)? != names.state {
+        return Ok(Appended::Stale);
+    }
     if batch.sequence == 1 {
         transaction
             .execute(include_str!("begin_worker.sql"), [batch.producer.as_bytes()])
             .step("begin as an insert worker")?;
     }
+    let moved = endpoints::add(&transaction, &names.new)?;
     let plan = Plan::new(batch, places(&transaction, batch)?)?;
+    let plan = plan.moved(&names.moved_with(&moved));
     for one in &plan.moves {
         transaction
             .prepare_cached(include_str!("move_producer.sql"))
@@ -42,7 +61,27 @@ pub(super) fn append(connection: &mut Connection, batch: &Batch<'_, Rows>) -> Re
     transaction.commit().step("commit")?;
     faults::blocking_point("append.committed");
     plan.decide();
-    Ok(())
+    Ok(Appended::Stored { moved })
+}
+
+// === impl State ===
+
+impl State {
+    pub(super) fn get(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// Looks whether somebody else has written. Only on the writer's thread, in a transaction.
+    fn look(&self, transaction: &Transaction<'_>) -> Result<u64> {
+        let version: i64 = transaction
+            .prepare_cached(include_str!("data_version.sql"))
+            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+            .step("look whether another program has written")?;
+        if self.version.swap(version, Ordering::AcqRel) != version {
+            self.changes.fetch_add(1, Ordering::AcqRel);
+        }
+        Ok(self.get())
+    }
 }
 
 /// Where the producers of a batch stand.

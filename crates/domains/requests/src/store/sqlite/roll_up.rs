@@ -2,20 +2,22 @@
 
 use std::collections::{HashMap, HashSet};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction};
 use tally_store::error::Step as _;
 use tally_store::faults::blocking_point;
 
 use super::super::Result;
 use super::begin;
+use super::totals::COUNTED_MAX;
 use crate::model::{Day, DayRange, EndpointId};
 
 /// One transaction: count, add, delete. Returns how many rows.
 pub(super) fn roll_up(connection: &mut Connection, days: DayRange) -> Result<u64> {
     let transaction = begin(connection)?;
     blocking_point("roll_up.begun");
-    let mut counts: HashMap<(Day, EndpointId), i64> = HashMap::new();
-    let mut others = 0_u64;
+    let mut counts = HashMap::new();
+    let mut changed = HashSet::new();
+    let (mut added, mut others) = (0, 0_u64);
     {
         let step = "count the rows";
         let mut statement = transaction.prepare_cached(include_str!("rows.sql")).step(step)?;
@@ -24,22 +26,21 @@ pub(super) fn roll_up(connection: &mut Connection, days: DayRange) -> Result<u64
             let day = Day::of_micros(row.get(1).step(step)?);
             if days.contains(day) {
                 *counts.entry((day, row.get(0).step(step)?)).or_default() += 1;
+                if counts.len() >= COUNTED_MAX {
+                    added += add(&transaction, &mut counts, &mut changed)?;
+                }
             } else {
                 others += 1;
             }
         }
     }
     blocking_point("roll_up.counted");
+    added += add(&transaction, &mut counts, &mut changed)?;
     {
-        let step = "add rows to totals";
-        let mut add = transaction.prepare_cached(include_str!("add_total.sql")).step(step)?;
-        for ((day, endpoint), count) in &counts {
-            add.execute((day.0, endpoint, count)).step(step)?;
-        }
+        // After the last change of the day.
         let step = "stamp the days";
-        let days: HashSet<Day> = counts.keys().map(|(day, _)| *day).collect();
         let mut stamp = transaction.prepare_cached(include_str!("stamp_day.sql")).step(step)?;
-        for day in days {
+        for day in changed {
             stamp.execute([day.0]).step(step)?;
         }
     }
@@ -48,7 +49,7 @@ pub(super) fn roll_up(connection: &mut Connection, days: DayRange) -> Result<u64
     if others == 0 {
         // Without WHERE SQLite drops the pages instead of visiting the rows.
         transaction.execute(include_str!("delete_all.sql"), []).step(step)?;
-    } else if !counts.is_empty() {
+    } else if added > 0 {
         let range = days.micros();
         transaction
             .execute(include_str!("delete_days.sql"), (range.start, range.end))
@@ -57,5 +58,22 @@ pub(super) fn roll_up(connection: &mut Connection, days: DayRange) -> Result<u64
     blocking_point("roll_up.before_commit");
     transaction.commit().step("commit")?;
     blocking_point("roll_up.committed");
-    Ok(counts.values().sum::<i64>().unsigned_abs())
+    Ok(added)
+}
+
+/// Adds counts to the totals, and says how many rows they are.
+fn add(
+    transaction: &Transaction<'_>,
+    counts: &mut HashMap<(Day, EndpointId), i64>,
+    changed: &mut HashSet<Day>,
+) -> Result<u64> {
+    let step = "add rows to totals";
+    let mut statement = transaction.prepare_cached(include_str!("add_total.sql")).step(step)?;
+    let mut added = 0;
+    for ((day, endpoint), count) in counts.drain() {
+        statement.execute((day.0, endpoint, count)).step(step)?;
+        changed.insert(day);
+        added += count.unsigned_abs();
+    }
+    Ok(added)
 }

@@ -1,15 +1,18 @@
 //! Answering queries, in one snapshot of the reader's connection.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use rusqlite::{Connection, Row};
 use tally_store::error::Step as _;
 use tally_store::faults::blocking_point;
 
 use super::super::Result;
 use super::super::kept::{KeptDays, Stamp};
-use super::{list_endpoints, producers};
+use super::{endpoints, producers};
 use crate::model::{Day, DayRange, EndpointId};
 use crate::totals::{Collector, Query, TooMany, Totals};
+
+/// How many counts of rows are held before they are added to the answer: a few MiB.
+pub(super) const COUNTED_MAX: usize = 1 << 17;
 
 pub(super) fn read(
     connection: &mut Connection,
@@ -17,20 +20,39 @@ pub(super) fn read(
     kept: &KeptDays,
 ) -> Result<std::result::Result<Totals, TooMany>> {
     let snapshot = connection.transaction().step("begin a snapshot")?;
-    let mut names = list_endpoints(&snapshot)?;
-    let filter = &query.filter;
-    names.retain(|(_, endpoint)| {
-        filter.method.is_none_or(|method| method == endpoint.method)
-            && endpoint.path.starts_with(&filter.path_prefix)
-    });
-    let mut collector = Collector::new(query, names);
+    let only = (!query.filter.is_empty()).then(|| filtered(&snapshot, query)).transpose()?;
+    let mut collector = Collector::new(query, only);
     let mut fits = rolled_up(&snapshot, query, kept, &mut collector)?;
     blocking_point("totals.between");
     if query.live && fits.is_ok() {
         fits = not_rolled_up(&snapshot, query, &mut collector)?;
     }
     let dropped = producers::dropped(&snapshot, query.days)?;
-    Ok(fits.and_then(|()| collector.finish()).map(|totals| Totals { dropped, ..totals }))
+    let names = match fits {
+        Ok(()) => endpoints::named(&snapshot, collector.ids())?,
+        Err(TooMany) => Vec::new(),
+    };
+    Ok(fits.and_then(|()| collector.finish(names)).map(|totals| Totals { dropped, ..totals }))
+}
+
+/// The endpoints that the query's filter lets through.
+fn filtered(connection: &Connection, query: &Query) -> Result<HashSet<EndpointId>> {
+    let step = "find the endpoints of a query";
+    let mut statement = connection.prepare_cached(include_str!("endpoints.sql")).step(step)?;
+    let mut rows = statement.query([-1]).step(step)?;
+    let mut found = HashSet::new();
+    while let Some(row) = rows.next().step(step)? {
+        if query.filter.method.is_none_or(|method| row.get(1) == Ok(method))
+            && row
+                .get_ref(2)
+                .step(step)?
+                .as_bytes()
+                .is_ok_and(|path| path.starts_with(query.filter.path_prefix.as_bytes()))
+        {
+            found.insert(row.get(0).step(step)?);
+        }
+    }
+    Ok(found)
 }
 
 fn rolled_up(
@@ -87,12 +109,18 @@ fn not_rolled_up(
         let endpoint = row.get(0).step(step)?;
         if query.days.contains(day) && collector.wants(endpoint) {
             *counts.entry((day, endpoint)).or_default() += 1;
+            if counts.len() >= COUNTED_MAX && add_all(&mut counts, collector).is_err() {
+                return Ok(Err(TooMany));
+            }
         }
     }
-    for ((day, endpoint), count) in counts {
-        if collector.add(day, endpoint, count).is_err() {
-            return Ok(Err(TooMany));
-        }
-    }
-    Ok(Ok(()))
+    Ok(add_all(&mut counts, collector))
+}
+
+fn add_all(
+    counts: &mut HashMap<(Day, EndpointId), i64>,
+    collector: &mut Collector,
+) -> std::result::Result<(), TooMany> {
+    let mut counts = counts.drain();
+    counts.try_for_each(|((day, endpoint), count)| collector.add(day, endpoint, count))
 }

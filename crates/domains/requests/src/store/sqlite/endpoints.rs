@@ -1,0 +1,82 @@
+//! The dictionary of endpoints: reading it, and adding names in a batch's transaction.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
+use tally_runtime::Kind;
+use tally_store::error::Step as _;
+
+use super::super::{Result, SALTS_MAX};
+use crate::model::{Endpoint, EndpointId, Named};
+
+/// Endpoints, until there are too many or their paths take too much.
+pub(super) fn list(
+    connection: &Connection,
+    count_max: usize,
+    path_bytes_max: usize,
+) -> Result<Vec<(EndpointId, Endpoint)>> {
+    let step = "list endpoints";
+    let mut statement = connection.prepare_cached(include_str!("endpoints.sql")).step(step)?;
+    let rows =
+        statement.query_map([i64::try_from(count_max).unwrap_or(-1)], endpoint).step(step)?;
+    let (mut found, mut path_bytes) = (Vec::new(), 0);
+    for row in rows {
+        let one = row.step(step)?;
+        path_bytes += one.1.path.len();
+        if path_bytes > path_bytes_max {
+            break;
+        }
+        found.push(one);
+    }
+    Ok(found)
+}
+
+/// Adds names, and says which of them the database has under another id.
+pub(super) fn add(
+    transaction: &Transaction<'_>,
+    names: &[Arc<Named>],
+) -> Result<HashMap<EndpointId, EndpointId>> {
+    let step = "add endpoints";
+    let mut moved = HashMap::new();
+    let mut add = transaction.prepare_cached(include_str!("add_endpoint.sql")).step(step)?;
+    let mut find = transaction.prepare_cached(include_str!("find_endpoint.sql")).step(step)?;
+    for named in names {
+        let Endpoint { method, path } = &named.endpoint;
+        let ids = (1..SALTS_MAX).map(|salt| named.endpoint.id(salt));
+        let mut found = None;
+        for id in std::iter::once(named.id).chain(ids) {
+            add.execute((id, method, path)).step(step)?;
+            let row = find.query_row((method, path), |row| row.get(0));
+            found = row.optional().step(step)?;
+            if found.is_some() {
+                break;
+            }
+        }
+        let found = found.ok_or_else(|| {
+            tally_store::Error::permanent("find an id for an endpoint", Kind::Internal)
+        })?;
+        if found != named.id {
+            moved.insert(named.id, found);
+        }
+    }
+    Ok(moved)
+}
+
+/// The names of these ids, as far as the dictionary has them.
+pub(super) fn named(
+    connection: &Connection,
+    ids: &[EndpointId],
+) -> Result<Vec<(EndpointId, Endpoint)>> {
+    let step = "name the endpoints of an answer";
+    let mut statement = connection.prepare_cached(include_str!("name_endpoint.sql")).step(step)?;
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        found.extend(statement.query_row([id], endpoint).optional().step(step)?);
+    }
+    Ok(found)
+}
+
+fn endpoint(row: &Row<'_>) -> rusqlite::Result<(EndpointId, Endpoint)> {
+    Ok((row.get(0)?, Endpoint::new(row.get(1)?, row.get::<_, String>(2)?)))
+}
