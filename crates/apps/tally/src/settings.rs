@@ -83,12 +83,13 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "TALLY_PATH_BYTES_MAX", value_name = "BYTES", default_value = "2048")]
     path_bytes_max: Given<usize>,
 
-    /// How many endpoints are told apart; beyond, requests are counted under the path _other
+    /// How many endpoints are told apart, and 256 times as many bytes of paths; beyond, requests are
+    /// counted under the path _other
     #[arg(long, env = "TALLY_ENDPOINTS_MAX", value_name = "N", default_value = "100000")]
     endpoints_max: Given<usize>,
 
     /// How many totals one answer may have
-    #[arg(long, env = "TALLY_TOTALS_MAX", value_name = "N", default_value = "10000000")]
+    #[arg(long, env = "TALLY_TOTALS_MAX", value_name = "N", default_value = "1000000")]
     totals_max: Given<usize>,
 
     /// How many clients that number their batches are known at the same time

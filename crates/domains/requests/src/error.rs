@@ -48,6 +48,18 @@ pub enum Error {
         /// The limit.
         max: usize,
     },
+    /// The answer would be too large for one message.
+    #[error(
+        "the answer takes more than {max} bytes: ask for a shorter range, or read it in parts by \
+         tally.requests.v1.RequestService/QueryTotals, as tally totals does"
+    )]
+    AnswerTooLarge {
+        /// The limit.
+        max: usize,
+    },
+    /// The roll-up is done; its answer is not to be had.
+    #[error("the days are rolled up, but not answered")]
+    RolledUp(#[source] Box<Self>),
     /// The queue stayed full.
     #[error("the server's queue is full, since the database does not keep up; try again later")]
     QueueFull,
@@ -238,9 +250,11 @@ impl Error {
             | Self::Unexpected { .. }
             | Self::EndBeforeStart { .. } => Kind::InvalidArgument,
             Self::NothingRolledUp(_) => Kind::NotFound,
-            Self::TooManyTotals { .. } | Self::TooManyRollUps | Self::TooManyBatches { .. } => {
-                Kind::ResourceExhausted
-            }
+            Self::TooManyTotals { .. }
+            | Self::AnswerTooLarge { .. }
+            | Self::TooManyRollUps
+            | Self::TooManyBatches { .. } => Kind::ResourceExhausted,
+            Self::RolledUp(error) => error.kind(),
             Self::Batch { reason, .. } if reason.is_limit() => Kind::ResourceExhausted,
             Self::Unreadable { is_limit: true, .. } => Kind::ResourceExhausted,
             Self::Batch { .. } | Self::Unreadable { .. } => Kind::InvalidArgument,
@@ -259,10 +273,12 @@ impl Error {
         }
     }
 
-    /// What a client of `Record` can tell apart, beside the code.
+    /// What a client can tell apart, beside the code.
     #[must_use]
     pub fn reason(&self) -> Option<&'static str> {
         match self {
+            Self::RolledUp(error) => error.reason(),
+            Self::TooManyTotals { .. } | Self::AnswerTooLarge { .. } => Some("ANSWER_TOO_LARGE"),
             Self::OutOfSequence { .. } => Some("OUT_OF_SEQUENCE"),
             Self::Refused(Refusal::Forgotten) => Some("PRODUCER_FORGOTTEN"),
             Self::Refused(Refusal::InUse) => Some("PRODUCER_IN_USE"),

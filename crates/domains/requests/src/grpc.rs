@@ -39,6 +39,11 @@ const REASON_TRAILER: &str = "tally-reason";
 /// How large a message from a client may be: one request, or one question. A batch has a limit
 /// of its own.
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// How large an answer of one message may be. It takes several times as much memory while it is
+/// made.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
+/// What a total takes in it beside its path: at most, and less than that for most.
+const COUNT_BYTES: usize = 40;
 /// How many totals one message of a streamed answer has at most: some 64 KiB.
 const MESSAGE_ITEMS_MAX: usize = 4_096;
 /// How many endpoints: 512 KiB even with the longest paths, and clients take 4 MiB by default.
@@ -66,11 +71,14 @@ impl Service {
     async fn totals(&self, query: Query) -> Result<Totals, Error> {
         let max = query.totals_max;
         let _place = self.queries.acquire().await;
-        self.store
+        let totals = self
+            .store
             .totals(&query)
             .await
             .map_err(Error::store("read totals"))?
-            .map_err(|_too_many| Error::TooManyTotals { max })
+            .map_err(|_too_many| Error::TooManyTotals { max })?;
+        self.recorder.notice_unnamed(totals.unnamed);
+        Ok(totals)
     }
 
     /// The rolled-up totals of days, as count.v1 wants them.
@@ -81,7 +89,7 @@ impl Service {
     ) -> Result<Vec<MethodCount>, Error> {
         let (filter, totals_max) = (Filter::default(), self.totals_max);
         let query = Query { days, granularity, filter, live: false, totals_max };
-        self.totals(query).await.map(|totals| method_counts(&totals, granularity))
+        method_counts(&self.totals(query).await?, granularity)
     }
 
     async fn roll_up(&self, days: DayRange) -> Result<u64, Error> {
@@ -142,7 +150,8 @@ impl CountService for Service {
                     () = service.recorder.drain.begun() => return Err(Error::Draining),
                 };
             }
-            service.rolled_up(days, Granularity::Day).await
+            let answer = service.rolled_up(days, Granularity::Day).await;
+            answer.map_err(|error| Error::RolledUp(Box::new(error)))
         });
         let counts = task.await.unwrap_or(Err(Error::Panicked));
         let method_counts = counts.map_err(|error| status(&error))?;
@@ -234,7 +243,13 @@ fn query(request: &requests::QueryTotalsRequest, totals_max: usize) -> Result<Qu
     })
 }
 
-fn method_counts(totals: &Totals, granularity: Granularity) -> Vec<MethodCount> {
+fn method_counts(totals: &Totals, granularity: Granularity) -> Result<Vec<MethodCount>, Error> {
+    let endpoint = |(endpoint, _): &(u32, i64)| &totals.endpoints[*endpoint as usize];
+    let counts = totals.periods.iter().flat_map(|period| &period.counts);
+    let bytes: usize = counts.map(|count| endpoint(count).path.len() + COUNT_BYTES).sum();
+    if bytes > ANSWER_BYTES_MAX {
+        return Err(Error::AnswerTooLarge { max: ANSWER_BYTES_MAX });
+    }
     let counts = |period: &PeriodTotals| {
         let date = date(period.first, granularity);
         period.counts.clone().into_iter().map(move |(endpoint, count)| {
@@ -242,7 +257,7 @@ fn method_counts(totals: &Totals, granularity: Granularity) -> Vec<MethodCount> 
             MethodCount { method: endpoint.method, path: endpoint.path.to_string(), count, date }
         })
     };
-    totals.periods.iter().flat_map(counts).collect()
+    Ok(totals.periods.iter().flat_map(counts).collect())
 }
 
 /// An answer, cut into messages of bounded size, which are made as the client takes them. All

@@ -1,6 +1,7 @@
 //! What all streams share, and one `Add` stream: decode, validate, push, acknowledge.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
@@ -23,6 +24,8 @@ const CHUNK_ROWS_MAX: usize = 1_024;
 /// What all streams share.
 pub(crate) struct Recorder {
     pub(crate) endpoints: Arc<Endpoints>,
+    /// How many endpoints of the last answer had no name.
+    pub(crate) unnamed: AtomicUsize,
     pub(crate) queue: Queue<Rows>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) drain: Drain,
@@ -157,6 +160,19 @@ impl Recorder {
 
     fn chunk(&self) -> Chunk {
         Chunk { rows: RowsBuilder::new(self.endpoints.belief()), len: 0, unknown: Vec::new() }
+    }
+
+    /// Totals have so many endpoints that the dictionary does not name: somebody has removed names.
+    /// Those that this server knows are stored again with their next rows.
+    pub(crate) fn notice_unnamed(&self, unnamed: usize) {
+        if self.unnamed.swap(unnamed, Ordering::Relaxed) < unnamed {
+            tracing::error!(
+                endpoints = unnamed,
+                "the table tally_endpoints lacks names: their requests are counted as _unknown; \
+                 those that still come get their names back"
+            );
+            self.endpoints.doubt();
+        }
     }
 
     /// Why the queue took nothing.

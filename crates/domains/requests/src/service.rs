@@ -1,6 +1,7 @@
 //! The domain's parts, put together.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tally_ingest::{Batch, Limits, Queue, Sink, Workers, WriteError};
@@ -147,6 +148,7 @@ impl Service {
         let workers = Workers::start(&queue, &writer, worker_settings, tally_store::retry::pause);
         let recorder = Recorder {
             endpoints,
+            unnamed: AtomicUsize::new(0),
             queue,
             clock: Arc::clone(&clock),
             drain,

@@ -9,6 +9,7 @@ use clap::Args;
 use jiff::civil::Date as Day;
 use tally_proto::count::v1::{CountDailyTotalsRequest, MethodCount};
 use tally_runtime::Clock;
+use tonic::Status;
 
 use crate::client::{ServerArgs, describe};
 use crate::dates::{self, RangeArg};
@@ -41,6 +42,9 @@ pub(crate) struct RollUpArgs {
     server: ServerArgs,
 }
 
+/// The trailer of an error that says more than its code.
+const REASON_TRAILER: &str = "tally-reason";
+
 /// What a day was rolled up to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct DaySum {
@@ -60,11 +64,17 @@ pub(crate) async fn run(args: RollUpArgs, clock: &dyn Clock) -> anyhow::Result<E
     let mut days = Vec::new();
     for period in dates::cut(first, last) {
         let request = CountDailyTotalsRequest { date: Some(period.to_proto()) };
-        let answer = client.count_daily_totals(request).await.map_err(|status| {
-            let before = if days.is_empty() { "" } else { "; the days before it are rolled up" };
-            anyhow!("cannot roll up {period}: {}{before}", describe(&status))
-        })?;
-        add_days(&mut days, &answer.into_inner().method_counts)?;
+        match client.count_daily_totals(request).await {
+            Ok(answer) => add_days(&mut days, &answer.into_inner().method_counts)?,
+            Err(status) if is_too_large(&status) => say(format_args!(
+                "rolled up {period}; its totals are too many to be listed here: use tally totals"
+            )),
+            Err(status) => {
+                let before =
+                    if days.is_empty() { "" } else { "; the days before it are rolled up" };
+                return Err(anyhow!("cannot roll up {period}: {}{before}", describe(&status)));
+            }
+        }
     }
     let mut out = output::stdout();
     let pretty = output::stdout_is_terminal();
@@ -77,6 +87,11 @@ pub(crate) async fn run(args: RollUpArgs, clock: &dyn Clock) -> anyhow::Result<E
         say(format_args!("rolled up {days}: {requests}"));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the roll-up is done, and only its answer is not to be had.
+fn is_too_large(status: &Status) -> bool {
+    status.metadata().get(REASON_TRAILER).is_some_and(|reason| reason == "ANSWER_TOO_LARGE")
 }
 
 /// Sums an answer, which is ordered by day.

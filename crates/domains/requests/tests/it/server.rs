@@ -8,6 +8,7 @@ use prost_types::Timestamp;
 use tally_ingest::Limits;
 use tally_proto::count::v1::AddRequest;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
+use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tally_requests::{Parts, RecordLimits, Service, Settings};
 use tally_runtime::{Drain, ManualClock, Tasks};
@@ -15,7 +16,7 @@ use tally_serve::{Listener, Server};
 use tonic::Status;
 use tonic::transport::Channel;
 
-use crate::backend::{NOW, RETENTION, at, migrated};
+use crate::backend::{NOW, RETENTION, Total, at, migrated, total};
 
 /// The metadata that says how much of a failed stream is stored.
 const COUNTED_TRAILER: &str = "tally-counted";
@@ -89,6 +90,26 @@ impl Counting {
     pub(crate) async fn add(&self, requests: Vec<AddRequest>) -> Result<(), Status> {
         let requests = tokio_stream::iter(requests);
         self.client().await.add(requests).await.map(|_| ())
+    }
+
+    /// Live totals by day, as it answers them.
+    pub(crate) async fn live(&self) -> Vec<Total> {
+        let query = proto::QueryTotalsRequest { live: true, ..Default::default() };
+        let mut answers =
+            self.request_client().await.query_totals(query).await.unwrap().into_inner();
+        let (mut endpoints, mut totals) = (Vec::new(), Vec::new());
+        while let Some(answer) = answers.message().await.unwrap() {
+            endpoints.extend(answer.endpoints);
+            for part in answer.periods {
+                let date = part.period.expect("a day");
+                let day = format!("{:04}-{:02}-{:02}", date.year, date.month, date.day);
+                for (endpoint, count) in part.endpoint.iter().zip(part.count) {
+                    let proto::Endpoint { method, path } = &endpoints[*endpoint as usize];
+                    totals.push(total(&day, *method, path, count));
+                }
+            }
+        }
+        totals
     }
 
     /// Ends as a server does: answers the streams, writes the queue.
