@@ -23,6 +23,7 @@ pub struct Error {
     transient: bool,
     kind: Kind,
     is_gap: bool,
+    is_locked: bool,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -47,6 +48,7 @@ impl Error {
             transient: false,
             kind,
             is_gap: false,
+            is_locked: false,
             source: None,
         }
     }
@@ -62,16 +64,21 @@ impl Error {
         self.is_gap
     }
 
+    /// Another server uses the database, which takes one at a time.
+    pub(crate) fn locked(step: impl Into<String>) -> Self {
+        Self { is_locked: true, ..Self::permanent(step, Kind::FailedPrecondition) }
+    }
+
+    /// Whether another server uses the database, which takes one at a time. When that one has
+    /// stopped, it can be opened.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        self.is_locked
+    }
+
     /// A failure that may pass by itself.
     pub fn transient(step: impl Into<String>, outcome: Outcome) -> Self {
-        Self {
-            step: step.into(),
-            outcome,
-            transient: true,
-            kind: Kind::Unavailable,
-            is_gap: false,
-            source: None,
-        }
+        Self { outcome, transient: true, ..Self::permanent(step, Kind::Unavailable) }
     }
 
     /// With the error behind it.
@@ -90,6 +97,7 @@ impl Error {
             transient: self.transient,
             kind: self.kind,
             is_gap: self.is_gap,
+            is_locked: self.is_locked,
             source: Some(Box::new(self)),
         }
     }
@@ -117,8 +125,7 @@ impl Error {
         let transient = postgres_is_transient(&error);
         let kind = if transient { Kind::Unavailable } else { Kind::Internal };
         let outcome = Outcome::Determinate;
-        Self { step: step.into(), outcome, transient, kind, is_gap: false, source: None }
-            .because(error)
+        Self { outcome, transient, ..Self::permanent(step, kind) }.because(error)
     }
 
     /// A Postgres error in COMMIT, or in a statement that commits by itself.
@@ -145,8 +152,7 @@ impl Error {
             _ => (Outcome::Determinate, false),
         };
         let kind = if transient { Kind::Unavailable } else { Kind::Internal };
-        Self { step: step.into(), outcome, transient, kind, is_gap: false, source: None }
-            .because(error)
+        Self { outcome, transient, ..Self::permanent(step, kind) }.because(error)
     }
 }
 
