@@ -95,6 +95,10 @@ impl Store for CockroachStore {
         producers::list(&self.database, with_workers).await
     }
 
+    async fn try_write(&self) -> Result<()> {
+        append::try_write(&self.database, include_str!("cockroach/try_row.sql")).await
+    }
+
     async fn maintain(&self, _now: Timestamp, retention: ProducerRetention) -> Result<()> {
         producers::forget(&self.database, retention).await
     }

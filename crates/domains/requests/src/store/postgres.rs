@@ -88,6 +88,10 @@ impl Store for PostgresStore {
         producers::list(&self.database, with_workers).await
     }
 
+    async fn try_write(&self) -> Result<()> {
+        append::try_write(&self.database, include_str!("postgres/try_row.sql")).await
+    }
+
     async fn maintain(&self, now: Timestamp, retention: ProducerRetention) -> Result<()> {
         partitions::make_ahead(&self.database, now).await?;
         partitions::drop_empty(&self.database, now).await?;

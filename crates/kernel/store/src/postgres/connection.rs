@@ -123,6 +123,18 @@ impl Transaction<'_> {
         self.inner.commit().await.map_err(|error| Error::commit("commit", error))
     }
 
+    /// Runs a statement and takes it back, to know whether it could be done. The transaction goes
+    /// on, and its COMMIT is a real one.
+    ///
+    /// # Errors
+    /// Why it cannot be done.
+    pub async fn try_out(&mut self, sql: &str) -> Result<(), Error> {
+        let step = "try a statement out";
+        let savepoint = self.inner.savepoint("before").await.step(step)?;
+        savepoint.batch_execute(sql).await.step(step)?;
+        savepoint.rollback().await.step(step)
+    }
+
     /// Rolls back at once.
     ///
     /// # Errors

@@ -68,7 +68,7 @@ pub(super) const COPIES: Way = Way {
 /// where they stand, and stores the rest.
 pub(crate) async fn append(database: &Database, batch: &Batch<'_, Rows>, way: Way) -> Result<()> {
     let plan = Plan::hopeful(batch)?;
-    let mut connection = database.connection().await?;
+    let mut connection = database.writer().await?;
     if batch.sequence == 1 {
         begin_worker(&connection, batch.producer).await?;
     }
@@ -93,6 +93,16 @@ pub(crate) async fn append(database: &Database, batch: &Batch<'_, Rows>, way: Wa
     } else {
         what_is_new(&mut connection, batch, way).await?;
     }
+    connection.release();
+    Ok(())
+}
+
+/// Stores a row, takes it back, and commits.
+pub(crate) async fn try_write(database: &Database, row: &str) -> Result<()> {
+    let mut connection = database.probe().await?;
+    let mut transaction = connection.begin(Isolation::Default).await?;
+    transaction.try_out(row).await?;
+    transaction.commit().await?;
     connection.release();
     Ok(())
 }

@@ -24,7 +24,7 @@ pub(crate) async fn resolve(
     database: &Database,
     endpoints: &[Endpoint],
 ) -> Result<Vec<EndpointId>> {
-    let connection = database.connection().await?;
+    let connection = database.writer().await?;
     let mut found = find(&connection, endpoints).await?;
     let missing: Vec<&Endpoint> =
         endpoints.iter().filter(|endpoint| !found.contains_key(*endpoint)).collect();
