@@ -56,7 +56,9 @@ async fn a_database_that_was_closed_is_one_file() {
     });
     let closing = async {
         has_begun.await.expect("the query begins");
-        Database::Sqlite(opened.clone()).close().await.expect("closed");
+        let database = Database::Sqlite(opened.clone());
+        database.ping().await.expect("a long query is not in the way");
+        database.close().await.expect("closed");
     };
     let (query, ()) = tokio::join!(query, closing);
     query.expect_err("it was interrupted");

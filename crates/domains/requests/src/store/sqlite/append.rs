@@ -49,7 +49,8 @@ pub(super) fn append(connection: &mut Connection, batch: &Batch<'_, Rows>) -> Re
 pub(super) fn try_write(connection: &mut Connection) -> Result<()> {
     let step = "try to store a row";
     let transaction = begin(connection)?;
-    transaction.execute(&insert_sql(1), [0, 0]).step(step)?;
+    // As much room as any row takes.
+    transaction.execute(&insert_sql(1), [i64::MAX; 2]).step(step)?;
     let row = transaction.last_insert_rowid();
     transaction.execute(include_str!("remove_row.sql"), [row]).step(step)?;
     transaction.commit().step("commit")
