@@ -268,10 +268,8 @@ async fn what_a_failed_batch_leaves_is_cleared_by_a_write_past_the_workers() {
 
 #[tokio::test(start_paused = true)]
 async fn a_write_that_hangs_is_trouble_after_a_while() {
-    let (queue, _sink, workers) = start(Memory {
-        script: Mutex::new([Next::Hang, Next::Panic].into()),
-        ..Memory::default()
-    });
+    let (queue, _sink, workers) =
+        start(Memory { script: Mutex::new([Next::Hang, Next::Panic].into()), ..Memory::default() });
     let receipt = Receipt::new();
     queue.push(Numbers(vec![1]), &receipt).await.expect("room");
     tokio::time::sleep(Duration::from_secs(9)).await;

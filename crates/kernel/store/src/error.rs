@@ -212,8 +212,7 @@ fn certainly_rolled_back(state: &SqlState) -> bool {
 /// Whether a prepared statement is not there, or another one is in its place.
 fn is_pooled(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|state| {
-        *state == SqlState::INVALID_SQL_STATEMENT_NAME
-            || *state == SqlState::DUPLICATE_PSTATEMENT
+        *state == SqlState::INVALID_SQL_STATEMENT_NAME || *state == SqlState::DUPLICATE_PSTATEMENT
     })
 }
 

@@ -155,7 +155,8 @@ impl Database {
                 PoolError::PostCreateHook(HookError::Backend(error)) | PoolError::Backend(error),
             ) => Err(Error::statement(step(), error)),
             Err(PoolError::Timeout(TimeoutType::Wait)) => {
-                let busy = format!("all {} connections for this are in use", pool.status().max_size);
+                let busy =
+                    format!("all {} connections for this are in use", pool.status().max_size);
                 Err(Error::transient(step(), Outcome::Determinate).because(busy))
             }
             Err(error @ (PoolError::Timeout(_) | PoolError::PostCreateHook(_))) => {

@@ -71,7 +71,8 @@ fn row(values: &[&str]) -> Vec<u8> {
 #[tokio::test]
 async fn sessions_that_do_not_last_are_noticed_at_the_start() {
     let address = pooler().await;
-    let line = refused_for_good(&format!("postgres://me:s3cret@{address}/tally?sslmode=disable")).await;
+    let line =
+        refused_for_good(&format!("postgres://me:s3cret@{address}/tally?sslmode=disable")).await;
     assert!(line.contains("looks like PgBouncer in transaction mode"), "{line}");
     assert!(line.contains("session mode") && line.contains(&address.to_string()), "{line}");
 }

@@ -1,8 +1,8 @@
 //! SQLite files: one server each, and clear words when a file is none.
 
 use tally_runtime::chain;
-use tally_store::{Database, Error};
 use tally_store::error::Step as _;
+use tally_store::{Database, Error};
 use tally_testkit::eventually;
 
 use crate::{open, refused_for_good};
