@@ -52,16 +52,8 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
         .service(service.count_service())
         .service(service.request_service())
         .descriptors(tally_proto::FILE_DESCRIPTOR_SET);
-    let probe = {
-        let (database, service) = (database.clone(), service.clone());
-        move || {
-            let (database, service) = (database.clone(), service.clone());
-            async move {
-                service.ready().await?;
-                database.ping().await.map_err(|error| chain(&error))
-            }
-        }
-    };
+    let asked = (database.clone(), service.clone());
+    let probe = move || ready(asked.clone());
     let serving = server.run(listener, probe, &drain);
     tokio::pin!(serving);
     let signal = tokio::select! {
@@ -107,6 +99,12 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
     close(&database).await;
     tracing::info!("stopped: everything that was acknowledged is stored");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether what is sent can be stored; or why not.
+async fn ready((database, service): (Database, Service)) -> Result<(), String> {
+    service.ready().await?;
+    database.ping().await.map_err(|error| chain(&error))
 }
 
 /// Closes the database; what of it fails is no loss.
