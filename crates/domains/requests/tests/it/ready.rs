@@ -86,7 +86,7 @@ async fn a_commit_that_hangs_is_noticed_and_is_not_repeated_without_end() {
     counting.add(vec![get("/", NOW)]).await.unwrap();
     let (client, connection) = tokio_postgres::connect(&url, NoTls).await.expect("a connection");
     tally_runtime::Tasks::new().spawn("connection", connection);
-    standby(&client, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await;
+    cluster.hang_commits().await;
     for _ in 0..2 {
         let status = counting.add(vec![get("/", NOW)]).await.unwrap_err();
         assert_eq!(counted(&status), None, "it may be stored: {status}");
@@ -97,7 +97,7 @@ async fn a_commit_that_hangs_is_noticed_and_is_not_repeated_without_end() {
     let all = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tally'";
     let all: i64 = client.query_one(all, &[]).await.expect("the sessions").get(0);
     assert!(all <= 6, "{all} sessions");
-    standby(&client, "ALTER SYSTEM RESET synchronous_standby_names").await;
+    cluster.let_commits_go().await;
     is_ready(&counting).await;
     counting.add(vec![get("/", NOW)]).await.unwrap();
     let live = crate::backend::query(tally_requests::Granularity::Day, true);
@@ -112,17 +112,6 @@ async fn active(client: &Client) -> i64 {
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tally'
                AND datname = current_database() AND state = 'active'";
     client.query_one(sql, &[]).await.expect("the sessions").get(0)
-}
-
-async fn standby(client: &Client, sql: &str) {
-    client.batch_execute(sql).await.expect("set");
-    client.batch_execute("SELECT pg_reload_conf()").await.expect("reloaded");
-    let is_set = async || {
-        let names = "SHOW synchronous_standby_names";
-        let names: String = client.query_one(names, &[]).await.expect("the setting").get(0);
-        names.is_empty() == sql.contains("RESET")
-    };
-    eventually("the setting is in force", LIMIT, is_set).await;
 }
 
 /// No request comes meanwhile.

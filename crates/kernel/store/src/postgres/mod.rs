@@ -112,6 +112,8 @@ impl Database {
             // Its limit may come in the middle of a commit.
             database.writers = pool(settings.writers_max, WRITER_WAIT, None)?;
         }
+        // The first one that stores finds a connection.
+        database.writer().await?.release();
         Ok(database)
     }
 

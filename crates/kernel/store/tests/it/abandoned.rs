@@ -46,11 +46,7 @@ async fn commits_that_hang_do_not_pile_up_and_are_not_ended() {
         ..Settings::default()
     };
     let database = open(&cluster.url("postgres"), settings).await;
-    let standby = async |sql: &str| {
-        client.batch_execute(sql).await.expect("set");
-        client.batch_execute("SELECT pg_reload_conf()").await.expect("reloaded");
-    };
-    standby("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await;
+    cluster.hang_commits().await;
     let insert = "INSERT INTO things VALUES (1)";
     for hanging in 1..=2 {
         let mut connection = database.writer().await.expect("a connection");
@@ -80,7 +76,7 @@ async fn commits_that_hang_do_not_pile_up_and_are_not_ended() {
     let row = reader.query_one("SELECT count(*) FROM things", &[]).await.expect("an answer");
     assert_eq!(row.get::<_, i64>(0), 0, "nothing is committed that no standby has");
     reader.release();
-    standby("ALTER SYSTEM RESET synchronous_standby_names").await;
+    cluster.let_commits_go().await;
     let is_free = async || database.writer().await.is_ok();
     eventually("a connection is free", LIMIT, is_free).await;
 }
