@@ -31,6 +31,8 @@ pub const CONNECTIONS_BESIDE_WORKERS: usize = CONNECTIONS_BESIDE_WRITES + 2;
 
 /// Even a busy database may take so long over a batch.
 const ATTEMPT_MIN: Duration = Duration::from_secs(1);
+/// A batch that takes longer than this is tried again, however long it may be tried in all.
+const ATTEMPT_MAX: Duration = Duration::from_secs(25);
 /// How much longer an attempt waits for the database's own word that it took too long.
 const ATTEMPT_GRACE: Duration = Duration::from_secs(2);
 
@@ -104,7 +106,7 @@ impl Settings {
     /// given up.
     #[must_use]
     pub fn attempt_max(&self) -> Duration {
-        (self.write_wait_max / 3).max(ATTEMPT_MIN)
+        (self.write_wait_max / 3).clamp(ATTEMPT_MIN, ATTEMPT_MAX)
     }
 }
 
