@@ -26,6 +26,7 @@ use crate::transport::Target;
 use custody::{Custody, Found};
 use deadline::{begins, expired, sleep_until};
 use notices::Notices;
+use record::Verdict;
 
 /// How large a batch may be before a server has said so, in bytes.
 const BATCH_BYTES_MAX: usize = 1 << 20;
@@ -35,6 +36,9 @@ const SPOOL_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long to wait at most before the next attempt to connect, once the time to close runs.
 const CLOSING_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// How long a server is asked at the end what became of the batches that it has not acknowledged.
+const CONCLUDE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long to wait at most after a batch was refused: those behind it may be good.
 const REFUSED_PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -105,8 +109,8 @@ enum Ended {
     /// The server refuses the first batch that is not acknowledged.
     Refused {
         status: Status,
-        /// For its size.
-        large: bool,
+        /// Why.
+        verdict: Verdict,
     },
 }
 
@@ -168,6 +172,7 @@ impl Driver {
             () = self.work(closing) => {}
             () = expired(&mut deadline) => {}
         }
+        let _ = tokio::time::timeout(CONCLUDE_TIMEOUT, self.conclude()).await;
         self.custody.close().await;
     }
 
@@ -180,8 +185,8 @@ impl Driver {
             let failed = match ended {
                 Ended::Done => return,
                 Ended::Reopen => continue,
-                Ended::Refused { status, large } => {
-                    if self.set_aside(&status, large).await {
+                Ended::Refused { status, verdict } => {
+                    if self.set_aside(&status, verdict).await {
                         self.pause_after_refusal().await;
                         continue;
                     }
@@ -216,6 +221,20 @@ impl Driver {
             };
             if self.meanwhile(closes).await == Some(true) {
                 failures = 0;
+            }
+        }
+    }
+
+    /// Asks the server which of the batches that were sent are committed. It opens the producer with
+    /// another claim: whatever is still on its way with the one before is refused from then on.
+    async fn conclude(&mut self) {
+        if self.custody.is_on() || self.ledger.doubtful() == self.ledger.acknowledged() {
+            return;
+        }
+        if let Ok(channel) = self.target.connect(CONCLUDE_TIMEOUT).await {
+            self.ledger.claims.push(random::claim());
+            if self.open(channel).await.is_ok() {
+                self.ledger.nothing_in_doubt();
             }
         }
     }

@@ -22,9 +22,6 @@ use crate::{Endpoint, Method, clock, random};
 /// How long after its limit a close waits for a task that does not end.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
 
-/// How far ahead of this machine's clock a server takes a time, in microseconds: 24 hours.
-pub(crate) const AHEAD_MICROS_MAX: i64 = 86_400_000_000;
-
 /// Sends rows to Tally, each counted exactly once, in the order in which they are given.
 ///
 /// ```no_run
@@ -156,7 +153,7 @@ impl Producer {
     /// When a time is out of range, or the runtime of the producer is gone. No row is taken
     /// then, and all are given back.
     pub async fn send(&mut self, rows: Vec<Row>) -> Result<u64, SendError> {
-        let latest = self.settings.clock.micros().saturating_add(AHEAD_MICROS_MAX);
+        let latest = self.settings.clock.latest_micros();
         let wrong = |row: &Row| !clock::in_range(row.time_us) || row.time_us > latest;
         if let Some(at) = rows.iter().position(wrong) {
             return Err(SendError { rows, reason: SendRefusal::Time { at } });

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::clock::{self, AnyClock};
 use crate::endpoints::Endpoints;
 use crate::error::{ConnectError, FlushError, Refusal, TryRecordError};
-use crate::producer::{AHEAD_MICROS_MAX, wait, within};
+use crate::producer::{wait, within};
 use crate::progress::{Connection, Progress};
 use crate::rows::Row;
 use crate::{Endpoint, Method};
@@ -316,7 +316,7 @@ impl Shared {
     }
 
     fn row(&self, endpoint: Endpoint, at: SystemTime) -> Result<Row, TryRecordError> {
-        let latest = self.clock.micros().saturating_add(AHEAD_MICROS_MAX);
+        let latest = self.clock.latest_micros();
         match clock::micros(at).filter(|micros| *micros <= latest) {
             Some(time_us) => Ok(Row { endpoint, time_us }),
             None => Err(TryRecordError { endpoint, at, reason: Refusal::Time }),

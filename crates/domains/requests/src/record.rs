@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tonic::Status;
 use uuid::Uuid;
 
-use crate::batch;
+use crate::batch::{self, InvalidBatch};
 use crate::error::{Error, InvalidOpen};
 use crate::model::{EndpointId, Rows, RowsBuilder};
 use crate::producer::{BatchEnd, Opening, Run, Standing, Verdict};
@@ -45,7 +45,8 @@ pub(crate) struct Progress {
 /// How a stream ended.
 #[derive(Debug)]
 pub(crate) struct Ending {
-    /// The last batch that is known to be committed, if the producer was opened.
+    /// The last batch that is committed: none after it that the stream brought ever will be. None:
+    /// that is not known, or the producer was not opened.
     pub(crate) committed: Option<i64>,
     pub(crate) error: Option<Error>,
 }
@@ -61,6 +62,8 @@ struct Recording<'a> {
     /// The number of the next batch.
     next: i64,
     committed: i64,
+    /// Nobody knows whether some batches after that are committed.
+    in_doubt: bool,
     /// How many messages the stream has brought.
     position: u64,
     /// Chunks that wait until the one before them is stored.
@@ -107,12 +110,14 @@ impl Recorder {
             endpoints: Vec::new(),
             next: sequence + 1,
             committed: sequence,
+            in_doubt: false,
             position: 1,
             waiting: VecDeque::new(),
             storing: None,
         };
         let error = recording.run(stream).await.err();
-        Ending { committed: Some(recording.committed), error }
+        let committed = (!recording.in_doubt).then_some(recording.committed);
+        Ending { committed, error }
     }
 
     /// The first message. An error of `None` is a stream that ended without one.
@@ -284,6 +289,13 @@ impl Recording<'_> {
         } else if last.batches.is_empty() {
             self.waiting.pop_back();
         }
+        match encoded {
+            Ok(()) if rows > 0 => recorder.ahead.in_time(rules.now_micros),
+            Err(InvalidBatch::TimeAhead { ahead_seconds, .. }) => {
+                recorder.ahead.refused(rules.now_micros, ahead_seconds);
+            }
+            _ => {}
+        }
         encoded.map_err(invalid)?;
         self.next += 1;
         Ok(())
@@ -345,8 +357,14 @@ impl Recording<'_> {
                 Error::OutOfSequence { sequence: run.first.unsigned_abs(), next: committed + 1 }
             }
             (Ok(_), Some(Verdict::Refused(refusal))) => Error::Refused(refusal),
-            (Ok(_), None) => Error::Panicked,
-            (Err(failure), _) => Error::Write(failure),
+            (Ok(_), None) => {
+                self.in_doubt = true;
+                Error::Panicked
+            }
+            (Err(failure), _) => {
+                self.in_doubt = failure.stored.is_none();
+                Error::Write(failure)
+            }
         };
         self.waiting.clear();
         Err(error)
