@@ -37,9 +37,6 @@ const SPOOL_PAUSE: Duration = Duration::from_secs(1);
 /// How long to wait at most before the next attempt to connect, once the time to close runs.
 const CLOSING_PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// How long a server is asked at the end what became of the batches that it has not acknowledged.
-const CONCLUDE_TIMEOUT: Duration = Duration::from_secs(1);
-
 /// How long to wait at most after a batch was refused: those behind it may be good.
 const REFUSED_PAUSE_MAX: Duration = Duration::from_secs(1);
 
@@ -172,7 +169,7 @@ impl Driver {
             () = self.work(closing) => {}
             () = expired(&mut deadline) => {}
         }
-        let _ = tokio::time::timeout(CONCLUDE_TIMEOUT, self.conclude()).await;
+        self.conclude().await;
         self.custody.close().await;
     }
 
@@ -221,20 +218,6 @@ impl Driver {
             };
             if self.meanwhile(closes).await == Some(true) {
                 failures = 0;
-            }
-        }
-    }
-
-    /// Asks the server which of the batches that were sent are committed. It opens the producer with
-    /// another claim: whatever is still on its way with the one before is refused from then on.
-    async fn conclude(&mut self) {
-        if self.custody.is_on() || self.ledger.doubtful() == self.ledger.acknowledged() {
-            return;
-        }
-        if let Ok(channel) = self.target.connect(CONCLUDE_TIMEOUT).await {
-            self.ledger.claims.push(random::claim());
-            if self.open(channel).await.is_ok() {
-                self.ledger.nothing_in_doubt();
             }
         }
     }

@@ -211,8 +211,9 @@ impl Producer {
     }
 
     /// Sends what was given, and waits until it is acknowledged, for at most
-    /// [`close_timeout`](ProducerBuilder::close_timeout). What is not sent by then is dropped,
-    /// and what is not acknowledged is in doubt.
+    /// [`close_timeout`](ProducerBuilder::close_timeout). What is not sent by then is dropped. Of
+    /// what is not acknowledged, the server is asked what it has, for a second at most: the rest
+    /// is dropped too, or, without an answer, is in doubt.
     pub async fn close(self) -> Progress {
         let limit = self.settings.close_timeout;
         self.close_within(limit).await

@@ -244,8 +244,9 @@ impl Queue {
 
     /// Takes no more requests, from any clone, sends those that wait, and says what became of
     /// all of them. It waits for at most [`close_timeout`](QueueBuilder::close_timeout): what
-    /// is not sent by then is dropped, and what is not acknowledged is in doubt. With a spool
-    /// that is not full it waits only for the attempt to connect that is under way, and another
+    /// is not sent by then is dropped. Of what is not acknowledged, the server is asked what it
+    /// has, for a second at most: the rest is dropped too, or, without an answer, is in doubt.
+    /// With a spool that is not full it waits only for the attempt to connect that is under way, and another
     /// one of a second at most: the next process sends what is there.
     pub async fn close(&self) -> Report {
         self.close_within(self.shared().close_timeout).await

@@ -173,7 +173,8 @@ mod tests {
 
     #[test]
     fn a_request_is_read_and_written_as_prost_does() {
-        for (method, path, time) in [(-3, "/a", Some(7)), (0, "", None), (100, "/\u{e4}", Some(0))] {
+        for (method, path, time) in [(-3, "/a", Some(7)), (0, "", None), (100, "/\u{e4}", Some(0))]
+        {
             let request_timestamp = time.map(|seconds| Timestamp { seconds, nanos: 0 });
             let request = AddRequest { method, path: path.to_owned(), request_timestamp };
             let path = path.as_bytes().to_vec();
@@ -213,7 +214,9 @@ mod tests {
         let method_only = AddRequest { method: -3, ..AddRequest::default() };
         assert_eq!(AddRequest::decode(cut), Ok(method_only));
         assert!(Endpoint::decode(cut).is_err());
-        for bytes in [&b"\xff\xff\xff"[..], b"\x12\x05/a", b"\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"] {
+        for bytes in
+            [&b"\xff\xff\xff"[..], b"\x12\x05/a", b"\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"]
+        {
             assert_eq!(AddRequest::decode(bytes), Ok(AddRequest::default()));
         }
     }

@@ -1,6 +1,8 @@
-//! Numbering, setting aside, and beginning anew: what happens to batches besides being sent.
+//! Numbering, setting aside, beginning anew, and asking at the end: what happens to batches besides
+//! being sent.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tonic::Status;
@@ -9,6 +11,9 @@ use super::record::Verdict;
 use super::{Driver, Ended, SPOOL_PAUSE};
 use crate::ledger::Breach;
 use crate::{random, rows};
+
+/// How long a server is asked at the end what became of the batches that it has not acknowledged.
+const CONCLUDE_TIMEOUT: Duration = Duration::from_secs(1);
 
 // === impl Driver ===
 
@@ -131,6 +136,22 @@ impl Driver {
             self.notices.new_producer(why, settled.in_doubt.max(let_go));
             self.settle(settled);
         }
+    }
+
+    /// Asks the server which of the batches that were sent are committed. It opens the producer with
+    /// another claim: whatever is still on its way with the one before is refused from then on.
+    pub(super) async fn conclude(&mut self) {
+        if self.custody.is_on() || self.ledger.doubtful() == self.ledger.acknowledged() {
+            return;
+        }
+        let asked = async {
+            let Ok(channel) = self.target.connect(CONCLUDE_TIMEOUT).await else { return };
+            self.ledger.claims.push(random::claim());
+            if self.open(channel).await.is_ok() {
+                self.ledger.nothing_in_doubt();
+            }
+        };
+        let _ = tokio::time::timeout(CONCLUDE_TIMEOUT, asked).await;
     }
 
     /// What a breach means.

@@ -352,7 +352,7 @@ impl Mock {
                 .send(Ok(proto::RecordResponse { opened: Some(opened), committed_sequence }));
             committed_sequence
         };
-        let claim = *open.claims.last().expect("a client has a claim");
+        let producer = (&*open.producer_id, *open.claims.last().expect("a claim"));
         let mut names = Vec::new();
         while let Some(message) = messages.message().await? {
             let Some(Kind::Batch(batch)) = message.kind else {
@@ -374,14 +374,13 @@ impl Mock {
             database.in_flight = database.in_flight.max(in_flight);
             match act {
                 Act::Serve => {
-                    let producer = (&*open.producer_id, claim);
                     let committed_sequence = database.store(producer, &batch, &names)?;
                     let answer = proto::RecordResponse { opened: None, committed_sequence };
                     let _ = answers.send(Ok(answer));
                 }
                 Act::End(status) => return Err(status),
                 Act::StoreAndEnd(_, status) => {
-                    database.store((&open.producer_id, claim), &batch, &names)?;
+                    database.store(producer, &batch, &names)?;
                     return Err(status);
                 }
                 Act::Hold => {}

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crate::batch::InvalidBatch;
+
 /// It is logged once in so long, in microseconds.
 const INTERVAL_MICROS: i64 = 60_000_000;
 
@@ -41,6 +43,17 @@ impl Ahead {
     /// Requests came whose times are not ahead.
     pub(crate) fn in_time(&self, now_micros: i64) {
         self.last_in_time.store(now_micros, Ordering::Relaxed);
+    }
+
+    /// A batch came whose times are not ahead, unless it was refused for that.
+    pub(crate) fn note(&self, now_micros: i64, refused: Option<&InvalidBatch>) {
+        match refused {
+            None => self.in_time(now_micros),
+            Some(InvalidBatch::TimeAhead { ahead_seconds, .. }) => {
+                self.refused(now_micros, *ahead_seconds);
+            }
+            Some(_) => {}
+        }
     }
 
     /// A request or a batch was refused, since its time is ahead.

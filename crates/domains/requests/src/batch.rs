@@ -251,7 +251,8 @@ pub fn decode_batch(bytes: &[u8], now_micros: i64) -> Result<Rows, String> {
     let Some(Kind::Batch(mut batch)) = message.kind else {
         return Err("not a batch".to_owned());
     };
-    let (limits, rules) = (RecordLimits::default(), Rules { path_bytes_max: PATH_BYTES_MAX, now_micros });
+    let (limits, rules) =
+        (RecordLimits::default(), Rules { path_bytes_max: PATH_BYTES_MAX, now_micros });
     let mut builder = RowsBuilder::default();
     let mut read = || {
         sequence(&batch)?;

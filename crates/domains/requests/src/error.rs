@@ -3,6 +3,7 @@
 use tally_ingest::Failure;
 use tally_proto::wire::reason;
 use tally_runtime::Kind;
+use tonic::{Code, Status};
 
 use crate::batch::InvalidBatch;
 use crate::model::DayRange;
@@ -280,6 +281,28 @@ impl Error {
                 Some(if is_limit { reason::LIMIT } else { reason::INVALID_BATCH })
             }
             _ => None,
+        }
+    }
+
+    /// Why a `Record` stream ended without its end.
+    pub(crate) fn unreadable(position: u64, status: &Status) -> Self {
+        let reason = status.message().to_owned();
+        match status.code() {
+            // tonic's codes for a message that is too large or malformed.
+            Code::OutOfRange => Self::Unreadable { position, reason, is_limit: true },
+            Code::Internal if reason.contains("decode") => {
+                Self::Unreadable { position, reason, is_limit: false }
+            }
+            _ => Self::Broken(reason),
+        }
+    }
+
+    /// Whether nobody knows if rows were stored.
+    pub(crate) fn is_indeterminate(&self) -> bool {
+        match self {
+            Self::Write(failure) => failure.stored.is_none(),
+            Self::Panicked => true,
+            _ => false,
         }
     }
 

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tonic::Status;
 use uuid::Uuid;
 
-use crate::batch::{self, InvalidBatch};
+use crate::batch;
 use crate::error::{Error, InvalidOpen};
 use crate::model::{EndpointId, Rows, RowsBuilder};
 use crate::producer::{BatchEnd, Opening, Run, Standing, Verdict};
@@ -130,7 +130,7 @@ impl Recorder {
             () = self.drain.begun() => return Err(Some(Error::Draining)),
             first = stream.next() => first.ok_or(None)?,
         };
-        let opening = match first.map_err(|status| unreadable(1, &status))?.kind {
+        let opening = match first.map_err(|status| Error::unreadable(1, &status))?.kind {
             Some(Kind::Open(open)) => self.opening(open).map_err(Error::Open)?,
             _ => {
                 let reason = "the first message must be open";
@@ -227,7 +227,7 @@ impl Recording<'_> {
         tokio::task::coop::consume_budget().await;
         let taken = match message {
             None => return Some(Ok(())),
-            Some(Err(status)) => Err(unreadable(self.position, &status)),
+            Some(Err(status)) => Err(Error::unreadable(self.position, &status)),
             Some(Ok(message)) => match message.kind {
                 Some(Kind::Batch(batch)) => self.take(batch).await,
                 Some(Kind::Open(_)) => self.unexpected("only the first message opens a producer"),
@@ -289,12 +289,8 @@ impl Recording<'_> {
         } else if last.batches.is_empty() {
             self.waiting.pop_back();
         }
-        match encoded {
-            Ok(()) if rows > 0 => recorder.ahead.in_time(rules.now_micros),
-            Err(InvalidBatch::TimeAhead { ahead_seconds, .. }) => {
-                recorder.ahead.refused(rules.now_micros, ahead_seconds);
-            }
-            _ => {}
+        if rows > 0 {
+            recorder.ahead.note(rules.now_micros, encoded.as_ref().err());
         }
         encoded.map_err(invalid)?;
         self.next += 1;
@@ -357,15 +353,10 @@ impl Recording<'_> {
                 Error::OutOfSequence { sequence: run.first.unsigned_abs(), next: committed + 1 }
             }
             (Ok(_), Some(Verdict::Refused(refusal))) => Error::Refused(refusal),
-            (Ok(_), None) => {
-                self.in_doubt = true;
-                Error::Panicked
-            }
-            (Err(failure), _) => {
-                self.in_doubt = failure.stored.is_none();
-                Error::Write(failure)
-            }
+            (Ok(_), None) => Error::Panicked,
+            (Err(failure), _) => Error::Write(failure),
         };
+        self.in_doubt = error.is_indeterminate();
         self.waiting.clear();
         Err(error)
     }
@@ -398,19 +389,6 @@ async fn settled(storing: &Option<(Arc<Run>, Receipt)>) -> Result<u64, Failure> 
     match storing {
         Some((_, receipt)) => receipt.settled().await,
         None => std::future::pending().await,
-    }
-}
-
-/// Why a stream ended without its end.
-fn unreadable(position: u64, status: &Status) -> Error {
-    let reason = status.message().to_owned();
-    match status.code() {
-        // tonic's codes for a message that is too large or malformed.
-        tonic::Code::OutOfRange => Error::Unreadable { position, reason, is_limit: true },
-        tonic::Code::Internal if reason.contains("decode") => {
-            Error::Unreadable { position, reason, is_limit: false }
-        }
-        _ => Error::Broken(reason),
     }
 }
 

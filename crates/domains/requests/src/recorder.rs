@@ -130,7 +130,7 @@ impl Recorder {
                 None => break Ok(()),
             };
             position += 1;
-            if let Err(reason) = self.take(request, &mut chunk) {
+            if let Err(reason) = self.take(&request, &mut chunk) {
                 wrong.add(position, reason);
             }
             if chunk.len >= CHUNK_ROWS_MAX {
@@ -141,7 +141,7 @@ impl Recorder {
         ending
     }
 
-    fn take(&self, request: AddRequest, chunk: &mut Chunk) -> Result<(), InvalidTime> {
+    fn take(&self, request: &AddRequest, chunk: &mut Chunk) -> Result<(), InvalidTime> {
         let rules = self.rules();
         let micros = rules.time(request.request_timestamp).inspect_err(|reason| {
             if let InvalidTime::Ahead { ahead_seconds } = reason {

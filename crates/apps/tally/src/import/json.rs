@@ -113,9 +113,7 @@ fn in_field<'a>(target: Cow<'a, str>, method: &str, keep_query: bool) -> Cow<'a,
     let connect = method.eq_ignore_ascii_case("CONNECT");
     match target {
         Cow::Borrowed(target) => path(target.as_bytes(), connect, keep_query),
-        Cow::Owned(target) => {
-            Cow::Owned(path(target.as_bytes(), connect, keep_query).into_owned())
-        }
+        Cow::Owned(target) => Cow::Owned(path(target.as_bytes(), connect, keep_query).into_owned()),
     }
 }
 
