@@ -269,6 +269,7 @@ pub fn decode_batch(bytes: &[u8], now_micros: i64) -> Result<Rows, String> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use tally_proto::count::v1::AddRequest;
 
     use super::*;
 
@@ -302,6 +303,14 @@ mod tests {
             let expected: Vec<_> =
                 requests.iter().map(|(number, micros)| (i64::from(*number), *micros)).collect();
             prop_assert_eq!(rows.iter().collect::<Vec<_>>(), expected);
+        }
+
+        /// Of an `Add` stream nothing is refused, and the next message begins where this one ends.
+        #[test]
+        fn any_bytes_are_a_request(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            let mut rest = &*bytes;
+            prop_assert!(AddRequest::decode(&mut rest).is_ok());
+            prop_assert!(rest.is_empty());
         }
 
         #[test]
