@@ -8,6 +8,7 @@ use tally_proto::tally::requests::v1::request_service_client::RequestServiceClie
 use tally_proto::tally::requests::v1::{
     Batch, Drops, Endpoint, Open, Opened, RecordRequest, RecordResponse, record_request::Kind,
 };
+use tally_proto::wire::{COMMITTED_TRAILER, REASON_TRAILER, reason};
 use tally_runtime::Signals;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -330,8 +331,8 @@ impl Raw<'_> {
     /// The stream has ended with an error; some of them must not come.
     fn failed(&mut self, status: &Status) -> anyhow::Result<()> {
         let trailer = |name| status.metadata().get(name).and_then(|value| value.to_str().ok());
-        let reason = trailer("tally-reason").unwrap_or_default();
-        let committed = trailer("tally-committed").and_then(|text| text.parse::<u64>().ok());
+        let said = trailer(REASON_TRAILER).unwrap_or_default();
+        let committed = trailer(COMMITTED_TRAILER).and_then(|text| text.parse::<u64>().ok());
         if let Some(committed) = committed.map(|committed| committed + self.memory.before) {
             if committed > self.sent {
                 self.broken(format!("the trailer acknowledges {committed}, which was not sent"))?;
@@ -340,10 +341,10 @@ impl Raw<'_> {
             }
         }
         let is_ours = matches!(status.code(), Code::InvalidArgument | Code::AlreadyExists);
-        if is_ours || ["PRODUCER_FORGOTTEN", "LIMIT"].contains(&reason) {
-            self.broken(format!("{:?} {reason}: {}", status.code(), status.message()))?;
+        if is_ours || [reason::PRODUCER_FORGOTTEN, reason::LIMIT].contains(&said) {
+            self.broken(format!("{:?} {said}: {}", status.code(), status.message()))?;
         }
-        eprintln!("{:?} {reason} {}", status.code(), status.message());
+        eprintln!("{:?} {said} {}", status.code(), status.message());
         Ok(())
     }
 
