@@ -186,7 +186,7 @@ pub enum InvalidOpen {
     /// The UUID of nobody.
     #[error("producer_id is the nil UUID")]
     IdNil,
-    /// An epoch that no producer reaches.
+    /// An epoch that no producer has.
     #[error("epoch is beyond 2^63-1")]
     Epoch,
     /// None, or too many.

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::batch;
 use crate::error::{Error, InvalidOpen};
 use crate::model::{EndpointId, Rows, RowsBuilder};
-use crate::producer::{BatchEnd, Opening, Run, Standing, Verdict};
+use crate::producer::{BatchEnd, Opening, Run, Standing, Verdict, draw_epoch};
 use crate::recorder::Recorder;
 
 /// A chunk that has so many rows takes no further batch.
@@ -166,7 +166,8 @@ impl Recorder {
         }
         // The database has no unsigned numbers; the bits stay the same.
         let claims = claims.into_iter().map(u64::cast_signed).collect();
-        Ok(Opening { id, epoch, claims, name, producers_max: self.producers_max })
+        let (next_epoch, producers_max) = (draw_epoch(), self.producers_max);
+        Ok(Opening { id, epoch, claims, name, next_epoch, producers_max })
     }
 }
 

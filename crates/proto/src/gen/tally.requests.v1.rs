@@ -87,7 +87,7 @@ pub struct Open {
     ///
     /// The server accepts when it is at `epoch`, or when the claim that brought it to its present
     /// epoch is among these. So a reconnected or restarted client goes on, and a second client
-    /// with the same id is told.
+    /// with the same id is told. Both must be kept secret, like the id.
     #[prost(fixed64, repeated, tag = "3")]
     pub claims: ::prost::alloc::vec::Vec<u64>,
     /// What people call the producer, such as the service's name. At most 200 bytes.
@@ -145,7 +145,7 @@ pub struct RecordResponse {
 /// What the client may do on this stream.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Opened {
-    /// To be sent with the producer's next Open.
+    /// A random number, to be sent with the producer's next Open.
     #[prost(uint64, tag = "1")]
     pub epoch: u64,
     /// How many requests a batch may have.
@@ -177,9 +177,10 @@ pub struct ListProducersResponse {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Producer {
-    /// 16 bytes.
-    #[prost(bytes = "vec", tag = "1")]
-    pub producer_id: ::prost::alloc::vec::Vec<u8>,
+    /// The last 8 hexadecimal digits of its id: enough to tell producers apart, and too little to
+    /// open one.
+    #[prost(string, tag = "1")]
+    pub short_id: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
     /// The last batch that is committed.

@@ -12,7 +12,7 @@ use tonic::{Status, Streaming};
 
 use super::status;
 use crate::error::Error;
-use crate::producer::Producer;
+use crate::producer::{Producer, short_id};
 use crate::record::{Ending, Progress};
 use crate::service::Service;
 
@@ -104,7 +104,7 @@ fn message(producer: Producer) -> requests::Producer {
     let micros = producer.last_seen_micros;
     let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1_000).expect("below a second");
     requests::Producer {
-        producer_id: producer.id.as_bytes().to_vec(),
+        short_id: short_id(producer.id),
         name: producer.name,
         sequence: producer.sequence.unsigned_abs(),
         last_seen: Some(prost_types::Timestamp { seconds: micros.div_euclid(1_000_000), nanos }),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tally_ingest::Batch;
 use tally_requests::store::Store;
 use tally_requests::{
-    BatchEnd, Day, DayRange, EndpointId, Opening, Refusal, Rows, Run, Standing, Verdict,
+    BatchEnd, Day, DayRange, EndpointId, Opening, Refusal, Rows, Run, Standing, Verdict, draw_epoch,
 };
 use uuid::Uuid;
 
@@ -34,6 +34,7 @@ const SIZES: [usize; 2] = [3, 2_500];
 /// A client whose producer is open.
 struct Client {
     id: Uuid,
+    epoch: i64,
     claim: i64,
 }
 
@@ -41,10 +42,9 @@ struct Client {
 
 impl Client {
     async fn open(store: &dyn Store) -> Self {
-        let client = Self { id: Uuid::now_v7(), claim: -7 };
-        let standing = opened(store, client.id, 0, &[client.claim]).await.unwrap();
-        assert_eq!(standing, Standing { epoch: 1, claim: client.claim, sequence: 0 });
-        client
+        let (id, claim) = (Uuid::now_v7(), -7);
+        let Standing { epoch, .. } = opened(store, id, 0, &[claim]).await.unwrap();
+        Self { id, epoch, claim }
     }
 
     /// Batches from `first` on, each of so many rows at noon of a day.
@@ -59,14 +59,18 @@ impl Client {
     }
 }
 
+fn opening(id: Uuid, epoch: i64, claims: &[i64]) -> Opening {
+    let (claims, name) = (claims.to_vec(), "a test".to_owned());
+    Opening { id, epoch, claims, name, next_epoch: draw_epoch(), producers_max: 100 }
+}
+
 async fn opened(
     store: &dyn Store,
     id: Uuid,
     epoch: i64,
     claims: &[i64],
 ) -> Result<Standing, Refusal> {
-    let (claims, name) = (claims.to_vec(), "a test".to_owned());
-    store.open_producer(&Opening { id, epoch, claims, name, producers_max: 100 }).await.unwrap()
+    store.open_producer(&opening(id, epoch, claims)).await.unwrap()
 }
 
 /// Stores chunks as a batch, as an insert worker does: it sends again what may have failed.
@@ -173,7 +177,7 @@ async fn one_batch_has_runs_of_every_kind(backend: Backend) {
         }
         let [new, known, gap, replaced, both] = clients.try_into().ok().unwrap();
         assert_eq!(store(&backend, known.run(1, &[size], id, OLD)).await, stored(1));
-        let forgotten = Client { id: Uuid::now_v7(), claim: 5 };
+        let forgotten = Client { id: Uuid::now_v7(), epoch: 1, claim: 5 };
         let replaced = Client { claim: 6, ..replaced };
         let runs = [
             (new.run(1, &[size, size], id, OLD), stored(2)),
@@ -266,18 +270,20 @@ async fn two_servers_with_many_producers_at_once(backend: Backend) {
 
 async fn two_clients_open_one_producer_at_once(backend: Backend) {
     for round in 0..20 {
-        let id = Uuid::now_v7();
-        for epoch in [0, 1] {
-            let claims = [2 * epoch + 1, 2 * epoch + 2].map(|claim| claim + 100 * round);
+        let (id, mut epoch) = (Uuid::now_v7(), 0);
+        for claims in [[1, 2], [3, 4]].map(|claims| claims.map(|claim| claim + 100 * round)) {
             let (a, b) = (
                 opened(&*backend.store, id, epoch, &claims[..1]),
                 opened(&*backend.second, id, epoch, &claims[1..]),
             );
-            let (a, b) = tokio::join!(a, b);
-            let expected = |claim| Ok(Standing { epoch: epoch + 1, claim, sequence: 0 });
-            let first = a == expected(claims[0]) && b == Err(Refusal::InUse);
-            let second = b == expected(claims[1]) && a == Err(Refusal::InUse);
-            assert!(first ^ second, "{a:?} {b:?}");
+            let (winner, claim) = match tokio::join!(a, b) {
+                (Ok(first), Err(Refusal::InUse)) => (first, claims[0]),
+                (Err(Refusal::InUse), Ok(second)) => (second, claims[1]),
+                both => panic!("{both:?}"),
+            };
+            assert_eq!((winner.claim, winner.sequence), (claim, 0));
+            assert_ne!(winner.epoch, epoch);
+            epoch = winner.epoch;
         }
     }
 }
@@ -287,21 +293,26 @@ async fn a_client_that_is_replaced_stores_nothing(backend: Backend) {
     let old = Client::open(&*backend.store).await;
     assert_eq!(store(&backend, old.run(1, &[1], endpoint, OLD)).await, stored(1));
     // It may come back as often as it likes.
-    for epoch in [0, 1] {
+    for epoch in [0, old.epoch] {
         let again = opened(&*backend.second, old.id, epoch, &[old.claim]).await;
-        assert_eq!(again, Ok(Standing { epoch: 1, claim: old.claim, sequence: 1 }));
+        assert_eq!(again, Ok(Standing { epoch: old.epoch, claim: old.claim, sequence: 1 }));
     }
-    let moved = opened(&*backend.second, old.id, 1, &[11]).await;
-    assert_eq!(moved, Ok(Standing { epoch: 2, claim: 11, sequence: 1 }));
+    let moved = opened(&*backend.second, old.id, old.epoch, &[11]).await.unwrap();
+    assert_eq!((moved.claim, moved.sequence), (11, 1));
+    assert_ne!(moved.epoch, old.epoch);
     for size in SIZES {
         let refused = store(&backend, old.run(2, &[size], endpoint, OLD)).await;
         assert_eq!(refused, Verdict::Refused(Refusal::InUse));
     }
-    assert_eq!(opened(&*backend.store, old.id, 1, &[old.claim]).await, Err(Refusal::InUse));
+    for epoch in [1, 2, old.epoch, moved.epoch - 1, moved.epoch + 1] {
+        let refused = opened(&*backend.store, old.id, epoch, &[old.claim]).await;
+        assert_eq!(refused, Err(Refusal::InUse));
+    }
     // The claim of a process that was killed before it heard the answer.
-    let new = opened(&*backend.store, old.id, 1, &[11, 12]).await;
-    assert_eq!(new, Ok(Standing { epoch: 3, claim: 12, sequence: 1 }));
-    let new = Client { claim: 12, ..old };
+    let new = opened(&*backend.store, old.id, old.epoch, &[11, 12]).await.unwrap();
+    assert_eq!((new.claim, new.sequence), (12, 1));
+    assert!(![old.epoch, moved.epoch].contains(&new.epoch));
+    let new = Client { epoch: new.epoch, claim: 12, ..old };
     assert_eq!(store(&backend, new.run(2, &[1], endpoint, OLD)).await, stored(2));
     // A worker of a server is nobody's.
     let mut worker = Producer::new();
@@ -315,8 +326,7 @@ async fn a_client_that_is_replaced_stores_nothing(backend: Backend) {
 async fn there_is_room_for_so_many_producers(backend: Backend) {
     let endpoint = backend.id(3, "/").await;
     append(&backend, [(endpoint, noon(OLD))]).await;
-    let opening =
-        |id| Opening { id, epoch: 0, claims: vec![1], name: String::new(), producers_max: 2 };
+    let opening = |id| Opening { producers_max: 2, ..opening(id, 0, &[1]) };
     let ids = [1, 2, 3].map(Uuid::from_u128);
     for id in ids[..2].iter().chain(&ids[..2]) {
         backend.store.open_producer(&opening(*id)).await.unwrap().unwrap();

@@ -7,6 +7,7 @@ use tally_store::error::Step as _;
 use tally_store::postgres::{Database, Isolation, Transaction};
 use tally_store::retry::Policy;
 use tally_store::{Error, Outcome};
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::super::plan::Counted;
@@ -89,17 +90,17 @@ async fn open_once(database: &Database, opening: &Opening) -> Result<Opened> {
             if producers >= max {
                 Err(Refusal::TooMany { max })
             } else {
-                let sql = include_str!("add_producer.sql");
-                let added =
-                    transaction.execute(sql, &[&opening.id, &claim, name]).await.step(step)?;
+                let (sql, epoch) = (include_str!("add_producer.sql"), opening.next_epoch);
+                let values: [&(dyn ToSql + Sync); 4] = [&opening.id, &epoch, &claim, name];
+                let added = transaction.execute(sql, &values).await.step(step)?;
                 if added == 0 {
                     let step = "add a producer: another server was faster";
                     return Err(Error::transient(step, Outcome::Determinate));
                 }
-                Ok(Standing { epoch: 1, claim, sequence: 0 })
+                Ok(Standing { epoch, claim, sequence: 0 })
             }
         }
-        Step::Move { epoch } => {
+        Step::GoOn { epoch } => {
             let sql = include_str!("open_producer.sql");
             transaction.execute(sql, &[&opening.id, &epoch, &claim, name]).await.step(step)?;
             let sequence = standing.map_or(0, |standing| standing.sequence);

@@ -33,10 +33,13 @@ pub(super) fn open(connection: &mut Connection, opening: &Opening) -> Result<Ope
             if producers >= max {
                 return Ok(Err(Refusal::TooMany { max }));
             }
-            transaction.execute(include_str!("add_producer.sql"), (id, claim, name)).step(step)?;
-            Standing { epoch: 1, claim, sequence: 0 }
+            let epoch = opening.next_epoch;
+            transaction
+                .execute(include_str!("add_producer.sql"), (id, epoch, claim, name))
+                .step(step)?;
+            Standing { epoch, claim, sequence: 0 }
         }
-        Step::Move { epoch } => {
+        Step::GoOn { epoch } => {
             transaction
                 .execute(include_str!("open_producer.sql"), (id, epoch, claim, name))
                 .step(step)?;
