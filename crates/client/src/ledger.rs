@@ -82,6 +82,7 @@ impl Ledger {
             epoch: self.epoch,
             claims: self.claims.clone(),
             name: self.name.clone(),
+            acknowledged_sequence: Some(self.acknowledged),
         }
     }
 

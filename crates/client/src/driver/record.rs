@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
@@ -17,6 +18,9 @@ use super::{Driver, Ended, HEALTHY_AFTER};
 use crate::clock;
 use crate::progress::Connection;
 use crate::rows::{self, Limits, Names};
+
+/// How long the end of a stream is waited for on which everything is acknowledged.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why the server ended a stream.
 const REASON_TRAILER: &str = "tally-reason";
@@ -68,6 +72,11 @@ impl Driver {
             }
             let in_flight = open.sent - self.ledger.acknowledged();
             if self.is_done() {
+                // Whoever has a spool comes back as the same producer.
+                if !self.custody.is_on() {
+                    let done = proto::RecordRequest { kind: Some(Kind::Done(proto::Done {})) };
+                    let _ = open.messages.send(done);
+                }
                 self.finish(open).await;
                 return Ended::Done;
             }
@@ -256,6 +265,8 @@ impl Driver {
             open.is_some_and(|open| open.acknowledged || open.since.elapsed() >= HEALTHY_AFTER);
         let in_flight = open.map_or(0, |open| open.sent - self.ledger.acknowledged());
         match (verdict(&status), open) {
+            // It had stored nothing, and may begin again. Whether it may, Open says.
+            (Verdict::Forgotten, Some(_)) if self.ledger.acknowledged() == 0 => {}
             (Verdict::Forgotten, _) => {
                 let why = "the server does not know this producer any more".to_owned();
                 return Ended::Anew { why, lost: false };
@@ -283,7 +294,8 @@ impl Driver {
         drop(messages);
         let end = async { while let Ok(Some(_)) = answers.message().await {} };
         // Everything is acknowledged: how the stream ends does not matter.
-        let _ = tokio::time::timeout(self.settings.open_timeout, end).await;
+        let limit = self.settings.open_timeout.min(FINISH_TIMEOUT);
+        let _ = tokio::time::timeout(limit, end).await;
     }
 }
 

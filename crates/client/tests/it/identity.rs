@@ -39,6 +39,35 @@ async fn what_a_forgotten_producer_had_sent_is_in_doubt() {
     assert_eq!(mock.database().producers.len(), 2);
 }
 
+/// Nothing of it can be stored, so it begins again under its id, and nothing is in doubt.
+#[tokio::test]
+async fn a_producer_that_stored_nothing_begins_again() {
+    let batches = AtomicU64::new(0);
+    let inner = Mock::good();
+    let database = inner.clone();
+    let mock = inner.with(move |event| match event {
+        Event::Batch(_) if batches.fetch_add(1, Ordering::Relaxed) == 0 => {
+            database.database().producers.clear();
+            Act::End(refusal(Code::FailedPrecondition, "PRODUCER_FORGOTTEN"))
+        }
+        _ => Act::Serve,
+    });
+    let progress = send(&mock, 5).await;
+    assert_eq!((progress.acknowledged, progress.in_doubt, mock.total()), (5, 0, 5));
+    let database = mock.database();
+    assert_eq!((database.producers.len(), database.opens), (1, 2));
+}
+
+/// So the server need not remember it.
+#[tokio::test]
+async fn a_producer_that_is_closed_says_that_it_is_done() {
+    let mock = Mock::good();
+    for (rows, done) in [(5, 1), (0, 1), (1, 2)] {
+        let progress = send(&mock, rows).await;
+        assert_eq!((progress.acknowledged, mock.database().done), (rows.unsigned_abs(), done));
+    }
+}
+
 #[tokio::test]
 async fn a_producer_in_use_goes_on_as_another_one() {
     let opens = AtomicU64::new(0);

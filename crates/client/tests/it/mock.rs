@@ -62,6 +62,8 @@ pub(crate) struct Database {
     /// How large each stored batch was.
     pub(crate) batches: Vec<usize>,
     pub(crate) opens: u64,
+    /// How many clients have said that they are done.
+    pub(crate) done: u64,
     /// The most batches that were sent and not answered.
     pub(crate) in_flight: u64,
     /// What the client did wrong.
@@ -235,7 +237,7 @@ impl Database {
             self.wrong.push(format!("{open:?}"));
         }
         match self.producers.get_mut(&open.producer_id) {
-            None if open.epoch > 0 => {
+            None if open.epoch > 0 && open.acknowledged_sequence != Some(0) => {
                 Err(refusal(tonic::Code::FailedPrecondition, "PRODUCER_FORGOTTEN"))
             }
             None => {
@@ -351,6 +353,14 @@ impl Mock {
         };
         let mut names = Vec::new();
         while let Some(message) = messages.message().await? {
+            if let Some(Kind::Done(_)) = message.kind {
+                let mut database = self.database();
+                if database.producers.get(&open.producer_id).map(|one| one.sequence) != Some(last) {
+                    database.wrong.push(format!("done, before {last} is acknowledged"));
+                }
+                database.done += 1;
+                return Ok(());
+            }
             let Some(Kind::Batch(batch)) = message.kind else {
                 self.database().wrong.push("not a batch".to_owned());
                 return Err(Status::invalid_argument("not a batch"));

@@ -39,7 +39,7 @@ pub use error::{Error, InvalidDate, InvalidOpen, InvalidRequest};
 pub use migrations::MIGRATIONS;
 pub use model::{Day, DayRange, Endpoint, EndpointId, Period, Rows};
 pub use producer::{
-    BatchEnd, Opening, Producer, Refusal, Run, Standing, Verdict, draw_epoch, short_id,
+    BatchEnd, Leaving, Opening, Producer, Refusal, Run, Standing, Verdict, draw_epoch, short_id,
 };
 pub use service::{CONNECTIONS_BESIDE_WORKERS, Parts, Service, Settings};
 pub use totals::{Filter, Granularity, PeriodTotals, Query, TooMany, Totals};

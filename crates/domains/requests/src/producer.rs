@@ -17,6 +17,9 @@ pub struct Opening {
     pub claims: Vec<i64>,
     /// What people call it.
     pub name: String,
+    /// Whether it may begin if it is not there: the client has not opened it before, or nothing
+    /// that it sent can be stored.
+    pub may_be_new: bool,
     /// Its epoch from now on, if it is new or changes hands: see [`draw_epoch`].
     pub next_epoch: i64,
     /// How many producers there may be.
@@ -31,6 +34,17 @@ pub struct Standing {
     pub epoch: i64,
     /// The claim of the process that opened it last.
     pub claim: i64,
+    /// The last batch that is committed.
+    pub sequence: i64,
+}
+
+/// A producer that is to be forgotten, if it stands there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leaving {
+    /// Its id.
+    pub id: Uuid,
+    /// Its epoch.
+    pub epoch: i64,
     /// The last batch that is committed.
     pub sequence: i64,
 }
@@ -151,7 +165,7 @@ impl Opening {
     ///   has nothing to guess them by.
     pub(crate) fn step(&self, standing: Option<Standing>) -> Step {
         let Some(Standing { epoch, claim, .. }) = standing else {
-            return if self.epoch == 0 { Step::Add } else { Step::Refuse(Refusal::Forgotten) };
+            return if self.may_be_new { Step::Add } else { Step::Refuse(Refusal::Forgotten) };
         };
         let is_client = epoch > 0;
         if is_client && claim == self.claim() {
@@ -222,7 +236,8 @@ mod tests {
 
     fn opening(epoch: i64, claims: &[i64]) -> Opening {
         let (id, name) = (Uuid::from_u128(1), String::new());
-        Opening { id, epoch, claims: claims.to_vec(), name, next_epoch: NEXT, producers_max: 1 }
+        let (claims, may_be_new) = (claims.to_vec(), epoch == 0);
+        Opening { id, epoch, claims, name, may_be_new, next_epoch: NEXT, producers_max: 1 }
     }
 
     fn at(epoch: i64, claim: i64) -> Option<Standing> {
@@ -244,6 +259,7 @@ mod tests {
         for (opening, standing, step) in [
             (opening(0, &[5]), None, Step::Add),
             (opening(3, &[5]), None, forgotten),
+            (Opening { may_be_new: true, ..opening(3, &[5]) }, None, Step::Add),
             // The answer to the first one was lost, or the connection was.
             (opening(0, &[5]), at(70, 5), Step::GoOn { epoch: 70 }),
             (opening(70, &[5]), at(70, 5), Step::GoOn { epoch: 70 }),

@@ -3,6 +3,12 @@
 //! One chunk of a stream is being stored at a time. What arrives meanwhile becomes the next one,
 //! with as many batches as there are; so load makes transactions large by itself, and a producer's
 //! batches are stored in their order. Chunks of many streams share a transaction.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `opening.rs` | the first message, and producers that are of no more use |
+
+mod opening;
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -14,22 +20,17 @@ use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_store::faults;
 use tokio::sync::watch;
-use tokio::time::timeout;
 use tonic::Status;
 use uuid::Uuid;
 
 use crate::batch;
-use crate::error::{Error, InvalidOpen};
+use crate::error::Error;
 use crate::model::{EndpointId, Rows, RowsBuilder};
-use crate::producer::{BatchEnd, Opening, Run, Standing, Verdict, draw_epoch};
+use crate::producer::{BatchEnd, Run, Standing, Verdict};
 use crate::recorder::Recorder;
 
 /// A chunk that has so many rows takes no further batch.
 const CHUNK_ROWS: usize = 32_768;
-/// How many claims a client may come with.
-const CLAIMS_MAX: usize = 64;
-/// How long a producer's name may be.
-const NAME_BYTES_MAX: usize = 200;
 
 /// What the client is told. A later state takes the place of one that was not sent yet.
 #[derive(Debug, Clone, Copy, Default)]
@@ -63,6 +64,8 @@ struct Recording<'a> {
     committed: i64,
     /// How many messages the stream has brought.
     position: u64,
+    /// The client has said that nothing more comes of this producer.
+    is_done: bool,
     /// Chunks that wait until the one before them is stored.
     waiting: VecDeque<Chunk>,
     storing: Option<(Arc<Run>, Receipt)>,
@@ -108,66 +111,19 @@ impl Recorder {
             next: sequence + 1,
             committed: sequence,
             position: 1,
+            is_done: false,
             waiting: VecDeque::new(),
             storing: None,
         };
-        let error = recording.run(stream).await.err();
-        Ending { committed: Some(recording.committed), error }
-    }
-
-    /// The first message. An error of `None` is a stream that ended without one.
-    async fn open<S>(&self, stream: &mut S) -> Result<(Opening, Standing), Option<Error>>
-    where
-        S: Stream<Item = Result<proto::RecordRequest, Status>> + Unpin,
-    {
-        let first = tokio::select! {
-            biased;
-            () = self.drain.begun() => return Err(Some(Error::Draining)),
-            first = stream.next() => first.ok_or(None)?,
-        };
-        let opening = match first.map_err(|status| unreadable(1, &status))?.kind {
-            Some(Kind::Open(open)) => self.opening(open).map_err(Error::Open)?,
-            _ => {
-                let reason = "the first message must be open";
-                return Err(Some(Error::Unexpected { position: 1, reason }));
-            }
-        };
-        let opened = async {
-            let _place = self.opening.acquire().await;
-            self.store.open_producer(&opening).await
-        };
-        let standing = timeout(self.lookup_wait_max, opened)
-            .await
-            .map_err(|_elapsed| Error::LookupTimeout)?
-            .map_err(Error::store("open a producer"))?
-            .map_err(Error::Refused)?;
-        Ok((opening, standing))
-    }
-
-    fn opening(&self, open: proto::Open) -> Result<Opening, InvalidOpen> {
-        let proto::Open { producer_id, epoch, claims, name } = open;
-        let id =
-            Uuid::from_slice(&producer_id).map_err(|_| InvalidOpen::IdLength(producer_id.len()))?;
-        if id.is_nil() {
-            return Err(InvalidOpen::IdNil);
+        let mut ended = recording.run(stream).await;
+        let committed = recording.committed;
+        if ended.is_ok() && recording.is_done {
+            ended = self.forget(opening.id, epoch, committed).await;
+        } else if committed == 0 && !self.drain.has_begun() {
+            // If it fails, or the server stops, housekeeping does it.
+            let _ = self.forget(opening.id, epoch, committed).await;
         }
-        let epoch = i64::try_from(epoch).map_err(|_| InvalidOpen::Epoch)?;
-        if !(1..=CLAIMS_MAX).contains(&claims.len()) {
-            return Err(InvalidOpen::Claims(claims.len()));
-        }
-        if let Some(at) = claims.iter().position(|claim| *claim == 0) {
-            return Err(InvalidOpen::ClaimZero(at + 1));
-        }
-        if name.len() > NAME_BYTES_MAX {
-            return Err(InvalidOpen::NameTooLong(name.len()));
-        }
-        if name.contains('\0') {
-            return Err(InvalidOpen::NameNul);
-        }
-        // The database has no unsigned numbers; the bits stay the same.
-        let claims = claims.into_iter().map(u64::cast_signed).collect();
-        let (next_epoch, producers_max) = (draw_epoch(), self.producers_max);
-        Ok(Opening { id, epoch, claims, name, next_epoch, producers_max })
+        Ending { committed: Some(committed), error: ended.err() }
     }
 }
 
@@ -226,6 +182,10 @@ impl Recording<'_> {
             Some(Err(status)) => Err(unreadable(self.position, &status)),
             Some(Ok(message)) => match message.kind {
                 Some(Kind::Batch(batch)) => self.take(batch).await,
+                Some(Kind::Done(_)) => {
+                    self.is_done = true;
+                    return Some(Ok(()));
+                }
                 Some(Kind::Open(_)) => self.unexpected("only the first message opens a producer"),
                 None => self.unexpected("it is empty"),
             },

@@ -23,9 +23,9 @@ pub(crate) const QUERIES_MAX: usize = 3;
 /// How many roll-ups may be asked for at the same time: each goes on when its caller gives up, so
 /// an impatient caller must not pile them up.
 const ROLL_UPS_WAITING_MAX: usize = 32;
-/// How many connections the service uses at most beside one for each worker: the queries, a
-/// roll-up, housekeeping, looking endpoints up, opening a producer, and the health check.
-pub const CONNECTIONS_BESIDE_WORKERS: usize = QUERIES_MAX + 5;
+/// How many connections the service uses at most beside one for each worker: the queries, producers
+/// that are opened, a roll-up, housekeeping, looking endpoints up, and the health check.
+pub const CONNECTIONS_BESIDE_WORKERS: usize = QUERIES_MAX + store::OPENINGS_MAX + 4;
 
 /// Even a busy database may take so long over a batch.
 const ATTEMPT_TIMEOUT_MIN: Duration = Duration::from_secs(1);
@@ -146,8 +146,8 @@ impl Service {
             lookup_wait_max: settings.queue.wait_max,
             record: settings.record,
             producers_max: i64::from(settings.producers_max),
+            producer_retention_days: retention,
             store: Arc::clone(&store),
-            opening: Semaphore::new(1),
         };
         Ok(Self {
             recorder: Arc::new(recorder),

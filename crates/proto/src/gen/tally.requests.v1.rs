@@ -57,7 +57,7 @@ pub struct PeriodTotals {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RecordRequest {
-    #[prost(oneof = "record_request::Kind", tags = "1, 2")]
+    #[prost(oneof = "record_request::Kind", tags = "1, 2, 3")]
     pub kind: ::core::option::Option<record_request::Kind>,
 }
 /// Nested message and enum types in `RecordRequest`.
@@ -69,8 +69,15 @@ pub mod record_request {
         Open(super::Open),
         #[prost(message, tag = "2")]
         Batch(super::Batch),
+        /// The last message of a producer that is not opened again: every batch that its client has
+        /// sent is acknowledged. The server forgets the producer at once, and what it counted and
+        /// dropped stays known.
+        #[prost(message, tag = "3")]
+        Done(super::Done),
     }
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Done {}
 /// Opens a producer: a client that numbers its batches 1, 2, 3 ...
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Open {
@@ -93,6 +100,10 @@ pub struct Open {
     /// What people call the producer, such as the service's name. At most 200 bytes.
     #[prost(string, tag = "4")]
     pub name: ::prost::alloc::string::String,
+    /// The last batch that was acknowledged to the client, 0 if none was. With 0 a producer that is
+    /// not there may begin again, as long as its id is young.
+    #[prost(uint64, optional, tag = "5")]
+    pub acknowledged_sequence: ::core::option::Option<u64>,
 }
 /// Requests that are stored together, or not at all.
 ///

@@ -153,11 +153,7 @@ mod tests {
                 dropped: 12,
                 is_worker: false,
             },
-            Producer {
-                short_id: "ffffffff".to_owned(),
-                is_worker: true,
-                ..Producer::default()
-            },
+            Producer { short_id: "ffffffff".to_owned(), is_worker: true, ..Producer::default() },
         ]
     }
 

@@ -4,10 +4,13 @@ use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tally_proto::tally::requests::v1::{Batch, Drops, Endpoint, Open, RecordRequest};
 
-use crate::support::{Home, OLD_DAY, Server, wait_for};
+use crate::support::{Home, OLD_DAY, Server, totals, wait_for};
 
 /// Days since 1970 of [`OLD_DAY`].
 const OLD_DAY_NUMBER: i32 = 16_572;
+
+/// A line of an access log.
+const LINE: &str = "- - - [17/May/2015:10:05:03 +0000] \"GET /b HTTP/1.1\" 200 1\n";
 
 /// Counts one request of the old day, and says that 12 were dropped.
 fn count_and_drop(server: &Server) {
@@ -64,11 +67,26 @@ fn totals_say_whether_they_are_complete() {
         let id = "0d0e0f10,shop,client,1,";
         let line = list.stdout.lines().find(|line| line.starts_with(id));
         assert!(line.is_some_and(|line| line.ends_with(",1,12")), "{list:?}");
-        assert!(list.stdout.contains(",tally add,client,"), "{list:?}");
+        assert!(!list.stdout.contains("tally add"), "it said that it is done: {list:?}");
         assert!(!list.stdout.contains(",worker,"), "{list:?}");
         let all = server.ok(&["producers", "--workers", "--format", "csv"]);
         assert!(all.stdout.contains(",worker,"), "{all:?}");
         let table = server.ok(&["producers", "--format", "table"]);
-        assert!(table.stderr.contains("2 producers, 12 known drops"), "{table:?}");
+        assert!(table.stderr.contains("1 producer, 12 known drops"), "{table:?}");
+    }
+}
+
+/// As by cron: each of them is done at its end, and takes no place from the next one.
+#[test]
+fn counting_by_hand_never_meets_the_limit_of_producers() {
+    for home in [Home::sqlite(), Home::postgres("by_hand")] {
+        let server = home.serve(&["--producers-max", "3"]);
+        let log = home.file("access.log", LINE);
+        for _ in 0..10 {
+            server.ok(&["add", "GET", "/a", "-n", "2"]);
+            server.ok(&["import", &log]);
+            assert_eq!(server.ok(&["producers"]).stdout.lines().count(), 1, "nobody is listed");
+        }
+        assert_eq!(server.live(), totals([("GET /a", 20), ("GET /b", 10)]));
     }
 }

@@ -41,8 +41,13 @@ impl Client {
         let (sender, messages) = mpsc::channel(100);
         let send = |kind| sender.try_send(proto::RecordRequest { kind: Some(kind) });
         let producer_id = vec![7; 16];
-        let open =
-            proto::Open { producer_id, epoch: self.epoch, claims: vec![5], name: "shop".into() };
+        let open = proto::Open {
+            producer_id,
+            epoch: self.epoch,
+            claims: vec![5],
+            name: "shop".into(),
+            ..Default::default()
+        };
         send(Kind::Open(open)).expect("room");
         for sequence in 1..=last {
             send(Kind::Batch(batch(sequence, rows, self.micros))).expect("room");

@@ -195,6 +195,7 @@ impl Raw<'_> {
             epoch: self.memory.epoch,
             claims: self.memory.claims.clone(),
             name: self.arguments.name.clone(),
+            acknowledged_sequence: Some(self.acknowledged - self.memory.before),
         };
         let (requests, receiver) = mpsc::channel(2);
         let first = RecordRequest { kind: Some(Kind::Open(open)) };
@@ -340,7 +341,9 @@ impl Raw<'_> {
             }
         }
         let is_ours = matches!(status.code(), Code::InvalidArgument | Code::AlreadyExists);
-        if is_ours || ["PRODUCER_FORGOTTEN", "LIMIT"].contains(&reason) {
+        // A producer that has stored nothing may begin again.
+        let has_begun = self.acknowledged > self.memory.before;
+        if is_ours || reason == "LIMIT" || (has_begun && reason == "PRODUCER_FORGOTTEN") {
             self.broken(format!("{:?} {reason}: {}", status.code(), status.message()))?;
         }
         eprintln!("{:?} {reason} {}", status.code(), status.message());

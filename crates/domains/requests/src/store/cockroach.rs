@@ -1,17 +1,20 @@
 //! CockroachDB: one table of rows, whose key is led by a hash of the day.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tally_ingest::Batch;
 use tally_store::error::Step as _;
 use tally_store::postgres::{Database, commits_itself};
 use tally_store::retry::Policy;
+use tokio::sync::Semaphore;
 
 use super::postgres::append::{self, Way};
 use super::postgres::{endpoints, producers, totals};
-use super::{Opened, ProducerRetention, Result, Store};
+use super::{OPENINGS_MAX, Opened, ProducerRetention, Result, Store};
 use crate::model::{DayRange, Endpoint, EndpointId, Rows};
-use crate::producer::{Opening, Producer};
+use crate::producer::{Leaving, Opening, Producer};
 use crate::totals::{Query, TooMany, Totals};
 
 /// How many rows one step of a roll-up moves: CockroachDB advises against larger transactions.
@@ -28,6 +31,8 @@ const WAY: Way = Way {
 #[derive(Debug, Clone)]
 pub struct CockroachStore {
     database: Database,
+    /// A place for each producer that is being opened, or forgotten by itself.
+    openings: Arc<Semaphore>,
 }
 
 // === impl CockroachStore ===
@@ -36,7 +41,7 @@ impl CockroachStore {
     /// On a database whose migrations are applied.
     #[must_use]
     pub fn new(database: Database) -> Self {
-        Self { database }
+        Self { database, openings: Arc::new(Semaphore::new(OPENINGS_MAX)) }
     }
 
     /// One statement, which is its own transaction.
@@ -88,7 +93,11 @@ impl Store for CockroachStore {
     }
 
     async fn open_producer(&self, opening: &Opening) -> Result<Opened> {
-        producers::open(&self.database, opening).await
+        producers::open(&self.database, &self.openings, opening).await
+    }
+
+    async fn forget_producer(&self, leaving: &Leaving) -> Result<()> {
+        producers::forget_one(&self.database, &self.openings, leaving).await
     }
 
     async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>> {

@@ -27,8 +27,12 @@ pub use self::cockroach::CockroachStore;
 pub use self::postgres::PostgresStore;
 pub use self::sqlite::SqliteStore;
 use crate::model::{DayRange, Endpoint, EndpointId, Rows};
-use crate::producer::{Opening, Producer, Refusal, Standing};
+use crate::producer::{Leaving, Opening, Producer, Refusal, Standing};
 use crate::totals::{Query, TooMany, Totals};
+
+/// How many producers are opened at the same time: so many clients that come back at once leave the
+/// connections to the insert workers.
+pub(crate) const OPENINGS_MAX: usize = 3;
 
 /// How many days producers are remembered that store nothing.
 pub type ProducerRetention = u32;
@@ -96,6 +100,13 @@ pub trait Store: Send + Sync + 'static {
     /// When the database fails.
     async fn open_producer(&self, opening: &Opening) -> Result<Opened>;
 
+    /// Forgets a producer, if it stands there. What it stored and dropped stays known. It may be
+    /// repeated.
+    ///
+    /// # Errors
+    /// When the database fails.
+    async fn forget_producer(&self, leaving: &Leaving) -> Result<()>;
+
     /// The producers, those first that were seen last.
     ///
     /// # Errors
@@ -107,8 +118,9 @@ pub trait Store: Send + Sync + 'static {
         0
     }
 
-    /// Regular housekeeping: makes partitions ahead, drops empty ones, forgets producers. What
-    /// was accepted and dropped from those that are forgotten stays known.
+    /// Regular housekeeping: makes partitions ahead, drops empty ones, forgets producers that are
+    /// silent for too long, or for an hour if they have stored nothing. What was accepted and
+    /// dropped from those that are forgotten stays known.
     ///
     /// # Errors
     /// When the database fails. It may be called again at any time.

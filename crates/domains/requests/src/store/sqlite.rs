@@ -24,7 +24,7 @@ use tally_store::sqlite::Database;
 use super::kept::KeptDays;
 use super::{Opened, ProducerRetention, Result, Store};
 use crate::model::{DayRange, Endpoint, EndpointId, Rows};
-use crate::producer::{Opening, Producer};
+use crate::producer::{Leaving, Opening, Producer};
 use crate::totals::{Query, TooMany, Totals};
 
 /// Requests in SQLite.
@@ -82,6 +82,11 @@ impl Store for SqliteStore {
     async fn open_producer(&self, opening: &Opening) -> Result<Opened> {
         let opening = opening.clone();
         self.database.write(move |connection| producers::open(connection, &opening)).await
+    }
+
+    async fn forget_producer(&self, leaving: &Leaving) -> Result<()> {
+        let leaving = *leaving;
+        self.database.write(move |connection| producers::forget_one(connection, &leaving)).await
     }
 
     async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>> {

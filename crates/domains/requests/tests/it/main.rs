@@ -9,6 +9,7 @@ mod concurrency;
 mod conformance;
 mod dates;
 mod kept;
+mod leaving;
 mod migrations;
 mod plans;
 mod property;

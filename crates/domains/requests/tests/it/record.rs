@@ -20,7 +20,7 @@ fn limits() -> RecordLimits {
     }
 }
 
-fn drops(sequence: u64, drops: &[(i32, u64)]) -> proto::Batch {
+pub(crate) fn drops(sequence: u64, drops: &[(i32, u64)]) -> proto::Batch {
     let drops = drops.iter().map(|(day, count)| proto::Drops { day: *day, count: *count });
     proto::Batch { sequence, drops: drops.collect(), ..Default::default() }
 }
@@ -238,7 +238,7 @@ async fn only_one_client_has_a_producer() {
     assert_eq!(forgotten.code(), Code::FailedPrecondition);
     assert_eq!(trailer(&forgotten, "tally-reason").as_deref(), Some("PRODUCER_FORGOTTEN"));
     // A second producer is welcome, a third is too much; those that are there may come back.
-    Recording::start(&counting).await;
+    let _second = Recording::start(&counting).await;
     let third =
         Recording::open(&counting, open(Uuid::now_v7(), 0, &[1])).await.err().expect("full");
     assert_eq!(third.code(), Code::ResourceExhausted);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tally_ingest::Batch;
 use tally_requests::store::Store;
 use tally_requests::{
-    BatchEnd, Day, DayRange, EndpointId, Opening, Refusal, Rows, Run, Standing, Verdict, draw_epoch,
+    BatchEnd, Day, DayRange, EndpointId, Leaving, Opening, Refusal, Rows, Run, Standing, Verdict,
+    draw_epoch,
 };
 use uuid::Uuid;
 
@@ -24,6 +25,8 @@ on_every_backend!(crate::runs:
     two_clients_open_one_producer_at_once,
     a_client_that_is_replaced_stores_nothing,
     there_is_room_for_so_many_producers,
+    a_producer_that_is_left_is_forgotten_at_once,
+    a_producer_that_stored_nothing_is_forgotten_after_an_hour,
     every_request_is_in_the_accounts,
     what_a_forgotten_producer_dropped_stays_known,
 );
@@ -61,7 +64,8 @@ impl Client {
 
 fn opening(id: Uuid, epoch: i64, claims: &[i64]) -> Opening {
     let (claims, name) = (claims.to_vec(), "a test".to_owned());
-    Opening { id, epoch, claims, name, next_epoch: draw_epoch(), producers_max: 100 }
+    let (may_be_new, next_epoch) = (epoch == 0, draw_epoch());
+    Opening { id, epoch, claims, name, may_be_new, next_epoch, producers_max: 100 }
 }
 
 async fn opened(
@@ -333,6 +337,59 @@ async fn there_is_room_for_so_many_producers(backend: Backend) {
     }
     let third = backend.store.open_producer(&opening(ids[2])).await.unwrap();
     assert_eq!(third, Err(Refusal::TooMany { max: 2 }));
+}
+
+async fn a_producer_that_is_left_is_forgotten_at_once(backend: Backend) {
+    let endpoint = backend.id(3, "/").await;
+    let client = Client::open(&*backend.store).await;
+    let other = Client::open(&*backend.store).await;
+    assert_eq!(store(&backend, client.run(1, &[2, 1], endpoint, OLD)).await, stored(2));
+    let Client { id, epoch, claim } = client;
+    // Not as it was left: there is more, or another process has it.
+    for leaving in [
+        Leaving { id, epoch, sequence: 1 },
+        Leaving { id, epoch: epoch ^ 1, sequence: 2 },
+        Leaving { id: other.id, epoch, sequence: 2 },
+    ] {
+        backend.store.forget_producer(&leaving).await.unwrap();
+        assert_eq!(backend.store.producers(false).await.unwrap().len(), 2);
+    }
+    for _ in 0..2 {
+        backend.store.forget_producer(&Leaving { id, epoch, sequence: 2 }).await.unwrap();
+        let left = backend.store.producers(false).await.unwrap();
+        assert_eq!(left.iter().map(|one| one.id).collect::<Vec<_>>(), [other.id]);
+        audit(&backend).await;
+    }
+    // A batch that was sent twice, and comes so late, is not stored a second time.
+    for first in [1, 2, 3] {
+        let late = store(&backend, client.run(first, &[2], endpoint, OLD)).await;
+        assert_eq!(late, Verdict::Refused(Refusal::Forgotten));
+    }
+    assert_eq!(opened(&*backend.store, id, epoch, &[claim]).await, Err(Refusal::Forgotten));
+    assert_eq!(sum(&backend.live().await), 3);
+}
+
+async fn a_producer_that_stored_nothing_is_forgotten_after_an_hour(backend: Backend) {
+    let endpoint = backend.id(3, "/").await;
+    let (idle, active) = (Client::open(&*backend.store).await, Client::open(&*backend.store).await);
+    assert_eq!(store(&backend, active.run(1, &[1], endpoint, OLD)).await, stored(1));
+    backend.maintain().await;
+    assert_eq!(backend.store.producers(false).await.unwrap().len(), 2, "not yet");
+    backend.age_producers(1).await;
+    backend.maintain().await;
+    let left = backend.store.producers(false).await.unwrap();
+    assert_eq!(left.iter().map(|one| one.id).collect::<Vec<_>>(), [active.id]);
+    let refused = store(&backend, idle.run(1, &[1], endpoint, OLD)).await;
+    assert_eq!(refused, Verdict::Refused(Refusal::Forgotten));
+    // Nothing of it can be stored: it begins again, and what it sent twice is counted once.
+    let again = Opening { may_be_new: true, ..opening(idle.id, idle.epoch, &[idle.claim]) };
+    let standing = backend.store.open_producer(&again).await.unwrap().unwrap();
+    assert_eq!((standing.claim, standing.sequence), (idle.claim, 0));
+    assert_ne!(standing.epoch, idle.epoch);
+    for _ in 0..2 {
+        assert_eq!(store(&backend, idle.run(1, &[4], endpoint, OLD)).await, stored(1));
+    }
+    assert_eq!(sum(&backend.live().await), 5);
 }
 
 async fn every_request_is_in_the_accounts(backend: Backend) {

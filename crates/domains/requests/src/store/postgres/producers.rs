@@ -7,24 +7,31 @@ use tally_store::error::Step as _;
 use tally_store::postgres::{Database, Isolation, Transaction};
 use tally_store::retry::Policy;
 use tally_store::{Error, Outcome};
+use tokio::sync::Semaphore;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::super::plan::Counted;
 use super::super::{Opened, ProducerRetention, Result};
 use crate::model::DayRange;
-use crate::producer::{Opening, Producer, Refusal, Standing, Step};
-
-/// How often opening is tried before the client is told to come back: others wait for its place.
-const OPEN_ATTEMPTS: u32 = 4;
+use crate::producer::{Leaving, Opening, Producer, Refusal, Standing, Step};
 
 /// How many producers one transaction forgets.
 const FORGET_MAX: i64 = 1_000;
 
-/// Opens a producer. After a lost answer it is tried again, and finds its own claim.
-pub(crate) async fn open(database: &Database, opening: &Opening) -> Result<Opened> {
-    let policy = Policy { attempts_max: OPEN_ATTEMPTS, ..Policy::short("open a producer") };
-    policy.run(|| open_once(database, opening)).await
+/// Opens a producer. After a lost answer it is tried again, and finds its own claim. Others have its
+/// place while it waits for that.
+pub(crate) async fn open(
+    database: &Database,
+    places: &Semaphore,
+    opening: &Opening,
+) -> Result<Opened> {
+    let policy = Policy::short("open a producer");
+    let once = async || {
+        let _place = places.acquire().await;
+        open_once(database, opening).await
+    };
+    policy.run(once).await
 }
 
 /// Every producer, those first that were seen last.
@@ -50,15 +57,32 @@ pub(crate) async fn list(database: &Database, with_workers: bool) -> Result<Vec<
         .await
 }
 
-/// Forgets producers that stored nothing for a long time.
+/// Forgets producers that were silent for too long.
 pub(crate) async fn forget(database: &Database, retention: ProducerRetention) -> Result<()> {
+    let (sql, days) = (include_str!("forget_producers.sql"), f64::from(retention));
+    let policy = Policy::short("forget old producers");
     loop {
-        let forgotten =
-            Policy::short("forget old producers").run(|| forget_some(database, retention)).await?;
-        if forgotten < FORGET_MAX {
+        let once = async || forget_some(database, sql, &[&days, &FORGET_MAX], true).await;
+        if policy.run(once).await? < FORGET_MAX {
             return Ok(());
         }
     }
+}
+
+/// Forgets one producer, if it stands there.
+pub(crate) async fn forget_one(
+    database: &Database,
+    places: &Semaphore,
+    leaving: &Leaving,
+) -> Result<()> {
+    let sql = include_str!("forget_producer.sql");
+    let Leaving { id, epoch, sequence } = leaving;
+    let policy = Policy::short("forget a producer");
+    let once = async || {
+        let _place = places.acquire().await;
+        forget_some(database, sql, &[id, epoch, sequence], false).await
+    };
+    policy.run(once).await.map(|_| ())
 }
 
 /// How many requests of the days were dropped.
@@ -112,32 +136,45 @@ async fn open_once(database: &Database, opening: &Opening) -> Result<Opened> {
     Ok(opened)
 }
 
-/// One transaction. Repeated after a lost answer, it finds the next ones.
-async fn forget_some(database: &Database, retention: ProducerRetention) -> Result<i64> {
-    let step = "forget old producers";
+/// One transaction, in which a statement deletes producers. The answer is how many. Repeated after a
+/// lost answer, it finds the next ones, or none.
+async fn forget_some(
+    database: &Database,
+    sql: &str,
+    values: &[&(dyn ToSql + Sync)],
+    waits: bool,
+) -> Result<i64> {
+    let step = "forget producers";
     let mut connection = database.connection().await?;
     let transaction = connection.begin(Isolation::Default).await?;
-    let (days, max) = (f64::from(retention), FORGET_MAX);
-    let gone =
-        transaction.query(include_str!("forget_producers.sql"), &[&days, &max]).await.step(step)?;
+    if !waits {
+        transaction.batch_execute(include_str!("wait_for_producer.sql")).await.step(step)?;
+    }
+    let gone = transaction.query(sql, values).await.step(step)?;
     let ids: Vec<Uuid> = gone.iter().map(|row| row.get(0)).collect();
     if !ids.is_empty() {
-        let mut kept: BTreeMap<i32, Counted> = BTreeMap::new();
-        let sql = include_str!("forget_days.sql");
-        for row in transaction.query(sql, &[&ids]).await.step(step)? {
-            let (accepted, dropped): (i64, i64) = (row.get(1), row.get(2));
-            let counted = kept.entry(row.get(0)).or_default();
-            counted.accepted += accepted;
-            counted.dropped = counted.dropped.saturating_add(dropped);
-        }
-        let days: Vec<i32> = kept.keys().copied().collect();
-        let (accepted, dropped): (Vec<i64>, Vec<i64>) =
-            kept.values().map(|counted| (counted.accepted, counted.dropped)).unzip();
-        let sql = include_str!("keep_days.sql");
-        transaction.execute(sql, &[&days, &accepted, &dropped]).await.step(step)?;
+        keep_days(&transaction, &ids).await?;
         tally_store::faults::point("forget.before_commit").await;
     }
     transaction.commit().await?;
     connection.release();
     Ok(i64::try_from(ids.len()).unwrap_or(FORGET_MAX))
+}
+
+/// What producers that are gone brought stays known.
+async fn keep_days(transaction: &Transaction<'_>, gone: &[Uuid]) -> Result<()> {
+    let step = "keep what forgotten producers brought";
+    let mut kept: BTreeMap<i32, Counted> = BTreeMap::new();
+    for row in transaction.query(include_str!("forget_days.sql"), &[&gone]).await.step(step)? {
+        let (accepted, dropped): (i64, i64) = (row.get(1), row.get(2));
+        let counted = kept.entry(row.get(0)).or_default();
+        counted.accepted += accepted;
+        counted.dropped = counted.dropped.saturating_add(dropped);
+    }
+    let days: Vec<i32> = kept.keys().copied().collect();
+    let (accepted, dropped): (Vec<i64>, Vec<i64>) =
+        kept.values().map(|counted| (counted.accepted, counted.dropped)).unzip();
+    let sql = include_str!("keep_days.sql");
+    transaction.execute(sql, &[&days, &accepted, &dropped]).await.step(step)?;
+    Ok(())
 }

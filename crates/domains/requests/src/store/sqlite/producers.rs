@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, Params};
 use tally_store::error::Step as _;
 use uuid::Uuid;
 
@@ -10,7 +10,7 @@ use super::super::plan::Counted;
 use super::super::{Opened, ProducerRetention, Result};
 use super::begin;
 use crate::model::DayRange;
-use crate::producer::{Opening, Producer, Refusal, Standing, Step};
+use crate::producer::{Leaving, Opening, Producer, Refusal, Standing, Step};
 
 pub(super) fn open(connection: &mut Connection, opening: &Opening) -> Result<Opened> {
     let step = "open a producer";
@@ -77,13 +77,26 @@ pub(super) fn list(connection: &mut Connection, with_workers: bool) -> Result<Ve
 }
 
 pub(super) fn forget(connection: &mut Connection, retention: ProducerRetention) -> Result<()> {
-    let step = "forget old producers";
+    forget_by(connection, include_str!("forget_producers.sql"), [retention])
+}
+
+pub(super) fn forget_one(connection: &mut Connection, leaving: &Leaving) -> Result<()> {
+    let Leaving { id, epoch, sequence } = leaving;
+    forget_by(connection, include_str!("forget_producer.sql"), (id.as_bytes(), epoch, sequence))
+}
+
+/// Forgets the producers that a statement deletes.
+fn forget_by(connection: &mut Connection, sql: &str, values: impl Params) -> Result<()> {
+    let step = "forget producers";
     let transaction = begin(connection)?;
     let gone: Vec<Uuid> = {
-        let mut statement = transaction.prepare(include_str!("forget_producers.sql")).step(step)?;
-        let ids = statement.query_map([retention], |row| row.get(0).map(Uuid::from_bytes));
+        let mut statement = transaction.prepare_cached(sql).step(step)?;
+        let ids = statement.query_map(values, |row| row.get(0).map(Uuid::from_bytes));
         ids.and_then(Iterator::collect).step(step)?
     };
+    if gone.is_empty() {
+        return Ok(());
+    }
     let mut kept: BTreeMap<i32, Counted> = BTreeMap::new();
     for id in gone {
         for (day, counted) in days(&transaction, id)? {
