@@ -1,5 +1,6 @@
 //! Endpoint, day, period, and the row as it is stored.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -55,13 +56,20 @@ pub enum Period {
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
     bytes: Bytes,
+    /// How many days they have, at most.
+    days: usize,
     /// Whose batches these are, if a client has numbered them.
     run: Option<Arc<Run>>,
 }
 
 /// Builds [`Rows`].
 #[derive(Debug, Default)]
-pub(crate) struct RowsBuilder(BytesMut);
+pub(crate) struct RowsBuilder {
+    bytes: BytesMut,
+    /// The day of the last row, in microseconds.
+    day: std::ops::Range<i64>,
+    days: HashSet<Day>,
+}
 
 // === impl Endpoint ===
 
@@ -196,6 +204,8 @@ impl Period {
 impl Rows {
     /// Bytes that one row takes.
     pub const ROW_BYTES: usize = 26;
+    /// Bytes that a day with its drops takes.
+    pub(crate) const DROP_BYTES: usize = size_of::<(Day, i64)>();
     /// What a chunk takes beside its rows: its place in the queue and in the allocator.
     pub(crate) const OVERHEAD_BYTES: usize = 256;
 
@@ -220,7 +230,7 @@ impl Rows {
     /// Those from this row on, and of nobody's run; nothing is copied.
     #[must_use]
     pub(crate) fn from(&self, row: usize) -> Self {
-        Self { bytes: self.bytes.slice(row * Self::ROW_BYTES..), run: None }
+        Self { bytes: self.bytes.slice(row * Self::ROW_BYTES..), days: self.days, run: None }
     }
 
     /// How many rows each day has, days in the order in which they come. A day is named again
@@ -250,12 +260,19 @@ impl Rows {
 }
 
 impl tally_ingest::Rows for Rows {
+    /// What a client has dropped of a day counts as a row: it is stored too.
     fn rows(&self) -> usize {
-        self.bytes.len() / Self::ROW_BYTES
+        self.bytes.len() / Self::ROW_BYTES + self.run.as_ref().map_or(0, |run| run.drops())
+    }
+
+    /// Each day of a producer is a row of its own.
+    fn updates(&self) -> usize {
+        self.days + self.run.as_ref().map_or(0, |run| run.drops())
     }
 
     fn bytes(&self) -> usize {
-        self.bytes.len() + Self::OVERHEAD_BYTES
+        let drops = self.run.as_ref().map_or(0, |run| run.drops());
+        self.bytes.len() + drops * Self::DROP_BYTES + Self::OVERHEAD_BYTES
     }
 }
 
@@ -272,26 +289,39 @@ impl FromIterator<(EndpointId, i64)> for Rows {
 impl RowsBuilder {
     /// Adds a request at `micros` since 1970-01-01 UTC.
     pub(crate) fn push(&mut self, endpoint: EndpointId, micros: i64) {
-        self.0.put_i16(2);
-        self.0.put_i32(8);
-        self.0.put_i64(endpoint);
-        self.0.put_i32(8);
-        self.0.put_i64(micros - POSTGRES_EPOCH_MICROS);
+        if !self.day.contains(&micros) {
+            let day = Day::of_micros(micros);
+            self.day = day.start_micros()..day.plus(1).start_micros();
+            self.days.insert(day);
+        }
+        self.bytes.put_i16(2);
+        self.bytes.put_i32(8);
+        self.bytes.put_i64(endpoint);
+        self.bytes.put_i32(8);
+        self.bytes.put_i64(micros - POSTGRES_EPOCH_MICROS);
     }
 
     /// The rows so far; the builder is empty after it.
     pub(crate) fn finish(&mut self) -> Rows {
-        Rows { bytes: self.0.split().freeze(), run: None }
+        self.day = Default::default();
+        let days = self.days.len();
+        self.days.clear();
+        Rows { bytes: self.bytes.split().freeze(), days, run: None }
     }
 
     /// How many rows there are so far.
     pub(crate) fn rows(&self) -> usize {
-        self.0.len() / Rows::ROW_BYTES
+        self.bytes.len() / Rows::ROW_BYTES
+    }
+
+    /// How many days they have.
+    pub(crate) fn days(&self) -> usize {
+        self.days.len()
     }
 
     /// Leaves only the first rows.
     pub(crate) fn truncate(&mut self, rows: usize) {
-        self.0.truncate(rows * Rows::ROW_BYTES);
+        self.bytes.truncate(rows * Rows::ROW_BYTES);
     }
 }
 

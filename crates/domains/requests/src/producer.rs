@@ -204,6 +204,12 @@ impl Run {
         Self { producer, claim, first, batches, verdict: Mutex::default() }
     }
 
+    /// How many days with drops its batches have.
+    #[must_use]
+    pub fn drops(&self) -> usize {
+        self.batches.iter().map(|batch| batch.drops.len()).sum()
+    }
+
     /// The number of the last batch.
     #[must_use]
     pub fn last(&self) -> i64 {

@@ -29,8 +29,10 @@ use crate::model::{EndpointId, Rows, RowsBuilder};
 use crate::producer::{BatchEnd, Run, Standing, Verdict};
 use crate::recorder::Recorder;
 
-/// A chunk that has so many rows takes no further batch.
+/// A chunk that has so many rows takes no further batch. A day with drops counts as a row.
 const CHUNK_ROWS: usize = 32_768;
+/// One that changes so many days of its producer does not either.
+const CHUNK_DAYS: usize = 4_096;
 
 /// What the client is told. A later state takes the place of one that was not sent yet.
 #[derive(Debug, Clone, Copy, Default)]
@@ -78,6 +80,8 @@ struct Chunk {
     first: i64,
     rows: RowsBuilder,
     batches: Vec<BatchEnd>,
+    /// How many days with drops they have.
+    drops: usize,
     /// Their place in the queue.
     room: Room,
 }
@@ -232,7 +236,7 @@ impl Recording<'_> {
         if self.next - 1 - self.committed >= i64::from(max) {
             return Err(Error::TooManyBatches { sequence: number, max });
         }
-        let room = self.make_room(rows).await?;
+        let room = self.make_room(rows, drops.len()).await?;
         if self.waiting.back().is_none_or(|last| self.is_full(last)) {
             self.waiting.push_back(Chunk::new(sequence, room));
         } else if let Some(last) = self.waiting.back_mut() {
@@ -241,6 +245,7 @@ impl Recording<'_> {
         let last = self.waiting.back_mut().expect("there is one now");
         let encoded = batch::encode(&batch, &self.endpoints, rules, &mut last.rows);
         if encoded.is_ok() {
+            last.drops += drops.len();
             last.batches.push(BatchEnd { rows: last.rows.rows(), drops });
         } else if last.batches.is_empty() {
             self.waiting.pop_back();
@@ -252,10 +257,10 @@ impl Recording<'_> {
 
     /// A place in the queue for a batch. Those before it are stored meanwhile: they may be what
     /// takes the room.
-    async fn make_room(&mut self, rows: usize) -> Result<Room, Error> {
+    async fn make_room(&mut self, rows: usize, drops: usize) -> Result<Room, Error> {
         let recorder = self.recorder;
-        let bytes = rows * Rows::ROW_BYTES + Rows::OVERHEAD_BYTES;
-        let mut room = pin!(recorder.queue.reserve(rows, bytes));
+        let bytes = rows * Rows::ROW_BYTES + drops * Rows::DROP_BYTES + Rows::OVERHEAD_BYTES;
+        let mut room = pin!(recorder.queue.reserve(rows + drops, bytes));
         if let Some(room) = room.as_mut().now_or_never() {
             return room.ok_or_else(|| recorder.no_room());
         }
@@ -277,7 +282,7 @@ impl Recording<'_> {
         if self.storing.is_some() {
             return Ok(());
         }
-        let Some(Chunk { first, mut rows, batches, room }) = self.waiting.pop_front() else {
+        let Some(Chunk { first, mut rows, batches, room, .. }) = self.waiting.pop_front() else {
             return Ok(());
         };
         let run = Arc::new(Run::new(self.producer, self.claim, first, batches));
@@ -324,7 +329,9 @@ impl Recording<'_> {
     /// otherwise a client that fills its window would wait for every other chunk.
     fn is_full(&self, chunk: &Chunk) -> bool {
         let batches_max = self.recorder.record.batches_in_flight_max.div_ceil(2);
-        chunk.batches.len() >= batches_max as usize || chunk.rows.rows() >= CHUNK_ROWS
+        chunk.batches.len() >= batches_max as usize
+            || chunk.rows.rows() + chunk.drops >= CHUNK_ROWS
+            || chunk.rows.days() + chunk.drops >= CHUNK_DAYS
     }
 }
 
@@ -332,7 +339,7 @@ impl Recording<'_> {
 
 impl Chunk {
     fn new(first: i64, room: Room) -> Self {
-        Self { first, rows: RowsBuilder::default(), batches: Vec::new(), room }
+        Self { first, rows: RowsBuilder::default(), batches: Vec::new(), drops: 0, room }
     }
 }
 

@@ -8,6 +8,7 @@ mod backend;
 mod concurrency;
 mod conformance;
 mod dates;
+mod drops;
 mod kept;
 mod leaving;
 mod migrations;
