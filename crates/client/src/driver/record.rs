@@ -140,7 +140,7 @@ impl Driver {
             Ok(settled) => self.settle(settled),
             Err(breach) => return Err(Self::breach(breach)),
         }
-        self.custody.acknowledge(self.ledger.acknowledged());
+        self.heard();
         // From here on the earlier claims may be forgotten, and not before.
         self.keep_claims().await?;
         self.opened_once = true;
@@ -181,6 +181,13 @@ impl Driver {
             self.kept = Some(custody);
         }
         Ok(())
+    }
+
+    /// The server has said what it has.
+    fn heard(&mut self) {
+        let sequence = self.ledger.acknowledged();
+        self.ledger.acknowledged_at = (sequence > 0).then(|| self.settings.clock.micros());
+        self.custody.acknowledge(sequence, self.ledger.acknowledged_at);
     }
 
     /// Sends what the window allows: first what is numbered, then what is new.
@@ -245,7 +252,7 @@ impl Driver {
                     Err(breach) => return Err(Self::breach(breach)),
                 }
                 if self.ledger.acknowledged() > before {
-                    self.custody.acknowledge(self.ledger.acknowledged());
+                    self.heard();
                     // An earlier stream's batches may be committed after this one was opened.
                     open.sent = open.sent.max(self.ledger.acknowledged());
                     open.acknowledged = true;

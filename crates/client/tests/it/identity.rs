@@ -1,6 +1,7 @@
 //! A producer that the server forgot, or that someone else uses.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tally_client::{Method, Row};
 use tally_proto::tally::requests::v1 as proto;
@@ -108,6 +109,33 @@ async fn an_impossible_acknowledgement_is_not_believed() {
     .limits(|limits| limits.batches_in_flight_max = 1);
     let progress = send(&mock, 5).await;
     assert_eq!((progress.acknowledged, progress.in_doubt, mock.total()), (4, 1, 4));
+}
+
+/// So the server can know that its database has lost what it had acknowledged.
+#[tokio::test]
+async fn what_was_acknowledged_is_said_with_open() {
+    let breaks = AtomicU64::new(0);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    let mock = Mock::new(move |event| match event {
+        Event::Open(open) => {
+            heard.lock().expect("whole").push((open.acknowledged_sequence, open.acknowledged_at));
+            Act::Serve
+        }
+        Event::Batch(batch)
+            if batch.sequence == 3 && breaks.fetch_add(1, Ordering::Relaxed) == 0 =>
+        {
+            Act::End(Status::unavailable("restored"))
+        }
+        _ => Act::Serve,
+    })
+    .limits(|limits| limits.batches_in_flight_max = 1);
+    assert_eq!(send(&mock, 5).await.acknowledged, 5);
+    let told = told.lock().expect("whole").clone();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told[0], (Some(0), None));
+    assert_eq!(told[1].0, Some(2));
+    assert!(told[1].1.is_some_and(|at| at.seconds > 1_700_000_000), "{told:?}");
 }
 
 /// A restored backup: the server has less than it acknowledged.

@@ -29,6 +29,7 @@ mod record;
 mod recorder;
 mod rollup;
 mod service;
+mod setback;
 pub mod store;
 mod totals;
 mod validate;
@@ -42,4 +43,5 @@ pub use producer::{
     BatchEnd, Leaving, Opening, Producer, Refusal, Run, Standing, Verdict, draw_epoch, short_id,
 };
 pub use service::{CONNECTIONS_BESIDE_WORKERS, Parts, Service, Settings};
+pub use setback::{Setback, Told};
 pub use totals::{Filter, Granularity, PeriodTotals, Query, TooMany, Totals};

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
 use crate::model::Day;
+use crate::setback::{Setback, Told};
 
 /// Opens a producer, for a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct Opening {
     /// Whether it may begin if it is not there: the client has not opened it before, or nothing
     /// that it sent can be stored.
     pub may_be_new: bool,
+    /// What the client was told last, if it was told of a batch.
+    pub told: Option<Told>,
     /// Its epoch from now on, if it is new or changes hands: see [`draw_epoch`].
     pub next_epoch: i64,
     /// How many producers there may be.
@@ -154,6 +157,12 @@ impl Opening {
         *self.claims.last().expect("a client has a claim: this is checked when it asks")
     }
 
+    /// What is missing of a producer of which the database has so many batches, the last of them
+    /// since then.
+    pub(crate) fn setback(&self, stored: Option<(i64, i64)>) -> Option<Setback> {
+        self.told?.setback(self.id, &self.name, stored)
+    }
+
     /// What becomes of a producer that stands there. The rules, and why a lost answer locks
     /// nobody out:
     ///
@@ -243,7 +252,8 @@ mod tests {
     fn opening(epoch: i64, claims: &[i64]) -> Opening {
         let (id, name) = (Uuid::from_u128(1), String::new());
         let (claims, may_be_new) = (claims.to_vec(), epoch == 0);
-        Opening { id, epoch, claims, name, may_be_new, next_epoch: NEXT, producers_max: 1 }
+        let (told, next_epoch) = (None, NEXT);
+        Opening { id, epoch, claims, name, may_be_new, told, next_epoch, producers_max: 1 }
     }
 
     fn at(epoch: i64, claim: i64) -> Option<Standing> {

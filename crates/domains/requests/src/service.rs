@@ -8,12 +8,14 @@ use tally_runtime::{Clock, Drain, Tasks, chain};
 use tally_store::{Database, Outcome};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use crate::batch::RecordLimits;
 use crate::endpoints::Endpoints;
 use crate::model::Rows;
 use crate::recorder::Recorder;
 use crate::rollup;
+use crate::setback::Told;
 use crate::store::{self, Store};
 use crate::warm;
 
@@ -91,6 +93,7 @@ struct Writer {
     /// How long one attempt may take: a part of the time that a batch is tried, so that one
     /// whose outcome is unknown is repeated under its number before it is given up.
     attempt_timeout: Duration,
+    clock: Arc<dyn Clock>,
 }
 
 // === impl Service ===
@@ -135,6 +138,7 @@ impl Service {
         let writer = Arc::new(Writer {
             store: Arc::clone(&store),
             attempt_timeout: (settings.write_wait_max / 3).max(ATTEMPT_TIMEOUT_MIN),
+            clock: Arc::clone(&clock),
         });
         let workers = Workers::start(&queue, &writer, worker_settings, tally_store::retry::pause);
         let recorder = Recorder {
@@ -183,6 +187,18 @@ impl Service {
 
 // === impl Writer ===
 
+impl Writer {
+    /// A worker's batches were stored, and are not there any more.
+    async fn note_setback(&self, worker: Uuid, sequence: i64) {
+        let now_micros = self.clock.now().as_microsecond();
+        let told = Told { sequence, at_micros: None, is_recent: true, now_micros };
+        let noted = timeout(self.attempt_timeout, self.store.note_setback(worker, told)).await;
+        if let Ok(Err(error)) = noted {
+            tracing::error!(error = chain(&error), "what is missing is not noted");
+        }
+    }
+}
+
 impl Sink for Writer {
     type Rows = Rows;
 
@@ -192,6 +208,9 @@ impl Sink for Writer {
             let message = format!("store a batch: no answer within {limit:?}");
             return Err(WriteError::transient(message, true));
         };
+        if result.as_ref().is_err_and(tally_store::Error::is_gap) {
+            self.note_setback(batch.producer, batch.sequence - 1).await;
+        }
         result.map_err(|error| WriteError {
             message: chain(&error),
             kind: error.kind(),

@@ -34,6 +34,30 @@ pub struct QueryTotalsResponse {
     /// the clients that said so. 0: the totals are complete as far as is known.
     #[prost(int64, tag = "3")]
     pub dropped: i64,
+    /// In the first message: what was acknowledged and may be missing from these days, since the
+    /// database went back to an earlier state.
+    #[prost(message, repeated, tag = "4")]
+    pub setbacks: ::prost::alloc::vec::Vec<Setback>,
+}
+/// Batches of a producer that were acknowledged, and that the database does not have any more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Setback {
+    /// As in Producer; 00000000 for several producers that are not told apart.
+    #[prost(string, tag = "1")]
+    pub short_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// When the first of the batches may have been stored.
+    #[prost(message, optional, tag = "3")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "4")]
+    pub noticed_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// How many batches are missing at least.
+    #[prost(int64, tag = "5")]
+    pub batches: i64,
+    /// How many producers this is about.
+    #[prost(int64, tag = "6")]
+    pub producers: i64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Endpoint {
@@ -104,6 +128,10 @@ pub struct Open {
     /// not there may begin again, as long as its id is young.
     #[prost(uint64, optional, tag = "5")]
     pub acknowledged_sequence: ::core::option::Option<u64>,
+    /// When that acknowledgement came, by the client's clock. So the server knows when its database
+    /// has lost what was acknowledged, and does not take it for a producer that was silent for long.
+    #[prost(message, optional, tag = "6")]
+    pub acknowledged_at: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// Requests that are stored together, or not at all.
 ///
@@ -185,6 +213,9 @@ pub struct ListProducersRequest {
 pub struct ListProducersResponse {
     #[prost(message, repeated, tag = "1")]
     pub producers: ::prost::alloc::vec::Vec<Producer>,
+    /// In the first message: all of them.
+    #[prost(message, repeated, tag = "2")]
+    pub setbacks: ::prost::alloc::vec::Vec<Setback>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Producer {
@@ -412,8 +443,8 @@ pub mod request_service_client {
         ///
         /// The whole answer is one snapshot: with `live`, a request is in it exactly once,
         /// whether its day is rolled up, is not, or is being rolled up at this moment.
-        /// The first message says how many requests are known to be missing. An empty range from
-        /// which nothing was dropped answers an empty stream.
+        /// The first message says what is known to be missing. An empty range from which nothing is
+        /// missing answers an empty stream.
         ///
         /// INVALID_ARGUMENT: a date is impossible, or the end is before the start.
         /// RESOURCE_EXHAUSTED: the answer has more totals than the server allows.
@@ -512,8 +543,8 @@ pub mod request_service_server {
         ///
         /// The whole answer is one snapshot: with `live`, a request is in it exactly once,
         /// whether its day is rolled up, is not, or is being rolled up at this moment.
-        /// The first message says how many requests are known to be missing. An empty range from
-        /// which nothing was dropped answers an empty stream.
+        /// The first message says what is known to be missing. An empty range from which nothing is
+        /// missing answers an empty stream.
         ///
         /// INVALID_ARGUMENT: a date is impossible, or the end is before the start.
         /// RESOURCE_EXHAUSTED: the answer has more totals than the server allows.

@@ -9,6 +9,7 @@ use clap::Args;
 use jiff::Timestamp;
 use tally_proto::tally::requests::v1::{ListProducersRequest, Producer};
 
+use super::setbacks;
 use crate::client::{ServerArgs, describe};
 use crate::output::csv::push_field;
 use crate::output::json::{Array, quoted};
@@ -42,9 +43,10 @@ pub(crate) async fn run(args: ProducersArgs) -> anyhow::Result<ExitCode> {
     let failed = |status| anyhow!("cannot list the producers: {}", describe(&status));
     let request = ListProducersRequest { with_workers: args.workers };
     let mut answer = client.list_producers(request).await.map_err(failed)?.into_inner();
-    let mut producers = Vec::new();
+    let (mut producers, mut setbacks) = (Vec::new(), Vec::new());
     while let Some(part) = answer.message().await.map_err(failed)? {
         producers.extend(part.producers);
+        setbacks.extend(part.setbacks);
     }
     output::written(print(&mut output::stdout(), format, &producers))?;
     if producers.is_empty() {
@@ -58,6 +60,7 @@ pub(crate) async fn run(args: ProducersArgs) -> anyhow::Result<ExitCode> {
             _ => format!("{number}, {}", plural(dropped, "known drop")),
         });
     }
+    setbacks.iter().for_each(|one| say(setbacks::line(one)));
     Ok(ExitCode::SUCCESS)
 }
 

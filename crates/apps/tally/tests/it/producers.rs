@@ -1,10 +1,11 @@
 //! `tally producers`, and whether totals are complete.
 
+use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tally_proto::tally::requests::v1::{Batch, Drops, Endpoint, Open, RecordRequest};
 
-use crate::support::{Home, OLD_DAY, Server, totals, wait_for};
+use crate::support::{Home, OLD_DAY, Server, request, totals, wait_for};
 
 /// Days since 1970 of [`OLD_DAY`].
 const OLD_DAY_NUMBER: i32 = 16_572;
@@ -74,6 +75,40 @@ fn totals_say_whether_they_are_complete() {
         let table = server.ok(&["producers", "--format", "table"]);
         assert!(table.stderr.contains("1 producer, 12 known drops"), "{table:?}");
     }
+}
+
+/// A backup is restored under a running server.
+#[test]
+fn totals_say_that_the_database_went_back() {
+    for home in [Home::sqlite(), Home::postgres("went_back")] {
+        let server = home.serve(&[]);
+        for _ in 0..3 {
+            wait_for(count_by_add(&server));
+        }
+        let before = server.ok(&["totals", "--live", "--format", "table"]);
+        assert!(before.stderr.contains("complete: no drops are known"), "{before:?}");
+        home.sql("DELETE FROM tally_producers; DELETE FROM tally_requests");
+        wait_for(count_by_add(&server));
+        let after = server.ok(&["totals", "--live", "--format", "table"]);
+        let words = "incomplete: the database went back to an earlier state on ";
+        assert!(after.stderr.contains(words), "{after:?}");
+        assert!(after.stderr.contains(": at least ") || after.stderr.contains("; at least "));
+        assert!(!after.stderr.contains("; complete"), "{after:?}");
+        let script = server.ok(&["totals", "--live", "--format", "csv"]);
+        assert!(script.stderr.contains(words), "{script:?}");
+        let other = server.ok(&["totals", "--live", "--to", "2015-12"]);
+        assert!(!other.stderr.contains("incomplete"), "{other:?}");
+        let whose = server.ok(&["producers"]);
+        assert!(whose.stderr.contains("the database went back on "), "{whose:?}");
+        assert!(whose.stderr.contains("tally serve)"), "{whose:?}");
+        assert!(server.log().contains("acknowledged batches are missing"), "{}", server.log());
+    }
+}
+
+/// One request, by the server's own insert worker.
+async fn count_by_add(server: &Server) {
+    let mut client = CountServiceClient::connect(server.url.clone()).await.expect("it listens");
+    client.add(tokio_stream::iter([request("/a")])).await.expect("it is counted");
 }
 
 /// As by cron: each of them is done at its end, and takes no place from the next one.

@@ -196,6 +196,7 @@ impl Raw<'_> {
             claims: self.memory.claims.clone(),
             name: self.arguments.name.clone(),
             acknowledged_sequence: Some(self.acknowledged - self.memory.before),
+            acknowledged_at: None,
         };
         let (requests, receiver) = mpsc::channel(2);
         let first = RecordRequest { kind: Some(Kind::Open(open)) };

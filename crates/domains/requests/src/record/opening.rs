@@ -14,13 +14,14 @@ use super::unreadable;
 use crate::error::{Error, InvalidOpen};
 use crate::producer::{Leaving, Opening, Standing, draw_epoch};
 use crate::recorder::Recorder;
+use crate::setback::Told;
 
 /// How many claims a client may come with.
 const CLAIMS_MAX: usize = 64;
 /// How long a producer's name may be.
 const NAME_BYTES_MAX: usize = 200;
 /// A day.
-const DAY_SECONDS: i128 = 86_400;
+const DAY_SECONDS: i64 = 86_400;
 
 // === impl Recorder ===
 
@@ -51,7 +52,14 @@ impl Recorder {
     }
 
     fn opening(&self, open: proto::Open) -> Result<Opening, InvalidOpen> {
-        let proto::Open { producer_id, epoch, claims, name, acknowledged_sequence } = open;
+        let proto::Open {
+            producer_id,
+            epoch,
+            claims,
+            name,
+            acknowledged_sequence,
+            acknowledged_at,
+        } = open;
         let id =
             Uuid::from_slice(&producer_id).map_err(|_| InvalidOpen::IdLength(producer_id.len()))?;
         if id.is_nil() {
@@ -70,6 +78,8 @@ impl Recorder {
         if name.contains('\0') {
             return Err(InvalidOpen::NameNul);
         }
+        let acknowledged = acknowledged_sequence.map(i64::try_from).transpose();
+        let acknowledged = acknowledged.map_err(|_| InvalidOpen::Acknowledged)?;
         // The database has no unsigned numbers; the bits stay the same.
         let claims = claims.into_iter().map(u64::cast_signed).collect();
         Ok(Opening {
@@ -77,7 +87,10 @@ impl Recorder {
             epoch,
             claims,
             name,
-            may_be_new: epoch == 0 || (acknowledged_sequence == Some(0) && self.is_young(id)),
+            may_be_new: epoch == 0 || (acknowledged == Some(0) && self.is_young(id)),
+            told: acknowledged
+                .filter(|sequence| *sequence > 0)
+                .map(|sequence| self.told(sequence, acknowledged_at)),
             next_epoch: draw_epoch(),
             producers_max: self.producers_max,
         })
@@ -92,13 +105,29 @@ impl Recorder {
             .map_err(Error::store("forget a producer"))
     }
 
-    /// Whether an id is younger than the time for which a producer is remembered, so that a
-    /// producer of this id which stored something cannot be forgotten by now.
+    fn told(&self, sequence: i64, at: Option<prost_types::Timestamp>) -> Told {
+        let micros = |at: &prost_types::Timestamp| {
+            at.seconds.saturating_mul(1_000_000).saturating_add(i64::from(at.nanos) / 1_000)
+        };
+        Told {
+            sequence,
+            at_micros: at.as_ref().map(micros),
+            is_recent: at.is_some_and(|at| self.is_recent(at.seconds)),
+            now_micros: self.clock.now().as_microsecond(),
+        }
+    }
+
+    /// Whether an id is so young that a producer of this id which stored something cannot be
+    /// forgotten by now.
     fn is_young(&self, id: Uuid) -> bool {
-        let Some(drawn) = id.get_timestamp() else { return false };
-        let age = i128::from(self.clock.now().as_second()) - i128::from(drawn.to_unix().0);
+        let drawn = id.get_timestamp().and_then(|drawn| i64::try_from(drawn.to_unix().0).ok());
+        drawn.is_some_and(|seconds| self.is_recent(seconds))
+    }
+
+    /// Whether a producer that stored something then is still remembered.
+    fn is_recent(&self, seconds: i64) -> bool {
+        let age = self.clock.now().as_second().saturating_sub(seconds);
         // Clocks differ; a request more than a day ahead of the server's is not taken.
-        let days = i128::from(self.producer_retention_days) - 1;
-        age < days * DAY_SECONDS
+        age < (i64::from(self.producer_retention_days) - 1) * DAY_SECONDS
     }
 }

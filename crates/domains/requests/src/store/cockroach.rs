@@ -9,12 +9,14 @@ use tally_store::error::Step as _;
 use tally_store::postgres::{Database, commits_itself};
 use tally_store::retry::Policy;
 use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 use super::postgres::append::{self, Way};
 use super::postgres::{endpoints, producers, totals};
 use super::{OPENINGS_MAX, Opened, ProducerRetention, Result, Store};
 use crate::model::{DayRange, Endpoint, EndpointId, Rows};
 use crate::producer::{Leaving, Opening, Producer};
+use crate::setback::{Setback, Told};
 use crate::totals::{Query, TooMany, Totals};
 
 /// How many rows one step of a roll-up moves: CockroachDB advises against larger transactions.
@@ -98,6 +100,14 @@ impl Store for CockroachStore {
 
     async fn forget_producer(&self, leaving: &Leaving) -> Result<()> {
         producers::forget_one(&self.database, &self.openings, leaving).await
+    }
+
+    async fn note_setback(&self, worker: Uuid, told: Told) -> Result<()> {
+        producers::note_setback(&self.database, worker, told).await
+    }
+
+    async fn setbacks(&self) -> Result<Vec<Setback>> {
+        producers::setbacks(&self.database).await
     }
 
     async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>> {

@@ -26,11 +26,13 @@ use tally_ingest::Batch;
 use tally_store::postgres::Database;
 use tally_store::retry::Policy;
 use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 use super::kept::KeptDays;
 use super::{OPENINGS_MAX, Opened, ProducerRetention, Result, Store};
 use crate::model::{DayRange, Endpoint, EndpointId, Rows};
 use crate::producer::{Leaving, Opening, Producer};
+use crate::setback::{Setback, Told};
 use crate::totals::{Query, TooMany, Totals};
 
 /// Requests in Postgres: rows in a partition for each day.
@@ -90,6 +92,14 @@ impl Store for PostgresStore {
 
     async fn forget_producer(&self, leaving: &Leaving) -> Result<()> {
         producers::forget_one(&self.database, &self.openings, leaving).await
+    }
+
+    async fn note_setback(&self, worker: Uuid, told: Told) -> Result<()> {
+        producers::note_setback(&self.database, worker, told).await
+    }
+
+    async fn setbacks(&self) -> Result<Vec<Setback>> {
+        producers::setbacks(&self.database).await
     }
 
     async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>> {

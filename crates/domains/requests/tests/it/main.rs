@@ -22,6 +22,7 @@ mod runs;
 mod server;
 mod snapshots;
 mod time_zones;
+mod went_back;
 
 use std::time::Duration;
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tally_ingest::Batch;
 use tally_requests::store::Store;
 use tally_requests::{
-    BatchEnd, Day, DayRange, EndpointId, Leaving, Opening, Refusal, Rows, Run, Standing, Verdict,
-    draw_epoch,
+    BatchEnd, Day, DayRange, EndpointId, Leaving, Opening, Refusal, Rows, Run, Standing, Told,
+    Verdict, draw_epoch,
 };
 use uuid::Uuid;
 
@@ -27,6 +27,8 @@ on_every_backend!(crate::runs:
     there_is_room_for_so_many_producers,
     a_producer_that_is_left_is_forgotten_at_once,
     a_producer_that_stored_nothing_is_forgotten_after_an_hour,
+    what_the_database_has_lost_is_noted_once,
+    setbacks_do_not_fill_the_table,
     every_request_is_in_the_accounts,
     what_a_forgotten_producer_dropped_stays_known,
 );
@@ -65,7 +67,8 @@ impl Client {
 fn opening(id: Uuid, epoch: i64, claims: &[i64]) -> Opening {
     let (claims, name) = (claims.to_vec(), "a test".to_owned());
     let (may_be_new, next_epoch) = (epoch == 0, draw_epoch());
-    Opening { id, epoch, claims, name, may_be_new, next_epoch, producers_max: 100 }
+    let told = None;
+    Opening { id, epoch, claims, name, may_be_new, told, next_epoch, producers_max: 100 }
 }
 
 async fn opened(
@@ -390,6 +393,66 @@ async fn a_producer_that_stored_nothing_is_forgotten_after_an_hour(backend: Back
         assert_eq!(store(&backend, idle.run(1, &[4], endpoint, OLD)).await, stored(1));
     }
     assert_eq!(sum(&backend.live().await), 5);
+}
+
+async fn what_the_database_has_lost_is_noted_once(backend: Backend) {
+    let endpoint = backend.id(3, "/").await;
+    let client = Client::open(&*backend.store).await;
+    assert_eq!(store(&backend, client.run(1, &[1, 1], endpoint, OLD)).await, stored(2));
+    let now_micros = crate::backend::at("2100-01-01T00:00:00Z");
+    let told = |sequence| Told { sequence, at_micros: None, is_recent: true, now_micros };
+    let open = async |id, epoch, claim, sequence| {
+        let opening = Opening { told: Some(told(sequence)), ..opening(id, epoch, &[claim]) };
+        backend.store.open_producer(&opening).await.unwrap().map(|standing| standing.sequence)
+    };
+    let Client { id, epoch, claim } = client;
+    // All is there, or somebody else says so.
+    assert_eq!(open(id, epoch, claim, 2).await, Ok(2));
+    assert_eq!(open(id, 1, 66, 9).await, Err(Refusal::InUse));
+    assert_eq!(backend.store.setbacks().await.unwrap(), []);
+    let gone = Uuid::now_v7();
+    for _ in 0..3 {
+        assert_eq!(open(id, epoch, claim, 7).await, Ok(2));
+        assert_eq!(open(gone, 5, 1, 3).await, Err(Refusal::Forgotten));
+    }
+    // A worker of a server has lost all, and another one a part.
+    let (mut lost, mut short) = (Producer::new(), Producer::new());
+    short.append(&*backend.store, backend.is_cockroach(), [(endpoint, noon(OLD))]).await;
+    short.sequence += 3;
+    lost.sequence += 4;
+    for _ in 0..2 {
+        for worker in [&lost, &short] {
+            backend.store.note_setback(worker.id, told(worker.sequence)).await.unwrap();
+        }
+    }
+    let noted = backend.store.setbacks().await.unwrap();
+    for (producer, name, batches) in [
+        (id, "a test", 5),
+        (gone, "a test", 3),
+        (lost.id, "tally serve", 4),
+        (short.id, "tally serve", 3),
+    ] {
+        let one: Vec<_> = noted.iter().filter(|one| one.producer == producer).collect();
+        assert_eq!(one.len(), 1, "{noted:?}");
+        assert_eq!((one[0].name.as_str(), one[0].batches, one[0].producers), (name, batches, 1));
+        assert_eq!(one[0].noticed_micros, now_micros);
+        assert!(one[0].since_micros > crate::backend::at("2025-01-01T00:00:00Z"), "{one:?}");
+        assert!(one[0].since_micros < now_micros);
+    }
+    assert_eq!(noted.len(), 4);
+}
+
+async fn setbacks_do_not_fill_the_table(backend: Backend) {
+    let now_micros = crate::backend::at("2100-01-01T00:00:00Z");
+    let told = Told { sequence: i64::MAX / 2, at_micros: None, is_recent: true, now_micros };
+    for n in 0..1_004 {
+        backend.store.note_setback(Uuid::from_u128(n + 1), told).await.unwrap();
+    }
+    let noted = backend.store.setbacks().await.unwrap();
+    assert_eq!(noted.len(), 1_001);
+    let others = noted.iter().find(|one| one.producer.is_nil()).expect("those that share a row");
+    assert_eq!((others.producers, others.batches), (4, i64::MAX));
+    assert_eq!(noted.iter().map(|one| one.producers).sum::<i64>(), 1_004);
 }
 
 async fn every_request_is_in_the_accounts(backend: Backend) {

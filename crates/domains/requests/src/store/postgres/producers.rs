@@ -12,9 +12,11 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::super::plan::Counted;
-use super::super::{Opened, ProducerRetention, Result};
+use super::super::{Opened, ProducerRetention, Result, WORKER_NAME};
+use super::append::Micros;
 use crate::model::DayRange;
 use crate::producer::{Leaving, Opening, Producer, Refusal, Standing, Step};
+use crate::setback::{Setback, Told};
 
 /// How many producers one transaction forgets.
 const FORGET_MAX: i64 = 1_000;
@@ -98,14 +100,16 @@ async fn open_once(database: &Database, opening: &Opening) -> Result<Opened> {
     let mut connection = database.connection().await?;
     let transaction = connection.begin(Isolation::Default).await?;
     transaction.batch_execute(include_str!("wait_for_producer.sql")).await.step(step)?;
-    let row = transaction
-        .query_opt(include_str!("find_producer.sql"), &[&opening.id])
-        .await
-        .step(step)?;
-    let standing =
-        row.map(|row| Standing { epoch: row.get(0), claim: row.get(1), sequence: row.get(2) });
+    let found = find(&transaction, opening.id).await?;
+    let standing = found.map(|(standing, _)| standing);
     let (claim, name) = (opening.claim(), &opening.name);
-    let opened = match opening.step(standing) {
+    let next = opening.step(standing);
+    let setback = match next {
+        Step::Refuse(Refusal::InUse) => None,
+        _ => opening.setback(stored(found)),
+    };
+    let setback = note(&transaction, setback).await?;
+    let opened = match next {
         Step::Refuse(refusal) => Err(refusal),
         Step::Add => {
             let max = opening.producers_max;
@@ -133,7 +137,68 @@ async fn open_once(database: &Database, opening: &Opening) -> Result<Opened> {
     };
     transaction.commit().await?;
     connection.release();
+    setback.iter().for_each(Setback::tell);
     Ok(opened)
+}
+
+/// Notes what is missing of a worker's batches.
+pub(crate) async fn note_setback(database: &Database, worker: Uuid, told: Told) -> Result<()> {
+    let once = async || {
+        let mut connection = database.connection().await?;
+        let transaction = connection.begin(Isolation::Default).await?;
+        let stored = stored(find(&transaction, worker).await?);
+        let setback = note(&transaction, told.setback(worker, WORKER_NAME, stored)).await?;
+        transaction.commit().await?;
+        connection.release();
+        setback.iter().for_each(Setback::tell);
+        Ok(())
+    };
+    Policy::short("note what is missing").run(once).await
+}
+
+/// What was acknowledged and is missing.
+pub(crate) async fn setbacks(database: &Database) -> Result<Vec<Setback>> {
+    let step = "list what is missing";
+    let once = async || {
+        let connection = database.connection().await?;
+        let rows = connection.query(include_str!("list_setbacks.sql"), &[]).await.step(step)?;
+        connection.release();
+        let setback = |row: &tokio_postgres::Row| Setback {
+            producer: row.get(0),
+            name: row.get(1),
+            noticed_micros: row.get::<_, Timestamp>(2).as_microsecond(),
+            since_micros: row.get::<_, Timestamp>(3).as_microsecond(),
+            producers: row.get(4),
+            batches: row.get(5),
+        };
+        Ok(rows.iter().map(setback).collect())
+    };
+    Policy::short(step).run(once).await
+}
+
+/// Where a producer stands, and since when. It is locked.
+async fn find(transaction: &Transaction<'_>, id: Uuid) -> Result<Option<(Standing, i64)>> {
+    let row = transaction.query_opt(include_str!("find_producer.sql"), &[&id]).await;
+    let found = row.step("look where a producer stands")?.map(|row| {
+        let (epoch, claim, sequence) = (row.get(0), row.get(1), row.get(2));
+        let last_seen = row.get::<_, Timestamp>(3).as_microsecond();
+        (Standing { epoch, claim, sequence }, last_seen)
+    });
+    Ok(found)
+}
+
+fn stored(found: Option<(Standing, i64)>) -> Option<(i64, i64)> {
+    found.map(|(standing, last_seen)| (standing.sequence, last_seen))
+}
+
+/// Notes what is missing. It is given back if it was not known before.
+async fn note(transaction: &Transaction<'_>, setback: Option<Setback>) -> Result<Option<Setback>> {
+    let Some(setback) = setback else { return Ok(None) };
+    let Setback { producer, name, noticed_micros, since_micros, batches, .. } = &setback;
+    let (noticed, since) = (Micros(*noticed_micros), Micros(*since_micros));
+    let sql = include_str!("note_setback.sql");
+    let noted = transaction.execute(sql, &[producer, name, &noticed, &since, batches]).await;
+    Ok((noted.step("note what is missing")? > 0).then_some(setback))
 }
 
 /// One transaction, in which a statement deletes producers. The answer is how many. Repeated after a
