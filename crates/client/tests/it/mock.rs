@@ -255,6 +255,19 @@ impl Database {
         }
     }
 
+    /// Takes the last message, which is not a batch.
+    fn last(&mut self, kind: Option<&Kind>, id: &[u8], sent: u64) -> Result<(), Status> {
+        if !matches!(kind, Some(Kind::Done(_))) {
+            self.wrong.push("not a batch".to_owned());
+            return Err(Status::invalid_argument("not a batch"));
+        }
+        if self.producers.get(id).map(|one| one.sequence) != Some(sent) {
+            self.wrong.push(format!("done, before {sent} is acknowledged"));
+        }
+        self.done += 1;
+        Ok(())
+    }
+
     /// Stores a batch whose endpoints are `names`, unless it is a duplicate.
     fn store(
         &mut self,
@@ -353,17 +366,9 @@ impl Mock {
         };
         let mut names = Vec::new();
         while let Some(message) = messages.message().await? {
-            if let Some(Kind::Done(_)) = message.kind {
-                let mut database = self.database();
-                if database.producers.get(&open.producer_id).map(|one| one.sequence) != Some(last) {
-                    database.wrong.push(format!("done, before {last} is acknowledged"));
-                }
-                database.done += 1;
-                return Ok(());
-            }
-            let Some(Kind::Batch(batch)) = message.kind else {
-                self.database().wrong.push("not a batch".to_owned());
-                return Err(Status::invalid_argument("not a batch"));
+            let batch = match message.kind {
+                Some(Kind::Batch(batch)) => batch,
+                kind => return self.database().last(kind.as_ref(), &open.producer_id, last),
             };
             names.extend(batch.endpoints.iter().cloned());
             let mut database = self.database();

@@ -13,6 +13,7 @@
 //! | `recorder.rs` | one `Add` stream: decode, validate, push, acknowledge |
 //! | `rollup.rs` | rolling up, and the housekeeping that goes with it |
 //! | `service.rs` | the domain's parts, put together |
+//! | `setback.rs` | acknowledged batches that the database has lost |
 //! | `store/` | what a store must do, and how each database does it |
 //! | `totals.rs` | a question about totals, and its answer in order |
 //! | `validate.rs` | which requests and dates are acceptable |

@@ -28,7 +28,7 @@ pub(super) fn open(connection: &mut Connection, opening: &Opening) -> Result<Ope
     let setback = note(&transaction, setback)?;
     let opened = match next {
         Step::Refuse(refusal) => {
-            commit(transaction, setback)?;
+            commit(transaction, setback.as_ref())?;
             return Ok(Err(refusal));
         }
         Step::Add => {
@@ -52,7 +52,7 @@ pub(super) fn open(connection: &mut Connection, opening: &Opening) -> Result<Ope
             Standing { epoch, claim, sequence: standing.map_or(0, |standing| standing.sequence) }
         }
     };
-    commit(transaction, setback)?;
+    commit(transaction, setback.as_ref())?;
     Ok(Ok(opened))
 }
 
@@ -60,7 +60,7 @@ pub(super) fn note_setback(connection: &mut Connection, worker: Uuid, told: Told
     let transaction = begin(connection)?;
     let stored = stored(find(&transaction, worker)?);
     let setback = note(&transaction, told.setback(worker, WORKER_NAME, stored))?;
-    commit(transaction, setback)
+    commit(transaction, setback.as_ref())
 }
 
 pub(super) fn setbacks(connection: &Connection) -> Result<Vec<Setback>> {
@@ -103,9 +103,9 @@ fn note(transaction: &Transaction<'_>, setback: Option<Setback>) -> Result<Optio
 }
 
 /// What was noted is told once it is there.
-fn commit(transaction: Transaction<'_>, setback: Option<Setback>) -> Result<()> {
+fn commit(transaction: Transaction<'_>, setback: Option<&Setback>) -> Result<()> {
     transaction.commit().step("commit")?;
-    setback.iter().for_each(Setback::tell);
+    setback.into_iter().for_each(Setback::tell);
     Ok(())
 }
 
