@@ -196,6 +196,8 @@ impl Raw<'_> {
             epoch: self.memory.epoch,
             claims: self.memory.claims.clone(),
             name: self.arguments.name.clone(),
+            acknowledged_sequence: Some(self.acknowledged - self.memory.before),
+            acknowledged_at: None,
         };
         let (requests, receiver) = mpsc::channel(2);
         let first = RecordRequest { kind: Some(Kind::Open(open)) };
@@ -341,7 +343,9 @@ impl Raw<'_> {
             }
         }
         let is_ours = matches!(status.code(), Code::InvalidArgument | Code::AlreadyExists);
-        if is_ours || [reason::PRODUCER_FORGOTTEN, reason::LIMIT].contains(&said) {
+        // A producer that has stored nothing may begin again.
+        let has_begun = self.acknowledged > self.memory.before;
+        if is_ours || said == reason::LIMIT || (has_begun && said == reason::PRODUCER_FORGOTTEN) {
             self.broken(format!("{:?} {said}: {}", status.code(), status.message()))?;
         }
         eprintln!("{:?} {said} {}", status.code(), status.message());
