@@ -191,6 +191,8 @@ fn an_import_goes_on_where_it_was_when_the_server_is_back() {
         (Home::sqlite(), "append.committed"),
         (Home::postgres("import_goes_on"), "append.small.committed"),
     ] {
+        // Only then is the batch one statement on Postgres.
+        home.know_endpoint("/a");
         // The batch is committed, and the answer is lost.
         let server = home.serve_until(point);
         let path = home.file("access.log", LINE.repeat(10));

@@ -32,7 +32,7 @@ const ROOM_AGAIN: &str = "
 /// `tally add` says what it knows of that.
 #[track_caller]
 fn assert_unavailable(server: &Server, known: &str, words: &str) {
-    let output: Output = server.run(&["add", "GET", "/a", "--patience", "5"]);
+    let output: Output = server.run(&["add", "GET", "/a", "--patience", "10"]);
     assert_fails(&output, 1, &[known, words]);
     let status =
         wait_for(async { server.client().await.add(tokio_stream::iter([request("/a")])).await });

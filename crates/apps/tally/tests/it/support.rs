@@ -124,6 +124,18 @@ impl Home {
         Server::start(self.serve_command(&[]).env("TALLY_FAULT", point))
     }
 
+    /// Puts GET and a path into the dictionary. A server that finds a name there stores small
+    /// batches of it on Postgres in one statement.
+    #[track_caller]
+    pub(crate) fn know_endpoint(&self, path: &str) {
+        let server = self.serve(&[]);
+        server.stop();
+        if self.database.is_some() {
+            let id = tally_requests::Endpoint::new(3, path).id(0);
+            self.sql(&format!("INSERT INTO tally_endpoints VALUES ({id}, 3, '{path}')"));
+        }
+    }
+
     /// Runs statements in this home's Postgres.
     pub(crate) fn sql(&self, statements: &str) {
         wait_for(async { self.database().connect().await.batch_execute(statements).await })
