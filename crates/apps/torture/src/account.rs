@@ -32,6 +32,12 @@ pub(crate) struct Account {
     pub(crate) processes: u64,
     /// What the server did wrong in the client's eyes.
     pub(crate) broken: Vec<String>,
+    /// What it saw of a database that went back.
+    pub(crate) setbacks: Vec<String>,
+    /// In how many of them what was acknowledged is lost for certain.
+    pub(crate) losses: u64,
+    /// Nobody knows which of the last process's requests are stored.
+    pub(crate) in_doubt: bool,
     /// Sent by the present process and not acknowledged.
     open: BTreeMap<u64, Parcel>,
 }
@@ -109,7 +115,18 @@ impl Account {
                     self.acknowledge(&parcel);
                 }
             }
+            Line::InDoubt => {
+                self.done = true;
+                self.in_doubt = true;
+                self.handing_over = None;
+                self.open.clear();
+            }
             Line::Broken(what) => self.broken.push(what),
+            Line::Setback(what) => self.setbacks.push(what),
+            Line::Lost(what) => {
+                self.setbacks.push(what);
+                self.losses += 1;
+            }
         }
     }
 
@@ -117,6 +134,14 @@ impl Account {
     pub(crate) fn acknowledged_total(&self) -> u64 {
         let by_key: u64 = self.acknowledged.values().sum();
         by_key.max(self.total_before + self.total)
+    }
+
+    /// By day, the most drops that the server may know of.
+    pub(crate) fn drops_at_most(&self) -> BTreeMap<i32, u64> {
+        let mut most = self.drops_sent.clone();
+        add(&mut most, &self.dropped);
+        add(&mut most, &self.maybe_dropped);
+        most
     }
 
     fn acknowledge(&mut self, parcel: &Parcel) {

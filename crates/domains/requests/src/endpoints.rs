@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
+use tally_store::faults;
 
 use crate::model::{Endpoint, EndpointId, Named, Rows};
 use crate::store::Names;
@@ -193,6 +194,9 @@ impl Endpoints {
     }
 
     fn begin_belief(&self, inner: &mut Inner) {
+        if faults::is_on("endpoints.keep") {
+            return;
+        }
         inner.moved.clear();
         self.belief.fetch_add(1, Ordering::AcqRel);
     }

@@ -2,9 +2,9 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `standby.rs` | a second server that follows the first |
+//! | `failover.rs` | a second server that follows the first, until it is cut off |
 
-mod standby;
+mod failover;
 
 use std::fs::{self, File};
 use std::io;

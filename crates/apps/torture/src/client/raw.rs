@@ -103,9 +103,10 @@ pub(super) async fn run(
     Ok(())
 }
 
+/// The last parcel that is not sent again.
 fn last_acknowledged(past: &[Line]) -> u64 {
     let upto = past.iter().filter_map(|line| match line {
-        Line::UpTo(number) => Some(*number),
+        Line::UpTo(number) | Line::Doubtful(number) => Some(*number),
         _ => None,
     });
     upto.max().unwrap_or(0)
@@ -224,7 +225,8 @@ impl Raw<'_> {
         let committed = self.memory.before + first.committed_sequence;
         if committed < self.acknowledged {
             let before = self.acknowledged;
-            self.broken(format!("Opened has {committed}, and {before} was acknowledged"))?;
+            let what = format!("Opened has {committed}, and {before} was acknowledged");
+            self.journal.write(&Line::Lost(what))?;
             // What was acknowledged is not sent again: another client would not have it any more.
             self.memory.renew(before)?;
             return Ok(Err(Status::data_loss("the database has forgotten batches")));
@@ -339,12 +341,28 @@ impl Raw<'_> {
                 self.acknowledge(committed)?;
             }
         }
-        let is_ours = matches!(status.code(), Code::InvalidArgument | Code::AlreadyExists);
-        if is_ours || ["PRODUCER_FORGOTTEN", "LIMIT"].contains(&reason) {
-            self.broken(format!("{:?} {reason}: {}", status.code(), status.message()))?;
+        let said = format!("{:?} {reason}: {}", status.code(), status.message());
+        let has_begun = self.acknowledged > self.memory.before;
+        if reason == "PRODUCER_FORGOTTEN" && has_begun {
+            self.begin_anew(&Line::Lost(said))?;
+        } else if ["PRODUCER_FORGOTTEN", "PRODUCER_IN_USE"].contains(&reason) {
+            self.begin_anew(&Line::Setback(said))?;
+        } else if reason == "LIMIT" || status.code() == Code::InvalidArgument {
+            self.broken(said)?;
         }
         eprintln!("{:?} {reason} {}", status.code(), status.message());
         Ok(())
+    }
+
+    /// The server cannot tell this producer's batches apart any more: its database went back.
+    /// What was sent is in doubt, and is not sent again.
+    fn begin_anew(&mut self, why: &Line) -> anyhow::Result<()> {
+        self.journal.write(why)?;
+        for number in self.acknowledged + 1..=self.sent {
+            self.journal.write(&Line::Doubtful(number))?;
+        }
+        self.acknowledged = self.sent;
+        self.memory.renew(self.sent)
     }
 
     fn broken(&mut self, what: String) -> anyhow::Result<()> {

@@ -23,8 +23,7 @@ impl Cluster {
         let (bin, options) = (self.bin.clone(), self.options.clone());
         let mut standby = Cluster { bin, port: 0, options, server: Mutex::new(None), folder };
         standby.copy(self)?;
-        let from =
-            format!("host={} port={} user={USER}", self.socket_dir().display(), self.port);
+        let from = format!("host={} port={} user={USER}", self.socket_dir().display(), self.port);
         standby.set("primary_conninfo", &from)?;
         let signal = standby.folder.data().join("standby.signal");
         standby.folder.write_private(&signal, "").map_err(Error::Folder)?;
