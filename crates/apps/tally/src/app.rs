@@ -52,10 +52,8 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
         .service(service.count_service())
         .service(service.request_service())
         .descriptors(tally_proto::FILE_DESCRIPTOR_SET);
-    let probe = move || {
-        let database = database.clone();
-        async move { database.ping().await.map_err(|error| chain(&error)) }
-    };
+    let asked = (database.clone(), service.clone());
+    let probe = move || ready(asked.clone());
     let serving = server.run(listener, probe, &drain);
     tokio::pin!(serving);
     let signal = tokio::select! {
@@ -98,8 +96,22 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
     if !are_closed {
         last_answers(serving, &mut signals).await;
     }
+    close(&database).await;
     tracing::info!("stopped: everything that was acknowledged is stored");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether what is sent can be stored; or why not.
+async fn ready((database, service): (Database, Service)) -> Result<(), String> {
+    service.ready().await?;
+    database.ping().await.map_err(|error| chain(&error))
+}
+
+/// Closes the database; what of it fails is no loss.
+pub(crate) async fn close(database: &Database) {
+    if let Err(error) = database.close().await {
+        tracing::warn!(error = chain(&error), "could not close the database well");
+    }
 }
 
 /// Lets the streams hear how they ended. Somebody who watches the health of the server, or
@@ -163,7 +175,7 @@ fn about() -> String {
         "Tally {} counts requests.\n\n\
          gRPC   count.v1.CountService, tally.requests.v1.RequestService,\n       \
          grpc.health.v1.Health, and reflection\n\
-         HTTP   GET /healthz: 200 while the database answers, 503 otherwise\n\n\
+         HTTP   GET /healthz: 200 while requests can be stored, 503 otherwise\n\n\
          Count something:  tally add GET /hello\n\
          Look at it:       tally totals --live\n",
         env!("CARGO_PKG_VERSION")

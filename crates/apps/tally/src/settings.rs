@@ -148,6 +148,9 @@ impl DatabaseArgs {
             url: driver.map_or(url.clone(), |driver| url.with_driver(driver)),
             pool: tally_store::postgres::Settings {
                 connections_max,
+                writers_max: connections_max
+                    .saturating_sub(tally_requests::CONNECTIONS_BESIDE_WRITES)
+                    .max(1),
                 ..tally_store::postgres::Settings::default()
             },
             log_level: log_level?,
@@ -187,7 +190,8 @@ impl ServeArgs {
         }
         let drain_timeout =
             ms(problems, "--drain-timeout-ms (TALLY_DRAIN_TIMEOUT_MS)", &self.drain_timeout_ms);
-        let (database, listen, migrate) = (database?, listen?, migrate?);
+        let (mut database, listen, migrate) = (database?, listen?, migrate?);
+        database.pool.write_max = requests.attempt_max();
         Some(Settings { listen, database, migrate, drain_timeout, requests })
     }
 

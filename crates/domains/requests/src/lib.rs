@@ -39,5 +39,7 @@ pub use error::{Error, InvalidDate, InvalidOpen, InvalidRequest};
 pub use migrations::MIGRATIONS;
 pub use model::{Day, DayRange, Endpoint, EndpointId, Named, Period, Rows};
 pub use producer::{BatchEnd, Opening, Producer, Refusal, Run, Standing, Verdict};
-pub use service::{CONNECTIONS_BESIDE_WORKERS, Parts, Service, Settings};
+pub use service::{
+    CONNECTIONS_BESIDE_WORKERS, CONNECTIONS_BESIDE_WRITES, Parts, Service, Settings,
+};
 pub use totals::{Filter, Granularity, PeriodTotals, Query, TooMany, Totals};

@@ -24,12 +24,18 @@ pub(crate) const QUERIES_MAX: usize = 3;
 /// How many roll-ups may be asked for at the same time: each goes on when its caller gives up, so
 /// an impatient caller must not pile them up.
 const ROLL_UPS_WAITING_MAX: usize = 32;
-/// How many connections the service uses at most beside one for each worker: the queries, a
-/// roll-up, housekeeping, looking endpoints up, opening a producer, and the health check.
-pub const CONNECTIONS_BESIDE_WORKERS: usize = QUERIES_MAX + 5;
+/// How many connections the service uses at most for what does not store: the queries, a roll-up,
+/// housekeeping, and the health check.
+pub const CONNECTIONS_BESIDE_WRITES: usize = QUERIES_MAX + 3;
+/// The same beside one for each worker: looking endpoints up and opening a producer store, too.
+pub const CONNECTIONS_BESIDE_WORKERS: usize = CONNECTIONS_BESIDE_WRITES + 2;
 
 /// Even a busy database may take so long over a batch.
-const ATTEMPT_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+const ATTEMPT_MIN: Duration = Duration::from_secs(1);
+/// A batch that takes longer than this is tried again, however long it may be tried in all.
+const ATTEMPT_MAX: Duration = Duration::from_secs(25);
+/// How much longer an attempt waits for the database's own word that it took too long.
+const ATTEMPT_GRACE: Duration = Duration::from_secs(2);
 
 /// How often a batch is begun again within an attempt, since a new connection was made meanwhile.
 const STALE_MAX: usize = 32;
@@ -93,9 +99,20 @@ pub struct Service {
 struct Writer {
     store: Arc<dyn Store>,
     endpoints: Arc<Endpoints>,
-    /// How long one attempt may take: a part of the time that a batch is tried, so that one
-    /// whose outcome is unknown is repeated under its number before it is given up.
+    /// How long to wait for the outcome of one attempt.
     attempt_timeout: Duration,
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// How long one attempt to store a batch may take in the database: a part of the time that it
+    /// is tried, so that one whose outcome is unknown is repeated under its number before it is
+    /// given up.
+    #[must_use]
+    pub fn attempt_max(&self) -> Duration {
+        (self.write_wait_max / 3).clamp(ATTEMPT_MIN, ATTEMPT_MAX)
+    }
 }
 
 // === impl Service ===
@@ -143,7 +160,7 @@ impl Service {
         let writer = Arc::new(Writer {
             store: Arc::clone(&store),
             endpoints: Arc::clone(&endpoints),
-            attempt_timeout: (settings.write_wait_max / 3).max(ATTEMPT_TIMEOUT_MIN),
+            attempt_timeout: settings.attempt_max() + ATTEMPT_GRACE,
         });
         let workers = Workers::start(&queue, &writer, worker_settings, tally_store::retry::pause);
         let recorder = Recorder {
@@ -182,6 +199,21 @@ impl Service {
         self.recorder.queue.close();
         self.workers.finished().await;
         self.house.finished().await;
+    }
+
+    /// Whether requests can be stored now. If the last attempt failed, and no request is there that
+    /// would be another one, something is written to know.
+    ///
+    /// # Errors
+    /// Why they cannot, in one line.
+    pub async fn ready(&self) -> Result<(), String> {
+        let Some(trouble) = self.workers.trouble() else { return Ok(()) };
+        if trouble.is_trying {
+            return Err(trouble.message);
+        }
+        self.store.try_write().await.map_err(|error| chain(&error))?;
+        self.workers.recovered();
+        Ok(())
     }
 
     /// How many rows wait or are being written.

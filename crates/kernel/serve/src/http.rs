@@ -18,7 +18,7 @@ pub(crate) fn with_pages(grpc: Router, about: String, serving: watch::Receiver<b
             } else {
                 (
                     StatusCode::SERVICE_UNAVAILABLE,
-                    "not serving: the database does not answer, or the server is stopping\n",
+                    "not serving: what is sent cannot be stored now, or the server is stopping\n",
                 )
             }
         }

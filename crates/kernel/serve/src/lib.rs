@@ -2,7 +2,7 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `health.rs` | SERVING only while the database answers |
+//! | `health.rs` | SERVING only while what is sent can be stored |
 //! | `http.rs` | what a browser or a load balancer sees, and calls to unknown services |
 //! | `linger.rs` | the end of a connection, which the client hears |
 //! | `server.rs` | the listener, the connection's limits, the graceful end |

@@ -20,6 +20,8 @@ fn an_idle_server_stops_well_on_sigterm_and_on_ctrl_c() {
         let output = server.process.wait(LIMIT);
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         assert!(output.stderr.contains("everything that was acknowledged is stored"), "{output:?}");
+        // A SQLite database is one file then.
+        assert!(!home.path("tally.db-wal").exists() && !home.path("tally.db-shm").exists());
     }
 }
 

@@ -84,7 +84,12 @@ fn postgres_runs_full() {
         "No space left on device",
     );
     assert_eq!(server.live(), totals([("GET /a", 1)]));
+    // Nobody counts anything, and it still knows.
+    server.await_serving(false);
+    assert!(server.log().contains("cannot be stored: not serving"), "{}", server.log());
+    assert!(server.log().contains("No space left on device"), "{}", server.log());
     home.sql(ROOM_AGAIN);
+    server.await_serving(true);
     server.ok(&["add", "GET", "/a"]);
     assert_eq!(server.live(), totals([("GET /a", 2)]));
 }
@@ -121,13 +126,30 @@ fn sqlite_runs_full() {
         let said = said.split(' ').next().expect("a number").replace(',', "");
         assert_eq!(said, counted.to_string(), "{output:?}");
     }
-    assert!(server.is_serving(), "it can still be asked, and rolled up");
     server.stop();
 
     let server = home.serve(IMPATIENT);
     assert_eq!(server.live(), there);
     server.ok(&["add", "GET", "/a"]);
     assert_eq!(server.live(), totals([("GET /a", 11 + counted)]));
+}
+
+#[test]
+fn a_removed_write_ahead_log_takes_nothing_with_it() {
+    let home = Home::sqlite();
+    let server = home.serve(IMPATIENT);
+    server.ok(&["add", "GET", "/a", "-n", "10"]);
+    for name in ["tally.db-wal", "tally.db-shm"] {
+        std::fs::remove_file(home.path(name)).expect("it is there while the server runs");
+    }
+    let output = server.run(&["add", "GET", "/a", "-n", "100", "--patience", "1"]);
+    assert_fails(&output, 1, &["tally.db-wal: the file was removed or replaced"]);
+    server.await_serving(false);
+    server.kill();
+    let server = home.serve(IMPATIENT);
+    assert_eq!(server.live(), totals([("GET /a", 10)]));
+    server.ok(&["add", "GET", "/a", "-n", "100"]);
+    assert_eq!(server.live(), totals([("GET /a", 110)]));
 }
 
 #[test]

@@ -146,6 +146,13 @@ pub trait Store: Send + Sync + 'static {
         0
     }
 
+    /// Writes and commits something that leaves nothing behind, to know whether a request could be
+    /// stored now. It does not wait behind queries.
+    ///
+    /// # Errors
+    /// Why it could not.
+    async fn try_write(&self) -> Result<()>;
+
     /// Regular housekeeping: makes partitions ahead, drops empty ones, forgets producers. What
     /// was accepted and dropped from those that are forgotten stays known.
     ///

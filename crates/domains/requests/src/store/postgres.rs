@@ -62,7 +62,7 @@ impl Store for PostgresStore {
     }
 
     fn state(&self) -> u64 {
-        self.database.connections_made()
+        self.database.writers_made()
     }
 
     async fn append(&self, batch: &Batch<'_, Rows>, names: &Names) -> Result<Appended> {
@@ -90,6 +90,10 @@ impl Store for PostgresStore {
 
     async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>> {
         producers::list(&self.database, with_workers).await
+    }
+
+    async fn try_write(&self) -> Result<()> {
+        append::try_write(&self.database, include_str!("postgres/try_row.sql")).await
     }
 
     async fn maintain(&self, now: Timestamp, retention: ProducerRetention) -> Result<()> {

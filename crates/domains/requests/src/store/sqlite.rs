@@ -99,6 +99,10 @@ impl Store for SqliteStore {
         self.database.read(move |connection| producers::list(connection, with_workers)).await
     }
 
+    async fn try_write(&self) -> Result<()> {
+        self.database.write(append::try_write).await
+    }
+
     async fn maintain(&self, _now: Timestamp, retention: ProducerRetention) -> Result<()> {
         self.database
             .write(move |connection| {

@@ -13,6 +13,7 @@ mod migrations;
 mod plans;
 mod property;
 mod queries;
+mod ready;
 mod record;
 mod record_faults;
 mod recording;

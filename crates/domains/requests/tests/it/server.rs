@@ -10,13 +10,13 @@ use tally_proto::count::v1::AddRequest;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
-use tally_requests::{Parts, RecordLimits, Service, Settings};
+use tally_requests::{MIGRATIONS, Parts, RecordLimits, Service, Settings};
 use tally_runtime::{Drain, ManualClock, Tasks};
 use tally_serve::{Listener, Server};
 use tonic::Status;
 use tonic::transport::Channel;
 
-use crate::backend::{NOW, RETENTION, Total, at, migrated, total};
+use crate::backend::{NOW, RETENTION, Total, at, open_with, total};
 
 /// The metadata that says how much of a failed stream is stored.
 const COUNTED_TRAILER: &str = "tally-counted";
@@ -54,7 +54,8 @@ pub(crate) fn settings() -> Settings {
 impl Counting {
     /// On a database, which gets its tables.
     pub(crate) async fn start(url: &str, settings: Settings) -> Self {
-        let database = migrated(url).await;
+        let database = open_with(url, settings.attempt_max()).await;
+        MIGRATIONS.run(&database).await.expect("migrations");
         let drain = Drain::new();
         let clock = Arc::new(ManualClock::new(NOW.parse().expect("a time")));
         let parts = Parts { database, clock, drain: drain.clone() };

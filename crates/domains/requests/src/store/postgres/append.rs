@@ -75,8 +75,8 @@ pub(crate) async fn append(
     way: Way,
 ) -> Result<Appended> {
     let plan = Plan::hopeful(batch)?;
-    let mut connection = database.connection().await?;
-    if database.connections_made() != names.state {
+    let mut connection = database.writer().await?;
+    if database.writers_made() != names.state {
         connection.release();
         return Ok(Appended::Stale);
     }
@@ -112,6 +112,16 @@ pub(crate) async fn append(
     }
     connection.release();
     Ok(Appended::Stored { moved })
+}
+
+/// Stores a row, takes it back, and commits.
+pub(crate) async fn try_write(database: &Database, row: &str) -> Result<()> {
+    let mut connection = database.probe().await?;
+    let mut transaction = connection.begin(Isolation::Default).await?;
+    transaction.try_out(row).await?;
+    transaction.commit().await?;
+    connection.release();
+    Ok(())
 }
 
 /// Stores what of a batch is not stored yet.

@@ -70,7 +70,7 @@ pub(crate) async fn dropped(transaction: &Transaction<'_>, days: DayRange) -> Re
 
 async fn open_once(database: &Database, opening: &Opening) -> Result<Opened> {
     let step = "open a producer";
-    let mut connection = database.connection().await?;
+    let mut connection = database.writer().await?;
     let transaction = connection.begin(Isolation::Default).await?;
     transaction.batch_execute(include_str!("wait_for_producer.sql")).await.step(step)?;
     let row = transaction

@@ -84,6 +84,17 @@ impl State {
     }
 }
 
+/// Stores a row, removes it, and commits: unlike what is rolled back, this reaches the disk.
+pub(super) fn try_write(connection: &mut Connection) -> Result<()> {
+    let step = "try to store a row";
+    let transaction = begin(connection)?;
+    // As much room as any row takes.
+    transaction.execute(&insert_sql(1), [i64::MAX; 2]).step(step)?;
+    let row = transaction.last_insert_rowid();
+    transaction.execute(include_str!("remove_row.sql"), [row]).step(step)?;
+    transaction.commit().step("commit")
+}
+
 /// Where the producers of a batch stand.
 fn places(transaction: &Transaction<'_>, batch: &Batch<'_, Rows>) -> Result<Places> {
     let runs = batch.chunks.iter().filter_map(Rows::run).map(|run| run.producer);
