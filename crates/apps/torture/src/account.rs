@@ -144,6 +144,17 @@ impl Account {
         most
     }
 
+    /// What may still be acknowledged: of each key, of all, and of each day's drops.
+    pub(crate) fn open(&self) -> (BTreeMap<Key, u64>, u64, BTreeMap<i32, u64>) {
+        let (mut requests, mut drops) = (BTreeMap::new(), BTreeMap::new());
+        for parcel in self.open.values() {
+            add(&mut requests, &parcel.requests);
+            add(&mut drops, &parcel.drops);
+        }
+        let sum: u64 = requests.values().sum();
+        (requests, sum.saturating_sub(self.total), drops)
+    }
+
     fn acknowledge(&mut self, parcel: &Parcel) {
         add(&mut self.acknowledged, &parcel.requests);
         add(&mut self.drops_acknowledged, &parcel.drops);

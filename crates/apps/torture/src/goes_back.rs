@@ -126,7 +126,7 @@ fn lose_commits(
     let mark = watch.mark()?;
     // A roll-up drops tables, which writes all that was committed before.
     world.rows_stay.store(true, Ordering::SeqCst);
-    postgres.set("synchronous_commit", "off")?;
+    postgres.change("synchronous_commit", "off")?;
     // Otherwise it writes them within milliseconds.
     let writer = wal_writer(world, &postgres)?;
     kill_process(writer, Signal::STOP)?;
@@ -135,7 +135,7 @@ fn lose_commits(
     watch.goes_back();
     postgres.kill9();
     kill_process(writer, Signal::KILL)?;
-    postgres.set("synchronous_commit", "on")?;
+    postgres.change("synchronous_commit", "on")?;
     // It waits until the sessions of the one before it have ended.
     postgres.restart()?;
     world.rows_stay.store(false, Ordering::SeqCst);
@@ -163,7 +163,7 @@ fn fail_over(
     let standby = postgres.standby()?;
     let mark = watch.mark()?;
     follows(world, &postgres, &standby)?;
-    standby.set("primary_conninfo", "")?;
+    standby.change("primary_conninfo", "")?;
     meanwhile()?;
     let before = accepted_by_postgres(world, &postgres)?;
     watch.goes_back();

@@ -36,7 +36,8 @@ struct Loss {
 
 impl Losses {
     /// The database went back to a state that has all that was acknowledged in `before`; nothing
-    /// that is sent after `now` is lost.
+    /// that is sent after `now` is lost. So lost may be what could still be acknowledged then, and
+    /// what was sent in between.
     pub(crate) fn add(
         &mut self,
         before: &BTreeMap<String, Account>,
@@ -45,12 +46,14 @@ impl Losses {
         self.seen_before = seen(now);
         for (client, now) in now {
             let before = before.get(client).cloned().unwrap_or_default();
+            let (mut requests, mut total, mut drops) = before.open();
+            add(&mut requests, &now.sent);
+            total += now.sent.values().sum::<u64>();
+            add(&mut drops, &now.drops_sent);
             let loss = self.by_client.entry(client.clone()).or_default();
-            add(&mut loss.requests, &beyond(&now.sent, &before.acknowledged));
-            let sent: u64 = now.sent.values().sum();
-            loss.total += sent.saturating_sub(before.acknowledged_total());
-            let told = now.drops_at_most();
-            add(&mut self.drops, &beyond(&told, &before.drops_acknowledged));
+            add(&mut loss.requests, &beyond(&requests, &before.sent));
+            loss.total += total.saturating_sub(before.sent.values().sum());
+            add(&mut self.drops, &beyond(&drops, &before.drops_sent));
         }
     }
 

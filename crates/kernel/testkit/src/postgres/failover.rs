@@ -13,7 +13,7 @@ use crate::folder::Folder;
 
 impl Cluster {
     /// Makes a second server with the same settings, which follows this one until its
-    /// `primary_conninfo` is [set](Cluster::set) to nothing. It answers queries; `pg_promote()`
+    /// `primary_conninfo` is [changed](Cluster::change) to nothing. It answers queries; `pg_promote()`
     /// makes a primary of it. Not with TLS: it has no file for [`Cluster::ca_path`].
     ///
     /// # Errors
@@ -24,7 +24,7 @@ impl Cluster {
         let mut standby = Cluster { bin, port: 0, options, server: Mutex::new(None), folder };
         standby.copy(self)?;
         let from = format!("host={} port={} user={USER}", self.socket_dir().display(), self.port);
-        standby.set("primary_conninfo", &from)?;
+        standby.change("primary_conninfo", &from)?;
         let signal = standby.folder.data().join("standby.signal");
         standby.folder.write_private(&signal, "").map_err(Error::Folder)?;
         standby.launch_on_a_port()?;
@@ -36,7 +36,7 @@ impl Cluster {
     ///
     /// # Errors
     /// When the file of the settings cannot be written.
-    pub fn set(&self, name: &str, value: &str) -> Result<(), Error> {
+    pub fn change(&self, name: &str, value: &str) -> Result<(), Error> {
         let path = self.folder.data().join("postgresql.conf");
         let written = File::options()
             .append(true)

@@ -76,7 +76,7 @@ async fn a_standby_that_lagged_is_promoted_without_the_last_rows() {
     let follows = async || numbers(&behind).await == [1];
     eventually("the standby follows", LIMIT, follows).await;
 
-    standby.set("primary_conninfo", "").unwrap();
+    standby.change("primary_conninfo", "").unwrap();
     let alone = "SELECT count(*) = 0 FROM pg_stat_wal_receiver";
     let is_alone = async || behind.query_one(alone, &[]).await.unwrap().get::<_, bool>(0);
     eventually("the standby is cut off", LIMIT, is_alone).await;
