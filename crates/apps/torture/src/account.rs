@@ -54,20 +54,7 @@ impl Account {
 
     pub(crate) fn take(&mut self, line: Line) {
         match line {
-            Line::Start { resumed, drops } => {
-                self.processes += 1;
-                self.done = false;
-                self.total_before += std::mem::take(&mut self.total);
-                if let Some(parcel) = self.handing_over.take().and_then(|at| self.open.get(&at)) {
-                    add(&mut self.maybe_dropped, &parcel.days());
-                }
-                add(&mut self.maybe_dropped, &std::mem::take(&mut self.dropped));
-                self.drops = drops;
-                if !resumed {
-                    // Nobody sends them again. They stay in `sent`: the server may have them.
-                    self.open.clear();
-                }
-            }
+            Line::Start { resumed, drops } => self.start(resumed, drops),
             Line::Sent(number, parcel) => {
                 add(&mut self.sent, &parcel.requests);
                 add(&mut self.drops_sent, &parcel.drops);
@@ -127,6 +114,21 @@ impl Account {
                 self.setbacks.push(what);
                 self.losses += 1;
             }
+        }
+    }
+
+    fn start(&mut self, resumed: bool, drops: bool) {
+        self.processes += 1;
+        self.done = false;
+        self.total_before += std::mem::take(&mut self.total);
+        if let Some(parcel) = self.handing_over.take().and_then(|at| self.open.get(&at)) {
+            add(&mut self.maybe_dropped, &parcel.days());
+        }
+        add(&mut self.maybe_dropped, &std::mem::take(&mut self.dropped));
+        self.drops = drops;
+        if !resumed {
+            // Nobody sends them again. They stay in `sent`: the server may have them.
+            self.open.clear();
         }
     }
 

@@ -87,8 +87,9 @@ fn restore(
         .query_map([], |row| row.get(0))?
         .collect::<rusqlite::Result<Vec<String>>>()?;
     for table in tables {
-        let sql = include_str!("sql/restore_table.sql").replace(":table", &table);
-        transaction.execute_batch(&sql)?;
+        for sql in [include_str!("sql/empty_table.sql"), include_str!("sql/fill_table.sql")] {
+            transaction.execute(&sql.replace(":table", &table), [])?;
+        }
     }
     log.lose(before, accepted_by_sqlite(&transaction)?);
     transaction.commit()?;

@@ -159,6 +159,21 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_waits_for_any_more_is_not_lost_again() {
+        let start = || Line::Start { resumed: false, drops: false };
+        let mut lines = vec![start(), Line::Sent(1, Parcel::of(key("/a"), 10)), Line::Total(4)];
+        let before = accounts(&lines);
+        lines.extend([start(), Line::Sent(2, Parcel::of(key("/a"), 5))]);
+        let mut losses = Losses::default();
+        losses.add(&before, &accounts(&lines));
+        assert_eq!(losses.sum(), 6 + 5);
+        let before = accounts(&lines);
+        lines.push(Line::Sent(3, Parcel::of(key("/b"), 1)));
+        losses.add(&before, &accounts(&lines));
+        assert_eq!(losses.sum(), 6 + 5 + 5 + 1);
+    }
+
+    #[test]
     fn only_deleted_names_may_be_missing() {
         let unknown = Key { method: 0, ..key(UNKNOWN) };
         let answer = BTreeMap::from([(unknown, 3), (key("/a"), 1)]);

@@ -13,8 +13,9 @@ use crate::folder::Folder;
 
 impl Cluster {
     /// Makes a second server with the same settings, which follows this one until its
-    /// `primary_conninfo` is [changed](Cluster::change) to nothing. It answers queries; `pg_promote()`
-    /// makes a primary of it. Not with TLS: it has no file for [`Cluster::ca_path`].
+    /// `primary_conninfo` is [changed](Cluster::change) to nothing. It answers queries;
+    /// `pg_promote()` makes a primary of it. Not with TLS: it has no file for
+    /// [`Cluster::ca_path`].
     ///
     /// # Errors
     /// When this one is not there to be copied, or the copy does not start.
