@@ -79,7 +79,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "TALLY_DRAIN_TIMEOUT_MS", value_name = "MS", default_value = "30000")]
     drain_timeout_ms: Given<u64>,
 
-    /// How long a path may be
+    /// How long a path may be; requests with longer ones are counted under the path _other
     #[arg(long, env = "TALLY_PATH_BYTES_MAX", value_name = "BYTES", default_value = "2048")]
     path_bytes_max: Given<usize>,
 

@@ -10,7 +10,10 @@ use crate::journal::{Key, Line, Parcel};
 pub(crate) struct Account {
     /// Sent, of those that the server may have.
     pub(crate) sent: BTreeMap<Key, u64>,
-    /// Of these, those that it must have.
+    /// All that the client was going to send, and the number of the last parcel.
+    pub(crate) announced: BTreeMap<Key, u64>,
+    pub(crate) last: u64,
+    /// Of what was sent, what the server must have.
     pub(crate) acknowledged: BTreeMap<Key, u64>,
     /// By day, the drops that the server may have been told of, and must know.
     pub(crate) drops_sent: BTreeMap<i32, u64>,
@@ -57,6 +60,8 @@ impl Account {
             Line::Start { resumed, drops } => self.start(resumed, drops),
             Line::Sent(number, parcel) => {
                 add(&mut self.sent, &parcel.requests);
+                add(&mut self.announced, &parcel.requests);
+                self.last = number;
                 add(&mut self.drops_sent, &parcel.drops);
                 self.open.insert(number, parcel);
                 self.handing_over = self.drops.then_some(number);
@@ -146,15 +151,18 @@ impl Account {
         most
     }
 
-    /// What may still be acknowledged: of each key, of all, and of each day's drops.
-    pub(crate) fn open(&self) -> (BTreeMap<Key, u64>, u64, BTreeMap<i32, u64>) {
-        let (mut requests, mut drops) = (BTreeMap::new(), BTreeMap::new());
-        for parcel in self.open.values() {
-            add(&mut requests, &parcel.requests);
-            add(&mut drops, &parcel.drops);
+    /// What of the parcels after this one may still be acknowledged: of each key, of each day's
+    /// drops, and of all requests.
+    pub(crate) fn open(&self, after: u64) -> (Parcel, u64) {
+        let mut open = Parcel::default();
+        for parcel in self.open.range(after + 1..).map(|(_, parcel)| parcel) {
+            add(&mut open.requests, &parcel.requests);
+            add(&mut open.drops, &parcel.drops);
         }
-        let sum: u64 = requests.values().sum();
-        (requests, sum.saturating_sub(self.total), drops)
+        let of_all = self.open.values().flat_map(|parcel| parcel.requests.values());
+        let total = of_all.sum::<u64>().saturating_sub(self.total);
+        let sum = open.requests.values().sum();
+        (open, total.min(sum))
     }
 
     fn acknowledge(&mut self, parcel: &Parcel) {

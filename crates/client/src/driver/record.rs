@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
+use tally_proto::wire::{COMMITTED_TRAILER, REASON_TRAILER, reason};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tonic::codegen::tokio_stream::Stream;
@@ -18,11 +19,8 @@ use crate::clock;
 use crate::progress::Connection;
 use crate::rows::{self, Limits, Names};
 
-/// Why the server ended a stream.
-const REASON_TRAILER: &str = "tally-reason";
-
 /// An open stream.
-struct Open {
+pub(super) struct Open {
     messages: mpsc::UnboundedSender<proto::RecordRequest>,
     answers: Streaming<proto::RecordResponse>,
     since: Instant,
@@ -45,12 +43,13 @@ struct Messages(mpsc::UnboundedReceiver<proto::RecordRequest>);
 
 /// What an error of the server means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+pub(super) enum Verdict {
     Retry,
     Forgotten,
     InUse,
     InvalidBatch,
     Limit,
+    TimeAhead,
 }
 
 // === impl Driver ===
@@ -98,7 +97,7 @@ impl Driver {
         }
     }
 
-    async fn open(&mut self, channel: Channel) -> Result<Open, Ended> {
+    pub(super) async fn open(&mut self, channel: Channel) -> Result<Open, Ended> {
         let broken = |status| Ended::Broken { status, healthy: false };
         self.keep_claims().await?;
         let (messages, receiver) = mpsc::unbounded_channel();
@@ -145,6 +144,7 @@ impl Driver {
             bytes: or_ours(opened.batch_bytes_max, usize::MAX),
             endpoints: or_ours(opened.endpoints_max, usize::MAX),
         };
+        self.ledger.begin_stream();
         let now = Instant::now();
         Ok(Open {
             messages,
@@ -254,7 +254,17 @@ impl Driver {
     fn refused(&mut self, open: Option<&Open>, status: Status) -> Ended {
         let healthy =
             open.is_some_and(|open| open.acknowledged || open.since.elapsed() >= HEALTHY_AFTER);
-        let in_flight = open.map_or(0, |open| open.sent - self.ledger.acknowledged());
+        if open.is_some()
+            && let Some(committed) = committed(&status)
+        {
+            match self.ledger.concluded(committed) {
+                Ok(settled) => self.settle(settled),
+                Err(breach) => return Self::breach(breach),
+            }
+            self.custody.acknowledge(self.ledger.acknowledged());
+        }
+        let acknowledged = self.ledger.acknowledged();
+        let in_flight = open.map_or(0, |open| open.sent.saturating_sub(acknowledged));
         match (verdict(&status), open) {
             (Verdict::Forgotten, _) => {
                 let why = "the server does not know this producer any more".to_owned();
@@ -264,13 +274,16 @@ impl Driver {
                 let why = "another client uses this producer's id".to_owned();
                 return Ended::Anew { why, lost: false };
             }
-            (verdict @ (Verdict::InvalidBatch | Verdict::Limit), Some(open)) if in_flight > 0 => {
+            (
+                verdict @ (Verdict::InvalidBatch | Verdict::Limit | Verdict::TimeAhead),
+                Some(open),
+            ) if in_flight > 0 => {
                 if in_flight > 1 {
                     // Which one it is shows when they are sent one at a time.
                     self.careful_until = open.sent;
                     return Ended::Reopen;
                 }
-                return Ended::Refused { status, large: verdict == Verdict::Limit };
+                return Ended::Refused { status, verdict };
             }
             _ => {}
         }
@@ -297,13 +310,21 @@ impl Stream for Messages {
     }
 }
 
-fn verdict(status: &Status) -> Verdict {
-    let reason = status.metadata().get(REASON_TRAILER).and_then(|value| value.to_str().ok());
-    match (status.code(), reason) {
-        (Code::FailedPrecondition, Some("PRODUCER_FORGOTTEN")) => Verdict::Forgotten,
-        (Code::AlreadyExists, Some("PRODUCER_IN_USE")) => Verdict::InUse,
-        (Code::InvalidArgument, Some("INVALID_BATCH")) => Verdict::InvalidBatch,
-        (Code::ResourceExhausted, Some("LIMIT")) => Verdict::Limit,
+pub(super) fn verdict(status: &Status) -> Verdict {
+    match (status.code(), trailer(status, REASON_TRAILER)) {
+        (Code::FailedPrecondition, Some(reason::PRODUCER_FORGOTTEN)) => Verdict::Forgotten,
+        (Code::AlreadyExists, Some(reason::PRODUCER_IN_USE)) => Verdict::InUse,
+        (Code::InvalidArgument, Some(reason::INVALID_BATCH)) => Verdict::InvalidBatch,
+        (Code::ResourceExhausted, Some(reason::LIMIT)) => Verdict::Limit,
+        (Code::Unavailable, Some(reason::TIME_AHEAD)) => Verdict::TimeAhead,
         _ => Verdict::Retry,
     }
+}
+
+fn committed(status: &Status) -> Option<u64> {
+    trailer(status, COMMITTED_TRAILER)?.parse().ok()
+}
+
+fn trailer<'a>(status: &'a Status, name: &str) -> Option<&'a str> {
+    status.metadata().get(name)?.to_str().ok()
 }

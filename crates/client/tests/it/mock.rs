@@ -256,13 +256,16 @@ impl Database {
     /// Stores a batch whose endpoints are `names`, unless it is a duplicate.
     fn store(
         &mut self,
-        id: &[u8],
+        (id, claim): (&[u8], u64),
         batch: &proto::Batch,
         names: &[proto::Endpoint],
     ) -> Result<u64, Status> {
         let Some(stored) = self.producers.get_mut(id) else {
             return Err(refusal(tonic::Code::FailedPrecondition, "PRODUCER_FORGOTTEN"));
         };
+        if stored.claim != claim {
+            return Err(refusal(tonic::Code::AlreadyExists, "PRODUCER_IN_USE"));
+        }
         if batch.sequence <= stored.sequence {
             return Ok(stored.sequence);
         }
@@ -349,6 +352,7 @@ impl Mock {
                 .send(Ok(proto::RecordResponse { opened: Some(opened), committed_sequence }));
             committed_sequence
         };
+        let producer = (&*open.producer_id, *open.claims.last().expect("a claim"));
         let mut names = Vec::new();
         while let Some(message) = messages.message().await? {
             let Some(Kind::Batch(batch)) = message.kind else {
@@ -370,13 +374,13 @@ impl Mock {
             database.in_flight = database.in_flight.max(in_flight);
             match act {
                 Act::Serve => {
-                    let committed_sequence = database.store(&open.producer_id, &batch, &names)?;
+                    let committed_sequence = database.store(producer, &batch, &names)?;
                     let answer = proto::RecordResponse { opened: None, committed_sequence };
                     let _ = answers.send(Ok(answer));
                 }
                 Act::End(status) => return Err(status),
                 Act::StoreAndEnd(_, status) => {
-                    database.store(&open.producer_id, &batch, &names)?;
+                    database.store(producer, &batch, &names)?;
                     return Err(status);
                 }
                 Act::Hold => {}

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
+use tally_proto::wire::OTHER_PATH;
 use tally_store::faults;
 
 use crate::model::{Endpoint, EndpointId, Named, Rows};
@@ -22,8 +23,6 @@ use crate::store::Names;
 
 /// Enough that adding one of 100,000 endpoints copies less than 400.
 const SHARDS: usize = 256;
-/// The path that requests beyond the limit are counted under.
-pub(crate) const OTHER_PATH: &str = "_other";
 /// Methods that count.v1 lists; beyond the limit, others are counted as METHOD_UNSPECIFIED, so
 /// that `_other` itself stays bounded.
 const METHODS: [i32; 11] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 100];

@@ -2,6 +2,7 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `ahead.rs` | clients' times that are ahead of the server's clock |
 //! | `batch.rs` | one batch of a `Record` stream: from a message to rows |
 //! | `endpoints.rs` | from a method and a path to an id, without a lock or an allocation |
 //! | `error.rs` | what can go wrong, and what it means to the client |
@@ -18,6 +19,7 @@
 //! | `validate.rs` | which requests and dates are acceptable |
 //! | `warm.rs` | reading the latest days into memory at the start |
 
+mod ahead;
 mod batch;
 mod endpoints;
 mod error;
@@ -35,7 +37,7 @@ mod validate;
 mod warm;
 
 pub use batch::{InvalidBatch, RecordLimits, decode_batch};
-pub use error::{Error, InvalidDate, InvalidOpen, InvalidRequest};
+pub use error::{Error, InvalidDate, InvalidOpen, InvalidTime, WrongTimes};
 pub use migrations::MIGRATIONS;
 pub use model::{Day, DayRange, Endpoint, EndpointId, Named, Period, Rows};
 pub use producer::{BatchEnd, Opening, Producer, Refusal, Run, Standing, Verdict};

@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use siphasher::sip::SipHasher24;
+use tally_proto::wire::method_order;
 
 use crate::producer::Run;
 
@@ -116,10 +117,11 @@ impl Endpoint {
     }
 }
 
-/// By path, byte by byte, then by method: the order of every list of totals.
+/// By path, byte by byte, then by the method's name: the order of every list of totals.
 impl Ord for Endpoint {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.path.cmp(&other.path).then(self.method.cmp(&other.method))
+        let by_method = || method_order(self.method).cmp(&method_order(other.method));
+        self.path.cmp(&other.path).then_with(by_method)
     }
 }
 

@@ -45,7 +45,8 @@ pub(crate) struct Progress {
 /// How a stream ended.
 #[derive(Debug)]
 pub(crate) struct Ending {
-    /// The last batch that is known to be committed, if the producer was opened.
+    /// The last batch that is committed: none after it that the stream brought ever will be. None:
+    /// that is not known, or the producer was not opened.
     pub(crate) committed: Option<i64>,
     pub(crate) error: Option<Error>,
 }
@@ -64,6 +65,8 @@ struct Recording<'a> {
     /// The number of the next batch.
     next: i64,
     committed: i64,
+    /// Nobody knows whether some batches after that are committed.
+    in_doubt: bool,
     /// How many messages the stream has brought.
     position: u64,
     /// Chunks that wait until the one before them is stored.
@@ -112,12 +115,14 @@ impl Recorder {
             confirmed: (0, 0),
             next: sequence + 1,
             committed: sequence,
+            in_doubt: false,
             position: 1,
             waiting: VecDeque::new(),
             storing: None,
         };
         let error = recording.run(stream).await.err();
-        Ending { committed: Some(recording.committed), error }
+        let committed = (!recording.in_doubt).then_some(recording.committed);
+        Ending { committed, error }
     }
 
     /// The first message. An error of `None` is a stream that ended without one.
@@ -130,7 +135,7 @@ impl Recorder {
             () = self.drain.begun() => return Err(Some(Error::Draining)),
             first = stream.next() => first.ok_or(None)?,
         };
-        let opening = match first.map_err(|status| unreadable(1, &status))?.kind {
+        let opening = match first.map_err(|status| Error::unreadable(1, &status))?.kind {
             Some(Kind::Open(open)) => self.opening(open).map_err(Error::Open)?,
             _ => {
                 let reason = "the first message must be open";
@@ -227,7 +232,7 @@ impl Recording<'_> {
         tokio::task::coop::consume_budget().await;
         let taken = match message {
             None => return Some(Ok(())),
-            Some(Err(status)) => Err(unreadable(self.position, &status)),
+            Some(Err(status)) => Err(Error::unreadable(self.position, &status)),
             Some(Ok(message)) => match message.kind {
                 Some(Kind::Batch(batch)) => self.take(batch).await,
                 Some(Kind::Open(_)) => self.unexpected("only the first message opens a producer"),
@@ -286,6 +291,9 @@ impl Recording<'_> {
             last.batches.push(BatchEnd { rows: last.rows.rows(), drops });
         } else if last.batches.is_empty() {
             self.waiting.pop_back();
+        }
+        if rows > 0 {
+            recorder.ahead.note(rules.now_micros, encoded.as_ref().err());
         }
         encoded.map_err(invalid)?;
         self.name_rows();
@@ -363,6 +371,7 @@ impl Recording<'_> {
             (Ok(_), None) => Error::Panicked,
             (Err(failure), _) => Error::Write(failure),
         };
+        self.in_doubt = error.is_indeterminate();
         self.waiting.clear();
         Err(error)
     }
@@ -395,19 +404,6 @@ async fn settled(storing: &Option<(Arc<Run>, Receipt)>) -> Result<u64, Failure> 
     match storing {
         Some((_, receipt)) => receipt.settled().await,
         None => std::future::pending().await,
-    }
-}
-
-/// Why a stream ended without its end.
-fn unreadable(position: u64, status: &Status) -> Error {
-    let reason = status.message().to_owned();
-    match status.code() {
-        // tonic's codes for a message that is too large or malformed.
-        tonic::Code::OutOfRange => Error::Unreadable { position, reason, is_limit: true },
-        tonic::Code::Internal if reason.contains("decode") => {
-            Error::Unreadable { position, reason, is_limit: false }
-        }
-        _ => Error::Broken(reason),
     }
 }
 

@@ -10,6 +10,7 @@ use tally_store::{Database, Outcome};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use crate::ahead::Ahead;
 use crate::batch::RecordLimits;
 use crate::endpoints::Endpoints;
 use crate::model::Rows;
@@ -170,6 +171,7 @@ impl Service {
             clock: Arc::clone(&clock),
             drain,
             path_bytes_max: settings.path_bytes_max,
+            ahead: Ahead::new(),
             opening_wait_max: settings.queue.wait_max,
             record: settings.record,
             producers_max: i64::from(settings.producers_max),

@@ -26,7 +26,7 @@ pub struct QueryTotalsResponse {
     /// The next endpoints. The first endpoint of the stream has number 0, the next 1, and
     /// so on across the messages of the stream.
     #[prost(message, repeated, tag = "1")]
-    pub endpoints: ::prost::alloc::vec::Vec<Endpoint>,
+    pub endpoints: ::prost::alloc::vec::Vec<crate::lenient::Endpoint>,
     /// The next totals. A period may be continued by the first entry of the next message.
     #[prost(message, repeated, tag = "2")]
     pub periods: ::prost::alloc::vec::Vec<PeriodTotals>,
@@ -34,13 +34,6 @@ pub struct QueryTotalsResponse {
     /// the clients that said so. 0: the totals are complete as far as is known.
     #[prost(int64, tag = "3")]
     pub dropped: i64,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Endpoint {
-    #[prost(enumeration = "super::super::super::count::v1::Method", tag = "1")]
-    pub method: i32,
-    #[prost(string, tag = "2")]
-    pub path: ::prost::alloc::string::String,
 }
 /// The totals of one period. The two lists have the same length.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -108,7 +101,7 @@ pub struct Batch {
     /// Endpoints that this stream names for the first time. The first endpoint of the stream has
     /// number 0, the next 1, and so on across the messages of the stream.
     #[prost(message, repeated, tag = "2")]
-    pub endpoints: ::prost::alloc::vec::Vec<Endpoint>,
+    pub endpoints: ::prost::alloc::vec::Vec<crate::lenient::Endpoint>,
     /// For each request the number of its endpoint.
     #[prost(uint32, repeated, tag = "3")]
     pub endpoint: ::prost::alloc::vec::Vec<u32>,
@@ -341,10 +334,12 @@ pub mod request_service_client {
         /// RESOURCE_EXHAUSTED: a batch passes a limit of Opened (reason LIMIT), or there are too many
         ///   batches on their way (reason TOO_MANY_BATCHES) or too many producers (reason
         ///   TOO_MANY_PRODUCERS).
-        /// UNAVAILABLE: the database or the queue could not take a batch in time, or the server stops.
-        ///   Open again and go on after committed_sequence.
-        /// The reasons are in the trailer tally-reason; the trailer tally-committed has the highest
-        /// sequence that is known to be committed.
+        /// UNAVAILABLE: the database or the queue could not take a batch in time, or the server stops;
+        ///   or a time is more than 24 hours ahead of the server's clock (reason TIME_AHEAD). Open again
+        ///   after a pause and go on after committed_sequence.
+        /// The reasons are in the trailer tally-reason. The trailer tally-committed, if present, is a
+        /// sequence: every batch up to it is committed, and none after it that this stream brought is
+        /// or will be.
         pub async fn record(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::RecordRequest>,
@@ -396,7 +391,7 @@ pub mod request_service_client {
                 );
             self.inner.server_streaming(req, path, codec).await
         }
-        /// Reads the totals of a range of days, in order of period, path and method.
+        /// Reads the totals of a range of days, in order of period, path and method (by name).
         ///
         /// The whole answer is one snapshot: with `live`, a request is in it exactly once,
         /// whether its day is rolled up, is not, or is being rolled up at this moment.
@@ -468,10 +463,12 @@ pub mod request_service_server {
         /// RESOURCE_EXHAUSTED: a batch passes a limit of Opened (reason LIMIT), or there are too many
         ///   batches on their way (reason TOO_MANY_BATCHES) or too many producers (reason
         ///   TOO_MANY_PRODUCERS).
-        /// UNAVAILABLE: the database or the queue could not take a batch in time, or the server stops.
-        ///   Open again and go on after committed_sequence.
-        /// The reasons are in the trailer tally-reason; the trailer tally-committed has the highest
-        /// sequence that is known to be committed.
+        /// UNAVAILABLE: the database or the queue could not take a batch in time, or the server stops;
+        ///   or a time is more than 24 hours ahead of the server's clock (reason TIME_AHEAD). Open again
+        ///   after a pause and go on after committed_sequence.
+        /// The reasons are in the trailer tally-reason. The trailer tally-committed, if present, is a
+        /// sequence: every batch up to it is committed, and none after it that this stream brought is
+        /// or will be.
         async fn record(
             &self,
             request: tonic::Request<tonic::Streaming<super::RecordRequest>>,
@@ -496,7 +493,7 @@ pub mod request_service_server {
             >
             + std::marker::Send
             + 'static;
-        /// Reads the totals of a range of days, in order of period, path and method.
+        /// Reads the totals of a range of days, in order of period, path and method (by name).
         ///
         /// The whole answer is one snapshot: with `live`, a request is in it exactly once,
         /// whether its day is rolled up, is not, or is being rolled up at this moment.

@@ -5,18 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
-use prost_types::Timestamp;
 use tally_proto::count::v1::AddRequest;
+use tally_proto::wire::{self, AHEAD_MICROS_MAX};
 use tally_runtime::Clock;
 use tokio::sync::mpsc;
 
 use super::input::{Input, OpenInput, Unreadable};
 use super::lines::Line;
-use super::time::SECOND_US;
 use super::{Malformed, Parser, Record};
-
-/// How far a time may be ahead of the clock, as the server sees it too.
-pub(crate) const AHEAD_MAX_US: i64 = 24 * 3_600 * SECOND_US;
 
 /// How many chunks may wait to be sent. Each is what one read gave.
 const CHUNKS_MAX: usize = 16;
@@ -113,7 +109,7 @@ fn read_input(
     let mut read = Ok(true);
     loop {
         // What was read is sent before the next read, which may wait for a slow pipe.
-        let latest = job.clock.now().as_microsecond().saturating_add(AHEAD_MAX_US);
+        let latest = job.clock.now().as_microsecond().saturating_add(AHEAD_MICROS_MAX);
         let mut chunk = cut_chunk(&mut lines, &job.parser, latest, (at, from_line));
         chunk.bytes = bytes.load(Ordering::Relaxed);
         if chunk.counts.lines > 0 && sender.blocking_send(Fed::Chunk(chunk)).is_err() {
@@ -171,13 +167,10 @@ fn cut_chunk(
 }
 
 fn request(record: Record<'_>) -> AddRequest {
-    // At most 999,999,000.
-    let nanos = i32::try_from(record.micros.rem_euclid(SECOND_US) * 1_000).unwrap_or_default();
-    let timestamp = Timestamp { seconds: record.micros.div_euclid(SECOND_US), nanos };
     AddRequest {
         method: record.method,
         path: record.path.into_owned(),
-        request_timestamp: Some(timestamp),
+        request_timestamp: Some(wire::timestamp(record.micros)),
     }
 }
 

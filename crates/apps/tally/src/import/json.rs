@@ -85,14 +85,14 @@ fn parse_object<'a>(
     let (method, path) = match (method, target, line) {
         (Some(method), Some(target), _) => {
             let method = string(method)?;
-            (number(&method)?, in_field(string(target)?, &method, keep_query)?)
+            (number(&method)?, in_field(string(target)?, &method, keep_query))
         }
         (method, target, Some(line)) => {
             let line = string(line)?;
             let (own_method, own_path) = in_line(line, keep_query)?;
             match (method, target) {
                 (Some(method), _) => (number(&string(method)?)?, own_path),
-                (None, Some(target)) => (own_method, in_field(string(target)?, "", keep_query)?),
+                (None, Some(target)) => (own_method, in_field(string(target)?, "", keep_query)),
                 (None, None) => (own_method, own_path),
             }
         }
@@ -109,17 +109,11 @@ fn number(method: &str) -> Result<i32, Malformed> {
     Ok(methods::number_of_token(method.to_ascii_uppercase().as_bytes()))
 }
 
-fn in_field<'a>(
-    target: Cow<'a, str>,
-    method: &str,
-    keep_query: bool,
-) -> Result<Cow<'a, str>, Malformed> {
+fn in_field<'a>(target: Cow<'a, str>, method: &str, keep_query: bool) -> Cow<'a, str> {
     let connect = method.eq_ignore_ascii_case("CONNECT");
     match target {
         Cow::Borrowed(target) => path(target.as_bytes(), connect, keep_query),
-        Cow::Owned(target) => {
-            path(target.as_bytes(), connect, keep_query).map(|path| Cow::Owned(path.into_owned()))
-        }
+        Cow::Owned(target) => Cow::Owned(path(target.as_bytes(), connect, keep_query).into_owned()),
     }
 }
 
@@ -350,7 +344,7 @@ mod tests {
         assert_eq!(method("\"PROPFIND\"").map(|(method, ..)| method), Ok(0));
         assert!(matches!(method(r#""\ud800""#), Err(Malformed::Json(_))));
         let path = |path: &str| read(&format!(r#"{{"method":"GET","path":"{path}",{time}}}"#));
-        assert_eq!(path(r"\u0000"), Err(Malformed::NulInPath));
+        assert_eq!(path(r"\u0000").map(|(_, path, _)| path), Ok("\0".to_owned()));
         assert_eq!(path("").map(|(_, path, _)| path), Ok("/".to_owned()));
         let time = |time: &str| read(&format!(r#"{{"method":"GET","path":"/","time":{time}}}"#));
         assert_eq!(time("true"), Err(Malformed::Time(BadTime::Form)));

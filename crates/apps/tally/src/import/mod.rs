@@ -29,7 +29,6 @@ use clap::ValueEnum;
 
 use self::json::JsonFields;
 use self::lines::LINE_BYTES_MAX;
-use self::target::PATH_BYTES_MAX;
 use self::time::BadTime;
 
 /// How lines are written.
@@ -82,10 +81,6 @@ pub(crate) enum Malformed {
     NoTarget,
     #[error("the request's target is neither a path nor a URL")]
     Target,
-    #[error("the path has {0} bytes, over the limit of {PATH_BYTES_MAX}")]
-    PathTooLong(usize),
-    #[error("the path contains a NUL byte")]
-    NulInPath,
     #[error("the line has more than {LINE_BYTES_MAX} bytes")]
     LineTooLong,
     #[error("not a JSON object: {0}")]

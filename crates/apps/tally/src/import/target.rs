@@ -6,9 +6,6 @@ use std::fmt::Write as _;
 use super::Malformed;
 use crate::methods;
 
-/// The longest path that a server takes unless it is set otherwise.
-pub(crate) const PATH_BYTES_MAX: usize = 2_048;
-
 /// The method and the path of a request line: `GET /path?query HTTP/1.1`, or without the
 /// version as in HTTP/0.9. The target is a path, a URL, `*`, or the `host:port` of CONNECT.
 pub(crate) fn request_line(
@@ -35,16 +32,12 @@ pub(crate) fn request_line(
     if !known {
         return Err(Malformed::Target);
     }
-    Ok((methods::number_of_token(method), path(target, method == b"CONNECT", keep_query)?))
+    Ok((methods::number_of_token(method), path(target, method == b"CONNECT", keep_query)))
 }
 
 /// The path of a target: without its query unless that is kept, without scheme and host,
 /// `/` if nothing is left, and with percent-encoding in place of bytes that are not UTF-8.
-pub(crate) fn path(
-    target: &[u8],
-    connect: bool,
-    keep_query: bool,
-) -> Result<Cow<'_, str>, Malformed> {
+pub(crate) fn path(target: &[u8], connect: bool, keep_query: bool) -> Cow<'_, str> {
     let end = memchr::memchr(b'?', target).unwrap_or(target.len());
     let (mut path, query) = target.split_at(end);
     if !connect && let Some(rest) = after_scheme(path) {
@@ -53,14 +46,7 @@ pub(crate) fn path(
     }
     let path = if path.is_empty() { b"/" } else { path };
     let path = utf8(path);
-    let path = if keep_query && !query.is_empty() { path + utf8(query) } else { path };
-    if path.len() > PATH_BYTES_MAX {
-        return Err(Malformed::PathTooLong(path.len()));
-    }
-    if memchr::memchr(0, path.as_bytes()).is_some() {
-        return Err(Malformed::NulInPath);
-    }
-    Ok(path)
+    if keep_query && !query.is_empty() { path + utf8(query) } else { path }
 }
 
 /// Text as it is, with `%XX` for each byte that is not UTF-8, so that paths which differ in
@@ -133,16 +119,6 @@ mod tests {
         assert_eq!(read(b"HELP"), Err(Malformed::NoTarget));
         assert_eq!(read(b"GET  HTTP/1.1"), Err(Malformed::NoTarget));
         assert_eq!(read(b"SSH-2.0-Client here"), Err(Malformed::Target));
-        assert_eq!(read(b"GET /a\0b HTTP/1.1"), Err(Malformed::NulInPath));
-    }
-
-    #[test]
-    fn the_length_counts_after_the_query_is_cut() {
-        let long = "x".repeat(PATH_BYTES_MAX);
-        assert!(read(format!("GET /?{long} HTTP/1.1").as_bytes()).is_ok());
-        assert!(read(format!("GET /{} HTTP/1.1", &long[1..]).as_bytes()).is_ok());
-        let over = read(format!("GET /{long} HTTP/1.1").as_bytes());
-        assert_eq!(over, Err(Malformed::PathTooLong(PATH_BYTES_MAX + 1)));
     }
 
     #[test]
@@ -165,7 +141,7 @@ mod tests {
         #[test]
         fn no_bytes_panic(line in proptest::collection::vec(any::<u8>(), 0..80)) {
             if let Ok((_, path)) = request_line(&line, true) {
-                prop_assert!(!path.is_empty() && path.len() <= PATH_BYTES_MAX);
+                prop_assert!(!path.is_empty());
             }
         }
     }

@@ -14,6 +14,10 @@ use tally_testkit::{Output, Process, Stream, TestDatabase, User, eventually_bloc
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
+/// A line of an access log that counts.
+pub(crate) const LOG_LINE: &str =
+    "192.0.2.7 - - [17/May/2015:10:05:03 +0000] \"GET /a HTTP/1.1\" 200 512\n";
+
 /// How long anything may take that is expected to happen. Only a failed test waits so long.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 

@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use tally_proto::count::v1::AddRequest;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
+use tally_proto::wire::COUNTED_TRAILER;
 use tally_runtime::Signals;
 use tokio::sync::watch;
 use tonic::Status;
@@ -14,9 +15,6 @@ use super::pace::Pace;
 use super::{Arguments, back_off, last_sent, now_micros};
 use crate::journal::{Journal, Key, Line, Parcel};
 use crate::random::Random;
-
-/// The trailer that says how many requests of a failed stream are counted all the same.
-const COUNTED_TRAILER: &str = "tally-counted";
 
 /// GET.
 const METHOD: i32 = 3;

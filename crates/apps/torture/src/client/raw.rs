@@ -8,6 +8,7 @@ use tally_proto::tally::requests::v1::request_service_client::RequestServiceClie
 use tally_proto::tally::requests::v1::{
     Batch, Drops, Endpoint, Open, Opened, RecordRequest, RecordResponse, record_request::Kind,
 };
+use tally_proto::wire::{COMMITTED_TRAILER, REASON_TRAILER, reason};
 use tally_runtime::Signals;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -332,8 +333,8 @@ impl Raw<'_> {
     /// The stream has ended with an error; some of them must not come.
     fn failed(&mut self, status: &Status) -> anyhow::Result<()> {
         let trailer = |name| status.metadata().get(name).and_then(|value| value.to_str().ok());
-        let reason = trailer("tally-reason").unwrap_or_default();
-        let committed = trailer("tally-committed").and_then(|text| text.parse::<u64>().ok());
+        let said = trailer(REASON_TRAILER).unwrap_or_default();
+        let committed = trailer(COMMITTED_TRAILER).and_then(|text| text.parse::<u64>().ok());
         if let Some(committed) = committed.map(|committed| committed + self.memory.before) {
             if committed > self.sent {
                 self.broken(format!("the trailer acknowledges {committed}, which was not sent"))?;
@@ -341,16 +342,16 @@ impl Raw<'_> {
                 self.acknowledge(committed)?;
             }
         }
-        let said = format!("{:?} {reason}: {}", status.code(), status.message());
+        let what = format!("{:?} {said}: {}", status.code(), status.message());
         let has_begun = self.acknowledged > self.memory.before;
-        if reason == "PRODUCER_FORGOTTEN" && has_begun {
-            self.begin_anew(&Line::Lost(said))?;
-        } else if ["PRODUCER_FORGOTTEN", "PRODUCER_IN_USE"].contains(&reason) {
-            self.begin_anew(&Line::Setback(said))?;
-        } else if reason == "LIMIT" || status.code() == Code::InvalidArgument {
-            self.broken(said)?;
+        if said == reason::PRODUCER_FORGOTTEN && has_begun {
+            self.begin_anew(&Line::Lost(what))?;
+        } else if [reason::PRODUCER_FORGOTTEN, reason::PRODUCER_IN_USE].contains(&said) {
+            self.begin_anew(&Line::Setback(what))?;
+        } else if said == reason::LIMIT || status.code() == Code::InvalidArgument {
+            self.broken(what)?;
         }
-        eprintln!("{:?} {reason} {}", status.code(), status.message());
+        eprintln!("{:?} {said} {}", status.code(), status.message());
         Ok(())
     }
 

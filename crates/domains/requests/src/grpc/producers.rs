@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::stream;
 use tally_proto::tally::requests::v1 as requests;
+use tally_proto::wire::COMMITTED_TRAILER;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_stream::{Iter, Stream};
@@ -16,8 +17,6 @@ use crate::producer::Producer;
 use crate::record::{Ending, Progress};
 use crate::service::Service;
 
-/// The trailer of a failed `Record`: the last batch that is known to be committed.
-const COMMITTED_TRAILER: &str = "tally-committed";
 /// How many producers one message has at most: some 256 KiB with the longest names.
 const MESSAGE_PRODUCERS_MAX: usize = 1_000;
 

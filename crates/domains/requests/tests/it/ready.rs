@@ -67,7 +67,7 @@ async fn a_table_that_is_locked_is_noticed() {
     client.batch_execute(lock).await.expect("locked");
     let status = counting.add(vec![get("/", NOW); 3]).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable, "{status}");
-    assert_eq!(counted(&status), Some(0), "{status}");
+    assert_eq!(counted(&status), Some((0, 0)), "{status}");
     assert_eq!(active(&client).await, 0, "nothing of it goes on");
     let reason = counting.service.ready().await.unwrap_err();
     assert!(reason.contains("lock") || reason.contains("statement timeout"), "{reason}");

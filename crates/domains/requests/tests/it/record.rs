@@ -6,8 +6,8 @@ use tally_requests::{RecordLimits, Settings};
 use tonic::Code;
 use uuid::Uuid;
 
-use crate::add::on_sqlite;
-use crate::backend::{NOW, TODAY, day};
+use crate::add::{on_sqlite, stopped};
+use crate::backend::{NOW, TODAY, day, total};
 use crate::recording::{Recording, batch, many, open, totals, trailer};
 use crate::server::settings;
 
@@ -39,8 +39,6 @@ fn paths(paths: &[&str]) -> proto::Batch {
 #[tokio::test]
 async fn what_is_wrong_with_a_batch_is_named() {
     let today = day(TODAY).0;
-    let now = crate::backend::at(NOW);
-    let ahead = [now, 86_400_000_001];
     let bad = [
         (batch(0, 1, &[("/", NOW)]), "batch 0: sequence is 0"),
         (batch(u64::MAX, 1, &[("/", NOW)]), "sequence is beyond 2^63-1"),
@@ -48,15 +46,11 @@ async fn what_is_wrong_with_a_batch_is_named() {
         (lists(&[0], &[0, 0], 2), "batch 2: endpoint has 1 entries, and count is 2"),
         (lists(&[0, 0], &[0], 2), "batch 2: time_delta has 1 entries, and count is 2"),
         (lists(&[0, 0], &[0, 0], 1), "batch 2: endpoint has 2 entries, and count is 1"),
-        (paths(&["/a", ""]), "batch 2: endpoints, position 2: path is empty"),
-        (paths(&[&"x".repeat(2_049)]), "endpoints, position 1: path has 2049 bytes"),
-        (paths(&["/\0"]), "endpoints, position 1: path contains a NUL byte"),
         (lists(&[0, 1], &[0, 0], 2), "endpoint, position 2: number 1, and the stream has named 1"),
         (lists(&[u32::MAX], &[0], 1), "endpoint, position 1: number 4294967295"),
         (lists(&[0], &[i64::MIN], 1), "time_delta, position 1: the time is not between"),
         (lists(&[0, 0], &[-1, i64::MIN], 2), "time_delta, position 2: the time is not between"),
         (lists(&[0], &[-62_135_596_800_000_001], 1), "position 1: the time is not between"),
-        (lists(&[0, 0], &ahead, 2), "position 2: the time is 86400 s ahead of the server's clock"),
         (drops(2, &[(today, 0)]), "drops, position 1: count is 0"),
         (drops(2, &[(today, 1), (today, u64::MAX)]), "drops, position 2: count is 184467440"),
         (drops(2, &[(i32::MAX, 1)]), "drops, position 1: day 2147483647 is not between"),
@@ -96,6 +90,40 @@ async fn what_is_just_allowed_is_stored() {
     stream.send(drops(4, &[(-719_162, u64::MAX >> 1), (-719_162, 7)]));
     assert_eq!(stream.finish().await.expect("a good end"), 4);
     assert_eq!(totals(&counting).await, (13, i64::MAX));
+}
+
+/// One clock is behind, or the other is ahead: a client keeps what it has, and tries again.
+#[tokio::test]
+async fn a_time_that_is_ahead_is_refused_for_now() {
+    let (_folder, counting) = on_sqlite(settings()).await;
+    let now = crate::backend::at(NOW);
+    for deltas in [[now, 86_400_000_001], [now, crate::backend::at("9000-01-01T00:00:00Z") - now]] {
+        let mut stream = Recording::start(&counting).await;
+        stream.send(batch(1, 0, &[("/", NOW)]));
+        stream.send(lists(&[0, 0], &deltas, 2));
+        stream.send(batch(3, 1, &[("/", NOW)]));
+        let status = stream.ended().await;
+        assert_eq!(status.code(), Code::Unavailable, "{status}");
+        let ahead = deltas[1] / 1_000_000;
+        let words = format!("position 2: the time is {ahead} s ahead of the server's clock");
+        assert!(status.message().contains(&words), "{status}");
+        assert_eq!(trailer(&status, "tally-reason").as_deref(), Some("TIME_AHEAD"));
+        assert_eq!(trailer(&status, "tally-committed").as_deref(), Some("1"));
+    }
+    assert_eq!(totals(&counting).await, (2, 0));
+}
+
+#[tokio::test]
+async fn a_path_that_cannot_be_stored_is_other() {
+    let (folder, counting) = on_sqlite(settings()).await;
+    let mut stream = Recording::start(&counting).await;
+    let long = "x".repeat(2_049);
+    stream.send(batch(1, 0, &[("/a", NOW), ("", NOW), (&long, NOW), ("/\0", NOW), ("/b", NOW)]));
+    stream.acknowledged(1).await.expect("it is stored");
+    let expected =
+        [total(TODAY, 3, "/a", 1), total(TODAY, 3, "/b", 1), total(TODAY, 3, "_other", 3)];
+    drop(stream);
+    assert_eq!(stopped(&folder, counting).await, expected);
 }
 
 #[tokio::test]
