@@ -50,8 +50,8 @@ macro_rules! on {
             #[test]
             fn ids_that_are_given_away_again_are_found() {
                 let output = run(&["--seed", "7", "--minutes", "0", "--broken", "reuse-ids"]);
+                // The client that came later has the other one's counts.
                 assert_finds(&output, &["live answers: ", "/add-3/"]);
-                assert_finds(&output, &["stored <= sent: ", "TOO MANY"]);
             }
 
             #[test]
