@@ -9,15 +9,16 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tally_requests::{MIGRATIONS, Parts, Service};
 use tally_runtime::{Clock, Drain, Signals, chain};
-use tally_serve::{Listener, Server};
+use tally_serve::{Listener, Offer, Server, Successor};
 use tally_store::{Database, DatabaseUrl};
 use tokio::time::timeout;
 
 use crate::output::say;
+use crate::port::{self, Port};
 use crate::settings::Settings;
 
 /// How long connections stay open after everything is stored and answered.
-const LAST_ANSWERS_MAX: Duration = Duration::from_secs(3);
+pub(crate) const LAST_ANSWERS_MAX: Duration = Duration::from_secs(3);
 
 /// Opens the database; the error names it, without its password.
 pub(crate) async fn open(
@@ -35,11 +36,10 @@ pub(crate) fn plain(error: tally_store::Error) -> anyhow::Error {
 
 /// Serves until a signal, and until all that was taken is stored.
 pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::Result<ExitCode> {
-    let mut signals = Signals::install().context("take over SIGTERM and Ctrl-C")?;
+    let mut signals = Signals::install().context("take over SIGTERM, SIGHUP and Ctrl-C")?;
     // The port first: a second server started by mistake touches no database.
-    let listener =
-        Listener::bind(&settings.listen).await.map_err(|error| anyhow::anyhow!(chain(&error)))?;
-    let starting = start(&settings, clock);
+    let mut port = Port::get(&settings).await.map_err(port::plain)?;
+    let starting = start(&settings, &mut port, clock);
     let (database, service, drain) = tokio::select! {
         started = starting => started?,
         signal = signals.recv() => {
@@ -47,6 +47,8 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
             return Ok(ExitCode::SUCCESS);
         }
     };
+    let offer = port.offer();
+    let listener = port.listener;
     greet(&listener, &settings.database.url);
     let server = Server::new(about())
         .service(service.count_service())
@@ -56,15 +58,14 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
     let probe = move || ready(asked.clone());
     let serving = server.run(listener, probe, &drain);
     tokio::pin!(serving);
-    let signal = tokio::select! {
+    // Kept to the end of the process: a successor on SQLite waits for that.
+    let _successor = tokio::select! {
         ended = &mut serving => {
             ended.context("the server ended by itself")?;
             return Ok(ExitCode::FAILURE);
         }
-        signal = signals.recv() => signal,
+        successor = told_to_stop(&mut signals, offer, &service, &drain) => successor,
     };
-    tracing::info!(signal, queued_rows = service.queued_rows(), "stopping: storing what was taken");
-    drain.begin();
     let stored = timeout(settings.drain_timeout, async {
         tokio::select! {
             // The connections go on meanwhile, so that the streams hear how they ended.
@@ -114,6 +115,38 @@ pub(crate) async fn close(database: &Database) {
     }
 }
 
+/// Waits for a signal, or for a server that takes the port over, and begins the drain.
+async fn told_to_stop(
+    signals: &mut Signals,
+    offer: Option<Offer>,
+    service: &Service,
+    drain: &Drain,
+) -> Option<Successor> {
+    let mut successor = tokio::select! {
+        signal = signals.recv() => {
+            let queued_rows = service.queued_rows();
+            tracing::info!(signal, queued_rows, "stopping: storing what was taken");
+            None
+        }
+        successor = port::taken(offer.as_ref()) => {
+            let (process, queued_rows) = (successor.process(), service.queued_rows());
+            tracing::info!(
+                process, queued_rows, "a new server takes the port over: storing what was taken"
+            );
+            Some(successor)
+        }
+    };
+    // It has a copy of the socket.
+    drop(offer);
+    drain.begin();
+    if let Some(successor) = &mut successor
+        && let Err(error) = successor.go().await
+    {
+        tracing::warn!(%error, "the new server is gone");
+    }
+    successor
+}
+
 /// Lets the streams hear how they ended. Somebody who watches the health of the server, or
 /// reads slowly, cannot hold it for long.
 async fn last_answers(serving: impl Future, signals: &mut Signals) {
@@ -125,9 +158,10 @@ async fn last_answers(serving: impl Future, signals: &mut Signals) {
 
 async fn start(
     settings: &Settings,
+    port: &mut Port,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<(Database, Service, Drain)> {
-    let database = open(&settings.database.url, settings.database.pool).await?;
+    let database = port.open_database(settings).await?;
     if settings.migrate {
         let before = MIGRATIONS.run(&database).await.map_err(plain)?;
         for migration in before.pending {
@@ -146,6 +180,7 @@ async fn start(
     let drain = Drain::new();
     let parts = Parts { database: database.clone(), clock, drain: drain.clone() };
     let service = Service::start(parts, settings.requests).await.map_err(plain)?;
+    port.replace().await?;
     Ok((database, service, drain))
 }
 

@@ -22,6 +22,9 @@ use crate::validate::Rules;
 /// How many requests of one stream travel together at most.
 const CHUNK_ROWS_MAX: usize = 1_024;
 
+/// How many chunks of a stream are still taken after the drain has begun, if they are there.
+const LATE_CHUNKS_MAX: usize = 4;
+
 /// What all streams share.
 pub(crate) struct Recorder {
     pub(crate) endpoints: Arc<Endpoints>,
@@ -109,16 +112,20 @@ impl Recorder {
     {
         let mut chunk = self.chunk();
         let mut position = 0_u64;
+        let mut late_chunks = 0;
         let ending = loop {
             let next = if chunk.len == 0 {
                 if receipt.has_failed() {
                     // The stream cannot succeed any more: settling it will say why.
                     break Ok(());
                 }
+                // What is there already is still taken: a client of count.v1 that does not read its
+                // answer never sends it again.
+                late_chunks += usize::from(self.drain.has_begun());
                 tokio::select! {
                     biased;
+                    next = stream.next(), if late_chunks <= LATE_CHUNKS_MAX => next,
                     () = self.drain.begun() => break Err(Error::Draining),
-                    next = stream.next() => next,
                 }
             } else if let Some(next) = stream.next().now_or_never() {
                 next
