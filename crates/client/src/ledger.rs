@@ -19,6 +19,8 @@ pub(crate) struct Ledger {
     pub(crate) name: String,
     /// Every batch up to this one is committed.
     acknowledged: u64,
+    /// When that was heard, in microseconds since 1970-01-01 UTC.
+    pub(crate) acknowledged_at: Option<i64>,
     /// The batches after that one, in order.
     pending: VecDeque<Batch>,
     /// The last batch that was ever sent under this id.
@@ -75,6 +77,7 @@ impl Ledger {
             claims: vec![random::claim()],
             name,
             acknowledged: 0,
+            acknowledged_at: None,
             pending: VecDeque::new(),
             sent: 0,
             doubtful: 0,
@@ -88,6 +91,8 @@ impl Ledger {
             epoch: self.epoch,
             claims: self.claims.clone(),
             name: self.name.clone(),
+            acknowledged_sequence: Some(self.acknowledged),
+            acknowledged_at: self.acknowledged_at.map(timestamp),
         }
     }
 
@@ -105,7 +110,7 @@ impl Ledger {
         let own = self.claims.pop().expect("a process has a claim");
         (self.id, self.epoch, self.claims) = (found.id, found.epoch, found.claims);
         self.claims.push(own);
-        self.acknowledged = found.acknowledged;
+        (self.acknowledged, self.acknowledged_at) = (found.acknowledged, found.acknowledged_at);
         for sequence in found.acknowledged + 1..found.next_sequence {
             self.pending.push_back(Batch { sequence, stored: true, ..Batch::default() });
         }
@@ -265,6 +270,7 @@ impl Ledger {
         self.claims = vec![random::claim()];
         (self.epoch, self.acknowledged, self.sent) = (0, 0, 0);
         (self.doubtful, self.doubtful_before) = (0, 0);
+        self.acknowledged_at = None;
         for (sequence, batch) in (1..).zip(&mut self.pending) {
             batch.sequence = sequence;
         }
@@ -284,6 +290,11 @@ impl Ledger {
         }
         (settled, unsent)
     }
+}
+
+fn timestamp(micros: i64) -> prost_types::Timestamp {
+    let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1_000).expect("below a second");
+    prost_types::Timestamp { seconds: micros.div_euclid(1_000_000), nanos }
 }
 
 // === impl Batch ===

@@ -25,7 +25,7 @@ pub(crate) struct DatabaseArgs {
     migration_driver: Option<Given<Driver>>,
 
     /// How many connections to Postgres or CockroachDB are opened at most
-    #[arg(long, env = "TALLY_CONNECTIONS_MAX", value_name = "N", default_value = "10")]
+    #[arg(long, env = "TALLY_CONNECTIONS_MAX", value_name = "N", default_value = "12")]
     connections_max: Given<usize>,
 
     /// What is logged: error, warn, info, debug or trace, or as in info,tally_store=debug

@@ -33,6 +33,8 @@ pub(crate) struct Account {
     /// Every process has finished: what it sent is stored.
     pub(crate) done: bool,
     pub(crate) processes: u64,
+    /// It comes back as the same producer, so the server has all that it brought under its name.
+    pub(crate) resumed: bool,
     /// What the server did wrong in the client's eyes.
     pub(crate) broken: Vec<String>,
     /// What it saw of a database that went back.
@@ -124,6 +126,7 @@ impl Account {
 
     fn start(&mut self, resumed: bool, drops: bool) {
         self.processes += 1;
+        self.resumed = resumed;
         self.done = false;
         self.total_before += std::mem::take(&mut self.total);
         if let Some(parcel) = self.handing_over.take().and_then(|at| self.open.get(&at)) {

@@ -159,7 +159,7 @@ fn read(world: &World) -> anyhow::Result<Stored> {
         let answer = query(&server.url(), true)?;
         stored.live.push(answer.totals);
         stored.dropped_total.push(answer.dropped);
-        stored.setbacks.extend(answer.setbacks);
+        stored.setbacks.push(answer.setbacks);
     }
     let first = world.servers[0].url();
     stored.accepted_of_client = world.runtime.block_on(stored::accepted(&first))?;

@@ -10,9 +10,7 @@ use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::count::v1::{CountDailyTotalsRequest, MethodCount};
 use tally_proto::google::r#type::Date;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
-use tally_proto::tally::requests::v1::{
-    Granularity, ListProducersRequest, QueryTotalsRequest, QueryTotalsResponse,
-};
+use tally_proto::tally::requests::v1::{Granularity, ListProducersRequest, QueryTotalsRequest};
 use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 
@@ -45,18 +43,13 @@ pub(crate) struct Tables {
 pub(crate) struct Answer {
     pub(crate) totals: Totals,
     pub(crate) dropped: u64,
-    /// How many setbacks of its database it tells of; None if it does not tell.
-    pub(crate) setbacks: Option<u64>,
+    /// How many setbacks of its database it tells of.
+    pub(crate) setbacks: u64,
 }
 
 /// The totals of all days, and what is missing from them.
 pub(crate) async fn query(url: &str, live: bool) -> anyhow::Result<Answer> {
     timeout(ANSWER_TIMEOUT, query_without_limit(url, live)).await.context("QueryTotals")?
-}
-
-/// How many setbacks of the database a message tells of; None if servers do not tell.
-fn setbacks_told(_message: &QueryTotalsResponse) -> Option<u64> {
-    None
 }
 
 async fn query_without_limit(url: &str, live: bool) -> anyhow::Result<Answer> {
@@ -68,9 +61,7 @@ async fn query_without_limit(url: &str, live: bool) -> anyhow::Result<Answer> {
     let (mut all, mut endpoints) = (Answer::default(), Vec::new());
     while let Some(answer) = answers.message().await? {
         all.dropped += u64::try_from(answer.dropped)?;
-        if let Some(told) = setbacks_told(&answer) {
-            *all.setbacks.get_or_insert_default() += told;
-        }
+        all.setbacks += answer.setbacks.len() as u64;
         endpoints.extend(answer.endpoints);
         for period in answer.periods {
             let day = day_of(period.period.as_ref().context("a total without a day")?)?;

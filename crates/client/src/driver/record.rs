@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
@@ -18,6 +19,9 @@ use super::{Driver, Ended, HEALTHY_AFTER};
 use crate::clock;
 use crate::progress::Connection;
 use crate::rows::{self, Limits, Names};
+
+/// How long the end of a stream is waited for on which everything is acknowledged.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// An open stream.
 pub(super) struct Open {
@@ -67,6 +71,11 @@ impl Driver {
             }
             let in_flight = open.sent - self.ledger.acknowledged();
             if self.is_done() {
+                // Whoever has a spool comes back as the same producer.
+                if !self.custody.is_on() {
+                    let done = proto::RecordRequest { kind: Some(Kind::Done(proto::Done {})) };
+                    let _ = open.messages.send(done);
+                }
                 self.finish(open).await;
                 return Ended::Done;
             }
@@ -130,7 +139,7 @@ impl Driver {
             Ok(settled) => self.settle(settled),
             Err(breach) => return Err(Self::breach(breach)),
         }
-        self.custody.acknowledge(self.ledger.acknowledged());
+        self.heard();
         // From here on the earlier claims may be forgotten, and not before.
         self.keep_claims().await?;
         self.opened_once = true;
@@ -172,6 +181,13 @@ impl Driver {
             self.kept = Some(custody);
         }
         Ok(())
+    }
+
+    /// The server has said what it has.
+    fn heard(&mut self) {
+        let sequence = self.ledger.acknowledged();
+        self.ledger.acknowledged_at = (sequence > 0).then(|| self.settings.clock.micros());
+        self.custody.acknowledge(sequence, self.ledger.acknowledged_at);
     }
 
     /// Sends what the window allows: first what is numbered, then what is new.
@@ -236,7 +252,7 @@ impl Driver {
                     Err(breach) => return Err(Self::breach(breach)),
                 }
                 if self.ledger.acknowledged() > before {
-                    self.custody.acknowledge(self.ledger.acknowledged());
+                    self.heard();
                     // An earlier stream's batches may be committed after this one was opened.
                     open.sent = open.sent.max(self.ledger.acknowledged());
                     open.acknowledged = true;
@@ -261,11 +277,13 @@ impl Driver {
                 Ok(settled) => self.settle(settled),
                 Err(breach) => return Self::breach(breach),
             }
-            self.custody.acknowledge(self.ledger.acknowledged());
+            self.heard();
         }
         let acknowledged = self.ledger.acknowledged();
         let in_flight = open.map_or(0, |open| open.sent.saturating_sub(acknowledged));
         match (verdict(&status), open) {
+            // It had stored nothing, and may begin again. Whether it may, Open says.
+            (Verdict::Forgotten, Some(_)) if self.ledger.acknowledged() == 0 => {}
             (Verdict::Forgotten, _) => {
                 let why = "the server does not know this producer any more".to_owned();
                 return Ended::Anew { why, lost: false };
@@ -296,7 +314,8 @@ impl Driver {
         drop(messages);
         let end = async { while let Ok(Some(_)) = answers.message().await {} };
         // Everything is acknowledged: how the stream ends does not matter.
-        let _ = tokio::time::timeout(self.settings.open_timeout, end).await;
+        let limit = self.settings.open_timeout.min(FINISH_TIMEOUT);
+        let _ = tokio::time::timeout(limit, end).await;
     }
 }
 

@@ -62,6 +62,8 @@ pub(crate) struct Database {
     /// How large each stored batch was.
     pub(crate) batches: Vec<usize>,
     pub(crate) opens: u64,
+    /// How many clients have said that they are done.
+    pub(crate) done: u64,
     /// The most batches that were sent and not answered.
     pub(crate) in_flight: u64,
     /// What the client did wrong.
@@ -235,7 +237,7 @@ impl Database {
             self.wrong.push(format!("{open:?}"));
         }
         match self.producers.get_mut(&open.producer_id) {
-            None if open.epoch > 0 => {
+            None if open.epoch > 0 && open.acknowledged_sequence != Some(0) => {
                 Err(refusal(tonic::Code::FailedPrecondition, "PRODUCER_FORGOTTEN"))
             }
             None => {
@@ -251,6 +253,19 @@ impl Database {
             }
             Some(_) => Err(refusal(tonic::Code::AlreadyExists, "PRODUCER_IN_USE")),
         }
+    }
+
+    /// Takes the last message, which is not a batch.
+    fn last(&mut self, kind: Option<&Kind>, id: &[u8], sent: u64) -> Result<(), Status> {
+        if !matches!(kind, Some(Kind::Done(_))) {
+            self.wrong.push("not a batch".to_owned());
+            return Err(Status::invalid_argument("not a batch"));
+        }
+        if self.producers.get(id).map(|one| one.sequence) != Some(sent) {
+            self.wrong.push(format!("done, before {sent} is acknowledged"));
+        }
+        self.done += 1;
+        Ok(())
     }
 
     /// Stores a batch whose endpoints are `names`, unless it is a duplicate.
@@ -355,9 +370,9 @@ impl Mock {
         let producer = (&*open.producer_id, *open.claims.last().expect("a claim"));
         let mut names = Vec::new();
         while let Some(message) = messages.message().await? {
-            let Some(Kind::Batch(batch)) = message.kind else {
-                self.database().wrong.push("not a batch".to_owned());
-                return Err(Status::invalid_argument("not a batch"));
+            let batch = match message.kind {
+                Some(Kind::Batch(batch)) => batch,
+                kind => return self.database().last(kind.as_ref(), &open.producer_id, last),
             };
             names.extend(batch.endpoints.iter().cloned());
             let mut database = self.database();

@@ -64,6 +64,7 @@ async fn what_a_process_leaves_the_next_one_sends() {
     let producer = spooled(&server, dir.path()).connect().await.expect("a producer");
     assert!(producer.close().await.finished);
     assert_eq!(mock.total(), 1100);
+    assert_eq!(mock.database().done, 0, "the next process goes on as the same producer");
 }
 
 /// Nobody is there: everything goes to the files, and little stays in memory.

@@ -189,9 +189,12 @@ pub enum InvalidOpen {
     /// The UUID of nobody.
     #[error("producer_id is the nil UUID")]
     IdNil,
-    /// An epoch that no producer reaches.
+    /// An epoch that no producer has.
     #[error("epoch is beyond 2^63-1")]
     Epoch,
+    /// A batch that no producer has.
+    #[error("acknowledged_sequence is beyond 2^63-1")]
+    Acknowledged,
     /// None, or too many.
     #[error("claims has {0} entries, and 1 to 64 are allowed")]
     Claims(usize),

@@ -213,11 +213,13 @@ impl RequestService for Service {
     ) -> Result<Response<Self::QueryTotalsStream>, Status> {
         let answer = async {
             let query = query(request.get_ref(), self.totals_max)?;
-            let granularity = query.granularity;
-            Ok((self.totals(query).await?, granularity))
+            let (days, granularity) = (query.days, query.granularity);
+            let totals = self.totals(query).await?;
+            Ok((totals, producers::setbacks(self, days).await?, granularity))
         };
-        let (totals, granularity) = answer.await.map_err(|error: Error| status(&error))?;
-        let answers: Answers = Box::new(messages(totals, granularity).map(Ok));
+        let (totals, setbacks, granularity) =
+            answer.await.map_err(|error: Error| status(&error))?;
+        let answers: Answers = Box::new(messages(totals, setbacks, granularity).map(Ok));
         Ok(Response::new(tokio_stream::iter(answers)))
     }
 }
@@ -265,12 +267,13 @@ fn method_counts(totals: &Totals, granularity: Granularity) -> Result<Vec<Method
 /// paths. The first message says what is missing, also when there are no endpoints.
 fn messages(
     totals: Totals,
+    mut setbacks: Vec<requests::Setback>,
     granularity: Granularity,
 ) -> impl Iterator<Item = requests::QueryTotalsResponse> + Send {
     let mut dropped = totals.dropped;
     let mut endpoints = totals.endpoints.into_iter().peekable();
     let names = std::iter::from_fn(move || {
-        if endpoints.peek().is_none() && dropped == 0 {
+        if endpoints.peek().is_none() && dropped == 0 && setbacks.is_empty() {
             return None;
         }
         let endpoints = endpoints
@@ -278,8 +281,8 @@ fn messages(
             .take(MESSAGE_ENDPOINTS_MAX)
             .map(|one| requests::Endpoint { method: one.method, path: one.path.into() })
             .collect();
-        let dropped = std::mem::take(&mut dropped);
-        Some(requests::QueryTotalsResponse { endpoints, dropped, ..Default::default() })
+        let (dropped, setbacks) = (std::mem::take(&mut dropped), std::mem::take(&mut setbacks));
+        Some(requests::QueryTotalsResponse { endpoints, dropped, setbacks, ..Default::default() })
     });
     let mut parts = totals
         .periods

@@ -14,6 +14,7 @@
 //! | `recorder.rs` | one `Add` stream: decode, validate, push, acknowledge |
 //! | `rollup.rs` | rolling up, and the housekeeping that goes with it |
 //! | `service.rs` | the domain's parts, put together |
+//! | `setback.rs` | acknowledged batches that the database has lost |
 //! | `store/` | what a store must do, and how each database does it |
 //! | `totals.rs` | a question about totals, and its answer in order |
 //! | `validate.rs` | which requests and dates are acceptable |
@@ -31,6 +32,7 @@ mod record;
 mod recorder;
 mod rollup;
 mod service;
+mod setback;
 pub mod store;
 mod totals;
 mod validate;
@@ -40,8 +42,11 @@ pub use batch::{InvalidBatch, RecordLimits, decode_batch};
 pub use error::{Error, InvalidDate, InvalidOpen, InvalidTime, WrongTimes};
 pub use migrations::MIGRATIONS;
 pub use model::{Day, DayRange, Endpoint, EndpointId, Named, Period, Rows};
-pub use producer::{BatchEnd, Opening, Producer, Refusal, Run, Standing, Verdict};
+pub use producer::{
+    BatchEnd, Leaving, Opening, Producer, Refusal, Run, Standing, Verdict, draw_epoch, short_id,
+};
 pub use service::{
     CONNECTIONS_BESIDE_WORKERS, CONNECTIONS_BESIDE_WRITES, Parts, Service, Settings,
 };
+pub use setback::{Setback, Told};
 pub use totals::{Filter, Granularity, PeriodTotals, Query, TooMany, Totals};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use siphasher::sip::SipHasher24;
@@ -75,6 +75,8 @@ pub enum Period {
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
     bytes: Bytes,
+    /// How many days they have, at most.
+    days: usize,
     /// Whose batches these are, if a client has numbered them.
     run: Option<Arc<Run>>,
     /// The names among them that the database was not known to have, under this belief.
@@ -86,6 +88,9 @@ pub struct Rows {
 #[derive(Debug)]
 pub(crate) struct RowsBuilder {
     bytes: BytesMut,
+    /// The day of the last row, in microseconds.
+    day: std::ops::Range<i64>,
+    days: HashSet<Day>,
     unconfirmed: HashMap<EndpointId, Arc<Named>>,
     belief: u64,
 }
@@ -261,6 +266,8 @@ impl Period {
 impl Rows {
     /// Bytes that one row takes.
     pub const ROW_BYTES: usize = 26;
+    /// Bytes that a day with its drops takes.
+    pub(crate) const DROP_BYTES: usize = size_of::<(Day, i64)>();
     /// What a chunk takes beside its rows: its place in the queue and in the allocator.
     pub(crate) const OVERHEAD_BYTES: usize = 256;
 
@@ -335,12 +342,19 @@ impl Rows {
 }
 
 impl tally_ingest::Rows for Rows {
+    /// What a client has dropped of a day counts as a row: it is stored too.
     fn rows(&self) -> usize {
-        self.bytes.len() / Self::ROW_BYTES
+        self.bytes.len() / Self::ROW_BYTES + self.run.as_ref().map_or(0, |run| run.drops())
+    }
+
+    /// Each day of a producer is a row of its own.
+    fn updates(&self) -> usize {
+        self.days + self.run.as_ref().map_or(0, |run| run.drops())
     }
 
     fn bytes(&self) -> usize {
-        self.bytes.len() + Self::OVERHEAD_BYTES
+        let drops = self.run.as_ref().map_or(0, |run| run.drops());
+        self.bytes.len() + drops * Self::DROP_BYTES + Self::OVERHEAD_BYTES
     }
 }
 
@@ -357,11 +371,22 @@ impl FromIterator<(EndpointId, i64)> for Rows {
 impl RowsBuilder {
     /// No rows yet; names are held against this belief.
     pub(crate) fn new(belief: u64) -> Self {
-        Self { bytes: BytesMut::new(), unconfirmed: HashMap::new(), belief }
+        Self {
+            bytes: BytesMut::new(),
+            day: 0..0,
+            days: HashSet::new(),
+            unconfirmed: HashMap::new(),
+            belief,
+        }
     }
 
     /// Adds a request at `micros` since 1970-01-01 UTC.
     pub(crate) fn push(&mut self, endpoint: EndpointId, micros: i64) {
+        if !self.day.contains(&micros) {
+            let day = Day::of_micros(micros);
+            self.day = day.start_micros()..day.plus(1).start_micros();
+            self.days.insert(day);
+        }
         self.bytes.put_i16(2);
         self.bytes.put_i32(8);
         self.bytes.put_i64(endpoint);
@@ -383,14 +408,22 @@ impl RowsBuilder {
 
     /// The rows so far; the builder is empty after it.
     pub(crate) fn finish(&mut self) -> Rows {
+        self.day = Default::default();
+        let days = self.days.len();
+        self.days.clear();
         let unconfirmed = self.unconfirmed.drain().map(|(_, named)| named).collect();
         let (bytes, belief) = (self.bytes.split().freeze(), self.belief);
-        Rows { bytes, run: None, unconfirmed, belief }
+        Rows { bytes, days, run: None, unconfirmed, belief }
     }
 
     /// How many rows there are so far.
     pub(crate) fn rows(&self) -> usize {
         self.bytes.len() / Rows::ROW_BYTES
+    }
+
+    /// How many days they have.
+    pub(crate) fn days(&self) -> usize {
+        self.days.len()
     }
 
     /// Leaves only the first rows.

@@ -8,7 +8,6 @@ use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use tally_ingest::{Queue, Receipt};
 use tally_proto::count::v1::AddRequest;
 use tally_runtime::{Clock, Drain};
-use tokio::sync::Semaphore;
 use tonic::Status;
 
 use crate::ahead::Ahead;
@@ -40,10 +39,8 @@ pub(crate) struct Recorder {
     /// What a `Record` stream may bring.
     pub(crate) record: RecordLimits,
     pub(crate) producers_max: i64,
+    pub(crate) producer_retention_days: u32,
     pub(crate) store: Arc<dyn Store>,
-    /// One producer is opened at a time: so many clients that come back at once leave the
-    /// connections to the insert workers.
-    pub(crate) opening: Semaphore,
 }
 
 /// How a stream ended: how far it is counted, and the error, if it was one.

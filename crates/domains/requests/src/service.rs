@@ -9,6 +9,7 @@ use tally_runtime::{Clock, Drain, Tasks, chain};
 use tally_store::{Database, Outcome};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use crate::ahead::Ahead;
 use crate::batch::RecordLimits;
@@ -16,6 +17,7 @@ use crate::endpoints::Endpoints;
 use crate::model::Rows;
 use crate::recorder::Recorder;
 use crate::rollup;
+use crate::setback::Told;
 use crate::store::{self, Appended, Store};
 use crate::warm;
 
@@ -28,8 +30,8 @@ const ROLL_UPS_WAITING_MAX: usize = 32;
 /// How many connections the service uses at most for what does not store: the queries, a roll-up,
 /// housekeeping, and the health check.
 pub const CONNECTIONS_BESIDE_WRITES: usize = QUERIES_MAX + 3;
-/// The same beside one for each worker: looking endpoints up and opening a producer store, too.
-pub const CONNECTIONS_BESIDE_WORKERS: usize = CONNECTIONS_BESIDE_WRITES + 2;
+/// The same beside one for each worker: opening a producer stores, too.
+pub const CONNECTIONS_BESIDE_WORKERS: usize = CONNECTIONS_BESIDE_WRITES + store::OPENINGS_MAX + 1;
 
 /// Even a busy database may take so long over a batch.
 const ATTEMPT_MIN: Duration = Duration::from_secs(1);
@@ -102,6 +104,7 @@ struct Writer {
     endpoints: Arc<Endpoints>,
     /// How long to wait for the outcome of one attempt.
     attempt_timeout: Duration,
+    clock: Arc<dyn Clock>,
 }
 
 // === impl Settings ===
@@ -162,6 +165,7 @@ impl Service {
             store: Arc::clone(&store),
             endpoints: Arc::clone(&endpoints),
             attempt_timeout: settings.attempt_max() + ATTEMPT_GRACE,
+            clock: Arc::clone(&clock),
         });
         let workers = Workers::start(&queue, &writer, worker_settings, tally_store::retry::pause);
         let recorder = Recorder {
@@ -175,8 +179,8 @@ impl Service {
             opening_wait_max: settings.queue.wait_max,
             record: settings.record,
             producers_max: i64::from(settings.producers_max),
+            producer_retention_days: retention,
             store: Arc::clone(&store),
-            opening: Semaphore::new(1),
         };
         Ok(Self {
             recorder: Arc::new(recorder),
@@ -249,6 +253,16 @@ impl Writer {
         let step = "store a batch: the database's connections do not last";
         Err(tally_store::Error::transient(step, Outcome::Determinate))
     }
+
+    /// A worker's batches were stored, and are not there any more.
+    async fn note_setback(&self, worker: Uuid, sequence: i64) {
+        let now_micros = self.clock.now().as_microsecond();
+        let told = Told { sequence, at_micros: None, is_recent: true, now_micros };
+        let noted = timeout(self.attempt_timeout, self.store.note_setback(worker, told)).await;
+        if let Ok(Err(error)) = noted {
+            tracing::error!(error = chain(&error), "what is missing is not noted");
+        }
+    }
 }
 
 impl Sink for Writer {
@@ -260,6 +274,9 @@ impl Sink for Writer {
             let message = format!("store a batch: no answer within {limit:?}");
             return Err(WriteError::transient(message, true));
         };
+        if result.as_ref().is_err_and(tally_store::Error::is_out_of_sequence) {
+            self.note_setback(batch.producer, batch.sequence - 1).await;
+        }
         result.map_err(|error| WriteError {
             message: chain(&error),
             kind: error.kind(),

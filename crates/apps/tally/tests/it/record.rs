@@ -39,13 +39,20 @@ impl Client {
     /// acknowledged or the stream ends.
     async fn send(&mut self, url: &str, last: u64, rows: u32) -> Result<(), Status> {
         let (sender, messages) = mpsc::channel(100);
-        let send = |kind| sender.try_send(proto::RecordRequest { kind: Some(kind) });
+        let send = |kind| {
+            sender.try_send(proto::RecordRequest { kind: Some(kind) }).expect("room");
+        };
         let producer_id = vec![7; 16];
-        let open =
-            proto::Open { producer_id, epoch: self.epoch, claims: vec![5], name: "shop".into() };
-        send(Kind::Open(open)).expect("room");
+        let open = proto::Open {
+            producer_id,
+            epoch: self.epoch,
+            claims: vec![5],
+            name: "shop".into(),
+            ..Default::default()
+        };
+        send(Kind::Open(open));
         for sequence in 1..=last {
-            send(Kind::Batch(batch(sequence, rows, self.micros))).expect("room");
+            send(Kind::Batch(batch(sequence, rows, self.micros)));
         }
         let client = RequestServiceClient::connect(url.to_owned()).await;
         let mut client = client.expect("the server listens");

@@ -2,8 +2,9 @@
 //! watches that the server keeps to it.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use prost_types::Timestamp;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tally_proto::tally::requests::v1::{
     Batch, Drops, Endpoint, Open, Opened, RecordRequest, RecordResponse, record_request::Kind,
@@ -47,6 +48,8 @@ struct Raw<'a> {
     /// The last parcel that was announced in the journal, and the last that was acknowledged.
     sent: u64,
     acknowledged: u64,
+    /// When this process last heard of that.
+    heard: Option<Timestamp>,
     stopping: bool,
 }
 
@@ -87,6 +90,7 @@ pub(super) async fn run(
         pace: Pace::new(arguments.rate),
         sent: last_sent(past),
         acknowledged: last_acknowledged(past),
+        heard: None,
         stopping: false,
     };
     while !(raw.stopping && raw.acknowledged == raw.sent) {
@@ -197,6 +201,8 @@ impl Raw<'_> {
             epoch: self.memory.epoch,
             claims: self.memory.claims.clone(),
             name: self.arguments.name.clone(),
+            acknowledged_sequence: Some(self.acknowledged - self.memory.before),
+            acknowledged_at: self.heard,
         };
         let (requests, receiver) = mpsc::channel(2);
         let first = RecordRequest { kind: Some(Kind::Open(open)) };
@@ -313,6 +319,7 @@ impl Raw<'_> {
     fn acknowledge(&mut self, committed: u64) -> anyhow::Result<()> {
         if committed > self.acknowledged {
             self.acknowledged = committed;
+            self.heard = Some(SystemTime::now().into());
             self.journal.write(&Line::UpTo(committed))?;
         }
         Ok(())
@@ -344,9 +351,14 @@ impl Raw<'_> {
         }
         let what = format!("{:?} {said}: {}", status.code(), status.message());
         let has_begun = self.acknowledged > self.memory.before;
-        if said == reason::PRODUCER_FORGOTTEN && has_begun {
-            self.begin_anew(&Line::Lost(what))?;
-        } else if [reason::PRODUCER_FORGOTTEN, reason::PRODUCER_IN_USE].contains(&said) {
+        if said == reason::PRODUCER_FORGOTTEN {
+            // A producer that has stored nothing may begin again.
+            if has_begun {
+                // Without this time the server does not know either.
+                let is_lost = self.heard.is_some();
+                self.begin_anew(&if is_lost { Line::Lost(what) } else { Line::Setback(what) })?;
+            }
+        } else if said == reason::PRODUCER_IN_USE {
             self.begin_anew(&Line::Setback(what))?;
         } else if said == reason::LIMIT || status.code() == Code::InvalidArgument {
             self.broken(what)?;

@@ -182,16 +182,18 @@ fn wrong_books_of_producers_and_drops_are_found() {
     let mut wrong = stored();
     wrong.accepted.insert(DAY, 31);
     assert_found(&judge(&accounts(), &wrong), "accepted = stored");
-    for (client, accepted) in [("one", 14), ("one", 16), ("nobody", 1)] {
+    let mut accounts = accounts();
+    accounts.get_mut("one").unwrap().resumed = true;
+    for (client, accepted) in [("one", 14), ("one", 16), ("three", 11), ("nobody", 1)] {
         let mut wrong = stored();
         wrong.accepted_of_client.insert(client.to_owned(), accepted);
-        assert_found(&judge(&accounts(), &wrong), "accepted of a client: ");
+        assert_found(&judge(&accounts, &wrong), "accepted of a client: ");
     }
     for dropped in [1, 3] {
         let mut wrong = stored();
         wrong.dropped.insert(DAY, dropped);
-        assert_found(&judge(&accounts(), &wrong), "drops: day 20000");
-        assert_found(&judge(&accounts(), &wrong), "drops in answers");
+        assert_found(&judge(&accounts, &wrong), "drops: day 20000");
+        assert_found(&judge(&accounts, &wrong), "drops in answers");
     }
 }
 

@@ -25,11 +25,14 @@ use jiff::Timestamp;
 use tally_ingest::Batch;
 use tally_store::postgres::Database;
 use tally_store::retry::Policy;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 use super::kept::KeptDays;
-use super::{Appended, Names, Opened, ProducerRetention, Result, Store};
+use super::{Appended, Names, OPENINGS_MAX, Opened, ProducerRetention, Result, Store};
 use crate::model::{DayRange, Endpoint, EndpointId, Rows};
-use crate::producer::{Opening, Producer};
+use crate::producer::{Leaving, Opening, Producer};
+use crate::setback::{Setback, Told};
 use crate::totals::{Query, TooMany, Totals};
 
 /// Requests in Postgres: rows in a partition for each day.
@@ -37,6 +40,8 @@ use crate::totals::{Query, TooMany, Totals};
 pub struct PostgresStore {
     database: Database,
     kept: Arc<KeptDays>,
+    /// A place for each producer that is being opened, or forgotten by itself.
+    openings: Arc<Semaphore>,
 }
 
 // === impl PostgresStore ===
@@ -45,7 +50,8 @@ impl PostgresStore {
     /// On a database whose migrations are applied; keeps so many totals in memory.
     #[must_use]
     pub fn new(database: Database, kept_totals_max: usize) -> Self {
-        Self { database, kept: Arc::new(KeptDays::new(kept_totals_max)) }
+        let (kept, openings) = (KeptDays::new(kept_totals_max), Semaphore::new(OPENINGS_MAX));
+        Self { database, kept: Arc::new(kept), openings: Arc::new(openings) }
     }
 }
 
@@ -85,7 +91,19 @@ impl Store for PostgresStore {
     }
 
     async fn open_producer(&self, opening: &Opening) -> Result<Opened> {
-        producers::open(&self.database, opening).await
+        producers::open(&self.database, &self.openings, opening).await
+    }
+
+    async fn forget_producer(&self, leaving: &Leaving) -> Result<()> {
+        producers::forget_one(&self.database, &self.openings, leaving).await
+    }
+
+    async fn note_setback(&self, worker: Uuid, told: Told) -> Result<()> {
+        producers::note_setback(&self.database, worker, told).await
+    }
+
+    async fn setbacks(&self) -> Result<Vec<Setback>> {
+        producers::setbacks(&self.database).await
     }
 
     async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>> {

@@ -101,6 +101,7 @@ impl Backend {
             include_str!(
                 "../../../../../migrations/cockroach/requests/V14__producer_days_dropped.sql"
             ),
+            include_str!("../../../../../migrations/cockroach/requests/V15__setbacks.sql"),
         ] {
             let sql = sql.replace(" USING HASH WITH (bucket_count = 8)", "");
             client.batch_execute(&sql).await.expect("the tables");

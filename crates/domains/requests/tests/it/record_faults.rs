@@ -281,7 +281,7 @@ async fn streams_that_share_a_small_queue_all_end() {
 #[tokio::test]
 async fn lists_that_are_too_long_wait_for_nothing() {
     let Some(database) = TestDatabase::create_or_skip("long") else { return };
-    let wait_max = Duration::from_millis(300);
+    let wait_max = Duration::from_secs(3);
     let queue = Limits { wait_max, ..settings().queue };
     let counting = Counting::start(&database.url(), Settings { queue, ..settings() }).await;
     let mut recording = Recording::start(&counting).await;

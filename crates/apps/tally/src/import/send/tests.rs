@@ -97,6 +97,7 @@ impl Fake {
                 state.requests += u64::from(batch.count);
                 state.paths.extend(batch.endpoints.into_iter().map(|one| one.path));
             }
+            Kind::Done(_) => {}
         }
         Ok(proto::RecordResponse { opened, committed_sequence: state.committed })
     }
