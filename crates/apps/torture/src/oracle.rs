@@ -151,9 +151,8 @@ pub(crate) fn judge(
     }
     drops(&mut verdict, accounts, losses, stored);
     for told in &stored.setbacks {
-        verdict.check("the loss is told", *told > 0 || !losses.must_be_told(accounts), || {
-            "an answer says nothing of it".to_owned()
-        });
+        let fits = if *told == 0 { !losses.must_be_told(accounts) } else { went_back };
+        verdict.check("the loss is told", fits, || format!("an answer tells of {told}"));
     }
     verdict
 }

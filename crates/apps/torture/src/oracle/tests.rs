@@ -292,4 +292,5 @@ fn a_loss_that_is_not_told_is_found() {
     assert_found(&judge(&accounts, &found), "protocol: one: Opened has 0");
     found.setbacks = vec![1, 1];
     assert!(super::judge(&accounts, &losses, &found).passed());
+    assert_found(&judge(&accounts, &found), "the loss is told: an answer tells of 1");
 }
