@@ -184,7 +184,7 @@ fn wrong_books_of_producers_and_drops_are_found() {
     assert_found(&judge(&accounts(), &wrong), "accepted = stored");
     let mut accounts = accounts();
     accounts.get_mut("one").unwrap().resumed = true;
-    for (client, accepted) in [("one", 14), ("one", 16), ("three", 11), ("nobody", 1)] {
+    for (client, accepted) in [("one", 14), ("one", 16), ("three", 13), ("nobody", 1)] {
         let mut wrong = stored();
         wrong.accepted_of_client.insert(client.to_owned(), accepted);
         assert_found(&judge(&accounts, &wrong), "accepted of a client: ");
