@@ -2,7 +2,7 @@
 //! watches that the server keeps to it.
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use prost_types::Timestamp;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
@@ -20,7 +20,7 @@ use tonic::{Code, Status, Streaming};
 use super::load::{Load, Row};
 use super::memory::Memory;
 use super::pace::Pace;
-use super::{Arguments, back_off, last_sent, now_micros};
+use super::{Arguments, back_off, last_sent, now_micros, timestamp};
 use crate::journal::{Journal, Line};
 use crate::random::Random;
 
@@ -319,7 +319,7 @@ impl Raw<'_> {
     fn acknowledge(&mut self, committed: u64) -> anyhow::Result<()> {
         if committed > self.acknowledged {
             self.acknowledged = committed;
-            self.heard = Some(SystemTime::now().into());
+            self.heard = Some(timestamp(now_micros()));
             self.journal.write(&Line::UpTo(committed))?;
         }
         Ok(())

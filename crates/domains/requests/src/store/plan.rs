@@ -74,7 +74,7 @@ impl Plan {
         let is_new = stored == before;
         // Nobody but the worker uses its id, so a number that is used without an attempt of its
         // own was used by a copy of this server.
-        if !is_new && !(batch.is_repeated && stored == batch.sequence) {
+        if !(is_new || batch.is_repeated && stored == batch.sequence) {
             return Err(out_of_sequence(stored, batch.sequence));
         }
         if is_new {
