@@ -17,8 +17,8 @@ pub(crate) struct Losses {
     /// It is going back now: an answer may be from before or from after it.
     pub(crate) is_going_back: bool,
     by_client: BTreeMap<String, Loss>,
-    /// How many losses clients had seen when it last went back.
-    seen_before: u64,
+    /// How many losses each client had seen when it last went back.
+    seen_before: BTreeMap<String, u64>,
     /// By day, the most drops that the database may have forgotten.
     drops: BTreeMap<i32, u64>,
     /// Names that were deleted by hand, by the ids that they had. None: no name was.
@@ -45,8 +45,8 @@ impl Losses {
         before: &BTreeMap<String, Account>,
         now: &BTreeMap<String, Account>,
     ) {
-        self.seen_before = seen(now);
         for (client, now) in now {
+            self.seen_before.insert(client.clone(), now.losses);
             let before = before.get(client).cloned().unwrap_or_default();
             let loss = self.by_client.entry(client.clone()).or_default();
             let (open, total) = before.open(std::mem::replace(&mut loss.up_to, now.last));
@@ -85,8 +85,8 @@ impl Losses {
 
     /// Whether a client has seen, since the database went back for the last time, that it has lost
     /// what was acknowledged. An earlier loss may be one of those that the database has forgotten.
-    pub(crate) fn must_be_told(&self, accounts: &BTreeMap<String, Account>) -> bool {
-        seen(accounts) > self.seen_before
+    pub(crate) fn must_be_told(&self, client: &str, account: &Account) -> bool {
+        account.losses > self.seen_before.get(client).copied().unwrap_or(0)
     }
 
     /// The most requests that may be lost.
@@ -108,10 +108,6 @@ impl Losses {
 
 pub(crate) fn is_unknown(key: &Key) -> bool {
     key.method == 0 && key.path == UNKNOWN
-}
-
-fn seen(accounts: &BTreeMap<String, Account>) -> u64 {
-    accounts.values().map(|account| account.losses).sum()
 }
 
 /// What of each count goes beyond another one.

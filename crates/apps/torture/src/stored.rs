@@ -1,6 +1,6 @@
 //! Reading what is stored: from the servers, and from the database itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -43,8 +43,8 @@ pub(crate) struct Tables {
 pub(crate) struct Answer {
     pub(crate) totals: Totals,
     pub(crate) dropped: u64,
-    /// How many setbacks of its database it tells of.
-    pub(crate) setbacks: u64,
+    /// The names of the producers whose setbacks it tells of.
+    pub(crate) setbacks: BTreeSet<String>,
 }
 
 /// The totals of all days, and what is missing from them.
@@ -61,7 +61,7 @@ async fn query_without_limit(url: &str, live: bool) -> anyhow::Result<Answer> {
     let (mut all, mut endpoints) = (Answer::default(), Vec::new());
     while let Some(answer) = answers.message().await? {
         all.dropped += u64::try_from(answer.dropped)?;
-        all.setbacks += answer.setbacks.len() as u64;
+        all.setbacks.extend(answer.setbacks.into_iter().map(|setback| setback.name));
         endpoints.extend(answer.endpoints);
         for period in answer.periods {
             let day = day_of(period.period.as_ref().context("a total without a day")?)?;

@@ -1,6 +1,6 @@
 //! The oracle finds what it is there for: lost, doubled, moved and invented counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Stored, Verdict};
 use crate::account::Account;
@@ -61,7 +61,7 @@ fn stored() -> Stored {
         accepted: BTreeMap::from([(DAY, 30)]),
         dropped: BTreeMap::from([(DAY, 2)]),
         dropped_total: vec![2, 2],
-        setbacks: vec![0, 0],
+        setbacks: vec![BTreeSet::new(), BTreeSet::new()],
         exits: BTreeMap::from([("server-1".to_owned(), Some(0))]),
         panics: Vec::new(),
     }
@@ -290,7 +290,9 @@ fn a_loss_that_is_not_told_is_found() {
     assert_found(&super::judge(&accounts, &losses, &found), "the loss is told");
     // Nor may it come about by itself.
     assert_found(&judge(&accounts, &found), "protocol: one: Opened has 0");
-    found.setbacks = vec![1, 1];
+    found.setbacks = vec![BTreeSet::from(["two".to_owned()])];
+    assert_found(&super::judge(&accounts, &losses, &found), "the loss is told: one is not in");
+    found.setbacks = vec![BTreeSet::from(["one".to_owned()])];
     assert!(super::judge(&accounts, &losses, &found).passed());
-    assert_found(&judge(&accounts, &found), "the loss is told: an answer tells of 1");
+    assert_found(&judge(&accounts, &found), "nothing else is told: {\"one\"}");
 }
