@@ -5,7 +5,8 @@ use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_proto::wire::{MICROS, PATH_BYTES_MAX};
 
-use crate::model::{Day, Endpoint, EndpointId, Rows, RowsBuilder};
+use crate::model::{Day, Endpoint, EndpointId};
+use crate::rows::{Rows, RowsBuilder};
 use crate::validate::Rules;
 
 /// How many days one batch may say that it dropped requests of.

@@ -18,7 +18,8 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 use tally_proto::wire::OTHER_PATH;
 use tally_store::faults;
 
-use crate::model::{Endpoint, EndpointId, Named, Rows};
+use crate::model::{Endpoint, EndpointId, Named};
+use crate::rows::Rows;
 use crate::store::Names;
 
 /// Enough that adding one of 100,000 endpoints copies less than 400.
@@ -292,7 +293,7 @@ mod tests {
     }
 
     fn rows(named: &Arc<Named>, belief: u64) -> Rows {
-        let mut rows = crate::model::RowsBuilder::new(belief);
+        let mut rows = crate::rows::RowsBuilder::new(belief);
         rows.push(named.id, 0);
         rows.name(named);
         rows.finish()

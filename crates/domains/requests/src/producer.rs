@@ -94,8 +94,9 @@ pub(crate) enum Step {
 pub struct Run {
     /// Whose batches these are.
     pub producer: Uuid,
-    /// The claim under which the producer was opened.
-    pub claim: i64,
+    /// The epoch under which the producer was opened. It is another one for each process, and also
+    /// when the producer was forgotten meanwhile: what a stream of then has left is not stored.
+    pub epoch: i64,
     /// The number of the first batch.
     pub first: i64,
     /// The batches, from the first on.
@@ -209,8 +210,8 @@ pub fn short_id(id: Uuid) -> String {
 impl Run {
     /// A run whose fate is open.
     #[must_use]
-    pub fn new(producer: Uuid, claim: i64, first: i64, batches: Vec<BatchEnd>) -> Self {
-        Self { producer, claim, first, batches, verdict: Mutex::default() }
+    pub fn new(producer: Uuid, epoch: i64, first: i64, batches: Vec<BatchEnd>) -> Self {
+        Self { producer, epoch, first, batches, verdict: Mutex::default() }
     }
 
     /// How many days with drops its batches have.

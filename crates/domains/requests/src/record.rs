@@ -25,9 +25,10 @@ use uuid::Uuid;
 
 use crate::batch;
 use crate::error::Error;
-use crate::model::{EndpointId, Named, Rows, RowsBuilder};
+use crate::model::{EndpointId, Named};
 use crate::producer::{BatchEnd, Run, Standing, Verdict};
 use crate::recorder::Recorder;
+use crate::rows::{Rows, RowsBuilder};
 
 /// A chunk that has so many rows takes no further batch. A day with drops counts as a row.
 const CHUNK_ROWS: usize = 32_768;
@@ -59,7 +60,7 @@ struct Recording<'a> {
     recorder: &'a Recorder,
     progress: &'a watch::Sender<Progress>,
     producer: Uuid,
-    claim: i64,
+    epoch: i64,
     /// The endpoints that the stream has named, by their numbers, and their ids.
     names: Vec<Arc<Named>>,
     ids: Vec<EndpointId>,
@@ -116,7 +117,7 @@ impl Recorder {
             recorder: self,
             progress,
             producer: opening.id,
-            claim: opening.claim(),
+            epoch,
             names: Vec::new(),
             ids: Vec::new(),
             confirmed: (0, 0),
@@ -307,7 +308,7 @@ impl Recording<'_> {
         let Some(Chunk { first, mut rows, batches, room, .. }) = self.waiting.pop_front() else {
             return Ok(());
         };
-        let run = Arc::new(Run::new(self.producer, self.claim, first, batches));
+        let run = Arc::new(Run::new(self.producer, self.epoch, first, batches));
         let receipt = Receipt::new();
         let rows = rows.finish().of_run(Arc::clone(&run));
         let pushed = self.recorder.queue.push_into(room, rows, &receipt);

@@ -14,7 +14,8 @@ use crate::ahead::Ahead;
 use crate::batch::RecordLimits;
 use crate::endpoints::Endpoints;
 use crate::error::{Error, InvalidTime, WrongTimes};
-use crate::model::{Endpoint, Rows, RowsBuilder};
+use crate::model::Endpoint;
+use crate::rows::{Rows, RowsBuilder};
 use crate::store::Store;
 use crate::validate::Rules;
 

@@ -14,8 +14,9 @@ use uuid::Uuid;
 use super::postgres::append::{self, Way};
 use super::postgres::{endpoints, producers, totals};
 use super::{Appended, Names, OPENINGS_MAX, Opened, ProducerRetention, Result, Store};
-use crate::model::{DayRange, Endpoint, EndpointId, Rows};
+use crate::model::{DayRange, Endpoint, EndpointId};
 use crate::producer::{Leaving, Opening, Producer};
+use crate::rows::Rows;
 use crate::setback::{Setback, Told};
 use crate::totals::{Query, TooMany, Totals};
 

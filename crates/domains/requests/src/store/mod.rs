@@ -28,8 +28,9 @@ use uuid::Uuid;
 pub use self::cockroach::CockroachStore;
 pub use self::postgres::PostgresStore;
 pub use self::sqlite::SqliteStore;
-use crate::model::{DayRange, Endpoint, EndpointId, Named, Rows};
+use crate::model::{DayRange, Endpoint, EndpointId, Named};
 use crate::producer::{Leaving, Opening, Producer, Refusal, Standing};
+use crate::rows::Rows;
 use crate::setback::{Setback, Told};
 use crate::totals::{Query, TooMany, Totals};
 

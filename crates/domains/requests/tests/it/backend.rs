@@ -342,8 +342,12 @@ pub(crate) async fn open(url: &str) -> Database {
 /// The same, with how long a statement that stores may take.
 pub(crate) async fn open_with(url: &str, write_max: Duration) -> Database {
     let url: DatabaseUrl = url.parse().expect("a database URL");
-    let settings =
-        tally_store::postgres::Settings { connections_max: 6, write_max, ..Default::default() };
+    let settings = tally_store::postgres::Settings {
+        connections_max: 8,
+        writers_max: 4,
+        write_max,
+        ..Default::default()
+    };
     Database::open(&url, settings).await.expect("the database opens")
 }
 

@@ -1,8 +1,5 @@
 //! Producers that are of no more use are forgotten, and others wait for none of them.
 
-use std::time::Duration;
-
-use tally_ingest::Limits;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_requests::Settings;
@@ -114,8 +111,7 @@ async fn a_producer_of_which_nothing_can_be_stored_begins_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn opening_does_not_wait_for_producers_that_are_locked() {
     let Some(database) = TestDatabase::create_or_skip("open_locked") else { return };
-    let queue = Limits { wait_max: Duration::from_secs(5), ..settings().queue };
-    let counting = Counting::start(&database.url(), Settings { queue, ..settings() }).await;
+    let counting = Counting::start(&database.url(), settings()).await;
     let mut known = Vec::new();
     for claim in 1..=20 {
         let id = Uuid::now_v7();

@@ -59,7 +59,7 @@ impl Client {
             *sum += size;
             Some(BatchEnd { rows: *sum, drops: Vec::new() })
         });
-        let run = Arc::new(Run::new(self.id, self.claim, first, ends.collect()));
+        let run = Arc::new(Run::new(self.id, self.epoch, first, ends.collect()));
         let rows = Rows::from_iter(vec![(id, noon(at)); sizes.iter().sum()]);
         (rows.of_run(Arc::clone(&run)), run)
     }
@@ -158,7 +158,7 @@ async fn what_is_new_of_a_run_is_stored(backend: Backend) {
         let new = vec![(ids[1], noon(OLD)); 2 * size];
         let ends =
             [size, 2 * size, 3 * size].map(|rows| BatchEnd { rows, drops: vec![(Day(0), 1)] });
-        let run = Arc::new(Run::new(client.id, client.claim, 2, ends.to_vec()));
+        let run = Arc::new(Run::new(client.id, client.epoch, 2, ends.to_vec()));
         let rows = Rows::from_iter(rows.into_iter().chain(new)).of_run(Arc::clone(&run));
         assert_eq!(store(&backend, (rows, run)).await, stored(4));
         let after = backend.live().await;
@@ -187,7 +187,7 @@ async fn one_batch_has_runs_of_every_kind(backend: Backend) {
         let [new, known, gap, replaced, both] = clients.try_into().ok().unwrap();
         assert_eq!(store(&backend, known.run(1, &[size], id, OLD)).await, stored(1));
         let forgotten = Client { id: Uuid::now_v7(), epoch: 1, claim: 5 };
-        let replaced = Client { claim: 6, ..replaced };
+        let replaced = Client { epoch: 6, ..replaced };
         let runs = [
             (new.run(1, &[size, size], id, OLD), stored(2)),
             (known.run(1, &[size], id, OLD), stored(1)),
@@ -371,6 +371,11 @@ async fn a_producer_that_is_left_is_forgotten_at_once(backend: Backend) {
         assert_eq!(late, Verdict::Refused(Refusal::Forgotten));
     }
     assert_eq!(opened(&*backend.store, id, epoch, &[claim]).await, Err(Refusal::Forgotten));
+    // Nor after a first Open of the same process that was long on its way.
+    let stale = Opening { may_be_new: true, ..opening(id, 0, &[claim]) };
+    assert!(backend.store.open_producer(&stale).await.unwrap().is_ok());
+    let late = store(&backend, client.run(1, &[2], endpoint, OLD)).await;
+    assert_eq!(late, Verdict::Refused(Refusal::InUse));
     assert_eq!(sum(&backend.live().await), 3);
 }
 
@@ -391,8 +396,11 @@ async fn a_producer_that_stored_nothing_is_forgotten_after_an_hour(backend: Back
     let standing = backend.store.open_producer(&again).await.unwrap().unwrap();
     assert_eq!((standing.claim, standing.sequence), (idle.claim, 0));
     assert_ne!(standing.epoch, idle.epoch);
+    let stale = store(&backend, idle.run(1, &[4], endpoint, OLD)).await;
+    assert_eq!(stale, Verdict::Refused(Refusal::InUse));
+    let again = Client { epoch: standing.epoch, ..idle };
     for _ in 0..2 {
-        assert_eq!(store(&backend, idle.run(1, &[4], endpoint, OLD)).await, stored(1));
+        assert_eq!(store(&backend, again.run(1, &[4], endpoint, OLD)).await, stored(1));
     }
     assert_eq!(sum(&backend.live().await), 5);
 }
@@ -460,7 +468,7 @@ async fn setbacks_do_not_fill_the_table(backend: Backend) {
 async fn every_request_is_in_the_accounts(backend: Backend) {
     backend.maintain().await;
     let id = backend.id(3, "/").await;
-    let client = Client::open(&*backend.store).await;
+    let mut client = Client::open(&*backend.store).await;
     let days = ["0001-01-01", OLD, TODAY, "9999-12-31"];
     for round in 0..4_i64 {
         for size in [3, 2_100] {
@@ -482,7 +490,8 @@ async fn every_request_is_in_the_accounts(backend: Backend) {
             let forgotten = store(&backend, client.run(9, &[1], id, TODAY)).await;
             assert_eq!(forgotten, Verdict::Refused(Refusal::Forgotten));
             assert_eq!(opened(&*backend.store, client.id, 1, &[3]).await, Err(Refusal::Forgotten));
-            opened(&*backend.store, client.id, 0, &[client.claim]).await.unwrap();
+            let again = opened(&*backend.store, client.id, 0, &[client.claim]).await.unwrap();
+            client = Client { epoch: again.epoch, ..client };
             let first = store(&backend, client.run(1, &[1; 6], id, TODAY)).await;
             assert_eq!(first, stored(6));
         }
@@ -500,7 +509,7 @@ async fn what_a_forgotten_producer_dropped_stays_known(backend: Backend) {
         let client = Client::open(&*backend.store).await;
         let drops = vec![(day(OLD), count), (day(TODAY), 1)];
         let ends = vec![BatchEnd { rows: 1, drops: drops.clone() }, BatchEnd { rows: 1, drops }];
-        let run = Arc::new(Run::new(client.id, client.claim, 1, ends));
+        let run = Arc::new(Run::new(client.id, client.epoch, 1, ends));
         let rows = Rows::from_iter([(endpoint, noon(OLD))]).of_run(Arc::clone(&run));
         assert_eq!(store(&backend, (rows, run)).await, stored(2));
         let before = dropped(&backend).await;

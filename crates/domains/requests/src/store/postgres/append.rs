@@ -18,7 +18,8 @@ use uuid::Uuid;
 use super::super::plan::{Move, Place, Places, Plan};
 use super::super::{Appended, Names, Result};
 use super::endpoints;
-use crate::model::{EndpointId, Rows};
+use crate::model::EndpointId;
+use crate::rows::Rows;
 
 /// COPY costs about a millisecond before its first row, and less for each row after it:
 /// below this many rows, one INSERT from arrays is faster.
@@ -164,7 +165,7 @@ async fn places(transaction: &Transaction<'_>, batch: &Batch<'_, Rows>) -> Resul
     let statement =
         transaction.prepare_cached(include_str!("lock_producers.sql")).await.step(step)?;
     for row in transaction.query(&statement, &[&ids]).await.step(step)? {
-        places.insert(row.get(0), Some(Place { claim: row.get(1), sequence: row.get(2) }));
+        places.insert(row.get(0), Some(Place { epoch: row.get(1), sequence: row.get(2) }));
     }
     Ok(places)
 }
@@ -238,7 +239,7 @@ impl Columns {
         let mut columns = Self::default();
         for one in &plan.moves {
             columns.ids.push(one.id);
-            columns.claims.push(one.claim);
+            columns.claims.push(one.epoch);
             columns.before.push(one.before);
             columns.last.push(one.last);
         }
@@ -253,8 +254,8 @@ impl Columns {
 
     /// Those of one producer, whose days all of them are.
     fn parameters_of<'a>(&'a self, one: &'a Move) -> Vec<&'a (dyn ToSql + Sync)> {
-        let Move { id, claim, before, last } = one;
-        vec![id, claim, before, last, &self.days, &self.accepted, &self.dropped]
+        let Move { id, epoch, before, last } = one;
+        vec![id, epoch, before, last, &self.days, &self.accepted, &self.dropped]
     }
 
     fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {

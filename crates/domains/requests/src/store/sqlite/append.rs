@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::super::plan::{Place, Places, Plan};
 use super::super::{Appended, Names, Result};
 use super::{begin, endpoints};
-use crate::model::Rows;
+use crate::rows::Rows;
 
 /// How often somebody else has written to the file, as far as is known.
 #[derive(Debug, Default)]
@@ -112,7 +112,7 @@ fn place(transaction: &Transaction<'_>, id: Uuid) -> Result<Option<Place>> {
         .prepare_cached(include_str!("producer.sql"))
         .and_then(|mut statement| {
             let place =
-                |row: &rusqlite::Row<'_>| Ok(Place { claim: row.get(0)?, sequence: row.get(1)? });
+                |row: &rusqlite::Row<'_>| Ok(Place { epoch: row.get(2)?, sequence: row.get(1)? });
             statement.query_row([id.as_bytes()], place).optional()
         })
         .step("look where a producer stands")
