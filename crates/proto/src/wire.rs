@@ -28,7 +28,7 @@ pub const COUNTED_TRAILER: &str = "tally-counted";
 /// The trailer beside it: how many of these were refused for their times. Absent: none.
 pub const REFUSED_TRAILER: &str = "tally-refused";
 
-/// The trailer of a failed `Record`: what a client can tell apart, beside the code; see [`reason`].
+/// The trailer of a failed call: what a client can tell apart, beside the code; see [`reason`].
 pub const REASON_TRAILER: &str = "tally-reason";
 /// The trailer of a failed `Record`: every batch up to this one is committed, and none after it
 /// that this stream brought ever will be. Absent: that is not known.
@@ -38,7 +38,7 @@ pub const COMMITTED_TRAILER: &str = "tally-committed";
 const SECOND_MICROS: i64 = 1_000_000;
 
 /// The values of [`REASON_TRAILER`].
-#[allow(missing_docs, reason = "the proto of Record and docs/exactly-once.md say what they mean")]
+#[allow(missing_docs, reason = "the protos say what they mean")]
 pub mod reason {
     pub const INVALID_BATCH: &str = "INVALID_BATCH";
     pub const INVALID_MESSAGE: &str = "INVALID_MESSAGE";

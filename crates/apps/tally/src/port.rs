@@ -34,7 +34,7 @@ impl Port {
     /// That one goes on until [`Port::open_database`] or [`Port::replace`].
     pub(crate) async fn get(settings: &Settings) -> Result<Self, Error> {
         let url = &settings.database.url;
-        let work = Work { database: name(url), version: MIGRATIONS.latest(Dialect::Sqlite) };
+        let work = Work { database: name(url), version: MIGRATIONS.latest(dialect(url)) };
         if let Some(listener) = Listener::inherited()? {
             return Ok(Self { listener, work, predecessor: None, is_inherited: true });
         }
@@ -111,4 +111,12 @@ fn name(url: &DatabaseUrl) -> String {
     let path = sqlite.path();
     let real = path.canonicalize().or_else(|_| std::path::absolute(path));
     format!("sqlite:{}", real.as_deref().unwrap_or(Path::new(path)).display())
+}
+
+/// Which of the migrations the database has.
+fn dialect(url: &DatabaseUrl) -> Dialect {
+    match url {
+        DatabaseUrl::Sqlite(_) => Dialect::Sqlite,
+        DatabaseUrl::Postgres(url) => url.dialect(),
+    }
 }

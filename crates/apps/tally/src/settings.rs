@@ -75,7 +75,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "TALLY_WRITE_WAIT_MS", value_name = "MS", default_value = "30000")]
     write_wait_ms: Given<u64>,
 
-    /// How long SIGTERM waits for what is in the queue
+    /// How long a stop waits until what was taken is stored and answered
     #[arg(long, env = "TALLY_DRAIN_TIMEOUT_MS", value_name = "MS", default_value = "30000")]
     drain_timeout_ms: Given<u64>,
 

@@ -63,9 +63,9 @@ pub enum Error {
     /// Too many roll-ups wait for their turn.
     #[error("too many roll-ups are waiting already; they go on without their callers")]
     TooManyRollUps,
-    /// The database did not answer for a new endpoint.
+    /// A producer could not be opened or forgotten in time.
     #[error("the database does not answer; try again later")]
-    LookupTimeout,
+    ProducerTimeout,
     /// A text that no database takes.
     #[error("path_prefix contains a NUL byte, and no path does")]
     PathPrefixNul,
@@ -272,7 +272,7 @@ impl Error {
                 Refusal::Forgotten => Kind::FailedPrecondition,
                 Refusal::TooMany { .. } => Kind::ResourceExhausted,
             },
-            Self::QueueFull | Self::LookupTimeout | Self::Draining | Self::Broken(_) => {
+            Self::QueueFull | Self::ProducerTimeout | Self::Draining | Self::Broken(_) => {
                 Kind::Unavailable
             }
             Self::Write(failure) => failure.kind,

@@ -1,13 +1,13 @@
 //! What all streams share, and one `Add` stream: decode, validate, push, acknowledge.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
-use tally_ingest::{Queue, Receipt};
+use tally_ingest::{Queue, Receipt, Workers};
 use tally_proto::count::v1::AddRequest;
 use tally_runtime::{Clock, Drain};
+use tokio::time::Instant;
 use tonic::Status;
 
 use crate::ahead::Ahead;
@@ -25,16 +25,21 @@ const CHUNK_ROWS_MAX: usize = 1_024;
 /// How many chunks of a stream are still taken after the drain has begun, if they are there.
 const LATE_CHUNKS_MAX: usize = 4;
 
+/// Names that are gone for good are missed by every answer, and told and stored again this often.
+const UNNAMED_INTERVAL: Duration = Duration::from_secs(60);
+
 /// What all streams share.
 pub(crate) struct Recorder {
     pub(crate) endpoints: Arc<Endpoints>,
-    /// How many endpoints of the last answer had no name.
-    pub(crate) unnamed: AtomicUsize,
+    /// When an answer last lacked names, if one did.
+    pub(crate) unnamed_at: Mutex<Option<Instant>>,
     pub(crate) queue: Queue<Rows>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) drain: Drain,
     pub(crate) path_bytes_max: usize,
     pub(crate) ahead: Ahead,
+    /// They say whether something can be stored.
+    pub(crate) workers: Arc<Workers>,
     /// How long a stream waits for its producer to be opened.
     pub(crate) opening_wait_max: Duration,
     /// What a `Record` stream may bring.
@@ -86,12 +91,12 @@ impl Recorder {
         match receipt.settled().await {
             Ok(stored) => Ending {
                 counted: Some(stored + wrong.pending),
-                refused: receipt.passed() + wrong.pending,
+                refused: receipt.skipped() + wrong.pending,
                 error: error.or(wrong.times.map(Error::Times)),
             },
             Err(failure) => Ending {
                 counted: failure.stored,
-                refused: receipt.passed(),
+                refused: receipt.skipped(),
                 error: Some(Error::Write(failure)),
             },
         }
@@ -179,7 +184,7 @@ impl Recorder {
             return Ok(());
         }
         self.ahead.in_time(self.rules().now_micros);
-        let receipt = receipt.passing(std::mem::take(&mut wrong.pending));
+        let receipt = receipt.skipping(std::mem::take(&mut wrong.pending));
         let Chunk { mut rows, unknown, .. } = std::mem::replace(chunk, self.chunk());
         if !unknown.is_empty() {
             let (endpoints, times): (Vec<_>, Vec<_>) = unknown.into_iter().unzip();
@@ -204,7 +209,9 @@ impl Recorder {
     /// Totals have so many endpoints that the dictionary does not name: somebody has removed names.
     /// Those that this server knows are stored again with their next rows.
     pub(crate) fn notice_unnamed(&self, unnamed: usize) {
-        if self.unnamed.swap(unnamed, Ordering::Relaxed) < unnamed {
+        let mut last = self.unnamed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if unnamed > 0 && last.is_none_or(|last| last.elapsed() >= UNNAMED_INTERVAL) {
+            *last = Some(Instant::now());
             tracing::error!(
                 endpoints = unnamed,
                 "the table tally_endpoints lacks names: their requests are counted as _unknown; \

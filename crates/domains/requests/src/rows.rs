@@ -9,7 +9,7 @@ use crate::model::{Day, EndpointId, Named};
 use crate::producer::Run;
 
 /// 2000-01-01 UTC in microseconds since 1970-01-01 UTC: where Postgres counts from.
-const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
+pub(crate) const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 /// Rows in Postgres's binary COPY format, ready to be sent. Each takes 26 bytes: the number
 /// of fields, then the length and value of the endpoint's id and of the time.

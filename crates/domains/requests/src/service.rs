@@ -1,7 +1,6 @@
 //! The domain's parts, put together.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tally_ingest::{Batch, Limits, Queue, Sink, Workers, WriteError};
@@ -42,6 +41,9 @@ const ATTEMPT_GRACE: Duration = Duration::from_secs(2);
 
 /// How often a batch is begun again within an attempt, since a new connection was made meanwhile.
 const STALE_MAX: usize = 32;
+
+/// How many losses that could not be noted are kept in mind.
+const SETBACKS_OWED_MAX: usize = 64;
 
 /// What the service is made with. See the server's settings for their meaning and limits.
 #[derive(Debug, Clone, Copy)]
@@ -105,6 +107,8 @@ struct Writer {
     /// How long to wait for the outcome of one attempt.
     attempt_timeout: Duration,
     clock: Arc<dyn Clock>,
+    /// Workers of which the database has lost something that is not noted yet.
+    owed: Mutex<Vec<(Uuid, i64)>>,
 }
 
 // === impl Settings ===
@@ -116,6 +120,15 @@ impl Settings {
     #[must_use]
     pub fn attempt_max(&self) -> Duration {
         (self.write_wait_max / 3).clamp(ATTEMPT_MIN, ATTEMPT_MAX)
+    }
+
+    fn of_workers(&self, database: &Database) -> tally_ingest::Settings {
+        let workers = match database {
+            Database::Sqlite(_) => 1,
+            Database::Postgres(_) => self.workers,
+        };
+        let Self { batch_rows_max, write_wait_max, .. } = *self;
+        tally_ingest::Settings { workers, batch_rows_max, write_wait_max }
     }
 }
 
@@ -130,10 +143,9 @@ impl Service {
         let Parts { database, clock, drain } = parts;
         let store = store::open(&database);
         let endpoints = Arc::new(Endpoints::new(settings.endpoints_max));
-        // Before they are read: what happens meanwhile begins a new belief.
-        let state = store.state();
         let path_bytes_max = Endpoints::path_bytes_max(settings.endpoints_max);
-        endpoints.load(store.endpoints(settings.endpoints_max, path_bytes_max).await?, state);
+        let (known, state) = store.endpoints(settings.endpoints_max, path_bytes_max).await?;
+        endpoints.load(known, state);
         let retention = settings.producer_retention_days;
         // The partition of today is there before the first request comes.
         if let Err(error) = store.maintain(clock.now(), retention).await {
@@ -152,25 +164,20 @@ impl Service {
         }
         house.close();
         let queue = Queue::new(settings.queue);
-        let workers = match database {
-            Database::Sqlite(_) => 1,
-            Database::Postgres(_) => settings.workers,
-        };
-        let worker_settings = tally_ingest::Settings {
-            workers,
-            batch_rows_max: settings.batch_rows_max,
-            write_wait_max: settings.write_wait_max,
-        };
+        let worker_settings = settings.of_workers(&database);
         let writer = Arc::new(Writer {
             store: Arc::clone(&store),
             endpoints: Arc::clone(&endpoints),
             attempt_timeout: settings.attempt_max() + ATTEMPT_GRACE,
             clock: Arc::clone(&clock),
+            owed: Mutex::default(),
         });
         let workers = Workers::start(&queue, &writer, worker_settings, tally_store::retry::pause);
+        let workers = Arc::new(workers);
         let recorder = Recorder {
             endpoints,
-            unnamed: AtomicUsize::new(0),
+            unnamed_at: Mutex::default(),
+            workers: Arc::clone(&workers),
             queue,
             clock: Arc::clone(&clock),
             drain,
@@ -192,7 +199,7 @@ impl Service {
             queries,
             roll_ups: Arc::new(Semaphore::new(1)),
             waiting_roll_ups: Arc::new(Semaphore::new(ROLL_UPS_WAITING_MAX)),
-            workers: Arc::new(workers),
+            workers,
             house,
         })
     }
@@ -254,13 +261,29 @@ impl Writer {
         Err(tally_store::Error::transient(step, Outcome::Determinate))
     }
 
-    /// A worker's batches were stored, and are not there any more.
+    /// Batches of a worker up to this one were stored, and are not all there any more. What cannot
+    /// be noted now is noted with a later batch.
     async fn note_setback(&self, worker: Uuid, sequence: i64) {
         let now_micros = self.clock.now().as_microsecond();
         let told = Told { sequence, at_micros: None, is_recent: true, now_micros };
-        let noted = timeout(self.attempt_timeout, self.store.note_setback(worker, told)).await;
-        if let Ok(Err(error)) = noted {
-            tracing::error!(error = chain(&error), "what is missing is not noted");
+        let noting = timeout(self.attempt_timeout, self.store.note_setback(worker, told));
+        let error = match noting.await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => chain(&error),
+            Err(_elapsed) => format!("no answer within {:?}", self.attempt_timeout),
+        };
+        tracing::error!(error, sequence, "what the database has lost of a worker is not noted yet");
+        let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
+        if owed.len() < SETBACKS_OWED_MAX {
+            owed.push((worker, sequence));
+        }
+    }
+
+    /// Notes what could not be noted before, once something can be stored again.
+    async fn note_owed(&self) {
+        let owed = std::mem::take(&mut *self.owed.lock().unwrap_or_else(PoisonError::into_inner));
+        for (worker, sequence) in owed {
+            self.note_setback(worker, sequence).await;
         }
     }
 }
@@ -276,6 +299,9 @@ impl Sink for Writer {
         };
         if result.as_ref().is_err_and(tally_store::Error::is_out_of_sequence) {
             self.note_setback(batch.producer, batch.sequence - 1).await;
+        }
+        if result.is_ok() {
+            self.note_owed().await;
         }
         result.map_err(|error| WriteError {
             message: chain(&error),

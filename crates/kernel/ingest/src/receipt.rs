@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 pub struct Receipt {
     inner: Arc<Inner>,
     /// How many places of the stream the next rows take without being rows.
-    passed: u64,
+    skipped: u64,
 }
 
 /// Rows of this stream could not be stored.
@@ -22,7 +22,7 @@ pub struct Failure {
     /// What it means to the stream.
     pub kind: Kind,
     /// How many rows from the beginning of the stream are stored, and none after them, with what
-    /// was passed over among them; or `None` when that is not known.
+    /// was skipped over among them; or `None` when that is not known.
     pub stored: Option<u64>,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Stub {
     first: u64,
     /// How many places it takes, and how many of them are no rows.
     places: u64,
-    passed: u64,
+    skipped: u64,
     settled: bool,
 }
 
@@ -50,10 +50,10 @@ struct State {
     pushed: u64,
     /// How many chunks are under way. A chunk may have no rows.
     open: usize,
-    /// Stored, wherever in the stream, with what was passed over.
+    /// Stored, wherever in the stream, with what was skipped over.
     stored: u64,
-    /// How many of these were passed over.
-    passed: u64,
+    /// How many of these were skipped over.
+    skipped: u64,
     /// The first row that is not stored, of those that are lost.
     first_lost: Option<u64>,
     /// One past the last row that is stored.
@@ -71,21 +71,21 @@ impl Receipt {
         Self::default()
     }
 
-    /// The same receipt, for rows among which, or before which, the stream has passed over so
+    /// The same receipt, for rows among which, or before which, the stream has skipped over so
     /// many that it does not store: their places are those of these rows.
     #[must_use]
-    pub fn passing(&self, passed: u64) -> Self {
-        Self { inner: Arc::clone(&self.inner), passed }
+    pub fn skipping(&self, skipped: u64) -> Self {
+        Self { inner: Arc::clone(&self.inner), skipped }
     }
 
-    /// How many of what is stored was passed over.
+    /// How many of what is stored was skipped over.
     #[must_use]
-    pub fn passed(&self) -> u64 {
-        self.lock().passed
+    pub fn skipped(&self) -> u64 {
+        self.lock().skipped
     }
 
     /// Waits until everything that was pushed so far is stored; returns how many rows, with what
-    /// was passed over.
+    /// was skipped over.
     ///
     /// # Errors
     /// As soon as nothing of the stream is under way any more and some of it was not stored.
@@ -109,13 +109,13 @@ impl Receipt {
     }
 
     pub(crate) fn stub(&self, rows: usize) -> Stub {
-        let passed = self.passed;
-        let places = rows as u64 + passed;
+        let skipped = self.skipped;
+        let places = rows as u64 + skipped;
         let mut state = self.lock();
         let first = state.pushed;
         state.pushed += places;
         state.open += 1;
-        Stub { receipt: self.clone(), first, places, passed, settled: false }
+        Stub { receipt: self.clone(), first, places, skipped, settled: false }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -144,7 +144,7 @@ impl Stub {
         let mut state = self.receipt.lock();
         state.open -= 1;
         state.stored += self.places;
-        state.passed += self.passed;
+        state.skipped += self.skipped;
         state.stored_end = state.stored_end.max(self.first + self.places);
         drop(state);
         self.receipt.inner.changed.notify_waiters();
@@ -236,15 +236,15 @@ mod tests {
     #[tokio::test]
     async fn what_is_passed_over_has_its_place_in_the_stream() {
         let receipt = Receipt::new();
-        let (first, second) = (receipt.passing(2).stub(3), receipt.passing(1).stub(2));
+        let (first, second) = (receipt.skipping(2).stub(3), receipt.skipping(1).stub(2));
         first.stored();
         second.failed("disk full", Kind::Unavailable, false);
         assert_eq!(receipt.settled().await.expect_err("second").stored, Some(5));
-        assert_eq!(receipt.passed(), 2);
+        assert_eq!(receipt.skipped(), 2);
         let receipt = Receipt::new();
-        receipt.passing(7).stub(1).withdrawn();
-        receipt.passing(4).stub(1).stored();
-        assert_eq!((receipt.settled().await, receipt.passed()), (Ok(5), 4));
+        receipt.skipping(7).stub(1).withdrawn();
+        receipt.skipping(4).stub(1).stored();
+        assert_eq!((receipt.settled().await, receipt.skipped()), (Ok(5), 4));
     }
 
     #[tokio::test]

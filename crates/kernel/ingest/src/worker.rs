@@ -103,7 +103,12 @@ impl Workers {
         self.progress.trouble()
     }
 
-    /// Something was stored past the workers, after an attempt of theirs had failed.
+    /// Something could not be stored past the workers, which is trouble as well.
+    pub fn failed(&self, message: &str) {
+        self.progress.failed(message);
+    }
+
+    /// Something was stored past the workers, after an attempt had failed.
     pub fn recovered(&self) {
         self.progress.stored();
     }

@@ -246,6 +246,9 @@ pub mod count_service_client {
         /// again answers the same totals, plus what was added since.
         ///
         /// INVALID_ARGUMENT: the date is missing or impossible.
+        /// RESOURCE_EXHAUSTED: the answer would have more than 16 MiB, or more totals than the server
+        ///   allows (trailer tally-reason: ANSWER_TOO_LARGE). The roll-up is done. Read the totals by
+        ///   tally.requests.v1.RequestService/QueryTotals, which streams them.
         pub async fn count_daily_totals(
             &mut self,
             request: impl tonic::IntoRequest<super::CountDailyTotalsRequest>,
@@ -274,6 +277,7 @@ pub mod count_service_client {
         ///
         /// INVALID_ARGUMENT: a date is missing or impossible, or the end is before the start.
         /// NOT_FOUND: the range has no rolled-up requests.
+        /// RESOURCE_EXHAUSTED: as for CountDailyTotals.
         pub async fn list_daily_totals(
             &mut self,
             request: impl tonic::IntoRequest<super::ListDailyTotalsRequest>,
@@ -302,6 +306,7 @@ pub mod count_service_client {
         ///
         /// INVALID_ARGUMENT: the period is missing or impossible.
         /// NOT_FOUND: the period has no rolled-up requests.
+        /// RESOURCE_EXHAUSTED: as for CountDailyTotals.
         pub async fn get_period_totals(
             &mut self,
             request: impl tonic::IntoRequest<super::GetPeriodTotalsRequest>,
@@ -367,6 +372,9 @@ pub mod count_service_server {
         /// again answers the same totals, plus what was added since.
         ///
         /// INVALID_ARGUMENT: the date is missing or impossible.
+        /// RESOURCE_EXHAUSTED: the answer would have more than 16 MiB, or more totals than the server
+        ///   allows (trailer tally-reason: ANSWER_TOO_LARGE). The roll-up is done. Read the totals by
+        ///   tally.requests.v1.RequestService/QueryTotals, which streams them.
         async fn count_daily_totals(
             &self,
             request: tonic::Request<super::CountDailyTotalsRequest>,
@@ -378,6 +386,7 @@ pub mod count_service_server {
         ///
         /// INVALID_ARGUMENT: a date is missing or impossible, or the end is before the start.
         /// NOT_FOUND: the range has no rolled-up requests.
+        /// RESOURCE_EXHAUSTED: as for CountDailyTotals.
         async fn list_daily_totals(
             &self,
             request: tonic::Request<super::ListDailyTotalsRequest>,
@@ -389,6 +398,7 @@ pub mod count_service_server {
         ///
         /// INVALID_ARGUMENT: the period is missing or impossible.
         /// NOT_FOUND: the period has no rolled-up requests.
+        /// RESOURCE_EXHAUSTED: as for CountDailyTotals.
         async fn get_period_totals(
             &self,
             request: tonic::Request<super::GetPeriodTotalsRequest>,

@@ -50,7 +50,9 @@ pub(crate) async fn run(args: ProducersArgs) -> anyhow::Result<ExitCode> {
     }
     output::written(print(&mut output::stdout(), format, &producers))?;
     if producers.is_empty() {
-        say("no producer has counted here yet; clients that use count.v1 are none");
+        say(
+            "no producer is known at present; those that are done are forgotten, and clients of count.v1 are none",
+        );
     } else if format == OutputFormat::Table {
         let dropped: i128 = producers.iter().map(|one| i128::from(one.dropped)).sum();
         let number = i128::try_from(producers.len()).unwrap_or(i128::MAX);

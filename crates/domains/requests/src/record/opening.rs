@@ -6,6 +6,7 @@
 use futures_util::{Stream, StreamExt as _};
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
+use tally_runtime::chain;
 use tokio::time::timeout;
 use tonic::Status;
 use uuid::Uuid;
@@ -42,12 +43,17 @@ impl Recorder {
                 return Err(Some(Error::Unexpected { position: 1, reason }));
             }
         };
-        let standing = timeout(self.opening_wait_max, self.store.open_producer(&opening))
+        let opened = timeout(self.opening_wait_max, self.store.open_producer(&opening))
             .await
-            .map_err(|_elapsed| Error::LookupTimeout)?
-            .map_err(Error::store("open a producer"))?
-            .map_err(Error::Refused)?;
-        Ok((opening, standing))
+            .map_err(|_elapsed| Error::ProducerTimeout)
+            .and_then(|opened| opened.map_err(Error::store("open a producer")));
+        // An idle server learns of a full database by this alone.
+        let opened = opened.inspect_err(|error| {
+            let error = chain(error);
+            tracing::warn!(error, "a producer could not be opened");
+            self.workers.failed(&error);
+        });
+        Ok((opening, opened?.map_err(Error::Refused)?))
     }
 
     fn opening(&self, open: proto::Open) -> Result<Opening, InvalidOpen> {
@@ -100,7 +106,7 @@ impl Recorder {
         let leaving = Leaving { id, epoch, sequence };
         timeout(self.opening_wait_max, self.store.forget_producer(&leaving))
             .await
-            .map_err(|_elapsed| Error::LookupTimeout)?
+            .map_err(|_elapsed| Error::ProducerTimeout)?
             .map_err(Error::store("forget a producer"))
     }
 

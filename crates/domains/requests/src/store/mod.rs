@@ -5,10 +5,8 @@
 //! | `cockroach.rs` | CockroachDB |
 //! | `kept.rs` | rolled-up days that are kept in memory |
 //! | `plan.rs` | what of a batch is stored, by where its producers stand |
-//! | `postgres.rs` | Postgres: endpoints, batches, totals |
-//! | `postgres/` | its roll-up, its partitions, and the SQL |
-//! | `sqlite.rs` | SQLite |
-//! | `sqlite/` | its roll-up and totals, and the SQL |
+//! | `postgres.rs`, `postgres/` | Postgres; the first lines of `postgres.rs` say which file owns what |
+//! | `sqlite.rs`, `sqlite/` | SQLite, likewise |
 
 mod cockroach;
 mod kept;
@@ -100,7 +98,7 @@ pub enum Appended {
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Endpoints that the dictionary has: at most `count_max`, with at most `path_bytes_max` bytes
-    /// of paths.
+    /// of paths. Beside them the [state](Store::state) for which this holds.
     ///
     /// # Errors
     /// When the database fails.
@@ -108,7 +106,7 @@ pub trait Store: Send + Sync + 'static {
         &self,
         count_max: usize,
         path_bytes_max: usize,
-    ) -> Result<Vec<(EndpointId, Endpoint)>>;
+    ) -> Result<(Vec<(EndpointId, Endpoint)>, u64)>;
 
     /// A number that changes whenever the database may have gone back to an earlier state without
     /// this store's doing, as far as the store can see: with each new connection, or when

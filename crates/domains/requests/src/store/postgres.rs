@@ -62,10 +62,10 @@ impl Store for PostgresStore {
         &self,
         count_max: usize,
         path_bytes_max: usize,
-    ) -> Result<Vec<(EndpointId, Endpoint)>> {
-        Policy::short("list endpoints")
-            .run(|| endpoints::list(&self.database, count_max, path_bytes_max))
-            .await
+    ) -> Result<(Vec<(EndpointId, Endpoint)>, u64)> {
+        let state = self.state();
+        let list = || endpoints::list(&self.database, count_max, path_bytes_max);
+        Ok((Policy::short("list endpoints").run(list).await?, state))
     }
 
     fn state(&self) -> u64 {

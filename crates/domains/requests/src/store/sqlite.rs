@@ -57,11 +57,15 @@ impl Store for SqliteStore {
         &self,
         count_max: usize,
         path_bytes_max: usize,
-    ) -> Result<Vec<(EndpointId, Endpoint)>> {
+    ) -> Result<(Vec<(EndpointId, Endpoint)>, u64)> {
+        // On the writer's thread: only its connection can tell whether somebody else has written.
+        let state = Arc::clone(&self.state);
         let list = move |connection: &mut Connection| {
-            endpoints::list(connection, count_max, path_bytes_max)
+            let transaction = begin(connection)?;
+            let state = state.look(&transaction)?;
+            Ok((endpoints::list(&transaction, count_max, path_bytes_max)?, state))
         };
-        self.database.read(list).await
+        self.database.write(list).await
     }
 
     fn state(&self) -> u64 {

@@ -76,14 +76,14 @@ async fn names_are_stored_with_their_first_rows(backend: Backend) {
         let batch = batch(Uuid::now_v7(), 1, rows);
         assert!(append_named(&*backend.store, &batch, &names).await.unwrap().is_empty());
     }
-    let mut all = backend.second.endpoints(10, 1_000).await.unwrap();
+    let (mut all, _) = backend.second.endpoints(10, 1_000).await.unwrap();
     all.sort_by_key(|(id, _)| *id);
     let mut expected: Vec<_> = names.iter().map(|one| (one.id, one.endpoint.clone())).collect();
     expected.sort_by_key(|(id, _)| *id);
     assert_eq!(all, expected);
     assert_eq!(sum(&backend.live().await), 3);
-    assert_eq!(backend.second.endpoints(2, 1_000).await.unwrap().len(), 2);
-    assert!(backend.second.endpoints(10, 9).await.unwrap().len() < 3);
+    assert_eq!(backend.second.endpoints(2, 1_000).await.unwrap().0.len(), 2);
+    assert!(backend.second.endpoints(10, 9).await.unwrap().0.len() < 3);
 }
 
 async fn two_stores_name_the_same_endpoints_at_once(backend: Backend) {

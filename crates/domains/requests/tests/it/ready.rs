@@ -117,3 +117,25 @@ async fn is_ready(counting: &Counting) {
     };
     eventually("requests can be stored again", LIMIT, ready).await;
 }
+
+/// Nobody counts by `Add`, and clients of `Record` do not get so far as to send a batch.
+#[tokio::test]
+async fn a_producer_that_cannot_be_opened_is_noticed() {
+    let Some(database) = TestDatabase::create_or_skip("ready_open") else { return };
+    let counting = Counting::start(&database.url(), impatient()).await;
+    let client = database.connect().await;
+    let full = "CREATE FUNCTION full_disk() RETURNS TRIGGER LANGUAGE plpgsql AS $$ BEGIN \
+         RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END $$; \
+         CREATE TRIGGER full_disk BEFORE INSERT ON tally_producers EXECUTE FUNCTION full_disk(); \
+         CREATE TRIGGER full_disk BEFORE INSERT ON tally_requests EXECUTE FUNCTION full_disk()";
+    client.batch_execute(full).await.expect("full");
+    assert_eq!(counting.service.ready().await, Ok(()), "nobody has tried");
+    let open = crate::recording::open(uuid::Uuid::now_v7(), 0, &[7]);
+    let status = crate::recording::Recording::open(&counting, open).await.err().expect("full");
+    assert_eq!(status.code(), Code::Unavailable, "{status}");
+    let reason = counting.service.ready().await.unwrap_err();
+    assert!(reason.contains("no space left"), "{reason}");
+    client.batch_execute("DROP FUNCTION full_disk CASCADE").await.expect("room");
+    is_ready(&counting).await;
+    counting.stop().await;
+}

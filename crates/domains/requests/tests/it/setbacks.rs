@@ -132,3 +132,23 @@ async fn a_producer_that_is_gone_is_told_unless_it_is_old() {
         }
     }
 }
+
+/// Right after a restore not everything works: what cannot be noted at once is noted later.
+#[tokio::test]
+async fn a_loss_that_cannot_be_noted_is_noted_later() {
+    let Some(database) = TestDatabase::create_or_skip("owed_setback") else { return };
+    let settings = tally_requests::Settings { workers: 1, ..settings() };
+    let counting = Counting::start(&database.url(), settings).await;
+    for _ in 0..3 {
+        counting.add(vec![get("/", NOW)]).await.expect("stored");
+    }
+    let client = database.connect().await;
+    let back = "DELETE FROM tally_producers; ALTER TABLE tally_setbacks RENAME TO hidden";
+    client.batch_execute(back).await.expect("back");
+    counting.add(vec![get("/", NOW)]).await.expect("stored");
+    client.batch_execute("ALTER TABLE hidden RENAME TO tally_setbacks").await.expect("there");
+    counting.add(vec![get("/", NOW)]).await.expect("stored");
+    let (_, listed) = first_messages(&counting, 1, 9999).await;
+    assert_eq!(listed.iter().map(|one| one.batches).collect::<Vec<_>>(), [3]);
+    counting.stop().await;
+}

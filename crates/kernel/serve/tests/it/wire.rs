@@ -107,6 +107,8 @@ impl Wire {
             if !self.read() {
                 break;
             }
+            // The answer to a PING.
+            self.flush();
         }
     }
 
@@ -193,6 +195,10 @@ impl Wire {
             GOAWAY => {
                 let (code, words) = (number(&payload[4..8]), &payload[8..]);
                 self.goaway = Some(format!("GOAWAY {code} {}", String::from_utf8_lossy(words)));
+            }
+            // A stream that comes while others are not quite closed may be refused.
+            RST_STREAM => {
+                self.ended.insert(stream);
             }
             HEADERS | DATA if flags & END_STREAM != 0 => {
                 self.ended.insert(stream);

@@ -19,7 +19,7 @@ use super::super::plan::{Move, Place, Places, Plan};
 use super::super::{Appended, Names, Result};
 use super::endpoints;
 use crate::model::EndpointId;
-use crate::rows::Rows;
+use crate::rows::{POSTGRES_EPOCH_MICROS, Rows};
 
 /// COPY costs about a millisecond before its first row, and less for each row after it:
 /// below this many rows, one INSERT from arrays is faster.
@@ -48,7 +48,7 @@ pub(crate) struct Way {
 #[derive(Debug, Default)]
 struct Columns {
     ids: Vec<Uuid>,
-    claims: Vec<i64>,
+    epochs: Vec<i64>,
     before: Vec<i64>,
     last: Vec<i64>,
     day_ids: Vec<Uuid>,
@@ -239,7 +239,7 @@ impl Columns {
         let mut columns = Self::default();
         for one in &plan.moves {
             columns.ids.push(one.id);
-            columns.claims.push(one.epoch);
+            columns.epochs.push(one.epoch);
             columns.before.push(one.before);
             columns.last.push(one.last);
         }
@@ -261,7 +261,7 @@ impl Columns {
     fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![
             &self.ids,
-            &self.claims,
+            &self.epochs,
             &self.before,
             &self.last,
             &self.day_ids,
@@ -281,7 +281,7 @@ impl ToSql for Micros {
         out: &mut BytesMut,
     ) -> std::result::Result<IsNull, Box<dyn StdError + Sync + Send>> {
         // Postgres counts from 2000-01-01.
-        out.put_i64(self.0 - 946_684_800_000_000);
+        out.put_i64(self.0 - POSTGRES_EPOCH_MICROS);
         Ok(IsNull::No)
     }
 

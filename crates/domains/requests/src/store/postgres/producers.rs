@@ -64,7 +64,7 @@ pub(crate) async fn forget(database: &Database, retention: ProducerRetention) ->
     let (sql, days) = (include_str!("forget_producers.sql"), f64::from(retention));
     let policy = Policy::short("forget old producers");
     loop {
-        let once = async || forget_some(database, sql, &[&days, &FORGET_MAX], true).await;
+        let once = async || forget_some(database, sql, &[&days, &FORGET_MAX], false).await;
         if policy.run(once).await? < FORGET_MAX {
             return Ok(());
         }
@@ -82,7 +82,7 @@ pub(crate) async fn forget_one(
     let policy = Policy::short("forget a producer");
     let once = async || {
         let _place = places.acquire().await;
-        forget_some(database, sql, &[id, epoch, sequence], false).await
+        forget_some(database, sql, &[id, epoch, sequence], true).await
     };
     policy.run(once).await.map(|_| ())
 }
@@ -99,7 +99,7 @@ async fn open_once(database: &Database, opening: &Opening) -> Result<Opened> {
     let step = "open a producer";
     let mut connection = database.writer().await?;
     let transaction = connection.begin(Isolation::Default).await?;
-    transaction.batch_execute(include_str!("wait_for_producer.sql")).await.step(step)?;
+    transaction.batch_execute(include_str!("wait_hardly_for_producer.sql")).await.step(step)?;
     let found = find(&transaction, opening.id).await?;
     let standing = found.map(|(standing, _)| standing);
     let (claim, name) = (opening.claim(), &opening.name);
@@ -202,19 +202,20 @@ async fn note(transaction: &Transaction<'_>, setback: Option<Setback>) -> Result
 }
 
 /// One transaction, in which a statement deletes producers. The answer is how many. Repeated after a
-/// lost answer, it finds the next ones, or none.
+/// lost answer, it finds the next ones, or none. Whether a client waits for it decides how long it
+/// waits for locks itself.
 async fn forget_some(
     database: &Database,
     sql: &str,
     values: &[&(dyn ToSql + Sync)],
-    waits: bool,
+    is_awaited: bool,
 ) -> Result<i64> {
     let step = "forget producers";
     let mut connection =
-        if waits { database.connection().await? } else { database.writer().await? };
+        if is_awaited { database.writer().await? } else { database.connection().await? };
     let transaction = connection.begin(Isolation::Default).await?;
-    if !waits {
-        transaction.batch_execute(include_str!("wait_for_producer.sql")).await.step(step)?;
+    if is_awaited {
+        transaction.batch_execute(include_str!("wait_hardly_for_producer.sql")).await.step(step)?;
     }
     let gone = transaction.query(sql, values).await.step(step)?;
     let ids: Vec<Uuid> = gone.iter().map(|row| row.get(0)).collect();

@@ -72,7 +72,7 @@ impl State {
     }
 
     /// Looks whether somebody else has written. Only on the writer's thread, in a transaction.
-    fn look(&self, transaction: &Transaction<'_>) -> Result<u64> {
+    pub(super) fn look(&self, transaction: &Transaction<'_>) -> Result<u64> {
         let version: i64 = transaction
             .prepare_cached(include_str!("data_version.sql"))
             .and_then(|mut statement| statement.query_row([], |row| row.get(0)))

@@ -37,6 +37,7 @@ pub(super) fn open(connection: &mut Connection, opening: &Opening) -> Result<Ope
                 .query_row(include_str!("count_producers.sql"), [max], |row| row.get(0))
                 .step(step)?;
             if producers >= max {
+                commit(transaction, setback.as_ref())?;
                 return Ok(Err(Refusal::TooMany { max }));
             }
             let epoch = opening.next_epoch;
