@@ -1,6 +1,7 @@
 //! The thread that turns files into chunks of requests.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -10,10 +11,12 @@ use tally_proto::count::v1::AddRequest;
 use tally_runtime::Clock;
 use tokio::sync::mpsc;
 
+use super::counts::LineCounts;
 use super::input::{Input, OpenInput, Unreadable};
 use super::lines::Line;
+use super::paths::{Paths, Seen};
 use super::time::SECOND_US;
-use super::{Malformed, Parser, Record};
+use super::{Context, Malformed, Parser, Record};
 
 /// How far a time may be ahead of the clock, as the server sees it too.
 pub(crate) const AHEAD_MAX_US: i64 = 24 * 3_600 * SECOND_US;
@@ -21,15 +24,21 @@ pub(crate) const AHEAD_MAX_US: i64 = 24 * 3_600 * SECOND_US;
 /// How many chunks may wait to be sent. Each is what one read gave.
 const CHUNKS_MAX: usize = 16;
 
-/// How many malformed lines are remembered.
-pub(crate) const EXAMPLES_MAX: usize = 5;
+/// How many requests a chunk takes before it is passed on. Lines that stand for several may make
+/// very many.
+const CHUNK_REQUESTS_MAX: usize = 100_000;
 
 /// What is to be read, and how.
 pub(crate) struct Job {
     pub(crate) inputs: Vec<Input>,
     pub(crate) parser: Parser,
+    pub(crate) paths: Paths,
     /// The first line of the first input that counts, from 1.
     pub(crate) from_line: u64,
+    /// Where malformed lines go.
+    pub(crate) malformed: Option<File>,
+    /// Called with the path that makes it many different endpoints.
+    pub(crate) many_endpoints: Box<dyn Fn(&str) + Send>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -55,16 +64,6 @@ pub(crate) struct Chunk {
     pub(crate) counts: LineCounts,
 }
 
-/// How many lines were what.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct LineCounts {
-    pub(crate) lines: u64,
-    pub(crate) blank: u64,
-    pub(crate) malformed: u64,
-    /// The first malformed lines: input, line, reason.
-    pub(crate) examples: Vec<(usize, u64, Malformed)>,
-}
-
 /// An input that could not be read to its end.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -72,6 +71,8 @@ pub(crate) enum Failure {
     Open(Unreadable),
     #[error("{input}: cannot be read beyond line {line}")]
     Read { input: Input, line: u64, source: io::Error },
+    #[error("malformed lines cannot be kept any more")]
+    Keep { source: io::Error },
     #[error("{input} has only {lines} lines: --from-line {from_line} leaves out all of it")]
     Short { input: Input, lines: u64, from_line: u64 },
 }
@@ -80,11 +81,13 @@ pub(crate) enum Failure {
 pub(crate) fn start(job: Job) -> io::Result<(mpsc::Receiver<Fed>, JoinHandle<()>)> {
     let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
     let thread = thread::Builder::new().name("import-reader".to_owned()).spawn(move || {
-        let bytes = Arc::new(AtomicU64::new(0));
-        for at in 0..job.inputs.len() {
-            let sent = match read_input(&job, at, &bytes, &sender) {
+        let bytes = Arc::default();
+        let inputs = job.inputs.clone();
+        let mut reader = Reader { job, bytes, seen: Seen::default(), sender };
+        for (at, input) in inputs.iter().enumerate() {
+            let sent = match reader.read(at, input) {
                 Ok(()) => Ok(()),
-                Err(Stopped::Failed(failure)) => sender.blocking_send(Fed::Failed(failure)),
+                Err(Stopped::Failed(failure)) => reader.sender.blocking_send(Fed::Failed(failure)),
                 Err(Stopped::NobodyListens) => return,
             };
             if sent.is_err() {
@@ -100,74 +103,123 @@ enum Stopped {
     NobodyListens,
 }
 
-fn read_input(
-    job: &Job,
-    at: usize,
-    bytes: &Arc<AtomicU64>,
-    sender: &mpsc::Sender<Fed>,
-) -> Result<(), Stopped> {
-    let input = &job.inputs[at];
-    let mut lines =
-        input.open(Arc::clone(bytes)).map_err(|source| Stopped::Failed(Failure::Open(source)))?;
-    let from_line = if at == 0 { job.from_line } else { 1 };
-    let mut read = Ok(true);
-    loop {
-        // What was read is sent before the next read, which may wait for a slow pipe.
-        let latest = job.clock.now().as_microsecond().saturating_add(AHEAD_MAX_US);
-        let mut chunk = cut_chunk(&mut lines, &job.parser, latest, (at, from_line));
-        chunk.bytes = bytes.load(Ordering::Relaxed);
-        if chunk.counts.lines > 0 && sender.blocking_send(Fed::Chunk(chunk)).is_err() {
-            return Err(Stopped::NobodyListens);
-        }
-        let more = read.map_err(|source| {
-            let line = lines.number();
-            Stopped::Failed(Failure::Read { input: input.clone(), line, source })
-        })?;
-        if !more {
-            break;
-        }
-        read = lines.read();
-    }
-    if lines.number() + 1 < from_line {
-        let lines = lines.number();
-        return Err(Stopped::Failed(Failure::Short { input: input.clone(), lines, from_line }));
-    }
-    Ok(())
+struct Reader {
+    job: Job,
+    bytes: Arc<AtomicU64>,
+    seen: Seen,
+    sender: mpsc::Sender<Fed>,
 }
 
-/// Parses every line that has been read, from line `from_line` on.
-fn cut_chunk(
-    lines: &mut OpenInput,
-    parser: &Parser,
-    latest: i64,
-    (input, from_line): (usize, u64),
-) -> Chunk {
-    let mut chunk = Chunk { input, ..Chunk::default() };
-    let mut number = lines.number();
-    while let Some(line) = lines.cut() {
-        number += 1;
-        if number < from_line {
-            continue;
+// === impl Reader ===
+
+impl Reader {
+    fn read(&mut self, at: usize, input: &Input) -> Result<(), Stopped> {
+        let opened = input.open(Arc::clone(&self.bytes));
+        let mut lines = opened.map_err(|source| Stopped::Failed(Failure::Open(source)))?;
+        let from_line = if at == 0 { self.job.from_line } else { 1 };
+        let mut context = Context::default();
+        let mut read = Ok(true);
+        loop {
+            // What was read is sent before the next read, which may wait for a slow pipe.
+            loop {
+                let chunk = self.cut_chunk(&mut lines, &mut context, (at, from_line))?;
+                let is_full = chunk.requests.len() >= CHUNK_REQUESTS_MAX;
+                if chunk.counts.lines > 0 && self.sender.blocking_send(Fed::Chunk(chunk)).is_err() {
+                    return Err(Stopped::NobodyListens);
+                }
+                if !is_full {
+                    break;
+                }
+            }
+            let more = read.map_err(|source| {
+                let line = lines.number();
+                Stopped::Failed(Failure::Read { input: input.clone(), line, source })
+            })?;
+            if !more {
+                break;
+            }
+            read = lines.read();
         }
-        chunk.counts.lines += 1;
-        let parsed = match line {
-            Line::Text(text) if text.trim_ascii().is_empty() => {
-                chunk.counts.blank += 1;
+        if lines.number() + 1 < from_line {
+            let lines = lines.number();
+            return Err(Stopped::Failed(Failure::Short { input: input.clone(), lines, from_line }));
+        }
+        Ok(())
+    }
+
+    /// Parses lines that have been read, from line `from_line` on.
+    fn cut_chunk(
+        &mut self,
+        lines: &mut OpenInput,
+        context: &mut Context,
+        (input, from_line): (usize, u64),
+    ) -> Result<Chunk, Stopped> {
+        let latest = self.job.clock.now().as_microsecond().saturating_add(AHEAD_MAX_US);
+        let mut chunk = Chunk { input, ..Chunk::default() };
+        let mut number = lines.number();
+        let mut last_is_malformed = false;
+        while chunk.requests.len() < CHUNK_REQUESTS_MAX
+            && let Some(line) = lines.cut()
+        {
+            number += 1;
+            if number < from_line {
+                if let Line::Text(text) = line {
+                    self.job.parser.follow(text, context);
+                }
                 continue;
             }
-            Line::Text(text) => parser.parse(text, latest),
-            Line::TooLong => Err(Malformed::LineTooLong),
-        };
-        match parsed {
-            Ok(record) => {
-                chunk.requests.push(request(record));
-                chunk.lines.push(number);
+            chunk.counts.lines += 1;
+            last_is_malformed = false;
+            let (text, parsed) = match line {
+                Line::Text(text) if text.trim_ascii().is_empty() => {
+                    chunk.counts.blank += 1;
+                    continue;
+                }
+                Line::Text(text) => (text, self.job.parser.parse(text, context, latest)),
+                Line::TooLong => (&[][..], Err(Malformed::LineTooLong)),
+            };
+            match parsed {
+                Ok(record) => match record.and_then(|record| self.job.paths.on(record)) {
+                    Some(record) => {
+                        if self.seen.makes_many(record.method, &record.path) {
+                            (self.job.many_endpoints)(&record.path);
+                        }
+                        chunk.add(record, number);
+                    }
+                    None => chunk.counts.left_out += 1,
+                },
+                Err(why) => {
+                    last_is_malformed = true;
+                    if let Some(file) = &mut self.job.malformed {
+                        let kept = file.write_all(&[text, b"\n"].concat());
+                        kept.map_err(|source| Stopped::Failed(Failure::Keep { source }))?;
+                    }
+                    chunk.counts.add_malformed(input, number, why);
+                }
             }
-            Err(reason) => chunk.counts.add_malformed(input, number, reason),
         }
+        if last_is_malformed && lines.is_torn() {
+            chunk.counts.torn = Some((input, number));
+        }
+        chunk.through = number;
+        chunk.bytes = self.bytes.load(Ordering::Relaxed);
+        Ok(chunk)
     }
-    chunk.through = number;
-    chunk
+}
+
+// === impl Chunk ===
+
+impl Chunk {
+    fn add(&mut self, record: Record<'_>, line: u64) {
+        let times = record.times;
+        let request = request(record);
+        for _ in 1..times {
+            self.requests.push(request.clone());
+            self.lines.push(line);
+        }
+        self.requests.push(request);
+        self.lines.push(line);
+    }
 }
 
 fn request(record: Record<'_>) -> AddRequest {
@@ -181,26 +233,6 @@ fn request(record: Record<'_>) -> AddRequest {
     }
 }
 
-// === impl LineCounts ===
-
-impl LineCounts {
-    fn add_malformed(&mut self, input: usize, line: u64, reason: Malformed) {
-        self.malformed += 1;
-        if self.examples.len() < EXAMPLES_MAX {
-            self.examples.push((input, line, reason));
-        }
-    }
-
-    /// Adds the counts of later lines.
-    pub(crate) fn add(&mut self, later: Self) {
-        self.lines += later.lines;
-        self.blank += later.blank;
-        self.malformed += later.malformed;
-        self.examples.extend(later.examples);
-        self.examples.truncate(EXAMPLES_MAX);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -209,14 +241,18 @@ mod tests {
     use tally_runtime::ManualClock;
 
     use super::*;
-    use crate::import::LogFormat;
-    use crate::import::json::JsonFields;
 
     fn job(inputs: Vec<Input>, from_line: u64) -> Job {
         let now = Timestamp::from_second(1_431_900_000).expect("a time");
-        let parser =
-            Parser { format: LogFormat::Auto, fields: JsonFields::default(), keep_query: false };
-        Job { inputs, parser, from_line, clock: Arc::new(ManualClock::new(now)) }
+        Job {
+            inputs,
+            parser: Parser::default(),
+            paths: Paths::default(),
+            from_line,
+            malformed: None,
+            many_endpoints: Box::new(|_| {}),
+            clock: Arc::new(ManualClock::new(now)),
+        }
     }
 
     fn line(path: &str) -> String {
@@ -255,7 +291,10 @@ mod tests {
         let of = |input, path: &str, line| (input, path.to_owned(), line);
         assert_eq!(requests, [of(0, "/a", 1), of(0, "/b", 4), of(1, "/c", 1)]);
         assert_eq!((counts.lines, counts.blank, counts.malformed), (6, 1, 2));
-        assert_eq!(counts.examples, [(0, 2, Malformed::NoTime), (0, 5, Malformed::Future)]);
+        let reasons: Vec<_> =
+            counts.reasons.iter().map(|of| (of.count, of.input, of.line)).collect();
+        assert_eq!(reasons, [(1, 0, 2), (1, 0, 5)]);
+        assert_eq!(counts.torn, None, "a torn line that is good counts");
         assert!(failures.is_empty());
 
         let (requests, counts, _) = run(job(inputs.clone(), 3));
@@ -264,6 +303,58 @@ mod tests {
         assert!(run(job(inputs.clone(), 6)).2.is_empty());
         let (_, _, failures) = run(job(inputs, 7));
         assert!(matches!(failures[..], [Failure::Short { lines: 5, .. }]), "{failures:?}");
+    }
+
+    #[test]
+    fn lines_for_several_fill_chunks_and_no_more() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("log");
+        let folded =
+            format!("web nginx: message repeated 9000 times: [{}]\n", line("/a").trim_end());
+        fs::write(&file, folded.repeat(30)).expect("written");
+        let (mut receiver, thread) = start(job(vec![Input::File(file)], 1)).expect("starts");
+        let mut requests = 0;
+        while let Some(Fed::Chunk(chunk)) = receiver.blocking_recv() {
+            assert!(chunk.requests.len() < CHUNK_REQUESTS_MAX + 9_000);
+            requests += chunk.requests.len();
+        }
+        thread.join().expect("no panic");
+        assert_eq!(requests, 270_000);
+    }
+
+    #[test]
+    fn malformed_lines_are_grouped_and_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, kept) = (folder.path().join("log"), folder.path().join("kept"));
+        let month = line("/a").replace("May", "Mai");
+        fs::write(&file, [&month, &line("/b"), "junk\n", &month, "{\"torn"].concat())
+            .expect("written");
+        let malformed = Some(File::create(&kept).expect("created"));
+        let input = Input::File(file);
+        let (requests, counts, _) = run(Job { malformed, ..job(vec![input], 1) });
+        assert_eq!(requests.len(), 1);
+        let reasons: Vec<_> = counts.reasons.iter().map(|of| (of.count, of.line)).collect();
+        assert_eq!(reasons, [(2, 1), (1, 3), (1, 5)]);
+        assert_eq!(counts.torn, Some((0, 5)));
+        let expected = [&month, "junk\n", &month, "{\"torn\n"].concat();
+        assert_eq!(fs::read_to_string(kept).expect("written"), expected);
+    }
+
+    #[test]
+    fn paths_are_left_out_and_columns_are_known_from_lines_before() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("log");
+        let w3c = "#Fields: date time cs-method cs-uri-stem\n2015-05-17 10:05:03 GET /a/7\n";
+        fs::write(
+            &file,
+            [w3c, "2015-05-17 10:05:03 GET /a/8\n2015-05-17 10:05:03 GET /b\n"].concat(),
+        )
+        .expect("written");
+        let paths =
+            Paths { prefixes: vec!["/a".to_owned()], collapse_ids: true, ..Paths::default() };
+        let (requests, counts, _) = run(Job { paths, ..job(vec![Input::File(file)], 3) });
+        assert_eq!(requests, [(0, "/a/{id}".to_owned(), 3)]);
+        assert_eq!((counts.lines, counts.left_out), (2, 1));
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use std::io::{self, Read};
 
-/// The longest line that is looked at. The longest path, escaped, with room for the rest.
-pub(crate) const LINE_BYTES_MAX: usize = 64 * 1024;
+/// The longest line that is looked at. Servers take targets and headers of up to some 64 KiB, and
+/// escape bytes as four.
+pub(crate) const LINE_BYTES_MAX: usize = 256 * 1024;
 
-/// How much is read at once.
-const BUFFER_BYTES: usize = 4 * LINE_BYTES_MAX;
+/// How much is read at once. More than a line.
+const BUFFER_BYTES: usize = 2 * LINE_BYTES_MAX;
 
 /// How much is looked at before a file counts as text.
 const PEEK_BYTES: usize = 8 * 1024;
@@ -34,6 +35,7 @@ pub(crate) struct Lines<R> {
     number: u64,
     skipping: bool,
     ended: bool,
+    torn: bool,
     failure: Option<io::Error>,
 }
 
@@ -49,6 +51,7 @@ impl<R: Read> Lines<R> {
             number: 0,
             skipping: false,
             ended: false,
+            torn: false,
             failure: None,
         }
     }
@@ -56,6 +59,11 @@ impl<R: Read> Lines<R> {
     /// How many lines have been cut.
     pub(crate) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Whether the last line that was cut has no end: someone may be writing it.
+    pub(crate) fn is_torn(&self) -> bool {
+        self.torn
     }
 
     /// Reads the first line, or more, to be looked at before any line is cut: at most
@@ -97,10 +105,19 @@ impl<R: Read> Lines<R> {
 
     /// The next line of what has been read.
     pub(crate) fn cut(&mut self) -> Option<Line<'_>> {
+        // A writer that does not append goes on at its old place in a file that was truncated,
+        // and what is before it is NULs.
+        if !self.skipping && self.buffer[self.start..self.end].first() == Some(&0) {
+            let rest = &self.buffer[self.start..self.end];
+            self.start += rest.iter().position(|&byte| byte != 0).unwrap_or(rest.len());
+        }
         let rest = &self.buffer[self.start..self.end];
         let (length, next) = match memchr::memchr(b'\n', rest) {
             Some(length) => (length, length + 1),
-            None if self.ended && (self.skipping || !rest.is_empty()) => (rest.len(), rest.len()),
+            None if self.ended && (self.skipping || !rest.is_empty()) => {
+                self.torn = true;
+                (rest.len(), rest.len())
+            }
             None => {
                 if rest.len() > LINE_BYTES_MAX {
                     self.skipping = true;
@@ -117,11 +134,8 @@ impl<R: Read> Lines<R> {
         }
         let line = &self.buffer[from..from + length];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let line = match self.number {
-            1 => line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line),
-            _ => line,
-        };
-        Some(Line::Text(line))
+        // Files that were joined have one in the middle.
+        Some(Line::Text(line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line)))
     }
 }
 
@@ -165,7 +179,7 @@ mod tests {
     #[test]
     fn line_ends_and_marks_are_taken_off() {
         let text = |text: &str| Some(text.as_bytes().to_vec());
-        let expected = vec![text("a"), text(""), text("b"), text("\u{feff}c")];
+        let expected = vec![text("a"), text(""), text("b"), text("c")];
         assert_eq!(all("\u{feff}a\r\n\nb\n\u{feff}c".as_bytes(), 1), expected);
         assert_eq!(all(b"", 1), vec![]);
         assert_eq!(all(b"\n", 1), vec![text("")]);
@@ -182,6 +196,30 @@ mod tests {
             let found = all(&bytes, step);
             let lengths: Vec<_> = found.iter().map(|line| line.as_ref().map(Vec::len)).collect();
             assert_eq!(lengths, [None, Some(4), Some(LINE_BYTES_MAX), None], "{step}");
+        }
+    }
+
+    #[test]
+    fn nuls_before_a_line_are_skipped() {
+        let text = |text: &str| Some(text.as_bytes().to_vec());
+        let nuls = vec![0; 300_000];
+        let bytes = [&nuls, &b"a\n"[..], &nuls, b"b\0c\n", &nuls].concat();
+        for step in [1_000, 70_000, 1_000_000] {
+            assert_eq!(all(&bytes, step), [text("a"), text("b\0c")], "{step}");
+        }
+    }
+
+    #[test]
+    fn a_last_line_without_an_end_is_torn() {
+        for (bytes, torn) in
+            [(&b"a\nb"[..], true), (b"a\nb\n", false), (b"a\n\0", false), (b"", false)]
+        {
+            let mut lines = Lines::new(bytes);
+            while lines.read().expect("reads") {
+                while lines.cut().is_some() {}
+            }
+            while lines.cut().is_some() {}
+            assert_eq!(lines.is_torn(), torn, "{}", bytes.escape_ascii());
         }
     }
 

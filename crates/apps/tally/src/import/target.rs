@@ -4,10 +4,8 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::Malformed;
+use super::malformed::quote;
 use crate::methods;
-
-/// The longest path that a server takes unless it is set otherwise.
-pub(crate) const PATH_BYTES_MAX: usize = 2_048;
 
 /// The method and the path of a request line: `GET /path?query HTTP/1.1`, or without the
 /// version as in HTTP/0.9. The target is a path, a URL, `*`, or the `host:port` of CONNECT.
@@ -20,31 +18,51 @@ pub(crate) fn request_line(
         None => (line, &[][..]),
     };
     if !methods::is_token(method) {
-        return Err(Malformed::Method);
+        return Err(Malformed::Method(quote(line)));
     }
     let target = match memchr::memrchr(b' ', rest) {
         Some(at) if rest[at + 1..].starts_with(b"HTTP/") => &rest[..at],
         _ => rest,
     };
     let target = target.trim_ascii();
+    let connect = is_connect(method);
     let known = match target {
-        [] => return Err(Malformed::NoTarget),
+        [] => return Err(Malformed::NoTarget(quote(line))),
         [b'/' | b'?', ..] | b"*" => true,
-        _ => method == b"CONNECT" || after_scheme(target).is_some(),
+        _ => connect || after_scheme(target).is_some(),
     };
     if !known {
-        return Err(Malformed::Target);
+        return Err(Malformed::Target(quote(line)));
     }
-    Ok((methods::number_of_token(method), path(target, method == b"CONNECT", keep_query)?))
+    Ok((methods::number_of_token(method), path(target, connect, keep_query)))
+}
+
+/// Whether this is a whole request line, with its version: nothing else looks like it.
+pub(crate) fn is_whole_request_line(line: &[u8]) -> bool {
+    let version = memchr::memrchr(b' ', line).map(|at| &line[at + 1..]);
+    version.is_some_and(|version| {
+        version.strip_prefix(b"HTTP/").is_some_and(|number| {
+            matches!(number, [b'0'..=b'9'] | [b'0'..=b'9', b'.', b'0'..=b'9'])
+        })
+    }) && request_line(line, false).is_ok()
+}
+
+/// The method of a field that has nothing else.
+pub(crate) fn method(text: &[u8]) -> Result<i32, Malformed> {
+    if !methods::is_token(text) {
+        return Err(Malformed::Method(quote(text)));
+    }
+    Ok(methods::number_of_token(text))
+}
+
+/// CONNECT asks for a host and a port, which are no URL.
+pub(crate) fn is_connect(method: &[u8]) -> bool {
+    method.eq_ignore_ascii_case(b"CONNECT")
 }
 
 /// The path of a target: without its query unless that is kept, without scheme and host,
 /// `/` if nothing is left, and with percent-encoding in place of bytes that are not UTF-8.
-pub(crate) fn path(
-    target: &[u8],
-    connect: bool,
-    keep_query: bool,
-) -> Result<Cow<'_, str>, Malformed> {
+pub(crate) fn path(target: &[u8], connect: bool, keep_query: bool) -> Cow<'_, str> {
     let end = memchr::memchr(b'?', target).unwrap_or(target.len());
     let (mut path, query) = target.split_at(end);
     if !connect && let Some(rest) = after_scheme(path) {
@@ -53,14 +71,7 @@ pub(crate) fn path(
     }
     let path = if path.is_empty() { b"/" } else { path };
     let path = utf8(path);
-    let path = if keep_query && !query.is_empty() { path + utf8(query) } else { path };
-    if path.len() > PATH_BYTES_MAX {
-        return Err(Malformed::PathTooLong(path.len()));
-    }
-    if memchr::memchr(0, path.as_bytes()).is_some() {
-        return Err(Malformed::NulInPath);
-    }
-    Ok(path)
+    if keep_query && !query.is_empty() { path + utf8(query) } else { path }
 }
 
 /// Text as it is, with `%XX` for each byte that is not UTF-8, so that paths which differ in
@@ -115,8 +126,8 @@ mod tests {
             (b"GET ?a=b HTTP/1.1", Method::Get, "/"),
             (b"OPTIONS * HTTP/1.1", Method::Options, "*"),
             (b"CONNECT host:443 HTTP/1.1", Method::Connect, "host:443"),
-            (b"PROPFIND /dav HTTP/1.1", Method::Unspecified, "/dav"),
-            (b"get / HTTP/1.1", Method::Unspecified, "/"),
+            (b"PATCHp /dav HTTP/1.1", Method::Unspecified, "/dav"),
+            (b"get / HTTP/1.1", Method::Get, "/"),
             (b"PATCH /a HTTP/1.1", Method::Patch, "/a"),
             (b"GET /\xff\xc3\xa4 HTTP/1.1", Method::Get, "/%FF\u{e4}"),
         ] {
@@ -127,22 +138,31 @@ mod tests {
 
     #[test]
     fn junk_is_refused() {
-        assert_eq!(read(b"-"), Err(Malformed::Method));
-        assert_eq!(read(b""), Err(Malformed::Method));
-        assert_eq!(read(b"\x16\x03\x01\x02 /"), Err(Malformed::Method));
-        assert_eq!(read(b"HELP"), Err(Malformed::NoTarget));
-        assert_eq!(read(b"GET  HTTP/1.1"), Err(Malformed::NoTarget));
-        assert_eq!(read(b"SSH-2.0-Client here"), Err(Malformed::Target));
-        assert_eq!(read(b"GET /a\0b HTTP/1.1"), Err(Malformed::NulInPath));
+        let quoted = |line: &[u8]| quote(line);
+        for line in [&b"-"[..], b"", b"\x16\x03\x01\x02 /"] {
+            assert_eq!(read(line), Err(Malformed::Method(quoted(line))));
+        }
+        for line in [&b"HELP"[..], b"GET  HTTP/1.1"] {
+            assert_eq!(read(line), Err(Malformed::NoTarget(quoted(line))));
+        }
+        let line = b"SSH-2.0-Client here";
+        assert_eq!(read(line), Err(Malformed::Target(quoted(line))));
     }
 
     #[test]
-    fn the_length_counts_after_the_query_is_cut() {
-        let long = "x".repeat(PATH_BYTES_MAX);
-        assert!(read(format!("GET /?{long} HTTP/1.1").as_bytes()).is_ok());
-        assert!(read(format!("GET /{} HTTP/1.1", &long[1..]).as_bytes()).is_ok());
-        let over = read(format!("GET /{long} HTTP/1.1").as_bytes());
-        assert_eq!(over, Err(Malformed::PathTooLong(PATH_BYTES_MAX + 1)));
+    fn a_whole_request_line_has_its_version() {
+        for line in [&b"GET / HTTP/1.1"[..], b"get http://h/a b HTTP/3", b"OPTIONS * HTTP/2.0"] {
+            assert!(is_whole_request_line(line), "{}", line.escape_ascii());
+        }
+        for line in [
+            &b"GET /"[..],
+            b"curl HTTP/1.1",
+            b"GET / HTTP/",
+            b"GET / HTTP/1.1x",
+            b"Mozilla/5.0 (X11)",
+        ] {
+            assert!(!is_whole_request_line(line), "{}", line.escape_ascii());
+        }
     }
 
     #[test]
@@ -165,7 +185,7 @@ mod tests {
         #[test]
         fn no_bytes_panic(line in proptest::collection::vec(any::<u8>(), 0..80)) {
             if let Ok((_, path)) = request_line(&line, true) {
-                prop_assert!(!path.is_empty() && path.len() <= PATH_BYTES_MAX);
+                prop_assert!(!path.is_empty());
             }
         }
     }

@@ -1,0 +1,60 @@
+//! Lines that stand for several, as syslog daemons write them.
+//!
+//! | accepted | by | counts |
+//! |---|---|---|
+//! | `… TAG: message repeated N times: [LINE]` | rsyslog, `$RepeatedMsgReduction on` | LINE, N times |
+//! | `… last message repeated N times` | sysklogd, FreeBSD's syslogd | malformed: it does not say what |
+
+use super::Malformed;
+use super::malformed::quote;
+
+/// How many lines one line may stand for. Such a line is one second of one client.
+pub(crate) const TIMES_MAX: u32 = 10_000;
+
+const REPEATED: &[u8] = b"message repeated ";
+
+/// What a line stands for: a line, and how many times. `None`: the line itself.
+pub(crate) fn unfold(line: &[u8]) -> Result<Option<(&[u8], u32)>, Malformed> {
+    let Some(at) = memchr::memmem::find(line, REPEATED) else { return Ok(None) };
+    let (before, rest) = (&line[..at], &line[at + REPEATED.len()..]);
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let after = rest[digits..].strip_prefix(b" times");
+    let (true, Some(after)) = (digits > 0, after) else { return Ok(None) };
+    if before.ends_with(b"last ") && after.is_empty() {
+        return Err(Malformed::RepeatsUnsaid(quote(&line[at - 5..])));
+    }
+    // What clients send comes in quotes, or after the tag of the program.
+    if !before.ends_with(b": ") || before.contains(&b'"') {
+        return Ok(None);
+    }
+    let inner = after.strip_prefix(b": [").and_then(|inner| inner.strip_suffix(b"]"));
+    let Some(inner) = inner else { return Ok(None) };
+    let times = std::str::from_utf8(&rest[..digits]).ok().and_then(|text| text.parse().ok());
+    match times.filter(|times| *times <= TIMES_MAX) {
+        Some(times) => Ok(Some((inner.trim_ascii(), times))),
+        None => Err(Malformed::RepeatsTooMany(quote(&line[at..]))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_unfolded_only_where_syslog_folded_it() {
+        let line = b"Mar  2 10:00:05 web nginx: message repeated 3 times: [ h - - x]";
+        assert_eq!(unfold(line), Ok(Some((&b"h - - x"[..], 3))));
+        for line in [
+            &b"h - - [02/Mar/2026:10:00:05 +0000] \"GET /message repeated 3 times: [x] HTTP/1.1\" 200"[..],
+            b"\"x: message repeated 3 times: [a]",
+            b"Mar  2 10:00:05 web nginx: message repeated 3 times",
+            b"message repeated x times: [a]",
+        ] {
+            assert_eq!(unfold(line), Ok(None), "{}", line.escape_ascii());
+        }
+        let unsaid = unfold(b"Mar  2 10:00:05 web last message repeated 2 times");
+        assert!(matches!(unsaid, Err(Malformed::RepeatsUnsaid(_))), "{unsaid:?}");
+        let many = unfold(b"web nginx: message repeated 99999999999 times: [ x]");
+        assert!(matches!(many, Err(Malformed::RepeatsTooMany(_))), "{many:?}");
+    }
+}
