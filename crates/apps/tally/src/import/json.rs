@@ -153,7 +153,7 @@ fn request<'a>(
     let line = fields.request.text(found).map(string).transpose()?;
     let (asked, asked_path) = match line {
         // Some call a path `request`.
-        Some(line) if line.starts_with('/') => (None, Some(line)),
+        Some(line) if line.starts_with('/') || is_url(&line) => (None, Some(line)),
         line => (line.map(|line| request_line(line, parser)), None),
     };
     let (asked, not_asked) = match asked.transpose() {
@@ -187,6 +187,10 @@ fn request<'a>(
             time: None,
         })),
     }
+}
+
+fn is_url(text: &str) -> bool {
+    text.starts_with("http") && text.contains("://") && !text.contains(' ')
 }
 
 fn path_alone<'a>(target: Cow<'a, str>, connect: bool, parser: &Parser) -> Cow<'a, str> {

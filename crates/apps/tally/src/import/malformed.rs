@@ -17,6 +17,8 @@ pub(crate) enum Malformed {
          server's own log format"
     )]
     NoTime(String),
+    #[error("binary data, or text in UTF-16: `iconv -f UTF-16LE -t UTF-8 FILE | tally import -`")]
+    Nuls,
     #[error("the time {text:?}: {why}")]
     Time { text: String, why: BadTime },
     #[error("two different times, {0:?} and {1:?}: --format says which is the request's")]

@@ -11,6 +11,7 @@
 //! | `feed.rs` | the thread that turns files into chunks of requests |
 //! | `fields.rs` | the JSON fields that are known, and finding their values |
 //! | `format.rs` | `--format`: how lines are written |
+//! | `heroku.rs` | the log of Heroku's router |
 //! | `input.rs` | opening files: what is compressed, or missing |
 //! | `json.rs` | JSON lines → requests |
 //! | `lines.rs` | lines out of bytes, never holding a line over the limit |
@@ -32,6 +33,7 @@ pub(crate) mod entry;
 pub(crate) mod feed;
 pub(crate) mod fields;
 pub(crate) mod format;
+pub(crate) mod heroku;
 pub(crate) mod input;
 pub(crate) mod json;
 pub(crate) mod lines;
@@ -145,9 +147,7 @@ impl Parser {
 
     /// Reads a line that needs no other.
     pub(super) fn parse_alone<'a>(&self, line: &'a [u8]) -> Result<Option<Record<'a>>, Malformed> {
-        if (line.ends_with(b"]") || line.ends_with(b" times"))
-            && let Some((inner, times)) = repeated::unfold(line)?
-        {
+        if let Some((inner, times)) = repeated::unfold(line)? {
             let record = self.parse_one(inner)?;
             return Ok(record.map(|record| Record { times, ..record }));
         }
@@ -181,7 +181,9 @@ impl Parser {
         }
         match clf::parse(line, &self.reading) {
             Some(record) => Ok(Some(record)),
-            None => text::parse(line, &self.reading).map(Some),
+            None => heroku::parse(line, &self.reading)
+                .unwrap_or_else(|| text::parse(line, &self.reading))
+                .map(Some),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! | accepted | by | counts |
 //! |---|---|---|
 //! | `… TAG: message repeated N times: [LINE]` | rsyslog, `$RepeatedMsgReduction on` | LINE, N times |
+//! | `… Last message 'LINE' repeated N times, suppressed by syslog-ng on HOST` | syslog-ng, `suppress()` | LINE, N times |
 //! | `… last message repeated N times` | sysklogd, FreeBSD's syslogd | malformed: it does not say what |
 
 use super::Malformed;
@@ -12,9 +13,43 @@ use super::malformed::quote;
 pub(crate) const TIMES_MAX: u32 = 10_000;
 
 const REPEATED: &[u8] = b"message repeated ";
+const SUPPRESSED: &[u8] = b" times, suppressed by syslog-ng on ";
+
+/// The longest name of a host (RFC 1035, 2.3.4), and what is before it.
+const SUPPRESSED_BYTES_MAX: usize = 255 + SUPPRESSED.len();
 
 /// What a line stands for: a line, and how many times. `None`: the line itself.
 pub(crate) fn unfold(line: &[u8]) -> Result<Option<(&[u8], u32)>, Malformed> {
+    match line.last() {
+        Some(b']') => in_brackets(line),
+        Some(b's') if line.ends_with(b" times") => in_brackets(line),
+        Some(b'"' | b'}') | None => Ok(None),
+        Some(_) => suppressed(line),
+    }
+}
+
+fn suppressed(line: &[u8]) -> Result<Option<(&[u8], u32)>, Malformed> {
+    let tail = line.len().saturating_sub(SUPPRESSED_BYTES_MAX);
+    let Some(end) = memchr::memmem::rfind(&line[tail..], SUPPRESSED) else { return Ok(None) };
+    let folded = &line[..tail + end];
+    let begin = memchr::memmem::find(folded, b"Last message '").map(|at| at + 14);
+    let digits = folded.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let (inner, number) = folded.split_at(folded.len() - digits);
+    let (Some(begin), Some(inner)) = (begin, inner.strip_suffix(b"' repeated ")) else {
+        return Ok(None);
+    };
+    match (inner.get(begin..), times(number)) {
+        (Some(inner), Some(times)) => Ok(Some((inner, times))),
+        _ => Err(Malformed::RepeatsTooMany(quote(&line[begin..]))),
+    }
+}
+
+fn times(digits: &[u8]) -> Option<u32> {
+    let times = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    (times <= TIMES_MAX).then_some(times)
+}
+
+fn in_brackets(line: &[u8]) -> Result<Option<(&[u8], u32)>, Malformed> {
     let Some(at) = memchr::memmem::find(line, REPEATED) else { return Ok(None) };
     let (before, rest) = (&line[..at], &line[at + REPEATED.len()..]);
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -29,8 +64,7 @@ pub(crate) fn unfold(line: &[u8]) -> Result<Option<(&[u8], u32)>, Malformed> {
     }
     let inner = after.strip_prefix(b": [").and_then(|inner| inner.strip_suffix(b"]"));
     let Some(inner) = inner else { return Ok(None) };
-    let times = std::str::from_utf8(&rest[..digits]).ok().and_then(|text| text.parse().ok());
-    match times.filter(|times| *times <= TIMES_MAX) {
+    match times(&rest[..digits]) {
         Some(times) => Ok(Some((inner.trim_ascii(), times))),
         None => Err(Malformed::RepeatsTooMany(quote(&line[at..]))),
     }
@@ -52,6 +86,8 @@ mod tests {
         ] {
             assert_eq!(unfold(line), Ok(None), "{}", line.escape_ascii());
         }
+        let line = b"Mar  2 10:00:05 web syslog-ng: Last message 'h 'x' y' repeated 4 times, suppressed by syslog-ng on web1";
+        assert_eq!(unfold(line), Ok(Some((&b"h 'x' y"[..], 4))));
         let unsaid = unfold(b"Mar  2 10:00:05 web last message repeated 2 times");
         assert!(matches!(unsaid, Err(Malformed::RepeatsUnsaid(_))), "{unsaid:?}");
         let many = unfold(b"web nginx: message repeated 99999999999 times: [ x]");

@@ -23,6 +23,9 @@ use super::{Malformed, Reading, Record};
 /// The longest time in brackets, with room for nanoseconds and a wrong month.
 const TIME_BYTES_MAX: usize = 48;
 
+/// Among how many words a time without brackets is looked for.
+const LEADING_WORDS_MAX: usize = 6;
+
 /// A piece in quotes: where what is in them begins and ends.
 #[derive(Debug, Clone, Copy)]
 struct Quoted {
@@ -126,14 +129,16 @@ fn time<'a>(line: &'a [u8], quoted: &[Quoted], reading: &Reading) -> Result<Time
     found.or_else(|| leading_time(line, reading)).ok_or_else(|| without_time(line))
 }
 
-/// A time of RFC 3339 that is the first or the second word.
+/// A time of RFC 3339 among the first words. The last one is that of the server itself.
 fn leading_time<'a>(line: &'a [u8], reading: &Reading) -> Option<Time<'a>> {
     let mut begin = 0;
-    for word in line.split(|&byte| byte == b' ').take(2) {
+    let mut found = None;
+    let end = memchr::memchr(b'"', line).unwrap_or(line.len());
+    for word in line[..end].split(|&byte| byte == b' ').take(LEADING_WORDS_MAX) {
         if word.len() > 19 && word[10] == b'T' {
             let micros = parse_date_and_time(word, reading.zone.as_ref());
             if micros != Err(BadTime::Form) {
-                return Some(Time {
+                found = Some(Time {
                     text: word,
                     micros,
                     behind: begin + word.len(),
@@ -143,7 +148,7 @@ fn leading_time<'a>(line: &'a [u8], reading: &Reading) -> Option<Time<'a>> {
         }
         begin += word.len() + 1;
     }
-    None
+    found
 }
 
 /// Why there is no time: what the line may be instead.
@@ -162,6 +167,7 @@ fn without_time(line: &[u8]) -> Malformed {
         [b'[', .., b']'] if memchr::memchr(b'{', text).is_some() => Malformed::JsonArray,
         [b'[' | b']' | b'{' | b'}'] | [b']' | b'}', b','] | [b'}', b']'] => Malformed::JsonPiece,
         [b'"', ..] if memchr::memmem::find(text, b"\": ").is_some() => Malformed::JsonPiece,
+        _ if text.iter().filter(|byte| **byte == 0).count() * 4 > text.len() => Malformed::Nuls,
         _ if looks_like_a_date(text) => Malformed::NoFields(quote(text)),
         _ if memchr::memmem::find(text, b"message repeated ").is_some() => {
             Malformed::RepeatsUnsaid(quote(text))

@@ -54,6 +54,7 @@ fn what_the_client_asked_for_comes_first() {
         (r#""path":"/a","url":"/c","method":"POST""#, 6, "/a"),
         // It is a path, or something else.
         (r#""request":"/a?b","uri":"/c","method":"POST""#, 6, "/a"),
+        (r#""request":"https://h/a?b","uri":"/c","method":"POST""#, 6, "/a"),
         (r#""request":"id-7","uri":"/a","method":"POST""#, 6, "/a"),
         (r#""request":"-","request_uri":"/a","method":"POST""#, 6, "/a"),
     ] {
