@@ -20,8 +20,8 @@ use super::{Malformed, json};
 
 /// Whether an entry that has a request is the one that counts it.
 pub(crate) fn is_request(fields: &JsonFields, found: &Found<'_>) -> bool {
-    let text = |raw: Option<&str>| raw.map(|raw| raw.trim_matches('"').to_owned());
-    if let Some(logger) = text(fields.logger.text(found)) {
+    if let Some(logger) = fields.logger.text(found) {
+        let logger = logger.trim_matches('"');
         let access = logger.strip_prefix("http.log.access");
         return access.is_some_and(|name| name.is_empty() || name.starts_with('.'))
             || !logger.starts_with("http.");
@@ -31,7 +31,7 @@ pub(crate) fn is_request(fields: &JsonFields, found: &Found<'_>) -> bool {
         return true;
     }
     let is_debug =
-        text(fields.level.text(found)).is_some_and(|level| level.eq_ignore_ascii_case("debug"));
+        fields.level.text(found).is_some_and(|level| level.eq_ignore_ascii_case("\"debug\""));
     let is_roundtrip = fields.message.text(found) == Some("\"upstream roundtrip\"");
     !is_debug && !is_roundtrip && fields.error.text(found).is_none()
 }

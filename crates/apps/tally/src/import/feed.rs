@@ -83,7 +83,7 @@ pub(crate) fn start(job: Job) -> io::Result<(mpsc::Receiver<Fed>, JoinHandle<()>
     let thread = thread::Builder::new().name("import-reader".to_owned()).spawn(move || {
         let bytes = Arc::default();
         let inputs = job.inputs.clone();
-        let mut reader = Reader { job, bytes, seen: Seen::default(), sender };
+        let mut reader = Reader { job, bytes, seen: Seen::default(), unkept: None, sender };
         for (at, input) in inputs.iter().enumerate() {
             let sent = match reader.read(at, input) {
                 Ok(()) => Ok(()),
@@ -107,6 +107,8 @@ struct Reader {
     job: Job,
     bytes: Arc<AtomicU64>,
     seen: Seen,
+    /// Why malformed lines are not kept any more, until that is said.
+    unkept: Option<Failure>,
     sender: mpsc::Sender<Fed>,
 }
 
@@ -122,9 +124,14 @@ impl Reader {
         loop {
             // What was read is sent before the next read, which may wait for a slow pipe.
             loop {
-                let chunk = self.cut_chunk(&mut lines, &mut context, (at, from_line))?;
+                let chunk = self.cut_chunk(&mut lines, &mut context, (at, from_line));
                 let is_full = chunk.requests.len() >= CHUNK_REQUESTS_MAX;
                 if chunk.counts.lines > 0 && self.sender.blocking_send(Fed::Chunk(chunk)).is_err() {
+                    return Err(Stopped::NobodyListens);
+                }
+                if let Some(failure) = self.unkept.take()
+                    && self.sender.blocking_send(Fed::Failed(failure)).is_err()
+                {
                     return Err(Stopped::NobodyListens);
                 }
                 if !is_full {
@@ -153,7 +160,7 @@ impl Reader {
         lines: &mut OpenInput,
         context: &mut Context,
         (input, from_line): (usize, u64),
-    ) -> Result<Chunk, Stopped> {
+    ) -> Chunk {
         let latest = self.job.clock.now().as_microsecond().saturating_add(AHEAD_MAX_US);
         let mut chunk = Chunk { input, ..Chunk::default() };
         let mut number = lines.number();
@@ -190,10 +197,7 @@ impl Reader {
                 },
                 Err(why) => {
                     last_is_malformed = true;
-                    if let Some(file) = &mut self.job.malformed {
-                        let kept = file.write_all(&[text, b"\n"].concat());
-                        kept.map_err(|source| Stopped::Failed(Failure::Keep { source }))?;
-                    }
+                    self.keep(text);
                     chunk.counts.add_malformed(input, number, why);
                 }
             }
@@ -203,7 +207,16 @@ impl Reader {
         }
         chunk.through = number;
         chunk.bytes = self.bytes.load(Ordering::Relaxed);
-        Ok(chunk)
+        chunk
+    }
+
+    /// Keeps a malformed line, if that is asked for and possible.
+    fn keep(&mut self, line: &[u8]) {
+        let Some(file) = &mut self.job.malformed else { return };
+        if let Err(source) = file.write_all(&[line, b"\n"].concat()) {
+            self.job.malformed = None;
+            self.unkept = Some(Failure::Keep { source });
+        }
     }
 }
 
@@ -338,6 +351,19 @@ mod tests {
         assert_eq!(counts.torn, Some((0, 5)));
         let expected = [&month, "junk\n", &month, "{\"torn\n"].concat();
         assert_eq!(fs::read_to_string(kept).expect("written"), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_said_and_all_else_counts() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("log");
+        fs::write(&file, [&line("/a"), "junk\n", &line("/b"), "junk\n"].concat()).expect("written");
+        // Open for reading, so that nothing can be written to it.
+        let malformed = Some(File::open(&file).expect("opened"));
+        let (requests, counts, failures) =
+            run(Job { malformed, ..job(vec![Input::File(file)], 1) });
+        assert_eq!((requests.len(), counts.malformed), (2, 2));
+        assert!(matches!(failures[..], [Failure::Keep { .. }]), "{failures:?}");
     }
 
     #[test]

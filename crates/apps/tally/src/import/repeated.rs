@@ -13,10 +13,7 @@ use super::malformed::quote;
 pub(crate) const TIMES_MAX: u32 = 10_000;
 
 const REPEATED: &[u8] = b"message repeated ";
-const SUPPRESSED: &[u8] = b" times, suppressed by syslog-ng on ";
-
-/// The longest name of a host (RFC 1035, 2.3.4), and what is before it.
-const SUPPRESSED_BYTES_MAX: usize = 255 + SUPPRESSED.len();
+const SUPPRESSED: &[u8] = b" times, suppressed by syslog-ng on";
 
 /// What a line stands for: a line, and how many times. `None`: the line itself.
 pub(crate) fn unfold(line: &[u8]) -> Result<Option<(&[u8], u32)>, Malformed> {
@@ -29,9 +26,11 @@ pub(crate) fn unfold(line: &[u8]) -> Result<Option<(&[u8], u32)>, Malformed> {
 }
 
 fn suppressed(line: &[u8]) -> Result<Option<(&[u8], u32)>, Malformed> {
-    let tail = line.len().saturating_sub(SUPPRESSED_BYTES_MAX);
-    let Some(end) = memchr::memmem::rfind(&line[tail..], SUPPRESSED) else { return Ok(None) };
-    let folded = &line[..tail + end];
+    // The last word is the host.
+    let before = memchr::memrchr(b' ', line).map(|at| &line[..at]);
+    let Some(folded) = before.and_then(|before| before.strip_suffix(SUPPRESSED)) else {
+        return Ok(None);
+    };
     let begin = memchr::memmem::find(folded, b"Last message '").map(|at| at + 14);
     let digits = folded.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let (inner, number) = folded.split_at(folded.len() - digits);

@@ -84,8 +84,9 @@ impl Report<'_> {
             0 => String::new(),
             count => format!(", {} left out", thousands(count)),
         };
+        let count = if self.args.dry_run { "would count" } else { "counted" };
         format!(
-            "{}, {}: counted {}, {} malformed, {} blank{left_out}; {seconds:.1} s, {} a second",
+            "{}, {}: {count} {}, {} malformed, {} blank{left_out}; {seconds:.1} s, {} a second",
             plural(self.inputs.len() as u64, "file"),
             plural(counts.lines, "line"),
             plural(counted, "request"),
