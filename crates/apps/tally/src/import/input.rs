@@ -263,7 +263,7 @@ mod tests {
             let more = open.read()?;
             while let Some(line) = open.cut() {
                 match line {
-                    Line::Text(text) => found.push(text.to_vec()),
+                    Line::Text(text) | Line::Torn(text) => found.push(text.to_vec()),
                     Line::TooLong => panic!("too long"),
                 }
             }

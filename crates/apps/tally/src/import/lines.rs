@@ -19,6 +19,8 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Line<'a> {
     Text(&'a [u8]),
+    /// The last one, without an end in the file: someone may be writing it.
+    Torn(&'a [u8]),
     /// More than [`LINE_BYTES_MAX`] bytes. They are skipped.
     TooLong,
 }
@@ -35,7 +37,6 @@ pub(crate) struct Lines<R> {
     number: u64,
     skipping: bool,
     ended: bool,
-    torn: bool,
     failure: Option<io::Error>,
 }
 
@@ -51,7 +52,6 @@ impl<R: Read> Lines<R> {
             number: 0,
             skipping: false,
             ended: false,
-            torn: false,
             failure: None,
         }
     }
@@ -59,11 +59,6 @@ impl<R: Read> Lines<R> {
     /// How many lines have been cut.
     pub(crate) fn number(&self) -> u64 {
         self.number
-    }
-
-    /// Whether the last line that was cut has no end: someone may be writing it.
-    pub(crate) fn is_torn(&self) -> bool {
-        self.torn
     }
 
     /// Reads the first line, or more, to be looked at before any line is cut: at most
@@ -114,10 +109,7 @@ impl<R: Read> Lines<R> {
         let rest = &self.buffer[self.start..self.end];
         let (length, next) = match memchr::memchr(b'\n', rest) {
             Some(length) => (length, length + 1),
-            None if self.ended && (self.skipping || !rest.is_empty()) => {
-                self.torn = true;
-                (rest.len(), rest.len())
-            }
+            None if self.ended && (self.skipping || !rest.is_empty()) => (rest.len(), rest.len()),
             None => {
                 if rest.len() > LINE_BYTES_MAX {
                     self.skipping = true;
@@ -135,7 +127,8 @@ impl<R: Read> Lines<R> {
         let line = &self.buffer[from..from + length];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         // Files that were joined have one in the middle.
-        Some(Line::Text(line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line)))
+        let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
+        Some(if next > length { Line::Text(line) } else { Line::Torn(line) })
     }
 }
 
@@ -165,7 +158,7 @@ mod tests {
             assert_eq!(lines.buffer.len(), BUFFER_BYTES);
             while let Some(line) = lines.cut() {
                 found.push(match line {
-                    Line::Text(text) => Some(text.to_vec()),
+                    Line::Text(text) | Line::Torn(text) => Some(text.to_vec()),
                     Line::TooLong => None,
                 });
             }
@@ -215,11 +208,12 @@ mod tests {
             [(&b"a\nb"[..], true), (b"a\nb\n", false), (b"a\n\0", false), (b"", false)]
         {
             let mut lines = Lines::new(bytes);
-            while lines.read().expect("reads") {
-                while lines.cut().is_some() {}
+            while lines.read().expect("reads") {}
+            let mut last_is_torn = false;
+            while let Some(line) = lines.cut() {
+                last_is_torn = matches!(line, Line::Torn(_));
             }
-            while lines.cut().is_some() {}
-            assert_eq!(lines.is_torn(), torn, "{}", bytes.escape_ascii());
+            assert_eq!(last_is_torn, torn, "{}", bytes.escape_ascii());
         }
     }
 

@@ -41,6 +41,8 @@ pub(crate) enum Malformed {
     Target(String),
     #[error("the line has more than {} KiB", LINE_BYTES_MAX / 1_024)]
     LineTooLong,
+    #[error("the last line has no end, and what it ends with may be cut off: {0:?}")]
+    Torn(String),
     #[error("it stands for lines before it that it does not repeat: {0:?}")]
     RepeatsUnsaid(String),
     #[error("it stands for more than {TIMES_MAX} lines: {0:?}")]

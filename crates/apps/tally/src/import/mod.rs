@@ -60,6 +60,7 @@ pub(crate) use self::malformed::Malformed;
 
 use self::fields::JsonFields;
 use self::format::LogFormat;
+use self::malformed::quote;
 use self::time::Zone;
 
 /// How to read lines.
@@ -82,6 +83,8 @@ pub(crate) struct Reading {
 #[derive(Debug, Default)]
 pub(crate) struct Context {
     columns: Option<w3c::Columns>,
+    /// This line has no end, so it may be cut off.
+    pub(crate) is_torn: bool,
 }
 
 /// What one line says.
@@ -131,6 +134,9 @@ impl Parser {
         context: &mut Context,
     ) -> Result<Option<Record<'a>>, Malformed> {
         if let LogFormat::Template(template) = &self.format {
+            if context.is_torn && template.ends_open() {
+                return Err(Malformed::Torn(quote(line)));
+            }
             return template.parse(line, &self.reading).map(Some);
         }
         if self.format.has_directives() {
@@ -139,6 +145,9 @@ impl Parser {
                 return Ok(None);
             }
             if let Some(columns) = &context.columns {
+                if context.is_torn && columns.end_open() {
+                    return Err(Malformed::Torn(quote(line)));
+                }
                 return columns.parse(line, &self.reading);
             }
         }

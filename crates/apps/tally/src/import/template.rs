@@ -172,6 +172,14 @@ impl Template {
         Err(walk.failure.unwrap_or(place))
     }
 
+    /// Whether a line that is cut off may look whole, and say something else.
+    pub(crate) fn ends_open(&self) -> bool {
+        match self.pieces.last() {
+            Some(Piece::Field { kind, .. }) => !matches!(kind, Kind::Word | Kind::Any),
+            _ => false,
+        }
+    }
+
     /// The request of a line's values.
     fn record<'a>(
         &self,

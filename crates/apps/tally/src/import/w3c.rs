@@ -99,6 +99,12 @@ impl Columns {
         Ok(Some(Record { method: number, path, micros, times: 1 }))
     }
 
+    /// Whether a line that is cut off may look whole, and say something else.
+    pub(crate) fn end_open(&self) -> bool {
+        let last = self.count.checked_sub(1);
+        [self.date, self.time, self.method, self.stem, self.query].contains(&last)
+    }
+
     fn missing(&self) -> String {
         let all = [
             (self.date, "date"),
