@@ -1,14 +1,16 @@
 //! Which entries of a JSON log are requests, and lines of a log that are wrapped in JSON.
 //!
+//! Of an entry with an object `request`, as Caddy has it, and of lines that are wrapped:
+//!
 //! | entry | by | what it is |
 //! |---|---|---|
 //! | `logger` is `http.log.access` or begins with `http.log.access.` | Caddy | a request |
 //! | `logger` begins with `http.` otherwise, such as `http.log.error` | Caddy | the same request, once more |
 //! | `msg` is `upstream roundtrip`, or there is an `err_id` | Caddy, without `logger` | the same |
 //! | `level` is `debug`, and the request is in an object `request` | Caddy, without `logger` | the same |
-//! | `log`, beside `stream` | Docker's json-file | a line of a log |
-//! | `MESSAGE`, as text or as an array of bytes | `journalctl -o json` | a line of a log |
-//! | `message`, `textPayload` | Logstash, Beats, Google Cloud | a line of a log, if there is no method or path |
+//! | `log` | Docker's json-file, Fluent Bit | a line of a log, if there is no method or path |
+//! | `MESSAGE`, as text or as an array of bytes | `journalctl -o json` | the same |
+//! | `message`, `textPayload` | Logstash, Beats, Google Cloud | the same |
 //!
 //! Conditions of the user (`--where`) take the place of the first four.
 
@@ -20,15 +22,15 @@ use super::{Malformed, json};
 
 /// Whether an entry that has a request is the one that counts it.
 pub(crate) fn is_request(fields: &JsonFields, found: &Found<'_>) -> bool {
+    let is_caddys = fields.request.raw(found).is_some_and(|raw| raw.starts_with('{'));
+    if !is_caddys {
+        return true;
+    }
     if let Some(logger) = fields.logger.text(found) {
         let logger = logger.trim_matches('"');
         let access = logger.strip_prefix("http.log.access");
         return access.is_some_and(|name| name.is_empty() || name.starts_with('.'))
             || !logger.starts_with("http.");
-    }
-    let nested = fields.request.raw(found).is_some_and(|raw| raw.starts_with('{'));
-    if !nested {
-        return true;
     }
     let is_debug =
         fields.level.text(found).is_some_and(|level| level.eq_ignore_ascii_case("\"debug\""));
@@ -128,6 +130,8 @@ mod tests {
         ] {
             assert!(!counts(rest), "{rest}");
         }
+        let other = r#"{"logger":"http.server","method":"GET","path":"/a","ts":1431857103}"#;
+        assert_eq!(counted(other).1, "/a", "not Caddy's");
         let admin = r#"{"level":"info","ts":1431857103.5,"logger":"admin","msg":"started"}"#;
         let why = read_as(&Parser::default(), admin).expect_err("no request");
         assert!(matches!(why, Malformed::Missing(_)), "{why}");
