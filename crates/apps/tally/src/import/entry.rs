@@ -21,21 +21,27 @@ use super::malformed::quote;
 use super::{Malformed, json};
 
 /// Whether an entry that has a request is the one that counts it.
-pub(crate) fn is_request(fields: &JsonFields, found: &Found<'_>) -> bool {
+pub(crate) fn is_request<'a>(
+    fields: &JsonFields,
+    found: &Found<'a>,
+    text: &'a str,
+) -> Result<bool, serde_json::Error> {
     let is_caddys = fields.request.raw(found).is_some_and(|raw| raw.starts_with('{'));
     if !is_caddys {
-        return true;
+        return Ok(true);
     }
     if let Some(logger) = fields.logger.text(found) {
         let logger = logger.trim_matches('"');
         let access = logger.strip_prefix("http.log.access");
-        return access.is_some_and(|name| name.is_empty() || name.starts_with('.'))
-            || !logger.starts_with("http.");
+        let is_access = access.is_some_and(|name| name.is_empty() || name.starts_with('.'));
+        return Ok(is_access || !logger.starts_with("http."));
     }
+    let mut rare = Found::default();
+    fields.find_rare(text, &mut rare)?;
     let is_debug =
-        fields.level.text(found).is_some_and(|level| level.eq_ignore_ascii_case("\"debug\""));
-    let is_roundtrip = fields.message.text(found) == Some("\"upstream roundtrip\"");
-    !is_debug && !is_roundtrip && fields.error.text(found).is_none()
+        fields.level.text(&rare).is_some_and(|level| level.eq_ignore_ascii_case("\"debug\""));
+    let is_roundtrip = fields.message.text(&rare) == Some("\"upstream roundtrip\"");
+    Ok(!is_debug && !is_roundtrip && fields.error.text(&rare).is_none())
 }
 
 /// Whether the conditions hold. A field that is not there may be one of the entry around this one.

@@ -91,8 +91,8 @@ pub(crate) struct JsonFields {
     pub(crate) journal_time: Wanted,
     pub(crate) conditions: Vec<(Condition, Wanted)>,
     keys: Keys,
-    /// The first slot whose field may come twice.
-    strict_slots: usize,
+    /// What is looked for only where the rest does not say enough.
+    rare_keys: Keys,
 }
 
 /// The names of the fields that a user gave, instead of the usual ones.
@@ -133,43 +133,23 @@ impl JsonFields {
     /// The usual fields, or the given ones instead. A dot goes into a nested object; a key
     /// that itself contains the dots is found as well.
     pub(crate) fn new(named: Named) -> Self {
-        let mut keys = Keys::default();
-        let mut slots = 0;
-        let mut wanted = |given: Option<String>, usual: &[&str]| {
-            let is_named = given.is_some();
-            let names = match given {
-                Some(name) => vec![name],
-                None => usual.iter().map(|&name| name.to_owned()).collect(),
-            };
-            let first_slot = slots;
-            for name in &names {
-                keys.insert(name, slots);
-                if name.contains('.') {
-                    keys.node(name).slots.push(slots);
-                }
-                slots += 1;
-            }
-            (Wanted { names, first_slot, is_named }, slots)
-        };
-        let (method, _) = wanted(named.method, METHOD_FIELDS);
-        let (request, _) = wanted(None, REQUEST_FIELDS);
-        let (path, _) = wanted(named.path, PATH_FIELDS);
-        let (time, _) = wanted(named.time, TIME_FIELDS);
-        let conditions: Vec<_> = named
-            .conditions
-            .into_iter()
-            .map(|condition| {
-                let (field, _) = wanted(Some(condition.field.clone()), &[]);
-                (condition, field)
-            })
-            .collect();
-        let (logger, next) = wanted(None, &["logger"]);
-        let strict_slots = next - 1;
-        let (level, _) = wanted(None, &["level"]);
-        let (message, _) = wanted(None, &["msg"]);
-        let (error, _) = wanted(None, &["err_id"]);
-        let (wrapped, _) = wanted(None, WRAPPED_FIELDS);
-        let (journal_time, _) = wanted(None, &["__REALTIME_TIMESTAMP"]);
+        let mut slots = Slots::default();
+        let method = slots.wanted(named.method, METHOD_FIELDS);
+        let request = slots.wanted(None, REQUEST_FIELDS);
+        let path = slots.wanted(named.path, PATH_FIELDS);
+        let time = slots.wanted(named.time, TIME_FIELDS);
+        let conditions = named.conditions.into_iter().map(|condition| {
+            let field = slots.wanted(Some(condition.field.clone()), &[]);
+            (condition, field)
+        });
+        let conditions: Vec<_> = conditions.collect();
+        let logger = slots.wanted(None, &["logger"]);
+        let mut rare = Slots::default();
+        let level = rare.wanted(None, &["level"]);
+        let message = rare.wanted(None, &["msg"]);
+        let error = rare.wanted(None, &["err_id"]);
+        let wrapped = rare.wanted(None, WRAPPED_FIELDS);
+        let journal_time = rare.wanted(None, &["__REALTIME_TIMESTAMP"]);
         Self {
             method,
             request,
@@ -182,14 +162,27 @@ impl JsonFields {
             wrapped,
             journal_time,
             conditions,
-            keys,
-            strict_slots,
+            keys: slots.keys,
+            rare_keys: rare.keys,
         }
     }
 
     /// Finds the values of an object.
-    pub(crate) fn find<'a>(&self, text: &'a str) -> Result<Found<'a>, serde_json::Error> {
-        self.keys.find(text, self.strict_slots)
+    pub(crate) fn find<'a>(
+        &self,
+        text: &'a str,
+        found: &mut Found<'a>,
+    ) -> Result<(), serde_json::Error> {
+        self.keys.find(text, found)
+    }
+
+    /// Finds the values of an object that matter only if the others do not say enough.
+    pub(crate) fn find_rare<'a>(
+        &self,
+        text: &'a str,
+        found: &mut Found<'a>,
+    ) -> Result<(), serde_json::Error> {
+        self.rare_keys.find(text, found)
     }
 
     /// The field that comes twice, though it may not.
@@ -205,6 +198,34 @@ impl JsonFields {
     /// Whether a line that has no fields meets the conditions.
     pub(crate) fn conditions_hold_without_fields(&self) -> bool {
         self.conditions.iter().all(|(condition, _)| condition.holds(None))
+    }
+}
+
+/// Gives each name a place for its value.
+#[derive(Default)]
+struct Slots {
+    keys: Keys,
+    count: usize,
+}
+
+// === impl Slots ===
+
+impl Slots {
+    fn wanted(&mut self, given: Option<String>, usual: &[&str]) -> Wanted {
+        let is_named = given.is_some();
+        let names: Vec<_> = match given {
+            Some(name) => vec![name],
+            None => usual.iter().map(|&name| name.to_owned()).collect(),
+        };
+        let first_slot = self.count;
+        for name in &names {
+            self.keys.insert(name, self.count);
+            if name.contains('.') {
+                self.keys.node(name).slots.push(self.count);
+            }
+            self.count += 1;
+        }
+        Wanted { names, first_slot, is_named }
     }
 }
 
@@ -284,16 +305,22 @@ mod tests {
         let fields = JsonFields::default();
         for name in [METHOD_FIELDS, PATH_FIELDS, TIME_FIELDS, WRAPPED_FIELDS].concat() {
             let text = format!("{{\"{name}\":\"x\"}}");
-            let found = fields.find(&text).expect("JSON");
-            assert!(found.values.contains(&Some("\"x\"")), "{name}");
+            let mut found = Found::default();
+            fields.find(&text, &mut found).expect("JSON");
+            let mut rare = Found::default();
+            fields.find_rare(&text, &mut rare).expect("JSON");
+            let is_wrapped = WRAPPED_FIELDS.contains(&name);
+            assert_eq!(rare.values.contains(&Some("\"x\"")), is_wrapped, "{name}");
+            assert_eq!(found.values.contains(&Some("\"x\"")), !is_wrapped, "{name}");
         }
     }
 
     #[test]
     fn there_is_room_for_conditions() {
-        let conditions = vec!["a=b".parse().expect("one"); 10];
+        let conditions = vec!["a=b".parse().expect("one"); 16];
         let fields = JsonFields::new(Named { conditions, ..Named::default() });
-        assert!(fields.find("{\"a\":\"b\",\"__REALTIME_TIMESTAMP\":\"1\"}").is_ok());
+        let mut found = Found::default();
+        assert!(fields.find("{\"a\":\"b\",\"logger\":\"c\"}", &mut found).is_ok());
     }
 
     #[test]

@@ -41,11 +41,11 @@ fn pairs<'a>(before: &[u8], pairs: &'a [u8], reading: &Reading) -> Result<Record
     };
     let (Some(verb), Some(target)) = (verb, target) else {
         let names = |is_missing: bool, name: &str| is_missing.then(|| name.to_owned());
-        return Err(Malformed::Missing(Missing {
+        return Err(Malformed::Missing(Box::new(Missing {
             method: names(verb.is_none(), "method="),
             path: names(target.is_none(), "path="),
             time: None,
-        }));
+        })));
     };
     let number = method(verb)?;
     let path: Cow<'_, str> = path(target, is_connect(verb), reading.keep_query);

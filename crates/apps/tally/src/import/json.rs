@@ -82,16 +82,18 @@ fn parse_object<'a>(
     parser: &Parser,
 ) -> Result<Option<Record<'a>>, Malformed> {
     let fields = &parser.fields;
-    let found = fields.find(text).map_err(|error| Malformed::Json(error.to_string()))?;
+    let mut found = Found::default();
+    fields.find(text, &mut found).map_err(not_json)?;
     if let Some(name) = fields.twice(&found) {
         return Err(Malformed::Twice(name.to_owned()));
     }
     let request = request(&found, parser)?;
-    if request.is_err()
-        && around.depth < DEPTH_MAX
-        && let Some(line) = entry::wrapped(fields, &found)?
-    {
-        return unwrap(&line, &found, around, parser);
+    if request.is_err() && around.depth < DEPTH_MAX {
+        let mut rare = Found::default();
+        fields.find_rare(text, &mut rare).map_err(not_json)?;
+        if let Some(line) = entry::wrapped(fields, &rare)? {
+            return unwrap(&line, (&found, &rare), around, parser);
+        }
     }
     if !entry::meets(fields, &found, &around.values)? {
         return Ok(None);
@@ -101,11 +103,12 @@ fn parse_object<'a>(
         Ok(request) => request,
         Err(mut missing) => {
             missing.time = time.is_err().then(|| fields.time.names());
-            return Err(Malformed::Missing(missing));
+            return Err(Malformed::Missing(Box::new(missing)));
         }
     };
     if fields.conditions.is_empty()
-        && !(entry::is_request(fields, &found) && is_of_access_logger(around.prefix))
+        && !(entry::is_request(fields, &found, text).map_err(not_json)?
+            && is_of_access_logger(around.prefix))
     {
         return Ok(None);
     }
@@ -115,7 +118,7 @@ fn parse_object<'a>(
 /// A line that is the value of a field.
 fn unwrap<'a>(
     line: &[u8],
-    found: &Found<'_>,
+    (found, rare): (&Found<'_>, &Found<'_>),
     around: &Around<'_>,
     parser: &Parser,
 ) -> Result<Option<Record<'a>>, Malformed> {
@@ -134,7 +137,7 @@ fn unwrap<'a>(
     };
     let journal = fields
         .journal_time
-        .text(found)
+        .text(rare)
         .and_then(|raw| parse_logged(raw.trim_matches('"'), None).ok());
     let micros = journal.or_else(|| time(found, around, parser).ok());
     let inside = Around { prefix: &line[..at], micros, values, depth: around.depth + 1 };
@@ -241,8 +244,9 @@ fn time(found: &Found<'_>, around: &Around<'_>, parser: &Parser) -> Result<i64, 
         }
     }
     let names = Some(parser.fields.time.names());
-    Err(failure
-        .unwrap_or_else(|| Malformed::Missing(Missing { time: names, ..Missing::default() })))
+    Err(failure.unwrap_or_else(|| {
+        Malformed::Missing(Box::new(Missing { time: names, ..Missing::default() }))
+    }))
 }
 
 /// Caddy's console: `TIME<TAB>LEVEL<TAB>LOGGER<TAB>MESSAGE<TAB>{…}`.
@@ -265,6 +269,10 @@ pub(crate) fn string(raw: &str) -> Result<Cow<'_, str>, Malformed> {
             .map_err(|error| Malformed::Json(format!("{error} in {}", quote(raw.as_bytes())))),
         None => Ok(Cow::Borrowed(raw)),
     }
+}
+
+fn not_json(error: serde_json::Error) -> Malformed {
+    Malformed::Json(error.to_string())
 }
 
 fn into_owned<'a>(record: Record<'_>) -> Record<'a> {

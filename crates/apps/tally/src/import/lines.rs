@@ -6,8 +6,11 @@ use std::io::{self, Read};
 /// escape bytes as four.
 pub(crate) const LINE_BYTES_MAX: usize = 256 * 1024;
 
-/// How much is read at once. More than a line.
-const BUFFER_BYTES: usize = 2 * LINE_BYTES_MAX;
+/// How much is read at once. What is made of it fits into a processor's cache.
+const READ_BYTES: usize = 256 * 1024;
+
+/// A line, and what is read behind its beginning.
+const BUFFER_BYTES: usize = LINE_BYTES_MAX + READ_BYTES;
 
 /// How much is looked at before a file counts as text.
 const PEEK_BYTES: usize = 8 * 1024;
@@ -88,7 +91,8 @@ impl<R: Read> Lines<R> {
             self.start = 0;
         }
         loop {
-            match self.reader.read(&mut self.buffer[self.end..]) {
+            let end = self.buffer.len().min(self.end + READ_BYTES);
+            match self.reader.read(&mut self.buffer[self.end..end]) {
                 Ok(0) => self.ended = true,
                 Ok(bytes) => self.end += bytes,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

@@ -21,14 +21,14 @@ pub(crate) enum Malformed {
     Nuls,
     #[error("the time {text:?}: {why}")]
     Time { text: String, why: BadTime },
-    #[error("two different times, {0:?} and {1:?}: --format says which is the request's")]
-    TwoTimes(String, String),
+    #[error("two different times, {0}: --format says which is the request's")]
+    TwoTimes(Box<Two>),
     #[error("the time {0} is more than 24 hours ahead of this machine's clock")]
     Future(String),
     #[error("no request in quotes, as in \"GET / HTTP/1.1\", after the time, but {0:?}")]
     NoRequest(String),
-    #[error("two pieces may be the request, {0:?} and {1:?}: --format says which it is")]
-    TwoRequests(String, String),
+    #[error("two pieces may be the request, {0}: --format says which it is")]
+    TwoRequests(Box<Two>),
     #[error("the quotes of the request are not closed: the line is cut off after {0:?}")]
     RequestNotClosed(String),
     #[error("no status of three digits after the request {0:?}")]
@@ -59,7 +59,7 @@ pub(crate) enum Malformed {
     #[error("the field {0} comes twice")]
     Twice(String),
     #[error("{0}")]
-    Missing(Missing),
+    Missing(Box<Missing>),
     #[error("{found} columns, but #Fields: names {named}")]
     Columns { found: usize, named: usize },
     #[error("#Fields: does not name {0}, so this log does not say what was asked for")]
@@ -68,9 +68,14 @@ pub(crate) enum Malformed {
     NoFields(String),
     #[error("not as --format says, from here on: {0:?}")]
     NotAsFormat(String),
-    #[error("--format can be read in two ways here: {0:?} and {1:?}")]
-    TwoReadings(String, String),
+    #[error("--format can be read in two ways here: {0}")]
+    TwoReadings(Box<Two>),
 }
+
+/// Two pieces of a line that cannot be told apart.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} and {1:?}")]
+pub(crate) struct Two(pub(crate) String, pub(crate) String);
 
 /// What an entry of fields does not say, and where it was looked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -104,6 +109,11 @@ pub(crate) fn quote(piece: &[u8]) -> String {
 // === impl Malformed ===
 
 impl Malformed {
+    /// Two pieces of a line that cannot be told apart.
+    pub(crate) fn two(one: &[u8], two: &[u8]) -> Box<Two> {
+        Box::new(Two(quote(one), quote(two)))
+    }
+
     pub(crate) fn time(text: &[u8], why: BadTime) -> Self {
         Self::Time { text: quote(text), why }
     }
@@ -118,8 +128,8 @@ impl Malformed {
             _ => "",
         };
         let missing = match self {
-            Self::Missing(Missing { method, path, time }) => {
-                [method, path, time].map(Option::is_some)
+            Self::Missing(missing) => {
+                [&missing.method, &missing.path, &missing.time].map(Option::is_some)
             }
             _ => [false; 3],
         };
@@ -161,8 +171,9 @@ mod tests {
         assert_eq!(month.reason(), Malformed::time(b"b", BadTime::Month).reason());
         assert_ne!(month.reason(), Malformed::time(b"a", BadTime::Date).reason());
         let name = || Some("x".to_owned());
-        let one = Malformed::Missing(Missing { method: name(), ..Missing::default() });
-        let two = Malformed::Missing(Missing { method: name(), path: name(), time: None });
+        let one = Malformed::Missing(Box::new(Missing { method: name(), ..Missing::default() }));
+        let two = Missing { method: name(), path: name(), time: None };
+        let two = Malformed::Missing(Box::new(two));
         assert!(two.to_string().contains("no method (looked for x), no path"), "{two}");
         assert_ne!(one.reason(), two.reason());
         let json = |why: &str| Malformed::Json(why.to_owned());

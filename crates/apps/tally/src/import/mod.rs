@@ -170,10 +170,15 @@ impl Parser {
                 None => json::parse(line, &[], self),
             },
             LogFormat::Clf | LogFormat::Template(_) => self.parse_text(line),
-            LogFormat::Auto => match line.trim_ascii_start().first() {
-                Some(b'{') => json::parse(line, &[], self),
-                // The conditions are about fields, and text has none.
-                _ => match json::object_in(line) {
+            LogFormat::Auto if line.trim_ascii_start().starts_with(b"{") => {
+                json::parse(line, &[], self)
+            }
+            LogFormat::Auto => match clf::parse(line, &self.reading) {
+                // Almost every line. No JSON is one.
+                Some(record) => {
+                    Ok(Some(record).filter(|_| self.fields.conditions_hold_without_fields()))
+                }
+                None => match json::object_in(line) {
                     Some(at) => match json::parse(&line[at..], &line[..at], self) {
                         Err(Malformed::Json(_)) => self.parse_text(line),
                         result => result,

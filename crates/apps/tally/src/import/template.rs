@@ -340,10 +340,10 @@ impl<'a> Walk<'_, 'a> {
     fn arrive(&mut self) -> Result<(), Malformed> {
         match self.template.record(&self.values, self.reading) {
             Ok(record) => match &self.found {
-                Some(before) if *before != record => Err(Malformed::TwoReadings(
-                    quote(before.path.as_bytes()),
-                    quote(record.path.as_bytes()),
-                )),
+                Some(before) if *before != record => Err(Malformed::TwoReadings(Malformed::two(
+                    before.path.as_bytes(),
+                    record.path.as_bytes(),
+                ))),
                 _ => {
                     self.found = Some(record);
                     Ok(())

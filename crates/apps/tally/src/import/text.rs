@@ -84,7 +84,7 @@ fn request(line: &[u8], time: &Time<'_>, behind: &[Quoted]) -> Result<Quoted, Ma
         // The server's own log of errors quotes requests too, behind what it says.
         (Some(only), None) if time.in_brackets => Ok(*only),
         (Some(one), Some(two)) => {
-            Err(Malformed::TwoRequests(quote(one.of(line)), quote(two.of(line))))
+            Err(Malformed::TwoRequests(Malformed::two(one.of(line), two.of(line))))
         }
         _ if line[time.behind..first.begin].trim_ascii() == b"\"" => {
             Err(Malformed::NoStatus(quote(first.of(line))))
@@ -120,7 +120,7 @@ fn time<'a>(line: &'a [u8], quoted: &[Quoted], reading: &Reading) -> Result<Time
         }
         match found {
             Some(before) if before.micros != micros => {
-                return Err(Malformed::TwoTimes(quote(before.text), quote(text)));
+                return Err(Malformed::TwoTimes(Malformed::two(before.text, text)));
             }
             Some(_) => {}
             None => found = Some(time),

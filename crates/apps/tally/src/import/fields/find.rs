@@ -9,11 +9,10 @@ use serde_json::value::RawValue;
 use super::SLOTS_MAX;
 
 /// The raw values of an object, by slot.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Found<'a> {
     pub(super) values: [Option<&'a str>; SLOTS_MAX],
     pub(super) twice: Option<usize>,
-    strict_slots: usize,
 }
 
 /// The keys of an object that are looked for, by a hash.
@@ -53,6 +52,14 @@ fn collect<'de>(
     deserializer.end()
 }
 
+// === impl Found ===
+
+impl Default for Found<'_> {
+    fn default() -> Self {
+        Self { values: [None; SLOTS_MAX], twice: None }
+    }
+}
+
 // === impl Keys ===
 
 impl Default for Keys {
@@ -62,15 +69,13 @@ impl Default for Keys {
 }
 
 impl Keys {
-    /// Finds the values of an object. Those of slots before `strict_slots` must not come twice.
+    /// Finds the values of an object.
     pub(super) fn find<'a>(
         &self,
         text: &'a str,
-        strict_slots: usize,
-    ) -> Result<Found<'a>, serde_json::Error> {
-        let mut found = Found { values: [None; SLOTS_MAX], twice: None, strict_slots };
-        collect(text, self, &mut found)?;
-        Ok(found)
+        found: &mut Found<'a>,
+    ) -> Result<(), serde_json::Error> {
+        collect(text, self, found)
     }
 
     fn get(&self, key: &str) -> Option<&Node> {
@@ -130,9 +135,10 @@ impl<'de> Visitor<'de> for Object<'_, '_, 'de> {
             };
             let raw = map.next_value::<&'de RawValue>()?.get();
             for &slot in &node.slots {
-                if self.found.values[slot].replace(raw).is_some() && slot < self.found.strict_slots
-                {
-                    self.found.twice = Some(slot);
+                if self.found.values[slot].replace(raw).is_some() {
+                    // The first slots are those that matter.
+                    let before = self.found.twice.unwrap_or(slot);
+                    self.found.twice = Some(slot.min(before));
                 }
             }
             if let Some(children) = &node.children
