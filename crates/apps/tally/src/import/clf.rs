@@ -14,6 +14,7 @@ use super::{Malformed, Reading, Record};
 const TIME_BYTES: usize = 26;
 
 /// Reads one line, without its end. `None`: it is not one, or not a good one, and `text` says why.
+#[inline]
 pub(crate) fn parse<'a>(line: &'a [u8], reading: &Reading) -> Option<Record<'a>> {
     for open in memchr::memchr_iter(b'[', line) {
         // A host may be in brackets too, and a user may be anything, so each bracket is tried.
@@ -33,6 +34,7 @@ pub(crate) fn parse<'a>(line: &'a [u8], reading: &Reading) -> Option<Record<'a>>
 }
 
 /// What a request line says that was written with escapes.
+#[inline]
 pub(crate) fn record<'a>(
     request: &'a [u8],
     micros: i64,

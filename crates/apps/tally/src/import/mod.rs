@@ -104,6 +104,7 @@ pub(crate) struct Record<'a> {
 impl Parser {
     /// Reads one line that is not blank. `None`: it is not about a request, and is not meant to
     /// be. A time after `latest` (microseconds since 1970) is refused.
+    #[inline]
     pub(crate) fn parse<'a>(
         &self,
         line: &'a [u8],
@@ -128,6 +129,7 @@ impl Parser {
         }
     }
 
+    #[inline]
     fn parse_line<'a>(
         &self,
         line: &'a [u8],
@@ -155,6 +157,7 @@ impl Parser {
     }
 
     /// Reads a line that needs no other.
+    #[inline]
     pub(super) fn parse_alone<'a>(&self, line: &'a [u8]) -> Result<Option<Record<'a>>, Malformed> {
         if let Some((inner, times)) = repeated::unfold(line)? {
             let record = self.parse_one(inner)?;
@@ -163,6 +166,7 @@ impl Parser {
         self.parse_one(line)
     }
 
+    #[inline]
     fn parse_one<'a>(&self, line: &'a [u8]) -> Result<Option<Record<'a>>, Malformed> {
         match self.format {
             LogFormat::Json => match json::object_in(line) {

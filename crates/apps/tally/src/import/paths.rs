@@ -55,12 +55,14 @@ pub(crate) struct Seen {
 
 impl Paths {
     /// A record under the path that it is counted under; `None` if it is left out.
+    #[inline]
     pub(crate) fn on<'a>(&self, record: Record<'a>) -> Option<Record<'a>> {
         let path = self.apply(record.path)?;
         Some(Record { path, ..record })
     }
 
     /// What a path is counted under; `None` if its request is left out.
+    #[inline]
     pub(crate) fn apply<'a>(&self, path: Cow<'a, str>) -> Option<Cow<'a, str>> {
         let mut path = path;
         if !self.prefixes.is_empty()
@@ -148,6 +150,7 @@ impl Default for Seen {
 
 impl Seen {
     /// Whether this endpoint is the one that makes it many. So it is said once.
+    #[inline]
     pub(crate) fn makes_many(&mut self, method: i32, path: &str) -> bool {
         if self.count >= MANY_ENDPOINTS {
             return false;
@@ -163,15 +166,21 @@ impl Seen {
 }
 
 /// A hash that is quick, and that nobody's safety depends on.
+#[inline]
 fn hash(method: i32, path: &str) -> u64 {
     // The fraction of the golden ratio.
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
     let mix = |hash: u64, word: [u8; 8]| {
         (hash ^ u64::from_le_bytes(word)).wrapping_mul(FACTOR).rotate_left(31)
     };
-    let (words, rest) = path.as_bytes().as_chunks::<8>();
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
+    let bytes = path.as_bytes();
+    let (words, rest) = bytes.as_chunks::<8>();
+    // The last bytes, some of them again; a short path has no other.
+    let last = bytes.last_chunk().copied().unwrap_or_else(|| {
+        let mut short = [0; 8];
+        short[..rest.len()].copy_from_slice(rest);
+        short
+    });
     let method = u64::from(method.unsigned_abs());
     let hash = words.iter().fold(method, |hash, word| mix(hash, *word));
     mix(mix(hash, last), (path.len() as u64).to_le_bytes()) >> 32

@@ -16,6 +16,7 @@ const REPEATED: &[u8] = b"message repeated ";
 const SUPPRESSED: &[u8] = b" times, suppressed by syslog-ng on";
 
 /// What a line stands for: a line, and how many times. `None`: the line itself.
+#[inline]
 pub(crate) fn unfold(line: &[u8]) -> Result<Option<(&[u8], u32)>, Malformed> {
     match line.last() {
         Some(b']') => in_brackets(line),

@@ -3,9 +3,14 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use tally_proto::count::v1::Method;
+
 use super::Malformed;
 use super::malformed::quote;
 use crate::methods;
+
+const UNSPECIFIED: i32 = Method::Unspecified as i32;
+const CONNECT: i32 = Method::Connect as i32;
 
 /// The method and the path of a request line: `GET /path?query HTTP/1.1`, or without the
 /// version as in HTTP/0.9. The target is a path, a URL, `*`, or the `host:port` of CONNECT.
@@ -17,7 +22,9 @@ pub(crate) fn request_line(
         Some(at) => (&line[..at], &line[at + 1..]),
         None => (line, &[][..]),
     };
-    if !methods::is_token(method) {
+    // Those that have a number are tokens.
+    let number = methods::number_of_token(method);
+    if number == UNSPECIFIED && !methods::is_token(method) {
         return Err(Malformed::Method(quote(line)));
     }
     let target = match memchr::memrchr(b' ', rest) {
@@ -25,7 +32,7 @@ pub(crate) fn request_line(
         _ => rest,
     };
     let target = target.trim_ascii();
-    let connect = is_connect(method);
+    let connect = number == CONNECT;
     let known = match target {
         [] => return Err(Malformed::NoTarget(quote(line))),
         [b'/' | b'?', ..] | b"*" => true,
@@ -34,7 +41,7 @@ pub(crate) fn request_line(
     if !known {
         return Err(Malformed::Target(quote(line)));
     }
-    Ok((methods::number_of_token(method), path(target, connect, keep_query)))
+    Ok((number, path(target, connect, keep_query)))
 }
 
 /// Whether this is a whole request line, with its version: nothing else looks like it.

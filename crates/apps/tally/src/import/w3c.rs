@@ -37,6 +37,7 @@ pub(crate) struct Columns {
 }
 
 /// Whether a line is about the log, and not of it.
+#[inline]
 pub(crate) fn is_directive(line: &[u8]) -> bool {
     line.first() == Some(&b'#') && DIRECTIVES.iter().any(|directive| line.starts_with(directive))
 }
