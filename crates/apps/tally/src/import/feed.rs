@@ -188,12 +188,7 @@ impl Reader {
             };
             match parsed {
                 Ok(record) => match record.and_then(|record| self.job.paths.on(record)) {
-                    Some(record) => {
-                        if self.seen.makes_many(record.method, &record.path) {
-                            (self.job.many_endpoints)(&record.path);
-                        }
-                        chunk.add(record, number);
-                    }
+                    Some(record) => chunk.add(record, number),
                     None => chunk.counts.left_out += 1,
                 },
                 Err(why) => {
@@ -203,6 +198,11 @@ impl Reader {
                     self.keep(text);
                     chunk.counts.add_malformed(input, number, why);
                 }
+            }
+        }
+        for request in &chunk.requests {
+            if self.seen.makes_many(request.method, &request.path) {
+                (self.job.many_endpoints)(&request.path);
             }
         }
         chunk.through = number;
