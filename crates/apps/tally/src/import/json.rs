@@ -83,14 +83,14 @@ fn parse_object<'a>(
 ) -> Result<Option<Record<'a>>, Malformed> {
     let fields = &parser.fields;
     let mut found = Found::default();
-    fields.find(text, &mut found).map_err(not_json)?;
+    fields.find(text, &mut found).map_err(|error| not_json(&error))?;
     if let Some(name) = fields.twice(&found) {
         return Err(Malformed::Twice(name.to_owned()));
     }
     let request = request(&found, parser)?;
     if request.is_err() && around.depth < DEPTH_MAX {
         let mut rare = Found::default();
-        fields.find_rare(text, &mut rare).map_err(not_json)?;
+        fields.find_rare(text, &mut rare).map_err(|error| not_json(&error))?;
         if let Some(line) = entry::wrapped(fields, &rare)? {
             return unwrap(&line, (&found, &rare), around, parser);
         }
@@ -107,7 +107,7 @@ fn parse_object<'a>(
         }
     };
     if fields.conditions.is_empty()
-        && !(entry::is_request(fields, &found, text).map_err(not_json)?
+        && !(entry::is_request(fields, &found, text).map_err(|error| not_json(&error))?
             && is_of_access_logger(around.prefix))
     {
         return Ok(None);
@@ -271,7 +271,7 @@ pub(crate) fn string(raw: &str) -> Result<Cow<'_, str>, Malformed> {
     }
 }
 
-fn not_json(error: serde_json::Error) -> Malformed {
+fn not_json(error: &serde_json::Error) -> Malformed {
     Malformed::Json(error.to_string())
 }
 
