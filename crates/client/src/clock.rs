@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tally_proto::wire::{AHEAD_MICROS_MAX, MICROS};
 use tokio::time::Instant;
 
 /// Tells the time, so that a test can decide what time it is.
@@ -23,10 +24,6 @@ pub(crate) enum AnyClock {
     System,
     Other(Arc<dyn Clock>),
 }
-
-/// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999Z in microseconds since 1970-01-01 UTC:
-/// the limits of `google.protobuf.Timestamp`.
-const MICROS: std::ops::RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
 
 /// Longer than any process lives: 30 years.
 const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
@@ -53,6 +50,11 @@ impl AnyClock {
             Self::System => SystemClock.now(),
             Self::Other(clock) => clock.now(),
         }
+    }
+
+    /// The latest time that a server with this clock would take.
+    pub(crate) fn latest_micros(&self) -> i64 {
+        self.micros().saturating_add(AHEAD_MICROS_MAX)
     }
 
     /// Now, in microseconds since 1970-01-01 UTC. A clock that is beyond what can be sent

@@ -26,6 +26,7 @@ use crate::transport::Target;
 use custody::{Custody, Found};
 use deadline::{begins, expired, sleep_until};
 use notices::Notices;
+use record::Verdict;
 
 /// How large a batch may be before a server has said so, in bytes.
 const BATCH_BYTES_MAX: usize = 1 << 20;
@@ -105,8 +106,8 @@ enum Ended {
     /// The server refuses the first batch that is not acknowledged.
     Refused {
         status: Status,
-        /// For its size.
-        large: bool,
+        /// Why.
+        verdict: Verdict,
     },
 }
 
@@ -168,6 +169,7 @@ impl Driver {
             () = self.work(closing) => {}
             () = expired(&mut deadline) => {}
         }
+        self.conclude().await;
         self.custody.close().await;
     }
 
@@ -180,8 +182,8 @@ impl Driver {
             let failed = match ended {
                 Ended::Done => return,
                 Ended::Reopen => continue,
-                Ended::Refused { status, large } => {
-                    if self.set_aside(&status, large).await {
+                Ended::Refused { status, verdict } => {
+                    if self.set_aside(&status, verdict).await {
                         self.pause_after_refusal().await;
                         continue;
                     }

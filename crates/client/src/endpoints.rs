@@ -7,13 +7,9 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use tally_proto::wire::{self, OTHER_PATH, PATH_BYTES_MAX};
+
 use crate::{Endpoint, Method};
-
-/// The path under which requests are counted whose own path has no room or is not acceptable.
-pub const OTHER_PATH: &str = "_other";
-
-/// How long a path may be, in bytes: what a Tally server takes unless it is set otherwise.
-pub const PATH_BYTES_MAX: usize = 2_048;
 
 /// How many methods can have an [`OTHER_PATH`] of their own; the rest share one.
 const OTHERS_MAX: usize = 32;
@@ -125,8 +121,8 @@ impl Endpoints {
 
     #[cold]
     fn add(&self, method: Method, path: &str) -> Endpoint {
-        let acceptable = (1..=PATH_BYTES_MAX).contains(&path.len()) && !path.contains('\0');
-        if acceptable && path != OTHER_PATH {
+        let path = wire::path(path, PATH_BYTES_MAX);
+        if path != OTHER_PATH {
             let mut growing = self.grow();
             // Someone else may have been faster.
             if let Some(found) = self.find(method, path) {

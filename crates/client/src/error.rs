@@ -108,8 +108,8 @@ pub enum Refusal {
     /// [`Queue::try_record`]: crate::Queue::try_record
     #[error("the queue is closed")]
     Closed,
-    /// The time is not from year 1 to 9999, or more than 24 hours ahead. A server would refuse
-    /// it, and all that is sent with it.
+    /// The time is not from year 1 to 9999, or more than 24 hours ahead of this machine's clock. A
+    /// server would refuse it, and all that is sent with it.
     #[error("the time is out of range")]
     Time,
 }
@@ -158,8 +158,8 @@ pub enum SendRefusal {
     /// The runtime of the producer is gone.
     #[error("the producer's runtime is gone")]
     Closed,
-    /// A time is not from year 1 to 9999, or is more than 24 hours ahead. The server would
-    /// refuse the whole batch.
+    /// A time is not from year 1 to 9999, or is more than 24 hours ahead of this machine's clock.
+    /// The server would refuse the whole batch.
     #[error("the time of the row at {at} is out of range")]
     Time {
         /// The place of the first such row, from 0.

@@ -19,10 +19,16 @@ pub(crate) struct Ledger {
     pub(crate) name: String,
     /// Every batch up to this one is committed.
     acknowledged: u64,
+    /// When that was heard, in microseconds since 1970-01-01 UTC.
+    pub(crate) acknowledged_at: Option<i64>,
     /// The batches after that one, in order.
     pending: VecDeque<Batch>,
     /// The last batch that was ever sent under this id.
     sent: u64,
+    /// The last one of which nobody knows whether it is committed, if it is not acknowledged, and
+    /// of those that were sent on earlier streams.
+    doubtful: u64,
+    doubtful_before: u64,
 }
 
 /// Rows that are numbered. They keep their number and never change, unless the server has
@@ -71,8 +77,11 @@ impl Ledger {
             claims: vec![random::claim()],
             name,
             acknowledged: 0,
+            acknowledged_at: None,
             pending: VecDeque::new(),
             sent: 0,
+            doubtful: 0,
+            doubtful_before: 0,
         }
     }
 
@@ -82,6 +91,8 @@ impl Ledger {
             epoch: self.epoch,
             claims: self.claims.clone(),
             name: self.name.clone(),
+            acknowledged_sequence: Some(self.acknowledged),
+            acknowledged_at: self.acknowledged_at.map(timestamp),
         }
     }
 
@@ -99,12 +110,13 @@ impl Ledger {
         let own = self.claims.pop().expect("a process has a claim");
         (self.id, self.epoch, self.claims) = (found.id, found.epoch, found.claims);
         self.claims.push(own);
-        self.acknowledged = found.acknowledged;
+        (self.acknowledged, self.acknowledged_at) = (found.acknowledged, found.acknowledged_at);
         for sequence in found.acknowledged + 1..found.next_sequence {
             self.pending.push_back(Batch { sequence, stored: true, ..Batch::default() });
         }
         // That process may have sent all of them.
         self.sent = found.next_sequence - 1;
+        self.doubtful = self.sent;
     }
 
     /// Numbers what is new. Its content stays here, unless it is in a spool.
@@ -151,9 +163,27 @@ impl Ledger {
         settled
     }
 
-    /// The last batch that was sent.
-    pub(crate) fn sent(&self) -> u64 {
-        self.sent.max(self.acknowledged)
+    /// The last batch that may be committed.
+    pub(crate) fn doubtful(&self) -> u64 {
+        self.doubtful.max(self.acknowledged)
+    }
+
+    /// A stream begins.
+    pub(crate) fn begin_stream(&mut self) {
+        self.doubtful_before = self.doubtful;
+    }
+
+    /// The server has ended the stream: every batch up to this one is committed, and none after it
+    /// that was sent on this stream will be.
+    pub(crate) fn concluded(&mut self, committed: u64) -> Result<Settled, Breach> {
+        let settled = self.committed(committed)?;
+        self.doubtful = self.doubtful_before;
+        Ok(settled)
+    }
+
+    /// No batch is committed that is not acknowledged, and none that was sent will be.
+    pub(crate) fn nothing_in_doubt(&mut self) {
+        self.doubtful = self.acknowledged;
     }
 
     /// A batch that is not acknowledged.
@@ -170,6 +200,7 @@ impl Ledger {
     /// A batch is about to be sent.
     pub(crate) fn sending(&mut self, sequence: u64) {
         self.sent = self.sent.max(sequence);
+        self.doubtful = self.doubtful.max(sequence);
     }
 
     /// The server has opened the producer.
@@ -198,16 +229,24 @@ impl Ledger {
         Ok(settled)
     }
 
+    /// Whether the first batch that is not acknowledged has requests that are later than this.
+    pub(crate) fn has_later(&self, micros: i64) -> bool {
+        self.pending.front().is_some_and(|batch| batch.rows.iter().any(|row| row.time_us > micros))
+    }
+
     /// The server refuses the first batch that is not acknowledged, for what it contains. Its
-    /// number goes to a batch that tells its requests as dropped. None: it already does, or
-    /// there is no batch.
-    pub(crate) fn set_aside(&mut self) -> Option<Settled> {
+    /// number goes to a batch that tells as dropped those of its requests that are later than
+    /// `micros`. None: there are none, or there is no batch.
+    pub(crate) fn set_aside(&mut self, micros: i64) -> Option<Settled> {
         let batch = self.pending.front_mut().filter(|batch| !batch.set_aside)?;
         let rows = std::mem::take(&mut batch.rows);
-        batch.drops.add_rows(&rows);
+        let (aside, kept): (Vec<_>, _) = rows.into_iter().partition(|row| row.time_us > micros);
+        batch.drops.add_rows(&aside);
         batch.drops.bound();
-        batch.set_aside = true;
-        let rejected = std::mem::take(&mut batch.count);
+        batch.set_aside = kept.is_empty();
+        batch.rows = kept;
+        let rejected = batch.count.min(aside.len() as u64);
+        batch.count -= rejected;
         Some(Settled { rejected, ..Settled::default() })
     }
 
@@ -215,7 +254,7 @@ impl Ledger {
     /// What was sent is in doubt, and is let go; what was not is numbered anew.
     pub(crate) fn begin_anew(&mut self, id: ProducerId) -> Settled {
         let mut settled = Settled::default();
-        while self.acknowledged < self.sent {
+        while self.acknowledged < self.doubtful {
             let Some(batch) = self.pending.pop_front() else { break };
             self.acknowledged += 1;
             settled.in_doubt += batch.count;
@@ -230,6 +269,8 @@ impl Ledger {
         self.id = id;
         self.claims = vec![random::claim()];
         (self.epoch, self.acknowledged, self.sent) = (0, 0, 0);
+        (self.doubtful, self.doubtful_before) = (0, 0);
+        self.acknowledged_at = None;
         for (sequence, batch) in (1..).zip(&mut self.pending) {
             batch.sequence = sequence;
         }
@@ -241,7 +282,7 @@ impl Ledger {
         let mut settled = Settled::default();
         let mut unsent = 0;
         for batch in self.pending.drain(..) {
-            if batch.sequence <= self.sent {
+            if batch.sequence <= self.doubtful {
                 settled.in_doubt += batch.count;
             } else {
                 unsent += batch.count;
@@ -249,6 +290,11 @@ impl Ledger {
         }
         (settled, unsent)
     }
+}
+
+fn timestamp(micros: i64) -> prost_types::Timestamp {
+    let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1_000).expect("below a second");
+    prost_types::Timestamp { seconds: micros.div_euclid(1_000_000), nanos }
 }
 
 // === impl Batch ===

@@ -77,7 +77,6 @@ mod transport;
 
 pub use clock::{Clock, SystemClock};
 pub use endpoint::{Endpoint, Method};
-pub use endpoints::{OTHER_PATH, PATH_BYTES_MAX};
 pub use error::{ConnectError, FlushError, Refusal, SendError, SendRefusal, TryRecordError};
 pub use interceptor::{CountInterceptor, PathLayer, WithPath};
 pub use layer::{Count, CountLayer, Head, UNMATCHED};
@@ -85,6 +84,7 @@ pub use producer::{Producer, ProducerBuilder};
 pub use progress::{Connection, Progress};
 pub use queue::{Queue, QueueBuilder, Report, WhenFull};
 pub use rows::Row;
+pub use tally_proto::wire::{OTHER_PATH, PATH_BYTES_MAX};
 
 /// The examples of the README are compiled with the documentation's.
 #[cfg(doctest)]

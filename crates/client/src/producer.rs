@@ -22,9 +22,6 @@ use crate::{Endpoint, Method, clock, random};
 /// How long after its limit a close waits for a task that does not end.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
 
-/// How far ahead of this machine's clock a server takes a time, in microseconds: 24 hours.
-pub(crate) const AHEAD_MICROS_MAX: i64 = 86_400_000_000;
-
 /// Sends rows to Tally, each counted exactly once, in the order in which they are given.
 ///
 /// ```no_run
@@ -156,7 +153,7 @@ impl Producer {
     /// When a time is out of range, or the runtime of the producer is gone. No row is taken
     /// then, and all are given back.
     pub async fn send(&mut self, rows: Vec<Row>) -> Result<u64, SendError> {
-        let latest = self.settings.clock.micros().saturating_add(AHEAD_MICROS_MAX);
+        let latest = self.settings.clock.latest_micros();
         let wrong = |row: &Row| !clock::in_range(row.time_us) || row.time_us > latest;
         if let Some(at) = rows.iter().position(wrong) {
             return Err(SendError { rows, reason: SendRefusal::Time { at } });
@@ -214,8 +211,9 @@ impl Producer {
     }
 
     /// Sends what was given, and waits until it is acknowledged, for at most
-    /// [`close_timeout`](ProducerBuilder::close_timeout). What is not sent by then is dropped,
-    /// and what is not acknowledged is in doubt.
+    /// [`close_timeout`](ProducerBuilder::close_timeout). What is not sent by then is dropped. Of
+    /// what is not acknowledged, the server is asked what it has, for a second at most: the rest
+    /// is dropped too, or, without an answer, is in doubt.
     pub async fn close(self) -> Progress {
         let limit = self.settings.close_timeout;
         self.close_within(limit).await

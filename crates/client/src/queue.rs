@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::clock::{self, AnyClock};
 use crate::endpoints::Endpoints;
 use crate::error::{ConnectError, FlushError, Refusal, TryRecordError};
-use crate::producer::{AHEAD_MICROS_MAX, wait, within};
+use crate::producer::{wait, within};
 use crate::progress::{Connection, Progress};
 use crate::rows::Row;
 use crate::{Endpoint, Method};
@@ -244,8 +244,9 @@ impl Queue {
 
     /// Takes no more requests, from any clone, sends those that wait, and says what became of
     /// all of them. It waits for at most [`close_timeout`](QueueBuilder::close_timeout): what
-    /// is not sent by then is dropped, and what is not acknowledged is in doubt. With a spool
-    /// that is not full it waits only for the attempt to connect that is under way, and another
+    /// is not sent by then is dropped. Of what is not acknowledged, the server is asked what it
+    /// has, for a second at most: the rest is dropped too, or, without an answer, is in doubt.
+    /// With a spool that is not full it waits only for the attempt to connect that is under way, and another
     /// one of a second at most: the next process sends what is there.
     pub async fn close(&self) -> Report {
         self.close_within(self.shared().close_timeout).await
@@ -316,7 +317,7 @@ impl Shared {
     }
 
     fn row(&self, endpoint: Endpoint, at: SystemTime) -> Result<Row, TryRecordError> {
-        let latest = self.clock.micros().saturating_add(AHEAD_MICROS_MAX);
+        let latest = self.clock.latest_micros();
         match clock::micros(at).filter(|micros| *micros <= latest) {
             Some(time_us) => Ok(Row { endpoint, time_us }),
             None => Err(TryRecordError { endpoint, at, reason: Refusal::Time }),

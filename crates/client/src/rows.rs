@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use tally_proto::tally::requests::v1 as proto;
+use tally_proto::wire;
 
 use crate::Endpoint;
 use crate::clock;
-use crate::endpoints::{Endpoints, OTHER_PATH};
+use crate::endpoints::Endpoints;
 
 /// Of how many days a batch may tell the drops.
 pub(crate) const DROP_DAYS_MAX: usize = 1_000;
@@ -167,7 +168,7 @@ impl Names {
         self.numbers[at] = number;
         self.named += 1;
         let (method, path) = endpoints.name(endpoint);
-        let path = if path.len() > self.path_bytes_max { OTHER_PATH } else { path };
+        let path = wire::path(path, self.path_bytes_max);
         (number, Some(proto::Endpoint { method: method.0, path: path.to_owned() }))
     }
 }

@@ -6,16 +6,22 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `lenient.rs` | the messages whose path may be any bytes |
+//! | `wire.rs` | what clients and servers agree on besides the messages |
 //! | `gen/count.v1.rs` | the public counting API, `count.v1` |
 //! | `gen/google.type.rs` | `google.type.Date` |
 //! | `gen/tally.requests.v1.rs` | Tally's own API for counted requests |
 //! | `gen/descriptors.bin` | the file descriptors of all of them, with their comments |
+
+mod lenient;
+pub mod wire;
 
 /// The packages below `count`.
 pub mod count {
     /// The public counting API: [`AddRequest`], the totals, and the stubs of `CountService`.
     #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
     pub mod v1 {
+        pub use crate::lenient::AddRequest;
         include!("gen/count.v1.rs");
     }
 }
@@ -36,6 +42,7 @@ pub mod tally {
         /// What `count.v1` has no words for, and the stubs of `RequestService`.
         #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
         pub mod v1 {
+            pub use crate::lenient::Endpoint;
             include!("gen/tally.requests.v1.rs");
         }
     }

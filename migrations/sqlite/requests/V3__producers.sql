@@ -1,5 +1,5 @@
--- Clients are producers too. The epoch counts how often one was opened, 0 for the server's own
--- insert worker; the claim is the number of the process that opened it last.
+-- Clients are producers too. The epoch is a random number that is drawn when one changes hands, 0
+-- for the server's own insert worker; the claim is the number of the process that opened it last.
 ALTER TABLE tally_producers ADD COLUMN name TEXT NOT NULL DEFAULT '';
 ALTER TABLE tally_producers ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE tally_producers ADD COLUMN claim INTEGER NOT NULL DEFAULT 0;

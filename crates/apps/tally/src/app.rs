@@ -9,15 +9,16 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tally_requests::{MIGRATIONS, Parts, Service};
 use tally_runtime::{Clock, Drain, Signals, chain};
-use tally_serve::{Listener, Server};
+use tally_serve::{Listener, Offer, Server, Successor};
 use tally_store::{Database, DatabaseUrl};
 use tokio::time::timeout;
 
 use crate::output::say;
+use crate::port::{self, Port};
 use crate::settings::Settings;
 
 /// How long connections stay open after everything is stored and answered.
-const LAST_ANSWERS_MAX: Duration = Duration::from_secs(3);
+pub(crate) const LAST_ANSWERS_MAX: Duration = Duration::from_secs(3);
 
 /// Opens the database; the error names it, without its password.
 pub(crate) async fn open(
@@ -35,11 +36,10 @@ pub(crate) fn plain(error: tally_store::Error) -> anyhow::Error {
 
 /// Serves until a signal, and until all that was taken is stored.
 pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::Result<ExitCode> {
-    let mut signals = Signals::install().context("take over SIGTERM and Ctrl-C")?;
+    let mut signals = Signals::install().context("take over SIGTERM, SIGHUP and Ctrl-C")?;
     // The port first: a second server started by mistake touches no database.
-    let listener =
-        Listener::bind(&settings.listen).await.map_err(|error| anyhow::anyhow!(chain(&error)))?;
-    let starting = start(&settings, clock);
+    let mut port = Port::get(&settings).await.map_err(port::plain)?;
+    let starting = start(&settings, &mut port, clock);
     let (database, service, drain) = tokio::select! {
         started = starting => started?,
         signal = signals.recv() => {
@@ -47,26 +47,25 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
             return Ok(ExitCode::SUCCESS);
         }
     };
+    let offer = port.offer();
+    let listener = port.listener;
     greet(&listener, &settings.database.url);
     let server = Server::new(about())
         .service(service.count_service())
         .service(service.request_service())
         .descriptors(tally_proto::FILE_DESCRIPTOR_SET);
-    let probe = move || {
-        let database = database.clone();
-        async move { database.ping().await.map_err(|error| chain(&error)) }
-    };
+    let asked = (database.clone(), service.clone());
+    let probe = move || ready(asked.clone());
     let serving = server.run(listener, probe, &drain);
     tokio::pin!(serving);
-    let signal = tokio::select! {
+    // Kept to the end of the process: a successor on SQLite waits for that.
+    let _successor = tokio::select! {
         ended = &mut serving => {
             ended.context("the server ended by itself")?;
             return Ok(ExitCode::FAILURE);
         }
-        signal = signals.recv() => signal,
+        successor = told_to_stop(&mut signals, offer, &service, &drain) => successor,
     };
-    tracing::info!(signal, queued_rows = service.queued_rows(), "stopping: storing what was taken");
-    drain.begin();
     let stored = timeout(settings.drain_timeout, async {
         tokio::select! {
             // The connections go on meanwhile, so that the streams hear how they ended.
@@ -98,8 +97,54 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
     if !are_closed {
         last_answers(serving, &mut signals).await;
     }
+    close(&database).await;
     tracing::info!("stopped: everything that was acknowledged is stored");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether what is sent can be stored; or why not.
+async fn ready((database, service): (Database, Service)) -> Result<(), String> {
+    service.ready().await?;
+    database.ping().await.map_err(|error| chain(&error))
+}
+
+/// Closes the database; what of it fails is no loss.
+pub(crate) async fn close(database: &Database) {
+    if let Err(error) = database.close().await {
+        tracing::warn!(error = chain(&error), "could not close the database well");
+    }
+}
+
+/// Waits for a signal, or for a server that takes the port over, and begins the drain.
+async fn told_to_stop(
+    signals: &mut Signals,
+    offer: Option<Offer>,
+    service: &Service,
+    drain: &Drain,
+) -> Option<Successor> {
+    let mut successor = tokio::select! {
+        signal = signals.recv() => {
+            let queued_rows = service.queued_rows();
+            tracing::info!(signal, queued_rows, "stopping: storing what was taken");
+            None
+        }
+        successor = port::taken(offer.as_ref()) => {
+            let (process, queued_rows) = (successor.process(), service.queued_rows());
+            tracing::info!(
+                process, queued_rows, "a new server takes the port over: storing what was taken"
+            );
+            Some(successor)
+        }
+    };
+    // It has a copy of the socket.
+    drop(offer);
+    drain.begin();
+    if let Some(successor) = &mut successor
+        && let Err(error) = successor.go().await
+    {
+        tracing::warn!(%error, "the new server is gone");
+    }
+    successor
 }
 
 /// Lets the streams hear how they ended. Somebody who watches the health of the server, or
@@ -113,9 +158,10 @@ async fn last_answers(serving: impl Future, signals: &mut Signals) {
 
 async fn start(
     settings: &Settings,
+    port: &mut Port,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<(Database, Service, Drain)> {
-    let database = open(&settings.database.url, settings.database.pool).await?;
+    let database = port.open_database(settings).await?;
     if settings.migrate {
         let before = MIGRATIONS.run(&database).await.map_err(plain)?;
         for migration in before.pending {
@@ -134,6 +180,7 @@ async fn start(
     let drain = Drain::new();
     let parts = Parts { database: database.clone(), clock, drain: drain.clone() };
     let service = Service::start(parts, settings.requests).await.map_err(plain)?;
+    port.replace().await?;
     Ok((database, service, drain))
 }
 
@@ -163,7 +210,7 @@ fn about() -> String {
         "Tally {} counts requests.\n\n\
          gRPC   count.v1.CountService, tally.requests.v1.RequestService,\n       \
          grpc.health.v1.Health, and reflection\n\
-         HTTP   GET /healthz: 200 while the database answers, 503 otherwise\n\n\
+         HTTP   GET /healthz: 200 while requests can be stored, 503 otherwise\n\n\
          Count something:  tally add GET /hello\n\
          Look at it:       tally totals --live\n",
         env!("CARGO_PKG_VERSION")

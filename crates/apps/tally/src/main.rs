@@ -7,6 +7,7 @@ mod dates;
 mod import;
 mod methods;
 mod output;
+mod port;
 mod settings;
 
 use std::path::Path;
@@ -35,7 +36,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Count requests, until SIGTERM
+    /// Count requests, until a signal or a new server stops it
     Serve(Box<ServeArgs>),
     Add(add::AddArgs),
     Import(import_logs::ImportArgs),

@@ -25,7 +25,7 @@ pub(crate) struct DatabaseArgs {
     migration_driver: Option<Given<Driver>>,
 
     /// How many connections to Postgres or CockroachDB are opened at most
-    #[arg(long, env = "TALLY_CONNECTIONS_MAX", value_name = "N", default_value = "10")]
+    #[arg(long, env = "TALLY_CONNECTIONS_MAX", value_name = "N", default_value = "12")]
     connections_max: Given<usize>,
 
     /// What is logged: error, warn, info, debug or trace, or as in info,tally_store=debug
@@ -79,7 +79,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "TALLY_DRAIN_TIMEOUT_MS", value_name = "MS", default_value = "30000")]
     drain_timeout_ms: Given<u64>,
 
-    /// How long a path may be
+    /// How long a path may be; requests with longer ones are counted under the path _other
     #[arg(long, env = "TALLY_PATH_BYTES_MAX", value_name = "BYTES", default_value = "2048")]
     path_bytes_max: Given<usize>,
 
@@ -148,6 +148,9 @@ impl DatabaseArgs {
             url: driver.map_or(url.clone(), |driver| url.with_driver(driver)),
             pool: tally_store::postgres::Settings {
                 connections_max,
+                writers_max: connections_max
+                    .saturating_sub(tally_requests::CONNECTIONS_BESIDE_WRITES)
+                    .max(1),
                 ..tally_store::postgres::Settings::default()
             },
             log_level: log_level?,
@@ -187,7 +190,8 @@ impl ServeArgs {
         }
         let drain_timeout =
             ms(problems, "--drain-timeout-ms (TALLY_DRAIN_TIMEOUT_MS)", &self.drain_timeout_ms);
-        let (database, listen, migrate) = (database?, listen?, migrate?);
+        let (mut database, listen, migrate) = (database?, listen?, migrate?);
+        database.pool.write_max = requests.attempt_max();
         Some(Settings { listen, database, migrate, drain_timeout, requests })
     }
 

@@ -10,7 +10,10 @@ use crate::journal::{Key, Line, Parcel};
 pub(crate) struct Account {
     /// Sent, of those that the server may have.
     pub(crate) sent: BTreeMap<Key, u64>,
-    /// Of these, those that it must have.
+    /// All that the client was going to send, and the number of the last parcel.
+    pub(crate) announced: BTreeMap<Key, u64>,
+    pub(crate) last: u64,
+    /// Of what was sent, what the server must have.
     pub(crate) acknowledged: BTreeMap<Key, u64>,
     /// By day, the drops that the server may have been told of, and must know.
     pub(crate) drops_sent: BTreeMap<i32, u64>,
@@ -30,8 +33,16 @@ pub(crate) struct Account {
     /// Every process has finished: what it sent is stored.
     pub(crate) done: bool,
     pub(crate) processes: u64,
+    /// It comes back as the same producer, so the server has all that it brought under its name.
+    pub(crate) resumed: bool,
     /// What the server did wrong in the client's eyes.
     pub(crate) broken: Vec<String>,
+    /// What it saw of a database that went back.
+    pub(crate) setbacks: Vec<String>,
+    /// In how many of them what was acknowledged is lost for certain.
+    pub(crate) losses: u64,
+    /// Nobody knows which of the last process's requests are stored.
+    pub(crate) in_doubt: bool,
     /// Sent by the present process and not acknowledged.
     open: BTreeMap<u64, Parcel>,
 }
@@ -48,22 +59,11 @@ impl Account {
 
     pub(crate) fn take(&mut self, line: Line) {
         match line {
-            Line::Start { resumed, drops } => {
-                self.processes += 1;
-                self.done = false;
-                self.total_before += std::mem::take(&mut self.total);
-                if let Some(parcel) = self.handing_over.take().and_then(|at| self.open.get(&at)) {
-                    add(&mut self.maybe_dropped, &parcel.days());
-                }
-                add(&mut self.maybe_dropped, &std::mem::take(&mut self.dropped));
-                self.drops = drops;
-                if !resumed {
-                    // Nobody sends them again. They stay in `sent`: the server may have them.
-                    self.open.clear();
-                }
-            }
+            Line::Start { resumed, drops } => self.start(resumed, drops),
             Line::Sent(number, parcel) => {
                 add(&mut self.sent, &parcel.requests);
+                add(&mut self.announced, &parcel.requests);
+                self.last = number;
                 add(&mut self.drops_sent, &parcel.drops);
                 self.open.insert(number, parcel);
                 self.handing_over = self.drops.then_some(number);
@@ -109,7 +109,34 @@ impl Account {
                     self.acknowledge(&parcel);
                 }
             }
+            Line::InDoubt => {
+                self.done = true;
+                self.in_doubt = true;
+                self.handing_over = None;
+                self.open.clear();
+            }
             Line::Broken(what) => self.broken.push(what),
+            Line::Setback(what) => self.setbacks.push(what),
+            Line::Lost(what) => {
+                self.setbacks.push(what);
+                self.losses += 1;
+            }
+        }
+    }
+
+    fn start(&mut self, resumed: bool, drops: bool) {
+        self.processes += 1;
+        self.resumed = resumed;
+        self.done = false;
+        self.total_before += std::mem::take(&mut self.total);
+        if let Some(parcel) = self.handing_over.take().and_then(|at| self.open.get(&at)) {
+            add(&mut self.maybe_dropped, &parcel.days());
+        }
+        add(&mut self.maybe_dropped, &std::mem::take(&mut self.dropped));
+        self.drops = drops;
+        if !resumed {
+            // Nobody sends them again. They stay in `sent`: the server may have them.
+            self.open.clear();
         }
     }
 
@@ -117,6 +144,28 @@ impl Account {
     pub(crate) fn acknowledged_total(&self) -> u64 {
         let by_key: u64 = self.acknowledged.values().sum();
         by_key.max(self.total_before + self.total)
+    }
+
+    /// By day, the most drops that the server may know of.
+    pub(crate) fn drops_at_most(&self) -> BTreeMap<i32, u64> {
+        let mut most = self.drops_sent.clone();
+        add(&mut most, &self.dropped);
+        add(&mut most, &self.maybe_dropped);
+        most
+    }
+
+    /// What of the parcels after this one may still be acknowledged: of each key, of each day's
+    /// drops, and of all requests.
+    pub(crate) fn open(&self, after: u64) -> (Parcel, u64) {
+        let mut open = Parcel::default();
+        for parcel in self.open.range(after + 1..).map(|(_, parcel)| parcel) {
+            add(&mut open.requests, &parcel.requests);
+            add(&mut open.drops, &parcel.drops);
+        }
+        let of_all = self.open.values().flat_map(|parcel| parcel.requests.values());
+        let total = of_all.sum::<u64>().saturating_sub(self.total);
+        let sum = open.requests.values().sum();
+        (open, total.min(sum))
     }
 
     fn acknowledge(&mut self, parcel: &Parcel) {

@@ -54,6 +54,10 @@ pub(crate) struct Run {
     #[arg(long, default_value_t = 20_000, value_name = "N")]
     pub(crate) rate: u64,
 
+    /// Let the database go back to an earlier state now and then, and lose names
+    #[arg(long)]
+    pub(crate) goes_back: bool,
+
     /// Leave a rule out of the servers: the run must fail
     #[arg(long, value_enum)]
     pub(crate) broken: Option<Broken>,
@@ -86,6 +90,11 @@ pub(crate) enum Broken {
     AckBeforeCommit,
     /// A batch is stored whatever its sequence is
     SkipSequenceCheck,
+    /// A name that was stored is believed to be there whatever the database does. With
+    /// --goes-back, as the next one
+    KeepNames,
+    /// The same, and the database counts the ids up, so that it gives them away again
+    ReuseIds,
 }
 
 // === impl Run ===
@@ -94,6 +103,11 @@ impl Run {
     /// The clients of a run.
     pub(crate) fn clients(&self) -> Vec<Kind> {
         vec![Kind::Raw, Kind::Raw, Kind::Add, Kind::Producer, Kind::Queue, Kind::Spool]
+    }
+
+    /// Whether the database goes back now and then.
+    pub(crate) fn goes_back(&self) -> bool {
+        self.goes_back || matches!(self.broken, Some(Broken::KeepNames | Broken::ReuseIds))
     }
 
     /// What one client records in a second.
@@ -122,6 +136,8 @@ impl Broken {
         match self {
             Broken::AckBeforeCommit => "record.acknowledge_early",
             Broken::SkipSequenceCheck => "record.skip_sequence",
+            Broken::KeepNames => "endpoints.keep",
+            Broken::ReuseIds => "endpoints.keep,endpoints.reuse_ids",
         }
     }
 }

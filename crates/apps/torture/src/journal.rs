@@ -55,8 +55,15 @@ pub(crate) enum Line {
     Taken(u64, Parcel),
     /// Everything that this process sent is acknowledged.
     Done,
+    /// This process has finished, and nobody knows which of its requests are stored: the last
+    /// `Total` says how many were acknowledged.
+    InDoubt,
     /// The server broke a rule.
     Broken(String),
+    /// The server does not know the client any more, as after its database went back.
+    Setback(String),
+    /// What was acknowledged is not in the database any more.
+    Lost(String),
 }
 
 /// Writes a journal.
@@ -120,7 +127,10 @@ impl fmt::Display for Line {
             Line::Doubtful(number) => write!(f, "doubtful {number}"),
             Line::Total(count) => write!(f, "total {count}"),
             Line::Done => write!(f, "done"),
+            Line::InDoubt => write!(f, "indoubt"),
             Line::Broken(what) => write!(f, "broken {}", what.replace('\n', " ")),
+            Line::Setback(what) => write!(f, "setback {}", what.replace('\n', " ")),
+            Line::Lost(what) => write!(f, "lost {}", what.replace('\n', " ")),
         }
     }
 }
@@ -142,7 +152,10 @@ impl FromStr for Line {
             "doubtful" => Line::Doubtful(rest.parse()?),
             "total" => Line::Total(rest.parse()?),
             "done" => Line::Done,
+            "indoubt" => Line::InDoubt,
             "broken" => Line::Broken(rest.to_owned()),
+            "setback" => Line::Setback(rest.to_owned()),
+            "lost" => Line::Lost(rest.to_owned()),
             _ => anyhow::bail!("no line of a journal: {line:?}"),
         })
     }
@@ -241,7 +254,10 @@ mod tests {
             Line::Taken(17, Parcel::default()),
             Line::Taken(18, Parcel::of(key(-3, "/a"), 2)),
             Line::Done,
+            Line::InDoubt,
             Line::Broken("a b".to_owned()),
+            Line::Setback("a b".to_owned()),
+            Line::Lost("a b".to_owned()),
         ];
         for line in lines {
             assert_eq!(line.to_string().parse::<Line>().unwrap(), line);

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tally_testkit::{Direction, Proxy};
 
-use crate::schedule::{Act, Lane, Schedule, Shape};
+use crate::goes_back;
+use crate::schedule::{Act, Lane, Schedule};
 use crate::sessions;
 use crate::stop::Stop;
-use crate::world::World;
+use crate::watch::Watch;
 use crate::world::server::{How, Server};
+use crate::world::{DATABASE, World};
 
 /// How long a client may take over SIGTERM before it is killed, while everything is failing.
 const TERMINATE_LIMIT: Duration = Duration::from_secs(5);
@@ -34,13 +36,16 @@ pub(crate) struct Log {
     start: Instant,
     verbose: bool,
     counts: Mutex<BTreeMap<&'static str, u64>>,
+    /// How many requests the database has lost, as far as it was looked.
+    lost: AtomicU64,
 }
 
 // === impl Log ===
 
 impl Log {
     pub(crate) fn new(verbose: bool) -> Log {
-        Log { start: Instant::now(), verbose, counts: Mutex::default() }
+        let (counts, lost) = (Mutex::default(), AtomicU64::new(0));
+        Log { start: Instant::now(), verbose, counts, lost }
     }
 
     /// A line of the timeline.
@@ -52,6 +57,17 @@ impl Log {
 
     pub(crate) fn done(&self, name: &'static str) {
         *self.counts.lock().expect("no thread panics here").entry(name).or_default() += 1;
+    }
+
+    /// The database had so many requests before it went back, and so many after that.
+    pub(crate) fn lose(&self, before: i64, after: i64) {
+        let lost = u64::try_from(before - after).unwrap_or(0);
+        self.say(|| format!("the database went back by {lost} requests"));
+        self.lost.fetch_add(lost, Ordering::SeqCst);
+    }
+
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::SeqCst)
     }
 
     pub(crate) fn counts(&self) -> BTreeMap<&'static str, u64> {
@@ -68,6 +84,7 @@ impl Log {
 /// Follows the schedule of a lane until the run stops.
 pub(crate) fn run(
     world: &World,
+    watch: &Watch<'_>,
     seed: u64,
     lane: Lane,
     stop: &Stop,
@@ -78,6 +95,13 @@ pub(crate) fn run(
             break;
         }
         log.say(|| format!("{:?}", step.act));
+        if lane == Lane::GoesBack {
+            // Also when the run stops meanwhile: half of it would be another loss.
+            goes_back::act(world, watch, step.act, stop, log)
+                .with_context(|| format!("{:?}", step.act))?;
+            log.done(step.act.name());
+            continue;
+        }
         let acted = act(world, step.act, stop, log);
         if !stop.is_set() {
             acted.with_context(|| format!("{:?}", step.act))?;
@@ -134,6 +158,11 @@ fn act(world: &World, act: Act, stop: &Stop, log: &Log) -> anyhow::Result<()> {
             stop.pause_ms(ms);
             world.clients[client].signal("CONT");
         }
+        // They have a lane of their own.
+        Act::Restore { .. }
+        | Act::LoseCommits { .. }
+        | Act::FailOver { .. }
+        | Act::DeleteNames { .. } => return Ok(()),
     }
     log.done(act.name());
     Ok(())
@@ -239,9 +268,8 @@ fn fill_disk(
 }
 
 fn on_postgres(world: &World, act: Act, stop: &Stop) -> anyhow::Result<()> {
-    let (Some(postgres), Some(url)) = (&world.postgres, world.postgres_url()) else {
-        return Ok(());
-    };
+    let Some(postgres) = world.postgres() else { return Ok(()) };
+    let url = postgres.url(DATABASE);
     match act {
         Act::KillPostgres { ms } => {
             postgres.kill9();
@@ -273,14 +301,6 @@ fn on_postgres(world: &World, act: Act, stop: &Stop) -> anyhow::Result<()> {
 // === impl World ===
 
 impl World {
-    pub(crate) fn shape(&self) -> Shape {
-        Shape {
-            clients: self.clients.len(),
-            servers: self.servers.len(),
-            is_postgres: self.postgres.is_some(),
-        }
-    }
-
     /// Takes every fault back, and has everything run.
     pub(crate) fn heal(&self) -> anyhow::Result<()> {
         for (_, proxy) in self.links() {
@@ -288,7 +308,7 @@ impl World {
             proxy.resume();
             proxy.heal();
         }
-        if let Some(postgres) = &self.postgres
+        if let Some(postgres) = self.postgres()
             && postgres.pid().is_none()
         {
             postgres.restart()?;

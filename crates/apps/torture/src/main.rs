@@ -8,8 +8,10 @@
 //! | `account.rs` | what a client's journal means |
 //! | `arguments.rs` | the command line |
 //! | `client/` | the client processes |
+//! | `goes_back.rs` | the ways in which a database goes back to an earlier state |
 //! | `journal.rs` | what a client writes down about itself |
 //! | `lanes.rs` | the threads that bring about what the schedule says |
+//! | `losses.rs` | what may be missing after that |
 //! | `oracle.rs` | what must hold in the end |
 //! | `random.rs` | numbers that a seed decides |
 //! | `report.rs` | what a run prints |
@@ -25,8 +27,10 @@
 mod account;
 mod arguments;
 mod client;
+mod goes_back;
 mod journal;
 mod lanes;
+mod losses;
 mod oracle;
 mod random;
 mod report;

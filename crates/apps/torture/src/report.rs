@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use crate::account::Account;
 use crate::lanes::Log;
+use crate::losses::Losses;
 use crate::oracle::{Stored, Verdict};
 
 /// The outcome of a run.
 pub(crate) struct Report<'a> {
     pub(crate) accounts: BTreeMap<String, Account>,
+    pub(crate) losses: Losses,
     pub(crate) stored: Stored,
     pub(crate) verdict: Verdict,
     pub(crate) log: &'a Log,
@@ -59,6 +61,14 @@ impl Report<'_> {
         let dropped: u64 = self.stored.dropped.values().sum();
         writeln!(out, "  {:<24}{sent:>14}{acknowledged:>14}{stored:>14}", "all")?;
         writeln!(out, "  {:<52}{dropped:>14}", "reported as dropped")?;
+
+        if self.losses.times > 0 {
+            let unnamed: u64 = self.stored.unnamed.values().sum();
+            writeln!(out, "  {:<52}{unnamed:>14}", "of them without a name")?;
+            let (lost, most) = (self.log.lost(), self.losses.sum());
+            writeln!(out, "  {:<52}{lost:>14}", "lost by the database, at least")?;
+            writeln!(out, "  {:<52}{most:>14}", "at most, by what the clients say")?;
+        }
 
         writeln!(out, "\n{:<34}{:>12}", "what was checked", "comparisons")?;
         for (check, count) in &self.verdict.by_check {

@@ -11,6 +11,7 @@ use crate::account::Account;
 use crate::arguments::Run;
 use crate::client::load::day;
 use crate::lanes::{self, Log};
+use crate::losses::Losses;
 use crate::oracle::{self, Stored, Verdict};
 use crate::report::Report;
 use crate::scenes;
@@ -36,9 +37,9 @@ pub(crate) fn run(run: &Run, runtime: &Handle) -> anyhow::Result<bool> {
     let start = Instant::now();
     let outcome = torture(run, &world, &log);
     let (report, passed) = match outcome {
-        Ok((accounts, stored, verdict)) => {
-            let passed = verdict.passed();
-            (Report { accounts, stored, verdict, log: &log, took: start.elapsed() }.text(), passed)
+        Ok((accounts, losses, stored, verdict)) => {
+            let (passed, took) = (verdict.passed(), start.elapsed());
+            (Report { accounts, losses, stored, verdict, log: &log, took }.text(), passed)
         }
         Err(error) => (format!("FAIL: the run did not come to its end: {error:#}\n"), false),
     };
@@ -58,11 +59,11 @@ fn tally(run: &Run) -> anyhow::Result<PathBuf> {
     })
 }
 
-type Outcome = (BTreeMap<String, Account>, Stored, Verdict);
+type Outcome = (BTreeMap<String, Account>, Losses, Stored, Verdict);
 
 fn torture(run: &Run, world: &World, log: &Log) -> anyhow::Result<Outcome> {
     let watch = Watch::new(world)?;
-    scenes::run(world, &watch, run.broken, log).context("in a scene")?;
+    scenes::run(world, &watch, run, log).context("in a scene")?;
     for (number, server) in world.servers.iter().enumerate().skip(1) {
         server.start(&Default::default()).with_context(|| format!("server {number}"))?;
     }
@@ -86,12 +87,12 @@ fn torture(run: &Run, world: &World, log: &Log) -> anyhow::Result<Outcome> {
         world.clients.iter().filter_map(|client| client.await_end(FINISH_LIMIT).err()).collect();
     log.say(|| "all clients have ended".to_owned());
     let stored = read(world)?;
-    let (accounts, mut verdict) = watch.result()?;
-    verdict.merge(oracle::judge(&accounts, &stored));
+    let (accounts, losses, mut verdict) = watch.result()?;
+    verdict.merge(oracle::judge(&accounts, &losses, &stored));
     for error in ends {
         verdict.check("clients ended", false, || error.to_string());
     }
-    Ok((accounts, stored, verdict))
+    Ok((accounts, losses, stored, verdict))
 }
 
 /// All lanes at once, until there was enough of everything.
@@ -103,7 +104,7 @@ fn chaos(run: &Run, world: &World, watch: &Watch<'_>, log: &Log) -> anyhow::Resu
             let stop = &stop;
             threads.push(scope.spawn(move || {
                 let _stop = StopOnDrop(stop);
-                lanes::run(world, run.seed, lane, stop, log)
+                lanes::run(world, watch, run.seed, lane, stop, log)
             }));
         }
         for server in &world.servers {
@@ -155,9 +156,10 @@ fn read(world: &World) -> anyhow::Result<Stored> {
     let mut stored = Stored::default();
     let query = |url: &str, live| world.runtime.block_on(stored::query(url, live));
     for server in &world.servers {
-        let (totals, dropped) = query(&server.url(), true)?;
-        stored.live.push(totals);
-        stored.dropped_total.push(dropped);
+        let answer = query(&server.url(), true)?;
+        stored.live.push(answer.totals);
+        stored.dropped_total.push(answer.dropped);
+        stored.setbacks.push(answer.setbacks);
     }
     let first = world.servers[0].url();
     stored.accepted_of_client = world.runtime.block_on(stored::accepted(&first))?;
@@ -167,8 +169,7 @@ fn read(world: &World) -> anyhow::Result<Stored> {
         world.runtime.block_on(stored::roll_up(&first, date))?;
     }
     for server in &world.servers {
-        let (totals, _) = query(&server.url(), false)?;
-        stored.rolled_up.push(totals);
+        stored.rolled_up.push(query(&server.url(), false)?.totals);
     }
     for server in &world.servers {
         stored.exits.insert(server.name.clone(), server.terminate());
@@ -179,6 +180,7 @@ fn read(world: &World) -> anyhow::Result<Stored> {
         None => stored::sqlite(&world.sqlite_path())?,
     };
     stored.table = tables.totals;
+    stored.unnamed = tables.unnamed;
     stored.rows_left = tables.rows_left;
     stored.accepted = tables.accepted;
     stored.dropped = tables.dropped;

@@ -6,9 +6,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tally_testkit::eventually_blocking;
 
-use crate::arguments::Broken;
+use crate::arguments::{Broken, Run};
 use crate::client::Kind;
 use crate::client::load::{FIRST_LARGE, LARGE_ROWS};
+use crate::goes_back::surely;
 use crate::lanes::{LARGE_COMMIT, Log};
 use crate::stop::Stop;
 use crate::watch::Watch;
@@ -19,18 +20,16 @@ use crate::world::server::How;
 /// How long a scene waits for what must happen.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// After so many requests a raw client has used most of its paths.
+const ALL_PATHS: u64 = 3 * LARGE_ROWS;
+
 /// Before and after the commit of a batch.
 const BEFORE_COMMIT: &str = "append.before_commit";
 const COMMITTED: &str = "append.committed";
 
 /// Kills a server before a commit and after one, and loses the answer to one, while one
 /// client counts, which sends everything again that was not acknowledged.
-pub(crate) fn run(
-    world: &World,
-    watch: &Watch<'_>,
-    broken: Option<Broken>,
-    log: &Log,
-) -> anyhow::Result<()> {
+pub(crate) fn run(world: &World, watch: &Watch<'_>, run: &Run, log: &Log) -> anyhow::Result<()> {
     let (server, client) = (&world.servers[0], world.first(Kind::Raw));
     client.proxy.redirect(&server.address);
     for point in [BEFORE_COMMIT, COMMITTED] {
@@ -43,7 +42,7 @@ pub(crate) fn run(
         server.await_log(&format!("stopped at {point}")).context(
             "the server's program needs the feature `faults`: `cargo xtask torture` builds it so",
         )?;
-        if point == BEFORE_COMMIT && broken == Some(Broken::AckBeforeCommit) {
+        if point == BEFORE_COMMIT && run.broken == Some(Broken::AckBeforeCommit) {
             // The wrong acknowledgement is on its way; it must arrive before the server dies.
             acknowledged(watch, client, 1)?;
         }
@@ -64,7 +63,36 @@ pub(crate) fn run(
         let (_, before) = watch.progress(&client.name)?;
         acknowledged(watch, client, before + 1)?;
     }
+    if run.goes_back() {
+        log.say(|| "scene: the database goes back".to_owned());
+        goes_back(world, watch, log)?;
+        log.done("scene: database went back");
+    }
     Ok(())
+}
+
+/// Loses the names of a client that then counts on, after another one has brought new names: a
+/// server that believes in what it has stored gives the one the other's counts, or none a name.
+fn goes_back(world: &World, watch: &Watch<'_>, log: &Log) -> anyhow::Result<()> {
+    let server = &world.servers[0];
+    let first = world.first(Kind::Raw);
+    let mut others = world.clients.iter().filter(|client| client.name != first.name);
+    let early = others.find(|client| client.kind == Kind::Raw).context("two raw clients")?;
+    let late = world.first(Kind::Add);
+    for client in [early, late] {
+        client.proxy.redirect(&server.address);
+    }
+    surely(world, watch, log, || {
+        early.start(false)?;
+        acknowledged(watch, early, ALL_PATHS)
+    })?;
+    late.start(false)?;
+    acknowledged(watch, late, 1)?;
+    let (_, before) = watch.progress(&early.name)?;
+    acknowledged(watch, early, before + ALL_PATHS)?;
+    // Before the server is started again, which makes it forget what it believes.
+    let asked = || watch.live_query(server).is_ok_and(|answered| answered);
+    eventually_blocking(LIMIT, asked).map_err(|_| anyhow::anyhow!("no live totals in {LIMIT:?}"))
 }
 
 /// Waits until so many requests of a client are acknowledged.

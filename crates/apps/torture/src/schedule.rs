@@ -15,6 +15,8 @@ pub(crate) enum Lane {
     Postgres,
     /// The clients.
     Clients,
+    /// The database, which goes back to an earlier state.
+    GoesBack,
 }
 
 /// How many there are of what.
@@ -23,6 +25,7 @@ pub(crate) struct Shape {
     pub(crate) clients: usize,
     pub(crate) servers: usize,
     pub(crate) is_postgres: bool,
+    pub(crate) goes_back: bool,
 }
 
 /// What goes wrong. Numbers are indices of the world's lists.
@@ -68,6 +71,14 @@ pub(crate) enum Act {
     TerminateClient { client: usize },
     /// SIGSTOP, and SIGCONT afterwards.
     StopClient { client: usize, ms: u64 },
+    /// A backup of a SQLite file is restored after so long, under a server that runs.
+    Restore { ms: u64 },
+    /// Commits are not written for so long, and then SIGKILL.
+    LoseCommits { ms: u64 },
+    /// A standby is cut off for so long, and then is the primary.
+    FailOver { ms: u64 },
+    /// Every so manieth name is deleted by hand.
+    DeleteNames { every: u64 },
 }
 
 /// What a thread does next.
@@ -93,6 +104,9 @@ impl Lane {
         let mut lanes = vec![Lane::ClientLinks, Lane::Servers, Lane::Clients];
         if shape.is_postgres {
             lanes.extend([Lane::DatabaseLinks, Lane::Postgres]);
+        }
+        if shape.goes_back {
+            lanes.push(Lane::GoesBack);
         }
         lanes
     }
@@ -123,6 +137,10 @@ impl Act {
             Act::KillClient { .. } => "client: kill -9",
             Act::TerminateClient { .. } => "client: SIGTERM",
             Act::StopClient { .. } => "client: SIGSTOP",
+            Act::Restore { .. } => "goes back: restore",
+            Act::LoseCommits { .. } => "goes back: commits lost",
+            Act::FailOver { .. } => "goes back: failover",
+            Act::DeleteNames { .. } => "goes back: names deleted",
         }
     }
 }
@@ -207,6 +225,16 @@ impl Schedule {
             _ => Act::StopClient { client, ms: random.within(50, 2_000) },
         }
     }
+
+    fn goes_back(&mut self) -> Act {
+        let random = &mut self.random;
+        match random.within(0, 9) {
+            0 | 1 => Act::DeleteNames { every: random.within(1, 3) },
+            _ if !self.shape.is_postgres => Act::Restore { ms: random.within(50, 3_000) },
+            2..=6 => Act::LoseCommits { ms: random.within(50, 1_500) },
+            _ => Act::FailOver { ms: random.within(50, 1_500) },
+        }
+    }
 }
 
 impl Iterator for Schedule {
@@ -219,6 +247,7 @@ impl Iterator for Schedule {
             Lane::Servers => (200, 1_200),
             Lane::Postgres => (1_000, 3_000),
             Lane::Clients => (500, 2_500),
+            Lane::GoesBack => (1_000, 6_000),
         };
         let pause_ms = self.random.within(from, to);
         let act = match self.lane {
@@ -227,6 +256,7 @@ impl Iterator for Schedule {
             Lane::Servers => self.server(),
             Lane::Postgres => self.postgres(),
             Lane::Clients => self.client(),
+            Lane::GoesBack => self.goes_back(),
         };
         Some(Step { pause_ms, act })
     }
@@ -238,8 +268,8 @@ mod tests {
 
     use super::*;
 
-    const POSTGRES: Shape = Shape { clients: 4, servers: 2, is_postgres: true };
-    const SQLITE: Shape = Shape { clients: 4, servers: 1, is_postgres: false };
+    const POSTGRES: Shape = Shape { clients: 4, servers: 2, is_postgres: true, goes_back: false };
+    const SQLITE: Shape = Shape { clients: 4, servers: 1, is_postgres: false, goes_back: false };
 
     fn steps(seed: u64, lane: Lane, shape: Shape) -> Vec<Step> {
         Schedule::new(seed, lane, shape).take(1_000).collect()
@@ -261,5 +291,7 @@ mod tests {
         };
         assert_eq!(names(POSTGRES).len(), 18, "all but the full disk: {:?}", names(POSTGRES));
         assert_eq!(names(SQLITE).len(), 13, "none of Postgres: {:?}", names(SQLITE));
+        let goes_back = |shape| names(Shape { goes_back: true, ..shape }).len();
+        assert_eq!((goes_back(POSTGRES), goes_back(SQLITE)), (18 + 3, 13 + 2));
     }
 }

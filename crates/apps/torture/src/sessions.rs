@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use tally_runtime::Tasks;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_postgres::{Client, NoTls};
 
 use crate::world::CONNECTIONS_MAX;
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long it may be tried again, and the pause between two tries.
+const CONNECT_IN_TIME: Duration = Duration::from_secs(30);
+const CONNECT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A connection, whose other half ends with it.
 pub(crate) async fn connect(url: &str) -> anyhow::Result<Client> {
@@ -20,6 +24,17 @@ pub(crate) async fn connect(url: &str) -> anyhow::Result<Client> {
         let _ = connection.await;
     });
     Ok(client)
+}
+
+/// The same, tried again while all connections are taken.
+pub(crate) async fn connect_in_time(url: &str) -> anyhow::Result<Client> {
+    let end = Instant::now() + CONNECT_IN_TIME;
+    loop {
+        match connect(url).await {
+            Err(_) if Instant::now() < end => tokio::time::sleep(CONNECT_PAUSE).await,
+            connected => return connected,
+        }
+    }
 }
 
 /// Ends all other sessions with 57P01.

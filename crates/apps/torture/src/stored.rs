@@ -1,6 +1,6 @@
 //! Reading what is stored: from the servers, and from the database itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::journal::Key;
+use crate::losses::UNKNOWN;
 use crate::sessions;
 
 /// How long an answer may take, while things are failing.
@@ -30,37 +31,49 @@ pub(crate) type Totals = BTreeMap<Key, u64>;
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     pub(crate) totals: Totals,
+    /// What of them has no name: by day and id.
+    pub(crate) unnamed: BTreeMap<(i32, i64), u64>,
     pub(crate) rows_left: u64,
     pub(crate) accepted: BTreeMap<i32, u64>,
     pub(crate) dropped: BTreeMap<i32, u64>,
 }
 
-/// The totals of all days, and how many requests a server says were dropped.
-pub(crate) async fn query(url: &str, live: bool) -> anyhow::Result<(Totals, u64)> {
+/// What a server says of all days.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    pub(crate) totals: Totals,
+    pub(crate) dropped: u64,
+    /// The names of the producers whose setbacks it tells of.
+    pub(crate) setbacks: BTreeSet<String>,
+}
+
+/// The totals of all days, and what is missing from them.
+pub(crate) async fn query(url: &str, live: bool) -> anyhow::Result<Answer> {
     timeout(ANSWER_TIMEOUT, query_without_limit(url, live)).await.context("QueryTotals")?
 }
 
-async fn query_without_limit(url: &str, live: bool) -> anyhow::Result<(Totals, u64)> {
+async fn query_without_limit(url: &str, live: bool) -> anyhow::Result<Answer> {
     let client = RequestServiceClient::new(connect(url).await?);
     let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
     let granularity = Granularity::Day.into();
     let request = QueryTotalsRequest { granularity, live, ..QueryTotalsRequest::default() };
     let mut answers = client.query_totals(request).await?.into_inner();
-    let (mut totals, mut endpoints, mut dropped) = (Totals::new(), Vec::new(), 0);
+    let (mut all, mut endpoints) = (Answer::default(), Vec::new());
     while let Some(answer) = answers.message().await? {
-        dropped += u64::try_from(answer.dropped)?;
+        all.dropped += u64::try_from(answer.dropped)?;
+        all.setbacks.extend(answer.setbacks.into_iter().map(|setback| setback.name));
         endpoints.extend(answer.endpoints);
         for period in answer.periods {
             let day = day_of(period.period.as_ref().context("a total without a day")?)?;
             for (endpoint, count) in period.endpoint.iter().zip(&period.count) {
                 let endpoint = endpoints.get(*endpoint as usize).context("an unknown endpoint")?;
                 let key = Key { day, method: endpoint.method, path: endpoint.path.clone() };
-                let twice = totals.insert(key, u64::try_from(*count)?).is_some();
+                let twice = all.totals.insert(key, u64::try_from(*count)?).is_some();
                 anyhow::ensure!(!twice, "an endpoint is twice in a day of an answer");
             }
         }
     }
-    Ok((totals, dropped))
+    Ok(all)
 }
 
 /// How many requests each producer is said to have had accepted, by the name of its client.
@@ -129,9 +142,8 @@ pub(crate) async fn postgres(url: &str) -> anyhow::Result<Tables> {
     let client = sessions::connect(url).await?;
     let mut tables = Tables::default();
     for row in client.query(include_str!("sql/postgres_totals.sql"), &[]).await? {
-        let (day, method): (i64, i64) = (row.get(0), row.get(1));
-        let key = Key { day: day.try_into()?, method: method.try_into()?, path: row.get(2) };
-        tables.totals.insert(key, u64::try_from(row.get::<_, i64>(3))?);
+        let name = row.get::<_, Option<i64>>(2).zip(row.get(3));
+        tables.add_total(row.get(0), row.get(1), name, row.get(4))?;
     }
     let row = client.query_one(include_str!("sql/rows_left.sql"), &[]).await?;
     tables.rows_left = u64::try_from(row.get::<_, i64>(0))?;
@@ -148,12 +160,12 @@ pub(crate) fn sqlite(path: &std::path::Path) -> anyhow::Result<Tables> {
     let mut tables = Tables::default();
     let mut statement = connection.prepare(include_str!("sql/sqlite_totals.sql"))?;
     let rows = statement.query_map([], |row| {
-        let key = Key { day: row.get(0)?, method: row.get(1)?, path: row.get(2)? };
-        Ok((key, row.get::<_, i64>(3)?))
+        let name = row.get::<_, Option<i64>>(2)?.zip(row.get(3)?);
+        Ok((row.get(0)?, row.get(1)?, name, row.get(4)?))
     })?;
     for row in rows {
-        let (key, count) = row?;
-        tables.totals.insert(key, count.try_into()?);
+        let (day, id, name, count) = row?;
+        tables.add_total(day, id, name, count)?;
     }
     let left: i64 =
         connection.query_row(include_str!("sql/rows_left.sql"), [], |row| row.get(0))?;
@@ -170,6 +182,24 @@ pub(crate) fn sqlite(path: &std::path::Path) -> anyhow::Result<Tables> {
 // === impl Tables ===
 
 impl Tables {
+    /// As answers have it: what has no name is counted together.
+    fn add_total(
+        &mut self,
+        day: i64,
+        id: i64,
+        name: Option<(i64, String)>,
+        count: i64,
+    ) -> anyhow::Result<()> {
+        let (day, count) = (i32::try_from(day)?, u64::try_from(count)?);
+        let (method, path) = name.unwrap_or_else(|| {
+            self.unnamed.insert((day, id), count);
+            (0, UNKNOWN.to_owned())
+        });
+        let key = Key { day, method: method.try_into()?, path };
+        *self.totals.entry(key).or_default() += count;
+        Ok(())
+    }
+
     fn add_day(&mut self, day: i64, accepted: i64, dropped: i64) -> anyhow::Result<()> {
         let day = i32::try_from(day)?;
         self.accepted.insert(day, accepted.try_into()?);

@@ -13,6 +13,7 @@ use crate::account::{Account, add};
 use crate::client::load::day;
 use crate::journal::{Key, Reader};
 use crate::lanes::Log;
+use crate::losses::{Losses, is_unknown};
 use crate::oracle::{Verdict, count, name};
 use crate::random::Random;
 use crate::stop::Stop;
@@ -34,8 +35,19 @@ struct Books {
     journals: BTreeMap<String, (Reader, Account)>,
     /// The most that an answer has said of a key. A later answer cannot say less.
     seen: Totals,
+    losses: Losses,
     verdict: Verdict,
 }
+
+/// What an answer to a question asked now may not be less than.
+struct Least {
+    totals: Totals,
+    /// How often the database had gone back; None while it does.
+    times: Option<u64>,
+}
+
+/// What was known when the database was at the state that it goes back to, or later.
+pub(crate) struct Mark(BTreeMap<String, Account>);
 
 // === impl Watch ===
 
@@ -78,11 +90,12 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    fn live_query(&self, server: &Server) -> anyhow::Result<bool> {
+    /// Asks for live totals once. Whether there was an answer.
+    pub(crate) fn live_query(&self, server: &Server) -> anyhow::Result<bool> {
         let least = self.least()?;
         let answer = self.world.runtime.block_on(stored::query(&server.url(), true));
-        let Some((totals, _)) = self.answer(server, answer)? else { return Ok(false) };
-        self.hold("live answers", server, &least, &totals)?;
+        let Some(answer) = self.answer(server, answer)? else { return Ok(false) };
+        self.hold("live answers", server, &least, &answer.totals)?;
         Ok(true)
     }
 
@@ -99,7 +112,7 @@ impl<'a> Watch<'a> {
         let answer = self.world.runtime.block_on(stored::roll_up(&server.url(), date));
         let Some(totals) = self.answer(server, answer)? else { return Ok(false) };
         // The answer is about this period only.
-        least.retain(|key, _| stored::is_in(key.day, date));
+        least.totals.retain(|key, _| stored::is_in(key.day, date));
         self.hold("roll-up answers", server, &least, &totals)?;
         Ok(true)
     }
@@ -122,16 +135,18 @@ impl<'a> Watch<'a> {
     }
 
     /// The least that an answer may say from now on.
-    fn least(&self) -> anyhow::Result<Totals> {
+    fn least(&self) -> anyhow::Result<Least> {
         let mut books = self.lock();
         books.read()?;
-        let mut least = Totals::new();
-        books.journals.values().for_each(|(_, account)| add(&mut least, &account.acknowledged));
+        let mut totals = Totals::new();
+        for (client, (_, account)) in &books.journals {
+            add(&mut totals, &books.losses.left(client, &account.acknowledged));
+        }
         for (key, seen) in &books.seen {
-            let entry = least.entry(key.clone()).or_default();
+            let entry = totals.entry(key.clone()).or_default();
             *entry = (*entry).max(*seen);
         }
-        Ok(least)
+        Ok(Least { totals, times: books.losses.settled_times() })
     }
 
     /// Holds an answer against what it cannot be less than, and what was sent by now.
@@ -139,23 +154,69 @@ impl<'a> Watch<'a> {
         &self,
         check: &'static str,
         server: &Server,
-        least: &Totals,
+        least: &Least,
         answer: &Totals,
     ) -> anyhow::Result<()> {
         let mut books = self.lock();
         books.read()?;
+        // If the database went back meanwhile, the answer may be from before or from after that.
+        let is_later = least.times.is_some() && least.times == books.losses.settled_times();
+        let unnamed = books.losses.unnamed(answer);
         let mut most = Totals::new();
         books.journals.values().for_each(|(_, account)| add(&mut most, &account.sent));
-        let keys: BTreeSet<&Key> = least.keys().chain(answer.keys()).collect();
+        let keys: BTreeSet<&Key> = least.totals.keys().chain(answer.keys()).collect();
         for key in keys {
-            let (low, high, found) = (count(least, key), count(&most, key), count(answer, key));
-            books.verdict.check(check, (low..=high).contains(&found), || {
+            if unnamed.contains_key(&key.day) && is_unknown(key) {
+                continue;
+            }
+            let low = if is_later { count(&least.totals, key) } else { 0 };
+            let (high, found) = (count(&most, key), count(answer, key));
+            let holds = found <= high && low <= found + count(&unnamed, &key.day);
+            books.verdict.check(check, holds, || {
                 format!("{}: {}: {found}, which is not {low} to {high}", server.name, name(key))
             });
-            let seen = books.seen.entry(key.clone()).or_default();
-            *seen = (*seen).max(found);
+            if is_later {
+                let seen = books.seen.entry(key.clone()).or_default();
+                *seen = (*seen).max(found);
+            }
         }
         Ok(())
+    }
+
+    /// What is known now, before the database is at a state to which it will go back.
+    pub(crate) fn mark(&self) -> anyhow::Result<Mark> {
+        let mut books = self.lock();
+        books.read()?;
+        Ok(Mark(books.accounts()))
+    }
+
+    /// The database goes back from now on.
+    pub(crate) fn goes_back(&self) {
+        self.lock().losses.is_going_back = true;
+    }
+
+    /// The database went back: what is acknowledged from now on stays.
+    pub(crate) fn went_back(&self, to: &Mark) -> anyhow::Result<()> {
+        let mut books = self.lock();
+        books.read()?;
+        let now = books.accounts();
+        books.losses.add(&to.0, &now);
+        books.settle();
+        Ok(())
+    }
+
+    /// Names are deleted from now on.
+    pub(crate) fn loses_names(&self) {
+        let losses = &mut self.lock().losses;
+        losses.is_going_back = true;
+        losses.deleted.get_or_insert_default();
+    }
+
+    /// Names were deleted, which had these ids.
+    pub(crate) fn lost_names(&self, names: Vec<(i64, (i32, String))>) {
+        let mut books = self.lock();
+        books.losses.deleted.get_or_insert_default().extend(names);
+        books.settle();
     }
 
     /// How many requests a client has sent, and how many are acknowledged.
@@ -167,13 +228,11 @@ impl<'a> Watch<'a> {
             .map_or((0, 0), |account| (account.sent.values().sum(), account.acknowledged_total())))
     }
 
-    /// All that the journals say, and what was found so far.
-    pub(crate) fn result(&self) -> anyhow::Result<(BTreeMap<String, Account>, Verdict)> {
+    /// All that the journals say, what was lost, and what was found so far.
+    pub(crate) fn result(&self) -> anyhow::Result<(BTreeMap<String, Account>, Losses, Verdict)> {
         let mut books = self.lock();
         books.read()?;
-        let accounts = books.journals.iter();
-        let accounts = accounts.map(|(name, (_, account))| (name.clone(), account.clone()));
-        Ok((accounts.collect(), books.verdict.clone()))
+        Ok((books.accounts(), books.losses.clone(), books.verdict.clone()))
     }
 
     fn lock(&self) -> MutexGuard<'_, Books> {
@@ -192,6 +251,18 @@ fn may_come(code: Code) -> bool {
 // === impl Books ===
 
 impl Books {
+    fn accounts(&self) -> BTreeMap<String, Account> {
+        let accounts = self.journals.iter();
+        accounts.map(|(name, (_, account))| (name.clone(), account.clone())).collect()
+    }
+
+    /// The database is what it is from now on.
+    fn settle(&mut self) {
+        self.losses.times += 1;
+        self.losses.is_going_back = false;
+        self.seen.clear();
+    }
+
     fn read(&mut self) -> anyhow::Result<()> {
         for (reader, account) in self.journals.values_mut() {
             reader.next()?.into_iter().for_each(|line| account.take(line));

@@ -1,13 +1,14 @@
 //! `Add` streams, for a server that speaks only `count.v1`.
 //!
 //! Such a stream is acknowledged as a whole once it is half-closed, so each carries one chunk.
-//! When it breaks, the trailer `tally-counted` says how many of its requests are counted.
-//! Without that, all of them are in doubt. They are not sent again: that could count them twice.
+//! When it breaks, the trailer `tally-counted` says how far it is counted. Without that, all of its
+//! requests are in doubt. They are not sent again: that could count them twice.
 
 use std::sync::Arc;
 
 use tally_proto::count::v1::AddRequest;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
+use tally_proto::wire::{self, COUNTED_TRAILER, REFUSED_TRAILER};
 use tonic::codegen::tokio_stream;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -17,12 +18,6 @@ use crate::endpoints::Endpoints;
 use crate::ledger::Settled;
 use crate::progress::Connection;
 use crate::rows::Row;
-
-/// How many requests from the beginning of a failed stream are counted: exactly so many.
-const COUNTED_TRAILER: &str = "tally-counted";
-
-/// A second in microseconds.
-const SECOND_MICROS: i64 = 1_000_000;
 
 // === impl Driver ===
 
@@ -74,7 +69,8 @@ impl Driver {
 
     /// Settles what is certain, and keeps what is certainly not counted.
     fn add_failed(&mut self, rows: &[Row], status: &Status) {
-        let Some(counted) = counted(status).filter(|counted| *counted <= rows.len()) else {
+        let counted = trailer(status, COUNTED_TRAILER);
+        let Some(counted) = counted.filter(|counted| *counted <= rows.len()) else {
             // A server without the method has counted nothing, nor has one without a connection.
             if status.code() == Code::Unimplemented || is_unconnected(status) {
                 self.keep(rows);
@@ -85,14 +81,19 @@ impl Driver {
             self.settle(Settled { in_doubt, ..Settled::default() });
             return;
         };
-        let mut settled = Settled { acknowledged: counted as u64, ..Settled::default() };
+        // For their times; nobody says which.
+        let mut rejected = trailer(status, REFUSED_TRAILER).unwrap_or(0).min(counted);
+        let acknowledged = counted - rejected;
         let mut rest = &rows[counted..];
         if status.code() == Code::InvalidArgument && !rest.is_empty() {
-            self.notices.rejected(0, 1, status);
-            settled.rejected = 1;
+            rejected += 1;
             rest = &rest[1..];
         }
-        self.settle(settled);
+        if rejected > 0 {
+            self.notices.rejected(0, rejected as u64, status);
+        }
+        let (acknowledged, rejected) = (acknowledged as u64, rejected as u64);
+        self.settle(Settled { acknowledged, rejected, ..Settled::default() });
         self.keep(rest);
     }
 
@@ -110,14 +111,10 @@ fn messages(
     (0..rows.len()).map(move |at| {
         let row = rows[at];
         let (method, path) = endpoints.name(row.endpoint.0);
-        let nanos = row.time_us.rem_euclid(SECOND_MICROS) * 1000;
         AddRequest {
             method: method.0,
             path: path.to_owned(),
-            request_timestamp: Some(prost_types::Timestamp {
-                seconds: row.time_us.div_euclid(SECOND_MICROS),
-                nanos: i32::try_from(nanos).expect("below a second"),
-            }),
+            request_timestamp: Some(wire::timestamp(row.time_us)),
         }
     })
 }
@@ -134,8 +131,8 @@ fn is_unconnected(status: &Status) -> bool {
     false
 }
 
-fn counted(status: &Status) -> Option<usize> {
-    status.metadata().get(COUNTED_TRAILER)?.to_str().ok()?.parse().ok()
+fn trailer(status: &Status, name: &str) -> Option<usize> {
+    status.metadata().get(name)?.to_str().ok()?.parse().ok()
 }
 
 #[cfg(test)]

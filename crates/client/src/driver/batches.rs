@@ -1,13 +1,19 @@
-//! Numbering, setting aside, and beginning anew: what happens to batches besides being sent.
+//! Numbering, setting aside, beginning anew, and asking at the end: what happens to batches besides
+//! being sent.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tonic::Status;
 
+use super::record::Verdict;
 use super::{Driver, Ended, SPOOL_PAUSE};
 use crate::ledger::Breach;
 use crate::{random, rows};
+
+/// How long a server is asked at the end what became of the batches that it has not acknowledged.
+const CONCLUDE_TIMEOUT: Duration = Duration::from_secs(1);
 
 // === impl Driver ===
 
@@ -47,7 +53,7 @@ impl Driver {
 
     /// The server refuses the first batch that is not acknowledged. False: nothing has changed,
     /// and it is to be sent again.
-    pub(super) async fn set_aside(&mut self, status: &Status, large: bool) -> bool {
+    pub(super) async fn set_aside(&mut self, status: &Status, verdict: Verdict) -> bool {
         let sequence = self.ledger.acknowledged() + 1;
         if self.ledger.batch(sequence).is_some_and(|batch| batch.stored) {
             let now = self.settings.clock.micros();
@@ -62,10 +68,20 @@ impl Driver {
                 }
             }
         }
-        if large && !self.is_large(sequence) {
+        if verdict == Verdict::Limit && !self.is_large(sequence) {
             return false;
         }
-        match self.ledger.set_aside() {
+        // A time that is ahead by this machine's clock too was not told by a clock that is right:
+        // those behind it do not wait for that day. Otherwise the clocks disagree, and until a
+        // person has set one of them, nothing is lost.
+        let latest = match verdict {
+            Verdict::TimeAhead => self.settings.clock.latest_micros(),
+            _ => i64::MIN,
+        };
+        if verdict == Verdict::TimeAhead && !self.ledger.has_later(latest) {
+            return false;
+        }
+        match self.ledger.set_aside(latest) {
             Some(settled) => {
                 self.notices.rejected(sequence, settled.rejected, status);
                 self.settle(settled);
@@ -91,7 +107,7 @@ impl Driver {
     /// Goes on as a new producer, since this one's batches can no longer be told apart.
     pub(super) async fn begin_anew(&mut self, why: &str, lost: bool) {
         let id = random::producer_id(self.settings.clock.micros());
-        let keep_after = if lost { self.ledger.acknowledged() } else { self.ledger.sent() };
+        let keep_after = if lost { self.ledger.acknowledged() } else { self.ledger.doubtful() };
         let mut let_go = 0;
         if self.custody.is_on() {
             let now = self.settings.clock.micros();
@@ -120,6 +136,22 @@ impl Driver {
             self.notices.new_producer(why, settled.in_doubt.max(let_go));
             self.settle(settled);
         }
+    }
+
+    /// Asks the server which of the batches that were sent are committed. It opens the producer with
+    /// another claim: whatever is still on its way with the one before is refused from then on.
+    pub(super) async fn conclude(&mut self) {
+        if self.custody.is_on() || self.ledger.doubtful() == self.ledger.acknowledged() {
+            return;
+        }
+        let asked = async {
+            let Ok(channel) = self.target.connect(CONCLUDE_TIMEOUT).await else { return };
+            self.ledger.claims.push(random::claim());
+            if self.open(channel).await.is_ok() {
+                self.ledger.nothing_in_doubt();
+            }
+        };
+        let _ = tokio::time::timeout(CONCLUDE_TIMEOUT, asked).await;
     }
 
     /// What a breach means.

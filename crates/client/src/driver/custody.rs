@@ -16,6 +16,7 @@ pub(crate) struct Found {
     pub(crate) epoch: u64,
     pub(crate) claims: Vec<u64>,
     pub(crate) acknowledged: u64,
+    pub(crate) acknowledged_at: Option<i64>,
     pub(crate) next_sequence: u64,
 }
 
@@ -126,6 +127,7 @@ mod kept {
                 epoch: recovered.epoch,
                 claims,
                 acknowledged: recovered.acknowledged,
+                acknowledged_at: recovered.acknowledged_at,
                 next_sequence: recovered.next_sequence,
             };
             Ok((Self(Some(Thread { tasks: Some(tasks), ended })), Some(found)))
@@ -188,9 +190,10 @@ mod kept {
             Ok(Content { rows: Vec::new(), drops, damaged: true })
         }
 
-        /// Every batch up to this one is committed.
-        pub(crate) fn acknowledge(&self, sequence: u64) {
+        /// Every batch up to this one is committed, as was heard at this time.
+        pub(crate) fn acknowledge(&self, sequence: u64, at_micros: Option<i64>) {
             self.tell(move |spool| {
+                spool.set_acknowledged_at(at_micros);
                 if let Err(error) = spool.acknowledge(sequence) {
                     tracing::warn!(error = %error, "the spool cannot note an acknowledgement");
                 }
@@ -377,7 +380,7 @@ mod nothing {
             Err("there is no spool".to_owned())
         }
 
-        pub(crate) fn acknowledge(&self, _sequence: u64) {}
+        pub(crate) fn acknowledge(&self, _sequence: u64, _at_micros: Option<i64>) {}
 
         pub(crate) async fn set(&self, _epoch: u64, _claims: Vec<u64>) -> Result<(), String> {
             Ok(())

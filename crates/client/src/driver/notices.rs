@@ -6,6 +6,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
+use super::record::{Verdict, verdict};
 use crate::progress::Connection;
 use crate::transport::describe;
 
@@ -35,6 +36,8 @@ pub(super) struct Notices {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Said {
     Away(Code),
+    /// A time is ahead of the server's clock.
+    Ahead,
     Back(Connection),
 }
 
@@ -66,25 +69,38 @@ impl Notices {
 
     pub(super) fn away(&mut self, status: &Status) {
         self.note(Some(describe(status).to_string()));
+        let is_ahead = verdict(status) == Verdict::TimeAhead;
         let code = status.code();
+        let says = if is_ahead { Said::Ahead } else { Said::Away(code) };
+        let needs_a_person = is_ahead || needs_a_person(code);
         let now = Instant::now();
         let due = match self.said {
             None => true,
             // The same again is said once.
-            Some((_, Said::Away(said))) if said == code => false,
+            Some((_, said)) if said == says => false,
             Some((at, _)) => {
                 let called = self.called.is_some_and(|called| now - called < INTERVAL);
-                now - at >= INTERVAL || needs_a_person(code) && !called
+                now - at >= INTERVAL || needs_a_person && !called
             }
         };
         if !due {
             return;
         }
-        self.said = Some((now, Said::Away(code)));
+        self.said = Some((now, says));
         let (server, producer) = (&self.url, &self.producer);
         let (error, code) = (describe(status), code.description());
-        if needs_a_person(status.code()) {
+        if needs_a_person {
             self.called = Some(now);
+        }
+        if is_ahead {
+            tracing::error!(
+                server,
+                producer,
+                error,
+                "the server's clock is behind this machine's, or this one is ahead; requests wait \
+                 until the clocks are set"
+            );
+        } else if needs_a_person {
             tracing::error!(
                 server,
                 producer,

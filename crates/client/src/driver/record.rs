@@ -2,10 +2,12 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
+use tally_proto::wire::{COMMITTED_TRAILER, REASON_TRAILER, reason};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tonic::codegen::tokio_stream::Stream;
@@ -18,11 +20,11 @@ use crate::clock;
 use crate::progress::Connection;
 use crate::rows::{self, Limits, Names};
 
-/// Why the server ended a stream.
-const REASON_TRAILER: &str = "tally-reason";
+/// How long the end of a stream is waited for on which everything is acknowledged.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// An open stream.
-struct Open {
+pub(super) struct Open {
     messages: mpsc::UnboundedSender<proto::RecordRequest>,
     answers: Streaming<proto::RecordResponse>,
     since: Instant,
@@ -45,12 +47,13 @@ struct Messages(mpsc::UnboundedReceiver<proto::RecordRequest>);
 
 /// What an error of the server means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+pub(super) enum Verdict {
     Retry,
     Forgotten,
     InUse,
     InvalidBatch,
     Limit,
+    TimeAhead,
 }
 
 // === impl Driver ===
@@ -68,6 +71,11 @@ impl Driver {
             }
             let in_flight = open.sent - self.ledger.acknowledged();
             if self.is_done() {
+                // Whoever has a spool comes back as the same producer.
+                if !self.custody.is_on() {
+                    let done = proto::RecordRequest { kind: Some(Kind::Done(proto::Done {})) };
+                    let _ = open.messages.send(done);
+                }
                 self.finish(open).await;
                 return Ended::Done;
             }
@@ -98,7 +106,7 @@ impl Driver {
         }
     }
 
-    async fn open(&mut self, channel: Channel) -> Result<Open, Ended> {
+    pub(super) async fn open(&mut self, channel: Channel) -> Result<Open, Ended> {
         let broken = |status| Ended::Broken { status, healthy: false };
         self.keep_claims().await?;
         let (messages, receiver) = mpsc::unbounded_channel();
@@ -131,7 +139,7 @@ impl Driver {
             Ok(settled) => self.settle(settled),
             Err(breach) => return Err(Self::breach(breach)),
         }
-        self.custody.acknowledge(self.ledger.acknowledged());
+        self.heard();
         // From here on the earlier claims may be forgotten, and not before.
         self.keep_claims().await?;
         self.opened_once = true;
@@ -145,6 +153,7 @@ impl Driver {
             bytes: or_ours(opened.batch_bytes_max, usize::MAX),
             endpoints: or_ours(opened.endpoints_max, usize::MAX),
         };
+        self.ledger.begin_stream();
         let now = Instant::now();
         Ok(Open {
             messages,
@@ -172,6 +181,13 @@ impl Driver {
             self.kept = Some(custody);
         }
         Ok(())
+    }
+
+    /// The server has said what it has.
+    fn heard(&mut self) {
+        let sequence = self.ledger.acknowledged();
+        self.ledger.acknowledged_at = (sequence > 0).then(|| self.settings.clock.micros());
+        self.custody.acknowledge(sequence, self.ledger.acknowledged_at);
     }
 
     /// Sends what the window allows: first what is numbered, then what is new.
@@ -236,7 +252,7 @@ impl Driver {
                     Err(breach) => return Err(Self::breach(breach)),
                 }
                 if self.ledger.acknowledged() > before {
-                    self.custody.acknowledge(self.ledger.acknowledged());
+                    self.heard();
                     // An earlier stream's batches may be committed after this one was opened.
                     open.sent = open.sent.max(self.ledger.acknowledged());
                     open.acknowledged = true;
@@ -254,8 +270,20 @@ impl Driver {
     fn refused(&mut self, open: Option<&Open>, status: Status) -> Ended {
         let healthy =
             open.is_some_and(|open| open.acknowledged || open.since.elapsed() >= HEALTHY_AFTER);
-        let in_flight = open.map_or(0, |open| open.sent - self.ledger.acknowledged());
+        if open.is_some()
+            && let Some(committed) = committed(&status)
+        {
+            match self.ledger.concluded(committed) {
+                Ok(settled) => self.settle(settled),
+                Err(breach) => return Self::breach(breach),
+            }
+            self.heard();
+        }
+        let acknowledged = self.ledger.acknowledged();
+        let in_flight = open.map_or(0, |open| open.sent.saturating_sub(acknowledged));
         match (verdict(&status), open) {
+            // It had stored nothing, and may begin again. Whether it may, Open says.
+            (Verdict::Forgotten, Some(_)) if self.ledger.acknowledged() == 0 => {}
             (Verdict::Forgotten, _) => {
                 let why = "the server does not know this producer any more".to_owned();
                 return Ended::Anew { why, lost: false };
@@ -264,13 +292,16 @@ impl Driver {
                 let why = "another client uses this producer's id".to_owned();
                 return Ended::Anew { why, lost: false };
             }
-            (verdict @ (Verdict::InvalidBatch | Verdict::Limit), Some(open)) if in_flight > 0 => {
+            (
+                verdict @ (Verdict::InvalidBatch | Verdict::Limit | Verdict::TimeAhead),
+                Some(open),
+            ) if in_flight > 0 => {
                 if in_flight > 1 {
                     // Which one it is shows when they are sent one at a time.
                     self.careful_until = open.sent;
                     return Ended::Reopen;
                 }
-                return Ended::Refused { status, large: verdict == Verdict::Limit };
+                return Ended::Refused { status, verdict };
             }
             _ => {}
         }
@@ -283,7 +314,8 @@ impl Driver {
         drop(messages);
         let end = async { while let Ok(Some(_)) = answers.message().await {} };
         // Everything is acknowledged: how the stream ends does not matter.
-        let _ = tokio::time::timeout(self.settings.open_timeout, end).await;
+        let limit = self.settings.open_timeout.min(FINISH_TIMEOUT);
+        let _ = tokio::time::timeout(limit, end).await;
     }
 }
 
@@ -297,13 +329,21 @@ impl Stream for Messages {
     }
 }
 
-fn verdict(status: &Status) -> Verdict {
-    let reason = status.metadata().get(REASON_TRAILER).and_then(|value| value.to_str().ok());
-    match (status.code(), reason) {
-        (Code::FailedPrecondition, Some("PRODUCER_FORGOTTEN")) => Verdict::Forgotten,
-        (Code::AlreadyExists, Some("PRODUCER_IN_USE")) => Verdict::InUse,
-        (Code::InvalidArgument, Some("INVALID_BATCH")) => Verdict::InvalidBatch,
-        (Code::ResourceExhausted, Some("LIMIT")) => Verdict::Limit,
+pub(super) fn verdict(status: &Status) -> Verdict {
+    match (status.code(), trailer(status, REASON_TRAILER)) {
+        (Code::FailedPrecondition, Some(reason::PRODUCER_FORGOTTEN)) => Verdict::Forgotten,
+        (Code::AlreadyExists, Some(reason::PRODUCER_IN_USE)) => Verdict::InUse,
+        (Code::InvalidArgument, Some(reason::INVALID_BATCH)) => Verdict::InvalidBatch,
+        (Code::ResourceExhausted, Some(reason::LIMIT)) => Verdict::Limit,
+        (Code::Unavailable, Some(reason::TIME_AHEAD)) => Verdict::TimeAhead,
         _ => Verdict::Retry,
     }
+}
+
+fn committed(status: &Status) -> Option<u64> {
+    trailer(status, COMMITTED_TRAILER)?.parse().ok()
+}
+
+fn trailer<'a>(status: &'a Status, name: &str) -> Option<&'a str> {
+    status.metadata().get(name)?.to_str().ok()
 }

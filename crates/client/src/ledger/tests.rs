@@ -45,13 +45,52 @@ fn a_refused_batch_keeps_its_number_and_tells_its_requests_as_dropped() {
     drops.add(1, 5);
     let sequence = ledger.push(rows(3), drops, true);
     ledger.sending(sequence);
-    let settled = ledger.set_aside().expect("it has rows");
+    let settled = ledger.set_aside(i64::MIN).expect("it has rows");
     assert_eq!(settled.rejected, 3);
     let batch = ledger.batch(sequence).expect("still there");
     assert_eq!((batch.rows.len(), batch.drops.total(), batch.sequence), (0, 8, 1));
-    assert_eq!(ledger.set_aside(), None);
+    assert_eq!(ledger.set_aside(i64::MIN), None);
     let settled = ledger.committed(1).expect("sent");
     assert_eq!((settled.acknowledged, settled.drops_reported), (0, 8));
+}
+
+#[test]
+fn only_the_requests_that_are_too_late_are_set_aside() {
+    let mut ledger = ledger();
+    let mut mixed = rows(3);
+    mixed[1].time_us *= 2;
+    let sequence = ledger.push(mixed, Drops::default(), true);
+    ledger.sending(sequence);
+    let latest = rows(1)[0].time_us;
+    assert!(ledger.has_later(latest));
+    assert_eq!(ledger.set_aside(latest).map(|settled| settled.rejected), Some(1));
+    assert!(!ledger.has_later(latest));
+    let batch = ledger.batch(sequence).expect("still there");
+    assert_eq!((batch.rows.len(), batch.drops.total()), (2, 1));
+    assert_eq!(ledger.committed(1).expect("sent").acknowledged, 2);
+}
+
+/// What the server has said of one stream says nothing of those before it.
+#[test]
+fn what_is_in_doubt_is_what_no_stream_has_told() {
+    let push = |ledger: &mut Ledger, batches: u64| {
+        for _ in 0..batches {
+            let sequence = ledger.push(rows(1), Drops::default(), true);
+            ledger.sending(sequence);
+        }
+    };
+    let mut ledger = ledger();
+    ledger.begin_stream();
+    push(&mut ledger, 3);
+    assert_eq!((ledger.concluded(1).expect("sent").acknowledged, ledger.doubtful()), (1, 1));
+    ledger.begin_stream();
+    push(&mut ledger, 2);
+    // It breaks off, and the next one is ended by the server.
+    ledger.begin_stream();
+    push(&mut ledger, 1);
+    assert_eq!((ledger.concluded(2).expect("sent").acknowledged, ledger.doubtful()), (1, 5));
+    let (settled, unsent) = ledger.give_up();
+    assert_eq!((settled.in_doubt, unsent), (3, 1));
 }
 
 #[test]
@@ -119,7 +158,7 @@ proptest! {
                     let committed = (ledger.acknowledged() + more).min(sent);
                     ledger.committed(committed).expect("it was sent")
                 }
-                Step::Refuse => ledger.set_aside().unwrap_or_default(),
+                Step::Refuse => ledger.set_aside(i64::MIN).unwrap_or_default(),
                 Step::Forget => ledger.begin_anew(crate::random::producer_id(0)),
                 Step::Restore => {
                     ledger.number_anew(crate::random::producer_id(0));

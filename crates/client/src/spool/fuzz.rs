@@ -96,6 +96,7 @@ pub fn open(directory: &Path, bytes: &[u8], with_state: bool) {
             epoch: 1,
             claims: vec![4],
             acknowledged: 0,
+            acknowledged_at: None,
             base: Position::default(),
             last: Position::default(),
         };

@@ -248,6 +248,12 @@ impl Spool {
         self.collect()
     }
 
+    /// Notes when the last acknowledgement came, in microseconds since 1970-01-01 UTC. Not durable
+    /// by itself, like the acknowledgement.
+    pub fn set_acknowledged_at(&mut self, at_micros: Option<i64>) {
+        self.state.acknowledged_at = at_micros;
+    }
+
     /// Keeps the epoch and the claims. They are on the disk when this returns.
     ///
     /// # Errors

@@ -168,6 +168,7 @@ fn fresh(producer_id: [u8; 16]) -> State {
         epoch: 0,
         claims: Vec::new(),
         acknowledged: 0,
+        acknowledged_at: None,
         base: Position::default(),
         last: Position::default(),
     }
@@ -355,6 +356,7 @@ impl Walk {
             claims: state.claims.clone(),
             custody_lost: origin == Origin::Lost,
             acknowledged: state.acknowledged,
+            acknowledged_at: state.acknowledged_at,
             next_sequence: state.last.sequence.saturating_add(1),
             pending_batches: state.last.sequence - state.acknowledged,
             bytes: self.segments.iter().map(|segment| segment.bytes).sum(),

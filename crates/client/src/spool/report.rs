@@ -23,6 +23,8 @@ pub struct Recovered {
     /// Batches up to this one were acknowledged. A crash may have forgotten some: to send them
     /// again is harmless.
     pub acknowledged: u64,
+    /// When the last acknowledgement came, in microseconds since 1970-01-01 UTC, if it was noted.
+    pub acknowledged_at: Option<i64>,
     /// The sequence of the next batch. See the module's documentation for what to do when the
     /// server has a batch with this sequence already.
     pub next_sequence: u64,

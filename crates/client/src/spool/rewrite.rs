@@ -31,6 +31,7 @@ impl Spool {
             identity: self.next_identity(producer_id)?,
             epoch: 0,
             claims: Vec::new(),
+            acknowledged_at: None,
             ..self.state.clone()
         };
         self.rewrite(state, 0, rewrite)

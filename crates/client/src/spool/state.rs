@@ -26,6 +26,8 @@ pub(super) struct State {
     pub(super) epoch: u64,
     pub(super) claims: Vec<u64>,
     pub(super) acknowledged: u64,
+    /// When that was heard, in microseconds since 1970-01-01 UTC; in the file 0 if it is not known.
+    pub(super) acknowledged_at: Option<i64>,
     /// The position before the first segment that counts: a segment that begins at or before
     /// it is only waiting to be removed.
     pub(super) base: Position,
@@ -57,6 +59,7 @@ impl State {
             self.salt_next,
             self.epoch,
             self.acknowledged,
+            self.acknowledged_at.unwrap_or(0).cast_unsigned(),
             self.base.sequence,
             self.base.rows,
             self.last.sequence,
@@ -112,6 +115,7 @@ fn fields(body: &[u8]) -> Option<State> {
         epoch: reader.u64(),
         claims: Vec::new(),
         acknowledged: reader.u64(),
+        acknowledged_at: Some(reader.u64().cast_signed()).filter(|at| *at != 0),
         base: Position { sequence: reader.u64(), rows: reader.u64() },
         last: Position { sequence: reader.u64(), rows: reader.u64() },
     };

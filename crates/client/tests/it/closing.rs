@@ -1,8 +1,10 @@
 //! The end of a queue: closed, dropped, or with its runtime.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tally_client::{ConnectError, Connection, FlushError, Method, Queue, Refusal, Report};
+use tally_client::{ConnectError, Connection, FlushError, Method, Queue, Refusal, Report, Row};
+use tonic::Status;
 
 use crate::mock::{Act, Event, Mock, fast_queue};
 
@@ -64,9 +66,10 @@ async fn an_address_is_checked_at_once() {
 
 #[tokio::test]
 async fn a_close_that_takes_too_long_says_what_is_lost() {
-    let mock = Mock::new(|event| match event {
-        Event::Batch(_) => Act::Hold,
-        _ => Act::Serve,
+    let opens = AtomicU64::new(0);
+    let mock = Mock::new(move |event| match event {
+        Event::Open(_) if opens.fetch_add(1, Ordering::Relaxed) == 0 => Act::Serve,
+        _ => Act::Hold,
     });
     let server = mock.start();
     let queue = server.queue().batch_rows_max(10).batches_in_flight_max(2);
@@ -87,6 +90,59 @@ async fn a_close_that_takes_too_long_says_what_is_lost() {
     assert_eq!(error.reason, Refusal::Closed);
     assert_eq!(queue.record(endpoint).await.expect_err("closed").reason, Refusal::Closed);
     assert_eq!(queue.close().await.in_doubt, 20);
+}
+
+/// A server that still answers Open leaves nothing in doubt, also when its last answer was lost.
+#[tokio::test]
+async fn a_close_asks_what_became_of_the_rest() {
+    let batches = AtomicU64::new(0);
+    let mock = Mock::new(move |event| match event {
+        Event::Batch(_) => match batches.fetch_add(1, Ordering::Relaxed) {
+            0 => Act::Serve,
+            1 => Act::StoreAndEnd(0, Status::unavailable("lost answer")),
+            _ => Act::Hold,
+        },
+        Event::Open(_) => Act::Serve,
+        Event::Add(_) => unreachable!("it speaks Record"),
+    });
+    let server = mock.start();
+    let builder = server.producer().batch_rows_max(10).batches_in_flight_max(2);
+    let mut producer = builder.connect().await.expect("a producer");
+    let endpoint = producer.endpoint(Method::GET, "/");
+    producer.send(vec![Row { endpoint, time_us: 0 }; 100]).await.expect("room");
+    let epoch = || mock.database().producers.values().next().map(|stored| stored.epoch);
+    producer.settled(20).await;
+    assert_eq!(epoch(), Some(1));
+    let progress = producer.close_within(Duration::ZERO).await;
+    assert_eq!((progress.acknowledged, progress.dropped, progress.in_doubt), (20, 80, 0));
+    assert_eq!((mock.total(), epoch()), (20, Some(2)), "an earlier stream stores nothing more");
+}
+
+/// The server has said that it stored nothing more of the stream; then it goes away.
+#[tokio::test]
+async fn what_the_server_certainly_did_not_store_is_not_in_doubt() {
+    let opens = AtomicU64::new(0);
+    let mock = Mock::new(move |event| match event {
+        Event::Open(_) if opens.fetch_add(1, Ordering::Relaxed) == 0 => Act::Serve,
+        Event::Batch(batch) if batch.sequence == 1 => Act::Serve,
+        Event::Batch(batch) if batch.sequence == 2 => Act::Hold,
+        Event::Batch(_) => {
+            let mut status = Status::unavailable("the disk is full");
+            status.metadata_mut().insert("tally-committed", 1.into());
+            Act::End(status)
+        }
+        _ => Act::End(Status::unavailable("gone")),
+    });
+    let server = mock.start();
+    let builder = server.producer().batch_rows_max(10).batches_in_flight_max(3);
+    let mut producer = builder.connect().await.expect("a producer");
+    let endpoint = producer.endpoint(Method::GET, "/");
+    producer.send(vec![Row { endpoint, time_us: 0 }; 100]).await.expect("room");
+    while producer.trouble().as_deref() != Some("gone") {
+        tokio::task::yield_now().await;
+    }
+    let progress = producer.close_within(Duration::ZERO).await;
+    assert_eq!((progress.acknowledged, progress.dropped, progress.in_doubt), (10, 90, 0));
 }
 
 #[tokio::test]

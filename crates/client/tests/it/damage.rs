@@ -101,14 +101,15 @@ async fn a_hole_goes_to_the_next_producer() {
 async fn how_many_are_let_go_is_said() {
     let dir = tempfile::tempdir().expect("a folder");
     let mock = Mock::new(|event| match event {
-        Event::Batch(_) => Act::Hold,
+        Event::Batch(batch) if batch.sequence > 1 => Act::Hold,
         _ => Act::Serve,
     });
     let server = mock.start();
     let mut producer = spooled(&server, dir.path()).connect().await.expect("a producer");
-    for _ in 0..7 {
+    for _ in 0..8 {
         send(&mut producer, "/a").await;
     }
+    producer.settled(10).await;
     while mock.database().in_flight < 4 {
         tokio::task::yield_now().await;
     }
@@ -121,7 +122,7 @@ async fn how_many_are_let_go_is_said() {
     let mut producer = spooled(&server, dir.path()).connect().await.expect("a producer");
     send(&mut producer, "/b").await;
     assert_eq!(producer.close().await.acknowledged, 10);
-    assert_eq!((good.total(), good.count("/b")), (10, 10));
+    assert_eq!((good.count("/a"), good.count("/b")), (10, 10));
     assert_eq!(lines.count("does not know this producer any more", "in_doubt=70"), 1);
 }
 

@@ -181,7 +181,8 @@ async fn no_more_batches_than_the_window_are_in_flight() {
     }
     assert_eq!(mock.database().in_flight, 3);
     let progress = producer.close_within(Duration::ZERO).await;
-    assert_eq!((progress.in_doubt, progress.dropped), (3, 7));
+    // What the server does not have by then it will not have.
+    assert_eq!((progress.in_doubt, progress.dropped), (0, 10));
 }
 
 #[tokio::test]

@@ -62,6 +62,30 @@ async fn a_request_that_is_refused_goes_alone() {
     assert_eq!((progress.acknowledged, progress.rejected, mock.total()), (99, 1, 99));
 }
 
+/// Their times are refused, and nobody says whose: the others are counted, and nothing is sent
+/// again.
+#[tokio::test]
+async fn requests_that_are_refused_for_their_times_are_told() {
+    let calls = AtomicU64::new(0);
+    let mock = old(move |_| match calls.fetch_add(1, Ordering::Relaxed) {
+        0 => {
+            let mut status = Status::new(Code::InvalidArgument, "time");
+            status.metadata_mut().insert("tally-counted", 10.into());
+            status.metadata_mut().insert("tally-refused", 3.into());
+            Act::StoreAndEnd(7, status)
+        }
+        1 => {
+            let mut status = Status::unavailable("the queue is full");
+            status.metadata_mut().insert("tally-counted", 4.into());
+            status.metadata_mut().insert("tally-refused", 1.into());
+            Act::StoreAndEnd(3, status)
+        }
+        _ => Act::Serve,
+    });
+    let progress = send(&mock).await;
+    assert_eq!((progress.acknowledged, progress.rejected, mock.total()), (96, 4, 96));
+}
+
 #[tokio::test]
 async fn what_is_in_doubt_is_not_sent_again() {
     let calls = AtomicU64::new(0);

@@ -1,6 +1,7 @@
 //! A producer that the server forgot, or that someone else uses.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tally_client::{Method, Row};
 use tally_proto::tally::requests::v1 as proto;
@@ -37,6 +38,35 @@ async fn what_a_forgotten_producer_had_sent_is_in_doubt() {
     // What is in doubt was not sent again, and the rest went on under a new id.
     assert_eq!(progress.acknowledged, mock.total());
     assert_eq!(mock.database().producers.len(), 2);
+}
+
+/// Nothing of it can be stored, so it begins again under its id, and nothing is in doubt.
+#[tokio::test]
+async fn a_producer_that_stored_nothing_begins_again() {
+    let batches = AtomicU64::new(0);
+    let inner = Mock::good();
+    let database = inner.clone();
+    let mock = inner.with(move |event| match event {
+        Event::Batch(_) if batches.fetch_add(1, Ordering::Relaxed) == 0 => {
+            database.database().producers.clear();
+            Act::End(refusal(Code::FailedPrecondition, "PRODUCER_FORGOTTEN"))
+        }
+        _ => Act::Serve,
+    });
+    let progress = send(&mock, 5).await;
+    assert_eq!((progress.acknowledged, progress.in_doubt, mock.total()), (5, 0, 5));
+    let database = mock.database();
+    assert_eq!((database.producers.len(), database.opens), (1, 2));
+}
+
+/// So the server need not remember it.
+#[tokio::test]
+async fn a_producer_that_is_closed_says_that_it_is_done() {
+    let mock = Mock::good();
+    for (rows, done) in [(5, 1), (0, 1), (1, 2)] {
+        let progress = send(&mock, rows).await;
+        assert_eq!((progress.acknowledged, mock.database().done), (rows.unsigned_abs(), done));
+    }
 }
 
 #[tokio::test]
@@ -79,6 +109,33 @@ async fn an_impossible_acknowledgement_is_not_believed() {
     .limits(|limits| limits.batches_in_flight_max = 1);
     let progress = send(&mock, 5).await;
     assert_eq!((progress.acknowledged, progress.in_doubt, mock.total()), (4, 1, 4));
+}
+
+/// So the server can know that its database has lost what it had acknowledged.
+#[tokio::test]
+async fn what_was_acknowledged_is_said_with_open() {
+    let breaks = AtomicU64::new(0);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    let mock = Mock::new(move |event| match event {
+        Event::Open(open) => {
+            heard.lock().expect("whole").push((open.acknowledged_sequence, open.acknowledged_at));
+            Act::Serve
+        }
+        Event::Batch(batch)
+            if batch.sequence == 3 && breaks.fetch_add(1, Ordering::Relaxed) == 0 =>
+        {
+            Act::End(Status::unavailable("restored"))
+        }
+        _ => Act::Serve,
+    })
+    .limits(|limits| limits.batches_in_flight_max = 1);
+    assert_eq!(send(&mock, 5).await.acknowledged, 5);
+    let told = told.lock().expect("whole").clone();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told[0], (Some(0), None));
+    assert_eq!(told[1].0, Some(2));
+    assert!(told[1].1.is_some_and(|at| at.seconds > 1_700_000_000), "{told:?}");
 }
 
 /// A restored backup: the server has less than it acknowledged.

@@ -88,7 +88,7 @@ fn record(queue: &Queue, path: &str, requests: u32) {
 fn moody(silent: Arc<AtomicBool>) -> Mock {
     let bad = AtomicBool::new(false);
     Mock::new(move |event| match event {
-        Event::Batch(_) if silent.load(Ordering::Relaxed) => Act::Hold,
+        _ if silent.load(Ordering::Relaxed) => Act::Hold,
         Event::Batch(batch) => {
             bad.fetch_or(batch.endpoints.iter().any(|it| it.path == "/bad"), Ordering::Relaxed);
             match batch.endpoint.is_empty() || !bad.swap(false, Ordering::Relaxed) {

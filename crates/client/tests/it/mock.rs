@@ -62,6 +62,8 @@ pub(crate) struct Database {
     /// How large each stored batch was.
     pub(crate) batches: Vec<usize>,
     pub(crate) opens: u64,
+    /// How many clients have said that they are done.
+    pub(crate) done: u64,
     /// The most batches that were sent and not answered.
     pub(crate) in_flight: u64,
     /// What the client did wrong.
@@ -235,7 +237,7 @@ impl Database {
             self.wrong.push(format!("{open:?}"));
         }
         match self.producers.get_mut(&open.producer_id) {
-            None if open.epoch > 0 => {
+            None if open.epoch > 0 && open.acknowledged_sequence != Some(0) => {
                 Err(refusal(tonic::Code::FailedPrecondition, "PRODUCER_FORGOTTEN"))
             }
             None => {
@@ -253,16 +255,32 @@ impl Database {
         }
     }
 
+    /// Takes the last message, which is not a batch.
+    fn last(&mut self, kind: Option<&Kind>, id: &[u8], sent: u64) -> Result<(), Status> {
+        if !matches!(kind, Some(Kind::Done(_))) {
+            self.wrong.push("not a batch".to_owned());
+            return Err(Status::invalid_argument("not a batch"));
+        }
+        if self.producers.get(id).map(|one| one.sequence) != Some(sent) {
+            self.wrong.push(format!("done, before {sent} is acknowledged"));
+        }
+        self.done += 1;
+        Ok(())
+    }
+
     /// Stores a batch whose endpoints are `names`, unless it is a duplicate.
     fn store(
         &mut self,
-        id: &[u8],
+        (id, claim): (&[u8], u64),
         batch: &proto::Batch,
         names: &[proto::Endpoint],
     ) -> Result<u64, Status> {
         let Some(stored) = self.producers.get_mut(id) else {
             return Err(refusal(tonic::Code::FailedPrecondition, "PRODUCER_FORGOTTEN"));
         };
+        if stored.claim != claim {
+            return Err(refusal(tonic::Code::AlreadyExists, "PRODUCER_IN_USE"));
+        }
         if batch.sequence <= stored.sequence {
             return Ok(stored.sequence);
         }
@@ -349,11 +367,12 @@ impl Mock {
                 .send(Ok(proto::RecordResponse { opened: Some(opened), committed_sequence }));
             committed_sequence
         };
+        let producer = (&*open.producer_id, *open.claims.last().expect("a claim"));
         let mut names = Vec::new();
         while let Some(message) = messages.message().await? {
-            let Some(Kind::Batch(batch)) = message.kind else {
-                self.database().wrong.push("not a batch".to_owned());
-                return Err(Status::invalid_argument("not a batch"));
+            let batch = match message.kind {
+                Some(Kind::Batch(batch)) => batch,
+                kind => return self.database().last(kind.as_ref(), &open.producer_id, last),
             };
             names.extend(batch.endpoints.iter().cloned());
             let mut database = self.database();
@@ -370,13 +389,13 @@ impl Mock {
             database.in_flight = database.in_flight.max(in_flight);
             match act {
                 Act::Serve => {
-                    let committed_sequence = database.store(&open.producer_id, &batch, &names)?;
+                    let committed_sequence = database.store(producer, &batch, &names)?;
                     let answer = proto::RecordResponse { opened: None, committed_sequence };
                     let _ = answers.send(Ok(answer));
                 }
                 Act::End(status) => return Err(status),
                 Act::StoreAndEnd(_, status) => {
-                    database.store(&open.producer_id, &batch, &names)?;
+                    database.store(producer, &batch, &names)?;
                     return Err(status);
                 }
                 Act::Hold => {}

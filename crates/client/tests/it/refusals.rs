@@ -1,7 +1,8 @@
 //! Batches that the server refuses, and servers that refuse the client.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tally_client::{Method, Row};
 use tonic::{Code, Status};
@@ -55,6 +56,75 @@ async fn the_wrong_batch_is_not_blamed() {
     let progress = producer.close().await;
     assert_eq!((progress.acknowledged, progress.rejected), (3, 1));
     assert_eq!((mock.total(), mock.database().drops.get(&2)), (3, Some(&1)));
+}
+
+/// The server's clock is behind: what it refuses is kept, and counted when the clock is right.
+#[tokio::test]
+async fn a_time_ahead_of_the_servers_clock_is_kept() {
+    let refused = Arc::new(AtomicU64::new(0));
+    let said = Arc::clone(&refused);
+    let mock = Mock::new(move |event| match event {
+        Event::Batch(_) if said.fetch_add(1, Ordering::Relaxed) < 5 => {
+            Act::End(refusal(Code::Unavailable, "TIME_AHEAD"))
+        }
+        _ => Act::Serve,
+    });
+    let server = mock.start();
+    let clock = Hands::at(3 * DAY_US);
+    let builder = server.producer().batch_rows_max(2).clock(clock);
+    let mut producer = builder.connect().await.expect("a producer");
+    let endpoint = producer.endpoint(Method::GET, "/");
+    producer.send(vec![Row { endpoint, time_us: 3 * DAY_US }; 10]).await.expect("room");
+    let progress = producer.close().await;
+    assert_eq!((progress.acknowledged, progress.lost(), mock.total()), (10, 0, 10));
+    assert!(refused.load(Ordering::Relaxed) > 5);
+}
+
+/// This machine's clock was ahead, and has been set: the requests of that time are not waited
+/// for until that day comes.
+#[tokio::test]
+async fn times_that_no_clock_has_any_more_hold_nothing_up() {
+    let mock = Mock::new(|event| match event {
+        Event::Batch(batch) if batch.time_delta.iter().any(|delta| *delta > 50 * DAY_US) => {
+            Act::End(refusal(Code::Unavailable, "TIME_AHEAD"))
+        }
+        _ => Act::Serve,
+    });
+    let server = mock.start();
+    let clock = Hands::at(100 * DAY_US);
+    let builder = server.producer().batch_rows_max(4).clock(clock.clone());
+    let mut producer = builder.connect().await.expect("a producer");
+    let endpoint = producer.endpoint(Method::GET, "/");
+    let days = [1, 1, 1, 100, 100, 1, 1, 1];
+    let rows = days.map(|day| Row { endpoint, time_us: day * DAY_US });
+    producer.send(rows.to_vec()).await.expect("room");
+    while producer.trouble().is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(producer.progress().rejected, 0, "not before the clock is set");
+    clock.set(DAY_US);
+    let progress = producer.close().await;
+    assert_eq!((progress.acknowledged, progress.rejected), (6, 2));
+    assert_eq!((mock.total(), mock.database().drops.get(&100)), (6, Some(&2)));
+}
+
+/// A clock whose hands a test sets.
+struct Hands(AtomicI64);
+
+impl Hands {
+    fn at(micros: i64) -> Arc<Self> {
+        Arc::new(Self(AtomicI64::new(micros)))
+    }
+
+    fn set(&self, micros: i64) {
+        self.0.store(micros, Ordering::Relaxed);
+    }
+}
+
+impl tally_client::Clock for Hands {
+    fn now(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_micros(self.0.load(Ordering::Relaxed).unsigned_abs())
+    }
 }
 
 #[tokio::test]

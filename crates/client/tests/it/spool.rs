@@ -70,6 +70,7 @@ fn what_was_appended_comes_back() {
     assert_eq!(recovered.producer_id, PRODUCER);
     append(&mut spool, 20);
     spool.set_custody(7, &[1, 2, u64::MAX]).unwrap();
+    spool.set_acknowledged_at(Some(1_500));
     spool.acknowledge(9).unwrap();
     assert_eq!(pending(&mut spool), (10..=20).map(batch).collect::<Vec<_>>());
     spool.close().unwrap();
@@ -79,6 +80,7 @@ fn what_was_appended_comes_back() {
     assert_eq!(recovered.producer_id, PRODUCER);
     assert_eq!((recovered.epoch, recovered.claims.as_slice()), (7, &[1, 2, u64::MAX][..]));
     assert_eq!((recovered.acknowledged, recovered.next_sequence), (9, 21));
+    assert_eq!(recovered.acknowledged_at, Some(1_500));
     assert_eq!(recovered.pending_batches, 11);
     assert_eq!((recovered.missing.len(), recovered.findings.len()), (0, 0));
     append(&mut spool, 5);

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tally_client::spool::{Fsync, Options};
 use tally_client::{ConnectError, Method, Producer, ProducerBuilder, Row};
-use tonic::Status;
+use tonic::{Code, Status};
 
-use crate::mock::{Act, Event, Mock, Server};
+use crate::mock::{Act, Event, Mock, Server, refusal};
 
 fn options() -> Options {
     Options { fsync: Fsync::OsOnly, ..Options::default() }
@@ -64,6 +64,7 @@ async fn what_a_process_leaves_the_next_one_sends() {
     let producer = spooled(&server, dir.path()).connect().await.expect("a producer");
     assert!(producer.close().await.finished);
     assert_eq!(mock.total(), 1100);
+    assert_eq!(mock.database().done, 0, "the next process goes on as the same producer");
 }
 
 /// Nobody is there: everything goes to the files, and little stays in memory.
@@ -98,6 +99,32 @@ async fn a_server_that_is_away_is_outlived() {
         let said = lines.with(said);
         assert!(said.len() == 1 && said[0].ends_with(&batches), "{batches}: {:?}", lines.with(""));
     }
+}
+
+/// The server's clock is behind. Nothing leaves the spool, and the next process sends it when the
+/// clock is right.
+#[tokio::test]
+async fn times_ahead_of_the_servers_clock_stay_in_the_spool() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mock = Mock::new(|event| match event {
+        Event::Batch(_) => Act::End(refusal(Code::Unavailable, "TIME_AHEAD")),
+        _ => Act::Serve,
+    });
+    let (lines, _guard) = crate::lines::Lines::take();
+    let server = mock.start();
+    let mut producer = spooled(&server, dir.path()).connect().await.expect("a producer");
+    send(&mut producer, "/a", 100).await;
+    while producer.trouble().is_none() {
+        tokio::task::yield_now().await;
+    }
+    let progress = producer.close_within(Duration::from_secs(3600)).await;
+    assert_eq!((progress.spooled, progress.settled(), mock.dropped()), (100, 100, 0));
+    assert_eq!(lines.with("the server's clock is behind this machine's").len(), 1);
+    drop(server);
+    let server = mock.with(|_| Act::Serve).start();
+    let producer = spooled(&server, dir.path()).connect().await.expect("a producer");
+    producer.close().await;
+    assert_eq!(mock.total(), 100);
 }
 
 /// Each process is stopped after its Open was accepted and before it heard so.

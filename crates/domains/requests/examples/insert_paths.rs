@@ -75,7 +75,8 @@ async fn record(channel: Channel, requests: usize, rows: usize) -> Result<()> {
     let (sender, messages) = mpsc::channel(64);
     let send = async |kind| sender.send(proto::RecordRequest { kind: Some(kind) }).await;
     let id = Uuid::now_v7().as_bytes().to_vec();
-    let open = proto::Open { producer_id: id, epoch: 0, claims: vec![1], name: "bench".into() };
+    let name = "bench".into();
+    let open = proto::Open { producer_id: id, claims: vec![1], name, ..Default::default() };
     send(Kind::Open(open)).await?;
     let mut client = RequestServiceClient::new(channel);
     let mut answers = client.record(ReceiverStream::new(messages)).await?.into_inner();

@@ -3,10 +3,11 @@
 use prost::Message as _;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
+use tally_proto::wire::{MICROS, PATH_BYTES_MAX};
 
-use crate::error::InvalidRequest;
-use crate::model::{Day, Endpoint, EndpointId, Rows, RowsBuilder};
-use crate::validate::{self, MICROS, Rules};
+use crate::model::{Day, Endpoint, EndpointId};
+use crate::rows::{Rows, RowsBuilder};
+use crate::validate::Rules;
 
 /// How many days one batch may say that it dropped requests of.
 pub(crate) const DROPS_MAX: usize = 1_000;
@@ -62,14 +63,6 @@ pub enum InvalidBatch {
         /// The limit.
         max: u32,
     },
-    /// An endpoint that cannot be counted.
-    #[error("endpoints, position {position}: {reason}")]
-    Endpoint {
-        /// Which.
-        position: usize,
-        /// What is wrong with it.
-        reason: InvalidRequest,
-    },
     /// A number without an endpoint.
     #[error(
         "endpoint, position {position}: number {number}, and the stream has named {named} \
@@ -92,10 +85,10 @@ pub enum InvalidBatch {
         /// Which.
         position: usize,
     },
-    /// A time in the future.
+    /// A time in the future. The batch is acceptable once the clocks agree.
     #[error(
         "time_delta, position {position}: the time is {ahead_seconds} s ahead of the server's \
-         clock, more than 24 h"
+         clock, more than 24 h: one of the two clocks is wrong"
     )]
     TimeAhead {
         /// Which.
@@ -164,14 +157,7 @@ pub(crate) fn endpoints(
         return Err(InvalidBatch::TooManyEndpoints { count, max });
     }
     let named = std::mem::take(&mut batch.endpoints);
-    (1..)
-        .zip(named)
-        .map(|(position, endpoint)| {
-            validate::path(&endpoint.path, rules)
-                .map_err(|reason| InvalidBatch::Endpoint { position, reason })?;
-            Ok(Endpoint::new(endpoint.method, endpoint.path))
-        })
-        .collect()
+    Ok(named.iter().map(|one| Endpoint::new(one.method, rules.path(&one.path))).collect())
 }
 
 /// The number of a batch.
@@ -231,7 +217,6 @@ pub(crate) fn encode(
     into: &mut RowsBuilder,
 ) -> Result<(), InvalidBatch> {
     let before = into.rows();
-    let latest = rules.latest_micros();
     let mut micros = 0_i64;
     let mut add = |position, number: u32, delta: i64| {
         let unknown = InvalidBatch::EndpointNumber { position, number, named: ids.len() };
@@ -240,8 +225,7 @@ pub(crate) fn encode(
             .checked_add(delta)
             .filter(|micros| MICROS.contains(micros))
             .ok_or(InvalidBatch::TimeOutOfRange { position })?;
-        if micros > latest {
-            let ahead_seconds = (micros - rules.now_micros) / 1_000_000;
+        if let Some(ahead_seconds) = rules.ahead_seconds(micros) {
             return Err(InvalidBatch::TimeAhead { position, ahead_seconds });
         }
         into.push(id, micros);
@@ -268,7 +252,8 @@ pub fn decode_batch(bytes: &[u8], now_micros: i64) -> Result<Rows, String> {
     let Some(Kind::Batch(mut batch)) = message.kind else {
         return Err("not a batch".to_owned());
     };
-    let (limits, rules) = (RecordLimits::default(), Rules { path_bytes_max: 2_048, now_micros });
+    let (limits, rules) =
+        (RecordLimits::default(), Rules { path_bytes_max: PATH_BYTES_MAX, now_micros });
     let mut builder = RowsBuilder::new(0);
     let mut read = || {
         sequence(&batch)?;
@@ -285,6 +270,7 @@ pub fn decode_batch(bytes: &[u8], now_micros: i64) -> Result<Rows, String> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use tally_proto::count::v1::AddRequest;
 
     use super::*;
 
@@ -318,6 +304,14 @@ mod tests {
             let expected: Vec<_> =
                 requests.iter().map(|(number, micros)| (i64::from(*number), *micros)).collect();
             prop_assert_eq!(rows.iter().collect::<Vec<_>>(), expected);
+        }
+
+        /// Of an `Add` stream nothing is refused, and the next message begins where this one ends.
+        #[test]
+        fn any_bytes_are_a_request(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            let mut rest = &*bytes;
+            prop_assert!(AddRequest::decode(&mut rest).is_ok());
+            prop_assert!(rest.is_empty());
         }
 
         #[test]

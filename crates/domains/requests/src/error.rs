@@ -1,7 +1,9 @@
 //! What can go wrong, and what it means to the client.
 
 use tally_ingest::Failure;
+use tally_proto::wire::reason;
 use tally_runtime::Kind;
+use tonic::{Code, Status};
 
 use crate::batch::InvalidBatch;
 use crate::model::DayRange;
@@ -10,14 +12,9 @@ use crate::producer::Refusal;
 /// A call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A request of a stream is not acceptable. What came before it stays counted.
-    #[error("request {position} of the stream: {reason}")]
-    Request {
-        /// From 1.
-        position: u64,
-        /// What is wrong with it.
-        reason: InvalidRequest,
-    },
+    /// Requests of a stream are not counted, for their times. All others are.
+    #[error("request {} of the stream is not counted: {}{}", .0.first, .0.reason, .0.others())]
+    Times(WrongTimes),
     /// A date of a call is not acceptable.
     #[error("{field}: {reason}")]
     Date {
@@ -78,9 +75,9 @@ pub enum Error {
     /// The client broke the stream off.
     #[error("the stream broke off: {0}")]
     Broken(String),
-    /// A message of the stream is not the one that was promised.
+    /// A message of an `Add` stream that is too large.
     #[error("request {position} of the stream cannot be read: {reason}")]
-    Undecodable {
+    TooLarge {
         /// From 1.
         position: u64,
         /// Why not.
@@ -150,32 +147,26 @@ pub enum Error {
     Panicked,
 }
 
+/// Requests of an `Add` stream that are not counted, for their times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WrongTimes {
+    /// The position of the first one, from 1.
+    pub first: u64,
+    /// What is wrong with that.
+    pub reason: InvalidTime,
+    /// How many there are.
+    pub count: u64,
+}
+
 /// Why a request cannot be counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidRequest {
-    /// No path.
-    #[error("path is empty")]
-    PathEmpty,
-    /// A path that is too long.
-    #[error("path has {bytes} bytes, and at most {max} are allowed")]
-    PathTooLong {
-        /// Its length.
-        bytes: usize,
-        /// The limit.
-        max: usize,
-    },
-    /// A path that databases do not take.
-    #[error("path contains a NUL byte")]
-    PathNul,
-    /// No time.
-    #[error("request_timestamp is missing")]
-    TimestampMissing,
+pub enum InvalidTime {
     /// A time that a protobuf Timestamp cannot have.
     #[error(
         "request_timestamp is not between 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999999Z: \
          seconds {seconds}, nanos {nanos}"
     )]
-    TimestampOutOfRange {
+    OutOfRange {
         /// Seconds since 1970-01-01 UTC.
         seconds: i64,
         /// Nanoseconds, which must be 0 to 999,999,999.
@@ -183,7 +174,7 @@ pub enum InvalidRequest {
     },
     /// A time in the future.
     #[error("request_timestamp is {ahead_seconds} s ahead of the server's clock, more than 24 h")]
-    TimestampAhead {
+    Ahead {
         /// How far.
         ahead_seconds: i64,
     },
@@ -198,9 +189,12 @@ pub enum InvalidOpen {
     /// The UUID of nobody.
     #[error("producer_id is the nil UUID")]
     IdNil,
-    /// An epoch that no producer reaches.
+    /// An epoch that no producer has.
     #[error("epoch is beyond 2^63-1")]
     Epoch,
+    /// A batch that no producer has.
+    #[error("acknowledged_sequence is beyond 2^63-1")]
+    Acknowledged,
     /// None, or too many.
     #[error("claims has {0} entries, and 1 to 64 are allowed")]
     Claims(usize),
@@ -235,6 +229,18 @@ pub enum InvalidDate {
     },
 }
 
+// === impl WrongTimes ===
+
+impl WrongTimes {
+    fn others(&self) -> String {
+        match self.count - 1 {
+            0 => String::new(),
+            1 => "; nor is 1 other one, for its time".to_owned(),
+            others => format!("; nor are {others} other ones, for their times"),
+        }
+    }
+}
+
 // === impl Error ===
 
 impl Error {
@@ -242,8 +248,8 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Request { .. }
-            | Self::Undecodable { .. }
+            Self::Times(_)
+            | Self::TooLarge { .. }
             | Self::Date { .. }
             | Self::PathPrefixNul
             | Self::Open(_)
@@ -256,6 +262,8 @@ impl Error {
             | Self::TooManyBatches { .. } => Kind::ResourceExhausted,
             Self::RolledUp(error) => error.kind(),
             Self::Batch { reason, .. } if reason.is_limit() => Kind::ResourceExhausted,
+            // It will be acceptable, once the clock that is wrong is right.
+            Self::Batch { reason: InvalidBatch::TimeAhead { .. }, .. } => Kind::Unavailable,
             Self::Unreadable { is_limit: true, .. } => Kind::ResourceExhausted,
             Self::Batch { .. } | Self::Unreadable { .. } => Kind::InvalidArgument,
             Self::OutOfSequence { .. } => Kind::FailedPrecondition,
@@ -278,19 +286,44 @@ impl Error {
     pub fn reason(&self) -> Option<&'static str> {
         match self {
             Self::RolledUp(error) => error.reason(),
-            Self::TooManyTotals { .. } | Self::AnswerTooLarge { .. } => Some("ANSWER_TOO_LARGE"),
-            Self::OutOfSequence { .. } => Some("OUT_OF_SEQUENCE"),
-            Self::Refused(Refusal::Forgotten) => Some("PRODUCER_FORGOTTEN"),
-            Self::Refused(Refusal::InUse) => Some("PRODUCER_IN_USE"),
-            Self::Refused(Refusal::TooMany { .. }) => Some("TOO_MANY_PRODUCERS"),
-            Self::Open(_) => Some("INVALID_OPEN"),
-            Self::Unexpected { .. } => Some("INVALID_MESSAGE"),
-            Self::TooManyBatches { .. } => Some("TOO_MANY_BATCHES"),
+            Self::TooManyTotals { .. } | Self::AnswerTooLarge { .. } => {
+                Some(reason::ANSWER_TOO_LARGE)
+            }
+            Self::OutOfSequence { .. } => Some(reason::OUT_OF_SEQUENCE),
+            Self::Refused(Refusal::Forgotten) => Some(reason::PRODUCER_FORGOTTEN),
+            Self::Refused(Refusal::InUse) => Some(reason::PRODUCER_IN_USE),
+            Self::Refused(Refusal::TooMany { .. }) => Some(reason::TOO_MANY_PRODUCERS),
+            Self::Open(_) => Some(reason::INVALID_OPEN),
+            Self::Unexpected { .. } => Some(reason::INVALID_MESSAGE),
+            Self::TooManyBatches { .. } => Some(reason::TOO_MANY_BATCHES),
+            Self::Batch { reason: InvalidBatch::TimeAhead { .. }, .. } => Some(reason::TIME_AHEAD),
             Self::Batch { .. } | Self::Unreadable { .. } => {
                 let is_limit = self.kind() == Kind::ResourceExhausted;
-                Some(if is_limit { "LIMIT" } else { "INVALID_BATCH" })
+                Some(if is_limit { reason::LIMIT } else { reason::INVALID_BATCH })
             }
             _ => None,
+        }
+    }
+
+    /// Why a `Record` stream ended without its end.
+    pub(crate) fn unreadable(position: u64, status: &Status) -> Self {
+        let reason = status.message().to_owned();
+        match status.code() {
+            // tonic's codes for a message that is too large or malformed.
+            Code::OutOfRange => Self::Unreadable { position, reason, is_limit: true },
+            Code::Internal if reason.contains("decode") => {
+                Self::Unreadable { position, reason, is_limit: false }
+            }
+            _ => Self::Broken(reason),
+        }
+    }
+
+    /// Whether nobody knows if rows were stored.
+    pub(crate) fn is_indeterminate(&self) -> bool {
+        match self {
+            Self::Write(failure) => failure.stored.is_none(),
+            Self::Panicked => true,
+            _ => false,
         }
     }
 

@@ -19,6 +19,7 @@ use tally_proto::tally::requests::v1 as requests;
 use tally_proto::tally::requests::v1::request_service_server::{
     RequestService, RequestServiceServer,
 };
+use tally_proto::wire::{COUNTED_TRAILER, REASON_TRAILER, REFUSED_TRAILER};
 use tally_runtime::chain;
 use tokio_stream::Iter;
 use tonic::metadata::MetadataValue;
@@ -32,10 +33,6 @@ use crate::service::Service;
 use crate::totals::{Filter, Granularity, PeriodTotals, Query, Totals};
 use crate::validate;
 
-/// The trailer of a failed `Add`: how many requests from the beginning are stored.
-const COUNTED_TRAILER: &str = "tally-counted";
-/// The trailer of a failed `Record`: what a client can tell apart, beside the code.
-const REASON_TRAILER: &str = "tally-reason";
 /// How large a message from a client may be: one request, or one question. A batch has a limit
 /// of its own.
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
@@ -118,12 +115,15 @@ impl CountService for Service {
         // A task of its own: when the client goes away, this call is dropped, and what the
         // client had sent is counted all the same.
         let task = self.streams.spawn("add stream", async move { recorder.record(stream).await });
-        let Ending { stored, error } =
-            task.await.unwrap_or(Ending { stored: None, error: Some(Error::Panicked) });
+        let panicked = Ending { counted: None, refused: 0, error: Some(Error::Panicked) };
+        let Ending { counted, refused, error } = task.await.unwrap_or(panicked);
         let Some(error) = error else { return Ok(Response::new(AddResponse {})) };
         let mut status = status(&error);
-        if let Some(stored) = stored {
-            status.metadata_mut().insert(COUNTED_TRAILER, stored.into());
+        if let Some(counted) = counted {
+            status.metadata_mut().insert(COUNTED_TRAILER, counted.into());
+            if refused > 0 {
+                status.metadata_mut().insert(REFUSED_TRAILER, refused.into());
+            }
         }
         Err(status)
     }
@@ -213,11 +213,13 @@ impl RequestService for Service {
     ) -> Result<Response<Self::QueryTotalsStream>, Status> {
         let answer = async {
             let query = query(request.get_ref(), self.totals_max)?;
-            let granularity = query.granularity;
-            Ok((self.totals(query).await?, granularity))
+            let (days, granularity) = (query.days, query.granularity);
+            let totals = self.totals(query).await?;
+            Ok((totals, producers::setbacks(self, days).await?, granularity))
         };
-        let (totals, granularity) = answer.await.map_err(|error: Error| status(&error))?;
-        let answers: Answers = Box::new(messages(totals, granularity).map(Ok));
+        let (totals, setbacks, granularity) =
+            answer.await.map_err(|error: Error| status(&error))?;
+        let answers: Answers = Box::new(messages(totals, setbacks, granularity).map(Ok));
         Ok(Response::new(tokio_stream::iter(answers)))
     }
 }
@@ -265,12 +267,13 @@ fn method_counts(totals: &Totals, granularity: Granularity) -> Result<Vec<Method
 /// paths. The first message says what is missing, also when there are no endpoints.
 fn messages(
     totals: Totals,
+    mut setbacks: Vec<requests::Setback>,
     granularity: Granularity,
 ) -> impl Iterator<Item = requests::QueryTotalsResponse> + Send {
     let mut dropped = totals.dropped;
     let mut endpoints = totals.endpoints.into_iter().peekable();
     let names = std::iter::from_fn(move || {
-        if endpoints.peek().is_none() && dropped == 0 {
+        if endpoints.peek().is_none() && dropped == 0 && setbacks.is_empty() {
             return None;
         }
         let endpoints = endpoints
@@ -278,8 +281,8 @@ fn messages(
             .take(MESSAGE_ENDPOINTS_MAX)
             .map(|one| requests::Endpoint { method: one.method, path: one.path.into() })
             .collect();
-        let dropped = std::mem::take(&mut dropped);
-        Some(requests::QueryTotalsResponse { endpoints, dropped, ..Default::default() })
+        let (dropped, setbacks) = (std::mem::take(&mut dropped), std::mem::take(&mut setbacks));
+        Some(requests::QueryTotalsResponse { endpoints, dropped, setbacks, ..Default::default() })
     });
     let mut parts = totals
         .periods

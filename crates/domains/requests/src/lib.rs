@@ -2,22 +2,26 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `ahead.rs` | clients' times that are ahead of the server's clock |
 //! | `batch.rs` | one batch of a `Record` stream: from a message to rows |
 //! | `endpoints.rs` | from a method and a path to an id, without a lock or an allocation |
 //! | `error.rs` | what can go wrong, and what it means to the client |
 //! | `grpc.rs` | `count.v1.CountService` and `tally.requests.v1.RequestService` |
 //! | `migrations.rs` | the tables, for each kind of database |
-//! | `model.rs` | endpoint, day, period, the row as it is stored |
+//! | `model.rs` | endpoint, day, period |
 //! | `producer.rs` | clients that number their batches |
 //! | `record.rs` | one `Record` stream: open, decode, push, acknowledge by number |
 //! | `recorder.rs` | one `Add` stream: decode, validate, push, acknowledge |
 //! | `rollup.rs` | rolling up, and the housekeeping that goes with it |
+//! | `rows.rs` | rows as they travel, with the names that they need |
 //! | `service.rs` | the domain's parts, put together |
+//! | `setback.rs` | acknowledged batches that the database has lost |
 //! | `store/` | what a store must do, and how each database does it |
 //! | `totals.rs` | a question about totals, and its answer in order |
 //! | `validate.rs` | which requests and dates are acceptable |
 //! | `warm.rs` | reading the latest days into memory at the start |
 
+mod ahead;
 mod batch;
 mod endpoints;
 mod error;
@@ -28,16 +32,24 @@ mod producer;
 mod record;
 mod recorder;
 mod rollup;
+mod rows;
 mod service;
+mod setback;
 pub mod store;
 mod totals;
 mod validate;
 mod warm;
 
 pub use batch::{InvalidBatch, RecordLimits, decode_batch};
-pub use error::{Error, InvalidDate, InvalidOpen, InvalidRequest};
+pub use error::{Error, InvalidDate, InvalidOpen, InvalidTime, WrongTimes};
 pub use migrations::MIGRATIONS;
-pub use model::{Day, DayRange, Endpoint, EndpointId, Named, Period, Rows};
-pub use producer::{BatchEnd, Opening, Producer, Refusal, Run, Standing, Verdict};
-pub use service::{CONNECTIONS_BESIDE_WORKERS, Parts, Service, Settings};
+pub use model::{Day, DayRange, Endpoint, EndpointId, Named, Period};
+pub use producer::{
+    BatchEnd, Leaving, Opening, Producer, Refusal, Run, Standing, Verdict, draw_epoch, short_id,
+};
+pub use rows::Rows;
+pub use service::{
+    CONNECTIONS_BESIDE_WORKERS, CONNECTIONS_BESIDE_WRITES, Parts, Service, Settings,
+};
+pub use setback::{Setback, Told};
 pub use totals::{Filter, Granularity, PeriodTotals, Query, TooMany, Totals};

@@ -1,23 +1,16 @@
-//! Endpoint, day, period, and the row as it is stored.
+//! Endpoint, day, period.
 
 use std::fmt;
 use std::hash::Hasher as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::{BufMut as _, Bytes, BytesMut};
-use hashbrown::HashMap;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use siphasher::sip::SipHasher24;
-
-use crate::producer::Run;
+use tally_proto::wire::method_order;
 
 /// A day in microseconds.
 const DAY_MICROS: i64 = 86_400_000_000;
-/// 2000-01-01 UTC in microseconds since 1970-01-01 UTC: where Postgres counts from.
-const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
-
 /// The key of the hash that makes ids. It is in every database: it never changes.
 const ID_KEY: (u64, u64) = (0x7461_6c6c_792e_7265, 0x7175_6573_7473_2e31);
 
@@ -69,26 +62,6 @@ pub enum Period {
     Day(Date),
 }
 
-/// Rows in Postgres's binary COPY format, ready to be sent. Each takes 26 bytes: the number
-/// of fields, then the length and value of the endpoint's id and of the time.
-#[derive(Debug, Clone, Default)]
-pub struct Rows {
-    bytes: Bytes,
-    /// Whose batches these are, if a client has numbered them.
-    run: Option<Arc<Run>>,
-    /// The names among them that the database was not known to have, under this belief.
-    unconfirmed: Arc<[Arc<Named>]>,
-    belief: u64,
-}
-
-/// Builds [`Rows`].
-#[derive(Debug)]
-pub(crate) struct RowsBuilder {
-    bytes: BytesMut,
-    unconfirmed: HashMap<EndpointId, Arc<Named>>,
-    belief: u64,
-}
-
 // === impl Endpoint ===
 
 impl Endpoint {
@@ -116,10 +89,11 @@ impl Endpoint {
     }
 }
 
-/// By path, byte by byte, then by method: the order of every list of totals.
+/// By path, byte by byte, then by the method's name: the order of every list of totals.
 impl Ord for Endpoint {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.path.cmp(&other.path).then(self.method.cmp(&other.method))
+        let by_method = || method_order(self.method).cmp(&method_order(other.method));
+        self.path.cmp(&other.path).then_with(by_method)
     }
 }
 
@@ -254,153 +228,9 @@ impl Period {
     }
 }
 
-// === impl Rows ===
-
-impl Rows {
-    /// Bytes that one row takes.
-    pub const ROW_BYTES: usize = 26;
-    /// What a chunk takes beside its rows: its place in the queue and in the allocator.
-    pub(crate) const OVERHEAD_BYTES: usize = 256;
-
-    /// The same rows as the batches of a run, whose ends they must reach.
-    #[must_use]
-    pub fn of_run(self, run: Arc<Run>) -> Self {
-        Self { run: Some(run), ..self }
-    }
-
-    /// Whose batches these are, if a client has numbered them.
-    #[must_use]
-    pub fn run(&self) -> Option<&Arc<Run>> {
-        self.run.as_ref()
-    }
-
-    /// The COPY format, without header and trailer.
-    #[must_use]
-    pub fn copy_bytes(&self) -> Bytes {
-        self.bytes.clone()
-    }
-
-    /// Those from this row on, and of nobody's run; nothing is copied.
-    #[must_use]
-    pub(crate) fn from(&self, row: usize) -> Self {
-        let bytes = self.bytes.slice(row * Self::ROW_BYTES..);
-        Self { bytes, run: None, ..self.clone() }
-    }
-
-    /// The names among them that the database was not known to have, and under which belief.
-    pub(crate) fn unconfirmed(&self) -> (&[Arc<Named>], u64) {
-        (&self.unconfirmed, self.belief)
-    }
-
-    /// The same rows under the ids that the database has for them.
-    #[must_use]
-    pub(crate) fn moved(&self, moved: &HashMap<EndpointId, EndpointId>) -> Self {
-        let id = |id| moved.get(&id).copied().unwrap_or(id);
-        Self {
-            bytes: self
-                .iter()
-                .map(|(endpoint, micros)| (id(endpoint), micros))
-                .collect::<Self>()
-                .bytes,
-            ..self.clone()
-        }
-    }
-
-    /// How many rows each day has, days in the order in which they come. A day is named again
-    /// after another one.
-    pub(crate) fn days(&self) -> impl Iterator<Item = (Day, i64)> + '_ {
-        let mut times = self.iter().map(|(_, micros)| micros).peekable();
-        std::iter::from_fn(move || {
-            let day = Day::of_micros(times.next()?);
-            let micros = day.start_micros()..day.plus(1).start_micros();
-            let mut rows = 1;
-            while times.next_if(|time| micros.contains(time)).is_some() {
-                rows += 1;
-            }
-            Some((day, rows))
-        })
-    }
-
-    /// Endpoint ids and times, in microseconds since 1970-01-01 UTC.
-    pub fn iter(&self) -> impl Iterator<Item = (EndpointId, i64)> + '_ {
-        let int = |bytes: &[u8]| {
-            i64::from_be_bytes(bytes.try_into().expect("a row's fields have eight bytes"))
-        };
-        self.bytes
-            .chunks_exact(Self::ROW_BYTES)
-            .map(move |row| (int(&row[6..14]), int(&row[18..26]) + POSTGRES_EPOCH_MICROS))
-    }
-}
-
-impl tally_ingest::Rows for Rows {
-    fn rows(&self) -> usize {
-        self.bytes.len() / Self::ROW_BYTES
-    }
-
-    fn bytes(&self) -> usize {
-        self.bytes.len() + Self::OVERHEAD_BYTES
-    }
-}
-
-impl FromIterator<(EndpointId, i64)> for Rows {
-    fn from_iter<I: IntoIterator<Item = (EndpointId, i64)>>(rows: I) -> Self {
-        let mut builder = RowsBuilder::new(0);
-        rows.into_iter().for_each(|(endpoint, micros)| builder.push(endpoint, micros));
-        builder.finish()
-    }
-}
-
-// === impl RowsBuilder ===
-
-impl RowsBuilder {
-    /// No rows yet; names are held against this belief.
-    pub(crate) fn new(belief: u64) -> Self {
-        Self { bytes: BytesMut::new(), unconfirmed: HashMap::new(), belief }
-    }
-
-    /// Adds a request at `micros` since 1970-01-01 UTC.
-    pub(crate) fn push(&mut self, endpoint: EndpointId, micros: i64) {
-        self.bytes.put_i16(2);
-        self.bytes.put_i32(8);
-        self.bytes.put_i64(endpoint);
-        self.bytes.put_i32(8);
-        self.bytes.put_i64(micros - POSTGRES_EPOCH_MICROS);
-    }
-
-    /// The name of rows. It is stored with them, unless the database is known to have it.
-    pub(crate) fn name(&mut self, named: &Arc<Named>) {
-        if !named.is_confirmed(self.belief) {
-            self.unconfirmed.entry(named.id).or_insert_with(|| Arc::clone(named));
-        }
-    }
-
-    /// What names are held against.
-    pub(crate) fn belief(&self) -> u64 {
-        self.belief
-    }
-
-    /// The rows so far; the builder is empty after it.
-    pub(crate) fn finish(&mut self) -> Rows {
-        let unconfirmed = self.unconfirmed.drain().map(|(_, named)| named).collect();
-        let (bytes, belief) = (self.bytes.split().freeze(), self.belief);
-        Rows { bytes, run: None, unconfirmed, belief }
-    }
-
-    /// How many rows there are so far.
-    pub(crate) fn rows(&self) -> usize {
-        self.bytes.len() / Rows::ROW_BYTES
-    }
-
-    /// Leaves only the first rows.
-    pub(crate) fn truncate(&mut self, rows: usize) {
-        self.bytes.truncate(rows * Rows::ROW_BYTES);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use tally_ingest::Rows as _;
 
     use super::*;
 
@@ -444,26 +274,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn rows_come_back_as_they_went_in(
-            rows in prop::collection::vec((any::<i64>(), -62_135_596_800_000_000..253_402_300_800_000_000_i64), 0..50)
-        ) {
-            let packed: Rows = rows.iter().copied().collect();
-            prop_assert_eq!(packed.rows(), rows.len());
-            prop_assert_eq!(packed.iter().collect::<Vec<_>>(), rows);
-        }
-
-        #[test]
-        fn days_are_counted_once(times in prop::collection::vec(-3 * DAY_MICROS..3 * DAY_MICROS, 0..50)) {
-            let packed: Rows = times.iter().map(|time| (1, *time)).collect();
-            for day in -4..4 {
-                let counted: i64 =
-                    packed.days().filter(|(of, _)| of.0 == day).map(|(_, rows)| rows).sum();
-                let there = times.iter().filter(|time| Day::of_micros(**time).0 == day).count();
-                prop_assert_eq!(counted, there as i64);
-            }
-        }
-
         #[test]
         fn a_day_contains_its_own_microseconds(day in Day::MIN.0..=Day::MAX.0, offset in 0..DAY_MICROS) {
             let day = Day(day);

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
 use crate::model::Day;
+use crate::setback::{Setback, Told};
 
 /// Opens a producer, for a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +18,13 @@ pub struct Opening {
     pub claims: Vec<i64>,
     /// What people call it.
     pub name: String,
+    /// Whether it may begin if it is not there: the client has not opened it before, or nothing
+    /// that it sent can be stored.
+    pub may_be_new: bool,
+    /// What the client was told last, if it was told of a batch.
+    pub told: Option<Told>,
+    /// Its epoch from now on, if it is new or changes hands: see [`draw_epoch`].
+    pub next_epoch: i64,
     /// How many producers there may be.
     pub producers_max: i64,
 }
@@ -24,10 +32,22 @@ pub struct Opening {
 /// Where a producer stands in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
-    /// How often it was opened by a new process; 0 for an insert worker of a server.
+    /// A number that its client was told when it changed hands last; 0 for an insert worker of a
+    /// server.
     pub epoch: i64,
     /// The claim of the process that opened it last.
     pub claim: i64,
+    /// The last batch that is committed.
+    pub sequence: i64,
+}
+
+/// A producer that is to be forgotten, if it stands there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leaving {
+    /// Its id.
+    pub id: Uuid,
+    /// Its epoch.
+    pub epoch: i64,
     /// The last batch that is committed.
     pub sequence: i64,
 }
@@ -61,7 +81,7 @@ pub(crate) enum Step {
     /// It is new.
     Add,
     /// It goes on, at this epoch.
-    Move {
+    GoOn {
         /// The epoch from now on.
         epoch: i64,
     },
@@ -74,8 +94,9 @@ pub(crate) enum Step {
 pub struct Run {
     /// Whose batches these are.
     pub producer: Uuid,
-    /// The claim under which the producer was opened.
-    pub claim: i64,
+    /// The epoch under which the producer was opened. It is another one for each process, and also
+    /// when the producer was forgotten meanwhile: what a stream of then has left is not stored.
+    pub epoch: i64,
     /// The number of the first batch.
     pub first: i64,
     /// The batches, from the first on.
@@ -137,27 +158,51 @@ impl Opening {
         *self.claims.last().expect("a client has a claim: this is checked when it asks")
     }
 
+    /// What is missing of a producer of which the database has so many batches, the last of them
+    /// since then.
+    pub(crate) fn setback(&self, stored: Option<(i64, i64)>) -> Option<Setback> {
+        self.told?.setback(self.id, &self.name, stored)
+    }
+
     /// What becomes of a producer that stands there. The rules, and why a lost answer locks
     /// nobody out:
     ///
     /// - A process that opened it last may do so again; nothing changes. So it does not matter
     ///   how often it reconnects, and which of the answers it gets.
     /// - Otherwise the client must know the epoch, or the claim that brought it about, which a
-    ///   process notes before it asks. Then the epoch moves on, so that of two clients that know
-    ///   the same only one goes on.
+    ///   process notes before it asks. Then there is a new epoch, so that of two clients that know
+    ///   the same only one goes on. Both are random numbers, so a client that only knows an id
+    ///   has nothing to guess them by.
     pub(crate) fn step(&self, standing: Option<Standing>) -> Step {
         let Some(Standing { epoch, claim, .. }) = standing else {
-            return if self.epoch == 0 { Step::Add } else { Step::Refuse(Refusal::Forgotten) };
+            return if self.may_be_new { Step::Add } else { Step::Refuse(Refusal::Forgotten) };
         };
         let is_client = epoch > 0;
         if is_client && claim == self.claim() {
-            Step::Move { epoch }
+            Step::GoOn { epoch }
         } else if is_client && (epoch == self.epoch || self.claims.contains(&claim)) {
-            Step::Move { epoch: epoch + 1 }
+            Step::GoOn { epoch: self.next_epoch }
         } else {
             Step::Refuse(Refusal::InUse)
         }
     }
+}
+
+/// An epoch, 1 to 2^63-1: random, so that it is told to one client and guessed by none, and so that
+/// it is not the one before, nor one of a database that went back.
+#[must_use]
+pub fn draw_epoch() -> i64 {
+    // The bits that version 4 fixes in one half are random in the other.
+    let (high, low) = Uuid::new_v4().as_u64_pair();
+    ((high ^ low) >> 1).cast_signed().max(1)
+}
+
+/// What people are shown of an id: its end, which is random, and not all of it, since the whole id is
+/// half of what opens a producer.
+#[must_use]
+pub fn short_id(id: Uuid) -> String {
+    let [.., a, b, c, d] = id.into_bytes();
+    format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
 }
 
 // === impl Run ===
@@ -165,8 +210,14 @@ impl Opening {
 impl Run {
     /// A run whose fate is open.
     #[must_use]
-    pub fn new(producer: Uuid, claim: i64, first: i64, batches: Vec<BatchEnd>) -> Self {
-        Self { producer, claim, first, batches, verdict: Mutex::default() }
+    pub fn new(producer: Uuid, epoch: i64, first: i64, batches: Vec<BatchEnd>) -> Self {
+        Self { producer, epoch, first, batches, verdict: Mutex::default() }
+    }
+
+    /// How many days with drops its batches have.
+    #[must_use]
+    pub fn drops(&self) -> usize {
+        self.batches.iter().map(|batch| batch.drops.len()).sum()
     }
 
     /// The number of the last batch.
@@ -196,13 +247,27 @@ impl Run {
 mod tests {
     use super::*;
 
+    /// The epoch that was drawn for an opening.
+    const NEXT: i64 = 1 << 62;
+
     fn opening(epoch: i64, claims: &[i64]) -> Opening {
         let (id, name) = (Uuid::from_u128(1), String::new());
-        Opening { id, epoch, claims: claims.to_vec(), name, producers_max: 1 }
+        let (claims, may_be_new) = (claims.to_vec(), epoch == 0);
+        let (told, next_epoch) = (None, NEXT);
+        Opening { id, epoch, claims, name, may_be_new, told, next_epoch, producers_max: 1 }
     }
 
     fn at(epoch: i64, claim: i64) -> Option<Standing> {
         Some(Standing { epoch, claim, sequence: 7 })
+    }
+
+    #[test]
+    fn an_epoch_is_drawn_from_all_that_there_are() {
+        let drawn: Vec<i64> = (0..200).map(|_| draw_epoch()).collect();
+        assert!(drawn.iter().all(|epoch| *epoch > 0));
+        // Each of its 63 bits is set in some, and not in others.
+        let (all, any) = drawn.iter().fold((-1, 0), |(all, any), one| (all & one, any | one));
+        assert_eq!((all, any), (0, i64::MAX));
     }
 
     #[test]
@@ -211,17 +276,20 @@ mod tests {
         for (opening, standing, step) in [
             (opening(0, &[5]), None, Step::Add),
             (opening(3, &[5]), None, forgotten),
+            (Opening { may_be_new: true, ..opening(3, &[5]) }, None, Step::Add),
             // The answer to the first one was lost, or the connection was.
-            (opening(0, &[5]), at(1, 5), Step::Move { epoch: 1 }),
-            (opening(1, &[5]), at(1, 5), Step::Move { epoch: 1 }),
+            (opening(0, &[5]), at(70, 5), Step::GoOn { epoch: 70 }),
+            (opening(70, &[5]), at(70, 5), Step::GoOn { epoch: 70 }),
+            (opening(70, &[5]), at(30, 5), Step::GoOn { epoch: 30 }),
             // The next process, which knows the epoch, or a claim that was not answered.
-            (opening(1, &[6]), at(1, 5), Step::Move { epoch: 2 }),
-            (opening(0, &[5, 6]), at(1, 5), Step::Move { epoch: 2 }),
-            (opening(1, &[6, 7, 8]), at(2, 7), Step::Move { epoch: 3 }),
+            (opening(70, &[6]), at(70, 5), Step::GoOn { epoch: NEXT }),
+            (opening(0, &[5, 6]), at(70, 5), Step::GoOn { epoch: NEXT }),
+            (opening(70, &[6, 7, 8]), at(30, 7), Step::GoOn { epoch: NEXT }),
             // Another client with the same id, or with a copy of an old file.
-            (opening(0, &[6]), at(1, 5), in_use),
-            (opening(1, &[6]), at(2, 5), in_use),
-            (opening(3, &[6]), at(2, 5), in_use),
+            (opening(0, &[6]), at(70, 5), in_use),
+            (opening(1, &[6]), at(70, 5), in_use),
+            (opening(70, &[6]), at(30, 5), in_use),
+            (opening(69, &[6]), at(70, 5), in_use),
             // A server's own worker.
             (opening(0, &[6]), at(0, 0), in_use),
         ] {
@@ -239,17 +307,20 @@ mod tests {
                 if noted.last() != Some(&claim) {
                     noted.push(claim);
                 }
-                let now = match opening(epoch, &noted).step(standing) {
-                    Step::Add => 1,
-                    Step::Move { epoch } => epoch,
+                let opening = Opening { next_epoch: draw_epoch(), ..opening(epoch, &noted) };
+                let now = match opening.step(standing) {
+                    Step::Add => opening.next_epoch,
+                    Step::GoOn { epoch } => epoch,
                     Step::Refuse(refusal) => panic!("{lost:b}: {refusal}"),
                 };
                 standing = at(now, claim);
                 if lost & (1 << attempt) == 0 {
                     (epoch, noted) = (now, vec![claim]);
                 }
-                let other = opening(0, &[99]).step(standing);
-                assert_eq!(other, Step::Refuse(Refusal::InUse));
+                for guess in 0..8 {
+                    let other = Opening { epoch: guess, claims: vec![99], ..opening.clone() };
+                    assert_eq!(other.step(standing), Step::Refuse(Refusal::InUse));
+                }
             }
         }
     }

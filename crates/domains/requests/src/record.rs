@@ -3,6 +3,12 @@
 //! One chunk of a stream is being stored at a time. What arrives meanwhile becomes the next one,
 //! with as many batches as there are; so load makes transactions large by itself, and a producer's
 //! batches are stored in their order. Chunks of many streams share a transaction.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `opening.rs` | the first message, and producers that are of no more use |
+
+mod opening;
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -14,22 +20,20 @@ use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_store::faults;
 use tokio::sync::watch;
-use tokio::time::timeout;
 use tonic::Status;
 use uuid::Uuid;
 
 use crate::batch;
-use crate::error::{Error, InvalidOpen};
-use crate::model::{EndpointId, Named, Rows, RowsBuilder};
-use crate::producer::{BatchEnd, Opening, Run, Standing, Verdict};
+use crate::error::Error;
+use crate::model::{EndpointId, Named};
+use crate::producer::{BatchEnd, Run, Standing, Verdict};
 use crate::recorder::Recorder;
+use crate::rows::{Rows, RowsBuilder};
 
-/// A chunk that has so many rows takes no further batch.
+/// A chunk that has so many rows takes no further batch. A day with drops counts as a row.
 const CHUNK_ROWS: usize = 32_768;
-/// How many claims a client may come with.
-const CLAIMS_MAX: usize = 64;
-/// How long a producer's name may be.
-const NAME_BYTES_MAX: usize = 200;
+/// One that changes so many days of its producer does not either.
+const CHUNK_DAYS: usize = 4_096;
 
 /// What the client is told. A later state takes the place of one that was not sent yet.
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,7 +49,8 @@ pub(crate) struct Progress {
 /// How a stream ended.
 #[derive(Debug)]
 pub(crate) struct Ending {
-    /// The last batch that is known to be committed, if the producer was opened.
+    /// The last batch that is committed: none after it that the stream brought ever will be. None:
+    /// that is not known, or the producer was not opened.
     pub(crate) committed: Option<i64>,
     pub(crate) error: Option<Error>,
 }
@@ -55,7 +60,7 @@ struct Recording<'a> {
     recorder: &'a Recorder,
     progress: &'a watch::Sender<Progress>,
     producer: Uuid,
-    claim: i64,
+    epoch: i64,
     /// The endpoints that the stream has named, by their numbers, and their ids.
     names: Vec<Arc<Named>>,
     ids: Vec<EndpointId>,
@@ -64,8 +69,12 @@ struct Recording<'a> {
     /// The number of the next batch.
     next: i64,
     committed: i64,
+    /// Nobody knows whether some batches after that are committed.
+    in_doubt: bool,
     /// How many messages the stream has brought.
     position: u64,
+    /// The client has said that nothing more comes of this producer.
+    is_done: bool,
     /// Chunks that wait until the one before them is stored.
     waiting: VecDeque<Chunk>,
     storing: Option<(Arc<Run>, Receipt)>,
@@ -78,6 +87,8 @@ struct Chunk {
     first: i64,
     rows: RowsBuilder,
     batches: Vec<BatchEnd>,
+    /// How many days with drops they have.
+    drops: usize,
     /// Their place in the queue.
     room: Room,
 }
@@ -106,72 +117,27 @@ impl Recorder {
             recorder: self,
             progress,
             producer: opening.id,
-            claim: opening.claim(),
+            epoch,
             names: Vec::new(),
             ids: Vec::new(),
             confirmed: (0, 0),
             next: sequence + 1,
             committed: sequence,
+            in_doubt: false,
             position: 1,
+            is_done: false,
             waiting: VecDeque::new(),
             storing: None,
         };
-        let error = recording.run(stream).await.err();
-        Ending { committed: Some(recording.committed), error }
-    }
-
-    /// The first message. An error of `None` is a stream that ended without one.
-    async fn open<S>(&self, stream: &mut S) -> Result<(Opening, Standing), Option<Error>>
-    where
-        S: Stream<Item = Result<proto::RecordRequest, Status>> + Unpin,
-    {
-        let first = tokio::select! {
-            biased;
-            () = self.drain.begun() => return Err(Some(Error::Draining)),
-            first = stream.next() => first.ok_or(None)?,
-        };
-        let opening = match first.map_err(|status| unreadable(1, &status))?.kind {
-            Some(Kind::Open(open)) => self.opening(open).map_err(Error::Open)?,
-            _ => {
-                let reason = "the first message must be open";
-                return Err(Some(Error::Unexpected { position: 1, reason }));
-            }
-        };
-        let opened = async {
-            let _place = self.opening.acquire().await;
-            self.store.open_producer(&opening).await
-        };
-        let standing = timeout(self.opening_wait_max, opened)
-            .await
-            .map_err(|_elapsed| Error::LookupTimeout)?
-            .map_err(Error::store("open a producer"))?
-            .map_err(Error::Refused)?;
-        Ok((opening, standing))
-    }
-
-    fn opening(&self, open: proto::Open) -> Result<Opening, InvalidOpen> {
-        let proto::Open { producer_id, epoch, claims, name } = open;
-        let id =
-            Uuid::from_slice(&producer_id).map_err(|_| InvalidOpen::IdLength(producer_id.len()))?;
-        if id.is_nil() {
-            return Err(InvalidOpen::IdNil);
+        let mut ended = recording.run(stream).await;
+        let (committed, in_doubt) = (recording.committed, recording.in_doubt);
+        if ended.is_ok() && recording.is_done {
+            ended = self.forget(opening.id, epoch, committed).await;
+        } else if committed == 0 && !in_doubt && !self.drain.has_begun() {
+            // If it fails, or the server stops, housekeeping does it.
+            let _ = self.forget(opening.id, epoch, committed).await;
         }
-        let epoch = i64::try_from(epoch).map_err(|_| InvalidOpen::Epoch)?;
-        if !(1..=CLAIMS_MAX).contains(&claims.len()) {
-            return Err(InvalidOpen::Claims(claims.len()));
-        }
-        if let Some(at) = claims.iter().position(|claim| *claim == 0) {
-            return Err(InvalidOpen::ClaimZero(at + 1));
-        }
-        if name.len() > NAME_BYTES_MAX {
-            return Err(InvalidOpen::NameTooLong(name.len()));
-        }
-        if name.contains('\0') {
-            return Err(InvalidOpen::NameNul);
-        }
-        // The database has no unsigned numbers; the bits stay the same.
-        let claims = claims.into_iter().map(u64::cast_signed).collect();
-        Ok(Opening { id, epoch, claims, name, producers_max: self.producers_max })
+        Ending { committed: (!in_doubt).then_some(committed), error: ended.err() }
     }
 }
 
@@ -227,9 +193,13 @@ impl Recording<'_> {
         tokio::task::coop::consume_budget().await;
         let taken = match message {
             None => return Some(Ok(())),
-            Some(Err(status)) => Err(unreadable(self.position, &status)),
+            Some(Err(status)) => Err(Error::unreadable(self.position, &status)),
             Some(Ok(message)) => match message.kind {
                 Some(Kind::Batch(batch)) => self.take(batch).await,
+                Some(Kind::Done(_)) => {
+                    self.is_done = true;
+                    return Some(Ok(()));
+                }
                 Some(Kind::Open(_)) => self.unexpected("only the first message opens a producer"),
                 None => self.unexpected("it is empty"),
             },
@@ -273,7 +243,7 @@ impl Recording<'_> {
         if self.next - 1 - self.committed >= i64::from(max) {
             return Err(Error::TooManyBatches { sequence: number, max });
         }
-        let room = self.make_room(rows).await?;
+        let room = self.make_room(rows, drops.len()).await?;
         if self.waiting.back().is_none_or(|last| self.is_full(last)) {
             let rows = RowsBuilder::new(recorder.endpoints.belief());
             self.waiting.push_back(Chunk::new(sequence, rows, room));
@@ -283,9 +253,13 @@ impl Recording<'_> {
         let last = self.waiting.back_mut().expect("there is one now");
         let encoded = batch::encode(&batch, &self.ids, rules, &mut last.rows);
         if encoded.is_ok() {
+            last.drops += drops.len();
             last.batches.push(BatchEnd { rows: last.rows.rows(), drops });
         } else if last.batches.is_empty() {
             self.waiting.pop_back();
+        }
+        if rows > 0 {
+            recorder.ahead.note(rules.now_micros, encoded.as_ref().err());
         }
         encoded.map_err(invalid)?;
         self.name_rows();
@@ -306,10 +280,10 @@ impl Recording<'_> {
 
     /// A place in the queue for a batch. Those before it are stored meanwhile: they may be what
     /// takes the room.
-    async fn make_room(&mut self, rows: usize) -> Result<Room, Error> {
+    async fn make_room(&mut self, rows: usize, drops: usize) -> Result<Room, Error> {
         let recorder = self.recorder;
-        let bytes = rows * Rows::ROW_BYTES + Rows::OVERHEAD_BYTES;
-        let mut room = pin!(recorder.queue.reserve(rows, bytes));
+        let bytes = rows * Rows::ROW_BYTES + drops * Rows::DROP_BYTES + Rows::OVERHEAD_BYTES;
+        let mut room = pin!(recorder.queue.reserve(rows + drops, bytes));
         if let Some(room) = room.as_mut().now_or_never() {
             return room.ok_or_else(|| recorder.no_room());
         }
@@ -331,10 +305,10 @@ impl Recording<'_> {
         if self.storing.is_some() {
             return Ok(());
         }
-        let Some(Chunk { first, mut rows, batches, room }) = self.waiting.pop_front() else {
+        let Some(Chunk { first, mut rows, batches, room, .. }) = self.waiting.pop_front() else {
             return Ok(());
         };
-        let run = Arc::new(Run::new(self.producer, self.claim, first, batches));
+        let run = Arc::new(Run::new(self.producer, self.epoch, first, batches));
         let receipt = Receipt::new();
         let rows = rows.finish().of_run(Arc::clone(&run));
         let pushed = self.recorder.queue.push_into(room, rows, &receipt);
@@ -363,6 +337,7 @@ impl Recording<'_> {
             (Ok(_), None) => Error::Panicked,
             (Err(failure), _) => Error::Write(failure),
         };
+        self.in_doubt = error.is_indeterminate();
         self.waiting.clear();
         Err(error)
     }
@@ -378,7 +353,9 @@ impl Recording<'_> {
     /// otherwise a client that fills its window would wait for every other chunk.
     fn is_full(&self, chunk: &Chunk) -> bool {
         let batches_max = self.recorder.record.batches_in_flight_max.div_ceil(2);
-        chunk.batches.len() >= batches_max as usize || chunk.rows.rows() >= CHUNK_ROWS
+        chunk.batches.len() >= batches_max as usize
+            || chunk.rows.rows() + chunk.drops >= CHUNK_ROWS
+            || chunk.rows.days() + chunk.drops >= CHUNK_DAYS
     }
 }
 
@@ -386,7 +363,7 @@ impl Recording<'_> {
 
 impl Chunk {
     fn new(first: i64, rows: RowsBuilder, room: Room) -> Self {
-        Self { first, rows, batches: Vec::new(), room }
+        Self { first, rows, batches: Vec::new(), drops: 0, room }
     }
 }
 
@@ -395,19 +372,6 @@ async fn settled(storing: &Option<(Arc<Run>, Receipt)>) -> Result<u64, Failure> 
     match storing {
         Some((_, receipt)) => receipt.settled().await,
         None => std::future::pending().await,
-    }
-}
-
-/// Why a stream ended without its end.
-fn unreadable(position: u64, status: &Status) -> Error {
-    let reason = status.message().to_owned();
-    match status.code() {
-        // tonic's codes for a message that is too large or malformed.
-        tonic::Code::OutOfRange => Error::Unreadable { position, reason, is_limit: true },
-        tonic::Code::Internal if reason.contains("decode") => {
-            Error::Unreadable { position, reason, is_limit: false }
-        }
-        _ => Error::Broken(reason),
     }
 }
 

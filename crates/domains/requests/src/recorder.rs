@@ -8,18 +8,22 @@ use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use tally_ingest::{Queue, Receipt};
 use tally_proto::count::v1::AddRequest;
 use tally_runtime::{Clock, Drain};
-use tokio::sync::Semaphore;
 use tonic::Status;
 
+use crate::ahead::Ahead;
 use crate::batch::RecordLimits;
 use crate::endpoints::Endpoints;
-use crate::error::Error;
-use crate::model::{Endpoint, Rows, RowsBuilder};
+use crate::error::{Error, InvalidTime, WrongTimes};
+use crate::model::Endpoint;
+use crate::rows::{Rows, RowsBuilder};
 use crate::store::Store;
-use crate::validate::{self, Rules};
+use crate::validate::Rules;
 
 /// How many requests of one stream travel together at most.
 const CHUNK_ROWS_MAX: usize = 1_024;
+
+/// How many chunks of a stream are still taken after the drain has begun, if they are there.
+const LATE_CHUNKS_MAX: usize = 4;
 
 /// What all streams share.
 pub(crate) struct Recorder {
@@ -30,22 +34,24 @@ pub(crate) struct Recorder {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) drain: Drain,
     pub(crate) path_bytes_max: usize,
+    pub(crate) ahead: Ahead,
     /// How long a stream waits for its producer to be opened.
     pub(crate) opening_wait_max: Duration,
     /// What a `Record` stream may bring.
     pub(crate) record: RecordLimits,
     pub(crate) producers_max: i64,
+    pub(crate) producer_retention_days: u32,
     pub(crate) store: Arc<dyn Store>,
-    /// One producer is opened at a time: so many clients that come back at once leave the
-    /// connections to the insert workers.
-    pub(crate) opening: Semaphore,
 }
 
-/// How a stream ended: how many requests are stored, and the error, if it was one.
+/// How a stream ended: how far it is counted, and the error, if it was one.
 #[derive(Debug)]
 pub(crate) struct Ending {
-    /// How many requests from the beginning are stored and none after them, if that is known.
-    pub(crate) stored: Option<u64>,
+    /// Every request up to this position is stored, or is refused for its time, and none after it
+    /// is stored; if that is known.
+    pub(crate) counted: Option<u64>,
+    /// How many of them are refused.
+    pub(crate) refused: u64,
     pub(crate) error: Option<Error>,
 }
 
@@ -58,6 +64,14 @@ struct Chunk {
     unknown: Vec<(Endpoint, i64)>,
 }
 
+/// Requests of one stream whose times are wrong.
+#[derive(Debug, Default)]
+struct Wrong {
+    times: Option<WrongTimes>,
+    /// How many came since requests were last put into the queue.
+    pending: u64,
+}
+
 // === impl Recorder ===
 
 impl Recorder {
@@ -67,38 +81,54 @@ impl Recorder {
         S: Stream<Item = Result<AddRequest, Status>> + Unpin,
     {
         let receipt = Receipt::new();
-        let error = self.read(stream, &receipt).await.err();
-        match (receipt.settled().await, error) {
-            (Ok(stored), error) => Ending { stored: Some(stored), error },
-            (Err(failure), _) => {
-                Ending { stored: failure.stored, error: Some(Error::Write(failure)) }
-            }
+        let mut wrong = Wrong::default();
+        let error = self.read(stream, &receipt, &mut wrong).await.err();
+        match receipt.settled().await {
+            Ok(stored) => Ending {
+                counted: Some(stored + wrong.pending),
+                refused: receipt.passed() + wrong.pending,
+                error: error.or(wrong.times.map(Error::Times)),
+            },
+            Err(failure) => Ending {
+                counted: failure.stored,
+                refused: receipt.passed(),
+                error: Some(Error::Write(failure)),
+            },
         }
     }
 
     /// Pushes everything that the stream brings. No timer: a chunk is pushed when it is full,
     /// or when nothing more is there at this moment.
-    async fn read<S>(&self, mut stream: S, receipt: &Receipt) -> Result<(), Error>
+    async fn read<S>(
+        &self,
+        mut stream: S,
+        receipt: &Receipt,
+        wrong: &mut Wrong,
+    ) -> Result<(), Error>
     where
         S: Stream<Item = Result<AddRequest, Status>> + Unpin,
     {
         let mut chunk = self.chunk();
         let mut position = 0_u64;
+        let mut late_chunks = 0;
         let ending = loop {
             let next = if chunk.len == 0 {
                 if receipt.has_failed() {
                     // The stream cannot succeed any more: settling it will say why.
                     break Ok(());
                 }
+                // What is there already is still taken: a client of count.v1 that does not read its
+                // answer never sends it again.
+                late_chunks += usize::from(self.drain.has_begun());
                 tokio::select! {
                     biased;
+                    next = stream.next(), if late_chunks <= LATE_CHUNKS_MAX => next,
                     () = self.drain.begun() => break Err(Error::Draining),
-                    next = stream.next() => next,
                 }
             } else if let Some(next) = stream.next().now_or_never() {
                 next
             } else {
-                self.push(&mut chunk, receipt).await?;
+                self.push(&mut chunk, receipt, wrong).await?;
                 continue;
             };
             let request = match next {
@@ -107,40 +137,49 @@ impl Recorder {
                 None => break Ok(()),
             };
             position += 1;
-            if let Err(reason) = self.take(request, &mut chunk) {
-                break Err(Error::Request { position, reason });
+            if let Err(reason) = self.take(&request, &mut chunk) {
+                wrong.add(position, reason);
             }
             if chunk.len >= CHUNK_ROWS_MAX {
-                self.push(&mut chunk, receipt).await?;
+                self.push(&mut chunk, receipt, wrong).await?;
             }
         };
-        self.push(&mut chunk, receipt).await?;
+        self.push(&mut chunk, receipt, wrong).await?;
         ending
     }
 
-    fn take(
-        &self,
-        request: AddRequest,
-        chunk: &mut Chunk,
-    ) -> Result<(), crate::error::InvalidRequest> {
-        let micros = validate::request(&request, self.rules())?;
+    fn take(&self, request: &AddRequest, chunk: &mut Chunk) -> Result<(), InvalidTime> {
+        let rules = self.rules();
+        let micros = rules.time(request.request_timestamp).inspect_err(|reason| {
+            if let InvalidTime::Ahead { ahead_seconds } = reason {
+                self.ahead.refused(rules.now_micros, *ahead_seconds);
+            }
+        })?;
+        let path = rules.path(&request.path);
         let rows = &mut chunk.rows;
-        let known = self.endpoints.find(request.method, &request.path, |named| {
+        let known = self.endpoints.find(request.method, path, |named| {
             rows.push(named.id, micros);
             rows.name(named);
         });
         if known.is_none() {
-            chunk.unknown.push((Endpoint::new(request.method, request.path), micros));
+            chunk.unknown.push((Endpoint::new(request.method, path), micros));
         }
         chunk.len += 1;
         Ok(())
     }
 
     /// Puts a chunk into the queue. Once it is there, it is stored or the receipt says why not.
-    async fn push(&self, chunk: &mut Chunk, receipt: &Receipt) -> Result<(), Error> {
+    async fn push(
+        &self,
+        chunk: &mut Chunk,
+        receipt: &Receipt,
+        wrong: &mut Wrong,
+    ) -> Result<(), Error> {
         if chunk.len == 0 {
             return Ok(());
         }
+        self.ahead.in_time(self.rules().now_micros);
+        let receipt = receipt.passing(std::mem::take(&mut wrong.pending));
         let Chunk { mut rows, unknown, .. } = std::mem::replace(chunk, self.chunk());
         if !unknown.is_empty() {
             let (endpoints, times): (Vec<_>, Vec<_>) = unknown.into_iter().unzip();
@@ -149,7 +188,7 @@ impl Recorder {
                 rows.name(&named);
             }
         }
-        self.queue.push(rows.finish(), receipt).await.map_err(|_full| self.no_room())
+        self.queue.push(rows.finish(), &receipt).await.map_err(|_full| self.no_room())
     }
 
     /// What requests are held against at this moment.
@@ -181,15 +220,22 @@ impl Recorder {
     }
 }
 
+// === impl Wrong ===
+
+impl Wrong {
+    fn add(&mut self, position: u64, reason: InvalidTime) {
+        let first = WrongTimes { first: position, reason, count: 0 };
+        self.times.get_or_insert(first).count += 1;
+        self.pending += 1;
+    }
+}
+
 /// Why a stream ended without its end.
 fn broken(position: u64, status: &Status) -> Error {
     let reason = status.message().to_owned();
     match status.code() {
-        // tonic's codes for a message that is malformed or too large.
-        tonic::Code::Internal if reason.contains("decode") => {
-            Error::Undecodable { position, reason }
-        }
-        tonic::Code::OutOfRange => Error::Undecodable { position, reason },
+        // tonic's code for a message that is too large.
+        tonic::Code::OutOfRange => Error::TooLarge { position, reason },
         _ => Error::Broken(reason),
     }
 }

@@ -9,12 +9,15 @@ use tally_runtime::{Clock, Drain, Tasks, chain};
 use tally_store::{Database, Outcome};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use uuid::Uuid;
 
+use crate::ahead::Ahead;
 use crate::batch::RecordLimits;
 use crate::endpoints::Endpoints;
-use crate::model::Rows;
 use crate::recorder::Recorder;
 use crate::rollup;
+use crate::rows::Rows;
+use crate::setback::Told;
 use crate::store::{self, Appended, Store};
 use crate::warm;
 
@@ -24,12 +27,18 @@ pub(crate) const QUERIES_MAX: usize = 3;
 /// How many roll-ups may be asked for at the same time: each goes on when its caller gives up, so
 /// an impatient caller must not pile them up.
 const ROLL_UPS_WAITING_MAX: usize = 32;
-/// How many connections the service uses at most beside one for each worker: the queries, a
-/// roll-up, housekeeping, looking endpoints up, opening a producer, and the health check.
-pub const CONNECTIONS_BESIDE_WORKERS: usize = QUERIES_MAX + 5;
+/// How many connections the service uses at most for what does not store: the queries, a roll-up,
+/// housekeeping, and the health check.
+pub const CONNECTIONS_BESIDE_WRITES: usize = QUERIES_MAX + 3;
+/// The same beside one for each worker: opening a producer stores, too.
+pub const CONNECTIONS_BESIDE_WORKERS: usize = CONNECTIONS_BESIDE_WRITES + store::OPENINGS_MAX + 1;
 
 /// Even a busy database may take so long over a batch.
-const ATTEMPT_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+const ATTEMPT_MIN: Duration = Duration::from_secs(1);
+/// A batch that takes longer than this is tried again, however long it may be tried in all.
+const ATTEMPT_MAX: Duration = Duration::from_secs(25);
+/// How much longer an attempt waits for the database's own word that it took too long.
+const ATTEMPT_GRACE: Duration = Duration::from_secs(2);
 
 /// How often a batch is begun again within an attempt, since a new connection was made meanwhile.
 const STALE_MAX: usize = 32;
@@ -93,9 +102,21 @@ pub struct Service {
 struct Writer {
     store: Arc<dyn Store>,
     endpoints: Arc<Endpoints>,
-    /// How long one attempt may take: a part of the time that a batch is tried, so that one
-    /// whose outcome is unknown is repeated under its number before it is given up.
+    /// How long to wait for the outcome of one attempt.
     attempt_timeout: Duration,
+    clock: Arc<dyn Clock>,
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// How long one attempt to store a batch may take in the database: a part of the time that it
+    /// is tried, so that one whose outcome is unknown is repeated under its number before it is
+    /// given up.
+    #[must_use]
+    pub fn attempt_max(&self) -> Duration {
+        (self.write_wait_max / 3).clamp(ATTEMPT_MIN, ATTEMPT_MAX)
+    }
 }
 
 // === impl Service ===
@@ -143,7 +164,8 @@ impl Service {
         let writer = Arc::new(Writer {
             store: Arc::clone(&store),
             endpoints: Arc::clone(&endpoints),
-            attempt_timeout: (settings.write_wait_max / 3).max(ATTEMPT_TIMEOUT_MIN),
+            attempt_timeout: settings.attempt_max() + ATTEMPT_GRACE,
+            clock: Arc::clone(&clock),
         });
         let workers = Workers::start(&queue, &writer, worker_settings, tally_store::retry::pause);
         let recorder = Recorder {
@@ -153,11 +175,12 @@ impl Service {
             clock: Arc::clone(&clock),
             drain,
             path_bytes_max: settings.path_bytes_max,
+            ahead: Ahead::new(),
             opening_wait_max: settings.queue.wait_max,
             record: settings.record,
             producers_max: i64::from(settings.producers_max),
+            producer_retention_days: retention,
             store: Arc::clone(&store),
-            opening: Semaphore::new(1),
         };
         Ok(Self {
             recorder: Arc::new(recorder),
@@ -182,6 +205,21 @@ impl Service {
         self.recorder.queue.close();
         self.workers.finished().await;
         self.house.finished().await;
+    }
+
+    /// Whether requests can be stored now. If the last attempt failed, and no request is there that
+    /// would be another one, something is written to know.
+    ///
+    /// # Errors
+    /// Why they cannot, in one line.
+    pub async fn ready(&self) -> Result<(), String> {
+        let Some(trouble) = self.workers.trouble() else { return Ok(()) };
+        if trouble.is_trying {
+            return Err(trouble.message);
+        }
+        self.store.try_write().await.map_err(|error| chain(&error))?;
+        self.workers.recovered();
+        Ok(())
     }
 
     /// How many rows wait or are being written.
@@ -215,6 +253,16 @@ impl Writer {
         let step = "store a batch: the database's connections do not last";
         Err(tally_store::Error::transient(step, Outcome::Determinate))
     }
+
+    /// A worker's batches were stored, and are not there any more.
+    async fn note_setback(&self, worker: Uuid, sequence: i64) {
+        let now_micros = self.clock.now().as_microsecond();
+        let told = Told { sequence, at_micros: None, is_recent: true, now_micros };
+        let noted = timeout(self.attempt_timeout, self.store.note_setback(worker, told)).await;
+        if let Ok(Err(error)) = noted {
+            tracing::error!(error = chain(&error), "what is missing is not noted");
+        }
+    }
 }
 
 impl Sink for Writer {
@@ -226,6 +274,9 @@ impl Sink for Writer {
             let message = format!("store a batch: no answer within {limit:?}");
             return Err(WriteError::transient(message, true));
         };
+        if result.as_ref().is_err_and(tally_store::Error::is_out_of_sequence) {
+            self.note_setback(batch.producer, batch.sequence - 1).await;
+        }
         result.map_err(|error| WriteError {
             message: chain(&error),
             kind: error.kind(),

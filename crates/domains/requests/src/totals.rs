@@ -2,6 +2,7 @@
 
 use hashbrown::{HashMap, HashSet};
 use jiff::civil::Date;
+use tally_proto::wire::UNKNOWN_PATH;
 
 use crate::model::{Day, DayRange, Endpoint, EndpointId};
 
@@ -63,9 +64,6 @@ pub struct Totals {
     /// How many endpoints the dictionary has no name for: all of them are `_unknown`.
     pub unnamed: usize,
 }
-
-/// What rows are counted under whose name is missing.
-pub(crate) const UNKNOWN_PATH: &str = "_unknown";
 
 /// Collects what a store finds, in any order, and puts it in order.
 #[derive(Debug)]

@@ -2,22 +2,11 @@
 
 use jiff::civil;
 use prost_types::Timestamp;
-use tally_proto::count::v1::AddRequest;
 use tally_proto::google::r#type::Date;
+use tally_proto::wire;
 
-use crate::error::{Error, InvalidDate, InvalidRequest};
+use crate::error::{Error, InvalidDate, InvalidTime};
 use crate::model::{DayRange, Period};
-
-/// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z in seconds since 1970-01-01 UTC: the limits
-/// of `google.protobuf.Timestamp`.
-const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
-const NANOS: std::ops::Range<i32> = 0..1_000_000_000;
-/// How far a client's clock may be ahead.
-const AHEAD_SECONDS_MAX: i64 = 24 * 60 * 60;
-
-/// The same limits in microseconds.
-pub(crate) const MICROS: std::ops::RangeInclusive<i64> =
-    *SECONDS.start() * 1_000_000..=*SECONDS.end() * 1_000_000 + 999_999;
 
 /// What requests are held against.
 #[derive(Debug, Clone, Copy)]
@@ -30,46 +19,28 @@ pub(crate) struct Rules {
 // === impl Rules ===
 
 impl Rules {
-    /// The latest time that a request may have.
-    pub(crate) fn latest_micros(self) -> i64 {
-        self.now_micros.saturating_add(AHEAD_SECONDS_MAX * 1_000_000)
+    /// The path that a request is counted under.
+    pub(crate) fn path(self, path: &str) -> &str {
+        wire::path(path, self.path_bytes_max)
     }
-}
 
-/// The time of an acceptable request, in microseconds since 1970-01-01 UTC.
-pub(crate) fn request(request: &AddRequest, rules: Rules) -> Result<i64, InvalidRequest> {
-    path(&request.path, rules)?;
-    let time = request.request_timestamp.as_ref().ok_or(InvalidRequest::TimestampMissing)?;
-    timestamp(*time, rules.now_micros)
-}
+    /// The time of a request, in microseconds since 1970-01-01 UTC: that of its arrival, if it
+    /// has none.
+    pub(crate) fn time(self, time: Option<Timestamp>) -> Result<i64, InvalidTime> {
+        let Some(time) = time else { return Ok(self.now_micros) };
+        let Timestamp { seconds, nanos } = time;
+        let micros = wire::micros(time).ok_or(InvalidTime::OutOfRange { seconds, nanos })?;
+        match self.ahead_seconds(micros) {
+            Some(ahead_seconds) => Err(InvalidTime::Ahead { ahead_seconds }),
+            None => Ok(micros),
+        }
+    }
 
-/// Whether a path is acceptable.
-pub(crate) fn path(path: &str, rules: Rules) -> Result<(), InvalidRequest> {
-    let path = path.as_bytes();
-    if path.is_empty() {
-        return Err(InvalidRequest::PathEmpty);
+    /// How far a time is ahead, if that is too far.
+    pub(crate) fn ahead_seconds(self, micros: i64) -> Option<i64> {
+        let ahead = micros.saturating_sub(self.now_micros);
+        (ahead > wire::AHEAD_MICROS_MAX).then_some(ahead / 1_000_000)
     }
-    if path.len() > rules.path_bytes_max {
-        let (bytes, max) = (path.len(), rules.path_bytes_max);
-        return Err(InvalidRequest::PathTooLong { bytes, max });
-    }
-    if path.contains(&0) {
-        return Err(InvalidRequest::PathNul);
-    }
-    Ok(())
-}
-
-fn timestamp(time: Timestamp, now_micros: i64) -> Result<i64, InvalidRequest> {
-    let Timestamp { seconds, nanos } = time;
-    if !SECONDS.contains(&seconds) || !NANOS.contains(&nanos) {
-        return Err(InvalidRequest::TimestampOutOfRange { seconds, nanos });
-    }
-    let micros = seconds * 1_000_000 + i64::from(nanos / 1000);
-    if micros - now_micros > AHEAD_SECONDS_MAX * 1_000_000 {
-        let ahead_seconds = (micros - now_micros) / 1_000_000;
-        return Err(InvalidRequest::TimestampAhead { ahead_seconds });
-    }
-    Ok(micros)
 }
 
 /// A year, month or day that must be there.
@@ -121,36 +92,21 @@ mod tests {
 
     const RULES: Rules = Rules { path_bytes_max: 10, now_micros: 0 };
 
-    fn check(path: &str, seconds: i64, nanos: i32) -> Result<i64, InvalidRequest> {
-        let request_timestamp = Some(Timestamp { seconds, nanos });
-        request(&AddRequest { method: 3, path: path.into(), request_timestamp }, RULES)
+    fn check(seconds: i64, nanos: i32) -> Result<i64, InvalidTime> {
+        RULES.time(Some(Timestamp { seconds, nanos }))
     }
 
     #[test]
-    fn requests_are_held_against_the_rules() {
-        assert_eq!(check("/", 1, 999_999_999), Ok(1_999_999));
-        assert_eq!(check("", 1, 0), Err(InvalidRequest::PathEmpty));
-        assert_eq!(
-            check("/23456789ab", 1, 0),
-            Err(InvalidRequest::PathTooLong { bytes: 11, max: 10 })
-        );
-        assert_eq!(check("/\0", 1, 0), Err(InvalidRequest::PathNul));
+    fn times_are_held_against_the_clock() {
+        assert_eq!(check(1, 999_999_999), Ok(1_999_999));
         for (seconds, nanos) in
             [(-62_135_596_801, 0), (253_402_300_800, 0), (1, -1), (1, 1_000_000_000)]
         {
-            assert_eq!(
-                check("/", seconds, nanos),
-                Err(InvalidRequest::TimestampOutOfRange { seconds, nanos })
-            );
+            assert_eq!(check(seconds, nanos), Err(InvalidTime::OutOfRange { seconds, nanos }));
         }
-        assert!(check("/", 86_400, 0).is_ok());
-        assert_eq!(
-            check("/", 86_401, 0),
-            Err(InvalidRequest::TimestampAhead { ahead_seconds: 86_401 })
-        );
-        let request = super::request;
-        let missing = AddRequest { method: 3, path: "/".into(), request_timestamp: None };
-        assert_eq!(request(&missing, RULES), Err(InvalidRequest::TimestampMissing));
+        assert!(check(86_400, 0).is_ok());
+        assert_eq!(check(86_401, 0), Err(InvalidTime::Ahead { ahead_seconds: 86_401 }));
+        assert_eq!(Rules { now_micros: 7, ..RULES }.time(None), Ok(7));
     }
 
     #[test]

@@ -7,16 +7,19 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `progress.rs` | whether rows can be stored, as far as the workers know |
 //! | `queue.rs` | the queue, bounded in rows and bytes |
 //! | `receipt.rs` | telling a stream when its own rows are stored |
 //! | `sink.rs` | what a batch is written to |
 //! | `worker.rs` | the loop that writes batches, and repeats them safely |
 
+mod progress;
 mod queue;
 mod receipt;
 mod sink;
 mod worker;
 
+pub use progress::Trouble;
 pub use queue::{Full, Limits, Queue, Room};
 pub use receipt::{Failure, Receipt};
 pub use sink::{Batch, Rows, Sink, WriteError};

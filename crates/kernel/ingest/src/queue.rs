@@ -10,6 +10,10 @@ use tokio_util::sync::CancellationToken;
 use crate::receipt::Stub;
 use crate::{Receipt, Rows};
 
+/// How many rows a batch changes before it is written, give or take a chunk. They are changed in some
+/// tenths of a second, and locked meanwhile.
+const BATCH_UPDATES_MAX: usize = 16_384;
+
 /// How much may wait, written batches in progress included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -137,8 +141,8 @@ impl<R: Rows> Queue<R> {
         })
     }
 
-    /// The next batch: one chunk, and what else waits, up to `rows_max` rows. `None` once the
-    /// queue is closed and empty.
+    /// The next batch: one chunk, and what else waits, up to `rows_max` rows, and up to
+    /// [`BATCH_UPDATES_MAX`]. `None` once the queue is closed and empty.
     pub(crate) async fn batch(&self, rows_max: usize) -> Option<Vec<Chunk<R>>> {
         // One worker waits here at a time; the others write.
         let mut receiver = self.receiver.lock().await;
@@ -149,11 +153,12 @@ impl<R: Rows> Queue<R> {
                 chunk = receiver.recv() => break chunk?,
             }
         };
-        let mut rows = first.rows.rows();
+        let (mut rows, mut updates) = (first.rows.rows(), first.rows.updates());
         let mut chunks = vec![first];
-        while rows < rows_max {
+        while rows < rows_max && updates < BATCH_UPDATES_MAX {
             let Ok(chunk) = receiver.try_recv() else { break };
             rows += chunk.rows.rows();
+            updates += chunk.rows.updates();
             chunks.push(chunk);
         }
         Some(chunks)
@@ -230,6 +235,34 @@ mod tests {
         }
         let sizes = [queue.batch(7).await, queue.batch(100).await];
         assert_eq!(sizes.map(|batch| batch.map_or(0, |chunks| chunks.len())), [3, 2]);
+    }
+
+    /// Nothing but updates.
+    #[derive(Debug)]
+    struct Updates;
+
+    impl Rows for Updates {
+        fn rows(&self) -> usize {
+            1
+        }
+        fn updates(&self) -> usize {
+            BATCH_UPDATES_MAX / 4
+        }
+        fn bytes(&self) -> usize {
+            1
+        }
+    }
+
+    #[tokio::test]
+    async fn a_batch_changes_no_more_than_it_may() {
+        let queue = Queue::new(limits(100));
+        let receipt = Receipt::new();
+        for _ in 0..10 {
+            queue.push(Updates, &receipt).await.expect("room");
+        }
+        for size in [4, 4, 2] {
+            assert_eq!(queue.batch(100).await.map_or(0, |chunks| chunks.len()), size);
+        }
     }
 
     #[tokio::test]

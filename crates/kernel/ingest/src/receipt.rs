@@ -7,7 +7,11 @@ use tokio::sync::Notify;
 
 /// One stream's view of the rows that it pushed: how many are stored, and what failed.
 #[derive(Debug, Clone, Default)]
-pub struct Receipt(Arc<Inner>);
+pub struct Receipt {
+    inner: Arc<Inner>,
+    /// How many places of the stream the next rows take without being rows.
+    passed: u64,
+}
 
 /// Rows of this stream could not be stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,8 +21,8 @@ pub struct Failure {
     pub message: String,
     /// What it means to the stream.
     pub kind: Kind,
-    /// How many rows from the beginning of the stream are stored, and none after them; or
-    /// `None` when that is not known.
+    /// How many rows from the beginning of the stream are stored, and none after them, with what
+    /// was passed over among them; or `None` when that is not known.
     pub stored: Option<u64>,
 }
 
@@ -29,7 +33,9 @@ pub(crate) struct Stub {
     receipt: Receipt,
     /// Where in its stream the chunk begins.
     first: u64,
-    rows: u64,
+    /// How many places it takes, and how many of them are no rows.
+    places: u64,
+    passed: u64,
     settled: bool,
 }
 
@@ -44,8 +50,10 @@ struct State {
     pushed: u64,
     /// How many chunks are under way. A chunk may have no rows.
     open: usize,
-    /// Stored, wherever in the stream.
+    /// Stored, wherever in the stream, with what was passed over.
     stored: u64,
+    /// How many of these were passed over.
+    passed: u64,
     /// The first row that is not stored, of those that are lost.
     first_lost: Option<u64>,
     /// One past the last row that is stored.
@@ -63,13 +71,27 @@ impl Receipt {
         Self::default()
     }
 
-    /// Waits until everything that was pushed so far is stored; returns how many rows.
+    /// The same receipt, for rows among which, or before which, the stream has passed over so
+    /// many that it does not store: their places are those of these rows.
+    #[must_use]
+    pub fn passing(&self, passed: u64) -> Self {
+        Self { inner: Arc::clone(&self.inner), passed }
+    }
+
+    /// How many of what is stored was passed over.
+    #[must_use]
+    pub fn passed(&self) -> u64 {
+        self.lock().passed
+    }
+
+    /// Waits until everything that was pushed so far is stored; returns how many rows, with what
+    /// was passed over.
     ///
     /// # Errors
     /// As soon as nothing of the stream is under way any more and some of it was not stored.
     pub async fn settled(&self) -> Result<u64, Failure> {
         loop {
-            let changed = self.0.changed.notified();
+            let changed = self.inner.changed.notified();
             {
                 let state = self.lock();
                 if state.open == 0 {
@@ -87,16 +109,17 @@ impl Receipt {
     }
 
     pub(crate) fn stub(&self, rows: usize) -> Stub {
-        let rows = rows as u64;
+        let passed = self.passed;
+        let places = rows as u64 + passed;
         let mut state = self.lock();
         let first = state.pushed;
-        state.pushed += rows;
+        state.pushed += places;
         state.open += 1;
-        Stub { receipt: self.clone(), first, rows, settled: false }
+        Stub { receipt: self.clone(), first, places, passed, settled: false }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -120,10 +143,11 @@ impl Stub {
         self.settled = true;
         let mut state = self.receipt.lock();
         state.open -= 1;
-        state.stored += self.rows;
-        state.stored_end = state.stored_end.max(self.first + self.rows);
+        state.stored += self.places;
+        state.passed += self.passed;
+        state.stored_end = state.stored_end.max(self.first + self.places);
         drop(state);
-        self.receipt.0.changed.notify_waiters();
+        self.receipt.inner.changed.notify_waiters();
     }
 
     /// The chunk is not stored, or nobody knows.
@@ -136,9 +160,9 @@ impl Stub {
         self.settled = true;
         let mut state = self.receipt.lock();
         state.open -= 1;
-        state.pushed -= self.rows;
+        state.pushed -= self.places;
         drop(state);
-        self.receipt.0.changed.notify_waiters();
+        self.receipt.inner.changed.notify_waiters();
     }
 
     fn fail(&mut self, message: &str, kind: Kind, indeterminate: bool) {
@@ -149,7 +173,7 @@ impl Stub {
         state.first_lost = Some(state.first_lost.map_or(self.first, |at| at.min(self.first)));
         state.failure.get_or_insert_with(|| (message.to_owned(), kind));
         drop(state);
-        self.receipt.0.changed.notify_waiters();
+        self.receipt.inner.changed.notify_waiters();
     }
 }
 
@@ -207,6 +231,20 @@ mod tests {
         assert!(early.await.is_err());
         stub.stored();
         assert_eq!(receipt.settled().await, Ok(0));
+    }
+
+    #[tokio::test]
+    async fn what_is_passed_over_has_its_place_in_the_stream() {
+        let receipt = Receipt::new();
+        let (first, second) = (receipt.passing(2).stub(3), receipt.passing(1).stub(2));
+        first.stored();
+        second.failed("disk full", Kind::Unavailable, false);
+        assert_eq!(receipt.settled().await.expect_err("second").stored, Some(5));
+        assert_eq!(receipt.passed(), 2);
+        let receipt = Receipt::new();
+        receipt.passing(7).stub(1).withdrawn();
+        receipt.passing(4).stub(1).stored();
+        assert_eq!((receipt.settled().await, receipt.passed()), (Ok(5), 4));
     }
 
     #[tokio::test]

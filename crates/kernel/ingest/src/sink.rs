@@ -10,6 +10,11 @@ use uuid::Uuid;
 pub trait Rows: Send + 'static {
     /// How many rows.
     fn rows(&self) -> usize;
+    /// How many rows that are there already change with them, at most: those cost more than new
+    /// ones.
+    fn updates(&self) -> usize {
+        0
+    }
     /// How much memory they take.
     fn bytes(&self) -> usize;
 }

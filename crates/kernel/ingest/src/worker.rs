@@ -7,6 +7,7 @@ use tally_runtime::{Kind, Tasks};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::progress::{Progress, Trouble};
 use crate::queue::{Chunk, Room};
 use crate::receipt::Stub;
 use crate::{Batch, Queue, Rows, Sink, WriteError};
@@ -35,6 +36,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Workers {
     tasks: Tasks,
+    progress: Progress,
 }
 
 /// One worker. It numbers its batches as a producer of its own.
@@ -43,6 +45,9 @@ struct Worker<S: Sink> {
     sink: Arc<S>,
     settings: Settings,
     pause: fn(Duration, Duration, u32) -> Duration,
+    progress: Progress,
+    /// Which of the workers it is.
+    index: usize,
     producer: Uuid,
     /// The number of the last batch that is known to be stored.
     sequence: i64,
@@ -61,11 +66,23 @@ impl Workers {
         pause: fn(Duration, Duration, u32) -> Duration,
     ) -> Self {
         let tasks = Tasks::new();
-        for _ in 0..settings.workers {
+        let progress = Progress::new(settings.workers);
+        for index in 0..settings.workers {
             let (tasks_too, queue, sink) = (tasks.clone(), queue.clone(), Arc::clone(sink));
+            let progress = progress.clone();
             tasks.spawn("insert worker's keeper", async move {
                 loop {
-                    let worker = Worker::new(queue.clone(), Arc::clone(&sink), settings, pause);
+                    let worker = Worker {
+                        queue: queue.clone(),
+                        sink: Arc::clone(&sink),
+                        settings,
+                        pause,
+                        progress: progress.clone(),
+                        index,
+                        producer: Uuid::now_v7(),
+                        sequence: 0,
+                        last_stored: Instant::now(),
+                    };
                     let ended = tasks_too.spawn("insert worker", worker.run()).await;
                     if ended.is_ok() {
                         return;
@@ -76,7 +93,19 @@ impl Workers {
             });
         }
         tasks.close();
-        Self { tasks }
+        Self { tasks, progress }
+    }
+
+    /// Why rows cannot be stored: the last attempt failed, or a batch is being written for too
+    /// long.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.progress.trouble()
+    }
+
+    /// Something was stored past the workers, after an attempt of theirs had failed.
+    pub fn recovered(&self) {
+        self.progress.stored();
     }
 
     /// Waits until the queue is closed and all of it is written.
@@ -88,19 +117,11 @@ impl Workers {
 // === impl Worker ===
 
 impl<S: Sink> Worker<S> {
-    fn new(
-        queue: Queue<S::Rows>,
-        sink: Arc<S>,
-        settings: Settings,
-        pause: fn(Duration, Duration, u32) -> Duration,
-    ) -> Self {
-        let (producer, last_stored) = (Uuid::now_v7(), Instant::now());
-        Self { queue, sink, settings, pause, producer, sequence: 0, last_stored }
-    }
-
     async fn run(mut self) {
         while let Some(chunks) = self.queue.batch(self.settings.batch_rows_max).await {
             let (rows, stubs) = split(chunks);
+            let progress = self.progress.clone();
+            let _writing = progress.begin(self.index);
             match self.store(&rows).await {
                 Ok(()) => stubs.into_iter().for_each(|(stub, _room)| stub.stored()),
                 // Nothing will mend this batch as a whole, but perhaps only one stream's
@@ -135,6 +156,7 @@ impl<S: Sink> Worker<S> {
             let batch = Batch { producer: self.producer, sequence, is_repeated, chunks };
             let mut error = match self.sink.write(batch).await {
                 Ok(()) => {
+                    self.progress.stored();
                     self.sequence = sequence;
                     self.last_stored = Instant::now();
                     if attempt > 1 {
@@ -154,6 +176,7 @@ impl<S: Sink> Worker<S> {
                 has_renumbered = true;
                 continue;
             }
+            self.progress.failed(&error.message);
             let pause = (self.pause)(PAUSE_MIN, PAUSE_MAX, attempt);
             let left = self.settings.write_wait_max.saturating_sub(started.elapsed());
             if !error.transient || pause >= left {

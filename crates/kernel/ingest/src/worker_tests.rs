@@ -18,6 +18,7 @@ enum Next {
     ForgetAndLoseTheAnswer,
     RefuseOdd,
     Panic,
+    Hang,
 }
 
 /// Keeps the rule of [`Sink::write`]: a producer's number is stored once.
@@ -73,6 +74,7 @@ impl Sink for Memory {
         match scripted.or(self.refuse_odd.then_some(Next::RefuseOdd)) {
             Some(Next::Fail(message)) => return Err(WriteError::transient(message, false)),
             Some(Next::Panic) => panic!("on purpose"),
+            Some(Next::Hang) => std::future::pending().await,
             Some(Next::StoreAndLoseTheAnswer) => {
                 self.store(&batch);
                 return Err(WriteError::transient("the answer was lost", true));
@@ -230,4 +232,53 @@ async fn after_a_long_silence_a_new_producer_begins() {
     queue.close();
     workers.finished().await;
     assert_eq!(sink.sorted(), [0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_attempt_says_whether_rows_can_be_stored() {
+    let script = [Next::Fail("away"); 3];
+    let (queue, _sink, workers) =
+        start(Memory { script: Mutex::new(script.into()), ..Memory::default() });
+    let receipt = Receipt::new();
+    assert_eq!(workers.trouble(), None);
+    queue.push(Numbers(vec![1]), &receipt).await.expect("room");
+    // Paused time goes on when everything waits: that is between two attempts.
+    tokio::time::sleep(PAUSE_MIN / 2).await;
+    let trouble = Trouble { message: "away".into(), is_trying: true };
+    assert_eq!(workers.trouble(), Some(trouble));
+    assert_eq!(receipt.settled().await, Ok(1));
+    assert_eq!(workers.trouble(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_failed_batch_leaves_is_cleared_by_a_write_past_the_workers() {
+    let (queue, _sink, workers) = start(Memory { refuse_odd: true, ..Memory::default() });
+    let receipt = Receipt::new();
+    queue.push(Numbers(vec![1]), &receipt).await.expect("room");
+    receipt.settled().await.expect_err("it is refused");
+    let idle = async {
+        while workers.trouble().is_none_or(|trouble| trouble.is_trying) {
+            tokio::time::sleep(PAUSE_MIN).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(1), idle).await.expect("nobody tries any more");
+    workers.recovered();
+    assert_eq!(workers.trouble(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_hangs_is_trouble_after_a_while() {
+    let (queue, _sink, workers) =
+        start(Memory { script: Mutex::new([Next::Hang, Next::Panic].into()), ..Memory::default() });
+    let receipt = Receipt::new();
+    queue.push(Numbers(vec![1]), &receipt).await.expect("room");
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert_eq!(workers.trouble(), None);
+    // That the other worker writes does not help this batch.
+    let other = Receipt::new();
+    queue.push(Numbers(vec![2]), &other).await.expect("room");
+    other.settled().await.expect_err("the worker panics");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let trouble = workers.trouble().expect("a batch hangs");
+    assert!(trouble.is_trying && trouble.message == "a batch is not stored after 10s");
 }

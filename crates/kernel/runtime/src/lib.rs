@@ -7,7 +7,7 @@
 //! | `clock.rs` | the only place that asks the machine what time it is |
 //! | `config.rs` | settings whose mistakes are collected and reported at once |
 //! | `error.rs` | the kinds of failure, and the one table from kind to gRPC and HTTP status |
-//! | `signal.rs` | SIGTERM and Ctrl-C |
+//! | `signal.rs` | SIGTERM, Ctrl-C and SIGHUP |
 //! | `tasks.rs` | named tasks, and waiting for them at the end |
 //! | `telemetry.rs` | log output |
 

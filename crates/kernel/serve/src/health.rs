@@ -1,4 +1,4 @@
-//! SERVING only while the database answers.
+//! SERVING only while what is sent can be stored.
 
 use std::future::Future;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-/// How often the database is asked.
+/// How often the server is asked whether it can do its work.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long it may take to answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -35,8 +35,8 @@ pub(crate) async fn watch<P, F>(
             serving.send_if_modified(|known| std::mem::replace(known, is_serving) != is_serving);
         if changed && !drain.has_begun() {
             match answer {
-                Ok(()) => tracing::info!("the database answers: serving"),
-                Err(error) => tracing::warn!(error, "the database does not answer: not serving"),
+                Ok(()) => tracing::info!("what is sent can be stored: serving"),
+                Err(error) => tracing::warn!(error, "what is sent cannot be stored: not serving"),
             }
         }
         let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };

@@ -1,15 +1,25 @@
 //! What a browser or a load balancer sees, and calls to unknown services.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
-use http::{HeaderMap, Response, StatusCode, header};
+use http::{Response, StatusCode};
 use tokio::sync::watch;
 use tonic::Status;
 
-/// Adds the HTTP pages to the gRPC services.
-pub(crate) fn with_pages(grpc: Router, about: String, serving: watch::Receiver<bool>) -> Router {
+use crate::admission::{Names, admit, is_grpc, only_grpc};
+
+/// Adds the HTTP pages to the gRPC services, and who may ask for what.
+pub(crate) fn with_pages(
+    grpc: Router,
+    names: Names,
+    about: String,
+    serving: watch::Receiver<bool>,
+) -> Router {
     let health = move || {
         let is_serving = *serving.borrow();
         async move {
@@ -18,16 +28,18 @@ pub(crate) fn with_pages(grpc: Router, about: String, serving: watch::Receiver<b
             } else {
                 (
                     StatusCode::SERVICE_UNAVAILABLE,
-                    "not serving: the database does not answer, or the server is stopping\n",
+                    "not serving: what is sent cannot be stored now, or the server is stopping\n",
                 )
             }
         }
     };
     // tonic's own fallback answers plain HTTP with 200 and a gRPC status.
-    grpc.reset_fallback()
+    grpc.layer(from_fn(only_grpc))
+        .reset_fallback()
         .route("/", get(async move || about.clone()))
         .route("/healthz", get(health))
         .fallback(unknown)
+        .layer(from_fn_with_state(Arc::new(names), admit))
 }
 
 async fn unknown(request: Request) -> Response<Body> {
@@ -39,10 +51,4 @@ async fn unknown(request: Request) -> Response<Body> {
         Response::new(Body::from(format!("nothing is served at {path}; see / for what is\n")));
     *response.status_mut() = StatusCode::NOT_FOUND;
     response
-}
-
-fn is_grpc(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }

@@ -2,14 +2,27 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `health.rs` | SERVING only while the database answers |
+//! | `admission.rs` | who may ask: no web page of somebody else, and gRPC methods only by gRPC |
+//! | `error.rs` | what can go wrong with a server and its port |
+//! | `handover.rs` | handing the port over to a server that replaces this one |
+//! | `handover_none.rs` | the same where that cannot be done |
+//! | `health.rs` | SERVING only while what is sent can be stored |
 //! | `http.rs` | what a browser or a load balancer sees, and calls to unknown services |
 //! | `linger.rs` | the end of a connection, which the client hears |
-//! | `server.rs` | the listener, the connection's limits, the graceful end |
+//! | `listener.rs` | the port: bound, or inherited from a service manager |
+//! | `server.rs` | the connection's limits, the graceful end |
 
+mod admission;
+mod error;
+#[cfg_attr(not(target_os = "linux"), path = "handover_none.rs")]
+mod handover;
 mod health;
 mod http;
 mod linger;
+mod listener;
 mod server;
 
-pub use server::{Error, Listener, Server};
+pub use error::Error;
+pub use handover::{Offer, Predecessor, Successor, Work};
+pub use listener::Listener;
+pub use server::Server;

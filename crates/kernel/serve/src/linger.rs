@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
 /// How long a client may take to notice the end.
@@ -24,6 +25,8 @@ const DISCARD_BYTES: usize = 16 * 1024;
 /// A TCP connection that lingers at its end.
 pub(crate) struct Lingering {
     stream: TcpStream,
+    /// Until something was read.
+    newcomer: Option<TaskTrackerToken>,
     /// Set once our side is closed.
     limit: Option<Pin<Box<Sleep>>>,
 }
@@ -31,8 +34,8 @@ pub(crate) struct Lingering {
 // === impl Lingering ===
 
 impl Lingering {
-    pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream, limit: None }
+    pub(crate) fn new(stream: TcpStream, newcomer: TaskTrackerToken) -> Self {
+        Self { stream, newcomer: Some(newcomer), limit: None }
     }
 }
 
@@ -50,7 +53,9 @@ impl AsyncRead for Lingering {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
+        self.newcomer = None;
+        Poll::Ready(read)
     }
 }
 

@@ -1,39 +1,55 @@
-//! The listener, the connection's limits, the graceful end.
+//! The connection's limits, the graceful end.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
 use tally_runtime::{Drain, Tasks};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio_stream::StreamExt as _;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::service::{Routes, RoutesBuilder};
 use tonic::transport::server::TcpIncoming;
 
+use crate::admission::Names;
 use crate::linger::Lingering;
-use crate::{health, http};
+use crate::{Error, Listener, health, http};
 
-/// HTTP/2's window for a whole connection. The h2 library ends a connection that has too many
-/// small unread frames, with all its streams; it counts them against half of this. With
-/// 16 MiB, streams that are held back for seconds do no harm.
-const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+/// HTTP/2's windows. The h2 library ends a connection, with all its streams, when the frames that
+/// nobody has read yet are too many and too small: it counts 256 bytes less its payload for each
+/// frame, and takes half of the connection's window. A client of `count.v1` sends each request in
+/// a frame of its own, of 10 bytes at least, and a service that waits for its database reads
+/// none. At the worst every stream's window is full of those: 3,276 x 246 x 1,024 is 0.83 billion,
+/// and half of the largest window 1.07 billion. (Only frames that arrive for a stream after it
+/// was ended here stay on the account: 4 million of them end a connection.)
+///
+/// It is the streams' windows that bound what waits unread: 32 MiB for a connection, and h2 keeps
+/// some 250 bytes beside each frame, so 0.8 GB at that worst, until the service reads on or ends
+/// the streams.
+const STREAM_WINDOW_BYTES: u32 = 32 << 10;
+const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
+/// How many streams one connection may have at the same time.
+const STREAMS_MAX: u32 = 1_024;
+/// How many streams of a connection may be cancelled before the service sees them: a client that
+/// opens and cancels one for each message does that whenever the server is behind. Each keeps its
+/// headers until then, 16 KiB at most, so 256 MiB at the worst.
+const UNSEEN_RESETS_MAX: usize = 16_384;
+/// How many frames of a connection, over its lifetime, may be answered by the reset of a stream.
+/// Frames for streams that were ended here, and are forgotten, are: a client sends them until it
+/// hears of the end.
+const FRAMES_TOO_LATE_MAX: usize = 65_536;
 /// How often an idle connection is asked for a sign of life, and how long that may take: a
 /// client that vanished frees its streams.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// How many streams one connection may have at the same time.
-const STREAMS_MAX: u32 = 256;
 /// The pause after a connection could not be accepted, which will not be better at once: the
 /// process has no file descriptor left, most of the time.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// A bound port.
-#[derive(Debug)]
-pub struct Listener {
-    listener: TcpListener,
-    address: SocketAddr,
-}
+/// How long a stop waits for the first bytes of connections that it has just accepted. They could
+/// not be told to go elsewhere before.
+const FIRST_BYTES_MAX: Duration = Duration::from_millis(250);
 
 /// What is served, and how to know whether it can be.
 pub struct Server {
@@ -41,58 +57,6 @@ pub struct Server {
     names: Vec<&'static str>,
     descriptors: Vec<&'static [u8]>,
     about: String,
-}
-
-/// The server could not start, or failed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The port is taken.
-    #[error(
-        "cannot listen on {address}: another program uses this port, perhaps another Tally; \
-         stop it, or choose another port with --listen"
-    )]
-    PortInUse {
-        /// As configured.
-        address: String,
-    },
-    /// The address cannot be bound.
-    #[error("cannot listen on {address}")]
-    Bind {
-        /// As configured.
-        address: String,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// Reflection could not be set up.
-    #[error("set up gRPC reflection")]
-    Reflection(#[source] tonic_reflection::server::Error),
-    /// The server failed while it ran.
-    #[error("serve")]
-    Serve(#[source] tonic::transport::Error),
-}
-
-// === impl Listener ===
-
-impl Listener {
-    /// Binds `address`, as in `127.0.0.1:7777`; port 0 means any free port.
-    ///
-    /// # Errors
-    /// When the address is taken, or is none of this machine's.
-    pub async fn bind(address: &str) -> Result<Self, Error> {
-        let failed = |source: std::io::Error| match source.kind() {
-            std::io::ErrorKind::AddrInUse => Error::PortInUse { address: address.to_owned() },
-            _ => Error::Bind { address: address.to_owned(), source },
-        };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
-        let bound = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address: bound })
-    }
-
-    /// Where it listens.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
 }
 
 // === impl Server ===
@@ -158,18 +122,31 @@ impl Server {
         let tasks = Tasks::new();
         tasks.spawn("health", health::watch(probe, reporter, self.names, serving, drain.clone()));
         let grpc = self.routes.routes().prepare().into_axum_router();
-        let router = http::with_pages(grpc, self.about, is_serving);
+        let names = Names::new(listener.address(), listener.host());
+        let router = http::with_pages(grpc, names, self.about, is_serving);
+        let newcomers = TaskTracker::new();
+        let incoming = TcpIncoming::from(listener.socket)
+            .with_nodelay(Some(true))
+            .then(|connection| accepted(connection, newcomers.token()))
+            // The port is closed, or left to others, as soon as the drain begins.
+            .take_until(drain.begun())
+            .chain(stream::pending());
+        let stopped = async {
+            drain.begun().await;
+            newcomers.close();
+            let _ = timeout(FIRST_BYTES_MAX, newcomers.wait()).await;
+        };
         tonic::transport::Server::builder()
             .accept_http1(true)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_concurrent_streams(STREAMS_MAX)
+            .http2_max_pending_accept_reset_streams(Some(UNSEEN_RESETS_MAX))
+            .http2_max_local_error_reset_streams(Some(FRAMES_TOO_LATE_MAX))
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .add_routes(Routes::from(router))
-            .serve_with_incoming_shutdown(
-                TcpIncoming::from(listener.listener).with_nodelay(Some(true)).then(accepted),
-                drain.begun(),
-            )
+            .serve_with_incoming_shutdown(incoming, stopped)
             .await
             .map_err(Error::Serve)?;
         tasks.close();
@@ -194,10 +171,13 @@ impl Server {
     }
 }
 
-async fn accepted(connection: std::io::Result<TcpStream>) -> std::io::Result<Lingering> {
+async fn accepted(
+    connection: std::io::Result<TcpStream>,
+    newcomer: TaskTrackerToken,
+) -> std::io::Result<Lingering> {
     if let Err(error) = &connection {
         tracing::warn!(%error, "could not accept a connection");
         tokio::time::sleep(ACCEPT_PAUSE).await;
     }
-    connection.map(Lingering::new)
+    connection.map(|stream| Lingering::new(stream, newcomer))
 }

@@ -6,6 +6,10 @@ use std::fmt;
 use tally_runtime::Kind;
 use tokio_postgres::error::SqlState;
 
+/// What to say when statements of one connection are answered by different sessions.
+pub(crate) const POOLED: &str = "this looks like PgBouncer in transaction mode, in which sessions do \
+    not last: put it into session mode, or connect to Postgres itself";
+
 /// Whether a write that failed may have been stored all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -23,6 +27,7 @@ pub struct Error {
     transient: bool,
     kind: Kind,
     is_out_of_sequence: bool,
+    is_locked: bool,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -47,6 +52,7 @@ impl Error {
             transient: false,
             kind,
             is_out_of_sequence: false,
+            is_locked: false,
             source: None,
         }
     }
@@ -62,16 +68,21 @@ impl Error {
         self.is_out_of_sequence
     }
 
+    /// Another server uses the database, which takes one at a time.
+    pub(crate) fn locked(step: impl Into<String>) -> Self {
+        Self { is_locked: true, ..Self::permanent(step, Kind::FailedPrecondition) }
+    }
+
+    /// Whether another server uses the database, which takes one at a time. When that one has
+    /// stopped, it can be opened.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        self.is_locked
+    }
+
     /// A failure that may pass by itself.
     pub fn transient(step: impl Into<String>, outcome: Outcome) -> Self {
-        Self {
-            step: step.into(),
-            outcome,
-            transient: true,
-            kind: Kind::Unavailable,
-            is_out_of_sequence: false,
-            source: None,
-        }
+        Self { outcome, transient: true, ..Self::permanent(step, Kind::Unavailable) }
     }
 
     /// With the error behind it.
@@ -90,6 +101,7 @@ impl Error {
             transient: self.transient,
             kind: self.kind,
             is_out_of_sequence: self.is_out_of_sequence,
+            is_locked: self.is_locked,
             source: Some(Box::new(self)),
         }
     }
@@ -114,26 +126,27 @@ impl Error {
 
     /// A Postgres error in a statement before COMMIT, or while connecting.
     pub(crate) fn statement(step: impl Into<String>, error: tokio_postgres::Error) -> Self {
+        if is_pooled(&error) {
+            let pooled = Self::permanent(POOLED, Kind::FailedPrecondition).because(error);
+            return Self::permanent(step, Kind::FailedPrecondition).because(pooled);
+        }
         let transient = postgres_is_transient(&error);
         let kind = if transient { Kind::Unavailable } else { Kind::Internal };
         let outcome = Outcome::Determinate;
-        Self {
-            step: step.into(),
-            outcome,
-            transient,
-            kind,
-            is_out_of_sequence: false,
-            source: None,
-        }
-        .because(error)
+        Self { outcome, transient, ..Self::permanent(step, kind) }.because(error)
     }
 
     /// A Postgres error in COMMIT, or in a statement that commits by itself.
     pub(crate) fn commit(step: impl Into<String>, error: tokio_postgres::Error) -> Self {
-        let outcome = match error.code() {
-            Some(state) if certainly_rolled_back(state) => Outcome::Determinate,
-            _ => Outcome::Indeterminate,
+        let is_certain = match error.as_db_error() {
+            // CockroachDB says it too when the limit comes in the middle of a commit; Postgres never.
+            Some(error) if *error.code() == SqlState::QUERY_CANCELED => {
+                error.routine() == Some(POSTGRES_INTERRUPTS)
+            }
+            Some(error) => certainly_rolled_back(error.code()),
+            None => false,
         };
+        let outcome = if is_certain { Outcome::Determinate } else { Outcome::Indeterminate };
         Self { outcome, ..Self::statement(step, error) }
     }
 
@@ -152,15 +165,7 @@ impl Error {
             _ => (Outcome::Determinate, false),
         };
         let kind = if transient { Kind::Unavailable } else { Kind::Internal };
-        Self {
-            step: step.into(),
-            outcome,
-            transient,
-            kind,
-            is_out_of_sequence: false,
-            source: None,
-        }
-        .because(error)
+        Self { outcome, transient, ..Self::permanent(step, kind) }.because(error)
     }
 }
 
@@ -188,17 +193,27 @@ impl<T> Step<T> for Result<T, rusqlite::Error> {
     }
 }
 
+/// The part of Postgres that ends a statement because of a limit or a request to cancel it. A COMMIT
+/// that has begun is not ended there: it goes on, or its session goes away with 57P01.
+const POSTGRES_INTERRUPTS: &str = "ProcessInterrupts";
+
 /// SQLSTATEs that the server sends only when the transaction is rolled back. What is not
 /// here is Indeterminate: 40003, the 57P class (the server went away), a lost connection.
 fn certainly_rolled_back(state: &SqlState) -> bool {
     const CLASSES: [&str; 9] = ["21", "22", "23", "25", "42", "44", "53", "54", "55"];
-    const STATES: [SqlState; 4] = [
+    const STATES: [SqlState; 3] = [
         SqlState::T_R_SERIALIZATION_FAILURE,
         SqlState::T_R_DEADLOCK_DETECTED,
-        SqlState::QUERY_CANCELED,
         SqlState::RAISE_EXCEPTION,
     ];
     STATES.contains(state) || CLASSES.iter().any(|class| state.code().starts_with(class))
+}
+
+/// Whether a prepared statement is not there, or another one is in its place.
+fn is_pooled(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|state| {
+        *state == SqlState::INVALID_SQL_STATEMENT_NAME || *state == SqlState::DUPLICATE_PSTATEMENT
+    })
 }
 
 /// Worth trying again: the connection is gone, the server restarts or is full, or another
@@ -223,10 +238,10 @@ mod tests {
 
     #[test]
     fn only_listed_states_are_certainly_rolled_back() {
-        for code in ["40001", "40P01", "23505", "53100", "25006", "57014"] {
+        for code in ["40001", "40P01", "23505", "53100", "25006"] {
             assert!(certainly_rolled_back(&SqlState::from_code(code)), "{code}");
         }
-        for code in ["40003", "57P01", "57P02", "08006", "XX000", "58030"] {
+        for code in ["40003", "57014", "57P01", "57P02", "08006", "XX000", "58030"] {
             assert!(!certainly_rolled_back(&SqlState::from_code(code)), "{code}");
         }
     }

@@ -10,7 +10,7 @@
 //! | `migrate.rs` | bringing a domain's tables up to date |
 //! | `postgres/` | Postgres and CockroachDB: pool, TLS, transactions, migration lock |
 //! | `retry.rs` | the one loop that repeats a failed operation |
-//! | `sqlite/` | SQLite: the writer thread, the reader thread, the file lock |
+//! | `sqlite/` | SQLite: its threads, its files, the lock on them |
 //! | `url.rs` | reading a database URL, and printing it without its password |
 
 pub mod error;
@@ -79,6 +79,18 @@ impl Database {
         match self {
             Self::Postgres(database) => database.ping().await,
             Self::Sqlite(database) => database.ping().await,
+        }
+    }
+
+    /// Closes the database at the end. A SQLite database is one file then, which can be copied.
+    ///
+    /// # Errors
+    /// When something of a SQLite database stays in the write-ahead log beside it, where it is
+    /// found the next time.
+    pub async fn close(&self) -> Result<(), Error> {
+        match self {
+            Self::Postgres(_) => Ok(()),
+            Self::Sqlite(database) => database.close().await,
         }
     }
 }

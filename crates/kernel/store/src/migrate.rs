@@ -55,6 +55,12 @@ impl Migrations {
         }
     }
 
+    /// The newest migration that the program has for this kind of database.
+    #[must_use]
+    pub fn latest(&self, dialect: Dialect) -> i64 {
+        self.runner(dialect).get_migrations().iter().map(Migration::version).max().unwrap_or(0)
+    }
+
     /// The table that says which migrations were applied.
     pub(crate) fn history_table(&self) -> String {
         format!("tally_{}_migrations", self.domain)

@@ -28,7 +28,7 @@ pub struct Policy {
 // === impl Policy ===
 
 impl Policy {
-    /// For short statements: ten attempts within a few seconds.
+    /// For short statements: eight attempts within a few seconds.
     #[must_use]
     pub const fn short(name: &'static str) -> Self {
         Self {

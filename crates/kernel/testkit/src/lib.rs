@@ -15,6 +15,7 @@
 //! | `postgres.rs` | [`Cluster`]: a private Postgres server that can be stopped and killed |
 //! | `process.rs` | [`Process`] and [`run`]: child processes |
 //! | `proxy.rs`, `proxy/` | [`Proxy`]: a TCP proxy that cuts, stalls, resets, and loses what it carries |
+//! | `standby.rs` | COMMITs that hang, as when the synchronous standby is gone |
 //! | `tls.rs` | [`Tls`]: a certificate for a server, and its authority |
 //!
 //! The feature `async`, on by default, brings what needs tokio or makes certificates.
@@ -30,6 +31,8 @@ mod postgres;
 mod process;
 #[cfg(feature = "async")]
 mod proxy;
+#[cfg(feature = "async")]
+mod standby;
 mod tls;
 
 pub use binaries::{INSTALL_HINT, bin_dir};

@@ -1,4 +1,10 @@
 //! A private Postgres server for tests, which can be stopped, killed and started again.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `failover.rs` | a second server that follows the first, until it is cut off |
+
+mod failover;
 
 use std::fs::{self, File};
 use std::io;
@@ -106,15 +112,8 @@ impl Cluster {
         let mut cluster = Cluster { bin, port: 0, options, server: Mutex::new(None), folder };
         cluster.initdb()?;
         cluster.configure().map_err(Error::Folder)?;
-        let mut tries = 0;
-        loop {
-            cluster.port = free_port();
-            tries += 1;
-            match cluster.launch() {
-                Err(error) if tries < PORT_TRIES && port_taken(&error) => {}
-                done => return done.map(|()| cluster),
-            }
-        }
+        cluster.launch_on_a_port()?;
+        Ok(cluster)
     }
 
     /// The URL of a database by TCP, with the superuser's name and password.
@@ -240,6 +239,19 @@ impl Cluster {
             self.folder.write_private(&path, &format!("{lines}\n{rest}"))?;
         }
         Ok(())
+    }
+
+    /// Finds the port and starts the server there.
+    fn launch_on_a_port(&mut self) -> Result<(), Error> {
+        let mut tries = 0;
+        loop {
+            self.port = free_port();
+            tries += 1;
+            match self.launch() {
+                Err(error) if tries < PORT_TRIES && port_taken(&error) => {}
+                done => return done,
+            }
+        }
     }
 
     /// Starts the server and waits until it takes connections.

@@ -1,10 +1,12 @@
 //! Child processes that end with us, whatever happens, and whose output can be waited for.
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{PipeWriter, Write};
+use std::net::TcpListener;
+use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -21,6 +23,14 @@ exec 3<&0
 (read -r _ <&3 || kill -s KILL -- -$$) >/dev/null 2>&1 &
 input=$1; shift
 exec \"$@\" <\"$input\" 3<&-";
+
+/// The same with a listening socket on standard input, which the program gets as systemd hands it
+/// over (`sd_listen_fds(3)`). The watchdog's pipe is on standard output.
+const WATCHED_WITH_SOCKET: &str = "\
+exec 3<&0 4<&1 >/dev/null
+(read -r _ <&4 || kill -s KILL -- -$$) >/dev/null 2>&1 3<&- &
+input=$1; shift
+LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\" <\"$input\" 4<&-";
 
 /// A user and group to run a child as. Needs root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +50,8 @@ pub struct Spawn {
     pub stdin: Option<PathBuf>,
     /// Let it write to our own outputs, and capture nothing.
     pub inherit_output: bool,
+    /// A listening socket to hand over as systemd does. Standard output is not captured then.
+    pub socket: Option<Arc<TcpListener>>,
 }
 
 /// How a child ended and what it wrote. Bytes that are not UTF-8 became U+FFFD.
@@ -63,7 +75,7 @@ pub struct Process {
     record: Arc<Record>,
     reaper: Option<JoinHandle<()>>,
     /// The pipe that the watchdog reads. Nothing is written to it: only its end counts.
-    _watchdog: ChildStdin,
+    _watchdog: PipeWriter,
 }
 
 // === impl User ===
@@ -97,7 +109,8 @@ impl Process {
         let name = command.get_program().to_string_lossy().into_owned();
         let input = how.stdin.clone().map_or_else(|| "/dev/null".into(), OsString::from);
         let mut shell = Command::new("sh");
-        shell.args(["-c", WATCHED, "sh"]).arg(input);
+        let script = if how.socket.is_some() { WATCHED_WITH_SOCKET } else { WATCHED };
+        shell.args(["-c", script, "sh"]).arg(input);
         shell.arg(command.get_program()).args(command.get_args());
         for (key, value) in command.get_envs() {
             match value {
@@ -113,14 +126,23 @@ impl Process {
         }
         shell.process_group(0);
         let output = || if how.inherit_output { Stdio::inherit() } else { Stdio::piped() };
-        shell.stdin(Stdio::piped()).stdout(output()).stderr(output());
+        let (watched, watchdog) = std::io::pipe().expect("a pipe");
+        match &how.socket {
+            None => shell.stdin(watched).stdout(output()),
+            Some(socket) => {
+                let socket = socket.as_fd().try_clone_to_owned().expect("a copy of the socket");
+                shell.stdin(socket).stdout(watched)
+            }
+        };
+        shell.stderr(output());
         let mut child =
             shell.spawn().unwrap_or_else(|error| panic!("cannot start {name} with sh: {error}"));
 
         let record = Arc::new(Record::default());
         record.capture(Stream::Stdout, child.stdout.take());
         record.capture(Stream::Stderr, child.stderr.take());
-        let watchdog = child.stdin.take().expect("stdin is a pipe");
+        // It holds the pipe's other end, and the socket.
+        drop(shell);
         let pid = Pid::from_child(&child);
         let of_reaper = Arc::clone(&record);
         let reaper = std::thread::spawn(move || {
@@ -255,6 +277,6 @@ pub fn run_with(command: &Command, stdin: &[u8], limit: Duration, user: Option<U
             .expect("only root runs a child as another user");
     }
     let stdin = Some(input.path().to_path_buf());
-    let how = Spawn { user, stdin, inherit_output: false };
+    let how = Spawn { user, stdin, ..Spawn::default() };
     Process::spawn_with(command, &how).wait(limit)
 }

@@ -26,7 +26,7 @@ pub struct QueryTotalsResponse {
     /// The next endpoints. The first endpoint of the stream has number 0, the next 1, and
     /// so on across the messages of the stream.
     #[prost(message, repeated, tag = "1")]
-    pub endpoints: ::prost::alloc::vec::Vec<Endpoint>,
+    pub endpoints: ::prost::alloc::vec::Vec<crate::lenient::Endpoint>,
     /// The next totals. A period may be continued by the first entry of the next message.
     #[prost(message, repeated, tag = "2")]
     pub periods: ::prost::alloc::vec::Vec<PeriodTotals>,
@@ -34,13 +34,30 @@ pub struct QueryTotalsResponse {
     /// the clients that said so. 0: the totals are complete as far as is known.
     #[prost(int64, tag = "3")]
     pub dropped: i64,
+    /// In the first message: what was acknowledged and may be missing from these days, since the
+    /// database went back to an earlier state.
+    #[prost(message, repeated, tag = "4")]
+    pub setbacks: ::prost::alloc::vec::Vec<Setback>,
 }
+/// Batches of a producer that were acknowledged, and that the database does not have any more.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Endpoint {
-    #[prost(enumeration = "super::super::super::count::v1::Method", tag = "1")]
-    pub method: i32,
+pub struct Setback {
+    /// As in Producer; 00000000 for several producers that are not told apart.
+    #[prost(string, tag = "1")]
+    pub short_id: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
-    pub path: ::prost::alloc::string::String,
+    pub name: ::prost::alloc::string::String,
+    /// When the first of the batches may have been stored.
+    #[prost(message, optional, tag = "3")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "4")]
+    pub noticed_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// How many batches are missing at least.
+    #[prost(int64, tag = "5")]
+    pub batches: i64,
+    /// How many producers this is about.
+    #[prost(int64, tag = "6")]
+    pub producers: i64,
 }
 /// The totals of one period. The two lists have the same length.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -57,7 +74,7 @@ pub struct PeriodTotals {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RecordRequest {
-    #[prost(oneof = "record_request::Kind", tags = "1, 2")]
+    #[prost(oneof = "record_request::Kind", tags = "1, 2, 3")]
     pub kind: ::core::option::Option<record_request::Kind>,
 }
 /// Nested message and enum types in `RecordRequest`.
@@ -69,8 +86,15 @@ pub mod record_request {
         Open(super::Open),
         #[prost(message, tag = "2")]
         Batch(super::Batch),
+        /// The last message of a producer that is not opened again: every batch that its client has
+        /// sent is acknowledged. The server forgets the producer at once, and what it counted and
+        /// dropped stays known.
+        #[prost(message, tag = "3")]
+        Done(super::Done),
     }
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Done {}
 /// Opens a producer: a client that numbers its batches 1, 2, 3 ...
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Open {
@@ -87,12 +111,20 @@ pub struct Open {
     ///
     /// The server accepts when it is at `epoch`, or when the claim that brought it to its present
     /// epoch is among these. So a reconnected or restarted client goes on, and a second client
-    /// with the same id is told.
+    /// with the same id is told. Both must be kept secret, like the id.
     #[prost(fixed64, repeated, tag = "3")]
     pub claims: ::prost::alloc::vec::Vec<u64>,
     /// What people call the producer, such as the service's name. At most 200 bytes.
     #[prost(string, tag = "4")]
     pub name: ::prost::alloc::string::String,
+    /// The last batch that was acknowledged to the client, 0 if none was. With 0 a producer that is
+    /// not there may begin again, as long as its id is young.
+    #[prost(uint64, optional, tag = "5")]
+    pub acknowledged_sequence: ::core::option::Option<u64>,
+    /// When that acknowledgement came, by the client's clock. So the server knows when its database
+    /// has lost what was acknowledged, and does not take it for a producer that was silent for long.
+    #[prost(message, optional, tag = "6")]
+    pub acknowledged_at: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// Requests that are stored together, or not at all.
 ///
@@ -108,7 +140,7 @@ pub struct Batch {
     /// Endpoints that this stream names for the first time. The first endpoint of the stream has
     /// number 0, the next 1, and so on across the messages of the stream.
     #[prost(message, repeated, tag = "2")]
-    pub endpoints: ::prost::alloc::vec::Vec<Endpoint>,
+    pub endpoints: ::prost::alloc::vec::Vec<crate::lenient::Endpoint>,
     /// For each request the number of its endpoint.
     #[prost(uint32, repeated, tag = "3")]
     pub endpoint: ::prost::alloc::vec::Vec<u32>,
@@ -145,7 +177,7 @@ pub struct RecordResponse {
 /// What the client may do on this stream.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Opened {
-    /// To be sent with the producer's next Open.
+    /// A random number, to be sent with the producer's next Open.
     #[prost(uint64, tag = "1")]
     pub epoch: u64,
     /// How many requests a batch may have.
@@ -174,12 +206,16 @@ pub struct ListProducersRequest {
 pub struct ListProducersResponse {
     #[prost(message, repeated, tag = "1")]
     pub producers: ::prost::alloc::vec::Vec<Producer>,
+    /// In the first message: all of them.
+    #[prost(message, repeated, tag = "2")]
+    pub setbacks: ::prost::alloc::vec::Vec<Setback>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Producer {
-    /// 16 bytes.
-    #[prost(bytes = "vec", tag = "1")]
-    pub producer_id: ::prost::alloc::vec::Vec<u8>,
+    /// The last 8 hexadecimal digits of its id: enough to tell producers apart, and too little to
+    /// open one.
+    #[prost(string, tag = "1")]
+    pub short_id: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
     /// The last batch that is committed.
@@ -341,10 +377,12 @@ pub mod request_service_client {
         /// RESOURCE_EXHAUSTED: a batch passes a limit of Opened (reason LIMIT), or there are too many
         ///   batches on their way (reason TOO_MANY_BATCHES) or too many producers (reason
         ///   TOO_MANY_PRODUCERS).
-        /// UNAVAILABLE: the database or the queue could not take a batch in time, or the server stops.
-        ///   Open again and go on after committed_sequence.
-        /// The reasons are in the trailer tally-reason; the trailer tally-committed has the highest
-        /// sequence that is known to be committed.
+        /// UNAVAILABLE: the database or the queue could not take a batch in time, or the server stops;
+        ///   or a time is more than 24 hours ahead of the server's clock (reason TIME_AHEAD). Open again
+        ///   after a pause and go on after committed_sequence.
+        /// The reasons are in the trailer tally-reason. The trailer tally-committed, if present, is a
+        /// sequence: every batch up to it is committed, and none after it that this stream brought is
+        /// or will be.
         pub async fn record(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::RecordRequest>,
@@ -396,12 +434,12 @@ pub mod request_service_client {
                 );
             self.inner.server_streaming(req, path, codec).await
         }
-        /// Reads the totals of a range of days, in order of period, path and method.
+        /// Reads the totals of a range of days, in order of period, path and method (by name).
         ///
         /// The whole answer is one snapshot: with `live`, a request is in it exactly once,
         /// whether its day is rolled up, is not, or is being rolled up at this moment.
-        /// The first message says how many requests are known to be missing. An empty range from
-        /// which nothing was dropped answers an empty stream.
+        /// The first message says what is known to be missing. An empty range from which nothing is
+        /// missing answers an empty stream.
         ///
         /// INVALID_ARGUMENT: a date is impossible, or the end is before the start.
         /// RESOURCE_EXHAUSTED: the answer has more totals than the server allows.
@@ -468,10 +506,12 @@ pub mod request_service_server {
         /// RESOURCE_EXHAUSTED: a batch passes a limit of Opened (reason LIMIT), or there are too many
         ///   batches on their way (reason TOO_MANY_BATCHES) or too many producers (reason
         ///   TOO_MANY_PRODUCERS).
-        /// UNAVAILABLE: the database or the queue could not take a batch in time, or the server stops.
-        ///   Open again and go on after committed_sequence.
-        /// The reasons are in the trailer tally-reason; the trailer tally-committed has the highest
-        /// sequence that is known to be committed.
+        /// UNAVAILABLE: the database or the queue could not take a batch in time, or the server stops;
+        ///   or a time is more than 24 hours ahead of the server's clock (reason TIME_AHEAD). Open again
+        ///   after a pause and go on after committed_sequence.
+        /// The reasons are in the trailer tally-reason. The trailer tally-committed, if present, is a
+        /// sequence: every batch up to it is committed, and none after it that this stream brought is
+        /// or will be.
         async fn record(
             &self,
             request: tonic::Request<tonic::Streaming<super::RecordRequest>>,
@@ -496,12 +536,12 @@ pub mod request_service_server {
             >
             + std::marker::Send
             + 'static;
-        /// Reads the totals of a range of days, in order of period, path and method.
+        /// Reads the totals of a range of days, in order of period, path and method (by name).
         ///
         /// The whole answer is one snapshot: with `live`, a request is in it exactly once,
         /// whether its day is rolled up, is not, or is being rolled up at this moment.
-        /// The first message says how many requests are known to be missing. An empty range from
-        /// which nothing was dropped answers an empty stream.
+        /// The first message says what is known to be missing. An empty range from which nothing is
+        /// missing answers an empty stream.
         ///
         /// INVALID_ARGUMENT: a date is impossible, or the end is before the start.
         /// RESOURCE_EXHAUSTED: the answer has more totals than the server allows.

@@ -7,18 +7,16 @@ use anyhow::anyhow;
 use clap::Args;
 use jiff::Timestamp;
 use tally_proto::count::v1::AddRequest;
+use tally_proto::wire::{self, AHEAD_MICROS_MAX, PATH_BYTES_MAX};
 use tally_runtime::Clock;
 use tokio::sync::{mpsc, watch};
 
 use crate::client::ServerArgs;
-use crate::import::feed::{AHEAD_MAX_US, Chunk, Fed};
+use crate::import::feed::{Chunk, Fed};
 use crate::import::send::{News, Stop, send_all};
-use crate::import::time::{SECOND_US, parse_text};
+use crate::import::time::parse_text;
 use crate::output::{plural, say, visible};
 use crate::{dates, methods};
-
-/// How long a path may be, unless the server is set otherwise.
-const PATH_BYTES_MAX: usize = 2_048;
 
 /// How many requests are made at a time.
 const CHUNK_REQUESTS: u64 = 10_000;
@@ -36,7 +34,7 @@ pub(crate) struct AddArgs {
     #[arg(value_parser = methods::parse, allow_negative_numbers = true)]
     method: i32,
 
-    /// The path, as it is to be counted
+    /// The path, as it is to be counted; one that is empty or has more than 2,048 bytes is _other
     path: String,
 
     /// How many requests
@@ -60,13 +58,14 @@ pub(crate) struct AddArgs {
 pub(crate) async fn run(args: AddArgs, clock: &dyn Clock) -> anyhow::Result<ExitCode> {
     let now = clock.now().as_microsecond();
     let micros = args.at.unwrap_or(now);
-    check(&args.path, micros, now).map_err(|why| anyhow!("nothing was counted: {why}"))?;
-    let nanos = i32::try_from(micros.rem_euclid(SECOND_US) * 1_000)?;
-    let timestamp = prost_types::Timestamp { seconds: micros.div_euclid(SECOND_US), nanos };
+    if micros > now.saturating_add(AHEAD_MICROS_MAX) {
+        return Err(anyhow!("nothing was counted: the time is more than 24 h ahead of the clock"));
+    }
+    let path = wire::path(&args.path, PATH_BYTES_MAX);
     let request = AddRequest {
         method: args.method,
-        path: args.path.clone(),
-        request_timestamp: Some(timestamp),
+        path: path.to_owned(),
+        request_timestamp: Some(wire::timestamp(micros)),
     };
     let producer = args.server.producer("tally add").await?;
     let (sender, chunks) = mpsc::channel(1);
@@ -104,27 +103,9 @@ pub(crate) async fn run(args: AddArgs, clock: &dyn Clock) -> anyhow::Result<Exit
             _ => anyhow!("only {} counted: {why}", plural(counted, "request")),
         });
     }
-    let (method, path) = (methods::name(args.method), visible(&args.path));
+    let (method, path) = (methods::name(args.method), visible(path));
     say(format_args!("counted {}: {method} {path}", plural(args.count, "request")));
     Ok(ExitCode::SUCCESS)
-}
-
-/// What a server would refuse, or would count under another path.
-fn check(path: &str, micros: i64, now: i64) -> Result<(), String> {
-    if path.is_empty() {
-        return Err("the path is empty".to_owned());
-    }
-    if path.contains('\0') {
-        return Err("the path has a NUL character".to_owned());
-    }
-    if path.len() > PATH_BYTES_MAX {
-        let bytes = path.len();
-        return Err(format!("the path has {bytes} bytes, and may have {PATH_BYTES_MAX}"));
-    }
-    if micros > now.saturating_add(AHEAD_MAX_US) {
-        return Err("the time is more than 24 h ahead of the clock".to_owned());
-    }
-    Ok(())
 }
 
 /// Gives the same request many times, in chunks.

@@ -30,6 +30,7 @@ pub(crate) async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
     let url = &settings.url;
     if args.check {
         let schema = MIGRATIONS.check(&database).await.map_err(app::plain)?;
+        app::close(&database).await;
         if schema.pending.is_empty() {
             say(format_args!("{url} is up to date, at version {}", schema.current));
             return Ok(ExitCode::SUCCESS);
@@ -39,6 +40,7 @@ pub(crate) async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     let before = MIGRATIONS.run(&database).await.map_err(app::plain)?;
+    app::close(&database).await;
     for migration in &before.pending {
         say(format_args!("applied {migration}"));
     }

@@ -8,4 +8,5 @@ pub(crate) mod migrate;
 pub(crate) mod producers;
 pub(crate) mod roll_up;
 pub(crate) mod serve;
+mod setbacks;
 pub(crate) mod totals;

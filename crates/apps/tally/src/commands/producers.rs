@@ -9,14 +9,12 @@ use clap::Args;
 use jiff::Timestamp;
 use tally_proto::tally::requests::v1::{ListProducersRequest, Producer};
 
+use super::setbacks;
 use crate::client::{ServerArgs, describe};
 use crate::output::csv::push_field;
 use crate::output::json::{Array, quoted};
 use crate::output::table::{self, Align};
 use crate::output::{self, OutputFormat, plural, say, thousands, visible};
-
-/// The bytes of a UUID that stand before each of its four hyphens.
-const UUID_HYPHENS: [usize; 4] = [4, 6, 8, 10];
 
 /// List the clients that count by the exactly-once protocol
 ///
@@ -45,9 +43,10 @@ pub(crate) async fn run(args: ProducersArgs) -> anyhow::Result<ExitCode> {
     let failed = |status| anyhow!("cannot list the producers: {}", describe(&status));
     let request = ListProducersRequest { with_workers: args.workers };
     let mut answer = client.list_producers(request).await.map_err(failed)?.into_inner();
-    let mut producers = Vec::new();
+    let (mut producers, mut setbacks) = (Vec::new(), Vec::new());
     while let Some(part) = answer.message().await.map_err(failed)? {
         producers.extend(part.producers);
+        setbacks.extend(part.setbacks);
     }
     output::written(print(&mut output::stdout(), format, &producers))?;
     if producers.is_empty() {
@@ -61,6 +60,7 @@ pub(crate) async fn run(args: ProducersArgs) -> anyhow::Result<ExitCode> {
             _ => format!("{number}, {}", plural(dropped, "known drop")),
         });
     }
+    setbacks.iter().for_each(|one| say(setbacks::line(one)));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -77,7 +77,9 @@ fn print(out: &mut impl Write, format: OutputFormat, producers: &[Producer]) -> 
 fn print_csv(out: &mut impl Write, producers: &[Producer]) -> io::Result<()> {
     out.write_all(b"id,name,kind,sequence,last_seen,accepted,dropped\n")?;
     for one in producers {
-        let mut line = format!("{},", id(&one.producer_id)).into_bytes();
+        let mut line = Vec::new();
+        push_field(&mut line, &one.short_id);
+        line.push(b',');
         push_field(&mut line, &one.name);
         out.write_all(&line)?;
         let Producer { sequence, accepted, dropped, .. } = one;
@@ -90,12 +92,12 @@ fn print_json(out: &mut impl Write, producers: &[Producer]) -> io::Result<()> {
     let mut array = Array::new();
     for one in producers {
         array.next(out)?;
-        let (id, name, kind) = (id(&one.producer_id), quoted(&one.name), kind(one));
+        let (id, name, kind) = (quoted(&one.short_id), quoted(&one.name), kind(one));
         let seen = one.last_seen.map_or_else(|| "null".to_owned(), |_| quoted(&seen(one)));
         let Producer { sequence, accepted, dropped, .. } = one;
         write!(
             out,
-            "{{\"id\":\"{id}\",\"name\":{name},\"kind\":\"{kind}\",\"sequence\":{sequence},\
+            "{{\"id\":{id},\"name\":{name},\"kind\":\"{kind}\",\"sequence\":{sequence},\
              \"last_seen\":{seen},\"accepted\":{accepted},\"dropped\":{dropped}}}"
         )?;
     }
@@ -114,7 +116,7 @@ fn print_table(out: &mut impl Write, producers: &[Producer]) -> io::Result<()> {
     ];
     let rows = producers.iter().map(|one| {
         [
-            Cow::Owned(id(&one.producer_id)),
+            visible(&one.short_id),
             Cow::Borrowed(kind(one)),
             Cow::Owned(thousands(one.sequence)),
             Cow::Owned(seen(one)),
@@ -128,18 +130,6 @@ fn print_table(out: &mut impl Write, producers: &[Producer]) -> io::Result<()> {
 
 fn kind(producer: &Producer) -> &'static str {
     if producer.is_worker { "worker" } else { "client" }
-}
-
-/// A UUID as RFC 9562 writes it.
-fn id(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(36);
-    for (at, byte) in bytes.iter().enumerate() {
-        if UUID_HYPHENS.contains(&at) {
-            text.push('-');
-        }
-        text.push_str(&format!("{byte:02x}"));
-    }
-    text
 }
 
 /// To the second, in UTC; empty if the server does not say.
@@ -158,7 +148,7 @@ mod tests {
     fn producers() -> [Producer; 2] {
         [
             Producer {
-                producer_id: (1..=16).collect(),
+                short_id: "0d0e0f10".to_owned(),
                 name: "shop, \"eu\"\x1b".to_owned(),
                 sequence: 1_234,
                 last_seen: Some(Timestamp { seconds: 1_431_821_075, nanos: 5 }),
@@ -166,7 +156,7 @@ mod tests {
                 dropped: 12,
                 is_worker: false,
             },
-            Producer { producer_id: vec![255; 16], is_worker: true, ..Producer::default() },
+            Producer { short_id: "ffffffff".to_owned(), is_worker: true, ..Producer::default() },
         ]
     }
 
@@ -181,9 +171,9 @@ mod tests {
         let text = printed(OutputFormat::Csv, &producers());
         let lines = [
             "id,name,kind,sequence,last_seen,accepted,dropped",
-            "01020304-0506-0708-090a-0b0c0d0e0f10,\"shop, \"\"eu\"\"\x1b\",client,1234,\
+            "0d0e0f10,\"shop, \"\"eu\"\"\x1b\",client,1234,\
              2015-05-17T00:04:35Z,1000000,12",
-            "ffffffff-ffff-ffff-ffff-ffffffffffff,,worker,0,,0,0",
+            "ffffffff,,worker,0,,0,0",
         ];
         assert_eq!(text.lines().collect::<Vec<_>>(), lines);
     }
@@ -192,6 +182,7 @@ mod tests {
     fn json() {
         let text = printed(OutputFormat::Json, &producers());
         let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(value[0]["id"], "0d0e0f10");
         assert_eq!(value[0]["name"], "shop, \"eu\"\x1b");
         assert_eq!(value[0]["last_seen"], "2015-05-17T00:04:35Z");
         assert_eq!(value[0]["dropped"], 12);

@@ -8,6 +8,7 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 use jiff::civil::Date as Day;
 use tally_proto::count::v1::{CountDailyTotalsRequest, MethodCount};
+use tally_proto::wire;
 use tally_runtime::Clock;
 use tonic::Status;
 
@@ -41,9 +42,6 @@ pub(crate) struct RollUpArgs {
     #[command(flatten)]
     server: ServerArgs,
 }
-
-/// The trailer of an error that says more than its code.
-const REASON_TRAILER: &str = "tally-reason";
 
 /// What a day was rolled up to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +89,10 @@ pub(crate) async fn run(args: RollUpArgs, clock: &dyn Clock) -> anyhow::Result<E
 
 /// Whether the roll-up is done, and only its answer is not to be had.
 fn is_too_large(status: &Status) -> bool {
-    status.metadata().get(REASON_TRAILER).is_some_and(|reason| reason == "ANSWER_TOO_LARGE")
+    status
+        .metadata()
+        .get(wire::REASON_TRAILER)
+        .is_some_and(|reason| reason == wire::reason::ANSWER_TOO_LARGE)
 }
 
 /// Sums an answer, which is ordered by day.

@@ -1,4 +1,4 @@
-//! `tally serve`: count requests until SIGTERM.
+//! `tally serve`: count requests until it is stopped.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::app;
 use crate::output::wrong_usage;
 use crate::settings::ServeArgs;
 
-/// Counts requests until SIGTERM or Ctrl-C.
+/// Counts requests until a signal or a new server stops it.
 pub(crate) async fn run(args: ServeArgs, clock: Arc<dyn Clock>) -> anyhow::Result<ExitCode> {
     let settings = match args.check() {
         Ok(settings) => settings,

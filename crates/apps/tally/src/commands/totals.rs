@@ -10,6 +10,7 @@ use tally_proto::tally::requests::v1::{Granularity, QueryTotalsRequest};
 use tally_runtime::Clock;
 
 use self::print::Printer;
+use super::setbacks;
 use crate::client::{ServerArgs, describe};
 use crate::dates::{self, PeriodArg};
 use crate::methods;
@@ -101,6 +102,7 @@ pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<E
         }
     }
     let sum = printer.sum();
+    let incomplete = setbacks::summary(printer.setbacks());
     output::written(printer.finish())?;
     let is_filtered = args.method.is_some() || !args.path_prefix.is_empty();
     if sum.totals == 0 {
@@ -112,7 +114,8 @@ pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<E
         });
     } else if format == OutputFormat::Table {
         let endpoints = plural(sum.endpoints, "endpoint");
-        let complete = if sum.dropped == 0 { "; complete: no drops are known" } else { "" };
+        let is_complete = sum.dropped == 0 && incomplete.is_none();
+        let complete = if is_complete { "; complete: no drops are known" } else { "" };
         say(format_args!("{} to {endpoints}{complete}", plural(sum.requests, "request")));
     }
     if sum.dropped > 0 {
@@ -120,6 +123,7 @@ pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<E
         let drops = plural(sum.dropped, "known drop");
         say(format_args!("short by {drops}{of_all}: `tally producers` shows whose"));
     }
+    incomplete.iter().for_each(say);
     Ok(ExitCode::SUCCESS)
 }
 

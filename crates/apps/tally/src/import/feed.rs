@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
-use prost_types::Timestamp;
 use tally_proto::count::v1::AddRequest;
+use tally_proto::wire::{self, AHEAD_MICROS_MAX};
 use tally_runtime::Clock;
 use tokio::sync::mpsc;
 
@@ -15,11 +15,7 @@ use super::counts::LineCounts;
 use super::input::{Input, OpenInput, Unreadable};
 use super::lines::Line;
 use super::paths::{Paths, Seen};
-use super::time::SECOND_US;
 use super::{Context, Malformed, Parser, Record};
-
-/// How far a time may be ahead of the clock, as the server sees it too.
-pub(crate) const AHEAD_MAX_US: i64 = 24 * 3_600 * SECOND_US;
 
 /// How many chunks may wait to be sent. Each is what one read gave.
 const CHUNKS_MAX: usize = 16;
@@ -161,7 +157,7 @@ impl Reader {
         context: &mut Context,
         (input, from_line): (usize, u64),
     ) -> Chunk {
-        let latest = self.job.clock.now().as_microsecond().saturating_add(AHEAD_MAX_US);
+        let latest = self.job.clock.now().as_microsecond().saturating_add(AHEAD_MICROS_MAX);
         let mut chunk = Chunk { input, ..Chunk::default() };
         let mut number = lines.number();
         while chunk.requests.len() < CHUNK_REQUESTS_MAX
@@ -236,13 +232,10 @@ impl Chunk {
 }
 
 fn request(record: Record<'_>) -> AddRequest {
-    // At most 999,999,000.
-    let nanos = i32::try_from(record.micros.rem_euclid(SECOND_US) * 1_000).unwrap_or_default();
-    let timestamp = Timestamp { seconds: record.micros.div_euclid(SECOND_US), nanos };
     AddRequest {
         method: record.method,
         path: record.path.into_owned(),
-        request_timestamp: Some(timestamp),
+        request_timestamp: Some(wire::timestamp(record.micros)),
     }
 }
 

@@ -76,10 +76,6 @@ fn an_sqlite_file_that_is_read_only() {
         set_mode(&entry.path(), 0o444);
     }
     let (program, user) = unprivileged(&home);
-    let lock = home.path("tally.db.lock");
-    if lock.exists() {
-        set_mode(&lock, 0o666);
-    }
     let url = home.database_url();
     let serve = command(
         &program,
@@ -131,6 +127,9 @@ fn a_file_that_another_server_uses() {
     let server = home.serve(&[]);
     let url = home.database_url();
     assert_fails(&home.serve_fails(&url), 1, &[&url, "another Tally server uses this file"]);
+    fs::hard_link(home.path("tally.db"), home.path("b.db")).expect("a second name");
+    let second = format!("sqlite:{}", text(&home.path("b.db")));
+    assert_fails(&home.serve_fails(&second), 1, &["another Tally server uses this file"]);
     server.ok(&["add", "GET", "/a"]);
     server.kill();
     // A killed server leaves no lock.

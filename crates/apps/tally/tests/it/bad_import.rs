@@ -8,10 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tally_testkit::{Process, Spawn, eventually_blocking, run};
 
-use crate::support::{Home, LIMIT, Server, assert_fails, totals};
-
-/// A line that counts.
-const LINE: &str = "192.0.2.7 - - [17/May/2015:10:05:03 +0000] \"GET /a HTTP/1.1\" 200 512\n";
+use crate::support::{Home, LIMIT, LOG_LINE as LINE, Server, assert_fails, totals};
 
 /// A server, and a folder for the logs.
 fn home() -> (Home, Server) {
@@ -190,6 +187,17 @@ fn a_path_that_is_too_long_for_the_server_is_other() {
 }
 
 #[test]
+fn a_path_that_no_server_stores_is_other() {
+    let (home, server) = home();
+    let long = LINE.replace("/a", &"/a".repeat(1_025));
+    let nul = LINE.replace("/a", "/a\\x00");
+    let path = home.file("access.log", [LINE, &long, &nul, LINE].concat());
+    let output = server.ok(&["import", "--strict", &path]);
+    assert!(output.stderr.contains("counted 4 requests, 0 malformed"), "{output:?}");
+    assert_eq!(server.live(), totals([("GET /a", 2), ("GET _other", 2)]));
+}
+
+#[test]
 fn an_import_from_a_pipe() {
     let (_home, server) = home();
     let output = run(&server.command(&["import", "-"]), LINE.repeat(5).as_bytes(), LIMIT);
@@ -247,6 +255,8 @@ fn an_import_goes_on_where_it_was_when_the_server_is_back() {
         (Home::sqlite(), "append.committed"),
         (Home::postgres("import_goes_on"), "append.small.committed"),
     ] {
+        // Only then is the batch one statement on Postgres.
+        home.know_endpoint("/a");
         // The batch is committed, and the answer is lost.
         let server = home.serve_until(point);
         let path = home.file("access.log", LINE.repeat(10));

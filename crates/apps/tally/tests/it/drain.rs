@@ -1,11 +1,13 @@
 //! How a server stops: SIGTERM stores what was taken, a second one does not wait.
 
+use std::path::Path;
+
 use tally_testkit::{Stream, eventually, eventually_blocking};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
-use crate::support::{Home, LIMIT, request, totals};
+use crate::support::{Home, LIMIT, Server, command, request, totals};
 
 /// The trailer that says how many requests of a failed stream are stored.
 const COUNTED: &str = "tally-counted";
@@ -20,6 +22,29 @@ fn an_idle_server_stops_well_on_sigterm_and_on_ctrl_c() {
         let output = server.process.wait(LIMIT);
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         assert!(output.stderr.contains("everything that was acknowledged is stored"), "{output:?}");
+        // A SQLite database is one file then.
+        assert!(!home.path("tally.db-wal").exists() && !home.path("tally.db-shm").exists());
+    }
+}
+
+#[test]
+fn sighup_stops_a_server_well_unless_nohup_has_it_ignored() {
+    for (how, stops) in [("--default-signal=HUP", true), ("--ignore-signal=HUP", false)] {
+        let home = Home::sqlite();
+        let serve = home.serve_command(&[]);
+        let mut command = command(Path::new("env"), &home.path(""), &[how]);
+        command.arg(serve.get_program()).args(serve.get_args());
+        let server = Server::start(&command);
+        server.process.signal("HUP");
+        if stops {
+            server.process.wait_for_line(Stream::Stderr, "SIGHUP", LIMIT);
+            let output = server.process.wait(LIMIT);
+            assert_eq!(output.status.code(), Some(0), "{output:?}");
+        } else {
+            server.ok(&["add", "GET", "/a"]);
+            server.stop();
+            assert!(!server.log().contains("SIGHUP"), "{}", server.log());
+        }
     }
 }
 

@@ -32,7 +32,7 @@ const ROOM_AGAIN: &str = "
 /// `tally add` says what it knows of that.
 #[track_caller]
 fn assert_unavailable(server: &Server, known: &str, words: &str) {
-    let output: Output = server.run(&["add", "GET", "/a", "--patience", "5"]);
+    let output: Output = server.run(&["add", "GET", "/a", "--patience", "10"]);
     assert_fails(&output, 1, &[known, words]);
     let status =
         wait_for(async { server.client().await.add(tokio_stream::iter([request("/a")])).await });
@@ -78,15 +78,47 @@ fn postgres_runs_full() {
     let server = home.serve(IMPATIENT);
     server.ok(&["add", "GET", "/a"]);
     home.sql(DISK_FULL);
-    assert_unavailable(
-        &server,
-        "not known whether 1 request was counted",
-        "No space left on device",
-    );
+    assert_unavailable(&server, "nothing was counted", "No space left on device");
     assert_eq!(server.live(), totals([("GET /a", 1)]));
+    // Nobody counts anything, and it still knows.
+    server.await_serving(false);
+    assert!(server.log().contains("cannot be stored: not serving"), "{}", server.log());
+    assert!(server.log().contains("No space left on device"), "{}", server.log());
     home.sql(ROOM_AGAIN);
+    server.await_serving(true);
     server.ok(&["add", "GET", "/a"]);
     assert_eq!(server.live(), totals([("GET /a", 2)]));
+}
+
+/// What Postgres has rolled back for certain is told so, whatever it is that it did not take.
+#[test]
+fn postgres_refuses_rows() {
+    let home = Home::postgres("refuses_rows");
+    let server = home.serve(&[]);
+    home.sql(&DISK_FULL.replace("53100", "23505"));
+    let output = server.run(&["add", "GET", "/a", "-n", "3", "--patience", "1"]);
+    assert_fails(&output, 1, &["nothing was counted", "No space left on device"]);
+    let path = home.file("access.log", crate::support::LOG_LINE.repeat(30));
+    let output = server.run(&["import", &path, "--patience", "1"]);
+    assert_fails(&output, 1, &["the import stopped"]);
+    let words = "counted 0 requests; no line is known to be counted";
+    assert!(output.stderr.contains(words), "{output:?}");
+    assert_eq!(server.live(), totals([]));
+}
+
+/// The server still tries, when the client has waited long enough: it is asked.
+#[test]
+fn a_client_that_gives_up_first_knows_how_much_is_counted() {
+    let home = Home::postgres("gives_up_first");
+    let server = home.serve(&["--write-wait-ms", "600000"]);
+    server.ok(&["add", "GET", "/a"]);
+    home.sql(DISK_FULL);
+    let output = server.run(&["add", "GET", "/a", "-n", "3", "--patience", "1"]);
+    assert_fails(&output, 1, &["nothing was counted"]);
+    home.sql(ROOM_AGAIN);
+    // What that client sent is not stored later either.
+    server.ok(&["add", "GET", "/b"]);
+    assert_eq!(server.live(), totals([("GET /a", 1), ("GET /b", 1)]));
 }
 
 #[test]
@@ -111,23 +143,44 @@ fn sqlite_runs_full() {
     let url = format!("{}?size_bytes_max=262144", home.database_url());
     let server = home.serve_at(&url, IMPATIENT);
     server.ok(&["add", "GET", "/a", "-n", "10"]);
-    // Some of it fits. If that is the beginning of it, the server says how much it is.
+    // Some of it fits, and the server says how much it is.
     let output = server.run(&["add", "GET", "/a", "-n", "100000"]);
     assert_fails(&output, 1, &["database or disk is full"]);
     let there = server.live();
     let counted = there["GET /a"] - 10;
     assert!((0..100_000).contains(&counted), "{there:?}");
-    if let Some((_, said)) = output.stderr.split_once("only ") {
-        let said = said.split(' ').next().expect("a number").replace(',', "");
-        assert_eq!(said, counted.to_string(), "{output:?}");
-    }
-    assert!(server.is_serving(), "it can still be asked, and rolled up");
+    let said = match output.stderr.split_once("only ") {
+        Some((_, said)) => said.split(' ').next().expect("a number").replace(',', ""),
+        None => {
+            assert!(output.stderr.contains("nothing was counted"), "{output:?}");
+            "0".to_owned()
+        }
+    };
+    assert_eq!(said, counted.to_string(), "{output:?}");
     server.stop();
 
     let server = home.serve(IMPATIENT);
     assert_eq!(server.live(), there);
     server.ok(&["add", "GET", "/a"]);
     assert_eq!(server.live(), totals([("GET /a", 11 + counted)]));
+}
+
+#[test]
+fn a_removed_write_ahead_log_takes_nothing_with_it() {
+    let home = Home::sqlite();
+    let server = home.serve(IMPATIENT);
+    server.ok(&["add", "GET", "/a", "-n", "10"]);
+    for name in ["tally.db-wal", "tally.db-shm"] {
+        std::fs::remove_file(home.path(name)).expect("it is there while the server runs");
+    }
+    let output = server.run(&["add", "GET", "/a", "-n", "100", "--patience", "1"]);
+    assert_fails(&output, 1, &["tally.db-wal: the file was removed or replaced"]);
+    server.await_serving(false);
+    server.kill();
+    let server = home.serve(IMPATIENT);
+    assert_eq!(server.live(), totals([("GET /a", 10)]));
+    server.ok(&["add", "GET", "/a", "-n", "100"]);
+    assert_eq!(server.live(), totals([("GET /a", 110)]));
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod drain;
 mod examples;
 mod failing_database;
 mod first_run;
+mod handover;
 mod import;
 mod producers;
 mod record;

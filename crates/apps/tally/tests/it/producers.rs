@@ -1,13 +1,17 @@
 //! `tally producers`, and whether totals are complete.
 
+use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tally_proto::tally::requests::v1::{Batch, Drops, Endpoint, Open, RecordRequest};
 
-use crate::support::{Home, OLD_DAY, Server, wait_for};
+use crate::support::{Home, OLD_DAY, Server, request, totals, wait_for};
 
 /// Days since 1970 of [`OLD_DAY`].
 const OLD_DAY_NUMBER: i32 = 16_572;
+
+/// A line of an access log.
+const LINE: &str = "- - - [17/May/2015:10:05:03 +0000] \"GET /b HTTP/1.1\" 200 1\n";
 
 /// Counts one request of the old day, and says that 12 were dropped.
 fn count_and_drop(server: &Server) {
@@ -61,14 +65,62 @@ fn totals_say_whether_they_are_complete() {
             server.ok(&["roll-up", OLD_DAY]);
         }
         let list = server.ok(&["producers", "--format", "csv"]);
-        let id = "01020304-0506-0708-090a-0b0c0d0e0f10,shop,client,1,";
+        let id = "0d0e0f10,shop,client,1,";
         let line = list.stdout.lines().find(|line| line.starts_with(id));
         assert!(line.is_some_and(|line| line.ends_with(",1,12")), "{list:?}");
-        assert!(list.stdout.contains(",tally add,client,"), "{list:?}");
+        assert!(!list.stdout.contains("tally add"), "it said that it is done: {list:?}");
         assert!(!list.stdout.contains(",worker,"), "{list:?}");
         let all = server.ok(&["producers", "--workers", "--format", "csv"]);
         assert!(all.stdout.contains(",worker,"), "{all:?}");
         let table = server.ok(&["producers", "--format", "table"]);
-        assert!(table.stderr.contains("2 producers, 12 known drops"), "{table:?}");
+        assert!(table.stderr.contains("1 producer, 12 known drops"), "{table:?}");
+    }
+}
+
+/// A backup is restored under a running server.
+#[test]
+fn totals_say_that_the_database_went_back() {
+    let home = Home::postgres("went_back");
+    let server = home.serve(&[]);
+    for _ in 0..3 {
+        wait_for(count_by_add(&server));
+    }
+    let before = server.ok(&["totals", "--live", "--format", "table"]);
+    assert!(before.stderr.contains("complete: no drops are known"), "{before:?}");
+    home.sql("DELETE FROM tally_producers; DELETE FROM tally_requests");
+    wait_for(count_by_add(&server));
+    let after = server.ok(&["totals", "--live", "--format", "table"]);
+    let words = "incomplete: the database went back to an earlier state on ";
+    assert!(after.stderr.contains(words), "{after:?}");
+    assert!(after.stderr.contains(": at least ") || after.stderr.contains("; at least "));
+    assert!(!after.stderr.contains("; complete"), "{after:?}");
+    let script = server.ok(&["totals", "--live", "--format", "csv"]);
+    assert!(script.stderr.contains(words), "{script:?}");
+    let other = server.ok(&["totals", "--live", "--to", "2015-12"]);
+    assert!(!other.stderr.contains("incomplete"), "{other:?}");
+    let whose = server.ok(&["producers"]);
+    assert!(whose.stderr.contains("the database went back on "), "{whose:?}");
+    assert!(whose.stderr.contains("tally serve)"), "{whose:?}");
+    assert!(server.log().contains("acknowledged batches are missing"), "{}", server.log());
+}
+
+/// One request, by the server's own insert worker.
+async fn count_by_add(server: &Server) {
+    let mut client = CountServiceClient::connect(server.url.clone()).await.expect("it listens");
+    client.add(tokio_stream::iter([request("/a")])).await.expect("it is counted");
+}
+
+/// As by cron: each of them is done at its end, and takes no place from the next one.
+#[test]
+fn counting_by_hand_never_meets_the_limit_of_producers() {
+    for home in [Home::sqlite(), Home::postgres("by_hand")] {
+        let server = home.serve(&["--producers-max", "3"]);
+        let log = home.file("access.log", LINE);
+        for _ in 0..10 {
+            server.ok(&["add", "GET", "/a", "-n", "2"]);
+            server.ok(&["import", &log]);
+            assert_eq!(server.ok(&["producers"]).stdout.lines().count(), 1, "nobody is listed");
+        }
+        assert_eq!(server.live(), totals([("GET /a", 20), ("GET /b", 10)]));
     }
 }

@@ -39,13 +39,20 @@ impl Client {
     /// acknowledged or the stream ends.
     async fn send(&mut self, url: &str, last: u64, rows: u32) -> Result<(), Status> {
         let (sender, messages) = mpsc::channel(100);
-        let send = |kind| sender.try_send(proto::RecordRequest { kind: Some(kind) });
+        let send = |kind| {
+            sender.try_send(proto::RecordRequest { kind: Some(kind) }).expect("room");
+        };
         let producer_id = vec![7; 16];
-        let open =
-            proto::Open { producer_id, epoch: self.epoch, claims: vec![5], name: "shop".into() };
-        send(Kind::Open(open)).expect("room");
+        let open = proto::Open {
+            producer_id,
+            epoch: self.epoch,
+            claims: vec![5],
+            name: "shop".into(),
+            ..Default::default()
+        };
+        send(Kind::Open(open));
         for sequence in 1..=last {
-            send(Kind::Batch(batch(sequence, rows, self.micros))).expect("room");
+            send(Kind::Batch(batch(sequence, rows, self.micros)));
         }
         let client = RequestServiceClient::connect(url.to_owned()).await;
         let mut client = client.expect("the server listens");
@@ -124,7 +131,9 @@ fn killed_on_sqlite() {
 
 #[test]
 fn killed_on_postgres() {
-    killed_at(&Home::postgres("record_crash"), "append.small.committed", SMALL);
+    let home = Home::postgres("record_crash");
+    home.know_endpoint("/a");
+    killed_at(&home, "append.small.committed", SMALL);
     for point in ["append.before_commit", "append.committed"] {
         killed_at(&Home::postgres("record_crash"), point, LARGE);
     }
@@ -170,8 +179,9 @@ async fn without_the_check_of_the_sequence_a_lost_answer_doubles() {
             let server = Server::start(home.serve_command_at(&url, &[]).env("TALLY_FAULT", fault));
             let mut client = Client::new();
             // The statement that stores these requests has their time in it, in microseconds
-            // since 2000. It commits, and nobody is told.
-            proxy.swallow_after(&(client.micros - 946_684_800_000_000).to_be_bytes());
+            // since 2000. It is committed with the names of their endpoints, and nobody is told.
+            let time = (client.micros - 946_684_800_000_000).to_be_bytes();
+            proxy.swallow_after_all(&[&time, b"COMMIT"]);
             wait_for(client.send(&server.url, 1, SMALL)).expect("it is acknowledged");
             assert_eq!(proxy.swallowed(), 1, "{}", server.log());
             assert_eq!(server.live(), expected(times, SMALL), "{fault}");

@@ -14,6 +14,10 @@ use tally_testkit::{Output, Process, Stream, TestDatabase, User, eventually_bloc
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
+/// A line of an access log that counts.
+pub(crate) const LOG_LINE: &str =
+    "192.0.2.7 - - [17/May/2015:10:05:03 +0000] \"GET /a HTTP/1.1\" 200 512\n";
+
 /// How long anything may take that is expected to happen. Only a failed test waits so long.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
@@ -118,6 +122,18 @@ impl Home {
     #[track_caller]
     pub(crate) fn serve_until(&self, point: &str) -> Server {
         Server::start(self.serve_command(&[]).env("TALLY_FAULT", point))
+    }
+
+    /// Puts GET and a path into the dictionary. A server that finds a name there stores small
+    /// batches of it on Postgres in one statement.
+    #[track_caller]
+    pub(crate) fn know_endpoint(&self, path: &str) {
+        let server = self.serve(&[]);
+        server.stop();
+        if self.database.is_some() {
+            let id = tally_requests::Endpoint::new(3, path).id(0);
+            self.sql(&format!("INSERT INTO tally_endpoints VALUES ({id}, 3, '{path}')"));
+        }
     }
 
     /// Runs statements in this home's Postgres.

@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use tally_proto::count::v1::AddRequest;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
+use tally_proto::wire::COUNTED_TRAILER;
 use tally_runtime::Signals;
 use tokio::sync::watch;
 use tonic::Status;
@@ -11,12 +12,9 @@ use tonic::transport::Channel;
 
 use super::load::{clock, day};
 use super::pace::Pace;
-use super::{Arguments, back_off, last_sent, now_micros};
+use super::{Arguments, back_off, last_sent, now_micros, timestamp};
 use crate::journal::{Journal, Key, Line, Parcel};
 use crate::random::Random;
-
-/// The trailer that says how many requests of a failed stream are counted all the same.
-const COUNTED_TRAILER: &str = "tally-counted";
 
 /// GET.
 const METHOD: i32 = 3;
@@ -129,12 +127,10 @@ fn lock(common: &Mutex<Common>) -> MutexGuard<'_, Common> {
 /// Sends so many equal requests, and waits for the answer.
 async fn send(channel: Channel, key: &Key, micros: i64, count: u64) -> Result<(), Status> {
     // All at the same microsecond, so that all are of one day.
-    let seconds = micros.div_euclid(1_000_000);
-    let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1_000).expect("below a second");
     let request = AddRequest {
         method: key.method,
         path: key.path.clone(),
-        request_timestamp: Some(prost_types::Timestamp { seconds, nanos }),
+        request_timestamp: Some(timestamp(micros)),
     };
     let requests = tokio_stream::iter((0..count).map(move |_| request.clone()));
     CountServiceClient::new(channel).add(requests).await.map(|_| ())

@@ -74,7 +74,7 @@ pub(super) async fn run(
     }
     let last = producer.close_within(CLOSE_LIMIT).await;
     open.settle(&last, &mut journal)?;
-    if open.parcels.is_empty() && last.lost() == 0 {
+    if open.parcels.is_empty() && last.lost() == last.in_doubt {
         journal.write(&Line::Done)?;
     } else {
         eprintln!("closed with {last:?}");
@@ -88,8 +88,11 @@ impl Open {
     /// Notes what became of the parcels that have come to their end.
     fn settle(&mut self, progress: &Progress, journal: &mut Journal) -> anyhow::Result<()> {
         if progress.lost() > self.lost {
-            // With a server that keeps to the protocol, and time enough to close, none is.
-            journal.write(&Line::Broken(format!("the producer has lost rows: {progress:?}")))?;
+            let what = format!("the producer has lost rows: {progress:?}");
+            // With a server that keeps to the protocol, and time enough to close, none is lost but
+            // by a database that went back.
+            let is_in_doubt = progress.lost() == progress.in_doubt;
+            journal.write(&if is_in_doubt { Line::Setback(what) } else { Line::Broken(what) })?;
         }
         while let Some((number, end)) = self.parcels.front().copied()
             && end <= progress.settled()

@@ -71,8 +71,11 @@ pub(super) async fn run(
     }
     let report = queue.close_within(CLOSE_LIMIT).await;
     journal.write(&Line::Total(report.acknowledged))?;
-    if report.rejected + report.in_doubt > 0 {
-        journal.write(&Line::Broken(format!("the queue has lost requests: {report:?}")))?;
+    let what = format!("the queue has lost requests: {report:?}");
+    if report.rejected > 0 {
+        journal.write(&Line::Broken(what))?;
+    } else if report.in_doubt > 0 {
+        journal.write(&Line::Setback(what))?;
     }
     drop(queue);
     let is_empty = match &spool {
@@ -81,6 +84,10 @@ pub(super) async fn run(
     };
     if report.acknowledged == report.recorded && is_empty {
         journal.write(&Line::Done)?;
+    } else if report.acknowledged + report.in_doubt == report.recorded
+        && (is_empty || spool.is_none())
+    {
+        journal.write(&Line::InDoubt)?;
     } else {
         eprintln!("closed with {report:?}");
     }

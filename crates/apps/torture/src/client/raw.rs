@@ -4,10 +4,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use prost_types::Timestamp;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tally_proto::tally::requests::v1::{
     Batch, Drops, Endpoint, Open, Opened, RecordRequest, RecordResponse, record_request::Kind,
 };
+use tally_proto::wire::{COMMITTED_TRAILER, REASON_TRAILER, reason};
 use tally_runtime::Signals;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -18,7 +20,7 @@ use tonic::{Code, Status, Streaming};
 use super::load::{Load, Row};
 use super::memory::Memory;
 use super::pace::Pace;
-use super::{Arguments, back_off, last_sent, now_micros};
+use super::{Arguments, back_off, last_sent, now_micros, timestamp};
 use crate::journal::{Journal, Line};
 use crate::random::Random;
 
@@ -46,6 +48,8 @@ struct Raw<'a> {
     /// The last parcel that was announced in the journal, and the last that was acknowledged.
     sent: u64,
     acknowledged: u64,
+    /// When this process last heard of that.
+    heard: Option<Timestamp>,
     stopping: bool,
 }
 
@@ -86,6 +90,7 @@ pub(super) async fn run(
         pace: Pace::new(arguments.rate),
         sent: last_sent(past),
         acknowledged: last_acknowledged(past),
+        heard: None,
         stopping: false,
     };
     while !(raw.stopping && raw.acknowledged == raw.sent) {
@@ -103,9 +108,10 @@ pub(super) async fn run(
     Ok(())
 }
 
+/// The last parcel that is not sent again.
 fn last_acknowledged(past: &[Line]) -> u64 {
     let upto = past.iter().filter_map(|line| match line {
-        Line::UpTo(number) => Some(*number),
+        Line::UpTo(number) | Line::Doubtful(number) => Some(*number),
         _ => None,
     });
     upto.max().unwrap_or(0)
@@ -195,6 +201,8 @@ impl Raw<'_> {
             epoch: self.memory.epoch,
             claims: self.memory.claims.clone(),
             name: self.arguments.name.clone(),
+            acknowledged_sequence: Some(self.acknowledged - self.memory.before),
+            acknowledged_at: self.heard,
         };
         let (requests, receiver) = mpsc::channel(2);
         let first = RecordRequest { kind: Some(Kind::Open(open)) };
@@ -224,7 +232,8 @@ impl Raw<'_> {
         let committed = self.memory.before + first.committed_sequence;
         if committed < self.acknowledged {
             let before = self.acknowledged;
-            self.broken(format!("Opened has {committed}, and {before} was acknowledged"))?;
+            let what = format!("Opened has {committed}, and {before} was acknowledged");
+            self.journal.write(&Line::Lost(what))?;
             // What was acknowledged is not sent again: another client would not have it any more.
             self.memory.renew(before)?;
             return Ok(Err(Status::data_loss("the database has forgotten batches")));
@@ -310,6 +319,7 @@ impl Raw<'_> {
     fn acknowledge(&mut self, committed: u64) -> anyhow::Result<()> {
         if committed > self.acknowledged {
             self.acknowledged = committed;
+            self.heard = Some(timestamp(now_micros()));
             self.journal.write(&Line::UpTo(committed))?;
         }
         Ok(())
@@ -330,8 +340,8 @@ impl Raw<'_> {
     /// The stream has ended with an error; some of them must not come.
     fn failed(&mut self, status: &Status) -> anyhow::Result<()> {
         let trailer = |name| status.metadata().get(name).and_then(|value| value.to_str().ok());
-        let reason = trailer("tally-reason").unwrap_or_default();
-        let committed = trailer("tally-committed").and_then(|text| text.parse::<u64>().ok());
+        let said = trailer(REASON_TRAILER).unwrap_or_default();
+        let committed = trailer(COMMITTED_TRAILER).and_then(|text| text.parse::<u64>().ok());
         if let Some(committed) = committed.map(|committed| committed + self.memory.before) {
             if committed > self.sent {
                 self.broken(format!("the trailer acknowledges {committed}, which was not sent"))?;
@@ -339,12 +349,33 @@ impl Raw<'_> {
                 self.acknowledge(committed)?;
             }
         }
-        let is_ours = matches!(status.code(), Code::InvalidArgument | Code::AlreadyExists);
-        if is_ours || ["PRODUCER_FORGOTTEN", "LIMIT"].contains(&reason) {
-            self.broken(format!("{:?} {reason}: {}", status.code(), status.message()))?;
+        let what = format!("{:?} {said}: {}", status.code(), status.message());
+        let has_begun = self.acknowledged > self.memory.before;
+        if said == reason::PRODUCER_FORGOTTEN {
+            // A producer that has stored nothing may begin again.
+            if has_begun {
+                // Without this time the server does not know either.
+                let is_lost = self.heard.is_some();
+                self.begin_anew(&if is_lost { Line::Lost(what) } else { Line::Setback(what) })?;
+            }
+        } else if said == reason::PRODUCER_IN_USE {
+            self.begin_anew(&Line::Setback(what))?;
+        } else if said == reason::LIMIT || status.code() == Code::InvalidArgument {
+            self.broken(what)?;
         }
-        eprintln!("{:?} {reason} {}", status.code(), status.message());
+        eprintln!("{:?} {said} {}", status.code(), status.message());
         Ok(())
+    }
+
+    /// The server cannot tell this producer's batches apart any more: its database went back.
+    /// What was sent is in doubt, and is not sent again.
+    fn begin_anew(&mut self, why: &Line) -> anyhow::Result<()> {
+        self.journal.write(why)?;
+        for number in self.acknowledged + 1..=self.sent {
+            self.journal.write(&Line::Doubtful(number))?;
+        }
+        self.acknowledged = self.sent;
+        self.memory.renew(self.sent)
     }
 
     fn broken(&mut self, what: String) -> anyhow::Result<()> {

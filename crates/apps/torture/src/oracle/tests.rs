@@ -1,10 +1,11 @@
 //! The oracle finds what it is there for: lost, doubled, moved and invented counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Stored, Verdict, judge};
+use super::{Stored, Verdict};
 use crate::account::Account;
 use crate::journal::{Key, Line, Parcel};
+use crate::losses::{Losses, UNKNOWN};
 
 const DAY: i32 = 20_000;
 
@@ -54,14 +55,21 @@ fn stored() -> Stored {
         live: vec![totals.clone(), totals.clone()],
         rolled_up: vec![totals.clone(), totals.clone()],
         table: totals,
+        unnamed: BTreeMap::new(),
         rows_left: 0,
         accepted_of_client: BTreeMap::from([("one".to_owned(), 15), ("three".to_owned(), 10)]),
         accepted: BTreeMap::from([(DAY, 30)]),
         dropped: BTreeMap::from([(DAY, 2)]),
         dropped_total: vec![2, 2],
+        setbacks: vec![BTreeSet::new(), BTreeSet::new()],
         exits: BTreeMap::from([("server-1".to_owned(), Some(0))]),
         panics: Vec::new(),
     }
+}
+
+/// The verdict when the database did not go back.
+fn judge(accounts: &BTreeMap<String, Account>, stored: &Stored) -> Verdict {
+    super::judge(accounts, &Losses::default(), stored)
 }
 
 /// The verdict after the totals were changed everywhere in the same way, as a server that
@@ -174,16 +182,18 @@ fn wrong_books_of_producers_and_drops_are_found() {
     let mut wrong = stored();
     wrong.accepted.insert(DAY, 31);
     assert_found(&judge(&accounts(), &wrong), "accepted = stored");
-    for (client, accepted) in [("one", 14), ("one", 16), ("nobody", 1)] {
+    let mut accounts = accounts();
+    accounts.get_mut("one").unwrap().resumed = true;
+    for (client, accepted) in [("one", 14), ("one", 16), ("three", 13), ("nobody", 1)] {
         let mut wrong = stored();
         wrong.accepted_of_client.insert(client.to_owned(), accepted);
-        assert_found(&judge(&accounts(), &wrong), "accepted of a client: ");
+        assert_found(&judge(&accounts, &wrong), "accepted of a client: ");
     }
     for dropped in [1, 3] {
         let mut wrong = stored();
         wrong.dropped.insert(DAY, dropped);
-        assert_found(&judge(&accounts(), &wrong), "drops: day 20000");
-        assert_found(&judge(&accounts(), &wrong), "drops in answers");
+        assert_found(&judge(&accounts, &wrong), "drops: day 20000");
+        assert_found(&judge(&accounts, &wrong), "drops in answers");
     }
 }
 
@@ -215,4 +225,74 @@ fn what_is_dropped_must_be_reported() {
     account.take(Line::Sent(2, Parcel::of(key(DAY, "/one/b"), 1)));
     account.take(Line::Taken(2, Parcel::of(key(DAY, "/one/b"), 1)));
     assert_found(&judge(&accounts, &stored()), "drops: day 20000");
+}
+
+/// The database went back after everything was acknowledged, to where nothing was.
+fn all_lost() -> Losses {
+    let mut losses = Losses::default();
+    losses.times = 1;
+    losses.add(&BTreeMap::new(), &accounts());
+    losses
+}
+
+#[test]
+fn what_the_database_lost_may_be_missing_and_nothing_may_be_too_many() {
+    let mut found = stored();
+    let lose = |totals: &mut BTreeMap<Key, u64>| {
+        totals.remove(&key(DAY, "/one/b"));
+    };
+    found.live.iter_mut().chain(&mut found.rolled_up).for_each(lose);
+    lose(&mut found.table);
+    found.accepted.insert(DAY, 25);
+    found.accepted_of_client.insert("one".to_owned(), 10);
+    let verdict = super::judge(&accounts(), &all_lost(), &found);
+    assert!(verdict.passed(), "{:#?}", verdict.differences);
+    assert_found(&judge(&accounts(), &found), "/one/b: LOST 5");
+    let mut wrong = stored();
+    wrong.live[0].insert(key(DAY, "/shared/a"), 18);
+    assert_found(&super::judge(&accounts(), &all_lost(), &wrong), "/shared/a: 1 TOO MANY");
+}
+
+#[test]
+fn only_deleted_names_may_be_missing() {
+    let mut found = stored();
+    let unname = |totals: &mut BTreeMap<Key, u64>| {
+        let count = totals.remove(&key(DAY, "/one/b")).unwrap();
+        totals.insert(Key { method: 0, ..key(DAY, UNKNOWN) }, count);
+    };
+    found.live.iter_mut().chain(&mut found.rolled_up).for_each(unname);
+    unname(&mut found.table);
+    found.unnamed.insert((DAY, 77), 5);
+    assert_found(&judge(&accounts(), &found), "5 of endpoint 77 have no name");
+    assert_found(&judge(&accounts(), &found), "/one/b: LOST 5");
+    let deleted = |path: &str| {
+        let mut losses = Losses::default();
+        losses.deleted = Some(BTreeMap::from([(77, (3, path.to_owned()))]));
+        losses
+    };
+    let verdict = super::judge(&accounts(), &deleted("/one/b"), &found);
+    assert!(verdict.passed(), "{:#?}", verdict.differences);
+    // The table itself has them under the id of another endpoint.
+    let verdict = super::judge(&accounts(), &deleted("/shared/a"), &found);
+    assert_found(&verdict, "/shared/a: 3 TOO MANY");
+    *found.live[0].get_mut(&Key { method: 0, ..key(DAY, UNKNOWN) }).unwrap() = 4;
+    let verdict = super::judge(&accounts(), &deleted("/one/b"), &found);
+    assert_found(&verdict, "without a name: day 20000: 4");
+}
+
+#[test]
+fn a_loss_that_is_not_told_is_found() {
+    let mut accounts = accounts();
+    let losses = all_lost();
+    assert!(super::judge(&accounts, &losses, &stored()).passed());
+    accounts.get_mut("one").unwrap().take(Line::Lost("Opened has 0".to_owned()));
+    let mut found = stored();
+    assert_found(&super::judge(&accounts, &losses, &found), "the loss is told");
+    // Nor may it come about by itself.
+    assert_found(&judge(&accounts, &found), "protocol: one: Opened has 0");
+    found.setbacks = vec![BTreeSet::from(["two".to_owned()])];
+    assert_found(&super::judge(&accounts, &losses, &found), "the loss is told: one is not in");
+    found.setbacks = vec![BTreeSet::from(["one".to_owned()])];
+    assert!(super::judge(&accounts, &losses, &found).passed());
+    assert_found(&judge(&accounts, &found), "nothing else is told: {\"one\"}");
 }

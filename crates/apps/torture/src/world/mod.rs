@@ -12,8 +12,8 @@ pub(crate) mod server;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, MutexGuard};
 
 use anyhow::Context as _;
 use tally_testkit::{Cluster, Options, Proxy};
@@ -21,26 +21,32 @@ use tokio::runtime::Handle;
 
 use crate::arguments::{Backend, Run};
 use crate::client::Kind;
+use crate::schedule::Shape;
 use crate::stop::Stop;
 use client::{Client, Files};
 use folder::Folder;
 use server::{How, Server};
 
 /// The database of the run, in its private Postgres.
-const DATABASE: &str = "postgres";
+pub(crate) const DATABASE: &str = "postgres";
 
 /// How many connections that Postgres takes; few, so that they can be used up.
 pub(crate) const CONNECTIONS_MAX: usize = 40;
+
+/// Room for commits that nobody has written yet.
+const WAL_BUFFERS: (&str, &str) = ("wal_buffers", "64MB");
 
 /// Everything that runs. Dropped in this order: clients, servers, Postgres, folder.
 pub(crate) struct World {
     pub(crate) clients: Vec<Client>,
     pub(crate) servers: Vec<Server>,
-    pub(crate) postgres: Option<Cluster>,
+    /// Held by whoever kills it: one after the other. Another one takes its place in a failover.
+    pub(crate) postgres: Option<Mutex<Cluster>>,
     pub(crate) folder: Mutex<Folder>,
     pub(crate) runtime: Handle,
     /// Nobody rolls up, so that a full disk stays full.
     pub(crate) rows_stay: AtomicBool,
+    goes_back: bool,
 }
 
 /// A program that stays what it is for the time of the run.
@@ -63,7 +69,12 @@ impl World {
         let torture = keep_program(&std::env::current_exe()?, &folder)?;
         let postgres = match run.backend {
             Backend::Postgres => {
-                let settings = vec![("max_connections".to_owned(), CONNECTIONS_MAX.to_string())];
+                let mut settings = vec![("max_connections", CONNECTIONS_MAX.to_string())];
+                if run.goes_back() {
+                    settings.push((WAL_BUFFERS.0, WAL_BUFFERS.1.to_owned()));
+                }
+                let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value));
+                let settings = settings.collect();
                 Some(Cluster::start(Options { settings, ..Options::default() })?)
             }
             Backend::Sqlite => None,
@@ -92,7 +103,17 @@ impl World {
             clients.push(Client::new(name, kind, proxy, Files { program, folder }, seed, rate));
         }
         let (folder, rows_stay) = (Mutex::new(folder), AtomicBool::new(false));
-        Ok(World { clients, servers, postgres, folder, runtime, rows_stay })
+        let (postgres, goes_back) = (postgres.map(Mutex::new), run.goes_back());
+        Ok(World { clients, servers, postgres, folder, runtime, rows_stay, goes_back })
+    }
+
+    pub(crate) fn shape(&self) -> Shape {
+        Shape {
+            clients: self.clients.len(),
+            servers: self.servers.len(),
+            is_postgres: self.postgres.is_some(),
+            goes_back: self.goes_back,
+        }
     }
 
     /// The client of this kind that was made first.
@@ -112,9 +133,15 @@ impl World {
         }
     }
 
+    /// The Postgres that is the primary, for as long as the value lives.
+    pub(crate) fn postgres(&self) -> Option<MutexGuard<'_, Cluster>> {
+        let postgres = self.postgres.as_ref()?;
+        Some(postgres.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
     /// The URL of the database, without a proxy before it.
     pub(crate) fn postgres_url(&self) -> Option<String> {
-        self.postgres.as_ref().map(|cluster| cluster.url(DATABASE))
+        self.postgres().map(|cluster| cluster.url(DATABASE))
     }
 
     pub(crate) fn sqlite_path(&self) -> PathBuf {
@@ -148,7 +175,7 @@ impl World {
         for program in ["tally", "tally-torture"] {
             let _ = fs::remove_file(folder.file(program));
         }
-        let log = self.postgres.as_ref().map(Cluster::log).unwrap_or_default();
+        let log = self.postgres().map(|cluster| cluster.log()).unwrap_or_default();
         // For people; without room for it the verdict stands.
         let _ = fs::write(folder.file("postgres.log"), log);
         let _ = fs::write(folder.file("report.txt"), report);

@@ -37,6 +37,24 @@ macro_rules! on {
             }
 
             #[test]
+            fn a_short_run_on_a_database_that_goes_back_passes() {
+                assert_passes(&run(&["--seed", "7", "--minutes", "0.1", "--goes-back"]));
+            }
+
+            #[test]
+            fn names_that_are_believed_to_be_stored_are_found() {
+                let output = run(&["--seed", "7", "--minutes", "0", "--broken", "keep-names"]);
+                assert_finds(&output, &["live answers: ", "_unknown"]);
+            }
+
+            #[test]
+            fn ids_that_are_given_away_again_are_found() {
+                let output = run(&["--seed", "7", "--minutes", "0", "--broken", "reuse-ids"]);
+                // The client that came later has the other one's counts.
+                assert_finds(&output, &["live answers: ", "/add-3/"]);
+            }
+
+            #[test]
             fn an_acknowledgement_before_the_commit_is_found() {
                 let broken = ["--broken", "ack-before-commit"];
                 let output = run(&[&["--seed", "7", "--minutes", "0"], &broken[..]].concat());

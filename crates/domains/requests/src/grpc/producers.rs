@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::stream;
 use tally_proto::tally::requests::v1 as requests;
+use tally_proto::wire::COMMITTED_TRAILER;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_stream::{Iter, Stream};
@@ -12,12 +13,12 @@ use tonic::{Status, Streaming};
 
 use super::status;
 use crate::error::Error;
-use crate::producer::Producer;
+use crate::model::DayRange;
+use crate::producer::{Producer, short_id};
 use crate::record::{Ending, Progress};
 use crate::service::Service;
+use crate::setback::Setback;
 
-/// The trailer of a failed `Record`: the last batch that is known to be committed.
-const COMMITTED_TRAILER: &str = "tally-committed";
 /// How many producers one message has at most: some 256 KiB with the longest names.
 const MESSAGE_PRODUCERS_MAX: usize = 1_000;
 
@@ -68,13 +69,33 @@ pub(super) async fn list(service: &Service, with_workers: bool) -> Result<Lists,
         let _place = service.queries.acquire().await;
         service.store.producers(with_workers).await.map_err(Error::store("list producers"))?
     };
+    let mut setbacks = setbacks(service, DayRange::ALL).await?;
     let mut listed = listed.into_iter().map(message).peekable();
     let messages: ListMessages = Box::new(std::iter::from_fn(move || {
-        listed.peek()?;
+        if listed.peek().is_none() && setbacks.is_empty() {
+            return None;
+        }
         let producers = listed.by_ref().take(MESSAGE_PRODUCERS_MAX).collect();
-        Some(Ok(requests::ListProducersResponse { producers }))
+        let setbacks = std::mem::take(&mut setbacks);
+        Some(Ok(requests::ListProducersResponse { producers, setbacks }))
     }));
     Ok(tokio_stream::iter(messages))
+}
+
+/// What may be missing from these days, beside what clients have dropped.
+pub(super) async fn setbacks(
+    service: &Service,
+    days: DayRange,
+) -> Result<Vec<requests::Setback>, Error> {
+    let setbacks = {
+        let _place = service.queries.acquire().await;
+        service.store.setbacks().await.map_err(Error::store("list what is missing"))?
+    };
+    let concerns = |one: &Setback| {
+        let DayRange { first, last } = one.days();
+        first <= days.last && days.first <= last
+    };
+    Ok(setbacks.into_iter().filter(concerns).map(setback).collect())
 }
 
 // === impl Answers ===
@@ -100,14 +121,28 @@ impl Answers {
     }
 }
 
-fn message(producer: Producer) -> requests::Producer {
-    let micros = producer.last_seen_micros;
+fn setback(setback: Setback) -> requests::Setback {
+    requests::Setback {
+        short_id: short_id(setback.producer),
+        name: setback.name,
+        since: Some(timestamp(setback.since_micros)),
+        noticed_at: Some(timestamp(setback.noticed_micros)),
+        batches: setback.batches,
+        producers: setback.producers,
+    }
+}
+
+fn timestamp(micros: i64) -> prost_types::Timestamp {
     let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1_000).expect("below a second");
+    prost_types::Timestamp { seconds: micros.div_euclid(1_000_000), nanos }
+}
+
+fn message(producer: Producer) -> requests::Producer {
     requests::Producer {
-        producer_id: producer.id.as_bytes().to_vec(),
+        short_id: short_id(producer.id),
         name: producer.name,
         sequence: producer.sequence.unsigned_abs(),
-        last_seen: Some(prost_types::Timestamp { seconds: micros.div_euclid(1_000_000), nanos }),
+        last_seen: Some(timestamp(producer.last_seen_micros)),
         accepted: producer.accepted,
         dropped: producer.dropped,
         is_worker: producer.is_worker,

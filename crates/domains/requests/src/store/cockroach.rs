@@ -1,17 +1,23 @@
 //! CockroachDB: one table of rows, whose key is led by a hash of the day.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tally_ingest::Batch;
 use tally_store::error::Step as _;
 use tally_store::postgres::{Database, commits_itself};
 use tally_store::retry::Policy;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 use super::postgres::append::{self, Way};
 use super::postgres::{endpoints, producers, totals};
-use super::{Appended, Names, Opened, ProducerRetention, Result, Store};
-use crate::model::{DayRange, Endpoint, EndpointId, Rows};
-use crate::producer::{Opening, Producer};
+use super::{Appended, Names, OPENINGS_MAX, Opened, ProducerRetention, Result, Store};
+use crate::model::{DayRange, Endpoint, EndpointId};
+use crate::producer::{Leaving, Opening, Producer};
+use crate::rows::Rows;
+use crate::setback::{Setback, Told};
 use crate::totals::{Query, TooMany, Totals};
 
 /// How many rows one step of a roll-up moves: CockroachDB advises against larger transactions.
@@ -28,6 +34,8 @@ const WAY: Way = Way {
 #[derive(Debug, Clone)]
 pub struct CockroachStore {
     database: Database,
+    /// A place for each producer that is being opened, or forgotten by itself.
+    openings: Arc<Semaphore>,
 }
 
 // === impl CockroachStore ===
@@ -36,7 +44,7 @@ impl CockroachStore {
     /// On a database whose migrations are applied.
     #[must_use]
     pub fn new(database: Database) -> Self {
-        Self { database }
+        Self { database, openings: Arc::new(Semaphore::new(OPENINGS_MAX)) }
     }
 
     /// One statement, which is its own transaction.
@@ -66,7 +74,7 @@ impl Store for CockroachStore {
     }
 
     fn state(&self) -> u64 {
-        self.database.connections_made()
+        self.database.writers_made()
     }
 
     async fn append(&self, batch: &Batch<'_, Rows>, names: &Names) -> Result<Appended> {
@@ -92,11 +100,27 @@ impl Store for CockroachStore {
     }
 
     async fn open_producer(&self, opening: &Opening) -> Result<Opened> {
-        producers::open(&self.database, opening).await
+        producers::open(&self.database, &self.openings, opening).await
+    }
+
+    async fn forget_producer(&self, leaving: &Leaving) -> Result<()> {
+        producers::forget_one(&self.database, &self.openings, leaving).await
+    }
+
+    async fn note_setback(&self, worker: Uuid, told: Told) -> Result<()> {
+        producers::note_setback(&self.database, worker, told).await
+    }
+
+    async fn setbacks(&self) -> Result<Vec<Setback>> {
+        producers::setbacks(&self.database).await
     }
 
     async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>> {
         producers::list(&self.database, with_workers).await
+    }
+
+    async fn try_write(&self) -> Result<()> {
+        append::try_write(&self.database, include_str!("cockroach/try_row.sql")).await
     }
 
     async fn maintain(&self, _now: Timestamp, retention: ProducerRetention) -> Result<()> {

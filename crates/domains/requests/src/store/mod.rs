@@ -23,13 +23,23 @@ use hashbrown::HashMap;
 use jiff::Timestamp;
 use tally_ingest::Batch;
 use tally_store::Database;
+use uuid::Uuid;
 
 pub use self::cockroach::CockroachStore;
 pub use self::postgres::PostgresStore;
 pub use self::sqlite::SqliteStore;
-use crate::model::{DayRange, Endpoint, EndpointId, Named, Rows};
-use crate::producer::{Opening, Producer, Refusal, Standing};
+use crate::model::{DayRange, Endpoint, EndpointId, Named};
+use crate::producer::{Leaving, Opening, Producer, Refusal, Standing};
+use crate::rows::Rows;
+use crate::setback::{Setback, Told};
 use crate::totals::{Query, TooMany, Totals};
+
+/// How many producers are opened at the same time: so many clients that come back at once leave the
+/// connections to the insert workers.
+pub(crate) const OPENINGS_MAX: usize = 3;
+
+/// What the setback of a server's own worker is called.
+const WORKER_NAME: &str = "tally serve";
 
 /// How many days producers are remembered that store nothing.
 pub type ProducerRetention = u32;
@@ -129,11 +139,32 @@ pub trait Store: Send + Sync + 'static {
     async fn totals(&self, query: &Query) -> Result<std::result::Result<Totals, TooMany>>;
 
     /// Opens a producer for a client, by the rules of [`Opening`]. A client that was opened is
-    /// the only one whose batches are stored from then on. It may be repeated.
+    /// the only one whose batches are stored from then on. What the client was told and is not
+    /// there any more is noted. It may be repeated.
     ///
     /// # Errors
     /// When the database fails.
     async fn open_producer(&self, opening: &Opening) -> Result<Opened>;
+
+    /// Forgets a producer, if it stands there. What it stored and dropped stays known. It may be
+    /// repeated.
+    ///
+    /// # Errors
+    /// When the database fails.
+    async fn forget_producer(&self, leaving: &Leaving) -> Result<()>;
+
+    /// Notes that a worker's batches up to this one were stored, if they are not there any more. It
+    /// may be repeated: it is noted once.
+    ///
+    /// # Errors
+    /// When the database fails.
+    async fn note_setback(&self, worker: Uuid, told: Told) -> Result<()>;
+
+    /// What was acknowledged and is missing, as far as it was noticed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    async fn setbacks(&self) -> Result<Vec<Setback>>;
 
     /// The producers, those first that were seen last.
     ///
@@ -146,8 +177,16 @@ pub trait Store: Send + Sync + 'static {
         0
     }
 
-    /// Regular housekeeping: makes partitions ahead, drops empty ones, forgets producers. What
-    /// was accepted and dropped from those that are forgotten stays known.
+    /// Writes and commits something that leaves nothing behind, to know whether a request could be
+    /// stored now. It does not wait behind queries.
+    ///
+    /// # Errors
+    /// Why it could not.
+    async fn try_write(&self) -> Result<()>;
+
+    /// Regular housekeeping: makes partitions ahead, drops empty ones, forgets producers that are
+    /// silent for too long, or for an hour if they have stored nothing. What was accepted and
+    /// dropped from those that are forgotten stays known.
     ///
     /// # Errors
     /// When the database fails. It may be called again at any time.

@@ -9,13 +9,14 @@ use tally_store::faults;
 use uuid::Uuid;
 
 use super::{Result, out_of_sequence};
-use crate::model::{Day, EndpointId, Rows};
+use crate::model::{Day, EndpointId};
 use crate::producer::{Refusal, Run, Verdict};
+use crate::rows::Rows;
 
-/// A producer's claim, 0 for a worker, and the last batch that is stored.
+/// A producer's epoch, 0 for a worker, and the last batch that is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
-    pub(super) claim: i64,
+    pub(super) epoch: i64,
     pub(super) sequence: i64,
 }
 
@@ -23,7 +24,7 @@ pub(super) struct Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Move {
     pub(super) id: Uuid,
-    pub(super) claim: i64,
+    pub(super) epoch: i64,
     /// The number that it must have.
     pub(super) before: i64,
     /// The number that it gets.
@@ -69,16 +70,17 @@ impl Plan {
         let mut plan = Self::default();
         let before = batch.sequence - 1;
         let own =
-            places.remove(&batch.producer).unwrap_or(Some(Place { claim: 0, sequence: before }));
+            places.remove(&batch.producer).unwrap_or(Some(Place { epoch: 0, sequence: before }));
         let stored = own.map_or(0, |place| place.sequence);
         let is_new = stored == before;
         // Nobody but the worker uses its id, so a number that is used without an attempt of its
         // own was used by a copy of this server.
-        if !is_new && !(batch.is_repeated && stored == batch.sequence) {
+        let is_duplicate = batch.is_repeated && stored == batch.sequence;
+        if !is_new && !is_duplicate {
             return Err(out_of_sequence(stored, batch.sequence));
         }
         if is_new {
-            plan.move_on(batch.producer, Place { claim: 0, sequence: before }, batch.sequence);
+            plan.move_on(batch.producer, Place { epoch: 0, sequence: before }, batch.sequence);
         }
         for chunk in batch.chunks {
             match chunk.run() {
@@ -108,11 +110,11 @@ impl Plan {
     }
 
     fn add_run(&mut self, run: &Arc<Run>, rows: &Rows, places: &mut Places) {
-        let hoped = Place { claim: run.claim, sequence: run.first - 1 };
+        let hoped = Place { epoch: run.epoch, sequence: run.first - 1 };
         let place = places.entry(run.producer).or_insert(Some(hoped));
         let verdict = match place {
             None => Verdict::Refused(Refusal::Forgotten),
-            Some(place) if place.claim != run.claim => Verdict::Refused(Refusal::InUse),
+            Some(place) if place.epoch != run.epoch => Verdict::Refused(Refusal::InUse),
             Some(Place { sequence, .. }) if *sequence < run.first - 1 => {
                 Verdict::Gap { committed: *sequence }
             }
@@ -138,8 +140,8 @@ impl Plan {
         match self.moves.iter_mut().find(|one| one.id == id) {
             Some(known) => known.last = last,
             None => {
-                let Place { claim, sequence: before } = from;
-                self.moves.push(Move { id, claim, before, last });
+                let Place { epoch, sequence: before } = from;
+                self.moves.push(Move { id, epoch, before, last });
             }
         }
     }
@@ -186,7 +188,7 @@ mod tests {
     }
 
     fn plan(chunks: &[Rows], stored: Option<i64>) -> Plan {
-        let place = stored.map(|sequence| Place { claim: 9, sequence });
+        let place = stored.map(|sequence| Place { epoch: 9, sequence });
         let batch = Batch { producer: WORKER, sequence: 1, is_repeated: false, chunks };
         Plan::new(&batch, Places::from([(CLIENT, place)])).unwrap()
     }
@@ -223,7 +225,7 @@ mod tests {
         let chunks = [chunk(5, &[1, 1]), chunk(5, &[1, 1, 1]), chunk(9, &[1])];
         let plan = plan(&chunks, Some(4));
         assert_eq!(sequences(&plan), [5, 6, 7]);
-        assert_eq!(plan.moves[1], Move { id: CLIENT, claim: 9, before: 4, last: 7 });
+        assert_eq!(plan.moves[1], Move { id: CLIENT, epoch: 9, before: 4, last: 7 });
         let verdicts: Vec<_> = plan.verdicts.iter().map(|(_, verdict)| *verdict).collect();
         let (six, seven) = (Verdict::Stored { committed: 6 }, Verdict::Stored { committed: 7 });
         assert_eq!(verdicts, [six, seven, Verdict::Gap { committed: 7 }]);
@@ -240,7 +242,7 @@ mod tests {
         ) {
             let id = |client| Uuid::from_u128(100 + client);
             let mut database: HashMap<Uuid, Place> =
-                (0..3).map(|client| (id(client), Place { claim: 9, sequence: 0 })).collect();
+                (0..3).map(|client| (id(client), Place { epoch: 9, sequence: 0 })).collect();
             let mut stored = HashSet::new();
             for (sequence, runs) in (1..).zip(batches) {
                 let mut chunks = Vec::new();
@@ -252,7 +254,7 @@ mod tests {
                 }
                 let batch = Batch { producer: WORKER, sequence, is_repeated: false, chunks: &chunks };
                 let fits = |plan: &Plan| plan.moves.iter().filter(|one| one.id != WORKER).all(|one| {
-                    database[&one.id] == Place { claim: one.claim, sequence: one.before }
+                    database[&one.id] == Place { epoch: one.epoch, sequence: one.before }
                 });
                 let mut plan = Plan::hopeful(&batch).unwrap();
                 if !fits(&plan) {
@@ -261,7 +263,7 @@ mod tests {
                     prop_assert!(fits(&plan));
                 }
                 for one in plan.moves.iter().filter(|one| one.id != WORKER) {
-                    database.insert(one.id, Place { claim: 9, sequence: one.last });
+                    database.insert(one.id, Place { epoch: 9, sequence: one.last });
                 }
                 for row in plan.rows.iter().flat_map(Rows::iter) {
                     prop_assert!(stored.insert(row), "{row:?} is stored twice");

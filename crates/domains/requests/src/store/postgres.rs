@@ -25,11 +25,15 @@ use jiff::Timestamp;
 use tally_ingest::Batch;
 use tally_store::postgres::Database;
 use tally_store::retry::Policy;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 use super::kept::KeptDays;
-use super::{Appended, Names, Opened, ProducerRetention, Result, Store};
-use crate::model::{DayRange, Endpoint, EndpointId, Rows};
-use crate::producer::{Opening, Producer};
+use super::{Appended, Names, OPENINGS_MAX, Opened, ProducerRetention, Result, Store};
+use crate::model::{DayRange, Endpoint, EndpointId};
+use crate::producer::{Leaving, Opening, Producer};
+use crate::rows::Rows;
+use crate::setback::{Setback, Told};
 use crate::totals::{Query, TooMany, Totals};
 
 /// Requests in Postgres: rows in a partition for each day.
@@ -37,6 +41,8 @@ use crate::totals::{Query, TooMany, Totals};
 pub struct PostgresStore {
     database: Database,
     kept: Arc<KeptDays>,
+    /// A place for each producer that is being opened, or forgotten by itself.
+    openings: Arc<Semaphore>,
 }
 
 // === impl PostgresStore ===
@@ -45,7 +51,8 @@ impl PostgresStore {
     /// On a database whose migrations are applied; keeps so many totals in memory.
     #[must_use]
     pub fn new(database: Database, kept_totals_max: usize) -> Self {
-        Self { database, kept: Arc::new(KeptDays::new(kept_totals_max)) }
+        let (kept, openings) = (KeptDays::new(kept_totals_max), Semaphore::new(OPENINGS_MAX));
+        Self { database, kept: Arc::new(kept), openings: Arc::new(openings) }
     }
 }
 
@@ -62,7 +69,7 @@ impl Store for PostgresStore {
     }
 
     fn state(&self) -> u64 {
-        self.database.connections_made()
+        self.database.writers_made()
     }
 
     async fn append(&self, batch: &Batch<'_, Rows>, names: &Names) -> Result<Appended> {
@@ -85,11 +92,27 @@ impl Store for PostgresStore {
     }
 
     async fn open_producer(&self, opening: &Opening) -> Result<Opened> {
-        producers::open(&self.database, opening).await
+        producers::open(&self.database, &self.openings, opening).await
+    }
+
+    async fn forget_producer(&self, leaving: &Leaving) -> Result<()> {
+        producers::forget_one(&self.database, &self.openings, leaving).await
+    }
+
+    async fn note_setback(&self, worker: Uuid, told: Told) -> Result<()> {
+        producers::note_setback(&self.database, worker, told).await
+    }
+
+    async fn setbacks(&self) -> Result<Vec<Setback>> {
+        producers::setbacks(&self.database).await
     }
 
     async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>> {
         producers::list(&self.database, with_workers).await
+    }
+
+    async fn try_write(&self) -> Result<()> {
+        append::try_write(&self.database, include_str!("postgres/try_row.sql")).await
     }
 
     async fn maintain(&self, now: Timestamp, retention: ProducerRetention) -> Result<()> {

@@ -22,12 +22,15 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tally_ingest::Batch;
 use tally_store::error::Step as _;
 use tally_store::sqlite::Database;
+use uuid::Uuid;
 
 use self::append::State;
 use super::kept::KeptDays;
 use super::{Appended, Names, Opened, ProducerRetention, Result, Store};
-use crate::model::{DayRange, Endpoint, EndpointId, Rows};
-use crate::producer::{Opening, Producer};
+use crate::model::{DayRange, Endpoint, EndpointId};
+use crate::producer::{Leaving, Opening, Producer};
+use crate::rows::Rows;
+use crate::setback::{Setback, Told};
 use crate::totals::{Query, TooMany, Totals};
 
 /// Requests in SQLite.
@@ -95,8 +98,27 @@ impl Store for SqliteStore {
         self.database.write(move |connection| producers::open(connection, &opening)).await
     }
 
+    async fn forget_producer(&self, leaving: &Leaving) -> Result<()> {
+        let leaving = *leaving;
+        self.database.write(move |connection| producers::forget_one(connection, &leaving)).await
+    }
+
+    async fn note_setback(&self, worker: Uuid, told: Told) -> Result<()> {
+        self.database
+            .write(move |connection| producers::note_setback(connection, worker, told))
+            .await
+    }
+
+    async fn setbacks(&self) -> Result<Vec<Setback>> {
+        self.database.read(|connection| producers::setbacks(connection)).await
+    }
+
     async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>> {
         self.database.read(move |connection| producers::list(connection, with_workers)).await
+    }
+
+    async fn try_write(&self) -> Result<()> {
+        self.database.write(append::try_write).await
     }
 
     async fn maintain(&self, _now: Timestamp, retention: ProducerRetention) -> Result<()> {

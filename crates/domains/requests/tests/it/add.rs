@@ -2,19 +2,23 @@
 
 use std::time::Duration;
 
+use bytes::BufMut as _;
+use prost::Message as _;
 use prost_types::Timestamp;
 use tally_ingest::Limits;
-use tally_proto::count::v1::AddRequest;
+use tally_proto::count::v1::{AddRequest, AddResponse};
 use tally_requests::Settings;
 use tally_requests::store::{self, Store};
 use tally_testkit::{Proxy, TestDatabase, eventually};
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Code;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::{Code, Request, Status};
 
 use crate::LIMIT;
 use crate::backend::{NOW, TODAY, Total, ask, listed, open, query, sum, total};
+use crate::recording;
 use crate::server::{Counting, counted, get, request, settings};
 
 /// An empty SQLite file, and a service on it.
@@ -26,7 +30,7 @@ pub(crate) async fn on_sqlite(settings: Settings) -> (tempfile::TempDir, Countin
 }
 
 /// Live totals, after the service has ended.
-async fn stopped(folder: &tempfile::TempDir, counting: Counting) -> Vec<Total> {
+pub(crate) async fn stopped(folder: &tempfile::TempDir, counting: Counting) -> Vec<Total> {
     counting.stop().await;
     let url = format!("sqlite:{}", folder.path().join("tally.db").display());
     // The file's lock is given back when the last task of the service is gone.
@@ -47,18 +51,116 @@ fn with_timestamp(seconds: i64, nanos: i32) -> AddRequest {
     AddRequest { request_timestamp: Some(Timestamp { seconds, nanos }), ..get("/", NOW) }
 }
 
-/// Whatever is wrong with the fourth request: the three before it are counted, those after it
-/// are not, and the message says which field of which request it was.
+/// Sends messages as they are, whatever they are.
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = Vec<u8>;
+    type Decode = AddResponse;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Decoder for Raw {
+    type Item = AddResponse;
+    type Error = Status;
+
+    fn decode(&mut self, _: &mut DecodeBuf<'_>) -> Result<Option<AddResponse>, Status> {
+        Ok(Some(AddResponse {}))
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn encode(&mut self, item: Vec<u8>, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put_slice(&item);
+        Ok(())
+    }
+}
+
+async fn add_raw(counting: &Counting, messages: Vec<Vec<u8>>) -> Result<(), Status> {
+    let mut grpc = tonic::client::Grpc::new(counting.channel().await);
+    grpc.ready().await.expect("a connection");
+    let path = "/count.v1.CountService/Add".parse().expect("a path");
+    let requests = Request::new(tokio_stream::iter(messages));
+    grpc.client_streaming(requests, path, Raw).await.map(|_| ())
+}
+
+/// No client of `count.v1` reads an error while it sends: whatever a path is, the stream goes on.
 #[tokio::test]
-async fn a_bad_request_ends_the_stream_and_keeps_what_came_before() {
+async fn a_path_that_cannot_be_stored_is_counted_as_other() {
+    let (folder, counting) = on_sqlite(settings()).await;
+    let bad = ["", &"x".repeat(2_049), &"\u{e9}".repeat(1_025), "/a\0b", "\0", "_other"];
+    let mut stream = vec![get("/good", NOW)];
+    stream.extend(bad.map(|path| get(path, NOW)));
+    stream.extend([request(1, "", NOW), request(42, "", NOW), get("/good", NOW)]);
+    counting.add(stream).await.unwrap();
+    let expected = [
+        total(TODAY, 3, "/good", 2),
+        total(TODAY, 1, "_other", 1),
+        total(TODAY, 3, "_other", bad.len() as i64),
+        total(TODAY, 42, "_other", 1),
+    ];
+    assert_eq!(stopped(&folder, counting).await, expected);
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_counted_as_other() {
+    let (folder, counting) = on_sqlite(settings()).await;
+    let good = get("/good", "2030-06-14T12:00:00Z").encode_to_vec();
+    let mut not_utf_8 = good.clone();
+    let at = not_utf_8.windows(5).position(|bytes| bytes == b"/good").expect("a path");
+    not_utf_8[at + 1] = 0xff;
+    let cut = good[..good.len() - 1].to_vec();
+    let junk = vec![0xff; 20];
+    let stream = vec![good.clone(), not_utf_8, cut, junk, Vec::new(), good];
+    add_raw(&counting, stream).await.unwrap();
+    let expected = [
+        total("2030-06-14", 3, "/good", 2),
+        total("2030-06-14", 3, "_other", 1),
+        // At the time of arrival, and by the method if that could be read.
+        total(TODAY, 3, "_other", 1),
+        total(TODAY, 0, "_other", 2),
+    ];
+    assert_eq!(stopped(&folder, counting).await, expected);
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_large_ends_the_stream() {
+    let (folder, counting) = on_sqlite(settings()).await;
+    let large = get(&"x".repeat(64 << 10), NOW);
+    let status = counting.add(vec![get("/a", NOW), large, get("/b", NOW)]).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    assert!(status.message().contains("request 2 of the stream cannot be read"), "{status}");
+    assert_eq!(counted(&status), Some((1, 0)));
+    assert_eq!(stopped(&folder, counting).await, [total(TODAY, 3, "/a", 1)]);
+}
+
+#[tokio::test]
+async fn without_a_time_a_request_is_of_the_time_of_its_arrival() {
+    let (folder, counting) = on_sqlite(settings()).await;
+    let request = AddRequest { request_timestamp: None, ..get("/", "2001-01-01T00:00:00Z") };
+    counting.add(vec![request]).await.unwrap();
+    assert_eq!(stopped(&folder, counting).await, [total(TODAY, 3, "/", 1)]);
+}
+
+/// Whatever is wrong with the time of the fourth request: those around it are counted, and the
+/// message says at the end which it was, and what is wrong with it.
+#[tokio::test]
+async fn a_time_out_of_range_is_told_when_the_rest_is_counted() {
     let now = jiff::civil::date(2030, 6, 15).at(12, 0, 0, 0);
     let now = now.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp().as_second();
     let bad = [
-        (get("", NOW), "path is empty"),
-        (get(&"x".repeat(2_049), NOW), "path has 2049 bytes, and at most 2048"),
-        (get(&"é".repeat(1_025), NOW), "path has 2050 bytes"),
-        (get("/a\0b", NOW), "path contains a NUL"),
-        (AddRequest { request_timestamp: None, ..get("/", NOW) }, "request_timestamp is missing"),
         (with_timestamp(now, -1), "request_timestamp is not between"),
         (with_timestamp(now, 1_000_000_000), "request_timestamp is not between"),
         (with_timestamp(-62_135_596_801, 0), "request_timestamp is not between"),
@@ -70,16 +172,54 @@ async fn a_bad_request_ends_the_stream_and_keeps_what_came_before() {
     ];
     let (folder, counting) = on_sqlite(settings()).await;
     let count = bad.len() as i64;
-    for (request, message) in bad {
-        let good = || get("/good", NOW);
-        let stream = vec![good(), good(), good(), request, good()];
+    let good = || get("/good", NOW);
+    for (request, message) in &bad {
+        let stream = vec![good(), good(), good(), request.clone(), good()];
         let status = counting.add(stream).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument, "{message}: {status}");
+        let first = "request 4 of the stream is not counted: request_timestamp is";
+        assert!(status.message().contains(first), "{status}");
         assert!(status.message().contains(message), "{message}: {}", status.message());
-        assert!(status.message().contains("request 4 of the stream"), "{}", status.message());
-        assert_eq!(counted(&status), Some(3), "{message}");
+        assert_eq!(counted(&status), Some((5, 1)), "{message}");
     }
-    assert_eq!(stopped(&folder, counting).await, [total(TODAY, 3, "/good", 3 * count)]);
+    // First, last, and alone.
+    let [(early, _), .., (late, _)] = bad;
+    let stream = vec![late.clone(), good(), early, good(), late.clone()];
+    let status = counting.add(stream).await.unwrap_err();
+    assert!(status.message().contains("request 1 of the stream"), "{status}");
+    assert!(status.message().contains("nor are 2 other ones"), "{status}");
+    assert_eq!(counted(&status), Some((5, 3)));
+    let status = counting.add(vec![late]).await.unwrap_err();
+    assert_eq!(counted(&status), Some((1, 1)));
+    assert_eq!(stopped(&folder, counting).await, [total(TODAY, 3, "/good", 4 * count + 2)]);
+}
+
+/// What is to be sent again begins after the position, also when requests before it were refused.
+#[tokio::test]
+async fn a_stream_that_is_cut_says_how_far_it_came() {
+    let (folder, counting) = on_sqlite(settings()).await;
+    let ahead = || get("/ahead", "2031-01-01T00:00:00Z");
+    let (sender, requests) = mpsc::channel(10);
+    for request in [ahead(), get("/a", NOW), ahead(), ahead(), get("/a", NOW), ahead()] {
+        sender.try_send(request).expect("room");
+    }
+    let mut client = counting.client().await;
+    let tasks = tally_runtime::Tasks::new();
+    let adding =
+        tasks.spawn("a stream", async move { client.add(ReceiverStream::new(requests)).await });
+    // The last one is read, once this one is stored.
+    sender.send(get("/a", NOW)).await.expect("it goes on");
+    eventually("all is stored", LIMIT, async || {
+        let (there, _) = recording::totals(&counting).await;
+        if there == 3 { Ok(()) } else { Err(there) }
+    })
+    .await;
+    let totals = stopped(&folder, counting).await;
+    let status = adding.await.unwrap().unwrap_err();
+    drop(sender);
+    assert_eq!(status.code(), Code::Unavailable, "{status}");
+    assert_eq!(counted(&status), Some((7, 4)));
+    assert_eq!(totals, [total(TODAY, 3, "/a", 3)]);
 }
 
 #[tokio::test]
@@ -111,13 +251,13 @@ async fn what_is_just_allowed_is_counted() {
 }
 
 #[tokio::test]
-async fn a_bad_request_late_in_a_long_stream_is_named_by_its_position() {
+async fn a_bad_time_late_in_a_long_stream_is_named_by_its_position() {
     let (folder, counting) = on_sqlite(settings()).await;
     let mut stream: Vec<_> = (0..5_000).map(|n| get(&format!("/{}", n % 7), NOW)).collect();
-    stream.push(get("", NOW));
+    stream.insert(4_999, get("/", "2031-01-01T00:00:00Z"));
     let status = counting.add(stream).await.unwrap_err();
-    assert!(status.message().contains("request 5001 of the stream"), "{}", status.message());
-    assert_eq!(counted(&status), Some(5_000));
+    assert!(status.message().contains("request 5000 of the stream"), "{}", status.message());
+    assert_eq!(counted(&status), Some((5_001, 1)));
     // Another stream does not suffer.
     counting.add(vec![get("/0", NOW)]).await.unwrap();
     assert_eq!(sum(&stopped(&folder, counting).await), 5_001);
@@ -128,7 +268,9 @@ async fn methods_are_stored_as_they_are() {
     let (folder, counting) = on_sqlite(settings()).await;
     let methods = [i32::MIN, -1, 0, 1, 9, 10, 42, 100, i32::MAX];
     counting.add(methods.map(|method| request(method, "/", NOW)).to_vec()).await.unwrap();
-    let expected = methods.map(|method| total(TODAY, method, "/", 1));
+    // By name: CONNECT, GRPC, METHOD_UNSPECIFIED, PATCH; then the numbers that have none.
+    let ordered = [1, 100, 0, 9, i32::MIN, -1, 10, 42, i32::MAX];
+    let expected = ordered.map(|method| total(TODAY, method, "/", 1));
     assert_eq!(stopped(&folder, counting).await, expected);
 }
 
@@ -153,8 +295,8 @@ async fn beyond_the_limit_requests_are_counted_as_other() {
     assert_eq!(
         other,
         [
-            total(TODAY, 0, "_other", 1),
             total(TODAY, 3, "_other", sent - 15),
+            total(TODAY, 0, "_other", 1),
             total(TODAY, 6, "_other", 1)
         ]
     );

@@ -1,6 +1,7 @@
 //! A fresh store of each kind, and small words for what the tests put into it and read.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use jiff::Timestamp;
@@ -100,6 +101,7 @@ impl Backend {
             include_str!(
                 "../../../../../migrations/cockroach/requests/V14__producer_days_dropped.sql"
             ),
+            include_str!("../../../../../migrations/cockroach/requests/V15__setbacks.sql"),
         ] {
             let sql = sql.replace(" USING HASH WITH (bucket_count = 8)", "");
             client.batch_execute(&sql).await.expect("the tables");
@@ -334,8 +336,18 @@ pub(crate) fn named(method: i32, path: &str) -> Arc<Named> {
 
 /// Opens a database.
 pub(crate) async fn open(url: &str) -> Database {
+    open_with(url, tally_store::postgres::Settings::default().write_max).await
+}
+
+/// The same, with how long a statement that stores may take.
+pub(crate) async fn open_with(url: &str, write_max: Duration) -> Database {
     let url: DatabaseUrl = url.parse().expect("a database URL");
-    let settings = tally_store::postgres::Settings { connections_max: 6, ..Default::default() };
+    let settings = tally_store::postgres::Settings {
+        connections_max: 8,
+        writers_max: 4,
+        write_max,
+        ..Default::default()
+    };
     Database::open(&url, settings).await.expect("the database opens")
 }
 

@@ -149,7 +149,7 @@ async fn paths_are_ordered_by_their_bytes(backend: Backend) {
             append(&backend, [(id, noon(OLD))]).await;
         }
     }
-    let expected = paths.map(|path| [3, 6, 100].map(|method| total(OLD, method, path, 1)));
+    let expected = paths.map(|path| [3, 100, 6].map(|method| total(OLD, method, path, 1)));
     let expected = expected.as_flattened();
     assert!(paths.is_sorted());
     at_every_stage(&backend, &query(Granularity::Day, true), expected).await;

@@ -120,6 +120,25 @@ async fn a_client_goes_on_with_another_server() {
     second.stop().await;
 }
 
+/// A client takes `tally-committed` for the last word, so it is not there when nobody knows.
+#[tokio::test]
+async fn what_stays_unknown_is_not_told_as_certain() {
+    let Some(database) = TestDatabase::create_or_skip("record_unknown") else { return };
+    let (proxy, url) = Proxy::before(&database.url()).await;
+    let write_wait_max = Duration::from_millis(300);
+    let counting = Counting::start(&url, Settings { write_wait_max, ..settings() }).await;
+    let mut stream = Recording::start(&counting).await;
+    stream.send(many(1, true, 3));
+    stream.acknowledged(1).await.unwrap();
+    proxy.stall();
+    stream.send(many(2, false, 3));
+    let status = stream.ended().await;
+    assert_eq!(status.code(), Code::Unavailable, "{status}");
+    assert_eq!(trailer(&status, "tally-committed"), None, "{status}");
+    proxy.resume();
+    counting.stop().await;
+}
+
 #[tokio::test]
 async fn a_stop_stores_and_acknowledges_what_was_received() {
     let Some((_database, counting, client)) = locked("record_drain", settings()).await else {
@@ -262,7 +281,7 @@ async fn streams_that_share_a_small_queue_all_end() {
 #[tokio::test]
 async fn lists_that_are_too_long_wait_for_nothing() {
     let Some(database) = TestDatabase::create_or_skip("long") else { return };
-    let wait_max = Duration::from_millis(300);
+    let wait_max = Duration::from_secs(3);
     let queue = Limits { wait_max, ..settings().queue };
     let counting = Counting::start(&database.url(), Settings { queue, ..settings() }).await;
     let mut recording = Recording::start(&counting).await;

@@ -88,7 +88,7 @@ fn message(kind: Kind) -> proto::RecordRequest {
 
 pub(crate) fn open(id: Uuid, epoch: u64, claims: &[u64]) -> proto::Open {
     let (producer_id, claims) = (id.as_bytes().to_vec(), claims.to_vec());
-    proto::Open { producer_id, epoch, claims, name: "a test".into() }
+    proto::Open { producer_id, epoch, claims, name: "a test".into(), ..Default::default() }
 }
 
 /// A batch that names its own endpoints; `named` were named before it.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tally_requests::store::Store;
 use tally_requests::{
-    BatchEnd, Day, DayRange, EndpointId, Opening, Refusal, Rows, Run, Standing, Verdict,
+    BatchEnd, Day, DayRange, EndpointId, Leaving, Opening, Refusal, Rows, Run, Standing, Told,
+    Verdict, draw_epoch,
 };
 use tally_store::Outcome;
 use uuid::Uuid;
@@ -25,6 +26,10 @@ on_every_backend!(crate::runs:
     two_clients_open_one_producer_at_once,
     a_client_that_is_replaced_stores_nothing,
     there_is_room_for_so_many_producers,
+    a_producer_that_is_left_is_forgotten_at_once,
+    a_producer_that_stored_nothing_is_forgotten_after_an_hour,
+    what_the_database_has_lost_is_noted_once,
+    setbacks_do_not_fill_the_table,
     every_request_is_in_the_accounts,
     what_a_forgotten_producer_dropped_stays_known,
 );
@@ -35,6 +40,7 @@ const SIZES: [usize; 2] = [3, 2_500];
 /// A client whose producer is open.
 struct Client {
     id: Uuid,
+    epoch: i64,
     claim: i64,
 }
 
@@ -42,10 +48,9 @@ struct Client {
 
 impl Client {
     async fn open(store: &dyn Store) -> Self {
-        let client = Self { id: Uuid::now_v7(), claim: -7 };
-        let standing = opened(store, client.id, 0, &[client.claim]).await.unwrap();
-        assert_eq!(standing, Standing { epoch: 1, claim: client.claim, sequence: 0 });
-        client
+        let (id, claim) = (Uuid::now_v7(), -7);
+        let Standing { epoch, .. } = opened(store, id, 0, &[claim]).await.unwrap();
+        Self { id, epoch, claim }
     }
 
     /// Batches from `first` on, each of so many rows at noon of a day.
@@ -54,10 +59,17 @@ impl Client {
             *sum += size;
             Some(BatchEnd { rows: *sum, drops: Vec::new() })
         });
-        let run = Arc::new(Run::new(self.id, self.claim, first, ends.collect()));
+        let run = Arc::new(Run::new(self.id, self.epoch, first, ends.collect()));
         let rows = Rows::from_iter(vec![(id, noon(at)); sizes.iter().sum()]);
         (rows.of_run(Arc::clone(&run)), run)
     }
+}
+
+fn opening(id: Uuid, epoch: i64, claims: &[i64]) -> Opening {
+    let (claims, name) = (claims.to_vec(), "a test".to_owned());
+    let (may_be_new, next_epoch) = (epoch == 0, draw_epoch());
+    let told = None;
+    Opening { id, epoch, claims, name, may_be_new, told, next_epoch, producers_max: 100 }
 }
 
 async fn opened(
@@ -66,8 +78,7 @@ async fn opened(
     epoch: i64,
     claims: &[i64],
 ) -> Result<Standing, Refusal> {
-    let (claims, name) = (claims.to_vec(), "a test".to_owned());
-    store.open_producer(&Opening { id, epoch, claims, name, producers_max: 100 }).await.unwrap()
+    store.open_producer(&opening(id, epoch, claims)).await.unwrap()
 }
 
 /// Stores chunks as a batch, as an insert worker does: it sends again what may have failed.
@@ -147,7 +158,7 @@ async fn what_is_new_of_a_run_is_stored(backend: Backend) {
         let new = vec![(ids[1], noon(OLD)); 2 * size];
         let ends =
             [size, 2 * size, 3 * size].map(|rows| BatchEnd { rows, drops: vec![(Day(0), 1)] });
-        let run = Arc::new(Run::new(client.id, client.claim, 2, ends.to_vec()));
+        let run = Arc::new(Run::new(client.id, client.epoch, 2, ends.to_vec()));
         let rows = Rows::from_iter(rows.into_iter().chain(new)).of_run(Arc::clone(&run));
         assert_eq!(store(&backend, (rows, run)).await, stored(4));
         let after = backend.live().await;
@@ -175,8 +186,8 @@ async fn one_batch_has_runs_of_every_kind(backend: Backend) {
         }
         let [new, known, gap, replaced, both] = clients.try_into().ok().unwrap();
         assert_eq!(store(&backend, known.run(1, &[size], id, OLD)).await, stored(1));
-        let forgotten = Client { id: Uuid::now_v7(), claim: 5 };
-        let replaced = Client { claim: 6, ..replaced };
+        let forgotten = Client { id: Uuid::now_v7(), epoch: 1, claim: 5 };
+        let replaced = Client { epoch: 6, ..replaced };
         let runs = [
             (new.run(1, &[size, size], id, OLD), stored(2)),
             (known.run(1, &[size], id, OLD), stored(1)),
@@ -268,18 +279,20 @@ async fn two_servers_with_many_producers_at_once(backend: Backend) {
 
 async fn two_clients_open_one_producer_at_once(backend: Backend) {
     for round in 0..20 {
-        let id = Uuid::now_v7();
-        for epoch in [0, 1] {
-            let claims = [2 * epoch + 1, 2 * epoch + 2].map(|claim| claim + 100 * round);
+        let (id, mut epoch) = (Uuid::now_v7(), 0);
+        for claims in [[1, 2], [3, 4]].map(|claims| claims.map(|claim| claim + 100 * round)) {
             let (a, b) = (
                 opened(&*backend.store, id, epoch, &claims[..1]),
                 opened(&*backend.second, id, epoch, &claims[1..]),
             );
-            let (a, b) = tokio::join!(a, b);
-            let expected = |claim| Ok(Standing { epoch: epoch + 1, claim, sequence: 0 });
-            let first = a == expected(claims[0]) && b == Err(Refusal::InUse);
-            let second = b == expected(claims[1]) && a == Err(Refusal::InUse);
-            assert!(first ^ second, "{a:?} {b:?}");
+            let (winner, claim) = match tokio::join!(a, b) {
+                (Ok(first), Err(Refusal::InUse)) => (first, claims[0]),
+                (Err(Refusal::InUse), Ok(second)) => (second, claims[1]),
+                both => panic!("{both:?}"),
+            };
+            assert_eq!((winner.claim, winner.sequence), (claim, 0));
+            assert_ne!(winner.epoch, epoch);
+            epoch = winner.epoch;
         }
     }
 }
@@ -289,21 +302,26 @@ async fn a_client_that_is_replaced_stores_nothing(backend: Backend) {
     let old = Client::open(&*backend.store).await;
     assert_eq!(store(&backend, old.run(1, &[1], endpoint, OLD)).await, stored(1));
     // It may come back as often as it likes.
-    for epoch in [0, 1] {
+    for epoch in [0, old.epoch] {
         let again = opened(&*backend.second, old.id, epoch, &[old.claim]).await;
-        assert_eq!(again, Ok(Standing { epoch: 1, claim: old.claim, sequence: 1 }));
+        assert_eq!(again, Ok(Standing { epoch: old.epoch, claim: old.claim, sequence: 1 }));
     }
-    let moved = opened(&*backend.second, old.id, 1, &[11]).await;
-    assert_eq!(moved, Ok(Standing { epoch: 2, claim: 11, sequence: 1 }));
+    let moved = opened(&*backend.second, old.id, old.epoch, &[11]).await.unwrap();
+    assert_eq!((moved.claim, moved.sequence), (11, 1));
+    assert_ne!(moved.epoch, old.epoch);
     for size in SIZES {
         let refused = store(&backend, old.run(2, &[size], endpoint, OLD)).await;
         assert_eq!(refused, Verdict::Refused(Refusal::InUse));
     }
-    assert_eq!(opened(&*backend.store, old.id, 1, &[old.claim]).await, Err(Refusal::InUse));
+    for epoch in [1, 2, old.epoch, moved.epoch - 1, moved.epoch + 1] {
+        let refused = opened(&*backend.store, old.id, epoch, &[old.claim]).await;
+        assert_eq!(refused, Err(Refusal::InUse));
+    }
     // The claim of a process that was killed before it heard the answer.
-    let new = opened(&*backend.store, old.id, 1, &[11, 12]).await;
-    assert_eq!(new, Ok(Standing { epoch: 3, claim: 12, sequence: 1 }));
-    let new = Client { claim: 12, ..old };
+    let new = opened(&*backend.store, old.id, old.epoch, &[11, 12]).await.unwrap();
+    assert_eq!((new.claim, new.sequence), (12, 1));
+    assert!(![old.epoch, moved.epoch].contains(&new.epoch));
+    let new = Client { epoch: new.epoch, claim: 12, ..old };
     assert_eq!(store(&backend, new.run(2, &[1], endpoint, OLD)).await, stored(2));
     // A worker of a server is nobody's.
     let mut worker = Producer::new();
@@ -317,8 +335,7 @@ async fn a_client_that_is_replaced_stores_nothing(backend: Backend) {
 async fn there_is_room_for_so_many_producers(backend: Backend) {
     let endpoint = backend.id(3, "/").await;
     append(&backend, [(endpoint, noon(OLD))]).await;
-    let opening =
-        |id| Opening { id, epoch: 0, claims: vec![1], name: String::new(), producers_max: 2 };
+    let opening = |id| Opening { producers_max: 2, ..opening(id, 0, &[1]) };
     let ids = [1, 2, 3].map(Uuid::from_u128);
     for id in ids[..2].iter().chain(&ids[..2]) {
         backend.store.open_producer(&opening(*id)).await.unwrap().unwrap();
@@ -327,10 +344,131 @@ async fn there_is_room_for_so_many_producers(backend: Backend) {
     assert_eq!(third, Err(Refusal::TooMany { max: 2 }));
 }
 
+async fn a_producer_that_is_left_is_forgotten_at_once(backend: Backend) {
+    let endpoint = backend.id(3, "/").await;
+    let client = Client::open(&*backend.store).await;
+    let other = Client::open(&*backend.store).await;
+    assert_eq!(store(&backend, client.run(1, &[2, 1], endpoint, OLD)).await, stored(2));
+    let Client { id, epoch, claim } = client;
+    // Not as it was left: there is more, or another process has it.
+    for leaving in [
+        Leaving { id, epoch, sequence: 1 },
+        Leaving { id, epoch: epoch ^ 1, sequence: 2 },
+        Leaving { id: other.id, epoch, sequence: 2 },
+    ] {
+        backend.store.forget_producer(&leaving).await.unwrap();
+        assert_eq!(backend.store.producers(false).await.unwrap().len(), 2);
+    }
+    for _ in 0..2 {
+        backend.store.forget_producer(&Leaving { id, epoch, sequence: 2 }).await.unwrap();
+        let left = backend.store.producers(false).await.unwrap();
+        assert_eq!(left.iter().map(|one| one.id).collect::<Vec<_>>(), [other.id]);
+        audit(&backend).await;
+    }
+    // A batch that was sent twice, and comes so late, is not stored a second time.
+    for first in [1, 2, 3] {
+        let late = store(&backend, client.run(first, &[2], endpoint, OLD)).await;
+        assert_eq!(late, Verdict::Refused(Refusal::Forgotten));
+    }
+    assert_eq!(opened(&*backend.store, id, epoch, &[claim]).await, Err(Refusal::Forgotten));
+    // Nor after a first Open of the same process that was long on its way.
+    let stale = Opening { may_be_new: true, ..opening(id, 0, &[claim]) };
+    assert!(backend.store.open_producer(&stale).await.unwrap().is_ok());
+    let late = store(&backend, client.run(1, &[2], endpoint, OLD)).await;
+    assert_eq!(late, Verdict::Refused(Refusal::InUse));
+    assert_eq!(sum(&backend.live().await), 3);
+}
+
+async fn a_producer_that_stored_nothing_is_forgotten_after_an_hour(backend: Backend) {
+    let endpoint = backend.id(3, "/").await;
+    let (idle, active) = (Client::open(&*backend.store).await, Client::open(&*backend.store).await);
+    assert_eq!(store(&backend, active.run(1, &[1], endpoint, OLD)).await, stored(1));
+    backend.maintain().await;
+    assert_eq!(backend.store.producers(false).await.unwrap().len(), 2, "not yet");
+    backend.age_producers(1).await;
+    backend.maintain().await;
+    let left = backend.store.producers(false).await.unwrap();
+    assert_eq!(left.iter().map(|one| one.id).collect::<Vec<_>>(), [active.id]);
+    let refused = store(&backend, idle.run(1, &[1], endpoint, OLD)).await;
+    assert_eq!(refused, Verdict::Refused(Refusal::Forgotten));
+    // Nothing of it can be stored: it begins again, and what it sent twice is counted once.
+    let again = Opening { may_be_new: true, ..opening(idle.id, idle.epoch, &[idle.claim]) };
+    let standing = backend.store.open_producer(&again).await.unwrap().unwrap();
+    assert_eq!((standing.claim, standing.sequence), (idle.claim, 0));
+    assert_ne!(standing.epoch, idle.epoch);
+    let stale = store(&backend, idle.run(1, &[4], endpoint, OLD)).await;
+    assert_eq!(stale, Verdict::Refused(Refusal::InUse));
+    let again = Client { epoch: standing.epoch, ..idle };
+    for _ in 0..2 {
+        assert_eq!(store(&backend, again.run(1, &[4], endpoint, OLD)).await, stored(1));
+    }
+    assert_eq!(sum(&backend.live().await), 5);
+}
+
+async fn what_the_database_has_lost_is_noted_once(backend: Backend) {
+    let endpoint = backend.id(3, "/").await;
+    let client = Client::open(&*backend.store).await;
+    assert_eq!(store(&backend, client.run(1, &[1, 1], endpoint, OLD)).await, stored(2));
+    let now_micros = crate::backend::at("2100-01-01T00:00:00Z");
+    let told = |sequence| Told { sequence, at_micros: None, is_recent: true, now_micros };
+    let open = async |id, epoch, claim, sequence| {
+        let opening = Opening { told: Some(told(sequence)), ..opening(id, epoch, &[claim]) };
+        backend.store.open_producer(&opening).await.unwrap().map(|standing| standing.sequence)
+    };
+    let Client { id, epoch, claim } = client;
+    // All is there, or somebody else says so.
+    assert_eq!(open(id, epoch, claim, 2).await, Ok(2));
+    assert_eq!(open(id, 1, 66, 9).await, Err(Refusal::InUse));
+    assert_eq!(backend.store.setbacks().await.unwrap(), []);
+    let gone = Uuid::now_v7();
+    for _ in 0..3 {
+        assert_eq!(open(id, epoch, claim, 7).await, Ok(2));
+        assert_eq!(open(gone, 5, 1, 3).await, Err(Refusal::Forgotten));
+    }
+    // A worker of a server has lost all, and another one a part.
+    let (mut lost, mut short) = (Producer::new(), Producer::new());
+    short.append(&*backend.store, backend.is_cockroach(), [(endpoint, noon(OLD))]).await;
+    short.sequence += 3;
+    lost.sequence += 4;
+    for _ in 0..2 {
+        for worker in [&lost, &short] {
+            backend.store.note_setback(worker.id, told(worker.sequence)).await.unwrap();
+        }
+    }
+    let noted = backend.store.setbacks().await.unwrap();
+    for (producer, name, batches) in [
+        (id, "a test", 5),
+        (gone, "a test", 3),
+        (lost.id, "tally serve", 4),
+        (short.id, "tally serve", 3),
+    ] {
+        let one: Vec<_> = noted.iter().filter(|one| one.producer == producer).collect();
+        assert_eq!(one.len(), 1, "{noted:?}");
+        assert_eq!((one[0].name.as_str(), one[0].batches, one[0].producers), (name, batches, 1));
+        assert_eq!(one[0].noticed_micros, now_micros);
+        assert!(one[0].since_micros > crate::backend::at("2025-01-01T00:00:00Z"), "{one:?}");
+        assert!(one[0].since_micros < now_micros);
+    }
+    assert_eq!(noted.len(), 4);
+}
+
+async fn setbacks_do_not_fill_the_table(backend: Backend) {
+    let now_micros = crate::backend::at("2100-01-01T00:00:00Z");
+    let told = Told { sequence: i64::MAX / 2, at_micros: None, is_recent: true, now_micros };
+    for n in 0..1_004 {
+        backend.store.note_setback(Uuid::from_u128(n + 1), told).await.unwrap();
+    }
+    let noted = backend.store.setbacks().await.unwrap();
+    assert_eq!(noted.len(), 1_001);
+    let others = noted.iter().find(|one| one.producer.is_nil()).expect("those that share a row");
+    assert_eq!((others.producers, others.batches), (4, i64::MAX));
+    assert_eq!(noted.iter().map(|one| one.producers).sum::<i64>(), 1_004);
+}
+
 async fn every_request_is_in_the_accounts(backend: Backend) {
     backend.maintain().await;
     let id = backend.id(3, "/").await;
-    let client = Client::open(&*backend.store).await;
+    let mut client = Client::open(&*backend.store).await;
     let days = ["0001-01-01", OLD, TODAY, "9999-12-31"];
     for round in 0..4_i64 {
         for size in [3, 2_100] {
@@ -352,7 +490,8 @@ async fn every_request_is_in_the_accounts(backend: Backend) {
             let forgotten = store(&backend, client.run(9, &[1], id, TODAY)).await;
             assert_eq!(forgotten, Verdict::Refused(Refusal::Forgotten));
             assert_eq!(opened(&*backend.store, client.id, 1, &[3]).await, Err(Refusal::Forgotten));
-            opened(&*backend.store, client.id, 0, &[client.claim]).await.unwrap();
+            let again = opened(&*backend.store, client.id, 0, &[client.claim]).await.unwrap();
+            client = Client { epoch: again.epoch, ..client };
             let first = store(&backend, client.run(1, &[1; 6], id, TODAY)).await;
             assert_eq!(first, stored(6));
         }
@@ -370,7 +509,7 @@ async fn what_a_forgotten_producer_dropped_stays_known(backend: Backend) {
         let client = Client::open(&*backend.store).await;
         let drops = vec![(day(OLD), count), (day(TODAY), 1)];
         let ends = vec![BatchEnd { rows: 1, drops: drops.clone() }, BatchEnd { rows: 1, drops }];
-        let run = Arc::new(Run::new(client.id, client.claim, 1, ends));
+        let run = Arc::new(Run::new(client.id, client.epoch, 1, ends));
         let rows = Rows::from_iter([(endpoint, noon(OLD))]).of_run(Arc::clone(&run));
         assert_eq!(store(&backend, (rows, run)).await, stored(2));
         let before = dropped(&backend).await;

@@ -10,16 +10,14 @@ use tally_proto::count::v1::AddRequest;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
-use tally_requests::{Parts, RecordLimits, Service, Settings};
+use tally_proto::wire::{COUNTED_TRAILER, REFUSED_TRAILER};
+use tally_requests::{MIGRATIONS, Parts, RecordLimits, Service, Settings};
 use tally_runtime::{Drain, ManualClock, Tasks};
 use tally_serve::{Listener, Server};
 use tonic::Status;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 
-use crate::backend::{NOW, RETENTION, Total, at, migrated, total};
-
-/// The metadata that says how much of a failed stream is stored.
-const COUNTED_TRAILER: &str = "tally-counted";
+use crate::backend::{NOW, RETENTION, Total, at, open_with, total};
 
 /// A running service. Its tasks end with the test's runtime.
 pub(crate) struct Counting {
@@ -54,7 +52,8 @@ pub(crate) fn settings() -> Settings {
 impl Counting {
     /// On a database, which gets its tables.
     pub(crate) async fn start(url: &str, settings: Settings) -> Self {
-        let database = migrated(url).await;
+        let database = open_with(url, settings.attempt_max()).await;
+        MIGRATIONS.run(&database).await.expect("migrations");
         let drain = Drain::new();
         let clock = Arc::new(ManualClock::new(NOW.parse().expect("a time")));
         let parts = Parts { database, clock, drain: drain.clone() };
@@ -75,15 +74,18 @@ impl Counting {
 
     /// A client with a connection of its own.
     pub(crate) async fn client(&self) -> CountServiceClient<Channel> {
-        CountServiceClient::connect(format!("http://{}", self.address)).await.expect("a connection")
+        CountServiceClient::new(self.channel().await)
+    }
+
+    /// A connection of its own.
+    pub(crate) async fn channel(&self) -> Channel {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.address));
+        endpoint.expect("an address").connect().await.expect("a connection")
     }
 
     /// A client of Tally's own API, with a connection of its own.
     pub(crate) async fn request_client(&self) -> RequestServiceClient<Channel> {
-        RequestServiceClient::connect(format!("http://{}", self.address))
-            .await
-            .expect("a connection")
-            .max_decoding_message_size(16 << 20)
+        RequestServiceClient::new(self.channel().await).max_decoding_message_size(16 << 20)
     }
 
     /// Sends requests as one stream.
@@ -120,10 +122,14 @@ impl Counting {
     }
 }
 
-/// How many requests from the beginning of a failed stream are stored, if the server knows.
-pub(crate) fn counted(status: &Status) -> Option<u64> {
-    let value = status.metadata().get(COUNTED_TRAILER)?;
-    Some(value.to_str().expect("a number").parse().expect("a number"))
+/// How far a failed stream has come, and how many of its requests were refused for their times,
+/// if the server knows.
+pub(crate) fn counted(status: &Status) -> Option<(u64, u64)> {
+    let trailer = |name| {
+        let value = status.metadata().get(name)?;
+        Some(value.to_str().expect("a number").parse().expect("a number"))
+    };
+    trailer(COUNTED_TRAILER).map(|counted| (counted, trailer(REFUSED_TRAILER).unwrap_or(0)))
 }
 
 /// A GET at a time.

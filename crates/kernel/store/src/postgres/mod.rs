@@ -1,26 +1,31 @@
-//! Postgres and CockroachDB: the pool, and transactions that know whether they happened.
+//! Postgres and CockroachDB: the pools, and transactions that know whether they happened.
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `connection.rs` | a connection, its transactions, and what becomes of it when it is given up |
+//! | `examine.rs` | looking at what answers |
 //! | `migrate.rs` | running migrations under a lock |
 //! | `tls.rs` | TLS with libpq's parameters |
 
+mod connection;
+mod examine;
 pub(crate) mod migrate;
 mod tls;
 
 use std::fmt;
-use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use deadpool_postgres::GenericClient;
 use deadpool_postgres::{
-    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
+    TimeoutType,
 };
 use tally_runtime::{Kind, Tasks};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+pub use self::connection::{Connection, Isolation, Transaction, commits_itself};
 #[cfg(test)]
 pub(crate) use self::tls::TlsMode;
 pub(crate) use self::tls::TlsSettings;
@@ -28,61 +33,57 @@ use crate::error::Step as _;
 use crate::url::PostgresUrl;
 use crate::{Dialect, Error, Outcome};
 
-/// The oldest Postgres that Tally is tested with, as `server_version_num` counts.
-const SERVER_VERSION_MIN: i64 = 140_000;
 /// How long one attempt to connect may take, unless the URL says `connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the network may be silent before a connection is taken for lost. Those that were given
+/// up are some of the pool's until then.
+const NETWORK_SILENCE_MAX: Duration = Duration::from_secs(15);
+/// How often a connection on which nothing happens is looked after, and how many times this may
+/// fail.
+const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(30), Duration::from_secs(10), 3);
+/// How long a write waits for a connection: each that is written at a time has one, unless the
+/// database does not answer.
+const WRITER_WAIT: Duration = Duration::from_secs(2);
+/// The health check's one connection is in use only when the database does not answer.
+const PROBE_WAIT: Duration = Duration::from_secs(1);
 
 /// What a pool is made with.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// How many connections it opens at most.
+    /// How many connections there are at most, one for the health check included.
     pub connections_max: usize,
-    /// How long an operation waits for a connection of the pool.
+    /// How many of them are for what is stored: while the database takes no writes, the others
+    /// still read.
+    pub writers_max: usize,
+    /// How long a statement on one of these may take before Postgres ends it.
+    pub write_max: Duration,
+    /// How long an operation waits for one of the others.
     pub connection_wait: Duration,
 }
 
-/// A pool of connections to one database.
+/// Connections to one database.
 #[derive(Clone)]
 pub struct Database {
     pool: Pool,
+    writers: Pool,
+    probe: Pool,
     tls: MakeRustlsConnect,
     url: Arc<PostgresUrl>,
     dialect: Dialect,
-    /// How many connections the pool has made.
-    connections_made: Arc<AtomicU64>,
-}
-
-/// A connection of the pool. It goes back when [`Connection::release`] says that all is well
-/// with it; otherwise it is closed, so that no half-done work waits for the next one.
-pub struct Connection {
-    object: Option<Object>,
-    tls: MakeRustlsConnect,
-    /// Whether a transaction is open that has not begun to commit. Only such a one may be
-    /// cancelled: to cancel a COMMIT can make it succeed before a standby has it.
-    may_cancel: Arc<AtomicBool>,
-}
-
-/// A transaction, which is rolled back unless it is committed.
-pub struct Transaction<'a> {
-    inner: deadpool_postgres::Transaction<'a>,
-    may_cancel: Arc<AtomicBool>,
-}
-
-/// How a transaction sees the others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Isolation {
-    /// The database's default: READ COMMITTED in Postgres, SERIALIZABLE in CockroachDB.
-    Default,
-    /// One snapshot for all statements, and no writes.
-    Snapshot,
+    /// How many connections the pool of writers has made.
+    writers_made: Arc<AtomicU64>,
 }
 
 // === impl Settings ===
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { connections_max: 8, connection_wait: Duration::from_secs(10) }
+        Self {
+            connections_max: 8,
+            writers_max: 2,
+            write_max: Duration::from_secs(10),
+            connection_wait: Duration::from_secs(10),
+        }
     }
 }
 
@@ -96,39 +97,32 @@ impl fmt::Debug for Database {
 
 impl Database {
     pub(crate) async fn open(url: &PostgresUrl, settings: Settings) -> Result<Self, Error> {
-        let mut config = url.config.clone();
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(CONNECT_TIMEOUT);
-        }
-        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-            config.host("localhost");
-        }
         let mut url = url.clone();
-        url.config = config;
+        complete(&mut url.config);
         let tls = url.tls.connector()?;
-        let manager = Manager::from_config(
-            url.config.clone(),
-            tls.clone(),
-            ManagerConfig { recycling_method: RecyclingMethod::Fast },
-        );
-        let connections_made = Arc::<AtomicU64>::default();
-        let made = Arc::clone(&connections_made);
-        let pool = Pool::builder(manager)
-            .max_size(settings.connections_max)
-            .wait_timeout(Some(settings.connection_wait))
-            .create_timeout(Some(CONNECT_TIMEOUT * 2))
-            .runtime(Runtime::Tokio1)
-            .post_create(Hook::async_fn(move |client, _| {
-                made.fetch_add(1, Ordering::AcqRel);
-                Box::pin(prepare_session(client))
-            }))
-            .build()
-            .map_err(|error| {
-                Error::permanent("make the connection pool", Kind::Internal).because(error)
-            })?;
-        let dialect = url.dialect;
-        let mut database = Self { pool, tls, url: Arc::new(url), dialect, connections_made };
-        database.examine().await?;
+        let others = settings.connections_max.saturating_sub(settings.writers_max + 1).max(1);
+        let writers_made = Arc::<AtomicU64>::default();
+        let pool = |size, wait| pool(&url.config, &tls, size, wait, None, Arc::default());
+        let writers = |limit| {
+            let made = Arc::clone(&writers_made);
+            self::pool(&url.config, &tls, settings.writers_max, WRITER_WAIT, limit, made)
+        };
+        let mut database = Self {
+            pool: pool(others, settings.connection_wait)?,
+            writers: writers(Some(settings.write_max))?,
+            probe: pool(1, PROBE_WAIT)?,
+            tls: tls.clone(),
+            dialect: url.dialect,
+            url: Arc::new(url.clone()),
+            writers_made: Arc::clone(&writers_made),
+        };
+        database.dialect = examine::examine(&database).await?;
+        if database.dialect == Dialect::Cockroach {
+            // Its limit may come in the middle of a commit.
+            database.writers = writers(None)?;
+        }
+        // The first one that stores finds a connection.
+        database.writer().await?.release();
         Ok(database)
     }
 
@@ -138,30 +132,52 @@ impl Database {
         self.dialect
     }
 
-    /// How many connections it has made. A new one may be to a server that was restored, has lost
-    /// its last commits in a crash, or was a standby that lagged behind: what was committed
-    /// through an earlier one need not be there.
+    /// How many connections it has made to store. A new one may be to a server that was restored,
+    /// has lost its last commits in a crash, or was a standby that lagged behind: what was
+    /// committed through an earlier one need not be there.
     #[must_use]
-    pub fn connections_made(&self) -> u64 {
-        self.connections_made.load(Ordering::Acquire)
+    pub fn writers_made(&self) -> u64 {
+        self.writers_made.load(Ordering::Acquire)
     }
 
-    /// A connection, waiting for one if all are in use.
+    /// A connection to read, or for work that takes its time; waits for one if all are in use.
     ///
     /// # Errors
     /// When none can be had in time.
     pub async fn connection(&self) -> Result<Connection, Error> {
+        self.of(&self.pool).await
+    }
+
+    /// A connection to store something that somebody waits for. Postgres ends a statement on it
+    /// that takes too long, and so it certainly did not happen.
+    ///
+    /// # Errors
+    /// When none can be had in time.
+    pub async fn writer(&self) -> Result<Connection, Error> {
+        self.of(&self.writers).await
+    }
+
+    /// The health check's own connection.
+    ///
+    /// # Errors
+    /// When it cannot be had in time.
+    pub async fn probe(&self) -> Result<Connection, Error> {
+        self.of(&self.probe).await
+    }
+
+    async fn of(&self, pool: &Pool) -> Result<Connection, Error> {
         use deadpool_postgres::PoolError;
         let step = || format!("connect to {}", self.url);
-        match self.pool.get().await {
-            Ok(object) => Ok(Connection {
-                object: Some(object),
-                tls: self.tls.clone(),
-                may_cancel: Arc::default(),
-            }),
+        match pool.get().await {
+            Ok(object) => Ok(Connection::new(object, self.tls.clone())),
             Err(
                 PoolError::PostCreateHook(HookError::Backend(error)) | PoolError::Backend(error),
             ) => Err(Error::statement(step(), error)),
+            Err(PoolError::Timeout(TimeoutType::Wait)) => {
+                let busy =
+                    format!("all {} connections for this are in use", pool.status().max_size);
+                Err(Error::transient(step(), Outcome::Determinate).because(busy))
+            }
             Err(error @ (PoolError::Timeout(_) | PoolError::PostCreateHook(_))) => {
                 Err(Error::transient(step(), Outcome::Determinate).because(error))
             }
@@ -170,7 +186,7 @@ impl Database {
     }
 
     pub(crate) async fn ping(&self) -> Result<(), Error> {
-        let connection = self.connection().await?;
+        let connection = self.probe().await?;
         let row = connection
             .query_one(include_str!("is_read_only.sql"), &[])
             .await
@@ -179,41 +195,6 @@ impl Database {
         if row.get::<_, String>(0) == "on" {
             return Err(Error::transient("write: the database is read-only", Outcome::Determinate));
         }
-        Ok(())
-    }
-
-    /// Looks at what answers: which database, how old, how it commits.
-    async fn examine(&mut self) -> Result<(), Error> {
-        let step = "ask the database for its version";
-        let connection = self.connection().await?;
-        let row = connection.query_one(include_str!("version.sql"), &[]).await.step(step)?;
-        if row.get::<_, String>(0).contains("CockroachDB") {
-            self.dialect = Dialect::Cockroach;
-            connection.release();
-            return Ok(());
-        }
-        let (number, text, sync) =
-            (row.get::<_, String>(1), row.get::<_, String>(2), row.get::<_, String>(3));
-        if number.parse().unwrap_or(0) < SERVER_VERSION_MIN {
-            return Err(Error::permanent(
-                format!("use {}: it is Postgres {text}, and Tally needs 14 or newer", self.url),
-                Kind::FailedPrecondition,
-            ));
-        }
-        let encoding: String = row.get(4);
-        if encoding != "UTF8" {
-            return Err(Error::permanent(
-                format!("use {}: its encoding is {encoding}, and paths need UTF8", self.url),
-                Kind::FailedPrecondition,
-            ));
-        }
-        if sync == "off" {
-            tracing::warn!(
-                "the database has synchronous_commit = off: a crash of it can lose the last \
-                 moments of what Tally acknowledged"
-            );
-        }
-        connection.release();
         Ok(())
     }
 
@@ -232,104 +213,69 @@ impl Database {
     }
 }
 
-// === impl Connection ===
-
-impl Connection {
-    /// Begins a transaction.
-    ///
-    /// # Errors
-    /// When the connection is gone.
-    #[allow(clippy::disallowed_methods, reason = "the one place that begins transactions")]
-    pub async fn begin(&mut self, isolation: Isolation) -> Result<Transaction<'_>, Error> {
-        let object =
-            self.object.as_mut().expect("a connection is taken out only when it is dropped");
-        let mut builder = object.build_transaction();
-        if isolation == Isolation::Snapshot {
-            builder = builder
-                .isolation_level(tokio_postgres::IsolationLevel::RepeatableRead)
-                .read_only(true);
-        }
-        self.may_cancel.store(true, Ordering::Relaxed);
-        let inner = builder.start().await.step("begin a transaction")?;
-        Ok(Transaction { inner, may_cancel: Arc::clone(&self.may_cancel) })
+/// Adds what the URL does not say.
+fn complete(config: &mut tokio_postgres::Config) {
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(CONNECT_TIMEOUT);
     }
-
-    /// Gives the connection back to the pool.
-    pub fn release(mut self) {
-        drop(self.object.take());
+    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+        config.host("localhost");
+    }
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(NETWORK_SILENCE_MAX);
+    }
+    if config.get_keepalives_interval().is_none() && config.get_keepalives_retries().is_none() {
+        let (idle, interval, retries) = KEEPALIVE;
+        let idle = config.get_keepalives_idle().min(idle);
+        config.keepalives_idle(idle).keepalives_interval(interval).keepalives_retries(retries);
     }
 }
 
-impl Deref for Connection {
-    type Target = deadpool_postgres::Client;
-
-    fn deref(&self) -> &Self::Target {
-        self.object.as_ref().expect("a connection is taken out only when it is dropped")
-    }
+fn pool(
+    config: &tokio_postgres::Config,
+    tls: &MakeRustlsConnect,
+    size: usize,
+    wait: Duration,
+    statement_max: Option<Duration>,
+    made: Arc<AtomicU64>,
+) -> Result<Pool, Error> {
+    let manager = Manager::from_config(
+        config.clone(),
+        tls.clone(),
+        ManagerConfig { recycling_method: RecyclingMethod::Fast },
+    );
+    Pool::builder(manager)
+        .max_size(size)
+        .wait_timeout(Some(wait))
+        .create_timeout(Some(CONNECT_TIMEOUT * 2))
+        .runtime(Runtime::Tokio1)
+        .post_create(Hook::async_fn(move |client, _| {
+            made.fetch_add(1, Ordering::AcqRel);
+            Box::pin(prepare_session(client, statement_max))
+        }))
+        .build()
+        .map_err(|error| {
+            Error::permanent("make the connection pool", Kind::Internal).because(error)
+        })
 }
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        let Some(object) = self.object.take() else { return };
-        // The server would go on with what nobody waits for, and keep its locks.
-        let (token, tls) = (object.cancel_token(), self.tls.clone());
-        drop(Object::take(object));
-        let may_cancel = self.may_cancel.load(Ordering::Relaxed);
-        if may_cancel && tokio::runtime::Handle::try_current().is_ok() {
-            Tasks::new().spawn("cancel a query", async move {
-                let _ = tokio::time::timeout(CONNECT_TIMEOUT, token.cancel_query(tls)).await;
-            });
-        }
-    }
-}
-
-// === impl Transaction ===
-
-impl Transaction<'_> {
-    /// Commits. After an [`Outcome::Indeterminate`] error nobody knows whether it did.
-    ///
-    /// # Errors
-    /// When the database does not confirm it.
-    pub async fn commit(self) -> Result<(), Error> {
-        crate::faults::fail(&self.inner).await?;
-        self.may_cancel.store(false, Ordering::Relaxed);
-        self.inner.commit().await.map_err(|error| Error::commit("commit", error))
-    }
-
-    /// Rolls back at once.
-    ///
-    /// # Errors
-    /// When the connection is gone.
-    pub async fn rollback(self) -> Result<(), Error> {
-        self.may_cancel.store(false, Ordering::Relaxed);
-        self.inner.rollback().await.step("roll back")
-    }
-}
-
-impl<'a> Deref for Transaction<'a> {
-    type Target = deadpool_postgres::Transaction<'a>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.inner
-    }
-}
-
-/// What every connection of the pool begins with.
-async fn prepare_session(client: &ClientWrapper) -> Result<(), HookError> {
+/// What every connection of a pool begins with.
+async fn prepare_session(
+    client: &ClientWrapper,
+    statement_max: Option<Duration>,
+) -> Result<(), HookError> {
     let statements = async {
         client.batch_execute(include_str!("session.sql")).await?;
-        client.batch_execute(include_str!("session_idle.sql")).await
+        client.batch_execute(include_str!("session_idle.sql")).await?;
+        if let Some(max) = statement_max {
+            let ms = max.as_millis().to_string();
+            let sql = include_str!("session_write.sql").replace(":limit_ms", &ms);
+            client.batch_execute(&sql).await?;
+        }
+        Ok(())
     };
     tokio::time::timeout(CONNECT_TIMEOUT, statements)
         .await
         .map_err(|_| HookError::message("the database does not answer after the login"))?
         .map_err(HookError::Backend)
-}
-
-/// The error of a statement that commits by itself.
-pub fn commits_itself<T>(
-    step: &'static str,
-    result: Result<T, tokio_postgres::Error>,
-) -> Result<T, Error> {
-    result.map_err(|error| Error::commit(step, error))
 }

@@ -1,4 +1,4 @@
-//! Running migrations on SQLite. The server's lock file keeps others away.
+//! Running migrations on SQLite. The lock on the file keeps other servers away.
 
 use refinery::{Migration, Runner};
 use rusqlite::Connection;

@@ -1,28 +1,32 @@
-//! SQLite: one thread that writes, one that reads, and a lock against a second server.
+//! SQLite: one thread that writes, one that reads, one for the health check, and a lock against a
+//! second server.
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `files.rs` | the lock, and noticing that a file was removed or replaced |
 //! | `migrate.rs` | running migrations |
 //! | `worker.rs` | a thread that owns a connection |
 
+mod files;
 pub(crate) mod migrate;
 mod worker;
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 use tally_runtime::Kind;
 
+use self::files::Files;
 use self::worker::Worker;
-use crate::Error;
 use crate::error::Step as _;
 use crate::url::SqliteUrl;
+use crate::{Error, Outcome};
 
 /// How long SQLite itself waits for a lock. Another program that reads the file, such as the
 /// `sqlite3` shell, holds it for moments only.
-const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An open SQLite file.
 #[derive(Debug, Clone)]
@@ -32,29 +36,31 @@ pub struct Database(Arc<Inner>);
 struct Inner {
     writer: Worker,
     reader: Worker,
-    path: PathBuf,
-    /// Which file it was when it was opened.
-    file: Option<(u64, u64)>,
-    /// Held until the process ends, however it ends.
-    _lock: File,
+    /// A long query must not make the health check say no.
+    prober: Worker,
+    files: Files,
 }
 
 // === impl Database ===
 
 impl Database {
     pub(crate) async fn open(url: &SqliteUrl) -> Result<Self, Error> {
-        let path = real_path(&url.path)?;
-        let lock = lock(&path)?;
+        let path = files::real_path(&url.path)?;
+        // Each thread keeps it, until its connection is closed.
+        let lock = Arc::new(files::lock(&path)?);
         let writer = {
             let url = SqliteUrl { path: path.clone(), ..url.clone() };
-            Worker::start("sqlite writer", move || open_writer(&url)).await?
+            Worker::start("sqlite writer", &lock, move || open_writer(&url)).await?
         };
-        let file = file_id(&path);
         let reader = {
             let path = path.clone();
-            Worker::start("sqlite reader", move || open_reader(&path)).await?
+            Worker::start("sqlite reader", &lock, move || open_reader(&path)).await?
         };
-        Ok(Self(Arc::new(Inner { writer, reader, path, file, _lock: lock })))
+        let prober = {
+            let path = path.clone();
+            Worker::start("sqlite prober", &lock, move || open_reader(&path)).await?
+        };
+        Ok(Self(Arc::new(Inner { writer, reader, prober, files: Files::of(&path) })))
     }
 
     /// Runs on the writer's thread, in the order of the calls.
@@ -70,7 +76,7 @@ impl Database {
         self.0
             .writer
             .run(move |connection| {
-                inner.check_file()?;
+                inner.files.check().map_err(|missing| rescue(connection, missing))?;
                 work(connection)
             })
             .await
@@ -90,85 +96,49 @@ impl Database {
     }
 
     pub(crate) async fn ping(&self) -> Result<(), Error> {
-        let inner = Arc::clone(&self.0);
-        self.read(move |connection| {
-            inner.check_file()?;
+        if self.0.files.check().is_err() {
+            // Also when nothing is being counted.
+            self.write(|_| Ok(())).await?;
+        }
+        let ping = |connection: &mut Connection| {
             connection
                 .query_row(include_str!("ping.sql"), [], |_| Ok(()))
                 .step("ask the database for a sign of life")
-        })
-        .await
+        };
+        self.0.prober.run(ping).await
     }
-}
 
-// === impl Inner ===
-
-impl Inner {
-    /// A file that was removed can still be written to, and everything in it would be lost.
-    fn check_file(&self) -> Result<(), Error> {
-        if file_id(&self.path) == self.file {
-            return Ok(());
+    /// Ends the threads. Everything is in the one file then, unless another program has it open.
+    pub(crate) async fn close(&self) -> Result<(), Error> {
+        let Inner { writer, reader, prober, .. } = &*self.0;
+        for worker in [reader, prober] {
+            worker.interrupt().await;
+            worker.stop().await;
         }
-        let step = format!(
-            "find {}: the file was removed or replaced while the server runs",
-            self.path.display()
-        );
-        Err(Error::transient(step, crate::Outcome::Determinate))
+        writer.interrupt().await;
+        let moved = writer.run(|connection| checkpoint(connection)).await;
+        writer.stop().await;
+        moved
     }
 }
 
-/// What tells a file from another that takes its name.
-#[cfg(unix)]
-fn file_id(path: &Path) -> Option<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt as _;
-    let metadata = path.metadata().ok()?;
-    Some((metadata.dev(), metadata.ino()))
-}
-
-/// What tells a file from another that takes its name.
-#[cfg(not(unix))]
-fn file_id(path: &Path) -> Option<(u64, u64)> {
-    path.exists().then_some((0, 0))
-}
-
-/// The same path for every way to name the file, so that the lock is the same too.
-fn real_path(path: &Path) -> Result<PathBuf, Error> {
-    let failed = |error| {
-        let step = format!("open sqlite:{}: its directory", path.display());
-        Error::permanent(step, Kind::FailedPrecondition).because(error)
-    };
-    if let Ok(real) = path.canonicalize() {
-        return Ok(real);
+/// The database or its log has lost its name, and what was stored would go with it when the server
+/// ends: while the log is open it can still be moved into the database's own file.
+fn rescue(connection: &Connection, missing: Error) -> Error {
+    match checkpoint(connection) {
+        Ok(()) => missing,
+        Err(error) => missing.because(error),
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new(".")).canonicalize().map_err(failed)?;
-    Ok(folder.join(path.file_name().unwrap_or(path.as_os_str())))
 }
 
-/// Takes the lock file beside the database, not the database itself: closing any handle of
-/// that would release SQLite's own locks.
-fn lock(path: &Path) -> Result<File, Error> {
-    let mut lock_path = path.as_os_str().to_owned();
-    lock_path.push(".lock");
-    let lock_path = PathBuf::from(lock_path);
-    let failed = |step: String| Error::permanent(step, Kind::FailedPrecondition);
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&lock_path)
-        .map_err(|error| failed(format!("open {}", lock_path.display())).because(error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(failed(format!(
-            "open sqlite:{}: another Tally server uses this file; stop it, or choose another \
-             file with --database-url",
-            path.display()
-        ))),
-        Err(TryLockError::Error(error)) => {
-            Err(failed(format!("lock {}", lock_path.display())).because(error))
-        }
+fn checkpoint(connection: &Connection) -> Result<(), Error> {
+    let step = "move the write-ahead log into the database";
+    let is_busy: bool =
+        connection.query_row(include_str!("checkpoint.sql"), [], |row| row.get(0)).step(step)?;
+    if is_busy {
+        return Err(Error::transient(step, Outcome::Determinate).because("a reader is in the way"));
     }
+    Ok(())
 }
 
 fn open_writer(url: &SqliteUrl) -> Result<Connection, Error> {
@@ -190,6 +160,8 @@ fn open_writer(url: &SqliteUrl) -> Result<Connection, Error> {
         let pages = (i64::try_from(bytes).unwrap_or(i64::MAX) / page).max(1);
         connection.pragma_update(None, "max_page_count", pages).map_err(failed)?;
     }
+    // The first read makes the files beside the database.
+    connection.query_row(include_str!("ping.sql"), [], |_| Ok(())).map_err(failed)?;
     Ok(connection)
 }
 

@@ -1,5 +1,7 @@
 //! Opening databases, the right ones and the wrong ones, as a person who sets Tally up sees it.
 
+mod abandoned;
+mod pooler;
 mod postgres;
 mod sqlite;
 mod tls;

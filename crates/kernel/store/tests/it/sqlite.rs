@@ -1,8 +1,8 @@
 //! SQLite files: one server each, and clear words when a file is none.
 
 use tally_runtime::chain;
-use tally_store::Database;
 use tally_store::error::Step as _;
+use tally_store::{Database, Error};
 use tally_testkit::eventually;
 
 use crate::{open, refused_for_good};
@@ -15,12 +15,85 @@ async fn a_second_server_on_one_file_is_refused() {
     let line = refused_for_good(&url).await;
     assert!(line.contains("another Tally server uses this file"), "{line}");
     assert!(line.contains("tally.db") && line.contains("--database-url"), "{line}");
+    let again = open(&url).await.expect_err("as before");
+    assert!(again.is_locked() && !again.within("start").is_transient());
     first.ping().await.expect("the first one goes on");
     let other = format!("sqlite:{}", folder.path().join("other.db").display());
     open(&other).await.expect("another file").ping().await.expect("a sign of life");
     drop(first);
     let again = async || open(&url).await;
     eventually("the file is free again", std::time::Duration::from_secs(30), again).await;
+}
+
+/// The lock is on the file, not on its name. Two mounts of one file are the same case.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_second_name_of_a_file_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [first, second] = ["a.db", "b.db"].map(|name| folder.path().join(name));
+    let opened = open(&format!("sqlite:{}", first.display())).await.expect("it opens");
+    std::fs::hard_link(&first, &second).expect("a second name");
+    let error = open(&format!("sqlite:{}", second.display())).await.expect_err("it is in use");
+    assert!(error.is_locked(), "{}", chain(&error));
+    opened.close().await.expect("closed");
+    open(&format!("sqlite:{}", second.display())).await.expect("the file is free");
+}
+
+#[tokio::test]
+async fn a_database_that_was_closed_is_one_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tally.db");
+    let Ok(Database::Sqlite(opened)) = open(&format!("sqlite:{}", path.display())).await else {
+        panic!("SQLite")
+    };
+    fill(&opened, 1_000).await.expect("room");
+    // A query that would not end.
+    let endless = "WITH RECURSIVE n AS (SELECT 1 UNION ALL SELECT 1 FROM n) SELECT count(*) FROM n";
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let query = opened.read(move |connection| {
+        let _ = begun.send(());
+        connection.query_row(endless, [], |_| Ok(())).step("count for ever")
+    });
+    let closing = async {
+        has_begun.await.expect("the query begins");
+        let database = Database::Sqlite(opened.clone());
+        database.ping().await.expect("a long query is not in the way");
+        database.close().await.expect("closed");
+    };
+    let (query, ()) = tokio::join!(query, closing);
+    query.expect_err("it was interrupted");
+    let left = std::fs::read_dir(folder.path()).expect("the folder").count();
+    assert_eq!(left, 1, "only the database itself");
+    fill(&opened, 1_000).await.expect_err("it is closed");
+    let copy = folder.path().join("copy.db");
+    std::fs::copy(&path, &copy).expect("copied");
+    assert_eq!(blobs(&copy), 1);
+}
+
+#[tokio::test]
+async fn what_was_stored_outlives_a_removed_log() {
+    for is_idle in [false, true] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("tally.db");
+        let url = format!("sqlite:{}", path.display());
+        let Ok(Database::Sqlite(opened)) = open(&url).await else { panic!("SQLite") };
+        for _ in 0..10 {
+            fill(&opened, 1_000).await.expect("room");
+        }
+        for suffix in ["-wal", "-shm"] {
+            std::fs::remove_file(format!("{}{suffix}", path.display())).expect("removed");
+        }
+        let database = Database::Sqlite(opened.clone());
+        let error = if is_idle { database.ping().await } else { fill(&opened, 1_000).await };
+        let line = chain(&error.expect_err("nothing may be stored now"));
+        assert!(line.contains("tally.db-wal: the file was removed or replaced"), "{line}");
+        // As a kill leaves it: what lies in the database's own file now.
+        assert_eq!(blobs(&path), 10, "idle: {is_idle}");
+        database.close().await.expect("closed");
+        assert_eq!(blobs(&path), 10, "idle: {is_idle}");
+        let Ok(Database::Sqlite(again)) = open(&url).await else { panic!("it opens again") };
+        fill(&again, 1_000).await.expect("room");
+    }
 }
 
 #[tokio::test]
@@ -57,22 +130,28 @@ async fn a_full_file_is_worth_another_try() {
     let path = folder.path().join("tally.db");
     let url = format!("sqlite:{}?size_bytes_max=65536", path.display());
     let Ok(Database::Sqlite(opened)) = open(&url).await else { panic!("SQLite") };
-    let fill = |bytes: usize| {
-        let opened = opened.clone();
-        async move {
-            opened
-                .write(move |connection| {
-                    connection
-                        .execute_batch("CREATE TABLE IF NOT EXISTS blobs (b BLOB)")
-                        .step("make a table")?;
-                    let sql = "INSERT INTO blobs VALUES (zeroblob(?1))";
-                    connection.execute(sql, [bytes as i64]).step("fill the file")
-                })
-                .await
-        }
-    };
-    fill(1_000).await.expect("room for this");
-    let error = fill(1_000_000).await.expect_err("full");
+    fill(&opened, 1_000).await.expect("room for this");
+    let error = fill(&opened, 1_000_000).await.expect_err("full");
     assert!(error.is_transient() && chain(&error).contains("full"), "{}", chain(&error));
-    fill(1_000).await.expect("room for this all the same");
+    fill(&opened, 1_000).await.expect("room for this all the same");
+}
+
+/// Stores something of this size.
+async fn fill(database: &tally_store::sqlite::Database, bytes: i64) -> Result<(), Error> {
+    let store = move |connection: &mut rusqlite::Connection| {
+        connection
+            .execute_batch("CREATE TABLE IF NOT EXISTS blobs (b BLOB)")
+            .step("make a table")?;
+        let sql = "INSERT INTO blobs VALUES (zeroblob(?1))";
+        connection.execute(sql, [bytes]).step("fill the file").map(|_| ())
+    };
+    database.write(store).await
+}
+
+/// How many things are stored in a copy of the file alone.
+fn blobs(path: &std::path::Path) -> i64 {
+    let copy = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::copy(path, copy.path()).expect("copied");
+    let connection = rusqlite::Connection::open(copy.path()).expect("a database");
+    connection.query_row("SELECT count(*) FROM blobs", [], |row| row.get(0)).expect("a count")
 }

@@ -66,6 +66,28 @@ async fn a_server_that_is_stopped_or_killed_comes_back_with_its_data() {
 }
 
 #[tokio::test]
+async fn a_standby_that_lagged_is_promoted_without_the_last_rows() {
+    let primary = Cluster::start(Options::default()).unwrap();
+    let client = connect(&primary.url("postgres")).await;
+    client.batch_execute("CREATE TABLE numbers (n int)").await.unwrap();
+    let standby = primary.standby().unwrap();
+    client.batch_execute("INSERT INTO numbers VALUES (1)").await.unwrap();
+    let behind = connect(&standby.url("postgres")).await;
+    let follows = async || numbers(&behind).await == [1];
+    eventually("the standby follows", LIMIT, follows).await;
+
+    standby.change("primary_conninfo", "").unwrap();
+    let alone = "SELECT count(*) = 0 FROM pg_stat_wal_receiver";
+    let is_alone = async || behind.query_one(alone, &[]).await.unwrap().get::<_, bool>(0);
+    eventually("the standby is cut off", LIMIT, is_alone).await;
+    client.batch_execute("INSERT INTO numbers VALUES (2)").await.unwrap();
+    primary.kill9();
+    behind.batch_execute("SELECT pg_promote()").await.unwrap();
+    behind.batch_execute("INSERT INTO numbers VALUES (3)").await.unwrap();
+    assert_eq!(numbers(&behind).await, [1, 3]);
+}
+
+#[tokio::test]
 async fn the_certificate_is_trusted_by_its_authority_only() {
     let tls = Tls::generate();
     let cluster = Cluster::start(Options { tls: Some(tls), ..Options::default() }).unwrap();

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use tally_proto::tally::requests::v1::{Endpoint, PeriodTotals, QueryTotalsResponse};
+use tally_proto::tally::requests::v1::{Endpoint, PeriodTotals, QueryTotalsResponse, Setback};
 
 use crate::output::csv::{push_field, push_number};
 use crate::output::json::{Array, quoted};
@@ -28,6 +28,7 @@ pub(super) struct Printer<W> {
     array: Array,
     begun: bool,
     sum: Sum,
+    setbacks: Vec<Setback>,
 }
 
 /// What was printed.
@@ -64,6 +65,7 @@ impl<W: Write> Printer<W> {
             array: Array::new(),
             begun: false,
             sum: Sum::default(),
+            setbacks: Vec::new(),
         }
     }
 
@@ -71,9 +73,15 @@ impl<W: Write> Printer<W> {
         Sum { endpoints: self.endpoints.len() as u64, ..self.sum }
     }
 
+    /// What is missing since the database went back.
+    pub(super) fn setbacks(&self) -> &[Setback] {
+        &self.setbacks
+    }
+
     /// Takes the next part of the answer. The inner result is that of writing.
     pub(super) fn take(&mut self, part: QueryTotalsResponse) -> Result<io::Result<()>, Nonsense> {
         self.sum.dropped += i128::from(part.dropped);
+        self.setbacks.extend(part.setbacks);
         self.name(part.endpoints);
         for period in &part.periods {
             self.check(period)?;
@@ -215,17 +223,17 @@ mod tests {
             QueryTotalsResponse {
                 endpoints: vec![endpoint(3, "/a,b"), endpoint(0, "/\x1b")],
                 periods: vec![period(5, 17, &[0, 1], &[1_000, 2])],
-                dropped: 0,
+                ..Default::default()
             },
             QueryTotalsResponse {
                 endpoints: vec![endpoint(42, "/\"c\"")],
                 periods: vec![period(5, 17, &[2], &[3]), period(5, 0, &[0], &[4])],
-                dropped: 0,
+                ..Default::default()
             },
             QueryTotalsResponse {
                 endpoints: vec![],
                 periods: vec![period(0, 0, &[1], &[5])],
-                dropped: 0,
+                ..Default::default()
             },
         ]
     }
@@ -281,7 +289,8 @@ mod tests {
     fn an_answer_that_breaks_its_rules_is_no_answer() {
         let take = |periods| {
             let endpoints = vec![endpoint(3, "/")];
-            let part = QueryTotalsResponse { endpoints, periods: vec![periods], dropped: 0 };
+            let part =
+                QueryTotalsResponse { endpoints, periods: vec![periods], ..Default::default() };
             Printer::new(Vec::new(), OutputFormat::Csv).take(part).map(|_| ())
         };
         assert_eq!(take(period(5, 1, &[0], &[1])), Ok(()));

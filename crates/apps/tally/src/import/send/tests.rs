@@ -97,6 +97,7 @@ impl Fake {
                 state.requests += u64::from(batch.count);
                 state.paths.extend(batch.endpoints.into_iter().map(|one| one.path));
             }
+            Kind::Done(_) => {}
         }
         Ok(proto::RecordResponse { opened, committed_sequence: state.committed })
     }
@@ -195,8 +196,27 @@ async fn a_server_that_takes_nothing_more_is_given_up() {
     assert_eq!(outcome.through, place(0, 1_501));
     let Some(Stop::GaveUp { why, maybe, next }) = outcome.stop else { panic!("{outcome:?}") };
     assert_eq!(why, "the database is away");
-    assert!((1_000..=1_501).contains(&maybe), "{maybe}");
-    assert_eq!(next, place(0, 1_502));
+    assert_eq!((maybe, next), (0, place(0, 1_502)), "the server says that it has no more");
+}
+
+/// Its clock is behind: nothing is lost, and what is wrong is said.
+#[tokio::test]
+async fn times_ahead_of_the_servers_clock_are_waited_for_and_named() {
+    let ahead = || {
+        let mut status = Status::unavailable("batch 2: the time is 172800 s ahead");
+        status.metadata_mut().insert("tally-reason", "TIME_AHEAD".parse().expect("ASCII"));
+        status.metadata_mut().insert("tally-committed", 1.into());
+        status
+    };
+    let fake =
+        Fake { refuses: Some((2, ahead)), patience: Duration::from_millis(300), ..Fake::new() };
+    let (_stop, stopped) = never();
+    let (outcome, news) = fake.receive(channel(vec![chunk(0, 0, 1_500)]), stopped).await;
+    assert_eq!((fake.requests(), outcome.counted, outcome.rejected), (1_000, 1_000, 0));
+    let why = "batch 2: the time is 172800 s ahead";
+    assert!(news.iter().any(|news| news.trouble.as_deref() == Some(why)));
+    let Some(Stop::GaveUp { why: said, maybe, next }) = outcome.stop else { panic!("{outcome:?}") };
+    assert_eq!((&*said, maybe, next), (why, 0, place(0, 1_001)));
 }
 
 #[tokio::test]

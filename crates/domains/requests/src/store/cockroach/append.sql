@@ -2,13 +2,13 @@
 -- are stored, or nothing happens. As in Postgres's move_producers.sql. The answer is how many producers moved.
 WITH wanted AS (
     SELECT * FROM unnest($1::UUID[], $2::INT8[], $3::INT8[], $4::INT8[])
-        AS w (id, claim, before, last)
+        AS w (id, epoch, before, last)
 ), locked AS MATERIALIZED (
-    SELECT p.id, p.claim, p.sequence FROM tally_producers AS p
+    SELECT p.id, p.epoch, p.sequence FROM tally_producers AS p
     WHERE p.id = ANY ($1::UUID[]) ORDER BY p.id FOR UPDATE
 ), fitting AS MATERIALIZED (
     SELECT count(*) AS producers FROM locked AS l
-    JOIN wanted AS w ON w.id = l.id AND w.claim = l.claim AND w.before = l.sequence
+    JOIN wanted AS w ON w.id = l.id AND w.epoch = l.epoch AND w.before = l.sequence
 ), moved AS (
     UPDATE tally_producers AS p SET sequence = w.last, last_seen = now()
     FROM wanted AS w

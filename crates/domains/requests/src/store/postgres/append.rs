@@ -18,7 +18,8 @@ use uuid::Uuid;
 use super::super::plan::{Move, Place, Places, Plan};
 use super::super::{Appended, Names, Result};
 use super::endpoints;
-use crate::model::{EndpointId, Rows};
+use crate::model::EndpointId;
+use crate::rows::Rows;
 
 /// COPY costs about a millisecond before its first row, and less for each row after it:
 /// below this many rows, one INSERT from arrays is faster.
@@ -75,8 +76,8 @@ pub(crate) async fn append(
     way: Way,
 ) -> Result<Appended> {
     let plan = Plan::hopeful(batch)?;
-    let mut connection = database.connection().await?;
-    if database.connections_made() != names.state {
+    let mut connection = database.writer().await?;
+    if database.writers_made() != names.state {
         connection.release();
         return Ok(Appended::Stale);
     }
@@ -112,6 +113,16 @@ pub(crate) async fn append(
     }
     connection.release();
     Ok(Appended::Stored { moved })
+}
+
+/// Stores a row, takes it back, and commits.
+pub(crate) async fn try_write(database: &Database, row: &str) -> Result<()> {
+    let mut connection = database.probe().await?;
+    let mut transaction = connection.begin(Isolation::Default).await?;
+    transaction.try_out(row).await?;
+    transaction.commit().await?;
+    connection.release();
+    Ok(())
 }
 
 /// Stores what of a batch is not stored yet.
@@ -154,7 +165,7 @@ async fn places(transaction: &Transaction<'_>, batch: &Batch<'_, Rows>) -> Resul
     let statement =
         transaction.prepare_cached(include_str!("lock_producers.sql")).await.step(step)?;
     for row in transaction.query(&statement, &[&ids]).await.step(step)? {
-        places.insert(row.get(0), Some(Place { claim: row.get(1), sequence: row.get(2) }));
+        places.insert(row.get(0), Some(Place { epoch: row.get(1), sequence: row.get(2) }));
     }
     Ok(places)
 }
@@ -228,7 +239,7 @@ impl Columns {
         let mut columns = Self::default();
         for one in &plan.moves {
             columns.ids.push(one.id);
-            columns.claims.push(one.claim);
+            columns.claims.push(one.epoch);
             columns.before.push(one.before);
             columns.last.push(one.last);
         }
@@ -243,8 +254,8 @@ impl Columns {
 
     /// Those of one producer, whose days all of them are.
     fn parameters_of<'a>(&'a self, one: &'a Move) -> Vec<&'a (dyn ToSql + Sync)> {
-        let Move { id, claim, before, last } = one;
-        vec![id, claim, before, last, &self.days, &self.accepted, &self.dropped]
+        let Move { id, epoch, before, last } = one;
+        vec![id, epoch, before, last, &self.days, &self.accepted, &self.dropped]
     }
 
     fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {

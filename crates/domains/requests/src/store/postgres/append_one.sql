@@ -2,7 +2,7 @@
 -- batch of a few rows.
 WITH moved AS (
     UPDATE tally_producers SET sequence = $4::INT8, last_seen = now()
-    WHERE id = $1::UUID AND claim = $2::INT8 AND sequence = $3::INT8
+    WHERE id = $1::UUID AND epoch = $2::INT8 AND sequence = $3::INT8
     RETURNING id
 ), counted AS (
     INSERT INTO tally_producer_days AS d (producer_id, day, accepted, dropped)

@@ -1,2 +1,2 @@
 -- One row, locked until its epoch and claim are decided.
-SELECT epoch, claim, sequence FROM tally_producers WHERE id = $1 FOR UPDATE
+SELECT epoch, claim, sequence, last_seen FROM tally_producers WHERE id = $1 FOR UPDATE

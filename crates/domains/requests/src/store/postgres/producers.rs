@@ -7,23 +7,33 @@ use tally_store::error::Step as _;
 use tally_store::postgres::{Database, Isolation, Transaction};
 use tally_store::retry::Policy;
 use tally_store::{Error, Outcome};
+use tokio::sync::Semaphore;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::super::plan::Counted;
-use super::super::{Opened, ProducerRetention, Result};
+use super::super::{Opened, ProducerRetention, Result, WORKER_NAME};
+use super::append::Micros;
 use crate::model::DayRange;
-use crate::producer::{Opening, Producer, Refusal, Standing, Step};
-
-/// How often opening is tried before the client is told to come back: others wait for its place.
-const OPEN_ATTEMPTS: u32 = 4;
+use crate::producer::{Leaving, Opening, Producer, Refusal, Standing, Step};
+use crate::setback::{Setback, Told};
 
 /// How many producers one transaction forgets.
 const FORGET_MAX: i64 = 1_000;
 
-/// Opens a producer. After a lost answer it is tried again, and finds its own claim.
-pub(crate) async fn open(database: &Database, opening: &Opening) -> Result<Opened> {
-    let policy = Policy { attempts_max: OPEN_ATTEMPTS, ..Policy::short("open a producer") };
-    policy.run(|| open_once(database, opening)).await
+/// Opens a producer. After a lost answer it is tried again, and finds its own claim. Others have its
+/// place while it waits for that.
+pub(crate) async fn open(
+    database: &Database,
+    places: &Semaphore,
+    opening: &Opening,
+) -> Result<Opened> {
+    let policy = Policy::short("open a producer");
+    let once = async || {
+        let _place = places.acquire().await;
+        open_once(database, opening).await
+    };
+    policy.run(once).await
 }
 
 /// Every producer, those first that were seen last.
@@ -49,15 +59,32 @@ pub(crate) async fn list(database: &Database, with_workers: bool) -> Result<Vec<
         .await
 }
 
-/// Forgets producers that stored nothing for a long time.
+/// Forgets producers that were silent for too long.
 pub(crate) async fn forget(database: &Database, retention: ProducerRetention) -> Result<()> {
+    let (sql, days) = (include_str!("forget_producers.sql"), f64::from(retention));
+    let policy = Policy::short("forget old producers");
     loop {
-        let forgotten =
-            Policy::short("forget old producers").run(|| forget_some(database, retention)).await?;
-        if forgotten < FORGET_MAX {
+        let once = async || forget_some(database, sql, &[&days, &FORGET_MAX], true).await;
+        if policy.run(once).await? < FORGET_MAX {
             return Ok(());
         }
     }
+}
+
+/// Forgets one producer, if it stands there.
+pub(crate) async fn forget_one(
+    database: &Database,
+    places: &Semaphore,
+    leaving: &Leaving,
+) -> Result<()> {
+    let sql = include_str!("forget_producer.sql");
+    let Leaving { id, epoch, sequence } = leaving;
+    let policy = Policy::short("forget a producer");
+    let once = async || {
+        let _place = places.acquire().await;
+        forget_some(database, sql, &[id, epoch, sequence], false).await
+    };
+    policy.run(once).await.map(|_| ())
 }
 
 /// How many requests of the days were dropped.
@@ -70,17 +97,19 @@ pub(crate) async fn dropped(transaction: &Transaction<'_>, days: DayRange) -> Re
 
 async fn open_once(database: &Database, opening: &Opening) -> Result<Opened> {
     let step = "open a producer";
-    let mut connection = database.connection().await?;
+    let mut connection = database.writer().await?;
     let transaction = connection.begin(Isolation::Default).await?;
     transaction.batch_execute(include_str!("wait_for_producer.sql")).await.step(step)?;
-    let row = transaction
-        .query_opt(include_str!("find_producer.sql"), &[&opening.id])
-        .await
-        .step(step)?;
-    let standing =
-        row.map(|row| Standing { epoch: row.get(0), claim: row.get(1), sequence: row.get(2) });
+    let found = find(&transaction, opening.id).await?;
+    let standing = found.map(|(standing, _)| standing);
     let (claim, name) = (opening.claim(), &opening.name);
-    let opened = match opening.step(standing) {
+    let next = opening.step(standing);
+    let setback = match next {
+        Step::Refuse(Refusal::InUse) => None,
+        _ => opening.setback(stored(found)),
+    };
+    let setback = note(&transaction, setback).await?;
+    let opened = match next {
         Step::Refuse(refusal) => Err(refusal),
         Step::Add => {
             let max = opening.producers_max;
@@ -89,17 +118,17 @@ async fn open_once(database: &Database, opening: &Opening) -> Result<Opened> {
             if producers >= max {
                 Err(Refusal::TooMany { max })
             } else {
-                let sql = include_str!("add_producer.sql");
-                let added =
-                    transaction.execute(sql, &[&opening.id, &claim, name]).await.step(step)?;
+                let (sql, epoch) = (include_str!("add_producer.sql"), opening.next_epoch);
+                let values: [&(dyn ToSql + Sync); 4] = [&opening.id, &epoch, &claim, name];
+                let added = transaction.execute(sql, &values).await.step(step)?;
                 if added == 0 {
                     let step = "add a producer: another server was faster";
                     return Err(Error::transient(step, Outcome::Determinate));
                 }
-                Ok(Standing { epoch: 1, claim, sequence: 0 })
+                Ok(Standing { epoch, claim, sequence: 0 })
             }
         }
-        Step::Move { epoch } => {
+        Step::GoOn { epoch } => {
             let sql = include_str!("open_producer.sql");
             transaction.execute(sql, &[&opening.id, &epoch, &claim, name]).await.step(step)?;
             let sequence = standing.map_or(0, |standing| standing.sequence);
@@ -108,35 +137,110 @@ async fn open_once(database: &Database, opening: &Opening) -> Result<Opened> {
     };
     transaction.commit().await?;
     connection.release();
+    setback.iter().for_each(Setback::tell);
     Ok(opened)
 }
 
-/// One transaction. Repeated after a lost answer, it finds the next ones.
-async fn forget_some(database: &Database, retention: ProducerRetention) -> Result<i64> {
-    let step = "forget old producers";
-    let mut connection = database.connection().await?;
+/// Notes what is missing of a worker's batches.
+pub(crate) async fn note_setback(database: &Database, worker: Uuid, told: Told) -> Result<()> {
+    let once = async || {
+        let mut connection = database.writer().await?;
+        let transaction = connection.begin(Isolation::Default).await?;
+        let stored = stored(find(&transaction, worker).await?);
+        let setback = note(&transaction, told.setback(worker, WORKER_NAME, stored)).await?;
+        transaction.commit().await?;
+        connection.release();
+        setback.iter().for_each(Setback::tell);
+        Ok(())
+    };
+    Policy::short("note what is missing").run(once).await
+}
+
+/// What was acknowledged and is missing.
+pub(crate) async fn setbacks(database: &Database) -> Result<Vec<Setback>> {
+    let step = "list what is missing";
+    let once = async || {
+        let connection = database.connection().await?;
+        let rows = connection.query(include_str!("list_setbacks.sql"), &[]).await.step(step)?;
+        connection.release();
+        let setback = |row: &tokio_postgres::Row| Setback {
+            producer: row.get(0),
+            name: row.get(1),
+            noticed_micros: row.get::<_, Timestamp>(2).as_microsecond(),
+            since_micros: row.get::<_, Timestamp>(3).as_microsecond(),
+            producers: row.get(4),
+            batches: row.get(5),
+        };
+        Ok(rows.iter().map(setback).collect())
+    };
+    Policy::short(step).run(once).await
+}
+
+/// Where a producer stands, and since when. It is locked.
+async fn find(transaction: &Transaction<'_>, id: Uuid) -> Result<Option<(Standing, i64)>> {
+    let row = transaction.query_opt(include_str!("find_producer.sql"), &[&id]).await;
+    let found = row.step("look where a producer stands")?.map(|row| {
+        let (epoch, claim, sequence) = (row.get(0), row.get(1), row.get(2));
+        let last_seen = row.get::<_, Timestamp>(3).as_microsecond();
+        (Standing { epoch, claim, sequence }, last_seen)
+    });
+    Ok(found)
+}
+
+fn stored(found: Option<(Standing, i64)>) -> Option<(i64, i64)> {
+    found.map(|(standing, last_seen)| (standing.sequence, last_seen))
+}
+
+/// Notes what is missing. It is given back if it was not known before.
+async fn note(transaction: &Transaction<'_>, setback: Option<Setback>) -> Result<Option<Setback>> {
+    let Some(setback) = setback else { return Ok(None) };
+    let Setback { producer, name, noticed_micros, since_micros, batches, .. } = &setback;
+    let (noticed, since) = (Micros(*noticed_micros), Micros(*since_micros));
+    let sql = include_str!("note_setback.sql");
+    let noted = transaction.execute(sql, &[producer, name, &noticed, &since, batches]).await;
+    Ok((noted.step("note what is missing")? > 0).then_some(setback))
+}
+
+/// One transaction, in which a statement deletes producers. The answer is how many. Repeated after a
+/// lost answer, it finds the next ones, or none.
+async fn forget_some(
+    database: &Database,
+    sql: &str,
+    values: &[&(dyn ToSql + Sync)],
+    waits: bool,
+) -> Result<i64> {
+    let step = "forget producers";
+    let mut connection =
+        if waits { database.connection().await? } else { database.writer().await? };
     let transaction = connection.begin(Isolation::Default).await?;
-    let (days, max) = (f64::from(retention), FORGET_MAX);
-    let gone =
-        transaction.query(include_str!("forget_producers.sql"), &[&days, &max]).await.step(step)?;
+    if !waits {
+        transaction.batch_execute(include_str!("wait_for_producer.sql")).await.step(step)?;
+    }
+    let gone = transaction.query(sql, values).await.step(step)?;
     let ids: Vec<Uuid> = gone.iter().map(|row| row.get(0)).collect();
     if !ids.is_empty() {
-        let mut kept: BTreeMap<i32, Counted> = BTreeMap::new();
-        let sql = include_str!("forget_days.sql");
-        for row in transaction.query(sql, &[&ids]).await.step(step)? {
-            let (accepted, dropped): (i64, i64) = (row.get(1), row.get(2));
-            let counted = kept.entry(row.get(0)).or_default();
-            counted.accepted += accepted;
-            counted.dropped = counted.dropped.saturating_add(dropped);
-        }
-        let days: Vec<i32> = kept.keys().copied().collect();
-        let (accepted, dropped): (Vec<i64>, Vec<i64>) =
-            kept.values().map(|counted| (counted.accepted, counted.dropped)).unzip();
-        let sql = include_str!("keep_days.sql");
-        transaction.execute(sql, &[&days, &accepted, &dropped]).await.step(step)?;
+        keep_days(&transaction, &ids).await?;
         tally_store::faults::point("forget.before_commit").await;
     }
     transaction.commit().await?;
     connection.release();
     Ok(i64::try_from(ids.len()).unwrap_or(FORGET_MAX))
+}
+
+/// What producers that are gone brought stays known.
+async fn keep_days(transaction: &Transaction<'_>, gone: &[Uuid]) -> Result<()> {
+    let step = "keep what forgotten producers brought";
+    let mut kept: BTreeMap<i32, Counted> = BTreeMap::new();
+    for row in transaction.query(include_str!("forget_days.sql"), &[&gone]).await.step(step)? {
+        let (accepted, dropped): (i64, i64) = (row.get(1), row.get(2));
+        let counted = kept.entry(row.get(0)).or_default();
+        counted.accepted += accepted;
+        counted.dropped = counted.dropped.saturating_add(dropped);
+    }
+    let days: Vec<i32> = kept.keys().copied().collect();
+    let (accepted, dropped): (Vec<i64>, Vec<i64>) =
+        kept.values().map(|counted| (counted.accepted, counted.dropped)).unzip();
+    let sql = include_str!("keep_days.sql");
+    transaction.execute(sql, &[&days, &accepted, &dropped]).await.step(step)?;
+    Ok(())
 }

@@ -1,3 +1,3 @@
--- A producer whose batch is being stored is locked for as long as that takes. Whoever opens it
--- holds up all others who open one, so it comes back later instead.
-SET LOCAL lock_timeout = '200ms'
+-- A producer whose batch is being stored is locked for as long as that takes. Whoever opens it takes
+-- one of few places meanwhile, so it leaves the place soon and comes back later.
+SET LOCAL lock_timeout = '50ms'

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::super::plan::{Place, Places, Plan};
 use super::super::{Appended, Names, Result};
 use super::{begin, endpoints};
-use crate::model::Rows;
+use crate::rows::Rows;
 
 /// How often somebody else has written to the file, as far as is known.
 #[derive(Debug, Default)]
@@ -84,6 +84,17 @@ impl State {
     }
 }
 
+/// Stores a row, removes it, and commits: unlike what is rolled back, this reaches the disk.
+pub(super) fn try_write(connection: &mut Connection) -> Result<()> {
+    let step = "try to store a row";
+    let transaction = begin(connection)?;
+    // As much room as any row takes.
+    transaction.execute(&insert_sql(1), [i64::MAX; 2]).step(step)?;
+    let row = transaction.last_insert_rowid();
+    transaction.execute(include_str!("remove_row.sql"), [row]).step(step)?;
+    transaction.commit().step("commit")
+}
+
 /// Where the producers of a batch stand.
 fn places(transaction: &Transaction<'_>, batch: &Batch<'_, Rows>) -> Result<Places> {
     let runs = batch.chunks.iter().filter_map(Rows::run).map(|run| run.producer);
@@ -101,7 +112,7 @@ fn place(transaction: &Transaction<'_>, id: Uuid) -> Result<Option<Place>> {
         .prepare_cached(include_str!("producer.sql"))
         .and_then(|mut statement| {
             let place =
-                |row: &rusqlite::Row<'_>| Ok(Place { claim: row.get(0)?, sequence: row.get(1)? });
+                |row: &rusqlite::Row<'_>| Ok(Place { epoch: row.get(2)?, sequence: row.get(1)? });
             statement.query_row([id.as_bytes()], place).optional()
         })
         .step("look where a producer stands")

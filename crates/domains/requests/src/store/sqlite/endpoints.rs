@@ -6,6 +6,7 @@ use hashbrown::HashMap;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
 use tally_runtime::Kind;
 use tally_store::error::Step as _;
+use tally_store::faults;
 
 use super::super::{Result, SALTS_MAX};
 use crate::model::{Endpoint, EndpointId, Named};
@@ -45,7 +46,13 @@ pub(super) fn add(
         let Endpoint { method, path } = &named.endpoint;
         let ids = (1..SALTS_MAX).map(|salt| named.endpoint.id(salt));
         let mut found = None;
-        for id in std::iter::once(named.id).chain(ids) {
+        let first = if faults::is_on("endpoints.reuse_ids") {
+            let next = transaction.query_row(include_str!("../next_id.sql"), [], |row| row.get(0));
+            next.step(step)?
+        } else {
+            named.id
+        };
+        for id in std::iter::once(first).chain(ids) {
             add.execute((id, method, path)).step(step)?;
             let row = find.query_row((method, path), |row| row.get(0));
             found = row.optional().step(step)?;

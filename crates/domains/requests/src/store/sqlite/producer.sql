@@ -1,2 +1,2 @@
 -- Where a producer stands.
-SELECT claim, sequence, epoch FROM tally_producers WHERE id = ?1
+SELECT claim, sequence, epoch, last_seen FROM tally_producers WHERE id = ?1

@@ -2,29 +2,35 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, Params, Transaction};
 use tally_store::error::Step as _;
 use uuid::Uuid;
 
 use super::super::plan::Counted;
-use super::super::{Opened, ProducerRetention, Result};
+use super::super::{Opened, ProducerRetention, Result, WORKER_NAME};
 use super::begin;
 use crate::model::DayRange;
-use crate::producer::{Opening, Producer, Refusal, Standing, Step};
+use crate::producer::{Leaving, Opening, Producer, Refusal, Standing, Step};
+use crate::setback::{Setback, Told};
 
 pub(super) fn open(connection: &mut Connection, opening: &Opening) -> Result<Opened> {
     let step = "open a producer";
     let transaction = begin(connection)?;
     let id = opening.id.as_bytes();
-    let standing = transaction
-        .query_row(include_str!("producer.sql"), [id], |row| {
-            Ok(Standing { claim: row.get(0)?, sequence: row.get(1)?, epoch: row.get(2)? })
-        })
-        .optional()
-        .step(step)?;
+    let found = find(&transaction, opening.id)?;
+    let standing = found.map(|(standing, _)| standing);
     let (claim, name) = (opening.claim(), &opening.name);
-    let opened = match opening.step(standing) {
-        Step::Refuse(refusal) => return Ok(Err(refusal)),
+    let next = opening.step(standing);
+    let setback = match next {
+        Step::Refuse(Refusal::InUse) => None,
+        _ => opening.setback(stored(found)),
+    };
+    let setback = note(&transaction, setback)?;
+    let opened = match next {
+        Step::Refuse(refusal) => {
+            commit(transaction, setback.as_ref())?;
+            return Ok(Err(refusal));
+        }
         Step::Add => {
             let max = opening.producers_max;
             let producers: i64 = transaction
@@ -33,18 +39,74 @@ pub(super) fn open(connection: &mut Connection, opening: &Opening) -> Result<Ope
             if producers >= max {
                 return Ok(Err(Refusal::TooMany { max }));
             }
-            transaction.execute(include_str!("add_producer.sql"), (id, claim, name)).step(step)?;
-            Standing { epoch: 1, claim, sequence: 0 }
+            let epoch = opening.next_epoch;
+            transaction
+                .execute(include_str!("add_producer.sql"), (id, epoch, claim, name))
+                .step(step)?;
+            Standing { epoch, claim, sequence: 0 }
         }
-        Step::Move { epoch } => {
+        Step::GoOn { epoch } => {
             transaction
                 .execute(include_str!("open_producer.sql"), (id, epoch, claim, name))
                 .step(step)?;
             Standing { epoch, claim, sequence: standing.map_or(0, |standing| standing.sequence) }
         }
     };
-    transaction.commit().step("commit")?;
+    commit(transaction, setback.as_ref())?;
     Ok(Ok(opened))
+}
+
+pub(super) fn note_setback(connection: &mut Connection, worker: Uuid, told: Told) -> Result<()> {
+    let transaction = begin(connection)?;
+    let stored = stored(find(&transaction, worker)?);
+    let setback = note(&transaction, told.setback(worker, WORKER_NAME, stored))?;
+    commit(transaction, setback.as_ref())
+}
+
+pub(super) fn setbacks(connection: &Connection) -> Result<Vec<Setback>> {
+    let step = "list what is missing";
+    let mut statement = connection.prepare_cached(include_str!("list_setbacks.sql")).step(step)?;
+    let setback = |row: &rusqlite::Row<'_>| {
+        Ok(Setback {
+            producer: Uuid::from_bytes(row.get(0)?),
+            name: row.get(1)?,
+            noticed_micros: row.get(2)?,
+            since_micros: row.get(3)?,
+            producers: row.get(4)?,
+            batches: row.get(5)?,
+        })
+    };
+    let rows = statement.query_map([], setback).step(step)?;
+    rows.collect::<rusqlite::Result<_>>().step(step)
+}
+
+/// Where a producer stands, and since when.
+fn find(transaction: &Transaction<'_>, id: Uuid) -> Result<Option<(Standing, i64)>> {
+    let found = transaction.query_row(include_str!("producer.sql"), [id.as_bytes()], |row| {
+        let (claim, sequence, epoch) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok((Standing { epoch, claim, sequence }, row.get(3)?))
+    });
+    found.optional().step("look where a producer stands")
+}
+
+fn stored(found: Option<(Standing, i64)>) -> Option<(i64, i64)> {
+    found.map(|(standing, last_seen)| (standing.sequence, last_seen))
+}
+
+/// Notes what is missing. It is given back if it was not known before.
+fn note(transaction: &Transaction<'_>, setback: Option<Setback>) -> Result<Option<Setback>> {
+    let Some(setback) = setback else { return Ok(None) };
+    let Setback { producer, name, noticed_micros, since_micros, batches, .. } = &setback;
+    let values = (producer.as_bytes(), name, noticed_micros, since_micros, batches);
+    let noted = transaction.execute(include_str!("note_setback.sql"), values);
+    Ok((noted.step("note what is missing")? > 0).then_some(setback))
+}
+
+/// What was noted is told once it is there.
+fn commit(transaction: Transaction<'_>, setback: Option<&Setback>) -> Result<()> {
+    transaction.commit().step("commit")?;
+    setback.into_iter().for_each(Setback::tell);
+    Ok(())
 }
 
 pub(super) fn list(connection: &mut Connection, with_workers: bool) -> Result<Vec<Producer>> {
@@ -74,13 +136,26 @@ pub(super) fn list(connection: &mut Connection, with_workers: bool) -> Result<Ve
 }
 
 pub(super) fn forget(connection: &mut Connection, retention: ProducerRetention) -> Result<()> {
-    let step = "forget old producers";
+    forget_by(connection, include_str!("forget_producers.sql"), [retention])
+}
+
+pub(super) fn forget_one(connection: &mut Connection, leaving: &Leaving) -> Result<()> {
+    let Leaving { id, epoch, sequence } = leaving;
+    forget_by(connection, include_str!("forget_producer.sql"), (id.as_bytes(), epoch, sequence))
+}
+
+/// Forgets the producers that a statement deletes.
+fn forget_by(connection: &mut Connection, sql: &str, values: impl Params) -> Result<()> {
+    let step = "forget producers";
     let transaction = begin(connection)?;
     let gone: Vec<Uuid> = {
-        let mut statement = transaction.prepare(include_str!("forget_producers.sql")).step(step)?;
-        let ids = statement.query_map([retention], |row| row.get(0).map(Uuid::from_bytes));
+        let mut statement = transaction.prepare_cached(sql).step(step)?;
+        let ids = statement.query_map(values, |row| row.get(0).map(Uuid::from_bytes));
         ids.and_then(Iterator::collect).step(step)?
     };
+    if gone.is_empty() {
+        return Ok(());
+    }
     let mut kept: BTreeMap<i32, Counted> = BTreeMap::new();
     for id in gone {
         for (day, counted) in days(&transaction, id)? {

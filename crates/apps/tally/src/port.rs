@@ -1,0 +1,114 @@
+//! The server's port: inherited, free, or handed over by the server that has it.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tally_requests::MIGRATIONS;
+use tally_runtime::chain;
+use tally_serve::{Error, Listener, Offer, Predecessor, Successor, Work};
+use tally_store::{Database, DatabaseUrl, Dialect};
+
+use crate::app::{self, LAST_ANSWERS_MAX, open};
+use crate::settings::Settings;
+
+/// How much longer than its drain the end of the server before this one may take.
+const PREDECESSOR_EXIT_MAX: Duration = Duration::from_secs(5);
+/// How long a SQLite file may stay locked after the process that had it has closed its sockets,
+/// and how often it is looked at.
+const LOCK_RELEASE_MAX: Duration = Duration::from_secs(2);
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// A port, and the server that still serves on it.
+pub(crate) struct Port {
+    pub(crate) listener: Listener,
+    work: Work,
+    predecessor: Option<Predecessor>,
+    /// Whoever started this process restarts it as well, and has its own copy of the socket.
+    is_inherited: bool,
+}
+
+// === impl Port ===
+
+impl Port {
+    /// A port that is in use is taken over from a Tally server of the same user and database.
+    /// That one goes on until [`Port::open_database`] or [`Port::replace`].
+    pub(crate) async fn get(settings: &Settings) -> Result<Self, Error> {
+        let url = &settings.database.url;
+        let work = Work { database: name(url), version: MIGRATIONS.latest(Dialect::Sqlite) };
+        if let Some(listener) = Listener::inherited()? {
+            return Ok(Self { listener, work, predecessor: None, is_inherited: true });
+        }
+        let in_use = match Listener::bind(&settings.listen).await {
+            Err(error @ Error::PortInUse { .. }) => error,
+            bound => {
+                let listener = bound?;
+                return Ok(Self { listener, work, predecessor: None, is_inherited: false });
+            }
+        };
+        let Some((listener, predecessor)) = Predecessor::ask(&settings.listen, &work).await? else {
+            return Err(in_use);
+        };
+        let process = predecessor.process();
+        tracing::info!(process, "taking the port over from the server that runs there");
+        Ok(Self { listener, work, predecessor: Some(predecessor), is_inherited: false })
+    }
+
+    /// Opens the database. A SQLite file has one server at a time, so the one before this must
+    /// end first; its clients wait meanwhile.
+    pub(crate) async fn open_database(&mut self, settings: &Settings) -> anyhow::Result<Database> {
+        let (url, pool) = (&settings.database.url, settings.database.pool);
+        let predecessor = self.predecessor.take_if(|_| matches!(url, DatabaseUrl::Sqlite(_)));
+        let Some(mut predecessor) = predecessor else { return open(url, pool).await };
+        predecessor.stop().await.map_err(plain)?;
+        let drain_max = settings.drain_timeout + LAST_ANSWERS_MAX + PREDECESSOR_EXIT_MAX;
+        predecessor.ended(drain_max).await.map_err(plain)?;
+        let ended = Instant::now();
+        loop {
+            match Database::open(url, pool).await {
+                Err(error) if error.is_locked() && ended.elapsed() < LOCK_RELEASE_MAX => {
+                    tokio::time::sleep(LOCK_PAUSE).await;
+                }
+                opened => return opened.map_err(app::plain),
+            }
+        }
+    }
+
+    /// Says that this server is ready: the one before it, if it still runs, stops.
+    pub(crate) async fn replace(&mut self) -> anyhow::Result<()> {
+        match self.predecessor.take() {
+            Some(mut predecessor) => predecessor.stop().await.map_err(plain),
+            None => Ok(()),
+        }
+    }
+
+    /// Where a later server can ask for the port.
+    pub(crate) fn offer(&self) -> Option<Offer> {
+        if self.is_inherited {
+            return None;
+        }
+        let offered = Offer::new(&self.listener, self.work.clone());
+        offered.inspect_err(|error| tracing::debug!(%error, "this port cannot be handed over")).ok()
+    }
+}
+
+/// Waits until a successor is ready, for ever when there is no offer.
+pub(crate) async fn taken(offer: Option<&Offer>) -> Successor {
+    match offer {
+        Some(offer) => offer.taken().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// An error of the port, in one line.
+#[expect(clippy::needless_pass_by_value, reason = "used as `map_err(plain)`")]
+pub(crate) fn plain(error: Error) -> anyhow::Error {
+    anyhow::anyhow!(chain(&error))
+}
+
+/// The same for two servers only if they count into the same database.
+fn name(url: &DatabaseUrl) -> String {
+    let DatabaseUrl::Sqlite(sqlite) = url else { return url.to_string() };
+    let path = sqlite.path();
+    let real = path.canonicalize().or_else(|_| std::path::absolute(path));
+    format!("sqlite:{}", real.as_deref().unwrap_or(Path::new(path)).display())
+}

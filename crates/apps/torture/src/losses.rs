@@ -1,0 +1,183 @@
+//! What may be missing because the database went back, or somebody deleted names from it.
+
+use std::collections::BTreeMap;
+
+use crate::account::{Account, add};
+use crate::journal::Key;
+use crate::stored::Totals;
+
+/// The path under which answers count what has no name, with method 0.
+pub(crate) const UNKNOWN: &str = "_unknown";
+
+/// All that was lost in a run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Losses {
+    /// How often the database went back or lost names.
+    pub(crate) times: u64,
+    /// It is going back now: an answer may be from before or from after it.
+    pub(crate) is_going_back: bool,
+    by_client: BTreeMap<String, Loss>,
+    /// How many losses each client had seen when it last went back.
+    seen_before: BTreeMap<String, u64>,
+    /// By day, the most drops that the database may have forgotten.
+    drops: BTreeMap<i32, u64>,
+    /// Names that were deleted by hand, by the ids that they had. None: no name was.
+    pub(crate) deleted: Option<BTreeMap<i64, (i32, String)>>,
+}
+
+/// The most that may be lost of a client's requests.
+#[derive(Clone, Debug, Default)]
+struct Loss {
+    requests: Totals,
+    total: u64,
+    /// The last parcel of which this may be.
+    up_to: u64,
+}
+
+// === impl Losses ===
+
+impl Losses {
+    /// The database went back to a state that has all that was acknowledged in `before`; nothing
+    /// that is sent after `now` is lost. So lost may be what could still be acknowledged then, and
+    /// what was sent in between; but what may be lost already is not lost again.
+    pub(crate) fn add(
+        &mut self,
+        before: &BTreeMap<String, Account>,
+        now: &BTreeMap<String, Account>,
+    ) {
+        for (client, now) in now {
+            self.seen_before.insert(client.clone(), now.losses);
+            let before = before.get(client).cloned().unwrap_or_default();
+            let loss = self.by_client.entry(client.clone()).or_default();
+            let (open, total) = before.open(std::mem::replace(&mut loss.up_to, now.last));
+            let between = beyond(&now.announced, &before.announced);
+            loss.total += total + between.values().sum::<u64>();
+            add(&mut loss.requests, &open.requests);
+            add(&mut loss.requests, &between);
+            add(&mut self.drops, &open.drops);
+            add(&mut self.drops, &beyond(&now.drops_sent, &before.drops_sent));
+        }
+    }
+
+    /// How often the database went back, unless it does just now.
+    pub(crate) fn settled_times(&self) -> Option<u64> {
+        (!self.is_going_back).then_some(self.times)
+    }
+
+    /// Of what a client has acknowledged, what must be stored all the same.
+    pub(crate) fn left(&self, client: &str, acknowledged: &Totals) -> Totals {
+        match self.by_client.get(client) {
+            Some(loss) => beyond(acknowledged, &loss.requests),
+            None => acknowledged.clone(),
+        }
+    }
+
+    /// The same of its sum.
+    pub(crate) fn left_of_total(&self, client: &str, acknowledged: u64) -> u64 {
+        let loss = self.by_client.get(client).map_or(0, |loss| loss.total);
+        acknowledged.saturating_sub(loss)
+    }
+
+    /// The same of all clients' drops.
+    pub(crate) fn left_of_drops(&self, acknowledged: &BTreeMap<i32, u64>) -> BTreeMap<i32, u64> {
+        beyond(acknowledged, &self.drops)
+    }
+
+    /// Whether a client has seen, since the database went back for the last time, that it has lost
+    /// what was acknowledged. An earlier loss may be one of those that the database has forgotten.
+    pub(crate) fn must_be_told(&self, client: &str, account: &Account) -> bool {
+        account.losses > self.seen_before.get(client).copied().unwrap_or(0)
+    }
+
+    /// The most requests that may be lost.
+    pub(crate) fn sum(&self) -> u64 {
+        self.by_client.values().map(|loss| loss.total).sum()
+    }
+
+    /// How many requests of each day an answer counts without a name. None but those of names
+    /// that were deleted.
+    pub(crate) fn unnamed(&self, answer: &Totals) -> BTreeMap<i32, u64> {
+        let mut unnamed = BTreeMap::new();
+        if self.deleted.is_some() {
+            let all = answer.iter().filter(|(key, _)| is_unknown(key));
+            unnamed.extend(all.map(|(key, count)| (key.day, *count)));
+        }
+        unnamed
+    }
+}
+
+pub(crate) fn is_unknown(key: &Key) -> bool {
+    key.method == 0 && key.path == UNKNOWN
+}
+
+/// What of each count goes beyond another one.
+fn beyond<K: Ord + Clone>(
+    counts: &BTreeMap<K, u64>,
+    others: &BTreeMap<K, u64>,
+) -> BTreeMap<K, u64> {
+    let other = |key| others.get(key).copied().unwrap_or(0);
+    let beyond = counts.iter().map(|(key, count)| (key.clone(), count.saturating_sub(other(key))));
+    beyond.filter(|(_, count)| *count > 0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{Line, Parcel};
+
+    const DAY: i32 = 20_000;
+
+    fn key(path: &str) -> Key {
+        Key { day: DAY, method: 3, path: path.to_owned() }
+    }
+
+    fn accounts(lines: &[Line]) -> BTreeMap<String, Account> {
+        BTreeMap::from([("one".to_owned(), Account::of(lines.to_vec()))])
+    }
+
+    #[test]
+    fn what_was_sent_between_the_two_moments_may_be_lost_and_no_more() {
+        let mut lines = vec![
+            Line::Start { resumed: true, drops: false },
+            Line::Sent(1, Parcel::of(key("/a"), 10)),
+            Line::UpTo(1),
+            Line::Sent(2, Parcel::of(key("/a"), 5)),
+        ];
+        let before = accounts(&lines);
+        lines.extend([Line::UpTo(2), Line::Sent(3, Parcel::of(key("/b"), 7))]);
+        let mut losses = Losses::default();
+        losses.add(&before, &accounts(&lines));
+        lines.extend([Line::UpTo(3), Line::Sent(4, Parcel::of(key("/b"), 4)), Line::UpTo(4)]);
+
+        let account = &accounts(&lines)["one"];
+        let left = losses.left("one", &account.acknowledged);
+        assert_eq!(left, BTreeMap::from([(key("/a"), 10), (key("/b"), 4)]));
+        assert_eq!(losses.left_of_total("one", account.acknowledged_total()), 14);
+        assert_eq!(losses.left("two", &left), left);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_not_lost_again() {
+        let start = || Line::Start { resumed: false, drops: false };
+        let mut lines = vec![start(), Line::Sent(1, Parcel::of(key("/a"), 10)), Line::Total(4)];
+        let before = accounts(&lines);
+        lines.extend([start(), Line::Sent(2, Parcel::of(key("/a"), 5))]);
+        let mut losses = Losses::default();
+        losses.add(&before, &accounts(&lines));
+        assert_eq!(losses.sum(), 6 + 5);
+        let before = accounts(&lines);
+        lines.push(Line::Sent(3, Parcel::of(key("/b"), 1)));
+        losses.add(&before, &accounts(&lines));
+        assert_eq!(losses.sum(), 6 + 5 + 1);
+    }
+
+    #[test]
+    fn only_deleted_names_may_be_missing() {
+        let unknown = Key { method: 0, ..key(UNKNOWN) };
+        let answer = BTreeMap::from([(unknown, 3), (key("/a"), 1)]);
+        let mut losses = Losses::default();
+        assert!(losses.unnamed(&answer).is_empty());
+        losses.deleted = Some(BTreeMap::new());
+        assert_eq!(losses.unnamed(&answer), BTreeMap::from([(DAY, 3)]));
+    }
+}

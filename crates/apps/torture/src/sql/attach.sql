@@ -1,0 +1,2 @@
+-- The backup beside the database.
+ATTACH ? AS backup

@@ -1,0 +1,2 @@
+-- A copy of the database as it is at this moment, while others write.
+VACUUM INTO ?

@@ -1,0 +1,2 @@
+-- How many requests the database has, rolled up or not.
+SELECT coalesce(sum(accepted), 0)::bigint FROM tally_producer_days

@@ -1,0 +1,132 @@
+//! Clients' times that are ahead of the server's clock: one of the clocks is wrong.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::batch::InvalidBatch;
+
+/// It is logged once in so long, in microseconds.
+const INTERVAL_MICROS: i64 = 60_000_000;
+
+/// Watches the times that clients send.
+#[derive(Debug)]
+pub(crate) struct Ahead {
+    /// When a client last sent a time that was not ahead, by the server's clock.
+    last_in_time: AtomicI64,
+    since: Mutex<Since>,
+}
+
+/// What came since it was last logged.
+#[derive(Debug, Clone, Copy, Default)]
+struct Since {
+    logged_at: Option<i64>,
+    times: u64,
+    ahead_seconds: i64,
+}
+
+/// What is to be logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Notice {
+    times: u64,
+    ahead_seconds: i64,
+    /// Nobody sent a time that was not ahead.
+    all: bool,
+}
+
+// === impl Ahead ===
+
+impl Ahead {
+    pub(crate) fn new() -> Self {
+        Self { last_in_time: AtomicI64::new(i64::MIN), since: Mutex::default() }
+    }
+
+    /// Requests came whose times are not ahead.
+    pub(crate) fn in_time(&self, now_micros: i64) {
+        self.last_in_time.store(now_micros, Ordering::Relaxed);
+    }
+
+    /// A batch came whose times are not ahead, unless it was refused for that.
+    pub(crate) fn note(&self, now_micros: i64, refused: Option<&InvalidBatch>) {
+        match refused {
+            None => self.in_time(now_micros),
+            Some(InvalidBatch::TimeAhead { ahead_seconds, .. }) => {
+                self.refused(now_micros, *ahead_seconds);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// A request or a batch was refused, since its time is ahead.
+    pub(crate) fn refused(&self, now_micros: i64, ahead_seconds: i64) {
+        let Some(Notice { times, ahead_seconds, all }) = self.notice(now_micros, ahead_seconds)
+        else {
+            return;
+        };
+        if all {
+            tracing::error!(
+                times,
+                ahead_seconds,
+                "the times of all clients are more than 24 h ahead: this server's clock is behind, \
+                 most likely. Nothing is counted until it is set; clients of Record wait for that"
+            );
+        } else {
+            tracing::warn!(
+                times,
+                ahead_seconds,
+                "times are more than 24 h ahead of this server's clock, and are not counted: a \
+                 client's clock is wrong, or this one"
+            );
+        }
+    }
+
+    /// Whether it is time to log. That all clients are ahead shows when one has been for a while.
+    fn notice(&self, now_micros: i64, ahead_seconds: i64) -> Option<Notice> {
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.times += 1;
+        since.ahead_seconds = since.ahead_seconds.max(ahead_seconds);
+        let is_recent = |at: i64| (0..INTERVAL_MICROS).contains(&now_micros.saturating_sub(at));
+        if since.logged_at.is_some_and(is_recent) {
+            return None;
+        }
+        let Since { logged_at, times, ahead_seconds } = *since;
+        let all = logged_at.is_some() && !is_recent(self.last_in_time.load(Ordering::Relaxed));
+        *since = Since { logged_at: Some(now_micros), ..Since::default() };
+        Some(Notice { times, ahead_seconds, all })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: i64 = 1_000_000;
+
+    #[test]
+    fn it_is_logged_once_a_minute_and_loudly_when_nobody_is_in_time() {
+        let ahead = Ahead::new();
+        let notice = |times, ahead_seconds, all| Some(Notice { times, ahead_seconds, all });
+        ahead.in_time(0);
+        assert_eq!(ahead.notice(SECOND, 100_000), notice(1, 100_000, false));
+        for second in 2..61 {
+            assert_eq!(ahead.notice(second * SECOND, 90_000 + second), None);
+        }
+        assert_eq!(ahead.notice(61 * SECOND, 7), notice(60, 90_060, true), "60 s after it");
+        ahead.in_time(100 * SECOND);
+        assert_eq!(ahead.notice(121 * SECOND, 7), notice(1, 7, false));
+        assert_eq!(ahead.notice(181 * SECOND, 7), notice(1, 7, true));
+    }
+
+    #[test]
+    fn one_client_alone_is_given_a_minute() {
+        let ahead = Ahead::new();
+        assert!(!ahead.notice(5, 100_000).expect("the first").all);
+        assert!(ahead.notice(5 + INTERVAL_MICROS, 100_000).expect("a minute later").all);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_is_no_reason_to_be_silent() {
+        let ahead = Ahead::new();
+        assert!(ahead.notice(1_000 * SECOND, 100_000).is_some());
+        assert!(ahead.notice(0, 100_000).is_some());
+    }
+}

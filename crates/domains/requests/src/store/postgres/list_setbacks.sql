@@ -1,0 +1,3 @@
+-- All of them: there are a thousand at most.
+SELECT producer_id, name, noticed_at, since, producers, batches FROM tally_setbacks
+ORDER BY noticed_at, producer_id

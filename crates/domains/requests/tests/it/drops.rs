@@ -1,0 +1,126 @@
+//! What clients have dropped takes room like requests: in the queue, in a transaction, in memory.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tally_ingest::{Batch, Limits, Queue, Receipt, Rows as _, Sink, Workers, WriteError};
+use tally_requests::{BatchEnd, Day, Rows, Run, Settings};
+use tally_testkit::{TestDatabase, eventually};
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use crate::LIMIT;
+use crate::record::drops;
+use crate::recording::{Recording, totals};
+use crate::server::{Counting, get, settings};
+
+/// The most entries that one batch of a client may have.
+const DROPS_MAX: i32 = 1_000;
+/// The days of producers that one transaction may change, and a chunk beside them.
+const DAYS_MAX: usize = 16_384 + 1_000;
+
+/// A database that notes how many days of producers each transaction changes.
+struct Noting {
+    may_begin: Semaphore,
+    transactions: Mutex<Vec<usize>>,
+}
+
+impl Sink for Noting {
+    type Rows = Rows;
+
+    async fn write(&self, batch: Batch<'_, Rows>) -> Result<(), WriteError> {
+        let _place = self.may_begin.acquire().await.expect("open");
+        let mut days = HashSet::new();
+        for run in batch.chunks.iter().filter_map(Rows::run) {
+            let dropped = run.batches.iter().flat_map(|batch| &batch.drops);
+            days.extend(dropped.map(|(day, _)| (run.producer, *day)));
+        }
+        for rows in batch.chunks {
+            let producer = rows.run().map_or(batch.producer, |run| run.producer);
+            days.extend(rows.iter().map(|(_, at)| (producer, Day::of_micros(at))));
+        }
+        self.transactions.lock().expect("whole").push(days.len());
+        Ok(())
+    }
+}
+
+/// A batch of drops only, by a producer of its own.
+fn drops_only() -> Rows {
+    let drops = (0..DROPS_MAX).map(|day| (Day(day), 1)).collect();
+    let run = Run::new(Uuid::now_v7(), 1, 1, vec![BatchEnd { rows: 0, drops }]);
+    Rows::default().of_run(Arc::new(run))
+}
+
+/// Requests of a thousand days.
+fn many_days() -> Rows {
+    (0..i64::from(DROPS_MAX)).map(|day| (1, day * 86_400_000_000)).collect()
+}
+
+#[tokio::test]
+async fn a_wave_of_days_is_cut_into_transactions() {
+    for wave in [drops_only, many_days] {
+        let (may_begin, transactions) = (Semaphore::new(0), Mutex::default());
+        let sink = Arc::new(Noting { may_begin, transactions });
+        let limits =
+            Limits { rows_max: 1_000_000, bytes_max: 64 << 20, wait_max: Duration::from_secs(60) };
+        let queue = Queue::new(limits);
+        let workers = tally_ingest::Settings {
+            workers: 1,
+            batch_rows_max: 100_000,
+            write_wait_max: Duration::from_secs(60),
+        };
+        let workers = Workers::start(&queue, &sink, workers, |pause, _, _| pause);
+        let receipt = Receipt::new();
+        for _ in 0..100 {
+            queue.push(wave(), &receipt).await.expect("room");
+        }
+        assert_eq!(queue.rows(), 100_000, "what is dropped takes room too");
+        sink.may_begin.add_permits(1);
+        receipt.settled().await.expect("stored");
+        queue.close();
+        workers.finished().await;
+        let transactions = sink.transactions.lock().expect("whole");
+        assert!(transactions.iter().all(|days| *days <= DAYS_MAX), "{transactions:?}");
+    }
+}
+
+#[test]
+fn drops_take_their_memory() {
+    let rows = drops_only();
+    let run = rows.run().expect("a run");
+    let held: usize = run.batches.iter().map(|batch| size_of_val(&*batch.drops)).sum();
+    assert!(held <= rows.bytes(), "{held} of {}", rows.bytes());
+    assert_eq!((rows.rows(), rows.updates()), (1_000, 1_000));
+}
+
+/// Many clients tell of drops at once, while the database does not take them. The queue holds no
+/// more than it may, and a request that comes then is counted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wave_of_drops_fits_into_the_queue() {
+    let Some(database) = TestDatabase::create_or_skip("drops_wave") else { return };
+    let rows_max = 5_000;
+    let wait_max = Duration::from_secs(60);
+    let queue = Limits { rows_max, bytes_max: 10_000_000, wait_max };
+    let counting = Counting::start(&database.url(), Settings { queue, ..settings() }).await;
+    let mut streams = Vec::new();
+    for _ in 0..10 {
+        streams.push(Recording::start(&counting).await);
+    }
+    let client = database.connect().await;
+    let lock = "BEGIN; LOCK TABLE tally_producer_days IN ACCESS EXCLUSIVE MODE";
+    client.batch_execute(lock).await.expect("locked");
+    let entries: Vec<_> = (0..DROPS_MAX).map(|day| (day, 1)).collect();
+    for stream in &streams {
+        (1..=3).for_each(|sequence| stream.send(drops(sequence, &entries)));
+    }
+    let full = rows_max as usize;
+    eventually("the queue is full", LIMIT, async || counting.service.queued_rows() == full).await;
+    client.batch_execute("ROLLBACK").await.expect("unlocked");
+    counting.add(vec![get("/", crate::backend::NOW)]).await.expect("it is counted");
+    for stream in &mut streams {
+        stream.acknowledged(3).await.expect("stored");
+    }
+    assert_eq!(totals(&counting).await, (1, 30_000));
+    counting.stop().await;
+}

@@ -1,0 +1,119 @@
+//! Whether requests can be stored: no while nothing can, and yes again without a request.
+
+use std::time::Duration;
+
+use tally_requests::{DayRange, Settings};
+use tally_testkit::{Cluster, Options, TestDatabase, eventually};
+use tokio::time::timeout;
+use tokio_postgres::Client;
+use tonic::Code;
+
+use crate::LIMIT;
+use crate::backend::{Backend, NOW, Producer, TODAY, noon, sum};
+use crate::server::{Counting, counted, get, settings};
+
+crate::conformance::on_every_backend!(crate::ready: a_row_that_is_tried_leaves_nothing);
+
+/// A server that gives up on a batch soon.
+fn impatient() -> Settings {
+    Settings { write_wait_max: Duration::from_millis(300), ..settings() }
+}
+
+async fn a_row_that_is_tried_leaves_nothing(backend: Backend) {
+    backend.maintain().await;
+    backend.store.try_write().await.unwrap();
+    assert_eq!(backend.count("tally_requests").await, 0);
+    let id = backend.id(3, "/").await;
+    crate::backend::append(&backend, [(id, noon(TODAY))]).await;
+    backend.store.try_write().await.unwrap();
+    assert_eq!(backend.count("tally_requests").await, 1);
+}
+
+#[tokio::test]
+async fn a_full_sqlite_file_is_noticed_and_so_is_room() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite:{}?size_bytes_max=262144", folder.path().join("tally.db").display());
+    let store = tally_requests::store::open(&crate::backend::migrated(&url).await);
+    let id = crate::backend::named(3, "/").id;
+    let mut worker = Producer::new();
+    // A row at a time, so that the last page has no room for another one.
+    for rows in [1_000, 1] {
+        loop {
+            let chunks = [(0..rows).map(|_| (id, noon(TODAY))).collect::<tally_requests::Rows>()];
+            let sequence = worker.sequence + 1;
+            let batch = crate::backend::batch(worker.id, sequence, &chunks);
+            match crate::backend::append_batch(&*store, &batch).await {
+                Ok(()) => worker.sequence = sequence,
+                Err(error) => break assert!(error.is_transient(), "{error}"),
+            }
+        }
+    }
+    let error = store.try_write().await.unwrap_err();
+    assert!(tally_runtime::chain(&error).contains("full"), "{}", tally_runtime::chain(&error));
+    store.roll_up(DayRange::ALL).await.unwrap();
+    store.try_write().await.unwrap();
+}
+
+/// The statement that stores a small batch ends in the database before the server gives up on it,
+/// so it is known that nothing was stored, and nothing goes on.
+#[tokio::test]
+async fn a_table_that_is_locked_is_noticed() {
+    let Some(database) = TestDatabase::create_or_skip("ready_locked") else { return };
+    let counting = Counting::start(&database.url(), impatient()).await;
+    counting.add(vec![get("/", NOW)]).await.unwrap();
+    assert_eq!(counting.service.ready().await, Ok(()));
+    let client = database.connect().await;
+    let lock = "BEGIN; LOCK TABLE tally_requests IN ACCESS EXCLUSIVE MODE";
+    client.batch_execute(lock).await.expect("locked");
+    let status = counting.add(vec![get("/", NOW); 3]).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status}");
+    assert_eq!(counted(&status), Some((0, 0)), "{status}");
+    assert_eq!(active(&client).await, 0, "nothing of it goes on");
+    let reason = counting.service.ready().await.unwrap_err();
+    assert!(reason.contains("lock") || reason.contains("statement timeout"), "{reason}");
+    client.batch_execute("COMMIT").await.expect("free again");
+    is_ready(&counting).await;
+    counting.add(vec![get("/", NOW)]).await.unwrap();
+    counting.stop().await;
+}
+
+/// A COMMIT that waits for a standby goes on waiting, whoever has given it up.
+#[tokio::test]
+async fn a_commit_that_hangs_is_noticed() {
+    let cluster = Cluster::start(Options::default()).expect("Postgres is installed");
+    let url = cluster.url("postgres");
+    let counting = Counting::start(&url, impatient()).await;
+    counting.add(vec![get("/", NOW)]).await.unwrap();
+    cluster.hang_commits().await;
+    for _ in 0..2 {
+        let status = counting.add(vec![get("/", NOW)]).await.unwrap_err();
+        assert_eq!(counted(&status), None, "it may be stored: {status}");
+        // What is tried out hangs, too, so the health check gives it up; the next one is refused.
+        let ready = timeout(Duration::from_millis(100), counting.service.ready()).await;
+        assert!(!matches!(ready, Ok(Ok(()))));
+    }
+    cluster.let_commits_go().await;
+    is_ready(&counting).await;
+    counting.add(vec![get("/", NOW)]).await.unwrap();
+    let live = crate::backend::query(tally_requests::Granularity::Day, true);
+    let store = tally_requests::store::open(&crate::backend::open(&url).await);
+    let sum = sum(&crate::backend::listed(&crate::backend::ask(&*store, &live).await.unwrap()));
+    assert!((2..=4).contains(&sum), "{sum}");
+    counting.stop().await;
+}
+
+/// Statements of Tally that the database works on.
+async fn active(client: &Client) -> i64 {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tally'
+               AND datname = current_database() AND state = 'active'";
+    client.query_one(sql, &[]).await.expect("the sessions").get(0)
+}
+
+/// No request comes meanwhile.
+async fn is_ready(counting: &Counting) {
+    let ready = async || {
+        let ready = timeout(Duration::from_secs(3), counting.service.ready()).await;
+        matches!(ready, Ok(Ok(())))
+    };
+    eventually("requests can be stored again", LIMIT, ready).await;
+}

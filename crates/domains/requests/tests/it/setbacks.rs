@@ -1,0 +1,134 @@
+//! The database goes back to an earlier state under a running server, as by a restored backup: what
+//! is lost is told, in totals of the days that it concerns, and for each producer.
+
+use tally_proto::tally::requests::v1 as proto;
+use tally_testkit::TestDatabase;
+use uuid::{NoContext, Timestamp, Uuid};
+
+use crate::backend::{NOW, at};
+use crate::recording::{Recording, many, open, trailer};
+use crate::server::{Counting, get, settings};
+
+/// Where a producer stood, and what it stored, when the backup was made.
+const BACK: [&str; 3] = [
+    "UPDATE tally_producers SET sequence = 1 WHERE epoch > 0",
+    "DELETE FROM tally_producers WHERE epoch = 0",
+    "DELETE FROM tally_requests",
+];
+
+async fn first_messages(
+    counting: &Counting,
+    from: i32,
+    to: i32,
+) -> (Vec<proto::Setback>, Vec<proto::Setback>) {
+    let year = |year| Some(tally_proto::google::r#type::Date { year, month: 0, day: 0 });
+    let request = proto::QueryTotalsRequest {
+        from: year(from),
+        to: year(to),
+        live: true,
+        ..Default::default()
+    };
+    let mut client = counting.request_client().await;
+    let mut answers = client.query_totals(request).await.expect("totals").into_inner();
+    let totals = answers.message().await.expect("totals").unwrap_or_default().setbacks;
+    while let Some(answer) = answers.message().await.expect("totals") {
+        assert!(answer.setbacks.is_empty(), "only the first message says so");
+    }
+    let request = proto::ListProducersRequest { with_workers: false };
+    let mut answers = client.list_producers(request).await.expect("a list").into_inner();
+    let listed = answers.message().await.expect("a list").unwrap_or_default().setbacks;
+    (totals, listed)
+}
+
+/// Three batches of a client, and three of a server's worker, of which a client's first is in the
+/// backup.
+async fn goes_back(counting: &Counting, restore: impl AsyncFn(String)) {
+    let id = Uuid::new_v7(Timestamp::from_unix(NoContext, at(NOW).unsigned_abs() / 1_000_000, 0));
+    let mut stream = Recording::open(counting, open(id, 0, &[7])).await.expect("it opens");
+    for sequence in 1..=3 {
+        stream.send(many(sequence, sequence == 1, 5));
+        stream.acknowledged(sequence).await.expect("stored");
+        counting.add(vec![get("/", NOW)]).await.expect("stored");
+    }
+    let year = &NOW[..4].parse().expect("a year");
+    assert_eq!(first_messages(counting, 1, 9999).await, (vec![], vec![]), "nothing is missing");
+    restore(format!("BEGIN; {}; COMMIT", BACK.join("; "))).await;
+
+    // A server's own worker finds the gap, and goes on.
+    counting.add(vec![get("/", NOW)]).await.expect("stored");
+    let (totals, listed) = first_messages(counting, 1, 9999).await;
+    assert_eq!(totals, listed);
+    assert!(totals.iter().all(|one| one.name == "tally serve"), "{totals:?}");
+
+    // The client, however often it asks.
+    stream.send(many(4, false, 5));
+    let status = stream.ended().await;
+    assert_eq!(trailer(&status, "tally-reason").as_deref(), Some("OUT_OF_SEQUENCE"), "{status}");
+    let heard = prost_types::Timestamp { seconds: at(NOW) / 1_000_000, nanos: 0 };
+    for _ in 0..3 {
+        let again = proto::Open {
+            acknowledged_sequence: Some(3),
+            acknowledged_at: Some(heard),
+            ..open(id, stream.opened.epoch, &[7])
+        };
+        assert_eq!(Recording::open(counting, again).await.expect("it opens").committed, 1);
+    }
+    let (totals, listed) = first_messages(counting, *year, *year).await;
+    let of_client: Vec<_> = listed.iter().filter(|one| one.name == "a test").collect();
+    assert_eq!(of_client.len(), 1, "{listed:?}");
+    assert_eq!((of_client[0].batches, of_client[0].producers), (2, 1));
+    assert_eq!(of_client[0].short_id, tally_requests::short_id(id));
+    assert!(totals.contains(of_client[0]), "{totals:?}");
+    // Totals of other days are as complete as before.
+    let (totals, listed) = first_messages(counting, 1, 2020).await;
+    assert!(totals.is_empty() && listed.len() > 1, "{totals:?} {listed:?}");
+}
+
+#[tokio::test]
+async fn sqlite_goes_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("tally.db");
+    let counting = Counting::start(&format!("sqlite:{}", file.display()), settings()).await;
+    let restore = async |sql: String| {
+        let connection = rusqlite::Connection::open(&file).expect("the file");
+        connection.busy_timeout(crate::LIMIT).expect("it waits");
+        connection.execute_batch(&sql).expect("restored");
+    };
+    goes_back(&counting, restore).await;
+    counting.stop().await;
+}
+
+#[tokio::test]
+async fn postgres_goes_back() {
+    let Some(database) = TestDatabase::create_or_skip("went_back") else { return };
+    let counting = Counting::start(&database.url(), settings()).await;
+    let restore = async |sql: String| {
+        database.connect().await.batch_execute(&sql).await.expect("restored");
+    };
+    goes_back(&counting, restore).await;
+    counting.stop().await;
+}
+
+/// The whole producer is gone. One that was silent for so long that it is forgotten is no loss.
+#[tokio::test]
+async fn a_producer_that_is_gone_is_told_unless_it_is_old() {
+    let (_folder, counting) = crate::add::on_sqlite(settings()).await;
+    let seconds = |days: i64| prost_types::Timestamp {
+        seconds: at(NOW) / 1_000_000 - days * 86_400,
+        nanos: 0,
+    };
+    for (heard, is_noted) in [(None, false), (Some(seconds(31)), false), (Some(seconds(3)), true)] {
+        let gone = proto::Open {
+            acknowledged_sequence: Some(12),
+            acknowledged_at: heard,
+            ..open(Uuid::from_u128(9), 5, &[7])
+        };
+        let status = Recording::open(&counting, gone).await.err().expect("it is gone");
+        assert_eq!(trailer(&status, "tally-reason").as_deref(), Some("PRODUCER_FORGOTTEN"));
+        let (_, listed) = first_messages(&counting, 1, 9999).await;
+        assert_eq!(listed.len(), usize::from(is_noted), "{heard:?}");
+        if let [one] = &*listed {
+            assert_eq!((one.batches, one.since), (12, heard));
+        }
+    }
+}

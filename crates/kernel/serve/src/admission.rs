@@ -1,0 +1,179 @@
+//! Who may ask: no web page of somebody else, and gRPC methods only by gRPC.
+//!
+//! There is no login on the port, so a browser on this machine is a way in. A page of any site
+//! can make it send requests here, with the page's `Origin`; and a site can give its own name
+//! this machine's address (DNS rebinding), so that its pages may read the answers too, with the
+//! site's name as `Host`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
+use tonic::Status;
+
+/// Which names of this server are right.
+#[derive(Debug)]
+pub(crate) struct Names {
+    /// On a loopback address, clients know the server by a name of this machine. Elsewhere any
+    /// name may be right: it is up to DNS and proxies.
+    is_loopback: bool,
+    /// The name that `--listen` has.
+    configured: Option<String>,
+}
+
+// === impl Names ===
+
+impl Names {
+    pub(crate) fn new(address: SocketAddr, configured: Option<&str>) -> Self {
+        let is_loopback = address.ip().to_canonical().is_loopback();
+        Self { is_loopback, configured: configured.map(str::to_ascii_lowercase) }
+    }
+
+    /// The first name of this server that the request has wrong.
+    fn foreign(&self, authorities: &[String]) -> Option<String> {
+        authorities.iter().find(|name| self.is_loopback && !self.is_own(name)).cloned()
+    }
+
+    fn is_own(&self, authority: &str) -> bool {
+        let Ok(authority) = authority.parse::<Authority>() else { return false };
+        let host = authority.host().to_ascii_lowercase();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        if let Ok(ip) = bare.parse::<IpAddr>() {
+            return ip.to_canonical().is_loopback();
+        }
+        let name = host.trim_end_matches('.');
+        name == "localhost"
+            || name.ends_with(".localhost")
+            || self.configured.as_deref() == Some(name)
+    }
+}
+
+/// Refuses what comes from elsewhere, whatever it asks for.
+pub(crate) async fn admit(
+    State(names): State<Arc<Names>>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let authorities = authorities(&request);
+    if let Some(host) = names.foreign(&authorities) {
+        let reason = format!(
+            "this server listens on loopback, where {host:?} is not its name: use localhost, or \
+             have the proxy in between send \"Host: localhost\""
+        );
+        if is_grpc(request.headers()) {
+            return Status::permission_denied(reason).into_http();
+        }
+        return refused(StatusCode::FORBIDDEN, &reason);
+    }
+    for origin in request.headers().get_all(header::ORIGIN) {
+        if !authorities.iter().any(|name| is_of(origin, name)) {
+            let reason = format!("a page of {origin:?} may not send requests to this server");
+            return refused(StatusCode::FORBIDDEN, &reason);
+        }
+    }
+    next.run(request).await
+}
+
+/// Refuses what is not gRPC before a method runs: it would do its work, and its answer would not
+/// be understood.
+pub(crate) async fn only_grpc(request: Request, next: Next) -> Response<Body> {
+    if request.method() != Method::POST {
+        let mut response = refused(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "a gRPC method is called by POST: use a gRPC client",
+        );
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+        return response;
+    }
+    if !is_grpc(request.headers()) {
+        return refused(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "a gRPC method takes application/grpc: use a gRPC client; grpc-web and Connect are \
+             not spoken here",
+        );
+    }
+    if request.version() != Version::HTTP_2 {
+        return refused(
+            StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            "gRPC needs HTTP/2: have the client, or the proxy in between, speak it here",
+        );
+    }
+    next.run(request).await
+}
+
+/// `application/grpc`, with protobuf messages.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return false };
+    let kind = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    let kind = kind.trim_ascii_end();
+    kind.eq_ignore_ascii_case(b"application/grpc")
+        || kind.eq_ignore_ascii_case(b"application/grpc+proto")
+}
+
+/// What the request calls this server, in its target and in its `Host`.
+fn authorities(request: &Request) -> Vec<String> {
+    let of_target = request.uri().authority().map(ToString::to_string);
+    let of_header = request.headers().get_all(header::HOST).iter();
+    let of_header = of_header.map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned());
+    of_target.into_iter().chain(of_header).collect()
+}
+
+/// Whether an origin, `http://HOST:PORT` or `https://HOST:PORT`, is this server's.
+fn is_of(origin: &HeaderValue, authority: &str) -> bool {
+    let text = origin.to_str().unwrap_or_default();
+    text.split_once("://").is_some_and(|(_, host)| host.eq_ignore_ascii_case(authority))
+}
+
+fn refused(status: StatusCode, reason: &str) -> Response<Body> {
+    const TEXT: (HeaderName, HeaderValue) =
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    let mut response = Response::new(Body::from(format!("{reason}\n")));
+    *response.status_mut() = status;
+    response.headers_mut().insert(TEXT.0, TEXT.1);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn on_loopback_only_names_of_this_machine_are_right() {
+        let names = Names::new(([127, 0, 0, 1], 7777).into(), Some("Tally.internal"));
+        let own = ["localhost", "LOCALHOST:1", "a.localhost:80", "localhost.", "127.0.0.1:7777"];
+        let also = ["127.8.8.8", "[::1]:7777", "[::ffff:127.0.0.1]", "tally.internal:7777"];
+        for name in own.into_iter().chain(also) {
+            assert!(names.is_own(name), "{name}");
+        }
+        let foreign = ["evil.example", "localhost.evil.example", "notlocalhost", "10.0.0.1"];
+        for name in foreign.into_iter().chain(["0.0.0.0:7777", "[::2]", "", "a b"]) {
+            assert!(!names.is_own(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn elsewhere_any_name_may_be_right() {
+        let names = Names::new(([0, 0, 0, 0], 7777).into(), None);
+        assert_eq!(names.foreign(&["tally.example".to_owned()]), None);
+    }
+
+    #[test]
+    fn grpc_is_told_from_what_only_looks_like_it() {
+        let is = |kind: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, kind.parse().expect("a header"));
+            is_grpc(&headers)
+        };
+        for kind in ["application/grpc", "Application/gRPC+proto", "application/grpc ;charset=x"] {
+            assert!(is(kind), "{kind}");
+        }
+        for kind in ["application/grpc-web", "application/grpc-web+proto", "application/grpcx"] {
+            assert!(!is(kind), "{kind}");
+        }
+        assert!(!is("application/grpc+json") && !is("text/plain") && !is_grpc(&HeaderMap::new()));
+    }
+}

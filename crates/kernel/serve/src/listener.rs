@@ -1,0 +1,92 @@
+//! The port: bound, or inherited from a service manager.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+
+use crate::Error;
+
+/// A port that this server listens on.
+#[derive(Debug)]
+pub struct Listener {
+    pub(crate) socket: TcpListener,
+    address: SocketAddr,
+    /// The host's name or address, as configured.
+    host: Option<String>,
+}
+
+// === impl Listener ===
+
+impl Listener {
+    /// Binds `address`, as in `127.0.0.1:7777`; port 0 means any free port.
+    ///
+    /// # Errors
+    /// When the address is taken, or is none of this machine's.
+    pub async fn bind(address: &str) -> Result<Self, Error> {
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::AddrInUse => Error::PortInUse { address: address.to_owned() },
+            _ => Error::Bind { address: address.to_owned(), source },
+        };
+        let socket = TcpListener::bind(address).await.map_err(failed)?;
+        Self::new(socket, Some(address)).map_err(failed)
+    }
+
+    /// The socket that systemd, or whoever speaks its protocol (`sd_listen_fds(3)`), has opened
+    /// for this process. It outlives the process, so connections wait during a restart instead
+    /// of being refused.
+    ///
+    /// # Errors
+    /// When `LISTEN_FDS` promises something else than one listening TCP socket.
+    #[cfg(unix)]
+    pub fn inherited() -> Result<Option<Self>, Error> {
+        let failed = |problem: String| Error::Inherited { problem };
+        let mut sockets = listenfd::ListenFd::from_env();
+        match sockets.len() {
+            0 => return Ok(None),
+            1 => {}
+            many => return Err(failed(format!("it says {many} sockets"))),
+        }
+        let taken = sockets.take_tcp_listener(0).map_err(|error| failed(error.to_string()))?;
+        let socket = taken.ok_or_else(|| failed("it is taken already".to_owned()))?;
+        Self::from_std(socket, None).map(Some).map_err(|error| failed(error.to_string()))
+    }
+
+    /// No socket: there is no such protocol here.
+    ///
+    /// # Errors
+    /// None.
+    #[cfg(not(unix))]
+    pub fn inherited() -> Result<Option<Self>, Error> {
+        Ok(None)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn host(&self) -> Option<&str> {
+        self.host.as_deref()
+    }
+
+    /// A socket that another process has opened.
+    #[cfg(unix)]
+    pub(crate) fn from_std(
+        socket: std::net::TcpListener,
+        configured: Option<&str>,
+    ) -> io::Result<Self> {
+        if !rustix::net::sockopt::socket_acceptconn(&socket)? {
+            return Err(io::Error::other("the socket does not listen"));
+        }
+        socket.set_nonblocking(true)?;
+        Self::new(TcpListener::from_std(socket)?, configured)
+    }
+
+    fn new(socket: TcpListener, configured: Option<&str>) -> io::Result<Self> {
+        let host = configured.and_then(|address| address.rsplit_once(':'));
+        let host = host.map(|(host, _)| host.to_owned());
+        Ok(Self { address: socket.local_addr()?, socket, host })
+    }
+}

@@ -1,0 +1,127 @@
+//! Many small frames, and many streams that are cancelled: neither ends a connection.
+
+use tally_serve::Listener;
+use tally_testkit::{eventually, eventually_blocking};
+
+use crate::support::{Gate, LIMIT, Running};
+use crate::wire::{Wire, stream};
+
+/// The smallest request of `count.v1`: 5 bytes of gRPC, a method, and a path of one byte.
+const MESSAGE: [u8; 10] = [0, 0, 0, 0, 5, 8, 3, 18, 1, b'/'];
+/// How many streams are opened and cancelled in one go: what fits into the window of 64 KiB that a
+/// connection begins with.
+const CANCELLED: usize = 6_500;
+/// How many frames still arrive for each stream that the server has ended.
+const LATE: usize = 10;
+/// How often the server ends all streams that a connection may have.
+const ROUNDS: usize = 4;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unread_small_frames_end_no_connection() {
+    let gate = Gate::new(false);
+    let server = Running::start(&gate).await;
+    tokio::task::block_in_place(|| {
+        let mut wire = Wire::connect(server.address);
+        wire.settle();
+        assert!(wire.streams_max >= 1_024, "{} streams", wire.streams_max);
+        let messages = wire.window / MESSAGE.len();
+        for index in 0..wire.streams_max {
+            wire.call(stream(index));
+            for _ in 0..messages {
+                wire.data(stream(index), &MESSAGE);
+            }
+        }
+        wire.settle();
+        assert_eq!(wire.goaway, None, "the windows are full");
+        let all = eventually_blocking(LIMIT, || gate.calls() == wire.streams_max);
+        assert_eq!((all, gate.bytes()), (Ok(()), 0), "all wait at the gate");
+        gate.open();
+        for index in 0..wire.streams_max {
+            wire.end(stream(index));
+        }
+        wire.read_until(|wire| wire.ended.len() == wire.streams_max);
+        assert_eq!(wire.goaway, None, "everything is read");
+        assert_eq!(gate.bytes(), wire.streams_max * messages * MESSAGE.len());
+    });
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_opened_and_cancelled_for_each_message_is_heard() {
+    let gate = Gate::new(true);
+    // The server finds all of it at once.
+    let listener = Listener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.address();
+    let mut wire = tokio::task::block_in_place(|| {
+        let mut wire = Wire::connect(address);
+        for index in 0..CANCELLED {
+            wire.call(stream(index));
+            wire.data(stream(index), &MESSAGE);
+            wire.reset(stream(index));
+        }
+        wire
+    });
+    let server = Running::on(&gate, listener);
+    tokio::task::block_in_place(|| {
+        wire.settle();
+        assert_eq!(wire.goaway, None);
+        wire.call(stream(CANCELLED));
+        wire.end(stream(CANCELLED));
+        wire.read_until(|wire| wire.ended.contains(&stream(CANCELLED)));
+        assert_eq!(wire.goaway, None, "the connection goes on");
+        drop(wire);
+    });
+    let all = async || gate.bytes() == CANCELLED * MESSAGE.len();
+    eventually("every message is read", LIMIT, all).await;
+    assert_eq!(gate.calls(), CANCELLED + 1);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_resets_ends_the_connection() {
+    let gate = Gate::new(true);
+    let listener = Listener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.address();
+    let flood = std::thread::spawn(move || {
+        let mut wire = Wire::connect(address);
+        for index in 0.. {
+            if wire.goaway.is_some() {
+                break;
+            }
+            wire.call(stream(index));
+            wire.reset(stream(index));
+        }
+        wire.goaway
+    });
+    let server = Running::on(&gate, listener);
+    let is_over = async || flood.is_finished();
+    eventually("the connection ends", LIMIT, is_over).await;
+    let goaway = flood.join().expect("it ends").expect("the last words");
+    assert_eq!(goaway, "GOAWAY 11 too_many_resets");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_for_streams_that_were_ended_here_end_no_connection() {
+    let gate = Gate::without_reading();
+    let server = Running::start(&gate).await;
+    tokio::task::block_in_place(|| {
+        let mut wire = Wire::connect(server.address);
+        wire.settle();
+        for round in 0..ROUNDS {
+            let streams = round * wire.streams_max..(round + 1) * wire.streams_max;
+            for index in streams.clone() {
+                wire.call(stream(index));
+            }
+            wire.read_until(|wire| wire.ended.len() == streams.end);
+            for _ in 0..LATE {
+                for index in streams.clone() {
+                    wire.data(stream(index), &MESSAGE);
+                }
+            }
+        }
+        wire.settle();
+        assert_eq!(wire.goaway, None);
+    });
+    server.stop().await;
+}

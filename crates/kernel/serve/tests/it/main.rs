@@ -1,0 +1,7 @@
+//! The port as clients meet it: raw frames, requests that only look like gRPC, a new owner.
+
+mod admission;
+mod frames;
+mod handover;
+mod support;
+mod wire;

@@ -1,0 +1,109 @@
+//! The files of a database: the lock that keeps a second server away, and what tells them from
+//! others that take their names.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use tally_runtime::Kind;
+
+use crate::{Error, Outcome};
+
+/// What SQLite keeps beside the database while it is open: the write-ahead log and its index.
+const BESIDE: [&str; 2] = ["-wal", "-shm"];
+
+/// What tells a file from another that takes its name.
+type Identity = (u64, u64);
+
+/// The database's files as they were when it was opened.
+#[derive(Debug)]
+pub(super) struct Files(Vec<(PathBuf, Option<Identity>)>);
+
+// === impl Files ===
+
+impl Files {
+    /// Notes which files they are. SQLite has made them all by now.
+    pub(super) fn of(path: &Path) -> Self {
+        let beside = BESIDE.map(|suffix| with_suffix(path, suffix));
+        let all = std::iter::once(path.to_owned()).chain(beside);
+        Self(all.map(|path| (path.clone(), identity(&path))).collect())
+    }
+
+    /// A file that was removed can still be written to, and everything in it would be lost.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let Some((path, _)) = self.0.iter().find(|(path, known)| identity(path) != *known) else {
+            return Ok(());
+        };
+        let step = format!(
+            "find {}: the file was removed or replaced while the server runs; put it back, or \
+             restart the server",
+            path.display()
+        );
+        Err(Error::transient(step, Outcome::Determinate))
+    }
+}
+
+#[cfg(unix)]
+fn identity(path: &Path) -> Option<Identity> {
+    use std::os::unix::fs::MetadataExt as _;
+    let metadata = path.metadata().ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(path: &Path) -> Option<Identity> {
+    path.exists().then_some((0, 0))
+}
+
+/// The path without links, so that an error names the file itself.
+pub(super) fn real_path(path: &Path) -> Result<PathBuf, Error> {
+    let failed = |error| {
+        let step = format!("open sqlite:{}: its directory", path.display());
+        Error::permanent(step, Kind::FailedPrecondition).because(error)
+    };
+    if let Ok(real) = path.canonicalize() {
+        return Ok(real);
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new(".")).canonicalize().map_err(failed)?;
+    Ok(folder.join(path.file_name().unwrap_or(path.as_os_str())))
+}
+
+/// Locks the database, and makes it when it is missing. On Linux it is the file itself, so that a
+/// second name or a second mount of it is refused too: this lock (`flock`) and SQLite's own
+/// (`fcntl`) do not see each other there. Elsewhere they do, so a file beside it is locked.
+///
+/// The handle must stay open for as long as SQLite has the file open: closing any handle of it
+/// releases SQLite's own locks.
+pub(super) fn lock(path: &Path) -> Result<File, Error> {
+    let is_itself = cfg!(target_os = "linux");
+    let locked = if is_itself { path.to_owned() } else { with_suffix(path, ".lock") };
+    let failed = |step: String| Error::permanent(step, Kind::FailedPrecondition);
+    let open = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&locked);
+    let file = open.map_err(|error| {
+        let failed = failed(format!("open sqlite:{}", locked.display()));
+        match error.kind() {
+            ErrorKind::PermissionDenied if locked.exists() => {
+                failed.because("the file is read-only for this user")
+            }
+            _ => failed.because(error),
+        }
+    })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::locked(format!(
+            "open sqlite:{}: another Tally server uses this file; stop it, or choose another \
+             file with --database-url",
+            path.display()
+        ))),
+        Err(TryLockError::Error(error)) => {
+            Err(failed(format!("lock {}", locked.display())).because(error))
+        }
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
+}

@@ -1,0 +1,68 @@
+//! A standby, and settings that change while a server runs.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::sync::Mutex;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{Cluster, Error, USER};
+use crate::folder::Folder;
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// Makes a second server with the same settings, which follows this one until its
+    /// `primary_conninfo` is [changed](Cluster::change) to nothing. It answers queries;
+    /// `pg_promote()` makes a primary of it. Not with TLS: it has no file for
+    /// [`Cluster::ca_path`].
+    ///
+    /// # Errors
+    /// When this one is not there to be copied, or the copy does not start.
+    pub fn standby(&self) -> Result<Cluster, Error> {
+        let folder = Folder::create().map_err(Error::Folder)?;
+        let (bin, options) = (self.bin.clone(), self.options.clone());
+        let mut standby = Cluster { bin, port: 0, options, server: Mutex::new(None), folder };
+        standby.copy(self)?;
+        let from = format!("host={} port={} user={USER}", self.socket_dir().display(), self.port);
+        standby.change("primary_conninfo", &from)?;
+        let signal = standby.folder.data().join("standby.signal");
+        standby.folder.write_private(&signal, "").map_err(Error::Folder)?;
+        standby.launch_on_a_port()?;
+        Ok(standby)
+    }
+
+    /// Changes a setting that needs no restart. A server that runs takes it over at once, each
+    /// session before its next command; it stays across restarts.
+    ///
+    /// # Errors
+    /// When the file of the settings cannot be written.
+    pub fn change(&self, name: &str, value: &str) -> Result<(), Error> {
+        let path = self.folder.data().join("postgresql.conf");
+        let written = File::options()
+            .append(true)
+            .open(path)
+            .and_then(|mut file| file.write_all(format!("{name} = '{value}'\n").as_bytes()));
+        written.map_err(Error::Folder)?;
+        if let Some(child) = self.lock().as_ref() {
+            kill_process(Pid::from_child(child), Signal::HUP)
+                .map_err(|error| self.failed(format!("cannot be told of a setting: {error}")))?;
+        }
+        Ok(())
+    }
+
+    /// Copies the data of a server that runs.
+    fn copy(&self, from: &Cluster) -> Result<(), Error> {
+        let program = self.bin.join("pg_basebackup");
+        let mut command = self.folder.command(&program);
+        command.arg("-h").arg(from.socket_dir()).args(["-p", &from.port.to_string(), "-U", USER]);
+        command.arg("-D").arg(self.folder.data()).args(["-c", "fast", "--no-sync"]);
+        let output = command.output().map_err(|source| Error::Run { program, source })?;
+        self.folder.forget_process();
+        if output.status.success() {
+            return Ok(());
+        }
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        Err(Error::Server { what: "cannot be copied".to_owned(), log })
+    }
+}

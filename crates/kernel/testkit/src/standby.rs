@@ -1,0 +1,70 @@
+//! COMMITs that hang, as when the synchronous standby is gone.
+
+use std::time::Duration;
+
+use tokio_postgres::{Client, NoTls};
+
+use crate::eventually::eventually;
+use crate::postgres::Cluster;
+
+/// How long the server may take to read its settings.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A transaction whose COMMIT has something to send to a standby.
+const COMMIT: &str = "SELECT pg_logical_emit_message(true, 'test', 'x')";
+
+/// Sessions with this name only find out whether COMMITs hang.
+const FINDER: &str = "standby finder";
+
+impl Cluster {
+    /// From now on each COMMIT waits for a standby that is not there, until
+    /// [`Cluster::let_commits_go`].
+    ///
+    /// # Panics
+    /// When the server does not do as it is told.
+    pub async fn hang_commits(&self) {
+        let client = self.session().await;
+        self.set(&client, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await;
+        let finder = self.session().await;
+        let committing = async {
+            while finder.batch_execute(COMMIT).await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let hangs = async || {
+            let sql = "SELECT count(*) FROM pg_stat_activity
+                       WHERE wait_event = 'SyncRep' AND application_name = $1";
+            client.query_one(sql, &[&FINDER]).await.expect("the sessions").get::<_, i64>(0) > 0
+        };
+        tokio::select! {
+            () = committing => panic!("a COMMIT failed"),
+            () = eventually("a COMMIT hangs", LIMIT, hangs) => {}
+        }
+    }
+
+    /// Lets the COMMITs go on that hang, and all later ones.
+    ///
+    /// # Panics
+    /// When the server does not do as it is told.
+    pub async fn let_commits_go(&self) {
+        let client = self.session().await;
+        self.set(&client, "ALTER SYSTEM RESET synchronous_standby_names").await;
+        // It waits with the others.
+        client.batch_execute(COMMIT).await.expect("committed");
+    }
+
+    async fn session(&self) -> Client {
+        let url =
+            format!("{}?application_name={}", self.url("postgres"), FINDER.replace(' ', "%20"));
+        let (client, connection) =
+            tokio_postgres::connect(&url, NoTls).await.expect("the server takes connections");
+        #[expect(clippy::disallowed_methods, reason = "it ends with its client")]
+        tokio::spawn(connection);
+        client
+    }
+
+    async fn set(&self, client: &Client, sql: &str) {
+        client.batch_execute(sql).await.expect("set");
+        client.batch_execute("SELECT pg_reload_conf()").await.expect("reloaded");
+    }
+}

@@ -1,0 +1,135 @@
+//! What clients and servers agree on besides the messages: rules, limits, trailers and reasons.
+
+use std::ops::RangeInclusive;
+
+use prost_types::Timestamp;
+
+use crate::count::v1::Method;
+
+/// The path that requests are counted under whose own path has no room or cannot be stored.
+pub const OTHER_PATH: &str = "_other";
+
+/// The path of totals whose rows have no name in the database.
+pub const UNKNOWN_PATH: &str = "_unknown";
+
+/// How long a path may be, in bytes, unless the server is set otherwise.
+pub const PATH_BYTES_MAX: usize = 2_048;
+
+/// The times that a request can have, in microseconds since 1970-01-01 UTC: from
+/// 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999999Z, as `google.protobuf.Timestamp` has it.
+pub const MICROS: RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
+
+/// How far a request's time may be ahead of the server's clock, in microseconds: 24 hours.
+pub const AHEAD_MICROS_MAX: i64 = 24 * 60 * 60 * SECOND_MICROS;
+
+/// The trailer of a failed `Add`: of the first so many requests of the stream, all are committed
+/// but those that were refused for their times; none after them is.
+pub const COUNTED_TRAILER: &str = "tally-counted";
+/// The trailer beside it: how many of these were refused for their times. Absent: none.
+pub const REFUSED_TRAILER: &str = "tally-refused";
+
+/// The trailer of a failed `Record`: what a client can tell apart, beside the code; see [`reason`].
+pub const REASON_TRAILER: &str = "tally-reason";
+/// The trailer of a failed `Record`: every batch up to this one is committed, and none after it
+/// that this stream brought ever will be. Absent: that is not known.
+pub const COMMITTED_TRAILER: &str = "tally-committed";
+
+/// A second in microseconds.
+const SECOND_MICROS: i64 = 1_000_000;
+
+/// The values of [`REASON_TRAILER`].
+#[allow(missing_docs, reason = "the proto of Record and docs/exactly-once.md say what they mean")]
+pub mod reason {
+    pub const INVALID_BATCH: &str = "INVALID_BATCH";
+    pub const INVALID_MESSAGE: &str = "INVALID_MESSAGE";
+    pub const INVALID_OPEN: &str = "INVALID_OPEN";
+    pub const LIMIT: &str = "LIMIT";
+    pub const OUT_OF_SEQUENCE: &str = "OUT_OF_SEQUENCE";
+    pub const PRODUCER_FORGOTTEN: &str = "PRODUCER_FORGOTTEN";
+    pub const PRODUCER_IN_USE: &str = "PRODUCER_IN_USE";
+    pub const TIME_AHEAD: &str = "TIME_AHEAD";
+    pub const TOO_MANY_BATCHES: &str = "TOO_MANY_BATCHES";
+    pub const TOO_MANY_PRODUCERS: &str = "TOO_MANY_PRODUCERS";
+    /// An answer of one message would be too large. A roll-up is done all the same.
+    pub const ANSWER_TOO_LARGE: &str = "ANSWER_TOO_LARGE";
+}
+
+/// The path that a request is counted under: its own, or [`OTHER_PATH`] if that is empty, longer
+/// than `bytes_max`, or contains a NUL, which no database takes.
+#[must_use]
+pub fn path(path: &str, bytes_max: usize) -> &str {
+    let can_be_stored = (1..=bytes_max).contains(&path.len()) && !path.as_bytes().contains(&0);
+    if can_be_stored { path } else { OTHER_PATH }
+}
+
+/// A time in microseconds since 1970-01-01 UTC, cut off towards the past; `None` if it is not
+/// within [`MICROS`] or the nanoseconds are not those of one second.
+#[must_use]
+pub fn micros(time: Timestamp) -> Option<i64> {
+    let Timestamp { seconds, nanos } = time;
+    let nanos = (0..1_000_000_000).contains(&nanos).then_some(nanos)?;
+    let micros = seconds.checked_mul(SECOND_MICROS)?.checked_add(i64::from(nanos / 1_000))?;
+    MICROS.contains(&micros).then_some(micros)
+}
+
+/// A time as a message has it.
+#[must_use]
+pub fn timestamp(micros: i64) -> Timestamp {
+    let nanos = micros.rem_euclid(SECOND_MICROS) * 1_000;
+    let nanos = i32::try_from(nanos).expect("below a second");
+    Timestamp { seconds: micros.div_euclid(SECOND_MICROS), nanos }
+}
+
+/// What methods are ordered by: their names, and after them the numbers that have none.
+#[must_use]
+pub fn method_order(method: i32) -> (bool, &'static str, i32) {
+    match Method::try_from(method) {
+        Ok(named) => (false, named.as_str_name(), method),
+        Err(_) => (true, "", method),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_cannot_be_stored_is_other() {
+        for good in ["/", "x", "no slash", "\u{1}", "0123456789"] {
+            assert_eq!(path(good, 10), good);
+        }
+        for bad in ["", "0123456789a", "ééééé.", "/\0", "\0"] {
+            assert_eq!(path(bad, 10), OTHER_PATH, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn times_are_those_of_a_timestamp() {
+        let at = |seconds, nanos| micros(Timestamp { seconds, nanos });
+        assert_eq!(at(1, 999_999_999), Some(1_999_999));
+        assert_eq!(at(-1, 999_999_999), Some(-1));
+        assert_eq!(at(-62_135_596_800, 0), Some(*MICROS.start()));
+        assert_eq!(at(253_402_300_799, 999_999_999), Some(*MICROS.end()));
+        for (seconds, nanos) in [
+            (-62_135_596_801, 999_999_999),
+            (253_402_300_800, 0),
+            (1, -1),
+            (1, 1_000_000_000),
+            (i64::MIN, i32::MIN),
+            (i64::MAX, 0),
+        ] {
+            assert_eq!(at(seconds, nanos), None, "{seconds} {nanos}");
+        }
+        for time in [*MICROS.start(), -1, 0, 1, *MICROS.end()] {
+            assert_eq!(micros(timestamp(time)), Some(time));
+        }
+    }
+
+    #[test]
+    fn methods_are_ordered_by_name_and_then_by_number() {
+        let mut methods = [100, 42, 6, 3, 0, 4, 9, 2, -5, 1];
+        methods.sort_by_key(|method| method_order(*method));
+        // CONNECT, DELETE, GET, GRPC, HEAD, METHOD_UNSPECIFIED, PATCH, POST.
+        assert_eq!(methods, [1, 2, 3, 100, 4, 0, 9, 6, -5, 42]);
+    }
+}
