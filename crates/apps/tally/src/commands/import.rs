@@ -1,27 +1,31 @@
 //! `tally import`: access logs into a running server.
 
+mod args;
+mod dry_run;
 mod report;
 
 use std::cell::Cell;
+use std::fs::File;
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
-use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tally_runtime::{Clock, Signals, chain};
 use tokio::sync::watch;
 
-use crate::client::ServerArgs;
+pub(crate) use self::args::ImportArgs;
+use self::dry_run::DryRun;
+use crate::import::Parser;
 use crate::import::feed::{self, Job};
 use crate::import::input::Input;
-use crate::import::json::JsonFields;
+use crate::import::paths::MANY_ENDPOINTS;
+use crate::import::same::{self, Double};
 use crate::import::send::{News, Outcome, UNSETTLED_MAX, send_all};
-use crate::import::{LogFormat, Parser};
-use crate::output::{say, thousands, visible, wrong_usage};
+use crate::output::{plural, say, thousands, visible, wrong_usage};
 
 /// How often the bar moves without news.
 const BAR_TICK: Duration = Duration::from_millis(200);
@@ -29,71 +33,10 @@ const BAR_TICK: Duration = Duration::from_millis(200);
 /// The exit code of a program that Ctrl-C ended.
 const EXIT_INTERRUPTED: u8 = 130;
 
-/// Count the requests of access logs
-///
-/// Reads Common and Combined Log Format and JSON lines, plain or compressed with gzip, and
-/// sends them to a running server. Query strings are cut off; times are converted to UTC.
-///
-/// Examples:
-///   tally import access.log access.log.1.gz
-///   zstdcat access.log.zst | tally import -
-///   tally import --format json --path-field route --time-field at app.log
-///
-/// JSON fields: nginx's (request_method, request_uri, uri, request, msec, time_iso8601,
-/// time_local), Caddy's (request.method, request.uri, ts) and plain ones (method, path, url,
-/// time, timestamp, @timestamp, ts) are found without being named.
-///
-/// A time is RFC 3339 or as in the Common Log Format, or a number: with up to 11 digits
-/// before the point it is seconds since 1970, with 12 to 14 milliseconds, with 15 to 17
-/// microseconds, with 18 to 20 nanoseconds.
-#[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
-pub(crate) struct ImportArgs {
-    /// Files to read, `-` for stdin [default: stdin, unless it is a terminal]
-    #[arg(value_name = "FILE")]
-    files: Vec<PathBuf>,
-
-    /// How lines are written
-    #[arg(long, value_enum, default_value_t = LogFormat::Auto)]
-    format: LogFormat,
-
-    /// The JSON field of the method; a dot goes into a nested object
-    #[arg(long, value_name = "NAME")]
-    method_field: Option<String>,
-
-    /// The JSON field of the path or URL
-    #[arg(long, value_name = "NAME")]
-    path_field: Option<String>,
-
-    /// The JSON field of the time
-    #[arg(long, value_name = "NAME")]
-    time_field: Option<String>,
-
-    /// Count /a?b and /a?c as different paths
-    #[arg(long)]
-    keep_query: bool,
-
-    /// Leave out the lines of the first file before this one, to go on after an interruption
-    #[arg(long, value_name = "LINE", default_value_t = 1,
-          value_parser = clap::value_parser!(u64).range(1..))]
-    from_line: u64,
-
-    /// Exit with 1 when a line was malformed; the others are counted all the same
-    #[arg(long)]
-    strict: bool,
-
-    /// How long a server that takes nothing is waited for, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 60,
-          value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    patience: u64,
-
-    #[command(flatten)]
-    server: ServerArgs,
-}
-
 pub(crate) async fn run(args: ImportArgs, clock: Arc<dyn Clock>) -> anyhow::Result<ExitCode> {
-    let inputs = match inputs(&args.files) {
-        Ok(inputs) => inputs,
+    let (inputs, parser) = match inputs(&args.files).and_then(|inputs| Ok((inputs, args.parser()?)))
+    {
+        Ok(good) => good,
         Err(reason) => return Ok(wrong_usage(reason)),
     };
     let mut unreadable = 0;
@@ -104,15 +47,14 @@ pub(crate) async fn run(args: ImportArgs, clock: Arc<dyn Clock>) -> anyhow::Resu
     if unreadable > 0 {
         return Err(anyhow!("nothing was sent"));
     }
-    let producer = args.server.producer("tally import").await?;
-    let fields = JsonFields::new(
-        args.method_field.as_deref(),
-        args.path_field.as_deref(),
-        args.time_field.as_deref(),
-    );
-    let parser = Parser { format: args.format, fields, keep_query: args.keep_query };
-    let job = Job { inputs: inputs.clone(), parser, from_line: args.from_line, clock };
+    let inputs = if args.again { inputs } else { without_doubles(inputs) };
     let bar = bar(&inputs);
+    let job = job(&args, inputs, parser, &bar, clock)?;
+    let inputs = job.inputs.clone();
+    if args.dry_run {
+        return dry_run(&args, job, &bar).await;
+    }
+    let producer = args.server.producer("tally import").await?;
     let begin = Instant::now();
     let (chunks, thread) = feed::start(job).context("cannot start the reader's thread")?;
 
@@ -157,6 +99,97 @@ pub(crate) async fn run(args: ImportArgs, clock: Arc<dyn Clock>) -> anyhow::Resu
     Ok(conclude(&args, &inputs, &outcome, begin.elapsed()))
 }
 
+/// What the reader's thread has to do.
+fn job(
+    args: &ImportArgs,
+    inputs: Vec<Input>,
+    parser: Parser,
+    bar: &ProgressBar,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Job> {
+    let malformed = args.malformed.as_deref().map(|path| keep_in(path, &inputs)).transpose()?;
+    let bar = bar.clone();
+    Ok(Job {
+        inputs,
+        parser,
+        paths: args.paths(),
+        from_line: args.from_line,
+        malformed,
+        many_endpoints: Box::new(move |path| bar.suspend(|| say(many_endpoints(path)))),
+        clock,
+    })
+}
+
+/// Reads it all, and prints what would be counted.
+async fn dry_run(args: &ImportArgs, job: Job, bar: &ProgressBar) -> anyhow::Result<ExitCode> {
+    let inputs = job.inputs.clone();
+    let begin = Instant::now();
+    let (chunks, thread) = feed::start(job).context("cannot start the reader's thread")?;
+    let mut counts = DryRun::default();
+    let mut tell = |bytes, counted: u64| {
+        bar.set_position(bytes);
+        bar.set_message(thousands(counted));
+    };
+    let outcome = counts.take(chunks, &mut tell).await;
+    bar.finish_and_clear();
+    if thread.join().is_err() {
+        return Err(anyhow!("the reader's thread panicked; not everything was read"));
+    }
+    counts.print()?;
+    let code = conclude(args, &inputs, &outcome, begin.elapsed());
+    say(format_args!(
+        "{} would be counted; nothing was sent",
+        plural(counts.endpoints() as u64, "endpoint")
+    ));
+    Ok(code)
+}
+
+/// The file for malformed lines, which must not be read at the same time.
+fn keep_in(path: &Path, inputs: &[Input]) -> anyhow::Result<File> {
+    let file = File::options().append(true).create(true).open(path);
+    let file =
+        file.with_context(|| format!("cannot write malformed lines to {}", path.display()))?;
+    let kept = path.canonicalize()?;
+    let is_read = |input: &Input| match input {
+        Input::Stdin => false,
+        Input::File(path) => path.canonicalize().is_ok_and(|path| path == kept),
+    };
+    if inputs.iter().any(is_read) {
+        return Err(anyhow!(
+            "{} is to be read, and cannot take the malformed lines",
+            path.display()
+        ));
+    }
+    Ok(file)
+}
+
+/// Leaves out files that are the same as an earlier one.
+fn without_doubles(inputs: Vec<Input>) -> Vec<Input> {
+    let doubles = same::doubles(&inputs);
+    doubles.iter().for_each(say);
+    let mut left: Vec<&Double> = doubles.iter().filter(|double| double.is_whole).collect();
+    let mut seen = Vec::new();
+    for input in inputs {
+        // The first one of a name that comes twice stays.
+        let at = left.iter().position(|double| double.input == input && seen.contains(&double.of));
+        match at {
+            Some(at) => drop(left.remove(at)),
+            None => seen.push(input),
+        }
+    }
+    seen
+}
+
+fn many_endpoints(path: &str) -> String {
+    let many = thousands(MANY_ENDPOINTS);
+    format!(
+        "warning: about {many} different endpoints so far, the last one is {}; a server tells \
+         100,000 apart unless it is set otherwise, and counts the rest under _other. --dry-run \
+         shows them, --collapse-ids, --rewrite and --path-prefix make them fewer",
+        visible(path)
+    )
+}
+
 /// Says how it went, and whether that is a success.
 fn conclude(args: &ImportArgs, inputs: &[Input], outcome: &Outcome, elapsed: Duration) -> ExitCode {
     let report = report::Report { args, inputs, outcome };
@@ -173,10 +206,10 @@ fn conclude(args: &ImportArgs, inputs: &[Input], outcome: &Outcome, elapsed: Dur
     }
 }
 
-fn inputs(files: &[PathBuf]) -> Result<Vec<Input>, &'static str> {
+fn inputs(files: &[PathBuf]) -> Result<Vec<Input>, String> {
     if files.is_empty() {
         if io::stdin().is_terminal() {
-            return Err("name a file to import, or pipe one in: `zcat … | tally import`");
+            return Err("name a file to import, or pipe one in: `zcat … | tally import`".to_owned());
         }
         return Ok(vec![Input::Stdin]);
     }
@@ -186,7 +219,7 @@ fn inputs(files: &[PathBuf]) -> Result<Vec<Input>, &'static str> {
     };
     let inputs: Vec<_> = files.iter().map(input).collect();
     if inputs.iter().filter(|input| **input == Input::Stdin).count() > 1 {
-        return Err("stdin, `-`, can be read only once");
+        return Err("stdin, `-`, can be read only once".to_owned());
     }
     Ok(inputs)
 }

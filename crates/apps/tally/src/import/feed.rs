@@ -1,6 +1,7 @@
 //! The thread that turns files into chunks of requests.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -10,22 +11,30 @@ use tally_proto::wire::{self, AHEAD_MICROS_MAX};
 use tally_runtime::Clock;
 use tokio::sync::mpsc;
 
+use super::counts::LineCounts;
 use super::input::{Input, OpenInput, Unreadable};
 use super::lines::Line;
-use super::{Malformed, Parser, Record};
+use super::paths::{Paths, Seen};
+use super::{Context, Malformed, Parser, Record};
 
 /// How many chunks may wait to be sent. Each is what one read gave.
 const CHUNKS_MAX: usize = 16;
 
-/// How many malformed lines are remembered.
-pub(crate) const EXAMPLES_MAX: usize = 5;
+/// How many requests a chunk takes before it is passed on. Lines that stand for several may make
+/// very many.
+const CHUNK_REQUESTS_MAX: usize = 100_000;
 
 /// What is to be read, and how.
 pub(crate) struct Job {
     pub(crate) inputs: Vec<Input>,
     pub(crate) parser: Parser,
+    pub(crate) paths: Paths,
     /// The first line of the first input that counts, from 1.
     pub(crate) from_line: u64,
+    /// Where malformed lines go.
+    pub(crate) malformed: Option<File>,
+    /// Called with the path that makes it many different endpoints.
+    pub(crate) many_endpoints: Box<dyn Fn(&str) + Send>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -51,16 +60,6 @@ pub(crate) struct Chunk {
     pub(crate) counts: LineCounts,
 }
 
-/// How many lines were what.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct LineCounts {
-    pub(crate) lines: u64,
-    pub(crate) blank: u64,
-    pub(crate) malformed: u64,
-    /// The first malformed lines: input, line, reason.
-    pub(crate) examples: Vec<(usize, u64, Malformed)>,
-}
-
 /// An input that could not be read to its end.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -68,6 +67,8 @@ pub(crate) enum Failure {
     Open(Unreadable),
     #[error("{input}: cannot be read beyond line {line}")]
     Read { input: Input, line: u64, source: io::Error },
+    #[error("malformed lines cannot be kept any more")]
+    Keep { source: io::Error },
     #[error("{input} has only {lines} lines: --from-line {from_line} leaves out all of it")]
     Short { input: Input, lines: u64, from_line: u64 },
 }
@@ -76,11 +77,13 @@ pub(crate) enum Failure {
 pub(crate) fn start(job: Job) -> io::Result<(mpsc::Receiver<Fed>, JoinHandle<()>)> {
     let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
     let thread = thread::Builder::new().name("import-reader".to_owned()).spawn(move || {
-        let bytes = Arc::new(AtomicU64::new(0));
-        for at in 0..job.inputs.len() {
-            let sent = match read_input(&job, at, &bytes, &sender) {
+        let bytes = Arc::default();
+        let inputs = job.inputs.clone();
+        let mut reader = Reader { job, bytes, seen: Seen::default(), unkept: None, sender };
+        for (at, input) in inputs.iter().enumerate() {
+            let sent = match reader.read(at, input) {
                 Ok(()) => Ok(()),
-                Err(Stopped::Failed(failure)) => sender.blocking_send(Fed::Failed(failure)),
+                Err(Stopped::Failed(failure)) => reader.sender.blocking_send(Fed::Failed(failure)),
                 Err(Stopped::NobodyListens) => return,
             };
             if sent.is_err() {
@@ -96,74 +99,136 @@ enum Stopped {
     NobodyListens,
 }
 
-fn read_input(
-    job: &Job,
-    at: usize,
-    bytes: &Arc<AtomicU64>,
-    sender: &mpsc::Sender<Fed>,
-) -> Result<(), Stopped> {
-    let input = &job.inputs[at];
-    let mut lines =
-        input.open(Arc::clone(bytes)).map_err(|source| Stopped::Failed(Failure::Open(source)))?;
-    let from_line = if at == 0 { job.from_line } else { 1 };
-    let mut read = Ok(true);
-    loop {
-        // What was read is sent before the next read, which may wait for a slow pipe.
-        let latest = job.clock.now().as_microsecond().saturating_add(AHEAD_MICROS_MAX);
-        let mut chunk = cut_chunk(&mut lines, &job.parser, latest, (at, from_line));
-        chunk.bytes = bytes.load(Ordering::Relaxed);
-        if chunk.counts.lines > 0 && sender.blocking_send(Fed::Chunk(chunk)).is_err() {
-            return Err(Stopped::NobodyListens);
-        }
-        let more = read.map_err(|source| {
-            let line = lines.number();
-            Stopped::Failed(Failure::Read { input: input.clone(), line, source })
-        })?;
-        if !more {
-            break;
-        }
-        read = lines.read();
-    }
-    if lines.number() + 1 < from_line {
-        let lines = lines.number();
-        return Err(Stopped::Failed(Failure::Short { input: input.clone(), lines, from_line }));
-    }
-    Ok(())
+struct Reader {
+    job: Job,
+    bytes: Arc<AtomicU64>,
+    seen: Seen,
+    /// Why malformed lines are not kept any more, until that is said.
+    unkept: Option<Failure>,
+    sender: mpsc::Sender<Fed>,
 }
 
-/// Parses every line that has been read, from line `from_line` on.
-fn cut_chunk(
-    lines: &mut OpenInput,
-    parser: &Parser,
-    latest: i64,
-    (input, from_line): (usize, u64),
-) -> Chunk {
-    let mut chunk = Chunk { input, ..Chunk::default() };
-    let mut number = lines.number();
-    while let Some(line) = lines.cut() {
-        number += 1;
-        if number < from_line {
-            continue;
+// === impl Reader ===
+
+impl Reader {
+    fn read(&mut self, at: usize, input: &Input) -> Result<(), Stopped> {
+        let opened = input.open(Arc::clone(&self.bytes));
+        let mut lines = opened.map_err(|source| Stopped::Failed(Failure::Open(source)))?;
+        let from_line = if at == 0 { self.job.from_line } else { 1 };
+        let mut context = Context::default();
+        let mut read = Ok(true);
+        loop {
+            // What was read is sent before the next read, which may wait for a slow pipe.
+            loop {
+                let chunk = self.cut_chunk(&mut lines, &mut context, (at, from_line));
+                let is_full = chunk.requests.len() >= CHUNK_REQUESTS_MAX;
+                if chunk.counts.lines > 0 && self.sender.blocking_send(Fed::Chunk(chunk)).is_err() {
+                    return Err(Stopped::NobodyListens);
+                }
+                if let Some(failure) = self.unkept.take()
+                    && self.sender.blocking_send(Fed::Failed(failure)).is_err()
+                {
+                    return Err(Stopped::NobodyListens);
+                }
+                if !is_full {
+                    break;
+                }
+            }
+            let more = read.map_err(|source| {
+                let line = lines.number();
+                Stopped::Failed(Failure::Read { input: input.clone(), line, source })
+            })?;
+            if !more {
+                break;
+            }
+            read = lines.read();
         }
-        chunk.counts.lines += 1;
-        let parsed = match line {
-            Line::Text(text) if text.trim_ascii().is_empty() => {
-                chunk.counts.blank += 1;
+        if lines.number() + 1 < from_line {
+            let lines = lines.number();
+            return Err(Stopped::Failed(Failure::Short { input: input.clone(), lines, from_line }));
+        }
+        Ok(())
+    }
+
+    /// Parses lines that have been read, from line `from_line` on.
+    fn cut_chunk(
+        &mut self,
+        lines: &mut OpenInput,
+        context: &mut Context,
+        (input, from_line): (usize, u64),
+    ) -> Chunk {
+        let latest = self.job.clock.now().as_microsecond().saturating_add(AHEAD_MICROS_MAX);
+        let mut chunk = Chunk { input, ..Chunk::default() };
+        let mut number = lines.number();
+        while chunk.requests.len() < CHUNK_REQUESTS_MAX
+            && let Some(line) = lines.cut()
+        {
+            number += 1;
+            context.is_torn = matches!(line, Line::Torn(_));
+            if number < from_line {
+                if let Line::Text(text) = line {
+                    self.job.parser.follow(text, context);
+                }
                 continue;
             }
-            Line::Text(text) => parser.parse(text, latest),
-            Line::TooLong => Err(Malformed::LineTooLong),
-        };
-        match parsed {
-            Ok(record) => {
-                chunk.requests.push(request(record));
-                chunk.lines.push(number);
+            chunk.counts.lines += 1;
+            let (text, parsed) = match line {
+                Line::Text(text) | Line::Torn(text) if text.trim_ascii().is_empty() => {
+                    chunk.counts.blank += 1;
+                    continue;
+                }
+                Line::Text(text) | Line::Torn(text) => {
+                    (text, self.job.parser.parse(text, context, latest))
+                }
+                Line::TooLong => (&[][..], Err(Malformed::LineTooLong)),
+            };
+            match parsed {
+                Ok(record) => match record.and_then(|record| self.job.paths.on(record)) {
+                    Some(record) => chunk.add(record, number),
+                    None => chunk.counts.left_out += 1,
+                },
+                Err(why) => {
+                    if context.is_torn {
+                        chunk.counts.torn = Some((input, number));
+                    }
+                    self.keep(text);
+                    chunk.counts.add_malformed(input, number, why);
+                }
             }
-            Err(reason) => chunk.counts.add_malformed(input, number, reason),
+        }
+        for request in &chunk.requests {
+            if self.seen.makes_many(request.method, &request.path) {
+                (self.job.many_endpoints)(&request.path);
+            }
+        }
+        chunk.through = number;
+        chunk.bytes = self.bytes.load(Ordering::Relaxed);
+        chunk
+    }
+
+    /// Keeps a malformed line, if that is asked for and possible.
+    fn keep(&mut self, line: &[u8]) {
+        let Some(file) = &mut self.job.malformed else { return };
+        if let Err(source) = file.write_all(&[line, b"\n"].concat()) {
+            self.job.malformed = None;
+            self.unkept = Some(Failure::Keep { source });
         }
     }
-    chunk.through = number;
-    chunk
+}
+
+// === impl Chunk ===
+
+impl Chunk {
+    fn add(&mut self, record: Record<'_>, line: u64) {
+        let times = record.times;
+        let request = request(record);
+        for _ in 1..times {
+            self.requests.push(request.clone());
+            self.lines.push(line);
+        }
+        self.requests.push(request);
+        self.lines.push(line);
+    }
 }
 
 fn request(record: Record<'_>) -> AddRequest {
@@ -174,107 +239,5 @@ fn request(record: Record<'_>) -> AddRequest {
     }
 }
 
-// === impl LineCounts ===
-
-impl LineCounts {
-    fn add_malformed(&mut self, input: usize, line: u64, reason: Malformed) {
-        self.malformed += 1;
-        if self.examples.len() < EXAMPLES_MAX {
-            self.examples.push((input, line, reason));
-        }
-    }
-
-    /// Adds the counts of later lines.
-    pub(crate) fn add(&mut self, later: Self) {
-        self.lines += later.lines;
-        self.blank += later.blank;
-        self.malformed += later.malformed;
-        self.examples.extend(later.examples);
-        self.examples.truncate(EXAMPLES_MAX);
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use jiff::Timestamp;
-    use tally_runtime::ManualClock;
-
-    use super::*;
-    use crate::import::LogFormat;
-    use crate::import::json::JsonFields;
-
-    fn job(inputs: Vec<Input>, from_line: u64) -> Job {
-        let now = Timestamp::from_second(1_431_900_000).expect("a time");
-        let parser =
-            Parser { format: LogFormat::Auto, fields: JsonFields::default(), keep_query: false };
-        Job { inputs, parser, from_line, clock: Arc::new(ManualClock::new(now)) }
-    }
-
-    fn line(path: &str) -> String {
-        format!("h - - [17/May/2015:10:05:03 +0000] \"GET {path} HTTP/1.1\" 200 1\n")
-    }
-
-    fn run(job: Job) -> (Vec<(usize, String, u64)>, LineCounts, Vec<Failure>) {
-        let (mut receiver, thread) = start(job).expect("starts");
-        let (mut requests, mut counts, mut failures) = (vec![], LineCounts::default(), vec![]);
-        while let Some(fed) = receiver.blocking_recv() {
-            match fed {
-                Fed::Chunk(chunk) => {
-                    assert_eq!(chunk.requests.len(), chunk.lines.len());
-                    let paths = chunk.requests.into_iter().map(|request| request.path);
-                    let lines = paths.zip(chunk.lines);
-                    requests.extend(lines.map(|(path, line)| (chunk.input, path, line)));
-                    counts.add(chunk.counts);
-                }
-                Fed::Failed(failure) => failures.push(failure),
-            }
-        }
-        thread.join().expect("no panic");
-        (requests, counts, failures)
-    }
-
-    #[test]
-    fn lines_are_counted_for_what_they_are() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (one, two) = (folder.path().join("one"), folder.path().join("two"));
-        let ahead = line("/late").replace("2015", "2016");
-        fs::write(&one, [&line("/a"), "junk\n", "  \r\n", &line("/b?c"), &ahead].concat())
-            .expect("written");
-        fs::write(&two, line("/c").trim_end()).expect("written");
-        let inputs = vec![Input::File(one), Input::File(two)];
-        let (requests, counts, failures) = run(job(inputs.clone(), 1));
-        let of = |input, path: &str, line| (input, path.to_owned(), line);
-        assert_eq!(requests, [of(0, "/a", 1), of(0, "/b", 4), of(1, "/c", 1)]);
-        assert_eq!((counts.lines, counts.blank, counts.malformed), (6, 1, 2));
-        assert_eq!(counts.examples, [(0, 2, Malformed::NoTime), (0, 5, Malformed::Future)]);
-        assert!(failures.is_empty());
-
-        let (requests, counts, _) = run(job(inputs.clone(), 3));
-        assert_eq!(requests, [of(0, "/b", 4), of(1, "/c", 1)]);
-        assert_eq!(counts.lines, 4);
-        assert!(run(job(inputs.clone(), 6)).2.is_empty());
-        let (_, _, failures) = run(job(inputs, 7));
-        assert!(matches!(failures[..], [Failure::Short { lines: 5, .. }]), "{failures:?}");
-    }
-
-    #[test]
-    fn what_came_before_damage_counts() {
-        use std::io::Write as _;
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        for number in 0..20_000 {
-            encoder.write_all(line(&format!("/{number}")).as_bytes()).expect("compressed");
-        }
-        let bytes = encoder.finish().expect("compressed");
-        let folder = tempfile::tempdir().expect("a folder");
-        let (torn, next) = (folder.path().join("torn.gz"), folder.path().join("next"));
-        fs::write(&torn, &bytes[..bytes.len() / 2]).expect("written");
-        fs::write(&next, line("/next")).expect("written");
-        let (requests, counts, failures) = run(job(vec![Input::File(torn), Input::File(next)], 1));
-        assert!(requests.len() > 1_000, "{}", requests.len());
-        assert_eq!(requests.last(), Some(&(1, "/next".to_owned(), 1)));
-        assert_eq!(counts.malformed, 0);
-        assert!(matches!(failures[..], [Failure::Read { line: 1_000.., .. }]), "{failures:?}");
-    }
-}
+mod tests;

@@ -1,19 +1,24 @@
-//! Opening what is to be imported: what is compressed, binary, missing or a directory.
+//! Opening what is to be imported: what is compressed, missing or a directory.
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, BufReader, Chain, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 use super::lines::Lines;
 use crate::output::visible;
 
 /// How much of a compressed file is read at once.
 const COMPRESSED_BUFFER_BYTES: usize = 128 * 1024;
+
+const GZIP_MAGIC: &[u8] = b"\x1f\x8b";
+
+/// Where a tar archive says that it is one (POSIX, ustar).
+const TAR_MAGIC_AT: usize = 257;
 
 /// The first bytes of what is refused, what it is, and how to read it anyway.
 const REFUSED: &[(&[u8], &str, &str)] = &[
@@ -43,12 +48,19 @@ pub(crate) enum Unreadable {
     Compressed { input: Input, name: &'static str, tool: &'static str },
     #[error("{input} is UTF-16 text; convert it first: `iconv -f UTF-16 -t UTF-8`")]
     Utf16 { input: Input },
-    #[error("{input} is a binary file, not a log: there are NUL bytes at its beginning")]
-    Binary { input: Input },
+    #[error("{input} is a tar archive: `tar -xOf … | tally import -`, with z for tar.gz")]
+    Tar { input: Input },
 }
 
 /// An input that is being read.
 pub(crate) type OpenInput = Lines<Box<dyn Read + Send>>;
+
+/// Decompresses one member after the other. Zeros behind a member, which tapes and copies leave,
+/// are skipped.
+struct Gzip<R> {
+    /// None at the end.
+    member: Option<GzDecoder<R>>,
+}
 
 /// Counts the bytes that are read.
 struct Counting<R> {
@@ -73,11 +85,11 @@ impl Input {
                 return Err(Unreadable::Compressed { input: self.clone(), name, tool });
             }
         }
-        let is_gzip = magic.starts_with(b"\x1f\x8b");
+        let is_gzip = magic.starts_with(GZIP_MAGIC);
         let whole: Chain<_, _> = Cursor::new(magic).chain(counted);
         let reader: Box<dyn Read + Send> = if is_gzip {
             let buffered = BufReader::with_capacity(COMPRESSED_BUFFER_BYTES, whole);
-            Box::new(MultiGzDecoder::new(buffered))
+            Box::new(Gzip::new(buffered))
         } else {
             Box::new(whole)
         };
@@ -86,10 +98,24 @@ impl Input {
         if first.starts_with(b"\xff\xfe") || first.starts_with(b"\xfe\xff") {
             return Err(Unreadable::Utf16 { input: self.clone() });
         }
-        if memchr::memchr(0, first).is_some() {
-            return Err(Unreadable::Binary { input: self.clone() });
+        if first.get(TAR_MAGIC_AT..).is_some_and(|rest| rest.starts_with(b"ustar")) {
+            return Err(Unreadable::Tar { input: self.clone() });
         }
         Ok(lines)
+    }
+
+    /// What is in a file, decompressed.
+    pub(crate) fn content(&self) -> io::Result<impl Read + use<>> {
+        match self {
+            Self::Stdin => Err(io::ErrorKind::Unsupported.into()),
+            Self::File(path) => {
+                let mut file = BufReader::with_capacity(COMPRESSED_BUFFER_BYTES, File::open(path)?);
+                let is_gzip = file.fill_buf()?.starts_with(GZIP_MAGIC);
+                let reader: Box<dyn Read> =
+                    if is_gzip { Box::new(Gzip::new(file)) } else { Box::new(file) };
+                Ok(reader)
+            }
+        }
     }
 
     /// Checks that it can be read, before anything is sent. A pipe can be read only once, so
@@ -143,7 +169,7 @@ impl fmt::Display for Input {
 }
 
 fn is_beginning_of_magic(head: &[u8]) -> bool {
-    b"\x1f\x8b".starts_with(head) || REFUSED.iter().any(|(magic, ..)| magic.starts_with(head))
+    GZIP_MAGIC.starts_with(head) || REFUSED.iter().any(|(magic, ..)| magic.starts_with(head))
 }
 
 fn open_file(input: &Input, path: &Path) -> Result<File, Unreadable> {
@@ -155,6 +181,29 @@ fn open_file(input: &Input, path: &Path) -> Result<File, Unreadable> {
     Ok(file)
 }
 
+// === impl Gzip ===
+
+impl<R: BufRead> Gzip<R> {
+    fn new(reader: R) -> Self {
+        Self { member: Some(GzDecoder::new(reader)) }
+    }
+}
+
+impl<R: BufRead> Read for Gzip<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            let bytes = member.read(buffer)?;
+            if bytes > 0 || buffer.is_empty() {
+                return Ok(bytes);
+            }
+            let goes_on = skip_zeros(member.get_mut())?;
+            let member = self.member.take().filter(|_| goes_on);
+            self.member = member.map(|member| GzDecoder::new(member.into_inner()));
+        }
+        Ok(0)
+    }
+}
+
 // === impl Counting ===
 
 impl<R: Read> Read for Counting<R> {
@@ -162,6 +211,25 @@ impl<R: Read> Read for Counting<R> {
         let bytes = self.reader.read(buffer)?;
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         Ok(bytes)
+    }
+}
+
+/// Whether something other than zeros follows.
+fn skip_zeros(reader: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        let bytes = match reader.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            result => result?,
+        };
+        if bytes.is_empty() {
+            return Ok(false);
+        }
+        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+        let is_other = zeros < bytes.len();
+        reader.consume(zeros);
+        if is_other {
+            return Ok(true);
+        }
     }
 }
 
@@ -195,7 +263,7 @@ mod tests {
             let more = open.read()?;
             while let Some(line) = open.cut() {
                 match line {
-                    Line::Text(text) => found.push(text.to_vec()),
+                    Line::Text(text) | Line::Torn(text) => found.push(text.to_vec()),
                     Line::TooLong => panic!("too long"),
                 }
             }
@@ -221,6 +289,16 @@ mod tests {
     }
 
     #[test]
+    fn zeros_behind_a_compressed_file_are_skipped() {
+        let zeros = vec![0; 300_000];
+        let bytes = [gzip(b"one\n"), zeros.clone(), gzip(b"two\n"), zeros].concat();
+        let (_folder, padded) = file("a.gz", &bytes);
+        assert_eq!(lines(&padded).expect("reads"), [b"one".to_vec(), b"two".to_vec()]);
+        let (_folder, junk) = file("a.gz", &[gzip(b"one\n"), b"junk".to_vec()].concat());
+        assert!(lines(&junk).is_err());
+    }
+
+    #[test]
     fn a_truncated_file_fails_only_when_it_is_read() {
         let whole = gzip("line\n".repeat(1_000).as_bytes());
         let (_folder, torn) = file("a.gz", &whole[..whole.len() - 10]);
@@ -230,14 +308,16 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_refused_by_name() {
+        let mut tar = vec![0; 512];
+        tar[257..262].copy_from_slice(b"ustar");
         for (bytes, words) in [
             (&b"\x28\xb5\x2f\xfd...."[..], "compressed with zstd"),
             (b"\xfd7zXZ\0\0\0", "compressed with xz"),
             (b"BZh91AY", "compressed with bzip2"),
             (b"PK\x03\x04....", "compressed with zip"),
             (b"\xff\xfea\0b\0", "UTF-16"),
-            (b"text\0text", "binary"),
-            (&gzip(b"tar\0\0\0"), "binary"),
+            (&tar, "tar archive"),
+            (&gzip(&tar), "tar archive"),
         ] {
             let (_folder, input) = file("some.log", bytes);
             let message = input.check().expect_err("refused").to_string();

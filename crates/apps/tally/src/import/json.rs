@@ -1,377 +1,283 @@
-//! JSON lines: one object a line, as nginx, Caddy and most frameworks write them.
+//! JSON lines: one object a line, as servers, clouds and most frameworks write them.
+//!
+//! | accepted | where |
+//! |---|---|
+//! | which fields are what | `fields` |
+//! | which entries are requests, and lines that are wrapped in JSON | `entry` |
+//! | JSON that nginx wrote without `escape=json` | `mend` |
+//! | an object behind a prefix without quotes: syslog, CRI, compose, Caddy's console | here |
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::Deserializer as _;
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use super::fields::Found;
+use super::malformed::{Missing, quote};
+use super::target::{self, is_connect, path, utf8};
+use super::time::{BadTime, parse_date_and_time, parse_logged};
+use super::{Malformed, Parser, Record, entry, mend};
 
-use super::target::{path, request_line, utf8};
-use super::time::{parse_number, parse_text};
-use super::{Malformed, Record};
-use crate::methods;
+/// How deep lines may be wrapped: Docker's JSON in journald's.
+const DEPTH_MAX: u8 = 2;
 
-/// Where the method is: nginx, Caddy, and plain.
-const METHOD_FIELDS: &[&str] = &["request_method", "request.method", "method"];
-
-/// Where the path is: nginx (as it was sent, then normalised), Caddy, and plain.
-const PATH_FIELDS: &[&str] = &["request_uri", "request.uri", "uri", "path", "url"];
-
-/// Where a whole request line is, `GET / HTTP/1.1`: nginx.
-const REQUEST_FIELDS: &[&str] = &["request"];
-
-/// Where the time is: nginx, Caddy (`ts`), and plain. The finest comes first.
-const TIME_FIELDS: &[&str] =
-    &["msec", "time_iso8601", "time_local", "ts", "time", "timestamp", "@timestamp"];
-
-/// The fields that a line's method, path and time may be in, in order of preference.
-#[derive(Debug, Clone)]
-pub(crate) struct JsonFields {
-    method: Wanted,
-    path: Wanted,
-    request: Wanted,
-    time: Wanted,
-    tree: Vec<Node>,
-    slots: usize,
-}
-
-/// The names of one field, and where its values will be.
-#[derive(Debug, Clone)]
-struct Wanted {
-    names: Vec<String>,
-    first_slot: usize,
-}
-
-/// A key of an object, the slots for its value, and what is wanted from inside it.
+/// What is known from outside of an object.
 #[derive(Debug, Clone, Default)]
-struct Node {
-    key: String,
-    slots: Vec<usize>,
-    children: Vec<Node>,
+struct Around<'p> {
+    /// What stands before it in its line.
+    prefix: &'p [u8],
+    /// The time of the entry that it is wrapped in.
+    micros: Option<i64>,
+    /// The values of the conditions' fields there.
+    values: Vec<Option<String>>,
+    depth: u8,
 }
 
-/// Reads one line, without its end.
+/// Where an object begins that is all that has quotes in its line.
+pub(crate) fn object_in(line: &[u8]) -> Option<usize> {
+    let quote = memchr::memchr(b'"', line)?;
+    let before = line[..quote].trim_ascii_end();
+    before.ends_with(b"{").then(|| before.len() - 1)
+}
+
+/// Reads an object, and what stands before it in its line.
 pub(crate) fn parse<'a>(
-    line: &'a [u8],
-    fields: &JsonFields,
-    keep_query: bool,
-) -> Result<Record<'a>, Malformed> {
-    match utf8(line) {
-        Cow::Borrowed(text) => parse_object(text, fields, keep_query),
-        Cow::Owned(text) => {
-            let Record { method, path, micros } = parse_object(&text, fields, keep_query)?;
-            Ok(Record { method, path: Cow::Owned(path.into_owned()), micros })
-        }
+    object: &'a [u8],
+    prefix: &[u8],
+    parser: &Parser,
+) -> Result<Option<Record<'a>>, Malformed> {
+    parse_around(object, &Around { prefix, ..Around::default() }, parser)
+}
+
+fn parse_around<'a>(
+    object: &'a [u8],
+    around: &Around<'_>,
+    parser: &Parser,
+) -> Result<Option<Record<'a>>, Malformed> {
+    match utf8(object) {
+        Cow::Borrowed(text) => parse_or_mend(text, around, parser),
+        Cow::Owned(text) => Ok(parse_or_mend(&text, around, parser)?.map(into_owned)),
+    }
+}
+
+fn parse_or_mend<'a>(
+    text: &'a str,
+    around: &Around<'_>,
+    parser: &Parser,
+) -> Result<Option<Record<'a>>, Malformed> {
+    match parse_object(text, around, parser) {
+        Err(Malformed::Json(why)) => match mend::mend(text) {
+            Some(mended) => match parse_object(&mended, around, parser) {
+                Err(Malformed::Json(_)) => Err(Malformed::Json(why)),
+                result => Ok(result?.map(into_owned)),
+            },
+            None if matches!(text.trim(), "{") => Err(Malformed::JsonPiece),
+            None if text.trim_start().starts_with('[') => Err(Malformed::JsonArray),
+            None => Err(Malformed::Json(why)),
+        },
+        result => result,
     }
 }
 
 fn parse_object<'a>(
     text: &'a str,
-    fields: &JsonFields,
-    keep_query: bool,
-) -> Result<Record<'a>, Malformed> {
-    let mut found = vec![None; fields.slots];
-    collect(text, &fields.tree, &mut found).map_err(|error| Malformed::Json(error.to_string()))?;
-    let micros = match fields.time.pick(&found) {
-        Some(raw) if raw.starts_with('"') => parse_text(&string(raw)?),
-        Some(raw) => parse_number(raw),
-        None => return Err(fields.time.missing("time")),
-    };
-    let micros = micros.map_err(Malformed::Time)?;
-    let method = fields.method.pick(&found);
-    let target = fields.path.pick(&found).or_else(|| fields.path.pick_empty(&found));
-    let line = fields.request.pick(&found).filter(|raw| raw.starts_with('"'));
-    let (method, path) = match (method, target, line) {
-        (Some(method), Some(target), _) => {
-            let method = string(method)?;
-            (number(&method)?, in_field(string(target)?, &method, keep_query))
-        }
-        (method, target, Some(line)) => {
-            let line = string(line)?;
-            let (own_method, own_path) = in_line(line, keep_query)?;
-            match (method, target) {
-                (Some(method), _) => (number(&string(method)?)?, own_path),
-                (None, Some(target)) => (own_method, in_field(string(target)?, "", keep_query)),
-                (None, None) => (own_method, own_path),
-            }
-        }
-        (None, _, None) => return Err(fields.method.missing("method")),
-        (_, None, None) => return Err(fields.path.missing("path")),
-    };
-    Ok(Record { method, path, micros })
-}
-
-fn number(method: &str) -> Result<i32, Malformed> {
-    if !methods::is_token(method.as_bytes()) {
-        return Err(Malformed::Method);
+    around: &Around<'_>,
+    parser: &Parser,
+) -> Result<Option<Record<'a>>, Malformed> {
+    let fields = &parser.fields;
+    let mut found = Found::default();
+    fields.find(text, &mut found).map_err(|error| not_json(&error))?;
+    if let Some(name) = fields.twice(&found) {
+        return Err(Malformed::Twice(name.to_owned()));
     }
-    Ok(methods::number_of_token(method.to_ascii_uppercase().as_bytes()))
+    let request = request(&found, parser)?;
+    if request.is_err() && around.depth < DEPTH_MAX {
+        let mut rare = Found::default();
+        fields.find_rare(text, &mut rare).map_err(|error| not_json(&error))?;
+        if let Some(line) = entry::wrapped(fields, &rare)? {
+            return unwrap(&line, (&found, &rare), around, parser);
+        }
+    }
+    if !entry::meets(fields, &found, &around.values)? {
+        return Ok(None);
+    }
+    let time = time(&found, around, parser);
+    let (method, path) = match request {
+        Ok(request) => request,
+        Err(mut missing) => {
+            missing.time = time.is_err().then(|| fields.time.names());
+            return Err(Malformed::Missing(Box::new(missing)));
+        }
+    };
+    if fields.conditions.is_empty()
+        && !(entry::is_request(fields, &found, text).map_err(|error| not_json(&error))?
+            && is_of_access_logger(around.prefix))
+    {
+        return Ok(None);
+    }
+    Ok(Some(Record { method, path, micros: time?, times: 1 }))
 }
 
-fn in_field<'a>(target: Cow<'a, str>, method: &str, keep_query: bool) -> Cow<'a, str> {
-    let connect = method.eq_ignore_ascii_case("CONNECT");
+/// A line that is the value of a field.
+fn unwrap<'a>(
+    line: &[u8],
+    (found, rare): (&Found<'_>, &Found<'_>),
+    around: &Around<'_>,
+    parser: &Parser,
+) -> Result<Option<Record<'a>>, Malformed> {
+    let fields = &parser.fields;
+    let values = entry::values(fields, found, &around.values)?;
+    let line = line.trim_ascii();
+    let Some(at) = object_in(line) else {
+        let unmet = |(at, (condition, _)): (usize, &(super::fields::Condition, _))| {
+            !condition.holds(values[at].as_deref())
+        };
+        if fields.conditions.iter().enumerate().any(unmet) {
+            return Ok(None);
+        }
+        let text = Parser { fields: super::JsonFields::default(), ..parser.clone() };
+        return Ok(text.parse_alone(line)?.map(into_owned));
+    };
+    let journal = fields
+        .journal_time
+        .text(rare)
+        .and_then(|raw| parse_logged(raw.trim_matches('"'), None).ok());
+    let micros = journal.or_else(|| time(found, around, parser).ok());
+    let inside = Around { prefix: &line[..at], micros, values, depth: around.depth + 1 };
+    Ok(parse_around(&line[at..], &inside, parser)?.map(into_owned))
+}
+
+/// The method and the path, or what is missing. What the client asked for comes before all other
+/// fields, except for one that the user named.
+fn request<'a>(
+    found: &Found<'a>,
+    parser: &Parser,
+) -> Result<Result<(i32, Cow<'a, str>), Missing>, Malformed> {
+    let fields = &parser.fields;
+    let method = fields.method.values(found).next().map(string).transpose()?;
+    let target = fields.path.text(found).map(string).transpose()?;
+    let line = fields.request.text(found).map(string).transpose()?;
+    let (asked, asked_path) = match line {
+        // Some call a path `request`.
+        Some(line) if line.starts_with('/') || is_url(&line) => (None, Some(line)),
+        line => (line.map(|line| request_line(line, parser)), None),
+    };
+    let (asked, not_asked) = match asked.transpose() {
+        Ok(asked) => (asked, None),
+        Err(why) => (None, Some(why)),
+    };
+    let connect = method.as_ref().is_some_and(|method| is_connect(method.as_bytes()));
+    let method = match (&asked, method) {
+        (_, Some(method)) if asked.is_none() || fields.method.is_named => {
+            Some(target::method(method.as_bytes())?)
+        }
+        (Some((method, _)), _) => Some(*method),
+        (None, _) => None,
+    };
+    let path = match (asked, asked_path, target) {
+        (asked, asked_path, Some(target))
+            if fields.path.is_named || (asked.is_none() && asked_path.is_none()) =>
+        {
+            Some(path_alone(target, connect, parser))
+        }
+        (Some((_, path)), ..) if !fields.path.is_named => Some(path),
+        (_, Some(path), _) if !fields.path.is_named => Some(path_alone(path, connect, parser)),
+        _ => None,
+    };
+    match (method, path, not_asked) {
+        (Some(method), Some(path), _) => Ok(Ok((method, path))),
+        (_, _, Some(why)) => Err(why),
+        (method, path, None) => Ok(Err(Missing {
+            method: method.is_none().then(|| fields.method.names()),
+            path: path.is_none().then(|| fields.path.names()),
+            time: None,
+        })),
+    }
+}
+
+fn is_url(text: &str) -> bool {
+    text.starts_with("http") && text.contains("://") && !text.contains(' ')
+}
+
+fn path_alone<'a>(target: Cow<'a, str>, connect: bool, parser: &Parser) -> Cow<'a, str> {
+    let keep_query = parser.reading.keep_query;
     match target {
         Cow::Borrowed(target) => path(target.as_bytes(), connect, keep_query),
         Cow::Owned(target) => Cow::Owned(path(target.as_bytes(), connect, keep_query).into_owned()),
     }
 }
 
-fn in_line(line: Cow<'_, str>, keep_query: bool) -> Result<(i32, Cow<'_, str>), Malformed> {
+fn request_line<'a>(line: Cow<'a, str>, parser: &Parser) -> Result<(i32, Cow<'a, str>), Malformed> {
+    let keep_query = parser.reading.keep_query;
     match line {
-        Cow::Borrowed(line) => request_line(line.as_bytes(), keep_query),
-        Cow::Owned(line) => request_line(line.as_bytes(), keep_query)
-            .map(|(method, path)| (method, Cow::Owned(path.into_owned()))),
+        Cow::Borrowed(line) => target::request_line(line.as_bytes(), keep_query),
+        Cow::Owned(line) => {
+            let (method, path) = target::request_line(line.as_bytes(), keep_query)?;
+            Ok((method, Cow::Owned(path.into_owned())))
+        }
+    }
+}
+
+/// The time: of the first field that has one, of the prefix, or of the entry around it.
+fn time(found: &Found<'_>, around: &Around<'_>, parser: &Parser) -> Result<i64, Malformed> {
+    let zone = parser.reading.zone.as_ref();
+    let mut failure = None;
+    for raw in parser.fields.time.values(found) {
+        let text = string(raw)?;
+        match parse_logged(&text, zone) {
+            Ok(micros) => return Ok(micros),
+            // Many call a duration `time`.
+            Err(why @ (BadTime::Form | BadTime::Implausible)) => {
+                failure.get_or_insert_with(|| Malformed::time(text.as_bytes(), why));
+            }
+            Err(why) => return Err(Malformed::time(text.as_bytes(), why)),
+        }
+    }
+    if let Some(micros) = around.micros {
+        return Ok(micros);
+    }
+    // What a prefix begins with: `2026-03-02T10:00:00Z stdout F`, `2026/03/02 10:00:00<TAB>INFO`.
+    let words = around.prefix.split(|&byte| byte == b'\t').next().unwrap_or_default();
+    let first = words.split(|&byte| byte == b' ').next().unwrap_or_default();
+    for text in [first, words] {
+        match parse_date_and_time(text, zone) {
+            Ok(micros) => return Ok(micros),
+            Err(BadTime::Form) => {}
+            Err(why) => return Err(Malformed::time(text, why)),
+        }
+    }
+    let names = Some(parser.fields.time.names());
+    Err(failure.unwrap_or_else(|| {
+        Malformed::Missing(Box::new(Missing { time: names, ..Missing::default() }))
+    }))
+}
+
+/// Caddy's console: `TIME<TAB>LEVEL<TAB>LOGGER<TAB>MESSAGE<TAB>{…}`.
+fn is_of_access_logger(prefix: &[u8]) -> bool {
+    match prefix.split(|&byte| byte == b'\t').nth(2) {
+        Some(logger) if logger.starts_with(b"http.") => {
+            let access = logger.strip_prefix(b"http.log.access");
+            access.is_some_and(|name| name.is_empty() || name.starts_with(b"."))
+        }
+        _ => true,
     }
 }
 
 /// What a raw value says as text: a string's content, or anything else as it stands.
-fn string(raw: &str) -> Result<Cow<'_, str>, Malformed> {
+pub(crate) fn string(raw: &str) -> Result<Cow<'_, str>, Malformed> {
     match raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
         Some(inner) if !inner.contains('\\') => Ok(Cow::Borrowed(inner)),
         Some(_) => serde_json::from_str(raw)
             .map(Cow::Owned)
-            .map_err(|error| Malformed::Json(error.to_string())),
+            .map_err(|error| Malformed::Json(format!("{error} in {}", quote(raw.as_bytes())))),
         None => Ok(Cow::Borrowed(raw)),
     }
 }
 
-/// Puts the wanted values of an object into their slots; a later duplicate wins.
-fn collect<'de>(
-    text: &'de str,
-    nodes: &[Node],
-    found: &mut [Option<&'de str>],
-) -> Result<(), serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    deserializer.deserialize_map(Object { nodes, found })?;
-    deserializer.end()
+fn not_json(error: &serde_json::Error) -> Malformed {
+    Malformed::Json(error.to_string())
 }
 
-struct Object<'n, 'f, 'de> {
-    nodes: &'n [Node],
-    found: &'f mut [Option<&'de str>],
-}
-
-/// Finds the node of a key without copying the key.
-struct Key<'n>(&'n [Node]);
-
-// === impl JsonFields ===
-
-impl Default for JsonFields {
-    fn default() -> Self {
-        Self::new(None, None, None)
-    }
-}
-
-impl JsonFields {
-    /// The usual fields, or the given ones instead. A dot goes into a nested object; a key
-    /// that itself contains the dots is found as well.
-    pub(crate) fn new(method: Option<&str>, path: Option<&str>, time: Option<&str>) -> Self {
-        let mut tree = Vec::new();
-        let mut slots = 0;
-        let mut wanted = |given: Option<&str>, usual: &[&str]| {
-            let names = match given {
-                Some(name) => vec![name.to_owned()],
-                None => usual.iter().map(|&name| name.to_owned()).collect(),
-            };
-            let first_slot = slots;
-            for name in &names {
-                insert(&mut tree, name, slots);
-                if name.contains('.') {
-                    node(&mut tree, name).slots.push(slots);
-                }
-                slots += 1;
-            }
-            Wanted { names, first_slot }
-        };
-        let method = wanted(method, METHOD_FIELDS);
-        let path = wanted(path, PATH_FIELDS);
-        let request = wanted(None, REQUEST_FIELDS);
-        let time = wanted(time, TIME_FIELDS);
-        Self { method, path, request, time, tree, slots }
-    }
-}
-
-fn insert(nodes: &mut Vec<Node>, name: &str, slot: usize) {
-    match name.split_once('.') {
-        Some((key, rest)) => insert(&mut node(nodes, key).children, rest, slot),
-        None => node(nodes, name).slots.push(slot),
-    }
-}
-
-fn node<'n>(nodes: &'n mut Vec<Node>, key: &str) -> &'n mut Node {
-    let at = nodes.iter().position(|node| node.key == key).unwrap_or_else(|| {
-        nodes.push(Node { key: key.to_owned(), ..Node::default() });
-        nodes.len() - 1
-    });
-    &mut nodes[at]
-}
-
-// === impl Wanted ===
-
-impl Wanted {
-    /// The first field that is there and says something.
-    fn pick<'a>(&self, found: &[Option<&'a str>]) -> Option<&'a str> {
-        self.present(found).find(|raw| *raw != "\"\"")
-    }
-
-    /// The first field that is there, even if it is empty.
-    fn pick_empty<'a>(&self, found: &[Option<&'a str>]) -> Option<&'a str> {
-        self.present(found).next()
-    }
-
-    fn present<'a>(&self, found: &[Option<&'a str>]) -> impl Iterator<Item = &'a str> {
-        let values = &found[self.first_slot..self.first_slot + self.names.len()];
-        values
-            .iter()
-            .flatten()
-            .copied()
-            .filter(|raw| !raw.starts_with(['{', '[']) && *raw != "null")
-    }
-
-    fn missing(&self, what: &'static str) -> Malformed {
-        Malformed::Missing { what, names: self.names.join(", ") }
-    }
-}
-
-// === impl Object ===
-
-impl<'de> Visitor<'de> for Object<'_, '_, 'de> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(node) = map.next_key_seed(Key(self.nodes))? {
-            let Some(node) = node else {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            let raw = map.next_value::<&'de RawValue>()?.get();
-            for &slot in &node.slots {
-                self.found[slot] = Some(raw);
-            }
-            if !node.children.is_empty() && raw.starts_with('{') {
-                collect(raw, &node.children, self.found).map_err(serde::de::Error::custom)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-// === impl Key ===
-
-impl<'de, 'n> DeserializeSeed<'de> for Key<'n> {
-    type Value = Option<&'n Node>;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, key: D) -> Result<Self::Value, D::Error> {
-        key.deserialize_str(self)
-    }
-}
-
-impl<'n> Visitor<'_> for Key<'n> {
-    type Value = Option<&'n Node>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(self.0.iter().find(|node| node.key == key))
-    }
+fn into_owned<'a>(record: Record<'_>) -> Record<'a> {
+    Record { path: Cow::Owned(record.path.into_owned()), ..record }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::import::time::BadTime;
-
-    const MICROS: i64 = 1_431_857_103_123_456;
-
-    fn with(fields: &JsonFields, line: &str) -> Result<(i32, String, i64), Malformed> {
-        let record = parse(line.as_bytes(), fields, false)?;
-        Ok((record.method, record.path.into_owned(), record.micros))
-    }
-
-    fn read(line: &str) -> Result<(i32, String, i64), Malformed> {
-        with(&JsonFields::default(), line)
-    }
-
-    #[test]
-    fn what_servers_write() {
-        let get = Ok((3, "/a".to_owned(), MICROS));
-        for line in [
-            r#"{"method":"GET","path":"/a","time":"2015-05-17T10:05:03.123456Z"}"#,
-            r#"{"method":"get","url":"http://host/a?b","@timestamp":"2015-05-17T12:05:03.123456+02:00"}"#,
-            r#"{"level":"info","ts":1431857103.1234567,"request":{"method":"GET","uri":"/a?b=c","headers":{"A":["b"]}},"status":200}"#,
-            r#"{"request_method":"GET","request_uri":"/a?x","uri":"/index","msec":"1431857103.123456"}"#,
-            r#"{"request":"GET /a HTTP/1.1","ts":1431857103123456,"status":"200"}"#,
-            r#"{"request":"GET /a HTTP/1.1","method":"","path":null,"timestamp":1431857103123456000}"#,
-            r#"{"request.method":"GET","path":"\/\u0061","ts":1.431857103123456e9}"#,
-            r#"{"method":"POST","method":"GET","path":"/a","ts":1431857103.123456} "#,
-        ] {
-            assert_eq!(read(line), get, "{line}");
-        }
-        let local = r#"{"request":"GET /a HTTP/2","time_local":"17/May/2015:10:05:03 +0000"}"#;
-        assert_eq!(read(local), Ok((3, "/a".to_owned(), 1_431_857_103_000_000)));
-    }
-
-    #[test]
-    fn named_fields_may_be_nested() {
-        let fields = JsonFields::new(Some("http.verb"), Some("http.route.path"), Some("at"));
-        let nested = r#"{"http":{"verb":"PUT","route":{"path":"users"}},"at":0,"method":"GET"}"#;
-        assert_eq!(with(&fields, nested), Ok((7, "users".to_owned(), 0)));
-        let flat = r#"{"http.verb":"PUT","http.route.path":"/u","at":"1970-01-01T00:00:00Z"}"#;
-        assert_eq!(with(&fields, flat), Ok((7, "/u".to_owned(), 0)));
-        let missing = with(&fields, r#"{"at":0,"method":"GET"}"#).expect_err("no verb");
-        assert_eq!(missing.to_string(), "no method in it; looked for http.verb");
-    }
-
-    #[test]
-    fn what_is_not_a_request_is_refused() {
-        let time = r#""time":"2015-05-17T10:05:03Z""#;
-        assert!(matches!(read("{"), Err(Malformed::Json(_))));
-        assert!(matches!(read("[]"), Err(Malformed::Json(_))));
-        assert!(matches!(read("{} {}"), Err(Malformed::Json(_))));
-        assert!(matches!(read(r#"{"method":"\ud800"}"#), Err(Malformed::Missing { .. })));
-        let method = |method: &str| read(&format!(r#"{{"method":{method},"path":"/",{time}}}"#));
-        assert_eq!(method("\"-\""), Err(Malformed::Method));
-        assert_eq!(method("3"), Err(Malformed::Method));
-        assert_eq!(method("\"PROPFIND\"").map(|(method, ..)| method), Ok(0));
-        assert!(matches!(method(r#""\ud800""#), Err(Malformed::Json(_))));
-        let path = |path: &str| read(&format!(r#"{{"method":"GET","path":"{path}",{time}}}"#));
-        assert_eq!(path(r"\u0000").map(|(_, path, _)| path), Ok("\0".to_owned()));
-        assert_eq!(path("").map(|(_, path, _)| path), Ok("/".to_owned()));
-        let time = |time: &str| read(&format!(r#"{{"method":"GET","path":"/","time":{time}}}"#));
-        assert_eq!(time("true"), Err(Malformed::Time(BadTime::Form)));
-        assert_eq!(time("\"2015-02-30T00:00:00Z\""), Err(Malformed::Time(BadTime::Date)));
-        assert!(matches!(time("null"), Err(Malformed::Missing { what: "time", .. })));
-    }
-
-    #[test]
-    fn bytes_that_are_not_utf_8_are_encoded() {
-        let line = b"{\"method\":\"GET\",\"path\":\"/\xff\",\"ts\":0}";
-        let record = parse(line, &JsonFields::default(), false).expect("a request");
-        assert_eq!(record.path, "/%FF");
-    }
-
-    proptest! {
-        #[test]
-        fn any_path_survives(path in "/[^?\\x00]{0,40}", micros in 0..99_999_999_999_i64) {
-            let (seconds, rest) = (micros / 1_000_000, micros % 1_000_000);
-            let text = serde_json::to_string(&path).expect("text");
-            let line = format!(r#"{{"path":{text},"ts":{seconds}.{rest:06},"method":"GET"}}"#);
-            prop_assert_eq!(read(&line), Ok((3, path, micros)));
-        }
-
-        #[test]
-        fn no_text_panics(line in "\\PC{0,60}", object in "\\{[\"a-z:,0-9{}\\[\\]\\\\]{0,60}\\}") {
-            let _ = read(&line);
-            let _ = read(&object);
-        }
-    }
-}
+mod tests;

@@ -2,11 +2,15 @@
 
 use std::io::{self, Read};
 
-/// The longest line that is looked at. The longest path, escaped, with room for the rest.
-pub(crate) const LINE_BYTES_MAX: usize = 64 * 1024;
+/// The longest line that is looked at. Servers take targets and headers of up to some 64 KiB, and
+/// escape bytes as four.
+pub(crate) const LINE_BYTES_MAX: usize = 256 * 1024;
 
-/// How much is read at once.
-const BUFFER_BYTES: usize = 4 * LINE_BYTES_MAX;
+/// How much is read at once. What is made of it fits into a processor's cache.
+const READ_BYTES: usize = 256 * 1024;
+
+/// A line, and what is read behind its beginning.
+const BUFFER_BYTES: usize = LINE_BYTES_MAX + READ_BYTES;
 
 /// How much is looked at before a file counts as text.
 const PEEK_BYTES: usize = 8 * 1024;
@@ -18,6 +22,8 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Line<'a> {
     Text(&'a [u8]),
+    /// The last one, without an end in the file: someone may be writing it.
+    Torn(&'a [u8]),
     /// More than [`LINE_BYTES_MAX`] bytes. They are skipped.
     TooLong,
 }
@@ -85,7 +91,8 @@ impl<R: Read> Lines<R> {
             self.start = 0;
         }
         loop {
-            match self.reader.read(&mut self.buffer[self.end..]) {
+            let end = self.buffer.len().min(self.end + READ_BYTES);
+            match self.reader.read(&mut self.buffer[self.end..end]) {
                 Ok(0) => self.ended = true,
                 Ok(bytes) => self.end += bytes,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -97,6 +104,12 @@ impl<R: Read> Lines<R> {
 
     /// The next line of what has been read.
     pub(crate) fn cut(&mut self) -> Option<Line<'_>> {
+        // A writer that does not append goes on at its old place in a file that was truncated,
+        // and what is before it is NULs.
+        if !self.skipping && self.buffer[self.start..self.end].first() == Some(&0) {
+            let rest = &self.buffer[self.start..self.end];
+            self.start += rest.iter().position(|&byte| byte != 0).unwrap_or(rest.len());
+        }
         let rest = &self.buffer[self.start..self.end];
         let (length, next) = match memchr::memchr(b'\n', rest) {
             Some(length) => (length, length + 1),
@@ -117,11 +130,9 @@ impl<R: Read> Lines<R> {
         }
         let line = &self.buffer[from..from + length];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let line = match self.number {
-            1 => line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line),
-            _ => line,
-        };
-        Some(Line::Text(line))
+        // Files that were joined have one in the middle.
+        let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
+        Some(if next > length { Line::Text(line) } else { Line::Torn(line) })
     }
 }
 
@@ -151,7 +162,7 @@ mod tests {
             assert_eq!(lines.buffer.len(), BUFFER_BYTES);
             while let Some(line) = lines.cut() {
                 found.push(match line {
-                    Line::Text(text) => Some(text.to_vec()),
+                    Line::Text(text) | Line::Torn(text) => Some(text.to_vec()),
                     Line::TooLong => None,
                 });
             }
@@ -165,7 +176,7 @@ mod tests {
     #[test]
     fn line_ends_and_marks_are_taken_off() {
         let text = |text: &str| Some(text.as_bytes().to_vec());
-        let expected = vec![text("a"), text(""), text("b"), text("\u{feff}c")];
+        let expected = vec![text("a"), text(""), text("b"), text("c")];
         assert_eq!(all("\u{feff}a\r\n\nb\n\u{feff}c".as_bytes(), 1), expected);
         assert_eq!(all(b"", 1), vec![]);
         assert_eq!(all(b"\n", 1), vec![text("")]);
@@ -182,6 +193,31 @@ mod tests {
             let found = all(&bytes, step);
             let lengths: Vec<_> = found.iter().map(|line| line.as_ref().map(Vec::len)).collect();
             assert_eq!(lengths, [None, Some(4), Some(LINE_BYTES_MAX), None], "{step}");
+        }
+    }
+
+    #[test]
+    fn nuls_before_a_line_are_skipped() {
+        let text = |text: &str| Some(text.as_bytes().to_vec());
+        let nuls = vec![0; 300_000];
+        let bytes = [&nuls, &b"a\n"[..], &nuls, b"b\0c\n", &nuls].concat();
+        for step in [1_000, 70_000, 1_000_000] {
+            assert_eq!(all(&bytes, step), [text("a"), text("b\0c")], "{step}");
+        }
+    }
+
+    #[test]
+    fn a_last_line_without_an_end_is_torn() {
+        for (bytes, torn) in
+            [(&b"a\nb"[..], true), (b"a\nb\n", false), (b"a\n\0", false), (b"", false)]
+        {
+            let mut lines = Lines::new(bytes);
+            while lines.read().expect("reads") {}
+            let mut last_is_torn = false;
+            while let Some(line) = lines.cut() {
+                last_is_torn = matches!(line, Line::Torn(_));
+            }
+            assert_eq!(last_is_torn, torn, "{}", bytes.escape_ascii());
         }
     }
 

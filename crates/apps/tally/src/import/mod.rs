@@ -5,49 +5,86 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `clf.rs` | Common and Combined Log Format |
+//! | `clf.rs` | Common and Combined Log Format, as almost every line is |
+//! | `counts.rs` | how many lines were what, and why |
+//! | `entry.rs` | which entries of a JSON log are requests, and lines that are wrapped in JSON |
 //! | `feed.rs` | the thread that turns files into chunks of requests |
-//! | `input.rs` | opening files: what is compressed, binary or missing |
-//! | `json.rs` | JSON lines, and where their fields are |
+//! | `fields.rs` | the JSON fields that are known, and finding their values |
+//! | `format.rs` | `--format`: how lines are written |
+//! | `heroku.rs` | the log of Heroku's router |
+//! | `input.rs` | opening files: what is compressed, or missing |
+//! | `json.rs` | JSON lines → requests |
 //! | `lines.rs` | lines out of bytes, never holding a line over the limit |
+//! | `malformed.rs` | why a line does not count |
+//! | `mend.rs` | JSON that nginx wrote without `escape=json` |
+//! | `paths.rs` | what paths are counted under: `--collapse-ids`, `--rewrite`, `--path-prefix` |
+//! | `repeated.rs` | lines that stand for several |
+//! | `same.rs` | the same file twice in one command |
 //! | `send.rs` | one acknowledged stream after the other |
 //! | `target.rs` | request lines and URLs → method and path |
+//! | `template.rs` | nginx's `log_format` and Apache's `LogFormat` |
+//! | `text.rs` | other lines with a time and a request in quotes: Envoy, AWS, HAProxy, … |
 //! | `time.rs` | times, exact to the microsecond |
+//! | `w3c.rs` | the W3C extended format: IIS, CloudFront |
 
 pub(crate) mod clf;
+pub(crate) mod counts;
+pub(crate) mod entry;
 pub(crate) mod feed;
+pub(crate) mod fields;
+pub(crate) mod format;
+pub(crate) mod heroku;
 pub(crate) mod input;
 pub(crate) mod json;
 pub(crate) mod lines;
+pub(crate) mod malformed;
+pub(crate) mod mend;
+pub(crate) mod paths;
+pub(crate) mod repeated;
+pub(crate) mod same;
 pub(crate) mod send;
 pub(crate) mod target;
+pub(crate) mod template;
+pub(crate) mod text;
 pub(crate) mod time;
+pub(crate) mod w3c;
+
+#[cfg(test)]
+mod formats_tests;
 
 use std::borrow::Cow;
 
-use clap::ValueEnum;
+use jiff::Timestamp;
 
-use self::json::JsonFields;
-use self::lines::LINE_BYTES_MAX;
-use self::time::BadTime;
+pub(crate) use self::malformed::Malformed;
 
-/// How lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    /// JSON where a line begins with `{`, and Common Log Format elsewhere
-    Auto,
-    /// Common or Combined Log Format
-    Clf,
-    /// JSON lines
-    Json,
-}
+use self::fields::JsonFields;
+use self::format::LogFormat;
+use self::malformed::quote;
+use self::time::Zone;
 
-/// How to read a line.
-#[derive(Debug, Clone)]
+/// How to read lines.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Parser {
     pub(crate) format: LogFormat,
     pub(crate) fields: JsonFields,
+    pub(crate) reading: Reading,
+}
+
+/// What all formats need to know.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Reading {
     pub(crate) keep_query: bool,
+    /// The zone of times that do not say it.
+    pub(crate) zone: Option<Zone>,
+}
+
+/// What the lines of an input have said so far about those that follow.
+#[derive(Debug, Default)]
+pub(crate) struct Context {
+    columns: Option<w3c::Columns>,
+    /// This line has no end, so it may be cut off.
+    pub(crate) is_torn: bool,
 }
 
 /// What one line says.
@@ -58,73 +95,162 @@ pub(crate) struct Record<'a> {
     pub(crate) path: Cow<'a, str>,
     /// Microseconds since 1970, UTC.
     pub(crate) micros: i64,
-}
-
-/// Why a line does not count.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Malformed {
-    #[error("no time in brackets, as in [17/May/2015:10:05:03 +0000]")]
-    NoTime,
-    #[error("{0}")]
-    Time(BadTime),
-    #[error("the time is more than 24 hours ahead")]
-    Future,
-    #[error("no request in quotes after the time")]
-    NoRequest,
-    #[error("the quotes of the request are not closed")]
-    RequestNotClosed,
-    #[error("no status after the request")]
-    NoStatus,
-    #[error("the request does not begin with a method")]
-    Method,
-    #[error("the request has no target")]
-    NoTarget,
-    #[error("the request's target is neither a path nor a URL")]
-    Target,
-    #[error("the line has more than {LINE_BYTES_MAX} bytes")]
-    LineTooLong,
-    #[error("not a JSON object: {0}")]
-    Json(String),
-    #[error("no {what} in it; looked for {names}")]
-    Missing { what: &'static str, names: String },
+    /// How many requests the line stands for.
+    pub(crate) times: u32,
 }
 
 // === impl Parser ===
 
 impl Parser {
-    /// Reads one line that is not blank. A time after `latest` (microseconds since 1970) is
-    /// refused.
-    pub(crate) fn parse<'a>(&self, line: &'a [u8], latest: i64) -> Result<Record<'a>, Malformed> {
-        let is_json = match self.format {
-            LogFormat::Auto => line.trim_ascii_start().starts_with(b"{"),
-            LogFormat::Clf => false,
-            LogFormat::Json => true,
-        };
-        let record = if is_json {
-            json::parse(line, &self.fields, self.keep_query)?
-        } else {
-            clf::parse(line, self.keep_query)?
-        };
-        if record.micros > latest { Err(Malformed::Future) } else { Ok(record) }
+    /// Reads one line that is not blank. `None`: it is not about a request, and is not meant to
+    /// be. A time after `latest` (microseconds since 1970) is refused.
+    #[inline]
+    pub(crate) fn parse<'a>(
+        &self,
+        line: &'a [u8],
+        context: &mut Context,
+        latest: i64,
+    ) -> Result<Option<Record<'a>>, Malformed> {
+        let Some(record) = self.parse_line(line, context)? else { return Ok(None) };
+        if record.micros > latest {
+            let time = Timestamp::from_microsecond(record.micros);
+            return Err(Malformed::Future(
+                time.map_or_else(|_| String::new(), |time| time.to_string()),
+            ));
+        }
+        Ok(Some(record))
+    }
+
+    /// Whether a line says something about those that follow, which it must even if it is left
+    /// out itself.
+    pub(crate) fn follow(&self, line: &[u8], context: &mut Context) {
+        if self.format.has_directives() && w3c::is_directive(line) {
+            w3c::follow(line, context);
+        }
+    }
+
+    #[inline]
+    fn parse_line<'a>(
+        &self,
+        line: &'a [u8],
+        context: &mut Context,
+    ) -> Result<Option<Record<'a>>, Malformed> {
+        if let LogFormat::Template(template) = &self.format {
+            if context.is_torn && template.ends_open() {
+                return Err(Malformed::Torn(quote(line)));
+            }
+            return template.parse(line, &self.reading).map(Some);
+        }
+        if self.format.has_directives() {
+            if w3c::is_directive(line) {
+                w3c::follow(line, context);
+                return Ok(None);
+            }
+            if let Some(columns) = &context.columns {
+                if context.is_torn && columns.end_open() {
+                    return Err(Malformed::Torn(quote(line)));
+                }
+                return columns.parse(line, &self.reading);
+            }
+        }
+        self.parse_alone(line)
+    }
+
+    /// Reads a line that needs no other.
+    #[inline]
+    pub(super) fn parse_alone<'a>(&self, line: &'a [u8]) -> Result<Option<Record<'a>>, Malformed> {
+        if let Some((inner, times)) = repeated::unfold(line)? {
+            let record = self.parse_one(inner)?;
+            return Ok(record.map(|record| Record { times, ..record }));
+        }
+        self.parse_one(line)
+    }
+
+    #[inline]
+    fn parse_one<'a>(&self, line: &'a [u8]) -> Result<Option<Record<'a>>, Malformed> {
+        match self.format {
+            LogFormat::Json => match json::object_in(line) {
+                Some(at) => json::parse(&line[at..], &line[..at], self),
+                None => json::parse(line, &[], self),
+            },
+            LogFormat::Clf | LogFormat::Template(_) => self.parse_text(line),
+            LogFormat::Auto if line.trim_ascii_start().starts_with(b"{") => {
+                json::parse(line, &[], self)
+            }
+            LogFormat::Auto => match clf::parse(line, &self.reading) {
+                // Almost every line. No JSON is one.
+                Some(record) => {
+                    Ok(Some(record).filter(|_| self.fields.conditions_hold_without_fields()))
+                }
+                None => match json::object_in(line) {
+                    Some(at) => match json::parse(&line[at..], &line[..at], self) {
+                        Err(Malformed::Json(_)) => self.parse_text(line),
+                        result => result,
+                    },
+                    None => self.parse_text(line),
+                },
+            },
+        }
+    }
+
+    fn parse_text<'a>(&self, line: &'a [u8]) -> Result<Option<Record<'a>>, Malformed> {
+        if !self.fields.conditions_hold_without_fields() {
+            return Ok(None);
+        }
+        match clf::parse(line, &self.reading) {
+            Some(record) => Ok(Some(record)),
+            None => heroku::parse(line, &self.reading)
+                .unwrap_or_else(|| text::parse(line, &self.reading))
+                .map(Some),
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// Reads a line as `tally import` does: method, path, microseconds, times.
+    pub(crate) fn read_as(
+        parser: &Parser,
+        line: &str,
+    ) -> Result<Option<(i32, String, i64, u32)>, Malformed> {
+        let record = parser.parse(line.as_bytes(), &mut Context::default(), i64::MAX)?;
+        Ok(record.map(|of| (of.method, of.path.into_owned(), of.micros, of.times)))
+    }
+
+    /// As [`read_as`], of a line that counts: method and path.
+    #[track_caller]
+    pub(crate) fn counted(line: &str) -> (i32, String) {
+        match read_as(&Parser::default(), line) {
+            Ok(Some((method, path, _, 1))) => (method, path),
+            other => panic!("{line}: {other:?}"),
+        }
+    }
 
     #[test]
     fn the_form_is_decided_line_by_line() {
-        let parser =
-            Parser { format: LogFormat::Auto, fields: JsonFields::default(), keep_query: false };
+        let parser = Parser::default();
         let clf = br#"h - - [17/May/2015:10:05:03 +0000] "GET /a HTTP/1.1" 200 1"#;
         let json = br#"  {"method":"GET","path":"/a","time":"2015-05-17T10:05:03Z"}"#;
         let micros = 1_431_857_103_000_000;
-        let expected = Ok(Record { method: 3, path: Cow::Borrowed("/a"), micros });
-        assert_eq!(parser.parse(clf, micros), expected);
-        assert_eq!(parser.parse(json, micros), expected);
-        assert_eq!(parser.parse(clf, micros - 1), Err(Malformed::Future));
+        let record = Record { method: 3, path: Cow::Borrowed("/a"), micros, times: 1 };
+        let expected = Ok(Some(record));
+        let mut context = Context::default();
+        assert_eq!(parser.parse(clf, &mut context, micros), expected);
+        assert_eq!(parser.parse(json, &mut context, micros), expected);
+        let future = parser.parse(clf, &mut context, micros - 1);
+        assert_eq!(future, Err(Malformed::Future("2015-05-17T10:05:03Z".to_owned())));
         let only_clf = Parser { format: LogFormat::Clf, ..parser };
-        assert_eq!(only_clf.parse(json, micros), Err(Malformed::NoTime));
+        let refused = only_clf.parse(json, &mut context, micros);
+        assert!(matches!(refused, Err(Malformed::NoTime(_))), "{refused:?}");
+    }
+
+    #[test]
+    fn a_line_that_stands_for_several_counts_as_many() {
+        let line = "Mar  2 10:00:05 web nginx: message repeated 3 times: [ h - - \
+                    [17/May/2015:10:05:03 +0000] \"GET /a HTTP/1.1\" 200 1 \"-\" \"curl\"]";
+        let read = read_as(&Parser::default(), line);
+        assert_eq!(read, Ok(Some((3, "/a".to_owned(), 1_431_857_103_000_000, 3))));
     }
 }

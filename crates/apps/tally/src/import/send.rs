@@ -14,7 +14,8 @@ use tally_proto::count::v1::AddRequest;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::feed::{Chunk, Failure, Fed, LineCounts};
+use super::counts::LineCounts;
+use super::feed::{Chunk, Failure, Fed};
 use super::time::SECOND_US;
 
 /// How many requests may be given and not be counted yet: some batches on their way, and some

@@ -3,8 +3,14 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use tally_proto::count::v1::Method;
+
 use super::Malformed;
+use super::malformed::quote;
 use crate::methods;
+
+const UNSPECIFIED: i32 = Method::Unspecified as i32;
+const CONNECT: i32 = Method::Connect as i32;
 
 /// The method and the path of a request line: `GET /path?query HTTP/1.1`, or without the
 /// version as in HTTP/0.9. The target is a path, a URL, `*`, or the `host:port` of CONNECT.
@@ -16,23 +22,49 @@ pub(crate) fn request_line(
         Some(at) => (&line[..at], &line[at + 1..]),
         None => (line, &[][..]),
     };
-    if !methods::is_token(method) {
-        return Err(Malformed::Method);
+    // Those that have a number are tokens.
+    let number = methods::number_of_token(method);
+    if number == UNSPECIFIED && !methods::is_token(method) {
+        return Err(Malformed::Method(quote(line)));
     }
     let target = match memchr::memrchr(b' ', rest) {
         Some(at) if rest[at + 1..].starts_with(b"HTTP/") => &rest[..at],
         _ => rest,
     };
     let target = target.trim_ascii();
+    let connect = number == CONNECT;
     let known = match target {
-        [] => return Err(Malformed::NoTarget),
+        [] => return Err(Malformed::NoTarget(quote(line))),
         [b'/' | b'?', ..] | b"*" => true,
-        _ => method == b"CONNECT" || after_scheme(target).is_some(),
+        _ => connect || after_scheme(target).is_some(),
     };
     if !known {
-        return Err(Malformed::Target);
+        return Err(Malformed::Target(quote(line)));
     }
-    Ok((methods::number_of_token(method), path(target, method == b"CONNECT", keep_query)))
+    Ok((number, path(target, connect, keep_query)))
+}
+
+/// Whether this is a whole request line, with its version: nothing else looks like it.
+pub(crate) fn is_whole_request_line(line: &[u8]) -> bool {
+    let version = memchr::memrchr(b' ', line).map(|at| &line[at + 1..]);
+    version.is_some_and(|version| {
+        version.strip_prefix(b"HTTP/").is_some_and(|number| {
+            matches!(number, [b'0'..=b'9'] | [b'0'..=b'9', b'.', b'0'..=b'9'])
+        })
+    }) && request_line(line, false).is_ok()
+}
+
+/// The method of a field that has nothing else.
+pub(crate) fn method(text: &[u8]) -> Result<i32, Malformed> {
+    if !methods::is_token(text) {
+        return Err(Malformed::Method(quote(text)));
+    }
+    Ok(methods::number_of_token(text))
+}
+
+/// CONNECT asks for a host and a port, which are no URL.
+pub(crate) fn is_connect(method: &[u8]) -> bool {
+    method.eq_ignore_ascii_case(b"CONNECT")
 }
 
 /// The path of a target: without its query unless that is kept, without scheme and host,
@@ -101,8 +133,8 @@ mod tests {
             (b"GET ?a=b HTTP/1.1", Method::Get, "/"),
             (b"OPTIONS * HTTP/1.1", Method::Options, "*"),
             (b"CONNECT host:443 HTTP/1.1", Method::Connect, "host:443"),
-            (b"PROPFIND /dav HTTP/1.1", Method::Unspecified, "/dav"),
-            (b"get / HTTP/1.1", Method::Unspecified, "/"),
+            (b"PATCHp /dav HTTP/1.1", Method::Unspecified, "/dav"),
+            (b"get / HTTP/1.1", Method::Get, "/"),
             (b"PATCH /a HTTP/1.1", Method::Patch, "/a"),
             (b"GET /\xff\xc3\xa4 HTTP/1.1", Method::Get, "/%FF\u{e4}"),
         ] {
@@ -113,12 +145,31 @@ mod tests {
 
     #[test]
     fn junk_is_refused() {
-        assert_eq!(read(b"-"), Err(Malformed::Method));
-        assert_eq!(read(b""), Err(Malformed::Method));
-        assert_eq!(read(b"\x16\x03\x01\x02 /"), Err(Malformed::Method));
-        assert_eq!(read(b"HELP"), Err(Malformed::NoTarget));
-        assert_eq!(read(b"GET  HTTP/1.1"), Err(Malformed::NoTarget));
-        assert_eq!(read(b"SSH-2.0-Client here"), Err(Malformed::Target));
+        let quoted = |line: &[u8]| quote(line);
+        for line in [&b"-"[..], b"", b"\x16\x03\x01\x02 /"] {
+            assert_eq!(read(line), Err(Malformed::Method(quoted(line))));
+        }
+        for line in [&b"HELP"[..], b"GET  HTTP/1.1"] {
+            assert_eq!(read(line), Err(Malformed::NoTarget(quoted(line))));
+        }
+        let line = b"SSH-2.0-Client here";
+        assert_eq!(read(line), Err(Malformed::Target(quoted(line))));
+    }
+
+    #[test]
+    fn a_whole_request_line_has_its_version() {
+        for line in [&b"GET / HTTP/1.1"[..], b"get http://h/a b HTTP/3", b"OPTIONS * HTTP/2.0"] {
+            assert!(is_whole_request_line(line), "{}", line.escape_ascii());
+        }
+        for line in [
+            &b"GET /"[..],
+            b"curl HTTP/1.1",
+            b"GET / HTTP/",
+            b"GET / HTTP/1.1x",
+            b"Mozilla/5.0 (X11)",
+        ] {
+            assert!(!is_whole_request_line(line), "{}", line.escape_ascii());
+        }
     }
 
     #[test]

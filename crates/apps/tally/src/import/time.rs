@@ -1,5 +1,11 @@
 //! Times as logs write them, read exactly: microseconds since 1970, UTC.
 
+#[cfg(test)]
+mod tests;
+mod zone;
+
+pub(crate) use self::zone::Zone;
+
 /// Microseconds in a second.
 pub(crate) const SECOND_US: i64 = 1_000_000;
 
@@ -8,6 +14,9 @@ const MICROS_MIN: i64 = -62_135_596_800 * SECOND_US;
 
 /// 9999-12-31T23:59:59.999999Z, the latest.
 const MICROS_MAX: i64 = 253_402_300_800 * SECOND_US - 1;
+
+/// 2001-09-09T01:46:40Z, a thousand million seconds.
+const PLAUSIBLE_MIN: i64 = 1_000_000_000 * SECOND_US;
 
 /// Digits of a number that are kept. More than any time needs: 20 before the point, and 6.
 const DIGITS_MAX: usize = 30;
@@ -18,18 +27,24 @@ const EXPONENT_MAX: i64 = 1_000;
 /// Why a text is not a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadTime {
-    #[error("the time is not in a known form")]
+    #[error("it is in no known form; known are RFC 3339, the Common Log Format's, and numbers")]
     Form,
-    #[error("the time has no offset from UTC")]
+    #[error("a number counts from 2001-09-09 on, in s, ms, \u{b5}s or ns since 1970")]
+    Implausible,
+    #[error("it has no offset from UTC; say its zone, as in --tz UTC or --tz Europe/Berlin")]
     NoOffset,
+    #[error("its month is none of Jan, Feb, Mar, Apr, May, Jun, Jul, Aug, Sep, Oct, Nov, Dec")]
+    Month,
     #[error("there is no such date")]
     Date,
     #[error("there is no such time of day")]
     TimeOfDay,
     #[error("there is no such offset from UTC")]
     Offset,
-    #[error("the time is outside the years 1 to 9999")]
+    #[error("it is outside the years 1 to 9999")]
     Range,
+    #[error("clocks were set there, so that the zone does not have it, or has it on two days")]
+    Clocks,
 }
 
 /// Reads the time of the Common Log Format, `17/May/2015:10:05:03 +0000`.
@@ -39,21 +54,7 @@ pub(crate) fn parse_clf(text: &[u8]) -> Result<i64, BadTime> {
     if separators.iter().any(|&(at, byte)| text[at] != byte) {
         return Err(BadTime::Form);
     }
-    let month = match [text[3], text[4], text[5]].map(|byte| byte.to_ascii_lowercase()) {
-        [b'j', b'a', b'n'] => 1,
-        [b'f', b'e', b'b'] => 2,
-        [b'm', b'a', b'r'] => 3,
-        [b'a', b'p', b'r'] => 4,
-        [b'm', b'a', b'y'] => 5,
-        [b'j', b'u', b'n'] => 6,
-        [b'j', b'u', b'l'] => 7,
-        [b'a', b'u', b'g'] => 8,
-        [b's', b'e', b'p'] => 9,
-        [b'o', b'c', b't'] => 10,
-        [b'n', b'o', b'v'] => 11,
-        [b'd', b'e', b'c'] => 12,
-        _ => return Err(BadTime::Date),
-    };
+    let month = month([text[3], text[4], text[5]])?;
     let day = two(&text[0..2])?;
     let year = two(&text[7..9])? * 100 + two(&text[9..11])?;
     let clock = time_of_day(two(&text[12..14])?, two(&text[15..17])?, two(&text[18..20])?, 0)?;
@@ -62,25 +63,80 @@ pub(crate) fn parse_clf(text: &[u8]) -> Result<i64, BadTime> {
 }
 
 /// Reads a time that was written as text: RFC 3339 (with a `T` or a space, `Z` or an offset
-/// with or without its colon), the Common Log Format's, or a number in quotes.
+/// with or without its colon, slashes for the date's dashes), the Common Log Format's, or a
+/// number in quotes.
 pub(crate) fn parse_text(text: &str) -> Result<i64, BadTime> {
     let text = text.trim();
-    let bytes = text.as_bytes();
-    match bytes {
-        [_, _, b'/', ..] => parse_clf(bytes),
-        [_, _, _, _, b'-', ..] if bytes[0] != b'-' => parse_rfc3339(bytes),
-        _ => parse_number(text),
+    match parse_date_and_time(text.as_bytes(), None) {
+        Err(BadTime::Form) => parse_number(text),
+        result => result,
     }
 }
 
-fn parse_rfc3339(text: &[u8]) -> Result<i64, BadTime> {
+/// Reads a time that a log has in a field of its own, maybe in brackets: as [`parse_text`], but
+/// a number has to be a plausible time.
+pub(crate) fn parse_logged(text: &str, zone: Option<&Zone>) -> Result<i64, BadTime> {
+    let text = text.trim();
+    let text = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    match parse_date_and_time(text.as_bytes(), zone) {
+        Err(BadTime::Form) => parse_plausible_number(text),
+        result => result,
+    }
+}
+
+/// Reads a time that begins with a date: RFC 3339, or the Common Log Format's and what servers
+/// make of it. Everything else is [`BadTime::Form`].
+pub(crate) fn parse_date_and_time(text: &[u8], zone: Option<&Zone>) -> Result<i64, BadTime> {
+    match text {
+        [_, b'/', ..] | [_, _, b'/', ..] => parse_clf_like(text, zone),
+        [_, _, _, _, b'-' | b'/', ..] if text[0] != b'-' => parse_rfc3339(text, zone),
+        _ => Err(BadTime::Form),
+    }
+}
+
+/// The Common Log Format's time as servers vary it: a day without its zero, a space before the
+/// hour, a fraction of a second, a colon in the offset, and no offset at all.
+fn parse_clf_like(text: &[u8], zone: Option<&Zone>) -> Result<i64, BadTime> {
+    let mut date = text.splitn(3, |&byte| byte == b'/');
+    let (Some(day), Some(name), Some(rest)) = (date.next(), date.next(), date.next()) else {
+        return Err(BadTime::Form);
+    };
+    let day = match day {
+        &[ones] => two(&[b'0', ones])?,
+        _ => two(day)?,
+    };
+    let [y1, y2, y3, y4, b':' | b' ', h1, h2, b':', m1, m2, b':', s1, s2, rest @ ..] = rest else {
+        return Err(BadTime::Form);
+    };
+    let year = two(&[*y1, *y2])? * 100 + two(&[*y3, *y4])?;
+    let (hour, minute, second) = (two(&[*h1, *h2])?, two(&[*m1, *m2])?, two(&[*s1, *s2])?);
+    let (micros, offset) = fraction_and_offset(rest)?;
+    let month = match *name {
+        [one, two, three] => month([one, two, three])?,
+        _ => return Err(BadTime::Month),
+    };
+    let clock = time_of_day(hour, minute, second, micros)?;
+    to_utc(days(year, month, day)? * 86_400 * SECOND_US + clock, offset, zone)
+}
+
+fn parse_rfc3339(text: &[u8], zone: Option<&Zone>) -> Result<i64, BadTime> {
     let (head, rest) = text.split_at_checked(19).ok_or(BadTime::Form)?;
-    let separators = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];
+    let separators = [(13, b':'), (16, b':')];
     if separators.iter().any(|&(at, byte)| head[at] != byte)
+        || head[4] != head[7]
         || !matches!(head[10], b'T' | b't' | b' ')
     {
         return Err(BadTime::Form);
     }
+    let (micros, offset) = fraction_and_offset(rest)?;
+    let year = two(&head[0..2])? * 100 + two(&head[2..4])?;
+    let day = days(year, two(&head[5..7])?, two(&head[8..10])?)?;
+    let clock = time_of_day(two(&head[11..13])?, two(&head[14..16])?, two(&head[17..19])?, micros)?;
+    to_utc(day * 86_400 * SECOND_US + clock, offset, zone)
+}
+
+/// What may follow the seconds: a fraction, and an offset from UTC.
+fn fraction_and_offset(rest: &[u8]) -> Result<(i64, Option<i64>), BadTime> {
     let (fraction, zone) = match rest {
         [b'.' | b',', digits @ ..] => {
             let end = digits.iter().position(|byte| !byte.is_ascii_digit());
@@ -94,19 +150,32 @@ fn parse_rfc3339(text: &[u8]) -> Result<i64, BadTime> {
     let micros = (0..6).fold(0, |micros, at| {
         micros * 10 + fraction.get(at).map_or(0, |digit| i64::from(digit - b'0'))
     });
-    let offset = match zone {
-        [] => return Err(BadTime::NoOffset),
-        [b'Z' | b'z'] => 0,
+    let offset = match zone.trim_ascii_start() {
+        [] => None,
+        [b'Z' | b'z'] | b"UTC" | b"GMT" => Some(0),
         &[sign, h1, h2, b':', m1, m2] | &[sign, h1, h2, m1, m2] => {
-            offset(sign, two(&[h1, h2])?, two(&[m1, m2])?)?
+            Some(offset(sign, two(&[h1, h2])?, two(&[m1, m2])?)?)
         }
-        &[sign, h1, h2] => offset(sign, two(&[h1, h2])?, 0)?,
+        &[sign, h1, h2] => Some(offset(sign, two(&[h1, h2])?, 0)?),
         _ => return Err(BadTime::Offset),
     };
-    let year = two(&head[0..2])? * 100 + two(&head[2..4])?;
-    let day = days(year, two(&head[5..7])?, two(&head[8..10])?)?;
-    let clock = time_of_day(two(&head[11..13])?, two(&head[14..16])?, two(&head[17..19])?, micros)?;
-    in_range(day * 86_400 * SECOND_US + clock - offset)
+    Ok((micros, offset))
+}
+
+/// A time without an offset is one of the given zone.
+fn to_utc(local: i64, offset: Option<i64>, zone: Option<&Zone>) -> Result<i64, BadTime> {
+    match (offset, zone) {
+        (Some(offset), _) => in_range(local - offset),
+        (None, Some(zone)) => zone.to_utc(local),
+        (None, None) => Err(BadTime::NoOffset),
+    }
+}
+
+/// Reads a number that nothing but its size says to be a time: what is before 2001-09-09, as
+/// 0.003 is, is a duration or a count, and so is what a number with another unit would be.
+fn parse_plausible_number(text: &str) -> Result<i64, BadTime> {
+    let micros = parse_number(text)?;
+    if micros < PLAUSIBLE_MIN { Err(BadTime::Implausible) } else { Ok(micros) }
 }
 
 /// Reads a time that was written as a decimal number, without rounding it through a float.
@@ -197,6 +266,24 @@ impl Decimal {
     }
 }
 
+fn month(name: [u8; 3]) -> Result<i64, BadTime> {
+    Ok(match name.map(|byte| byte.to_ascii_lowercase()) {
+        [b'j', b'a', b'n'] => 1,
+        [b'f', b'e', b'b'] => 2,
+        [b'm', b'a', b'r'] => 3,
+        [b'a', b'p', b'r'] => 4,
+        [b'm', b'a', b'y'] => 5,
+        [b'j', b'u', b'n'] => 6,
+        [b'j', b'u', b'l'] => 7,
+        [b'a', b'u', b'g'] => 8,
+        [b's', b'e', b'p'] => 9,
+        [b'o', b'c', b't'] => 10,
+        [b'n', b'o', b'v'] => 11,
+        [b'd', b'e', b'c'] => 12,
+        _ => return Err(BadTime::Month),
+    })
+}
+
 fn two(digits: &[u8]) -> Result<i64, BadTime> {
     match digits {
         [tens @ b'0'..=b'9', ones @ b'0'..=b'9'] => {
@@ -251,128 +338,4 @@ fn days(year: i64, month: i64, day: i64) -> Result<i64, BadTime> {
 
 fn in_range(micros: i64) -> Result<i64, BadTime> {
     if (MICROS_MIN..=MICROS_MAX).contains(&micros) { Ok(micros) } else { Err(BadTime::Range) }
-}
-
-#[cfg(test)]
-mod tests {
-    use jiff::civil::Date;
-    use jiff::{Timestamp, ToSpan as _};
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const NOON: i64 = 1_431_857_103 * SECOND_US;
-
-    #[test]
-    fn common_log_times() {
-        assert_eq!(parse_clf(b"17/May/2015:10:05:03 +0000"), Ok(NOON));
-        assert_eq!(parse_clf(b"17/May/2015:12:35:03 +0230"), Ok(NOON));
-        assert_eq!(parse_clf(b"16/May/2015:22:05:03 -1200"), Ok(NOON));
-        assert_eq!(parse_clf(b"31/Feb/2015:10:05:03 +0000"), Err(BadTime::Date));
-        assert_eq!(parse_clf(b"00/Jan/2015:10:05:03 +0000"), Err(BadTime::Date));
-        assert_eq!(parse_clf(b"17/Mai/2015:10:05:03 +0000"), Err(BadTime::Date));
-        assert_eq!(parse_clf(b"17/May/2015:25:05:03 +0000"), Err(BadTime::TimeOfDay));
-        assert_eq!(parse_clf(b"17/May/2015:10:05:61 +0000"), Err(BadTime::TimeOfDay));
-        assert_eq!(parse_clf(b"17/May/2015:10:05:03 +2400"), Err(BadTime::Offset));
-        assert_eq!(parse_clf(b"17/May/2015:10:05:03 00000"), Err(BadTime::Offset));
-        assert_eq!(parse_clf(b"17/May/2015 10:05:03 +0000"), Err(BadTime::Form));
-        assert_eq!(parse_clf(b"17/May/2015:10:05:03"), Err(BadTime::Form));
-        assert_eq!(parse_clf(b"01/Jan/0000:10:05:03 +0000"), Err(BadTime::Range));
-    }
-
-    #[test]
-    fn a_leap_second_stays_in_its_day() {
-        let midnight = parse_clf(b"01/Jul/2015:00:00:00 +0000").expect("a time");
-        assert_eq!(parse_clf(b"30/Jun/2015:23:59:60 +0000"), Ok(midnight - 1));
-        assert_eq!(parse_text("2015-06-30T23:59:60.25Z"), Ok(midnight - 1));
-    }
-
-    #[test]
-    fn rfc_3339_times() {
-        for text in [
-            "2015-05-17T10:05:03Z",
-            "2015-05-17t10:05:03z",
-            "2015-05-17 12:05:03+02:00",
-            "2015-05-17T12:05:03+0200",
-            "2015-05-17T12:05:03+02",
-            "2015-05-17T10:05:03.000000999Z",
-        ] {
-            assert_eq!(parse_text(text), Ok(NOON), "{text}");
-        }
-        assert_eq!(parse_text("2015-05-17T10:05:03.1234567Z"), Ok(NOON + 123_456));
-        assert_eq!(parse_text("2015-05-17T10:05:03,5Z"), Ok(NOON + 500_000));
-        assert_eq!(parse_text("2015-05-17T10:05:03"), Err(BadTime::NoOffset));
-        assert_eq!(parse_text("2015-05-17T10:05:03.Z"), Err(BadTime::Form));
-        assert_eq!(parse_text("2015-02-30T10:05:03Z"), Err(BadTime::Date));
-        assert_eq!(parse_text("2015-05-17T10:05:03+2:00"), Err(BadTime::Form));
-        assert_eq!(parse_text("2015-05-17T10:05:03+02:000"), Err(BadTime::Offset));
-        assert_eq!(parse_text("2015-05-17"), Err(BadTime::Form));
-        assert_eq!(parse_text("yesterday"), Err(BadTime::Form));
-        assert_eq!(parse_text(""), Err(BadTime::Form));
-    }
-
-    #[test]
-    fn numbers_say_their_unit_by_their_size() {
-        assert_eq!(parse_number("1431857103"), Ok(NOON));
-        assert_eq!(parse_number("1431857103000"), Ok(NOON));
-        assert_eq!(parse_number("1431857103000000"), Ok(NOON));
-        assert_eq!(parse_number("1431857103000000000"), Ok(NOON));
-        assert_eq!(parse_number("1431857103.123456789"), Ok(NOON + 123_456));
-        assert_eq!(parse_number("1431857103123.456789"), Ok(NOON + 123_456));
-        assert_eq!(parse_number("1.431857103e9"), Ok(NOON));
-        assert_eq!(parse_number("1431857103000000000e-9"), Ok(NOON));
-        assert_eq!(parse_number("0"), Ok(0));
-        assert_eq!(parse_number("0.000001"), Ok(1));
-        assert_eq!(parse_number("-0.0000001"), Ok(-1));
-        assert_eq!(parse_number("-1.5"), Ok(-1_500_000));
-        assert_eq!(parse_number("1e-900"), Ok(0));
-        assert_eq!(parse_number("999999999999999999999"), Err(BadTime::Range));
-        assert_eq!(parse_number("1e900"), Err(BadTime::Range));
-        for junk in ["", "-", "+1", ".5", "1_000", "0x10", "NaN", "1e", "--1", "1e99999999999"] {
-            assert_eq!(parse_number(junk), Err(BadTime::Form), "{junk}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn every_civil_time_agrees_with_jiff(
-            micros in MICROS_MIN + 86_400 * SECOND_US..MICROS_MAX - 86_400 * SECOND_US,
-            minutes in -23 * 60 - 59_i64..=23 * 60 + 59,
-        ) {
-            let whole = micros.div_euclid(SECOND_US) * SECOND_US;
-            let utc = Timestamp::from_microsecond(micros).expect("in range");
-            let local = utc.checked_add(minutes.minutes()).expect("in range");
-            let local = local.to_zoned(jiff::tz::TimeZone::UTC);
-            let sign = if minutes < 0 { '-' } else { '+' };
-            let (hours, rest) = (minutes.abs() / 60, minutes.abs() % 60);
-            let iso = local.strftime("%Y-%m-%dT%H:%M:%S.%6f").to_string();
-            prop_assert_eq!(parse_text(&format!("{iso}{sign}{hours:02}:{rest:02}")), Ok(micros));
-            let clf = local.strftime("%d/%b/%Y:%H:%M:%S").to_string();
-            let clf = format!("{clf} {sign}{hours:02}{rest:02}");
-            prop_assert_eq!(parse_clf(clf.as_bytes()), Ok(whole));
-        }
-
-        #[test]
-        fn a_date_is_taken_exactly_when_it_exists(year in 1..=9999_i16, month in 0..=13_i8, day in 0..=32_i8) {
-            let text = format!("{year:04}-{month:02}-{day:02}T00:00:00Z");
-            prop_assert_eq!(parse_text(&text).is_ok(), Date::new(year, month, day).is_ok());
-        }
-
-        #[test]
-        fn numbers_are_exact(micros in 100_000_000_000_000..100_000_000_000_000_000_i64, cut in 0..1000_u16) {
-            let (seconds, rest) = (micros / SECOND_US, micros % SECOND_US);
-            prop_assert_eq!(parse_number(&format!("{seconds}.{rest:06}")), Ok(micros));
-            prop_assert_eq!(parse_number(&format!("{seconds}.{rest:06}{cut:03}")), Ok(micros));
-            prop_assert_eq!(parse_number(&format!("{micros}")), Ok(micros));
-            prop_assert_eq!(parse_number(&format!("{}e-9", i128::from(micros) * 1000)), Ok(micros));
-            prop_assert_eq!(parse_number(&format!("{seconds}{rest:06}{cut:03}")), Ok(micros));
-        }
-
-        #[test]
-        fn no_text_panics(text in ".{0,40}", bytes in proptest::collection::vec(any::<u8>(), 26)) {
-            let _ = parse_text(&text);
-            let _ = parse_number(&text);
-            let _ = parse_clf(&bytes);
-        }
-    }
 }

@@ -47,7 +47,71 @@ fn a_folder() {
 fn a_binary_file() {
     let (home, server) = home();
     let path = home.file("picture.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x01\0");
-    assert_refused(&home, &server, &path, &["is a binary file"]);
+    assert_fails(&server.run(&["import", &path]), 1, &["no line was understood"]);
+    assert_eq!(server.live(), totals([]));
+}
+
+/// A file is judged line by line, and not by a byte.
+#[test]
+fn what_rotation_leaves_in_files() {
+    let (home, server) = home();
+    let nuls = vec![0; 300_000];
+    let truncated = home.file("truncated.log", [&nuls, LINE.as_bytes()].concat());
+    let one_nul = LINE.replace("512", "512 \"-\" \"a\0b\"");
+    let joined = home.file("joined.log", [LINE, "\u{feff}", LINE, "\r\n", &one_nul].concat());
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(LINE.repeat(3).as_bytes()).expect("memory does not fail");
+    let compressed = encoder.finish().expect("memory does not fail");
+    let padded = home.file("padded.log.gz", [compressed, nuls].concat());
+    let output = server.ok(&["import", "--strict", &truncated, &joined, &padded]);
+    assert!(output.stderr.contains("counted 7 requests, 0 malformed, 1 blank"), "{output:?}");
+    assert_eq!(server.live(), totals([("GET /a", 7)]));
+}
+
+#[test]
+fn a_torn_end_is_said_with_the_command_that_goes_on() {
+    let (home, server) = home();
+    let path = home.file("live.log", [LINE, &LINE[..50]].concat());
+    let output = server.ok(&["import", &path]);
+    for words in ["live.log:2: the quotes of the request are not closed", "--from-line 2"] {
+        assert!(output.stderr.contains(words), "{words} is not in {output:?}");
+    }
+    let path = home.file("live.log", LINE.repeat(2));
+    server.ok(&["import", "--from-line", "2", &path]);
+    assert_eq!(server.live(), totals([("GET /a", 2)]));
+}
+
+#[test]
+fn malformed_lines_are_kept_to_be_mended() {
+    let (home, server) = home();
+    let german = LINE.replace("May", "Mai");
+    let path = home.file("german.log", [&german, LINE, &german].concat());
+    let kept = crate::support::text(&home.path("malformed.log"));
+    let output = server.ok(&["import", "--malformed", &kept, &path]);
+    let words = "german.log:1: the time \"17/Mai/2015:10:05:03 +0000\": its month is none of Jan,";
+    assert!(output.stderr.contains(words), "{output:?}");
+    assert!(output.stderr.contains("(2 lines like this)"), "{output:?}");
+    let lines = std::fs::read_to_string(&kept).expect("it was written");
+    assert_eq!(lines, german.repeat(2));
+    let mended = home.file("mended.log", lines.replace("Mai", "May"));
+    server.ok(&["import", "--strict", &mended]);
+    assert_eq!(server.live(), totals([("GET /a", 3)]));
+    assert_fails(&server.run(&["import", "--malformed", &kept, &kept]), 1, &["is to be read"]);
+}
+
+#[test]
+fn the_same_file_twice_is_counted_once() {
+    let (home, server) = home();
+    let path = home.file("access.log.1", LINE.repeat(3));
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(LINE.repeat(3).as_bytes()).expect("memory does not fail");
+    let copy = home.file("access.log.1.gz", encoder.finish().expect("memory does not fail"));
+    let output = server.ok(&["import", &path, &copy, &path]);
+    let words = format!("{copy} is the same as {path}, and is counted once");
+    assert!(output.stderr.contains(&words), "{output:?}");
+    assert_eq!(server.live(), totals([("GET /a", 3)]));
+    server.ok(&["import", "--again", &path, &copy]);
+    assert_eq!(server.live(), totals([("GET /a", 9)]));
 }
 
 #[test]
@@ -89,7 +153,7 @@ fn malformed_lines_are_named_and_fail_only_a_strict_import() {
     for words in [
         "1 file, 7 lines: counted 3 requests, 3 malformed, 1 blank",
         "mixed.log:2: no time in brackets",
-        "mixed.log:5: ",
+        "mixed.log:5: the time \"30/Feb/2015:10:05:03 +0000\": there is no such date",
         "mixed.log:6: the quotes of the request are not closed",
     ] {
         assert!(output.stderr.contains(words), "{words} is not in {output:?}");

@@ -11,6 +11,7 @@ mod examples;
 mod failing_database;
 mod first_run;
 mod handover;
+mod import;
 mod producers;
 mod record;
 mod restart;

@@ -6,7 +6,6 @@ use tally_runtime::chain;
 
 use super::ImportArgs;
 use crate::client::SERVER_DEFAULT;
-use crate::import::LogFormat;
 use crate::import::input::Input;
 use crate::import::send::{Outcome, Place, Stop};
 use crate::output::{plural, thousands, visible};
@@ -24,13 +23,20 @@ impl Report<'_> {
     pub(super) fn lines(&self, elapsed: Duration) -> Vec<String> {
         let mut lines = vec![self.summary(elapsed)];
         let counts = &self.outcome.counts;
-        for (input, line, reason) in &counts.examples {
-            let place = Place { input: *input, line: *line };
-            lines.push(format!("  {}: {reason}", self.place(place)));
+        for reason in &counts.reasons {
+            let place = self.place(Place { input: reason.input, line: reason.line });
+            let why = reason.why.to_string();
+            let more = match reason.count {
+                1 => String::new(),
+                count => format!(" ({} like this)", plural(count, "line")),
+            };
+            lines.push(format!("  {place}: {}{more}", visible(&why)));
         }
-        let more = counts.malformed.saturating_sub(counts.examples.len() as u64);
-        if more > 0 {
-            lines.push(format!("  and {} more", thousands(more)));
+        if let Some((input, line)) = counts.torn {
+            lines.push(format!(
+                "  the last line has no end; if it is still being written, go on with it later: {}",
+                self.go_on(Place { input, line })
+            ));
         }
         if self.nothing_understood() {
             lines.push(
@@ -66,7 +72,7 @@ impl Report<'_> {
     /// Whether there were lines, and each was malformed.
     pub(super) fn nothing_understood(&self) -> bool {
         let counts = &self.outcome.counts;
-        counts.malformed > 0 && counts.malformed + counts.blank == counts.lines
+        counts.malformed > 0 && counts.malformed + counts.blank + counts.left_out == counts.lines
     }
 
     fn summary(&self, elapsed: Duration) -> String {
@@ -74,8 +80,13 @@ impl Report<'_> {
         let counted = self.outcome.counted;
         let seconds = elapsed.as_secs_f64();
         let rate = (counted as f64 / seconds.max(0.001)) as u64;
+        let left_out = match counts.left_out {
+            0 => String::new(),
+            count => format!(", {} left out", thousands(count)),
+        };
+        let count = if self.args.dry_run { "would count" } else { "counted" };
         format!(
-            "{}, {}: counted {}, {} malformed, {} blank; {seconds:.1} s, {} a second",
+            "{}, {}: {count} {}, {} malformed, {} blank{left_out}; {seconds:.1} s, {} a second",
             plural(self.inputs.len() as u64, "file"),
             plural(counts.lines, "line"),
             plural(counted, "request"),
@@ -140,24 +151,9 @@ impl Report<'_> {
         if args.server.server != SERVER_DEFAULT {
             words.extend(["--server".to_owned(), quoted(&args.server.server)]);
         }
-        match args.format {
-            LogFormat::Auto => {}
-            LogFormat::Clf => words.push("--format clf".to_owned()),
-            LogFormat::Json => words.push("--format json".to_owned()),
-        }
-        let fields = [
-            ("--method-field", &args.method_field),
-            ("--path-field", &args.path_field),
-            ("--time-field", &args.time_field),
-        ];
-        for (flag, name) in fields {
-            words.extend(name.as_ref().map(|name| format!("{flag} {}", quoted(name))));
-        }
-        if args.keep_query {
-            words.push("--keep-query".to_owned());
-        }
-        if args.strict {
-            words.push("--strict".to_owned());
+        for (flag, value) in args.flags() {
+            words.push(flag.to_owned());
+            words.extend(value.map(|value| quoted(&value)));
         }
         words.push(format!("--from-line {}", place.line));
         words.extend(self.inputs[place.input..].iter().map(|input| match input {
@@ -184,7 +180,8 @@ mod tests {
 
     use super::*;
     use crate::import::Malformed;
-    use crate::import::feed::LineCounts;
+    use crate::import::counts::{LineCounts, Reasoned};
+    use crate::import::time::BadTime;
 
     #[derive(clap::Parser)]
     struct Command {
@@ -206,16 +203,60 @@ mod tests {
     }
 
     #[test]
-    fn a_summary_names_the_first_malformed_lines() {
-        let examples = vec![(1, 7, Malformed::NoTime)];
-        let counts = LineCounts { lines: 1_003, blank: 1, malformed: 2, examples };
+    fn a_summary_groups_malformed_lines_by_reason() {
+        let reasons = vec![
+            Reasoned {
+                count: 1_200,
+                input: 1,
+                line: 7,
+                why: Malformed::time(b"02/Okt", BadTime::Month),
+            },
+            Reasoned { count: 1, input: 0, line: 9, why: Malformed::LineTooLong },
+        ];
+        let torn = Some((1, 400));
+        let counts =
+            LineCounts { lines: 2_203, blank: 1, left_out: 1, malformed: 1_201, reasons, torn };
         let outcome = Outcome { counted: 1_000, counts, ..Outcome::default() };
         assert_eq!(
             report(&outcome, &[]),
-            "2 files, 1,003 lines: counted 1,000 requests, 2 malformed, 1 blank; 2.0 s, \
-             500 a second\n  it's.log:7: no time in brackets, as in [17/May/2015:10:05:03 +0000]\n  \
-             and 1 more"
+            "2 files, 2,203 lines: counted 1,000 requests, 1,201 malformed, 1 blank, 1 left out; \
+             2.0 s, 500 a second\n  it's.log:7: the time \"02/Okt\": its month is none of Jan, Feb, \
+             Mar, Apr, May, Jun, Jul, Aug, Sep, Oct, Nov, Dec (1,200 lines like this)\n  a.log:9: \
+             the line has more than 256 KiB\n  the last line has no end; if it is still being \
+             written, go on with it later: tally import --from-line 400 'it'\\''s.log'"
         );
+    }
+
+    #[test]
+    fn what_goes_on_counts_in_the_same_way() {
+        let flags = [
+            "--format",
+            "$request [$time_local]",
+            "--tz",
+            "-03:30",
+            "--where",
+            "a!=b c",
+            "--path-prefix",
+            "/api",
+            "--rewrite",
+            "x=y z",
+            "--malformed",
+            "bad lines",
+            "--keep-query",
+            "--collapse-ids",
+            "--again",
+            "--strict",
+        ];
+        let outcome = Outcome {
+            through: Some(Place { input: 0, line: 1 }),
+            stop: Some(Stop::Interrupted),
+            ..Outcome::default()
+        };
+        let text = report(&outcome, &flags);
+        let words = "tally import --format '$request [$time_local]' --tz -03:30 --where 'a!=b c' \
+                     --path-prefix /api --rewrite 'x=y z' --malformed 'bad lines' --keep-query \
+                     --collapse-ids --again --strict --from-line 2 a.log";
+        assert!(text.contains(words), "{text}");
     }
 
     #[test]

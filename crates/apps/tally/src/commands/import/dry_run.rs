@@ -1,0 +1,125 @@
+//! `tally import --dry-run`: the endpoints that would be counted, without a server.
+
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::io::{self, Write};
+
+use tokio::sync::mpsc;
+
+use crate::import::feed::Fed;
+use crate::import::send::Outcome;
+use crate::methods;
+use crate::output::table::{self, Align};
+use crate::output::{self, csv, thousands, visible};
+
+/// How many endpoints are told apart.
+const ENDPOINTS_MAX: usize = 1_000_000;
+
+/// What all others are counted under, as servers do it.
+const OTHER_PATH: &str = "_other";
+
+/// Endpoints and how often each would be counted.
+#[derive(Debug, Default)]
+pub(super) struct DryRun {
+    counts: HashMap<(i32, String), u64>,
+}
+
+// === impl DryRun ===
+
+impl DryRun {
+    /// Takes what the reader gives, to its end.
+    pub(super) async fn take(
+        &mut self,
+        mut chunks: mpsc::Receiver<Fed>,
+        news: &mut dyn FnMut(u64, u64),
+    ) -> Outcome {
+        let mut outcome = Outcome::default();
+        while let Some(fed) = chunks.recv().await {
+            match fed {
+                Fed::Failed(failure) => outcome.failures.push(failure),
+                Fed::Chunk(chunk) => {
+                    outcome.counted += chunk.requests.len() as u64;
+                    outcome.counts.add(chunk.counts);
+                    for request in chunk.requests {
+                        self.add(request.method, request.path);
+                    }
+                    news(chunk.bytes, outcome.counted);
+                }
+            }
+        }
+        outcome
+    }
+
+    fn add(&mut self, method: i32, path: String) {
+        let endpoint = (method, path);
+        if let Some(count) = self.counts.get_mut(&endpoint) {
+            *count += 1;
+            return;
+        }
+        let has_room = self.counts.len() < ENDPOINTS_MAX;
+        let endpoint = if has_room { endpoint } else { (method, OTHER_PATH.to_owned()) };
+        *self.counts.entry(endpoint).or_default() += 1;
+    }
+
+    /// How many endpoints there are.
+    pub(super) fn endpoints(&self) -> usize {
+        self.counts.len()
+    }
+
+    /// Prints them, the most called ones first.
+    pub(super) fn print(&self) -> anyhow::Result<()> {
+        let mut rows: Vec<_> = self.counts.iter().collect();
+        rows.sort_unstable_by_key(|(endpoint, count)| (Reverse(**count), *endpoint));
+        let mut out = output::stdout();
+        let result = if output::stdout_is_terminal() {
+            print_table(&mut out, &rows)
+        } else {
+            print_csv(&mut out, &rows)
+        };
+        output::written(result.and_then(|()| out.flush())).map(|_| ())
+    }
+}
+
+type Row<'a> = (&'a (i32, String), &'a u64);
+
+fn print_table(out: &mut impl Write, rows: &[Row<'_>]) -> io::Result<()> {
+    let columns = [("method", Align::Left), ("path", Align::Left), ("count", Align::Right)];
+    let rows = rows.iter().map(|((method, path), count)| {
+        [methods::name(*method), visible(path), Cow::Owned(thousands(**count))]
+    });
+    table::write(out, columns, rows)
+}
+
+fn print_csv(out: &mut impl Write, rows: &[Row<'_>]) -> io::Result<()> {
+    let mut line = b"method,path,count\n".to_vec();
+    for ((method, path), count) in rows {
+        out.write_all(&line)?;
+        line.clear();
+        csv::push_field(&mut line, &methods::name(*method));
+        line.push(b',');
+        csv::push_field(&mut line, path);
+        line.extend_from_slice(format!(",{count}\n").as_bytes());
+    }
+    out.write_all(&line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_called_come_first() {
+        let mut dry_run = DryRun::default();
+        for (method, path) in [(3, "/b"), (6, "/c,d"), (3, "/a"), (6, "/c,d")] {
+            dry_run.add(method, path.to_owned());
+        }
+        let mut rows: Vec<_> = dry_run.counts.iter().collect();
+        rows.sort_unstable_by_key(|(endpoint, count)| (Reverse(**count), *endpoint));
+        let mut out = Vec::new();
+        print_csv(&mut out, &rows).expect("written");
+        let text = String::from_utf8(out).expect("text");
+        assert_eq!(text, "method,path,count\nPOST,\"/c,d\",2\nGET,/a,1\nGET,/b,1\n");
+        assert_eq!(dry_run.endpoints(), 3);
+    }
+}

@@ -1,0 +1,343 @@
+//! The JSON fields that are known, and finding their values in an object.
+//!
+//! | by | method | path | time |
+//! |---|---|---|---|
+//! | nginx | `request_method` | `request_uri`, `uri` | `msec`, `time_iso8601`, `time_local` |
+//! | Caddy | `request.method` | `request.uri` | `ts` |
+//! | Traefik | `RequestMethod` | `RequestPath` | `StartUTC` |
+//! | Envoy, Istio | `method` | `path` | `start_time` |
+//! | Google Cloud | `httpRequest.requestMethod` | `httpRequest.requestUrl` | `timestamp` |
+//! | Elastic Common Schema | `http.request.method` | `url.original`, `url.path` | `@timestamp` |
+//! | AWS API Gateway | `httpMethod` | `path` | `requestTime` |
+//! | Cloudflare | `ClientRequestMethod` | `ClientRequestURI` | `EdgeStartTimestamp` |
+//! | others | `method` | `path`, `url` | `time`, `timestamp`, `@timestamp`, `ts`, `date` |
+//!
+//! Each is as its manual names it. A whole request line in `request` comes before all other paths,
+//! since it is what the client asked for, and `uri` may be what the server made of it.
+
+mod find;
+
+use std::fmt;
+
+pub(crate) use self::find::Found;
+
+use self::find::Keys;
+
+const METHOD_FIELDS: &[&str] = &[
+    "request_method",
+    "request.method",
+    "method",
+    "RequestMethod",
+    "httpRequest.requestMethod",
+    "http.request.method",
+    "httpMethod",
+    "ClientRequestMethod",
+];
+
+const REQUEST_FIELDS: &[&str] = &["request"];
+
+/// What the client asked for comes before what the server made of it.
+const PATH_FIELDS: &[&str] = &[
+    "request_uri",
+    "request.uri",
+    "uri",
+    "path",
+    "url",
+    "RequestPath",
+    "httpRequest.requestUrl",
+    "url.original",
+    "url.path",
+    "ClientRequestURI",
+    "ClientRequestPath",
+];
+
+/// The finest comes first, and the time of the request before that of the entry.
+const TIME_FIELDS: &[&str] = &[
+    "msec",
+    "time_iso8601",
+    "time_local",
+    "StartUTC",
+    "start_time",
+    "ts",
+    "time",
+    "timestamp",
+    "@timestamp",
+    "requestTime",
+    "EdgeStartTimestamp",
+    "date",
+];
+
+/// Lines of a log that are wrapped in JSON: Docker, journald, Logstash and Beats, Google Cloud.
+const WRAPPED_FIELDS: &[&str] = &["log", "MESSAGE", "message", "textPayload"];
+
+/// How many fields are looked for in one line.
+pub(crate) const SLOTS_MAX: usize = 64;
+
+/// How many names of fields a message lists.
+const NAMES_MAX: usize = 4;
+
+/// The fields that are looked for.
+#[derive(Debug, Clone)]
+pub(crate) struct JsonFields {
+    pub(crate) method: Wanted,
+    pub(crate) request: Wanted,
+    pub(crate) path: Wanted,
+    pub(crate) time: Wanted,
+    pub(crate) logger: Wanted,
+    pub(crate) level: Wanted,
+    pub(crate) message: Wanted,
+    pub(crate) error: Wanted,
+    pub(crate) wrapped: Wanted,
+    pub(crate) journal_time: Wanted,
+    pub(crate) conditions: Vec<(Condition, Wanted)>,
+    keys: Keys,
+    /// What is looked for only where the rest does not say enough.
+    rare_keys: Keys,
+}
+
+/// The names of the fields that a user gave, instead of the usual ones.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Named {
+    pub(crate) method: Option<String>,
+    pub(crate) path: Option<String>,
+    pub(crate) time: Option<String>,
+    pub(crate) conditions: Vec<Condition>,
+}
+
+/// What an entry must say to be a request: `FIELD=VALUE`, or `FIELD!=VALUE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Condition {
+    field: String,
+    value: String,
+    equal: bool,
+}
+
+/// The names of one thing, in order of preference, and where their values will be.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    names: Vec<String>,
+    first_slot: usize,
+    /// A user named it.
+    pub(crate) is_named: bool,
+}
+
+// === impl JsonFields ===
+
+impl Default for JsonFields {
+    fn default() -> Self {
+        Self::new(Named::default())
+    }
+}
+
+impl JsonFields {
+    /// The usual fields, or the given ones instead. A dot goes into a nested object; a key
+    /// that itself contains the dots is found as well.
+    pub(crate) fn new(named: Named) -> Self {
+        let mut slots = Slots::default();
+        let method = slots.wanted(named.method, METHOD_FIELDS);
+        let request = slots.wanted(None, REQUEST_FIELDS);
+        let path = slots.wanted(named.path, PATH_FIELDS);
+        let time = slots.wanted(named.time, TIME_FIELDS);
+        let conditions = named.conditions.into_iter().map(|condition| {
+            let field = slots.wanted(Some(condition.field.clone()), &[]);
+            (condition, field)
+        });
+        let conditions: Vec<_> = conditions.collect();
+        let logger = slots.wanted(None, &["logger"]);
+        let mut rare = Slots::default();
+        let level = rare.wanted(None, &["level"]);
+        let message = rare.wanted(None, &["msg"]);
+        let error = rare.wanted(None, &["err_id"]);
+        let wrapped = rare.wanted(None, WRAPPED_FIELDS);
+        let journal_time = rare.wanted(None, &["__REALTIME_TIMESTAMP"]);
+        Self {
+            method,
+            request,
+            path,
+            time,
+            logger,
+            level,
+            message,
+            error,
+            wrapped,
+            journal_time,
+            conditions,
+            keys: slots.keys,
+            rare_keys: rare.keys,
+        }
+    }
+
+    /// Finds the values of an object.
+    pub(crate) fn find<'a>(
+        &self,
+        text: &'a str,
+        found: &mut Found<'a>,
+    ) -> Result<(), serde_json::Error> {
+        self.keys.find(text, found)
+    }
+
+    /// Finds the values of an object that matter only if the others do not say enough.
+    pub(crate) fn find_rare<'a>(
+        &self,
+        text: &'a str,
+        found: &mut Found<'a>,
+    ) -> Result<(), serde_json::Error> {
+        self.rare_keys.find(text, found)
+    }
+
+    /// The field that comes twice, though it may not.
+    pub(crate) fn twice(&self, found: &Found<'_>) -> Option<&str> {
+        let slot = found.twice?;
+        let conditions = self.conditions.iter().map(|(_, field)| field);
+        let all = [&self.method, &self.request, &self.path, &self.time];
+        all.into_iter().chain(conditions).find_map(|field| {
+            field.names.get(slot.checked_sub(field.first_slot)?).map(String::as_str)
+        })
+    }
+
+    /// Whether a line that has no fields meets the conditions.
+    pub(crate) fn conditions_hold_without_fields(&self) -> bool {
+        self.conditions.iter().all(|(condition, _)| condition.holds(None))
+    }
+}
+
+/// Gives each name a place for its value.
+#[derive(Default)]
+struct Slots {
+    keys: Keys,
+    count: usize,
+}
+
+// === impl Slots ===
+
+impl Slots {
+    fn wanted(&mut self, given: Option<String>, usual: &[&str]) -> Wanted {
+        let is_named = given.is_some();
+        let names: Vec<_> = match given {
+            Some(name) => vec![name],
+            None => usual.iter().map(|&name| name.to_owned()).collect(),
+        };
+        let first_slot = self.count;
+        for name in &names {
+            self.keys.insert(name, self.count);
+            if name.contains('.') {
+                self.keys.node(name).slots.push(self.count);
+            }
+            self.count += 1;
+        }
+        Wanted { names, first_slot, is_named }
+    }
+}
+
+// === impl Condition ===
+
+impl Condition {
+    /// Whether an entry meets it whose field has this value.
+    pub(crate) fn holds(&self, value: Option<&str>) -> bool {
+        (value == Some(&*self.value)) == self.equal
+    }
+}
+
+impl std::str::FromStr for Condition {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (field, value) = text.split_once('=').ok_or("write FIELD=VALUE or FIELD!=VALUE")?;
+        let (field, equal) = match field.strip_suffix('!') {
+            Some(field) => (field, false),
+            None => (field, true),
+        };
+        if field.is_empty() {
+            return Err("name a field before the =");
+        }
+        Ok(Self { field: field.to_owned(), value: value.to_owned(), equal })
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}={}", self.field, if self.equal { "" } else { "!" }, self.value)
+    }
+}
+
+// === impl Wanted ===
+
+impl Wanted {
+    /// The values that are there and say something, in order of preference. Servers write `-`
+    /// where there is none.
+    pub(crate) fn values<'f, 'a>(
+        &self,
+        found: &'f Found<'a>,
+    ) -> impl Iterator<Item = &'a str> + use<'f, 'a> {
+        let values = &found.values[self.first_slot..self.first_slot + self.names.len()];
+        values.iter().flatten().copied().filter(|raw| {
+            !raw.starts_with(['{', '[']) && !matches!(*raw, "null" | "\"\"" | "\"-\"")
+        })
+    }
+
+    /// The first that is there, whatever it is.
+    pub(crate) fn raw<'a>(&self, found: &Found<'a>) -> Option<&'a str> {
+        found.values[self.first_slot..self.first_slot + self.names.len()]
+            .iter()
+            .flatten()
+            .next()
+            .copied()
+    }
+
+    /// The first of the [values](Self::values) that is a string.
+    pub(crate) fn text<'a>(&self, found: &Found<'a>) -> Option<&'a str> {
+        self.values(found).find(|raw| raw.starts_with('"'))
+    }
+
+    /// The names, for a message.
+    pub(crate) fn names(&self) -> String {
+        let more = if self.names.len() > NAMES_MAX { ", \u{2026}" } else { "" };
+        self.names[..self.names.len().min(NAMES_MAX)].join(", ") + more
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_known_field_is_found() {
+        let fields = JsonFields::default();
+        for name in [METHOD_FIELDS, PATH_FIELDS, TIME_FIELDS, WRAPPED_FIELDS].concat() {
+            let text = format!("{{\"{name}\":\"x\"}}");
+            let mut found = Found::default();
+            fields.find(&text, &mut found).expect("JSON");
+            let mut rare = Found::default();
+            fields.find_rare(&text, &mut rare).expect("JSON");
+            let is_wrapped = WRAPPED_FIELDS.contains(&name);
+            assert_eq!(rare.values.contains(&Some("\"x\"")), is_wrapped, "{name}");
+            assert_eq!(found.values.contains(&Some("\"x\"")), !is_wrapped, "{name}");
+        }
+    }
+
+    #[test]
+    fn there_is_room_for_conditions() {
+        let conditions = vec!["a=b".parse().expect("one"); 16];
+        let fields = JsonFields::new(Named { conditions, ..Named::default() });
+        let mut found = Found::default();
+        assert!(fields.find("{\"a\":\"b\",\"logger\":\"c\"}", &mut found).is_ok());
+    }
+
+    #[test]
+    fn conditions_are_read_and_printed() {
+        for (text, value, holds) in [
+            ("a=b", Some("b"), true),
+            ("a=b", Some("c"), false),
+            ("a=b", None, false),
+            ("a!=b", Some("b"), false),
+            ("a!=b", None, true),
+            ("a.b=c=d", Some("c=d"), true),
+        ] {
+            let condition: Condition = text.parse().expect(text);
+            assert_eq!(condition.to_string(), text);
+            assert_eq!(condition.holds(value), holds, "{text} {value:?}");
+        }
+        assert!("a".parse::<Condition>().is_err());
+        assert!("!=b".parse::<Condition>().is_err());
+    }
+}

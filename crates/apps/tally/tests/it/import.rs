@@ -1,0 +1,109 @@
+//! What an import counts, and under which names.
+
+use tally_testkit::Output;
+
+use crate::support::{Home, Server, Totals, totals};
+
+/// Lines of several kinds, as one file has them that was pasted together.
+const MIXED: &str = r#"#Software: x
+192.0.2.1 - - [17/May/2015:10:05:03 +0000] "GET /users/7?x=1 HTTP/1.1" 200 5
+web nginx: message repeated 2 times: [ 192.0.2.1 - - [17/May/2015:10:05:03 +0000] "get /users/8 HTTP/1.1" 200 5 "-" "curl"]
+192.0.2.1 - - [17/May/2015:10:05:03 +0000] "PROPFIND /dav/a.b HTTP/1.1" 207 5
+{"logger":"http.log.error","ts":1431857103.5,"request":{"method":"GET","uri":"/users/9"}}
+{"logger":"http.log.access","ts":1431857103.5,"request":{"method":"GET","uri":"/users/9"}}
+{"request":"GET /shop HTTP/1.1","uri":"/index.php","time":0.003,"@timestamp":"2015-05-17T10:05:03Z","kind":"x"}
+lb haproxy[1]: 192.0.2.1:1 [17/May/2015:12:05:03.294] fe~ be/s 0/0 200 8 - - ---- 0/0 "GET /lb HTTP/1.1"
+"#;
+
+fn import(home: &Home, server: &Server, flags: &[&str]) -> (Output, Totals) {
+    let path = home.file("mixed.log", MIXED);
+    let output = server.ok(&[&["import"], flags, &[&path]].concat());
+    (output, server.live())
+}
+
+#[test]
+fn each_line_counts_for_what_it_is() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    let (output, counted) = import(&home, &server, &[]);
+    let words = "8 lines: counted 6 requests, 1 malformed, 0 blank, 2 left out";
+    assert!(output.stderr.contains(words), "{output:?}");
+    assert!(output.stderr.contains("say its zone, as in --tz UTC"), "{output:?}");
+    let expected = totals([
+        ("GET /shop", 1),
+        ("GET /users/7", 1),
+        ("GET /users/8", 2),
+        ("GET /users/9", 1),
+        ("PROPFIND /dav/a.b", 1),
+    ]);
+    assert_eq!(counted, expected);
+    let output = server.ok(&["totals", "--live", "--method", "propfind", "--format", "csv"]);
+    assert!(output.stdout.ends_with("2015-05-17,PROPFIND,/dav/a.b,1\n"), "{output:?}");
+}
+
+#[test]
+fn paths_are_counted_under_what_is_asked_for() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    let flags = [
+        "--tz",
+        "+02:00",
+        "--collapse-ids",
+        "--rewrite",
+        "^/lb$=/users/x",
+        "--path-prefix",
+        "/users/",
+        "--path-prefix",
+        "/lb",
+    ];
+    let (_, counted) = import(&home, &server, &flags);
+    assert_eq!(counted, totals([("GET /users/x", 1), ("GET /users/{id}", 4)]));
+}
+
+#[test]
+fn conditions_say_which_entries_are_requests() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    let (_, counted) = import(&home, &server, &["--where", "logger=http.log.error"]);
+    assert_eq!(counted, totals([("GET /users/9", 1)]));
+    let (_, counted) = import(&home, &server, &["--where", "kind=x", "--where", "logger!=y"]);
+    assert_eq!(counted, totals([("GET /shop", 1), ("GET /users/9", 1)]));
+}
+
+#[test]
+fn a_format_of_ones_own() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    let path = home.file("own.log", "1431857103.000|PURGE|/a?b|x y\n1431857103.000|GET|/a|z\n");
+    let format = "log_format own '$msec|$request_method|$request_uri|$http_user_agent';";
+    server.ok(&["import", "--strict", "--format", format, &path]);
+    assert_eq!(server.live(), totals([("GET /a", 1), ("PURGE /a", 1)]));
+    let output = server.run(&["import", "--format", "$msec$request", &path]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(output.stderr.contains("stand side by side"), "{output:?}");
+}
+
+#[test]
+fn a_dry_run_needs_no_server() {
+    let home = Home::sqlite();
+    let path = home.file("mixed.log", MIXED);
+    let output = home.run(&["import", "--dry-run", "--collapse-ids", &path]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let expected = "method,path,count\nGET,/users/{id},4\nGET,/shop,1\nPROPFIND,/dav/a.b,1\n";
+    assert_eq!(output.stdout, expected);
+    assert!(output.stderr.contains("3 endpoints would be counted; nothing was sent"), "{output:?}");
+}
+
+/// A scanner's log fills the endpoints of a server, and real routes would be counted as others.
+#[test]
+fn many_endpoints_are_pointed_out() {
+    let home = Home::sqlite();
+    let line =
+        |number| format!("h - - [17/May/2015:10:05:03 +0000] \"GET /x/{number} HTTP/1.1\" 404 1\n");
+    let path = home.file("scan.log", (0..11_000).map(line).collect::<String>());
+    let output = home.run(&["import", "--dry-run", &path]);
+    assert_eq!(output.stderr.matches("warning: about 10,000 different endpoints").count(), 1);
+    let output = home.run(&["import", "--dry-run", "--collapse-ids", &path]);
+    assert!(!output.stderr.contains("warning"), "{}", output.stderr);
+    assert_eq!(output.stdout, "method,path,count\nGET,/x/{id},11000\n");
+}
