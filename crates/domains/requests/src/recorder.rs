@@ -65,6 +65,8 @@ pub(crate) struct Ending {
 struct Chunk {
     rows: RowsBuilder,
     len: usize,
+    /// What its requests are held against. A chunk waits for nothing, so it is of one moment.
+    rules: Option<Rules>,
     /// Requests of endpoints that are new, which are named together.
     unknown: Vec<(Endpoint, i64)>,
 }
@@ -118,6 +120,7 @@ impl Recorder {
         let mut late_chunks = 0;
         let ending = loop {
             let next = if chunk.len == 0 {
+                chunk.rules = None;
                 if receipt.has_failed() {
                     // The stream cannot succeed any more: settling it will say why.
                     break Ok(());
@@ -154,7 +157,7 @@ impl Recorder {
     }
 
     fn take(&self, request: &AddRequest, chunk: &mut Chunk) -> Result<(), InvalidTime> {
-        let rules = self.rules();
+        let rules = *chunk.rules.get_or_insert_with(|| self.rules());
         let micros = rules.time(request.request_timestamp).inspect_err(|reason| {
             if let InvalidTime::Ahead { ahead_seconds } = reason {
                 self.ahead.refused(rules.now_micros, *ahead_seconds);
@@ -203,7 +206,12 @@ impl Recorder {
     }
 
     fn chunk(&self) -> Chunk {
-        Chunk { rows: RowsBuilder::new(self.endpoints.belief()), len: 0, unknown: Vec::new() }
+        Chunk {
+            rows: RowsBuilder::new(self.endpoints.belief()),
+            len: 0,
+            rules: None,
+            unknown: Vec::new(),
+        }
     }
 
     /// Totals have so many endpoints that the dictionary does not name: somebody has removed names.

@@ -21,14 +21,14 @@ use crate::{Error, Listener, health, http};
 /// nobody has read yet are too many and too small: it counts 256 bytes less its payload for each
 /// frame, and takes half of the connection's window. A client of `count.v1` sends each request in
 /// a frame of its own, of 10 bytes at least, and a service that waits for its database reads
-/// none. At the worst every stream's window is full of those: 3,276 x 246 x 1,024 is 0.83 billion,
+/// none. At the worst every stream's window is full of those: 4,096 x 246 x 1,024 is 1.03 billion,
 /// and half of the largest window 1.07 billion. (Only frames that arrive for a stream after it
 /// was ended here stay on the account: 4 million of them end a connection.)
 ///
-/// It is the streams' windows that bound what waits unread: 32 MiB for a connection, and h2 keeps
-/// some 250 bytes beside each frame, so 0.8 GB at that worst, until the service reads on or ends
+/// It is the streams' windows that bound what waits unread: 40 MiB for a connection, and h2 keeps
+/// some 250 bytes beside each frame, so 1 GB at that worst, until the service reads on or ends
 /// the streams.
-const STREAM_WINDOW_BYTES: u32 = 32 << 10;
+const STREAM_WINDOW_BYTES: u32 = 40 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
 /// How many streams one connection may have at the same time.
 const STREAMS_MAX: u32 = 1_024;
