@@ -107,7 +107,13 @@ pub(crate) fn plain(error: Error) -> anyhow::Error {
 
 /// The same for two servers only if they count into the same database.
 fn name(url: &DatabaseUrl) -> String {
-    let DatabaseUrl::Sqlite(sqlite) = url else { return url.to_string() };
+    let sqlite = match url {
+        // What is shown of a URL leaves its parameters out, and they may name the database.
+        DatabaseUrl::Postgres(postgres) => {
+            return format!("{url} ({:08x})", postgres.fingerprint() & 0xffff_ffff);
+        }
+        DatabaseUrl::Sqlite(sqlite) => sqlite,
+    };
     let path = sqlite.path();
     let real = path.canonicalize().or_else(|_| std::path::absolute(path));
     format!("sqlite:{}", real.as_deref().unwrap_or(Path::new(path)).display())

@@ -46,6 +46,8 @@ pub(crate) struct Endpoints {
 #[derive(Default)]
 struct Inner {
     by_id: HashMap<EndpointId, Arc<Named>>,
+    /// How many of them are told apart by their paths: all but those of `_other`.
+    told_apart: usize,
     /// What their paths take.
     path_bytes: usize,
     /// The state of the store under the present belief.
@@ -71,8 +73,15 @@ impl Endpoints {
     }
 
     /// How many bytes the paths may have in all.
-    pub(crate) fn path_bytes_max(max: usize) -> usize {
+    fn path_bytes_max(max: usize) -> usize {
         max.saturating_mul(MEAN_PATH_BYTES_MAX)
+    }
+
+    /// How many endpoints the dictionary may have to be known as a whole, and bytes of paths. It has
+    /// some of `_other` beyond the limit, and others that servers added at the same time.
+    pub(crate) fn loaded_max(max: usize) -> (usize, usize) {
+        let path_bytes = Self::path_bytes_max(max).saturating_mul(2);
+        (max.saturating_mul(2).saturating_add(METHODS.len()), path_bytes)
     }
 
     /// Takes in what the database has, in this state.
@@ -208,13 +217,13 @@ impl Endpoints {
     fn has_room(&self, inner: &Inner, endpoint: &Endpoint) -> bool {
         let path_bytes = inner.path_bytes + endpoint.path.len();
         let has_room = !self.is_full()
-            && inner.by_id.len() < self.max
+            && inner.told_apart < self.max
             && path_bytes <= Self::path_bytes_max(self.max);
         if !has_room && !self.is_full.swap(true, Ordering::Relaxed) {
             let (endpoints_max, path_bytes) = (self.max, inner.path_bytes);
             tracing::warn!(
                 endpoints_max,
-                endpoints = inner.by_id.len(),
+                endpoints = inner.told_apart,
                 path_bytes,
                 "no more endpoints are told apart: requests to new ones are counted as _other"
             );
@@ -261,7 +270,10 @@ impl Endpoints {
 
 impl Inner {
     fn add(&mut self, id: EndpointId, endpoint: Endpoint) -> Arc<Named> {
-        self.path_bytes += endpoint.path.len();
+        if &*endpoint.path != OTHER_PATH {
+            self.told_apart += 1;
+            self.path_bytes += endpoint.path.len();
+        }
         let named = Arc::new(Named::new(id, endpoint));
         self.by_id.insert(id, Arc::clone(&named));
         named
@@ -362,5 +374,22 @@ mod tests {
         assert_eq!(paths(endpoints.resolve(&all)), expected);
         let other = resolve(&endpoints, "/d");
         assert_eq!((other.endpoint.method, &*other.endpoint.path), (3, OTHER_PATH));
+    }
+
+    /// Neither rows of `_other`, which come beyond the limit, nor what several servers added
+    /// together takes the place of what was told apart before a restart.
+    #[test]
+    fn what_the_dictionary_has_is_told_apart_after_a_restart() {
+        let named = |path| (Endpoint::new(3, path).id(0), Endpoint::new(3, path));
+        let endpoints = Endpoints::new(2);
+        endpoints.load(vec![named(OTHER_PATH), named("/a")], 0);
+        assert_eq!(&*resolve(&endpoints, "/b").endpoint.path, "/b");
+        let endpoints = Endpoints::new(2);
+        endpoints.load(["/a", "/b", "/c", OTHER_PATH].map(named).to_vec(), 0);
+        for (path, counted) in [("/a", "/a"), ("/c", "/c"), ("/d", OTHER_PATH)] {
+            assert_eq!(&*resolve(&endpoints, path).endpoint.path, counted);
+        }
+        let (count_max, path_bytes_max) = Endpoints::loaded_max(2);
+        assert!(count_max >= 4 + METHODS.len() && path_bytes_max >= 4 * MEAN_PATH_BYTES_MAX);
     }
 }

@@ -143,8 +143,8 @@ impl Service {
         let Parts { database, clock, drain } = parts;
         let store = store::open(&database);
         let endpoints = Arc::new(Endpoints::new(settings.endpoints_max));
-        let path_bytes_max = Endpoints::path_bytes_max(settings.endpoints_max);
-        let (known, state) = store.endpoints(settings.endpoints_max, path_bytes_max).await?;
+        let (count_max, path_bytes_max) = Endpoints::loaded_max(settings.endpoints_max);
+        let (known, state) = store.endpoints(count_max, path_bytes_max).await?;
         endpoints.load(known, state);
         let retention = settings.producer_retention_days;
         // The partition of today is there before the first request comes.

@@ -200,15 +200,24 @@ impl Predecessor {
 
     /// Tells it to stop listening, and waits until it has.
     ///
+    /// One that is gone by now has stopped as well: this process has the socket.
+    ///
     /// # Errors
-    /// When it is gone, or does not answer in time.
+    /// When it does not answer in time.
     pub async fn stop(&mut self) -> Result<(), Error> {
         let told = async {
-            self.stream.write_all(b"g").await?;
-            self.stream.read_u8().await
+            let answer = async {
+                self.stream.write_all(b"g").await?;
+                self.stream.read_u8().await
+            };
+            match answer.await {
+                Err(error) if is_end(&error) => Ok(()),
+                answer => answer.map(drop),
+            }
         };
-        let answer = within(ANSWER_MAX, told).await;
-        answer.map(drop).map_err(|source| Error::Handover { address: self.address.clone(), source })
+        within(ANSWER_MAX, told)
+            .await
+            .map_err(|source| Error::Handover { address: self.address.clone(), source })
     }
 
     /// Waits until its process has ended.
@@ -290,4 +299,10 @@ fn receive(stream: &UnixStream) -> io::Result<(u8, Option<OwnedFd>)> {
 
 async fn within<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     timeout(limit, work).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// Whether the other side is gone.
+fn is_end(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    [BrokenPipe, ConnectionReset, UnexpectedEof].contains(&error.kind())
 }

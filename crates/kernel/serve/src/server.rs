@@ -34,8 +34,10 @@ const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
 const STREAMS_MAX: u32 = 1_024;
 /// How many streams of a connection may be cancelled before the service sees them: a client that
 /// opens and cancels one for each message does that whenever the server is behind. Each keeps its
-/// headers until then, 16 KiB at most, so 256 MiB at the worst.
-const UNSEEN_RESETS_MAX: usize = 16_384;
+/// headers until then.
+const UNSEEN_RESETS_MAX: usize = 1_024;
+/// How large the headers of a request may be. gRPC's have some hundred bytes.
+const HEADERS_BYTES_MAX: u32 = 8 << 10;
 /// How many frames of a connection, over its lifetime, may be answered by the reset of a stream.
 /// Frames for streams that were ended here, and are forgotten, are: a client sends them until it
 /// hears of the end.
@@ -142,6 +144,7 @@ impl Server {
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_concurrent_streams(STREAMS_MAX)
             .http2_max_pending_accept_reset_streams(Some(UNSEEN_RESETS_MAX))
+            .http2_max_header_list_size(HEADERS_BYTES_MAX)
             .http2_max_local_error_reset_streams(Some(FRAMES_TOO_LATE_MAX))
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))

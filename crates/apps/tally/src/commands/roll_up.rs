@@ -59,14 +59,17 @@ pub(crate) async fn run(args: RollUpArgs, clock: &dyn Clock) -> anyhow::Result<E
         )));
     }
     let mut client = args.server.count().await?;
-    let mut days = Vec::new();
+    let (mut days, mut is_listed) = (Vec::new(), true);
     for period in dates::cut(first, last) {
         let request = CountDailyTotalsRequest { date: Some(period.to_proto()) };
         match client.count_daily_totals(request).await {
             Ok(answer) => add_days(&mut days, &answer.into_inner().method_counts)?,
-            Err(status) if is_too_large(&status) => say(format_args!(
-                "rolled up {period}; its totals are too many to be listed here: use tally totals"
-            )),
+            Err(status) if is_too_large(&status) => {
+                is_listed = false;
+                say(format_args!(
+                    "rolled up {period}; its totals are too many to be listed here: use tally totals"
+                ));
+            }
             Err(status) => {
                 let before =
                     if days.is_empty() { "" } else { "; the days before it are rolled up" };
@@ -78,6 +81,9 @@ pub(crate) async fn run(args: RollUpArgs, clock: &dyn Clock) -> anyhow::Result<E
     let pretty = output::stdout_is_terminal();
     output::written(print(&mut out, &days, args.format, pretty).and_then(|()| out.flush()))?;
     let requests = days.iter().map(|day| i128::from(day.requests)).sum::<i128>();
+    if days.is_empty() && !is_listed {
+        return Ok(ExitCode::SUCCESS);
+    }
     if days.is_empty() {
         say(format_args!("rolled up nothing: no requests from {first} to {last} (UTC)"));
     } else {

@@ -125,14 +125,16 @@ impl Recorder {
     /// Whether an id is so young that a producer of this id which stored something cannot be
     /// forgotten by now.
     fn is_young(&self, id: Uuid) -> bool {
-        let drawn = id.get_timestamp().and_then(|drawn| i64::try_from(drawn.to_unix().0).ok());
+        // Other versions say when they were drawn in other ways, or not at all.
+        let drawn = id.get_timestamp().filter(|_| id.get_version_num() == 7);
+        let drawn = drawn.and_then(|drawn| i64::try_from(drawn.to_unix().0).ok());
         drawn.is_some_and(|seconds| self.is_recent(seconds))
     }
 
     /// Whether a producer that stored something then is still remembered.
     fn is_recent(&self, seconds: i64) -> bool {
         let age = self.clock.now().as_second().saturating_sub(seconds);
-        // Clocks differ; a request more than a day ahead of the server's is not taken.
-        age < (i64::from(self.producer_retention_days) - 1) * DAY_SECONDS
+        // Clocks differ, by a day at most; what is further ahead would be recent for ever.
+        (-DAY_SECONDS..(i64::from(self.producer_retention_days) - 1) * DAY_SECONDS).contains(&age)
     }
 }
