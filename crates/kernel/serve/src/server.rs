@@ -35,7 +35,7 @@ const STREAMS_MAX: u32 = 1_024;
 /// How many streams of a connection may be cancelled before the service sees them: a client that
 /// opens and cancels one for each message does that whenever the server is behind. Each keeps its
 /// headers until then.
-const UNSEEN_RESETS_MAX: usize = 1_024;
+const UNSEEN_RESETS_MAX: usize = 4_096;
 /// How large the headers of a request may be. gRPC's have some hundred bytes.
 const HEADERS_BYTES_MAX: u32 = 8 << 10;
 /// How many frames of a connection, over its lifetime, may be answered by the reset of a stream.
