@@ -97,7 +97,9 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
     if !are_closed {
         last_answers(serving, &mut signals).await;
     }
+    let there = database.check_at_end();
     close(&database).await;
+    there.map_err(plain)?;
     tracing::info!("stopped: everything that was acknowledged is stored");
     Ok(ExitCode::SUCCESS)
 }

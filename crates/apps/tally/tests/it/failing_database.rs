@@ -3,7 +3,7 @@
 use tally_testkit::Output;
 use tonic::Code;
 
-use crate::support::{Home, Server, assert_fails, request, totals, wait_for};
+use crate::support::{Home, LIMIT, Server, assert_fails, request, totals, wait_for};
 
 /// A server that gives up on a batch soon.
 const IMPATIENT: &[&str] = &["--write-wait-ms", "50"];
@@ -181,6 +181,28 @@ fn a_removed_write_ahead_log_takes_nothing_with_it() {
     assert_eq!(server.live(), totals([("GET /a", 10)]));
     server.ok(&["add", "GET", "/a", "-n", "100"]);
     assert_eq!(server.live(), totals([("GET /a", 110)]));
+}
+
+/// What is stored in a file without a name ends with the server.
+#[test]
+fn a_removed_database_is_no_good_end() {
+    let home = Home::sqlite();
+    let server = home.serve(IMPATIENT);
+    server.ok(&["add", "GET", "/a", "-n", "10"]);
+    std::fs::rename(home.path("tally.db"), home.path("away.db")).expect("it is there");
+    let output = server.run(&["add", "GET", "/a", "--patience", "1"]);
+    assert_fails(&output, 1, &["put it back before you stop the server"]);
+    server.process.signal("TERM");
+    let output = server.process.wait(LIMIT);
+    assert_fails(&output, 1, &["tally.db at the end: the file was removed or replaced"]);
+    assert!(!output.stderr.contains("everything that was acknowledged"), "{output:?}");
+
+    std::fs::rename(home.path("away.db"), home.path("tally.db")).expect("it is there");
+    let server = home.serve(IMPATIENT);
+    assert_eq!(server.live(), totals([("GET /a", 10)]));
+    std::fs::rename(home.path("tally.db"), home.path("away.db")).expect("it is there");
+    std::fs::rename(home.path("away.db"), home.path("tally.db")).expect("it is there");
+    server.stop();
 }
 
 #[test]
