@@ -28,6 +28,15 @@ fn an_idle_server_stops_well_on_sigterm_and_on_ctrl_c() {
 }
 
 #[test]
+fn an_idle_server_needs_no_time_to_stop() {
+    let home = Home::sqlite();
+    let server = home.serve(&["--drain-timeout-ms", "0"]);
+    server.ok(&["add", "GET", "/a"]);
+    server.stop();
+    assert!(server.log().contains("everything that was acknowledged is stored"));
+}
+
+#[test]
 fn sighup_stops_a_server_well_unless_nohup_has_it_ignored() {
     for (how, stops) in [("--default-signal=HUP", true), ("--ignore-signal=HUP", false)] {
         let home = Home::sqlite();
@@ -50,7 +59,8 @@ fn sighup_stops_a_server_well_unless_nohup_has_it_ignored() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn somebody_who_watches_the_health_does_not_hold_the_drain() {
-    let server = Home::sqlite().serve(&[]);
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
     let channel = tonic::transport::Endpoint::new(server.url.clone()).unwrap().connect().await;
     let mut health =
         tonic_health::pb::health_client::HealthClient::new(channel.expect("it listens"));

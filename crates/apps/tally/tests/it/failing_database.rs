@@ -82,7 +82,7 @@ fn postgres_runs_full() {
     assert_eq!(server.live(), totals([("GET /a", 1)]));
     // Nobody counts anything, and it still knows.
     server.await_serving(false);
-    assert!(server.log().contains("cannot be stored: not serving"), "{}", server.log());
+    assert!(server.log().contains("not ready: requests cannot be stored"), "{}", server.log());
     assert!(server.log().contains("No space left on device"), "{}", server.log());
     home.sql(ROOM_AGAIN);
     server.await_serving(true);
@@ -145,7 +145,7 @@ fn sqlite_runs_full() {
     server.ok(&["add", "GET", "/a", "-n", "10"]);
     // Some of it fits, and the server says how much it is.
     let output = server.run(&["add", "GET", "/a", "-n", "100000"]);
-    assert_fails(&output, 1, &["database or disk is full"]);
+    assert_fails(&output, 1, &["the file has reached size_bytes_max, or the disk is full"]);
     let there = server.live();
     let counted = there["GET /a"] - 10;
     assert!((0..100_000).contains(&counted), "{there:?}");
