@@ -4,6 +4,7 @@ use std::path::Path;
 
 use tally_testkit::{Stream, eventually, eventually_blocking};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
@@ -27,10 +28,18 @@ fn an_idle_server_stops_well_on_sigterm_and_on_ctrl_c() {
     }
 }
 
-#[test]
-fn an_idle_server_needs_no_time_to_stop() {
+/// Its clients are connected, and have sent nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_server_needs_no_time_to_stop() {
     let home = Home::sqlite();
     let server = home.serve(&["--drain-timeout-ms", "0"]);
+    let (mut open, mut calls) = (Vec::new(), JoinSet::new());
+    for _ in 0..20 {
+        let (sender, receiver) = mpsc::channel(1);
+        let mut client = server.client().await;
+        calls.spawn(async move { client.add(ReceiverStream::new(receiver)).await });
+        open.push(sender);
+    }
     server.ok(&["add", "GET", "/a"]);
     server.stop();
     assert!(server.log().contains("everything that was acknowledged is stored"));
