@@ -102,6 +102,8 @@ enum Ended {
         why: String,
         /// The server's database went back in time: it has none of the batches that are here.
         lost: bool,
+        /// How many batches that it had acknowledged it has no more.
+        missing: u64,
     },
     /// The server refuses the first batch that is not acknowledged.
     Refused {
@@ -190,8 +192,8 @@ impl Driver {
                     self.notices.away(&status);
                     true
                 }
-                Ended::Anew { why, lost } => {
-                    self.begin_anew(&why, lost).await;
+                Ended::Anew { why, lost, missing } => {
+                    self.begin_anew(&why, lost, missing).await;
                     false
                 }
                 Ended::Broken { status, healthy } => {

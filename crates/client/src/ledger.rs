@@ -9,6 +9,9 @@ use crate::driver::custody::{Content, Found};
 use crate::random::{self, ProducerId};
 use crate::rows::{Drops, Row};
 
+/// For how long every server remembers a silent producer at least: a day, in microseconds.
+const RETENTION_MIN_US: i64 = 24 * 60 * 60 * 1_000_000;
+
 /// A producer as its client sees it.
 #[derive(Debug)]
 pub(crate) struct Ledger {
@@ -179,6 +182,13 @@ impl Ledger {
         let settled = self.committed(committed)?;
         self.doubtful = self.doubtful_before;
         Ok(settled)
+    }
+
+    /// How many acknowledged batches are missing where this producer is not known any more. None,
+    /// if it was silent for so long that a server may have forgotten it in good order.
+    pub(crate) fn missing_if_forgotten(&self, now_micros: i64) -> u64 {
+        let heard = self.acknowledged_at.is_some_and(|at| now_micros - at < RETENTION_MIN_US);
+        if heard { self.acknowledged } else { 0 }
     }
 
     /// No batch is committed that is not acknowledged, and none that was sent will be.

@@ -19,6 +19,10 @@ pub struct Progress {
     pub spooled: u64,
     /// Of the requests that the caller dropped, the server has been told of so many.
     pub drops_reported: u64,
+    /// The server's database went back to an earlier state, or is another one: so many batches
+    /// that were acknowledged are not there any more. Their requests are in
+    /// [`acknowledged`](Self::acknowledged), as far as this process sent them.
+    pub batches_lost: u64,
     /// Whether there is a connection, and what is spoken.
     pub connection: Connection,
     /// Nothing will change any more.

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,8 @@ use tally_serve::{Listener, Offer, Server, Successor};
 use tally_store::{Database, DatabaseUrl};
 use tokio::time::timeout;
 
-use crate::output::say;
+use crate::client::SERVER_DEFAULT;
+use crate::output::{plural, say};
 use crate::port::{self, Port};
 use crate::settings::Settings;
 
@@ -79,6 +81,8 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
     let are_closed = tokio::select! {
         stored = stored => match stored {
             Ok(ended) => ended?,
+            // An idle server has nothing to wait for, however short the time.
+            Err(_) if service.queued_rows() == 0 => false,
             Err(_) => {
                 let (rows, ms) = (service.queued_rows(), settings.drain_timeout.as_millis());
                 anyhow::bail!(
@@ -97,7 +101,9 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
     if !are_closed {
         last_answers(serving, &mut signals).await;
     }
+    let there = database.check_at_end();
     close(&database).await;
+    there.map_err(plain)?;
     tracing::info!("stopped: everything that was acknowledged is stored");
     Ok(ExitCode::SUCCESS)
 }
@@ -171,8 +177,8 @@ async fn start(
         let schema = MIGRATIONS.check(&database).await.map_err(plain)?;
         if !schema.pending.is_empty() {
             anyhow::bail!(
-                "the database lacks {} migrations ({}): run `tally migrate`, or start with --migrate true",
-                schema.pending.len(),
+                "the database lacks {} ({}): run `tally migrate`, or start with --migrate true",
+                plural(schema.pending.len() as u64, "migration"),
                 schema.pending.join(", ")
             );
         }
@@ -188,21 +194,23 @@ async fn start(
 fn greet(listener: &Listener, url: &DatabaseUrl) {
     let address = listener.address();
     let version = env!("CARGO_PKG_VERSION");
-    let server = if address.port() == 7777 && address.ip().is_loopback() {
-        String::new()
-    } else {
-        let host = if address.ip().is_unspecified() {
-            "127.0.0.1".into()
-        } else {
-            address.ip().to_string()
-        };
-        format!(" --server http://{host}:{}", address.port())
-    };
+    let server = server_flag(address);
     say(format_args!("tally {version} listens on http://{address} (gRPC and HTTP)"));
     say(format_args!("database: {url}"));
     say(format_args!("count something: tally add GET /hello{server}"));
     say(format_args!("and look at it:  tally totals --live{server}"));
     tracing::debug!(%address, database = %url, "listening");
+}
+
+/// What a command on this machine needs to find the server at this address.
+fn server_flag(mut address: SocketAddr) -> String {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    let url = format!("http://{address}");
+    if url == SERVER_DEFAULT { String::new() } else { format!(" --server {url}") }
 }
 
 fn about() -> String {
@@ -222,4 +230,20 @@ pub(crate) fn log(database: &crate::settings::DatabaseSettings) -> anyhow::Resul
     tally_runtime::telemetry::install(&database.log_level, database.log_format)
         .map_err(io::Error::other)
         .context("start the log")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_told_where_the_server_is() {
+        let flag = |address: &str| server_flag(address.parse().expect("an address"));
+        assert_eq!(flag("127.0.0.1:7777"), "");
+        assert_eq!(flag("0.0.0.0:7777"), "");
+        assert_eq!(flag("0.0.0.0:7790"), " --server http://127.0.0.1:7790");
+        assert_eq!(flag("127.0.0.2:7777"), " --server http://127.0.0.2:7777");
+        assert_eq!(flag("[::1]:7790"), " --server http://[::1]:7790");
+        assert_eq!(flag("[::]:7777"), " --server http://[::1]:7777");
+    }
 }

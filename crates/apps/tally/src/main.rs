@@ -45,7 +45,8 @@ enum Command {
     Producers(producers::ProducersArgs),
     /// Bring the database's tables up to date, or say what is missing
     Migrate(migrate::MigrateArgs),
-    /// Show the server's settings that are in force, and where each comes from
+    /// Show the settings that `tally serve` would have if it were started here, and where each
+    /// comes from
     Config(Box<ServeArgs>),
     Health(health::HealthArgs),
 }

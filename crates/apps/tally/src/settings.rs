@@ -55,7 +55,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "TALLY_WORKERS", value_name = "N", default_value = "2")]
     workers: Given<usize>,
 
-    /// How many requests are stored in one transaction at most
+    /// How many requests a batch takes before it is written, give or take a chunk
     #[arg(long, env = "TALLY_BATCH_ROWS_MAX", value_name = "ROWS", default_value = "100000")]
     batch_rows_max: Given<usize>,
 
@@ -174,6 +174,16 @@ impl ServeArgs {
     fn collect(&self, problems: &mut Problems) -> Option<Settings> {
         let database = self.database.collect(problems);
         let listen = problems.take("--listen (LISTEN_ADDR)", &self.listen);
+        let listen = listen.and_then(|listen| {
+            let address = host_and_port(&listen);
+            if address.is_none() {
+                problems.add(format!(
+                    "--listen (LISTEN_ADDR): \u{201c}{listen}\u{201d} is no address: write HOST:PORT, as in \
+                     127.0.0.1:7777"
+                ));
+            }
+            address
+        });
         let migrate = problems.take("--migrate (TALLY_MIGRATE)", &self.migrate);
         let requests = self.requests(problems);
         if let Some(database) = &database {
@@ -258,8 +268,31 @@ impl ServeArgs {
     }
 }
 
+/// An address to listen on. Without a host, as in `:7777`, it is every address of this machine.
+fn host_and_port(listen: &str) -> Option<String> {
+    let (host, port) = listen.rsplit_once(':')?;
+    port.parse::<u16>().ok()?;
+    Some(if host.is_empty() { format!("0.0.0.0:{port}") } else { listen.to_owned() })
+}
+
 /// A duration of an hour at most.
 fn ms(problems: &mut Problems, name: &str, given: &Given<u64>) -> Duration {
     const HOUR_MS: u64 = 60 * 60 * 1000;
     Duration::from_millis(problems.within(name, given, 0..=HOUR_MS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_a_port() {
+        assert_eq!(host_and_port(":7777").as_deref(), Some("0.0.0.0:7777"));
+        for good in ["127.0.0.1:7777", "[::1]:0", "localhost:7777"] {
+            assert_eq!(host_and_port(good).as_deref(), Some(good));
+        }
+        for bad in ["", "7777", "localhost", "localhost:", "localhost:http", "[::1]"] {
+            assert_eq!(host_and_port(bad), None, "{bad}");
+        }
+    }
 }

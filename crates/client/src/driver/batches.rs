@@ -88,7 +88,7 @@ impl Driver {
             }
             None => {
                 let why = "the server refuses a batch that only tells of drops";
-                self.begin_anew(why, false).await;
+                self.begin_anew(why, false, 0).await;
                 return false;
             }
         }
@@ -105,7 +105,7 @@ impl Driver {
     }
 
     /// Goes on as a new producer, since this one's batches can no longer be told apart.
-    pub(super) async fn begin_anew(&mut self, why: &str, lost: bool) {
+    pub(super) async fn begin_anew(&mut self, why: &str, lost: bool, missing: u64) {
         let id = random::producer_id(self.settings.clock.micros());
         let keep_after = if lost { self.ledger.acknowledged() } else { self.ledger.doubtful() };
         let mut let_go = 0;
@@ -127,6 +127,9 @@ impl Driver {
         self.kept = None;
         self.careful_until = 0;
         self.recovered = None;
+        if missing > 0 {
+            self.progress.send_modify(|progress| progress.batches_lost += missing);
+        }
         if lost {
             self.notices.database_lost(why);
             self.ledger.number_anew(id);
@@ -163,6 +166,7 @@ impl Driver {
                      another client uses this producer's id"
                 ),
                 lost: false,
+                missing: 0,
             },
             Breach::Lost { committed, acknowledged } => Ended::Anew {
                 why: format!(
@@ -170,6 +174,7 @@ impl Driver {
                      those up to {acknowledged}"
                 ),
                 lost: true,
+                missing: acknowledged - committed,
             },
         }
     }

@@ -286,11 +286,12 @@ impl Driver {
             (Verdict::Forgotten, Some(_)) if self.ledger.acknowledged() == 0 => {}
             (Verdict::Forgotten, _) => {
                 let why = "the server does not know this producer any more".to_owned();
-                return Ended::Anew { why, lost: false };
+                let missing = self.ledger.missing_if_forgotten(self.settings.clock.micros());
+                return Ended::Anew { why, lost: false, missing };
             }
             (Verdict::InUse, _) => {
                 let why = "another client uses this producer's id".to_owned();
-                return Ended::Anew { why, lost: false };
+                return Ended::Anew { why, lost: false, missing: 0 };
             }
             (
                 verdict @ (Verdict::InvalidBatch | Verdict::Limit | Verdict::TimeAhead),

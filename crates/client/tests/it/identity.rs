@@ -154,7 +154,28 @@ async fn a_database_that_went_back_gets_what_is_left() {
     });
     let mock = mock.limits(|limits| limits.batches_in_flight_max = 1);
     let progress = send(&mock, 5).await;
-    assert_eq!((progress.acknowledged, progress.in_doubt), (5, 0));
+    assert_eq!((progress.acknowledged, progress.in_doubt, progress.batches_lost), (5, 0, 1));
     // Two were stored before, and their rows are still in this mock.
     assert_eq!((mock.total(), mock.database().producers.len()), (5, 2));
+}
+
+/// A restored backup that is older than the producer.
+#[tokio::test]
+async fn a_database_that_went_back_further_has_lost_all_that_was_acknowledged() {
+    let lost = AtomicU64::new(0);
+    let inner = Mock::good();
+    let database = inner.clone();
+    let mock = inner.with(move |event| match event {
+        Event::Batch(batch) if batch.sequence == 3 && lost.fetch_add(1, Ordering::Relaxed) == 0 => {
+            database.database().producers.clear();
+            Act::End(Status::unavailable("restored"))
+        }
+        Event::Open(open) if open.epoch > 0 => {
+            Act::End(refusal(Code::FailedPrecondition, "PRODUCER_FORGOTTEN"))
+        }
+        _ => Act::Serve,
+    });
+    let mock = mock.limits(|limits| limits.batches_in_flight_max = 1);
+    let progress = send(&mock, 5).await;
+    assert_eq!((progress.acknowledged, progress.in_doubt, progress.batches_lost), (4, 1, 2));
 }

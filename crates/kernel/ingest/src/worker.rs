@@ -191,7 +191,7 @@ impl<S: Sink> Worker<S> {
                     attempt,
                     indeterminate,
                     error = error.message,
-                    "rows were not stored, their streams are told"
+                    "rows were not stored; their clients have been told"
                 );
                 error.indeterminate = indeterminate;
                 if error.is_out_of_sequence {

@@ -97,8 +97,9 @@ impl Offer {
                     continue;
                 }
             };
-            match self.hand_over(stream).await {
-                Ok(stream) => return Successor { stream, process },
+            match self.hand_over(stream, process).await {
+                Ok(Some(stream)) => return Successor { stream, process },
+                Ok(None) => {}
                 Err(error) => tracing::info!(process, %error, "a successor did not take over"),
             }
         }
@@ -110,18 +111,31 @@ impl Offer {
         Ok((stream, process))
     }
 
-    async fn hand_over(&self, mut stream: UnixStream) -> io::Result<UnixStream> {
+    /// None: it was refused, and told why.
+    async fn hand_over(
+        &self,
+        mut stream: UnixStream,
+        process: i32,
+    ) -> io::Result<Option<UnixStream>> {
         let mut line = String::new();
         let mut request = BufReader::new((&mut stream).take(TEXT_BYTES_MAX));
         within(ANSWER_MAX, request.read_line(&mut line)).await?;
         if let Err(reason) = self.accept(line.trim_end_matches('\n')) {
             within(ANSWER_MAX, stream.write_all(format!("n{reason}").as_bytes())).await?;
-            return Err(io::Error::other(reason));
+            // The reason speaks to the other one.
+            let theirs = line.trim_end().splitn(3, ' ').nth(2).unwrap_or_default();
+            tracing::info!(
+                process,
+                database = self.work.database,
+                asked_for = theirs,
+                "another server asked for this port and was refused"
+            );
+            return Ok(None);
         }
         within(ANSWER_MAX, stream.async_io(Interest::WRITABLE, || send(&stream, &self.socket)))
             .await?;
         match within(PREPARE_MAX, stream.read_u8()).await? {
-            b'g' => Ok(stream),
+            b'g' => Ok(Some(stream)),
             _ => Err(io::ErrorKind::InvalidData.into()),
         }
     }

@@ -35,8 +35,8 @@ pub(crate) async fn watch<P, F>(
             serving.send_if_modified(|known| std::mem::replace(known, is_serving) != is_serving);
         if changed && !drain.has_begun() {
             match answer {
-                Ok(()) => tracing::info!("what is sent can be stored: serving"),
-                Err(error) => tracing::warn!(error, "what is sent cannot be stored: not serving"),
+                Ok(()) => tracing::info!("ready: requests can be stored"),
+                Err(error) => tracing::warn!(error, "not ready: requests cannot be stored"),
             }
         }
         let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };

@@ -28,7 +28,8 @@ pub(crate) fn with_pages(
             } else {
                 (
                     StatusCode::SERVICE_UNAVAILABLE,
-                    "not serving: what is sent cannot be stored now, or the server is stopping\n",
+                    "not serving: what is sent cannot be stored now, or the server is stopping; its log \
+                     says why\n",
                 )
             }
         }

@@ -165,7 +165,15 @@ impl Error {
             _ => (Outcome::Determinate, false),
         };
         let kind = if transient { Kind::Unavailable } else { Kind::Internal };
-        Self { outcome, transient, ..Self::permanent(step, kind) }.because(error)
+        let failed = Self { outcome, transient, ..Self::permanent(step, kind) };
+        match error {
+            _ if error.sqlite_error_code() == Some(DiskFull) => {
+                failed.because("the file has reached size_bytes_max, or the disk is full")
+            }
+            // The error behind it says the same again, with a number.
+            rusqlite::Error::SqliteFailure(_, Some(text)) => failed.because(text),
+            error => failed.because(error),
+        }
     }
 }
 

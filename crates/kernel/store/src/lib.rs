@@ -82,6 +82,17 @@ impl Database {
         }
     }
 
+    /// Whether what was stored is found the next time, for the end of a server.
+    ///
+    /// # Errors
+    /// When a SQLite file was removed or replaced.
+    pub fn check_at_end(&self) -> Result<(), Error> {
+        match self {
+            Self::Postgres(_) => Ok(()),
+            Self::Sqlite(database) => database.check_at_end(),
+        }
+    }
+
     /// Closes the database at the end. A SQLite database is one file then, which can be copied.
     ///
     /// # Errors

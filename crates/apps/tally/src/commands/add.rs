@@ -21,6 +21,9 @@ use crate::{dates, methods};
 /// How many requests are made at a time.
 const CHUNK_REQUESTS: u64 = 10_000;
 
+/// Seconds since 1970 have so many digits from 1973 on; what has fewer is a year or a typo.
+const SECONDS_DIGITS_MIN: usize = 9;
+
 /// Count requests by hand
 ///
 /// Examples:
@@ -78,6 +81,7 @@ pub(crate) async fn run(args: AddArgs, clock: &dyn Clock) -> anyhow::Result<Exit
         feed(sender, &request, args.count),
     );
     let counted = outcome.counted;
+    let lost = outcome.lost();
     let why = match (outcome.stop, outcome.rejected_why) {
         (Some(Stop::GaveUp { why, maybe, .. }), _) if maybe > 0 => {
             let were = if maybe == 1 { "was" } else { "were" };
@@ -102,6 +106,9 @@ pub(crate) async fn run(args: AddArgs, clock: &dyn Clock) -> anyhow::Result<Exit
             0 => anyhow!("nothing was counted: {why}"),
             _ => anyhow!("only {} counted: {why}", plural(counted, "request")),
         });
+    }
+    if let Some(lost) = lost {
+        return Err(anyhow!(lost));
     }
     let (method, path) = (methods::name(args.method), visible(path));
     say(format_args!("counted {}: {method} {path}", plural(args.count, "request")));
@@ -130,6 +137,12 @@ fn parse_at(text: &str) -> Result<i64, String> {
         let midnight = midnight.to_zoned(jiff::tz::TimeZone::UTC).map_err(|e| e.to_string())?;
         return Ok(midnight.timestamp().as_microsecond());
     }
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number && text.len() < SECONDS_DIGITS_MIN {
+        return Err("as seconds since 1970 that is before March 1973, and hardly meant; write a \
+                    day as 2015-05-17, and a time as 2015-05-17T10:05:03Z"
+            .to_owned());
+    }
     parse_text(text).map_err(|reason| format!("{reason}; write it as 2015-05-17T10:05:03Z"))
 }
 
@@ -146,5 +159,9 @@ mod tests {
         assert_eq!(parse_at("1431820800.5"), Ok(midnight + 500_000));
         assert!(parse_at("2015-02-30").is_err());
         assert!(parse_at("noon").is_err());
+        for number in ["2026", "20260517", "0"] {
+            assert!(parse_at(number).is_err_and(|why| why.contains("2015-05-17T10:05:03Z")));
+        }
+        assert_eq!(parse_at("100000000"), Ok(100_000_000_000_000));
     }
 }

@@ -1,4 +1,5 @@
-//! `tally config`: the server's settings that are in force, and where each comes from.
+//! `tally config`: the settings that `tally serve` would have if it were started here, and where
+//! each comes from.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;

@@ -10,7 +10,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::client::{ServerArgs, describe};
-use crate::output;
+use crate::output::{self, say};
 
 /// How long the server may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,6 +32,9 @@ pub(crate) async fn run(args: HealthArgs) -> anyhow::Result<ExitCode> {
     let status = answer.into_inner().status();
     let mut out = output::stdout();
     output::written(write_status(&mut out, status))?;
+    if status == ServingStatus::NotServing {
+        say("the server's log says why");
+    }
     Ok(if status == ServingStatus::Serving { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

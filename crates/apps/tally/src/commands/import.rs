@@ -197,7 +197,7 @@ fn conclude(args: &ImportArgs, inputs: &[Input], outcome: &Outcome, elapsed: Dur
         say(line);
     }
     let strict = args.strict && outcome.counts.malformed > 0;
-    let lost = outcome.rejected + outcome.in_doubt;
+    let lost = outcome.rejected + outcome.in_doubt + outcome.batches_lost;
     let failed = outcome.stop.is_some() || !outcome.failures.is_empty() || lost > 0;
     if failed || strict || report.nothing_understood() {
         ExitCode::FAILURE

@@ -49,11 +49,12 @@ pub(crate) async fn run(args: ProducersArgs) -> anyhow::Result<ExitCode> {
         setbacks.extend(part.setbacks);
     }
     output::written(print(&mut output::stdout(), format, &producers))?;
-    if producers.is_empty() {
+    if producers.is_empty() && setbacks.is_empty() {
         say(
-            "no producer is known at present; those that are done are forgotten, and clients of count.v1 are none",
+            "no producer is known at present; those that are done are forgotten, and clients that \
+             use count.v1 are not listed",
         );
-    } else if format == OutputFormat::Table {
+    } else if format == OutputFormat::Table && !producers.is_empty() {
         let dropped: i128 = producers.iter().map(|one| i128::from(one.dropped)).sum();
         let number = i128::try_from(producers.len()).unwrap_or(i128::MAX);
         let number = plural(number, "producer");

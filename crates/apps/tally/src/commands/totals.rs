@@ -121,7 +121,9 @@ pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<E
     if sum.dropped > 0 {
         let of_all = if is_filtered { ", over all endpoints" } else { "" };
         let drops = plural(sum.dropped, "known drop");
-        say(format_args!("short by {drops}{of_all}: `tally producers` shows whose"));
+        say(format_args!(
+            "short by {drops}{of_all}: `tally producers` shows whose, unless that client is done"
+        ));
     }
     incomplete.iter().for_each(say);
     Ok(ExitCode::SUCCESS)

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use super::counts::LineCounts;
 use super::feed::{Chunk, Failure, Fed};
 use super::time::SECOND_US;
+use crate::output::{plural, thousands};
 
 /// How many requests may be given and not be counted yet: some batches on their way, and some
 /// that are read meanwhile.
@@ -32,14 +33,17 @@ pub(crate) struct Place {
 /// What is known at the end.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    /// So many requests are counted for certain.
+    /// So many requests were acknowledged: they are counted, unless some batches are lost.
     pub(crate) counted: u64,
     /// The server refused so many, and counted those around them.
     pub(crate) rejected: u64,
     /// Of so many nobody can tell whether they are counted, and those around them are: the
     /// server did not know this import any more.
     pub(crate) in_doubt: u64,
-    /// What it said to that.
+    /// So many batches were acknowledged, and are not in the server's database any more: their
+    /// requests are among those that are `counted`.
+    pub(crate) batches_lost: u64,
+    /// What it said to a refusal.
     pub(crate) rejected_why: Option<String>,
     /// Every request up to this line is counted, or was refused.
     pub(crate) through: Option<Place>,
@@ -167,6 +171,7 @@ impl Sender {
         }
         let last = self.producer.close_within(self.patience).await;
         self.outcome.in_doubt = last.in_doubt;
+        self.outcome.batches_lost = last.batches_lost;
         self.outcome
     }
 
@@ -277,6 +282,7 @@ impl Sender {
         self.settle(news);
         let last = self.producer.close_within(Duration::ZERO).await;
         self.outcome.counted = last.acknowledged;
+        self.outcome.batches_lost = last.batches_lost;
         let known = last.acknowledged + last.rejected + before.in_doubt;
         let next = self.sent.iter().find_map(|sent| {
             let at = known.checked_sub(sent.before)?;
@@ -286,6 +292,23 @@ impl Sender {
         let maybe = last.in_doubt.saturating_sub(before.in_doubt);
         self.outcome.stop = Some(Stop::GaveUp { why, maybe, next });
         self.outcome
+    }
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    /// What of the acknowledged requests is not there any more, in words.
+    pub(crate) fn lost(&self) -> Option<String> {
+        let are = if self.batches_lost == 1 { "batch is" } else { "batches are" };
+        (self.batches_lost > 0).then(|| {
+            format!(
+                "{} acknowledged {are} missing: the server's database went back to an earlier \
+                 state, or is another one; fewer than {} of this run are counted",
+                thousands(self.batches_lost),
+                plural(self.counted, "request")
+            )
+        })
     }
 }
 

@@ -276,6 +276,31 @@ fn an_import_goes_on_where_it_was_when_the_server_is_back() {
     }
 }
 
+/// A backup is restored between two parts of a pipe.
+#[test]
+fn what_the_database_lost_meanwhile_fails_an_import() {
+    let home = Home::postgres("import_lost");
+    let server = home.serve(&[]);
+    let pipe = home.path("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is everywhere");
+    assert!(made.success());
+    let how = Spawn { stdin: Some(pipe.clone()), ..Spawn::default() };
+    let import = Process::spawn_with(&server.command(&["import", "-"]), &how);
+    let mut log = OpenOptions::new().write(true).open(&pipe).expect("a pipe");
+    log.write_all(LINE.repeat(3).as_bytes()).expect("it reads");
+    let stored = eventually_blocking(LIMIT, || match home.rows() {
+        3 => Ok(()),
+        rows => Err(rows),
+    });
+    assert_eq!(stored, Ok(()));
+    home.sql("DELETE FROM tally_requests; UPDATE tally_producers SET sequence = 0");
+    log.write_all(LINE.repeat(2).as_bytes()).expect("it reads");
+    drop(log);
+    let output = import.wait(LIMIT);
+    assert_fails(&output, 1, &["acknowledged batch", "missing: the server's database went back"]);
+    assert_eq!(server.live(), totals([("GET /a", 2)]));
+}
+
 /// The number of the summary's "counted N requests".
 #[track_caller]
 fn counted(summary: &str) -> i64 {

@@ -19,8 +19,12 @@ fn a_port_in_use() {
 #[test]
 fn an_address_that_is_none() {
     let home = Home::sqlite();
-    let output = home.run(&["serve", "--listen", "nonsense"]);
-    assert_fails(&output, 1, &["cannot listen on nonsense"]);
+    let output = home.run(&["serve", "--listen", "nonsense:7777"]);
+    assert_fails(&output, 1, &["cannot listen on nonsense:7777"]);
+    for address in ["nonsense", "7777", ""] {
+        let output = home.run(&["serve", "--listen", address]);
+        assert_fails(&output, 2, &["write HOST:PORT, as in 127.0.0.1:7777"]);
+    }
 }
 
 #[test]

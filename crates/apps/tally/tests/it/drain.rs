@@ -4,6 +4,7 @@ use std::path::Path;
 
 use tally_testkit::{Stream, eventually, eventually_blocking};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
@@ -25,6 +26,23 @@ fn an_idle_server_stops_well_on_sigterm_and_on_ctrl_c() {
         // A SQLite database is one file then.
         assert!(!home.path("tally.db-wal").exists() && !home.path("tally.db-shm").exists());
     }
+}
+
+/// Its clients are connected, and have sent nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_server_needs_no_time_to_stop() {
+    let home = Home::sqlite();
+    let server = home.serve(&["--drain-timeout-ms", "0"]);
+    let (mut open, mut calls) = (Vec::new(), JoinSet::new());
+    for _ in 0..20 {
+        let (sender, receiver) = mpsc::channel(1);
+        let mut client = server.client().await;
+        calls.spawn(async move { client.add(ReceiverStream::new(receiver)).await });
+        open.push(sender);
+    }
+    server.ok(&["add", "GET", "/a"]);
+    server.stop();
+    assert!(server.log().contains("everything that was acknowledged is stored"));
 }
 
 #[test]
@@ -50,7 +68,8 @@ fn sighup_stops_a_server_well_unless_nohup_has_it_ignored() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn somebody_who_watches_the_health_does_not_hold_the_drain() {
-    let server = Home::sqlite().serve(&[]);
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
     let channel = tonic::transport::Endpoint::new(server.url.clone()).unwrap().connect().await;
     let mut health =
         tonic_health::pb::health_client::HealthClient::new(channel.expect("it listens"));

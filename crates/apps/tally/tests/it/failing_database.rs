@@ -3,7 +3,7 @@
 use tally_testkit::Output;
 use tonic::Code;
 
-use crate::support::{Home, Server, assert_fails, request, totals, wait_for};
+use crate::support::{Home, LIMIT, Server, assert_fails, request, totals, wait_for};
 
 /// A server that gives up on a batch soon.
 const IMPATIENT: &[&str] = &["--write-wait-ms", "50"];
@@ -82,7 +82,7 @@ fn postgres_runs_full() {
     assert_eq!(server.live(), totals([("GET /a", 1)]));
     // Nobody counts anything, and it still knows.
     server.await_serving(false);
-    assert!(server.log().contains("cannot be stored: not serving"), "{}", server.log());
+    assert!(server.log().contains("not ready: requests cannot be stored"), "{}", server.log());
     assert!(server.log().contains("No space left on device"), "{}", server.log());
     home.sql(ROOM_AGAIN);
     server.await_serving(true);
@@ -145,7 +145,7 @@ fn sqlite_runs_full() {
     server.ok(&["add", "GET", "/a", "-n", "10"]);
     // Some of it fits, and the server says how much it is.
     let output = server.run(&["add", "GET", "/a", "-n", "100000"]);
-    assert_fails(&output, 1, &["database or disk is full"]);
+    assert_fails(&output, 1, &["the file has reached size_bytes_max, or the disk is full"]);
     let there = server.live();
     let counted = there["GET /a"] - 10;
     assert!((0..100_000).contains(&counted), "{there:?}");
@@ -181,6 +181,28 @@ fn a_removed_write_ahead_log_takes_nothing_with_it() {
     assert_eq!(server.live(), totals([("GET /a", 10)]));
     server.ok(&["add", "GET", "/a", "-n", "100"]);
     assert_eq!(server.live(), totals([("GET /a", 110)]));
+}
+
+/// What is stored in a file without a name ends with the server.
+#[test]
+fn a_removed_database_is_no_good_end() {
+    let home = Home::sqlite();
+    let server = home.serve(IMPATIENT);
+    server.ok(&["add", "GET", "/a", "-n", "10"]);
+    std::fs::rename(home.path("tally.db"), home.path("away.db")).expect("it is there");
+    let output = server.run(&["add", "GET", "/a", "--patience", "1"]);
+    assert_fails(&output, 1, &["put it back before you stop the server"]);
+    server.process.signal("TERM");
+    let output = server.process.wait(LIMIT);
+    assert_fails(&output, 1, &["tally.db at the end: the file was removed or replaced"]);
+    assert!(!output.stderr.contains("everything that was acknowledged"), "{output:?}");
+
+    std::fs::rename(home.path("away.db"), home.path("tally.db")).expect("it is there");
+    let server = home.serve(IMPATIENT);
+    assert_eq!(server.live(), totals([("GET /a", 10)]));
+    std::fs::rename(home.path("tally.db"), home.path("away.db")).expect("it is there");
+    std::fs::rename(home.path("away.db"), home.path("tally.db")).expect("it is there");
+    server.stop();
 }
 
 #[test]

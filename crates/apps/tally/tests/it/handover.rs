@@ -73,6 +73,9 @@ fn a_server_with_another_database_keeps_its_port() {
     let words = [address(&server), "tally.db, not into sqlite:", "other.db", "--listen"];
     assert_fails(&output, 1, &words);
     assert!(!home.path("other.db").exists(), "no database is touched");
+    let words = "another server asked for this port and was refused";
+    let line = server.process.wait_for_line(Stream::Stderr, words, LIMIT);
+    assert!(line.contains("tally.db") && line.contains("other.db"), "{line}");
     server.ok(&["add", "GET", "/a"]);
     server.stop();
 }

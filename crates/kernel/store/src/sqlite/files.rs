@@ -34,12 +34,35 @@ impl Files {
         let Some((path, _)) = self.0.iter().find(|(path, known)| identity(path) != *known) else {
             return Ok(());
         };
+        let advice = if self.has_database() {
+            "put it back, or restart the server"
+        } else {
+            "put it back before you stop the server, or what is stored in it is lost"
+        };
         let step = format!(
-            "find {}: the file was removed or replaced while the server runs; put it back, or \
-             restart the server",
+            "find {}: the file was removed or replaced while the server runs; {advice}",
             path.display()
         );
         Err(Error::transient(step, Outcome::Determinate))
+    }
+
+    /// Whether the database's own file is the one that was opened. What was stored is in it, also
+    /// when those beside it are gone.
+    fn has_database(&self) -> bool {
+        self.0.first().is_some_and(|(path, known)| identity(path) == *known)
+    }
+
+    /// Whether what was stored is found the next time.
+    pub(super) fn check_at_end(&self) -> Result<(), Error> {
+        let Some((path, _)) = self.0.first().filter(|_| !self.has_database()) else {
+            return Ok(());
+        };
+        let step = format!(
+            "find {} at the end: the file was removed or replaced while the server ran, and what \
+             was stored went with it",
+            path.display()
+        );
+        Err(Error::permanent(step, Kind::FailedPrecondition))
     }
 }
 

@@ -108,6 +108,10 @@ impl Database {
         self.0.prober.run(ping).await
     }
 
+    pub(crate) fn check_at_end(&self) -> Result<(), Error> {
+        self.0.files.check_at_end()
+    }
+
     /// Ends the threads. Everything is in the one file then, unless another program has it open.
     pub(crate) async fn close(&self) -> Result<(), Error> {
         let Inner { writer, reader, prober, .. } = &*self.0;

@@ -55,6 +55,7 @@ impl Report<'_> {
                  did not know this import any more, or its database went back"
             ));
         }
+        lines.extend(self.outcome.lost().map(|lost| format!("error: {lost}")));
         for failure in &self.outcome.failures {
             lines.push(format!("error: {}", chain(failure)));
         }
@@ -295,6 +296,13 @@ mod tests {
     fn what_is_in_doubt_is_said() {
         let text = report(&Outcome { counted: 5, in_doubt: 3, ..Outcome::default() }, &[]);
         assert!(text.contains("error: 3 requests sent, and it is not known"), "{text}");
+    }
+
+    #[test]
+    fn what_the_database_lost_is_said() {
+        let text = report(&Outcome { counted: 5, batches_lost: 1, ..Outcome::default() }, &[]);
+        assert!(text.contains("error: 1 acknowledged batch is missing: "), "{text}");
+        assert!(text.contains("fewer than 5 requests of this run are counted"), "{text}");
     }
 
     #[test]
