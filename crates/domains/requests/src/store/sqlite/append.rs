@@ -119,7 +119,10 @@ fn place(transaction: &Transaction<'_>, id: Uuid) -> Result<Option<Place>> {
 }
 
 fn insert(transaction: &Transaction<'_>, plan: &Plan) -> Result<()> {
-    let rows: Vec<i64> = plan.rows.iter().flat_map(Rows::iter).flat_map(<[i64; 2]>::from).collect();
+    let mut rows: Vec<i64> = Vec::with_capacity(2 * plan.row_count());
+    for (endpoint, micros) in plan.rows.iter().flat_map(Rows::iter) {
+        rows.extend([endpoint, micros]);
+    }
     let (many, rest) = rows.as_chunks::<{ 2 * INSERT_ROWS }>();
     let insert = |sql: &str, values: &[i64]| {
         transaction
