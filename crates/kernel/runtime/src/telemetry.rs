@@ -3,8 +3,9 @@
 use std::io::{self, IsTerminal as _};
 use std::str::FromStr;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,8 +18,8 @@ pub enum Format {
 
 /// Which messages are written: `error`, `warn`, `info`, `debug`, `trace`, or directives such
 /// as `info,tally_store=debug`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Level(String);
+#[derive(Debug, Clone, PartialEq)]
+pub struct Level(Targets);
 
 /// The log could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -30,14 +31,13 @@ pub struct Error(String);
 /// # Errors
 /// When the process has a log already.
 pub fn install(level: &Level, format: Format) -> Result<(), Error> {
-    let filter = EnvFilter::try_new(&level.0).map_err(|error| Error(error.to_string()))?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal());
+    let filtered = tracing_subscriber::registry().with(level.0.clone());
     match format {
-        Format::Text => lines.with_target(false).try_init(),
-        Format::Json => lines.json().flatten_event(true).try_init(),
+        Format::Text => filtered.with(lines.with_target(false)).try_init(),
+        Format::Json => filtered.with(lines.json().flatten_event(true)).try_init(),
     }
     .map_err(|error| Error(error.to_string()))
 }
@@ -62,13 +62,13 @@ impl FromStr for Level {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        EnvFilter::try_new(text).map_err(|error| error.to_string())?;
+        let targets = text.parse().map_err(|error| format!("{error}"))?;
         // A bare word that is no level would be a target, and would silence all others.
         let is_bare = text.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if is_bare && text.parse::<LevelFilter>().is_err() {
             return Err("is no level: error, warn, info, debug, trace or off".to_owned());
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(targets))
     }
 }
 
