@@ -200,6 +200,17 @@ fn greet(listener: &Listener, url: &DatabaseUrl) {
     say(format_args!("count something: tally add GET /hello{server}"));
     say(format_args!("and look at it:  tally totals --live{server}"));
     tracing::debug!(%address, database = %url, "listening");
+    if let Some(warning) = open_door(address) {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// What to say of an address that other machines may reach.
+fn open_door(address: SocketAddr) -> Option<String> {
+    let is_loopback = address.ip().to_canonical().is_loopback();
+    (!is_loopback).then(|| {
+        format!("anyone who can reach {address} can count, roll up and read: there is no login yet")
+    })
 }
 
 /// What a command on this machine needs to find the server at this address.
@@ -229,12 +240,28 @@ fn about() -> String {
 pub(crate) fn log(database: &crate::settings::DatabaseSettings) -> anyhow::Result<()> {
     tally_runtime::telemetry::install(&database.log_level, database.log_format)
         .map_err(io::Error::other)
-        .context("start the log")
+        .context("start the log")?;
+    if let DatabaseUrl::Postgres(url) = &database.url {
+        url.notes().iter().for_each(|note| tracing::warn!("{note}"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_that_others_reach_is_warned_of() {
+        let warning = |address: &str| open_door(address.parse().expect("an address"));
+        for address in ["127.0.0.1:7777", "127.9.9.9:1", "[::1]:7777", "[::ffff:127.0.0.1]:7777"] {
+            assert_eq!(warning(address), None);
+        }
+        for address in ["0.0.0.0:7777", "[::]:7777", "192.0.2.7:7777"] {
+            let warning = warning(address).unwrap_or_default();
+            assert!(warning.contains(address) && warning.contains("no login"), "{warning}");
+        }
+    }
 
     #[test]
     fn commands_are_told_where_the_server_is() {

@@ -1,6 +1,18 @@
 //! Connecting to a server, and saying in one line why it cannot be reached.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `caller.rs` | calls with a key, and answers that are gRPC or an error |
+//! | `look.rs` | looking at what answers when gRPC does not work |
+//! | `why.rs` | why what answers is no Tally server, and what to do about it |
+
+mod caller;
+mod look;
+mod why;
 
 use std::error::Error as _;
+use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -8,9 +20,13 @@ use clap::Args;
 use tally_client::Producer;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
+use tokio::time::timeout;
 use tonic::Status;
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::codegen::http::HeaderValue;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
+pub(crate) use self::caller::Caller;
+use self::why::ADVICE;
 use crate::output::visible;
 
 /// Where a server is unless something else is said.
@@ -41,56 +57,113 @@ const BATCH_ROWS_MAX: usize = 20_000;
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
-/// Which server to talk to.
-#[derive(Debug, Clone, Args)]
+/// How a certificate begins in a PEM file.
+const PEM_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
+
+/// Which server to talk to, and what to show it.
+#[derive(Clone, Args)]
 pub(crate) struct ServerArgs {
     /// The server's address, `http://` or `https://`
     #[arg(long, env = "TALLY_SERVER", value_name = "URL", default_value = SERVER_DEFAULT)]
     pub(crate) server: String,
+
+    /// A key to show to the server, or to a proxy before it: it is sent as `authorization: Bearer
+    /// KEY`. Other users of this machine see command lines, so TALLY_KEY is the better place
+    #[arg(
+        long,
+        visible_alias = "token",
+        env = "TALLY_KEY",
+        hide_env_values = true,
+        value_name = "KEY"
+    )]
+    key: Option<String>,
+
+    /// A PEM file with the certificates to trust [default: those that the operating system trusts]
+    #[arg(long, env = "TALLY_CA_CERTIFICATES", value_name = "FILE")]
+    ca_certificates: Option<PathBuf>,
+
+    /// A PEM file with the certificate to show to a server that asks for one
+    #[arg(long, env = "TALLY_CLIENT_CERTIFICATE", value_name = "FILE")]
+    client_certificate: Option<PathBuf>,
+
+    /// A PEM file with the private key of the client certificate
+    #[arg(long, env = "TALLY_CLIENT_KEY", value_name = "FILE")]
+    client_key: Option<PathBuf>,
+}
+
+/// What is shown and trusted, read from its files.
+#[derive(Default)]
+struct Papers {
+    authorization: Option<HeaderValue>,
+    ca: Option<Vec<u8>>,
+    identity: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 // === impl ServerArgs ===
 
 impl ServerArgs {
-    /// Connects.
-    pub(crate) async fn connect(&self) -> anyhow::Result<Channel> {
-        let endpoint = self.endpoint()?;
-        let server = visible(&self.server);
-        let cause = match tokio::time::timeout(CONNECT_TIMEOUT, endpoint.connect()).await {
-            Ok(Ok(channel)) => return Ok(channel),
-            Ok(Err(error)) => innermost(&error),
-            Err(_) => format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()),
+    /// Connects, and makes sure that what answers counts.
+    pub(crate) async fn connect(&self) -> anyhow::Result<Caller> {
+        let papers = self.papers()?;
+        let endpoint = self.endpoint(&papers)?;
+        let channel = match timeout(CONNECT_TIMEOUT, endpoint.connect()).await {
+            Ok(Ok(channel)) => channel,
+            Ok(Err(error)) => return Err(self.unreachable(&why::connecting(&error))),
+            Err(_) => {
+                let seconds = CONNECT_TIMEOUT.as_secs();
+                return Err(self.unreachable(&format!("no answer within {seconds} s; {ADVICE}")));
+            }
         };
-        Err(anyhow!(
-            "cannot reach the server at {server}: {cause}; \
-             start one with `tally serve`, or name another with --server"
-        ))
+        let caller = Caller::new(channel, papers.authorization);
+        // A stream without requests counts nothing. A server that is slow to answer it may be slow
+        // to answer everything.
+        let mut client = CountServiceClient::new(caller.clone());
+        let nothing = client.add(tokio_stream::empty());
+        if let Ok(Err(status)) = timeout(CONNECT_TIMEOUT, nothing).await
+            && let Some(why) = why::no_tally(&status, endpoint.uri(), self.key().is_some()).await
+        {
+            return Err(self.unreachable(&why));
+        }
+        Ok(caller)
     }
 
     /// Connects, to count.
-    pub(crate) async fn count(&self) -> anyhow::Result<CountServiceClient<Channel>> {
-        let channel = self.connect().await?;
-        Ok(CountServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX))
+    pub(crate) async fn count(&self) -> anyhow::Result<CountServiceClient<Caller>> {
+        let caller = self.connect().await?;
+        Ok(CountServiceClient::new(caller).max_decoding_message_size(MESSAGE_BYTES_MAX))
     }
 
     /// Connects, to record exactly once. That the server is there is known then; when it goes
     /// away later, the producer waits for it.
     pub(crate) async fn producer(&self, name: &str) -> anyhow::Result<Producer> {
         self.connect().await?;
-        Producer::builder(self.url())
+        let mut builder = Producer::builder(self.url())
             .name(name)
             .endpoints_max(ENDPOINTS_MAX)
             .batch_rows_max(BATCH_ROWS_MAX)
-            .backoff(BACKOFF_MIN, BACKOFF_MAX)
-            .connect()
-            .await
-            .context("cannot send to the server")
+            .backoff(BACKOFF_MIN, BACKOFF_MAX);
+        let papers = self.papers()?;
+        if let Some(key) = self.key() {
+            builder = builder.token(key);
+        }
+        if let Some(ca) = papers.ca {
+            builder = builder.ca_certificates(ca);
+        }
+        if let Some((certificate, key)) = papers.identity {
+            builder = builder.client_certificate(certificate, key);
+        }
+        builder.connect().await.context("cannot send to the server")
     }
 
     /// Connects, to ask for totals.
-    pub(crate) async fn requests(&self) -> anyhow::Result<RequestServiceClient<Channel>> {
-        let channel = self.connect().await?;
-        Ok(RequestServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX))
+    pub(crate) async fn requests(&self) -> anyhow::Result<RequestServiceClient<Caller>> {
+        let caller = self.connect().await?;
+        Ok(RequestServiceClient::new(caller).max_decoding_message_size(MESSAGE_BYTES_MAX))
+    }
+
+    /// Why the server cannot be used: all commands say it in this one way.
+    fn unreachable(&self, why: &str) -> anyhow::Error {
+        anyhow!("cannot reach the server at {}: {why}", visible(&self.server))
     }
 
     /// With a scheme, which may be left out.
@@ -99,7 +172,45 @@ impl ServerArgs {
         if text.contains("://") { text.to_owned() } else { format!("http://{text}") }
     }
 
-    fn endpoint(&self) -> anyhow::Result<Endpoint> {
+    /// Empty, as env files often have it, is none.
+    fn key(&self) -> Option<&str> {
+        self.key.as_deref().filter(|key| !key.is_empty())
+    }
+
+    fn papers(&self) -> anyhow::Result<Papers> {
+        let read = |flag: &str, path: &Option<PathBuf>| {
+            // Empty, as env files often have it, says nothing.
+            let path = path.as_ref().filter(|path| !path.as_os_str().is_empty());
+            let Some(path) = path else { return Ok(None) };
+            let failed = || format!("{flag}: cannot read {}", path.display());
+            std::fs::read(path).map(Some).with_context(failed)
+        };
+        let authorization = self.key().map(|key| {
+            let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| {
+                anyhow!("--key (TALLY_KEY) has characters that a header cannot have")
+            })?;
+            value.set_sensitive(true);
+            anyhow::Ok(value)
+        });
+        let certificate = read("--client-certificate", &self.client_certificate)?;
+        let key = read("--client-key", &self.client_key)?;
+        let identity = match (certificate, key) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => {
+                return Err(anyhow!(
+                    "--client-certificate and --client-key belong together: give both, or neither"
+                ));
+            }
+        };
+        let ca = read("--ca-certificates", &self.ca_certificates)?;
+        if ca.as_ref().is_some_and(|pem| !String::from_utf8_lossy(pem).contains(PEM_CERTIFICATE)) {
+            return Err(anyhow!("--ca-certificates: the file has no certificate in PEM form"));
+        }
+        Ok(Papers { authorization: authorization.transpose()?, ca, identity })
+    }
+
+    fn endpoint(&self, papers: &Papers) -> anyhow::Result<Endpoint> {
         let url = self.url();
         let wrong = || {
             let server = visible(&self.server);
@@ -108,9 +219,10 @@ impl ServerArgs {
         let endpoint = Endpoint::from_shared(url).with_context(wrong)?;
         let endpoint = match endpoint.uri().scheme_str() {
             Some("http") => endpoint,
-            Some("https") => endpoint
-                .tls_config(ClientTlsConfig::new().with_native_roots())
-                .context("cannot set TLS up")?,
+            Some("https") => endpoint.tls_config(papers.tls()).context(
+                "cannot set TLS up with the files of --ca-certificates, --client-certificate and \
+                 --client-key",
+            )?,
             _ => return Err(anyhow!(wrong())),
         };
         Ok(endpoint
@@ -123,30 +235,37 @@ impl ServerArgs {
     }
 }
 
-/// What a failed call has to say: the server's own words, or why the connection broke.
-pub(crate) fn describe(status: &Status) -> String {
-    match status.source() {
-        Some(cause) => format!("the connection broke: {}", innermost(cause)),
-        None if status.message().is_empty() => status.code().description().to_owned(),
-        None => visible(status.message()).into_owned(),
+impl fmt::Debug for ServerArgs {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerArgs").field("server", &self.server).finish_non_exhaustive()
     }
 }
 
-/// The last cause, which is the one that says something. The operating system's number is
-/// left out.
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut last = error;
-    while let Some(cause) = last.source() {
-        last = cause;
-    }
-    let text = last.to_string();
-    let words = text.split(" (os error").next().unwrap_or(&text);
-    let mut characters = words.chars();
-    match (characters.next(), characters.clone().next()) {
-        (Some(first), Some(second)) if second.is_lowercase() => {
-            first.to_lowercase().chain(characters).collect()
+// === impl Papers ===
+
+impl Papers {
+    fn tls(&self) -> ClientTlsConfig {
+        let config = match &self.ca {
+            Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
+            None => ClientTlsConfig::new().with_native_roots(),
+        };
+        match &self.identity {
+            Some((certificate, key)) => config.identity(Identity::from_pem(certificate, key)),
+            None => config,
         }
-        _ => words.to_owned(),
+    }
+}
+
+/// What a failed call has to say: the server's own words, or why there are none.
+pub(crate) fn describe(status: &Status) -> String {
+    match status.source() {
+        Some(cause) => match why::foreign(cause) {
+            Some(foreign) => foreign.to_string(),
+            None => format!("the connection broke: {}", why::innermost(cause)),
+        },
+        None if status.message().is_empty() => status.code().description().to_owned(),
+        None => visible(status.message()).into_owned(),
     }
 }
 
@@ -155,7 +274,13 @@ mod tests {
     use super::*;
 
     fn at(server: &str) -> ServerArgs {
-        ServerArgs { server: server.to_owned() }
+        ServerArgs {
+            server: server.to_owned(),
+            key: None,
+            ca_certificates: None,
+            client_certificate: None,
+            client_key: None,
+        }
     }
 
     #[tokio::test]
@@ -183,6 +308,6 @@ mod tests {
 
     #[test]
     fn https_is_understood() {
-        assert!(at("https://host:7777").endpoint().is_ok());
+        assert!(at("https://host:7777").endpoint(&Papers::default()).is_ok());
     }
 }

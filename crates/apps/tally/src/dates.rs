@@ -14,11 +14,16 @@ pub(crate) struct Period {
     day: i8,
 }
 
-/// A period as an argument: `2015-05-17`, `2015-05`, `2015`, `today` or `yesterday`.
+/// A period as an argument: `2015-05-17`, `2015-05`, `2015`, `today`, `yesterday`, `this-month`,
+/// `last-month`, or the last days, as in `7d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PeriodArg {
     Today,
     Yesterday,
+    ThisMonth,
+    LastMonth,
+    /// The last days, today included.
+    LastDays(u16),
     Fixed(Period),
 }
 
@@ -29,12 +34,26 @@ pub(crate) struct RangeArg {
     last: PeriodArg,
 }
 
+/// How many days `7d` and its like may be: a century.
+const LAST_DAYS_MAX: u16 = 36_500;
+
 /// Reads a period.
 pub(crate) fn parse_period(text: &str) -> Result<PeriodArg, String> {
     match text {
         "today" => return Ok(PeriodArg::Today),
         "yesterday" => return Ok(PeriodArg::Yesterday),
+        "this-month" => return Ok(PeriodArg::ThisMonth),
+        "last-month" => return Ok(PeriodArg::LastMonth),
         _ => {}
+    }
+    if let Some(days) = text.strip_suffix('d')
+        && !days.is_empty()
+        && days.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        return match days.parse() {
+            Ok(days @ 1..=LAST_DAYS_MAX) => Ok(PeriodArg::LastDays(days)),
+            _ => Err(format!("the last days are 1d to {LAST_DAYS_MAX}d")),
+        };
     }
     let mut parts = text.split('-');
     let year = number::<i16>(parts.next(), 4)?.ok_or_else(form)?;
@@ -100,7 +119,8 @@ pub(crate) fn iso(date: Date) -> String {
 }
 
 fn form() -> String {
-    "write a day as 2015-05-17, a month as 2015-05, a year as 2015, or today or yesterday"
+    "write a day as 2015-05-17, a month as 2015-05, a year as 2015, or one of today, yesterday, \
+     this-month, last-month and 7d (the last 7 days)"
         .to_owned()
 }
 
@@ -132,6 +152,10 @@ impl Period {
         Date { year: self.year.into(), month: self.month.into(), day: self.day.into() }
     }
 
+    fn of_month(day: Day) -> Self {
+        Self { year: day.year(), month: day.month(), day: 0 }
+    }
+
     fn of_day(day: Day) -> Self {
         Self { year: day.year(), month: day.month(), day: day.day() }
     }
@@ -146,13 +170,26 @@ impl fmt::Display for Period {
 // === impl PeriodArg ===
 
 impl PeriodArg {
-    /// What it means at this moment.
-    pub(crate) fn at(self, now: Timestamp) -> Period {
+    /// The period that it begins with at this moment.
+    pub(crate) fn first_at(self, now: Timestamp) -> Period {
         let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
         match self {
             Self::Today => Period::of_day(today),
             Self::Yesterday => Period::of_day(today.saturating_sub(1.day())),
+            Self::ThisMonth => Period::of_month(today),
+            Self::LastMonth => Period::of_month(today.saturating_sub(1.month())),
+            Self::LastDays(days) => {
+                Period::of_day(today.saturating_sub((i32::from(days) - 1).days()))
+            }
             Self::Fixed(period) => period,
+        }
+    }
+
+    /// The period that it ends with; mostly it is the one that it begins with.
+    pub(crate) fn last_at(self, now: Timestamp) -> Period {
+        match self {
+            Self::LastDays(_) => Self::Today.first_at(now),
+            _ => self.first_at(now),
         }
     }
 }
@@ -162,7 +199,13 @@ impl PeriodArg {
 impl RangeArg {
     /// The first and the last day at this moment. The last may be before the first.
     pub(crate) fn at(self, now: Timestamp) -> (Day, Day) {
-        (self.first.at(now).first_day(), self.last.at(now).last_day())
+        let (first, last) = self.periods_at(now);
+        (first.first_day(), last.last_day())
+    }
+
+    /// The same as the periods that were named.
+    pub(crate) fn periods_at(self, now: Timestamp) -> (Period, Period) {
+        (self.first.first_at(now), self.last.last_at(now))
     }
 }
 
@@ -191,6 +234,12 @@ mod tests {
         assert_eq!(days("2015-05..2016"), (date(2015, 5, 1), date(2016, 12, 31)));
         assert_eq!(days("2024-02..yesterday"), (date(2024, 2, 1), date(2024, 2, 29)));
         assert_eq!(days("9999"), (date(9999, 1, 1), date(9999, 12, 31)));
+        assert_eq!(days("this-month"), (date(2024, 3, 1), date(2024, 3, 31)));
+        assert_eq!(days("last-month"), (date(2024, 2, 1), date(2024, 2, 29)));
+        assert_eq!(days("1d"), days("today"));
+        assert_eq!(days("7d"), (date(2024, 2, 24), date(2024, 3, 1)));
+        assert_eq!(days("7d..yesterday"), (date(2024, 2, 24), date(2024, 2, 29)));
+        assert_eq!(days("2015..7d"), (date(2015, 1, 1), date(2024, 3, 1)));
     }
 
     #[test]
@@ -205,6 +254,12 @@ mod tests {
             ("2023-1-01", "write a day as"),
             ("2023-01-01-01", "write a day as"),
             ("+023", "write a day as"),
+            ("0d", "1d to 36500d"),
+            ("99999d", "1d to 36500d"),
+            ("d", "write a day as"),
+            ("-7d", "write a day as"),
+            ("7D", "write a day as"),
+            ("last-week", "7d (the last 7 days)"),
             ("", "write a day as"),
             ("2023..", "write a day as"),
             ("2023..2023-02-30", "\u{201c}2023-02-30\u{201d}: there is no such day"),

@@ -6,9 +6,11 @@ mod commands;
 mod dates;
 mod import;
 mod methods;
+mod numbers;
 mod output;
 mod port;
 mod settings;
+mod variables;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -58,6 +60,9 @@ async fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let matches = Cli::command().get_matches();
+    if let Err(unknown) = variables::check(&Cli::command()) {
+        return output::wrong_usage(unknown);
+    }
     let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
         Err(error) => error.exit(),

@@ -15,6 +15,9 @@ use clap::ValueEnum;
 /// How much output is gathered before it is written.
 const BUFFER_BYTES: usize = 128 * 1024;
 
+/// How many columns a terminal has that does not say.
+const COLUMNS: usize = 80;
+
 /// Wrong usage, as clap says it too.
 const EXIT_USAGE: u8 = 2;
 
@@ -37,6 +40,13 @@ pub(crate) fn stdout() -> BufWriter<Stdout> {
 /// Whether a person looks at stdout.
 pub(crate) fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal()
+}
+
+/// How many columns the terminal has that stdout is; `None` if it is none, and so nothing must fit.
+pub(crate) fn terminal_columns() -> Option<usize> {
+    let stdout = io::stdout();
+    let size = || terminal_size::terminal_size_of(&stdout).map(|(width, _)| usize::from(width.0));
+    stdout.is_terminal().then(|| size().filter(|columns| *columns > 0).unwrap_or(COLUMNS))
 }
 
 /// What came of writing to stdout: false when nobody reads it any more, as under `| head`,

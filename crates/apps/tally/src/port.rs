@@ -108,9 +108,10 @@ pub(crate) fn plain(error: Error) -> anyhow::Error {
 /// The same for two servers only if they count into the same database.
 fn name(url: &DatabaseUrl) -> String {
     let sqlite = match url {
-        // What is shown of a URL leaves its parameters out, and they may name the database.
+        // An address leaves the parameters out, and they may name the database.
         DatabaseUrl::Postgres(postgres) => {
-            return format!("{url} ({:08x})", postgres.fingerprint() & 0xffff_ffff);
+            let fingerprint = postgres.fingerprint() & 0xffff_ffff;
+            return format!("{} ({fingerprint:08x})", postgres.address());
         }
         DatabaseUrl::Sqlite(sqlite) => sqlite,
     };

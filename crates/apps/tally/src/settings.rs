@@ -1,11 +1,15 @@
 //! The server's settings: flags, then environment, then defaults; every mistake at once.
 
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use tally_ingest::Limits;
 use tally_runtime::config::{Given, Invalid, Problems};
 use tally_runtime::telemetry;
-use tally_store::{DatabaseUrl, Driver};
+use tally_store::{DatabaseUrl, Driver, Environment};
+
+/// How messages call the database's setting.
+const DATABASE_URL: &str = "--database-url (DB_URL)";
 
 /// Which database, and how much of it.
 #[derive(Debug, clap::Args)]
@@ -131,7 +135,7 @@ impl DatabaseArgs {
     }
 
     fn collect(&self, problems: &mut Problems) -> Option<DatabaseSettings> {
-        let url = problems.take_secret("--database-url (DB_URL)", &self.database_url);
+        let url = problems.take_secret(DATABASE_URL, &self.database_url);
         let driver = self
             .migration_driver
             .as_ref()
@@ -144,8 +148,11 @@ impl DatabaseArgs {
         let log_level = problems.take("--log-level (TALLY_LOG)", &self.log_level);
         let log_format = problems.take("--log-format (TALLY_LOG_FORMAT)", &self.log_format);
         let url = url?;
+        let url = driver.map_or(url.clone(), |driver| url.with_driver(driver));
+        let url = url.completed(&Environment::of_process());
+        let url = url.map_err(|error| problems.add(format!("{}: {error}", DATABASE_URL))).ok()?;
         Some(DatabaseSettings {
-            url: driver.map_or(url.clone(), |driver| url.with_driver(driver)),
+            url,
             pool: tally_store::postgres::Settings {
                 connections_max,
                 writers_max: connections_max
@@ -175,14 +182,13 @@ impl ServeArgs {
         let database = self.database.collect(problems);
         let listen = problems.take("--listen (LISTEN_ADDR)", &self.listen);
         let listen = listen.and_then(|listen| {
-            let address = host_and_port(&listen);
-            if address.is_none() {
+            let wrong = |reason| {
                 problems.add(format!(
-                    "--listen (LISTEN_ADDR): \u{201c}{listen}\u{201d} is no address: write HOST:PORT, as in \
-                     127.0.0.1:7777"
+                    "--listen (LISTEN_ADDR): \u{201c}{listen}\u{201d}{reason}: write HOST:PORT, as in \
+                     127.0.0.1:7777 or [::1]:7777"
                 ));
-            }
-            address
+            };
+            host_and_port(&listen).map_err(wrong).ok()
         });
         let migrate = problems.take("--migrate (TALLY_MIGRATE)", &self.migrate);
         let requests = self.requests(problems);
@@ -269,10 +275,23 @@ impl ServeArgs {
 }
 
 /// An address to listen on. Without a host, as in `:7777`, it is every address of this machine.
-fn host_and_port(listen: &str) -> Option<String> {
-    let (host, port) = listen.rsplit_once(':')?;
-    port.parse::<u16>().ok()?;
-    Some(if host.is_empty() { format!("0.0.0.0:{port}") } else { listen.to_owned() })
+fn host_and_port(listen: &str) -> Result<String, &'static str> {
+    let (host, port) = listen.rsplit_once(':').ok_or(" has no port")?;
+    if listen.contains("://") {
+        return Err(" is a URL");
+    }
+    if !port.bytes().all(|byte| byte.is_ascii_digit()) || port.parse::<u16>().is_err() {
+        return Err(": the port is not a number from 0 to 65535");
+    }
+    let is_v6 = |text: &str| text.parse::<Ipv6Addr>().is_ok();
+    let in_brackets = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    match in_brackets {
+        _ if host.is_empty() => Ok(format!("0.0.0.0:{port}")),
+        Some(v6) if is_v6(v6) => Ok(listen.to_owned()),
+        None if host.chars().all(is_name) => Ok(listen.to_owned()),
+        _ => Err(": the host is not a name or an address"),
+    }
 }
 
 /// A duration of an hour at most.
@@ -287,12 +306,15 @@ mod tests {
 
     #[test]
     fn an_address_has_a_port() {
-        assert_eq!(host_and_port(":7777").as_deref(), Some("0.0.0.0:7777"));
-        for good in ["127.0.0.1:7777", "[::1]:0", "localhost:7777"] {
-            assert_eq!(host_and_port(good).as_deref(), Some(good));
+        assert_eq!(host_and_port(":7777").as_deref(), Ok("0.0.0.0:7777"));
+        for good in ["127.0.0.1:7777", "[::1]:0", "localhost:7777", "a-b.c_d:1"] {
+            assert_eq!(host_and_port(good).as_deref(), Ok(good));
         }
-        for bad in ["", "7777", "localhost", "localhost:", "localhost:http", "[::1]"] {
-            assert_eq!(host_and_port(bad), None, "{bad}");
+        for bad in ["", "7777", "localhost", "localhost:", "localhost:http", "[::1]", "a:65536"] {
+            assert!(host_and_port(bad).is_err(), "{bad}");
+        }
+        for bad in ["::1:7777", "[x]:7777", "a b:7777", "a/b:1", "a:+1", "http://127.0.0.1:7777"] {
+            assert!(host_and_port(bad).is_err(), "{bad}");
         }
     }
 }

@@ -39,7 +39,7 @@ pub enum Error {
     /// The answer would be too large.
     #[error(
         "the answer has more than {max} totals: ask for a shorter range, for months instead of \
-         days, or for a path prefix"
+         days, for a path prefix, or for sums over all endpoints"
     )]
     TooManyTotals {
         /// The limit.
@@ -67,8 +67,8 @@ pub enum Error {
     #[error("the database does not answer; try again later")]
     ProducerTimeout,
     /// A text that no database takes.
-    #[error("path_prefix contains a NUL byte, and no path does")]
-    PathPrefixNul,
+    #[error("{0} contains a NUL byte, and no path does")]
+    PathNul(&'static str),
     /// The server is being stopped.
     #[error("the server is shutting down; go on with another one, or when it is back")]
     Draining,
@@ -251,7 +251,7 @@ impl Error {
             Self::Times(_)
             | Self::TooLarge { .. }
             | Self::Date { .. }
-            | Self::PathPrefixNul
+            | Self::PathNul(_)
             | Self::Open(_)
             | Self::Unexpected { .. }
             | Self::EndBeforeStart { .. } => Kind::InvalidArgument,

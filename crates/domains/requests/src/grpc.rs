@@ -21,6 +21,7 @@ use tally_proto::tally::requests::v1::request_service_server::{
 };
 use tally_proto::wire::{COUNTED_TRAILER, REASON_TRAILER, REFUSED_TRAILER};
 use tally_runtime::chain;
+use tally_store::error::chain_for_clients;
 use tokio_stream::Iter;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Response, Status, Streaming, async_trait};
@@ -30,7 +31,7 @@ use crate::model::{Day, DayRange};
 use crate::recorder::Ending;
 use crate::rollup;
 use crate::service::Service;
-use crate::totals::{Filter, Granularity, PeriodTotals, Query, Totals};
+use crate::totals::{Filter, Granularity, LimitOrder, Omitted, PeriodTotals, Query, Totals};
 use crate::validate;
 
 /// How large a message from a client may be: one request, or one question. A batch has a limit
@@ -45,6 +46,14 @@ const COUNT_BYTES: usize = 40;
 const MESSAGE_ITEMS_MAX: usize = 4_096;
 /// How many endpoints: 512 KiB even with the longest paths, and clients take 4 MiB by default.
 const MESSAGE_ENDPOINTS_MAX: usize = 200;
+
+/// What the first message says of what an answer lacks.
+#[derive(Debug, Default, PartialEq)]
+struct Missing {
+    dropped: i64,
+    setbacks: Vec<requests::Setback>,
+    omitted: Option<requests::Omitted>,
+}
 
 /// The messages of a streamed answer.
 type Answers = Box<dyn Iterator<Item = Result<requests::QueryTotalsResponse, Status>> + Send>;
@@ -85,7 +94,7 @@ impl Service {
         granularity: Granularity,
     ) -> Result<Vec<MethodCount>, Error> {
         let (filter, totals_max) = (Filter::default(), self.totals_max);
-        let query = Query { days, granularity, filter, live: false, totals_max };
+        let query = Query { days, granularity, filter, live: false, sum: false, totals_max };
         method_counts(&self.totals(query).await?, granularity)
     }
 
@@ -214,19 +223,27 @@ impl RequestService for Service {
         let answer = async {
             let query = query(request.get_ref(), self.totals_max)?;
             let (days, granularity) = (query.days, query.granularity);
-            let totals = self.totals(query).await?;
-            Ok((totals, producers::setbacks(self, days).await?, granularity))
+            let mut totals = self.totals(query).await?;
+            let omitted = limited(&mut totals, request.get_ref());
+            let missing = Missing {
+                dropped: totals.dropped,
+                setbacks: producers::setbacks(self, days).await?,
+                omitted: omitted.map(omitted_to_proto),
+            };
+            Ok((totals, missing, granularity))
         };
-        let (totals, setbacks, granularity) =
-            answer.await.map_err(|error: Error| status(&error))?;
-        let answers: Answers = Box::new(messages(totals, setbacks, granularity).map(Ok));
+        let (totals, missing, granularity) = answer.await.map_err(|error: Error| status(&error))?;
+        let answers: Answers = Box::new(messages(totals, missing, granularity).map(Ok));
         Ok(Response::new(tokio_stream::iter(answers)))
     }
 }
 
 fn query(request: &requests::QueryTotalsRequest, totals_max: usize) -> Result<Query, Error> {
     if request.path_prefix.contains('\0') {
-        return Err(Error::PathPrefixNul);
+        return Err(Error::PathNul("path_prefix"));
+    }
+    if request.paths.iter().any(|path| path.contains('\0')) {
+        return Err(Error::PathNul("paths"));
     }
     let from = validate::optional_period("from", request.from.as_ref())?;
     let to = validate::optional_period("to", request.to.as_ref())?;
@@ -239,10 +256,29 @@ fn query(request: &requests::QueryTotalsRequest, totals_max: usize) -> Result<Qu
     Ok(Query {
         days: validate::range(("from", from), ("to", to))?,
         granularity,
-        filter: Filter { method: request.method, path_prefix: request.path_prefix.clone() },
+        filter: Filter {
+            method: request.method,
+            path_prefix: request.path_prefix.clone(),
+            paths: request.paths.clone(),
+        },
         live: request.live,
+        sum: request.sum,
         totals_max,
     })
+}
+
+/// Keeps what the request's limit leaves.
+fn limited(totals: &mut Totals, request: &requests::QueryTotalsRequest) -> Option<Omitted> {
+    let order = match request.limit_order() {
+        requests::LimitOrder::Unspecified | requests::LimitOrder::Path => LimitOrder::Path,
+        requests::LimitOrder::Count => LimitOrder::Count,
+    };
+    let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0)?;
+    totals.keep_first(limit, order)
+}
+
+fn omitted_to_proto(omitted: Omitted) -> requests::Omitted {
+    requests::Omitted { totals: omitted.totals, requests: omitted.requests }
 }
 
 fn method_counts(totals: &Totals, granularity: Granularity) -> Result<Vec<MethodCount>, Error> {
@@ -267,13 +303,14 @@ fn method_counts(totals: &Totals, granularity: Granularity) -> Result<Vec<Method
 /// paths. The first message says what is missing, also when there are no endpoints.
 fn messages(
     totals: Totals,
-    mut setbacks: Vec<requests::Setback>,
+    missing: Missing,
     granularity: Granularity,
 ) -> impl Iterator<Item = requests::QueryTotalsResponse> + Send {
-    let mut dropped = totals.dropped;
+    let is_sum = totals.endpoints.is_empty();
+    let mut missing = (missing != Missing::default()).then_some(missing);
     let mut endpoints = totals.endpoints.into_iter().peekable();
     let names = std::iter::from_fn(move || {
-        if endpoints.peek().is_none() && dropped == 0 && setbacks.is_empty() {
+        if endpoints.peek().is_none() && missing.is_none() {
             return None;
         }
         let endpoints = endpoints
@@ -281,13 +318,14 @@ fn messages(
             .take(MESSAGE_ENDPOINTS_MAX)
             .map(|one| requests::Endpoint { method: one.method, path: one.path.into() })
             .collect();
-        let (dropped, setbacks) = (std::mem::take(&mut dropped), std::mem::take(&mut setbacks));
-        Some(requests::QueryTotalsResponse { endpoints, dropped, setbacks, ..Default::default() })
+        let Missing { dropped, setbacks, omitted } = missing.take().unwrap_or_default();
+        let periods = Vec::new();
+        Some(requests::QueryTotalsResponse { endpoints, periods, dropped, setbacks, omitted })
     });
     let mut parts = totals
         .periods
         .into_iter()
-        .flat_map(move |period| parts(&period, date(period.first, granularity)))
+        .flat_map(move |period| parts(&period, date(period.first, granularity), is_sum))
         .peekable();
     let counts = std::iter::from_fn(move || {
         let mut items = parts.peek()?.count.len();
@@ -302,9 +340,10 @@ fn messages(
 }
 
 /// A period, cut where it would not fit into a message.
-fn parts(period: &PeriodTotals, date: Option<Date>) -> Vec<requests::PeriodTotals> {
+fn parts(period: &PeriodTotals, date: Option<Date>, is_sum: bool) -> Vec<requests::PeriodTotals> {
     let part = |counts: &[(u32, i64)]| {
         let (endpoint, count) = counts.iter().copied().unzip();
+        let endpoint = if is_sum { Vec::new() } else { endpoint };
         requests::PeriodTotals { period: date, endpoint, count }
     };
     period.counts.chunks(MESSAGE_ITEMS_MAX).map(part).collect()
@@ -324,11 +363,13 @@ fn date(first: Day, granularity: Granularity) -> Option<Date> {
 
 /// The only place where an error becomes a gRPC status.
 fn status(error: &Error) -> Status {
-    let message = chain(error);
+    let (message, told) = (chain(error), chain_for_clients(error));
     if error.kind() == tally_runtime::Kind::Internal {
         tracing::error!(error = message, "a call failed");
+    } else if message != told {
+        tracing::warn!(error = message, "a call failed");
     }
-    let mut status = Status::new(Code::from(error.kind().grpc_code()), message);
+    let mut status = Status::new(Code::from(error.kind().grpc_code()), told);
     if let Some(reason) = error.reason() {
         status.metadata_mut().insert(REASON_TRAILER, MetadataValue::from_static(reason));
     }

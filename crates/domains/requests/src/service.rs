@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tally_ingest::{Batch, Limits, Queue, Sink, Workers, WriteError};
 use tally_runtime::{Clock, Drain, Tasks, chain};
+use tally_store::error::chain_for_clients;
 use tally_store::{Database, Outcome};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -305,6 +306,7 @@ impl Sink for Writer {
         }
         result.map_err(|error| WriteError {
             message: chain(&error),
+            told: chain_for_clients(&error),
             kind: error.kind(),
             transient: error.is_transient(),
             indeterminate: error.outcome() == Outcome::Indeterminate,

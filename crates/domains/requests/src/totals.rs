@@ -1,9 +1,16 @@
 //! A question about totals, and its answer in order.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `limit.rs` | the first totals of an answer |
+
+mod limit;
 
 use hashbrown::{HashMap, HashSet};
 use jiff::civil::Date;
 use tally_proto::wire::UNKNOWN_PATH;
 
+pub(crate) use self::limit::{LimitOrder, Omitted};
 use crate::model::{Day, DayRange, Endpoint, EndpointId};
 
 /// What the days of a range are summed by.
@@ -26,6 +33,8 @@ pub struct Filter {
     pub method: Option<i32>,
     /// Only paths that begin with this, byte by byte.
     pub path_prefix: String,
+    /// Only these paths; all if there are none.
+    pub paths: Vec<String>,
 }
 
 /// A question about totals.
@@ -39,6 +48,8 @@ pub struct Query {
     pub filter: Filter,
     /// Whether rows that are not rolled up are added.
     pub live: bool,
+    /// Whether all endpoints are summed.
+    pub sum: bool,
     /// How many totals the answer may have.
     pub totals_max: usize,
 }
@@ -48,7 +59,8 @@ pub struct Query {
 pub struct PeriodTotals {
     /// The period's first day within the calendar, such as the first of the month.
     pub first: Day,
-    /// Positions in [`Totals::endpoints`], and how many requests each had.
+    /// Positions in [`Totals::endpoints`], and how many requests each had. One of no endpoint if
+    /// all are summed.
     pub counts: Vec<(u32, i64)>,
 }
 
@@ -69,6 +81,8 @@ pub struct Totals {
 #[derive(Debug)]
 pub(crate) struct Collector {
     granularity: Granularity,
+    /// Whether all endpoints are summed.
+    sum: bool,
     max: usize,
     /// The endpoints that the query's filter lets through; `None` if it lets all through.
     only: Option<HashSet<EndpointId>>,
@@ -113,7 +127,15 @@ impl Filter {
     /// Whether it lets every endpoint through.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.method.is_none() && self.path_prefix.is_empty()
+        self.method.is_none() && self.path_prefix.is_empty() && self.paths.is_empty()
+    }
+
+    /// Whether it lets this one through.
+    #[must_use]
+    pub fn lets_through(&self, method: i32, path: &[u8]) -> bool {
+        self.method.is_none_or(|only| only == method)
+            && path.starts_with(self.path_prefix.as_bytes())
+            && (self.paths.is_empty() || self.paths.iter().any(|only| only.as_bytes() == path))
     }
 }
 
@@ -125,6 +147,7 @@ impl Collector {
     pub(crate) fn new(query: &Query, only: Option<HashSet<EndpointId>>) -> Self {
         Self {
             granularity: query.granularity,
+            sum: query.sum,
             max: query.totals_max,
             only,
             ids: Vec::new(),
@@ -155,6 +178,14 @@ impl Collector {
         count: i64,
     ) -> Result<(), TooMany> {
         if !self.wants(endpoint) {
+            return Ok(());
+        }
+        if self.sum {
+            let period = self.period(day);
+            match self.periods[period].counts.as_mut_slice() {
+                [(_, sum)] => *sum += count,
+                _ => self.periods[period].counts.push((0, count)),
+            }
             return Ok(());
         }
         let place = *self.places.entry(endpoint).or_insert_with(|| {
@@ -228,8 +259,10 @@ impl Collector {
                 ranks[*place as usize] = rank;
             }
         }
-        for (place, _) in self.periods.iter_mut().flat_map(|period| &mut period.counts) {
-            *place = ranks[*place as usize];
+        if !self.sum {
+            for (place, _) in self.periods.iter_mut().flat_map(|period| &mut period.counts) {
+                *place = ranks[*place as usize];
+            }
         }
         self.sum_up()?;
         let mut periods = self.periods;
@@ -264,111 +297,4 @@ impl Totals {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn query(granularity: Granularity, totals_max: usize) -> Query {
-        let (days, filter) = (DayRange::ALL, Filter::default());
-        Query { days, granularity, filter, live: true, totals_max }
-    }
-
-    #[test]
-    fn an_answer_is_by_period_path_and_method() {
-        let names = vec![
-            (1, Endpoint::new(3, "/b")),
-            (2, Endpoint::new(6, "/a")),
-            (3, Endpoint::new(3, "/a")),
-            (4, Endpoint::new(3, "/unused")),
-        ];
-        let mut collector = Collector::new(&query(Granularity::Month, 100), None);
-        let day = Day::from(Date::constant(2015, 5, 17));
-        for (day, endpoint, count) in
-            [(day, 1, 5), (day.plus(1), 1, 2), (day, 2, 1), (day.plus(-30), 3, 4)]
-        {
-            collector.add(day, endpoint, count).unwrap();
-        }
-        let totals = collector.finish(names).unwrap();
-        let names: Vec<_> = totals.endpoints.iter().map(|one| (one.method, &*one.path)).collect();
-        assert_eq!(names, [(3, "/a"), (6, "/a"), (3, "/b")]);
-        let april = Day::from(Date::constant(2015, 4, 1));
-        let may = Day::from(Date::constant(2015, 5, 1));
-        assert_eq!(
-            totals.periods,
-            [
-                PeriodTotals { first: april, counts: vec![(0, 4)] },
-                PeriodTotals { first: may, counts: vec![(1, 1), (2, 7)] },
-            ]
-        );
-    }
-
-    #[test]
-    fn what_has_no_name_is_unknown_and_in_the_sum() {
-        let mut collector = Collector::new(&query(Granularity::Day, 100), None);
-        for (endpoint, count) in [(7, 5), (1, 2), (8, 3), (9, 1)] {
-            collector.add(Day(1), endpoint, count).unwrap();
-        }
-        let names = vec![(1, Endpoint::new(3, "/")), (9, Endpoint::new(0, UNKNOWN_PATH))];
-        let totals = collector.finish(names).unwrap();
-        let counts = totals.periods[0].counts.iter();
-        let counts: Vec<_> =
-            counts.map(|(at, count)| (&*totals.endpoints[*at as usize].path, *count)).collect();
-        assert_eq!((totals.sum(), totals.unnamed), (11, 2));
-        assert_eq!(counts.iter().map(|(_, count)| count).sum::<i64>(), 11);
-        assert!(
-            counts.contains(&("/", 2))
-                && counts.iter().all(|one| one.0 == "/" || one.0 == UNKNOWN_PATH)
-        );
-    }
-
-    #[test]
-    fn too_many_totals_are_refused() {
-        let only = Some(HashSet::from_iter([1, 2]));
-        let mut collector = Collector::new(&query(Granularity::Day, 1), only);
-        assert_eq!(collector.add(Day(1), 3, 1), Ok(()), "of another endpoint");
-        assert_eq!(collector.add(Day(1), 1, 1), Ok(()));
-        assert_eq!(collector.add(Day(1), 2, 1), Err(TooMany));
-    }
-
-    #[test]
-    fn parts_of_a_total_are_one_total() {
-        let names = || vec![(1, Endpoint::new(3, "/1")), (2, Endpoint::new(3, "/2"))];
-        for max in [2, 3, 5, 100] {
-            let mut collector = Collector::new(&query(Granularity::Whole, max), None);
-            for day in 0..50 {
-                collector.add(Day(day), i64::from(day % 2) + 1, 1).unwrap();
-            }
-            assert!(collector.counts <= max + max / 4 + 1 || max == 100, "memory is bounded");
-            let totals = collector.finish(names()).unwrap();
-            assert_eq!(totals.periods[0].counts, [(0, 25), (1, 25)]);
-        }
-        let mut collector = Collector::new(&query(Granularity::Whole, 1), None);
-        let refused = (0..9).find_map(|n| collector.add(Day(0), n % 2 + 1, 1).err());
-        assert_eq!(refused, Some(TooMany));
-    }
-
-    proptest! {
-        #[test]
-        fn no_granularity_loses_a_count(
-            counts in prop::collection::vec((-800_i32..800, 1_i64..6, 1_i64..100), 0..60)
-        ) {
-            let sum: i64 = counts.iter().map(|(_, _, count)| count).sum();
-            for granularity in
-                [Granularity::Day, Granularity::Month, Granularity::Year, Granularity::Whole]
-            {
-                let names = (1..6).map(|id| (id, Endpoint::new(3, format!("/{id}")))).collect();
-                let mut collector = Collector::new(&query(granularity, 100), None);
-                for (day, endpoint, count) in &counts {
-                    collector.add(Day(*day), *endpoint, *count).unwrap();
-                }
-                let totals = collector.finish(names).unwrap();
-                prop_assert_eq!(totals.sum(), sum);
-                let keys: Vec<_> = totals.periods.iter()
-                    .flat_map(|period| period.counts.iter().map(|(rank, _)| (period.first, *rank)))
-                    .collect();
-                prop_assert!(keys.windows(2).all(|pair| pair[0] < pair[1]));
-            }
-        }
-    }
-}
+mod tests;

@@ -53,6 +53,7 @@ async fn ask(store: &dyn Store, queries: &Semaphore, today: Day) -> usize {
             days: DayRange { first, last },
             granularity: Granularity::Day,
             filter: Filter::default(),
+            sum: false,
             live: false,
             totals_max: max - read,
         };

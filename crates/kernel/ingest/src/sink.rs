@@ -50,8 +50,10 @@ pub trait Sink: Send + Sync + 'static {
 /// A batch was not stored, or nobody knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriteError {
-    /// What happened, in one line.
+    /// What happened, in one line, for the log.
     pub message: String,
+    /// The same for the streams whose rows these are.
+    pub told: String,
     /// What it means to the streams whose rows these are.
     pub kind: Kind,
     /// Whether the same batch may be stored later.

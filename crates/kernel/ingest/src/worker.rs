@@ -226,7 +226,7 @@ fn split<R: Rows>(chunks: Vec<Chunk<R>>) -> (Vec<R>, Vec<(Stub, Room)>) {
 fn settle(stub: Stub, result: &Result<(), WriteError>) {
     match result {
         Ok(()) => stub.stored(),
-        Err(error) => stub.failed(&error.message, error.kind, error.indeterminate),
+        Err(error) => stub.failed(&error.told, error.kind, error.indeterminate),
     }
 }
 
@@ -234,8 +234,10 @@ impl WriteError {
     /// A failure that is certain, and that trying again will not mend.
     #[must_use]
     pub fn permanent(message: impl Into<String>, kind: Kind) -> Self {
+        let message = message.into();
         Self {
-            message: message.into(),
+            told: message.clone(),
+            message,
             kind,
             transient: false,
             indeterminate: false,
@@ -246,8 +248,7 @@ impl WriteError {
     /// A failure that may pass.
     #[must_use]
     pub fn transient(message: impl Into<String>, indeterminate: bool) -> Self {
-        let (message, kind) = (message.into(), Kind::Unavailable);
-        Self { message, kind, transient: true, indeterminate, is_out_of_sequence: false }
+        Self { transient: true, indeterminate, ..Self::permanent(message, Kind::Unavailable) }
     }
 }
 

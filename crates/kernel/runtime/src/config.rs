@@ -5,10 +5,12 @@
 //! setting is read as [`Given`], which never fails, and [`Problems`] collects what is wrong
 //! with each before the server starts.
 
+use std::any::Any;
 use std::convert::Infallible;
 use std::fmt;
+use std::num::{IntErrorKind, ParseIntError};
 use std::ops::RangeInclusive;
-use std::str::FromStr;
+use std::str::{FromStr, ParseBoolError};
 
 /// A setting as it was written, and what it means if it means anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,12 +31,12 @@ pub struct Invalid(Vec<String>);
 
 impl<T: FromStr> FromStr for Given<T>
 where
-    T::Err: fmt::Display,
+    T::Err: fmt::Display + 'static,
 {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
-        let value = text.trim().parse().map_err(|error: T::Err| format!("{error:#}"));
+        let value = text.trim().parse().map_err(|error: T::Err| words(&error));
         Ok(Self { text: text.to_owned(), value })
     }
 }
@@ -43,6 +45,23 @@ impl<T> fmt::Display for Given<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// What is wrong, in words for people: the standard library's are for programmers.
+fn words(error: &(impl fmt::Display + 'static)) -> String {
+    let any: &dyn Any = error;
+    if let Some(error) = any.downcast_ref::<ParseIntError>() {
+        return match error.kind() {
+            IntErrorKind::PosOverflow => "it is too large",
+            IntErrorKind::Empty => "a whole number is missing",
+            _ => "it is not a whole number",
+        }
+        .to_owned();
+    }
+    if any.is::<ParseBoolError>() {
+        return "it is neither true nor false".to_owned();
+    }
+    format!("{error:#}")
 }
 
 // === impl Problems ===
@@ -124,6 +143,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_wrong_is_said_in_words() {
+        let reason = |value: Result<u8, String>| value.expect_err("wrong");
+        for (text, words) in [
+            ("", "a whole number is missing"),
+            ("-1", "it is not a whole number"),
+            ("1e3", "it is not a whole number"),
+            ("256", "it is too large"),
+        ] {
+            let given: Given<u8> = text.parse().expect("never fails");
+            assert_eq!(reason(given.value), words, "{text}");
+        }
+        let given: Given<bool> = "yes".parse().expect("never fails");
+        assert_eq!(given.value, Err("it is neither true nor false".to_owned()));
+    }
+
+    #[test]
     fn every_mistake_is_reported_by_name() {
         let mut problems = Problems::new();
         let rows: Given<u32> = "many".parse().expect("never fails");
@@ -135,6 +170,7 @@ mod tests {
         let text = problems.check().expect_err("two mistakes").to_string();
         assert!(text.starts_with("2 settings are wrong:"), "{text}");
         assert!(text.contains("--queue-rows-max: \u{201c}many\u{201d}"), "{text}");
+        assert!(text.contains("\u{201c}many\u{201d}: it is not a whole number"), "{text}");
         assert!(text.contains("--workers: 99 is not between 1 and 16"), "{text}");
     }
 }

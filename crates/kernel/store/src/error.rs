@@ -28,7 +28,28 @@ pub struct Error {
     kind: Kind,
     is_out_of_sequence: bool,
     is_locked: bool,
+    /// What clients are told instead of this and everything behind it.
+    told: Option<&'static str>,
     source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// An error and everything behind it in one line, for clients, who need not know where the database
+/// is and who its users are.
+#[must_use]
+pub fn chain_for_clients(error: &(dyn StdError + 'static)) -> String {
+    let mut line = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let told = error.downcast_ref::<Error>().and_then(|error| error.told);
+        let text = told.map_or_else(|| error.to_string(), str::to_owned);
+        if line.is_empty() {
+            line = text;
+        } else if !line.ends_with(&text) {
+            line = format!("{line}: {text}");
+        }
+        next = if told.is_some() { None } else { error.source() };
+    }
+    line
 }
 
 /// Adds the step that failed to a driver's error.
@@ -53,6 +74,7 @@ impl Error {
             kind,
             is_out_of_sequence: false,
             is_locked: false,
+            told: None,
             source: None,
         }
     }
@@ -92,6 +114,11 @@ impl Error {
         self
     }
 
+    /// With what clients are told instead: it names the database's address, its users or databases.
+    pub(crate) fn told_as(self, told: &'static str) -> Self {
+        Self { told: Some(told), ..self }
+    }
+
     /// The same error under the name of a larger step.
     #[must_use]
     pub fn within(self, step: impl Into<String>) -> Self {
@@ -102,6 +129,7 @@ impl Error {
             kind: self.kind,
             is_out_of_sequence: self.is_out_of_sequence,
             is_locked: self.is_locked,
+            told: None,
             source: Some(Box::new(self)),
         }
     }
@@ -252,6 +280,16 @@ mod tests {
         for code in ["40003", "57014", "57P01", "57P02", "08006", "XX000", "58030"] {
             assert!(!certainly_rolled_back(&SqlState::from_code(code)), "{code}");
         }
+    }
+
+    #[test]
+    fn clients_are_told_no_addresses() {
+        let inner = Error::permanent("connect to postgres://me@db/x", Kind::Unavailable)
+            .because("password authentication failed for user \"me\"")
+            .told_as("connect to the database");
+        let outer = inner.within("read totals");
+        assert_eq!(chain_for_clients(&outer), "read totals: connect to the database");
+        assert!(tally_runtime::chain(&outer).contains("for user"));
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //! | `postgres/` | Postgres and CockroachDB: pool, TLS, transactions, migration lock |
 //! | `retry.rs` | the one loop that repeats a failed operation |
 //! | `sqlite/` | SQLite: its threads, its files, the lock on them |
-//! | `url.rs` | reading a database URL, and printing it without its password |
+//! | `url.rs`, `url/` | reading a database URL, and printing it without its password |
 
 pub mod error;
 pub mod faults;
@@ -23,7 +23,7 @@ mod url;
 
 pub use error::{Error, Outcome};
 pub use migrate::{Migrations, Schema};
-pub use url::{DatabaseUrl, Driver, InvalidUrl};
+pub use url::{DatabaseUrl, Driver, Environment, InvalidUrl, PostgresUrl, SqliteUrl};
 
 /// Which SQL a database understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -61,6 +61,15 @@ impl Migrations {
         self.runner(dialect).get_migrations().iter().map(Migration::version).max().unwrap_or(0)
     }
 
+    /// The names of the migrations that a new database lacks: all of them.
+    #[must_use]
+    pub fn pending_of_none(&self, dialect: Dialect) -> Vec<String> {
+        let runner = self.runner(dialect);
+        let mut all: Vec<_> = runner.get_migrations().iter().collect();
+        all.sort_by_key(|one| one.version());
+        all.iter().map(ToString::to_string).collect()
+    }
+
     /// The table that says which migrations were applied.
     pub(crate) fn history_table(&self) -> String {
         format!("tally_{}_migrations", self.domain)

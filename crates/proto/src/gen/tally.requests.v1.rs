@@ -18,6 +18,18 @@ pub struct QueryTotalsRequest {
     /// Add the rows that are not rolled up yet. Without it: rolled-up days only.
     #[prost(bool, tag = "6")]
     pub live: bool,
+    /// Only these paths, compared byte by byte. Empty: every path.
+    #[prost(string, repeated, tag = "7")]
+    pub paths: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// One total for each period, over all endpoints: see PeriodTotals.
+    #[prost(bool, tag = "8")]
+    pub sum: bool,
+    /// How many totals the answer has at most: the first ones by limit_order. The answer itself is in
+    /// its usual order all the same. 0: all of them.
+    #[prost(uint32, tag = "9")]
+    pub limit: u32,
+    #[prost(enumeration = "LimitOrder", tag = "10")]
+    pub limit_order: i32,
 }
 /// A part of the answer. Endpoints are named once and then referred to by number, so
 /// that a year of daily totals stays small.
@@ -38,6 +50,18 @@ pub struct QueryTotalsResponse {
     /// database went back to an earlier state.
     #[prost(message, repeated, tag = "4")]
     pub setbacks: ::prost::alloc::vec::Vec<Setback>,
+    /// In the first message: what the limit left out. Unset: nothing.
+    #[prost(message, optional, tag = "5")]
+    pub omitted: ::core::option::Option<Omitted>,
+}
+/// Totals that an answer leaves out.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Omitted {
+    #[prost(int64, tag = "1")]
+    pub totals: i64,
+    /// The sum of their counts.
+    #[prost(int64, tag = "2")]
+    pub requests: i64,
 }
 /// Batches of a producer that were acknowledged, and that the database does not have any more.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -59,7 +83,8 @@ pub struct Setback {
     #[prost(int64, tag = "6")]
     pub producers: i64,
 }
-/// The totals of one period. The two lists have the same length.
+/// The totals of one period. The two lists have the same length, except in an answer to a query
+/// with `sum`: there `endpoint` is empty, and `count` has the one total.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PeriodTotals {
     /// The day, the month (day 0) or the year (month and day 0); unset for the whole range.
@@ -266,6 +291,39 @@ impl Granularity {
             "MONTH" => Some(Self::Month),
             "YEAR" => Some(Self::Year),
             "WHOLE" => Some(Self::Whole),
+            _ => None,
+        }
+    }
+}
+/// Which totals are the first ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LimitOrder {
+    /// The same as PATH.
+    Unspecified = 0,
+    /// In the usual order: by period, path and method.
+    Path = 1,
+    /// The largest; of equal ones, the first in the usual order.
+    Count = 2,
+}
+impl LimitOrder {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LIMIT_ORDER_UNSPECIFIED",
+            Self::Path => "PATH",
+            Self::Count => "COUNT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LIMIT_ORDER_UNSPECIFIED" => Some(Self::Unspecified),
+            "PATH" => Some(Self::Path),
+            "COUNT" => Some(Self::Count),
             _ => None,
         }
     }

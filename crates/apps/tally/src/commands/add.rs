@@ -16,7 +16,7 @@ use crate::import::feed::{Chunk, Fed};
 use crate::import::send::{News, Stop, send_all};
 use crate::import::time::parse_text;
 use crate::output::{plural, say, visible};
-use crate::{dates, methods};
+use crate::{dates, methods, numbers};
 
 /// How many requests are made at a time.
 const CHUNK_REQUESTS: u64 = 10_000;
@@ -42,7 +42,7 @@ pub(crate) struct AddArgs {
 
     /// How many requests
     #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 1,
-          value_parser = clap::value_parser!(u64).range(1..))]
+          value_parser = numbers::within(1, u64::MAX))]
     count: u64,
 
     /// When, as RFC 3339, seconds since 1970, or a day [default: now]
@@ -51,7 +51,7 @@ pub(crate) struct AddArgs {
 
     /// How long a server that takes nothing is waited for, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10,
-          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+          value_parser = numbers::within(1, 86_400_u64))]
     patience: u64,
 
     #[command(flatten)]
@@ -132,8 +132,8 @@ async fn feed(sender: mpsc::Sender<Fed>, request: &AddRequest, count: u64) {
 
 fn parse_at(text: &str) -> Result<i64, String> {
     // A year is also a number; what has the form of a day is one.
-    if text.len() == 10 && text.contains('-') {
-        let midnight = dates::parse_period(text)?.at(Timestamp::UNIX_EPOCH).first_day();
+    if text.len() == 10 && text.contains('-') && text.starts_with(|c: char| c.is_ascii_digit()) {
+        let midnight = dates::parse_period(text)?.first_at(Timestamp::UNIX_EPOCH).first_day();
         let midnight = midnight.to_zoned(jiff::tz::TimeZone::UTC).map_err(|e| e.to_string())?;
         return Ok(midnight.timestamp().as_microsecond());
     }
@@ -158,7 +158,9 @@ mod tests {
         assert_eq!(parse_at("2015-05-17 02:00:00+02:00"), Ok(midnight));
         assert_eq!(parse_at("1431820800.5"), Ok(midnight + 500_000));
         assert!(parse_at("2015-02-30").is_err());
-        assert!(parse_at("noon").is_err());
+        for no_moment in ["noon", "this-month", "last-month", "today", "7d"] {
+            assert!(parse_at(no_moment).is_err(), "{no_moment}");
+        }
         for number in ["2026", "20260517", "0"] {
             assert!(parse_at(number).is_err_and(|why| why.contains("2015-05-17T10:05:03Z")));
         }

@@ -229,7 +229,7 @@ fn inputs(files: &[PathBuf]) -> Result<Vec<Input>, String> {
 fn bar(inputs: &[Input]) -> ProgressBar {
     let bytes = inputs.iter().map(Input::bytes).sum::<Option<u64>>();
     let template = match bytes {
-        Some(_) => "{bar:32} {bytes}/{total_bytes}  {msg} counted  {eta} left",
+        Some(_) => "{wide_bar} {bytes}/{total_bytes}  {msg} counted  {eta} left",
         None => "{spinner} {bytes}  {msg} counted  {elapsed}",
     };
     let bar = ProgressBar::with_draw_target(bytes, ProgressDrawTarget::stderr());

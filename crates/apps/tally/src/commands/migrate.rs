@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use tally_requests::MIGRATIONS;
+use tally_store::{DatabaseUrl, Dialect};
 
 use crate::app;
 use crate::output::{say, wrong_usage};
@@ -26,6 +27,14 @@ pub(crate) async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
         Err(invalid) => return Ok(wrong_usage(invalid)),
     };
     app::log(&settings)?;
+    if args.check
+        && let DatabaseUrl::Sqlite(file) = &settings.url
+        && !file.path().exists()
+    {
+        let pending = MIGRATIONS.pending_of_none(Dialect::Sqlite).join(", ");
+        say(format_args!("{} does not exist yet; missing: {pending}", settings.url));
+        return Ok(ExitCode::FAILURE);
+    }
     let database = app::open(&settings.url, settings.pool).await?;
     let url = &settings.url;
     if args.check {

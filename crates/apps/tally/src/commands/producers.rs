@@ -48,7 +48,8 @@ pub(crate) async fn run(args: ProducersArgs) -> anyhow::Result<ExitCode> {
         producers.extend(part.producers);
         setbacks.extend(part.setbacks);
     }
-    output::written(print(&mut output::stdout(), format, &producers))?;
+    let columns = output::terminal_columns();
+    output::written(print(&mut output::stdout(), format, columns, &producers))?;
     if producers.is_empty() && setbacks.is_empty() {
         say(
             "no producer is known at present; those that are done are forgotten, and clients that \
@@ -67,12 +68,17 @@ pub(crate) async fn run(args: ProducersArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(out: &mut impl Write, format: OutputFormat, producers: &[Producer]) -> io::Result<()> {
+fn print(
+    out: &mut impl Write,
+    format: OutputFormat,
+    terminal: Option<usize>,
+    producers: &[Producer],
+) -> io::Result<()> {
     match format {
         OutputFormat::Csv => print_csv(out, producers)?,
         OutputFormat::Json => print_json(out, producers)?,
         OutputFormat::Table if producers.is_empty() => {}
-        OutputFormat::Table => print_table(out, producers)?,
+        OutputFormat::Table => print_table(out, terminal, producers)?,
     }
     out.flush()
 }
@@ -107,7 +113,11 @@ fn print_json(out: &mut impl Write, producers: &[Producer]) -> io::Result<()> {
     array.end(out)
 }
 
-fn print_table(out: &mut impl Write, producers: &[Producer]) -> io::Result<()> {
+fn print_table(
+    out: &mut impl Write,
+    terminal: Option<usize>,
+    producers: &[Producer],
+) -> io::Result<()> {
     let columns = [
         ("id", Align::Left),
         ("kind", Align::Left),
@@ -115,7 +125,7 @@ fn print_table(out: &mut impl Write, producers: &[Producer]) -> io::Result<()> {
         ("last seen", Align::Left),
         ("accepted", Align::Right),
         ("dropped", Align::Right),
-        ("name", Align::Left),
+        ("name", Align::Shorten),
     ];
     let rows = producers.iter().map(|one| {
         [
@@ -128,7 +138,7 @@ fn print_table(out: &mut impl Write, producers: &[Producer]) -> io::Result<()> {
             visible(&one.name),
         ]
     });
-    table::write(out, columns, rows)
+    table::write(out, terminal, columns, rows)
 }
 
 fn kind(producer: &Producer) -> &'static str {
@@ -165,7 +175,7 @@ mod tests {
 
     fn printed(format: OutputFormat, producers: &[Producer]) -> String {
         let mut out = Vec::new();
-        print(&mut out, format, producers).expect("written");
+        print(&mut out, format, None, producers).expect("written");
         String::from_utf8(out).expect("text")
     }
 

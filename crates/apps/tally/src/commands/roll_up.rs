@@ -31,7 +31,8 @@ use crate::output::{self, OutputFormat, plural, say, thousands, wrong_usage};
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct RollUpArgs {
-    /// A day, a month, a year, today, yesterday, or two of them with `..` between
+    /// A day, a month, a year, today, yesterday, this-month, last-month, the last days as in 7d, or
+    /// two of them with `..` between; all in UTC
     #[arg(default_value = "yesterday", value_parser = dates::parse_range)]
     period: RangeArg,
 
@@ -136,7 +137,7 @@ fn print(
             let rows = days.iter().map(|sum| {
                 [Cow::Owned(sum.day.to_string()), number(sum.requests), number(sum.endpoints)]
             });
-            table::write(out, columns, rows)
+            table::write(out, None, columns, rows)
         }
         OutputFormat::Csv => {
             out.write_all(b"day,requests,endpoints\n")?;

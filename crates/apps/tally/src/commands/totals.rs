@@ -6,41 +6,58 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use clap::{Args, ValueEnum};
-use tally_proto::tally::requests::v1::{Granularity, QueryTotalsRequest};
+use tally_proto::tally::requests::v1::{Granularity, LimitOrder, Omitted, QueryTotalsRequest};
 use tally_runtime::Clock;
 
-use self::print::Printer;
+use self::print::{Printer, Sum};
 use super::setbacks;
 use crate::client::{ServerArgs, describe};
-use crate::dates::{self, PeriodArg};
-use crate::methods;
-use crate::output::{self, OutputFormat, plural, say, wrong_usage};
+use crate::dates::{self, Period, PeriodArg, RangeArg};
+use crate::output::{self, OutputFormat, plural, say, thousands, wrong_usage};
+use crate::{methods, numbers};
 
 /// Print how often each endpoint was called
 ///
 /// Examples:
-///   tally totals                                  every rolled-up day
-///   tally totals --from yesterday --live          since yesterday, up to this moment
-///   tally totals --from 2015-05 --to 2015-05 --by month --format csv
-///   tally totals --by whole --path-prefix /api/ --method POST
+///   tally totals                                      every rolled-up day
+///   tally totals today --live --sort count --limit 10 today's top ten endpoints
+///   tally totals 7d --live --sum                      requests of each of the last 7 days
+///   tally totals --from yesterday --live              since yesterday, up to this moment
+///   tally totals 2015-05 --by month --format csv
+///   tally totals last-month --by whole --path-prefix /api/ --method POST
+///
+/// All days are UTC.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct TotalsArgs {
-    /// The first day; of a month or a year, its first day [default: the beginning]
-    #[arg(long, value_name = "DATE", value_parser = dates::parse_period)]
+    /// A day, a month, a year, today, yesterday, this-month, last-month, the last days as in 7d (today
+    /// included), or two of them with `..` between [default: everything]
+    #[arg(value_parser = dates::parse_range, conflicts_with_all = ["from", "to"])]
+    period: Option<RangeArg>,
+
+    /// The first day; of a longer period, its first day [default: the beginning]
+    #[arg(long, value_name = "PERIOD", value_parser = dates::parse_period)]
     from: Option<PeriodArg>,
 
-    /// The last day, which is included; of a month or a year, its last day [default: no end]
-    #[arg(long, value_name = "DATE", value_parser = dates::parse_period)]
+    /// The last day, which is included; of a longer period, its last day [default: no end]
+    #[arg(long, value_name = "PERIOD", value_parser = dates::parse_period)]
     to: Option<PeriodArg>,
 
     /// What to sum by
     #[arg(long, value_enum, default_value_t = By::Day)]
     by: By,
 
+    /// One number for each period, over all endpoints that are asked for
+    #[arg(long)]
+    sum: bool,
+
     /// Only this method: a name or a number
     #[arg(long, value_parser = methods::parse, allow_negative_numbers = true)]
     method: Option<i32>,
+
+    /// Only this path; can be given several times
+    #[arg(long)]
+    path: Vec<String>,
 
     /// Only paths that begin with this
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
@@ -50,9 +67,21 @@ pub(crate) struct TotalsArgs {
     #[arg(long)]
     live: bool,
 
+    /// In which order
+    #[arg(long, value_enum, default_value_t = Sort::Path)]
+    sort: Sort,
+
+    /// Only the first N lines
+    #[arg(long, value_name = "N", value_parser = numbers::within(1, u32::MAX))]
+    limit: Option<u32>,
+
     /// How to print [default: table on a terminal, csv elsewhere]
     #[arg(long, value_enum)]
     format: Option<OutputFormat>,
+
+    /// Say nothing on stderr but errors
+    #[arg(long, short)]
+    quiet: bool,
 
     #[command(flatten)]
     server: ServerArgs,
@@ -71,31 +100,43 @@ enum By {
     Whole,
 }
 
+/// In which order totals are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Sort {
+    /// By date, path and method
+    Path,
+    /// The largest first
+    Count,
+}
+
 pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<ExitCode> {
     let now = clock.now();
-    let (from, to) = (args.from.map(|from| from.at(now)), args.to.map(|to| to.at(now)));
+    let (from, to) = match args.period.map(|range| range.periods_at(now)) {
+        Some((first, last)) => (Some(first), Some(last)),
+        None => (args.from.map(|from| from.first_at(now)), args.to.map(|to| to.last_at(now))),
+    };
     if let (Some(from), Some(to)) = (from, to)
         && to.last_day() < from.first_day()
     {
-        return Ok(wrong_usage(format_args!("--to {to} is before --from {from}")));
+        return Ok(wrong_usage(match args.period {
+            Some(_) => format!("the range ends with {to}, before it begins with {from}"),
+            None => format!("--to {to} is before --from {from}"),
+        }));
     }
-    let request = QueryTotalsRequest {
-        from: from.map(dates::Period::to_proto),
-        to: to.map(dates::Period::to_proto),
-        granularity: granularity(args.by) as i32,
-        method: args.method,
-        path_prefix: args.path_prefix.clone(),
-        live: args.live,
-    };
-    let terminal = output::stdout_is_terminal();
-    let usual = if terminal { OutputFormat::Table } else { OutputFormat::Csv };
+    let terminal = output::terminal_columns();
+    let usual = if terminal.is_some() { OutputFormat::Table } else { OutputFormat::Csv };
     let format = args.format.unwrap_or(usual);
-
     let mut client = args.server.requests().await?;
     let failed = |status| anyhow!("cannot read the totals: {}", describe(&status));
-    let mut answer = client.query_totals(request).await.map_err(failed)?.into_inner();
-    let mut printer = Printer::new(output::stdout(), format);
+    let answer = client.query_totals(args.request(from, to)).await.map_err(failed)?;
+    let mut answer = answer.into_inner();
+    let mut printer = Printer::new(output::stdout(), format)
+        .fit(terminal)
+        .sums(args.sum)
+        .largest_first(args.sort == Sort::Count);
+    let mut omitted = None;
     while let Some(part) = answer.message().await.map_err(failed)? {
+        omitted = omitted.or(part.omitted);
         let rows = printer.take(part).context("the server's answer makes no sense")?;
         if !output::written(rows)? {
             return Ok(ExitCode::SUCCESS);
@@ -104,36 +145,83 @@ pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<E
     let sum = printer.sum();
     let incomplete = setbacks::summary(printer.setbacks());
     output::written(printer.finish())?;
-    let is_filtered = args.method.is_some() || !args.path_prefix.is_empty();
-    if sum.totals == 0 {
-        say(if args.live {
-            "nothing was counted in this range"
-        } else {
-            "no rolled-up days in this range; add --live to include requests that are not \
-             rolled up yet"
-        });
-    } else if format == OutputFormat::Table {
-        let endpoints = plural(sum.endpoints, "endpoint");
-        let is_complete = sum.dropped == 0 && incomplete.is_none();
-        let complete = if is_complete { "; complete: no drops are known" } else { "" };
-        say(format_args!("{} to {endpoints}{complete}", plural(sum.requests, "request")));
+    if !args.quiet {
+        args.say_what_it_is(format, sum, omitted, incomplete);
     }
-    if sum.dropped > 0 {
-        let of_all = if is_filtered { ", over all endpoints" } else { "" };
-        let drops = plural(sum.dropped, "known drop");
-        say(format_args!(
-            "short by {drops}{of_all}: `tally producers` shows whose, unless that client is done"
-        ));
-    }
-    incomplete.iter().for_each(say);
     Ok(ExitCode::SUCCESS)
 }
 
-fn granularity(by: By) -> Granularity {
-    match by {
-        By::Day => Granularity::Day,
-        By::Month => Granularity::Month,
-        By::Year => Granularity::Year,
-        By::Whole => Granularity::Whole,
+// === impl TotalsArgs ===
+
+impl TotalsArgs {
+    fn request(&self, from: Option<Period>, to: Option<Period>) -> QueryTotalsRequest {
+        let granularity = match self.by {
+            By::Day => Granularity::Day,
+            By::Month => Granularity::Month,
+            By::Year => Granularity::Year,
+            By::Whole => Granularity::Whole,
+        };
+        let limit_order = match self.sort {
+            Sort::Path => LimitOrder::Path,
+            Sort::Count => LimitOrder::Count,
+        };
+        QueryTotalsRequest {
+            from: from.map(Period::to_proto),
+            to: to.map(Period::to_proto),
+            granularity: granularity.into(),
+            method: self.method,
+            path_prefix: self.path_prefix.clone(),
+            live: self.live,
+            paths: self.path.clone(),
+            sum: self.sum,
+            limit: self.limit.unwrap_or(0),
+            limit_order: limit_order.into(),
+        }
+    }
+
+    /// Says how much it is, and what is missing.
+    fn say_what_it_is(
+        &self,
+        format: OutputFormat,
+        sum: Sum,
+        omitted: Option<Omitted>,
+        incomplete: Option<String>,
+    ) {
+        if sum.totals == 0 {
+            say(if self.live {
+                "nothing was counted in this range"
+            } else {
+                "no rolled-up days in this range; add --live to include requests that are not \
+                 rolled up yet"
+            });
+        } else if format == OutputFormat::Table {
+            let is_complete = sum.dropped == 0 && incomplete.is_none();
+            let complete = if is_complete { "; complete: no drops are known" } else { "" };
+            say(format_args!("{}{complete}", self.how_much(sum, omitted)));
+        }
+        if sum.dropped > 0 {
+            let is_filtered =
+                self.method.is_some() || !self.path_prefix.is_empty() || !self.path.is_empty();
+            let of_all = if is_filtered { ", over all endpoints" } else { "" };
+            let drops = plural(sum.dropped, "known drop");
+            say(format_args!(
+                "short by {drops}{of_all}: `tally producers` shows whose, unless that client is done"
+            ));
+        }
+        incomplete.iter().for_each(say);
+    }
+
+    fn how_much(&self, sum: Sum, omitted: Option<Omitted>) -> String {
+        let requests = plural(sum.requests, "request");
+        match omitted {
+            Some(Omitted { totals: more, requests: others }) => {
+                let of_all = thousands(i128::from(sum.totals) + i128::from(more));
+                let of_requests = plural(sum.requests + i128::from(others), "request");
+                let (lines, some) = (thousands(sum.totals), thousands(sum.requests));
+                format!("{lines} of {of_all} lines, with {some} of {of_requests}")
+            }
+            None if self.sum => requests,
+            None => format!("{requests} to {}", plural(sum.endpoints, "endpoint")),
+        }
     }
 }

@@ -3,10 +3,14 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use unicode_width::UnicodeWidthStr as _;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// A longer cell sticks out, and does not make every other line as long.
+/// Elsewhere than on a terminal, a longer cell sticks out, and does not make every other line as
+/// long.
 const CELL_WIDTH_MAX: usize = 80;
+
+/// On a terminal, a cell is not shortened to less than this.
+const SHORTENED_WIDTH_MIN: usize = 8;
 
 /// Between two columns.
 const GAP: &str = "  ";
@@ -16,29 +20,39 @@ const GAP: &str = "  ";
 pub(crate) enum Align {
     Left,
     Right,
+    /// On the left, and shortened where the table is wider than the terminal.
+    Shorten,
 }
 
-/// Writes a header and rows. The rows are gone through twice: to measure, and to write.
+/// Writes a header and rows, in lines that fit the terminal if there is one. The rows are gone
+/// through twice: to measure, and to write.
 pub(crate) fn write<'a, const N: usize>(
     out: &mut impl Write,
+    terminal_columns: Option<usize>,
     columns: [(&'a str, Align); N],
     rows: impl Iterator<Item = [Cow<'a, str>; N]> + Clone,
 ) -> io::Result<()> {
+    let cell_width_max = if terminal_columns.is_some() { usize::MAX } else { CELL_WIDTH_MAX };
     let mut widths = columns.map(|(name, _)| name.width());
     for row in rows.clone() {
         for (width, cell) in widths.iter_mut().zip(&row) {
-            *width = (*width).max(cell.width().min(CELL_WIDTH_MAX));
+            *width = (*width).max(cell.width().min(cell_width_max));
         }
+    }
+    if let Some(width_max) = terminal_columns {
+        fit(&mut widths, columns, width_max);
     }
     let header = columns.map(|(name, _)| Cow::Borrowed(name));
     for row in std::iter::once(header).chain(rows) {
         for (at, cell) in row.iter().enumerate() {
             let gap = if at == 0 { "" } else { GAP };
+            let is_short = terminal_columns.is_none() || columns[at].1 != Align::Shorten;
+            let cell = if is_short { Cow::Borrowed(&**cell) } else { shortened(cell, widths[at]) };
             let space = widths[at].saturating_sub(cell.width());
             match columns[at].1 {
                 Align::Right => write!(out, "{gap}{:space$}{cell}", "")?,
-                Align::Left if at + 1 == N => write!(out, "{gap}{cell}")?,
-                Align::Left => write!(out, "{gap}{cell}{:space$}", "")?,
+                _ if at + 1 == N => write!(out, "{gap}{cell}")?,
+                _ => write!(out, "{gap}{cell}{:space$}", "")?,
             }
         }
         writeln!(out)?;
@@ -46,9 +60,59 @@ pub(crate) fn write<'a, const N: usize>(
     Ok(())
 }
 
+/// Makes the columns that may be shortened as narrow as the line must be.
+fn fit<const N: usize>(widths: &mut [usize; N], columns: [(&str, Align); N], width_max: usize) {
+    let gaps = GAP.len() * N.saturating_sub(1);
+    let mut too_wide = (widths.iter().sum::<usize>() + gaps).saturating_sub(width_max);
+    for (width, (name, align)) in widths.iter_mut().zip(columns) {
+        if align == Align::Shorten {
+            let least = SHORTENED_WIDTH_MIN.max(name.width()).min(*width);
+            let less = too_wide.min(*width - least);
+            *width -= less;
+            too_wide -= less;
+        }
+    }
+}
+
+/// The text without its middle, if it is too wide: the ends say most of a path.
+fn shortened(text: &str, width_max: usize) -> Cow<'_, str> {
+    if text.width() <= width_max {
+        return Cow::Borrowed(text);
+    }
+    let kept = width_max.saturating_sub(1);
+    let head = fitting(text.chars(), kept.div_ceil(2));
+    let tail = fitting(text.chars().rev(), kept / 2);
+    Cow::Owned(format!("{}\u{2026}{}", &text[..head], &text[text.len() - tail..]))
+}
+
+/// How many bytes of the characters that come first are this wide at most.
+fn fitting(characters: impl Iterator<Item = char>, width_max: usize) -> usize {
+    let (mut bytes, mut width) = (0, 0);
+    for character in characters {
+        width += character.width().unwrap_or(0);
+        if width > width_max {
+            break;
+        }
+        bytes += character.len_utf8();
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn written<const N: usize>(
+        terminal_columns: Option<usize>,
+        columns: [Align; N],
+        rows: &[[&str; N]],
+    ) -> String {
+        let mut out = Vec::new();
+        let columns = columns.map(|align| ("", align));
+        let rows = rows.iter().map(|row| row.map(Cow::Borrowed));
+        write(&mut out, terminal_columns, columns, rows).expect("written");
+        String::from_utf8(out).expect("text")
+    }
 
     #[test]
     fn columns_line_up() {
@@ -56,7 +120,7 @@ mod tests {
         let mut out = Vec::new();
         let columns = [("path", Align::Left), ("count", Align::Right), ("", Align::Left)];
         let rows = rows.iter().map(|(path, count)| [*path, *count, "x"].map(Cow::Borrowed));
-        write(&mut out, columns, rows).expect("written");
+        write(&mut out, None, columns, rows).expect("written");
         let text = String::from_utf8(out).expect("text");
         let lines =
             ["path  count  ", "/\u{e4}        1  x", "/\u{6771}   1,000  x", "/abc     20  x"];
@@ -64,14 +128,35 @@ mod tests {
     }
 
     #[test]
-    fn a_long_cell_sticks_out_alone() {
+    fn elsewhere_than_on_a_terminal_a_long_cell_sticks_out_alone() {
         let long = "x".repeat(500);
-        let rows = [[long.as_str(), "1"], ["y", "1"]].map(|row| row.map(Cow::Borrowed));
-        let mut out = Vec::new();
-        write(&mut out, [("", Align::Left), ("", Align::Right)], rows.into_iter())
-            .expect("written");
-        let text = String::from_utf8(out).expect("text");
+        let text = written(None, [Align::Shorten, Align::Right], &[[&long, "1"], ["y", "1"]]);
         let widths: Vec<_> = text.lines().map(str::len).collect();
         assert_eq!(widths, [83, 503, 83]);
+    }
+
+    #[test]
+    fn lines_fit_the_terminal() {
+        let long = format!("/api/{}/orders", "x".repeat(500));
+        let rows = [["2015-05-17", &long, "1,000"], ["2015-05-17", "/y", "1"]];
+        let columns = [Align::Left, Align::Shorten, Align::Right];
+        for width in [40, 80, 81, 200] {
+            let text = written(Some(width), columns, &rows);
+            let lines: Vec<_> = text.lines().collect();
+            assert_eq!(lines.iter().map(|line| line.width()).max(), Some(width), "{text}");
+            assert!(lines[1].contains("/api/") && lines[1].contains("orders  1,000"), "{text}");
+            assert!(lines[2].contains("/y "), "{text}");
+        }
+        let text = written(Some(10), columns, &rows);
+        assert!(text.contains("  /api\u{2026}ers  "), "some of a path is always there: {text}");
+        let text = written(Some(1_000), columns, &rows);
+        assert!(text.contains(&long), "what fits is not shortened");
+    }
+
+    #[test]
+    fn wide_characters_are_not_cut() {
+        assert_eq!(shortened("/\u{6771}\u{6771}\u{6771}\u{6771}", 6), "/\u{6771}\u{2026}\u{6771}");
+        assert_eq!(shortened("/\u{e4}", 2), "/\u{e4}");
+        assert_eq!(shortened("abc", 1), "\u{2026}");
     }
 }

@@ -23,7 +23,7 @@ fn an_address_that_is_none() {
     assert_fails(&output, 1, &["cannot listen on nonsense:7777"]);
     for address in ["nonsense", "7777", ""] {
         let output = home.run(&["serve", "--listen", address]);
-        assert_fails(&output, 2, &["write HOST:PORT, as in 127.0.0.1:7777"]);
+        assert_fails(&output, 2, &["has no port: write HOST:PORT, as in 127.0.0.1:7777"]);
     }
 }
 
@@ -32,6 +32,8 @@ fn every_wrong_setting_is_reported_at_once() {
     let home = Home::sqlite();
     let mut command = home.command(&[
         "serve",
+        "--listen",
+        "http://127.0.0.1:7777",
         "--workers",
         "0",
         "--write-wait-ms",
@@ -41,10 +43,11 @@ fn every_wrong_setting_is_reported_at_once() {
     ]);
     command.env("TALLY_LOG_FORMAT", "xml");
     let output = run(&command, b"", LIMIT);
-    assert_fails(&output, 2, &["4 settings are wrong"]);
+    assert_fails(&output, 2, &["5 settings are wrong"]);
     for words in [
+        "--listen (LISTEN_ADDR): \u{201c}http://127.0.0.1:7777\u{201d} is a URL: write HOST:PORT",
         "--workers (TALLY_WORKERS): 0 is not between 1 and 64",
-        "--write-wait-ms (TALLY_WRITE_WAIT_MS): \u{201c}soon\u{201d}",
+        "--write-wait-ms (TALLY_WRITE_WAIT_MS): \u{201c}soon\u{201d}: it is not a whole number",
         "--database-url (DB_URL): oracle://",
         "--log-format (TALLY_LOG_FORMAT): \u{201c}xml\u{201d}",
     ] {
@@ -110,7 +113,7 @@ fn config_shows_each_setting_and_its_source() {
     let home = Home::sqlite();
     home.file(
         ".env",
-        "TALLY_WORKERS=3\nTALLY_BATCH_ROWS_MAX=5000\nDB_URL=postgres://me:s3cret@db/x\n",
+        "TALLY_WORKERS=3\nTALLY_BATCH_ROWS_MAX=5000\nDB_URL=postgres://me:s3cret#1@db/x?password=s3cret&search_path=a\n",
     );
     let mut command = home.command(&["config", "--workers", "2"]);
     command.env("TALLY_QUEUE_ROWS_MAX", "4096").env("TALLY_BATCH_ROWS_MAX", "6000");
@@ -119,7 +122,7 @@ fn config_shows_each_setting_and_its_source() {
     assert_no_secret(&output);
     for line in [
         "LISTEN_ADDR=127.0.0.1:7777  # default",
-        "DB_URL=postgres://me@db/x  # environment",
+        "DB_URL=postgres://me@db/x?search_path=a  # environment",
         "MIGRATION_DRIVER=  # not set",
         "TALLY_WORKERS=2  # flag",
         "TALLY_QUEUE_ROWS_MAX=4096  # environment",
@@ -141,6 +144,23 @@ fn config_shows_what_is_wrong_and_no_password() {
         home.run(&["config", "--database-url", "oracle://me:s3cret@db/x", "--workers", "x"]);
     assert_fails(&output, 2, &["2 settings are wrong"]);
     assert!(output.stdout.contains("DB_URL=(invalid)"), "{output:?}");
+}
+
+#[test]
+fn a_variable_that_is_no_setting_is_named_with_the_nearest() {
+    let home = Home::sqlite();
+    let mut command = home.command(&["config"]);
+    command.env("TALLY_WORKER", "3").env("TALLY_SERVICE_HOST", "10.0.0.1");
+    let output = run(&command, b"", LIMIT);
+    let words = ["the variable TALLY_WORKER is unknown: TALLY_WORKERS is the nearest"];
+    assert_fails(&output, 2, &words);
+    home.file(".env", "TALLY_QUEUE_ROWS=5\nTALLY_COLOUR=red\n");
+    let output = home.run(&["totals"]);
+    assert_fails(&output, 2, &["2 variables are unknown"]);
+    for words in ["TALLY_QUEUE_ROWS_MAX is the nearest", "TALLY_COLOUR is unknown: `tally config`"]
+    {
+        assert!(output.stderr.contains(words), "{words} is not in {output:?}");
+    }
 }
 
 #[test]

@@ -237,7 +237,7 @@ mod tests {
     fn collector() -> Collector {
         let (days, filter) = (DayRange::ALL, Filter::default());
         let granularity = Granularity::Day;
-        let query = Query { days, granularity, filter, live: false, totals_max: 1_000 };
+        let query = Query { days, granularity, filter, live: false, sum: false, totals_max: 1_000 };
         Collector::new(&query, None)
     }
 

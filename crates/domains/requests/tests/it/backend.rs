@@ -369,7 +369,7 @@ fn as_cockroach(url: &str) -> String {
 /// Every day, every endpoint.
 pub(crate) fn query(granularity: Granularity, live: bool) -> Query {
     let (days, filter) = (DayRange::ALL, Filter::default());
-    Query { days, granularity, filter, live, totals_max: 1_000_000 }
+    Query { days, granularity, filter, live, sum: false, totals_max: 1_000_000 }
 }
 
 pub(crate) async fn ask(store: &dyn Store, query: &Query) -> Result<Totals, TooMany> {

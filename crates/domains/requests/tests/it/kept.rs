@@ -97,8 +97,8 @@ fn queries() -> Vec<Query> {
     let some = DayRange { first: day(DAYS[1]), last: day(DAYS[3]) };
     let filters = [
         Filter::default(),
-        Filter { method: None, path_prefix: "/a".into() },
-        Filter { method: Some(4), path_prefix: String::new() },
+        Filter { path_prefix: "/a".into(), ..Filter::default() },
+        Filter { method: Some(4), ..Filter::default() },
     ];
     let granularities =
         [Granularity::Month, Granularity::Day, Granularity::Year, Granularity::Whole];

@@ -12,6 +12,8 @@ on_every_backend!(crate::queries:
     totals_of_a_range_only,
     totals_of_a_method,
     totals_of_a_path_prefix,
+    totals_of_exact_paths,
+    sums_over_all_endpoints,
     paths_are_ordered_by_their_bytes,
     too_many_totals_are_refused,
 );
@@ -89,14 +91,77 @@ async fn totals_of_a_method(backend: Backend) {
         append(&backend, (0..=n).map(|_| (id, noon(TODAY)))).await;
     }
     for (method, count) in [(42, 4), (i32::MAX, 5), (0, 1), (i32::MIN, 6)] {
-        let filter = Filter { method: Some(method), path_prefix: String::new() };
+        let filter = Filter { method: Some(method), ..Filter::default() };
         let query = Query { filter, ..query(Granularity::Day, true) };
         let live = listed(&ask(&*backend.store, &query).await.unwrap());
         assert_eq!(live, [total(TODAY, method, "/", count)]);
     }
-    let filter = Filter { method: Some(3), path_prefix: String::new() };
+    let filter = Filter { method: Some(3), ..Filter::default() };
     let query = Query { filter, ..query(Granularity::Day, true) };
     at_every_stage(&backend, &query, &[total(TODAY, 3, "/", 2)]).await;
+}
+
+async fn totals_of_exact_paths(backend: Backend) {
+    backend.maintain().await;
+    for (n, path) in ["/a", "/A", "/a/b", "/%", "/é", "/x"].into_iter().enumerate() {
+        let id = backend.id(3, path).await;
+        append(&backend, (0..=n).map(|_| (id, noon(TODAY)))).await;
+    }
+    let filtered = |prefix: &str, paths: &[&str]| {
+        let paths = paths.iter().map(|path| (*path).to_owned()).collect();
+        let filter = Filter { method: Some(3), path_prefix: prefix.to_owned(), paths };
+        Query { filter, ..query(Granularity::Day, true) }
+    };
+    for (prefix, paths, expected) in [
+        ("", &["/a"][..], &[("/a", 1)][..]),
+        ("", &["/é", "/%", "/nothing", "/é"], &[("/%", 4), ("/é", 5)]),
+        ("/a", &["/a", "/x"], &[("/a", 1)]),
+        ("/b", &["/a"], &[]),
+    ] {
+        let answer = ask(&*backend.store, &filtered(prefix, paths)).await.unwrap();
+        let expected: Vec<_> = expected.iter().map(|one| total(TODAY, 3, one.0, one.1)).collect();
+        assert_eq!(listed(&answer), expected, "{prefix} {paths:?}");
+    }
+    let expected = [total(TODAY, 3, "/a/b", 3)];
+    at_every_stage(&backend, &filtered("", &["/a/b"]), &expected).await;
+}
+
+async fn sums_over_all_endpoints(backend: Backend) {
+    backend.maintain().await;
+    for (method, path, rows) in [(3, "/a", 3), (6, "/a", 2), (3, "/b", 1)] {
+        let id = backend.id(method, path).await;
+        append(&backend, (0..rows).map(|_| (id, noon(TODAY)))).await;
+        append(&backend, [(id, noon(OLD))]).await;
+    }
+    let of_posts = Filter { method: Some(6), ..Filter::default() };
+    for days in [one_day("1970-01-01"), one_day(OLD), one_day(TODAY), DayRange::ALL] {
+        backend.roll_up(days).await;
+        for (filter, whole, by_day) in [
+            (Filter::default(), &[9][..], &[3, 6][..]),
+            (of_posts.clone(), &[3], &[1, 2]),
+            (Filter { paths: vec!["/nothing".to_owned()], ..Filter::default() }, &[], &[]),
+        ] {
+            for (granularity, expected) in [
+                (Granularity::Whole, whole),
+                (Granularity::Year, by_day),
+                (Granularity::Day, by_day),
+            ] {
+                // More endpoints than totals that are allowed: they are summed before.
+                let query = Query {
+                    sum: true,
+                    totals_max: 2,
+                    filter: filter.clone(),
+                    ..query(granularity, true)
+                };
+                let answer = ask(&*backend.store, &query).await.unwrap();
+                let sums: Vec<_> =
+                    answer.periods.iter().flat_map(|period| &period.counts).collect();
+                let expected: Vec<_> = expected.iter().map(|sum| (0, *sum)).collect();
+                assert_eq!(sums, expected.iter().collect::<Vec<_>>(), "{query:?} {days}");
+                assert!(answer.endpoints.is_empty());
+            }
+        }
+    }
 }
 
 async fn totals_of_a_path_prefix(backend: Backend) {
@@ -107,7 +172,8 @@ async fn totals_of_a_path_prefix(backend: Backend) {
         append(&backend, [(id, noon(TODAY)), (id, noon(OLD))]).await;
     }
     let filtered = |prefix: &str| {
-        let filter = Filter { method: Some(3), path_prefix: prefix.to_owned() };
+        let filter =
+            Filter { method: Some(3), path_prefix: prefix.to_owned(), ..Filter::default() };
         Query { filter, ..query(Granularity::Whole, true) }
     };
     for stage in ["live", "half", "rolled up"] {

@@ -47,6 +47,9 @@ const WRITER_WAIT: Duration = Duration::from_secs(2);
 /// The health check's one connection is in use only when the database does not answer.
 const PROBE_WAIT: Duration = Duration::from_secs(1);
 
+/// What clients are told when there is no connection.
+const CONNECT_TOLD: &str = "the database cannot be reached; the server's log says why";
+
 /// What a pool is made with.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
@@ -166,6 +169,10 @@ impl Database {
     }
 
     async fn of(&self, pool: &Pool) -> Result<Connection, Error> {
+        self.take_from(pool).await.map_err(|error| error.told_as(CONNECT_TOLD))
+    }
+
+    async fn take_from(&self, pool: &Pool) -> Result<Connection, Error> {
         use deadpool_postgres::PoolError;
         let step = || format!("connect to {}", self.url);
         match pool.get().await {

@@ -13,7 +13,7 @@ use tally_runtime::Kind;
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::{Error, InvalidUrl};
+use crate::Error;
 
 /// How much of the server's identity is checked: libpq's `sslmode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -61,18 +61,14 @@ impl TlsMode {
         }
     }
 
-    fn parse(value: String) -> Result<Self, InvalidUrl> {
-        match value.as_str() {
+    fn parse(value: &str) -> Result<Self, &'static str> {
+        match value {
             "disable" => Ok(Self::Disable),
             "allow" | "prefer" => Ok(Self::Prefer),
             "require" => Ok(Self::Require),
             "verify-ca" => Ok(Self::VerifyCa),
             "verify-full" => Ok(Self::VerifyFull),
-            _ => Err(InvalidUrl::Value {
-                name: "sslmode",
-                value,
-                reason: "is none of disable, prefer, require, verify-ca, verify-full",
-            }),
+            _ => Err("is none of disable, prefer, require, verify-ca, verify-full"),
         }
     }
 }
@@ -80,13 +76,14 @@ impl TlsMode {
 // === impl TlsSettings ===
 
 impl TlsSettings {
-    /// Takes a parameter of the URL if it is one of these; says whether it was.
-    pub(crate) fn take(&mut self, name: &str, value: String) -> Result<bool, InvalidUrl> {
+    /// Takes a parameter of the URL if it is one of these; says whether it was, or what is wrong
+    /// with its value.
+    pub(crate) fn take(&mut self, name: &str, value: &str) -> Result<bool, &'static str> {
         match name {
             "sslmode" => self.mode = TlsMode::parse(value)?,
-            "sslrootcert" => self.root_cert = Some(value),
-            "sslcert" => self.cert = Some(value),
-            "sslkey" => self.key = Some(value),
+            "sslrootcert" => self.root_cert = Some(value.to_owned()),
+            "sslcert" => self.cert = Some(value.to_owned()),
+            "sslkey" => self.key = Some(value.to_owned()),
             _ => return Ok(false),
         }
         Ok(true)

@@ -42,7 +42,7 @@ fn unknown_schemes_and_broken_urls_are_refused_by_name() {
         ("sqlite:", "names no file"),
         ("sqlite::memory:", "name a file"),
         ("postgres://db/tally?sslmode=s3cure", "sslmode"),
-        ("postgres://me:s3cret@db:port/tally", "the database URL is wrong"),
+        ("postgres://me:s3cret@db:port/tally", "USER:PASSWORD@HOST:PORT"),
     ] {
         let error = url.parse::<DatabaseUrl>().expect_err(url);
         let line = chain(&error);

@@ -10,6 +10,7 @@ use crate::import::format::FormatArg;
 use crate::import::paths::{Paths, Rewrite};
 use crate::import::time::Zone;
 use crate::import::{Parser, Reading};
+use crate::numbers;
 
 /// Count the requests of access logs
 ///
@@ -46,7 +47,7 @@ pub(crate) struct ImportArgs {
 
     /// Leave out the lines of the first file before this one, to go on after an interruption
     #[arg(long, value_name = "LINE", default_value_t = 1,
-          value_parser = clap::value_parser!(u64).range(1..))]
+          value_parser = numbers::within(1, u64::MAX))]
     pub(super) from_line: u64,
 
     /// Count a file again that is the same as an earlier one of this command
@@ -67,7 +68,7 @@ pub(crate) struct ImportArgs {
 
     /// How long a server that takes nothing is waited for, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60,
-          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+          value_parser = numbers::within(1, 86_400_u64))]
     pub(super) patience: u64,
 
     #[command(flatten)]

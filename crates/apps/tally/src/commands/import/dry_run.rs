@@ -84,11 +84,11 @@ impl DryRun {
 type Row<'a> = (&'a (i32, String), &'a u64);
 
 fn print_table(out: &mut impl Write, rows: &[Row<'_>]) -> io::Result<()> {
-    let columns = [("method", Align::Left), ("path", Align::Left), ("count", Align::Right)];
+    let columns = [("method", Align::Left), ("path", Align::Shorten), ("count", Align::Right)];
     let rows = rows.iter().map(|((method, path), count)| {
         [methods::name(*method), visible(path), Cow::Owned(thousands(**count))]
     });
-    table::write(out, columns, rows)
+    table::write(out, output::terminal_columns(), columns, rows)
 }
 
 fn print_csv(out: &mut impl Write, rows: &[Row<'_>]) -> io::Result<()> {

@@ -1,7 +1,9 @@
 //! Printing totals as they arrive.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::io::{self, Write};
+use std::mem::take;
 
 use tally_proto::tally::requests::v1::{Endpoint, PeriodTotals, QueryTotalsResponse, Setback};
 
@@ -11,17 +13,23 @@ use crate::output::table::{self, Align};
 use crate::output::{OutputFormat, thousands, visible};
 use crate::{dates, methods};
 
-/// Prints the parts of an answer. CSV and JSON are written at once; a table is measured first,
-/// so it is kept until the end.
+/// Prints the parts of an answer. CSV and JSON are written at once. A table is measured first, and
+/// what is to be sorted must be there, so these are kept until the end.
 pub(super) struct Printer<W> {
     out: W,
     format: OutputFormat,
+    /// How wide the lines of a table may be.
+    terminal_columns: Option<usize>,
+    /// Whether each period has one total, over all endpoints.
+    is_sum: bool,
+    is_largest_first: bool,
     /// Of each endpoint, what stands between the date and the count, quoted once.
     endpoints: Vec<Vec<u8>>,
     /// Of each endpoint, the method and the path, for the table.
     names: Vec<(Cow<'static, str>, String)>,
+    /// Their dates; empty for the whole range.
     periods: Vec<String>,
-    /// Period, endpoint, count.
+    /// Period, endpoint, count: what is kept.
     rows: Vec<(usize, usize, i64)>,
     /// A line of CSV, for its room.
     line: Vec<u8>,
@@ -44,6 +52,8 @@ pub(super) struct Sum {
 /// An answer that breaks its own rules.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Nonsense {
+    #[error("a sum of {endpoints} endpoints with {counts} counts")]
+    Sums { endpoints: usize, counts: usize },
     #[error("{endpoints} endpoints with {counts} counts")]
     Lengths { endpoints: usize, counts: usize },
     #[error("a total of endpoint {endpoint}, of {named} that were named")]
@@ -57,6 +67,9 @@ impl<W: Write> Printer<W> {
         Self {
             out,
             format,
+            terminal_columns: None,
+            is_sum: false,
+            is_largest_first: false,
             endpoints: Vec::new(),
             names: Vec::new(),
             periods: Vec::new(),
@@ -67,6 +80,21 @@ impl<W: Write> Printer<W> {
             sum: Sum::default(),
             setbacks: Vec::new(),
         }
+    }
+
+    /// Makes a table fit the terminal.
+    pub(super) fn fit(self, terminal_columns: Option<usize>) -> Self {
+        Self { terminal_columns, ..self }
+    }
+
+    /// Expects and prints one total for each period, over all endpoints.
+    pub(super) fn sums(self, is_sum: bool) -> Self {
+        Self { is_sum, ..self }
+    }
+
+    /// Prints the largest totals first.
+    pub(super) fn largest_first(self, is_largest_first: bool) -> Self {
+        Self { is_largest_first, ..self }
     }
 
     pub(super) fn sum(&self) -> Sum {
@@ -83,9 +111,13 @@ impl<W: Write> Printer<W> {
         self.sum.dropped += i128::from(part.dropped);
         self.setbacks.extend(part.setbacks);
         self.name(part.endpoints);
-        for period in &part.periods {
-            self.check(period)?;
-            if let Err(error) = self.print(period) {
+        for period in part.periods {
+            self.check(&period)?;
+            self.keep(period);
+            if !self.is_largest_first
+                && self.format != OutputFormat::Table
+                && let Err(error) = self.print_rows()
+            {
                 return Ok(Err(error));
             }
         }
@@ -94,10 +126,18 @@ impl<W: Write> Printer<W> {
 
     /// Ends the output.
     pub(super) fn finish(mut self) -> io::Result<()> {
+        if self.is_largest_first {
+            // Equal ones stay in the usual order.
+            self.rows.sort_by_key(|(.., count)| Reverse(*count));
+        }
+        match self.format {
+            OutputFormat::Table => self.print_table()?,
+            OutputFormat::Csv | OutputFormat::Json => self.print_rows()?,
+        }
         match self.format {
             OutputFormat::Csv => self.begin()?,
             OutputFormat::Json => self.array.end(&mut self.out)?,
-            OutputFormat::Table => self.print_table()?,
+            OutputFormat::Table => {}
         }
         self.out.flush()
     }
@@ -129,6 +169,10 @@ impl<W: Write> Printer<W> {
 
     fn check(&self, period: &PeriodTotals) -> Result<(), Nonsense> {
         let (endpoints, counts) = (period.endpoint.len(), period.count.len());
+        if self.is_sum {
+            let is_one = (endpoints, counts) == (0, 1);
+            return if is_one { Ok(()) } else { Err(Nonsense::Sums { endpoints, counts }) };
+        }
         if endpoints != counts {
             return Err(Nonsense::Lengths { endpoints, counts });
         }
@@ -141,44 +185,48 @@ impl<W: Write> Printer<W> {
 
     fn begin(&mut self) -> io::Result<()> {
         if !std::mem::replace(&mut self.begun, true) {
-            self.out.write_all(b"date,method,path,count\n")?;
+            let header = if self.is_sum { "date,count\n" } else { "date,method,path,count\n" };
+            self.out.write_all(header.as_bytes())?;
         }
         Ok(())
     }
 
-    /// Prints a period whose endpoints are all named.
-    fn print(&mut self, period: &PeriodTotals) -> io::Result<()> {
-        let date = period.period.map(dates::iso);
-        let totals = period.endpoint.iter().map(|endpoint| *endpoint as usize).zip(&period.count);
-        self.sum.totals += period.count.len() as u64;
-        self.sum.requests += period.count.iter().copied().map(i128::from).sum::<i128>();
-        match self.format {
-            OutputFormat::Csv => {
-                self.begin()?;
-                let date = date.unwrap_or_default();
-                for (endpoint, count) in totals {
-                    self.line.clear();
-                    self.line.extend_from_slice(date.as_bytes());
-                    self.line.extend_from_slice(&self.endpoints[endpoint]);
-                    push_number(&mut self.line, *count);
-                    self.line.push(b'\n');
-                    self.out.write_all(&self.line)?;
-                }
+    /// Keeps a period whose endpoints are all named.
+    fn keep(&mut self, period: PeriodTotals) {
+        let PeriodTotals { period, mut endpoint, count } = period;
+        endpoint.resize(count.len(), 0);
+        self.sum.totals += count.len() as u64;
+        self.sum.requests += count.iter().copied().map(i128::from).sum::<i128>();
+        let at = self.periods.len();
+        self.periods.push(period.map(dates::iso).unwrap_or_default());
+        self.rows.extend(endpoint.iter().zip(count).map(|(one, count)| (at, *one as usize, count)));
+    }
+
+    /// Prints the kept rows as CSV or JSON, and forgets them.
+    fn print_rows(&mut self) -> io::Result<()> {
+        let (rows, periods) = (take(&mut self.rows), take(&mut self.periods));
+        if self.format == OutputFormat::Csv {
+            self.begin()?;
+        }
+        for (period, endpoint, count) in rows {
+            let date = periods[period].as_str();
+            let nothing: &[u8] =
+                if self.format == OutputFormat::Csv { b"," } else { b"\"count\":" };
+            let endpoint = if self.is_sum { nothing } else { &self.endpoints[endpoint] };
+            self.line.clear();
+            if self.format == OutputFormat::Csv {
+                self.line.extend_from_slice(date.as_bytes());
+                self.line.extend_from_slice(endpoint);
+                push_number(&mut self.line, count);
+                self.line.push(b'\n');
+            } else {
+                self.array.next(&mut self.out)?;
+                self.line.extend(b"{\"date\":\"".iter().chain(date.as_bytes()).chain(b"\","));
+                self.line.extend_from_slice(endpoint);
+                push_number(&mut self.line, count);
+                self.line.push(b'}');
             }
-            OutputFormat::Json => {
-                let date = date.map_or_else(|| "null".to_owned(), |date| quoted(&date));
-                for (endpoint, count) in totals {
-                    self.array.next(&mut self.out)?;
-                    write!(self.out, "{{\"date\":{date},")?;
-                    self.out.write_all(&self.endpoints[endpoint])?;
-                    write!(self.out, "{count}}}")?;
-                }
-            }
-            OutputFormat::Table => {
-                let at = self.periods.len();
-                self.periods.push(date.unwrap_or_else(|| "whole".to_owned()));
-                self.rows.extend(totals.map(|(endpoint, count)| (at, endpoint, *count)));
-            }
+            self.out.write_all(&self.line)?;
         }
         Ok(())
     }
@@ -187,114 +235,23 @@ impl<W: Write> Printer<W> {
         if self.rows.is_empty() {
             return Ok(());
         }
-        let columns = [
-            ("date", Align::Left),
-            ("method", Align::Left),
-            ("path", Align::Left),
-            ("count", Align::Right),
-        ];
+        let (date, count) = (("date", Align::Left), ("count", Align::Right));
+        let (method, path) = (("method", Align::Left), ("path", Align::Shorten));
+        let dates = |period: usize| Cow::Borrowed(self.periods[period].as_str());
+        let width = self.terminal_columns;
+        if self.is_sum {
+            let rows = self.rows.iter();
+            let rows = rows.map(|row| [dates(row.0), Cow::Owned(thousands(row.2))]);
+            return table::write(&mut self.out, width, [date, count], rows);
+        }
         let rows = self.rows.iter().map(|&(period, endpoint, count)| {
             let (method, path) = &self.names[endpoint];
-            let (date, method) = (self.periods[period].as_str(), method.as_ref());
-            let count = Cow::Owned(thousands(count));
-            [Cow::Borrowed(date), Cow::Borrowed(method), Cow::Borrowed(path.as_str()), count]
+            let (method, path) = (Cow::Borrowed(method.as_ref()), Cow::Borrowed(path.as_str()));
+            [dates(period), method, path, Cow::Owned(thousands(count))]
         });
-        table::write(&mut self.out, columns, rows)
+        table::write(&mut self.out, width, [date, method, path, count], rows)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use tally_proto::google::r#type::Date;
-
-    use super::*;
-
-    fn endpoint(method: i32, path: &str) -> Endpoint {
-        Endpoint { method, path: path.to_owned() }
-    }
-
-    fn period(month: i32, day: i32, endpoint: &[u32], count: &[i64]) -> PeriodTotals {
-        let period = (month > 0).then_some(Date { year: 2015, month, day });
-        PeriodTotals { period, endpoint: endpoint.to_vec(), count: count.to_vec() }
-    }
-
-    fn parts() -> [QueryTotalsResponse; 3] {
-        [
-            QueryTotalsResponse {
-                endpoints: vec![endpoint(3, "/a,b"), endpoint(0, "/\x1b")],
-                periods: vec![period(5, 17, &[0, 1], &[1_000, 2])],
-                ..Default::default()
-            },
-            QueryTotalsResponse {
-                endpoints: vec![endpoint(42, "/\"c\"")],
-                periods: vec![period(5, 17, &[2], &[3]), period(5, 0, &[0], &[4])],
-                ..Default::default()
-            },
-            QueryTotalsResponse {
-                endpoints: vec![],
-                periods: vec![period(0, 0, &[1], &[5])],
-                ..Default::default()
-            },
-        ]
-    }
-
-    fn printed(format: OutputFormat, parts: &[QueryTotalsResponse]) -> String {
-        let mut out = Vec::new();
-        let mut printer = Printer::new(&mut out, format);
-        for part in parts {
-            printer.take(part.clone()).expect("sense").expect("written");
-        }
-        printer.finish().expect("written");
-        String::from_utf8(out).expect("text")
-    }
-
-    #[test]
-    fn csv_is_for_scripts() {
-        let expected = "date,method,path,count\n\
-                        2015-05-17,GET,\"/a,b\",1000\n\
-                        2015-05-17,UNSPECIFIED,/\x1b,2\n\
-                        2015-05-17,42,\"/\"\"c\"\"\",3\n\
-                        2015-05,GET,\"/a,b\",4\n\
-                        ,UNSPECIFIED,/\x1b,5\n";
-        assert_eq!(printed(OutputFormat::Csv, &parts()), expected);
-        assert_eq!(printed(OutputFormat::Csv, &[]), "date,method,path,count\n");
-    }
-
-    #[test]
-    fn json_is_an_array() {
-        let text = printed(OutputFormat::Json, &parts());
-        assert_eq!(text.lines().count(), 7, "{text}");
-        let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-        let total = serde_json::json!({
-            "date": "2015-05-17", "method": "42", "path": "/\"c\"", "count": 3
-        });
-        assert_eq!(value[2], total);
-        assert_eq!(value[4]["date"], serde_json::Value::Null);
-        assert_eq!(printed(OutputFormat::Json, &[]), "[]\n");
-    }
-
-    #[test]
-    fn a_table_lines_up_and_steers_nothing() {
-        let expected = "date        method       path     count\n\
-                        2015-05-17  GET          /a,b     1,000\n\
-                        2015-05-17  UNSPECIFIED  /\\u{1b}      2\n\
-                        2015-05-17  42           /\"c\"         3\n\
-                        2015-05     GET          /a,b         4\n\
-                        whole       UNSPECIFIED  /\\u{1b}      5\n";
-        assert_eq!(printed(OutputFormat::Table, &parts()), expected);
-        assert_eq!(printed(OutputFormat::Table, &[]), "");
-    }
-
-    #[test]
-    fn an_answer_that_breaks_its_rules_is_no_answer() {
-        let take = |periods| {
-            let endpoints = vec![endpoint(3, "/")];
-            let part =
-                QueryTotalsResponse { endpoints, periods: vec![periods], ..Default::default() };
-            Printer::new(Vec::new(), OutputFormat::Csv).take(part).map(|_| ())
-        };
-        assert_eq!(take(period(5, 1, &[0], &[1])), Ok(()));
-        assert!(matches!(take(period(5, 1, &[0], &[])), Err(Nonsense::Lengths { .. })));
-        assert!(matches!(take(period(5, 1, &[1], &[1])), Err(Nonsense::Endpoint { .. })));
-    }
-}
+mod tests;

@@ -2,3 +2,4 @@
 SELECT id FROM tally_endpoints
 WHERE ($1::INT8 IS NULL OR method = $1::INT8)
   AND substr(path, 1, length($2::TEXT)) = $2::TEXT
+  AND (cardinality($3::TEXT[]) = 0 OR path = ANY ($3::TEXT[]))

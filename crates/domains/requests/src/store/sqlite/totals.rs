@@ -42,13 +42,8 @@ fn filtered(connection: &Connection, query: &Query) -> Result<HashSet<EndpointId
     let mut rows = statement.query([-1]).step(step)?;
     let mut found = HashSet::new();
     while let Some(row) = rows.next().step(step)? {
-        if query.filter.method.is_none_or(|method| row.get(1) == Ok(method))
-            && row
-                .get_ref(2)
-                .step(step)?
-                .as_bytes()
-                .is_ok_and(|path| path.starts_with(query.filter.path_prefix.as_bytes()))
-        {
+        let (method, path) = (row.get(1).step(step)?, row.get_ref(2).step(step)?);
+        if path.as_bytes().is_ok_and(|path| query.filter.lets_through(method, path)) {
             found.insert(row.get(0).step(step)?);
         }
     }

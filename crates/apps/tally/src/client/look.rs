@@ -1,0 +1,138 @@
+//! Looking at what answers when gRPC does not work.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tonic::codegen::http::{StatusCode, Uri};
+
+use super::why::Foreign;
+
+/// How long one look may take.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How much of an answer is looked at.
+const ANSWER_BYTES_MAX: usize = 8 * 1024;
+
+/// How an HTTP/2 connection begins: the preface, and empty SETTINGS.
+const HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// A record of TLS that is an alert or belongs to a handshake, of any version.
+const TLS_RECORDS: [[u8; 2]; 2] = [[0x15, 0x03], [0x16, 0x03]];
+
+/// What answers at an address of `http://`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// HTTP/2: there is nothing wrong with that.
+    Http2,
+    /// Something that speaks TLS.
+    Tls,
+    /// HTTP/1 only.
+    Http1(Foreign),
+    /// Something that answers otherwise.
+    Other,
+    /// The connection ends without a word.
+    Nothing,
+}
+
+/// Looks, unless nothing can be seen in time.
+pub(super) async fn look(uri: &Uri) -> Option<Seen> {
+    let (host, port) = (uri.host()?, uri.port_u16().unwrap_or(80));
+    let address = (host.trim_matches(['[', ']']), port);
+    match seen(&ask(address, HTTP_2).await?) {
+        seen @ (Seen::Http2 | Seen::Tls | Seen::Other) => Some(seen),
+        // It may say more of itself to a request that it understands.
+        first @ (Seen::Http1(_) | Seen::Nothing) => {
+            let host = uri.authority()?;
+            let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+            match ask(address, request.as_bytes()).await.map(|answer| seen(&answer)) {
+                None | Some(Seen::Nothing) => Some(first),
+                Some(second) => Some(second),
+            }
+        }
+    }
+}
+
+/// The beginning of an answer; nothing if there is no connection.
+async fn ask(address: (&str, u16), request: &[u8]) -> Option<Vec<u8>> {
+    let mut answer = Vec::new();
+    let asking = async {
+        let mut connection = TcpStream::connect(address).await.ok()?;
+        connection.write_all(request).await.ok()?;
+        let mut bytes = [0; 1024];
+        while answer.len() < ANSWER_BYTES_MAX {
+            match connection.read(&mut bytes).await {
+                Ok(0) | Err(_) => break,
+                Ok(length) => answer.extend_from_slice(&bytes[..length]),
+            }
+            // Only HTTP/1 has more to say that matters.
+            if answer.len() >= 9 && !answer.starts_with(b"HTTP/") {
+                break;
+            }
+        }
+        Some(())
+    };
+    let is_connected = timeout(LOOK_TIMEOUT, asking).await != Ok(None);
+    is_connected.then_some(answer)
+}
+
+fn seen(answer: &[u8]) -> Seen {
+    if answer.is_empty() {
+        return Seen::Nothing;
+    }
+    if TLS_RECORDS.iter().any(|record| answer.starts_with(record)) {
+        return Seen::Tls;
+    }
+    // A frame of HTTP/2: three bytes of length, and the kind, which is SETTINGS or GOAWAY.
+    if matches!(answer, [0, _, _, 0x04 | 0x07, ..]) {
+        return Seen::Http2;
+    }
+    let text = String::from_utf8_lossy(answer);
+    let mut lines = text.lines();
+    let head = lines.next().unwrap_or_default();
+    let status = head.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1)?.parse().ok());
+    let Some(status) = status else { return Seen::Other };
+    // The words of nginx and Go, among others.
+    let wants_tls = ["HTTPS port", "HTTPS server", "HTTPS scheme"];
+    if status == 400 && wants_tls.iter().any(|words| text.contains(words)) {
+        return Seen::Tls;
+    }
+    let headers: Vec<_> = lines.map_while(|line| line.split_once(':')).collect();
+    let header = |name: &str| {
+        let (_, value) = headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name))?;
+        Some(value.trim().to_owned())
+    };
+    let (location, kind) = (header("location"), header("content-type"));
+    Seen::Http1(Foreign { status, location, kind })
+}
+
+/// A status with its usual words: `302 Found`.
+pub(super) fn named(status: u16) -> String {
+    StatusCode::from_u16(status).map_or_else(|_| status.to_string(), |status| status.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_answers_is_told_by_its_first_bytes() {
+        let foreign = |status, location: Option<&str>, kind: Option<&str>| {
+            let (location, kind) = (location.map(str::to_owned), kind.map(str::to_owned));
+            Seen::Http1(Foreign { status, location, kind })
+        };
+        for (answer, expected) in [
+            (&b""[..], Seen::Nothing),
+            (b"\0\0\x12\x04\0\0\0\0\0", Seen::Http2),
+            (b"\x15\x03\x01\0\x02\x02\x46", Seen::Tls),
+            (b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n", Seen::Tls),
+            (b"HTTP/1.1 302 Found\r\nlocation: https://login/\r\n\r\n", foreign(302, Some("https://login/"), None)),
+            (b"HTTP/1.1 401\r\nContent-Type: text/html\r\n\r\n", foreign(401, None, Some("text/html"))),
+            (b"SSH-2.0-OpenSSH_9.2\r\n", Seen::Other),
+            (b"HTTP/1.1\r\n", Seen::Other),
+        ] {
+            assert_eq!(seen(answer), expected, "{:?}", String::from_utf8_lossy(answer));
+        }
+    }
+}

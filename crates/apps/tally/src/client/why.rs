@@ -1,0 +1,178 @@
+//! Why what answers is no Tally server, and what to do about it.
+
+use std::error::Error;
+use std::fmt;
+
+use tonic::codegen::http::Uri;
+use tonic::{Code, Status};
+
+use super::look::{Seen, look, named};
+use crate::output::visible;
+
+/// What to do when nothing answers.
+pub(super) const ADVICE: &str = "start one with `tally serve`, or name another with --server";
+
+/// What a server says that wants TLS of a client that does not speak it, or the other way round.
+const USE_HTTPS: &str = "it wants TLS: write https:// instead of http:// in --server";
+const USE_HTTP: &str = "it does not speak TLS: write http:// instead of https:// in --server";
+
+/// An answer that is not gRPC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Foreign {
+    pub(super) status: u16,
+    /// Where a redirect points.
+    pub(super) location: Option<String>,
+    /// The type of its content.
+    pub(super) kind: Option<String>,
+}
+
+// === impl Foreign ===
+
+impl Error for Foreign {}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = named(self.status);
+        match self.status {
+            401 | 407 => write!(
+                f,
+                "a proxy or another program there wants a login ({status}): give it a key with \
+                 --key (TALLY_KEY), or name the server behind it with --server"
+            ),
+            403 => write!(
+                f,
+                "a proxy or another program there refuses the call ({status}): name the server \
+                 behind it with --server"
+            ),
+            300..=399 => {
+                let to = self.location.as_deref().map(visible);
+                let to = to.map(|to| format!(" to {to}")).unwrap_or_default();
+                write!(
+                    f,
+                    "a proxy or another program there sends us on{to} ({status}), as for a login: \
+                     name the server behind it with --server"
+                )
+            }
+            502..=504 => write!(
+                f,
+                "the proxy there does not reach a server ({status}): look whether Tally runs \
+                 behind it"
+            ),
+            _ => {
+                let kind = self.kind.as_deref().map(visible).unwrap_or("no content type".into());
+                write!(
+                    f,
+                    "what answers there does not speak gRPC ({status}, {kind}): name Tally's own \
+                     host and port with --server, or have the proxy pass gRPC on"
+                )
+            }
+        }
+    }
+}
+
+/// The answer that was not gRPC, if that is the cause.
+pub(super) fn foreign<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Foreign> {
+    causes(error).find_map(<dyn Error>::downcast_ref)
+}
+
+/// Why a first call failed, if no other call can do better; nothing if what answers is a server
+/// that counts, or if it only went away.
+pub(super) async fn no_tally(status: &Status, uri: &Uri, has_key: bool) -> Option<String> {
+    if let Some(cause) = status.source() {
+        return match foreign(cause) {
+            Some(foreign) => Some(foreign.to_string()),
+            None if uri.scheme_str() == Some("https") => broken_tls(cause),
+            None => seen(look(uri).await?),
+        };
+    }
+    match status.code() {
+        Code::Unimplemented => Some(
+            "a gRPC server answers there, but it is not Tally: check the host and the port in \
+             --server"
+                .to_owned(),
+        ),
+        Code::Unauthenticated if has_key => {
+            Some("it does not accept the key: check --key (TALLY_KEY)".to_owned())
+        }
+        Code::Unauthenticated => Some("it wants a key: give one with --key (TALLY_KEY)".to_owned()),
+        _ => None,
+    }
+}
+
+fn seen(seen: Seen) -> Option<String> {
+    match seen {
+        Seen::Http2 => None,
+        Seen::Tls => Some(USE_HTTPS.to_owned()),
+        Seen::Http1(foreign) if matches!(foreign.status, 300..=403 | 407 | 502..=504) => {
+            Some(foreign.to_string())
+        }
+        Seen::Http1(_) => Some(
+            "an HTTP/1 server answers there, and gRPC needs HTTP/2: check the port in --server, or \
+             have the proxy there speak HTTP/2"
+                .to_owned(),
+        ),
+        Seen::Other => Some(
+            "another program answers there, which speaks no HTTP: check the host and the port in \
+             --server"
+                .to_owned(),
+        ),
+        Seen::Nothing => Some(
+            "it ends the connection without an answer: check the port in --server, and whether it \
+             wants https://"
+                .to_owned(),
+        ),
+    }
+}
+
+/// Why there is no connection.
+pub(super) fn connecting(error: &(dyn Error + 'static)) -> String {
+    broken_tls(error).unwrap_or_else(|| format!("{}; {ADVICE}", innermost(error)))
+}
+
+/// What TLS has to say, by the words of the library that speaks it.
+fn broken_tls(error: &(dyn Error + 'static)) -> Option<String> {
+    let text = causes(error).last().map(ToString::to_string).unwrap_or_default();
+    let has = |words: &[&str]| words.iter().any(|words| text.contains(words));
+    let said = if has(&["InvalidContentType"]) {
+        USE_HTTP.to_owned()
+    } else if has(&["HTTP/2 was not negotiated", "NoApplicationProtocol"]) {
+        "it speaks TLS, but not HTTP/2, which gRPC needs: check the port in --server, or have the \
+         proxy there speak HTTP/2"
+            .to_owned()
+    } else if has(&["UnknownIssuer", "CaUsedAsEndEntity"]) {
+        "no authority that is trusted here has signed its certificate: name a file with that \
+         authority's certificate with --ca-certificates (TALLY_CA_CERTIFICATES)"
+            .to_owned()
+    } else if has(&["invalid peer certificate"]) {
+        let detail = text.split("invalid peer certificate: ").nth(1).unwrap_or(&text);
+        format!("its certificate is not good for this connection: {detail}")
+    } else if has(&["CertificateRequired", "BadCertificate", "UnknownCA", "HandshakeFailure"]) {
+        "it does not take us without another certificate: give one that it accepts with \
+         --client-certificate and --client-key"
+            .to_owned()
+    } else {
+        return None;
+    };
+    Some(said)
+}
+
+/// The last cause, which is the one that says something. The operating system's number is
+/// left out.
+pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
+    let text = causes(error).last().map(ToString::to_string).unwrap_or_default();
+    let words = text.split(" (os error").next().unwrap_or(&text);
+    let mut characters = words.chars();
+    match (characters.next(), characters.clone().next()) {
+        (Some(first), Some(second)) if second.is_lowercase() => {
+            first.to_lowercase().chain(characters).collect()
+        }
+        _ => words.to_owned(),
+    }
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| {
+        let error: &'a (dyn Error + 'static) = *error;
+        error.source()
+    })
+}

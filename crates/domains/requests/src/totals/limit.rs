@@ -1,0 +1,151 @@
+//! The first totals of an answer.
+
+use std::cmp::Reverse;
+
+use super::Totals;
+
+/// Which totals are the first ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LimitOrder {
+    /// In the usual order: by period, path and method.
+    Path,
+    /// The largest; of equal ones, the first in the usual order.
+    Count,
+}
+
+/// What a limit left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Omitted {
+    /// How many totals.
+    pub(crate) totals: i64,
+    /// The sum of their counts.
+    pub(crate) requests: i64,
+}
+
+// === impl Totals ===
+
+impl Totals {
+    /// Keeps the first totals only, in the usual order, and the endpoints that they refer to. Says
+    /// what it left out, if there was more.
+    pub(crate) fn keep_first(&mut self, limit: usize, order: LimitOrder) -> Option<Omitted> {
+        let key = |period: usize, endpoint: u32, count: i64| match order {
+            LimitOrder::Path => (Reverse(0), period, endpoint),
+            LimitOrder::Count => (Reverse(count), period, endpoint),
+        };
+        let periods = self.periods.iter().enumerate();
+        let mut keys: Vec<_> = periods
+            .flat_map(|(period, of)| of.counts.iter().map(move |one| key(period, one.0, one.1)))
+            .collect();
+        if keys.len() <= limit {
+            return None;
+        }
+        let (totals, requests) = (keys.len(), self.sum());
+        let (_, first_left_out, _) = keys.select_nth_unstable(limit);
+        let end = *first_left_out;
+        for (period, of) in self.periods.iter_mut().enumerate() {
+            of.counts.retain(|(endpoint, count)| key(period, *endpoint, *count) < end);
+        }
+        self.periods.retain(|period| !period.counts.is_empty());
+        self.forget_unused();
+        let totals = i64::try_from(totals - limit).unwrap_or(i64::MAX);
+        Some(Omitted { totals, requests: requests - self.sum() })
+    }
+
+    /// Forgets the endpoints that no total refers to.
+    fn forget_unused(&mut self) {
+        let mut new_places = vec![None; self.endpoints.len()];
+        for (endpoint, _) in self.periods.iter().flat_map(|period| &period.counts) {
+            if let Some(place) = new_places.get_mut(*endpoint as usize) {
+                *place = Some(0);
+            }
+        }
+        for (place, new_place) in (0_u32..).zip(new_places.iter_mut().flatten()) {
+            *new_place = place;
+        }
+        let mut are_used = new_places.iter().map(Option::is_some);
+        self.endpoints.retain(|_| are_used.next().unwrap_or(false));
+        for (endpoint, _) in self.periods.iter_mut().flat_map(|period| &mut period.counts) {
+            let new_place = new_places.get(*endpoint as usize).copied().flatten();
+            *endpoint = new_place.unwrap_or(*endpoint);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::{Day, Endpoint};
+    use crate::totals::PeriodTotals;
+
+    /// Of each period, the counts of some endpoints.
+    fn totals(periods: &[&[(u32, i64)]]) -> Totals {
+        let endpoints = (0..10).map(|n| Endpoint::new(3, format!("/{n}"))).collect();
+        let periods = (0..).zip(periods);
+        let periods = periods.map(|(n, of)| PeriodTotals { first: Day(n), counts: of.to_vec() });
+        Totals { endpoints, periods: periods.collect(), ..Totals::default() }
+    }
+
+    /// Day, path and count of each total.
+    fn rows(totals: &Totals) -> Vec<(i32, String, i64)> {
+        let row = |first: Day, (endpoint, count): &(u32, i64)| {
+            (first.0, totals.endpoints[*endpoint as usize].path.to_string(), *count)
+        };
+        let periods = totals.periods.iter();
+        periods.flat_map(|one| one.counts.iter().map(move |count| row(one.first, count))).collect()
+    }
+
+    #[test]
+    fn the_largest_are_kept_in_the_usual_order() {
+        let mut largest = totals(&[&[(1, 5), (3, 9)], &[(2, 1)], &[(3, 5), (9, 7)]]);
+        let omitted = largest.keep_first(3, LimitOrder::Count);
+        assert_eq!(omitted, Some(Omitted { totals: 2, requests: 6 }));
+        let expected = [(0, "/1", 5), (0, "/3", 9), (2, "/9", 7)];
+        assert_eq!(rows(&largest), expected.map(|(day, path, n)| (day, path.to_owned(), n)));
+        assert_eq!(largest.endpoints.len(), 3);
+    }
+
+    #[test]
+    fn all_of_it_is_no_limit() {
+        let mut all = totals(&[&[(1, 5), (3, 9)]]);
+        assert_eq!(all.keep_first(2, LimitOrder::Count), None);
+        assert_eq!(all, totals(&[&[(1, 5), (3, 9)]]));
+    }
+
+    #[test]
+    fn sums_have_no_endpoints() {
+        let mut sums = Totals { endpoints: Vec::new(), ..totals(&[&[(0, 5)], &[(0, 6)]]) };
+        let omitted = sums.keep_first(1, LimitOrder::Path);
+        assert_eq!(omitted, Some(Omitted { totals: 1, requests: 6 }));
+        assert_eq!(sums.periods[0].counts, [(0, 5)]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_first_are_those_of_the_sorted_whole(
+            counts in prop::collection::btree_map((0_usize..4, 0_u32..10), 0_i64..6, 0..30),
+            limit in 0_usize..30,
+            by_count: bool,
+        ) {
+            let mut periods = vec![Vec::new(); 4];
+            for ((period, endpoint), count) in counts {
+                periods[period].push((endpoint, count));
+            }
+            let periods: Vec<_> = periods.iter().map(Vec::as_slice).collect();
+            let mut first = totals(&periods);
+            first.periods.retain(|period| !period.counts.is_empty());
+            let mut expected = rows(&first);
+            let sum = first.sum();
+            if by_count {
+                expected.sort_by_key(|(.., count)| Reverse(*count));
+            }
+            expected.truncate(limit);
+            expected.sort();
+            let order = if by_count { LimitOrder::Count } else { LimitOrder::Path };
+            let omitted = first.keep_first(limit, order);
+            prop_assert_eq!(rows(&first), expected);
+            prop_assert_eq!(first.sum() + omitted.map_or(0, |one| one.requests), sum);
+        }
+    }
+}
