@@ -150,7 +150,7 @@ impl DatabaseArgs {
         let url = url?;
         let url = driver.map_or(url.clone(), |driver| url.with_driver(driver));
         let url = url.completed(&Environment::of_process());
-        let url = url.map_err(|error| problems.add(format!("{}: {error}", DATABASE_URL))).ok()?;
+        let url = url.map_err(|error| problems.add(format!("{DATABASE_URL}: {error}"))).ok()?;
         Some(DatabaseSettings {
             url,
             pool: tally_store::postgres::Settings {

@@ -16,6 +16,9 @@ pub(super) const ADVICE: &str = "start one with `tally serve`, or name another w
 const USE_HTTPS: &str = "it wants TLS: write https:// instead of http:// in --server";
 const USE_HTTP: &str = "it does not speak TLS: write http:// instead of https:// in --server";
 
+const OTHER_CERTIFICATE: &str = "it ends the connection, as servers do that want a certificate of \
+    the client: give one that it accepts with --client-certificate and --client-key";
+
 /// An answer that is not gRPC.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Foreign {
@@ -81,7 +84,10 @@ pub(super) async fn no_tally(status: &Status, uri: &Uri, has_key: bool) -> Optio
     if let Some(cause) = status.source() {
         return match foreign(cause) {
             Some(foreign) => Some(foreign.to_string()),
-            None if uri.scheme_str() == Some("https") => broken_tls(cause),
+            // One that refuses the client's certificate may do so after the handshake.
+            None if uri.scheme_str() == Some("https") => {
+                Some(broken_tls(cause).unwrap_or_else(|| OTHER_CERTIFICATE.to_owned()))
+            }
             None => seen(look(uri).await?),
         };
     }
@@ -103,7 +109,7 @@ fn seen(seen: Seen) -> Option<String> {
     match seen {
         Seen::Http2 => None,
         Seen::Tls => Some(USE_HTTPS.to_owned()),
-        Seen::Http1(foreign) if matches!(foreign.status, 300..=403 | 407 | 502..=504) => {
+        Seen::Http1(foreign) if matches!(foreign.status, 300..=399 | 401 | 403 | 407 | 502..=504) => {
             Some(foreign.to_string())
         }
         Seen::Http1(_) => Some(
@@ -147,9 +153,7 @@ fn broken_tls(error: &(dyn Error + 'static)) -> Option<String> {
         let detail = text.split("invalid peer certificate: ").nth(1).unwrap_or(&text);
         format!("its certificate is not good for this connection: {detail}")
     } else if has(&["CertificateRequired", "BadCertificate", "UnknownCA", "HandshakeFailure"]) {
-        "it does not take us without another certificate: give one that it accepts with \
-         --client-certificate and --client-key"
-            .to_owned()
+        OTHER_CERTIFICATE.to_owned()
     } else {
         return None;
     };

@@ -19,10 +19,10 @@ use crate::{methods, numbers};
 /// Print how often each endpoint was called
 ///
 /// Examples:
-///   tally totals                                      every rolled-up day
-///   tally totals today --live --sort count --limit 10 today's top ten endpoints
-///   tally totals 7d --live --sum                      requests of each of the last 7 days
-///   tally totals --from yesterday --live              since yesterday, up to this moment
+///   tally totals                                        every rolled-up day
+///   tally totals today --live --sort count --limit 10   today's top ten endpoints
+///   tally totals 7d --live --sum                        requests of each of the last 7 days
+///   tally totals --from yesterday --live                since yesterday, up to this moment
 ///   tally totals 2015-05 --by month --format csv
 ///   tally totals last-month --by whole --path-prefix /api/ --method POST
 ///
@@ -146,7 +146,7 @@ pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<E
     let incomplete = setbacks::summary(printer.setbacks());
     output::written(printer.finish())?;
     if !args.quiet {
-        args.say_what_it_is(format, sum, omitted, incomplete);
+        args.say_what_it_is(format, sum, omitted, incomplete.as_deref());
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -185,14 +185,22 @@ impl TotalsArgs {
         format: OutputFormat,
         sum: Sum,
         omitted: Option<Omitted>,
-        incomplete: Option<String>,
+        incomplete: Option<&str>,
     ) {
+        let is_filtered =
+            self.method.is_some() || !self.path_prefix.is_empty() || !self.path.is_empty();
         if sum.totals == 0 {
-            say(if self.live {
-                "nothing was counted in this range"
-            } else {
-                "no rolled-up days in this range; add --live to include requests that are not \
-                 rolled up yet"
+            say(match (self.live, is_filtered) {
+                (true, false) => "nothing was counted in this range",
+                (true, true) => "nothing that matches was counted in this range",
+                (false, false) => {
+                    "no rolled-up days in this range; add --live to include requests that are not \
+                     rolled up yet"
+                }
+                (false, true) => {
+                    "nothing that matches is rolled up in this range; add --live to include \
+                     requests that are not rolled up yet"
+                }
             });
         } else if format == OutputFormat::Table {
             let is_complete = sum.dropped == 0 && incomplete.is_none();
@@ -200,8 +208,6 @@ impl TotalsArgs {
             say(format_args!("{}{complete}", self.how_much(sum, omitted)));
         }
         if sum.dropped > 0 {
-            let is_filtered =
-                self.method.is_some() || !self.path_prefix.is_empty() || !self.path.is_empty();
             let of_all = if is_filtered { ", over all endpoints" } else { "" };
             let drops = plural(sum.dropped, "known drop");
             say(format_args!(

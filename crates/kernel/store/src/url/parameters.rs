@@ -165,6 +165,18 @@ fn take(config: &mut Config, name: &str, value: &str) -> Result<bool, &'static s
                 config.port(port.ok_or("is not a port from 1 to 65535")?);
             }
         }
+        "client_encoding" if !["auto", "utf8", "utf-8"].contains(&&*value.to_lowercase()) => {
+            return Err("is not UTF8, which paths need");
+        }
+        "client_encoding" => {}
+        _ => return Ok(take_time(config, name, value)? || take_choice(config, name, value)?),
+    }
+    Ok(true)
+}
+
+/// The same for limits of time, and for what keeps a silent connection alive.
+fn take_time(config: &mut Config, name: &str, value: &str) -> Result<bool, &'static str> {
+    match name {
         "connect_timeout" => {
             if let Some(limit) = seconds(value)? {
                 config.connect_timeout(limit);
@@ -194,11 +206,7 @@ fn take(config: &mut Config, name: &str, value: &str) -> Result<bool, &'static s
             let reason = "is not a number of attempts";
             config.keepalives_retries(u32::try_from(whole(value, reason)?).map_err(|_| reason)?);
         }
-        "client_encoding" if !["auto", "utf8", "utf-8"].contains(&&*value.to_lowercase()) => {
-            return Err("is not UTF8, which paths need");
-        }
-        "client_encoding" => {}
-        _ => return take_choice(config, name, value),
+        _ => return Ok(false),
     }
     Ok(true)
 }
