@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
-use tally_store::DatabaseUrl;
+use tally_store::{DatabaseUrl, Environment};
 
 use crate::output::{say, written, wrong_usage};
 use crate::settings::ServeArgs;
@@ -46,6 +46,9 @@ pub(crate) fn run(
     }
 }
 
+/// With what is read besides, such as `PGHOST`.
 fn without_password(url: &str) -> String {
-    url.parse::<DatabaseUrl>().map_or_else(|_| "(invalid)".into(), |url| url.to_string())
+    let url = url.trim().parse::<DatabaseUrl>();
+    let url = url.and_then(|url| url.completed(&Environment::of_process()));
+    url.map_or_else(|_| "(invalid)".into(), |url| url.to_string())
 }

@@ -58,8 +58,13 @@ fn what_the_url_leaves_out_is_read_as_libpq_does() {
     server.stop();
     set_mode(passwords.as_ref(), 0o644);
     let output = run(&command(), b"", LIMIT);
-    assert_fails(&output, 1, &["password missing"]);
+    assert_fails(&output, 1, &["it wants a password", "~/.pgpass"]);
     assert!(output.stderr.contains("others may read it: chmod 600"), "{output:?}");
+    let mut config = home.command(&["config", "--database-url", "postgres://other"]);
+    let output = run(config.envs(common).env("PGPASSWORD", &password), b"", LIMIT);
+    let shown = format!("DB_URL=postgres://{user}@other:{port}/{database}  # flag\n");
+    assert!(output.stdout.contains(&shown), "{output:?}");
+    assert_no_secret(&output);
     let mut wrong = home.serve_command_at("postgres://", &["--workers", "0"]);
     let output = run(wrong.env("PGPORT", "many"), b"", LIMIT);
     assert_fails(&output, 2, &["2 settings are wrong"]);

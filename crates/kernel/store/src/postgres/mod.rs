@@ -47,6 +47,9 @@ const WRITER_WAIT: Duration = Duration::from_secs(2);
 /// The health check's one connection is in use only when the database does not answer.
 const PROBE_WAIT: Duration = Duration::from_secs(1);
 
+/// The driver's words.
+const NO_PASSWORD: &str = "password missing";
+
 /// What clients are told when there is no connection.
 const CONNECT_TOLD: &str = "the database cannot be reached; the server's log says why";
 
@@ -177,6 +180,11 @@ impl Database {
         let step = || format!("connect to {}", self.url);
         match pool.get().await {
             Ok(object) => Ok(Connection::new(object, self.tls.clone())),
+            Err(PoolError::Backend(error)) if error.to_string().contains(NO_PASSWORD) => {
+                let advice = "it wants a password: put it into the URL, into PGPASSWORD or into \
+                              ~/.pgpass";
+                Err(Error::permanent(step(), Kind::FailedPrecondition).because(advice))
+            }
             Err(
                 PoolError::PostCreateHook(HookError::Backend(error)) | PoolError::Backend(error),
             ) => Err(Error::statement(step(), error)),
