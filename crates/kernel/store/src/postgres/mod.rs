@@ -22,7 +22,7 @@ use deadpool_postgres::{
     ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
     TimeoutType,
 };
-use tally_runtime::{Kind, Tasks};
+use tally_runtime::{Kind, Tasks, chain};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use self::connection::{Connection, Isolation, Transaction, commits_itself};
@@ -180,7 +180,7 @@ impl Database {
         let step = || format!("connect to {}", self.url);
         match pool.get().await {
             Ok(object) => Ok(Connection::new(object, self.tls.clone())),
-            Err(PoolError::Backend(error)) if error.to_string().contains(NO_PASSWORD) => {
+            Err(PoolError::Backend(error)) if chain(&error).contains(NO_PASSWORD) => {
                 let advice = "it wants a password: put it into the URL, into PGPASSWORD or into \
                               ~/.pgpass";
                 Err(Error::permanent(step(), Kind::FailedPrecondition).because(advice))
@@ -221,7 +221,7 @@ impl Database {
             self.url.config.connect(tls).await.map_err(|error| Error::statement(step(), error))?;
         Tasks::new().spawn("migration connection", async move {
             if let Err(error) = connection.await {
-                tracing::debug!(error = tally_runtime::chain(&error), "migration connection ended");
+                tracing::debug!(error = chain(&error), "migration connection ended");
             }
         });
         Ok(client)
