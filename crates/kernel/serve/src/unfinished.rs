@@ -16,9 +16,12 @@ use futures_util::task::AtomicWaker;
 use http::Response;
 use http_body::{Frame, SizeHint};
 
-/// How many requests of a connection may be unfinished while it is read. More than may be open at
-/// the same time: those can end only when their connection is read.
-pub(crate) const UNFINISHED_MAX: usize = 2 * crate::server::STREAMS_MAX as usize;
+use crate::server::STREAMS_MAX;
+
+/// With how many unfinished requests a connection is not read. More than may be open at the same
+/// time: those can end only when their connection is read. A request with the largest headers
+/// takes some 13 KB.
+const UNFINISHED_MAX: usize = STREAMS_MAX as usize / 4 * 5;
 
 /// The requests of one connection.
 #[derive(Debug, Default)]

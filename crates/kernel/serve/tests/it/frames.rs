@@ -11,8 +11,6 @@ const MESSAGE: [u8; 10] = [0, 0, 0, 0, 5, 8, 3, 18, 1, b'/'];
 /// How many streams are opened and cancelled in one go: the queue of a client that was away, and
 /// more, within the limit.
 const CANCELLED: usize = 4_000;
-/// How many times as many calls as may be open may be unfinished while a connection is read.
-const UNFINISHED: usize = 2;
 /// How many frames still arrive for each stream that the server has ended.
 const LATE: usize = 10;
 /// How often the server ends all streams that a connection may have, and how often another one is
@@ -112,8 +110,7 @@ async fn a_connection_with_too_many_unfinished_calls_waits() {
     let (mut wire, mut other) = (Wire::connect(server.address), Wire::connect(server.address));
     wire.settle();
     other.settle();
-    let too_many = UNFINISHED * wire.streams_max;
-    let calls = too_many + wire.streams_max;
+    let (too_many, calls) = (wire.streams_max / 4 * 5, 2 * wire.streams_max);
     for index in 0..calls {
         wire.call(stream(index));
         wire.data(stream(index), &MESSAGE);
