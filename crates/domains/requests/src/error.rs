@@ -8,6 +8,7 @@ use tonic::{Code, Status};
 use crate::batch::InvalidBatch;
 use crate::model::DayRange;
 use crate::producer::Refusal;
+use crate::totals::PATH_BYTES_FACTOR;
 
 /// A call failed.
 #[derive(Debug, thiserror::Error)]
@@ -38,8 +39,9 @@ pub enum Error {
     NothingRolledUp(DayRange),
     /// The answer would be too large.
     #[error(
-        "the answer has more than {max} totals: ask for a shorter range, for months instead of \
-         days, or for a path prefix"
+        "the answer has more than {max} totals, or paths of more than {factor} times as many bytes: \
+         ask for a shorter range, for months instead of days, or for a path prefix",
+        factor = PATH_BYTES_FACTOR
     )]
     TooManyTotals {
         /// The limit.

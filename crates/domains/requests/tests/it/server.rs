@@ -114,6 +114,11 @@ impl Counting {
         totals
     }
 
+    /// Begins to end as a server does.
+    pub(crate) fn begin_to_stop(&self) {
+        self.drain.begin();
+    }
+
     /// Ends as a server does: answers the streams, writes the queue.
     pub(crate) async fn stop(self) {
         self.drain.begin();
