@@ -250,7 +250,7 @@ impl Writer {
                 }
                 Ok(Appended::Stale) => {}
                 Err(error) => {
-                    if error.is_out_of_sequence() {
+                    if error.stored_instead().is_some() {
                         self.endpoints.doubt();
                     }
                     return Err(error);
@@ -297,7 +297,7 @@ impl Sink for Writer {
             let message = format!("store a batch: no answer within {limit:?}");
             return Err(WriteError::transient(message, true));
         };
-        if result.as_ref().is_err_and(tally_store::Error::is_out_of_sequence) {
+        if result.as_ref().is_err_and(|error| error.stored_instead().is_some()) {
             self.note_setback(batch.producer, batch.sequence - 1).await;
         }
         if result.is_ok() {
@@ -308,7 +308,7 @@ impl Sink for Writer {
             kind: error.kind(),
             transient: error.is_transient(),
             indeterminate: error.outcome() == Outcome::Indeterminate,
-            is_out_of_sequence: error.is_out_of_sequence(),
+            stored_instead: error.stored_instead(),
         })
     }
 }

@@ -214,7 +214,7 @@ pub fn open_keeping(database: &Database, kept_totals_max: usize) -> Arc<dyn Stor
 /// uses the worker's id: a copy of this server.
 pub(crate) fn out_of_sequence(stored: i64, sent: i64) -> tally_store::Error {
     let step = format!("store batch {sent}: the last stored batch of the worker is {stored}");
-    tally_store::Error::out_of_sequence(step)
+    tally_store::Error::out_of_sequence(step, stored)
 }
 
 // === impl Names ===
