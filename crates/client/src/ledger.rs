@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use tally_proto::tally::requests::v1 as proto;
+use tally_proto::wire::timestamp;
 
 use crate::driver::custody::{Content, Found};
 use crate::random::{self, ProducerId};
@@ -300,11 +301,6 @@ impl Ledger {
         }
         (settled, unsent)
     }
-}
-
-fn timestamp(micros: i64) -> prost_types::Timestamp {
-    let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1_000).expect("below a second");
-    prost_types::Timestamp { seconds: micros.div_euclid(1_000_000), nanos }
 }
 
 // === impl Batch ===

@@ -148,22 +148,24 @@ impl Notices {
         self.said = Some((Instant::now(), Said::Back(connection)));
     }
 
-    pub(super) fn new_producer(&self, why: &str, in_doubt: u64) {
+    pub(super) fn new_producer(&self, why: &str, in_doubt: u64, batches_lost: u64) {
         let (server, producer) = (&self.url, &self.producer);
         tracing::error!(
             server,
             producer,
             in_doubt,
+            batches_lost,
             "{why}; going on under a new id. What was sent and not acknowledged is in doubt, and \
              is not sent again"
         );
     }
 
-    pub(super) fn database_lost(&self, why: &str) {
+    pub(super) fn database_lost(&self, why: &str, batches_lost: u64) {
         let (server, producer) = (&self.url, &self.producer);
         tracing::error!(
             server,
             producer,
+            batches_lost,
             "{why}; what it has lost is lost, and the rest goes on under a new id"
         );
     }

@@ -35,6 +35,10 @@ pub struct Report {
     pub skipped: u64,
     /// Of the dropped and refused ones, the server has been told of so many.
     pub drops_reported: u64,
+    /// The server's database went back to an earlier state, or is another one: so many batches
+    /// that were acknowledged are not there any more. Their requests are in
+    /// [`acknowledged`](Self::acknowledged), as far as this process recorded them.
+    pub batches_lost: u64,
     /// Whether there is a connection, and what is spoken.
     pub connection: Connection,
 }
@@ -123,6 +127,7 @@ impl Shared {
             refused: counts.refused,
             skipped: self.skipped.load(Ordering::Relaxed),
             drops_reported: progress.drops_reported,
+            batches_lost: progress.batches_lost,
             connection: progress.connection,
         }
     }

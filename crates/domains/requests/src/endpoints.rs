@@ -79,9 +79,9 @@ impl Endpoints {
 
     /// How many endpoints the dictionary may have to be known as a whole, and bytes of paths. It has
     /// some of `_other` beyond the limit, and others that servers added at the same time.
-    pub(crate) fn loaded_max(max: usize) -> (usize, usize) {
-        let path_bytes = Self::path_bytes_max(max).saturating_mul(2);
-        (max.saturating_mul(2).saturating_add(METHODS.len()), path_bytes)
+    pub(crate) fn loaded_max(&self) -> (usize, usize) {
+        let path_bytes = Self::path_bytes_max(self.max).saturating_mul(2);
+        (self.max.saturating_mul(2).saturating_add(METHODS.len()), path_bytes)
     }
 
     /// Takes in what the database has, in this state.
@@ -89,17 +89,34 @@ impl Endpoints {
         let mut inner = self.lock();
         self.follow(&mut inner, state);
         let belief = self.belief();
+        let added = self.take_in(&mut inner, names);
+        added.iter().for_each(|named| named.confirm(belief));
+        self.publish(added);
+    }
+
+    /// Takes in what other servers have added. The database may have gone back since it was read, so
+    /// nothing is believed: each name is written once more with the first rows that need it.
+    pub(crate) fn learn(&self, names: Vec<(EndpointId, Endpoint)>) {
+        let mut inner = self.lock();
+        let added = self.take_in(&mut inner, names);
+        self.publish(added);
+    }
+
+    /// Those of the names that are not known, and that have room.
+    fn take_in(&self, inner: &mut Inner, names: Vec<(EndpointId, Endpoint)>) -> Vec<Arc<Named>> {
+        let (count_max, path_bytes_max) = self.loaded_max();
         let mut added = Vec::new();
         for (id, endpoint) in names {
-            if self.find(endpoint.method, &endpoint.path, |_| ()).is_none()
+            let has_room = inner.by_id.len() < count_max
+                && inner.path_bytes + endpoint.path.len() <= path_bytes_max;
+            if has_room
+                && self.find(endpoint.method, &endpoint.path, |_| ()).is_none()
                 && !inner.by_id.contains_key(&id)
             {
-                let named = inner.add(id, endpoint);
-                named.confirm(belief);
-                added.push(named);
+                added.push(inner.add(id, endpoint));
             }
         }
-        self.publish(added);
+        added
     }
 
     /// Looks an endpoint up that this server knows, and does something with it.
@@ -210,7 +227,8 @@ impl Endpoints {
         self.belief.fetch_add(1, Ordering::AcqRel);
     }
 
-    fn is_full(&self) -> bool {
+    /// Whether an endpoint was counted as `_other` for want of room.
+    pub(crate) fn is_full(&self) -> bool {
         self.is_full.load(Ordering::Relaxed)
     }
 
@@ -380,7 +398,7 @@ mod tests {
     /// together takes the place of what was told apart before a restart.
     #[test]
     fn what_the_dictionary_has_is_told_apart_after_a_restart() {
-        let named = |path| (Endpoint::new(3, path).id(0), Endpoint::new(3, path));
+        let named = |path: &str| (Endpoint::new(3, path).id(0), Endpoint::new(3, path));
         let endpoints = Endpoints::new(2);
         endpoints.load(vec![named(OTHER_PATH), named("/a")], 0);
         assert_eq!(&*resolve(&endpoints, "/b").endpoint.path, "/b");
@@ -389,7 +407,12 @@ mod tests {
         for (path, counted) in [("/a", "/a"), ("/c", "/c"), ("/d", OTHER_PATH)] {
             assert_eq!(&*resolve(&endpoints, path).endpoint.path, counted);
         }
-        let (count_max, path_bytes_max) = Endpoints::loaded_max(2);
+        let (count_max, path_bytes_max) = endpoints.loaded_max();
         assert!(count_max >= 4 + METHODS.len() && path_bytes_max >= 4 * MEAN_PATH_BYTES_MAX);
+        // However often it learns what there is, its memory is bounded.
+        for round in 0..10 {
+            endpoints.learn((0..10).map(|n| named(&format!("/{round}/{n}"))).collect());
+        }
+        assert_eq!(endpoints.lock().by_id.len(), count_max);
     }
 }

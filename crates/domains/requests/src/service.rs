@@ -143,7 +143,7 @@ impl Service {
         let Parts { database, clock, drain } = parts;
         let store = store::open(&database);
         let endpoints = Arc::new(Endpoints::new(settings.endpoints_max));
-        let (count_max, path_bytes_max) = Endpoints::loaded_max(settings.endpoints_max);
+        let (count_max, path_bytes_max) = endpoints.loaded_max();
         let (known, state) = store.endpoints(count_max, path_bytes_max).await?;
         endpoints.load(known, state);
         let retention = settings.producer_retention_days;
@@ -152,10 +152,15 @@ impl Service {
             tracing::warn!(error = chain(&error), "housekeeping failed, will try again");
         }
         let house = Tasks::new();
-        house.spawn(
-            "housekeeping",
-            rollup::keep_house(Arc::clone(&store), Arc::clone(&clock), retention, drain.clone()),
+        let (store_too, endpoints_too) = (Arc::clone(&store), Arc::clone(&endpoints));
+        let keeping = rollup::keep_house(
+            store_too,
+            endpoints_too,
+            Arc::clone(&clock),
+            retention,
+            drain.clone(),
         );
+        house.spawn("housekeeping", keeping);
         let queries = Arc::new(Semaphore::new(QUERIES_MAX));
         if store.kept_totals_max() > 0 {
             let (store, queries) = (Arc::clone(&store), Arc::clone(&queries));

@@ -95,6 +95,18 @@ impl Setback {
              producer has counted into another one; totals of these days are told as incomplete"
         );
     }
+
+    /// A person has struck it out.
+    pub(crate) fn tell_cleared(&self) {
+        let days = self.days();
+        tracing::warn!(
+            producer = short_id(self.producer),
+            name = self.name,
+            batches = self.batches,
+            %days,
+            "a setback was cleared: totals of these days are no longer told as incomplete for it"
+        );
+    }
 }
 
 #[cfg(test)]

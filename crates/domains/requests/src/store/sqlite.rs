@@ -117,6 +117,13 @@ impl Store for SqliteStore {
         self.database.read(|connection| producers::setbacks(connection)).await
     }
 
+    async fn clear_setbacks(&self, short_id: &str) -> Result<Vec<Setback>> {
+        let short_id = short_id.to_owned();
+        self.database
+            .write(move |connection| producers::clear_setbacks(connection, &short_id))
+            .await
+    }
+
     async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>> {
         self.database.read(move |connection| producers::list(connection, with_workers)).await
     }

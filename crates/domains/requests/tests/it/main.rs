@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "clippy takes the cases of a suite for no tests")]
 
 mod add;
+mod ahead;
 mod away;
 mod backend;
 mod concurrency;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use tally_store::error::Step as _;
-use tally_store::postgres::{Database, Isolation, Transaction};
+use tally_store::postgres::{Database, Isolation, Transaction, commits_itself};
 use tally_store::retry::Policy;
 use tally_store::{Error, Outcome};
 use tokio::sync::Semaphore;
@@ -163,17 +163,33 @@ pub(crate) async fn setbacks(database: &Database) -> Result<Vec<Setback>> {
         let connection = database.connection().await?;
         let rows = connection.query(include_str!("list_setbacks.sql"), &[]).await.step(step)?;
         connection.release();
-        let setback = |row: &tokio_postgres::Row| Setback {
-            producer: row.get(0),
-            name: row.get(1),
-            noticed_micros: row.get::<_, Timestamp>(2).as_microsecond(),
-            since_micros: row.get::<_, Timestamp>(3).as_microsecond(),
-            producers: row.get(4),
-            batches: row.get(5),
-        };
         Ok(rows.iter().map(setback).collect())
     };
     Policy::short(step).run(once).await
+}
+
+/// Strikes out what is missing. A statement that is repeated after a lost answer would not say what.
+pub(crate) async fn clear_setbacks(database: &Database, short_id: &str) -> Result<Vec<Setback>> {
+    let step = "clear setbacks";
+    let once = async || {
+        let connection = database.writer().await?;
+        let sql = include_str!("clear_setbacks.sql");
+        let rows = commits_itself(step, connection.query(sql, &[&short_id]).await)?;
+        connection.release();
+        Ok(rows.iter().map(setback).collect())
+    };
+    Policy { attempts_max: 1, ..Policy::short(step) }.run(once).await
+}
+
+fn setback(row: &tokio_postgres::Row) -> Setback {
+    Setback {
+        producer: row.get(0),
+        name: row.get(1),
+        noticed_micros: row.get::<_, Timestamp>(2).as_microsecond(),
+        since_micros: row.get::<_, Timestamp>(3).as_microsecond(),
+        producers: row.get(4),
+        batches: row.get(5),
+    }
 }
 
 /// Where a producer stands, and since when. It is locked.
