@@ -211,7 +211,7 @@ impl Notices {
             producer,
             requests,
             error,
-            "an Add stream broke, and nobody can tell what of it is counted; it is not sent again"
+            "an Add stream broke; its requests may or may not be counted, and are not sent again"
         );
     }
 

@@ -58,7 +58,7 @@ pub enum Error {
     #[error("the days are rolled up, but not answered")]
     RolledUp(#[source] Box<Self>),
     /// The queue stayed full.
-    #[error("the server's queue is full, since the database does not keep up; try again later")]
+    #[error("the server's queue is full because the database is not keeping up; try again later")]
     QueueFull,
     /// Too many roll-ups wait for their turn.
     #[error("too many roll-ups are waiting already; they go on without their callers")]

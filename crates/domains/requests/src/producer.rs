@@ -63,8 +63,8 @@ pub enum Refusal {
     InUse,
     /// It is not there any more.
     #[error(
-        "the server does not know this producer any more, since it was silent for too long or \
-         the database was restored: begin again under a new id"
+        "the server no longer knows this producer, because it was silent for too long or the \
+         database was restored: begin again under a new id"
     )]
     Forgotten,
     /// There are enough.

@@ -20,7 +20,7 @@ use crate::output::{self, OutputFormat, plural, say, thousands, visible};
 ///
 /// Each is a producer: it numbers its batches 1, 2, 3 ..., and the server keeps the last number
 /// that is stored. Those that were seen last come first. `dropped` are requests that a client
-/// gave up on purpose, and said so: the totals of their days are short by so many.
+/// gave up on purpose, and reported: the totals of their days are short by that many.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct ProducersArgs {
