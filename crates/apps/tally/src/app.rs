@@ -31,7 +31,6 @@ pub(crate) async fn open(
 }
 
 /// An error in one line, which does not repeat itself.
-#[expect(clippy::needless_pass_by_value, reason = "used as `map_err(plain)`")]
 pub(crate) fn plain(error: impl std::error::Error + 'static) -> anyhow::Error {
     anyhow::anyhow!(chain(&error))
 }
