@@ -10,10 +10,10 @@ use super::record::{Verdict, verdict};
 use crate::progress::Connection;
 use crate::transport::describe;
 
-/// A server that comes and goes is spoken of once in so long.
+/// Log a flapping server at most this often.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// Refused requests are logged once in so long.
+/// Log refused requests at most this often.
 const REJECTED_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(super) struct Notices {

@@ -1,7 +1,7 @@
 //! From a method and a path to an id, without a lock, an allocation or the database.
 //!
 //! The cache is cut into shards. A lookup loads a shard's current table, which never changes;
-//! whoever adds endpoints makes a new table and puts it in the old one's place.
+//! adding endpoints makes a new table and puts it in the old one's place.
 //!
 //! An id is a function of what it names, so the cache is right whatever the database does. What
 //! may change is what the database *has*: a name is written in the transaction of the first rows
@@ -27,8 +27,7 @@ const SHARDS: usize = 256;
 /// Methods that count.v1 lists; beyond the limit, others are counted as METHOD_UNSPECIFIED, so
 /// that `_other` itself stays bounded.
 const METHODS: [i32; 11] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 100];
-/// How many bytes the paths may have on average: so many for each of the endpoints that may be
-/// told apart. It bounds the memory of the cache and the size of the table.
+/// How many bytes the paths may have on average, over the endpoints that may be told apart. It bounds the memory of the cache and the size of the table.
 pub(crate) const MEAN_PATH_BYTES_MAX: usize = 256;
 
 type Shard = HashTable<Arc<Named>>;
@@ -163,7 +162,7 @@ impl Endpoints {
         all
     }
 
-    /// What names are held against. Whoever encodes rows reads it first.
+    /// What names are held against. It is read before rows are encoded.
     pub(crate) fn belief(&self) -> u64 {
         self.belief.load(Ordering::Acquire)
     }

@@ -318,7 +318,7 @@ impl Error {
         }
     }
 
-    /// Whether nobody knows if rows were stored.
+    /// Whether rows may have been stored all the same.
     pub(crate) fn is_indeterminate(&self) -> bool {
         match self {
             Self::Write(failure) => failure.stored.is_none(),

@@ -32,14 +32,14 @@ pub const CONNECTIONS_BESIDE_WRITES: usize = QUERIES_MAX + 3;
 /// The same beside one for each worker: opening a producer stores, too.
 pub const CONNECTIONS_BESIDE_WORKERS: usize = CONNECTIONS_BESIDE_WRITES + store::OPENINGS_MAX + 1;
 
-/// Even a busy database may take so long over a batch.
+/// Shortest timeout per attempt: a busy database may need this long for one batch.
 const ATTEMPT_MIN: Duration = Duration::from_secs(1);
 /// A batch that takes longer than this is tried again, however long it may be tried in all.
 const ATTEMPT_MAX: Duration = Duration::from_secs(25);
 /// How much longer an attempt waits for the database's own word that it took too long.
 const ATTEMPT_GRACE: Duration = Duration::from_secs(2);
 
-/// How often a batch is begun again within an attempt, since a new connection was made meanwhile.
+/// How often a batch is begun again within an attempt because a new connection was made meanwhile.
 const STALE_MAX: usize = 32;
 
 /// How many losses that could not be noted are kept in mind.

@@ -47,7 +47,7 @@ pub trait Sink: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), WriteError>> + Send;
 }
 
-/// A batch was not stored, or nobody knows.
+/// A batch was not stored, or may not have been.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriteError {
     /// What happened, in one line.

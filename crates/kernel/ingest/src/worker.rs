@@ -17,7 +17,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(20);
 /// The longest pause between two attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// After so long without a batch a worker numbers from 1 again under a new id, since a store
+/// After this long without a batch a worker numbers from 1 again under a new id, because a store
 /// forgets producers that are silent for long.
 const PRODUCER_IDLE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 

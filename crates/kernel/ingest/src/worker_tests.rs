@@ -15,7 +15,7 @@ struct Numbers(Vec<u32>);
 enum Next {
     Fail(&'static str),
     StoreAndLoseTheAnswer,
-    /// The database goes back by so many batches, or a copy of this server goes on.
+    /// The database goes back by this many batches, or a copy of this server goes on.
     MoveByAndLoseTheAnswer(i64),
     RefuseOdd,
     Panic,

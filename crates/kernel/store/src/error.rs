@@ -15,7 +15,7 @@ pub(crate) const POOLED: &str = "this looks like PgBouncer in transaction mode, 
 pub enum Outcome {
     /// It certainly was not stored.
     Determinate,
-    /// Nobody knows. Only a write that carries an id may be repeated after this.
+    /// It is unknown. Only a write that carries an id may be repeated after this.
     Indeterminate,
 }
 

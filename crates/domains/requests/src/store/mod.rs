@@ -32,8 +32,8 @@ use crate::rows::Rows;
 use crate::setback::{Setback, Told};
 use crate::totals::{Query, TooMany, Totals};
 
-/// How many producers are opened at the same time: so many clients that come back at once leave the
-/// connections to the insert workers.
+/// How many producers are opened at the same time: a crowd of clients that come back at once leaves
+/// the connections to the insert workers.
 pub(crate) const OPENINGS_MAX: usize = 3;
 
 /// What the setback of a server's own worker is called.
@@ -204,7 +204,7 @@ pub fn open(database: &Database) -> Arc<dyn Store> {
     open_keeping(database, kept::KEPT_TOTALS_MAX)
 }
 
-/// The store for a database, which keeps so many totals of rolled-up days in memory. On CockroachDB
+/// The store for a database, which keeps at most this many totals of rolled-up days in memory. On CockroachDB
 /// it keeps none: there is nothing there that could stamp them.
 #[must_use]
 pub fn open_keeping(database: &Database, kept_totals_max: usize) -> Arc<dyn Store> {

@@ -44,7 +44,7 @@ pub struct SqliteStore {
 // === impl SqliteStore ===
 
 impl SqliteStore {
-    /// On a database whose migrations are applied; keeps so many totals in memory.
+    /// On a database whose migrations are applied; keeps at most this many totals in memory.
     #[must_use]
     pub fn new(database: Database, kept_totals_max: usize) -> Self {
         Self { database, kept: Arc::new(KeptDays::new(kept_totals_max)), state: Arc::default() }

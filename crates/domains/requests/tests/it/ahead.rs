@@ -37,7 +37,7 @@ impl io::Write for Log {
     }
 }
 
-/// The server's clock shows so many seconds after [`NOW`].
+/// Sets the server's clock to this many seconds after [`NOW`].
 fn set(counting: &Counting, seconds: i64) {
     let micros = at(NOW) + seconds * 1_000_000;
     counting.clock.set(jiff::Timestamp::from_microsecond(micros).unwrap());

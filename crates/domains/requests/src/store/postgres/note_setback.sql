@@ -1,5 +1,5 @@
 -- Once for each producer, however often its client comes back. Beyond a thousand they are added up
--- in one row, so that nobody can fill the table.
+-- in one row, so that no client can fill the table.
 INSERT INTO tally_setbacks AS s (producer_id, name, noticed_at, since, producers, batches)
 SELECT
     CASE WHEN n.is_apart THEN $1::UUID ELSE '00000000-0000-0000-0000-000000000000'::UUID END,

@@ -1,5 +1,5 @@
 -- Once for each producer, however often its client comes back. Beyond a thousand they are added up
--- in one row, so that nobody can fill the table.
+-- in one row, so that no client can fill the table.
 INSERT INTO tally_setbacks AS s (producer_id, name, noticed_at, since, producers, batches)
 SELECT iif(n.is_apart, ?1, zeroblob(16)), iif(n.is_apart, ?2, ''), ?3, ?4, 1, ?5
 FROM (
