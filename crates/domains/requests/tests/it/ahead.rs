@@ -1,40 +1,21 @@
 //! Clients whose times are ahead of the server's clock: what an operator reads in its log.
 
-use std::io;
-use std::sync::{Arc, Mutex};
-
 use tonic::Code;
 
 use crate::add::on_sqlite;
 use crate::backend::{NOW, at};
+use crate::log::Log;
 use crate::recording::{Recording, batch, trailer};
 use crate::server::{Counting, get, settings};
 
 const AHEAD: &str = "2031-01-01T00:00:00Z";
 
-/// What this thread logs, which a test's service runs on.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-// === impl Log ===
-
-impl Log {
-    /// How often each of the two warnings was logged: a clock is wrong, or the server's is.
-    fn warnings(&self) -> (usize, usize) {
-        let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        let times = |words| log.matches(words).count();
-        (times("a client's clock is wrong, or this one"), times("this server's clock is behind"))
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// How often each of the two warnings was logged: a clock is wrong, or the server's is.
+fn warnings(log: &Log) -> (usize, usize) {
+    (
+        log.count("a client's clock is wrong, or this one"),
+        log.count("this server's clock is behind"),
+    )
 }
 
 /// Sets the server's clock to this many seconds after [`NOW`].
@@ -57,29 +38,26 @@ async fn record_ahead(counting: &Counting) {
 
 #[tokio::test]
 async fn a_server_whose_clock_is_behind_logs_it() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::begin();
     let (_folder, counting) = on_sqlite(settings()).await;
 
     // One client alone may be wrong; it is logged once a minute.
     add_ahead(&counting).await;
     record_ahead(&counting).await;
-    assert_eq!(log.warnings(), (1, 0));
+    assert_eq!(warnings(&log), (1, 0));
     // A minute later there is still no other time.
     set(&counting, 61);
     record_ahead(&counting).await;
     add_ahead(&counting).await;
-    assert_eq!(log.warnings(), (1, 1));
+    assert_eq!(warnings(&log), (1, 1));
     // Somebody agrees with the server.
     set(&counting, 122);
     counting.add(vec![get("/", NOW)]).await.unwrap();
     add_ahead(&counting).await;
-    assert_eq!(log.warnings(), (2, 1));
+    assert_eq!(warnings(&log), (2, 1));
     // The clock is set.
     counting.clock.set(AHEAD.parse().unwrap());
     counting.add(vec![get("/", AHEAD)]).await.unwrap();
-    assert_eq!(log.warnings(), (2, 1));
+    assert_eq!(warnings(&log), (2, 1));
     counting.stop().await;
 }

@@ -12,6 +12,7 @@ mod dates;
 mod drops;
 mod kept;
 mod leaving;
+mod log;
 mod migrations;
 mod plans;
 mod property;

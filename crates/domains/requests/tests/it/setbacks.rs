@@ -6,6 +6,7 @@ use tally_testkit::TestDatabase;
 use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::backend::{NOW, at};
+use crate::log::Log;
 use crate::recording::{Recording, many, open, trailer};
 use crate::server::{Counting, get, settings};
 
@@ -164,5 +165,29 @@ async fn a_loss_that_cannot_be_noted_is_noted_later() {
     counting.add(vec![get("/", NOW)]).await.expect("stored");
     let (_, listed) = first_messages(&counting, 1, 9999).await;
     assert_eq!(listed.iter().map(|one| one.batches).collect::<Vec<_>>(), [3]);
+    counting.stop().await;
+}
+
+/// Neither in the table nor in the log is there more than a thousand lines of them.
+#[tokio::test]
+async fn made_up_losses_do_not_fill_the_log() {
+    let Some(database) = TestDatabase::create_or_skip("made_up") else { return };
+    let counting = Counting::start(&database.url(), settings()).await;
+    let many = "INSERT INTO tally_setbacks SELECT gen_random_uuid(), '', now(), now(), 1, 1 \
+         FROM generate_series(1, 999)";
+    database.connect().await.batch_execute(many).await.expect("rows");
+    let (log, _guard) = Log::begin();
+    for n in 1..=5 {
+        let gone = proto::Open {
+            acknowledged_sequence: Some(12),
+            acknowledged_at: Some(tally_proto::wire::timestamp(at(NOW))),
+            ..open(Uuid::from_u128(n), 5, &[7])
+        };
+        Recording::open(&counting, gone).await.err().expect("it is gone");
+    }
+    let (_, listed) = first_messages(&counting, 1, 9999).await;
+    assert_eq!(listed.iter().map(|one| one.producers).sum::<i64>(), 1_004);
+    // One with a row of its own, and the first of those that share one.
+    assert_eq!(log.count("acknowledged batches are missing"), 2);
     counting.stop().await;
 }

@@ -207,14 +207,15 @@ fn stored(found: Option<(Standing, i64)>) -> Option<(i64, i64)> {
     found.map(|(standing, last_seen)| (standing.sequence, last_seen))
 }
 
-/// Notes what is missing. It is given back if it was not known before.
+/// Notes what is missing. It is given back if it is to be logged.
 async fn note(transaction: &Transaction<'_>, setback: Option<Setback>) -> Result<Option<Setback>> {
     let Some(setback) = setback else { return Ok(None) };
     let Setback { producer, name, noticed_micros, since_micros, batches, .. } = &setback;
     let (noticed, since) = (Micros(*noticed_micros), Micros(*since_micros));
     let sql = include_str!("note_setback.sql");
-    let noted = transaction.execute(sql, &[producer, name, &noticed, &since, batches]).await;
-    Ok((noted.step("note what is missing")? > 0).then_some(setback))
+    let noted = transaction.query_opt(sql, &[producer, name, &noticed, &since, batches]).await;
+    let noted = noted.step("note what is missing")?;
+    Ok(noted.is_some_and(|row| row.get(0)).then_some(setback))
 }
 
 /// One transaction, in which a statement deletes producers. The answer is how many. Repeated after a

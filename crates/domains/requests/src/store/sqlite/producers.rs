@@ -108,13 +108,14 @@ fn stored(found: Option<(Standing, i64)>) -> Option<(i64, i64)> {
     found.map(|(standing, last_seen)| (standing.sequence, last_seen))
 }
 
-/// Notes what is missing. It is given back if it was not known before.
+/// Notes what is missing. It is given back if it is to be logged.
 fn note(transaction: &Transaction<'_>, setback: Option<Setback>) -> Result<Option<Setback>> {
     let Some(setback) = setback else { return Ok(None) };
     let Setback { producer, name, noticed_micros, since_micros, batches, .. } = &setback;
     let values = (producer.as_bytes(), name, noticed_micros, since_micros, batches);
-    let noted = transaction.execute(include_str!("note_setback.sql"), values);
-    Ok((noted.step("note what is missing")? > 0).then_some(setback))
+    let sql = include_str!("note_setback.sql");
+    let noted = transaction.query_row(sql, values, |row| row.get(0)).optional();
+    Ok(noted.step("note what is missing")?.unwrap_or(false).then_some(setback))
 }
 
 /// What was noted is told once it is there.
