@@ -178,7 +178,7 @@ impl ServeArgs {
             let address = host_and_port(&listen);
             if address.is_none() {
                 problems.add(format!(
-                    "--listen (LISTEN_ADDR): \u{201c}{listen}\u{201d} is no address: write HOST:PORT, as in \
+                    "--listen (LISTEN_ADDR): \u{201c}{listen}\u{201d} is not an address: write HOST:PORT, as in \
                      127.0.0.1:7777"
                 ));
             }

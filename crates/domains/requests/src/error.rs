@@ -60,7 +60,7 @@ pub enum Error {
     #[error("the days are rolled up, but not answered")]
     RolledUp(#[source] Box<Self>),
     /// The queue stayed full.
-    #[error("the server's queue is full, since the database does not keep up; try again later")]
+    #[error("the server's queue is full because the database is not keeping up; try again later")]
     QueueFull,
     /// Too many roll-ups wait for their turn.
     #[error("too many roll-ups are waiting already; they go on without their callers")]
@@ -320,7 +320,7 @@ impl Error {
         }
     }
 
-    /// Whether nobody knows if rows were stored.
+    /// Whether rows may have been stored all the same.
     pub(crate) fn is_indeterminate(&self) -> bool {
         match self {
             Self::Write(failure) => failure.stored.is_none(),
