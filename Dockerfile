@@ -5,9 +5,6 @@
 
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
-# The binary carries neither symbols nor line tables.
-ENV CARGO_PROFILE_RELEASE_STRIP=symbols \
-    CARGO_PROFILE_RELEASE_DEBUG=none
 COPY . .
 # The caches stay with the builder, so a second build compiles only what changed. They are not
 # part of the image: the binary is copied out of them in the same step.

@@ -111,7 +111,7 @@ pub(crate) fn time(micros: i64) -> SystemTime {
     time.unwrap_or(UNIX_EPOCH)
 }
 
-/// So long after a moment; when nobody can tell when that is, far in the future.
+/// This long after a moment; if that cannot be represented, far in the future.
 pub(crate) fn later(moment: Instant, limit: Duration) -> Instant {
     moment.checked_add(limit).unwrap_or_else(|| moment + FAR)
 }

@@ -40,7 +40,7 @@ const CLOSING_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How long to wait at most after a batch was refused: those behind it may be good.
 const REFUSED_PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// A stream that lived so long was well, whatever ended it.
+/// A stream that lasted this long counts as healthy, however it ended.
 const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 
 /// What the task owns. When it is dropped, whatever the reason, the accounts are closed.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::Endpoint;
 
-/// A queue or a producer cannot be made. That a server is away is no reason.
+/// A queue or a producer cannot be made. An unreachable server is not an error here.
 ///
 /// Its `Debug` is made for people too, since that is what a `main` prints that returns an error.
 #[derive(thiserror::Error)]
@@ -126,8 +126,8 @@ pub enum FlushError {
         /// The limit.
         limit: Duration,
     },
-    /// Nothing waits any more, but so many requests were dropped, were rejected by the server,
-    /// or are in doubt since the flush began.
+    /// Nothing waits any more, but since the flush began requests were dropped, were rejected by
+    /// the server, or are in doubt.
     #[error("{lost} requests were dropped, rejected, or are in doubt")]
     Lost {
         /// How many.

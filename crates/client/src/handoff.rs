@@ -1,4 +1,4 @@
-//! A place for one chunk between whoever gives rows and the task that sends them. Unlike with
+//! A place for one chunk between the caller that gives rows and the task that sends them. Unlike with
 //! a channel, closing it and taking what is in it are one step, so nothing is lost uncounted.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

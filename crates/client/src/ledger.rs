@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use tally_proto::tally::requests::v1 as proto;
+use tally_proto::wire::timestamp;
 
 use crate::driver::custody::{Content, Found};
 use crate::random::{self, ProducerId};
@@ -28,7 +29,7 @@ pub(crate) struct Ledger {
     pending: VecDeque<Batch>,
     /// The last batch that was ever sent under this id.
     sent: u64,
-    /// The last one of which nobody knows whether it is committed, if it is not acknowledged, and
+    /// The last one that may be committed although it is not acknowledged, and the last such one
     /// of those that were sent on earlier streams.
     doubtful: u64,
     doubtful_before: u64,
@@ -185,7 +186,7 @@ impl Ledger {
     }
 
     /// How many acknowledged batches are missing where this producer is not known any more. None,
-    /// if it was silent for so long that a server may have forgotten it in good order.
+    /// if it was silent long enough for a server to have forgotten it in good order.
     pub(crate) fn missing_if_forgotten(&self, now_micros: i64) -> u64 {
         let heard = self.acknowledged_at.is_some_and(|at| now_micros - at < RETENTION_MIN_US);
         if heard { self.acknowledged } else { 0 }
@@ -300,11 +301,6 @@ impl Ledger {
         }
         (settled, unsent)
     }
-}
-
-fn timestamp(micros: i64) -> prost_types::Timestamp {
-    let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1_000).expect("below a second");
-    prost_types::Timestamp { seconds: micros.div_euclid(1_000_000), nanos }
 }
 
 // === impl Batch ===

@@ -19,7 +19,7 @@
 //!
 //! The service starts whether or not the server is there, and never waits for it: requests wait
 //! in memory until they can be sent. [`Queue`] is for services, [`Producer`] for importers and
-//! jobs. Where nobody can tell whether a request is counted, it is not sent again: the
+//! jobs. Where it is impossible to tell whether a request is counted, it is not sent again: the
 //! [`Report`] says how many are in doubt.
 //!
 //! | feature | what it adds |
@@ -39,7 +39,7 @@
 //! | `endpoint.rs` | what is counted: a method and a path |
 //! | `endpoints.rs` | the endpoints that a client knows, found without a lock |
 //! | `error.rs` | what can go wrong, and what is given back |
-//! | `handoff.rs` | the place between whoever gives rows and the task that sends |
+//! | `handoff.rs` | the place between the caller that gives rows and the task that sends |
 //! | `interceptor.rs` | a tonic interceptor that counts calls, and the layer that tells it their path |
 //! | `layer.rs` | a tower layer that counts each request once; `layer/` has its rules |
 //! | `ledger.rs` | what is numbered and what became of it: the client's rules of the protocol |

@@ -8,7 +8,7 @@
 //! | `tally_client_requests_recorded_total` | requests that the queue took |
 //! | `tally_client_requests_acknowledged_total` | requests that are committed |
 //! | `tally_client_requests_rejected_total` | requests that the server refused |
-//! | `tally_client_requests_in_doubt_total` | requests of which nobody can tell |
+//! | `tally_client_requests_in_doubt_total` | requests that may or may not be counted |
 //! | `tally_client_requests_dropped_total` | requests that were dropped, taken or not |
 //! | `tally_client_requests_skipped_total` | requests that were not counted on purpose |
 //! | `tally_client_requests_queued` | a gauge: requests that wait where they can still be dropped |

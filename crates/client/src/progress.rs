@@ -10,17 +10,17 @@ pub struct Progress {
     /// Refused by the server, and not counted: they break a rule. The server is told that they
     /// were dropped.
     pub rejected: u64,
-    /// Sent, and nobody can tell whether they are counted. They are not sent again, so they
+    /// Sent, and impossible to tell whether they are counted. They are not sent again, so they
     /// are never counted twice.
     pub in_doubt: u64,
     /// Given up before they were sent, since the time to close was over.
     pub dropped: u64,
     /// Kept in the spool's file, for the next process.
     pub spooled: u64,
-    /// Of the requests that the caller dropped, the server has been told of so many.
+    /// How many of the requests that the caller dropped were reported to the server.
     pub drops_reported: u64,
-    /// The server's database went back to an earlier state, or is another one: so many batches
-    /// that were acknowledged are not there any more. Their requests are in
+    /// How many acknowledged batches are gone: the server's database went back to an earlier
+    /// state, or is another one. Their requests are in
     /// [`acknowledged`](Self::acknowledged), as far as this process sent them.
     pub batches_lost: u64,
     /// Whether there is a connection, and what is spoken.

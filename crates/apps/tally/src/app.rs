@@ -30,9 +30,8 @@ pub(crate) async fn open(
     Database::open(url, pool).await.map_err(plain)
 }
 
-/// A storage error in one line, which does not repeat itself.
-#[expect(clippy::needless_pass_by_value, reason = "used as `map_err(plain)`")]
-pub(crate) fn plain(error: tally_store::Error) -> anyhow::Error {
+/// An error in one line, which does not repeat itself.
+pub(crate) fn plain(error: impl std::error::Error + 'static) -> anyhow::Error {
     anyhow::anyhow!(chain(&error))
 }
 
@@ -40,7 +39,7 @@ pub(crate) fn plain(error: tally_store::Error) -> anyhow::Error {
 pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::install().context("take over SIGTERM, SIGHUP and Ctrl-C")?;
     // The port first: a second server started by mistake touches no database.
-    let mut port = Port::get(&settings).await.map_err(port::plain)?;
+    let mut port = Port::get(&settings).await.map_err(plain)?;
     let starting = start(&settings, &mut port, clock);
     let (database, service, drain) = tokio::select! {
         started = starting => started?,
@@ -209,7 +208,7 @@ fn greet(listener: &Listener, url: &DatabaseUrl) {
 fn open_door(address: SocketAddr) -> Option<String> {
     let is_loopback = address.ip().to_canonical().is_loopback();
     (!is_loopback).then(|| {
-        format!("anyone who can reach {address} can count, roll up and read: there is no login yet")
+        format!("anyone who can reach {address} can count, roll up, read and clear setbacks: there is no login yet")
     })
 }
 

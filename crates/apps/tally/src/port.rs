@@ -4,11 +4,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tally_requests::MIGRATIONS;
-use tally_runtime::chain;
 use tally_serve::{Error, Listener, Offer, Predecessor, Successor, Work};
 use tally_store::{Database, DatabaseUrl, Dialect};
 
-use crate::app::{self, LAST_ANSWERS_MAX, open};
+use crate::app::{LAST_ANSWERS_MAX, open, plain};
 use crate::settings::Settings;
 
 /// How much longer than its drain the end of the server before this one may take.
@@ -68,7 +67,7 @@ impl Port {
                 Err(error) if error.is_locked() && ended.elapsed() < LOCK_RELEASE_MAX => {
                     tokio::time::sleep(LOCK_PAUSE).await;
                 }
-                opened => return opened.map_err(app::plain),
+                opened => return opened.map_err(plain),
             }
         }
     }
@@ -97,12 +96,6 @@ pub(crate) async fn taken(offer: Option<&Offer>) -> Successor {
         Some(offer) => offer.taken().await,
         None => std::future::pending().await,
     }
-}
-
-/// An error of the port, in one line.
-#[expect(clippy::needless_pass_by_value, reason = "used as `map_err(plain)`")]
-pub(crate) fn plain(error: Error) -> anyhow::Error {
-    anyhow::anyhow!(chain(&error))
 }
 
 /// The same for two servers only if they count into the same database.

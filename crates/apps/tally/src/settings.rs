@@ -92,7 +92,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "TALLY_ENDPOINTS_MAX", value_name = "N", default_value = "100000")]
     endpoints_max: Given<usize>,
 
-    /// How many totals one answer may have
+    /// How many totals one answer may have, and 64 times as many bytes of paths
     #[arg(long, env = "TALLY_TOTALS_MAX", value_name = "N", default_value = "1000000")]
     totals_max: Given<usize>,
 

@@ -48,14 +48,19 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use arguments::{Arguments, Verb};
+use tally_runtime::{Signals, Tasks};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
+    let _entered = runtime.enter();
     let passed = match &arguments.verb {
         Some(Verb::Client(client)) => runtime.block_on(client::run(client)).map(|()| true),
-        None => run::run(&arguments.run, runtime.handle()),
+        None => {
+            Tasks::new().spawn("signals", end_on_signal());
+            run::run(&arguments.run, runtime.handle())
+        }
     };
     match passed {
         Ok(true) => ExitCode::SUCCESS,
@@ -64,5 +69,15 @@ fn main() -> ExitCode {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// A script's background job ignores Ctrl-C's signal unless somebody handles it. What the run has
+/// started ends with this process.
+async fn end_on_signal() {
+    if let Ok(mut signals) = Signals::install() {
+        let signal = signals.recv().await;
+        eprintln!("ended by {signal}");
+        std::process::exit(1);
     }
 }

@@ -131,12 +131,12 @@ impl Driver {
             self.progress.send_modify(|progress| progress.batches_lost += missing);
         }
         if lost {
-            self.notices.database_lost(why);
+            self.notices.database_lost(why, missing);
             self.ledger.number_anew(id);
         } else {
             let settled = self.ledger.begin_anew(id);
             // Those that an earlier process has left are in none of this one's sums.
-            self.notices.new_producer(why, settled.in_doubt.max(let_go));
+            self.notices.new_producer(why, settled.in_doubt.max(let_go), missing);
             self.settle(settled);
         }
     }

@@ -64,7 +64,7 @@ mod kept {
     /// How long it waits before it tries again what the disk has refused.
     const SYNC_PAUSE: Duration = Duration::from_secs(1);
 
-    /// That the disk refuses is logged once in so long.
+    /// Log a failing disk at most this often.
     const SYNC_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
     type Task = Box<dyn FnOnce(&mut Spool) + Send>;

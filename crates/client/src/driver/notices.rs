@@ -10,10 +10,10 @@ use super::record::{Verdict, verdict};
 use crate::progress::Connection;
 use crate::transport::describe;
 
-/// A server that comes and goes is spoken of once in so long.
+/// Log a flapping server at most this often.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// Refused requests are logged once in so long.
+/// Log refused requests at most this often.
 const REJECTED_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(super) struct Notices {
@@ -148,22 +148,24 @@ impl Notices {
         self.said = Some((Instant::now(), Said::Back(connection)));
     }
 
-    pub(super) fn new_producer(&self, why: &str, in_doubt: u64) {
+    pub(super) fn new_producer(&self, why: &str, in_doubt: u64, batches_lost: u64) {
         let (server, producer) = (&self.url, &self.producer);
         tracing::error!(
             server,
             producer,
             in_doubt,
+            batches_lost,
             "{why}; going on under a new id. What was sent and not acknowledged is in doubt, and \
              is not sent again"
         );
     }
 
-    pub(super) fn database_lost(&self, why: &str) {
+    pub(super) fn database_lost(&self, why: &str, batches_lost: u64) {
         let (server, producer) = (&self.url, &self.producer);
         tracing::error!(
             server,
             producer,
+            batches_lost,
             "{why}; what it has lost is lost, and the rest goes on under a new id"
         );
     }
@@ -209,7 +211,7 @@ impl Notices {
             producer,
             requests,
             error,
-            "an Add stream broke, and nobody can tell what of it is counted; it is not sent again"
+            "an Add stream broke; its requests may or may not be counted, and are not sent again"
         );
     }
 

@@ -14,7 +14,7 @@ use crate::handoff::Giver;
 use crate::measure::{self, Done};
 use crate::rows::DROP_DAYS_MAX;
 
-/// Dropped requests are logged once in so long.
+/// Log dropped requests at most this often.
 const DROPS_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(super) struct Pump {

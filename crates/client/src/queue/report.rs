@@ -22,7 +22,7 @@ pub struct Report {
     /// Refused by the server, and not counted: they break a rule. The server is told that they
     /// were dropped.
     pub rejected: u64,
-    /// Sent, and nobody can tell whether they are counted. They are not sent again, so they
+    /// Sent, and impossible to tell whether they are counted. They are not sent again, so they
     /// are never counted twice.
     pub in_doubt: u64,
     /// Kept in the spool's file, for the next process.
@@ -33,8 +33,12 @@ pub struct Report {
     pub refused: u64,
     /// Not counted on purpose, such as health checks.
     pub skipped: u64,
-    /// Of the dropped and refused ones, the server has been told of so many.
+    /// How many of the dropped and refused ones were reported to the server.
     pub drops_reported: u64,
+    /// How many acknowledged batches are gone: the server's database went back to an earlier
+    /// state, or is another one. Their requests are in
+    /// [`acknowledged`](Self::acknowledged), as far as this process recorded them.
+    pub batches_lost: u64,
     /// Whether there is a connection, and what is spoken.
     pub connection: Connection,
 }
@@ -123,6 +127,7 @@ impl Shared {
             refused: counts.refused,
             skipped: self.skipped.load(Ordering::Relaxed),
             drops_reported: progress.drops_reported,
+            batches_lost: progress.batches_lost,
             connection: progress.connection,
         }
     }

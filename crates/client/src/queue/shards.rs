@@ -3,8 +3,8 @@
 //!
 //! A shard has a chunk that it writes to and a list of full ones. Room is reserved from the
 //! queue's limit a chunk at a time, and chunks are used again, so a request costs a lock that
-//! nobody else holds and 16 bytes of writing. The lock is one that takes a single atomic
-//! operation: it is held for some nanoseconds, and whoever records goes elsewhere when it is.
+//! no other thread holds and 16 bytes of writing. The lock is one that takes a single atomic
+//! operation: it is held for some nanoseconds, and a thread that records goes elsewhere when it is.
 
 mod taking;
 
@@ -26,8 +26,8 @@ const SHARDS_MAX: usize = 32;
 /// How many requests a chunk has: 8 KiB.
 const CHUNK_ROWS: usize = 512;
 
-/// How often a lock is tried before the thread yields, and then before it pauses: whoever holds
-/// one for so long was put aside by the system.
+/// How often a lock is tried before the thread yields, and then before it pauses: a thread
+/// that holds one for this long was descheduled.
 const SPINS: u32 = 64;
 const YIELDS: u32 = 64;
 
@@ -130,8 +130,8 @@ impl Shards {
         Ok(())
     }
 
-    /// A shard and its number, preferably this one: whoever holds a lock may have been put aside by the
-    /// system, and is not waited for unless all are taken.
+    /// A shard and its number, preferably this one: a lock holder may be descheduled, so the other
+    /// shards are tried before waiting.
     #[inline]
     fn lock_any(&self, at: usize) -> (usize, Locked<'_, Shard>) {
         let mask = self.shards.len() - 1;

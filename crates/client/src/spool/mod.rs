@@ -13,7 +13,7 @@
 //! | a part of a file | the batches in it; [`Recovered`] says which, and how many rows they had |
 //!
 //! What is lost at the end of the row leaves no hole, so the next batch gets a sequence under
-//! which the server may have stored a lost one. Whoever uses a spool therefore compares: when
+//! which the server may have stored a lost one. The user of a spool therefore compares: when
 //! the server's first answer after [`Spool::open`] has a committed sequence that is not below
 //! [`Recovered::next_sequence`], then the batches that were appended since are not the ones that
 //! the server has, and [`Spool::renumber`] moves them behind those before anything is sent.
@@ -90,7 +90,7 @@ pub struct Options {
 pub enum Fsync {
     /// Before `append` returns. The default.
     EachBatch,
-    /// By the first `append` that comes so long after the last time; [`Spool::sync_due`] says
+    /// By the first `append` that comes this long after the last time; [`Spool::sync_due`] says
     /// when [`Spool::sync`] should be called if none comes.
     Interval(Duration),
     /// When the system likes.

@@ -15,10 +15,10 @@ pub struct Recovered {
     pub epoch: u64,
     /// The claims of the last [`Spool::set_custody`](super::Spool::set_custody), or none.
     pub claims: Vec<u64>,
-    /// The epoch and the claims are lost, since both copies of the state are damaged: the
+    /// The epoch and the claims are lost because both copies of the state are damaged: the
     /// server may not let the producer go on. Then take a new one with
-    /// [`Spool::start_new_producer`](super::Spool::start_new_producer); nobody can tell which
-    /// of the pending batches the server has.
+    /// [`Spool::start_new_producer`](super::Spool::start_new_producer); which of the
+    /// pending batches the server has is unknown.
     pub custody_lost: bool,
     /// Batches up to this one were acknowledged. A crash may have forgotten some: to send them
     /// again is harmless.

@@ -138,9 +138,8 @@ async fn what_was_acknowledged_is_said_with_open() {
     assert!(told[1].1.is_some_and(|at| at.seconds > 1_700_000_000), "{told:?}");
 }
 
-/// A restored backup: the server has less than it acknowledged.
-#[tokio::test]
-async fn a_database_that_went_back_gets_what_is_left() {
+/// A server whose backup is restored when the third batch comes: the first one alone is in it.
+fn restored() -> Mock {
     let lost = AtomicU64::new(0);
     let inner = Mock::good();
     let database = inner.clone();
@@ -152,7 +151,27 @@ async fn a_database_that_went_back_gets_what_is_left() {
         }
         _ => Act::Serve,
     });
-    let mock = mock.limits(|limits| limits.batches_in_flight_max = 1);
+    mock.limits(|limits| limits.batches_in_flight_max = 1)
+}
+
+/// The report of a queue says it too.
+#[tokio::test]
+async fn a_queue_reports_batches_that_the_database_has_lost() {
+    let mock = restored();
+    let server = mock.start();
+    let queue = server.queue().batch_rows_max(1).connect().await.expect("a queue");
+    let endpoint = queue.endpoint(Method::GET, "/");
+    for _ in 0..5 {
+        queue.try_record(endpoint).expect("room");
+    }
+    let report = queue.close().await;
+    assert_eq!((report.acknowledged, report.lost(), report.batches_lost), (5, 0, 1));
+}
+
+/// A restored backup: the server has less than it acknowledged.
+#[tokio::test]
+async fn a_database_that_went_back_gets_what_is_left() {
+    let mock = restored();
     let progress = send(&mock, 5).await;
     assert_eq!((progress.acknowledged, progress.in_doubt, progress.batches_lost), (5, 0, 1));
     // Two were stored before, and their rows are still in this mock.

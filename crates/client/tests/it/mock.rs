@@ -436,6 +436,13 @@ impl RequestService for Mock {
         Err(Status::unimplemented("ListProducers"))
     }
 
+    async fn clear_setbacks(
+        &self,
+        _request: Request<proto::ClearSetbacksRequest>,
+    ) -> Result<Response<proto::ClearSetbacksResponse>, Status> {
+        Err(Status::unimplemented("ClearSetbacks"))
+    }
+
     async fn query_totals(
         &self,
         _request: Request<proto::QueryTotalsRequest>,

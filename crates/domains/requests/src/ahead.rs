@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::batch::InvalidBatch;
 
-/// It is logged once in so long, in microseconds.
+/// Log it at most this often, in microseconds.
 const INTERVAL_MICROS: i64 = 60_000_000;
 
 /// Watches the times that clients send.
@@ -29,7 +29,7 @@ struct Since {
 struct Notice {
     times: u64,
     ahead_seconds: i64,
-    /// Nobody sent a time that was not ahead.
+    /// Every client's times were ahead.
     all: bool,
 }
 
@@ -56,7 +56,7 @@ impl Ahead {
         }
     }
 
-    /// A request or a batch was refused, since its time is ahead.
+    /// A request or a batch was refused because its time is ahead.
     pub(crate) fn refused(&self, now_micros: i64, ahead_seconds: i64) {
         let Some(Notice { times, ahead_seconds, all }) = self.notice(now_micros, ahead_seconds)
         else {

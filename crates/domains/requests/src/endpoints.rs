@@ -1,7 +1,7 @@
 //! From a method and a path to an id, without a lock, an allocation or the database.
 //!
 //! The cache is cut into shards. A lookup loads a shard's current table, which never changes;
-//! whoever adds endpoints makes a new table and puts it in the old one's place.
+//! adding endpoints makes a new table and puts it in the old one's place.
 //!
 //! An id is a function of what it names, so the cache is right whatever the database does. What
 //! may change is what the database *has*: a name is written in the transaction of the first rows
@@ -27,8 +27,7 @@ const SHARDS: usize = 256;
 /// Methods that count.v1 lists; beyond the limit, others are counted as METHOD_UNSPECIFIED, so
 /// that `_other` itself stays bounded.
 const METHODS: [i32; 11] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 100];
-/// How many bytes the paths may have on average: so many for each of the endpoints that may be
-/// told apart. It bounds the memory of the cache and the size of the table.
+/// How many bytes the paths may have on average, over the endpoints that may be told apart. It bounds the memory of the cache and the size of the table.
 pub(crate) const MEAN_PATH_BYTES_MAX: usize = 256;
 
 type Shard = HashTable<Arc<Named>>;
@@ -79,9 +78,9 @@ impl Endpoints {
 
     /// How many endpoints the dictionary may have to be known as a whole, and bytes of paths. It has
     /// some of `_other` beyond the limit, and others that servers added at the same time.
-    pub(crate) fn loaded_max(max: usize) -> (usize, usize) {
-        let path_bytes = Self::path_bytes_max(max).saturating_mul(2);
-        (max.saturating_mul(2).saturating_add(METHODS.len()), path_bytes)
+    pub(crate) fn loaded_max(&self) -> (usize, usize) {
+        let path_bytes = Self::path_bytes_max(self.max).saturating_mul(2);
+        (self.max.saturating_mul(2).saturating_add(METHODS.len()), path_bytes)
     }
 
     /// Takes in what the database has, in this state.
@@ -89,17 +88,34 @@ impl Endpoints {
         let mut inner = self.lock();
         self.follow(&mut inner, state);
         let belief = self.belief();
+        let added = self.take_in(&mut inner, names);
+        added.iter().for_each(|named| named.confirm(belief));
+        self.publish(added);
+    }
+
+    /// Takes in what other servers have added. The database may have gone back since it was read, so
+    /// nothing is believed: each name is written once more with the first rows that need it.
+    pub(crate) fn learn(&self, names: Vec<(EndpointId, Endpoint)>) {
+        let mut inner = self.lock();
+        let added = self.take_in(&mut inner, names);
+        self.publish(added);
+    }
+
+    /// Those of the names that are not known, and that have room.
+    fn take_in(&self, inner: &mut Inner, names: Vec<(EndpointId, Endpoint)>) -> Vec<Arc<Named>> {
+        let (count_max, path_bytes_max) = self.loaded_max();
         let mut added = Vec::new();
         for (id, endpoint) in names {
-            if self.find(endpoint.method, &endpoint.path, |_| ()).is_none()
+            let has_room = inner.by_id.len() < count_max
+                && inner.path_bytes + endpoint.path.len() <= path_bytes_max;
+            if has_room
+                && self.find(endpoint.method, &endpoint.path, |_| ()).is_none()
                 && !inner.by_id.contains_key(&id)
             {
-                let named = inner.add(id, endpoint);
-                named.confirm(belief);
-                added.push(named);
+                added.push(inner.add(id, endpoint));
             }
         }
-        self.publish(added);
+        added
     }
 
     /// Looks an endpoint up that this server knows, and does something with it.
@@ -146,7 +162,7 @@ impl Endpoints {
         all
     }
 
-    /// What names are held against. Whoever encodes rows reads it first.
+    /// What names are held against. It is read before rows are encoded.
     pub(crate) fn belief(&self) -> u64 {
         self.belief.load(Ordering::Acquire)
     }
@@ -210,7 +226,8 @@ impl Endpoints {
         self.belief.fetch_add(1, Ordering::AcqRel);
     }
 
-    fn is_full(&self) -> bool {
+    /// Whether an endpoint was counted as `_other` for want of room.
+    pub(crate) fn is_full(&self) -> bool {
         self.is_full.load(Ordering::Relaxed)
     }
 
@@ -297,99 +314,4 @@ fn other(endpoint: &Endpoint) -> Endpoint {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn resolve(endpoints: &Endpoints, path: &str) -> Arc<Named> {
-        endpoints.resolve(&[Endpoint::new(3, path)]).remove(0)
-    }
-
-    fn rows(named: &Arc<Named>, belief: u64) -> Rows {
-        let mut rows = crate::rows::RowsBuilder::new(belief);
-        rows.push(named.id, 0);
-        rows.name(named);
-        rows.finish()
-    }
-
-    #[test]
-    fn a_name_is_stored_until_it_is_confirmed_and_again_after_a_doubt() {
-        let endpoints = Endpoints::new(10);
-        let named = resolve(&endpoints, "/");
-        let asked = |state| {
-            // Encoded under what is believed before the batch is written.
-            let chunk = rows(&named, endpoints.belief());
-            endpoints.names_of(&[chunk], state)
-        };
-        let names = asked(0);
-        assert_eq!(names.new.len(), 1);
-        endpoints.confirm(&names, HashMap::new());
-        assert!(asked(0).new.is_empty());
-        // The store is in another state: the chunk was encoded before this is known.
-        let names = asked(1);
-        assert_eq!(names.new.len(), 1);
-        endpoints.confirm(&names, HashMap::new());
-        assert!(asked(1).new.is_empty());
-        endpoints.doubt();
-        let names = asked(1);
-        assert_eq!(names.new.len(), 1);
-        // What was committed before the doubt confirms nothing after it.
-        endpoints.doubt();
-        endpoints.confirm(&names, HashMap::new());
-        assert_eq!(asked(1).new.len(), 1);
-    }
-
-    #[test]
-    fn ids_are_told_apart_within_a_process() {
-        let endpoints = Endpoints::new(10);
-        let (b, c) = (Endpoint::new(3, "/b"), Endpoint::new(3, "/c"));
-        // The dictionary has another name under the hash of "/b".
-        endpoints.load(vec![(b.id(0), Endpoint::new(3, "/a"))], 0);
-        assert_eq!(resolve(&endpoints, "/a").id, b.id(0));
-        assert_eq!(resolve(&endpoints, "/b").id, b.id(1));
-        assert_eq!(resolve(&endpoints, "/c").id, c.id(0));
-    }
-
-    #[test]
-    fn what_has_moved_is_known_until_a_doubt() {
-        let endpoints = Endpoints::new(10);
-        let named = resolve(&endpoints, "/");
-        let names = endpoints.names_of(&[rows(&named, endpoints.belief())], 0);
-        endpoints.confirm(&names, [(named.id, 7)].into());
-        assert_eq!(endpoints.names_of(&[], 0).moved, [(named.id, 7)].into());
-        endpoints.doubt();
-        assert!(endpoints.names_of(&[], 0).moved.is_empty());
-    }
-
-    #[test]
-    fn endpoints_are_bounded_in_number_and_bytes() {
-        let endpoints = Endpoints::new(3);
-        let long = "x".repeat(2 * MEAN_PATH_BYTES_MAX);
-        let all = ["/a", &long, &long.to_uppercase(), "/b", "/c"];
-        let all: Vec<_> = all.iter().map(|path| Endpoint::new(42, *path)).collect();
-        let paths = |named: Vec<Arc<Named>>| -> Vec<String> {
-            named.iter().map(|one| one.endpoint.path.to_string()).collect()
-        };
-        let expected = ["/a", &long, OTHER_PATH, OTHER_PATH, OTHER_PATH];
-        assert_eq!(paths(endpoints.resolve(&all)), expected);
-        assert_eq!(paths(endpoints.resolve(&all)), expected);
-        let other = resolve(&endpoints, "/d");
-        assert_eq!((other.endpoint.method, &*other.endpoint.path), (3, OTHER_PATH));
-    }
-
-    /// Neither rows of `_other`, which come beyond the limit, nor what several servers added
-    /// together takes the place of what was told apart before a restart.
-    #[test]
-    fn what_the_dictionary_has_is_told_apart_after_a_restart() {
-        let named = |path| (Endpoint::new(3, path).id(0), Endpoint::new(3, path));
-        let endpoints = Endpoints::new(2);
-        endpoints.load(vec![named(OTHER_PATH), named("/a")], 0);
-        assert_eq!(&*resolve(&endpoints, "/b").endpoint.path, "/b");
-        let endpoints = Endpoints::new(2);
-        endpoints.load(["/a", "/b", "/c", OTHER_PATH].map(named).to_vec(), 0);
-        for (path, counted) in [("/a", "/a"), ("/c", "/c"), ("/d", OTHER_PATH)] {
-            assert_eq!(&*resolve(&endpoints, path).endpoint.path, counted);
-        }
-        let (count_max, path_bytes_max) = Endpoints::loaded_max(2);
-        assert!(count_max >= 4 + METHODS.len() && path_bytes_max >= 4 * MEAN_PATH_BYTES_MAX);
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@ use tonic::{Code, Status};
 use crate::batch::InvalidBatch;
 use crate::model::DayRange;
 use crate::producer::Refusal;
+use crate::totals::PATH_BYTES_FACTOR;
 
 /// A call failed.
 #[derive(Debug, thiserror::Error)]
@@ -38,8 +39,10 @@ pub enum Error {
     NothingRolledUp(DayRange),
     /// The answer would be too large.
     #[error(
-        "the answer has more than {max} totals: ask for a shorter range, for months instead of \
-         days, for a path prefix, or for sums over all endpoints"
+        "the answer has more than {max} totals, or paths of more than {factor} times as many bytes: \
+         ask for a shorter range, for months instead of days, for a path prefix, or for \
+         sums over all endpoints",
+        factor = PATH_BYTES_FACTOR
     )]
     TooManyTotals {
         /// The limit.
@@ -58,7 +61,7 @@ pub enum Error {
     #[error("the days are rolled up, but not answered")]
     RolledUp(#[source] Box<Self>),
     /// The queue stayed full.
-    #[error("the server's queue is full, since the database does not keep up; try again later")]
+    #[error("the server's queue is full because the database is not keeping up; try again later")]
     QueueFull,
     /// Too many roll-ups wait for their turn.
     #[error("too many roll-ups are waiting already; they go on without their callers")]
@@ -318,7 +321,7 @@ impl Error {
         }
     }
 
-    /// Whether nobody knows if rows were stored.
+    /// Whether rows may have been stored all the same.
     pub(crate) fn is_indeterminate(&self) -> bool {
         match self {
             Self::Write(failure) => failure.stored.is_none(),

@@ -2,7 +2,7 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `producers.rs` | `Record` and `ListProducers` |
+//! | `producers.rs` | `Record`, `ListProducers` and `ClearSetbacks` |
 
 mod producers;
 
@@ -100,7 +100,8 @@ impl Service {
 
     async fn roll_up(&self, days: DayRange) -> Result<u64, Error> {
         let retention = self.producer_retention_days;
-        rollup::roll_up(&*self.store, &*self.clock, days, retention).await
+        let endpoints = &self.recorder.endpoints;
+        rollup::roll_up(&*self.store, endpoints, &*self.clock, days, retention).await
     }
 
     async fn some_rolled_up(
@@ -214,6 +215,15 @@ impl RequestService for Service {
     ) -> Result<Response<Self::ListProducersStream>, Status> {
         let listed = producers::list(self, request.get_ref().with_workers).await;
         listed.map(Response::new).map_err(|error| status(&error))
+    }
+
+    async fn clear_setbacks(
+        &self,
+        request: Request<requests::ClearSetbacksRequest>,
+    ) -> Result<Response<requests::ClearSetbacksResponse>, Status> {
+        let cleared = producers::clear_setbacks(self, &request.get_ref().short_id).await;
+        let setbacks = cleared.map_err(|error| status(&error))?;
+        Ok(Response::new(requests::ClearSetbacksResponse { setbacks }))
     }
 
     async fn query_totals(

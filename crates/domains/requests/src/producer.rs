@@ -63,8 +63,8 @@ pub enum Refusal {
     InUse,
     /// It is not there any more.
     #[error(
-        "the server does not know this producer any more, since it was silent for too long or \
-         the database was restored: begin again under a new id"
+        "the server no longer knows this producer, because it was silent for too long or the \
+         database was restored: begin again under a new id"
     )]
     Forgotten,
     /// There are enough.
@@ -158,8 +158,8 @@ impl Opening {
         *self.claims.last().expect("a client has a claim: this is checked when it asks")
     }
 
-    /// What is missing of a producer of which the database has so many batches, the last of them
-    /// since then.
+    /// What is missing of a producer, by how many batches the database has of it and when it stored
+    /// the last one.
     pub(crate) fn setback(&self, stored: Option<(i64, i64)>) -> Option<Setback> {
         self.told?.setback(self.id, &self.name, stored)
     }

@@ -30,9 +30,9 @@ use crate::producer::{BatchEnd, Run, Standing, Verdict};
 use crate::recorder::Recorder;
 use crate::rows::{Rows, RowsBuilder};
 
-/// A chunk that has so many rows takes no further batch. A day with drops counts as a row.
+/// A chunk with this many rows takes no further batch. A day with drops counts as a row.
 const CHUNK_ROWS: usize = 32_768;
-/// One that changes so many days of its producer does not either.
+/// Nor does one that changes this many days of its producer.
 const CHUNK_DAYS: usize = 4_096;
 
 /// What the client is told. A later state takes the place of one that was not sent yet.
@@ -69,7 +69,7 @@ struct Recording<'a> {
     /// The number of the next batch.
     next: i64,
     committed: i64,
-    /// Nobody knows whether some batches after that are committed.
+    /// It is unknown whether some batches after that are committed.
     in_doubt: bool,
     /// How many messages the stream has brought.
     position: u64,

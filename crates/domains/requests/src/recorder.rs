@@ -22,8 +22,10 @@ use crate::validate::Rules;
 /// How many requests of one stream travel together at most.
 const CHUNK_ROWS_MAX: usize = 1_024;
 
-/// How many chunks of a stream are still taken after the drain has begun, if they are there.
-const LATE_CHUNKS_MAX: usize = 4;
+/// How long a stream goes on after the drain has begun. A client of count.v1 that does not read its
+/// answer never sends again what nobody took; and while the last of it is stored, more arrives. So a
+/// stream ends once nothing does meanwhile.
+const LATE_MAX: Duration = Duration::from_millis(250);
 
 /// Names that are gone for good are missed by every answer, and told and stored again this often.
 const UNNAMED_INTERVAL: Duration = Duration::from_secs(60);
@@ -117,7 +119,7 @@ impl Recorder {
     {
         let mut chunk = self.chunk();
         let mut position = 0_u64;
-        let mut late_chunks = 0;
+        let mut late_since = None;
         let ending = loop {
             let next = if chunk.len == 0 {
                 chunk.rules = None;
@@ -125,13 +127,18 @@ impl Recorder {
                     // The stream cannot succeed any more: settling it will say why.
                     break Ok(());
                 }
-                // What is there already is still taken: a client of count.v1 that does not read its
-                // answer never sends it again.
-                late_chunks += usize::from(self.drain.has_begun());
-                tokio::select! {
-                    biased;
-                    next = stream.next(), if late_chunks <= LATE_CHUNKS_MAX => next,
-                    () = self.drain.begun() => break Err(Error::Draining),
+                if self.drain.has_begun() {
+                    // Whether it could be stored is asked at the end.
+                    let _ = receipt.settled().await;
+                    let is_over = late_since.get_or_insert_with(Instant::now).elapsed() > LATE_MAX;
+                    let next = if is_over { None } else { stream.next().now_or_never() };
+                    let Some(next) = next else { break Err(Error::Draining) };
+                    next
+                } else {
+                    tokio::select! {
+                        next = stream.next() => next,
+                        () = self.drain.begun() => continue,
+                    }
                 }
             } else if let Some(next) = stream.next().now_or_never() {
                 next

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tally_runtime::{Clock, Drain};
 
+use crate::endpoints::Endpoints;
 use crate::error::Error;
 use crate::model::DayRange;
 use crate::store::{ProducerRetention, Store};
@@ -15,25 +16,27 @@ const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// Rolls the days up, and then drops what is empty and over.
 pub(crate) async fn roll_up(
     store: &dyn Store,
+    endpoints: &Endpoints,
     clock: &dyn Clock,
     days: DayRange,
     retention: ProducerRetention,
 ) -> Result<u64, Error> {
     let rows = store.roll_up(days).await.map_err(Error::store("roll up"))?;
     tracing::info!(days = %days, rows, "rolled up");
-    maintain(store, clock, retention).await;
+    maintain(store, endpoints, clock, retention).await;
     Ok(rows)
 }
 
 /// Looks after the store until the server stops.
 pub(crate) async fn keep_house(
     store: Arc<dyn Store>,
+    endpoints: Arc<Endpoints>,
     clock: Arc<dyn Clock>,
     retention: ProducerRetention,
     drain: Drain,
 ) {
     loop {
-        maintain(&*store, &*clock, retention).await;
+        maintain(&*store, &endpoints, &*clock, retention).await;
         tokio::select! {
             () = drain.begun() => return,
             () = tokio::time::sleep(MAINTENANCE_INTERVAL) => {}
@@ -41,8 +44,22 @@ pub(crate) async fn keep_house(
     }
 }
 
-async fn maintain(store: &dyn Store, clock: &dyn Clock, retention: ProducerRetention) {
-    if let Err(error) = store.maintain(clock.now(), retention).await {
+async fn maintain(
+    store: &dyn Store,
+    endpoints: &Endpoints,
+    clock: &dyn Clock,
+    retention: ProducerRetention,
+) {
+    let done = async {
+        store.maintain(clock.now(), retention).await?;
+        if endpoints.is_full() {
+            // What another server tells apart is not `_other` here either.
+            let (count_max, path_bytes_max) = endpoints.loaded_max();
+            endpoints.learn(store.endpoints(count_max, path_bytes_max).await?.0);
+        }
+        Ok::<_, tally_store::Error>(())
+    };
+    if let Err(error) = done.await {
         tracing::warn!(error = tally_runtime::chain(&error), "housekeeping failed, will try again");
     }
 }

@@ -33,14 +33,14 @@ pub const CONNECTIONS_BESIDE_WRITES: usize = QUERIES_MAX + 3;
 /// The same beside one for each worker: opening a producer stores, too.
 pub const CONNECTIONS_BESIDE_WORKERS: usize = CONNECTIONS_BESIDE_WRITES + store::OPENINGS_MAX + 1;
 
-/// Even a busy database may take so long over a batch.
+/// Shortest timeout per attempt: a busy database may need this long for one batch.
 const ATTEMPT_MIN: Duration = Duration::from_secs(1);
 /// A batch that takes longer than this is tried again, however long it may be tried in all.
 const ATTEMPT_MAX: Duration = Duration::from_secs(25);
 /// How much longer an attempt waits for the database's own word that it took too long.
 const ATTEMPT_GRACE: Duration = Duration::from_secs(2);
 
-/// How often a batch is begun again within an attempt, since a new connection was made meanwhile.
+/// How often a batch is begun again within an attempt because a new connection was made meanwhile.
 const STALE_MAX: usize = 32;
 
 /// How many losses that could not be noted are kept in mind.
@@ -144,7 +144,7 @@ impl Service {
         let Parts { database, clock, drain } = parts;
         let store = store::open(&database);
         let endpoints = Arc::new(Endpoints::new(settings.endpoints_max));
-        let (count_max, path_bytes_max) = Endpoints::loaded_max(settings.endpoints_max);
+        let (count_max, path_bytes_max) = endpoints.loaded_max();
         let (known, state) = store.endpoints(count_max, path_bytes_max).await?;
         endpoints.load(known, state);
         let retention = settings.producer_retention_days;
@@ -153,10 +153,15 @@ impl Service {
             tracing::warn!(error = chain(&error), "housekeeping failed, will try again");
         }
         let house = Tasks::new();
-        house.spawn(
-            "housekeeping",
-            rollup::keep_house(Arc::clone(&store), Arc::clone(&clock), retention, drain.clone()),
+        let (store_too, endpoints_too) = (Arc::clone(&store), Arc::clone(&endpoints));
+        let keeping = rollup::keep_house(
+            store_too,
+            endpoints_too,
+            Arc::clone(&clock),
+            retention,
+            drain.clone(),
         );
+        house.spawn("housekeeping", keeping);
         let queries = Arc::new(Semaphore::new(QUERIES_MAX));
         if store.kept_totals_max() > 0 {
             let (store, queries) = (Arc::clone(&store), Arc::clone(&queries));
@@ -251,7 +256,7 @@ impl Writer {
                 }
                 Ok(Appended::Stale) => {}
                 Err(error) => {
-                    if error.is_out_of_sequence() {
+                    if error.stored_instead().is_some() {
                         self.endpoints.doubt();
                     }
                     return Err(error);
@@ -298,7 +303,7 @@ impl Sink for Writer {
             let message = format!("store a batch: no answer within {limit:?}");
             return Err(WriteError::transient(message, true));
         };
-        if result.as_ref().is_err_and(tally_store::Error::is_out_of_sequence) {
+        if result.as_ref().is_err_and(|error| error.stored_instead().is_some()) {
             self.note_setback(batch.producer, batch.sequence - 1).await;
         }
         if result.is_ok() {
@@ -310,7 +315,7 @@ impl Sink for Writer {
             kind: error.kind(),
             transient: error.is_transient(),
             indeterminate: error.outcome() == Outcome::Indeterminate,
-            is_out_of_sequence: error.is_out_of_sequence(),
+            stored_instead: error.stored_instead(),
         })
     }
 }

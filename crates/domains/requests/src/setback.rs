@@ -1,4 +1,4 @@
-//! Acknowledged batches that are not in the database any more, since it went back to an earlier
+//! Acknowledged batches that are no longer in the database, because it went back to an earlier
 //! state: who noticed it, and what is missing.
 
 use uuid::Uuid;
@@ -39,8 +39,8 @@ pub struct Setback {
 // === impl Told ===
 
 impl Told {
-    /// What is missing of a producer of which the database has so many batches, the last of them
-    /// since then; or which it does not have.
+    /// What is missing of a producer, by how many batches the database has of it and when it stored
+    /// the last one; or of one that it does not have.
     pub(crate) fn setback(
         &self,
         producer: Uuid,
@@ -83,7 +83,7 @@ impl Setback {
         DayRange { first: Day::of_micros(first), last: Day::of_micros(last) }
     }
 
-    /// Tells the operator: nobody else can find out why.
+    /// Tells the operator, who alone can find out why.
     pub(crate) fn tell(&self) {
         let days = self.days();
         tracing::error!(
@@ -93,6 +93,18 @@ impl Setback {
             %days,
             "acknowledged batches are missing: the database went back to an earlier state, or this \
              producer has counted into another one; totals of these days are told as incomplete"
+        );
+    }
+
+    /// A person has struck it out.
+    pub(crate) fn tell_cleared(&self) {
+        let days = self.days();
+        tracing::warn!(
+            producer = short_id(self.producer),
+            name = self.name,
+            batches = self.batches,
+            %days,
+            "a setback was cleared: totals of these days are no longer told as incomplete for it"
         );
     }
 }

@@ -101,7 +101,11 @@ pub(crate) struct Collector {
     counts_max: usize,
 }
 
-/// More totals than the query allows.
+/// An answer may have so many times as many bytes of paths as it may have totals, and at least some.
+pub(crate) const PATH_BYTES_FACTOR: usize = 64;
+const PATH_BYTES_LEAST: usize = 1 << 20;
+
+/// More totals than the query allows, or longer names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMany;
 
@@ -233,6 +237,12 @@ impl Collector {
     #[must_use]
     pub(crate) fn ids(&self) -> &[EndpointId] {
         &self.ids
+    }
+
+    /// How many bytes the paths of their names may have.
+    #[must_use]
+    pub(crate) fn path_bytes_max(&self) -> usize {
+        self.max.saturating_mul(PATH_BYTES_FACTOR).max(PATH_BYTES_LEAST)
     }
 
     /// The answer, with the names of the endpoints. Those without a name are `_unknown`.

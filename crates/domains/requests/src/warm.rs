@@ -14,7 +14,7 @@ use crate::totals::{Filter, Granularity, Query};
 /// How many days are read at once: a question of some milliseconds, between those of others.
 const STEP_DAYS: i32 = 92;
 
-/// While others ask, it looks so often whether they are done.
+/// How often to check whether running queries have finished.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Asks for day after day, from today back to the first, until there is no more room. It is in

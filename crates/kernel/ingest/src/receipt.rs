@@ -27,7 +27,7 @@ pub struct Failure {
 }
 
 /// The part of a receipt that travels with a chunk. Dropping it unsettled counts as a
-/// failure, so that a stream never waits for rows that nobody has.
+/// failure, so that a stream never waits for rows that are gone.
 #[derive(Debug)]
 pub(crate) struct Stub {
     receipt: Receipt,
@@ -150,7 +150,7 @@ impl Stub {
         self.receipt.inner.changed.notify_waiters();
     }
 
-    /// The chunk is not stored, or nobody knows.
+    /// The chunk is not stored, or may not be.
     pub(crate) fn failed(mut self, message: &str, kind: Kind, indeterminate: bool) {
         self.fail(message, kind, indeterminate);
     }

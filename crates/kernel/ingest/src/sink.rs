@@ -47,7 +47,7 @@ pub trait Sink: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), WriteError>> + Send;
 }
 
-/// A batch was not stored, or nobody knows.
+/// A batch was not stored, or may not have been.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriteError {
     /// What happened, in one line, for the log.
@@ -60,9 +60,9 @@ pub struct WriteError {
     pub transient: bool,
     /// Whether it may have been stored all the same.
     pub indeterminate: bool,
-    /// Whether the number is not the one after the producer's last stored batch: the store has
-    /// lost batches, or somebody else uses the producer. This attempt certainly stored nothing.
-    pub is_out_of_sequence: bool,
+    /// The producer's last stored batch, if the number is not the one after it: the store has
+    /// lost batches, or a copy of this process uses the producer. This attempt stored nothing.
+    pub stored_instead: Option<i64>,
 }
 
 // === impl Batch ===

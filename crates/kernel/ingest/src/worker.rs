@@ -17,7 +17,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(20);
 /// The longest pause between two attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// After so long without a batch a worker numbers from 1 again under a new id, since a store
+/// After this long without a batch a worker numbers from 1 again under a new id, because a store
 /// forgets producers that are silent for long.
 const PRODUCER_IDLE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -172,13 +172,16 @@ impl<S: Sink> Worker<S> {
                 Err(error) => error,
             };
             indeterminate |= error.indeterminate;
-            if error.is_out_of_sequence && !indeterminate && !has_renumbered {
-                // The database has lost batches of this worker, since it was restored or failed
-                // over; or a copy of this server counts under the same id. Either way this batch
-                // is not stored, so it may begin again under a new id.
+            // The database has lost batches of this worker because it was restored or failed over,
+            // or a copy of this server counts under the same id. Either way this batch is not
+            // stored, and may begin again under a new id; unless an earlier attempt may be what
+            // brought the number this far.
+            let is_missing =
+                error.stored_instead.is_some_and(|stored| !indeterminate || stored < self.sequence);
+            if is_missing && !has_renumbered {
                 tracing::warn!(error = error.message, "the worker goes on under a new id");
                 self.become_new_producer();
-                has_renumbered = true;
+                (indeterminate, has_renumbered) = (false, true);
                 continue;
             }
             self.progress.failed(&error.message);
@@ -194,7 +197,7 @@ impl<S: Sink> Worker<S> {
                     "rows were not stored; their clients have been told"
                 );
                 error.indeterminate = indeterminate;
-                if error.is_out_of_sequence {
+                if error.stored_instead.is_some() {
                     // The streams did nothing wrong.
                     error.kind = Kind::Unavailable;
                 }
@@ -241,7 +244,7 @@ impl WriteError {
             kind,
             transient: false,
             indeterminate: false,
-            is_out_of_sequence: false,
+            stored_instead: None,
         }
     }
 

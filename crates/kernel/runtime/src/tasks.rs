@@ -1,7 +1,6 @@
 //! Named tasks, and waiting for them at the end.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
@@ -14,17 +13,14 @@ use tokio_util::task::TaskTracker;
 #[derive(Debug, Clone, Default)]
 pub struct Tasks {
     tracker: TaskTracker,
-    names: Arc<Mutex<Vec<&'static str>>>,
 }
 
 /// Tells a task that the server is stopping.
 #[derive(Debug, Clone, Default)]
 pub struct Drain(CancellationToken);
 
-struct Running {
-    name: &'static str,
-    names: Arc<Mutex<Vec<&'static str>>>,
-}
+/// The name of a running task.
+struct Running(&'static str);
 
 // === impl Tasks ===
 
@@ -42,8 +38,7 @@ impl Tasks {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let running = Running { name, names: Arc::clone(&self.names) };
-        lock(&self.names).push(name);
+        let running = Running(name);
         self.tracker.spawn(async move {
             let _running = running;
             future.await
@@ -60,12 +55,6 @@ impl Tasks {
     pub async fn finished(&self) {
         self.tracker.wait().await;
     }
-
-    /// The names of the tasks that are still running.
-    #[must_use]
-    pub fn running(&self) -> Vec<&'static str> {
-        lock(&self.names).clone()
-    }
 }
 
 // === impl Running ===
@@ -73,11 +62,7 @@ impl Tasks {
 impl Drop for Running {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            tracing::error!(task = self.name, "task panicked");
-        }
-        let mut names = lock(&self.names);
-        if let Some(at) = names.iter().position(|name| *name == self.name) {
-            names.swap_remove(at);
+            tracing::error!(task = self.0, "task panicked");
         }
     }
 }
@@ -108,16 +93,12 @@ impl Drain {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panicking_task_leaves_no_name_behind() {
+    async fn a_panicking_task_ends_no_other() {
         let tasks = Tasks::new();
         let panicked = tasks.spawn("falls over", async { panic!("on purpose") });
         let fine = tasks.spawn("stands", async { 7 });
@@ -125,7 +106,6 @@ mod tests {
         tasks.finished().await;
         assert!(panicked.await.is_err());
         assert_eq!(fine.await.expect("stands"), 7);
-        assert!(tasks.running().is_empty());
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tonic::Status;
 
 use crate::admission::{Names, admit, is_grpc, only_grpc};
+use crate::unfinished::held;
 
 /// Adds the HTTP pages to the gRPC services, and who may ask for what.
 pub(crate) fn with_pages(
@@ -41,6 +42,7 @@ pub(crate) fn with_pages(
         .route("/healthz", get(health))
         .fallback(unknown)
         .layer(from_fn_with_state(Arc::new(names), admit))
+        .layer(from_fn(held))
 }
 
 async fn unknown(request: Request) -> Response<Body> {

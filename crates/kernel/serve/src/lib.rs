@@ -11,6 +11,7 @@
 //! | `linger.rs` | the end of a connection, which the client hears |
 //! | `listener.rs` | the port: bound, or inherited from a service manager |
 //! | `server.rs` | the connection's limits, the graceful end |
+//! | `unfinished.rs` | how many requests of a connection are unfinished while it is read |
 
 mod admission;
 mod error;
@@ -21,6 +22,7 @@ mod http;
 mod linger;
 mod listener;
 mod server;
+mod unfinished;
 
 pub use error::Error;
 pub use handover::{Offer, Predecessor, Successor, Work};

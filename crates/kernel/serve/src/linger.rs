@@ -15,7 +15,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
+
+use crate::unfinished::{Ticket, Unfinished};
 
 /// How long a client may take to notice the end.
 const LINGER_MAX: Duration = Duration::from_secs(2);
@@ -27,6 +29,7 @@ pub(crate) struct Lingering {
     stream: TcpStream,
     /// Until something was read.
     newcomer: Option<TaskTrackerToken>,
+    unfinished: Unfinished,
     /// Set once our side is closed.
     limit: Option<Pin<Box<Sleep>>>,
 }
@@ -35,15 +38,16 @@ pub(crate) struct Lingering {
 
 impl Lingering {
     pub(crate) fn new(stream: TcpStream, newcomer: TaskTrackerToken) -> Self {
-        Self { stream, newcomer: Some(newcomer), limit: None }
+        Self { stream, newcomer: Some(newcomer), unfinished: Unfinished::default(), limit: None }
     }
 }
 
 impl Connected for Lingering {
-    type ConnectInfo = TcpConnectInfo;
+    /// What tonic gives to each request.
+    type ConnectInfo = Ticket;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+    fn connect_info(&self) -> Ticket {
+        self.unfinished.ticket()
     }
 }
 
@@ -53,6 +57,7 @@ impl AsyncRead for Lingering {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        ready!(self.unfinished.poll_few(cx));
         let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
         self.newcomer = None;
         Poll::Ready(read)

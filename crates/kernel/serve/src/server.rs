@@ -31,7 +31,7 @@ use crate::{Error, Listener, health, http};
 const STREAM_WINDOW_BYTES: u32 = 40 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
 /// How many streams one connection may have at the same time.
-const STREAMS_MAX: u32 = 1_024;
+pub(crate) const STREAMS_MAX: u32 = 1_024;
 /// How many streams of a connection may be cancelled before the service sees them: a client that
 /// opens and cancels one for each message does that whenever the server is behind. Each keeps its
 /// headers until then.

@@ -15,7 +15,7 @@ pub(crate) const POOLED: &str = "this looks like PgBouncer in transaction mode, 
 pub enum Outcome {
     /// It certainly was not stored.
     Determinate,
-    /// Nobody knows. Only a write that carries an id may be repeated after this.
+    /// It is unknown. Only a write that carries an id may be repeated after this.
     Indeterminate,
 }
 
@@ -26,7 +26,7 @@ pub struct Error {
     outcome: Outcome,
     transient: bool,
     kind: Kind,
-    is_out_of_sequence: bool,
+    stored_instead: Option<i64>,
     is_locked: bool,
     /// What clients are told instead of this and everything behind it.
     told: Option<&'static str>,
@@ -72,22 +72,23 @@ impl Error {
             outcome: Outcome::Determinate,
             transient: false,
             kind,
-            is_out_of_sequence: false,
+            stored_instead: None,
             is_locked: false,
             told: None,
             source: None,
         }
     }
 
-    /// A batch whose number is not the one after its producer's last: certainly not stored.
-    pub fn out_of_sequence(step: impl Into<String>) -> Self {
-        Self { is_out_of_sequence: true, ..Self::permanent(step, Kind::FailedPrecondition) }
+    /// A batch whose number is not the one after its producer's last stored batch, which is this
+    /// one: certainly not stored.
+    pub fn out_of_sequence(step: impl Into<String>, stored: i64) -> Self {
+        Self { stored_instead: Some(stored), ..Self::permanent(step, Kind::FailedPrecondition) }
     }
 
-    /// Whether it is from [`Error::out_of_sequence`].
+    /// The producer's last stored batch, if the error is from [`Error::out_of_sequence`].
     #[must_use]
-    pub fn is_out_of_sequence(&self) -> bool {
-        self.is_out_of_sequence
+    pub fn stored_instead(&self) -> Option<i64> {
+        self.stored_instead
     }
 
     /// Another server uses the database, which takes one at a time.
@@ -127,7 +128,7 @@ impl Error {
             outcome: self.outcome,
             transient: self.transient,
             kind: self.kind,
-            is_out_of_sequence: self.is_out_of_sequence,
+            stored_instead: self.stored_instead,
             is_locked: self.is_locked,
             told: None,
             source: Some(Box::new(self)),

@@ -227,6 +227,18 @@ pub struct ListProducersRequest {
     #[prost(bool, tag = "1")]
     pub with_workers: bool,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClearSetbacksRequest {
+    /// Those of the producers that are shown by this id. Empty: all.
+    #[prost(string, tag = "1")]
+    pub short_id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ClearSetbacksResponse {
+    /// What was struck out; empty if there was nothing.
+    #[prost(message, repeated, tag = "1")]
+    pub setbacks: ::prost::alloc::vec::Vec<Setback>,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListProducersResponse {
     #[prost(message, repeated, tag = "1")]
@@ -492,6 +504,34 @@ pub mod request_service_client {
                 );
             self.inner.server_streaming(req, path, codec).await
         }
+        /// Strikes setbacks out, once a person knows how they came about: totals of their days are then as
+        /// complete as before. The server logs each of them.
+        pub async fn clear_setbacks(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ClearSetbacksRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ClearSetbacksResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tally.requests.v1.RequestService/ClearSetbacks",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tally.requests.v1.RequestService", "ClearSetbacks"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Reads the totals of a range of days, in order of period, path and method (by name).
         ///
         /// The whole answer is one snapshot: with `live`, a request is in it exactly once,
@@ -586,6 +626,15 @@ pub mod request_service_server {
             request: tonic::Request<super::ListProducersRequest>,
         ) -> std::result::Result<
             tonic::Response<Self::ListProducersStream>,
+            tonic::Status,
+        >;
+        /// Strikes setbacks out, once a person knows how they came about: totals of their days are then as
+        /// complete as before. The server logs each of them.
+        async fn clear_setbacks(
+            &self,
+            request: tonic::Request<super::ClearSetbacksRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ClearSetbacksResponse>,
             tonic::Status,
         >;
         /// Server streaming response type for the QueryTotals method.
@@ -778,6 +827,51 @@ pub mod request_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tally.requests.v1.RequestService/ClearSetbacks" => {
+                    #[allow(non_camel_case_types)]
+                    struct ClearSetbacksSvc<T: RequestService>(pub Arc<T>);
+                    impl<
+                        T: RequestService,
+                    > tonic::server::UnaryService<super::ClearSetbacksRequest>
+                    for ClearSetbacksSvc<T> {
+                        type Response = super::ClearSetbacksResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ClearSetbacksRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RequestService>::clear_setbacks(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ClearSetbacksSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

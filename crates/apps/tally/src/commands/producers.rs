@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use clap::Args;
 use jiff::Timestamp;
-use tally_proto::tally::requests::v1::{ListProducersRequest, Producer};
+use tally_proto::tally::requests::v1::{ClearSetbacksRequest, ListProducersRequest, Producer};
 
 use super::setbacks;
 use crate::client::{ServerArgs, describe};
@@ -20,13 +20,18 @@ use crate::output::{self, OutputFormat, plural, say, thousands, visible};
 ///
 /// Each is a producer: it numbers its batches 1, 2, 3 ..., and the server keeps the last number
 /// that is stored. Those that were seen last come first. `dropped` are requests that a client
-/// gave up on purpose, and said so: the totals of their days are short by so many.
+/// gave up on purpose, and reported: the totals of their days are short by that many.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct ProducersArgs {
     /// Also the insert workers of servers, which store what comes by count.v1
     #[arg(long)]
     workers: bool,
+
+    /// Strike out acknowledged batches that are missing, of the producer with this ID or of all, once
+    /// you know why: totals of their days are then as complete as before
+    #[arg(long, value_name = "ID|all", conflicts_with_all = ["workers", "format"])]
+    clear_setback: Option<String>,
 
     /// How to print [default: table on a terminal, csv elsewhere]
     #[arg(long, value_enum)]
@@ -37,6 +42,9 @@ pub(crate) struct ProducersArgs {
 }
 
 pub(crate) async fn run(args: ProducersArgs) -> anyhow::Result<ExitCode> {
+    if let Some(of) = &args.clear_setback {
+        return clear(of, &args.server).await;
+    }
     let usual = if output::stdout_is_terminal() { OutputFormat::Table } else { OutputFormat::Csv };
     let format = args.format.unwrap_or(usual);
     let mut client = args.server.requests().await?;
@@ -65,6 +73,25 @@ pub(crate) async fn run(args: ProducersArgs) -> anyhow::Result<ExitCode> {
         });
     }
     setbacks.iter().for_each(|one| say(setbacks::line(one)));
+    if !setbacks.is_empty() {
+        say("once you know why, `tally producers --clear-setback ID` strikes one out");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Strikes out what a person has seen to.
+async fn clear(of: &str, server: &ServerArgs) -> anyhow::Result<ExitCode> {
+    let short_id = if of == "all" { String::new() } else { of.to_ascii_lowercase() };
+    let answer = server.requests().await?.clear_setbacks(ClearSetbacksRequest { short_id }).await;
+    let failed = |status| anyhow!("cannot clear setbacks: {}", describe(&status));
+    let cleared = answer.map_err(failed)?.into_inner().setbacks;
+    if cleared.is_empty() && of != "all" {
+        bail!("nothing is missing of producer {}: `tally producers` lists what is", visible(of));
+    }
+    cleared.iter().for_each(|one| say(format_args!("cleared: {}", setbacks::line(one))));
+    if cleared.is_empty() {
+        say("nothing to clear");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

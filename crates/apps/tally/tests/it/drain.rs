@@ -14,6 +14,8 @@ use crate::support::{Home, LIMIT, Server, command, request, totals};
 const COUNTED: &str = "tally-counted";
 /// How many requests the long stream brings before the signal.
 const SENT: i64 = 20_000;
+/// How many streams are open on an idle server: as many as a connection may have, almost.
+const IDLE: i64 = 1_000;
 
 #[test]
 fn an_idle_server_stops_well_on_sigterm_and_on_ctrl_c() {
@@ -28,19 +30,23 @@ fn an_idle_server_stops_well_on_sigterm_and_on_ctrl_c() {
     }
 }
 
-/// Its clients are connected, and have sent nothing.
+/// So many streams are open, whose requests are stored, that none is answered in no time.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_server_needs_no_time_to_stop() {
     let home = Home::sqlite();
     let server = home.serve(&["--drain-timeout-ms", "0"]);
     let (mut open, mut calls) = (Vec::new(), JoinSet::new());
-    for _ in 0..20 {
+    let client = server.client().await;
+    for _ in 0..IDLE {
         let (sender, receiver) = mpsc::channel(1);
-        let mut client = server.client().await;
+        let mut client = client.clone();
         calls.spawn(async move { client.add(ReceiverStream::new(receiver)).await });
+        sender.send(request("/a")).await.expect("the client takes it");
         open.push(sender);
     }
-    server.ok(&["add", "GET", "/a"]);
+    let all = totals([("GET /a", IDLE)]);
+    let are_stored = eventually_blocking(LIMIT, || server.live() == all);
+    assert_eq!(are_stored, Ok(()), "{}", server.log());
     server.stop();
     assert!(server.log().contains("everything that was acknowledged is stored"));
 }

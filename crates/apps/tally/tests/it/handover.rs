@@ -1,35 +1,16 @@
 //! A restart refuses no connection: a new server takes the port over, or its parent holds it.
 
-use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use tally_proto::count::v1::count_service_client::CountServiceClient;
-use tally_testkit::{Process, Spawn, Stream, eventually_blocking};
-use tokio::task::JoinSet;
+use tally_testkit::{Process, Spawn, Stream};
 
-use crate::support::{Home, LIMIT, Server, assert_fails, request, totals};
+use crate::load::Load;
+use crate::support::{Home, LIMIT, Server, assert_fails};
 
-/// How many clients count.
-const CLIENTS: usize = 4;
-/// How many requests each call has.
-const REQUESTS: i64 = 3;
-/// How many calls succeed before each restart, and after the last one.
-const CALLS: usize = 50;
 /// How often the server is replaced.
 const RESTARTS: usize = 3;
-
-/// What the clients know of each path: it is counted, or it may be.
-type Known = BTreeMap<String, bool>;
-
-/// Clients that make a new connection for each call.
-struct Load {
-    clients: JoinSet<Known>,
-    counted: Arc<AtomicUsize>,
-    done: Arc<AtomicBool>,
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_server_takes_over_on_sqlite() {
@@ -136,62 +117,4 @@ fn successor(home: &Home, server: &Server) -> Command {
 
 fn address(server: &Server) -> &str {
     server.url.strip_prefix("http://").expect("it has no TLS")
-}
-
-// === impl Load ===
-
-impl Load {
-    fn start(url: &str) -> Load {
-        let (counted, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-        let mut clients = JoinSet::new();
-        for number in 0..CLIENTS {
-            let (counted, done) = (Arc::clone(&counted), Arc::clone(&done));
-            clients.spawn(count(url.to_owned(), number, counted, done));
-        }
-        Load { clients, counted, done }
-    }
-
-    #[track_caller]
-    fn await_calls(&self) {
-        let calls = self.counted.load(Ordering::SeqCst) + CALLS;
-        let reached = eventually_blocking(LIMIT, || self.counted.load(Ordering::SeqCst) >= calls);
-        assert_eq!(reached, Ok(()), "{calls} calls succeed");
-    }
-
-    /// Every client could connect each time, and what was acknowledged is counted.
-    async fn finish(self, server: &Server) {
-        tokio::task::block_in_place(|| self.await_calls());
-        self.done.store(true, Ordering::SeqCst);
-        let known: Known = self.clients.join_all().await.into_iter().flatten().collect();
-        let live = tokio::task::block_in_place(|| server.live());
-        for (path, is_counted) in &known {
-            let total = live.get(path).copied().unwrap_or(0);
-            let least = if *is_counted { REQUESTS } else { 0 };
-            assert!((least..=REQUESTS).contains(&total), "{path}: {total}, {is_counted}");
-        }
-        assert!(live.keys().all(|path| known.contains_key(path)), "{live:?}");
-        assert_ne!(live, totals([]));
-    }
-}
-
-/// Counts to a new path with each call, until it is done. A connection is never refused; one
-/// that its server left may fail.
-async fn count(
-    url: String,
-    number: usize,
-    counted: Arc<AtomicUsize>,
-    done: Arc<AtomicBool>,
-) -> Known {
-    let mut known = Known::new();
-    while !done.load(Ordering::SeqCst) {
-        let mut client = CountServiceClient::connect(url.clone()).await.expect("it can connect");
-        let path = format!("/{number}/{}", known.len());
-        let requests: Vec<_> = (0..REQUESTS).map(|_| request(&path)).collect();
-        let is_counted = client.add(tokio_stream::iter(requests)).await.is_ok();
-        if is_counted {
-            counted.fetch_add(1, Ordering::SeqCst);
-        }
-        known.insert(format!("GET {path}"), is_counted);
-    }
-    known
 }

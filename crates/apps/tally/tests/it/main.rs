@@ -14,6 +14,8 @@ mod first_run;
 mod foreign;
 mod handover;
 mod import;
+mod load;
+mod memory;
 mod producers;
 mod record;
 mod restart;

@@ -5,7 +5,10 @@ use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tally_proto::tally::requests::v1::{Batch, Drops, Endpoint, Open, RecordRequest};
 
-use crate::support::{Home, OLD_DAY, Server, request, totals, wait_for};
+use tally_runtime::{Clock as _, SystemClock};
+use tonic::Code;
+
+use crate::support::{Home, OLD_DAY, Server, assert_fails, request, totals, wait_for};
 
 /// Days since 1970 of [`OLD_DAY`].
 const OLD_DAY_NUMBER: i32 = 16_572;
@@ -103,6 +106,55 @@ fn totals_say_that_the_database_went_back() {
     assert!(whose.stderr.contains("tally serve)"), "{whose:?}");
     assert!(!whose.stderr.contains("no producer is known"), "{whose:?}");
     assert!(server.log().contains("acknowledged batches are missing"), "{}", server.log());
+}
+
+/// Anybody may say that batches were acknowledged to them; a person can strike that out.
+#[test]
+fn a_setback_can_be_struck_out() {
+    for home in [Home::sqlite(), Home::postgres("strike")] {
+        let server = home.serve(&[]);
+        server.ok(&["add", "GET", "/"]);
+        for last in [16, 32] {
+            wait_for(forge_setback(&server, last));
+        }
+        let today = ["totals", "--live", "--format", "table"];
+        let summary = |server: &Server| server.ok(&today).stderr;
+        assert!(summary(&server).contains("24 acknowledged batches of 2 producers"));
+        let listed = server.ok(&["producers"]);
+        assert!(listed.stderr.contains("--clear-setback ID"), "{listed:?}");
+
+        let cleared = server.ok(&["producers", "--clear-setback", "0D0E0F10"]);
+        assert!(cleared.stderr.contains("cleared: the database went back"), "{cleared:?}");
+        assert!(cleared.stderr.contains("(0d0e0f10, stranger)"), "{cleared:?}");
+        assert!(summary(&server).contains("12 acknowledged batches of 1 producer"));
+        let again = server.run(&["producers", "--clear-setback", "0d0e0f10"]);
+        assert_fails(&again, 1, &["nothing is missing of producer 0d0e0f10"]);
+        server.ok(&["producers", "--clear-setback", "all"]);
+        assert!(summary(&server).contains("complete: no drops are known"));
+        let log = server.log();
+        assert_eq!(log.matches("a setback was cleared").count(), 2, "{log}");
+    }
+}
+
+/// A client says that 12 batches were acknowledged to it, of a producer that was never there.
+async fn forge_setback(server: &Server, last: u8) {
+    let now = SystemClock.now().as_second();
+    let open = Open {
+        producer_id: (last - 15..=last).collect(),
+        epoch: 5,
+        claims: vec![7],
+        name: "stranger".to_owned(),
+        acknowledged_sequence: Some(12),
+        acknowledged_at: Some(prost_types::Timestamp { seconds: now, nanos: 0 }),
+    };
+    let message = RecordRequest { kind: Some(Kind::Open(open)) };
+    let mut client = RequestServiceClient::connect(server.url.clone()).await.expect("it listens");
+    let answers = client.record(tokio_stream::iter([message])).await;
+    let status = match answers {
+        Ok(answers) => answers.into_inner().message().await.expect_err("it is not there"),
+        Err(status) => status,
+    };
+    assert_eq!(status.code(), Code::FailedPrecondition, "{status}");
 }
 
 /// One request, by the server's own insert worker.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tally_proto::count::v1::AddRequest;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
+use tally_proto::wire::timestamp;
 use tally_runtime::{Clock as _, SystemClock};
 use tally_testkit::{Output, Process, Stream, TestDatabase, User, eventually_blocking, run_with};
 use tempfile::TempDir;
@@ -254,14 +255,8 @@ impl Server {
 
 /// A request of this moment.
 pub(crate) fn request(path: &str) -> AddRequest {
-    let micros = SystemClock.now().as_microsecond();
-    let seconds = micros.div_euclid(1_000_000);
-    let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1_000).expect("below a second");
-    AddRequest {
-        method: 3,
-        path: path.to_owned(),
-        request_timestamp: Some(prost_types::Timestamp { seconds, nanos }),
-    }
+    let now = timestamp(SystemClock.now().as_microsecond());
+    AddRequest { method: 3, path: path.to_owned(), request_timestamp: Some(now) }
 }
 
 /// Totals, as in `[("GET /a", 1)]`.

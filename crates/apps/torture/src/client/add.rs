@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use tally_proto::count::v1::AddRequest;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
-use tally_proto::wire::COUNTED_TRAILER;
+use tally_proto::wire::{COUNTED_TRAILER, timestamp};
 use tally_runtime::Signals;
 use tokio::sync::watch;
 use tonic::Status;
@@ -12,7 +12,7 @@ use tonic::transport::Channel;
 
 use super::load::{clock, day};
 use super::pace::Pace;
-use super::{Arguments, back_off, last_sent, now_micros, timestamp};
+use super::{Arguments, back_off, last_sent, now_micros};
 use crate::journal::{Journal, Key, Line, Parcel};
 use crate::random::Random;
 

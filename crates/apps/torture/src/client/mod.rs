@@ -23,7 +23,6 @@ mod raw;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use prost_types::Timestamp;
 use tally_runtime::{Clock as _, Signals, SystemClock};
 use tonic::transport::{Channel, Endpoint};
 
@@ -159,12 +158,6 @@ impl Arguments {
 /// Now, in microseconds since 1970-01-01 UTC.
 fn now_micros() -> i64 {
     SystemClock.now().as_microsecond()
-}
-
-/// The same as the messages have it.
-fn timestamp(micros: i64) -> Timestamp {
-    let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1_000).expect("below a second");
-    Timestamp { seconds: micros.div_euclid(1_000_000), nanos }
 }
 
 /// A pause before the next try.

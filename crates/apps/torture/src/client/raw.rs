@@ -9,7 +9,7 @@ use tally_proto::tally::requests::v1::request_service_client::RequestServiceClie
 use tally_proto::tally::requests::v1::{
     Batch, Drops, Endpoint, Open, Opened, RecordRequest, RecordResponse, record_request::Kind,
 };
-use tally_proto::wire::{COMMITTED_TRAILER, REASON_TRAILER, reason};
+use tally_proto::wire::{COMMITTED_TRAILER, REASON_TRAILER, reason, timestamp};
 use tally_runtime::Signals;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -20,7 +20,7 @@ use tonic::{Code, Status, Streaming};
 use super::load::{Load, Row};
 use super::memory::Memory;
 use super::pace::Pace;
-use super::{Arguments, back_off, last_sent, now_micros, timestamp};
+use super::{Arguments, back_off, last_sent, now_micros};
 use crate::journal::{Journal, Line};
 use crate::random::Random;
 

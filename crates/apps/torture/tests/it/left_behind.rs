@@ -22,7 +22,12 @@ fn processes(folder: &Path) -> Vec<String> {
 fn nothing_is_left_after(signal: &str) {
     let folder = tempfile::tempdir().expect("a folder");
     let torture = command(folder.path(), &["--minutes", "5", "--verbose"]);
-    let torture = Process::spawn(&torture);
+    // As a script starts what it puts into the background: with SIGINT ignored.
+    let mut background = Command::new("sh");
+    background.args(["-c", "trap '' INT; exec \"$@\"", "sh"]);
+    background.arg(torture.get_program()).args(torture.get_args());
+    background.envs(torture.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let torture = Process::spawn(&background);
     // Servers and clients run, and are being killed and started.
     torture.wait_for_line(Stream::Stdout, "KillServer", LIMIT);
     assert!(processes(folder.path()).len() > 3, "{:?}", processes(folder.path()));

@@ -18,8 +18,8 @@ use tally_proto::tally::requests::v1::request_service_server::{
     RequestService, RequestServiceServer,
 };
 use tally_proto::tally::requests::v1::{
-    ListProducersRequest, ListProducersResponse, QueryTotalsRequest, QueryTotalsResponse,
-    RecordRequest, RecordResponse,
+    ClearSetbacksRequest, ClearSetbacksResponse, ListProducersRequest, ListProducersResponse,
+    QueryTotalsRequest, QueryTotalsResponse, RecordRequest, RecordResponse,
 };
 use tokio::sync::Notify;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -109,6 +109,13 @@ impl RequestService for Services {
     ) -> Result<Response<Self::ListProducersStream>, Status> {
         let answers = [Ok(ListProducersResponse::default()), Ok(ListProducersResponse::default())];
         Ok(Response::new(stream::iter(answers).boxed()))
+    }
+
+    async fn clear_setbacks(
+        &self,
+        _: Request<ClearSetbacksRequest>,
+    ) -> Result<Response<ClearSetbacksResponse>, Status> {
+        Err(Status::unimplemented("not here"))
     }
 
     /// Answers with a stream that breaks.

@@ -1,11 +1,11 @@
-//! `Record` and `ListProducers`.
+//! `Record`, `ListProducers` and `ClearSetbacks`.
 
 use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::stream;
 use tally_proto::tally::requests::v1 as requests;
-use tally_proto::wire::COMMITTED_TRAILER;
+use tally_proto::wire::{COMMITTED_TRAILER, timestamp};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_stream::{Iter, Stream};
@@ -98,6 +98,19 @@ pub(super) async fn setbacks(
     Ok(setbacks.into_iter().filter(concerns).map(setback).collect())
 }
 
+/// Strikes out what is known to be missing, of one producer or of all.
+pub(super) async fn clear_setbacks(
+    service: &Service,
+    short_id: &str,
+) -> Result<Vec<requests::Setback>, Error> {
+    let cleared = {
+        let _place = service.queries.acquire().await;
+        service.store.clear_setbacks(short_id).await.map_err(Error::store("clear setbacks"))?
+    };
+    cleared.iter().for_each(Setback::tell_cleared);
+    Ok(cleared.into_iter().map(setback).collect())
+}
+
 // === impl Answers ===
 
 impl Answers {
@@ -130,11 +143,6 @@ fn setback(setback: Setback) -> requests::Setback {
         batches: setback.batches,
         producers: setback.producers,
     }
-}
-
-fn timestamp(micros: i64) -> prost_types::Timestamp {
-    let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1_000).expect("below a second");
-    prost_types::Timestamp { seconds: micros.div_euclid(1_000_000), nanos }
 }
 
 fn message(producer: Producer) -> requests::Producer {

@@ -6,6 +6,7 @@
 use futures_util::{Stream, StreamExt as _};
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
+use tally_proto::wire;
 use tally_runtime::chain;
 use tokio::time::timeout;
 use tonic::Status;
@@ -111,12 +112,9 @@ impl Recorder {
     }
 
     fn told(&self, sequence: i64, at: Option<prost_types::Timestamp>) -> Told {
-        let micros = |at: &prost_types::Timestamp| {
-            at.seconds.saturating_mul(1_000_000).saturating_add(i64::from(at.nanos) / 1_000)
-        };
         Told {
             sequence,
-            at_micros: at.as_ref().map(micros),
+            at_micros: at.and_then(wire::micros),
             is_recent: at.is_some_and(|at| self.is_recent(at.seconds)),
             now_micros: self.clock.now().as_microsecond(),
         }

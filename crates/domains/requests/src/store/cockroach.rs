@@ -115,6 +115,10 @@ impl Store for CockroachStore {
         producers::setbacks(&self.database).await
     }
 
+    async fn clear_setbacks(&self, short_id: &str) -> Result<Vec<Setback>> {
+        producers::clear_setbacks(&self.database, short_id).await
+    }
+
     async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>> {
         producers::list(&self.database, with_workers).await
     }

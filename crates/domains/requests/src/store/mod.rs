@@ -32,8 +32,8 @@ use crate::rows::Rows;
 use crate::setback::{Setback, Told};
 use crate::totals::{Query, TooMany, Totals};
 
-/// How many producers are opened at the same time: so many clients that come back at once leave the
-/// connections to the insert workers.
+/// How many producers are opened at the same time: a crowd of clients that come back at once leaves
+/// the connections to the insert workers.
 pub(crate) const OPENINGS_MAX: usize = 3;
 
 /// What the setback of a server's own worker is called.
@@ -164,6 +164,13 @@ pub trait Store: Send + Sync + 'static {
     /// When the database fails.
     async fn setbacks(&self) -> Result<Vec<Setback>>;
 
+    /// Strikes out what is missing of the producers that are [shown](crate::short_id) by this id; of
+    /// all, if it is empty. The answer is what was struck out.
+    ///
+    /// # Errors
+    /// When the database fails. It may have been struck out all the same.
+    async fn clear_setbacks(&self, short_id: &str) -> Result<Vec<Setback>>;
+
     /// The producers, those first that were seen last.
     ///
     /// # Errors
@@ -197,7 +204,7 @@ pub fn open(database: &Database) -> Arc<dyn Store> {
     open_keeping(database, kept::KEPT_TOTALS_MAX)
 }
 
-/// The store for a database, which keeps so many totals of rolled-up days in memory. On CockroachDB
+/// The store for a database, which keeps at most this many totals of rolled-up days in memory. On CockroachDB
 /// it keeps none: there is nothing there that could stamp them.
 #[must_use]
 pub fn open_keeping(database: &Database, kept_totals_max: usize) -> Arc<dyn Store> {
@@ -214,7 +221,7 @@ pub fn open_keeping(database: &Database, kept_totals_max: usize) -> Arc<dyn Stor
 /// uses the worker's id: a copy of this server.
 pub(crate) fn out_of_sequence(stored: i64, sent: i64) -> tally_store::Error {
     let step = format!("store batch {sent}: the last stored batch of the worker is {stored}");
-    tally_store::Error::out_of_sequence(step)
+    tally_store::Error::out_of_sequence(step, stored)
 }
 
 // === impl Names ===

@@ -48,8 +48,8 @@ pub(super) struct Plan {
     verdicts: Vec<(Arc<Run>, Verdict)>,
 }
 
-/// Where producers stand; those that are not in it are believed to be where the batch wants
-/// them, which the statement that moves them finds out.
+/// Where producers stand. Those that are not in it are assumed to be where the batch needs them;
+/// the statement that moves them verifies it.
 pub(super) type Places = HashMap<Uuid, Option<Place>>;
 
 // === impl Plan ===
@@ -73,8 +73,8 @@ impl Plan {
             places.remove(&batch.producer).unwrap_or(Some(Place { epoch: 0, sequence: before }));
         let stored = own.map_or(0, |place| place.sequence);
         let is_new = stored == before;
-        // Nobody but the worker uses its id, so a number that is used without an attempt of its
-        // own was used by a copy of this server.
+        // Only the worker uses its id, so a number that is used without an attempt of its own was
+        // used by a copy of this server.
         let is_duplicate = batch.is_repeated && stored == batch.sequence;
         if !is_new && !is_duplicate {
             return Err(out_of_sequence(stored, batch.sequence));

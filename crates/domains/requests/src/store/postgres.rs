@@ -48,7 +48,7 @@ pub struct PostgresStore {
 // === impl PostgresStore ===
 
 impl PostgresStore {
-    /// On a database whose migrations are applied; keeps so many totals in memory.
+    /// On a database whose migrations are applied; keeps at most this many totals in memory.
     #[must_use]
     pub fn new(database: Database, kept_totals_max: usize) -> Self {
         let (kept, openings) = (KeptDays::new(kept_totals_max), Semaphore::new(OPENINGS_MAX));
@@ -105,6 +105,10 @@ impl Store for PostgresStore {
 
     async fn setbacks(&self) -> Result<Vec<Setback>> {
         producers::setbacks(&self.database).await
+    }
+
+    async fn clear_setbacks(&self, short_id: &str) -> Result<Vec<Setback>> {
+        producers::clear_setbacks(&self.database, short_id).await
     }
 
     async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>> {

@@ -44,7 +44,7 @@ pub struct SqliteStore {
 // === impl SqliteStore ===
 
 impl SqliteStore {
-    /// On a database whose migrations are applied; keeps so many totals in memory.
+    /// On a database whose migrations are applied; keeps at most this many totals in memory.
     #[must_use]
     pub fn new(database: Database, kept_totals_max: usize) -> Self {
         Self { database, kept: Arc::new(KeptDays::new(kept_totals_max)), state: Arc::default() }
@@ -115,6 +115,13 @@ impl Store for SqliteStore {
 
     async fn setbacks(&self) -> Result<Vec<Setback>> {
         self.database.read(|connection| producers::setbacks(connection)).await
+    }
+
+    async fn clear_setbacks(&self, short_id: &str) -> Result<Vec<Setback>> {
+        let short_id = short_id.to_owned();
+        self.database
+            .write(move |connection| producers::clear_setbacks(connection, &short_id))
+            .await
     }
 
     async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>> {

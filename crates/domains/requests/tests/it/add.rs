@@ -222,6 +222,26 @@ async fn a_stream_that_is_cut_says_how_far_it_came() {
     assert_eq!(totals, [total(TODAY, 3, "/a", 3)]);
 }
 
+/// A server that has no room for more endpoints finds out, when it keeps house, which ones other
+/// servers tell apart.
+#[tokio::test]
+async fn a_full_server_learns_what_another_one_has_named() {
+    let Some(database) = TestDatabase::create_or_skip("two_servers") else { return };
+    let few = Settings { endpoints_max: 2, ..settings() };
+    let full = Counting::start(&database.url(), few).await;
+    let other = Counting::start(&database.url(), settings()).await;
+    full.add(["/a", "/b", "/c"].map(|path| get(path, NOW)).to_vec()).await.unwrap();
+    other.add(vec![get("/c", NOW)]).await.unwrap();
+    let date = Some(tally_proto::google::r#type::Date { year: 2030, month: 6, day: 15 });
+    let request = tally_proto::count::v1::CountDailyTotalsRequest { date };
+    full.client().await.count_daily_totals(request).await.unwrap();
+    full.add(["/c", "/d"].map(|path| get(path, NOW)).to_vec()).await.unwrap();
+    let expected = [("/a", 1), ("/b", 1), ("/c", 2), ("_other", 2)];
+    assert_eq!(full.live().await, expected.map(|(path, count)| total(TODAY, 3, path, count)));
+    full.stop().await;
+    other.stop().await;
+}
+
 #[tokio::test]
 async fn what_is_just_allowed_is_counted() {
     let (folder, counting) = on_sqlite(settings()).await;

@@ -7,6 +7,8 @@ use tally_requests::store;
 use tally_requests::{Granularity, Rows, Settings};
 use tally_store::Outcome;
 use tally_testkit::{Proxy, TestDatabase, eventually};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 use uuid::Uuid;
 
@@ -131,4 +133,36 @@ async fn a_roll_up_survives_a_lost_commit() {
     let rolled_up = ask(&*store, &query(Granularity::Day, false)).await.unwrap();
     let expected = [total("2015-05-17", 3, "/", 100), total(TODAY, 3, "/", 100)];
     assert_eq!(listed(&rolled_up), expected);
+}
+
+/// A client that does not read its answer sends on, and never again what nobody took.
+#[tokio::test]
+async fn what_arrives_while_a_stop_stores_the_rest_is_stored_too() {
+    let Some(database) = TestDatabase::create_or_skip("late") else { return };
+    let counting = Counting::start(&database.url(), settings()).await;
+    counting.add(vec![get("/", NOW)]).await.unwrap();
+    let locking = database.connect().await;
+    let lock = "BEGIN; LOCK TABLE tally_requests IN ACCESS EXCLUSIVE MODE";
+    locking.batch_execute(lock).await.unwrap();
+    let mut client = counting.client().await;
+    let (messages, stream) = mpsc::channel(1);
+    let (added, stopping) = (client.add(ReceiverStream::new(stream)), async {
+        messages.send(get("/", NOW)).await.unwrap();
+        let queued = async || counting.service.queued_rows() == 1;
+        eventually("it waits for the database", LIMIT, queued).await;
+        counting.begin_to_stop();
+        // Each is on its way when the next one is taken.
+        for _ in 0..3 {
+            messages.send(get("/", NOW)).await.unwrap();
+        }
+        locking.batch_execute("ROLLBACK").await.unwrap();
+    });
+    let (status, ()) = tokio::join!(added, stopping);
+    let status = status.unwrap_err();
+    assert!(status.message().contains("shutting down"), "{status}");
+    let (stored, _) = counted(&status).expect("it is known");
+    assert!(stored >= 3, "{stored}");
+    assert_eq!(sum(&live(&database).await), 1 + i64::try_from(stored).unwrap());
+    drop((messages, client));
+    counting.stop().await;
 }

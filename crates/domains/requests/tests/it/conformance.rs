@@ -171,11 +171,11 @@ async fn a_number_that_somebody_else_used_is_no_duplicate(backend: Backend) {
         let (producer, chunks) = (Uuid::now_v7(), [(0..rows).map(|_| (id, noon(OLD))).collect()]);
         let counted = sum(&backend.live().await);
         append_batch(&*backend.store, &batch(producer, 1, &chunks)).await.unwrap();
-        for (sequence, is_repeated) in [(1, false), (0, false), (0, true)] {
+        for (sequence, is_repeated) in [(1, false), (0, false), (0, true), (3, true)] {
             let first = batch(producer, sequence, &chunks);
             let error =
                 append_batch(&*backend.second, &Batch { is_repeated, ..first }).await.unwrap_err();
-            assert!(error.is_out_of_sequence() && error.outcome() == Outcome::Determinate);
+            assert_eq!((error.stored_instead(), error.outcome()), (Some(1), Outcome::Determinate));
         }
         let repeated = Batch { is_repeated: true, ..batch(producer, 1, &chunks) };
         append_batch(&*backend.second, &repeated).await.unwrap();

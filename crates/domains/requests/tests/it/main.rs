@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "clippy takes the cases of a suite for no tests")]
 
 mod add;
+mod ahead;
 mod away;
 mod backend;
 mod concurrency;
@@ -11,6 +12,7 @@ mod dates;
 mod drops;
 mod kept;
 mod leaving;
+mod log;
 mod migrations;
 mod plans;
 mod property;

@@ -16,6 +16,7 @@ on_every_backend!(crate::queries:
     sums_over_all_endpoints,
     paths_are_ordered_by_their_bytes,
     too_many_totals_are_refused,
+    names_that_are_too_long_are_refused,
 );
 
 /// Asks when nothing, something and everything is rolled up: the live answer must not change,
@@ -233,5 +234,23 @@ async fn too_many_totals_are_refused(backend: Backend) {
     for live in [false, true] {
         assert_eq!(ask(&*backend.store, &at_most(5, live)).await, Err(TooMany));
         assert!(ask(&*backend.store, &at_most(6, live)).await.is_ok());
+    }
+}
+
+/// 1 MiB of paths is fine for any answer.
+async fn names_that_are_too_long_are_refused(backend: Backend) {
+    let long = "x".repeat(1 << 17);
+    for n in 0..=8 {
+        let id = backend.id(3, &format!("/{n}{long}")).await;
+        append(&backend, [(id, noon(OLD))]).await;
+    }
+    let all = |totals_max| Query { totals_max, ..query(Granularity::Day, true) };
+    let filter = Filter { path_prefix: "/8".to_owned(), ..Filter::default() };
+    for days in [one_day(TODAY), one_day(OLD)] {
+        backend.roll_up(days).await;
+        assert_eq!(ask(&*backend.store, &all(100)).await, Err(TooMany));
+        assert!(ask(&*backend.store, &all(100_000)).await.is_ok());
+        let some = Query { filter: filter.clone(), ..all(100) };
+        assert!(ask(&*backend.store, &some).await.is_ok());
     }
 }

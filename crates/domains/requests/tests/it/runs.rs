@@ -452,6 +452,7 @@ async fn what_the_database_has_lost_is_noted_once(backend: Backend) {
     assert_eq!(noted.len(), 4);
 }
 
+/// However many strangers ask for; and a person can strike out what they have made up.
 async fn setbacks_do_not_fill_the_table(backend: Backend) {
     let now_micros = crate::backend::at("2100-01-01T00:00:00Z");
     let told = Told { sequence: i64::MAX / 2, at_micros: None, is_recent: true, now_micros };
@@ -463,6 +464,13 @@ async fn setbacks_do_not_fill_the_table(backend: Backend) {
     let others = noted.iter().find(|one| one.producer.is_nil()).expect("those that share a row");
     assert_eq!((others.producers, others.batches), (4, i64::MAX));
     assert_eq!(noted.iter().map(|one| one.producers).sum::<i64>(), 1_004);
+
+    let clear = async |id: &str| backend.store.clear_setbacks(id).await.unwrap();
+    assert_eq!(clear("0000000b").await, [noted[11].clone()]);
+    assert_eq!(clear("0000000b").await, []);
+    assert_eq!(clear("00000000").await, std::slice::from_ref(others));
+    assert_eq!(clear("").await.len(), 999);
+    assert_eq!(backend.store.setbacks().await.unwrap(), []);
 }
 
 async fn every_request_is_in_the_accounts(backend: Backend) {

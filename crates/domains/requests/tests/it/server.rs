@@ -4,13 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prost_types::Timestamp;
 use tally_ingest::Limits;
 use tally_proto::count::v1::AddRequest;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
-use tally_proto::wire::{COUNTED_TRAILER, REFUSED_TRAILER};
+use tally_proto::wire::{COUNTED_TRAILER, REFUSED_TRAILER, timestamp};
 use tally_requests::{MIGRATIONS, Parts, RecordLimits, Service, Settings};
 use tally_runtime::{Drain, ManualClock, Tasks};
 use tally_serve::{Listener, Server};
@@ -22,6 +21,7 @@ use crate::backend::{NOW, RETENTION, Total, at, open_with, total};
 /// A running service. Its tasks end with the test's runtime.
 pub(crate) struct Counting {
     pub(crate) service: Service,
+    pub(crate) clock: Arc<ManualClock>,
     address: SocketAddr,
     drain: Drain,
     tasks: Tasks,
@@ -56,7 +56,7 @@ impl Counting {
         MIGRATIONS.run(&database).await.expect("migrations");
         let drain = Drain::new();
         let clock = Arc::new(ManualClock::new(NOW.parse().expect("a time")));
-        let parts = Parts { database, clock, drain: drain.clone() };
+        let parts = Parts { database, clock: Arc::clone(&clock) as _, drain: drain.clone() };
         let service = Service::start(parts, settings).await.expect("the service starts");
         let listener = Listener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.address();
@@ -69,7 +69,7 @@ impl Counting {
             server.run(listener, probe, &until).await.expect("it serves");
         });
         tasks.close();
-        Self { service, address, drain, tasks }
+        Self { service, clock, address, drain, tasks }
     }
 
     /// A client with a connection of its own.
@@ -114,6 +114,11 @@ impl Counting {
         totals
     }
 
+    /// Begins to end as a server does.
+    pub(crate) fn begin_to_stop(&self) {
+        self.drain.begin();
+    }
+
     /// Ends as a server does: answers the streams, writes the queue.
     pub(crate) async fn stop(self) {
         self.drain.begin();
@@ -139,12 +144,6 @@ pub(crate) fn get(path: &str, time: &str) -> AddRequest {
 
 /// A request at a time.
 pub(crate) fn request(method: i32, path: &str, time: &str) -> AddRequest {
-    let micros = at(time);
-    let (seconds, micros) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
-    let nanos = i32::try_from(micros * 1_000).expect("below a second");
-    AddRequest {
-        method,
-        path: path.to_owned(),
-        request_timestamp: Some(Timestamp { seconds, nanos }),
-    }
+    let request_timestamp = Some(timestamp(at(time)));
+    AddRequest { method, path: path.to_owned(), request_timestamp }
 }

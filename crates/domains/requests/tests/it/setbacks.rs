@@ -6,6 +6,7 @@ use tally_testkit::TestDatabase;
 use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::backend::{NOW, at};
+use crate::log::Log;
 use crate::recording::{Recording, many, open, trailer};
 use crate::server::{Counting, get, settings};
 
@@ -82,6 +83,20 @@ async fn goes_back(counting: &Counting, restore: impl AsyncFn(String)) {
     // Totals of other days are as complete as before.
     let (totals, listed) = first_messages(counting, 1, 2020).await;
     assert!(totals.is_empty() && listed.len() > 1, "{totals:?} {listed:?}");
+
+    // One that a person has seen to, and then all the others.
+    let clear = async |short_id: &str| {
+        let request = proto::ClearSetbacksRequest { short_id: short_id.to_owned() };
+        let mut client = counting.request_client().await;
+        client.clear_setbacks(request).await.expect("cleared").into_inner().setbacks
+    };
+    let one = tally_requests::short_id(id);
+    let cleared = clear(&one).await;
+    assert_eq!(cleared.len(), 1, "{cleared:?}");
+    assert_eq!((&cleared[0].short_id, cleared[0].batches), (&one, 2));
+    assert_eq!(clear(&one).await, []);
+    assert_eq!(clear("").await.len(), listed.len() - 1);
+    assert_eq!(first_messages(counting, 1, 9999).await, (vec![], vec![]), "nothing is left");
 }
 
 #[tokio::test]
@@ -150,5 +165,29 @@ async fn a_loss_that_cannot_be_noted_is_noted_later() {
     counting.add(vec![get("/", NOW)]).await.expect("stored");
     let (_, listed) = first_messages(&counting, 1, 9999).await;
     assert_eq!(listed.iter().map(|one| one.batches).collect::<Vec<_>>(), [3]);
+    counting.stop().await;
+}
+
+/// Neither in the table nor in the log is there more than a thousand lines of them.
+#[tokio::test]
+async fn made_up_losses_do_not_fill_the_log() {
+    let Some(database) = TestDatabase::create_or_skip("made_up") else { return };
+    let counting = Counting::start(&database.url(), settings()).await;
+    let many = "INSERT INTO tally_setbacks SELECT gen_random_uuid(), '', now(), now(), 1, 1 \
+         FROM generate_series(1, 999)";
+    database.connect().await.batch_execute(many).await.expect("rows");
+    let (log, _guard) = Log::begin();
+    for n in 1..=5 {
+        let gone = proto::Open {
+            acknowledged_sequence: Some(12),
+            acknowledged_at: Some(tally_proto::wire::timestamp(at(NOW))),
+            ..open(Uuid::from_u128(n), 5, &[7])
+        };
+        Recording::open(&counting, gone).await.err().expect("it is gone");
+    }
+    let (_, listed) = first_messages(&counting, 1, 9999).await;
+    assert_eq!(listed.iter().map(|one| one.producers).sum::<i64>(), 1_004);
+    // One with a row of its own, and the first of those that share one.
+    assert_eq!(log.count("acknowledged batches are missing"), 2);
     counting.stop().await;
 }

@@ -13,7 +13,8 @@ const MESSAGE: [u8; 10] = [0, 0, 0, 0, 5, 8, 3, 18, 1, b'/'];
 const CANCELLED: usize = 4_000;
 /// How many frames still arrive for each stream that the server has ended.
 const LATE: usize = 10;
-/// How often the server ends all streams that a connection may have.
+/// How often the server ends all streams that a connection may have, and how often another one is
+/// answered.
 const ROUNDS: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,6 +99,38 @@ async fn a_flood_of_resets_ends_the_connection() {
     eventually("the connection ends", LIMIT, is_over).await;
     let goaway = flood.join().expect("it ends").expect("the last words");
     assert_eq!(goaway, "GOAWAY 11 too_many_resets");
+    server.stop().await;
+}
+
+/// One worker, so what arrives first is read first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_connection_with_too_many_unfinished_calls_waits() {
+    let gate = Gate::of_detached_calls();
+    let server = Running::start(&gate).await;
+    let (mut wire, mut other) = (Wire::connect(server.address), Wire::connect(server.address));
+    wire.settle();
+    other.settle();
+    let (too_many, calls) = (wire.streams_max / 4 * 5, 2 * wire.streams_max);
+    for index in 0..calls {
+        wire.call(stream(index));
+        wire.data(stream(index), &MESSAGE);
+        wire.reset(stream(index));
+    }
+    wire.flush();
+    let are_too_many = async || gate.calls() >= too_many;
+    eventually("there are too many", LIMIT, are_too_many).await;
+    let answered = wire.pings();
+    wire.ping();
+    for _ in 0..ROUNDS {
+        other.settle();
+    }
+    assert_eq!(wire.pings(), answered, "it is read");
+    gate.open();
+    wire.settle();
+    let is_read = async || gate.bytes() == calls * MESSAGE.len();
+    eventually("every message is read", LIMIT, is_read).await;
+    assert_eq!(wire.goaway, None);
+    drop((wire, other));
     server.stop().await;
 }
 

@@ -21,16 +21,26 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 /// The service's one method.
 pub(crate) const METHOD: &str = "/test.Gate/Pass";
 
-/// Waits at its gate, then reads its request to the end, and says OK.
+/// Waits at its gate, then does with its request what it is there for, and says OK.
 #[derive(Clone)]
 pub(crate) struct Gate(Arc<Inner>);
 
 struct Inner {
     is_open: watch::Sender<bool>,
-    /// Whether the request is read, or answered at once.
-    reads: bool,
+    does: Does,
     calls: AtomicUsize,
     bytes: AtomicUsize,
+}
+
+/// What a service does with a request.
+#[derive(Clone, Copy, PartialEq)]
+enum Does {
+    /// Reads it to the end.
+    Read,
+    /// Nothing.
+    Answer,
+    /// Reads it in a task of its own, which goes on when the call is cancelled.
+    Detach,
 }
 
 /// A running server.
@@ -44,17 +54,22 @@ pub(crate) struct Running {
 
 impl Gate {
     pub(crate) fn new(is_open: bool) -> Self {
-        Self::with(is_open, true)
+        Self::with(is_open, Does::Read)
     }
 
     /// A gate that turns everybody away, and reads nothing.
     pub(crate) fn without_reading() -> Self {
-        Self::with(true, false)
+        Self::with(true, Does::Answer)
     }
 
-    fn with(is_open: bool, reads: bool) -> Self {
+    /// A closed gate where cancelled calls wait too.
+    pub(crate) fn of_detached_calls() -> Self {
+        Self::with(false, Does::Detach)
+    }
+
+    fn with(is_open: bool, does: Does) -> Self {
         let (calls, bytes) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self(Arc::new(Inner { is_open: watch::Sender::new(is_open), reads, calls, bytes }))
+        Self(Arc::new(Inner { is_open: watch::Sender::new(is_open), does, calls, bytes }))
     }
 
     pub(crate) fn open(&self) {
@@ -89,13 +104,26 @@ impl tower_service::Service<http::Request<Body>> for Gate {
         let inner = Arc::clone(&self.0);
         Box::pin(async move {
             inner.calls.fetch_add(1, Ordering::SeqCst);
-            let mut is_open = inner.is_open.subscribe();
-            is_open.wait_for(|is_open| *is_open).await.expect("the sender is ours");
-            if inner.reads {
-                read(request.into_body(), &inner.bytes).await;
+            let does = inner.does;
+            let passed = inner.passed(request.into_body());
+            match does {
+                Does::Detach => Tasks::new().spawn("call", passed).await.expect("it ends"),
+                Does::Read | Does::Answer => passed.await,
             }
             Ok(Status::ok("").into_http())
         })
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    async fn passed(self: Arc<Self>, request: Body) {
+        let mut is_open = self.is_open.subscribe();
+        is_open.wait_for(|is_open| *is_open).await.expect("the sender is ours");
+        if self.does != Does::Answer {
+            read(request, &self.bytes).await;
+        }
     }
 }
 

@@ -94,8 +94,7 @@ impl Wire {
     #[track_caller]
     pub(crate) fn settle(&mut self) {
         let answers = self.pings + 1;
-        self.frame(PING, 0, 0, b"settled?");
-        self.flush();
+        self.ping();
         self.read_until(|wire| wire.pings >= answers);
     }
 
@@ -110,6 +109,18 @@ impl Wire {
             // The answer to a PING.
             self.flush();
         }
+    }
+
+    /// Sends a PING, and does not wait for its answer.
+    pub(crate) fn ping(&mut self) {
+        self.frame(PING, 0, 0, b"settled?");
+        self.flush();
+    }
+
+    /// Reads what is there, and says how many PINGs the server has answered.
+    pub(crate) fn pings(&mut self) -> usize {
+        self.glance();
+        self.pings
     }
 
     /// Sends what is there, reads what is there, and says whether the server has ended a stream.
@@ -131,7 +142,7 @@ impl Wire {
     }
 
     /// A server that has ended the connection takes no more: its last words say so.
-    fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         let _ = self.stream.write_all(&self.outgoing);
         self.outgoing.clear();
     }

@@ -97,7 +97,7 @@ impl Drop for Connection {
     }
 }
 
-/// The server would go on with what nobody waits for, and keep its locks. A COMMIT it must go on
+/// The server would go on with what no caller waits for, and keep its locks. A COMMIT it must go on
 /// with. Until it has ended, the pool makes no other connection in place of this one: they would
 /// pile up in the server.
 async fn let_go(object: Object, cancel: Option<(CancelToken, MakeRustlsConnect)>) {
@@ -112,8 +112,8 @@ async fn let_go(object: Object, cancel: Option<(CancelToken, MakeRustlsConnect)>
 // === impl Transaction ===
 
 impl Transaction<'_> {
-    /// Commits. After an [`Outcome::Indeterminate`](crate::Outcome::Indeterminate) error nobody
-    /// knows whether it did.
+    /// Commits. After an [`Outcome::Indeterminate`](crate::Outcome::Indeterminate) error it may or
+    /// may not have.
     ///
     /// # Errors
     /// When the database does not confirm it.

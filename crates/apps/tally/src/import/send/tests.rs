@@ -67,6 +67,13 @@ impl RequestService for Fake {
         Err(Status::unimplemented("not here"))
     }
 
+    async fn clear_setbacks(
+        &self,
+        _: Request<proto::ClearSetbacksRequest>,
+    ) -> Result<Response<proto::ClearSetbacksResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
     async fn list_producers(
         &self,
         _: Request<proto::ListProducersRequest>,

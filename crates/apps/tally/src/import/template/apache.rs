@@ -66,7 +66,7 @@ fn time(argument: &str) -> Result<Kind, String> {
         "" | "sec" | "msec" | "usec" => Kind::Time,
         "msec_frac" | "usec_frac" => Kind::TimeAs("%f".to_owned()),
         format if format.contains('%') => Kind::TimeAs(format.to_owned()),
-        other => return Err(format!("%{{{other}}}t is no format of a time")),
+        other => return Err(format!("%{{{other}}}t is not a time format")),
     })
 }
 

@@ -14,6 +14,7 @@ use tokio_postgres::Row;
 
 use super::super::{Result, SALTS_MAX};
 use crate::model::{Endpoint, EndpointId, Named};
+use crate::totals::{Collector, TooMany};
 
 /// Endpoints, until there are too many or their paths take too much.
 pub(crate) async fn list(
@@ -84,16 +85,26 @@ pub(crate) async fn add(
     Err(tally_store::Error::permanent("find an id for an endpoint", Kind::Internal))
 }
 
-/// The names of these ids, as far as the dictionary has them.
+/// The names of an answer's endpoints, as far as the dictionary has them.
 pub(crate) async fn named(
     transaction: &Transaction<'_>,
-    ids: &[EndpointId],
-) -> Result<Vec<(EndpointId, Endpoint)>> {
+    collector: &Collector,
+) -> Result<std::result::Result<Vec<(EndpointId, Endpoint)>, TooMany>> {
     let step = "name the endpoints of an answer";
     let statement =
         transaction.prepare_cached(include_str!("find_endpoints.sql")).await.step(step)?;
-    let rows = transaction.query(&statement, &[&ids]).await.step(step)?;
-    Ok(rows.iter().map(endpoint).collect())
+    let ids = [collector.ids()];
+    let mut rows = pin!(transaction.query_raw(&statement, ids).await.step(step)?);
+    let (mut found, mut path_bytes) = (Vec::with_capacity(collector.ids().len()), 0);
+    while let Some(row) = rows.next().await {
+        let one = endpoint(&row.step(step)?);
+        path_bytes += one.1.path.len();
+        if path_bytes > collector.path_bytes_max() {
+            return Ok(Err(TooMany));
+        }
+        found.push(one);
+    }
+    Ok(Ok(found))
 }
 
 fn endpoint(row: &Row) -> (EndpointId, Endpoint) {

@@ -1,5 +1,6 @@
 -- Once for each producer, however often its client comes back. Beyond a thousand they are added up
--- in one row, so that nobody can fill the table.
+-- in one row, so that no client can fill the table. The answer is whether to log it: nor can one fill
+-- the log.
 INSERT INTO tally_setbacks AS s (producer_id, name, noticed_at, since, producers, batches)
 SELECT
     CASE WHEN n.is_apart THEN $1::UUID ELSE '00000000-0000-0000-0000-000000000000'::UUID END,
@@ -18,3 +19,4 @@ ON CONFLICT (producer_id) DO UPDATE SET
         ELSE s.batches + least(excluded.batches, 9223372036854775807 - s.batches)
     END
 WHERE s.producer_id <> $1::UUID OR s.batches < excluded.batches
+RETURNING producer_id = $1::UUID OR producers = 1

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use tally_store::error::Step as _;
-use tally_store::postgres::{Database, Isolation, Transaction};
+use tally_store::postgres::{Database, Isolation, Transaction, commits_itself};
 use tally_store::retry::Policy;
 use tally_store::{Error, Outcome};
 use tokio::sync::Semaphore;
@@ -163,17 +163,33 @@ pub(crate) async fn setbacks(database: &Database) -> Result<Vec<Setback>> {
         let connection = database.connection().await?;
         let rows = connection.query(include_str!("list_setbacks.sql"), &[]).await.step(step)?;
         connection.release();
-        let setback = |row: &tokio_postgres::Row| Setback {
-            producer: row.get(0),
-            name: row.get(1),
-            noticed_micros: row.get::<_, Timestamp>(2).as_microsecond(),
-            since_micros: row.get::<_, Timestamp>(3).as_microsecond(),
-            producers: row.get(4),
-            batches: row.get(5),
-        };
         Ok(rows.iter().map(setback).collect())
     };
     Policy::short(step).run(once).await
+}
+
+/// Strikes out what is missing. A statement that is repeated after a lost answer would not say what.
+pub(crate) async fn clear_setbacks(database: &Database, short_id: &str) -> Result<Vec<Setback>> {
+    let step = "clear setbacks";
+    let once = async || {
+        let connection = database.writer().await?;
+        let sql = include_str!("clear_setbacks.sql");
+        let rows = commits_itself(step, connection.query(sql, &[&short_id]).await)?;
+        connection.release();
+        Ok(rows.iter().map(setback).collect())
+    };
+    Policy { attempts_max: 1, ..Policy::short(step) }.run(once).await
+}
+
+fn setback(row: &tokio_postgres::Row) -> Setback {
+    Setback {
+        producer: row.get(0),
+        name: row.get(1),
+        noticed_micros: row.get::<_, Timestamp>(2).as_microsecond(),
+        since_micros: row.get::<_, Timestamp>(3).as_microsecond(),
+        producers: row.get(4),
+        batches: row.get(5),
+    }
 }
 
 /// Where a producer stands, and since when. It is locked.
@@ -191,14 +207,15 @@ fn stored(found: Option<(Standing, i64)>) -> Option<(i64, i64)> {
     found.map(|(standing, last_seen)| (standing.sequence, last_seen))
 }
 
-/// Notes what is missing. It is given back if it was not known before.
+/// Notes what is missing. It is given back if it is to be logged.
 async fn note(transaction: &Transaction<'_>, setback: Option<Setback>) -> Result<Option<Setback>> {
     let Some(setback) = setback else { return Ok(None) };
     let Setback { producer, name, noticed_micros, since_micros, batches, .. } = &setback;
     let (noticed, since) = (Micros(*noticed_micros), Micros(*since_micros));
     let sql = include_str!("note_setback.sql");
-    let noted = transaction.execute(sql, &[producer, name, &noticed, &since, batches]).await;
-    Ok((noted.step("note what is missing")? > 0).then_some(setback))
+    let noted = transaction.query_opt(sql, &[producer, name, &noticed, &since, batches]).await;
+    let noted = noted.step("note what is missing")?;
+    Ok(noted.is_some_and(|row| row.get(0)).then_some(setback))
 }
 
 /// One transaction, in which a statement deletes producers. The answer is how many. Repeated after a

@@ -44,12 +44,13 @@ pub(crate) async fn read(
     }
     let dropped = producers::dropped(&transaction, query.days).await?;
     let names = match fits {
-        Ok(()) => endpoints::named(&transaction, collector.ids()).await?,
-        Err(TooMany) => Vec::new(),
+        Ok(()) => endpoints::named(&transaction, &collector).await?,
+        Err(too_many) => Err(too_many),
     };
     transaction.commit().await?;
     connection.release();
-    Ok(fits.and_then(|()| collector.finish(names)).map(|totals| Totals { dropped, ..totals }))
+    let totals = names.and_then(|names| collector.finish(names));
+    Ok(totals.map(|totals| Totals { dropped, ..totals }))
 }
 
 /// The endpoints that the filter lets through, if there is one.

@@ -1,5 +1,6 @@
 -- Once for each producer, however often its client comes back. Beyond a thousand they are added up
--- in one row, so that nobody can fill the table.
+-- in one row, so that no client can fill the table. The answer is whether to log it: nor can one fill
+-- the log.
 INSERT INTO tally_setbacks AS s (producer_id, name, noticed_at, since, producers, batches)
 SELECT iif(n.is_apart, ?1, zeroblob(16)), iif(n.is_apart, ?2, ''), ?3, ?4, 1, ?5
 FROM (
@@ -17,3 +18,4 @@ ON CONFLICT (producer_id) DO UPDATE SET
         s.batches + min(excluded.batches, 9223372036854775807 - s.batches)
     )
 WHERE s.producer_id <> ?1 OR s.batches < excluded.batches
+RETURNING producer_id = ?1 OR producers = 1

@@ -67,18 +67,32 @@ pub(super) fn note_setback(connection: &mut Connection, worker: Uuid, told: Told
 pub(super) fn setbacks(connection: &Connection) -> Result<Vec<Setback>> {
     let step = "list what is missing";
     let mut statement = connection.prepare_cached(include_str!("list_setbacks.sql")).step(step)?;
-    let setback = |row: &rusqlite::Row<'_>| {
-        Ok(Setback {
-            producer: Uuid::from_bytes(row.get(0)?),
-            name: row.get(1)?,
-            noticed_micros: row.get(2)?,
-            since_micros: row.get(3)?,
-            producers: row.get(4)?,
-            batches: row.get(5)?,
-        })
-    };
     let rows = statement.query_map([], setback).step(step)?;
     rows.collect::<rusqlite::Result<_>>().step(step)
+}
+
+pub(super) fn clear_setbacks(connection: &mut Connection, short_id: &str) -> Result<Vec<Setback>> {
+    let step = "clear setbacks";
+    let transaction = begin(connection)?;
+    let cleared = {
+        let mut statement =
+            transaction.prepare_cached(include_str!("clear_setbacks.sql")).step(step)?;
+        let rows = statement.query_map([short_id], setback).step(step)?;
+        rows.collect::<rusqlite::Result<_>>().step(step)?
+    };
+    transaction.commit().step("commit")?;
+    Ok(cleared)
+}
+
+fn setback(row: &rusqlite::Row<'_>) -> rusqlite::Result<Setback> {
+    Ok(Setback {
+        producer: Uuid::from_bytes(row.get(0)?),
+        name: row.get(1)?,
+        noticed_micros: row.get(2)?,
+        since_micros: row.get(3)?,
+        producers: row.get(4)?,
+        batches: row.get(5)?,
+    })
 }
 
 /// Where a producer stands, and since when.
@@ -94,13 +108,14 @@ fn stored(found: Option<(Standing, i64)>) -> Option<(i64, i64)> {
     found.map(|(standing, last_seen)| (standing.sequence, last_seen))
 }
 
-/// Notes what is missing. It is given back if it was not known before.
+/// Notes what is missing. It is given back if it is to be logged.
 fn note(transaction: &Transaction<'_>, setback: Option<Setback>) -> Result<Option<Setback>> {
     let Some(setback) = setback else { return Ok(None) };
     let Setback { producer, name, noticed_micros, since_micros, batches, .. } = &setback;
     let values = (producer.as_bytes(), name, noticed_micros, since_micros, batches);
-    let noted = transaction.execute(include_str!("note_setback.sql"), values);
-    Ok((noted.step("note what is missing")? > 0).then_some(setback))
+    let sql = include_str!("note_setback.sql");
+    let noted = transaction.query_row(sql, values, |row| row.get(0)).optional();
+    Ok(noted.step("note what is missing")?.unwrap_or(false).then_some(setback))
 }
 
 /// What was noted is told once it is there.

@@ -29,10 +29,11 @@ pub(super) fn read(
     }
     let dropped = producers::dropped(&snapshot, query.days)?;
     let names = match fits {
-        Ok(()) => endpoints::named(&snapshot, collector.ids())?,
-        Err(TooMany) => Vec::new(),
+        Ok(()) => endpoints::named(&snapshot, &collector)?,
+        Err(too_many) => Err(too_many),
     };
-    Ok(fits.and_then(|()| collector.finish(names)).map(|totals| Totals { dropped, ..totals }))
+    let totals = names.and_then(|names| collector.finish(names));
+    Ok(totals.map(|totals| Totals { dropped, ..totals }))
 }
 
 /// The endpoints that the query's filter lets through.

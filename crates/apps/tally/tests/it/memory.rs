@@ -1,0 +1,41 @@
+//! A server in less memory than the names in its database take.
+
+use std::path::Path;
+
+use crate::support::{Home, OLD_DAY, Server, command};
+
+/// How much memory the server may have, in KiB.
+const MEMORY: u32 = 64 << 10;
+/// How many endpoints the database has, and how long their paths are, which Postgres compresses: a
+/// server with other limits has made them.
+const ENDPOINTS: u32 = 20_000;
+const PATH_BYTES: u32 = 2_048;
+const LIMITS: [&str; 4] = ["--endpoints-max", "1000", "--totals-max", "100000"];
+
+#[test]
+fn a_server_starts_and_answers_in_little_memory() {
+    let home = Home::postgres("memory");
+    home.serve(&LIMITS).stop();
+    home.sql(&format!(
+        "INSERT INTO tally_endpoints
+             SELECT id, 3, rpad('/' || id || '/', {PATH_BYTES}, 'x')
+             FROM generate_series(1, {ENDPOINTS}) AS id;
+         INSERT INTO tally_daily_totals
+             SELECT '{OLD_DAY}', id, 1 FROM generate_series(1, {ENDPOINTS}) AS id"
+    ));
+    let serve = home.serve_command(&LIMITS);
+    let script = format!("ulimit -d {MEMORY} && exec \"$@\"");
+    let mut limited = command(Path::new("sh"), &home.path(""), &["-c", &script, "sh"]);
+    limited.arg(serve.get_program()).args(serve.get_args());
+    // Each thread takes memory of its own.
+    let server = Server::start(limited.env("TOKIO_WORKER_THREADS", "2"));
+    for live in [&["--live"][..], &[]] {
+        let output = server.run(&[&["totals"], live].concat());
+        assert!(output.stderr.contains("ask for a shorter range"), "{output:?}");
+    }
+    let some = server.totals(&["--path-prefix", "/77/"]);
+    assert_eq!(some.into_values().collect::<Vec<_>>(), [1]);
+    server.ok(&["add", "GET", "/a"]);
+    server.ok(&["health"]);
+    server.stop();
+}
