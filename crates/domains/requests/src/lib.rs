@@ -17,6 +17,7 @@
 //! | `service.rs` | the domain's parts, put together |
 //! | `setback.rs` | acknowledged batches that the database has lost |
 //! | `store/` | what a store must do, and how each database does it |
+//! | `take_over.rs` | taking the Go server's books over |
 //! | `totals.rs` | a question about totals, and its answer in order |
 //! | `validate.rs` | which requests and dates are acceptable |
 //! | `warm.rs` | reading the latest days into memory at the start |
@@ -36,6 +37,7 @@ mod rows;
 mod service;
 mod setback;
 pub mod store;
+mod take_over;
 mod totals;
 mod validate;
 mod warm;
@@ -52,4 +54,5 @@ pub use service::{
     CONNECTIONS_BESIDE_WORKERS, CONNECTIONS_BESIDE_WRITES, Parts, Service, Settings,
 };
 pub use setback::{Setback, Told};
+pub use take_over::{Books, TakeOver, Taken, take_over};
 pub use totals::{Filter, Granularity, PeriodTotals, Query, TooMany, Totals};

@@ -12,6 +12,7 @@ mod failing_database;
 mod first_run;
 mod handover;
 mod import;
+mod import_count;
 mod producers;
 mod record;
 mod restart;

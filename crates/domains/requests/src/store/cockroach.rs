@@ -18,6 +18,7 @@ use crate::model::{DayRange, Endpoint, EndpointId};
 use crate::producer::{Leaving, Opening, Producer};
 use crate::rows::Rows;
 use crate::setback::{Setback, Told};
+use crate::take_over::{Books, Taken};
 use crate::totals::{Query, TooMany, Totals};
 
 /// How many rows one step of a roll-up moves: CockroachDB advises against larger transactions.
@@ -121,6 +122,13 @@ impl Store for CockroachStore {
 
     async fn try_write(&self) -> Result<()> {
         append::try_write(&self.database, include_str!("cockroach/try_row.sql")).await
+    }
+
+    async fn take_over(&self, books: Books) -> Result<Taken> {
+        let step = "take the Go server's books over into CockroachDB, where one transaction cannot take \
+                    so much: take them into Postgres or SQLite";
+        drop(books);
+        Err(tally_store::Error::permanent(step, tally_runtime::Kind::FailedPrecondition))
     }
 
     async fn maintain(&self, _now: Timestamp, retention: ProducerRetention) -> Result<()> {

@@ -30,6 +30,7 @@ use crate::model::{DayRange, Endpoint, EndpointId, Named};
 use crate::producer::{Leaving, Opening, Producer, Refusal, Standing};
 use crate::rows::Rows;
 use crate::setback::{Setback, Told};
+use crate::take_over::{Books, Taken};
 use crate::totals::{Query, TooMany, Totals};
 
 /// How many producers are opened at the same time: so many clients that come back at once leave the
@@ -181,6 +182,12 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// Why it could not.
     async fn try_write(&self) -> Result<()>;
+
+    /// Takes what is new of the Go server's books over, in one transaction that notes what was taken.
+    ///
+    /// # Errors
+    /// When a database fails, or this one does not do it.
+    async fn take_over(&self, books: Books) -> Result<Taken>;
 
     /// Regular housekeeping: makes partitions ahead, drops empty ones, forgets producers that are
     /// silent for too long, or for an hour if they have stored nothing. What was accepted and

@@ -8,6 +8,7 @@
 //! | `producers.rs` | opening, listing and forgetting producers; CockroachDB uses it too |
 //! | `partitions.rs` | which partitions there are; making and dropping them |
 //! | `roll_up.rs` | rolling partitions up, and the default partition |
+//! | `take_over.rs` | taking the Go server's books over |
 //! | `totals.rs` | answering queries; CockroachDB uses it too |
 
 pub(super) mod append;
@@ -16,6 +17,7 @@ pub(super) mod endpoints;
 mod partitions;
 pub(super) mod producers;
 mod roll_up;
+mod take_over;
 pub(super) mod totals;
 
 use std::sync::Arc;
@@ -34,6 +36,7 @@ use crate::model::{DayRange, Endpoint, EndpointId};
 use crate::producer::{Leaving, Opening, Producer};
 use crate::rows::Rows;
 use crate::setback::{Setback, Told};
+use crate::take_over::{Books, Taken};
 use crate::totals::{Query, TooMany, Totals};
 
 /// Requests in Postgres: rows in a partition for each day.
@@ -113,6 +116,10 @@ impl Store for PostgresStore {
 
     async fn try_write(&self) -> Result<()> {
         append::try_write(&self.database, include_str!("postgres/try_row.sql")).await
+    }
+
+    async fn take_over(&self, books: Books) -> Result<Taken> {
+        take_over::take_over(&self.database, books).await
     }
 
     async fn maintain(&self, now: Timestamp, retention: ProducerRetention) -> Result<()> {

@@ -6,12 +6,14 @@
 //! | `endpoints.rs` | the dictionary of endpoints |
 //! | `producers.rs` | opening, listing and forgetting producers |
 //! | `roll_up.rs` | rolling rows up: one scan, counted here |
+//! | `take_over.rs` | taking the Go server's books over |
 //! | `totals.rs` | answering queries |
 
 mod append;
 mod endpoints;
 mod producers;
 mod roll_up;
+mod take_over;
 mod totals;
 
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use crate::model::{DayRange, Endpoint, EndpointId};
 use crate::producer::{Leaving, Opening, Producer};
 use crate::rows::Rows;
 use crate::setback::{Setback, Told};
+use crate::take_over::{Books, Taken};
 use crate::totals::{Query, TooMany, Totals};
 
 /// Requests in SQLite.
@@ -123,6 +126,10 @@ impl Store for SqliteStore {
 
     async fn try_write(&self) -> Result<()> {
         self.database.write(append::try_write).await
+    }
+
+    async fn take_over(&self, books: Books) -> Result<Taken> {
+        self.database.write(move |connection| take_over::take_over(connection, books)).await
     }
 
     async fn maintain(&self, _now: Timestamp, retention: ProducerRetention) -> Result<()> {

@@ -133,6 +133,15 @@ impl Backend {
         store::open_keeping(self.database.as_ref().expect("not CockroachDB"), totals_max)
     }
 
+    /// The database that the store is on, opened once more.
+    pub(crate) async fn opened(&self) -> Database {
+        match &self.place {
+            Place::Sqlite(_) => self.database.clone().expect("one server has the file"),
+            Place::Postgres(database) => open(&database.url()).await,
+            Place::Cockroach(database) => open(&as_cockroach(&database.url())).await,
+        }
+    }
+
     /// The database's name.
     pub(crate) fn database_name(&self) -> &str {
         match &self.place {

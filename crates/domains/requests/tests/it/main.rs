@@ -23,6 +23,7 @@ mod runs;
 mod server;
 mod setbacks;
 mod snapshots;
+mod take_over;
 mod time_zones;
 mod went_back;
 
