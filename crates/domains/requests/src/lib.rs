@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `ahead.rs` | clients' times that are ahead of the server's clock |
 //! | `batch.rs` | one batch of a `Record` stream: from a message to rows |
+//! | `counted.rs` | files that were counted as a whole |
 //! | `endpoints.rs` | from a method and a path to an id, without a lock or an allocation |
 //! | `error.rs` | what can go wrong, and what it means to the client |
 //! | `grpc.rs` | `count.v1.CountService` and `tally.requests.v1.RequestService` |
@@ -24,6 +25,7 @@
 
 mod ahead;
 mod batch;
+mod counted;
 mod endpoints;
 mod error;
 mod grpc;
@@ -43,6 +45,7 @@ mod validate;
 mod warm;
 
 pub use batch::{InvalidBatch, RecordLimits, decode_batch};
+pub use counted::CountedFile;
 pub use error::{Error, InvalidDate, InvalidOpen, InvalidTime, WrongTimes};
 pub use migrations::MIGRATIONS;
 pub use model::{Day, DayRange, Endpoint, EndpointId, Named, Period};

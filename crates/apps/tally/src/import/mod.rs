@@ -10,6 +10,7 @@
 //! | `entry.rs` | which entries of a JSON log are requests, and lines that are wrapped in JSON |
 //! | `feed.rs` | the thread that turns files into chunks of requests |
 //! | `fields.rs` | the JSON fields that are known, and finding their values |
+//! | `fingerprint.rs` | what tells one file from another |
 //! | `format.rs` | `--format`: how lines are written |
 //! | `heroku.rs` | the log of Heroku's router |
 //! | `input.rs` | opening files: what is compressed, or missing |
@@ -32,6 +33,7 @@ pub(crate) mod counts;
 pub(crate) mod entry;
 pub(crate) mod feed;
 pub(crate) mod fields;
+pub(crate) mod fingerprint;
 pub(crate) mod format;
 pub(crate) mod heroku;
 pub(crate) mod input;

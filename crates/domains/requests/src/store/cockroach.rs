@@ -12,8 +12,9 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::postgres::append::{self, Way};
-use super::postgres::{endpoints, producers, totals};
+use super::postgres::{endpoints, files, producers, totals};
 use super::{Appended, Names, OPENINGS_MAX, Opened, ProducerRetention, Result, Store};
+use crate::counted::CountedFile;
 use crate::model::{DayRange, Endpoint, EndpointId};
 use crate::producer::{Leaving, Opening, Producer};
 use crate::rows::Rows;
@@ -108,6 +109,10 @@ impl Store for CockroachStore {
         producers::forget_one(&self.database, &self.openings, leaving).await
     }
 
+    async fn counted_files(&self, fingerprints: &[Vec<u8>]) -> Result<Vec<CountedFile>> {
+        files::find(&self.database, fingerprints).await
+    }
+
     async fn note_setback(&self, worker: Uuid, told: Told) -> Result<()> {
         producers::note_setback(&self.database, worker, told).await
     }
@@ -132,6 +137,7 @@ impl Store for CockroachStore {
     }
 
     async fn maintain(&self, _now: Timestamp, retention: ProducerRetention) -> Result<()> {
+        files::forget(&self.database).await?;
         producers::forget(&self.database, retention).await
     }
 }

@@ -5,6 +5,7 @@
 //! | `append.rs` | storing a batch, by COPY or by unnest |
 //! | `copied.rs` | reading daily totals by COPY, for large answers |
 //! | `endpoints.rs` | finding and adding endpoints; CockroachDB uses it too |
+//! | `files.rs` | files that were counted as a whole; CockroachDB uses it too |
 //! | `producers.rs` | opening, listing and forgetting producers; CockroachDB uses it too |
 //! | `partitions.rs` | which partitions there are; making and dropping them |
 //! | `roll_up.rs` | rolling partitions up, and the default partition |
@@ -14,6 +15,7 @@
 pub(super) mod append;
 mod copied;
 pub(super) mod endpoints;
+pub(super) mod files;
 mod partitions;
 pub(super) mod producers;
 mod roll_up;
@@ -32,6 +34,7 @@ use uuid::Uuid;
 
 use super::kept::KeptDays;
 use super::{Appended, Names, OPENINGS_MAX, Opened, ProducerRetention, Result, Store};
+use crate::counted::CountedFile;
 use crate::model::{DayRange, Endpoint, EndpointId};
 use crate::producer::{Leaving, Opening, Producer};
 use crate::rows::Rows;
@@ -102,6 +105,10 @@ impl Store for PostgresStore {
         producers::forget_one(&self.database, &self.openings, leaving).await
     }
 
+    async fn counted_files(&self, fingerprints: &[Vec<u8>]) -> Result<Vec<CountedFile>> {
+        files::find(&self.database, fingerprints).await
+    }
+
     async fn note_setback(&self, worker: Uuid, told: Told) -> Result<()> {
         producers::note_setback(&self.database, worker, told).await
     }
@@ -125,6 +132,7 @@ impl Store for PostgresStore {
     async fn maintain(&self, now: Timestamp, retention: ProducerRetention) -> Result<()> {
         partitions::make_ahead(&self.database, now).await?;
         partitions::drop_empty(&self.database, now).await?;
+        files::forget(&self.database).await?;
         producers::forget(&self.database, retention).await
     }
 }

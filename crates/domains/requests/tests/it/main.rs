@@ -7,6 +7,7 @@ mod away;
 mod backend;
 mod concurrency;
 mod conformance;
+mod counted_files;
 mod dates;
 mod drops;
 mod kept;

@@ -67,6 +67,13 @@ impl RequestService for Fake {
         Err(Status::unimplemented("not here"))
     }
 
+    async fn find_counted_files(
+        &self,
+        _: Request<proto::FindCountedFilesRequest>,
+    ) -> Result<Response<proto::FindCountedFilesResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
     async fn list_producers(
         &self,
         _: Request<proto::ListProducersRequest>,
@@ -122,7 +129,7 @@ impl Fake {
         let send = async {
             let producer = Producer::builder(format!("http://{address}"));
             let producer = producer.batch_rows_max(1_000).connect().await.expect("starts");
-            send_all(producer, chunks, stop, self.patience, &mut news).await
+            send_all(producer, chunks, &[], stop, self.patience, &mut news).await
         };
         let outcome = tokio::select! {
             outcome = send => outcome,
