@@ -20,6 +20,7 @@
 //! | `mend.rs` | JSON that nginx wrote without `escape=json` |
 //! | `paths.rs` | what paths are counted under: `--collapse-ids`, `--rewrite`, `--path-prefix` |
 //! | `repeated.rs` | lines that stand for several |
+//! | `requests.rs` | requests as they travel from the reader's thread |
 //! | `same.rs` | the same file twice in one command |
 //! | `send.rs` | one acknowledged stream after the other |
 //! | `target.rs` | request lines and URLs → method and path |
@@ -43,6 +44,7 @@ pub(crate) mod malformed;
 pub(crate) mod mend;
 pub(crate) mod paths;
 pub(crate) mod repeated;
+pub(crate) mod requests;
 pub(crate) mod same;
 pub(crate) mod send;
 pub(crate) mod target;

@@ -8,15 +8,13 @@ use std::collections::VecDeque;
 use std::pin::pin;
 use std::time::Duration;
 
-use prost_types::Timestamp;
 use tally_client::{CountedFile, Method, Producer, Progress, Row};
-use tally_proto::count::v1::AddRequest;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::counts::LineCounts;
 use super::feed::{Chunk, Failure, Fed};
-use super::time::SECOND_US;
+use super::requests::Request;
 use crate::output::{plural, thousands};
 
 /// How many requests may be given and not be counted yet: some batches on their way, and some
@@ -230,7 +228,7 @@ impl Sender {
         if self.sent.is_empty() {
             self.moved = Instant::now();
         }
-        let rows: Vec<Row> = chunk.requests.iter().map(|request| self.row(request)).collect();
+        let rows: Vec<Row> = chunk.requests.iter().map(|request| self.row(&request)).collect();
         let Chunk { input, lines, through, bytes, .. } = chunk;
         let before = self.given;
         self.sent.push_back(Sent { input, before, lines, through, bytes });
@@ -273,10 +271,9 @@ impl Sender {
         true
     }
 
-    fn row(&self, request: &AddRequest) -> Row {
-        let time = request.request_timestamp.unwrap_or_default();
-        let endpoint = self.producer.endpoint(Method(request.method), &request.path);
-        Row { endpoint, time_us: micros(time) }
+    fn row(&self, request: &Request<'_>) -> Row {
+        let Request { method, path, micros } = *request;
+        Row { endpoint: self.producer.endpoint(Method(method), path), time_us: micros }
     }
 
     /// Takes note of what has come to its end.
@@ -359,10 +356,6 @@ impl Sent {
         let line = *self.lines.get(usize::try_from(at).ok()?)?;
         Some(Place { input: self.input, line })
     }
-}
-
-fn micros(time: Timestamp) -> i64 {
-    time.seconds.saturating_mul(SECOND_US).saturating_add(i64::from(time.nanos) / 1_000)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod client;
 mod command_line;
 mod concurrent;
 mod crash;
+mod doors;
 mod drain;
 mod examples;
 mod failing_database;
