@@ -60,9 +60,13 @@ impl fmt::Debug for Method {
 
 impl From<&http::Method> for Method {
     /// `PROPFIND`, `PURGE` and further methods have numbers of their own; lower case counts as upper
-    /// case. A method that has no number is [`Method::UNSPECIFIED`].
+    /// case. A method that has no number is [`Method::UNSPECIFIED`], and so is a request that says
+    /// `GRPC`: no gRPC call does.
     fn from(method: &http::Method) -> Self {
-        Self(methods::number_of_token(method.as_str().as_bytes()))
+        match Self(methods::number_of_token(method.as_str().as_bytes())) {
+            Self::GRPC => Self::UNSPECIFIED,
+            method => method,
+        }
     }
 }
 
@@ -79,7 +83,9 @@ mod tests {
             }
             assert_eq!(Method(number).to_string(), token);
         }
-        let unknown = http::Method::from_bytes(b"FETCH").unwrap();
-        assert_eq!(Method::from(&unknown), Method::UNSPECIFIED);
+        for unknown in ["FETCH", "GRPC", "grpc"] {
+            let unknown = http::Method::from_bytes(unknown.as_bytes()).unwrap();
+            assert_eq!(Method::from(&unknown), Method::UNSPECIFIED);
+        }
     }
 }
