@@ -96,3 +96,41 @@ fn line(input: &Input, file: &CountedFile) -> String {
     let requests = plural(file.requests, "request");
     format!("{input} was counted{on}{name} ({requests}), and is left out; --again counts it again")
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use tokio::net::TcpListener;
+    use tokio_stream::wrappers::TcpListenerStream;
+    use tonic::transport::Server;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: ImportArgs,
+    }
+
+    #[tokio::test]
+    async fn an_older_server_is_not_missed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let server = format!("http://{}", listener.local_addr().expect("an address"));
+        let (_, other_service) = tonic_health::server::health_reporter();
+        let older = Server::builder()
+            .add_service(other_service)
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log");
+        std::fs::write(&path, "a\n").expect("written");
+        let inputs = vec![Input::File(path.clone()), Input::Stdin];
+        let args = Cli::parse_from(["import", "--server", &server, &path.to_string_lossy()]).args;
+        let before = Before::of(&args, &inputs);
+        assert!(before.marked[0].fingerprint.is_some() && before.marked[1].fingerprint.is_none());
+        let left = tokio::select! {
+            left = before.without_counted(&args, inputs.clone()) => left.expect("it goes on"),
+            ended = older => panic!("the server ended: {ended:?}"),
+        };
+        assert_eq!((left.0, left.1.marked.len()), (inputs, 2));
+    }
+}
