@@ -18,6 +18,7 @@ use crate::endpoints::Endpoints;
 use crate::handoff::Taker;
 use crate::ledger::{Ledger, Settled};
 use crate::measure;
+use crate::producer::CountedFile;
 use crate::progress::{Connection, Progress};
 use crate::random;
 use crate::rows::{Chunk, Limits, Row};
@@ -81,6 +82,8 @@ pub(crate) struct Driver {
     refusals: u32,
     /// What an `Add` stream carries at the moment.
     adding: Arc<[Row]>,
+    /// What its end tells the server to remember.
+    pub(crate) counted_files: Arc<OnceLock<Vec<CountedFile>>>,
     progress: watch::Sender<Progress>,
     notices: Notices,
 }
@@ -159,6 +162,7 @@ impl Driver {
             careful_until: 0,
             refusals: 0,
             adding: Arc::default(),
+            counted_files: Arc::default(),
             progress,
             notices,
         }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use tally_proto::methods;
+
 /// The method of a request: an HTTP method, or gRPC. A number of `count.v1.Method`; any
 /// number is stored as what it is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,21 +44,11 @@ impl Method {
 impl fmt::Display for Method {
     /// The name, such as `GET`; of a number that has none, the number.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match *self {
-            Self::UNSPECIFIED => "UNSPECIFIED",
-            Self::CONNECT => "CONNECT",
-            Self::DELETE => "DELETE",
-            Self::GET => "GET",
-            Self::HEAD => "HEAD",
-            Self::OPTIONS => "OPTIONS",
-            Self::POST => "POST",
-            Self::PUT => "PUT",
-            Self::TRACE => "TRACE",
-            Self::PATCH => "PATCH",
-            Self::GRPC => "GRPC",
-            Self(number) => return number.fmt(f),
-        };
-        f.pad(name)
+        match methods::name(self.0) {
+            _ if *self == Self::UNSPECIFIED => f.pad("UNSPECIFIED"),
+            Some(name) => f.pad(name),
+            None => self.0.fmt(f),
+        }
     }
 }
 
@@ -67,19 +59,33 @@ impl fmt::Debug for Method {
 }
 
 impl From<&http::Method> for Method {
-    /// A method that `count.v1` has no number for is [`Method::UNSPECIFIED`].
+    /// `PROPFIND`, `PURGE` and further methods have numbers of their own; lower case counts as upper
+    /// case. A method that has no number is [`Method::UNSPECIFIED`], and so is a request that says
+    /// `GRPC`: no gRPC call does.
     fn from(method: &http::Method) -> Self {
-        match *method {
-            http::Method::CONNECT => Self::CONNECT,
-            http::Method::DELETE => Self::DELETE,
-            http::Method::GET => Self::GET,
-            http::Method::HEAD => Self::HEAD,
-            http::Method::OPTIONS => Self::OPTIONS,
-            http::Method::PATCH => Self::PATCH,
-            http::Method::POST => Self::POST,
-            http::Method::PUT => Self::PUT,
-            http::Method::TRACE => Self::TRACE,
-            _ => Self::UNSPECIFIED,
+        match Self(methods::number_of_token(method.as_str().as_bytes())) {
+            Self::GRPC => Self::UNSPECIFIED,
+            method => method,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_of_http_are_kept_apart() {
+        for (token, number) in methods::FURTHER.into_iter().chain([("GET", 3), ("PATCH", 9)]) {
+            for token in [token.to_owned(), token.to_lowercase()] {
+                let method = http::Method::from_bytes(token.as_bytes()).unwrap();
+                assert_eq!(Method::from(&method), Method(number), "{token}");
+            }
+            assert_eq!(Method(number).to_string(), token);
+        }
+        for unknown in ["FETCH", "GRPC", "grpc"] {
+            let unknown = http::Method::from_bytes(unknown.as_bytes()).unwrap();
+            assert_eq!(Method::from(&unknown), Method::UNSPECIFIED);
         }
     }
 }

@@ -63,8 +63,9 @@ pub const UNMATCHED: &str = "_unmatched";
 /// A request without a path, such as CONNECT, goes by that last name too. A path that is longer
 /// than [`PATH_BYTES_MAX`](crate::PATH_BYTES_MAX) is counted under
 /// [`OTHER_PATH`](crate::OTHER_PATH), as all are for which there is no room, so that the sum
-/// stays exact. Percent escapes are counted as they were sent. A method that `count.v1` has no
-/// number for is [`Method::UNSPECIFIED`](crate::Method::UNSPECIFIED).
+/// stays exact. Percent escapes are counted as they were sent. `PROPFIND`, `PURGE` and further methods
+/// are kept apart, in upper or lower case; one that has no
+/// number is [`Method::UNSPECIFIED`](crate::Method::UNSPECIFIED).
 ///
 /// # Where to put it in axum
 /// | where | counted | path |

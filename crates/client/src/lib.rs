@@ -80,7 +80,7 @@ pub use endpoint::{Endpoint, Method};
 pub use error::{ConnectError, FlushError, Refusal, SendError, SendRefusal, TryRecordError};
 pub use interceptor::{CountInterceptor, PathLayer, WithPath};
 pub use layer::{Count, CountLayer, Head, UNMATCHED};
-pub use producer::{Producer, ProducerBuilder};
+pub use producer::{CountedFile, Producer, ProducerBuilder};
 pub use progress::{Connection, Progress};
 pub use queue::{Queue, QueueBuilder, Report, WhenFull};
 pub use rows::Row;

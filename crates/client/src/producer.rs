@@ -3,9 +3,10 @@
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tally_proto::tally::requests::v1 as proto;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -54,6 +55,18 @@ pub struct Producer {
     /// How many rows were given.
     given: u64,
     trouble: watch::Receiver<Option<String>>,
+    counted_files: Arc<OnceLock<Vec<CountedFile>>>,
+}
+
+/// A file whose requests a producer has counted as a whole: see [`Producer::remember`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CountedFile {
+    /// What tells it apart from other files, by a rule of the caller's. 1 to 64 bytes.
+    pub fingerprint: Vec<u8>,
+    /// What people call it. At most 1,024 bytes.
+    pub name: String,
+    /// How many requests it has.
+    pub requests: u64,
 }
 
 /// Sets a [`Producer`] up.
@@ -123,6 +136,7 @@ impl Producer {
             trouble_sender,
             custody,
         );
+        let counted_files = Arc::clone(&driver.counted_files);
         runtime.spawn(driver.run(deadline_receiver));
         Ok(Self {
             chunks: Some(chunks),
@@ -132,6 +146,7 @@ impl Producer {
             settings,
             given: 0,
             trouble,
+            counted_files,
         })
     }
 
@@ -210,6 +225,14 @@ impl Producer {
         wait(self.progress.clone(), |progress| progress.connection != Connection::Away).await
     }
 
+    /// Has the server remember these files, at most 1,000, when it is told that the producer is done:
+    /// once everything is acknowledged, in the transaction that forgets the producer. Call it
+    /// before [`close`](Self::close), and once. With a spool, and with a server that speaks only
+    /// `count.v1`, nothing is remembered.
+    pub fn remember(&self, files: Vec<CountedFile>) {
+        let _ = self.counted_files.set(files);
+    }
+
     /// Sends what was given, and waits until it is acknowledged, for at most
     /// [`close_timeout`](ProducerBuilder::close_timeout). What is not sent by then is dropped. Of
     /// what is not acknowledged, the server is asked what it has, for a second at most: the rest
@@ -261,6 +284,13 @@ impl Drop for Producer {
             let limit = self.settings.close_timeout;
             self.shut(limit);
         }
+    }
+}
+
+impl CountedFile {
+    pub(crate) fn message(&self) -> proto::CountedFile {
+        let Self { fingerprint, name, requests } = self.clone();
+        proto::CountedFile { fingerprint, name, requests, counted_at: None }
     }
 }
 

@@ -7,6 +7,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `lenient.rs` | the messages whose path may be any bytes |
+//! | `methods.rs` | HTTP methods and the numbers that they are counted under |
 //! | `wire.rs` | what clients and servers agree on besides the messages |
 //! | `gen/count.v1.rs` | the public counting API, `count.v1` |
 //! | `gen/google.type.rs` | `google.type.Date` |
@@ -14,6 +15,7 @@
 //! | `gen/descriptors.bin` | the file descriptors of all of them, with their comments |
 
 mod lenient;
+pub mod methods;
 pub mod wire;
 
 /// The packages below `count`.

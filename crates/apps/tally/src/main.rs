@@ -20,7 +20,8 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tally_runtime::SystemClock;
 
 use crate::commands::{
-    add, config, health, import as import_logs, migrate, producers, roll_up, serve, totals,
+    add, config, health, import as import_logs, import_count, migrate, producers, roll_up, serve,
+    totals,
 };
 use crate::settings::ServeArgs;
 
@@ -42,6 +43,7 @@ enum Command {
     Serve(Box<ServeArgs>),
     Add(add::AddArgs),
     Import(import_logs::ImportArgs),
+    ImportCount(import_count::ImportCountArgs),
     RollUp(roll_up::RollUpArgs),
     Totals(totals::TotalsArgs),
     Producers(producers::ProducersArgs),
@@ -71,6 +73,7 @@ async fn main() -> ExitCode {
         Command::Serve(args) => serve::run(*args, Arc::new(SystemClock)).await,
         Command::Add(args) => add::run(args, &SystemClock).await,
         Command::Import(args) => import_logs::run(args, Arc::new(SystemClock)).await,
+        Command::ImportCount(args) => import_count::run(args).await,
         Command::RollUp(args) => roll_up::run(args, &SystemClock).await,
         Command::Totals(args) => totals::run(args, &SystemClock).await,
         Command::Producers(args) => producers::run(args).await,

@@ -41,6 +41,19 @@ pub(crate) struct DatabaseArgs {
     log_format: Given<telemetry::Format>,
 }
 
+/// How many endpoints are told apart.
+#[derive(Debug, clap::Args)]
+pub(crate) struct NamesArgs {
+    /// How long a path may be; requests with longer ones are counted under the path _other
+    #[arg(long, env = "TALLY_PATH_BYTES_MAX", value_name = "BYTES", default_value = "2048")]
+    path_bytes_max: Given<usize>,
+
+    /// How many endpoints are told apart, and 256 times as many bytes of paths; beyond, requests are
+    /// counted under the path _other
+    #[arg(long, env = "TALLY_ENDPOINTS_MAX", value_name = "N", default_value = "100000")]
+    endpoints_max: Given<usize>,
+}
+
 /// The server's settings, as they were given.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeArgs {
@@ -83,14 +96,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "TALLY_DRAIN_TIMEOUT_MS", value_name = "MS", default_value = "30000")]
     drain_timeout_ms: Given<u64>,
 
-    /// How long a path may be; requests with longer ones are counted under the path _other
-    #[arg(long, env = "TALLY_PATH_BYTES_MAX", value_name = "BYTES", default_value = "2048")]
-    path_bytes_max: Given<usize>,
-
-    /// How many endpoints are told apart, and 256 times as many bytes of paths; beyond, requests are
-    /// counted under the path _other
-    #[arg(long, env = "TALLY_ENDPOINTS_MAX", value_name = "N", default_value = "100000")]
-    endpoints_max: Given<usize>,
+    #[command(flatten)]
+    names: NamesArgs,
 
     /// How many totals one answer may have, and 64 times as many bytes of paths
     #[arg(long, env = "TALLY_TOTALS_MAX", value_name = "N", default_value = "1000000")]
@@ -134,7 +141,7 @@ impl DatabaseArgs {
         Ok(settings.expect("without problems there are settings"))
     }
 
-    fn collect(&self, problems: &mut Problems) -> Option<DatabaseSettings> {
+    pub(crate) fn collect(&self, problems: &mut Problems) -> Option<DatabaseSettings> {
         let url = problems.take_secret(DATABASE_URL, &self.database_url);
         let driver = self
             .migration_driver
@@ -163,6 +170,26 @@ impl DatabaseArgs {
             log_level: log_level?,
             log_format: log_format?,
         })
+    }
+}
+
+// === impl NamesArgs ===
+
+impl NamesArgs {
+    /// How many bytes a path may have, and how many endpoints there may be.
+    pub(crate) fn collect(&self, problems: &mut Problems) -> (usize, usize) {
+        // Postgres takes at most a third of a page, 2,704 bytes, into its unique index.
+        let path_bytes_max = problems.within(
+            "--path-bytes-max (TALLY_PATH_BYTES_MAX)",
+            &self.path_bytes_max,
+            1..=2_600,
+        );
+        let endpoints_max = problems.within(
+            "--endpoints-max (TALLY_ENDPOINTS_MAX)",
+            &self.endpoints_max,
+            0..=10_000_000,
+        );
+        (path_bytes_max, endpoints_max)
     }
 }
 
@@ -213,6 +240,7 @@ impl ServeArgs {
 
     fn requests(&self, problems: &mut Problems) -> tally_requests::Settings {
         let queue = self.queue(problems);
+        let (path_bytes_max, endpoints_max) = self.names.collect(problems);
         tally_requests::Settings {
             workers: problems.within("--workers (TALLY_WORKERS)", &self.workers, 1..=64),
             batch_rows_max: problems.within(
@@ -226,17 +254,8 @@ impl ServeArgs {
                 "--write-wait-ms (TALLY_WRITE_WAIT_MS)",
                 &self.write_wait_ms,
             ),
-            // Postgres takes at most a third of a page, 2,704 bytes, into its unique index.
-            path_bytes_max: problems.within(
-                "--path-bytes-max (TALLY_PATH_BYTES_MAX)",
-                &self.path_bytes_max,
-                1..=2_600,
-            ),
-            endpoints_max: problems.within(
-                "--endpoints-max (TALLY_ENDPOINTS_MAX)",
-                &self.endpoints_max,
-                0..=10_000_000,
-            ),
+            path_bytes_max,
+            endpoints_max,
             totals_max: problems.within(
                 "--totals-max (TALLY_TOTALS_MAX)",
                 &self.totals_max,

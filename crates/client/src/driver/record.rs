@@ -17,6 +17,7 @@ use tonic::{Code, Status, Streaming};
 use super::deadline::sleep_until;
 use super::{Driver, Ended, HEALTHY_AFTER};
 use crate::clock;
+use crate::producer::CountedFile;
 use crate::progress::Connection;
 use crate::rows::{self, Limits, Names};
 
@@ -73,7 +74,9 @@ impl Driver {
             if self.is_done() {
                 // Whoever has a spool comes back as the same producer.
                 if !self.custody.is_on() {
-                    let done = proto::RecordRequest { kind: Some(Kind::Done(proto::Done {})) };
+                    let files = self.counted_files.get().into_iter().flatten();
+                    let done = proto::Done { files: files.map(CountedFile::message).collect() };
+                    let done = proto::RecordRequest { kind: Some(Kind::Done(done)) };
                     let _ = open.messages.send(done);
                 }
                 self.finish(open).await;

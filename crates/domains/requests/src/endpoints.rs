@@ -27,7 +27,8 @@ const SHARDS: usize = 256;
 /// Methods that count.v1 lists; beyond the limit, others are counted as METHOD_UNSPECIFIED, so
 /// that `_other` itself stays bounded.
 const METHODS: [i32; 11] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 100];
-/// How many bytes the paths may have on average, over the endpoints that may be told apart. It bounds the memory of the cache and the size of the table.
+/// How many bytes the paths may have on average, over the endpoints that may be told apart. It bounds
+/// the memory of the cache and the size of the table.
 pub(crate) const MEAN_PATH_BYTES_MAX: usize = 256;
 
 type Shard = HashTable<Arc<Named>>;

@@ -2,7 +2,7 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `producers.rs` | `Record`, `ListProducers` and `ClearSetbacks` |
+//! | `producers.rs` | `Record`, `ListProducers`, `ClearSetbacks` and `FindCountedFiles` |
 
 mod producers;
 
@@ -207,6 +207,15 @@ impl RequestService for Service {
         request: Request<Streaming<requests::RecordRequest>>,
     ) -> Result<Response<Self::RecordStream>, Status> {
         Ok(Response::new(producers::record(self, request.into_inner())))
+    }
+
+    async fn find_counted_files(
+        &self,
+        request: Request<requests::FindCountedFilesRequest>,
+    ) -> Result<Response<requests::FindCountedFilesResponse>, Status> {
+        let found = producers::counted_files(self, request.into_inner().fingerprints).await;
+        let files = found.map_err(|error| status(&error))?;
+        Ok(Response::new(requests::FindCountedFilesResponse { files }))
     }
 
     async fn list_producers(

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `ahead.rs` | clients' times that are ahead of the server's clock |
 //! | `batch.rs` | one batch of a `Record` stream: from a message to rows |
+//! | `counted.rs` | files that were counted as a whole |
 //! | `endpoints.rs` | from a method and a path to an id, without a lock or an allocation |
 //! | `error.rs` | what can go wrong, and what it means to the client |
 //! | `grpc.rs` | `count.v1.CountService` and `tally.requests.v1.RequestService` |
@@ -17,12 +18,14 @@
 //! | `service.rs` | the domain's parts, put together |
 //! | `setback.rs` | acknowledged batches that the database has lost |
 //! | `store/` | what a store must do, and how each database does it |
+//! | `take_over.rs` | taking the Go server's books over |
 //! | `totals.rs` | a question about totals, and its answer in order |
 //! | `validate.rs` | which requests and dates are acceptable |
 //! | `warm.rs` | reading the latest days into memory at the start |
 
 mod ahead;
 mod batch;
+mod counted;
 mod endpoints;
 mod error;
 mod grpc;
@@ -36,11 +39,13 @@ mod rows;
 mod service;
 mod setback;
 pub mod store;
+mod take_over;
 mod totals;
 mod validate;
 mod warm;
 
 pub use batch::{InvalidBatch, RecordLimits, decode_batch};
+pub use counted::CountedFile;
 pub use error::{Error, InvalidDate, InvalidOpen, InvalidTime, WrongTimes};
 pub use migrations::MIGRATIONS;
 pub use model::{Day, DayRange, Endpoint, EndpointId, Named, Period};
@@ -52,4 +57,5 @@ pub use service::{
     CONNECTIONS_BESIDE_WORKERS, CONNECTIONS_BESIDE_WRITES, Parts, Service, Settings,
 };
 pub use setback::{Setback, Told};
+pub use take_over::{Books, TakeOver, Taken, take_over};
 pub use totals::{Filter, Granularity, PeriodTotals, Query, TooMany, Totals};

@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
+use crate::counted::CountedFile;
 use crate::model::Day;
 use crate::setback::{Setback, Told};
 
@@ -42,7 +43,7 @@ pub struct Standing {
 }
 
 /// A producer that is to be forgotten, if it stands there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leaving {
     /// Its id.
     pub id: Uuid,
@@ -50,6 +51,8 @@ pub struct Leaving {
     pub epoch: i64,
     /// The last batch that is committed.
     pub sequence: i64,
+    /// What it has counted as a whole, each fingerprint once.
+    pub files: Vec<CountedFile>,
 }
 
 /// A producer could not be opened, or may not go on.
@@ -203,6 +206,16 @@ pub fn draw_epoch() -> i64 {
 pub fn short_id(id: Uuid) -> String {
     let [.., a, b, c, d] = id.into_bytes();
     format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
+}
+
+// === impl Leaving ===
+
+impl Leaving {
+    /// Of one that has counted no file as a whole.
+    #[must_use]
+    pub fn new(id: Uuid, epoch: i64, sequence: i64) -> Self {
+        Self { id, epoch, sequence, files: Vec::new() }
+    }
 }
 
 // === impl Run ===

@@ -24,9 +24,10 @@ use tonic::Status;
 use uuid::Uuid;
 
 use crate::batch;
+use crate::counted::{self, CountedFile};
 use crate::error::Error;
 use crate::model::{EndpointId, Named};
-use crate::producer::{BatchEnd, Run, Standing, Verdict};
+use crate::producer::{BatchEnd, Leaving, Run, Standing, Verdict};
 use crate::recorder::Recorder;
 use crate::rows::{Rows, RowsBuilder};
 
@@ -75,6 +76,8 @@ struct Recording<'a> {
     position: u64,
     /// The client has said that nothing more comes of this producer.
     is_done: bool,
+    /// What it has counted as a whole.
+    files: Vec<CountedFile>,
     /// Chunks that wait until the one before them is stored.
     waiting: VecDeque<Chunk>,
     storing: Option<(Arc<Run>, Receipt)>,
@@ -126,16 +129,19 @@ impl Recorder {
             in_doubt: false,
             position: 1,
             is_done: false,
+            files: Vec::new(),
             waiting: VecDeque::new(),
             storing: None,
         };
         let mut ended = recording.run(stream).await;
         let (committed, in_doubt) = (recording.committed, recording.in_doubt);
+        let files = std::mem::take(&mut recording.files);
+        let leaving = Leaving { id: opening.id, epoch, sequence: committed, files };
         if ended.is_ok() && recording.is_done {
-            ended = self.forget(opening.id, epoch, committed).await;
+            ended = self.forget(leaving).await;
         } else if committed == 0 && !in_doubt && !self.drain.has_begun() {
             // If it fails, or the server stops, housekeeping does it.
-            let _ = self.forget(opening.id, epoch, committed).await;
+            let _ = self.forget(leaving).await;
         }
         Ending { committed: (!in_doubt).then_some(committed), error: ended.err() }
     }
@@ -196,15 +202,26 @@ impl Recording<'_> {
             Some(Err(status)) => Err(Error::unreadable(self.position, &status)),
             Some(Ok(message)) => match message.kind {
                 Some(Kind::Batch(batch)) => self.take(batch).await,
-                Some(Kind::Done(_)) => {
-                    self.is_done = true;
-                    return Some(Ok(()));
-                }
+                Some(Kind::Done(done)) => match self.finish(done) {
+                    Ok(()) => return Some(Ok(())),
+                    error => error,
+                },
                 Some(Kind::Open(_)) => self.unexpected("only the first message opens a producer"),
                 None => self.unexpected("it is empty"),
             },
         };
         taken.err().map(Err)
+    }
+
+    /// Nothing more comes of this producer.
+    fn finish(&mut self, done: proto::Done) -> Result<(), Error> {
+        let now_micros = self.recorder.rules().now_micros;
+        match counted::files(done.files, now_micros) {
+            Ok(files) => self.files = files,
+            Err(reason) => return self.unexpected(reason),
+        }
+        self.is_done = true;
+        Ok(())
     }
 
     fn unexpected(&self, reason: &'static str) -> Result<(), Error> {

@@ -6,13 +6,14 @@ use std::time::Duration;
 use anyhow::anyhow;
 use clap::Args;
 use jiff::Timestamp;
-use tally_proto::count::v1::AddRequest;
 use tally_proto::wire::{self, AHEAD_MICROS_MAX, PATH_BYTES_MAX};
 use tally_runtime::Clock;
 use tokio::sync::{mpsc, watch};
 
 use crate::client::ServerArgs;
+use crate::import::Record;
 use crate::import::feed::{Chunk, Fed};
+use crate::import::requests::Requests;
 use crate::import::send::{News, Stop, send_all};
 use crate::import::time::parse_text;
 use crate::output::{plural, say, visible};
@@ -65,11 +66,7 @@ pub(crate) async fn run(args: AddArgs, clock: &dyn Clock) -> anyhow::Result<Exit
         return Err(anyhow!("nothing was counted: the time is more than 24 h ahead of the clock"));
     }
     let path = wire::path(&args.path, PATH_BYTES_MAX);
-    let request = AddRequest {
-        method: args.method,
-        path: path.to_owned(),
-        request_timestamp: Some(wire::timestamp(micros)),
-    };
+    let record = Record { method: args.method, path: path.into(), micros, times: 1 };
     let producer = args.server.producer("tally add").await?;
     let (sender, chunks) = mpsc::channel(1);
     let (_stop, stopped) = watch::channel(false);
@@ -77,8 +74,8 @@ pub(crate) async fn run(args: AddArgs, clock: &dyn Clock) -> anyhow::Result<Exit
     let mut silent = |_: &News| {};
     // One ends with the other: the sender when nobody takes its chunks any more.
     let (outcome, ()) = tokio::join!(
-        send_all(producer, chunks, stopped, patience, &mut silent),
-        feed(sender, &request, args.count),
+        send_all(producer, chunks, &[], stopped, patience, &mut silent),
+        feed(sender, record, args.count),
     );
     let counted = outcome.counted;
     let lost = outcome.lost();
@@ -116,13 +113,15 @@ pub(crate) async fn run(args: AddArgs, clock: &dyn Clock) -> anyhow::Result<Exit
 }
 
 /// Gives the same request many times, in chunks.
-async fn feed(sender: mpsc::Sender<Fed>, request: &AddRequest, count: u64) {
+async fn feed(sender: mpsc::Sender<Fed>, record: Record<'_>, count: u64) {
     let mut left = count;
     while left > 0 {
         let size = left.min(CHUNK_REQUESTS);
         left -= size;
-        let size = usize::try_from(size).expect("it is small");
-        let requests = vec![request.clone(); size];
+        let mut requests = Requests::default();
+        let times = u32::try_from(size).expect("it is small");
+        requests.push(&Record { times, ..record.clone() });
+        let size = requests.len();
         let chunk = Chunk { requests, lines: vec![1; size], through: 1, ..Chunk::default() };
         if sender.send(Fed::Chunk(chunk)).await.is_err() {
             return;

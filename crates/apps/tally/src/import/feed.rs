@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
-use tally_proto::count::v1::AddRequest;
-use tally_proto::wire::{self, AHEAD_MICROS_MAX};
+use tally_proto::wire::AHEAD_MICROS_MAX;
 use tally_runtime::Clock;
 use tokio::sync::mpsc;
 
@@ -15,6 +14,7 @@ use super::counts::LineCounts;
 use super::input::{Input, OpenInput, Unreadable};
 use super::lines::Line;
 use super::paths::{Paths, Seen};
+use super::requests::Requests;
 use super::{Context, Malformed, Parser, Record};
 
 /// How many chunks may wait to be sent. Each is what one read gave.
@@ -50,7 +50,7 @@ pub(crate) enum Fed {
 pub(crate) struct Chunk {
     /// Which of the inputs.
     pub(crate) input: usize,
-    pub(crate) requests: Vec<AddRequest>,
+    pub(crate) requests: Requests,
     /// The line of each request.
     pub(crate) lines: Vec<u64>,
     /// The last line that is in this chunk or was left out of it.
@@ -184,7 +184,7 @@ impl Reader {
             };
             match parsed {
                 Ok(record) => match record.and_then(|record| self.job.paths.on(record)) {
-                    Some(record) => chunk.add(record, number),
+                    Some(record) => chunk.add(&record, number),
                     None => chunk.counts.left_out += 1,
                 },
                 Err(why) => {
@@ -196,9 +196,9 @@ impl Reader {
                 }
             }
         }
-        for request in &chunk.requests {
-            if self.seen.makes_many(request.method, &request.path) {
-                (self.job.many_endpoints)(&request.path);
+        for request in chunk.requests.iter() {
+            if self.seen.makes_many(request.method, request.path) {
+                (self.job.many_endpoints)(request.path);
             }
         }
         chunk.through = number;
@@ -219,23 +219,9 @@ impl Reader {
 // === impl Chunk ===
 
 impl Chunk {
-    fn add(&mut self, record: Record<'_>, line: u64) {
-        let times = record.times;
-        let request = request(record);
-        for _ in 1..times {
-            self.requests.push(request.clone());
-            self.lines.push(line);
-        }
-        self.requests.push(request);
-        self.lines.push(line);
-    }
-}
-
-fn request(record: Record<'_>) -> AddRequest {
-    AddRequest {
-        method: record.method,
-        path: record.path.into_owned(),
-        request_timestamp: Some(wire::timestamp(record.micros)),
+    fn add(&mut self, record: &Record<'_>, line: u64) {
+        self.requests.push(record);
+        self.lines.resize(self.requests.len(), line);
     }
 }
 

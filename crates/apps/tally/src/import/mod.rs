@@ -10,6 +10,7 @@
 //! | `entry.rs` | which entries of a JSON log are requests, and lines that are wrapped in JSON |
 //! | `feed.rs` | the thread that turns files into chunks of requests |
 //! | `fields.rs` | the JSON fields that are known, and finding their values |
+//! | `fingerprint.rs` | what tells one file from another |
 //! | `format.rs` | `--format`: how lines are written |
 //! | `heroku.rs` | the log of Heroku's router |
 //! | `input.rs` | opening files: what is compressed, or missing |
@@ -19,6 +20,7 @@
 //! | `mend.rs` | JSON that nginx wrote without `escape=json` |
 //! | `paths.rs` | what paths are counted under: `--collapse-ids`, `--rewrite`, `--path-prefix` |
 //! | `repeated.rs` | lines that stand for several |
+//! | `requests.rs` | requests as they travel from the reader's thread |
 //! | `same.rs` | the same file twice in one command |
 //! | `send.rs` | one acknowledged stream after the other |
 //! | `target.rs` | request lines and URLs → method and path |
@@ -32,6 +34,7 @@ pub(crate) mod counts;
 pub(crate) mod entry;
 pub(crate) mod feed;
 pub(crate) mod fields;
+pub(crate) mod fingerprint;
 pub(crate) mod format;
 pub(crate) mod heroku;
 pub(crate) mod input;
@@ -41,6 +44,7 @@ pub(crate) mod malformed;
 pub(crate) mod mend;
 pub(crate) mod paths;
 pub(crate) mod repeated;
+pub(crate) mod requests;
 pub(crate) mod same;
 pub(crate) mod send;
 pub(crate) mod target;

@@ -8,20 +8,29 @@ use std::collections::VecDeque;
 use std::pin::pin;
 use std::time::Duration;
 
-use prost_types::Timestamp;
-use tally_client::{Method, Producer, Progress, Row};
-use tally_proto::count::v1::AddRequest;
+use tally_client::{CountedFile, Method, Producer, Progress, Row};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::counts::LineCounts;
 use super::feed::{Chunk, Failure, Fed};
-use super::time::SECOND_US;
+use super::requests::Request;
 use crate::output::{plural, thousands};
 
 /// How many requests may be given and not be counted yet: some batches on their way, and some
 /// that are read meanwhile.
 pub(crate) const UNSETTLED_MAX: u64 = 200_000;
+
+/// How many files a server remembers of one import.
+const COUNTED_FILES_MAX: usize = 1_000;
+
+/// An input as a server remembers it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Marked {
+    pub(crate) name: String,
+    /// None: it cannot be told apart.
+    pub(crate) fingerprint: Option<Vec<u8>>,
+}
 
 /// A line of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +92,7 @@ pub(crate) struct News {
 pub(crate) async fn send_all(
     producer: Producer,
     chunks: mpsc::Receiver<Fed>,
+    inputs: &[Marked],
     stop: watch::Receiver<bool>,
     patience: Duration,
     news: &mut dyn FnMut(&News),
@@ -98,11 +108,12 @@ pub(crate) async fn send_all(
         moved: Instant::now(),
         sent: VecDeque::new(),
         given: 0,
+        of_inputs: vec![0; inputs.len()],
         refused_here: 0,
         news: News::default(),
         outcome: Outcome::default(),
     };
-    sender.run(news).await
+    sender.run(inputs, news).await
 }
 
 struct Sender {
@@ -118,6 +129,8 @@ struct Sender {
     sent: VecDeque<Sent>,
     /// How many requests were given to the producer.
     given: u64,
+    /// How many of each input.
+    of_inputs: Vec<u64>,
     /// How many the producer did not take.
     refused_here: u64,
     news: News,
@@ -147,7 +160,7 @@ enum Next {
 // === impl Sender ===
 
 impl Sender {
-    async fn run(mut self, news: &mut dyn FnMut(&News)) -> Outcome {
+    async fn run(mut self, inputs: &[Marked], news: &mut dyn FnMut(&News)) -> Outcome {
         let mut open = true;
         while open || !self.sent.is_empty() {
             match self.next(open).await {
@@ -169,10 +182,29 @@ impl Sender {
             }
             self.settle(news);
         }
+        self.producer.remember(self.counted_files(inputs));
         let last = self.producer.close_within(self.patience).await;
         self.outcome.in_doubt = last.in_doubt;
         self.outcome.batches_lost = last.batches_lost;
         self.outcome
+    }
+
+    /// The inputs that are counted as a whole.
+    fn counted_files(&self, inputs: &[Marked]) -> Vec<CountedFile> {
+        let Outcome { rejected, failures, stop, counts, .. } = &self.outcome;
+        let lost = self.progress.borrow().lost() + self.progress.borrow().batches_lost;
+        if *rejected + lost > 0 || !failures.is_empty() || stop.is_some() {
+            return Vec::new();
+        }
+        let torn = counts.torn.map(|(input, _)| input);
+        let file = |(at, (marked, requests)): (usize, (&Marked, &u64))| {
+            let Marked { name, fingerprint } = marked;
+            let is_whole = *requests > 0 && torn != Some(at);
+            let (fingerprint, name) = (fingerprint.clone().filter(|_| is_whole)?, name.clone());
+            Some(CountedFile { fingerprint, name, requests: *requests })
+        };
+        let files = inputs.iter().zip(&self.of_inputs).enumerate().filter_map(file);
+        files.take(COUNTED_FILES_MAX).collect()
     }
 
     /// Dropping this future loses nothing.
@@ -196,7 +228,7 @@ impl Sender {
         if self.sent.is_empty() {
             self.moved = Instant::now();
         }
-        let rows: Vec<Row> = chunk.requests.iter().map(|request| self.row(request)).collect();
+        let rows: Vec<Row> = chunk.requests.iter().map(|request| self.row(&request)).collect();
         let Chunk { input, lines, through, bytes, .. } = chunk;
         let before = self.given;
         self.sent.push_back(Sent { input, before, lines, through, bytes });
@@ -223,7 +255,12 @@ impl Sender {
             }
         };
         match given {
-            Ok(_) => self.given += count,
+            Ok(_) => {
+                self.given += count;
+                if let Some(requests) = self.of_inputs.get_mut(input) {
+                    *requests += count;
+                }
+            }
             Err(error) => {
                 // The reader leaves such times out: a clock was set back meanwhile.
                 self.outcome.rejected_why.get_or_insert_with(|| error.to_string());
@@ -234,10 +271,9 @@ impl Sender {
         true
     }
 
-    fn row(&self, request: &AddRequest) -> Row {
-        let time = request.request_timestamp.unwrap_or_default();
-        let endpoint = self.producer.endpoint(Method(request.method), &request.path);
-        Row { endpoint, time_us: micros(time) }
+    fn row(&self, request: &Request<'_>) -> Row {
+        let Request { method, path, micros } = *request;
+        Row { endpoint: self.producer.endpoint(Method(method), path), time_us: micros }
     }
 
     /// Takes note of what has come to its end.
@@ -320,10 +356,6 @@ impl Sent {
         let line = *self.lines.get(usize::try_from(at).ok()?)?;
         Some(Place { input: self.input, line })
     }
-}
-
-fn micros(time: Timestamp) -> i64 {
-    time.seconds.saturating_mul(SECOND_US).saturating_add(i64::from(time.nanos) / 1_000)
 }
 
 #[cfg(test)]

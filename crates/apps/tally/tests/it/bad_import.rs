@@ -159,7 +159,7 @@ fn malformed_lines_are_named_and_fail_only_a_strict_import() {
         assert!(output.stderr.contains(words), "{words} is not in {output:?}");
     }
     assert_eq!(server.live(), totals([("GET /a", 3)]));
-    let output = server.run(&["import", "--strict", &path]);
+    let output = server.run(&["import", "--strict", "--again", &path]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert_eq!(server.live(), totals([("GET /a", 6)]), "the others are counted all the same");
     let path = home.file("good.log", LINE);

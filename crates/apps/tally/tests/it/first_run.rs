@@ -69,7 +69,7 @@ fn imports_exactly(home: &Home) {
     let compressed = home.file("access.log.1.gz", gzip(compressed.concat().as_bytes()));
 
     let import = |times: i64| {
-        let output = server.ok(&["import", &compressed, &plain]);
+        let output = server.ok(&["import", "--again", &compressed, &plain]);
         let summary = "2 files, 3,000 lines: counted 3,000 requests, 0 malformed, 0 blank";
         assert!(output.stderr.contains(summary), "{output:?}");
         assert_eq!(server.totals(&["--live"]), multiplied(&expected, times), "live, not rolled up");

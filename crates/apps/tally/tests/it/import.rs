@@ -107,3 +107,72 @@ fn many_endpoints_are_pointed_out() {
     assert!(!output.stderr.contains("warning"), "{}", output.stderr);
     assert_eq!(output.stdout, "method,path,count\nGET,/x/{id},11000\n");
 }
+
+mod counted_before {
+    use super::*;
+    use crate::support::LOG_LINE;
+
+    const SKIPPED: &str = "--again counts it again";
+
+    fn import(server: &Server, arguments: &[&str]) -> String {
+        server.ok(&[&["import"], arguments].concat()).stderr
+    }
+
+    #[test]
+    fn a_file_is_left_out_with_a_word() {
+        for home in [Home::sqlite(), Home::postgres("import")] {
+            let server = home.serve(&[]);
+            let old = home.file("old.log", LOG_LINE.repeat(3));
+            let new = home.file("new.log", LOG_LINE.repeat(5));
+            assert!(!import(&server, &[&old]).contains(SKIPPED));
+            let said = import(&server, &[&old, &new]);
+            assert!(said.contains("old.log was counted on 2"), "{said}");
+            assert!(said.contains(&format!("(3 requests), and is left out; {SKIPPED}")), "{said}");
+            assert!(said.contains("counted 5 requests"), "{said}");
+            assert_eq!(server.live(), totals([("GET /a", 8)]));
+            // All of it.
+            let said = import(&server, &[&old, &new]);
+            assert_eq!(said.matches(SKIPPED).count(), 2, "{said}");
+            assert_eq!(server.live(), totals([("GET /a", 8)]));
+            // It has another name.
+            let copy = home.file("copy.log", LOG_LINE.repeat(3));
+            assert!(import(&server, &[&copy]).contains("old.log (3 requests)"));
+            import(&server, &["--again", &old]);
+            assert_eq!(server.live(), totals([("GET /a", 11)]));
+            // What was not counted of it, what was added to it, and what comes through a pipe.
+            import(&server, &["--path-prefix", "/a", &old]);
+            import(&server, &["--from-line", "2", &old]);
+            home.file("old.log", LOG_LINE.repeat(4));
+            import(&server, &[&old]);
+            assert_eq!(server.live(), totals([("GET /a", 20)]));
+        }
+    }
+
+    /// Nothing is remembered of an import that does not come to its end.
+    #[test]
+    fn what_was_cut_off_is_counted_again() {
+        let home = Home::sqlite();
+        let server = home.serve_until("forget.before_commit");
+        let log = home.file("a.log", LOG_LINE.repeat(3));
+        import(&server, &[&log]);
+        server.kill();
+        let server = home.serve(&[]);
+        assert_eq!(server.live(), totals([("GET /a", 3)]));
+        let said = import(&server, &[&log]);
+        assert!(!said.contains(SKIPPED), "{said}");
+        assert_eq!(server.live(), totals([("GET /a", 6)]));
+        assert!(import(&server, &[&log]).contains(SKIPPED));
+    }
+
+    /// Neither a malformed line that someone may still write, nor one that is not understood at all.
+    #[test]
+    fn a_file_that_is_not_finished_is_not_remembered() {
+        let home = Home::sqlite();
+        let server = home.serve(&[]);
+        let log = home.file("a.log", format!("{LOG_LINE}{}", &LOG_LINE[..20]));
+        for counted in [1, 2] {
+            import(&server, &[&log]);
+            assert_eq!(server.live(), totals([("GET /a", counted)]));
+        }
+    }
+}

@@ -12,8 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
-/// Methods by their names; all that `count.v1` has no number for are `?`.
-const METHODS: [(Method, &str); 11] = [
+/// Methods by their names; all that have no number are `?`.
+const METHODS: [(Method, &str); 12] = [
     (Method::UNSPECIFIED, "?"),
     (Method::CONNECT, "CONNECT"),
     (Method::DELETE, "DELETE"),
@@ -25,6 +25,7 @@ const METHODS: [(Method, &str); 11] = [
     (Method::TRACE, "TRACE"),
     (Method::PATCH, "PATCH"),
     (Method::GRPC, "GRPC"),
+    (Method(101), "PROPFIND"),
 ];
 
 /// A server on a port of its own, which ends with this.

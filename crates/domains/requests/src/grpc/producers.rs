@@ -1,4 +1,4 @@
-//! `Record`, `ListProducers` and `ClearSetbacks`.
+//! `Record`, `ListProducers`, `ClearSetbacks` and `FindCountedFiles`.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use tokio_stream::{Iter, Stream};
 use tonic::{Status, Streaming};
 
 use super::status;
+use crate::counted;
 use crate::error::Error;
 use crate::model::DayRange;
 use crate::producer::{Producer, short_id};
@@ -80,6 +81,19 @@ pub(super) async fn list(service: &Service, with_workers: bool) -> Result<Lists,
         Some(Ok(requests::ListProducersResponse { producers, setbacks }))
     }));
     Ok(tokio_stream::iter(messages))
+}
+
+/// Which of these files were counted as a whole.
+pub(super) async fn counted_files(
+    service: &Service,
+    fingerprints: Vec<Vec<u8>>,
+) -> Result<Vec<requests::CountedFile>, Error> {
+    let fingerprints = counted::fingerprints(fingerprints)
+        .map_err(|reason| Error::Unexpected { position: 1, reason })?;
+    let _place = service.queries.acquire().await;
+    let found = service.store.counted_files(&fingerprints).await;
+    let found = found.map_err(Error::store("look for counted files"))?;
+    Ok(found.into_iter().map(Into::into).collect())
 }
 
 /// What may be missing from these days, beside what clients have dropped.

@@ -103,8 +103,7 @@ impl Recorder {
     }
 
     /// Forgets a producer that stands there, unless it was opened by another process since.
-    pub(super) async fn forget(&self, id: Uuid, epoch: i64, sequence: i64) -> Result<(), Error> {
-        let leaving = Leaving { id, epoch, sequence };
+    pub(super) async fn forget(&self, leaving: Leaving) -> Result<(), Error> {
         timeout(self.opening_wait_max, self.store.forget_producer(&leaving))
             .await
             .map_err(|_elapsed| Error::ProducerTimeout)?

@@ -12,12 +12,14 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::postgres::append::{self, Way};
-use super::postgres::{endpoints, producers, totals};
+use super::postgres::{endpoints, files, producers, totals};
 use super::{Appended, Names, OPENINGS_MAX, Opened, ProducerRetention, Result, Store};
+use crate::counted::CountedFile;
 use crate::model::{DayRange, Endpoint, EndpointId};
 use crate::producer::{Leaving, Opening, Producer};
 use crate::rows::Rows;
 use crate::setback::{Setback, Told};
+use crate::take_over::{Books, Taken};
 use crate::totals::{Query, TooMany, Totals};
 
 /// How many rows one step of a roll-up moves: CockroachDB advises against larger transactions.
@@ -107,6 +109,10 @@ impl Store for CockroachStore {
         producers::forget_one(&self.database, &self.openings, leaving).await
     }
 
+    async fn counted_files(&self, fingerprints: &[Vec<u8>]) -> Result<Vec<CountedFile>> {
+        files::find(&self.database, fingerprints).await
+    }
+
     async fn note_setback(&self, worker: Uuid, told: Told) -> Result<()> {
         producers::note_setback(&self.database, worker, told).await
     }
@@ -127,7 +133,15 @@ impl Store for CockroachStore {
         append::try_write(&self.database, include_str!("cockroach/try_row.sql")).await
     }
 
+    async fn take_over(&self, books: Books) -> Result<Taken> {
+        let step = "take the Go server's books over into CockroachDB, where one transaction cannot take \
+                    so much: take them into Postgres or SQLite";
+        drop(books);
+        Err(tally_store::Error::permanent(step, tally_runtime::Kind::FailedPrecondition))
+    }
+
     async fn maintain(&self, _now: Timestamp, retention: ProducerRetention) -> Result<()> {
+        files::forget(&self.database).await?;
         producers::forget(&self.database, retention).await
     }
 }

@@ -26,10 +26,12 @@ use uuid::Uuid;
 pub use self::cockroach::CockroachStore;
 pub use self::postgres::PostgresStore;
 pub use self::sqlite::SqliteStore;
+use crate::counted::CountedFile;
 use crate::model::{DayRange, Endpoint, EndpointId, Named};
 use crate::producer::{Leaving, Opening, Producer, Refusal, Standing};
 use crate::rows::Rows;
 use crate::setback::{Setback, Told};
+use crate::take_over::{Books, Taken};
 use crate::totals::{Query, TooMany, Totals};
 
 /// How many producers are opened at the same time: a crowd of clients that come back at once leaves
@@ -144,12 +146,18 @@ pub trait Store: Send + Sync + 'static {
     /// When the database fails.
     async fn open_producer(&self, opening: &Opening) -> Result<Opened>;
 
-    /// Forgets a producer, if it stands there. What it stored and dropped stays known. It may be
-    /// repeated.
+    /// Forgets a producer, if it stands there, and remembers the files that it has counted. What it
+    /// stored and dropped stays known. It may be repeated.
     ///
     /// # Errors
     /// When the database fails.
     async fn forget_producer(&self, leaving: &Leaving) -> Result<()>;
+
+    /// Which of these files were counted as a whole, as far as that is remembered.
+    ///
+    /// # Errors
+    /// When the database fails.
+    async fn counted_files(&self, fingerprints: &[Vec<u8>]) -> Result<Vec<CountedFile>>;
 
     /// Notes that a worker's batches up to this one were stored, if they are not there any more. It
     /// may be repeated: it is noted once.
@@ -189,9 +197,15 @@ pub trait Store: Send + Sync + 'static {
     /// Why it could not.
     async fn try_write(&self) -> Result<()>;
 
+    /// Takes what is new of the Go server's books over, in one transaction that notes what was taken.
+    ///
+    /// # Errors
+    /// When a database fails, or this one does not do it.
+    async fn take_over(&self, books: Books) -> Result<Taken>;
+
     /// Regular housekeeping: makes partitions ahead, drops empty ones, forgets producers that are
-    /// silent for too long, or for an hour if they have stored nothing. What was accepted and
-    /// dropped from those that are forgotten stays known.
+    /// silent for too long, or for an hour if they have stored nothing, and counted files beyond the
+    /// latest 10,000. What was accepted and dropped from those that are forgotten stays known.
     ///
     /// # Errors
     /// When the database fails. It may be called again at any time.

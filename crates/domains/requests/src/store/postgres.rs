@@ -5,17 +5,21 @@
 //! | `append.rs` | storing a batch, by COPY or by unnest |
 //! | `copied.rs` | reading daily totals by COPY, for large answers |
 //! | `endpoints.rs` | finding and adding endpoints; CockroachDB uses it too |
+//! | `files.rs` | files that were counted as a whole; CockroachDB uses it too |
 //! | `producers.rs` | opening, listing and forgetting producers; CockroachDB uses it too |
 //! | `partitions.rs` | which partitions there are; making and dropping them |
 //! | `roll_up.rs` | rolling partitions up, and the default partition |
+//! | `take_over.rs` | taking the Go server's books over |
 //! | `totals.rs` | answering queries; CockroachDB uses it too |
 
 pub(super) mod append;
 mod copied;
 pub(super) mod endpoints;
+pub(super) mod files;
 mod partitions;
 pub(super) mod producers;
 mod roll_up;
+mod take_over;
 pub(super) mod totals;
 
 use std::sync::Arc;
@@ -30,10 +34,12 @@ use uuid::Uuid;
 
 use super::kept::KeptDays;
 use super::{Appended, Names, OPENINGS_MAX, Opened, ProducerRetention, Result, Store};
+use crate::counted::CountedFile;
 use crate::model::{DayRange, Endpoint, EndpointId};
 use crate::producer::{Leaving, Opening, Producer};
 use crate::rows::Rows;
 use crate::setback::{Setback, Told};
+use crate::take_over::{Books, Taken};
 use crate::totals::{Query, TooMany, Totals};
 
 /// Requests in Postgres: rows in a partition for each day.
@@ -99,6 +105,10 @@ impl Store for PostgresStore {
         producers::forget_one(&self.database, &self.openings, leaving).await
     }
 
+    async fn counted_files(&self, fingerprints: &[Vec<u8>]) -> Result<Vec<CountedFile>> {
+        files::find(&self.database, fingerprints).await
+    }
+
     async fn note_setback(&self, worker: Uuid, told: Told) -> Result<()> {
         producers::note_setback(&self.database, worker, told).await
     }
@@ -119,9 +129,14 @@ impl Store for PostgresStore {
         append::try_write(&self.database, include_str!("postgres/try_row.sql")).await
     }
 
+    async fn take_over(&self, books: Books) -> Result<Taken> {
+        take_over::take_over(&self.database, books).await
+    }
+
     async fn maintain(&self, now: Timestamp, retention: ProducerRetention) -> Result<()> {
         partitions::make_ahead(&self.database, now).await?;
         partitions::drop_empty(&self.database, now).await?;
+        files::forget(&self.database).await?;
         producers::forget(&self.database, retention).await
     }
 }

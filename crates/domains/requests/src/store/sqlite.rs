@@ -4,14 +4,18 @@
 //! |---|---|
 //! | `append.rs` | storing a batch |
 //! | `endpoints.rs` | the dictionary of endpoints |
+//! | `files.rs` | files that were counted as a whole |
 //! | `producers.rs` | opening, listing and forgetting producers |
 //! | `roll_up.rs` | rolling rows up: one scan, counted here |
+//! | `take_over.rs` | taking the Go server's books over |
 //! | `totals.rs` | answering queries |
 
 mod append;
 mod endpoints;
+mod files;
 mod producers;
 mod roll_up;
+mod take_over;
 mod totals;
 
 use std::sync::Arc;
@@ -27,10 +31,12 @@ use uuid::Uuid;
 use self::append::State;
 use super::kept::KeptDays;
 use super::{Appended, Names, Opened, ProducerRetention, Result, Store};
+use crate::counted::CountedFile;
 use crate::model::{DayRange, Endpoint, EndpointId};
 use crate::producer::{Leaving, Opening, Producer};
 use crate::rows::Rows;
 use crate::setback::{Setback, Told};
+use crate::take_over::{Books, Taken};
 use crate::totals::{Query, TooMany, Totals};
 
 /// Requests in SQLite.
@@ -103,8 +109,13 @@ impl Store for SqliteStore {
     }
 
     async fn forget_producer(&self, leaving: &Leaving) -> Result<()> {
-        let leaving = *leaving;
+        let leaving = leaving.clone();
         self.database.write(move |connection| producers::forget_one(connection, &leaving)).await
+    }
+
+    async fn counted_files(&self, fingerprints: &[Vec<u8>]) -> Result<Vec<CountedFile>> {
+        let fingerprints = fingerprints.to_vec();
+        self.database.read(move |connection| files::find(connection, &fingerprints)).await
     }
 
     async fn note_setback(&self, worker: Uuid, told: Told) -> Result<()> {
@@ -132,9 +143,14 @@ impl Store for SqliteStore {
         self.database.write(append::try_write).await
     }
 
+    async fn take_over(&self, books: Books) -> Result<Taken> {
+        self.database.write(move |connection| take_over::take_over(connection, books)).await
+    }
+
     async fn maintain(&self, _now: Timestamp, retention: ProducerRetention) -> Result<()> {
         self.database
             .write(move |connection| {
+                files::forget(connection)?;
                 producers::forget(connection, retention)?;
                 totals::stamp_days(connection)
             })

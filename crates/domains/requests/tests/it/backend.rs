@@ -102,6 +102,7 @@ impl Backend {
                 "../../../../../migrations/cockroach/requests/V14__producer_days_dropped.sql"
             ),
             include_str!("../../../../../migrations/cockroach/requests/V15__setbacks.sql"),
+            include_str!("../../../../../migrations/cockroach/requests/V16__counted_files.sql"),
         ] {
             let sql = sql.replace(" USING HASH WITH (bucket_count = 8)", "");
             client.batch_execute(&sql).await.expect("the tables");
@@ -359,7 +360,7 @@ pub(crate) async fn migrated(url: &str) -> Database {
 }
 
 /// A Postgres URL for CockroachDB's store, at CockroachDB's isolation.
-fn as_cockroach(url: &str) -> String {
+pub(crate) fn as_cockroach(url: &str) -> String {
     let (_, rest) = url.split_once("://").expect("a URL");
     let separator = if rest.contains('?') { '&' } else { '?' };
     let isolation = "options=-c%20default_transaction_isolation%3Dserializable";

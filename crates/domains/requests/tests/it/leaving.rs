@@ -54,7 +54,7 @@ async fn a_client_that_is_done_is_forgotten_and_what_it_brought_stays() {
         let stream = Recording::start(&counting).await;
         stream.send(many(1, true, 3));
         stream.send(drops(2, &[(0, 5)]));
-        stream.send_kind(Some(Kind::Done(proto::Done {})));
+        stream.send_kind(Some(Kind::Done(proto::Done::default())));
         assert_eq!(stream.finish().await.expect("a good end"), 2);
         assert_eq!(listed(&counting).await, 0);
     }
@@ -69,7 +69,7 @@ async fn a_batch_of_another_stream_after_done_is_refused() {
     let mut stale = Recording::open(&counting, open(id, 0, &[7])).await.expect("it opens");
     let last = Recording::open(&counting, open(id, 0, &[7])).await.expect("it opens");
     last.send(many(1, true, 3));
-    last.send_kind(Some(Kind::Done(proto::Done {})));
+    last.send_kind(Some(Kind::Done(proto::Done::default())));
     assert_eq!(last.finish().await.expect("a good end"), 1);
     stale.send(many(1, true, 3));
     let status = stale.ended().await;

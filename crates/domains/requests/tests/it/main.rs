@@ -8,6 +8,7 @@ mod away;
 mod backend;
 mod concurrency;
 mod conformance;
+mod counted_files;
 mod dates;
 mod drops;
 mod kept;
@@ -25,6 +26,7 @@ mod runs;
 mod server;
 mod setbacks;
 mod snapshots;
+mod take_over;
 mod time_zones;
 mod went_back;
 

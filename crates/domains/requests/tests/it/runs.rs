@@ -352,15 +352,15 @@ async fn a_producer_that_is_left_is_forgotten_at_once(backend: Backend) {
     let Client { id, epoch, claim } = client;
     // Not as it was left: there is more, or another process has it.
     for leaving in [
-        Leaving { id, epoch, sequence: 1 },
-        Leaving { id, epoch: epoch ^ 1, sequence: 2 },
-        Leaving { id: other.id, epoch, sequence: 2 },
+        Leaving::new(id, epoch, 1),
+        Leaving::new(id, epoch ^ 1, 2),
+        Leaving::new(other.id, epoch, 2),
     ] {
         backend.store.forget_producer(&leaving).await.unwrap();
         assert_eq!(backend.store.producers(false).await.unwrap().len(), 2);
     }
     for _ in 0..2 {
-        backend.store.forget_producer(&Leaving { id, epoch, sequence: 2 }).await.unwrap();
+        backend.store.forget_producer(&Leaving::new(id, epoch, 2)).await.unwrap();
         let left = backend.store.producers(false).await.unwrap();
         assert_eq!(left.iter().map(|one| one.id).collect::<Vec<_>>(), [other.id]);
         audit(&backend).await;

@@ -50,7 +50,7 @@ pub(crate) struct ImportArgs {
           value_parser = numbers::within(1, u64::MAX))]
     pub(super) from_line: u64,
 
-    /// Count a file again that is the same as an earlier one of this command
+    /// Count a file again that was counted already, or is the same as an earlier one of this command
     #[arg(long)]
     pub(super) again: bool,
 
@@ -152,6 +152,15 @@ impl ImportArgs {
         let zone = tz.as_ref().map(|tz| tz.zone.clone());
         let reading = Reading { keep_query: self.paths.keep_query, zone };
         Ok(Parser { format: format.format.clone(), fields: JsonFields::new(named), reading })
+    }
+
+    /// Which of a file's requests are counted. Others of the same file are not counted yet.
+    pub(super) fn selection(&self) -> String {
+        let conditions = self.reading.conditions.iter().map(|one| format!("--where {one}\0"));
+        let prefixes = self.paths.path_prefix.iter().map(|one| format!("--path-prefix {one}\0"));
+        let mut all: Vec<String> = conditions.chain(prefixes).collect();
+        all.sort_unstable();
+        all.concat()
     }
 
     pub(super) fn paths(&self) -> Paths {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 
 use tokio::sync::mpsc;
@@ -22,7 +22,9 @@ const OTHER_PATH: &str = "_other";
 /// Endpoints and how often each would be counted.
 #[derive(Debug, Default)]
 pub(super) struct DryRun {
-    counts: HashMap<(i32, String), u64>,
+    /// By method and path.
+    counts: BTreeMap<i32, HashMap<String, u64>>,
+    endpoints: usize,
 }
 
 // === impl DryRun ===
@@ -41,7 +43,7 @@ impl DryRun {
                 Fed::Chunk(chunk) => {
                     outcome.counted += chunk.requests.len() as u64;
                     outcome.counts.add(chunk.counts);
-                    for request in chunk.requests {
+                    for request in chunk.requests.iter() {
                         self.add(request.method, request.path);
                     }
                     news(chunk.bytes, outcome.counted);
@@ -51,26 +53,36 @@ impl DryRun {
         outcome
     }
 
-    fn add(&mut self, method: i32, path: String) {
-        let endpoint = (method, path);
-        if let Some(count) = self.counts.get_mut(&endpoint) {
+    fn add(&mut self, method: i32, path: &str) {
+        let counts = self.counts.entry(method).or_default();
+        if let Some(count) = counts.get_mut(path) {
             *count += 1;
             return;
         }
-        let has_room = self.counts.len() < ENDPOINTS_MAX;
-        let endpoint = if has_room { endpoint } else { (method, OTHER_PATH.to_owned()) };
-        *self.counts.entry(endpoint).or_default() += 1;
+        let path = if self.endpoints < ENDPOINTS_MAX { path } else { OTHER_PATH };
+        let count = counts.entry(path.to_owned()).or_default();
+        self.endpoints += usize::from(*count == 0);
+        *count += 1;
     }
 
     /// How many endpoints there are.
     pub(super) fn endpoints(&self) -> usize {
-        self.counts.len()
+        self.endpoints
     }
 
-    /// Prints them, the most called ones first.
+    /// The most called ones first.
+    fn rows(&self) -> Vec<Row<'_>> {
+        let mut rows: Vec<Row<'_>> = Vec::with_capacity(self.endpoints);
+        for (method, counts) in &self.counts {
+            rows.extend(counts.iter().map(|(path, count)| (*method, &**path, *count)));
+        }
+        rows.sort_unstable_by_key(|(method, path, count)| (Reverse(*count), *method, *path));
+        rows
+    }
+
+    /// Prints them.
     pub(super) fn print(&self) -> anyhow::Result<()> {
-        let mut rows: Vec<_> = self.counts.iter().collect();
-        rows.sort_unstable_by_key(|(endpoint, count)| (Reverse(**count), *endpoint));
+        let rows = self.rows();
         let mut out = output::stdout();
         let result = if output::stdout_is_terminal() {
             print_table(&mut out, &rows)
@@ -81,19 +93,20 @@ impl DryRun {
     }
 }
 
-type Row<'a> = (&'a (i32, String), &'a u64);
+/// A method, a path, and how often it is called.
+type Row<'a> = (i32, &'a str, u64);
 
 fn print_table(out: &mut impl Write, rows: &[Row<'_>]) -> io::Result<()> {
     let columns = [("method", Align::Left), ("path", Align::Shorten), ("count", Align::Right)];
-    let rows = rows.iter().map(|((method, path), count)| {
-        [methods::name(*method), visible(path), Cow::Owned(thousands(**count))]
+    let rows = rows.iter().map(|(method, path, count)| {
+        [methods::name(*method), visible(path), Cow::Owned(thousands(*count))]
     });
     table::write(out, output::terminal_columns(), columns, rows)
 }
 
 fn print_csv(out: &mut impl Write, rows: &[Row<'_>]) -> io::Result<()> {
     let mut line = b"method,path,count\n".to_vec();
-    for ((method, path), count) in rows {
+    for (method, path, count) in rows {
         out.write_all(&line)?;
         line.clear();
         csv::push_field(&mut line, &methods::name(*method));
@@ -112,12 +125,10 @@ mod tests {
     fn the_most_called_come_first() {
         let mut dry_run = DryRun::default();
         for (method, path) in [(3, "/b"), (6, "/c,d"), (3, "/a"), (6, "/c,d")] {
-            dry_run.add(method, path.to_owned());
+            dry_run.add(method, path);
         }
-        let mut rows: Vec<_> = dry_run.counts.iter().collect();
-        rows.sort_unstable_by_key(|(endpoint, count)| (Reverse(**count), *endpoint));
         let mut out = Vec::new();
-        print_csv(&mut out, &rows).expect("written");
+        print_csv(&mut out, &dry_run.rows()).expect("written");
         let text = String::from_utf8(out).expect("text");
         assert_eq!(text, "method,path,count\nPOST,\"/c,d\",2\nGET,/a,1\nGET,/b,1\n");
         assert_eq!(dry_run.endpoints(), 3);

@@ -31,7 +31,7 @@ fn run(job: Job) -> (Vec<(usize, String, u64)>, LineCounts, Vec<Failure>) {
         match fed {
             Fed::Chunk(chunk) => {
                 assert_eq!(chunk.requests.len(), chunk.lines.len());
-                let paths = chunk.requests.into_iter().map(|request| request.path);
+                let paths = chunk.requests.iter().map(|request| request.path.to_owned());
                 let lines = paths.zip(chunk.lines);
                 requests.extend(lines.map(|(path, line)| (chunk.input, path, line)));
                 counts.add(chunk.counts);

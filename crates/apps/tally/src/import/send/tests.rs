@@ -14,6 +14,8 @@ use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::*;
+use crate::import::Record;
+use crate::import::requests::Requests;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -74,6 +76,13 @@ impl RequestService for Fake {
         Err(Status::unimplemented("not here"))
     }
 
+    async fn find_counted_files(
+        &self,
+        _: Request<proto::FindCountedFilesRequest>,
+    ) -> Result<Response<proto::FindCountedFilesResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
     async fn list_producers(
         &self,
         _: Request<proto::ListProducersRequest>,
@@ -129,7 +138,7 @@ impl Fake {
         let send = async {
             let producer = Producer::builder(format!("http://{address}"));
             let producer = producer.batch_rows_max(1_000).connect().await.expect("starts");
-            send_all(producer, chunks, stop, self.patience, &mut news).await
+            send_all(producer, chunks, &[], stop, self.patience, &mut news).await
         };
         let outcome = tokio::select! {
             outcome = send => outcome,
@@ -139,13 +148,16 @@ impl Fake {
     }
 }
 
-/// A chunk of `requests` requests, one on each line after `after`, and one malformed line.
-fn chunk(input: usize, after: u64, requests: u64) -> Fed {
-    let lines: Vec<_> = (after + 1..=after + requests).collect();
-    let request = |line: &u64| AddRequest { path: format!("/{line}"), ..AddRequest::default() };
-    let through = after + requests + 1;
-    let counts = LineCounts { lines: requests + 1, malformed: 1, ..LineCounts::default() };
-    let requests = lines.iter().map(request).collect();
+/// A chunk of `count` requests, one on each line after `after`, and one malformed line.
+fn chunk(input: usize, after: u64, count: u64) -> Fed {
+    let lines: Vec<_> = (after + 1..=after + count).collect();
+    let mut requests = Requests::default();
+    for line in &lines {
+        let path = format!("/{line}").into();
+        requests.push(&Record { method: 0, path, micros: 0, times: 1 });
+    }
+    let through = after + count + 1;
+    let counts = LineCounts { lines: count + 1, malformed: 1, ..LineCounts::default() };
     Fed::Chunk(Chunk { input, requests, lines, through, bytes: through * 10, counts })
 }
 

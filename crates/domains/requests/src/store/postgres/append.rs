@@ -25,9 +25,9 @@ use crate::rows::{POSTGRES_EPOCH_MICROS, Rows};
 /// below this many rows, one INSERT from arrays is faster.
 const COPY_ROWS_MIN: usize = 2_000;
 /// The signature, flags and extension length of Postgres's binary COPY format.
-const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+pub(super) const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// Its end: a field count of -1.
-const COPY_TRAILER: &[u8] = b"\xff\xff";
+pub(super) const COPY_TRAILER: &[u8] = b"\xff\xff";
 
 /// A time as Postgres keeps it, from microseconds since 1970-01-01 UTC.
 #[derive(Debug, Clone, Copy)]

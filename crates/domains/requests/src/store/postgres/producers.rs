@@ -14,6 +14,8 @@ use uuid::Uuid;
 use super::super::plan::Counted;
 use super::super::{Opened, ProducerRetention, Result, WORKER_NAME};
 use super::append::Micros;
+use super::files;
+use crate::counted::CountedFile;
 use crate::model::DayRange;
 use crate::producer::{Leaving, Opening, Producer, Refusal, Standing, Step};
 use crate::setback::{Setback, Told};
@@ -64,7 +66,7 @@ pub(crate) async fn forget(database: &Database, retention: ProducerRetention) ->
     let (sql, days) = (include_str!("forget_producers.sql"), f64::from(retention));
     let policy = Policy::short("forget old producers");
     loop {
-        let once = async || forget_some(database, sql, &[&days, &FORGET_MAX], false).await;
+        let once = async || forget_some(database, sql, &[&days, &FORGET_MAX], None).await;
         if policy.run(once).await? < FORGET_MAX {
             return Ok(());
         }
@@ -78,11 +80,11 @@ pub(crate) async fn forget_one(
     leaving: &Leaving,
 ) -> Result<()> {
     let sql = include_str!("forget_producer.sql");
-    let Leaving { id, epoch, sequence } = leaving;
+    let Leaving { id, epoch, sequence, files } = leaving;
     let policy = Policy::short("forget a producer");
     let once = async || {
         let _place = places.acquire().await;
-        forget_some(database, sql, &[id, epoch, sequence], true).await
+        forget_some(database, sql, &[id, epoch, sequence], Some(files)).await
     };
     policy.run(once).await.map(|_| ())
 }
@@ -219,25 +221,26 @@ async fn note(transaction: &Transaction<'_>, setback: Option<Setback>) -> Result
 }
 
 /// One transaction, in which a statement deletes producers. The answer is how many. Repeated after a
-/// lost answer, it finds the next ones, or none. Whether a client waits for it decides how long it
-/// waits for locks itself.
+/// lost answer, it finds the next ones, or none. If a client waits for it, it waits for locks only
+/// briefly itself, and remembers the files that the client has counted.
 async fn forget_some(
     database: &Database,
     sql: &str,
     values: &[&(dyn ToSql + Sync)],
-    is_awaited: bool,
+    files: Option<&Vec<CountedFile>>,
 ) -> Result<i64> {
     let step = "forget producers";
     let mut connection =
-        if is_awaited { database.writer().await? } else { database.connection().await? };
+        if files.is_some() { database.writer().await? } else { database.connection().await? };
     let transaction = connection.begin(Isolation::Default).await?;
-    if is_awaited {
+    if files.is_some() {
         transaction.batch_execute(include_str!("wait_hardly_for_producer.sql")).await.step(step)?;
     }
     let gone = transaction.query(sql, values).await.step(step)?;
     let ids: Vec<Uuid> = gone.iter().map(|row| row.get(0)).collect();
     if !ids.is_empty() {
         keep_days(&transaction, &ids).await?;
+        files::note(&transaction, files.map_or(&[], Vec::as_slice)).await?;
         tally_store::faults::point("forget.before_commit").await;
     }
     transaction.commit().await?;

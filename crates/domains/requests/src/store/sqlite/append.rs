@@ -56,7 +56,7 @@ pub(super) fn append(
             .and_then(|mut statement| statement.execute(values))
             .step("count what a producer brought")?;
     }
-    insert(&transaction, &plan)?;
+    insert(&transaction, &plan.rows)?;
     faults::blocking_point("append.before_commit");
     transaction.commit().step("commit")?;
     faults::blocking_point("append.committed");
@@ -118,9 +118,10 @@ fn place(transaction: &Transaction<'_>, id: Uuid) -> Result<Option<Place>> {
         .step("look where a producer stands")
 }
 
-fn insert(transaction: &Transaction<'_>, plan: &Plan) -> Result<()> {
-    let mut rows: Vec<i64> = Vec::with_capacity(2 * plan.row_count());
-    for (endpoint, micros) in plan.rows.iter().flat_map(Rows::iter) {
+pub(super) fn insert(transaction: &Transaction<'_>, chunks: &[Rows]) -> Result<()> {
+    let count: usize = chunks.iter().map(tally_ingest::Rows::rows).sum();
+    let mut rows: Vec<i64> = Vec::with_capacity(2 * count);
+    for (endpoint, micros) in chunks.iter().flat_map(Rows::iter) {
         rows.extend([endpoint, micros]);
     }
     let (many, rest) = rows.as_chunks::<{ 2 * INSERT_ROWS }>();

@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use super::super::plan::Counted;
 use super::super::{Opened, ProducerRetention, Result, WORKER_NAME};
-use super::begin;
+use super::{begin, files};
+use crate::counted::CountedFile;
 use crate::model::DayRange;
 use crate::producer::{Leaving, Opening, Producer, Refusal, Standing, Step};
 use crate::setback::{Setback, Told};
@@ -152,16 +153,22 @@ pub(super) fn list(connection: &mut Connection, with_workers: bool) -> Result<Ve
 }
 
 pub(super) fn forget(connection: &mut Connection, retention: ProducerRetention) -> Result<()> {
-    forget_by(connection, include_str!("forget_producers.sql"), [retention])
+    forget_by(connection, include_str!("forget_producers.sql"), [retention], &[])
 }
 
 pub(super) fn forget_one(connection: &mut Connection, leaving: &Leaving) -> Result<()> {
-    let Leaving { id, epoch, sequence } = leaving;
-    forget_by(connection, include_str!("forget_producer.sql"), (id.as_bytes(), epoch, sequence))
+    let Leaving { id, epoch, sequence, files } = leaving;
+    let values = (id.as_bytes(), epoch, sequence);
+    forget_by(connection, include_str!("forget_producer.sql"), values, files)
 }
 
-/// Forgets the producers that a statement deletes.
-fn forget_by(connection: &mut Connection, sql: &str, values: impl Params) -> Result<()> {
+/// Forgets the producers that a statement deletes, and remembers the files that they have counted.
+fn forget_by(
+    connection: &mut Connection,
+    sql: &str,
+    values: impl Params,
+    files: &[CountedFile],
+) -> Result<()> {
     let step = "forget producers";
     let transaction = begin(connection)?;
     let gone: Vec<Uuid> = {
@@ -186,6 +193,7 @@ fn forget_by(connection: &mut Connection, sql: &str, values: impl Params) -> Res
         let values = (nobody.as_bytes(), day, counted.accepted, counted.dropped);
         transaction.execute(include_str!("count_day.sql"), values).step(step)?;
     }
+    files::note(&transaction, files)?;
     tally_store::faults::blocking_point("forget.before_commit");
     transaction.commit().step("commit")
 }

@@ -1,0 +1,136 @@
+//! Files that were counted by an earlier import.
+
+use std::collections::HashMap;
+
+use anyhow::anyhow;
+use jiff::Timestamp;
+use tally_proto::tally::requests::v1::{CountedFile, FindCountedFilesRequest};
+use tonic::Code;
+
+use super::ImportArgs;
+use crate::client::describe;
+use crate::import::fingerprint::fingerprint;
+use crate::import::input::Input;
+use crate::import::send::Marked;
+use crate::output::{plural, say, visible};
+
+/// How many files a server is asked for at once.
+const FILES_MAX: usize = 1_000;
+
+/// How much of a file's name is told.
+const NAME_CHARS_MAX: usize = 200;
+
+/// What tells the inputs apart: of each, if it can be counted as a whole.
+#[derive(Debug, Default)]
+pub(super) struct Before {
+    pub(super) marked: Vec<Marked>,
+}
+
+// === impl Before ===
+
+impl Before {
+    /// Of what cannot be read twice, and of a file that is begun in its middle, nothing is known.
+    pub(super) fn of(args: &ImportArgs, inputs: &[Input]) -> Self {
+        let how = args.selection();
+        let of = |(at, input): (usize, &Input)| {
+            let fingerprint = match input {
+                Input::File(path) if at > 0 || args.from_line == 1 => {
+                    fingerprint(path, &how).ok().flatten()
+                }
+                _ => None,
+            };
+            let name = input.to_string().chars().take(NAME_CHARS_MAX).collect();
+            Marked { name, fingerprint }
+        };
+        Self { marked: inputs.iter().enumerate().map(of).collect() }
+    }
+
+    /// Leaves out the files that the server knows to be counted, with a word for each.
+    pub(super) async fn without_counted(
+        self,
+        args: &ImportArgs,
+        inputs: Vec<Input>,
+    ) -> anyhow::Result<(Vec<Input>, Self)> {
+        let asked: Vec<Vec<u8>> =
+            self.marked.iter().filter_map(|one| one.fingerprint.clone()).collect();
+        if args.again || asked.is_empty() {
+            return Ok((inputs, self));
+        }
+        let mut counted = HashMap::new();
+        let mut client = args.server.requests().await?;
+        for fingerprints in asked.chunks(FILES_MAX) {
+            let request = FindCountedFilesRequest { fingerprints: fingerprints.to_vec() };
+            match client.find_counted_files(request).await {
+                Ok(answer) => {
+                    let files = answer.into_inner().files.into_iter();
+                    counted.extend(files.map(|file| (file.fingerprint.clone(), file)));
+                }
+                // An older server remembers nothing.
+                Err(status) if status.code() == Code::Unimplemented => break,
+                Err(status) => {
+                    return Err(anyhow!(
+                        "cannot ask which files are counted already: {}; with --again it is not asked",
+                        describe(&status)
+                    ));
+                }
+            }
+        }
+        let is_counted = |(input, marked): &(Input, Marked)| {
+            let file = marked.fingerprint.as_ref().and_then(|one| counted.get(one));
+            file.inspect(|file| say(line(input, file))).is_some()
+        };
+        let all = inputs.into_iter().zip(self.marked);
+        let (inputs, marked) = all.filter(|one| !is_counted(one)).unzip();
+        Ok((inputs, Self { marked }))
+    }
+}
+
+fn line(input: &Input, file: &CountedFile) -> String {
+    let at = file.counted_at.and_then(|at| Timestamp::from_second(at.seconds).ok());
+    let on = at.map_or_else(String::new, |at| format!(" on {}", at.strftime("%Y-%m-%d")));
+    let name = if *file.name == *input.to_string() {
+        String::new()
+    } else {
+        format!(" as {}", visible(&file.name))
+    };
+    let requests = plural(file.requests, "request");
+    format!("{input} was counted{on}{name} ({requests}), and is left out; --again counts it again")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use tokio::net::TcpListener;
+    use tokio_stream::wrappers::TcpListenerStream;
+    use tonic::transport::Server;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: ImportArgs,
+    }
+
+    #[tokio::test]
+    async fn an_older_server_is_not_missed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let server = format!("http://{}", listener.local_addr().expect("an address"));
+        let (_, other_service) = tonic_health::server::health_reporter();
+        let older = Server::builder()
+            .add_service(other_service)
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log");
+        std::fs::write(&path, "a\n").expect("written");
+        let inputs = vec![Input::File(path.clone()), Input::Stdin];
+        let args = Cli::parse_from(["import", "--server", &server, &path.to_string_lossy()]).args;
+        let before = Before::of(&args, &inputs);
+        assert!(before.marked[0].fingerprint.is_some() && before.marked[1].fingerprint.is_none());
+        let left = tokio::select! {
+            left = before.without_counted(&args, inputs.clone()) => left.expect("it goes on"),
+            ended = older => panic!("the server ended: {ended:?}"),
+        };
+        assert_eq!((left.0, left.1.marked.len()), (inputs, 2));
+    }
+}

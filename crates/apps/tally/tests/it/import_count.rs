@@ -1,0 +1,256 @@
+//! `tally import-count`: the Go server's books come over once, whatever happens in between.
+
+use tally_testkit::{Output, Process, Stream, TestDatabase};
+
+use crate::support::{Home, LIMIT, Server, Totals, assert_fails, totals, wait_for};
+
+const SCHEMA: &str = include_str!("import_count/migrations/count.sql");
+
+/// Books with a day that is rolled up, and one that is not.
+const BOOKS: &str = "
+    INSERT INTO count.methods (id, method, path) VALUES (1, 'GET', '/a'), (2, 'POST', '/b');
+    INSERT INTO count.daily_method_totals VALUES
+        ('2023-05-01', 1, 1000), ('2023-05-01', 2, 20), ('2023-05-02', 1, 7);
+    INSERT INTO count.requests
+    SELECT 1, TIMESTAMPTZ '2023-05-03 10:00:00+00' + n * INTERVAL '1 minute'
+    FROM generate_series(1, 300) AS n;
+    INSERT INTO count.requests VALUES (2, '2023-05-03 23:59:59.999999+00');";
+
+/// What the Go server does when a day is rolled up.
+const ROLL_UP: &str = "
+    WITH gone AS (
+        DELETE FROM count.requests WHERE request_timestamp::DATE = '2023-05-03'
+        RETURNING method_id
+    )
+    INSERT INTO count.daily_method_totals
+    SELECT '2023-05-03', method_id, count(*) FROM gone GROUP BY method_id;";
+
+fn books() -> Totals {
+    totals([
+        ("2023-05-01 GET /a", 1000),
+        ("2023-05-01 POST /b", 20),
+        ("2023-05-02 GET /a", 7),
+        ("2023-05-03 GET /a", 300),
+        ("2023-05-03 POST /b", 1),
+    ])
+}
+
+/// Runs the program on a home's database.
+#[track_caller]
+fn import(home: &Home, arguments: &[&str]) -> Output {
+    let url = home.database_url();
+    home.run(&[&["import-count", "--database-url", &url], arguments].concat())
+}
+
+/// The same, where it must succeed; what it says.
+#[track_caller]
+fn imported(home: &Home, arguments: &[&str]) -> String {
+    let output = import(home, arguments);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    output.stderr
+}
+
+#[track_caller]
+fn assert_says(said: &str, words: &str) {
+    assert!(said.contains(words), "{words:?} is not in {said}");
+}
+
+fn by_day(server: &Server) -> Totals {
+    server.totals(&["--live", "--by", "day"])
+}
+
+/// What a server on the home's database counts.
+#[track_caller]
+fn counted(home: &Home) -> Totals {
+    let server = home.serve(&[]);
+    let counted = by_day(&server);
+    server.stop();
+    counted
+}
+
+/// A Go server's database.
+fn elsewhere(sql: &str) -> TestDatabase {
+    let database = TestDatabase::create("count");
+    execute(&database, SCHEMA);
+    execute(&database, sql);
+    database
+}
+
+fn execute(database: &TestDatabase, sql: &str) {
+    wait_for(async { database.connect().await.batch_execute(sql).await })
+        .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+}
+
+/// While a server runs that knows some of the endpoints and days already.
+#[test]
+fn the_same_postgres_is_taken_over_once() {
+    let home = Home::postgres("import_count");
+    home.sql(SCHEMA);
+    home.sql(BOOKS);
+    let server = home.serve(&[]);
+    server.ok(&["add", "GET", "/a", "-n", "2", "--at", "2023-05-01"]);
+    server.ok(&["roll-up", "2023-05-01"]);
+    let mut expected = books();
+    *expected.get_mut("2023-05-01 GET /a").expect("it is there") += 2;
+
+    let said = imported(&home, &["--dry-run"]);
+    assert_says(&said, "would take 1,328 requests to 2 endpoints over");
+    assert_eq!(by_day(&server), totals([("2023-05-01 GET /a", 2)]));
+    let said = imported(&home, &[]);
+    assert_says(&said, "took 1,328 requests to 2 endpoints over");
+    assert_says(&said, "1,027 in daily totals, 301 not rolled up yet");
+    assert_eq!(by_day(&server), expected);
+    assert_eq!(home.rows(), 301);
+
+    let said = imported(&home, &[]);
+    assert_says(&said, "nothing is new");
+    assert_says(&said, "1,328 were taken before");
+    assert_eq!(by_day(&server), expected);
+
+    // The Go server goes on, and both roll up.
+    server.ok(&["roll-up", "2023-05"]);
+    home.sql("INSERT INTO count.requests VALUES (1, '2023-05-03 12:00:00+00');");
+    home.sql(ROLL_UP);
+    home.sql(
+        "INSERT INTO count.methods VALUES (3, 'GET', '/new');
+         INSERT INTO count.requests VALUES
+             (3, '2023-05-04 12:00:00+00'), (1, '2023-05-03 13:00:00+00');",
+    );
+    let said = imported(&home, &[]);
+    assert_says(&said, "took 3 requests to 3 endpoints over");
+    assert_says(&said, "1 in daily totals, 2 not rolled up yet");
+    expected.insert("2023-05-04 GET /new".to_owned(), 1);
+    *expected.get_mut("2023-05-03 GET /a").expect("it is there") += 2;
+    assert_eq!(by_day(&server), expected);
+
+    // For each day, what was accepted is what is counted.
+    home.sql(
+        "DO $$ BEGIN
+            ASSERT (SELECT sum(accepted) FROM tally_producer_days) = 1333;
+            ASSERT NOT EXISTS (
+                SELECT day, sum(accepted) FROM tally_producer_days GROUP BY day
+                EXCEPT
+                SELECT day, sum(n) FROM (
+                    SELECT day, total AS n FROM tally_daily_totals
+                    UNION ALL
+                    SELECT (requested_at AT TIME ZONE 'UTC')::DATE, 1 FROM tally_requests
+                ) AS counted GROUP BY day
+            );
+        END $$",
+    );
+}
+
+mod killed {
+    use super::*;
+
+    fn killed_at(home: &Home, point: &str) {
+        let source = elsewhere(BOOKS);
+        let (url, from) = (home.database_url(), source.url());
+        let arguments = ["import-count", "--database-url", &url, "--from", &from];
+        let process = Process::spawn(home.command(&arguments).env("TALLY_FAULT", point));
+        process.wait_for_line(Stream::Stderr, &format!("stopped at {point}"), LIMIT);
+        process.signal("KILL");
+        process.wait(LIMIT);
+        let before = counted(home);
+        let is_done = point == "take_over.committed";
+        assert_eq!(before, if is_done { books() } else { totals([]) }, "{point}");
+        let said = imported(home, &["--from", &from]);
+        assert_says(&said, if is_done { "nothing is new" } else { "took 1,328 requests" });
+        assert_eq!(counted(home), books());
+    }
+
+    #[test]
+    fn on_postgres() {
+        for point in ["take_over.before_commit", "take_over.committed"] {
+            killed_at(&Home::postgres("import_count"), point);
+        }
+    }
+
+    #[test]
+    fn on_sqlite() {
+        for point in ["take_over.before_commit", "take_over.committed"] {
+            killed_at(&Home::sqlite(), point);
+        }
+    }
+}
+
+#[test]
+fn books_of_another_database_are_told_apart() {
+    let home = Home::sqlite();
+    let (source, copy) = (elsewhere(BOOKS), elsewhere(BOOKS));
+    let (from, copied) = (source.url(), copy.url());
+    imported(&home, &["--from", &from]);
+    let refused = import(&home, &["--from", &copied]);
+    assert_fails(&refused, 1, &["were taken before", "--source"]);
+    // The same ones, in another place.
+    let name =
+        refused.stderr.split('\u{201c}').nth(1).and_then(|rest| rest.split('\u{201d}').next());
+    let said = imported(&home, &["--from", &copied, "--source", name.expect("a name")]);
+    assert_says(&said, "nothing is new");
+    assert_eq!(counted(&home), books());
+    // Another Go server's.
+    imported(&home, &["--from", &copied, "--source", "other"]);
+    let doubled: Totals = books().into_iter().map(|(name, count)| (name, 2 * count)).collect();
+    assert_eq!(counted(&home), doubled);
+}
+
+#[test]
+fn odd_books_lose_nothing() {
+    let source = elsewhere(
+        "INSERT INTO count.methods (id, method, path) VALUES
+            (1, 'METHOD_UNSPECIFIED', '/u'), (2, '42', '/n'), (3, 'GET', ''),
+            (4, 'GET', repeat('x', 2049)), (5, 'nonsense', '/z'), (6, 'GRPC', '/s/M');
+         INSERT INTO count.daily_method_totals VALUES
+            ('2023-05-01', 1, NULL), ('2023-05-01', 2, 2), ('2023-05-01', 3, 3),
+            ('2023-05-01', 4, 4), ('0001-12-31 BC', 6, 5), ('0044-03-15 BC', 6, 6),
+            ('12023-05-01', 6, 7);
+         INSERT INTO count.requests VALUES
+            (5, '2023-05-02 00:00:00+00'), (5, '0044-03-15 00:00:00+00 BC');",
+    );
+    for home in [Home::sqlite(), Home::postgres("import_count")] {
+        let said = imported(&home, &["--from", &source.url()]);
+        assert_says(&said, "took 29 requests to 6 endpoints over");
+        assert_says(&said, "2 endpoints are counted under the path _other");
+        assert_says(&said, "19 are outside of the years 1 to 9999");
+        let expected = totals([
+            ("0001-01-01 GRPC /s/M", 11),
+            ("0001-01-01 UNSPECIFIED /z", 1),
+            ("2023-05-01 42 /n", 2),
+            ("2023-05-01 GET _other", 7),
+            ("2023-05-02 UNSPECIFIED /z", 1),
+            ("9999-12-31 GRPC /s/M", 7),
+        ]);
+        assert_eq!(counted(&home), expected);
+        assert_says(&imported(&home, &["--from", &source.url()]), "nothing is new");
+    }
+    let home = Home::sqlite();
+    imported(&home, &["--from", &source.url(), "--endpoints-max", "1"]);
+    assert_eq!(counted(&home).values().sum::<i64>(), 29);
+}
+
+/// A request is taken before the Go server rolls it up, in its own time zone.
+#[test]
+fn a_day_of_another_time_zone_is_counted_once() {
+    let source = elsewhere("INSERT INTO count.methods VALUES (1, 'GET', '/a');");
+    let zone = format!("ALTER DATABASE {} SET timezone = 'Asia/Tokyo';", source.name());
+    execute(&source, &zone);
+    execute(&source, "INSERT INTO count.requests VALUES (1, '2023-05-02 16:00:00+00');");
+    let home = Home::sqlite();
+    let said = imported(&home, &["--from", &source.url()]);
+    assert_says(&said, "days in Asia/Tokyo");
+    execute(&source, ROLL_UP);
+    let said = imported(&home, &["--from", &source.url()]);
+    assert_says(&said, "nothing is new");
+    assert_eq!(counted(&home), totals([("2023-05-02 GET /a", 1)]));
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    let home = Home::sqlite();
+    assert_fails(&import(&home, &[]), 2, &["--from", "Postgres"]);
+    let empty = TestDatabase::create("count");
+    assert_fails(&import(&home, &["--from", &empty.url()]), 1, &["no schema count", "--from"]);
+    let home = Home::sqlite();
+    let dry = import(&home, &["--from", &empty.url(), "--dry-run"]);
+    assert_fails(&dry, 1, &["tally migrate"]);
+}

@@ -1,0 +1,97 @@
+//! Files that were counted as a whole, so that an import can say so before it counts one again.
+
+use tally_proto::tally::requests::v1 as proto;
+use tally_proto::wire;
+
+/// How many files one message may name.
+const FILES_MAX: usize = 1_000;
+/// How long a fingerprint may be.
+const FINGERPRINT_BYTES_MAX: usize = 64;
+/// How long a file's name may be.
+const NAME_BYTES_MAX: usize = 1_024;
+/// How many files are remembered: those that were counted last.
+pub(crate) const REMEMBERED_MAX: i64 = 10_000;
+
+/// A file that was counted as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CountedFile {
+    /// What tells it apart, by a rule of the client's.
+    pub fingerprint: Vec<u8>,
+    /// What people call it.
+    pub name: String,
+    /// How many requests it has.
+    pub requests: i64,
+    /// When that was, in microseconds since 1970-01-01 UTC.
+    pub counted_micros: i64,
+}
+
+/// Reads what a client says that it has counted: each fingerprint once.
+pub(crate) fn files(
+    files: Vec<proto::CountedFile>,
+    now_micros: i64,
+) -> Result<Vec<CountedFile>, &'static str> {
+    if files.len() > FILES_MAX {
+        return Err("it names more than 1,000 files");
+    }
+    let mut read: Vec<CountedFile> = Vec::with_capacity(files.len());
+    for proto::CountedFile { fingerprint, name, requests, .. } in files {
+        check(&fingerprint)?;
+        if name.len() > NAME_BYTES_MAX || name.contains('\0') {
+            return Err("the name of a file has more than 1,024 bytes, or a NUL");
+        }
+        let requests = i64::try_from(requests).map_err(|_| "a file has too many requests")?;
+        read.push(CountedFile { fingerprint, name, requests, counted_micros: now_micros });
+    }
+    read.sort_unstable_by(|one, two| one.fingerprint.cmp(&two.fingerprint));
+    read.dedup_by(|one, two| one.fingerprint == two.fingerprint);
+    Ok(read)
+}
+
+/// Holds the fingerprints that a client asks for against the limits.
+pub(crate) fn fingerprints(asked: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, &'static str> {
+    if asked.len() > FILES_MAX {
+        return Err("it names more than 1,000 files");
+    }
+    asked.iter().try_for_each(|one| check(one))?;
+    Ok(asked)
+}
+
+fn check(fingerprint: &[u8]) -> Result<(), &'static str> {
+    let is_good = (1..=FINGERPRINT_BYTES_MAX).contains(&fingerprint.len());
+    is_good.then_some(()).ok_or("a fingerprint has 1 to 64 bytes")
+}
+
+impl From<CountedFile> for proto::CountedFile {
+    fn from(file: CountedFile) -> Self {
+        let CountedFile { fingerprint, name, requests, counted_micros } = file;
+        Self {
+            fingerprint,
+            name,
+            requests: requests.unsigned_abs(),
+            counted_at: Some(wire::timestamp(counted_micros)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(fingerprint: usize, name: usize) -> proto::CountedFile {
+        let (fingerprint, name) = (vec![7; fingerprint], "n".repeat(name));
+        proto::CountedFile { fingerprint, name, requests: 1, counted_at: None }
+    }
+
+    #[test]
+    fn what_a_client_says_has_limits() {
+        assert_eq!(files(vec![file(64, 1_024), file(1, 0), file(1, 5)], 9).unwrap().len(), 2);
+        for bad in [file(0, 0), file(65, 0), file(1, 1_025)] {
+            assert!(files(vec![bad], 9).is_err());
+        }
+        assert!(files(vec![file(1, 1); 1_001], 9).is_err());
+        assert!(fingerprints(vec![vec![7]; 1_000]).is_ok());
+        for bad in [vec![vec![7]; 1_001], vec![vec![]], vec![vec![7; 65]]] {
+            assert!(fingerprints(bad).is_err());
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Files that were counted as a whole. CockroachDB uses it too.
+
+use jiff::Timestamp;
+use tally_store::error::Step as _;
+use tally_store::postgres::{Database, Transaction, commits_itself};
+use tally_store::retry::Policy;
+
+use super::super::Result;
+use super::append::Micros;
+use crate::counted::{CountedFile, REMEMBERED_MAX};
+
+/// Remembers files.
+pub(super) async fn note(transaction: &Transaction<'_>, files: &[CountedFile]) -> Result<()> {
+    if files.is_empty() {
+        return Ok(());
+    }
+    let fingerprints: Vec<&[u8]> = files.iter().map(|file| &*file.fingerprint).collect();
+    let names: Vec<&str> = files.iter().map(|file| &*file.name).collect();
+    let requests: Vec<i64> = files.iter().map(|file| file.requests).collect();
+    let times: Vec<Micros> = files.iter().map(|file| Micros(file.counted_micros)).collect();
+    transaction
+        .execute(include_str!("note_files.sql"), &[&fingerprints, &names, &requests, &times])
+        .await
+        .step("remember which files are counted")?;
+    Ok(())
+}
+
+/// Those that were counted.
+pub(crate) async fn find(
+    database: &Database,
+    fingerprints: &[Vec<u8>],
+) -> Result<Vec<CountedFile>> {
+    let step = "look for counted files";
+    let once = async || {
+        let connection = database.connection().await?;
+        let sql = include_str!("counted_files.sql");
+        let rows = connection.query(sql, &[&fingerprints]).await.step(step)?;
+        connection.release();
+        let file = |row: &tokio_postgres::Row| CountedFile {
+            fingerprint: row.get(0),
+            name: row.get(1),
+            requests: row.get(2),
+            counted_micros: row.get::<_, Timestamp>(3).as_microsecond(),
+        };
+        Ok(rows.iter().map(file).collect())
+    };
+    Policy::short(step).run(once).await
+}
+
+/// Forgets those that were counted long ago.
+pub(crate) async fn forget(database: &Database) -> Result<()> {
+    let step = "forget counted files";
+    let once = async || {
+        let connection = database.connection().await?;
+        let done = connection.execute(include_str!("forget_files.sql"), &[&REMEMBERED_MAX]).await;
+        commits_itself(step, done)?;
+        connection.release();
+        Ok(())
+    };
+    Policy::short(step).run(once).await
+}

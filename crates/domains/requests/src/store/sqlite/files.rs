@@ -1,0 +1,44 @@
+//! Files that were counted as a whole.
+
+use rusqlite::{Connection, OptionalExtension as _, Transaction};
+use tally_store::error::Step as _;
+
+use super::super::Result;
+use crate::counted::{CountedFile, REMEMBERED_MAX};
+
+/// Remembers files.
+pub(super) fn note(transaction: &Transaction<'_>, files: &[CountedFile]) -> Result<()> {
+    let step = "remember which files are counted";
+    let mut note = transaction.prepare_cached(include_str!("note_file.sql")).step(step)?;
+    for CountedFile { fingerprint, name, requests, counted_micros } in files {
+        note.execute((fingerprint, name, requests, counted_micros)).step(step)?;
+    }
+    Ok(())
+}
+
+/// Those that were counted.
+pub(super) fn find(connection: &Connection, fingerprints: &[Vec<u8>]) -> Result<Vec<CountedFile>> {
+    let step = "look for counted files";
+    let mut find = connection.prepare_cached(include_str!("counted_file.sql")).step(step)?;
+    let mut found = Vec::new();
+    for fingerprint in fingerprints {
+        let file = find.query_row([fingerprint], |row| {
+            Ok(CountedFile {
+                fingerprint: fingerprint.clone(),
+                name: row.get(0)?,
+                requests: row.get(1)?,
+                counted_micros: row.get(2)?,
+            })
+        });
+        found.extend(file.optional().step(step)?);
+    }
+    Ok(found)
+}
+
+/// Forgets those that were counted long ago.
+pub(super) fn forget(connection: &Connection) -> Result<()> {
+    connection
+        .execute(include_str!("forget_files.sql"), [REMEMBERED_MAX])
+        .step("forget counted files")?;
+    Ok(())
+}

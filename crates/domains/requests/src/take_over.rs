@@ -1,0 +1,174 @@
+//! Taking the books of the Go server of `count.v1` over: its methods, requests and daily totals.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `settle.rs` | what of the books is new, by what was taken before |
+//! | `source.rs` | reading the Go server's tables in one snapshot |
+//!
+//! Its requests have no key, so they cannot be told apart. What is remembered is how many were
+//! taken of each of its methods and days, in the transaction that takes them. A request that it has
+//! rolled up since then is still one of the same day, so it is counted once.
+
+mod settle;
+mod source;
+
+use tally_runtime::Kind;
+use tally_store::{Database, Dialect, Error};
+use tokio::sync::{mpsc, oneshot};
+
+pub(crate) use self::settle::{Settling, Taking};
+use crate::endpoints::Endpoints;
+use crate::model::Endpoint;
+use crate::store;
+
+/// How many pieces are read ahead.
+const PIECES_AHEAD: usize = 2;
+
+/// How the books are taken over.
+#[derive(Debug, Clone)]
+pub struct TakeOver {
+    /// What the books are called in the notes of what was taken; by default by where they are.
+    pub source: Option<String>,
+    /// How many endpoints are told apart.
+    pub endpoints_max: usize,
+    /// How long a path may be, in bytes.
+    pub path_bytes_max: usize,
+    /// Change nothing.
+    pub dry_run: bool,
+}
+
+/// What was taken over.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// What the books are called.
+    pub source: String,
+    /// The time zone in which the Go server cut its days.
+    pub time_zone: String,
+    /// How many methods, each with a path, the books have.
+    pub methods: u64,
+    /// How many of them are counted under `_other`.
+    pub other: u64,
+    /// Requests that the Go server had not rolled up.
+    pub requests: u64,
+    /// Requests in its daily totals.
+    pub rolled_up: u64,
+    /// Requests that were taken by an earlier run.
+    pub before: u64,
+    /// Requests that were taken by an earlier run, and are not in the books any more.
+    pub missing: u64,
+    /// Requests and totals outside of the years 1 to 9999, which are counted at their ends.
+    pub clamped: u64,
+}
+
+/// The books on their way into a store.
+pub struct Books {
+    /// Not told before the store is ready, so that what is read is not older than what was taken.
+    begin: Option<oneshot::Sender<()>>,
+    pieces: mpsc::Receiver<Result<Piece, Error>>,
+    pub(crate) settling: Settling,
+}
+
+/// A piece of the books; they come in this order.
+pub(crate) enum Piece {
+    /// Which books these are, and the time zone of their days.
+    Source(String, String),
+    /// What the Go server calls methods, by their ids there.
+    Methods(Vec<(i32, Endpoint)>),
+    /// By day and method.
+    Counts(Vec<Count>),
+    /// Requests that are not rolled up, by day and method, and the latest first.
+    Requests(Vec<Request>),
+    /// That was all.
+    End,
+}
+
+/// How many requests the books have of a method's day. Days are those of the Go server.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Count {
+    pub(crate) day: i32,
+    pub(crate) method: i32,
+    pub(crate) requests: i64,
+    pub(crate) total: i64,
+}
+
+/// A request that is not rolled up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request {
+    pub(crate) day: i32,
+    pub(crate) method: i32,
+    pub(crate) micros: i64,
+}
+
+/// Takes the Go server's books in `from` over into `database`, whose migrations are applied, in one
+/// transaction. What was taken before is not taken again.
+///
+/// # Errors
+/// When a database fails, or there are no such books, or it is not certain that they are the ones
+/// that were taken before. Nothing was taken then, unless the outcome of the COMMIT is unknown.
+pub async fn take_over(
+    database: &Database,
+    from: &Database,
+    how: TakeOver,
+) -> Result<Taken, Error> {
+    let step = "read the Go server's books";
+    let source = match from {
+        Database::Postgres(source) if source.dialect() == Dialect::Postgres => source.clone(),
+        _ => {
+            return Err(Error::permanent(step, Kind::FailedPrecondition)
+                .because("they are read from Postgres only"));
+        }
+    };
+    let store = store::open(database);
+    let endpoints = Endpoints::new(how.endpoints_max);
+    let (count_max, path_bytes_max) = endpoints.loaded_max();
+    let (known, state) = store.endpoints(count_max, path_bytes_max).await?;
+    endpoints.load(known, state);
+    let (begin, begun) = oneshot::channel();
+    let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
+    let (path_bytes_max, with_requests) = (how.path_bytes_max, !how.dry_run);
+    let settling = Settling::new(endpoints, how);
+    let books = Books { begin: Some(begin), pieces, settling };
+    let reading = async {
+        // Without it the store has failed, and says why.
+        if begun.await.is_ok()
+            && let Err(error) = source::read(&source, &sender, path_bytes_max, with_requests).await
+        {
+            let _ = sender.send(Err(error)).await;
+        }
+    };
+    let ((), taken) = tokio::join!(reading, store.take_over(books));
+    taken
+}
+
+// === impl Books ===
+
+impl Books {
+    /// The next piece.
+    pub(crate) async fn next(&mut self) -> Result<Piece, Error> {
+        self.begin();
+        self.pieces.recv().await.unwrap_or_else(|| Err(gone()))
+    }
+
+    /// The same for a thread.
+    pub(crate) fn blocking_next(&mut self) -> Result<Piece, Error> {
+        self.begin();
+        self.pieces.blocking_recv().unwrap_or_else(|| Err(gone()))
+    }
+
+    fn begin(&mut self) {
+        if let Some(begin) = self.begin.take() {
+            let _ = begin.send(());
+        }
+    }
+}
+
+impl std::fmt::Debug for Books {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Books").finish_non_exhaustive()
+    }
+}
+
+/// The reader always says how it ended.
+fn gone() -> Error {
+    Error::permanent("read the Go server's books: the reader has ended", Kind::Internal)
+}

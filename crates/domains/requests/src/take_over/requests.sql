@@ -1,0 +1,4 @@
+-- The latest of a day first: if only some of them are new, they are most likely these.
+SELECT request_timestamp::DATE - DATE '1970-01-01', method_id, request_timestamp
+FROM count.requests
+ORDER BY 1, 2, 3 DESC

@@ -1,0 +1,166 @@
+//! What of the books is new, by what was taken before.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use tally_proto::wire::{MICROS, OTHER_PATH};
+use tally_runtime::Kind;
+use tally_store::Error;
+
+use super::{Count, Request, TakeOver, Taken};
+use crate::endpoints::Endpoints;
+use crate::model::{Day, Endpoint, EndpointId, Named};
+use crate::rows::{Rows, RowsBuilder};
+
+/// The books as far as they are read.
+pub(crate) struct Settling {
+    endpoints: Endpoints,
+    pub(crate) how: TakeOver,
+    /// The ids of the Go server's methods.
+    ids: HashMap<i32, EndpointId>,
+    /// How many requests are still to be taken of a day and a method.
+    wanted: HashMap<(i32, i32), i64>,
+    /// What is taken of each UTC day.
+    pub(crate) accepted: BTreeMap<Day, i64>,
+    pub(crate) taken: Taken,
+}
+
+/// What a piece of the books changes.
+#[derive(Debug, Default)]
+pub(crate) struct Taking {
+    /// What comes to the daily totals.
+    pub(crate) totals: BTreeMap<(Day, EndpointId), i64>,
+    /// How many more are taken of the Go server's days and methods.
+    pub(crate) taken: Vec<(i32, i32, i64)>,
+}
+
+// === impl Settling ===
+
+impl Settling {
+    pub(super) fn new(endpoints: Endpoints, how: TakeOver) -> Self {
+        Self {
+            endpoints,
+            how,
+            ids: HashMap::new(),
+            wanted: HashMap::new(),
+            accepted: BTreeMap::new(),
+            taken: Taken::default(),
+        }
+    }
+
+    /// Which books these are, and which were taken before.
+    ///
+    /// # Errors
+    /// When others were, and nobody has said that these are not the same ones in another place.
+    pub(crate) fn begin(
+        &mut self,
+        source: String,
+        time_zone: String,
+        before: &[String],
+    ) -> Result<(), Error> {
+        let named = self.how.source.take();
+        if named.is_none() && !before.is_empty() && !before.contains(&source) {
+            let before = before.join("\u{201d}, \u{201c}");
+            let step = format!(
+                "take the books over: \u{201c}{before}\u{201d} were taken before, and these are \
+                 \u{201c}{source}\u{201d}. If they are the same books, moved or restored, say \
+                 --source with the earlier name; if they are of another Go server, with a new name"
+            );
+            return Err(Error::permanent(step, Kind::FailedPrecondition));
+        }
+        self.taken.source = named.unwrap_or(source);
+        self.taken.time_zone = time_zone;
+        Ok(())
+    }
+
+    /// The endpoints that these methods are counted under.
+    pub(crate) fn resolve(&mut self, methods: &[(i32, Endpoint)]) -> Vec<Arc<Named>> {
+        let endpoints: Vec<Endpoint> = methods.iter().map(|(_, one)| one.clone()).collect();
+        let named = self.endpoints.resolve(&endpoints);
+        self.taken.methods += methods.len() as u64;
+        let is_other = |named: &&Arc<Named>| &*named.endpoint.path == OTHER_PATH;
+        self.taken.other += named.iter().filter(is_other).count() as u64;
+        self.ids.extend(methods.iter().zip(&named).map(|((id, _), named)| (*id, named.id)));
+        let mut names = named;
+        names.sort_unstable_by_key(|named| named.id);
+        names.dedup_by_key(|named| named.id);
+        names
+    }
+
+    /// The database has some of them under other ids.
+    pub(crate) fn moved(
+        &mut self,
+        methods: &[(i32, Endpoint)],
+        moved: &HashMap<EndpointId, EndpointId>,
+    ) {
+        for (method, _) in methods {
+            if let Some(id) = self.ids.get_mut(method)
+                && let Some(to) = moved.get(id)
+            {
+                *id = *to;
+            }
+        }
+    }
+
+    /// What is new of these counts. `taken` says how many of each were taken before.
+    pub(crate) fn settle(&mut self, counts: &[Count], taken: &[i64]) -> Result<Taking, Error> {
+        let mut taking = Taking::default();
+        for (count, before) in counts.iter().zip(taken) {
+            let held = count.requests.saturating_add(count.total);
+            let new = held.saturating_sub(*before);
+            self.taken.before += held.min(*before).max(0).unsigned_abs();
+            if new <= 0 {
+                self.taken.missing += new.unsigned_abs();
+                continue;
+            }
+            // Which of the day's requests were taken is not known, but how many were.
+            let requests = new.min(count.requests);
+            let total = new - requests;
+            taking.taken.push((count.day, count.method, new));
+            self.taken.requests += requests.unsigned_abs();
+            self.taken.rolled_up += total.unsigned_abs();
+            if requests > 0 {
+                self.wanted.insert((count.day, count.method), requests);
+            }
+            if total > 0 {
+                let day = Day(count.day.clamp(Day::MIN.0, Day::MAX.0));
+                if day.0 != count.day {
+                    self.taken.clamped += total.unsigned_abs();
+                }
+                *taking.totals.entry((day, self.id(count.method)?)).or_default() += total;
+                *self.accepted.entry(day).or_default() += total;
+            }
+        }
+        Ok(taking)
+    }
+
+    /// The rows for those of these requests that are new.
+    pub(crate) fn rows(&mut self, requests: &[Request]) -> Result<Rows, Error> {
+        let mut rows = RowsBuilder::new(self.endpoints.belief());
+        for request in requests {
+            let Some(wanted) = self.wanted.get_mut(&(request.day, request.method)) else {
+                continue;
+            };
+            if *wanted == 0 {
+                continue;
+            }
+            *wanted -= 1;
+            let micros = request.micros.clamp(*MICROS.start(), *MICROS.end());
+            if micros != request.micros {
+                self.taken.clamped += 1;
+            }
+            *self.accepted.entry(Day::of_micros(micros)).or_default() += 1;
+            rows.push(self.id(request.method)?, micros);
+        }
+        Ok(rows.finish())
+    }
+
+    /// The tables refer to each other, and were read in one snapshot.
+    fn id(&self, method: i32) -> Result<EndpointId, Error> {
+        self.ids.get(&method).copied().ok_or_else(|| {
+            let step = format!("find method {method} of the Go server's books");
+            Error::permanent(step, Kind::FailedPrecondition)
+        })
+    }
+}

@@ -1,0 +1,132 @@
+//! Reading the Go server's tables in one snapshot.
+
+use std::error::Error as StdError;
+use std::pin::pin;
+
+use futures_util::StreamExt as _;
+use tally_proto::{methods, wire};
+use tally_runtime::Kind;
+use tally_store::Error;
+use tally_store::error::Step as _;
+use tally_store::postgres::{Database, Isolation, Transaction};
+use tokio::sync::mpsc;
+use tokio_postgres::Row;
+use tokio_postgres::types::{FromSql, ToSql, Type};
+
+use super::{Count, Piece, Request};
+use crate::model::Endpoint;
+use crate::rows::POSTGRES_EPOCH_MICROS;
+
+/// How many lines of a table are one piece.
+const PIECE_LINES: usize = 10_000;
+
+/// Microseconds since 1970-01-01 UTC, of any time that Postgres has.
+struct Micros(i64);
+
+/// Reads the books. When nobody takes the pieces any more, it ends.
+pub(super) async fn read(
+    database: &Database,
+    pieces: &mpsc::Sender<Result<Piece, Error>>,
+    path_bytes_max: usize,
+    with_requests: bool,
+) -> Result<(), Error> {
+    let mut connection = database.connection().await?;
+    let transaction = connection.begin(Isolation::Snapshot).await?;
+    let step = "read the Go server's books";
+    transaction.batch_execute(include_str!("wait_for_store.sql")).await.step(step)?;
+    let source = transaction.query_opt(include_str!("source.sql"), &[]).await.step(step)?;
+    let source = source.ok_or_else(|| {
+        Error::permanent(step, Kind::FailedPrecondition)
+            .because("this database has no schema count: say --from with the URL that it used")
+    })?;
+    let _ = pieces.send(Ok(Piece::Source(source.get(0), source.get(1)))).await;
+    let method = |row: &Row| {
+        let path = wire::path(row.get(2), path_bytes_max);
+        (row.get(0), Endpoint::new(number(row.get(1)), path))
+    };
+    send(&transaction, include_str!("methods.sql"), method, Piece::Methods, pieces).await?;
+    let count = |row: &Row| {
+        let (day, method, requests, total) = (row.get(0), row.get(1), row.get(2), row.get(3));
+        Count { day, method, requests, total }
+    };
+    send(&transaction, include_str!("counts.sql"), count, Piece::Counts, pieces).await?;
+    if with_requests {
+        let request = |row: &Row| {
+            let Micros(micros) = row.get(2);
+            Request { day: row.get(0), method: row.get(1), micros }
+        };
+        send(&transaction, include_str!("requests.sql"), request, Piece::Requests, pieces).await?;
+    }
+    let _ = pieces.send(Ok(Piece::End)).await;
+    transaction.rollback().await?;
+    connection.release();
+    Ok(())
+}
+
+/// Streams an answer, in pieces.
+async fn send<T>(
+    transaction: &Transaction<'_>,
+    sql: &str,
+    read: impl Fn(&Row) -> T,
+    piece: impl Fn(Vec<T>) -> Piece,
+    pieces: &mpsc::Sender<Result<Piece, Error>>,
+) -> Result<(), Error> {
+    let step = "read the Go server's books";
+    let none: [&(dyn ToSql + Sync); 0] = [];
+    let rows = transaction.query_raw(sql, none).await.step(step)?;
+    let mut rows = pin!(rows.ready_chunks(PIECE_LINES));
+    let mut lines = Vec::with_capacity(PIECE_LINES);
+    while let Some(chunk) = rows.next().await {
+        for row in chunk {
+            lines.push(read(&row.step(step)?));
+        }
+        if lines.len() >= PIECE_LINES {
+            let full = std::mem::replace(&mut lines, Vec::with_capacity(PIECE_LINES));
+            if pieces.send(Ok(piece(full))).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+    if !lines.is_empty() {
+        let _ = pieces.send(Ok(piece(lines))).await;
+    }
+    Ok(())
+}
+
+/// The Go server stores the name of a method, and a number that has none as its digits.
+fn number(method: &str) -> i32 {
+    method.parse().unwrap_or_else(|_| methods::number_of_token(method.as_bytes()))
+}
+
+// === impl Micros ===
+
+impl<'a> FromSql<'a> for Micros {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
+        let micros = i64::from_be_bytes(raw.try_into()?);
+        Ok(Self(micros.saturating_add(POSTGRES_EPOCH_MICROS)))
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::TIMESTAMPTZ
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number;
+
+    #[test]
+    fn methods_are_read_as_the_go_server_writes_them() {
+        for (text, expected) in [
+            ("METHOD_UNSPECIFIED", 0),
+            ("GET", 3),
+            ("GRPC", 100),
+            ("42", 42),
+            ("-5", -5),
+            ("99999999999", 0),
+            ("", 0),
+        ] {
+            assert_eq!(number(text), expected, "{text}");
+        }
+    }
+}

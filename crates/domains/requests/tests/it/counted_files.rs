@@ -1,0 +1,115 @@
+//! Files that were counted as a whole are remembered with the end of their producer.
+
+use tally_proto::tally::requests::v1 as proto;
+use tally_proto::tally::requests::v1::record_request::Kind;
+use tally_requests::{CountedFile, Leaving, Opening, Standing, draw_epoch};
+use tonic::Code;
+use uuid::Uuid;
+
+use crate::add::on_sqlite;
+use crate::backend::Backend;
+use crate::conformance::on_every_backend;
+use crate::recording::{Recording, many, trailer};
+use crate::server::settings;
+
+on_every_backend!(crate::counted_files:
+    they_are_remembered_with_the_end_of_their_producer,
+    those_that_were_counted_last_are_kept,
+);
+
+fn file(number: u32, name: &str, counted_micros: i64) -> CountedFile {
+    let fingerprint = number.to_be_bytes().to_vec();
+    CountedFile { fingerprint, name: name.to_owned(), requests: 7, counted_micros }
+}
+
+async fn open(backend: &Backend) -> Leaving {
+    let id = Uuid::now_v7();
+    let opening = Opening {
+        id,
+        epoch: 0,
+        claims: vec![7],
+        name: "a test".to_owned(),
+        may_be_new: true,
+        told: None,
+        next_epoch: draw_epoch(),
+        producers_max: 100,
+    };
+    let opened = backend.store.open_producer(&opening).await.unwrap();
+    let Standing { epoch, sequence, .. } = opened.unwrap();
+    Leaving::new(id, epoch, sequence)
+}
+
+async fn they_are_remembered_with_the_end_of_their_producer(backend: Backend) {
+    let all: Vec<_> = (0..4_u32).map(|number| number.to_be_bytes().to_vec()).collect();
+    let leaving = open(&backend).await;
+    let files = vec![file(1, "a", 10), file(2, "b", 10)];
+    // Not as it was left: nothing is remembered.
+    let early = Leaving { sequence: 1, files: files.clone(), ..leaving.clone() };
+    backend.store.forget_producer(&early).await.unwrap();
+    assert_eq!(backend.store.counted_files(&all).await.unwrap(), []);
+    for _ in 0..2 {
+        let leaving = Leaving { files: files.clone(), ..leaving.clone() };
+        backend.store.forget_producer(&leaving).await.unwrap();
+        assert_eq!(backend.store.counted_files(&all).await.unwrap(), files);
+    }
+    assert_eq!(backend.store.counted_files(&all[2..]).await.unwrap(), files[1..]);
+    let again = vec![file(2, "c", 20)];
+    let leaving = Leaving { files: again.clone(), ..open(&backend).await };
+    backend.store.forget_producer(&leaving).await.unwrap();
+    assert_eq!(
+        backend.store.counted_files(&all).await.unwrap(),
+        [files[0].clone(), again[0].clone()]
+    );
+}
+
+async fn those_that_were_counted_last_are_kept(backend: Backend) {
+    for many in 0..11_u32 {
+        let numbers = many * 1_000..(many + 1) * 1_000;
+        let files = numbers.map(|number| file(number, "a", i64::from(number))).collect();
+        let leaving = Leaving { files, ..open(&backend).await };
+        backend.store.forget_producer(&leaving).await.unwrap();
+    }
+    backend.maintain().await;
+    assert_eq!(backend.count("tally_counted_files").await, 10_000);
+    let found =
+        async |number: u32| backend.store.counted_files(&[number.to_be_bytes().to_vec()]).await;
+    assert_eq!(found(999).await.unwrap(), []);
+    assert_eq!(found(1_000).await.unwrap(), [file(1_000, "a", 1_000)]);
+}
+
+fn counted(fingerprint: &[u8]) -> proto::CountedFile {
+    let (fingerprint, name) = (fingerprint.to_vec(), "access.log".to_owned());
+    proto::CountedFile { fingerprint, name, requests: 3, counted_at: None }
+}
+
+#[tokio::test]
+async fn a_client_says_them_with_done_and_asks_for_them() {
+    let (_folder, counting) = on_sqlite(settings()).await;
+    let find = async |fingerprints: &[&[u8]]| {
+        let fingerprints = fingerprints.iter().map(|one| one.to_vec()).collect();
+        let request = proto::FindCountedFilesRequest { fingerprints };
+        let answer = counting.request_client().await.find_counted_files(request).await;
+        answer.map(|answer| answer.into_inner().files)
+    };
+    let stream = Recording::start(&counting).await;
+    stream.send(many(1, true, 3));
+    assert!(find(&[b"1"]).await.unwrap().is_empty());
+    let files = vec![counted(b"1"), counted(b"1"), counted(b"2")];
+    stream.send_kind(Some(Kind::Done(proto::Done { files })));
+    assert_eq!(stream.finish().await.expect("a good end"), 1);
+    let found = find(&[b"1", b"3"]).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert!(found[0].counted_at.is_some());
+    assert_eq!(found, [proto::CountedFile { counted_at: found[0].counted_at, ..counted(b"1") }]);
+
+    // What breaks a rule is not remembered, and the producer stays.
+    let mut stream = Recording::start(&counting).await;
+    stream.send(many(1, true, 3));
+    let files = vec![counted(b"4"), counted(b"")];
+    stream.send_kind(Some(Kind::Done(proto::Done { files })));
+    let status = stream.ended().await;
+    assert_eq!(trailer(&status, "tally-reason").as_deref(), Some("INVALID_MESSAGE"), "{status}");
+    assert!(find(&[b"4"]).await.unwrap().is_empty());
+    let status = find(&[b""]).await.expect_err("refused");
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+}
