@@ -6,7 +6,9 @@
 //! | `batch.rs` | one batch of a `Record` stream: from a message to rows |
 //! | `endpoints.rs` | from a method and a path to an id, without a lock or an allocation |
 //! | `error.rs` | what can go wrong, and what it means to the client |
+//! | `framing.rs` | gRPC's messages in the frames of a body, read where they lie |
 //! | `grpc.rs` | `count.v1.CountService` and `tally.requests.v1.RequestService` |
+//! | `message.rs` | one request of an `Add` stream, read where its message lies |
 //! | `migrations.rs` | the tables, for each kind of database |
 //! | `model.rs` | endpoint, day, period |
 //! | `producer.rs` | clients that number their batches |
@@ -25,7 +27,9 @@ mod ahead;
 mod batch;
 mod endpoints;
 mod error;
+mod framing;
 mod grpc;
+mod message;
 mod migrations;
 mod model;
 mod producer;
@@ -42,6 +46,7 @@ mod warm;
 
 pub use batch::{InvalidBatch, RecordLimits, decode_batch};
 pub use error::{Error, InvalidDate, InvalidOpen, InvalidTime, WrongTimes};
+pub use grpc::CountServer;
 pub use migrations::MIGRATIONS;
 pub use model::{Day, DayRange, Endpoint, EndpointId, Named, Period};
 pub use producer::{
