@@ -376,4 +376,4 @@ async fn settled(storing: &Option<(Arc<Run>, Receipt)>) -> Result<u64, Failure> 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

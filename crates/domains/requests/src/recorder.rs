@@ -280,3 +280,6 @@ async fn next_frame(body: &mut Body) -> Result<Option<Bytes>, Error> {
         None => Ok(None),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ mod concurrency;
 mod conformance;
 mod dates;
 mod drops;
+mod frames;
 mod kept;
 mod leaving;
 mod migrations;
