@@ -79,12 +79,17 @@ pub enum Error {
     #[error("the stream broke off: {0}")]
     Broken(String),
     /// A message of an `Add` stream that is too large.
-    #[error("request {position} of the stream cannot be read: {reason}")]
+    #[error(
+        "request {position} of the stream cannot be read: its message has {bytes} bytes, and may \
+         have at most {max}"
+    )]
     TooLarge {
         /// From 1.
         position: u64,
-        /// Why not.
-        reason: String,
+        /// How large.
+        bytes: usize,
+        /// The limit.
+        max: usize,
     },
     /// Rows of the stream were not stored.
     #[error("the database did not take the requests")]

@@ -2,9 +2,13 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `add.rs` | `Add` |
 //! | `producers.rs` | `Record`, `ListProducers`, `ClearSetbacks` and `FindCountedFiles` |
 
+mod add;
 mod producers;
+
+pub use add::CountServer;
 
 use std::sync::Arc;
 
@@ -19,7 +23,7 @@ use tally_proto::tally::requests::v1 as requests;
 use tally_proto::tally::requests::v1::request_service_server::{
     RequestService, RequestServiceServer,
 };
-use tally_proto::wire::{COUNTED_TRAILER, REASON_TRAILER, REFUSED_TRAILER};
+use tally_proto::wire::REASON_TRAILER;
 use tally_runtime::chain;
 use tally_store::error::chain_for_clients;
 use tokio_stream::Iter;
@@ -28,15 +32,12 @@ use tonic::{Code, Request, Response, Status, Streaming, async_trait};
 
 use crate::error::Error;
 use crate::model::{Day, DayRange};
-use crate::recorder::Ending;
+use crate::recorder::MESSAGE_BYTES_MAX;
 use crate::rollup;
 use crate::service::Service;
 use crate::totals::{Filter, Granularity, LimitOrder, Omitted, PeriodTotals, Query, Totals};
 use crate::validate;
 
-/// How large a message from a client may be: one request, or one question. A batch has a limit
-/// of its own.
-const MESSAGE_BYTES_MAX: usize = 64 << 10;
 /// How large an answer of one message may be. It takes several times as much memory while it is
 /// made.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
@@ -63,8 +64,9 @@ type Answers = Box<dyn Iterator<Item = Result<requests::QueryTotalsResponse, Sta
 impl Service {
     /// The public counting API.
     #[must_use]
-    pub fn count_service(&self) -> CountServiceServer<Self> {
-        CountServiceServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    pub fn count_service(&self) -> CountServer {
+        let server = CountServiceServer::new(self.clone());
+        CountServer::new(server.max_decoding_message_size(MESSAGE_BYTES_MAX))
     }
 
     /// Tally's own API.
@@ -120,22 +122,7 @@ impl CountService for Service {
         &self,
         request: Request<Streaming<AddRequest>>,
     ) -> Result<Response<AddResponse>, Status> {
-        let stream = request.into_inner();
-        let recorder = Arc::clone(&self.recorder);
-        // A task of its own: when the client goes away, this call is dropped, and what the
-        // client had sent is counted all the same.
-        let task = self.streams.spawn("add stream", async move { recorder.record(stream).await });
-        let panicked = Ending { counted: None, refused: 0, error: Some(Error::Panicked) };
-        let Ending { counted, refused, error } = task.await.unwrap_or(panicked);
-        let Some(error) = error else { return Ok(Response::new(AddResponse {})) };
-        let mut status = status(&error);
-        if let Some(counted) = counted {
-            status.metadata_mut().insert(COUNTED_TRAILER, counted.into());
-            if refused > 0 {
-                status.metadata_mut().insert(REFUSED_TRAILER, refused.into());
-            }
-        }
-        Err(status)
+        add::add(self, request).await
     }
 
     async fn count_daily_totals(

@@ -7,7 +7,9 @@
 //! | `counted.rs` | files that were counted as a whole |
 //! | `endpoints.rs` | from a method and a path to an id, without a lock or an allocation |
 //! | `error.rs` | what can go wrong, and what it means to the client |
+//! | `framing.rs` | gRPC's messages in the frames of a body, read where they lie |
 //! | `grpc.rs` | `count.v1.CountService` and `tally.requests.v1.RequestService` |
+//! | `message.rs` | one request of an `Add` stream, read where its message lies |
 //! | `migrations.rs` | the tables, for each kind of database |
 //! | `model.rs` | endpoint, day, period |
 //! | `producer.rs` | clients that number their batches |
@@ -28,7 +30,9 @@ mod batch;
 mod counted;
 mod endpoints;
 mod error;
+mod framing;
 mod grpc;
+mod message;
 mod migrations;
 mod model;
 mod producer;
@@ -47,6 +51,7 @@ mod warm;
 pub use batch::{InvalidBatch, RecordLimits, decode_batch};
 pub use counted::CountedFile;
 pub use error::{Error, InvalidDate, InvalidOpen, InvalidTime, WrongTimes};
+pub use grpc::CountServer;
 pub use migrations::MIGRATIONS;
 pub use model::{Day, DayRange, Endpoint, EndpointId, Named, Period};
 pub use producer::{

@@ -1,23 +1,31 @@
 //! What all streams share, and one `Add` stream: decode, validate, push, acknowledge.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use bytes::Bytes;
+use futures_util::FutureExt as _;
 use tally_ingest::{Queue, Receipt, Workers};
-use tally_proto::count::v1::AddRequest;
 use tally_runtime::{Clock, Drain};
 use tokio::time::Instant;
-use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::Body as _;
 
 use crate::ahead::Ahead;
 use crate::batch::RecordLimits;
 use crate::endpoints::Endpoints;
 use crate::error::{Error, InvalidTime, WrongTimes};
+use crate::framing::Framing;
+use crate::message::Message;
 use crate::model::Endpoint;
 use crate::rows::{Rows, RowsBuilder};
 use crate::store::Store;
 use crate::validate::Rules;
+
+/// How large a message may be.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
 /// How many requests of one stream travel together at most.
 const CHUNK_ROWS_MAX: usize = 1_024;
@@ -66,6 +74,7 @@ pub(crate) struct Ending {
 #[derive(Debug)]
 struct Chunk {
     rows: RowsBuilder,
+    /// How many requests were read for it, those that are refused among them.
     len: usize,
     /// What its requests are held against. A chunk waits for nothing, so it is of one moment.
     rules: Option<Rules>,
@@ -85,13 +94,10 @@ struct Wrong {
 
 impl Recorder {
     /// Takes a stream in. Whatever ends it, what came before is stored before this returns.
-    pub(crate) async fn record<S>(&self, stream: S) -> Ending
-    where
-        S: Stream<Item = Result<AddRequest, Status>> + Unpin,
-    {
+    pub(crate) async fn record(&self, body: Body) -> Ending {
         let receipt = Receipt::new();
         let mut wrong = Wrong::default();
-        let error = self.read(stream, &receipt, &mut wrong).await.err();
+        let error = self.read(body, &receipt, &mut wrong).await.err();
         match receipt.settled().await {
             Ok(stored) => Ending {
                 counted: Some(stored + wrong.pending),
@@ -106,80 +112,100 @@ impl Recorder {
         }
     }
 
-    /// Pushes everything that the stream brings. No timer: a chunk is pushed when it is full,
-    /// or when nothing more is there at this moment.
-    async fn read<S>(
+    /// Pushes everything that the stream brings.
+    async fn read(
         &self,
-        mut stream: S,
+        mut body: Body,
         receipt: &Receipt,
         wrong: &mut Wrong,
-    ) -> Result<(), Error>
-    where
-        S: Stream<Item = Result<AddRequest, Status>> + Unpin,
-    {
+    ) -> Result<(), Error> {
+        let mut framing = Framing::new(MESSAGE_BYTES_MAX);
         let mut chunk = self.chunk();
-        let mut position = 0_u64;
         let mut late_since = None;
-        let ending = loop {
-            let next = if chunk.len == 0 {
-                chunk.rules = None;
-                if receipt.has_failed() {
-                    // The stream cannot succeed any more: settling it will say why.
-                    break Ok(());
-                }
-                if self.drain.has_begun() {
-                    // Whether it could be stored is asked at the end.
-                    let _ = receipt.settled().await;
-                    let is_over = late_since.get_or_insert_with(Instant::now).elapsed() > LATE_MAX;
-                    let next = if is_over { None } else { stream.next().now_or_never() };
-                    let Some(next) = next else { break Err(Error::Draining) };
-                    next
-                } else {
-                    tokio::select! {
-                        next = stream.next() => next,
-                        () = self.drain.begun() => continue,
-                    }
-                }
-            } else if let Some(next) = stream.next().now_or_never() {
-                next
-            } else {
-                self.push(&mut chunk, receipt, wrong).await?;
-                continue;
-            };
-            let request = match next {
-                Some(Ok(request)) => request,
-                Some(Err(status)) => break Err(broken(position + 1, &status)),
-                None => break Ok(()),
-            };
-            position += 1;
-            if let Err(reason) = self.take(&request, &mut chunk) {
-                wrong.add(position, reason);
+        loop {
+            if receipt.has_failed() {
+                // The stream cannot succeed any more: settling it will say why.
+                return Ok(());
             }
-            if chunk.len >= CHUNK_ROWS_MAX {
-                self.push(&mut chunk, receipt, wrong).await?;
+            let is_late = self.drain.has_begun();
+            if is_late {
+                // Whether it could be stored is asked at the end.
+                let _ = receipt.settled().await;
+                if late_since.get_or_insert_with(Instant::now).elapsed() > LATE_MAX {
+                    return Err(Error::Draining);
+                }
             }
-        };
-        self.push(&mut chunk, receipt, wrong).await?;
-        ending
+            let ended = self.fill(&mut chunk, &mut framing, &mut body, wrong, is_late).await;
+            self.push(&mut chunk, receipt, wrong).await?;
+            if let Some(ending) = ended {
+                return ending;
+            }
+        }
     }
 
-    fn take(&self, request: &AddRequest, chunk: &mut Chunk) -> Result<(), InvalidTime> {
+    /// Fills a chunk. No timer: it is done when it is full, or when nothing more is there at this
+    /// moment. Returns how the stream ends, if it does; a late one does when nothing is there.
+    async fn fill(
+        &self,
+        chunk: &mut Chunk,
+        framing: &mut Framing,
+        body: &mut Body,
+        wrong: &mut Wrong,
+        is_late: bool,
+    ) -> Option<Result<(), Error>> {
+        while chunk.len < CHUNK_ROWS_MAX {
+            match framing.next() {
+                Ok(Some(message)) => {
+                    chunk.len += 1;
+                    if let Err(reason) = self.take(message, chunk) {
+                        wrong.add(framing.position(), reason);
+                    }
+                    continue;
+                }
+                Ok(None) => {}
+                Err(error) => return Some(Err(error)),
+            }
+            // A stream that always has another frame must leave other tasks their turn.
+            tokio::task::coop::consume_budget().await;
+            let next = next_frame(body);
+            let frame = if chunk.len > 0 {
+                next.now_or_never()?
+            } else if is_late {
+                let Some(frame) = next.now_or_never() else { return Some(Err(Error::Draining)) };
+                frame
+            } else {
+                tokio::select! {
+                    frame = next => frame,
+                    () = self.drain.begun() => return None,
+                }
+            };
+            match frame {
+                Ok(Some(frame)) => framing.put(frame),
+                Ok(None) => return Some(framing.end()),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn take(&self, message: &[u8], chunk: &mut Chunk) -> Result<(), InvalidTime> {
+        let Message { method, path, time } = Message::read(message);
         let rules = *chunk.rules.get_or_insert_with(|| self.rules());
-        let micros = rules.time(request.request_timestamp).inspect_err(|reason| {
+        let micros = rules.time(time).inspect_err(|reason| {
             if let InvalidTime::Ahead { ahead_seconds } = reason {
                 self.ahead.refused(rules.now_micros, *ahead_seconds);
             }
         })?;
-        let path = rules.path(&request.path);
+        let path = rules.path(&path);
         let rows = &mut chunk.rows;
-        let known = self.endpoints.find(request.method, path, |named| {
+        let known = self.endpoints.find(method, path, |named| {
             rows.push(named.id, micros);
             rows.name(named);
         });
         if known.is_none() {
-            chunk.unknown.push((Endpoint::new(request.method, path), micros));
+            chunk.unknown.push((Endpoint::new(method, path), micros));
         }
-        chunk.len += 1;
         Ok(())
     }
 
@@ -190,12 +216,12 @@ impl Recorder {
         receipt: &Receipt,
         wrong: &mut Wrong,
     ) -> Result<(), Error> {
-        if chunk.len == 0 {
+        let Chunk { mut rows, unknown, .. } = std::mem::replace(chunk, self.chunk());
+        if rows.rows() == 0 && unknown.is_empty() {
             return Ok(());
         }
         self.ahead.in_time(self.rules().now_micros);
         let receipt = receipt.skipping(std::mem::take(&mut wrong.pending));
-        let Chunk { mut rows, unknown, .. } = std::mem::replace(chunk, self.chunk());
         if !unknown.is_empty() {
             let (endpoints, times): (Vec<_>, Vec<_>) = unknown.into_iter().unzip();
             for (named, micros) in self.endpoints.resolve(&endpoints).into_iter().zip(times) {
@@ -252,12 +278,15 @@ impl Wrong {
     }
 }
 
-/// Why a stream ended without its end.
-fn broken(position: u64, status: &Status) -> Error {
-    let reason = status.message().to_owned();
-    match status.code() {
-        // tonic's code for a message that is too large.
-        tonic::Code::OutOfRange => Error::TooLarge { position, reason },
-        _ => Error::Broken(reason),
+/// What the body brings next; `None` at its end.
+async fn next_frame(body: &mut Body) -> Result<Option<Bytes>, Error> {
+    match poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
+        // Trailers come last, and say nothing.
+        Some(Ok(frame)) => Ok(frame.into_data().ok()),
+        Some(Err(status)) => Err(Error::Broken(status.message().to_owned())),
+        None => Ok(None),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,7 +113,7 @@ impl Rows {
     }
 
     /// Endpoint ids and times, in microseconds since 1970-01-01 UTC.
-    pub fn iter(&self) -> impl Iterator<Item = (EndpointId, i64)> + '_ {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (EndpointId, i64)> + '_ {
         let int = |bytes: &[u8]| {
             i64::from_be_bytes(bytes.try_into().expect("a row's fields have eight bytes"))
         };

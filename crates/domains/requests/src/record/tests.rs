@@ -17,7 +17,7 @@ use crate::{MIGRATIONS, Parts, Service, Settings};
 /// Far more than a task may take before it lets others in.
 const REPEATS_MAX: u64 = 100_000;
 
-async fn service(folder: &std::path::Path) -> Service {
+pub(crate) async fn service(folder: &std::path::Path) -> Service {
     let url = format!("sqlite:{}", folder.join("tally.db").display());
     let url = url.parse().expect("a URL");
     let database = Database::open(&url, Default::default()).await.expect("it opens");

@@ -11,6 +11,7 @@ mod conformance;
 mod counted_files;
 mod dates;
 mod drops;
+mod frames;
 mod kept;
 mod leaving;
 mod log;

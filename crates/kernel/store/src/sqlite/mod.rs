@@ -27,6 +27,8 @@ use crate::{Error, Outcome};
 /// How long SQLite itself waits for a lock. Another program that reads the file, such as the
 /// `sqlite3` shell, holds it for moments only.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How large the pages of a new file are.
+const PAGE_BYTES: u32 = 8 << 10;
 
 /// An open SQLite file.
 #[derive(Debug, Clone)]
@@ -154,6 +156,9 @@ fn open_writer(url: &SqliteUrl) -> Result<Connection, Error> {
         return Err(Error::permanent(step(), Kind::FailedPrecondition)
             .because("the file is read-only for this user"));
     }
+    // Of a file that is new. Many rows are appended at a time, and SQLite's work for a page is nearly
+    // the same whatever its size; but a single row writes whole pages too.
+    connection.pragma_update(None, "page_size", PAGE_BYTES).map_err(failed)?;
     // WAL lets readers and the writer work side by side; FULL makes COMMIT wait for the disk,
     // so that what was acknowledged survives a power cut.
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;

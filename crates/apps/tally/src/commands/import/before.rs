@@ -100,9 +100,12 @@ fn line(input: &Input, file: &CountedFile) -> String {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use tally_proto::count::v1;
+    use tally_proto::count::v1::count_service_server::{CountService, CountServiceServer};
     use tokio::net::TcpListener;
     use tokio_stream::wrappers::TcpListenerStream;
     use tonic::transport::Server;
+    use tonic::{Request, Response, Status, Streaming};
 
     use super::*;
 
@@ -112,13 +115,46 @@ mod tests {
         args: ImportArgs,
     }
 
+    /// A server that counts, and has nothing else of today's.
+    struct Older;
+
+    #[tonic::async_trait]
+    impl CountService for Older {
+        async fn add(
+            &self,
+            _: Request<Streaming<v1::AddRequest>>,
+        ) -> Result<Response<v1::AddResponse>, Status> {
+            Ok(Response::default())
+        }
+
+        async fn count_daily_totals(
+            &self,
+            _: Request<v1::CountDailyTotalsRequest>,
+        ) -> Result<Response<v1::CountDailyTotalsResponse>, Status> {
+            Err(Status::unimplemented("not here"))
+        }
+
+        async fn list_daily_totals(
+            &self,
+            _: Request<v1::ListDailyTotalsRequest>,
+        ) -> Result<Response<v1::ListDailyTotalsResponse>, Status> {
+            Err(Status::unimplemented("not here"))
+        }
+
+        async fn get_period_totals(
+            &self,
+            _: Request<v1::GetPeriodTotalsRequest>,
+        ) -> Result<Response<v1::GetPeriodTotalsResponse>, Status> {
+            Err(Status::unimplemented("not here"))
+        }
+    }
+
     #[tokio::test]
     async fn an_older_server_is_not_missed() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let server = format!("http://{}", listener.local_addr().expect("an address"));
-        let (_, other_service) = tonic_health::server::health_reporter();
         let older = Server::builder()
-            .add_service(other_service)
+            .add_service(CountServiceServer::new(Older))
             .serve_with_incoming(TcpListenerStream::new(listener));
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("log");

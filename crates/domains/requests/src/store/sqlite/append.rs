@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use hashbrown::hash_map::Entry;
-use rusqlite::{Connection, OptionalExtension as _, Transaction, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, Transaction};
 use tally_ingest::Batch;
 use tally_store::error::Step as _;
 use tally_store::faults;
@@ -22,8 +22,9 @@ pub(super) struct State {
     changes: AtomicU64,
 }
 
-/// How many rows one INSERT takes: more is hardly faster, and SQLite allows 32,766 values.
-const INSERT_ROWS: usize = 100;
+/// How many rows one INSERT takes: more is hardly faster. The rest of a batch goes in smaller ones,
+/// so that there are few statements, and each is prepared once.
+const INSERT_ROWS: [usize; 3] = [100, 10, 1];
 
 pub(super) fn append(
     connection: &mut Connection,
@@ -119,24 +120,22 @@ fn place(transaction: &Transaction<'_>, id: Uuid) -> Result<Option<Place>> {
 }
 
 pub(super) fn insert(transaction: &Transaction<'_>, chunks: &[Rows]) -> Result<()> {
-    let count: usize = chunks.iter().map(tally_ingest::Rows::rows).sum();
-    let mut rows: Vec<i64> = Vec::with_capacity(2 * count);
-    for (endpoint, micros) in chunks.iter().flat_map(Rows::iter) {
-        rows.extend([endpoint, micros]);
-    }
-    let (many, rest) = rows.as_chunks::<{ 2 * INSERT_ROWS }>();
-    let insert = |sql: &str, values: &[i64]| {
-        transaction
-            .prepare_cached(sql)
-            .and_then(|mut statement| statement.execute(params_from_iter(values)))
-            .step("insert the rows of a batch")
-    };
-    let insert_many = insert_sql(INSERT_ROWS);
-    for values in many {
-        insert(&insert_many, values)?;
-    }
-    if !rest.is_empty() {
-        insert(&insert_sql(rest.len() / 2), rest)?;
+    let step = "insert the rows of a batch";
+    let mut left: usize = chunks.iter().map(|rows| rows.iter().len()).sum();
+    let mut rows = chunks.iter().flat_map(Rows::iter);
+    for size in INSERT_ROWS {
+        if left < size {
+            continue;
+        }
+        let mut statement = transaction.prepare_cached(&insert_sql(size)).step(step)?;
+        for _ in 0..left / size {
+            for (at, (endpoint, micros)) in (1..).step_by(2).zip(rows.by_ref().take(size)) {
+                statement.raw_bind_parameter(at, endpoint).step(step)?;
+                statement.raw_bind_parameter(at + 1, micros).step(step)?;
+            }
+            statement.raw_execute().step(step)?;
+        }
+        left %= size;
     }
     Ok(())
 }

@@ -1,0 +1,86 @@
+//! `Add`, whose messages go past tonic: to make an object of each, and to poll for it, takes
+//! longer than to count it.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use tally_proto::count::v1::count_service_server::{CountServiceServer, SERVICE_NAME};
+use tally_proto::count::v1::{AddRequest, AddResponse};
+use tally_proto::wire::{COUNTED_TRAILER, REFUSED_TRAILER};
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, Service as HttpService, http};
+use tonic::server::NamedService;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::status;
+use crate::error::Error;
+use crate::recorder::Ending;
+use crate::service::Service;
+
+/// The method whose bodies are read here.
+const ADD: &str = "/count.v1.CountService/Add";
+
+/// `count.v1.CountService`.
+#[derive(Clone)]
+pub struct CountServer(CountServiceServer<Service>);
+
+/// The body of an `Add` call. It comes beside the call, which itself has an empty one; so tonic
+/// does everything about the call but read its messages.
+#[derive(Debug, Clone)]
+struct Unread(Arc<Mutex<Body>>);
+
+// === impl CountServer ===
+
+impl CountServer {
+    pub(super) fn new(server: CountServiceServer<Service>) -> Self {
+        Self(server)
+    }
+}
+
+impl NamedService for CountServer {
+    const NAME: &'static str = SERVICE_NAME;
+}
+
+impl HttpService<http::Request<Body>> for CountServer {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        if request.uri().path() == ADD {
+            let body = std::mem::take(request.body_mut());
+            request.extensions_mut().insert(Unread(Arc::new(Mutex::new(body))));
+        }
+        HttpService::call(&mut self.0, request)
+    }
+}
+
+/// Counts the requests of a stream, and answers it.
+pub(super) async fn add(
+    service: &Service,
+    mut request: Request<Streaming<AddRequest>>,
+) -> Result<Response<AddResponse>, Status> {
+    let unread = request.extensions_mut().remove::<Unread>();
+    let Unread(body) = unread.expect("every call comes by the one who put it there");
+    let body = std::mem::take(&mut *body.lock().unwrap_or_else(PoisonError::into_inner));
+    let recorder = Arc::clone(&service.recorder);
+    // A task of its own: when the client goes away, this call is dropped, and what the client
+    // had sent is counted all the same.
+    let task = service.streams.spawn("add stream", async move { recorder.record(body).await });
+    let panicked = Ending { counted: None, refused: 0, error: Some(Error::Panicked) };
+    let Ending { counted, refused, error } = task.await.unwrap_or(panicked);
+    let Some(error) = error else { return Ok(Response::new(AddResponse {})) };
+    let mut status = status(&error);
+    if let Some(counted) = counted {
+        status.metadata_mut().insert(COUNTED_TRAILER, counted.into());
+        if refused > 0 {
+            status.metadata_mut().insert(REFUSED_TRAILER, refused.into());
+        }
+    }
+    Err(status)
+}

@@ -1,0 +1,56 @@
+//! A stream that always has another frame.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use http_body::Frame;
+use tokio::sync::Notify;
+
+use super::*;
+use crate::record::tests::service;
+
+/// Far more than a task may take before it lets others in.
+const FRAMES_MAX: usize = 100_000;
+
+/// Empty frames, until others had their turn.
+struct Flood {
+    frames: usize,
+    begins: Arc<Notify>,
+    had_a_turn: Arc<AtomicBool>,
+}
+
+impl http_body::Body for Flood {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.begins.notify_one();
+        self.frames += 1;
+        let goes_on = self.frames < FRAMES_MAX && !self.had_a_turn.load(Ordering::Relaxed);
+        Poll::Ready(goes_on.then(|| Ok(Frame::data(Bytes::new()))))
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_is_never_empty_leaves_others_their_turn() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let service = service(folder.path()).await;
+    let (begins, had_a_turn) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
+    let (begins_too, has_turned) = (Arc::clone(&begins), Arc::clone(&had_a_turn));
+    let flood = Flood { frames: 0, begins, had_a_turn };
+    let other = async {
+        begins_too.notified().await;
+        has_turned.store(true, Ordering::Relaxed);
+    };
+    let mut reading = std::pin::pin!(service.recorder.record(Body::new(flood)));
+    let is_over_first = tokio::select! {
+        biased;
+        _ = &mut reading => true,
+        () = other => false,
+    };
+    assert!(!is_over_first, "the other one took its turn at the end");
+    assert!(reading.await.error.is_none());
+}
