@@ -124,7 +124,7 @@ mod tests {
             &self,
             _: Request<Streaming<v1::AddRequest>>,
         ) -> Result<Response<v1::AddResponse>, Status> {
-            Ok(Response::default())
+            Ok(Response::new(v1::AddResponse::default()))
         }
 
         async fn count_daily_totals(
