@@ -311,7 +311,7 @@ impl Sink for Writer {
         }
         result.map_err(|error| WriteError {
             message: chain(&error),
-            told: chain_for_clients(&error),
+            for_clients: chain_for_clients(&error),
             kind: error.kind(),
             transient: error.is_transient(),
             indeterminate: error.outcome() == Outcome::Indeterminate,

@@ -53,7 +53,7 @@ pub struct WriteError {
     /// What happened, in one line, for the log.
     pub message: String,
     /// The same for the streams whose rows these are.
-    pub told: String,
+    pub for_clients: String,
     /// What it means to the streams whose rows these are.
     pub kind: Kind,
     /// Whether the same batch may be stored later.

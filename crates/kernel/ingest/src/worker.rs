@@ -229,7 +229,7 @@ fn split<R: Rows>(chunks: Vec<Chunk<R>>) -> (Vec<R>, Vec<(Stub, Room)>) {
 fn settle(stub: Stub, result: &Result<(), WriteError>) {
     match result {
         Ok(()) => stub.stored(),
-        Err(error) => stub.failed(&error.told, error.kind, error.indeterminate),
+        Err(error) => stub.failed(&error.for_clients, error.kind, error.indeterminate),
     }
 }
 
@@ -239,7 +239,7 @@ impl WriteError {
     pub fn permanent(message: impl Into<String>, kind: Kind) -> Self {
         let message = message.into();
         Self {
-            told: message.clone(),
+            for_clients: message.clone(),
             message,
             kind,
             transient: false,

@@ -28,14 +28,26 @@ pub enum Kind {
 /// A cause that the level above it already prints is not repeated.
 #[must_use]
 pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if !line.ends_with(&text) {
+    chain_by(error, |_| None)
+}
+
+/// The same, with other words for some errors: those stand for everything behind the error, too.
+#[must_use]
+pub fn chain_by(
+    error: &(dyn Error + 'static),
+    instead: impl Fn(&(dyn Error + 'static)) -> Option<String>,
+) -> String {
+    let mut line = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let last = instead(error);
+        next = if last.is_some() { None } else { error.source() };
+        let text = last.unwrap_or_else(|| error.to_string());
+        if line.is_empty() {
+            line = text;
+        } else if !line.ends_with(&text) {
             let _ = write!(line, ": {text}");
         }
-        source = cause.source();
     }
     line
 }
@@ -83,5 +95,14 @@ mod tests {
     fn a_chain_is_one_line() {
         let error = Outer(std::io::Error::other("the key is lost"));
         assert_eq!(chain(&error), "open the door: the key is lost");
+    }
+
+    #[test]
+    fn other_words_stand_for_all_that_is_behind() {
+        let error = Outer(std::io::Error::other(Outer(std::io::Error::other("the key is lost"))));
+        let instead = |error: &(dyn Error + 'static)| {
+            error.downcast_ref::<std::io::Error>().map(|_| "it is shut".to_owned())
+        };
+        assert_eq!(chain_by(&error, instead), "open the door: it is shut");
     }
 }

@@ -19,6 +19,6 @@ mod tasks;
 pub mod telemetry;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use error::{Kind, chain};
+pub use error::{Kind, chain, chain_by};
 pub use signal::Signals;
 pub use tasks::{Drain, Tasks};

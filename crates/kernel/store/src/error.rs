@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use tally_runtime::Kind;
+use tally_runtime::{Kind, chain_by};
 use tokio_postgres::error::SqlState;
 
 /// What to say when statements of one connection are answered by different sessions.
@@ -29,7 +29,7 @@ pub struct Error {
     stored_instead: Option<i64>,
     is_locked: bool,
     /// What clients are told instead of this and everything behind it.
-    told: Option<&'static str>,
+    for_clients: Option<&'static str>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -37,19 +37,7 @@ pub struct Error {
 /// is and who its users are.
 #[must_use]
 pub fn chain_for_clients(error: &(dyn StdError + 'static)) -> String {
-    let mut line = String::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let told = error.downcast_ref::<Error>().and_then(|error| error.told);
-        let text = told.map_or_else(|| error.to_string(), str::to_owned);
-        if line.is_empty() {
-            line = text;
-        } else if !line.ends_with(&text) {
-            line = format!("{line}: {text}");
-        }
-        next = if told.is_some() { None } else { error.source() };
-    }
-    line
+    chain_by(error, |error| error.downcast_ref::<Error>()?.for_clients.map(str::to_owned))
 }
 
 /// Adds the step that failed to a driver's error.
@@ -74,7 +62,7 @@ impl Error {
             kind,
             stored_instead: None,
             is_locked: false,
-            told: None,
+            for_clients: None,
             source: None,
         }
     }
@@ -116,8 +104,8 @@ impl Error {
     }
 
     /// With what clients are told instead: it names the database's address, its users or databases.
-    pub(crate) fn told_as(self, told: &'static str) -> Self {
-        Self { told: Some(told), ..self }
+    pub(crate) fn for_clients(self, text: &'static str) -> Self {
+        Self { for_clients: Some(text), ..self }
     }
 
     /// The same error under the name of a larger step.
@@ -130,7 +118,7 @@ impl Error {
             kind: self.kind,
             stored_instead: self.stored_instead,
             is_locked: self.is_locked,
-            told: None,
+            for_clients: None,
             source: Some(Box::new(self)),
         }
     }
@@ -287,7 +275,7 @@ mod tests {
     fn clients_are_told_no_addresses() {
         let inner = Error::permanent("connect to postgres://me@db/x", Kind::Unavailable)
             .because("password authentication failed for user \"me\"")
-            .told_as("connect to the database");
+            .for_clients("connect to the database");
         let outer = inner.within("read totals");
         assert_eq!(chain_for_clients(&outer), "read totals: connect to the database");
         assert!(tally_runtime::chain(&outer).contains("for user"));

@@ -51,7 +51,7 @@ const PROBE_WAIT: Duration = Duration::from_secs(1);
 const NO_PASSWORD: &str = "password missing";
 
 /// What clients are told when there is no connection.
-const CONNECT_TOLD: &str = "the database cannot be reached; the server's log says why";
+const CONNECT_FOR_CLIENTS: &str = "the database cannot be reached; the server's log says why";
 
 /// What a pool is made with.
 #[derive(Debug, Clone, Copy)]
@@ -172,7 +172,7 @@ impl Database {
     }
 
     async fn of(&self, pool: &Pool) -> Result<Connection, Error> {
-        self.take_from(pool).await.map_err(|error| error.told_as(CONNECT_TOLD))
+        self.take_from(pool).await.map_err(|error| error.for_clients(CONNECT_FOR_CLIENTS))
     }
 
     async fn take_from(&self, pool: &Pool) -> Result<Connection, Error> {
