@@ -95,10 +95,33 @@ impl Drain {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
+    /// What was logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
     #[tokio::test]
-    async fn a_panicking_task_ends_no_other() {
+    async fn a_panicking_task_is_logged_by_name_and_ends_no_other() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        // The runtime has this thread only.
+        let _logging = tracing::subscriber::set_default(subscriber);
         let tasks = Tasks::new();
         let panicked = tasks.spawn("falls over", async { panic!("on purpose") });
         let fine = tasks.spawn("stands", async { 7 });
@@ -106,6 +129,9 @@ mod tests {
         tasks.finished().await;
         assert!(panicked.await.is_err());
         assert_eq!(fine.await.expect("stands"), 7);
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(log.matches("task panicked").count(), 1, "{log}");
+        assert!(log.contains("task=\"falls over\""), "{log}");
     }
 
     #[tokio::test]
