@@ -72,6 +72,9 @@ pub enum Error {
     /// A text that no database takes.
     #[error("{0} contains a NUL byte, and no path does")]
     PathNul(&'static str),
+    /// Setbacks of no producer.
+    #[error("short_id is empty: give the 8 hex digits of a producer, or all")]
+    ShortIdEmpty,
     /// The server is being stopped.
     #[error("the server is shutting down; go on with another one, or when it is back")]
     Draining,
@@ -260,6 +263,7 @@ impl Error {
             | Self::TooLarge { .. }
             | Self::Date { .. }
             | Self::PathNul(_)
+            | Self::ShortIdEmpty
             | Self::Open(_)
             | Self::Unexpected { .. }
             | Self::EndBeforeStart { .. } => Kind::InvalidArgument,

@@ -92,11 +92,12 @@ impl Setback {
             batches = self.batches,
             %days,
             "acknowledged batches are missing: the database went back to an earlier state, or this \
-             producer has counted into another one; totals of these days are told as incomplete"
+             producer has counted into another one; totals of these days are reported as \
+             incomplete"
         );
     }
 
-    /// A person has struck it out.
+    /// A person has cleared it.
     pub(crate) fn tell_cleared(&self) {
         let days = self.days();
         tracing::warn!(
@@ -104,7 +105,7 @@ impl Setback {
             name = self.name,
             batches = self.batches,
             %days,
-            "a setback was cleared: totals of these days are no longer told as incomplete for it"
+            "a setback was cleared: totals of these days are no longer reported as incomplete for it"
         );
     }
 }

@@ -260,13 +260,13 @@ pub struct ListProducersRequest {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ClearSetbacksRequest {
-    /// Those of the producers that are shown by this id. Empty: all.
+    /// Those of the producers that are shown by this id, or `all`.
     #[prost(string, tag = "1")]
     pub short_id: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ClearSetbacksResponse {
-    /// What was struck out; empty if there was nothing.
+    /// What was cleared; empty if there was nothing.
     #[prost(message, repeated, tag = "1")]
     pub setbacks: ::prost::alloc::vec::Vec<Setback>,
 }
@@ -568,8 +568,10 @@ pub mod request_service_client {
                 );
             self.inner.server_streaming(req, path, codec).await
         }
-        /// Strikes setbacks out, once a person knows how they came about: totals of their days are then as
+        /// Clears setbacks, once a person knows how they came about: totals of their days are then as
         /// complete as before. The server logs each of them.
+        ///
+        /// INVALID_ARGUMENT: the id is empty.
         pub async fn clear_setbacks(
             &mut self,
             request: impl tonic::IntoRequest<super::ClearSetbacksRequest>,
@@ -703,8 +705,10 @@ pub mod request_service_server {
             tonic::Response<Self::ListProducersStream>,
             tonic::Status,
         >;
-        /// Strikes setbacks out, once a person knows how they came about: totals of their days are then as
+        /// Clears setbacks, once a person knows how they came about: totals of their days are then as
         /// complete as before. The server logs each of them.
+        ///
+        /// INVALID_ARGUMENT: the id is empty.
         async fn clear_setbacks(
             &self,
             request: tonic::Request<super::ClearSetbacksRequest>,

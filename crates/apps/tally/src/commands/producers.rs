@@ -28,8 +28,8 @@ pub(crate) struct ProducersArgs {
     #[arg(long)]
     workers: bool,
 
-    /// Strike out acknowledged batches that are missing, of the producer with this ID or of all, once
-    /// you know why: totals of their days are then as complete as before
+    /// Clear the setbacks of the producer with this ID or of all, once you know why acknowledged
+    /// batches are missing: totals of their days are then as complete as before
     #[arg(long, value_name = "ID|all", conflicts_with_all = ["workers", "format"])]
     clear_setback: Option<String>,
 
@@ -74,19 +74,19 @@ pub(crate) async fn run(args: ProducersArgs) -> anyhow::Result<ExitCode> {
     }
     setbacks.iter().for_each(|one| say(setbacks::line(one)));
     if !setbacks.is_empty() {
-        say("once you know why, `tally producers --clear-setback ID` strikes one out");
+        say("once you know why, `tally producers --clear-setback ID` clears one");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Strikes out what a person has seen to.
+/// Clears what a person has seen to.
 async fn clear(of: &str, server: &ServerArgs) -> anyhow::Result<ExitCode> {
-    let short_id = if of == "all" { String::new() } else { of.to_ascii_lowercase() };
+    let short_id = of.to_ascii_lowercase();
     let answer = server.requests().await?.clear_setbacks(ClearSetbacksRequest { short_id }).await;
     let failed = |status| anyhow!("cannot clear setbacks: {}", describe(&status));
     let cleared = answer.map_err(failed)?.into_inner().setbacks;
-    if cleared.is_empty() && of != "all" {
-        bail!("nothing is missing of producer {}: `tally producers` lists what is", visible(of));
+    if cleared.is_empty() && !of.eq_ignore_ascii_case("all") {
+        bail!("producer {} has no setback: `tally producers` lists them", visible(of));
     }
     cleared.iter().for_each(|one| say(format_args!("cleared: {}", setbacks::line(one))));
     if cleared.is_empty() {

@@ -108,10 +108,10 @@ fn totals_say_that_the_database_went_back() {
     assert!(server.log().contains("acknowledged batches are missing"), "{}", server.log());
 }
 
-/// Anybody may say that batches were acknowledged to them; a person can strike that out.
+/// Anybody may say that batches were acknowledged to them; a person can clear that.
 #[test]
-fn a_setback_can_be_struck_out() {
-    for home in [Home::sqlite(), Home::postgres("strike")] {
+fn a_setback_can_be_cleared() {
+    for home in [Home::sqlite(), Home::postgres("clear")] {
         let server = home.serve(&[]);
         server.ok(&["add", "GET", "/"]);
         for last in [16, 32] {
@@ -128,7 +128,10 @@ fn a_setback_can_be_struck_out() {
         assert!(cleared.stderr.contains("(0d0e0f10, stranger)"), "{cleared:?}");
         assert!(summary(&server).contains("12 acknowledged batches of 1 producer"));
         let again = server.run(&["producers", "--clear-setback", "0d0e0f10"]);
-        assert_fails(&again, 1, &["nothing is missing of producer 0d0e0f10"]);
+        assert_fails(&again, 1, &["producer 0d0e0f10 has no setback"]);
+        let empty = server.run(&["producers", "--clear-setback", ""]);
+        assert_fails(&empty, 1, &["short_id is empty", "or all"]);
+        assert!(summary(&server).contains("12 acknowledged batches of 1 producer"));
         server.ok(&["producers", "--clear-setback", "all"]);
         assert!(summary(&server).contains("complete: no drops are known"));
         let log = server.log();

@@ -112,11 +112,14 @@ pub(super) async fn setbacks(
     Ok(setbacks.into_iter().filter(concerns).map(setback).collect())
 }
 
-/// Strikes out what is known to be missing, of one producer or of all.
+/// Clears what is known to be missing, of one producer or of all.
 pub(super) async fn clear_setbacks(
     service: &Service,
     short_id: &str,
 ) -> Result<Vec<requests::Setback>, Error> {
+    if short_id.is_empty() {
+        return Err(Error::ShortIdEmpty);
+    }
     let cleared = {
         let _place = service.queries.acquire().await;
         service.store.clear_setbacks(short_id).await.map_err(Error::store("clear setbacks"))?

@@ -172,11 +172,11 @@ pub trait Store: Send + Sync + 'static {
     /// When the database fails.
     async fn setbacks(&self) -> Result<Vec<Setback>>;
 
-    /// Strikes out what is missing of the producers that are [shown](crate::short_id) by this id; of
-    /// all, if it is empty. The answer is what was struck out.
+    /// Clears the setbacks of the producers that are [shown](crate::short_id) by this id; of all, if
+    /// it is `all`. The answer is what was cleared.
     ///
     /// # Errors
-    /// When the database fails. It may have been struck out all the same.
+    /// When the database fails. They may have been cleared all the same.
     async fn clear_setbacks(&self, short_id: &str) -> Result<Vec<Setback>>;
 
     /// The producers, those first that were seen last.

@@ -452,7 +452,7 @@ async fn what_the_database_has_lost_is_noted_once(backend: Backend) {
     assert_eq!(noted.len(), 4);
 }
 
-/// However many strangers ask for; and a person can strike out what they have made up.
+/// However many strangers ask for; and a person can clear what they have made up.
 async fn setbacks_do_not_fill_the_table(backend: Backend) {
     let now_micros = crate::backend::at("2100-01-01T00:00:00Z");
     let told = Told { sequence: i64::MAX / 2, at_micros: None, is_recent: true, now_micros };
@@ -468,8 +468,9 @@ async fn setbacks_do_not_fill_the_table(backend: Backend) {
     let clear = async |id: &str| backend.store.clear_setbacks(id).await.unwrap();
     assert_eq!(clear("0000000b").await, [noted[11].clone()]);
     assert_eq!(clear("0000000b").await, []);
+    assert_eq!(clear("").await, [], "no producer is shown by an empty id");
     assert_eq!(clear("00000000").await, std::slice::from_ref(others));
-    assert_eq!(clear("").await.len(), 999);
+    assert_eq!(clear("all").await.len(), 999);
     assert_eq!(backend.store.setbacks().await.unwrap(), []);
 }
 

@@ -85,17 +85,20 @@ async fn goes_back(counting: &Counting, restore: impl AsyncFn(String)) {
     assert!(totals.is_empty() && listed.len() > 1, "{totals:?} {listed:?}");
 
     // One that a person has seen to, and then all the others.
-    let clear = async |short_id: &str| {
+    let try_clear = async |short_id: &str| {
         let request = proto::ClearSetbacksRequest { short_id: short_id.to_owned() };
-        let mut client = counting.request_client().await;
-        client.clear_setbacks(request).await.expect("cleared").into_inner().setbacks
+        counting.request_client().await.clear_setbacks(request).await
     };
+    let clear =
+        async |short_id: &str| try_clear(short_id).await.expect("cleared").into_inner().setbacks;
+    let status = try_clear("").await.expect_err("an id that was left out is not all of them");
+    assert_eq!(status.code(), tonic::Code::InvalidArgument, "{status}");
     let one = tally_requests::short_id(id);
     let cleared = clear(&one).await;
     assert_eq!(cleared.len(), 1, "{cleared:?}");
     assert_eq!((&cleared[0].short_id, cleared[0].batches), (&one, 2));
     assert_eq!(clear(&one).await, []);
-    assert_eq!(clear("").await.len(), listed.len() - 1);
+    assert_eq!(clear("all").await.len(), listed.len() - 1);
     assert_eq!(first_messages(counting, 1, 9999).await, (vec![], vec![]), "nothing is left");
 }
 

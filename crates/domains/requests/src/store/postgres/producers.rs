@@ -170,7 +170,7 @@ pub(crate) async fn setbacks(database: &Database) -> Result<Vec<Setback>> {
     Policy::short(step).run(once).await
 }
 
-/// Strikes out what is missing. A statement that is repeated after a lost answer would not say what.
+/// Clears setbacks. A statement that is repeated after a lost answer would not say what.
 pub(crate) async fn clear_setbacks(database: &Database, short_id: &str) -> Result<Vec<Setback>> {
     let step = "clear setbacks";
     let once = async || {
