@@ -78,14 +78,15 @@ impl Service {
 
     async fn totals(&self, query: Query) -> Result<Totals, Error> {
         let max = query.totals_max;
-        let _place = self.queries.acquire().await;
-        let totals = self
-            .store
-            .totals(&query)
-            .await
-            .map_err(Error::store("read totals"))?
-            .map_err(|_too_many| Error::TooManyTotals { max })?;
+        let answer = {
+            let _place = self.queries.acquire().await;
+            self.store.totals(&query).await.map_err(Error::store("read totals"))?
+        };
+        let mut totals = answer.map_err(|_too_many| Error::TooManyTotals { max })?;
         self.recorder.notice_unnamed(totals.unnamed);
+        if let Some((limit, order)) = query.limit {
+            totals.omitted = totals.keep_first(limit, order);
+        }
         Ok(totals)
     }
 
@@ -96,7 +97,8 @@ impl Service {
         granularity: Granularity,
     ) -> Result<Vec<MethodCount>, Error> {
         let (filter, totals_max) = (Filter::default(), self.totals_max);
-        let query = Query { days, granularity, filter, live: false, sum: false, totals_max };
+        let query =
+            Query { days, granularity, filter, live: false, sum: false, totals_max, limit: None };
         method_counts(&self.totals(query).await?, granularity)
     }
 
@@ -228,18 +230,17 @@ impl RequestService for Service {
     ) -> Result<Response<Self::QueryTotalsStream>, Status> {
         let answer = async {
             let query = query(request.get_ref(), self.totals_max)?;
-            let (days, granularity) = (query.days, query.granularity);
-            let mut totals = self.totals(query).await?;
-            let omitted = limited(&mut totals, request.get_ref());
+            let Query { days, granularity, sum, .. } = query;
+            let totals = self.totals(query).await?;
             let missing = Missing {
                 dropped: totals.dropped,
                 setbacks: producers::setbacks(self, days).await?,
-                omitted: omitted.map(omitted_to_proto),
+                omitted: totals.omitted.map(omitted_to_proto),
             };
-            Ok((totals, missing, granularity))
+            Ok(messages(totals, missing, granularity, sum).map(Ok))
         };
-        let (totals, missing, granularity) = answer.await.map_err(|error: Error| status(&error))?;
-        let answers: Answers = Box::new(messages(totals, missing, granularity).map(Ok));
+        let messages = answer.await.map_err(|error: Error| status(&error))?;
+        let answers: Answers = Box::new(messages);
         Ok(Response::new(tokio_stream::iter(answers)))
     }
 }
@@ -259,6 +260,11 @@ fn query(request: &requests::QueryTotalsRequest, totals_max: usize) -> Result<Qu
         requests::Granularity::Year => Granularity::Year,
         requests::Granularity::Whole => Granularity::Whole,
     };
+    let order = match request.limit_order() {
+        requests::LimitOrder::Unspecified | requests::LimitOrder::Path => LimitOrder::Path,
+        requests::LimitOrder::Count => LimitOrder::Count,
+    };
+    let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0);
     Ok(Query {
         days: validate::range(("from", from), ("to", to))?,
         granularity,
@@ -270,17 +276,8 @@ fn query(request: &requests::QueryTotalsRequest, totals_max: usize) -> Result<Qu
         live: request.live,
         sum: request.sum,
         totals_max,
+        limit: limit.map(|limit| (limit, order)),
     })
-}
-
-/// Keeps what the request's limit leaves.
-fn limited(totals: &mut Totals, request: &requests::QueryTotalsRequest) -> Option<Omitted> {
-    let order = match request.limit_order() {
-        requests::LimitOrder::Unspecified | requests::LimitOrder::Path => LimitOrder::Path,
-        requests::LimitOrder::Count => LimitOrder::Count,
-    };
-    let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0)?;
-    totals.keep_first(limit, order)
 }
 
 fn omitted_to_proto(omitted: Omitted) -> requests::Omitted {
@@ -311,8 +308,8 @@ fn messages(
     totals: Totals,
     missing: Missing,
     granularity: Granularity,
+    is_sum: bool,
 ) -> impl Iterator<Item = requests::QueryTotalsResponse> + Send {
-    let is_sum = totals.endpoints.is_empty();
     let mut missing = (missing != Missing::default()).then_some(missing);
     let mut endpoints = totals.endpoints.into_iter().peekable();
     let names = std::iter::from_fn(move || {
@@ -369,13 +366,13 @@ fn date(first: Day, granularity: Granularity) -> Option<Date> {
 
 /// The only place where an error becomes a gRPC status.
 fn status(error: &Error) -> Status {
-    let (message, told) = (chain(error), chain_for_clients(error));
+    let (message, for_clients) = (chain(error), chain_for_clients(error));
     if error.kind() == tally_runtime::Kind::Internal {
         tracing::error!(error = message, "a call failed");
-    } else if message != told {
+    } else if message != for_clients {
         tracing::warn!(error = message, "a call failed");
     }
-    let mut status = Status::new(Code::from(error.kind().grpc_code()), told);
+    let mut status = Status::new(Code::from(error.kind().grpc_code()), for_clients);
     if let Some(reason) = error.reason() {
         status.metadata_mut().insert(REASON_TRAILER, MetadataValue::from_static(reason));
     }

@@ -63,4 +63,4 @@ pub use service::{
 };
 pub use setback::{Setback, Told};
 pub use take_over::{Books, TakeOver, Taken, take_over};
-pub use totals::{Filter, Granularity, PeriodTotals, Query, TooMany, Totals};
+pub use totals::{Filter, Granularity, LimitOrder, Omitted, PeriodTotals, Query, TooMany, Totals};

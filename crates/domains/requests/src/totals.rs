@@ -10,7 +10,7 @@ use hashbrown::{HashMap, HashSet};
 use jiff::civil::Date;
 use tally_proto::wire::UNKNOWN_PATH;
 
-pub(crate) use self::limit::{LimitOrder, Omitted};
+pub use self::limit::{LimitOrder, Omitted};
 use crate::model::{Day, DayRange, Endpoint, EndpointId};
 
 /// What the days of a range are summed by.
@@ -52,6 +52,9 @@ pub struct Query {
     pub sum: bool,
     /// How many totals the answer may have.
     pub totals_max: usize,
+    /// How many of the first totals are wanted, and which are the first; all, without a limit. The
+    /// service leaves the others out of what the store finds.
+    pub limit: Option<(usize, LimitOrder)>,
 }
 
 /// The totals of one period, by path and method.
@@ -75,6 +78,8 @@ pub struct Totals {
     pub dropped: i64,
     /// How many endpoints the dictionary has no name for: all of them are `_unknown`.
     pub unnamed: usize,
+    /// What the query's limit left out.
+    pub omitted: Option<Omitted>,
 }
 
 /// Collects what a store finds, in any order, and puts it in order.
@@ -101,7 +106,7 @@ pub(crate) struct Collector {
     counts_max: usize,
 }
 
-/// An answer may have so many times as many bytes of paths as it may have totals, and at least some.
+/// At most this many bytes of paths for each total allowed, and never less than PATH_BYTES_LEAST.
 pub(crate) const PATH_BYTES_FACTOR: usize = 64;
 const PATH_BYTES_LEAST: usize = 1 << 20;
 
@@ -278,7 +283,7 @@ impl Collector {
         let mut periods = self.periods;
         periods.sort_unstable_by_key(|period| period.first);
         let endpoints = endpoints.into_iter().map(|(endpoint, _)| endpoint).collect();
-        Ok(Totals { endpoints, periods, dropped: 0, unnamed })
+        Ok(Totals { endpoints, periods, unnamed, ..Totals::default() })
     }
 }
 

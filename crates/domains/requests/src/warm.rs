@@ -56,6 +56,7 @@ async fn ask(store: &dyn Store, queries: &Semaphore, today: Day) -> usize {
             sum: false,
             live: false,
             totals_max: max - read,
+            limit: None,
         };
         let _places = all_places(queries).await;
         match store.totals(&query).await {

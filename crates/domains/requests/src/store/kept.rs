@@ -237,7 +237,8 @@ mod tests {
     fn collector() -> Collector {
         let (days, filter) = (DayRange::ALL, Filter::default());
         let granularity = Granularity::Day;
-        let query = Query { days, granularity, filter, live: false, sum: false, totals_max: 1_000 };
+        let (totals_max, limit) = (1_000, None);
+        let query = Query { days, granularity, filter, live: false, sum: false, totals_max, limit };
         Collector::new(&query, None)
     }
 

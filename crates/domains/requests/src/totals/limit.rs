@@ -6,7 +6,7 @@ use super::Totals;
 
 /// Which totals are the first ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LimitOrder {
+pub enum LimitOrder {
     /// In the usual order: by period, path and method.
     Path,
     /// The largest; of equal ones, the first in the usual order.
@@ -15,11 +15,11 @@ pub(crate) enum LimitOrder {
 
 /// What a limit left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Omitted {
+pub struct Omitted {
     /// How many totals.
-    pub(crate) totals: i64,
+    pub totals: i64,
     /// The sum of their counts.
-    pub(crate) requests: i64,
+    pub requests: i64,
 }
 
 // === impl Totals ===

@@ -6,7 +6,7 @@ use super::*;
 
 fn query(granularity: Granularity, totals_max: usize) -> Query {
     let (days, filter) = (DayRange::ALL, Filter::default());
-    Query { days, granularity, filter, live: true, sum: false, totals_max }
+    Query { days, granularity, filter, live: true, sum: false, totals_max, limit: None }
 }
 
 #[test]

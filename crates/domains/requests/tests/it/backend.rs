@@ -370,7 +370,8 @@ pub(crate) fn as_cockroach(url: &str) -> String {
 /// Every day, every endpoint.
 pub(crate) fn query(granularity: Granularity, live: bool) -> Query {
     let (days, filter) = (DayRange::ALL, Filter::default());
-    Query { days, granularity, filter, live, sum: false, totals_max: 1_000_000 }
+    let (totals_max, limit) = (1_000_000, None);
+    Query { days, granularity, filter, live, sum: false, totals_max, limit }
 }
 
 pub(crate) async fn ask(store: &dyn Store, query: &Query) -> Result<Totals, TooMany> {
