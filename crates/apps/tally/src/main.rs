@@ -153,6 +153,23 @@ mod tests {
         assert_eq!(example, program);
     }
 
+    /// As someone is told whose variable is unknown.
+    #[test]
+    fn the_help_of_serve_and_totals_lists_every_variable() {
+        let mut all = Cli::command();
+        let mut help = |name: &str| {
+            let command = all.find_subcommand_mut(name).expect("a command");
+            command.render_long_help().to_string()
+        };
+        let listed = help("serve") + &help("totals");
+        for name in variables().into_keys().filter(|name| name.starts_with("TALLY_")) {
+            // A secret has no value there.
+            let is_listed =
+                ["=", "]"].iter().any(|end| listed.contains(&format!("[env: {name}{end}")));
+            assert!(is_listed, "{name} is not in {listed}");
+        }
+    }
+
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();

@@ -1,11 +1,12 @@
 //! Numbers as arguments.
 
 use std::fmt::Display;
-use std::num::IntErrorKind;
 use std::num::ParseIntError;
 use std::str::FromStr;
 
-/// Reads a whole number within limits, both included; says what is wrong in words of its own.
+use tally_runtime::config::words;
+
+/// Reads a whole number within limits, both included; says what is wrong in words for people.
 pub(crate) fn within<T>(
     low: T,
     high: T,
@@ -15,10 +16,8 @@ where
 {
     move |text| match text.parse::<T>() {
         Ok(number) if low <= number && number <= high => Ok(number),
-        Err(error) if matches!(error.kind(), IntErrorKind::InvalidDigit | IntErrorKind::Empty) => {
-            Err("it is not a whole number".to_owned())
-        }
-        Ok(_) | Err(_) => Err(format!("it is not between {low} and {high}")),
+        Ok(_) => Err(format!("it is not between {low} and {high}")),
+        Err(error) => Err(words(&error)),
     }
 }
 
@@ -31,13 +30,13 @@ mod tests {
         let read = within(1_u32, u32::MAX);
         assert_eq!(read("10"), Ok(10));
         for (text, words) in [
-            ("ten", "not a whole number"),
-            ("", "not a whole number"),
-            ("1.5", "not a whole number"),
-            ("0", "not between 1 and 4294967295"),
-            ("4294967296", "not between 1 and"),
+            ("ten", "it is not a whole number"),
+            ("", "it is empty, and a whole number is needed"),
+            ("1.5", "it is not a whole number"),
+            ("0", "it is not between 1 and 4294967295"),
+            ("4294967296", "it is too large"),
         ] {
-            assert!(read(text).is_err_and(|why| why.contains(words)), "{text}");
+            assert_eq!(read(text), Err(words.to_owned()), "{text}");
         }
     }
 }

@@ -211,7 +211,7 @@ impl ServeArgs {
         let listen = listen.and_then(|listen| {
             let wrong = |reason| {
                 problems.add(format!(
-                    "--listen (LISTEN_ADDR): \u{201c}{listen}\u{201d}{reason}: write HOST:PORT, as in \
+                    "--listen (LISTEN_ADDR): \u{201c}{listen}\u{201d}: {reason}: write HOST:PORT, as in \
                      127.0.0.1:7777 or [::1]:7777"
                 ));
             };
@@ -295,12 +295,12 @@ impl ServeArgs {
 
 /// An address to listen on. Without a host, as in `:7777`, it is every address of this machine.
 fn host_and_port(listen: &str) -> Result<String, &'static str> {
-    let (host, port) = listen.rsplit_once(':').ok_or(" has no port")?;
+    let (host, port) = listen.rsplit_once(':').ok_or("it has no port")?;
     if listen.contains("://") {
-        return Err(" is a URL");
+        return Err("it is a URL");
     }
     if !port.bytes().all(|byte| byte.is_ascii_digit()) || port.parse::<u16>().is_err() {
-        return Err(": the port is not a number from 0 to 65535");
+        return Err("its port is not a number from 0 to 65535");
     }
     let is_v6 = |text: &str| text.parse::<Ipv6Addr>().is_ok();
     let in_brackets = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
@@ -309,7 +309,7 @@ fn host_and_port(listen: &str) -> Result<String, &'static str> {
         _ if host.is_empty() => Ok(format!("0.0.0.0:{port}")),
         Some(v6) if is_v6(v6) => Ok(listen.to_owned()),
         None if host.chars().all(is_name) => Ok(listen.to_owned()),
-        _ => Err(": the host is not a name or an address"),
+        _ => Err("its host is not a name or an address"),
     }
 }
 

@@ -39,9 +39,12 @@ fn unknown(name: &str, known: &BTreeSet<String>) -> String {
     let nearest = known.iter().map(|known| (off(known), known)).min();
     match nearest {
         Some((distance, nearest)) if distance <= DISTANCE_MAX => {
-            format!("the variable {name} is unknown: {nearest} is the nearest that there is")
+            format!("the variable {name} is unknown: did you mean {nearest}?")
         }
-        _ => format!("the variable {name} is unknown: `tally config` shows those that there are"),
+        _ => format!(
+            "the variable {name} is unknown: `tally help serve` and `tally help totals` list those \
+             that there are"
+        ),
     }
 }
 

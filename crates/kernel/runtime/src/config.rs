@@ -48,12 +48,13 @@ impl<T> fmt::Display for Given<T> {
 }
 
 /// What is wrong, in words for people: the standard library's are for programmers.
-fn words(error: &(impl fmt::Display + 'static)) -> String {
+#[must_use]
+pub fn words(error: &(impl fmt::Display + 'static)) -> String {
     let any: &dyn Any = error;
     if let Some(error) = any.downcast_ref::<ParseIntError>() {
         return match error.kind() {
             IntErrorKind::PosOverflow => "it is too large",
-            IntErrorKind::Empty => "a whole number is missing",
+            IntErrorKind::Empty => "it is empty, and a whole number is needed",
             _ => "it is not a whole number",
         }
         .to_owned();
@@ -110,7 +111,9 @@ impl Problems {
         match self.take(name, given) {
             Some(value) if limits.contains(&value) => value,
             Some(value) => {
-                self.add(format!("{name}: {value} is not between {low} and {high}"));
+                self.add(format!(
+                    "{name}: \u{201c}{value}\u{201d}: it is not between {low} and {high}"
+                ));
                 low
             }
             None => low,
@@ -146,7 +149,7 @@ mod tests {
     fn what_is_wrong_is_said_in_words() {
         let reason = |value: Result<u8, String>| value.expect_err("wrong");
         for (text, words) in [
-            ("", "a whole number is missing"),
+            ("", "it is empty, and a whole number is needed"),
             ("-1", "it is not a whole number"),
             ("1e3", "it is not a whole number"),
             ("256", "it is too large"),
@@ -171,6 +174,9 @@ mod tests {
         assert!(text.starts_with("2 settings are wrong:"), "{text}");
         assert!(text.contains("--queue-rows-max: \u{201c}many\u{201d}"), "{text}");
         assert!(text.contains("\u{201c}many\u{201d}: it is not a whole number"), "{text}");
-        assert!(text.contains("--workers: 99 is not between 1 and 16"), "{text}");
+        assert!(
+            text.contains("--workers: \u{201c}99\u{201d}: it is not between 1 and 16"),
+            "{text}"
+        );
     }
 }

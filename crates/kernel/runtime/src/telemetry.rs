@@ -66,7 +66,7 @@ impl FromStr for Level {
         // A bare word that is no level would be a target, and would silence all others.
         let is_bare = text.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if is_bare && text.parse::<LevelFilter>().is_err() {
-            return Err("is not a level: error, warn, info, debug, trace or off".to_owned());
+            return Err("it is not a level: error, warn, info, debug, trace or off".to_owned());
         }
         Ok(Self(targets))
     }

@@ -23,7 +23,7 @@ fn an_address_that_is_none() {
     assert_fails(&output, 1, &["cannot listen on nonsense:7777"]);
     for address in ["nonsense", "7777", ""] {
         let output = home.run(&["serve", "--listen", address]);
-        assert_fails(&output, 2, &["has no port: write HOST:PORT, as in 127.0.0.1:7777"]);
+        assert_fails(&output, 2, &["it has no port: write HOST:PORT, as in 127.0.0.1:7777"]);
     }
 }
 
@@ -45,8 +45,8 @@ fn every_wrong_setting_is_reported_at_once() {
     let output = run(&command, b"", LIMIT);
     assert_fails(&output, 2, &["5 settings are wrong"]);
     for words in [
-        "--listen (LISTEN_ADDR): \u{201c}http://127.0.0.1:7777\u{201d} is a URL: write HOST:PORT",
-        "--workers (TALLY_WORKERS): 0 is not between 1 and 64",
+        "--listen (LISTEN_ADDR): \u{201c}http://127.0.0.1:7777\u{201d}: it is a URL: write HOST:PORT",
+        "--workers (TALLY_WORKERS): \u{201c}0\u{201d}: it is not between 1 and 64",
         "--write-wait-ms (TALLY_WRITE_WAIT_MS): \u{201c}soon\u{201d}: it is not a whole number",
         "--database-url (DB_URL): oracle://",
         "--log-format (TALLY_LOG_FORMAT): \u{201c}xml\u{201d}",
@@ -152,14 +152,19 @@ fn a_variable_that_is_no_setting_is_named_with_the_nearest() {
     let mut command = home.command(&["config"]);
     command.env("TALLY_WORKER", "3").env("TALLY_SERVICE_HOST", "10.0.0.1");
     let output = run(&command, b"", LIMIT);
-    let words = ["the variable TALLY_WORKER is unknown: TALLY_WORKERS is the nearest"];
+    let words = ["the variable TALLY_WORKER is unknown: did you mean TALLY_WORKERS?"];
     assert_fails(&output, 2, &words);
     home.file(".env", "TALLY_QUEUE_ROWS=5\nTALLY_COLOUR=red\n");
     let output = home.run(&["totals"]);
     assert_fails(&output, 2, &["2 variables are unknown"]);
-    for words in ["TALLY_QUEUE_ROWS_MAX is the nearest", "TALLY_COLOUR is unknown: `tally config`"]
-    {
+    for words in ["mean TALLY_QUEUE_ROWS_MAX?", "TALLY_COLOUR is unknown: `tally help serve`"] {
         assert!(output.stderr.contains(words), "{words} is not in {output:?}");
+    }
+    // The advice can be followed while the variable is still there.
+    for (command, variable) in [("serve", "TALLY_QUEUE_ROWS_MAX"), ("totals", "TALLY_SERVER")] {
+        let help = home.run(&["help", command]);
+        assert_eq!(help.status.code(), Some(0), "{help:?}");
+        assert!(help.stdout.contains(variable), "{variable} is not in {help:?}");
     }
 }
 
