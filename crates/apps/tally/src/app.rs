@@ -208,7 +208,10 @@ fn greet(listener: &Listener, url: &DatabaseUrl) {
 fn open_door(address: SocketAddr) -> Option<String> {
     let is_loopback = address.ip().to_canonical().is_loopback();
     (!is_loopback).then(|| {
-        format!("anyone who can reach {address} can count, roll up, read and clear setbacks: there is no login yet")
+        format!(
+            "anyone who can reach {address} can count, read totals, roll up and clear setbacks: \
+             there is no login yet"
+        )
     })
 }
 

@@ -24,15 +24,16 @@ use crate::rows::{Rows, RowsBuilder};
 use crate::store::Store;
 use crate::validate::Rules;
 
-/// How large a message may be.
+/// How large a message from a client may be: one request, or one question. A batch has a limit of its
+/// own.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
 /// How many requests of one stream travel together at most.
 const CHUNK_ROWS_MAX: usize = 1_024;
 
-/// How long a stream goes on after the drain has begun. A client of count.v1 that does not read its
-/// answer never sends again what nobody took; and while the last of it is stored, more arrives. So a
-/// stream ends once nothing does meanwhile.
+/// After a drain begins, a stream is read until nothing is ready, and for at most about this long: it
+/// is checked between chunks. A client of count.v1 that does not read its answer never sends again
+/// what nobody took; and while the last of it is stored, more arrives.
 const LATE_MAX: Duration = Duration::from_millis(250);
 
 /// Names that are gone for good are missed by every answer, and told and stored again this often.

@@ -52,7 +52,7 @@ impl fmt::Display for Foreign {
                 let to = to.map(|to| format!(" to {to}")).unwrap_or_default();
                 write!(
                     f,
-                    "a proxy or another program there sends us on{to} ({status}), as for a login: \
+                    "a proxy or another program there redirects{to} ({status}), as for a login: \
                      name the server behind it with --server"
                 )
             }
@@ -118,8 +118,8 @@ fn seen(seen: Seen) -> Option<String> {
                 .to_owned(),
         ),
         Seen::Other => Some(
-            "another program answers there, which speaks no HTTP: check the host and the port in \
-             --server"
+            "another program answers there, and it does not speak HTTP: check the host and the port \
+             in --server"
                 .to_owned(),
         ),
         Seen::Nothing => Some(

@@ -9,7 +9,7 @@ pub(crate) struct Requests {
     paths: String,
 }
 
-/// A request, and where its path ends. It begins where that of the one before it ends.
+/// A request; its path follows the one before it in `paths`.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     micros: i64,
@@ -34,8 +34,7 @@ impl Requests {
     pub(crate) fn push(&mut self, record: &Record<'_>) {
         let Record { method, path, micros, times } = record;
         let (method, micros) = (*method, *micros);
-        // Lines are shorter.
-        let path_bytes = Some(u32::try_from(path.len()).unwrap_or(u32::MAX));
+        let path_bytes = Some(u32::try_from(path.len()).expect("lines are shorter"));
         self.paths.push_str(path);
         self.all.push(Place { micros, method, path_bytes });
         for _ in 1..*times {

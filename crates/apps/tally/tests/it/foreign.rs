@@ -116,7 +116,7 @@ fn a_proxy_that_wants_a_login() {
 #[test]
 fn a_proxy_that_redirects() {
     let address = http_2("302", &[(46, "https://login.example/")], "");
-    let words = ["sends us on to https://login.example/ (302 Found)", "--server"];
+    let words = ["redirects to https://login.example/ (302 Found)", "--server"];
     assert_said(&format!("http://{address}"), &words);
     let address = answer(b"HTTP/1.1 302 Found\r\nLocation: https://login.example/\r\n\r\n");
     assert_said(&format!("http://{address}"), &words);
