@@ -10,7 +10,7 @@ use tonic::codegen::http::{StatusCode, Uri};
 use super::why::Foreign;
 
 /// How long one look may take.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How much of an answer is looked at.
 const ANSWER_BYTES_MAX: usize = 8 * 1024;
