@@ -1,4 +1,4 @@
-//! Taking the Go server's books over, in one transaction.
+//! Importing the Go server's tables, in one transaction.
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, pin_mut};
@@ -9,24 +9,26 @@ use tally_store::postgres::{Database, Isolation, Transaction};
 use super::super::Result;
 use super::append::{COPY_HEADER, COPY_TRAILER};
 use super::endpoints;
+use crate::import_count::{Additions, Count, CountTables, Imported, Piece};
 use crate::rows::Rows;
-use crate::take_over::{Books, Count, Piece, Taken, Taking};
 
-/// Takes what is new.
-pub(super) async fn take_over(database: &Database, mut books: Books) -> Result<Taken> {
-    let step = "begin to take the books over";
-    let is_real = !books.settling.how.dry_run;
+/// Imports what is new.
+pub(super) async fn import_count(database: &Database, mut tables: CountTables) -> Result<Imported> {
+    let step = "begin to import the Go server's tables";
+    let is_real = !tables.settling.how.dry_run;
     let mut connection = database.connection().await?;
     let transaction = connection.begin(Isolation::Default).await?;
-    transaction.batch_execute(include_str!("lock_taken.sql")).await.step(step)?;
-    transaction.batch_execute(include_str!("wait_for_books.sql")).await.step(step)?;
+    transaction.batch_execute(include_str!("lock_imported.sql")).await.step(step)?;
+    transaction.batch_execute(include_str!("wait_for_tables.sql")).await.step(step)?;
     loop {
-        let piece = books.next().await?;
-        let settling = &mut books.settling;
+        let piece = tables.next().await?;
+        let settling = &mut tables.settling;
         match piece {
             Piece::Source(source, time_zone) => {
-                let rows =
-                    transaction.query(include_str!("taken_sources.sql"), &[]).await.step(step)?;
+                let rows = transaction
+                    .query(include_str!("imported_sources.sql"), &[])
+                    .await
+                    .step(step)?;
                 let before: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
                 settling.begin(source, time_zone, &before)?;
             }
@@ -38,10 +40,10 @@ pub(super) async fn take_over(database: &Database, mut books: Books) -> Result<T
                 }
             }
             Piece::Counts(counts) => {
-                let taken = taken(&transaction, &settling.taken.source, &counts).await?;
-                let taking = settling.settle(&counts, &taken)?;
+                let before = imported(&transaction, &settling.imported.source, &counts).await?;
+                let additions = settling.settle(&counts, &before)?;
                 if is_real {
-                    take(&transaction, &settling.taken.source, &taking).await?;
+                    add(&transaction, &settling.imported.source, &additions).await?;
                 }
             }
             Piece::Requests(requests) => copy(&transaction, &settling.rows(&requests)?).await?,
@@ -49,41 +51,45 @@ pub(super) async fn take_over(database: &Database, mut books: Books) -> Result<T
         }
     }
     if is_real {
-        accept(&transaction, &books).await?;
-        faults::point("take_over.before_commit").await;
+        accept(&transaction, &tables).await?;
+        faults::point("import_count.before_commit").await;
         transaction.commit().await?;
-        faults::point("take_over.committed").await;
+        faults::point("import_count.committed").await;
     } else {
         transaction.rollback().await?;
     }
     connection.release();
-    Ok(books.settling.taken)
+    Ok(tables.settling.imported)
 }
 
-/// How many were taken before of each.
-async fn taken(transaction: &Transaction<'_>, source: &str, counts: &[Count]) -> Result<Vec<i64>> {
-    let step = "read what was taken before";
+/// How many were imported before of each.
+async fn imported(
+    transaction: &Transaction<'_>,
+    source: &str,
+    counts: &[Count],
+) -> Result<Vec<i64>> {
+    let step = "read what was imported before";
     let days: Vec<i32> = counts.iter().map(|count| count.day).collect();
     let methods: Vec<i64> = counts.iter().map(|count| i64::from(count.method)).collect();
-    let sql = transaction.prepare_cached(include_str!("taken.sql")).await.step(step)?;
+    let sql = transaction.prepare_cached(include_str!("imported.sql")).await.step(step)?;
     let rows = transaction.query(&sql, &[&source, &days, &methods]).await.step(step)?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Adds to the totals, and notes what was taken.
-async fn take(transaction: &Transaction<'_>, source: &str, taking: &Taking) -> Result<()> {
+/// Adds to the totals, and notes what was imported.
+async fn add(transaction: &Transaction<'_>, source: &str, additions: &Additions) -> Result<()> {
     let step = "add to the totals";
-    let days: Vec<i32> = taking.totals.keys().map(|(day, _)| day.0).collect();
-    let endpoints: Vec<i64> = taking.totals.keys().map(|(_, endpoint)| *endpoint).collect();
-    let totals: Vec<i64> = taking.totals.values().copied().collect();
+    let days: Vec<i32> = additions.totals.keys().map(|(day, _)| day.0).collect();
+    let endpoints: Vec<i64> = additions.totals.keys().map(|(_, endpoint)| *endpoint).collect();
+    let totals: Vec<i64> = additions.totals.values().copied().collect();
     let sql = transaction.prepare_cached(include_str!("add_totals.sql")).await.step(step)?;
     transaction.execute(&sql, &[&days, &endpoints, &totals]).await.step(step)?;
-    let step = "note what was taken";
-    let days: Vec<i32> = taking.taken.iter().map(|one| one.0).collect();
-    let methods: Vec<i64> = taking.taken.iter().map(|one| i64::from(one.1)).collect();
-    let taken: Vec<i64> = taking.taken.iter().map(|one| one.2).collect();
-    let sql = transaction.prepare_cached(include_str!("note_taken.sql")).await.step(step)?;
-    transaction.execute(&sql, &[&source, &days, &methods, &taken]).await.step(step)?;
+    let step = "note what was imported";
+    let days: Vec<i32> = additions.imported.iter().map(|one| one.0).collect();
+    let methods: Vec<i64> = additions.imported.iter().map(|one| i64::from(one.1)).collect();
+    let imported: Vec<i64> = additions.imported.iter().map(|one| one.2).collect();
+    let sql = transaction.prepare_cached(include_str!("note_imported.sql")).await.step(step)?;
+    transaction.execute(&sql, &[&source, &days, &methods, &imported]).await.step(step)?;
     Ok(())
 }
 
@@ -104,9 +110,9 @@ async fn copy(transaction: &Transaction<'_>, rows: &Rows) -> Result<()> {
 }
 
 /// Counts the requests to their days, as every batch does.
-async fn accept(transaction: &Transaction<'_>, books: &Books) -> Result<()> {
+async fn accept(transaction: &Transaction<'_>, tables: &CountTables) -> Result<()> {
     let step = "count what was accepted";
-    let accepted = &books.settling.accepted;
+    let accepted = &tables.settling.accepted;
     let days: Vec<i32> = accepted.keys().map(|day| day.0).collect();
     let counts: Vec<i64> = accepted.values().copied().collect();
     let none = vec![0_i64; days.len()];
