@@ -57,8 +57,8 @@ pub enum InvalidUrl {
     Scheme(String),
     /// The text begins with a quote.
     #[error(
-        "the value has quotes in it: write it without them, since not everything that reads \
-         such files takes them off (docker's --env-file does not)"
+        "the value has quotes in it: write it without them, because some readers (docker's \
+         --env-file) keep them"
     )]
     Quotes,
     /// `sqlite:` without a file.

@@ -8,7 +8,7 @@ use tally_store::{Database, DatabaseUrl};
 
 use crate::app;
 use crate::output::{plural, say, thousands, visible, wrong_usage};
-use crate::settings::{DatabaseArgs, DatabaseSettings, NamesArgs};
+use crate::settings::{DatabaseArgs, DatabaseSettings, NamesArgs, database_url};
 
 /// Import what the Go server of count.v1 has counted: its methods, requests and daily totals
 ///
@@ -123,8 +123,13 @@ impl ImportCountArgs {
         let mut problems = Problems::new();
         let settings = self.database.collect(&mut problems);
         let (path_bytes_max, endpoints_max) = self.names.collect(&mut problems);
-        let from = self.from.as_ref().and_then(|from| problems.take_secret("--from", from));
-        let reads = from.as_ref().or(settings.as_ref().map(|settings| &settings.url));
+        let driver = settings.as_ref().and_then(|settings| settings.driver);
+        let given = self.from.as_ref();
+        let from = given.and_then(|given| database_url(&mut problems, "--from", given, driver));
+        let reads = match given {
+            Some(_) => from.as_ref(),
+            None => settings.as_ref().map(|settings| &settings.url),
+        };
         if let Some(DatabaseUrl::Sqlite(_)) = reads {
             problems.add(
                 "--from: the Go server's tables are in Postgres: pass the DB_URL that the Go server \

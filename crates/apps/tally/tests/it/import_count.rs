@@ -4,10 +4,10 @@ use tally_testkit::{Output, Process, Stream, TestDatabase};
 
 use crate::support::{Home, LIMIT, Server, Totals, assert_fails, totals, wait_for};
 
-const SCHEMA: &str = include_str!("import_count/migrations/count.sql");
+pub(crate) const SCHEMA: &str = include_str!("import_count/migrations/count.sql");
 
 /// Tables with a day that is rolled up, and one that is not.
-const TABLES: &str = "
+pub(crate) const TABLES: &str = "
     INSERT INTO count.methods (id, method, path) VALUES (1, 'GET', '/a'), (2, 'POST', '/b');
     INSERT INTO count.daily_method_totals VALUES
         ('2023-05-01', 1, 1000), ('2023-05-01', 2, 20), ('2023-05-02', 1, 7);
@@ -76,7 +76,7 @@ fn elsewhere(sql: &str) -> TestDatabase {
     database
 }
 
-fn execute(database: &TestDatabase, sql: &str) {
+pub(crate) fn execute(database: &TestDatabase, sql: &str) {
     wait_for(async { database.connect().await.batch_execute(sql).await })
         .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
 }

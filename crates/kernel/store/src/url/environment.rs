@@ -81,7 +81,10 @@ impl Environment {
     ) -> Option<String> {
         let kind = fs::metadata(path).ok()?;
         if !kind.is_file() {
-            notes.push(format!("the password file {} is ignored: it is no file", path.display()));
+            notes.push(format!(
+                "the password file {} is ignored: it is not a regular file",
+                path.display()
+            ));
             return None;
         }
         if is_open_to_others(&kind) {
