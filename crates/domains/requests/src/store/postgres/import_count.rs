@@ -1,16 +1,12 @@
 //! Importing the Go server's tables, in one transaction.
 
-use bytes::Bytes;
-use futures_util::{SinkExt as _, pin_mut};
 use tally_store::error::Step as _;
 use tally_store::faults;
 use tally_store::postgres::{Database, Isolation, Transaction};
 
 use super::super::Result;
-use super::append::{COPY_HEADER, COPY_TRAILER};
-use super::endpoints;
+use super::{append, endpoints};
 use crate::import_count::{Additions, Count, CountTables, Imported, Piece};
-use crate::rows::Rows;
 
 /// Imports what is new.
 pub(super) async fn import_count(database: &Database, mut tables: CountTables) -> Result<Imported> {
@@ -46,7 +42,9 @@ pub(super) async fn import_count(database: &Database, mut tables: CountTables) -
                     add(&transaction, &settling.imported.source, &additions).await?;
                 }
             }
-            Piece::Requests(requests) => copy(&transaction, &settling.rows(&requests)?).await?,
+            Piece::Requests(requests) => {
+                append::copy_rows(&transaction, &[settling.rows(&requests)?]).await?;
+            }
             Piece::End => break,
         }
     }
@@ -90,22 +88,6 @@ async fn add(transaction: &Transaction<'_>, source: &str, additions: &Additions)
     let imported: Vec<i64> = additions.imported.iter().map(|one| one.2).collect();
     let sql = transaction.prepare_cached(include_str!("note_imported.sql")).await.step(step)?;
     transaction.execute(&sql, &[&source, &days, &methods, &imported]).await.step(step)?;
-    Ok(())
-}
-
-async fn copy(transaction: &Transaction<'_>, rows: &Rows) -> Result<()> {
-    if tally_ingest::Rows::rows(rows) == 0 {
-        return Ok(());
-    }
-    let step = "copy requests";
-    let copy = transaction.copy_in::<_, Bytes>(include_str!("append_copy.sql")).await.step(step)?;
-    pin_mut!(copy);
-    for bytes in
-        [Bytes::from_static(COPY_HEADER), rows.copy_bytes(), Bytes::from_static(COPY_TRAILER)]
-    {
-        copy.feed(bytes).await.step(step)?;
-    }
-    copy.finish().await.step(step)?;
     Ok(())
 }
 
