@@ -22,11 +22,15 @@ use crate::settings::Settings;
 /// How long connections stay open after everything is stored and answered.
 pub(crate) const LAST_ANSWERS_MAX: Duration = Duration::from_secs(3);
 
-/// Opens the database; the error names it, without its password.
+/// Opens the database, and logs what was ignored of what is read besides its URL. The error names
+/// it, without its password.
 pub(crate) async fn open(
     url: &DatabaseUrl,
     pool: tally_store::postgres::Settings,
 ) -> anyhow::Result<Database> {
+    if let DatabaseUrl::Postgres(url) = url {
+        url.notes().iter().for_each(|note| tracing::warn!("{note}"));
+    }
     Database::open(url, pool).await.map_err(plain)
 }
 
@@ -242,11 +246,7 @@ fn about() -> String {
 pub(crate) fn log(database: &crate::settings::DatabaseSettings) -> anyhow::Result<()> {
     tally_runtime::telemetry::install(&database.log_level, database.log_format)
         .map_err(io::Error::other)
-        .context("start the log")?;
-    if let DatabaseUrl::Postgres(url) = &database.url {
-        url.notes().iter().for_each(|note| tracing::warn!("{note}"));
-    }
-    Ok(())
+        .context("start the log")
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ pub(crate) struct ServeArgs {
     listen: Given<String>,
 
     #[command(flatten)]
-    database: DatabaseArgs,
+    pub(crate) database: DatabaseArgs,
 
     /// Whether the server brings the tables up to date when it starts: true or false
     #[arg(long, env = "TALLY_MIGRATE", value_name = "BOOL", default_value = "true")]
@@ -116,6 +116,7 @@ pub(crate) struct ServeArgs {
 #[derive(Debug)]
 pub(crate) struct DatabaseSettings {
     pub(crate) url: DatabaseUrl,
+    pub(crate) driver: Option<Driver>,
     pub(crate) pool: tally_store::postgres::Settings,
     pub(crate) log_level: telemetry::Level,
     pub(crate) log_format: telemetry::Format,
@@ -141,12 +142,20 @@ impl DatabaseArgs {
         Ok(settings.expect("without problems there are settings"))
     }
 
+    /// The database itself, or none if it is wrong.
+    pub(crate) fn url(&self, problems: &mut Problems) -> Option<DatabaseUrl> {
+        let driver = self.driver(problems);
+        database_url(problems, DATABASE_URL, &self.database_url, driver)
+    }
+
+    fn driver(&self, problems: &mut Problems) -> Option<Driver> {
+        let driver = self.migration_driver.as_ref()?;
+        problems.take("--migration-driver (MIGRATION_DRIVER)", driver)
+    }
+
     pub(crate) fn collect(&self, problems: &mut Problems) -> Option<DatabaseSettings> {
-        let url = problems.take_secret(DATABASE_URL, &self.database_url);
-        let driver = self
-            .migration_driver
-            .as_ref()
-            .and_then(|driver| problems.take("--migration-driver (MIGRATION_DRIVER)", driver));
+        let driver = self.driver(problems);
+        let url = database_url(problems, DATABASE_URL, &self.database_url, driver);
         let connections_max = problems.within(
             "--connections-max (TALLY_CONNECTIONS_MAX)",
             &self.connections_max,
@@ -154,12 +163,9 @@ impl DatabaseArgs {
         );
         let log_level = problems.take("--log-level (TALLY_LOG)", &self.log_level);
         let log_format = problems.take("--log-format (TALLY_LOG_FORMAT)", &self.log_format);
-        let url = url?;
-        let url = driver.map_or(url.clone(), |driver| url.with_driver(driver));
-        let url = url.completed(&Environment::of_process());
-        let url = url.map_err(|error| problems.add(format!("{DATABASE_URL}: {error}"))).ok()?;
         Some(DatabaseSettings {
-            url,
+            url: url?,
+            driver,
             pool: tally_store::postgres::Settings {
                 connections_max,
                 writers_max: connections_max
@@ -291,6 +297,22 @@ impl ServeArgs {
             wait_max: ms(problems, "--queue-wait-ms (TALLY_QUEUE_WAIT_MS)", &self.queue_wait_ms),
         }
     }
+}
+
+/// A database as it is opened: of the kind that the driver says, and with what libpq reads besides
+/// the URL.
+pub(crate) fn database_url(
+    problems: &mut Problems,
+    flag: &str,
+    given: &Given<DatabaseUrl>,
+    driver: Option<Driver>,
+) -> Option<DatabaseUrl> {
+    let mut url = problems.take_secret(flag, given)?;
+    if let Some(driver) = driver {
+        url = url.with_driver(driver);
+    }
+    let url = url.completed(&Environment::of_process());
+    url.map_err(|error| problems.add(format!("{flag}: {error}"))).ok()
 }
 
 /// An address to listen on. Without a host, as in `:7777`, it is every address of this machine.

@@ -1,10 +1,10 @@
 //! Files that were counted as a whole, so that an import can say so before it counts one again.
 
-use tally_proto::tally::requests::v1 as proto;
-use tally_proto::wire;
+use std::borrow::Cow;
 
-/// How many files one message may name.
-const FILES_MAX: usize = 1_000;
+use tally_proto::tally::requests::v1 as proto;
+use tally_proto::wire::{self, COUNTED_FILES_MAX};
+
 /// How long a fingerprint may be.
 const FINGERPRINT_BYTES_MAX: usize = 64;
 /// How long a file's name may be.
@@ -29,15 +29,13 @@ pub struct CountedFile {
 pub(crate) fn files(
     files: Vec<proto::CountedFile>,
     now_micros: i64,
-) -> Result<Vec<CountedFile>, &'static str> {
-    if files.len() > FILES_MAX {
-        return Err("it names more than 1,000 files");
-    }
+) -> Result<Vec<CountedFile>, Cow<'static, str>> {
+    check_count(files.len())?;
     let mut read: Vec<CountedFile> = Vec::with_capacity(files.len());
     for proto::CountedFile { fingerprint, name, requests, .. } in files {
         check(&fingerprint)?;
         if name.len() > NAME_BYTES_MAX || name.contains('\0') {
-            return Err("the name of a file has more than 1,024 bytes, or a NUL");
+            return Err("the name of a file has more than 1,024 bytes, or a NUL".into());
         }
         let requests = i64::try_from(requests).map_err(|_| "a file has too many requests")?;
         read.push(CountedFile { fingerprint, name, requests, counted_micros: now_micros });
@@ -48,12 +46,17 @@ pub(crate) fn files(
 }
 
 /// Holds the fingerprints that a client asks for against the limits.
-pub(crate) fn fingerprints(asked: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, &'static str> {
-    if asked.len() > FILES_MAX {
-        return Err("it names more than 1,000 files");
-    }
+pub(crate) fn fingerprints(asked: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Cow<'static, str>> {
+    check_count(asked.len())?;
     asked.iter().try_for_each(|one| check(one))?;
     Ok(asked)
+}
+
+fn check_count(files: usize) -> Result<(), String> {
+    if files > COUNTED_FILES_MAX {
+        return Err(format!("it names {files} files, and at most {COUNTED_FILES_MAX} are allowed"));
+    }
+    Ok(())
 }
 
 fn check(fingerprint: &[u8]) -> Result<(), &'static str> {
@@ -88,10 +91,12 @@ mod tests {
         for bad in [file(0, 0), file(65, 0), file(1, 1_025)] {
             assert!(files(vec![bad], 9).is_err());
         }
-        assert!(files(vec![file(1, 1); 1_001], 9).is_err());
-        assert!(fingerprints(vec![vec![7]; 1_000]).is_ok());
-        for bad in [vec![vec![7]; 1_001], vec![vec![]], vec![vec![7; 65]]] {
+        assert!(files(vec![file(1, 1); COUNTED_FILES_MAX + 1], 9).is_err());
+        assert!(fingerprints(vec![vec![7]; COUNTED_FILES_MAX]).is_ok());
+        for bad in [vec![vec![]], vec![vec![7; 65]]] {
             assert!(fingerprints(bad).is_err());
         }
+        let reason = fingerprints(vec![vec![7]; 1_001]).unwrap_err();
+        assert_eq!(reason, "it names 1001 files, and at most 1000 are allowed");
     }
 }

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
+use tally_proto::count::v1::Method;
 use tally_proto::wire::OTHER_PATH;
 use tally_store::faults;
 
@@ -24,9 +25,9 @@ use crate::store::Names;
 
 /// Enough that adding one of 100,000 endpoints copies less than 400.
 const SHARDS: usize = 256;
-/// Methods that count.v1 lists; beyond the limit, others are counted as METHOD_UNSPECIFIED, so
-/// that `_other` itself stays bounded.
-const METHODS: [i32; 11] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 100];
+/// How many endpoints have the path `_other`: one for each method of count.v1. All other methods
+/// are METHOD_UNSPECIFIED there, so that `_other` itself stays bounded.
+const OTHERS_MAX: usize = 11;
 /// How many bytes the paths may have on average, over the endpoints that may be told apart. It bounds
 /// the memory of the cache and the size of the table.
 pub(crate) const MEAN_PATH_BYTES_MAX: usize = 256;
@@ -73,15 +74,15 @@ impl Endpoints {
     }
 
     /// How many bytes the paths may have in all.
-    fn path_bytes_max(max: usize) -> usize {
-        max.saturating_mul(MEAN_PATH_BYTES_MAX)
+    fn path_bytes_max(&self) -> usize {
+        self.max.saturating_mul(MEAN_PATH_BYTES_MAX)
     }
 
     /// How many endpoints the dictionary may have to be known as a whole, and bytes of paths. It has
     /// some of `_other` beyond the limit, and others that servers added at the same time.
     pub(crate) fn loaded_max(&self) -> (usize, usize) {
-        let path_bytes = Self::path_bytes_max(self.max).saturating_mul(2);
-        (self.max.saturating_mul(2).saturating_add(METHODS.len()), path_bytes)
+        let path_bytes = self.path_bytes_max().saturating_mul(2);
+        (self.max.saturating_mul(2).saturating_add(OTHERS_MAX), path_bytes)
     }
 
     /// Takes in what the database has, in this state.
@@ -234,9 +235,8 @@ impl Endpoints {
 
     fn has_room(&self, inner: &Inner, endpoint: &Endpoint) -> bool {
         let path_bytes = inner.path_bytes + endpoint.path.len();
-        let has_room = !self.is_full()
-            && inner.told_apart < self.max
-            && path_bytes <= Self::path_bytes_max(self.max);
+        let has_room =
+            !self.is_full() && inner.told_apart < self.max && path_bytes <= self.path_bytes_max();
         if !has_room && !self.is_full.swap(true, Ordering::Relaxed) {
             let (endpoints_max, path_bytes) = (self.max, inner.path_bytes);
             tracing::warn!(
@@ -310,8 +310,8 @@ fn shard_index(hash: u64) -> usize {
 }
 
 fn other(endpoint: &Endpoint) -> Endpoint {
-    let method = if METHODS.contains(&endpoint.method) { endpoint.method } else { 0 };
-    Endpoint::new(method, OTHER_PATH)
+    let method = Method::try_from(endpoint.method).unwrap_or(Method::Unspecified);
+    Endpoint::new(method.into(), OTHER_PATH)
 }
 
 #[cfg(test)]

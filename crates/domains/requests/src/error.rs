@@ -1,5 +1,7 @@
 //! What can go wrong, and what it means to the client.
 
+use std::borrow::Cow;
+
 use tally_ingest::Failure;
 use tally_proto::wire::reason;
 use tally_runtime::Kind;
@@ -151,7 +153,7 @@ pub enum Error {
         /// From 1.
         position: u64,
         /// What was expected.
-        reason: &'static str,
+        reason: Cow<'static, str>,
     },
     /// A part of the server ended before it answered.
     #[error("the server failed while it worked on this call")]

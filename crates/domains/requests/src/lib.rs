@@ -9,6 +9,7 @@
 //! | `error.rs` | what can go wrong, and what it means to the client |
 //! | `framing.rs` | gRPC's messages in the frames of a body, read where they lie |
 //! | `grpc.rs` | `count.v1.CountService` and `tally.requests.v1.RequestService` |
+//! | `import_count.rs` | importing the Go server's tables |
 //! | `message.rs` | one request of an `Add` stream, read where its message lies |
 //! | `migrations.rs` | the tables, for each kind of database |
 //! | `model.rs` | endpoint, day, period |
@@ -20,7 +21,6 @@
 //! | `service.rs` | the domain's parts, put together |
 //! | `setback.rs` | acknowledged batches that the database has lost |
 //! | `store/` | what a store must do, and how each database does it |
-//! | `take_over.rs` | taking the Go server's books over |
 //! | `totals.rs` | a question about totals, and its answer in order |
 //! | `validate.rs` | which requests and dates are acceptable |
 //! | `warm.rs` | reading the latest days into memory at the start |
@@ -32,6 +32,7 @@ mod endpoints;
 mod error;
 mod framing;
 mod grpc;
+mod import_count;
 mod message;
 mod migrations;
 mod model;
@@ -43,7 +44,6 @@ mod rows;
 mod service;
 mod setback;
 pub mod store;
-mod take_over;
 mod totals;
 mod validate;
 mod warm;
@@ -52,6 +52,7 @@ pub use batch::{InvalidBatch, RecordLimits, decode_batch};
 pub use counted::CountedFile;
 pub use error::{Error, InvalidDate, InvalidOpen, InvalidTime, WrongTimes};
 pub use grpc::CountServer;
+pub use import_count::{CountTables, ImportCount, Imported, import_count};
 pub use migrations::MIGRATIONS;
 pub use model::{Day, DayRange, Endpoint, EndpointId, Named, Period};
 pub use producer::{
@@ -62,5 +63,4 @@ pub use service::{
     CONNECTIONS_BESIDE_WORKERS, CONNECTIONS_BESIDE_WRITES, Parts, Service, Settings,
 };
 pub use setback::{Setback, Told};
-pub use take_over::{Books, TakeOver, Taken, take_over};
 pub use totals::{Filter, Granularity, LimitOrder, Omitted, PeriodTotals, Query, TooMany, Totals};

@@ -10,6 +10,7 @@
 
 mod opening;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
@@ -225,8 +226,8 @@ impl Recording<'_> {
         Ok(())
     }
 
-    fn unexpected(&self, reason: &'static str) -> Result<(), Error> {
-        Err(Error::Unexpected { position: self.position, reason })
+    fn unexpected(&self, reason: impl Into<Cow<'static, str>>) -> Result<(), Error> {
+        Err(Error::Unexpected { position: self.position, reason: reason.into() })
     }
 
     async fn take(&mut self, mut batch: proto::Batch) -> Result<(), Error> {

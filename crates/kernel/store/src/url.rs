@@ -57,8 +57,8 @@ pub enum InvalidUrl {
     Scheme(String),
     /// The text begins with a quote.
     #[error(
-        "the value has quotes in it: write it without them, since not everything that reads \
-         such files takes them off (docker's --env-file does not)"
+        "the value has quotes in it: write it without them, because some readers (docker's \
+         --env-file) keep them"
     )]
     Quotes,
     /// `sqlite:` without a file.
@@ -88,14 +88,9 @@ pub enum InvalidUrl {
     /// A parameter without a value, or with a name that no parameter can have.
     #[error("\u{201c}{0}\u{201d} is not a parameter: write ?NAME=VALUE&NAME=VALUE")]
     Form(String),
-    /// A parameter that is not known.
-    #[error("{scheme} URLs have no parameter \u{201c}{name}\u{201d}")]
-    Parameter {
-        /// The URL's scheme.
-        scheme: &'static str,
-        /// The unknown parameter.
-        name: String,
-    },
+    /// A parameter of a `sqlite:` URL that is not known.
+    #[error("sqlite URLs have no parameter \u{201c}{0}\u{201d}")]
+    Parameter(String),
     /// A parameter of libpq that Tally does not have.
     #[error("{0}: libpq has this parameter, but Tally does not: leave it out")]
     Unsupported(String),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
-use tally_store::{DatabaseUrl, Environment};
+use tally_runtime::config::Problems;
 
 use crate::output::{say, written, wrong_usage};
 use crate::settings::ServeArgs;
@@ -31,7 +31,7 @@ pub(crate) fn run(
         };
         let raw = matches.get_raw(id).and_then(|mut values| values.next());
         let text = raw.map(|value| value.to_string_lossy().into_owned()).unwrap_or_default();
-        let shown = if name == SECRET { without_password(&text) } else { text };
+        let shown = if name == SECRET { without_password(args) } else { text };
         let line = writeln!(io::stdout().lock(), "{name}={shown}  # {source}");
         if !written(line)? {
             break;
@@ -46,9 +46,8 @@ pub(crate) fn run(
     }
 }
 
-/// With what is read besides, such as `PGHOST`.
-fn without_password(url: &str) -> String {
-    let url = url.trim().parse::<DatabaseUrl>();
-    let url = url.and_then(|url| url.completed(&Environment::of_process()));
-    url.map_or_else(|_| "(invalid)".into(), |url| url.to_string())
+/// The database as `tally serve` would open it. What is wrong is said at the end, with the rest.
+fn without_password(args: &ServeArgs) -> String {
+    let url = args.database.url(&mut Problems::new());
+    url.map_or_else(|| "(invalid)".into(), |url| url.to_string())
 }

@@ -1,19 +1,19 @@
-//! `tally import-count`: take the books of the Go server of `count.v1` over.
+//! `tally import-count`: import the tables of the Go server of `count.v1`.
 
 use std::process::ExitCode;
 
-use tally_requests::{MIGRATIONS, TakeOver, Taken, take_over};
+use tally_requests::{ImportCount, Imported, MIGRATIONS, import_count};
 use tally_runtime::config::{Given, Invalid, Problems};
 use tally_store::{Database, DatabaseUrl};
 
 use crate::app;
 use crate::output::{plural, say, thousands, visible, wrong_usage};
-use crate::settings::{DatabaseArgs, DatabaseSettings, NamesArgs};
+use crate::settings::{DatabaseArgs, DatabaseSettings, NamesArgs, database_url};
 
-/// Take over what the Go server of count.v1 has counted: its methods, requests and daily totals
+/// Import what the Go server of count.v1 has counted: its methods, requests and daily totals
 ///
-/// It works on the databases themselves and needs no server. What it took before it does not take
-/// again. The Go server's tables stay as they are.
+/// It works on the databases themselves and needs no server. What was imported before is not
+/// imported again. The Go server's tables stay as they are.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ImportCountArgs {
     #[command(flatten)]
@@ -26,17 +26,17 @@ pub(crate) struct ImportCountArgs {
     #[arg(long, value_name = "URL")]
     from: Option<Given<DatabaseUrl>>,
 
-    /// What its books are called in the notes of what was taken, if books of another database were
-    /// taken before
+    /// What its tables are called in the notes of what was imported, if tables of another database
+    /// were imported before
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
 
-    /// Change nothing: say what would be taken
+    /// Change nothing: say what would be imported
     #[arg(long)]
     dry_run: bool,
 }
 
-/// Takes the books over.
+/// Imports the tables.
 pub(crate) async fn run(args: ImportCountArgs) -> anyhow::Result<ExitCode> {
     let (settings, from, how) = match args.check() {
         Ok(checked) => checked,
@@ -50,9 +50,9 @@ pub(crate) async fn run(args: ImportCountArgs) -> anyhow::Result<ExitCode> {
     };
     let database = app::open(&settings.url, settings.pool).await?;
     prepare(&database, is_dry).await?;
-    let taken = take_over(&database, source.as_ref().unwrap_or(&database), how).await;
+    let imported = import_count(&database, source.as_ref().unwrap_or(&database), how).await;
     app::close(&database).await;
-    report(&taken.map_err(app::plain)?, is_dry);
+    report(&imported.map_err(app::plain)?, is_dry);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -69,48 +69,48 @@ async fn prepare(database: &Database, is_dry: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn report(taken: &Taken, is_dry: bool) {
-    let all = taken.requests + taken.rolled_up;
-    let would = if is_dry { "would take" } else { "took" };
-    let source = visible(&taken.source);
+fn report(imported: &Imported, is_dry: bool) {
+    let all = imported.requests + imported.rolled_up;
+    let done = if is_dry { "would import" } else { "imported" };
+    let source = visible(&imported.source);
     if all == 0 {
-        say(format_args!("nothing is new in the Go server's books ({source})"));
+        say(format_args!("nothing is new in the Go server's tables ({source})"));
     } else {
         say(format_args!(
-            "{would} {} to {} over ({source}): {} in daily totals, {} not rolled up yet",
+            "{done} {} to {} ({source}): {} in daily totals, {} not rolled up yet",
             plural(all, "request"),
-            plural(taken.methods, "endpoint"),
-            thousands(taken.rolled_up),
-            thousands(taken.requests),
+            plural(imported.methods, "endpoint"),
+            thousands(imported.rolled_up),
+            thousands(imported.requests),
         ));
     }
-    if taken.before > 0 {
-        say(format_args!("{} were taken before", thousands(taken.before)));
+    if imported.before > 0 {
+        say(format_args!("{} were imported before", thousands(imported.before)));
     }
-    if taken.missing > 0 {
+    if imported.missing > 0 {
         say(format_args!(
-            "{} that were taken before are not in the books any more; they stay counted",
-            thousands(taken.missing)
+            "{} that were imported before are not in the tables any more; they stay counted",
+            thousands(imported.missing)
         ));
     }
-    if taken.other > 0 {
+    if imported.other > 0 {
         say(format_args!(
             "{} are counted under the path _other: their paths are empty or too long, or there are \
              more endpoints than --endpoints-max",
-            plural(taken.other, "endpoint")
+            plural(imported.other, "endpoint")
         ));
     }
-    if taken.clamped > 0 {
+    if imported.clamped > 0 {
         say(format_args!(
             "{} are outside of the years 1 to 9999, and counted on the first or the last day",
-            thousands(taken.clamped)
+            thousands(imported.clamped)
         ));
     }
-    if !matches!(&*taken.time_zone, "UTC" | "Etc/UTC" | "GMT" | "Etc/GMT") {
+    if !matches!(&*imported.time_zone, "UTC" | "Etc/UTC" | "GMT" | "Etc/GMT") {
         say(format_args!(
             "the Go server's totals are of days in {}, and stay on these days; requests that it has \
              not rolled up are counted on UTC days",
-            visible(&taken.time_zone)
+            visible(&imported.time_zone)
         ));
     }
 }
@@ -118,22 +118,28 @@ fn report(taken: &Taken, is_dry: bool) {
 // === impl ImportCountArgs ===
 
 impl ImportCountArgs {
-    /// The settings, the Go server's database if it is another one, and how it is taken over.
-    fn check(&self) -> Result<(DatabaseSettings, Option<DatabaseUrl>, TakeOver), Invalid> {
+    /// The settings, the Go server's database if it is another one, and how it is imported.
+    fn check(&self) -> Result<(DatabaseSettings, Option<DatabaseUrl>, ImportCount), Invalid> {
         let mut problems = Problems::new();
         let settings = self.database.collect(&mut problems);
         let (path_bytes_max, endpoints_max) = self.names.collect(&mut problems);
-        let from = self.from.as_ref().and_then(|from| problems.take_secret("--from", from));
-        let reads = from.as_ref().or(settings.as_ref().map(|settings| &settings.url));
+        let driver = settings.as_ref().and_then(|settings| settings.driver);
+        let given = self.from.as_ref();
+        let from = given.and_then(|given| database_url(&mut problems, "--from", given, driver));
+        let reads = match given {
+            Some(_) => from.as_ref(),
+            None => settings.as_ref().map(|settings| &settings.url),
+        };
         if let Some(DatabaseUrl::Sqlite(_)) = reads {
             problems.add(
-                "--from: the Go server's books are in Postgres: say the URL that it was run with"
+                "--from: the Go server's tables are in Postgres: pass the DB_URL that the Go server \
+                 used"
                     .to_owned(),
             );
         }
         problems.check()?;
         let settings = settings.expect("without problems there are settings");
         let (source, dry_run) = (self.source.clone(), self.dry_run);
-        Ok((settings, from, TakeOver { source, endpoints_max, path_bytes_max, dry_run }))
+        Ok((settings, from, ImportCount { source, endpoints_max, path_bytes_max, dry_run }))
     }
 }

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use tally_proto::tally::requests::v1::{Granularity, LimitOrder, Omitted, QueryTotalsRequest};
 use tally_runtime::Clock;
 
-use self::print::{Printer, Sum};
+use self::print::{Printed, Printer};
 use super::setbacks;
 use crate::client::{ServerArgs, describe};
 use crate::dates::{self, Period, PeriodArg, RangeArg};
@@ -142,11 +142,11 @@ pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<E
             return Ok(ExitCode::SUCCESS);
         }
     }
-    let sum = printer.sum();
+    let printed = printer.printed();
     let incomplete = setbacks::summary(printer.setbacks());
     output::written(printer.finish())?;
     if !args.quiet {
-        args.say_what_it_is(format, sum, omitted, incomplete.as_deref());
+        args.say_what_it_is(format, printed, omitted, incomplete.as_deref());
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -183,13 +183,13 @@ impl TotalsArgs {
     fn say_what_it_is(
         &self,
         format: OutputFormat,
-        sum: Sum,
+        printed: Printed,
         omitted: Option<Omitted>,
         incomplete: Option<&str>,
     ) {
         let is_filtered =
             self.method.is_some() || !self.path_prefix.is_empty() || !self.path.is_empty();
-        if sum.totals == 0 {
+        if printed.totals == 0 {
             say(match (self.live, is_filtered) {
                 (true, false) => "nothing was counted in this range",
                 (true, true) => "nothing that matches was counted in this range",
@@ -203,13 +203,13 @@ impl TotalsArgs {
                 }
             });
         } else if format == OutputFormat::Table {
-            let is_complete = sum.dropped == 0 && incomplete.is_none();
+            let is_complete = printed.dropped == 0 && incomplete.is_none();
             let complete = if is_complete { "; complete: no drops are known" } else { "" };
-            say(format_args!("{}{complete}", self.how_much(sum, omitted)));
+            say(format_args!("{}{complete}", self.how_much(printed, omitted)));
         }
-        if sum.dropped > 0 {
+        if printed.dropped > 0 {
             let of_all = if is_filtered { ", over all endpoints" } else { "" };
-            let drops = plural(sum.dropped, "known drop");
+            let drops = plural(printed.dropped, "known drop");
             say(format_args!(
                 "short by {drops}{of_all}: `tally producers` shows whose, unless that client is done"
             ));
@@ -217,17 +217,17 @@ impl TotalsArgs {
         incomplete.iter().for_each(say);
     }
 
-    fn how_much(&self, sum: Sum, omitted: Option<Omitted>) -> String {
-        let requests = plural(sum.requests, "request");
+    fn how_much(&self, printed: Printed, omitted: Option<Omitted>) -> String {
+        let requests = plural(printed.requests, "request");
         match omitted {
             Some(Omitted { totals: more, requests: others }) => {
-                let of_all = thousands(i128::from(sum.totals) + i128::from(more));
-                let of_requests = plural(sum.requests + i128::from(others), "request");
-                let (lines, some) = (thousands(sum.totals), thousands(sum.requests));
+                let of_all = thousands(i128::from(printed.totals) + i128::from(more));
+                let of_requests = plural(printed.requests + i128::from(others), "request");
+                let (lines, some) = (thousands(printed.totals), thousands(printed.requests));
                 format!("{lines} of {of_all} lines, with {some} of {of_requests}")
             }
             None if self.sum => requests,
-            None => format!("{requests} to {}", plural(sum.endpoints, "endpoint")),
+            None => format!("{requests} to {}", plural(printed.endpoints, "endpoint")),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use tally_client::{CountedFile, Method, Producer, Progress, Row};
+use tally_proto::wire::COUNTED_FILES_MAX;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
@@ -20,9 +21,6 @@ use crate::output::{plural, thousands};
 /// How many requests may be given and not be counted yet: some batches on their way, and some
 /// that are read meanwhile.
 pub(crate) const UNSETTLED_MAX: u64 = 200_000;
-
-/// How many files a server remembers of one import.
-const COUNTED_FILES_MAX: usize = 1_000;
 
 /// An input as a server remembers it.
 #[derive(Debug, Clone, Default)]

@@ -1,7 +1,8 @@
 //! Database URLs: parameters, what libpq reads besides, and what nobody else is told.
 
-use tally_testkit::{Cluster, Options, run};
+use tally_testkit::{Cluster, Options, TestDatabase, run};
 
+use crate::import_count::{SCHEMA, TABLES, execute};
 use crate::support::{Home, LIMIT, Server, assert_fails, assert_no_secret, set_mode, totals};
 use crate::support::{text, wait_for};
 
@@ -58,8 +59,16 @@ fn what_the_url_leaves_out_is_read_as_libpq_does() {
     server.stop();
     set_mode(passwords.as_ref(), 0o644);
     let output = run(&command(), b"", LIMIT);
-    assert_fails(&output, 1, &["it wants a password", "~/.pgpass"]);
+    assert_fails(&output, 1, &["it requires a password", "~/.pgpass"]);
     assert!(output.stderr.contains("others may read it: chmod 600"), "{output:?}");
+    let output = home.run(&[
+        "config",
+        "--database-url",
+        "postgres://a/b",
+        "--migration-driver",
+        "cockroach",
+    ]);
+    assert!(output.stdout.contains("DB_URL=cockroachdb://a/b  # flag\n"), "{output:?}");
     let mut config = home.command(&["config", "--database-url", "postgres://other"]);
     let output = run(config.envs(common).env("PGPASSWORD", &password), b"", LIMIT);
     let shown = format!("DB_URL=postgres://{user}@other:{port}/{database}  # flag\n");
@@ -72,6 +81,36 @@ fn what_the_url_leaves_out_is_read_as_libpq_does() {
     let socket = format!("postgres://{user}:{password}@/{database}?host=");
     let output = home.serve_fails(&format!("{socket}{}", text(&home.path("no_such_folder"))));
     assert_fails(&output, 1, &["no_such_folder", "No such file or directory"]);
+}
+
+/// The Go server's database is named by `--from`.
+#[test]
+fn an_import_reads_what_its_url_leaves_out() {
+    let cluster = Cluster::start(Options::default()).expect("Postgres is installed");
+    let source = TestDatabase::create_on(&cluster.url("postgres"), "count");
+    execute(&source, SCHEMA);
+    execute(&source, TABLES);
+    let [user, password, host, port, database] = parts(&source.url());
+    let home = Home::sqlite();
+    let (url, from) = (home.database_url(), format!("postgres://{user}@{host}:{port}/{database}"));
+    let command = |variable, value: &str| {
+        let arguments = ["import-count", "--database-url", &url, "--from", &from];
+        let mut command = home.command(&arguments);
+        command.env("HOME", home.path("")).env(variable, value);
+        run(&command, b"", LIMIT)
+    };
+    let output = command("PGPASSWORD", &password);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(output.stderr.contains("imported 1,328 requests"), "{output:?}");
+    let passwords = home.file(".pgpass", format!("*:{port}:*:*:{password}\n"));
+    set_mode(passwords.as_ref(), 0o644);
+    let output = command("PGPASSWORD", "");
+    assert_fails(&output, 1, &["it requires a password", "~/.pgpass"]);
+    assert!(output.stderr.contains("others may read it: chmod 600"), "{output:?}");
+    let output = command("PGCONNECT_TIMEOUT", "soon");
+    assert_fails(&output, 2, &["--from: PGCONNECT_TIMEOUT: \u{201c}soon\u{201d} is not"]);
+    let output = command("MIGRATION_DRIVER", "cockroachdb");
+    assert_fails(&output, 1, &["cockroachdb://"]);
 }
 
 #[test]

@@ -1,13 +1,13 @@
-//! `tally import-count`: the Go server's books come over once, whatever happens in between.
+//! `tally import-count`: the Go server's tables are imported once, whatever happens in between.
 
 use tally_testkit::{Output, Process, Stream, TestDatabase};
 
 use crate::support::{Home, LIMIT, Server, Totals, assert_fails, totals, wait_for};
 
-const SCHEMA: &str = include_str!("import_count/migrations/count.sql");
+pub(crate) const SCHEMA: &str = include_str!("import_count/migrations/count.sql");
 
-/// Books with a day that is rolled up, and one that is not.
-const BOOKS: &str = "
+/// Tables with a day that is rolled up, and one that is not.
+pub(crate) const TABLES: &str = "
     INSERT INTO count.methods (id, method, path) VALUES (1, 'GET', '/a'), (2, 'POST', '/b');
     INSERT INTO count.daily_method_totals VALUES
         ('2023-05-01', 1, 1000), ('2023-05-01', 2, 20), ('2023-05-02', 1, 7);
@@ -25,7 +25,7 @@ const ROLL_UP: &str = "
     INSERT INTO count.daily_method_totals
     SELECT '2023-05-03', method_id, count(*) FROM gone GROUP BY method_id;";
 
-fn books() -> Totals {
+fn in_tables() -> Totals {
     totals([
         ("2023-05-01 GET /a", 1000),
         ("2023-05-01 POST /b", 20),
@@ -76,35 +76,35 @@ fn elsewhere(sql: &str) -> TestDatabase {
     database
 }
 
-fn execute(database: &TestDatabase, sql: &str) {
+pub(crate) fn execute(database: &TestDatabase, sql: &str) {
     wait_for(async { database.connect().await.batch_execute(sql).await })
         .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
 }
 
 /// While a server runs that knows some of the endpoints and days already.
 #[test]
-fn the_same_postgres_is_taken_over_once() {
+fn the_same_postgres_is_imported_once() {
     let home = Home::postgres("import_count");
     home.sql(SCHEMA);
-    home.sql(BOOKS);
+    home.sql(TABLES);
     let server = home.serve(&[]);
     server.ok(&["add", "GET", "/a", "-n", "2", "--at", "2023-05-01"]);
     server.ok(&["roll-up", "2023-05-01"]);
-    let mut expected = books();
+    let mut expected = in_tables();
     *expected.get_mut("2023-05-01 GET /a").expect("it is there") += 2;
 
     let said = imported(&home, &["--dry-run"]);
-    assert_says(&said, "would take 1,328 requests to 2 endpoints over");
+    assert_says(&said, "would import 1,328 requests to 2 endpoints");
     assert_eq!(by_day(&server), totals([("2023-05-01 GET /a", 2)]));
     let said = imported(&home, &[]);
-    assert_says(&said, "took 1,328 requests to 2 endpoints over");
+    assert_says(&said, "imported 1,328 requests to 2 endpoints");
     assert_says(&said, "1,027 in daily totals, 301 not rolled up yet");
     assert_eq!(by_day(&server), expected);
     assert_eq!(home.rows(), 301);
 
     let said = imported(&home, &[]);
     assert_says(&said, "nothing is new");
-    assert_says(&said, "1,328 were taken before");
+    assert_says(&said, "1,328 were imported before");
     assert_eq!(by_day(&server), expected);
 
     // The Go server goes on, and both roll up.
@@ -117,7 +117,7 @@ fn the_same_postgres_is_taken_over_once() {
              (3, '2023-05-04 12:00:00+00'), (1, '2023-05-03 13:00:00+00');",
     );
     let said = imported(&home, &[]);
-    assert_says(&said, "took 3 requests to 3 endpoints over");
+    assert_says(&said, "imported 3 requests to 3 endpoints");
     assert_says(&said, "1 in daily totals, 2 not rolled up yet");
     expected.insert("2023-05-04 GET /new".to_owned(), 1);
     *expected.get_mut("2023-05-03 GET /a").expect("it is there") += 2;
@@ -144,7 +144,7 @@ mod killed {
     use super::*;
 
     fn killed_at(home: &Home, point: &str) {
-        let source = elsewhere(BOOKS);
+        let source = elsewhere(TABLES);
         let (url, from) = (home.database_url(), source.url());
         let arguments = ["import-count", "--database-url", &url, "--from", &from];
         let process = Process::spawn(home.command(&arguments).env("TALLY_FAULT", point));
@@ -152,50 +152,50 @@ mod killed {
         process.signal("KILL");
         process.wait(LIMIT);
         let before = counted(home);
-        let is_done = point == "take_over.committed";
-        assert_eq!(before, if is_done { books() } else { totals([]) }, "{point}");
+        let is_done = point == "import_count.committed";
+        assert_eq!(before, if is_done { in_tables() } else { totals([]) }, "{point}");
         let said = imported(home, &["--from", &from]);
-        assert_says(&said, if is_done { "nothing is new" } else { "took 1,328 requests" });
-        assert_eq!(counted(home), books());
+        assert_says(&said, if is_done { "nothing is new" } else { "imported 1,328 requests" });
+        assert_eq!(counted(home), in_tables());
     }
 
     #[test]
     fn on_postgres() {
-        for point in ["take_over.before_commit", "take_over.committed"] {
+        for point in ["import_count.before_commit", "import_count.committed"] {
             killed_at(&Home::postgres("import_count"), point);
         }
     }
 
     #[test]
     fn on_sqlite() {
-        for point in ["take_over.before_commit", "take_over.committed"] {
+        for point in ["import_count.before_commit", "import_count.committed"] {
             killed_at(&Home::sqlite(), point);
         }
     }
 }
 
 #[test]
-fn books_of_another_database_are_told_apart() {
+fn tables_of_another_database_are_told_apart() {
     let home = Home::sqlite();
-    let (source, copy) = (elsewhere(BOOKS), elsewhere(BOOKS));
+    let (source, copy) = (elsewhere(TABLES), elsewhere(TABLES));
     let (from, copied) = (source.url(), copy.url());
     imported(&home, &["--from", &from]);
     let refused = import(&home, &["--from", &copied]);
-    assert_fails(&refused, 1, &["were taken before", "--source"]);
+    assert_fails(&refused, 1, &["were imported before", "--source"]);
     // The same ones, in another place.
     let name =
         refused.stderr.split('\u{201c}').nth(1).and_then(|rest| rest.split('\u{201d}').next());
     let said = imported(&home, &["--from", &copied, "--source", name.expect("a name")]);
     assert_says(&said, "nothing is new");
-    assert_eq!(counted(&home), books());
+    assert_eq!(counted(&home), in_tables());
     // Another Go server's.
     imported(&home, &["--from", &copied, "--source", "other"]);
-    let doubled: Totals = books().into_iter().map(|(name, count)| (name, 2 * count)).collect();
+    let doubled: Totals = in_tables().into_iter().map(|(name, count)| (name, 2 * count)).collect();
     assert_eq!(counted(&home), doubled);
 }
 
 #[test]
-fn odd_books_lose_nothing() {
+fn odd_tables_lose_nothing() {
     let source = elsewhere(
         "INSERT INTO count.methods (id, method, path) VALUES
             (1, 'METHOD_UNSPECIFIED', '/u'), (2, '42', '/n'), (3, 'GET', ''),
@@ -209,7 +209,7 @@ fn odd_books_lose_nothing() {
     );
     for home in [Home::sqlite(), Home::postgres("import_count")] {
         let said = imported(&home, &["--from", &source.url()]);
-        assert_says(&said, "took 29 requests to 6 endpoints over");
+        assert_says(&said, "imported 29 requests to 6 endpoints");
         assert_says(&said, "2 endpoints are counted under the path _other");
         assert_says(&said, "19 are outside of the years 1 to 9999");
         let expected = totals([
@@ -228,7 +228,7 @@ fn odd_books_lose_nothing() {
     assert_eq!(counted(&home).values().sum::<i64>(), 29);
 }
 
-/// A request is taken before the Go server rolls it up, in its own time zone.
+/// A request is imported before the Go server rolls it up, in its own time zone.
 #[test]
 fn a_day_of_another_time_zone_is_counted_once() {
     let source = elsewhere("INSERT INTO count.methods VALUES (1, 'GET', '/a');");

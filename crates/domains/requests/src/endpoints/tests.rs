@@ -78,6 +78,12 @@ fn endpoints_are_bounded_in_number_and_bytes() {
     assert_eq!((other.endpoint.method, &*other.endpoint.path), (3, OTHER_PATH));
 }
 
+#[test]
+fn other_has_an_endpoint_for_each_method_of_count_v1() {
+    let others = (-1..1_000).map(|method| other(&Endpoint::new(method, "/a")).method);
+    assert_eq!(others.collect::<HashSet<_>>().len(), OTHERS_MAX);
+}
+
 /// Neither rows of `_other`, which come beyond the limit, nor what several servers added
 /// together takes the place of what was told apart before a restart.
 #[test]
@@ -92,7 +98,7 @@ fn what_the_dictionary_has_is_told_apart_after_a_restart() {
         assert_eq!(&*resolve(&endpoints, path).endpoint.path, counted);
     }
     let (count_max, path_bytes_max) = endpoints.loaded_max();
-    assert!(count_max >= 4 + METHODS.len() && path_bytes_max >= 4 * MEAN_PATH_BYTES_MAX);
+    assert!(count_max >= 4 + OTHERS_MAX && path_bytes_max >= 4 * MEAN_PATH_BYTES_MAX);
     // However often it learns what there is, its memory is bounded.
     for round in 0..10 {
         endpoints.learn((0..10).map(|n| named(&format!("/{round}/{n}"))).collect());

@@ -40,7 +40,7 @@ impl Recorder {
         let opening = match first.map_err(|status| Error::unreadable(1, &status))?.kind {
             Some(Kind::Open(open)) => self.opening(open).map_err(Error::Open)?,
             _ => {
-                let reason = "the first message must be open";
+                let reason = "the first message must be open".into();
                 return Err(Some(Error::Unexpected { position: 1, reason }));
             }
         };

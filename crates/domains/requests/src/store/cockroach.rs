@@ -15,11 +15,11 @@ use super::postgres::append::{self, Way};
 use super::postgres::{endpoints, files, producers, totals};
 use super::{Appended, Names, OPENINGS_MAX, Opened, ProducerRetention, Result, Store};
 use crate::counted::CountedFile;
+use crate::import_count::{CountTables, Imported};
 use crate::model::{DayRange, Endpoint, EndpointId};
 use crate::producer::{Leaving, Opening, Producer};
 use crate::rows::Rows;
 use crate::setback::{Setback, Told};
-use crate::take_over::{Books, Taken};
 use crate::totals::{Query, TooMany, Totals};
 
 /// How many rows one step of a roll-up moves: CockroachDB advises against larger transactions.
@@ -133,10 +133,10 @@ impl Store for CockroachStore {
         append::try_write(&self.database, include_str!("cockroach/try_row.sql")).await
     }
 
-    async fn take_over(&self, books: Books) -> Result<Taken> {
-        let step = "take the Go server's books over into CockroachDB, where one transaction cannot take \
-                    so much: take them into Postgres or SQLite";
-        drop(books);
+    async fn import_count(&self, tables: CountTables) -> Result<Imported> {
+        let step = "import the Go server's tables into CockroachDB, where one transaction cannot \
+                    take so much: import them into Postgres or SQLite";
+        drop(tables);
         Err(tally_store::Error::permanent(step, tally_runtime::Kind::FailedPrecondition))
     }
 

@@ -27,11 +27,11 @@ pub use self::cockroach::CockroachStore;
 pub use self::postgres::PostgresStore;
 pub use self::sqlite::SqliteStore;
 use crate::counted::CountedFile;
+use crate::import_count::{CountTables, Imported};
 use crate::model::{DayRange, Endpoint, EndpointId, Named};
 use crate::producer::{Leaving, Opening, Producer, Refusal, Standing};
 use crate::rows::Rows;
 use crate::setback::{Setback, Told};
-use crate::take_over::{Books, Taken};
 use crate::totals::{Query, TooMany, Totals};
 
 /// How many producers are opened at the same time: a crowd of clients that come back at once leaves
@@ -197,11 +197,11 @@ pub trait Store: Send + Sync + 'static {
     /// Why it could not.
     async fn try_write(&self) -> Result<()>;
 
-    /// Takes what is new of the Go server's books over, in one transaction that notes what was taken.
+    /// Imports what is new of the Go server's tables, in one transaction that notes how much it was.
     ///
     /// # Errors
     /// When a database fails, or this one does not do it.
-    async fn take_over(&self, books: Books) -> Result<Taken>;
+    async fn import_count(&self, tables: CountTables) -> Result<Imported>;
 
     /// Regular housekeeping: makes partitions ahead, drops empty ones, forgets producers that are
     /// silent for too long, or for an hour if they have stored nothing, and counted files beyond the

@@ -6,20 +6,20 @@
 //! | `copied.rs` | reading daily totals by COPY, for large answers |
 //! | `endpoints.rs` | finding and adding endpoints; CockroachDB uses it too |
 //! | `files.rs` | files that were counted as a whole; CockroachDB uses it too |
+//! | `import_count.rs` | importing the Go server's tables |
 //! | `producers.rs` | opening, listing and forgetting producers; CockroachDB uses it too |
 //! | `partitions.rs` | which partitions there are; making and dropping them |
 //! | `roll_up.rs` | rolling partitions up, and the default partition |
-//! | `take_over.rs` | taking the Go server's books over |
 //! | `totals.rs` | answering queries; CockroachDB uses it too |
 
 pub(super) mod append;
 mod copied;
 pub(super) mod endpoints;
 pub(super) mod files;
+mod import_count;
 mod partitions;
 pub(super) mod producers;
 mod roll_up;
-mod take_over;
 pub(super) mod totals;
 
 use std::sync::Arc;
@@ -35,11 +35,11 @@ use uuid::Uuid;
 use super::kept::KeptDays;
 use super::{Appended, Names, OPENINGS_MAX, Opened, ProducerRetention, Result, Store};
 use crate::counted::CountedFile;
+use crate::import_count::{CountTables, Imported};
 use crate::model::{DayRange, Endpoint, EndpointId};
 use crate::producer::{Leaving, Opening, Producer};
 use crate::rows::Rows;
 use crate::setback::{Setback, Told};
-use crate::take_over::{Books, Taken};
 use crate::totals::{Query, TooMany, Totals};
 
 /// Requests in Postgres: rows in a partition for each day.
@@ -129,8 +129,8 @@ impl Store for PostgresStore {
         append::try_write(&self.database, include_str!("postgres/try_row.sql")).await
     }
 
-    async fn take_over(&self, books: Books) -> Result<Taken> {
-        take_over::take_over(&self.database, books).await
+    async fn import_count(&self, tables: CountTables) -> Result<Imported> {
+        import_count::import_count(&self.database, tables).await
     }
 
     async fn maintain(&self, now: Timestamp, retention: ProducerRetention) -> Result<()> {

@@ -5,17 +5,17 @@
 //! | `append.rs` | storing a batch |
 //! | `endpoints.rs` | the dictionary of endpoints |
 //! | `files.rs` | files that were counted as a whole |
+//! | `import_count.rs` | importing the Go server's tables |
 //! | `producers.rs` | opening, listing and forgetting producers |
 //! | `roll_up.rs` | rolling rows up: one scan, counted here |
-//! | `take_over.rs` | taking the Go server's books over |
 //! | `totals.rs` | answering queries |
 
 mod append;
 mod endpoints;
 mod files;
+mod import_count;
 mod producers;
 mod roll_up;
-mod take_over;
 mod totals;
 
 use std::sync::Arc;
@@ -32,11 +32,11 @@ use self::append::State;
 use super::kept::KeptDays;
 use super::{Appended, Names, Opened, ProducerRetention, Result, Store};
 use crate::counted::CountedFile;
+use crate::import_count::{CountTables, Imported};
 use crate::model::{DayRange, Endpoint, EndpointId};
 use crate::producer::{Leaving, Opening, Producer};
 use crate::rows::Rows;
 use crate::setback::{Setback, Told};
-use crate::take_over::{Books, Taken};
 use crate::totals::{Query, TooMany, Totals};
 
 /// Requests in SQLite.
@@ -143,8 +143,8 @@ impl Store for SqliteStore {
         self.database.write(append::try_write).await
     }
 
-    async fn take_over(&self, books: Books) -> Result<Taken> {
-        self.database.write(move |connection| take_over::take_over(connection, books)).await
+    async fn import_count(&self, tables: CountTables) -> Result<Imported> {
+        self.database.write(move |connection| import_count::import_count(connection, tables)).await
     }
 
     async fn maintain(&self, _now: Timestamp, retention: ProducerRetention) -> Result<()> {

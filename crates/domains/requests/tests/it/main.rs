@@ -12,6 +12,7 @@ mod counted_files;
 mod dates;
 mod drops;
 mod frames;
+mod import_count;
 mod kept;
 mod leaving;
 mod log;
@@ -27,7 +28,6 @@ mod runs;
 mod server;
 mod setbacks;
 mod snapshots;
-mod take_over;
 mod time_zones;
 mod went_back;
 

@@ -181,8 +181,7 @@ impl Database {
         match pool.get().await {
             Ok(object) => Ok(Connection::new(object, self.tls.clone())),
             Err(PoolError::Backend(error)) if chain(&error).contains(NO_PASSWORD) => {
-                let advice = "it wants a password: put it into the URL, into PGPASSWORD or into \
-                              ~/.pgpass";
+                let advice = "it requires a password: set it in the URL, PGPASSWORD or ~/.pgpass";
                 Err(Error::permanent(step(), Kind::FailedPrecondition).because(advice))
             }
             Err(

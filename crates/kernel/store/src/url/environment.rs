@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::parameters::Parameters;
+use super::parameters::{Parameters, default_port};
 use crate::Dialect;
 
 /// The parameters that a variable can say, as in libpq's documentation.
@@ -81,7 +81,10 @@ impl Environment {
     ) -> Option<String> {
         let kind = fs::metadata(path).ok()?;
         if !kind.is_file() {
-            notes.push(format!("the password file {} is ignored: it is no file", path.display()));
+            notes.push(format!(
+                "the password file {} is ignored: it is not a regular file",
+                path.display()
+            ));
             return None;
         }
         if is_open_to_others(&kind) {
@@ -92,14 +95,14 @@ impl Environment {
             return None;
         }
         let text = fs::read_to_string(path).ok()?;
-        let default_port = if dialect == Dialect::Cockroach { "26257" } else { "5432" };
+        let default_port = default_port(dialect).to_string();
         let first =
             |name: &str| parameters.get(name)?.split(',').next().filter(|one| !one.is_empty());
         let host = first("host").or_else(|| first("hostaddr")).unwrap_or("localhost");
         let user = parameters.get("user").or_else(|| self.get("USER")).unwrap_or_default();
         let wanted = [
             host,
-            first("port").unwrap_or(default_port),
+            first("port").unwrap_or(&default_port),
             parameters.get("dbname").unwrap_or(user),
             user,
         ];

@@ -13,9 +13,6 @@ use super::InvalidUrl;
 use crate::Dialect;
 use crate::postgres::TlsSettings;
 
-/// Where CockroachDB listens unless told otherwise.
-const COCKROACH_PORT: u16 = 26257;
-
 /// Parameters of libpq that are about something that Tally does not have. Any other name is a
 /// setting of the session, and the database knows whether there is such a one.
 const UNSUPPORTED: [&str; 24] = [
@@ -94,7 +91,7 @@ impl Parameters {
             if UNSUPPORTED.contains(&name.as_str()) {
                 return Err(InvalidUrl::Unsupported(name.clone()));
             }
-            if !take(&mut config, name, value).map_err(wrong)? {
+            if !take(&mut config, dialect, name, value).map_err(wrong)? {
                 // A backslash keeps a space from ending the value.
                 let value = value.replace('\\', "\\\\").replace(' ', "\\ ");
                 let _ = write!(session, " -c {name}={value}");
@@ -109,8 +106,8 @@ impl Parameters {
         if ports > 1 && ports != hosts {
             return Err(InvalidUrl::Ports { hosts, ports });
         }
-        if dialect == Dialect::Cockroach && ports == 0 {
-            config.port(COCKROACH_PORT);
+        if ports == 0 {
+            config.port(default_port(dialect));
         }
         if config.get_application_name().is_none() {
             config.application_name("tally");
@@ -120,6 +117,11 @@ impl Parameters {
     }
 }
 
+/// Where a database listens unless told otherwise.
+pub(super) fn default_port(dialect: Dialect) -> u16 {
+    if dialect == Dialect::Cockroach { 26257 } else { 5432 }
+}
+
 /// Whether a parameter, or a setting of the session, can have this name.
 pub(super) fn is_name(name: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.';
@@ -127,7 +129,12 @@ pub(super) fn is_name(name: &str) -> bool {
 }
 
 /// Takes a parameter that the driver has; says whether it does, or what is wrong with the value.
-fn take(config: &mut Config, name: &str, value: &str) -> Result<bool, &'static str> {
+fn take(
+    config: &mut Config,
+    dialect: Dialect,
+    name: &str,
+    value: &str,
+) -> Result<bool, &'static str> {
     match name {
         "user" => {
             config.user(value);
@@ -158,10 +165,11 @@ fn take(config: &mut Config, name: &str, value: &str) -> Result<bool, &'static s
             }
         }
         "port" => {
-            let default = 5432;
             for port in value.split(',') {
-                let port = if port.is_empty() { Ok(default) } else { port.parse::<u16>() };
-                let port = port.ok().filter(|port| *port > 0);
+                let port = match port {
+                    "" => Some(default_port(dialect)),
+                    port => port.parse().ok().filter(|port| *port > 0),
+                };
                 config.port(port.ok_or("is not a port from 1 to 65535")?);
             }
         }

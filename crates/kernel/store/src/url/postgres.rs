@@ -111,7 +111,7 @@ impl fmt::Display for PostgresUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.address())?;
         let is_shown = |name: &str, value: &str| match name {
-            "user" | "password" | "sslpassword" | "dbname" | "port" => false,
+            "user" | "password" | "dbname" | "port" => false,
             "host" => value.starts_with('/'),
             _ => true,
         };
@@ -161,7 +161,7 @@ fn read_address(address: &str, parameters: &mut Parameters) -> Result<(), Invali
         if !port.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(InvalidUrl::Login);
         }
-        names.push(percent_decoded(name));
+        names.push(name);
         ports.push(port);
     }
     parameters.set_if_some("host", &names.join(","));

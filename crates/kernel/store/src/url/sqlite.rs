@@ -29,7 +29,7 @@ impl SqliteUrl {
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             if name != "size_bytes_max" {
-                return Err(InvalidUrl::Parameter { scheme: "sqlite", name: name.to_owned() });
+                return Err(InvalidUrl::Parameter(name.to_owned()));
             }
             size_bytes_max = Some(value.parse().map_err(|_| InvalidUrl::Value {
                 name: name.to_owned(),

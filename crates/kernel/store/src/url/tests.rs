@@ -164,7 +164,11 @@ fn logins_and_hosts_are_told_apart() {
     let hosts = config("postgres://a:1,[::1]:2,%2Frun/x").get_hosts().to_vec();
     let tcp = |name: &str| Host::Tcp(name.to_owned());
     assert_eq!(hosts, [tcp("a"), tcp("::1"), Host::Unix("/run".into())]);
+    assert_eq!(config("postgres://a%2541/x").get_hosts(), [tcp("a%41")]);
     assert_eq!(config("postgres://a:1,b/x").get_ports(), [1, 5432]);
+    assert_eq!(config("cockroachdb://a:1,b/x").get_ports(), [1, 26257]);
+    assert_eq!(config("postgres://db/x").get_ports(), [5432]);
+    assert_eq!(config("cockroachdb://db/x").get_ports(), [26257]);
     assert_eq!(config("postgres://:5433/x").get_ports(), [5433]);
     assert_eq!(
         config("postgres:///x?host=/var/run/postgresql").get_hosts(),
@@ -254,8 +258,11 @@ fn the_password_file_and_the_root_certificate_are_found() {
         let permissions = std::fs::Permissions::from_mode(mode);
         std::fs::set_permissions(path, permissions).expect("it is ours");
     };
-    std::fs::write(&passwords, "db:5432:x:me:one\n*:5433:*:me:two\nlocalhost:*:*:*:three\n")
-        .expect("room");
+    std::fs::write(
+        &passwords,
+        "db:5432:x:me:one\n*:5433:*:me:two\nlocalhost:*:*:*:three\n*:26257:*:*:five\n",
+    )
+    .expect("room");
     std::fs::write(&other, "*:*:*:*:four\n").expect("room");
     mode(&passwords, 0o600);
     mode(&other, 0o600);
@@ -264,6 +271,7 @@ fn the_password_file_and_the_root_certificate_are_found() {
     assert_eq!(password(&at_home("postgres://me@db/x")), Some("one"));
     assert_eq!(password(&at_home("postgres://me@db:5433/y")), Some("two"));
     assert_eq!(password(&at_home("postgres://me@/y")), Some("three"));
+    assert_eq!(password(&at_home("cockroachdb://me@db/y")), Some("five"));
     assert_eq!(password(&at_home("postgres://me@db/y")), None);
     assert_eq!(password(&at_home("postgres://me:own@db/x")), Some("own"));
     let passfile = other.to_str().expect("a plain name");

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 
+use tally_proto::wire::OTHER_PATH;
 use tokio::sync::mpsc;
 
 use crate::import::feed::Fed;
@@ -15,9 +16,6 @@ use crate::output::{self, csv, thousands, visible};
 
 /// How many endpoints are told apart.
 const ENDPOINTS_MAX: usize = 1_000_000;
-
-/// What all others are counted under, as servers do it.
-const OTHER_PATH: &str = "_other";
 
 /// Endpoints and how often each would be counted.
 #[derive(Debug, Default)]

@@ -35,13 +35,13 @@ pub(super) struct Printer<W> {
     line: Vec<u8>,
     array: Array,
     begun: bool,
-    sum: Sum,
+    printed: Printed,
     setbacks: Vec<Setback>,
 }
 
 /// What was printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Sum {
+pub(super) struct Printed {
     pub(super) requests: i128,
     pub(super) totals: u64,
     pub(super) endpoints: u64,
@@ -77,7 +77,7 @@ impl<W: Write> Printer<W> {
             line: Vec::new(),
             array: Array::new(),
             begun: false,
-            sum: Sum::default(),
+            printed: Printed::default(),
             setbacks: Vec::new(),
         }
     }
@@ -97,8 +97,8 @@ impl<W: Write> Printer<W> {
         Self { is_largest_first, ..self }
     }
 
-    pub(super) fn sum(&self) -> Sum {
-        Sum { endpoints: self.endpoints.len() as u64, ..self.sum }
+    pub(super) fn printed(&self) -> Printed {
+        Printed { endpoints: self.endpoints.len() as u64, ..self.printed }
     }
 
     /// What is missing since the database went back.
@@ -108,7 +108,7 @@ impl<W: Write> Printer<W> {
 
     /// Takes the next part of the answer. The inner result is that of writing.
     pub(super) fn take(&mut self, part: QueryTotalsResponse) -> Result<io::Result<()>, Nonsense> {
-        self.sum.dropped += i128::from(part.dropped);
+        self.printed.dropped += i128::from(part.dropped);
         self.setbacks.extend(part.setbacks);
         self.name(part.endpoints);
         for period in part.periods {
@@ -195,8 +195,8 @@ impl<W: Write> Printer<W> {
     fn keep(&mut self, period: PeriodTotals) {
         let PeriodTotals { period, mut endpoint, count } = period;
         endpoint.resize(count.len(), 0);
-        self.sum.totals += count.len() as u64;
-        self.sum.requests += count.iter().copied().map(i128::from).sum::<i128>();
+        self.printed.totals += count.len() as u64;
+        self.printed.requests += count.iter().copied().map(i128::from).sum::<i128>();
         let at = self.periods.len();
         self.periods.push(period.map(dates::iso).unwrap_or_default());
         self.rows.extend(endpoint.iter().zip(count).map(|(one, count)| (at, *one as usize, count)));

@@ -25,9 +25,9 @@ use crate::rows::{POSTGRES_EPOCH_MICROS, Rows};
 /// below this many rows, one INSERT from arrays is faster.
 const COPY_ROWS_MIN: usize = 2_000;
 /// The signature, flags and extension length of Postgres's binary COPY format.
-pub(super) const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// Its end: a field count of -1.
-pub(super) const COPY_TRAILER: &[u8] = b"\xff\xff";
+const COPY_TRAILER: &[u8] = b"\xff\xff";
 
 /// A time as Postgres keeps it, from microseconds since 1970-01-01 UTC.
 #[derive(Debug, Clone, Copy)]
@@ -206,15 +206,22 @@ async fn copy(transaction: &Transaction<'_>, plan: &Plan) -> Result<bool> {
     if row.get::<_, i64>(0) == 0 {
         return Ok(false);
     }
+    copy_rows(transaction, &plan.rows).await?;
+    Ok(true)
+}
+
+/// Stores rows, whoever has counted them.
+pub(super) async fn copy_rows(transaction: &Transaction<'_>, rows: &[Rows]) -> Result<()> {
+    let step = "copy rows";
     let copy = transaction.copy_in::<_, Bytes>(include_str!("append_copy.sql")).await.step(step)?;
     pin_mut!(copy);
     copy.feed(Bytes::from_static(COPY_HEADER)).await.step(step)?;
-    for rows in &plan.rows {
+    for rows in rows {
         copy.feed(rows.copy_bytes()).await.step(step)?;
     }
     copy.feed(Bytes::from_static(COPY_TRAILER)).await.step(step)?;
     copy.finish().await.step(step)?;
-    Ok(true)
+    Ok(())
 }
 
 async fn commit(transaction: Transaction<'_>) -> Result<()> {

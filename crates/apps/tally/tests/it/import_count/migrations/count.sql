@@ -1,4 +1,4 @@
--- The tables of the Go server of count.v1, as far as its books are in them.
+-- The tables of the Go server of count.v1, as far as they are imported.
 CREATE SCHEMA count;
 
 CREATE TABLE count.methods (

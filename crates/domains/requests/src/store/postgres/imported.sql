@@ -1,6 +1,6 @@
 -- Lookups by the key, in the order that was asked for.
-SELECT coalesce(t.taken, 0)
+SELECT coalesce(t.imported, 0)
 FROM unnest($2::INT4[], $3::INT8[]) WITH ORDINALITY AS w (day, method_id, place)
-LEFT JOIN tally_count_taken AS t
+LEFT JOIN tally_imported_counts AS t
     ON t.source = $1 AND t.day = DATE '1970-01-01' + w.day AND t.method_id = w.method_id
 ORDER BY w.place

@@ -1,20 +1,22 @@
-//! Taking the Go server's books over; the tests of the program have the rest.
+//! Importing the Go server's tables; the tests of the program have the rest.
 
-use tally_requests::{TakeOver, take_over};
+use tally_requests::{ImportCount, import_count};
 use tally_testkit::TestDatabase;
 
 use crate::backend::{as_cockroach, open};
 
 #[tokio::test]
 async fn cockroach_refuses_and_says_what_to_do() {
-    let Some(database) = TestDatabase::create_or_skip("take_over") else { return };
+    let Some(database) = TestDatabase::create_or_skip("import_count") else { return };
     let endpoints = include_str!("../../../../../migrations/cockroach/requests/V1__endpoints.sql");
     database.connect().await.batch_execute(endpoints).await.expect("the table");
     let (postgres, cockroach) =
         (open(&database.url()).await, open(&as_cockroach(&database.url())).await);
-    let how = || TakeOver { source: None, endpoints_max: 10, path_bytes_max: 100, dry_run: false };
-    let refused = take_over(&cockroach, &postgres, how()).await.expect_err("refused").to_string();
+    let how =
+        || ImportCount { source: None, endpoints_max: 10, path_bytes_max: 100, dry_run: false };
+    let refused =
+        import_count(&cockroach, &postgres, how()).await.expect_err("refused").to_string();
     assert!(refused.contains("CockroachDB") && refused.contains("SQLite"), "{refused}");
-    let refused = take_over(&postgres, &cockroach, how()).await.expect_err("refused");
+    let refused = import_count(&postgres, &cockroach, how()).await.expect_err("refused");
     assert!(tally_runtime::chain(&refused).contains("from Postgres only"), "{refused}");
 }

@@ -1,13 +1,13 @@
-//! Taking the books of the Go server of `count.v1` over: its methods, requests and daily totals.
+//! Importing the tables of the Go server of `count.v1`: its methods, requests and daily totals.
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `settle.rs` | what of the books is new, by what was taken before |
+//! | `settle.rs` | what of the tables is new, by what was imported before |
 //! | `source.rs` | reading the Go server's tables in one snapshot |
 //!
 //! Its requests have no key, so they cannot be told apart. What is remembered is how many were
-//! taken of each of its methods and days, in the transaction that takes them. A request that it has
-//! rolled up since then is still one of the same day, so it is counted once.
+//! imported of each of its methods and days, in the transaction that imports them. A request that it
+//! has rolled up since then is still one of the same day, so it is counted once.
 
 mod settle;
 mod source;
@@ -16,7 +16,7 @@ use tally_runtime::Kind;
 use tally_store::{Database, Dialect, Error};
 use tokio::sync::{mpsc, oneshot};
 
-pub(crate) use self::settle::{Settling, Taking};
+pub(crate) use self::settle::{Additions, Settling};
 use crate::endpoints::Endpoints;
 use crate::model::Endpoint;
 use crate::store;
@@ -24,10 +24,10 @@ use crate::store;
 /// How many pieces are read ahead.
 const PIECES_AHEAD: usize = 2;
 
-/// How the books are taken over.
+/// How the tables are imported.
 #[derive(Debug, Clone)]
-pub struct TakeOver {
-    /// What the books are called in the notes of what was taken; by default by where they are.
+pub struct ImportCount {
+    /// What the tables are called in the notes of what was imported; by default by where they are.
     pub source: Option<String>,
     /// How many endpoints are told apart.
     pub endpoints_max: usize,
@@ -37,14 +37,14 @@ pub struct TakeOver {
     pub dry_run: bool,
 }
 
-/// What was taken over.
+/// What was imported.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Taken {
-    /// What the books are called.
+pub struct Imported {
+    /// What the tables are called.
     pub source: String,
     /// The time zone in which the Go server cut its days.
     pub time_zone: String,
-    /// How many methods, each with a path, the books have.
+    /// How many methods, each with a path, the tables have.
     pub methods: u64,
     /// How many of them are counted under `_other`.
     pub other: u64,
@@ -52,25 +52,26 @@ pub struct Taken {
     pub requests: u64,
     /// Requests in its daily totals.
     pub rolled_up: u64,
-    /// Requests that were taken by an earlier run.
+    /// Requests that an earlier run has imported.
     pub before: u64,
-    /// Requests that were taken by an earlier run, and are not in the books any more.
+    /// Requests that an earlier run has imported, and that are not in the tables any more.
     pub missing: u64,
     /// Requests and totals outside of the years 1 to 9999, which are counted at their ends.
     pub clamped: u64,
 }
 
-/// The books on their way into a store.
-pub struct Books {
-    /// Not told before the store is ready, so that what is read is not older than what was taken.
+/// The Go server's tables on their way into a store.
+pub struct CountTables {
+    /// Not told before the store is ready, so that what is read is not older than what was
+    /// imported.
     begin: Option<oneshot::Sender<()>>,
     pieces: mpsc::Receiver<Result<Piece, Error>>,
     pub(crate) settling: Settling,
 }
 
-/// A piece of the books; they come in this order.
+/// A piece of the tables; they come in this order.
 pub(crate) enum Piece {
-    /// Which books these are, and the time zone of their days.
+    /// Which tables these are, and the time zone of their days.
     Source(String, String),
     /// What the Go server calls methods, by their ids there.
     Methods(Vec<(i32, Endpoint)>),
@@ -82,7 +83,7 @@ pub(crate) enum Piece {
     End,
 }
 
-/// How many requests the books have of a method's day. Days are those of the Go server.
+/// How many requests the tables have of a method's day. Days are those of the Go server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Count {
     pub(crate) day: i32,
@@ -99,18 +100,19 @@ pub(crate) struct Request {
     pub(crate) micros: i64,
 }
 
-/// Takes the Go server's books in `from` over into `database`, whose migrations are applied, in one
-/// transaction. What was taken before is not taken again.
+/// Imports the Go server's tables in `from` into `database`, whose migrations are applied, in one
+/// transaction. What was imported before is not imported again.
 ///
 /// # Errors
-/// When a database fails, or there are no such books, or it is not certain that they are the ones
-/// that were taken before. Nothing was taken then, unless the outcome of the COMMIT is unknown.
-pub async fn take_over(
+/// When a database fails, or there are no such tables, or it is not certain that they are the ones
+/// that were imported before. Nothing was imported then, unless the outcome of the COMMIT is
+/// unknown.
+pub async fn import_count(
     database: &Database,
     from: &Database,
-    how: TakeOver,
-) -> Result<Taken, Error> {
-    let step = "read the Go server's books";
+    how: ImportCount,
+) -> Result<Imported, Error> {
+    let step = "read the Go server's tables";
     let source = match from {
         Database::Postgres(source) if source.dialect() == Dialect::Postgres => source.clone(),
         _ => {
@@ -127,7 +129,7 @@ pub async fn take_over(
     let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
     let (path_bytes_max, with_requests) = (how.path_bytes_max, !how.dry_run);
     let settling = Settling::new(endpoints, how);
-    let books = Books { begin: Some(begin), pieces, settling };
+    let tables = CountTables { begin: Some(begin), pieces, settling };
     let reading = async {
         // Without it the store has failed, and says why.
         if begun.await.is_ok()
@@ -136,13 +138,13 @@ pub async fn take_over(
             let _ = sender.send(Err(error)).await;
         }
     };
-    let ((), taken) = tokio::join!(reading, store.take_over(books));
-    taken
+    let ((), imported) = tokio::join!(reading, store.import_count(tables));
+    imported
 }
 
-// === impl Books ===
+// === impl CountTables ===
 
-impl Books {
+impl CountTables {
     /// The next piece.
     pub(crate) async fn next(&mut self) -> Result<Piece, Error> {
         self.begin();
@@ -162,13 +164,13 @@ impl Books {
     }
 }
 
-impl std::fmt::Debug for Books {
+impl std::fmt::Debug for CountTables {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Books").finish_non_exhaustive()
+        f.debug_struct("CountTables").finish_non_exhaustive()
     }
 }
 
 /// The reader always says how it ended.
 fn gone() -> Error {
-    Error::permanent("read the Go server's books: the reader has ended", Kind::Internal)
+    Error::permanent("read the Go server's tables: the reader has ended", Kind::Internal)
 }

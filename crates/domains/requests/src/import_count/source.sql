@@ -1,5 +1,5 @@
--- Names the books by what a standby and a renamed host have in common, and another database, or one
--- that was made again, has not. Days are cut in the session's time zone, so they are other books in
+-- Names the tables by what a standby and a renamed host have in common, and another database, or one
+-- that was made again, has not. Days are cut in the session's time zone, so they are other tables in
 -- another zone.
 SELECT concat_ws('-', s.system_identifier, d.oid, n.oid, current_setting('TimeZone')),
        current_setting('TimeZone')

@@ -6,6 +6,6 @@ FROM (
     FROM count.requests GROUP BY 1, 2
     UNION ALL
     SELECT day, method_id, 0, coalesce(total, 0) FROM count.daily_method_totals
-) AS books
+) AS counts
 GROUP BY day, method_id
 ORDER BY day, method_id

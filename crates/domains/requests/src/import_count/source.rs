@@ -23,7 +23,7 @@ const PIECE_LINES: usize = 10_000;
 /// Microseconds since 1970-01-01 UTC, of any time that Postgres has.
 struct Micros(i64);
 
-/// Reads the books. When nobody takes the pieces any more, it ends.
+/// Reads the tables. When nobody takes the pieces any more, it ends.
 pub(super) async fn read(
     database: &Database,
     pieces: &mpsc::Sender<Result<Piece, Error>>,
@@ -32,7 +32,7 @@ pub(super) async fn read(
 ) -> Result<(), Error> {
     let mut connection = database.connection().await?;
     let transaction = connection.begin(Isolation::Snapshot).await?;
-    let step = "read the Go server's books";
+    let step = "read the Go server's tables";
     transaction.batch_execute(include_str!("wait_for_store.sql")).await.step(step)?;
     let source = transaction.query_opt(include_str!("source.sql"), &[]).await.step(step)?;
     let source = source.ok_or_else(|| {
@@ -71,7 +71,7 @@ async fn send<T>(
     piece: impl Fn(Vec<T>) -> Piece,
     pieces: &mpsc::Sender<Result<Piece, Error>>,
 ) -> Result<(), Error> {
-    let step = "read the Go server's books";
+    let step = "read the Go server's tables";
     let none: [&(dyn ToSql + Sync); 0] = [];
     let rows = transaction.query_raw(sql, none).await.step(step)?;
     let mut rows = pin!(rows.ready_chunks(PIECE_LINES));

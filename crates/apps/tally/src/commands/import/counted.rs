@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use anyhow::anyhow;
 use jiff::Timestamp;
 use tally_proto::tally::requests::v1::{CountedFile, FindCountedFilesRequest};
+use tally_proto::wire::COUNTED_FILES_MAX;
 use tonic::Code;
 
 use super::ImportArgs;
@@ -14,75 +15,61 @@ use crate::import::input::Input;
 use crate::import::send::Marked;
 use crate::output::{plural, say, visible};
 
-/// How many files a server is asked for at once.
-const FILES_MAX: usize = 1_000;
-
 /// How much of a file's name is told.
 const NAME_CHARS_MAX: usize = 200;
 
-/// What tells the inputs apart: of each, if it can be counted as a whole.
-#[derive(Debug, Default)]
-pub(super) struct Before {
-    pub(super) marked: Vec<Marked>,
+/// What tells the inputs apart: of each, if it can be counted as a whole. Of what cannot be read
+/// twice, and of a file that is begun in its middle, nothing is known.
+pub(super) fn marked(args: &ImportArgs, inputs: &[Input]) -> Vec<Marked> {
+    let how = args.selection();
+    let of = |(at, input): (usize, &Input)| {
+        let fingerprint = match input {
+            Input::File(path) if at > 0 || args.from_line == 1 => {
+                fingerprint(path, &how).ok().flatten()
+            }
+            _ => None,
+        };
+        let name = input.to_string().chars().take(NAME_CHARS_MAX).collect();
+        Marked { name, fingerprint }
+    };
+    inputs.iter().enumerate().map(of).collect()
 }
 
-// === impl Before ===
-
-impl Before {
-    /// Of what cannot be read twice, and of a file that is begun in its middle, nothing is known.
-    pub(super) fn of(args: &ImportArgs, inputs: &[Input]) -> Self {
-        let how = args.selection();
-        let of = |(at, input): (usize, &Input)| {
-            let fingerprint = match input {
-                Input::File(path) if at > 0 || args.from_line == 1 => {
-                    fingerprint(path, &how).ok().flatten()
-                }
-                _ => None,
-            };
-            let name = input.to_string().chars().take(NAME_CHARS_MAX).collect();
-            Marked { name, fingerprint }
-        };
-        Self { marked: inputs.iter().enumerate().map(of).collect() }
+/// Leaves out the files that the server knows to be counted, with a word for each.
+pub(super) async fn without_counted(
+    args: &ImportArgs,
+    inputs: Vec<Input>,
+    marked: Vec<Marked>,
+) -> anyhow::Result<(Vec<Input>, Vec<Marked>)> {
+    let asked: Vec<Vec<u8>> = marked.iter().filter_map(|one| one.fingerprint.clone()).collect();
+    if args.again || asked.is_empty() {
+        return Ok((inputs, marked));
     }
-
-    /// Leaves out the files that the server knows to be counted, with a word for each.
-    pub(super) async fn without_counted(
-        self,
-        args: &ImportArgs,
-        inputs: Vec<Input>,
-    ) -> anyhow::Result<(Vec<Input>, Self)> {
-        let asked: Vec<Vec<u8>> =
-            self.marked.iter().filter_map(|one| one.fingerprint.clone()).collect();
-        if args.again || asked.is_empty() {
-            return Ok((inputs, self));
-        }
-        let mut counted = HashMap::new();
-        let mut client = args.server.requests().await?;
-        for fingerprints in asked.chunks(FILES_MAX) {
-            let request = FindCountedFilesRequest { fingerprints: fingerprints.to_vec() };
-            match client.find_counted_files(request).await {
-                Ok(answer) => {
-                    let files = answer.into_inner().files.into_iter();
-                    counted.extend(files.map(|file| (file.fingerprint.clone(), file)));
-                }
-                // An older server remembers nothing.
-                Err(status) if status.code() == Code::Unimplemented => break,
-                Err(status) => {
-                    return Err(anyhow!(
-                        "cannot ask which files are counted already: {}; with --again it is not asked",
-                        describe(&status)
-                    ));
-                }
+    let mut counted = HashMap::new();
+    let mut client = args.server.requests().await?;
+    for fingerprints in asked.chunks(COUNTED_FILES_MAX) {
+        let request = FindCountedFilesRequest { fingerprints: fingerprints.to_vec() };
+        match client.find_counted_files(request).await {
+            Ok(answer) => {
+                let files = answer.into_inner().files.into_iter();
+                counted.extend(files.map(|file| (file.fingerprint.clone(), file)));
+            }
+            // An older server remembers nothing.
+            Err(status) if status.code() == Code::Unimplemented => break,
+            Err(status) => {
+                return Err(anyhow!(
+                    "cannot ask which files are counted already: {}; with --again it is not asked",
+                    describe(&status)
+                ));
             }
         }
-        let is_counted = |(input, marked): &(Input, Marked)| {
-            let file = marked.fingerprint.as_ref().and_then(|one| counted.get(one));
-            file.inspect(|file| say(line(input, file))).is_some()
-        };
-        let all = inputs.into_iter().zip(self.marked);
-        let (inputs, marked) = all.filter(|one| !is_counted(one)).unzip();
-        Ok((inputs, Self { marked }))
     }
+    let is_counted = |(input, marked): &(Input, Marked)| {
+        let file = marked.fingerprint.as_ref().and_then(|one| counted.get(one));
+        file.inspect(|file| say(line(input, file))).is_some()
+    };
+    let all = inputs.into_iter().zip(marked);
+    Ok(all.filter(|one| !is_counted(one)).unzip())
 }
 
 fn line(input: &Input, file: &CountedFile) -> String {
@@ -161,12 +148,12 @@ mod tests {
         std::fs::write(&path, "a\n").expect("written");
         let inputs = vec![Input::File(path.clone()), Input::Stdin];
         let args = Cli::parse_from(["import", "--server", &server, &path.to_string_lossy()]).args;
-        let before = Before::of(&args, &inputs);
-        assert!(before.marked[0].fingerprint.is_some() && before.marked[1].fingerprint.is_none());
+        let marked = marked(&args, &inputs);
+        assert!(marked[0].fingerprint.is_some() && marked[1].fingerprint.is_none());
         let left = tokio::select! {
-            left = before.without_counted(&args, inputs.clone()) => left.expect("it goes on"),
+            left = without_counted(&args, inputs.clone(), marked) => left.expect("it goes on"),
             ended = older => panic!("the server ended: {ended:?}"),
         };
-        assert_eq!((left.0, left.1.marked.len()), (inputs, 2));
+        assert_eq!((left.0, left.1.len()), (inputs, 2));
     }
 }

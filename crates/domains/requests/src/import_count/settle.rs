@@ -1,4 +1,4 @@
-//! What of the books is new, by what was taken before.
+//! What of the tables is new, by what was imported before.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,48 +8,48 @@ use tally_proto::wire::{MICROS, OTHER_PATH};
 use tally_runtime::Kind;
 use tally_store::Error;
 
-use super::{Count, Request, TakeOver, Taken};
+use super::{Count, ImportCount, Imported, Request};
 use crate::endpoints::Endpoints;
 use crate::model::{Day, Endpoint, EndpointId, Named};
 use crate::rows::{Rows, RowsBuilder};
 
-/// The books as far as they are read.
+/// The tables as far as they are read.
 pub(crate) struct Settling {
     endpoints: Endpoints,
-    pub(crate) how: TakeOver,
+    pub(crate) how: ImportCount,
     /// The ids of the Go server's methods.
     ids: HashMap<i32, EndpointId>,
-    /// How many requests are still to be taken of a day and a method.
+    /// How many requests are still to be imported of a day and a method.
     wanted: HashMap<(i32, i32), i64>,
-    /// What is taken of each UTC day.
+    /// What is imported of each UTC day.
     pub(crate) accepted: BTreeMap<Day, i64>,
-    pub(crate) taken: Taken,
+    pub(crate) imported: Imported,
 }
 
-/// What a piece of the books changes.
+/// What a piece of the tables adds.
 #[derive(Debug, Default)]
-pub(crate) struct Taking {
+pub(crate) struct Additions {
     /// What comes to the daily totals.
     pub(crate) totals: BTreeMap<(Day, EndpointId), i64>,
-    /// How many more are taken of the Go server's days and methods.
-    pub(crate) taken: Vec<(i32, i32, i64)>,
+    /// How many more are imported of the Go server's days and methods.
+    pub(crate) imported: Vec<(i32, i32, i64)>,
 }
 
 // === impl Settling ===
 
 impl Settling {
-    pub(super) fn new(endpoints: Endpoints, how: TakeOver) -> Self {
+    pub(super) fn new(endpoints: Endpoints, how: ImportCount) -> Self {
         Self {
             endpoints,
             how,
             ids: HashMap::new(),
             wanted: HashMap::new(),
             accepted: BTreeMap::new(),
-            taken: Taken::default(),
+            imported: Imported::default(),
         }
     }
 
-    /// Which books these are, and which were taken before.
+    /// Which tables these are, and which were imported before.
     ///
     /// # Errors
     /// When others were, and nobody has said that these are not the same ones in another place.
@@ -63,14 +63,15 @@ impl Settling {
         if named.is_none() && !before.is_empty() && !before.contains(&source) {
             let before = before.join("\u{201d}, \u{201c}");
             let step = format!(
-                "take the books over: \u{201c}{before}\u{201d} were taken before, and these are \
-                 \u{201c}{source}\u{201d}. If they are the same books, moved or restored, say \
-                 --source with the earlier name; if they are of another Go server, with a new name"
+                "import the Go server's tables: \u{201c}{before}\u{201d} were imported before, and \
+                 these are \u{201c}{source}\u{201d}. If they are the same tables, moved or \
+                 restored, pass --source with the earlier name; if they are another Go server's, \
+                 with a new name"
             );
             return Err(Error::permanent(step, Kind::FailedPrecondition));
         }
-        self.taken.source = named.unwrap_or(source);
-        self.taken.time_zone = time_zone;
+        self.imported.source = named.unwrap_or(source);
+        self.imported.time_zone = time_zone;
         Ok(())
     }
 
@@ -78,9 +79,9 @@ impl Settling {
     pub(crate) fn resolve(&mut self, methods: &[(i32, Endpoint)]) -> Vec<Arc<Named>> {
         let endpoints: Vec<Endpoint> = methods.iter().map(|(_, one)| one.clone()).collect();
         let named = self.endpoints.resolve(&endpoints);
-        self.taken.methods += methods.len() as u64;
+        self.imported.methods += methods.len() as u64;
         let is_other = |named: &&Arc<Named>| &*named.endpoint.path == OTHER_PATH;
-        self.taken.other += named.iter().filter(is_other).count() as u64;
+        self.imported.other += named.iter().filter(is_other).count() as u64;
         self.ids.extend(methods.iter().zip(&named).map(|((id, _), named)| (*id, named.id)));
         let mut names = named;
         names.sort_unstable_by_key(|named| named.id);
@@ -103,36 +104,36 @@ impl Settling {
         }
     }
 
-    /// What is new of these counts. `taken` says how many of each were taken before.
-    pub(crate) fn settle(&mut self, counts: &[Count], taken: &[i64]) -> Result<Taking, Error> {
-        let mut taking = Taking::default();
-        for (count, before) in counts.iter().zip(taken) {
+    /// What is new of these counts. `before` says how many of each were imported before.
+    pub(crate) fn settle(&mut self, counts: &[Count], before: &[i64]) -> Result<Additions, Error> {
+        let mut additions = Additions::default();
+        for (count, before) in counts.iter().zip(before) {
             let held = count.requests.saturating_add(count.total);
             let new = held.saturating_sub(*before);
-            self.taken.before += held.min(*before).max(0).unsigned_abs();
+            self.imported.before += held.min(*before).max(0).unsigned_abs();
             if new <= 0 {
-                self.taken.missing += new.unsigned_abs();
+                self.imported.missing += new.unsigned_abs();
                 continue;
             }
-            // Which of the day's requests were taken is not known, but how many were.
+            // Which of the day's requests were imported is not known, but how many were.
             let requests = new.min(count.requests);
             let total = new - requests;
-            taking.taken.push((count.day, count.method, new));
-            self.taken.requests += requests.unsigned_abs();
-            self.taken.rolled_up += total.unsigned_abs();
+            additions.imported.push((count.day, count.method, new));
+            self.imported.requests += requests.unsigned_abs();
+            self.imported.rolled_up += total.unsigned_abs();
             if requests > 0 {
                 self.wanted.insert((count.day, count.method), requests);
             }
             if total > 0 {
                 let day = Day(count.day.clamp(Day::MIN.0, Day::MAX.0));
                 if day.0 != count.day {
-                    self.taken.clamped += total.unsigned_abs();
+                    self.imported.clamped += total.unsigned_abs();
                 }
-                *taking.totals.entry((day, self.id(count.method)?)).or_default() += total;
+                *additions.totals.entry((day, self.id(count.method)?)).or_default() += total;
                 *self.accepted.entry(day).or_default() += total;
             }
         }
-        Ok(taking)
+        Ok(additions)
     }
 
     /// The rows for those of these requests that are new.
@@ -148,7 +149,7 @@ impl Settling {
             *wanted -= 1;
             let micros = request.micros.clamp(*MICROS.start(), *MICROS.end());
             if micros != request.micros {
-                self.taken.clamped += 1;
+                self.imported.clamped += 1;
             }
             *self.accepted.entry(Day::of_micros(micros)).or_default() += 1;
             rows.push(self.id(request.method)?, micros);
@@ -159,7 +160,7 @@ impl Settling {
     /// The tables refer to each other, and were read in one snapshot.
     fn id(&self, method: i32) -> Result<EndpointId, Error> {
         self.ids.get(&method).copied().ok_or_else(|| {
-            let step = format!("find method {method} of the Go server's books");
+            let step = format!("find method {method} of the Go server's tables");
             Error::permanent(step, Kind::FailedPrecondition)
         })
     }

@@ -1,0 +1,91 @@
+//! Importing the Go server's tables, in one transaction.
+
+use rusqlite::{Connection, OptionalExtension as _, Transaction};
+use tally_store::error::Step as _;
+use tally_store::faults;
+use uuid::Uuid;
+
+use super::super::Result;
+use super::{append, begin, endpoints};
+use crate::import_count::{Additions, Count, CountTables, Imported, Piece};
+
+/// Imports what is new. The thread waits for the tables meanwhile.
+pub(super) fn import_count(
+    connection: &mut Connection,
+    mut tables: CountTables,
+) -> Result<Imported> {
+    let is_real = !tables.settling.how.dry_run;
+    let transaction = begin(connection)?;
+    loop {
+        let piece = tables.blocking_next()?;
+        let settling = &mut tables.settling;
+        match piece {
+            Piece::Source(source, time_zone) => {
+                settling.begin(source, time_zone, &sources(&transaction)?)?;
+            }
+            Piece::Methods(methods) => {
+                let names = settling.resolve(&methods);
+                if is_real {
+                    let moved = endpoints::add(&transaction, &names)?;
+                    settling.moved(&methods, &moved);
+                }
+            }
+            Piece::Counts(counts) => {
+                let before = imported(&transaction, &settling.imported.source, &counts)?;
+                let additions = settling.settle(&counts, &before)?;
+                if is_real {
+                    add(&transaction, &settling.imported.source, &additions)?;
+                }
+            }
+            Piece::Requests(requests) => {
+                append::insert(&transaction, &[settling.rows(&requests)?])?;
+            }
+            Piece::End => break,
+        }
+    }
+    if is_real {
+        for (day, count) in &tables.settling.accepted {
+            transaction
+                .prepare_cached(include_str!("count_day.sql"))
+                .and_then(|mut sql| sql.execute((Uuid::nil().as_bytes(), day.0, count, 0)))
+                .step("count what was accepted")?;
+        }
+        faults::blocking_point("import_count.before_commit");
+        transaction.commit().step("commit")?;
+        faults::blocking_point("import_count.committed");
+    }
+    Ok(tables.settling.imported)
+}
+
+fn sources(transaction: &Transaction<'_>) -> Result<Vec<String>> {
+    let step = "read what was imported before";
+    let mut statement = transaction.prepare(include_str!("imported_sources.sql")).step(step)?;
+    let rows = statement.query_map([], |row| row.get(0)).step(step)?;
+    rows.collect::<rusqlite::Result<_>>().step(step)
+}
+
+/// How many were imported before of each.
+fn imported(transaction: &Transaction<'_>, source: &str, counts: &[Count]) -> Result<Vec<i64>> {
+    let step = "read what was imported before";
+    let mut statement = transaction.prepare_cached(include_str!("imported.sql")).step(step)?;
+    let mut one = |count: &Count| {
+        let imported = statement.query_row((source, count.day, count.method), |row| row.get(0));
+        imported.optional().map(Option::unwrap_or_default).step(step)
+    };
+    counts.iter().map(&mut one).collect()
+}
+
+/// Adds to the totals, and notes what was imported.
+fn add(transaction: &Transaction<'_>, source: &str, additions: &Additions) -> Result<()> {
+    let step = "add to the totals";
+    let mut add = transaction.prepare_cached(include_str!("add_total.sql")).step(step)?;
+    for ((day, endpoint), total) in &additions.totals {
+        add.execute((day.0, endpoint, total)).step(step)?;
+    }
+    let step = "note what was imported";
+    let mut note = transaction.prepare_cached(include_str!("note_imported.sql")).step(step)?;
+    for (day, method, imported) in &additions.imported {
+        note.execute((source, day, method, imported)).step(step)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,3 @@
+-- In the transaction that imports them.
+INSERT INTO tally_imported_counts (source, day, method_id, imported) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (source, day, method_id) DO UPDATE SET imported = imported + excluded.imported
