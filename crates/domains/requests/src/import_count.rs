@@ -16,7 +16,7 @@ use tally_runtime::Kind;
 use tally_store::{Database, Dialect, Error};
 use tokio::sync::{mpsc, oneshot};
 
-pub(crate) use self::settle::{Additions, Settling};
+pub(crate) use self::settle::{Noted, Settling};
 use crate::endpoints::Endpoints;
 use crate::model::Endpoint;
 use crate::store;

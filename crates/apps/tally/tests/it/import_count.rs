@@ -140,15 +140,47 @@ fn the_same_postgres_is_imported_once() {
     );
 }
 
+/// Starts an import that stops at a point.
+fn held_at(home: &Home, point: &str, arguments: &[&str]) -> Process {
+    let url = home.database_url();
+    let arguments = [&["import-count", "--database-url", &url], arguments].concat();
+    let process = Process::spawn(home.command(&arguments).env("TALLY_FAULT", point));
+    process.wait_for_line(Stream::Stderr, &format!("stopped at {point}"), LIMIT);
+    process
+}
+
+/// However long the import takes: it is held once before it writes lines that servers write too,
+/// and once before its COMMIT.
+#[test]
+fn a_server_on_the_same_postgres_goes_on_meanwhile() {
+    let home = Home::postgres("import_count");
+    home.sql(SCHEMA);
+    home.sql(TABLES);
+    let server = home.serve(&[]);
+    let import = held_at(&home, "import_count.copied", &[]);
+    server.ok(&["add", "GET", "/a", "-n", "2", "--at", "2023-05-01"]);
+    server.ok(&["roll-up", "2023-05-01"]);
+    import.signal("KILL");
+    import.wait(LIMIT);
+    home.sql("INSERT INTO count.methods VALUES (3, 'GET', '/new');");
+    let import = held_at(&home, "import_count.before_commit", &[]);
+    server.ok(&["add", "GET", "/new", "--at", "2023-05-01"]);
+    import.signal("KILL");
+    import.wait(LIMIT);
+    imported(&home, &[]);
+    let mut expected = in_tables();
+    *expected.get_mut("2023-05-01 GET /a").expect("it is there") += 2;
+    expected.insert("2023-05-01 GET /new".to_owned(), 1);
+    assert_eq!(by_day(&server), expected);
+}
+
 mod killed {
     use super::*;
 
     fn killed_at(home: &Home, point: &str) {
         let source = elsewhere(TABLES);
-        let (url, from) = (home.database_url(), source.url());
-        let arguments = ["import-count", "--database-url", &url, "--from", &from];
-        let process = Process::spawn(home.command(&arguments).env("TALLY_FAULT", point));
-        process.wait_for_line(Stream::Stderr, &format!("stopped at {point}"), LIMIT);
+        let from = source.url();
+        let process = held_at(home, point, &["--from", &from]);
         process.signal("KILL");
         process.wait(LIMIT);
         let before = counted(home);

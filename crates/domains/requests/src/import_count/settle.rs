@@ -21,18 +21,19 @@ pub(crate) struct Settling {
     ids: HashMap<i32, EndpointId>,
     /// How many requests are still to be imported of a day and a method.
     wanted: HashMap<(i32, i32), i64>,
+    /// What comes to the daily totals.
+    pub(crate) totals: BTreeMap<(Day, EndpointId), i64>,
     /// What is imported of each UTC day.
     pub(crate) accepted: BTreeMap<Day, i64>,
     pub(crate) imported: Imported,
 }
 
-/// What a piece of the tables adds.
-#[derive(Debug, Default)]
-pub(crate) struct Additions {
-    /// What comes to the daily totals.
-    pub(crate) totals: BTreeMap<(Day, EndpointId), i64>,
-    /// How many more are imported of the Go server's days and methods.
-    pub(crate) imported: Vec<(i32, i32, i64)>,
+/// How many more are imported of one of the Go server's days and methods.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Noted {
+    pub(crate) day: i32,
+    pub(crate) method: i32,
+    pub(crate) imported: i64,
 }
 
 // === impl Settling ===
@@ -44,6 +45,7 @@ impl Settling {
             how,
             ids: HashMap::new(),
             wanted: HashMap::new(),
+            totals: BTreeMap::new(),
             accepted: BTreeMap::new(),
             imported: Imported::default(),
         }
@@ -105,8 +107,8 @@ impl Settling {
     }
 
     /// What is new of these counts. `before` says how many of each were imported before.
-    pub(crate) fn settle(&mut self, counts: &[Count], before: &[i64]) -> Result<Additions, Error> {
-        let mut additions = Additions::default();
+    pub(crate) fn settle(&mut self, counts: &[Count], before: &[i64]) -> Result<Vec<Noted>, Error> {
+        let mut noted = Vec::new();
         for (count, before) in counts.iter().zip(before) {
             let held = count.requests.saturating_add(count.total);
             let new = held.saturating_sub(*before);
@@ -118,7 +120,7 @@ impl Settling {
             // Which of the day's requests were imported is not known, but how many were.
             let requests = new.min(count.requests);
             let total = new - requests;
-            additions.imported.push((count.day, count.method, new));
+            noted.push(Noted { day: count.day, method: count.method, imported: new });
             self.imported.requests += requests.unsigned_abs();
             self.imported.rolled_up += total.unsigned_abs();
             if requests > 0 {
@@ -129,11 +131,11 @@ impl Settling {
                 if day.0 != count.day {
                     self.imported.clamped += total.unsigned_abs();
                 }
-                *additions.totals.entry((day, self.id(count.method)?)).or_default() += total;
+                *self.totals.entry((day, self.id(count.method)?)).or_default() += total;
                 *self.accepted.entry(day).or_default() += total;
             }
         }
-        Ok(additions)
+        Ok(noted)
     }
 
     /// The rows for those of these requests that are new.
