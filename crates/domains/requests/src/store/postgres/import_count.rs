@@ -33,7 +33,7 @@ pub(super) async fn import_count(database: &Database, mut tables: CountTables) -
                     .query(include_str!("imported_sources.sql"), &[])
                     .await
                     .step(step)?;
-                let before: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+                let before: Vec<_> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
                 settling.begin(source, time_zone, &before)?;
             }
             Piece::Methods(methods) => {
@@ -46,7 +46,7 @@ pub(super) async fn import_count(database: &Database, mut tables: CountTables) -
                 let before = imported(&transaction, &settling.imported.source, &counts).await?;
                 let new = settling.settle(&counts, &before)?;
                 if is_real {
-                    note(&transaction, &settling.imported.source, &new).await?;
+                    note(&transaction, &settling.imported, &new).await?;
                 }
             }
             Piece::Requests(requests) => {
@@ -94,7 +94,7 @@ async fn imported(
     counts: &[Count],
 ) -> Result<Vec<i64>> {
     let step = "read what was imported before";
-    let days: Vec<i32> = counts.iter().map(|count| count.day).collect();
+    let days: Vec<Option<i32>> = counts.iter().map(|count| count.day).collect();
     let methods: Vec<i64> = counts.iter().map(|count| i64::from(count.method)).collect();
     let sql = transaction.prepare_cached(include_str!("imported.sql")).await.step(step)?;
     let rows = transaction.query(&sql, &[&source, &days, &methods]).await.step(step)?;
@@ -118,13 +118,14 @@ async fn add(transaction: &Transaction<'_>, tables: &CountTables) -> Result<()> 
 }
 
 /// Notes what was imported.
-async fn note(transaction: &Transaction<'_>, source: &str, new: &[Noted]) -> Result<()> {
+async fn note(transaction: &Transaction<'_>, of: &Imported, new: &[Noted]) -> Result<()> {
     let step = "note what was imported";
     let days: Vec<i32> = new.iter().map(|one| one.day).collect();
     let methods: Vec<i64> = new.iter().map(|one| i64::from(one.method)).collect();
     let imported: Vec<i64> = new.iter().map(|one| one.imported).collect();
     let sql = transaction.prepare_cached(include_str!("note_imported.sql")).await.step(step)?;
-    transaction.execute(&sql, &[&source, &days, &methods, &imported]).await.step(step)?;
+    let of = (&of.source, &of.time_zone);
+    transaction.execute(&sql, &[of.0, of.1, &days, &methods, &imported]).await.step(step)?;
     Ok(())
 }
 

@@ -34,7 +34,7 @@ pub(super) fn import_count(
                 let before = imported(&transaction, &settling.imported.source, &counts)?;
                 let new = settling.settle(&counts, &before)?;
                 if is_real {
-                    note(&transaction, &settling.imported.source, &new)?;
+                    note(&transaction, &settling.imported, &new)?;
                 }
             }
             Piece::Requests(requests) => {
@@ -58,10 +58,10 @@ pub(super) fn import_count(
     Ok(tables.settling.imported)
 }
 
-fn sources(transaction: &Transaction<'_>) -> Result<Vec<String>> {
+fn sources(transaction: &Transaction<'_>) -> Result<Vec<(String, String)>> {
     let step = "read what was imported before";
     let mut statement = transaction.prepare(include_str!("imported_sources.sql")).step(step)?;
-    let rows = statement.query_map([], |row| row.get(0)).step(step)?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).step(step)?;
     rows.collect::<rusqlite::Result<_>>().step(step)
 }
 
@@ -87,11 +87,11 @@ fn add(transaction: &Transaction<'_>, tables: &CountTables) -> Result<()> {
 }
 
 /// Notes what was imported.
-fn note(transaction: &Transaction<'_>, source: &str, new: &[Noted]) -> Result<()> {
+fn note(transaction: &Transaction<'_>, of: &Imported, new: &[Noted]) -> Result<()> {
     let step = "note what was imported";
     let mut note = transaction.prepare_cached(include_str!("note_imported.sql")).step(step)?;
     for one in new {
-        note.execute((source, one.day, one.method, one.imported)).step(step)?;
+        note.execute((&of.source, &of.time_zone, one.day, one.method, one.imported)).step(step)?;
     }
     Ok(())
 }
