@@ -2,6 +2,7 @@
 -- is noted in the transaction that imports them, so that none is ever imported twice.
 CREATE TABLE tally_imported_counts (
     source TEXT NOT NULL,
+    time_zone TEXT NOT NULL,
     day DATE NOT NULL,
     method_id BIGINT NOT NULL,
     imported BIGINT NOT NULL,

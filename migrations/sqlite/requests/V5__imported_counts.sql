@@ -3,6 +3,7 @@
 -- days since 1970-01-01.
 CREATE TABLE tally_imported_counts (
     source TEXT NOT NULL,
+    time_zone TEXT NOT NULL,
     day INTEGER NOT NULL,
     method_id INTEGER NOT NULL,
     imported INTEGER NOT NULL,

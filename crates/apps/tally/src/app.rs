@@ -15,7 +15,7 @@ use tally_store::{Database, DatabaseUrl};
 use tokio::time::timeout;
 
 use crate::client::SERVER_DEFAULT;
-use crate::output::{plural, say};
+use crate::output::{plural, say, visible};
 use crate::port::{self, Port};
 use crate::settings::Settings;
 
@@ -34,9 +34,10 @@ pub(crate) async fn open(
     Database::open(url, pool).await.map_err(plain)
 }
 
-/// An error in one line, which does not repeat itself.
+/// An error in one line, which does not repeat itself, and is safe to show: databases and other
+/// programs have a say in it.
 pub(crate) fn plain(error: impl std::error::Error + 'static) -> anyhow::Error {
-    anyhow::anyhow!(chain(&error))
+    anyhow::anyhow!(visible(&chain(&error)).into_owned())
 }
 
 /// Serves until a signal, and until all that was taken is stored.

@@ -16,7 +16,7 @@ use tally_runtime::Kind;
 use tally_store::{Database, Dialect, Error};
 use tokio::sync::{mpsc, oneshot};
 
-pub(crate) use self::settle::{Additions, Settling};
+pub(crate) use self::settle::{Noted, Settling};
 use crate::endpoints::Endpoints;
 use crate::model::Endpoint;
 use crate::store;
@@ -58,6 +58,8 @@ pub struct Imported {
     pub missing: u64,
     /// Requests and totals outside of the years 1 to 9999, which are counted at their ends.
     pub clamped: u64,
+    /// Requests and totals at an infinite time, which are not counted.
+    pub endless: u64,
 }
 
 /// The Go server's tables on their way into a store.
@@ -83,10 +85,11 @@ pub(crate) enum Piece {
     End,
 }
 
-/// How many requests the tables have of a method's day. Days are those of the Go server.
+/// How many requests the tables have of a method's day. Days are those of the Go server; what is at
+/// an infinite time has none.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Count {
-    pub(crate) day: i32,
+    pub(crate) day: Option<i32>,
     pub(crate) method: i32,
     pub(crate) requests: i64,
     pub(crate) total: i64,
@@ -105,7 +108,7 @@ pub(crate) struct Request {
 ///
 /// # Errors
 /// When a database fails, or there are no such tables, or it is not certain that they are the ones
-/// that were imported before. Nothing was imported then, unless the outcome of the COMMIT is
+/// that were imported before. Nothing was counted then, unless the outcome of the COMMIT is
 /// unknown.
 pub async fn import_count(
     database: &Database,

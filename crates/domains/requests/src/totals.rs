@@ -82,7 +82,7 @@ pub struct Totals {
     pub omitted: Option<Omitted>,
 }
 
-/// Collects what a store finds, in any order, and puts it in order.
+/// Collects what a store finds, in any order, and puts it in order. Sums stay within 64 bits.
 #[derive(Debug)]
 pub(crate) struct Collector {
     granularity: Granularity,
@@ -192,7 +192,7 @@ impl Collector {
         if self.sum {
             let period = self.period(day);
             match self.periods[period].counts.as_mut_slice() {
-                [(_, sum)] => *sum += count,
+                [(_, sum)] => *sum = sum.saturating_add(count),
                 _ => self.periods[period].counts.push((0, count)),
             }
             return Ok(());
@@ -295,7 +295,7 @@ fn sum_up(counts: &mut Vec<(u32, i64)>) {
     counts.dedup_by(|(endpoint, count), (kept, sum)| {
         let is_same = endpoint == kept;
         if is_same {
-            *sum += *count;
+            *sum = sum.saturating_add(*count);
         }
         is_same
     });
@@ -304,10 +304,11 @@ fn sum_up(counts: &mut Vec<(u32, i64)>) {
 // === impl Totals ===
 
 impl Totals {
-    /// The sum of all counts.
+    /// The sum of all counts, within 64 bits.
     #[must_use]
     pub fn sum(&self) -> i64 {
-        self.periods.iter().flat_map(|period| &period.counts).map(|(_, count)| count).sum()
+        let counts = self.periods.iter().flat_map(|period| &period.counts);
+        counts.fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
 }
 

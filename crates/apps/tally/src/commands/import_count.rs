@@ -70,7 +70,7 @@ async fn prepare(database: &Database, is_dry: bool) -> anyhow::Result<()> {
 }
 
 fn report(imported: &Imported, is_dry: bool) {
-    let all = imported.requests + imported.rolled_up;
+    let all = imported.requests.saturating_add(imported.rolled_up);
     let done = if is_dry { "would import" } else { "imported" };
     let source = visible(&imported.source);
     if all == 0 {
@@ -106,6 +106,12 @@ fn report(imported: &Imported, is_dry: bool) {
             thousands(imported.clamped)
         ));
     }
+    if imported.endless > 0 {
+        say(format_args!(
+            "{} are at an infinite time, and not counted",
+            thousands(imported.endless)
+        ));
+    }
     if !matches!(&*imported.time_zone, "UTC" | "Etc/UTC" | "GMT" | "Etc/GMT") {
         say(format_args!(
             "the Go server's totals are of days in {}, and stay on these days; requests that it has \
@@ -136,6 +142,10 @@ impl ImportCountArgs {
                  used"
                     .to_owned(),
             );
+        }
+        if self.source.as_ref().is_some_and(|name| name.trim().is_empty()) {
+            problems
+                .add("--source: it is empty: pass a name for the Go server's tables".to_owned());
         }
         problems.check()?;
         let settings = settings.expect("without problems there are settings");

@@ -140,15 +140,47 @@ fn the_same_postgres_is_imported_once() {
     );
 }
 
+/// Starts an import that stops at a point.
+fn held_at(home: &Home, point: &str, arguments: &[&str]) -> Process {
+    let url = home.database_url();
+    let arguments = [&["import-count", "--database-url", &url], arguments].concat();
+    let process = Process::spawn(home.command(&arguments).env("TALLY_FAULT", point));
+    process.wait_for_line(Stream::Stderr, &format!("stopped at {point}"), LIMIT);
+    process
+}
+
+/// However long the import takes: it is held once before it writes lines that servers write too,
+/// and once before its COMMIT.
+#[test]
+fn a_server_on_the_same_postgres_goes_on_meanwhile() {
+    let home = Home::postgres("import_count");
+    home.sql(SCHEMA);
+    home.sql(TABLES);
+    let server = home.serve(&[]);
+    let import = held_at(&home, "import_count.copied", &[]);
+    server.ok(&["add", "GET", "/a", "-n", "2", "--at", "2023-05-01"]);
+    server.ok(&["roll-up", "2023-05-01"]);
+    import.signal("KILL");
+    import.wait(LIMIT);
+    home.sql("INSERT INTO count.methods VALUES (3, 'GET', '/new');");
+    let import = held_at(&home, "import_count.before_commit", &[]);
+    server.ok(&["add", "GET", "/new", "--at", "2023-05-01"]);
+    import.signal("KILL");
+    import.wait(LIMIT);
+    imported(&home, &[]);
+    let mut expected = in_tables();
+    *expected.get_mut("2023-05-01 GET /a").expect("it is there") += 2;
+    expected.insert("2023-05-01 GET /new".to_owned(), 1);
+    assert_eq!(by_day(&server), expected);
+}
+
 mod killed {
     use super::*;
 
     fn killed_at(home: &Home, point: &str) {
         let source = elsewhere(TABLES);
-        let (url, from) = (home.database_url(), source.url());
-        let arguments = ["import-count", "--database-url", &url, "--from", &from];
-        let process = Process::spawn(home.command(&arguments).env("TALLY_FAULT", point));
-        process.wait_for_line(Stream::Stderr, &format!("stopped at {point}"), LIMIT);
+        let from = source.url();
+        let process = held_at(home, point, &["--from", &from]);
         process.signal("KILL");
         process.wait(LIMIT);
         let before = counted(home);
@@ -203,15 +235,17 @@ fn odd_tables_lose_nothing() {
          INSERT INTO count.daily_method_totals VALUES
             ('2023-05-01', 1, NULL), ('2023-05-01', 2, 2), ('2023-05-01', 3, 3),
             ('2023-05-01', 4, 4), ('0001-12-31 BC', 6, 5), ('0044-03-15 BC', 6, 6),
-            ('12023-05-01', 6, 7);
+            ('12023-05-01', 6, 7), ('infinity', 6, 8);
          INSERT INTO count.requests VALUES
-            (5, '2023-05-02 00:00:00+00'), (5, '0044-03-15 00:00:00+00 BC');",
+            (5, '2023-05-02 00:00:00+00'), (5, '0044-03-15 00:00:00+00 BC'),
+            (5, 'infinity'), (1, '-infinity');",
     );
     for home in [Home::sqlite(), Home::postgres("import_count")] {
         let said = imported(&home, &["--from", &source.url()]);
         assert_says(&said, "imported 29 requests to 6 endpoints");
         assert_says(&said, "2 endpoints are counted under the path _other");
         assert_says(&said, "19 are outside of the years 1 to 9999");
+        assert_says(&said, "10 are at an infinite time, and not counted");
         let expected = totals([
             ("0001-01-01 GRPC /s/M", 11),
             ("0001-01-01 UNSPECIFIED /z", 1),
@@ -242,6 +276,74 @@ fn a_day_of_another_time_zone_is_counted_once() {
     let said = imported(&home, &["--from", &source.url()]);
     assert_says(&said, "nothing is new");
     assert_eq!(counted(&home), totals([("2023-05-02 GET /a", 1)]));
+}
+
+/// The same requests are of other days there.
+#[test]
+fn the_same_tables_in_another_time_zone_are_refused() {
+    let source = elsewhere(TABLES);
+    let (from, separator) = (source.url(), if source.url().contains('?') { '&' } else { '?' });
+    let tokyo = format!("{from}{separator}timezone=Asia/Tokyo");
+    for named in [&[][..], &["--source", "mine"]] {
+        for home in [Home::sqlite(), Home::postgres("import_count")] {
+            imported(&home, &[&["--from", &tokyo], named].concat());
+            let before = counted(&home);
+            let refused = import(&home, &[&["--from", &from], named].concat());
+            assert_fails(&refused, 1, &["time zone", "?timezone=Asia/Tokyo"]);
+            assert!(!refused.stderr.contains("--source"), "{refused:?}");
+            let said = imported(&home, &[&["--from", &tokyo], named].concat());
+            assert_says(&said, "nothing is new");
+            assert_eq!(counted(&home), before);
+        }
+    }
+}
+
+#[test]
+fn a_day_with_more_than_any_count_is_refused() {
+    for tables in [
+        "('2023-05-01', 1, 9223372036854775807), ('2023-05-01', 2, 9223372036854775807)",
+        "('2023-05-02', 1, 9223372036854775807), ('2023-05-01', 2, 9223372036854775807)",
+    ] {
+        let source = elsewhere(&format!(
+            "INSERT INTO count.methods (id, method, path) VALUES (1, 'GET', '/a'), (2, 'POST', '/b');
+             INSERT INTO count.daily_method_totals VALUES {tables};
+             INSERT INTO count.requests VALUES (2, '2023-05-01 12:00:00+00');"
+        ));
+        for home in [Home::sqlite(), Home::postgres("import_count")] {
+            let refused = import(&home, &["--from", &source.url()]);
+            assert_fails(&refused, 1, &["method 2", "2023-05-01", "9223372036854775807"]);
+            assert_eq!(counted(&home), totals([]));
+        }
+    }
+}
+
+#[test]
+fn days_whose_sum_is_more_than_any_count_are_told() {
+    let source = elsewhere(
+        "INSERT INTO count.methods (id, method, path) VALUES (1, 'GET', '/a');
+         INSERT INTO count.daily_method_totals VALUES
+            ('2023-05-01', 1, 9223372036854775807), ('2023-05-02', 1, 9223372036854775807),
+            ('2023-05-03', 1, 9223372036854775807);",
+    );
+    for home in [Home::sqlite(), Home::postgres("import_count")] {
+        imported(&home, &["--from", &source.url()]);
+        let server = home.serve(&[]);
+        let month = totals([("2023-05 GET /a", i64::MAX)]);
+        assert_eq!(server.totals(&["2023", "--by", "month"]), month);
+        server.stop();
+    }
+}
+
+#[test]
+fn a_source_has_a_name_that_can_be_shown() {
+    let home = Home::sqlite();
+    let source = elsewhere(TABLES);
+    let from = source.url();
+    assert_fails(&import(&home, &["--from", &from, "--source", ""]), 2, &["--source", "empty"]);
+    imported(&home, &["--from", &from, "--source", "a\u{1b}[2Jb"]);
+    let refused = import(&home, &["--from", &from]);
+    assert_fails(&refused, 1, &["a\\u{1b}[2Jb"]);
+    assert!(!refused.stderr.contains('\u{1b}'), "{refused:?}");
 }
 
 #[test]

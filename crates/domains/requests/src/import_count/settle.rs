@@ -21,18 +21,19 @@ pub(crate) struct Settling {
     ids: HashMap<i32, EndpointId>,
     /// How many requests are still to be imported of a day and a method.
     wanted: HashMap<(i32, i32), i64>,
+    /// What comes to the daily totals.
+    pub(crate) totals: BTreeMap<(Day, EndpointId), i64>,
     /// What is imported of each UTC day.
     pub(crate) accepted: BTreeMap<Day, i64>,
     pub(crate) imported: Imported,
 }
 
-/// What a piece of the tables adds.
-#[derive(Debug, Default)]
-pub(crate) struct Additions {
-    /// What comes to the daily totals.
-    pub(crate) totals: BTreeMap<(Day, EndpointId), i64>,
-    /// How many more are imported of the Go server's days and methods.
-    pub(crate) imported: Vec<(i32, i32, i64)>,
+/// How many more are imported of one of the Go server's days and methods.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Noted {
+    pub(crate) day: i32,
+    pub(crate) method: i32,
+    pub(crate) imported: i64,
 }
 
 // === impl Settling ===
@@ -44,6 +45,7 @@ impl Settling {
             how,
             ids: HashMap::new(),
             wanted: HashMap::new(),
+            totals: BTreeMap::new(),
             accepted: BTreeMap::new(),
             imported: Imported::default(),
         }
@@ -52,16 +54,32 @@ impl Settling {
     /// Which tables these are, and which were imported before.
     ///
     /// # Errors
-    /// When others were, and nobody has said that these are not the same ones in another place.
+    /// When others were, and nobody has said that these are not the same ones in another place; or
+    /// when these were in another time zone, where the same requests are of other days.
     pub(crate) fn begin(
         &mut self,
         source: String,
         time_zone: String,
-        before: &[String],
+        before: &[(String, String)],
     ) -> Result<(), Error> {
         let named = self.how.source.take();
-        if named.is_none() && !before.is_empty() && !before.contains(&source) {
-            let before = before.join("\u{201d}, \u{201c}");
+        let is_named = named.is_some();
+        let source = named.unwrap_or(source);
+        let earlier = before.iter().find(|(earlier, _)| *earlier == source);
+        if let Some((_, zone)) = earlier
+            && *zone != time_zone
+        {
+            let step = format!(
+                "import the Go server's tables: \u{201c}{source}\u{201d} were imported by days in \
+                 {zone}, and the time zone of the Go server's database has changed: now it is \
+                 {time_zone}, where the same requests are of other days and would be counted twice. \
+                 Run it with ?timezone={zone} in the URL of that database"
+            );
+            return Err(Error::permanent(step, Kind::FailedPrecondition));
+        }
+        if earlier.is_none() && !is_named && !before.is_empty() {
+            let names: Vec<&str> = before.iter().map(|(name, _)| &**name).collect();
+            let before = names.join("\u{201d}, \u{201c}");
             let step = format!(
                 "import the Go server's tables: \u{201c}{before}\u{201d} were imported before, and \
                  these are \u{201c}{source}\u{201d}. If they are the same tables, moved or \
@@ -70,7 +88,7 @@ impl Settling {
             );
             return Err(Error::permanent(step, Kind::FailedPrecondition));
         }
-        self.imported.source = named.unwrap_or(source);
+        self.imported.source = source;
         self.imported.time_zone = time_zone;
         Ok(())
     }
@@ -105,35 +123,42 @@ impl Settling {
     }
 
     /// What is new of these counts. `before` says how many of each were imported before.
-    pub(crate) fn settle(&mut self, counts: &[Count], before: &[i64]) -> Result<Additions, Error> {
-        let mut additions = Additions::default();
+    pub(crate) fn settle(&mut self, counts: &[Count], before: &[i64]) -> Result<Vec<Noted>, Error> {
+        let mut noted = Vec::new();
         for (count, before) in counts.iter().zip(before) {
-            let held = count.requests.saturating_add(count.total);
+            let of = &mut self.imported;
+            let Some(day) = count.day else {
+                let held = count.requests.saturating_add(count.total);
+                of.endless = of.endless.saturating_add(held.max(0).unsigned_abs());
+                continue;
+            };
+            let held = sum(count.requests, count.total, day, count.method)?;
             let new = held.saturating_sub(*before);
-            self.imported.before += held.min(*before).max(0).unsigned_abs();
+            of.before = of.before.saturating_add(held.min(*before).max(0).unsigned_abs());
             if new <= 0 {
-                self.imported.missing += new.unsigned_abs();
+                of.missing = of.missing.saturating_add(new.unsigned_abs());
                 continue;
             }
             // Which of the day's requests were imported is not known, but how many were.
             let requests = new.min(count.requests);
             let total = new - requests;
-            additions.imported.push((count.day, count.method, new));
-            self.imported.requests += requests.unsigned_abs();
-            self.imported.rolled_up += total.unsigned_abs();
+            noted.push(Noted { day, method: count.method, imported: new });
+            of.requests = of.requests.saturating_add(requests.unsigned_abs());
+            of.rolled_up = of.rolled_up.saturating_add(total.unsigned_abs());
             if requests > 0 {
-                self.wanted.insert((count.day, count.method), requests);
+                self.wanted.insert((day, count.method), requests);
             }
             if total > 0 {
-                let day = Day(count.day.clamp(Day::MIN.0, Day::MAX.0));
-                if day.0 != count.day {
-                    self.imported.clamped += total.unsigned_abs();
+                let within = Day(day.clamp(Day::MIN.0, Day::MAX.0));
+                if within.0 != day {
+                    of.clamped = of.clamped.saturating_add(total.unsigned_abs());
                 }
-                *additions.totals.entry((day, self.id(count.method)?)).or_default() += total;
-                *self.accepted.entry(day).or_default() += total;
+                self.accept(within, count.method, total)?;
+                // A part of what is accepted, so it cannot be too large.
+                *self.totals.entry((within, self.id(count.method)?)).or_default() += total;
             }
         }
-        Ok(additions)
+        Ok(noted)
     }
 
     /// The rows for those of these requests that are new.
@@ -151,10 +176,17 @@ impl Settling {
             if micros != request.micros {
                 self.imported.clamped += 1;
             }
-            *self.accepted.entry(Day::of_micros(micros)).or_default() += 1;
+            self.accept(Day::of_micros(micros), request.method, 1)?;
             rows.push(self.id(request.method)?, micros);
         }
         Ok(rows.finish())
+    }
+
+    /// Counts requests of a method to their day.
+    fn accept(&mut self, day: Day, method: i32, count: i64) -> Result<(), Error> {
+        let accepted = self.accepted.entry(day).or_default();
+        *accepted = sum(*accepted, count, day.0, method)?;
+        Ok(())
     }
 
     /// The tables refer to each other, and were read in one snapshot.
@@ -164,4 +196,18 @@ impl Settling {
             Error::permanent(step, Kind::FailedPrecondition)
         })
     }
+}
+
+/// # Errors
+/// When the sum is larger than any count can be.
+fn sum(one: i64, other: i64, day: i32, method: i32) -> Result<i64, Error> {
+    one.checked_add(other).ok_or_else(|| {
+        let step = format!(
+            "import the Go server's tables: with those of method {method}, {} has more requests than \
+             {}: correct count.daily_method_totals",
+            Day(day),
+            i64::MAX,
+        );
+        Error::permanent(step, Kind::FailedPrecondition)
+    })
 }

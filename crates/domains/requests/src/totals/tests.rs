@@ -25,6 +25,21 @@ fn a_sum_is_over_all_endpoints() {
 }
 
 #[test]
+fn sums_stay_within_64_bits() {
+    for sum in [true, false] {
+        let query = Query { sum, ..query(Granularity::Whole, 2) };
+        let mut collector = Collector::new(&query, None);
+        for (day, endpoint, count) in [(1, 1, i64::MAX), (2, 1, 1), (2, 2, 1)] {
+            collector.add(Day(day), endpoint, count).unwrap();
+        }
+        let names = [1, 2].map(|id| (id, Endpoint::new(3, format!("/{id}"))));
+        let totals = collector.finish(if sum { Vec::new() } else { names.into() }).unwrap();
+        assert_eq!(totals.periods[0].counts[0], (0, i64::MAX), "{sum}");
+        assert_eq!(totals.sum(), i64::MAX, "{sum}");
+    }
+}
+
+#[test]
 fn an_answer_is_by_period_path_and_method() {
     let names = vec![
         (1, Endpoint::new(3, "/b")),

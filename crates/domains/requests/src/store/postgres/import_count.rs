@@ -1,12 +1,20 @@
 //! Importing the Go server's tables, in one transaction.
 
+use std::sync::Arc;
+
+use hashbrown::HashMap;
 use tally_store::error::Step as _;
 use tally_store::faults;
 use tally_store::postgres::{Database, Isolation, Transaction};
+use tally_store::retry::Policy;
 
 use super::super::Result;
 use super::{append, endpoints};
-use crate::import_count::{Additions, Count, CountTables, Imported, Piece};
+use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
+use crate::model::{EndpointId, Named};
+
+/// How many totals one statement adds.
+const TOTALS: usize = 10_000;
 
 /// Imports what is new.
 pub(super) async fn import_count(database: &Database, mut tables: CountTables) -> Result<Imported> {
@@ -25,21 +33,20 @@ pub(super) async fn import_count(database: &Database, mut tables: CountTables) -
                     .query(include_str!("imported_sources.sql"), &[])
                     .await
                     .step(step)?;
-                let before: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+                let before: Vec<_> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
                 settling.begin(source, time_zone, &before)?;
             }
             Piece::Methods(methods) => {
                 let names = settling.resolve(&methods);
                 if is_real {
-                    let moved = endpoints::add(&transaction, &names).await?;
-                    settling.moved(&methods, &moved);
+                    settling.moved(&methods, &name(database, &names).await?);
                 }
             }
             Piece::Counts(counts) => {
                 let before = imported(&transaction, &settling.imported.source, &counts).await?;
-                let additions = settling.settle(&counts, &before)?;
+                let new = settling.settle(&counts, &before)?;
                 if is_real {
-                    add(&transaction, &settling.imported.source, &additions).await?;
+                    note(&transaction, &settling.imported, &new).await?;
                 }
             }
             Piece::Requests(requests) => {
@@ -49,6 +56,9 @@ pub(super) async fn import_count(database: &Database, mut tables: CountTables) -
         }
     }
     if is_real {
+        faults::point("import_count.copied").await;
+        // Servers write these lines too, and would wait for the COMMIT: so they come last.
+        add(&transaction, &tables).await?;
         accept(&transaction, &tables).await?;
         faults::point("import_count.before_commit").await;
         transaction.commit().await?;
@@ -60,6 +70,23 @@ pub(super) async fn import_count(database: &Database, mut tables: CountTables) -
     Ok(tables.settling.imported)
 }
 
+/// Adds names, and commits them at once: servers that need the same ones would wait for the long
+/// transaction. Names without counts do no harm.
+async fn name(
+    database: &Database,
+    names: &[Arc<Named>],
+) -> Result<HashMap<EndpointId, EndpointId>> {
+    let add = || async {
+        let mut connection = database.connection().await?;
+        let transaction = connection.begin(Isolation::Default).await?;
+        let moved = endpoints::add(&transaction, names).await?;
+        transaction.commit().await?;
+        connection.release();
+        Result::Ok(moved)
+    };
+    Policy::short("add endpoints").run(add).await
+}
+
 /// How many were imported before of each.
 async fn imported(
     transaction: &Transaction<'_>,
@@ -67,27 +94,38 @@ async fn imported(
     counts: &[Count],
 ) -> Result<Vec<i64>> {
     let step = "read what was imported before";
-    let days: Vec<i32> = counts.iter().map(|count| count.day).collect();
+    let days: Vec<Option<i32>> = counts.iter().map(|count| count.day).collect();
     let methods: Vec<i64> = counts.iter().map(|count| i64::from(count.method)).collect();
     let sql = transaction.prepare_cached(include_str!("imported.sql")).await.step(step)?;
     let rows = transaction.query(&sql, &[&source, &days, &methods]).await.step(step)?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Adds to the totals, and notes what was imported.
-async fn add(transaction: &Transaction<'_>, source: &str, additions: &Additions) -> Result<()> {
+/// Adds to the totals.
+async fn add(transaction: &Transaction<'_>, tables: &CountTables) -> Result<()> {
     let step = "add to the totals";
-    let days: Vec<i32> = additions.totals.keys().map(|(day, _)| day.0).collect();
-    let endpoints: Vec<i64> = additions.totals.keys().map(|(_, endpoint)| *endpoint).collect();
-    let totals: Vec<i64> = additions.totals.values().copied().collect();
+    let totals = &tables.settling.totals;
+    let days: Vec<i32> = totals.keys().map(|(day, _)| day.0).collect();
+    let endpoints: Vec<i64> = totals.keys().map(|(_, endpoint)| *endpoint).collect();
+    let totals: Vec<i64> = totals.values().copied().collect();
     let sql = transaction.prepare_cached(include_str!("add_totals.sql")).await.step(step)?;
-    transaction.execute(&sql, &[&days, &endpoints, &totals]).await.step(step)?;
+    for ((days, endpoints), totals) in
+        days.chunks(TOTALS).zip(endpoints.chunks(TOTALS)).zip(totals.chunks(TOTALS))
+    {
+        transaction.execute(&sql, &[&days, &endpoints, &totals]).await.step(step)?;
+    }
+    Ok(())
+}
+
+/// Notes what was imported.
+async fn note(transaction: &Transaction<'_>, of: &Imported, new: &[Noted]) -> Result<()> {
     let step = "note what was imported";
-    let days: Vec<i32> = additions.imported.iter().map(|one| one.0).collect();
-    let methods: Vec<i64> = additions.imported.iter().map(|one| i64::from(one.1)).collect();
-    let imported: Vec<i64> = additions.imported.iter().map(|one| one.2).collect();
+    let days: Vec<i32> = new.iter().map(|one| one.day).collect();
+    let methods: Vec<i64> = new.iter().map(|one| i64::from(one.method)).collect();
+    let imported: Vec<i64> = new.iter().map(|one| one.imported).collect();
     let sql = transaction.prepare_cached(include_str!("note_imported.sql")).await.step(step)?;
-    transaction.execute(&sql, &[&source, &days, &methods, &imported]).await.step(step)?;
+    let of = (&of.source, &of.time_zone);
+    transaction.execute(&sql, &[of.0, of.1, &days, &methods, &imported]).await.step(step)?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::super::Result;
 use super::{append, begin, endpoints};
-use crate::import_count::{Additions, Count, CountTables, Imported, Piece};
+use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
 
 /// Imports what is new. The thread waits for the tables meanwhile.
 pub(super) fn import_count(
@@ -32,9 +32,9 @@ pub(super) fn import_count(
             }
             Piece::Counts(counts) => {
                 let before = imported(&transaction, &settling.imported.source, &counts)?;
-                let additions = settling.settle(&counts, &before)?;
+                let new = settling.settle(&counts, &before)?;
                 if is_real {
-                    add(&transaction, &settling.imported.source, &additions)?;
+                    note(&transaction, &settling.imported, &new)?;
                 }
             }
             Piece::Requests(requests) => {
@@ -44,6 +44,7 @@ pub(super) fn import_count(
         }
     }
     if is_real {
+        add(&transaction, &tables)?;
         for (day, count) in &tables.settling.accepted {
             transaction
                 .prepare_cached(include_str!("count_day.sql"))
@@ -57,10 +58,10 @@ pub(super) fn import_count(
     Ok(tables.settling.imported)
 }
 
-fn sources(transaction: &Transaction<'_>) -> Result<Vec<String>> {
+fn sources(transaction: &Transaction<'_>) -> Result<Vec<(String, String)>> {
     let step = "read what was imported before";
     let mut statement = transaction.prepare(include_str!("imported_sources.sql")).step(step)?;
-    let rows = statement.query_map([], |row| row.get(0)).step(step)?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).step(step)?;
     rows.collect::<rusqlite::Result<_>>().step(step)
 }
 
@@ -75,17 +76,22 @@ fn imported(transaction: &Transaction<'_>, source: &str, counts: &[Count]) -> Re
     counts.iter().map(&mut one).collect()
 }
 
-/// Adds to the totals, and notes what was imported.
-fn add(transaction: &Transaction<'_>, source: &str, additions: &Additions) -> Result<()> {
+/// Adds to the totals.
+fn add(transaction: &Transaction<'_>, tables: &CountTables) -> Result<()> {
     let step = "add to the totals";
     let mut add = transaction.prepare_cached(include_str!("add_total.sql")).step(step)?;
-    for ((day, endpoint), total) in &additions.totals {
+    for ((day, endpoint), total) in &tables.settling.totals {
         add.execute((day.0, endpoint, total)).step(step)?;
     }
+    Ok(())
+}
+
+/// Notes what was imported.
+fn note(transaction: &Transaction<'_>, of: &Imported, new: &[Noted]) -> Result<()> {
     let step = "note what was imported";
     let mut note = transaction.prepare_cached(include_str!("note_imported.sql")).step(step)?;
-    for (day, method, imported) in &additions.imported {
-        note.execute((source, day, method, imported)).step(step)?;
+    for one in new {
+        note.execute((&of.source, &of.time_zone, one.day, one.method, one.imported)).step(step)?;
     }
     Ok(())
 }
