@@ -59,14 +59,18 @@ pub struct Producer {
 }
 
 /// A file whose requests a producer has counted as a whole: see [`Producer::remember`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CountedFile {
     /// What tells it apart from other files, by a rule of the caller's. 1 to 64 bytes.
     pub fingerprint: Vec<u8>,
     /// What people call it. At most 1,024 bytes.
     pub name: String,
-    /// How many requests it has.
+    /// What tells apart how its lines were read, by a rule of the caller's. At most 64 bytes.
+    pub reading: Vec<u8>,
+    /// How many requests it has: 1 or more.
     pub requests: u64,
+    /// How many of its lines were malformed, and not counted.
+    pub malformed: u64,
 }
 
 /// Sets a [`Producer`] up.
@@ -289,8 +293,8 @@ impl Drop for Producer {
 
 impl CountedFile {
     pub(crate) fn message(&self) -> proto::CountedFile {
-        let Self { fingerprint, name, requests } = self.clone();
-        proto::CountedFile { fingerprint, name, requests, counted_at: None }
+        let Self { fingerprint, name, reading, requests, malformed } = self.clone();
+        proto::CountedFile { fingerprint, name, reading, requests, malformed, counted_at: None }
     }
 }
 

@@ -138,7 +138,7 @@ impl Fake {
         let send = async {
             let producer = Producer::builder(format!("http://{address}"));
             let producer = producer.batch_rows_max(1_000).connect().await.expect("starts");
-            send_all(producer, chunks, &[], stop, self.patience, &mut news).await
+            send_all(producer, chunks, Vec::new(), stop, self.patience, &mut news).await
         };
         let outcome = tokio::select! {
             outcome = send => outcome,
