@@ -80,8 +80,7 @@ pub(crate) async fn run(args: ImportArgs, clock: Arc<dyn Clock>) -> anyhow::Resu
             bar.suspend(|| say(format_args!("waiting for the server: {}", visible(why))));
         }
     };
-    let patience = Duration::from_secs(args.patience);
-    let files = files(&args, &inputs);
+    let (files, patience) = (files(&args, &inputs), Duration::from_secs(args.patience));
     let outcome = tokio::select! {
         outcome = send_all(producer, chunks, files, stopped, patience, &mut tell) => outcome,
         () = async {

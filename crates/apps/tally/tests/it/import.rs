@@ -114,7 +114,7 @@ mod counted_before {
     use std::io::Write as _;
     use std::process::Command;
 
-    use tally_testkit::{Process, Spawn, eventually_blocking};
+    use tally_testkit::{Process, Proxy, Spawn, Stream, eventually_blocking};
 
     use super::*;
     use crate::support::{LIMIT, LOG_LINE, assert_fails, text};
@@ -223,6 +223,24 @@ mod counted_before {
             assert_eq!(output.stderr.contains(SKIPPED), skipped, "{output:?}");
             assert_eq!(server.live(), totals([("GET /a", 3)]));
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_server_whose_database_is_away_is_waited_for() {
+        let home = Home::postgres("import_waits");
+        let (proxy, url) = Proxy::before(&home.database_url()).await;
+        let server = tokio::task::block_in_place(|| home.serve_at(&url, &[]));
+        let log = home.file("a.log", LOG_LINE);
+        proxy.cut().await;
+        let process = Process::spawn(&server.command(&["import", &log]));
+        let words = "waiting for the server: look for counted files";
+        tokio::task::block_in_place(|| process.wait_for_line(Stream::Stderr, words, LIMIT));
+        proxy.restore().await;
+        tokio::task::block_in_place(|| {
+            let output = process.wait(LIMIT);
+            assert_eq!(output.status.code(), Some(0), "{output:?}");
+            assert_eq!(server.live(), totals([("GET /a", 1)]));
+        });
     }
 
     #[test]
