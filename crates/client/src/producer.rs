@@ -232,7 +232,8 @@ impl Producer {
     /// Has the server remember these files, at most 1,000, when it is told that the producer is done:
     /// once everything is acknowledged, in the transaction that forgets the producer. Call it
     /// before [`close`](Self::close), and once. With a spool, and with a server that speaks only
-    /// `count.v1`, nothing is remembered.
+    /// `count.v1`, nothing is remembered, nor if the files have more requests than the server has
+    /// stored of this producer.
     pub fn remember(&self, files: Vec<CountedFile>) {
         let _ = self.counted_files.set(files);
     }

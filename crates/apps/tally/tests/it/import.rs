@@ -176,8 +176,13 @@ mod counted_before {
                 assert!(output.stderr.contains("error: nothing was sent"), "{output:?}");
             }
             assert_eq!(server.live(), totals([("GET /a", 3)]));
-            import(&server, &["--again", "--format", format, &log]);
+            // The lines that are missing, and then all that are good with these flags.
+            let kept = text(&home.path("kept.log"));
+            home.run(&["import", "--dry-run", "--malformed", &kept, &log]);
+            import(&server, &["--format", format, &kept]);
             assert_eq!(server.live(), totals([("GET /a", 7)]));
+            import(&server, &["--again", "--format", format, &log]);
+            assert_eq!(server.live(), totals([("GET /a", 11)]));
         }
     }
 

@@ -133,6 +133,13 @@ fn a_file_is_known_by_what_was_read_of_it() {
     });
     assert_eq!(read, [(0, known(&first)), (1, known(&log))]);
     assert_ne!(known(&log), known(&rotated));
+    // One that is rotated while it is read.
+    let (from, to) = (log.clone(), rotated.clone());
+    let read = whole(vec![Input::File(log.clone())], move || {
+        fs::rename(&from, to).expect("renamed");
+        fs::write(from, line("/newer")).expect("written");
+    });
+    assert_eq!(read, [(0, known(&rotated))]);
     // One that grows, and one that is begun anew in its place.
     for bytes in [line("/new").repeat(2), line("/neu")] {
         let to = log.clone();
