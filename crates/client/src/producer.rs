@@ -59,14 +59,18 @@ pub struct Producer {
 }
 
 /// A file whose requests a producer has counted as a whole: see [`Producer::remember`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CountedFile {
     /// What tells it apart from other files, by a rule of the caller's. 1 to 64 bytes.
     pub fingerprint: Vec<u8>,
     /// What people call it. At most 1,024 bytes.
     pub name: String,
-    /// How many requests it has.
+    /// What tells apart how its lines were read, by a rule of the caller's. At most 64 bytes.
+    pub reading: Vec<u8>,
+    /// How many requests it has: 1 or more.
     pub requests: u64,
+    /// How many of its lines were malformed, and not counted.
+    pub malformed: u64,
 }
 
 /// Sets a [`Producer`] up.
@@ -228,7 +232,8 @@ impl Producer {
     /// Has the server remember these files, at most 1,000, when it is told that the producer is done:
     /// once everything is acknowledged, in the transaction that forgets the producer. Call it
     /// before [`close`](Self::close), and once. With a spool, and with a server that speaks only
-    /// `count.v1`, nothing is remembered.
+    /// `count.v1`, nothing is remembered, nor if the files have more requests than the server has
+    /// stored of this producer.
     pub fn remember(&self, files: Vec<CountedFile>) {
         let _ = self.counted_files.set(files);
     }
@@ -289,8 +294,8 @@ impl Drop for Producer {
 
 impl CountedFile {
     pub(crate) fn message(&self) -> proto::CountedFile {
-        let Self { fingerprint, name, requests } = self.clone();
-        proto::CountedFile { fingerprint, name, requests, counted_at: None }
+        let Self { fingerprint, name, reading, requests, malformed } = self.clone();
+        proto::CountedFile { fingerprint, name, reading, requests, malformed, counted_at: None }
     }
 }
 

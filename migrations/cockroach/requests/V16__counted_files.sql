@@ -3,6 +3,8 @@
 CREATE TABLE IF NOT EXISTS tally_counted_files (
     fingerprint BYTEA NOT NULL PRIMARY KEY,
     name TEXT NOT NULL,
+    reading BYTEA NOT NULL,
     requests INT8 NOT NULL,
+    malformed INT8 NOT NULL,
     counted_at TIMESTAMPTZ NOT NULL
 )

@@ -3,6 +3,8 @@
 CREATE TABLE tally_counted_files (
     fingerprint BYTEA PRIMARY KEY,
     name TEXT NOT NULL,
+    reading BYTEA NOT NULL,
     requests BIGINT NOT NULL,
+    malformed BIGINT NOT NULL,
     counted_at TIMESTAMPTZ NOT NULL
 );

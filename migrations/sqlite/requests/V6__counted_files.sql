@@ -4,6 +4,8 @@
 CREATE TABLE tally_counted_files (
     fingerprint BLOB NOT NULL PRIMARY KEY,
     name TEXT NOT NULL,
+    reading BLOB NOT NULL,
     requests INTEGER NOT NULL,
+    malformed INTEGER NOT NULL,
     counted_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;

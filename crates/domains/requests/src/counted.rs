@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::wire::{self, COUNTED_FILES_MAX};
 
-/// How long a fingerprint may be.
+/// How long a fingerprint may be, and what tells readings apart.
 const FINGERPRINT_BYTES_MAX: usize = 64;
 /// How long a file's name may be.
 const NAME_BYTES_MAX: usize = 1_024;
@@ -19,8 +19,12 @@ pub struct CountedFile {
     pub fingerprint: Vec<u8>,
     /// What people call it.
     pub name: String,
+    /// What tells apart how its lines were read, by a rule of the client's.
+    pub reading: Vec<u8>,
     /// How many requests it has.
     pub requests: i64,
+    /// How many of its lines were malformed.
+    pub malformed: i64,
     /// When that was, in microseconds since 1970-01-01 UTC.
     pub counted_micros: i64,
 }
@@ -32,13 +36,22 @@ pub(crate) fn files(
 ) -> Result<Vec<CountedFile>, Cow<'static, str>> {
     check_count(files.len())?;
     let mut read: Vec<CountedFile> = Vec::with_capacity(files.len());
-    for proto::CountedFile { fingerprint, name, requests, .. } in files {
+    for file in files {
+        let proto::CountedFile { fingerprint, name, reading, requests, malformed, .. } = file;
         check(&fingerprint)?;
         if name.len() > NAME_BYTES_MAX || name.contains('\0') {
             return Err("the name of a file has more than 1,024 bytes, or a NUL".into());
         }
+        if reading.len() > FINGERPRINT_BYTES_MAX {
+            return Err("what tells readings apart has at most 64 bytes".into());
+        }
+        if requests == 0 {
+            return Err("a file has no requests".into());
+        }
         let requests = i64::try_from(requests).map_err(|_| "a file has too many requests")?;
-        read.push(CountedFile { fingerprint, name, requests, counted_micros: now_micros });
+        let malformed = i64::try_from(malformed).map_err(|_| "a file has too many lines")?;
+        let counted_micros = now_micros;
+        read.push(CountedFile { fingerprint, name, reading, requests, malformed, counted_micros });
     }
     read.sort_unstable_by(|one, two| one.fingerprint.cmp(&two.fingerprint));
     read.dedup_by(|one, two| one.fingerprint == two.fingerprint);
@@ -66,11 +79,13 @@ fn check(fingerprint: &[u8]) -> Result<(), &'static str> {
 
 impl From<CountedFile> for proto::CountedFile {
     fn from(file: CountedFile) -> Self {
-        let CountedFile { fingerprint, name, requests, counted_micros } = file;
+        let CountedFile { fingerprint, name, reading, requests, malformed, counted_micros } = file;
         Self {
             fingerprint,
             name,
+            reading,
             requests: requests.unsigned_abs(),
+            malformed: malformed.unsigned_abs(),
             counted_at: Some(wire::timestamp(counted_micros)),
         }
     }
@@ -82,13 +97,15 @@ mod tests {
 
     fn file(fingerprint: usize, name: usize) -> proto::CountedFile {
         let (fingerprint, name) = (vec![7; fingerprint], "n".repeat(name));
-        proto::CountedFile { fingerprint, name, requests: 1, counted_at: None }
+        proto::CountedFile { fingerprint, name, requests: 1, ..Default::default() }
     }
 
     #[test]
     fn what_a_client_says_has_limits() {
         assert_eq!(files(vec![file(64, 1_024), file(1, 0), file(1, 5)], 9).unwrap().len(), 2);
-        for bad in [file(0, 0), file(65, 0), file(1, 1_025)] {
+        let empty = proto::CountedFile { requests: 0, ..file(1, 0) };
+        let reading = proto::CountedFile { reading: vec![7; 65], ..file(1, 0) };
+        for bad in [file(0, 0), file(65, 0), file(1, 1_025), empty, reading] {
             assert!(files(vec![bad], 9).is_err());
         }
         assert!(files(vec![file(1, 1); COUNTED_FILES_MAX + 1], 9).is_err());

@@ -216,6 +216,24 @@ impl Leaving {
     pub fn new(id: Uuid, epoch: i64, sequence: i64) -> Self {
         Self { id, epoch, sequence, files: Vec::new() }
     }
+
+    /// The files that are remembered, if so many requests were accepted of the producer. One that
+    /// names more than it has brought has not counted them, whatever it says.
+    pub(crate) fn files_within(&self, accepted: i64) -> &[CountedFile] {
+        let requests = self.files.iter().fold(0_i64, |sum, file| sum.saturating_add(file.requests));
+        if requests <= accepted {
+            return &self.files;
+        }
+        let (producer, files) = (short_id(self.id), self.files.len());
+        tracing::warn!(
+            producer,
+            files,
+            requests,
+            accepted,
+            "files are not remembered: they have more requests than the producer has stored"
+        );
+        &[]
+    }
 }
 
 // === impl Run ===

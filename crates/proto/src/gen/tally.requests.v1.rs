@@ -120,7 +120,8 @@ pub mod record_request {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Done {
-    /// Files whose requests have all been stored by this producer. At most 1,000.
+    /// Files whose requests have all been stored by this producer. At most 1,000. If they have more
+    /// requests than the server has stored of it, none is remembered.
     #[prost(message, repeated, tag = "1")]
     pub files: ::prost::alloc::vec::Vec<CountedFile>,
 }
@@ -133,12 +134,18 @@ pub struct CountedFile {
     /// What people call it. At most 1,024 bytes.
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
-    /// How many requests it has.
+    /// How many requests it has: 1 or more.
     #[prost(uint64, tag = "3")]
     pub requests: u64,
     /// When it was counted. Only the server says it.
     #[prost(message, optional, tag = "4")]
     pub counted_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// What tells apart how its lines were read, by a rule of the client's. At most 64 bytes.
+    #[prost(bytes = "vec", tag = "5")]
+    pub reading: ::prost::alloc::vec::Vec<u8>,
+    /// How many of its lines were malformed, and not counted.
+    #[prost(uint64, tag = "6")]
+    pub malformed: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FindCountedFilesRequest {

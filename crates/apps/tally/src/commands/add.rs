@@ -74,7 +74,7 @@ pub(crate) async fn run(args: AddArgs, clock: &dyn Clock) -> anyhow::Result<Exit
     let mut silent = |_: &News| {};
     // One ends with the other: the sender when nobody takes its chunks any more.
     let (outcome, ()) = tokio::join!(
-        send_all(producer, chunks, &[], stopped, patience, &mut silent),
+        send_all(producer, chunks, Vec::new(), stopped, patience, &mut silent),
         feed(sender, record, args.count),
     );
     let counted = outcome.counted;

@@ -19,7 +19,7 @@ use tally_runtime::{Clock, Signals, chain};
 use tokio::sync::watch;
 
 pub(crate) use self::args::ImportArgs;
-use self::counted::{marked, without_counted};
+use self::counted::{files, without_counted};
 use self::dry_run::DryRun;
 use crate::import::Parser;
 use crate::import::feed::{self, Job};
@@ -50,8 +50,8 @@ pub(crate) async fn run(args: ImportArgs, clock: Arc<dyn Clock>) -> anyhow::Resu
         return Err(anyhow!("nothing was sent"));
     }
     let inputs = if args.again { inputs } else { without_doubles(inputs) };
-    let marked = if args.dry_run { Vec::new() } else { marked(&args, &inputs) };
-    let (inputs, marked) = without_counted(&args, inputs, marked).await?;
+    let asks = !args.again && !args.dry_run;
+    let inputs = if asks { without_counted(&args, inputs).await? } else { inputs };
     if inputs.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
@@ -80,9 +80,9 @@ pub(crate) async fn run(args: ImportArgs, clock: Arc<dyn Clock>) -> anyhow::Resu
             bar.suspend(|| say(format_args!("waiting for the server: {}", visible(why))));
         }
     };
-    let patience = Duration::from_secs(args.patience);
+    let (files, patience) = (files(&args, &inputs), Duration::from_secs(args.patience));
     let outcome = tokio::select! {
-        outcome = send_all(producer, chunks, &marked, stopped, patience, &mut tell) => outcome,
+        outcome = send_all(producer, chunks, files, stopped, patience, &mut tell) => outcome,
         () = async {
             signals.recv().await;
             bar.suspend(|| say("stopping; waiting for the server (again to leave at once)"));

@@ -11,6 +11,7 @@ use tally_runtime::Clock;
 use tokio::sync::mpsc;
 
 use super::counts::LineCounts;
+use super::fingerprint::fingerprint;
 use super::input::{Input, OpenInput, Unreadable};
 use super::lines::Line;
 use super::paths::{Paths, Seen};
@@ -42,6 +43,9 @@ pub(crate) struct Job {
 #[derive(Debug)]
 pub(crate) enum Fed {
     Chunk(Chunk),
+    /// All of a file was read, and it did not change meanwhile: which input, and what tells the file
+    /// apart.
+    Whole(usize, Vec<u8>),
     Failed(Failure),
 }
 
@@ -112,23 +116,28 @@ struct Reader {
 
 impl Reader {
     fn read(&mut self, at: usize, input: &Input) -> Result<(), Stopped> {
-        let opened = input.open(Arc::clone(&self.bytes));
-        let mut lines = opened.map_err(|source| Stopped::Failed(Failure::Open(source)))?;
+        let failed = |source| Stopped::Failed(Failure::Open(source));
+        let file = input.file().map_err(failed)?;
+        // Of the file that is read: by now another one may have its name.
+        let same_file = file.as_ref().and_then(|file| file.try_clone().ok());
+        let known = || fingerprint(same_file.as_ref()?).ok().flatten();
+        let before = known();
+        let mut lines = input.read(file, Arc::clone(&self.bytes)).map_err(failed)?;
         let from_line = if at == 0 { self.job.from_line } else { 1 };
         let mut context = Context::default();
         let mut read = Ok(true);
+        let mut is_torn = false;
         loop {
             // What was read is sent before the next read, which may wait for a slow pipe.
             loop {
                 let chunk = self.cut_chunk(&mut lines, &mut context, (at, from_line));
+                is_torn |= chunk.counts.torn.is_some();
                 let is_full = chunk.requests.len() >= CHUNK_REQUESTS_MAX;
-                if chunk.counts.lines > 0 && self.sender.blocking_send(Fed::Chunk(chunk)).is_err() {
-                    return Err(Stopped::NobodyListens);
+                if chunk.counts.lines > 0 {
+                    self.tell(Fed::Chunk(chunk))?;
                 }
-                if let Some(failure) = self.unkept.take()
-                    && self.sender.blocking_send(Fed::Failed(failure)).is_err()
-                {
-                    return Err(Stopped::NobodyListens);
+                if let Some(failure) = self.unkept.take() {
+                    self.tell(Fed::Failed(failure))?;
                 }
                 if !is_full {
                     break;
@@ -147,7 +156,15 @@ impl Reader {
             let lines = lines.number();
             return Err(Stopped::Failed(Failure::Short { input: input.clone(), lines, from_line }));
         }
-        Ok(())
+        let is_whole = from_line == 1 && !is_torn;
+        match before.filter(|before| is_whole && known().as_ref() == Some(before)) {
+            Some(known) => self.tell(Fed::Whole(at, known)),
+            None => Ok(()),
+        }
+    }
+
+    fn tell(&self, fed: Fed) -> Result<(), Stopped> {
+        self.sender.blocking_send(fed).map_err(|_closed| Stopped::NobodyListens)
     }
 
     /// Parses lines that have been read, from line `from_line` on.

@@ -74,9 +74,26 @@ impl Input {
     /// Opens it, decompresses gzip, and looks at the first bytes. The bytes that are read, as
     /// they are stored, are added to `bytes`.
     pub(crate) fn open(&self, bytes: Arc<AtomicU64>) -> Result<OpenInput, Unreadable> {
-        let reader: Box<dyn Read + Send> = match self {
-            Self::Stdin => Box::new(io::stdin()),
-            Self::File(path) => Box::new(open_file(self, path)?),
+        self.read(self.file()?, bytes)
+    }
+
+    /// The file itself; `None` is stdin.
+    pub(crate) fn file(&self) -> Result<Option<File>, Unreadable> {
+        match self {
+            Self::Stdin => Ok(None),
+            Self::File(path) => open_file(self, path).map(Some),
+        }
+    }
+
+    /// As [`open`](Self::open), with the file in hand.
+    pub(crate) fn read(
+        &self,
+        file: Option<File>,
+        bytes: Arc<AtomicU64>,
+    ) -> Result<OpenInput, Unreadable> {
+        let reader: Box<dyn Read + Send> = match file {
+            None => Box::new(io::stdin()),
+            Some(file) => Box::new(file),
         };
         let mut counted = Counting { reader, bytes };
         let magic = self.head(&mut counted)?;

@@ -22,14 +22,6 @@ use crate::output::{plural, thousands};
 /// that are read meanwhile.
 pub(crate) const UNSETTLED_MAX: u64 = 200_000;
 
-/// An input as a server remembers it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Marked {
-    pub(crate) name: String,
-    /// None: it cannot be told apart.
-    pub(crate) fingerprint: Option<Vec<u8>>,
-}
-
 /// A line of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -54,6 +46,8 @@ pub(crate) struct Outcome {
     pub(crate) rejected_why: Option<String>,
     /// Every request up to this line is counted, or was refused.
     pub(crate) through: Option<Place>,
+    /// So many files are counted as a whole beyond those that the server remembers.
+    pub(crate) not_remembered: u64,
     pub(crate) counts: LineCounts,
     pub(crate) failures: Vec<Failure>,
     pub(crate) stop: Option<Stop>,
@@ -86,11 +80,12 @@ pub(crate) struct News {
 }
 
 /// Sends what the reader thread gives, until it ends, `stop` turns true, or the server takes
-/// nothing for as long as `patience`.
+/// nothing for as long as `patience`. Of each input, `files` has what the server remembers of it beside
+/// what the thread says.
 pub(crate) async fn send_all(
     producer: Producer,
     chunks: mpsc::Receiver<Fed>,
-    inputs: &[Marked],
+    files: Vec<CountedFile>,
     stop: watch::Receiver<bool>,
     patience: Duration,
     news: &mut dyn FnMut(&News),
@@ -106,12 +101,12 @@ pub(crate) async fn send_all(
         moved: Instant::now(),
         sent: VecDeque::new(),
         given: 0,
-        of_inputs: vec![0; inputs.len()],
+        files,
         refused_here: 0,
         news: News::default(),
         outcome: Outcome::default(),
     };
-    sender.run(inputs, news).await
+    sender.run(news).await
 }
 
 struct Sender {
@@ -127,8 +122,8 @@ struct Sender {
     sent: VecDeque<Sent>,
     /// How many requests were given to the producer.
     given: u64,
-    /// How many of each input.
-    of_inputs: Vec<u64>,
+    /// Each input, with a fingerprint once it was read as a whole.
+    files: Vec<CountedFile>,
     /// How many the producer did not take.
     refused_here: u64,
     news: News,
@@ -158,13 +153,18 @@ enum Next {
 // === impl Sender ===
 
 impl Sender {
-    async fn run(mut self, inputs: &[Marked], news: &mut dyn FnMut(&News)) -> Outcome {
+    async fn run(mut self, news: &mut dyn FnMut(&News)) -> Outcome {
         let mut open = true;
         while open || !self.sent.is_empty() {
             match self.next(open).await {
                 Next::Fed(Some(Fed::Chunk(chunk))) => {
                     if !self.give(chunk).await {
                         return self.give_up(news).await;
+                    }
+                }
+                Next::Fed(Some(Fed::Whole(input, fingerprint))) => {
+                    if let Some(file) = self.files.get_mut(input) {
+                        file.fingerprint = fingerprint;
                     }
                 }
                 Next::Fed(Some(Fed::Failed(failure))) => self.outcome.failures.push(failure),
@@ -180,29 +180,25 @@ impl Sender {
             }
             self.settle(news);
         }
-        self.producer.remember(self.counted_files(inputs));
+        let mut files = self.counted_files();
+        self.outcome.not_remembered = files.len().saturating_sub(COUNTED_FILES_MAX) as u64;
+        files.truncate(COUNTED_FILES_MAX);
+        self.producer.remember(files);
         let last = self.producer.close_within(self.patience).await;
         self.outcome.in_doubt = last.in_doubt;
         self.outcome.batches_lost = last.batches_lost;
         self.outcome
     }
 
-    /// The inputs that are counted as a whole.
-    fn counted_files(&self, inputs: &[Marked]) -> Vec<CountedFile> {
-        let Outcome { rejected, failures, stop, counts, .. } = &self.outcome;
+    /// The inputs that are counted as a whole. What was given is settled.
+    fn counted_files(&mut self) -> Vec<CountedFile> {
         let lost = self.progress.borrow().lost() + self.progress.borrow().batches_lost;
-        if *rejected + lost > 0 || !failures.is_empty() || stop.is_some() {
+        if self.outcome.rejected + lost > 0 {
             return Vec::new();
         }
-        let torn = counts.torn.map(|(input, _)| input);
-        let file = |(at, (marked, requests)): (usize, (&Marked, &u64))| {
-            let Marked { name, fingerprint } = marked;
-            let is_whole = *requests > 0 && torn != Some(at);
-            let (fingerprint, name) = (fingerprint.clone().filter(|_| is_whole)?, name.clone());
-            Some(CountedFile { fingerprint, name, requests: *requests })
-        };
-        let files = inputs.iter().zip(&self.of_inputs).enumerate().filter_map(file);
-        files.take(COUNTED_FILES_MAX).collect()
+        let mut files = std::mem::take(&mut self.files);
+        files.retain(|file| file.requests > 0 && !file.fingerprint.is_empty());
+        files
     }
 
     /// Dropping this future loses nothing.
@@ -222,6 +218,7 @@ impl Sender {
 
     /// Gives a chunk's requests to the producer, which waits for room. True: it goes on.
     async fn give(&mut self, mut chunk: Chunk) -> bool {
+        let malformed = chunk.counts.malformed;
         self.outcome.counts.add(std::mem::take(&mut chunk.counts));
         if self.sent.is_empty() {
             self.moved = Instant::now();
@@ -255,8 +252,9 @@ impl Sender {
         match given {
             Ok(_) => {
                 self.given += count;
-                if let Some(requests) = self.of_inputs.get_mut(input) {
-                    *requests += count;
+                if let Some(file) = self.files.get_mut(input) {
+                    file.requests += count;
+                    file.malformed += malformed;
                 }
             }
             Err(error) => {

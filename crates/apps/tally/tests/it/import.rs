@@ -66,7 +66,8 @@ fn conditions_say_which_entries_are_requests() {
     let server = home.serve(&[]);
     let (_, counted) = import(&home, &server, &["--where", "logger=http.log.error"]);
     assert_eq!(counted, totals([("GET /users/9", 1)]));
-    let (_, counted) = import(&home, &server, &["--where", "kind=x", "--where", "logger!=y"]);
+    let (_, counted) =
+        import(&home, &server, &["--again", "--where", "kind=x", "--where", "logger!=y"]);
     assert_eq!(counted, totals([("GET /shop", 1), ("GET /users/9", 1)]));
 }
 
@@ -109,8 +110,14 @@ fn many_endpoints_are_pointed_out() {
 }
 
 mod counted_before {
+    use std::fs::OpenOptions;
+    use std::io::Write as _;
+    use std::process::Command;
+
+    use tally_testkit::{Process, Proxy, Spawn, Stream, eventually_blocking};
+
     use super::*;
-    use crate::support::LOG_LINE;
+    use crate::support::{LIMIT, LOG_LINE, assert_fails, text};
 
     const SKIPPED: &str = "--again counts it again";
 
@@ -140,12 +147,121 @@ mod counted_before {
             import(&server, &["--again", &old]);
             assert_eq!(server.live(), totals([("GET /a", 11)]));
             // What was not counted of it, what was added to it, and what comes through a pipe.
-            import(&server, &["--path-prefix", "/a", &old]);
             import(&server, &["--from-line", "2", &old]);
             home.file("old.log", LOG_LINE.repeat(4));
             import(&server, &[&old]);
-            assert_eq!(server.live(), totals([("GET /a", 20)]));
+            assert_eq!(server.live(), totals([("GET /a", 17)]));
         }
+    }
+
+    /// With these flags it may have other requests, or the same ones.
+    #[test]
+    fn a_file_that_was_counted_with_other_flags_is_refused() {
+        for home in [Home::sqlite(), Home::postgres("other_flags")] {
+            let server = home.serve(&[]);
+            let own = "1431857103.000 GET /a\n".repeat(4);
+            let log = home.file("own.log", format!("{}{own}", LOG_LINE.repeat(3)));
+            let other = home.file("other.log", LOG_LINE);
+            import(&server, &[&log]);
+            let said = import(&server, &[&log]);
+            assert!(
+                said.contains(&format!("(3 requests, 4 malformed), and is left out; {SKIPPED}"))
+            );
+            let format = "$msec $request_method $request_uri";
+            for flags in [["--format", format], ["--path-prefix", "/a"], ["--tz", "UTC"]] {
+                let output = server.run(&[&["import"], &flags[..], &[&other, &log]].concat());
+                assert_eq!(output.status.code(), Some(1), "{output:?}");
+                let words = "(3 requests, 4 malformed) with other flags; --again counts it anyway";
+                assert!(output.stderr.contains(words), "{output:?}");
+                assert!(output.stderr.contains("error: nothing was sent"), "{output:?}");
+            }
+            assert_eq!(server.live(), totals([("GET /a", 3)]));
+            // The lines that are missing, and then all that are good with these flags.
+            let kept = text(&home.path("kept.log"));
+            home.run(&["import", "--dry-run", "--malformed", &kept, &log]);
+            import(&server, &["--format", format, &kept]);
+            assert_eq!(server.live(), totals([("GET /a", 7)]));
+            import(&server, &["--again", "--format", format, &log]);
+            assert_eq!(server.live(), totals([("GET /a", 11)]));
+        }
+    }
+
+    #[test]
+    fn a_log_that_is_rotated_meanwhile_is_another_file() {
+        let home = Home::sqlite();
+        let server = home.serve(&[]);
+        let log = home.file("access.log", LOG_LINE.repeat(50));
+        let pipe = home.path("pipe");
+        let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is everywhere");
+        assert!(made.success());
+        let how = Spawn { stdin: Some(pipe.clone()), ..Spawn::default() };
+        let process = Process::spawn_with(&server.command(&["import", "-", &log]), &how);
+        let mut stdin = OpenOptions::new().write(true).open(&pipe).expect("a pipe");
+        stdin.write_all(LOG_LINE.as_bytes()).expect("it reads");
+        let first = totals([("GET /a", 1)]);
+        let some = eventually_blocking(LIMIT, || {
+            if server.live() == first { Ok(()) } else { Err(server.live()) }
+        });
+        assert_eq!(some, Ok(()));
+        let rotated = text(&home.path("access.log.1"));
+        std::fs::rename(&log, &rotated).expect("renamed");
+        home.file("access.log", LOG_LINE.repeat(4));
+        drop(stdin);
+        let output = process.wait(LIMIT);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert_eq!(server.live(), totals([("GET /a", 5)]));
+        let said = import(&server, &[&rotated, &log]);
+        assert!(said.contains("access.log was counted on 2"), "{said}");
+        assert!(!said.contains("access.log.1 was counted"), "{said}");
+        assert_eq!(server.live(), totals([("GET /a", 55)]));
+    }
+
+    #[test]
+    fn one_bad_file_does_not_keep_the_others_from_being_remembered() {
+        let home = Home::sqlite();
+        let server = home.serve(&[]);
+        let good = home.file("good.log", LOG_LINE.repeat(3));
+        let torn = home.file("torn.log.gz", &b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x4b"[..]);
+        for skipped in [false, true] {
+            let output = server.run(&["import", &good, &torn]);
+            assert_fails(&output, 1, &["torn.log.gz: cannot be read beyond line 0"]);
+            assert_eq!(output.stderr.contains(SKIPPED), skipped, "{output:?}");
+            assert_eq!(server.live(), totals([("GET /a", 3)]));
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_server_whose_database_is_away_is_waited_for() {
+        let home = Home::postgres("import_waits");
+        let (proxy, url) = Proxy::before(&home.database_url()).await;
+        let server = tokio::task::block_in_place(|| home.serve_at(&url, &[]));
+        let log = home.file("a.log", LOG_LINE);
+        proxy.cut().await;
+        let process = Process::spawn(&server.command(&["import", &log]));
+        let words = "waiting for the server: look for counted files";
+        tokio::task::block_in_place(|| process.wait_for_line(Stream::Stderr, words, LIMIT));
+        proxy.restore().await;
+        tokio::task::block_in_place(|| {
+            let output = process.wait(LIMIT);
+            assert_eq!(output.status.code(), Some(0), "{output:?}");
+            assert_eq!(server.live(), totals([("GET /a", 1)]));
+        });
+    }
+
+    #[test]
+    fn a_server_that_does_not_answer_is_waited_for_only_so_long() {
+        let home = Home::sqlite();
+        let server = home.serve(&[]);
+        let log = home.file("a.log", LOG_LINE);
+        server.process.signal("STOP");
+        let output = server.run(&["import", "--patience", "1", &log]);
+        server.process.signal("CONT");
+        assert_fails(
+            &output,
+            1,
+            &["cannot ask which files are counted already: no answer within 1 s"],
+        );
+        assert!(!output.stderr.contains("--again"), "{output:?}");
     }
 
     /// Nothing is remembered of an import that does not come to its end.

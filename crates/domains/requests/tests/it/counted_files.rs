@@ -1,13 +1,17 @@
 //! Files that were counted as a whole are remembered with the end of their producer.
 
+use std::sync::Arc;
+
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
-use tally_requests::{CountedFile, Leaving, Opening, Standing, draw_epoch};
+use tally_requests::{
+    BatchEnd, CountedFile, Leaving, Opening, Rows, Run, Standing, Verdict, draw_epoch,
+};
 use tonic::Code;
 use uuid::Uuid;
 
 use crate::add::on_sqlite;
-use crate::backend::Backend;
+use crate::backend::{Backend, OLD, append_batch, batch, noon, sum};
 use crate::conformance::on_every_backend;
 use crate::recording::{Recording, many, trailer};
 use crate::server::settings;
@@ -15,14 +19,16 @@ use crate::server::settings;
 on_every_backend!(crate::counted_files:
     they_are_remembered_with_the_end_of_their_producer,
     those_that_were_counted_last_are_kept,
+    files_with_more_requests_than_were_stored_are_not_remembered,
 );
 
 fn file(number: u32, name: &str, counted_micros: i64) -> CountedFile {
-    let fingerprint = number.to_be_bytes().to_vec();
-    CountedFile { fingerprint, name: name.to_owned(), requests: 7, counted_micros }
+    let (fingerprint, name, reading) = (number.to_be_bytes().to_vec(), name.to_owned(), vec![9]);
+    CountedFile { fingerprint, name, reading, requests: 1, malformed: 2, counted_micros }
 }
 
-async fn open(backend: &Backend) -> Leaving {
+/// A producer that has stored so many requests.
+async fn stored(backend: &Backend, requests: usize) -> Leaving {
     let id = Uuid::now_v7();
     let opening = Opening {
         id,
@@ -35,16 +41,22 @@ async fn open(backend: &Backend) -> Leaving {
         producers_max: 100,
     };
     let opened = backend.store.open_producer(&opening).await.unwrap();
-    let Standing { epoch, sequence, .. } = opened.unwrap();
-    Leaving::new(id, epoch, sequence)
+    let Standing { epoch, .. } = opened.unwrap();
+    let ends = vec![BatchEnd { rows: requests, drops: Vec::new() }];
+    let run = Arc::new(Run::new(id, epoch, 1, ends));
+    let rows = vec![(backend.id(3, "/a").await, noon(OLD)); requests];
+    let rows = [Rows::from_iter(rows).of_run(Arc::clone(&run))];
+    append_batch(&*backend.store, &batch(Uuid::now_v7(), 1, &rows)).await.unwrap();
+    assert_eq!(run.verdict(), Some(Verdict::Stored { committed: 1 }));
+    Leaving::new(id, epoch, 1)
 }
 
 async fn they_are_remembered_with_the_end_of_their_producer(backend: Backend) {
     let all: Vec<_> = (0..4_u32).map(|number| number.to_be_bytes().to_vec()).collect();
-    let leaving = open(&backend).await;
+    let leaving = stored(&backend, 2).await;
     let files = vec![file(1, "a", 10), file(2, "b", 10)];
     // Not as it was left: nothing is remembered.
-    let early = Leaving { sequence: 1, files: files.clone(), ..leaving.clone() };
+    let early = Leaving { sequence: 2, files: files.clone(), ..leaving.clone() };
     backend.store.forget_producer(&early).await.unwrap();
     assert_eq!(backend.store.counted_files(&all).await.unwrap(), []);
     for _ in 0..2 {
@@ -54,7 +66,7 @@ async fn they_are_remembered_with_the_end_of_their_producer(backend: Backend) {
     }
     assert_eq!(backend.store.counted_files(&all[2..]).await.unwrap(), files[1..]);
     let again = vec![file(2, "c", 20)];
-    let leaving = Leaving { files: again.clone(), ..open(&backend).await };
+    let leaving = Leaving { files: again.clone(), ..stored(&backend, 1).await };
     backend.store.forget_producer(&leaving).await.unwrap();
     assert_eq!(
         backend.store.counted_files(&all).await.unwrap(),
@@ -66,7 +78,7 @@ async fn those_that_were_counted_last_are_kept(backend: Backend) {
     for many in 0..11_u32 {
         let numbers = many * 1_000..(many + 1) * 1_000;
         let files = numbers.map(|number| file(number, "a", i64::from(number))).collect();
-        let leaving = Leaving { files, ..open(&backend).await };
+        let leaving = Leaving { files, ..stored(&backend, 1_000).await };
         backend.store.forget_producer(&leaving).await.unwrap();
     }
     backend.maintain().await;
@@ -77,9 +89,20 @@ async fn those_that_were_counted_last_are_kept(backend: Backend) {
     assert_eq!(found(1_000).await.unwrap(), [file(1_000, "a", 1_000)]);
 }
 
-fn counted(fingerprint: &[u8]) -> proto::CountedFile {
-    let (fingerprint, name) = (fingerprint.to_vec(), "access.log".to_owned());
-    proto::CountedFile { fingerprint, name, requests: 3, counted_at: None }
+async fn files_with_more_requests_than_were_stored_are_not_remembered(backend: Backend) {
+    let all: Vec<_> = (1..3_u32).map(|number| number.to_be_bytes().to_vec()).collect();
+    for requests in [i64::MAX, 1] {
+        let files = vec![file(1, "a", 10), CountedFile { requests, ..file(2, "b", 10) }];
+        let leaving = Leaving { files, ..stored(&backend, 1).await };
+        backend.store.forget_producer(&leaving).await.unwrap();
+    }
+    assert_eq!(backend.store.counted_files(&all).await.unwrap(), []);
+    assert_eq!(sum(&backend.live().await), 2, "what it has stored stays");
+}
+
+fn counted(fingerprint: &[u8], requests: u64) -> proto::CountedFile {
+    let (fingerprint, name, reading) = (fingerprint.to_vec(), "access.log".to_owned(), vec![7]);
+    proto::CountedFile { fingerprint, name, reading, requests, malformed: 5, counted_at: None }
 }
 
 #[tokio::test]
@@ -94,18 +117,25 @@ async fn a_client_says_them_with_done_and_asks_for_them() {
     let stream = Recording::start(&counting).await;
     stream.send(many(1, true, 3));
     assert!(find(&[b"1"]).await.unwrap().is_empty());
-    let files = vec![counted(b"1"), counted(b"1"), counted(b"2")];
+    let files = vec![counted(b"1", 2), counted(b"1", 2), counted(b"2", 1)];
     stream.send_kind(Some(Kind::Done(proto::Done { files })));
     assert_eq!(stream.finish().await.expect("a good end"), 1);
     let found = find(&[b"1", b"3"]).await.unwrap();
     assert_eq!(found.len(), 1);
     assert!(found[0].counted_at.is_some());
-    assert_eq!(found, [proto::CountedFile { counted_at: found[0].counted_at, ..counted(b"1") }]);
+    assert_eq!(found, [proto::CountedFile { counted_at: found[0].counted_at, ..counted(b"1", 2) }]);
+
+    // Nothing was stored.
+    let stream = Recording::start(&counting).await;
+    let files = vec![counted(b"5", 1)];
+    stream.send_kind(Some(Kind::Done(proto::Done { files })));
+    assert_eq!(stream.finish().await.expect("a good end"), 0);
+    assert!(find(&[b"5"]).await.unwrap().is_empty());
 
     // What breaks a rule is not remembered, and the producer stays.
     let mut stream = Recording::start(&counting).await;
     stream.send(many(1, true, 3));
-    let files = vec![counted(b"4"), counted(b"")];
+    let files = vec![counted(b"4", 1), counted(b"", 1)];
     stream.send_kind(Some(Kind::Done(proto::Done { files })));
     let status = stream.ended().await;
     assert_eq!(trailer(&status, "tally-reason").as_deref(), Some("INVALID_MESSAGE"), "{status}");

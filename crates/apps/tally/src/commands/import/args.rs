@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::client::ServerArgs;
 use crate::import::fields::{Condition, JsonFields, Named};
+use crate::import::fingerprint::of_text;
 use crate::import::format::FormatArg;
 use crate::import::paths::{Paths, Rewrite};
 use crate::import::time::Zone;
@@ -154,13 +155,15 @@ impl ImportArgs {
         Ok(Parser { format: format.format.clone(), fields: JsonFields::new(named), reading })
     }
 
-    /// Which of a file's requests are counted. Others of the same file are not counted yet.
-    pub(super) fn selection(&self) -> String {
-        let conditions = self.reading.conditions.iter().map(|one| format!("--where {one}\0"));
-        let prefixes = self.paths.path_prefix.iter().map(|one| format!("--path-prefix {one}\0"));
-        let mut all: Vec<String> = conditions.chain(prefixes).collect();
-        all.sort_unstable();
-        all.concat()
+    /// What tells apart how files are read. Servers remember it.
+    pub(super) fn how(&self) -> Vec<u8> {
+        let mut text = String::new();
+        for (flag, value) in self.flags() {
+            if !["--malformed", "--again", "--strict"].contains(&flag) {
+                text.extend([flag, " ", &value.unwrap_or_default(), "\0"]);
+            }
+        }
+        of_text(&text)
     }
 
     pub(super) fn paths(&self) -> Paths {

@@ -37,6 +37,7 @@ impl DryRun {
         let mut outcome = Outcome::default();
         while let Some(fed) = chunks.recv().await {
             match fed {
+                Fed::Whole(..) => {}
                 Fed::Failed(failure) => outcome.failures.push(failure),
                 Fed::Chunk(chunk) => {
                     outcome.counted += chunk.requests.len() as u64;

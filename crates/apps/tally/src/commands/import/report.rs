@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tally_proto::wire::COUNTED_FILES_MAX;
 use tally_runtime::chain;
 
 use super::ImportArgs;
@@ -56,6 +57,14 @@ impl Report<'_> {
             ));
         }
         lines.extend(self.outcome.lost().map(|lost| format!("error: {lost}")));
+        if self.outcome.not_remembered > 0 {
+            lines.push(format!(
+                "warning: of one command the server remembers {} files; {} more are counted, and \
+                 would be counted again the next time: import fewer at once",
+                thousands(COUNTED_FILES_MAX as u64),
+                thousands(self.outcome.not_remembered)
+            ));
+        }
         for failure in &self.outcome.failures {
             lines.push(format!("error: {}", chain(failure)));
         }
@@ -290,6 +299,14 @@ mod tests {
         let text = report(&outcome(10), &[]);
         assert!(text.contains("between 5 and 15 requests counted"), "{text}");
         assert!(text.contains("counting up to 10 requests twice"), "{text}");
+    }
+
+    #[test]
+    fn files_that_are_not_remembered_are_said() {
+        let text = report(&Outcome { not_remembered: 1_200, ..Outcome::default() }, &[]);
+        let words = "the server remembers 1,000 files; 1,200 more are counted, and would be";
+        assert!(text.contains(words), "{text}");
+        assert!(!report(&Outcome::default(), &[]).contains("remember"));
     }
 
     #[test]

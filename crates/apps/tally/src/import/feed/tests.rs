@@ -1,6 +1,8 @@
 //! Files to chunks: what counts, what is left out, and what is said of the rest.
 
 use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
 
 use jiff::Timestamp;
 use tally_runtime::ManualClock;
@@ -36,6 +38,7 @@ fn run(job: Job) -> (Vec<(usize, String, u64)>, LineCounts, Vec<Failure>) {
                 requests.extend(lines.map(|(path, line)| (chunk.input, path, line)));
                 counts.add(chunk.counts);
             }
+            Fed::Whole(..) => {}
             Fed::Failed(failure) => failures.push(failure),
         }
     }
@@ -83,6 +86,80 @@ fn lines_for_several_fill_chunks_and_no_more() {
     }
     thread.join().expect("no panic");
     assert_eq!(requests, 270_000);
+}
+
+/// A clock that does something when it is looked at first: while the first input is read.
+struct Meanwhile(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+impl Clock for Meanwhile {
+    fn now(&self) -> Timestamp {
+        if let Some(act) = self.0.lock().expect("not poisoned").take() {
+            act();
+        }
+        Timestamp::from_second(1_431_900_000).expect("a time")
+    }
+}
+
+/// The inputs that are read as a whole, if something happens while the first one is read.
+fn whole(inputs: Vec<Input>, act: impl FnOnce() + Send + 'static) -> Vec<(usize, Vec<u8>)> {
+    let clock = Arc::new(Meanwhile(Mutex::new(Some(Box::new(act)))));
+    let (mut receiver, thread) = start(Job { clock, ..job(inputs, 1) }).expect("starts");
+    let mut whole = Vec::new();
+    while let Some(fed) = receiver.blocking_recv() {
+        if let Fed::Whole(input, fingerprint) = fed {
+            whole.push((input, fingerprint));
+        }
+    }
+    thread.join().expect("no panic");
+    whole
+}
+
+fn known(path: &Path) -> Vec<u8> {
+    let file = File::open(path).expect("opened");
+    fingerprint(&file).expect("read").expect("a file")
+}
+
+#[test]
+fn a_file_is_known_by_what_was_read_of_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [first, log, rotated] = ["first", "log", "log.1"].map(|name| folder.path().join(name));
+    fs::write(&first, line("/a")).expect("written");
+    fs::write(&log, line("/old").repeat(9)).expect("written");
+    let inputs = vec![Input::File(first.clone()), Input::File(log.clone())];
+    let (from, to) = (log.clone(), rotated.clone());
+    let read = whole(inputs, move || {
+        fs::rename(&from, to).expect("renamed");
+        fs::write(from, line("/new")).expect("written");
+    });
+    assert_eq!(read, [(0, known(&first)), (1, known(&log))]);
+    assert_ne!(known(&log), known(&rotated));
+    // One that is rotated while it is read.
+    let (from, to) = (log.clone(), rotated.clone());
+    let read = whole(vec![Input::File(log.clone())], move || {
+        fs::rename(&from, to).expect("renamed");
+        fs::write(from, line("/newer")).expect("written");
+    });
+    assert_eq!(read, [(0, known(&rotated))]);
+    // One that grows, and one that is begun anew in its place.
+    for bytes in [line("/new").repeat(2), line("/neu")] {
+        let to = log.clone();
+        let read = whole(vec![Input::File(log.clone())], move || {
+            fs::write(to, bytes).expect("written");
+        });
+        assert_eq!(read, []);
+    }
+}
+
+/// Each of them, not only the last one.
+#[test]
+fn files_whose_last_line_is_torn_are_not_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [one, two] = ["one", "two"].map(|name| folder.path().join(name));
+    fs::write(&one, [&line("/a"), "junk"].concat()).expect("written");
+    fs::write(&two, [&line("/a"), "junk"].concat()).expect("written");
+    assert_eq!(whole(vec![Input::File(one.clone()), Input::File(two)], || {}), []);
+    fs::write(&one, [&line("/a"), "junk\n"].concat()).expect("written");
+    assert_eq!(whole(vec![Input::File(one.clone())], || {}), [(0, known(&one))]);
 }
 
 #[test]

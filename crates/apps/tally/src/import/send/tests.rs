@@ -1,5 +1,6 @@
 //! Sending, against a server that refuses when it is told to.
 
+use std::io;
 use std::sync::{Arc, Mutex};
 
 use tally_proto::tally::requests::v1 as proto;
@@ -15,6 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::*;
 use crate::import::Record;
+use crate::import::input::Input;
 use crate::import::requests::Requests;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,6 +28,8 @@ struct Fake {
     /// What the batch with this number is answered with.
     refuses: Option<(u64, fn() -> Status)>,
     patience: Duration,
+    /// How many inputs there are.
+    inputs: usize,
 }
 
 #[derive(Default)]
@@ -33,6 +37,7 @@ struct State {
     committed: u64,
     requests: u64,
     paths: std::collections::BTreeSet<String>,
+    files: Vec<proto::CountedFile>,
 }
 
 #[tonic::async_trait]
@@ -93,7 +98,7 @@ impl RequestService for Fake {
 
 impl Fake {
     fn new() -> Self {
-        Self { state: Arc::default(), refuses: None, patience: PATIENCE }
+        Self { state: Arc::default(), refuses: None, patience: PATIENCE, inputs: 0 }
     }
 
     fn answer(&self, message: proto::RecordRequest) -> Result<proto::RecordResponse, Status> {
@@ -113,7 +118,7 @@ impl Fake {
                 state.requests += u64::from(batch.count);
                 state.paths.extend(batch.endpoints.into_iter().map(|one| one.path));
             }
-            Kind::Done(_) => {}
+            Kind::Done(done) => state.files = done.files,
         }
         Ok(proto::RecordResponse { opened, committed_sequence: state.committed })
     }
@@ -138,7 +143,9 @@ impl Fake {
         let send = async {
             let producer = Producer::builder(format!("http://{address}"));
             let producer = producer.batch_rows_max(1_000).connect().await.expect("starts");
-            send_all(producer, chunks, &[], stop, self.patience, &mut news).await
+            let file = CountedFile { name: "a.log".to_owned(), ..CountedFile::default() };
+            let files = vec![file; self.inputs];
+            send_all(producer, chunks, files, stop, self.patience, &mut news).await
         };
         let outcome = tokio::select! {
             outcome = send => outcome,
@@ -254,12 +261,59 @@ async fn a_refused_batch_is_named_and_the_others_are_counted() {
     assert_eq!(outcome.rejected_why.as_deref(), Some("batch 2: too long"));
 }
 
+/// All of an input was read.
+fn whole(input: usize) -> Fed {
+    Fed::Whole(input, input.to_be_bytes().to_vec())
+}
+
+#[tokio::test]
+async fn files_that_are_counted_are_remembered_beside_those_that_are_not() {
+    let fake = Fake { inputs: 4, ..Fake::new() };
+    let input = Input::File("b.log".into());
+    let failed = Fed::Failed(Failure::Read { input, line: 7, source: io::ErrorKind::Other.into() });
+    // The second one fails, the third one has no requests.
+    let chunks = vec![
+        chunk(0, 0, 8),
+        chunk(0, 9, 4),
+        whole(0),
+        chunk(1, 0, 7),
+        failed,
+        chunk(2, 0, 0),
+        whole(2),
+        chunk(3, 0, 1),
+        whole(3),
+    ];
+    let (_stop, stopped) = never();
+    let (outcome, _) = fake.receive(channel(chunks), stopped).await;
+    assert_eq!((outcome.counted, outcome.failures.len(), outcome.not_remembered), (20, 1, 0));
+    let file = |input: usize, requests, malformed| proto::CountedFile {
+        fingerprint: input.to_be_bytes().to_vec(),
+        name: "a.log".to_owned(),
+        requests,
+        malformed,
+        ..Default::default()
+    };
+    assert_eq!(fake.state.lock().expect("not poisoned").files, [file(0, 12, 2), file(3, 1, 1)]);
+}
+
+#[tokio::test]
+async fn files_beyond_those_that_are_remembered_are_said() {
+    let fake = Fake { inputs: COUNTED_FILES_MAX + 2, ..Fake::new() };
+    let chunks = (0..fake.inputs).flat_map(|input| [chunk(input, 0, 1), whole(input)]).collect();
+    let (_stop, stopped) = never();
+    let (outcome, _) = fake.receive(channel(chunks), stopped).await;
+    assert_eq!(outcome.not_remembered, 2);
+    assert_eq!(fake.state.lock().expect("not poisoned").files.len(), COUNTED_FILES_MAX);
+}
+
 #[tokio::test]
 async fn an_interruption_waits_for_what_was_sent() {
-    let fake = Fake::new();
+    let fake = Fake { inputs: 2, ..Fake::new() };
     let (stop, stopped) = never();
     let (sender, receiver) = mpsc::channel(4);
-    sender.try_send(chunk(0, 0, 10)).expect("room");
+    for fed in [chunk(0, 0, 4), whole(0), chunk(1, 0, 6)] {
+        sender.try_send(fed).expect("room");
+    }
     let interrupt = async {
         while fake.requests() != 10 {
             tokio::task::yield_now().await;
@@ -269,7 +323,9 @@ async fn an_interruption_waits_for_what_was_sent() {
     let ((outcome, _), ()) = tokio::join!(fake.receive(receiver, stopped), interrupt);
     assert!(sender.is_closed());
     assert!(matches!(outcome.stop, Some(Stop::Interrupted)), "{outcome:?}");
-    assert_eq!((outcome.counted, outcome.through), (10, place(0, 11)));
+    assert_eq!((outcome.counted, outcome.through), (10, place(1, 7)));
+    let files = &fake.state.lock().expect("not poisoned").files;
+    assert_eq!(files.iter().map(|file| file.requests).collect::<Vec<_>>(), [4], "{files:?}");
 }
 
 #[tokio::test]

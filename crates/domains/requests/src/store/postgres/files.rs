@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use tally_store::error::Step as _;
 use tally_store::postgres::{Database, Transaction, commits_itself};
 use tally_store::retry::Policy;
+use tokio_postgres::types::ToSql;
 
 use super::super::Result;
 use super::append::Micros;
@@ -16,12 +17,14 @@ pub(super) async fn note(transaction: &Transaction<'_>, files: &[CountedFile]) -
     }
     let fingerprints: Vec<&[u8]> = files.iter().map(|file| &*file.fingerprint).collect();
     let names: Vec<&str> = files.iter().map(|file| &*file.name).collect();
+    let readings: Vec<&[u8]> = files.iter().map(|file| &*file.reading).collect();
     let requests: Vec<i64> = files.iter().map(|file| file.requests).collect();
+    let malformed: Vec<i64> = files.iter().map(|file| file.malformed).collect();
     let times: Vec<Micros> = files.iter().map(|file| Micros(file.counted_micros)).collect();
-    transaction
-        .execute(include_str!("note_files.sql"), &[&fingerprints, &names, &requests, &times])
-        .await
-        .step("remember which files are counted")?;
+    let values: [&(dyn ToSql + Sync); 6] =
+        [&fingerprints, &names, &readings, &requests, &malformed, &times];
+    let noted = transaction.execute(include_str!("note_files.sql"), &values).await;
+    noted.step("remember which files are counted")?;
     Ok(())
 }
 
@@ -39,8 +42,10 @@ pub(crate) async fn find(
         let file = |row: &tokio_postgres::Row| CountedFile {
             fingerprint: row.get(0),
             name: row.get(1),
-            requests: row.get(2),
-            counted_micros: row.get::<_, Timestamp>(3).as_microsecond(),
+            reading: row.get(2),
+            requests: row.get(3),
+            malformed: row.get(4),
+            counted_micros: row.get::<_, Timestamp>(5).as_microsecond(),
         };
         Ok(rows.iter().map(file).collect())
     };

@@ -15,7 +15,6 @@ use super::super::plan::Counted;
 use super::super::{Opened, ProducerRetention, Result, WORKER_NAME};
 use super::append::Micros;
 use super::files;
-use crate::counted::CountedFile;
 use crate::model::DayRange;
 use crate::producer::{Leaving, Opening, Producer, Refusal, Standing, Step};
 use crate::setback::{Setback, Told};
@@ -80,11 +79,11 @@ pub(crate) async fn forget_one(
     leaving: &Leaving,
 ) -> Result<()> {
     let sql = include_str!("forget_producer.sql");
-    let Leaving { id, epoch, sequence, files } = leaving;
+    let Leaving { id, epoch, sequence, .. } = leaving;
     let policy = Policy::short("forget a producer");
     let once = async || {
         let _place = places.acquire().await;
-        forget_some(database, sql, &[id, epoch, sequence], Some(files)).await
+        forget_some(database, sql, &[id, epoch, sequence], Some(leaving)).await
     };
     policy.run(once).await.map(|_| ())
 }
@@ -227,20 +226,21 @@ async fn forget_some(
     database: &Database,
     sql: &str,
     values: &[&(dyn ToSql + Sync)],
-    files: Option<&Vec<CountedFile>>,
+    leaving: Option<&Leaving>,
 ) -> Result<i64> {
     let step = "forget producers";
     let mut connection =
-        if files.is_some() { database.writer().await? } else { database.connection().await? };
+        if leaving.is_some() { database.writer().await? } else { database.connection().await? };
     let transaction = connection.begin(Isolation::Default).await?;
-    if files.is_some() {
+    if leaving.is_some() {
         transaction.batch_execute(include_str!("wait_hardly_for_producer.sql")).await.step(step)?;
     }
     let gone = transaction.query(sql, values).await.step(step)?;
     let ids: Vec<Uuid> = gone.iter().map(|row| row.get(0)).collect();
     if !ids.is_empty() {
-        keep_days(&transaction, &ids).await?;
-        files::note(&transaction, files.map_or(&[], Vec::as_slice)).await?;
+        let accepted = keep_days(&transaction, &ids).await?;
+        let files = leaving.map_or(&[][..], |leaving| leaving.files_within(accepted));
+        files::note(&transaction, files).await?;
         tally_store::faults::point("forget.before_commit").await;
     }
     transaction.commit().await?;
@@ -248,8 +248,9 @@ async fn forget_some(
     Ok(i64::try_from(ids.len()).unwrap_or(FORGET_MAX))
 }
 
-/// What producers that are gone brought stays known.
-async fn keep_days(transaction: &Transaction<'_>, gone: &[Uuid]) -> Result<()> {
+/// What producers that are gone brought stays known. The answer is how many requests were accepted
+/// of them.
+async fn keep_days(transaction: &Transaction<'_>, gone: &[Uuid]) -> Result<i64> {
     let step = "keep what forgotten producers brought";
     let mut kept: BTreeMap<i32, Counted> = BTreeMap::new();
     for row in transaction.query(include_str!("forget_days.sql"), &[&gone]).await.step(step)? {
@@ -263,5 +264,5 @@ async fn keep_days(transaction: &Transaction<'_>, gone: &[Uuid]) -> Result<()> {
         kept.values().map(|counted| (counted.accepted, counted.dropped)).unzip();
     let sql = include_str!("keep_days.sql");
     transaction.execute(sql, &[&days, &accepted, &dropped]).await.step(step)?;
-    Ok(())
+    Ok(accepted.into_iter().fold(0, i64::saturating_add))
 }

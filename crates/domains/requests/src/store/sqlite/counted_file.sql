@@ -1,2 +1,3 @@
 -- A lookup by the key.
-SELECT name, requests, counted_at FROM tally_counted_files WHERE fingerprint = ?1
+SELECT name, reading, requests, malformed, counted_at FROM tally_counted_files
+WHERE fingerprint = ?1

@@ -10,8 +10,10 @@ use crate::counted::{CountedFile, REMEMBERED_MAX};
 pub(super) fn note(transaction: &Transaction<'_>, files: &[CountedFile]) -> Result<()> {
     let step = "remember which files are counted";
     let mut note = transaction.prepare_cached(include_str!("note_file.sql")).step(step)?;
-    for CountedFile { fingerprint, name, requests, counted_micros } in files {
-        note.execute((fingerprint, name, requests, counted_micros)).step(step)?;
+    for file in files {
+        let CountedFile { fingerprint, name, reading, requests, malformed, counted_micros } = file;
+        let values = (fingerprint, name, reading, requests, malformed, counted_micros);
+        note.execute(values).step(step)?;
     }
     Ok(())
 }
@@ -26,8 +28,10 @@ pub(super) fn find(connection: &Connection, fingerprints: &[Vec<u8>]) -> Result<
             Ok(CountedFile {
                 fingerprint: fingerprint.clone(),
                 name: row.get(0)?,
-                requests: row.get(1)?,
-                counted_micros: row.get(2)?,
+                reading: row.get(1)?,
+                requests: row.get(2)?,
+                malformed: row.get(3)?,
+                counted_micros: row.get(4)?,
             })
         });
         found.extend(file.optional().step(step)?);

@@ -1,4 +1,6 @@
 -- In the transaction that forgets the producer which has counted it.
-INSERT INTO tally_counted_files (fingerprint, name, requests, counted_at) VALUES (?1, ?2, ?3, ?4)
+INSERT INTO tally_counted_files (fingerprint, name, reading, requests, malformed, counted_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6)
 ON CONFLICT (fingerprint) DO UPDATE SET
-    name = excluded.name, requests = excluded.requests, counted_at = excluded.counted_at
+    name = excluded.name, reading = excluded.reading, requests = excluded.requests,
+    malformed = excluded.malformed, counted_at = excluded.counted_at

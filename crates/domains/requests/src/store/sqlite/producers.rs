@@ -9,7 +9,6 @@ use uuid::Uuid;
 use super::super::plan::Counted;
 use super::super::{Opened, ProducerRetention, Result, WORKER_NAME};
 use super::{begin, files};
-use crate::counted::CountedFile;
 use crate::model::DayRange;
 use crate::producer::{Leaving, Opening, Producer, Refusal, Standing, Step};
 use crate::setback::{Setback, Told};
@@ -153,13 +152,13 @@ pub(super) fn list(connection: &mut Connection, with_workers: bool) -> Result<Ve
 }
 
 pub(super) fn forget(connection: &mut Connection, retention: ProducerRetention) -> Result<()> {
-    forget_by(connection, include_str!("forget_producers.sql"), [retention], &[])
+    forget_by(connection, include_str!("forget_producers.sql"), [retention], None)
 }
 
 pub(super) fn forget_one(connection: &mut Connection, leaving: &Leaving) -> Result<()> {
-    let Leaving { id, epoch, sequence, files } = leaving;
+    let Leaving { id, epoch, sequence, .. } = leaving;
     let values = (id.as_bytes(), epoch, sequence);
-    forget_by(connection, include_str!("forget_producer.sql"), values, files)
+    forget_by(connection, include_str!("forget_producer.sql"), values, Some(leaving))
 }
 
 /// Forgets the producers that a statement deletes, and remembers the files that they have counted.
@@ -167,7 +166,7 @@ fn forget_by(
     connection: &mut Connection,
     sql: &str,
     values: impl Params,
-    files: &[CountedFile],
+    leaving: Option<&Leaving>,
 ) -> Result<()> {
     let step = "forget producers";
     let transaction = begin(connection)?;
@@ -179,11 +178,13 @@ fn forget_by(
     if gone.is_empty() {
         return Ok(());
     }
+    let mut accepted = 0_i64;
     let mut kept: BTreeMap<i32, Counted> = BTreeMap::new();
     for id in gone {
         for (day, counted) in days(&transaction, id)? {
             let sum = kept.entry(day).or_default();
             sum.accepted += counted.accepted;
+            accepted = accepted.saturating_add(counted.accepted);
             sum.dropped = sum.dropped.saturating_add(counted.dropped);
         }
         transaction.execute(include_str!("forget_days.sql"), [id.as_bytes()]).step(step)?;
@@ -193,7 +194,7 @@ fn forget_by(
         let values = (nobody.as_bytes(), day, counted.accepted, counted.dropped);
         transaction.execute(include_str!("count_day.sql"), values).step(step)?;
     }
-    files::note(&transaction, files)?;
+    files::note(&transaction, leaving.map_or(&[], |leaving| leaving.files_within(accepted)))?;
     tally_store::faults::blocking_point("forget.before_commit");
     transaction.commit().step("commit")
 }
