@@ -162,6 +162,10 @@ pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<E
 // === impl TotalsArgs ===
 
 impl TotalsArgs {
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     fn request(&self, from: Option<Period>, to: Option<Period>) -> QueryTotalsRequest {
         let granularity = match self.by {
             By::Day => Granularity::Day,
