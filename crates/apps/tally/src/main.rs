@@ -55,6 +55,19 @@ enum Command {
     Health(health::HealthArgs),
 }
 
+// === impl Command ===
+
+impl Command {
+    /// Whether a setting that does not count makes it another server, or another database.
+    fn has_settings(&self) -> bool {
+        matches!(self, Self::Serve(_) | Self::Migrate(_) | Self::Config(_))
+    }
+
+    fn is_quiet(&self) -> bool {
+        matches!(self, Self::Totals(args) if args.is_quiet())
+    }
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     if let Err(error) = read_env_file(Path::new(".env")) {
@@ -62,13 +75,17 @@ async fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let matches = Cli::command().get_matches();
-    if let Err(unknown) = variables::check(&Cli::command()) {
-        return output::wrong_usage(unknown);
-    }
     let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
+    match variables::check(&Cli::command()) {
+        Err(unknown) if cli.command.has_settings() => return output::wrong_usage(unknown),
+        Ok(Some(unknown)) | Err(unknown) if !cli.command.is_quiet() => {
+            output::say(format_args!("warning: {unknown}"));
+        }
+        _ => {}
+    }
     let done = match cli.command {
         Command::Serve(args) => serve::run(*args, Arc::new(SystemClock)).await,
         Command::Add(args) => add::run(args, &SystemClock).await,

@@ -80,7 +80,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "TALLY_QUEUE_ROWS_MAX", value_name = "ROWS", default_value = "1000000")]
     queue_rows_max: Given<u32>,
 
-    /// How much memory they may take
+    /// How much memory they may take, and 4 KiB for each `Add` stream that waits for its own
     #[arg(long, env = "TALLY_QUEUE_BYTES_MAX", value_name = "BYTES", default_value = "67108864")]
     queue_bytes_max: Given<u32>,
 

@@ -13,50 +13,74 @@ const FAULT: &str = "TALLY_FAULT";
 /// How far off a name may be that is meant.
 const DISTANCE_MAX: usize = 3;
 
+/// Says in one line which variables are no settings, others than those below.
+///
 /// # Errors
-/// When a variable is no setting: each is named, with the setting that may be meant.
-pub(crate) fn check(command: &Command) -> Result<(), String> {
+/// When a variable is called almost like a setting: each is named, with that setting.
+pub(crate) fn check(command: &Command) -> Result<Option<String>, String> {
     let arguments = command.get_subcommands().flat_map(Command::get_arguments);
     let known: BTreeSet<_> = arguments
         .filter_map(Arg::get_env)
         .map(|name| name.to_string_lossy().into_owned())
         .collect();
     let variables = std::env::vars_os();
-    let lines: Vec<_> = variables
+    let unknown: BTreeSet<_> = variables
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value))
         .filter(|(name, value)| is_ours(name, &value.to_string_lossy()) && !known.contains(name))
-        .map(|(name, _)| unknown(&name, &known))
+        .map(|(name, _)| name)
         .collect();
+    let (mut lines, mut others) = (Vec::new(), Vec::new());
+    for name in &unknown {
+        match nearest(name, &known) {
+            Some(near) => {
+                lines.push(format!("the variable {name} is unknown: did you mean {near}?"));
+            }
+            None => others.push(name.as_str()),
+        }
+    }
     match lines.as_slice() {
-        [] => Ok(()),
+        [] if others.is_empty() => Ok(None),
+        [] => Ok(Some(format!(
+            "no settings of Tally: {}; `tally help serve` and `tally help totals` list those that \
+             there are",
+            others.join(", ")
+        ))),
         [one] => Err(one.clone()),
         many => Err(format!("{} variables are unknown:\n  {}", many.len(), many.join("\n  "))),
     }
 }
 
-fn unknown(name: &str, known: &BTreeSet<String>) -> String {
-    let off = |known: &str| if known.starts_with(name) { 1 } else { distance(name, known) };
-    let nearest = known.iter().map(|known| (off(known), known)).min();
-    match nearest {
-        Some((distance, nearest)) if distance <= DISTANCE_MAX => {
-            format!("the variable {name} is unknown: did you mean {nearest}?")
-        }
-        _ => format!(
-            "the variable {name} is unknown: `tally help serve` and `tally help totals` list those \
-             that there are"
-        ),
-    }
+/// The setting that is meant: a few letters off, with words missing at the end, or with the same
+/// words in another order.
+fn nearest<'a>(name: &str, known: &'a BTreeSet<String>) -> Option<&'a str> {
+    let words = |name: &str| {
+        let mut words: Vec<_> = name.split('_').map(str::to_owned).collect();
+        words.sort_unstable();
+        words
+    };
+    let off = |known: &str| {
+        let is_cut = known.strip_prefix(name).is_some_and(|rest| rest.starts_with('_'));
+        if is_cut || words(known) == words(name) { 1 } else { distance(name, known) }
+    };
+    // Of a short name so many letters are another name.
+    let is_near =
+        |off: usize, known: &str| off <= DISTANCE_MAX && 2 * off <= known.len() - PREFIX.len();
+    let ours = known.iter().filter(|known| known.starts_with(PREFIX));
+    let (off, nearest) = ours.map(|known| (off(known), known)).min()?;
+    is_near(off, nearest).then_some(nearest)
 }
 
 /// Whether this is meant for us. Kubernetes and Docker set variables for a service that is called
-/// `tally`, or `tally-…`: its address and its ports.
+/// `tally`, or `tally-…`: its address and its ports, and for a link its name and its environment.
 fn is_ours(name: &str, value: &str) -> bool {
     let Some(rest) = name.strip_prefix(PREFIX) else { return false };
     let is_link = rest.ends_with("SERVICE_HOST")
         || rest.ends_with("SERVICE_PORT")
         || rest.contains("SERVICE_PORT_")
         || ["_TCP", "_UDP", "_SCTP"].iter().any(|kind| rest.contains(kind))
-        || (rest.ends_with("PORT") && value.contains("://"));
+        || (rest.ends_with("PORT") && value.contains("://"))
+        || (rest.ends_with("NAME") && value.starts_with('/'))
+        || format!("_{rest}").contains("_ENV_");
     name != FAULT && !is_link
 }
 
@@ -90,6 +114,24 @@ mod tests {
     }
 
     #[test]
+    fn the_nearest_setting_is_near() {
+        let known = ["DB_URL", "TALLY_LOG", "TALLY_WORKERS", "TALLY_QUEUE_ROWS_MAX"];
+        let known = known.map(str::to_owned).into();
+        for (name, near) in [
+            ("TALLY_WORKER", Some("TALLY_WORKERS")),
+            ("TALLY_LOGS", Some("TALLY_LOG")),
+            ("TALLY_QUEUE_ROWS", Some("TALLY_QUEUE_ROWS_MAX")),
+            ("TALLY_MAX_QUEUE_ROWS", Some("TALLY_QUEUE_ROWS_MAX")),
+            ("TALLY_VERSION", None),
+            ("TALLY_HOME", None),
+            ("TALLY_W", None),
+            ("TALLY_", None),
+        ] {
+            assert_eq!(nearest(name, &known), near, "{name}");
+        }
+    }
+
+    #[test]
     fn what_others_set_for_a_service_is_not_meant() {
         for (name, value) in [
             ("TALLY_SERVICE_HOST", "10.0.0.1"),
@@ -99,6 +141,9 @@ mod tests {
             ("TALLY_PORT_7777_TCP", "tcp://10.0.0.1:7777"),
             ("TALLY_PORT_7777_TCP_ADDR", "10.0.0.1"),
             ("TALLY_POSTGRES_SERVICE_HOST", "10.0.0.2"),
+            ("TALLY_NAME", "/web/tally"),
+            ("TALLY_ENV_PATH", "/bin"),
+            ("TALLY_DB_ENV_PATH", "/bin"),
             ("TALLY_FAULT", "x"),
             ("HOME", "/"),
         ] {

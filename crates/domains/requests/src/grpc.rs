@@ -271,7 +271,7 @@ fn query(request: &requests::QueryTotalsRequest, totals_max: usize) -> Result<Qu
         filter: Filter {
             method: request.method,
             path_prefix: request.path_prefix.clone(),
-            paths: request.paths.clone(),
+            paths: request.paths.iter().cloned().collect(),
         },
         live: request.live,
         sum: request.sum,

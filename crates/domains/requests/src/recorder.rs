@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use tally_ingest::{Queue, Receipt, Workers};
+use tally_ingest::{Queue, Receipt, Rows as _, Workers};
 use tally_runtime::{Clock, Drain};
 use tokio::time::Instant;
 use tonic::body::Body;
@@ -30,6 +30,10 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
 /// How many requests of one stream travel together at most.
 const CHUNK_ROWS_MAX: usize = 1_024;
+
+/// What a stream takes while requests of it wait to be stored. It counts with the first of them,
+/// because a cancelled stream waits as well, and no connection bounds those.
+const STREAM_BYTES: usize = 4 << 10;
 
 /// After a drain begins, a stream is read until nothing is ready, and for at most about this long: it
 /// is checked between chunks. A client of count.v1 that does not read its answer never sends again
@@ -230,7 +234,11 @@ impl Recorder {
                 rows.name(&named);
             }
         }
-        self.queue.push(rows.finish(), &receipt).await.map_err(|_full| self.no_room())
+        let rows = rows.finish();
+        let stream = if receipt.is_settled() { STREAM_BYTES } else { 0 };
+        let room = self.queue.reserve(rows.rows(), rows.bytes() + stream).await;
+        let pushed = room.and_then(|room| self.queue.push_into(room, rows, &receipt).ok());
+        pushed.ok_or_else(|| self.no_room())
     }
 
     /// What requests are held against at this moment.

@@ -34,7 +34,7 @@ pub struct Filter {
     /// Only paths that begin with this, byte by byte.
     pub path_prefix: String,
     /// Only these paths; all if there are none.
-    pub paths: Vec<String>,
+    pub paths: HashSet<String>,
 }
 
 /// A question about totals.
@@ -144,7 +144,8 @@ impl Filter {
     pub fn lets_through(&self, method: i32, path: &[u8]) -> bool {
         self.method.is_none_or(|only| only == method)
             && path.starts_with(self.path_prefix.as_bytes())
-            && (self.paths.is_empty() || self.paths.iter().any(|only| only.as_bytes() == path))
+            && (self.paths.is_empty()
+                || std::str::from_utf8(path).is_ok_and(|path| self.paths.contains(path)))
     }
 }
 

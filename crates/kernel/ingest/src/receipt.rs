@@ -108,6 +108,12 @@ impl Receipt {
         self.lock().failure.is_some()
     }
 
+    /// Whether nothing of the stream is under way.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.lock().open == 0
+    }
+
     pub(crate) fn stub(&self, rows: usize) -> Stub {
         let skipped = self.skipped;
         let places = rows as u64 + skipped;

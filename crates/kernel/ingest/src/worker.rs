@@ -175,9 +175,10 @@ impl<S: Sink> Worker<S> {
             // The database has lost batches of this worker because it was restored or failed over,
             // or a copy of this server counts under the same id. Either way this batch is not
             // stored, and may begin again under a new id; unless an earlier attempt may be what
-            // brought the number this far.
-            let is_missing =
-                error.stored_instead.is_some_and(|stored| !indeterminate || stored < self.sequence);
+            // brought the number this far, or was stored before the producer was removed.
+            let is_missing = error
+                .stored_instead
+                .is_some_and(|stored| !indeterminate || (1..self.sequence).contains(&stored));
             if is_missing && !has_renumbered {
                 tracing::warn!(error = error.message, "the worker goes on under a new id");
                 self.become_new_producer();

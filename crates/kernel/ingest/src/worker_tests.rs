@@ -15,7 +15,8 @@ struct Numbers(Vec<u32>);
 enum Next {
     Fail(&'static str),
     StoreAndLoseTheAnswer,
-    /// The database goes back by this many batches, or a copy of this server goes on.
+    /// The database goes back by this many batches, or a copy of this server goes on. Without a
+    /// batch, the producer is gone.
     MoveByAndLoseTheAnswer(i64),
     RefuseOdd,
     Panic,
@@ -83,7 +84,9 @@ impl Sink for Memory {
                 return Err(WriteError::transient("the answer was lost", true));
             }
             Some(Next::MoveByAndLoseTheAnswer(by)) => {
-                *self.sequences.lock().unwrap().entry(batch.producer).or_default() += by;
+                let mut sequences = self.sequences.lock().unwrap();
+                let last = sequences.entry(batch.producer).or_default();
+                *last = (*last + by).max(0);
                 return Err(WriteError::transient("the answer was lost", true));
             }
             Some(Next::RefuseOdd) if batch.chunks.iter().any(|one| one.0[0] % 2 == 1) => {
@@ -211,6 +214,15 @@ async fn moved_behind_a_lost_answer(by: i64) -> (Result<u64, crate::Failure>, Ve
 async fn a_database_that_goes_back_behind_a_lost_answer_leaves_nothing_unknown() {
     let (told, stored) = moved_behind_a_lost_answer(-1).await;
     assert_eq!((told, stored), (Ok(1), (0..20).collect()));
+}
+
+/// The attempt may have been stored before the producer was removed.
+#[tokio::test(start_paused = true)]
+async fn a_producer_that_is_gone_behind_a_lost_answer_leaves_it_unknown() {
+    let (told, stored) = moved_behind_a_lost_answer(-20).await;
+    let failure = told.expect_err("unknown");
+    assert_eq!((failure.stored, failure.kind), (None, Kind::Unavailable));
+    assert_eq!(stored, (0..19).collect::<Vec<_>>());
 }
 
 /// What was stored of it is not certain, and it is nothing that the stream did wrong.

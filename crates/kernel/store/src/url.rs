@@ -74,6 +74,24 @@ pub enum InvalidUrl {
          % as %25"
     )]
     Login,
+    /// An @ among the parameters, which may be the one before the host.
+    #[error(
+        "an @ comes after the first ?: in a user name and a password write ? as %3F, and in a \
+         parameter write @ as %40"
+    )]
+    At,
+    /// A setting of the session that is called like a secret.
+    #[error(
+        "{0} would be a setting of the session, which is no secret: write a password as \
+         USER:PASSWORD@HOST, or into the parameter password"
+    )]
+    Secret(String),
+    /// The password file has more than one password for the hosts.
+    #[error(
+        "the password file {0} does not have the same password for all of the hosts, and a \
+         connection takes only one: name one host, or give its lines the same password"
+    )]
+    Passwords(String),
     /// An IPv6 address without brackets, or another host that is none.
     #[error("a host is not a name or an address: write an IPv6 address as [::1]")]
     Host,

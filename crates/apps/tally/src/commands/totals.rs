@@ -6,14 +6,16 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use clap::{Args, ValueEnum};
-use tally_proto::tally::requests::v1::{Granularity, LimitOrder, Omitted, QueryTotalsRequest};
+use tally_proto::tally::requests::v1::{
+    Granularity, LimitOrder, Omitted, QueryTotalsRequest, QueryTotalsResponse,
+};
 use tally_runtime::Clock;
 
 use self::print::{Printed, Printer};
 use super::setbacks;
 use crate::client::{ServerArgs, describe};
 use crate::dates::{self, Period, PeriodArg, RangeArg};
-use crate::output::{self, OutputFormat, plural, say, thousands, wrong_usage};
+use crate::output::{self, OutputFormat, plural, say, thousands, visible, wrong_usage};
 use crate::{methods, numbers};
 
 /// Print how often each endpoint was called
@@ -136,6 +138,12 @@ pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<E
         .largest_first(args.sort == Sort::Count);
     let mut omitted = None;
     while let Some(part) = answer.message().await.map_err(failed)? {
+        if let Some(ignored) = args.ignored_by(&part, printer.printed().totals) {
+            let server = visible(&args.server.server);
+            return Err(anyhow!(
+                "the server at {server} is older than this command and ignores {ignored}: update it"
+            ));
+        }
         omitted = omitted.or(part.omitted);
         let rows = printer.take(part).context("the server's answer makes no sense")?;
         if !output::written(rows)? {
@@ -154,6 +162,10 @@ pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<E
 // === impl TotalsArgs ===
 
 impl TotalsArgs {
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     fn request(&self, from: Option<Period>, to: Option<Period>) -> QueryTotalsRequest {
         let granularity = match self.by {
             By::Day => Granularity::Day,
@@ -177,6 +189,17 @@ impl TotalsArgs {
             limit: self.limit.unwrap_or(0),
             limit_order: limit_order.into(),
         }
+    }
+
+    /// What a part of the answer shows that the server does not know: it comes after so many totals.
+    fn ignored_by(&self, part: &QueryTotalsResponse, before: u64) -> Option<&'static str> {
+        let is_asked_for = |path| self.path.is_empty() || self.path.contains(path);
+        if !part.endpoints.iter().all(|endpoint| is_asked_for(&endpoint.path)) {
+            return Some("--path");
+        }
+        let totals: usize = part.periods.iter().map(|period| period.count.len()).sum();
+        let is_more = |limit| before + totals as u64 > u64::from(limit);
+        self.limit.is_some_and(is_more).then_some("--limit")
     }
 
     /// Says how much it is, and what is missing.
@@ -229,5 +252,39 @@ impl TotalsArgs {
             None if self.sum => requests,
             None => format!("{requests} to {}", plural(printed.endpoints, "endpoint")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::FromArgMatches as _;
+    use tally_proto::tally::requests::v1::{Endpoint, PeriodTotals};
+
+    use super::*;
+
+    #[test]
+    fn an_answer_to_another_question_is_of_an_older_server() {
+        let ignored = |given: &[&str], paths: &[&str], before| {
+            let given = ["totals"].iter().chain(given);
+            let matches = TotalsArgs::augment_args(clap::Command::new("totals"))
+                .try_get_matches_from(given)
+                .expect("they are right");
+            let args = TotalsArgs::from_arg_matches(&matches).expect("they are right");
+            let endpoint = |path: &&str| Endpoint { method: 3, path: (*path).to_owned() };
+            let period = PeriodTotals { count: vec![1; paths.len()], ..Default::default() };
+            let part = QueryTotalsResponse {
+                endpoints: paths.iter().map(endpoint).collect(),
+                periods: vec![period],
+                ..Default::default()
+            };
+            args.ignored_by(&part, before)
+        };
+        let path = ["--path", "/a", "--path", "/b"];
+        assert_eq!(ignored(&[], &["/a", "/c"], 0), None);
+        assert_eq!(ignored(&path, &["/a", "/b"], 0), None);
+        assert_eq!(ignored(&path, &["/a", "/c"], 0), Some("--path"));
+        let limit = ["--limit", "2"];
+        assert_eq!(ignored(&limit, &["/a", "/c"], 0), None);
+        assert_eq!(ignored(&limit, &["/a", "/c"], 1), Some("--limit"));
     }
 }

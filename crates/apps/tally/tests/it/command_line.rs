@@ -154,10 +154,10 @@ fn a_variable_that_is_no_setting_is_named_with_the_nearest() {
     let output = run(&command, b"", LIMIT);
     let words = ["the variable TALLY_WORKER is unknown: did you mean TALLY_WORKERS?"];
     assert_fails(&output, 2, &words);
-    home.file(".env", "TALLY_QUEUE_ROWS=5\nTALLY_COLOUR=red\n");
-    let output = home.run(&["totals"]);
+    home.file(".env", "TALLY_QUEUE_ROWS=5\nTALLY_MAX_BATCH_ROWS=6\nTALLY_COLOUR=red\n");
+    let output = home.run(&["config"]);
     assert_fails(&output, 2, &["2 variables are unknown"]);
-    for words in ["mean TALLY_QUEUE_ROWS_MAX?", "TALLY_COLOUR is unknown: `tally help serve`"] {
+    for words in ["mean TALLY_QUEUE_ROWS_MAX?", "mean TALLY_BATCH_ROWS_MAX?"] {
         assert!(output.stderr.contains(words), "{words} is not in {output:?}");
     }
     // The advice can be followed while the variable is still there.
@@ -166,6 +166,26 @@ fn a_variable_that_is_no_setting_is_named_with_the_nearest() {
         assert_eq!(help.status.code(), Some(0), "{help:?}");
         assert!(help.stdout.contains(variable), "{variable} is not in {help:?}");
     }
+}
+
+#[test]
+fn a_variable_of_others_stops_nothing() {
+    let home = Home::sqlite();
+    let others = "TALLY_VERSION=1.2\nTALLY_HOME=/srv\nTALLY_NAME=/web/tally\nTALLY_ENV_PATH=/\n";
+    home.file(".env", others);
+    let server = home.serve(&[]);
+    let words = "warning: no settings of Tally: TALLY_HOME, TALLY_VERSION; `tally help serve`";
+    let is_warning = |line: &&str| line.contains("TALLY_");
+    for command in ["config", "totals"] {
+        let output = server.ok(&[command]);
+        let warnings: Vec<_> = output.stderr.lines().filter(is_warning).collect();
+        assert!(warnings.len() == 1 && warnings[0].starts_with(words), "{output:?}");
+    }
+    // A server's settings are nothing to commands that only ask one.
+    home.file(".env", "TALLY_WORKER=3\n");
+    let output = server.ok(&["totals"]);
+    assert!(output.stderr.contains("warning: the variable TALLY_WORKER is unknown"), "{output:?}");
+    assert_eq!(server.ok(&["totals", "--quiet"]).stderr, "");
 }
 
 #[test]

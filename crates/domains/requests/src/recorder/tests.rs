@@ -54,3 +54,43 @@ async fn a_stream_that_is_never_empty_leaves_others_their_turn() {
     assert!(!is_over_first, "the other one took its turn at the end");
     assert!(reading.await.error.is_none());
 }
+
+/// One frame.
+struct One(Option<Bytes>);
+
+impl http_body::Body for One {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Poll::Ready(self.0.take().map(Frame::data).map(Ok))
+    }
+}
+
+/// Its connection does not wait for a stream that is over, or cancelled.
+#[tokio::test]
+async fn the_queue_bounds_the_streams_that_wait() {
+    /// What each of them takes with its one request, at least.
+    const LEAST: usize = 4_096;
+    let folder = tempfile::tempdir().expect("a folder");
+    let service = service(folder.path()).await;
+    let (bytes_max, context) = (1_000_000, &mut Context::from_waker(std::task::Waker::noop()));
+    // The worker has no turn meanwhile.
+    let streams: Vec<_> = (0..2 * bytes_max / LEAST)
+        .map(|_| {
+            let body = Body::new(One(Some(Bytes::from_static(&[0; 5]))));
+            let mut stream = Box::pin(tokio::task::unconstrained(service.recorder.record(body)));
+            // More often than it lets others have their turn.
+            assert!((0..10).all(|_| stream.as_mut().poll(context).is_pending()));
+            stream
+        })
+        .collect();
+    // Those that found no room give up.
+    service.recorder.queue.close();
+    let endings = futures_util::future::join_all(streams).await;
+    let queued = endings.iter().filter(|ending| ending.error.is_none()).count();
+    assert!((1..=bytes_max / LEAST).contains(&queued), "{queued}");
+}

@@ -140,7 +140,7 @@ async fn sums_over_all_endpoints(backend: Backend) {
         for (filter, whole, by_day) in [
             (Filter::default(), &[9][..], &[3, 6][..]),
             (of_posts.clone(), &[3], &[1, 2]),
-            (Filter { paths: vec!["/nothing".to_owned()], ..Filter::default() }, &[], &[]),
+            (Filter { paths: ["/nothing".to_owned()].into(), ..Filter::default() }, &[], &[]),
         ] {
             for (granularity, expected) in [
                 (Granularity::Whole, whole),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::InvalidUrl;
 use super::parameters::{Parameters, default_port};
 use crate::Dialect;
 
@@ -49,12 +50,15 @@ impl Environment {
     }
 
     /// Adds what the URL leaves out. The notes are for people.
+    ///
+    /// # Errors
+    /// When the hosts have more than one password.
     pub(super) fn complete(
         &self,
         parameters: &mut Parameters,
         dialect: Dialect,
         notes: &mut Vec<String>,
-    ) {
+    ) -> Result<(), InvalidUrl> {
         for (name, variable) in VARIABLES {
             parameters.add_variable(name, self.get(variable).unwrap_or_default(), variable);
         }
@@ -66,47 +70,55 @@ impl Environment {
         if parameters.get("password").is_none() {
             let path = parameters.get("passfile").map(PathBuf::from);
             let path = path.or_else(|| self.at_home(".pgpass"));
-            let password = path.and_then(|path| self.password(&path, parameters, dialect, notes));
+            let password = match path {
+                Some(path) => self.password(&path, parameters, dialect, notes)?,
+                None => None,
+            };
             parameters.add_variable("password", &password.unwrap_or_default(), "the password file");
         }
+        Ok(())
     }
 
-    /// What the password file has for the first of the hosts.
+    /// What the password file has for the hosts. Each gets the same one, so none may have another.
     fn password(
         &self,
         path: &Path,
         parameters: &Parameters,
         dialect: Dialect,
         notes: &mut Vec<String>,
-    ) -> Option<String> {
-        let kind = fs::metadata(path).ok()?;
+    ) -> Result<Option<String>, InvalidUrl> {
+        let Ok(kind) = fs::metadata(path) else { return Ok(None) };
         if !kind.is_file() {
             notes.push(format!(
                 "the password file {} is ignored: it is not a regular file",
                 path.display()
             ));
-            return None;
+            return Ok(None);
         }
         if is_open_to_others(&kind) {
             notes.push(format!(
                 "the password file {} is ignored, because others may read it: chmod 600 {0}",
                 path.display()
             ));
-            return None;
+            return Ok(None);
         }
-        let text = fs::read_to_string(path).ok()?;
+        let Ok(text) = fs::read_to_string(path) else { return Ok(None) };
         let default_port = default_port(dialect).to_string();
-        let first =
-            |name: &str| parameters.get(name)?.split(',').next().filter(|one| !one.is_empty());
-        let host = first("host").or_else(|| first("hostaddr")).unwrap_or("localhost");
+        let list = |name: &str| parameters.get(name).filter(|list| !list.is_empty());
+        let hosts = list("host").or_else(|| list("hostaddr")).unwrap_or("localhost");
         let user = parameters.get("user").or_else(|| self.get("USER")).unwrap_or_default();
-        let wanted = [
-            host,
-            first("port").unwrap_or(&default_port),
-            parameters.get("dbname").unwrap_or(user),
-            user,
-        ];
-        text.lines().find_map(|line| password_of(line, wanted))
+        let database = parameters.get("dbname").unwrap_or(user);
+        let ports = list("port").unwrap_or(&default_port).split(',').cycle();
+        let passwords = hosts.split(',').zip(ports).map(|(host, port)| {
+            let port = if port.is_empty() { &default_port } else { port };
+            text.lines().find_map(|line| password_of(line, [host, port, database, user]))
+        });
+        let mut passwords: Vec<_> = passwords.collect();
+        passwords.dedup();
+        if passwords.len() > 1 {
+            return Err(InvalidUrl::Passwords(path.display().to_string()));
+        }
+        Ok(passwords.pop().flatten())
     }
 
     fn get(&self, variable: &str) -> Option<&str> {

@@ -128,6 +128,20 @@ pub(super) fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_part)
 }
 
+/// Whether it is a parameter of libpq, and no setting of the session.
+pub(super) fn is_known(name: &str) -> bool {
+    let is_taken = |taken: Result<bool, &str>| taken.unwrap_or(true);
+    UNSUPPORTED.contains(&name)
+        || is_taken(TlsSettings::default().take(name, ""))
+        || is_taken(take(&mut Config::new(), Dialect::Postgres, name, ""))
+}
+
+/// Whether a setting of the session, which everything shows, is called like a secret.
+pub(super) fn is_secret(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    ["pass", "pwd", "secret", "token"].iter().any(|word| lower.contains(word)) && !is_known(name)
+}
+
 /// Takes a parameter that the driver has; says whether it does, or what is wrong with the value.
 fn take(
     config: &mut Config,

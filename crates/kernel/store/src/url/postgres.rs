@@ -73,11 +73,22 @@ impl PostgresUrl {
         let (address, query) = split_query(rest);
         let mut parameters = Parameters::default();
         read_address(address, &mut parameters)?;
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let pairs = query.split('&').filter(|pair| !pair.is_empty());
+        let pairs = pairs.map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let name = percent_decoded(name);
+            (pair, percent_decoded(name), value)
+        });
+        let pairs: Vec<_> = pairs.collect();
+        // Any of them may be a part of a password, so this comes before errors that repeat one.
+        if pairs.iter().any(|(pair, name, _)| pair.contains('@') && !parameters::is_known(name)) {
+            return Err(InvalidUrl::At);
+        }
+        for (pair, name, value) in pairs {
             if !pair.contains('=') || !parameters::is_name(&name) {
                 return Err(InvalidUrl::Form(name));
+            }
+            if parameters::is_secret(&name) {
+                return Err(InvalidUrl::Secret(name));
             }
             parameters.set(name, percent_decoded(value));
         }
@@ -86,7 +97,7 @@ impl PostgresUrl {
 
     pub(super) fn completed(self, environment: &Environment) -> Result<Self, InvalidUrl> {
         let (mut parameters, mut notes) = (self.parameters, self.notes);
-        environment.complete(&mut parameters, self.dialect, &mut notes);
+        environment.complete(&mut parameters, self.dialect, &mut notes)?;
         Self::of(parameters, self.dialect, notes)
     }
 

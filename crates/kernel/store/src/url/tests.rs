@@ -55,6 +55,23 @@ fn passwords_are_never_shown() {
         assert!(!format!("{url:?}").contains("s3cret"), "{text}");
     }
     assert!(!parse("mysql://me:s3cret@db").expect_err("mysql").contains("s3cret"));
+    for at in [
+        "tally:2024?s3cret@db/tally",
+        "tally:2024?a=s3cret@db/tally",
+        "tally:2024?s3cret&a@db/tally",
+        "tally:20/24?a=s3cret@db/tally",
+        "tally@corp:2024?s3cret@db/tally",
+        "tally?s3cret@db/tally",
+        "db/x?app.name=s3cret@db",
+    ] {
+        let error = parse(&format!("postgres://{at}")).expect_err(at);
+        assert!(error.contains("write ? as %3F") && !error.contains("s3cret"), "{error}");
+    }
+    for name in ["pass", "Password", "PGPASSWORD", "my.pwd", "app.secret", "auth_token"] {
+        let error = parse(&format!("postgres://me@db/x?{name}=s3cret")).expect_err(name);
+        let is_named = error.starts_with(&format!("{name} would be a setting"));
+        assert!(is_named && !error.contains("s3cret"), "{error}");
+    }
     for wrong in ["x?service=1", "x?nonsense", "x?sslmode=1", "x?port=1,2", "a/s3cret@b"] {
         let error = parse(&format!("postgres://me:s3cret@db/{wrong}")).expect_err(wrong);
         assert!(!error.contains("s3cret"), "{error}");
@@ -277,6 +294,13 @@ fn the_password_file_and_the_root_certificate_are_found() {
     let passfile = other.to_str().expect("a plain name");
     let named = [("HOME", folder), ("PGPASSFILE", passfile)];
     assert_eq!(password(&completed("postgres://me@db/x", named)), Some("four"));
+    assert_eq!(password(&at_home("postgres://me@a:5433,b:5433/x")), Some("two"));
+    for hosts in ["db:5432,b:5433", "db,b", "b,db"] {
+        let url = parse(&format!("postgres://me@{hosts}/x")).expect(hosts);
+        let error = url.completed(&Environment::from([("HOME", folder)])).expect_err(hosts);
+        let words = "does not have the same password for all of the hosts";
+        assert!(error.to_string().contains(words), "{error}");
+    }
     mode(&passwords, 0o640);
     let url = at_home("postgres://me@db/x");
     assert_eq!(password(&url), None);

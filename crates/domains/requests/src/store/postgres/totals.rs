@@ -63,10 +63,9 @@ async fn filtered(transaction: &Transaction<'_>, query: &Query) -> Result<Option
     let statement =
         transaction.prepare_cached(include_str!("filter_endpoints.sql")).await.step(step)?;
     let method = filter.method.map(i64::from);
-    let rows = transaction
-        .query(&statement, &[&method, &filter.path_prefix, &filter.paths])
-        .await
-        .step(step)?;
+    let paths: Vec<_> = filter.paths.iter().collect();
+    let rows =
+        transaction.query(&statement, &[&method, &filter.path_prefix, &paths]).await.step(step)?;
     Ok(Some(rows.iter().map(|row| row.get(0)).collect()))
 }
 
