@@ -128,8 +128,9 @@ pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<E
     let format = args.format.unwrap_or(usual);
     let mut client = args.server.requests().await?;
     let failed = |status| anyhow!("cannot read the totals: {}", describe(&status));
-    let answer = client.query_totals(args.request(from, to)).await.map_err(failed)?;
-    let mut answer = answer.into_inner();
+    let asking = client.query_totals(args.request(from, to));
+    let answer = if args.quiet { asking.await } else { args.server.answer(asking).await };
+    let mut answer = answer.map_err(failed)?.into_inner();
     let mut printer = Printer::new(output::stdout(), format)
         .fit(terminal)
         .sums(args.sum)
@@ -204,8 +205,13 @@ impl TotalsArgs {
             });
         } else if format == OutputFormat::Table {
             let is_complete = printed.dropped == 0 && incomplete.is_none();
-            let complete = if is_complete { "; complete: no drops are known" } else { "" };
-            say(format_args!("{}{complete}", self.how_much(printed, omitted)));
+            let more = match (self.live, is_complete) {
+                (true, true) => "; complete: no drops are known",
+                (true, false) => "",
+                // What came since the roll-up is not among them.
+                (false, _) => ", rolled up; --live adds later ones",
+            };
+            say(format_args!("{}{more}", self.how_much(printed, omitted)));
         }
         if printed.dropped > 0 {
             let of_all = if is_filtered { ", over all endpoints" } else { "" };

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use tally_testkit::{free_port, run};
+use tally_testkit::{Process, free_port, run};
 
 use crate::support::{Home, LIMIT, Server, assert_fails, assert_no_secret, command, totals};
 
@@ -88,6 +88,26 @@ fn a_server_that_is_not_there() {
             ["cannot reach the server at", &server, "refused", "start one with `tally serve`"];
         assert_fails(&output, 1, &words);
     }
+}
+
+/// The system takes connections for a server that is stopped.
+#[test]
+fn a_server_that_says_nothing() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    server.process.signal("STOP");
+    let run = |arguments: &[&str]| Process::spawn(&server.command(arguments));
+    let health = run(&["health"]);
+    let add = run(&["add", "GET", "/a", "--patience", "1"]);
+    let askers = [run(&["totals"]), run(&["roll-up"]), run(&["producers"])];
+    assert_fails(&health.wait(LIMIT), 1, &["the server did not answer within 5 s"]);
+    assert_fails(&add.wait(LIMIT), 1, &["nothing was counted"]);
+    for asker in askers {
+        let output = asker.wait(LIMIT);
+        assert_fails(&output, 1, &["cannot ", ": the server does not answer"]);
+        assert!(output.stderr.contains("has not answered yet; still waiting"), "{output:?}");
+    }
+    server.process.signal("CONT");
 }
 
 #[test]

@@ -57,6 +57,10 @@ fn paths_and_sums() {
         let table = server.ok(&[&one[..], &["table"]].concat());
         assert_eq!(table.stdout, "date  count\n          8\n");
         assert_eq!(table.stderr, "8 requests; complete: no drops are known\n");
+        // What was counted since the roll-up is missing, so nothing is said to be complete.
+        let rolled_up = server.ok(&["totals", "--format", "table"]);
+        let words = "3 requests to 2 endpoints, rolled up; --live adds later ones\n";
+        assert_eq!(rolled_up.stderr, words);
         let largest = ["totals", "--live", "--sum", "--sort", "count", "--limit", "1"];
         assert!(server.ok(&largest).stdout.ends_with(",19\n"));
     }
