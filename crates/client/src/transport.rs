@@ -233,8 +233,15 @@ pub(crate) fn describe(status: &Status) -> String {
             "what answers there does not speak gRPC: is it another server's address?".to_owned()
         }
         None if status.message().is_empty() => status.code().description().to_owned(),
-        None => status.message().escape_debug().take(1_000).collect(),
+        None => status.message().chars().flat_map(printable).take(1_000).collect(),
     }
+}
+
+/// Escapes what could steer a terminal; quotes can not.
+fn printable(character: char) -> impl Iterator<Item = char> {
+    let is_plain = matches!(character, '\'' | '"' | '\\');
+    let escaped = (!is_plain).then(|| character.escape_debug());
+    is_plain.then_some(character).into_iter().chain(escaped.into_iter().flatten())
 }
 
 impl fmt::Debug for Tls {

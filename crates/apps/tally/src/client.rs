@@ -143,7 +143,11 @@ impl ServerArgs {
 
     /// Connects, to record exactly once. That the server is there is known then; when it goes
     /// away later, the producer waits for it: half of `patience` is kept for that.
-    pub(crate) async fn producer(&self, name: &str, patience: Duration) -> anyhow::Result<Producer> {
+    pub(crate) async fn producer(
+        &self,
+        name: &str,
+        patience: Duration,
+    ) -> anyhow::Result<Producer> {
         self.connect_within(CONNECT_TIMEOUT.min(patience / 2)).await?;
         let mut builder = Producer::builder(self.url())
             .name(name)

@@ -31,8 +31,8 @@ use crate::output::{self, OutputFormat, plural, say, thousands, wrong_usage};
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct RollUpArgs {
-    /// A day, a month, a year, today, yesterday, this-month, last-month, the last days as in 7d, or
-    /// two of them with `..` between; all in UTC
+    /// A day, a month, a year, today, yesterday, this-week, last-week (also -month and -year), the
+    /// last days as in 7d, or two of them with `..` between; all in UTC
     #[arg(default_value = "yesterday", value_parser = dates::parse_range)]
     period: RangeArg,
 

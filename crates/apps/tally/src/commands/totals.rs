@@ -30,8 +30,8 @@ use crate::{methods, numbers};
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct TotalsArgs {
-    /// A day, a month, a year, today, yesterday, this-month, last-month, the last days as in 7d (today
-    /// included), or two of them with `..` between [default: everything]
+    /// A day, a month, a year, today, yesterday, this-week, last-week (also -month and -year), the
+    /// last days as in 7d (today included), or two of them with `..` between [default: everything]
     #[arg(value_parser = dates::parse_range, conflicts_with_all = ["from", "to"])]
     period: Option<RangeArg>,
 

@@ -113,7 +113,8 @@ impl Database {
         let tls = url.tls.connector()?;
         let others = settings.connections_max.saturating_sub(settings.writers_max + 1).max(1);
         let writers_made = Arc::<AtomicU64>::default();
-        let pool = |size, wait| pool(&url.config, &tls, size, (wait, login_max), None, Arc::default());
+        let pool =
+            |size, wait| pool(&url.config, &tls, size, (wait, login_max), None, Arc::default());
         let writers = |limit| {
             let made = Arc::clone(&writers_made);
             let waits = (WRITER_WAIT, login_max);
@@ -188,7 +189,8 @@ impl Database {
         match pool.get().await {
             Ok(object) => Ok(Connection::new(object, self.tls.clone())),
             Err(PoolError::Backend(error)) if chain(&error).contains(NO_PASSWORD) => {
-                let advice = "it requires a password: set it in the URL, PGPASSWORD or ~/.pgpass";
+                let advice = "it requires a password: set it in the URL, PGPASSWORD or the \
+                              password file (PGPASSFILE or ~/.pgpass)";
                 Err(Error::permanent(step(), Kind::FailedPrecondition).because(advice))
             }
             Err(
