@@ -233,8 +233,15 @@ pub(crate) fn describe(status: &Status) -> String {
             "what answers there does not speak gRPC: is it another server's address?".to_owned()
         }
         None if status.message().is_empty() => status.code().description().to_owned(),
-        None => status.message().escape_debug().take(1_000).collect(),
+        None => status.message().chars().flat_map(printable).take(1_000).collect(),
     }
+}
+
+/// Escapes what could steer a terminal; quotes can not.
+fn printable(character: char) -> impl Iterator<Item = char> {
+    let is_plain = matches!(character, '\'' | '"' | '\\');
+    let escaped = (!is_plain).then(|| character.escape_debug());
+    is_plain.then_some(character).into_iter().chain(escaped.into_iter().flatten())
 }
 
 impl fmt::Debug for Tls {
@@ -253,5 +260,16 @@ impl fmt::Debug for Token {
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", shown(&self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_a_server_stay_as_they_are_but_steer_no_terminal() {
+        let status = tonic::Status::unavailable("the server's log \"says\" C:\\ \x1b[2J");
+        assert_eq!(describe(&status), "the server's log \"says\" C:\\ \\u{1b}[2J");
     }
 }

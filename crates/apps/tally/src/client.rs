@@ -27,7 +27,7 @@ use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
 pub(crate) use self::caller::Caller;
 use self::why::ADVICE;
-use crate::output::visible;
+use crate::output::{say, visible};
 
 /// Where a server is unless something else is said.
 pub(crate) const SERVER_DEFAULT: &str = "http://127.0.0.1:7777";
@@ -35,11 +35,14 @@ pub(crate) const SERVER_DEFAULT: &str = "http://127.0.0.1:7777";
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long an answer is waited for without a word.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
+
 /// How often a silent server is asked whether it is still there, while it works on something.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How long it may take to say so.
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What may be on its way to us: answers are large.
 const WINDOW_BYTES: u32 = 16 * 1024 * 1024;
@@ -104,6 +107,11 @@ struct Papers {
 impl ServerArgs {
     /// Connects, and makes sure that what answers counts.
     pub(crate) async fn connect(&self) -> anyhow::Result<Caller> {
+        self.connect_within(CONNECT_TIMEOUT).await
+    }
+
+    /// The same, if the first answer, which may not come, is not waited for so long.
+    async fn connect_within(&self, first_answer_max: Duration) -> anyhow::Result<Caller> {
         let papers = self.papers()?;
         let endpoint = self.endpoint(&papers)?;
         let channel = match timeout(CONNECT_TIMEOUT, endpoint.connect()).await {
@@ -119,7 +127,7 @@ impl ServerArgs {
         // to answer everything.
         let mut client = CountServiceClient::new(caller.clone());
         let nothing = client.add(tokio_stream::empty());
-        if let Ok(Err(status)) = timeout(CONNECT_TIMEOUT, nothing).await
+        if let Ok(Err(status)) = timeout(first_answer_max, nothing).await
             && let Some(why) = why::no_tally(&status, endpoint.uri(), self.key().is_some()).await
         {
             return Err(self.unreachable(&why));
@@ -134,9 +142,13 @@ impl ServerArgs {
     }
 
     /// Connects, to record exactly once. That the server is there is known then; when it goes
-    /// away later, the producer waits for it.
-    pub(crate) async fn producer(&self, name: &str) -> anyhow::Result<Producer> {
-        self.connect().await?;
+    /// away later, the producer waits for it: half of `patience` is kept for that.
+    pub(crate) async fn producer(
+        &self,
+        name: &str,
+        patience: Duration,
+    ) -> anyhow::Result<Producer> {
+        self.connect_within(CONNECT_TIMEOUT.min(patience / 2)).await?;
         let mut builder = Producer::builder(self.url())
             .name(name)
             .endpoints_max(ENDPOINTS_MAX)
@@ -159,6 +171,18 @@ impl ServerArgs {
     pub(crate) async fn requests(&self) -> anyhow::Result<RequestServiceClient<Caller>> {
         let caller = self.connect().await?;
         Ok(RequestServiceClient::new(caller).max_decoding_message_size(MESSAGE_BYTES_MAX))
+    }
+
+    /// Waits for an answer, and says so when it takes its time. A server that is not there any more
+    /// is found out by the connection itself.
+    pub(crate) async fn answer<T>(&self, call: impl Future<Output = T>) -> T {
+        tokio::pin!(call);
+        if let Ok(answer) = timeout(SILENCE_MAX, &mut call).await {
+            return answer;
+        }
+        let server = visible(&self.server);
+        say(format_args!("the server at {server} has not answered yet; still waiting"));
+        call.await
     }
 
     /// Why the server cannot be used: all commands say it in this one way.
@@ -262,7 +286,10 @@ pub(crate) fn describe(status: &Status) -> String {
     match status.source() {
         Some(cause) => match why::foreign(cause) {
             Some(foreign) => foreign.to_string(),
-            None => format!("the connection broke: {}", why::innermost(cause)),
+            None => match why::innermost(cause) {
+                silence if silence == why::SILENCE => "the server does not answer".to_owned(),
+                why => format!("the connection broke: {why}"),
+            },
         },
         None if status.message().is_empty() => status.code().description().to_owned(),
         None => visible(status.message()).into_owned(),

@@ -14,14 +14,19 @@ pub(crate) struct Period {
     day: i8,
 }
 
-/// A period as an argument: `2015-05-17`, `2015-05`, `2015`, `today`, `yesterday`, `this-month`,
-/// `last-month`, or the last days, as in `7d`.
+/// A period as an argument: `2015-05-17`, `2015-05`, `2015`, `today`, `yesterday`, `this-week` and
+/// its like, or the last days, as in `7d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PeriodArg {
     Today,
     Yesterday,
+    /// From Monday to Sunday.
+    ThisWeek,
+    LastWeek,
     ThisMonth,
     LastMonth,
+    ThisYear,
+    LastYear,
     /// The last days, today included.
     LastDays(u16),
     Fixed(Period),
@@ -42,6 +47,10 @@ pub(crate) fn parse_period(text: &str) -> Result<PeriodArg, String> {
     match text {
         "today" => return Ok(PeriodArg::Today),
         "yesterday" => return Ok(PeriodArg::Yesterday),
+        "this-week" => return Ok(PeriodArg::ThisWeek),
+        "last-week" => return Ok(PeriodArg::LastWeek),
+        "this-year" => return Ok(PeriodArg::ThisYear),
+        "last-year" => return Ok(PeriodArg::LastYear),
         "this-month" => return Ok(PeriodArg::ThisMonth),
         "last-month" => return Ok(PeriodArg::LastMonth),
         _ => {}
@@ -73,6 +82,20 @@ pub(crate) fn parse_period(text: &str) -> Result<PeriodArg, String> {
 /// Reads a range.
 pub(crate) fn parse_range(text: &str) -> Result<RangeArg, String> {
     let (first, last) = text.split_once("..").unwrap_or((text, text));
+    match (first, last) {
+        ("", "") => {}
+        (first, "") => {
+            return Err(format!(
+                "a range has two ends: write {first}..today, or in `tally totals` --from {first}"
+            ));
+        }
+        ("", last) => {
+            return Err(format!(
+                "a range has two ends: write the first day, or in `tally totals` --to {last}"
+            ));
+        }
+        _ => {}
+    }
     let side =
         |side| parse_period(side).map_err(|reason| format!("\u{201c}{side}\u{201d}: {reason}"));
     if first == last {
@@ -118,9 +141,14 @@ pub(crate) fn iso(date: Date) -> String {
     }
 }
 
+/// The first day of the week.
+fn monday(day: Day) -> Day {
+    day.saturating_sub(i32::from(day.weekday().to_monday_zero_offset()).days())
+}
+
 fn form() -> String {
     "write a day as 2015-05-17, a month as 2015-05, a year as 2015, or one of today, yesterday, \
-     this-month, last-month and 7d (the last 7 days)"
+     this-week, last-week, this-month, last-month, this-year, last-year and 7d (the last 7 days)"
         .to_owned()
 }
 
@@ -152,6 +180,10 @@ impl Period {
         Date { year: self.year.into(), month: self.month.into(), day: self.day.into() }
     }
 
+    fn of_year(day: Day) -> Self {
+        Self { year: day.year(), month: 0, day: 0 }
+    }
+
     fn of_month(day: Day) -> Self {
         Self { year: day.year(), month: day.month(), day: 0 }
     }
@@ -176,6 +208,10 @@ impl PeriodArg {
         match self {
             Self::Today => Period::of_day(today),
             Self::Yesterday => Period::of_day(today.saturating_sub(1.day())),
+            Self::ThisWeek => Period::of_day(monday(today)),
+            Self::LastWeek => Period::of_day(monday(today).saturating_sub(1.week())),
+            Self::ThisYear => Period::of_year(today),
+            Self::LastYear => Period::of_year(today.saturating_sub(1.year())),
             Self::ThisMonth => Period::of_month(today),
             Self::LastMonth => Period::of_month(today.saturating_sub(1.month())),
             Self::LastDays(days) => {
@@ -189,6 +225,9 @@ impl PeriodArg {
     pub(crate) fn last_at(self, now: Timestamp) -> Period {
         match self {
             Self::LastDays(_) => Self::Today.first_at(now),
+            Self::ThisWeek | Self::LastWeek => {
+                Period::of_day(self.first_at(now).first_day().saturating_add(6.days()))
+            }
             _ => self.first_at(now),
         }
     }
@@ -236,6 +275,12 @@ mod tests {
         assert_eq!(days("9999"), (date(9999, 1, 1), date(9999, 12, 31)));
         assert_eq!(days("this-month"), (date(2024, 3, 1), date(2024, 3, 31)));
         assert_eq!(days("last-month"), (date(2024, 2, 1), date(2024, 2, 29)));
+        // A Friday.
+        assert_eq!(days("this-week"), (date(2024, 2, 26), date(2024, 3, 3)));
+        assert_eq!(days("last-week"), (date(2024, 2, 19), date(2024, 2, 25)));
+        assert_eq!(days("last-week..today"), (date(2024, 2, 19), date(2024, 3, 1)));
+        assert_eq!(days("this-year"), (date(2024, 1, 1), date(2024, 12, 31)));
+        assert_eq!(days("last-year"), (date(2023, 1, 1), date(2023, 12, 31)));
         assert_eq!(days("1d"), days("today"));
         assert_eq!(days("7d"), (date(2024, 2, 24), date(2024, 3, 1)));
         assert_eq!(days("7d..yesterday"), (date(2024, 2, 24), date(2024, 2, 29)));
@@ -259,9 +304,11 @@ mod tests {
             ("d", "write a day as"),
             ("-7d", "write a day as"),
             ("7D", "write a day as"),
-            ("last-week", "7d (the last 7 days)"),
+            ("next-week", "7d (the last 7 days)"),
             ("", "write a day as"),
-            ("2023..", "write a day as"),
+            ("2023..", "--from 2023"),
+            ("..2023", "--to 2023"),
+            ("..", "write a day as"),
             ("2023..2023-02-30", "\u{201c}2023-02-30\u{201d}: there is no such day"),
         ] {
             let message = parse_range(text).expect_err(text);

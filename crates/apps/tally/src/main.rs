@@ -12,6 +12,8 @@ mod port;
 mod settings;
 mod variables;
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -70,11 +72,19 @@ impl Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    if let Err(error) = read_env_file(Path::new(".env")) {
-        output::say(format_args!("error: {error:#}"));
-        return ExitCode::from(2);
-    }
-    let matches = Cli::command().get_matches();
+    let from_file = match read_env_file(Path::new(".env")) {
+        Ok(from_file) => from_file,
+        Err(error) => {
+            output::say(format_args!("error: {error:#}"));
+            return ExitCode::from(2);
+        }
+    };
+    let matches = match variables::without_empty(Cli::command()).try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) if error.use_stderr() => error.exit(),
+        // The help names every variable, also one that is empty.
+        Err(_) => Cli::command().get_matches(),
+    };
     let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
         Err(error) => error.exit(),
@@ -99,7 +109,7 @@ async fn main() -> ExitCode {
             let command = Cli::command();
             let command = command.find_subcommand("config").expect("it was just given");
             let matches = matches.subcommand_matches("config").expect("it was just given");
-            config::run(&args, matches, command)
+            config::run(&args, matches, command, &from_file)
         }
         Command::Health(args) => health::run(args).await,
     };
@@ -109,18 +119,20 @@ async fn main() -> ExitCode {
     })
 }
 
-/// The environment itself goes before the file.
-fn read_env_file(path: &Path) -> anyhow::Result<()> {
+/// The environment itself goes before the file. Gives the names of what is from the file.
+fn read_env_file(path: &Path) -> anyhow::Result<BTreeSet<OsString>> {
+    let names = || std::env::vars_os().map(|(name, _)| name).collect::<BTreeSet<_>>();
+    let before = names();
     match dotenvy::from_path(path) {
-        Ok(()) => Ok(()),
-        Err(error) if error.not_found() => Ok(()),
+        Ok(()) => Ok(&names() - &before),
+        Err(error) if error.not_found() => Ok(BTreeSet::new()),
         // Nothing of the line is shown: it may hold a password.
         Err(dotenvy::Error::LineParse(..)) => anyhow::bail!(
             "line {} of the file .env cannot be read: write NAME=value, with quotes around a \
              value that has spaces or #",
             broken_line(path)
         ),
-        Err(error) => Err(anyhow::Error::new(error).context("read the file .env")),
+        Err(error) => anyhow::bail!("read the file .env: {}", tally_runtime::chain(&error)),
     }
 }
 

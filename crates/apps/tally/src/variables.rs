@@ -13,6 +13,18 @@ const FAULT: &str = "TALLY_FAULT";
 /// How far off a name may be that is meant.
 const DISTANCE_MAX: usize = 3;
 
+/// The command, with variables that are empty as good as not set: files for containers have them.
+pub(crate) fn without_empty(command: Command) -> Command {
+    let is_empty = |argument: &Arg| {
+        argument.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty())
+    };
+    command.mut_subcommands(|command| {
+        command.mut_args(|argument| {
+            if is_empty(&argument) { argument.env(None::<&'static str>) } else { argument }
+        })
+    })
+}
+
 /// Says in one line which variables are no settings, others than those below.
 ///
 /// # Errors

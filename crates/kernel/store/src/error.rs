@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use tally_runtime::{Kind, chain_by};
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 
 /// What to say when statements of one connection are answered by different sessions.
 pub(crate) const POOLED: &str = "this looks like PgBouncer in transaction mode, in which sessions do \
@@ -150,7 +150,11 @@ impl Error {
         let transient = postgres_is_transient(&error);
         let kind = if transient { Kind::Unavailable } else { Kind::Internal };
         let outcome = Outcome::Determinate;
-        Self { outcome, transient, ..Self::permanent(step, kind) }.because(error)
+        let failed = Self { outcome, transient, ..Self::permanent(step, kind) };
+        match error.as_db_error() {
+            Some(said) => failed.because(words_of(said)),
+            None => failed.because(error),
+        }
     }
 
     /// A Postgres error in COMMIT, or in a statement that commits by itself.
@@ -216,6 +220,13 @@ impl<T> Step<T> for Result<T, rusqlite::Error> {
     fn step(self, step: &'static str) -> Result<T, Error> {
         self.map_err(|error| Error::sqlite(step, error))
     }
+}
+
+/// What a database has to say, in one line, without what the driver puts before it.
+pub(crate) fn words_of(said: &DbError) -> String {
+    let more = [said.detail(), said.hint()].into_iter().flatten();
+    let words = std::iter::once(said.message()).chain(more);
+    words.collect::<Vec<_>>().join("; ").replace('\n', " ")
 }
 
 /// The part of Postgres that ends a statement because of a limit or a request to cancel it. A COMMIT

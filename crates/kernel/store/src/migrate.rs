@@ -1,7 +1,7 @@
 //! Bringing a domain's tables up to date.
 
 use refinery::{Migration, Runner};
-use tally_runtime::Kind;
+use tally_runtime::{Kind, chain};
 
 use crate::{Database, Dialect, Error, postgres, sqlite};
 
@@ -104,5 +104,13 @@ impl Migrations {
         let mut pending: Vec<_> = known.iter().filter(|one| version(one) > current).collect();
         pending.sort_by_key(|one| version(one));
         Ok(Schema { current, latest, pending: pending.iter().map(ToString::to_string).collect() })
+    }
+}
+
+/// What failed, said once: the library's error repeats the one behind it.
+pub(crate) fn words(error: &refinery::Error) -> String {
+    match error.kind() {
+        refinery::error::Kind::Connection(doing, cause) => format!("{doing}: {}", chain(&**cause)),
+        _ => error.to_string(),
     }
 }

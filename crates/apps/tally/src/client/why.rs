@@ -12,6 +12,9 @@ use crate::output::visible;
 /// What to do when nothing answers.
 pub(super) const ADVICE: &str = "start one with `tally serve`, or name another with --server";
 
+/// The words of a connection that ends because the other side was asked for a sign and gave none.
+pub(super) const SILENCE: &str = "operation timed out";
+
 /// What a server says that wants TLS of a client that does not speak it, or the other way round.
 const USE_HTTPS: &str = "it wants TLS: write https:// instead of http:// in --server";
 const USE_HTTP: &str = "it does not speak TLS: write http:// instead of https:// in --server";

@@ -1,7 +1,7 @@
 //! `tally add`: counting by hand.
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use clap::Args;
@@ -67,10 +67,11 @@ pub(crate) async fn run(args: AddArgs, clock: &dyn Clock) -> anyhow::Result<Exit
     }
     let path = wire::path(&args.path, PATH_BYTES_MAX);
     let record = Record { method: args.method, path: path.into(), micros, times: 1 };
-    let producer = args.server.producer("tally add").await?;
+    let (patience, begin) = (Duration::from_secs(args.patience), Instant::now());
+    let producer = args.server.producer("tally add", patience).await?;
+    let patience = patience.saturating_sub(begin.elapsed());
     let (sender, chunks) = mpsc::channel(1);
     let (_stop, stopped) = watch::channel(false);
-    let patience = Duration::from_secs(args.patience);
     let mut silent = |_: &News| {};
     // One ends with the other: the sender when nobody takes its chunks any more.
     let (outcome, ()) = tokio::join!(

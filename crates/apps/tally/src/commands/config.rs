@@ -1,6 +1,8 @@
 //! `tally config`: the settings that `tally serve` would have if it were started here, and where
 //! each comes from.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
@@ -19,12 +21,15 @@ pub(crate) fn run(
     args: &ServeArgs,
     matches: &ArgMatches,
     command: &Command,
+    from_file: &BTreeSet<OsString>,
 ) -> anyhow::Result<ExitCode> {
     for argument in command.get_arguments() {
         let Some(name) = argument.get_env() else { continue };
+        let is_from_file = from_file.contains(name);
         let (name, id) = (name.to_string_lossy(), argument.get_id().as_str());
         let source = match matches.value_source(id) {
             Some(ValueSource::CommandLine) => "flag",
+            Some(ValueSource::EnvVariable) if is_from_file => ".env",
             Some(ValueSource::EnvVariable) => "environment",
             Some(_) => "default",
             None => "not set",

@@ -12,7 +12,7 @@ use tonic_health::pb::health_client::HealthClient;
 use crate::client::{ServerArgs, describe};
 use crate::output::{self, say};
 
-/// How long the server may take to answer.
+/// How long the server may take to answer, the connection included.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Ask the server whether it serves: `SERVING` and exit code 0, or exit code 1
@@ -23,13 +23,15 @@ pub(crate) struct HealthArgs {
 }
 
 pub(crate) async fn run(args: HealthArgs) -> anyhow::Result<ExitCode> {
-    let mut client = HealthClient::new(args.server.connect().await?);
-    let check = client.check(HealthCheckRequest { service: String::new() });
-    let answer = tokio::time::timeout(ANSWER_TIMEOUT, check)
+    let asking = async {
+        let mut client = HealthClient::new(args.server.connect().await?);
+        let check = client.check(HealthCheckRequest { service: String::new() }).await;
+        check.map_err(|status| anyhow!("cannot ask for the server's health: {}", describe(&status)))
+    };
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT, asking)
         .await
-        .map_err(|_| anyhow!("the server did not answer within {} s", ANSWER_TIMEOUT.as_secs()))?
-        .map_err(|status| anyhow!("cannot ask for the server's health: {}", describe(&status)))?;
-    let status = answer.into_inner().status();
+        .map_err(|_| anyhow!("the server did not answer within {} s", ANSWER_TIMEOUT.as_secs()))?;
+    let status = answer?.into_inner().status();
     let mut out = output::stdout();
     output::written(write_status(&mut out, status))?;
     if status == ServingStatus::NotServing {

@@ -61,7 +61,8 @@ pub(crate) async fn run(args: ImportArgs, clock: Arc<dyn Clock>) -> anyhow::Resu
     if args.dry_run {
         return dry_run(&args, job, &bar).await;
     }
-    let producer = args.server.producer("tally import").await?;
+    let patience = Duration::from_secs(args.patience);
+    let producer = args.server.producer("tally import", patience).await?;
     let begin = Instant::now();
     let (chunks, thread) = feed::start(job).context("cannot start the reader's thread")?;
 
@@ -80,7 +81,7 @@ pub(crate) async fn run(args: ImportArgs, clock: Arc<dyn Clock>) -> anyhow::Resu
             bar.suspend(|| say(format_args!("waiting for the server: {}", visible(why))));
         }
     };
-    let (files, patience) = (files(&args, &inputs), Duration::from_secs(args.patience));
+    let files = files(&args, &inputs);
     let outcome = tokio::select! {
         outcome = send_all(producer, chunks, files, stopped, patience, &mut tell) => outcome,
         () = async {

@@ -36,6 +36,9 @@ pub(crate) struct ImportCountArgs {
     dry_run: bool,
 }
 
+/// A dry run changes nothing, so it makes no tables either.
+const NO_TABLES: &str = "Tally's tables are missing or older: run `tally migrate` first";
+
 /// Imports the tables.
 pub(crate) async fn run(args: ImportCountArgs) -> anyhow::Result<ExitCode> {
     let (settings, from, how) = match args.check() {
@@ -44,6 +47,12 @@ pub(crate) async fn run(args: ImportCountArgs) -> anyhow::Result<ExitCode> {
     };
     app::log(&settings)?;
     let is_dry = how.dry_run;
+    if is_dry
+        && let DatabaseUrl::Sqlite(file) = &settings.url
+        && !file.path().exists()
+    {
+        anyhow::bail!(NO_TABLES);
+    }
     let source = match &from {
         Some(url) => Some(app::open(url, settings.pool).await?),
         None => None,
@@ -64,7 +73,7 @@ async fn prepare(database: &Database, is_dry: bool) -> anyhow::Result<()> {
     }
     let schema = MIGRATIONS.check(database).await.map_err(app::plain)?;
     if !schema.pending.is_empty() {
-        anyhow::bail!("Tally's tables are missing or older: run `tally migrate` first");
+        anyhow::bail!(NO_TABLES);
     }
     Ok(())
 }

@@ -50,7 +50,8 @@ pub(crate) async fn run(args: ProducersArgs) -> anyhow::Result<ExitCode> {
     let mut client = args.server.requests().await?;
     let failed = |status| anyhow!("cannot list the producers: {}", describe(&status));
     let request = ListProducersRequest { with_workers: args.workers };
-    let mut answer = client.list_producers(request).await.map_err(failed)?.into_inner();
+    let answer = args.server.answer(client.list_producers(request)).await;
+    let mut answer = answer.map_err(failed)?.into_inner();
     let (mut producers, mut setbacks) = (Vec::new(), Vec::new());
     while let Some(part) = answer.message().await.map_err(failed)? {
         producers.extend(part.producers);

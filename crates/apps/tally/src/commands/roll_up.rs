@@ -31,14 +31,14 @@ use crate::output::{self, OutputFormat, plural, say, thousands, wrong_usage};
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct RollUpArgs {
-    /// A day, a month, a year, today, yesterday, this-month, last-month, the last days as in 7d, or
-    /// two of them with `..` between; all in UTC
+    /// A day, a month, a year, today, yesterday, this-week, last-week (also -month and -year), the
+    /// last days as in 7d, or two of them with `..` between; all in UTC
     #[arg(default_value = "yesterday", value_parser = dates::parse_range)]
     period: RangeArg,
 
-    /// How to print the rolled-up days
-    #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
-    format: OutputFormat,
+    /// How to print the rolled-up days [default: table on a terminal, csv elsewhere]
+    #[arg(long, value_enum)]
+    format: Option<OutputFormat>,
 
     #[command(flatten)]
     server: ServerArgs,
@@ -63,7 +63,7 @@ pub(crate) async fn run(args: RollUpArgs, clock: &dyn Clock) -> anyhow::Result<E
     let (mut days, mut is_listed) = (Vec::new(), true);
     for period in dates::cut(first, last) {
         let request = CountDailyTotalsRequest { date: Some(period.to_proto()) };
-        match client.count_daily_totals(request).await {
+        match args.server.answer(client.count_daily_totals(request)).await {
             Ok(answer) => add_days(&mut days, &answer.into_inner().method_counts)?,
             Err(status) if is_too_large(&status) => {
                 is_listed = false;
@@ -79,8 +79,9 @@ pub(crate) async fn run(args: RollUpArgs, clock: &dyn Clock) -> anyhow::Result<E
         }
     }
     let mut out = output::stdout();
-    let pretty = output::stdout_is_terminal();
-    output::written(print(&mut out, &days, args.format, pretty).and_then(|()| out.flush()))?;
+    let usual = if output::stdout_is_terminal() { OutputFormat::Table } else { OutputFormat::Csv };
+    let format = args.format.unwrap_or(usual);
+    output::written(print(&mut out, &days, format).and_then(|()| out.flush()))?;
     let requests = days.iter().map(|day| i128::from(day.requests)).sum::<i128>();
     if days.is_empty() && !is_listed {
         return Ok(ExitCode::SUCCESS);
@@ -89,7 +90,8 @@ pub(crate) async fn run(args: RollUpArgs, clock: &dyn Clock) -> anyhow::Result<E
         say(format_args!("rolled up nothing: no requests from {first} to {last} (UTC)"));
     } else {
         let (days, requests) = (plural(days.len() as u64, "day"), plural(requests, "request"));
-        say(format_args!("rolled up {days}: {requests}"));
+        // The answer has whole totals, and not how much of them is new.
+        say(format_args!("{days} rolled up, with {requests} in all"));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -120,20 +122,13 @@ fn add_days(days: &mut Vec<DaySum>, counts: &[MethodCount]) -> anyhow::Result<()
     Ok(())
 }
 
-fn print(
-    out: &mut impl Write,
-    days: &[DaySum],
-    format: OutputFormat,
-    pretty: bool,
-) -> io::Result<()> {
+fn print(out: &mut impl Write, days: &[DaySum], format: OutputFormat) -> io::Result<()> {
     match format {
         OutputFormat::Table if days.is_empty() => Ok(()),
         OutputFormat::Table => {
             let columns =
                 [("day", Align::Left), ("requests", Align::Right), ("endpoints", Align::Right)];
-            let number = |number: i64| {
-                Cow::Owned(if pretty { thousands(number) } else { number.to_string() })
-            };
+            let number = |number: i64| Cow::Owned(thousands(number));
             let rows = days.iter().map(|sum| {
                 [Cow::Owned(sum.day.to_string()), number(sum.requests), number(sum.endpoints)]
             });
@@ -169,28 +164,27 @@ mod tests {
         MethodCount { method: 3, path: path.to_owned(), count, date }
     }
 
-    fn printed(format: OutputFormat, pretty: bool) -> String {
+    fn printed(format: OutputFormat) -> String {
         let mut days = Vec::new();
         add_days(&mut days, &[count(17, "/a", 1_000), count(17, "/b", 632)]).expect("days");
         add_days(&mut days, &[count(18, "/a", 5)]).expect("days");
         let first = DaySum { day: date(2015, 5, 17), requests: 1_632, endpoints: 2 };
         assert_eq!((days.len(), days[0]), (2, first));
         let mut out = Vec::new();
-        print(&mut out, &days, format, pretty).expect("printed");
+        print(&mut out, &days, format).expect("printed");
         String::from_utf8(out).expect("text")
     }
 
     #[test]
     fn every_format_says_the_same() {
         let table = "day         requests  endpoints\n\
-                     2015-05-17      1632          2\n\
+                     2015-05-17     1,632          2\n\
                      2015-05-18         5          1\n";
-        assert_eq!(printed(OutputFormat::Table, false), table);
-        assert!(printed(OutputFormat::Table, true).contains("1,632"));
+        assert_eq!(printed(OutputFormat::Table), table);
         let csv = "day,requests,endpoints\n2015-05-17,1632,2\n2015-05-18,5,1\n";
-        assert_eq!(printed(OutputFormat::Csv, true), csv);
+        assert_eq!(printed(OutputFormat::Csv), csv);
         let json: serde_json::Value =
-            serde_json::from_str(&printed(OutputFormat::Json, true)).expect("JSON");
+            serde_json::from_str(&printed(OutputFormat::Json)).expect("JSON");
         let first = serde_json::json!({"day": "2015-05-17", "requests": 1_632, "endpoints": 2});
         assert_eq!((json.as_array().map(Vec::len), &json[0]), (Some(2), &first));
     }

@@ -32,8 +32,8 @@ use crate::{methods, numbers};
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct TotalsArgs {
-    /// A day, a month, a year, today, yesterday, this-month, last-month, the last days as in 7d (today
-    /// included), or two of them with `..` between [default: everything]
+    /// A day, a month, a year, today, yesterday, this-week, last-week (also -month and -year), the
+    /// last days as in 7d (today included), or two of them with `..` between [default: everything]
     #[arg(value_parser = dates::parse_range, conflicts_with_all = ["from", "to"])]
     period: Option<RangeArg>,
 
@@ -130,8 +130,9 @@ pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<E
     let format = args.format.unwrap_or(usual);
     let mut client = args.server.requests().await?;
     let failed = |status| anyhow!("cannot read the totals: {}", describe(&status));
-    let answer = client.query_totals(args.request(from, to)).await.map_err(failed)?;
-    let mut answer = answer.into_inner();
+    let asking = client.query_totals(args.request(from, to));
+    let answer = if args.quiet { asking.await } else { args.server.answer(asking).await };
+    let mut answer = answer.map_err(failed)?.into_inner();
     let mut printer = Printer::new(output::stdout(), format)
         .fit(terminal)
         .sums(args.sum)
@@ -227,8 +228,13 @@ impl TotalsArgs {
             });
         } else if format == OutputFormat::Table {
             let is_complete = printed.dropped == 0 && incomplete.is_none();
-            let complete = if is_complete { "; complete: no drops are known" } else { "" };
-            say(format_args!("{}{complete}", self.how_much(printed, omitted)));
+            let more = match (self.live, is_complete) {
+                (true, true) => "; complete: no drops are known",
+                (true, false) => "",
+                // What came since the roll-up is not among them.
+                (false, _) => ", rolled up; --live adds later ones",
+            };
+            say(format_args!("{}{more}", self.how_much(printed, omitted)));
         }
         if printed.dropped > 0 {
             let of_all = if is_filtered { ", over all endpoints" } else { "" };

@@ -204,7 +204,8 @@ mod tests {
         assert_eq!(read(&["status=200", "a.b!=c"], &line), Ok(false));
         assert_eq!(read(&["status=201"], r#"{"msg":"no request at all"}"#), Ok(false));
         let text = r#"h - - [17/May/2015:10:05:03 +0000] "GET /a HTTP/1.1" 200 1"#;
-        assert_eq!(read(&["a=b"], text), Ok(false));
+        assert!(matches!(read(&["a=b"], text), Err(Malformed::Fieldless(_))));
+        assert_eq!(read(&["a=b"], "  at Object.<anonymous> (/app/x.js:1:2)"), Ok(false));
         assert_eq!(read(&["a!=b"], text), Ok(true));
         // What is around a line counts for it.
         let wrapped = r#"{"UNIT":"nginx","MESSAGE":"{\"ts\":1431857103,\"method\":\"GET\",\"path\":\"/a\",\"kind\":\"x\"}"}"#;

@@ -45,13 +45,16 @@ impl FromStr for FormatArg {
     fn from_str(given: &str) -> Result<Self, String> {
         let format = match given {
             "auto" => LogFormat::Auto,
-            "clf" => LogFormat::Clf,
+            // The names that nginx and Apache have for it.
+            "clf" | "common" | "combined" => LogFormat::Clf,
             "json" => LogFormat::Json,
             _ if given.contains(['$', '%']) => LogFormat::Template(Arc::new(given.parse()?)),
             _ => {
-                return Err("known are auto, clf and json, and the log_format of nginx or the \
-                            LogFormat of Apache as it stands in the configuration"
-                    .to_owned());
+                return Err(
+                    "known are auto, clf, common, combined and json; of another format of \
+                            nginx or Apache, paste the log_format or LogFormat itself, not its name"
+                        .to_owned(),
+                );
             }
         };
         Ok(Self { given: given.to_owned(), format })

@@ -66,6 +66,8 @@ pub(crate) enum Malformed {
     FieldsMissing(String),
     #[error("the W3C format, but no #Fields: line came before it in {0:?}")]
     NoFields(String),
+    #[error("a line of text has no fields, so --where leaves it out: {0:?}")]
+    Fieldless(String),
     #[error("not as --format says, from here on: {0:?}")]
     NotAsFormat(String),
     #[error("--format can be read in two ways here: {0}")]

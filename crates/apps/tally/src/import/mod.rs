@@ -183,9 +183,10 @@ impl Parser {
             }
             LogFormat::Auto => match clf::parse(line, &self.reading) {
                 // Almost every line. No JSON is one.
-                Some(record) => {
-                    Ok(Some(record).filter(|_| self.fields.conditions_hold_without_fields()))
+                Some(_) if !self.fields.conditions_hold_without_fields() => {
+                    Err(Malformed::Fieldless(quote(line)))
                 }
+                Some(record) => Ok(Some(record)),
                 None => match json::object_in(line) {
                     Some(at) => match json::parse(&line[at..], &line[..at], self) {
                         Err(Malformed::Json(_)) => self.parse_text(line),
@@ -199,7 +200,9 @@ impl Parser {
 
     fn parse_text<'a>(&self, line: &'a [u8]) -> Result<Option<Record<'a>>, Malformed> {
         if !self.fields.conditions_hold_without_fields() {
-            return Ok(None);
+            // Logs of JSON have other text in between.
+            let is_request = clf::parse(line, &self.reading).is_some();
+            return if is_request { Err(Malformed::Fieldless(quote(line))) } else { Ok(None) };
         }
         match clf::parse(line, &self.reading) {
             Some(record) => Ok(Some(record)),

@@ -32,7 +32,10 @@ fn a_wrong_password() {
         .expect("Postgres is installed");
     let url = with_password(&cluster.url("postgres"), "s3cret");
     let home = Home::sqlite();
-    assert_fails(&home.serve_fails(&url), 1, &["password authentication failed for user"]);
+    let refused = home.serve_fails(&url);
+    assert_fails(&refused, 1, &["password authentication failed for user"]);
+    let is_wrapped = ["db error", "FATAL"].iter().any(|words| refused.stderr.contains(words));
+    assert!(!is_wrapped, "the driver's words: {refused:?}");
     let output = home.run(&["migrate", "--database-url", &url]);
     assert_fails(&output, 1, &["password authentication failed for user"]);
 }
@@ -42,6 +45,32 @@ fn a_database_that_does_not_exist() {
     let home = Home::postgres("absent");
     let url = home.database_url().replace(home.database().name(), "no_such_database");
     assert_fails(&home.serve_fails(&url), 1, &["no_such_database", "does not exist"]);
+}
+
+#[test]
+fn a_database_that_is_not_ready_for_tables() {
+    let home = Home::postgres("not_ready");
+    let (url, name) = (home.database_url(), home.database().name());
+    let user = format!("{name}_user");
+    home.sql(&format!(
+        "REVOKE CREATE ON SCHEMA public FROM PUBLIC; CREATE ROLE {user} LOGIN PASSWORD 's3cret'"
+    ));
+    let (_, host) = url.split_once('@').expect("a user");
+    let theirs = format!("postgres://{user}:s3cret@{host}");
+    let words = format!(
+        "migrate the database: {user} may not make tables in the schema public: make {user} the \
+         owner of the database (CREATE DATABASE {name} OWNER {user}, or "
+    );
+    assert_fails(&home.run(&["migrate", "--database-url", &theirs]), 1, &[&words]);
+    home.sql(&format!("DROP ROLE {user}"));
+    let separator = if url.contains('?') { '&' } else { '?' };
+    let elsewhere = format!("{url}{separator}search_path=counts");
+    let words = "the schema counts does not exist: CREATE SCHEMA counts AUTHORIZATION ";
+    assert_fails(&home.serve_fails(&elsewhere), 1, &[words]);
+    let (_, rest) = url.split_once("://").expect("a scheme");
+    let cockroach = format!("cockroachdb://{rest}");
+    let words = "this is PostgreSQL, not CockroachDB: write postgres://";
+    assert_fails(&home.serve_fails(&cockroach), 1, &[words]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use tally_testkit::{free_port, run};
+use tally_testkit::{Process, free_port, run};
 
 use crate::support::{Home, LIMIT, Server, assert_fails, assert_no_secret, command, totals};
 
@@ -90,6 +90,26 @@ fn a_server_that_is_not_there() {
     }
 }
 
+/// The system takes connections for a server that is stopped.
+#[test]
+fn a_server_that_says_nothing() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    server.process.signal("STOP");
+    let run = |arguments: &[&str]| Process::spawn(&server.command(arguments));
+    let health = run(&["health"]);
+    let add = run(&["add", "GET", "/a", "--patience", "1"]);
+    let askers = [run(&["totals"]), run(&["roll-up"]), run(&["producers"])];
+    assert_fails(&health.wait(LIMIT), 1, &["the server did not answer within 5 s"]);
+    assert_fails(&add.wait(LIMIT), 1, &["nothing was counted"]);
+    for asker in askers {
+        let output = asker.wait(LIMIT);
+        assert_fails(&output, 1, &["cannot ", ": the server does not answer"]);
+        assert!(output.stderr.contains("has not answered yet; still waiting"), "{output:?}");
+    }
+    server.process.signal("CONT");
+}
+
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
     let home = Home::sqlite();
@@ -122,7 +142,7 @@ fn config_shows_each_setting_and_its_source() {
     assert_no_secret(&output);
     for line in [
         "LISTEN_ADDR=127.0.0.1:7777  # default",
-        "DB_URL=postgres://me@db/x?search_path=a  # environment",
+        "DB_URL=postgres://me@db/x?search_path=a  # .env",
         "MIGRATION_DRIVER=  # not set",
         "TALLY_WORKERS=2  # flag",
         "TALLY_QUEUE_ROWS_MAX=4096  # environment",
@@ -135,6 +155,37 @@ fn config_shows_each_setting_and_its_source() {
     for name in output.stdout.lines().filter_map(|line| line.split('=').next()) {
         assert!(help.contains(name), "{name} is not a variable of the help");
     }
+}
+
+/// As files for containers have it, where nothing was given.
+#[test]
+fn an_empty_variable_is_not_set() {
+    let home = Home::sqlite();
+    let config = home.run(&["config"]);
+    let names = config.stdout.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name);
+    let mut empty = home.command(&["config"]);
+    empty.envs(names.map(|name| (name, "")));
+    let output = run(&empty, b"", LIMIT);
+    assert_eq!((output.status.code(), &output.stdout), (Some(0), &config.stdout), "{output:?}");
+
+    let server = home.serve(&[]);
+    let names = ["CA_CERTIFICATES", "CLIENT_CERTIFICATE", "CLIENT_KEY", "KEY"];
+    home.file(".env", names.map(|name| format!("TALLY_{name}=\n")).concat());
+    server.ok(&["add", "GET", "/a"]);
+    let mut nowhere = home.command(&["help", "totals"]);
+    nowhere.env("TALLY_SERVER", "");
+    let help = run(&nowhere, b"", LIMIT);
+    assert!(help.stdout.contains("[env: TALLY_SERVER="), "{help:?}");
+}
+
+#[test]
+fn a_dry_run_makes_no_database() {
+    let home = Home::sqlite();
+    let flags = ["--dry-run", "--database-url", "sqlite:new.db", "--from", "postgres://db/x"];
+    let output = home.run(&[&["import-count"], &flags[..]].concat());
+    assert_fails(&output, 1, &["Tally's tables are missing", "`tally migrate`"]);
+    let is_empty = std::fs::read_dir(home.path("")).expect("the folder").next().is_none();
+    assert!(is_empty, "a dry run makes no file");
 }
 
 #[test]

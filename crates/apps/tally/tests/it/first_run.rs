@@ -46,7 +46,7 @@ fn counts_and_rolls_up(server: &Server) {
     assert!(before.stderr.contains("add --live"), "{before:?}");
     // Midnight may come between the two commands.
     let output = server.ok(&["roll-up", "yesterday..today"]);
-    assert!(output.stderr.contains("rolled up 1 day: 3 requests"), "{output:?}");
+    assert!(output.stderr.contains("1 day rolled up, with 3 requests in all"), "{output:?}");
     assert_eq!(server.rolled_up(), expected);
     assert_eq!(server.live(), expected);
 }

@@ -2,7 +2,7 @@
 
 use tally_testkit::Output;
 
-use crate::support::{Home, Server, Totals, totals};
+use crate::support::{Home, Server, Totals, assert_fails, totals};
 
 /// Lines of several kinds, as one file has them that was pasted together.
 const MIXED: &str = r#"#Software: x
@@ -69,6 +69,25 @@ fn conditions_say_which_entries_are_requests() {
     let (_, counted) =
         import(&home, &server, &["--again", "--where", "kind=x", "--where", "logger!=y"]);
     assert_eq!(counted, totals([("GET /shop", 1), ("GET /users/9", 1)]));
+}
+
+/// What would leave out every line is refused, with the reason.
+#[test]
+fn conditions_and_prefixes_that_no_line_meets() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    let log = home.file("text.log", crate::support::LOG_LINE);
+    for format in ["auto", "combined", "common", "clf"] {
+        let output = server.run(&["import", "--format", format, "--where", "status=200", &log]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(output.stderr.contains("a line of text has no fields, so --where"), "{output:?}");
+    }
+    let output = server.run(&["import", "--path-prefix", "users", &log]);
+    assert_fails(&output, 2, &["a path begins with /: write /users"]);
+    let output = server.run(&["import", "--format", "main", &log]);
+    assert_fails(&output, 2, &["paste the log_format or LogFormat itself, not its name"]);
+    server.ok(&["import", "--format", "combined", "--path-prefix", "/a", &log]);
+    assert_eq!(server.live(), totals([("GET /a", 1)]));
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl Recorder {
         let opened = timeout(self.opening_wait_max, self.store.open_producer(&opening))
             .await
             .map_err(|_elapsed| Error::ProducerTimeout)
-            .and_then(|opened| opened.map_err(Error::store("open a producer")));
+            .and_then(|opened| opened.map_err(Error::store("register the client")));
         // An idle server learns of a full database by this alone.
         let opened = opened.inspect_err(|error| {
             let error = chain(error);

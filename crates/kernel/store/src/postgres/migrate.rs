@@ -3,12 +3,17 @@
 use refinery::{Migration, Runner};
 use tally_runtime::Kind;
 use tokio_postgres::Client;
+use tokio_postgres::error::{DbError, SqlState};
 
 use super::Database;
-use crate::error::Step as _;
-use crate::migrate::{Migrations, Schema};
+use crate::error::{Step as _, words_of};
+use crate::migrate::{self, Migrations, Schema};
 use crate::retry::Policy;
 use crate::{Dialect, Error};
+
+/// Postgres does not know CockroachDB's setting.
+const NOT_COCKROACH: &str = "this is PostgreSQL, not CockroachDB: write postgres:// in the URL, and \
+    pgx if MIGRATION_DRIVER is set";
 
 /// Applies what is missing.
 pub(crate) async fn run(migrations: &Migrations, database: &Database) -> Result<Schema, Error> {
@@ -35,10 +40,15 @@ async fn run_once(
         // Advisory locks do nothing there. Its migrations are idempotent, one statement
         // each, and the history's primary key lets only one server note each of them: the
         // other one fails, and tries again.
-        client
-            .batch_execute(include_str!("autocommit_ddl.sql"))
-            .await
-            .step("prepare to migrate")?;
+        client.batch_execute(include_str!("autocommit_ddl.sql")).await.map_err(
+            |error| match error.code() {
+                Some(&SqlState::UNDEFINED_OBJECT) => {
+                    Error::permanent(format!("use {}", database.url), Kind::FailedPrecondition)
+                        .because(NOT_COCKROACH)
+                }
+                _ => Error::statement("prepare to migrate", error),
+            },
+        )?;
     } else {
         client
             .batch_execute(include_str!("limit_lock_wait.sql"))
@@ -54,7 +64,7 @@ async fn run_once(
     if before.pending.is_empty() {
         return Ok(before);
     }
-    runner.run_async(&mut client).await.map_err(|error| failed(database.dialect, error))?;
+    runner.run_async(&mut client).await.map_err(|error| failed(database, &error))?;
     Ok(before)
 }
 
@@ -75,14 +85,44 @@ async fn applied(
     runner
         .get_applied_migrations_async(client)
         .await
-        .map_err(|error| Error::permanent(step, Kind::Internal).because(error))
+        .map_err(|error| Error::permanent(step, Kind::Internal).because(words(&error)))
 }
 
-fn failed(dialect: Dialect, error: refinery::Error) -> Error {
+fn failed(database: &Database, error: &refinery::Error) -> Error {
     let step = "migrate the database";
-    match dialect {
+    let failed = match database.dialect {
         // Harmless to repeat, see above.
-        Dialect::Cockroach => Error::transient(step, crate::Outcome::Indeterminate).because(error),
-        _ => Error::permanent(step, Kind::FailedPrecondition).because(error),
+        Dialect::Cockroach => Error::transient(step, crate::Outcome::Indeterminate),
+        _ => Error::permanent(step, Kind::FailedPrecondition),
+    };
+    let advice = said(error).and_then(|said| advice(database, said));
+    failed.because(advice.unwrap_or_else(|| words(error)))
+}
+
+/// What the database said, if it is that which failed.
+fn said(error: &refinery::Error) -> Option<&DbError> {
+    let refinery::error::Kind::Connection(_, cause) = error.kind() else { return None };
+    cause.downcast_ref::<tokio_postgres::Error>()?.as_db_error()
+}
+
+fn words(error: &refinery::Error) -> String {
+    said(error).map_or_else(|| migrate::words(error), words_of)
+}
+
+/// What to do about a database that is not ready for tables.
+fn advice(database: &Database, said: &DbError) -> Option<String> {
+    let config = &database.url.config;
+    let user = config.get_user().unwrap_or("USER");
+    if *said.code() == SqlState::INSUFFICIENT_PRIVILEGE {
+        let schema = said.message().strip_prefix("permission denied for schema ")?;
+        let name = config.get_dbname().unwrap_or(user);
+        return Some(format!(
+            "{user} may not make tables in the schema {schema}: make {user} the owner of the \
+             database (CREATE DATABASE {name} OWNER {user}, or ALTER DATABASE {name} OWNER TO {user})"
+        ));
     }
+    let is_missing = *said.code() == SqlState::INVALID_SCHEMA_NAME;
+    let options = config.get_options().filter(|_| is_missing)?;
+    let schema = options.split("search_path=").nth(1)?.split([',', ' ', '\\']).next()?;
+    Some(format!("the schema {schema} does not exist: CREATE SCHEMA {schema} AUTHORIZATION {user}"))
 }

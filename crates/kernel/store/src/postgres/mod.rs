@@ -35,6 +35,8 @@ use crate::{Dialect, Error, Outcome};
 
 /// How long one attempt to connect may take, unless the URL says `connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Where Postgres listens, unless the URL says it.
+const PORT_DEFAULT: u16 = 5432;
 /// How long the network may be silent before a connection is taken for lost. Those that were given
 /// up are some of the pool's until then.
 const NETWORK_SILENCE_MAX: Duration = Duration::from_secs(15);
@@ -76,6 +78,8 @@ pub struct Database {
     tls: MakeRustlsConnect,
     url: Arc<PostgresUrl>,
     dialect: Dialect,
+    /// How long a new connection may take, the login included.
+    login_max: Duration,
     /// How many connections the pool of writers has made.
     writers_made: Arc<AtomicU64>,
 }
@@ -104,14 +108,17 @@ impl fmt::Debug for Database {
 impl Database {
     pub(crate) async fn open(url: &PostgresUrl, settings: Settings) -> Result<Self, Error> {
         let mut url = url.clone();
+        let login_max = login_max(&url.config);
         complete(&mut url.config);
         let tls = url.tls.connector()?;
         let others = settings.connections_max.saturating_sub(settings.writers_max + 1).max(1);
         let writers_made = Arc::<AtomicU64>::default();
-        let pool = |size, wait| pool(&url.config, &tls, size, wait, None, Arc::default());
+        let pool =
+            |size, wait| pool(&url.config, &tls, size, (wait, login_max), None, Arc::default());
         let writers = |limit| {
             let made = Arc::clone(&writers_made);
-            self::pool(&url.config, &tls, settings.writers_max, WRITER_WAIT, limit, made)
+            let waits = (WRITER_WAIT, login_max);
+            self::pool(&url.config, &tls, settings.writers_max, waits, limit, made)
         };
         let mut database = Self {
             pool: pool(others, settings.connection_wait)?,
@@ -120,6 +127,7 @@ impl Database {
             tls: tls.clone(),
             dialect: url.dialect,
             url: Arc::new(url.clone()),
+            login_max,
             writers_made: Arc::clone(&writers_made),
         };
         database.dialect = examine::examine(&database).await?;
@@ -181,7 +189,8 @@ impl Database {
         match pool.get().await {
             Ok(object) => Ok(Connection::new(object, self.tls.clone())),
             Err(PoolError::Backend(error)) if chain(&error).contains(NO_PASSWORD) => {
-                let advice = "it requires a password: set it in the URL, PGPASSWORD or ~/.pgpass";
+                let advice = "it requires a password: set it in the URL, PGPASSWORD or the \
+                              password file (PGPASSFILE or ~/.pgpass)";
                 Err(Error::permanent(step(), Kind::FailedPrecondition).because(advice))
             }
             Err(
@@ -192,6 +201,7 @@ impl Database {
                     format!("all {} connections for this are in use", pool.status().max_size);
                 Err(Error::transient(step(), Outcome::Determinate).because(busy))
             }
+            Err(PoolError::Timeout(TimeoutType::Create)) => Err(self.silent()),
             Err(error @ (PoolError::Timeout(_) | PoolError::PostCreateHook(_))) => {
                 Err(Error::transient(step(), Outcome::Determinate).because(error))
             }
@@ -216,8 +226,11 @@ impl Database {
     async fn private_connection(&self) -> Result<tokio_postgres::Client, Error> {
         let step = || format!("connect to {}", self.url);
         let tls = self.tls.clone();
-        let (client, connection) =
-            self.url.config.connect(tls).await.map_err(|error| Error::statement(step(), error))?;
+        let connecting = tokio::time::timeout(self.login_max, self.url.config.connect(tls));
+        let (client, connection) = connecting
+            .await
+            .map_err(|_| self.silent())?
+            .map_err(|error| Error::statement(step(), error))?;
         Tasks::new().spawn("migration connection", async move {
             if let Err(error) = connection.await {
                 tracing::debug!(error = chain(&error), "migration connection ended");
@@ -225,6 +238,39 @@ impl Database {
         });
         Ok(client)
     }
+
+    /// The port is open, and who has it says nothing, or too little.
+    fn silent(&self) -> Error {
+        let (peers, seconds) = (peers(&self.url.config), self.login_max.as_secs());
+        Error::transient(format!("connect to {}", self.url), Outcome::Determinate)
+            .because(format!("no answer from {peers} within {seconds} s"))
+    }
+}
+
+/// How long a connection may take, the login included: `connect_timeout` is for each host.
+fn login_max(config: &tokio_postgres::Config) -> Duration {
+    let hosts = config.get_hosts().len().max(config.get_hostaddrs().len()).max(1);
+    let hosts = u32::try_from(hosts).unwrap_or(u32::MAX);
+    match config.get_connect_timeout() {
+        Some(one) => one.saturating_mul(hosts),
+        None => CONNECT_TIMEOUT * 2,
+    }
+}
+
+/// The hosts and their ports.
+fn peers(config: &tokio_postgres::Config) -> String {
+    use tokio_postgres::config::Host;
+    let ports = config.get_ports();
+    let name = |(at, host): (usize, &Host)| {
+        let port = ports.get(at).or(ports.first()).copied().unwrap_or(PORT_DEFAULT);
+        match host {
+            Host::Tcp(host) if host.contains(':') => format!("[{host}]:{port}"),
+            Host::Tcp(host) => format!("{host}:{port}"),
+            #[cfg(unix)]
+            Host::Unix(folder) => folder.display().to_string(),
+        }
+    };
+    config.get_hosts().iter().enumerate().map(name).collect::<Vec<_>>().join(", ")
 }
 
 /// Adds what the URL does not say.
@@ -249,7 +295,7 @@ fn pool(
     config: &tokio_postgres::Config,
     tls: &MakeRustlsConnect,
     size: usize,
-    wait: Duration,
+    (wait, login_max): (Duration, Duration),
     statement_max: Option<Duration>,
     made: Arc<AtomicU64>,
 ) -> Result<Pool, Error> {
@@ -261,7 +307,7 @@ fn pool(
     Pool::builder(manager)
         .max_size(size)
         .wait_timeout(Some(wait))
-        .create_timeout(Some(CONNECT_TIMEOUT * 2))
+        .create_timeout(Some(login_max))
         .runtime(Runtime::Tokio1)
         .post_create(Hook::async_fn(move |client, _| {
             made.fetch_add(1, Ordering::AcqRel);

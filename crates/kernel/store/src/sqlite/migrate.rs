@@ -6,7 +6,7 @@ use tally_runtime::Kind;
 
 use super::Database;
 use crate::error::Step as _;
-use crate::migrate::{Migrations, Schema};
+use crate::migrate::{Migrations, Schema, words};
 use crate::{Dialect, Error};
 
 /// Applies what is missing.
@@ -19,7 +19,7 @@ pub(crate) async fn run(migrations: Migrations, database: &Database) -> Result<S
             if !before.pending.is_empty() {
                 runner.run(connection).map_err(|error| {
                     Error::permanent("migrate the database", Kind::FailedPrecondition)
-                        .because(error)
+                        .because(words(&error))
                 })?;
             }
             Ok(before)
@@ -52,5 +52,5 @@ fn applied(
     }
     runner
         .get_applied_migrations(connection)
-        .map_err(|error| Error::permanent(step, Kind::Internal).because(error))
+        .map_err(|error| Error::permanent(step, Kind::Internal).because(words(&error)))
 }

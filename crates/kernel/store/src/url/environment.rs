@@ -87,7 +87,17 @@ impl Environment {
         dialect: Dialect,
         notes: &mut Vec<String>,
     ) -> Result<Option<String>, InvalidUrl> {
-        let Ok(kind) = fs::metadata(path) else { return Ok(None) };
+        let kind = match fs::metadata(path) {
+            Ok(kind) => kind,
+            Err(error) => {
+                // The usual one need not be there.
+                if parameters.get("passfile").is_some() {
+                    let path = path.display();
+                    notes.push(format!("the password file {path} cannot be read: {error}"));
+                }
+                return Ok(None);
+            }
+        };
         if !kind.is_file() {
             notes.push(format!(
                 "the password file {} is ignored: it is not a regular file",

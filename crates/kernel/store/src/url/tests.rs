@@ -301,6 +301,9 @@ fn the_password_file_and_the_root_certificate_are_found() {
         let words = "does not have the same password for all of the hosts";
         assert!(error.to_string().contains(words), "{error}");
     }
+    let missing = completed("postgres://me@db/x", [("HOME", folder), ("PGPASSFILE", "/nope")]);
+    assert_eq!(password(&missing), None);
+    assert!(missing.notes()[0].contains("/nope cannot be read: No such file"));
     mode(&passwords, 0o640);
     let url = at_home("postgres://me@db/x");
     assert_eq!(password(&url), None);

@@ -85,3 +85,12 @@ async fn a_connection_that_was_not_released_is_closed() {
     let other = opened.connection().await.expect("a connection");
     assert_ne!(other.query_one(process, &[]).await.expect("an id").get::<_, i32>(0), id);
 }
+
+/// The system takes the connections; whoever has the port says nothing.
+#[tokio::test]
+async fn a_silent_server_is_waited_for_as_long_as_the_url_says() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let line = refused(&format!("postgres://me@{address}/tally?connect_timeout=1")).await;
+    assert!(line.ends_with(&format!(": no answer from {address} within 1 s")), "{line}");
+}

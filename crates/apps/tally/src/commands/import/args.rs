@@ -79,7 +79,7 @@ pub(crate) struct ImportArgs {
 /// How lines are read.
 #[derive(Debug, Args)]
 pub(super) struct ReadingArgs {
-    /// How lines are written: auto, clf (text), json, or nginx's log_format or Apache's LogFormat
+    /// How lines are written: auto, clf (text; also common, combined), json, or nginx's log_format or Apache's LogFormat
     /// as it stands in the configuration
     #[arg(long, default_value = "auto")]
     pub(super) format: FormatArg,
@@ -113,7 +113,7 @@ pub(super) struct PathArgs {
     pub(super) keep_query: bool,
 
     /// Count only paths that begin with this; repeatable
-    #[arg(long, value_name = "PREFIX")]
+    #[arg(long, value_name = "PREFIX", value_parser = parse_prefix)]
     pub(super) path_prefix: Vec<String>,
 
     /// Replace what matches in each path, as in '^/users/[^/]+=/users/{name}'; repeatable
@@ -134,6 +134,14 @@ pub(super) struct ZoneArg {
 
 /// How many conditions there may be.
 const CONDITIONS_MAX: usize = 16;
+
+/// What cannot begin a path of a log would leave everything out.
+fn parse_prefix(given: &str) -> Result<String, String> {
+    if !given.is_empty() && !given.starts_with(['/', '*']) {
+        return Err(format!("a path begins with /: write /{given}"));
+    }
+    Ok(given.to_owned())
+}
 
 // === impl ImportArgs ===
 

@@ -29,7 +29,7 @@ pub(crate) async fn open(
     places: &Semaphore,
     opening: &Opening,
 ) -> Result<Opened> {
-    let policy = Policy::short("open a producer");
+    let policy = Policy::short("register the client");
     let once = async || {
         let _place = places.acquire().await;
         open_once(database, opening).await
@@ -97,7 +97,7 @@ pub(crate) async fn dropped(transaction: &Transaction<'_>, days: DayRange) -> Re
 }
 
 async fn open_once(database: &Database, opening: &Opening) -> Result<Opened> {
-    let step = "open a producer";
+    let step = "register the client";
     let mut connection = database.writer().await?;
     let transaction = connection.begin(Isolation::Default).await?;
     transaction.batch_execute(include_str!("wait_hardly_for_producer.sql")).await.step(step)?;

@@ -14,7 +14,7 @@ use crate::producer::{Leaving, Opening, Producer, Refusal, Standing, Step};
 use crate::setback::{Setback, Told};
 
 pub(super) fn open(connection: &mut Connection, opening: &Opening) -> Result<Opened> {
-    let step = "open a producer";
+    let step = "register the client";
     let transaction = begin(connection)?;
     let id = opening.id.as_bytes();
     let found = find(&transaction, opening.id)?;
