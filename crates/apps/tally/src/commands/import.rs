@@ -41,12 +41,9 @@ pub(crate) async fn run(args: ImportArgs, clock: Arc<dyn Clock>) -> anyhow::Resu
         Ok(good) => good,
         Err(reason) => return Ok(wrong_usage(reason)),
     };
-    let mut unreadable = 0;
-    for error in inputs.iter().filter_map(|input| input.check().err()) {
-        say(format_args!("error: {}", chain(&error)));
-        unreadable += 1;
-    }
-    if unreadable > 0 {
+    let unreadable: Vec<_> = inputs.iter().filter_map(|input| input.check().err()).collect();
+    unreadable.iter().for_each(|error| say(format_args!("error: {}", chain(error))));
+    if !unreadable.is_empty() {
         return Err(anyhow!("nothing was sent"));
     }
     let inputs = if args.again { inputs } else { without_doubles(inputs) };

@@ -82,6 +82,9 @@ fn conditions_and_prefixes_that_no_line_meets() {
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         assert!(output.stderr.contains("a line of text has no fields, so --where"), "{output:?}");
     }
+    let format = "[$time_local] \"$request\"";
+    let output = server.run(&["import", "--format", format, "--where", "status=200", &log]);
+    assert_fails(&output, 2, &["--where is for fields of JSON"]);
     let output = server.run(&["import", "--path-prefix", "users", &log]);
     assert_fails(&output, 2, &["a path begins with /: write /users"]);
     let output = server.run(&["import", "--format", "main", &log]);

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::client::ServerArgs;
 use crate::import::fields::{Condition, JsonFields, Named};
 use crate::import::fingerprint::of_text;
-use crate::import::format::FormatArg;
+use crate::import::format::{FormatArg, LogFormat};
 use crate::import::paths::{Paths, Rewrite};
 use crate::import::time::Zone;
 use crate::import::{Parser, Reading};
@@ -151,6 +151,11 @@ impl ImportArgs {
             &self.reading;
         if conditions.len() > CONDITIONS_MAX {
             return Err(format!("--where may be given {CONDITIONS_MAX} times"));
+        }
+        if matches!(format.format, LogFormat::Template(_)) && !conditions.is_empty() {
+            return Err("--where is for fields of JSON, and lines as --format says have none; \
+                        leave one of the two out"
+                .to_owned());
         }
         let named = Named {
             method: method_field.clone(),
