@@ -59,7 +59,8 @@ async fn ask(address: (&str, u16), request: &[u8]) -> Option<Vec<u8>> {
     let mut answer = Vec::new();
     let asking = async {
         let mut connection = TcpStream::connect(address).await.ok()?;
-        connection.write_all(request).await.ok()?;
+        // It may have ended the connection already, and still have answered.
+        let _ = connection.write_all(request).await;
         let mut bytes = [0; 1024];
         while answer.len() < ANSWER_BYTES_MAX {
             match connection.read(&mut bytes).await {

@@ -104,6 +104,8 @@ pub(super) async fn no_tally(status: &Status, uri: &Uri, has_key: bool) -> Optio
             Some("it does not accept the key: check --key (TALLY_KEY)".to_owned())
         }
         Code::Unauthenticated => Some("it wants a key: give one with --key (TALLY_KEY)".to_owned()),
+        // A connection may break without a cause that is told.
+        _ if uri.scheme_str() == Some("http") => seen(look(uri).await?),
         _ => None,
     }
 }
