@@ -13,6 +13,7 @@ mod why;
 use std::error::Error as _;
 use std::fmt;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -31,6 +32,9 @@ use crate::output::{say, visible};
 
 /// Where a server is unless something else is said.
 pub(crate) const SERVER_DEFAULT: &str = "http://127.0.0.1:7777";
+
+/// After what silence a look is taken at what answers, and how long that may take.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -126,8 +130,16 @@ impl ServerArgs {
         // A stream without requests counts nothing. A server that is slow to answer it may be slow
         // to answer everything.
         let mut client = CountServiceClient::new(caller.clone());
-        let nothing = client.add(tokio_stream::empty());
-        if let Ok(Err(status)) = timeout(first_answer_max, nothing).await
+        let mut nothing = pin!(client.add(tokio_stream::empty()));
+        let mut answer = timeout(LOOK_AFTER.min(first_answer_max), &mut nothing).await;
+        if answer.is_err() {
+            // A connection that broke as the call began may leave it waiting.
+            if let Some(why) = why::looked(endpoint.uri(), LOOK_AFTER).await {
+                return Err(self.unreachable(&why));
+            }
+            answer = timeout(first_answer_max.saturating_sub(LOOK_AFTER * 2), nothing).await;
+        }
+        if let Ok(Err(status)) = answer
             && let Some(why) = why::no_tally(&status, endpoint.uri(), self.key().is_some()).await
         {
             return Err(self.unreachable(&why));

@@ -9,8 +9,8 @@ use tonic::codegen::http::{StatusCode, Uri};
 
 use super::why::Foreign;
 
-/// How long one look may take.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one look may take after a call that failed.
+pub(super) const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How much of an answer is looked at.
 const ANSWER_BYTES_MAX: usize = 8 * 1024;
@@ -37,16 +37,16 @@ pub(super) enum Seen {
 }
 
 /// Looks, unless nothing can be seen in time.
-pub(super) async fn look(uri: &Uri) -> Option<Seen> {
+pub(super) async fn look(uri: &Uri, limit: Duration) -> Option<Seen> {
     let (host, port) = (uri.host()?, uri.port_u16().unwrap_or(80));
     let address = (host.trim_matches(['[', ']']), port);
-    match seen(&ask(address, HTTP_2).await?) {
+    match seen(&ask(address, HTTP_2, limit).await?) {
         seen @ (Seen::Http2 | Seen::Tls | Seen::Other) => Some(seen),
         // It may say more of itself to a request that it understands.
         first @ (Seen::Http1(_) | Seen::Nothing) => {
             let host = uri.authority()?;
             let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-            match ask(address, request.as_bytes()).await.map(|answer| seen(&answer)) {
+            match ask(address, request.as_bytes(), limit).await.map(|answer| seen(&answer)) {
                 None | Some(Seen::Nothing) => Some(first),
                 Some(second) => Some(second),
             }
@@ -54,8 +54,8 @@ pub(super) async fn look(uri: &Uri) -> Option<Seen> {
     }
 }
 
-/// The beginning of an answer; nothing if there is no connection.
-async fn ask(address: (&str, u16), request: &[u8]) -> Option<Vec<u8>> {
+/// The beginning of an answer; nothing if there is no connection, or not a word in time.
+async fn ask(address: (&str, u16), request: &[u8], limit: Duration) -> Option<Vec<u8>> {
     let mut answer = Vec::new();
     let asking = async {
         let mut connection = TcpStream::connect(address).await.ok()?;
@@ -74,8 +74,11 @@ async fn ask(address: (&str, u16), request: &[u8]) -> Option<Vec<u8>> {
         }
         Some(())
     };
-    let is_connected = timeout(LOOK_TIMEOUT, asking).await != Ok(None);
-    is_connected.then_some(answer)
+    match timeout(limit, asking).await {
+        Ok(None) => None,
+        Err(_) if answer.is_empty() => None,
+        _ => Some(answer),
+    }
 }
 
 fn seen(answer: &[u8]) -> Seen {

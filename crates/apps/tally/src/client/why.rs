@@ -2,11 +2,12 @@
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use tonic::codegen::http::Uri;
 use tonic::{Code, Status};
 
-use super::look::{Seen, look, named};
+use super::look::{LOOK_TIMEOUT, Seen, look, named};
 use crate::output::visible;
 
 /// What to do when nothing answers.
@@ -91,7 +92,7 @@ pub(super) async fn no_tally(status: &Status, uri: &Uri, has_key: bool) -> Optio
             None if uri.scheme_str() == Some("https") => {
                 Some(broken_tls(cause).unwrap_or_else(|| OTHER_CERTIFICATE.to_owned()))
             }
-            None => seen(look(uri).await?),
+            None => looked(uri, LOOK_TIMEOUT).await,
         };
     }
     match status.code() {
@@ -105,9 +106,16 @@ pub(super) async fn no_tally(status: &Status, uri: &Uri, has_key: bool) -> Optio
         }
         Code::Unauthenticated => Some("it wants a key: give one with --key (TALLY_KEY)".to_owned()),
         // A connection may break without a cause that is told.
-        _ if uri.scheme_str() == Some("http") => seen(look(uri).await?),
-        _ => None,
+        _ => looked(uri, LOOK_TIMEOUT).await,
     }
+}
+
+/// What is wrong with what answers at an address of `http://`, if that can be seen.
+pub(super) async fn looked(uri: &Uri, limit: Duration) -> Option<String> {
+    if uri.scheme_str() != Some("http") {
+        return None;
+    }
+    seen(look(uri, limit).await?)
 }
 
 fn seen(seen: Seen) -> Option<String> {
