@@ -84,10 +84,10 @@ fn layer(manifest: &str) -> Option<Layer> {
     match manifest.split('/').collect::<Vec<_>>()[..] {
         ["crates", "proto", ..] => Some(Layer::Proto),
         ["crates", "client", ..] => Some(Layer::Client),
-        ["crates", "kernel", "testkit", ..] => Some(Layer::Testkit),
+        ["crates", "dev", "testkit", ..] => Some(Layer::Testkit),
         ["crates", "kernel", ..] => Some(Layer::Kernel),
         ["crates", "domains", ..] => Some(Layer::Domain),
-        ["crates", "apps", "torture", ..] => Some(Layer::Torture),
+        ["crates", "dev", "torture", ..] => Some(Layer::Torture),
         ["crates", "apps", ..] => Some(Layer::App),
         ["xtask", ..] => Some(Layer::Xtask),
         _ => None,

@@ -73,7 +73,7 @@ fn table(root: &Path, file: &File, syntax: &syn::File, violations: &mut Vec<Viol
     for (line, row) in rows {
         let cell = row.split('|').next().unwrap_or_default();
         for name in cell.split('`').skip(1).step_by(2) {
-            named.push(name.trim_end_matches("mod.rs").trim_end_matches('/'));
+            named.push(name.trim_end_matches('/'));
             let is_path = name.ends_with('/') || name.contains('.');
             if is_path && !name.contains(['*', '{']) && !root.join(folder).join(name).exists() {
                 violations.push(file.at(line, "table", format!("there is no {folder}{name}")));

@@ -18,13 +18,13 @@ const CLEAN: [(&str, &str); 13] = [
     ("crates/kernel/store/Cargo.toml", "[package]\nname = \"store\"\npublish = false\n"),
     (
         "crates/kernel/store/src/lib.rs",
-        "//! A store.\n//!\n//! | file | what it owns |\n//! |---|---|\n//! | `pool.rs` | the pool |\n//! | `retry/` | retries |\n\nmod pool;\nmod retry;\n",
+        "//! A store.\n//!\n//! | file | what it owns |\n//! |---|---|\n//! | `pool.rs` | the pool |\n//! | `retry.rs` | retries |\n\nmod pool;\nmod retry;\n",
     ),
     (
         "crates/kernel/store/src/pool.rs",
         "//! The pool.\n\n/// SELECT is a word here.\n#[expect(clippy::disallowed_methods, reason = \"named\")]\nfn f() -> &'static str { \"SELECTED\" }\n\n#[cfg(test)]\nmod tests {\n    const Q: &str = \"SELECT 1\";\n}\n",
     ),
-    ("crates/kernel/store/src/retry/mod.rs", "//! Retries.\n"),
+    ("crates/kernel/store/src/retry.rs", "//! Retries.\n"),
     (
         "crates/kernel/store/src/add.sql",
         "-- One statement; on purpose.\nSELECT $1, ';', $$ ; $$; -- the end;\n",
@@ -68,18 +68,13 @@ fn arrows_point_one_way() {
     let other = [
         ("crates/domains/b/Cargo.toml", "[package]\nname = \"b\"\npublish = false\n"),
         ("crates/domains/b/src/lib.rs", "//! B.\n//!\n//! | file | what it owns |\n"),
-        ("crates/kernel/testkit/Cargo.toml", "[package]\nname = \"testkit\"\npublish = false\n"),
-        ("crates/kernel/testkit/src/lib.rs", "//! T.\n//!\n//! | file | what it owns |\n"),
+        ("crates/dev/testkit/Cargo.toml", "[package]\nname = \"testkit\"\npublish = false\n"),
+        ("crates/dev/testkit/src/lib.rs", "//! T.\n//!\n//! | file | what it owns |\n"),
     ];
     let cases = [
         (domain, "a", "[dependencies]\nb = { path = \"../b\" }", "a domain never uses a domain"),
         (domain, "a", "[dev-dependencies]\nb = { path = \"../b\" }", "a domain never uses"),
-        (
-            domain,
-            "a",
-            "[dependencies]\ntestkit = { path = \"../../kernel/testkit\" }",
-            "the testkit",
-        ),
+        (domain, "a", "[dependencies]\ntestkit = { path = \"../../dev/testkit\" }", "the testkit"),
         (kernel, "store", "[dependencies]\na = { path = \"../../domains/a\" }", "the kernel is"),
         (kernel, "store", "[build-dependencies]\nproto = { path = \"../../proto\" }", "the kernel"),
     ];
@@ -91,7 +86,7 @@ fn arrows_point_one_way() {
     }
     let fine = [
         "[dependencies]\nstore = { path = \"../../kernel/store\" }\nproto = { path = \"../../proto\" }",
-        "[dev-dependencies]\ntestkit = { path = \"../../kernel/testkit\" }",
+        "[dev-dependencies]\ntestkit = { path = \"../../dev/testkit\" }",
         "[dev-dependencies]\na = { path = \".\", features = [] }",
     ];
     for dependency in fine {

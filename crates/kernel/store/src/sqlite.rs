@@ -104,7 +104,7 @@ impl Database {
         }
         let ping = |connection: &mut Connection| {
             connection
-                .query_row(include_str!("ping.sql"), [], |_| Ok(()))
+                .query_row(include_str!("sqlite/ping.sql"), [], |_| Ok(()))
                 .step("ask the database for a sign of life")
         };
         self.0.prober.run(ping).await
@@ -139,8 +139,9 @@ fn rescue(connection: &Connection, missing: Error) -> Error {
 
 fn checkpoint(connection: &Connection) -> Result<(), Error> {
     let step = "move the write-ahead log into the database";
-    let is_busy: bool =
-        connection.query_row(include_str!("checkpoint.sql"), [], |row| row.get(0)).step(step)?;
+    let is_busy: bool = connection
+        .query_row(include_str!("sqlite/checkpoint.sql"), [], |row| row.get(0))
+        .step(step)?;
     if is_busy {
         return Err(Error::transient(step, Outcome::Determinate).because("a reader is in the way"));
     }
@@ -170,7 +171,7 @@ fn open_writer(url: &SqliteUrl) -> Result<Connection, Error> {
         connection.pragma_update(None, "max_page_count", pages).map_err(failed)?;
     }
     // The first read makes the files beside the database.
-    connection.query_row(include_str!("ping.sql"), [], |_| Ok(())).map_err(failed)?;
+    connection.query_row(include_str!("sqlite/ping.sql"), [], |_| Ok(())).map_err(failed)?;
     Ok(connection)
 }
 

@@ -212,7 +212,7 @@ impl Database {
     pub(crate) async fn ping(&self) -> Result<(), Error> {
         let connection = self.probe().await?;
         let row = connection
-            .query_one(include_str!("is_read_only.sql"), &[])
+            .query_one(include_str!("postgres/is_read_only.sql"), &[])
             .await
             .step("ask the database whether it takes writes")?;
         connection.release();
@@ -325,11 +325,11 @@ async fn prepare_session(
     statement_max: Option<Duration>,
 ) -> Result<(), HookError> {
     let statements = async {
-        client.batch_execute(include_str!("session.sql")).await?;
-        client.batch_execute(include_str!("session_idle.sql")).await?;
+        client.batch_execute(include_str!("postgres/session.sql")).await?;
+        client.batch_execute(include_str!("postgres/session_idle.sql")).await?;
         if let Some(max) = statement_max {
             let ms = max.as_millis().to_string();
-            let sql = include_str!("session_write.sql").replace(":limit_ms", &ms);
+            let sql = include_str!("postgres/session_write.sql").replace(":limit_ms", &ms);
             client.batch_execute(&sql).await?;
         }
         Ok(())

@@ -148,10 +148,7 @@ impl File {
 
     /// Tests and the tools of development: what no user runs.
     fn is_development(&self) -> bool {
-        self.is_test()
-            || self.path.starts_with("xtask/")
-            || self.path.starts_with("crates/kernel/testkit/")
-            || self.path.starts_with("crates/apps/torture/")
+        self.is_test() || self.path.starts_with("xtask/") || self.path.starts_with("crates/dev/")
     }
 
     fn at(&self, line: usize, rule: &'static str, advice: impl Into<String>) -> Violation {
