@@ -24,6 +24,7 @@
 //! | `totals.rs` | a question about totals, and its answer in order |
 //! | `validate.rs` | which requests and dates are acceptable |
 //! | `warm.rs` | reading the latest days into memory at the start |
+//! | `writer.rs` | the store as the insert workers see it |
 
 mod ahead;
 mod batch;
@@ -47,6 +48,7 @@ pub mod store;
 mod totals;
 mod validate;
 mod warm;
+mod writer;
 
 pub use batch::{InvalidBatch, RecordLimits, decode_batch};
 pub use counted::CountedFile;
@@ -56,7 +58,7 @@ pub use import_count::{CountTables, ImportCount, Imported, import_count};
 pub use migrations::MIGRATIONS;
 pub use model::{Day, DayRange, Endpoint, EndpointId, Named, Period};
 pub use producer::{
-    BatchEnd, Leaving, Opening, Producer, Refusal, Run, Standing, Verdict, draw_epoch, short_id,
+    BatchEnd, Fate, Leaving, Opening, Producer, Refusal, Run, Standing, draw_epoch, short_id,
 };
 pub use rows::Rows;
 pub use service::{

@@ -2,7 +2,6 @@
 
 use futures_util::{StreamExt as _, pin_mut};
 use tally_store::error::Step as _;
-use tally_store::faults;
 use tally_store::postgres::{Database, Isolation, Transaction};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -38,7 +37,6 @@ pub(crate) async fn read(
         Some(kept) => with_kept(&transaction, query, ids, kept, &mut collector).await?,
         None => rolled_up(&transaction, query, ids, &mut collector).await?,
     };
-    faults::point("totals.between").await;
     if query.live && fits.is_ok() {
         fits = not_rolled_up(&transaction, query, &mut collector).await?;
     }
