@@ -52,7 +52,7 @@ const MESSAGE_ENDPOINTS_MAX: usize = 200;
 #[derive(Debug, Default, PartialEq)]
 struct Missing {
     dropped: i64,
-    setbacks: Vec<requests::Setback>,
+    setbacks: Vec<tally_proto::tally::producers::v1::Setback>,
     omitted: Option<requests::Omitted>,
 }
 
