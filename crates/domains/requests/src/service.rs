@@ -1,21 +1,25 @@
 //! The domain's parts, put together.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tally_ingest::{Limits, Queue, Workers};
+use tally_ingest::{Batch, Limits, Queue, Sink, Workers, WriteError};
+use tally_producers::{PLACES, Producers, Terms, Told};
 use tally_runtime::{Clock, Drain, Tasks, chain};
-use tally_store::Database;
+use tally_store::error::chain_for_clients;
+use tally_store::{Database, Outcome};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use uuid::Uuid;
 
 use crate::ahead::Ahead;
 use crate::batch::RecordLimits;
 use crate::endpoints::Endpoints;
 use crate::recorder::Recorder;
 use crate::rollup;
-use crate::store::{self, Store};
-use crate::warm;
-use crate::writer::Writer;
+use crate::rows::Rows;
+use crate::store::{self, Appended, Store};
+use crate::{DOMAIN, warm};
 
 /// How many queries use the database at the same time, so that they leave connections to the
 /// insert workers. The others wait.
@@ -27,7 +31,7 @@ const ROLL_UPS_WAITING_MAX: usize = 32;
 /// housekeeping, and the health check.
 pub const CONNECTIONS_BESIDE_WRITES: usize = QUERIES_MAX + 3;
 /// The same beside one for each worker: opening a producer stores, too.
-pub const CONNECTIONS_BESIDE_WORKERS: usize = CONNECTIONS_BESIDE_WRITES + store::OPENINGS_MAX + 1;
+pub const CONNECTIONS_BESIDE_WORKERS: usize = CONNECTIONS_BESIDE_WRITES + PLACES + 1;
 
 /// Shortest timeout per attempt: a busy database may need this long for one batch.
 const ATTEMPT_MIN: Duration = Duration::from_secs(1);
@@ -35,6 +39,12 @@ const ATTEMPT_MIN: Duration = Duration::from_secs(1);
 const ATTEMPT_MAX: Duration = Duration::from_secs(25);
 /// How much longer an attempt waits for the database's own word that it took too long.
 const ATTEMPT_GRACE: Duration = Duration::from_secs(2);
+
+/// How often a batch is begun again within an attempt because a new connection was made meanwhile.
+const STALE_MAX: usize = 32;
+
+/// How many losses that could not be noted are kept in mind.
+const SETBACKS_OWED_MAX: usize = 64;
 
 /// What the service is made with. See the server's settings for their meaning and limits.
 #[derive(Debug, Clone, Copy)]
@@ -80,7 +90,7 @@ pub struct Service {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) streams: Tasks,
     pub(crate) totals_max: usize,
-    pub(crate) producer_retention_days: u32,
+    pub(crate) producers: Producers,
     /// A place for each query that may use the database now.
     pub(crate) queries: Arc<Semaphore>,
     /// One roll-up at a time: they would only wait for each other in the database.
@@ -89,6 +99,18 @@ pub struct Service {
     pub(crate) waiting_roll_ups: Arc<Semaphore>,
     workers: Arc<Workers>,
     house: Tasks,
+}
+
+/// The store as the workers see it.
+struct Writer {
+    store: Arc<dyn Store>,
+    producers: Producers,
+    endpoints: Arc<Endpoints>,
+    /// How long to wait for the outcome of one attempt.
+    attempt_timeout: Duration,
+    clock: Arc<dyn Clock>,
+    /// Workers of which the database has lost something that is not noted yet.
+    owed: Mutex<Vec<(Uuid, i64)>>,
 }
 
 // === impl Settings ===
@@ -126,9 +148,13 @@ impl Service {
         let (count_max, path_bytes_max) = endpoints.loaded_max();
         let (known, state) = store.endpoints(count_max, path_bytes_max).await?;
         endpoints.load(known, state);
-        let retention = settings.producer_retention_days;
+        let terms = Terms {
+            producers_max: settings.producers_max,
+            retention_days: settings.producer_retention_days,
+        };
+        let producers = Producers::new(database.clone(), DOMAIN, terms);
         // The partition of today is there before the first request comes.
-        if let Err(error) = store.maintain(clock.now(), retention).await {
+        if let Err(error) = store.maintain(clock.now()).await {
             tracing::warn!(error = chain(&error), "housekeeping failed, will try again");
         }
         let house = Tasks::new();
@@ -137,7 +163,7 @@ impl Service {
             store_too,
             endpoints_too,
             Arc::clone(&clock),
-            retention,
+            producers.clone(),
             drain.clone(),
         );
         house.spawn("housekeeping", keeping);
@@ -150,13 +176,16 @@ impl Service {
         house.close();
         let queue = Queue::new(settings.queue);
         let worker_settings = settings.of_workers(&database);
-        let writer = Arc::new(Writer::new(
-            Arc::clone(&store),
-            Arc::clone(&endpoints),
-            settings.attempt_max() + ATTEMPT_GRACE,
-            Arc::clone(&clock),
-        ));
-        let workers = Arc::new(Workers::start(&queue, &writer, worker_settings, &clock));
+        let writer = Arc::new(Writer {
+            store: Arc::clone(&store),
+            producers: producers.clone(),
+            endpoints: Arc::clone(&endpoints),
+            attempt_timeout: settings.attempt_max() + ATTEMPT_GRACE,
+            clock: Arc::clone(&clock),
+            owed: Mutex::default(),
+        });
+        let workers = Workers::start(&queue, &writer, worker_settings, tally_store::retry::pause);
+        let workers = Arc::new(workers);
         let recorder = Recorder {
             endpoints,
             unnamed_at: Mutex::default(),
@@ -168,9 +197,7 @@ impl Service {
             ahead: Ahead::new(),
             opening_wait_max: settings.queue.wait_max,
             record: settings.record,
-            producers_max: i64::from(settings.producers_max),
-            producer_retention_days: retention,
-            store: Arc::clone(&store),
+            producers: producers.clone(),
         };
         Ok(Self {
             recorder: Arc::new(recorder),
@@ -178,7 +205,7 @@ impl Service {
             clock,
             streams: Tasks::new(),
             totals_max: settings.totals_max,
-            producer_retention_days: retention,
+            producers,
             queries,
             roll_ups: Arc::new(Semaphore::new(1)),
             waiting_roll_ups: Arc::new(Semaphore::new(ROLL_UPS_WAITING_MAX)),
@@ -216,5 +243,83 @@ impl Service {
     #[must_use]
     pub fn queued_rows(&self) -> usize {
         self.recorder.queue.rows()
+    }
+}
+
+// === impl Writer ===
+
+impl Writer {
+    /// Stores a batch with the names that it needs.
+    async fn append(&self, batch: &Batch<'_, Rows>) -> store::Result<()> {
+        for _ in 0..STALE_MAX {
+            let names = self.endpoints.names_of(batch.chunks, self.store.state());
+            match self.store.append(batch, &names).await {
+                Ok(Appended::Stored { moved }) => {
+                    self.endpoints.confirm(&names, moved);
+                    return Ok(());
+                }
+                Ok(Appended::Stale) => {}
+                Err(error) => {
+                    if error.stored_instead().is_some() {
+                        self.endpoints.doubt();
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        let step = "store a batch: the database's connections do not last";
+        Err(tally_store::Error::transient(step, Outcome::Determinate))
+    }
+
+    /// Batches of a worker up to this one were stored, and are not all there any more. What cannot
+    /// be noted now is noted with a later batch.
+    async fn note_setback(&self, worker: Uuid, sequence: i64) {
+        let now_micros = self.clock.now().as_microsecond();
+        let told = Told { sequence, at_micros: None, is_recent: true, now_micros };
+        let noting = timeout(self.attempt_timeout, self.producers.note_setback(worker, told));
+        let error = match noting.await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => chain(&error),
+            Err(_elapsed) => format!("no answer within {:?}", self.attempt_timeout),
+        };
+        tracing::error!(error, sequence, "what the database has lost of a worker is not noted yet");
+        let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
+        if owed.len() < SETBACKS_OWED_MAX {
+            owed.push((worker, sequence));
+        }
+    }
+
+    /// Notes what could not be noted before, once something can be stored again.
+    async fn note_owed(&self) {
+        let owed = std::mem::take(&mut *self.owed.lock().unwrap_or_else(PoisonError::into_inner));
+        for (worker, sequence) in owed {
+            self.note_setback(worker, sequence).await;
+        }
+    }
+}
+
+impl Sink for Writer {
+    type Rows = Rows;
+
+    async fn write(&self, batch: Batch<'_, Rows>) -> Result<(), WriteError> {
+        let Ok(result) = timeout(self.attempt_timeout, self.append(&batch)).await else {
+            let limit = self.attempt_timeout;
+            let message = format!("store a batch: no answer within {limit:?}");
+            return Err(WriteError::transient(message, true));
+        };
+        if result.as_ref().is_err_and(|error| error.stored_instead().is_some()) {
+            self.note_setback(batch.producer, batch.sequence - 1).await;
+        }
+        if result.is_ok() {
+            self.note_owed().await;
+        }
+        result.map_err(|error| WriteError {
+            message: chain(&error),
+            for_clients: chain_for_clients(&error),
+            kind: error.kind(),
+            transient: error.is_transient(),
+            indeterminate: error.outcome() == Outcome::Indeterminate,
+            stored_instead: error.stored_instead(),
+        })
     }
 }

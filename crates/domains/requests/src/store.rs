@@ -11,17 +11,16 @@
 mod cockroach;
 mod kept;
 mod plan;
-mod postgres;
-mod sqlite;
+pub(crate) mod postgres;
+pub(crate) mod sqlite;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use hashbrown::HashMap;
 use jiff::Timestamp;
-use tally_ingest::{Batch, WriteError};
+use tally_ingest::Batch;
 use tally_store::Database;
-use uuid::Uuid;
 
 pub use self::cockroach::CockroachStore;
 pub use self::postgres::PostgresStore;
@@ -29,23 +28,8 @@ pub use self::sqlite::SqliteStore;
 use crate::counted::CountedFile;
 use crate::import_count::{CountTables, Imported};
 use crate::model::{DayRange, Endpoint, EndpointId, Named};
-use crate::producer::{Fate, Leaving, Opening, Producer, Refusal, Standing};
 use crate::rows::Rows;
-use crate::setback::{Setback, Told};
 use crate::totals::{Query, TooMany, Totals};
-
-/// How many producers are opened at the same time: a crowd of clients that come back at once leaves
-/// the connections to the insert workers.
-pub(crate) const OPENINGS_MAX: usize = 3;
-
-/// What the setback of a server's own worker is called.
-const WORKER_NAME: &str = "tally serve";
-
-/// How many days producers are remembered that store nothing.
-pub type ProducerRetention = u32;
-
-/// A producer that was opened, with where it stands; or why not.
-pub type Opened = std::result::Result<Standing, Refusal>;
 
 /// How many ids an endpoint is tried under. A second endpoint with the same id is unheard of,
 /// unless somebody looks for one; each further salt is 2^31 times as hard.
@@ -73,8 +57,6 @@ pub struct Names {
 pub enum Appended {
     /// It is committed, now or before.
     Stored {
-        /// What became of each chunk, in order.
-        fates: Vec<Fate>,
         /// Those of the new names that the database has under another id.
         moved: HashMap<EndpointId, EndpointId>,
     },
@@ -89,7 +71,7 @@ pub enum Appended {
 /// - A batch is stored in one transaction, or not at all; one that its producer has stored
 ///   before is not stored again.
 /// - The same holds for each batch of a client that is in it, by the client's own number. What
-///   becomes of it fails no other part of the batch.
+///   became of it is said in the [`Run`](crate::Run), and fails no other part of the batch.
 /// - An id means one endpoint: the one that has the id in the dictionary, whoever wrote it.
 /// - Totals show every row. One whose name the dictionary lacks is counted under `_unknown`.
 /// - For each day, the sum of what was accepted from producers is the number of its rows and its
@@ -124,13 +106,9 @@ pub trait Store: Send + Sync + 'static {
     /// and not stored, only if it is [repeated](Batch::is_repeated).
     ///
     /// # Errors
-    /// When the database fails; the error says whether the batch may be stored all the same. Or when
-    /// the number is not the next one.
-    async fn append(
-        &self,
-        batch: &Batch<'_, Rows>,
-        names: &Names,
-    ) -> std::result::Result<Appended, WriteError>;
+    /// When the database fails; the error says whether the batch may be stored all the same. A
+    /// number that is not the next one is a permanent error.
+    async fn append(&self, batch: &Batch<'_, Rows>, names: &Names) -> Result<Appended>;
 
     /// Turns the rows of the days into totals and prunes them; returns how many rows.
     ///
@@ -144,52 +122,11 @@ pub trait Store: Send + Sync + 'static {
     /// When the database fails.
     async fn totals(&self, query: &Query) -> Result<std::result::Result<Totals, TooMany>>;
 
-    /// Opens a producer for a client, by the rules of [`Opening`]. A client that was opened is
-    /// the only one whose batches are stored from then on. What the client was told and is not
-    /// there any more is noted. It may be repeated.
-    ///
-    /// # Errors
-    /// When the database fails.
-    async fn open_producer(&self, opening: &Opening) -> Result<Opened>;
-
-    /// Forgets a producer, if it stands there, and remembers the files that it has counted. What it
-    /// stored and dropped stays known. It may be repeated.
-    ///
-    /// # Errors
-    /// When the database fails.
-    async fn forget_producer(&self, leaving: &Leaving) -> Result<()>;
-
     /// Which of these files were counted as a whole, as far as that is remembered.
     ///
     /// # Errors
     /// When the database fails.
     async fn counted_files(&self, fingerprints: &[Vec<u8>]) -> Result<Vec<CountedFile>>;
-
-    /// Notes that a worker's batches up to this one were stored, if they are not there any more. It
-    /// may be repeated: it is noted once.
-    ///
-    /// # Errors
-    /// When the database fails.
-    async fn note_setback(&self, worker: Uuid, told: Told) -> Result<()>;
-
-    /// What was acknowledged and is missing, as far as it was noticed.
-    ///
-    /// # Errors
-    /// When the database fails.
-    async fn setbacks(&self) -> Result<Vec<Setback>>;
-
-    /// Clears the setbacks of the producers that are [shown](crate::short_id) by this id; of all, if
-    /// it is `all`. The answer is what was cleared.
-    ///
-    /// # Errors
-    /// When the database fails. They may have been cleared all the same.
-    async fn clear_setbacks(&self, short_id: &str) -> Result<Vec<Setback>>;
-
-    /// The producers, those first that were seen last.
-    ///
-    /// # Errors
-    /// When the database fails.
-    async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>>;
 
     /// How many totals of rolled-up days it keeps in memory; none if this is 0.
     fn kept_totals_max(&self) -> usize {
@@ -209,13 +146,12 @@ pub trait Store: Send + Sync + 'static {
     /// When a database fails, or this one does not do it.
     async fn import_count(&self, tables: CountTables) -> Result<Imported>;
 
-    /// Regular housekeeping: makes partitions ahead, drops empty ones, forgets producers that are
-    /// silent for too long, or for an hour if they have stored nothing, and counted files beyond the
-    /// latest 10,000. What was accepted and dropped from those that are forgotten stays known.
+    /// Regular housekeeping: makes partitions ahead, drops empty ones, and forgets counted files
+    /// beyond the latest 10,000.
     ///
     /// # Errors
     /// When the database fails. It may be called again at any time.
-    async fn maintain(&self, now: Timestamp, retention: ProducerRetention) -> Result<()>;
+    async fn maintain(&self, now: Timestamp) -> Result<()>;
 }
 
 /// The store for a database.
@@ -235,6 +171,13 @@ pub fn open_keeping(database: &Database, kept_totals_max: usize) -> Arc<dyn Stor
         },
         Database::Sqlite(database) => Arc::new(SqliteStore::new(database.clone(), kept_totals_max)),
     }
+}
+
+/// A worker's number is not the next one. Either the database has lost batches, or somebody else
+/// uses the worker's id: a copy of this server.
+pub(crate) fn out_of_sequence(stored: i64, sent: i64) -> tally_store::Error {
+    let step = format!("store batch {sent}: the last stored batch of the worker is {stored}");
+    tally_store::Error::out_of_sequence(step, stored)
 }
 
 // === impl Names ===
