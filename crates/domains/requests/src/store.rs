@@ -4,13 +4,11 @@
 //! |---|---|
 //! | `cockroach.rs` | CockroachDB |
 //! | `kept.rs` | rolled-up days that are kept in memory |
-//! | `plan.rs` | what of a batch is stored, by where its producers stand |
 //! | `postgres.rs`, `postgres/` | Postgres; the first lines of `postgres.rs` say which file owns what |
 //! | `sqlite.rs`, `sqlite/` | SQLite, likewise |
 
 mod cockroach;
 mod kept;
-mod plan;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
@@ -19,7 +17,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hashbrown::HashMap;
 use jiff::Timestamp;
-use tally_ingest::Batch;
+use tally_ingest::{Batch, WriteError};
+use tally_producers::{Fate, Parcel};
 use tally_store::Database;
 
 pub use self::cockroach::CockroachStore;
@@ -57,6 +56,8 @@ pub struct Names {
 pub enum Appended {
     /// It is committed, now or before.
     Stored {
+        /// What became of each parcel, in order.
+        fates: Vec<Fate>,
         /// Those of the new names that the database has under another id.
         moved: HashMap<EndpointId, EndpointId>,
     },
@@ -71,7 +72,7 @@ pub enum Appended {
 /// - A batch is stored in one transaction, or not at all; one that its producer has stored
 ///   before is not stored again.
 /// - The same holds for each batch of a client that is in it, by the client's own number. What
-///   became of it is said in the [`Run`](crate::Run), and fails no other part of the batch.
+///   becomes of it fails no other part of the batch.
 /// - An id means one endpoint: the one that has the id in the dictionary, whoever wrote it.
 /// - Totals show every row. One whose name the dictionary lacks is counted under `_unknown`.
 /// - For each day, the sum of what was accepted from producers is the number of its rows and its
@@ -106,9 +107,13 @@ pub trait Store: Send + Sync + 'static {
     /// and not stored, only if it is [repeated](Batch::is_repeated).
     ///
     /// # Errors
-    /// When the database fails; the error says whether the batch may be stored all the same. A
-    /// number that is not the next one is a permanent error.
-    async fn append(&self, batch: &Batch<'_, Rows>, names: &Names) -> Result<Appended>;
+    /// When the database fails; the error says whether the batch may be stored all the same. Or when
+    /// the number is not the next one.
+    async fn append(
+        &self,
+        batch: &Batch<'_, Parcel<Rows>>,
+        names: &Names,
+    ) -> std::result::Result<Appended, WriteError>;
 
     /// Turns the rows of the days into totals and prunes them; returns how many rows.
     ///
@@ -171,13 +176,6 @@ pub fn open_keeping(database: &Database, kept_totals_max: usize) -> Arc<dyn Stor
         },
         Database::Sqlite(database) => Arc::new(SqliteStore::new(database.clone(), kept_totals_max)),
     }
-}
-
-/// A worker's number is not the next one. Either the database has lost batches, or somebody else
-/// uses the worker's id: a copy of this server.
-pub(crate) fn out_of_sequence(stored: i64, sent: i64) -> tally_store::Error {
-    let step = format!("store batch {sent}: the last stored batch of the worker is {stored}");
-    tally_store::Error::out_of_sequence(step, stored)
 }
 
 // === impl Names ===

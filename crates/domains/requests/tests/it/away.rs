@@ -128,7 +128,8 @@ async fn a_partition_that_is_made_meanwhile_is_no_fault_of_the_batch() {
     );
     maker.batch_execute(&sql).await.unwrap();
     let waits = async || {
-        let sql = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted";
+        let sql = "SELECT count(*) > 0 FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database \
+                   WHERE d.datname = current_database() AND NOT l.granted";
         watcher.query_one(sql, &[]).await.unwrap().get::<_, bool>(0)
     };
     let made = async {

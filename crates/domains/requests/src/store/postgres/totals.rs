@@ -10,10 +10,10 @@ use uuid::Uuid;
 
 use super::super::Result;
 use super::super::kept::{KeptDays, Stamp};
-use super::append::Micros;
 use super::copied;
 use super::endpoints;
 use crate::DOMAIN;
+use crate::copy::Micros;
 use crate::model::{Day, DayRange, EndpointId};
 use crate::totals::{Collector, Granularity, Query, TooMany, Totals};
 
