@@ -103,9 +103,9 @@ impl Service {
     }
 
     async fn roll_up(&self, days: DayRange) -> Result<u64, Error> {
-        let retention = self.producer_retention_days;
+        let producers = &self.producers;
         let endpoints = &self.recorder.endpoints;
-        rollup::roll_up(&*self.store, endpoints, &*self.clock, days, retention).await
+        rollup::roll_up(&*self.store, endpoints, &*self.clock, days, producers).await
     }
 
     async fn some_rolled_up(

@@ -21,6 +21,7 @@ pub(crate) async fn service(folder: &std::path::Path) -> Service {
     let url = format!("sqlite:{}", folder.join("tally.db").display());
     let url = url.parse().expect("a URL");
     let database = Database::open(&url, Default::default()).await.expect("it opens");
+    tally_producers::MIGRATIONS.run(&database).await.expect("migrations");
     MIGRATIONS.run(&database).await.expect("migrations");
     let parts = Parts { database, clock: Arc::new(SystemClock), drain: Drain::new() };
     let wait_max = Duration::from_secs(30);
