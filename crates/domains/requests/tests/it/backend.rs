@@ -268,7 +268,7 @@ impl Producer {
     }
 
     /// The next batch.
-    pub(crate) fn next<'a>(&mut self, chunks: &'a [Rows]) -> Batch<'a, Rows> {
+    pub(crate) fn next<'a>(&mut self, chunks: &'a [Parcel<Rows>]) -> Batch<'a, Parcel<Rows>> {
         self.sequence += 1;
         let is_repeated = std::mem::take(&mut self.is_repeating);
         Batch { is_repeated, ..batch(self.id, self.sequence, chunks) }
@@ -281,7 +281,7 @@ impl Producer {
         is_cockroach: bool,
         rows: impl IntoIterator<Item = (EndpointId, i64)>,
     ) {
-        let chunks = [rows.into_iter().collect::<Rows>()];
+        let chunks = [rows.into_iter().collect::<Rows>().into()];
         let mut batch = self.next(&chunks);
         for _ in 0..SENDS_MAX {
             match append_batch(store, &batch).await {
@@ -302,14 +302,18 @@ pub(crate) async fn append(backend: &Backend, rows: impl IntoIterator<Item = (En
 }
 
 /// A batch at its first attempt.
-pub(crate) fn batch(producer: Uuid, sequence: i64, chunks: &[Rows]) -> Batch<'_, Rows> {
+pub(crate) fn batch(
+    producer: Uuid,
+    sequence: i64,
+    chunks: &[Parcel<Rows>],
+) -> Batch<'_, Parcel<Rows>> {
     Batch { producer, sequence, is_repeated: false, chunks }
 }
 
 /// Stores a batch of rows whose names are in the dictionary, and returns what became of each chunk.
 pub(crate) async fn append_batch(
     store: &dyn Store,
-    batch: &Batch<'_, Rows>,
+    batch: &Batch<'_, Parcel<Rows>>,
 ) -> Result<Vec<Fate>, tally_store::Error> {
     appended(store, batch, &[]).await.map(|(fates, _)| fates).map_err(failed)
 }
@@ -325,7 +329,7 @@ pub(crate) fn failed(error: WriteError) -> tally_store::Error {
 /// Stores a batch with the names of its rows, and returns which of them have other ids.
 pub(crate) async fn append_named(
     store: &dyn Store,
-    batch: &Batch<'_, Rows>,
+    batch: &Batch<'_, Parcel<Rows>>,
     names: &[Arc<Named>],
 ) -> Result<HashMap<EndpointId, EndpointId>, tally_store::Error> {
     appended(store, batch, names).await.map(|(_, moved)| moved).map_err(failed)
@@ -334,7 +338,7 @@ pub(crate) async fn append_named(
 /// Stores a batch with the names of its rows. What became of it, and which names have other ids.
 pub(crate) async fn appended(
     store: &dyn Store,
-    batch: &Batch<'_, Rows>,
+    batch: &Batch<'_, Parcel<Rows>>,
     names: &[Arc<Named>],
 ) -> Result<(Vec<Fate>, HashMap<EndpointId, EndpointId>), WriteError> {
     for _ in 0..10 {

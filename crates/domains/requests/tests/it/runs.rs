@@ -1,5 +1,7 @@
 //! What every store promises to clients that number their batches.
 
+use std::sync::Arc;
+
 use tally_producers::{
     BatchEnd, Fate, Leaving, Opening, Parcel, Producers, Refusal, Run, Standing, Terms, Told,
     draw_epoch,
@@ -52,7 +54,7 @@ impl Client {
     }
 
     /// Batches from `first` on, each of so many rows at noon of a day.
-    fn run(&self, first: i64, sizes: &[usize], id: EndpointId, at: &str) -> Rows {
+    fn run(&self, first: i64, sizes: &[usize], id: EndpointId, at: &str) -> Parcel<Rows> {
         let ends = sizes.iter().scan(0, |sum, size| {
             *sum += size;
             Some(BatchEnd { rows: *sum, drops: Vec::new() })
@@ -83,7 +85,7 @@ async fn opened(
 }
 
 /// Stores chunks as a batch, as an insert worker does: it sends again what may have failed.
-async fn send(store: &dyn Store, worker: &mut Producer, chunks: &[Rows]) -> Vec<Fate> {
+async fn send(store: &dyn Store, worker: &mut Producer, chunks: &[Parcel<Rows>]) -> Vec<Fate> {
     let mut batch = worker.next(chunks);
     for _ in 0..10_000 {
         match append_batch(store, &batch).await {
@@ -98,7 +100,7 @@ async fn send(store: &dyn Store, worker: &mut Producer, chunks: &[Rows]) -> Vec<
 }
 
 /// Stores one run by a worker of its own.
-async fn store(backend: &Backend, rows: Rows) -> Fate {
+async fn store(backend: &Backend, rows: Parcel<Rows>) -> Fate {
     let fates = send(&*backend.store, &mut Producer::new(), &[rows]).await;
     *fates.first().expect("one for each chunk")
 }
@@ -200,7 +202,7 @@ async fn one_batch_has_runs_of_every_kind(backend: Backend) {
         ];
         let (mut chunks, mut fates): (Vec<_>, Vec<_>) = runs.into_iter().unzip();
         // Requests of an Add stream beside them.
-        chunks.insert(2, Rows::from_iter(vec![(id, noon(OLD)); size]));
+        chunks.insert(2, Rows::from_iter(vec![(id, noon(OLD)); size]).into());
         fates.insert(2, stored(0));
         assert_eq!(send(&*backend.store, &mut Producer::new(), &chunks).await, fates);
         // One that was known, two of the new one, one of Add, two of two streams.
@@ -217,7 +219,7 @@ async fn a_batch_that_is_stored_judges_its_runs_again(backend: Backend) {
         let (client, late) =
             (Client::open(&backend.producers).await, Client::open(&backend.producers).await);
         let mut worker = Producer::new();
-        let added = Rows::from_iter(vec![(id, noon(OLD)); size]);
+        let added = Parcel::from(Rows::from_iter(vec![(id, noon(OLD)); size]));
         let first = client.run(1, &[size], id, OLD);
         send(&*backend.store, &mut worker, &[added.clone(), first]).await;
         worker.repeat();
