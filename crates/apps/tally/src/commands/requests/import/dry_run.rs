@@ -1,0 +1,135 @@
+//! `tally import --dry-run`: the endpoints that would be counted, without a server.
+
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Write};
+
+use tally_proto::wire::OTHER_PATH;
+use tokio::sync::mpsc;
+
+use super::feed::Fed;
+use super::send::Outcome;
+use crate::commands::requests::methods;
+use crate::output::table::{self, Align};
+use crate::output::{self, csv, thousands, visible};
+
+/// How many endpoints are told apart.
+const ENDPOINTS_MAX: usize = 1_000_000;
+
+/// Endpoints and how often each would be counted.
+#[derive(Debug, Default)]
+pub(super) struct DryRun {
+    /// By method and path.
+    counts: BTreeMap<i32, HashMap<String, u64>>,
+    endpoints: usize,
+}
+
+// === impl DryRun ===
+
+impl DryRun {
+    /// Takes what the reader gives, to its end.
+    pub(super) async fn take(
+        &mut self,
+        mut chunks: mpsc::Receiver<Fed>,
+        news: &mut dyn FnMut(u64, u64),
+    ) -> Outcome {
+        let mut outcome = Outcome::default();
+        while let Some(fed) = chunks.recv().await {
+            match fed {
+                Fed::Whole(..) => {}
+                Fed::Failed(failure) => outcome.failures.push(failure),
+                Fed::Chunk(chunk) => {
+                    outcome.counted += chunk.requests.len() as u64;
+                    outcome.counts.add(chunk.counts);
+                    for request in chunk.requests.iter() {
+                        self.add(request.method, request.path);
+                    }
+                    news(chunk.bytes, outcome.counted);
+                }
+            }
+        }
+        outcome
+    }
+
+    fn add(&mut self, method: i32, path: &str) {
+        let counts = self.counts.entry(method).or_default();
+        if let Some(count) = counts.get_mut(path) {
+            *count += 1;
+            return;
+        }
+        let path = if self.endpoints < ENDPOINTS_MAX { path } else { OTHER_PATH };
+        let count = counts.entry(path.to_owned()).or_default();
+        self.endpoints += usize::from(*count == 0);
+        *count += 1;
+    }
+
+    /// How many endpoints there are.
+    pub(super) fn endpoints(&self) -> usize {
+        self.endpoints
+    }
+
+    /// The most called ones first.
+    fn rows(&self) -> Vec<Row<'_>> {
+        let mut rows: Vec<Row<'_>> = Vec::with_capacity(self.endpoints);
+        for (method, counts) in &self.counts {
+            rows.extend(counts.iter().map(|(path, count)| (*method, &**path, *count)));
+        }
+        rows.sort_unstable_by_key(|(method, path, count)| (Reverse(*count), *method, *path));
+        rows
+    }
+
+    /// Prints them.
+    pub(super) fn print(&self) -> anyhow::Result<()> {
+        let rows = self.rows();
+        let mut out = output::stdout();
+        let result = if output::stdout_is_terminal() {
+            print_table(&mut out, &rows)
+        } else {
+            print_csv(&mut out, &rows)
+        };
+        output::written(result.and_then(|()| out.flush())).map(|_| ())
+    }
+}
+
+/// A method, a path, and how often it is called.
+type Row<'a> = (i32, &'a str, u64);
+
+fn print_table(out: &mut impl Write, rows: &[Row<'_>]) -> io::Result<()> {
+    let columns = [("method", Align::Left), ("path", Align::Shorten), ("count", Align::Right)];
+    let rows = rows.iter().map(|(method, path, count)| {
+        [methods::name(*method), visible(path), Cow::Owned(thousands(*count))]
+    });
+    table::write(out, output::terminal_columns(), columns, rows)
+}
+
+fn print_csv(out: &mut impl Write, rows: &[Row<'_>]) -> io::Result<()> {
+    let mut line = b"method,path,count\n".to_vec();
+    for (method, path, count) in rows {
+        out.write_all(&line)?;
+        line.clear();
+        csv::push_field(&mut line, &methods::name(*method));
+        line.push(b',');
+        csv::push_field(&mut line, path);
+        line.extend_from_slice(format!(",{count}\n").as_bytes());
+    }
+    out.write_all(&line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_called_come_first() {
+        let mut dry_run = DryRun::default();
+        for (method, path) in [(3, "/b"), (6, "/c,d"), (3, "/a"), (6, "/c,d")] {
+            dry_run.add(method, path);
+        }
+        let mut out = Vec::new();
+        print_csv(&mut out, &dry_run.rows()).expect("written");
+        let text = String::from_utf8(out).expect("text");
+        assert_eq!(text, "method,path,count\nPOST,\"/c,d\",2\nGET,/a,1\nGET,/b,1\n");
+        assert_eq!(dry_run.endpoints(), 3);
+    }
+}
