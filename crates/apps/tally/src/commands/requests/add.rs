@@ -10,10 +10,10 @@ use tally_proto::wire::{self, AHEAD_MICROS_MAX, PATH_BYTES_MAX};
 use tally_runtime::Clock;
 use tokio::sync::{mpsc, watch};
 
+use super::import::entries::Entries;
 use super::import::feed::{Chunk, Fed};
-use super::import::parse::Record;
+use super::import::parse::Entry;
 use super::import::parse::time::parse_text;
-use super::import::requests::Requests;
 use super::import::send::{News, Stop, send_all};
 use super::methods;
 use crate::client::ServerArgs;
@@ -21,7 +21,7 @@ use crate::output::{plural, say, visible};
 use crate::{dates, numbers};
 
 /// How many requests are made at a time.
-const CHUNK_REQUESTS: u64 = 10_000;
+const CHUNK_REQUESTS: u32 = 10_000;
 
 /// Seconds since 1970 have so many digits from 1973 on; what has fewer is a year or a typo.
 const SECONDS_DIGITS_MIN: usize = 9;
@@ -67,7 +67,7 @@ pub(crate) async fn run(args: AddArgs, clock: &dyn Clock) -> anyhow::Result<Exit
         return Err(anyhow!("nothing was counted: the time is more than 24 h ahead of the clock"));
     }
     let path = wire::path(&args.path, PATH_BYTES_MAX);
-    let record = Record { method: args.method, path: path.into(), micros, times: 1 };
+    let entry = Entry { method: args.method, path: path.into(), micros, times: CHUNK_REQUESTS };
     let (patience, begin) = (Duration::from_secs(args.patience), Instant::now());
     let producer = args.server.producer("tally add", patience).await?;
     let patience = patience.saturating_sub(begin.elapsed());
@@ -77,7 +77,7 @@ pub(crate) async fn run(args: AddArgs, clock: &dyn Clock) -> anyhow::Result<Exit
     // One ends with the other: the sender when nobody takes its chunks any more.
     let (outcome, ()) = tokio::join!(
         send_all(producer, chunks, Vec::new(), stopped, patience, &mut silent),
-        feed(sender, record, args.count),
+        feed(sender, entry, args.count),
     );
     let counted = outcome.counted;
     let lost = outcome.lost();
@@ -115,16 +115,14 @@ pub(crate) async fn run(args: AddArgs, clock: &dyn Clock) -> anyhow::Result<Exit
 }
 
 /// Gives the same request many times, in chunks.
-async fn feed(sender: mpsc::Sender<Fed>, record: Record<'_>, count: u64) {
+async fn feed(sender: mpsc::Sender<Fed>, mut entry: Entry<'_>, count: u64) {
     let mut left = count;
     while left > 0 {
-        let size = left.min(CHUNK_REQUESTS);
-        left -= size;
-        let mut requests = Requests::default();
-        let times = u32::try_from(size).expect("it is small");
-        requests.push(&Record { times, ..record.clone() });
-        let size = requests.len();
-        let chunk = Chunk { requests, lines: vec![1; size], through: 1, ..Chunk::default() };
+        entry.times = u32::try_from(left).map_or(entry.times, |left| left.min(entry.times));
+        left -= u64::from(entry.times);
+        let mut entries = Entries::default();
+        entries.push(&entry, 1);
+        let chunk = Chunk { entries, through: 1, ..Chunk::default() };
         if sender.send(Fed::Chunk(chunk)).await.is_err() {
             return;
         }

@@ -9,14 +9,15 @@
 //! | `counted.rs` | files that the server has counted already |
 //! | `counts.rs` | how many lines were what, and why |
 //! | `dry_run.rs` | `--dry-run`: what would be counted |
+//! | `fake.rs` | a server for the tests |
 //! | `feed.rs` | the thread that turns files into chunks of requests |
 //! | `fingerprint.rs` | what tells one file from another |
 //! | `input.rs` | opening files: what is compressed, or missing |
 //! | `lines.rs` | lines out of bytes, never holding a line over the limit |
-//! | `parse.rs` | a line → a record: every format |
+//! | `parse.rs` | a line → an entry: every format |
 //! | `paths.rs` | what paths are counted under: `--collapse-ids`, `--rewrite`, `--path-prefix` |
 //! | `report.rs` | what is said at the end |
-//! | `requests.rs` | requests as they travel from the reader's thread |
+//! | `entries.rs` | entries as they travel from the reader's thread |
 //! | `same.rs` | the same file twice in one command |
 //! | `send.rs` | one acknowledged stream after the other |
 
@@ -24,6 +25,9 @@ mod args;
 mod counted;
 mod counts;
 mod dry_run;
+pub(super) mod entries;
+#[cfg(test)]
+mod fake;
 pub(super) mod feed;
 mod fingerprint;
 mod input;
@@ -31,7 +35,6 @@ mod lines;
 pub(super) mod parse;
 mod paths;
 mod report;
-pub(super) mod requests;
 mod same;
 pub(super) mod send;
 

@@ -139,20 +139,9 @@ fn was_counted(input: &Input, file: &proto::CountedFile) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
-
     use clap::Parser;
-    use tally_proto::count::v1;
-    use tally_proto::count::v1::count_service_server::{CountService, CountServiceServer};
-    use tally_proto::tally::requests::v1::request_service_server::{
-        RequestService, RequestServiceServer,
-    };
-    use tokio::net::TcpListener;
-    use tokio_stream::Empty;
-    use tokio_stream::wrappers::TcpListenerStream;
-    use tonic::transport::Server;
-    use tonic::{Request, Response, Status, Streaming};
 
+    use super::super::fake::Fake;
     use super::*;
 
     #[derive(Parser)]
@@ -161,114 +150,16 @@ mod tests {
         args: ImportArgs,
     }
 
-    /// A server that counts, and has nothing else of today's.
-    struct Older;
-
-    #[tonic::async_trait]
-    impl CountService for Older {
-        async fn add(
-            &self,
-            _: Request<Streaming<v1::AddRequest>>,
-        ) -> Result<Response<v1::AddResponse>, Status> {
-            Ok(Response::new(v1::AddResponse::default()))
-        }
-
-        async fn count_daily_totals(
-            &self,
-            _: Request<v1::CountDailyTotalsRequest>,
-        ) -> Result<Response<v1::CountDailyTotalsResponse>, Status> {
-            Err(Status::unimplemented("not here"))
-        }
-
-        async fn list_daily_totals(
-            &self,
-            _: Request<v1::ListDailyTotalsRequest>,
-        ) -> Result<Response<v1::ListDailyTotalsResponse>, Status> {
-            Err(Status::unimplemented("not here"))
-        }
-
-        async fn get_period_totals(
-            &self,
-            _: Request<v1::GetPeriodTotalsRequest>,
-        ) -> Result<Response<v1::GetPeriodTotalsResponse>, Status> {
-            Err(Status::unimplemented("not here"))
-        }
-    }
-
-    /// It knows every file, and says so after some refusals.
-    struct Slow {
-        refusals: AtomicU32,
-    }
-
-    #[tonic::async_trait]
-    impl RequestService for Slow {
-        type RecordStream = Empty<Result<proto::RecordResponse, Status>>;
-        type QueryTotalsStream = Empty<Result<proto::QueryTotalsResponse, Status>>;
-        type ListProducersStream = Empty<Result<proto::ListProducersResponse, Status>>;
-
-        async fn record(
-            &self,
-            _: Request<Streaming<proto::RecordRequest>>,
-        ) -> Result<Response<Self::RecordStream>, Status> {
-            Err(Status::unimplemented("not here"))
-        }
-
-        async fn query_totals(
-            &self,
-            _: Request<proto::QueryTotalsRequest>,
-        ) -> Result<Response<Self::QueryTotalsStream>, Status> {
-            Err(Status::unimplemented("not here"))
-        }
-
-        async fn clear_setbacks(
-            &self,
-            _: Request<proto::ClearSetbacksRequest>,
-        ) -> Result<Response<proto::ClearSetbacksResponse>, Status> {
-            Err(Status::unimplemented("not here"))
-        }
-
-        async fn list_producers(
-            &self,
-            _: Request<proto::ListProducersRequest>,
-        ) -> Result<Response<Self::ListProducersStream>, Status> {
-            Err(Status::unimplemented("not here"))
-        }
-
-        async fn find_counted_files(
-            &self,
-            request: Request<FindCountedFilesRequest>,
-        ) -> Result<Response<proto::FindCountedFilesResponse>, Status> {
-            let code = match self.refusals.load(Ordering::Relaxed) {
-                0 => None,
-                refusals if refusals % 2 == 0 => Some(Code::Unavailable),
-                _ => Some(Code::DeadlineExceeded),
-            };
-            if let Some(code) = code {
-                self.refusals.fetch_sub(1, Ordering::Relaxed);
-                return Err(Status::new(code, "the database does not answer"));
-            }
-            let file = |fingerprint| proto::CountedFile { fingerprint, ..Default::default() };
-            let files = request.into_inner().fingerprints.into_iter().map(file).collect();
-            Ok(Response::new(proto::FindCountedFilesResponse { files }))
-        }
-    }
-
     #[tokio::test]
     async fn a_server_whose_database_is_away_is_waited_for() {
         let asked = |refusals, patience| async move {
-            let slow = Slow { refusals: AtomicU32::new(refusals) };
-            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-            let server = format!("http://{}", listener.local_addr().expect("an address"));
-            let serving = Server::builder()
-                .add_service(CountServiceServer::new(Older))
-                .add_service(RequestServiceServer::new(slow))
-                .serve_with_incoming(TcpListenerStream::new(listener));
-            let words = ["import", "--patience", patience, "--server", &server, "a.log"];
-            let (args, file) = (Cli::parse_from(words).args, [vec![7]]);
-            tokio::select! {
-                found = find(&args, &file) => found,
-                ended = serving => panic!("the server ended: {ended:?}"),
-            }
+            let fake = Fake::default();
+            fake.state().refusals = refusals;
+            let find = async |server: String| {
+                let words = ["import", "--patience", patience, "--server", &server, "a.log"];
+                find(&Cli::parse_from(words).args, &[vec![7]]).await
+            };
+            fake.serve(find).await
         };
         assert!(asked(2, "60").await.expect("it answers").contains_key(&vec![7]));
         let error = asked(u32::MAX, "3").await.expect_err("too early").to_string();
@@ -279,20 +170,15 @@ mod tests {
 
     #[tokio::test]
     async fn an_older_server_is_not_missed() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let server = format!("http://{}", listener.local_addr().expect("an address"));
-        let older = Server::builder()
-            .add_service(CountServiceServer::new(Older))
-            .serve_with_incoming(TcpListenerStream::new(listener));
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("log");
         std::fs::write(&path, "a\n").expect("written");
         let inputs = vec![Input::File(path.clone()), Input::Stdin];
-        let args = Cli::parse_from(["import", "--server", &server, &path.to_string_lossy()]).args;
-        let left = tokio::select! {
-            left = without_counted(&args, inputs.clone()) => left.expect("it goes on"),
-            ended = older => panic!("the server ended: {ended:?}"),
+        let ask = async |server: String| {
+            let words = ["import", "--server", &server, &path.to_string_lossy()];
+            without_counted(&Cli::parse_from(words).args, inputs.clone()).await
         };
-        assert_eq!(left, inputs);
+        let older = Fake { is_older: true, ..Fake::default() };
+        assert_eq!(older.serve(ask).await.expect("it goes on"), inputs);
     }
 }

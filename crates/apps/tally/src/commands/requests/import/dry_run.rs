@@ -40,10 +40,10 @@ impl DryRun {
                 Fed::Whole(..) => {}
                 Fed::Failed(failure) => outcome.failures.push(failure),
                 Fed::Chunk(chunk) => {
-                    outcome.counted += chunk.requests.len() as u64;
+                    outcome.counted += chunk.entries.requests() as u64;
                     outcome.counts.add(chunk.counts);
-                    for request in chunk.requests.iter() {
-                        self.add(request.method, request.path);
+                    for entry in chunk.entries.iter() {
+                        self.add(entry.method, &entry.path, entry.times.into());
                     }
                     news(chunk.bytes, outcome.counted);
                 }
@@ -52,16 +52,16 @@ impl DryRun {
         outcome
     }
 
-    fn add(&mut self, method: i32, path: &str) {
+    fn add(&mut self, method: i32, path: &str, times: u64) {
         let counts = self.counts.entry(method).or_default();
         if let Some(count) = counts.get_mut(path) {
-            *count += 1;
+            *count += times;
             return;
         }
         let path = if self.endpoints < ENDPOINTS_MAX { path } else { OTHER_PATH };
         let count = counts.entry(path.to_owned()).or_default();
         self.endpoints += usize::from(*count == 0);
-        *count += 1;
+        *count += times;
     }
 
     /// How many endpoints there are.
@@ -123,13 +123,13 @@ mod tests {
     #[test]
     fn the_most_called_come_first() {
         let mut dry_run = DryRun::default();
-        for (method, path) in [(3, "/b"), (6, "/c,d"), (3, "/a"), (6, "/c,d")] {
-            dry_run.add(method, path);
+        for (method, path, times) in [(3, "/b", 2), (6, "/c,d", 2), (3, "/a", 2), (6, "/c,d", 1)] {
+            dry_run.add(method, path, times);
         }
         let mut out = Vec::new();
         print_csv(&mut out, &dry_run.rows()).expect("written");
         let text = String::from_utf8(out).expect("text");
-        assert_eq!(text, "method,path,count\nPOST,\"/c,d\",2\nGET,/a,1\nGET,/b,1\n");
+        assert_eq!(text, "method,path,count\nPOST,\"/c,d\",3\nGET,/a,2\nGET,/b,2\n");
         assert_eq!(dry_run.endpoints(), 3);
     }
 }

@@ -11,12 +11,12 @@ use tally_runtime::Clock;
 use tokio::sync::mpsc;
 
 use super::counts::LineCounts;
+use super::entries::Entries;
 use super::fingerprint::fingerprint;
 use super::input::{Input, OpenInput, Unreadable};
 use super::lines::Line;
-use super::parse::{Context, Malformed, Parser, Record};
+use super::parse::{Context, Malformed, Parser};
 use super::paths::{Paths, Seen};
-use super::requests::Requests;
 
 /// How many chunks may wait to be sent. Each is what one read gave.
 const CHUNKS_MAX: usize = 16;
@@ -54,9 +54,7 @@ pub(crate) enum Fed {
 pub(crate) struct Chunk {
     /// Which of the inputs.
     pub(crate) input: usize,
-    pub(crate) requests: Requests,
-    /// The line of each request.
-    pub(crate) lines: Vec<u64>,
+    pub(crate) entries: Entries,
     /// The last line that is in this chunk or was left out of it.
     pub(crate) through: u64,
     /// How many bytes of all inputs had been read.
@@ -132,7 +130,7 @@ impl Reader {
             loop {
                 let chunk = self.cut_chunk(&mut lines, &mut context, (at, from_line));
                 is_torn |= chunk.counts.torn.is_some();
-                let is_full = chunk.requests.len() >= CHUNK_REQUESTS_MAX;
+                let is_full = chunk.entries.requests() >= CHUNK_REQUESTS_MAX;
                 if chunk.counts.lines > 0 {
                     self.tell(Fed::Chunk(chunk))?;
                 }
@@ -177,7 +175,7 @@ impl Reader {
         let latest = self.job.clock.now().as_microsecond().saturating_add(AHEAD_MICROS_MAX);
         let mut chunk = Chunk { input, ..Chunk::default() };
         let mut number = lines.number();
-        while chunk.requests.len() < CHUNK_REQUESTS_MAX
+        while chunk.entries.requests() < CHUNK_REQUESTS_MAX
             && let Some(line) = lines.cut()
         {
             number += 1;
@@ -200,8 +198,8 @@ impl Reader {
                 Line::TooLong => (&[][..], Err(Malformed::LineTooLong)),
             };
             match parsed {
-                Ok(record) => match record.and_then(|record| self.job.paths.on(record)) {
-                    Some(record) => chunk.add(&record, number),
+                Ok(entry) => match entry.and_then(|entry| self.job.paths.on(entry)) {
+                    Some(entry) => chunk.entries.push(&entry, number),
                     None => chunk.counts.left_out += 1,
                 },
                 Err(why) => {
@@ -213,9 +211,9 @@ impl Reader {
                 }
             }
         }
-        for request in chunk.requests.iter() {
-            if self.seen.makes_many(request.method, request.path) {
-                (self.job.many_endpoints)(request.path);
+        for entry in chunk.entries.iter() {
+            if self.seen.makes_many(entry.method, &entry.path) {
+                (self.job.many_endpoints)(&entry.path);
             }
         }
         chunk.through = number;
@@ -230,15 +228,6 @@ impl Reader {
             self.job.malformed = None;
             self.unkept = Some(Failure::Keep { source });
         }
-    }
-}
-
-// === impl Chunk ===
-
-impl Chunk {
-    fn add(&mut self, record: &Record<'_>, line: u64) {
-        self.requests.push(record);
-        self.lines.resize(self.requests.len(), line);
     }
 }
 

@@ -1,4 +1,4 @@
-//! One line of a log → one record, in every format that is read.
+//! One line of a log → one entry, in every format that is read.
 //!
 //! | file | what it owns |
 //! |---|---|
@@ -69,7 +69,7 @@ pub(crate) struct Context {
 
 /// What one line says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Record<'a> {
+pub(crate) struct Entry<'a> {
     /// The method's number in `count.v1`.
     pub(crate) method: i32,
     pub(crate) path: Cow<'a, str>,
@@ -90,15 +90,15 @@ impl Parser {
         line: &'a [u8],
         context: &mut Context,
         latest: i64,
-    ) -> Result<Option<Record<'a>>, Malformed> {
-        let Some(record) = self.parse_line(line, context)? else { return Ok(None) };
-        if record.micros > latest {
-            let time = Timestamp::from_microsecond(record.micros);
+    ) -> Result<Option<Entry<'a>>, Malformed> {
+        let Some(entry) = self.parse_line(line, context)? else { return Ok(None) };
+        if entry.micros > latest {
+            let time = Timestamp::from_microsecond(entry.micros);
             return Err(Malformed::Future(
                 time.map_or_else(|_| String::new(), |time| time.to_string()),
             ));
         }
-        Ok(Some(record))
+        Ok(Some(entry))
     }
 
     /// Whether a line says something about those that follow, which it must even if it is left
@@ -114,7 +114,7 @@ impl Parser {
         &self,
         line: &'a [u8],
         context: &mut Context,
-    ) -> Result<Option<Record<'a>>, Malformed> {
+    ) -> Result<Option<Entry<'a>>, Malformed> {
         if let LogFormat::Template(template) = &self.format {
             if context.is_torn && template.ends_open() {
                 return Err(Malformed::Torn(quote(line)));
@@ -138,16 +138,16 @@ impl Parser {
 
     /// Reads a line that needs no other.
     #[inline]
-    pub(super) fn parse_alone<'a>(&self, line: &'a [u8]) -> Result<Option<Record<'a>>, Malformed> {
+    pub(super) fn parse_alone<'a>(&self, line: &'a [u8]) -> Result<Option<Entry<'a>>, Malformed> {
         if let Some((inner, times)) = repeated::unfold(line)? {
-            let record = self.parse_one(inner)?;
-            return Ok(record.map(|record| Record { times, ..record }));
+            let entry = self.parse_one(inner)?;
+            return Ok(entry.map(|entry| Entry { times, ..entry }));
         }
         self.parse_one(line)
     }
 
     #[inline]
-    fn parse_one<'a>(&self, line: &'a [u8]) -> Result<Option<Record<'a>>, Malformed> {
+    fn parse_one<'a>(&self, line: &'a [u8]) -> Result<Option<Entry<'a>>, Malformed> {
         match self.format {
             LogFormat::Json => match json::object_in(line) {
                 Some(at) => json::parse(&line[at..], &line[..at], self),
@@ -162,7 +162,7 @@ impl Parser {
                 Some(_) if !self.fields.conditions_hold_without_fields() => {
                     Err(Malformed::Fieldless(quote(line)))
                 }
-                Some(record) => Ok(Some(record)),
+                Some(entry) => Ok(Some(entry)),
                 None => match json::object_in(line) {
                     Some(at) => match json::parse(&line[at..], &line[..at], self) {
                         Err(Malformed::Json(_)) => self.parse_text(line),
@@ -174,14 +174,14 @@ impl Parser {
         }
     }
 
-    fn parse_text<'a>(&self, line: &'a [u8]) -> Result<Option<Record<'a>>, Malformed> {
+    fn parse_text<'a>(&self, line: &'a [u8]) -> Result<Option<Entry<'a>>, Malformed> {
         if !self.fields.conditions_hold_without_fields() {
             // Logs of JSON have other text in between.
             let is_request = clf::parse(line, &self.reading).is_some();
             return if is_request { Err(Malformed::Fieldless(quote(line))) } else { Ok(None) };
         }
         match clf::parse(line, &self.reading) {
-            Some(record) => Ok(Some(record)),
+            Some(entry) => Ok(Some(entry)),
             None => heroku::parse(line, &self.reading)
                 .unwrap_or_else(|| text::parse(line, &self.reading))
                 .map(Some),

@@ -14,7 +14,7 @@ use std::str::FromStr;
 
 use regex_lite::Regex;
 
-use super::parse::Record;
+use super::parse::Entry;
 
 /// The shortest hash that is taken for one. Shorter ones may be words.
 const HASH_DIGITS_MIN: usize = 16;
@@ -54,11 +54,11 @@ pub(crate) struct Seen {
 // === impl Paths ===
 
 impl Paths {
-    /// A record under the path that it is counted under; `None` if it is left out.
+    /// A entry under the path that it is counted under; `None` if it is left out.
     #[inline]
-    pub(crate) fn on<'a>(&self, record: Record<'a>) -> Option<Record<'a>> {
-        let path = self.apply(record.path)?;
-        Some(Record { path, ..record })
+    pub(crate) fn on<'a>(&self, entry: Entry<'a>) -> Option<Entry<'a>> {
+        let path = self.apply(entry.path)?;
+        Some(Entry { path, ..entry })
     }
 
     /// What a path is counted under; `None` if its request is left out.

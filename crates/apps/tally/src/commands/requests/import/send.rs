@@ -5,6 +5,7 @@
 //! what it had not acknowledged is sent again: it is counted once.
 
 use std::collections::VecDeque;
+use std::iter::repeat_n;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::counts::LineCounts;
 use super::feed::{Chunk, Failure, Fed};
-use super::requests::Request;
+use super::parse::Entry;
 use crate::output::{plural, thousands};
 
 /// How many requests may be given and not be counted yet: some batches on their way, and some
@@ -223,9 +224,13 @@ impl Sender {
         if self.sent.is_empty() {
             self.moved = Instant::now();
         }
-        let rows: Vec<Row> = chunk.requests.iter().map(|request| self.row(&request)).collect();
-        let Chunk { input, lines, through, bytes, .. } = chunk;
-        let before = self.given;
+        let Chunk { input, entries, through, bytes, .. } = chunk;
+        let mut rows = Vec::with_capacity(entries.requests());
+        for Entry { method, path, micros, times } in entries.iter() {
+            let endpoint = self.producer.endpoint(Method(method), &path);
+            rows.extend(repeat_n(Row { endpoint, time_us: micros }, times as usize));
+        }
+        let (before, lines) = (self.given, entries.into_lines());
         self.sent.push_back(Sent { input, before, lines, through, bytes });
         let count = rows.len() as u64;
         let mut send = pin!(self.producer.send(rows));
@@ -265,11 +270,6 @@ impl Sender {
             }
         }
         true
-    }
-
-    fn row(&self, request: &Request<'_>) -> Row {
-        let Request { method, path, micros } = *request;
-        Row { endpoint: self.producer.endpoint(Method(method), path), time_us: micros }
     }
 
     /// Takes note of what has come to its end.

@@ -32,9 +32,9 @@ fn run(job: Job) -> (Vec<(usize, String, u64)>, LineCounts, Vec<Failure>) {
     while let Some(fed) = receiver.blocking_recv() {
         match fed {
             Fed::Chunk(chunk) => {
-                assert_eq!(chunk.requests.len(), chunk.lines.len());
-                let paths = chunk.requests.iter().map(|request| request.path.to_owned());
-                let lines = paths.zip(chunk.lines);
+                let paths = chunk.entries.iter().map(|entry| entry.path.into_owned());
+                let paths: Vec<_> = paths.collect();
+                let lines = paths.into_iter().zip(chunk.entries.into_lines());
                 requests.extend(lines.map(|(path, line)| (chunk.input, path, line)));
                 counts.add(chunk.counts);
             }
@@ -81,8 +81,8 @@ fn lines_for_several_fill_chunks_and_no_more() {
     let (mut receiver, thread) = start(job(vec![Input::File(file)], 1)).expect("starts");
     let mut requests = 0;
     while let Some(Fed::Chunk(chunk)) = receiver.blocking_recv() {
-        assert!(chunk.requests.len() < CHUNK_REQUESTS_MAX + 9_000);
-        requests += chunk.requests.len();
+        assert!(chunk.entries.requests() < CHUNK_REQUESTS_MAX + 9_000);
+        requests += chunk.entries.requests();
     }
     thread.join().expect("no panic");
     assert_eq!(requests, 270_000);

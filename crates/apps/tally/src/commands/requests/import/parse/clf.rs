@@ -8,14 +8,14 @@ use std::borrow::Cow;
 
 use super::target::request_line;
 use super::time::parse_clf;
-use super::{Malformed, Reading, Record};
+use super::{Entry, Malformed, Reading};
 
 /// Length of `17/May/2015:10:05:03 +0000`.
 const TIME_BYTES: usize = 26;
 
 /// Reads one line, without its end. `None`: it is not one, or not a good one, and `text` says why.
 #[inline]
-pub(crate) fn parse<'a>(line: &'a [u8], reading: &Reading) -> Option<Record<'a>> {
+pub(crate) fn parse<'a>(line: &'a [u8], reading: &Reading) -> Option<Entry<'a>> {
     for open in memchr::memchr_iter(b'[', line) {
         // A host may be in brackets too, and a user may be anything, so each bracket is tried.
         // What clients send is never followed by the quote, which servers escape in it.
@@ -28,18 +28,18 @@ pub(crate) fn parse<'a>(line: &'a [u8], reading: &Reading) -> Option<Record<'a>>
         if !is_status(&rest[end + 1..]) {
             return None;
         }
-        return record(&rest[..end], micros, reading).ok();
+        return entry(&rest[..end], micros, reading).ok();
     }
     None
 }
 
 /// What a request line says that was written with escapes.
 #[inline]
-pub(crate) fn record<'a>(
+pub(crate) fn entry<'a>(
     request: &'a [u8],
     micros: i64,
     reading: &Reading,
-) -> Result<Record<'a>, Malformed> {
+) -> Result<Entry<'a>, Malformed> {
     let (method, path) = if memchr::memchr(b'\\', request).is_none() {
         request_line(request, reading.keep_query)?
     } else {
@@ -47,7 +47,7 @@ pub(crate) fn record<'a>(
         let (method, path) = request_line(&request, reading.keep_query)?;
         (method, Cow::Owned(path.into_owned()))
     };
-    Ok(Record { method, path, micros, times: 1 })
+    Ok(Entry { method, path, micros, times: 1 })
 }
 
 /// Where the quote is that ends the request: the first one without a backslash before it.
@@ -114,8 +114,8 @@ mod tests {
     const MICROS: i64 = 1_431_857_103_000_000;
 
     fn read(line: &str) -> Option<(i32, String, i64)> {
-        let record = parse(line.as_bytes(), &Reading::default())?;
-        Some((record.method, record.path.into_owned(), record.micros))
+        let entry = parse(line.as_bytes(), &Reading::default())?;
+        Some((entry.method, entry.path.into_owned(), entry.micros))
     }
 
     fn path_of(request: &str) -> Option<String> {

@@ -10,20 +10,17 @@ use super::clf::closing_quote;
 use super::malformed::{Missing, quote};
 use super::target::{is_connect, method, path};
 use super::time::parse_date_and_time;
-use super::{Malformed, Reading, Record};
+use super::{Entry, Malformed, Reading};
 
 const ROUTER: &[u8] = b" heroku[router]: ";
 
 /// Reads one line, without its end. `None`: it is not the router's.
-pub(crate) fn parse<'a>(
-    line: &'a [u8],
-    reading: &Reading,
-) -> Option<Result<Record<'a>, Malformed>> {
+pub(crate) fn parse<'a>(line: &'a [u8], reading: &Reading) -> Option<Result<Entry<'a>, Malformed>> {
     let at = memchr::memmem::find(line, ROUTER)?;
     Some(pairs(&line[..at], &line[at + ROUTER.len() - 1..], reading))
 }
 
-fn pairs<'a>(before: &[u8], pairs: &'a [u8], reading: &Reading) -> Result<Record<'a>, Malformed> {
+fn pairs<'a>(before: &[u8], pairs: &'a [u8], reading: &Reading) -> Result<Entry<'a>, Malformed> {
     let time = before.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
     let micros = parse_date_and_time(time, reading.zone.as_ref())
         .map_err(|why| Malformed::time(time, why))?;
@@ -49,7 +46,7 @@ fn pairs<'a>(before: &[u8], pairs: &'a [u8], reading: &Reading) -> Result<Record
     };
     let number = method(verb)?;
     let path: Cow<'_, str> = path(target, is_connect(verb), reading.keep_query);
-    Ok(Record { method: number, path, micros, times: 1 })
+    Ok(Entry { method: number, path, micros, times: 1 })
 }
 
 #[cfg(test)]

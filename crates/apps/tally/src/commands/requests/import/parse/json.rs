@@ -13,7 +13,7 @@ use super::fields::Found;
 use super::malformed::{Missing, quote};
 use super::target::{self, is_connect, path, utf8};
 use super::time::{BadTime, parse_date_and_time, parse_logged};
-use super::{Malformed, Parser, Record, entry, mend};
+use super::{Entry, Malformed, Parser, entry, mend};
 
 /// How deep lines may be wrapped: Docker's JSON in journald's.
 const DEPTH_MAX: u8 = 2;
@@ -42,7 +42,7 @@ pub(crate) fn parse<'a>(
     object: &'a [u8],
     prefix: &[u8],
     parser: &Parser,
-) -> Result<Option<Record<'a>>, Malformed> {
+) -> Result<Option<Entry<'a>>, Malformed> {
     parse_around(object, &Around { prefix, ..Around::default() }, parser)
 }
 
@@ -50,7 +50,7 @@ fn parse_around<'a>(
     object: &'a [u8],
     around: &Around<'_>,
     parser: &Parser,
-) -> Result<Option<Record<'a>>, Malformed> {
+) -> Result<Option<Entry<'a>>, Malformed> {
     match utf8(object) {
         Cow::Borrowed(text) => parse_or_mend(text, around, parser),
         Cow::Owned(text) => Ok(parse_or_mend(&text, around, parser)?.map(into_owned)),
@@ -61,7 +61,7 @@ fn parse_or_mend<'a>(
     text: &'a str,
     around: &Around<'_>,
     parser: &Parser,
-) -> Result<Option<Record<'a>>, Malformed> {
+) -> Result<Option<Entry<'a>>, Malformed> {
     match parse_object(text, around, parser) {
         Err(Malformed::Json(why)) => match mend::mend(text) {
             Some(mended) => match parse_object(&mended, around, parser) {
@@ -80,7 +80,7 @@ fn parse_object<'a>(
     text: &'a str,
     around: &Around<'_>,
     parser: &Parser,
-) -> Result<Option<Record<'a>>, Malformed> {
+) -> Result<Option<Entry<'a>>, Malformed> {
     let fields = &parser.fields;
     let mut found = Found::default();
     fields.find(text, &mut found).map_err(|error| not_json(&error))?;
@@ -112,7 +112,7 @@ fn parse_object<'a>(
     {
         return Ok(None);
     }
-    Ok(Some(Record { method, path, micros: time?, times: 1 }))
+    Ok(Some(Entry { method, path, micros: time?, times: 1 }))
 }
 
 /// A line that is the value of a field.
@@ -121,7 +121,7 @@ fn unwrap<'a>(
     (found, rare): (&Found<'_>, &Found<'_>),
     around: &Around<'_>,
     parser: &Parser,
-) -> Result<Option<Record<'a>>, Malformed> {
+) -> Result<Option<Entry<'a>>, Malformed> {
     let fields = &parser.fields;
     let values = entry::values(fields, found, &around.values)?;
     let line = line.trim_ascii();
@@ -275,8 +275,8 @@ fn not_json(error: &serde_json::Error) -> Malformed {
     Malformed::Json(error.to_string())
 }
 
-fn into_owned<'a>(record: Record<'_>) -> Record<'a> {
-    Record { path: Cow::Owned(record.path.into_owned()), ..record }
+fn into_owned<'a>(entry: Entry<'_>) -> Entry<'a> {
+    Entry { path: Cow::Owned(entry.path.into_owned()), ..entry }
 }
 
 #[cfg(test)]

@@ -20,11 +20,11 @@ use std::str::FromStr;
 
 use jiff::fmt::strtime::BrokenDownTime;
 
-use super::clf::{record, unescape};
+use super::clf::{entry, unescape};
 use super::malformed::quote;
 use super::target::{is_connect, method, path};
 use super::time::{BadTime, parse_logged};
-use super::{Malformed, Reading, Record};
+use super::{Entry, Malformed, Reading};
 
 /// How many ways of reading a line are tried.
 const STEPS_MAX: u32 = 10_000;
@@ -83,7 +83,7 @@ struct Walk<'t, 'a> {
     reading: &'t Reading,
     /// For each variable so far, its place among the pieces and its value.
     values: Vec<(usize, &'a [u8])>,
-    found: Option<Record<'a>>,
+    found: Option<Entry<'a>>,
     failure: Option<Malformed>,
     /// How far a reading has come.
     furthest: usize,
@@ -153,7 +153,7 @@ impl Template {
         &self,
         line: &'a [u8],
         reading: &Reading,
-    ) -> Result<Record<'a>, Malformed> {
+    ) -> Result<Entry<'a>, Malformed> {
         let mut walk = Walk {
             template: self,
             line,
@@ -165,8 +165,8 @@ impl Template {
             steps: 0,
         };
         walk.step(0, 0)?;
-        if let Some(record) = walk.found {
-            return Ok(record);
+        if let Some(entry) = walk.found {
+            return Ok(entry);
         }
         let place = Malformed::NotAsFormat(quote(&line[walk.furthest.min(line.len())..]));
         Err(walk.failure.unwrap_or(place))
@@ -181,11 +181,11 @@ impl Template {
     }
 
     /// The request of a line's values.
-    fn record<'a>(
+    fn entry<'a>(
         &self,
         values: &[(usize, &'a [u8])],
         reading: &Reading,
-    ) -> Result<Record<'a>, Malformed> {
+    ) -> Result<Entry<'a>, Malformed> {
         let (mut request, mut verb, mut target, mut query) = (None, None, None, None);
         let (mut time, mut parts) = (None, Vec::new());
         for &(at, value) in values {
@@ -213,12 +213,12 @@ impl Template {
             None => self.time(&parts.join(&b' '), reading),
         }?;
         if let Some(request) = request.filter(|_| self.escape == Escape::Bytes) {
-            return record(request, micros, reading);
+            return entry(request, micros, reading);
         }
         if let Some(request) = request {
             let request = self.plain(request)?;
             let (method, path) = super::target::request_line(&request, reading.keep_query)?;
-            return Ok(Record { method, path: Cow::Owned(path.into_owned()), micros, times: 1 });
+            return Ok(Entry { method, path: Cow::Owned(path.into_owned()), micros, times: 1 });
         }
         let verb = verb.unwrap_or_default();
         let number = method(verb)?;
@@ -234,7 +234,7 @@ impl Template {
             target = Cow::Owned([&*target, b"?", &*query].concat());
         }
         let path = path(&target, is_connect(verb), reading.keep_query).into_owned();
-        Ok(Record { method: number, path: Cow::Owned(path), micros, times: 1 })
+        Ok(Entry { method: number, path: Cow::Owned(path), micros, times: 1 })
     }
 
     fn time(&self, text: &[u8], reading: &Reading) -> Result<i64, Malformed> {
@@ -338,14 +338,14 @@ impl<'a> Walk<'_, 'a> {
 
     /// Takes note of a whole reading.
     fn arrive(&mut self) -> Result<(), Malformed> {
-        match self.template.record(&self.values, self.reading) {
-            Ok(record) => match &self.found {
-                Some(before) if *before != record => Err(Malformed::TwoReadings(Malformed::two(
+        match self.template.entry(&self.values, self.reading) {
+            Ok(entry) => match &self.found {
+                Some(before) if *before != entry => Err(Malformed::TwoReadings(Malformed::two(
                     before.path.as_bytes(),
-                    record.path.as_bytes(),
+                    entry.path.as_bytes(),
                 ))),
                 _ => {
-                    self.found = Some(record);
+                    self.found = Some(entry);
                     Ok(())
                 }
             },

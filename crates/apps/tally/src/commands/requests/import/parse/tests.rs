@@ -13,8 +13,8 @@ pub(crate) fn read_as(
     parser: &Parser,
     line: &str,
 ) -> Result<Option<(i32, String, i64, u32)>, Malformed> {
-    let record = parser.parse(line.as_bytes(), &mut Context::default(), i64::MAX)?;
-    Ok(record.map(|of| (of.method, of.path.into_owned(), of.micros, of.times)))
+    let entry = parser.parse(line.as_bytes(), &mut Context::default(), i64::MAX)?;
+    Ok(entry.map(|of| (of.method, of.path.into_owned(), of.micros, of.times)))
 }
 
 /// As [`read_as`], of a line that counts: method and path.
@@ -32,8 +32,8 @@ fn the_form_is_decided_line_by_line() {
     let clf = br#"h - - [17/May/2015:10:05:03 +0000] "GET /a HTTP/1.1" 200 1"#;
     let json = br#"  {"method":"GET","path":"/a","time":"2015-05-17T10:05:03Z"}"#;
     let micros = 1_431_857_103_000_000;
-    let record = Record { method: 3, path: Cow::Borrowed("/a"), micros, times: 1 };
-    let expected = Ok(Some(record));
+    let entry = Entry { method: 3, path: Cow::Borrowed("/a"), micros, times: 1 };
+    let expected = Ok(Some(entry));
     let mut context = Context::default();
     assert_eq!(parser.parse(clf, &mut context, micros), expected);
     assert_eq!(parser.parse(json, &mut context, micros), expected);
@@ -207,14 +207,14 @@ proptest! {
             let FormatArg { format: log_format, .. } = format.parse().expect(format);
             let parser = Parser { format: log_format, ..Parser::default() };
             let read = parser.parse(line.as_bytes(), &mut Context::default(), i64::MAX);
-            let record = match read {
-                Ok(Some(record)) => record,
+            let entry = match read {
+                Ok(Some(entry)) => entry,
                 other => return Err(TestCaseError::fail(format!("{line}: {other:?}"))),
             };
-            prop_assert_eq!(&*record.path, &*path, "{}", line);
-            prop_assert_eq!(record.method, methods::number_of_token(request.method.as_bytes()));
-            prop_assert_eq!(record.micros.div_euclid(1_000_000), request.seconds, "{}", line);
-            prop_assert_eq!(record.times, 1);
+            prop_assert_eq!(&*entry.path, &*path, "{}", line);
+            prop_assert_eq!(entry.method, methods::number_of_token(request.method.as_bytes()));
+            prop_assert_eq!(entry.micros.div_euclid(1_000_000), request.seconds, "{}", line);
+            prop_assert_eq!(entry.times, 1);
         }
     }
 
@@ -227,9 +227,9 @@ proptest! {
             request.time("%d/%b/%Y:%H:%M:%S.123"), request.method, encoded(&request.target()),
         );
         let read = parser.parse(line.as_bytes(), &mut Context::default(), i64::MAX);
-        let record = read.map_err(|why| TestCaseError::fail(format!("{line}: {why}")))?.expect("a request");
-        prop_assert_eq!(&*record.path, encoded(&request.path));
-        prop_assert_eq!(record.micros, request.seconds * 1_000_000 + 123_000);
+        let entry = read.map_err(|why| TestCaseError::fail(format!("{line}: {why}")))?.expect("a request");
+        prop_assert_eq!(&*entry.path, encoded(&request.path));
+        prop_assert_eq!(entry.micros, request.seconds * 1_000_000 + 123_000);
     }
 
     #[test]
@@ -243,9 +243,9 @@ proptest! {
             request.time("%Y-%m-%d"), request.time("%H:%M:%S"), request.method, encoded(&request.path),
         );
         let line = if tabs { line.replace(' ', "\t") } else { line };
-        let record = parser.parse(line.as_bytes(), &mut context, i64::MAX).expect("good").expect("a request");
-        prop_assert_eq!(&*record.path, encoded(&request.path));
-        prop_assert_eq!(record.micros, request.seconds * 1_000_000);
+        let entry = parser.parse(line.as_bytes(), &mut context, i64::MAX).expect("good").expect("a request");
+        prop_assert_eq!(&*entry.path, encoded(&request.path));
+        prop_assert_eq!(entry.micros, request.seconds * 1_000_000);
     }
 
     /// What is cut off is never counted under another path.
@@ -259,8 +259,8 @@ proptest! {
                 continue;
             }
             let line = &line.as_bytes()[..cut.min(line.len())];
-            if let Ok(Some(record)) = parser.parse(line, &mut Context::default(), i64::MAX) {
-                prop_assert_eq!(&*record.path, &*path, "{}", line.escape_ascii());
+            if let Ok(Some(entry)) = parser.parse(line, &mut Context::default(), i64::MAX) {
+                prop_assert_eq!(&*entry.path, &*path, "{}", line.escape_ascii());
             }
         }
     }

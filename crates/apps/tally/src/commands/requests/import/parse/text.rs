@@ -14,11 +14,11 @@
 //! piece in quotes behind it if that is a whole request line, or the only one that is. HAProxy's is
 //! the last one, since headers come before it.
 
-use super::clf::{closing_quote, is_status, record};
+use super::clf::{closing_quote, entry, is_status};
 use super::malformed::quote;
 use super::target::is_whole_request_line;
 use super::time::{BadTime, parse_date_and_time};
-use super::{Malformed, Reading, Record};
+use super::{Entry, Malformed, Reading};
 
 /// The longest time in brackets, with room for nanoseconds and a wrong month.
 const TIME_BYTES_MAX: usize = 48;
@@ -44,7 +44,7 @@ struct Time<'a> {
 }
 
 /// Reads one line, without its end.
-pub(crate) fn parse<'a>(line: &'a [u8], reading: &Reading) -> Result<Record<'a>, Malformed> {
+pub(crate) fn parse<'a>(line: &'a [u8], reading: &Reading) -> Result<Entry<'a>, Malformed> {
     let quoted = quoted(line);
     let time = time(line, &quoted, reading)?;
     let micros = time.micros.map_err(|why| Malformed::time(time.text, why))?;
@@ -56,7 +56,7 @@ pub(crate) fn parse<'a>(line: &'a [u8], reading: &Reading) -> Result<Record<'a>,
     } else {
         request(line, &time, &behind)
     }?;
-    record(request.of(line), micros, reading)
+    entry(request.of(line), micros, reading)
 }
 
 /// Which piece is the request.

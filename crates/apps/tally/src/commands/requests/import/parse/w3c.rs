@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use super::malformed::quote;
 use super::target::{is_connect, method, path};
 use super::time::parse_date_and_time;
-use super::{Context, Malformed, Reading, Record};
+use super::{Context, Entry, Malformed, Reading};
 
 const DIRECTIVES: &[&[u8]] = &[
     b"#Fields:",
@@ -71,7 +71,7 @@ impl Columns {
         &self,
         line: &'a [u8],
         reading: &Reading,
-    ) -> Result<Option<Record<'a>>, Malformed> {
+    ) -> Result<Option<Entry<'a>>, Malformed> {
         let separator = if memchr::memchr(b'\t', line).is_some() { b'\t' } else { b' ' };
         let values: Vec<_> = line.trim_ascii_end().split(|&byte| byte == separator).collect();
         let (Some(date), Some(time), Some(method_at), Some(stem)) =
@@ -97,7 +97,7 @@ impl Columns {
         } else {
             path(stem, connect, reading.keep_query)
         };
-        Ok(Some(Record { method: number, path, micros, times: 1 }))
+        Ok(Some(Entry { method: number, path, micros, times: 1 }))
     }
 
     /// Whether a line that is cut off may look whole, and say something else.

@@ -1,171 +1,48 @@
 //! Sending, against a server that refuses when it is told to.
 
 use std::io;
-use std::sync::{Arc, Mutex};
 
 use tally_proto::tally::requests::v1 as proto;
-use tally_proto::tally::requests::v1::record_request::Kind;
-use tally_proto::tally::requests::v1::request_service_server::{
-    RequestService, RequestServiceServer,
-};
-use tokio::net::TcpListener;
-use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
-use tonic::transport::Server;
-use tonic::{Request, Response, Status, Streaming};
+use tally_testkit::eventually;
+use tonic::Status;
 
+use super::super::entries::Entries;
+use super::super::fake::Fake;
+use super::super::input::Input;
 use super::*;
-use crate::commands::requests::import::input::Input;
-use crate::commands::requests::import::parse::Record;
-use crate::commands::requests::import::requests::Requests;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Counts requests, as long as it is told to.
-#[derive(Clone)]
-struct Fake {
-    state: Arc<Mutex<State>>,
-    /// What the batch with this number is answered with.
-    refuses: Option<(u64, fn() -> Status)>,
-    patience: Duration,
-    /// How many inputs there are.
+/// Sends what comes through `chunks` to this server.
+async fn receive(
+    fake: &Fake,
+    chunks: mpsc::Receiver<Fed>,
+    stop: watch::Receiver<bool>,
     inputs: usize,
-}
-
-#[derive(Default)]
-struct State {
-    committed: u64,
-    requests: u64,
-    paths: std::collections::BTreeSet<String>,
-    files: Vec<proto::CountedFile>,
-}
-
-#[tonic::async_trait]
-impl RequestService for Fake {
-    type RecordStream = ReceiverStream<Result<proto::RecordResponse, Status>>;
-    type QueryTotalsStream = tokio_stream::Empty<Result<proto::QueryTotalsResponse, Status>>;
-    type ListProducersStream = tokio_stream::Empty<Result<proto::ListProducersResponse, Status>>;
-
-    async fn record(
-        &self,
-        request: Request<Streaming<proto::RecordRequest>>,
-    ) -> Result<Response<Self::RecordStream>, Status> {
-        let (answers, receiver) = mpsc::channel(100);
-        let fake = self.clone();
-        let mut messages = request.into_inner();
-        let work = async move {
-            while let Some(Ok(message)) = messages.next().await {
-                let answer = fake.answer(message);
-                let ends = answer.is_err();
-                if answers.send(answer).await.is_err() || ends {
-                    return;
-                }
-            }
-        };
-        #[allow(clippy::disallowed_methods, reason = "it ends with the stream")]
-        tokio::spawn(work);
-        Ok(Response::new(ReceiverStream::new(receiver)))
-    }
-
-    async fn query_totals(
-        &self,
-        _: Request<proto::QueryTotalsRequest>,
-    ) -> Result<Response<Self::QueryTotalsStream>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn clear_setbacks(
-        &self,
-        _: Request<proto::ClearSetbacksRequest>,
-    ) -> Result<Response<proto::ClearSetbacksResponse>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn find_counted_files(
-        &self,
-        _: Request<proto::FindCountedFilesRequest>,
-    ) -> Result<Response<proto::FindCountedFilesResponse>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn list_producers(
-        &self,
-        _: Request<proto::ListProducersRequest>,
-    ) -> Result<Response<Self::ListProducersStream>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
-}
-
-impl Fake {
-    fn new() -> Self {
-        Self { state: Arc::default(), refuses: None, patience: PATIENCE, inputs: 0 }
-    }
-
-    fn answer(&self, message: proto::RecordRequest) -> Result<proto::RecordResponse, Status> {
-        let mut state = self.state.lock().expect("not poisoned");
-        let mut opened = None;
-        match message.kind.expect("a kind") {
-            Kind::Open(_) => opened = Some(proto::Opened { epoch: 1, ..Default::default() }),
-            Kind::Batch(batch) => {
-                if let Some((sequence, status)) = self.refuses
-                    && batch.sequence == sequence
-                    && batch.count > 0
-                {
-                    return Err(status());
-                }
-                assert_eq!(batch.sequence, state.committed + 1);
-                state.committed = batch.sequence;
-                state.requests += u64::from(batch.count);
-                state.paths.extend(batch.endpoints.into_iter().map(|one| one.path));
-            }
-            Kind::Done(done) => state.files = done.files,
-        }
-        Ok(proto::RecordResponse { opened, committed_sequence: state.committed })
-    }
-
-    fn requests(&self) -> u64 {
-        self.state.lock().expect("not poisoned").requests
-    }
-
-    /// Sends what comes through `chunks` to this server.
-    async fn receive(
-        &self,
-        chunks: mpsc::Receiver<Fed>,
-        stop: watch::Receiver<bool>,
-    ) -> (Outcome, Vec<News>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let server = Server::builder()
-            .add_service(RequestServiceServer::new(self.clone()))
-            .serve_with_incoming(TcpListenerStream::new(listener));
-        let mut all = Vec::new();
+    patience: Duration,
+) -> (Outcome, Vec<News>) {
+    let mut all = Vec::new();
+    let send = async |server| {
         let mut news = |news: &News| all.push(news.clone());
-        let send = async {
-            let producer = Producer::builder(format!("http://{address}"));
-            let producer = producer.batch_rows_max(1_000).connect().await.expect("starts");
-            let file = CountedFile { name: "a.log".to_owned(), ..CountedFile::default() };
-            let files = vec![file; self.inputs];
-            send_all(producer, chunks, files, stop, self.patience, &mut news).await
-        };
-        let outcome = tokio::select! {
-            outcome = send => outcome,
-            ended = server => panic!("the server ended: {ended:?}"),
-        };
-        (outcome, all)
-    }
+        let producer = Producer::builder(server).batch_rows_max(1_000);
+        let producer = producer.connect().await.expect("starts");
+        let file = CountedFile { name: "a.log".to_owned(), ..CountedFile::default() };
+        send_all(producer, chunks, vec![file; inputs], stop, patience, &mut news).await
+    };
+    let outcome = fake.serve(send).await;
+    (outcome, all)
 }
 
 /// A chunk of `count` requests, one on each line after `after`, and one malformed line.
 fn chunk(input: usize, after: u64, count: u64) -> Fed {
-    let lines: Vec<_> = (after + 1..=after + count).collect();
-    let mut requests = Requests::default();
-    for line in &lines {
+    let mut entries = Entries::default();
+    for line in after + 1..=after + count {
         let path = format!("/{line}").into();
-        requests.push(&Record { method: 0, path, micros: 0, times: 1 });
+        entries.push(&Entry { method: 0, path, micros: 0, times: 1 }, line);
     }
     let through = after + count + 1;
     let counts = LineCounts { lines: count + 1, malformed: 1, ..LineCounts::default() };
-    Fed::Chunk(Chunk { input, requests, lines, through, bytes: through * 10, counts })
+    Fed::Chunk(Chunk { input, entries, through, bytes: through * 10, counts })
 }
 
 fn channel(chunks: Vec<Fed>) -> mpsc::Receiver<Fed> {
@@ -176,49 +53,45 @@ fn channel(chunks: Vec<Fed>) -> mpsc::Receiver<Fed> {
     receiver
 }
 
-fn never() -> (watch::Sender<bool>, watch::Receiver<bool>) {
-    watch::channel(false)
-}
-
 fn place(input: usize, line: u64) -> Option<Place> {
     Some(Place { input, line })
 }
 
 #[tokio::test]
 async fn everything_is_sent_and_known_to_be_counted() {
-    let fake = Fake::new();
-    let (_stop, stopped) = never();
+    let fake = Fake::default();
+    let (_stop, stopped) = watch::channel(false);
     let chunks = vec![chunk(0, 0, 6_000), chunk(0, 6_001, 4_000), chunk(1, 0, 50), chunk(1, 51, 0)];
-    let (outcome, news) = fake.receive(channel(chunks), stopped).await;
-    assert_eq!((fake.requests(), outcome.counted), (10_050, 10_050));
+    let (outcome, news) = receive(&fake, channel(chunks), stopped, 0, PATIENCE).await;
+    assert_eq!((fake.state().requests, outcome.counted), (10_050, 10_050));
     assert_eq!(outcome.through, place(1, 52));
     assert_eq!((outcome.counts.lines, outcome.counts.malformed), (10_054, 4));
     assert!(outcome.stop.is_none() && outcome.failures.is_empty() && outcome.rejected == 0);
     assert!(news.is_sorted_by_key(|news| (news.counted, news.bytes)));
     let last = news.last().expect("some");
     assert_eq!((last.counted, last.bytes, &last.trouble), (10_050, 520, &None));
-    assert_eq!(fake.state.lock().expect("not poisoned").paths.len(), 10_000);
+    assert_eq!(fake.state().paths.len(), 10_000);
 }
 
 #[tokio::test]
 async fn nothing_to_send_counts_nothing() {
-    let fake = Fake::new();
-    let (_stop, stopped) = never();
-    let (outcome, _) = fake.receive(channel(vec![chunk(0, 0, 0)]), stopped).await;
-    assert_eq!((fake.requests(), outcome.counted, outcome.counts.malformed), (0, 0, 1));
+    let fake = Fake::default();
+    let (_stop, stopped) = watch::channel(false);
+    let (outcome, _) = receive(&fake, channel(vec![chunk(0, 0, 0)]), stopped, 0, PATIENCE).await;
+    assert_eq!((fake.state().requests, outcome.counted, outcome.counts.malformed), (0, 0, 1));
     assert_eq!(outcome.through, place(0, 1));
 }
 
 #[tokio::test]
 async fn a_server_that_takes_nothing_more_is_given_up() {
     let away = || Status::unavailable("the database is away");
-    let fake =
-        Fake { refuses: Some((3, away)), patience: Duration::from_millis(300), ..Fake::new() };
-    let (_stop, stopped) = never();
+    let fake = Fake { refuses: Some((3, away)), ..Fake::default() };
+    let (_stop, stopped) = watch::channel(false);
     let chunks = vec![chunk(0, 0, 1_500), chunk(0, 1_501, 1_500), chunk(0, 3_002, 1)];
-    let (outcome, _) = fake.receive(channel(chunks), stopped).await;
+    let (outcome, _) =
+        receive(&fake, channel(chunks), stopped, 0, Duration::from_millis(300)).await;
     // 1,000 and 500, as the chunks are cut into batches; 1,000 more were sent.
-    assert_eq!((fake.requests(), outcome.counted), (1_500, 1_500));
+    assert_eq!((fake.state().requests, outcome.counted), (1_500, 1_500));
     assert_eq!(outcome.through, place(0, 1_501));
     let Some(Stop::GaveUp { why, maybe, next }) = outcome.stop else { panic!("{outcome:?}") };
     assert_eq!(why, "the database is away");
@@ -234,11 +107,12 @@ async fn times_ahead_of_the_servers_clock_are_waited_for_and_named() {
         status.metadata_mut().insert("tally-committed", 1.into());
         status
     };
-    let fake =
-        Fake { refuses: Some((2, ahead)), patience: Duration::from_millis(300), ..Fake::new() };
-    let (_stop, stopped) = never();
-    let (outcome, news) = fake.receive(channel(vec![chunk(0, 0, 1_500)]), stopped).await;
-    assert_eq!((fake.requests(), outcome.counted, outcome.rejected), (1_000, 1_000, 0));
+    let fake = Fake { refuses: Some((2, ahead)), ..Fake::default() };
+    let (_stop, stopped) = watch::channel(false);
+    let (outcome, news) =
+        receive(&fake, channel(vec![chunk(0, 0, 1_500)]), stopped, 0, Duration::from_millis(300))
+            .await;
+    assert_eq!((fake.state().requests, outcome.counted, outcome.rejected), (1_000, 1_000, 0));
     let why = "batch 2: the time is 172800 s ahead";
     assert!(news.iter().any(|news| news.trouble.as_deref() == Some(why)));
     let Some(Stop::GaveUp { why: said, maybe, next }) = outcome.stop else { panic!("{outcome:?}") };
@@ -252,11 +126,11 @@ async fn a_refused_batch_is_named_and_the_others_are_counted() {
         status.metadata_mut().insert("tally-reason", "INVALID_BATCH".parse().expect("ASCII"));
         status
     };
-    let fake = Fake { refuses: Some((2, invalid)), ..Fake::new() };
-    let (_stop, stopped) = never();
+    let fake = Fake { refuses: Some((2, invalid)), ..Fake::default() };
+    let (_stop, stopped) = watch::channel(false);
     let chunks = vec![chunk(0, 0, 1_500), chunk(0, 1_501, 1_000)];
-    let (outcome, _) = fake.receive(channel(chunks), stopped).await;
-    assert_eq!((fake.requests(), outcome.counted, outcome.rejected), (2_000, 2_000, 500));
+    let (outcome, _) = receive(&fake, channel(chunks), stopped, 0, PATIENCE).await;
+    assert_eq!((fake.state().requests, outcome.counted, outcome.rejected), (2_000, 2_000, 500));
     assert!(outcome.stop.is_none(), "{outcome:?}");
     assert_eq!(outcome.rejected_why.as_deref(), Some("batch 2: too long"));
 }
@@ -268,7 +142,7 @@ fn whole(input: usize) -> Fed {
 
 #[tokio::test]
 async fn files_that_are_counted_are_remembered_beside_those_that_are_not() {
-    let fake = Fake { inputs: 4, ..Fake::new() };
+    let fake = Fake::default();
     let input = Input::File("b.log".into());
     let failed = Fed::Failed(Failure::Read { input, line: 7, source: io::ErrorKind::Other.into() });
     // The second one fails, the third one has no requests.
@@ -283,8 +157,8 @@ async fn files_that_are_counted_are_remembered_beside_those_that_are_not() {
         chunk(3, 0, 1),
         whole(3),
     ];
-    let (_stop, stopped) = never();
-    let (outcome, _) = fake.receive(channel(chunks), stopped).await;
+    let (_stop, stopped) = watch::channel(false);
+    let (outcome, _) = receive(&fake, channel(chunks), stopped, 4, PATIENCE).await;
     assert_eq!((outcome.counted, outcome.failures.len(), outcome.not_remembered), (20, 1, 0));
     let file = |input: usize, requests, malformed| proto::CountedFile {
         fingerprint: input.to_be_bytes().to_vec(),
@@ -293,55 +167,52 @@ async fn files_that_are_counted_are_remembered_beside_those_that_are_not() {
         malformed,
         ..Default::default()
     };
-    assert_eq!(fake.state.lock().expect("not poisoned").files, [file(0, 12, 2), file(3, 1, 1)]);
+    assert_eq!(fake.state().files, [file(0, 12, 2), file(3, 1, 1)]);
 }
 
 #[tokio::test]
 async fn files_beyond_those_that_are_remembered_are_said() {
-    let fake = Fake { inputs: COUNTED_FILES_MAX + 2, ..Fake::new() };
-    let chunks = (0..fake.inputs).flat_map(|input| [chunk(input, 0, 1), whole(input)]).collect();
-    let (_stop, stopped) = never();
-    let (outcome, _) = fake.receive(channel(chunks), stopped).await;
+    let (fake, inputs) = (Fake::default(), COUNTED_FILES_MAX + 2);
+    let chunks = (0..inputs).flat_map(|input| [chunk(input, 0, 1), whole(input)]).collect();
+    let (_stop, stopped) = watch::channel(false);
+    let (outcome, _) = receive(&fake, channel(chunks), stopped, inputs, PATIENCE).await;
     assert_eq!(outcome.not_remembered, 2);
-    assert_eq!(fake.state.lock().expect("not poisoned").files.len(), COUNTED_FILES_MAX);
+    assert_eq!(fake.state().files.len(), COUNTED_FILES_MAX);
 }
 
 #[tokio::test]
 async fn an_interruption_waits_for_what_was_sent() {
-    let fake = Fake { inputs: 2, ..Fake::new() };
-    let (stop, stopped) = never();
+    let fake = Fake::default();
+    let (stop, stopped) = watch::channel(false);
     let (sender, receiver) = mpsc::channel(4);
     for fed in [chunk(0, 0, 4), whole(0), chunk(1, 0, 6)] {
         sender.try_send(fed).expect("room");
     }
     let interrupt = async {
-        while fake.requests() != 10 {
-            tokio::task::yield_now().await;
-        }
+        eventually("10 requests", PATIENCE, async || fake.state().requests == 10).await;
         stop.send(true).expect("somebody listens");
     };
-    let ((outcome, _), ()) = tokio::join!(fake.receive(receiver, stopped), interrupt);
+    let ((outcome, _), ()) =
+        tokio::join!(receive(&fake, receiver, stopped, 2, PATIENCE), interrupt);
     assert!(sender.is_closed());
     assert!(matches!(outcome.stop, Some(Stop::Interrupted)), "{outcome:?}");
     assert_eq!((outcome.counted, outcome.through), (10, place(1, 7)));
-    let files = &fake.state.lock().expect("not poisoned").files;
+    let files = &fake.state().files;
     assert_eq!(files.iter().map(|file| file.requests).collect::<Vec<_>>(), [4], "{files:?}");
 }
 
 #[tokio::test]
 async fn a_pause_in_the_input_acknowledges_what_came_before() {
-    let fake = Fake::new();
-    let (_stop, stopped) = never();
+    let fake = Fake::default();
+    let (_stop, stopped) = watch::channel(false);
     let (sender, receiver) = mpsc::channel(4);
     sender.try_send(chunk(0, 0, 10)).expect("room");
     let later = async {
-        while fake.requests() < 10 {
-            tokio::task::yield_now().await;
-        }
+        eventually("10 requests", PATIENCE, async || fake.state().requests == 10).await;
         sender.try_send(chunk(0, 11, 10)).expect("room");
         drop(sender);
     };
-    let ((outcome, _), ()) = tokio::join!(fake.receive(receiver, stopped), later);
+    let ((outcome, _), ()) = tokio::join!(receive(&fake, receiver, stopped, 0, PATIENCE), later);
     assert_eq!(outcome.counted, 20);
 }
 
@@ -354,9 +225,10 @@ async fn what_is_in_doubt_is_told() {
         status.metadata_mut().insert("tally-reason", reason);
         status
     };
-    let fake = Fake { refuses: Some((2, forgotten)), ..Fake::new() };
-    let (_stop, stopped) = never();
-    let (outcome, _) = fake.receive(channel(vec![chunk(0, 0, 1_500)]), stopped).await;
-    assert_eq!((fake.requests(), outcome.counted, outcome.in_doubt), (1_000, 1_000, 500));
+    let fake = Fake { refuses: Some((2, forgotten)), ..Fake::default() };
+    let (_stop, stopped) = watch::channel(false);
+    let (outcome, _) =
+        receive(&fake, channel(vec![chunk(0, 0, 1_500)]), stopped, 0, PATIENCE).await;
+    assert_eq!((fake.state().requests, outcome.counted, outcome.in_doubt), (1_000, 1_000, 500));
     assert!(outcome.stop.is_none(), "{outcome:?}");
 }

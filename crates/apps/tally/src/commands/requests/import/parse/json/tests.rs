@@ -9,8 +9,8 @@ use crate::commands::requests::import::parse::fields::{JsonFields, Named};
 const MICROS: i64 = 1_431_857_103_123_456;
 
 fn with(parser: &Parser, line: &[u8]) -> Result<(i32, String, i64), Malformed> {
-    let record = parse(line, &[], parser)?.expect("a request");
-    Ok((record.method, record.path.into_owned(), record.micros))
+    let entry = parse(line, &[], parser)?.expect("a request");
+    Ok((entry.method, entry.path.into_owned(), entry.micros))
 }
 
 fn read(line: &str) -> Result<(i32, String, i64), Malformed> {

@@ -11,8 +11,8 @@ fn template(text: &str) -> Template {
 }
 
 fn read(format: &str, line: &str) -> Result<(i32, String, i64), Malformed> {
-    let record = template(format).parse(line.as_bytes(), &Reading::default())?;
-    Ok((record.method, record.path.into_owned(), record.micros))
+    let entry = template(format).parse(line.as_bytes(), &Reading::default())?;
+    Ok((entry.method, entry.path.into_owned(), entry.micros))
 }
 
 #[test]
