@@ -11,10 +11,9 @@ use tally_proto::tally::requests::v1::{ClearSetbacksRequest, ListProducersReques
 
 use super::setbacks;
 use crate::client::{ServerArgs, describe};
-use crate::output::csv::push_field;
 use crate::output::json::{Array, quoted};
 use crate::output::table::{self, Align};
-use crate::output::{self, OutputFormat, plural, say, thousands, visible};
+use crate::output::{self, OutputFormat, csv, plural, say, thousands, visible};
 
 /// List the clients that count by the exactly-once protocol
 ///
@@ -113,16 +112,11 @@ fn print(
 
 fn print_csv(out: &mut impl Write, producers: &[Producer]) -> io::Result<()> {
     out.write_all(b"id,name,kind,sequence,last_seen,accepted,dropped\n")?;
-    for one in producers {
-        let mut line = Vec::new();
-        push_field(&mut line, &one.short_id);
-        line.push(b',');
-        push_field(&mut line, &one.name);
-        out.write_all(&line)?;
+    producers.iter().try_for_each(|one| {
+        let (id, name) = (csv::quoted(&one.short_id), csv::quoted(&one.name));
         let Producer { sequence, accepted, dropped, .. } = one;
-        writeln!(out, ",{},{sequence},{},{accepted},{dropped}", kind(one), seen(one))?;
-    }
-    Ok(())
+        writeln!(out, "{id},{name},{},{sequence},{},{accepted},{dropped}", kind(one), seen(one))
+    })
 }
 
 fn print_json(out: &mut impl Write, producers: &[Producer]) -> io::Result<()> {

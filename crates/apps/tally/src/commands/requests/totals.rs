@@ -11,7 +11,7 @@ use tally_proto::tally::requests::v1::{
 };
 use tally_runtime::Clock;
 
-use self::print::{Printed, Printer};
+use self::print::{How, Printed, Printer};
 use super::{methods, setbacks};
 use crate::client::{ServerArgs, describe};
 use crate::dates::{self, Period, PeriodArg, RangeArg};
@@ -133,12 +133,15 @@ pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<E
     let asking = client.query_totals(args.request(from, to));
     let answer = if args.quiet { asking.await } else { args.server.answer(asking).await };
     let mut answer = answer.map_err(failed)?.into_inner();
-    let mut printer = Printer::new(output::stdout(), format)
-        .fit(terminal)
-        .sums(args.sum)
-        .largest_first(args.sort == Sort::Count);
-    let mut omitted = None;
-    while let Some(part) = answer.message().await.map_err(failed)? {
+    let how = How {
+        format,
+        terminal_columns: terminal,
+        is_sum: args.sum,
+        is_largest_first: args.sort == Sort::Count,
+    };
+    let mut printer = Printer::new(output::stdout(), how);
+    let (mut omitted, mut setbacks) = (None, Vec::new());
+    while let Some(mut part) = answer.message().await.map_err(failed)? {
         if let Some(ignored) = args.ignored_by(&part, printer.printed().totals) {
             let server = visible(&args.server.server);
             return Err(anyhow!(
@@ -146,13 +149,14 @@ pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<E
             ));
         }
         omitted = omitted.or(part.omitted);
+        setbacks.append(&mut part.setbacks);
         let rows = printer.take(part).context("the server's answer makes no sense")?;
         if !output::written(rows)? {
             return Ok(ExitCode::SUCCESS);
         }
     }
     let printed = printer.printed();
-    let incomplete = setbacks::summary(printer.setbacks());
+    let incomplete = setbacks::summary(&setbacks);
     output::written(printer.finish())?;
     if !args.quiet {
         args.say_what_it_is(format, printed, omitted, incomplete.as_deref());

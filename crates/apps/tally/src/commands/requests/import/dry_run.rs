@@ -104,16 +104,10 @@ fn print_table(out: &mut impl Write, rows: &[Row<'_>]) -> io::Result<()> {
 }
 
 fn print_csv(out: &mut impl Write, rows: &[Row<'_>]) -> io::Result<()> {
-    let mut line = b"method,path,count\n".to_vec();
-    for (method, path, count) in rows {
-        out.write_all(&line)?;
-        line.clear();
-        csv::push_field(&mut line, &methods::name(*method));
-        line.push(b',');
-        csv::push_field(&mut line, path);
-        line.extend_from_slice(format!(",{count}\n").as_bytes());
-    }
-    out.write_all(&line)
+    out.write_all(b"method,path,count\n")?;
+    rows.iter().try_for_each(|(method, path, count)| {
+        writeln!(out, "{},{},{count}", csv::quoted(&methods::name(*method)), csv::quoted(path))
+    })
 }
 
 #[cfg(test)]

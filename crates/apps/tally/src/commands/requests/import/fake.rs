@@ -124,7 +124,8 @@ impl RequestService for Fake {
         let refusals = &mut self.state().refusals;
         if *refusals > 0 {
             *refusals -= 1;
-            let code = if *refusals % 2 == 0 { Code::DeadlineExceeded } else { Code::Unavailable };
+            let code =
+                if refusals.is_multiple_of(2) { Code::DeadlineExceeded } else { Code::Unavailable };
             return Err(Status::new(code, "the database does not answer"));
         }
         let file = |fingerprint| proto::CountedFile { fingerprint, ..Default::default() };

@@ -33,9 +33,17 @@ fn parts() -> [QueryTotalsResponse; 3] {
     ]
 }
 
+fn usual(format: OutputFormat) -> How {
+    How { format, terminal_columns: None, is_sum: false, is_largest_first: false }
+}
+
 fn printed(format: OutputFormat, parts: &[QueryTotalsResponse]) -> String {
+    printed_so(usual(format), parts)
+}
+
+fn printed_so(how: How, parts: &[QueryTotalsResponse]) -> String {
     let mut out = Vec::new();
-    let mut printer = Printer::new(&mut out, format);
+    let mut printer = Printer::new(&mut out, how);
     for part in parts {
         printer.take(part.clone()).expect("sense").expect("written");
     }
@@ -82,15 +90,7 @@ fn a_table_lines_up_and_steers_nothing() {
 
 #[test]
 fn the_largest_come_first_in_every_format() {
-    let printed = |format| {
-        let mut out = Vec::new();
-        let mut printer = Printer::new(&mut out, format).largest_first(true);
-        for part in parts() {
-            printer.take(part).expect("sense").expect("written");
-        }
-        printer.finish().expect("written");
-        String::from_utf8(out).expect("text")
-    };
+    let printed = |format| printed_so(How { is_largest_first: true, ..usual(format) }, &parts());
     let counts = [1_000, 5, 4, 3, 2];
     let csv = printed(OutputFormat::Csv);
     let ends: Vec<_> = csv.lines().skip(1).filter_map(|line| line.rsplit(',').next()).collect();
@@ -110,19 +110,14 @@ fn a_sum_has_no_endpoint() {
         periods: vec![sum(5, 17, 1_000), sum(0, 0, 7)],
         ..Default::default()
     };
-    let printed = |format| {
-        let mut out = Vec::new();
-        let mut printer = Printer::new(&mut out, format).sums(true);
-        printer.take(part.clone()).expect("sense").expect("written");
-        printer.finish().expect("written");
-        String::from_utf8(out).expect("text")
-    };
+    let how = |format| How { is_sum: true, ..usual(format) };
+    let printed = |format| printed_so(how(format), std::slice::from_ref(&part));
     assert_eq!(printed(OutputFormat::Csv), "date,count\n2015-05-17,1000\n,7\n");
     let json = "[\n{\"date\":\"2015-05-17\",\"count\":1000},\n{\"date\":\"\",\"count\":7}\n]\n";
     assert_eq!(printed(OutputFormat::Json), json);
     let table = "date        count\n2015-05-17  1,000\n                7\n";
     assert_eq!(printed(OutputFormat::Table), table);
-    let mut printer = Printer::new(Vec::new(), OutputFormat::Csv).sums(true);
+    let mut printer = Printer::new(Vec::new(), how(OutputFormat::Csv));
     let of_endpoints = QueryTotalsResponse {
         endpoints: vec![endpoint(3, "/")],
         periods: vec![period(5, 1, &[0], &[1])],
@@ -136,7 +131,7 @@ fn an_answer_that_breaks_its_rules_is_no_answer() {
     let take = |periods| {
         let endpoints = vec![endpoint(3, "/")];
         let part = QueryTotalsResponse { endpoints, periods: vec![periods], ..Default::default() };
-        Printer::new(Vec::new(), OutputFormat::Csv).take(part).map(|_| ())
+        Printer::new(Vec::new(), usual(OutputFormat::Csv)).take(part).map(|_| ())
     };
     assert_eq!(take(period(5, 1, &[0], &[1])), Ok(()));
     assert!(matches!(take(period(5, 1, &[0], &[])), Err(Nonsense::Lengths { .. })));
