@@ -257,5 +257,4 @@ impl WriteError {
 }
 
 #[cfg(test)]
-#[path = "worker_tests.rs"]
 mod tests;

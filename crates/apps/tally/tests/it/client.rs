@@ -54,11 +54,14 @@ async fn a_queue_loses_and_doubles_nothing(home: Home) {
             queue.try_record(get).expect("room");
         }
         // In the middle of the acknowledgements.
-        while queue.stats().acknowledged == before {
-            queue.record(post).await.expect("room");
-            posts += 1;
-            tokio::task::yield_now().await;
-        }
+        let posting = async {
+            while queue.stats().acknowledged == before {
+                queue.record(post).await.expect("room");
+                posts += 1;
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(LIMIT, posting).await.expect("an acknowledgement");
         replace(&home, &mut server, &proxy, round);
     }
     let report = queue.close().await;

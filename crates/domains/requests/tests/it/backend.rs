@@ -27,8 +27,8 @@ pub(crate) const OLD: &str = "2015-05-17";
 /// How many days silent producers are remembered.
 pub(crate) const RETENTION: u32 = 30;
 
-/// How often a batch is sent again on CockroachDB, where serialization failures are normal.
-const SENDS_MAX: usize = 10_000;
+/// How many times a batch is sent on CockroachDB, where serialization failures are normal.
+pub(crate) const SENDS_MAX: usize = 1_000;
 
 /// A store on an empty database, which goes away with this value.
 pub(crate) struct Backend {
@@ -265,15 +265,20 @@ impl Producer {
         Batch { is_repeated, ..batch(self.id, self.sequence, chunks) }
     }
 
-    /// Stores the next batch, as an insert worker does: only CockroachDB may ask for it again.
+    /// Stores rows as the next batch.
     pub(crate) async fn append(
         &mut self,
         store: &dyn Store,
         is_cockroach: bool,
         rows: impl IntoIterator<Item = (EndpointId, i64)>,
     ) {
-        let chunks = [rows.into_iter().collect::<Rows>()];
-        let mut batch = self.next(&chunks);
+        self.send(store, is_cockroach, &[rows.into_iter().collect()]).await;
+    }
+
+    /// Stores chunks as the next batch, as an insert worker does: only CockroachDB may ask for it
+    /// again.
+    pub(crate) async fn send(&mut self, store: &dyn Store, is_cockroach: bool, chunks: &[Rows]) {
+        let mut batch = self.next(chunks);
         for _ in 0..SENDS_MAX {
             match append_batch(store, &batch).await {
                 Ok(()) => return,

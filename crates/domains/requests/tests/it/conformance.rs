@@ -10,8 +10,8 @@ use tally_store::Outcome;
 use uuid::Uuid;
 
 use crate::backend::{
-    Backend, NOW, OLD, Producer, RETENTION, TODAY, append, append_batch, append_named, ask, at,
-    batch, listed, named, noon, one_day, query, sum, total,
+    Backend, NOW, OLD, Producer, RETENTION, SENDS_MAX, TODAY, append, append_batch, append_named,
+    ask, at, batch, listed, named, noon, one_day, query, sum, total,
 };
 
 /// Makes a test of each case on each backend; those that are not there are skipped, loudly.
@@ -93,14 +93,14 @@ async fn two_stores_name_the_same_endpoints_at_once(backend: Backend) {
         let chunks = [names.iter().map(|one| (one.id, noon(OLD))).collect::<Rows>()];
         let one = async |store: &dyn Store| {
             let batch = batch(Uuid::now_v7(), 1, &chunks);
-            for _ in 0..1_000 {
+            for _ in 0..SENDS_MAX {
                 match append_named(store, &batch, &names).await {
                     Ok(moved) => return assert!(moved.is_empty()),
                     Err(error) if backend.is_cockroach() && error.is_transient() => {}
                     Err(error) => panic!("{}", tally_runtime::chain(&error)),
                 }
             }
-            panic!("refused 1,000 times");
+            panic!("refused {SENDS_MAX} times");
         };
         tokio::join!(one(&*backend.store), one(&*backend.second));
     }

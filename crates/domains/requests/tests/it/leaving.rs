@@ -124,12 +124,14 @@ async fn opening_does_not_wait_for_producers_that_are_locked() {
     let lock = "BEGIN; SELECT 1 FROM tally_producers WHERE epoch > 0 FOR UPDATE";
     client.batch_execute(lock).await.expect("locked");
     let come_back = known.iter().map(async |known| {
-        loop {
-            match Recording::open(&counting, known.clone()).await {
-                Ok(stream) => return stream.committed,
-                Err(status) => assert_eq!(status.code(), Code::Unavailable, "{status}"),
+        let opened = async || match Recording::open(&counting, known.clone()).await {
+            Ok(stream) => Ok(stream.committed),
+            Err(status) => {
+                assert_eq!(status.code(), Code::Unavailable, "{status}");
+                Err(status)
             }
-        }
+        };
+        eventually("the producer is open again", LIMIT, opened).await
     });
     let come_back = futures_util::future::join_all(come_back);
     let others = async {

@@ -7,12 +7,10 @@ use tally_requests::{
     BatchEnd, Day, DayRange, EndpointId, Leaving, Opening, Refusal, Rows, Run, Standing, Told,
     Verdict, draw_epoch,
 };
-use tally_store::Outcome;
 use uuid::Uuid;
 
 use crate::backend::{
-    Backend, OLD, Producer, RETENTION, TODAY, append, append_batch, ask, day, noon, one_day, query,
-    sum,
+    Backend, OLD, Producer, RETENTION, TODAY, append, ask, day, noon, one_day, query, sum,
 };
 use crate::conformance::on_every_backend;
 
@@ -81,24 +79,9 @@ async fn opened(
     store.open_producer(&opening(id, epoch, claims)).await.unwrap()
 }
 
-/// Stores chunks as a batch, as an insert worker does: it sends again what may have failed.
-async fn send(store: &dyn Store, worker: &mut Producer, chunks: &[Rows]) {
-    let mut batch = worker.next(chunks);
-    for _ in 0..10_000 {
-        match append_batch(store, &batch).await {
-            Ok(()) => return,
-            Err(error) if error.is_transient() => {
-                batch.is_repeated |= error.outcome() == Outcome::Indeterminate;
-            }
-            Err(error) => panic!("{}", tally_runtime::chain(&error)),
-        }
-    }
-    panic!("a batch was refused 10,000 times");
-}
-
 /// Stores one run by a worker of its own.
 async fn store(backend: &Backend, (rows, run): (Rows, Arc<Run>)) -> Verdict {
-    send(&*backend.store, &mut Producer::new(), &[rows]).await;
+    Producer::new().send(&*backend.store, backend.is_cockroach(), &[rows]).await;
     run.verdict().expect("a verdict after the commit")
 }
 
@@ -139,7 +122,7 @@ async fn a_run_is_stored_once(backend: Backend) {
         }
         // One that is far behind, by another server.
         let (rows, run) = client.run(2, &[1], id, OLD);
-        send(&*backend.second, &mut Producer::new(), &[rows]).await;
+        Producer::new().send(&*backend.second, backend.is_cockroach(), &[rows]).await;
         assert_eq!(run.verdict(), Some(stored(6)));
     }
     assert_eq!(sum(&backend.live().await), expected);
@@ -200,7 +183,7 @@ async fn one_batch_has_runs_of_every_kind(backend: Backend) {
         let mut chunks: Vec<_> = runs.iter().map(|((rows, _), _)| rows.clone()).collect();
         // Requests of an Add stream beside them.
         chunks.insert(2, Rows::from_iter(vec![(id, noon(OLD)); size]));
-        send(&*backend.store, &mut Producer::new(), &chunks).await;
+        Producer::new().send(&*backend.store, backend.is_cockroach(), &chunks).await;
         for ((_, run), verdict) in runs {
             assert_eq!(run.verdict(), Some(verdict), "{run:?}");
         }
@@ -220,10 +203,10 @@ async fn a_batch_that_is_stored_judges_its_runs_again(backend: Backend) {
         let mut worker = Producer::new();
         let added = Rows::from_iter(vec![(id, noon(OLD)); size]);
         let first = client.run(1, &[size], id, OLD);
-        send(&*backend.store, &mut worker, &[added.clone(), first.0]).await;
+        worker.send(&*backend.store, backend.is_cockroach(), &[added.clone(), first.0]).await;
         worker.repeat();
         let (again, new) = (client.run(1, &[size], id, OLD), late.run(1, &[size], id, OLD));
-        send(&*backend.store, &mut worker, &[added, again.0, new.0]).await;
+        worker.send(&*backend.store, backend.is_cockroach(), &[added, again.0, new.0]).await;
         assert_eq!((again.1.verdict(), new.1.verdict()), (Some(stored(1)), Some(stored(1))));
         assert_eq!(sum(&backend.live().await) - before, 3 * size as i64);
     }
@@ -243,8 +226,8 @@ async fn two_servers_with_the_same_run_at_once(backend: Backend) {
             let b = client.run(first, &[size, size], id, TODAY);
             let (chunks_a, chunks_b) = ([a.0], [b.0]);
             tokio::join!(
-                send(&*backend.store, &mut one, &chunks_a),
-                send(&*backend.second, &mut other, &chunks_b)
+                one.send(&*backend.store, backend.is_cockroach(), &chunks_a),
+                other.send(&*backend.second, backend.is_cockroach(), &chunks_b)
             );
             assert_eq!(a.1.verdict(), Some(stored(first + 1)));
             assert_eq!(b.1.verdict(), Some(stored(first + 1)));
@@ -268,7 +251,10 @@ async fn two_servers_with_many_producers_at_once(backend: Backend) {
         let chunks = || clients.iter().map(|client| client.run(round, &[5], id, TODAY));
         let (a, runs_a): (Vec<_>, Vec<_>) = chunks().unzip();
         let (b, runs_b): (Vec<_>, Vec<_>) = chunks().rev().unzip();
-        tokio::join!(send(&*backend.store, &mut one, &a), send(&*backend.second, &mut other, &b));
+        tokio::join!(
+            one.send(&*backend.store, backend.is_cockroach(), &a),
+            other.send(&*backend.second, backend.is_cockroach(), &b)
+        );
         for run in runs_a.iter().chain(&runs_b) {
             assert_eq!(run.verdict(), Some(stored(round)));
         }
