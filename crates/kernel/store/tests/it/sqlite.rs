@@ -16,7 +16,7 @@ async fn a_second_server_on_one_file_is_refused() {
     assert!(line.contains("another Tally server uses this file"), "{line}");
     assert!(line.contains("tally.db") && line.contains("--database-url"), "{line}");
     let again = open(&url).await.expect_err("as before");
-    assert!(again.is_locked() && !again.within("start").is_transient());
+    assert!(tally_store::is_locked(&again) && !again.within("start").is_transient());
     first.ping().await.expect("the first one goes on");
     let other = format!("sqlite:{}", folder.path().join("other.db").display());
     open(&other).await.expect("another file").ping().await.expect("a sign of life");
@@ -34,7 +34,7 @@ async fn a_second_name_of_a_file_is_refused() {
     let opened = open(&format!("sqlite:{}", first.display())).await.expect("it opens");
     std::fs::hard_link(&first, &second).expect("a second name");
     let error = open(&format!("sqlite:{}", second.display())).await.expect_err("it is in use");
-    assert!(error.is_locked(), "{}", chain(&error));
+    assert!(tally_store::is_locked(&error), "{}", chain(&error));
     opened.close().await.expect("closed");
     open(&format!("sqlite:{}", second.display())).await.expect("the file is free");
 }
