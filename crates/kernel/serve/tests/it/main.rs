@@ -1,4 +1,4 @@
-//! The port as clients meet it: raw frames, requests that only look like gRPC, a new owner.
+//! The port as clients see it: raw frames, requests that only look like gRPC, a new owner.
 
 mod admission;
 mod frames;

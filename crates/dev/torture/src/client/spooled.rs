@@ -1,4 +1,4 @@
-//! What a process has left in its spool.
+//! What a process left in its spool.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::load::day;
 use crate::journal::{Key, Line, Parcel};
 
-/// The batches that wait in a spool, which nobody has open. A batch is kept as it is sent.
+/// The batches waiting in a spool that is not open elsewhere.
 pub(super) fn read(folder: &Path) -> anyhow::Result<Vec<Line>> {
     let opened = Spool::open(folder, Options::default(), Uuid::now_v7().into_bytes());
     let (mut spool, recovered) = opened?;
@@ -21,7 +21,7 @@ pub(super) fn read(folder: &Path) -> anyhow::Result<Vec<Line>> {
         let Stored::Batch { sequence, payload, .. } = spool.read(number)? else {
             anyhow::bail!("batch {number} of the spool is missing");
         };
-        lines.push(Line::Kept(sequence, parcel(&Batch::decode(&*payload)?)?));
+        lines.push(Line::Spooled(sequence, parcel(&Batch::decode(&*payload)?)?));
     }
     spool.close()?;
     Ok(lines)
