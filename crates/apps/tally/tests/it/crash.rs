@@ -130,7 +130,8 @@ fn killed_in_a_batch(home: &Home, point: &str, stored: i64) {
 /// The same in a batch that is large enough for COPY. One comes sooner or later: the stream
 /// is endless, and its only worker stops there.
 fn killed_in_a_copy(home: &Home, point: &str) {
-    let server = Server::start(home.serve_command(&["--workers", "1"]).env("TALLY_FAULT", point));
+    let server =
+        Server::start(home.serve_command(&["--requests-workers", "1"]).env("TALLY_FAULT", point));
     let endless = ["add", "GET", "/a", "-n", "1000000000", "--patience", "1"];
     let client = Process::spawn(&server.command(&endless));
     server.process.wait_for_line(Stream::Stderr, &format!("stopped at {point}"), LIMIT);

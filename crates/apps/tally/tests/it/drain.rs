@@ -162,7 +162,8 @@ async fn a_second_signal_does_not_wait_for_the_database() {
 async fn a_client_that_sends_all_the_time_hears_what_is_stored() {
     for home in [Home::sqlite(), Home::postgres("flood")] {
         // A short queue: the stream is endless, and all that waits is stored before the end.
-        let server = tokio::task::block_in_place(|| home.serve(&["--queue-rows-max", "5000"]));
+        let server =
+            tokio::task::block_in_place(|| home.serve(&["--requests-queue-rows-max", "5000"]));
         let mut client = server.client().await;
         let one = request("/a");
         let endless = tokio_stream::iter(std::iter::repeat(one));

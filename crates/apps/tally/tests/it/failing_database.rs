@@ -6,7 +6,7 @@ use tonic::Code;
 use crate::support::{Home, LIMIT, Server, assert_fails, request, totals, wait_for};
 
 /// A server that gives up on a batch soon.
-const IMPATIENT: &[&str] = &["--write-wait-ms", "50"];
+const IMPATIENT: &[&str] = &["--requests-write-wait-ms", "50"];
 
 /// Ends the other sessions of this database: settings of a database are for new ones.
 const END_SESSIONS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -82,7 +82,7 @@ fn postgres_runs_full() {
     assert_eq!(server.live(), totals([("GET /a", 1)]));
     // Nobody counts anything, and it still knows.
     server.await_serving(false);
-    assert!(server.log().contains("not ready: requests cannot be stored"), "{}", server.log());
+    assert!(server.log().contains("not ready: what is sent cannot be stored"), "{}", server.log());
     assert!(server.log().contains("No space left on device"), "{}", server.log());
     home.sql(ROOM_AGAIN);
     server.await_serving(true);
@@ -110,7 +110,7 @@ fn postgres_refuses_rows() {
 #[test]
 fn a_client_that_gives_up_first_knows_how_much_is_counted() {
     let home = Home::postgres("gives_up_first");
-    let server = home.serve(&["--write-wait-ms", "600000"]);
+    let server = home.serve(&["--requests-write-wait-ms", "600000"]);
     server.ok(&["add", "GET", "/a"]);
     home.sql(DISK_FULL);
     let output = server.run(&["add", "GET", "/a", "-n", "3", "--patience", "1"]);
