@@ -178,7 +178,7 @@ fn a_file_of_another_kind() {
 #[test]
 fn a_path_too_long_for_the_server_is_other() {
     let home = Home::sqlite();
-    let server = home.serve(&["--path-bytes-max", "20"]);
+    let server = home.serve(&["--requests-path-bytes-max", "20"]);
     let long = LINE.replace("/a", "/a/path/of/more/than/20/bytes");
     let path = home.file("access.log", [LINE, &long, LINE].concat());
     let output = server.run(&["import", &path]);

@@ -34,9 +34,9 @@ fn every_wrong_setting_is_reported_at_once() {
         "serve",
         "--listen",
         "http://127.0.0.1:7777",
-        "--workers",
+        "--requests-workers",
         "0",
-        "--write-wait-ms",
+        "--requests-write-wait-ms",
         "soon",
         "--database-url",
         "oracle://me:s3cret@db/counts",
@@ -46,8 +46,8 @@ fn every_wrong_setting_is_reported_at_once() {
     assert_fails(&output, 2, &["5 settings are wrong"]);
     for words in [
         "--listen (LISTEN_ADDR): \u{201c}http://127.0.0.1:7777\u{201d}: it is a URL: write HOST:PORT",
-        "--workers (TALLY_WORKERS): \u{201c}0\u{201d}: it is not between 1 and 64",
-        "--write-wait-ms (TALLY_WRITE_WAIT_MS): \u{201c}soon\u{201d}: it is not a whole number",
+        "--requests-workers (TALLY_REQUESTS_WORKERS): \u{201c}0\u{201d}: it is not between 1 and 64",
+        "--requests-write-wait-ms (TALLY_REQUESTS_WRITE_WAIT_MS): \u{201c}soon\u{201d}: it is not a whole number",
         "--database-url (DB_URL): oracle://",
         "--log-format (TALLY_LOG_FORMAT): \u{201c}xml\u{201d}",
     ] {
@@ -133,10 +133,12 @@ fn config_shows_each_setting_and_its_source() {
     let home = Home::sqlite();
     home.file(
         ".env",
-        "TALLY_WORKERS=3\nTALLY_BATCH_ROWS_MAX=5000\nDB_URL=postgres://me:s3cret#1@db/x?password=s3cret&search_path=a\n",
+        "TALLY_REQUESTS_WORKERS=3\nTALLY_REQUESTS_BATCH_ROWS_MAX=5000\nDB_URL=postgres://me:s3cret#1@db/x?password=s3cret&search_path=a\n",
     );
-    let mut command = home.command(&["config", "--workers", "2"]);
-    command.env("TALLY_QUEUE_ROWS_MAX", "4096").env("TALLY_BATCH_ROWS_MAX", "6000");
+    let mut command = home.command(&["config", "--requests-workers", "2"]);
+    command
+        .env("TALLY_REQUESTS_QUEUE_ROWS_MAX", "4096")
+        .env("TALLY_REQUESTS_BATCH_ROWS_MAX", "6000");
     let output = run(&command, b"", LIMIT);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_no_secret(&output);
@@ -144,9 +146,9 @@ fn config_shows_each_setting_and_its_source() {
         "LISTEN_ADDR=127.0.0.1:7777  # default",
         "DB_URL=postgres://me@db/x?search_path=a  # .env",
         "MIGRATION_DRIVER=  # not set",
-        "TALLY_WORKERS=2  # flag",
-        "TALLY_QUEUE_ROWS_MAX=4096  # environment",
-        "TALLY_BATCH_ROWS_MAX=6000  # environment",
+        "TALLY_REQUESTS_WORKERS=2  # flag",
+        "TALLY_REQUESTS_QUEUE_ROWS_MAX=4096  # environment",
+        "TALLY_REQUESTS_BATCH_ROWS_MAX=6000  # environment",
         "TALLY_LOG=info  # default",
     ] {
         assert!(output.stdout.lines().any(|found| found == line), "{line} is not in {output:?}");
@@ -191,8 +193,13 @@ fn a_dry_run_creates_no_database() {
 #[test]
 fn config_shows_mistakes_but_no_password() {
     let home = Home::sqlite();
-    let output =
-        home.run(&["config", "--database-url", "oracle://me:s3cret@db/x", "--workers", "x"]);
+    let output = home.run(&[
+        "config",
+        "--database-url",
+        "oracle://me:s3cret@db/x",
+        "--requests-workers",
+        "x",
+    ]);
     assert_fails(&output, 2, &["2 settings are wrong"]);
     assert!(output.stdout.contains("DB_URL=(invalid)"), "{output:?}");
 }
@@ -203,16 +210,18 @@ fn an_unknown_variable_is_reported_with_the_nearest_setting() {
     let mut command = home.command(&["config"]);
     command.env("TALLY_WORKER", "3").env("TALLY_SERVICE_HOST", "10.0.0.1");
     let output = run(&command, b"", LIMIT);
-    let words = ["the variable TALLY_WORKER is unknown: did you mean TALLY_WORKERS?"];
+    let words = ["the variable TALLY_WORKER is unknown: did you mean TALLY_REQUESTS_WORKERS?"];
     assert_fails(&output, 2, &words);
     home.file(".env", "TALLY_QUEUE_ROWS=5\nTALLY_MAX_BATCH_ROWS=6\nTALLY_COLOUR=red\n");
     let output = home.run(&["config"]);
     assert_fails(&output, 2, &["2 variables are unknown"]);
-    for words in ["mean TALLY_QUEUE_ROWS_MAX?", "mean TALLY_BATCH_ROWS_MAX?"] {
+    for words in ["mean TALLY_REQUESTS_QUEUE_ROWS_MAX?", "mean TALLY_REQUESTS_BATCH_ROWS_MAX?"] {
         assert!(output.stderr.contains(words), "{words} is not in {output:?}");
     }
-    // The advice works even while the variable is still set.
-    for (command, variable) in [("serve", "TALLY_QUEUE_ROWS_MAX"), ("totals", "TALLY_SERVER")] {
+    // The advice can be followed while the variable is still there.
+    for (command, variable) in
+        [("serve", "TALLY_REQUESTS_QUEUE_ROWS_MAX"), ("totals", "TALLY_SERVER")]
+    {
         let help = home.run(&["help", command]);
         assert_eq!(help.status.code(), Some(0), "{help:?}");
         assert!(help.stdout.contains(variable), "{variable} is not in {help:?}");

@@ -74,7 +74,7 @@ fn missing_parts_of_the_url_are_read_as_in_libpq() {
     let shown = format!("DB_URL=postgres://{user}@other:{port}/{database}  # flag\n");
     assert!(output.stdout.contains(&shown), "{output:?}");
     assert_no_secret(&output);
-    let mut wrong = home.serve_command_at("postgres://", &["--workers", "0"]);
+    let mut wrong = home.serve_command_at("postgres://", &["--requests-workers", "0"]);
     let output = run(wrong.env("PGPORT", "many"), b"", LIMIT);
     assert_fails(&output, 2, &["2 settings are wrong"]);
     assert!(output.stderr.contains("PGPORT: \u{201c}many\u{201d} is not a port"), "{output:?}");
@@ -136,7 +136,7 @@ fn clients_never_see_users_and_hosts() {
     let url = cluster.url("postgres");
     let [user, _, host, port, _] = parts(&url);
     let home = Home::sqlite();
-    let server = home.serve_at(&url, &["--write-wait-ms", "0"]);
+    let server = home.serve_at(&url, &["--requests-write-wait-ms", "0"]);
     server.ok(&["add", "GET", "/a"]);
     wait_for(async {
         let (client, connection) =

@@ -161,8 +161,9 @@ async fn a_second_signal_does_not_wait_for_the_database() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_never_stops_sending_learns_what_is_stored() {
     for home in [Home::sqlite(), Home::postgres("flood")] {
-        // A short queue, because everything queued is stored before the end.
-        let server = tokio::task::block_in_place(|| home.serve(&["--queue-rows-max", "5000"]));
+        // A short queue: the stream is endless, and all that waits is stored before the end.
+        let server =
+            tokio::task::block_in_place(|| home.serve(&["--requests-queue-rows-max", "5000"]));
         let mut client = server.client().await;
         let one = request("/a");
         let endless = tokio_stream::iter(std::iter::repeat(one));

@@ -5,8 +5,8 @@ use tonic::Code;
 
 use crate::support::{Home, LIMIT, Server, assert_fails, request, totals, wait_for};
 
-/// Flags of a server that gives up on a batch soon.
-const IMPATIENT: &[&str] = &["--write-wait-ms", "50"];
+/// A server that gives up on a batch soon.
+const IMPATIENT: &[&str] = &["--requests-write-wait-ms", "50"];
 
 /// Ends the database's other sessions, because its settings apply to new ones only.
 const END_SESSIONS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -81,7 +81,7 @@ fn postgres_runs_full() {
     assert_eq!(server.live(), totals([("GET /a", 1)]));
     // Without any request, it still notices.
     server.await_serving(false);
-    assert!(server.log().contains("not ready: requests cannot be stored"), "{}", server.log());
+    assert!(server.log().contains("not ready: what is sent cannot be stored"), "{}", server.log());
     assert!(server.log().contains("No space left on device"), "{}", server.log());
     home.sql(ROOM_AGAIN);
     server.await_serving(true);
@@ -109,7 +109,7 @@ fn postgres_refuses_rows() {
 #[test]
 fn a_client_that_gives_up_first_knows_how_much_is_counted() {
     let home = Home::postgres("gives_up_first");
-    let server = home.serve(&["--write-wait-ms", "600000"]);
+    let server = home.serve(&["--requests-write-wait-ms", "600000"]);
     server.ok(&["add", "GET", "/a"]);
     home.sql(DISK_FULL);
     let output = server.run(&["add", "GET", "/a", "-n", "3", "--patience", "1"]);

@@ -10,7 +10,7 @@ const MEMORY: u32 = 64 << 10;
 /// other limits. Postgres compresses them.
 const ENDPOINTS: u32 = 20_000;
 const PATH_BYTES: u32 = 2_048;
-const LIMITS: [&str; 4] = ["--endpoints-max", "1000", "--totals-max", "100000"];
+const LIMITS: [&str; 4] = ["--requests-endpoints-max", "1000", "--requests-totals-max", "100000"];
 
 #[test]
 fn a_server_starts_and_answers_in_little_memory() {

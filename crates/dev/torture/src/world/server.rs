@@ -144,7 +144,7 @@ impl Server {
         }
         command.args(["serve", "--listen", &self.address, "--database-url", &url]);
         // Short waits, so that some writes give up.
-        command.args(["--write-wait-ms", "800", "--queue-wait-ms", "1500"]);
+        command.args(["--requests-write-wait-ms", "800", "--requests-queue-wait-ms", "1500"]);
         command.args(["--drain-timeout-ms", "4000"]);
         let faults: Vec<&str> =
             [&self.broken, &how.fault].into_iter().flatten().map(String::as_str).collect();

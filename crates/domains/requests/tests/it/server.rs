@@ -10,9 +10,9 @@ use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tally_proto::wire::{COUNTED_TRAILER, REFUSED_TRAILER, timestamp};
-use tally_requests::{MIGRATIONS, Parts, RecordLimits, Service, Settings};
+use tally_requests::{MIGRATIONS, RecordLimits, Service, Settings};
 use tally_runtime::{Drain, ManualClock, Tasks};
-use tally_serve::{Listener, Server};
+use tally_serve::{Domains, Doors, Listener, Parts, Server, Started};
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
@@ -21,6 +21,7 @@ use crate::backend::{NOW, RETENTION, Total, at, open_with, total};
 /// A running service. Its tasks end with the test's runtime.
 pub(crate) struct Counting {
     pub(crate) service: Service,
+    domains: Domains,
     pub(crate) clock: Arc<ManualClock>,
     address: SocketAddr,
     drain: Drain,
@@ -56,20 +57,29 @@ impl Counting {
         MIGRATIONS.run(&database).await.expect("migrations");
         let drain = Drain::new();
         let clock = Arc::new(ManualClock::new(NOW.parse().expect("a time")));
-        let parts = Parts { database, clock: Arc::clone(&clock) as _, drain: drain.clone() };
+        let (of_domain, tasks) = (Tasks::new(), Tasks::new());
+        let parts = Parts {
+            database,
+            clock: Arc::clone(&clock) as _,
+            drain: drain.clone(),
+            tasks: of_domain.clone(),
+        };
         let service = Service::start(parts, settings).await.expect("the service starts");
         let listener = Listener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.address();
-        let server = Server::new("a test")
-            .service(service.count_service())
-            .service(service.request_service());
-        let (tasks, until) = (Tasks::new(), drain.clone());
+        let started = Started {
+            running: Arc::new(service.clone()),
+            doors: Doors::new().grpc(service.count_service()).grpc(service.request_service()),
+            tasks: of_domain,
+        };
+        let server = Server::open("a test", "", vec![started], &drain).await.expect("no sockets");
+        let (domains, until) = (server.domains(), drain.clone());
         tasks.spawn("server", async move {
             let probe = || async { Ok(()) };
             server.run(listener, probe, &until).await.expect("it serves");
         });
         tasks.close();
-        Self { service, clock, address, drain, tasks }
+        Self { service, domains, clock, address, drain, tasks }
     }
 
     /// A client with its own connection.
@@ -123,7 +133,7 @@ impl Counting {
     pub(crate) async fn stop(self) {
         self.drain.begin();
         self.tasks.finished().await;
-        self.service.finished().await;
+        self.domains.finished().await;
     }
 }
 

@@ -62,7 +62,7 @@ async fn a_stream_cancelled_after_each_message_is_read() {
         }
         wire
     });
-    let server = Running::on(&gate, listener);
+    let server = Running::on(&gate, listener).await;
     tokio::task::block_in_place(|| {
         wire.settle();
         assert_eq!(wire.goaway, None);
@@ -94,7 +94,7 @@ async fn a_flood_of_resets_ends_the_connection() {
         }
         wire.goaway
     });
-    let server = Running::on(&gate, listener);
+    let server = Running::on(&gate, listener).await;
     let is_over = async || flood.is_finished();
     eventually("the connection ends", LIMIT, is_over).await;
     let goaway = flood.join().expect("it ends").expect("a GOAWAY");

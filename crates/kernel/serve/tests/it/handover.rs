@@ -18,7 +18,7 @@ async fn a_successor_gets_the_socket_and_the_first_one_stops_once_it_is_ready() 
     let address = first.address().to_string();
     let offer = Offer::new(&first, work("sqlite:a", 1)).expect("no other offer");
     let (gate, later) = (Gate::new(true), Gate::new(true));
-    let first = Running::on(&gate, first);
+    let first = Running::on(&gate, first).await;
     let successor = async {
         // A successor that leaves before it is ready changes nothing.
         let taken = Predecessor::ask(&address, &work("sqlite:a", 1)).await.expect("no error");
@@ -46,7 +46,7 @@ async fn a_successor_gets_the_socket_and_the_first_one_stops_once_it_is_ready() 
     drop(successor);
     predecessor.ended(LIMIT).await.expect("it has ended");
     let offer = Offer::new(&listener, work("sqlite:a", 2)).expect("the name is free again");
-    let second = Running::on(&later, listener);
+    let second = Running::on(&later, listener).await;
     tokio::task::block_in_place(|| {
         let mut wire = waiting;
         wire.call(stream(0));

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::body::{Bytes, HttpBody as _};
 use tally_runtime::{Drain, Tasks};
-use tally_serve::{Listener, Server};
+use tally_serve::{Domains, Doors, Listener, Server, Started};
 use tokio::sync::watch;
 use tonic::Status;
 use tonic::body::Body;
@@ -43,11 +43,15 @@ enum Does {
     Detach,
 }
 
+/// A domain that is always ready, and has nothing to store.
+struct Idle;
+
 /// A running server.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
+    pub(crate) domains: Domains,
     pub(crate) drain: Drain,
-    pub(crate) tasks: Tasks,
+    tasks: Tasks,
 }
 
 // === impl Gate ===
@@ -115,6 +119,21 @@ impl tower_service::Service<http::Request<Body>> for Gate {
     }
 }
 
+// === impl Idle ===
+
+#[tonic::async_trait]
+impl tally_serve::Running for Idle {
+    async fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn queued_rows(&self) -> usize {
+        0
+    }
+
+    async fn finished(&self) {}
+}
+
 // === impl Inner ===
 
 impl Inner {
@@ -139,17 +158,29 @@ async fn read(body: Body, bytes: &AtomicUsize) {
 
 impl Running {
     pub(crate) async fn start(gate: &Gate) -> Running {
-        Self::on(gate, Listener::bind("127.0.0.1:0").await.expect("a free port"))
+        Self::on(gate, Listener::bind("127.0.0.1:0").await.expect("a free port")).await
     }
 
-    pub(crate) fn on(gate: &Gate, listener: Listener) -> Running {
-        let (address, drain, tasks) = (listener.address(), Drain::new(), Tasks::new());
-        let server = Server::new("a gate").service(gate.clone());
-        let of_server = drain.clone();
+    pub(crate) async fn on(gate: &Gate, listener: Listener) -> Running {
+        let doors = Doors::new().grpc(gate.clone());
+        let started = Started { running: Arc::new(Idle), doors, tasks: Tasks::new() };
+        Self::with(vec![started], Drain::new(), listener).await
+    }
+
+    /// A server of these domains, which were started with this drain.
+    pub(crate) async fn with(started: Vec<Started>, drain: Drain, listener: Listener) -> Running {
+        let (address, tasks) = (listener.address(), Tasks::new());
+        let server = Server::open("a title", "a hint\n", started, &drain).await;
+        let server = server.expect("its sockets are free");
+        let (domains, asked, until) = (server.domains(), server.domains(), drain.clone());
         tasks.spawn("server", async move {
-            server.run(listener, async || Ok(()), &of_server).await.expect("it serves");
+            let probe = move || {
+                let asked = asked.clone();
+                async move { asked.ready().await }
+            };
+            server.run(listener, probe, &until).await.expect("it serves");
         });
-        Running { address, drain, tasks }
+        Running { address, domains, drain, tasks }
     }
 
     /// Waits until it has drained.
