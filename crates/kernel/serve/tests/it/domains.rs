@@ -11,7 +11,7 @@ use axum::routing::get;
 use tally_runtime::{Drain, Tasks};
 use tally_serve::{Datagrams, Doors, Error, Listener, Server, Started};
 use tally_testkit::{eventually, free_port};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tonic::async_trait;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -28,6 +28,7 @@ struct Inner {
     is_ready: AtomicBool,
     /// A place for each datagram that may be taken.
     places: Semaphore,
+    is_finished: Notify,
     events: Mutex<Vec<String>>,
 }
 
@@ -36,7 +37,8 @@ struct Inner {
 impl MadeUp {
     fn new() -> Self {
         let (is_ready, places) = (AtomicBool::new(true), Semaphore::new(0));
-        Self(Arc::new(Inner { is_ready, places, events: Mutex::default() }))
+        let is_finished = Notify::new();
+        Self(Arc::new(Inner { is_ready, places, is_finished, events: Mutex::default() }))
     }
 
     fn started(&self, doors: Doors) -> Started {
@@ -65,6 +67,7 @@ impl tally_serve::Running for MadeUp {
 
     async fn finished(&self) {
         self.note("finished");
+        self.0.is_finished.notify_one();
     }
 }
 
@@ -152,8 +155,7 @@ async fn datagrams_are_bounded_and_what_has_arrived_is_drained() {
     let (background, begun) = (made_up.clone(), drain.clone());
     started.tasks.spawn("background", async move {
         begun.begun().await;
-        let is_finished = async || background.events().contains(&"finished".to_owned());
-        eventually("the domain is finished", LIMIT, is_finished).await;
+        background.0.is_finished.notified().await;
         background.note("background");
     });
     let server = Running::with(vec![started], drain, listener().await).await;
