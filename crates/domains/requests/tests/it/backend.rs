@@ -129,7 +129,7 @@ impl Backend {
         Self { store, second, ..self }
     }
 
-    /// Another store on SQLite or Postgres, which keeps so many totals in memory.
+    /// Another store on SQLite or Postgres, which keeps this many totals in memory.
     pub(crate) fn keeping(&self, totals_max: usize) -> Arc<dyn Store> {
         store::open_keeping(self.database.as_ref().expect("not CockroachDB"), totals_max)
     }
