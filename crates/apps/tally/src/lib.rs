@@ -4,8 +4,6 @@ mod app;
 mod client;
 mod commands;
 mod dates;
-mod import;
-mod methods;
 mod numbers;
 mod output;
 mod port;
@@ -23,10 +21,10 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tally_runtime::SystemClock;
 use tally_serve::Domain;
 
-use crate::commands::{
-    add, config, health, import as import_logs, import_count, migrate, producers, roll_up, serve,
-    totals,
+use crate::commands::requests::{
+    add, import as import_logs, import_count, producers, roll_up, totals,
 };
+use crate::commands::{config, health, migrate, serve};
 use crate::settings::{DomainArgs, ServeArgs};
 
 /// Exact counts of what other services do

@@ -23,13 +23,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use tally_ingest::Batch;
+use tally_ingest::{Batch, WriteError};
 use tally_store::error::Step as _;
 use tally_store::sqlite::Database;
 use uuid::Uuid;
 
 use self::append::State;
-use super::kept::KeptDays;
 use super::{Appended, Names, Opened, ProducerRetention, Result, Store};
 use crate::counted::CountedFile;
 use crate::import_count::{CountTables, Imported};
@@ -43,17 +42,16 @@ use crate::totals::{Query, TooMany, Totals};
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     database: Database,
-    kept: Arc<KeptDays>,
     state: Arc<State>,
 }
 
 // === impl SqliteStore ===
 
 impl SqliteStore {
-    /// On a database whose migrations are applied; keeps at most this many totals in memory.
+    /// On a database whose migrations are applied.
     #[must_use]
-    pub fn new(database: Database, kept_totals_max: usize) -> Self {
-        Self { database, kept: Arc::new(KeptDays::new(kept_totals_max)), state: Arc::default() }
+    pub fn new(database: Database) -> Self {
+        Self { database, state: Arc::default() }
     }
 }
 
@@ -78,16 +76,20 @@ impl Store for SqliteStore {
         self.state.get()
     }
 
-    async fn append(&self, batch: &Batch<'_, Rows>, names: &Names) -> Result<Appended> {
+    async fn append(
+        &self,
+        batch: &Batch<'_, Rows>,
+        names: &Names,
+    ) -> std::result::Result<Appended, WriteError> {
         let Batch { producer, sequence, is_repeated, .. } = *batch;
         let (chunks, names) = (batch.chunks.to_vec(), names.clone());
         let state = Arc::clone(&self.state);
         self.database
             .write(move |connection| {
                 let batch = Batch { producer, sequence, is_repeated, chunks: &chunks };
-                append::append(connection, &batch, &names, &state)
+                Ok(append::append(connection, &batch, &names, &state))
             })
-            .await
+            .await?
     }
 
     async fn roll_up(&self, days: DayRange) -> Result<u64> {
@@ -95,12 +97,8 @@ impl Store for SqliteStore {
     }
 
     async fn totals(&self, query: &Query) -> Result<std::result::Result<Totals, TooMany>> {
-        let (query, kept) = (query.clone(), Arc::clone(&self.kept));
-        self.database.read(move |connection| totals::read(connection, &query, &kept)).await
-    }
-
-    fn kept_totals_max(&self) -> usize {
-        self.kept.totals_max()
+        let query = query.clone();
+        self.database.read(move |connection| totals::read(connection, &query)).await
     }
 
     async fn open_producer(&self, opening: &Opening) -> Result<Opened> {
@@ -151,8 +149,7 @@ impl Store for SqliteStore {
         self.database
             .write(move |connection| {
                 files::forget(connection)?;
-                producers::forget(connection, retention)?;
-                totals::stamp_days(connection)
+                producers::forget(connection, retention)
             })
             .await
     }

@@ -1,4 +1,4 @@
-//! The service on a port of its own, as a client sees it.
+//! The service on its own port, as a client sees it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub(crate) struct Counting {
     tasks: Tasks,
 }
 
-/// Small enough for a test to reach every limit.
+/// Settings with limits that a test can reach.
 pub(crate) fn settings() -> Settings {
     Settings {
         workers: 2,
@@ -51,7 +51,7 @@ pub(crate) fn settings() -> Settings {
 // === impl Counting ===
 
 impl Counting {
-    /// On a database, which gets its tables.
+    /// Creates the tables of a database and starts a service on it.
     pub(crate) async fn start(url: &str, settings: Settings) -> Self {
         let database = open_with(url, settings.attempt_max()).await;
         MIGRATIONS.run(&database).await.expect("migrations");
@@ -82,18 +82,18 @@ impl Counting {
         Self { service, domains, clock, address, drain, tasks }
     }
 
-    /// A client with a connection of its own.
+    /// A client with its own connection.
     pub(crate) async fn client(&self) -> CountServiceClient<Channel> {
         CountServiceClient::new(self.channel().await)
     }
 
-    /// A connection of its own.
+    /// A new connection.
     pub(crate) async fn channel(&self) -> Channel {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.address));
         endpoint.expect("an address").connect().await.expect("a connection")
     }
 
-    /// A client of Tally's own API, with a connection of its own.
+    /// A client of Tally's own API with its own connection.
     pub(crate) async fn request_client(&self) -> RequestServiceClient<Channel> {
         RequestServiceClient::new(self.channel().await).max_decoding_message_size(16 << 20)
     }
@@ -104,7 +104,7 @@ impl Counting {
         self.client().await.add(requests).await.map(|_| ())
     }
 
-    /// Live totals by day, as it answers them.
+    /// Live totals by day, from the service.
     pub(crate) async fn live(&self) -> Vec<Total> {
         let query = proto::QueryTotalsRequest { live: true, ..Default::default() };
         let mut answers =
@@ -124,12 +124,12 @@ impl Counting {
         totals
     }
 
-    /// Begins to end as a server does.
+    /// Starts to stop, as a server does.
     pub(crate) fn begin_to_stop(&self) {
         self.drain.begin();
     }
 
-    /// Ends as a server does: answers the streams, writes the queue.
+    /// Stops as a server does: answers the streams and writes the queue.
     pub(crate) async fn stop(self) {
         self.drain.begin();
         self.tasks.finished().await;
@@ -137,8 +137,8 @@ impl Counting {
     }
 }
 
-/// How far a failed stream has come, and how many of its requests were refused for their times,
-/// if the server knows.
+/// A failed stream's position and how many of its requests were refused for their times, if the
+/// server knows.
 pub(crate) fn counted(status: &Status) -> Option<(u64, u64)> {
     let trailer = |name| {
         let value = status.metadata().get(name)?;

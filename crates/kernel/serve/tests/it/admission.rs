@@ -1,4 +1,4 @@
-//! What is not gRPC, or comes from a page of another site, reaches no method.
+//! Requests that are not gRPC, or come from another site's page, reach no method.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -65,7 +65,7 @@ async fn over_http_2_only_a_post_of_grpc_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_another_site_is_refused_on_every_route() {
+async fn another_sites_page_is_refused_on_every_route() {
     let gate = Gate::new(true);
     let server = Running::start(&gate).await;
     let address = server.address;
@@ -103,7 +103,7 @@ async fn on_loopback_a_foreign_name_of_the_server_is_refused() {
     for line in ["GET /", "GET /healthz", &format!("POST {METHOD}")] {
         let answer = ask(address, line, &["host: evil.example"]);
         assert!(answer.starts_with("HTTP/1.1 403 "), "{line}: {answer}");
-        assert!(answer.contains("Host: localhost"), "the way out: {answer}");
+        assert!(answer.contains("Host: localhost"), "the advice: {answer}");
     }
     let absolute = ask(address, "GET http://evil.example/", &["host: localhost"]);
     assert!(absolute.starts_with("HTTP/1.1 403 "), "{absolute}");
@@ -111,7 +111,7 @@ async fn on_loopback_a_foreign_name_of_the_server_is_refused() {
         let answer = ask(address, "GET /", &[&format!("host: {host}")]);
         assert!(answer.starts_with("HTTP/1.1 200 "), "{host}: {answer}");
     }
-    // A gRPC client shows the reason as it shows every other.
+    // A gRPC client shows the reason like any other.
     let grpc = &[("content-type", "application/grpc")];
     let refused = call(address, "http://evil.example", "POST", METHOD, grpc).await;
     assert_eq!(refused, (200, Some("7".to_owned())));
@@ -122,7 +122,7 @@ async fn on_loopback_a_foreign_name_of_the_server_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_other_addresses_every_name_may_be_right() {
+async fn on_other_addresses_any_name_is_accepted() {
     let gate = Gate::new(true);
     let listener = Listener::bind("0.0.0.0:0").await.expect("a free port");
     let server = Running::on(&gate, listener).await;
@@ -142,7 +142,7 @@ pub(crate) fn ask(address: SocketAddr, line: &str, headers: &[&str]) -> String {
         let rest = "connection: close\r\ncontent-length: 5\r\n\r\n\0\0\0\0\0";
         write!(stream, "{line} HTTP/1.1\r\n{headers}{rest}").expect("it reads");
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer, and its end");
+        stream.read_to_string(&mut answer).expect("a complete answer");
         answer
     })
 }

@@ -1,4 +1,4 @@
-//! A server with one service, which counts what reaches it and can be told to wait.
+//! A server with one service, which counts its calls and bytes and can be made to wait.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -16,12 +16,12 @@ use tokio::sync::watch;
 use tonic::Status;
 use tonic::body::Body;
 
-/// How long anything may take that is expected to happen. Only a failed test waits so long.
+/// Limit for everything that is expected to happen. Only a failed test waits this long.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 /// The service's one method.
 pub(crate) const METHOD: &str = "/test.Gate/Pass";
 
-/// Waits at its gate, then does with its request what it is there for, and says OK.
+/// Waits at its gate, then handles its request and answers OK.
 #[derive(Clone)]
 pub(crate) struct Gate(Arc<Inner>);
 
@@ -32,14 +32,14 @@ struct Inner {
     bytes: AtomicUsize,
 }
 
-/// What a service does with a request.
+/// How a service handles a request.
 #[derive(Clone, Copy, PartialEq)]
 enum Does {
     /// Reads it to the end.
     Read,
-    /// Nothing.
+    /// Ignores it.
     Answer,
-    /// Reads it in a task of its own, which goes on when the call is cancelled.
+    /// Reads it in a separate task, which continues when the call is cancelled.
     Detach,
 }
 
@@ -61,12 +61,12 @@ impl Gate {
         Self::with(is_open, Does::Read)
     }
 
-    /// A gate that turns everybody away, and reads nothing.
+    /// A gate that answers without reading.
     pub(crate) fn without_reading() -> Self {
         Self::with(true, Does::Answer)
     }
 
-    /// A closed gate where cancelled calls wait too.
+    /// A closed gate where even cancelled calls wait.
     pub(crate) fn of_detached_calls() -> Self {
         Self::with(false, Does::Detach)
     }
@@ -85,7 +85,7 @@ impl Gate {
         self.0.calls.load(Ordering::SeqCst)
     }
 
-    /// How many bytes it has read.
+    /// How many bytes the service has read.
     pub(crate) fn bytes(&self) -> usize {
         self.0.bytes.load(Ordering::SeqCst)
     }
@@ -111,7 +111,7 @@ impl tower_service::Service<http::Request<Body>> for Gate {
             let does = inner.does;
             let passed = inner.passed(request.into_body());
             match does {
-                Does::Detach => Tasks::new().spawn("call", passed).await.expect("it ends"),
+                Does::Detach => Tasks::detach("call", passed).await.expect("it ends"),
                 Does::Read | Does::Answer => passed.await,
             }
             Ok(Status::ok("").into_http())
