@@ -15,11 +15,7 @@ use crate::totals::{Collector, Granularity, Query, TooMany, Totals};
 type Answer = std::result::Result<Totals, TooMany>;
 
 /// Reads an answer in one snapshot, which begins after `lock`, if there is one.
-pub(crate) async fn read(
-    database: &Database,
-    query: &Query,
-    lock: Option<&str>,
-) -> Result<Answer> {
+pub(crate) async fn read(database: &Database, query: &Query, lock: Option<&str>) -> Result<Answer> {
     let mut connection = database.connection().await?;
     let transaction = connection.begin(Isolation::Snapshot).await?;
     if let Some(lock) = lock {
