@@ -23,7 +23,6 @@
 //! | `store/` | what a store must do, and how each database does it |
 //! | `totals.rs` | a question about totals, and its answer in order |
 //! | `validate.rs` | which requests and dates are acceptable |
-//! | `warm.rs` | reading the latest days into memory at the start |
 
 mod ahead;
 mod batch;
@@ -46,7 +45,6 @@ mod setback;
 pub mod store;
 mod totals;
 mod validate;
-mod warm;
 
 pub use batch::{InvalidBatch, RecordLimits, decode_batch};
 pub use counted::CountedFile;

@@ -19,11 +19,10 @@ use crate::rollup;
 use crate::rows::Rows;
 use crate::setback::Told;
 use crate::store::{self, Appended, Store};
-use crate::warm;
 
 /// How many queries use the database at the same time, so that they leave connections to the
 /// insert workers. The others wait.
-pub(crate) const QUERIES_MAX: usize = 3;
+const QUERIES_MAX: usize = 3;
 /// How many roll-ups may be asked for at the same time: each goes on when its caller gives up, so
 /// an impatient caller must not pile them up.
 const ROLL_UPS_WAITING_MAX: usize = 32;
@@ -163,11 +162,6 @@ impl Service {
         );
         house.spawn("housekeeping", keeping);
         let queries = Arc::new(Semaphore::new(QUERIES_MAX));
-        if store.kept_totals_max() > 0 {
-            let (store, queries) = (Arc::clone(&store), Arc::clone(&queries));
-            let warm = warm::warm(store, queries, Arc::clone(&clock), drain.clone());
-            house.spawn("warm", warm);
-        }
         house.close();
         let queue = Queue::new(settings.queue);
         let worker_settings = settings.of_workers(&database);

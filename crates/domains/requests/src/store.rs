@@ -3,13 +3,11 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `cockroach.rs` | CockroachDB |
-//! | `kept.rs` | rolled-up days that are kept in memory |
 //! | `plan.rs` | what of a batch is stored, by where its producers stand |
 //! | `postgres.rs`, `postgres/` | Postgres; the first lines of `postgres.rs` say which file owns what |
 //! | `sqlite.rs`, `sqlite/` | SQLite, likewise |
 
 mod cockroach;
-mod kept;
 mod plan;
 mod postgres;
 mod sqlite;
@@ -185,11 +183,6 @@ pub trait Store: Send + Sync + 'static {
     /// When the database fails.
     async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>>;
 
-    /// How many totals of rolled-up days it keeps in memory; none if this is 0.
-    fn kept_totals_max(&self) -> usize {
-        0
-    }
-
     /// Writes and commits something that leaves nothing behind, to know whether a request could be
     /// stored now. It does not wait behind queries.
     ///
@@ -215,19 +208,12 @@ pub trait Store: Send + Sync + 'static {
 /// The store for a database.
 #[must_use]
 pub fn open(database: &Database) -> Arc<dyn Store> {
-    open_keeping(database, kept::KEPT_TOTALS_MAX)
-}
-
-/// The store for a database, which keeps at most this many totals of rolled-up days in memory. On CockroachDB
-/// it keeps none: there is nothing there that could stamp them.
-#[must_use]
-pub fn open_keeping(database: &Database, kept_totals_max: usize) -> Arc<dyn Store> {
     match database {
         Database::Postgres(database) => match database.dialect() {
             tally_store::Dialect::Cockroach => Arc::new(CockroachStore::new(database.clone())),
-            _ => Arc::new(PostgresStore::new(database.clone(), kept_totals_max)),
+            _ => Arc::new(PostgresStore::new(database.clone())),
         },
-        Database::Sqlite(database) => Arc::new(SqliteStore::new(database.clone(), kept_totals_max)),
+        Database::Sqlite(database) => Arc::new(SqliteStore::new(database.clone())),
     }
 }
 

@@ -98,7 +98,7 @@ impl Store for CockroachStore {
 
     async fn totals(&self, query: &Query) -> Result<std::result::Result<Totals, TooMany>> {
         // Its snapshots hold without a lock: rows are deleted, not truncated.
-        Policy::long("read totals").run(|| totals::read(&self.database, query, None, None)).await
+        Policy::long("read totals").run(|| totals::read(&self.database, query, None)).await
     }
 
     async fn open_producer(&self, opening: &Opening) -> Result<Opened> {

@@ -3,7 +3,6 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `append.rs` | storing a batch, by COPY or by unnest |
-//! | `copied.rs` | reading daily totals by COPY, for large answers |
 //! | `endpoints.rs` | finding and adding endpoints; CockroachDB uses it too |
 //! | `files.rs` | files that were counted as a whole; CockroachDB uses it too |
 //! | `import_count.rs` | importing the Go server's tables |
@@ -13,7 +12,6 @@
 //! | `totals.rs` | answering queries; CockroachDB uses it too |
 
 pub(super) mod append;
-mod copied;
 pub(super) mod endpoints;
 pub(super) mod files;
 mod import_count;
@@ -32,7 +30,6 @@ use tally_store::retry::Policy;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use super::kept::KeptDays;
 use super::{Appended, Names, OPENINGS_MAX, Opened, ProducerRetention, Result, Store};
 use crate::counted::CountedFile;
 use crate::import_count::{CountTables, Imported};
@@ -46,7 +43,6 @@ use crate::totals::{Query, TooMany, Totals};
 #[derive(Debug, Clone)]
 pub struct PostgresStore {
     database: Database,
-    kept: Arc<KeptDays>,
     /// A place for each producer that is being opened, or forgotten by itself.
     openings: Arc<Semaphore>,
 }
@@ -54,11 +50,10 @@ pub struct PostgresStore {
 // === impl PostgresStore ===
 
 impl PostgresStore {
-    /// On a database whose migrations are applied; keeps at most this many totals in memory.
+    /// On a database whose migrations are applied.
     #[must_use]
-    pub fn new(database: Database, kept_totals_max: usize) -> Self {
-        let (kept, openings) = (KeptDays::new(kept_totals_max), Semaphore::new(OPENINGS_MAX));
-        Self { database, kept: Arc::new(kept), openings: Arc::new(openings) }
+    pub fn new(database: Database) -> Self {
+        Self { database, openings: Arc::new(Semaphore::new(OPENINGS_MAX)) }
     }
 }
 
@@ -89,12 +84,7 @@ impl Store for PostgresStore {
 
     async fn totals(&self, query: &Query) -> Result<std::result::Result<Totals, TooMany>> {
         let lock = query.live.then_some(include_str!("postgres/lock_for_live.sql"));
-        let kept = Some(&*self.kept);
-        Policy::long("read totals").run(|| totals::read(&self.database, query, lock, kept)).await
-    }
-
-    fn kept_totals_max(&self) -> usize {
-        self.kept.totals_max()
+        Policy::long("read totals").run(|| totals::read(&self.database, query, lock)).await
     }
 
     async fn open_producer(&self, opening: &Opening) -> Result<Opened> {

@@ -29,7 +29,6 @@ use tally_store::sqlite::Database;
 use uuid::Uuid;
 
 use self::append::State;
-use super::kept::KeptDays;
 use super::{Appended, Names, Opened, ProducerRetention, Result, Store};
 use crate::counted::CountedFile;
 use crate::import_count::{CountTables, Imported};
@@ -43,17 +42,16 @@ use crate::totals::{Query, TooMany, Totals};
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     database: Database,
-    kept: Arc<KeptDays>,
     state: Arc<State>,
 }
 
 // === impl SqliteStore ===
 
 impl SqliteStore {
-    /// On a database whose migrations are applied; keeps at most this many totals in memory.
+    /// On a database whose migrations are applied.
     #[must_use]
-    pub fn new(database: Database, kept_totals_max: usize) -> Self {
-        Self { database, kept: Arc::new(KeptDays::new(kept_totals_max)), state: Arc::default() }
+    pub fn new(database: Database) -> Self {
+        Self { database, state: Arc::default() }
     }
 }
 
@@ -95,12 +93,8 @@ impl Store for SqliteStore {
     }
 
     async fn totals(&self, query: &Query) -> Result<std::result::Result<Totals, TooMany>> {
-        let (query, kept) = (query.clone(), Arc::clone(&self.kept));
-        self.database.read(move |connection| totals::read(connection, &query, &kept)).await
-    }
-
-    fn kept_totals_max(&self) -> usize {
-        self.kept.totals_max()
+        let query = query.clone();
+        self.database.read(move |connection| totals::read(connection, &query)).await
     }
 
     async fn open_producer(&self, opening: &Opening) -> Result<Opened> {
@@ -151,8 +145,7 @@ impl Store for SqliteStore {
         self.database
             .write(move |connection| {
                 files::forget(connection)?;
-                producers::forget(connection, retention)?;
-                totals::stamp_days(connection)
+                producers::forget(connection, retention)
             })
             .await
     }

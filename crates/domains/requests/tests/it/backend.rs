@@ -35,8 +35,6 @@ pub(crate) struct Backend {
     pub(crate) store: Arc<dyn Store>,
     /// Another server's store: its own pool, or for SQLite, which has one server, the same.
     pub(crate) second: Arc<dyn Store>,
-    /// What `store` is on.
-    database: Option<Database>,
     place: Place,
 }
 
@@ -63,18 +61,16 @@ impl Backend {
     pub(crate) async fn sqlite(_hint: &str) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
         let url = format!("sqlite:{}", folder.path().join("tally.db").display());
-        let database = migrated(&url).await;
-        let store = store::open(&database);
+        let store = store::open(&migrated(&url).await);
         let (second, place) = (Arc::clone(&store), Place::Sqlite(folder));
-        Some(Self { second, store, database: Some(database), place })
+        Some(Self { second, store, place })
     }
 
     pub(crate) async fn postgres(hint: &str) -> Option<Self> {
         let database = TestDatabase::create_or_skip(hint)?;
-        let tally = migrated(&database.url()).await;
-        let store = store::open(&tally);
+        let store = store::open(&migrated(&database.url()).await);
         let second = store::open(&open(&database.url()).await);
-        Some(Self { store, second, database: Some(tally), place: Place::Postgres(database) })
+        Some(Self { store, second, place: Place::Postgres(database) })
     }
 
     /// The real thing, where there is one.
@@ -82,7 +78,7 @@ impl Backend {
         let database = TestDatabase::create_on_cockroach(hint)?;
         let store = store::open(&migrated(&database.url()).await);
         let second = store::open(&open(&database.url()).await);
-        Some(Self { store, second, database: None, place: Place::Cockroach(database) })
+        Some(Self { store, second, place: Place::Cockroach(database) })
     }
 
     /// CockroachDB's tables and SQL, on Postgres at CockroachDB's isolation.
@@ -109,7 +105,7 @@ impl Backend {
         }
         let url = as_cockroach(&database.url());
         let (store, second) = (store::open(&open(&url).await), store::open(&open(&url).await));
-        Some(Self { store, second, database: None, place: Place::Cockroach(database) })
+        Some(Self { store, second, place: Place::Cockroach(database) })
     }
 
     /// On a Postgres that was made ready elsewhere.
@@ -118,7 +114,7 @@ impl Backend {
         store: Arc<dyn Store>,
         second: Arc<dyn Store>,
     ) -> Self {
-        Self { store, second, database: None, place: Place::Postgres(database) }
+        Self { store, second, place: Place::Postgres(database) }
     }
 
     /// CockroachDB's SQL on Postgres, with new connections, which see new settings.
@@ -127,11 +123,6 @@ impl Backend {
         let url = as_cockroach(&database.url());
         let (store, second) = (store::open(&open(&url).await), store::open(&open(&url).await));
         Self { store, second, ..self }
-    }
-
-    /// Another store on SQLite or Postgres, which keeps so many totals in memory.
-    pub(crate) fn keeping(&self, totals_max: usize) -> Arc<dyn Store> {
-        store::open_keeping(self.database.as_ref().expect("not CockroachDB"), totals_max)
     }
 
     /// The database's name.

@@ -6,25 +6,20 @@ use tally_store::faults;
 use tally_store::postgres::{Database, Isolation, Transaction};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
-use uuid::Uuid;
 
 use super::super::Result;
-use super::super::kept::{KeptDays, Stamp};
 use super::append::Micros;
-use super::copied;
 use super::{endpoints, producers};
 use crate::model::{Day, DayRange, EndpointId};
 use crate::totals::{Collector, Granularity, Query, TooMany, Totals};
 
 type Answer = std::result::Result<Totals, TooMany>;
 
-/// Reads an answer in one snapshot, which begins after `lock`, if there is one. `kept` are the days
-/// that need not be read, if their stamps are the same.
+/// Reads an answer in one snapshot, which begins after `lock`, if there is one.
 pub(crate) async fn read(
     database: &Database,
     query: &Query,
     lock: Option<&str>,
-    kept: Option<&KeptDays>,
 ) -> Result<Answer> {
     let mut connection = database.connection().await?;
     let transaction = connection.begin(Isolation::Snapshot).await?;
@@ -34,10 +29,7 @@ pub(crate) async fn read(
     let ids = filtered(&transaction, query).await?;
     let mut collector =
         Collector::new(query, ids.as_ref().map(|ids| ids.iter().copied().collect()));
-    let mut fits = match kept {
-        Some(kept) => with_kept(&transaction, query, ids, kept, &mut collector).await?,
-        None => rolled_up(&transaction, query, ids, &mut collector).await?,
-    };
+    let mut fits = rolled_up(&transaction, query, ids, &mut collector).await?;
     faults::point("totals.between").await;
     if query.live && fits.is_ok() {
         fits = not_rolled_up(&transaction, query, &mut collector).await?;
@@ -69,82 +61,20 @@ async fn filtered(transaction: &Transaction<'_>, query: &Query) -> Result<Option
     Ok(Some(rows.iter().map(|row| row.get(0)).collect()))
 }
 
-/// Adds what is rolled up, all of it from the database.
+/// Adds what is rolled up. Postgres sums longer periods itself, so that it need not send every day.
 async fn rolled_up(
     transaction: &Transaction<'_>,
     query: &Query,
     ids: Option<Vec<EndpointId>>,
     collector: &mut Collector,
 ) -> Result<std::result::Result<(), TooMany>> {
-    if query.granularity != Granularity::Day {
-        return by_period(transaction, query, &[query.days], ids, collector).await;
+    if query.granularity == Granularity::Day {
+        let (first, last) = (query.days.first.0, query.days.last.0);
+        let sql = include_str!("daily_totals.sql");
+        return collect(transaction, sql, &[&first, &last, &ids], collector).await;
     }
-    let (first, last) = (query.days.first.0, query.days.last.0);
-    let sql = include_str!("daily_totals.sql");
-    collect(transaction, sql, &[&first, &last, &ids], collector).await
-}
-
-/// Adds what is rolled up, and reads only the days that are not kept as the snapshot has them.
-/// What is read of all endpoints by day is kept.
-async fn with_kept(
-    transaction: &Transaction<'_>,
-    query: &Query,
-    ids: Option<Vec<EndpointId>>,
-    kept: &KeptDays,
-    collector: &mut Collector,
-) -> Result<std::result::Result<(), TooMany>> {
-    let mut reading = kept.reading(query.days, stamps(transaction, query.days).await?);
-    if reading.add_known(collector).is_err() {
-        return Ok(Err(TooMany));
-    }
-    if reading.rest().is_empty() {
-        return Ok(Ok(()));
-    }
-    if query.granularity != Granularity::Day {
-        return by_period(transaction, query, reading.rest(), ids, collector).await;
-    }
-    if let Some(ids) = ids {
-        let firsts: Vec<i32> = reading.rest().iter().map(|days| days.first.0).collect();
-        let lasts: Vec<i32> = reading.rest().iter().map(|days| days.last.0).collect();
-        let sql = include_str!("daily_totals_of.sql");
-        return collect(transaction, sql, &[&firsts, &lasts, &ids], collector).await;
-    }
-    Ok(match copied::daily_totals(transaction, &mut reading, collector).await? {
-        Ok(()) => reading.keep(collector),
-        Err(too_many) => Err(too_many),
-    })
-}
-
-/// The stamps of the days, as the snapshot has them.
-async fn stamps(transaction: &Transaction<'_>, days: DayRange) -> Result<Vec<(Day, Stamp)>> {
-    let step = "read the stamps of the days";
-    let statement =
-        transaction.prepare_cached(include_str!("daily_stamps.sql")).await.step(step)?;
-    let rows = transaction.query(&statement, &[&days.first.0, &days.last.0]).await.step(step)?;
-    Ok(rows.iter().map(|row| (Day(row.get(0)), row.get::<_, Uuid>(1).as_u128())).collect())
-}
-
-/// Adds what is rolled up of some ranges of days, summed by period.
-async fn by_period(
-    transaction: &Transaction<'_>,
-    query: &Query,
-    ranges: &[DayRange],
-    ids: Option<Vec<EndpointId>>,
-    collector: &mut Collector,
-) -> Result<std::result::Result<(), TooMany>> {
-    let Some(span) = span(transaction, query.days).await? else { return Ok(Ok(())) };
-    let (mut firsts, mut nexts) = (Vec::new(), Vec::new());
-    for days in ranges {
-        let (first, last) = (days.first.max(span.first), days.last.min(span.last));
-        if first <= last {
-            let parts = periods(DayRange { first, last }, query.granularity);
-            firsts.extend(parts.0);
-            nexts.extend(parts.1);
-        }
-    }
-    if firsts.is_empty() {
-        return Ok(Ok(()));
-    }
+    let Some(days) = span(transaction, query.days).await? else { return Ok(Ok(())) };
+    let (firsts, nexts) = periods(days, query.granularity);
     let sql = include_str!("period_totals.sql");
     collect(transaction, sql, &[&firsts, &nexts, &ids], collector).await
 }

@@ -1,14 +1,13 @@
 //! Answering queries, in one snapshot of the reader's connection.
 
 use hashbrown::{HashMap, HashSet};
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 use tally_store::error::Step as _;
 use tally_store::faults::blocking_point;
 
 use super::super::Result;
-use super::super::kept::{KeptDays, Stamp};
 use super::{endpoints, producers};
-use crate::model::{Day, DayRange, EndpointId};
+use crate::model::{Day, EndpointId};
 use crate::totals::{Collector, Query, TooMany, Totals};
 
 /// How many counts of rows are held before they are added to the answer: a few MiB.
@@ -17,12 +16,11 @@ pub(super) const COUNTED_MAX: usize = 1 << 17;
 pub(super) fn read(
     connection: &mut Connection,
     query: &Query,
-    kept: &KeptDays,
 ) -> Result<std::result::Result<Totals, TooMany>> {
     let snapshot = connection.transaction().step("begin a snapshot")?;
     let only = (!query.filter.is_empty()).then(|| filtered(&snapshot, query)).transpose()?;
     let mut collector = Collector::new(query, only);
-    let mut fits = rolled_up(&snapshot, query, kept, &mut collector)?;
+    let mut fits = rolled_up(&snapshot, query, &mut collector)?;
     blocking_point("totals.between");
     if query.live && fits.is_ok() {
         fits = not_rolled_up(&snapshot, query, &mut collector)?;
@@ -54,41 +52,19 @@ fn filtered(connection: &Connection, query: &Query) -> Result<HashSet<EndpointId
 fn rolled_up(
     connection: &Connection,
     query: &Query,
-    kept: &KeptDays,
     collector: &mut Collector,
 ) -> Result<std::result::Result<(), TooMany>> {
-    let mut reading = kept.reading(query.days, stamps(connection, query.days)?);
-    if reading.add_known(collector).is_err() {
-        return Ok(Err(TooMany));
-    }
     let step = "read daily totals";
     let mut statement = connection.prepare_cached(include_str!("daily_totals.sql")).step(step)?;
-    for days in reading.rest().to_vec() {
-        let mut rows = statement.query((days.first.0, days.last.0)).step(step)?;
-        while let Some(row) = rows.next().step(step)? {
-            let endpoint = row.get(1).step(step)?;
-            let (day, count) = (Day(row.get(0).step(step)?), row.get(2).step(step)?);
-            if reading.found(day, endpoint, count, collector).is_err() {
-                return Ok(Err(TooMany));
-            }
+    let mut rows = statement.query((query.days.first.0, query.days.last.0)).step(step)?;
+    while let Some(row) = rows.next().step(step)? {
+        let endpoint = row.get(1).step(step)?;
+        let (day, count) = (Day(row.get(0).step(step)?), row.get(2).step(step)?);
+        if collector.add(day, endpoint, count).is_err() {
+            return Ok(Err(TooMany));
         }
     }
-    Ok(reading.keep(collector))
-}
-
-/// The stamps of the days, as the snapshot has them.
-fn stamps(connection: &Connection, days: DayRange) -> Result<Vec<(Day, Stamp)>> {
-    let step = "read the stamps of the days";
-    let mut statement = connection.prepare_cached(include_str!("daily_stamps.sql")).step(step)?;
-    let one = |row: &Row<'_>| Ok((Day(row.get(0)?), Stamp::from_be_bytes(row.get(1)?)));
-    let rows = statement.query_map((days.first.0, days.last.0), one).step(step)?;
-    rows.collect::<rusqlite::Result<_>>().step(step)
-}
-
-/// Stamps the days that were changed by hand, so that they are kept again.
-pub(super) fn stamp_days(connection: &Connection) -> Result<()> {
-    connection.execute(include_str!("stamp_days.sql"), []).step("stamp the days")?;
-    Ok(())
+    Ok(Ok(()))
 }
 
 fn not_rolled_up(
