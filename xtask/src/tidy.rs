@@ -8,6 +8,7 @@
 //! | `sql.rs` | SQL files: a comment first, one statement |
 //! | `text.rs` | clippy.toml, notes left for later, empty folders |
 //! | `unused.rs` | dependencies that a crate does not use |
+//! | `words.rs` | words that are retired |
 //! | `tests.rs` | a small bad tree, in which each rule must find its violation |
 
 mod arrows;
@@ -18,6 +19,7 @@ mod sql;
 mod tests;
 mod text;
 mod unused;
+mod words;
 
 use std::fmt;
 use std::fs;
@@ -74,6 +76,7 @@ fn check(root: &Path) -> anyhow::Result<Vec<Violation>> {
 
     packages(root, &files, &mut violations)?;
     violations.extend(text::clippy(&files));
+    violations.extend(words::check(&files));
     let mut sizes = sizes::Sizes::default();
     for file in &files {
         text::notes(file, &mut violations);

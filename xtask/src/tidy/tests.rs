@@ -6,10 +6,14 @@ use std::path::Path;
 use super::check;
 
 /// A workspace without a violation.
-const CLEAN: [(&str, &str); 13] = [
+const CLEAN: [(&str, &str); 14] = [
     (
         "Cargo.toml",
         "[workspace]\nresolver = \"3\"\nmembers = [\"crates/proto\", \"crates/kernel/*\", \"crates/domains/*\"]\n",
+    ),
+    (
+        "ARCHITECTURE.md",
+        "# Map\n\n## Words\n\n| word | meaning | not |\n|---|---|---|\n| coin | money | `gold piece`, `mint` |\n\n<!--\n| coin | money | `penny` |\n-->\n\n## More\n",
     ),
     ("clippy.toml", include_str!("../../../clippy.toml")),
     ("crates/proto/Cargo.toml", "[package]\nname = \"proto\"\nversion = \"0.1.0\"\n"),
@@ -222,6 +226,28 @@ fn clippy_keeps_its_bans() {
     let commented =
         clippy.replace("    { path = \"tokio::spawn\"", "    # { path = \"tokio::spawn\"");
     breaks("clippy.toml", &commented, "clippy.toml:4: clippy: tokio::spawn is not banned");
+}
+
+#[test]
+fn retired_words_stay_away() {
+    let path = "crates/kernel/store/src/pool.rs";
+    for word in
+        ["gold piece", "Gold pieces", "gold_piece", "GoldPiece", "OldGoldPieces", "GOLD_PIECE"]
+    {
+        let text = format!("//! The pool.\n// {word}\n");
+        let expected = "crates/kernel/store/src/pool.rs:2: words: gold piece is retired: say coin";
+        breaks(path, &text, expected);
+    }
+    for fine in ["marigold piecework", "gold", "minty", "peppermint", "coin", "penny"] {
+        assert_eq!(
+            violations(&[(path, &format!("//! The pool.\n// {fine}\n"))]),
+            [""; 0],
+            "{fine}"
+        );
+    }
+    breaks("README.md", "# Tally\nThe mint.\n", "README.md:2: words: mint is retired: say coin");
+    breaks("migrations/V1__two.sql", "CREATE TABLE tally_mint ();\n", "migrations/V1__two.sql:1: ");
+    breaks("ARCHITECTURE.md", "# Map\n", "ARCHITECTURE.md:1: words: add the section");
 }
 
 #[test]
