@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Violation;
 
-/// What a crate is, by where it lies.
+/// A crate's layer, which follows from its folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Layer {
     Proto,
@@ -13,7 +13,7 @@ enum Layer {
     Testkit,
     Domain,
     App,
-    /// An app that tests the others: it is made of what tests are made of.
+    /// A program that tests the others; it may use the testkit.
     Torture,
     Xtask,
 }
@@ -30,7 +30,7 @@ pub(super) fn check(
     let mut broken = |rule, advice| {
         violations.push(Violation { path: path.to_owned(), line: 1, rule, advice });
     };
-    // `publish = false` is an empty list of registries.
+    // For `publish = false` cargo returns an empty list of registries.
     let published = package["publish"].as_array().is_none_or(|list| !list.is_empty());
     let public = matches!(from, Layer::Proto | Layer::Client);
     if published != public {
@@ -42,7 +42,7 @@ pub(super) fn check(
         let target = format!("{}/Cargo.toml", relative(target));
         let Some(to) = layer(&target) else { continue };
         let dev = dependency["kind"].as_str() == Some("dev");
-        // The tests of a crate turn its own features on.
+        // A crate's tests may enable its own features.
         if target != path && !allowed(from, to, dev) {
             let name = dependency["name"].as_str().unwrap_or_default();
             let kind = if dev { "dev-dependency" } else { "dependency" };
@@ -52,7 +52,7 @@ pub(super) fn check(
     violations
 }
 
-/// The layer of a manifest by its path from the root.
+/// The layer of a manifest at this path from the root.
 fn layer(manifest: &str) -> Option<Layer> {
     match manifest.split('/').collect::<Vec<_>>()[..] {
         ["crates", "proto", ..] => Some(Layer::Proto),
@@ -67,7 +67,7 @@ fn layer(manifest: &str) -> Option<Layer> {
     }
 }
 
-/// apps → domains → kernel; client and domains → proto. For development, everyone may use the
+/// apps → domains → kernel → proto; client and domains → proto. For development, everyone may use the
 /// testkit, and the client may be tested against a real server.
 fn allowed(from: Layer, to: Layer, dev: bool) -> bool {
     use Layer::{App, Client, Domain, Kernel, Proto, Testkit, Torture, Xtask};
@@ -76,7 +76,7 @@ fn allowed(from: Layer, to: Layer, dev: bool) -> bool {
         (App | Torture, Domain | Kernel | Proto | Client)
         | (Domain, Kernel | Proto)
         | (Client, Proto)
-        | (Kernel, Kernel)
+        | (Kernel, Kernel | Proto)
         | (Xtask, _) => true,
         (Client, Kernel | Domain | App) | (Domain, Client) => dev,
         _ => false,

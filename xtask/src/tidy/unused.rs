@@ -35,8 +35,9 @@ pub(super) fn check(manifest: &str, package: &Value, files: &[File]) -> Vec<Viol
         let uses = |file: &&File| {
             is_read(&file.path[folder.len()..]) && named[&*file.path].contains(&ident)
         };
-        // The tests of a crate turn its own features on.
-        if package["name"] != name && !own.iter().any(uses) {
+        // A crate's tests may enable its own features, and a feature of its own those of another.
+        let is_for_a_feature = package["name"] == name || enables(package, name);
+        if !is_for_a_feature && !own.iter().any(uses) {
             let what = kind.map_or_else(String::new, |kind| format!("{kind}-"));
             violations.push(Violation {
                 path: manifest.to_owned(),
@@ -47,6 +48,16 @@ pub(super) fn check(manifest: &str, package: &Value, files: &[File]) -> Vec<Viol
         }
     }
     violations
+}
+
+/// Whether a feature of the package enables one of this dependency.
+fn enables(package: &Value, dependency: &str) -> bool {
+    let features = package["features"].as_object().into_iter().flat_map(|all| all.values());
+    let mut enabled = features.flat_map(|list| list.as_array().into_iter().flatten());
+    enabled.any(|one| {
+        let of = one.as_str().and_then(|one| one.split_once('/'));
+        of.is_some_and(|(of, _)| of.trim_end_matches('?') == dependency)
+    })
 }
 
 /// Every name that a path begins with, in code, macros and the examples of comments.

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use futures_util::stream;
 use tally_ingest::Limits;
-use tally_runtime::{Drain, SystemClock};
+use tally_runtime::{Drain, SystemClock, Tasks};
+use tally_serve::Parts;
 use tally_store::Database;
 use tokio::sync::Notify;
 
 use super::*;
 use crate::batch::RecordLimits;
-use crate::{MIGRATIONS, Parts, Service, Settings};
+use crate::{MIGRATIONS, Service, Settings};
 
 /// Far more than a task may take before it lets others in.
 const REPEATS_MAX: u64 = 100_000;
@@ -22,7 +23,8 @@ pub(crate) async fn service(folder: &std::path::Path) -> Service {
     let url = url.parse().expect("a URL");
     let database = Database::open(&url, Default::default()).await.expect("it opens");
     MIGRATIONS.run(&database).await.expect("migrations");
-    let parts = Parts { database, clock: Arc::new(SystemClock), drain: Drain::new() };
+    let (drain, tasks) = (Drain::new(), Tasks::new());
+    let parts = Parts { database, clock: Arc::new(SystemClock), drain, tasks };
     let wait_max = Duration::from_secs(30);
     let settings = Settings {
         workers: 1,
@@ -58,7 +60,11 @@ async fn a_stream_that_is_never_empty_leaves_others_their_turn() {
     let service = service(folder.path()).await;
     for waits_for_the_first in [false, true] {
         let id = Uuid::now_v7().as_bytes().to_vec();
-        let open = proto::Open { producer_id: id, claims: vec![1], ..Default::default() };
+        let open = tally_proto::tally::producers::v1::Open {
+            producer_id: id,
+            claims: vec![1],
+            ..Default::default()
+        };
         let (progress, mut told) = watch::channel(Progress::default());
         let first_is_stored = async move {
             if waits_for_the_first {

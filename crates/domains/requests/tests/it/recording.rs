@@ -1,6 +1,8 @@
-//! A client of `Record`, as small as it can be.
+//! A minimal client of `Record`.
 
 use std::collections::HashMap;
+
+use tally_proto::tally::producers::v1 as producers;
 
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
@@ -12,11 +14,11 @@ use uuid::Uuid;
 use crate::backend::{NOW, at};
 use crate::server::Counting;
 
-/// One stream whose producer is open.
+/// A stream with an open producer.
 pub(crate) struct Recording {
     messages: mpsc::Sender<proto::RecordRequest>,
-    pub(crate) answers: Streaming<proto::RecordResponse>,
-    pub(crate) opened: proto::Opened,
+    pub(crate) answers: Streaming<producers::Acknowledgement>,
+    pub(crate) opened: producers::Opened,
     /// The highest number that was acknowledged.
     pub(crate) committed: u64,
 }
@@ -30,7 +32,7 @@ impl Recording {
     }
 
     /// Opens a producer.
-    pub(crate) async fn open(counting: &Counting, open: proto::Open) -> Result<Self, Status> {
+    pub(crate) async fn open(counting: &Counting, open: producers::Open) -> Result<Self, Status> {
         let (messages, stream) = mpsc::channel(100_000);
         messages.try_send(message(Kind::Open(open))).expect("room");
         let mut client = counting.request_client().await;
@@ -41,7 +43,7 @@ impl Recording {
     }
 
     pub(crate) fn send(&self, batch: proto::Batch) {
-        // Closed when the stream was ended, which its answer tells about.
+        // Closed if the stream was ended; its answer says why.
         let _ = self.messages.try_send(message(Kind::Batch(batch)));
     }
 
@@ -54,13 +56,13 @@ impl Recording {
         while self.committed < sequence {
             let answer = self.answers.message().await?.expect("an acknowledgement");
             assert!(answer.opened.is_none(), "opened twice");
-            assert!(answer.committed_sequence >= self.committed, "it went back");
+            assert!(answer.committed_sequence >= self.committed, "the acknowledgement decreased");
             self.committed = answer.committed_sequence;
         }
         Ok(())
     }
 
-    /// Half-closes the stream, and waits for its end.
+    /// Half-closes the stream and waits for its end.
     pub(crate) async fn finish(self) -> Result<u64, Status> {
         let Self { messages, mut answers, mut committed, .. } = self;
         drop(messages);
@@ -70,12 +72,12 @@ impl Recording {
         Ok(committed)
     }
 
-    /// Waits for the end that the server makes.
+    /// Waits until the server ends the stream with an error.
     pub(crate) async fn ended(&mut self) -> Status {
         loop {
             match self.answers.message().await {
                 Ok(Some(answer)) => self.committed = answer.committed_sequence,
-                Ok(None) => panic!("it ended well"),
+                Ok(None) => panic!("it ended with OK"),
                 Err(status) => return status,
             }
         }
@@ -86,12 +88,12 @@ fn message(kind: Kind) -> proto::RecordRequest {
     proto::RecordRequest { kind: Some(kind) }
 }
 
-pub(crate) fn open(id: Uuid, epoch: u64, claims: &[u64]) -> proto::Open {
+pub(crate) fn open(id: Uuid, epoch: u64, claims: &[u64]) -> producers::Open {
     let (producer_id, claims) = (id.as_bytes().to_vec(), claims.to_vec());
-    proto::Open { producer_id, epoch, claims, name: "a test".into(), ..Default::default() }
+    producers::Open { producer_id, epoch, claims, name: "a test".into(), ..Default::default() }
 }
 
-/// A batch that names its own endpoints; `named` were named before it.
+/// A batch that names its own endpoints, after `named` earlier ones.
 pub(crate) fn batch(sequence: u64, named: u32, requests: &[(&str, &str)]) -> proto::Batch {
     let mut numbers: HashMap<&str, u32> = HashMap::new();
     let mut batch = proto::Batch { sequence, ..Default::default() };
@@ -109,7 +111,7 @@ pub(crate) fn batch(sequence: u64, named: u32, requests: &[(&str, &str)]) -> pro
     batch
 }
 
-/// A batch of so many requests of endpoint 0, which it names if it is the stream's first one.
+/// A batch of `rows` requests of endpoint 0, which it names if it is the stream's first one.
 pub(crate) fn many(sequence: u64, is_first: bool, rows: u32) -> proto::Batch {
     let endpoint = proto::Endpoint { method: 3, path: "/".into() };
     let mut time_delta = vec![0; rows as usize];
@@ -131,7 +133,7 @@ pub(crate) fn trailer(status: &Status, name: &str) -> Option<String> {
     status.metadata().get(name).map(|value| value.to_str().expect("ASCII").to_owned())
 }
 
-/// The sum of all live totals and what was dropped, as the service answers.
+/// The sums of all live totals and of drops, from the service.
 pub(crate) async fn totals(counting: &Counting) -> (i64, i64) {
     let request = proto::QueryTotalsRequest {
         granularity: proto::Granularity::Whole.into(),
@@ -142,7 +144,7 @@ pub(crate) async fn totals(counting: &Counting) -> (i64, i64) {
     let mut answers = client.query_totals(request).await.expect("totals").into_inner();
     let (mut sum, mut dropped, mut position) = (0, 0, 0);
     while let Some(answer) = answers.message().await.expect("totals") {
-        assert!(position == 0 || answer.dropped == 0, "only the first message says so");
+        assert!(position == 0 || answer.dropped == 0, "only the first message has drops");
         position += 1;
         dropped += answer.dropped;
         sum += answer.periods.iter().flat_map(|period| &period.count).sum::<i64>();

@@ -1,11 +1,9 @@
-//! What every store promises to clients that number their batches.
-
-use std::sync::Arc;
+//! The promises of every store to clients that number their batches.
 
 use tally_requests::store::Store;
 use tally_requests::{
-    BatchEnd, Day, DayRange, EndpointId, Leaving, Opening, Refusal, Rows, Run, Standing, Told,
-    Verdict, draw_epoch,
+    BatchEnd, Day, DayRange, EndpointId, Fate, Leaving, Opening, Refusal, Rows, Run, Standing,
+    Told, draw_epoch,
 };
 use uuid::Uuid;
 
@@ -16,26 +14,26 @@ use crate::conformance::on_every_backend;
 
 on_every_backend!(crate::runs:
     a_run_is_stored_once,
-    what_is_new_of_a_run_is_stored,
+    only_new_batches_of_a_run_are_stored,
     one_batch_has_runs_of_every_kind,
     a_batch_that_is_stored_judges_its_runs_again,
     two_servers_with_the_same_run_at_once,
     two_servers_with_many_producers_at_once,
     two_clients_open_one_producer_at_once,
-    a_client_that_is_replaced_stores_nothing,
-    there_is_room_for_so_many_producers,
-    a_producer_that_is_left_is_forgotten_at_once,
+    a_replaced_client_stores_nothing,
+    the_number_of_producers_is_limited,
+    a_producer_that_leaves_is_forgotten_at_once,
     a_producer_that_stored_nothing_is_forgotten_after_an_hour,
-    what_the_database_has_lost_is_noted_once,
+    a_loss_is_noted_once,
     setbacks_do_not_fill_the_table,
     every_request_is_in_the_accounts,
-    what_a_forgotten_producer_dropped_stays_known,
+    the_drops_of_a_forgotten_producer_stay,
 );
 
-/// Below and above the size from which on Postgres uses COPY.
+/// Below and above the size from which Postgres uses COPY.
 const SIZES: [usize; 2] = [3, 2_500];
 
-/// A client whose producer is open.
+/// A client with an open producer.
 struct Client {
     id: Uuid,
     epoch: i64,
@@ -52,14 +50,17 @@ impl Client {
     }
 
     /// Batches from `first` on, each of so many rows at noon of a day.
-    fn run(&self, first: i64, sizes: &[usize], id: EndpointId, at: &str) -> (Rows, Arc<Run>) {
+    fn run(&self, first: i64, sizes: &[usize], id: EndpointId, at: &str) -> Rows {
         let ends = sizes.iter().scan(0, |sum, size| {
             *sum += size;
             Some(BatchEnd { rows: *sum, drops: Vec::new() })
         });
-        let run = Arc::new(Run::new(self.id, self.epoch, first, ends.collect()));
         let rows = Rows::from_iter(vec![(id, noon(at)); sizes.iter().sum()]);
-        (rows.of_run(Arc::clone(&run)), run)
+        rows.of_run(self.of(first, ends.collect()))
+    }
+
+    fn of(&self, first: i64, batches: Vec<BatchEnd>) -> Run {
+        Run { producer: self.id, epoch: self.epoch, first, batches }
     }
 }
 
@@ -80,16 +81,16 @@ async fn opened(
 }
 
 /// Stores one run by a worker of its own.
-async fn store(backend: &Backend, (rows, run): (Rows, Arc<Run>)) -> Verdict {
-    Producer::new().send(&*backend.store, backend.is_cockroach(), &[rows]).await;
-    run.verdict().expect("a verdict after the commit")
+async fn store(backend: &Backend, rows: Rows) -> Fate {
+    let fates = Producer::new().send(&*backend.store, backend.is_cockroach(), &[rows]).await;
+    *fates.first().expect("one for each chunk")
 }
 
-fn stored(committed: i64) -> Verdict {
-    Verdict::Stored { committed }
+fn stored(committed: i64) -> Fate {
+    Fate::Stored { committed }
 }
 
-/// What producers brought of each day is what there is of it, rolled up or not.
+/// Checks that the accounts of producers match the requests of each day, rolled up or not.
 async fn audit(backend: &Backend) {
     let days = backend.accounts().await;
     let accepted: Vec<_> = days.iter().filter(|day| day.1 > 0).map(|day| (day.0, day.1)).collect();
@@ -121,29 +122,29 @@ async fn a_run_is_stored_once(backend: Backend) {
             }
         }
         // One that is far behind, by another server.
-        let (rows, run) = client.run(2, &[1], id, OLD);
-        Producer::new().send(&*backend.second, backend.is_cockroach(), &[rows]).await;
-        assert_eq!(run.verdict(), Some(stored(6)));
+        let rows = client.run(2, &[1], id, OLD);
+        let fates = Producer::new().send(&*backend.second, backend.is_cockroach(), &[rows]).await;
+        assert_eq!(fates, [stored(6)]);
     }
     assert_eq!(sum(&backend.live().await), expected);
     audit(&backend).await;
 }
 
-async fn what_is_new_of_a_run_is_stored(backend: Backend) {
+async fn only_new_batches_of_a_run_are_stored(backend: Backend) {
     let ids = [backend.id(3, "/known").await, backend.id(3, "/new").await];
     for size in SIZES {
         let before = backend.live().await;
         let client = Client::open(&*backend.store).await;
         let known = client.run(1, &[size, size], ids[0], OLD);
         assert_eq!(store(&backend, known).await, stored(2));
-        // The batches 2 to 4, of which the last two are new: only their rows are stored.
+        // Of the batches 2 to 4 the last two are new: only their rows are stored.
         let rows = vec![(ids[0], noon(OLD)); size];
         let new = vec![(ids[1], noon(OLD)); 2 * size];
         let ends =
             [size, 2 * size, 3 * size].map(|rows| BatchEnd { rows, drops: vec![(Day(0), 1)] });
-        let run = Arc::new(Run::new(client.id, client.epoch, 2, ends.to_vec()));
-        let rows = Rows::from_iter(rows.into_iter().chain(new)).of_run(Arc::clone(&run));
-        assert_eq!(store(&backend, (rows, run)).await, stored(4));
+        let run = client.of(2, ends.to_vec());
+        let rows = Rows::from_iter(rows.into_iter().chain(new)).of_run(run);
+        assert_eq!(store(&backend, rows).await, stored(4));
         let after = backend.live().await;
         let of = |totals: &[crate::backend::Total], path: &str| {
             totals.iter().filter(|one| one.2 == path).map(|one| one.3).sum::<i64>()
@@ -151,7 +152,7 @@ async fn what_is_new_of_a_run_is_stored(backend: Backend) {
         for path in ["/known", "/new"] {
             assert_eq!(of(&after, path) - of(&before, path), 2 * size as i64, "{path}");
         }
-        // Nor are the drops of the first one counted again.
+        // The drops of the first one are not counted again.
         let brought = backend.store.producers(false).await.unwrap();
         let brought = brought.iter().find(|one| one.id == client.id).unwrap();
         assert_eq!((brought.accepted, brought.dropped), (4 * size as i64, 2));
@@ -174,26 +175,27 @@ async fn one_batch_has_runs_of_every_kind(backend: Backend) {
         let runs = [
             (new.run(1, &[size, size], id, OLD), stored(2)),
             (known.run(1, &[size], id, OLD), stored(1)),
-            (gap.run(2, &[size], id, OLD), Verdict::Gap { committed: 0 }),
-            (forgotten.run(1, &[size], id, OLD), Verdict::Refused(Refusal::Forgotten)),
-            (replaced.run(1, &[size], id, OLD), Verdict::Refused(Refusal::InUse)),
+            (gap.run(2, &[size], id, OLD), Fate::Gap { committed: 0 }),
+            (forgotten.run(1, &[size], id, OLD), Fate::Refused(Refusal::Forgotten)),
+            (replaced.run(1, &[size], id, OLD), Fate::Refused(Refusal::InUse)),
             (both.run(1, &[size], id, OLD), stored(1)),
             (both.run(1, &[size, size], id, OLD), stored(2)),
         ];
-        let mut chunks: Vec<_> = runs.iter().map(|((rows, _), _)| rows.clone()).collect();
+        let (mut chunks, mut fates): (Vec<_>, Vec<_>) = runs.into_iter().unzip();
         // Requests of an Add stream beside them.
         chunks.insert(2, Rows::from_iter(vec![(id, noon(OLD)); size]));
-        Producer::new().send(&*backend.store, backend.is_cockroach(), &chunks).await;
-        for ((_, run), verdict) in runs {
-            assert_eq!(run.verdict(), Some(verdict), "{run:?}");
-        }
+        fates.insert(2, stored(0));
+        assert_eq!(
+            Producer::new().send(&*backend.store, backend.is_cockroach(), &chunks).await,
+            fates
+        );
         // One that was known, two of the new one, one of Add, two of two streams.
         assert_eq!(sum(&backend.live().await) - before, 6 * size as i64);
     }
     audit(&backend).await;
 }
 
-/// As after a lost answer: the worker's own number says that the batch is stored.
+/// As after a lost answer, when the worker's own number shows that the batch is stored.
 async fn a_batch_that_is_stored_judges_its_runs_again(backend: Backend) {
     let id = backend.id(3, "/").await;
     for size in SIZES {
@@ -203,11 +205,12 @@ async fn a_batch_that_is_stored_judges_its_runs_again(backend: Backend) {
         let mut worker = Producer::new();
         let added = Rows::from_iter(vec![(id, noon(OLD)); size]);
         let first = client.run(1, &[size], id, OLD);
-        worker.send(&*backend.store, backend.is_cockroach(), &[added.clone(), first.0]).await;
+        worker.send(&*backend.store, backend.is_cockroach(), &[added.clone(), first]).await;
         worker.repeat();
         let (again, new) = (client.run(1, &[size], id, OLD), late.run(1, &[size], id, OLD));
-        worker.send(&*backend.store, backend.is_cockroach(), &[added, again.0, new.0]).await;
-        assert_eq!((again.1.verdict(), new.1.verdict()), (Some(stored(1)), Some(stored(1))));
+        let fates =
+            worker.send(&*backend.store, backend.is_cockroach(), &[added, again, new]).await;
+        assert_eq!(fates, [stored(0), stored(1), stored(1)]);
         assert_eq!(sum(&backend.live().await) - before, 3 * size as i64);
     }
     audit(&backend).await;
@@ -224,13 +227,12 @@ async fn two_servers_with_the_same_run_at_once(backend: Backend) {
             let first = 1 + 2 * round;
             let a = client.run(first, &[size, size], id, TODAY);
             let b = client.run(first, &[size, size], id, TODAY);
-            let (chunks_a, chunks_b) = ([a.0], [b.0]);
-            tokio::join!(
-                one.send(&*backend.store, backend.is_cockroach(), &chunks_a),
-                other.send(&*backend.second, backend.is_cockroach(), &chunks_b)
+            let (a, b) = ([a], [b]);
+            let fates = tokio::join!(
+                one.send(&*backend.store, backend.is_cockroach(), &a),
+                other.send(&*backend.second, backend.is_cockroach(), &b)
             );
-            assert_eq!(a.1.verdict(), Some(stored(first + 1)));
-            assert_eq!(b.1.verdict(), Some(stored(first + 1)));
+            assert_eq!(fates, (vec![stored(first + 1)], vec![stored(first + 1)]));
             expected += 2 * size as i64;
         }
     }
@@ -238,7 +240,7 @@ async fn two_servers_with_the_same_run_at_once(backend: Backend) {
     audit(&backend).await;
 }
 
-/// In opposite orders: they must not deadlock for good.
+/// In opposite orders, which must not deadlock forever.
 async fn two_servers_with_many_producers_at_once(backend: Backend) {
     backend.maintain().await;
     let id = backend.id(3, "/").await;
@@ -249,15 +251,12 @@ async fn two_servers_with_many_producers_at_once(backend: Backend) {
     let (mut one, mut other) = (Producer::new(), Producer::new());
     for round in 1..=10 {
         let chunks = || clients.iter().map(|client| client.run(round, &[5], id, TODAY));
-        let (a, runs_a): (Vec<_>, Vec<_>) = chunks().unzip();
-        let (b, runs_b): (Vec<_>, Vec<_>) = chunks().rev().unzip();
-        tokio::join!(
+        let (a, b): (Vec<_>, Vec<_>) = (chunks().collect(), chunks().rev().collect());
+        let (one, other) = (
             one.send(&*backend.store, backend.is_cockroach(), &a),
-            other.send(&*backend.second, backend.is_cockroach(), &b)
+            other.send(&*backend.second, backend.is_cockroach(), &b),
         );
-        for run in runs_a.iter().chain(&runs_b) {
-            assert_eq!(run.verdict(), Some(stored(round)));
-        }
+        assert_eq!(tokio::join!(one, other), (vec![stored(round); 20], vec![stored(round); 20]));
     }
     assert_eq!(sum(&backend.live().await), 20 * 10 * 5);
     audit(&backend).await;
@@ -283,11 +282,11 @@ async fn two_clients_open_one_producer_at_once(backend: Backend) {
     }
 }
 
-async fn a_client_that_is_replaced_stores_nothing(backend: Backend) {
+async fn a_replaced_client_stores_nothing(backend: Backend) {
     let endpoint = backend.id(3, "/").await;
     let old = Client::open(&*backend.store).await;
     assert_eq!(store(&backend, old.run(1, &[1], endpoint, OLD)).await, stored(1));
-    // It may come back as often as it likes.
+    // It may reopen any number of times.
     for epoch in [0, old.epoch] {
         let again = opened(&*backend.second, old.id, epoch, &[old.claim]).await;
         assert_eq!(again, Ok(Standing { epoch: old.epoch, claim: old.claim, sequence: 1 }));
@@ -297,19 +296,19 @@ async fn a_client_that_is_replaced_stores_nothing(backend: Backend) {
     assert_ne!(moved.epoch, old.epoch);
     for size in SIZES {
         let refused = store(&backend, old.run(2, &[size], endpoint, OLD)).await;
-        assert_eq!(refused, Verdict::Refused(Refusal::InUse));
+        assert_eq!(refused, Fate::Refused(Refusal::InUse));
     }
     for epoch in [1, 2, old.epoch, moved.epoch - 1, moved.epoch + 1] {
         let refused = opened(&*backend.store, old.id, epoch, &[old.claim]).await;
         assert_eq!(refused, Err(Refusal::InUse));
     }
-    // The claim of a process that was killed before it heard the answer.
+    // The claim of a process that was killed before it received the answer.
     let new = opened(&*backend.store, old.id, old.epoch, &[11, 12]).await.unwrap();
     assert_eq!((new.claim, new.sequence), (12, 1));
     assert!(![old.epoch, moved.epoch].contains(&new.epoch));
     let new = Client { epoch: new.epoch, claim: 12, ..old };
     assert_eq!(store(&backend, new.run(2, &[1], endpoint, OLD)).await, stored(2));
-    // A worker of a server is nobody's.
+    // A server's worker cannot be opened.
     let mut worker = Producer::new();
     worker.append(&*backend.store, backend.is_cockroach(), [(endpoint, noon(OLD))]).await;
     for claims in [&[1][..], &[0, 1]] {
@@ -318,7 +317,7 @@ async fn a_client_that_is_replaced_stores_nothing(backend: Backend) {
     assert_eq!(sum(&backend.live().await), 3);
 }
 
-async fn there_is_room_for_so_many_producers(backend: Backend) {
+async fn the_number_of_producers_is_limited(backend: Backend) {
     let endpoint = backend.id(3, "/").await;
     append(&backend, [(endpoint, noon(OLD))]).await;
     let opening = |id| Opening { producers_max: 2, ..opening(id, 0, &[1]) };
@@ -330,13 +329,13 @@ async fn there_is_room_for_so_many_producers(backend: Backend) {
     assert_eq!(third, Err(Refusal::TooMany { max: 2 }));
 }
 
-async fn a_producer_that_is_left_is_forgotten_at_once(backend: Backend) {
+async fn a_producer_that_leaves_is_forgotten_at_once(backend: Backend) {
     let endpoint = backend.id(3, "/").await;
     let client = Client::open(&*backend.store).await;
     let other = Client::open(&*backend.store).await;
     assert_eq!(store(&backend, client.run(1, &[2, 1], endpoint, OLD)).await, stored(2));
     let Client { id, epoch, claim } = client;
-    // Not as it was left: there is more, or another process has it.
+    // Its state differs: it has stored more, or another process has opened it.
     for leaving in [
         Leaving::new(id, epoch, 1),
         Leaving::new(id, epoch ^ 1, 2),
@@ -351,17 +350,17 @@ async fn a_producer_that_is_left_is_forgotten_at_once(backend: Backend) {
         assert_eq!(left.iter().map(|one| one.id).collect::<Vec<_>>(), [other.id]);
         audit(&backend).await;
     }
-    // A batch that was sent twice, and comes so late, is not stored a second time.
+    // A resent batch that arrives this late is not stored again.
     for first in [1, 2, 3] {
         let late = store(&backend, client.run(first, &[2], endpoint, OLD)).await;
-        assert_eq!(late, Verdict::Refused(Refusal::Forgotten));
+        assert_eq!(late, Fate::Refused(Refusal::Forgotten));
     }
     assert_eq!(opened(&*backend.store, id, epoch, &[claim]).await, Err(Refusal::Forgotten));
-    // Nor after a first Open of the same process that was long on its way.
+    // Not even after a delayed first Open of the same process.
     let stale = Opening { may_be_new: true, ..opening(id, 0, &[claim]) };
     assert!(backend.store.open_producer(&stale).await.unwrap().is_ok());
     let late = store(&backend, client.run(1, &[2], endpoint, OLD)).await;
-    assert_eq!(late, Verdict::Refused(Refusal::InUse));
+    assert_eq!(late, Fate::Refused(Refusal::InUse));
     assert_eq!(sum(&backend.live().await), 3);
 }
 
@@ -376,14 +375,14 @@ async fn a_producer_that_stored_nothing_is_forgotten_after_an_hour(backend: Back
     let left = backend.store.producers(false).await.unwrap();
     assert_eq!(left.iter().map(|one| one.id).collect::<Vec<_>>(), [active.id]);
     let refused = store(&backend, idle.run(1, &[1], endpoint, OLD)).await;
-    assert_eq!(refused, Verdict::Refused(Refusal::Forgotten));
+    assert_eq!(refused, Fate::Refused(Refusal::Forgotten));
     // Nothing of it can be stored: it begins again, and what it sent twice is counted once.
     let again = Opening { may_be_new: true, ..opening(idle.id, idle.epoch, &[idle.claim]) };
     let standing = backend.store.open_producer(&again).await.unwrap().unwrap();
     assert_eq!((standing.claim, standing.sequence), (idle.claim, 0));
     assert_ne!(standing.epoch, idle.epoch);
     let stale = store(&backend, idle.run(1, &[4], endpoint, OLD)).await;
-    assert_eq!(stale, Verdict::Refused(Refusal::InUse));
+    assert_eq!(stale, Fate::Refused(Refusal::InUse));
     let again = Client { epoch: standing.epoch, ..idle };
     for _ in 0..2 {
         assert_eq!(store(&backend, again.run(1, &[4], endpoint, OLD)).await, stored(1));
@@ -391,7 +390,7 @@ async fn a_producer_that_stored_nothing_is_forgotten_after_an_hour(backend: Back
     assert_eq!(sum(&backend.live().await), 5);
 }
 
-async fn what_the_database_has_lost_is_noted_once(backend: Backend) {
+async fn a_loss_is_noted_once(backend: Backend) {
     let endpoint = backend.id(3, "/").await;
     let client = Client::open(&*backend.store).await;
     assert_eq!(store(&backend, client.run(1, &[1, 1], endpoint, OLD)).await, stored(2));
@@ -402,7 +401,7 @@ async fn what_the_database_has_lost_is_noted_once(backend: Backend) {
         backend.store.open_producer(&opening).await.unwrap().map(|standing| standing.sequence)
     };
     let Client { id, epoch, claim } = client;
-    // All is there, or somebody else says so.
+    // Nothing is missing, or another client claims it.
     assert_eq!(open(id, epoch, claim, 2).await, Ok(2));
     assert_eq!(open(id, 1, 66, 9).await, Err(Refusal::InUse));
     assert_eq!(backend.store.setbacks().await.unwrap(), []);
@@ -411,7 +410,7 @@ async fn what_the_database_has_lost_is_noted_once(backend: Backend) {
         assert_eq!(open(id, epoch, claim, 7).await, Ok(2));
         assert_eq!(open(gone, 5, 1, 3).await, Err(Refusal::Forgotten));
     }
-    // A worker of a server has lost all, and another one a part.
+    // One server's worker has lost everything, and another one a part.
     let (mut lost, mut short) = (Producer::new(), Producer::new());
     short.append(&*backend.store, backend.is_cockroach(), [(endpoint, noon(OLD))]).await;
     short.sequence += 3;
@@ -438,7 +437,7 @@ async fn what_the_database_has_lost_is_noted_once(backend: Backend) {
     assert_eq!(noted.len(), 4);
 }
 
-/// However many strangers ask for; and a person can clear what they have made up.
+/// However many losses unknown clients claim; and an operator can clear them.
 async fn setbacks_do_not_fill_the_table(backend: Backend) {
     let now_micros = crate::backend::at("2100-01-01T00:00:00Z");
     let told = Told { sequence: i64::MAX / 2, at_micros: None, is_recent: true, now_micros };
@@ -447,14 +446,14 @@ async fn setbacks_do_not_fill_the_table(backend: Backend) {
     }
     let noted = backend.store.setbacks().await.unwrap();
     assert_eq!(noted.len(), 1_001);
-    let others = noted.iter().find(|one| one.producer.is_nil()).expect("those that share a row");
+    let others = noted.iter().find(|one| one.producer.is_nil()).expect("the shared row");
     assert_eq!((others.producers, others.batches), (4, i64::MAX));
     assert_eq!(noted.iter().map(|one| one.producers).sum::<i64>(), 1_004);
 
     let clear = async |id: &str| backend.store.clear_setbacks(id).await.unwrap();
     assert_eq!(clear("0000000b").await, [noted[11].clone()]);
     assert_eq!(clear("0000000b").await, []);
-    assert_eq!(clear("").await, [], "no producer is shown by an empty id");
+    assert_eq!(clear("").await, [], "an empty id matches no producer");
     assert_eq!(clear("00000000").await, std::slice::from_ref(others));
     assert_eq!(clear("all").await.len(), 999);
     assert_eq!(backend.store.setbacks().await.unwrap(), []);
@@ -469,8 +468,8 @@ async fn every_request_is_in_the_accounts(backend: Backend) {
         for size in [3, 2_100] {
             append(&backend, (0..size).map(|n| (id, noon(days[n % days.len()])))).await;
         }
-        let verdict = store(&backend, client.run(1 + 2 * round, &[4, 2_100], id, TODAY)).await;
-        assert_eq!(verdict, stored(2 + 2 * round));
+        let fate = store(&backend, client.run(1 + 2 * round, &[4, 2_100], id, TODAY)).await;
+        assert_eq!(fate, stored(2 + 2 * round));
         audit(&backend).await;
         match round {
             0 => drop(backend.roll_up(one_day(TODAY)).await),
@@ -483,7 +482,7 @@ async fn every_request_is_in_the_accounts(backend: Backend) {
         if round == 2 {
             assert_eq!(backend.count("tally_producers").await, 0);
             let forgotten = store(&backend, client.run(9, &[1], id, TODAY)).await;
-            assert_eq!(forgotten, Verdict::Refused(Refusal::Forgotten));
+            assert_eq!(forgotten, Fate::Refused(Refusal::Forgotten));
             assert_eq!(opened(&*backend.store, client.id, 1, &[3]).await, Err(Refusal::Forgotten));
             let again = opened(&*backend.store, client.id, 0, &[client.claim]).await.unwrap();
             client = Client { epoch: again.epoch, ..client };
@@ -494,7 +493,7 @@ async fn every_request_is_in_the_accounts(backend: Backend) {
     assert_eq!(sum(&backend.live().await), 4 * (2_103 + 2_104) + 6);
 }
 
-async fn what_a_forgotten_producer_dropped_stays_known(backend: Backend) {
+async fn the_drops_of_a_forgotten_producer_stay(backend: Backend) {
     let endpoint = backend.id(3, "/").await;
     let dropped = async |backend: &Backend| {
         let whole = query(tally_requests::Granularity::Whole, true);
@@ -504,9 +503,8 @@ async fn what_a_forgotten_producer_dropped_stays_known(backend: Backend) {
         let client = Client::open(&*backend.store).await;
         let drops = vec![(day(OLD), count), (day(TODAY), 1)];
         let ends = vec![BatchEnd { rows: 1, drops: drops.clone() }, BatchEnd { rows: 1, drops }];
-        let run = Arc::new(Run::new(client.id, client.epoch, 1, ends));
-        let rows = Rows::from_iter([(endpoint, noon(OLD))]).of_run(Arc::clone(&run));
-        assert_eq!(store(&backend, (rows, run)).await, stored(2));
+        let rows = Rows::from_iter([(endpoint, noon(OLD))]).of_run(client.of(1, ends));
+        assert_eq!(store(&backend, rows).await, stored(2));
         let before = dropped(&backend).await;
         assert_eq!(before, count.saturating_add(count).saturating_add(2));
         backend.age_producers(31).await;

@@ -2,13 +2,16 @@
 
 use std::process::ExitCode;
 
-use tally_requests::{ImportCount, Imported, MIGRATIONS, import_count};
+use tally_requests::{DOMAIN, ImportCount, Imported, NamesArgs, import_count};
 use tally_runtime::config::{Given, Invalid, Problems};
 use tally_store::{Database, DatabaseUrl};
 
 use crate::app;
 use crate::output::{plural, say, thousands, visible, wrong_usage};
-use crate::settings::{DatabaseArgs, DatabaseSettings, NamesArgs, database_url};
+use crate::schema::Sets;
+use crate::settings::{
+    DatabaseArgs, DatabaseSettings, LogArgs, LogSettings, OF_COMMANDS, database_url,
+};
 
 /// Import what the Go server of count.v1 has counted: its methods, requests and daily totals
 ///
@@ -21,6 +24,9 @@ pub(crate) struct ImportCountArgs {
 
     #[command(flatten)]
     names: NamesArgs,
+
+    #[command(flatten)]
+    log: LogArgs,
 
     /// The Go server's Postgres, if it is not the same database: its DB_URL
     #[arg(long, value_name = "URL")]
@@ -41,11 +47,11 @@ const NO_TABLES: &str = "Tally's tables are missing or older: run `tally migrate
 
 /// Imports the tables.
 pub(crate) async fn run(args: ImportCountArgs) -> anyhow::Result<ExitCode> {
-    let (settings, from, how) = match args.check() {
+    let (settings, log, from, how) = match args.check() {
         Ok(checked) => checked,
         Err(invalid) => return Ok(wrong_usage(invalid)),
     };
-    app::log(&settings)?;
+    app::log(&log)?;
     let is_dry = how.dry_run;
     if is_dry
         && let DatabaseUrl::Sqlite(file) = &settings.url
@@ -67,12 +73,13 @@ pub(crate) async fn run(args: ImportCountArgs) -> anyhow::Result<ExitCode> {
 
 /// The tables must be there.
 async fn prepare(database: &Database, is_dry: bool) -> anyhow::Result<()> {
+    let sets = Sets::of([&DOMAIN]);
     if !is_dry {
-        MIGRATIONS.run(database).await.map_err(app::plain)?;
+        sets.run(database).await.map_err(app::plain)?;
         return Ok(());
     }
-    let schema = MIGRATIONS.check(database).await.map_err(app::plain)?;
-    if !schema.pending.is_empty() {
+    let schemas = sets.check(database).await.map_err(app::plain)?;
+    if !schemas.pending().is_empty() {
         anyhow::bail!(NO_TABLES);
     }
     Ok(())
@@ -105,7 +112,7 @@ fn report(imported: &Imported, is_dry: bool) {
     if imported.other > 0 {
         say(format_args!(
             "{} are counted under the path _other: their paths are empty or too long, or there are \
-             more endpoints than --endpoints-max",
+             more endpoints than --requests-endpoints-max",
             plural(imported.other, "endpoint")
         ));
     }
@@ -134,10 +141,13 @@ fn report(imported: &Imported, is_dry: bool) {
 
 impl ImportCountArgs {
     /// The settings, the Go server's database if it is another one, and how it is imported.
-    fn check(&self) -> Result<(DatabaseSettings, Option<DatabaseUrl>, ImportCount), Invalid> {
+    fn check(
+        &self,
+    ) -> Result<(DatabaseSettings, LogSettings, Option<DatabaseUrl>, ImportCount), Invalid> {
         let mut problems = Problems::new();
-        let settings = self.database.collect(&mut problems);
-        let (path_bytes_max, endpoints_max) = self.names.collect(&mut problems);
+        let settings = self.database.check(OF_COMMANDS, &mut problems);
+        let log = self.log.check(&mut problems);
+        let (path_bytes_max, endpoints_max) = self.names.check(&mut problems);
         let driver = settings.as_ref().and_then(|settings| settings.driver);
         let given = self.from.as_ref();
         let from = given.and_then(|given| database_url(&mut problems, "--from", given, driver));
@@ -157,8 +167,8 @@ impl ImportCountArgs {
                 .add("--source: it is empty: pass a name for the Go server's tables".to_owned());
         }
         problems.check()?;
-        let settings = settings.expect("without problems there are settings");
+        let (settings, log) = settings.zip(log).expect("without problems there are settings");
         let (source, dry_run) = (self.source.clone(), self.dry_run);
-        Ok((settings, from, ImportCount { source, endpoints_max, path_bytes_max, dry_run }))
+        Ok((settings, log, from, ImportCount { source, endpoints_max, path_bytes_max, dry_run }))
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tally_proto::count::v1;
 use tally_proto::count::v1::count_service_server::{CountService, CountServiceServer};
+use tally_proto::tally::producers::v1 as producers;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_proto::tally::requests::v1::request_service_server::{
@@ -60,11 +61,11 @@ impl Fake {
         }
     }
 
-    fn answer(&self, message: proto::RecordRequest) -> Result<proto::RecordResponse, Status> {
+    fn answer(&self, message: proto::RecordRequest) -> Result<producers::Acknowledgement, Status> {
         let mut state = self.state();
         let mut opened = None;
         match message.kind.expect("a kind") {
-            Kind::Open(_) => opened = Some(proto::Opened { epoch: 1, ..Default::default() }),
+            Kind::Open(_) => opened = Some(producers::Opened { epoch: 1, ..Default::default() }),
             Kind::Batch(batch) => {
                 if let Some((sequence, status)) = self.refuses
                     && batch.sequence == sequence
@@ -79,7 +80,7 @@ impl Fake {
             }
             Kind::Done(done) => state.files = done.files,
         }
-        Ok(proto::RecordResponse { opened, committed_sequence: state.committed })
+        Ok(producers::Acknowledgement { opened, committed_sequence: state.committed })
     }
 }
 
@@ -91,7 +92,7 @@ fn not_here<T>() -> Answer<T> {
 
 #[tonic::async_trait]
 impl RequestService for Fake {
-    type RecordStream = ReceiverStream<Result<proto::RecordResponse, Status>>;
+    type RecordStream = ReceiverStream<Result<producers::Acknowledgement, Status>>;
     type QueryTotalsStream = Empty<Result<proto::QueryTotalsResponse, Status>>;
     type ListProducersStream = Empty<Result<proto::ListProducersResponse, Status>>;
 

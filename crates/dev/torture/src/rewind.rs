@@ -1,7 +1,7 @@
-//! The database goes back to an earlier state, or loses names, under servers that run.
+//! Sets the database back to an earlier state, or deletes names, while the servers run.
 //!
-//! Each way has a mark: what is acknowledged by then is in the state that the database goes back
-//! to. And it has an end: what is sent after it is not lost. What is between may be.
+//! Each method has a mark and an end. Whatever was acknowledged before the mark survives, and
+//! whatever is sent after the end is not affected. Anything in between may be lost.
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -19,10 +19,10 @@ use crate::stop::Stop;
 use crate::watch::Watch;
 use crate::world::{DATABASE, World};
 
-/// How long a file may be locked by others, a standby may take to follow, and so on.
+/// Limit for a locked file, for a standby that catches up, and so on.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// An id and a name.
+/// An id with its method and path.
 type Named = (i64, (i32, String));
 
 pub(crate) fn act(
@@ -47,8 +47,8 @@ pub(crate) fn act(
     }
 }
 
-/// The way that always loses what is stored `meanwhile`.
-pub(crate) fn surely(
+/// Uses the method that is certain to lose everything stored `meanwhile`.
+pub(crate) fn lose_all(
     world: &World,
     watch: &Watch<'_>,
     log: &Log,
@@ -61,8 +61,8 @@ pub(crate) fn surely(
     }
 }
 
-/// Backs a SQLite file up, and puts the backup in place of what is there, as the sqlite3 shell
-/// would while the server runs.
+/// Backs up a SQLite file and restores its tables from the backup, as the sqlite3 shell can do
+/// while the server runs.
 fn restore(
     world: &World,
     watch: &Watch<'_>,
@@ -77,7 +77,7 @@ fn restore(
     let backup = backup.to_str().context("a path is UTF-8")?;
     open(&world.sqlite_path())?.execute(include_str!("sql/back_up.sql"), [backup])?;
     meanwhile()?;
-    watch.goes_back();
+    watch.rewinding();
     let mut connection = open(&world.sqlite_path())?;
     connection.execute(include_str!("sql/attach.sql"), [backup])?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -93,10 +93,10 @@ fn restore(
     }
     log.lose(before, accepted_by_sqlite(&transaction)?);
     transaction.commit()?;
-    watch.went_back(&mark)
+    watch.rewound(&mark)
 }
 
-/// How many requests the database says it has.
+/// How many requests the database has accepted.
 fn accepted_by_sqlite(connection: &Connection) -> anyhow::Result<i64> {
     Ok(connection.query_row(include_str!("sql/sqlite_accepted.sql"), [], |row| row.get(0))?)
 }
@@ -114,8 +114,8 @@ fn open(path: &Path) -> anyhow::Result<Connection> {
     Ok(connection)
 }
 
-/// With `synchronous_commit = off` a commit is acknowledged before it is written, so a kill
-/// loses the last ones.
+/// With `synchronous_commit = off` a commit is acknowledged before it is written, so a kill loses
+/// the latest commits.
 fn lose_commits(
     world: &World,
     watch: &Watch<'_>,
@@ -123,28 +123,28 @@ fn lose_commits(
     meanwhile: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let Some(postgres) = world.postgres() else { return Ok(()) };
-    // Commits are written up to here.
+    // All commits up to here are written.
     let mark = watch.mark()?;
-    // A roll-up drops tables, which writes all that was committed before.
-    world.rows_stay.store(true, Ordering::SeqCst);
+    // A roll-up drops tables, which flushes all earlier commits.
+    world.roll_ups_paused.store(true, Ordering::SeqCst);
     postgres.change("synchronous_commit", "off")?;
-    // Otherwise it writes them within milliseconds.
+    // A running WAL writer would write them within milliseconds.
     let writer = wal_writer(world, &postgres)?;
     kill_process(writer, Signal::STOP)?;
     meanwhile()?;
     let before = accepted_by_postgres(world, &postgres)?;
-    watch.goes_back();
+    watch.rewinding();
     postgres.kill9();
     kill_process(writer, Signal::KILL)?;
     postgres.change("synchronous_commit", "on")?;
-    // It waits until the sessions of the one before it have ended.
+    // This waits until the previous postmaster's sessions have ended.
     postgres.restart()?;
-    world.rows_stay.store(false, Ordering::SeqCst);
+    world.roll_ups_paused.store(false, Ordering::SeqCst);
     log.lose(before, accepted_by_postgres(world, &postgres)?);
-    watch.went_back(&mark)
+    watch.rewound(&mark)
 }
 
-/// The process that writes commits which nobody waits for.
+/// The process that writes asynchronous commits.
 fn wal_writer(world: &World, postgres: &Cluster) -> anyhow::Result<Pid> {
     let pid: i32 = world.runtime.block_on(async {
         let client = sessions::connect_in_time(&postgres.url(DATABASE)).await?;
@@ -153,7 +153,7 @@ fn wal_writer(world: &World, postgres: &Cluster) -> anyhow::Result<Pid> {
     Pid::from_raw(pid).context("a process has an id")
 }
 
-/// Makes a standby, cuts it off, and has it take over.
+/// Creates a standby, disconnects it, and promotes it.
 fn fail_over(
     world: &World,
     watch: &Watch<'_>,
@@ -167,9 +167,9 @@ fn fail_over(
     standby.change("primary_conninfo", "")?;
     meanwhile()?;
     let before = accepted_by_postgres(world, &postgres)?;
-    watch.goes_back();
+    watch.rewinding();
     postgres.kill9();
-    // Its sessions may still commit; nobody hears of it.
+    // Its sessions may still commit, so cut them off: no client may see that.
     let proxies = || world.servers.iter().filter_map(|server| server.database.as_ref());
     proxies().for_each(|proxy| world.runtime.block_on(proxy.cut()));
     world.runtime.block_on(async {
@@ -183,10 +183,10 @@ fn fail_over(
     }
     *postgres = standby;
     log.lose(before, accepted_by_postgres(world, &postgres)?);
-    watch.went_back(&mark)
+    watch.rewound(&mark)
 }
 
-/// Waits until the standby has all that the primary has now.
+/// Waits until the standby has everything that the primary has now.
 fn follows(world: &World, primary: &Cluster, standby: &Cluster) -> anyhow::Result<()> {
     world.runtime.block_on(async {
         let (primary, standby) = (primary.url(DATABASE), standby.url(DATABASE));
@@ -205,19 +205,19 @@ fn follows(world: &World, primary: &Cluster, standby: &Cluster) -> anyhow::Resul
     })
 }
 
-/// Deletes every so manieth name.
+/// Deletes the names whose id is divisible by `every`.
 fn delete_names(world: &World, watch: &Watch<'_>, every: u64) -> anyhow::Result<()> {
     let sql = include_str!("sql/delete_names.sql").replace(":every", &every.to_string());
-    // Nobody kills the database meanwhile.
+    // The lock keeps the Postgres lane from killing the database meanwhile.
     let postgres = world.postgres();
-    watch.loses_names();
+    watch.deleting_names();
     let names: Vec<Named> = match postgres {
         Some(postgres) => {
             let url = postgres.url(DATABASE);
             let mut error = None;
             let deleted = eventually_blocking(LIMIT, || {
                 let deleted = world.runtime.block_on(delete_from_postgres(&url, &sql));
-                // Servers that add names may deadlock with it.
+                // It may deadlock with a server that adds names.
                 deleted.map_err(|cause| error = Some(cause)).ok()
             });
             deleted
@@ -228,7 +228,7 @@ fn delete_names(world: &World, watch: &Watch<'_>, every: u64) -> anyhow::Result<
             .query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?
             .collect::<rusqlite::Result<_>>()?,
     };
-    watch.lost_names(names);
+    watch.names_deleted(names);
     Ok(())
 }
 
