@@ -8,8 +8,8 @@ use tally_store::postgres::{Database, Isolation};
 use tally_store::retry::Policy;
 
 use super::super::Result;
-use super::append::Micros;
 use super::partitions::{self, Partition};
+use crate::copy::Micros;
 use crate::model::DayRange;
 
 /// How many blocks of the default partition one transaction walks: 16 MiB, some 370,000 rows.

@@ -1,14 +1,16 @@
 //! Answering queries. CockroachDB uses it too.
 
 use futures_util::{StreamExt as _, pin_mut};
+use tally_producers::postgres::dropped;
 use tally_store::error::Step as _;
 use tally_store::postgres::{Database, Isolation, Transaction};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::super::Result;
-use super::append::Micros;
-use super::{endpoints, producers};
+use super::endpoints;
+use crate::NAME;
+use crate::copy::Micros;
 use crate::model::{Day, DayRange, EndpointId};
 use crate::totals::{Collector, Granularity, Query, TooMany, Totals};
 
@@ -28,7 +30,7 @@ pub(crate) async fn read(database: &Database, query: &Query, lock: Option<&str>)
     if query.live && fits.is_ok() {
         fits = not_rolled_up(&transaction, query, &mut collector).await?;
     }
-    let dropped = producers::dropped(&transaction, query.days).await?;
+    let dropped = dropped(&transaction, NAME, query.days.first.0, query.days.last.0).await?;
     let names = match fits {
         Ok(()) => endpoints::named(&transaction, &collector).await?,
         Err(too_many) => Err(too_many),

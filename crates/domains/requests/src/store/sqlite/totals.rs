@@ -2,10 +2,12 @@
 
 use hashbrown::{HashMap, HashSet};
 use rusqlite::Connection;
+use tally_producers::sqlite::dropped;
 use tally_store::error::Step as _;
 
 use super::super::Result;
-use super::{endpoints, producers};
+use super::endpoints;
+use crate::NAME;
 use crate::model::{Day, EndpointId};
 use crate::totals::{Collector, Query, TooMany, Totals};
 
@@ -23,7 +25,7 @@ pub(super) fn read(
     if query.live && fits.is_ok() {
         fits = not_rolled_up(&snapshot, query, &mut collector)?;
     }
-    let dropped = producers::dropped(&snapshot, query.days)?;
+    let dropped = dropped(&snapshot, NAME, query.days.first.0, query.days.last.0)?;
     let names = match fits {
         Ok(()) => endpoints::named(&snapshot, &collector)?,
         Err(too_many) => Err(too_many),
