@@ -76,7 +76,7 @@ fn arrows_point_one_way() {
         (domain, "a", "[dev-dependencies]\nb = { path = \"../b\" }", "a domain never uses"),
         (domain, "a", "[dependencies]\ntestkit = { path = \"../../dev/testkit\" }", "the testkit"),
         (kernel, "store", "[dependencies]\na = { path = \"../../domains/a\" }", "the kernel is"),
-        (kernel, "store", "[build-dependencies]\nproto = { path = \"../../proto\" }", "the kernel"),
+        (kernel, "store", "[build-dependencies]\na = { path = \"../../domains/a\" }", "the kernel"),
     ];
     for (path, name, dependency, expected) in cases {
         let manifest = package(name, dependency);
