@@ -46,6 +46,7 @@ mod kept {
     use std::time::{Duration, Instant};
 
     use prost::Message as _;
+    use tally_proto::tally::producers::v1 as producers;
     use tally_proto::tally::requests::v1 as proto;
     use tokio::sync::oneshot;
 
@@ -307,7 +308,7 @@ mod kept {
 
     /// A batch that tells of drops, and of nothing else.
     fn told_as_dropped(day: i32, count: u64) -> Vec<u8> {
-        let drops = vec![proto::Drops { day, count }];
+        let drops = vec![producers::Drops { day, count }];
         proto::Batch { drops, ..proto::Batch::default() }.encode_to_vec()
     }
 

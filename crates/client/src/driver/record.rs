@@ -4,6 +4,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tally_proto::tally::producers::v1 as producers;
+
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
@@ -27,7 +29,7 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 /// An open stream.
 pub(super) struct Open {
     messages: mpsc::UnboundedSender<proto::RecordRequest>,
-    answers: Streaming<proto::RecordResponse>,
+    answers: Streaming<producers::Acknowledgement>,
     since: Instant,
     /// Since when the server owes an acknowledgement.
     silent_since: Instant,
@@ -135,7 +137,8 @@ impl Driver {
             Ok(answer) => answer,
             Err(status) => return Err(self.refused(None, self.target.unanswered(status))),
         };
-        let Some(proto::RecordResponse { opened: Some(opened), committed_sequence }) = first else {
+        let Some(producers::Acknowledgement { opened: Some(opened), committed_sequence }) = first
+        else {
             return Err(broken(Status::internal("the first answer is not Opened")));
         };
         match self.ledger.opened(opened.epoch, committed_sequence) {
@@ -245,7 +248,7 @@ impl Driver {
     fn answered(
         &mut self,
         open: &mut Open,
-        answer: Result<Option<proto::RecordResponse>, Status>,
+        answer: Result<Option<producers::Acknowledgement>, Status>,
     ) -> Result<(), Ended> {
         let status = match answer {
             Ok(Some(answer)) => {

@@ -24,8 +24,8 @@ use tally_proto::tally::requests::v1::request_service_server::{
     RequestService, RequestServiceServer,
 };
 use tally_proto::wire::REASON_TRAILER;
-use tally_runtime::chain;
-use tally_store::error::chain_for_clients;
+use tally_runtime::{chain, chain_for_clients};
+
 use tokio_stream::Iter;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Response, Status, Streaming, async_trait};
@@ -52,7 +52,7 @@ const MESSAGE_ENDPOINTS_MAX: usize = 200;
 #[derive(Debug, Default, PartialEq)]
 struct Missing {
     dropped: i64,
-    setbacks: Vec<requests::Setback>,
+    setbacks: Vec<tally_proto::tally::producers::v1::Setback>,
     omitted: Option<requests::Omitted>,
 }
 

@@ -23,6 +23,7 @@
 //! | `store/` | what a store must do, and how each database does it |
 //! | `totals.rs` | a question about totals, and its answer in order |
 //! | `validate.rs` | which requests and dates are acceptable |
+//! | `writer.rs` | the store as the insert workers see it |
 
 mod ahead;
 mod batch;
@@ -45,6 +46,7 @@ mod setback;
 pub mod store;
 mod totals;
 mod validate;
+mod writer;
 
 pub use batch::{InvalidBatch, RecordLimits, decode_batch};
 pub use counted::CountedFile;
@@ -54,7 +56,7 @@ pub use import_count::{CountTables, ImportCount, Imported, import_count};
 pub use migrations::MIGRATIONS;
 pub use model::{Day, DayRange, Endpoint, EndpointId, Named, Period};
 pub use producer::{
-    BatchEnd, Leaving, Opening, Producer, Refusal, Run, Standing, Verdict, draw_epoch, short_id,
+    BatchEnd, Fate, Leaving, Opening, Producer, Refusal, Run, Standing, draw_epoch, short_id,
 };
 pub use rows::Rows;
 pub use service::{

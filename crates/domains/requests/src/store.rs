@@ -17,7 +17,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hashbrown::HashMap;
 use jiff::Timestamp;
-use tally_ingest::Batch;
+use tally_ingest::{Batch, WriteError};
 use tally_store::Database;
 use uuid::Uuid;
 
@@ -27,7 +27,7 @@ pub use self::sqlite::SqliteStore;
 use crate::counted::CountedFile;
 use crate::import_count::{CountTables, Imported};
 use crate::model::{DayRange, Endpoint, EndpointId, Named};
-use crate::producer::{Leaving, Opening, Producer, Refusal, Standing};
+use crate::producer::{Fate, Leaving, Opening, Producer, Refusal, Standing};
 use crate::rows::Rows;
 use crate::setback::{Setback, Told};
 use crate::totals::{Query, TooMany, Totals};
@@ -71,6 +71,8 @@ pub struct Names {
 pub enum Appended {
     /// It is committed, now or before.
     Stored {
+        /// What became of each chunk, in order.
+        fates: Vec<Fate>,
         /// Those of the new names that the database has under another id.
         moved: HashMap<EndpointId, EndpointId>,
     },
@@ -85,7 +87,7 @@ pub enum Appended {
 /// - A batch is stored in one transaction, or not at all; one that its producer has stored
 ///   before is not stored again.
 /// - The same holds for each batch of a client that is in it, by the client's own number. What
-///   became of it is said in the [`Run`](crate::Run), and fails no other part of the batch.
+///   becomes of it fails no other part of the batch.
 /// - An id means one endpoint: the one that has the id in the dictionary, whoever wrote it.
 /// - Totals show every row. One whose name the dictionary lacks is counted under `_unknown`.
 /// - For each day, the sum of what was accepted from producers is the number of its rows and its
@@ -120,9 +122,13 @@ pub trait Store: Send + Sync + 'static {
     /// and not stored, only if it is [repeated](Batch::is_repeated).
     ///
     /// # Errors
-    /// When the database fails; the error says whether the batch may be stored all the same. A
-    /// number that is not the next one is a permanent error.
-    async fn append(&self, batch: &Batch<'_, Rows>, names: &Names) -> Result<Appended>;
+    /// When the database fails; the error says whether the batch may be stored all the same. Or when
+    /// the number is not the next one.
+    async fn append(
+        &self,
+        batch: &Batch<'_, Rows>,
+        names: &Names,
+    ) -> std::result::Result<Appended, WriteError>;
 
     /// Turns the rows of the days into totals and prunes them; returns how many rows.
     ///
@@ -215,13 +221,6 @@ pub fn open(database: &Database) -> Arc<dyn Store> {
         },
         Database::Sqlite(database) => Arc::new(SqliteStore::new(database.clone())),
     }
-}
-
-/// A worker's number is not the next one. Either the database has lost batches, or somebody else
-/// uses the worker's id: a copy of this server.
-pub(crate) fn out_of_sequence(stored: i64, sent: i64) -> tally_store::Error {
-    let step = format!("store batch {sent}: the last stored batch of the worker is {stored}");
-    tally_store::Error::out_of_sequence(step, stored)
 }
 
 // === impl Names ===

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `connection.rs` | a connection, its transactions, and what becomes of it when it is given up |
 //! | `examine.rs` | looking at what answers |
+//! | `faults.rs` | transactions that fail on purpose |
 //! | `migrate.rs` | running migrations under a lock |
 //! | `tls.rs` | TLS with libpq's parameters |
 
 mod connection;
 mod examine;
+mod faults;
 pub(crate) mod migrate;
 mod tls;
 
@@ -26,10 +28,11 @@ use tally_runtime::{Kind, Tasks, chain};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use self::connection::{Connection, Isolation, Transaction, commits_itself};
+pub use self::faults::fail;
 #[cfg(test)]
 pub(crate) use self::tls::TlsMode;
 pub(crate) use self::tls::TlsSettings;
-use crate::error::Step as _;
+use crate::error::{self, Step as _};
 use crate::url::PostgresUrl;
 use crate::{Dialect, Error, Outcome};
 
@@ -195,7 +198,7 @@ impl Database {
             }
             Err(
                 PoolError::PostCreateHook(HookError::Backend(error)) | PoolError::Backend(error),
-            ) => Err(Error::statement(step(), error)),
+            ) => Err(error::statement(step(), error)),
             Err(PoolError::Timeout(TimeoutType::Wait)) => {
                 let busy =
                     format!("all {} connections for this are in use", pool.status().max_size);
@@ -230,8 +233,8 @@ impl Database {
         let (client, connection) = connecting
             .await
             .map_err(|_| self.silent())?
-            .map_err(|error| Error::statement(step(), error))?;
-        Tasks::new().spawn("migration connection", async move {
+            .map_err(|error| error::statement(step(), error))?;
+        Tasks::detach("migration connection", async move {
             if let Err(error) = connection.await {
                 tracing::debug!(error = chain(&error), "migration connection ended");
             }

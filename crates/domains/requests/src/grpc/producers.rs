@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::stream;
+use tally_proto::tally::producers::v1 as producers;
 use tally_proto::tally::requests::v1 as requests;
 use tally_proto::wire::{COMMITTED_TRAILER, timestamp};
 use tokio::sync::watch;
@@ -25,7 +26,7 @@ const MESSAGE_PRODUCERS_MAX: usize = 1_000;
 
 /// The answers of a `Record` stream.
 pub(crate) type RecordAnswers =
-    Pin<Box<dyn Stream<Item = Result<requests::RecordResponse, Status>> + Send>>;
+    Pin<Box<dyn Stream<Item = Result<producers::Acknowledgement, Status>> + Send>>;
 /// The messages of a list of producers.
 pub(crate) type Lists = Iter<ListMessages>;
 type ListMessages =
@@ -34,7 +35,7 @@ type ListMessages =
 /// Makes answers of what a stream's task says.
 struct Answers {
     progress: watch::Receiver<Progress>,
-    opened: requests::Opened,
+    opened: producers::Opened,
     /// Until its end is told.
     task: Option<JoinHandle<Ending>>,
     has_opened: bool,
@@ -48,7 +49,7 @@ pub(super) fn record(
 ) -> RecordAnswers {
     let recorder = Arc::clone(&service.recorder);
     let limits = recorder.record;
-    let opened = requests::Opened {
+    let opened = producers::Opened {
         epoch: 0,
         batch_rows_max: limits.batch_rows_max,
         batch_bytes_max: limits.batch_bytes_max,
@@ -100,7 +101,7 @@ pub(super) async fn counted_files(
 pub(super) async fn setbacks(
     service: &Service,
     days: DayRange,
-) -> Result<Vec<requests::Setback>, Error> {
+) -> Result<Vec<producers::Setback>, Error> {
     let setbacks = {
         let _place = service.queries.acquire().await;
         service.store.setbacks().await.map_err(Error::store("list what is missing"))?
@@ -116,7 +117,7 @@ pub(super) async fn setbacks(
 pub(super) async fn clear_setbacks(
     service: &Service,
     short_id: &str,
-) -> Result<Vec<requests::Setback>, Error> {
+) -> Result<Vec<producers::Setback>, Error> {
     if short_id.is_empty() {
         return Err(Error::ShortIdEmpty);
     }
@@ -131,15 +132,15 @@ pub(super) async fn clear_setbacks(
 // === impl Answers ===
 
 impl Answers {
-    async fn next(mut self) -> Option<(Result<requests::RecordResponse, Status>, Self)> {
+    async fn next(mut self) -> Option<(Result<producers::Acknowledgement, Status>, Self)> {
         // What was said before the end is seen before the end.
         if self.progress.changed().await.is_ok() {
             let now = *self.progress.borrow_and_update();
             let epoch = now.epoch.filter(|_| !self.has_opened).map(i64::unsigned_abs);
             self.has_opened |= epoch.is_some();
-            let opened = epoch.map(|epoch| requests::Opened { epoch, ..self.opened });
+            let opened = epoch.map(|epoch| producers::Opened { epoch, ..self.opened });
             let committed_sequence = now.committed.unsigned_abs();
-            return Some((Ok(requests::RecordResponse { opened, committed_sequence }), self));
+            return Some((Ok(producers::Acknowledgement { opened, committed_sequence }), self));
         }
         let panicked = Ending { committed: None, error: Some(Error::Panicked) };
         let Ending { committed, error } = self.task.take()?.await.unwrap_or(panicked);
@@ -151,8 +152,8 @@ impl Answers {
     }
 }
 
-fn setback(setback: Setback) -> requests::Setback {
-    requests::Setback {
+fn setback(setback: Setback) -> producers::Setback {
+    producers::Setback {
         short_id: short_id(setback.producer),
         name: setback.name,
         since: Some(timestamp(setback.since_micros)),
@@ -162,8 +163,8 @@ fn setback(setback: Setback) -> requests::Setback {
     }
 }
 
-fn message(producer: Producer) -> requests::Producer {
-    requests::Producer {
+fn message(producer: Producer) -> producers::Producer {
+    producers::Producer {
         short_id: short_id(producer.id),
         name: producer.name,
         sequence: producer.sequence.unsigned_abs(),

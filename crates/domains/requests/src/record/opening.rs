@@ -4,6 +4,7 @@
 //! housekeeping when a server died meanwhile. Its client does not notice: it opens it again.
 
 use futures_util::{Stream, StreamExt as _};
+use tally_proto::tally::producers::v1 as producers;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_proto::wire;
@@ -57,8 +58,8 @@ impl Recorder {
         Ok((opening, opened?.map_err(Error::Refused)?))
     }
 
-    fn opening(&self, open: proto::Open) -> Result<Opening, InvalidOpen> {
-        let proto::Open {
+    fn opening(&self, open: producers::Open) -> Result<Opening, InvalidOpen> {
+        let producers::Open {
             producer_id,
             epoch,
             claims,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use tally_ingest::Batch;
+use tally_ingest::{Batch, WriteError};
 use tally_store::error::Step as _;
 use tally_store::postgres::{Database, commits_itself};
 use tally_store::retry::Policy;
@@ -79,9 +79,12 @@ impl Store for CockroachStore {
         self.database.writers_made()
     }
 
-    async fn append(&self, batch: &Batch<'_, Rows>, names: &Names) -> Result<Appended> {
-        let policy = Policy { attempts_max: 1, ..Policy::short("store a batch") };
-        policy.run(|| append::append(&self.database, batch, names, WAY)).await
+    async fn append(
+        &self,
+        batch: &Batch<'_, Rows>,
+        names: &Names,
+    ) -> std::result::Result<Appended, WriteError> {
+        append::append(&self.database, batch, names, WAY).await
     }
 
     async fn roll_up(&self, days: DayRange) -> Result<u64> {

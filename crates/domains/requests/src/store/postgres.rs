@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use tally_ingest::Batch;
+use tally_ingest::{Batch, WriteError};
 use tally_store::postgres::Database;
 use tally_store::retry::Policy;
 use tokio::sync::Semaphore;
@@ -73,9 +73,18 @@ impl Store for PostgresStore {
         self.database.writers_made()
     }
 
-    async fn append(&self, batch: &Batch<'_, Rows>, names: &Names) -> Result<Appended> {
-        let policy = Policy { attempts_max: 1, ..Policy::short("store a batch") };
-        policy.run(|| append::append(&self.database, batch, names, append::COPIES)).await
+    async fn append(
+        &self,
+        batch: &Batch<'_, Rows>,
+        names: &Names,
+    ) -> std::result::Result<Appended, WriteError> {
+        let appended = append::append(&self.database, batch, names, append::COPIES).await;
+        appended.map_err(|error| match error {
+            WriteError::Failed(error) if partitions::was_just_made(&error) => {
+                WriteError::Failed(error.that_passes())
+            }
+            error => error,
+        })
     }
 
     async fn roll_up(&self, days: DayRange) -> Result<u64> {

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use tally_ingest::Batch;
+use tally_ingest::{Batch, WriteError};
 use tally_store::error::Step as _;
 use tally_store::sqlite::Database;
 use uuid::Uuid;
@@ -76,16 +76,20 @@ impl Store for SqliteStore {
         self.state.get()
     }
 
-    async fn append(&self, batch: &Batch<'_, Rows>, names: &Names) -> Result<Appended> {
+    async fn append(
+        &self,
+        batch: &Batch<'_, Rows>,
+        names: &Names,
+    ) -> std::result::Result<Appended, WriteError> {
         let Batch { producer, sequence, is_repeated, .. } = *batch;
         let (chunks, names) = (batch.chunks.to_vec(), names.clone());
         let state = Arc::clone(&self.state);
         self.database
             .write(move |connection| {
                 let batch = Batch { producer, sequence, is_repeated, chunks: &chunks };
-                append::append(connection, &batch, &names, &state)
+                Ok(append::append(connection, &batch, &names, &state))
             })
-            .await
+            .await?
     }
 
     async fn roll_up(&self, days: DayRange) -> Result<u64> {

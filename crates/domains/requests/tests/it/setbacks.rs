@@ -1,6 +1,8 @@
 //! The database goes back to an earlier state under a running server, as by a restored backup: what
 //! is lost is told, in totals of the days that it concerns, and for each producer.
 
+use tally_proto::tally::producers::v1 as producers;
+
 use tally_proto::tally::requests::v1 as proto;
 use tally_testkit::TestDatabase;
 use uuid::{NoContext, Timestamp, Uuid};
@@ -21,7 +23,7 @@ async fn first_messages(
     counting: &Counting,
     from: i32,
     to: i32,
-) -> (Vec<proto::Setback>, Vec<proto::Setback>) {
+) -> (Vec<producers::Setback>, Vec<producers::Setback>) {
     let year = |year| Some(tally_proto::google::r#type::Date { year, month: 0, day: 0 });
     let request = proto::QueryTotalsRequest {
         from: year(from),
@@ -67,7 +69,7 @@ async fn goes_back(counting: &Counting, restore: impl AsyncFn(String)) {
     assert_eq!(trailer(&status, "tally-reason").as_deref(), Some("OUT_OF_SEQUENCE"), "{status}");
     let heard = prost_types::Timestamp { seconds: at(NOW) / 1_000_000, nanos: 0 };
     for _ in 0..3 {
-        let again = proto::Open {
+        let again = producers::Open {
             acknowledged_sequence: Some(3),
             acknowledged_at: Some(heard),
             ..open(id, stream.opened.epoch, &[7])
@@ -136,7 +138,7 @@ async fn a_producer_that_is_gone_is_told_unless_it_is_old() {
         nanos: 0,
     };
     for (heard, is_noted) in [(None, false), (Some(seconds(31)), false), (Some(seconds(3)), true)] {
-        let gone = proto::Open {
+        let gone = producers::Open {
             acknowledged_sequence: Some(12),
             acknowledged_at: heard,
             ..open(Uuid::from_u128(9), 5, &[7])
@@ -181,7 +183,7 @@ async fn made_up_losses_do_not_fill_the_log() {
     database.connect().await.batch_execute(many).await.expect("rows");
     let (log, _guard) = Log::begin();
     for n in 1..=5 {
-        let gone = proto::Open {
+        let gone = producers::Open {
             acknowledged_sequence: Some(12),
             acknowledged_at: Some(tally_proto::wire::timestamp(at(NOW))),
             ..open(Uuid::from_u128(n), 5, &[7])

@@ -13,7 +13,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::CONNECT_TIMEOUT;
 use crate::Error;
-use crate::error::Step as _;
+use crate::error::{self, Step as _};
 
 /// How long a connection that was given up is one of the pool's, if the database does not end what
 /// it is doing. So a server that hangs gets a few connections more in this time, and one that hangs
@@ -93,7 +93,7 @@ impl Drop for Connection {
         }
         let may_cancel = self.may_cancel.load(Ordering::Relaxed);
         let cancel = may_cancel.then(|| (object.cancel_token(), self.tls.clone()));
-        Tasks::new().spawn("let a connection go", let_go(object, cancel));
+        Tasks::detach("let a connection go", let_go(object, cancel));
     }
 }
 
@@ -118,9 +118,9 @@ impl Transaction<'_> {
     /// # Errors
     /// When the database does not confirm it.
     pub async fn commit(self) -> Result<(), Error> {
-        crate::faults::fail(&self.inner).await?;
+        super::faults::fail(&self.inner).await?;
         self.may_cancel.store(false, Ordering::Relaxed);
-        self.inner.commit().await.map_err(|error| Error::commit("commit", error))
+        self.inner.commit().await.map_err(|error| error::commit("commit", error))
     }
 
     /// Runs a statement and takes it back, to know whether it could be done. The transaction goes
@@ -158,5 +158,5 @@ pub fn commits_itself<T>(
     step: &'static str,
     result: Result<T, tokio_postgres::Error>,
 ) -> Result<T, Error> {
-    result.map_err(|error| Error::commit(step, error))
+    result.map_err(|error| error::commit(step, error))
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use hashbrown::HashMap;
 use tally_runtime::Kind;
+use tally_runtime::faults;
 use tally_store::error::Step as _;
-use tally_store::faults;
 use tally_store::postgres::{Database, Transaction};
 use tokio_postgres::Row;
 

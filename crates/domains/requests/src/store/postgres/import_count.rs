@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use tally_runtime::faults;
 use tally_store::error::Step as _;
-use tally_store::faults;
 use tally_store::postgres::{Database, Isolation, Transaction};
 use tally_store::retry::Policy;
 

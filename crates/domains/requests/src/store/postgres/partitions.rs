@@ -6,10 +6,12 @@
 
 use jiff::Timestamp;
 use jiff::civil::Date;
+use tally_runtime::Said;
 use tally_store::Error;
 use tally_store::error::Step as _;
 use tally_store::postgres::{Database, Isolation, Transaction};
 use tally_store::retry::Policy;
+use tokio_postgres::error::SqlState;
 
 use super::super::Result;
 use crate::model::{Day, DayRange};
@@ -21,6 +23,8 @@ const DAYS_AHEAD: i32 = 7;
 const DAYS_AHEAD_MIN: i32 = 3;
 /// What a day's partition is called, before the date.
 const PREFIX: &str = "tally_requests_p";
+/// The partition of the days that have none.
+const DEFAULT: &str = "tally_requests_default";
 
 /// The partition of a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,7 +151,7 @@ async fn drop_if_empty(database: &Database, partition: Partition) -> Result<()> 
     if !has_rows {
         let sql = partition.sql(include_str!("drop_partition.sql"));
         transaction.batch_execute(&sql).await.step(step)?;
-        tally_store::faults::point("drop_partition.before_commit").await;
+        tally_runtime::faults::point("drop_partition.before_commit").await;
     }
     transaction.commit().await?;
     connection.release();
@@ -167,9 +171,21 @@ pub(super) async fn has_rows(
     }
 }
 
+/// Whether a row was refused because the partition of its day was made while the row was on its way
+/// to the default partition. Sent again, it goes to the new one.
+pub(super) fn was_just_made(error: &Error) -> bool {
+    let is_partition = |said: &Said| {
+        // Postgres names the constraint of a partition nowhere, and the partition as the table.
+        said.sqlstate == SqlState::CHECK_VIOLATION.code()
+            && said.constraint.is_none()
+            && said.table.as_deref() == Some(DEFAULT)
+    };
+    error.said().is_some_and(is_partition)
+}
+
 /// Another server has dropped it.
 pub(super) fn is_undefined_table(error: &tokio_postgres::Error) -> bool {
-    error.code() == Some(&tokio_postgres::error::SqlState::UNDEFINED_TABLE)
+    error.code() == Some(&SqlState::UNDEFINED_TABLE)
 }
 
 /// The parent before the partition, the order in which everybody takes them: so no deadlock.

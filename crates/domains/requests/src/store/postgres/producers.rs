@@ -241,7 +241,7 @@ async fn forget_some(
         let accepted = keep_days(&transaction, &ids).await?;
         let files = leaving.map_or(&[][..], |leaving| leaving.files_within(accepted));
         files::note(&transaction, files).await?;
-        tally_store::faults::point("forget.before_commit").await;
+        tally_runtime::faults::point("forget.before_commit").await;
     }
     transaction.commit().await?;
     connection.release();

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use tally_runtime::faults;
 use tally_store::error::Step as _;
-use tally_store::faults;
 use tally_store::postgres::{Database, Isolation};
 use tally_store::retry::Policy;
 

@@ -2,7 +2,6 @@
 
 use futures_util::{StreamExt as _, pin_mut};
 use tally_store::error::Step as _;
-use tally_store::faults;
 use tally_store::postgres::{Database, Isolation, Transaction};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -30,7 +29,6 @@ pub(crate) async fn read(
     let mut collector =
         Collector::new(query, ids.as_ref().map(|ids| ids.iter().copied().collect()));
     let mut fits = rolled_up(&transaction, query, ids, &mut collector).await?;
-    faults::point("totals.between").await;
     if query.live && fits.is_ok() {
         fits = not_rolled_up(&transaction, query, &mut collector).await?;
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
 use tally_runtime::Kind;
+use tally_runtime::faults;
 use tally_store::error::Step as _;
-use tally_store::faults;
 
 use super::super::{Result, SALTS_MAX};
 use crate::model::{Endpoint, EndpointId, Named};

@@ -195,7 +195,7 @@ fn forget_by(
         transaction.execute(include_str!("count_day.sql"), values).step(step)?;
     }
     files::note(&transaction, leaving.map_or(&[], |leaving| leaving.files_within(accepted)))?;
-    tally_store::faults::blocking_point("forget.before_commit");
+    tally_runtime::faults::blocking_point("forget.before_commit");
     transaction.commit().step("commit")
 }
 

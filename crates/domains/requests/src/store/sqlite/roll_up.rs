@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use rusqlite::{Connection, Transaction};
+use tally_runtime::faults::blocking_point;
 use tally_store::error::Step as _;
-use tally_store::faults::blocking_point;
 
 use super::super::Result;
 use super::begin;

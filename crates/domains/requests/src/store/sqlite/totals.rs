@@ -3,7 +3,6 @@
 use hashbrown::{HashMap, HashSet};
 use rusqlite::Connection;
 use tally_store::error::Step as _;
-use tally_store::faults::blocking_point;
 
 use super::super::Result;
 use super::{endpoints, producers};
@@ -21,7 +20,6 @@ pub(super) fn read(
     let only = (!query.filter.is_empty()).then(|| filtered(&snapshot, query)).transpose()?;
     let mut collector = Collector::new(query, only);
     let mut fits = rolled_up(&snapshot, query, &mut collector)?;
-    blocking_point("totals.between");
     if query.live && fits.is_ok() {
         fits = not_rolled_up(&snapshot, query, &mut collector)?;
     }
