@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use tally_ingest::Batch;
 use tally_requests::store::{self, Appended, Names, Store};
-use tally_requests::{Day, DayRange, Endpoint, Filter, Granularity, MIGRATIONS, Named, Query, Rows};
+use tally_requests::{
+    Day, DayRange, Endpoint, Filter, Granularity, MIGRATIONS, Named, Query, Rows,
+};
 use tally_store::postgres::Settings;
 use tally_store::{Database, DatabaseUrl};
 use tally_testkit::TestDatabase;
@@ -63,8 +65,7 @@ async fn fill(store: &dyn Store, days: i32, endpoints: usize) -> Result<()> {
         let chunks = [names.iter().map(|named| (named.id, micros)).collect::<Rows>()];
         let sequence = i64::from(day) + 1;
         let batch = Batch { producer, sequence, is_repeated: false, chunks: &chunks };
-        let append =
-            async || store.append(&batch, &Names::new(names.clone(), store.state())).await;
+        let append = async || store.append(&batch, &Names::new(names.clone(), store.state())).await;
         while append().await? == Appended::Stale {}
     }
     store.roll_up(DayRange::ALL).await?;
@@ -84,7 +85,7 @@ async fn ask(
     let mut took = Vec::new();
     for _ in 0..TIMES + 2 {
         let start = Instant::now();
-        store.totals(&query).await?.map_err(|_| "too many totals")?;
+        store.totals(&query).await?;
         took.push(start.elapsed());
     }
     let took = &mut took[2..];

@@ -30,7 +30,7 @@ use crate::model::{DayRange, Endpoint, EndpointId, Named};
 use crate::producer::{Fate, Leaving, Opening, Producer, Refusal, Standing};
 use crate::rows::Rows;
 use crate::setback::{Setback, Told};
-use crate::totals::{Query, TooMany, Totals};
+use crate::totals::{Query, Totals};
 
 /// How many producers are opened at the same time: a crowd of clients that come back at once leaves
 /// the connections to the insert workers.
@@ -43,14 +43,14 @@ const WORKER_NAME: &str = "tally serve";
 pub type ProducerRetention = u32;
 
 /// A producer that was opened, with where it stands; or why not.
-pub type Opened = std::result::Result<Standing, Refusal>;
+pub type Opened = Result<Standing, Refusal>;
 
 /// How many ids an endpoint is tried under. A second endpoint with the same id is unheard of,
 /// unless somebody looks for one; each further salt is 2^31 times as hard.
 const SALTS_MAX: u32 = 16;
 
 /// The result of a storage operation.
-pub type Result<T> = std::result::Result<T, tally_store::Error>;
+pub type Result<T, E = tally_store::Error> = std::result::Result<T, E>;
 
 /// What a batch's transaction must know of endpoints.
 #[derive(Debug, Clone, Default)]
@@ -139,8 +139,8 @@ pub trait Store: Send + Sync + 'static {
     /// Answers a query from one snapshot.
     ///
     /// # Errors
-    /// When the database fails.
-    async fn totals(&self, query: &Query) -> Result<std::result::Result<Totals, TooMany>>;
+    /// When the database fails, or because of [`TooMany`](crate::TooMany) totals.
+    async fn totals(&self, query: &Query) -> Result<Totals>;
 
     /// Opens a producer for a client, by the rules of [`Opening`]. A client that was opened is
     /// the only one whose batches are stored from then on. What the client was told and is not

@@ -37,7 +37,7 @@ use crate::model::{DayRange, Endpoint, EndpointId};
 use crate::producer::{Leaving, Opening, Producer};
 use crate::rows::Rows;
 use crate::setback::{Setback, Told};
-use crate::totals::{Query, TooMany, Totals};
+use crate::totals::{Query, Totals};
 
 /// Requests in Postgres: rows in a partition for each day.
 #[derive(Debug, Clone)]
@@ -91,7 +91,7 @@ impl Store for PostgresStore {
         roll_up::roll_up(&self.database, days).await
     }
 
-    async fn totals(&self, query: &Query) -> Result<std::result::Result<Totals, TooMany>> {
+    async fn totals(&self, query: &Query) -> Result<Totals> {
         let lock = query.live.then_some(include_str!("postgres/lock_for_live.sql"));
         Policy::long("read totals").run(|| totals::read(&self.database, query, lock)).await
     }

@@ -36,7 +36,7 @@ use crate::model::{DayRange, Endpoint, EndpointId};
 use crate::producer::{Leaving, Opening, Producer};
 use crate::rows::Rows;
 use crate::setback::{Setback, Told};
-use crate::totals::{Query, TooMany, Totals};
+use crate::totals::{Query, Totals};
 
 /// Requests in SQLite.
 #[derive(Debug, Clone)]
@@ -96,7 +96,7 @@ impl Store for SqliteStore {
         self.database.write(move |connection| roll_up::roll_up(connection, days)).await
     }
 
-    async fn totals(&self, query: &Query) -> Result<std::result::Result<Totals, TooMany>> {
+    async fn totals(&self, query: &Query) -> Result<Totals> {
         let query = query.clone();
         self.database.read(move |connection| totals::read(connection, &query)).await
     }

@@ -114,7 +114,7 @@ pub(crate) async fn append(
 /// Stores a row, takes it back, and commits.
 pub(crate) async fn try_write(database: &Database, row: &str) -> Result<()> {
     let mut connection = database.probe().await?;
-    let mut transaction = connection.begin(Isolation::Default).await?;
+    let transaction = connection.begin(Isolation::Default).await?;
     transaction.try_out(row).await?;
     transaction.commit().await?;
     connection.release();
@@ -147,7 +147,7 @@ async fn in_transaction(transaction: &Transaction<'_>, plan: &Plan, way: Way) ->
     if way.copies(plan) {
         copy(transaction, plan).await
     } else {
-        by_unnest(&**transaction, plan, way, |step, result| result.step(step)).await
+        by_unnest(&***transaction, plan, way, |step, result| result.step(step)).await
     }
 }
 

@@ -53,10 +53,7 @@ pub(super) fn roll_up(connection: &mut Connection, days: DayRange) -> Result<u64
 }
 
 /// Adds counts to the totals, and says how many rows they are.
-fn add(
-    transaction: &Transaction<'_>,
-    counts: &mut HashMap<(Day, EndpointId), i64>,
-) -> Result<u64> {
+fn add(transaction: &Transaction<'_>, counts: &mut HashMap<(Day, EndpointId), i64>) -> Result<u64> {
     let step = "add rows to totals";
     let mut statement = transaction.prepare_cached(include_str!("add_total.sql")).step(step)?;
     let mut added = 0;
