@@ -26,7 +26,6 @@ const ROLL_UPS_WAITING_MAX: usize = 32;
 /// How much longer an attempt waits for the database's own word that it took too long.
 const ATTEMPT_GRACE: Duration = Duration::from_secs(2);
 
-
 /// Counts requests, rolls them up, and answers. Clones are the same service.
 #[derive(Clone)]
 pub struct Service {

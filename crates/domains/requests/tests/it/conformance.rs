@@ -7,8 +7,8 @@ use tally_requests::{Day, DayRange, Fate, Granularity, Rows};
 use uuid::Uuid;
 
 use crate::backend::{
-    Backend, NOW, OLD, Producer, RETENTION, SENDS_MAX, TODAY, append, append_batch, append_named, appended,
-    ask, at, batch, listed, named, noon, one_day, query, sum, total,
+    Backend, NOW, OLD, Producer, RETENTION, SENDS_MAX, TODAY, append, append_batch, append_named,
+    appended, ask, at, batch, listed, named, noon, one_day, query, sum, total,
 };
 
 /// Defines a test of each case on each backend; missing backends are skipped loudly.

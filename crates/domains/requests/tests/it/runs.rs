@@ -185,7 +185,10 @@ async fn one_batch_has_runs_of_every_kind(backend: Backend) {
         // Requests of an Add stream beside them.
         chunks.insert(2, Rows::from_iter(vec![(id, noon(OLD)); size]));
         fates.insert(2, stored(0));
-        assert_eq!(Producer::new().send(&*backend.store, backend.is_cockroach(), &chunks).await, fates);
+        assert_eq!(
+            Producer::new().send(&*backend.store, backend.is_cockroach(), &chunks).await,
+            fates
+        );
         // One that was known, two of the new one, one of Add, two of two streams.
         assert_eq!(sum(&backend.live().await) - before, 6 * size as i64);
     }
@@ -205,7 +208,8 @@ async fn a_batch_that_is_stored_judges_its_runs_again(backend: Backend) {
         worker.send(&*backend.store, backend.is_cockroach(), &[added.clone(), first]).await;
         worker.repeat();
         let (again, new) = (client.run(1, &[size], id, OLD), late.run(1, &[size], id, OLD));
-        let fates = worker.send(&*backend.store, backend.is_cockroach(), &[added, again, new]).await;
+        let fates =
+            worker.send(&*backend.store, backend.is_cockroach(), &[added, again, new]).await;
         assert_eq!(fates, [stored(0), stored(1), stored(1)]);
         assert_eq!(sum(&backend.live().await) - before, 3 * size as i64);
     }
@@ -248,8 +252,10 @@ async fn two_servers_with_many_producers_at_once(backend: Backend) {
     for round in 1..=10 {
         let chunks = || clients.iter().map(|client| client.run(round, &[5], id, TODAY));
         let (a, b): (Vec<_>, Vec<_>) = (chunks().collect(), chunks().rev().collect());
-        let (one, other) =
-            (one.send(&*backend.store, backend.is_cockroach(), &a), other.send(&*backend.second, backend.is_cockroach(), &b));
+        let (one, other) = (
+            one.send(&*backend.store, backend.is_cockroach(), &a),
+            other.send(&*backend.second, backend.is_cockroach(), &b),
+        );
         assert_eq!(tokio::join!(one, other), (vec![stored(round); 20], vec![stored(round); 20]));
     }
     assert_eq!(sum(&backend.live().await), 20 * 10 * 5);
