@@ -26,14 +26,14 @@ use crate::counted::CountedFile;
 use crate::import_count::{CountTables, Imported};
 use crate::model::{DayRange, Endpoint, EndpointId, Named};
 use crate::rows::Rows;
-use crate::totals::{Query, TooMany, Totals};
+use crate::totals::{Query, Totals};
 
 /// How many ids an endpoint is tried under. A second endpoint with the same id is unheard of,
 /// unless somebody looks for one; each further salt is 2^31 times as hard.
 const SALTS_MAX: u32 = 16;
 
 /// The result of a storage operation.
-pub type Result<T> = std::result::Result<T, tally_store::Error>;
+pub type Result<T, E = tally_store::Error> = std::result::Result<T, E>;
 
 /// What a batch's transaction must know of endpoints.
 #[derive(Debug, Clone, Default)]
@@ -122,8 +122,8 @@ pub trait Store: Send + Sync + 'static {
     /// Answers a query from one snapshot.
     ///
     /// # Errors
-    /// When the database fails.
-    async fn totals(&self, query: &Query) -> Result<std::result::Result<Totals, TooMany>>;
+    /// When the database fails, or because of [`TooMany`](crate::TooMany) totals.
+    async fn totals(&self, query: &Query) -> Result<Totals>;
 
     /// Which of these files were counted as a whole, as far as that is remembered.
     ///

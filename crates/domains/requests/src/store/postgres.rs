@@ -30,7 +30,7 @@ use crate::counted::CountedFile;
 use crate::import_count::{CountTables, Imported};
 use crate::model::{DayRange, Endpoint, EndpointId};
 use crate::rows::Rows;
-use crate::totals::{Query, TooMany, Totals};
+use crate::totals::{Query, Totals};
 
 /// Requests in Postgres: rows in a partition for each day.
 #[derive(Debug, Clone)]
@@ -82,7 +82,7 @@ impl Store for PostgresStore {
         roll_up::roll_up(&self.database, days).await
     }
 
-    async fn totals(&self, query: &Query) -> Result<std::result::Result<Totals, TooMany>> {
+    async fn totals(&self, query: &Query) -> Result<Totals> {
         let lock = query.live.then_some(include_str!("postgres/lock_for_live.sql"));
         Policy::long("read totals").run(|| totals::read(&self.database, query, lock)).await
     }

@@ -32,7 +32,7 @@ use crate::counted::CountedFile;
 use crate::import_count::{CountTables, Imported};
 use crate::model::{DayRange, Endpoint, EndpointId};
 use crate::rows::Rows;
-use crate::totals::{Query, TooMany, Totals};
+use crate::totals::{Query, Totals};
 
 /// Requests in SQLite.
 #[derive(Debug, Clone)]
@@ -92,7 +92,7 @@ impl Store for SqliteStore {
         self.database.write(move |connection| roll_up::roll_up(connection, days)).await
     }
 
-    async fn totals(&self, query: &Query) -> Result<std::result::Result<Totals, TooMany>> {
+    async fn totals(&self, query: &Query) -> Result<Totals> {
         let query = query.clone();
         self.database.read(move |connection| totals::read(connection, &query)).await
     }

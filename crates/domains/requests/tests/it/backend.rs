@@ -398,7 +398,8 @@ pub(crate) fn query(granularity: Granularity, live: bool) -> Query {
 
 pub(crate) async fn ask(store: &dyn Store, query: &Query) -> Result<Totals, TooMany> {
     match store.totals(query).await {
-        Ok(answer) => answer,
+        Ok(answer) => Ok(answer),
+        Err(error) if error.find::<TooMany>().is_some() => Err(TooMany),
         Err(error) => panic!("{}", tally_runtime::chain(&error)),
     }
 }

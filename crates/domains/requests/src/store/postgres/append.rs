@@ -65,7 +65,7 @@ pub(crate) async fn append(
 /// Stores a row, takes it back, and commits.
 pub(crate) async fn try_write(database: &Database, row: &str) -> Result<()> {
     let mut connection = database.probe().await?;
-    let mut transaction = connection.begin(Isolation::Default).await?;
+    let transaction = connection.begin(Isolation::Default).await?;
     transaction.try_out(row).await?;
     transaction.commit().await?;
     connection.release();
