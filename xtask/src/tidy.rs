@@ -1,13 +1,15 @@
-//! `cargo xtask tidy`: the rules of the house that a machine can check.
+//! `cargo xtask tidy`: house rules checked by machine.
 //!
 //! | file | rules |
 //! |---|---|
-//! | `arrows.rs` | which crate may depend on which, and which are published |
+//! | `arrows.rs` | which crates may depend on which, and which are published |
 //! | `sizes.rs` | the length of files and functions, and `tidy-exceptions.txt` |
 //! | `source.rs` | Rust files: opening line, table of files, clock, SQL, attributes |
 //! | `sql.rs` | SQL files: a comment first, one statement |
-//! | `text.rs` | clippy.toml, notes left for later, empty folders |
-//! | `tests.rs` | a small bad tree, in which each rule must find its violation |
+//! | `text.rs` | clippy.toml, notes for later, empty folders |
+//! | `unused.rs` | dependencies that a crate does not use |
+//! | `words.rs` | words that are retired |
+//! | `tests.rs` | a small bad tree in which each rule must find its violation |
 
 mod arrows;
 mod sizes;
@@ -16,18 +18,21 @@ mod sql;
 #[cfg(test)]
 mod tests;
 mod text;
+mod unused;
+mod words;
 
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use serde_json::Value;
 
-/// Folders that hold nothing which a person wrote.
+/// Folders without handwritten files.
 const SKIPPED: [&str; 4] = ["target", "gen", "node_modules", "corpus"];
 
-/// One place where a rule is broken.
+/// A broken rule and its place.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Violation {
     path: String,
@@ -37,13 +42,13 @@ struct Violation {
     advice: String,
 }
 
-/// A file of the tree, by its path from the root with `/` between the parts.
+/// A file with its path from the root, separated by `/`.
 struct File {
     path: String,
     text: String,
 }
 
-/// Prints every violation; fails when there is one.
+/// Prints every violation, and fails if there are any.
 pub(crate) fn run(root: &Path) -> anyhow::Result<ExitCode> {
     let violations = check(root)?;
     for violation in &violations {
@@ -52,7 +57,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<ExitCode> {
     if violations.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("tidy: {} to mend", violations.len());
+    eprintln!("tidy: {} violations", violations.len());
     Ok(ExitCode::FAILURE)
 }
 
@@ -69,8 +74,9 @@ fn check(root: &Path) -> anyhow::Result<Vec<Violation>> {
         files.push(File { path: relative(root, &path), text });
     }
 
-    violations.extend(arrows::check(root)?);
+    packages(root, &files, &mut violations)?;
     violations.extend(text::clippy(&files));
+    violations.extend(words::check(&files));
     let mut sizes = sizes::Sizes::default();
     for file in &files {
         text::notes(file, &mut violations);
@@ -97,7 +103,36 @@ fn check(root: &Path) -> anyhow::Result<Vec<Violation>> {
     Ok(violations)
 }
 
-/// Finds the files that a person wrote, and folders that hold none.
+/// Checks every package of the workspace by what `cargo metadata` says of it.
+fn packages(root: &Path, files: &[File], violations: &mut Vec<Violation>) -> anyhow::Result<()> {
+    let metadata = metadata(root)?;
+    // Cargo returns real paths, but the root may contain a symbolic link.
+    let root = root.canonicalize().context("cannot find the root of the workspace")?;
+    let packages = metadata["packages"].as_array().context("cargo metadata lists no packages")?;
+    let relative = |path: &str| relative(&root, Path::new(path));
+    for package in packages {
+        let manifest = package["manifest_path"].as_str().context("a package has no manifest")?;
+        let manifest = relative(manifest);
+        violations.extend(arrows::check(&manifest, package, relative));
+        violations.extend(unused::check(&manifest, package, files));
+    }
+    Ok(())
+}
+
+fn metadata(root: &Path) -> anyhow::Result<Value> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(root)
+        .output()
+        .context("cannot run cargo metadata")?;
+    if !output.status.success() {
+        bail!("cargo metadata failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+    serde_json::from_slice(&output.stdout).context("cargo metadata is not JSON")
+}
+
+/// Finds the handwritten files, and empty folders.
 fn walk(
     root: &Path,
     folder: &Path,
@@ -123,7 +158,7 @@ fn walk(
     let path = relative(root, folder);
     let ours = ["crates", "migrations", "proto", "xtask"];
     if paths.len() == before && !skipped && path.split('/').any(|part| ours.contains(&part)) {
-        let advice = "an empty folder: remove it until there is something to put in".to_owned();
+        let advice = "an empty folder: remove it".to_owned();
         violations.push(Violation { path, line: 1, rule: "empty", advice });
     }
     Ok(())
@@ -141,12 +176,12 @@ impl File {
         Path::new(&self.path).extension().is_some_and(|found| found == extension)
     }
 
-    /// Below a folder `tests` or `benches`, or a module `tests.rs`.
+    /// Whether it lies in a folder `tests` or `benches`, or is a module `tests.rs`.
     fn is_test(&self) -> bool {
         self.path.split('/').any(|part| ["tests", "benches", "tests.rs"].contains(&part))
     }
 
-    /// Tests and the tools of development: what no user runs.
+    /// Whether only developers run it: tests and development tools.
     fn is_development(&self) -> bool {
         self.is_test() || self.path.starts_with("xtask/") || self.path.starts_with("crates/dev/")
     }

@@ -1,4 +1,4 @@
-//! A small bad tree, in which each rule must find its violation, and a clean one.
+//! A small bad tree in which each rule must find its violation, and a clean one.
 
 use std::fs;
 use std::path::Path;
@@ -6,10 +6,14 @@ use std::path::Path;
 use super::check;
 
 /// A workspace without a violation.
-const CLEAN: [(&str, &str); 13] = [
+const CLEAN: [(&str, &str); 14] = [
     (
         "Cargo.toml",
         "[workspace]\nresolver = \"3\"\nmembers = [\"crates/proto\", \"crates/kernel/*\", \"crates/domains/*\"]\n",
+    ),
+    (
+        "ARCHITECTURE.md",
+        "# Map\n\n## Words\n\n| word | meaning | not |\n|---|---|---|\n| coin | money | `gold piece`, `mint` |\n\n<!--\n| coin | money | `penny` |\n-->\n\n## More\n",
     ),
     ("clippy.toml", include_str!("../../../clippy.toml")),
     ("crates/proto/Cargo.toml", "[package]\nname = \"proto\"\nversion = \"0.1.0\"\n"),
@@ -34,7 +38,7 @@ const CLEAN: [(&str, &str); 13] = [
     ("migrations/V1__two.sql", "SELECT 1; SELECT 2;\n"),
 ];
 
-/// Writes the clean tree with these files in place of, or beside, its own, and checks it.
+/// Writes the clean tree with these files added or replaced, and checks it.
 fn violations(changes: &[(&str, &str)]) -> Vec<String> {
     let root = tempfile::tempdir().unwrap();
     for (path, text) in CLEAN.iter().chain(changes) {
@@ -46,7 +50,7 @@ fn violations(changes: &[(&str, &str)]) -> Vec<String> {
     found.iter().map(ToString::to_string).collect()
 }
 
-/// The change gives exactly one violation, which begins like this.
+/// The change causes exactly one violation, which starts with this text.
 #[track_caller]
 fn breaks(path: &str, text: &str, expected: &str) {
     let found = violations(&[(path, text)]);
@@ -76,11 +80,12 @@ fn arrows_point_one_way() {
         (domain, "a", "[dev-dependencies]\nb = { path = \"../b\" }", "a domain never uses"),
         (domain, "a", "[dependencies]\ntestkit = { path = \"../../dev/testkit\" }", "the testkit"),
         (kernel, "store", "[dependencies]\na = { path = \"../../domains/a\" }", "the kernel is"),
-        (kernel, "store", "[build-dependencies]\nproto = { path = \"../../proto\" }", "the kernel"),
+        (kernel, "store", "[build-dependencies]\na = { path = \"../../domains/a\" }", "the kernel"),
     ];
     for (path, name, dependency, expected) in cases {
         let manifest = package(name, dependency);
-        let found = violations(&[&other[..], &[(path, &manifest)]].concat());
+        let mut found = violations(&[&other[..], &[(path, &manifest)]].concat());
+        found.retain(|one| !one.contains(": unused: "));
         assert!(found.len() == 1 && found[0].contains(": arrows: "), "{found:#?}");
         assert!(found[0].contains(expected), "{expected}: {found:#?}");
     }
@@ -92,7 +97,46 @@ fn arrows_point_one_way() {
     for dependency in fine {
         let manifest = package("a", dependency);
         let found = violations(&[&other[..], &[(domain, &manifest)]].concat());
-        assert_eq!(found, [""; 0], "{dependency}");
+        assert!(found.iter().all(|one| one.contains(": unused: ")), "{dependency}: {found:#?}");
+    }
+}
+
+#[test]
+fn a_dependency_is_used_or_goes() {
+    let manifest =
+        |dependency: &str| format!("[package]\nname = \"a\"\npublish = false\n{dependency}");
+    let on_store =
+        |kind: &str| manifest(&format!("[{kind}]\nstore = {{ path = \"../../kernel/store\" }}"));
+    let (path, lib) = ("crates/domains/a/Cargo.toml", "crates/domains/a/src/lib.rs");
+    breaks(path, &on_store("dependencies"), "crates/domains/a/Cargo.toml:1: unused: ");
+    breaks(path, &on_store("dev-dependencies"), "crates/domains/a/Cargo.toml:1: unused: ");
+    let renamed = "[dependencies]\nshop = { package = \"store\", path = \"../../kernel/store\" }";
+    breaks(path, &manifest(renamed), "crates/domains/a/Cargo.toml:1: unused: ");
+    let feature = "\n[features]\nfaults = [\"store/faults\"]";
+    let store = (
+        "crates/kernel/store/Cargo.toml",
+        "[package]\nname = \"store\"\npublish = false\n[features]\nfaults = []\n",
+    );
+    let enabling = on_store("dependencies") + feature;
+    assert_eq!(violations(&[store, (path, &enabling)]), [""; 0]);
+    let head = "//! A domain.\n//!\n//! | file | what it owns |\n";
+    let used = ["use store::Pool;", "use store;", "fn f() { println!(\"{}\", store::pool()); }"];
+    for code in used {
+        let text = format!("{head}{code}\n");
+        assert_eq!(violations(&[(path, &on_store("dependencies")), (lib, &text)]), [""; 0]);
+    }
+    for code in ["// store::Pool", "fn f() { crate::store::f(); let store = 1; }"] {
+        let text = format!("{head}{code}\n");
+        let found = violations(&[(path, &on_store("dependencies")), (lib, &text)]);
+        assert!(found.len() == 1 && found[0].contains(": unused: "), "{code}: {found:#?}");
+    }
+    // What only tests use is for tests, and an example in a comment is one.
+    let (test, text) = ("crates/domains/a/tests/it/main.rs", "//! Tests.\nuse store::Pool;\n");
+    let found = violations(&[(path, &on_store("dependencies")), (test, text)]);
+    assert!(found.len() == 1 && found[0].contains(": unused: "), "{found:#?}");
+    let example = format!("{head}//!\n//! `store::open()`\n");
+    for (path_of, text) in [(test, text), (lib, &*example)] {
+        assert_eq!(violations(&[(path, &on_store("dev-dependencies")), (path_of, text)]), [""; 0]);
     }
 }
 
@@ -113,7 +157,7 @@ fn only_proto_and_client_are_published() {
 }
 
 #[test]
-fn files_open_with_a_line_and_lib_with_a_table() {
+fn files_start_with_a_line_and_lib_with_a_table() {
     let pool = "crates/kernel/store/src/pool.rs";
     breaks(pool, "/// The pool.\nfn f() {}\n", "crates/kernel/store/src/pool.rs:1: opening: ");
     let lib = "crates/kernel/store/src/lib.rs";
@@ -122,8 +166,12 @@ fn files_open_with_a_line_and_lib_with_a_table() {
     let head = "//! A store.\n//!\n//! | file | what it owns |\n//! | `pool.rs` | the pool |\n";
     let short = format!("{head}\nmod pool;\nmod retry;\n");
     breaks(lib, &short, "crates/kernel/store/src/lib.rs:7: table: the table does not say");
-    let long = format!("{head}//! | `retry/` `gone.rs` | retries |\nmod pool;\nmod retry;\n");
-    breaks(lib, &long, "crates/kernel/store/src/lib.rs:5: table: there is no");
+    let long = format!("{head}//! | `retry.rs` `gone.rs` | retries |\nmod pool;\nmod retry;\n");
+    breaks(
+        lib,
+        &long,
+        "crates/kernel/store/src/lib.rs:5: table: crates/kernel/store/src/gone.rs does not exist",
+    );
 }
 
 #[test]
@@ -165,7 +213,7 @@ fn sizes_have_limits_and_exceptions_that_only_shrink() {
         (
             blank(9),
             &of_fn,
-            "xtask/tidy-exceptions.txt:1: size: crates/kernel/store/src/pool.rs fn:Pool::get is not there",
+            "xtask/tidy-exceptions.txt:1: size: crates/kernel/store/src/pool.rs fn:Pool::get does not exist",
         ),
         (blank(9), &format!("{path} file 450\n"), "xtask/tidy-exceptions.txt:1: size: write: "),
     ];
@@ -185,14 +233,36 @@ fn clippy_keeps_its_bans() {
     let found = violations(&[("clippy.toml", &without("::transaction\""))]);
     assert_eq!(found.len(), 2, "{found:#?}");
     let silent = clippy.replace(", reason = \"blocking work", ", because = \"blocking work");
-    breaks("clippy.toml", &silent, "clippy.toml:6: clippy: say why");
+    breaks("clippy.toml", &silent, "clippy.toml:6: clippy: give a reason");
     let commented =
         clippy.replace("    { path = \"tokio::spawn\"", "    # { path = \"tokio::spawn\"");
     breaks("clippy.toml", &commented, "clippy.toml:4: clippy: tokio::spawn is not banned");
 }
 
 #[test]
-fn an_exception_from_a_ban_has_a_reason() {
+fn retired_words_stay_away() {
+    let path = "crates/kernel/store/src/pool.rs";
+    for word in
+        ["gold piece", "Gold pieces", "gold_piece", "GoldPiece", "OldGoldPieces", "GOLD_PIECE"]
+    {
+        let text = format!("//! The pool.\n// {word}\n");
+        let expected = "crates/kernel/store/src/pool.rs:2: words: gold piece is retired: say coin";
+        breaks(path, &text, expected);
+    }
+    for fine in ["marigold piecework", "gold", "minty", "peppermint", "coin", "penny"] {
+        assert_eq!(
+            violations(&[(path, &format!("//! The pool.\n// {fine}\n"))]),
+            [""; 0],
+            "{fine}"
+        );
+    }
+    breaks("README.md", "# Tally\nThe mint.\n", "README.md:2: words: mint is retired: say coin");
+    breaks("migrations/V1__two.sql", "CREATE TABLE tally_mint ();\n", "migrations/V1__two.sql:1: ");
+    breaks("ARCHITECTURE.md", "# Map\n", "ARCHITECTURE.md:1: words: add the section");
+}
+
+#[test]
+fn exceptions_from_bans_need_a_reason() {
     for attribute in
         ["#[allow(clippy::disallowed_methods)]", "#![expect(clippy::disallowed_methods)]"]
     {
@@ -211,7 +281,7 @@ fn an_exception_from_a_ban_has_a_reason() {
 }
 
 #[test]
-fn time_is_read_in_the_clock_only() {
+fn only_the_clock_reads_the_time() {
     let path = "crates/kernel/store/src/pool.rs";
     for now in ["std::time::SystemTime::now()", "println!(\"{}\", Timestamp::now())"] {
         let text = format!("//! The pool.\nfn f() {{\n    let t = {now};\n}}\n");
@@ -234,7 +304,7 @@ fn time_is_read_in_the_clock_only() {
 }
 
 #[test]
-fn statements_are_in_files_of_their_own() {
+fn sql_statements_have_their_own_files() {
     let path = "crates/kernel/store/src/pool.rs";
     let strings = [
         "\"SELECT 1\"",
@@ -248,7 +318,7 @@ fn statements_are_in_files_of_their_own() {
         breaks(path, &text, "crates/kernel/store/src/pool.rs:3: sql: ");
     }
     let sql = "crates/kernel/store/src/add.sql";
-    breaks(sql, "SELECT 1;\n", "crates/kernel/store/src/add.sql:1: sql: begin with");
+    breaks(sql, "SELECT 1;\n", "crates/kernel/store/src/add.sql:1: sql: start with");
     breaks(
         sql,
         "-- Why.\nSELECT 1;\nSELECT 2;\n",
@@ -258,7 +328,7 @@ fn statements_are_in_files_of_their_own() {
 }
 
 #[test]
-fn nothing_is_ignored_left_for_later_or_empty() {
+fn ignored_tests_notes_and_empty_folders_are_found() {
     let path = "crates/kernel/store/src/pool.rs";
     let ignored = "//! The pool.\n#[test]\n#[ignore]\nfn f() {}\n";
     breaks(path, ignored, "crates/kernel/store/src/pool.rs:3: ignore: ");

@@ -33,7 +33,9 @@ use crate::error::Error;
 use crate::model::{Day, DayRange};
 use crate::rollup;
 use crate::service::Service;
-use crate::totals::{Filter, Granularity, LimitOrder, Omitted, PeriodTotals, Query, Totals};
+use crate::totals::{
+    Filter, Granularity, LimitOrder, Omitted, PeriodTotals, Query, TooMany, Totals,
+};
 use crate::validate;
 
 /// How large an answer of one message may be. It takes several times as much memory while it is
@@ -78,9 +80,12 @@ impl Service {
         let max = query.totals_max;
         let answer = {
             let _place = self.queries.acquire().await;
-            self.store.totals(&query).await.map_err(Error::store("read totals"))?
+            self.store.totals(&query).await
         };
-        let mut totals = answer.map_err(|_too_many| Error::TooManyTotals { max })?;
+        let mut totals = answer.map_err(|error| match error.find::<TooMany>() {
+            Some(_) => Error::TooManyTotals { max },
+            None => Error::Store { step: "read totals", source: error },
+        })?;
         self.intake.endpoints.notice_unnamed(totals.unnamed);
         if let Some((limit, order)) = query.limit {
             totals.omitted = totals.keep_first(limit, order);

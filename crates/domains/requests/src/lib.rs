@@ -7,6 +7,7 @@
 //! | `batch.rs` | one batch of a `Record` stream: from a message to rows |
 //! | `copy.rs` | rows and times in the binary form that Postgres takes |
 //! | `counted.rs` | files that were counted as a whole |
+//! | `domain.rs` | the domain as an app lists it |
 //! | `endpoints.rs` | from a method and a path to an id, without a lock or an allocation |
 //! | `error.rs` | what can go wrong, and what it means to the client |
 //! | `framing.rs` | gRPC's messages in the frames of a body, read where they lie |
@@ -20,10 +21,10 @@
 //! | `rollup.rs` | rolling up, and the housekeeping that goes with it |
 //! | `rows.rs` | rows as they travel, with the names that they need |
 //! | `service.rs` | the domain's parts, put together |
+//! | `settings.rs` | the domain's settings: as flags and variables, and checked |
 //! | `store/` | what a store must do, and how each database does it |
 //! | `totals.rs` | a question about totals, and its answer in order |
 //! | `validate.rs` | which requests and dates are acceptable |
-//! | `warm.rs` | reading the latest days into memory at the start |
 //! | `writer.rs` | storing a batch with the names that it needs |
 
 mod add;
@@ -31,6 +32,7 @@ mod ahead;
 mod batch;
 mod copy;
 mod counted;
+mod domain;
 mod endpoints;
 mod error;
 mod framing;
@@ -44,24 +46,24 @@ mod record;
 mod rollup;
 mod rows;
 mod service;
+mod settings;
 pub mod store;
 mod totals;
 mod validate;
-mod warm;
 mod writer;
 
 pub use batch::{RecordLimits, decode_batch};
 pub use counted::{CountedFile, RememberFiles};
+pub use domain::DOMAIN;
 pub use error::{Error, InvalidBatch, InvalidDate, InvalidTime, WrongTimes};
 pub use grpc::CountServer;
 pub use import_count::{CountTables, ImportCount, Imported, import_count};
 pub use migrations::MIGRATIONS;
 pub use model::{Day, DayRange, Endpoint, EndpointId, Named, Period};
 pub use rows::Rows;
-pub use service::{
-    CONNECTIONS_BESIDE_WORKERS, CONNECTIONS_BESIDE_WRITES, Parts, Service, Settings,
-};
+pub use service::Service;
+pub use settings::{NamesArgs, Settings};
 pub use totals::{Filter, Granularity, LimitOrder, Omitted, PeriodTotals, Query, TooMany, Totals};
 
 /// The domain's name, in its tables and in those that domains share.
-pub const DOMAIN: &str = "requests";
+pub const NAME: &str = "requests";

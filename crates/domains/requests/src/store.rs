@@ -3,12 +3,10 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `cockroach.rs` | CockroachDB |
-//! | `kept.rs` | rolled-up days that are kept in memory |
 //! | `postgres.rs`, `postgres/` | Postgres; the first lines of `postgres.rs` say which file owns what |
 //! | `sqlite.rs`, `sqlite/` | SQLite, likewise |
 
 mod cockroach;
-mod kept;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
@@ -28,14 +26,14 @@ use crate::counted::CountedFile;
 use crate::import_count::{CountTables, Imported};
 use crate::model::{DayRange, Endpoint, EndpointId, Named};
 use crate::rows::Rows;
-use crate::totals::{Query, TooMany, Totals};
+use crate::totals::{Query, Totals};
 
 /// How many ids an endpoint is tried under. A second endpoint with the same id is unheard of,
 /// unless somebody looks for one; each further salt is 2^31 times as hard.
 const SALTS_MAX: u32 = 16;
 
 /// The result of a storage operation.
-pub type Result<T> = std::result::Result<T, tally_store::Error>;
+pub type Result<T, E = tally_store::Error> = std::result::Result<T, E>;
 
 /// What a batch's transaction must know of endpoints.
 #[derive(Debug, Clone, Default)]
@@ -124,19 +122,14 @@ pub trait Store: Send + Sync + 'static {
     /// Answers a query from one snapshot.
     ///
     /// # Errors
-    /// When the database fails.
-    async fn totals(&self, query: &Query) -> Result<std::result::Result<Totals, TooMany>>;
+    /// When the database fails, or because of [`TooMany`](crate::TooMany) totals.
+    async fn totals(&self, query: &Query) -> Result<Totals>;
 
     /// Which of these files were counted as a whole, as far as that is remembered.
     ///
     /// # Errors
     /// When the database fails.
     async fn counted_files(&self, fingerprints: &[Vec<u8>]) -> Result<Vec<CountedFile>>;
-
-    /// How many totals of rolled-up days it keeps in memory; none if this is 0.
-    fn kept_totals_max(&self) -> usize {
-        0
-    }
 
     /// Writes and commits something that leaves nothing behind, to know whether a request could be
     /// stored now. It does not wait behind queries.
@@ -162,19 +155,12 @@ pub trait Store: Send + Sync + 'static {
 /// The store for a database.
 #[must_use]
 pub fn open(database: &Database) -> Arc<dyn Store> {
-    open_keeping(database, kept::KEPT_TOTALS_MAX)
-}
-
-/// The store for a database, which keeps at most this many totals of rolled-up days in memory. On CockroachDB
-/// it keeps none: there is nothing there that could stamp them.
-#[must_use]
-pub fn open_keeping(database: &Database, kept_totals_max: usize) -> Arc<dyn Store> {
     match database {
         Database::Postgres(database) => match database.dialect() {
             tally_store::Dialect::Cockroach => Arc::new(CockroachStore::new(database.clone())),
-            _ => Arc::new(PostgresStore::new(database.clone(), kept_totals_max)),
+            _ => Arc::new(PostgresStore::new(database.clone())),
         },
-        Database::Sqlite(database) => Arc::new(SqliteStore::new(database.clone(), kept_totals_max)),
+        Database::Sqlite(database) => Arc::new(SqliteStore::new(database.clone())),
     }
 }
 

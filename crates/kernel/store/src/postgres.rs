@@ -25,6 +25,8 @@ use deadpool_postgres::{
     TimeoutType,
 };
 use tally_runtime::{Kind, Tasks, chain};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use self::connection::{Connection, Isolation, Transaction, commits_itself};
@@ -182,6 +184,47 @@ impl Database {
         self.of(&self.probe).await
     }
 
+    /// A transaction on such a connection.
+    ///
+    /// # Errors
+    /// When there is no connection, or it is gone.
+    pub async fn begin(&self, isolation: Isolation) -> Result<Transaction<'static>, Error> {
+        self.connection().await?.transaction(isolation).await
+    }
+
+    /// The rows of one statement that only reads.
+    ///
+    /// # Errors
+    /// When there is no connection, or the statement fails.
+    pub async fn rows(
+        &self,
+        step: &'static str,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        let connection = self.connection().await?;
+        let rows = connection.rows(step, sql, values).await?;
+        connection.release();
+        Ok(rows)
+    }
+
+    /// The rows of one statement that commits by itself. Its error says whether it did.
+    ///
+    /// # Errors
+    /// When there is no connection, or the statement fails.
+    pub async fn commit_rows(
+        &self,
+        step: &'static str,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        let connection = self.connection().await?;
+        let statement = connection.prepare_cached(sql).await.step(step)?;
+        let rows = commits_itself(step, connection.query(&statement, values).await)?;
+        connection.release();
+        Ok(rows)
+    }
+
     async fn of(&self, pool: &Pool) -> Result<Connection, Error> {
         self.take_from(pool).await.map_err(|error| error.for_clients(CONNECT_FOR_CLIENTS))
     }
@@ -214,10 +257,8 @@ impl Database {
 
     pub(crate) async fn ping(&self) -> Result<(), Error> {
         let connection = self.probe().await?;
-        let row = connection
-            .query_one(include_str!("postgres/is_read_only.sql"), &[])
-            .await
-            .step("ask the database whether it takes writes")?;
+        let step = "ask the database whether it takes writes";
+        let row = connection.row(step, include_str!("postgres/is_read_only.sql"), &[]).await?;
         connection.release();
         if row.get::<_, String>(0) == "on" {
             return Err(Error::transient("write: the database is read-only", Outcome::Determinate));

@@ -1,4 +1,4 @@
-//! The plans of the queries that must not scan a table.
+//! The plans of queries that must not scan a table.
 
 use tally_producers::append::postgres::Statements;
 use tally_testkit::TestDatabase;
@@ -8,7 +8,7 @@ use crate::backend::migrated;
 
 const ENDPOINTS: i32 = 20_000;
 
-/// Postgres with enough rows that a scan would be the wrong plan.
+/// Postgres with enough rows to make a scan the wrong plan.
 async fn filled(hint: &str) -> Option<(TestDatabase, Client)> {
     let database = TestDatabase::create_or_skip(hint)?;
     migrated(&database.url()).await;
@@ -28,8 +28,7 @@ async fn filled(hint: &str) -> Option<(TestDatabase, Client)> {
     Some((database, client))
 }
 
-/// The plan of a statement, as it is made for parameters that are not known yet, which is what
-/// a prepared statement may get.
+/// The plan of a statement with unknown parameters, which a prepared statement may get.
 async fn plan(client: &Client, sql: &str, types: &str, arguments: &str) -> String {
     let prepare = format!(
         "DEALLOCATE ALL; SET plan_cache_mode = force_generic_plan; PREPARE it ({types}) AS {sql}"
@@ -54,30 +53,9 @@ async fn daily_totals_are_read_by_the_primary_key() {
             "INT4[], INT4[], INT8[]",
             "'{18300}', '{18307}', NULL",
         ),
-        (
-            include_str!("../../src/store/postgres/daily_totals_of.sql"),
-            "INT4[], INT4[], INT8[]",
-            "'{18300}', '{18306}', '{1,2}'",
-        ),
         (include_str!("../../src/store/postgres/span.sql"), "INT4, INT4", "18300, 18306"),
     ] {
         let plan = plan(&client, sql, types, arguments).await;
-        assert!(plan.contains("tally_request_days_pkey"), "{plan}");
-        assert!(!plan.contains("Seq Scan"), "{plan}");
-    }
-}
-
-/// EXPLAIN knows no COPY: what it copies is looked at.
-#[tokio::test]
-async fn copied_daily_totals_are_read_by_the_primary_key() {
-    let Some((_database, client)) = filled("plan_copy").await else { return };
-    let sql = include_str!("../../src/store/postgres/daily_totals_copy.sql");
-    let (_, sql) = sql.split_once("COPY (").expect("a COPY of a query");
-    let (sql, _) = sql.rsplit_once(')').and_then(|(sql, _)| sql.rsplit_once(')')).expect("its end");
-    for ranges in ["(18300, 18306)", "(18300, 18306), (18310, 18310), (18500, 18501)"] {
-        let sql = sql.replace(":ranges", ranges);
-        let rows = client.query(&format!("EXPLAIN {sql}"), &[]).await.expect("a plan");
-        let plan = rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n");
         assert!(plan.contains("tally_request_days_pkey"), "{plan}");
         assert!(!plan.contains("Seq Scan"), "{plan}");
     }

@@ -161,7 +161,7 @@ async fn in_transaction<T: Table>(
 ) -> Result<bool, Error> {
     adapt(table, plan);
     if !table.copies(plan.row_count()) {
-        return in_one(&**transaction, table, plan, |step, result| result.step(step)).await;
+        return in_one(&***transaction, table, plan, |step, result| result.step(step)).await;
     }
     let step = "move the producers of a batch";
     let columns = Columns::of(plan);

@@ -13,7 +13,7 @@ use tally_store::postgres::{Database, Isolation, Transaction};
 
 use super::super::{Appended, Names, Result};
 use super::endpoints;
-use crate::DOMAIN;
+use crate::NAME;
 use crate::copy::{self, Micros};
 use crate::model::EndpointId;
 use crate::rows::Rows;
@@ -65,7 +65,7 @@ pub(crate) async fn append(
 /// Stores a row, takes it back, and commits.
 pub(crate) async fn try_write(database: &Database, row: &str) -> Result<()> {
     let mut connection = database.probe().await?;
-    let mut transaction = connection.begin(Isolation::Default).await?;
+    let transaction = connection.begin(Isolation::Default).await?;
     transaction.try_out(row).await?;
     transaction.commit().await?;
     connection.release();
@@ -92,7 +92,7 @@ impl Table for Named<'_> {
     type Content = Rows;
 
     fn domain(&self) -> &'static str {
-        DOMAIN
+        NAME
     }
 
     fn statements(&self) -> &Statements {

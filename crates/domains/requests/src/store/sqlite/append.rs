@@ -10,7 +10,7 @@ use tally_store::error::Step as _;
 
 use super::super::{Appended, Names, Result};
 use super::{begin, endpoints};
-use crate::DOMAIN;
+use crate::NAME;
 use crate::rows::Rows;
 
 /// How often somebody else has written to the file, as far as is known.
@@ -36,7 +36,7 @@ pub(super) fn append(
         return Ok(Appended::Stale);
     }
     let moved = endpoints::add(&transaction, &names.new)?;
-    let plan = append::sqlite::append(&transaction, DOMAIN, batch)?;
+    let plan = append::sqlite::append(&transaction, NAME, batch)?;
     let known = names.moved_with(&moved);
     let rows: Vec<Rows> = plan.content.into_iter().map(|rows| rows.moved(&known)).collect();
     insert(&transaction, &rows)?;
