@@ -64,7 +64,9 @@ impl Port {
         let ended = Instant::now();
         loop {
             match Database::open(url, pool).await {
-                Err(error) if error.is_locked() && ended.elapsed() < LOCK_RELEASE_MAX => {
+                Err(error)
+                    if tally_store::is_locked(&error) && ended.elapsed() < LOCK_RELEASE_MAX =>
+                {
                     tokio::time::sleep(LOCK_PAUSE).await;
                 }
                 opened => return opened.map_err(plain),

@@ -131,7 +131,7 @@ impl Backend {
 // === impl Broken ===
 
 impl Broken {
-    /// As tally_store::faults knows it.
+    /// As tally_runtime::faults knows it.
     pub(crate) fn fault(self) -> &'static str {
         match self {
             Broken::AckBeforeCommit => "record.acknowledge_early",

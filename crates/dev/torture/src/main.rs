@@ -58,7 +58,7 @@ fn main() -> ExitCode {
     let passed = match &arguments.verb {
         Some(Verb::Client(client)) => runtime.block_on(client::run(client)).map(|()| true),
         None => {
-            Tasks::new().spawn("signals", end_on_signal());
+            Tasks::detach("signals", end_on_signal());
             run::run(&arguments.run, runtime.handle())
         }
     };

@@ -19,7 +19,7 @@ const CONNECT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) async fn connect(url: &str) -> anyhow::Result<Client> {
     let (client, connection) =
         timeout(CONNECT_TIMEOUT, tokio_postgres::connect(url, NoTls)).await??;
-    Tasks::new().spawn("connection of the harness", async move {
+    Tasks::detach("connection of the harness", async move {
         // How it ends is seen by whoever uses it.
         let _ = connection.await;
     });

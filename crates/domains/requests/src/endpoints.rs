@@ -17,7 +17,7 @@ use arc_swap::ArcSwap;
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 use tally_proto::count::v1::Method;
 use tally_proto::wire::OTHER_PATH;
-use tally_store::faults;
+use tally_runtime::faults;
 
 use crate::model::{Endpoint, EndpointId, Named};
 use crate::rows::Rows;

@@ -24,8 +24,8 @@ use tally_proto::tally::requests::v1::request_service_server::{
     RequestService, RequestServiceServer,
 };
 use tally_proto::wire::REASON_TRAILER;
-use tally_runtime::chain;
-use tally_store::error::chain_for_clients;
+use tally_runtime::{chain, chain_for_clients};
+
 use tokio_stream::Iter;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Response, Status, Streaming, async_trait};
@@ -35,7 +35,9 @@ use crate::model::{Day, DayRange};
 use crate::recorder::MESSAGE_BYTES_MAX;
 use crate::rollup;
 use crate::service::Service;
-use crate::totals::{Filter, Granularity, LimitOrder, Omitted, PeriodTotals, Query, Totals};
+use crate::totals::{
+    Filter, Granularity, LimitOrder, Omitted, PeriodTotals, Query, TooMany, Totals,
+};
 use crate::validate;
 
 /// How large an answer of one message may be. It takes several times as much memory while it is
@@ -80,9 +82,12 @@ impl Service {
         let max = query.totals_max;
         let answer = {
             let _place = self.queries.acquire().await;
-            self.store.totals(&query).await.map_err(Error::store("read totals"))?
+            self.store.totals(&query).await
         };
-        let mut totals = answer.map_err(|_too_many| Error::TooManyTotals { max })?;
+        let mut totals = answer.map_err(|error| match error.find::<TooMany>() {
+            Some(_) => Error::TooManyTotals { max },
+            None => Error::Store { step: "read totals", source: error },
+        })?;
         self.recorder.notice_unnamed(totals.unnamed);
         if let Some((limit, order)) = query.limit {
             totals.omitted = totals.keep_first(limit, order);

@@ -22,7 +22,7 @@
 //! | `store/` | what a store must do, and how each database does it |
 //! | `totals.rs` | a question about totals, and its answer in order |
 //! | `validate.rs` | which requests and dates are acceptable |
-//! | `warm.rs` | reading the latest days into memory at the start |
+//! | `writer.rs` | the store as the insert workers see it |
 
 mod ahead;
 mod batch;
@@ -44,7 +44,7 @@ mod service;
 pub mod store;
 mod totals;
 mod validate;
-mod warm;
+mod writer;
 
 pub use batch::{InvalidBatch, RecordLimits, decode_batch};
 pub use counted::{CountedFile, RememberFiles};
@@ -53,7 +53,7 @@ pub use grpc::CountServer;
 pub use import_count::{CountTables, ImportCount, Imported, import_count};
 pub use migrations::MIGRATIONS;
 pub use model::{Day, DayRange, Endpoint, EndpointId, Named, Period};
-pub use producer::{BatchEnd, Run, Verdict};
+pub use producer::{BatchEnd, Fate, Run};
 pub use rows::Rows;
 pub use service::{
     CONNECTIONS_BESIDE_WORKERS, CONNECTIONS_BESIDE_WRITES, Parts, Service, Settings,

@@ -1,7 +1,5 @@
 //! Batches of one producer on their way, and what became of them.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use tally_producers::Refusal;
 use uuid::Uuid;
 
@@ -19,7 +17,6 @@ pub struct Run {
     pub first: i64,
     /// The batches, from the first on.
     pub batches: Vec<BatchEnd>,
-    verdict: Mutex<Option<Verdict>>,
 }
 
 /// One batch of a run.
@@ -31,12 +28,12 @@ pub struct BatchEnd {
     pub drops: Vec<(Day, i64)>,
 }
 
-/// What became of a run.
+/// What became of a chunk whose transaction is committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Every batch of it is committed, now or before.
+pub enum Fate {
+    /// All of it is committed, now or before.
     Stored {
-        /// The producer's last batch that is committed.
+        /// The last batch of the run's producer that is committed; 0 for rows without numbers.
         committed: i64,
     },
     /// None is stored: it does not begin after the producer's last batch.
@@ -51,12 +48,6 @@ pub enum Verdict {
 // === impl Run ===
 
 impl Run {
-    /// A run whose fate is open.
-    #[must_use]
-    pub fn new(producer: Uuid, epoch: i64, first: i64, batches: Vec<BatchEnd>) -> Self {
-        Self { producer, epoch, first, batches, verdict: Mutex::default() }
-    }
-
     /// How many days with drops its batches have.
     #[must_use]
     pub fn drops(&self) -> usize {
@@ -67,21 +58,5 @@ impl Run {
     #[must_use]
     pub fn last(&self) -> i64 {
         self.first - 1 + i64::try_from(self.batches.len()).expect("batches fit into memory")
-    }
-
-    /// What became of it; `None` until a transaction with it was committed, or found nothing
-    /// to do.
-    #[must_use]
-    pub fn verdict(&self) -> Option<Verdict> {
-        *self.cell()
-    }
-
-    /// The store says what became of it.
-    pub(crate) fn decide(&self, verdict: Verdict) {
-        *self.cell() = Some(verdict);
-    }
-
-    fn cell(&self) -> MutexGuard<'_, Option<Verdict>> {
-        self.verdict.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -20,7 +20,7 @@ use tally_ingest::{Failure, Receipt, Room};
 use tally_producers::{Leaving, Standing};
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
-use tally_store::faults;
+use tally_runtime::faults;
 use tokio::sync::watch;
 use tonic::Status;
 use uuid::Uuid;
@@ -29,7 +29,7 @@ use crate::batch;
 use crate::counted::{self, CountedFile};
 use crate::error::Error;
 use crate::model::{EndpointId, Named};
-use crate::producer::{BatchEnd, Run, Verdict};
+use crate::producer::{BatchEnd, Fate, Run};
 use crate::recorder::Recorder;
 use crate::rows::{Rows, RowsBuilder};
 
@@ -82,7 +82,7 @@ struct Recording<'a> {
     files: Vec<CountedFile>,
     /// Chunks that wait until the one before them is stored.
     waiting: VecDeque<Chunk>,
-    storing: Option<(Arc<Run>, Receipt)>,
+    storing: Option<(Arc<Run>, Receipt<Fate>)>,
 }
 
 /// Batches that are stored together.
@@ -328,7 +328,7 @@ impl Recording<'_> {
         let Some(Chunk { first, mut rows, batches, room, .. }) = self.waiting.pop_front() else {
             return Ok(());
         };
-        let run = Arc::new(Run::new(self.producer, self.epoch, first, batches));
+        let run = Arc::new(Run { producer: self.producer, epoch: self.epoch, first, batches });
         let receipt = Receipt::new();
         let rows = rows.finish().of_run(Arc::clone(&run));
         let pushed = self.recorder.queue.push_into(room, rows, &receipt);
@@ -343,17 +343,17 @@ impl Recording<'_> {
     /// The chunk that was being stored is stored, or not. If not, what waits for it is of no use
     /// any more.
     fn settle(&mut self, settled: Result<u64, Failure>) -> Result<(), Error> {
-        let (run, _) = self.storing.take().expect("the caller has waited for it");
-        let error = match (settled, run.verdict()) {
-            (Ok(_), Some(Verdict::Stored { committed })) => {
+        let (run, receipt) = self.storing.take().expect("the caller has waited for it");
+        let error = match (settled, receipt.outcome()) {
+            (Ok(_), Some(Fate::Stored { committed })) => {
                 self.acknowledge(committed);
                 return Ok(());
             }
-            (Ok(_), Some(Verdict::Gap { committed })) => {
+            (Ok(_), Some(Fate::Gap { committed })) => {
                 self.committed = committed;
                 Error::OutOfSequence { sequence: run.first.unsigned_abs(), next: committed + 1 }
             }
-            (Ok(_), Some(Verdict::Refused(refusal))) => Error::Refused(refusal),
+            (Ok(_), Some(Fate::Refused(refusal))) => Error::Refused(refusal),
             (Ok(_), None) => Error::Panicked,
             (Err(failure), _) => Error::Write(failure),
         };
@@ -388,7 +388,7 @@ impl Chunk {
 }
 
 /// Waits for the chunk that is being stored.
-async fn settled(storing: &Option<(Arc<Run>, Receipt)>) -> Result<u64, Failure> {
+async fn settled(storing: &Option<(Arc<Run>, Receipt<Fate>)>) -> Result<u64, Failure> {
     match storing {
         Some((_, receipt)) => receipt.settled().await,
         None => std::future::pending().await,

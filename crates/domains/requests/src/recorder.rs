@@ -21,6 +21,7 @@ use crate::error::{Error, InvalidTime, WrongTimes};
 use crate::framing::Framing;
 use crate::message::Message;
 use crate::model::Endpoint;
+use crate::producer::Fate;
 use crate::rows::{Rows, RowsBuilder};
 use crate::validate::Rules;
 
@@ -48,7 +49,7 @@ pub(crate) struct Recorder {
     pub(crate) endpoints: Arc<Endpoints>,
     /// When an answer last lacked names, if one did.
     pub(crate) unnamed_at: Mutex<Option<Instant>>,
-    pub(crate) queue: Queue<Rows>,
+    pub(crate) queue: Queue<Rows, Fate>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) drain: Drain,
     pub(crate) path_bytes_max: usize,
@@ -119,7 +120,7 @@ impl Recorder {
     async fn read(
         &self,
         mut body: Body,
-        receipt: &Receipt,
+        receipt: &Receipt<Fate>,
         wrong: &mut Wrong,
     ) -> Result<(), Error> {
         let mut framing = Framing::new(MESSAGE_BYTES_MAX);
@@ -216,7 +217,7 @@ impl Recorder {
     async fn push(
         &self,
         chunk: &mut Chunk,
-        receipt: &Receipt,
+        receipt: &Receipt<Fate>,
         wrong: &mut Wrong,
     ) -> Result<(), Error> {
         let Chunk { mut rows, unknown, .. } = std::mem::replace(chunk, self.chunk());

@@ -55,8 +55,8 @@ impl Rows {
 
     /// The same rows as the batches of a run, whose ends they must reach.
     #[must_use]
-    pub fn of_run(self, run: Arc<Run>) -> Self {
-        Self { run: Some(run), ..self }
+    pub fn of_run(self, run: impl Into<Arc<Run>>) -> Self {
+        Self { run: Some(run.into()), ..self }
     }
 
     /// Whose batches these are, if a client has numbered them.

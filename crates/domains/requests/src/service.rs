@@ -1,29 +1,26 @@
 //! The domain's parts, put together.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tally_ingest::{Batch, Limits, Queue, Sink, Workers, WriteError};
-use tally_producers::{PLACES, Producers, Terms, Told};
+use tally_ingest::{Limits, Queue, Workers};
+use tally_producers::{PLACES, Producers, Terms};
 use tally_runtime::{Clock, Drain, Tasks, chain};
-use tally_store::error::chain_for_clients;
-use tally_store::{Database, Outcome};
+use tally_store::Database;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
-use uuid::Uuid;
 
+use crate::DOMAIN;
 use crate::ahead::Ahead;
 use crate::batch::RecordLimits;
 use crate::endpoints::Endpoints;
 use crate::recorder::Recorder;
 use crate::rollup;
-use crate::rows::Rows;
-use crate::store::{self, Appended, Store};
-use crate::{DOMAIN, warm};
+use crate::store::{self, Store};
+use crate::writer::Writer;
 
 /// How many queries use the database at the same time, so that they leave connections to the
 /// insert workers. The others wait.
-pub(crate) const QUERIES_MAX: usize = 3;
+const QUERIES_MAX: usize = 3;
 /// How many roll-ups may be asked for at the same time: each goes on when its caller gives up, so
 /// an impatient caller must not pile them up.
 const ROLL_UPS_WAITING_MAX: usize = 32;
@@ -39,12 +36,6 @@ const ATTEMPT_MIN: Duration = Duration::from_secs(1);
 const ATTEMPT_MAX: Duration = Duration::from_secs(25);
 /// How much longer an attempt waits for the database's own word that it took too long.
 const ATTEMPT_GRACE: Duration = Duration::from_secs(2);
-
-/// How often a batch is begun again within an attempt because a new connection was made meanwhile.
-const STALE_MAX: usize = 32;
-
-/// How many losses that could not be noted are kept in mind.
-const SETBACKS_OWED_MAX: usize = 64;
 
 /// What the service is made with. See the server's settings for their meaning and limits.
 #[derive(Debug, Clone, Copy)]
@@ -99,18 +90,6 @@ pub struct Service {
     pub(crate) waiting_roll_ups: Arc<Semaphore>,
     workers: Arc<Workers>,
     house: Tasks,
-}
-
-/// The store as the workers see it.
-struct Writer {
-    store: Arc<dyn Store>,
-    producers: Producers,
-    endpoints: Arc<Endpoints>,
-    /// How long to wait for the outcome of one attempt.
-    attempt_timeout: Duration,
-    clock: Arc<dyn Clock>,
-    /// Workers of which the database has lost something that is not noted yet.
-    owed: Mutex<Vec<(Uuid, i64)>>,
 }
 
 // === impl Settings ===
@@ -168,24 +147,17 @@ impl Service {
         );
         house.spawn("housekeeping", keeping);
         let queries = Arc::new(Semaphore::new(QUERIES_MAX));
-        if store.kept_totals_max() > 0 {
-            let (store, queries) = (Arc::clone(&store), Arc::clone(&queries));
-            let warm = warm::warm(store, queries, Arc::clone(&clock), drain.clone());
-            house.spawn("warm", warm);
-        }
         house.close();
         let queue = Queue::new(settings.queue);
         let worker_settings = settings.of_workers(&database);
-        let writer = Arc::new(Writer {
-            store: Arc::clone(&store),
-            producers: producers.clone(),
-            endpoints: Arc::clone(&endpoints),
-            attempt_timeout: settings.attempt_max() + ATTEMPT_GRACE,
-            clock: Arc::clone(&clock),
-            owed: Mutex::default(),
-        });
-        let workers = Workers::start(&queue, &writer, worker_settings, tally_store::retry::pause);
-        let workers = Arc::new(workers);
+        let writer = Arc::new(Writer::new(
+            Arc::clone(&store),
+            producers.clone(),
+            Arc::clone(&endpoints),
+            settings.attempt_max() + ATTEMPT_GRACE,
+            Arc::clone(&clock),
+        ));
+        let workers = Arc::new(Workers::start(&queue, &writer, worker_settings, &clock));
         let recorder = Recorder {
             endpoints,
             unnamed_at: Mutex::default(),
@@ -243,83 +215,5 @@ impl Service {
     #[must_use]
     pub fn queued_rows(&self) -> usize {
         self.recorder.queue.rows()
-    }
-}
-
-// === impl Writer ===
-
-impl Writer {
-    /// Stores a batch with the names that it needs.
-    async fn append(&self, batch: &Batch<'_, Rows>) -> store::Result<()> {
-        for _ in 0..STALE_MAX {
-            let names = self.endpoints.names_of(batch.chunks, self.store.state());
-            match self.store.append(batch, &names).await {
-                Ok(Appended::Stored { moved }) => {
-                    self.endpoints.confirm(&names, moved);
-                    return Ok(());
-                }
-                Ok(Appended::Stale) => {}
-                Err(error) => {
-                    if error.stored_instead().is_some() {
-                        self.endpoints.doubt();
-                    }
-                    return Err(error);
-                }
-            }
-        }
-        let step = "store a batch: the database's connections do not last";
-        Err(tally_store::Error::transient(step, Outcome::Determinate))
-    }
-
-    /// Batches of a worker up to this one were stored, and are not all there any more. What cannot
-    /// be noted now is noted with a later batch.
-    async fn note_setback(&self, worker: Uuid, sequence: i64) {
-        let now_micros = self.clock.now().as_microsecond();
-        let told = Told { sequence, at_micros: None, is_recent: true, now_micros };
-        let noting = timeout(self.attempt_timeout, self.producers.note_setback(worker, told));
-        let error = match noting.await {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => chain(&error),
-            Err(_elapsed) => format!("no answer within {:?}", self.attempt_timeout),
-        };
-        tracing::error!(error, sequence, "what the database has lost of a worker is not noted yet");
-        let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
-        if owed.len() < SETBACKS_OWED_MAX {
-            owed.push((worker, sequence));
-        }
-    }
-
-    /// Notes what could not be noted before, once something can be stored again.
-    async fn note_owed(&self) {
-        let owed = std::mem::take(&mut *self.owed.lock().unwrap_or_else(PoisonError::into_inner));
-        for (worker, sequence) in owed {
-            self.note_setback(worker, sequence).await;
-        }
-    }
-}
-
-impl Sink for Writer {
-    type Rows = Rows;
-
-    async fn write(&self, batch: Batch<'_, Rows>) -> Result<(), WriteError> {
-        let Ok(result) = timeout(self.attempt_timeout, self.append(&batch)).await else {
-            let limit = self.attempt_timeout;
-            let message = format!("store a batch: no answer within {limit:?}");
-            return Err(WriteError::transient(message, true));
-        };
-        if result.as_ref().is_err_and(|error| error.stored_instead().is_some()) {
-            self.note_setback(batch.producer, batch.sequence - 1).await;
-        }
-        if result.is_ok() {
-            self.note_owed().await;
-        }
-        result.map_err(|error| WriteError {
-            message: chain(&error),
-            for_clients: chain_for_clients(&error),
-            kind: error.kind(),
-            transient: error.is_transient(),
-            indeterminate: error.outcome() == Outcome::Indeterminate,
-            stored_instead: error.stored_instead(),
-        })
     }
 }

@@ -3,13 +3,11 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `cockroach.rs` | CockroachDB |
-//! | `kept.rs` | rolled-up days that are kept in memory |
 //! | `plan.rs` | what of a batch is stored, by where its producers stand |
 //! | `postgres.rs`, `postgres/` | Postgres; the first lines of `postgres.rs` say which file owns what |
 //! | `sqlite.rs`, `sqlite/` | SQLite, likewise |
 
 mod cockroach;
-mod kept;
 mod plan;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
@@ -19,7 +17,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hashbrown::HashMap;
 use jiff::Timestamp;
-use tally_ingest::Batch;
+use tally_ingest::{Batch, WriteError};
 use tally_store::Database;
 
 pub use self::cockroach::CockroachStore;
@@ -28,15 +26,16 @@ pub use self::sqlite::SqliteStore;
 use crate::counted::CountedFile;
 use crate::import_count::{CountTables, Imported};
 use crate::model::{DayRange, Endpoint, EndpointId, Named};
+use crate::producer::Fate;
 use crate::rows::Rows;
-use crate::totals::{Query, TooMany, Totals};
+use crate::totals::{Query, Totals};
 
 /// How many ids an endpoint is tried under. A second endpoint with the same id is unheard of,
 /// unless somebody looks for one; each further salt is 2^31 times as hard.
 const SALTS_MAX: u32 = 16;
 
 /// The result of a storage operation.
-pub type Result<T> = std::result::Result<T, tally_store::Error>;
+pub type Result<T, E = tally_store::Error> = std::result::Result<T, E>;
 
 /// What a batch's transaction must know of endpoints.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +56,8 @@ pub struct Names {
 pub enum Appended {
     /// It is committed, now or before.
     Stored {
+        /// What became of each chunk, in order.
+        fates: Vec<Fate>,
         /// Those of the new names that the database has under another id.
         moved: HashMap<EndpointId, EndpointId>,
     },
@@ -71,7 +72,7 @@ pub enum Appended {
 /// - A batch is stored in one transaction, or not at all; one that its producer has stored
 ///   before is not stored again.
 /// - The same holds for each batch of a client that is in it, by the client's own number. What
-///   became of it is said in the [`Run`](crate::Run), and fails no other part of the batch.
+///   becomes of it fails no other part of the batch.
 /// - An id means one endpoint: the one that has the id in the dictionary, whoever wrote it.
 /// - Totals show every row. One whose name the dictionary lacks is counted under `_unknown`.
 /// - For each day, the sum of what was accepted from producers is the number of its rows and its
@@ -106,9 +107,13 @@ pub trait Store: Send + Sync + 'static {
     /// and not stored, only if it is [repeated](Batch::is_repeated).
     ///
     /// # Errors
-    /// When the database fails; the error says whether the batch may be stored all the same. A
-    /// number that is not the next one is a permanent error.
-    async fn append(&self, batch: &Batch<'_, Rows>, names: &Names) -> Result<Appended>;
+    /// When the database fails; the error says whether the batch may be stored all the same. Or when
+    /// the number is not the next one.
+    async fn append(
+        &self,
+        batch: &Batch<'_, Rows>,
+        names: &Names,
+    ) -> std::result::Result<Appended, WriteError>;
 
     /// Turns the rows of the days into totals and prunes them; returns how many rows.
     ///
@@ -119,19 +124,14 @@ pub trait Store: Send + Sync + 'static {
     /// Answers a query from one snapshot.
     ///
     /// # Errors
-    /// When the database fails.
-    async fn totals(&self, query: &Query) -> Result<std::result::Result<Totals, TooMany>>;
+    /// When the database fails, or because of [`TooMany`](crate::TooMany) totals.
+    async fn totals(&self, query: &Query) -> Result<Totals>;
 
     /// Which of these files were counted as a whole, as far as that is remembered.
     ///
     /// # Errors
     /// When the database fails.
     async fn counted_files(&self, fingerprints: &[Vec<u8>]) -> Result<Vec<CountedFile>>;
-
-    /// How many totals of rolled-up days it keeps in memory; none if this is 0.
-    fn kept_totals_max(&self) -> usize {
-        0
-    }
 
     /// Writes and commits something that leaves nothing behind, to know whether a request could be
     /// stored now. It does not wait behind queries.
@@ -157,27 +157,13 @@ pub trait Store: Send + Sync + 'static {
 /// The store for a database.
 #[must_use]
 pub fn open(database: &Database) -> Arc<dyn Store> {
-    open_keeping(database, kept::KEPT_TOTALS_MAX)
-}
-
-/// The store for a database, which keeps at most this many totals of rolled-up days in memory. On CockroachDB
-/// it keeps none: there is nothing there that could stamp them.
-#[must_use]
-pub fn open_keeping(database: &Database, kept_totals_max: usize) -> Arc<dyn Store> {
     match database {
         Database::Postgres(database) => match database.dialect() {
             tally_store::Dialect::Cockroach => Arc::new(CockroachStore::new(database.clone())),
-            _ => Arc::new(PostgresStore::new(database.clone(), kept_totals_max)),
+            _ => Arc::new(PostgresStore::new(database.clone())),
         },
-        Database::Sqlite(database) => Arc::new(SqliteStore::new(database.clone(), kept_totals_max)),
+        Database::Sqlite(database) => Arc::new(SqliteStore::new(database.clone())),
     }
-}
-
-/// A worker's number is not the next one. Either the database has lost batches, or somebody else
-/// uses the worker's id: a copy of this server.
-pub(crate) fn out_of_sequence(stored: i64, sent: i64) -> tally_store::Error {
-    let step = format!("store batch {sent}: the last stored batch of the worker is {stored}");
-    tally_store::Error::out_of_sequence(step, stored)
 }
 
 // === impl Names ===

@@ -9,6 +9,7 @@ mod limit;
 use hashbrown::{HashMap, HashSet};
 use jiff::civil::Date;
 use tally_proto::wire::UNKNOWN_PATH;
+use tally_runtime::Kind;
 
 pub use self::limit::{LimitOrder, Omitted};
 use crate::model::{Day, DayRange, Endpoint, EndpointId};
@@ -111,7 +112,8 @@ pub(crate) const PATH_BYTES_FACTOR: usize = 64;
 const PATH_BYTES_LEAST: usize = 1 << 20;
 
 /// More totals than the query allows, or longer names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the answer has too many totals, or names that are too long")]
 pub struct TooMany;
 
 // === impl Granularity ===
@@ -300,6 +302,14 @@ fn sum_up(counts: &mut Vec<(u32, i64)>) {
         }
         is_same
     });
+}
+
+// === impl TooMany ===
+
+impl From<TooMany> for tally_store::Error {
+    fn from(too_many: TooMany) -> Self {
+        Self::permanent("read totals", Kind::ResourceExhausted).because(too_many)
+    }
 }
 
 // === impl Totals ===

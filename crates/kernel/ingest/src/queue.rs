@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use crate::receipt::Stub;
 use crate::{Receipt, Rows};
 
-/// How many rows a batch changes before it is written, give or take a chunk. They are changed in some
-/// tenths of a second, and locked meanwhile.
+/// A batch that changes this many rows is written, give or take a chunk. Changing them takes some
+/// tenths of a second, and locks them meanwhile.
 const BATCH_UPDATES_MAX: usize = 16_384;
 
 /// How much may wait, written batches in progress included.
@@ -25,11 +25,12 @@ pub struct Limits {
     pub wait_max: Duration,
 }
 
-/// A bounded queue of chunks. Clones are the same queue.
+/// A bounded queue of chunks, of which the sink says what became of each (`O`). Clones are the same
+/// queue.
 #[derive(Debug)]
-pub struct Queue<R> {
-    sender: mpsc::UnboundedSender<Chunk<R>>,
-    receiver: Arc<Mutex<mpsc::UnboundedReceiver<Chunk<R>>>>,
+pub struct Queue<R, O> {
+    sender: mpsc::UnboundedSender<Chunk<R, O>>,
+    receiver: Arc<Mutex<mpsc::UnboundedReceiver<Chunk<R, O>>>>,
     rows: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     closing: CancellationToken,
@@ -42,9 +43,9 @@ pub struct Full<R>(pub R);
 
 /// Rows in the queue, with their place in the bounds and in their stream.
 #[derive(Debug)]
-pub(crate) struct Chunk<R> {
+pub(crate) struct Chunk<R, O> {
     pub(crate) rows: R,
-    pub(crate) stub: Stub,
+    pub(crate) stub: Stub<O>,
     /// Gives the place back when it is dropped.
     pub(crate) room: Room,
 }
@@ -58,7 +59,7 @@ pub struct Room {
 
 // === impl Queue ===
 
-impl<R> Clone for Queue<R> {
+impl<R, O> Clone for Queue<R, O> {
     fn clone(&self) -> Self {
         Self {
             sender: self.sender.clone(),
@@ -71,7 +72,7 @@ impl<R> Clone for Queue<R> {
     }
 }
 
-impl<R: Rows> Queue<R> {
+impl<R: Rows, O> Queue<R, O> {
     /// An empty queue.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
@@ -91,7 +92,7 @@ impl<R: Rows> Queue<R> {
     ///
     /// # Errors
     /// Gives the rows back when there was no room in time.
-    pub async fn push(&self, rows: R, receipt: &Receipt) -> Result<(), Full<R>> {
+    pub async fn push(&self, rows: R, receipt: &Receipt<O>) -> Result<(), Full<R>> {
         let Some(room) = self.reserve(rows.rows(), rows.bytes()).await else {
             return Err(Full(rows));
         };
@@ -108,7 +109,7 @@ impl<R: Rows> Queue<R> {
     ///
     /// # Errors
     /// Gives the rows back when the queue is closed.
-    pub fn push_into(&self, room: Room, rows: R, receipt: &Receipt) -> Result<(), Full<R>> {
+    pub fn push_into(&self, room: Room, rows: R, receipt: &Receipt<O>) -> Result<(), Full<R>> {
         let stub = receipt.stub(rows.rows());
         self.sender.send(Chunk { rows, stub, room }).map_err(|mpsc::error::SendError(chunk)| {
             chunk.stub.withdrawn();
@@ -143,7 +144,7 @@ impl<R: Rows> Queue<R> {
 
     /// The next batch: one chunk, and what else waits, up to `rows_max` rows, and up to
     /// [`BATCH_UPDATES_MAX`]. `None` once the queue is closed and empty.
-    pub(crate) async fn batch(&self, rows_max: usize) -> Option<Vec<Chunk<R>>> {
+    pub(crate) async fn batch(&self, rows_max: usize) -> Option<Vec<Chunk<R, O>>> {
         // One worker waits here at a time; the others write.
         let mut receiver = self.receiver.lock().await;
         let first = loop {
@@ -198,7 +199,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_full_queue_gives_the_rows_back() {
         let queue = Queue::new(limits(4));
-        let receipt = Receipt::new();
+        let receipt = Receipt::<()>::new();
         queue.push(Three, &receipt).await.expect("room for three");
         assert!(queue.push(Three, &receipt).await.is_err());
         drop(queue.batch(10).await);
@@ -208,7 +209,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_chunk_larger_than_the_queue_passes_alone() {
         let queue = Queue::new(limits(2));
-        let receipt = Receipt::new();
+        let receipt = Receipt::<()>::new();
         queue.push(Three, &receipt).await.expect("takes the whole queue");
         assert!(queue.push(Three, &receipt).await.is_err());
     }
@@ -216,7 +217,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_place_that_was_taken_counts_until_it_is_given_back() {
         let queue = Queue::new(limits(6));
-        let receipt = Receipt::new();
+        let receipt = Receipt::<()>::new();
         let mut room = queue.reserve(3, 3).await.expect("room for three");
         room.merge(queue.reserve(3, 3).await.expect("room for three more"));
         assert_eq!(queue.rows(), 6);
@@ -229,7 +230,7 @@ mod tests {
     #[tokio::test]
     async fn a_batch_takes_what_waits_up_to_the_limit() {
         let queue = Queue::new(limits(100));
-        let receipt = Receipt::new();
+        let receipt = Receipt::<()>::new();
         for _ in 0..5 {
             queue.push(Three, &receipt).await.expect("room");
         }
@@ -256,7 +257,7 @@ mod tests {
     #[tokio::test]
     async fn a_batch_changes_no_more_than_it_may() {
         let queue = Queue::new(limits(100));
-        let receipt = Receipt::new();
+        let receipt = Receipt::<()>::new();
         for _ in 0..10 {
             queue.push(Updates, &receipt).await.expect("room");
         }
@@ -268,7 +269,7 @@ mod tests {
     #[tokio::test]
     async fn a_closed_queue_ends_when_it_is_empty() {
         let queue = Queue::new(limits(100));
-        let receipt = Receipt::new();
+        let receipt = Receipt::<()>::new();
         queue.push(Three, &receipt).await.expect("room");
         queue.close();
         assert!(queue.push(Three, &receipt).await.is_err());

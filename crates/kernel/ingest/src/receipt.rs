@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tally_runtime::Kind;
 use tokio::sync::Notify;
 
-/// One stream's view of the rows that it pushed: how many are stored, and what failed.
-#[derive(Debug, Clone, Default)]
-pub struct Receipt {
-    inner: Arc<Inner>,
+/// One stream's view of the rows that it pushed: how many are stored, what failed, and what the sink
+/// says became of them. Clones are the same receipt.
+#[derive(Debug)]
+pub struct Receipt<O> {
+    inner: Arc<Inner<O>>,
     /// How many places of the stream the next rows take without being rows.
     skipped: u64,
 }
@@ -29,8 +30,8 @@ pub struct Failure {
 /// The part of a receipt that travels with a chunk. Dropping it unsettled counts as a
 /// failure, so that a stream never waits for rows that are gone.
 #[derive(Debug)]
-pub(crate) struct Stub {
-    receipt: Receipt,
+pub(crate) struct Stub<O> {
+    receipt: Receipt<O>,
     /// Where in its stream the chunk begins.
     first: u64,
     /// How many places it takes, and how many of them are no rows.
@@ -39,14 +40,14 @@ pub(crate) struct Stub {
     settled: bool,
 }
 
-#[derive(Debug, Default)]
-struct Inner {
-    state: Mutex<State>,
+#[derive(Debug)]
+struct Inner<O> {
+    state: Mutex<State<O>>,
     changed: Notify,
 }
 
-#[derive(Debug, Default)]
-struct State {
+#[derive(Debug)]
+struct State<O> {
     pushed: u64,
     /// How many chunks are under way. A chunk may have no rows.
     open: usize,
@@ -60,19 +61,45 @@ struct State {
     stored_end: u64,
     indeterminate: bool,
     failure: Option<(String, Kind)>,
+    /// Of the chunk that was settled last, if it is stored.
+    outcome: Option<O>,
 }
 
 // === impl Receipt ===
 
-impl Receipt {
+impl<O> Clone for Receipt<O> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), skipped: self.skipped }
+    }
+}
+
+impl<O> Default for Receipt<O> {
+    fn default() -> Self {
+        let state = State {
+            pushed: 0,
+            open: 0,
+            stored: 0,
+            skipped: 0,
+            first_lost: None,
+            stored_end: 0,
+            indeterminate: false,
+            failure: None,
+            outcome: None,
+        };
+        let inner = Inner { state: Mutex::new(state), changed: Notify::new() };
+        Self { inner: Arc::new(inner), skipped: 0 }
+    }
+}
+
+impl<O> Receipt<O> {
     /// For a stream that has pushed nothing yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same receipt, for rows among which, or before which, the stream has skipped over so
-    /// many that it does not store: their places are those of these rows.
+    /// The same receipt for rows among which, or before which, the stream has skipped this many
+    /// that it does not store: their places are those of these rows.
     #[must_use]
     pub fn skipping(&self, skipped: u64) -> Self {
         Self { inner: Arc::clone(&self.inner), skipped }
@@ -102,6 +129,13 @@ impl Receipt {
         }
     }
 
+    /// What the sink says became of the chunk that was settled last, if it is stored. It is given
+    /// once; a stream that needs to know it of each chunk has a receipt for each.
+    #[must_use]
+    pub fn outcome(&self) -> Option<O> {
+        self.lock().outcome.take()
+    }
+
     /// Whether some of the stream's rows could not be stored: it need not go on.
     #[must_use]
     pub fn has_failed(&self) -> bool {
@@ -114,7 +148,7 @@ impl Receipt {
         self.lock().open == 0
     }
 
-    pub(crate) fn stub(&self, rows: usize) -> Stub {
+    pub(crate) fn stub(&self, rows: usize) -> Stub<O> {
         let skipped = self.skipped;
         let places = rows as u64 + skipped;
         let mut state = self.lock();
@@ -124,14 +158,14 @@ impl Receipt {
         Stub { receipt: self.clone(), first, places, skipped, settled: false }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<O>> {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 // === impl State ===
 
-impl State {
+impl<O> State<O> {
     fn verdict(&self) -> Result<u64, Failure> {
         let Some((message, kind)) = self.failure.clone() else { return Ok(self.stored) };
         let first_lost = self.first_lost.unwrap_or(0);
@@ -143,11 +177,12 @@ impl State {
 
 // === impl Stub ===
 
-impl Stub {
+impl<O> Stub<O> {
     /// The chunk is committed.
-    pub(crate) fn stored(mut self) {
+    pub(crate) fn stored(mut self, outcome: O) {
         self.settled = true;
         let mut state = self.receipt.lock();
+        state.outcome = Some(outcome);
         state.open -= 1;
         state.stored += self.places;
         state.skipped += self.skipped;
@@ -175,6 +210,7 @@ impl Stub {
         self.settled = true;
         let mut state = self.receipt.lock();
         state.open -= 1;
+        state.outcome = None;
         state.indeterminate |= indeterminate;
         state.first_lost = Some(state.first_lost.map_or(self.first, |at| at.min(self.first)));
         state.failure.get_or_insert_with(|| (message.to_owned(), kind));
@@ -183,7 +219,7 @@ impl Stub {
     }
 }
 
-impl Drop for Stub {
+impl<O> Drop for Stub<O> {
     fn drop(&mut self) {
         if !self.settled {
             // A worker panicked with the batch in hand, or the server stops without it.
@@ -198,32 +234,32 @@ mod tests {
 
     #[tokio::test]
     async fn a_prefix_is_known_when_what_follows_is_not_stored() {
-        let receipt = Receipt::new();
+        let receipt = Receipt::<()>::new();
         let (first, second) = (receipt.stub(3), receipt.stub(2));
-        first.stored();
+        first.stored(());
         second.failed("disk full", Kind::Unavailable, false);
         assert_eq!(receipt.settled().await.expect_err("second").stored, Some(3));
     }
 
     #[tokio::test]
     async fn a_hole_is_not_a_prefix() {
-        let receipt = Receipt::new();
+        let receipt = Receipt::<()>::new();
         let (first, second) = (receipt.stub(3), receipt.stub(2));
         first.failed("disk full", Kind::Unavailable, false);
-        second.stored();
+        second.stored(());
         assert_eq!(receipt.settled().await.expect_err("first").stored, None);
     }
 
     #[tokio::test]
     async fn an_unknown_outcome_is_no_known_prefix() {
-        let receipt = Receipt::new();
+        let receipt = Receipt::<()>::new();
         receipt.stub(3).failed("connection lost in COMMIT", Kind::Unavailable, true);
         assert_eq!(receipt.settled().await.expect_err("unknown").stored, None);
     }
 
     #[tokio::test]
     async fn a_chunk_that_vanishes_fails_its_stream() {
-        let receipt = Receipt::new();
+        let receipt = Receipt::<()>::new();
         drop(receipt.stub(1));
         assert!(receipt.settled().await.is_err());
         assert!(receipt.has_failed());
@@ -231,30 +267,41 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_chunk_without_rows_is_waited_for_too() {
-        let receipt = Receipt::new();
+        let receipt = Receipt::<()>::new();
         let stub = receipt.stub(0);
         let early = tokio::time::timeout(std::time::Duration::from_secs(1), receipt.settled());
         assert!(early.await.is_err());
-        stub.stored();
+        stub.stored(());
         assert_eq!(receipt.settled().await, Ok(0));
     }
 
     #[tokio::test]
     async fn what_is_passed_over_has_its_place_in_the_stream() {
-        let receipt = Receipt::new();
+        let receipt = Receipt::<()>::new();
         let (first, second) = (receipt.skipping(2).stub(3), receipt.skipping(1).stub(2));
-        first.stored();
+        first.stored(());
         second.failed("disk full", Kind::Unavailable, false);
         assert_eq!(receipt.settled().await.expect_err("second").stored, Some(5));
         assert_eq!(receipt.skipped(), 2);
-        let receipt = Receipt::new();
+        let receipt = Receipt::<()>::new();
         receipt.skipping(7).stub(1).withdrawn();
-        receipt.skipping(4).stub(1).stored();
+        receipt.skipping(4).stub(1).stored(());
         assert_eq!((receipt.settled().await, receipt.skipped()), (Ok(5), 4));
     }
 
     #[tokio::test]
+    async fn what_became_of_a_chunk_is_told_once() {
+        let receipt = Receipt::new();
+        let (first, second) = (receipt.stub(1), receipt.stub(1));
+        first.stored("refused");
+        assert_eq!((receipt.outcome(), receipt.outcome()), (Some("refused"), None));
+        second.failed("disk full", Kind::Unavailable, false);
+        assert!(receipt.settled().await.is_err());
+        assert_eq!(receipt.outcome(), None);
+    }
+
+    #[tokio::test]
     async fn nothing_pushed_is_stored_at_once() {
-        assert_eq!(Receipt::new().settled().await, Ok(0));
+        assert_eq!(Receipt::<()>::new().settled().await, Ok(0));
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::future::Future;
 
-use tally_runtime::Kind;
+use tally_runtime::{Error, Kind};
 use uuid::Uuid;
 
 /// Rows that travel together.
@@ -37,32 +37,34 @@ pub struct Batch<'a, R> {
 pub trait Sink: Send + Sync + 'static {
     /// What it stores.
     type Rows: Rows + Sync;
+    /// What becomes of a chunk in a batch that is stored: a sink that judges says here that it
+    /// refused one.
+    type Outcome: Send + 'static;
 
-    /// Stores a batch, and returns after the commit. A repeated batch whose number the producer
-    /// has used already was stored before, and is not stored again: this is what makes it safe
-    /// to repeat a batch whose outcome is unknown.
+    /// Stores a batch, and returns after the commit, with one outcome for each chunk, in order. A
+    /// repeated batch whose number the producer has used already was stored before, and is not
+    /// stored again: this is what makes it safe to repeat a batch whose outcome is unknown.
     fn write(
         &self,
         batch: Batch<'_, Self::Rows>,
-    ) -> impl Future<Output = Result<(), WriteError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Self::Outcome>, WriteError>> + Send;
 }
 
 /// A batch was not stored, or may not have been.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WriteError {
-    /// What happened, in one line, for the log.
-    pub message: String,
-    /// The same for the streams whose rows these are.
-    pub for_clients: String,
-    /// What it means to the streams whose rows these are.
-    pub kind: Kind,
-    /// Whether the same batch may be stored later.
-    pub transient: bool,
-    /// Whether it may have been stored all the same.
-    pub indeterminate: bool,
-    /// The producer's last stored batch, if the number is not the one after it: the store has
-    /// lost batches, or a copy of this process uses the producer. This attempt stored nothing.
-    pub stored_instead: Option<i64>,
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The number is not the one after the producer's last stored batch: the store has lost
+    /// batches, or a copy of this process uses the producer. This attempt stored nothing.
+    #[error("store batch {sent}: the last stored batch of the worker is {stored}")]
+    OutOfSequence {
+        /// The batch's number.
+        sent: i64,
+        /// The number of the last stored batch.
+        stored: i64,
+    },
+    /// Anything else. The error says whether it may be stored all the same.
+    #[error(transparent)]
+    Failed(#[from] Error),
 }
 
 // === impl Batch ===
@@ -72,5 +74,17 @@ impl<R: Rows> Batch<'_, R> {
     #[must_use]
     pub fn rows(&self) -> usize {
         self.chunks.iter().map(Rows::rows).sum()
+    }
+}
+
+// === impl WriteError ===
+
+impl WriteError {
+    /// The error as the streams see it, which did nothing wrong if the number does not fit.
+    pub(crate) fn for_streams(self) -> Error {
+        match self {
+            Self::OutOfSequence { .. } => Error::permanent(self.to_string(), Kind::Unavailable),
+            Self::Failed(error) => error,
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tally_runtime::{Kind, Tasks};
+use tally_runtime::{Clock, Error, Outcome, Tasks, backoff, chain, chain_for_clients, random};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -41,10 +41,11 @@ pub struct Workers {
 
 /// One worker. It numbers its batches as a producer of its own.
 struct Worker<S: Sink> {
-    queue: Queue<S::Rows>,
+    queue: Queue<S::Rows, S::Outcome>,
     sink: Arc<S>,
     settings: Settings,
-    pause: fn(Duration, Duration, u32) -> Duration,
+    /// Ids say when they were drawn.
+    clock: Arc<dyn Clock>,
     progress: Progress,
     /// Which of the workers it is.
     index: usize,
@@ -57,29 +58,28 @@ struct Worker<S: Sink> {
 // === impl Workers ===
 
 impl Workers {
-    /// Starts the workers. `pause` chooses how long to wait before attempt 2, 3, …, between
-    /// the two limits.
+    /// Starts the workers.
     pub fn start<S: Sink>(
-        queue: &Queue<S::Rows>,
+        queue: &Queue<S::Rows, S::Outcome>,
         sink: &Arc<S>,
         settings: Settings,
-        pause: fn(Duration, Duration, u32) -> Duration,
+        clock: &Arc<dyn Clock>,
     ) -> Self {
         let tasks = Tasks::new();
         let progress = Progress::new(settings.workers);
         for index in 0..settings.workers {
             let (tasks_too, queue, sink) = (tasks.clone(), queue.clone(), Arc::clone(sink));
-            let progress = progress.clone();
+            let (progress, clock) = (progress.clone(), Arc::clone(clock));
             tasks.spawn("insert worker's keeper", async move {
                 loop {
                     let worker = Worker {
                         queue: queue.clone(),
                         sink: Arc::clone(&sink),
                         settings,
-                        pause,
+                        clock: Arc::clone(&clock),
                         progress: progress.clone(),
                         index,
-                        producer: Uuid::now_v7(),
+                        producer: random::id(clock.now()),
                         sequence: 0,
                         last_stored: Instant::now(),
                     };
@@ -128,26 +128,22 @@ impl<S: Sink> Worker<S> {
             let progress = self.progress.clone();
             let _writing = progress.begin(self.index);
             match self.store(&rows).await {
-                Ok(()) => stubs.into_iter().for_each(|(stub, _room)| stub.stored()),
                 // Nothing will mend this batch as a whole, but perhaps only one stream's
                 // rows are at fault: no other stream pays for them.
-                Err(error) if !error.transient && rows.len() > 1 && !error.indeterminate => {
-                    for (rows, (stub, _room)) in rows.into_iter().zip(stubs) {
+                Err(error) if rows.len() > 1 && is_final(&error) => {
+                    for (rows, stub) in rows.into_iter().zip(stubs) {
                         let result = self.store(std::slice::from_ref(&rows)).await;
-                        settle(stub, &result);
+                        settle(vec![stub], result);
                     }
                 }
-                Err(error) => {
-                    let result = Err(error);
-                    stubs.into_iter().for_each(|(stub, _room)| settle(stub, &result));
-                }
+                result => settle(stubs, result),
             }
         }
     }
 
     /// Stores one batch, trying again while the failure is transient. The number stays the
     /// same, so that a batch whose outcome is unknown is not stored twice.
-    async fn store(&mut self, chunks: &[S::Rows]) -> Result<(), WriteError> {
+    async fn store(&mut self, chunks: &[S::Rows]) -> Result<Vec<S::Outcome>, Error> {
         let started = Instant::now();
         if self.last_stored.elapsed() > PRODUCER_IDLE_MAX {
             self.become_new_producer();
@@ -159,57 +155,60 @@ impl<S: Sink> Worker<S> {
             let sequence = self.sequence + 1;
             let is_repeated = indeterminate;
             let batch = Batch { producer: self.producer, sequence, is_repeated, chunks };
-            let mut error = match self.sink.write(batch).await {
-                Ok(()) => {
+            let error = match self.sink.write(batch).await {
+                Ok(outcomes) => {
                     self.progress.stored();
                     self.sequence = sequence;
                     self.last_stored = Instant::now();
                     if attempt > 1 {
                         tracing::info!(attempt, "the database takes rows again");
                     }
-                    return Ok(());
+                    return Ok(outcomes);
                 }
                 Err(error) => error,
             };
-            indeterminate |= error.indeterminate;
             // The database has lost batches of this worker because it was restored or failed over,
             // or a copy of this server counts under the same id. Either way this batch is not
             // stored, and may begin again under a new id; unless an earlier attempt may be what
             // brought the number this far, or was stored before the producer was removed.
-            let is_missing = error
-                .stored_instead
-                .is_some_and(|stored| !indeterminate || (1..self.sequence).contains(&stored));
+            let is_missing = match &error {
+                WriteError::OutOfSequence { stored, .. } => {
+                    !indeterminate || (1..self.sequence).contains(stored)
+                }
+                WriteError::Failed(error) => {
+                    indeterminate |= error.outcome() == Outcome::Indeterminate;
+                    false
+                }
+            };
+            let error = error.for_streams();
+            let message = chain(&error);
             if is_missing && !has_renumbered {
-                tracing::warn!(error = error.message, "the worker goes on under a new id");
+                tracing::warn!(error = message, "the worker goes on under a new id");
                 self.become_new_producer();
                 (indeterminate, has_renumbered) = (false, true);
                 continue;
             }
-            self.progress.failed(&error.message);
-            let pause = (self.pause)(PAUSE_MIN, PAUSE_MAX, attempt);
+            self.progress.failed(&message);
+            let pause = backoff::pause(PAUSE_MIN, PAUSE_MAX, attempt, random::number());
             let left = self.settings.write_wait_max.saturating_sub(started.elapsed());
-            if !error.transient || pause >= left {
+            if !error.is_transient() || pause >= left {
                 let rows: usize = chunks.iter().map(Rows::rows).sum();
                 tracing::error!(
                     rows,
                     attempt,
                     indeterminate,
-                    error = error.message,
+                    error = message,
                     "rows were not stored; their clients have been told"
                 );
-                error.indeterminate = indeterminate;
-                if error.stored_instead.is_some() {
-                    // The streams did nothing wrong.
-                    error.kind = Kind::Unavailable;
+                if !indeterminate {
+                    return Err(error);
                 }
-                if indeterminate {
-                    // The number may be used.
-                    self.become_new_producer();
-                }
-                return Err(error);
+                // The number may be used.
+                self.become_new_producer();
+                return Err(error.with_outcome(Outcome::Indeterminate));
             }
             if attempt == 1 {
-                tracing::warn!(error = error.message, "rows could not be stored, trying again");
+                tracing::warn!(error = message, "rows could not be stored, trying again");
             }
             tokio::time::sleep(pause).await;
             attempt += 1;
@@ -217,45 +216,41 @@ impl<S: Sink> Worker<S> {
     }
 
     fn become_new_producer(&mut self) {
-        self.producer = Uuid::now_v7();
+        self.producer = random::id(self.clock.now());
         self.sequence = 0;
         self.last_stored = Instant::now();
     }
 }
 
-fn split<R: Rows>(chunks: Vec<Chunk<R>>) -> (Vec<R>, Vec<(Stub, Room)>) {
+type Stubs<O> = Vec<(Stub<O>, Room)>;
+
+fn split<R, O>(chunks: Vec<Chunk<R, O>>) -> (Vec<R>, Stubs<O>) {
     chunks.into_iter().map(|chunk| (chunk.rows, (chunk.stub, chunk.room))).unzip()
 }
 
-fn settle(stub: Stub, result: &Result<(), WriteError>) {
-    match result {
-        Ok(()) => stub.stored(),
-        Err(error) => stub.failed(&error.for_clients, error.kind, error.indeterminate),
-    }
+/// Whether the batch certainly was not stored, and never will be as it is.
+fn is_final(error: &Error) -> bool {
+    !error.is_transient() && error.outcome() == Outcome::Determinate
 }
 
-impl WriteError {
-    /// A failure that is certain, and that trying again will not mend.
-    #[must_use]
-    pub fn permanent(message: impl Into<String>, kind: Kind) -> Self {
-        let message = message.into();
-        Self {
-            for_clients: message.clone(),
-            message,
-            kind,
-            transient: false,
-            indeterminate: false,
-            stored_instead: None,
+/// Tells the streams, and then gives their places back.
+fn settle<O>(stubs: Stubs<O>, result: Result<Vec<O>, Error>) {
+    match result {
+        Ok(outcomes) => {
+            assert_eq!(outcomes.len(), stubs.len(), "a sink has an outcome for each chunk");
+            for ((stub, _room), outcome) in stubs.into_iter().zip(outcomes) {
+                stub.stored(outcome);
+            }
         }
-    }
-
-    /// A failure that may pass.
-    #[must_use]
-    pub fn transient(message: impl Into<String>, indeterminate: bool) -> Self {
-        Self { transient: true, indeterminate, ..Self::permanent(message, Kind::Unavailable) }
+        Err(error) => {
+            let message = chain_for_clients(&error);
+            let indeterminate = error.outcome() == Outcome::Indeterminate;
+            for (stub, _room) in stubs {
+                stub.failed(&message, error.kind(), indeterminate);
+            }
+        }
     }
 }
 
 #[cfg(test)]
-#[path = "worker_tests.rs"]
 mod tests;

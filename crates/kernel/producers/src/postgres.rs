@@ -309,7 +309,7 @@ async fn forget_some(
         if let Some(then) = then {
             then.postgres(&transaction, accepted(&days)).await?;
         }
-        tally_store::faults::point("forget.before_commit").await;
+        tally_runtime::faults::point("forget.before_commit").await;
     }
     transaction.commit().await?;
     connection.release();

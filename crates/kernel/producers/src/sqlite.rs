@@ -172,7 +172,7 @@ fn forget_some(
     }
     add_days(&transaction, domain, &kept)?;
     then.sqlite(&transaction, accepted(&kept))?;
-    tally_store::faults::blocking_point("forget.before_commit");
+    tally_runtime::faults::blocking_point("forget.before_commit");
     transaction.commit().step("commit")
 }
 

@@ -1,41 +1,59 @@
-//! The kinds of failure, and the one table from kind to gRPC and HTTP status.
+//! The error of an operation on a database: which step failed, did it happen, is it worth repeating.
 
-use std::error::Error;
-use std::fmt::Write as _;
+use std::error::Error as StdError;
+use std::fmt::{self, Write as _};
 
-/// What a failure means to the one who asked. Handlers never pick status codes: an error
-/// has a kind, and the kind has its codes here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// The request itself is wrong; the same request will never succeed.
-    InvalidArgument,
-    /// What was asked for does not exist.
-    NotFound,
-    /// Something else has that name already.
-    AlreadyExists,
-    /// The state of the system does not allow it; something else must happen first.
-    FailedPrecondition,
-    /// The answer or the request is over a limit.
-    ResourceExhausted,
-    /// Something that is needed is away; the same request may succeed later.
-    Unavailable,
-    /// Tally itself is at fault, or the database is not as Tally made it.
-    Internal,
+use crate::Kind;
+
+/// Whether a write that failed may have been stored all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It certainly was not stored.
+    Determinate,
+    /// It is unknown. Only a write that carries an id may be repeated after this.
+    Indeterminate,
+}
+
+/// An operation on a database failed.
+#[derive(Debug)]
+pub struct Error {
+    step: String,
+    outcome: Outcome,
+    transient: bool,
+    kind: Kind,
+    /// What clients are told instead of this and everything behind it.
+    for_clients: Option<&'static str>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// What a database says about a statement that it refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
+#[error("{words}")]
+pub struct Said {
+    /// In one line.
+    pub words: String,
+    /// The SQLSTATE, five characters as the SQL standard has them. For SQLite, which has numbers of
+    /// its own, the SQLSTATE that Postgres has for the same violation of a constraint.
+    pub sqlstate: String,
+    /// The constraint that was violated, if the database names it.
+    pub constraint: Option<String>,
+    /// The table, if the database names it.
+    pub table: Option<String>,
 }
 
 /// An error and everything behind it, in one line: `outer: inner: innermost`.
 ///
 /// A cause that the level above it already prints is not repeated.
 #[must_use]
-pub fn chain(error: &(dyn Error + 'static)) -> String {
+pub fn chain(error: &(dyn StdError + 'static)) -> String {
     chain_by(error, |_| None)
 }
 
 /// The same, with other words for some errors: those stand for everything behind the error, too.
 #[must_use]
 pub fn chain_by(
-    error: &(dyn Error + 'static),
-    instead: impl Fn(&(dyn Error + 'static)) -> Option<String>,
+    error: &(dyn StdError + 'static),
+    instead: impl Fn(&(dyn StdError + 'static)) -> Option<String>,
 ) -> String {
     let mut line = String::new();
     let mut next = Some(error);
@@ -52,34 +70,130 @@ pub fn chain_by(
     line
 }
 
-// === impl Kind ===
+/// An error and everything behind it in one line, for clients, who need not know where the database
+/// is and who its users are.
+#[must_use]
+pub fn chain_for_clients(error: &(dyn StdError + 'static)) -> String {
+    chain_by(error, |error| error.downcast_ref::<Error>()?.for_clients.map(str::to_owned))
+}
 
-impl Kind {
-    /// The gRPC status code, as numbered by the gRPC specification (`statuscodes.md`).
-    #[must_use]
-    pub const fn grpc_code(self) -> i32 {
-        match self {
-            Self::InvalidArgument => 3,
-            Self::NotFound => 5,
-            Self::AlreadyExists => 6,
-            Self::ResourceExhausted => 8,
-            Self::FailedPrecondition => 9,
-            Self::Internal => 13,
-            Self::Unavailable => 14,
+// === impl Error ===
+
+impl Error {
+    /// A failure that trying again will not mend.
+    pub fn permanent(step: impl Into<String>, kind: Kind) -> Self {
+        Self {
+            step: step.into(),
+            outcome: Outcome::Determinate,
+            transient: false,
+            kind,
+            for_clients: None,
+            source: None,
         }
     }
 
-    /// The HTTP status code (RFC 9110).
+    /// A failure that may pass by itself.
+    pub fn transient(step: impl Into<String>, outcome: Outcome) -> Self {
+        Self { outcome, transient: true, ..Self::permanent(step, Kind::Unavailable) }
+    }
+
+    /// With the error behind it.
     #[must_use]
-    pub const fn http_status(self) -> u16 {
-        match self {
-            Self::InvalidArgument => 400,
-            Self::NotFound => 404,
-            Self::AlreadyExists | Self::FailedPrecondition => 409,
-            Self::ResourceExhausted => 429,
-            Self::Internal => 500,
-            Self::Unavailable => 503,
+    pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// With this outcome.
+    #[must_use]
+    pub fn with_outcome(self, outcome: Outcome) -> Self {
+        Self { outcome, ..self }
+    }
+
+    /// The same failure, which may pass by itself after all: the caller knows what caused it.
+    #[must_use]
+    pub fn that_passes(self) -> Self {
+        Self { transient: true, kind: Kind::Unavailable, ..self }
+    }
+
+    /// With what clients are told instead, because it names the database's address or its users.
+    #[must_use]
+    pub fn for_clients(self, text: &'static str) -> Self {
+        Self { for_clients: Some(text), ..self }
+    }
+
+    /// The same error under the name of a larger step.
+    #[must_use]
+    pub fn within(self, step: impl Into<String>) -> Self {
+        Self {
+            step: step.into(),
+            outcome: self.outcome,
+            transient: self.transient,
+            kind: self.kind,
+            for_clients: None,
+            source: Some(Box::new(self)),
         }
+    }
+
+    /// Did it happen?
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// Whether the same operation may succeed later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        self.transient
+    }
+
+    /// What it means to the caller.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What the database said, if it refused a statement.
+    #[must_use]
+    pub fn said(&self) -> Option<&Said> {
+        self.find()
+    }
+
+    /// The SQLSTATE, if the database refused a statement; see [`Said::sqlstate`].
+    #[must_use]
+    pub fn sqlstate(&self) -> Option<&str> {
+        self.said().map(|said| said.sqlstate.as_str())
+    }
+
+    /// The constraint that was violated, if the database names it.
+    #[must_use]
+    pub fn constraint(&self) -> Option<&str> {
+        self.said()?.constraint.as_deref()
+    }
+
+    /// The first error of a type among this one and those behind it.
+    #[must_use]
+    pub fn find<E: StdError + 'static>(&self) -> Option<&E> {
+        let mut next: Option<&(dyn StdError + 'static)> = Some(self);
+        while let Some(error) = next {
+            if let Some(found) = error.downcast_ref() {
+                return Some(found);
+            }
+            next = error.source();
+        }
+        None
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.step)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
     }
 }
 
@@ -100,9 +214,35 @@ mod tests {
     #[test]
     fn other_words_stand_for_all_that_is_behind() {
         let error = Outer(std::io::Error::other(Outer(std::io::Error::other("the key is lost"))));
-        let instead = |error: &(dyn Error + 'static)| {
+        let instead = |error: &(dyn StdError + 'static)| {
             error.downcast_ref::<std::io::Error>().map(|_| "it is shut".to_owned())
         };
         assert_eq!(chain_by(&error, instead), "open the door: it is shut");
+    }
+
+    #[test]
+    fn clients_are_told_no_addresses() {
+        let inner = Error::permanent("connect to postgres://me@db/x", Kind::Unavailable)
+            .because("password authentication failed for user \"me\"")
+            .for_clients("connect to the database");
+        let outer = inner.within("read totals");
+        assert_eq!(chain_for_clients(&outer), "read totals: connect to the database");
+        assert!(chain(&outer).contains("for user"));
+    }
+
+    #[test]
+    fn a_step_keeps_what_is_behind_it() {
+        let said = Said {
+            words: "no".into(),
+            sqlstate: "23514".into(),
+            constraint: Some("balance".into()),
+            table: None,
+        };
+        let inner = Error::transient("lose the connection", Outcome::Indeterminate).because(said);
+        let outer = inner.within("store a batch");
+        assert_eq!(outer.outcome(), Outcome::Indeterminate);
+        assert!(outer.is_transient());
+        assert_eq!(chain(&outer), "store a batch: lose the connection: no");
+        assert_eq!((outer.sqlstate(), outer.constraint()), (Some("23514"), Some("balance")));
     }
 }

@@ -1,24 +1,33 @@
 //! What every Tally process needs before it does anything: time, tasks, settings, logs.
 //!
-//! It knows no domain, no database and no wire format.
+//! It knows no domain and no wire format, and of databases only what can go wrong with them.
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `backoff.rs` | how long to wait before something is tried again |
 //! | `clock.rs` | the only place that asks the machine what time it is |
 //! | `config.rs` | settings whose mistakes are collected and reported at once |
-//! | `error.rs` | the kinds of failure, and the one table from kind to gRPC and HTTP status |
+//! | `error.rs` | the error of an operation on a database: did it happen, is it worth repeating |
+//! | `faults.rs` | points at which a test can stop the process |
+//! | `kind.rs` | the kinds of failure, and the one table from kind to gRPC and HTTP status |
+//! | `random.rs` | the only place that draws random numbers and ids |
 //! | `signal.rs` | SIGTERM, Ctrl-C and SIGHUP |
 //! | `tasks.rs` | named tasks, and waiting for them at the end |
 //! | `telemetry.rs` | log output |
 
+pub mod backoff;
 mod clock;
 pub mod config;
 mod error;
+pub mod faults;
+mod kind;
+pub mod random;
 mod signal;
 mod tasks;
 pub mod telemetry;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use error::{Kind, chain, chain_by};
+pub use error::{Error, Outcome, Said, chain, chain_by, chain_for_clients};
+pub use kind::Kind;
 pub use signal::Signals;
 pub use tasks::{Drain, Tasks};

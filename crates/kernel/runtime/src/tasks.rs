@@ -45,8 +45,16 @@ impl Tasks {
         })
     }
 
-    /// Takes no more waiting for new tasks: [`Tasks::finished`] returns once those that run
-    /// have ended.
+    /// Starts a task that no drain waits for: the process may end in the middle of it.
+    pub fn detach<F>(name: &'static str, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        Self::new().spawn(name, future)
+    }
+
+    /// Lets [`Tasks::finished`] return once every task has ended.
     pub fn close(&self) {
         self.tracker.close();
     }

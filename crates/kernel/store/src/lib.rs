@@ -5,8 +5,7 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `error.rs` | the storage error: which step failed, did it happen, is it worth trying again |
-//! | `faults.rs` | points at which a test can stop the process |
+//! | `error.rs` | classifying what the drivers report: did it happen, is it worth repeating? |
 //! | `migrate.rs` | bringing a set of tables up to date |
 //! | `postgres/` | Postgres and CockroachDB: pool, TLS, transactions, migration lock |
 //! | `retry.rs` | the one loop that repeats a failed operation |
@@ -14,15 +13,15 @@
 //! | `url.rs`, `url/` | reading a database URL, and printing it without its password |
 
 pub mod error;
-pub mod faults;
 mod migrate;
 pub mod postgres;
 pub mod retry;
 pub mod sqlite;
 mod url;
 
-pub use error::{Error, Outcome};
+pub use error::is_locked;
 pub use migrate::{Migrations, Schema};
+pub use tally_runtime::{Error, Outcome};
 pub use url::{DatabaseUrl, Driver, Environment, InvalidUrl, PostgresUrl, SqliteUrl};
 
 /// Which SQL a database understands.

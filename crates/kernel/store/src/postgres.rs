@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `connection.rs` | a connection, its transactions, and what becomes of it when it is given up |
 //! | `examine.rs` | looking at what answers |
+//! | `faults.rs` | transactions that fail on purpose |
 //! | `migrate.rs` | running migrations under a lock |
 //! | `tls.rs` | TLS with libpq's parameters |
 
 mod connection;
 mod examine;
+mod faults;
 pub(crate) mod migrate;
 mod tls;
 
@@ -23,13 +25,16 @@ use deadpool_postgres::{
     TimeoutType,
 };
 use tally_runtime::{Kind, Tasks, chain};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use self::connection::{Connection, Isolation, Transaction, commits_itself};
+pub use self::faults::fail;
 #[cfg(test)]
 pub(crate) use self::tls::TlsMode;
 pub(crate) use self::tls::TlsSettings;
-use crate::error::Step as _;
+use crate::error::{self, Step as _};
 use crate::url::PostgresUrl;
 use crate::{Dialect, Error, Outcome};
 
@@ -179,6 +184,47 @@ impl Database {
         self.of(&self.probe).await
     }
 
+    /// A transaction on such a connection.
+    ///
+    /// # Errors
+    /// When there is no connection, or it is gone.
+    pub async fn begin(&self, isolation: Isolation) -> Result<Transaction<'static>, Error> {
+        self.connection().await?.transaction(isolation).await
+    }
+
+    /// The rows of one statement that only reads.
+    ///
+    /// # Errors
+    /// When there is no connection, or the statement fails.
+    pub async fn rows(
+        &self,
+        step: &'static str,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        let connection = self.connection().await?;
+        let rows = connection.rows(step, sql, values).await?;
+        connection.release();
+        Ok(rows)
+    }
+
+    /// The rows of one statement that commits by itself. Its error says whether it did.
+    ///
+    /// # Errors
+    /// When there is no connection, or the statement fails.
+    pub async fn commit_rows(
+        &self,
+        step: &'static str,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        let connection = self.connection().await?;
+        let statement = connection.prepare_cached(sql).await.step(step)?;
+        let rows = commits_itself(step, connection.query(&statement, values).await)?;
+        connection.release();
+        Ok(rows)
+    }
+
     async fn of(&self, pool: &Pool) -> Result<Connection, Error> {
         self.take_from(pool).await.map_err(|error| error.for_clients(CONNECT_FOR_CLIENTS))
     }
@@ -195,7 +241,7 @@ impl Database {
             }
             Err(
                 PoolError::PostCreateHook(HookError::Backend(error)) | PoolError::Backend(error),
-            ) => Err(Error::statement(step(), error)),
+            ) => Err(error::statement(step(), error)),
             Err(PoolError::Timeout(TimeoutType::Wait)) => {
                 let busy =
                     format!("all {} connections for this are in use", pool.status().max_size);
@@ -211,10 +257,8 @@ impl Database {
 
     pub(crate) async fn ping(&self) -> Result<(), Error> {
         let connection = self.probe().await?;
-        let row = connection
-            .query_one(include_str!("postgres/is_read_only.sql"), &[])
-            .await
-            .step("ask the database whether it takes writes")?;
+        let step = "ask the database whether it takes writes";
+        let row = connection.row(step, include_str!("postgres/is_read_only.sql"), &[]).await?;
         connection.release();
         if row.get::<_, String>(0) == "on" {
             return Err(Error::transient("write: the database is read-only", Outcome::Determinate));
@@ -230,8 +274,8 @@ impl Database {
         let (client, connection) = connecting
             .await
             .map_err(|_| self.silent())?
-            .map_err(|error| Error::statement(step(), error))?;
-        Tasks::new().spawn("migration connection", async move {
+            .map_err(|error| error::statement(step(), error))?;
+        Tasks::detach("migration connection", async move {
             if let Err(error) = connection.await {
                 tracing::debug!(error = chain(&error), "migration connection ended");
             }

@@ -1,12 +1,10 @@
 //! The one loop that repeats a failed operation: named, bounded, jittered, counted.
 
 use std::future::Future;
-use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
+use tally_runtime::{Error, Outcome, backoff, random};
 use tokio::time::Instant;
-
-use crate::{Error, Outcome};
 
 /// How an operation is repeated. Every operation that goes through it must be harmless to
 /// repeat after an [`Outcome::Indeterminate`] failure, because it is a read, or carries an
@@ -15,7 +13,7 @@ use crate::{Error, Outcome};
 pub struct Policy {
     /// What the log calls the operation.
     pub name: &'static str,
-    /// How often it is tried at most, the first time included.
+    /// At most this many attempts, the first included.
     pub attempts_max: u32,
     /// How long one attempt may take before its connection is given up.
     pub attempt_timeout: Duration,
@@ -90,18 +88,8 @@ impl Policy {
     }
 
     fn pause(&self, attempt: u32) -> Duration {
-        pause(self.pause_min, self.pause_max, attempt)
+        backoff::pause(self.pause_min, self.pause_max, attempt, random::number())
     }
-}
-
-/// A pause that doubles with each attempt (the first is 1), with jitter: between half of it
-/// and the whole.
-#[must_use]
-pub fn pause(min: Duration, max: Duration, attempt: u32) -> Duration {
-    let whole = min.saturating_mul(1 << (attempt - 1).min(16)).min(max);
-    let random = RandomState::new().hash_one(attempt) % 1000;
-    let random = u32::try_from(random).expect("less than a thousand");
-    whole / 2 + whole * random / 2000
 }
 
 #[cfg(test)]
@@ -143,15 +131,5 @@ mod tests {
         let policy = Policy { attempts_max: 1, ..Policy::short("hang") };
         let result: Result<(), Error> = policy.run(std::future::pending).await;
         assert_eq!(result.expect_err("hangs").outcome(), Outcome::Indeterminate);
-    }
-
-    #[test]
-    fn pauses_grow_and_stay_within_bounds() {
-        let (min, max) = (Duration::from_millis(10), Duration::from_secs(1));
-        for attempt in 1..40 {
-            let pause = pause(min, max, attempt);
-            assert!(pause >= min / 2 && pause <= max, "{attempt}: {pause:?}");
-        }
-        assert!(pause(min, max, 30) >= max / 2);
     }
 }

@@ -20,7 +20,7 @@ use tally_runtime::Kind;
 
 use self::files::Files;
 use self::worker::Worker;
-use crate::error::Step as _;
+use crate::error::{self, Step as _};
 use crate::url::SqliteUrl;
 use crate::{Error, Outcome};
 
@@ -150,7 +150,7 @@ fn checkpoint(connection: &Connection) -> Result<(), Error> {
 
 fn open_writer(url: &SqliteUrl) -> Result<Connection, Error> {
     let step = || format!("open {url}");
-    let failed = |error| Error::sqlite(step(), error);
+    let failed = |error| error::sqlite(step(), error);
     let connection = Connection::open(&url.path).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     if connection.is_readonly(rusqlite::MAIN_DB).map_err(failed)? {
@@ -177,7 +177,7 @@ fn open_writer(url: &SqliteUrl) -> Result<Connection, Error> {
 
 fn open_reader(path: &Path) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let failed = |error| Error::sqlite(format!("open sqlite:{} to read", path.display()), error);
+    let failed = |error| error::sqlite(format!("open sqlite:{} to read", path.display()), error);
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     Ok(connection)

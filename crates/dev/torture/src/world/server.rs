@@ -18,7 +18,7 @@ const END_LIMIT: Duration = Duration::from_secs(30);
 /// What has the server in store for itself.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct How {
-    /// A fault of tally_store::faults.
+    /// A fault of tally_runtime::faults.
     pub(crate) fault: Option<String>,
     /// The size that a SQLite file may have.
     pub(crate) size_bytes_max: Option<u64>,

@@ -1,17 +1,15 @@
 //! Reading the Go server's tables in one snapshot.
 
 use std::error::Error as StdError;
-use std::pin::pin;
 
 use futures_util::StreamExt as _;
 use tally_proto::{methods, wire};
 use tally_runtime::Kind;
 use tally_store::Error;
-use tally_store::error::Step as _;
 use tally_store::postgres::{Database, Isolation, Transaction};
 use tokio::sync::mpsc;
 use tokio_postgres::Row;
-use tokio_postgres::types::{FromSql, ToSql, Type};
+use tokio_postgres::types::{FromSql, Type};
 
 use super::{Count, Piece, Request};
 use crate::model::Endpoint;
@@ -30,12 +28,11 @@ pub(super) async fn read(
     path_bytes_max: usize,
     with_requests: bool,
 ) -> Result<(), Error> {
-    let mut connection = database.connection().await?;
-    let transaction = connection.begin(Isolation::Snapshot).await?;
+    let transaction = database.begin(Isolation::Snapshot).await?;
     let step = "read the Go server's tables";
-    transaction.batch_execute(include_str!("wait_for_store.sql")).await.step(step)?;
-    let source = transaction.query_opt(include_str!("source.sql"), &[]).await.step(step)?;
-    let source = source.ok_or_else(|| {
+    transaction.script(step, include_str!("wait_for_store.sql")).await?;
+    let rows = transaction.rows(step, include_str!("source.sql"), &[]).await?;
+    let source = rows.first().ok_or_else(|| {
         Error::permanent(step, Kind::FailedPrecondition)
             .because("this database has no schema count: say --from with the URL that it used")
     })?;
@@ -58,9 +55,7 @@ pub(super) async fn read(
         send(&transaction, include_str!("requests.sql"), request, Piece::Requests, pieces).await?;
     }
     let _ = pieces.send(Ok(Piece::End)).await;
-    transaction.rollback().await?;
-    connection.release();
-    Ok(())
+    transaction.rollback().await
 }
 
 /// Streams an answer, in pieces.
@@ -72,13 +67,11 @@ async fn send<T>(
     pieces: &mpsc::Sender<Result<Piece, Error>>,
 ) -> Result<(), Error> {
     let step = "read the Go server's tables";
-    let none: [&(dyn ToSql + Sync); 0] = [];
-    let rows = transaction.query_raw(sql, none).await.step(step)?;
-    let mut rows = pin!(rows.ready_chunks(PIECE_LINES));
+    let mut rows = transaction.stream(step, sql, &[]).await?.ready_chunks(PIECE_LINES);
     let mut lines = Vec::with_capacity(PIECE_LINES);
     while let Some(chunk) = rows.next().await {
         for row in chunk {
-            lines.push(read(&row.step(step)?));
+            lines.push(read(&row?));
         }
         if lines.len() >= PIECE_LINES {
             let full = std::mem::replace(&mut lines, Vec::with_capacity(PIECE_LINES));

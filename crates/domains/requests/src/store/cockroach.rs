@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use tally_ingest::Batch;
-use tally_store::error::Step as _;
-use tally_store::postgres::{Database, commits_itself};
+use tally_ingest::{Batch, WriteError};
+use tally_store::postgres::Database;
 use tally_store::retry::Policy;
+use tokio_postgres::types::ToSql;
 
 use super::postgres::append::{self, Way};
 use super::postgres::{endpoints, files, totals};
@@ -14,7 +14,7 @@ use crate::counted::CountedFile;
 use crate::import_count::{CountTables, Imported};
 use crate::model::{DayRange, Endpoint, EndpointId};
 use crate::rows::Rows;
-use crate::totals::{Query, TooMany, Totals};
+use crate::totals::{Query, Totals};
 
 /// How many rows one step of a roll-up moves: CockroachDB advises against larger transactions.
 const STEP_ROWS: i64 = 10_000;
@@ -43,15 +43,10 @@ impl CockroachStore {
 
     /// One statement, which is its own transaction.
     async fn roll_up_step(&self, days: DayRange) -> Result<i64> {
-        let step = "move rows into totals";
-        let connection = self.database.connection().await?;
-        let statement =
-            connection.prepare_cached(include_str!("cockroach/roll_up.sql")).await.step(step)?;
-        let row =
-            connection.query_one(&statement, &[&days.first.0, &days.last.0, &STEP_ROWS]).await;
-        let moved = commits_itself(step, row)?.get(0);
-        connection.release();
-        Ok(moved)
+        let (step, sql) = ("move rows into totals", include_str!("cockroach/roll_up.sql"));
+        let values: [&(dyn ToSql + Sync); 3] = [&days.first.0, &days.last.0, &STEP_ROWS];
+        let rows = self.database.commit_rows(step, sql, &values).await?;
+        Ok(rows.first().map_or(0, |row| row.get(0)))
     }
 }
 
@@ -71,9 +66,12 @@ impl Store for CockroachStore {
         self.database.writers_made()
     }
 
-    async fn append(&self, batch: &Batch<'_, Rows>, names: &Names) -> Result<Appended> {
-        let policy = Policy { attempts_max: 1, ..Policy::short("store a batch") };
-        policy.run(|| append::append(&self.database, batch, names, WAY)).await
+    async fn append(
+        &self,
+        batch: &Batch<'_, Rows>,
+        names: &Names,
+    ) -> std::result::Result<Appended, WriteError> {
+        append::append(&self.database, batch, names, WAY).await
     }
 
     async fn roll_up(&self, days: DayRange) -> Result<u64> {
@@ -88,9 +86,9 @@ impl Store for CockroachStore {
         }
     }
 
-    async fn totals(&self, query: &Query) -> Result<std::result::Result<Totals, TooMany>> {
+    async fn totals(&self, query: &Query) -> Result<Totals> {
         // Its snapshots hold without a lock: rows are deleted, not truncated.
-        Policy::long("read totals").run(|| totals::read(&self.database, query, None, None)).await
+        Policy::long("read totals").run(|| totals::read(&self.database, query, None)).await
     }
 
     async fn counted_files(&self, fingerprints: &[Vec<u8>]) -> Result<Vec<CountedFile>> {

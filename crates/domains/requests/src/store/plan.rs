@@ -1,17 +1,15 @@
 //! What of a batch is stored, by where its producers stand.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use hashbrown::HashMap;
-use tally_ingest::{Batch, Rows as _};
+use tally_ingest::{Batch, Rows as _, WriteError};
 use tally_producers::{Counted, Refusal};
-use tally_store::faults;
+use tally_runtime::faults;
 use uuid::Uuid;
 
-use super::{Result, out_of_sequence};
 use crate::model::{Day, EndpointId};
-use crate::producer::{Run, Verdict};
+use crate::producer::{Fate, Run};
 use crate::rows::Rows;
 
 /// A producer's epoch, 0 for a worker, and the last batch that is stored.
@@ -39,7 +37,8 @@ pub(super) struct Plan {
     /// What is stored.
     pub(super) rows: Vec<Rows>,
     pub(super) days: BTreeMap<(Uuid, Day), Counted>,
-    verdicts: Vec<(Arc<Run>, Verdict)>,
+    /// What becomes of each chunk, in order, once this is committed.
+    pub(super) fates: Vec<Fate>,
 }
 
 /// Where producers stand. Those that are not in it are assumed to be where the batch needs them;
@@ -51,7 +50,7 @@ pub(super) type Places = HashMap<Uuid, Option<Place>>;
 impl Plan {
     /// As if everything were new, which it is unless something failed before. The database holds
     /// each move against the truth.
-    pub(super) fn hopeful(batch: &Batch<'_, Rows>) -> Result<Self> {
+    pub(super) fn hopeful(batch: &Batch<'_, Rows>) -> Result<Self, WriteError> {
         Self::new(batch, Places::new())
     }
 
@@ -60,7 +59,7 @@ impl Plan {
     /// # Errors
     /// When the worker's number is not the next one, and not that of a repeated batch either.
     /// Nothing of the batch is stored then.
-    pub(super) fn new(batch: &Batch<'_, Rows>, mut places: Places) -> Result<Self> {
+    pub(super) fn new(batch: &Batch<'_, Rows>, mut places: Places) -> Result<Self, WriteError> {
         let mut plan = Self::default();
         let before = batch.sequence - 1;
         let own =
@@ -71,17 +70,22 @@ impl Plan {
         // used by a copy of this server.
         let is_duplicate = batch.is_repeated && stored == batch.sequence;
         if !is_new && !is_duplicate {
-            return Err(out_of_sequence(stored, batch.sequence));
+            return Err(WriteError::OutOfSequence { sent: batch.sequence, stored });
         }
         if is_new {
             plan.move_on(batch.producer, Place { epoch: 0, sequence: before }, batch.sequence);
         }
         for chunk in batch.chunks {
-            match chunk.run() {
-                None if is_new => plan.store(batch.producer, chunk.clone()),
-                None => {}
+            let fate = match chunk.run() {
                 Some(run) => plan.add_run(run, chunk, &mut places),
-            }
+                None => {
+                    if is_new {
+                        plan.store(batch.producer, chunk.clone());
+                    }
+                    Fate::Stored { committed: 0 }
+                }
+            };
+            plan.fates.push(fate);
         }
         Ok(plan)
     }
@@ -94,23 +98,18 @@ impl Plan {
         self
     }
 
-    /// Tells the runs, after the commit.
-    pub(super) fn decide(&self) {
-        self.verdicts.iter().for_each(|(run, verdict)| run.decide(*verdict));
-    }
-
     pub(super) fn row_count(&self) -> usize {
         self.rows.iter().map(tally_ingest::Rows::rows).sum()
     }
 
-    fn add_run(&mut self, run: &Arc<Run>, rows: &Rows, places: &mut Places) {
+    fn add_run(&mut self, run: &Run, rows: &Rows, places: &mut Places) -> Fate {
         let hoped = Place { epoch: run.epoch, sequence: run.first - 1 };
         let place = places.entry(run.producer).or_insert(Some(hoped));
-        let verdict = match place {
-            None => Verdict::Refused(Refusal::Forgotten),
-            Some(place) if place.epoch != run.epoch => Verdict::Refused(Refusal::InUse),
+        match place {
+            None => Fate::Refused(Refusal::Forgotten),
+            Some(place) if place.epoch != run.epoch => Fate::Refused(Refusal::InUse),
             Some(Place { sequence, .. }) if *sequence < run.first - 1 => {
-                Verdict::Gap { committed: *sequence }
+                Fate::Gap { committed: *sequence }
             }
             Some(place) => {
                 let known = usize::try_from(place.sequence + 1 - run.first).unwrap_or(usize::MAX);
@@ -123,10 +122,9 @@ impl Plan {
                     self.move_on(run.producer, *place, last);
                     place.sequence = last;
                 }
-                Verdict::Stored { committed: place.sequence }
+                Fate::Stored { committed: place.sequence }
             }
-        };
-        self.verdicts.push((Arc::clone(run), verdict));
+        }
     }
 
     /// Two runs of one producer, of two streams of one process, are one move.
@@ -178,7 +176,7 @@ mod tests {
             rows.extend((0..*size).map(|_| (sequence, 0)));
             batches.push(BatchEnd { rows: rows.len(), drops: vec![(Day(0), sequence)] });
         }
-        Rows::from_iter(rows).of_run(Arc::new(Run::new(CLIENT, 9, first, batches)))
+        Rows::from_iter(rows).of_run(Run { producer: CLIENT, epoch: 9, first, batches })
     }
 
     fn plan(chunks: &[Rows], stored: Option<i64>) -> Plan {
@@ -194,18 +192,18 @@ mod tests {
     #[test]
     fn only_what_is_new_is_stored() {
         let chunks = [chunk(5, &[2, 0, 1])];
-        for (stored, rows, verdict) in [
-            (Some(3), vec![], Verdict::Gap { committed: 3 }),
-            (Some(4), vec![5, 5, 7], Verdict::Stored { committed: 7 }),
-            (Some(5), vec![7], Verdict::Stored { committed: 7 }),
-            (Some(6), vec![7], Verdict::Stored { committed: 7 }),
-            (Some(7), vec![], Verdict::Stored { committed: 7 }),
-            (Some(9), vec![], Verdict::Stored { committed: 9 }),
-            (None, vec![], Verdict::Refused(Refusal::Forgotten)),
+        for (stored, rows, fate) in [
+            (Some(3), vec![], Fate::Gap { committed: 3 }),
+            (Some(4), vec![5, 5, 7], Fate::Stored { committed: 7 }),
+            (Some(5), vec![7], Fate::Stored { committed: 7 }),
+            (Some(6), vec![7], Fate::Stored { committed: 7 }),
+            (Some(7), vec![], Fate::Stored { committed: 7 }),
+            (Some(9), vec![], Fate::Stored { committed: 9 }),
+            (None, vec![], Fate::Refused(Refusal::Forgotten)),
         ] {
             let plan = plan(&chunks, stored);
             assert_eq!(sequences(&plan), rows, "{stored:?}");
-            assert_eq!(plan.verdicts[0].1, verdict, "{stored:?}");
+            assert_eq!(plan.fates, [fate], "{stored:?}");
             let moved = plan.moves.iter().find(|one| one.id == CLIENT).map(|one| one.last);
             let new = stored.filter(|stored| (4..7).contains(stored));
             assert_eq!(moved, new.map(|_| 7));
@@ -220,9 +218,8 @@ mod tests {
         let plan = plan(&chunks, Some(4));
         assert_eq!(sequences(&plan), [5, 6, 7]);
         assert_eq!(plan.moves[1], Move { id: CLIENT, epoch: 9, before: 4, last: 7 });
-        let verdicts: Vec<_> = plan.verdicts.iter().map(|(_, verdict)| *verdict).collect();
-        let (six, seven) = (Verdict::Stored { committed: 6 }, Verdict::Stored { committed: 7 });
-        assert_eq!(verdicts, [six, seven, Verdict::Gap { committed: 7 }]);
+        let (six, seven) = (Fate::Stored { committed: 6 }, Fate::Stored { committed: 7 });
+        assert_eq!(plan.fates, [six, seven, Fate::Gap { committed: 7 }]);
     }
 
     proptest! {
@@ -242,7 +239,8 @@ mod tests {
                 let mut chunks = Vec::new();
                 for (client, first, len) in runs {
                     let ends = (1..=len).map(|rows| BatchEnd { rows, drops: Vec::new() });
-                    let run = Arc::new(Run::new(id(client), 9, first, ends.collect()));
+                    let (producer, batches) = (id(client), ends.collect());
+                    let run = Run { producer, epoch: 9, first, batches };
                     let rows = (first..).take(len).map(|sequence| (sequence, client as i64));
                     chunks.push(Rows::from_iter(rows).of_run(run));
                 }
@@ -262,15 +260,14 @@ mod tests {
                 for row in plan.rows.iter().flat_map(Rows::iter) {
                     prop_assert!(stored.insert(row), "{row:?} is stored twice");
                 }
-                plan.decide();
-                for run in chunks.iter().filter_map(Rows::run) {
-                    match run.verdict() {
-                        Some(Verdict::Stored { committed }) => {
+                for (run, fate) in chunks.iter().filter_map(Rows::run).zip(plan.fates) {
+                    match fate {
+                        Fate::Stored { committed } => {
                             prop_assert!(committed >= run.last());
                             prop_assert!(database[&run.producer].sequence >= committed);
                         }
-                        Some(Verdict::Gap { committed }) => prop_assert!(committed < run.first - 1),
-                        other => prop_assert!(false, "{other:?}"),
+                        Fate::Gap { committed } => prop_assert!(committed < run.first - 1),
+                        Fate::Refused(refusal) => prop_assert!(false, "{refusal}"),
                     }
                 }
             }

@@ -3,7 +3,6 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `append.rs` | storing a batch, by COPY or by unnest |
-//! | `copied.rs` | reading daily totals by COPY, for large answers |
 //! | `endpoints.rs` | finding and adding endpoints; CockroachDB uses it too |
 //! | `files.rs` | files that were counted as a whole; CockroachDB uses it too |
 //! | `import_count.rs` | importing the Go server's tables |
@@ -12,7 +11,6 @@
 //! | `totals.rs` | answering queries; CockroachDB uses it too |
 
 pub(super) mod append;
-mod copied;
 pub(super) mod endpoints;
 pub(crate) mod files;
 mod import_count;
@@ -20,36 +18,32 @@ mod partitions;
 mod roll_up;
 pub(super) mod totals;
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use jiff::Timestamp;
-use tally_ingest::Batch;
+use tally_ingest::{Batch, WriteError};
 use tally_store::postgres::Database;
 use tally_store::retry::Policy;
 
-use super::kept::KeptDays;
 use super::{Appended, Names, Result, Store};
 use crate::counted::CountedFile;
 use crate::import_count::{CountTables, Imported};
 use crate::model::{DayRange, Endpoint, EndpointId};
 use crate::rows::Rows;
-use crate::totals::{Query, TooMany, Totals};
+use crate::totals::{Query, Totals};
 
 /// Requests in Postgres: rows in a partition for each day.
 #[derive(Debug, Clone)]
 pub struct PostgresStore {
     database: Database,
-    kept: Arc<KeptDays>,
 }
 
 // === impl PostgresStore ===
 
 impl PostgresStore {
-    /// On a database whose migrations are applied; keeps at most this many totals in memory.
+    /// On a database whose migrations are applied.
     #[must_use]
-    pub fn new(database: Database, kept_totals_max: usize) -> Self {
-        Self { database, kept: Arc::new(KeptDays::new(kept_totals_max)) }
+    pub fn new(database: Database) -> Self {
+        Self { database }
     }
 }
 
@@ -69,23 +63,27 @@ impl Store for PostgresStore {
         self.database.writers_made()
     }
 
-    async fn append(&self, batch: &Batch<'_, Rows>, names: &Names) -> Result<Appended> {
-        let policy = Policy { attempts_max: 1, ..Policy::short("store a batch") };
-        policy.run(|| append::append(&self.database, batch, names, append::COPIES)).await
+    async fn append(
+        &self,
+        batch: &Batch<'_, Rows>,
+        names: &Names,
+    ) -> std::result::Result<Appended, WriteError> {
+        let appended = append::append(&self.database, batch, names, append::COPIES).await;
+        appended.map_err(|error| match error {
+            WriteError::Failed(error) if partitions::was_just_made(&error) => {
+                WriteError::Failed(error.that_passes())
+            }
+            error => error,
+        })
     }
 
     async fn roll_up(&self, days: DayRange) -> Result<u64> {
         roll_up::roll_up(&self.database, days).await
     }
 
-    async fn totals(&self, query: &Query) -> Result<std::result::Result<Totals, TooMany>> {
+    async fn totals(&self, query: &Query) -> Result<Totals> {
         let lock = query.live.then_some(include_str!("postgres/lock_for_live.sql"));
-        let kept = Some(&*self.kept);
-        Policy::long("read totals").run(|| totals::read(&self.database, query, lock, kept)).await
-    }
-
-    fn kept_totals_max(&self) -> usize {
-        self.kept.totals_max()
+        Policy::long("read totals").run(|| totals::read(&self.database, query, lock)).await
     }
 
     async fn counted_files(&self, fingerprints: &[Vec<u8>]) -> Result<Vec<CountedFile>> {

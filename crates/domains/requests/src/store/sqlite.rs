@@ -21,34 +21,32 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use tally_ingest::Batch;
+use tally_ingest::{Batch, WriteError};
 use tally_store::error::Step as _;
 use tally_store::sqlite::Database;
 
 use self::append::State;
-use super::kept::KeptDays;
 use super::{Appended, Names, Result, Store};
 use crate::counted::CountedFile;
 use crate::import_count::{CountTables, Imported};
 use crate::model::{DayRange, Endpoint, EndpointId};
 use crate::rows::Rows;
-use crate::totals::{Query, TooMany, Totals};
+use crate::totals::{Query, Totals};
 
 /// Requests in SQLite.
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     database: Database,
-    kept: Arc<KeptDays>,
     state: Arc<State>,
 }
 
 // === impl SqliteStore ===
 
 impl SqliteStore {
-    /// On a database whose migrations are applied; keeps at most this many totals in memory.
+    /// On a database whose migrations are applied.
     #[must_use]
-    pub fn new(database: Database, kept_totals_max: usize) -> Self {
-        Self { database, kept: Arc::new(KeptDays::new(kept_totals_max)), state: Arc::default() }
+    pub fn new(database: Database) -> Self {
+        Self { database, state: Arc::default() }
     }
 }
 
@@ -73,29 +71,29 @@ impl Store for SqliteStore {
         self.state.get()
     }
 
-    async fn append(&self, batch: &Batch<'_, Rows>, names: &Names) -> Result<Appended> {
+    async fn append(
+        &self,
+        batch: &Batch<'_, Rows>,
+        names: &Names,
+    ) -> std::result::Result<Appended, WriteError> {
         let Batch { producer, sequence, is_repeated, .. } = *batch;
         let (chunks, names) = (batch.chunks.to_vec(), names.clone());
         let state = Arc::clone(&self.state);
         self.database
             .write(move |connection| {
                 let batch = Batch { producer, sequence, is_repeated, chunks: &chunks };
-                append::append(connection, &batch, &names, &state)
+                Ok(append::append(connection, &batch, &names, &state))
             })
-            .await
+            .await?
     }
 
     async fn roll_up(&self, days: DayRange) -> Result<u64> {
         self.database.write(move |connection| roll_up::roll_up(connection, days)).await
     }
 
-    async fn totals(&self, query: &Query) -> Result<std::result::Result<Totals, TooMany>> {
-        let (query, kept) = (query.clone(), Arc::clone(&self.kept));
-        self.database.read(move |connection| totals::read(connection, &query, &kept)).await
-    }
-
-    fn kept_totals_max(&self) -> usize {
-        self.kept.totals_max()
+    async fn totals(&self, query: &Query) -> Result<Totals> {
+        let query = query.clone();
+        self.database.read(move |connection| totals::read(connection, &query)).await
     }
 
     async fn counted_files(&self, fingerprints: &[Vec<u8>]) -> Result<Vec<CountedFile>> {
@@ -112,12 +110,7 @@ impl Store for SqliteStore {
     }
 
     async fn maintain(&self, _now: Timestamp) -> Result<()> {
-        self.database
-            .write(move |connection| {
-                files::forget(connection)?;
-                totals::stamp_days(connection)
-            })
-            .await
+        self.database.write(|connection| files::forget(connection)).await
     }
 }
 

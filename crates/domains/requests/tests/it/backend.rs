@@ -6,12 +6,12 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use jiff::Timestamp;
 use jiff::civil::Date;
-use tally_ingest::Batch;
+use tally_ingest::{Batch, WriteError};
 use tally_producers::{Producers, Terms};
 use tally_requests::store::{self, Appended, Names, Store};
 use tally_requests::{
-    DOMAIN, Day, DayRange, Endpoint, EndpointId, Filter, Granularity, MIGRATIONS, Named, Query,
-    Rows, TooMany, Totals,
+    DOMAIN, Day, DayRange, Endpoint, EndpointId, Fate, Filter, Granularity, MIGRATIONS, Named,
+    Query, Rows, TooMany, Totals,
 };
 use tally_store::{Database, DatabaseUrl, Outcome};
 use tally_testkit::TestDatabase;
@@ -126,11 +126,6 @@ impl Backend {
         let Place::Cockroach(database) = &self.place else { panic!("not CockroachDB's SQL") };
         let url = as_cockroach(&database.url());
         Self::of(open(&url).await, open(&url).await, self.place)
-    }
-
-    /// Another store on SQLite or Postgres, which keeps so many totals in memory.
-    pub(crate) fn keeping(&self, totals_max: usize) -> Arc<dyn Store> {
-        store::open_keeping(&self.database, totals_max)
     }
 
     /// The database's name.
@@ -285,7 +280,7 @@ impl Producer {
         let mut batch = self.next(&chunks);
         for _ in 0..SENDS_MAX {
             match append_batch(store, &batch).await {
-                Ok(()) => return,
+                Ok(_) => return,
                 Err(error) if is_cockroach && error.is_transient() => {
                     batch.is_repeated |= error.outcome() == Outcome::Indeterminate;
                 }
@@ -306,12 +301,20 @@ pub(crate) fn batch(producer: Uuid, sequence: i64, chunks: &[Rows]) -> Batch<'_,
     Batch { producer, sequence, is_repeated: false, chunks }
 }
 
-/// Stores a batch of rows whose names are in the dictionary.
+/// Stores a batch of rows whose names are in the dictionary, and returns what became of each chunk.
 pub(crate) async fn append_batch(
     store: &dyn Store,
     batch: &Batch<'_, Rows>,
-) -> Result<(), tally_store::Error> {
-    append_named(store, batch, &[]).await.map(drop)
+) -> Result<Vec<Fate>, tally_store::Error> {
+    appended(store, batch, &[]).await.map(|(fates, _)| fates).map_err(failed)
+}
+
+/// The error of a batch whose number fits.
+pub(crate) fn failed(error: WriteError) -> tally_store::Error {
+    match error {
+        WriteError::Failed(error) => error,
+        error @ WriteError::OutOfSequence { .. } => panic!("{error}"),
+    }
 }
 
 /// Stores a batch with the names of its rows, and returns which of them have other ids.
@@ -320,10 +323,19 @@ pub(crate) async fn append_named(
     batch: &Batch<'_, Rows>,
     names: &[Arc<Named>],
 ) -> Result<HashMap<EndpointId, EndpointId>, tally_store::Error> {
+    appended(store, batch, names).await.map(|(_, moved)| moved).map_err(failed)
+}
+
+/// Stores a batch with the names of its rows. What became of it, and which names have other ids.
+pub(crate) async fn appended(
+    store: &dyn Store,
+    batch: &Batch<'_, Rows>,
+    names: &[Arc<Named>],
+) -> Result<(Vec<Fate>, HashMap<EndpointId, EndpointId>), WriteError> {
     for _ in 0..10 {
         let names = Names::new(names.to_vec(), store.state());
-        if let Appended::Stored { moved } = store.append(batch, &names).await? {
-            return Ok(moved);
+        if let Appended::Stored { fates, moved } = store.append(batch, &names).await? {
+            return Ok((fates, moved));
         }
     }
     panic!("the store never stays in one state");
@@ -377,7 +389,8 @@ pub(crate) fn query(granularity: Granularity, live: bool) -> Query {
 
 pub(crate) async fn ask(store: &dyn Store, query: &Query) -> Result<Totals, TooMany> {
     match store.totals(query).await {
-        Ok(answer) => answer,
+        Ok(answer) => Ok(answer),
+        Err(error) if error.find::<TooMany>().is_some() => Err(TooMany),
         Err(error) => panic!("{}", tally_runtime::chain(&error)),
     }
 }

@@ -1,17 +1,14 @@
 //! What every store promises: one suite, which each backend passes.
 
 use hashbrown::HashMap;
-use tally_ingest::Batch;
+use tally_ingest::{Batch, WriteError};
 use tally_requests::store::{Appended, Names, Store};
-use tally_requests::{Day, DayRange, Granularity, Rows};
-use tally_runtime::Kind;
-use tally_store::Outcome;
-
+use tally_requests::{Day, DayRange, Fate, Granularity, Rows};
 use uuid::Uuid;
 
 use crate::backend::{
-    Backend, NOW, OLD, Producer, TODAY, append, append_batch, append_named, ask, at, batch, listed,
-    named, noon, one_day, query, sum, total,
+    Backend, NOW, OLD, Producer, TODAY, append, append_batch, append_named, appended, ask, at,
+    batch, listed, named, noon, one_day, query, sum, total,
 };
 
 /// Makes a test of each case on each backend; those that are not there are skipped, loudly.
@@ -128,7 +125,8 @@ async fn a_second_name_with_the_same_id_gets_another(backend: Backend) {
         names.moved = moved;
         let batch = crate::backend::batch(Uuid::now_v7(), 1, &chunks);
         let appended = backend.store.append(&batch, &names).await.unwrap();
-        assert_eq!(appended, Appended::Stored { moved: HashMap::new() });
+        let fates = vec![Fate::Stored { committed: 0 }];
+        assert_eq!(appended, Appended::Stored { fates, moved: HashMap::new() });
     }
     let expected = [total(OLD, 3, "/first", 5_004), total(OLD, 3, "/second", 5_004)];
     assert_eq!(backend.live().await, expected);
@@ -173,9 +171,9 @@ async fn a_number_that_somebody_else_used_is_no_duplicate(backend: Backend) {
         append_batch(&*backend.store, &batch(producer, 1, &chunks)).await.unwrap();
         for (sequence, is_repeated) in [(1, false), (0, false), (0, true), (3, true)] {
             let first = batch(producer, sequence, &chunks);
-            let error =
-                append_batch(&*backend.second, &Batch { is_repeated, ..first }).await.unwrap_err();
-            assert_eq!((error.stored_instead(), error.outcome()), (Some(1), Outcome::Determinate));
+            let batch = Batch { is_repeated, ..first };
+            let error = appended(&*backend.second, &batch, &[]).await.unwrap_err();
+            assert_eq!(gap(&error), Some((sequence, 1)), "{error}");
         }
         let repeated = Batch { is_repeated: true, ..batch(producer, 1, &chunks) };
         append_batch(&*backend.second, &repeated).await.unwrap();
@@ -211,6 +209,14 @@ async fn a_batch_is_stored_once(backend: Backend) {
     assert_eq!(sum(&backend.live().await), 2_509);
 }
 
+/// The number that was sent, and the last that is stored, if they do not fit.
+fn gap(error: &WriteError) -> Option<(i64, i64)> {
+    match error {
+        WriteError::OutOfSequence { sent, stored } => Some((*sent, *stored)),
+        WriteError::Failed(_) => None,
+    }
+}
+
 async fn a_gap_in_the_sequence_stores_nothing(backend: Backend) {
     let id = backend.id(3, "/").await;
     let mut producer = Producer::new();
@@ -224,10 +230,8 @@ async fn a_gap_in_the_sequence_stores_nothing(backend: Backend) {
             let chunks = [(0..rows).map(|_| (id, noon(OLD))).collect::<Rows>()];
             let sequence = producer.sequence + 2;
             let batch = batch(producer.id, sequence, &chunks);
-            let error = append_batch(&*backend.store, &batch).await.unwrap_err();
-            assert!(!error.is_transient(), "{error}");
-            assert_eq!(error.kind(), Kind::FailedPrecondition);
-            assert_eq!(error.outcome(), Outcome::Determinate);
+            let error = appended(&*backend.store, &batch, &[]).await.unwrap_err();
+            assert_eq!(gap(&error), Some((sequence, sequence - 2)), "{error}");
             let text = error.to_string();
             assert!(text.contains(&sequence.to_string()), "{text}");
             producer = Producer::new();

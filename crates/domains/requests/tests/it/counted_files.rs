@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tally_producers::{Leaving, Opening, Standing, draw_epoch};
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
-use tally_requests::{BatchEnd, CountedFile, RememberFiles, Rows, Run, Verdict};
+use tally_requests::{BatchEnd, CountedFile, Fate, RememberFiles, Rows, Run};
 use tonic::Code;
 use uuid::Uuid;
 
@@ -40,12 +40,12 @@ async fn stored(backend: &Backend, requests: usize) -> Leaving {
     };
     let opened = backend.producers.open(&opening).await.unwrap();
     let Standing { epoch, .. } = opened.unwrap();
-    let ends = vec![BatchEnd { rows: requests, drops: Vec::new() }];
-    let run = Arc::new(Run::new(id, epoch, 1, ends));
+    let batches = vec![BatchEnd { rows: requests, drops: Vec::new() }];
+    let run = Run { producer: id, epoch, first: 1, batches };
     let rows = vec![(backend.id(3, "/a").await, noon(OLD)); requests];
-    let rows = [Rows::from_iter(rows).of_run(Arc::clone(&run))];
-    append_batch(&*backend.store, &batch(Uuid::now_v7(), 1, &rows)).await.unwrap();
-    assert_eq!(run.verdict(), Some(Verdict::Stored { committed: 1 }));
+    let rows = [Rows::from_iter(rows).of_run(run)];
+    let fates = append_batch(&*backend.store, &batch(Uuid::now_v7(), 1, &rows)).await.unwrap();
+    assert_eq!(fates, [Fate::Stored { committed: 1 }]);
     Leaving { id, epoch, sequence: 1 }
 }
 

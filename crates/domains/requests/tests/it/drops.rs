@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tally_ingest::{Batch, Limits, Queue, Receipt, Rows as _, Sink, Workers, WriteError};
 use tally_requests::{BatchEnd, Day, Rows, Run, Settings};
+use tally_runtime::{Clock, SystemClock};
 use tally_testkit::{TestDatabase, eventually};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -28,8 +29,9 @@ struct Noting {
 
 impl Sink for Noting {
     type Rows = Rows;
+    type Outcome = ();
 
-    async fn write(&self, batch: Batch<'_, Rows>) -> Result<(), WriteError> {
+    async fn write(&self, batch: Batch<'_, Rows>) -> Result<Vec<()>, WriteError> {
         let _place = self.may_begin.acquire().await.expect("open");
         let mut days = HashSet::new();
         for run in batch.chunks.iter().filter_map(Rows::run) {
@@ -41,15 +43,15 @@ impl Sink for Noting {
             days.extend(rows.iter().map(|(_, at)| (producer, Day::of_micros(at))));
         }
         self.transactions.lock().expect("whole").push(days.len());
-        Ok(())
+        Ok(vec![(); batch.chunks.len()])
     }
 }
 
 /// A batch of drops only, by a producer of its own.
 fn drops_only() -> Rows {
     let drops = (0..DROPS_MAX).map(|day| (Day(day), 1)).collect();
-    let run = Run::new(Uuid::now_v7(), 1, 1, vec![BatchEnd { rows: 0, drops }]);
-    Rows::default().of_run(Arc::new(run))
+    let batches = vec![BatchEnd { rows: 0, drops }];
+    Rows::default().of_run(Run { producer: Uuid::now_v7(), epoch: 1, first: 1, batches })
 }
 
 /// Requests of a thousand days.
@@ -70,7 +72,8 @@ async fn a_wave_of_days_is_cut_into_transactions() {
             batch_rows_max: 100_000,
             write_wait_max: Duration::from_secs(60),
         };
-        let workers = Workers::start(&queue, &sink, workers, |pause, _, _| pause);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let workers = Workers::start(&queue, &sink, workers, &clock);
         let receipt = Receipt::new();
         for _ in 0..100 {
             queue.push(wave(), &receipt).await.expect("room");

@@ -13,7 +13,6 @@ mod dates;
 mod drops;
 mod frames;
 mod import_count;
-mod kept;
 mod leaving;
 mod log;
 mod migrations;

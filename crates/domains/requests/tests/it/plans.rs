@@ -53,30 +53,9 @@ async fn daily_totals_are_read_by_the_primary_key() {
             "INT4[], INT4[], INT8[]",
             "'{18300}', '{18307}', NULL",
         ),
-        (
-            include_str!("../../src/store/postgres/daily_totals_of.sql"),
-            "INT4[], INT4[], INT8[]",
-            "'{18300}', '{18306}', '{1,2}'",
-        ),
         (include_str!("../../src/store/postgres/span.sql"), "INT4, INT4", "18300, 18306"),
     ] {
         let plan = plan(&client, sql, types, arguments).await;
-        assert!(plan.contains("tally_request_days_pkey"), "{plan}");
-        assert!(!plan.contains("Seq Scan"), "{plan}");
-    }
-}
-
-/// EXPLAIN knows no COPY: what it copies is looked at.
-#[tokio::test]
-async fn copied_daily_totals_are_read_by_the_primary_key() {
-    let Some((_database, client)) = filled("plan_copy").await else { return };
-    let sql = include_str!("../../src/store/postgres/daily_totals_copy.sql");
-    let (_, sql) = sql.split_once("COPY (").expect("a COPY of a query");
-    let (sql, _) = sql.rsplit_once(')').and_then(|(sql, _)| sql.rsplit_once(')')).expect("its end");
-    for ranges in ["(18300, 18306)", "(18300, 18306), (18310, 18310), (18500, 18501)"] {
-        let sql = sql.replace(":ranges", ranges);
-        let rows = client.query(&format!("EXPLAIN {sql}"), &[]).await.expect("a plan");
-        let plan = rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n");
         assert!(plan.contains("tally_request_days_pkey"), "{plan}");
         assert!(!plan.contains("Seq Scan"), "{plan}");
     }

@@ -43,7 +43,7 @@ async fn a_full_sqlite_file_is_noticed_and_so_is_room() {
             let sequence = worker.sequence + 1;
             let batch = crate::backend::batch(worker.id, sequence, &chunks);
             match crate::backend::append_batch(&*store, &batch).await {
-                Ok(()) => worker.sequence = sequence,
+                Ok(_) => worker.sequence = sequence,
                 Err(error) => break assert!(error.is_transient(), "{error}"),
             }
         }

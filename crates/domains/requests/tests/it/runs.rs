@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tally_producers::{Leaving, Opening, Producers, Refusal, Standing, Terms, Told, draw_epoch};
 use tally_requests::store::Store;
-use tally_requests::{BatchEnd, DOMAIN, Day, DayRange, EndpointId, Rows, Run, Verdict};
+use tally_requests::{BatchEnd, DOMAIN, Day, DayRange, EndpointId, Fate, Rows, Run};
 use tally_store::Outcome;
 use uuid::Uuid;
 
@@ -51,14 +51,17 @@ impl Client {
     }
 
     /// Batches from `first` on, each of so many rows at noon of a day.
-    fn run(&self, first: i64, sizes: &[usize], id: EndpointId, at: &str) -> (Rows, Arc<Run>) {
+    fn run(&self, first: i64, sizes: &[usize], id: EndpointId, at: &str) -> Rows {
         let ends = sizes.iter().scan(0, |sum, size| {
             *sum += size;
             Some(BatchEnd { rows: *sum, drops: Vec::new() })
         });
-        let run = Arc::new(Run::new(self.id, self.epoch, first, ends.collect()));
         let rows = Rows::from_iter(vec![(id, noon(at)); sizes.iter().sum()]);
-        (rows.of_run(Arc::clone(&run)), run)
+        rows.of_run(self.of(first, ends.collect()))
+    }
+
+    fn of(&self, first: i64, batches: Vec<BatchEnd>) -> Run {
+        Run { producer: self.id, epoch: self.epoch, first, batches }
     }
 }
 
@@ -79,11 +82,11 @@ async fn opened(
 }
 
 /// Stores chunks as a batch, as an insert worker does: it sends again what may have failed.
-async fn send(store: &dyn Store, worker: &mut Producer, chunks: &[Rows]) {
+async fn send(store: &dyn Store, worker: &mut Producer, chunks: &[Rows]) -> Vec<Fate> {
     let mut batch = worker.next(chunks);
     for _ in 0..10_000 {
         match append_batch(store, &batch).await {
-            Ok(()) => return,
+            Ok(fates) => return fates,
             Err(error) if error.is_transient() => {
                 batch.is_repeated |= error.outcome() == Outcome::Indeterminate;
             }
@@ -94,13 +97,13 @@ async fn send(store: &dyn Store, worker: &mut Producer, chunks: &[Rows]) {
 }
 
 /// Stores one run by a worker of its own.
-async fn store(backend: &Backend, (rows, run): (Rows, Arc<Run>)) -> Verdict {
-    send(&*backend.store, &mut Producer::new(), &[rows]).await;
-    run.verdict().expect("a verdict after the commit")
+async fn store(backend: &Backend, rows: Rows) -> Fate {
+    let fates = send(&*backend.store, &mut Producer::new(), &[rows]).await;
+    *fates.first().expect("one for each chunk")
 }
 
-fn stored(committed: i64) -> Verdict {
-    Verdict::Stored { committed }
+fn stored(committed: i64) -> Fate {
+    Fate::Stored { committed }
 }
 
 /// What producers brought of each day is what there is of it, rolled up or not.
@@ -135,9 +138,9 @@ async fn a_run_is_stored_once(backend: Backend) {
             }
         }
         // One that is far behind, by another server.
-        let (rows, run) = client.run(2, &[1], id, OLD);
-        send(&*backend.second, &mut Producer::new(), &[rows]).await;
-        assert_eq!(run.verdict(), Some(stored(6)));
+        let rows = client.run(2, &[1], id, OLD);
+        let fates = send(&*backend.second, &mut Producer::new(), &[rows]).await;
+        assert_eq!(fates, [stored(6)]);
     }
     assert_eq!(sum(&backend.live().await), expected);
     audit(&backend).await;
@@ -155,9 +158,9 @@ async fn what_is_new_of_a_run_is_stored(backend: Backend) {
         let new = vec![(ids[1], noon(OLD)); 2 * size];
         let ends =
             [size, 2 * size, 3 * size].map(|rows| BatchEnd { rows, drops: vec![(Day(0), 1)] });
-        let run = Arc::new(Run::new(client.id, client.epoch, 2, ends.to_vec()));
-        let rows = Rows::from_iter(rows.into_iter().chain(new)).of_run(Arc::clone(&run));
-        assert_eq!(store(&backend, (rows, run)).await, stored(4));
+        let run = client.of(2, ends.to_vec());
+        let rows = Rows::from_iter(rows.into_iter().chain(new)).of_run(run);
+        assert_eq!(store(&backend, rows).await, stored(4));
         let after = backend.live().await;
         let of = |totals: &[crate::backend::Total], path: &str| {
             totals.iter().filter(|one| one.2 == path).map(|one| one.3).sum::<i64>()
@@ -188,19 +191,17 @@ async fn one_batch_has_runs_of_every_kind(backend: Backend) {
         let runs = [
             (new.run(1, &[size, size], id, OLD), stored(2)),
             (known.run(1, &[size], id, OLD), stored(1)),
-            (gap.run(2, &[size], id, OLD), Verdict::Gap { committed: 0 }),
-            (forgotten.run(1, &[size], id, OLD), Verdict::Refused(Refusal::Forgotten)),
-            (replaced.run(1, &[size], id, OLD), Verdict::Refused(Refusal::InUse)),
+            (gap.run(2, &[size], id, OLD), Fate::Gap { committed: 0 }),
+            (forgotten.run(1, &[size], id, OLD), Fate::Refused(Refusal::Forgotten)),
+            (replaced.run(1, &[size], id, OLD), Fate::Refused(Refusal::InUse)),
             (both.run(1, &[size], id, OLD), stored(1)),
             (both.run(1, &[size, size], id, OLD), stored(2)),
         ];
-        let mut chunks: Vec<_> = runs.iter().map(|((rows, _), _)| rows.clone()).collect();
+        let (mut chunks, mut fates): (Vec<_>, Vec<_>) = runs.into_iter().unzip();
         // Requests of an Add stream beside them.
         chunks.insert(2, Rows::from_iter(vec![(id, noon(OLD)); size]));
-        send(&*backend.store, &mut Producer::new(), &chunks).await;
-        for ((_, run), verdict) in runs {
-            assert_eq!(run.verdict(), Some(verdict), "{run:?}");
-        }
+        fates.insert(2, stored(0));
+        assert_eq!(send(&*backend.store, &mut Producer::new(), &chunks).await, fates);
         // One that was known, two of the new one, one of Add, two of two streams.
         assert_eq!(sum(&backend.live().await) - before, 6 * size as i64);
     }
@@ -217,11 +218,11 @@ async fn a_batch_that_is_stored_judges_its_runs_again(backend: Backend) {
         let mut worker = Producer::new();
         let added = Rows::from_iter(vec![(id, noon(OLD)); size]);
         let first = client.run(1, &[size], id, OLD);
-        send(&*backend.store, &mut worker, &[added.clone(), first.0]).await;
+        send(&*backend.store, &mut worker, &[added.clone(), first]).await;
         worker.repeat();
         let (again, new) = (client.run(1, &[size], id, OLD), late.run(1, &[size], id, OLD));
-        send(&*backend.store, &mut worker, &[added, again.0, new.0]).await;
-        assert_eq!((again.1.verdict(), new.1.verdict()), (Some(stored(1)), Some(stored(1))));
+        let fates = send(&*backend.store, &mut worker, &[added, again, new]).await;
+        assert_eq!(fates, [stored(0), stored(1), stored(1)]);
         assert_eq!(sum(&backend.live().await) - before, 3 * size as i64);
     }
     audit(&backend).await;
@@ -238,13 +239,12 @@ async fn two_servers_with_the_same_run_at_once(backend: Backend) {
             let first = 1 + 2 * round;
             let a = client.run(first, &[size, size], id, TODAY);
             let b = client.run(first, &[size, size], id, TODAY);
-            let (chunks_a, chunks_b) = ([a.0], [b.0]);
-            tokio::join!(
-                send(&*backend.store, &mut one, &chunks_a),
-                send(&*backend.second, &mut other, &chunks_b)
+            let (a, b) = ([a], [b]);
+            let fates = tokio::join!(
+                send(&*backend.store, &mut one, &a),
+                send(&*backend.second, &mut other, &b)
             );
-            assert_eq!(a.1.verdict(), Some(stored(first + 1)));
-            assert_eq!(b.1.verdict(), Some(stored(first + 1)));
+            assert_eq!(fates, (vec![stored(first + 1)], vec![stored(first + 1)]));
             expected += 2 * size as i64;
         }
     }
@@ -263,12 +263,10 @@ async fn two_servers_with_many_producers_at_once(backend: Backend) {
     let (mut one, mut other) = (Producer::new(), Producer::new());
     for round in 1..=10 {
         let chunks = || clients.iter().map(|client| client.run(round, &[5], id, TODAY));
-        let (a, runs_a): (Vec<_>, Vec<_>) = chunks().unzip();
-        let (b, runs_b): (Vec<_>, Vec<_>) = chunks().rev().unzip();
-        tokio::join!(send(&*backend.store, &mut one, &a), send(&*backend.second, &mut other, &b));
-        for run in runs_a.iter().chain(&runs_b) {
-            assert_eq!(run.verdict(), Some(stored(round)));
-        }
+        let (a, b): (Vec<_>, Vec<_>) = (chunks().collect(), chunks().rev().collect());
+        let (one, other) =
+            (send(&*backend.store, &mut one, &a), send(&*backend.second, &mut other, &b));
+        assert_eq!(tokio::join!(one, other), (vec![stored(round); 20], vec![stored(round); 20]));
     }
     assert_eq!(sum(&backend.live().await), 20 * 10 * 5);
     audit(&backend).await;
@@ -308,7 +306,7 @@ async fn a_client_that_is_replaced_stores_nothing(backend: Backend) {
     assert_ne!(moved.epoch, old.epoch);
     for size in SIZES {
         let refused = store(&backend, old.run(2, &[size], endpoint, OLD)).await;
-        assert_eq!(refused, Verdict::Refused(Refusal::InUse));
+        assert_eq!(refused, Fate::Refused(Refusal::InUse));
     }
     for epoch in [1, 2, old.epoch, moved.epoch - 1, moved.epoch + 1] {
         let refused = opened(&backend.producers, old.id, epoch, &[old.claim]).await;
@@ -367,14 +365,14 @@ async fn a_producer_that_is_left_is_forgotten_at_once(backend: Backend) {
     // A batch that was sent twice, and comes so late, is not stored a second time.
     for first in [1, 2, 3] {
         let late = store(&backend, client.run(first, &[2], endpoint, OLD)).await;
-        assert_eq!(late, Verdict::Refused(Refusal::Forgotten));
+        assert_eq!(late, Fate::Refused(Refusal::Forgotten));
     }
     assert_eq!(opened(&backend.producers, id, epoch, &[claim]).await, Err(Refusal::Forgotten));
     // Nor after a first Open of the same process that was long on its way.
     let stale = Opening { may_be_new: true, ..opening(id, 0, &[claim]) };
     assert!(backend.producers.open(&stale).await.unwrap().is_ok());
     let late = store(&backend, client.run(1, &[2], endpoint, OLD)).await;
-    assert_eq!(late, Verdict::Refused(Refusal::InUse));
+    assert_eq!(late, Fate::Refused(Refusal::InUse));
     assert_eq!(sum(&backend.live().await), 3);
 }
 
@@ -390,14 +388,14 @@ async fn a_producer_that_stored_nothing_is_forgotten_after_an_hour(backend: Back
     let left = backend.producers.list(false).await.unwrap();
     assert_eq!(left.iter().map(|one| one.id).collect::<Vec<_>>(), [active.id]);
     let refused = store(&backend, idle.run(1, &[1], endpoint, OLD)).await;
-    assert_eq!(refused, Verdict::Refused(Refusal::Forgotten));
+    assert_eq!(refused, Fate::Refused(Refusal::Forgotten));
     // Nothing of it can be stored: it begins again, and what it sent twice is counted once.
     let again = Opening { may_be_new: true, ..opening(idle.id, idle.epoch, &[idle.claim]) };
     let standing = backend.producers.open(&again).await.unwrap().unwrap();
     assert_eq!((standing.claim, standing.sequence), (idle.claim, 0));
     assert_ne!(standing.epoch, idle.epoch);
     let stale = store(&backend, idle.run(1, &[4], endpoint, OLD)).await;
-    assert_eq!(stale, Verdict::Refused(Refusal::InUse));
+    assert_eq!(stale, Fate::Refused(Refusal::InUse));
     let again = Client { epoch: standing.epoch, ..idle };
     for _ in 0..2 {
         assert_eq!(store(&backend, again.run(1, &[4], endpoint, OLD)).await, stored(1));
@@ -483,8 +481,8 @@ async fn every_request_is_in_the_accounts(backend: Backend) {
         for size in [3, 2_100] {
             append(&backend, (0..size).map(|n| (id, noon(days[n % days.len()])))).await;
         }
-        let verdict = store(&backend, client.run(1 + 2 * round, &[4, 2_100], id, TODAY)).await;
-        assert_eq!(verdict, stored(2 + 2 * round));
+        let fate = store(&backend, client.run(1 + 2 * round, &[4, 2_100], id, TODAY)).await;
+        assert_eq!(fate, stored(2 + 2 * round));
         audit(&backend).await;
         match round {
             0 => drop(backend.roll_up(one_day(TODAY)).await),
@@ -497,7 +495,7 @@ async fn every_request_is_in_the_accounts(backend: Backend) {
         if round == 2 {
             assert_eq!(backend.count("tally_producers").await, 0);
             let forgotten = store(&backend, client.run(9, &[1], id, TODAY)).await;
-            assert_eq!(forgotten, Verdict::Refused(Refusal::Forgotten));
+            assert_eq!(forgotten, Fate::Refused(Refusal::Forgotten));
             assert_eq!(
                 opened(&backend.producers, client.id, 1, &[3]).await,
                 Err(Refusal::Forgotten)
@@ -521,9 +519,8 @@ async fn what_a_forgotten_producer_dropped_stays_known(backend: Backend) {
         let client = Client::open(&backend.producers).await;
         let drops = vec![(day(OLD), count), (day(TODAY), 1)];
         let ends = vec![BatchEnd { rows: 1, drops: drops.clone() }, BatchEnd { rows: 1, drops }];
-        let run = Arc::new(Run::new(client.id, client.epoch, 1, ends));
-        let rows = Rows::from_iter([(endpoint, noon(OLD))]).of_run(Arc::clone(&run));
-        assert_eq!(store(&backend, (rows, run)).await, stored(2));
+        let rows = Rows::from_iter([(endpoint, noon(OLD))]).of_run(client.of(1, ends));
+        assert_eq!(store(&backend, rows).await, stored(2));
         let before = dropped(&backend).await;
         assert_eq!(before, count.saturating_add(count).saturating_add(2));
         backend.age_producers(31).await;

@@ -3,5 +3,5 @@
 mod domains;
 mod forgetting;
 mod migrations;
-mod plans;
 mod place;
+mod plans;

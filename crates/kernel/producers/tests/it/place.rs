@@ -1,8 +1,6 @@
 //! An empty database of each kind, and two domains in it.
 
-use tally_producers::{
-    Days, MIGRATIONS, Opening, Producers, Terms, draw_epoch, postgres, sqlite,
-};
+use tally_producers::{Days, MIGRATIONS, Opening, Producers, Terms, draw_epoch, postgres, sqlite};
 use tally_store::postgres::{Isolation, Settings};
 use tally_store::{Database, DatabaseUrl};
 use tally_testkit::TestDatabase;

@@ -18,9 +18,8 @@ async fn what_was_dropped_is_found_by_its_index() {
     client.batch_execute(fill).await.expect("rows");
     // As it may be made for parameters that are not known yet.
     let sql = include_str!("../../src/postgres/dropped.sql");
-    let prepare = format!(
-        "SET plan_cache_mode = force_generic_plan; PREPARE it (TEXT, INT4, INT4) AS {sql}"
-    );
+    let prepare =
+        format!("SET plan_cache_mode = force_generic_plan; PREPARE it (TEXT, INT4, INT4) AS {sql}");
     client.batch_execute(&prepare).await.expect(sql);
     let explain = "EXPLAIN EXECUTE it ('one', 18300, 18306)";
     let rows = client.query(explain, &[]).await.expect(sql);

@@ -107,7 +107,7 @@ impl tower_service::Service<http::Request<Body>> for Gate {
             let does = inner.does;
             let passed = inner.passed(request.into_body());
             match does {
-                Does::Detach => Tasks::new().spawn("call", passed).await.expect("it ends"),
+                Does::Detach => Tasks::detach("call", passed).await.expect("it ends"),
                 Does::Read | Does::Answer => passed.await,
             }
             Ok(Status::ok("").into_http())

@@ -1,19 +1,19 @@
 //! A connection of the pool, and transactions that know whether they happened.
 
-use std::ops::Deref;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use deadpool_postgres::Object;
+use futures_util::stream::{BoxStream, StreamExt as _};
 use tally_runtime::Tasks;
 use tokio::time::timeout;
-use tokio_postgres::CancelToken;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{CancelToken, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::CONNECT_TIMEOUT;
 use crate::Error;
-use crate::error::Step as _;
+use crate::error::{self, Step as _};
 
 /// How long a connection that was given up is one of the pool's, if the database does not end what
 /// it is doing. So a server that hangs gets a few connections more in this time, and one that hangs
@@ -27,13 +27,17 @@ pub struct Connection {
     tls: MakeRustlsConnect,
     /// Whether a transaction is open that has not begun to commit. Only such a one may be
     /// cancelled: to cancel a COMMIT can make it succeed before a standby has it.
-    may_cancel: Arc<AtomicBool>,
+    may_cancel: bool,
 }
 
-/// A transaction, which is rolled back unless it is committed.
-pub struct Transaction<'a> {
-    inner: deadpool_postgres::Transaction<'a>,
-    may_cancel: Arc<AtomicBool>,
+/// A transaction, which is rolled back unless it is committed. One that is dropped takes its
+/// connection with it.
+pub struct Transaction<'a>(Held<'a>);
+
+enum Held<'a> {
+    /// It goes back to the pool with the end of the transaction.
+    Own(Connection),
+    Lent(&'a mut Connection),
 }
 
 /// How a transaction sees the others.
@@ -49,31 +53,109 @@ pub enum Isolation {
 
 impl Connection {
     pub(super) fn new(object: Object, tls: MakeRustlsConnect) -> Self {
-        Self { object: Some(object), tls, may_cancel: Arc::default() }
+        Self { object: Some(object), tls, may_cancel: false }
     }
 
-    /// Begins a transaction.
+    /// Begins a transaction, after which the connection goes on.
     ///
     /// # Errors
     /// When the connection is gone.
-    #[allow(clippy::disallowed_methods, reason = "the one place that begins transactions")]
     pub async fn begin(&mut self, isolation: Isolation) -> Result<Transaction<'_>, Error> {
-        let object =
-            self.object.as_mut().expect("a connection is taken out only when it is dropped");
-        let mut builder = object.build_transaction();
-        if isolation == Isolation::Snapshot {
-            builder = builder
-                .isolation_level(tokio_postgres::IsolationLevel::RepeatableRead)
-                .read_only(true);
-        }
-        self.may_cancel.store(true, Ordering::Relaxed);
-        let inner = builder.start().await.step("begin a transaction")?;
-        Ok(Transaction { inner, may_cancel: Arc::clone(&self.may_cancel) })
+        self.start(isolation).await?;
+        Ok(Transaction(Held::Lent(self)))
     }
 
-    /// Gives the connection back to the pool.
+    /// Begins a transaction, at whose end the connection goes back to the pool.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub async fn transaction(
+        mut self,
+        isolation: Isolation,
+    ) -> Result<Transaction<'static>, Error> {
+        self.start(isolation).await?;
+        Ok(Transaction(Held::Own(self)))
+    }
+
+    async fn start(&mut self, isolation: Isolation) -> Result<(), Error> {
+        self.may_cancel = true;
+        let sql = match isolation {
+            Isolation::Default => include_str!("begin.sql"),
+            Isolation::Snapshot => include_str!("begin_snapshot.sql"),
+        };
+        self.script("begin a transaction", sql).await
+    }
+
+    /// The rows of a statement, which is prepared once for each connection.
+    ///
+    /// # Errors
+    /// When it fails, under the name of the step. Before a COMMIT it certainly did not happen.
+    pub async fn rows(
+        &self,
+        step: &'static str,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        let statement = self.prepare_cached(sql).await.step(step)?;
+        self.query(&statement, values).await.step(step)
+    }
+
+    /// The one row of such a statement.
+    ///
+    /// # Errors
+    /// When it fails, or has another number of rows.
+    pub async fn row(
+        &self,
+        step: &'static str,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Row, Error> {
+        let statement = self.prepare_cached(sql).await.step(step)?;
+        self.query_one(&statement, values).await.step(step)
+    }
+
+    /// How many rows such a statement has changed.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub async fn write(
+        &self,
+        step: &'static str,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64, Error> {
+        let statement = self.prepare_cached(sql).await.step(step)?;
+        self.execute(&statement, values).await.step(step)
+    }
+
+    /// The rows of such a statement one by one, for an answer that is not held as a whole.
+    ///
+    /// # Errors
+    /// When the statement fails, at its beginning or in the middle of its rows.
+    pub async fn stream(
+        &self,
+        step: &'static str,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<BoxStream<'static, Result<Row, Error>>, Error> {
+        let statement = self.prepare_cached(sql).await.step(step)?;
+        let rows = self.query_raw(&statement, values.iter().copied()).await.step(step)?;
+        Ok(rows.map(move |row| row.step(step)).boxed())
+    }
+
+    /// Runs statements without values and without an answer, in one round trip.
+    ///
+    /// # Errors
+    /// When one fails.
+    pub async fn script(&self, step: &'static str, sql: &str) -> Result<(), Error> {
+        self.batch_execute(sql).await.step(step)
+    }
+
+    /// Gives the connection back to the pool. One whose transaction was dropped is closed.
     pub fn release(mut self) {
-        drop(self.object.take());
+        if !self.may_cancel {
+            drop(self.object.take());
+        }
     }
 }
 
@@ -91,9 +173,8 @@ impl Drop for Connection {
         if tokio::runtime::Handle::try_current().is_err() {
             return drop(Object::take(object));
         }
-        let may_cancel = self.may_cancel.load(Ordering::Relaxed);
-        let cancel = may_cancel.then(|| (object.cancel_token(), self.tls.clone()));
-        Tasks::new().spawn("let a connection go", let_go(object, cancel));
+        let cancel = self.may_cancel.then(|| (object.cancel_token(), self.tls.clone()));
+        Tasks::detach("let a connection go", let_go(object, cancel));
     }
 }
 
@@ -117,10 +198,13 @@ impl Transaction<'_> {
     ///
     /// # Errors
     /// When the database does not confirm it.
-    pub async fn commit(self) -> Result<(), Error> {
-        crate::faults::fail(&self.inner).await?;
-        self.may_cancel.store(false, Ordering::Relaxed);
-        self.inner.commit().await.map_err(|error| Error::commit("commit", error))
+    pub async fn commit(mut self) -> Result<(), Error> {
+        super::faults::fail(&**self).await?;
+        self.0.may_cancel = false;
+        let done = self.batch_execute(include_str!("commit.sql")).await;
+        done.map_err(|error| error::commit("commit", error))?;
+        self.0.release();
+        Ok(())
     }
 
     /// Runs a statement and takes it back, to know whether it could be done. The transaction goes
@@ -128,28 +212,60 @@ impl Transaction<'_> {
     ///
     /// # Errors
     /// Why it cannot be done.
-    pub async fn try_out(&mut self, sql: &str) -> Result<(), Error> {
+    pub async fn try_out(&self, sql: &str) -> Result<(), Error> {
         let step = "try a statement out";
-        let savepoint = self.inner.savepoint("before").await.step(step)?;
-        savepoint.batch_execute(sql).await.step(step)?;
-        savepoint.rollback().await.step(step)
+        self.script(step, include_str!("savepoint.sql")).await?;
+        self.script(step, sql).await?;
+        self.script(step, include_str!("rollback_to_savepoint.sql")).await
     }
 
     /// Rolls back at once.
     ///
     /// # Errors
     /// When the connection is gone.
-    pub async fn rollback(self) -> Result<(), Error> {
-        self.may_cancel.store(false, Ordering::Relaxed);
-        self.inner.rollback().await.step("roll back")
+    pub async fn rollback(mut self) -> Result<(), Error> {
+        self.0.may_cancel = false;
+        self.script("roll back", include_str!("rollback.sql")).await?;
+        self.0.release();
+        Ok(())
     }
 }
 
-impl<'a> Deref for Transaction<'a> {
-    type Target = deadpool_postgres::Transaction<'a>;
+impl Deref for Transaction<'_> {
+    type Target = Connection;
 
-    fn deref(&self) -> &Self::Target {
-        &self.inner
+    fn deref(&self) -> &Connection {
+        &self.0
+    }
+}
+
+// === impl Held ===
+
+impl Held<'_> {
+    fn release(self) {
+        if let Self::Own(connection) = self {
+            connection.release();
+        }
+    }
+}
+
+impl Deref for Held<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        match self {
+            Self::Own(connection) => connection,
+            Self::Lent(connection) => connection,
+        }
+    }
+}
+
+impl DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut Connection {
+        match self {
+            Self::Own(connection) => connection,
+            Self::Lent(connection) => connection,
+        }
     }
 }
 
@@ -158,5 +274,5 @@ pub fn commits_itself<T>(
     step: &'static str,
     result: Result<T, tokio_postgres::Error>,
 ) -> Result<T, Error> {
-    result.map_err(|error| Error::commit(step, error))
+    result.map_err(|error| error::commit(step, error))
 }

@@ -52,13 +52,12 @@ async fn is_pooled(database: &Database, one: &Connection) -> Result<bool, Error>
     let id = |answer: &[SimpleQueryMessage]| {
         first_row(answer).and_then(|row| row.get(0)).unwrap_or_default().to_owned()
     };
-    let mut other = database.probe().await?;
+    let other = database.probe().await?;
     let first = id(&one.simple_query(sql).await.step(step)?);
-    let transaction = other.begin(Isolation::Default).await?;
+    let transaction = other.transaction(Isolation::Default).await?;
     let second = id(&transaction.simple_query(sql).await.step(step)?);
     let again = id(&one.simple_query(sql).await.step(step)?);
     transaction.rollback().await?;
-    other.release();
     Ok(first == second || first != again)
 }
 

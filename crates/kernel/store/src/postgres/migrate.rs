@@ -6,7 +6,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::{DbError, SqlState};
 
 use super::Database;
-use crate::error::{Step as _, words_of};
+use crate::error::{self, Step as _, words_of};
 use crate::migrate::{self, Migrations, Schema};
 use crate::retry::Policy;
 use crate::{Dialect, Error};
@@ -46,7 +46,7 @@ async fn run_once(
                     Error::permanent(format!("use {}", database.url), Kind::FailedPrecondition)
                         .because(NOT_COCKROACH)
                 }
-                _ => Error::statement("prepare to migrate", error),
+                _ => error::statement("prepare to migrate", error),
             },
         )?;
     } else {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tally_runtime::Kind;
 
+use crate::error;
 use crate::{Error, Outcome};
 
 /// What SQLite keeps beside the database while it is open: the write-ahead log and its index.
@@ -114,7 +115,7 @@ pub(super) fn lock(path: &Path) -> Result<File, Error> {
     })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::locked(format!(
+        Err(TryLockError::WouldBlock) => Err(error::locked(format!(
             "open sqlite:{}: another Tally server uses this file; stop it, or choose another \
              file with --database-url",
             path.display()

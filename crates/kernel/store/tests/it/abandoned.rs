@@ -22,7 +22,7 @@ async fn open(url: &str, settings: Settings) -> Database {
 async fn connect(cluster: &Cluster) -> Client {
     let (client, connection) =
         tokio_postgres::connect(&cluster.url("postgres"), NoTls).await.expect("a connection");
-    tally_runtime::Tasks::new().spawn("connection", connection);
+    tally_runtime::Tasks::detach("connection", connection);
     client
 }
 

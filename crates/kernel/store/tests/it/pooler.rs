@@ -18,9 +18,9 @@ const VERSION: [&str; 5] = ["PostgreSQL 15.0", "150000", "15.0", "on", "UTF8"];
 async fn pooler() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
-    Tasks::new().spawn("pooler", async move {
+    Tasks::detach("pooler", async move {
         while let Ok((client, _)) = listener.accept().await {
-            Tasks::new().spawn("pooled", serve(client));
+            Tasks::detach("pooled", serve(client));
         }
     });
     address

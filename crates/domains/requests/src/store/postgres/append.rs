@@ -5,12 +5,12 @@ use std::error::Error as StdError;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::{SinkExt as _, pin_mut};
 use hashbrown::HashMap;
-use tally_ingest::Batch;
-use tally_store::Outcome;
+use tally_ingest::{Batch, WriteError};
 use tally_store::error::Step as _;
 use tally_store::postgres::{
     Connection, Database, GenericClient, Isolation, Transaction, commits_itself,
 };
+use tally_store::{Error, Outcome};
 use tokio_postgres::Row;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
@@ -74,8 +74,8 @@ pub(crate) async fn append(
     batch: &Batch<'_, Rows>,
     names: &Names,
     way: Way,
-) -> Result<Appended> {
-    let plan = Plan::hopeful(batch)?;
+) -> std::result::Result<Appended, WriteError> {
+    let mut plan = Plan::hopeful(batch)?;
     let mut connection = database.writer().await?;
     if database.writers_made() != names.state {
         connection.release();
@@ -89,36 +89,32 @@ pub(crate) async fn append(
     let is_stored = if copies || !names.new.is_empty() {
         let transaction = connection.begin(Isolation::Default).await?;
         moved = endpoints::add(&transaction, &names.new).await?;
-        let plan = plan.moved(&names.moved_with(&moved));
+        plan = plan.moved(&names.moved_with(&moved));
         let fits = in_transaction(&transaction, &plan, way).await?;
         if fits {
             commit(transaction).await?;
-            plan.decide();
         } else {
             transaction.rollback().await?;
         }
         fits
     } else {
-        let plan = plan.moved(&names.moved);
-        tally_store::faults::fail(&*connection).await?;
+        plan = plan.moved(&names.moved);
+        tally_store::postgres::fail(&*connection).await?;
         let fits = by_unnest(&*connection, &plan, way, commits_itself).await?;
-        tally_store::faults::point("append.small.committed").await;
-        if fits {
-            plan.decide();
-        }
+        tally_runtime::faults::point("append.small.committed").await;
         fits
     };
     if !is_stored {
-        moved = what_is_new(&mut connection, batch, names, way).await?;
+        (plan, moved) = what_is_new(&mut connection, batch, names, way).await?;
     }
     connection.release();
-    Ok(Appended::Stored { moved })
+    Ok(Appended::Stored { fates: plan.fates, moved })
 }
 
 /// Stores a row, takes it back, and commits.
 pub(crate) async fn try_write(database: &Database, row: &str) -> Result<()> {
     let mut connection = database.probe().await?;
-    let mut transaction = connection.begin(Isolation::Default).await?;
+    let transaction = connection.begin(Isolation::Default).await?;
     transaction.try_out(row).await?;
     transaction.commit().await?;
     connection.release();
@@ -131,7 +127,7 @@ async fn what_is_new(
     batch: &Batch<'_, Rows>,
     names: &Names,
     way: Way,
-) -> Result<HashMap<EndpointId, EndpointId>> {
+) -> std::result::Result<(Plan, HashMap<EndpointId, EndpointId>), WriteError> {
     let transaction = connection.begin(Isolation::Default).await?;
     // Before the producers are locked, as everywhere: two batches cannot deadlock.
     let moved = endpoints::add(&transaction, &names.new).await?;
@@ -140,11 +136,10 @@ async fn what_is_new(
     if !plan.moves.is_empty() && !in_transaction(&transaction, &plan, way).await? {
         // They are locked: only another isolation than is asked for makes this happen.
         let step = "move producers that are locked";
-        return Err(tally_store::Error::transient(step, Outcome::Determinate));
+        return Err(Error::transient(step, Outcome::Determinate).into());
     }
     commit(transaction).await?;
-    plan.decide();
-    Ok(moved)
+    Ok((plan, moved))
 }
 
 /// Whether all of it fitted; if not, nothing happened.
@@ -152,7 +147,7 @@ async fn in_transaction(transaction: &Transaction<'_>, plan: &Plan, way: Way) ->
     if way.copies(plan) {
         copy(transaction, plan).await
     } else {
-        by_unnest(&**transaction, plan, way, |step, result| result.step(step)).await
+        by_unnest(&***transaction, plan, way, |step, result| result.step(step)).await
     }
 }
 
@@ -225,9 +220,9 @@ pub(super) async fn copy_rows(transaction: &Transaction<'_>, rows: &[Rows]) -> R
 }
 
 async fn commit(transaction: Transaction<'_>) -> Result<()> {
-    tally_store::faults::point("append.before_commit").await;
+    tally_runtime::faults::point("append.before_commit").await;
     transaction.commit().await?;
-    tally_store::faults::point("append.committed").await;
+    tally_runtime::faults::point("append.committed").await;
     Ok(())
 }
 

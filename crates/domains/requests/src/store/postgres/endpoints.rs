@@ -1,20 +1,16 @@
 //! The dictionary of endpoints: reading it, and adding names in a batch's transaction.
 //! CockroachDB uses it too.
 
-use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use hashbrown::HashMap;
-use tally_runtime::Kind;
-use tally_store::error::Step as _;
-use tally_store::faults;
+use tally_runtime::{Kind, faults};
 use tally_store::postgres::{Database, Transaction};
 use tokio_postgres::Row;
 
 use super::super::{Result, SALTS_MAX};
 use crate::model::{Endpoint, EndpointId, Named};
-use crate::totals::{Collector, TooMany};
 
 /// Endpoints, until there are too many or their paths take too much.
 pub(crate) async fn list(
@@ -22,15 +18,13 @@ pub(crate) async fn list(
     count_max: usize,
     path_bytes_max: usize,
 ) -> Result<Vec<(EndpointId, Endpoint)>> {
-    let step = "list endpoints";
     let connection = database.connection().await?;
-    let statement = connection.prepare_cached(include_str!("endpoints.sql")).await.step(step)?;
     let limit = i64::try_from(count_max).unwrap_or(i64::MAX);
-    let mut rows = pin!(connection.query_raw(&statement, [limit]).await.step(step)?);
+    let sql = include_str!("endpoints.sql");
+    let mut rows = connection.stream("list endpoints", sql, &[&limit]).await?;
     let (mut found, mut path_bytes) = (Vec::new(), 0);
     while let Some(row) = rows.next().await {
-        let row = row.step(step)?;
-        let one = endpoint(&row);
+        let one = endpoint(&row?);
         path_bytes += one.1.path.len();
         if path_bytes > path_bytes_max {
             // The connection is closed with the rest of the answer in it.
@@ -53,7 +47,7 @@ pub(crate) async fn add(
     // Each with the id that it is tried under.
     let mut wanted: Vec<(EndpointId, &Named)> = names.iter().map(|one| (one.id, &**one)).collect();
     if faults::is_on("endpoints.reuse_ids") && !names.is_empty() {
-        let next = transaction.query_one(include_str!("../next_id.sql"), &[]).await.step(step)?;
+        let next = transaction.row(step, include_str!("../next_id.sql"), &[]).await?;
         wanted.iter_mut().zip(next.get::<_, i64>(0)..).for_each(|(one, id)| one.0 = id);
     }
     for salt in 1..=SALTS_MAX {
@@ -64,12 +58,10 @@ pub(crate) async fn add(
         let named = || wanted.iter().map(|(_, named)| &named.endpoint);
         let methods: Vec<i64> = named().map(|one| i64::from(one.method)).collect();
         let paths: Vec<&str> = named().map(|one| &*one.path).collect();
-        let statement =
-            transaction.prepare_cached(include_str!("add_endpoints.sql")).await.step(step)?;
-        transaction.execute(&statement, &[&ids, &methods, &paths]).await.step(step)?;
-        let statement =
-            transaction.prepare_cached(include_str!("stored_endpoints.sql")).await.step(step)?;
-        let rows = transaction.query(&statement, &[&methods, &paths]).await.step(step)?;
+        let sql = include_str!("add_endpoints.sql");
+        transaction.write(step, sql, &[&ids, &methods, &paths]).await?;
+        let sql = include_str!("stored_endpoints.sql");
+        let rows = transaction.rows(step, sql, &[&methods, &paths]).await?;
         let mut taken = Vec::new();
         for row in rows {
             let (_, named) = wanted[usize::try_from(row.get::<_, i64>(0) - 1).unwrap_or_default()];
@@ -85,29 +77,8 @@ pub(crate) async fn add(
     Err(tally_store::Error::permanent("find an id for an endpoint", Kind::Internal))
 }
 
-/// The names of an answer's endpoints, as far as the dictionary has them.
-pub(crate) async fn named(
-    transaction: &Transaction<'_>,
-    collector: &Collector,
-) -> Result<std::result::Result<Vec<(EndpointId, Endpoint)>, TooMany>> {
-    let step = "name the endpoints of an answer";
-    let statement =
-        transaction.prepare_cached(include_str!("find_endpoints.sql")).await.step(step)?;
-    let ids = [collector.ids()];
-    let mut rows = pin!(transaction.query_raw(&statement, ids).await.step(step)?);
-    let (mut found, mut path_bytes) = (Vec::with_capacity(collector.ids().len()), 0);
-    while let Some(row) = rows.next().await {
-        let one = endpoint(&row.step(step)?);
-        path_bytes += one.1.path.len();
-        if path_bytes > collector.path_bytes_max() {
-            return Ok(Err(TooMany));
-        }
-        found.push(one);
-    }
-    Ok(Ok(found))
-}
-
-fn endpoint(row: &Row) -> (EndpointId, Endpoint) {
+/// Reads an id, a method and a path.
+pub(super) fn endpoint(row: &Row) -> (EndpointId, Endpoint) {
     let method = i32::try_from(row.get::<_, i64>(1)).unwrap_or_default();
     (row.get(0), Endpoint::new(method, row.get::<_, &str>(2)))
 }

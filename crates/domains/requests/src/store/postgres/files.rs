@@ -1,9 +1,9 @@
 //! Files that were counted as a whole. CockroachDB uses it too.
 
 use jiff::Timestamp;
-use tally_store::error::Step as _;
-use tally_store::postgres::{Database, Transaction, commits_itself};
+use tally_store::postgres::{Database, Transaction};
 use tally_store::retry::Policy;
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::super::Result;
@@ -23,8 +23,8 @@ pub(crate) async fn note(transaction: &Transaction<'_>, files: &[CountedFile]) -
     let times: Vec<Micros> = files.iter().map(|file| Micros(file.counted_micros)).collect();
     let values: [&(dyn ToSql + Sync); 6] =
         [&fingerprints, &names, &readings, &requests, &malformed, &times];
-    let noted = transaction.execute(include_str!("note_files.sql"), &values).await;
-    noted.step("remember which files are counted")?;
+    let sql = include_str!("note_files.sql");
+    transaction.write("remember which files are counted", sql, &values).await?;
     Ok(())
 }
 
@@ -33,34 +33,23 @@ pub(crate) async fn find(
     database: &Database,
     fingerprints: &[Vec<u8>],
 ) -> Result<Vec<CountedFile>> {
-    let step = "look for counted files";
-    let once = async || {
-        let connection = database.connection().await?;
-        let sql = include_str!("counted_files.sql");
-        let rows = connection.query(sql, &[&fingerprints]).await.step(step)?;
-        connection.release();
-        let file = |row: &tokio_postgres::Row| CountedFile {
-            fingerprint: row.get(0),
-            name: row.get(1),
-            reading: row.get(2),
-            requests: row.get(3),
-            malformed: row.get(4),
-            counted_micros: row.get::<_, Timestamp>(5).as_microsecond(),
-        };
-        Ok(rows.iter().map(file).collect())
+    let (step, sql) = ("look for counted files", include_str!("counted_files.sql"));
+    let once = async || database.rows(step, sql, &[&fingerprints]).await;
+    let rows = Policy::short(step).run(once).await?;
+    let file = |row: &Row| CountedFile {
+        fingerprint: row.get(0),
+        name: row.get(1),
+        reading: row.get(2),
+        requests: row.get(3),
+        malformed: row.get(4),
+        counted_micros: row.get::<_, Timestamp>(5).as_microsecond(),
     };
-    Policy::short(step).run(once).await
+    Ok(rows.iter().map(file).collect())
 }
 
 /// Forgets those that were counted long ago.
 pub(crate) async fn forget(database: &Database) -> Result<()> {
-    let step = "forget counted files";
-    let once = async || {
-        let connection = database.connection().await?;
-        let done = connection.execute(include_str!("forget_files.sql"), &[&REMEMBERED_MAX]).await;
-        commits_itself(step, done)?;
-        connection.release();
-        Ok(())
-    };
-    Policy::short(step).run(once).await
+    let (step, sql) = ("forget counted files", include_str!("forget_files.sql"));
+    Policy::short(step).run(|| database.commit_rows(step, sql, &[&REMEMBERED_MAX])).await?;
+    Ok(())
 }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use tally_store::error::Step as _;
-use tally_store::faults;
+use tally_runtime::faults;
 use tally_store::postgres::{Database, Isolation, Transaction};
 use tally_store::retry::Policy;
 
@@ -21,19 +20,16 @@ const TOTALS: usize = 10_000;
 pub(super) async fn import_count(database: &Database, mut tables: CountTables) -> Result<Imported> {
     let step = "begin to import the Go server's tables";
     let is_real = !tables.settling.how.dry_run;
-    let mut connection = database.connection().await?;
-    let transaction = connection.begin(Isolation::Default).await?;
-    transaction.batch_execute(include_str!("lock_imported.sql")).await.step(step)?;
-    transaction.batch_execute(include_str!("wait_for_tables.sql")).await.step(step)?;
+    let transaction = database.begin(Isolation::Default).await?;
+    transaction.script(step, include_str!("lock_imported.sql")).await?;
+    transaction.script(step, include_str!("wait_for_tables.sql")).await?;
     loop {
         let piece = tables.next().await?;
         let settling = &mut tables.settling;
         match piece {
             Piece::Source(source, time_zone) => {
-                let rows = transaction
-                    .query(include_str!("imported_sources.sql"), &[])
-                    .await
-                    .step(step)?;
+                let sql = include_str!("imported_sources.sql");
+                let rows = transaction.rows(step, sql, &[]).await?;
                 let before: Vec<_> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
                 settling.begin(source, time_zone, &before)?;
             }
@@ -67,7 +63,6 @@ pub(super) async fn import_count(database: &Database, mut tables: CountTables) -
     } else {
         transaction.rollback().await?;
     }
-    connection.release();
     Ok(tables.settling.imported)
 }
 
@@ -78,11 +73,9 @@ async fn name(
     names: &[Arc<Named>],
 ) -> Result<HashMap<EndpointId, EndpointId>> {
     let add = || async {
-        let mut connection = database.connection().await?;
-        let transaction = connection.begin(Isolation::Default).await?;
+        let transaction = database.begin(Isolation::Default).await?;
         let moved = endpoints::add(&transaction, names).await?;
         transaction.commit().await?;
-        connection.release();
         Result::Ok(moved)
     };
     Policy::short("add endpoints").run(add).await
@@ -97,8 +90,8 @@ async fn imported(
     let step = "read what was imported before";
     let days: Vec<Option<i32>> = counts.iter().map(|count| count.day).collect();
     let methods: Vec<i64> = counts.iter().map(|count| i64::from(count.method)).collect();
-    let sql = transaction.prepare_cached(include_str!("imported.sql")).await.step(step)?;
-    let rows = transaction.query(&sql, &[&source, &days, &methods]).await.step(step)?;
+    let sql = include_str!("imported.sql");
+    let rows = transaction.rows(step, sql, &[&source, &days, &methods]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
@@ -109,11 +102,11 @@ async fn add(transaction: &Transaction<'_>, tables: &CountTables) -> Result<()> 
     let days: Vec<i32> = totals.keys().map(|(day, _)| day.0).collect();
     let endpoints: Vec<i64> = totals.keys().map(|(_, endpoint)| *endpoint).collect();
     let totals: Vec<i64> = totals.values().copied().collect();
-    let sql = transaction.prepare_cached(include_str!("add_totals.sql")).await.step(step)?;
+    let sql = include_str!("add_totals.sql");
     for ((days, endpoints), totals) in
         days.chunks(TOTALS).zip(endpoints.chunks(TOTALS)).zip(totals.chunks(TOTALS))
     {
-        transaction.execute(&sql, &[&days, &endpoints, &totals]).await.step(step)?;
+        transaction.write(step, sql, &[&days, &endpoints, &totals]).await?;
     }
     Ok(())
 }
@@ -124,9 +117,8 @@ async fn note(transaction: &Transaction<'_>, of: &Imported, new: &[Noted]) -> Re
     let days: Vec<i32> = new.iter().map(|one| one.day).collect();
     let methods: Vec<i64> = new.iter().map(|one| i64::from(one.method)).collect();
     let imported: Vec<i64> = new.iter().map(|one| one.imported).collect();
-    let sql = transaction.prepare_cached(include_str!("note_imported.sql")).await.step(step)?;
-    let of = (&of.source, &of.time_zone);
-    transaction.execute(&sql, &[of.0, of.1, &days, &methods, &imported]).await.step(step)?;
+    let (sql, source, zone) = (include_str!("note_imported.sql"), &of.source, &of.time_zone);
+    transaction.write(step, sql, &[source, zone, &days, &methods, &imported]).await?;
     Ok(())
 }
 

@@ -6,10 +6,12 @@
 
 use jiff::Timestamp;
 use jiff::civil::Date;
+use tally_runtime::Said;
 use tally_store::Error;
 use tally_store::error::Step as _;
-use tally_store::postgres::{Database, Isolation, Transaction};
+use tally_store::postgres::{Connection, Database, Isolation};
 use tally_store::retry::Policy;
+use tokio_postgres::error::SqlState;
 
 use super::super::Result;
 use crate::model::{Day, DayRange};
@@ -21,6 +23,8 @@ const DAYS_AHEAD: i32 = 7;
 const DAYS_AHEAD_MIN: i32 = 3;
 /// What a day's partition is called, before the date.
 const PREFIX: &str = "tally_requests_p";
+/// The partition of the days that have none.
+const DEFAULT: &str = "tally_requests_default";
 
 /// The partition of a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,23 +57,12 @@ impl Partition {
 
 /// The partitions of the days.
 pub(super) async fn list(database: &Database, days: DayRange) -> Result<Vec<Partition>> {
-    Policy::short("list partitions")
-        .run(|| async {
-            let connection = database.connection().await?;
-            let rows = connection
-                .query(include_str!("partitions.sql"), &[])
-                .await
-                .step("list partitions")?;
-            connection.release();
-            let mut found: Vec<_> = rows
-                .iter()
-                .filter_map(|row| Partition::parse(row.get(0)))
-                .filter(|partition| days.contains(partition.day))
-                .collect();
-            found.sort_unstable_by_key(|partition| partition.day);
-            Ok(found)
-        })
-        .await
+    let (step, sql) = ("list partitions", include_str!("partitions.sql"));
+    let rows = Policy::short(step).run(|| database.rows(step, sql, &[])).await?;
+    let partitions = rows.iter().filter_map(|row| Partition::parse(row.get(0)));
+    let mut found: Vec<_> = partitions.filter(|one| days.contains(one.day)).collect();
+    found.sort_unstable_by_key(|partition| partition.day);
+    Ok(found)
 }
 
 /// Makes the partitions of today and the days to come.
@@ -115,69 +108,65 @@ pub(super) async fn drop_empty(database: &Database, now: Timestamp) -> Result<()
 
 async fn make(database: &Database, partition: Partition) -> Result<()> {
     let step = "make a partition";
-    let mut connection = database.connection().await?;
-    let transaction = connection.begin(Isolation::Default).await?;
-    transaction.batch_execute(include_str!("wait_briefly.sql")).await.step(step)?;
-    transaction.batch_execute(include_str!("lock_makers.sql")).await.step(step)?;
-    let rows = transaction.query(include_str!("partitions.sql"), &[]).await.step(step)?;
+    let transaction = database.begin(Isolation::Default).await?;
+    transaction.script(step, include_str!("wait_briefly.sql")).await?;
+    transaction.script(step, include_str!("lock_makers.sql")).await?;
+    let rows = transaction.rows(step, include_str!("partitions.sql"), &[]).await?;
     // Another server may have made it in the meantime.
     if !rows.iter().any(|row| Partition::parse(row.get(0)) == Some(partition)) {
-        let sql = partition.sql(include_str!("make_partition.sql"));
-        transaction.batch_execute(&sql).await.step(step)?;
-        let sql = partition.sql(include_str!("attach_partition.sql"));
-        transaction.batch_execute(&sql).await.step(step)?;
+        transaction.script(step, &partition.sql(include_str!("make_partition.sql"))).await?;
+        transaction.script(step, &partition.sql(include_str!("attach_partition.sql"))).await?;
     }
-    transaction.commit().await?;
-    connection.release();
-    Ok(())
+    transaction.commit().await
 }
 
 async fn drop_if_empty(database: &Database, partition: Partition) -> Result<()> {
-    let step = "drop a partition";
-    let mut connection = database.connection().await?;
+    let connection = database.connection().await?;
     // Most partitions that are not empty are found without a lock.
     if has_rows(&connection, partition).await? {
         connection.release();
         return Ok(());
     }
-    let transaction = connection.begin(Isolation::Default).await?;
-    lock_parent(&transaction).await?;
+    let transaction = connection.transaction(Isolation::Default).await?;
+    // The parent before the partition, the order in which everybody takes them: so no deadlock.
+    // The lock stops all inserts, so the wait for it is short.
+    let step = "lock the row table for a moment";
+    transaction.script(step, include_str!("wait_hardly.sql")).await?;
+    transaction.script(step, include_str!("lock_parent.sql")).await?;
     let sql = partition.sql(include_str!("has_rows.sql"));
+    let step = "drop a partition";
     let has_rows: bool = transaction.query_one(&sql, &[]).await.step(step)?.get(0);
     if !has_rows {
-        let sql = partition.sql(include_str!("drop_partition.sql"));
-        transaction.batch_execute(&sql).await.step(step)?;
-        tally_store::faults::point("drop_partition.before_commit").await;
+        transaction.script(step, &partition.sql(include_str!("drop_partition.sql"))).await?;
+        tally_runtime::faults::point("drop_partition.before_commit").await;
     }
-    transaction.commit().await?;
-    connection.release();
-    Ok(())
+    transaction.commit().await
 }
 
-/// Whether a partition has rows that are committed.
-pub(super) async fn has_rows(
-    connection: &tally_store::postgres::Connection,
-    partition: Partition,
-) -> Result<bool> {
+/// Whether a partition has rows that are committed. It is asked for by name, and so not prepared.
+pub(super) async fn has_rows(connection: &Connection, partition: Partition) -> Result<bool> {
     let sql = partition.sql(include_str!("has_rows.sql"));
-    match connection.query_one(&sql, &[]).await {
-        Ok(row) => Ok(row.get(0)),
+    match connection.query_one(&sql, &[]).await.step("look into a partition") {
         Err(error) if is_undefined_table(&error) => Ok(false),
-        error => error.step("look into a partition").map(|_| false),
+        row => Ok(row?.get(0)),
     }
+}
+
+/// Whether a row was refused because the partition of its day was made while the row was on its way
+/// to the default partition. Sent again, it goes to the new one.
+pub(super) fn was_just_made(error: &Error) -> bool {
+    let is_partition = |said: &Said| {
+        // Postgres names the constraint of a partition nowhere, and the partition as the table.
+        said.sqlstate == SqlState::CHECK_VIOLATION.code()
+            && said.constraint.is_none()
+            && said.table.as_deref() == Some(DEFAULT)
+    };
+    error.said().is_some_and(is_partition)
 }
 
 /// Another server has dropped it.
-pub(super) fn is_undefined_table(error: &tokio_postgres::Error) -> bool {
-    error.code() == Some(&tokio_postgres::error::SqlState::UNDEFINED_TABLE)
-}
-
-/// The parent before the partition, the order in which everybody takes them: so no deadlock.
-/// Whoever holds it blocks all inserts, so nobody waits for it for long.
-async fn lock_parent(transaction: &Transaction<'_>) -> std::result::Result<(), Error> {
-    let step = "lock the row table for a moment";
-    transaction.batch_execute(include_str!("wait_hardly.sql")).await.step(step)?;
-    transaction.batch_execute(include_str!("lock_parent.sql")).await.step(step)
+pub(super) fn is_undefined_table(error: &Error) -> bool {
+    error.sqlstate() == Some(SqlState::UNDEFINED_TABLE.code())
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use hashbrown::hash_map::Entry;
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
-use tally_ingest::Batch;
+use tally_ingest::{Batch, WriteError};
+use tally_runtime::faults;
 use tally_store::error::Step as _;
-use tally_store::faults;
 use uuid::Uuid;
 
 use super::super::plan::{Place, Places, Plan};
@@ -31,7 +31,7 @@ pub(super) fn append(
     batch: &Batch<'_, Rows>,
     names: &Names,
     state: &State,
-) -> Result<Appended> {
+) -> std::result::Result<Appended, WriteError> {
     let transaction = begin(connection)?;
     if state.look(&transaction)? != names.state {
         return Ok(Appended::Stale);
@@ -61,8 +61,7 @@ pub(super) fn append(
     faults::blocking_point("append.before_commit");
     transaction.commit().step("commit")?;
     faults::blocking_point("append.committed");
-    plan.decide();
-    Ok(Appended::Stored { moved })
+    Ok(Appended::Stored { fates: plan.fates, moved })
 }
 
 // === impl State ===

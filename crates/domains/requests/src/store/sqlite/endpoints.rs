@@ -5,12 +5,11 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
 use tally_runtime::Kind;
+use tally_runtime::faults;
 use tally_store::error::Step as _;
-use tally_store::faults;
 
 use super::super::{Result, SALTS_MAX};
 use crate::model::{Endpoint, EndpointId, Named};
-use crate::totals::{Collector, TooMany};
 
 /// Endpoints, until there are too many or their paths take too much.
 pub(super) fn list(
@@ -71,26 +70,7 @@ pub(super) fn add(
     Ok(moved)
 }
 
-/// The names of an answer's endpoints, as far as the dictionary has them.
-pub(super) fn named(
-    connection: &Connection,
-    collector: &Collector,
-) -> Result<std::result::Result<Vec<(EndpointId, Endpoint)>, TooMany>> {
-    let step = "name the endpoints of an answer";
-    let mut statement = connection.prepare_cached(include_str!("name_endpoint.sql")).step(step)?;
-    let (mut found, mut path_bytes) = (Vec::with_capacity(collector.ids().len()), 0);
-    for id in collector.ids() {
-        if let Some(one) = statement.query_row([id], endpoint).optional().step(step)? {
-            path_bytes += one.1.path.len();
-            if path_bytes > collector.path_bytes_max() {
-                return Ok(Err(TooMany));
-            }
-            found.push(one);
-        }
-    }
-    Ok(Ok(found))
-}
-
-fn endpoint(row: &Row<'_>) -> rusqlite::Result<(EndpointId, Endpoint)> {
+/// Reads an id, a method and a path.
+pub(super) fn endpoint(row: &Row<'_>) -> rusqlite::Result<(EndpointId, Endpoint)> {
     Ok((row.get(0)?, Endpoint::new(row.get(1)?, row.get::<_, String>(2)?)))
 }

@@ -1,8 +1,8 @@
 //! Importing the Go server's tables, in one transaction.
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
+use tally_runtime::faults;
 use tally_store::error::Step as _;
-use tally_store::faults;
 
 use super::super::Result;
 use super::{append, begin, endpoints};

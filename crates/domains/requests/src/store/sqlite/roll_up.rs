@@ -1,10 +1,10 @@
 //! Rolling rows up: one scan, counted here, which is ten times faster than GROUP BY.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use rusqlite::{Connection, Transaction};
+use tally_runtime::faults::blocking_point;
 use tally_store::error::Step as _;
-use tally_store::faults::blocking_point;
 
 use super::super::Result;
 use super::begin;
@@ -16,7 +16,6 @@ pub(super) fn roll_up(connection: &mut Connection, days: DayRange) -> Result<u64
     let transaction = begin(connection)?;
     blocking_point("roll_up.begun");
     let mut counts = HashMap::new();
-    let mut changed = HashSet::new();
     let (mut added, mut others) = (0, 0_u64);
     {
         let step = "count the rows";
@@ -27,7 +26,7 @@ pub(super) fn roll_up(connection: &mut Connection, days: DayRange) -> Result<u64
             if days.contains(day) {
                 *counts.entry((day, row.get(0).step(step)?)).or_default() += 1;
                 if counts.len() >= COUNTED_MAX {
-                    added += add(&transaction, &mut counts, &mut changed)?;
+                    added += add(&transaction, &mut counts)?;
                 }
             } else {
                 others += 1;
@@ -35,15 +34,7 @@ pub(super) fn roll_up(connection: &mut Connection, days: DayRange) -> Result<u64
         }
     }
     blocking_point("roll_up.counted");
-    added += add(&transaction, &mut counts, &mut changed)?;
-    {
-        // After the last change of the day.
-        let step = "stamp the days";
-        let mut stamp = transaction.prepare_cached(include_str!("stamp_day.sql")).step(step)?;
-        for day in changed {
-            stamp.execute([day.0]).step(step)?;
-        }
-    }
+    added += add(&transaction, &mut counts)?;
     blocking_point("roll_up.added");
     let step = "delete the rows";
     if others == 0 {
@@ -62,17 +53,12 @@ pub(super) fn roll_up(connection: &mut Connection, days: DayRange) -> Result<u64
 }
 
 /// Adds counts to the totals, and says how many rows they are.
-fn add(
-    transaction: &Transaction<'_>,
-    counts: &mut HashMap<(Day, EndpointId), i64>,
-    changed: &mut HashSet<Day>,
-) -> Result<u64> {
+fn add(transaction: &Transaction<'_>, counts: &mut HashMap<(Day, EndpointId), i64>) -> Result<u64> {
     let step = "add rows to totals";
     let mut statement = transaction.prepare_cached(include_str!("add_total.sql")).step(step)?;
     let mut added = 0;
     for ((day, endpoint), count) in counts.drain() {
         statement.execute((day.0, endpoint, count)).step(step)?;
-        changed.insert(day);
         added += count.unsigned_abs();
     }
     Ok(added)

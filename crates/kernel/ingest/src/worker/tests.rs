@@ -3,6 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 
+use tally_runtime::{Kind, SystemClock};
+
 use super::*;
 use crate::{Limits, Receipt};
 
@@ -67,44 +69,48 @@ impl Memory {
 
 impl Sink for Memory {
     type Rows = Numbers;
+    /// The first number of the chunk.
+    type Outcome = u32;
 
-    async fn write(&self, batch: Batch<'_, Numbers>) -> Result<(), WriteError> {
-        let stored_instead = self.stored_instead(&batch);
-        if stored_instead.is_some() {
-            let gap = WriteError::permanent("a gap", Kind::FailedPrecondition);
-            return Err(WriteError { stored_instead, ..gap });
+    async fn write(&self, batch: Batch<'_, Numbers>) -> Result<Vec<u32>, WriteError> {
+        if let Some(stored) = self.stored_instead(&batch) {
+            return Err(WriteError::OutOfSequence { sent: batch.sequence, stored });
         }
+        let lost = || Error::transient("the answer was lost", Outcome::Indeterminate);
         let scripted = self.script.lock().unwrap().pop_front();
         match scripted.or(self.refuse_odd.then_some(Next::RefuseOdd)) {
-            Some(Next::Fail(message)) => return Err(WriteError::transient(message, false)),
+            Some(Next::Fail(message)) => {
+                return Err(Error::transient(message, Outcome::Determinate).into());
+            }
             Some(Next::Panic) => panic!("on purpose"),
             Some(Next::Hang) => std::future::pending().await,
             Some(Next::StoreAndLoseTheAnswer) => {
                 self.store(&batch);
-                return Err(WriteError::transient("the answer was lost", true));
+                return Err(lost().into());
             }
             Some(Next::MoveByAndLoseTheAnswer(by)) => {
                 let mut sequences = self.sequences.lock().unwrap();
                 let last = sequences.entry(batch.producer).or_default();
                 *last = (*last + by).max(0);
-                return Err(WriteError::transient("the answer was lost", true));
+                return Err(lost().into());
             }
             Some(Next::RefuseOdd) if batch.chunks.iter().any(|one| one.0[0] % 2 == 1) => {
-                return Err(WriteError::permanent("odd", Kind::Internal));
+                return Err(Error::permanent("odd", Kind::Internal).into());
             }
             _ => self.store(&batch),
         }
-        Ok(())
+        Ok(batch.chunks.iter().map(|chunk| chunk.0[0]).collect())
     }
 }
 
-fn start(sink: Memory) -> (Queue<Numbers>, Arc<Memory>, Workers) {
+fn start(sink: Memory) -> (Queue<Numbers, u32>, Arc<Memory>, Workers) {
     let wait_max = Duration::from_secs(1);
     let queue = Queue::new(Limits { rows_max: 1000, bytes_max: 100_000, wait_max });
     let settings =
         Settings { workers: 2, batch_rows_max: 100, write_wait_max: Duration::from_secs(10) };
     let sink = Arc::new(sink);
-    let workers = Workers::start(&queue, &sink, settings, |min, _, _| min);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let workers = Workers::start(&queue, &sink, settings, &clock);
     (queue, sink, workers)
 }
 
@@ -121,6 +127,22 @@ async fn a_lost_answer_neither_loses_nor_doubles() {
     queue.close();
     workers.finished().await;
     assert_eq!(sink.sorted(), (0..50).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_chunk_has_its_own_outcome() {
+    let script = [Next::StoreAndLoseTheAnswer, Next::Fail("away")];
+    let (queue, _sink, workers) =
+        start(Memory { script: Mutex::new(script.into()), ..Memory::default() });
+    let receipts = [4, 7, 9].map(|number| (number, Receipt::new()));
+    for (number, receipt) in &receipts {
+        queue.push(Numbers(vec![*number, 0]), receipt).await.expect("room");
+    }
+    for (number, receipt) in receipts {
+        assert_eq!((receipt.settled().await, receipt.outcome()), (Ok(2), Some(number)));
+    }
+    queue.close();
+    workers.finished().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -273,7 +295,7 @@ async fn the_last_attempt_says_whether_rows_can_be_stored() {
     assert_eq!(workers.trouble(), None);
     queue.push(Numbers(vec![1]), &receipt).await.expect("room");
     // Paused time goes on when everything waits: that is between two attempts.
-    tokio::time::sleep(PAUSE_MIN / 2).await;
+    tokio::time::sleep(PAUSE_MIN / 4).await;
     let trouble = Trouble { message: "away".into(), is_trying: true };
     assert_eq!(workers.trouble(), Some(trouble));
     assert_eq!(receipt.settled().await, Ok(1));

@@ -1,0 +1,2 @@
+-- The one statement of a transaction whose outcome can stay unknown.
+COMMIT

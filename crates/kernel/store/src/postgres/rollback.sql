@@ -1,0 +1,2 @@
+-- At once, so that the connection can be used again.
+ROLLBACK

@@ -1,0 +1,2 @@
+-- Takes back what was tried out. The transaction goes on.
+ROLLBACK TO SAVEPOINT before

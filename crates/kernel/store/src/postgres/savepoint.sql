@@ -1,0 +1,2 @@
+-- Before a statement that is tried out.
+SAVEPOINT before
