@@ -1,4 +1,4 @@
-//! Running a program as a person in the workspace would, and ending it with us.
+//! Running a program in the workspace as from a shell, and ending it with us.
 
 use std::ffi::OsStr;
 use std::os::unix::process::ExitStatusExt;
@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use tally_testkit::{Process, Spawn};
 
-/// What `cargo run` sets for us, and what would make cargo build some crates again: their
-/// build scripts ask to be run anew when these change.
+/// Variables that `cargo run` sets for us. They would make cargo rebuild some crates, because their
+/// build scripts rerun when these change.
 const OURS: [&str; 5] = ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_BIN_", "CARGO_CRATE_", "OUT_DIR"];
 
-/// The cargo that runs us, in the root of the workspace.
+/// The cargo that runs us, in the workspace's root.
 pub(crate) fn command(root: &Path) -> Command {
     in_workspace(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), root)
 }
 
-/// A program in the root of the workspace, without what cargo set for us.
+/// A program in the workspace's root, without the variables that cargo set for us.
 pub(crate) fn in_workspace(program: impl AsRef<OsStr>, root: &Path) -> Command {
     let mut command = Command::new(program);
     command.current_dir(root);
@@ -30,8 +30,8 @@ pub(crate) fn in_workspace(program: impl AsRef<OsStr>, root: &Path) -> Command {
     command
 }
 
-/// Runs it to its end with our own outputs, and ends as it does. It and all that it started
-/// are killed when we end before, however we end.
+/// Runs it to the end with our own outputs, and returns its exit code. It is killed with all its
+/// children if we end first, however we end.
 pub(crate) fn run(command: &Command) -> ExitCode {
     let how = Spawn { inherit_output: true, ..Spawn::default() };
     let status = Process::spawn_with(command, &how).wait(Duration::MAX).status;

@@ -1,4 +1,4 @@
-//! Postgres from the packages of Debian and Ubuntu, where we may install them.
+//! Installing Postgres from Debian's and Ubuntu's packages, if run as root.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,20 +7,19 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use tally_testkit::bin_dir;
 
-/// Read by the packages before they make and start a server of their own, which the tests
-/// do not need and nobody asked for.
+/// Read by the packages before they create and start their own server, which the tests do not need.
 const NO_SERVER: &str = "/etc/postgresql-common/createcluster.d/tally-tests.conf";
 
-/// A file that is there while this lives, and the folder that was made for it.
+/// A file that is removed on drop, with its folder if that was created for it.
 struct Temporary {
     file: PathBuf,
-    made_folder: bool,
+    created_folder: bool,
 }
 
-/// Installs Postgres if this is root on Debian or Ubuntu; says whether it did.
+/// Installs Postgres if this is root on Debian or Ubuntu. Returns whether it did.
 ///
 /// # Errors
-/// When the packages cannot be installed.
+/// The packages cannot be installed.
 pub(crate) fn postgres() -> anyhow::Result<bool> {
     let root = rustix::process::geteuid().is_root();
     if !root || !Path::new("/etc/debian_version").exists() {
@@ -28,7 +27,7 @@ pub(crate) fn postgres() -> anyhow::Result<bool> {
     }
     println!("Postgres: not found; installing the package postgresql");
     if install("postgresql-common").is_err() {
-        // A fresh container has no list of packages.
+        // A fresh container has no package lists.
         apt_get(&["update"])?;
         install("postgresql-common")?;
     }
@@ -42,7 +41,7 @@ pub(crate) fn postgres() -> anyhow::Result<bool> {
 }
 
 fn install(package: &str) -> anyhow::Result<()> {
-    // What is there already stays as it is.
+    // Leave installed packages unchanged.
     apt_get(&["install", "-y", "--no-install-recommends", "--no-upgrade", package])
 }
 
@@ -68,18 +67,18 @@ fn apt_get(arguments: &[&str]) -> anyhow::Result<()> {
 impl Temporary {
     fn write(file: &Path, content: &str) -> anyhow::Result<Temporary> {
         let folder = file.parent().expect("an absolute path of a file");
-        let made_folder = !folder.exists();
+        let created_folder = !folder.exists();
         fs::create_dir_all(folder)
             .and_then(|()| fs::write(file, content))
             .with_context(|| format!("cannot write {}", file.display()))?;
-        Ok(Temporary { file: file.to_path_buf(), made_folder })
+        Ok(Temporary { file: file.to_path_buf(), created_folder })
     }
 }
 
 impl Drop for Temporary {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.file);
-        if self.made_folder {
+        if self.created_folder {
             let _ = self.file.parent().map(fs::remove_dir);
         }
     }

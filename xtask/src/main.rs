@@ -2,12 +2,12 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `cargo.rs` | running cargo as a person would, ended with us |
-//! | `ci.rs` | `ci`: what is checked before a change goes in |
-//! | `codegen.rs` | `codegen`: the Rust code that is generated from `proto/` |
-//! | `install.rs` | Postgres from the packages of Debian and Ubuntu |
-//! | `test.rs` | `test`: every test, against a Postgres that it brings up itself |
-//! | `tidy/` | `tidy`: the rules of the house that a machine can check |
+//! | `cargo.rs` | running a program as from a shell, ended with us |
+//! | `ci.rs` | `ci`: the checks before a merge |
+//! | `codegen.rs` | `codegen`: the Rust code generated from `proto/` |
+//! | `install.rs` | Postgres from Debian's and Ubuntu's packages |
+//! | `test.rs` | `test`: all tests, on a private Postgres |
+//! | `tidy/` | `tidy`: house rules checked by machine |
 //! | `torture.rs` | `torture`: kills and cuts Tally while it counts, and checks every count |
 
 mod cargo;
@@ -33,23 +33,23 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Runs all tests against a private, temporary Postgres
+    /// Run all tests against a private, temporary Postgres
     ///
-    /// Uses the server of TEST_DATABASE_URL instead, when that is set.
+    /// If TEST_DATABASE_URL is set, uses that server instead.
     Test {
         /// Arguments for `cargo test`, after `--`
         #[arg(last = true)]
         arguments: Vec<String>,
     },
-    /// Checks the rules of the house that a machine can check
+    /// Check the house rules
     Tidy,
-    /// Generates the Rust code in crates/proto/src/gen from proto/
+    /// Generate the Rust code in crates/proto/src/gen from proto/
     Codegen {
-        /// Change nothing; fail when a generated file is stale
+        /// Change nothing; fail if a generated file is stale
         #[arg(long)]
         check: bool,
     },
-    /// Kills, cuts and starves Tally while it counts, and checks that every count is right
+    /// Kill, cut and starve Tally while it counts, and check every count
     ///
     /// See docs/torture.md, and `cargo xtask torture -- --help`.
     Torture {
@@ -60,7 +60,7 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Runs .ci/run: formatting, lints, tidy, generated code, documentation, all tests
+    /// Run .ci/run: formatting, lints, tidy, generated code, documentation, all tests
     Ci,
 }
 
@@ -79,7 +79,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// The folder of the workspace's Cargo.toml.
+/// The workspace's root.
 fn workspace_root() -> PathBuf {
     let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);

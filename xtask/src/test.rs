@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every test, against a Postgres that it brings up itself.
+//! `cargo xtask test`: all tests, on a private Postgres.
 
 use std::env;
 use std::path::Path;
@@ -9,14 +9,13 @@ use tally_testkit::{Cluster, INSTALL_HINT, Options, bin_dir};
 
 use crate::{cargo, install};
 
-/// Runs `cargo test --workspace` with these arguments, and ends with its exit code.
+/// Runs `cargo test --workspace` with these arguments, and returns its exit code.
 ///
-/// The tests of all crates share one server. Nothing of it is left when this ends, however
-/// it ends.
+/// The tests of all crates share one server, which is removed when this ends, however it ends.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> anyhow::Result<ExitCode> {
     let mut command = cargo::command(root);
     command.arg("test");
-    // `cargo xtask test -- -p tally-store` is about that crate alone.
+    // `cargo xtask test -- -p tally-store` tests that crate alone.
     let names_packages = |argument: &String| argument.starts_with("-p") || argument == "--package";
     if !arguments.iter().any(names_packages) {
         command.arg("--workspace");
@@ -47,8 +46,8 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> anyhow::Result<ExitCode>
     Ok(cargo::run(&command))
 }
 
-/// Builds the client's examples, which the tests of the program run. `cargo test` does that by
-/// itself, unless it is told which packages or targets to test.
+/// Builds the client's examples, which the tests of `tally` run. `cargo test` builds them itself
+/// unless the arguments choose packages or targets.
 fn build_examples(root: &Path, arguments: &[String]) -> anyhow::Result<()> {
     let chooses = ["tally", "-ptally", "--package=tally", "--test", "--tests"];
     if !arguments.iter().any(|argument| chooses.contains(&argument.as_str())) {

@@ -1,13 +1,13 @@
-//! `cargo xtask tidy`: the rules of the house that a machine can check.
+//! `cargo xtask tidy`: house rules checked by machine.
 //!
 //! | file | rules |
 //! |---|---|
-//! | `arrows.rs` | which crate may depend on which, and which are published |
+//! | `arrows.rs` | which crates may depend on which, and which are published |
 //! | `sizes.rs` | the length of files and functions, and `tidy-exceptions.txt` |
 //! | `source.rs` | Rust files: opening line, table of files, clock, SQL, attributes |
 //! | `sql.rs` | SQL files: a comment first, one statement |
-//! | `text.rs` | clippy.toml, notes left for later, empty folders |
-//! | `tests.rs` | a small bad tree, in which each rule must find its violation |
+//! | `text.rs` | clippy.toml, notes for later, empty folders |
+//! | `tests.rs` | a small bad tree in which each rule must find its violation |
 
 mod arrows;
 mod sizes;
@@ -24,10 +24,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-/// Folders that hold nothing which a person wrote.
+/// Folders without handwritten files.
 const SKIPPED: [&str; 4] = ["target", "gen", "node_modules", "corpus"];
 
-/// One place where a rule is broken.
+/// A broken rule and its place.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Violation {
     path: String,
@@ -37,13 +37,13 @@ struct Violation {
     advice: String,
 }
 
-/// A file of the tree, by its path from the root with `/` between the parts.
+/// A file with its path from the root, separated by `/`.
 struct File {
     path: String,
     text: String,
 }
 
-/// Prints every violation; fails when there is one.
+/// Prints every violation, and fails if there are any.
 pub(crate) fn run(root: &Path) -> anyhow::Result<ExitCode> {
     let violations = check(root)?;
     for violation in &violations {
@@ -52,7 +52,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<ExitCode> {
     if violations.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("tidy: {} to mend", violations.len());
+    eprintln!("tidy: {} violations", violations.len());
     Ok(ExitCode::FAILURE)
 }
 
@@ -97,7 +97,7 @@ fn check(root: &Path) -> anyhow::Result<Vec<Violation>> {
     Ok(violations)
 }
 
-/// Finds the files that a person wrote, and folders that hold none.
+/// Finds the handwritten files, and empty folders.
 fn walk(
     root: &Path,
     folder: &Path,
@@ -123,7 +123,7 @@ fn walk(
     let path = relative(root, folder);
     let ours = ["crates", "migrations", "proto", "xtask"];
     if paths.len() == before && !skipped && path.split('/').any(|part| ours.contains(&part)) {
-        let advice = "an empty folder: remove it until there is something to put in".to_owned();
+        let advice = "an empty folder: remove it".to_owned();
         violations.push(Violation { path, line: 1, rule: "empty", advice });
     }
     Ok(())
@@ -141,12 +141,12 @@ impl File {
         Path::new(&self.path).extension().is_some_and(|found| found == extension)
     }
 
-    /// Below a folder `tests` or `benches`, or a module `tests.rs`.
+    /// Whether it lies in a folder `tests` or `benches`, or is a module `tests.rs`.
     fn is_test(&self) -> bool {
         self.path.split('/').any(|part| ["tests", "benches", "tests.rs"].contains(&part))
     }
 
-    /// Tests and the tools of development: what no user runs.
+    /// Whether only developers run it: tests and development tools.
     fn is_development(&self) -> bool {
         self.is_test() || self.path.starts_with("xtask/") || self.path.starts_with("crates/dev/")
     }

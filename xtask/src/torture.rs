@@ -1,4 +1,4 @@
-//! `cargo xtask torture`: builds `tally` with the feature `faults`, and tortures it.
+//! `cargo xtask torture`: builds `tally` with the feature `faults` and tortures it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::cargo;
 
-/// The programs that a run needs, and the feature that goes with them.
+/// Builds the programs of a run with the feature `faults`.
 const BUILD: [&str; 7] = [
     "build",
     "--package=tally",
@@ -19,8 +19,8 @@ const BUILD: [&str; 7] = [
     "--message-format=json-render-diagnostics",
 ];
 
-/// Builds both programs in the same go, so that `tally` gets the feature, and runs
-/// `tally-torture` with these arguments.
+/// Builds both programs in one step, so that `tally` gets the feature, and runs `tally-torture`
+/// with these arguments.
 pub(crate) fn run(root: &Path, release: bool, arguments: &[String]) -> anyhow::Result<ExitCode> {
     let mut build = cargo::command(root);
     build.args(BUILD);
@@ -37,7 +37,7 @@ pub(crate) fn run(root: &Path, release: bool, arguments: &[String]) -> anyhow::R
     Ok(cargo::run(&command))
 }
 
-/// Where cargo says that it has put a program.
+/// The path of a program in cargo's messages.
 fn program(built: &str, name: &str) -> anyhow::Result<PathBuf> {
     for line in built.lines() {
         let message: Value = serde_json::from_str(line).context("cargo writes JSON")?;
@@ -46,5 +46,5 @@ fn program(built: &str, name: &str) -> anyhow::Result<PathBuf> {
             return Ok(path.into());
         }
     }
-    bail!("cargo build does not say where it has put {name}")
+    bail!("cargo build does not report the path of {name}")
 }

@@ -50,7 +50,6 @@ pub enum ConnectError {
     #[error("not within a tokio runtime: connect in an async fn that tokio runs")]
     NoRuntime,
     /// The file of the spool cannot be used.
-    #[cfg(feature = "spool")]
     #[error("cannot use the spool in {}", dir.display())]
     Spool {
         /// The spool's folder.

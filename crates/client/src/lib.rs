@@ -27,7 +27,6 @@
 //! | `axum` | counts under the route that axum matched |
 //! | `tls` | `https://` |
 //! | `metrics` | counters for the `metrics` facade; the README lists them |
-//! | `spool` | batches in files |
 //!
 //! Settings, defaults and limits are at [`QueueBuilder`]. Everything is logged through
 //! `tracing`.
@@ -50,7 +49,7 @@
 //! | `random.rs` | ids, claims, jitter |
 //! | `rows.rs` | rows and drops, and how they become batches |
 //! | `settings.rs` | settings, defaults, limits |
-//! | `spool/` | with the feature `spool`: batches in files, which survive a restart |
+//! | `spool.rs` | batches in files, which survive a restart; `spool/` has the format |
 //! | `transport.rs` | connecting to a server |
 
 #![deny(missing_docs)]
@@ -71,7 +70,6 @@ mod queue;
 mod random;
 mod rows;
 mod settings;
-#[cfg(feature = "spool")]
 pub mod spool;
 mod transport;
 

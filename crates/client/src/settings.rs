@@ -50,7 +50,6 @@ pub(crate) struct Settings {
     pub(crate) close_timeout: Duration,
     pub(crate) fallback: bool,
     pub(crate) clock: AnyClock,
-    #[cfg(feature = "spool")]
     pub(crate) spool: Option<(std::path::PathBuf, crate::spool::Options)>,
 }
 
@@ -74,7 +73,6 @@ impl Settings {
             close_timeout: CLOSE_TIMEOUT,
             fallback: true,
             clock: AnyClock::System,
-            #[cfg(feature = "spool")]
             spool: None,
         }
     }
@@ -217,7 +215,6 @@ macro_rules! common_settings {
         /// Keeps batches in files in this folder before they are sent. What a process leaves
         /// behind, the next one that is given the folder sends; it must be no other's. With a
         /// spool there is no [`fallback`](Self::fallback). Default: none.
-        #[cfg(feature = "spool")]
         pub fn spool(
             mut self,
             dir: impl Into<std::path::PathBuf>,

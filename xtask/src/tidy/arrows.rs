@@ -1,4 +1,4 @@
-//! Which crate may depend on which, read from `cargo metadata`.
+//! Which crates may depend on which, read from `cargo metadata`.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Violation, relative};
 
-/// What a crate is, by where it lies.
+/// A crate's layer, which follows from its folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Layer {
     Proto,
@@ -17,15 +17,15 @@ enum Layer {
     Testkit,
     Domain,
     App,
-    /// An app that tests the others: it is made of what tests are made of.
+    /// A program that tests the others; it may use the testkit.
     Torture,
     Xtask,
 }
 
-/// Checks the dependencies of every member of the workspace, and who is published.
+/// Checks every workspace member's dependencies, and which crates are published.
 pub(super) fn check(root: &Path) -> anyhow::Result<Vec<Violation>> {
     let metadata = metadata(root)?;
-    // Cargo gives real paths, and the root may lead through a symbolic link.
+    // Cargo returns real paths, but the root may contain a symbolic link.
     let root = root.canonicalize().context("cannot find the root of the workspace")?;
     let packages = metadata["packages"].as_array().context("cargo metadata lists no packages")?;
     let mut violations = Vec::new();
@@ -36,7 +36,7 @@ pub(super) fn check(root: &Path) -> anyhow::Result<Vec<Violation>> {
         let mut broken = |rule, advice| {
             violations.push(Violation { path: path.clone(), line: 1, rule, advice });
         };
-        // `publish = false` is an empty list of registries.
+        // For `publish = false` cargo returns an empty list of registries.
         let published = package["publish"].as_array().is_none_or(|list| !list.is_empty());
         let public = matches!(from, Layer::Proto | Layer::Client);
         if published != public {
@@ -47,7 +47,7 @@ pub(super) fn check(root: &Path) -> anyhow::Result<Vec<Violation>> {
             let Some(target) = dependency["path"].as_str() else { continue };
             let target = format!("{}/Cargo.toml", relative(&root, Path::new(target)));
             let Some(to) = layer(&target) else { continue };
-            // The tests of a crate turn its own features on.
+            // A crate's tests may enable its own features.
             if target == path {
                 continue;
             }
@@ -79,7 +79,7 @@ fn text(value: &Value) -> anyhow::Result<&str> {
     value.as_str().context("cargo metadata lacks a text")
 }
 
-/// The layer of a manifest by its path from the root.
+/// The layer of a manifest at this path from the root.
 fn layer(manifest: &str) -> Option<Layer> {
     match manifest.split('/').collect::<Vec<_>>()[..] {
         ["crates", "proto", ..] => Some(Layer::Proto),

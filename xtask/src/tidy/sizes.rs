@@ -1,4 +1,4 @@
-//! The length of files and functions: a limit, and a ratchet for today's exceptions.
+//! The length of files and functions: limits, and exceptions that can only shrink.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,16 @@ use syn::visit::Visit;
 
 use super::{File, Violation};
 
-/// Lines of a file that still fits into one head.
+/// Lines of a file.
 const FILE_LINES_MAX: usize = 400;
 
-/// A file of integration tests is read one test at a time.
+/// Lines of a file of integration tests, which is read one test at a time.
 const TEST_FILE_LINES_MAX: usize = 700;
 
 /// Lines of a function, from its name to its closing brace.
 const FUNCTION_LINES_MAX: usize = 70;
 
-/// Today's exceptions, one a line: path, `file` or `fn:Type::name`, lines, reason.
+/// Exceptions, one per line: path, `file` or `fn:Type::name`, lines, reason.
 const EXCEPTIONS: &str = "xtask/tidy-exceptions.txt";
 
 /// Path and `file` or `fn:<name>`.
@@ -29,7 +29,7 @@ pub(super) struct Sizes {
     measured: BTreeMap<What, (usize, usize, usize)>,
 }
 
-/// Finds the functions of a file with the names of what they are in.
+/// Finds the functions of a file and the names of their enclosing items.
 struct Functions<'a> {
     path: &'a str,
     within: Vec<String>,
@@ -48,14 +48,14 @@ impl Sizes {
     }
 
     fn add(&mut self, what: What, line: usize, lines: usize, limit: usize) {
-        // Functions of one name, as under two `cfg`s: the longest counts.
+        // Functions may share a name, as under two `cfg`s: the longest counts.
         let entry = self.measured.entry(what).or_insert((line, lines, limit));
         if lines > entry.1 {
             *entry = (line, lines, limit);
         }
     }
 
-    /// What is too long without an exception, or longer than it; exceptions that are stale.
+    /// Finds lengths above their limit or exception, and stale exceptions.
     pub(super) fn check(&self, files: &[File]) -> Vec<Violation> {
         let mut violations = Vec::new();
         let mut excepted = BTreeMap::new();
@@ -82,7 +82,9 @@ impl Sizes {
             if lines > &most {
                 let advice = match excepted.get(what) {
                     Some(most) => format!("{} grew from {most} to {lines} lines", what.1),
-                    None => format!("{} has {lines} lines of at most {limit}: split it", what.1),
+                    None => {
+                        format!("{} has {lines} lines, but {limit} are allowed: split it", what.1)
+                    }
                 };
                 violations.push(Violation {
                     path: what.0.clone(),
@@ -95,11 +97,11 @@ impl Sizes {
         violations
     }
 
-    /// Whether an exception allows more than there is.
+    /// Finds an exception that is larger than necessary.
     fn stale(&self, list: &File, at: usize, what: &What, most: usize) -> Option<Violation> {
         let name = format!("{} {}", what.0, what.1);
         let advice = match self.measured.get(what) {
-            None => format!("{name} is not there any more: remove the exception"),
+            None => format!("{name} does not exist: remove the exception"),
             Some((_, lines, limit)) if lines <= limit => {
                 format!("{name} is within {limit} lines: remove the exception")
             }

@@ -9,29 +9,29 @@ use syn::visit::Visit;
 
 use super::{File, Violation};
 
-/// The files that may read the time of day: users link the client without the kernel.
+/// The files that may read the clock. The client has its own because users link it without the kernel.
 const CLOCK_FILES: [&str; 2] = ["crates/kernel/runtime/src/clock.rs", "crates/client/src/clock.rs"];
 
-/// Types whose `now` reads the time of day.
+/// Types whose `now` reads the clock.
 const CLOCKS: [&str; 3] = ["SystemTime", "Timestamp", "Zoned"];
 
-/// What a statement begins with.
+/// The first words of SQL statements.
 const SQL: [&str; 14] = [
     "SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "CREATE", "ALTER", "DROP", "COPY", "LOCK",
     "TRUNCATE", "BEGIN", "COMMIT", "SET",
 ];
 
-/// What SQLite adds to that.
+/// The same, of SQLite only.
 const SQLITE: [&str; 1] = ["PRAGMA"];
 
-/// Looks at the attributes, and notes which lines are only compiled for tests.
+/// Checks the attributes, and notes which lines are compiled for tests only.
 struct Attributes<'a> {
     file: &'a File,
     violations: &'a mut Vec<Violation>,
     test_lines: Vec<RangeInclusive<usize>>,
 }
 
-/// Looks at every token, also within macros, which have no syntax to visit.
+/// Checks every token, even in macros, which have no syntax tree.
 struct Tokens<'a> {
     file: &'a File,
     violations: &'a mut Vec<Violation>,
@@ -41,7 +41,11 @@ struct Tokens<'a> {
 /// Checks one Rust file.
 pub(super) fn check(root: &Path, file: &File, syntax: &syn::File, violations: &mut Vec<Violation>) {
     if !file.text.starts_with("//! ") {
-        violations.push(file.at(1, "opening", "begin with a `//!` line that says what it is for"));
+        violations.push(file.at(
+            1,
+            "opening",
+            "start with a `//!` line that says what the file is for",
+        ));
     }
     if file.path.ends_with("/lib.rs") {
         table(root, file, syntax, violations);
@@ -55,7 +59,7 @@ pub(super) fn check(root: &Path, file: &File, syntax: &syn::File, violations: &m
     }
 }
 
-/// The table of a lib.rs names every module's file, and only files that are there.
+/// Checks that the table of a lib.rs names every module's file, and only existing files.
 fn table(root: &Path, file: &File, syntax: &syn::File, violations: &mut Vec<Violation>) {
     let rows: Vec<(usize, &str)> = file
         .text
@@ -76,7 +80,7 @@ fn table(root: &Path, file: &File, syntax: &syn::File, violations: &mut Vec<Viol
             named.push(name.trim_end_matches('/'));
             let is_path = name.ends_with('/') || name.contains('.');
             if is_path && !name.contains(['*', '{']) && !root.join(folder).join(name).exists() {
-                violations.push(file.at(line, "table", format!("there is no {folder}{name}")));
+                violations.push(file.at(line, "table", format!("{folder}{name} does not exist")));
             }
         }
     }
@@ -105,18 +109,18 @@ impl<'ast> Visit<'ast> for Attributes<'_> {
         let line = attribute.span().start().line;
         let path = attribute.path();
         if path.is_ident("ignore") {
-            self.broken(line, "ignore", "a test that does not run is no test: mend or remove it");
+            self.broken(line, "ignore", "an ignored test proves nothing: fix or remove it");
         }
         let syn::Meta::List(list) = &attribute.meta else {
             if is_ignored_example(attribute) {
-                self.broken(line, "ignore", "examples compile: use `no_run`, or mend it");
+                self.broken(line, "ignore", "examples must compile: use `no_run`, or fix it");
             }
             return;
         };
         let text = list.tokens.to_string();
         let excepts = path.is_ident("allow") || path.is_ident("expect");
         if excepts && text.contains("disallowed_methods") && !text.contains("reason") {
-            let advice = "say why: #[expect(clippy::disallowed_methods, reason = \"…\")]";
+            let advice = "give a reason: #[expect(clippy::disallowed_methods, reason = \"…\")]";
             self.broken(line, "reason", advice);
         }
     }
@@ -144,7 +148,7 @@ fn is_test_only(attributes: &[syn::Attribute]) -> bool {
     })
 }
 
-/// A doc line that opens an example which is not compiled.
+/// Whether a doc line opens an example that is not compiled.
 fn is_ignored_example(attribute: &syn::Attribute) -> bool {
     let syn::Meta::NameValue(pair) = &attribute.meta else { return false };
     let syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) = &pair.value else {
@@ -193,14 +197,14 @@ impl Tokens<'_> {
     }
 }
 
-/// The brackets of a doc comment.
+/// Whether these are the brackets of a doc comment.
 fn is_doc(group: &proc_macro2::Group) -> bool {
     let first = group.stream().into_iter().next();
     group.delimiter() == Delimiter::Bracket
         && matches!(first, Some(TokenTree::Ident(ident)) if ident == "doc")
 }
 
-/// Whether the tokens go on with `::now`.
+/// Whether the tokens continue with `::now`.
 fn is_now(rest: &[TokenTree]) -> bool {
     let colon = |token: &TokenTree| matches!(token, TokenTree::Punct(p) if p.as_char() == ':');
     match rest {
@@ -211,7 +215,7 @@ fn is_now(rest: &[TokenTree]) -> bool {
     }
 }
 
-/// Whether a literal is a string that begins with a statement.
+/// Whether a literal is a string that starts with an SQL statement.
 fn is_sql(literal: &str) -> bool {
     let Some((prefix, text)) = literal.split_once('"') else { return false };
     if !prefix.chars().all(|c| "bcr#".contains(c)) {
@@ -219,7 +223,7 @@ fn is_sql(literal: &str) -> bool {
     }
     let text = text.trim_end_matches('#').trim_end_matches('"');
     let mut text = text.trim_start();
-    // A line end as it is written in a string.
+    // An escaped line end.
     while let Some(rest) = text.strip_prefix("\\n").or_else(|| text.strip_prefix('\\')) {
         text = rest.trim_start();
     }

@@ -1,25 +1,25 @@
-//! SQL files: a comment that says why, and one statement.
+//! SQL files: a comment that gives the reasons, and one statement.
 
 use super::{File, Violation};
 
-/// Checks one SQL file. Migrations have rules of their own.
+/// Checks one SQL file. Migrations are exempt.
 pub(super) fn check(file: &File, violations: &mut Vec<Violation>) {
     if file.path.split('/').any(|part| part == "migrations") {
         return;
     }
     if !file.text.starts_with("--") {
-        let advice = "begin with a `--` comment: why this form, and what its plan must show";
+        let advice = "start with a `--` comment: why this form, and what its plan must show";
         violations.push(file.at(1, "sql", advice));
     }
     let statements = statements(&file.text);
     if statements.len() != 1 {
         let line = statements.get(1).copied().unwrap_or(1);
-        let advice = format!("{} statements: a file holds exactly one", statements.len());
+        let advice = format!("{} statements: a file must have exactly one", statements.len());
         violations.push(file.at(line, "sql", advice));
     }
 }
 
-/// The line that each statement begins on. Knows comments, quotes and dollar quotes.
+/// The first line of each statement. Understands comments, quotes and dollar quotes.
 fn statements(text: &str) -> Vec<usize> {
     let mut lines = Vec::new();
     let mut inside = false;
@@ -39,7 +39,7 @@ fn statements(text: &str) -> Vec<usize> {
     lines
 }
 
-/// The length of the comment or quoted text that `rest` begins with.
+/// The length of the comment or quoted text at the start of `rest`.
 fn quoted(rest: &str) -> Option<usize> {
     let until = |from: usize, end: &str| {
         rest[from..].find(end).map_or(rest.len(), |found| from + found + end.len())

@@ -1,4 +1,4 @@
-//! A small bad tree, in which each rule must find its violation, and a clean one.
+//! A small bad tree in which each rule must find its violation, and a clean one.
 
 use std::fs;
 use std::path::Path;
@@ -34,7 +34,7 @@ const CLEAN: [(&str, &str); 13] = [
     ("migrations/V1__two.sql", "SELECT 1; SELECT 2;\n"),
 ];
 
-/// Writes the clean tree with these files in place of, or beside, its own, and checks it.
+/// Writes the clean tree with these files added or replaced, and checks it.
 fn violations(changes: &[(&str, &str)]) -> Vec<String> {
     let root = tempfile::tempdir().unwrap();
     for (path, text) in CLEAN.iter().chain(changes) {
@@ -46,7 +46,7 @@ fn violations(changes: &[(&str, &str)]) -> Vec<String> {
     found.iter().map(ToString::to_string).collect()
 }
 
-/// The change gives exactly one violation, which begins like this.
+/// The change causes exactly one violation, which starts with this text.
 #[track_caller]
 fn breaks(path: &str, text: &str, expected: &str) {
     let found = violations(&[(path, text)]);
@@ -113,7 +113,7 @@ fn only_proto_and_client_are_published() {
 }
 
 #[test]
-fn files_open_with_a_line_and_lib_with_a_table() {
+fn files_start_with_a_line_and_lib_with_a_table() {
     let pool = "crates/kernel/store/src/pool.rs";
     breaks(pool, "/// The pool.\nfn f() {}\n", "crates/kernel/store/src/pool.rs:1: opening: ");
     let lib = "crates/kernel/store/src/lib.rs";
@@ -122,8 +122,12 @@ fn files_open_with_a_line_and_lib_with_a_table() {
     let head = "//! A store.\n//!\n//! | file | what it owns |\n//! | `pool.rs` | the pool |\n";
     let short = format!("{head}\nmod pool;\nmod retry;\n");
     breaks(lib, &short, "crates/kernel/store/src/lib.rs:7: table: the table does not say");
-    let long = format!("{head}//! | `retry/` `gone.rs` | retries |\nmod pool;\nmod retry;\n");
-    breaks(lib, &long, "crates/kernel/store/src/lib.rs:5: table: there is no");
+    let long = format!("{head}//! | `retry.rs` `gone.rs` | retries |\nmod pool;\nmod retry;\n");
+    breaks(
+        lib,
+        &long,
+        "crates/kernel/store/src/lib.rs:5: table: crates/kernel/store/src/gone.rs does not exist",
+    );
 }
 
 #[test]
@@ -165,7 +169,7 @@ fn sizes_have_limits_and_exceptions_that_only_shrink() {
         (
             blank(9),
             &of_fn,
-            "xtask/tidy-exceptions.txt:1: size: crates/kernel/store/src/pool.rs fn:Pool::get is not there",
+            "xtask/tidy-exceptions.txt:1: size: crates/kernel/store/src/pool.rs fn:Pool::get does not exist",
         ),
         (blank(9), &format!("{path} file 450\n"), "xtask/tidy-exceptions.txt:1: size: write: "),
     ];
@@ -185,14 +189,14 @@ fn clippy_keeps_its_bans() {
     let found = violations(&[("clippy.toml", &without("::transaction\""))]);
     assert_eq!(found.len(), 2, "{found:#?}");
     let silent = clippy.replace(", reason = \"blocking work", ", because = \"blocking work");
-    breaks("clippy.toml", &silent, "clippy.toml:6: clippy: say why");
+    breaks("clippy.toml", &silent, "clippy.toml:6: clippy: give a reason");
     let commented =
         clippy.replace("    { path = \"tokio::spawn\"", "    # { path = \"tokio::spawn\"");
     breaks("clippy.toml", &commented, "clippy.toml:4: clippy: tokio::spawn is not banned");
 }
 
 #[test]
-fn an_exception_from_a_ban_has_a_reason() {
+fn exceptions_from_bans_need_a_reason() {
     for attribute in
         ["#[allow(clippy::disallowed_methods)]", "#![expect(clippy::disallowed_methods)]"]
     {
@@ -211,7 +215,7 @@ fn an_exception_from_a_ban_has_a_reason() {
 }
 
 #[test]
-fn time_is_read_in_the_clock_only() {
+fn only_the_clock_reads_the_time() {
     let path = "crates/kernel/store/src/pool.rs";
     for now in ["std::time::SystemTime::now()", "println!(\"{}\", Timestamp::now())"] {
         let text = format!("//! The pool.\nfn f() {{\n    let t = {now};\n}}\n");
@@ -234,7 +238,7 @@ fn time_is_read_in_the_clock_only() {
 }
 
 #[test]
-fn statements_are_in_files_of_their_own() {
+fn sql_statements_have_their_own_files() {
     let path = "crates/kernel/store/src/pool.rs";
     let strings = [
         "\"SELECT 1\"",
@@ -248,7 +252,7 @@ fn statements_are_in_files_of_their_own() {
         breaks(path, &text, "crates/kernel/store/src/pool.rs:3: sql: ");
     }
     let sql = "crates/kernel/store/src/add.sql";
-    breaks(sql, "SELECT 1;\n", "crates/kernel/store/src/add.sql:1: sql: begin with");
+    breaks(sql, "SELECT 1;\n", "crates/kernel/store/src/add.sql:1: sql: start with");
     breaks(
         sql,
         "-- Why.\nSELECT 1;\nSELECT 2;\n",
@@ -258,7 +262,7 @@ fn statements_are_in_files_of_their_own() {
 }
 
 #[test]
-fn nothing_is_ignored_left_for_later_or_empty() {
+fn ignored_tests_notes_and_empty_folders_are_found() {
     let path = "crates/kernel/store/src/pool.rs";
     let ignored = "//! The pool.\n#[test]\n#[ignore]\nfn f() {}\n";
     breaks(path, ignored, "crates/kernel/store/src/pool.rs:3: ignore: ");

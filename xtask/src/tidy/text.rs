@@ -1,8 +1,8 @@
-//! clippy.toml, and notes that were left for later.
+//! clippy.toml, and notes for later.
 
 use super::{File, Violation};
 
-/// What clippy.toml must refuse, so that nobody takes a ban out on the quiet.
+/// What clippy.toml must ban. Removing a ban means changing this list, too.
 const BANNED: [&str; 10] = [
     "tokio::spawn",
     "tokio::task::spawn",
@@ -16,13 +16,13 @@ const BANNED: [&str; 10] = [
     "deadpool_postgres::ClientWrapper::build_transaction",
 ];
 
-/// Written apart, or this file would be its own violation.
+/// Split, or this file would be a violation itself.
 const NOTES: [&str; 2] = [concat!("TO", "DO"), concat!("FIX", "ME")];
 
-/// Files that are not prose or code.
+/// Files that are neither prose nor code.
 const UNCHECKED: [&str; 3] = ["LICENSE", "Cargo.lock", ".db"];
 
-/// Checks that clippy.toml bans what it must, each with a reason.
+/// Checks that clippy.toml has all bans, each with a reason.
 pub(super) fn clippy(files: &[File]) -> Vec<Violation> {
     let Some(file) = files.iter().find(|file| file.path == "clippy.toml") else {
         let (path, advice) = ("clippy.toml".to_owned(), "the file is missing".to_owned());
@@ -41,7 +41,11 @@ pub(super) fn clippy(files: &[File]) -> Vec<Violation> {
                 violations.push(file.at(at + 1, "clippy", format!("{banned} is not banned")));
             }
             Some((at, line)) if !line.contains("reason = \"") => {
-                violations.push(file.at(at + 1, "clippy", format!("say why {banned} is banned")));
+                violations.push(file.at(
+                    at + 1,
+                    "clippy",
+                    format!("give a reason for banning {banned}"),
+                ));
             }
             Some(_) => {}
         }
@@ -49,7 +53,7 @@ pub(super) fn clippy(files: &[File]) -> Vec<Violation> {
     violations
 }
 
-/// Finds notes for later, in every text file.
+/// Finds notes for later in every text file.
 pub(super) fn notes(file: &File, violations: &mut Vec<Violation>) {
     if UNCHECKED.iter().any(|name| file.path.ends_with(name)) {
         return;

@@ -1,4 +1,4 @@
-//! Composes the server from its parts, runs it, and drains it.
+//! Composes the server from its domains, runs it, and drains it.
 
 use std::future::Future;
 use std::io;
@@ -8,16 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tally_requests::{MIGRATIONS, Parts, Service};
-use tally_runtime::{Clock, Drain, Signals, chain};
-use tally_serve::{Listener, Offer, Server, Successor};
+use tally_runtime::{Clock, Drain, Signals, Tasks, chain};
+use tally_serve::{Domain, Domains, Listener, Offer, Parts, Server, Started, Successor};
 use tally_store::{Database, DatabaseUrl};
 use tokio::time::timeout;
 
 use crate::client::SERVER_DEFAULT;
 use crate::output::{plural, say, visible};
 use crate::port::{self, Port};
-use crate::settings::Settings;
+use crate::schema::Sets;
+use crate::settings::{LogSettings, Settings};
 
 /// How long connections stay open after everything is stored and answered.
 pub(crate) const LAST_ANSWERS_MAX: Duration = Duration::from_secs(3);
@@ -45,8 +45,11 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
     let mut signals = Signals::install().context("take over SIGTERM, SIGHUP and Ctrl-C")?;
     // The port first: a second server started by mistake touches no database.
     let mut port = Port::get(&settings).await.map_err(plain)?;
-    let starting = start(&settings, &mut port, clock);
-    let (database, service, drain) = tokio::select! {
+    let drain = Drain::new();
+    let (drain_timeout, on) = (settings.drain_timeout, settings.on().copied().collect::<Vec<_>>());
+    let url = settings.database.url.clone();
+    let starting = start(settings, &mut port, clock, &drain);
+    let (database, server) = tokio::select! {
         started = starting => started?,
         signal = signals.recv() => {
             say(format_args!("{signal}: stopped before the server had started"));
@@ -55,12 +58,9 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
     };
     let offer = port.offer();
     let listener = port.listener;
-    greet(&listener, &settings.database.url);
-    let server = Server::new(about())
-        .service(service.count_service())
-        .service(service.request_service())
-        .descriptors(tally_proto::FILE_DESCRIPTOR_SET);
-    let asked = (database.clone(), service.clone());
+    greet(&listener, &url, &on);
+    let domains = server.domains();
+    let asked = (database.clone(), domains.clone());
     let probe = move || ready(asked.clone());
     let serving = server.run(listener, probe, &drain);
     tokio::pin!(serving);
@@ -70,34 +70,34 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
             ended.context("the server ended by itself")?;
             return Ok(ExitCode::FAILURE);
         }
-        successor = told_to_stop(&mut signals, offer, &service, &drain) => successor,
+        successor = told_to_stop(&mut signals, offer, &domains, &drain) => successor,
     };
-    let stored = timeout(settings.drain_timeout, async {
+    let stored = timeout(drain_timeout, async {
         tokio::select! {
             // The connections go on meanwhile, so that the streams hear how they ended.
             ended = &mut serving => {
-                service.finished().await;
+                domains.finished().await;
                 ended.map(|()| true)
             }
-            () = service.finished() => Ok(false),
+            () = domains.finished() => Ok(false),
         }
     });
     let are_closed = tokio::select! {
         stored = stored => match stored {
             Ok(ended) => ended?,
             // An idle server has nothing to wait for, however short the time.
-            Err(_) if service.queued_rows() == 0 => false,
+            Err(_) if domains.queued_rows() == 0 => false,
             Err(_) => {
-                let (rows, ms) = (service.queued_rows(), settings.drain_timeout.as_millis());
+                let (rows, ms) = (domains.queued_rows(), drain_timeout.as_millis());
                 anyhow::bail!(
-                    "stopped after {ms} ms with {rows} requests not stored and not acknowledged"
+                    "stopped after {ms} ms with {rows} rows not stored and not acknowledged"
                 )
             }
         },
         again = signals.recv() => {
-            let rows = service.queued_rows();
+            let rows = domains.queued_rows();
             anyhow::bail!(
-                "stopped at once by a second {again}, with {rows} requests not stored and not \
+                "stopped at once by a second {again}, with {rows} rows not stored and not \
                  acknowledged"
             )
         }
@@ -113,8 +113,8 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
 }
 
 /// Whether what is sent can be stored; or why not.
-async fn ready((database, service): (Database, Service)) -> Result<(), String> {
-    service.ready().await?;
+async fn ready((database, domains): (Database, Domains)) -> Result<(), String> {
+    domains.ready().await?;
     database.ping().await.map_err(|error| chain(&error))
 }
 
@@ -129,17 +129,17 @@ pub(crate) async fn close(database: &Database) {
 async fn told_to_stop(
     signals: &mut Signals,
     offer: Option<Offer>,
-    service: &Service,
+    domains: &Domains,
     drain: &Drain,
 ) -> Option<Successor> {
     let mut successor = tokio::select! {
         signal = signals.recv() => {
-            let queued_rows = service.queued_rows();
+            let queued_rows = domains.queued_rows();
             tracing::info!(signal, queued_rows, "stopping: storing what was taken");
             None
         }
         successor = port::taken(offer.as_ref()) => {
-            let (process, queued_rows) = (successor.process(), service.queued_rows());
+            let (process, queued_rows) = (successor.process(), domains.queued_rows());
             tracing::info!(
                 process, queued_rows, "a new server takes the port over: storing what was taken"
             );
@@ -166,47 +166,74 @@ async fn last_answers(serving: impl Future, signals: &mut Signals) {
     }
 }
 
+/// Opens the database, brings its tables up to date, and starts the domains on it.
 async fn start(
-    settings: &Settings,
+    settings: Settings,
     port: &mut Port,
     clock: Arc<dyn Clock>,
-) -> anyhow::Result<(Database, Service, Drain)> {
-    let database = port.open_database(settings).await?;
+    drain: &Drain,
+) -> anyhow::Result<(Database, Server)> {
+    let database = port.open_database(&settings).await?;
+    let sets = Sets::of(settings.on());
     if settings.migrate {
-        let before = MIGRATIONS.run(&database).await.map_err(plain)?;
-        for migration in before.pending {
+        for migration in sets.run(&database).await.map_err(plain)?.pending() {
             tracing::info!(migration, "applied a migration");
         }
     } else {
-        let schema = MIGRATIONS.check(&database).await.map_err(plain)?;
-        if !schema.pending.is_empty() {
+        let schemas = sets.check(&database).await.map_err(plain)?;
+        let pending = schemas.pending();
+        if !pending.is_empty() {
             anyhow::bail!(
                 "the database lacks {} ({}): run `tally migrate`, or start with --migrate true",
-                plural(schema.pending.len() as u64, "migration"),
-                schema.pending.join(", ")
+                plural(pending.len() as u64, "migration"),
+                pending.join(", ")
             );
         }
     }
-    let drain = Drain::new();
-    let parts = Parts { database: database.clone(), clock, drain: drain.clone() };
-    let service = Service::start(parts, settings.requests).await.map_err(plain)?;
+    let title = about(settings.on());
+    let hints = hints(settings.on(), port.listener.address());
+    let mut started = Vec::new();
+    for (_, domain) in settings.domains {
+        let (database, clock, drain) = (database.clone(), Arc::clone(&clock), drain.clone());
+        let tasks = Tasks::new();
+        let parts = Parts { database, clock, drain, tasks: tasks.clone() };
+        let (running, doors) = domain.start(parts).await.map_err(plain)?;
+        started.push(Started { running, doors, tasks });
+    }
     port.replace().await?;
-    Ok((database, service, drain))
+    let server = Server::open(&title, &hints, started, drain).await.map_err(plain)?;
+    Ok((database, server))
 }
 
 /// The first thing that a new user sees.
-fn greet(listener: &Listener, url: &DatabaseUrl) {
+fn greet(listener: &Listener, url: &DatabaseUrl, domains: &[Domain]) {
     let address = listener.address();
     let version = env!("CARGO_PKG_VERSION");
-    let server = server_flag(address);
     say(format_args!("tally {version} listens on http://{address} (gRPC and HTTP)"));
     say(format_args!("database: {url}"));
-    say(format_args!("count something: tally add GET /hello{server}"));
-    say(format_args!("and look at it:  tally totals --live{server}"));
+    hints(domains, address).lines().for_each(|hint| say(format_args!("{hint}")));
     tracing::debug!(%address, database = %url, "listening");
     if let Some(warning) = open_door(address) {
         tracing::warn!("{warning}");
     }
+}
+
+/// The first line at `/`.
+fn about<'a>(domains: impl Iterator<Item = &'a Domain>) -> String {
+    let names: Vec<_> = domains.map(|domain| domain.name).collect();
+    format!("Tally {} keeps exact books of {}.", env!("CARGO_PKG_VERSION"), names.join(", "))
+}
+
+/// What a new user can do with these domains, a line each.
+fn hints<'a>(domains: impl IntoIterator<Item = &'a Domain>, address: SocketAddr) -> String {
+    let hints: Vec<_> = domains.into_iter().flat_map(|domain| domain.hints).collect();
+    let width = hints.iter().map(|(words, _)| words.len() + 1).max().unwrap_or(0);
+    let server = server_flag(address);
+    let line = |hint: &&(&str, &str)| {
+        let words = format!("{}:", hint.0);
+        format!("{words:<width$} {}{server}\n", hint.1)
+    };
+    hints.iter().map(line).collect()
 }
 
 /// What to say of an address that other machines may reach.
@@ -214,8 +241,7 @@ fn open_door(address: SocketAddr) -> Option<String> {
     let is_loopback = address.ip().to_canonical().is_loopback();
     (!is_loopback).then(|| {
         format!(
-            "anyone who can reach {address} can count, read totals, roll up and clear setbacks: \
-             there is no login yet"
+            "anyone who can reach {address} can read and change everything: there is no login yet"
         )
     })
 }
@@ -231,21 +257,9 @@ fn server_flag(mut address: SocketAddr) -> String {
     if url == SERVER_DEFAULT { String::new() } else { format!(" --server {url}") }
 }
 
-fn about() -> String {
-    format!(
-        "Tally {} counts requests.\n\n\
-         gRPC   count.v1.CountService, tally.requests.v1.RequestService,\n       \
-         grpc.health.v1.Health, and reflection\n\
-         HTTP   GET /healthz: 200 while requests can be stored, 503 otherwise\n\n\
-         Count something:  tally add GET /hello\n\
-         Look at it:       tally totals --live\n",
-        env!("CARGO_PKG_VERSION")
-    )
-}
-
 /// Starts the log.
-pub(crate) fn log(database: &crate::settings::DatabaseSettings) -> anyhow::Result<()> {
-    tally_runtime::telemetry::install(&database.log_level, database.log_format)
+pub(crate) fn log(settings: &LogSettings) -> anyhow::Result<()> {
+    tally_runtime::telemetry::install(&settings.level, settings.format)
         .map_err(io::Error::other)
         .context("start the log")
 }

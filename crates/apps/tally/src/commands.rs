@@ -1,13 +1,7 @@
-//! One file for each command.
+//! One file for each command: those of a domain in its folder, those of the server beside it.
 
-pub(crate) mod add;
 pub(crate) mod config;
 pub(crate) mod health;
-pub(crate) mod import;
-pub(crate) mod import_count;
 pub(crate) mod migrate;
-pub(crate) mod producers;
-pub(crate) mod roll_up;
+pub(crate) mod requests;
 pub(crate) mod serve;
-mod setbacks;
-pub(crate) mod totals;

@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tally_requests::MIGRATIONS;
 use tally_serve::{Error, Listener, Offer, Predecessor, Successor, Work};
-use tally_store::{Database, DatabaseUrl, Dialect};
+use tally_store::{Database, DatabaseUrl};
 
 use crate::app::{LAST_ANSWERS_MAX, open, plain};
 use crate::settings::Settings;
@@ -33,7 +32,7 @@ impl Port {
     /// That one goes on until [`Port::open_database`] or [`Port::replace`].
     pub(crate) async fn get(settings: &Settings) -> Result<Self, Error> {
         let url = &settings.database.url;
-        let work = Work { database: name(url), version: MIGRATIONS.latest(dialect(url)) };
+        let work = Work { database: name(url), version: settings.version };
         if let Some(listener) = Listener::inherited()? {
             return Ok(Self { listener, work, predecessor: None, is_inherited: true });
         }
@@ -113,12 +112,4 @@ fn name(url: &DatabaseUrl) -> String {
     let path = sqlite.path();
     let real = path.canonicalize().or_else(|_| std::path::absolute(path));
     format!("sqlite:{}", real.as_deref().unwrap_or(Path::new(path)).display())
-}
-
-/// Which of the migrations the database has.
-fn dialect(url: &DatabaseUrl) -> Dialect {
-    match url {
-        DatabaseUrl::Sqlite(_) => Dialect::Sqlite,
-        DatabaseUrl::Postgres(url) => url.dialect(),
-    }
 }

@@ -1,15 +1,30 @@
-//! The server's settings: flags, then environment, then defaults; every mistake at once.
+//! The settings that are no domain's: flags, then environment, then defaults; every mistake at
+//! once.
 
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use tally_ingest::Limits;
-use tally_runtime::config::{Given, Invalid, Problems};
+use clap::ArgMatches;
+use tally_producers::Terms;
+use tally_runtime::config::{Given, Invalid, Problems, name};
 use tally_runtime::telemetry;
-use tally_store::{DatabaseUrl, Driver, Environment};
+use tally_serve::{Configured, Connections, Domain};
+use tally_store::{DatabaseUrl, Dialect, Driver, Environment};
+
+use crate::schema::Sets;
 
 /// How messages call the database's setting.
 const DATABASE_URL: &str = "--database-url (DB_URL)";
+
+/// The most connections that a server may open.
+const CONNECTIONS_MAX: usize = 1_000;
+
+/// What a command needs that opens the database itself.
+pub(crate) const OF_COMMANDS: Connections =
+    Connections { writers: 1, others: 3, write_max: Duration::from_secs(10) };
+
+/// The health check has a connection of its own.
+const OF_HEALTH: Connections = Connections { writers: 0, others: 1, write_max: Duration::ZERO };
 
 /// Which database, and how much of it.
 #[derive(Debug, clap::Args)]
@@ -28,10 +43,15 @@ pub(crate) struct DatabaseArgs {
     #[arg(long, env = "MIGRATION_DRIVER", value_name = "DRIVER")]
     migration_driver: Option<Given<Driver>>,
 
-    /// How many connections to Postgres or CockroachDB are opened at most
-    #[arg(long, env = "TALLY_CONNECTIONS_MAX", value_name = "N", default_value = "12")]
-    connections_max: Given<usize>,
+    /// The most connections to Postgres or CockroachDB that are opened; by default, and at least, as
+    /// many as the domains can use at the same time
+    #[arg(long, env = "TALLY_CONNECTIONS_MAX", value_name = "N")]
+    connections_max: Option<Given<usize>>,
+}
 
+/// What is logged.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LogArgs {
     /// What is logged: error, warn, info, debug or trace, or as in info,tally_store=debug
     #[arg(long, env = "TALLY_LOG", value_name = "LEVEL", default_value = "info")]
     log_level: Given<telemetry::Level>,
@@ -41,20 +61,30 @@ pub(crate) struct DatabaseArgs {
     log_format: Given<telemetry::Format>,
 }
 
-/// How many endpoints are told apart.
+/// Which domains there are.
 #[derive(Debug, clap::Args)]
-pub(crate) struct NamesArgs {
-    /// How long a path may be; requests with longer ones are counted under the path _other
-    #[arg(long, env = "TALLY_PATH_BYTES_MAX", value_name = "BYTES", default_value = "2048")]
-    path_bytes_max: Given<usize>,
-
-    /// How many endpoints are told apart, and 256 times as many bytes of paths; beyond, requests are
-    /// counted under the path _other
-    #[arg(long, env = "TALLY_ENDPOINTS_MAX", value_name = "N", default_value = "100000")]
-    endpoints_max: Given<usize>,
+pub(crate) struct DomainArgs {
+    // The help is written where the domains are known.
+    #[arg(long, env = "TALLY_DOMAINS", value_name = "NAMES", default_value = ALL)]
+    domains: String,
 }
 
-/// The server's settings, as they were given.
+/// The word for all domains.
+const ALL: &str = "all";
+
+/// Clients that number their batches, in all domains.
+#[derive(Debug, clap::Args)]
+struct ProducerArgs {
+    /// How many clients that number their batches are known at the same time
+    #[arg(long, env = "TALLY_PRODUCERS_MAX", value_name = "N", default_value = "100000")]
+    producers_max: Given<u32>,
+
+    /// For how many days such a client is remembered while it stores nothing
+    #[arg(long, env = "TALLY_PRODUCER_RETENTION_DAYS", value_name = "DAYS", default_value = "30")]
+    producer_retention_days: Given<u32>,
+}
+
+/// The server's settings, as they were given, without those of its domains.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeArgs {
     /// Where the server listens, for gRPC and HTTP; there is no TLS and no login on this port
@@ -68,48 +98,18 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "TALLY_MIGRATE", value_name = "BOOL", default_value = "true")]
     migrate: Given<bool>,
 
-    /// How many batches are written at the same time (SQLite: always one)
-    #[arg(long, env = "TALLY_WORKERS", value_name = "N", default_value = "2")]
-    workers: Given<usize>,
+    #[command(flatten)]
+    pub(crate) domains: DomainArgs,
 
-    /// How many requests a batch takes before it is written, give or take a chunk
-    #[arg(long, env = "TALLY_BATCH_ROWS_MAX", value_name = "ROWS", default_value = "100000")]
-    batch_rows_max: Given<usize>,
-
-    /// How many requests may wait in memory
-    #[arg(long, env = "TALLY_QUEUE_ROWS_MAX", value_name = "ROWS", default_value = "1000000")]
-    queue_rows_max: Given<u32>,
-
-    /// How much memory they may take, and 4 KiB for each `Add` stream that waits for its own
-    #[arg(long, env = "TALLY_QUEUE_BYTES_MAX", value_name = "BYTES", default_value = "67108864")]
-    queue_bytes_max: Given<u32>,
-
-    /// How long a stream is held back when the queue is full, before it ends with UNAVAILABLE
-    #[arg(long, env = "TALLY_QUEUE_WAIT_MS", value_name = "MS", default_value = "5000")]
-    queue_wait_ms: Given<u64>,
-
-    /// How long requests are kept while the database is away, before their streams end
-    #[arg(long, env = "TALLY_WRITE_WAIT_MS", value_name = "MS", default_value = "30000")]
-    write_wait_ms: Given<u64>,
+    #[command(flatten)]
+    producers: ProducerArgs,
 
     /// How long a stop waits until what was taken is stored and answered
     #[arg(long, env = "TALLY_DRAIN_TIMEOUT_MS", value_name = "MS", default_value = "30000")]
     drain_timeout_ms: Given<u64>,
 
     #[command(flatten)]
-    names: NamesArgs,
-
-    /// How many totals one answer may have, and 64 times as many bytes of paths
-    #[arg(long, env = "TALLY_TOTALS_MAX", value_name = "N", default_value = "1000000")]
-    totals_max: Given<usize>,
-
-    /// How many clients that number their batches are known at the same time
-    #[arg(long, env = "TALLY_PRODUCERS_MAX", value_name = "N", default_value = "100000")]
-    producers_max: Given<u32>,
-
-    /// How many days such a client is remembered that stores nothing
-    #[arg(long, env = "TALLY_PRODUCER_RETENTION_DAYS", value_name = "DAYS", default_value = "30")]
-    producer_retention_days: Given<u32>,
+    log: LogArgs,
 }
 
 /// The database's settings, checked.
@@ -118,30 +118,31 @@ pub(crate) struct DatabaseSettings {
     pub(crate) url: DatabaseUrl,
     pub(crate) driver: Option<Driver>,
     pub(crate) pool: tally_store::postgres::Settings,
-    pub(crate) log_level: telemetry::Level,
-    pub(crate) log_format: telemetry::Format,
+}
+
+/// What is logged, checked.
+#[derive(Debug)]
+pub(crate) struct LogSettings {
+    pub(crate) level: telemetry::Level,
+    pub(crate) format: telemetry::Format,
 }
 
 /// The server's settings, checked.
-#[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) listen: String,
     pub(crate) database: DatabaseSettings,
     pub(crate) migrate: bool,
     pub(crate) drain_timeout: Duration,
-    pub(crate) requests: tally_requests::Settings,
+    pub(crate) log: LogSettings,
+    /// The domains that are on.
+    pub(crate) domains: Vec<(Domain, Box<dyn Configured>)>,
+    /// Grows with every version of the program that changes the database, whatever is on.
+    pub(crate) version: i64,
 }
 
 // === impl DatabaseArgs ===
 
 impl DatabaseArgs {
-    pub(crate) fn check(&self) -> Result<DatabaseSettings, Invalid> {
-        let mut problems = Problems::new();
-        let settings = self.collect(&mut problems);
-        problems.check()?;
-        Ok(settings.expect("without problems there are settings"))
-    }
-
     /// The database itself, or none if it is wrong.
     pub(crate) fn url(&self, problems: &mut Problems) -> Option<DatabaseUrl> {
         let driver = self.driver(problems);
@@ -153,66 +154,115 @@ impl DatabaseArgs {
         problems.take("--migration-driver (MIGRATION_DRIVER)", driver)
     }
 
-    pub(crate) fn collect(&self, problems: &mut Problems) -> Option<DatabaseSettings> {
+    pub(crate) fn check(
+        &self,
+        needed: Connections,
+        problems: &mut Problems,
+    ) -> Option<DatabaseSettings> {
         let driver = self.driver(problems);
         let url = database_url(problems, DATABASE_URL, &self.database_url, driver);
-        let connections_max = problems.within(
-            "--connections-max (TALLY_CONNECTIONS_MAX)",
-            &self.connections_max,
-            1 + tally_requests::CONNECTIONS_BESIDE_WORKERS..=1_000,
-        );
-        let log_level = problems.take("--log-level (TALLY_LOG)", &self.log_level);
-        let log_format = problems.take("--log-format (TALLY_LOG_FORMAT)", &self.log_format);
-        Some(DatabaseSettings {
-            url: url?,
-            driver,
-            pool: tally_store::postgres::Settings {
-                connections_max,
-                writers_max: connections_max
-                    .saturating_sub(tally_requests::CONNECTIONS_BESIDE_WRITES)
-                    .max(1),
-                ..tally_store::postgres::Settings::default()
-            },
-            log_level: log_level?,
-            log_format: log_format?,
-        })
+        let needed = needed.and(OF_HEALTH);
+        let is_pooled = matches!(url, Some(DatabaseUrl::Postgres(_)));
+        let least = if is_pooled { needed.total() } else { 1 };
+        let connections_max = self.connections_max.as_ref().map_or(needed.total(), |given| {
+            problems.within(&name("connections-max"), given, least..=CONNECTIONS_MAX)
+        });
+        let pool = tally_store::postgres::Settings {
+            connections_max,
+            writers_max: connections_max.saturating_sub(needed.others).max(1),
+            write_max: needed.write_max,
+            ..tally_store::postgres::Settings::default()
+        };
+        Some(DatabaseSettings { url: url?, driver, pool })
     }
 }
 
-// === impl NamesArgs ===
+// === impl LogArgs ===
 
-impl NamesArgs {
-    /// How many bytes a path may have, and how many endpoints there may be.
-    pub(crate) fn collect(&self, problems: &mut Problems) -> (usize, usize) {
-        // Postgres takes at most a third of a page, 2,704 bytes, into its unique index.
-        let path_bytes_max = problems.within(
-            "--path-bytes-max (TALLY_PATH_BYTES_MAX)",
-            &self.path_bytes_max,
-            1..=2_600,
-        );
-        let endpoints_max = problems.within(
-            "--endpoints-max (TALLY_ENDPOINTS_MAX)",
-            &self.endpoints_max,
-            0..=10_000_000,
-        );
-        (path_bytes_max, endpoints_max)
+impl LogArgs {
+    pub(crate) fn check(&self, problems: &mut Problems) -> Option<LogSettings> {
+        let level = problems.take("--log-level (TALLY_LOG)", &self.log_level);
+        let format = problems.take("--log-format (TALLY_LOG_FORMAT)", &self.log_format);
+        Some(LogSettings { level: level?, format: format? })
+    }
+}
+
+// === impl DomainArgs ===
+
+impl DomainArgs {
+    /// What its help says.
+    pub(crate) fn help(known: &[Domain]) -> String {
+        let names = names(known);
+        format!(
+            "Which domains are on: {ALL}, or some of these: {names}; one that is off has no tables"
+        )
+    }
+
+    /// The domains that are on.
+    pub(crate) fn check(&self, known: &[Domain], problems: &mut Problems) -> Vec<Domain> {
+        let chosen: Vec<_> = self.domains.split(',').map(str::trim).collect();
+        if chosen == [ALL] {
+            return known.to_vec();
+        }
+        for unknown in chosen.iter().filter(|name| !known.iter().any(|one| one.name == **name)) {
+            problems.add(format!(
+                "{}: \u{201c}{unknown}\u{201d}: there is no such domain: write {ALL}, or some of these: {}",
+                name("domains"),
+                names(known)
+            ));
+        }
+        known.iter().copied().filter(|domain| chosen.contains(&domain.name)).collect()
+    }
+}
+
+fn names(domains: &[Domain]) -> String {
+    domains.iter().map(|domain| domain.name).collect::<Vec<_>>().join(",")
+}
+
+// === impl ProducerArgs ===
+
+impl ProducerArgs {
+    fn check(&self, problems: &mut Problems) -> Terms {
+        Terms {
+            producers_max: problems.within(
+                &name("producers-max"),
+                &self.producers_max,
+                0..=10_000_000,
+            ),
+            // A worker that was silent for a day begins anew, so it is never forgotten before.
+            retention_days: problems.within(
+                &name("producer-retention-days"),
+                &self.producer_retention_days,
+                1..=36_500,
+            ),
+        }
     }
 }
 
 // === impl ServeArgs ===
 
 impl ServeArgs {
+    /// Checks these settings, and those of the domains that are on, which `matches` has.
+    ///
     /// # Errors
     /// All mistakes, by name.
-    pub(crate) fn check(&self) -> Result<Settings, Invalid> {
+    pub(crate) fn check(
+        &self,
+        known: &[Domain],
+        matches: &ArgMatches,
+    ) -> Result<Settings, Invalid> {
         let mut problems = Problems::new();
-        let settings = self.collect(&mut problems);
+        let settings = self.collect(known, matches, &mut problems);
         problems.check()?;
         Ok(settings.expect("without problems there are settings"))
     }
 
-    fn collect(&self, problems: &mut Problems) -> Option<Settings> {
-        let database = self.database.collect(problems);
+    fn collect(
+        &self,
+        known: &[Domain],
+        matches: &ArgMatches,
+        problems: &mut Problems,
+    ) -> Option<Settings> {
         let listen = problems.take("--listen (LISTEN_ADDR)", &self.listen);
         let listen = listen.and_then(|listen| {
             let wrong = |reason| {
@@ -223,79 +273,39 @@ impl ServeArgs {
             };
             host_and_port(&listen).map_err(wrong).ok()
         });
-        let migrate = problems.take("--migrate (TALLY_MIGRATE)", &self.migrate);
-        let requests = self.requests(problems);
-        if let Some(database) = &database {
-            let needed = requests.workers + tally_requests::CONNECTIONS_BESIDE_WORKERS;
-            let given = database.pool.connections_max;
-            let is_pooled = matches!(database.url, DatabaseUrl::Postgres(_));
-            if is_pooled && given < needed {
-                problems.add(format!(
-                    "--connections-max (TALLY_CONNECTIONS_MAX): {given} is too few for {} workers, \
-                     which need {needed}",
-                    requests.workers
-                ));
+        let migrate = problems.take(&name("migrate"), &self.migrate);
+        let drain_timeout = problems.ms(&name("drain-timeout-ms"), &self.drain_timeout_ms);
+        let log = self.log.check(problems);
+        let producers = self.producers.check(problems);
+        let mut domains = Vec::new();
+        for domain in self.domains.check(known, problems) {
+            if let Some(configured) = (domain.check)(matches, producers, problems) {
+                domains.push((domain, configured));
             }
         }
-        let drain_timeout =
-            ms(problems, "--drain-timeout-ms (TALLY_DRAIN_TIMEOUT_MS)", &self.drain_timeout_ms);
-        let (mut database, listen, migrate) = (database?, listen?, migrate?);
-        database.pool.write_max = requests.attempt_max();
-        Some(Settings { listen, database, migrate, drain_timeout, requests })
+        let needed = domains.iter().map(|(_, configured)| configured.connections());
+        let needed = needed.fold(Connections::default(), Connections::and);
+        let database = self.database.check(needed, problems)?;
+        let version = Sets::of(known).version(dialect(&database.url));
+        let (listen, migrate, log) = (listen?, migrate?, log?);
+        Some(Settings { listen, database, migrate, drain_timeout, log, domains, version })
     }
+}
 
-    fn requests(&self, problems: &mut Problems) -> tally_requests::Settings {
-        let queue = self.queue(problems);
-        let (path_bytes_max, endpoints_max) = self.names.collect(problems);
-        tally_requests::Settings {
-            workers: problems.within("--workers (TALLY_WORKERS)", &self.workers, 1..=64),
-            batch_rows_max: problems.within(
-                "--batch-rows-max (TALLY_BATCH_ROWS_MAX)",
-                &self.batch_rows_max,
-                1..=10_000_000,
-            ),
-            queue,
-            write_wait_max: ms(
-                problems,
-                "--write-wait-ms (TALLY_WRITE_WAIT_MS)",
-                &self.write_wait_ms,
-            ),
-            path_bytes_max,
-            endpoints_max,
-            totals_max: problems.within(
-                "--totals-max (TALLY_TOTALS_MAX)",
-                &self.totals_max,
-                1..=1_000_000_000,
-            ),
-            record: tally_requests::RecordLimits::default(),
-            producers_max: problems.within(
-                "--producers-max (TALLY_PRODUCERS_MAX)",
-                &self.producers_max,
-                0..=10_000_000,
-            ),
-            // A worker that was silent for a day begins anew, so it is never forgotten before.
-            producer_retention_days: problems.within(
-                "--producer-retention-days (TALLY_PRODUCER_RETENTION_DAYS)",
-                &self.producer_retention_days,
-                1..=36_500,
-            ),
-        }
+// === impl Settings ===
+
+impl Settings {
+    /// The domains that are on.
+    pub(crate) fn on(&self) -> impl Iterator<Item = &Domain> {
+        self.domains.iter().map(|(domain, _)| domain)
     }
+}
 
-    fn queue(&self, problems: &mut Problems) -> Limits {
-        Limits {
-            rows_max: problems.within(
-                "--queue-rows-max (TALLY_QUEUE_ROWS_MAX)",
-                &self.queue_rows_max,
-                2_048..=100_000_000,
-            ),
-            bytes_max: problems.within(
-                "--queue-bytes-max (TALLY_QUEUE_BYTES_MAX)",
-                &self.queue_bytes_max,
-                1 << 20..=u32::MAX / 2,
-            ),
-            wait_max: ms(problems, "--queue-wait-ms (TALLY_QUEUE_WAIT_MS)", &self.queue_wait_ms),
-        }
+/// Which of the migrations a database has.
+fn dialect(url: &DatabaseUrl) -> Dialect {
+    match url {
+        DatabaseUrl::Sqlite(_) => Dialect::Sqlite,
+        DatabaseUrl::Postgres(url) => url.dialect(),
     }
 }
 
@@ -333,12 +343,6 @@ fn host_and_port(listen: &str) -> Result<String, &'static str> {
         None if host.chars().all(is_name) => Ok(listen.to_owned()),
         _ => Err("its host is not a name or an address"),
     }
-}
-
-/// A duration of an hour at most.
-fn ms(problems: &mut Problems, name: &str, given: &Given<u64>) -> Duration {
-    const HOUR_MS: u64 = 60 * 60 * 1000;
-    Duration::from_millis(problems.within(name, given, 0..=HOUR_MS))
 }
 
 #[cfg(test)]

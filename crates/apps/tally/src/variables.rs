@@ -63,23 +63,30 @@ pub(crate) fn check(command: &Command) -> Result<Option<String>, String> {
 }
 
 /// The setting that is meant: a few letters off, with words missing at the end, or with the same
-/// words in another order.
+/// words in another order; and all that without its domain.
 fn nearest<'a>(name: &str, known: &'a BTreeSet<String>) -> Option<&'a str> {
     let words = |name: &str| {
         let mut words: Vec<_> = name.split('_').map(str::to_owned).collect();
         words.sort_unstable();
         words
     };
-    let off = |known: &str| {
-        let is_cut = known.strip_prefix(name).is_some_and(|rest| rest.starts_with('_'));
-        if is_cut || words(known) == words(name) { 1 } else { distance(name, known) }
+    let off = |spelling: &str| {
+        let is_cut = spelling.strip_prefix(name).is_some_and(|rest| rest.starts_with('_'));
+        if is_cut || words(spelling) == words(name) { 1 } else { distance(name, spelling) }
     };
-    // Of a short name so many letters are another name.
-    let is_near =
-        |off: usize, known: &str| off <= DISTANCE_MAX && 2 * off <= known.len() - PREFIX.len();
-    let ours = known.iter().filter(|known| known.starts_with(PREFIX));
-    let (off, nearest) = ours.map(|known| (off(known), known)).min()?;
-    is_near(off, nearest).then_some(nearest)
+    // That many letters off, a short name is another name.
+    let is_near = |off: usize, spelling: &str| {
+        off <= DISTANCE_MAX && 2 * off <= spelling.len() - PREFIX.len()
+    };
+    let spellings = |known: &'a String| {
+        let own = known.strip_prefix(PREFIX)?;
+        let short = own.split_once('_').map(|(_domain, rest)| format!("{PREFIX}{rest}"));
+        Some(short.into_iter().chain([known.clone()]).map(move |spelling| (spelling, known)))
+    };
+    let all = known.iter().filter_map(spellings).flatten();
+    let all = all.map(|(spelling, known)| (off(&spelling), spelling, known));
+    let near = all.filter(|(off, spelling, _)| is_near(*off, spelling));
+    near.min_by_key(|(off, ..)| *off).map(|(.., known)| known.as_str())
 }
 
 /// Whether this is meant for us. Kubernetes and Docker set variables for a service that is called
@@ -127,13 +134,18 @@ mod tests {
 
     #[test]
     fn the_nearest_setting_is_near() {
-        let known = ["DB_URL", "TALLY_LOG", "TALLY_WORKERS", "TALLY_QUEUE_ROWS_MAX"];
+        let known = ["DB_URL", "TALLY_LOG", "TALLY_REQUESTS_WORKERS", "TALLY_A_QUEUE_ROWS_MAX"];
         let known = known.map(str::to_owned).into();
         for (name, near) in [
-            ("TALLY_WORKER", Some("TALLY_WORKERS")),
+            ("TALLY_REQUEST_WORKERS", Some("TALLY_REQUESTS_WORKERS")),
+            ("TALLY_WORKERS", Some("TALLY_REQUESTS_WORKERS")),
             ("TALLY_LOGS", Some("TALLY_LOG")),
-            ("TALLY_QUEUE_ROWS", Some("TALLY_QUEUE_ROWS_MAX")),
-            ("TALLY_MAX_QUEUE_ROWS", Some("TALLY_QUEUE_ROWS_MAX")),
+            ("TALLY_A_QUEUE_ROWS", Some("TALLY_A_QUEUE_ROWS_MAX")),
+            ("TALLY_MAX_A_QUEUE_ROWS", Some("TALLY_A_QUEUE_ROWS_MAX")),
+            ("TALLY_QUEUE_ROWS_MAX", Some("TALLY_A_QUEUE_ROWS_MAX")),
+            ("TALLY_MAX_QUEUE_ROWS", Some("TALLY_A_QUEUE_ROWS_MAX")),
+            ("TALLY_QUEUE_ROWS", Some("TALLY_A_QUEUE_ROWS_MAX")),
+            ("TALLY_WORKER", Some("TALLY_REQUESTS_WORKERS")),
             ("TALLY_VERSION", None),
             ("TALLY_HOME", None),
             ("TALLY_W", None),

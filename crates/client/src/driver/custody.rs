@@ -1,11 +1,8 @@
 //! A producer's batches in a spool, on a thread of its own: files block.
 //!
-//! Without the feature `spool`, or without a folder for it, nothing is kept.
+//! Without a folder for it, nothing is kept.
 
-#[cfg(feature = "spool")]
 pub(crate) use kept::Custody;
-#[cfg(not(feature = "spool"))]
-pub(crate) use nothing::Custody;
 
 use crate::random::ProducerId;
 use crate::rows::{Drops, Row};
@@ -38,7 +35,6 @@ pub(crate) struct Kept {
 }
 
 /// Batches in files.
-#[cfg(feature = "spool")]
 mod kept {
     use std::path::PathBuf;
     use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -48,6 +44,7 @@ mod kept {
     use prost::Message as _;
     use tally_proto::tally::producers::v1 as producers;
     use tally_proto::tally::requests::v1 as proto;
+    use tally_proto::wire::CLAIMS_MAX;
     use tokio::sync::oneshot;
 
     use super::{Content, Found, Kept};
@@ -56,7 +53,7 @@ mod kept {
     use crate::random::ProducerId;
     use crate::rows::{self, Drops, Names, Row};
     use crate::settings::Settings;
-    use crate::spool::{CLAIMS_MAX, Error, Options, Recovered, Spool, Stored};
+    use crate::spool::{Error, Options, Recovered, Spool, Stored};
     use crate::{Method, clock};
 
     /// What the thread waits for at most, when nothing is to be done.
@@ -110,7 +107,7 @@ mod kept {
             for finding in &recovered.findings {
                 tracing::error!(finding = %finding, "the spool was damaged");
             }
-            let pending = recovered.pending_batches;
+            let pending = recovered.next_sequence - recovered.acknowledged - 1;
             if pending > 0 {
                 let (producer, folder) = (&settings.name, dir.display());
                 tracing::info!(
@@ -203,7 +200,7 @@ mod kept {
 
         /// Keeps what the producer shows when it opens.
         pub(crate) async fn set(&self, epoch: u64, claims: Vec<u64>) -> Result<(), String> {
-            self.call(move |spool| spool.set_custody(epoch, &claims)).await
+            self.call(move |spool| spool.set_lease(epoch, &claims)).await
         }
 
         /// Becomes another producer, which has the batches after `keep_after`, in order. Of those
@@ -330,70 +327,5 @@ mod kept {
         batch.drops.iter().for_each(|told| drops.add(told.day, told.count));
         let rows = rows?;
         (!rows.is_empty() || !drops.is_empty()).then_some((rows, drops))
-    }
-}
-
-/// No files.
-#[cfg(not(feature = "spool"))]
-mod nothing {
-    use std::sync::{Arc, OnceLock};
-
-    use super::{Content, Found, Kept};
-    use crate::endpoints::Endpoints;
-    use crate::error::ConnectError;
-    use crate::random::ProducerId;
-    use crate::rows::{Drops, Row};
-    use crate::settings::Settings;
-
-    pub(crate) struct Custody;
-
-    impl Custody {
-        pub(crate) async fn open(
-            _settings: &Settings,
-            _new_id: ProducerId,
-        ) -> Result<(Self, Option<Found>), ConnectError> {
-            Ok((Self, None))
-        }
-
-        pub(crate) fn is_on(&self) -> bool {
-            false
-        }
-
-        pub(crate) async fn close(&mut self) {}
-
-        pub(crate) async fn append(
-            &self,
-            _sequence: u64,
-            _rows: &[Row],
-            _drops: &Drops,
-            _endpoints: &Endpoints,
-            _outcome: Arc<OnceLock<bool>>,
-        ) -> Result<(), String> {
-            Ok(())
-        }
-
-        pub(crate) async fn read(
-            &self,
-            _sequence: u64,
-            _endpoints: &Endpoints,
-            _now_micros: i64,
-        ) -> Result<Content, String> {
-            Err("there is no spool".to_owned())
-        }
-
-        pub(crate) fn acknowledge(&self, _sequence: u64, _at_micros: Option<i64>) {}
-
-        pub(crate) async fn set(&self, _epoch: u64, _claims: Vec<u64>) -> Result<(), String> {
-            Ok(())
-        }
-
-        pub(crate) async fn begin_anew(
-            &self,
-            _id: ProducerId,
-            _keep_after: u64,
-            _now_micros: i64,
-        ) -> Result<Kept, String> {
-            Ok(Kept::default())
-        }
     }
 }

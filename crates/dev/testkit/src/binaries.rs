@@ -1,22 +1,21 @@
-//! Where Postgres is installed, and what to say when it is not.
+//! Finds the installed Postgres, and says what to install if there is none.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// What to install, for a person who has no Postgres.
+/// What to install if Postgres is missing.
 pub const INSTALL_HINT: &str = "\
-no Postgres server was found. The tests need initdb and postgres, 14 or newer:
+no Postgres server found. The tests need initdb and postgres, 14 or newer:
   Debian, Ubuntu:  sudo apt-get install postgresql
   Fedora:          sudo dnf install postgresql-server
   macOS:           brew install postgresql@18
-or set PG_BIN to the folder that has them,
+or set PG_BIN to the folder that contains them,
 or set TEST_DATABASE_URL to the URL of a superuser on a running server.";
 
-/// The folder with `initdb` and `postgres`, if there is one.
+/// Finds the folder with `initdb` and `postgres`.
 ///
-/// Looked for in this order: `PG_BIN`, `PATH`, Debian's /usr/lib/postgresql and Fedora's
-/// /usr/pgsql-* with the newest first, Homebrew's `postgresql@*` with the newest first.
-/// When `PG_BIN` is set, only it counts.
+/// Searches `PATH`, then Debian's /usr/lib/postgresql, Fedora's /usr/pgsql-* and Homebrew's
+/// `postgresql@*`, newest version first. If `PG_BIN` is set, only that folder counts.
 pub fn bin_dir() -> Option<PathBuf> {
     if let Some(folder) = env::var_os("PG_BIN").filter(|value| !value.is_empty()) {
         return complete(Path::new(&folder));
@@ -31,7 +30,7 @@ pub fn bin_dir() -> Option<PathBuf> {
     })
 }
 
-/// The folder itself, without symbolic links, if it has both programs.
+/// The folder with symbolic links resolved, if it has both programs.
 fn complete(folder: &Path) -> Option<PathBuf> {
     let initdb = fs::canonicalize(folder.join("initdb")).ok()?;
     let postgres = fs::canonicalize(folder.join("postgres")).ok()?;

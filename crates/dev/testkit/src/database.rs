@@ -1,4 +1,4 @@
-//! An empty database for one test, on the server that all tests of the process share.
+//! An empty database for one test, on a server shared by all tests of the process.
 
 use std::io::Write;
 use std::sync::{Mutex, OnceLock};
@@ -9,19 +9,19 @@ use crate::binaries::{INSTALL_HINT, bin_dir};
 use crate::port::random;
 use crate::postgres::{Cluster, Options};
 
-/// The URL of a superuser on a running server; its database is only used to make others.
+/// The URL of a superuser on a running server; its database only serves to create others.
 const SERVER_URL: &str = "TEST_DATABASE_URL";
 
-/// The URL of a CockroachDB that may be filled with databases.
+/// The URL of a CockroachDB on which tests may create databases.
 const COCKROACH_URL: &str = "TEST_COCKROACH_URL";
 
-/// Set to 1 by a person who has no Postgres and knows what is not tested then.
+/// Set it to 1 to skip the tests that need Postgres if none is installed.
 const NO_POSTGRES: &str = "TALLY_TEST_NO_POSTGRES";
 
-/// How much of a test's name goes into its database's name, which has 63 bytes at most.
+/// How much of a test's name becomes part of its database's name, which is at most 63 bytes.
 const HINT_BYTES_MAX: usize = 36;
 
-/// An empty database of its own for one test. It is dropped with this value.
+/// An empty database for one test. Dropping the value drops the database.
 #[derive(Debug)]
 pub struct TestDatabase {
     server_url: String,
@@ -31,48 +31,48 @@ pub struct TestDatabase {
 // === impl TestDatabase ===
 
 impl TestDatabase {
-    /// Makes a database on the server of `TEST_DATABASE_URL` or, without that, on a private
-    /// server that is started once for this test process. Works inside of a runtime and
-    /// outside of one. The hint, such as the test's name, becomes a part of the name.
+    /// Creates a database on the server of `TEST_DATABASE_URL`, or on a private server that is
+    /// started once for this test process. Works inside and outside of a runtime. The hint, such as
+    /// the test's name, becomes part of the database's name.
     ///
     /// # Panics
-    /// When there is no Postgres, with what to install: a test that is skipped in silence is
-    /// a lie. See [`TestDatabase::create_or_skip`].
+    /// If Postgres is missing, with what to install: a silently skipped test is a lie. See
+    /// [`TestDatabase::create_or_skip`].
     #[track_caller]
     pub fn create(hint: &str) -> TestDatabase {
         TestDatabase::create_on(server_url(), hint)
     }
 
-    /// As [`TestDatabase::create`], but gives `None`, and says so on standard error, when
-    /// there is no Postgres and `TALLY_TEST_NO_POSTGRES=1`. Never under `CI`.
+    /// As [`TestDatabase::create`], but if Postgres is missing and `TALLY_TEST_NO_POSTGRES=1`,
+    /// reports that on standard error and returns `None`. Never under `CI`.
     ///
     /// # Panics
-    /// When there is no Postgres, and no such leave.
+    /// If Postgres is missing and the test must not be skipped.
     #[track_caller]
     pub fn create_or_skip(hint: &str) -> Option<TestDatabase> {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         if set(NO_POSTGRES) && !set("CI") && !set(SERVER_URL) && bin_dir().is_none() {
-            // Not by `eprintln`, which is captured while a test passes.
-            let _ = writeln!(std::io::stderr(), "NOT TESTED for want of Postgres: {hint}");
+            // Unlike `eprintln`, this is shown even if the test passes.
+            let _ = writeln!(std::io::stderr(), "NOT TESTED without Postgres: {hint}");
             return None;
         }
         Some(TestDatabase::create(hint))
     }
 
-    /// Makes a database on the CockroachDB of `TEST_COCKROACH_URL`; `None` when it is unset.
+    /// Creates a database on the CockroachDB of `TEST_COCKROACH_URL`; `None` if that is unset.
     ///
     /// # Panics
-    /// When that server cannot be reached, or makes no database.
+    /// If the server is unreachable or refuses to create a database.
     #[track_caller]
     pub fn create_on_cockroach(hint: &str) -> Option<TestDatabase> {
         let url = std::env::var(COCKROACH_URL).ok().filter(|url| !url.is_empty())?;
         Some(TestDatabase::create_on(&url, hint))
     }
 
-    /// Makes a database on the server of this URL, whose user may do that.
+    /// Creates a database on the server of this URL, whose user must be allowed to.
     ///
     /// # Panics
-    /// When that server cannot be reached without TLS, or makes no database.
+    /// If the server is unreachable without TLS or refuses to create a database.
     #[track_caller]
     pub fn create_on(server_url: &str, hint: &str) -> TestDatabase {
         let hint: String = hint
@@ -82,12 +82,12 @@ impl TestDatabase {
             .collect();
         let name = format!("t_{hint}_{:016x}", random());
         if let Err(error) = execute(server_url, vec![format!("CREATE DATABASE {name}")]) {
-            panic!("cannot make a test database on {}: {error}", without_password(server_url));
+            panic!("cannot create a test database on {}: {error}", without_password(server_url));
         }
         TestDatabase { server_url: server_url.to_owned(), name }
     }
 
-    /// The URL of this database, with the scheme of its server's.
+    /// The URL of this database, with its server's scheme.
     pub fn url(&self) -> String {
         with_database(&self.server_url, &self.name)
     }
@@ -97,10 +97,10 @@ impl TestDatabase {
         &self.name
     }
 
-    /// A connection, whose other half runs on the current runtime.
+    /// Connects; the connection's task runs on the current runtime.
     ///
     /// # Panics
-    /// When the database cannot be reached.
+    /// If the database is unreachable.
     pub async fn connect(&self) -> Client {
         let url = as_postgres(&self.url());
         let (client, connection) = tokio_postgres::connect(&url, NoTls)
@@ -115,17 +115,17 @@ impl TestDatabase {
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let name = &self.name;
-        let ways = vec![
+        let statements = vec![
             format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
-            // CockroachDB has no FORCE, and lets others be connected.
+            // CockroachDB has no FORCE, and drops databases that have connections.
             format!("DROP DATABASE IF EXISTS {name} CASCADE"),
         ];
-        // A test may have killed the server, and the server's own end drops it as well.
-        let _ = execute(&self.server_url, ways);
+        // If a test killed the server, the database is removed with the server.
+        let _ = execute(&self.server_url, statements);
     }
 }
 
-/// The URL of the server that this process's tests share.
+/// The URL of the server shared by this process's tests.
 fn server_url() -> &'static str {
     static URL: OnceLock<String> = OnceLock::new();
     // Never dropped: the cluster's watchdog stops it at the end of the process.
@@ -146,8 +146,8 @@ fn server_url() -> &'static str {
     })
 }
 
-/// Runs the first of these statements that works, on a thread with a runtime of its own: the
-/// caller may or may not be in one.
+/// Runs these statements until one succeeds. Uses a thread with its own runtime because the caller
+/// may already be in one.
 fn execute(server_url: &str, statements: Vec<String>) -> Result<(), String> {
     let url = as_postgres(server_url);
     let thread = std::thread::spawn(move || {
@@ -175,7 +175,7 @@ fn execute(server_url: &str, statements: Vec<String>) -> Result<(), String> {
     thread.join().unwrap_or_else(|_| Err("the helper thread panicked".to_owned()))
 }
 
-/// The same URL with another database.
+/// Replaces the database of a URL.
 fn with_database(url: &str, name: &str) -> String {
     let (before, query) = match url.split_once('?') {
         Some((before, query)) => (before, format!("?{query}")),
@@ -186,7 +186,7 @@ fn with_database(url: &str, name: &str) -> String {
     format!("{}/{name}{query}", &before[..end])
 }
 
-/// The same URL with a scheme that the driver knows.
+/// Replaces the scheme by one that the driver knows.
 fn as_postgres(url: &str) -> String {
     match url.strip_prefix("cockroachdb://") {
         Some(rest) => format!("postgres://{rest}"),
@@ -194,7 +194,7 @@ fn as_postgres(url: &str) -> String {
     }
 }
 
-/// The same URL as it may be shown.
+/// The URL for messages.
 fn without_password(url: &str) -> String {
     match (url.find("://"), url.rfind('@')) {
         (Some(scheme), Some(at)) => format!("{}://…{}", &url[..scheme], &url[at..]),

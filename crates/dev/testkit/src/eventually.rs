@@ -1,24 +1,24 @@
-//! Waiting for a condition that nobody announces. The only place that pauses.
+//! Polling for a condition. The only place that pauses.
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-/// How long to pause between two looks. Short against what a test waits for, long enough
-/// not to keep a core busy.
+/// The pause between attempts: short compared to what tests wait for, long enough to keep the core
+/// idle.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// The outcome of one look at a condition: its value, or a description of what is there.
+/// The outcome of one attempt: the condition's value, or a description of the current state.
 ///
-/// `Option` has nothing to describe, the error of a `Result` is shown with `Debug`, and
-/// `bool` stands for itself.
+/// An `Option` has no description, a `Result` describes its error with `Debug`, and a `bool` stands
+/// for itself.
 pub trait Attempt {
-    /// What the condition gives once it holds.
+    /// The condition's value once it holds.
     type Value;
 
-    /// The value, or what was seen instead.
+    /// The value, or a description of the current state.
     ///
     /// # Errors
-    /// The condition does not hold; the text says what was seen.
+    /// The condition does not hold; the text describes the current state.
     fn settle(self) -> Result<Self::Value, String>;
 }
 
@@ -46,12 +46,12 @@ impl Attempt for bool {
     }
 }
 
-/// Looks at `condition` until it holds, and returns its value.
+/// Tries `condition` until it holds, and returns its value.
 ///
-/// The limit bounds the whole wait: also a look that never comes back.
+/// The limit bounds the whole wait, even if an attempt never returns.
 ///
 /// # Panics
-/// When the condition does not hold within `limit`, with `what` and what was seen last.
+/// If the condition does not hold within `limit`, with `what` and the last attempt's state.
 #[cfg(feature = "async")]
 pub async fn eventually<A: Attempt>(
     what: &str,
@@ -59,26 +59,26 @@ pub async fn eventually<A: Attempt>(
     mut condition: impl AsyncFnMut() -> A,
 ) -> A::Value {
     let deadline = tokio::time::Instant::now() + limit;
-    let mut last = "no answer from the first look".to_owned();
+    let mut last = "the first attempt did not return".to_owned();
     loop {
         match tokio::time::timeout_at(deadline, condition()).await {
             Ok(attempt) => match attempt.settle() {
                 Ok(value) => return value,
                 Err(seen) => last = seen,
             },
-            Err(_) => panic!("{what}: not within {limit:?}; the last look saw: {last}"),
+            Err(_) => panic!("{what}: not within {limit:?}; last attempt: {last}"),
         }
         if tokio::time::Instant::now() >= deadline {
-            panic!("{what}: not within {limit:?}; the last look saw: {last}");
+            panic!("{what}: not within {limit:?}; last attempt: {last}");
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// Looks at `condition` until it holds or `limit` has passed. For code without a runtime.
+/// Tries `condition` until it holds or `limit` has passed. For code without a runtime.
 ///
 /// # Errors
-/// What the last look saw, when the condition does not hold within `limit`.
+/// The condition does not hold within `limit`; the text describes the last attempt.
 pub fn eventually_blocking<A: Attempt>(
     limit: Duration,
     mut condition: impl FnMut() -> A,

@@ -1,4 +1,4 @@
-//! A cluster's folder, the watchdog that empties it, and the sweep of what dead owners left.
+//! A cluster's folder, its watchdog, and the sweep of folders with dead owners.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -11,24 +11,24 @@ use std::time::Duration;
 use crate::port::random;
 use crate::process::User;
 
-/// How the folders of all owners are named, so that the sweep finds them.
+/// The common prefix by which the sweep finds the folders.
 const PREFIX: &str = "tally-pg-";
 
-/// The file with the process id of what runs in the folder: initdb or postgres.
+/// The file with the process id of initdb or postgres while it runs in the folder.
 const SERVER_PID: &str = "server.pid";
 
-/// The file that the owner holds a lock on for as long as it lives.
+/// The file that the owner locks as long as it lives.
 const OWNER: &str = "owner";
 
-/// The path of a Unix socket has 107 bytes on Linux, 103 on macOS; this much is for the
-/// folder's own name and the socket's.
+/// The longest base folder. A Unix socket's path has at most 107 bytes on Linux and 103 on macOS;
+/// the rest is for the folder's and the socket's names.
 const BASE_BYTES_MAX: usize = 60;
 
-/// A folder this young may not have its owner's lock yet.
+/// A younger folder may not be locked by its owner yet.
 const SWEEP_AGE: Duration = Duration::from_secs(60);
 
-/// Waits for the end of the pipe on standard input, then stops what runs in the folder `$1`
-/// and removes the folder. What a killed server leaves in the kernel goes too.
+/// Waits for the end of standard input, then stops the server in the folder `$1`, removes its
+/// shared memory if it was killed, and removes the folder.
 const WATCHDOG: &str = "\
 trap '' HUP INT TERM
 folder=$1
@@ -49,10 +49,10 @@ fi
 tries=0
 until rm -rf \"$folder\" || [ $tries -ge 100 ]; do sleep 0.05; tries=$((tries + 1)); done";
 
-/// A private folder that goes away with its owner, and with what runs in it.
+/// A private folder that is removed, after its server is stopped, when the owner ends.
 pub(crate) struct Folder {
     path: PathBuf,
-    /// Who runs in the folder: not root, whom Postgres refuses.
+    /// The user that runs the programs, because Postgres refuses root.
     user: Option<User>,
     _lock: File,
     watchdog: Child,
@@ -62,7 +62,7 @@ pub(crate) struct Folder {
 // === impl Folder ===
 
 impl Folder {
-    /// Makes a folder with a watchdog, after sweeping what dead owners left.
+    /// Creates a folder with a watchdog, after sweeping folders with dead owners.
     pub(crate) fn create() -> io::Result<Folder> {
         let user = rustix::process::geteuid().is_root().then_some(User::NOBODY);
         let base = base(user.is_some());
@@ -91,13 +91,13 @@ impl Folder {
         &self.path
     }
 
-    /// Where the database is.
+    /// The folder of the database.
     pub(crate) fn data(&self) -> PathBuf {
         self.path.join("data")
     }
 
-    /// A command that runs the program here as the folder's user, known to the watchdog from
-    /// its first moment.
+    /// A command that runs the program here as the folder's user. It writes its process id for the
+    /// watchdog first.
     pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", "echo $$ >\"$1\" && shift && exec \"$@\"", "sh"]);
@@ -109,7 +109,7 @@ impl Folder {
         command
     }
 
-    /// What ran here has ended and was reaped: its process id means nothing any more.
+    /// Removes the process id of a reaped process, because the system may reuse it.
     pub(crate) fn forget_process(&self) {
         let _ = fs::remove_file(self.path.join(SERVER_PID));
     }
@@ -127,14 +127,14 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // One way to clean up, whether we live or not: the watchdog's.
+        // The watchdog cleans up in any case.
         drop(self.pipe.take());
         let _ = self.watchdog.wait();
     }
 }
 
-/// The folder for temporary files, or /tmp where that one is too long for a socket's path or
-/// closed to the user that Postgres runs as.
+/// The folder for temporary files, or /tmp if that one is too long for a socket's path or not
+/// accessible to Postgres's user.
 fn base(as_nobody: bool) -> PathBuf {
     let base = std::env::temp_dir();
     let open_to_all = |path: &Path| {
@@ -146,8 +146,8 @@ fn base(as_nobody: bool) -> PathBuf {
     if short && (!as_nobody || open_to_all(&base)) { base } else { PathBuf::from("/tmp") }
 }
 
-/// Removes the folders whose owner and watchdog are both gone, as after a reset of the machine.
-/// What cannot be removed is left: it is nobody's loss but the disk's.
+/// Removes folders whose owner and watchdog are both dead, as after a reset of the machine. Ignores
+/// errors because a leftover only costs disk space.
 fn sweep(base: &Path) {
     let own = rustix::process::geteuid().as_raw();
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
@@ -163,7 +163,7 @@ fn sweep(base: &Path) {
     }
 }
 
-/// Whether a living process holds the lock of the folder's owner.
+/// Whether a living process holds the owner's lock.
 fn has_owner(folder: &Path) -> bool {
     match File::open(folder.join(OWNER)) {
         Ok(file) => file.try_lock().is_err(),
@@ -171,7 +171,7 @@ fn has_owner(folder: &Path) -> bool {
     }
 }
 
-/// Kills the server of a folder without an owner, if the process id is still that server's.
+/// Kills the server of an orphaned folder, if its process id was not reused.
 fn stop_leftover(folder: &Path) {
     let pid = fs::read_to_string(folder.join(SERVER_PID)).ok();
     let Some(pid) = pid.and_then(|text| text.trim().parse::<i32>().ok()) else { return };
@@ -192,7 +192,7 @@ mod tests {
 
     use super::*;
 
-    /// A leftover as old as the sweep needs it, with or without a living owner.
+    /// A folder of this age; the returned file is its owner's, unlocked.
     fn leftover(base: &Path, name: &str, age: Duration) -> File {
         let folder = base.join(name);
         fs::create_dir(&folder).unwrap();
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sweep_takes_only_old_folders_without_an_owner() {
+    fn the_sweep_removes_only_old_folders_without_an_owner() {
         let base = tempfile::tempdir().unwrap();
         let owner = leftover(base.path(), "tally-pg-owned", SWEEP_AGE * 2);
         owner.lock().unwrap();

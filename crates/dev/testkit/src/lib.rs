@@ -1,24 +1,24 @@
-//! What Tally's tests run against: a private Postgres, child processes, a faulty network.
+//! The environment of Tally's tests: a private Postgres, child processes, a faulty network.
 //!
-//! Everything that is started here ends with the process that started it, even when that is
-//! killed with SIGKILL: each child has a small `sh` beside it that holds a pipe to us, and
-//! ends the child (and removes its files) at the end of the pipe.
+//! Everything started here ends with the process that started it, even if that is killed with
+//! SIGKILL: beside each child a small `sh` reads a pipe from us, and when the pipe ends it kills
+//! the child and removes its files.
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `binaries.rs` | where Postgres is installed, and what to say when it is not |
+//! | `binaries.rs` | finding the installed Postgres |
 //! | `database.rs` | [`TestDatabase`]: an empty database for one test |
-//! | `eventually.rs` | [`eventually`]: waiting for a condition; the only place that pauses |
-//! | `folder.rs` | a cluster's folder, its watchdog, and the sweep of what dead owners left |
-//! | `output.rs` | the lines that a child process has written |
-//! | `port.rs` | TCP ports that stay ours while nothing listens on them |
+//! | `eventually.rs` | [`eventually`]: polling for a condition; the only place that pauses |
+//! | `folder.rs` | a cluster's folder, its watchdog, and the sweep of folders with dead owners |
+//! | `output.rs` | the captured output of a child process |
+//! | `port.rs` | TCP ports that stay free while nothing listens on them |
 //! | `postgres.rs` | [`Cluster`]: a private Postgres server that can be stopped and killed |
 //! | `process.rs` | [`Process`] and [`run`]: child processes |
-//! | `proxy.rs`, `proxy/` | [`Proxy`]: a TCP proxy that cuts, stalls, resets, and loses what it carries |
-//! | `standby.rs` | COMMITs that hang, as when the synchronous standby is gone |
+//! | `proxy.rs`, `proxy/` | [`Proxy`]: a TCP proxy with faults on demand |
+//! | `standby.rs` | COMMITs that hang because the synchronous standby is missing |
 //! | `tls.rs` | [`Tls`]: a certificate for a server, and its authority |
 //!
-//! The feature `async`, on by default, brings what needs tokio or makes certificates.
+//! The feature `async`, on by default, adds everything that needs tokio or creates certificates.
 
 mod binaries;
 #[cfg(feature = "async")]

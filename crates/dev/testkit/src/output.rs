@@ -1,11 +1,11 @@
-//! The lines that a child process has written, and how it ended.
+//! The captured output of a child process, and its exit status.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::ExitStatus;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// One of the two streams that a process writes.
+/// One of a process's two output streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
     /// Standard output.
@@ -14,7 +14,7 @@ pub enum Stream {
     Stderr,
 }
 
-/// What a child has written and how it ended, for several threads.
+/// A child's output and exit status, shared between threads.
 #[derive(Default)]
 pub(crate) struct Record {
     state: Mutex<State>,
@@ -25,11 +25,11 @@ pub(crate) struct Record {
 pub(crate) struct State {
     stdout: Captured,
     stderr: Captured,
-    /// Set once the child is reaped; its id may belong to another process from then on.
+    /// Set once the child is reaped; its id may be reused from then on.
     pub(crate) status: Option<ExitStatus>,
 }
 
-/// The lines of one stream, each with its line end.
+/// The lines of one stream, including their line ends.
 #[derive(Default)]
 struct Captured {
     lines: Vec<String>,
@@ -39,7 +39,7 @@ struct Captured {
 // === impl Record ===
 
 impl Record {
-    /// Reads the stream to its end on a thread of its own. `None` is at its end already.
+    /// Reads the stream to its end on a new thread. `None` counts as ended.
     pub(crate) fn capture(
         self: &Arc<Self>,
         stream: Stream,
@@ -75,12 +75,12 @@ impl Record {
         self.state.lock().expect("no thread panics while it holds the record")
     }
 
-    /// Tells those who wait that the state has changed.
+    /// Wakes the waiting threads after a change of the state.
     pub(crate) fn notify(&self) {
         self.changed.notify_all();
     }
 
-    /// Waits until `done` gives a value; `None` when it does not within `limit`.
+    /// Waits until `done` returns a value; `None` if it does not within `limit`.
     pub(crate) fn wait<T>(
         &self,
         limit: Duration,
@@ -119,7 +119,7 @@ impl State {
         }
     }
 
-    /// Everything the stream has carried.
+    /// Everything written to the stream.
     pub(crate) fn text(&self, stream: Stream) -> String {
         self.captured(stream).lines.concat()
     }
@@ -130,7 +130,7 @@ impl State {
         lines.iter().find(|line| line.contains(pattern)).map(|line| line.trim_end().to_owned())
     }
 
-    /// Nothing more will come from the stream.
+    /// Whether the stream has ended.
     pub(crate) fn ended(&self, stream: Stream) -> bool {
         self.captured(stream).ended
     }

@@ -1,8 +1,8 @@
-//! A private Postgres server for tests, which can be stopped, killed and started again.
+//! A private Postgres server for tests, which can be stopped, killed and restarted.
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `failover.rs` | a second server that follows the first, until it is cut off |
+//! | `failover.rs` | a standby server, and settings changed at run time |
 
 mod failover;
 
@@ -24,39 +24,38 @@ use crate::tls::Tls;
 /// The superuser of every cluster.
 const USER: &str = "tally";
 
-/// Its password. Not a secret: the server listens on 127.0.0.1 and holds test data.
+/// Its password. Not a secret: the server listens on 127.0.0.1 and has only test data.
 const PASSWORD: &str = "tally-test";
 
-/// How long a server may take to start or to stop. On a busy machine with slow disks; on an
-/// idle one it takes a tenth of a second.
+/// How long a server may take to start or stop on a busy machine with slow disks. An idle one takes
+/// a tenth of a second.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// How many ports to try: another process may take one between our look and the server's.
+/// How many ports to try, because another process may take one before the server does.
 const PORT_TRIES: usize = 5;
 
-/// How much of the server's log an error shows.
+/// How many lines of the server's log an error shows.
 const LOG_LINES_MAX: usize = 30;
 
-/// What a cluster has beyond the defaults.
+/// Options of a cluster.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Settings of postgresql.conf, as in `("max_connections", "20")`.
     pub settings: Vec<(String, String)>,
-    /// Lines to put before the others in pg_hba.conf, as in
-    /// `hostnossl all all 127.0.0.1/32 reject`.
+    /// Lines to put first in pg_hba.conf, as in `hostnossl all all 127.0.0.1/32 reject`.
     pub hba: Vec<String>,
-    /// Serve TLS too, with this certificate.
+    /// Also serve TLS with this certificate.
     pub tls: Option<Tls>,
 }
 
-/// Why there is no server.
+/// Why a server is not available.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// No `initdb` and `postgres` were found.
     #[error("{INSTALL_HINT}")]
     NotInstalled,
-    /// The cluster's folder could not be made or written.
+    /// The cluster's folder could not be created or written.
     #[error("cannot prepare the folder of a temporary Postgres")]
     Folder(#[source] io::Error),
     /// A program could not be run.
@@ -70,7 +69,7 @@ pub enum Error {
     /// `initdb` failed.
     #[error("initdb failed:\n{output}")]
     Initdb {
-        /// What it wrote.
+        /// Its output.
         output: String,
     },
     /// The server did not start, or did not stop.
@@ -83,13 +82,12 @@ pub enum Error {
     },
 }
 
-/// A private Postgres server, which goes away with this value and with our process.
+/// A private Postgres server, removed with this value or when our process ends.
 ///
-/// It listens on a TCP port of 127.0.0.1, where a role needs its password (scram-sha-256),
-/// and on a socket in [`Cluster::socket_dir`], where it does not. It is fast and forgetful:
-/// `fsync` is off, so it keeps what is committed when it is killed, but not when the machine is.
-/// Its default collation is a language's, where Postgres is built with ICU, so that a query
-/// that relies on byte order without asking for it fails in tests.
+/// It listens on a TCP port of 127.0.0.1, where a role needs its password (scram-sha-256), and on a
+/// socket in [`Cluster::socket_dir`], where it does not. For speed `fsync` is off, so commits
+/// survive a kill of the server but not a crash of the machine. If Postgres is built with ICU, the
+/// default collation is English, so that queries that silently rely on byte order fail in tests.
 pub struct Cluster {
     bin: PathBuf,
     port: u16,
@@ -102,10 +100,10 @@ pub struct Cluster {
 // === impl Cluster ===
 
 impl Cluster {
-    /// Makes a database cluster and starts its server. Takes about a second.
+    /// Creates a database cluster and starts its server. Takes about a second.
     ///
     /// # Errors
-    /// When Postgres is not installed, or does not start; the error says why.
+    /// If Postgres is not installed or does not start; the error says why.
     pub fn start(options: Options) -> Result<Cluster, Error> {
         let bin = bin_dir().ok_or(Error::NotInstalled)?;
         let folder = Folder::create().map_err(Error::Folder)?;
@@ -116,12 +114,12 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// The URL of a database by TCP, with the superuser's name and password.
+    /// The URL of a database over TCP, with the superuser's name and password.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// The TCP port of 127.0.0.1. It stays the same across restarts.
+    /// The TCP port on 127.0.0.1, the same across restarts.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -136,12 +134,12 @@ impl Cluster {
         &self.bin
     }
 
-    /// The file with the certificate of the authority to trust, when there is TLS.
+    /// The certificate file of the authority to trust, with TLS.
     pub fn ca_path(&self) -> Option<PathBuf> {
         self.options.tls.as_ref().map(|_| self.folder.path().join("ca.crt"))
     }
 
-    /// What the server has logged since it was made.
+    /// The server's log.
     pub fn log(&self) -> String {
         fs::read(self.log_path())
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
@@ -153,10 +151,10 @@ impl Cluster {
         self.lock().as_ref().map(Child::id)
     }
 
-    /// Stops the server as an administrator would: its connections end with 57P01.
+    /// Stops the server as an administrator would; its connections end with 57P01.
     ///
     /// # Errors
-    /// When it does not stop within a minute.
+    /// If it does not stop within a minute.
     pub fn stop(&self) -> Result<(), Error> {
         let mut server = self.lock();
         let Some(child) = server.as_mut() else { return Ok(()) };
@@ -169,7 +167,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Kills the server's first process with SIGKILL. Its other processes notice, and end.
+    /// Kills the postmaster with SIGKILL. The server's other processes notice and end.
     pub fn kill9(&self) {
         let mut server = self.lock();
         if let Some(mut child) = server.take() {
@@ -179,13 +177,13 @@ impl Cluster {
         }
     }
 
-    /// Starts the server again, on the same port and data, after stopping it if it runs.
+    /// Stops the server if it runs, and starts it with the same port and data.
     ///
     /// # Errors
-    /// When it does not stop, or does not start within a minute.
+    /// If it does not stop or start within a minute.
     pub fn restart(&self) -> Result<(), Error> {
         self.stop()?;
-        // After `kill9` the last processes may still be going, and hold the shared memory.
+        // After `kill9` the last processes may still hold the shared memory for a moment.
         let mut error = None;
         let started = eventually_blocking(START_LIMIT, || match self.launch() {
             Ok(()) => true,
@@ -241,7 +239,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Finds the port and starts the server there.
+    /// Starts the server on a free port.
     fn launch_on_a_port(&mut self) -> Result<(), Error> {
         let mut tries = 0;
         loop {
@@ -254,7 +252,7 @@ impl Cluster {
         }
     }
 
-    /// Starts the server and waits until it takes connections.
+    /// Starts the server and waits until it accepts connections.
     fn launch(&self) -> Result<(), Error> {
         let logged = self.log().len();
         let mut child = self.spawn()?;
@@ -292,7 +290,7 @@ impl Cluster {
         command.args(["-p", &self.port.to_string()]);
         setting(&mut command, "listen_addresses", "127.0.0.1");
         setting(&mut command, "max_connections", "200");
-        // Not synchronous_commit: without it, what was committed is lost when the server is killed.
+        // Keep synchronous_commit on: without it a killed server loses commits.
         setting(&mut command, "fsync", "off");
         setting(&mut command, "full_page_writes", "off");
         if self.options.tls.is_some() {
@@ -327,7 +325,7 @@ impl std::fmt::Debug for Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // At once, without a checkpoint: nobody will read the data. The watchdog removes it.
+        // Immediately and without a checkpoint, because the watchdog removes the data.
         if let Some(mut child) = self.lock().take() {
             let _ = kill_process(Pid::from_child(&child), Signal::QUIT);
             if eventually_blocking(START_LIMIT, || exited(&mut child)).is_err() {
@@ -343,13 +341,13 @@ fn setting(command: &mut Command, name: &str, value: &str) {
     command.arg("-c").arg(format!("{name}={value}"));
 }
 
-/// How the child ended, if it has.
+/// The child's exit status, if it has ended.
 fn exited(child: &mut Child) -> Option<ExitStatus> {
     child.try_wait().ok().flatten()
 }
 
-/// Whether the server says, in its lock file, that it takes connections: what `pg_ctl -w`
-/// looks at, too. Line 1 is the process id, line 8 the state.
+/// Whether the server's lock file says that it accepts connections, as `pg_ctl -w` checks it. Line
+/// 1 is the process id, line 8 the state.
 fn is_ready(lock_file: &Path, pid: u32) -> bool {
     let text = fs::read_to_string(lock_file).unwrap_or_default();
     let mut lines = text.lines();

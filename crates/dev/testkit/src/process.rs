@@ -1,4 +1,4 @@
-//! Child processes that end with us, whatever happens, and whose output can be waited for.
+//! Child processes that always end with us, and whose output can be waited for.
 
 use std::ffi::OsString;
 use std::io::{PipeWriter, Write};
@@ -15,17 +15,17 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_pro
 
 use crate::output::{Record, Stream};
 
-/// Becomes the program, with the same process id, and leaves a watchdog beside it: at the end
-/// of the pipe on standard input, which comes when the parent is gone, it kills the process
-/// group. `$1` is the file for the program's standard input.
+/// Starts a watchdog, then becomes the program with the same process id. The watchdog kills the
+/// process group when the pipe on standard input ends, which happens when the parent ends. `$1` is
+/// the file for the program's standard input.
 const WATCHED: &str = "\
 exec 3<&0
 (read -r _ <&3 || kill -s KILL -- -$$) >/dev/null 2>&1 &
 input=$1; shift
 exec \"$@\" <\"$input\" 3<&-";
 
-/// The same with a listening socket on standard input, which the program gets as systemd hands it
-/// over (`sd_listen_fds(3)`). The watchdog's pipe is on standard output.
+/// The same with a listening socket on standard input, passed to the program as systemd does
+/// (`sd_listen_fds(3)`). The watchdog's pipe is on standard output.
 const WATCHED_WITH_SOCKET: &str = "\
 exec 3<&0 4<&1 >/dev/null
 (read -r _ <&4 || kill -s KILL -- -$$) >/dev/null 2>&1 3<&- &
@@ -41,23 +41,23 @@ pub struct User {
     pub gid: u32,
 }
 
-/// How to spawn a child, where that differs from the default.
+/// How to spawn a child.
 #[derive(Clone, Debug, Default)]
 pub struct Spawn {
     /// Run it as this user.
     pub user: Option<User>,
-    /// A file to read as standard input; /dev/null when unset.
+    /// The file for standard input; /dev/null if unset.
     pub stdin: Option<PathBuf>,
-    /// Let it write to our own outputs, and capture nothing.
+    /// Share our own outputs and capture nothing.
     pub inherit_output: bool,
-    /// A listening socket to hand over as systemd does. Standard output is not captured then.
+    /// A listening socket to pass as systemd does. Standard output is then not captured.
     pub socket: Option<Arc<TcpListener>>,
 }
 
-/// How a child ended and what it wrote. Bytes that are not UTF-8 became U+FFFD.
+/// A child's exit status and output. Invalid UTF-8 becomes U+FFFD.
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// How it ended.
+    /// The exit status.
     pub status: ExitStatus,
     /// Everything it wrote to standard output.
     pub stdout: String,
@@ -65,23 +65,23 @@ pub struct Output {
     pub stderr: String,
 }
 
-/// A running child process, in a process group of its own.
+/// A running child process in its own process group.
 ///
-/// It is killed, with what it started, when this is dropped and when our own process ends,
-/// be it by SIGKILL.
+/// It is killed together with its own children when this is dropped and when our process ends, even
+/// by SIGKILL.
 pub struct Process {
     name: String,
     pid: Pid,
     record: Arc<Record>,
     reaper: Option<JoinHandle<()>>,
-    /// The pipe that the watchdog reads. Nothing is written to it: only its end counts.
+    /// The pipe that the watchdog reads. Only its end matters.
     _watchdog: PipeWriter,
 }
 
 // === impl User ===
 
 impl User {
-    /// The user of no privileges, `nobody` on most systems (65534).
+    /// The unprivileged user, `nobody` on most systems (65534).
     pub const NOBODY: User = User { uid: 65_534, gid: 65_534 };
 }
 
@@ -90,20 +90,20 @@ impl User {
 impl Process {
     /// Starts the program with the command's arguments, folder and environment.
     ///
-    /// Standard input is /dev/null; both outputs are captured. What the command says about
-    /// its streams, user and `env_clear` is not taken over.
+    /// Standard input is /dev/null, and both outputs are captured. The command's own streams, user
+    /// and `env_clear` are ignored.
     ///
     /// # Panics
-    /// When no process can be started.
+    /// If the process cannot be started.
     #[track_caller]
     pub fn spawn(command: &Command) -> Process {
         Process::spawn_with(command, &Spawn::default())
     }
 
-    /// As [`Process::spawn`], with another user or standard input.
+    /// As [`Process::spawn`], with options.
     ///
     /// # Panics
-    /// When no process can be started.
+    /// If the process cannot be started.
     #[track_caller]
     pub fn spawn_with(command: &Command, how: &Spawn) -> Process {
         let name = command.get_program().to_string_lossy().into_owned();
@@ -141,12 +141,12 @@ impl Process {
         let record = Arc::new(Record::default());
         record.capture(Stream::Stdout, child.stdout.take());
         record.capture(Stream::Stderr, child.stderr.take());
-        // It holds the pipe's other end, and the socket.
+        // It holds the pipe's other end and the socket.
         drop(shell);
         let pid = Pid::from_child(&child);
         let of_reaper = Arc::clone(&record);
         let reaper = std::thread::spawn(move || {
-            // Wait first and reap under the lock, so that no signal goes to a reused id.
+            // Wait first, then reap under the lock, so that no signal reaches a reused id.
             let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
             while let Err(rustix::io::Errno::INTR) =
                 rustix::process::waitid(WaitId::Pid(pid), ended)
@@ -159,16 +159,16 @@ impl Process {
         Process { name, pid, record, reaper: Some(reaper), _watchdog: watchdog }
     }
 
-    /// The id of the program's process.
+    /// The program's process id.
     pub fn pid(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
-    /// The first line of the stream that contains `pattern`, be it written already or not yet.
+    /// The first line of the stream that contains `pattern`; waits for it if necessary.
     ///
     /// # Panics
-    /// When there is no such line within `limit`, or the stream ends without it; the message
-    /// has all output.
+    /// If no such line appears within `limit`, or the stream ends without it; the message includes
+    /// all output.
     #[track_caller]
     pub fn wait_for_line(&self, stream: Stream, pattern: &str, limit: Duration) -> String {
         let found = self.record.wait(limit, |state| match state.find(stream, pattern) {
@@ -187,16 +187,16 @@ impl Process {
         );
     }
 
-    /// Everything that the stream has carried so far.
+    /// Everything written to the stream so far.
     pub fn text(&self, stream: Stream) -> String {
         self.record.lock().text(stream)
     }
 
     /// Sends a signal: `HUP`, `INT`, `QUIT`, `KILL`, `TERM`, `STOP`, `CONT`, `USR1` or `USR2`.
-    /// A process that has ended already gets none.
+    /// A process that has already ended gets none.
     ///
     /// # Panics
-    /// When the name is another one, or the system refuses to send it.
+    /// If the name is unknown or the system refuses to send the signal.
     #[track_caller]
     pub fn signal(&self, name: &str) {
         let signal = match name {
@@ -209,7 +209,7 @@ impl Process {
             "CONT" => Signal::CONT,
             "USR1" => Signal::USR1,
             "USR2" => Signal::USR2,
-            other => panic!("no signal named {other:?} here"),
+            other => panic!("unknown signal {other:?}"),
         };
         let state = self.record.lock();
         if state.status.is_none() {
@@ -218,15 +218,15 @@ impl Process {
         }
     }
 
-    /// Whether the process has not ended yet.
+    /// Whether the process is still running.
     pub fn is_running(&self) -> bool {
         self.record.lock().status.is_none()
     }
 
-    /// Waits until the process has ended and both its outputs are closed.
+    /// Waits until the process has ended and both outputs are closed.
     ///
     /// # Panics
-    /// When that does not happen within `limit`; the message has all output.
+    /// If that takes longer than `limit`; the message includes all output.
     #[track_caller]
     pub fn wait(&self, limit: Duration) -> Output {
         let output = self.record.wait(limit, |state| {
@@ -247,7 +247,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // The watchdog is in the group too, so the group's id is still ours.
+        // The watchdog is in the group, so the group's id cannot be reused yet.
         let _ = kill_process_group(self.pid, Signal::KILL);
         if let Some(reaper) = self.reaper.take() {
             let _ = reaper.join();
@@ -255,10 +255,10 @@ impl Drop for Process {
     }
 }
 
-/// Runs the program with these bytes as its standard input, and waits for its end.
+/// Runs the program with these bytes as standard input and waits until it ends.
 ///
 /// # Panics
-/// When it cannot be started, or does not end within `limit`.
+/// If it cannot be started or does not end within `limit`.
 #[track_caller]
 pub fn run(command: &Command, stdin: &[u8], limit: Duration) -> Output {
     run_with(command, stdin, limit, None)
@@ -267,7 +267,7 @@ pub fn run(command: &Command, stdin: &[u8], limit: Duration) -> Output {
 /// As [`run`], as another user.
 ///
 /// # Panics
-/// When it cannot be started, or does not end within `limit`.
+/// If it cannot be started or does not end within `limit`.
 #[track_caller]
 pub fn run_with(command: &Command, stdin: &[u8], limit: Duration, user: Option<User>) -> Output {
     let mut input = tempfile::NamedTempFile::new().expect("a temporary file for the input");

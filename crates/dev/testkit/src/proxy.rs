@@ -1,4 +1,4 @@
-//! A TCP proxy that stands between a client and a server, and has faults on demand.
+//! A TCP proxy between a client and a server, with faults on demand.
 
 mod carry;
 
@@ -14,11 +14,11 @@ use tokio::task::JoinHandle;
 use crate::eventually::eventually;
 use crate::port::free_port;
 
-/// How long to try for our port after it was closed. It is outside of the range that the
-/// system hands out, so the first try works unless someone asked for exactly this port.
+/// How long to try to listen on our port again. The first attempt succeeds unless another process
+/// asked for exactly this port, because the system does not assign it.
 const LISTEN_LIMIT: Duration = Duration::from_secs(10);
 
-/// Where the bytes of a connection go to.
+/// The direction of a connection's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// From the client to the server.
@@ -27,47 +27,47 @@ pub enum Direction {
     ToClient,
 }
 
-/// A TCP proxy in front of one server. Without a fault it is transparent.
+/// A TCP proxy in front of one server, transparent without faults.
 ///
-/// Faults act on the connections of that moment and on later ones, until they are undone.
-/// When this is dropped, its connections are closed.
+/// Faults affect current and later connections until they are undone. Dropping the proxy closes its
+/// connections.
 pub struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
     acceptor: tokio::sync::Mutex<Option<Acceptor>>,
 }
 
-/// The task that takes connections and owns them.
+/// The task that accepts and owns connections.
 struct Acceptor {
     task: JoinHandle<()>,
     /// Asks it to close everything.
     close: oneshot::Sender<()>,
 }
 
-/// What every connection looks at.
+/// State read by every connection.
 struct Shared {
     upstream: Mutex<String>,
     stalled: watch::Sender<bool>,
-    /// How often the connections of a moment were reset.
+    /// How often all connections were reset.
     resets: watch::Sender<u64>,
     delay_ms: AtomicU64,
-    /// By direction: whether its bytes are thrown away.
+    /// By direction, whether its bytes are discarded.
     lost: [AtomicBool; 2],
     bytes_lost: AtomicUsize,
-    /// After how many more bytes to the server a connection is reset.
+    /// How many more bytes to forward to the server before a reset.
     tear_after: Mutex<Option<usize>>,
     torn: AtomicUsize,
-    /// What a client sends, one after the other, before its answer is lost.
+    /// Bytes that a client sends in this order before its answer is lost.
     patterns: Mutex<Patterns>,
     swallowed: AtomicUsize,
     accepted: AtomicUsize,
 }
 
-/// What to look for; nothing when there is no pattern.
+/// The patterns to search for; empty to search for none.
 #[derive(Default)]
 struct Patterns {
     wanted: Vec<Vec<u8>>,
-    /// How often they were set, so that connections begin anew.
+    /// Changes whenever they are set, so that connections restart the search.
     number: u64,
 }
 
@@ -77,7 +77,7 @@ impl Proxy {
     /// Listens on a port of 127.0.0.1 and forwards to `upstream`, a `host:port`.
     ///
     /// # Panics
-    /// When no port can be listened on.
+    /// If it cannot listen on a port.
     pub async fn start(upstream: impl ToString) -> Proxy {
         let shared = Arc::new(Shared {
             upstream: Mutex::new(upstream.to_string()),
@@ -98,10 +98,10 @@ impl Proxy {
         proxy
     }
 
-    /// A proxy in front of the server of this URL, and the URL that leads through it.
+    /// Starts a proxy in front of this URL's server, and returns the URL through the proxy.
     ///
     /// # Panics
-    /// When the URL has no `host:port`, or no port can be listened on.
+    /// If the URL has no `host:port`, or the proxy cannot listen on a port.
     pub async fn before(url: &str) -> (Proxy, String) {
         let start = url.find("://").map_or(0, |at| at + "://".len());
         let end = url[start..].find(['/', '?']).map_or(url.len(), |at| start + at);
@@ -111,13 +111,13 @@ impl Proxy {
         (proxy, through)
     }
 
-    /// Where clients connect to. It stays the same when the proxy is cut and restored.
+    /// The address for clients. It stays the same when the proxy is cut and restored.
     pub fn addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Closes every connection and refuses new ones, as if the server were gone. All of it
-    /// has happened when this returns.
+    /// Closes every connection and refuses new ones, as if the server were down. All are closed
+    /// when this returns.
     pub async fn cut(&self) {
         if let Some(acceptor) = self.acceptor.lock().await.take() {
             let _ = acceptor.close.send(());
@@ -125,10 +125,10 @@ impl Proxy {
         }
     }
 
-    /// Takes connections again after [`Proxy::cut`].
+    /// Accepts connections again after [`Proxy::cut`].
     ///
     /// # Panics
-    /// When the port cannot be listened on any more.
+    /// If it cannot listen on its port any longer.
     pub async fn restore(&self) {
         let mut acceptor = self.acceptor.lock().await;
         if acceptor.is_some() {
@@ -143,23 +143,23 @@ impl Proxy {
         *acceptor = Some(Acceptor { task, close });
     }
 
-    /// Holds all bytes in both directions. Connections stay open, and new ones are taken.
+    /// Holds all bytes in both directions. Connections stay open, and new ones are accepted.
     pub fn stall(&self) {
         self.shared.stalled.send_replace(true);
     }
 
-    /// Lets the bytes go that [`Proxy::stall`] holds, and all later ones.
+    /// Forwards the bytes held by [`Proxy::stall`] and all later ones.
     pub fn resume(&self) {
         self.shared.stalled.send_replace(false);
     }
 
-    /// Ends every connection of this moment with a reset. New ones are taken.
+    /// Resets every current connection. New ones are accepted.
     pub fn reset(&self) {
         self.shared.resets.send_modify(|resets| *resets += 1);
     }
 
-    /// Forwards so many more bytes to the server, in the middle of whatever they are part of,
-    /// and resets the connection that has carried the last of them.
+    /// Forwards this many more bytes to the server, even if that cuts a message, and resets the
+    /// connection that carried the last one.
     pub fn tear_after(&self, bytes: usize) {
         *self.shared.tear_after() = Some(bytes);
     }
@@ -169,25 +169,25 @@ impl Proxy {
         self.shared.torn.load(Ordering::SeqCst)
     }
 
-    /// Throws the bytes of one direction away, while the other one works: a half-open
-    /// connection. Until [`Proxy::heal`].
+    /// Discards the bytes of one direction until [`Proxy::heal`], while the other one works, as in
+    /// a half-open connection.
     pub fn lose(&self, direction: Direction) {
         self.shared.lost[direction as usize].store(true, Ordering::SeqCst);
     }
 
-    /// How many bytes were thrown away for [`Proxy::lose`].
+    /// How many bytes were discarded by [`Proxy::lose`].
     pub fn bytes_lost(&self) -> usize {
         self.shared.bytes_lost.load(Ordering::SeqCst)
     }
 
-    /// Holds each piece of data back for so long, in both directions. Until [`Proxy::heal`].
+    /// Delays all data by this long, in both directions, until [`Proxy::heal`].
     pub fn delay(&self, by: Duration) {
         let ms = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
         self.shared.delay_ms.store(ms, Ordering::SeqCst);
     }
 
-    /// Takes back what [`Proxy::lose`], [`Proxy::delay`], [`Proxy::tear_after`] and
-    /// [`Proxy::swallow_after`] asked for. Connections with a hole in them are reset.
+    /// Undoes [`Proxy::lose`], [`Proxy::delay`], [`Proxy::tear_after`] and
+    /// [`Proxy::swallow_after`]. If bytes were being lost, all connections are reset.
     pub fn heal(&self) {
         self.shared.delay_ms.store(0, Ordering::SeqCst);
         *self.shared.tear_after() = None;
@@ -199,23 +199,23 @@ impl Proxy {
         }
     }
 
-    /// Leads new connections to another server, a `host:port`.
+    /// Forwards new connections to another server, a `host:port`.
     pub fn redirect(&self, upstream: &str) {
         *self.shared.upstream() = upstream.to_owned();
     }
 
-    /// Loses one answer: when a client next sends these bytes, they are forwarded, the
-    /// server's answer is waited for and thrown away, and the connection is closed. As when
-    /// the network fails between a COMMIT and its answer.
+    /// Loses one answer, as when the network fails between a COMMIT and its answer: when a client
+    /// next sends these bytes, the proxy forwards them, waits for the server's answer, discards it,
+    /// and closes the connection.
     pub fn swallow_after(&self, pattern: &[u8]) {
         self.swallow_after_all(&[pattern]);
     }
 
-    /// As [`Proxy::swallow_after`], of a connection on which all of these were sent, in this
-    /// order, since now.
+    /// As [`Proxy::swallow_after`], on a connection that sends all of these, in this order, from
+    /// now on.
     pub fn swallow_after_all(&self, patterns: &[&[u8]]) {
         let empty = patterns.iter().any(|pattern| pattern.is_empty());
-        assert!(!empty && !patterns.is_empty(), "an empty pattern is in everything");
+        assert!(!empty && !patterns.is_empty(), "an empty pattern matches everything");
         let mut shared = self.shared.patterns();
         shared.number += 1;
         shared.wanted = patterns.iter().map(|pattern| pattern.to_vec()).collect();
@@ -226,7 +226,7 @@ impl Proxy {
         self.shared.swallowed.load(Ordering::SeqCst)
     }
 
-    /// How many connections were taken so far.
+    /// How many connections were accepted so far.
     pub fn accepted(&self) -> usize {
         self.shared.accepted.load(Ordering::SeqCst)
     }

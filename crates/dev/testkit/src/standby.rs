@@ -1,4 +1,4 @@
-//! COMMITs that hang, as when the synchronous standby is gone.
+//! COMMITs that hang because the synchronous standby is missing.
 
 use std::time::Duration;
 
@@ -7,24 +7,23 @@ use tokio_postgres::{Client, NoTls};
 use crate::eventually::eventually;
 use crate::postgres::Cluster;
 
-/// How long the server may take to read its settings.
+/// How long the server may take to apply its settings.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A transaction whose COMMIT has something to send to a standby.
+/// A transaction that must be sent to a standby.
 const COMMIT: &str = "SELECT pg_logical_emit_message(true, 'test', 'x')";
 
-/// Sessions with this name only find out whether COMMITs hang.
+/// The name of sessions that test whether COMMITs hang.
 const FINDER: &str = "standby finder";
 
 impl Cluster {
-    /// From now on each COMMIT waits for a standby that is not there, until
-    /// [`Cluster::let_commits_go`].
+    /// Makes each COMMIT wait for a missing standby until [`Cluster::let_commits_go`].
     ///
     /// # Panics
-    /// When the server does not do as it is told.
+    /// If the server does not apply the setting.
     pub async fn hang_commits(&self) {
         let client = self.session().await;
-        self.set(&client, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await;
+        self.set(&client, "ALTER SYSTEM SET synchronous_standby_names = 'missing'").await;
         let finder = self.session().await;
         let committing = async {
             while finder.batch_execute(COMMIT).await.is_ok() {
@@ -42,14 +41,14 @@ impl Cluster {
         }
     }
 
-    /// Lets the COMMITs go on that hang, and all later ones.
+    /// Lets the hanging COMMITs and all later ones finish.
     ///
     /// # Panics
-    /// When the server does not do as it is told.
+    /// If the server does not apply the setting.
     pub async fn let_commits_go(&self) {
         let client = self.session().await;
         self.set(&client, "ALTER SYSTEM RESET synchronous_standby_names").await;
-        // It waits with the others.
+        // It waits like the others.
         client.batch_execute(COMMIT).await.expect("committed");
     }
 
@@ -57,7 +56,7 @@ impl Cluster {
         let url =
             format!("{}?application_name={}", self.url("postgres"), FINDER.replace(' ', "%20"));
         let (client, connection) =
-            tokio_postgres::connect(&url, NoTls).await.expect("the server takes connections");
+            tokio_postgres::connect(&url, NoTls).await.expect("the server accepts connections");
         #[expect(clippy::disallowed_methods, reason = "it ends with its client")]
         tokio::spawn(connection);
         client

@@ -3,7 +3,7 @@
 /// A server's certificate and key in PEM, and the certificate of their authority.
 #[derive(Clone)]
 pub struct Tls {
-    /// The authority's certificate, which a client trusts.
+    /// The authority's certificate, to be trusted by clients.
     pub ca_pem: String,
     /// The server's certificate.
     pub certificate_pem: String,
@@ -19,15 +19,15 @@ impl std::fmt::Debug for Tls {
 
 #[cfg(feature = "async")]
 impl Tls {
-    /// Makes an authority and a certificate that is good for `localhost` and 127.0.0.1.
+    /// Creates an authority and a certificate for `localhost` and 127.0.0.1.
     pub fn generate() -> Tls {
         Tls::for_names(&["localhost", "127.0.0.1"])
     }
 
-    /// Makes an authority and a certificate that is good for these host names and addresses.
+    /// Creates an authority and a certificate for these host names and addresses.
     ///
     /// # Panics
-    /// When a name is not a host name.
+    /// If a name is not a host name.
     pub fn for_names(names: &[&str]) -> Tls {
         use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 

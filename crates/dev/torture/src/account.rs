@@ -1,49 +1,49 @@
-//! What a client's journal means: how many requests of each key must be stored, and how many
-//! may be.
+//! What a client's journal means: how many requests of each key must be stored, and how many may
+//! be.
 
 use std::collections::BTreeMap;
 
 use crate::journal::{Key, Line, Parcel};
 
-/// A client's requests, as far as its journal goes.
+/// A client's requests according to its journal.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Account {
-    /// Sent, of those that the server may have.
+    /// Sent requests that the server may have.
     pub(crate) sent: BTreeMap<Key, u64>,
-    /// All that the client was going to send, and the number of the last parcel.
+    /// Everything the client announced, and the number of the last parcel.
     pub(crate) announced: BTreeMap<Key, u64>,
     pub(crate) last: u64,
-    /// Of what was sent, what the server must have.
+    /// Sent requests that the server must have.
     pub(crate) acknowledged: BTreeMap<Key, u64>,
-    /// By day, the drops that the server may have been told of, and must know.
+    /// By day, the drops reported to the server, and those that it acknowledged.
     pub(crate) drops_sent: BTreeMap<i32, u64>,
     pub(crate) drops_acknowledged: BTreeMap<i32, u64>,
-    /// By day, what the client's library dropped: what the server hears of that in the end, and
-    /// what it may hear besides, of a process that was killed while it handed a parcel over.
+    /// By day, requests dropped by the client library: those the server will hear about, and those
+    /// it may hear about because a process was killed while it queued a parcel.
     pub(crate) dropped: BTreeMap<i32, u64>,
     pub(crate) maybe_dropped: BTreeMap<i32, u64>,
-    /// Whether the present process drops, and the parcel that it is handing over.
+    /// Whether the current process drops, and the parcel that it is queueing.
     drops: bool,
     handing_over: Option<u64>,
-    /// What processes left in a spool, by the numbers that it has there.
-    pub(crate) kept: BTreeMap<u64, Parcel>,
-    /// Acknowledged requests of processes that only count them: before, and in this process.
+    /// Batches left in the spool by earlier processes, by sequence.
+    pub(crate) spooled: BTreeMap<u64, Parcel>,
+    /// Acknowledged requests of clients that know only the total: before this process, and in it.
     total_before: u64,
     total: u64,
-    /// Every process has finished: what it sent is stored.
+    /// The last process finished: everything it sent is stored.
     pub(crate) done: bool,
     pub(crate) processes: u64,
-    /// It comes back as the same producer, so the server has all that it brought under its name.
+    /// A restarted process is the same producer, so the server keeps one account for all of them.
     pub(crate) resumed: bool,
-    /// What the server did wrong in the client's eyes.
+    /// Rules that the client saw the server break.
     pub(crate) broken: Vec<String>,
-    /// What it saw of a database that went back.
+    /// Signs of a rewound database that the client saw.
     pub(crate) setbacks: Vec<String>,
-    /// In how many of them what was acknowledged is lost for certain.
+    /// How many of them prove that acknowledged requests were lost.
     pub(crate) losses: u64,
-    /// Nobody knows which of the last process's requests are stored.
+    /// Some of the last process's requests may or may not be stored.
     pub(crate) in_doubt: bool,
-    /// Sent by the present process and not acknowledged.
+    /// Sent by the current process and not acknowledged.
     open: BTreeMap<u64, Parcel>,
 }
 
@@ -53,11 +53,11 @@ impl Account {
     #[cfg(test)]
     pub(crate) fn of(lines: impl IntoIterator<Item = Line>) -> Account {
         let mut account = Account::default();
-        lines.into_iter().for_each(|line| account.take(line));
+        lines.into_iter().for_each(|line| account.apply(line));
         account
     }
 
-    pub(crate) fn take(&mut self, line: Line) {
+    pub(crate) fn apply(&mut self, line: Line) {
         match line {
             Line::Start { resumed, drops } => self.start(resumed, drops),
             Line::Sent(number, parcel) => {
@@ -68,7 +68,7 @@ impl Account {
                 self.open.insert(number, parcel);
                 self.handing_over = self.drops.then_some(number);
             }
-            Line::Taken(number, left) => {
+            Line::Queued(number, left) => {
                 self.handing_over = None;
                 add(&mut self.dropped, &left.days());
                 for (key, count) in left.requests {
@@ -98,8 +98,8 @@ impl Account {
             Line::Doubtful(number) => {
                 self.open.remove(&number);
             }
-            Line::Kept(number, parcel) => {
-                self.kept.insert(number, parcel);
+            Line::Spooled(number, parcel) => {
+                self.spooled.insert(number, parcel);
             }
             Line::Total(count) => self.total = count,
             Line::Done => {
@@ -135,18 +135,18 @@ impl Account {
         add(&mut self.maybe_dropped, &std::mem::take(&mut self.dropped));
         self.drops = drops;
         if !resumed {
-            // Nobody sends them again. They stay in `sent`: the server may have them.
+            // They are not sent again, but stay in `sent` because the server may have them.
             self.open.clear();
         }
     }
 
-    /// How many requests are acknowledged, be it known which or not.
+    /// How many requests are acknowledged, even if only the total is known.
     pub(crate) fn acknowledged_total(&self) -> u64 {
         let by_key: u64 = self.acknowledged.values().sum();
         by_key.max(self.total_before + self.total)
     }
 
-    /// By day, the most drops that the server may know of.
+    /// By day, the most drops that the server may have recorded.
     pub(crate) fn drops_at_most(&self) -> BTreeMap<i32, u64> {
         let mut most = self.drops_sent.clone();
         add(&mut most, &self.dropped);
@@ -154,16 +154,16 @@ impl Account {
         most
     }
 
-    /// What of the parcels after this one may still be acknowledged: of each key, of each day's
-    /// drops, and of all requests.
+    /// What may still be acknowledged of the parcels after this one: by key, drops by day, and the
+    /// total of all requests.
     pub(crate) fn open(&self, after: u64) -> (Parcel, u64) {
         let mut open = Parcel::default();
         for parcel in self.open.range(after + 1..).map(|(_, parcel)| parcel) {
             add(&mut open.requests, &parcel.requests);
             add(&mut open.drops, &parcel.drops);
         }
-        let of_all = self.open.values().flat_map(|parcel| parcel.requests.values());
-        let total = of_all.sum::<u64>().saturating_sub(self.total);
+        let counts = self.open.values().flat_map(|parcel| parcel.requests.values());
+        let total = counts.sum::<u64>().saturating_sub(self.total);
         let sum = open.requests.values().sum();
         (open, total.min(sum))
     }
@@ -174,7 +174,7 @@ impl Account {
     }
 }
 
-/// Adds counts to others.
+/// Adds `counts` to `to`.
 pub(crate) fn add<K: Ord + Clone>(to: &mut BTreeMap<K, u64>, counts: &BTreeMap<K, u64>) {
     for (key, count) in counts {
         *to.entry(key.clone()).or_default() += count;
@@ -198,19 +198,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_acknowledged_must_be_stored_and_what_was_sent_may_be() {
+    fn acknowledged_requests_must_be_stored_and_sent_ones_may_be() {
         let start = Line::Start { resumed: false, drops: false };
         let lines = [start, sent(1, "/a", 5), sent(2, "/b", 7), sent(3, "/a", 2), Line::UpTo(2)];
         let mut account = Account::of(lines);
         assert_eq!(counts(&account.sent), [("/a", 7), ("/b", 7)]);
         assert_eq!(counts(&account.acknowledged), [("/a", 5), ("/b", 7)]);
-        account.take(Line::Done);
+        account.apply(Line::Done);
         assert!(account.done);
         assert_eq!(account.acknowledged, account.sent);
     }
 
     #[test]
-    fn a_new_process_without_a_memory_leaves_the_rest_of_the_old_one_open() {
+    fn a_process_without_memory_leaves_the_previous_one_unacknowledged() {
         for (resumed, acknowledged) in [(false, 2), (true, 7)] {
             let start = Line::Start { resumed, drops: false };
             let account = Account::of([sent(1, "/a", 5), start, sent(2, "/a", 2), Line::Done]);
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_failed_has_what_the_server_said_or_anything() {
+    fn a_failed_stream_counts_exactly_if_the_server_said_so_and_is_open_otherwise() {
         let lines = [sent(1, "/a", 5), Line::Exactly(1, 3), sent(2, "/b", 4), Line::Doubtful(2)];
         let account = Account::of(lines.into_iter().chain([Line::Done]));
         assert_eq!(counts(&account.sent), [("/a", 3), ("/b", 4)]);
@@ -228,26 +228,26 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_taken_was_not_sent_and_is_a_drop() {
+    fn a_request_that_was_not_queued_is_a_drop_and_was_not_sent() {
         let left = |count| Parcel::of(key("/a"), count);
         let start = || Line::Start { resumed: false, drops: true };
-        let mut account = Account::of([start(), sent(1, "/a", 5), Line::Taken(1, left(2))]);
+        let mut account = Account::of([start(), sent(1, "/a", 5), Line::Queued(1, left(2))]);
         assert_eq!(counts(&account.sent), [("/a", 3)]);
         assert_eq!(account.dropped, BTreeMap::from([(20_000, 2)]));
-        account.take(sent(2, "/a", 4));
-        // Killed: nobody knows how many of the four were dropped, nor who heard of the two.
-        account.take(start());
+        account.apply(sent(2, "/a", 4));
+        // Killed: any of the four may be dropped, and the two may not be reported.
+        account.apply(start());
         assert_eq!(account.dropped, BTreeMap::new());
         assert_eq!(account.maybe_dropped, BTreeMap::from([(20_000, 6)]));
-        account.take(sent(3, "/a", 8));
-        account.take(Line::Taken(3, Parcel::default()));
-        account.take(Line::Done);
+        account.apply(sent(3, "/a", 8));
+        account.apply(Line::Queued(3, Parcel::default()));
+        account.apply(Line::Done);
         assert_eq!(counts(&account.acknowledged), [("/a", 8)]);
         assert_eq!(counts(&account.sent), [("/a", 15)]);
     }
 
     #[test]
-    fn totals_of_several_processes_are_added_and_those_of_one_are_not() {
+    fn totals_add_up_across_processes_but_not_within_one() {
         let start = || Line::Start { resumed: false, drops: false };
         let lines = [start(), Line::Total(3), Line::Total(5), start(), Line::Total(2)];
         assert_eq!(Account::of(lines).acknowledged_total(), 7);

@@ -26,74 +26,72 @@ pub(crate) enum Verb {
 /// A run.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Run {
-    /// Decides what is recorded and what goes wrong; a new one if there is none
+    /// Decides what is recorded and what goes wrong [default: random]
     #[arg(long, default_value_t = rand_seed(), hide_default_value = true)]
     pub(crate) seed: u64,
 
-    /// How long it goes on at least, in minutes; 0 runs the fixed scenes only
+    /// Minimum length in minutes; 0 runs the fixed scenes only
     #[arg(long, default_value_t = 1.0, value_name = "M")]
     pub(crate) minutes: f64,
 
-    /// The database; Postgres is a private one, with two servers on it, SQLite has one server
+    /// The database: SQLite with one server, or a private Postgres with two
     #[arg(long, value_enum, default_value_t = Backend::Sqlite)]
     pub(crate) backend: Backend,
 
-    /// Go on until a server was killed so often
+    /// Continue until servers were killed N times
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) kills: u64,
 
-    /// Go on until Postgres was killed so often
+    /// Continue until Postgres was killed N times
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) database_kills: u64,
 
-    /// Go on until there were so many faults of the network
+    /// Continue until N network faults occurred
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) network_faults: u64,
 
-    /// How many requests the clients record in a second, all together
+    /// Requests per second recorded by all clients together
     #[arg(long, default_value_t = 20_000, value_name = "N")]
     pub(crate) rate: u64,
 
-    /// Let the database go back to an earlier state now and then, and lose names
+    /// Sometimes set the database back to an earlier state, or delete names from it
     #[arg(long)]
     pub(crate) goes_back: bool,
 
-    /// Leave a rule out of the servers: the run must fail
+    /// Make the servers break a rule: the run must fail
     #[arg(long, value_enum)]
     pub(crate) broken: Option<Broken>,
 
-    /// The server's program, built with the feature `faults`; the one beside this program if
-    /// it is not given
+    /// The server's program, built with the feature `faults` [default: `tally` beside this program]
     #[arg(long, value_name = "PATH")]
     pub(crate) tally: Option<PathBuf>,
 
-    /// Print what is done, when it is done
+    /// Print each fault when it happens
     #[arg(long, short)]
     pub(crate) verbose: bool,
 
-    /// Keep the folder with the journals and logs even if all is well
+    /// Keep the folder with the journals and logs even if the run passes
     #[arg(long)]
     pub(crate) keep: bool,
 }
 
-/// Where the servers store.
+/// The servers' database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Backend {
     Sqlite,
     Postgres,
 }
 
-/// A rule that the servers leave out.
+/// A rule that the servers break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Broken {
-    /// A batch is acknowledged before it is committed
+    /// Batches are acknowledged before they are committed
     AckBeforeCommit,
-    /// A batch is stored whatever its sequence is
+    /// Batches are stored whatever their sequence is
     SkipSequenceCheck,
-    /// A name that was stored is believed to be there whatever the database does. With
-    /// --goes-back, as the next one
+    /// Stored names are assumed to exist forever; implies --goes-back
     KeepNames,
-    /// The same, and the database counts the ids up, so that it gives them away again
+    /// As keep-names, and the database also reuses ids; implies --goes-back
     ReuseIds,
 }
 
@@ -105,12 +103,12 @@ impl Run {
         vec![Kind::Raw, Kind::Raw, Kind::Add, Kind::Producer, Kind::Queue, Kind::Spool]
     }
 
-    /// Whether the database goes back now and then.
-    pub(crate) fn goes_back(&self) -> bool {
+    /// Whether the database is sometimes set back to an earlier state.
+    pub(crate) fn rewinds(&self) -> bool {
         self.goes_back || matches!(self.broken, Some(Broken::KeepNames | Broken::ReuseIds))
     }
 
-    /// What one client records in a second.
+    /// Requests per second of one client.
     pub(crate) fn rate(&self) -> u64 {
         (self.rate / self.clients().len() as u64).max(1)
     }
@@ -144,6 +142,6 @@ impl Broken {
 
 fn rand_seed() -> u64 {
     use std::hash::{BuildHasher as _, RandomState};
-    // Six digits are remembered and typed easily.
+    // Six digits are easy to remember and to type.
     RandomState::new().hash_one(0) % 1_000_000
 }

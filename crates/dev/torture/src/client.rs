@@ -1,24 +1,24 @@
-//! `tally-torture client`: a process that counts, and keeps a journal of what it does.
+//! `tally-torture client`: a process that counts and keeps a journal of what it does.
 //!
 //! | file | what it owns |
 //! |---|---|
 //! | `add.rs` | a client of `count.v1` |
-//! | `kept.rs` | what a process has left in its spool |
-//! | `load.rs` | what is recorded, decided by a seed |
-//! | `memory.rs` | what the raw client writes down |
-//! | `pace.rs` | no more than so many requests in a second |
+//! | `load.rs` | the requests that a seed makes a client record |
+//! | `memory.rs` | the raw client's state on disk |
+//! | `pace.rs` | a limit on requests per second |
 //! | `producer.rs` | `tally_client::Producer` |
 //! | `queue.rs` | `tally_client::Queue` |
-//! | `raw.rs` | the protocol of `Record`, by hand, with a memory on disk |
+//! | `raw.rs` | the `Record` protocol by hand, with its state on disk |
+//! | `spooled.rs` | what a process left in its spool |
 
 mod add;
-mod kept;
 pub(crate) mod load;
 mod memory;
 mod pace;
 mod producer;
 mod queue;
 mod raw;
+mod spooled;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,22 +30,22 @@ use crate::journal::{Journal, Line};
 use crate::random::Random;
 use load::Load;
 
-/// How long a connection may take, and how long a silent one is believed in.
+/// Timeout to connect, and to notice that a connection is dead.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a client tries to have everything acknowledged after SIGTERM.
+/// How long a client waits after SIGTERM until everything is acknowledged.
 const CLOSE_LIMIT: Duration = Duration::from_secs(80);
 
-/// What a client says on standard error once a signal ends it in good order.
+/// Printed to standard error once signals are handled.
 pub(crate) const READY: &str = "ready";
 
-/// Between two tries, in milliseconds.
+/// Pause between attempts, in milliseconds.
 const BACKOFF_MS: (u64, u64) = (20, 300);
 
 /// How a client counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub(crate) enum Kind {
-    /// `Record` by hand; remembers its batches across a kill.
+    /// `Record` by hand; resumes its batches after a kill.
     Raw,
     /// `Add` of `count.v1`.
     Add,
@@ -62,26 +62,26 @@ pub(crate) enum Kind {
 pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) kind: Kind,
-    /// The name, which is a part of its paths
+    /// The client's name, which is part of its paths
     #[arg(long)]
     pub(crate) name: String,
-    /// Where the server is
+    /// The server's address
     #[arg(long)]
     pub(crate) server: String,
-    /// The folder for its files
+    /// The folder for the client's files
     #[arg(long)]
     pub(crate) folder: PathBuf,
     #[arg(long)]
     pub(crate) seed: u64,
-    /// How many requests it records in a second
+    /// Requests per second
     #[arg(long)]
     pub(crate) rate: u64,
-    /// Send batches again although the server has them, whenever the protocol allows it
+    /// Resend batches that the server already has, whenever the protocol allows it
     #[arg(long)]
     pub(crate) stubborn: bool,
 }
 
-/// Runs until SIGTERM, and until all that it sent is acknowledged.
+/// Runs until SIGTERM, then until everything it sent is acknowledged.
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let signals = Signals::install()?;
     eprintln!("{READY}");
@@ -97,7 +97,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
 // === impl Kind ===
 
 impl Kind {
-    /// As it is written on the command line.
+    /// The value on the command line.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Kind::Raw => "raw",
@@ -122,8 +122,8 @@ impl Arguments {
 
     fn load(&self, base_micros: i64, past: &[Line]) -> Load {
         let processes = past.iter().filter(|line| matches!(line, Line::Start { .. })).count();
-        // A process that forgets what the one before it left open has paths of its own: what may
-        // or may not be stored of those then hides nothing of these.
+        // A process that does not resume its predecessor gets its own paths, so that doubts about
+        // the predecessor's requests hide no errors here.
         let prefix = match self.kind {
             Kind::Raw => format!("/{}", self.name),
             _ => format!("/{}/{}", self.name, processes + 1),
@@ -134,7 +134,7 @@ impl Arguments {
             prefix,
             base_micros,
             rows_max: (self.rate / 20).clamp(2, 400),
-            // A queue says how many requests are acknowledged, but not which.
+            // A queue reports how many requests are acknowledged, but not which.
             shares: matches!(self.kind, Kind::Raw | Kind::Producer),
             drops: self.kind == Kind::Raw,
         }
@@ -144,7 +144,7 @@ impl Arguments {
         Random::derived(self.seed, &self.name, u64::MAX - past.len() as u64)
     }
 
-    /// A connection that notices when nobody answers.
+    /// A connection that notices when the other side is dead.
     async fn connect(&self) -> Result<Channel, tonic::transport::Error> {
         let endpoint = Endpoint::from_shared(self.server.clone())?
             .connect_timeout(CONNECT_TIMEOUT)
@@ -160,12 +160,12 @@ fn now_micros() -> i64 {
     SystemClock.now().as_microsecond()
 }
 
-/// A pause before the next try.
+/// Pauses before the next attempt.
 async fn back_off(random: &mut Random) {
     tokio::time::sleep(Duration::from_millis(random.within(BACKOFF_MS.0, BACKOFF_MS.1))).await;
 }
 
-/// The number of the last parcel that was announced.
+/// The number of the last announced parcel.
 fn last_sent(past: &[Line]) -> u64 {
     let sent = past.iter().filter_map(|line| match line {
         Line::Sent(number, _) => Some(*number),

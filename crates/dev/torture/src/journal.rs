@@ -1,8 +1,8 @@
-//! What a client says about itself, in a file that outlives it: what it is going to send,
-//! before it does, and what was acknowledged, afterwards.
+//! A client's record of itself, in a file that outlives it: what it is about to send, and later
+//! what was acknowledged.
 //!
-//! A line is written by one call, so that a kill leaves whole lines, or one without its end,
-//! which does not count: what it announces was not sent.
+//! Each line is written by one call, so a kill leaves whole lines and at most one torn line. A torn
+//! line does not count: what it announces was not sent.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::str::FromStr;
 
-/// What is told apart: an endpoint on a day.
+/// What counts are kept for: an endpoint on a day.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     /// Days since 1970-01-01 UTC.
@@ -21,20 +21,20 @@ pub(crate) struct Key {
     pub(crate) path: String,
 }
 
-/// What a client sends at once.
+/// What a client sends in one step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Parcel {
-    /// How many requests of each.
+    /// Requests by key.
     pub(crate) requests: BTreeMap<Key, u64>,
-    /// By day, how many requests it says to have dropped.
+    /// Reported drops by day.
     pub(crate) drops: BTreeMap<i32, u64>,
 }
 
-/// A line of a journal. Parcels have the numbers 1, 2, 3 … over all processes of a client.
+/// A line of a journal. Parcels are numbered 1, 2, 3 … across all processes of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Line {
-    /// A process begins. `resumed`: it sends again what the one before it had not finished.
-    /// `drops`: it drops what there is no room for, and each parcel has a line `Taken`.
+    /// A process starts. `resumed`: it resends what the previous process left unacknowledged.
+    /// `drops`: it drops requests when it is full, and each parcel has a line `Queued`.
     Start { resumed: bool, drops: bool },
     /// This parcel is sent after this line is written.
     Sent(u64, Parcel),
@@ -42,27 +42,27 @@ pub(crate) enum Line {
     UpTo(u64),
     /// This parcel is acknowledged.
     Acknowledged(u64),
-    /// Of this parcel, which has one key, exactly so many requests are counted.
+    /// Exactly this many requests of this single-key parcel are counted.
     Exactly(u64, u64),
-    /// Of this parcel, which has one key, anything from none to all may be counted.
+    /// Any number of requests of this parcel may be counted.
     Doubtful(u64),
-    /// An earlier process has left this batch in its spool, so it will be sent.
-    Kept(u64, Parcel),
-    /// So many requests of this process are acknowledged, whichever they are.
+    /// An earlier process left this batch in its spool, so it will be sent.
+    Spooled(u64, Parcel),
+    /// This many requests of this process are acknowledged; which ones is unknown.
     Total(u64),
-    /// This parcel was handed over, except for these requests: they were dropped, and the
-    /// server will be told of that.
-    Taken(u64, Parcel),
-    /// Everything that this process sent is acknowledged.
+    /// This parcel was queued except for these requests, which were dropped; the drops will be
+    /// reported to the server.
+    Queued(u64, Parcel),
+    /// Everything this process sent is acknowledged.
     Done,
-    /// This process has finished, and nobody knows which of its requests are stored: the last
-    /// `Total` says how many were acknowledged.
+    /// This process finished, and some of its requests may or may not be stored. The last `Total`
+    /// says how many were acknowledged.
     InDoubt,
     /// The server broke a rule.
     Broken(String),
-    /// The server does not know the client any more, as after its database went back.
+    /// The server no longer knows the client, as after its database was set back.
     Setback(String),
-    /// What was acknowledged is not in the database any more.
+    /// Acknowledged requests are missing from the database.
     Lost(String),
 }
 
@@ -81,12 +81,12 @@ pub(crate) struct Reader {
 // === impl Parcel ===
 
 impl Parcel {
-    /// So many requests of one key.
+    /// `count` requests of one key.
     pub(crate) fn of(key: Key, count: u64) -> Parcel {
         Parcel { requests: BTreeMap::from([(key, count)]), drops: BTreeMap::new() }
     }
 
-    /// How many requests of each day.
+    /// Requests by day.
     pub(crate) fn days(&self) -> BTreeMap<i32, u64> {
         let mut days = BTreeMap::new();
         for (key, count) in &self.requests {
@@ -119,8 +119,8 @@ impl fmt::Display for Line {
                 write!(f, "start {} {}", u8::from(*resumed), u8::from(*drops))
             }
             Line::Sent(number, parcel) => write!(f, "sent {number}{parcel}"),
-            Line::Taken(number, parcel) => write!(f, "taken {number}{parcel}"),
-            Line::Kept(number, parcel) => write!(f, "kept {number}{parcel}"),
+            Line::Queued(number, parcel) => write!(f, "queued {number}{parcel}"),
+            Line::Spooled(number, parcel) => write!(f, "spooled {number}{parcel}"),
             Line::UpTo(number) => write!(f, "upto {number}"),
             Line::Acknowledged(number) => write!(f, "acknowledged {number}"),
             Line::Exactly(number, count) => write!(f, "exactly {number} {count}"),
@@ -144,8 +144,8 @@ impl FromStr for Line {
         Ok(match word {
             "start" => Line::Start { resumed: pair().0 == "1", drops: pair().1 == "1" },
             "sent" => numbered(rest).map(|(number, parcel)| Line::Sent(number, parcel))?,
-            "taken" => numbered(rest).map(|(number, parcel)| Line::Taken(number, parcel))?,
-            "kept" => numbered(rest).map(|(number, parcel)| Line::Kept(number, parcel))?,
+            "queued" => numbered(rest).map(|(number, parcel)| Line::Queued(number, parcel))?,
+            "spooled" => numbered(rest).map(|(number, parcel)| Line::Spooled(number, parcel))?,
             "upto" => Line::UpTo(rest.parse()?),
             "acknowledged" => Line::Acknowledged(rest.parse()?),
             "exactly" => Line::Exactly(pair().0.parse()?, pair().1.parse()?),
@@ -156,7 +156,7 @@ impl FromStr for Line {
             "broken" => Line::Broken(rest.to_owned()),
             "setback" => Line::Setback(rest.to_owned()),
             "lost" => Line::Lost(rest.to_owned()),
-            _ => anyhow::bail!("no line of a journal: {line:?}"),
+            _ => anyhow::bail!("not a line of a journal: {line:?}"),
         })
     }
 }
@@ -180,7 +180,7 @@ fn item_of(item: &str, parcel: &mut Parcel) -> anyhow::Result<()> {
         [day, count] => {
             parcel.drops.insert(day.parse()?, count.parse()?);
         }
-        _ => anyhow::bail!("no item of a parcel: {item:?}"),
+        _ => anyhow::bail!("not an item of a parcel: {item:?}"),
     }
     Ok(())
 }
@@ -188,7 +188,7 @@ fn item_of(item: &str, parcel: &mut Parcel) -> anyhow::Result<()> {
 // === impl Journal ===
 
 impl Journal {
-    /// Opens a journal to go on after its last whole line, and gives the lines that it has.
+    /// Opens a journal for appending after its last whole line, and returns its lines.
     pub(crate) fn open(path: &Path) -> anyhow::Result<(Journal, Vec<Line>)> {
         let mut file =
             OpenOptions::new().read(true).append(true).create(true).truncate(false).open(path)?;
@@ -201,7 +201,7 @@ impl Journal {
         Ok((Journal(file), lines))
     }
 
-    /// Adds a line. When this returns, the line outlives this process.
+    /// Appends a line. Once this returns, the line outlives the process.
     pub(crate) fn write(&mut self, line: &Line) -> io::Result<()> {
         self.0.write_all(format!("{line}\n").as_bytes())
     }
@@ -216,10 +216,10 @@ impl Reader {
         Ok(Reader { file, at: 0 })
     }
 
-    /// The whole lines that have come since the last call.
+    /// The whole lines added after the last call.
     pub(crate) fn next(&mut self) -> anyhow::Result<Vec<Line>> {
         let mut bytes = Vec::new();
-        // A line without its end is read again: the client's next process cuts it off.
+        // A torn line is read again: the client's next process truncates it.
         self.file.seek(SeekFrom::Start(self.at))?;
         self.file.read_to_end(&mut bytes)?;
         let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_is_read_as_it_was_written() {
+    fn every_line_round_trips() {
         let mut parcel = Parcel::of(key(16_572, "/a"), 7);
         parcel.requests.insert(key(-1, "/b/c"), 1);
         parcel.drops.insert(20_000, 3);
@@ -245,14 +245,14 @@ mod tests {
             Line::Start { resumed: true, drops: false },
             Line::Start { resumed: false, drops: false },
             Line::Sent(12, parcel),
-            Line::Kept(12, Parcel::of(key(1, "/a"), 2)),
+            Line::Spooled(12, Parcel::of(key(1, "/a"), 2)),
             Line::UpTo(12),
             Line::Acknowledged(13),
             Line::Exactly(14, 0),
             Line::Doubtful(15),
             Line::Total(16),
-            Line::Taken(17, Parcel::default()),
-            Line::Taken(18, Parcel::of(key(-3, "/a"), 2)),
+            Line::Queued(17, Parcel::default()),
+            Line::Queued(18, Parcel::of(key(-3, "/a"), 2)),
             Line::Done,
             Line::InDoubt,
             Line::Broken("a b".to_owned()),
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_line_does_not_count_and_the_next_process_goes_on_before_it() {
+    fn a_torn_line_does_not_count_and_is_overwritten_by_the_next_process() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
         let mut reader = Reader::open(&path).unwrap();

@@ -1,4 +1,4 @@
-//! The threads that bring about what the schedule says.
+//! The threads that carry out the schedule.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -8,35 +8,35 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tally_testkit::{Direction, Proxy};
 
-use crate::goes_back;
+use crate::rewind;
 use crate::schedule::{Act, Lane, Schedule};
 use crate::sessions;
 use crate::stop::Stop;
 use crate::watch::Watch;
-use crate::world::server::{How, Server};
+use crate::world::server::{Server, StartOptions};
 use crate::world::{DATABASE, World};
 
-/// How long a client may take over SIGTERM before it is killed, while everything is failing.
+/// How long a client may take to end after SIGTERM before it is killed.
 const TERMINATE_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long the clients may take to fill a disk, and what a server says then.
+/// How long the clients may take to fill a disk, and what a server logs then.
 const FILLS_UP_LIMIT: Duration = Duration::from_secs(10);
 const FULL: &str = "disk is full";
 
-/// How Postgres is told of an array of times, which only a small batch has: one dimension, no
-/// NULL, timestamptz. The statement is its own transaction.
-pub(crate) const TIMES: &[u8] = b"\0\0\0\x01\0\0\0\0\0\0\x04\xa0";
+/// The header of an array of timestamps on the wire, which only a small batch has: one dimension,
+/// no NULL, timestamptz. The statement is its own transaction.
+const TIMES: &[u8] = b"\0\0\0\x01\0\0\0\0\0\0\x04\xa0";
 
-/// The end of the rows of a COPY, and the COMMIT after it.
+/// The end of a COPY's rows, and the COMMIT after it.
 pub(crate) const LARGE_COMMIT: [&[u8]; 2] = [b"c\0\0\0\x04", b"COMMIT"];
 
-/// What was done, how often, and whether to tell of it.
+/// Counts what was done, and prints the timeline if asked to.
 #[derive(Debug)]
 pub(crate) struct Log {
     start: Instant,
     verbose: bool,
     counts: Mutex<BTreeMap<&'static str, u64>>,
-    /// How many requests the database has lost, as far as it was looked.
+    /// How many requests the database is known to have lost.
     lost: AtomicU64,
 }
 
@@ -48,7 +48,7 @@ impl Log {
         Log { start: Instant::now(), verbose, counts, lost }
     }
 
-    /// A line of the timeline.
+    /// Prints a line of the timeline.
     pub(crate) fn say(&self, what: impl FnOnce() -> String) {
         if self.verbose {
             println!("{:8.3} s  {}", self.start.elapsed().as_secs_f64(), what());
@@ -59,10 +59,10 @@ impl Log {
         *self.counts.lock().expect("no thread panics here").entry(name).or_default() += 1;
     }
 
-    /// The database had so many requests before it went back, and so many after that.
+    /// Notes how many requests the database had before and after it was set back.
     pub(crate) fn lose(&self, before: i64, after: i64) {
         let lost = u64::try_from(before - after).unwrap_or(0);
-        self.say(|| format!("the database went back by {lost} requests"));
+        self.say(|| format!("the database lost {lost} requests"));
         self.lost.fetch_add(lost, Ordering::SeqCst);
     }
 
@@ -74,14 +74,14 @@ impl Log {
         self.counts.lock().expect("no thread panics here").clone()
     }
 
-    /// How often something was done whose name begins so.
+    /// How often things whose name starts with `prefix` were done.
     pub(crate) fn count(&self, prefix: &str) -> u64 {
         let counts = self.counts();
         counts.iter().filter(|(name, _)| name.starts_with(prefix)).map(|(_, count)| count).sum()
     }
 }
 
-/// Follows the schedule of a lane until the run stops.
+/// Runs a lane's schedule until the run stops.
 pub(crate) fn run(
     world: &World,
     watch: &Watch<'_>,
@@ -95,9 +95,9 @@ pub(crate) fn run(
             break;
         }
         log.say(|| format!("{:?}", step.act));
-        if lane == Lane::GoesBack {
-            // Also when the run stops meanwhile: half of it would be another loss.
-            goes_back::act(world, watch, step.act, stop, log)
+        if lane == Lane::Rewind {
+            // Even if the run stops meanwhile: half a rewind would be another loss.
+            rewind::act(world, watch, step.act, stop, log)
                 .with_context(|| format!("{:?}", step.act))?;
             log.done(step.act.name());
             continue;
@@ -119,7 +119,7 @@ fn act(world: &World, act: Act, stop: &Stop, log: &Log) -> anyhow::Result<()> {
         | Act::Delay { link, .. }
         | Act::Stall { link, .. }
         | Act::LoseCommit { link, .. } => {
-            if on_link(world, act, world.links()[link].1, stop) {
+            if on_link(world, act, world.links()[link], stop) {
                 log.done(act.name());
             }
             return Ok(());
@@ -149,7 +149,7 @@ fn act(world: &World, act: Act, stop: &Stop, log: &Log) -> anyhow::Result<()> {
         Act::TerminateClient { client } => {
             let client = &world.clients[client];
             client.signal("TERM");
-            // One that does not get through in time is killed there.
+            // `await_end` kills one that does not finish in time.
             let _ = client.await_end(TERMINATE_LIMIT);
             client.start(false)?;
         }
@@ -158,7 +158,7 @@ fn act(world: &World, act: Act, stop: &Stop, log: &Log) -> anyhow::Result<()> {
             stop.pause_ms(ms);
             world.clients[client].signal("CONT");
         }
-        // They have a lane of their own.
+        // These have their own lane.
         Act::Restore { .. }
         | Act::LoseCommits { .. }
         | Act::FailOver { .. }
@@ -168,7 +168,7 @@ fn act(world: &World, act: Act, stop: &Stop, log: &Log) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether it came about: a message is only torn, and an answer lost, when there is one.
+/// Returns whether it happened: tearing a message or losing an answer needs traffic.
 fn on_link(world: &World, act: Act, proxy: &Proxy, stop: &Stop) -> bool {
     match act {
         Act::Cut { ms, .. } => {
@@ -180,7 +180,7 @@ fn on_link(world: &World, act: Act, proxy: &Proxy, stop: &Stop) -> bool {
         Act::Tear { bytes, .. } => {
             let before = proxy.torn();
             proxy.tear_after(bytes);
-            let torn = await_moment(stop, || proxy.torn() > before);
+            let torn = wait_briefly(stop, || proxy.torn() > before);
             proxy.heal();
             return torn;
         }
@@ -203,7 +203,7 @@ fn on_link(world: &World, act: Act, proxy: &Proxy, stop: &Stop) -> bool {
             let before = proxy.swallowed();
             let batch: &[&[u8]] = if small { &[TIMES] } else { &LARGE_COMMIT };
             proxy.swallow_after_all(batch);
-            let lost = await_moment(stop, || proxy.swallowed() > before);
+            let lost = wait_briefly(stop, || proxy.swallowed() > before);
             proxy.heal();
             return lost;
         }
@@ -212,8 +212,8 @@ fn on_link(world: &World, act: Act, proxy: &Proxy, stop: &Stop) -> bool {
     true
 }
 
-/// Waits a moment for what the traffic brings about.
-fn await_moment(stop: &Stop, done: impl Fn() -> bool) -> bool {
+/// Waits up to a second for traffic to trigger a fault.
+fn wait_briefly(stop: &Stop, done: impl Fn() -> bool) -> bool {
     (0..100).any(|_| done() || !stop.pause_ms(10)) && done()
 }
 
@@ -224,13 +224,13 @@ fn on_server(world: &World, act: Act, stop: &Stop) -> anyhow::Result<()> {
             server.kill();
             stop.pause_ms(ms);
             let fault = errors.map(|(state, every)| format!("sqlstate.{state}.{every}"));
-            world.keep_up(server, &How { fault, ..How::default() }, stop)
+            world.bring_up(server, &StartOptions { fault, ..StartOptions::default() }, stop)
         }
         Act::TerminateServer { server, ms } => {
             let server = &world.servers[server];
             server.terminate();
             stop.pause_ms(ms);
-            world.keep_up(server, &How::default(), stop)
+            world.bring_up(server, &StartOptions::default(), stop)
         }
         Act::StopServer { server, ms } => {
             world.servers[server].signal("STOP");
@@ -242,8 +242,8 @@ fn on_server(world: &World, act: Act, stop: &Stop) -> anyhow::Result<()> {
     }
 }
 
-/// Leaves so many KiB in the file, until they are used up and for so many ms after that.
-/// Whether they were used up in time.
+/// Leaves this many KiB in the file until they are used up, and for this many ms after that.
+/// Returns whether they were used up in time.
 fn fill_disk(
     world: &World,
     server: &Server,
@@ -253,17 +253,17 @@ fn fill_disk(
     server.kill();
     let size = std::fs::metadata(world.sqlite_path()).map_or(0, |file| file.len());
     let size_bytes_max = Some(size + kib * 1024);
-    world.rows_stay.store(true, Ordering::SeqCst);
-    world.keep_up(server, &How { size_bytes_max, ..How::default() }, stop)?;
+    world.roll_ups_paused.store(true, Ordering::SeqCst);
+    world.bring_up(server, &StartOptions { size_bytes_max, ..StartOptions::default() }, stop)?;
     let fills_up = Instant::now() + FILLS_UP_LIMIT;
     let mut is_full = false;
     while !is_full && Instant::now() < fills_up && stop.pause_ms(20) {
-        is_full = server.has_said(FULL);
+        is_full = server.has_logged(FULL);
     }
     stop.pause_ms(ms);
-    world.rows_stay.store(false, Ordering::SeqCst);
+    world.roll_ups_paused.store(false, Ordering::SeqCst);
     server.kill();
-    world.keep_up(server, &How::default(), stop)?;
+    world.bring_up(server, &StartOptions::default(), stop)?;
     Ok(is_full)
 }
 
@@ -284,7 +284,7 @@ fn on_postgres(world: &World, act: Act, stop: &Stop) -> anyhow::Result<()> {
         Act::EndSessions => world.runtime.block_on(sessions::end_all(&url))?,
         Act::UseUpConnections { ms } => {
             let held = world.runtime.block_on(sessions::use_up(&url));
-            // Whoever needs a connection now gets none.
+            // Now every new connection is refused.
             world
                 .servers
                 .iter()
@@ -301,9 +301,9 @@ fn on_postgres(world: &World, act: Act, stop: &Stop) -> anyhow::Result<()> {
 // === impl World ===
 
 impl World {
-    /// Takes every fault back, and has everything run.
+    /// Removes every fault and starts everything that does not run.
     pub(crate) fn heal(&self) -> anyhow::Result<()> {
-        for (_, proxy) in self.links() {
+        for proxy in self.links() {
             self.runtime.block_on(proxy.restore());
             proxy.resume();
             proxy.heal();
@@ -314,10 +314,10 @@ impl World {
             postgres.restart()?;
         }
         for server in &self.servers {
-            // Also those that run: with a fault, perhaps, or stopped.
+            // Even a running server may have a fault or be stopped.
             server.signal("CONT");
             server.terminate();
-            self.keep_up(server, &How::default(), &Stop::default())?;
+            self.bring_up(server, &StartOptions::default(), &Stop::default())?;
         }
         for client in &self.clients {
             client.signal("CONT");

@@ -1,4 +1,4 @@
-//! What may be missing because the database went back, or somebody deleted names from it.
+//! What may be missing because the database was set back or names were deleted.
 
 use std::collections::BTreeMap;
 
@@ -6,40 +6,40 @@ use crate::account::{Account, add};
 use crate::journal::Key;
 use crate::stored::Totals;
 
-/// The path under which answers count what has no name, with method 0.
+/// The path under which answers count requests without a name, with method 0.
 pub(crate) const UNKNOWN: &str = "_unknown";
 
-/// All that was lost in a run.
+/// Everything that may be lost in a run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Losses {
-    /// How often the database went back or lost names.
+    /// How often the database was set back or lost names.
     pub(crate) times: u64,
-    /// It is going back now: an answer may be from before or from after it.
-    pub(crate) is_going_back: bool,
+    /// A rewind is in progress: an answer may be from before or after it.
+    pub(crate) is_rewinding: bool,
     by_client: BTreeMap<String, Loss>,
-    /// How many losses each client had seen when it last went back.
+    /// How many losses each client had seen before the last rewind.
     seen_before: BTreeMap<String, u64>,
-    /// By day, the most drops that the database may have forgotten.
+    /// By day, the most drops that the database may have lost.
     drops: BTreeMap<i32, u64>,
-    /// Names that were deleted by hand, by the ids that they had. None: no name was.
+    /// Deleted names by id; None if no name was deleted.
     pub(crate) deleted: Option<BTreeMap<i64, (i32, String)>>,
 }
 
-/// The most that may be lost of a client's requests.
+/// The most requests of a client that may be lost.
 #[derive(Clone, Debug, Default)]
 struct Loss {
     requests: Totals,
     total: u64,
-    /// The last parcel of which this may be.
+    /// The last parcel that may be lost.
     up_to: u64,
 }
 
 // === impl Losses ===
 
 impl Losses {
-    /// The database went back to a state that has all that was acknowledged in `before`; nothing
-    /// that is sent after `now` is lost. So lost may be what could still be acknowledged then, and
-    /// what was sent in between; but what may be lost already is not lost again.
+    /// The database was set back to a state that has everything acknowledged in `before`, and
+    /// nothing sent after `now` is affected. So at most the parcels unacknowledged in `before` and
+    /// those sent in between are lost; those already counted as lost are not counted again.
     pub(crate) fn add(
         &mut self,
         before: &BTreeMap<String, Account>,
@@ -50,52 +50,51 @@ impl Losses {
             let before = before.get(client).cloned().unwrap_or_default();
             let loss = self.by_client.entry(client.clone()).or_default();
             let (open, total) = before.open(std::mem::replace(&mut loss.up_to, now.last));
-            let between = beyond(&now.announced, &before.announced);
+            let between = excess(&now.announced, &before.announced);
             loss.total += total + between.values().sum::<u64>();
             add(&mut loss.requests, &open.requests);
             add(&mut loss.requests, &between);
             add(&mut self.drops, &open.drops);
-            add(&mut self.drops, &beyond(&now.drops_sent, &before.drops_sent));
+            add(&mut self.drops, &excess(&now.drops_sent, &before.drops_sent));
         }
     }
 
-    /// How often the database went back, unless it does just now.
+    /// How often the database was set back; None while it is being set back.
     pub(crate) fn settled_times(&self) -> Option<u64> {
-        (!self.is_going_back).then_some(self.times)
+        (!self.is_rewinding).then_some(self.times)
     }
 
-    /// Of what a client has acknowledged, what must be stored all the same.
-    pub(crate) fn left(&self, client: &str, acknowledged: &Totals) -> Totals {
+    /// The acknowledged requests of a client that must be stored despite the losses.
+    pub(crate) fn due(&self, client: &str, acknowledged: &Totals) -> Totals {
         match self.by_client.get(client) {
-            Some(loss) => beyond(acknowledged, &loss.requests),
+            Some(loss) => excess(acknowledged, &loss.requests),
             None => acknowledged.clone(),
         }
     }
 
-    /// The same of its sum.
-    pub(crate) fn left_of_total(&self, client: &str, acknowledged: u64) -> u64 {
+    /// The same for their total.
+    pub(crate) fn due_of_total(&self, client: &str, acknowledged: u64) -> u64 {
         let loss = self.by_client.get(client).map_or(0, |loss| loss.total);
         acknowledged.saturating_sub(loss)
     }
 
-    /// The same of all clients' drops.
-    pub(crate) fn left_of_drops(&self, acknowledged: &BTreeMap<i32, u64>) -> BTreeMap<i32, u64> {
-        beyond(acknowledged, &self.drops)
+    /// The same for the drops of all clients.
+    pub(crate) fn due_of_drops(&self, acknowledged: &BTreeMap<i32, u64>) -> BTreeMap<i32, u64> {
+        excess(acknowledged, &self.drops)
     }
 
-    /// Whether a client has seen, since the database went back for the last time, that it has lost
-    /// what was acknowledged. An earlier loss may be one of those that the database has forgotten.
-    pub(crate) fn must_be_told(&self, client: &str, account: &Account) -> bool {
+    /// Whether a client has seen a loss after the last rewind, so that the server must report it.
+    /// The database may have lost its notes of earlier losses.
+    pub(crate) fn must_be_reported(&self, client: &str, account: &Account) -> bool {
         account.losses > self.seen_before.get(client).copied().unwrap_or(0)
     }
 
-    /// The most requests that may be lost.
+    /// The most requests of all clients that may be lost.
     pub(crate) fn sum(&self) -> u64 {
         self.by_client.values().map(|loss| loss.total).sum()
     }
 
-    /// How many requests of each day an answer counts without a name. None but those of names
-    /// that were deleted.
+    /// By day, the requests that an answer counts without a name; empty unless names were deleted.
     pub(crate) fn unnamed(&self, answer: &Totals) -> BTreeMap<i32, u64> {
         let mut unnamed = BTreeMap::new();
         if self.deleted.is_some() {
@@ -110,14 +109,14 @@ pub(crate) fn is_unknown(key: &Key) -> bool {
     key.method == 0 && key.path == UNKNOWN
 }
 
-/// What of each count goes beyond another one.
-fn beyond<K: Ord + Clone>(
+/// How much each count exceeds the other one.
+fn excess<K: Ord + Clone>(
     counts: &BTreeMap<K, u64>,
     others: &BTreeMap<K, u64>,
 ) -> BTreeMap<K, u64> {
     let other = |key| others.get(key).copied().unwrap_or(0);
-    let beyond = counts.iter().map(|(key, count)| (key.clone(), count.saturating_sub(other(key))));
-    beyond.filter(|(_, count)| *count > 0).collect()
+    let excess = counts.iter().map(|(key, count)| (key.clone(), count.saturating_sub(other(key))));
+    excess.filter(|(_, count)| *count > 0).collect()
 }
 
 #[cfg(test)]
@@ -136,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_between_the_two_moments_may_be_lost_and_no_more() {
+    fn only_requests_sent_between_mark_and_end_may_be_lost() {
         let mut lines = vec![
             Line::Start { resumed: true, drops: false },
             Line::Sent(1, Parcel::of(key("/a"), 10)),
@@ -150,14 +149,14 @@ mod tests {
         lines.extend([Line::UpTo(3), Line::Sent(4, Parcel::of(key("/b"), 4)), Line::UpTo(4)]);
 
         let account = &accounts(&lines)["one"];
-        let left = losses.left("one", &account.acknowledged);
+        let left = losses.due("one", &account.acknowledged);
         assert_eq!(left, BTreeMap::from([(key("/a"), 10), (key("/b"), 4)]));
-        assert_eq!(losses.left_of_total("one", account.acknowledged_total()), 14);
-        assert_eq!(losses.left("two", &left), left);
+        assert_eq!(losses.due_of_total("one", account.acknowledged_total()), 14);
+        assert_eq!(losses.due("two", &left), left);
     }
 
     #[test]
-    fn what_nobody_waits_for_any_more_is_not_lost_again() {
+    fn an_abandoned_parcel_is_lost_only_once() {
         let start = || Line::Start { resumed: false, drops: false };
         let mut lines = vec![start(), Line::Sent(1, Parcel::of(key("/a"), 10)), Line::Total(4)];
         let before = accounts(&lines);

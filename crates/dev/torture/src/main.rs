@@ -1,39 +1,39 @@
 //! `tally-torture`: kills, cuts and starves Tally while it counts, and checks every count.
 //!
 //! `cargo xtask torture` builds it together with a `tally` that has the feature `faults`.
-//! docs/torture.md says what it does and what it proves.
+//! See docs/torture.md for what it does and what it proves.
 //!
 //! | file | what it owns |
 //! |---|---|
 //! | `account.rs` | what a client's journal means |
 //! | `arguments.rs` | the command line |
 //! | `client/` | the client processes |
-//! | `goes_back.rs` | the ways in which a database goes back to an earlier state |
-//! | `journal.rs` | what a client writes down about itself |
-//! | `lanes.rs` | the threads that bring about what the schedule says |
-//! | `losses.rs` | what may be missing after that |
-//! | `oracle.rs` | what must hold in the end |
-//! | `random.rs` | numbers that a seed decides |
+//! | `journal.rs` | a client's record of what it sent and what was acknowledged |
+//! | `lanes.rs` | the threads that carry out the schedule |
+//! | `losses.rs` | how much a rewound database may have lost |
+//! | `oracle.rs` | what must hold at the end |
+//! | `random.rs` | seeded random numbers |
 //! | `report.rs` | what a run prints |
+//! | `rewind.rs` | setting a database back to an earlier state |
 //! | `run.rs` | one run, from the seed to the verdict |
-//! | `scenes.rs` | fixed scenes, in which a broken server is certain to be found |
+//! | `scenes.rs` | fixed scenes that are certain to expose a broken server |
 //! | `schedule.rs` | what goes wrong and when |
-//! | `sessions.rs` | ending the sessions of Postgres, and using them up |
-//! | `stop.rs` | telling all threads to stop |
+//! | `sessions.rs` | ending and exhausting Postgres's sessions |
+//! | `stop.rs` | stopping all threads |
 //! | `stored.rs` | reading what is stored |
-//! | `watch.rs` | queries and roll-ups all the while |
+//! | `watch.rs` | queries and roll-ups during the run |
 //! | `world/` | the database, the servers, the clients, and the network between them |
 
 mod account;
 mod arguments;
 mod client;
-mod goes_back;
 mod journal;
 mod lanes;
 mod losses;
 mod oracle;
 mod random;
 mod report;
+mod rewind;
 mod run;
 mod scenes;
 mod schedule;
@@ -72,7 +72,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// A script's background job ignores Ctrl-C's signal unless somebody handles it. What the run has
+/// A script's background job ignores SIGINT unless it installs a handler. Everything the run
 /// started ends with this process.
 async fn end_on_signal() {
     if let Ok(mut signals) = Signals::install() {

@@ -1,4 +1,4 @@
-//! The oracle: holds what is stored against what the clients say.
+//! The oracle: compares what is stored with what the clients recorded.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,45 +7,45 @@ use crate::journal::Key;
 use crate::losses::{Losses, is_unknown};
 use crate::stored::Totals;
 
-/// How many differences are kept; the rest is only counted.
+/// How many differences are listed; the others are only counted.
 const DIFFERENCES_MAX: usize = 20;
 
-/// What can be read from the servers and the database when all is over.
+/// What the servers and the database have at the end.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stored {
-    /// Live totals, from each server, before anything is rolled up for the last time.
+    /// Live totals from each server, before the final roll-up.
     pub(crate) live: Vec<BTreeMap<Key, u64>>,
-    /// Rolled-up totals, from each server, after that.
+    /// Rolled-up totals from each server, after it.
     pub(crate) rolled_up: Vec<BTreeMap<Key, u64>>,
-    /// What the database itself has in its totals after that.
+    /// The database's own totals, after it.
     pub(crate) table: BTreeMap<Key, u64>,
-    /// What of it has no name: by day and id.
+    /// The totals without a name, by day and id.
     pub(crate) unnamed: BTreeMap<(i32, i64), u64>,
-    /// How many rows are left in the database after that.
+    /// Rows that are not rolled up.
     pub(crate) rows_left: u64,
-    /// By client, how many requests a server says were accepted from its producers.
+    /// By client, how many requests of its producers a server has accepted.
     pub(crate) accepted_of_client: BTreeMap<String, u64>,
-    /// By day, what the database says that producers sent and dropped.
+    /// By day, requests accepted from producers and drops reported by them.
     pub(crate) accepted: BTreeMap<i32, u64>,
     pub(crate) dropped: BTreeMap<i32, u64>,
-    /// What each server says that was dropped, over all days.
+    /// Drops over all days, from each server.
     pub(crate) dropped_total: Vec<u64>,
-    /// The names of the producers whose setbacks each server tells of with its totals.
+    /// The names of the producers whose setbacks each server reports with its totals.
     pub(crate) setbacks: Vec<BTreeSet<String>>,
-    /// How each server ended on SIGTERM in the end.
+    /// Each server's exit code after the final SIGTERM.
     pub(crate) exits: BTreeMap<String, Option<i32>>,
-    /// What servers and clients said when they panicked.
+    /// Panic messages of servers and clients.
     pub(crate) panics: Vec<String>,
 }
 
-/// What was compared, and what was found.
+/// The comparisons and their result.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) comparisons: u64,
-    /// By check, how often it compared.
+    /// Comparisons by check.
     pub(crate) by_check: BTreeMap<&'static str, u64>,
     pub(crate) differences: Vec<String>,
-    /// How many differences there were beyond those.
+    /// How many more differences there are.
     pub(crate) more: u64,
 }
 
@@ -70,7 +70,7 @@ impl Verdict {
         }
     }
 
-    /// Adds what another one has found.
+    /// Adds another verdict.
     pub(crate) fn merge(&mut self, other: Verdict) {
         self.comparisons += other.comparisons;
         self.more += other.more;
@@ -100,19 +100,19 @@ impl Verdict {
     }
 }
 
-/// All that must hold in the end.
+/// Checks everything that must hold at the end.
 pub(crate) fn judge(
     accounts: &BTreeMap<String, Account>,
     losses: &Losses,
     stored: &Stored,
 ) -> Verdict {
     let mut verdict = Verdict::default();
-    let went_back = losses.times > 0;
+    let rewound = losses.times > 0;
     for (client, account) in accounts {
-        let finished = account.done && (went_back || !account.in_doubt);
+        let finished = account.done && (rewound || !account.in_doubt);
         verdict.check("clients finished", finished, || client.clone());
         let mut broken = account.broken.clone();
-        if !went_back {
+        if !rewound {
             broken.extend_from_slice(&account.setbacks);
         }
         verdict.check("protocol", broken.is_empty(), || format!("{client}: {}", broken.join("; ")));
@@ -141,36 +141,38 @@ pub(crate) fn judge(
     verdict.equal("accepted = stored", ("accepted", &stored.accepted), ("stored", &by_day));
     for (client, accepted) in &stored.accepted_of_client {
         let account = accounts.get(client).cloned().unwrap_or_default();
-        let acknowledged = losses.left_of_total(client, account.acknowledged_total());
+        let acknowledged = losses.due_of_total(client, account.acknowledged_total());
         let most = account.sent.values().sum();
-        // The others say that they are done, and their producers are forgotten.
+        // The producers of the others are forgotten once they finish.
         let least = if account.resumed { acknowledged } else { 0 };
         verdict.check("accepted of a client", (least..=most).contains(accepted), || {
             format!("{client}: {accepted} accepted, {acknowledged} acknowledged, {most} sent")
         });
     }
     drops(&mut verdict, accounts, losses, stored);
-    for told in &stored.setbacks {
-        verdict.check("nothing else is told", went_back || told.is_empty(), || format!("{told:?}"));
+    for reported in &stored.setbacks {
+        let holds = rewound || reported.is_empty();
+        verdict.check("no setback without a rewind", holds, || format!("{reported:?}"));
         for (client, account) in accounts {
-            // Beyond a thousand they have no name any more.
-            let is_told = told.contains(client) || told.contains("");
-            let is_told = is_told || !losses.must_be_told(client, account);
-            verdict.check("the loss is told", is_told, || format!("{client} is not in {told:?}"));
+            // Setbacks beyond the first thousand have no name.
+            let is_reported = reported.contains(client) || reported.contains("");
+            let holds = is_reported || !losses.must_be_reported(client, account);
+            verdict
+                .check("losses are reported", holds, || format!("{client} is not in {reported:?}"));
         }
     }
     verdict
 }
 
-/// The table with the names that were deleted by hand. No other name may be missing.
+/// The table with the deleted names filled in. No other name may be missing.
 fn names(verdict: &mut Verdict, losses: &Losses, stored: &Stored) -> Totals {
     let mut named = stored.table.clone();
     named.retain(|key, _| !is_unknown(key));
     let deleted = losses.deleted.clone().unwrap_or_default();
     for (&(day, id), count) in &stored.unnamed {
         let name = deleted.get(&id);
-        verdict.check("names are there", name.is_some(), || {
-            format!("day {day}: {count} of endpoint {id} have no name, and nobody has deleted it")
+        verdict.check("names exist", name.is_some(), || {
+            format!("day {day}: {count} of endpoint {id} have no name, and it was not deleted")
         });
         if let Some((method, path)) = name.cloned() {
             *named.entry(Key { day, method, path }).or_default() += count;
@@ -179,7 +181,7 @@ fn names(verdict: &mut Verdict, losses: &Losses, stored: &Stored) -> Totals {
     named
 }
 
-/// acknowledged ≤ stored ≤ sent, for each key, but for what the database has lost.
+/// acknowledged ≤ stored ≤ sent for each key, allowing for what the database lost.
 fn bounds(
     verdict: &mut Verdict,
     accounts: &BTreeMap<String, Account>,
@@ -188,11 +190,11 @@ fn bounds(
 ) {
     let (mut lower, mut upper) = (BTreeMap::new(), BTreeMap::new());
     for (client, account) in accounts {
-        add(&mut lower, &losses.left(client, &account.acknowledged));
+        add(&mut lower, &losses.due(client, &account.acknowledged));
         add(&mut upper, &account.sent);
     }
     let unnamed = losses.unnamed(stored);
-    // By day, how much is missing of keys, and how much more of them there may be.
+    // By day, how many requests of known keys are missing at least and at most.
     let (mut missing, mut room) = (BTreeMap::new(), BTreeMap::new());
     let keys: BTreeSet<&Key> = upper.keys().chain(stored.keys()).collect();
     for key in keys {
@@ -213,12 +215,12 @@ fn bounds(
     for (day, count_unnamed) in unnamed {
         let (least, most) = (count(&missing, &day), count(&room, &day));
         verdict.check("without a name", (least..=most).contains(&count_unnamed), || {
-            format!("day {day}: {count_unnamed} have no name, and {least} to {most} may have none")
+            format!("day {day}: {count_unnamed} have no name, expected {least} to {most}")
         });
     }
 }
 
-/// A client that only knows how many requests are acknowledged, and has paths of its own.
+/// Checks the totals of clients that know only how many requests are acknowledged.
 fn by_client(
     verdict: &mut Verdict,
     accounts: &BTreeMap<String, Account>,
@@ -232,15 +234,15 @@ fn by_client(
             own.map(|(_, count)| count).sum()
         };
         let found = of_client(stored);
-        let least = losses.left_of_total(client, account.acknowledged_total());
-        // A client that has finished has sent what was in its spool; only it has these keys. One
-        // whose database went back may have let some of it go, since it was in doubt.
-        let mut kept = BTreeMap::new();
-        account.kept.values().for_each(|parcel| add(&mut kept, &parcel.requests));
-        for (key, least) in kept.iter().filter(|_| account.done && losses.times == 0) {
+        let least = losses.due_of_total(client, account.acknowledged_total());
+        // A finished client has sent its whole spool, and these keys are its own. After a rewind it
+        // may have dropped batches because they were in doubt.
+        let mut spooled = BTreeMap::new();
+        account.spooled.values().for_each(|parcel| add(&mut spooled, &parcel.requests));
+        for (key, least) in spooled.iter().filter(|_| account.done && losses.times == 0) {
             let found = count(stored, key);
-            verdict.check("kept in a spool <= stored", *least <= found, || {
-                format!("{}: LOST {}: {found} stored, {least} kept", name(key), least - found)
+            verdict.check("spooled <= stored", *least <= found, || {
+                format!("{}: LOST {}: {found} stored, {least} spooled", name(key), least - found)
             });
         }
         let shared = of_client(&account.sent) < account.sent.values().sum();
@@ -250,7 +252,7 @@ fn by_client(
     }
 }
 
-/// The server knows of the drops that clients told it of.
+/// Checks that the server has the drops that clients reported.
 fn drops(
     verdict: &mut Verdict,
     accounts: &BTreeMap<String, Account>,
@@ -261,18 +263,18 @@ fn drops(
     for account in accounts.values() {
         add(&mut lower, &account.drops_acknowledged);
         add(&mut upper, &account.drops_at_most());
-        // A client whose database went back may have let a batch go that told of them.
+        // After a rewind a client may have dropped the batch that reported them.
         if account.done && losses.times == 0 {
             add(&mut lower, &account.dropped);
         }
     }
-    let lower = losses.left_of_drops(&lower);
+    let lower = losses.due_of_drops(&lower);
     let days: BTreeSet<i32> = upper.keys().chain(stored.dropped.keys()).copied().collect();
     for day in days {
         let (least, most) = (count(&lower, &day), count(&upper, &day));
         let found = count(&stored.dropped, &day);
         verdict.check("drops", least <= found && found <= most, || {
-            format!("day {day}: the database has {found}, clients told {least} to {most}")
+            format!("day {day}: the database has {found}, clients reported {least} to {most}")
         });
     }
     let sum: u64 = stored.dropped.values().sum();
@@ -283,12 +285,12 @@ fn drops(
     }
 }
 
-/// The count of a key, 0 if it has none.
+/// The count of a key, or 0.
 pub(crate) fn count<K: Ord>(counts: &BTreeMap<K, u64>, key: &K) -> u64 {
     counts.get(key).copied().unwrap_or(0)
 }
 
-/// A key as a person reads it.
+/// A key for humans.
 pub(crate) fn name(key: &Key) -> String {
     format!("day {} method {} {}", key.day, key.method, key.path)
 }

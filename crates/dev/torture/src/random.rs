@@ -1,4 +1,4 @@
-//! Random numbers that are the same for the same seed, on every machine.
+//! Random numbers that depend on the seed only, on every machine.
 
 /// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): one addition and a mix for each number.
 #[derive(Clone, Debug)]
@@ -7,13 +7,13 @@ pub(crate) struct Random(u64);
 // === impl Random ===
 
 impl Random {
-    /// The numbers of a seed.
+    /// A generator with this seed.
     #[cfg(test)]
     pub(crate) fn new(seed: u64) -> Random {
         Random(seed)
     }
 
-    /// Numbers that have nothing to do with those of another name or of another number.
+    /// A sequence unrelated to those of other names and numbers.
     pub(crate) fn derived(seed: u64, name: &str, number: u64) -> Random {
         let mut random = Random(seed);
         for byte in name.bytes() {
@@ -33,17 +33,17 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// From `from` to `to`, both included.
+    /// A number from `from` to `to`, inclusive.
     pub(crate) fn within(&mut self, from: u64, to: u64) -> u64 {
         from + self.next() % (to - from + 1)
     }
 
-    /// An index of a list with so many items.
+    /// An index into a list of this length.
     pub(crate) fn index(&mut self, items: usize) -> usize {
         usize::try_from(self.within(0, items as u64 - 1)).expect("below a usize")
     }
 
-    /// True so many times in a hundred.
+    /// True with this probability in percent.
     pub(crate) fn percent(&mut self, of_hundred: u64) -> bool {
         self.within(1, 100) <= of_hundred
     }
@@ -54,7 +54,7 @@ mod tests {
     use super::Random;
 
     #[test]
-    fn the_numbers_of_a_seed_are_those_of_the_paper() {
+    fn the_numbers_match_the_published_ones() {
         let mut random = Random::new(1_234_567);
         let numbers = [random.next(), random.next(), random.next()];
         let published =
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_numbers_lead_to_other_sequences() {
+    fn names_and_numbers_change_the_sequence() {
         let first = |name, number| Random::derived(7, name, number).next();
         let all = [first("a", 0), first("a", 1), first("b", 0), first("ab", 0)];
         let mut distinct = all.to_vec();

@@ -1,4 +1,4 @@
-//! What a run prints at its end.
+//! What a run prints at the end.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -35,7 +35,7 @@ impl Report<'_> {
             writeln!(out, "  {name:<32}{count:>12}")?;
         }
         let network = self.log.count("network: ");
-        writeln!(out, "  {:<32}{network:>12}", "faults of the network, all")?;
+        writeln!(out, "  {:<32}{network:>12}", "network, all faults")?;
 
         writeln!(
             out,
@@ -53,7 +53,7 @@ impl Report<'_> {
         }
         let shared = self.stored.table.iter().filter(|(key, _)| key.path.starts_with("/shared/"));
         let shared: u64 = shared.map(|(_, count)| count).sum();
-        writeln!(out, "  {:<52}{shared:>14}", "under paths of several clients")?;
+        writeln!(out, "  {:<52}{shared:>14}", "under shared paths")?;
         let sum = |of: fn(&Account) -> u64| self.accounts.values().map(of).sum::<u64>();
         let (sent, acknowledged) =
             (sum(|account| account.sent.values().sum()), sum(Account::acknowledged_total));
@@ -64,10 +64,10 @@ impl Report<'_> {
 
         if self.losses.times > 0 {
             let unnamed: u64 = self.stored.unnamed.values().sum();
-            writeln!(out, "  {:<52}{unnamed:>14}", "of them without a name")?;
+            writeln!(out, "  {:<52}{unnamed:>14}", "stored without a name")?;
             let (lost, most) = (self.log.lost(), self.losses.sum());
             writeln!(out, "  {:<52}{lost:>14}", "lost by the database, at least")?;
-            writeln!(out, "  {:<52}{most:>14}", "at most, by what the clients say")?;
+            writeln!(out, "  {:<52}{most:>14}", "lost by the database, at most")?;
         }
 
         writeln!(out, "\n{:<34}{:>12}", "what was checked", "comparisons")?;

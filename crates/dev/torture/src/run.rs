@@ -22,13 +22,13 @@ use crate::watch::Watch;
 use crate::world::World;
 use tally_runtime::{Clock as _, SystemClock};
 
-/// How long the clients may take to have everything acknowledged, once all faults are over.
+/// How long the clients may take after the last fault until everything is acknowledged.
 const FINISH_LIMIT: Duration = Duration::from_secs(90);
 
-/// How much longer than asked for a run may take to reach the numbers that were asked for.
+/// How much longer than `--minutes` a run may take to reach the requested numbers of faults.
 const EXTRA: Duration = Duration::from_secs(15 * 60);
 
-/// Runs, and prints what came out. Whether all is well.
+/// Runs and prints the report. Returns whether the run passed.
 pub(crate) fn run(run: &Run, runtime: &Handle) -> anyhow::Result<bool> {
     println!("seed {}, {:?}, {} requests/s", run.seed, run.backend, run.rate);
     let tally = tally(run)?;
@@ -41,7 +41,7 @@ pub(crate) fn run(run: &Run, runtime: &Handle) -> anyhow::Result<bool> {
             let (passed, took) = (verdict.passed(), start.elapsed());
             (Report { accounts, losses, stored, verdict, log: &log, took }.text(), passed)
         }
-        Err(error) => (format!("FAIL: the run did not come to its end: {error:#}\n"), false),
+        Err(error) => (format!("FAIL: the run ended early: {error:#}\n"), false),
     };
     print!("{report}");
     if run.keep || !passed {
@@ -55,7 +55,7 @@ fn tally(run: &Run) -> anyhow::Result<PathBuf> {
     let beside = std::env::current_exe()?.with_file_name("tally");
     let tally = run.tally.clone().unwrap_or(beside);
     tally.canonicalize().with_context(|| {
-        format!("there is no {}: `cargo xtask torture` builds it", tally.display())
+        format!("{} does not exist: run `cargo xtask torture` to build it", tally.display())
     })
 }
 
@@ -95,7 +95,7 @@ fn torture(run: &Run, world: &World, log: &Log) -> anyhow::Result<Outcome> {
     Ok((accounts, losses, stored, verdict))
 }
 
-/// All lanes at once, until there was enough of everything.
+/// Runs all lanes at once until everything requested has happened.
 fn chaos(run: &Run, world: &World, watch: &Watch<'_>, log: &Log) -> anyhow::Result<()> {
     let stop = Stop::default();
     std::thread::scope(|scope| {
@@ -144,14 +144,14 @@ fn until_enough(run: &Run, stop: &Stop, log: &Log) -> anyhow::Result<()> {
         }
         anyhow::ensure!(
             start.elapsed() < least + EXTRA,
-            "the faults that were asked for did not come about in {EXTRA:?} more than the time"
+            "the requested faults did not happen within {EXTRA:?} after the requested time"
         );
     }
-    // A thread has ended; its own error says why.
+    // A thread ended early; its own error says why.
     Ok(())
 }
 
-/// Reads what is stored: live, then rolled up, then from the database itself.
+/// Reads what is stored: live, then rolled up, then directly from the database.
 fn read(world: &World) -> anyhow::Result<Stored> {
     let mut stored = Stored::default();
     let query = |url: &str, live| world.runtime.block_on(stored::query(url, live));

@@ -1,5 +1,5 @@
-//! Fixed scenes before the random part: the moments at which a broken server is certain to
-//! lose or to double. What they prove does not depend on any timing.
+//! Fixed scenes before the random part: moments at which a broken server is certain to lose or
+//! double requests, whatever the timing.
 
 use std::time::Duration;
 
@@ -9,48 +9,48 @@ use tally_testkit::eventually_blocking;
 use crate::arguments::{Broken, Run};
 use crate::client::Kind;
 use crate::client::load::{FIRST_LARGE, LARGE_ROWS};
-use crate::goes_back::surely;
 use crate::lanes::{LARGE_COMMIT, Log};
+use crate::rewind::lose_all;
 use crate::stop::Stop;
 use crate::watch::Watch;
 use crate::world::World;
 use crate::world::client::Client;
-use crate::world::server::How;
+use crate::world::server::StartOptions;
 
-/// How long a scene waits for what must happen.
+/// How long a scene waits for each step.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// After so many requests a raw client has used most of its paths.
+/// After this many requests a raw client has used most of its paths.
 const ALL_PATHS: u64 = 3 * LARGE_ROWS;
 
-/// Before and after the commit of a batch.
+/// Fault points before and after the commit of a batch.
 const BEFORE_COMMIT: &str = "append.before_commit";
 const COMMITTED: &str = "append.committed";
 
-/// Kills a server before a commit and after one, and loses the answer to one, while one
-/// client counts, which sends everything again that was not acknowledged.
+/// Kills a server before a commit and after one, and loses the answer to one, while one client
+/// counts and resends everything unacknowledged.
 pub(crate) fn run(world: &World, watch: &Watch<'_>, run: &Run, log: &Log) -> anyhow::Result<()> {
     let (server, client) = (&world.servers[0], world.first(Kind::Raw));
     client.proxy.redirect(&server.address);
     for point in [BEFORE_COMMIT, COMMITTED] {
         log.say(|| format!("scene: a server is killed at {point}"));
-        let how = How { fault: Some(point.to_owned()), ..How::default() };
-        world.keep_up(server, &how, &Stop::default())?;
+        let how = StartOptions { fault: Some(point.to_owned()), ..StartOptions::default() };
+        world.bring_up(server, &how, &Stop::default())?;
         if !client.is_running() {
             client.start(true)?;
         }
         server.await_log(&format!("stopped at {point}")).context(
-            "the server's program needs the feature `faults`: `cargo xtask torture` builds it so",
+            "the server needs the feature `faults`: `cargo xtask torture` builds it that way",
         )?;
         if point == BEFORE_COMMIT && run.broken == Some(Broken::AckBeforeCommit) {
-            // The wrong acknowledgement is on its way; it must arrive before the server dies.
+            // The premature acknowledgement must arrive before the server dies.
             acknowledged(watch, client, 1)?;
         }
         server.kill();
         log.done("scene: server killed in a commit");
     }
-    world.keep_up(server, &How::default(), &Stop::default())?;
-    // One of these parcels was sent on two streams, and one more went after it on the second.
+    world.bring_up(server, &StartOptions::default(), &Stop::default())?;
+    // One of these parcels was sent on two streams, and another followed it on the second.
     acknowledged(watch, client, FIRST_LARGE * LARGE_ROWS)?;
 
     if let Some(proxy) = &server.database {
@@ -63,17 +63,18 @@ pub(crate) fn run(world: &World, watch: &Watch<'_>, run: &Run, log: &Log) -> any
         let (_, before) = watch.progress(&client.name)?;
         acknowledged(watch, client, before + 1)?;
     }
-    if run.goes_back() {
-        log.say(|| "scene: the database goes back".to_owned());
-        goes_back(world, watch, log)?;
-        log.done("scene: database went back");
+    if run.rewinds() {
+        log.say(|| "scene: the database is set back".to_owned());
+        rewind(world, watch, log)?;
+        log.done("scene: database set back");
     }
     Ok(())
 }
 
-/// Loses the names of a client that then counts on, after another one has brought new names: a
-/// server that believes in what it has stored gives the one the other's counts, or none a name.
-fn goes_back(world: &World, watch: &Watch<'_>, log: &Log) -> anyhow::Result<()> {
+/// Loses the names of one client, then adds another client's names, then lets the first client
+/// continue. A server that trusts its cached names counts the first client's requests under the
+/// other's names, or under none.
+fn rewind(world: &World, watch: &Watch<'_>, log: &Log) -> anyhow::Result<()> {
     let server = &world.servers[0];
     let first = world.first(Kind::Raw);
     let mut others = world.clients.iter().filter(|client| client.name != first.name);
@@ -82,7 +83,7 @@ fn goes_back(world: &World, watch: &Watch<'_>, log: &Log) -> anyhow::Result<()> 
     for client in [early, late] {
         client.proxy.redirect(&server.address);
     }
-    surely(world, watch, log, || {
+    lose_all(world, watch, log, || {
         early.start(false)?;
         acknowledged(watch, early, ALL_PATHS)
     })?;
@@ -90,16 +91,16 @@ fn goes_back(world: &World, watch: &Watch<'_>, log: &Log) -> anyhow::Result<()> 
     acknowledged(watch, late, 1)?;
     let (_, before) = watch.progress(&early.name)?;
     acknowledged(watch, early, before + ALL_PATHS)?;
-    // Before the server is started again, which makes it forget what it believes.
+    // Before a restart of the server, which would clear its cache.
     let asked = || watch.live_query(server).is_ok_and(|answered| answered);
     eventually_blocking(LIMIT, asked).map_err(|_| anyhow::anyhow!("no live totals in {LIMIT:?}"))
 }
 
-/// Waits until so many requests of a client are acknowledged.
+/// Waits until this many requests of a client are acknowledged.
 pub(crate) fn acknowledged(watch: &Watch<'_>, client: &Client, count: u64) -> anyhow::Result<()> {
     let name = &client.name;
-    let come = || watch.progress(name).is_ok_and(|(_, acknowledged)| acknowledged >= count);
-    eventually_blocking(LIMIT, come).map_err(|_| {
+    let reached = || watch.progress(name).is_ok_and(|(_, acknowledged)| acknowledged >= count);
+    eventually_blocking(LIMIT, reached).map_err(|_| {
         anyhow::anyhow!("{name} did not have {count} requests acknowledged within {LIMIT:?}")
     })
 }

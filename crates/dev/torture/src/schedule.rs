@@ -1,8 +1,8 @@
-//! What goes wrong and when: decided by the seed alone.
+//! What goes wrong and when. The seed alone decides it.
 
 use crate::random::Random;
 
-/// What is tortured by a thread of its own.
+/// What one thread tortures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Lane {
     /// The network between clients and servers.
@@ -15,80 +15,79 @@ pub(crate) enum Lane {
     Postgres,
     /// The clients.
     Clients,
-    /// The database, which goes back to an earlier state.
-    GoesBack,
+    /// The state of the database, which is set back.
+    Rewind,
 }
 
-/// How many there are of what.
+/// The size of the world.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     pub(crate) clients: usize,
     pub(crate) servers: usize,
     pub(crate) is_postgres: bool,
-    pub(crate) goes_back: bool,
+    pub(crate) rewinds: bool,
 }
 
-/// What goes wrong. Numbers are indices of the world's lists.
+/// What goes wrong. Clients, servers and links are indices into the world's lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
-    /// All connections end, and none comes about for a while.
+    /// All connections end, and new ones fail for a while.
     Cut { link: usize, ms: u64 },
     /// All connections end with a reset.
     Reset { link: usize },
     /// A connection ends with a reset in the middle of a message.
     Tear { link: usize, bytes: usize },
-    /// One direction is lost for a while, and then the connections are reset.
+    /// One direction is lost for a while, then the connections are reset.
     HalfOpen { link: usize, to_client: bool, ms: u64 },
-    /// Everything is late for a while.
+    /// Everything is delayed for a while.
     Delay { link: usize, by_ms: u64, ms: u64 },
     /// Nothing moves for a while.
     Stall { link: usize, ms: u64 },
-    /// The answer to the commit of the next batch is lost: of one that goes by COPY, or of a
-    /// small one.
+    /// The answer to the next batch's commit is lost: of a batch sent by COPY, or of a small one.
     LoseCommit { link: usize, small: bool },
-    /// A client goes on with another server.
+    /// A client switches to another server.
     Redirect { client: usize, server: usize },
-    /// SIGKILL, and a start afterwards; perhaps with errors from then on.
+    /// SIGKILL, then a start, sometimes with injected errors.
     KillServer { server: usize, ms: u64, errors: Option<(&'static str, u64)> },
-    /// SIGTERM, and a start afterwards.
+    /// SIGTERM, then a start.
     TerminateServer { server: usize, ms: u64 },
-    /// SIGSTOP, and SIGCONT afterwards.
+    /// SIGSTOP, then SIGCONT.
     StopServer { server: usize, ms: u64 },
-    /// SIGKILL, a start with so much room in the file, and again without a limit once it was
-    /// full for so long.
+    /// SIGKILL, then a start with this much room in the file, then one without a limit after the
+    /// file was full for this long.
     FillDisk { server: usize, kib: u64, ms: u64 },
-    /// SIGKILL, and a start afterwards.
+    /// SIGKILL, then a start.
     KillPostgres { ms: u64 },
-    /// As an administrator restarts it.
+    /// A regular restart.
     RestartPostgres { ms: u64 },
     /// All sessions end with 57P01.
     EndSessions,
     /// No connection is left: 53300.
     UseUpConnections { ms: u64 },
-    /// SIGKILL, and a start afterwards.
+    /// SIGKILL, then a start.
     KillClient { client: usize, ms: u64 },
-    /// SIGTERM, and a start afterwards.
+    /// SIGTERM, then a start.
     TerminateClient { client: usize },
-    /// SIGSTOP, and SIGCONT afterwards.
+    /// SIGSTOP, then SIGCONT.
     StopClient { client: usize, ms: u64 },
-    /// A backup of a SQLite file is restored after so long, under a server that runs.
+    /// A SQLite file is restored from a backup of this age while the server runs.
     Restore { ms: u64 },
-    /// Commits are not written for so long, and then SIGKILL.
+    /// Postgres gets SIGKILL after it has not written commits for this long.
     LoseCommits { ms: u64 },
-    /// A standby is cut off for so long, and then is the primary.
+    /// A standby is promoted after it was disconnected for this long.
     FailOver { ms: u64 },
-    /// Every so manieth name is deleted by hand.
+    /// Names are deleted whose id is divisible by this.
     DeleteNames { every: u64 },
 }
 
-/// What a thread does next.
+/// A pause and the act after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
     pub(crate) pause_ms: u64,
     pub(crate) act: Act,
 }
 
-/// The steps of one lane, without an end.
+/// The endless steps of one lane.
 #[derive(Clone, Debug)]
 pub(crate) struct Schedule {
     random: Random,
@@ -99,14 +98,14 @@ pub(crate) struct Schedule {
 // === impl Lane ===
 
 impl Lane {
-    /// The lanes that there are in such a world.
+    /// The lanes of a world of this shape.
     pub(crate) fn all(shape: Shape) -> Vec<Lane> {
         let mut lanes = vec![Lane::ClientLinks, Lane::Servers, Lane::Clients];
         if shape.is_postgres {
             lanes.extend([Lane::DatabaseLinks, Lane::Postgres]);
         }
-        if shape.goes_back {
-            lanes.push(Lane::GoesBack);
+        if shape.rewinds {
+            lanes.push(Lane::Rewind);
         }
         lanes
     }
@@ -115,7 +114,7 @@ impl Lane {
 // === impl Act ===
 
 impl Act {
-    /// As it is counted and reported.
+    /// The name in the report.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Act::Cut { .. } => "network: cut",
@@ -137,10 +136,10 @@ impl Act {
             Act::KillClient { .. } => "client: kill -9",
             Act::TerminateClient { .. } => "client: SIGTERM",
             Act::StopClient { .. } => "client: SIGSTOP",
-            Act::Restore { .. } => "goes back: restore",
-            Act::LoseCommits { .. } => "goes back: commits lost",
-            Act::FailOver { .. } => "goes back: failover",
-            Act::DeleteNames { .. } => "goes back: names deleted",
+            Act::Restore { .. } => "rewind: restore",
+            Act::LoseCommits { .. } => "rewind: commits lost",
+            Act::FailOver { .. } => "rewind: failover",
+            Act::DeleteNames { .. } => "rewind: names deleted",
         }
     }
 }
@@ -226,7 +225,7 @@ impl Schedule {
         }
     }
 
-    fn goes_back(&mut self) -> Act {
+    fn rewind(&mut self) -> Act {
         let random = &mut self.random;
         match random.within(0, 9) {
             0 | 1 => Act::DeleteNames { every: random.within(1, 3) },
@@ -247,7 +246,7 @@ impl Iterator for Schedule {
             Lane::Servers => (200, 1_200),
             Lane::Postgres => (1_000, 3_000),
             Lane::Clients => (500, 2_500),
-            Lane::GoesBack => (1_000, 6_000),
+            Lane::Rewind => (1_000, 6_000),
         };
         let pause_ms = self.random.within(from, to);
         let act = match self.lane {
@@ -256,7 +255,7 @@ impl Iterator for Schedule {
             Lane::Servers => self.server(),
             Lane::Postgres => self.postgres(),
             Lane::Clients => self.client(),
-            Lane::GoesBack => self.goes_back(),
+            Lane::Rewind => self.rewind(),
         };
         Some(Step { pause_ms, act })
     }
@@ -268,8 +267,8 @@ mod tests {
 
     use super::*;
 
-    const POSTGRES: Shape = Shape { clients: 4, servers: 2, is_postgres: true, goes_back: false };
-    const SQLITE: Shape = Shape { clients: 4, servers: 1, is_postgres: false, goes_back: false };
+    const POSTGRES: Shape = Shape { clients: 4, servers: 2, is_postgres: true, rewinds: false };
+    const SQLITE: Shape = Shape { clients: 4, servers: 1, is_postgres: false, rewinds: false };
 
     fn steps(seed: u64, lane: Lane, shape: Shape) -> Vec<Step> {
         Schedule::new(seed, lane, shape).take(1_000).collect()
@@ -284,14 +283,14 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_comes_in_a_world_that_has_it() {
+    fn every_possible_fault_occurs() {
         let names = |shape| -> BTreeSet<&str> {
             let lanes = Lane::all(shape).into_iter();
             lanes.flat_map(|lane| steps(7, lane, shape)).map(|step| step.act.name()).collect()
         };
-        assert_eq!(names(POSTGRES).len(), 18, "all but the full disk: {:?}", names(POSTGRES));
-        assert_eq!(names(SQLITE).len(), 13, "none of Postgres: {:?}", names(SQLITE));
-        let goes_back = |shape| names(Shape { goes_back: true, ..shape }).len();
-        assert_eq!((goes_back(POSTGRES), goes_back(SQLITE)), (18 + 3, 13 + 2));
+        assert_eq!(names(POSTGRES).len(), 18, "all except the full disk: {:?}", names(POSTGRES));
+        assert_eq!(names(SQLITE).len(), 13, "none for Postgres: {:?}", names(SQLITE));
+        let with_rewinds = |shape| names(Shape { rewinds: true, ..shape }).len();
+        assert_eq!((with_rewinds(POSTGRES), with_rewinds(SQLITE)), (18 + 3, 13 + 2));
     }
 }

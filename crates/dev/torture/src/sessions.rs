@@ -1,4 +1,4 @@
-//! The sessions of the run's Postgres: ending them, and using them up.
+//! Ending and exhausting the sessions of the run's Postgres.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use tokio_postgres::{Client, NoTls};
 
 use crate::world::CONNECTIONS_MAX;
 
-/// How long a connection may take.
+/// Timeout to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long it may be tried again, and the pause between two tries.
+/// How long to retry while all connections are in use, and the pause between attempts.
 const CONNECT_IN_TIME: Duration = Duration::from_secs(30);
 const CONNECT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A connection, whose other half ends with it.
+/// Connects. The connection's task ends with the client.
 pub(crate) async fn connect(url: &str) -> anyhow::Result<Client> {
     let (client, connection) =
         timeout(CONNECT_TIMEOUT, tokio_postgres::connect(url, NoTls)).await??;
@@ -26,7 +26,7 @@ pub(crate) async fn connect(url: &str) -> anyhow::Result<Client> {
     Ok(client)
 }
 
-/// The same, tried again while all connections are taken.
+/// As [`connect`], but retries while all connections are in use.
 pub(crate) async fn connect_in_time(url: &str) -> anyhow::Result<Client> {
     let end = Instant::now() + CONNECT_IN_TIME;
     loop {
@@ -43,7 +43,7 @@ pub(crate) async fn end_all(url: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Takes every connection that is left, for as long as the value lives.
+/// Takes all remaining connections and holds them until the value is dropped.
 pub(crate) async fn use_up(url: &str) -> Vec<Client> {
     let mut held = Vec::new();
     while held.len() < CONNECTIONS_MAX {

@@ -1,16 +1,16 @@
-//! Telling all threads to stop, and pausing until then.
+//! Stopping all threads, and pausing until then.
 
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// Whether the run goes on.
+/// Whether the run stops.
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
     stopped: Mutex<bool>,
     changed: Condvar,
 }
 
-/// Stops the others when a thread ends by an error or a panic.
+/// Stops the other threads when one ends, even by an error or a panic.
 pub(crate) struct StopOnDrop<'a>(pub(crate) &'a Stop);
 
 // === impl Stop ===
@@ -25,7 +25,7 @@ impl Stop {
         *self.lock()
     }
 
-    /// Waits for so long, or until the run stops. Whether it goes on.
+    /// Waits for this long or until the run stops. Returns whether the run continues.
     pub(crate) fn pause(&self, length: Duration) -> bool {
         let end = Instant::now() + length;
         let mut stopped = self.lock();

@@ -1,4 +1,4 @@
-//! Reading what is stored: from the servers, and from the database itself.
+//! Reading what is stored, from the servers and directly from the database.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -18,36 +18,36 @@ use crate::journal::Key;
 use crate::losses::UNKNOWN;
 use crate::sessions;
 
-/// How long an answer may take, while things are failing.
+/// Timeout of an answer while things are failing.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The largest answer that is taken.
+/// The largest accepted answer.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// How many of each.
+/// Requests by key.
 pub(crate) type Totals = BTreeMap<Key, u64>;
 
-/// What the database itself says.
+/// What the database has.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     pub(crate) totals: Totals,
-    /// What of them has no name: by day and id.
+    /// The totals without a name, by day and id.
     pub(crate) unnamed: BTreeMap<(i32, i64), u64>,
     pub(crate) rows_left: u64,
     pub(crate) accepted: BTreeMap<i32, u64>,
     pub(crate) dropped: BTreeMap<i32, u64>,
 }
 
-/// What a server says of all days.
+/// A server's answer over all days.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
     pub(crate) totals: Totals,
     pub(crate) dropped: u64,
-    /// The names of the producers whose setbacks it tells of.
+    /// The names of the producers whose setbacks it reports.
     pub(crate) setbacks: BTreeSet<String>,
 }
 
-/// The totals of all days, and what is missing from them.
+/// Queries the totals of all days, with drops and setbacks.
 pub(crate) async fn query(url: &str, live: bool) -> anyhow::Result<Answer> {
     timeout(ANSWER_TIMEOUT, query_without_limit(url, live)).await.context("QueryTotals")?
 }
@@ -69,14 +69,14 @@ async fn query_without_limit(url: &str, live: bool) -> anyhow::Result<Answer> {
                 let endpoint = endpoints.get(*endpoint as usize).context("an unknown endpoint")?;
                 let key = Key { day, method: endpoint.method, path: endpoint.path.clone() };
                 let twice = all.totals.insert(key, u64::try_from(*count)?).is_some();
-                anyhow::ensure!(!twice, "an endpoint is twice in a day of an answer");
+                anyhow::ensure!(!twice, "an endpoint occurs twice in a day of an answer");
             }
         }
     }
     Ok(all)
 }
 
-/// How many requests each producer is said to have had accepted, by the name of its client.
+/// Asks how many requests were accepted, by client name.
 pub(crate) async fn accepted(url: &str) -> anyhow::Result<BTreeMap<String, u64>> {
     let work = async {
         let mut client = RequestServiceClient::new(connect(url).await?);
@@ -93,7 +93,7 @@ pub(crate) async fn accepted(url: &str) -> anyhow::Result<BTreeMap<String, u64>>
     timeout(ANSWER_TIMEOUT, work).await.context("ListProducers")?
 }
 
-/// Rolls up a day, a month or a year, and gives its totals as the server answers them.
+/// Rolls up a day, a month or a year, and returns the totals from the answer.
 pub(crate) async fn roll_up(url: &str, date: Date) -> anyhow::Result<Totals> {
     let work = async {
         let client = CountServiceClient::new(connect(url).await?);
@@ -104,7 +104,7 @@ pub(crate) async fn roll_up(url: &str, date: Date) -> anyhow::Result<Totals> {
         for MethodCount { method, path, count, date } in answer.method_counts {
             let day = day_of(date.as_ref().context("a total without a day")?)?;
             let twice = totals.insert(Key { day, method, path }, u64::try_from(count)?).is_some();
-            anyhow::ensure!(!twice, "an endpoint is twice in a day of an answer");
+            anyhow::ensure!(!twice, "an endpoint occurs twice in a day of an answer");
         }
         Ok(totals)
     };
@@ -115,13 +115,13 @@ async fn connect(url: &str) -> anyhow::Result<Channel> {
     Ok(Endpoint::from_shared(url.to_owned())?.connect_timeout(ANSWER_TIMEOUT).connect().await?)
 }
 
-/// The days since 1970-01-01 of a date that is a day.
+/// The days from 1970-01-01 to a full date.
 fn day_of(date: &Date) -> anyhow::Result<i32> {
     let date = CivilDate::new(date.year.try_into()?, date.month.try_into()?, date.day.try_into()?)?;
     Ok((date - CivilDate::constant(1970, 1, 1)).get_days())
 }
 
-/// The date of a day; with `parts` 2 its month, with 1 its year.
+/// The date of a day, or its month with `parts` 2, or its year with 1.
 pub(crate) fn date_of(day: i32, parts: u64) -> Date {
     let date = CivilDate::constant(1970, 1, 1) + jiff::Span::new().days(day);
     Date {
@@ -131,13 +131,13 @@ pub(crate) fn date_of(day: i32, parts: u64) -> Date {
     }
 }
 
-/// Whether a day is in what [`date_of`] gave.
+/// Whether a day lies in a date of [`date_of`].
 pub(crate) fn is_in(day: i32, date: Date) -> bool {
     let parts = 1 + u64::from(date.month > 0) + u64::from(date.day > 0);
     date_of(day, parts) == date
 }
 
-/// What is in Postgres.
+/// Reads Postgres.
 pub(crate) async fn postgres(url: &str) -> anyhow::Result<Tables> {
     let client = sessions::connect(url).await?;
     let mut tables = Tables::default();
@@ -153,7 +153,7 @@ pub(crate) async fn postgres(url: &str) -> anyhow::Result<Tables> {
     Ok(tables)
 }
 
-/// What is in a SQLite file that no server has open.
+/// Reads a SQLite file that no server has open.
 pub(crate) fn sqlite(path: &std::path::Path) -> anyhow::Result<Tables> {
     let connection =
         rusqlite::Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -182,7 +182,7 @@ pub(crate) fn sqlite(path: &std::path::Path) -> anyhow::Result<Tables> {
 // === impl Tables ===
 
 impl Tables {
-    /// As answers have it: what has no name is counted together.
+    /// As in answers, requests without a name share one key.
     fn add_total(
         &mut self,
         day: i64,
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_and_dates_lead_to_each_other() {
+    fn days_and_dates_convert_into_each_other() {
         for day in [-1, 0, 16_572, 20_000] {
             assert_eq!(day_of(&date_of(day, 3)).unwrap(), day);
             for parts in 1..=3 {

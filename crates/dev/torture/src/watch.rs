@@ -1,4 +1,4 @@
-//! Live queries and roll-ups all the while, each answer held against what is known by then.
+//! Live queries and roll-ups during the run; each answer is checked against the journals.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -21,10 +21,10 @@ use crate::stored::{self, Totals};
 use crate::world::World;
 use crate::world::server::Server;
 
-/// Between two queries: few, so that some fall into a roll-up's last moments.
+/// Pause between queries: short, so that some hit the last moments of a roll-up.
 const QUERY_PAUSE: Duration = Duration::from_millis(5);
 
-/// What the journals say, and what answers have said.
+/// The journals, and the answers so far.
 pub(crate) struct Watch<'a> {
     world: &'a World,
     books: Mutex<Books>,
@@ -33,20 +33,20 @@ pub(crate) struct Watch<'a> {
 #[derive(Default)]
 struct Books {
     journals: BTreeMap<String, (Reader, Account)>,
-    /// The most that an answer has said of a key. A later answer cannot say less.
+    /// The highest count of a key in an answer. A later answer must not be lower.
     seen: Totals,
     losses: Losses,
     verdict: Verdict,
 }
 
-/// What an answer to a question asked now may not be less than.
+/// The least that an answer to a query sent now may contain.
 struct Least {
     totals: Totals,
-    /// How often the database had gone back; None while it does.
+    /// How often the database was set back; None while it is being set back.
     times: Option<u64>,
 }
 
-/// What was known when the database was at the state that it goes back to, or later.
+/// The accounts at a moment whose acknowledged requests survive the coming rewind.
 pub(crate) struct Mark(BTreeMap<String, Account>);
 
 // === impl Watch ===
@@ -61,8 +61,7 @@ impl<'a> Watch<'a> {
         Ok(Watch { world, books: Mutex::new(books) })
     }
 
-    /// Asks a server for live totals until the run stops. A server that cannot answer is no
-    /// difference.
+    /// Queries a server's live totals until the run stops. A missing answer is not an error.
     pub(crate) fn query(&self, server: &Server, stop: &Stop, log: &Log) -> anyhow::Result<()> {
         while stop.pause(QUERY_PAUSE) {
             let answered = self.live_query(server)?;
@@ -71,7 +70,7 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    /// Has a server roll up until the run stops, except while a full disk shall stay full.
+    /// Lets a server roll up until the run stops, except while roll-ups are paused.
     pub(crate) fn roll_ups(
         &self,
         server: &Server,
@@ -81,7 +80,7 @@ impl<'a> Watch<'a> {
     ) -> anyhow::Result<()> {
         let mut random = Random::derived(seed, &server.name, 0);
         while stop.pause_ms(random.within(10, 200)) {
-            if self.world.rows_stay.load(Ordering::SeqCst) {
+            if self.world.roll_ups_paused.load(Ordering::SeqCst) {
                 continue;
             }
             let answered = self.roll_up(server, &mut random)?;
@@ -90,12 +89,12 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    /// Asks for live totals once. Whether there was an answer.
+    /// Queries live totals once. Returns whether there was an answer.
     pub(crate) fn live_query(&self, server: &Server) -> anyhow::Result<bool> {
         let least = self.least()?;
         let answer = self.world.runtime.block_on(stored::query(&server.url(), true));
         let Some(answer) = self.answer(server, answer)? else { return Ok(false) };
-        self.hold("live answers", server, &least, &answer.totals)?;
+        self.check("live answers", server, &least, &answer.totals)?;
         Ok(true)
     }
 
@@ -111,13 +110,13 @@ impl<'a> Watch<'a> {
         let mut least = self.least()?;
         let answer = self.world.runtime.block_on(stored::roll_up(&server.url(), date));
         let Some(totals) = self.answer(server, answer)? else { return Ok(false) };
-        // The answer is about this period only.
+        // The answer covers this period only.
         least.totals.retain(|key, _| stored::is_in(key.day, date));
-        self.hold("roll-up answers", server, &least, &totals)?;
+        self.check("roll-up answers", server, &least, &totals)?;
         Ok(true)
     }
 
-    /// The answer, if the server could give one. One that makes no sense fails the run.
+    /// The answer, or None if the server could not give one. A malformed answer fails the run.
     fn answer<T>(&self, server: &Server, answer: anyhow::Result<T>) -> anyhow::Result<Option<T>> {
         let error = match answer {
             Ok(answer) => return Ok(Some(answer)),
@@ -125,7 +124,7 @@ impl<'a> Watch<'a> {
         };
         if let Some(status) = error.downcast_ref::<Status>() {
             let mut books = self.lock();
-            books.verdict.check("statuses", may_come(status.code()), || {
+            books.verdict.check("statuses", is_expected(status.code()), || {
                 format!("{}: {:?} {}", server.name, status.code(), status.message())
             });
             return Ok(None);
@@ -134,13 +133,13 @@ impl<'a> Watch<'a> {
         if is_lost { Ok(None) } else { Err(error.context(server.name.clone())) }
     }
 
-    /// The least that an answer may say from now on.
+    /// The least that an answer may contain from now on.
     fn least(&self) -> anyhow::Result<Least> {
         let mut books = self.lock();
         books.read()?;
         let mut totals = Totals::new();
         for (client, (_, account)) in &books.journals {
-            add(&mut totals, &books.losses.left(client, &account.acknowledged));
+            add(&mut totals, &books.losses.due(client, &account.acknowledged));
         }
         for (key, seen) in &books.seen {
             let entry = totals.entry(key.clone()).or_default();
@@ -149,8 +148,8 @@ impl<'a> Watch<'a> {
         Ok(Least { totals, times: books.losses.settled_times() })
     }
 
-    /// Holds an answer against what it cannot be less than, and what was sent by now.
-    fn hold(
+    /// Checks an answer: at least `least`, and at most what was sent by now.
+    fn check(
         &self,
         check: &'static str,
         server: &Server,
@@ -159,7 +158,7 @@ impl<'a> Watch<'a> {
     ) -> anyhow::Result<()> {
         let mut books = self.lock();
         books.read()?;
-        // If the database went back meanwhile, the answer may be from before or from after that.
+        // If the database was set back meanwhile, the answer may be from before or after that.
         let is_later = least.times.is_some() && least.times == books.losses.settled_times();
         let unnamed = books.losses.unnamed(answer);
         let mut most = Totals::new();
@@ -173,7 +172,7 @@ impl<'a> Watch<'a> {
             let (high, found) = (count(&most, key), count(answer, key));
             let holds = found <= high && low <= found + count(&unnamed, &key.day);
             books.verdict.check(check, holds, || {
-                format!("{}: {}: {found}, which is not {low} to {high}", server.name, name(key))
+                format!("{}: {}: {found}, expected {low} to {high}", server.name, name(key))
             });
             if is_later {
                 let seen = books.seen.entry(key.clone()).or_default();
@@ -183,20 +182,20 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    /// What is known now, before the database is at a state to which it will go back.
+    /// The accounts now, before the state to which the database will be set back.
     pub(crate) fn mark(&self) -> anyhow::Result<Mark> {
         let mut books = self.lock();
         books.read()?;
         Ok(Mark(books.accounts()))
     }
 
-    /// The database goes back from now on.
-    pub(crate) fn goes_back(&self) {
-        self.lock().losses.is_going_back = true;
+    /// Notes that a rewind starts.
+    pub(crate) fn rewinding(&self) {
+        self.lock().losses.is_rewinding = true;
     }
 
-    /// The database went back: what is acknowledged from now on stays.
-    pub(crate) fn went_back(&self, to: &Mark) -> anyhow::Result<()> {
+    /// Notes that a rewind ended: whatever is acknowledged from now on stays.
+    pub(crate) fn rewound(&self, to: &Mark) -> anyhow::Result<()> {
         let mut books = self.lock();
         books.read()?;
         let now = books.accounts();
@@ -205,21 +204,21 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    /// Names are deleted from now on.
-    pub(crate) fn loses_names(&self) {
+    /// Notes that names are about to be deleted.
+    pub(crate) fn deleting_names(&self) {
         let losses = &mut self.lock().losses;
-        losses.is_going_back = true;
+        losses.is_rewinding = true;
         losses.deleted.get_or_insert_default();
     }
 
-    /// Names were deleted, which had these ids.
-    pub(crate) fn lost_names(&self, names: Vec<(i64, (i32, String))>) {
+    /// Notes which names were deleted.
+    pub(crate) fn names_deleted(&self, names: Vec<(i64, (i32, String))>) {
         let mut books = self.lock();
         books.losses.deleted.get_or_insert_default().extend(names);
         books.settle();
     }
 
-    /// How many requests a client has sent, and how many are acknowledged.
+    /// How many of a client's requests are sent, and how many are acknowledged.
     pub(crate) fn progress(&self, client: &str) -> anyhow::Result<(u64, u64)> {
         let mut books = self.lock();
         books.read()?;
@@ -228,7 +227,7 @@ impl<'a> Watch<'a> {
             .map_or((0, 0), |account| (account.sent.values().sum(), account.acknowledged_total())))
     }
 
-    /// All that the journals say, what was lost, and what was found so far.
+    /// The accounts, the losses, and the verdict so far.
     pub(crate) fn result(&self) -> anyhow::Result<(BTreeMap<String, Account>, Losses, Verdict)> {
         let mut books = self.lock();
         books.read()?;
@@ -240,10 +239,10 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// What a question may be answered with while servers and databases come and go: that it was
-/// not answered. Anything else says that the server did not understand its own failure.
-fn may_come(code: Code) -> bool {
-    // Unknown is what tonic calls a connection that ends in the middle of an answer.
+/// Whether a failing server may answer with this code. Other codes would mean that it misjudged its
+/// own failure.
+fn is_expected(code: Code) -> bool {
+    // tonic reports Unknown for a connection that ends in the middle of an answer.
     let lost = [Code::Unavailable, Code::Cancelled, Code::DeadlineExceeded, Code::Unknown];
     lost.contains(&code)
 }
@@ -256,16 +255,16 @@ impl Books {
         accounts.map(|(name, (_, account))| (name.clone(), account.clone())).collect()
     }
 
-    /// The database is what it is from now on.
+    /// Ends a rewind: later answers count as lower bounds again.
     fn settle(&mut self) {
         self.losses.times += 1;
-        self.losses.is_going_back = false;
+        self.losses.is_rewinding = false;
         self.seen.clear();
     }
 
     fn read(&mut self) -> anyhow::Result<()> {
         for (reader, account) in self.journals.values_mut() {
-            reader.next()?.into_iter().for_each(|line| account.take(line));
+            reader.next()?.into_iter().for_each(|line| account.apply(line));
         }
         Ok(())
     }

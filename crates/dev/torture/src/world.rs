@@ -1,4 +1,4 @@
-//! What a run consists of: a database, servers, clients, and the network between them.
+//! The parts of a run: a database, servers, clients, and the network between them.
 //!
 //! | file | what it owns |
 //! |---|---|
@@ -10,13 +10,15 @@ pub(crate) mod client;
 mod folder;
 pub(crate) mod server;
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use anyhow::Context as _;
-use tally_testkit::{Cluster, Options, Proxy};
+use tally_testkit::{Cluster, Options, Process, Proxy, Stream, eventually_blocking};
 use tokio::runtime::Handle;
 
 use crate::arguments::{Backend, Run};
@@ -25,52 +27,67 @@ use crate::schedule::Shape;
 use crate::stop::Stop;
 use client::{Client, Files};
 use folder::Folder;
-use server::{How, Server};
+use server::{Server, StartOptions};
 
-/// The database of the run, in its private Postgres.
+/// The database in the run's private Postgres.
 pub(crate) const DATABASE: &str = "postgres";
 
-/// How many connections that Postgres takes; few, so that they can be used up.
+/// Connections that this Postgres allows: few, so that they can be used up.
 pub(crate) const CONNECTIONS_MAX: usize = 40;
 
-/// Room for commits that nobody has written yet.
+/// How long a process may take to start, or to end after a kill or a drain.
+const END_LIMIT: Duration = Duration::from_secs(30);
+
+/// Room for commits that are not written yet.
 const WAL_BUFFERS: (&str, &str) = ("wal_buffers", "64MB");
 
 /// Everything that runs. Dropped in this order: clients, servers, Postgres, folder.
 pub(crate) struct World {
     pub(crate) clients: Vec<Client>,
     pub(crate) servers: Vec<Server>,
-    /// Held by whoever kills it: one after the other. Another one takes its place in a failover.
+    /// The lock serializes threads that kill it. A failover replaces it.
     pub(crate) postgres: Option<Mutex<Cluster>>,
     pub(crate) folder: Mutex<Folder>,
     pub(crate) runtime: Handle,
-    /// Nobody rolls up, so that a full disk stays full.
-    pub(crate) rows_stay: AtomicBool,
-    goes_back: bool,
+    /// Set while a full disk must stay full.
+    pub(crate) roll_ups_paused: AtomicBool,
+    rewinds: bool,
 }
 
-/// A program that stays what it is for the time of the run.
-fn keep_program(program: &Path, folder: &Folder) -> anyhow::Result<PathBuf> {
+/// A copy of a program, because cargo may rebuild the original during the run.
+fn copy_program(program: &Path, folder: &Folder) -> anyhow::Result<PathBuf> {
     let name = program.file_name().context("a program has a name")?;
-    let kept = folder.path().join(name);
-    fs::hard_link(program, &kept).or_else(|_| fs::copy(program, &kept).map(|_| ()))?;
-    Ok(kept)
+    let copy = folder.path().join(name);
+    fs::hard_link(program, &copy).or_else(|_| fs::copy(program, &copy).map(|_| ()))?;
+    Ok(copy)
+}
+
+/// Waits for a process that was told to end, and appends its standard error to its log. A process
+/// that does not end is killed when it is dropped.
+fn save_log(folder: &Path, name: &str, process: Option<Process>) {
+    let Some(process) = process else { return };
+    let ended = eventually_blocking(END_LIMIT, || !process.is_running());
+    let mut log = process.text(Stream::Stderr);
+    log.push_str(if ended.is_ok() { "=== ended\n" } else { "=== DID NOT END\n" });
+    let file =
+        OpenOptions::new().create(true).append(true).open(folder.join(format!("{name}.log")));
+    // Informative only: without room for it the run continues.
+    let _ = file.and_then(|mut file| file.write_all(log.as_bytes()));
 }
 
 // === impl World ===
 
 impl World {
-    /// Makes the folder and the database. Starts no server and no client yet.
+    /// Creates the folder and the database. Does not start servers or clients.
     pub(crate) fn build(run: &Run, tally: &Path, runtime: Handle) -> anyhow::Result<World> {
         let folder = Folder::create()?;
         let path = folder.path().to_owned();
-        // Copies: cargo may build others in their place while we run.
-        let tally = keep_program(tally, &folder)?;
-        let torture = keep_program(&std::env::current_exe()?, &folder)?;
+        let tally = copy_program(tally, &folder)?;
+        let torture = copy_program(&std::env::current_exe()?, &folder)?;
         let postgres = match run.backend {
             Backend::Postgres => {
                 let mut settings = vec![("max_connections", CONNECTIONS_MAX.to_string())];
-                if run.goes_back() {
+                if run.rewinds() {
                     settings.push((WAL_BUFFERS.0, WAL_BUFFERS.1.to_owned()));
                 }
                 let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value));
@@ -102,9 +119,9 @@ impl World {
             let (folder, seed, rate) = (path.clone(), run.seed, run.rate());
             clients.push(Client::new(name, kind, proxy, Files { program, folder }, seed, rate));
         }
-        let (folder, rows_stay) = (Mutex::new(folder), AtomicBool::new(false));
-        let (postgres, goes_back) = (postgres.map(Mutex::new), run.goes_back());
-        Ok(World { clients, servers, postgres, folder, runtime, rows_stay, goes_back })
+        let (folder, roll_ups_paused) = (Mutex::new(folder), AtomicBool::new(false));
+        let (postgres, rewinds) = (postgres.map(Mutex::new), run.rewinds());
+        Ok(World { clients, servers, postgres, folder, runtime, roll_ups_paused, rewinds })
     }
 
     pub(crate) fn shape(&self) -> Shape {
@@ -112,18 +129,23 @@ impl World {
             clients: self.clients.len(),
             servers: self.servers.len(),
             is_postgres: self.postgres.is_some(),
-            goes_back: self.goes_back,
+            rewinds: self.rewinds,
         }
     }
 
-    /// The client of this kind that was made first.
+    /// The first client of this kind.
     pub(crate) fn first(&self, kind: Kind) -> &Client {
         let mut clients = self.clients.iter();
         clients.find(|client| client.kind == kind).expect("every run has one of each kind")
     }
 
-    /// Starts a server, and again if its database is away, until it listens or the run stops.
-    pub(crate) fn keep_up(&self, server: &Server, how: &How, stop: &Stop) -> anyhow::Result<()> {
+    /// Starts a server, and retries while its database is down, until it listens or the run stops.
+    pub(crate) fn bring_up(
+        &self,
+        server: &Server,
+        how: &StartOptions,
+        stop: &Stop,
+    ) -> anyhow::Result<()> {
         loop {
             match server.start(how) {
                 Ok(()) => return Ok(()),
@@ -133,13 +155,13 @@ impl World {
         }
     }
 
-    /// The Postgres that is the primary, for as long as the value lives.
+    /// Locks the primary Postgres.
     pub(crate) fn postgres(&self) -> Option<MutexGuard<'_, Cluster>> {
         let postgres = self.postgres.as_ref()?;
         Some(postgres.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
-    /// The URL of the database, without a proxy before it.
+    /// The URL of the database without a proxy.
     pub(crate) fn postgres_url(&self) -> Option<String> {
         self.postgres().map(|cluster| cluster.url(DATABASE))
     }
@@ -152,7 +174,7 @@ impl World {
         self.folder.lock().expect("no thread panics while it holds the folder").file(name)
     }
 
-    /// The lines in which servers and clients that have ended said that they panicked.
+    /// The panic messages in the logs of ended servers and clients.
     pub(crate) fn panics(&self) -> anyhow::Result<Vec<String>> {
         let servers = self.servers.iter().map(|server| &server.name);
         let mut panics = Vec::new();
@@ -165,9 +187,9 @@ impl World {
         Ok(panics)
     }
 
-    /// Leaves the folder with the journals and logs, and says where.
+    /// Keeps the folder with the journals and logs, and prints where it is.
     pub(crate) fn keep(&self, report: &str) {
-        // What still runs writes its log when it ends.
+        // Logs are written when processes end.
         self.clients.iter().for_each(Client::kill);
         self.servers.iter().for_each(Server::kill);
         let mut folder = self.folder.lock().expect("no thread panics while it holds the folder");
@@ -176,19 +198,15 @@ impl World {
             let _ = fs::remove_file(folder.file(program));
         }
         let log = self.postgres().map(|cluster| cluster.log()).unwrap_or_default();
-        // For people; without room for it the verdict stands.
+        // Informative only: without room for them the verdict stands.
         let _ = fs::write(folder.file("postgres.log"), log);
         let _ = fs::write(folder.file("report.txt"), report);
         println!("journals and logs are in {}", folder.path().display());
     }
 
-    /// The network's links, with what a person calls them.
-    pub(crate) fn links(&self) -> Vec<(String, &Proxy)> {
-        let clients = self.clients.iter().map(|client| (client.name.clone(), &client.proxy));
-        let databases = self.servers.iter().filter_map(|server| {
-            let proxy = server.database.as_ref()?;
-            Some((format!("{}-database", server.name), proxy))
-        });
-        clients.chain(databases).collect()
+    /// The network's links: those of the clients, then those of the databases.
+    pub(crate) fn links(&self) -> Vec<&Proxy> {
+        let databases = self.servers.iter().filter_map(|server| server.database.as_ref());
+        self.clients.iter().map(|client| &client.proxy).chain(databases).collect()
     }
 }

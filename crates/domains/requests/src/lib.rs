@@ -5,6 +5,7 @@
 //! | `ahead.rs` | clients' times that are ahead of the server's clock |
 //! | `batch.rs` | one batch of a `Record` stream: from a message to rows |
 //! | `counted.rs` | files that were counted as a whole |
+//! | `domain.rs` | the domain as an app lists it |
 //! | `endpoints.rs` | from a method and a path to an id, without a lock or an allocation |
 //! | `error.rs` | what can go wrong, and what it means to the client |
 //! | `framing.rs` | gRPC's messages in the frames of a body, read where they lie |
@@ -19,6 +20,7 @@
 //! | `rollup.rs` | rolling up, and the housekeeping that goes with it |
 //! | `rows.rs` | rows as they travel, with the names that they need |
 //! | `service.rs` | the domain's parts, put together |
+//! | `settings.rs` | the domain's settings: as flags and variables, and checked |
 //! | `store/` | what a store must do, and how each database does it |
 //! | `totals.rs` | a question about totals, and its answer in order |
 //! | `validate.rs` | which requests and dates are acceptable |
@@ -27,6 +29,7 @@
 mod ahead;
 mod batch;
 mod counted;
+mod domain;
 mod endpoints;
 mod error;
 mod framing;
@@ -41,6 +44,7 @@ mod recorder;
 mod rollup;
 mod rows;
 mod service;
+mod settings;
 pub mod store;
 mod totals;
 mod validate;
@@ -48,6 +52,7 @@ mod writer;
 
 pub use batch::{InvalidBatch, RecordLimits, decode_batch};
 pub use counted::{CountedFile, RememberFiles};
+pub use domain::DOMAIN;
 pub use error::{Error, InvalidDate, InvalidTime, WrongTimes};
 pub use grpc::CountServer;
 pub use import_count::{CountTables, ImportCount, Imported, import_count};
@@ -55,10 +60,6 @@ pub use migrations::MIGRATIONS;
 pub use model::{Day, DayRange, Endpoint, EndpointId, Named, Period};
 pub use producer::{BatchEnd, Fate, Run};
 pub use rows::Rows;
-pub use service::{
-    CONNECTIONS_BESIDE_WORKERS, CONNECTIONS_BESIDE_WRITES, Parts, Service, Settings,
-};
+pub use service::Service;
+pub use settings::{NamesArgs, Settings};
 pub use totals::{Filter, Granularity, LimitOrder, Omitted, PeriodTotals, Query, TooMany, Totals};
-
-/// The domain's name, in its tables and in those that domains share.
-pub const DOMAIN: &str = "requests";

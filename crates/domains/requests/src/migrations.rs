@@ -2,7 +2,7 @@
 
 use tally_store::Migrations;
 
-use crate::DOMAIN;
+use crate::domain::NAME;
 
 mod postgres {
     refinery::embed_migrations!("../../../migrations/postgres/requests");
@@ -18,7 +18,7 @@ mod sqlite {
 
 /// The tables of counted requests.
 pub const MIGRATIONS: Migrations = Migrations {
-    set: DOMAIN,
+    set: NAME,
     postgres: postgres::migrations::runner,
     cockroach: cockroach::migrations::runner,
     sqlite: sqlite::migrations::runner,

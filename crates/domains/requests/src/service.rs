@@ -3,75 +3,30 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tally_ingest::{Limits, Queue, Workers};
-use tally_producers::{PLACES, Producers, Terms};
-use tally_runtime::{Clock, Drain, Tasks, chain};
-use tally_store::Database;
+use tally_ingest::{Queue, Workers};
+use tally_producers::Producers;
+use tally_runtime::{Clock, Tasks, chain};
+use tally_serve::Parts;
 use tokio::sync::Semaphore;
 
-use crate::DOMAIN;
 use crate::ahead::Ahead;
-use crate::batch::RecordLimits;
+use crate::domain::NAME;
 use crate::endpoints::Endpoints;
 use crate::recorder::Recorder;
 use crate::rollup;
+use crate::settings::Settings;
 use crate::store::{self, Store};
 use crate::writer::Writer;
 
 /// How many queries use the database at the same time, so that they leave connections to the
 /// insert workers. The others wait.
-const QUERIES_MAX: usize = 3;
+pub(crate) const QUERIES_MAX: usize = 3;
 /// How many roll-ups may be asked for at the same time: each goes on when its caller gives up, so
 /// an impatient caller must not pile them up.
 const ROLL_UPS_WAITING_MAX: usize = 32;
-/// How many connections the service uses at most for what does not store: the queries, a roll-up,
-/// housekeeping, and the health check.
-pub const CONNECTIONS_BESIDE_WRITES: usize = QUERIES_MAX + 3;
-/// The same beside one for each worker: opening a producer stores, too.
-pub const CONNECTIONS_BESIDE_WORKERS: usize = CONNECTIONS_BESIDE_WRITES + PLACES + 1;
 
-/// Shortest timeout per attempt: a busy database may need this long for one batch.
-const ATTEMPT_MIN: Duration = Duration::from_secs(1);
-/// A batch that takes longer than this is tried again, however long it may be tried in all.
-const ATTEMPT_MAX: Duration = Duration::from_secs(25);
 /// How much longer an attempt waits for the database's own word that it took too long.
 const ATTEMPT_GRACE: Duration = Duration::from_secs(2);
-
-/// What the service is made with. See the server's settings for their meaning and limits.
-#[derive(Debug, Clone, Copy)]
-pub struct Settings {
-    /// How many batches are written at the same time. SQLite has one writer, whatever this says.
-    pub workers: usize,
-    /// How many rows a batch takes at most, give or take a chunk: 1,024 rows of an `Add` stream,
-    /// or up to 98,303 of a `Record` stream.
-    pub batch_rows_max: usize,
-    /// How much may wait, and for how long a stream is held back.
-    pub queue: Limits,
-    /// How long a batch is tried while the database is away.
-    pub write_wait_max: Duration,
-    /// How long a path may be, in bytes.
-    pub path_bytes_max: usize,
-    /// How many endpoints are told apart.
-    pub endpoints_max: usize,
-    /// How many totals an answer may have.
-    pub totals_max: usize,
-    /// What a `Record` stream may bring.
-    pub record: RecordLimits,
-    /// How many clients that number their batches are known at the same time.
-    pub producers_max: u32,
-    /// How many days such a client is remembered that stores nothing.
-    pub producer_retention_days: u32,
-}
-
-/// What the service stands on.
-pub struct Parts {
-    /// Where requests are stored.
-    pub database: Database,
-    /// What time it is.
-    pub clock: Arc<dyn Clock>,
-    /// Tells when the server stops.
-    pub drain: Drain,
-}
 
 /// Counts requests, rolls them up, and answers. Clones are the same service.
 #[derive(Clone)]
@@ -89,28 +44,6 @@ pub struct Service {
     /// How many more may wait for it.
     pub(crate) waiting_roll_ups: Arc<Semaphore>,
     workers: Arc<Workers>,
-    house: Tasks,
-}
-
-// === impl Settings ===
-
-impl Settings {
-    /// How long one attempt to store a batch may take in the database: a part of the time that it
-    /// is tried, so that one whose outcome is unknown is repeated under its number before it is
-    /// given up.
-    #[must_use]
-    pub fn attempt_max(&self) -> Duration {
-        (self.write_wait_max / 3).clamp(ATTEMPT_MIN, ATTEMPT_MAX)
-    }
-
-    fn of_workers(&self, database: &Database) -> tally_ingest::Settings {
-        let workers = match database {
-            Database::Sqlite(_) => 1,
-            Database::Postgres(_) => self.workers,
-        };
-        let Self { batch_rows_max, write_wait_max, .. } = *self;
-        tally_ingest::Settings { workers, batch_rows_max, write_wait_max }
-    }
 }
 
 // === impl Service ===
@@ -121,22 +54,17 @@ impl Service {
     /// # Errors
     /// When the database fails.
     pub async fn start(parts: Parts, settings: Settings) -> Result<Self, tally_store::Error> {
-        let Parts { database, clock, drain } = parts;
+        let Parts { database, clock, drain, tasks } = parts;
         let store = store::open(&database);
         let endpoints = Arc::new(Endpoints::new(settings.endpoints_max));
         let (count_max, path_bytes_max) = endpoints.loaded_max();
         let (known, state) = store.endpoints(count_max, path_bytes_max).await?;
         endpoints.load(known, state);
-        let terms = Terms {
-            producers_max: settings.producers_max,
-            retention_days: settings.producer_retention_days,
-        };
-        let producers = Producers::new(database.clone(), DOMAIN, terms);
+        let producers = Producers::new(database.clone(), NAME, settings.terms);
         // The partition of today is there before the first request comes.
         if let Err(error) = store.maintain(clock.now()).await {
             tracing::warn!(error = chain(&error), "housekeeping failed, will try again");
         }
-        let house = Tasks::new();
         let (store_too, endpoints_too) = (Arc::clone(&store), Arc::clone(&endpoints));
         let keeping = rollup::keep_house(
             store_too,
@@ -145,9 +73,8 @@ impl Service {
             producers.clone(),
             drain.clone(),
         );
-        house.spawn("housekeeping", keeping);
+        tasks.spawn("housekeeping", keeping);
         let queries = Arc::new(Semaphore::new(QUERIES_MAX));
-        house.close();
         let queue = Queue::new(settings.queue);
         let worker_settings = settings.of_workers(&database);
         let writer = Arc::new(Writer::new(
@@ -182,7 +109,6 @@ impl Service {
             roll_ups: Arc::new(Semaphore::new(1)),
             waiting_roll_ups: Arc::new(Semaphore::new(ROLL_UPS_WAITING_MAX)),
             workers,
-            house,
         })
     }
 
@@ -193,7 +119,6 @@ impl Service {
         self.streams.finished().await;
         self.recorder.queue.close();
         self.workers.finished().await;
-        self.house.finished().await;
     }
 
     /// Whether requests can be stored now. If the last attempt failed, and no request is there that

@@ -11,6 +11,7 @@ use std::fmt;
 use std::num::{IntErrorKind, ParseIntError};
 use std::ops::RangeInclusive;
 use std::str::{FromStr, ParseBoolError};
+use std::time::Duration;
 
 /// A setting as it was written, and what it means if it means anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +46,12 @@ impl<T> fmt::Display for Given<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// How messages call a setting: `--rows-max (TALLY_ROWS_MAX)` for `rows-max`.
+#[must_use]
+pub fn name(flag: &str) -> String {
+    format!("--{flag} (TALLY_{})", flag.to_uppercase().replace('-', "_"))
 }
 
 /// What is wrong, in words for people: the standard library's are for programmers.
@@ -118,6 +125,12 @@ impl Problems {
             }
             None => low,
         }
+    }
+
+    /// A duration of at most an hour.
+    pub fn ms(&mut self, name: &str, given: &Given<u64>) -> Duration {
+        const HOUR_MS: u64 = 60 * 60 * 1000;
+        Duration::from_millis(self.within(name, given, 0..=HOUR_MS))
     }
 
     /// # Errors

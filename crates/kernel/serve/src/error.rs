@@ -22,6 +22,14 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// The address of a UDP socket cannot be bound.
+    #[error("cannot take datagrams at {address}")]
+    BindUdp {
+        /// As configured.
+        address: String,
+        /// Why not.
+        source: io::Error,
+    },
     /// `LISTEN_FDS` promises something else than one listening TCP socket.
     #[error(
         "cannot take the socket that LISTEN_FDS promises: {problem}; pass one listening TCP \

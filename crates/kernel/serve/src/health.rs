@@ -14,8 +14,8 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long it may take to answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Asks again and again, and reports for the whole server and for each of its services, until
-/// the drain begins.
+/// Asks again and again, and reports the answer for each of the services, until the drain begins.
+/// The service without a name is the whole server.
 pub(crate) async fn watch<P, F>(
     probe: P,
     reporter: HealthReporter,
@@ -35,12 +35,12 @@ pub(crate) async fn watch<P, F>(
             serving.send_if_modified(|known| std::mem::replace(known, is_serving) != is_serving);
         if changed && !drain.has_begun() {
             match answer {
-                Ok(()) => tracing::info!("ready: requests can be stored"),
-                Err(error) => tracing::warn!(error, "not ready: requests cannot be stored"),
+                Ok(()) => tracing::info!("ready: what is sent can be stored"),
+                Err(error) => tracing::warn!(error, "not ready: what is sent cannot be stored"),
             }
         }
         let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-        for service in std::iter::once(&"").chain(&services) {
+        for service in &services {
             reporter.set_service_status(*service, status).await;
         }
         if drain.has_begun() {

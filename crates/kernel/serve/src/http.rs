@@ -14,9 +14,28 @@ use tonic::Status;
 use crate::admission::{Names, admit, is_grpc, only_grpc};
 use crate::unfinished::held;
 
-/// Adds the HTTP pages to the gRPC services, and who may ask for what.
+/// What `GET /` answers.
+pub(crate) fn about(
+    title: &str,
+    services: impl Iterator<Item = &'static str>,
+    hints: &str,
+) -> String {
+    let services = services.chain(["grpc.health.v1.Health", "reflection"]);
+    let services: Vec<_> = services.collect();
+    format!(
+        "{title}\n\n\
+         gRPC   {}\n\
+         HTTP   GET /healthz: 200 while what is sent can be stored, 503 otherwise\n\n\
+         {hints}",
+        services.join("\n       ")
+    )
+}
+
+/// Puts the gRPC services, the domains' HTTP routes and the server's own together, and says who
+/// may ask for what.
 pub(crate) fn with_pages(
     grpc: Router,
+    routes: Router,
     names: Names,
     about: String,
     serving: watch::Receiver<bool>,
@@ -29,15 +48,14 @@ pub(crate) fn with_pages(
             } else {
                 (
                     StatusCode::SERVICE_UNAVAILABLE,
-                    "not serving: what is sent cannot be stored now, or the server is stopping; its log \
-                     says why\n",
+                    "not serving: what is sent cannot be stored now, or the server is stopping; \
+                     its log says why\n",
                 )
             }
         }
     };
-    // tonic's own fallback answers plain HTTP with 200 and a gRPC status.
     grpc.layer(from_fn(only_grpc))
-        .reset_fallback()
+        .merge(routes)
         .route("/", get(async move || about.clone()))
         .route("/healthz", get(health))
         .fallback(unknown)

@@ -1,8 +1,10 @@
-//! gRPC and HTTP on one port, with health, reflection, limits and a drain.
+//! The domains of a server on one port, gRPC and HTTP, with health, reflection, limits and a drain.
 //!
 //! | file | what it owns |
 //! |---|---|
 //! | `admission.rs` | who may ask: no web page of somebody else, and gRPC methods only by gRPC |
+//! | `domain.rs` | what a domain gives to an app, and an app to a domain |
+//! | `doors.rs` | the ways into a domain: gRPC services, HTTP routes, UDP sockets |
 //! | `error.rs` | what can go wrong with a server and its port |
 //! | `handover.rs` | handing the port over to a server that replaces this one |
 //! | `handover_none.rs` | the same where that cannot be done |
@@ -10,10 +12,13 @@
 //! | `http.rs` | what a browser or a load balancer sees, and calls to unknown services |
 //! | `linger.rs` | the end of a connection, which the client hears |
 //! | `listener.rs` | the port: bound, or inherited from a service manager |
-//! | `server.rs` | the connection's limits, the graceful end |
+//! | `server.rs` | the domains behind one port: the connection's limits, the graceful end |
+//! | `udp.rs` | a UDP socket of a domain: datagrams of bounded size, in a bounded queue |
 //! | `unfinished.rs` | how many requests of a connection are unfinished while it is read |
 
 mod admission;
+mod domain;
+mod doors;
 mod error;
 #[cfg_attr(not(target_os = "linux"), path = "handover_none.rs")]
 mod handover;
@@ -22,9 +27,13 @@ mod http;
 mod linger;
 mod listener;
 mod server;
+mod udp;
 mod unfinished;
 
+pub use domain::{Configured, Connections, Domain, Domains, Parts, Running, Started};
+pub use doors::Doors;
 pub use error::Error;
 pub use handover::{Offer, Predecessor, Successor, Work};
 pub use listener::Listener;
 pub use server::Server;
+pub use udp::Datagrams;

@@ -1,8 +1,9 @@
-//! The connection's limits, the graceful end.
+//! The domains behind one port: the connection's limits, the graceful end.
 
 use std::future::Future;
 use std::time::Duration;
 
+use axum::Router;
 use futures_util::{StreamExt as _, stream};
 use tally_runtime::{Drain, Tasks};
 use tokio::net::TcpStream;
@@ -14,8 +15,9 @@ use tonic::service::{Routes, RoutesBuilder};
 use tonic::transport::server::TcpIncoming;
 
 use crate::admission::Names;
+use crate::domain::{Domains, Draining, Started};
 use crate::linger::Lingering;
-use crate::{Error, Listener, health, http};
+use crate::{Doors, Error, Listener, health, http};
 
 /// HTTP/2's windows. The h2 library ends a connection, with all its streams, when the frames that
 /// nobody has read yet are too many and too small: it counts 256 bytes less its payload for each
@@ -53,53 +55,46 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// not be told to go elsewhere before.
 const FIRST_BYTES_MAX: Duration = Duration::from_millis(250);
 
-/// What is served, and how to know whether it can be.
+/// A server with its domains, before it listens.
 pub struct Server {
-    routes: RoutesBuilder,
-    names: Vec<&'static str>,
-    descriptors: Vec<&'static [u8]>,
+    /// What `GET /` answers.
     about: String,
+    domains: Domains,
+    doors: Vec<Doors>,
 }
 
 // === impl Server ===
 
 impl Server {
-    /// A server without services. `about` is what `GET /` answers.
-    #[must_use]
-    pub fn new(about: impl Into<String>) -> Self {
-        Self {
-            routes: Routes::builder(),
-            names: Vec::new(),
-            descriptors: Vec::new(),
-            about: about.into(),
+    /// A server of these domains. Their UDP sockets are read from now on, until the drain begins.
+    /// `GET /` answers with the title, the gRPC services, and the hints.
+    ///
+    /// # Errors
+    /// When a UDP socket cannot be bound.
+    pub async fn open(
+        title: &str,
+        hints: &str,
+        started: Vec<Started>,
+        drain: &Drain,
+    ) -> Result<Self, Error> {
+        let (mut doors, mut draining) = (Vec::new(), Vec::new());
+        for mut domain in started {
+            let sockets = Tasks::new();
+            for socket in domain.doors.sockets.drain(..) {
+                socket.open(&sockets, drain.clone()).await?;
+            }
+            doors.push(domain.doors);
+            draining.push(Draining { sockets, running: domain.running, tasks: domain.tasks });
         }
+        let services = doors.iter().flat_map(|doors| &doors.names).copied();
+        let about = http::about(title, services, hints);
+        Ok(Self { about, domains: Domains::new(draining), doors })
     }
 
-    /// Adds a gRPC service.
+    /// The domains, to ask and to wait for while the server runs.
     #[must_use]
-    pub fn service<S>(mut self, service: S) -> Self
-    where
-        S: tower_service::Service<
-                ::http::Request<tonic::body::Body>,
-                Error = std::convert::Infallible,
-            > + tonic::server::NamedService
-            + Clone
-            + Send
-            + Sync
-            + 'static,
-        S::Response: axum::response::IntoResponse,
-        S::Future: Send + 'static,
-    {
-        self.names.push(S::NAME);
-        self.routes.add_service(service);
-        self
-    }
-
-    /// Adds an encoded `FileDescriptorSet` that reflection serves.
-    #[must_use]
-    pub fn descriptors(mut self, set: &'static [u8]) -> Self {
-        self.descriptors.push(set);
-        self
+    pub fn domains(&self) -> Domains {
+        self.domains.clone()
     }
 
     /// Serves until the drain begins and every call is answered. `probe` says whether the
@@ -107,25 +102,26 @@ impl Server {
     ///
     /// # Errors
     /// When the listener fails.
-    pub async fn run<P, F>(
-        mut self,
-        listener: Listener,
-        probe: P,
-        drain: &Drain,
-    ) -> Result<(), Error>
+    pub async fn run<P, F>(self, listener: Listener, probe: P, drain: &Drain) -> Result<(), Error>
     where
         P: Fn() -> F + Send + 'static,
         F: Future<Output = Result<(), String>> + Send + 'static,
     {
         let (reporter, health_service) = tonic_health::server::health_reporter();
-        self.routes.add_service(health_service);
-        self.add_reflection()?;
+        let mut own = Routes::builder();
+        own.add_service(health_service);
+        self.add_reflection(&mut own)?;
         let (serving, is_serving) = watch::channel(false);
+        let (mut services, mut grpc, mut routes) = (vec![""], router(own), Router::new());
+        for doors in self.doors {
+            services.extend(doors.names);
+            grpc = grpc.merge(router(doors.grpc));
+            routes = routes.merge(doors.http);
+        }
         let tasks = Tasks::new();
-        tasks.spawn("health", health::watch(probe, reporter, self.names, serving, drain.clone()));
-        let grpc = self.routes.routes().prepare().into_axum_router();
+        tasks.spawn("health", health::watch(probe, reporter, services, serving, drain.clone()));
         let names = Names::new(listener.address(), listener.host());
-        let router = http::with_pages(grpc, names, self.about, is_serving);
+        let router = http::with_pages(grpc, routes, names, self.about, is_serving);
         let newcomers = TaskTracker::new();
         let incoming = TcpIncoming::from(listener.socket)
             .with_nodelay(Some(true))
@@ -158,20 +154,26 @@ impl Server {
     }
 
     /// Both versions of the reflection protocol: older clients know only v1alpha.
-    fn add_reflection(&mut self) -> Result<(), Error> {
+    fn add_reflection(&self, routes: &mut RoutesBuilder) -> Result<(), Error> {
         let builder = || {
-            self.descriptors
+            self.doors
                 .iter()
+                .flat_map(|doors| &doors.descriptors)
                 .fold(tonic_reflection::server::Builder::configure(), |builder, set| {
                     builder.register_encoded_file_descriptor_set(set)
                 })
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
         let (v1, v1alpha) = (builder().build_v1(), builder().build_v1alpha());
-        self.routes.add_service(v1.map_err(Error::Reflection)?);
-        self.routes.add_service(v1alpha.map_err(Error::Reflection)?);
+        routes.add_service(v1.map_err(Error::Reflection)?);
+        routes.add_service(v1alpha.map_err(Error::Reflection)?);
         Ok(())
     }
+}
+
+/// The routes of gRPC services, without tonic's answer to all others.
+fn router(services: RoutesBuilder) -> Router {
+    services.routes().prepare().into_axum_router().reset_fallback()
 }
 
 async fn accepted(

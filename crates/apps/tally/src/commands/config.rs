@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 use tally_runtime::config::Problems;
+use tally_serve::Domain;
 
 use crate::output::{say, written, wrong_usage};
 use crate::settings::ServeArgs;
@@ -16,17 +17,29 @@ use crate::settings::ServeArgs;
 /// The variable that may hold a password.
 const SECRET: &str = "DB_URL";
 
-/// Prints the settings as an environment file. Passwords are left out.
+/// The variable whose default depends on the domains.
+const CONNECTIONS: &str = "TALLY_CONNECTIONS_MAX";
+
+/// Prints the settings as an environment file. Passwords are left out, and the settings of domains
+/// that are off.
 pub(crate) fn run(
     args: &ServeArgs,
+    domains: &[Domain],
     matches: &ArgMatches,
     command: &Command,
     from_file: &BTreeSet<OsString>,
 ) -> anyhow::Result<ExitCode> {
+    let on = args.domains.check(domains, &mut Problems::new());
+    let off = domains.iter().filter(|domain| on.iter().all(|other| other.name != domain.name));
+    let off: Vec<_> = off.map(|one| format!("TALLY_{}_", one.name.to_uppercase())).collect();
+    let checked = args.check(domains, matches);
     for argument in command.get_arguments() {
         let Some(name) = argument.get_env() else { continue };
         let is_from_file = from_file.contains(name);
         let (name, id) = (name.to_string_lossy(), argument.get_id().as_str());
+        if off.iter().any(|prefix| name.starts_with(prefix)) {
+            continue;
+        }
         let source = match matches.value_source(id) {
             Some(ValueSource::CommandLine) => "flag",
             Some(ValueSource::EnvVariable) if is_from_file => ".env",
@@ -36,13 +49,19 @@ pub(crate) fn run(
         };
         let raw = matches.get_raw(id).and_then(|mut values| values.next());
         let text = raw.map(|value| value.to_string_lossy().into_owned()).unwrap_or_default();
-        let shown = if name == SECRET { without_password(args) } else { text };
+        let (shown, source) = match (&*name, &checked) {
+            (SECRET, _) => (without_password(args), source),
+            (CONNECTIONS, Ok(settings)) if text.is_empty() => {
+                (settings.database.pool.connections_max.to_string(), "default")
+            }
+            _ => (text, source),
+        };
         let line = writeln!(io::stdout().lock(), "{name}={shown}  # {source}");
         if !written(line)? {
             break;
         }
     }
-    match args.check() {
+    match checked {
         Ok(_) => Ok(ExitCode::SUCCESS),
         Err(invalid) => {
             say(format_args!(""));

@@ -2,12 +2,16 @@
 
 use std::process::ExitCode;
 
-use tally_requests::MIGRATIONS;
+use tally_runtime::config::{Invalid, Problems};
+use tally_serve::Domain;
 use tally_store::{DatabaseUrl, Dialect};
 
 use crate::app;
 use crate::output::{say, wrong_usage};
-use crate::settings::DatabaseArgs;
+use crate::schema::Sets;
+use crate::settings::{
+    DatabaseArgs, DatabaseSettings, DomainArgs, LogArgs, LogSettings, OF_COMMANDS,
+};
 
 /// What `tally migrate` is told.
 #[derive(Debug, clap::Args)]
@@ -15,44 +19,64 @@ pub(crate) struct MigrateArgs {
     #[command(flatten)]
     database: DatabaseArgs,
 
+    #[command(flatten)]
+    pub(crate) domains: DomainArgs,
+
+    #[command(flatten)]
+    log: LogArgs,
+
     /// Change nothing: exit with 0 if the tables are up to date, with 1 if not
     #[arg(long)]
     check: bool,
 }
 
 /// Migrates, or checks.
-pub(crate) async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
-    let settings = match args.database.check() {
-        Ok(settings) => settings,
+pub(crate) async fn run(args: MigrateArgs, known: &[Domain]) -> anyhow::Result<ExitCode> {
+    let (settings, log, sets) = match args.check(known) {
+        Ok(checked) => checked,
         Err(invalid) => return Ok(wrong_usage(invalid)),
     };
-    app::log(&settings)?;
+    app::log(&log)?;
     if args.check
         && let DatabaseUrl::Sqlite(file) = &settings.url
         && !file.path().exists()
     {
-        let pending = MIGRATIONS.pending_of_none(Dialect::Sqlite).join(", ");
+        let pending = sets.pending_of_none(Dialect::Sqlite);
         say(format_args!("{} does not exist yet; missing: {pending}", settings.url));
         return Ok(ExitCode::FAILURE);
     }
     let database = app::open(&settings.url, settings.pool).await?;
     let url = &settings.url;
     if args.check {
-        let schema = MIGRATIONS.check(&database).await.map_err(app::plain)?;
+        let schemas = sets.check(&database).await.map_err(app::plain)?;
         app::close(&database).await;
-        if schema.pending.is_empty() {
-            say(format_args!("{url} is up to date, at version {}", schema.current));
+        let (current, pending) = (schemas.current(), schemas.pending());
+        if pending.is_empty() {
+            say(format_args!("{url} is up to date: {current}"));
             return Ok(ExitCode::SUCCESS);
         }
-        let pending = schema.pending.join(", ");
-        say(format_args!("{url} is at version {}; missing: {pending}", schema.current));
+        say(format_args!("{url} has {current}; missing: {}", pending.join(", ")));
         return Ok(ExitCode::FAILURE);
     }
-    let before = MIGRATIONS.run(&database).await.map_err(app::plain)?;
+    let before = sets.run(&database).await.map_err(app::plain)?;
     app::close(&database).await;
-    for migration in &before.pending {
+    for migration in before.pending() {
         say(format_args!("applied {migration}"));
     }
-    say(format_args!("{url} is up to date, at version {}", before.latest));
+    say(format_args!("{url} is up to date: {}", before.latest()));
     Ok(ExitCode::SUCCESS)
+}
+
+// === impl MigrateArgs ===
+
+impl MigrateArgs {
+    fn check(&self, known: &[Domain]) -> Result<(DatabaseSettings, LogSettings, Sets), Invalid> {
+        let mut problems = Problems::new();
+        let settings = self.database.check(OF_COMMANDS, &mut problems);
+        let log = self.log.check(&mut problems);
+        let sets = Sets::of(&self.domains.check(known, &mut problems));
+        problems.check()?;
+        let checked = settings.zip(log).expect("without problems there are settings");
+        Ok((checked.0, checked.1, sets))
+    }
 }

@@ -1,20 +1,27 @@
-//! `tally serve`: count requests until it is stopped.
+//! `tally serve`: serve the domains until it is stopped.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::ArgMatches;
 use tally_runtime::Clock;
+use tally_serve::Domain;
 
 use crate::app;
 use crate::output::wrong_usage;
 use crate::settings::ServeArgs;
 
-/// Counts requests until a signal or a new server stops it.
-pub(crate) async fn run(args: ServeArgs, clock: Arc<dyn Clock>) -> anyhow::Result<ExitCode> {
-    let settings = match args.check() {
+/// Serves until a signal or a new server stops it.
+pub(crate) async fn run(
+    args: ServeArgs,
+    domains: &[Domain],
+    matches: &ArgMatches,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<ExitCode> {
+    let settings = match args.check(domains, matches) {
         Ok(settings) => settings,
         Err(invalid) => return Ok(wrong_usage(invalid)),
     };
-    app::log(&settings.database)?;
+    app::log(&settings.log)?;
     app::serve(settings, clock).await
 }

@@ -1,20 +1,13 @@
 //! Comma-separated values (RFC 4180), with `\n` at the end of a line.
 
-/// Appends a field; quoted if it must be.
-pub(crate) fn push_field(line: &mut Vec<u8>, field: &str) {
-    let special = field.bytes().any(|byte| matches!(byte, b'"' | b',' | b'\n' | b'\r'));
-    if !special && field.trim() == field {
-        line.extend_from_slice(field.as_bytes());
-        return;
+use std::borrow::Cow;
+
+/// A field, in quotes if it needs them.
+pub(crate) fn quoted(field: &str) -> Cow<'_, str> {
+    if field.trim() == field && !field.contains(['"', ',', '\n', '\r']) {
+        return Cow::Borrowed(field);
     }
-    line.push(b'"');
-    for byte in field.bytes() {
-        if byte == b'"' {
-            line.push(b'"');
-        }
-        line.push(byte);
-    }
-    line.push(b'"');
+    Cow::Owned(format!("\"{}\"", field.replace('"', "\"\"")))
 }
 
 /// Appends a number. An answer has hundreds of thousands, and `write!` takes several times longer.
@@ -41,12 +34,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn quoted(field: &str) -> String {
-        let mut line = Vec::new();
-        push_field(&mut line, field);
-        String::from_utf8(line).expect("text")
-    }
 
     #[test]
     fn only_what_must_be_is_quoted() {
@@ -96,14 +83,8 @@ mod tests {
 
         #[test]
         fn what_is_written_is_read(fields in proptest::collection::vec("[a\",\\r\\n \u{e4}]{0,8}", 1..5)) {
-            let mut line = Vec::new();
-            for (at, field) in fields.iter().enumerate() {
-                if at > 0 {
-                    line.push(b',');
-                }
-                push_field(&mut line, field);
-            }
-            prop_assert_eq!(read(&String::from_utf8(line).expect("text")), fields);
+            let line = fields.iter().map(|field| quoted(field)).collect::<Vec<_>>().join(",");
+            prop_assert_eq!(read(&line), fields);
         }
     }
 }

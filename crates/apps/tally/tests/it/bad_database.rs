@@ -1,4 +1,4 @@
-//! Databases that cannot be used when the server starts: each is one clear line.
+//! Databases that are unusable when the server starts: each causes one clear line.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use crate::support::{
     Home, LIMIT, Server, assert_fails, command, set_mode, text, totals, unprivileged,
 };
 
-/// The URL with another password.
+/// Replaces the password of a URL.
 fn with_password(url: &str, password: &str) -> String {
     let (scheme, rest) = url.split_once("://").expect("a URL");
     let (login, host) = rest.split_once('@').unwrap_or(("postgres", rest));
@@ -27,7 +27,7 @@ fn an_unreachable_database() {
 
 #[test]
 fn a_wrong_password() {
-    // A server of our own: that of TEST_DATABASE_URL may trust everybody.
+    // Our own server, because that of TEST_DATABASE_URL may accept any password.
     let cluster = tally_testkit::Cluster::start(tally_testkit::Options::default())
         .expect("Postgres is installed");
     let url = with_password(&cluster.url("postgres"), "s3cret");
@@ -35,7 +35,7 @@ fn a_wrong_password() {
     let refused = home.serve_fails(&url);
     assert_fails(&refused, 1, &["password authentication failed for user"]);
     let is_wrapped = ["db error", "FATAL"].iter().any(|words| refused.stderr.contains(words));
-    assert!(!is_wrapped, "the driver's words: {refused:?}");
+    assert!(!is_wrapped, "the driver's message: {refused:?}");
     let output = home.run(&["migrate", "--database-url", &url]);
     assert_fails(&output, 1, &["password authentication failed for user"]);
 }
@@ -48,7 +48,7 @@ fn a_database_that_does_not_exist() {
 }
 
 #[test]
-fn a_database_that_is_not_ready_for_tables() {
+fn a_database_where_tables_cannot_be_created() {
     let home = Home::postgres("not_ready");
     let (url, name) = (home.database_url(), home.database().name());
     let user = format!("{name}_user");
@@ -98,7 +98,7 @@ fn a_database_of_a_newer_tally() {
 }
 
 #[test]
-fn an_sqlite_file_that_is_read_only() {
+fn a_read_only_sqlite_file() {
     let home = Home::sqlite();
     home.serve(&[]).stop();
     for entry in fs::read_dir(home.path("")).expect("the folder").flatten() {
@@ -116,7 +116,7 @@ fn an_sqlite_file_that_is_read_only() {
 }
 
 #[test]
-fn a_folder_that_is_read_only() {
+fn a_read_only_folder() {
     let home = Home::sqlite();
     let (program, user) = unprivileged(&home);
     let folder = home.path("data");
@@ -134,24 +134,24 @@ fn a_folder_that_is_read_only() {
 }
 
 #[test]
-fn a_folder_that_is_missing() {
+fn a_missing_folder() {
     let home = Home::sqlite();
     let url = format!("sqlite:{}", text(&home.path("absent/tally.db")));
     assert_fails(&home.serve_fails(&url), 1, &["absent/tally.db", "o such file or directory"]);
 }
 
 #[test]
-fn a_file_that_is_no_database() {
+fn a_file_that_is_not_a_database() {
     let home = Home::sqlite();
     home.file("tally.db", "this is a shopping list\n".repeat(1_000));
     let url = home.database_url();
     assert_fails(&home.serve_fails(&url), 1, &[&url, "not a database"]);
-    let left = fs::read_to_string(home.path("tally.db")).expect("it is still there");
+    let left = fs::read_to_string(home.path("tally.db")).expect("it still exists");
     assert!(left.starts_with("this is a shopping list"), "it was not touched");
 }
 
 #[test]
-fn a_file_that_another_server_uses() {
+fn a_file_used_by_another_server() {
     let home = Home::sqlite();
     let server = home.serve(&[]);
     let url = home.database_url();
@@ -183,7 +183,7 @@ fn migrations_are_checked_and_applied() {
         assert_eq!(before.status.code(), Some(1), "{before:?}");
         assert!(before.stderr.contains("; missing: V1__"), "{before:?}");
         let is_empty = fs::read_dir(home.path("")).expect("the folder").next().is_none();
-        assert!(is_empty, "a check makes no file");
+        assert!(is_empty, "a check creates no file");
 
         let refused = home.serve_command(&["--migrate", "false"]);
         let refused = run_with(&refused, b"", LIMIT, None);
@@ -193,7 +193,7 @@ fn migrations_are_checked_and_applied() {
             let output = home.run(&["migrate", "--database-url", &url]);
             assert_eq!(output.status.code(), Some(0), "{output:?}");
             assert_eq!(output.stderr.contains("applied V1__"), applied, "{output:?}");
-            assert!(output.stderr.contains("is up to date, at version"), "{output:?}");
+            assert!(output.stderr.contains("is up to date: requests at version"), "{output:?}");
         }
         let after = home.run(&check);
         assert_eq!(after.status.code(), Some(0), "{after:?}");
@@ -202,7 +202,7 @@ fn migrations_are_checked_and_applied() {
 }
 
 #[test]
-fn two_servers_start_on_a_new_database_at_the_same_moment() {
+fn two_servers_start_on_a_new_database_at_once() {
     let home = Home::postgres("both_start");
     let commands = [home.serve_command(&[]), home.serve_command(&[])];
     let processes = commands.each_ref().map(Process::spawn);

@@ -1,4 +1,4 @@
-//! Logs that cannot be imported, or not to their end: what is counted is said, and true.
+//! Logs that cannot be imported completely: the reported count is exact.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -10,14 +10,14 @@ use tally_testkit::{Process, Spawn, eventually_blocking, run};
 
 use crate::support::{Home, LIMIT, LOG_LINE as LINE, Server, assert_fails, totals};
 
-/// A server, and a folder for the logs.
+/// A server and a folder for the logs.
 fn home() -> (Home, Server) {
     let home = Home::sqlite();
     let server = home.serve(&[]);
     (home, server)
 }
 
-/// Asserts that this file is refused before anything is sent, even with a good one before it.
+/// Asserts that this file is refused before anything is sent, even after a good one.
 #[track_caller]
 fn assert_refused(home: &Home, server: &Server, path: &str, words: &[&str]) {
     let good = home.file("good.log", LINE);
@@ -51,9 +51,9 @@ fn a_binary_file() {
     assert_eq!(server.live(), totals([]));
 }
 
-/// A file is judged line by line, and not by a byte.
+/// A file is judged line by line, not by single bytes.
 #[test]
-fn what_rotation_leaves_in_files() {
+fn artifacts_of_rotation_are_skipped() {
     let (home, server) = home();
     let nuls = vec![0; 300_000];
     let truncated = home.file("truncated.log", [&nuls, LINE.as_bytes()].concat());
@@ -69,7 +69,7 @@ fn what_rotation_leaves_in_files() {
 }
 
 #[test]
-fn a_torn_end_is_said_with_the_command_that_goes_on() {
+fn a_torn_end_is_reported_with_the_command_that_continues() {
     let (home, server) = home();
     let path = home.file("live.log", [LINE, &LINE[..50]].concat());
     let output = server.ok(&["import", &path]);
@@ -82,7 +82,7 @@ fn a_torn_end_is_said_with_the_command_that_goes_on() {
 }
 
 #[test]
-fn malformed_lines_are_kept_to_be_mended() {
+fn malformed_lines_are_saved_for_repair() {
     let (home, server) = home();
     let german = LINE.replace("May", "Mai");
     let path = home.file("german.log", [&german, LINE, &german].concat());
@@ -91,7 +91,7 @@ fn malformed_lines_are_kept_to_be_mended() {
     let words = "german.log:1: the time \"17/Mai/2015:10:05:03 +0000\": its month is none of Jan,";
     assert!(output.stderr.contains(words), "{output:?}");
     assert!(output.stderr.contains("(2 lines like this)"), "{output:?}");
-    let lines = std::fs::read_to_string(&kept).expect("it was written");
+    let lines = std::fs::read_to_string(&kept).expect("the lines are saved");
     assert_eq!(lines, german.repeat(2));
     let mended = home.file("mended.log", lines.replace("Mai", "May"));
     server.ok(&["import", "--strict", &mended]);
@@ -137,7 +137,7 @@ fn a_broken_gzip_file() {
     assert_fails(&output, 1, &["torn.log.gz", "cannot be read beyond line"]);
     let counted = counted(&output.stderr);
     assert!((1..20_000).contains(&counted), "{output:?}");
-    assert_eq!(server.live(), totals([("GET /a", counted)]), "what it said");
+    assert_eq!(server.live(), totals([("GET /a", counted)]), "as reported");
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn malformed_lines_are_named_and_fail_only_a_strict_import() {
     assert_eq!(server.live(), totals([("GET /a", 3)]));
     let output = server.run(&["import", "--strict", "--again", &path]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert_eq!(server.live(), totals([("GET /a", 6)]), "the others are counted all the same");
+    assert_eq!(server.live(), totals([("GET /a", 6)]), "the others are still counted");
     let path = home.file("good.log", LINE);
     server.ok(&["import", "--strict", &path]);
 }
@@ -176,9 +176,9 @@ fn a_file_of_another_kind() {
 }
 
 #[test]
-fn a_path_that_is_too_long_for_the_server_is_other() {
+fn a_path_too_long_for_the_server_is_other() {
     let home = Home::sqlite();
-    let server = home.serve(&["--path-bytes-max", "20"]);
+    let server = home.serve(&["--requests-path-bytes-max", "20"]);
     let long = LINE.replace("/a", "/a/path/of/more/than/20/bytes");
     let path = home.file("access.log", [LINE, &long, LINE].concat());
     let output = server.run(&["import", &path]);
@@ -187,7 +187,7 @@ fn a_path_that_is_too_long_for_the_server_is_other() {
 }
 
 #[test]
-fn a_path_that_no_server_stores_is_other() {
+fn a_path_that_servers_cannot_store_is_other() {
     let (home, server) = home();
     let long = LINE.replace("/a", &"/a".repeat(1_025));
     let nul = LINE.replace("/a", "/a\\x00");
@@ -206,21 +206,21 @@ fn an_import_from_a_pipe() {
 }
 
 #[test]
-fn ctrl_c_ends_an_import_and_what_it_says_is_counted() {
+fn ctrl_c_ends_an_import_with_an_exact_count() {
     let (home, server) = home();
     let pipe = home.path("pipe");
     let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is everywhere");
     assert!(made.success());
     let how = Spawn { stdin: Some(pipe.clone()), ..Spawn::default() };
     let import = Process::spawn_with(&server.command(&["import", "-"]), &how);
-    // Waits until the import has opened its end. It never sees the end of this one.
+    // Opening blocks until the import has opened its side; it never sees our side close.
     let mut log = OpenOptions::new().write(true).open(&pipe).expect("a pipe");
     log.write_all(LINE.repeat(3_000).as_bytes()).expect("it reads");
     let first = totals([("GET /a", 3_000)]);
     let some = eventually_blocking(LIMIT, || {
         if server.live() == first { Ok(()) } else { Err(server.live()) }
     });
-    assert_eq!(some, Ok(()), "it sends what it has read");
+    assert_eq!(some, Ok(()), "it sends the lines it has read");
     log.write_all(LINE.repeat(2_000).as_bytes()).expect("it reads");
     import.signal("INT");
     let output = import.wait(LIMIT);
@@ -231,7 +231,7 @@ fn ctrl_c_ends_an_import_and_what_it_says_is_counted() {
     assert!((3_000..=5_000).contains(&counted), "{output:?}");
     let words = format!("interrupted after stdin:{counted}; go on with: tally import");
     assert!(output.stderr.contains(&words), "{output:?}");
-    assert_eq!(server.live(), totals([("GET /a", counted)]), "what it said");
+    assert_eq!(server.live(), totals([("GET /a", counted)]), "as reported");
 }
 
 #[test]
@@ -250,14 +250,14 @@ fn the_server_dies_during_an_import() {
 }
 
 #[test]
-fn an_import_goes_on_where_it_was_when_the_server_is_back() {
+fn an_import_continues_once_the_server_is_back() {
     for (home, point) in [
         (Home::sqlite(), "append.committed"),
         (Home::postgres("import_goes_on"), "append.small.committed"),
     ] {
-        // Only then is the batch one statement on Postgres.
+        // Makes the batch a single statement on Postgres.
         home.know_endpoint("/a");
-        // The batch is committed, and the answer is lost.
+        // The batch is committed, but its answer is lost.
         let server = home.serve_until(point);
         let path = home.file("access.log", LINE.repeat(10));
         let import = Process::spawn(&server.command(&["import", &path]));
@@ -272,13 +272,13 @@ fn an_import_goes_on_where_it_was_when_the_server_is_back() {
         let output = import.wait(LIMIT);
         assert_eq!(output.status.code(), Some(0), "{point}: {output:?}");
         assert!(output.stderr.contains("counted 10 requests"), "{output:?}");
-        assert_eq!(server.live(), totals([("GET /a", 10)]), "once, although it was sent twice");
+        assert_eq!(server.live(), totals([("GET /a", 10)]), "counted once even if sent twice");
     }
 }
 
 /// A backup is restored between two parts of a pipe.
 #[test]
-fn what_the_database_lost_meanwhile_fails_an_import() {
+fn a_loss_in_the_database_fails_a_running_import() {
     let home = Home::postgres("import_lost");
     let server = home.serve(&[]);
     let pipe = home.path("pipe");

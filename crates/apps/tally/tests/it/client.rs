@@ -1,4 +1,4 @@
-//! The client library and the real server, which is killed and stopped under load: totals are
+//! The client library against a real server that is killed and stopped under load: totals are
 //! exact.
 
 use std::time::Duration;
@@ -8,10 +8,10 @@ use tally_testkit::Proxy;
 
 use crate::support::{Home, LIMIT, Server, totals};
 
-/// How often the server goes away.
+/// How often the server is replaced.
 const ROUNDS: u64 = 6;
 
-/// How many requests come before and after something is acknowledged.
+/// How many requests are sent before and after an acknowledgement.
 const REQUESTS: u64 = 3_000;
 
 /// 2015-05-17T10:05:03Z in microseconds.
@@ -21,7 +21,7 @@ fn address(server: &Server) -> &str {
     server.url.trim_start_matches("http://")
 }
 
-/// Kills the server or stops it, and starts another one at the same address.
+/// Kills or stops the server and starts another one at the same address.
 fn replace(home: &Home, server: &mut Server, proxy: &Proxy, round: u64) {
     tokio::task::block_in_place(|| {
         if round.is_multiple_of(2) {
@@ -54,11 +54,14 @@ async fn a_queue_loses_and_doubles_nothing(home: Home) {
             queue.try_record(get).expect("room");
         }
         // In the middle of the acknowledgements.
-        while queue.stats().acknowledged == before {
-            queue.record(post).await.expect("room");
-            posts += 1;
-            tokio::task::yield_now().await;
-        }
+        let posting = async {
+            while queue.stats().acknowledged == before {
+                queue.record(post).await.expect("room");
+                posts += 1;
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(LIMIT, posting).await.expect("an acknowledgement");
         replace(&home, &mut server, &proxy, round);
     }
     let report = queue.close().await;
@@ -80,7 +83,7 @@ async fn a_queue_on_postgres() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_producer_goes_on_where_it_was() {
+async fn a_producer_resumes() {
     let home = Home::sqlite();
     let mut server = tokio::task::block_in_place(|| home.serve(&[]));
     let proxy = Proxy::start(address(&server)).await;

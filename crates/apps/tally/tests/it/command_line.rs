@@ -1,4 +1,4 @@
-//! Wrong usage, settings and their sources, and a server that is not there.
+//! Wrong usage, settings and their sources, and a missing server.
 
 use std::net::TcpListener;
 
@@ -17,7 +17,7 @@ fn a_port_in_use() {
 }
 
 #[test]
-fn an_address_that_is_none() {
+fn an_invalid_address() {
     let home = Home::sqlite();
     let output = home.run(&["serve", "--listen", "nonsense:7777"]);
     assert_fails(&output, 1, &["cannot listen on nonsense:7777"]);
@@ -34,9 +34,9 @@ fn every_wrong_setting_is_reported_at_once() {
         "serve",
         "--listen",
         "http://127.0.0.1:7777",
-        "--workers",
+        "--requests-workers",
         "0",
-        "--write-wait-ms",
+        "--requests-write-wait-ms",
         "soon",
         "--database-url",
         "oracle://me:s3cret@db/counts",
@@ -46,8 +46,8 @@ fn every_wrong_setting_is_reported_at_once() {
     assert_fails(&output, 2, &["5 settings are wrong"]);
     for words in [
         "--listen (LISTEN_ADDR): \u{201c}http://127.0.0.1:7777\u{201d}: it is a URL: write HOST:PORT",
-        "--workers (TALLY_WORKERS): \u{201c}0\u{201d}: it is not between 1 and 64",
-        "--write-wait-ms (TALLY_WRITE_WAIT_MS): \u{201c}soon\u{201d}: it is not a whole number",
+        "--requests-workers (TALLY_REQUESTS_WORKERS): \u{201c}0\u{201d}: it is not between 1 and 64",
+        "--requests-write-wait-ms (TALLY_REQUESTS_WRITE_WAIT_MS): \u{201c}soon\u{201d}: it is not a whole number",
         "--database-url (DB_URL): oracle://",
         "--log-format (TALLY_LOG_FORMAT): \u{201c}xml\u{201d}",
     ] {
@@ -76,7 +76,7 @@ fn a_date_that_does_not_exist() {
 }
 
 #[test]
-fn a_server_that_is_not_there() {
+fn a_missing_server() {
     let home = Home::sqlite();
     let server = format!("http://127.0.0.1:{}", free_port());
     let log = home.file("access.log", "");
@@ -90,9 +90,9 @@ fn a_server_that_is_not_there() {
     }
 }
 
-/// The system takes connections for a server that is stopped.
+/// The system accepts connections for a suspended server.
 #[test]
-fn a_server_that_says_nothing() {
+fn a_silent_server() {
     let home = Home::sqlite();
     let server = home.serve(&[]);
     server.process.signal("STOP");
@@ -111,10 +111,10 @@ fn a_server_that_says_nothing() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_failure() {
+fn a_closed_output_is_not_a_failure() {
     let home = Home::sqlite();
     let server = home.serve(&[]);
-    // More than a pipe holds.
+    // More than a pipe's buffer.
     let line = |number| {
         format!("h - - [17/May/2015:10:05:03 +0000] \"GET /a/page/{number:05} HTTP/1.1\" 200 1\n")
     };
@@ -133,10 +133,12 @@ fn config_shows_each_setting_and_its_source() {
     let home = Home::sqlite();
     home.file(
         ".env",
-        "TALLY_WORKERS=3\nTALLY_BATCH_ROWS_MAX=5000\nDB_URL=postgres://me:s3cret#1@db/x?password=s3cret&search_path=a\n",
+        "TALLY_REQUESTS_WORKERS=3\nTALLY_REQUESTS_BATCH_ROWS_MAX=5000\nDB_URL=postgres://me:s3cret#1@db/x?password=s3cret&search_path=a\n",
     );
-    let mut command = home.command(&["config", "--workers", "2"]);
-    command.env("TALLY_QUEUE_ROWS_MAX", "4096").env("TALLY_BATCH_ROWS_MAX", "6000");
+    let mut command = home.command(&["config", "--requests-workers", "2"]);
+    command
+        .env("TALLY_REQUESTS_QUEUE_ROWS_MAX", "4096")
+        .env("TALLY_REQUESTS_BATCH_ROWS_MAX", "6000");
     let output = run(&command, b"", LIMIT);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_no_secret(&output);
@@ -144,9 +146,9 @@ fn config_shows_each_setting_and_its_source() {
         "LISTEN_ADDR=127.0.0.1:7777  # default",
         "DB_URL=postgres://me@db/x?search_path=a  # .env",
         "MIGRATION_DRIVER=  # not set",
-        "TALLY_WORKERS=2  # flag",
-        "TALLY_QUEUE_ROWS_MAX=4096  # environment",
-        "TALLY_BATCH_ROWS_MAX=6000  # environment",
+        "TALLY_REQUESTS_WORKERS=2  # flag",
+        "TALLY_REQUESTS_QUEUE_ROWS_MAX=4096  # environment",
+        "TALLY_REQUESTS_BATCH_ROWS_MAX=6000  # environment",
         "TALLY_LOG=info  # default",
     ] {
         assert!(output.stdout.lines().any(|found| found == line), "{line} is not in {output:?}");
@@ -157,7 +159,7 @@ fn config_shows_each_setting_and_its_source() {
     }
 }
 
-/// As files for containers have it, where nothing was given.
+/// As files for containers write an unset value.
 #[test]
 fn an_empty_variable_is_not_set() {
     let home = Home::sqlite();
@@ -179,40 +181,47 @@ fn an_empty_variable_is_not_set() {
 }
 
 #[test]
-fn a_dry_run_makes_no_database() {
+fn a_dry_run_creates_no_database() {
     let home = Home::sqlite();
     let flags = ["--dry-run", "--database-url", "sqlite:new.db", "--from", "postgres://db/x"];
     let output = home.run(&[&["import-count"], &flags[..]].concat());
     assert_fails(&output, 1, &["Tally's tables are missing", "`tally migrate`"]);
     let is_empty = std::fs::read_dir(home.path("")).expect("the folder").next().is_none();
-    assert!(is_empty, "a dry run makes no file");
+    assert!(is_empty, "a dry run creates no file");
 }
 
 #[test]
-fn config_shows_what_is_wrong_and_no_password() {
+fn config_shows_mistakes_but_no_password() {
     let home = Home::sqlite();
-    let output =
-        home.run(&["config", "--database-url", "oracle://me:s3cret@db/x", "--workers", "x"]);
+    let output = home.run(&[
+        "config",
+        "--database-url",
+        "oracle://me:s3cret@db/x",
+        "--requests-workers",
+        "x",
+    ]);
     assert_fails(&output, 2, &["2 settings are wrong"]);
     assert!(output.stdout.contains("DB_URL=(invalid)"), "{output:?}");
 }
 
 #[test]
-fn a_variable_that_is_no_setting_is_named_with_the_nearest() {
+fn an_unknown_variable_is_reported_with_the_nearest_setting() {
     let home = Home::sqlite();
     let mut command = home.command(&["config"]);
     command.env("TALLY_WORKER", "3").env("TALLY_SERVICE_HOST", "10.0.0.1");
     let output = run(&command, b"", LIMIT);
-    let words = ["the variable TALLY_WORKER is unknown: did you mean TALLY_WORKERS?"];
+    let words = ["the variable TALLY_WORKER is unknown: did you mean TALLY_REQUESTS_WORKERS?"];
     assert_fails(&output, 2, &words);
     home.file(".env", "TALLY_QUEUE_ROWS=5\nTALLY_MAX_BATCH_ROWS=6\nTALLY_COLOUR=red\n");
     let output = home.run(&["config"]);
     assert_fails(&output, 2, &["2 variables are unknown"]);
-    for words in ["mean TALLY_QUEUE_ROWS_MAX?", "mean TALLY_BATCH_ROWS_MAX?"] {
+    for words in ["mean TALLY_REQUESTS_QUEUE_ROWS_MAX?", "mean TALLY_REQUESTS_BATCH_ROWS_MAX?"] {
         assert!(output.stderr.contains(words), "{words} is not in {output:?}");
     }
     // The advice can be followed while the variable is still there.
-    for (command, variable) in [("serve", "TALLY_QUEUE_ROWS_MAX"), ("totals", "TALLY_SERVER")] {
+    for (command, variable) in
+        [("serve", "TALLY_REQUESTS_QUEUE_ROWS_MAX"), ("totals", "TALLY_SERVER")]
+    {
         let help = home.run(&["help", command]);
         assert_eq!(help.status.code(), Some(0), "{help:?}");
         assert!(help.stdout.contains(variable), "{variable} is not in {help:?}");
@@ -220,7 +229,7 @@ fn a_variable_that_is_no_setting_is_named_with_the_nearest() {
 }
 
 #[test]
-fn a_variable_of_others_stops_nothing() {
+fn foreign_variables_are_only_warned_about() {
     let home = Home::sqlite();
     let others = "TALLY_VERSION=1.2\nTALLY_HOME=/srv\nTALLY_NAME=/web/tally\nTALLY_ENV_PATH=/\n";
     home.file(".env", others);
@@ -232,7 +241,7 @@ fn a_variable_of_others_stops_nothing() {
         let warnings: Vec<_> = output.stderr.lines().filter(is_warning).collect();
         assert!(warnings.len() == 1 && warnings[0].starts_with(words), "{output:?}");
     }
-    // A server's settings are nothing to commands that only ask one.
+    // Commands that only query a server ignore its settings.
     home.file(".env", "TALLY_WORKER=3\n");
     let output = server.ok(&["totals"]);
     assert!(output.stderr.contains("warning: the variable TALLY_WORKER is unknown"), "{output:?}");
@@ -240,7 +249,7 @@ fn a_variable_of_others_stops_nothing() {
 }
 
 #[test]
-fn a_env_file_is_read_by_every_command() {
+fn every_command_reads_an_env_file() {
     let home = Home::sqlite();
     home.file(".env", "DB_URL=sqlite:other.db\nLISTEN_ADDR=127.0.0.1:0\n");
     let server = Server::start(&home.command(&["serve"]));
@@ -255,7 +264,7 @@ fn a_env_file_is_read_by_every_command() {
 }
 
 #[test]
-fn the_version_and_the_help_are_there() {
+fn version_and_help_are_printed() {
     let home = Home::sqlite();
     let version = home.run(&["--version"]);
     assert_eq!(version.stdout, format!("tally {}\n", env!("CARGO_PKG_VERSION")));
@@ -270,7 +279,7 @@ fn the_version_and_the_help_are_there() {
 }
 
 #[test]
-fn a_path_that_cannot_be_stored_is_other_and_a_time_to_come_is_refused() {
+fn a_path_that_cannot_be_stored_is_other_and_a_future_time_is_refused() {
     let home = Home::sqlite();
     let server = home.serve(&[]);
     for path in ["", &"/".repeat(2_049)] {

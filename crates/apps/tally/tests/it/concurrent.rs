@@ -1,4 +1,4 @@
-//! Days are rolled up while others count to them, also from two servers at once.
+//! Days are rolled up while clients count to them, even by two servers at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -10,11 +10,11 @@ use tokio::task::JoinSet;
 
 use crate::support::{Home, Server, request, totals};
 
-/// How many clients count.
+/// Concurrent clients.
 const CLIENTS: usize = 4;
-/// How many streams each of them sends, one after the other.
+/// Consecutive streams of each client.
 const STREAMS: i64 = 30;
-/// How many requests a stream has.
+/// Requests of each stream.
 const REQUESTS: i64 = 40;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,7 +65,7 @@ async fn counts_and_rolls_up_at_once(servers: &[Server]) {
             roll_ups
         });
     }
-    // What is acknowledged is there at every moment, and nothing is there twice.
+    // Acknowledged requests are always visible, and none is visible twice.
     while !clients.is_empty() {
         let least = acknowledged.load(Ordering::SeqCst);
         let live: i64 = tokio::task::block_in_place(|| servers[0].live()).values().sum();
@@ -77,7 +77,7 @@ async fn counts_and_rolls_up_at_once(servers: &[Server]) {
     }
     done.store(true, Ordering::SeqCst);
     for roll_ups in rolling.join_all().await {
-        assert!(roll_ups > 0, "no roll-up came between");
+        assert!(roll_ups > 0, "no roll-up ran meanwhile");
     }
     tokio::task::block_in_place(|| check(servers));
 }
@@ -94,8 +94,8 @@ fn check(servers: &[Server]) {
     }
 }
 
-/// A year has today in it, except around the last midnight: what is not rolled up by then is
-/// live all the same.
+/// The current year. Around New Year requests may fall outside of it, but live totals still include
+/// them.
 fn this_year() -> Date {
     let today = SystemClock.now().to_zoned(jiff::tz::TimeZone::UTC).date();
     Date { year: today.year().into(), month: 0, day: 0 }

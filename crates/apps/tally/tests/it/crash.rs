@@ -4,7 +4,7 @@ use tally_testkit::{Process, Stream};
 
 use crate::support::{Home, LIMIT, OLD_DAY, Server, totals};
 
-/// One test for each point, on one database.
+/// Defines one test for each point on one database.
 macro_rules! killed_at {
     ($check:ident($home:expr): $($name:ident = $point:literal,)*) => {$(
         #[test]
@@ -65,8 +65,8 @@ mod batch_on_postgres {
     }
 }
 
-/// A partition of a past day that has a row, as a server that was down since then finds it.
-/// At once, since housekeeping drops it when it sees it empty.
+/// A partition of a past day with a row, as a server finds it that was down in between. One
+/// statement, because housekeeping drops empty ones.
 const PAST_PARTITION: &str = "
     BEGIN;
     CREATE TABLE tally_requests_p20150516 PARTITION OF tally_requests
@@ -84,7 +84,7 @@ fn killed_in_a_roll_up(home: &Home, point: &str) {
         home.sql(PAST_PARTITION);
         expected.insert("GET /old".to_owned(), 8);
     }
-    // The whole month first: the first call has rows in a partition and late ones.
+    // The whole month first, with rows in a partition and late ones.
     let roll_up = ["roll-up", "2015-05..today"];
     let client = Process::spawn(&server.command(&roll_up));
     server.process.wait_for_line(Stream::Stderr, &format!("stopped at {point}"), LIMIT);
@@ -105,7 +105,7 @@ fn killed_in_a_roll_up(home: &Home, point: &str) {
     }
 }
 
-/// Three requests are acknowledged; then five are not, and `stored` are there all the same.
+/// Three requests are acknowledged and five are not, but `stored` are stored.
 fn killed_in_a_batch(home: &Home, point: &str, stored: i64) {
     let server = home.serve(&[]);
     server.ok(&["add", "GET", "/a", "-n", "3"]);
@@ -127,10 +127,11 @@ fn killed_in_a_batch(home: &Home, point: &str, stored: i64) {
     assert_eq!(server.rolled_up(), totals([("GET /a", stored + 1)]));
 }
 
-/// The same in a batch that is large enough for COPY. One comes sooner or later: the stream
-/// is endless, and its only worker stops there.
+/// The same with a batch large enough for COPY. The stream is endless, so such a batch comes
+/// eventually and stops its only worker.
 fn killed_in_a_copy(home: &Home, point: &str) {
-    let server = Server::start(home.serve_command(&["--workers", "1"]).env("TALLY_FAULT", point));
+    let server =
+        Server::start(home.serve_command(&["--requests-workers", "1"]).env("TALLY_FAULT", point));
     let endless = ["add", "GET", "/a", "-n", "1000000000", "--patience", "1"];
     let client = Process::spawn(&server.command(&endless));
     server.process.wait_for_line(Stream::Stderr, &format!("stopped at {point}"), LIMIT);

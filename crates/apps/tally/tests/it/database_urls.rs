@@ -1,4 +1,4 @@
-//! Database URLs: parameters, what libpq reads besides, and what nobody else is told.
+//! Database URLs: parameters, libpq's other sources, and secrets that must not leak.
 
 use tally_testkit::{Cluster, Options, TestDatabase, run};
 
@@ -17,7 +17,7 @@ fn parts(url: &str) -> [String; 5] {
 }
 
 #[test]
-fn settings_of_the_session_are_passed_on() {
+fn session_settings_are_passed_on() {
     let home = Home::postgres("session");
     home.sql("CREATE SCHEMA counts");
     let url = home.database_url();
@@ -33,14 +33,14 @@ fn settings_of_the_session_are_passed_on() {
         let sql = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
         client.query_one(sql, &[]).await.expect("it answers").get::<_, i64>(0)
     });
-    assert_eq!(session, 0, "nothing is in the usual schema");
+    assert_eq!(session, 0, "the usual schema is empty");
     assert_fails(&home.serve_fails(&with("no_such=1")), 1, &["parameter \"no_such\""]);
     assert_fails(&home.serve_fails(&with("timezone=Nowhere")), 1, &["\"TimeZone\": \"Nowhere\""]);
     assert_fails(&home.serve_fails(&with("service=x")), 2, &["service: libpq has this"]);
 }
 
 #[test]
-fn what_the_url_leaves_out_is_read_as_libpq_does() {
+fn missing_parts_of_the_url_are_read_as_in_libpq() {
     let cluster = Cluster::start(Options::default()).expect("Postgres is installed");
     let [user, password, host, port, database] = parts(&cluster.url("postgres"));
     let home = Home::sqlite();
@@ -74,7 +74,7 @@ fn what_the_url_leaves_out_is_read_as_libpq_does() {
     let shown = format!("DB_URL=postgres://{user}@other:{port}/{database}  # flag\n");
     assert!(output.stdout.contains(&shown), "{output:?}");
     assert_no_secret(&output);
-    let mut wrong = home.serve_command_at("postgres://", &["--workers", "0"]);
+    let mut wrong = home.serve_command_at("postgres://", &["--requests-workers", "0"]);
     let output = run(wrong.env("PGPORT", "many"), b"", LIMIT);
     assert_fails(&output, 2, &["2 settings are wrong"]);
     assert!(output.stderr.contains("PGPORT: \u{201c}many\u{201d} is not a port"), "{output:?}");
@@ -83,9 +83,9 @@ fn what_the_url_leaves_out_is_read_as_libpq_does() {
     assert_fails(&output, 1, &["no_such_folder", "No such file or directory"]);
 }
 
-/// The Go server's database is named by `--from`.
+/// `--from` names the Go server's database.
 #[test]
-fn an_import_reads_what_its_url_leaves_out() {
+fn an_import_completes_its_url_the_same_way() {
     let cluster = Cluster::start(Options::default()).expect("Postgres is installed");
     let source = TestDatabase::create_on(&cluster.url("postgres"), "count");
     execute(&source, SCHEMA);
@@ -128,15 +128,15 @@ fn a_password_that_breaks_the_url_gets_advice() {
     }
 }
 
-/// Somebody changes the password while the server runs: the log says all of it, and clients hear
-/// nothing that is not theirs.
+/// The password is changed while the server runs: the log has the details, but clients do not see
+/// them.
 #[test]
-fn clients_hear_nothing_of_users_and_hosts() {
+fn clients_never_see_users_and_hosts() {
     let cluster = Cluster::start(Options::default()).expect("Postgres is installed");
     let url = cluster.url("postgres");
     let [user, _, host, port, _] = parts(&url);
     let home = Home::sqlite();
-    let server = home.serve_at(&url, &["--write-wait-ms", "0"]);
+    let server = home.serve_at(&url, &["--requests-write-wait-ms", "0"]);
     server.ok(&["add", "GET", "/a"]);
     wait_for(async {
         let (client, connection) =

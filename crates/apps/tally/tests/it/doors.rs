@@ -1,4 +1,4 @@
-//! One rule for methods, paths and times, by whatever door a request comes in.
+//! The same rules for methods, paths and times, whichever way a request arrives.
 
 use jiff::{SignedDuration, Timestamp};
 use tally_client::{Method, Producer, Row};
@@ -32,7 +32,7 @@ fn cases() -> Vec<Case> {
     cases.map(|(token, path, hours)| Case { token, path, time: at(hours) }).into()
 }
 
-/// What all doors make of the cases.
+/// The expected totals of the cases.
 fn expected() -> Totals {
     let long = format!("GET /{}", "x".repeat(2_047));
     totals([("GET /a", 2), ("PROPFIND /a", 2), (&long, 1), ("GET _other", 1), ("POST _other", 1)])
@@ -100,7 +100,7 @@ fn by_a_log_in_json() {
 #[test]
 fn by_tally_add() {
     let (_home, server) = server();
-    // No argument has a NUL.
+    // Arguments cannot contain NUL.
     for Case { token, path, time } in cases().into_iter().filter(|case| !case.path.contains('\0')) {
         let at = time.to_string();
         let added = server.run(&["add", token, &path, "--at", &at]);

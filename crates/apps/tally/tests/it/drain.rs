@@ -1,4 +1,4 @@
-//! How a server stops: SIGTERM stores what was taken, a second one does not wait.
+//! How a server stops: SIGTERM stores everything accepted, a second one does not wait.
 
 use std::path::Path;
 
@@ -10,29 +10,29 @@ use tonic::Code;
 
 use crate::support::{Home, LIMIT, Server, command, request, totals};
 
-/// The trailer that says how many requests of a failed stream are stored.
+/// The trailer with the number of stored requests of a failed stream.
 const COUNTED: &str = "tally-counted";
-/// How many requests the long stream brings before the signal.
+/// How many requests the long stream sends before the signal.
 const SENT: i64 = 20_000;
-/// How many streams are open on an idle server: as many as a connection may have, almost.
+/// Open streams on an idle server: almost as many as a connection may have.
 const IDLE: i64 = 1_000;
 
 #[test]
-fn an_idle_server_stops_well_on_sigterm_and_on_ctrl_c() {
+fn an_idle_server_stops_cleanly_on_sigterm_and_on_ctrl_c() {
     for (home, signal) in [(Home::sqlite(), "TERM"), (Home::postgres("idle"), "INT")] {
         let server = home.serve(&[]);
         server.process.signal(signal);
         let output = server.process.wait(LIMIT);
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         assert!(output.stderr.contains("everything that was acknowledged is stored"), "{output:?}");
-        // A SQLite database is one file then.
+        // Afterwards a SQLite database is one file.
         assert!(!home.path("tally.db-wal").exists() && !home.path("tally.db-shm").exists());
     }
 }
 
-/// So many streams are open, whose requests are stored, that none is answered in no time.
+/// With many open streams, whose requests are all stored.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_server_needs_no_time_to_stop() {
+async fn an_idle_server_stops_quickly() {
     let home = Home::sqlite();
     let server = home.serve(&["--drain-timeout-ms", "0"]);
     let (mut open, mut calls) = (Vec::new(), JoinSet::new());
@@ -41,7 +41,7 @@ async fn an_idle_server_needs_no_time_to_stop() {
         let (sender, receiver) = mpsc::channel(1);
         let mut client = client.clone();
         calls.spawn(async move { client.add(ReceiverStream::new(receiver)).await });
-        sender.send(request("/a")).await.expect("the client takes it");
+        sender.send(request("/a")).await.expect("the client accepts it");
         open.push(sender);
     }
     let all = totals([("GET /a", IDLE)]);
@@ -52,7 +52,7 @@ async fn an_idle_server_needs_no_time_to_stop() {
 }
 
 #[test]
-fn sighup_stops_a_server_well_unless_nohup_has_it_ignored() {
+fn sighup_stops_a_server_cleanly_unless_nohup_ignores_it() {
     for (how, stops) in [("--default-signal=HUP", true), ("--ignore-signal=HUP", false)] {
         let home = Home::sqlite();
         let serve = home.serve_command(&[]);
@@ -73,7 +73,7 @@ fn sighup_stops_a_server_well_unless_nohup_has_it_ignored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn somebody_who_watches_the_health_does_not_hold_the_drain() {
+async fn a_health_watcher_does_not_delay_the_drain() {
     let home = Home::sqlite();
     let server = home.serve(&[]);
     let channel = tonic::transport::Endpoint::new(server.url.clone()).unwrap().connect().await;
@@ -88,12 +88,12 @@ async fn somebody_who_watches_the_health_does_not_hold_the_drain() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sigterm_ends_a_long_stream_on_sqlite_and_says_what_is_stored() {
+async fn sigterm_ends_a_long_stream_on_sqlite_and_reports_what_is_stored() {
     drains_a_stream(&Home::sqlite()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sigterm_ends_a_long_stream_on_postgres_and_says_what_is_stored() {
+async fn sigterm_ends_a_long_stream_on_postgres_and_reports_what_is_stored() {
     drains_a_stream(&Home::postgres("drain")).await;
 }
 
@@ -145,7 +145,7 @@ async fn a_second_signal_does_not_wait_for_the_database() {
             async || locking.query_one(waiting, &[]).await.expect("the locks").get::<_, i64>(0) > 0;
         eventually("the request waits for the database", LIMIT, waits).await;
         tokio::task::block_in_place(|| {
-            // The first one waits for the request above, which cannot be stored.
+            // The first signal waits for the request above, which cannot be stored.
             server.process.signal("TERM");
             server.process.wait_for_line(Stream::Stderr, "storing what was taken", LIMIT);
             assert!(server.process.is_running());
@@ -155,14 +155,15 @@ async fn a_second_signal_does_not_wait_for_the_database() {
             assert!(output.stderr.contains("stopped at once by a second SIGTERM"), "{output:?}");
         });
     });
-    assert!(answer.is_err(), "what is not stored is not acknowledged");
+    assert!(answer.is_err(), "an unstored request is not acknowledged");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_sends_all_the_time_hears_what_is_stored() {
+async fn a_client_that_never_stops_sending_learns_what_is_stored() {
     for home in [Home::sqlite(), Home::postgres("flood")] {
         // A short queue: the stream is endless, and all that waits is stored before the end.
-        let server = tokio::task::block_in_place(|| home.serve(&["--queue-rows-max", "5000"]));
+        let server =
+            tokio::task::block_in_place(|| home.serve(&["--requests-queue-rows-max", "5000"]));
         let mut client = server.client().await;
         let one = request("/a");
         let endless = tokio_stream::iter(std::iter::repeat(one));

@@ -1,4 +1,4 @@
-//! The examples of the client crate, each as a process of its own that counts at a server.
+//! The client crate's examples, each as its own process that counts at a server.
 
 use std::fs::OpenOptions;
 use std::io::{Read as _, Write as _};
@@ -15,11 +15,11 @@ use tonic_health::pb::health_client::HealthClient;
 
 use crate::support::{Home, LIMIT, Server, totals, wait_for};
 
-/// Clients of the load test, and how many requests each makes. A tenth of these hang up early.
+/// Clients of the load test, and the requests of each. A tenth of these hang up early.
 const CLIENTS: usize = 8;
 const REQUESTS: usize = 400;
 
-/// A running example that listens.
+/// A running example that serves requests.
 struct Example {
     process: Process,
     address: String,
@@ -28,7 +28,7 @@ struct Example {
 // === impl Example ===
 
 impl Example {
-    /// Starts an example that serves, and counts at this server.
+    /// Starts an example that serves requests and counts at this server.
     #[track_caller]
     fn start(server: &Server, name: &str) -> Example {
         let mut command = command(server, name);
@@ -38,7 +38,7 @@ impl Example {
         Example { process, address }
     }
 
-    /// Sends the head of a request on a connection of its own.
+    /// Sends the head of a request on a new connection.
     fn send(&self, head: &str) -> std::io::Result<TcpStream> {
         let mut connection = TcpStream::connect(&self.address)?;
         connection.set_read_timeout(Some(LIMIT))?;
@@ -47,7 +47,7 @@ impl Example {
         Ok(connection)
     }
 
-    /// Makes a request, and gives the whole answer.
+    /// Sends a request and returns the whole answer.
     fn ask(&self, head: &str) -> std::io::Result<Vec<u8>> {
         let mut answer = Vec::new();
         self.send(head)?.read_to_end(&mut answer)?;
@@ -59,7 +59,7 @@ impl Example {
         HealthClient::new(endpoint.expect("a URL").connect().await.expect("it listens"))
     }
 
-    /// SIGTERM, a good end, and what it wrote.
+    /// Stops it with SIGTERM, asserts that it exits with 0, and returns its output.
     #[track_caller]
     fn stop(&self) -> Output {
         self.process.signal("TERM");
@@ -80,15 +80,15 @@ fn command(server: &Server, name: &str) -> Command {
     command
 }
 
-/// Cargo puts examples beside the folder of the test programs, and builds them with all tests
-/// of the workspace.
+/// The path of an example. Cargo builds examples with all tests of the workspace, beside the folder
+/// of the test programs.
 fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("this program has a path");
     let built = test.parent().and_then(Path::parent).expect("<target>/<profile>/deps/<test>");
     built.join("examples").join(name)
 }
 
-/// The number in a line `<before> <number> <after>` of what an example wrote.
+/// The number in an output line `<before> <number> <after>`.
 #[track_caller]
 fn number(output: &Output, before: &str, after: &str) -> i64 {
     let line = output.stdout.lines().find_map(|line| {
@@ -150,13 +150,13 @@ fn a_batch_job_counts_what_it_reads() {
 }
 
 #[test]
-fn a_batch_job_that_is_ended_has_counted_what_it_read() {
+fn a_terminated_batch_job_has_counted_everything_it_read() {
     let home = Home::sqlite();
     let server = home.serve(&[]);
     let pipe = home.path("pipe");
     let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is there");
     assert!(made.success());
-    // Reading and writing, so that neither side waits for the other, nor sees the end.
+    // Open for reading and writing, so that neither side blocks or sees an end.
     let mut input = OpenOptions::new().read(true).write(true).open(&pipe).expect("the pipe");
     let how = Spawn { stdin: Some(pipe), ..Spawn::default() };
     let job = Process::spawn_with(&command(&server, "batch_job"), &how);
@@ -169,15 +169,15 @@ fn a_batch_job_that_is_ended_has_counted_what_it_read() {
     assert_eq!(server.live(), counted);
 }
 
-/// Makes a client's requests, of which every tenth hangs up early: before the answer, or in
-/// the middle of its body. Gives how many were answered in full.
+/// Sends a client's requests, of which every tenth hangs up before the answer or during its body.
+/// Returns how many were answered in full.
 fn load(example: &Example, half: &Barrier) -> i64 {
     let mut answered = 0;
     for at in 0..REQUESTS {
         if at == REQUESTS / 2 {
             half.wait();
         }
-        // Once the service is told to end, it takes no more connections.
+        // A stopping service accepts no more connections.
         let done = match at % 20 {
             9 => example.send("GET /hello/nobody").map(|_| false),
             19 => example.send("GET /download").and_then(|mut connection| {
@@ -191,8 +191,8 @@ fn load(example: &Example, half: &Barrier) -> i64 {
     answered
 }
 
-/// Loads the example with many clients at once, and ends it: after the last of them, or when
-/// each has made half of its requests. The totals must be what the service itself has seen.
+/// Loads the example with many clients at once, and stops it after the last of them, or when each
+/// has sent half of its requests. The totals must match what the service has seen.
 #[track_caller]
 fn assert_exact_under_load(ends_halfway: bool) {
     let home = Home::sqlite();
@@ -220,11 +220,11 @@ fn assert_exact_under_load(ends_halfway: bool) {
 }
 
 #[test]
-fn the_totals_are_what_the_service_saw_under_load() {
+fn totals_match_what_the_service_saw_under_load() {
     assert_exact_under_load(false);
 }
 
 #[test]
-fn the_totals_are_what_the_service_saw_when_it_ends_under_load() {
+fn totals_match_what_the_service_saw_when_stopped_under_load() {
     assert_exact_under_load(true);
 }

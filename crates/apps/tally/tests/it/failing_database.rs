@@ -1,4 +1,4 @@
-//! Databases that fail while the server runs: no OK for what is not stored, and it recovers.
+//! Databases that fail while the server runs: no OK for unstored requests, and recovery.
 
 use tally_testkit::Output;
 use tonic::Code;
@@ -6,13 +6,13 @@ use tonic::Code;
 use crate::support::{Home, LIMIT, Server, assert_fails, request, totals, wait_for};
 
 /// A server that gives up on a batch soon.
-const IMPATIENT: &[&str] = &["--write-wait-ms", "50"];
+const IMPATIENT: &[&str] = &["--requests-write-wait-ms", "50"];
 
-/// Ends the other sessions of this database: settings of a database are for new ones.
+/// Ends the database's other sessions, because its settings apply to new ones only.
 const END_SESSIONS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
-/// As if the disk were full, for whoever inserts rows.
+/// Makes inserts fail as if the disk were full.
 const DISK_FULL: &str = "
     CREATE FUNCTION disk_full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
         RAISE EXCEPTION 'could not extend file: No space left on device'
@@ -21,15 +21,14 @@ const DISK_FULL: &str = "
     CREATE TRIGGER disk_full BEFORE INSERT ON tally_requests
     FOR EACH ROW EXECUTE FUNCTION disk_full();";
 
-/// And there is room again. The trigger stays: to drop it takes a lock that inserts may be in the
-/// way of.
+/// Makes room again. The trigger stays, because dropping it needs a lock that inserts may block.
 const ROOM_AGAIN: &str = "
     CREATE OR REPLACE FUNCTION disk_full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
         RETURN NEW;
     END $$";
 
-/// Counts one request, and asserts that it is refused with UNAVAILABLE and is not counted.
-/// `tally add` says what it knows of that.
+/// Asserts that a request is refused with UNAVAILABLE and is not counted, and that `tally add`
+/// reports `known`.
 #[track_caller]
 fn assert_unavailable(server: &Server, known: &str, words: &str) {
     let output: Output = server.run(&["add", "GET", "/a", "--patience", "10"]);
@@ -54,7 +53,7 @@ fn postgres_turns_read_only() {
     server.await_serving(true);
     let name = home.database().name().to_owned();
     let read_only = |value: &str| {
-        // The first statement also works where the default is read-only.
+        // The first statement works even if the default is read-only.
         home.sql("SET default_transaction_read_only = off");
         home.sql(&format!(
             "BEGIN READ WRITE; ALTER DATABASE {name} SET default_transaction_read_only = {value};
@@ -65,7 +64,7 @@ fn postgres_turns_read_only() {
     read_only("on");
     server.await_serving(false);
     assert_unavailable(&server, "nothing was counted", "read-only");
-    assert_eq!(server.live(), totals([("GET /a", 1)]), "reading goes on");
+    assert_eq!(server.live(), totals([("GET /a", 1)]), "reading still works");
     read_only("off");
     server.await_serving(true);
     server.ok(&["add", "GET", "/a"]);
@@ -80,9 +79,9 @@ fn postgres_runs_full() {
     home.sql(DISK_FULL);
     assert_unavailable(&server, "nothing was counted", "No space left on device");
     assert_eq!(server.live(), totals([("GET /a", 1)]));
-    // Nobody counts anything, and it still knows.
+    // Without any request, it still notices.
     server.await_serving(false);
-    assert!(server.log().contains("not ready: requests cannot be stored"), "{}", server.log());
+    assert!(server.log().contains("not ready: what is sent cannot be stored"), "{}", server.log());
     assert!(server.log().contains("No space left on device"), "{}", server.log());
     home.sql(ROOM_AGAIN);
     server.await_serving(true);
@@ -90,7 +89,7 @@ fn postgres_runs_full() {
     assert_eq!(server.live(), totals([("GET /a", 2)]));
 }
 
-/// What Postgres has rolled back for certain is told so, whatever it is that it did not take.
+/// A certain rollback by Postgres is reported as such, whatever its cause.
 #[test]
 fn postgres_refuses_rows() {
     let home = Home::postgres("refuses_rows");
@@ -106,23 +105,23 @@ fn postgres_refuses_rows() {
     assert_eq!(server.live(), totals([]));
 }
 
-/// The server still tries, when the client has waited long enough: it is asked.
+/// The client asks how much is counted if it gives up while the server is still trying.
 #[test]
 fn a_client_that_gives_up_first_knows_how_much_is_counted() {
     let home = Home::postgres("gives_up_first");
-    let server = home.serve(&["--write-wait-ms", "600000"]);
+    let server = home.serve(&["--requests-write-wait-ms", "600000"]);
     server.ok(&["add", "GET", "/a"]);
     home.sql(DISK_FULL);
     let output = server.run(&["add", "GET", "/a", "-n", "3", "--patience", "1"]);
     assert_fails(&output, 1, &["nothing was counted"]);
     home.sql(ROOM_AGAIN);
-    // What that client sent is not stored later either.
+    // The client's requests are not stored later, either.
     server.ok(&["add", "GET", "/b"]);
     assert_eq!(server.live(), totals([("GET /a", 1), ("GET /b", 1)]));
 }
 
 #[test]
-fn postgres_is_full_for_a_moment_only() {
+fn postgres_is_full_only_briefly() {
     let home = Home::postgres("full_for_a_moment");
     let server = home.serve(&[]);
     server.ok(&["add", "GET", "/a"]);
@@ -143,7 +142,7 @@ fn sqlite_runs_full() {
     let url = format!("{}?size_bytes_max=262144", home.database_url());
     let server = home.serve_at(&url, IMPATIENT);
     server.ok(&["add", "GET", "/a", "-n", "10"]);
-    // Some of it fits, and the server says how much it is.
+    // A part fits, and the server reports its size.
     let output = server.run(&["add", "GET", "/a", "-n", "100000"]);
     assert_fails(&output, 1, &["the file has reached size_bytes_max, or the disk is full"]);
     let there = server.live();
@@ -166,12 +165,12 @@ fn sqlite_runs_full() {
 }
 
 #[test]
-fn a_removed_write_ahead_log_takes_nothing_with_it() {
+fn a_removed_write_ahead_log_loses_nothing() {
     let home = Home::sqlite();
     let server = home.serve(IMPATIENT);
     server.ok(&["add", "GET", "/a", "-n", "10"]);
     for name in ["tally.db-wal", "tally.db-shm"] {
-        std::fs::remove_file(home.path(name)).expect("it is there while the server runs");
+        std::fs::remove_file(home.path(name)).expect("it exists while the server runs");
     }
     let output = server.run(&["add", "GET", "/a", "-n", "100", "--patience", "1"]);
     assert_fails(&output, 1, &["tally.db-wal: the file was removed or replaced"]);
@@ -183,13 +182,13 @@ fn a_removed_write_ahead_log_takes_nothing_with_it() {
     assert_eq!(server.live(), totals([("GET /a", 110)]));
 }
 
-/// What is stored in a file without a name ends with the server.
+/// Data in an unlinked file is lost when the server ends.
 #[test]
-fn a_removed_database_is_no_good_end() {
+fn a_removed_database_is_not_a_clean_end() {
     let home = Home::sqlite();
     let server = home.serve(IMPATIENT);
     server.ok(&["add", "GET", "/a", "-n", "10"]);
-    std::fs::rename(home.path("tally.db"), home.path("away.db")).expect("it is there");
+    std::fs::rename(home.path("tally.db"), home.path("away.db")).expect("it exists");
     let output = server.run(&["add", "GET", "/a", "--patience", "1"]);
     assert_fails(&output, 1, &["put it back before you stop the server"]);
     server.process.signal("TERM");
@@ -197,11 +196,11 @@ fn a_removed_database_is_no_good_end() {
     assert_fails(&output, 1, &["tally.db at the end: the file was removed or replaced"]);
     assert!(!output.stderr.contains("everything that was acknowledged"), "{output:?}");
 
-    std::fs::rename(home.path("away.db"), home.path("tally.db")).expect("it is there");
+    std::fs::rename(home.path("away.db"), home.path("tally.db")).expect("it exists");
     let server = home.serve(IMPATIENT);
     assert_eq!(server.live(), totals([("GET /a", 10)]));
-    std::fs::rename(home.path("tally.db"), home.path("away.db")).expect("it is there");
-    std::fs::rename(home.path("away.db"), home.path("tally.db")).expect("it is there");
+    std::fs::rename(home.path("tally.db"), home.path("away.db")).expect("it exists");
+    std::fs::rename(home.path("away.db"), home.path("tally.db")).expect("it exists");
     server.stop();
 }
 

@@ -1,4 +1,4 @@
-//! The first minutes with Tally: start, count, look, import, roll up.
+//! The first minutes with Tally: start, count, query, import, roll up.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 
 use crate::support::{Home, LIMIT, Server, Totals, assert_no_secret, totals};
 
-/// How many lines of the log there are.
+/// Lines of the log.
 const LINES: i64 = 3_000;
 
 #[test]
@@ -34,7 +34,7 @@ fn postgres_is_named_without_its_password() {
     assert_no_secret(&output);
 }
 
-/// What the server's first lines invite to.
+/// Follows the suggestions of the server's first lines.
 #[track_caller]
 fn counts_and_rolls_up(server: &Server) {
     assert!(server.is_serving() || server.run(&["health"]).stdout == "SERVING\n");
@@ -44,7 +44,7 @@ fn counts_and_rolls_up(server: &Server) {
     assert_eq!(server.live(), expected);
     let before = server.ok(&["totals"]);
     assert!(before.stderr.contains("add --live"), "{before:?}");
-    // Midnight may come between the two commands.
+    // The two commands may be on different days.
     let output = server.ok(&["roll-up", "yesterday..today"]);
     assert!(output.stderr.contains("1 day rolled up, with 3 requests in all"), "{output:?}");
     assert_eq!(server.rolled_up(), expected);
@@ -90,14 +90,14 @@ fn imports_exactly(home: &Home) {
     roll_up(2);
 }
 
-/// The lines of a log, and its daily totals. Written down here without the program's help.
+/// The lines of a log and its daily totals, computed independently of the program.
 fn access_log() -> (Vec<String>, Totals) {
     let mut expected = BTreeMap::new();
     let mut lines = Vec::new();
     for number in 0..LINES {
         let (day, method, path) =
             (15 + number % 4, ["GET", "POST"][usize::from(number % 7 == 0)], number % 11);
-        // One line in five is of another time zone, and so of the next UTC day.
+        // Every fifth line is in another time zone, and so on the next UTC day.
         let (zone, utc_day) = if number % 5 == 0 { ("-0100", day + 1) } else { ("+0000", day) };
         let agent = if number % 2 == 0 { " \"-\" \"curl/8.5\"" } else { "" };
         lines.push(format!(

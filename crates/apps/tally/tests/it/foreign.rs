@@ -1,5 +1,5 @@
-//! What answers is no Tally server, or one behind TLS and a key: each is said in one sentence, with
-//! what to do.
+//! Foreign servers, and Tally behind TLS and a key: each is reported in one sentence that says what
+//! to do.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -36,14 +36,14 @@ fn serve(serve: impl Fn(TcpStream) -> std::io::Result<()> + Send + 'static) -> S
     let address = listener.local_addr().expect("bound");
     thread::spawn(move || {
         for connection in listener.incoming().flatten() {
-            // A client that goes away is none of its business.
+            // Ignore clients that disconnect.
             let _ = serve(connection);
         }
     });
     address
 }
 
-/// Answers whatever comes with these bytes.
+/// Answers every request with these bytes.
 fn answer(bytes: &'static [u8]) -> SocketAddr {
     serve(move |mut connection| {
         let _ = connection.read(&mut [0; 4096])?;
@@ -51,8 +51,8 @@ fn answer(bytes: &'static [u8]) -> SocketAddr {
     })
 }
 
-/// An HTTP/2 proxy that answers every call with this status, these headers (by their number in
-/// HPACK's static table) and this body.
+/// An HTTP/2 proxy that answers every call with this status, these headers (by number in HPACK's
+/// static table) and this body.
 fn http_2(status: &'static str, headers: &'static [(u8, &str)], body: &'static str) -> SocketAddr {
     serve(move |mut connection| {
         connection.read_exact(&mut [0; 24])?;
@@ -76,7 +76,7 @@ fn http_2(status: &'static str, headers: &'static [(u8, &str)], body: &'static s
     })
 }
 
-/// A header field that is not indexed, with a name of the static table.
+/// An unindexed header field with a name from the static table.
 fn literal(name: u8, value: &str) -> Vec<u8> {
     let mut field = if name < 15 { vec![name] } else { vec![15, name - 15] };
     field.push(u8::try_from(value.len()).expect("short"));
@@ -90,7 +90,7 @@ fn frame(kind: u8, flags: u8, stream: [u8; 4], payload: &[u8]) -> Vec<u8> {
     [&head[..], &stream, payload].concat()
 }
 
-/// Asserts that every command says the same, with these words.
+/// Asserts that every command prints the same message, with these words.
 #[track_caller]
 fn assert_said(server: &str, words: &[&str]) {
     let home = Home::sqlite();
@@ -149,7 +149,7 @@ fn a_server_of_http_1_only() {
 }
 
 #[test]
-fn tls_where_there_is_none_and_none_where_there_is() {
+fn tls_to_a_plain_server_and_no_tls_to_a_tls_server() {
     let plain = answer(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     assert_said(&format!("https://{plain}"), &["does not speak TLS: write http://"]);
     for bytes in [
@@ -170,7 +170,7 @@ fn another_program() {
     assert_said(&format!("http://{address}"), &["ends the connection without an answer"]);
 }
 
-/// Counts nothing, for whoever has the key.
+/// Accepts every call that has the key, and counts nothing.
 struct Counting(Option<&'static str>);
 
 #[async_trait]

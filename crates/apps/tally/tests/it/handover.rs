@@ -1,4 +1,4 @@
-//! A restart refuses no connection: a new server takes the port over, or its parent holds it.
+//! A restart refuses no connection: a new server takes over the port, or its parent holds it.
 
 use std::net::TcpListener;
 use std::process::Command;
@@ -23,11 +23,11 @@ async fn a_new_server_takes_over_on_postgres() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_socket_that_the_parent_holds_outlives_its_servers() {
+async fn a_socket_held_by_the_parent_outlives_its_servers() {
     let home = Home::sqlite();
     let socket = Arc::new(TcpListener::bind("127.0.0.1:0").expect("a free port"));
     let url = format!("http://{}", socket.local_addr().expect("bound"));
-    // --listen says another address: the socket is what counts.
+    // --listen has another address: the socket takes precedence.
     let command = home.serve_command(&[]);
     let how = Spawn { socket: Some(socket), ..Spawn::default() };
     let start = || Server::await_start(Process::spawn_with(&command, &how), &command);
@@ -77,7 +77,7 @@ fn a_successor_that_cannot_start_changes_nothing() {
 }
 
 #[test]
-fn a_descriptor_that_is_no_listening_socket() {
+fn a_descriptor_that_is_not_a_listening_socket() {
     let home = Home::sqlite();
     let mut command = home.serve_command(&[]);
     command.env("LISTEN_FDS", "2");
@@ -86,7 +86,7 @@ fn a_descriptor_that_is_no_listening_socket() {
     command.env("LISTEN_FDS", "1");
     let output = tally_testkit::run(&command, b"", LIMIT);
     assert_fails(&output, 1, &["LISTEN_FDS", "fd 3 is not", "one listening TCP socket"]);
-    // It is for another process.
+    // It is meant for another process.
     command.env("LISTEN_PID", "1");
     Server::start(&command).stop();
 }
@@ -109,7 +109,7 @@ async fn is_taken_over(home: &Home) {
     load.finish(&server).await;
 }
 
-/// `serve` at the address, and on the database, of a server that runs.
+/// `serve` with the address and database of a running server.
 fn successor(home: &Home, server: &Server) -> Command {
     let url = home.database_url();
     home.command(&["serve", "--listen", address(server), "--database-url", &url])

@@ -4,7 +4,7 @@ use tally_testkit::Output;
 
 use crate::support::{Home, Server, Totals, assert_fails, totals};
 
-/// Lines of several kinds, as one file has them that was pasted together.
+/// Lines of several formats in one file.
 const MIXED: &str = r#"#Software: x
 192.0.2.1 - - [17/May/2015:10:05:03 +0000] "GET /users/7?x=1 HTTP/1.1" 200 5
 web nginx: message repeated 2 times: [ 192.0.2.1 - - [17/May/2015:10:05:03 +0000] "get /users/8 HTTP/1.1" 200 5 "-" "curl"]
@@ -22,7 +22,7 @@ fn import(home: &Home, server: &Server, flags: &[&str]) -> (Output, Totals) {
 }
 
 #[test]
-fn each_line_counts_for_what_it_is() {
+fn formats_may_be_mixed() {
     let home = Home::sqlite();
     let server = home.serve(&[]);
     let (output, counted) = import(&home, &server, &[]);
@@ -42,7 +42,7 @@ fn each_line_counts_for_what_it_is() {
 }
 
 #[test]
-fn paths_are_counted_under_what_is_asked_for() {
+fn flags_decide_under_which_paths_requests_count() {
     let home = Home::sqlite();
     let server = home.serve(&[]);
     let flags = [
@@ -61,7 +61,7 @@ fn paths_are_counted_under_what_is_asked_for() {
 }
 
 #[test]
-fn conditions_say_which_entries_are_requests() {
+fn conditions_select_the_requests() {
     let home = Home::sqlite();
     let server = home.serve(&[]);
     let (_, counted) = import(&home, &server, &["--where", "logger=http.log.error"]);
@@ -71,9 +71,9 @@ fn conditions_say_which_entries_are_requests() {
     assert_eq!(counted, totals([("GET /shop", 1), ("GET /users/9", 1)]));
 }
 
-/// What would leave out every line is refused, with the reason.
+/// Flags that leave out every line are refused with the reason.
 #[test]
-fn conditions_and_prefixes_that_no_line_meets() {
+fn conditions_and_prefixes_that_match_no_line() {
     let home = Home::sqlite();
     let server = home.serve(&[]);
     let log = home.file("text.log", crate::support::LOG_LINE);
@@ -94,7 +94,7 @@ fn conditions_and_prefixes_that_no_line_meets() {
 }
 
 #[test]
-fn a_format_of_ones_own() {
+fn a_custom_format() {
     let home = Home::sqlite();
     let server = home.serve(&[]);
     let path = home.file("own.log", "1431857103.000|PURGE|/a?b|x y\n1431857103.000|GET|/a|z\n");
@@ -117,9 +117,9 @@ fn a_dry_run_needs_no_server() {
     assert!(output.stderr.contains("3 endpoints would be counted; nothing was sent"), "{output:?}");
 }
 
-/// A scanner's log fills the endpoints of a server, and real routes would be counted as others.
+/// A scanner's log can use up a server's endpoints, so that real routes count as `_other`.
 #[test]
-fn many_endpoints_are_pointed_out() {
+fn many_endpoints_cause_a_warning() {
     let home = Home::sqlite();
     let line =
         |number| format!("h - - [17/May/2015:10:05:03 +0000] \"GET /x/{number} HTTP/1.1\" 404 1\n");
@@ -148,7 +148,7 @@ mod counted_before {
     }
 
     #[test]
-    fn a_file_is_left_out_with_a_word() {
+    fn a_known_file_is_left_out_with_a_message() {
         for home in [Home::sqlite(), Home::postgres("import")] {
             let server = home.serve(&[]);
             let old = home.file("old.log", LOG_LINE.repeat(3));
@@ -159,16 +159,16 @@ mod counted_before {
             assert!(said.contains(&format!("(3 requests), and is left out; {SKIPPED}")), "{said}");
             assert!(said.contains("counted 5 requests"), "{said}");
             assert_eq!(server.live(), totals([("GET /a", 8)]));
-            // All of it.
+            // The whole file.
             let said = import(&server, &[&old, &new]);
             assert_eq!(said.matches(SKIPPED).count(), 2, "{said}");
             assert_eq!(server.live(), totals([("GET /a", 8)]));
-            // It has another name.
+            // With another name.
             let copy = home.file("copy.log", LOG_LINE.repeat(3));
             assert!(import(&server, &[&copy]).contains("old.log (3 requests)"));
             import(&server, &["--again", &old]);
             assert_eq!(server.live(), totals([("GET /a", 11)]));
-            // What was not counted of it, what was added to it, and what comes through a pipe.
+            // Lines not counted yet, lines added later, and input from a pipe.
             import(&server, &["--from-line", "2", &old]);
             home.file("old.log", LOG_LINE.repeat(4));
             import(&server, &[&old]);
@@ -176,9 +176,9 @@ mod counted_before {
         }
     }
 
-    /// With these flags it may have other requests, or the same ones.
+    /// With other flags it may have other requests, or the same ones.
     #[test]
-    fn a_file_that_was_counted_with_other_flags_is_refused() {
+    fn a_file_counted_with_other_flags_is_refused() {
         for home in [Home::sqlite(), Home::postgres("other_flags")] {
             let server = home.serve(&[]);
             let own = "1431857103.000 GET /a\n".repeat(4);
@@ -198,7 +198,7 @@ mod counted_before {
                 assert!(output.stderr.contains("error: nothing was sent"), "{output:?}");
             }
             assert_eq!(server.live(), totals([("GET /a", 3)]));
-            // The lines that are missing, and then all that are good with these flags.
+            // The missing lines, then all lines that are valid with these flags.
             let kept = text(&home.path("kept.log"));
             home.run(&["import", "--dry-run", "--malformed", &kept, &log]);
             import(&server, &["--format", format, &kept]);
@@ -209,7 +209,7 @@ mod counted_before {
     }
 
     #[test]
-    fn a_log_that_is_rotated_meanwhile_is_another_file() {
+    fn a_log_rotated_meanwhile_is_another_file() {
         let home = Home::sqlite();
         let server = home.serve(&[]);
         let log = home.file("access.log", LOG_LINE.repeat(50));
@@ -239,7 +239,7 @@ mod counted_before {
     }
 
     #[test]
-    fn one_bad_file_does_not_keep_the_others_from_being_remembered() {
+    fn other_files_are_remembered_despite_a_bad_one() {
         let home = Home::sqlite();
         let server = home.serve(&[]);
         let good = home.file("good.log", LOG_LINE.repeat(3));
@@ -253,7 +253,7 @@ mod counted_before {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_server_whose_database_is_away_is_waited_for() {
+    async fn an_import_waits_for_a_server_without_its_database() {
         let home = Home::postgres("import_waits");
         let (proxy, url) = Proxy::before(&home.database_url()).await;
         let server = tokio::task::block_in_place(|| home.serve_at(&url, &[]));
@@ -271,7 +271,7 @@ mod counted_before {
     }
 
     #[test]
-    fn a_server_that_does_not_answer_is_waited_for_only_so_long() {
+    fn an_import_waits_for_a_silent_server_only_up_to_a_limit() {
         let home = Home::sqlite();
         let server = home.serve(&[]);
         let log = home.file("a.log", LOG_LINE);
@@ -286,9 +286,9 @@ mod counted_before {
         assert!(!output.stderr.contains("--again"), "{output:?}");
     }
 
-    /// Nothing is remembered of an import that does not come to its end.
+    /// An unfinished import remembers nothing.
     #[test]
-    fn what_was_cut_off_is_counted_again() {
+    fn an_interrupted_import_is_counted_again() {
         let home = Home::sqlite();
         let server = home.serve_until("forget.before_commit");
         let log = home.file("a.log", LOG_LINE.repeat(3));
@@ -302,9 +302,9 @@ mod counted_before {
         assert!(import(&server, &[&log]).contains(SKIPPED));
     }
 
-    /// Neither a malformed line that someone may still write, nor one that is not understood at all.
+    /// Neither with a malformed last line that may be incomplete, nor without any valid line.
     #[test]
-    fn a_file_that_is_not_finished_is_not_remembered() {
+    fn an_unfinished_file_is_not_remembered() {
         let home = Home::sqlite();
         let server = home.serve(&[]);
         let log = home.file("a.log", format!("{LOG_LINE}{}", &LOG_LINE[..20]));

@@ -1,4 +1,4 @@
-//! `tally import-count`: the Go server's tables are imported once, whatever happens in between.
+//! `tally import-count`: the Go server's tables are imported once, whatever happens meanwhile.
 
 use tally_testkit::{Output, Process, Stream, TestDatabase};
 
@@ -6,7 +6,7 @@ use crate::support::{Home, LIMIT, Server, Totals, assert_fails, totals, wait_for
 
 pub(crate) const SCHEMA: &str = include_str!("import_count/migrations/count.sql");
 
-/// Tables with a day that is rolled up, and one that is not.
+/// Tables with a rolled-up day and one that is not.
 pub(crate) const TABLES: &str = "
     INSERT INTO count.methods (id, method, path) VALUES (1, 'GET', '/a'), (2, 'POST', '/b');
     INSERT INTO count.daily_method_totals VALUES
@@ -16,7 +16,7 @@ pub(crate) const TABLES: &str = "
     FROM generate_series(1, 300) AS n;
     INSERT INTO count.requests VALUES (2, '2023-05-03 23:59:59.999999+00');";
 
-/// What the Go server does when a day is rolled up.
+/// How the Go server rolls up a day.
 const ROLL_UP: &str = "
     WITH gone AS (
         DELETE FROM count.requests WHERE request_timestamp::DATE = '2023-05-03'
@@ -42,7 +42,7 @@ fn import(home: &Home, arguments: &[&str]) -> Output {
     home.run(&[&["import-count", "--database-url", &url], arguments].concat())
 }
 
-/// The same, where it must succeed; what it says.
+/// The same, asserting success; returns its message.
 #[track_caller]
 fn imported(home: &Home, arguments: &[&str]) -> String {
     let output = import(home, arguments);
@@ -59,7 +59,7 @@ fn by_day(server: &Server) -> Totals {
     server.totals(&["--live", "--by", "day"])
 }
 
-/// What a server on the home's database counts.
+/// The totals of a server on the home's database.
 #[track_caller]
 fn counted(home: &Home) -> Totals {
     let server = home.serve(&[]);
@@ -81,7 +81,7 @@ pub(crate) fn execute(database: &TestDatabase, sql: &str) {
         .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
 }
 
-/// While a server runs that knows some of the endpoints and days already.
+/// With a running server that already knows some of the endpoints and days.
 #[test]
 fn the_same_postgres_is_imported_once() {
     let home = Home::postgres("import_count");
@@ -107,7 +107,7 @@ fn the_same_postgres_is_imported_once() {
     assert_says(&said, "1,328 were imported before");
     assert_eq!(by_day(&server), expected);
 
-    // The Go server goes on, and both roll up.
+    // The Go server continues, and both roll up.
     server.ok(&["roll-up", "2023-05"]);
     home.sql("INSERT INTO count.requests VALUES (1, '2023-05-03 12:00:00+00');");
     home.sql(ROLL_UP);
@@ -123,7 +123,7 @@ fn the_same_postgres_is_imported_once() {
     *expected.get_mut("2023-05-03 GET /a").expect("it is there") += 2;
     assert_eq!(by_day(&server), expected);
 
-    // For each day, what was accepted is what is counted.
+    // For each day, accepted = counted.
     home.sql(
         "DO $$ BEGIN
             ASSERT (SELECT sum(accepted) FROM tally_producer_days) = 1333;
@@ -149,10 +149,10 @@ fn held_at(home: &Home, point: &str, arguments: &[&str]) -> Process {
     process
 }
 
-/// However long the import takes: it is held once before it writes lines that servers write too,
+/// However long the import takes: it is held once before it writes rows that servers also write,
 /// and once before its COMMIT.
 #[test]
-fn a_server_on_the_same_postgres_goes_on_meanwhile() {
+fn a_server_on_the_same_postgres_continues_meanwhile() {
     let home = Home::postgres("import_count");
     home.sql(SCHEMA);
     home.sql(TABLES);
@@ -207,20 +207,20 @@ mod killed {
 }
 
 #[test]
-fn tables_of_another_database_are_told_apart() {
+fn tables_of_another_database_are_distinguished() {
     let home = Home::sqlite();
     let (source, copy) = (elsewhere(TABLES), elsewhere(TABLES));
     let (from, copied) = (source.url(), copy.url());
     imported(&home, &["--from", &from]);
     let refused = import(&home, &["--from", &copied]);
     assert_fails(&refused, 1, &["were imported before", "--source"]);
-    // The same ones, in another place.
+    // The same tables in another place.
     let name =
         refused.stderr.split('\u{201c}').nth(1).and_then(|rest| rest.split('\u{201d}').next());
     let said = imported(&home, &["--from", &copied, "--source", name.expect("a name")]);
     assert_says(&said, "nothing is new");
     assert_eq!(counted(&home), in_tables());
-    // Another Go server's.
+    // Another Go server's tables.
     imported(&home, &["--from", &copied, "--source", "other"]);
     let doubled: Totals = in_tables().into_iter().map(|(name, count)| (name, 2 * count)).collect();
     assert_eq!(counted(&home), doubled);
@@ -258,7 +258,7 @@ fn odd_tables_lose_nothing() {
         assert_says(&imported(&home, &["--from", &source.url()]), "nothing is new");
     }
     let home = Home::sqlite();
-    imported(&home, &["--from", &source.url(), "--endpoints-max", "1"]);
+    imported(&home, &["--from", &source.url(), "--requests-endpoints-max", "1"]);
     assert_eq!(counted(&home).values().sum::<i64>(), 29);
 }
 
@@ -278,7 +278,7 @@ fn a_day_of_another_time_zone_is_counted_once() {
     assert_eq!(counted(&home), totals([("2023-05-02 GET /a", 1)]));
 }
 
-/// The same requests are of other days there.
+/// The same requests fall on other days there.
 #[test]
 fn the_same_tables_in_another_time_zone_are_refused() {
     let source = elsewhere(TABLES);
@@ -299,7 +299,7 @@ fn the_same_tables_in_another_time_zone_are_refused() {
 }
 
 #[test]
-fn a_day_with_more_than_any_count_is_refused() {
+fn a_day_beyond_the_largest_count_is_refused() {
     for tables in [
         "('2023-05-01', 1, 9223372036854775807), ('2023-05-01', 2, 9223372036854775807)",
         "('2023-05-02', 1, 9223372036854775807), ('2023-05-01', 2, 9223372036854775807)",
@@ -318,7 +318,7 @@ fn a_day_with_more_than_any_count_is_refused() {
 }
 
 #[test]
-fn days_whose_sum_is_more_than_any_count_are_told() {
+fn days_whose_sum_exceeds_a_count_are_reported() {
     let source = elsewhere(
         "INSERT INTO count.methods (id, method, path) VALUES (1, 'GET', '/a');
          INSERT INTO count.daily_method_totals VALUES
@@ -335,7 +335,7 @@ fn days_whose_sum_is_more_than_any_count_are_told() {
 }
 
 #[test]
-fn a_source_has_a_name_that_can_be_shown() {
+fn the_name_of_a_source_must_be_printable() {
     let home = Home::sqlite();
     let source = elsewhere(TABLES);
     let from = source.url();
@@ -347,7 +347,7 @@ fn a_source_has_a_name_that_can_be_shown() {
 }
 
 #[test]
-fn what_is_not_there_is_named() {
+fn missing_tables_are_named() {
     let home = Home::sqlite();
     assert_fails(&import(&home, &[]), 2, &["--from", "Postgres"]);
     let empty = TestDatabase::create("count");

@@ -10,14 +10,14 @@ use tokio::task::JoinSet;
 
 use crate::support::{LIMIT, Server, request, totals};
 
-/// How many clients count.
+/// Concurrent clients.
 const CLIENTS: usize = 4;
-/// How many requests each call has.
+/// Requests of each call.
 const REQUESTS: i64 = 3;
 /// How many calls succeed before each fault, and after the last one.
 const CALLS: usize = 50;
 
-/// What the clients know of each path: it is counted, or it may be.
+/// Which paths the clients know to be counted, and which may be.
 type Known = BTreeMap<String, bool>;
 
 /// Clients that make a new connection for each call.
@@ -48,7 +48,7 @@ impl Load {
         assert_eq!(reached, Ok(()), "{calls} calls succeed");
     }
 
-    /// Every client could connect each time, and what was acknowledged is counted.
+    /// Asserts that every connection succeeded and that acknowledged requests are counted.
     pub(crate) async fn finish(self, server: &Server) {
         tokio::task::block_in_place(|| self.await_calls());
         self.done.store(true, Ordering::SeqCst);
@@ -64,8 +64,8 @@ impl Load {
     }
 }
 
-/// Counts to a new path with each call, until it is done. A connection is never refused; one
-/// that its server left may fail.
+/// Counts to a new path with each call until stopped. Connections are never refused, but one may
+/// fail when its server ends.
 async fn count(
     url: String,
     number: usize,

@@ -1,4 +1,4 @@
-//! Tally as its users have it: the real program, real processes, real databases.
+//! Tally as its users run it: the real program, real processes, real databases.
 
 mod bad_database;
 mod bad_import;

@@ -1,4 +1,4 @@
-//! A server in less memory than the names in its database take.
+//! A server with less memory than the names in its database need.
 
 use std::path::Path;
 
@@ -6,11 +6,11 @@ use crate::support::{Home, OLD_DAY, Server, command};
 
 /// How much memory the server may have, in KiB.
 const MEMORY: u32 = 64 << 10;
-/// How many endpoints the database has, and how long their paths are, which Postgres compresses: a
-/// server with other limits has made them.
+/// The number of endpoints in the database and the length of their paths, as from a server with
+/// other limits. Postgres compresses them.
 const ENDPOINTS: u32 = 20_000;
 const PATH_BYTES: u32 = 2_048;
-const LIMITS: [&str; 4] = ["--endpoints-max", "1000", "--totals-max", "100000"];
+const LIMITS: [&str; 4] = ["--requests-endpoints-max", "1000", "--requests-totals-max", "100000"];
 
 #[test]
 fn a_server_starts_and_answers_in_little_memory() {
@@ -27,7 +27,7 @@ fn a_server_starts_and_answers_in_little_memory() {
     let script = format!("ulimit -d {MEMORY} && exec \"$@\"");
     let mut limited = command(Path::new("sh"), &home.path(""), &["-c", &script, "sh"]);
     limited.arg(serve.get_program()).args(serve.get_args());
-    // Each thread takes memory of its own.
+    // Each thread needs its own memory.
     let server = Server::start(limited.env("TOKIO_WORKER_THREADS", "2"));
     for live in [&["--live"][..], &[]] {
         let output = server.run(&[&["totals"], live].concat());

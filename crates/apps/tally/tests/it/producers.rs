@@ -1,4 +1,4 @@
-//! `tally producers`, and whether totals are complete.
+//! `tally producers`, and reports of incomplete totals.
 
 use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::tally::producers::v1::{Drops, Open};
@@ -17,7 +17,7 @@ const OLD_DAY_NUMBER: i32 = 16_572;
 /// A line of an access log.
 const LINE: &str = "- - - [17/May/2015:10:05:03 +0000] \"GET /b HTTP/1.1\" 200 1\n";
 
-/// Counts one request of the old day, and says that 12 were dropped.
+/// Counts one request on the old day and reports 12 drops.
 fn count_and_drop(server: &Server) {
     let open = Open {
         producer_id: (1..=16).collect(),
@@ -83,7 +83,7 @@ fn totals_say_whether_they_are_complete() {
 
 /// A backup is restored under a running server.
 #[test]
-fn totals_say_that_the_database_went_back() {
+fn totals_report_a_restored_database() {
     let home = Home::postgres("went_back");
     let server = home.serve(&[]);
     for _ in 0..3 {
@@ -109,7 +109,7 @@ fn totals_say_that_the_database_went_back() {
     assert!(server.log().contains("acknowledged batches are missing"), "{}", server.log());
 }
 
-/// Anybody may say that batches were acknowledged to them; a person can clear that.
+/// Any client may claim acknowledged batches; an operator can clear the claim.
 #[test]
 fn a_setback_can_be_cleared() {
     for home in [Home::sqlite(), Home::postgres("clear")] {
@@ -140,7 +140,7 @@ fn a_setback_can_be_cleared() {
     }
 }
 
-/// A client says that 12 batches were acknowledged to it, of a producer that was never there.
+/// A client claims 12 acknowledged batches of a producer that never existed.
 async fn forge_setback(server: &Server, last: u8) {
     let now = SystemClock.now().as_second();
     let open = Open {
@@ -161,15 +161,15 @@ async fn forge_setback(server: &Server, last: u8) {
     assert_eq!(status.code(), Code::FailedPrecondition, "{status}");
 }
 
-/// One request, by the server's own insert worker.
+/// Counts one request through the server's own insert worker.
 async fn count_by_add(server: &Server) {
     let mut client = CountServiceClient::connect(server.url.clone()).await.expect("it listens");
     client.add(tokio_stream::iter([request("/a")])).await.expect("it is counted");
 }
 
-/// As by cron: each of them is done at its end, and takes no place from the next one.
+/// As from cron: each producer is done when its command ends, so it does not count for the next.
 #[test]
-fn counting_by_hand_never_meets_the_limit_of_producers() {
+fn counting_by_hand_never_reaches_the_limit_of_producers() {
     for home in [Home::sqlite(), Home::postgres("by_hand")] {
         let server = home.serve(&["--producers-max", "3"]);
         let log = home.file("access.log", LINE);

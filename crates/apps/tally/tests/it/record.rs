@@ -1,5 +1,5 @@
-//! `Record` through the real program: killed at every step, with errors of the database, and with
-//! rules left out, to prove that these tests would notice.
+//! `Record` through the real program: killed at every step, with database errors, and with broken
+//! rules to prove that these tests would notice them.
 
 use tally_proto::tally::producers::v1 as producers;
 
@@ -14,17 +14,17 @@ use tonic::{Status, Streaming};
 
 use crate::support::{Home, LIMIT, Server, Totals, totals, wait_for};
 
-/// Below and above the size from which on Postgres uses COPY.
+/// Below and above the size from which Postgres uses COPY.
 const SMALL: u32 = 5;
 const LARGE: u32 = 2_500;
 
-/// How many batches are sent.
+/// Batches sent.
 const BATCHES: u64 = 4;
 
-/// A client that remembers nothing but what it was told.
+/// A client that remembers only what the server acknowledged.
 struct Client {
     epoch: u64,
-    /// The highest number that was acknowledged.
+    /// The highest acknowledged number.
     acknowledged: u64,
     /// The time of its requests.
     micros: i64,
@@ -37,8 +37,8 @@ impl Client {
         Self { epoch: 0, acknowledged: 0, micros: SystemClock.now().as_microsecond() }
     }
 
-    /// Opens the producer and sends the batches `1..=last`, all of them, and waits until all are
-    /// acknowledged or the stream ends.
+    /// Opens the producer, sends all batches `1..=last`, and waits until all are acknowledged or
+    /// the stream ends.
     async fn send(&mut self, url: &str, last: u64, rows: u32) -> Result<(), Status> {
         let (sender, messages) = mpsc::channel(100);
         let send = |kind| {
@@ -90,8 +90,8 @@ fn batch(sequence: u64, rows: u32, micros: i64) -> proto::Batch {
     }
 }
 
-/// Sends batches to a server that stops at a point, and kills it there. The answer is how many of
-/// them were acknowledged before.
+/// Sends batches to a server that stops at a point, and kills it there. Returns how many were
+/// acknowledged before.
 fn killed(server: &Server, point: &str, client: &mut Client, rows: u32) -> u64 {
     std::thread::scope(|scope| {
         let url = server.url.as_str();
@@ -106,7 +106,7 @@ fn killed(server: &Server, point: &str, client: &mut Client, rows: u32) -> u64 {
     })
 }
 
-/// After a kill everything is sent again, twice: it is counted once.
+/// Everything resent after a kill, even twice, is counted once.
 fn killed_at(home: &Home, point: &str, rows: u32) {
     let server = home.serve_until(point);
     let mut client = Client::new();
@@ -144,9 +144,9 @@ fn killed_on_postgres() {
     }
 }
 
-/// Every third write fails, before it is stored, in each way that is worth trying again.
+/// Every third write fails before it is stored, with each error that is retried.
 #[test]
-fn errors_of_the_database_neither_lose_nor_double() {
+fn database_errors_neither_lose_nor_double() {
     for state in ["40001", "40P01", "57P01", "53300"] {
         for rows in [SMALL, LARGE] {
             let home = Home::postgres("record_sqlstate");
@@ -162,7 +162,7 @@ fn errors_of_the_database_neither_lose_nor_double() {
     }
 }
 
-/// With a rule left out, what these tests look for does happen: they would notice.
+/// If a rule is broken, requests are lost or doubled, so these tests would notice.
 #[test]
 fn an_early_acknowledgement_loses() {
     let home = Home::sqlite();
@@ -176,15 +176,15 @@ fn an_early_acknowledgement_loses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_check_of_the_sequence_a_lost_answer_doubles() {
+async fn without_the_sequence_check_a_lost_answer_doubles() {
     for (fault, times) in [("none", 1), ("record.skip_sequence", 2)] {
         let home = Home::postgres("record_unsafe");
         let (proxy, url) = Proxy::before(&home.database_url()).await;
         tokio::task::block_in_place(|| {
             let server = Server::start(home.serve_command_at(&url, &[]).env("TALLY_FAULT", fault));
             let mut client = Client::new();
-            // The statement that stores these requests has their time in it, in microseconds
-            // since 2000. It is committed with the names of their endpoints, and nobody is told.
+            // The statement that stores these requests contains their time in microseconds since
+            // 2000. It commits together with the names of their endpoints, and its answer is lost.
             let time = (client.micros - 946_684_800_000_000).to_be_bytes();
             proxy.swallow_after_all(&[&time, b"COMMIT"]);
             wait_for(client.send(&server.url, 1, SMALL)).expect("it is acknowledged");

@@ -29,14 +29,14 @@ async fn a_killed_database_loses_and_doubles_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_whose_answer_is_lost_counts_once() {
+async fn a_batch_with_a_lost_answer_counts_once() {
     let home = Home::postgres("lost_answer");
     let (proxy, url) = Proxy::before(&home.database_url()).await;
     tokio::task::block_in_place(|| {
         let server = home.serve_at(&url, &[]);
         server.ok(&["add", "GET", "/a"]);
-        // The statement that stores these requests has their time in it, as Postgres writes it:
-        // microseconds since 2000. It commits, and nobody is told.
+        // The statement that stores these requests contains their time as Postgres encodes it:
+        // microseconds since 2000. It commits, and its answer is lost.
         let micros: i64 = (1_431_857_103 - 946_684_800) * 1_000_000;
         proxy.swallow_after(&micros.to_be_bytes());
         server.ok(&["add", "GET", "/a", "-n", "5", "--at", "2015-05-17T10:05:03Z"]);

@@ -1,4 +1,4 @@
-//! What the tests share: a folder and a database for each, the program, and a running server.
+//! Shared helpers: a folder and a database for each test, the program, and a running server.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,23 +15,23 @@ use tally_testkit::{Output, Process, Stream, TestDatabase, User, eventually_bloc
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
-/// A line of an access log that counts.
+/// A valid line of an access log.
 pub(crate) const LOG_LINE: &str =
     "192.0.2.7 - - [17/May/2015:10:05:03 +0000] \"GET /a HTTP/1.1\" 200 512\n";
 
-/// How long anything may take that is expected to happen. Only a failed test waits so long.
+/// Limit for everything that is expected to happen. Only a failed test waits this long.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-/// The day of the requests that come late.
+/// The day of late requests.
 pub(crate) const OLD_DAY: &str = "2015-05-17";
 
 /// Counts by method and path.
 pub(crate) type Totals = BTreeMap<String, i64>;
 
-/// A folder to run in and a database, for one test.
+/// The folder and the database of one test.
 pub(crate) struct Home {
     folder: TempDir,
-    /// SQLite when there is none.
+    /// None for SQLite.
     database: Option<TestDatabase>,
 }
 
@@ -57,7 +57,7 @@ impl Home {
         self.folder.path().join(name)
     }
 
-    /// Writes a file into the folder, and gives its path.
+    /// Writes a file into the folder and returns its path.
     pub(crate) fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
         let path = self.path(name);
         fs::write(&path, bytes).expect("room in the temporary folder");
@@ -79,7 +79,7 @@ impl Home {
         }
     }
 
-    /// The program, in this folder, and without the settings of the one who runs the tests.
+    /// The program in this folder, without settings from the environment.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         command(Path::new(env!("CARGO_BIN_EXE_tally")), self.folder.path(), arguments)
     }
@@ -113,20 +113,20 @@ impl Home {
         Server::start(&self.serve_command_at(url, arguments))
     }
 
-    /// Runs `serve` on a database where it must fail to start.
+    /// Runs `serve` on a database on which it must fail to start.
     #[track_caller]
     pub(crate) fn serve_fails(&self, url: &str) -> Output {
         run_with(&self.serve_command_at(url, &[]), b"", LIMIT, None)
     }
 
-    /// A server that stops for ever when it reaches the point.
+    /// A server that stops forever when it reaches this point.
     #[track_caller]
     pub(crate) fn serve_until(&self, point: &str) -> Server {
         Server::start(self.serve_command(&[]).env("TALLY_FAULT", point))
     }
 
-    /// Puts GET and a path into the dictionary. A server that finds a name there stores small
-    /// batches of it on Postgres in one statement.
+    /// Adds GET and a path to the dictionary. On Postgres, a server stores small batches of known
+    /// names in one statement.
     #[track_caller]
     pub(crate) fn know_endpoint(&self, path: &str) {
         let server = self.serve(&[]);
@@ -143,7 +143,7 @@ impl Home {
             .unwrap_or_else(|error| panic!("{statements}: {error:?}"));
     }
 
-    /// How many rows are not rolled up. Only Postgres lets another program ask.
+    /// How many rows are not rolled up; Postgres only, because SQLite locks out other programs.
     pub(crate) fn rows(&self) -> i64 {
         wait_for(async {
             let client = self.database().connect().await;
@@ -186,7 +186,7 @@ impl Server {
         run_with(&self.command(arguments), b"", LIMIT, None)
     }
 
-    /// Runs a command that must succeed, and gives what it wrote.
+    /// Runs a command that must succeed and returns its output.
     #[track_caller]
     pub(crate) fn ok(&self, arguments: &[&str]) -> Output {
         let output = self.run(arguments);
@@ -204,7 +204,7 @@ impl Server {
         self.totals(&["--by", "whole"])
     }
 
-    /// The totals as CSV; a date, if there is one, stands before the method.
+    /// The totals read from CSV; a date, if present, precedes the method.
     #[track_caller]
     pub(crate) fn totals(&self, arguments: &[&str]) -> Totals {
         let output = self.ok(&[&["totals", "--format", "csv"], arguments].concat());
@@ -222,7 +222,7 @@ impl Server {
         self.run(&["health"]).stdout == "SERVING\n"
     }
 
-    /// Waits until the server says that it serves, or that it does not.
+    /// Waits until the server's health is `serving`.
     #[track_caller]
     pub(crate) fn await_serving(&self, serving: bool) {
         let seen = eventually_blocking(LIMIT, || self.is_serving() == serving);
@@ -233,14 +233,14 @@ impl Server {
         self.process.text(Stream::Stderr)
     }
 
-    /// SIGKILL, and the end of the process.
+    /// Kills the server with SIGKILL and waits for its end.
     #[track_caller]
     pub(crate) fn kill(&self) {
         self.process.signal("KILL");
         self.process.wait(LIMIT);
     }
 
-    /// SIGTERM, and a good end.
+    /// Stops the server with SIGTERM and asserts a clean end.
     #[track_caller]
     pub(crate) fn stop(&self) {
         self.process.signal("TERM");
@@ -253,7 +253,7 @@ impl Server {
     }
 }
 
-/// A request of this moment.
+/// A request with the current time.
 pub(crate) fn request(path: &str) -> AddRequest {
     let now = timestamp(SystemClock.now().as_microsecond());
     AddRequest { method: 3, path: path.to_owned(), request_timestamp: Some(now) }
@@ -264,8 +264,8 @@ pub(crate) fn totals<const N: usize>(of: [(&str, i64); N]) -> Totals {
     of.map(|(name, count)| (name.to_owned(), count)).into()
 }
 
-/// Asserts that a command failed with this exit code and one line that has all these words,
-/// and that it did not print the secret of the tests' databases.
+/// Asserts that a command failed with this exit code and one line that contains all these words,
+/// and that it did not print the password of the tests' databases.
 #[track_caller]
 pub(crate) fn assert_fails(output: &Output, code: i32, words: &[&str]) {
     assert_eq!(output.status.code(), Some(code), "{output:?}");
@@ -278,7 +278,7 @@ pub(crate) fn assert_fails(output: &Output, code: i32, words: &[&str]) {
     assert_no_secret(output);
 }
 
-/// The password of the testkit's Postgres, and those that the tests make up.
+/// The passwords of the testkit's Postgres and of the tests.
 #[track_caller]
 pub(crate) fn assert_no_secret(output: &Output) {
     for secret in ["tally-test", "s3cret"] {
@@ -287,8 +287,8 @@ pub(crate) fn assert_no_secret(output: &Output) {
     }
 }
 
-/// A copy of the program that every user may run, and the user to run it as so that file
-/// permissions count: root ignores them.
+/// A copy of the program that every user may run, and the user to run it as, because root ignores
+/// file permissions.
 pub(crate) fn unprivileged(home: &Home) -> (PathBuf, Option<User>) {
     let folder = home.folder.path();
     let is_root = fs::metadata(folder).expect("the folder is there").uid() == 0;
@@ -307,7 +307,7 @@ pub(crate) fn text(path: &Path) -> String {
     path.to_str().expect("temporary folders have plain names").to_owned()
 }
 
-/// The program in a folder, without the settings of the one who runs the tests.
+/// The program in a folder, without settings from the environment.
 pub(crate) fn command(program: &Path, folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(folder);
@@ -321,7 +321,7 @@ pub(crate) fn command(program: &Path, folder: &Path, arguments: &[&str]) -> Comm
     command
 }
 
-/// Waits in a test that is not asynchronous.
+/// Awaits in a synchronous test.
 pub(crate) fn wait_for<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(work)

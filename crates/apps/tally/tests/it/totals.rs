@@ -1,10 +1,10 @@
-//! `tally totals`: what it asks for, in which order, how much of it, and what it says.
+//! `tally totals`: selection, order, limits and messages.
 
 use tally_testkit::Output;
 
 use crate::support::{Home, Server, assert_fails, totals};
 
-/// A server that has counted: yesterday is rolled up, today is not, and a day long ago is.
+/// A server with counts: yesterday and a day long ago are rolled up, today is not.
 fn counted(home: &Home) -> Server {
     let server = home.serve(&[]);
     let line =
@@ -18,14 +18,14 @@ fn counted(home: &Home) -> Server {
     server
 }
 
-/// What a command wrote to stdout, without the dates of today.
+/// A command's stdout without today's dates.
 fn rows(output: &Output) -> Vec<String> {
     let rows = output.stdout.lines().skip(1);
     rows.map(|row| row.split_once(',').expect("a date").1.to_owned()).collect()
 }
 
 #[test]
-fn the_top_endpoints_of_today_are_one_command() {
+fn one_command_shows_todays_top_endpoints() {
     for home in [Home::sqlite(), Home::postgres("totals_top")] {
         let server = counted(&home);
         let top = ["totals", "today", "--live", "--sort", "count", "--limit", "2"];
@@ -57,7 +57,7 @@ fn paths_and_sums() {
         let table = server.ok(&[&one[..], &["table"]].concat());
         assert_eq!(table.stdout, "date  count\n          8\n");
         assert_eq!(table.stderr, "8 requests; complete: no drops are known\n");
-        // What was counted since the roll-up is missing, so nothing is said to be complete.
+        // Requests counted after the roll-up are missing, so the totals are not called complete.
         let rolled_up = server.ok(&["totals", "--format", "table"]);
         let words = "3 requests to 2 endpoints, rolled up; --live adds later ones\n";
         assert_eq!(rolled_up.stderr, words);
@@ -79,7 +79,7 @@ fn the_whole_range_has_an_empty_date_in_every_format() {
 }
 
 #[test]
-fn a_range_is_named_by_words() {
+fn words_name_a_range() {
     let home = Home::sqlite();
     let server = counted(&home);
     for words in ["today", "7d", "1d", "this-month", "this-month..today", "2015-05-18..today"] {
@@ -100,7 +100,7 @@ fn a_range_is_named_by_words() {
 }
 
 #[test]
-fn quiet_means_no_words() {
+fn quiet_suppresses_messages() {
     let home = Home::sqlite();
     let server = counted(&home);
     for arguments in [&["--format", "table"][..], &["1999"], &["--live", "--limit", "1"]] {

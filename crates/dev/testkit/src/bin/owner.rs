@@ -1,4 +1,5 @@
-//! Owns a cluster and a child process, says so, and waits to be killed. For the testkit's own tests.
+//! Starts a cluster and a child process, prints them, and waits to be killed. For the testkit's own
+//! tests.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! A standby, and settings that change while a server runs.
+//! A standby server, and settings changed at run time.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -12,13 +12,13 @@ use crate::folder::Folder;
 // === impl Cluster ===
 
 impl Cluster {
-    /// Makes a second server with the same settings, which follows this one until its
-    /// `primary_conninfo` is [changed](Cluster::change) to nothing. It answers queries;
-    /// `pg_promote()` makes a primary of it. Not with TLS: it has no file for
+    /// Starts a second server with the same settings, which follows this one until its
+    /// `primary_conninfo` is [changed](Cluster::change) to an empty string. It answers queries, and
+    /// `pg_promote()` makes it a primary. TLS is not supported: it has no file for
     /// [`Cluster::ca_path`].
     ///
     /// # Errors
-    /// When this one is not there to be copied, or the copy does not start.
+    /// If this server cannot be copied, or the copy does not start.
     pub fn standby(&self) -> Result<Cluster, Error> {
         let folder = Folder::create().map_err(Error::Folder)?;
         let (bin, options) = (self.bin.clone(), self.options.clone());
@@ -32,11 +32,11 @@ impl Cluster {
         Ok(standby)
     }
 
-    /// Changes a setting that needs no restart. A server that runs takes it over at once, each
-    /// session before its next command; it stays across restarts.
+    /// Changes a setting that needs no restart, and keeps it across restarts. A running server
+    /// applies it immediately, each session before its next command.
     ///
     /// # Errors
-    /// When the file of the settings cannot be written.
+    /// If the settings file cannot be written.
     pub fn change(&self, name: &str, value: &str) -> Result<(), Error> {
         let path = self.folder.data().join("postgresql.conf");
         let written = File::options()
@@ -46,12 +46,12 @@ impl Cluster {
         written.map_err(Error::Folder)?;
         if let Some(child) = self.lock().as_ref() {
             kill_process(Pid::from_child(child), Signal::HUP)
-                .map_err(|error| self.failed(format!("cannot be told of a setting: {error}")))?;
+                .map_err(|error| self.failed(format!("cannot reload its settings: {error}")))?;
         }
         Ok(())
     }
 
-    /// Copies the data of a server that runs.
+    /// Copies the data of a running server.
     fn copy(&self, from: &Cluster) -> Result<(), Error> {
         let program = self.bin.join("pg_basebackup");
         let mut command = self.folder.command(&program);

@@ -1,4 +1,4 @@
-//! The connections of a proxy: carrying their bytes, and doing to them what was asked for.
+//! The connections of a proxy: forwarding their bytes and applying the faults.
 
 use std::io;
 use std::sync::Arc;
@@ -13,22 +13,22 @@ use tokio::task::JoinSet;
 
 use super::{Direction, Shared};
 
-/// How much is carried at a time in each direction.
+/// How much is forwarded at a time in each direction.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// The last bytes of a direction, in which a pattern may have begun.
+/// The last bytes of a direction, which may be the start of a pattern.
 #[derive(Default)]
 struct Tail {
     bytes: Vec<u8>,
-    /// How many of the patterns were found, and which patterns these are.
+    /// How many patterns were found, and the number of these patterns.
     found: usize,
     number: u64,
 }
 
-/// Why a connection ended, where the other side must notice it as a reset.
+/// Ends a connection in a way that both sides see as a reset.
 const RESET: io::ErrorKind = io::ErrorKind::ConnectionReset;
 
-/// Takes connections until it is asked to close all of them, or is aborted.
+/// Accepts connections until it is asked to close all of them, or is aborted.
 pub(super) async fn accept(
     listener: TcpListener,
     shared: Arc<Shared>,
@@ -44,7 +44,7 @@ pub(super) async fn accept(
         shared.accepted.fetch_add(1, Ordering::SeqCst);
         let shared = Arc::clone(&shared);
         connections.spawn(async move {
-            // An error is an end like another: both sides are closed.
+            // An error closes both sides, like any other end.
             let _ = connect(client, &shared).await;
         });
         while connections.try_join_next().is_some() {}
@@ -53,7 +53,7 @@ pub(super) async fn accept(
     connections.shutdown().await;
 }
 
-/// Carries one connection to its end.
+/// Runs one connection to its end.
 async fn connect(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
     let mut resets = shared.resets.subscribe();
     let upstream = shared.upstream().clone();
@@ -65,7 +65,7 @@ async fn connect(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
         _ = resets.changed() => Err(RESET.into()),
     };
     if ended.as_ref().is_err_and(|error| error.kind() == RESET) {
-        // Also where one side was reset by its peer: the other side hears of it in the same way.
+        // Even if a peer reset one side: the other side must see a reset, too.
         client.set_zero_linger()?;
         server.set_zero_linger()?;
     }
@@ -95,7 +95,7 @@ async fn requests(
     loop {
         let read = from.read(&mut chunk).await?;
         shared.hold().await;
-        // Nothing may follow after a hole: the server would take it for something else.
+        // Nothing may follow a hole, because the server would misread it.
         has_hole |= shared.loses(Direction::ToServer);
         if has_hole {
             if read == 0 {
@@ -151,7 +151,7 @@ async fn answers(
 // === impl Shared ===
 
 impl Shared {
-    /// Waits while connections are stalled, and for as long as data is delayed.
+    /// Waits while connections are stalled, then for the delay.
     async fn hold(&self) {
         let mut stalled = self.stalled.subscribe();
         // The sender lives as long as `self`.
@@ -166,7 +166,7 @@ impl Shared {
         self.lost[direction as usize].load(Ordering::SeqCst)
     }
 
-    /// How many of these bytes are still forwarded, when the connection is reset after them.
+    /// How many of these bytes to forward before a reset; `None` without a reset.
     fn tears(&self, bytes: usize) -> Option<usize> {
         let mut after = self.tear_after();
         let left = (*after)?;
@@ -179,7 +179,7 @@ impl Shared {
         Some(left)
     }
 
-    /// Whether the client has sent the last pattern; if so, none is looked for any more.
+    /// Whether the client has sent the last pattern; if so, the search ends.
     fn matches(&self, tail: &mut Tail, bytes: &[u8]) -> bool {
         let mut patterns = self.patterns();
         if patterns.wanted.is_empty() || tail.number != patterns.number {
@@ -203,7 +203,7 @@ impl Shared {
 // === impl Tail ===
 
 impl Tail {
-    /// Finds the pattern, and leaves what may be the beginning of the next one.
+    /// Finds the pattern, and keeps bytes that may be the start of the next one.
     fn find(&mut self, wanted: &[u8]) -> bool {
         let at = self.bytes.windows(wanted.len()).position(|window| window == wanted);
         let keep_from = match at {

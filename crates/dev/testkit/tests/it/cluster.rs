@@ -1,4 +1,4 @@
-//! A private server: passwords, certificates, being stopped and being killed.
+//! A private server: passwords, certificates, stops and kills.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn numbers(client: &Client) -> Vec<i32> {
 }
 
 #[tokio::test]
-async fn a_server_checks_passwords_and_takes_settings() {
+async fn a_server_checks_passwords_and_applies_settings() {
     let settings = vec![("work_mem".to_owned(), "7MB".to_owned())];
     let cluster = Cluster::start(Options { settings, ..Options::default() }).unwrap();
     let client = connect(&cluster.url("postgres")).await;
@@ -45,7 +45,7 @@ async fn a_server_checks_passwords_and_takes_settings() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_stopped_or_killed_comes_back_with_its_data() {
+async fn a_stopped_or_killed_server_restarts_with_its_data() {
     let cluster = Cluster::start(Options::default()).unwrap();
     let client = connect(&cluster.url("postgres")).await;
     client.batch_execute("CREATE TABLE numbers (n int)").await.unwrap();
@@ -66,7 +66,7 @@ async fn a_server_that_is_stopped_or_killed_comes_back_with_its_data() {
 }
 
 #[tokio::test]
-async fn a_standby_that_lagged_is_promoted_without_the_last_rows() {
+async fn a_promoted_standby_that_lagged_lacks_the_last_rows() {
     let primary = Cluster::start(Options::default()).unwrap();
     let client = connect(&primary.url("postgres")).await;
     client.batch_execute("CREATE TABLE numbers (n int)").await.unwrap();
@@ -88,7 +88,7 @@ async fn a_standby_that_lagged_is_promoted_without_the_last_rows() {
 }
 
 #[tokio::test]
-async fn the_certificate_is_trusted_by_its_authority_only() {
+async fn only_its_authority_vouches_for_a_certificate() {
     let tls = Tls::generate();
     let cluster = Cluster::start(Options { tls: Some(tls), ..Options::default() }).unwrap();
     let url = format!("{}?sslmode=require", cluster.url("postgres"));
@@ -119,7 +119,7 @@ fn with_roots(roots: RootCertStore) -> tokio_postgres_rustls::MakeRustlsConnect 
 }
 
 #[test]
-fn nothing_is_left_of_a_cluster_that_is_dropped() {
+fn a_dropped_cluster_leaves_nothing_behind() {
     let cluster = Cluster::start(Options::default()).unwrap();
     let (folder, port) = (cluster.socket_dir().to_path_buf(), cluster.port());
     assert!(folder.join("data").is_dir());
@@ -129,7 +129,7 @@ fn nothing_is_left_of_a_cluster_that_is_dropped() {
 }
 
 #[test]
-fn a_server_that_cannot_start_says_why() {
+fn a_failed_start_says_why() {
     let settings = vec![("no_such_setting".to_owned(), "1".to_owned())];
     let error = Cluster::start(Options { settings, ..Options::default() }).unwrap_err();
     assert!(error.to_string().contains("no_such_setting"), "{error}");

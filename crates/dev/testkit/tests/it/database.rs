@@ -5,14 +5,14 @@ use tally_testkit::{TestDatabase, eventually};
 use crate::LIMIT;
 
 #[tokio::test]
-async fn a_database_is_empty_alone_and_dropped() {
+async fn databases_are_empty_separate_and_dropped() {
     let one = TestDatabase::create("Databases: one!");
     let other = TestDatabase::create("Databases: one!");
     assert_ne!(one.name(), other.name());
     one.connect().await.batch_execute("CREATE TABLE mine (n int)").await.unwrap();
     other.connect().await.batch_execute("CREATE TABLE mine (n int)").await.unwrap();
 
-    // Dropped although someone is connected.
+    // Dropped even if a client is connected.
     let name = one.name().to_owned();
     let connected = one.connect().await;
     drop(one);

@@ -1,4 +1,4 @@
-//! The testkit's own tests: what it promises to every other test.
+//! The testkit's own tests: its promises to all other tests.
 
 mod cluster;
 mod database;
@@ -10,5 +10,5 @@ mod proxy;
 
 use std::time::Duration;
 
-/// For what takes milliseconds on an idle machine.
+/// Limit for steps that take milliseconds on an idle machine.
 const LIMIT: Duration = Duration::from_secs(30);

@@ -1,4 +1,4 @@
-//! The faults of the proxy that need no database: resets, holes, delays, another server.
+//! Faults of the proxy without a database: resets, holes, delays, redirection.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -20,12 +20,12 @@ async fn connected() -> (Proxy, TcpListener, TcpStream, TcpStream) {
 async fn through(proxy: &Proxy, listener: &TcpListener) -> (TcpStream, TcpStream) {
     let mut client = TcpStream::connect(proxy.addr()).await.expect("the proxy listens");
     let (mut server, _) = listener.accept().await.expect("the proxy connects");
-    // The proxy carries this connection, and does not only accept it.
+    // The proxy has not only accepted the connection but forwards it.
     assert_eq!(sent(&mut client, &mut server, b"hello").await, b"hello");
     (client, server)
 }
 
-/// What arrives of these bytes.
+/// Sends these bytes and returns what arrives.
 async fn sent(from: &mut TcpStream, to: &mut TcpStream, bytes: &[u8]) -> Vec<u8> {
     from.write_all(bytes).await.expect("it is open");
     let mut arrived = vec![0; bytes.len()];
@@ -50,13 +50,13 @@ async fn a_reset_ends_both_sides_and_lets_new_ones_in() {
 }
 
 #[tokio::test]
-async fn a_message_is_torn_after_so_many_bytes() {
+async fn a_message_is_torn_after_n_bytes() {
     let (proxy, _listener, mut client, mut server) = connected().await;
     proxy.tear_after(6);
     assert_eq!(sent(&mut client, &mut server, b"0123").await, b"0123");
     client.write_all(b"4567").await.unwrap();
     ends_with_a_reset(&mut client).await;
-    // A reset may overtake what came before it, but nothing comes after the sixth byte.
+    // A reset may overtake earlier bytes, but nothing follows the sixth byte.
     let mut rest = Vec::new();
     let _ = server.read_to_end(&mut rest).await;
     assert!(b"45".starts_with(&rest), "{rest:?}");
@@ -64,7 +64,7 @@ async fn a_message_is_torn_after_so_many_bytes() {
 }
 
 #[tokio::test]
-async fn a_half_open_connection_loses_one_direction_and_has_no_second_life() {
+async fn a_half_open_connection_loses_one_direction_and_ends_when_healed() {
     for direction in [Direction::ToServer, Direction::ToClient] {
         let (proxy, listener, mut client, mut server) = connected().await;
         let (from, to) = match direction {
@@ -73,7 +73,7 @@ async fn a_half_open_connection_loses_one_direction_and_has_no_second_life() {
         };
         proxy.lose(direction);
         from.write_all(b"lost").await.unwrap();
-        eventually("they are thrown away", LIMIT, async || proxy.bytes_lost() == 4).await;
+        eventually("the bytes are discarded", LIMIT, async || proxy.bytes_lost() == 4).await;
         assert_eq!(sent(to, from, b"heard").await, b"heard");
         proxy.heal();
         let mut arrived = Vec::new();
@@ -84,7 +84,7 @@ async fn a_half_open_connection_loses_one_direction_and_has_no_second_life() {
 }
 
 #[tokio::test]
-async fn a_delay_holds_the_data_back_and_loses_nothing() {
+async fn a_delay_loses_nothing() {
     let (proxy, _listener, mut client, mut server) = connected().await;
     proxy.delay(Duration::from_millis(50));
     let start = Instant::now();
@@ -95,7 +95,7 @@ async fn a_delay_holds_the_data_back_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn new_connections_are_led_elsewhere() {
+async fn only_new_connections_are_redirected() {
     let (proxy, _first, mut client, mut server) = connected().await;
     let second = TcpListener::bind("127.0.0.1:0").await.unwrap();
     proxy.redirect(&second.local_addr().unwrap().to_string());
@@ -104,14 +104,14 @@ async fn new_connections_are_led_elsewhere() {
 }
 
 #[tokio::test]
-async fn an_answer_is_lost_only_after_all_patterns_in_their_order() {
+async fn an_answer_is_lost_only_after_all_patterns_in_order() {
     let (proxy, listener, mut client, mut server) = connected().await;
     let (mut other, mut other_server) = through(&proxy, &listener).await;
     proxy.swallow_after_all(&[b"first", b"second"]);
     assert_eq!(sent(&mut client, &mut server, b"second, fir").await, b"second, fir");
     assert_eq!(sent(&mut server, &mut client, b"answer").await, b"answer");
     assert_eq!(sent(&mut client, &mut server, b"st, sec").await, b"st, sec");
-    // Another connection has its own count.
+    // Each connection is matched separately.
     assert_eq!(sent(&mut other, &mut other_server, b"second").await, b"second");
     assert_eq!(sent(&mut other_server, &mut other, b"answer").await, b"answer");
     assert_eq!(sent(&mut client, &mut server, b"ond").await, b"ond");

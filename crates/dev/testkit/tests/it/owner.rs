@@ -1,4 +1,4 @@
-//! What is left of an owner that is killed with SIGKILL: nothing.
+//! An owner killed with SIGKILL leaves nothing behind.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,7 @@ use tally_testkit::{Process, Stream, eventually_blocking};
 use crate::LIMIT;
 
 #[test]
-fn nothing_outlives_an_owner_that_is_killed() {
+fn nothing_outlives_a_killed_owner() {
     let owner = Process::spawn(&Command::new(env!("CARGO_BIN_EXE_testkit-owner")));
     let line = owner.wait_for_line(Stream::Stdout, "owns ", LIMIT);
     let words: Vec<&str> = line.split(' ').collect();
@@ -24,7 +24,7 @@ fn nothing_outlives_an_owner_that_is_killed() {
     eventually_blocking(LIMIT, || !folder.exists()).expect("the folder is removed");
 }
 
-/// Whether the process is there and is not a zombie that nobody has reaped yet.
+/// Whether the process exists and is not a zombie.
 fn runs(pid: &str) -> bool {
     let output = Command::new("ps").args(["-o", "stat=", "-p", pid]).output().expect("ps runs");
     let state = String::from_utf8_lossy(&output.stdout);

@@ -14,7 +14,7 @@ fn shell(script: &str) -> Command {
 }
 
 #[test]
-fn a_line_is_waited_for_and_a_signal_arrives() {
+fn lines_are_awaited_and_signals_arrive() {
     let script =
         "trap 'echo stopped >&2; exit 7' TERM; echo \"pid $$\"; while :; do sleep 0.01; done";
     let process = Process::spawn(&shell(script));
@@ -36,7 +36,7 @@ fn a_program_that_ends_early_fails_the_wait_at_once() {
 }
 
 #[test]
-fn the_environment_the_folder_and_the_input_are_handed_on() {
+fn environment_folder_and_input_are_passed_on() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = shell("echo \"$GREETING\"; pwd; cat; exit 3");
     command.env("GREETING", "hello").current_dir(folder.path());
@@ -47,13 +47,13 @@ fn the_environment_the_folder_and_the_input_are_handed_on() {
 }
 
 #[test]
-fn what_a_program_started_ends_with_it() {
+fn a_program_ends_with_its_own_children() {
     let process = Process::spawn(&shell("sleep 600 & echo $!; wait"));
     let child = process.wait_for_line(Stream::Stdout, "", LIMIT);
-    let is_there = || run(&shell(&format!("kill -0 {child}")), b"", LIMIT).status.success();
-    assert!(is_there());
+    let child_runs = || run(&shell(&format!("kill -0 {child}")), b"", LIMIT).status.success();
+    assert!(child_runs());
     drop(process);
-    eventually_blocking(LIMIT, || !is_there()).expect("the child's child is killed");
+    eventually_blocking(LIMIT, || !child_runs()).expect("the child's child is killed");
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_stopped_process_waits_and_continues() {
 }
 
 #[test]
-fn a_killed_process_says_so() {
+fn a_kill_shows_in_the_status() {
     let process = Process::spawn_with(&shell("cat; exec sleep 600"), &Spawn::default());
     process.signal("KILL");
     assert_eq!(process.wait(LIMIT).status.signal(), Some(9));

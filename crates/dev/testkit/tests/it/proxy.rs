@@ -1,4 +1,4 @@
-//! The faults of the proxy, between a real client and a real server.
+//! Faults of the proxy between a real client and a real server.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ async fn one(client: &Client) -> Result<i32, tokio_postgres::Error> {
 }
 
 #[tokio::test]
-async fn a_cut_closes_and_refuses_until_it_is_restored() {
+async fn a_cut_closes_and_refuses_connections_until_restored() {
     let database = TestDatabase::create("proxy_cut");
     let (proxy, url) = Proxy::before(&database.url()).await;
     let client = connect(&url).await.unwrap();
@@ -35,7 +35,7 @@ async fn a_cut_closes_and_refuses_until_it_is_restored() {
 }
 
 #[tokio::test]
-async fn a_stall_holds_the_answer_and_loses_nothing() {
+async fn a_stall_delays_the_answer_and_loses_nothing() {
     let database = TestDatabase::create("proxy_stall");
     let (proxy, url) = Proxy::before(&database.url()).await;
     let client = connect(&url).await.unwrap();
@@ -48,7 +48,7 @@ async fn a_stall_holds_the_answer_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_swallowed_commit_has_happened() {
+async fn a_commit_with_a_lost_answer_has_happened() {
     let database = TestDatabase::create("proxy_swallow");
     let (proxy, url) = Proxy::before(&database.url()).await;
     let client = connect(&url).await.unwrap();

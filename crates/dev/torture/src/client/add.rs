@@ -1,4 +1,4 @@
-//! A client of `count.v1`: streams of `Add`, none of which it sends again.
+//! A client of `count.v1`: streams of `Add`, which it never resends.
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -19,28 +19,28 @@ use crate::random::Random;
 /// GET.
 const METHOD: i32 = 3;
 
-/// How many streams it has at a time.
+/// Concurrent streams.
 const SLOTS: u64 = 6;
 
-/// What the slots share.
+/// State that the slots share.
 struct Common {
     journal: Journal,
-    /// The last parcel that was announced.
+    /// The last announced parcel.
     number: u64,
 }
 
-/// One stream after the other.
+/// Sends one stream after another.
 struct Slot<'a> {
     arguments: &'a Arguments,
     common: &'a Mutex<Common>,
     random: Random,
     rows_max: u64,
-    /// What its requests go to. Another one after each stream that nobody knows the end of: what
-    /// may be stored of that hides nothing of later ones.
+    /// The path of its requests. It changes after each stream with an unknown outcome, so that this
+    /// doubt hides no errors of later streams.
     path: String,
 }
 
-/// Sends streams in all slots until a signal comes.
+/// Sends streams in all slots until a signal arrives.
 pub(super) async fn run(
     arguments: &Arguments,
     mut journal: Journal,
@@ -75,7 +75,7 @@ impl Slot<'_> {
         loop {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
-                () = pace.turn() => {}
+                () = pace.ready() => {}
             }
             let connected = match channel.take() {
                 Some(connected) => connected,
@@ -124,9 +124,9 @@ fn lock(common: &Mutex<Common>) -> MutexGuard<'_, Common> {
     common.lock().expect("no slot panics while it holds the journal")
 }
 
-/// Sends so many equal requests, and waits for the answer.
+/// Sends `count` equal requests and waits for the answer.
 async fn send(channel: Channel, key: &Key, micros: i64, count: u64) -> Result<(), Status> {
-    // All at the same microsecond, so that all are of one day.
+    // One timestamp puts them all on one day.
     let request = AddRequest {
         method: key.method,
         path: key.path.clone(),
@@ -136,7 +136,7 @@ async fn send(channel: Channel, key: &Key, micros: i64, count: u64) -> Result<()
     CountServiceClient::new(channel).add(requests).await.map(|_| ())
 }
 
-/// What is known of a stream that failed.
+/// What is known about a failed stream.
 fn outcome(number: u64, count: u64, status: &Status) -> Line {
     let counted = status.metadata().get(COUNTED_TRAILER).and_then(|value| value.to_str().ok());
     match counted.and_then(|text| text.parse::<u64>().ok()) {
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failed_stream_is_what_its_trailer_says() {
+    fn the_trailer_decides_what_a_failed_stream_counts() {
         let status = |counted: Option<&'static str>| {
             let mut status = Status::unavailable("");
             if let Some(counted) = counted {

@@ -1,4 +1,4 @@
-//! What a client records: decided by its seed, so that a parcel can be made again.
+//! The requests a client records. The seed decides them, so a parcel can be made again.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,14 @@ const DAY: i64 = 86_400 * SECOND;
 /// 2015-05-17, a day without a partition, in microseconds.
 const LONG_AGO: i64 = 16_572 * DAY;
 
-/// Endpoints that only this client has, and that all clients have.
+/// Endpoints of this client only, and of all clients.
 const OWN_PATHS: u64 = 12;
 const SHARED_PATHS: u64 = 4;
 
-/// How many rows a large parcel has: enough for the way that large batches take.
+/// Rows of a large parcel: enough for the server to store it by COPY.
 pub(crate) const LARGE_ROWS: u64 = 3_000;
 
-/// The first parcels are large, and later each with a number that this divides.
+/// The first parcels are large, and later every multiple of this.
 pub(crate) const FIRST_LARGE: u64 = 4;
 const LARGE_EVERY: u64 = 16;
 
@@ -28,15 +28,15 @@ pub(crate) struct Load {
     pub(crate) seed: u64,
     /// The client's name.
     pub(crate) client: String,
-    /// What its own paths begin with.
+    /// The prefix of its own paths.
     pub(crate) prefix: String,
     /// The time of its first parcel, in microseconds.
     pub(crate) base_micros: i64,
-    /// How many rows a parcel has at most, but for the large ones.
+    /// Maximum rows of a parcel, unless it is a large one.
     pub(crate) rows_max: u64,
-    /// Whether it records some requests under paths that others record under, too.
+    /// Whether it records some requests under paths shared with other clients.
     pub(crate) shares: bool,
-    /// Whether it says now and then that it has dropped some.
+    /// Whether it sometimes reports drops.
     pub(crate) drops: bool,
 }
 
@@ -51,14 +51,14 @@ pub(crate) struct Row {
 // === impl Load ===
 
 impl Load {
-    /// Method and path of every endpoint: those of this client, then the shared ones.
+    /// Method and path of every endpoint: this client's own, then the shared ones.
     pub(crate) fn endpoints(&self) -> Vec<(i32, String)> {
         let own = (0..OWN_PATHS).map(|n| (method(n), format!("{}/{n}", self.prefix)));
         let shared = (0..SHARED_PATHS).map(|n| (method(n), format!("/shared/{n}")));
         own.chain(shared).collect()
     }
 
-    /// The rows of a parcel. They are of one to three clocks, each of which shows its own time.
+    /// The rows of a parcel, from one to three clocks that disagree.
     pub(crate) fn rows(&self, number: u64) -> Vec<Row> {
         let mut random = Random::derived(self.seed, &self.client, number);
         let large = number <= FIRST_LARGE || number.is_multiple_of(LARGE_EVERY);
@@ -75,7 +75,7 @@ impl Load {
         all
     }
 
-    /// The drops that go with a parcel.
+    /// The drops reported with a parcel.
     pub(crate) fn drops_of(&self, number: u64) -> BTreeMap<i32, u64> {
         let mut random = Random::derived(self.seed, "drops", number);
         if !self.drops || !random.percent(5) {
@@ -85,7 +85,7 @@ impl Load {
         BTreeMap::from([(day(start), random.within(1, 9))])
     }
 
-    /// What a parcel is for the journal.
+    /// A parcel as the journal records it.
     pub(crate) fn parcel(&self, number: u64) -> Parcel {
         let endpoints = self.endpoints();
         let mut parcel = Parcel { requests: BTreeMap::new(), drops: self.drops_of(number) };
@@ -99,10 +99,10 @@ impl Load {
 
 /// The UTC day of a time, in days since 1970-01-01.
 pub(crate) fn day(micros: i64) -> i32 {
-    i32::try_from(micros.div_euclid(DAY)).expect("a day of a known calendar")
+    i32::try_from(micros.div_euclid(DAY)).expect("the day fits i32")
 }
 
-/// The time on a clock that may have been set wrong.
+/// The time on a clock that may be wrong.
 pub(crate) fn clock(random: &mut Random, now: i64) -> i64 {
     match random.within(0, 9) {
         0..=4 => now,
@@ -113,7 +113,7 @@ pub(crate) fn clock(random: &mut Random, now: i64) -> i64 {
     }
 }
 
-/// A method of each kind, and one that nobody knows.
+/// A method of each kind, and an unknown one.
 fn method(number: u64) -> i32 {
     const METHODS: [i32; 6] = [3, 6, 7, 9, 100, 4_711];
     METHODS[usize::try_from(number).expect("a few") % METHODS.len()]
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parcel_is_the_same_each_time_it_is_made_and_another_one_for_another_client() {
+    fn a_parcel_depends_on_its_number_and_its_client_only() {
         for number in [1, 5, 16, 1_000_003] {
             assert_eq!(load("a").rows(number), load("a").rows(number));
             assert_eq!(load("a").parcel(number), load("a").parcel(number));

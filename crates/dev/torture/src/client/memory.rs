@@ -1,4 +1,4 @@
-//! What the raw client writes down, so that it can go on after it was killed.
+//! The raw client's state on disk, so that it can resume after a kill.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,24 +6,24 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use uuid::Uuid;
 
-/// What the protocol asks a client with a memory to keep. Its batches are not here: its seed
-/// makes them again.
+/// The state that the protocol asks a client to keep. It omits the batches because the seed
+/// reproduces them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Memory {
     path: PathBuf,
     pub(super) producer: Uuid,
     pub(super) epoch: u64,
-    /// Claims of Opens since `epoch` that were not answered.
+    /// Claims of Opens after `epoch` that were not answered.
     pub(super) claims: Vec<u64>,
     pub(super) base_micros: i64,
-    /// How many parcels went before this producer's first batch.
+    /// How many parcels precede this producer's first batch.
     pub(super) before: u64,
 }
 
 // === impl Memory ===
 
 impl Memory {
-    /// What was written down, or the memory of a new producer.
+    /// Reads the file, or creates it for a new producer.
     pub(super) fn open(path: &Path, base_micros: i64) -> anyhow::Result<Memory> {
         let path = path.to_owned();
         if !path.exists() {
@@ -34,14 +34,14 @@ impl Memory {
         }
         let text = fs::read_to_string(&path)?;
         let mut words = text.split_whitespace();
-        let mut next = || words.next().context("a memory with a part missing");
+        let mut next = || words.next().context("the memory is incomplete");
         let producer = next()?.parse()?;
         let (epoch, base_micros, before) = (next()?.parse()?, next()?.parse()?, next()?.parse()?);
         let claims = words.map(str::parse).collect::<Result<_, _>>()?;
         Ok(Memory { path, producer, epoch, claims, base_micros, before })
     }
 
-    /// Begins a new producer, whose first batch is the parcel after these.
+    /// Becomes a new producer, whose first batch is the parcel after the first `before`.
     pub(super) fn renew(&mut self, before: u64) -> anyhow::Result<()> {
         self.producer = Uuid::now_v7();
         self.epoch = 0;
@@ -50,7 +50,7 @@ impl Memory {
         self.save()
     }
 
-    /// Writes it down, as a whole.
+    /// Replaces the file atomically.
     pub(super) fn save(&self) -> anyhow::Result<()> {
         let Memory { path, producer, epoch, claims, base_micros, before } = self;
         let claims: Vec<String> = claims.iter().map(u64::to_string).collect();
@@ -66,7 +66,7 @@ mod tests {
     use super::Memory;
 
     #[test]
-    fn what_is_written_down_is_read_again() {
+    fn a_saved_memory_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("memory");
         let mut memory = Memory::open(&path, 5).unwrap();

@@ -1,10 +1,10 @@
-//! No more than so many requests in a second.
+//! A limit on requests per second.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// How much of what could not be sent is made up for afterwards.
+/// How much delay is made up for afterwards.
 const CATCH_UP: Duration = Duration::from_secs(1);
 
 /// When the next requests may be sent.
@@ -21,12 +21,12 @@ impl Pace {
         Pace { per_second: per_second.max(1), next: Instant::now() }
     }
 
-    /// Waits for the turn of the next requests. Can be given up and called again.
-    pub(super) async fn turn(&self) {
+    /// Waits until the next requests may be sent. Cancel safe.
+    pub(super) async fn ready(&self) {
         sleep_until(self.next).await;
     }
 
-    /// So many were sent.
+    /// Notes that this many requests were sent.
     pub(super) fn sent(&mut self, requests: u64) {
         let earliest = Instant::now().checked_sub(CATCH_UP).unwrap_or(self.next);
         let takes = Duration::from_micros(requests * 1_000_000 / self.per_second);

@@ -10,15 +10,15 @@ use super::pace::Pace;
 use super::{Arguments, CLOSE_LIMIT, CONNECT_TIMEOUT, last_sent, now_micros};
 use crate::journal::{Journal, Line};
 
-/// Parcels that were given and have not come to their end.
+/// Parcels that are sent and not settled.
 #[derive(Default)]
 struct Open {
-    /// The number of each, and the position of its last row.
+    /// Each parcel's number and the position of its last row.
     parcels: VecDeque<(u64, u64)>,
     lost: u64,
 }
 
-/// Sends parcels until a signal comes, and then until all of them are acknowledged.
+/// Sends parcels until a signal arrives, then waits until all of them are acknowledged.
 pub(super) async fn run(
     arguments: &Arguments,
     mut journal: Journal,
@@ -51,7 +51,7 @@ pub(super) async fn run(
                 let now = *progress.borrow_and_update();
                 open.settle(&now, &mut journal)?;
             }
-            () = pace.turn() => {
+            () = pace.ready() => {
                 number += 1;
                 let rows: Vec<Row> = load
                     .rows(number)
@@ -61,7 +61,7 @@ pub(super) async fn run(
                 pace.sent(rows.len() as u64);
                 journal.write(&Line::Sent(number, load.parcel(number)))?;
                 let sending = producer.send(rows);
-                // A full producer waits for a server; a signal ends that.
+                // A full producer waits for the server; a signal ends the wait.
                 tokio::select! {
                     position = sending => open.parcels.push_back((number, position?)),
                     _ = signals.recv() => {
@@ -85,12 +85,12 @@ pub(super) async fn run(
 // === impl Open ===
 
 impl Open {
-    /// Notes what became of the parcels that have come to their end.
+    /// Notes the outcome of the parcels that are settled.
     fn settle(&mut self, progress: &Progress, journal: &mut Journal) -> anyhow::Result<()> {
         if progress.lost() > self.lost {
-            let what = format!("the producer has lost rows: {progress:?}");
-            // With a server that keeps to the protocol, and time enough to close, none is lost but
-            // by a database that went back.
+            let what = format!("the producer lost rows: {progress:?}");
+            // If the server follows the protocol and closing has time enough, only a rewound
+            // database can lose rows.
             let is_in_doubt = progress.lost() == progress.in_doubt;
             journal.write(&if is_in_doubt { Line::Setback(what) } else { Line::Broken(what) })?;
         }

@@ -1,4 +1,4 @@
-//! A client with `tally_client::Queue`, which drops what it has no room for, and says so.
+//! A client with `tally_client::Queue`, which drops requests when it is full, and reports that.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,20 +11,20 @@ use tally_runtime::Signals;
 
 use super::load::{Row, day};
 use super::pace::Pace;
-use super::{Arguments, CLOSE_LIMIT, CONNECT_TIMEOUT, Kind, kept, last_sent, now_micros};
+use super::{Arguments, CLOSE_LIMIT, CONNECT_TIMEOUT, Kind, last_sent, now_micros, spooled};
 use crate::journal::{Journal, Key, Line, Parcel};
 
-/// How often it notes how many requests are acknowledged.
+/// Interval between notes of the acknowledged total.
 const NOTE_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How many seconds of its rate it has room for.
+/// The queue has room for this many seconds of requests.
 const ROOM_SECONDS: u64 = 2;
 
-/// A clock that is set before each request, wrong as it may be.
+/// A clock that is set before each request.
 #[derive(Debug, Default)]
 struct SetClock(AtomicI64);
 
-/// Records parcels until a signal comes, and then closes the queue.
+/// Records parcels until a signal arrives, then closes the queue.
 pub(super) async fn run(
     arguments: &Arguments,
     mut journal: Journal,
@@ -34,7 +34,7 @@ pub(super) async fn run(
     journal.write(&Line::Start { resumed: false, drops: true })?;
     let spool = (arguments.kind == Kind::Spool).then(|| arguments.spool());
     if let Some(spool) = &spool {
-        for line in kept::read(spool)? {
+        for line in spooled::read(spool)? {
             journal.write(&line)?;
         }
     }
@@ -51,7 +51,7 @@ pub(super) async fn run(
         tokio::select! {
             _ = signals.recv() => break,
             _ = interval.tick() => journal.write(&Line::Total(queue.stats().acknowledged))?,
-            () = pace.turn() => {
+            () = pace.ready() => {
                 number += 1;
                 let rows = load.rows(number);
                 pace.sent(rows.len() as u64);
@@ -65,13 +65,13 @@ pub(super) async fn run(
                         *left.requests.entry(key).or_default() += 1;
                     }
                 }
-                journal.write(&Line::Taken(number, left))?;
+                journal.write(&Line::Queued(number, left))?;
             }
         }
     }
     let report = queue.close_within(CLOSE_LIMIT).await;
     journal.write(&Line::Total(report.acknowledged))?;
-    let what = format!("the queue has lost requests: {report:?}");
+    let what = format!("the queue lost requests: {report:?}");
     if report.rejected > 0 {
         journal.write(&Line::Broken(what))?;
     } else if report.in_doubt > 0 {
@@ -79,7 +79,7 @@ pub(super) async fn run(
     }
     drop(queue);
     let is_empty = match &spool {
-        Some(spool) => kept::read(spool)?.is_empty(),
+        Some(spool) => spooled::read(spool)?.is_empty(),
         None => report.drops_reported == report.refused,
     };
     if report.acknowledged == report.recorded && is_empty {

@@ -1,5 +1,5 @@
-//! A client that speaks the protocol of `Record` by hand, as docs/exactly-once.md has it, and
-//! watches that the server keeps to it.
+//! A client that speaks the `Record` protocol by hand, as docs/exactly-once.md specifies it, and
+//! checks that the server follows it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -23,16 +23,16 @@ use super::{Arguments, back_off, last_sent, now_micros};
 use crate::journal::{Journal, Line};
 use crate::random::Random;
 
-/// How many batches it has on their way, where the server allows more.
+/// Maximum batches in flight, even if the server allows more.
 const IN_FLIGHT_MAX: u64 = 16;
 
-/// How long Open may take. A server whose database is away should say so before.
+/// Timeout of Open. A server without its database should report that earlier.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long it waits for what it sends twice. Longer than a connection is believed in.
+/// Timeout for a batch sent twice: longer than it takes to notice a dead connection.
 const TWIN_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// In how many of a hundred streams it sends batches again that the server says it has.
+/// Percentage of streams that resend batches the server already has.
 const STUBBORN_PERCENT: u64 = 30;
 
 struct Raw<'a> {
@@ -44,29 +44,29 @@ struct Raw<'a> {
     claim: u64,
     random: Random,
     pace: Pace,
-    /// The last parcel that was announced in the journal, and the last that was acknowledged.
+    /// The last parcel announced in the journal, and the last acknowledged one.
     sent: u64,
     acknowledged: u64,
-    /// When this process last heard of that.
+    /// When this process last received an acknowledgement.
     heard: Option<Timestamp>,
     stopping: bool,
 }
 
-/// A stream that was opened.
+/// An open stream.
 struct Stream {
-    /// Gone once this side is closed.
+    /// None once this side is closed.
     requests: Option<mpsc::Sender<RecordRequest>>,
     answers: Streaming<Acknowledgement>,
     in_flight_max: u64,
     /// The next parcel to send.
     next: u64,
-    /// The numbers of the endpoints that it has named.
+    /// The numbers of the endpoints named on it.
     named: HashMap<usize, u32>,
-    /// The last parcel that is acknowledged on this stream.
+    /// The last parcel acknowledged on this stream.
     committed: u64,
 }
 
-/// Sends batches until a signal comes, and then until all of them are acknowledged.
+/// Sends batches until a signal arrives, then until all of them are acknowledged.
 pub(super) async fn run(
     arguments: &Arguments,
     mut journal: Journal,
@@ -107,7 +107,7 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// The last parcel that is not sent again.
+/// The last parcel that is not resent.
 fn last_acknowledged(past: &[Line]) -> u64 {
     let upto = past.iter().filter_map(|line| match line {
         Line::UpTo(number) | Line::Doubtful(number) => Some(*number),
@@ -119,7 +119,7 @@ fn last_acknowledged(past: &[Line]) -> u64 {
 // === impl Raw ===
 
 impl Raw<'_> {
-    /// One stream, to its end. The outer error is ours, the inner one the stream's.
+    /// Runs one stream to its end. The outer error is ours, the inner one the stream's.
     async fn stream(
         &mut self,
         channel: Channel,
@@ -150,7 +150,7 @@ impl Raw<'_> {
                     Ok(None) => return self.ended(&stream).map(Ok),
                     Err(status) => return Ok(Err(status)),
                 },
-                () = self.pace.turn(), if has_more && in_flight < stream.in_flight_max => {
+                () = self.pace.ready(), if has_more && in_flight < stream.in_flight_max => {
                     self.send(&mut stream).await?;
                 }
                 _ = signals.recv(), if !self.stopping => self.stopping = true,
@@ -158,9 +158,9 @@ impl Raw<'_> {
         }
     }
 
-    /// Opens a second stream, as a client does that takes the first one for dead; then sends
-    /// the next parcel on the first, waits until it is committed, and goes on with the second,
-    /// which begins with the same parcel.
+    /// Opens a second stream, as a client does when it takes the first one for dead. Then sends the
+    /// next parcel on the first, waits until it is committed, and continues on the second, which
+    /// starts with the same parcel.
     async fn twice(
         &mut self,
         channel: Channel,
@@ -178,7 +178,7 @@ impl Raw<'_> {
                 Ok(Ok(Some(answer))) => {
                     self.answer(&mut first, self.memory.before + answer.committed_sequence)?;
                 }
-                // Whatever became of the parcel: the second stream is there for that.
+                // Whatever happened to the parcel, the second stream sends it again.
                 Ok(Ok(None) | Err(_)) | Err(_) => break,
             }
         }
@@ -215,7 +215,7 @@ impl Raw<'_> {
         let (first, answers) = match timeout(OPEN_TIMEOUT, opening).await {
             Ok(Ok((Some(first), answers))) => (first, answers),
             Ok(Ok((None, _))) => {
-                self.broken("Open was answered with nothing, and OK".to_owned())?;
+                self.broken("the stream ended with OK before Opened".to_owned())?;
                 return Ok(Err(Status::unavailable("no answer to Open")));
             }
             Ok(Err(status)) => return Ok(Err(status)),
@@ -233,9 +233,9 @@ impl Raw<'_> {
             let before = self.acknowledged;
             let what = format!("Opened has {committed}, and {before} was acknowledged");
             self.journal.write(&Line::Lost(what))?;
-            // What was acknowledged is not sent again: another client would not have it any more.
+            // Acknowledged requests are not resent: a real client no longer has them.
             self.memory.renew(before)?;
-            return Ok(Err(Status::data_loss("the database has forgotten batches")));
+            return Ok(Err(Status::data_loss("the database lost batches")));
         }
         let stream = self.opened(requests, answers, &opened, (committed, stubborn))?;
         Ok(Ok(stream))
@@ -262,7 +262,7 @@ impl Raw<'_> {
         Ok(stream)
     }
 
-    /// Sends the next batch; a new one is announced in the journal first.
+    /// Sends the next batch. A new one is first announced in the journal.
     async fn send(&mut self, stream: &mut Stream) -> anyhow::Result<()> {
         let number = stream.next;
         if number > self.sent {
@@ -274,7 +274,7 @@ impl Raw<'_> {
         stream.next += 1;
         let message = RecordRequest { kind: Some(Kind::Batch(batch)) };
         if let Some(requests) = &stream.requests {
-            // When the stream has ended, its answers say why.
+            // If the stream has ended, its answers say why.
             let _ = requests.send(message).await;
         }
         Ok(())
@@ -301,11 +301,11 @@ impl Raw<'_> {
         batch
     }
 
-    /// Notes what an answer acknowledges.
+    /// Notes which batches an answer acknowledges.
     fn answer(&mut self, stream: &mut Stream, committed: u64) -> anyhow::Result<()> {
         if committed > self.sent {
             let sent = self.sent;
-            return self.broken(format!("{committed} is acknowledged, and {sent} was sent"));
+            return self.broken(format!("{committed} is acknowledged, but only {sent} were sent"));
         }
         if committed < stream.committed {
             let before = stream.committed;
@@ -324,11 +324,11 @@ impl Raw<'_> {
         Ok(())
     }
 
-    /// The stream has ended with OK.
+    /// The stream ended with OK.
     fn ended(&mut self, stream: &Stream) -> anyhow::Result<()> {
         let committed = stream.committed;
         if stream.requests.is_some() {
-            self.broken(format!("the stream ended with OK after {committed}, by itself"))?;
+            self.broken(format!("the server ended the stream with OK after {committed}"))?;
         } else if committed + 1 < stream.next {
             let last = stream.next - 1;
             self.broken(format!("the stream ended with OK after {committed} of {last}"))?;
@@ -336,7 +336,7 @@ impl Raw<'_> {
         Ok(())
     }
 
-    /// The stream has ended with an error; some of them must not come.
+    /// The stream ended with an error; some errors break the protocol.
     fn failed(&mut self, status: &Status) -> anyhow::Result<()> {
         let trailer = |name| status.metadata().get(name).and_then(|value| value.to_str().ok());
         let said = trailer(REASON_TRAILER).unwrap_or_default();
@@ -351,14 +351,14 @@ impl Raw<'_> {
         let what = format!("{:?} {said}: {}", status.code(), status.message());
         let has_begun = self.acknowledged > self.memory.before;
         if said == reason::PRODUCER_FORGOTTEN {
-            // A producer that has stored nothing may begin again.
+            // A producer that has stored nothing may start again.
             if has_begun {
-                // Without this time the server does not know either.
+                // Without this time the server cannot tell either.
                 let is_lost = self.heard.is_some();
-                self.begin_anew(&if is_lost { Line::Lost(what) } else { Line::Setback(what) })?;
+                self.start_over(&if is_lost { Line::Lost(what) } else { Line::Setback(what) })?;
             }
         } else if said == reason::PRODUCER_IN_USE {
-            self.begin_anew(&Line::Setback(what))?;
+            self.start_over(&Line::Setback(what))?;
         } else if said == reason::LIMIT || status.code() == Code::InvalidArgument {
             self.broken(what)?;
         }
@@ -366,9 +366,9 @@ impl Raw<'_> {
         Ok(())
     }
 
-    /// The server cannot tell this producer's batches apart any more: its database went back.
-    /// What was sent is in doubt, and is not sent again.
-    fn begin_anew(&mut self, why: &Line) -> anyhow::Result<()> {
+    /// The server can no longer tell this producer's batches apart because its database was set
+    /// back. Whatever was sent is in doubt and is not resent.
+    fn start_over(&mut self, why: &Line) -> anyhow::Result<()> {
         self.journal.write(why)?;
         for number in self.acknowledged + 1..=self.sent {
             self.journal.write(&Line::Doubtful(number))?;

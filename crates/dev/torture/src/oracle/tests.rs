@@ -1,4 +1,4 @@
-//! The oracle finds what it is there for: lost, doubled, moved and invented counts.
+//! The oracle finds lost, doubled, moved and invented counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,8 +13,8 @@ fn key(day: i32, path: &str) -> Key {
     Key { day, method: 3, path: path.to_owned() }
 }
 
-/// Three clients: one has finished, one was killed with an unacknowledged parcel, and one
-/// knows only how many of its requests are acknowledged.
+/// Three clients: one finished, one was killed with an unacknowledged parcel, and one knows only
+/// how many of its requests are acknowledged.
 fn accounts() -> BTreeMap<String, Account> {
     let start = || Line::Start { resumed: false, drops: false };
     let mut first = Parcel::of(key(DAY, "/shared/a"), 10);
@@ -43,7 +43,7 @@ fn accounts() -> BTreeMap<String, Account> {
         .into()
 }
 
-/// What is stored when all is well.
+/// What correct servers store.
 fn stored() -> Stored {
     let totals = BTreeMap::from([
         (key(DAY, "/shared/a"), 15),
@@ -67,13 +67,13 @@ fn stored() -> Stored {
     }
 }
 
-/// The verdict when the database did not go back.
+/// The verdict if the database was not set back.
 fn judge(accounts: &BTreeMap<String, Account>, stored: &Stored) -> Verdict {
     super::judge(accounts, &Losses::default(), stored)
 }
 
-/// The verdict after the totals were changed everywhere in the same way, as a server that
-/// stores the wrong thing has it: all that is read from it agrees.
+/// The verdict after the totals changed everywhere in the same way, as if a server stored the wrong
+/// counts: everything read from it agrees.
 fn after(change: impl Fn(&mut BTreeMap<Key, u64>)) -> Verdict {
     let mut stored = stored();
     stored.live.iter_mut().chain(&mut stored.rolled_up).for_each(&change);
@@ -92,11 +92,11 @@ fn assert_found(verdict: &Verdict, words: &str) {
 }
 
 #[test]
-fn what_is_right_passes() {
+fn correct_counts_pass() {
     let verdict = judge(&accounts(), &stored());
     assert!(verdict.passed(), "{:#?}", verdict.differences);
     assert!(verdict.comparisons > 40, "{}", verdict.comparisons);
-    // All and nothing of what was not acknowledged are both right.
+    // All or none of the unacknowledged requests may be stored.
     for count in [13, 17] {
         let verdict = after(|totals| {
             totals.insert(key(DAY, "/shared/a"), count);
@@ -118,7 +118,7 @@ fn one_lost_request_is_found() {
 }
 
 #[test]
-fn a_lost_request_that_is_only_known_by_its_number_is_found() {
+fn a_lost_request_is_found_if_only_the_total_is_known() {
     let verdict = after(|totals| {
         totals.insert(key(DAY, "/three/b"), 2);
     });
@@ -126,14 +126,14 @@ fn a_lost_request_that_is_only_known_by_its_number_is_found() {
 }
 
 #[test]
-fn a_lost_batch_of_a_spool_is_found() {
+fn a_lost_spooled_batch_is_found() {
     let mut accounts = accounts();
     let account = accounts.get_mut("three").unwrap();
-    account.take(Line::Kept(1, Parcel::of(key(DAY, "/three/b"), 4)));
+    account.apply(Line::Spooled(1, Parcel::of(key(DAY, "/three/b"), 4)));
     assert!(judge(&accounts, &stored()).passed());
     let account = accounts.get_mut("three").unwrap();
-    account.take(Line::Kept(2, Parcel::of(key(DAY, "/three/b"), 1)));
-    assert_found(&judge(&accounts, &stored()), "/three/b: LOST 1: 4 stored, 5 kept");
+    account.apply(Line::Spooled(2, Parcel::of(key(DAY, "/three/b"), 1)));
+    assert_found(&judge(&accounts, &stored()), "/three/b: LOST 1: 4 stored, 5 spooled");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn a_request_on_another_day_is_found() {
 
 #[test]
 fn a_request_of_another_endpoint_or_method_is_found() {
-    for wrong in [key(DAY, "/nobody"), Key { method: 5, ..key(DAY, "/one/b") }] {
+    for wrong in [key(DAY, "/unknown"), Key { method: 5, ..key(DAY, "/one/b") }] {
         let verdict = after(|totals| {
             totals.insert(wrong.clone(), 1);
         });
@@ -165,7 +165,7 @@ fn a_request_of_another_endpoint_or_method_is_found() {
 }
 
 #[test]
-fn answers_that_do_not_agree_are_found() {
+fn disagreeing_answers_are_found() {
     let mut wrong = stored();
     wrong.live[1].insert(key(DAY, "/shared/a"), 14);
     assert_found(&judge(&accounts(), &wrong), "live = rolled up");
@@ -184,7 +184,7 @@ fn wrong_books_of_producers_and_drops_are_found() {
     assert_found(&judge(&accounts(), &wrong), "accepted = stored");
     let mut accounts = accounts();
     accounts.get_mut("one").unwrap().resumed = true;
-    for (client, accepted) in [("one", 14), ("one", 16), ("three", 13), ("nobody", 1)] {
+    for (client, accepted) in [("one", 14), ("one", 16), ("three", 13), ("unknown", 1)] {
         let mut wrong = stored();
         wrong.accepted_of_client.insert(client.to_owned(), accepted);
         assert_found(&judge(&accounts, &wrong), "accepted of a client: ");
@@ -198,18 +198,18 @@ fn wrong_books_of_producers_and_drops_are_found() {
 }
 
 #[test]
-fn a_client_that_did_not_finish_or_saw_a_rule_broken_is_found() {
+fn unfinished_clients_and_broken_rules_are_found() {
     let mut accounts = accounts();
     let account = accounts.get_mut("two").unwrap();
-    account.take(Line::Start { resumed: false, drops: false });
-    account.take(Line::Broken("acknowledged 9, which was never sent".to_owned()));
+    account.apply(Line::Start { resumed: false, drops: false });
+    account.apply(Line::Broken("acknowledged 9, which was never sent".to_owned()));
     let verdict = judge(&accounts, &stored());
     assert_found(&verdict, "clients finished: two");
     assert_found(&verdict, "protocol: two: acknowledged 9");
 }
 
 #[test]
-fn a_server_that_ends_badly_or_panicked_is_found() {
+fn a_server_that_fails_or_panics_is_found() {
     let mut wrong = stored();
     wrong.exits.insert("server-1".to_owned(), Some(1));
     assert_found(&judge(&accounts(), &wrong), "servers ended: server-1: Some(1)");
@@ -219,15 +219,15 @@ fn a_server_that_ends_badly_or_panicked_is_found() {
 }
 
 #[test]
-fn what_is_dropped_must_be_reported() {
+fn drops_must_be_reported() {
     let mut accounts = accounts();
     let account = accounts.get_mut("one").unwrap();
-    account.take(Line::Sent(2, Parcel::of(key(DAY, "/one/b"), 1)));
-    account.take(Line::Taken(2, Parcel::of(key(DAY, "/one/b"), 1)));
+    account.apply(Line::Sent(2, Parcel::of(key(DAY, "/one/b"), 1)));
+    account.apply(Line::Queued(2, Parcel::of(key(DAY, "/one/b"), 1)));
     assert_found(&judge(&accounts, &stored()), "drops: day 20000");
 }
 
-/// The database went back after everything was acknowledged, to where nothing was.
+/// The losses of a database that was set back to before the first request.
 fn all_lost() -> Losses {
     let mut losses = Losses::default();
     losses.times = 1;
@@ -236,7 +236,7 @@ fn all_lost() -> Losses {
 }
 
 #[test]
-fn what_the_database_lost_may_be_missing_and_nothing_may_be_too_many() {
+fn lost_requests_may_be_missing_and_none_may_be_added() {
     let mut found = stored();
     let lose = |totals: &mut BTreeMap<Key, u64>| {
         totals.remove(&key(DAY, "/one/b"));
@@ -272,7 +272,7 @@ fn only_deleted_names_may_be_missing() {
     };
     let verdict = super::judge(&accounts(), &deleted("/one/b"), &found);
     assert!(verdict.passed(), "{:#?}", verdict.differences);
-    // The table itself has them under the id of another endpoint.
+    // The table has them under another endpoint's id.
     let verdict = super::judge(&accounts(), &deleted("/shared/a"), &found);
     assert_found(&verdict, "/shared/a: 3 TOO MANY");
     *found.live[0].get_mut(&Key { method: 0, ..key(DAY, UNKNOWN) }).unwrap() = 4;
@@ -281,18 +281,18 @@ fn only_deleted_names_may_be_missing() {
 }
 
 #[test]
-fn a_loss_that_is_not_told_is_found() {
+fn an_unreported_loss_is_found() {
     let mut accounts = accounts();
     let losses = all_lost();
     assert!(super::judge(&accounts, &losses, &stored()).passed());
-    accounts.get_mut("one").unwrap().take(Line::Lost("Opened has 0".to_owned()));
+    accounts.get_mut("one").unwrap().apply(Line::Lost("Opened has 0".to_owned()));
     let mut found = stored();
-    assert_found(&super::judge(&accounts, &losses, &found), "the loss is told");
-    // Nor may it come about by itself.
+    assert_found(&super::judge(&accounts, &losses, &found), "losses are reported");
+    // Without a rewind no loss may happen.
     assert_found(&judge(&accounts, &found), "protocol: one: Opened has 0");
     found.setbacks = vec![BTreeSet::from(["two".to_owned()])];
-    assert_found(&super::judge(&accounts, &losses, &found), "the loss is told: one is not in");
+    assert_found(&super::judge(&accounts, &losses, &found), "losses are reported: one is not in");
     found.setbacks = vec![BTreeSet::from(["one".to_owned()])];
     assert!(super::judge(&accounts, &losses, &found).passed());
-    assert_found(&judge(&accounts, &found), "nothing else is told: {\"one\"}");
+    assert_found(&judge(&accounts, &found), "no setback without a rewind: {\"one\"}");
 }

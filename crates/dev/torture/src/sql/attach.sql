@@ -1,2 +1,2 @@
--- The backup beside the database.
+-- Attaches the backup.
 ATTACH ? AS backup

@@ -1,2 +1,2 @@
--- A copy of the database as it is at this moment, while others write.
+-- Copies the current state of the database while others write.
 VACUUM INTO ?

@@ -1,2 +1,2 @@
--- A table is restored from a backup: what is in it goes.
+-- Empties a table before it is restored.
 DELETE FROM main.:table

@@ -1,3 +1,3 @@
--- As an administrator does before maintenance: each session ends with 57P01, wherever it is.
+-- Ends each session with 57P01, as an administrator does before maintenance.
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE pid <> pg_backend_pid() AND backend_type = 'client backend';

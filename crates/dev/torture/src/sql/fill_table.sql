@@ -1,2 +1,2 @@
--- And what was in it when the backup was made comes back.
+-- Restores a table from the backup.
 INSERT INTO main.:table SELECT * FROM backup.:table

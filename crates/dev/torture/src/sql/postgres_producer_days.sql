@@ -1,4 +1,3 @@
--- What all producers say of a day: how many requests they were told are stored, and how many
--- they dropped.
+-- By day, the requests accepted from all producers and the drops they reported.
 SELECT (day - DATE '1970-01-01')::bigint, sum(accepted)::bigint, sum(dropped)::bigint
 FROM tally_producer_days GROUP BY day;

@@ -1,2 +1,2 @@
--- A standby becomes a primary; this waits until it is one.
+-- Promotes a standby and waits until it is the primary.
 SELECT pg_promote(true, 60)

@@ -1,2 +1,2 @@
--- How many rows are not rolled up, in all partitions where there are some.
+-- How many rows are not rolled up.
 SELECT count(*) FROM tally_requests;

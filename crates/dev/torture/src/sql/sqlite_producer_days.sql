@@ -1,3 +1,2 @@
--- What all producers say of a day: how many requests they were told are stored, and how many
--- they dropped.
+-- By day, the requests accepted from all producers and the drops they reported.
 SELECT day, sum(accepted), sum(dropped) FROM tally_producer_days GROUP BY day;

@@ -1,2 +1,2 @@
--- The process that writes what is committed when nobody waits for it.
+-- The process that writes asynchronous commits.
 SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'

@@ -1,2 +1,2 @@
--- Up to where everything is written that is committed now.
+-- The position after all current commits.
 SELECT pg_current_wal_lsn()::text

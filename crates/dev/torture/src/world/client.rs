@@ -1,7 +1,5 @@
 //! A client process and its way to the servers.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard};
@@ -9,18 +7,16 @@ use std::time::Duration;
 
 use tally_testkit::{Process, Proxy, Stream, eventually_blocking};
 
+use super::{END_LIMIT, save_log};
 use crate::client::{Kind, READY};
 
-/// How long a process may take to end once it was killed.
-const END_LIMIT: Duration = Duration::from_secs(10);
-
-/// Where a client's program is, and where its files go.
+/// A client's program, and the folder for its files.
 pub(crate) struct Files {
     pub(crate) program: PathBuf,
     pub(crate) folder: PathBuf,
 }
 
-/// A client, over all of its processes.
+/// A client across all its processes.
 pub(crate) struct Client {
     pub(crate) name: String,
     pub(crate) kind: Kind,
@@ -49,10 +45,10 @@ impl Client {
         self.files.folder.join(format!("{}.journal", self.name))
     }
 
-    /// Starts a process, in place of the one before it.
+    /// Starts a process in place of the previous one.
     pub(crate) fn start(&self, stubborn: bool) -> anyhow::Result<()> {
         let mut process = self.lock();
-        self.take_log(process.take());
+        save_log(&self.files.folder, &self.name, process.take());
         let mut command = Command::new(&self.files.program);
         command.arg("client").args(["--kind", self.kind.word(), "--name", &self.name]);
         command.arg("--server").arg(format!("http://{}", self.proxy.addr()));
@@ -76,7 +72,7 @@ impl Client {
         if let Some(process) = &process {
             process.signal("KILL");
         }
-        self.take_log(process);
+        save_log(&self.files.folder, &self.name, process);
     }
 
     /// Sends a signal such as TERM, STOP or CONT.
@@ -90,10 +86,10 @@ impl Client {
         self.lock().as_ref().is_some_and(Process::is_running)
     }
 
-    /// Waits for its end after SIGTERM.
+    /// Waits until it ends after SIGTERM; kills it at the limit.
     ///
     /// # Errors
-    /// When it does not end, or not with 0; the end of its log says why.
+    /// It does not end in time, or not with 0; the end of its log says why.
     pub(crate) fn await_end(&self, limit: Duration) -> anyhow::Result<()> {
         let Some(process) = self.lock().take() else { return Ok(()) };
         let ended = eventually_blocking(limit, || !process.is_running());
@@ -101,24 +97,13 @@ impl Client {
         let last = text.lines().last().unwrap_or_default().to_owned();
         if ended.is_err() {
             process.signal("KILL");
-            self.take_log(Some(process));
-            anyhow::bail!("{} did not finish within {limit:?}; it said last: {last}", self.name);
+            save_log(&self.files.folder, &self.name, Some(process));
+            anyhow::bail!("{} did not finish within {limit:?}; its last line: {last}", self.name);
         }
         let output = process.wait(END_LIMIT);
-        self.take_log(Some(process));
+        save_log(&self.files.folder, &self.name, Some(process));
         anyhow::ensure!(output.status.success(), "{} failed: {last}", self.name);
         Ok(())
-    }
-
-    fn take_log(&self, process: Option<Process>) {
-        let Some(process) = process else { return };
-        let _ = eventually_blocking(END_LIMIT, || !process.is_running());
-        let mut log = process.text(Stream::Stderr);
-        log.push_str("=== ended\n");
-        let path = self.files.folder.join(format!("{}.log", self.name));
-        let file = OpenOptions::new().create(true).append(true).open(path);
-        // A log is for people; without room for it the run goes on.
-        let _ = file.and_then(|mut file| file.write_all(log.as_bytes()));
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Process>> {

@@ -1,4 +1,4 @@
-//! The folder of a run, which goes away with it, however it ends.
+//! The folder of a run, which is removed however the run ends.
 
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-/// Waits for the end of the pipe on standard input, and then removes the folder `$1`; unless
-/// it was told to keep it. Processes that are being killed may write a last file.
+/// Waits for the end of standard input, then removes the folder `$1` unless it read `keep`. It
+/// retries because dying processes may still write files.
 const WATCHDOG: &str = "\
 trap '' HUP INT TERM
 read -r word
@@ -49,10 +49,10 @@ impl Folder {
         self.path.join(name)
     }
 
-    /// Leaves the folder where it is.
+    /// Keeps the folder.
     pub(crate) fn keep(&mut self) {
         if let Some(pipe) = &mut self.watchdog.stdin {
-            // A watchdog that is gone removes nothing.
+            // A dead watchdog removes nothing.
             let _ = pipe.write_all(b"keep\n");
         }
     }

@@ -1,7 +1,5 @@
-//! A `tally serve`, which is started again and again on the same port.
+//! A `tally serve` process, restarted on the same port.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard};
@@ -9,32 +7,31 @@ use std::time::Duration;
 
 use tally_testkit::{Process, Proxy, Stream, eventually_blocking, free_port};
 
-/// How long a server may take to listen, or to say that it cannot start.
+use super::{END_LIMIT, save_log};
+
+/// How long a server may take to listen or to fail.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long a process may take to end once it was killed, or once its drain is over.
-const END_LIMIT: Duration = Duration::from_secs(30);
-
-/// What has the server in store for itself.
+/// Faults of one start.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct How {
-    /// A fault of tally_runtime::faults.
+pub(crate) struct StartOptions {
+    /// A fault of `tally_runtime::faults`.
     pub(crate) fault: Option<String>,
-    /// The size that a SQLite file may have.
+    /// The maximum size of the SQLite file.
     pub(crate) size_bytes_max: Option<u64>,
 }
 
 /// A server and its way to the database.
 pub(crate) struct Server {
     pub(crate) name: String,
-    /// Where it listens, as `127.0.0.1:1234`.
+    /// Its address, such as `127.0.0.1:1234`.
     pub(crate) address: String,
-    /// Between it and Postgres.
+    /// The proxy to Postgres.
     pub(crate) database: Option<Proxy>,
     tally: PathBuf,
     folder: PathBuf,
     database_url: String,
-    /// Faults of every start: the negative control.
+    /// Faults of every start, from `--broken`.
     broken: Option<String>,
     process: Mutex<Option<Process>>,
 }
@@ -59,13 +56,13 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// Starts it, and waits until it listens.
+    /// Starts it and waits until it listens.
     ///
     /// # Errors
-    /// What it said when it ended instead, as it may while its database is away.
-    pub(crate) fn start(&self, how: &How) -> anyhow::Result<()> {
+    /// It ended instead, as it may while its database is down; the error has its log.
+    pub(crate) fn start(&self, how: &StartOptions) -> anyhow::Result<()> {
         let mut process = self.lock();
-        self.take_log(process.take());
+        save_log(&self.folder, &self.name, process.take());
         let started = Process::spawn(&self.command(how));
         let listens = eventually_blocking(START_LIMIT, || {
             let log = started.text(Stream::Stderr);
@@ -80,11 +77,11 @@ impl Server {
                 Ok(())
             }
             Ok(Err(log)) => {
-                self.take_log(Some(started));
+                save_log(&self.folder, &self.name, Some(started));
                 anyhow::bail!("{} did not start: {}", self.name, log.trim_end())
             }
             Err(_) => {
-                self.take_log(Some(started));
+                save_log(&self.folder, &self.name, Some(started));
                 anyhow::bail!("{} did not start within {START_LIMIT:?}", self.name)
             }
         }
@@ -96,16 +93,16 @@ impl Server {
         if let Some(process) = &process {
             process.signal("KILL");
         }
-        self.take_log(process);
+        save_log(&self.folder, &self.name, process);
     }
 
-    /// SIGTERM, and its end: with 0, unless its database was away. Its exit code, if it ran.
+    /// Sends SIGTERM, waits for the end, and returns the exit code if it ran.
     pub(crate) fn terminate(&self) -> Option<i32> {
         let process = self.lock().take()?;
         process.signal("TERM");
         let ended = eventually_blocking(END_LIMIT, || !process.is_running()).is_ok();
         let code = ended.then(|| process.wait(END_LIMIT).status.code()).flatten();
-        self.take_log(Some(process));
+        save_log(&self.folder, &self.name, Some(process));
         code
     }
 
@@ -116,22 +113,22 @@ impl Server {
         }
     }
 
-    /// Waits until its log has these words.
+    /// Waits until its log contains `words`.
     ///
     /// # Errors
-    /// When it has not, in time.
+    /// The words do not appear in time.
     pub(crate) fn await_log(&self, words: &str) -> anyhow::Result<()> {
-        eventually_blocking(END_LIMIT, || self.has_said(words))
-            .map_err(|_| anyhow::anyhow!("{} did not say {words:?} in time", self.name))
+        eventually_blocking(END_LIMIT, || self.has_logged(words))
+            .map_err(|_| anyhow::anyhow!("{} did not log {words:?} in time", self.name))
     }
 
-    /// Whether its log has these words.
-    pub(crate) fn has_said(&self, words: &str) -> bool {
+    /// Whether its log contains `words`.
+    pub(crate) fn has_logged(&self, words: &str) -> bool {
         let process = self.lock();
         process.as_ref().is_some_and(|process| process.text(Stream::Stderr).contains(words))
     }
 
-    fn command(&self, how: &How) -> Command {
+    fn command(&self, how: &StartOptions) -> Command {
         let mut command = Command::new(&self.tally);
         let url = match how.size_bytes_max {
             Some(size) => format!("{}?size_bytes_max={size}", self.database_url),
@@ -146,26 +143,13 @@ impl Server {
             }
         }
         command.args(["serve", "--listen", &self.address, "--database-url", &url]);
-        // Short waits, so that giving up is tried as well as going on.
-        command.args(["--write-wait-ms", "800", "--queue-wait-ms", "1500"]);
+        // Short waits, so that some writes give up.
+        command.args(["--requests-write-wait-ms", "800", "--requests-queue-wait-ms", "1500"]);
         command.args(["--drain-timeout-ms", "4000"]);
         let faults: Vec<&str> =
             [&self.broken, &how.fault].into_iter().flatten().map(String::as_str).collect();
         command.env("TALLY_FAULT", faults.join(","));
         command
-    }
-
-    /// Waits for the end of a process that was told to end, and keeps its log. One that does
-    /// not end is killed when it is dropped.
-    fn take_log(&self, process: Option<Process>) {
-        let Some(process) = process else { return };
-        let ended = eventually_blocking(END_LIMIT, || !process.is_running());
-        let mut log = process.text(Stream::Stderr);
-        log.push_str(if ended.is_ok() { "=== ended\n" } else { "=== DID NOT END\n" });
-        let path = self.folder.join(format!("{}.log", self.name));
-        let file = OpenOptions::new().create(true).append(true).open(path);
-        // A log is for people; without room for it the run goes on.
-        let _ = file.and_then(|mut file| file.write_all(log.as_bytes()));
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Process>> {

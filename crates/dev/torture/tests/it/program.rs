@@ -1,4 +1,4 @@
-//! The programs, and a run of them in a folder of its own.
+//! The programs, and a run in its own folder.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,12 +10,11 @@ use crate::LIMIT;
 
 const TORTURE: &str = env!("CARGO_BIN_EXE_tally-torture");
 
-/// What cargo sets for a test, and what would make it build some crates again.
+/// Variables that cargo sets for a test and that would make it rebuild some crates.
 const OURS: [&str; 5] = ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_BIN_", "CARGO_CRATE_", "OUT_DIR"];
 
-/// The `tally` of this source, with the faults that its tests have. Cargo tells a test only
-/// where the programs of its own package are. After `cargo test --workspace` there is nothing
-/// left to build.
+/// Builds `tally` with the feature `faults`, because cargo gives a test only the paths of its own
+/// package's programs. After `cargo test --workspace` it is already built.
 fn tally() -> &'static Path {
     static TALLY: OnceLock<PathBuf> = OnceLock::new();
     TALLY.get_or_init(|| {
@@ -31,7 +30,7 @@ fn tally() -> &'static Path {
                 cargo.env_remove(&*name);
             }
         }
-        // A test target among them turns the dev-dependencies' features on, as for the tests.
+        // Including a test target enables the dev-dependencies' features, as for the tests.
         cargo.args(["build", "--offline", "--workspace", "--bin=tally", "--test=torture"]);
         cargo.args(["--profile", profile, "--target-dir"]).arg(folder.join(".."));
         cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.."));
@@ -41,14 +40,14 @@ fn tally() -> &'static Path {
     })
 }
 
-/// A run with these arguments, which keeps its files in this folder.
+/// A run with these arguments, with its files in this folder.
 pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(TORTURE);
     command.arg("--tally").arg(tally()).args(arguments).env("TMPDIR", folder);
     command
 }
 
-/// Runs it to its end.
+/// Runs it to the end.
 #[track_caller]
 pub(crate) fn torture(arguments: &[&str]) -> Output {
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,4 +1,4 @@
-//! What the oracle says of servers that are right, and of servers that are not.
+//! The oracle's verdict on correct and broken servers.
 
 use tally_testkit::Output;
 
@@ -10,7 +10,7 @@ fn assert_passes(output: &Output) {
     assert!(output.stdout.ends_with("\nPASS\n"), "{}", output.stdout);
 }
 
-/// It fails, and one of its differences has all these words.
+/// The run fails, and one of its differences contains all these words.
 #[track_caller]
 fn assert_finds(output: &Output, words: &[&str]) {
     assert_eq!(output.status.code(), Some(1), "{}\n{}", output.stdout, output.stderr);
@@ -37,20 +37,20 @@ macro_rules! on {
             }
 
             #[test]
-            fn a_short_run_on_a_database_that_goes_back_passes() {
+            fn a_short_run_with_rewinds_passes() {
                 assert_passes(&run(&["--seed", "7", "--minutes", "0.1", "--goes-back"]));
             }
 
             #[test]
-            fn names_that_are_believed_to_be_stored_are_found() {
+            fn trusting_cached_names_is_found() {
                 let output = run(&["--seed", "7", "--minutes", "0", "--broken", "keep-names"]);
                 assert_finds(&output, &["live answers: ", "_unknown"]);
             }
 
             #[test]
-            fn ids_that_are_given_away_again_are_found() {
+            fn reusing_ids_is_found() {
                 let output = run(&["--seed", "7", "--minutes", "0", "--broken", "reuse-ids"]);
-                // The client that came later has the other one's counts.
+                // The later client has the other one's counts.
                 assert_finds(&output, &["live answers: ", "/add-3/"]);
             }
 
@@ -63,7 +63,7 @@ macro_rules! on {
             }
 
             #[test]
-            fn a_missing_check_of_the_sequence_is_found() {
+            fn a_missing_sequence_check_is_found() {
                 let broken = ["--broken", "skip-sequence-check"];
                 let output = run(&[&["--seed", "7", "--minutes", "0"], &broken[..]].concat());
                 assert_finds(&output, &["stored <= sent: ", "TOO MANY"]);

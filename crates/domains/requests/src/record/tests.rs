@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use futures_util::stream;
 use tally_ingest::Limits;
-use tally_runtime::{Drain, SystemClock};
+use tally_runtime::{Drain, SystemClock, Tasks};
+use tally_serve::Parts;
 use tally_store::Database;
 use tokio::sync::Notify;
 
 use super::*;
 use crate::batch::RecordLimits;
-use crate::{MIGRATIONS, Parts, Service, Settings};
+use crate::{MIGRATIONS, Service, Settings};
 
 /// Far more than a task may take before it lets others in.
 const REPEATS_MAX: u64 = 100_000;
@@ -23,7 +24,8 @@ pub(crate) async fn service(folder: &std::path::Path) -> Service {
     let database = Database::open(&url, Default::default()).await.expect("it opens");
     tally_producers::MIGRATIONS.run(&database).await.expect("migrations");
     MIGRATIONS.run(&database).await.expect("migrations");
-    let parts = Parts { database, clock: Arc::new(SystemClock), drain: Drain::new() };
+    let (drain, tasks) = (Drain::new(), Tasks::new());
+    let parts = Parts { database, clock: Arc::new(SystemClock), drain, tasks };
     let wait_max = Duration::from_secs(30);
     let settings = Settings {
         workers: 1,
@@ -34,8 +36,7 @@ pub(crate) async fn service(folder: &std::path::Path) -> Service {
         endpoints_max: 100,
         totals_max: 100,
         record: RecordLimits::default(),
-        producers_max: 100,
-        producer_retention_days: 30,
+        terms: tally_producers::Terms { producers_max: 100, retention_days: 30 },
     };
     Service::start(parts, settings).await.expect("it starts")
 }

@@ -1,4 +1,4 @@
-//! `Add` as DESIGN's table has it: what is refused, what is counted, and what the client hears.
+//! `Add`: what is refused, what is counted, and what the client is told.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::backend::{NOW, TODAY, Total, ask, listed, open, query, sum, total};
 use crate::recording;
 use crate::server::{Counting, counted, get, request, settings};
 
-/// An empty SQLite file, and a service on it.
+/// A service on an empty SQLite file.
 pub(crate) async fn on_sqlite(settings: Settings) -> (tempfile::TempDir, Counting) {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("tally.db").display());
@@ -29,11 +29,11 @@ pub(crate) async fn on_sqlite(settings: Settings) -> (tempfile::TempDir, Countin
     (folder, counting)
 }
 
-/// Live totals, after the service has ended.
+/// Stops the service and reads live totals.
 pub(crate) async fn stopped(folder: &tempfile::TempDir, counting: Counting) -> Vec<Total> {
     counting.stop().await;
     let url = format!("sqlite:{}", folder.path().join("tally.db").display());
-    // The file's lock is given back when the last task of the service is gone.
+    // The service's last task releases the file's lock.
     let database = eventually("the file is free", LIMIT, async || {
         let url = url.parse().expect("a URL");
         tally_store::Database::open(&url, tally_store::postgres::Settings::default()).await
@@ -51,7 +51,7 @@ fn with_timestamp(seconds: i64, nanos: i32) -> AddRequest {
     AddRequest { request_timestamp: Some(Timestamp { seconds, nanos }), ..get("/", NOW) }
 }
 
-/// Sends messages as they are, whatever they are.
+/// Sends messages as raw bytes.
 struct Raw;
 
 impl Codec for Raw {
@@ -96,7 +96,7 @@ async fn add_raw(counting: &Counting, messages: Vec<Vec<u8>>) -> Result<(), Stat
     grpc.client_streaming(requests, path, Raw).await.map(|_| ())
 }
 
-/// No client of `count.v1` reads an error while it sends: whatever a path is, the stream goes on.
+/// Clients of `count.v1` do not read errors while they send, so a bad path must not end the stream.
 #[tokio::test]
 async fn a_path_that_cannot_be_stored_is_counted_as_other() {
     let (folder, counting) = on_sqlite(settings()).await;
@@ -128,7 +128,7 @@ async fn a_message_that_cannot_be_read_is_counted_as_other() {
     let expected = [
         total("2030-06-14", 3, "/good", 2),
         total("2030-06-14", 3, "_other", 1),
-        // At the time of arrival, and by the method if that could be read.
+        // At the time of arrival, and under the method if it was readable.
         total(TODAY, 3, "_other", 1),
         total(TODAY, 0, "_other", 2),
     ];
@@ -147,17 +147,17 @@ async fn a_message_that_is_too_large_ends_the_stream() {
 }
 
 #[tokio::test]
-async fn without_a_time_a_request_is_of_the_time_of_its_arrival() {
+async fn a_request_without_a_time_gets_its_time_of_arrival() {
     let (folder, counting) = on_sqlite(settings()).await;
     let request = AddRequest { request_timestamp: None, ..get("/", "2001-01-01T00:00:00Z") };
     counting.add(vec![request]).await.unwrap();
     assert_eq!(stopped(&folder, counting).await, [total(TODAY, 3, "/", 1)]);
 }
 
-/// Whatever is wrong with the time of the fourth request: those around it are counted, and the
-/// message says at the end which it was, and what is wrong with it.
+/// Whatever is wrong with the fourth request's time, its neighbours are counted, and the final
+/// message names the request and the mistake.
 #[tokio::test]
-async fn a_time_out_of_range_is_told_when_the_rest_is_counted() {
+async fn a_time_out_of_range_is_reported_after_the_rest_is_counted() {
     let now = jiff::civil::date(2030, 6, 15).at(12, 0, 0, 0);
     let now = now.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp().as_second();
     let bad = [
@@ -182,7 +182,7 @@ async fn a_time_out_of_range_is_told_when_the_rest_is_counted() {
         assert!(status.message().contains(message), "{message}: {}", status.message());
         assert_eq!(counted(&status), Some((5, 1)), "{message}");
     }
-    // First, last, and alone.
+    // First, last, and only request.
     let [(early, _), .., (late, _)] = bad;
     let stream = vec![late.clone(), good(), early, good(), late.clone()];
     let status = counting.add(stream).await.unwrap_err();
@@ -194,9 +194,9 @@ async fn a_time_out_of_range_is_told_when_the_rest_is_counted() {
     assert_eq!(stopped(&folder, counting).await, [total(TODAY, 3, "/good", 4 * count + 2)]);
 }
 
-/// What is to be sent again begins after the position, also when requests before it were refused.
+/// A client resends from the reported position, even if requests before it were refused.
 #[tokio::test]
-async fn a_stream_that_is_cut_says_how_far_it_came() {
+async fn an_interrupted_stream_reports_its_position() {
     let (folder, counting) = on_sqlite(settings()).await;
     let ahead = || get("/ahead", "2031-01-01T00:00:00Z");
     let (sender, requests) = mpsc::channel(10);
@@ -207,8 +207,8 @@ async fn a_stream_that_is_cut_says_how_far_it_came() {
     let tasks = tally_runtime::Tasks::new();
     let adding =
         tasks.spawn("a stream", async move { client.add(ReceiverStream::new(requests)).await });
-    // The last one is read, once this one is stored.
-    sender.send(get("/a", NOW)).await.expect("it goes on");
+    // Once this one is stored, the last one is read.
+    sender.send(get("/a", NOW)).await.expect("the stream continues");
     eventually("all is stored", LIMIT, async || {
         let (there, _) = recording::totals(&counting).await;
         if there == 3 { Ok(()) } else { Err(there) }
@@ -222,10 +222,10 @@ async fn a_stream_that_is_cut_says_how_far_it_came() {
     assert_eq!(totals, [total(TODAY, 3, "/a", 3)]);
 }
 
-/// A server that has no room for more endpoints finds out, when it keeps house, which ones other
-/// servers tell apart.
+/// A server without room for more endpoints learns the endpoints of other servers during
+/// housekeeping.
 #[tokio::test]
-async fn a_full_server_learns_what_another_one_has_named() {
+async fn a_full_server_learns_another_ones_endpoints() {
     let Some(database) = TestDatabase::create_or_skip("two_servers") else { return };
     let few = Settings { endpoints_max: 2, ..settings() };
     let full = Counting::start(&database.url(), few).await;
@@ -243,7 +243,7 @@ async fn a_full_server_learns_what_another_one_has_named() {
 }
 
 #[tokio::test]
-async fn what_is_just_allowed_is_counted() {
+async fn requests_at_the_limits_are_counted() {
     let (folder, counting) = on_sqlite(settings()).await;
     let longest = "x".repeat(2_048);
     let stream = vec![
@@ -271,14 +271,14 @@ async fn what_is_just_allowed_is_counted() {
 }
 
 #[tokio::test]
-async fn a_bad_time_late_in_a_long_stream_is_named_by_its_position() {
+async fn a_bad_time_late_in_a_long_stream_is_reported_by_position() {
     let (folder, counting) = on_sqlite(settings()).await;
     let mut stream: Vec<_> = (0..5_000).map(|n| get(&format!("/{}", n % 7), NOW)).collect();
     stream.insert(4_999, get("/", "2031-01-01T00:00:00Z"));
     let status = counting.add(stream).await.unwrap_err();
     assert!(status.message().contains("request 5000 of the stream"), "{}", status.message());
     assert_eq!(counted(&status), Some((5_001, 1)));
-    // Another stream does not suffer.
+    // Other streams are not affected.
     counting.add(vec![get("/0", NOW)]).await.unwrap();
     assert_eq!(sum(&stopped(&folder, counting).await), 5_001);
 }
@@ -288,7 +288,7 @@ async fn methods_are_stored_as_they_are() {
     let (folder, counting) = on_sqlite(settings()).await;
     let methods = [i32::MIN, -1, 0, 1, 9, 10, 42, 100, i32::MAX];
     counting.add(methods.map(|method| request(method, "/", NOW)).to_vec()).await.unwrap();
-    // By name: CONNECT, GRPC, METHOD_UNSPECIFIED, PATCH; then the numbers that have none.
+    // By name: CONNECT, GRPC, METHOD_UNSPECIFIED, PATCH; then numbers without a name.
     let ordered = [1, 100, 0, 9, i32::MIN, -1, 10, 42, i32::MAX];
     let expected = ordered.map(|method| total(TODAY, method, "/", 1));
     assert_eq!(stopped(&folder, counting).await, expected);
@@ -297,7 +297,7 @@ async fn methods_are_stored_as_they_are() {
 #[tokio::test]
 async fn beyond_the_limit_requests_are_counted_as_other() {
     let (folder, counting) = on_sqlite(Settings { endpoints_max: 10, ..settings() }).await;
-    // In one stream, then in more of them, with endpoints from before and new ones.
+    // In one stream, then in several, with known and new endpoints.
     let mut sent = 0;
     for round in 0..4 {
         let stream: Vec<_> = (0..20).map(|n| get(&format!("/{}", n + 5 * round), NOW)).collect();
@@ -309,7 +309,7 @@ async fn beyond_the_limit_requests_are_counted_as_other() {
     assert_eq!(sum(&totals), sent + 2);
     let known: Vec<_> = totals.iter().filter(|one| one.2 != "_other").collect();
     assert_eq!(known.len(), 10);
-    // `/0` to `/9`: of the four rounds, five were in two of them.
+    // `/0` to `/9`: five of them occur in two of the four rounds.
     assert_eq!(known.iter().map(|one| one.3).sum::<i64>(), 15);
     let other: Vec<_> = totals.into_iter().filter(|one| one.2 == "_other").collect();
     assert_eq!(
@@ -322,8 +322,8 @@ async fn beyond_the_limit_requests_are_counted_as_other() {
     );
 }
 
-/// The trap: h2 ends a connection that has too many small unread frames. With the database
-/// stalled and the queue full nobody reads the stream for seconds, and it must live on.
+/// h2 ends a connection with too many small unread frames. While the database is stalled and the
+/// queue is full, the stream is not read for seconds, but it must survive.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_stalled_database_ends_no_connection() {
     const STALL: Duration = Duration::from_secs(3);
@@ -344,13 +344,13 @@ async fn a_stalled_database_ends_no_connection() {
         while begun.elapsed() < STALL {
             pace.tick().await;
             for _ in 0..BURST {
-                // Closed when the stream was ended, which its answer tells about.
+                // Closed if the stream was ended; its answer says why.
                 sent += i64::from(sender.try_send(get("/", NOW)).is_ok());
             }
         }
         sent
     });
-    // One message per frame: the encoder sends what it has whenever there is no more.
+    // One message per frame: the encoder flushes whenever no message is waiting.
     let one_per_frame = ReceiverStream::new(requests).then(async |request| {
         tokio::task::yield_now().await;
         request

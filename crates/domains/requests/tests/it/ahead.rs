@@ -1,4 +1,4 @@
-//! Clients whose times are ahead of the server's clock: what an operator reads in its log.
+//! Clients whose times are ahead of the server's clock: what the server logs.
 
 use tonic::Code;
 
@@ -10,7 +10,7 @@ use crate::server::{Counting, get, settings};
 
 const AHEAD: &str = "2031-01-01T00:00:00Z";
 
-/// How often each of the two warnings was logged: a clock is wrong, or the server's is.
+/// How often each warning was logged: a client's clock may be wrong, or the server's is.
 fn warnings(log: &Log) -> (usize, usize) {
     (
         log.count("a client's clock is wrong, or this one"),
@@ -41,21 +41,21 @@ async fn a_server_whose_clock_is_behind_logs_it() {
     let (log, _guard) = Log::begin();
     let (_folder, counting) = on_sqlite(settings()).await;
 
-    // One client alone may be wrong; it is logged once a minute.
+    // A single client may be wrong; this is logged once a minute.
     add_ahead(&counting).await;
     record_ahead(&counting).await;
     assert_eq!(warnings(&log), (1, 0));
-    // A minute later there is still no other time.
+    // A minute later there are still no other times.
     set(&counting, 61);
     record_ahead(&counting).await;
     add_ahead(&counting).await;
     assert_eq!(warnings(&log), (1, 1));
-    // Somebody agrees with the server.
+    // Another client agrees with the server.
     set(&counting, 122);
     counting.add(vec![get("/", NOW)]).await.unwrap();
     add_ahead(&counting).await;
     assert_eq!(warnings(&log), (2, 1));
-    // The clock is set.
+    // The clock is corrected.
     counting.clock.set(AHEAD.parse().unwrap());
     counting.add(vec![get("/", AHEAD)]).await.unwrap();
     assert_eq!(warnings(&log), (2, 1));

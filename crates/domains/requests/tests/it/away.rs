@@ -1,4 +1,4 @@
-//! The database goes away, or its answer does: never an OK for what is not stored, and never twice.
+//! Lost databases and answers: never an OK for unstored requests, and never stored twice.
 
 use std::time::Duration;
 
@@ -19,19 +19,19 @@ use crate::backend::{
 };
 use crate::server::{Counting, counted, get, settings};
 
-/// Live totals, past the proxy.
+/// Live totals without the proxy.
 async fn live(database: &TestDatabase) -> Vec<Total> {
     let store = store::open(&open(&database.url()).await);
     listed(&ask(&*store, &query(Granularity::Day, true)).await.expect("not too many"))
 }
 
-/// The bytes that a time travels in: microseconds since 2000-01-01 UTC.
+/// A time on the wire: microseconds since 2000-01-01 UTC.
 fn as_sent(time: &str) -> [u8; 8] {
     (at(time) - at("2000-01-01T00:00:00Z")).to_be_bytes()
 }
 
 #[tokio::test]
-async fn a_database_that_stays_away_ends_the_stream() {
+async fn a_database_that_stays_down_ends_the_stream() {
     let Some(database) = TestDatabase::create_or_skip("away") else { return };
     let (proxy, url) = Proxy::before(&database.url()).await;
     let write_wait_max = Duration::from_millis(300);
@@ -72,7 +72,7 @@ async fn a_stream_is_held_until_the_database_is_back() {
     counting.stop().await;
 }
 
-/// The statement that stores a small batch commits by itself: its answer is lost.
+/// The answer to the self-committing statement of a small batch is lost.
 #[tokio::test]
 async fn a_lost_answer_stores_a_stream_once() {
     let Some(database) = TestDatabase::create_or_skip("lost_answer") else { return };
@@ -89,7 +89,7 @@ async fn a_lost_answer_stores_a_stream_once() {
     counting.stop().await;
 }
 
-/// The answer to COMMIT is lost, as with large batches.
+/// The answer to a large batch's COMMIT is lost.
 #[tokio::test]
 async fn a_lost_commit_is_unknown_and_safe_to_repeat() {
     let Some(database) = TestDatabase::create_or_skip("lost_commit") else { return };
@@ -166,9 +166,9 @@ async fn a_roll_up_survives_a_lost_commit() {
     assert_eq!(listed(&rolled_up), expected);
 }
 
-/// A client that does not read its answer sends on, and never again what nobody took.
+/// A client that does not read its answer keeps sending, and never resends.
 #[tokio::test]
-async fn what_arrives_while_a_stop_stores_the_rest_is_stored_too() {
+async fn requests_that_arrive_during_a_stop_are_stored() {
     let Some(database) = TestDatabase::create_or_skip("late") else { return };
     let counting = Counting::start(&database.url(), settings()).await;
     counting.add(vec![get("/", NOW)]).await.unwrap();
@@ -182,7 +182,7 @@ async fn what_arrives_while_a_stop_stores_the_rest_is_stored_too() {
         let queued = async || counting.service.queued_rows() == 1;
         eventually("it waits for the database", LIMIT, queued).await;
         counting.begin_to_stop();
-        // Each is on its way when the next one is taken.
+        // Each one is sent before the next one is accepted.
         for _ in 0..3 {
             messages.send(get("/", NOW)).await.unwrap();
         }
@@ -191,7 +191,7 @@ async fn what_arrives_while_a_stop_stores_the_rest_is_stored_too() {
     let (status, ()) = tokio::join!(added, stopping);
     let status = status.unwrap_err();
     assert!(status.message().contains("shutting down"), "{status}");
-    let (stored, _) = counted(&status).expect("it is known");
+    let (stored, _) = counted(&status).expect("the position is known");
     assert!(stored >= 3, "{stored}");
     assert_eq!(sum(&live(&database).await), 1 + i64::try_from(stored).unwrap());
     drop((messages, client));

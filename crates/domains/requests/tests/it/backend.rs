@@ -1,4 +1,4 @@
-//! A fresh store of each kind, and small words for what the tests put into it and read.
+//! A fresh store of each kind, and helpers for what the tests store and read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,23 +18,23 @@ use tally_testkit::TestDatabase;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-/// What the tests take for now; partitions are made from this day on.
+/// The tests' current day; partitions start here.
 pub(crate) const NOW: &str = "2030-06-15T12:00:00Z";
-/// Has a partition on Postgres after housekeeping.
+/// A day with a partition on Postgres after housekeeping.
 pub(crate) const TODAY: &str = "2030-06-15";
-/// Never has a partition: its rows go to the default one.
+/// A day without a partition: its rows go to the default one.
 pub(crate) const OLD: &str = "2015-05-17";
 
 /// Which clients the tests' servers take.
 pub(crate) const TERMS: Terms = Terms { producers_max: 100, retention_days: 30 };
 
-/// How often a batch is sent again on CockroachDB, where serialization failures are normal.
-const SENDS_MAX: usize = 10_000;
+/// How many times a batch is sent on CockroachDB, where serialization failures are normal.
+pub(crate) const SENDS_MAX: usize = 1_000;
 
-/// A store on an empty database, which goes away with this value.
+/// A store on an empty database, which is removed with this value.
 pub(crate) struct Backend {
     pub(crate) store: Arc<dyn Store>,
-    /// Another server's store: its own pool, or for SQLite, which has one server, the same.
+    /// Another server's store with its own pool; on SQLite, which has one server, the same store.
     pub(crate) second: Arc<dyn Store>,
     pub(crate) producers: Producers,
     /// The other server's.
@@ -51,7 +51,7 @@ enum Place {
     Cockroach(TestDatabase),
 }
 
-/// Numbers its batches, as an insert worker does.
+/// Numbers its batches as an insert worker does.
 pub(crate) struct Producer {
     pub(crate) id: Uuid,
     pub(crate) sequence: i64,
@@ -79,14 +79,14 @@ impl Backend {
         Some(Self::of(tally, second, Place::Postgres(database)))
     }
 
-    /// The real thing, where there is one.
+    /// A real CockroachDB, if one is available.
     pub(crate) async fn cockroach(hint: &str) -> Option<Self> {
         let database = TestDatabase::create_on_cockroach(hint)?;
         let (tally, second) = (migrated(&database.url()).await, open(&database.url()).await);
         Some(Self::of(tally, second, Place::Cockroach(database)))
     }
 
-    /// CockroachDB's tables and SQL, on Postgres at CockroachDB's isolation.
+    /// CockroachDB's tables and SQL on Postgres, with CockroachDB's isolation.
     pub(crate) async fn cockroach_on_postgres(hint: &str) -> Option<Self> {
         let database = TestDatabase::create_or_skip(hint)?;
         let client = database.connect().await;
@@ -113,15 +113,15 @@ impl Backend {
     fn of(database: Database, second: Database, place: Place) -> Self {
         Self {
             store: store::open(&database),
-            producers: Producers::new(database.clone(), DOMAIN, TERMS),
-            second_producers: Producers::new(second.clone(), DOMAIN, TERMS),
+            producers: Producers::new(database.clone(), DOMAIN.name, TERMS),
+            second_producers: Producers::new(second.clone(), DOMAIN.name, TERMS),
             second: store::open(&second),
             database,
             place,
         }
     }
 
-    /// CockroachDB's SQL on Postgres, with new connections, which see new settings.
+    /// CockroachDB's SQL on Postgres, with new connections that see new settings.
     pub(crate) async fn reopened(self) -> Self {
         let Place::Cockroach(database) = &self.place else { panic!("not CockroachDB's SQL") };
         let url = as_cockroach(&database.url());
@@ -136,7 +136,7 @@ impl Backend {
         }
     }
 
-    /// A connection past the store.
+    /// A connection that bypasses the store.
     pub(crate) async fn connect(&self) -> tokio_postgres::Client {
         match &self.place {
             Place::Sqlite(_) => panic!("not Postgres"),
@@ -158,7 +158,7 @@ impl Backend {
         }
     }
 
-    /// How many rows a table has.
+    /// The number of rows in a table.
     pub(crate) async fn count(&self, table: &str) -> i64 {
         let sql = format!("SELECT count(*) FROM {table}");
         match &self.place {
@@ -171,8 +171,7 @@ impl Backend {
         }
     }
 
-    /// What producers brought of each day: how much was accepted in all, and the most that one of
-    /// them dropped.
+    /// By day, the requests accepted from all producers, and the most that one of them dropped.
     pub(crate) async fn accounts(&self) -> Vec<(Day, i64, i64)> {
         let sql = "SELECT day, sum(accepted), max(dropped) FROM tally_producer_days \
                    GROUP BY day ORDER BY day";
@@ -195,7 +194,7 @@ impl Backend {
         }
     }
 
-    /// Lets all producers have been silent for some days.
+    /// Makes all producers look silent for this many days.
     pub(crate) async fn age_producers(&self, days: i32) {
         let sql = match &self.place {
             Place::Sqlite(_) => {
@@ -211,14 +210,14 @@ impl Backend {
         rusqlite::Connection::open(folder.path().join("tally.db")).expect("the file")
     }
 
-    /// The id of one endpoint, whose name is put into the dictionary.
+    /// Adds an endpoint's name to the dictionary and returns its id.
     pub(crate) async fn id(&self, method: i32, path: &str) -> EndpointId {
         let id = Endpoint::new(method, path).id(0);
         self.name(id, method, path).await;
         id
     }
 
-    /// Puts a name into the dictionary.
+    /// Adds a name to the dictionary.
     pub(crate) async fn name(&self, id: EndpointId, method: i32, path: &str) {
         let path = path.replace('\'', "''");
         self.execute(&format!(
@@ -256,7 +255,7 @@ impl Producer {
         Self { id: Uuid::now_v7(), sequence: 0, is_repeating: false }
     }
 
-    /// Stores the last batch again next, as after an answer that was lost.
+    /// Makes the next batch a repetition of the last one, as after a lost answer.
     pub(crate) fn repeat(&mut self) {
         self.sequence -= 1;
         self.is_repeating = true;
@@ -269,18 +268,28 @@ impl Producer {
         Batch { is_repeated, ..batch(self.id, self.sequence, chunks) }
     }
 
-    /// Stores the next batch, as an insert worker does: only CockroachDB may ask for it again.
+    /// Stores rows as the next batch.
     pub(crate) async fn append(
         &mut self,
         store: &dyn Store,
         is_cockroach: bool,
         rows: impl IntoIterator<Item = (EndpointId, i64)>,
     ) {
-        let chunks = [rows.into_iter().collect::<Rows>()];
-        let mut batch = self.next(&chunks);
+        self.send(store, is_cockroach, &[rows.into_iter().collect()]).await;
+    }
+
+    /// Stores chunks as the next batch, as an insert worker does, and says what became of each: only
+    /// CockroachDB may ask for it again.
+    pub(crate) async fn send(
+        &mut self,
+        store: &dyn Store,
+        is_cockroach: bool,
+        chunks: &[Rows],
+    ) -> Vec<Fate> {
+        let mut batch = self.next(chunks);
         for _ in 0..SENDS_MAX {
             match append_batch(store, &batch).await {
-                Ok(_) => return,
+                Ok(fates) => return fates,
                 Err(error) if is_cockroach && error.is_transient() => {
                     batch.is_repeated |= error.outcome() == Outcome::Indeterminate;
                 }
@@ -296,7 +305,7 @@ pub(crate) async fn append(backend: &Backend, rows: impl IntoIterator<Item = (En
     Producer::new().append(&*backend.store, backend.is_cockroach(), rows).await;
 }
 
-/// A batch at its first attempt.
+/// The first attempt of a batch.
 pub(crate) fn batch(producer: Uuid, sequence: i64, chunks: &[Rows]) -> Batch<'_, Rows> {
     Batch { producer, sequence, is_repeated: false, chunks }
 }
@@ -317,7 +326,7 @@ pub(crate) fn failed(error: WriteError) -> tally_store::Error {
     }
 }
 
-/// Stores a batch with the names of its rows, and returns which of them have other ids.
+/// Stores a batch with the names of its rows, and returns those that got other ids.
 pub(crate) async fn append_named(
     store: &dyn Store,
     batch: &Batch<'_, Rows>,
@@ -341,7 +350,7 @@ pub(crate) async fn appended(
     panic!("the store never stays in one state");
 }
 
-/// A name as rows have it at first.
+/// A name as a new row has it.
 pub(crate) fn named(method: i32, path: &str) -> Arc<Named> {
     let endpoint = Endpoint::new(method, path);
     Arc::new(Named::new(endpoint.id(0), endpoint))
@@ -352,7 +361,7 @@ pub(crate) async fn open(url: &str) -> Database {
     open_with(url, tally_store::postgres::Settings::default().write_max).await
 }
 
-/// The same, with how long a statement that stores may take.
+/// The same, with a limit for storing statements.
 pub(crate) async fn open_with(url: &str, write_max: Duration) -> Database {
     let url: DatabaseUrl = url.parse().expect("a database URL");
     let settings = tally_store::postgres::Settings {
@@ -364,7 +373,7 @@ pub(crate) async fn open_with(url: &str, write_max: Duration) -> Database {
     Database::open(&url, settings).await.expect("the database opens")
 }
 
-/// Opens a database, and makes its tables.
+/// Opens a database and creates its tables.
 pub(crate) async fn migrated(url: &str) -> Database {
     let database = open(url).await;
     tally_producers::MIGRATIONS.run(&database).await.expect("migrations");
@@ -372,7 +381,7 @@ pub(crate) async fn migrated(url: &str) -> Database {
     database
 }
 
-/// A Postgres URL for CockroachDB's store, at CockroachDB's isolation.
+/// A Postgres URL for CockroachDB's store, with CockroachDB's isolation.
 pub(crate) fn as_cockroach(url: &str) -> String {
     let (_, rest) = url.split_once("://").expect("a URL");
     let separator = if rest.contains('?') { '&' } else { '?' };
@@ -395,7 +404,7 @@ pub(crate) async fn ask(store: &dyn Store, query: &Query) -> Result<Totals, TooM
     }
 }
 
-/// An answer as a plain list, in its order.
+/// An answer as a list in its own order.
 pub(crate) fn listed(totals: &Totals) -> Vec<Total> {
     let endpoints = &totals.endpoints;
     let one = |first: Day, (endpoint, count): &(u32, i64)| {
@@ -409,7 +418,7 @@ pub(crate) fn listed(totals: &Totals) -> Vec<Total> {
         .collect()
 }
 
-/// A total to compare with.
+/// An expected total.
 pub(crate) fn total(day: &str, method: i32, path: &str, count: i64) -> Total {
     (day.to_owned(), method, path.to_owned(), count)
 }

@@ -1,4 +1,4 @@
-//! Appending, rolling up, asking and keeping house at the same time.
+//! Appending, rolling up, querying and housekeeping at the same time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -15,17 +15,17 @@ use crate::conformance::on_every_backend;
 
 on_every_backend!(crate::concurrency:
     nothing_is_lost_while_a_day_is_rolled_up,
-    one_day_is_rolled_up_by_two_servers_at_once,
+    two_servers_roll_up_one_day_at_once,
 );
 
 /// Tasks that append.
 const APPENDERS: usize = 4;
-/// Batches of each of them, of which every tenth is a large one.
+/// Batches of each task; every tenth is large.
 const BATCHES: usize = 30;
 const SMALL_ROWS: usize = 20;
 const LARGE_ROWS: usize = 2_100;
 
-/// What was begun, and what was acknowledged.
+/// How much was started, and how much is acknowledged.
 #[derive(Default)]
 struct Progress {
     begun: AtomicI64,
@@ -61,7 +61,7 @@ async fn nothing_is_lost_while_a_day_is_rolled_up(backend: Backend) {
     backend.roll_up(DayRange::ALL).await;
     let rolled_up = backend.rolled_up().await;
     assert_eq!(sum(&rolled_up), all);
-    // Each of the four totals by itself: two days, two endpoints, the same number of each.
+    // Four equal totals: two days and two endpoints.
     assert_eq!(rolled_up.iter().map(|one| one.3).collect::<Vec<_>>(), [all / 4; 4]);
     assert_eq!(backend.count("tally_requests").await, 0);
 }
@@ -98,17 +98,17 @@ async fn roller(store: Arc<dyn Store>, progress: Arc<Progress>) {
 
 async fn keeper(store: Arc<dyn Store>, progress: Arc<Progress>) {
     while !progress.is_over() {
-        // A day later than the partition that is being filled: it may be dropped when empty.
+        // A day after the partition in use, so that it may be dropped when empty.
         for now in ["2030-06-16T00:00:00Z", NOW] {
             if let Err(error) = store.maintain(now.parse().unwrap()).await {
-                panic!("keep house: {}", chain(&error));
+                panic!("housekeeping: {}", chain(&error));
             }
         }
         tokio::task::yield_now().await;
     }
 }
 
-/// What is acknowledged is seen, and nothing is seen twice.
+/// Sees all acknowledged requests, and none twice.
 async fn reader(store: Arc<dyn Store>, progress: Arc<Progress>) {
     let query = query(tally_requests::Granularity::Day, true);
     let mut seen = 0;
@@ -124,7 +124,7 @@ async fn reader(store: Arc<dyn Store>, progress: Arc<Progress>) {
     }
 }
 
-async fn one_day_is_rolled_up_by_two_servers_at_once(backend: Backend) {
+async fn two_servers_roll_up_one_day_at_once(backend: Backend) {
     backend.maintain().await;
     let ids = [backend.id(3, "/a").await, backend.id(3, "/b").await];
     for round in 1..=5_i64 {

@@ -1,4 +1,4 @@
-//! What every store promises: one suite, which each backend passes.
+//! The promises of every store: one suite for all backends.
 
 use hashbrown::HashMap;
 use tally_ingest::{Batch, WriteError};
@@ -7,11 +7,11 @@ use tally_requests::{Day, DayRange, Fate, Granularity, Rows};
 use uuid::Uuid;
 
 use crate::backend::{
-    Backend, NOW, OLD, Producer, TODAY, append, append_batch, append_named, appended, ask, at,
-    batch, listed, named, noon, one_day, query, sum, total,
+    Backend, NOW, OLD, Producer, SENDS_MAX, TODAY, append, append_batch, append_named, appended,
+    ask, at, batch, listed, named, noon, one_day, query, sum, total,
 };
 
-/// Makes a test of each case on each backend; those that are not there are skipped, loudly.
+/// Defines a test of each case on each backend; missing backends are skipped loudly.
 macro_rules! on_every_backend {
     ($cases:path: $($case:ident),* $(,)?) => {
         mod sqlite {
@@ -49,10 +49,10 @@ on_every_backend!(crate::conformance:
     names_are_stored_with_their_first_rows,
     two_stores_name_the_same_endpoints_at_once,
     a_second_name_with_the_same_id_gets_another,
-    rows_without_a_name_are_unknown_and_in_the_sum,
+    rows_without_a_name_count_as_unknown,
     a_batch_for_another_state_is_not_stored,
-    a_number_that_somebody_else_used_is_no_duplicate,
-    what_is_appended_is_in_live_totals,
+    a_number_used_by_another_server_is_not_a_duplicate,
+    appended_rows_are_in_live_totals,
     a_batch_is_stored_once,
     a_gap_in_the_sequence_stores_nothing,
     a_batch_may_have_many_chunks_or_none,
@@ -90,14 +90,14 @@ async fn two_stores_name_the_same_endpoints_at_once(backend: Backend) {
         let chunks = [names.iter().map(|one| (one.id, noon(OLD))).collect::<Rows>()];
         let one = async |store: &dyn Store| {
             let batch = batch(Uuid::now_v7(), 1, &chunks);
-            for _ in 0..1_000 {
+            for _ in 0..SENDS_MAX {
                 match append_named(store, &batch, &names).await {
                     Ok(moved) => return assert!(moved.is_empty()),
                     Err(error) if backend.is_cockroach() && error.is_transient() => {}
                     Err(error) => panic!("{}", tally_runtime::chain(&error)),
                 }
             }
-            panic!("refused 1,000 times");
+            panic!("refused {SENDS_MAX} times");
         };
         tokio::join!(one(&*backend.store), one(&*backend.second));
     }
@@ -105,7 +105,7 @@ async fn two_stores_name_the_same_endpoints_at_once(backend: Backend) {
     assert_eq!(sum(&backend.live().await), 1_000);
 }
 
-/// Two names with one hash. The one that was there first keeps the id.
+/// Two names with the same hash: the first one keeps the id.
 async fn a_second_name_with_the_same_id_gets_another(backend: Backend) {
     let (first, second) = (named(3, "/first"), named(3, "/second"));
     backend.name(second.id, 3, "/first").await;
@@ -120,7 +120,7 @@ async fn a_second_name_with_the_same_id_gets_another(backend: Backend) {
         let moved = append_named(&*backend.store, &batch, &names).await.unwrap();
         let expected = [(first.id, second.id), (second.id, second.endpoint.id(2))];
         assert_eq!(moved, expected.into(), "{sequence}");
-        // What is known to have moved needs no name.
+        // Rows with the new id need no name.
         let mut names = Names::new(Vec::new(), backend.store.state());
         names.moved = moved;
         let batch = crate::backend::batch(Uuid::now_v7(), 1, &chunks);
@@ -134,8 +134,8 @@ async fn a_second_name_with_the_same_id_gets_another(backend: Backend) {
     assert_eq!(backend.rolled_up().await, expected);
 }
 
-/// Whoever removed it, and however.
-async fn rows_without_a_name_are_unknown_and_in_the_sum(backend: Backend) {
+/// However the name was removed.
+async fn rows_without_a_name_count_as_unknown(backend: Backend) {
     let (kept, gone) = (backend.id(3, "/kept").await, backend.id(3, "/gone").await);
     append(&backend, [(kept, noon(OLD)), (gone, noon(OLD)), (99, noon(OLD))]).await;
     backend.roll_up(one_day(OLD)).await;
@@ -143,7 +143,7 @@ async fn rows_without_a_name_are_unknown_and_in_the_sum(backend: Backend) {
     backend.execute("DELETE FROM tally_request_series WHERE path = '/gone'").await;
     let expected = [total(OLD, 3, "/kept", 1), total(OLD, 0, "_unknown", 3)];
     assert_eq!(backend.live().await, expected);
-    // The name comes back with the next batch that carries it.
+    // The next batch with the name restores it.
     let batch = batch(Uuid::now_v7(), 1, &[]);
     append_named(&*backend.store, &batch, &[named(3, "/gone")]).await.unwrap();
     let expected =
@@ -151,7 +151,7 @@ async fn rows_without_a_name_are_unknown_and_in_the_sum(backend: Backend) {
     assert_eq!(backend.live().await, expected);
 }
 
-/// What was believed of another state need not hold: the batch must come again with all names.
+/// Cached names may not exist in another state, so the batch must be resent with all names.
 async fn a_batch_for_another_state_is_not_stored(backend: Backend) {
     let id = backend.id(3, "/").await;
     let chunks = [Rows::from_iter([(id, noon(OLD))])];
@@ -162,8 +162,8 @@ async fn a_batch_for_another_state_is_not_stored(backend: Backend) {
     assert_eq!(sum(&backend.live().await), 1);
 }
 
-/// A copy of the server, which counts under the same ids.
-async fn a_number_that_somebody_else_used_is_no_duplicate(backend: Backend) {
+/// As a copy of the server with the same ids does.
+async fn a_number_used_by_another_server_is_not_a_duplicate(backend: Backend) {
     let id = backend.id(3, "/").await;
     for rows in [1, 2_500] {
         let (producer, chunks) = (Uuid::now_v7(), [(0..rows).map(|_| (id, noon(OLD))).collect()]);
@@ -181,7 +181,7 @@ async fn a_number_that_somebody_else_used_is_no_duplicate(backend: Backend) {
     }
 }
 
-async fn what_is_appended_is_in_live_totals(backend: Backend) {
+async fn appended_rows_are_in_live_totals(backend: Backend) {
     backend.maintain().await;
     let (get, post) = (backend.id(3, "/").await, backend.id(6, "/").await);
     let rows = [(get, noon(TODAY)), (post, noon(TODAY)), (get, noon(OLD)), (get, noon(TODAY))];
@@ -204,7 +204,7 @@ async fn a_batch_is_stored_once(backend: Backend) {
         producer.append(&*backend.store, backend.is_cockroach(), chunks[0].iter()).await;
         assert_eq!(sum(&backend.live().await), counted);
     }
-    // Another producer's first batch is another batch.
+    // Another producer's first batch is a different batch.
     append(&backend, [(id, noon(TODAY))]).await;
     assert_eq!(sum(&backend.live().await), 2_509);
 }
@@ -221,7 +221,7 @@ async fn a_gap_in_the_sequence_stores_nothing(backend: Backend) {
     let id = backend.id(3, "/").await;
     let mut producer = Producer::new();
     for rows in [1, 2_500] {
-        // Neither of a new producer nor of one that is known.
+        // Neither for a new producer nor for a known one.
         for known in [false, true] {
             if known {
                 producer = Producer::new();
@@ -261,7 +261,7 @@ async fn large_batches_of_mixed_days_are_exact(backend: Backend) {
         let rows = (0..size).map(|n| (ids[n % 2], noon(days[n % days.len()])));
         append(&backend, rows).await;
     }
-    // 0 of the batches' rows are lost: 12,001 rows, of which six days take turns.
+    // No row is lost: 12,001 rows that alternate between six days.
     let before = backend.live().await;
     assert_eq!(sum(&before), 12_001);
     assert_eq!(before.len(), days.len());
@@ -296,7 +296,7 @@ async fn the_first_and_the_last_microsecond(backend: Backend) {
     ]
     .map(|(day, count)| total(day, 3, "/", count));
     assert_eq!(backend.live().await, expected);
-    // The neighbours of a day stay as they are.
+    // A day's neighbours do not change.
     assert_eq!(backend.roll_up(one_day("2030-06-15")).await, 2);
     assert_eq!(backend.rolled_up().await, expected[4..5]);
     for day in ["0001-01-01", "1969-12-31", "9999-12-31"] {
@@ -317,7 +317,7 @@ async fn a_roll_up_moves_everything_of_its_days(backend: Backend) {
     assert_eq!(before.len(), 8);
     assert_eq!(backend.roll_up(one_day(TODAY)).await, 10);
     assert_eq!(backend.roll_up(one_day(OLD)).await, 10);
-    assert_eq!(backend.count("tally_requests").await, 20, "the other days are untouched");
+    assert_eq!(backend.count("tally_requests").await, 20, "other days do not change");
     let of = |day: &str| before.iter().filter(|one| one.0 == day).cloned().collect::<Vec<_>>();
     assert_eq!(backend.rolled_up().await, [of(OLD), of(TODAY)].concat());
     assert_eq!(backend.live().await, before);
@@ -368,7 +368,7 @@ async fn nothing_to_roll_up(backend: Backend) {
 
 async fn housekeeping_may_be_repeated(backend: Backend) {
     let id = backend.id(3, "/").await;
-    // Before there is any partition, and so in the way of today's.
+    // Stored before any partition exists, so it blocks the creation of today's.
     append(&backend, [(id, noon(TODAY))]).await;
     for _ in 0..2 {
         backend.maintain().await;
@@ -376,7 +376,7 @@ async fn housekeeping_may_be_repeated(backend: Backend) {
     }
     assert_eq!(sum(&backend.live().await), 7);
     assert_eq!(backend.roll_up(one_day("2030-06-16")).await, 2);
-    // Years later, when all partitions are over, of which some have rows.
+    // Years later, all partitions are past, and some have rows.
     let later = "2032-01-01T00:00:00Z";
     for now in [later, later, NOW] {
         backend.store.maintain(now.parse().unwrap()).await.unwrap();
@@ -401,7 +401,7 @@ async fn only_silent_producers_are_forgotten(backend: Backend) {
     fresh.append(&*backend.store, backend.is_cockroach(), [(id, noon(OLD))]).await;
     backend.maintain().await;
     assert_eq!(backend.count("tally_producers").await, 1);
-    // The one that is left goes on, and is seen again when it does.
+    // The remaining one continues, and that updates its last sighting.
     backend.age_producers(31).await;
     fresh.append(&*backend.store, backend.is_cockroach(), [(id, noon(OLD))]).await;
     backend.maintain().await;

@@ -1,4 +1,4 @@
-//! Files that were counted as a whole are remembered with the end of their producer.
+//! Completely counted files are remembered when their producer ends.
 
 use std::sync::Arc;
 
@@ -16,9 +16,9 @@ use crate::recording::{Recording, many, trailer};
 use crate::server::settings;
 
 on_every_backend!(crate::counted_files:
-    they_are_remembered_with_the_end_of_their_producer,
-    those_that_were_counted_last_are_kept,
-    files_with_more_requests_than_were_stored_are_not_remembered,
+    files_are_remembered_when_their_producer_ends,
+    the_latest_files_are_kept,
+    files_with_more_requests_than_stored_are_not_remembered,
 );
 
 fn file(number: u32, name: &str, counted_micros: i64) -> CountedFile {
@@ -26,7 +26,7 @@ fn file(number: u32, name: &str, counted_micros: i64) -> CountedFile {
     CountedFile { fingerprint, name, reading, requests: 1, malformed: 2, counted_micros }
 }
 
-/// A producer that has stored so many requests.
+/// A producer that has stored this many requests.
 async fn stored(backend: &Backend, requests: usize) -> Leaving {
     let id = Uuid::now_v7();
     let opening = Opening {
@@ -55,11 +55,11 @@ async fn forget(backend: &Backend, leaving: Leaving, files: &[CountedFile]) {
     backend.producers.forget(leaving, Arc::new(then)).await.unwrap();
 }
 
-async fn they_are_remembered_with_the_end_of_their_producer(backend: Backend) {
+async fn files_are_remembered_when_their_producer_ends(backend: Backend) {
     let all: Vec<_> = (0..4_u32).map(|number| number.to_be_bytes().to_vec()).collect();
     let leaving = stored(&backend, 2).await;
     let files = vec![file(1, "a", 10), file(2, "b", 10)];
-    // Not as it was left: nothing is remembered.
+    // The producer is in another state: nothing is remembered.
     forget(&backend, Leaving { sequence: 2, ..leaving }, &files).await;
     assert_eq!(backend.store.counted_files(&all).await.unwrap(), []);
     for _ in 0..2 {
@@ -75,7 +75,7 @@ async fn they_are_remembered_with_the_end_of_their_producer(backend: Backend) {
     );
 }
 
-async fn those_that_were_counted_last_are_kept(backend: Backend) {
+async fn the_latest_files_are_kept(backend: Backend) {
     for many in 0..11_u32 {
         let numbers = many * 1_000..(many + 1) * 1_000;
         let files: Vec<_> = numbers.map(|number| file(number, "a", i64::from(number))).collect();
@@ -89,14 +89,14 @@ async fn those_that_were_counted_last_are_kept(backend: Backend) {
     assert_eq!(found(1_000).await.unwrap(), [file(1_000, "a", 1_000)]);
 }
 
-async fn files_with_more_requests_than_were_stored_are_not_remembered(backend: Backend) {
+async fn files_with_more_requests_than_stored_are_not_remembered(backend: Backend) {
     let all: Vec<_> = (1..3_u32).map(|number| number.to_be_bytes().to_vec()).collect();
     for requests in [i64::MAX, 1] {
         let files = vec![file(1, "a", 10), CountedFile { requests, ..file(2, "b", 10) }];
         forget(&backend, stored(&backend, 1).await, &files).await;
     }
     assert_eq!(backend.store.counted_files(&all).await.unwrap(), []);
-    assert_eq!(sum(&backend.live().await), 2, "what it has stored stays");
+    assert_eq!(sum(&backend.live().await), 2, "stored requests stay");
 }
 
 fn counted(fingerprint: &[u8], requests: u64) -> proto::CountedFile {
@@ -105,7 +105,7 @@ fn counted(fingerprint: &[u8], requests: u64) -> proto::CountedFile {
 }
 
 #[tokio::test]
-async fn a_client_says_them_with_done_and_asks_for_them() {
+async fn a_client_reports_files_with_done_and_queries_them() {
     let (_folder, counting) = on_sqlite(settings()).await;
     let find = async |fingerprints: &[&[u8]]| {
         let fingerprints = fingerprints.iter().map(|one| one.to_vec()).collect();
@@ -131,7 +131,7 @@ async fn a_client_says_them_with_done_and_asks_for_them() {
     assert_eq!(stream.finish().await.expect("a good end"), 0);
     assert!(find(&[b"5"]).await.unwrap().is_empty());
 
-    // What breaks a rule is not remembered, and the producer stays.
+    // Invalid files are not remembered, and the producer stays.
     let mut stream = Recording::start(&counting).await;
     stream.send(many(1, true, 3));
     let files = vec![counted(b"4", 1), counted(b"", 1)];

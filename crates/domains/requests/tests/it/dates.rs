@@ -1,4 +1,4 @@
-//! Rolling up and listing by date: what is answered, and which dates are refused.
+//! Rolling up and listing by date: the answers, and refused dates.
 
 use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::count::v1::{
@@ -19,7 +19,7 @@ fn date(year: i32, month: i32, day: i32) -> Option<Date> {
     Some(Date { year, month, day })
 }
 
-/// A total with the date that an answer by day has.
+/// A total with the date of an answer by day.
 fn count(method: i32, path: &str, count: i64, date: Option<Date>) -> MethodCount {
     MethodCount { method, path: path.to_owned(), count, date }
 }
@@ -78,7 +78,7 @@ async fn impossible_dates_are_refused_by_name() {
 }
 
 #[tokio::test]
-async fn what_is_rolled_up_is_listed_and_nothing_else() {
+async fn only_rolled_up_requests_are_listed() {
     let Some(database) = TestDatabase::create_or_skip("dates") else { return };
     let counting = Counting::start(&database.url(), settings()).await;
     let mut client = counting.client().await;
@@ -103,7 +103,7 @@ async fn what_is_rolled_up_is_listed_and_nothing_else() {
         assert_eq!(roll_up(&mut client, days).await.unwrap(), february);
     }
     assert_eq!(list(&mut client, date(2024, 0, 0), date(2024, 0, 0)).await.unwrap(), february);
-    // Late ones are added, a whole year is rolled up, and the year's sum has no dates.
+    // Late requests are added, a whole year is rolled up, and its sum has no dates.
     counting.add(vec![get("/a", "2024-02-29T05:00:00Z")]).await.unwrap();
     let year = roll_up(&mut client, date(2024, 0, 0)).await.unwrap();
     assert_eq!(year[0], count(3, "/a", 3, leap));
@@ -111,7 +111,7 @@ async fn what_is_rolled_up_is_listed_and_nothing_else() {
     assert_eq!(year.len(), 4);
     let sums = [count(3, "/a", 4, None), count(6, "/a", 1, None), count(3, "/b", 1, None)];
     assert_eq!(period(&mut client, date(2024, 0, 0)).await.unwrap(), sums);
-    // A day that has not ended.
+    // A day that is not over.
     let (today, mut second) = (date(2030, 6, 15), counting.client().await);
     for n in 1..3 {
         let (one, other) = tokio::join!(roll_up(&mut client, today), roll_up(&mut second, today));

@@ -1,4 +1,4 @@
-//! What clients have dropped takes room like requests: in the queue, in a transaction, in memory.
+//! Reported drops take room like requests: in the queue, in a transaction, in memory.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -16,12 +16,12 @@ use crate::record::drops;
 use crate::recording::{Recording, totals};
 use crate::server::{Counting, get, settings};
 
-/// The most entries that one batch of a client may have.
+/// The most entries in a client's batch.
 const DROPS_MAX: i32 = 1_000;
-/// The days of producers that one transaction may change, and a chunk beside them.
+/// The most days of producers that one transaction may change, plus one chunk.
 const DAYS_MAX: usize = 16_384 + 1_000;
 
-/// A database that notes how many days of producers each transaction changes.
+/// A sink that notes how many days of producers each transaction changes.
 struct Noting {
     may_begin: Semaphore,
     transactions: Mutex<Vec<usize>>,
@@ -47,14 +47,14 @@ impl Sink for Noting {
     }
 }
 
-/// A batch of drops only, by a producer of its own.
+/// A batch with only drops, of its own producer.
 fn drops_only() -> Rows {
     let drops = (0..DROPS_MAX).map(|day| (Day(day), 1)).collect();
     let batches = vec![BatchEnd { rows: 0, drops }];
     Rows::default().of_run(Run { producer: Uuid::now_v7(), epoch: 1, first: 1, batches })
 }
 
-/// Requests of a thousand days.
+/// Requests on a thousand days.
 fn many_days() -> Rows {
     (0..i64::from(DROPS_MAX)).map(|day| (1, day * 86_400_000_000)).collect()
 }
@@ -78,7 +78,7 @@ async fn a_wave_of_days_is_cut_into_transactions() {
         for _ in 0..100 {
             queue.push(wave(), &receipt).await.expect("room");
         }
-        assert_eq!(queue.rows(), 100_000, "what is dropped takes room too");
+        assert_eq!(queue.rows(), 100_000, "drops take room");
         sink.may_begin.add_permits(1);
         receipt.settled().await.expect("stored");
         queue.close();
@@ -97,8 +97,8 @@ fn drops_take_their_memory() {
     assert_eq!((rows.rows(), rows.updates()), (1_000, 1_000));
 }
 
-/// Many clients tell of drops at once, while the database does not take them. The queue holds no
-/// more than it may, and a request that comes then is counted.
+/// Many clients report drops at once while the database is blocked. The queue stays within its
+/// limit, and a later request is counted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wave_of_drops_fits_into_the_queue() {
     let Some(database) = TestDatabase::create_or_skip("drops_wave") else { return };
@@ -120,7 +120,7 @@ async fn a_wave_of_drops_fits_into_the_queue() {
     let full = rows_max as usize;
     eventually("the queue is full", LIMIT, async || counting.service.queued_rows() == full).await;
     client.batch_execute("ROLLBACK").await.expect("unlocked");
-    counting.add(vec![get("/", crate::backend::NOW)]).await.expect("it is counted");
+    counting.add(vec![get("/", crate::backend::NOW)]).await.expect("counted");
     for stream in &mut streams {
         stream.acknowledged(3).await.expect("stored");
     }

@@ -1,4 +1,4 @@
-//! `Add` by the frame: messages begin and end anywhere in frames, and not everything is a message.
+//! `Add` by the frame: messages start and end anywhere in frames, and some frames are malformed.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -17,7 +17,7 @@ use crate::add::{on_sqlite, stopped};
 use crate::backend::{NOW, TODAY, total};
 use crate::server::{Counting, counted, get, settings};
 
-/// A body of just these frames.
+/// A body with exactly these frames.
 struct Frames(VecDeque<Bytes>);
 
 impl http_body::Body for Frames {
@@ -55,9 +55,9 @@ async fn send(counting: &Counting, encoding: &'static str, frames: &[&[u8]]) -> 
         match frame.expect("a frame").into_data() {
             Ok(data) => message.extend_from_slice(&data),
             Err(frame) => {
-                // An answer that has no fields.
+                // An answer without fields.
                 assert_eq!(message, [0; 5]);
-                let trailers = frame.into_trailers().expect("nothing else is left");
+                let trailers = frame.into_trailers().expect("only trailers are left");
                 return Status::from_header_map(&trailers).expect("a status");
             }
         }
@@ -70,7 +70,7 @@ fn prefixed(message: &[u8]) -> Vec<u8> {
     [&[0], &len[..], message].concat()
 }
 
-/// Requests for `/a`, one after the other.
+/// Consecutive requests for `/a`.
 fn requests(count: usize) -> Vec<u8> {
     prefixed(&get("/a", NOW).encode_to_vec()).repeat(count)
 }
@@ -92,9 +92,9 @@ async fn messages_are_counted_wherever_frames_end() {
     assert_eq!(stopped(&folder, counting).await, [total(TODAY, 3, "/a", count as i64)]);
 }
 
-/// What came before is counted, and the answer says so; what comes after is not.
+/// Earlier requests are counted, and the answer says so; later ones are not.
 #[tokio::test]
-async fn what_is_no_message_ends_the_stream() {
+async fn a_malformed_message_ends_the_stream() {
     let (folder, counting) = on_sqlite(settings()).await;
     let good = requests(2);
     let too_large = (64_u32 << 10) + 1;

@@ -1,4 +1,4 @@
-//! Importing the Go server's tables; the tests of the program have the rest.
+//! Importing the Go server's tables; see the program's tests for the rest.
 
 use tally_requests::{ImportCount, import_count};
 use tally_testkit::TestDatabase;

@@ -1,7 +1,8 @@
-//! Producers that are of no more use are forgotten, and others wait for none of them.
+//! Finished producers are forgotten, and others never wait for them.
 
 use tally_proto::tally::producers::v1 as producers;
 
+use tally_producers::Terms;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_requests::Settings;
@@ -11,12 +12,12 @@ use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::LIMIT;
 use crate::add::on_sqlite;
-use crate::backend::{NOW, at};
+use crate::backend::{NOW, TERMS, at};
 use crate::record::drops;
 use crate::recording::{Recording, many, open, totals, trailer};
 use crate::server::{Counting, settings};
 
-/// An id that is so many days old, by the clock of the test's server.
+/// An id of this age in days, by the test server's clock.
 fn id_of_age(days: i64) -> Uuid {
     let drawn = at(NOW) / 1_000_000 - days * 86_400;
     Uuid::new_v7(Timestamp::from_unix(NoContext, drawn.unsigned_abs(), 0))
@@ -33,10 +34,11 @@ async fn listed(counting: &Counting) -> usize {
     listed
 }
 
-/// Some of them half-close their stream, and some only go away.
+/// Some half-close their stream, and some just disconnect.
 #[tokio::test]
-async fn a_stream_that_brought_nothing_leaves_nothing_behind() {
-    let (_folder, counting) = on_sqlite(Settings { producers_max: 3, ..settings() }).await;
+async fn an_empty_stream_leaves_nothing_behind() {
+    let (_folder, counting) =
+        on_sqlite(Settings { terms: Terms { producers_max: 3, ..TERMS }, ..settings() }).await;
     for round in 0..20 {
         let stream = Recording::start(&counting).await;
         assert_eq!(listed(&counting).await, 1, "round {round}");
@@ -50,8 +52,9 @@ async fn a_stream_that_brought_nothing_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_client_that_is_done_is_forgotten_and_what_it_brought_stays() {
-    let (_folder, counting) = on_sqlite(Settings { producers_max: 3, ..settings() }).await;
+async fn a_finished_client_is_forgotten_but_its_requests_stay() {
+    let (_folder, counting) =
+        on_sqlite(Settings { terms: Terms { producers_max: 3, ..TERMS }, ..settings() }).await;
     for _ in 0..20 {
         let stream = Recording::start(&counting).await;
         stream.send(many(1, true, 3));
@@ -63,7 +66,7 @@ async fn a_client_that_is_done_is_forgotten_and_what_it_brought_stays() {
     assert_eq!(totals(&counting).await, (60, 100));
 }
 
-/// What was acknowledged counts; a batch after it is refused.
+/// Acknowledged requests count; later batches are refused.
 #[tokio::test]
 async fn a_batch_of_another_stream_after_done_is_refused() {
     let (_folder, counting) = on_sqlite(settings()).await;
@@ -80,10 +83,10 @@ async fn a_batch_of_another_stream_after_done_is_refused() {
     assert_eq!(totals(&counting).await.0, 3);
 }
 
-/// A client that has sent a batch of which nothing is stored may begin again, unless it is so old
-/// that what it stored can be forgotten, or of a clock that was wrong, or it was told that something is stored.
+/// A client may start again if nothing of it is stored, unless it is so old that its stored batches
+/// may be forgotten, or its clock was wrong, or it was told that a batch is stored.
 #[tokio::test]
-async fn a_producer_of_which_nothing_can_be_stored_begins_again() {
+async fn a_producer_with_nothing_stored_starts_again() {
     let (_folder, counting) = on_sqlite(settings()).await;
     for (age, acknowledged_sequence, is_welcome) in [
         (0, Some(0), true),
@@ -108,10 +111,10 @@ async fn a_producer_of_which_nothing_can_be_stored_begins_again() {
     }
 }
 
-/// More producers than can be opened at the same time are locked by somebody else, and a new one is
-/// opened within the time that a client is given.
+/// Even if another session locks more producers than can be opened at once, a new one opens within
+/// a client's time limit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn opening_does_not_wait_for_producers_that_are_locked() {
+async fn opening_does_not_wait_for_locked_producers() {
     let Some(database) = TestDatabase::create_or_skip("open_locked") else { return };
     let counting = Counting::start(&database.url(), settings()).await;
     let mut known = Vec::new();
@@ -126,12 +129,14 @@ async fn opening_does_not_wait_for_producers_that_are_locked() {
     let lock = "BEGIN; SELECT 1 FROM tally_producers WHERE epoch > 0 FOR UPDATE";
     client.batch_execute(lock).await.expect("locked");
     let come_back = known.iter().map(async |known| {
-        loop {
-            match Recording::open(&counting, known.clone()).await {
-                Ok(stream) => return stream.committed,
-                Err(status) => assert_eq!(status.code(), Code::Unavailable, "{status}"),
+        let opened = async || match Recording::open(&counting, known.clone()).await {
+            Ok(stream) => Ok(stream.committed),
+            Err(status) => {
+                assert_eq!(status.code(), Code::Unavailable, "{status}");
+                Err(status)
             }
-        }
+        };
+        eventually("the producer is open again", LIMIT, opened).await
     });
     let come_back = futures_util::future::join_all(come_back);
     let others = async {

@@ -1,18 +1,18 @@
-//! What a service logs, as far as it runs on the test's own thread.
+//! The log of a service that runs on the test's thread.
 
 use std::io;
 use std::sync::{Arc, Mutex};
 
 use tracing::subscriber::DefaultGuard;
 
-/// What was logged.
+/// Captured log lines.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 // === impl Log ===
 
 impl Log {
-    /// From now on, until the guard is dropped.
+    /// Captures until the guard is dropped.
     pub(crate) fn begin() -> (Self, DefaultGuard) {
         let log = Self::default();
         let writer = log.clone();
@@ -20,7 +20,7 @@ impl Log {
         (log, tracing::subscriber::set_default(subscriber))
     }
 
-    /// How often these words were logged.
+    /// How often `words` were logged.
     pub(crate) fn count(&self, words: &str) -> usize {
         let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
         log.matches(words).count()

@@ -32,5 +32,5 @@ mod went_back;
 
 use std::time::Duration;
 
-/// For what takes milliseconds on an idle machine.
+/// Limit for steps that take milliseconds on an idle machine.
 const LIMIT: Duration = Duration::from_secs(60);

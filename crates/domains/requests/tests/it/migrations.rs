@@ -1,4 +1,4 @@
-//! The tables are made once, by however many servers, and never by an older program.
+//! Several servers create the tables once; an older program refuses newer tables.
 
 use tally_requests::MIGRATIONS;
 use tally_store::{Database, Schema};
@@ -22,7 +22,7 @@ async fn twice(database: &Database) -> usize {
     let before = MIGRATIONS.check(database).await.unwrap();
     assert_eq!(before.current, 0);
     assert!(!before.pending.is_empty() && before.latest > 0, "{before:?}");
-    assert_eq!(MIGRATIONS.check(database).await.unwrap(), before, "looking changes nothing");
+    assert_eq!(MIGRATIONS.check(database).await.unwrap(), before, "a check changes nothing");
     assert_eq!(MIGRATIONS.run(database).await.unwrap(), before);
     assert_done(&MIGRATIONS.run(database).await.unwrap());
     assert_done(&MIGRATIONS.check(database).await.unwrap());
@@ -46,7 +46,7 @@ async fn twice_changes_nothing_on_postgres() {
     let Some(database) = TestDatabase::create_or_skip("migrate_twice") else { return };
     let tally = open(&database.url()).await;
     MIGRATIONS.check(&tally).await.unwrap();
-    assert!(tables(&database).await.is_empty(), "looking changes nothing");
+    assert!(tables(&database).await.is_empty(), "a check changes nothing");
     twice(&tally).await;
     let once = tables(&database).await;
     assert!(once.contains(&"tally_request_days".to_owned()), "{once:?}");
@@ -73,7 +73,7 @@ async fn at_once(database: &TestDatabase) {
     }
     assert!(migrated >= 1);
     if servers[0].dialect() == tally_store::Dialect::Postgres {
-        assert_eq!(migrated, 1, "the others waited for it");
+        assert_eq!(migrated, 1, "only one server migrates");
     }
     assert_done(&MIGRATIONS.check(&servers[3]).await.unwrap());
 }

@@ -1,4 +1,4 @@
-//! The plans of the queries that must not scan a table.
+//! The plans of queries that must not scan a table.
 
 use tally_testkit::TestDatabase;
 use tokio_postgres::Client;
@@ -7,7 +7,7 @@ use crate::backend::migrated;
 
 const ENDPOINTS: i32 = 20_000;
 
-/// Postgres with enough rows that a scan would be the wrong plan.
+/// Postgres with enough rows to make a scan the wrong plan.
 async fn filled(hint: &str) -> Option<(TestDatabase, Client)> {
     let database = TestDatabase::create_or_skip(hint)?;
     migrated(&database.url()).await;
@@ -27,8 +27,7 @@ async fn filled(hint: &str) -> Option<(TestDatabase, Client)> {
     Some((database, client))
 }
 
-/// The plan of a statement, as it is made for parameters that are not known yet, which is what
-/// a prepared statement may get.
+/// The plan of a statement with unknown parameters, which a prepared statement may get.
 async fn plan(client: &Client, sql: &str, types: &str, arguments: &str) -> String {
     let prepare = format!(
         "DEALLOCATE ALL; SET plan_cache_mode = force_generic_plan; PREPARE it ({types}) AS {sql}"
@@ -83,7 +82,7 @@ async fn late_rows_are_rolled_up_by_ranges_of_blocks() {
     assert!(!plan.contains("Seq Scan"), "{plan}");
 }
 
-/// With as many producers as are allowed, a batch reads only its own.
+/// Even with the maximum number of producers, a batch reads only its own.
 #[tokio::test]
 async fn producers_are_moved_by_their_keys() {
     let Some((_database, client)) = filled("plan_move").await else { return };

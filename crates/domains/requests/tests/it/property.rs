@@ -1,4 +1,4 @@
-//! Whatever is appended, rolled up and tidied in whatever order, live totals are what a model says.
+//! After any sequence of appends, roll-ups and housekeeping, live totals match a model.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use crate::backend::{Backend, Producer, Total, day, noon, sum};
 const DAYS: [&str; 4] = ["2015-05-17", "2015-05-18", "2030-06-15", "2030-06-16"];
 const PATHS: [&str; 3] = ["/a", "/b", "/é"];
 
-/// One step of a story.
+/// One step of a sequence.
 #[derive(Debug, Clone)]
 enum Action {
-    /// Rows of a day and a path, some of them in one batch.
+    /// Rows of a day and a path, several in one batch.
     Append(Vec<(usize, usize)>),
-    /// The last batch of the same producer once more.
+    /// Repeats the last batch of the same producer.
     Repeat,
     /// From one of the days to another.
     RollUp(usize, usize),
@@ -34,7 +34,7 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
-/// What should be there.
+/// The expected state.
 #[derive(Default)]
 struct Model {
     rows: BTreeMap<(usize, usize), i64>,

@@ -1,4 +1,4 @@
-//! Questions about totals: periods, filters, order and limits, live and rolled up.
+//! Queries of totals: periods, filters, order and limits, live and rolled up.
 
 use tally_requests::{DayRange, Filter, Granularity, Query, TooMany};
 
@@ -19,8 +19,8 @@ on_every_backend!(crate::queries:
     names_that_are_too_long_are_refused,
 );
 
-/// Asks when nothing, something and everything is rolled up: the live answer must not change,
-/// and the rolled-up one must be the same in the end.
+/// Queries when nothing, something and everything is rolled up: the live answer must not change,
+/// and the rolled-up one must match it at the end.
 async fn at_every_stage(backend: &Backend, query: &Query, expected: &[Total]) {
     let live = Query { live: true, ..query.clone() };
     let rolled_up = Query { live: false, ..query.clone() };
@@ -32,7 +32,7 @@ async fn at_every_stage(backend: &Backend, query: &Query, expected: &[Total]) {
     assert_eq!(listed(&ask(&*backend.store, &rolled_up).await.unwrap()), expected);
 }
 
-/// Rows of some days around the ends of a month and of a year, and on both partitions.
+/// Rows on days around the end of a month and of a year, in both partitions.
 async fn some_days(backend: &Backend) {
     backend.maintain().await;
     let (a, b) = (backend.id(3, "/a").await, backend.id(3, "/b").await);
@@ -65,7 +65,7 @@ async fn totals_by_every_period(backend: Backend) {
         let live = ask(&*backend.store, &query(granularity, true)).await.unwrap();
         assert_eq!(listed(&live), expected(periods), "{granularity:?}");
     }
-    // Half of it rolled up, so that both halves of a month are added.
+    // Roll up half, so that both halves of a month are added.
     backend.roll_up(one_day(OLD)).await;
     backend.roll_up(one_day(TODAY)).await;
     let month = ask(&*backend.store, &query(Granularity::Month, true)).await.unwrap();
@@ -147,7 +147,7 @@ async fn sums_over_all_endpoints(backend: Backend) {
                 (Granularity::Year, by_day),
                 (Granularity::Day, by_day),
             ] {
-                // More endpoints than totals that are allowed: they are summed before.
+                // More endpoints than allowed totals, because they are summed first.
                 let query = Query {
                     sum: true,
                     totals_max: 2,
@@ -237,7 +237,7 @@ async fn too_many_totals_are_refused(backend: Backend) {
     }
 }
 
-/// 1 MiB of paths is fine for any answer.
+/// Any answer may have 1 MiB of paths.
 async fn names_that_are_too_long_are_refused(backend: Backend) {
     let long = "x".repeat(1 << 17);
     for n in 0..=8 {

@@ -1,4 +1,4 @@
-//! Whether requests can be stored: no while nothing can, and yes again without a request.
+//! Readiness: lost while requests cannot be stored, and regained without a request.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use crate::LIMIT;
 use crate::backend::{Backend, NOW, Producer, TODAY, noon, sum};
 use crate::server::{Counting, counted, get, settings};
 
-crate::conformance::on_every_backend!(crate::ready: a_row_that_is_tried_leaves_nothing);
+crate::conformance::on_every_backend!(crate::ready: a_trial_row_leaves_nothing_behind);
 
-/// A server that gives up on a batch soon.
+/// Settings that give up on a batch soon.
 fn impatient() -> Settings {
     Settings { write_wait_max: Duration::from_millis(300), ..settings() }
 }
 
-async fn a_row_that_is_tried_leaves_nothing(backend: Backend) {
+async fn a_trial_row_leaves_nothing_behind(backend: Backend) {
     backend.maintain().await;
     backend.store.try_write().await.unwrap();
     assert_eq!(backend.count("tally_requests").await, 0);
@@ -30,13 +30,13 @@ async fn a_row_that_is_tried_leaves_nothing(backend: Backend) {
 }
 
 #[tokio::test]
-async fn a_full_sqlite_file_is_noticed_and_so_is_room() {
+async fn a_full_sqlite_file_and_new_room_are_noticed() {
     let folder = tempfile::tempdir().expect("a folder");
     let url = format!("sqlite:{}?size_bytes_max=262144", folder.path().join("tally.db").display());
     let store = tally_requests::store::open(&crate::backend::migrated(&url).await);
     let id = crate::backend::named(3, "/").id;
     let mut worker = Producer::new();
-    // A row at a time, so that the last page has no room for another one.
+    // Row by row, so that the last page is full.
     for rows in [1_000, 1] {
         loop {
             let chunks = [(0..rows).map(|_| (id, noon(TODAY))).collect::<tally_requests::Rows>()];
@@ -54,10 +54,10 @@ async fn a_full_sqlite_file_is_noticed_and_so_is_room() {
     store.try_write().await.unwrap();
 }
 
-/// The statement that stores a small batch ends in the database before the server gives up on it,
-/// so it is known that nothing was stored, and nothing goes on.
+/// A small batch's statement ends in the database before the server gives up on it, so it is
+/// certain that nothing was stored and nothing is still running.
 #[tokio::test]
-async fn a_table_that_is_locked_is_noticed() {
+async fn a_locked_table_is_noticed() {
     let Some(database) = TestDatabase::create_or_skip("ready_locked") else { return };
     let counting = Counting::start(&database.url(), impatient()).await;
     counting.add(vec![get("/", NOW)]).await.unwrap();
@@ -68,7 +68,7 @@ async fn a_table_that_is_locked_is_noticed() {
     let status = counting.add(vec![get("/", NOW); 3]).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable, "{status}");
     assert_eq!(counted(&status), Some((0, 0)), "{status}");
-    assert_eq!(active(&client).await, 0, "nothing of it goes on");
+    assert_eq!(active(&client).await, 0, "no statement is still running");
     let reason = counting.service.ready().await.unwrap_err();
     assert!(reason.contains("lock") || reason.contains("statement timeout"), "{reason}");
     client.batch_execute("COMMIT").await.expect("free again");
@@ -77,9 +77,9 @@ async fn a_table_that_is_locked_is_noticed() {
     counting.stop().await;
 }
 
-/// A COMMIT that waits for a standby goes on waiting, whoever has given it up.
+/// A COMMIT that waits for a standby keeps waiting even if its client gives up.
 #[tokio::test]
-async fn a_commit_that_hangs_is_noticed() {
+async fn a_hanging_commit_is_noticed() {
     let cluster = Cluster::start(Options::default()).expect("Postgres is installed");
     let url = cluster.url("postgres");
     let counting = Counting::start(&url, impatient()).await;
@@ -88,7 +88,7 @@ async fn a_commit_that_hangs_is_noticed() {
     for _ in 0..2 {
         let status = counting.add(vec![get("/", NOW)]).await.unwrap_err();
         assert_eq!(counted(&status), None, "it may be stored: {status}");
-        // What is tried out hangs, too, so the health check gives it up; the next one is refused.
+        // The trial hangs, too, so the health check gives it up; the next one is refused.
         let ready = timeout(Duration::from_millis(100), counting.service.ready()).await;
         assert!(!matches!(ready, Ok(Ok(()))));
     }
@@ -102,14 +102,14 @@ async fn a_commit_that_hangs_is_noticed() {
     counting.stop().await;
 }
 
-/// Statements of Tally that the database works on.
+/// How many of Tally's statements are running in the database.
 async fn active(client: &Client) -> i64 {
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tally'
                AND datname = current_database() AND state = 'active'";
     client.query_one(sql, &[]).await.expect("the sessions").get(0)
 }
 
-/// No request comes meanwhile.
+/// Without any request.
 async fn is_ready(counting: &Counting) {
     let ready = async || {
         let ready = timeout(Duration::from_secs(3), counting.service.ready()).await;
@@ -118,9 +118,9 @@ async fn is_ready(counting: &Counting) {
     eventually("requests can be stored again", LIMIT, ready).await;
 }
 
-/// Nobody counts by `Add`, and clients of `Record` do not get so far as to send a batch.
+/// Without any `Add`, and with `Record` clients that fail before their first batch.
 #[tokio::test]
-async fn a_producer_that_cannot_be_opened_is_noticed() {
+async fn a_failed_open_is_noticed() {
     let Some(database) = TestDatabase::create_or_skip("ready_open") else { return };
     let counting = Counting::start(&database.url(), impatient()).await;
     let client = database.connect().await;
@@ -129,7 +129,7 @@ async fn a_producer_that_cannot_be_opened_is_noticed() {
          CREATE TRIGGER full_disk BEFORE INSERT ON tally_producers EXECUTE FUNCTION full_disk(); \
          CREATE TRIGGER full_disk BEFORE INSERT ON tally_requests EXECUTE FUNCTION full_disk()";
     client.batch_execute(full).await.expect("full");
-    assert_eq!(counting.service.ready().await, Ok(()), "nobody has tried");
+    assert_eq!(counting.service.ready().await, Ok(()), "nothing was tried yet");
     let open = crate::recording::open(uuid::Uuid::now_v7(), 0, &[7]);
     let status = crate::recording::Recording::open(&counting, open).await.err().expect("full");
     assert_eq!(status.code(), Code::Unavailable, "{status}");

@@ -1,7 +1,8 @@
-//! `Record` as its proto has it: what is refused and in which words, and what is acknowledged.
+//! `Record` as its proto specifies it: what is refused with which words, and what is acknowledged.
 
 use tally_proto::tally::producers::v1 as producers;
 
+use tally_producers::Terms;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_requests::{RecordLimits, Settings};
@@ -9,7 +10,7 @@ use tonic::Code;
 use uuid::Uuid;
 
 use crate::add::{on_sqlite, stopped};
-use crate::backend::{NOW, TODAY, day, total};
+use crate::backend::{NOW, TERMS, TODAY, day, total};
 use crate::recording::{Recording, batch, many, open, totals, trailer};
 use crate::server::settings;
 
@@ -27,7 +28,7 @@ pub(crate) fn drops(sequence: u64, drops: &[(i32, u64)]) -> proto::Batch {
     proto::Batch { sequence, drops: drops.collect(), ..Default::default() }
 }
 
-/// A batch 2 whose lists are these, after a batch 1 that named one endpoint.
+/// A batch 2 with these lists, after a batch 1 that named one endpoint.
 fn lists(endpoint: &[u32], time_delta: &[i64], count: u32) -> proto::Batch {
     let (endpoint, time_delta) = (endpoint.to_vec(), time_delta.to_vec());
     proto::Batch { sequence: 2, endpoint, time_delta, count, ..Default::default() }
@@ -39,7 +40,7 @@ fn paths(paths: &[&str]) -> proto::Batch {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_batch_is_named() {
+async fn mistakes_in_a_batch_are_named() {
     let today = day(TODAY).0;
     let bad = [
         (batch(0, 1, &[("/", NOW)]), "batch 0: sequence is 0"),
@@ -71,8 +72,8 @@ async fn what_is_wrong_with_a_batch_is_named() {
         assert!(status.message().contains(words), "{words}: {}", status.message());
         assert_eq!(trailer(&status, "tally-reason").as_deref(), Some("INVALID_BATCH"));
         assert_eq!(trailer(&status, "tally-committed").as_deref(), Some("1"), "{words}");
-        assert_eq!(stream.committed, 1, "what came before is acknowledged first");
-        // It poisons its own stream only.
+        assert_eq!(stream.committed, 1, "earlier batches are acknowledged first");
+        // It only ends its own stream.
         healthy.send(many(stored, stored == 1, 1));
         healthy.acknowledged(stored).await.expect("another stream");
     }
@@ -80,23 +81,23 @@ async fn what_is_wrong_with_a_batch_is_named() {
 }
 
 #[tokio::test]
-async fn what_is_just_allowed_is_stored() {
+async fn batches_at_the_limits_are_stored() {
     let (_folder, counting) = on_sqlite(Settings { record: limits(), ..settings() }).await;
     let mut stream = Recording::start(&counting).await;
     let (tomorrow, first) = ("2030-06-16T12:00:00Z", "0001-01-01T00:00:00Z");
     stream.send(batch(1, 0, &[("/", tomorrow), ("/", first), (&"x".repeat(2_048), NOW)]));
     stream.send(many(2, false, 10));
     stream.send(drops(3, &[(day(TODAY).0 + 1, 1), (-719_162, u64::MAX >> 1)]));
-    stream.acknowledged(3).await.expect("all of it");
-    // Known drops stay within 64 bits, whatever a client says.
+    stream.acknowledged(3).await.expect("stored");
+    // The sum of drops stays within 64 bits, whatever clients report.
     stream.send(drops(4, &[(-719_162, u64::MAX >> 1), (-719_162, 7)]));
     assert_eq!(stream.finish().await.expect("a good end"), 4);
     assert_eq!(totals(&counting).await, (13, i64::MAX));
 }
 
-/// One clock is behind, or the other is ahead: a client keeps what it has, and tries again.
+/// One of the clocks is wrong: the client keeps its batches and retries.
 #[tokio::test]
-async fn a_time_that_is_ahead_is_refused_for_now() {
+async fn a_time_ahead_is_refused_for_now() {
     let (_folder, counting) = on_sqlite(settings()).await;
     let now = crate::backend::at(NOW);
     for deltas in [[now, 86_400_000_001], [now, crate::backend::at("9000-01-01T00:00:00Z") - now]] {
@@ -129,7 +130,7 @@ async fn a_path_that_cannot_be_stored_is_other() {
 }
 
 #[tokio::test]
-async fn limits_of_opened_are_kept() {
+async fn limits_of_opened_are_enforced() {
     let (_folder, counting) = on_sqlite(Settings { record: limits(), ..settings() }).await;
     let names = |count: usize| {
         let names: Vec<String> = (0..count).map(|n| format!("/{n}")).collect();
@@ -157,7 +158,7 @@ async fn limits_of_opened_are_kept() {
 }
 
 #[tokio::test]
-async fn messages_without_a_place_end_the_stream() {
+async fn unexpected_messages_end_the_stream() {
     let (_folder, counting) = on_sqlite(settings()).await;
     let again = Some(Kind::Open(open(Uuid::now_v7(), 0, &[1])));
     for (kind, words) in
@@ -177,14 +178,14 @@ async fn messages_without_a_place_end_the_stream() {
     let mut answers = client.record(tokio_stream::iter([first])).await.unwrap().into_inner();
     let status = answers.message().await.unwrap_err();
     assert!(status.message().contains("the first message must be open"), "{status}");
-    // No message at all is a stream of nothing.
+    // A stream without messages is empty.
     let mut answers = client.record(tokio_stream::iter([])).await.unwrap().into_inner();
     assert!(answers.message().await.unwrap().is_none());
     assert_eq!(totals(&counting).await, (6, 0));
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_an_open_is_named() {
+async fn mistakes_in_an_open_are_named() {
     let (_folder, counting) = on_sqlite(settings()).await;
     let good = || open(Uuid::now_v7(), 0, &[1]);
     for (open, words) in [
@@ -217,7 +218,7 @@ async fn a_duplicate_is_acknowledged_and_a_gap_is_refused() {
     stream.send(many(1, true, 3));
     stream.send(many(2, false, 3));
     stream.acknowledged(2).await.unwrap();
-    // An endpoint that only a duplicate names has its number all the same.
+    // Even an endpoint that only a duplicate names gets a number.
     stream.send(batch(1, 1, &[("/new", NOW)]));
     let again = stream.answers.message().await.unwrap().expect("an answer to a duplicate");
     assert_eq!(again.committed_sequence, 2);
@@ -229,7 +230,7 @@ async fn a_duplicate_is_acknowledged_and_a_gap_is_refused() {
     assert!(status.message().contains("batch 5 is out of sequence: the next one is 4"), "{status}");
     assert_eq!(trailer(&status, "tally-reason").as_deref(), Some("OUT_OF_SEQUENCE"));
     assert_eq!(trailer(&status, "tally-committed").as_deref(), Some("3"));
-    // The same process goes on after what is committed; what it sends again is not stored.
+    // The same process continues after the committed batches; resent ones are not stored.
     let stream = Recording::open(&counting, open(id, epoch, &[7])).await.unwrap();
     assert_eq!((stream.opened.epoch, stream.committed), (epoch, 3));
     stream.send(many(3, true, 1));
@@ -240,19 +241,20 @@ async fn a_duplicate_is_acknowledged_and_a_gap_is_refused() {
 
 #[tokio::test]
 async fn only_one_client_has_a_producer() {
-    let (_folder, counting) = on_sqlite(Settings { producers_max: 2, ..settings() }).await;
+    let (_folder, counting) =
+        on_sqlite(Settings { terms: Terms { producers_max: 2, ..TERMS }, ..settings() }).await;
     let id = Uuid::now_v7();
     let mut first = Recording::open(&counting, open(id, 0, &[7])).await.unwrap();
     first.send(many(1, true, 1));
     first.acknowledged(1).await.unwrap();
-    // Who knows no more than the id guesses in vain.
+    // Knowing the id alone is not enough.
     for guess in 0..10 {
         let thief = open(id, guess, &[8]);
         let refused = Recording::open(&counting, thief).await.err().expect("a second one");
         assert_eq!(refused.code(), Code::AlreadyExists);
         assert_eq!(trailer(&refused, "tally-reason").as_deref(), Some("PRODUCER_IN_USE"));
     }
-    // The next process of the same client knows the epoch: the one before it stores nothing more.
+    // The client's next process knows the epoch, so the previous one can store nothing more.
     let epoch = first.opened.epoch;
     let mut second = Recording::open(&counting, open(id, epoch, &[9])).await.unwrap();
     assert_ne!(second.opened.epoch, epoch);
@@ -264,10 +266,10 @@ async fn only_one_client_has_a_producer() {
     second.send(many(2, true, 5));
     second.acknowledged(2).await.unwrap();
     let unknown = open(Uuid::now_v7(), 3, &[7]);
-    let forgotten = Recording::open(&counting, unknown).await.err().expect("not there");
+    let forgotten = Recording::open(&counting, unknown).await.err().expect("forgotten");
     assert_eq!(forgotten.code(), Code::FailedPrecondition);
     assert_eq!(trailer(&forgotten, "tally-reason").as_deref(), Some("PRODUCER_FORGOTTEN"));
-    // A second producer is welcome, a third is too much; those that are there may come back.
+    // A second producer is accepted, a third is not; existing ones may reopen.
     let _second = Recording::start(&counting).await;
     let third =
         Recording::open(&counting, open(Uuid::now_v7(), 0, &[1])).await.err().expect("full");
@@ -278,7 +280,7 @@ async fn only_one_client_has_a_producer() {
 }
 
 #[tokio::test]
-async fn producers_are_listed_with_what_they_brought() {
+async fn producers_are_listed_with_their_accounts() {
     let (_folder, counting) = on_sqlite(settings()).await;
     let mut stream = Recording::start(&counting).await;
     stream.send(many(1, true, 3));
@@ -307,7 +309,7 @@ async fn producers_are_listed_with_what_they_brought() {
 }
 
 #[tokio::test]
-async fn drops_of_a_range_are_told_without_totals_too() {
+async fn drops_of_a_range_are_reported_even_without_totals() {
     let (_folder, counting) = on_sqlite(settings()).await;
     let mut stream = Recording::start(&counting).await;
     stream.send(drops(1, &[(0, 5), (10, 2)]));

@@ -1,4 +1,4 @@
-//! `Record` while the database goes away, stalls or loses answers, and while the server stops.
+//! `Record` while the database is down, stalls or loses answers, and while the server stops.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use crate::backend::{NOW, at};
 use crate::recording::{Recording, batch, many, open, totals, trailer};
 use crate::server::{Counting, get, settings};
 
-/// Small batches are one statement, large ones a COPY.
+/// Sizes of a small batch, which is one statement, and a large one, which uses COPY.
 const SIZES: [u32; 2] = [3, 2_500];
 
 const LOCK: &str = "BEGIN; LOCK TABLE tally_requests IN ACCESS EXCLUSIVE MODE";
 
-/// A service on Postgres, and a connection that holds the row table.
+/// A service on Postgres, and a connection that locks the row table.
 async fn locked(hint: &str, settings: Settings) -> Option<(TestDatabase, Counting, Client)> {
     let database = TestDatabase::create_or_skip(hint)?;
     let counting = Counting::start(&database.url(), settings).await;
@@ -36,7 +36,7 @@ async fn waits(client: &Client) {
     eventually("a batch waits for the database", LIMIT, waits).await;
 }
 
-/// Whether an answer is there at this moment.
+/// Whether an answer has arrived.
 fn has_answer(stream: &mut Recording) -> bool {
     use futures_util::FutureExt as _;
     stream.answers.message().now_or_never().is_some()
@@ -66,7 +66,7 @@ async fn nothing_is_acknowledged_before_the_commit() {
     }
 }
 
-/// The answer of the one statement, or of COMMIT, is lost: the worker asks again.
+/// The answer to the single statement or to COMMIT is lost, so the worker retries.
 #[tokio::test]
 async fn a_lost_answer_stores_a_batch_once() {
     let Some(database) = TestDatabase::create_or_skip("record_lost") else { return };
@@ -92,9 +92,9 @@ async fn a_lost_answer_stores_a_batch_once() {
     counting.stop().await;
 }
 
-/// What was not acknowledged is sent again, through another server, and counted once.
+/// Unacknowledged batches are resent through another server and counted once.
 #[tokio::test]
-async fn a_client_goes_on_with_another_server() {
+async fn a_client_continues_with_another_server() {
     let Some(database) = TestDatabase::create_or_skip("record_other") else { return };
     let (proxy, url) = Proxy::before(&database.url()).await;
     let write_wait_max = Duration::from_millis(300);
@@ -120,9 +120,9 @@ async fn a_client_goes_on_with_another_server() {
     second.stop().await;
 }
 
-/// A client takes `tally-committed` for the last word, so it is not there when nobody knows.
+/// Clients trust `tally-committed`, so it is missing if the outcome is unknown.
 #[tokio::test]
-async fn what_stays_unknown_is_not_told_as_certain() {
+async fn an_unknown_outcome_is_not_reported_as_certain() {
     let Some(database) = TestDatabase::create_or_skip("record_unknown") else { return };
     let (proxy, url) = Proxy::before(&database.url()).await;
     let write_wait_max = Duration::from_millis(300);
@@ -140,7 +140,7 @@ async fn what_stays_unknown_is_not_told_as_certain() {
 }
 
 #[tokio::test]
-async fn a_stop_stores_and_acknowledges_what_was_received() {
+async fn a_stop_stores_and_acknowledges_received_batches() {
     let Some((_database, counting, client)) = locked("record_drain", settings()).await else {
         return;
     };
@@ -149,7 +149,7 @@ async fn a_stop_stores_and_acknowledges_what_was_received() {
     stream.send(many(1, true, 3));
     waits(&client).await;
     stream.send(many(2, false, 3));
-    // The second one is in the server's hands: it takes its place in the queue.
+    // The server has received the second one and queues it.
     let queued = async || counting.service.queued_rows() == 6;
     eventually("both batches are received", LIMIT, queued).await;
     let request_client = counting.request_client().await;
@@ -162,7 +162,7 @@ async fn a_stop_stores_and_acknowledges_what_was_received() {
         let status = stream.ended().await;
         assert_unavailable(&status, "shutting down", "2");
         assert_eq!(stream.committed, 2);
-        // The server waits for its clients to go.
+        // The server waits until its clients disconnect.
         drop((stream, request_client));
     };
     tokio::join!(stopping, unlocking);
@@ -176,7 +176,7 @@ async fn a_queue_that_stays_full_ends_the_stream() {
     let mut stream = Recording::start(&counting).await;
     stream.send(many(1, true, 6));
     waits(&client).await;
-    // There is no room for another stream's, which is told, and stays as it was.
+    // Another stream's batch has no room; its client is told so and is not affected otherwise.
     let mut other = Recording::start(&counting).await;
     other.send(many(1, true, 6));
     let status = other.ended().await;
@@ -210,7 +210,7 @@ async fn more_batches_than_allowed_end_the_stream() {
     assert!(status.message().contains("batch 4: more than 3 batches are sent"), "{status}");
     assert_eq!(trailer(&status, "tally-reason").as_deref(), Some("TOO_MANY_BATCHES"));
     assert_eq!(trailer(&status, "tally-committed").as_deref(), Some("3"));
-    // Those who wait for acknowledgements send as many as they like.
+    // Clients that wait for acknowledgements may send any number.
     let mut stream = Recording::start(&counting).await;
     for sequence in 1..=40 {
         stream.send(many(sequence, sequence == 1, 1));
@@ -222,14 +222,14 @@ async fn more_batches_than_allowed_end_the_stream() {
 }
 
 #[tokio::test]
-async fn a_producer_that_is_forgotten_while_it_is_open_is_told() {
+async fn a_producer_forgotten_while_open_is_reported() {
     let Some(database) = TestDatabase::create_or_skip("record_forgotten") else { return };
     let counting = Counting::start(&database.url(), settings()).await;
     let mut stream = Recording::start(&counting).await;
     stream.send(many(1, true, 3));
     stream.acknowledged(1).await.unwrap();
     database.connect().await.batch_execute("DELETE FROM tally_producers").await.unwrap();
-    // An Add stream beside it is stored: its worker begins again.
+    // A concurrent Add stream is stored, because its worker starts over.
     counting.add(vec![get("/", NOW)]).await.unwrap();
     stream.send(many(2, false, 3));
     let status = stream.ended().await;
@@ -239,9 +239,9 @@ async fn a_producer_that_is_forgotten_while_it_is_open_is_told() {
     counting.stop().await;
 }
 
-/// As after a restored backup: the database is behind what was acknowledged.
+/// As after a restored backup, the database lacks acknowledged batches.
 #[tokio::test]
-async fn a_database_that_went_back_is_noticed() {
+async fn a_rewound_database_is_noticed() {
     let Some(database) = TestDatabase::create_or_skip("record_back") else { return };
     let counting = Counting::start(&database.url(), settings()).await;
     let mut stream = Recording::start(&counting).await;
@@ -258,7 +258,7 @@ async fn a_database_that_went_back_is_noticed() {
     counting.stop().await;
 }
 
-/// Batches larger than the queue, and many streams that share it: none waits for ever.
+/// Batches larger than the queue, and many streams that share it: none waits forever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_that_share_a_small_queue_all_end() {
     let Some(database) = TestDatabase::create_or_skip("record_small_queue") else { return };
@@ -277,9 +277,9 @@ async fn streams_that_share_a_small_queue_all_end() {
     counting.stop().await;
 }
 
-/// While it waits for the id of an endpoint, nothing stays in memory that is refused anyway.
+/// A batch that will be refused does not occupy memory while it waits for an endpoint's id.
 #[tokio::test]
-async fn lists_that_are_too_long_wait_for_nothing() {
+async fn overlong_lists_are_refused_without_waiting() {
     let Some(database) = TestDatabase::create_or_skip("long") else { return };
     let wait_max = Duration::from_secs(3);
     let queue = Limits { wait_max, ..settings().queue };

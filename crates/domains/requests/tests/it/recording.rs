@@ -1,4 +1,4 @@
-//! A client of `Record`, as small as it can be.
+//! A minimal client of `Record`.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::backend::{NOW, at};
 use crate::server::Counting;
 
-/// One stream whose producer is open.
+/// A stream with an open producer.
 pub(crate) struct Recording {
     messages: mpsc::Sender<proto::RecordRequest>,
     pub(crate) answers: Streaming<producers::Acknowledgement>,
@@ -43,7 +43,7 @@ impl Recording {
     }
 
     pub(crate) fn send(&self, batch: proto::Batch) {
-        // Closed when the stream was ended, which its answer tells about.
+        // Closed if the stream was ended; its answer says why.
         let _ = self.messages.try_send(message(Kind::Batch(batch)));
     }
 
@@ -56,13 +56,13 @@ impl Recording {
         while self.committed < sequence {
             let answer = self.answers.message().await?.expect("an acknowledgement");
             assert!(answer.opened.is_none(), "opened twice");
-            assert!(answer.committed_sequence >= self.committed, "it went back");
+            assert!(answer.committed_sequence >= self.committed, "the acknowledgement decreased");
             self.committed = answer.committed_sequence;
         }
         Ok(())
     }
 
-    /// Half-closes the stream, and waits for its end.
+    /// Half-closes the stream and waits for its end.
     pub(crate) async fn finish(self) -> Result<u64, Status> {
         let Self { messages, mut answers, mut committed, .. } = self;
         drop(messages);
@@ -72,12 +72,12 @@ impl Recording {
         Ok(committed)
     }
 
-    /// Waits for the end that the server makes.
+    /// Waits until the server ends the stream with an error.
     pub(crate) async fn ended(&mut self) -> Status {
         loop {
             match self.answers.message().await {
                 Ok(Some(answer)) => self.committed = answer.committed_sequence,
-                Ok(None) => panic!("it ended well"),
+                Ok(None) => panic!("it ended with OK"),
                 Err(status) => return status,
             }
         }
@@ -93,7 +93,7 @@ pub(crate) fn open(id: Uuid, epoch: u64, claims: &[u64]) -> producers::Open {
     producers::Open { producer_id, epoch, claims, name: "a test".into(), ..Default::default() }
 }
 
-/// A batch that names its own endpoints; `named` were named before it.
+/// A batch that names its own endpoints, after `named` earlier ones.
 pub(crate) fn batch(sequence: u64, named: u32, requests: &[(&str, &str)]) -> proto::Batch {
     let mut numbers: HashMap<&str, u32> = HashMap::new();
     let mut batch = proto::Batch { sequence, ..Default::default() };
@@ -111,7 +111,7 @@ pub(crate) fn batch(sequence: u64, named: u32, requests: &[(&str, &str)]) -> pro
     batch
 }
 
-/// A batch of so many requests of endpoint 0, which it names if it is the stream's first one.
+/// A batch of `rows` requests of endpoint 0, which it names if it is the stream's first one.
 pub(crate) fn many(sequence: u64, is_first: bool, rows: u32) -> proto::Batch {
     let endpoint = proto::Endpoint { method: 3, path: "/".into() };
     let mut time_delta = vec![0; rows as usize];
@@ -133,7 +133,7 @@ pub(crate) fn trailer(status: &Status, name: &str) -> Option<String> {
     status.metadata().get(name).map(|value| value.to_str().expect("ASCII").to_owned())
 }
 
-/// The sum of all live totals and what was dropped, as the service answers.
+/// The sums of all live totals and of drops, from the service.
 pub(crate) async fn totals(counting: &Counting) -> (i64, i64) {
     let request = proto::QueryTotalsRequest {
         granularity: proto::Granularity::Whole.into(),
@@ -144,7 +144,7 @@ pub(crate) async fn totals(counting: &Counting) -> (i64, i64) {
     let mut answers = client.query_totals(request).await.expect("totals").into_inner();
     let (mut sum, mut dropped, mut position) = (0, 0, 0);
     while let Some(answer) = answers.message().await.expect("totals") {
-        assert!(position == 0 || answer.dropped == 0, "only the first message says so");
+        assert!(position == 0 || answer.dropped == 0, "only the first message has drops");
         position += 1;
         dropped += answer.dropped;
         sum += answer.periods.iter().flat_map(|period| &period.count).sum::<i64>();

@@ -1,40 +1,38 @@
-//! What every store promises to clients that number their batches.
+//! The promises of every store to clients that number their batches.
 
 use std::sync::Arc;
 
 use tally_producers::{Leaving, Opening, Producers, Refusal, Standing, Terms, Told, draw_epoch};
-use tally_requests::store::Store;
 use tally_requests::{BatchEnd, DOMAIN, Day, DayRange, EndpointId, Fate, Rows, Run};
-use tally_store::Outcome;
 use uuid::Uuid;
 
 use crate::backend::{
-    Backend, OLD, Producer, TERMS, TODAY, append, append_batch, ask, day, noon, one_day, query, sum,
+    Backend, OLD, Producer, TERMS, TODAY, append, ask, day, noon, one_day, query, sum,
 };
 use crate::conformance::on_every_backend;
 
 on_every_backend!(crate::runs:
     a_run_is_stored_once,
-    what_is_new_of_a_run_is_stored,
+    only_new_batches_of_a_run_are_stored,
     one_batch_has_runs_of_every_kind,
     a_batch_that_is_stored_judges_its_runs_again,
     two_servers_with_the_same_run_at_once,
     two_servers_with_many_producers_at_once,
     two_clients_open_one_producer_at_once,
-    a_client_that_is_replaced_stores_nothing,
-    there_is_room_for_so_many_producers,
-    a_producer_that_is_left_is_forgotten_at_once,
+    a_replaced_client_stores_nothing,
+    the_number_of_producers_is_limited,
+    a_producer_that_leaves_is_forgotten_at_once,
     a_producer_that_stored_nothing_is_forgotten_after_an_hour,
-    what_the_database_has_lost_is_noted_once,
+    a_loss_is_noted_once,
     setbacks_do_not_fill_the_table,
     every_request_is_in_the_accounts,
-    what_a_forgotten_producer_dropped_stays_known,
+    the_drops_of_a_forgotten_producer_stay,
 );
 
-/// Below and above the size from which on Postgres uses COPY.
+/// Below and above the size from which Postgres uses COPY.
 const SIZES: [usize; 2] = [3, 2_500];
 
-/// A client whose producer is open.
+/// A client with an open producer.
 struct Client {
     id: Uuid,
     epoch: i64,
@@ -81,24 +79,9 @@ async fn opened(
     producers.open(&opening(id, epoch, claims)).await.unwrap()
 }
 
-/// Stores chunks as a batch, as an insert worker does: it sends again what may have failed.
-async fn send(store: &dyn Store, worker: &mut Producer, chunks: &[Rows]) -> Vec<Fate> {
-    let mut batch = worker.next(chunks);
-    for _ in 0..10_000 {
-        match append_batch(store, &batch).await {
-            Ok(fates) => return fates,
-            Err(error) if error.is_transient() => {
-                batch.is_repeated |= error.outcome() == Outcome::Indeterminate;
-            }
-            Err(error) => panic!("{}", tally_runtime::chain(&error)),
-        }
-    }
-    panic!("a batch was refused 10,000 times");
-}
-
 /// Stores one run by a worker of its own.
 async fn store(backend: &Backend, rows: Rows) -> Fate {
-    let fates = send(&*backend.store, &mut Producer::new(), &[rows]).await;
+    let fates = Producer::new().send(&*backend.store, backend.is_cockroach(), &[rows]).await;
     *fates.first().expect("one for each chunk")
 }
 
@@ -106,7 +89,7 @@ fn stored(committed: i64) -> Fate {
     Fate::Stored { committed }
 }
 
-/// What producers brought of each day is what there is of it, rolled up or not.
+/// Checks that the accounts of producers match the requests of each day, rolled up or not.
 async fn audit(backend: &Backend) {
     let days = backend.accounts().await;
     let accepted: Vec<_> = days.iter().filter(|day| day.1 > 0).map(|day| (day.0, day.1)).collect();
@@ -139,21 +122,21 @@ async fn a_run_is_stored_once(backend: Backend) {
         }
         // One that is far behind, by another server.
         let rows = client.run(2, &[1], id, OLD);
-        let fates = send(&*backend.second, &mut Producer::new(), &[rows]).await;
+        let fates = Producer::new().send(&*backend.second, backend.is_cockroach(), &[rows]).await;
         assert_eq!(fates, [stored(6)]);
     }
     assert_eq!(sum(&backend.live().await), expected);
     audit(&backend).await;
 }
 
-async fn what_is_new_of_a_run_is_stored(backend: Backend) {
+async fn only_new_batches_of_a_run_are_stored(backend: Backend) {
     let ids = [backend.id(3, "/known").await, backend.id(3, "/new").await];
     for size in SIZES {
         let before = backend.live().await;
         let client = Client::open(&backend.producers).await;
         let known = client.run(1, &[size, size], ids[0], OLD);
         assert_eq!(store(&backend, known).await, stored(2));
-        // The batches 2 to 4, of which the last two are new: only their rows are stored.
+        // Of the batches 2 to 4 the last two are new: only their rows are stored.
         let rows = vec![(ids[0], noon(OLD)); size];
         let new = vec![(ids[1], noon(OLD)); 2 * size];
         let ends =
@@ -168,7 +151,7 @@ async fn what_is_new_of_a_run_is_stored(backend: Backend) {
         for path in ["/known", "/new"] {
             assert_eq!(of(&after, path) - of(&before, path), 2 * size as i64, "{path}");
         }
-        // Nor are the drops of the first one counted again.
+        // The drops of the first one are not counted again.
         let brought = backend.producers.list(false).await.unwrap();
         let brought = brought.iter().find(|one| one.id == client.id).unwrap();
         assert_eq!((brought.accepted, brought.dropped), (4 * size as i64, 2));
@@ -201,14 +184,17 @@ async fn one_batch_has_runs_of_every_kind(backend: Backend) {
         // Requests of an Add stream beside them.
         chunks.insert(2, Rows::from_iter(vec![(id, noon(OLD)); size]));
         fates.insert(2, stored(0));
-        assert_eq!(send(&*backend.store, &mut Producer::new(), &chunks).await, fates);
+        assert_eq!(
+            Producer::new().send(&*backend.store, backend.is_cockroach(), &chunks).await,
+            fates
+        );
         // One that was known, two of the new one, one of Add, two of two streams.
         assert_eq!(sum(&backend.live().await) - before, 6 * size as i64);
     }
     audit(&backend).await;
 }
 
-/// As after a lost answer: the worker's own number says that the batch is stored.
+/// As after a lost answer, when the worker's own number shows that the batch is stored.
 async fn a_batch_that_is_stored_judges_its_runs_again(backend: Backend) {
     let id = backend.id(3, "/").await;
     for size in SIZES {
@@ -218,10 +204,11 @@ async fn a_batch_that_is_stored_judges_its_runs_again(backend: Backend) {
         let mut worker = Producer::new();
         let added = Rows::from_iter(vec![(id, noon(OLD)); size]);
         let first = client.run(1, &[size], id, OLD);
-        send(&*backend.store, &mut worker, &[added.clone(), first]).await;
+        worker.send(&*backend.store, backend.is_cockroach(), &[added.clone(), first]).await;
         worker.repeat();
         let (again, new) = (client.run(1, &[size], id, OLD), late.run(1, &[size], id, OLD));
-        let fates = send(&*backend.store, &mut worker, &[added, again, new]).await;
+        let fates =
+            worker.send(&*backend.store, backend.is_cockroach(), &[added, again, new]).await;
         assert_eq!(fates, [stored(0), stored(1), stored(1)]);
         assert_eq!(sum(&backend.live().await) - before, 3 * size as i64);
     }
@@ -241,8 +228,8 @@ async fn two_servers_with_the_same_run_at_once(backend: Backend) {
             let b = client.run(first, &[size, size], id, TODAY);
             let (a, b) = ([a], [b]);
             let fates = tokio::join!(
-                send(&*backend.store, &mut one, &a),
-                send(&*backend.second, &mut other, &b)
+                one.send(&*backend.store, backend.is_cockroach(), &a),
+                other.send(&*backend.second, backend.is_cockroach(), &b)
             );
             assert_eq!(fates, (vec![stored(first + 1)], vec![stored(first + 1)]));
             expected += 2 * size as i64;
@@ -252,7 +239,7 @@ async fn two_servers_with_the_same_run_at_once(backend: Backend) {
     audit(&backend).await;
 }
 
-/// In opposite orders: they must not deadlock for good.
+/// In opposite orders, which must not deadlock forever.
 async fn two_servers_with_many_producers_at_once(backend: Backend) {
     backend.maintain().await;
     let id = backend.id(3, "/").await;
@@ -264,8 +251,10 @@ async fn two_servers_with_many_producers_at_once(backend: Backend) {
     for round in 1..=10 {
         let chunks = || clients.iter().map(|client| client.run(round, &[5], id, TODAY));
         let (a, b): (Vec<_>, Vec<_>) = (chunks().collect(), chunks().rev().collect());
-        let (one, other) =
-            (send(&*backend.store, &mut one, &a), send(&*backend.second, &mut other, &b));
+        let (one, other) = (
+            one.send(&*backend.store, backend.is_cockroach(), &a),
+            other.send(&*backend.second, backend.is_cockroach(), &b),
+        );
         assert_eq!(tokio::join!(one, other), (vec![stored(round); 20], vec![stored(round); 20]));
     }
     assert_eq!(sum(&backend.live().await), 20 * 10 * 5);
@@ -292,11 +281,11 @@ async fn two_clients_open_one_producer_at_once(backend: Backend) {
     }
 }
 
-async fn a_client_that_is_replaced_stores_nothing(backend: Backend) {
+async fn a_replaced_client_stores_nothing(backend: Backend) {
     let endpoint = backend.id(3, "/").await;
     let old = Client::open(&backend.producers).await;
     assert_eq!(store(&backend, old.run(1, &[1], endpoint, OLD)).await, stored(1));
-    // It may come back as often as it likes.
+    // It may reopen any number of times.
     for epoch in [0, old.epoch] {
         let again = opened(&backend.second_producers, old.id, epoch, &[old.claim]).await;
         assert_eq!(again, Ok(Standing { epoch: old.epoch, claim: old.claim, sequence: 1 }));
@@ -318,7 +307,7 @@ async fn a_client_that_is_replaced_stores_nothing(backend: Backend) {
     assert!(![old.epoch, moved.epoch].contains(&new.epoch));
     let new = Client { epoch: new.epoch, claim: 12, ..old };
     assert_eq!(store(&backend, new.run(2, &[1], endpoint, OLD)).await, stored(2));
-    // A worker of a server is nobody's.
+    // A server's worker cannot be opened.
     let mut worker = Producer::new();
     worker.append(&*backend.store, backend.is_cockroach(), [(endpoint, noon(OLD))]).await;
     for claims in [&[1][..], &[0, 1]] {
@@ -327,11 +316,11 @@ async fn a_client_that_is_replaced_stores_nothing(backend: Backend) {
     assert_eq!(sum(&backend.live().await), 3);
 }
 
-async fn there_is_room_for_so_many_producers(backend: Backend) {
+async fn the_number_of_producers_is_limited(backend: Backend) {
     let endpoint = backend.id(3, "/").await;
     append(&backend, [(endpoint, noon(OLD))]).await;
     let terms = Terms { producers_max: 2, ..TERMS };
-    let producers = Producers::new(backend.database.clone(), DOMAIN, terms);
+    let producers = Producers::new(backend.database.clone(), DOMAIN.name, terms);
     let ids = [1, 2, 3].map(Uuid::from_u128);
     for id in ids[..2].iter().chain(&ids[..2]) {
         producers.open(&opening(*id, 0, &[1])).await.unwrap().unwrap();
@@ -340,13 +329,13 @@ async fn there_is_room_for_so_many_producers(backend: Backend) {
     assert_eq!(third, Err(Refusal::TooMany { max: 2 }));
 }
 
-async fn a_producer_that_is_left_is_forgotten_at_once(backend: Backend) {
+async fn a_producer_that_leaves_is_forgotten_at_once(backend: Backend) {
     let endpoint = backend.id(3, "/").await;
     let client = Client::open(&backend.producers).await;
     let other = Client::open(&backend.producers).await;
     assert_eq!(store(&backend, client.run(1, &[2, 1], endpoint, OLD)).await, stored(2));
     let Client { id, epoch, claim } = client;
-    // Not as it was left: there is more, or another process has it.
+    // Its state differs: it has stored more, or another process has opened it.
     for leaving in [
         Leaving { id, epoch, sequence: 1 },
         Leaving { id, epoch: epoch ^ 1, sequence: 2 },
@@ -362,13 +351,13 @@ async fn a_producer_that_is_left_is_forgotten_at_once(backend: Backend) {
         assert_eq!(left.iter().map(|one| one.id).collect::<Vec<_>>(), [other.id]);
         audit(&backend).await;
     }
-    // A batch that was sent twice, and comes so late, is not stored a second time.
+    // A resent batch that arrives this late is not stored again.
     for first in [1, 2, 3] {
         let late = store(&backend, client.run(first, &[2], endpoint, OLD)).await;
         assert_eq!(late, Fate::Refused(Refusal::Forgotten));
     }
     assert_eq!(opened(&backend.producers, id, epoch, &[claim]).await, Err(Refusal::Forgotten));
-    // Nor after a first Open of the same process that was long on its way.
+    // Not even after a delayed first Open of the same process.
     let stale = Opening { may_be_new: true, ..opening(id, 0, &[claim]) };
     assert!(backend.producers.open(&stale).await.unwrap().is_ok());
     let late = store(&backend, client.run(1, &[2], endpoint, OLD)).await;
@@ -403,7 +392,7 @@ async fn a_producer_that_stored_nothing_is_forgotten_after_an_hour(backend: Back
     assert_eq!(sum(&backend.live().await), 5);
 }
 
-async fn what_the_database_has_lost_is_noted_once(backend: Backend) {
+async fn a_loss_is_noted_once(backend: Backend) {
     let endpoint = backend.id(3, "/").await;
     let client = Client::open(&backend.producers).await;
     assert_eq!(store(&backend, client.run(1, &[1, 1], endpoint, OLD)).await, stored(2));
@@ -414,7 +403,7 @@ async fn what_the_database_has_lost_is_noted_once(backend: Backend) {
         backend.producers.open(&opening).await.unwrap().map(|standing| standing.sequence)
     };
     let Client { id, epoch, claim } = client;
-    // All is there, or somebody else says so.
+    // Nothing is missing, or another client claims it.
     assert_eq!(open(id, epoch, claim, 2).await, Ok(2));
     assert_eq!(open(id, 1, 66, 9).await, Err(Refusal::InUse));
     assert_eq!(backend.producers.setbacks().await.unwrap(), []);
@@ -423,7 +412,7 @@ async fn what_the_database_has_lost_is_noted_once(backend: Backend) {
         assert_eq!(open(id, epoch, claim, 7).await, Ok(2));
         assert_eq!(open(gone, 5, 1, 3).await, Err(Refusal::Forgotten));
     }
-    // A worker of a server has lost all, and another one a part.
+    // One server's worker has lost everything, and another one a part.
     let (mut lost, mut short) = (Producer::new(), Producer::new());
     short.append(&*backend.store, backend.is_cockroach(), [(endpoint, noon(OLD))]).await;
     short.sequence += 3;
@@ -450,7 +439,7 @@ async fn what_the_database_has_lost_is_noted_once(backend: Backend) {
     assert_eq!(noted.len(), 4);
 }
 
-/// However many strangers ask for; and a person can clear what they have made up.
+/// However many losses unknown clients claim; and an operator can clear them.
 async fn setbacks_do_not_fill_the_table(backend: Backend) {
     let now_micros = crate::backend::at("2100-01-01T00:00:00Z");
     let told = Told { sequence: i64::MAX / 2, at_micros: None, is_recent: true, now_micros };
@@ -459,14 +448,14 @@ async fn setbacks_do_not_fill_the_table(backend: Backend) {
     }
     let noted = backend.producers.setbacks().await.unwrap();
     assert_eq!(noted.len(), 1_001);
-    let others = noted.iter().find(|one| one.producer.is_nil()).expect("those that share a row");
+    let others = noted.iter().find(|one| one.producer.is_nil()).expect("the shared row");
     assert_eq!((others.producers, others.batches), (4, i64::MAX));
     assert_eq!(noted.iter().map(|one| one.producers).sum::<i64>(), 1_004);
 
     let clear = async |id: &str| backend.producers.clear_setbacks(id).await.unwrap();
     assert_eq!(clear("0000000b").await, [noted[11].clone()]);
     assert_eq!(clear("0000000b").await, []);
-    assert_eq!(clear("").await, [], "no producer is shown by an empty id");
+    assert_eq!(clear("").await, [], "an empty id matches no producer");
     assert_eq!(clear("00000000").await, std::slice::from_ref(others));
     assert_eq!(clear("all").await.len(), 999);
     assert_eq!(backend.producers.setbacks().await.unwrap(), []);
@@ -509,7 +498,7 @@ async fn every_request_is_in_the_accounts(backend: Backend) {
     assert_eq!(sum(&backend.live().await), 4 * (2_103 + 2_104) + 6);
 }
 
-async fn what_a_forgotten_producer_dropped_stays_known(backend: Backend) {
+async fn the_drops_of_a_forgotten_producer_stay(backend: Backend) {
     let endpoint = backend.id(3, "/").await;
     let dropped = async |backend: &Backend| {
         let whole = query(tally_requests::Granularity::Whole, true);
@@ -525,7 +514,7 @@ async fn what_a_forgotten_producer_dropped_stays_known(backend: Backend) {
         assert_eq!(before, count.saturating_add(count).saturating_add(2));
         backend.age_producers(31).await;
         let terms = Terms { retention_days: TERMS.retention_days + 2, ..TERMS };
-        let patient = Producers::new(backend.database.clone(), DOMAIN, terms);
+        let patient = Producers::new(backend.database.clone(), DOMAIN.name, terms);
         patient.forget_silent().await.unwrap();
         assert_eq!(backend.producers.list(true).await.unwrap().len(), 2, "not yet");
         backend.maintain().await;

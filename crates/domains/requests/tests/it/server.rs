@@ -1,18 +1,19 @@
-//! The service on a port of its own, as a client sees it.
+//! The service on its own port, as a client sees it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tally_ingest::Limits;
+use tally_producers::Terms;
 use tally_proto::count::v1::AddRequest;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tally_proto::wire::{COUNTED_TRAILER, REFUSED_TRAILER, timestamp};
-use tally_requests::{MIGRATIONS, Parts, RecordLimits, Service, Settings};
+use tally_requests::{MIGRATIONS, RecordLimits, Service, Settings};
 use tally_runtime::{Drain, ManualClock, Tasks};
-use tally_serve::{Listener, Server};
+use tally_serve::{Domains, Doors, Listener, Parts, Server, Started};
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
@@ -21,13 +22,14 @@ use crate::backend::{NOW, TERMS, Total, at, open_with, total};
 /// A running service. Its tasks end with the test's runtime.
 pub(crate) struct Counting {
     pub(crate) service: Service,
+    domains: Domains,
     pub(crate) clock: Arc<ManualClock>,
     address: SocketAddr,
     drain: Drain,
     tasks: Tasks,
 }
 
-/// Small enough for a test to reach every limit.
+/// Settings with limits that a test can reach.
 pub(crate) fn settings() -> Settings {
     Settings {
         workers: 2,
@@ -42,49 +44,57 @@ pub(crate) fn settings() -> Settings {
         endpoints_max: 1_000,
         totals_max: 1_000_000,
         record: RecordLimits::default(),
-        producers_max: 1_000,
-        producer_retention_days: TERMS.retention_days,
+        terms: Terms { producers_max: 1_000, ..TERMS },
     }
 }
 
 // === impl Counting ===
 
 impl Counting {
-    /// On a database, which gets its tables.
+    /// Creates the tables of a database and starts a service on it.
     pub(crate) async fn start(url: &str, settings: Settings) -> Self {
         let database = open_with(url, settings.attempt_max()).await;
         tally_producers::MIGRATIONS.run(&database).await.expect("migrations");
         MIGRATIONS.run(&database).await.expect("migrations");
         let drain = Drain::new();
         let clock = Arc::new(ManualClock::new(NOW.parse().expect("a time")));
-        let parts = Parts { database, clock: Arc::clone(&clock) as _, drain: drain.clone() };
+        let (of_domain, tasks) = (Tasks::new(), Tasks::new());
+        let parts = Parts {
+            database,
+            clock: Arc::clone(&clock) as _,
+            drain: drain.clone(),
+            tasks: of_domain.clone(),
+        };
         let service = Service::start(parts, settings).await.expect("the service starts");
         let listener = Listener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.address();
-        let server = Server::new("a test")
-            .service(service.count_service())
-            .service(service.request_service());
-        let (tasks, until) = (Tasks::new(), drain.clone());
+        let started = Started {
+            running: Arc::new(service.clone()),
+            doors: Doors::new().grpc(service.count_service()).grpc(service.request_service()),
+            tasks: of_domain,
+        };
+        let server = Server::open("a test", "", vec![started], &drain).await.expect("no sockets");
+        let (domains, until) = (server.domains(), drain.clone());
         tasks.spawn("server", async move {
             let probe = || async { Ok(()) };
             server.run(listener, probe, &until).await.expect("it serves");
         });
         tasks.close();
-        Self { service, clock, address, drain, tasks }
+        Self { service, domains, clock, address, drain, tasks }
     }
 
-    /// A client with a connection of its own.
+    /// A client with its own connection.
     pub(crate) async fn client(&self) -> CountServiceClient<Channel> {
         CountServiceClient::new(self.channel().await)
     }
 
-    /// A connection of its own.
+    /// A new connection.
     pub(crate) async fn channel(&self) -> Channel {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.address));
         endpoint.expect("an address").connect().await.expect("a connection")
     }
 
-    /// A client of Tally's own API, with a connection of its own.
+    /// A client of Tally's own API with its own connection.
     pub(crate) async fn request_client(&self) -> RequestServiceClient<Channel> {
         RequestServiceClient::new(self.channel().await).max_decoding_message_size(16 << 20)
     }
@@ -95,7 +105,7 @@ impl Counting {
         self.client().await.add(requests).await.map(|_| ())
     }
 
-    /// Live totals by day, as it answers them.
+    /// Live totals by day, from the service.
     pub(crate) async fn live(&self) -> Vec<Total> {
         let query = proto::QueryTotalsRequest { live: true, ..Default::default() };
         let mut answers =
@@ -115,21 +125,21 @@ impl Counting {
         totals
     }
 
-    /// Begins to end as a server does.
+    /// Starts to stop, as a server does.
     pub(crate) fn begin_to_stop(&self) {
         self.drain.begin();
     }
 
-    /// Ends as a server does: answers the streams, writes the queue.
+    /// Stops as a server does: answers the streams and writes the queue.
     pub(crate) async fn stop(self) {
         self.drain.begin();
         self.tasks.finished().await;
-        self.service.finished().await;
+        self.domains.finished().await;
     }
 }
 
-/// How far a failed stream has come, and how many of its requests were refused for their times,
-/// if the server knows.
+/// A failed stream's position and how many of its requests were refused for their times, if the
+/// server knows.
 pub(crate) fn counted(status: &Status) -> Option<(u64, u64)> {
     let trailer = |name| {
         let value = status.metadata().get(name)?;

@@ -1,5 +1,5 @@
-//! The database goes back to an earlier state under a running server, as by a restored backup: what
-//! is lost is told, in totals of the days that it concerns, and for each producer.
+//! The database is set back to an earlier state under a running server, as by a restored backup.
+//! The loss is reported with the totals of the affected days, and for each producer.
 
 use tally_proto::tally::producers::v1 as producers;
 
@@ -12,7 +12,7 @@ use crate::log::Log;
 use crate::recording::{Recording, many, open, trailer};
 use crate::server::{Counting, get, settings};
 
-/// Where a producer stood, and what it stored, when the backup was made.
+/// Restores a producer's position and accounts at the time of the backup.
 const BACK: [&str; 3] = [
     "UPDATE tally_producers SET sequence = 1 WHERE epoch > 0",
     "DELETE FROM tally_producers WHERE epoch = 0",
@@ -35,7 +35,7 @@ async fn first_messages(
     let mut answers = client.query_totals(request).await.expect("totals").into_inner();
     let totals = answers.message().await.expect("totals").unwrap_or_default().setbacks;
     while let Some(answer) = answers.message().await.expect("totals") {
-        assert!(answer.setbacks.is_empty(), "only the first message says so");
+        assert!(answer.setbacks.is_empty(), "only the first message has setbacks");
     }
     let request = proto::ListProducersRequest { with_workers: false };
     let mut answers = client.list_producers(request).await.expect("a list").into_inner();
@@ -43,9 +43,9 @@ async fn first_messages(
     (totals, listed)
 }
 
-/// Three batches of a client, and three of a server's worker, of which a client's first is in the
-/// backup.
-async fn goes_back(counting: &Counting, restore: impl AsyncFn(String)) {
+/// Stores three batches of a client and three of a server's worker; only the client's first is in
+/// the backup.
+async fn set_back(counting: &Counting, restore: impl AsyncFn(String)) {
     let id = Uuid::new_v7(Timestamp::from_unix(NoContext, at(NOW).unsigned_abs() / 1_000_000, 0));
     let mut stream = Recording::open(counting, open(id, 0, &[7])).await.expect("it opens");
     for sequence in 1..=3 {
@@ -57,13 +57,13 @@ async fn goes_back(counting: &Counting, restore: impl AsyncFn(String)) {
     assert_eq!(first_messages(counting, 1, 9999).await, (vec![], vec![]), "nothing is missing");
     restore(format!("BEGIN; {}; COMMIT", BACK.join("; "))).await;
 
-    // A server's own worker finds the gap, and goes on.
+    // The server's own worker finds the gap and continues.
     counting.add(vec![get("/", NOW)]).await.expect("stored");
     let (totals, listed) = first_messages(counting, 1, 9999).await;
     assert_eq!(totals, listed);
     assert!(totals.iter().all(|one| one.name == "tally serve"), "{totals:?}");
 
-    // The client, however often it asks.
+    // The client's loss is reported once, however often it asks.
     stream.send(many(4, false, 5));
     let status = stream.ended().await;
     assert_eq!(trailer(&status, "tally-reason").as_deref(), Some("OUT_OF_SEQUENCE"), "{status}");
@@ -82,18 +82,18 @@ async fn goes_back(counting: &Counting, restore: impl AsyncFn(String)) {
     assert_eq!((of_client[0].batches, of_client[0].producers), (2, 1));
     assert_eq!(of_client[0].short_id, tally_producers::short_id(id));
     assert!(totals.contains(of_client[0]), "{totals:?}");
-    // Totals of other days are as complete as before.
+    // Totals of other days are still complete.
     let (totals, listed) = first_messages(counting, 1, 2020).await;
     assert!(totals.is_empty() && listed.len() > 1, "{totals:?} {listed:?}");
 
-    // One that a person has seen to, and then all the others.
+    // An operator clears one, then all others.
     let try_clear = async |short_id: &str| {
         let request = proto::ClearSetbacksRequest { short_id: short_id.to_owned() };
         counting.request_client().await.clear_setbacks(request).await
     };
     let clear =
         async |short_id: &str| try_clear(short_id).await.expect("cleared").into_inner().setbacks;
-    let status = try_clear("").await.expect_err("an id that was left out is not all of them");
+    let status = try_clear("").await.expect_err("a missing id does not mean all");
     assert_eq!(status.code(), tonic::Code::InvalidArgument, "{status}");
     let one = tally_producers::short_id(id);
     let cleared = clear(&one).await;
@@ -105,7 +105,7 @@ async fn goes_back(counting: &Counting, restore: impl AsyncFn(String)) {
 }
 
 #[tokio::test]
-async fn sqlite_goes_back() {
+async fn sqlite_is_set_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("tally.db");
     let counting = Counting::start(&format!("sqlite:{}", file.display()), settings()).await;
@@ -114,24 +114,24 @@ async fn sqlite_goes_back() {
         connection.busy_timeout(crate::LIMIT).expect("it waits");
         connection.execute_batch(&sql).expect("restored");
     };
-    goes_back(&counting, restore).await;
+    set_back(&counting, restore).await;
     counting.stop().await;
 }
 
 #[tokio::test]
-async fn postgres_goes_back() {
+async fn postgres_is_set_back() {
     let Some(database) = TestDatabase::create_or_skip("went_back") else { return };
     let counting = Counting::start(&database.url(), settings()).await;
     let restore = async |sql: String| {
         database.connect().await.batch_execute(&sql).await.expect("restored");
     };
-    goes_back(&counting, restore).await;
+    set_back(&counting, restore).await;
     counting.stop().await;
 }
 
-/// The whole producer is gone. One that was silent for so long that it is forgotten is no loss.
+/// The whole producer is missing. That is not a loss if it was silent long enough to be forgotten.
 #[tokio::test]
-async fn a_producer_that_is_gone_is_told_unless_it_is_old() {
+async fn a_missing_producer_is_reported_unless_it_is_old() {
     let (_folder, counting) = crate::add::on_sqlite(settings()).await;
     let seconds = |days: i64| prost_types::Timestamp {
         seconds: at(NOW) / 1_000_000 - days * 86_400,
@@ -143,7 +143,7 @@ async fn a_producer_that_is_gone_is_told_unless_it_is_old() {
             acknowledged_at: heard,
             ..open(Uuid::from_u128(9), 5, &[7])
         };
-        let status = Recording::open(&counting, gone).await.err().expect("it is gone");
+        let status = Recording::open(&counting, gone).await.err().expect("it is missing");
         assert_eq!(trailer(&status, "tally-reason").as_deref(), Some("PRODUCER_FORGOTTEN"));
         let (_, listed) = first_messages(&counting, 1, 9999).await;
         assert_eq!(listed.len(), usize::from(is_noted), "{heard:?}");
@@ -153,7 +153,7 @@ async fn a_producer_that_is_gone_is_told_unless_it_is_old() {
     }
 }
 
-/// Right after a restore not everything works: what cannot be noted at once is noted later.
+/// Right after a restore some statements fail, so a loss may be noted later.
 #[tokio::test]
 async fn a_loss_that_cannot_be_noted_is_noted_later() {
     let Some(database) = TestDatabase::create_or_skip("owed_setback") else { return };
@@ -176,7 +176,7 @@ async fn a_loss_that_cannot_be_noted_is_noted_later() {
     counting.stop().await;
 }
 
-/// Neither in the table nor in the log is there more than a thousand lines of them.
+/// The table and the log have at most a thousand lines of them.
 #[tokio::test]
 async fn made_up_losses_do_not_fill_the_log() {
     let Some(database) = TestDatabase::create_or_skip("made_up") else { return };
@@ -191,11 +191,11 @@ async fn made_up_losses_do_not_fill_the_log() {
             acknowledged_at: Some(tally_proto::wire::timestamp(at(NOW))),
             ..open(Uuid::from_u128(n), 5, &[7])
         };
-        Recording::open(&counting, gone).await.err().expect("it is gone");
+        Recording::open(&counting, gone).await.err().expect("it is missing");
     }
     let (_, listed) = first_messages(&counting, 1, 9999).await;
     assert_eq!(listed.iter().map(|one| one.producers).sum::<i64>(), 1_004);
-    // One with a row of its own, and the first of those that share one.
+    // One with its own row, and the first of those that share one.
     assert_eq!(log.count("acknowledged batches are missing"), 2);
     counting.stop().await;
 }

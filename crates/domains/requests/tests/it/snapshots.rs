@@ -1,4 +1,4 @@
-//! Postgres: the two moments that only a lock makes safe, brought about on purpose.
+//! Postgres: forces the two races that only a lock makes safe.
 
 use tally_requests::Granularity;
 use tally_testkit::eventually;
@@ -9,7 +9,7 @@ use crate::backend::{Backend, NOW, TODAY, append, ask, listed, noon, one_day, qu
 /// The partition of [`TODAY`].
 const PARTITION: &str = "tally_requests_p20300615";
 
-/// One row of today, stored.
+/// A backend with one row of today.
 async fn one_row(hint: &str) -> Option<Backend> {
     let backend = Backend::postgres(hint).await?;
     backend.maintain().await;
@@ -18,17 +18,17 @@ async fn one_row(hint: &str) -> Option<Backend> {
     Some(backend)
 }
 
-/// Waits until someone waits for a lock on one of Tally's tables in this database.
-async fn someone_waits(backend: &Backend) {
+/// Waits until a session waits for a lock on one of Tally's tables in this database.
+async fn wait_for_a_waiter(backend: &Backend) {
     let sql = "SELECT count(*) FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database \
                WHERE d.datname = current_database() AND NOT l.granted";
     let client = backend.connect().await;
     let waits = async || client.query_one(sql, &[]).await.expect("the locks").get::<_, i64>(0) > 0;
-    eventually("someone waits for the lock", LIMIT, waits).await;
+    eventually("a session waits for the lock", LIMIT, waits).await;
 }
 
-/// A roll-up empties its partition by TRUNCATE, which a snapshot does not see coming: a live
-/// answer must begin before it or after it.
+/// A roll-up empties its partition by TRUNCATE, which snapshots do not respect, so a live answer
+/// must be entirely before or after it.
 #[tokio::test]
 async fn a_live_answer_is_taken_before_or_after_a_roll_up() {
     let Some(backend) = one_row("live_beside_roll_up").await else { return };
@@ -36,7 +36,7 @@ async fn a_live_answer_is_taken_before_or_after_a_roll_up() {
     let begin = format!("BEGIN; LOCK TABLE {PARTITION} IN ACCESS EXCLUSIVE MODE");
     rolling_up.batch_execute(&begin).await.unwrap();
     let going_on = async {
-        someone_waits(&backend).await;
+        wait_for_a_waiter(&backend).await;
         let end = format!(
             "INSERT INTO tally_request_days (day, series_id, total) \
                  SELECT DATE '{TODAY}', series_id, count(*) FROM {PARTITION} GROUP BY 2; \
@@ -49,7 +49,7 @@ async fn a_live_answer_is_taken_before_or_after_a_roll_up() {
     assert_eq!(listed(&answer.unwrap()), [total(TODAY, 3, "/", 1)]);
 }
 
-/// A batch that is being stored while its day is rolled up is waited for.
+/// A roll-up waits for a batch of its day that is being stored.
 #[tokio::test]
 async fn a_roll_up_waits_for_the_batch_that_is_being_stored() {
     let Some(backend) = one_row("roll_up_beside_batch").await else { return };
@@ -59,7 +59,7 @@ async fn a_roll_up_waits_for_the_batch_that_is_being_stored() {
     );
     storing.batch_execute(&begin).await.unwrap();
     let committing = async {
-        someone_waits(&backend).await;
+        wait_for_a_waiter(&backend).await;
         storing.batch_execute("COMMIT").await.unwrap();
     };
     let (moved, ()) = tokio::join!(backend.roll_up(one_day(TODAY)), committing);
@@ -68,7 +68,7 @@ async fn a_roll_up_waits_for_the_batch_that_is_being_stored() {
     assert_eq!(backend.rolled_up().await, [total(TODAY, 3, "/", 2)]);
 }
 
-/// A roll-up that cannot have its lock does not hold up the inserts that come after it.
+/// A roll-up that cannot get its lock does not block later inserts.
 #[tokio::test]
 async fn a_roll_up_that_waits_lets_batches_pass() {
     let Some(backend) = one_row("batch_beside_waiting").await else { return };
@@ -76,7 +76,7 @@ async fn a_roll_up_that_waits_lets_batches_pass() {
     let begin = format!("BEGIN; LOCK TABLE {PARTITION} IN ACCESS SHARE MODE");
     reading.batch_execute(&begin).await.unwrap();
     let passing = async {
-        someone_waits(&backend).await;
+        wait_for_a_waiter(&backend).await;
         let id = backend.id(3, "/").await;
         append(&backend, [(id, noon(TODAY))]).await;
         reading.batch_execute("COMMIT").await.unwrap();
@@ -85,7 +85,7 @@ async fn a_roll_up_that_waits_lets_batches_pass() {
     assert_eq!(moved, 2);
 }
 
-/// Housekeeping makes and drops partitions beside a batch that is being stored.
+/// Housekeeping creates and drops partitions while a batch is being stored.
 #[tokio::test]
 async fn housekeeping_drops_no_partition_that_is_being_filled() {
     let Some(backend) = Backend::postgres("drop_beside_batch").await else { return };
@@ -96,7 +96,7 @@ async fn housekeeping_drops_no_partition_that_is_being_filled() {
     storing.batch_execute(&sql).await.unwrap();
     let later = "2030-06-17T00:00:00Z".parse().unwrap();
     let committing = async {
-        someone_waits(&backend).await;
+        wait_for_a_waiter(&backend).await;
         storing.batch_execute("COMMIT").await.unwrap();
     };
     let (kept, ()) = tokio::join!(backend.store.maintain(later), committing);

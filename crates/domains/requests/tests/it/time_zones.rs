@@ -1,10 +1,10 @@
-//! Days are UTC, whatever the database takes for local time.
+//! Days are UTC, whatever the database's time zone.
 
 use tally_testkit::TestDatabase;
 
 use crate::backend::{Backend, append, at, migrated, one_day, open, total};
 
-/// Five and a half hours ahead of UTC: its midnight is no hour of UTC.
+/// Five and a half hours ahead of UTC, so its midnight is not on a UTC hour.
 const ZONE: &str = "Asia/Kolkata";
 
 /// The last microsecond of a day, the first of the next, and Kolkata's midnight between them.
@@ -34,7 +34,7 @@ async fn cockroachs_sql_in_a_session_elsewhere_changes_no_day() {
 async fn check(backend: &Backend) {
     backend.maintain().await;
     let id = backend.id(3, "/").await;
-    // Days with a partition of their own, and days in the default one.
+    // Days with their own partition, and days in the default one.
     let days = ["2015-05-16", "2015-05-17", "2030-06-15", "2030-06-16"];
     for size in [1, 800] {
         let times = days.iter().flat_map(|day| TIMES.map(|time| at(&format!("{day}{time}"))));

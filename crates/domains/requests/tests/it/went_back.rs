@@ -1,5 +1,5 @@
-//! The database went back to an earlier state, or somebody changed it, while a server ran: what
-//! was lost is lost, but nothing is counted under another name, and no sum loses a row.
+//! The database is set back to an earlier state, or changed by hand, under a running server. The
+//! loss stays, but nothing is counted under another name, and no sum loses a row.
 
 use tally_proto::count::v1 as proto;
 use tally_requests::Settings;
@@ -11,7 +11,7 @@ use crate::add::on_sqlite;
 use crate::backend::{NOW, TODAY, sum, total};
 use crate::server::{Counting, get, settings};
 
-/// The tables that a backup has.
+/// The tables of a backup.
 const TABLES: [&str; 5] = [
     "tally_request_series",
     "tally_requests",
@@ -20,7 +20,7 @@ const TABLES: [&str; 5] = [
     "tally_producer_days",
 ];
 
-/// A service, and a way past it to its database.
+/// Direct access to a service's database.
 enum Place {
     Sqlite(TempDir),
     Postgres(TestDatabase),
@@ -41,14 +41,14 @@ impl Place {
         }
     }
 
-    /// Copies every table within the database.
+    /// Copies all tables within the database.
     async fn back_up(&self) {
         for table in TABLES {
             self.execute(&format!("CREATE TABLE backup_{table} AS SELECT * FROM {table}")).await;
         }
     }
 
-    /// Puts every table back as it was, in one transaction.
+    /// Restores all tables in one transaction.
     async fn restore(&self) {
         let restore = TABLES.map(|table| {
             format!("DELETE FROM {table}; INSERT INTO {table} SELECT * FROM backup_{table};")
@@ -67,15 +67,15 @@ async fn add(counting: &Counting, path: &str, times: usize) {
     counting.add(vec![get(path, NOW); times]).await.unwrap();
 }
 
-/// Names that came after the backup are counted before and after the restore, by the same server,
-/// with names between that are entirely new.
+/// The same server counts names newer than the backup before and after the restore, with entirely
+/// new names in between.
 async fn nothing_is_counted_under_another_name(place: Place, counting: Counting) {
     add(&counting, "/old", 1).await;
     place.back_up().await;
     add(&counting, "/new", 5).await;
     place.restore().await;
     if let Place::Postgres(_) = place {
-        // A database that is restored or fails over ends its sessions.
+        // A restore or a failover ends the database's sessions.
         let sessions = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
              WHERE datname = current_database() AND pid <> pg_backend_pid()";
         place.execute(sessions).await;
@@ -104,9 +104,9 @@ async fn a_restored_postgres() {
     nothing_is_counted_under_another_name(place, counting).await;
 }
 
-/// Its sessions go on, so only the gap in the worker's numbers tells.
+/// Sessions survive, so only the gap in the worker's numbers shows it.
 #[tokio::test]
-async fn a_postgres_that_went_back_by_one_transaction() {
+async fn a_postgres_set_back_by_one_transaction() {
     let settings = Settings { workers: 1, ..settings() };
     let Some((place, counting)) = on_postgres("went_back_alive", settings).await else { return };
     add(&counting, "/old", 1).await;
@@ -118,8 +118,8 @@ async fn a_postgres_that_went_back_by_one_transaction() {
     counting.stop().await;
 }
 
-/// Names that somebody deleted: `_unknown` until they come again, whose rows then have it back.
-async fn deleted_names_come_back(place: Place, counting: Counting) {
+/// Deleted names: `_unknown` until they are used again, which restores them for all their rows.
+async fn deleted_names_return(place: Place, counting: Counting) {
     add(&counting, "/a", 2).await;
     add(&counting, "/b", 3).await;
     place.execute("DELETE FROM tally_request_series").await;
@@ -135,18 +135,18 @@ async fn deleted_names_come_back(place: Place, counting: Counting) {
 }
 
 #[tokio::test]
-async fn names_that_were_deleted_from_sqlite() {
+async fn names_deleted_from_sqlite() {
     let (folder, counting) = on_sqlite(settings()).await;
-    deleted_names_come_back(Place::Sqlite(folder), counting).await;
+    deleted_names_return(Place::Sqlite(folder), counting).await;
 }
 
 #[tokio::test]
-async fn names_that_were_deleted_from_postgres() {
+async fn names_deleted_from_postgres() {
     let Some((place, counting)) = on_postgres("no_names", settings()).await else { return };
-    deleted_names_come_back(place, counting).await;
+    deleted_names_return(place, counting).await;
 }
 
-/// A copy of the server's machine counts under the same worker: its numbers are not ours.
+/// A copy of the server's machine counts with the same worker id, but its numbers are not ours.
 async fn a_copied_server_acknowledges_what_it_stores(place: Place, counting: Counting) {
     for n in 0..70 {
         if n == 5 || n == 40 {
@@ -172,8 +172,8 @@ async fn a_copied_server_on_postgres() {
     a_copied_server_acknowledges_what_it_stores(place, counting).await;
 }
 
-/// A new endpoint is written with its rows: nobody looks it up before, so a dictionary that is
-/// locked delays the batch and refuses nothing.
+/// A new endpoint is written with its rows and not looked up before, so a locked dictionary delays
+/// the batch but refuses nothing.
 #[tokio::test]
 async fn a_locked_dictionary_delays_and_refuses_nothing() {
     let Some((place, counting)) = on_postgres("locked_names", settings()).await else { return };
@@ -198,7 +198,7 @@ async fn a_locked_dictionary_delays_and_refuses_nothing() {
     counting.stop().await;
 }
 
-/// Paths are bounded in bytes too, and an answer of one message is.
+/// Paths are also limited in bytes, and so is a single-message answer.
 #[tokio::test]
 async fn long_paths_fill_no_memory() {
     let settings = Settings { endpoints_max: 10_000, ..settings() };
@@ -206,12 +206,12 @@ async fn long_paths_fill_no_memory() {
     let long = "x".repeat(2_000);
     let stream = (0..3_000).map(|n| get(&format!("/{n}/{long}"), NOW)).collect();
     counting.add(stream).await.unwrap();
-    // 2,560,000 bytes of paths, of 2,002 to 2,006 each.
+    // 2,560,000 bytes of paths, 2,002 to 2,006 each.
     let totals = counting.live().await;
     let other = totals.iter().find(|one| one.2 == "_other").expect("the rest").3;
     assert_eq!((totals.len(), sum(&totals)), (1_277, 3_000));
     assert_eq!(other, 3_000 - 1_276);
-    // Ten days of them.
+    // Ten such days.
     for day in 10..20 {
         let time = format!("2030-05-{day}T12:00:00Z");
         let stream = (0..1_276).map(|n| get(&format!("/{n}/{long}"), &time)).collect();

@@ -1,4 +1,4 @@
-//! What is not gRPC, or comes from a page of another site, reaches no method.
+//! Requests that are not gRPC, or come from another site's page, reach no method.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -52,19 +52,20 @@ async fn over_http_2_only_a_post_of_grpc_runs() {
         ("OPTIONS", "application/grpc", 405),
     ];
     for (method, kind, status) in wrong {
-        let (answer, _) = call(server.address, &own, method, &[("content-type", kind)]).await;
+        let (answer, _) =
+            call(server.address, &own, method, METHOD, &[("content-type", kind)]).await;
         assert_eq!(answer, status, "{method} {kind}");
     }
-    assert_eq!(call(server.address, &own, "POST", &[]).await, (415, None));
+    assert_eq!(call(server.address, &own, "POST", METHOD, &[]).await, (415, None));
     assert_eq!(gate.calls(), 0);
     let grpc = &[("content-type", "application/grpc")];
-    assert_eq!(call(server.address, &own, "POST", grpc).await, (200, Some("0".to_owned())));
+    assert_eq!(call(server.address, &own, "POST", METHOD, grpc).await, (200, Some("0".to_owned())));
     assert_eq!(gate.calls(), 1);
     server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_another_site_is_refused_on_every_route() {
+async fn another_sites_page_is_refused_on_every_route() {
     let gate = Gate::new(true);
     let server = Running::start(&gate).await;
     let address = server.address;
@@ -87,7 +88,7 @@ async fn a_page_of_another_site_is_refused_on_every_route() {
     assert!(!answer.to_lowercase().contains("access-control"), "{answer}");
     let foreign = &[("content-type", "application/grpc"), ("origin", "https://evil.example")];
     let own = format!("http://{address}");
-    assert_eq!(call(address, &own, "POST", foreign).await, (403, None));
+    assert_eq!(call(address, &own, "POST", METHOD, foreign).await, (403, None));
     assert_eq!(gate.calls(), 0);
     let own_page = ask(address, "GET /", &["host: localhost:1", "origin: http://LOCALHOST:1"]);
     assert!(own_page.starts_with("HTTP/1.1 200 "), "{own_page}");
@@ -102,7 +103,7 @@ async fn on_loopback_a_foreign_name_of_the_server_is_refused() {
     for line in ["GET /", "GET /healthz", &format!("POST {METHOD}")] {
         let answer = ask(address, line, &["host: evil.example"]);
         assert!(answer.starts_with("HTTP/1.1 403 "), "{line}: {answer}");
-        assert!(answer.contains("Host: localhost"), "the way out: {answer}");
+        assert!(answer.contains("Host: localhost"), "the advice: {answer}");
     }
     let absolute = ask(address, "GET http://evil.example/", &["host: localhost"]);
     assert!(absolute.starts_with("HTTP/1.1 403 "), "{absolute}");
@@ -110,21 +111,21 @@ async fn on_loopback_a_foreign_name_of_the_server_is_refused() {
         let answer = ask(address, "GET /", &[&format!("host: {host}")]);
         assert!(answer.starts_with("HTTP/1.1 200 "), "{host}: {answer}");
     }
-    // A gRPC client shows the reason as it shows every other.
+    // A gRPC client shows the reason like any other.
     let grpc = &[("content-type", "application/grpc")];
-    let refused = call(address, "http://evil.example", "POST", grpc).await;
+    let refused = call(address, "http://evil.example", "POST", METHOD, grpc).await;
     assert_eq!(refused, (200, Some("7".to_owned())));
     assert_eq!(gate.calls(), 0);
-    let named = call(address, "http://localhost:9", "POST", grpc).await;
+    let named = call(address, "http://localhost:9", "POST", METHOD, grpc).await;
     assert_eq!(named, (200, Some("0".to_owned())));
     server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_other_addresses_every_name_may_be_right() {
+async fn on_other_addresses_any_name_is_accepted() {
     let gate = Gate::new(true);
     let listener = Listener::bind("0.0.0.0:0").await.expect("a free port");
-    let server = Running::on(&gate, listener);
+    let server = Running::on(&gate, listener).await;
     let address = SocketAddr::from(([127, 0, 0, 1], server.address.port()));
     let answer = ask(address, "GET /", &["host: tally.example", "origin: https://tally.example"]);
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
@@ -134,30 +135,31 @@ async fn on_other_addresses_every_name_may_be_right() {
 }
 
 /// One request over HTTP/1.1, and the whole answer.
-fn ask(address: SocketAddr, line: &str, headers: &[&str]) -> String {
+pub(crate) fn ask(address: SocketAddr, line: &str, headers: &[&str]) -> String {
     tokio::task::block_in_place(|| {
         let mut stream = TcpStream::connect(address).expect("it listens");
         let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
         let rest = "connection: close\r\ncontent-length: 5\r\n\r\n\0\0\0\0\0";
         write!(stream, "{line} HTTP/1.1\r\n{headers}{rest}").expect("it reads");
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer, and its end");
+        stream.read_to_string(&mut answer).expect("a complete answer");
         answer
     })
 }
 
 /// One request over HTTP/2 to a server that the client knows by `origin`: the HTTP status and
 /// the gRPC status.
-async fn call(
+pub(crate) async fn call(
     address: SocketAddr,
     origin: &str,
     method: &str,
+    path: &str,
     headers: &[(&str, &str)],
 ) -> (u16, Option<String>) {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
     let origin = origin.parse().expect("an origin");
     let mut channel = endpoint.origin(origin).connect().await.expect("it listens");
-    let mut request = http::Request::builder().method(method).uri(METHOD);
+    let mut request = http::Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }

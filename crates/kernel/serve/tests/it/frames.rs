@@ -1,4 +1,4 @@
-//! Many small frames, and many streams that are cancelled: neither ends a connection.
+//! Neither many small frames nor many cancelled streams end a connection.
 
 use tally_serve::Listener;
 use tally_testkit::{eventually, eventually_blocking};
@@ -8,17 +8,17 @@ use crate::wire::{Wire, stream};
 
 /// The smallest request of `count.v1`: 5 bytes of gRPC, a method, and a path of one byte.
 const MESSAGE: [u8; 10] = [0, 0, 0, 0, 5, 8, 3, 18, 1, b'/'];
-/// How many streams are opened and cancelled in one go: the queue of a client that was away, and
-/// more, within the limit.
+/// How many streams are opened and cancelled at once: more than the queue of a disconnected client,
+/// and within the limit.
 const CANCELLED: usize = 4_000;
-/// How many frames still arrive for each stream that the server has ended.
+/// How many frames still arrive for each stream ended by the server.
 const LATE: usize = 10;
-/// How often the server ends all streams that a connection may have, and how often another one is
-/// answered.
+/// How often the server ends all streams of a full connection, and how often it answers another
+/// one.
 const ROUNDS: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unread_small_frames_end_no_connection() {
+async fn unread_small_frames_do_not_end_the_connection() {
     let gate = Gate::new(false);
     let server = Running::start(&gate).await;
     tokio::task::block_in_place(|| {
@@ -48,9 +48,9 @@ async fn unread_small_frames_end_no_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_is_opened_and_cancelled_for_each_message_is_heard() {
+async fn a_stream_cancelled_after_each_message_is_read() {
     let gate = Gate::new(true);
-    // The server finds all of it at once.
+    // The server receives everything at once.
     let listener = Listener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.address();
     let mut wire = tokio::task::block_in_place(|| {
@@ -62,14 +62,14 @@ async fn a_stream_that_is_opened_and_cancelled_for_each_message_is_heard() {
         }
         wire
     });
-    let server = Running::on(&gate, listener);
+    let server = Running::on(&gate, listener).await;
     tokio::task::block_in_place(|| {
         wire.settle();
         assert_eq!(wire.goaway, None);
         wire.call(stream(CANCELLED));
         wire.end(stream(CANCELLED));
         wire.read_until(|wire| wire.ended.contains(&stream(CANCELLED)));
-        assert_eq!(wire.goaway, None, "the connection goes on");
+        assert_eq!(wire.goaway, None, "the connection stays open");
         drop(wire);
     });
     let all = async || gate.bytes() == CANCELLED * MESSAGE.len();
@@ -94,15 +94,15 @@ async fn a_flood_of_resets_ends_the_connection() {
         }
         wire.goaway
     });
-    let server = Running::on(&gate, listener);
+    let server = Running::on(&gate, listener).await;
     let is_over = async || flood.is_finished();
     eventually("the connection ends", LIMIT, is_over).await;
-    let goaway = flood.join().expect("it ends").expect("the last words");
+    let goaway = flood.join().expect("it ends").expect("a GOAWAY");
     assert_eq!(goaway, "GOAWAY 11 too_many_resets");
     server.stop().await;
 }
 
-/// One worker, so what arrives first is read first.
+/// One worker, so that frames are read in order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_connection_with_too_many_unfinished_calls_waits() {
     let gate = Gate::of_detached_calls();
@@ -135,7 +135,7 @@ async fn a_connection_with_too_many_unfinished_calls_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn frames_for_streams_that_were_ended_here_end_no_connection() {
+async fn frames_for_ended_streams_do_not_end_the_connection() {
     let gate = Gate::without_reading();
     let server = Running::start(&gate).await;
     tokio::task::block_in_place(|| {

@@ -1,4 +1,4 @@
-//! A server takes the port over from another one.
+//! A server takes over the port of another one.
 
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -13,14 +13,14 @@ fn work(database: &str, version: i64) -> Work {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_successor_gets_the_socket_and_the_first_one_stops_when_it_is_ready() {
+async fn a_successor_gets_the_socket_and_the_first_one_stops_once_it_is_ready() {
     let first = Listener::bind("127.0.0.1:0").await.expect("a free port");
     let address = first.address().to_string();
-    let offer = Offer::new(&first, work("sqlite:a", 1)).expect("nobody else is there");
+    let offer = Offer::new(&first, work("sqlite:a", 1)).expect("no other offer");
     let (gate, later) = (Gate::new(true), Gate::new(true));
-    let first = Running::on(&gate, first);
+    let first = Running::on(&gate, first).await;
     let successor = async {
-        // One that leaves before it is ready changes nothing.
+        // A successor that leaves before it is ready changes nothing.
         let taken = Predecessor::ask(&address, &work("sqlite:a", 1)).await.expect("no error");
         drop(taken.expect("it answers"));
         pass(&first);
@@ -39,14 +39,14 @@ async fn a_successor_gets_the_socket_and_the_first_one_stops_when_it_is_ready() 
     drop(offer);
     assert_eq!(listener.address(), first.address);
     first.stop().await;
-    // Nobody accepts at this moment, and nobody is refused.
+    // At this moment no server accepts, but connections are not refused.
     let waiting = tokio::task::block_in_place(|| Wire::connect(listener.address()));
     let running = predecessor.ended(Duration::ZERO).await;
     assert!(matches!(running, Err(Error::Handover { .. })), "{running:?}");
     drop(successor);
     predecessor.ended(LIMIT).await.expect("it has ended");
     let offer = Offer::new(&listener, work("sqlite:a", 2)).expect("the name is free again");
-    let second = Running::on(&later, listener);
+    let second = Running::on(&later, listener).await;
     tokio::task::block_in_place(|| {
         let mut wire = waiting;
         wire.call(stream(0));
@@ -60,10 +60,10 @@ async fn a_successor_gets_the_socket_and_the_first_one_stops_when_it_is_ready() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_keeps_its_port_from_one_with_another_database_and_from_an_older_one() {
+async fn a_server_refuses_successors_that_are_older_or_use_another_database() {
     let listener = Listener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.address().to_string();
-    let offer = Offer::new(&listener, work("sqlite:a b", 2)).expect("nobody else is there");
+    let offer = Offer::new(&listener, work("sqlite:a b", 2)).expect("no other offer");
     let wrong = [
         (work("sqlite:b", 2), "counts into sqlite:a b, not into sqlite:b"),
         (work("sqlite:a b", 1), "is newer than this one"),
@@ -78,32 +78,32 @@ async fn a_server_keeps_its_port_from_one_with_another_database_and_from_an_olde
         assert!(text.contains(reason), "{text}");
     }
     drop(offer);
-    let nobody = Predecessor::ask(&address, &work("sqlite:a b", 2)).await.expect("no error");
-    assert!(nobody.is_none(), "nobody offers it");
+    let none = Predecessor::ask(&address, &work("sqlite:a b", 2)).await.expect("no error");
+    assert!(none.is_none(), "it is not offered");
 }
 
-/// The clock stands still while this test is busy, so the server waits as long as it takes.
+/// The clock is paused while this test is busy, so the server waits as long as necessary.
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_has_just_come_is_served_while_the_server_stops() {
+async fn a_new_connection_is_served_while_the_server_stops() {
     let gate = Gate::new(true);
     let server = Running::start(&gate).await;
     let mut first = Wire::connect(server.address);
     let mut second = Wire::connect(server.address);
     second.call(stream(0));
     second.end(stream(0));
-    // Connections are accepted in order: the first one is, once the second one is answered.
+    // Connections are accepted in order: an answer on the second means the first is accepted.
     busily(|| second.has_ended(stream(0))).await;
     server.drain.begin();
     busily(|| TcpStream::connect(server.address).is_err()).await;
     first.call(stream(0));
     first.end(stream(0));
     busily(|| first.has_ended(stream(0))).await;
-    assert_eq!(first.goaway.as_deref(), Some("GOAWAY 0 "), "it is told to go, not cut off");
+    assert_eq!(first.goaway.as_deref(), Some("GOAWAY 0 "), "it gets a GOAWAY and is not cut off");
     drop((first, second));
     server.stop().await;
 }
 
-/// Lets the server run until something is so.
+/// Lets the server run until the condition holds.
 async fn busily(mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
@@ -112,7 +112,7 @@ async fn busily(mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// One call on a connection of its own.
+/// One call on its own connection.
 fn pass(server: &Running) {
     tokio::task::block_in_place(|| {
         let mut wire = Wire::connect(server.address);

@@ -1,6 +1,8 @@
-//! The port as clients meet it: raw frames, requests that only look like gRPC, a new owner.
+//! The port as clients meet it: raw frames, requests that only look like gRPC, a new owner, and
+//! what the domains behind it see.
 
 mod admission;
+mod domains;
 mod frames;
 mod handover;
 mod support;

@@ -1,4 +1,4 @@
-//! A server with one service, which counts what reaches it and can be told to wait.
+//! A server with one service, which counts its calls and bytes and can be made to wait.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -11,17 +11,17 @@ use std::time::Duration;
 
 use axum::body::{Bytes, HttpBody as _};
 use tally_runtime::{Drain, Tasks};
-use tally_serve::{Listener, Server};
+use tally_serve::{Domains, Doors, Listener, Server, Started};
 use tokio::sync::watch;
 use tonic::Status;
 use tonic::body::Body;
 
-/// How long anything may take that is expected to happen. Only a failed test waits so long.
+/// Limit for everything that is expected to happen. Only a failed test waits this long.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 /// The service's one method.
 pub(crate) const METHOD: &str = "/test.Gate/Pass";
 
-/// Waits at its gate, then does with its request what it is there for, and says OK.
+/// Waits at its gate, then handles its request and answers OK.
 #[derive(Clone)]
 pub(crate) struct Gate(Arc<Inner>);
 
@@ -32,22 +32,26 @@ struct Inner {
     bytes: AtomicUsize,
 }
 
-/// What a service does with a request.
+/// How a service handles a request.
 #[derive(Clone, Copy, PartialEq)]
 enum Does {
     /// Reads it to the end.
     Read,
-    /// Nothing.
+    /// Ignores it.
     Answer,
-    /// Reads it in a task of its own, which goes on when the call is cancelled.
+    /// Reads it in a separate task, which continues when the call is cancelled.
     Detach,
 }
+
+/// A domain that is always ready, and has nothing to store.
+struct Idle;
 
 /// A running server.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
+    pub(crate) domains: Domains,
     pub(crate) drain: Drain,
-    pub(crate) tasks: Tasks,
+    tasks: Tasks,
 }
 
 // === impl Gate ===
@@ -57,12 +61,12 @@ impl Gate {
         Self::with(is_open, Does::Read)
     }
 
-    /// A gate that turns everybody away, and reads nothing.
+    /// A gate that answers without reading.
     pub(crate) fn without_reading() -> Self {
         Self::with(true, Does::Answer)
     }
 
-    /// A closed gate where cancelled calls wait too.
+    /// A closed gate where even cancelled calls wait.
     pub(crate) fn of_detached_calls() -> Self {
         Self::with(false, Does::Detach)
     }
@@ -81,7 +85,7 @@ impl Gate {
         self.0.calls.load(Ordering::SeqCst)
     }
 
-    /// How many bytes it has read.
+    /// How many bytes the service has read.
     pub(crate) fn bytes(&self) -> usize {
         self.0.bytes.load(Ordering::SeqCst)
     }
@@ -115,6 +119,21 @@ impl tower_service::Service<http::Request<Body>> for Gate {
     }
 }
 
+// === impl Idle ===
+
+#[tonic::async_trait]
+impl tally_serve::Running for Idle {
+    async fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn queued_rows(&self) -> usize {
+        0
+    }
+
+    async fn finished(&self) {}
+}
+
 // === impl Inner ===
 
 impl Inner {
@@ -139,17 +158,29 @@ async fn read(body: Body, bytes: &AtomicUsize) {
 
 impl Running {
     pub(crate) async fn start(gate: &Gate) -> Running {
-        Self::on(gate, Listener::bind("127.0.0.1:0").await.expect("a free port"))
+        Self::on(gate, Listener::bind("127.0.0.1:0").await.expect("a free port")).await
     }
 
-    pub(crate) fn on(gate: &Gate, listener: Listener) -> Running {
-        let (address, drain, tasks) = (listener.address(), Drain::new(), Tasks::new());
-        let server = Server::new("a gate").service(gate.clone());
-        let of_server = drain.clone();
+    pub(crate) async fn on(gate: &Gate, listener: Listener) -> Running {
+        let doors = Doors::new().grpc(gate.clone());
+        let started = Started { running: Arc::new(Idle), doors, tasks: Tasks::new() };
+        Self::with(vec![started], Drain::new(), listener).await
+    }
+
+    /// A server of these domains, which were started with this drain.
+    pub(crate) async fn with(started: Vec<Started>, drain: Drain, listener: Listener) -> Running {
+        let (address, tasks) = (listener.address(), Tasks::new());
+        let server = Server::open("a title", "a hint\n", started, &drain).await;
+        let server = server.expect("its sockets are free");
+        let (domains, asked, until) = (server.domains(), server.domains(), drain.clone());
         tasks.spawn("server", async move {
-            server.run(listener, async || Ok(()), &of_server).await.expect("it serves");
+            let probe = move || {
+                let asked = asked.clone();
+                async move { asked.ready().await }
+            };
+            server.run(listener, probe, &until).await.expect("it serves");
         });
-        Running { address, drain, tasks }
+        Running { address, domains, drain, tasks }
     }
 
     /// Waits until it has drained.

@@ -1,4 +1,4 @@
-//! An HTTP/2 client that sends frames as it is told, and keeps no rule of its own (RFC 9113).
+//! An HTTP/2 client that sends arbitrary frames and enforces no rules (RFC 9113).
 
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -17,7 +17,7 @@ const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 const CANCEL: u32 = 8;
 
-/// What is written at once.
+/// The size of a write.
 const WRITE_BYTES: usize = 64 * 1024;
 
 /// A connection.
@@ -25,22 +25,22 @@ pub(crate) struct Wire {
     stream: TcpStream,
     outgoing: Vec<u8>,
     incoming: Vec<u8>,
-    /// The first request brings the headers into the server's table; later ones refer to it.
+    /// The first request adds the headers to the server's table; later ones refer to it.
     has_sent_headers: bool,
     /// From the server's settings.
     pub(crate) window: usize,
     pub(crate) streams_max: usize,
-    /// The streams that the server has ended.
+    /// Streams ended by the server.
     pub(crate) ended: BTreeSet<u32>,
     pings: usize,
-    /// The server's last words for the connection.
+    /// The server's GOAWAY or error.
     pub(crate) goaway: Option<String>,
 }
 
 // === impl Wire ===
 
 impl Wire {
-    /// Connects, and sends what a connection begins with.
+    /// Connects and sends the connection preface.
     pub(crate) fn connect(address: SocketAddr) -> Wire {
         let stream = TcpStream::connect(address).expect("it listens");
         stream.set_read_timeout(Some(LIMIT)).expect("a limit");
@@ -60,10 +60,10 @@ impl Wire {
         wire
     }
 
-    /// Begins a call.
+    /// Starts a call.
     pub(crate) fn call(&mut self, stream: u32) {
-        // POST, http; then path, authority and content type. RFC 7541: 0x44, 0x41 and 0x5f are
-        // literals that go into the table, named by its static part.
+        // POST, http; then path, authority and content type. In RFC 7541, 0x44, 0x41 and 0x5f are
+        // literals added to the table, with names from its static part.
         let mut block = vec![0x83, 0x86];
         if self.has_sent_headers {
             block.extend([0xc0, 0xbf, 0xbe]);
@@ -89,8 +89,8 @@ impl Wire {
         self.frame(RST_STREAM, 0, stream, &CANCEL.to_be_bytes());
     }
 
-    /// Sends what is there, and reads until the server has answered a PING, or ended the
-    /// connection: it has then read everything.
+    /// Flushes, and reads until the server has answered a PING or ended the connection. By then it
+    /// has read everything.
     #[track_caller]
     pub(crate) fn settle(&mut self) {
         let answers = self.pings + 1;
@@ -98,7 +98,7 @@ impl Wire {
         self.read_until(|wire| wire.pings >= answers);
     }
 
-    /// Reads until something is so, or the server has ended the connection.
+    /// Reads until the condition holds or the server has ended the connection.
     #[track_caller]
     pub(crate) fn read_until(&mut self, is_so: impl Fn(&Wire) -> bool) {
         self.flush();
@@ -111,19 +111,19 @@ impl Wire {
         }
     }
 
-    /// Sends a PING, and does not wait for its answer.
+    /// Sends a PING without waiting for the answer.
     pub(crate) fn ping(&mut self) {
         self.frame(PING, 0, 0, b"settled?");
         self.flush();
     }
 
-    /// Reads what is there, and says how many PINGs the server has answered.
+    /// Reads available frames; returns how many PINGs the server has answered.
     pub(crate) fn pings(&mut self) -> usize {
         self.glance();
         self.pings
     }
 
-    /// Sends what is there, reads what is there, and says whether the server has ended a stream.
+    /// Flushes and reads available frames; returns whether the server has ended the stream.
     pub(crate) fn has_ended(&mut self, stream: u32) -> bool {
         self.flush();
         self.glance();
@@ -141,20 +141,20 @@ impl Wire {
         }
     }
 
-    /// A server that has ended the connection takes no more: its last words say so.
+    /// Ignores write errors after the server has ended the connection; its GOAWAY says why.
     pub(crate) fn flush(&mut self) {
         let _ = self.stream.write_all(&self.outgoing);
         self.outgoing.clear();
     }
 
-    /// Reads what is there, without waiting.
+    /// Reads available frames without waiting.
     fn glance(&mut self) {
         self.stream.set_nonblocking(true).expect("a socket");
         while self.read() {}
         self.stream.set_nonblocking(false).expect("a socket");
     }
 
-    /// Whether there was anything.
+    /// Returns whether it read anything.
     fn read(&mut self) -> bool {
         let mut buffer = [0; 16 * 1024];
         let read = match self.stream.read(&mut buffer) {
@@ -207,7 +207,7 @@ impl Wire {
                 let (code, words) = (number(&payload[4..8]), &payload[8..]);
                 self.goaway = Some(format!("GOAWAY {code} {}", String::from_utf8_lossy(words)));
             }
-            // A stream that comes while others are not quite closed may be refused.
+            // A stream may be refused while others are still closing.
             RST_STREAM => {
                 self.ended.insert(stream);
             }
@@ -219,7 +219,7 @@ impl Wire {
     }
 }
 
-/// The number of stream `index`: clients have the odd ones.
+/// The number of stream `index`: clients use odd numbers.
 pub(crate) fn stream(index: usize) -> u32 {
     u32::try_from(2 * index + 1).expect("few streams")
 }

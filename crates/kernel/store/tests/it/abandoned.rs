@@ -1,4 +1,4 @@
-//! What becomes of a statement or a COMMIT that nobody waits for any more.
+//! Abandoned statements and COMMITs.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ async fn open(url: &str, settings: Settings) -> Database {
     }
 }
 
-/// A connection past Tally.
+/// A connection that bypasses Tally.
 async fn connect(cluster: &Cluster) -> Client {
     let (client, connection) =
         tokio_postgres::connect(&cluster.url("postgres"), NoTls).await.expect("a connection");
@@ -26,7 +26,7 @@ async fn connect(cluster: &Cluster) -> Client {
     client
 }
 
-/// How many sessions of Tally there are, and how many of them wait for a standby.
+/// The number of Tally's sessions, and how many of them wait for a standby.
 async fn sessions(client: &Client) -> (i64, i64) {
     let sql = "SELECT count(*), count(*) FILTER (WHERE wait_event = 'SyncRep')
                FROM pg_stat_activity WHERE application_name = 'tally'";
@@ -35,7 +35,7 @@ async fn sessions(client: &Client) -> (i64, i64) {
 }
 
 #[tokio::test]
-async fn commits_that_hang_do_not_pile_up_and_are_not_ended() {
+async fn hanging_commits_do_not_pile_up_and_are_not_ended() {
     let cluster = Cluster::start(Options::default()).expect("Postgres is installed");
     let client = connect(&cluster).await;
     client.batch_execute("CREATE TABLE things (n INT8)").await.expect("a table");
@@ -69,12 +69,12 @@ async fn commits_that_hang_do_not_pile_up_and_are_not_ended() {
     let error = database.writer().await.err().expect("both hang");
     assert_eq!(error.outcome(), Outcome::Determinate);
     assert!(error.is_transient());
-    // By now each of them has waited for longer than a statement may take.
+    // By now each has waited longer than the statement timeout.
     let (all, waiting) = sessions(&client).await;
     assert!(all <= 6 && waiting == 2, "{all}, {waiting}");
-    let reader = database.connection().await.expect("reading goes on");
+    let reader = database.connection().await.expect("reading still works");
     let row = reader.query_one("SELECT count(*) FROM things", &[]).await.expect("an answer");
-    assert_eq!(row.get::<_, i64>(0), 0, "nothing is committed that no standby has");
+    assert_eq!(row.get::<_, i64>(0), 0, "not visible before a standby has it");
     reader.release();
     cluster.let_commits_go().await;
     let is_free = async || database.writer().await.is_ok();
@@ -82,7 +82,7 @@ async fn commits_that_hang_do_not_pile_up_and_are_not_ended() {
 }
 
 #[tokio::test]
-async fn a_statement_that_takes_too_long_certainly_did_not_happen() {
+async fn a_statement_that_times_out_certainly_did_not_happen() {
     let Some(database) = TestDatabase::create_or_skip("too_long") else { return };
     let client = database.connect().await;
     client.batch_execute("CREATE TABLE things (n INT8)").await.expect("a table");

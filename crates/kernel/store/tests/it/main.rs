@@ -1,4 +1,4 @@
-//! Opening databases, the right ones and the wrong ones, as a person who sets Tally up sees it.
+//! Opening valid and invalid databases, as an operator sees it.
 
 mod abandoned;
 mod pooler;
@@ -15,7 +15,7 @@ async fn open(url: &str) -> Result<Database, Error> {
     Database::open(&url, Settings::default()).await
 }
 
-/// Why a database does not open, in one line that shows no password.
+/// Why a database does not open, in one line without a password.
 async fn refused(url: &str) -> String {
     let Err(error) = open(url).await else { panic!("{url} was opened") };
     let line = chain(&error);
@@ -24,7 +24,7 @@ async fn refused(url: &str) -> String {
     line
 }
 
-/// The same, of an error that trying again does not mend.
+/// The same, for an error that a retry does not fix.
 async fn refused_for_good(url: &str) -> String {
     let line = refused(url).await;
     let error = open(url).await.expect_err("as before");

@@ -1,4 +1,4 @@
-//! A pooler that gives each transaction another session, such as PgBouncer in transaction mode.
+//! A pooler that switches sessions between transactions, such as PgBouncer in transaction mode.
 
 use std::net::SocketAddr;
 
@@ -11,10 +11,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::{open, refused_for_good};
 
-/// What the one session behind the pooler answers to `version.sql`.
+/// The answer of the session behind the pooler to `version.sql`.
 const VERSION: [&str; 5] = ["PostgreSQL 15.0", "150000", "15.0", "on", "UTF8"];
 
-/// Answers on every connection as the same session of Postgres would, which is idle.
+/// Answers on every connection like one idle Postgres session.
 async fn pooler() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
@@ -26,7 +26,7 @@ async fn pooler() -> SocketAddr {
     address
 }
 
-/// Until the client goes away.
+/// Serves a client until it disconnects.
 async fn serve(mut client: TcpStream) -> std::io::Result<()> {
     let rest = client.read_u32().await? as usize - 4;
     client.read_exact(&mut vec![0; rest]).await?;
@@ -55,7 +55,7 @@ fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     [&[kind], &length[..], body].concat()
 }
 
-/// The description of a row of texts, and the row.
+/// The description of a row of texts, then the row.
 fn row(values: &[&str]) -> Vec<u8> {
     let count = u16::try_from(values.len()).expect("few").to_be_bytes().to_vec();
     let (mut columns, mut fields) = (count.clone(), count);
@@ -69,7 +69,7 @@ fn row(values: &[&str]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn sessions_that_do_not_last_are_noticed_at_the_start() {
+async fn a_pooler_is_noticed_at_the_start() {
     let address = pooler().await;
     let line =
         refused_for_good(&format!("postgres://me:s3cret@{address}/tally?sslmode=disable")).await;
@@ -78,7 +78,7 @@ async fn sessions_that_do_not_last_are_noticed_at_the_start() {
 }
 
 #[tokio::test]
-async fn a_prepared_statement_that_is_gone_is_explained() {
+async fn a_missing_prepared_statement_is_explained() {
     let Some(database) = TestDatabase::create_or_skip("statement_gone") else { return };
     let Ok(Database::Postgres(opened)) = open(&database.url()).await else { panic!("Postgres") };
     let connection = opened.writer().await.expect("a connection");

@@ -1,4 +1,4 @@
-//! Postgres that does not answer, does not know us, or takes no writes.
+//! Postgres servers that do not answer, refuse the login, or are read-only.
 
 use tally_store::{Database, Dialect, Outcome};
 use tally_testkit::{Proxy, TestDatabase, free_port};
@@ -6,13 +6,13 @@ use tally_testkit::{Proxy, TestDatabase, free_port};
 use crate::{open, refused, refused_for_good};
 
 #[tokio::test]
-async fn a_database_that_is_there_opens() {
+async fn an_existing_database_opens() {
     let Some(database) = TestDatabase::create_or_skip("opens") else { return };
     let opened = open(&database.url()).await.expect("it opens");
     assert_eq!(opened.dialect(), Dialect::Postgres);
-    opened.ping().await.expect("a sign of life");
+    opened.ping().await.expect("a ping");
     let long = database.url().replace("postgres://", "postgresql://");
-    open(&long).await.expect("the long scheme").ping().await.expect("a sign of life");
+    open(&long).await.expect("the long scheme").ping().await.expect("a ping");
 }
 
 #[tokio::test]
@@ -23,7 +23,7 @@ async fn a_wrong_password_or_name_is_refused_for_good() {
     let line = refused_for_good(&wrong_name).await;
     assert!(line.contains("no_such_database") && line.contains("does not exist"), "{line}");
     if !url.contains(":tally-test@") {
-        // Another server, which may let everybody in.
+        // The server of TEST_DATABASE_URL may accept any password.
         return;
     }
     let line = refused_for_good(&url.replace(":tally-test@", ":s3cret@")).await;
@@ -45,7 +45,7 @@ async fn a_port_without_a_server_is_named() {
 }
 
 #[tokio::test]
-async fn an_unreachable_server_is_worth_another_try() {
+async fn an_unreachable_server_is_transient() {
     let Some(database) = TestDatabase::create_or_skip("unreachable") else { return };
     let (proxy, url) = Proxy::before(&database.url()).await;
     let opened = open(&url).await.expect("it opens");
@@ -56,11 +56,11 @@ async fn an_unreachable_server_is_worth_another_try() {
     assert!(error.is_transient(), "{error}");
     assert_eq!(error.outcome(), Outcome::Determinate);
     proxy.restore().await;
-    opened.ping().await.expect("a sign of life, with a new connection");
+    opened.ping().await.expect("a ping on a new connection");
 }
 
 #[tokio::test]
-async fn a_read_only_database_gives_no_sign_of_life() {
+async fn a_ping_fails_on_a_read_only_database() {
     let Some(database) = TestDatabase::create_or_skip("read_only") else { return };
     let name = database.name();
     let sql = format!("ALTER DATABASE {name} SET default_transaction_read_only TO on");
@@ -71,7 +71,7 @@ async fn a_read_only_database_gives_no_sign_of_life() {
 }
 
 #[tokio::test]
-async fn a_connection_that_was_not_released_is_closed() {
+async fn an_unreleased_connection_is_closed() {
     let Some(database) = TestDatabase::create_or_skip("not_released") else { return };
     let Ok(Database::Postgres(opened)) = open(&database.url()).await else { panic!("Postgres") };
     let process = "SELECT pg_backend_pid()";
@@ -80,15 +80,15 @@ async fn a_connection_that_was_not_released_is_closed() {
     first.release();
     let again = opened.connection().await.expect("a connection");
     assert_eq!(again.query_one(process, &[]).await.expect("an id").get::<_, i32>(0), id);
-    // As when a future is dropped in the middle of a statement.
+    // As if a future was dropped during a statement.
     drop(again);
     let other = opened.connection().await.expect("a connection");
     assert_ne!(other.query_one(process, &[]).await.expect("an id").get::<_, i32>(0), id);
 }
 
-/// The system takes the connections; whoever has the port says nothing.
+/// The system accepts the connections, but the port's owner never answers.
 #[tokio::test]
-async fn a_silent_server_is_waited_for_as_long_as_the_url_says() {
+async fn a_silent_server_times_out_as_the_url_says() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound");
     let line = refused(&format!("postgres://me@{address}/tally?connect_timeout=1")).await;

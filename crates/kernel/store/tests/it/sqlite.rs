@@ -1,4 +1,4 @@
-//! SQLite files: one server each, and clear words when a file is none.
+//! SQLite files: one server per file, and clear messages for other files.
 
 use tally_runtime::chain;
 use tally_store::error::Step as _;
@@ -16,16 +16,16 @@ async fn a_second_server_on_one_file_is_refused() {
     assert!(line.contains("another Tally server uses this file"), "{line}");
     assert!(line.contains("tally.db") && line.contains("--database-url"), "{line}");
     let again = open(&url).await.expect_err("as before");
-    assert!(again.is_locked() && !again.within("start").is_transient());
+    assert!(tally_store::is_locked(&again) && !again.within("start").is_transient());
     first.ping().await.expect("the first one goes on");
     let other = format!("sqlite:{}", folder.path().join("other.db").display());
-    open(&other).await.expect("another file").ping().await.expect("a sign of life");
+    open(&other).await.expect("another file").ping().await.expect("a ping");
     drop(first);
     let again = async || open(&url).await;
     eventually("the file is free again", std::time::Duration::from_secs(30), again).await;
 }
 
-/// The lock is on the file, not on its name. Two mounts of one file are the same case.
+/// The lock is on the file, not on its name; the same holds for two mounts of one file.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_second_name_of_a_file_is_refused() {
@@ -34,20 +34,20 @@ async fn a_second_name_of_a_file_is_refused() {
     let opened = open(&format!("sqlite:{}", first.display())).await.expect("it opens");
     std::fs::hard_link(&first, &second).expect("a second name");
     let error = open(&format!("sqlite:{}", second.display())).await.expect_err("it is in use");
-    assert!(error.is_locked(), "{}", chain(&error));
+    assert!(tally_store::is_locked(&error), "{}", chain(&error));
     opened.close().await.expect("closed");
     open(&format!("sqlite:{}", second.display())).await.expect("the file is free");
 }
 
 #[tokio::test]
-async fn a_database_that_was_closed_is_one_file() {
+async fn a_closed_database_is_one_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("tally.db");
     let Ok(Database::Sqlite(opened)) = open(&format!("sqlite:{}", path.display())).await else {
         panic!("SQLite")
     };
     fill(&opened, 1_000).await.expect("room");
-    // A query that would not end.
+    // An endless query.
     let endless = "WITH RECURSIVE n AS (SELECT 1 UNION ALL SELECT 1 FROM n) SELECT count(*) FROM n";
     let (begun, has_begun) = tokio::sync::oneshot::channel();
     let query = opened.read(move |connection| {
@@ -55,9 +55,9 @@ async fn a_database_that_was_closed_is_one_file() {
         connection.query_row(endless, [], |_| Ok(())).step("count for ever")
     });
     let closing = async {
-        has_begun.await.expect("the query begins");
+        has_begun.await.expect("the query started");
         let database = Database::Sqlite(opened.clone());
-        database.ping().await.expect("a long query is not in the way");
+        database.ping().await.expect("a long query does not block it");
         database.close().await.expect("closed");
     };
     let (query, ()) = tokio::join!(query, closing);
@@ -71,7 +71,7 @@ async fn a_database_that_was_closed_is_one_file() {
 }
 
 #[tokio::test]
-async fn what_was_stored_outlives_a_removed_log() {
+async fn stored_data_survives_a_removed_log() {
     for is_idle in [false, true] {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("tally.db");
@@ -87,7 +87,7 @@ async fn what_was_stored_outlives_a_removed_log() {
         let error = if is_idle { database.ping().await } else { fill(&opened, 1_000).await };
         let line = chain(&error.expect_err("nothing may be stored now"));
         assert!(line.contains("tally.db-wal: the file was removed or replaced"), "{line}");
-        // As a kill leaves it: what lies in the database's own file now.
+        // The database file alone, as a kill would leave it.
         assert_eq!(blobs(&path), 10, "idle: {is_idle}");
         database.close().await.expect("closed");
         assert_eq!(blobs(&path), 10, "idle: {is_idle}");
@@ -114,18 +114,18 @@ async fn a_file_that_cannot_be_a_database_is_named() {
 }
 
 #[tokio::test]
-async fn a_removed_file_gives_no_sign_of_life() {
+async fn a_ping_fails_on_a_removed_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("tally.db");
     let opened = open(&format!("sqlite:{}", path.display())).await.expect("it opens");
-    opened.ping().await.expect("a sign of life");
+    opened.ping().await.expect("a ping");
     std::fs::remove_file(&path).expect("removed");
     let line = chain(&opened.ping().await.expect_err("it is gone"));
     assert!(line.contains("was removed or replaced while the server runs"), "{line}");
 }
 
 #[tokio::test]
-async fn a_full_file_is_worth_another_try() {
+async fn a_full_file_is_transient() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("tally.db");
     let url = format!("sqlite:{}?size_bytes_max=65536", path.display());
@@ -133,10 +133,10 @@ async fn a_full_file_is_worth_another_try() {
     fill(&opened, 1_000).await.expect("room for this");
     let error = fill(&opened, 1_000_000).await.expect_err("full");
     assert!(error.is_transient() && chain(&error).contains("full"), "{}", chain(&error));
-    fill(&opened, 1_000).await.expect("room for this all the same");
+    fill(&opened, 1_000).await.expect("still room for this");
 }
 
-/// Stores something of this size.
+/// Stores a blob of this size.
 async fn fill(database: &tally_store::sqlite::Database, bytes: i64) -> Result<(), Error> {
     let store = move |connection: &mut rusqlite::Connection| {
         connection
@@ -148,7 +148,7 @@ async fn fill(database: &tally_store::sqlite::Database, bytes: i64) -> Result<()
     database.write(store).await
 }
 
-/// How many things are stored in a copy of the file alone.
+/// The number of blobs in a copy of the file alone.
 fn blobs(path: &std::path::Path) -> i64 {
     let copy = tempfile::NamedTempFile::new().expect("a file");
     std::fs::copy(path, copy.path()).expect("copied");

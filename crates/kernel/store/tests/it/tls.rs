@@ -7,7 +7,7 @@ use tally_testkit::{Cluster, Options, Tls};
 
 use crate::{open, refused};
 
-/// Only TLS gets in by TCP, unless the test asks for both.
+/// A server that accepts only TLS over TCP, unless `hba` allows both.
 fn cluster(tls: Tls, hba: &[&str]) -> Cluster {
     let hba = hba.iter().map(|line| (*line).to_owned()).collect();
     Cluster::start(Options { tls: Some(tls), hba, ..Options::default() }).expect("a server")
@@ -35,7 +35,7 @@ fn verified(cluster: &Cluster, mode: &str, authority: &Path) -> String {
 }
 
 #[tokio::test]
-async fn the_right_certificate_is_accepted_and_no_other() {
+async fn only_the_right_certificate_is_accepted() {
     let cluster = cluster(Tls::generate(), &[TLS_ONLY]);
     let right = cluster.ca_path().expect("an authority");
     let folder = tempfile::tempdir().expect("a folder");
@@ -47,17 +47,17 @@ async fn the_right_certificate_is_accepted_and_no_other() {
         let line = refused(&verified(&cluster, mode, &wrong)).await;
         assert!(line.contains("certificate"), "{mode}: {line}");
     }
-    // Unverified: no authority is named.
+    // Not verified, because no authority is given.
     for parameters in ["sslmode=require", "sslmode=prefer", "connect_timeout=9"] {
         assert!(is_encrypted(&with(&cluster, parameters)).await, "{parameters}");
     }
-    // The system's authorities did not sign it.
+    // Not signed by the system's authorities.
     let line = refused(&with(&cluster, "sslmode=verify-full")).await;
     assert!(line.contains("certificate"), "{line}");
     let line = refused(&with(&cluster, "sslmode=disable")).await;
     assert!(line.contains("no encryption") || line.contains("pg_hba.conf"), "{line}");
     let by_name = verified(&cluster, "verify-full", &right).replace("127.0.0.1", "localhost");
-    assert!(is_encrypted(&by_name).await, "the certificate is for localhost too");
+    assert!(is_encrypted(&by_name).await, "the certificate also covers localhost");
     for missing in ["missing.pem", "wrong.key"] {
         let path = folder.path().join(missing);
         let line = refused(&verified(&cluster, "verify-full", &path)).await;
@@ -66,7 +66,7 @@ async fn the_right_certificate_is_accepted_and_no_other() {
 }
 
 #[tokio::test]
-async fn another_hosts_certificate_is_refused_by_verify_full_only() {
+async fn only_verify_full_refuses_another_hosts_certificate() {
     let cluster = cluster(Tls::for_names(&["db.example.com"]), &[]);
     let authority = cluster.ca_path().expect("an authority");
     for host in ["127.0.0.1", "localhost"] {

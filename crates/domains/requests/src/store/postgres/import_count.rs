@@ -9,7 +9,7 @@ use tally_store::retry::Policy;
 
 use super::super::Result;
 use super::{append, endpoints};
-use crate::DOMAIN;
+use crate::domain::NAME;
 use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
 use crate::model::{EndpointId, Named};
 
@@ -124,5 +124,5 @@ async fn note(transaction: &Transaction<'_>, of: &Imported, new: &[Noted]) -> Re
 
 /// Counts the requests to their days, as every batch does.
 async fn accept(transaction: &Transaction<'_>, tables: &CountTables) -> Result<()> {
-    tally_producers::postgres::add_days(transaction, DOMAIN, &tables.settling.accepted).await
+    tally_producers::postgres::add_days(transaction, NAME, &tables.settling.accepted).await
 }

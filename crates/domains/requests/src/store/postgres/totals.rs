@@ -8,7 +8,7 @@ use tokio_postgres::types::ToSql;
 use super::super::Result;
 use super::append::Micros;
 use super::endpoints;
-use crate::DOMAIN;
+use crate::domain::NAME;
 use crate::model::{Day, DayRange, Endpoint, EndpointId};
 use crate::totals::{Collector, Granularity, Query, TooMany, Totals};
 
@@ -29,7 +29,7 @@ pub(crate) async fn read(database: &Database, query: &Query, lock: Option<&str>)
         collect(&transaction, sql, &[&from, &to], &mut collector).await?;
     }
     let names = named(&transaction, &collector).await?;
-    let dropped = dropped(&transaction, DOMAIN, query.days.first.0, query.days.last.0).await?;
+    let dropped = dropped(&transaction, NAME, query.days.first.0, query.days.last.0).await?;
     transaction.commit().await?;
     Ok(Totals { dropped, ..collector.finish(names)? })
 }

@@ -6,7 +6,7 @@ use tally_store::error::Step as _;
 
 use super::super::Result;
 use super::{append, begin, endpoints};
-use crate::DOMAIN;
+use crate::domain::NAME;
 use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
 
 /// Imports what is new. The thread waits for the tables meanwhile.
@@ -45,7 +45,7 @@ pub(super) fn import_count(
     }
     if is_real {
         add(&transaction, &tables)?;
-        tally_producers::sqlite::add_days(&transaction, DOMAIN, &tables.settling.accepted)?;
+        tally_producers::sqlite::add_days(&transaction, NAME, &tables.settling.accepted)?;
         faults::blocking_point("import_count.before_commit");
         transaction.commit().step("commit")?;
         faults::blocking_point("import_count.committed");

@@ -7,7 +7,7 @@ use tally_store::error::Step as _;
 
 use super::super::Result;
 use super::endpoints;
-use crate::DOMAIN;
+use crate::domain::NAME;
 use crate::model::{Day, Endpoint, EndpointId};
 use crate::totals::{Collector, Query, TooMany, Totals};
 
@@ -22,7 +22,7 @@ pub(super) fn read(connection: &mut Connection, query: &Query) -> Result<Totals>
     if query.live {
         not_rolled_up(&snapshot, query, &mut collector)?;
     }
-    let dropped = dropped(&snapshot, DOMAIN, query.days.first.0, query.days.last.0)?;
+    let dropped = dropped(&snapshot, NAME, query.days.first.0, query.days.last.0)?;
     let names = named(&snapshot, &collector)?;
     Ok(Totals { dropped, ..collector.finish(names)? })
 }

@@ -1,0 +1,10 @@
+//! The commands that count requests and show how many there were.
+
+pub(crate) mod add;
+pub(crate) mod import;
+pub(crate) mod import_count;
+mod methods;
+pub(crate) mod producers;
+pub(crate) mod roll_up;
+mod setbacks;
+pub(crate) mod totals;

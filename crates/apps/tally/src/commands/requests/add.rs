@@ -1,0 +1,168 @@
+//! `tally add`: counting by hand.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::anyhow;
+use clap::Args;
+use jiff::Timestamp;
+use tally_proto::wire::{self, AHEAD_MICROS_MAX, PATH_BYTES_MAX};
+use tally_runtime::Clock;
+use tokio::sync::{mpsc, watch};
+
+use super::import::entries::Entries;
+use super::import::feed::{Chunk, Fed};
+use super::import::parse::Entry;
+use super::import::parse::time::parse_text;
+use super::import::send::{News, Stop, send_all};
+use super::methods;
+use crate::client::ServerArgs;
+use crate::output::{plural, say, visible};
+use crate::{dates, numbers};
+
+/// How many requests are made at a time.
+const CHUNK_REQUESTS: u32 = 10_000;
+
+/// Seconds since 1970 have so many digits from 1973 on; what has fewer is a year or a typo.
+const SECONDS_DIGITS_MIN: usize = 9;
+
+/// Count requests by hand
+///
+/// Examples:
+///   tally add GET /hello
+///   tally add POST /orders -n 3
+///   tally add GRPC /shop.Orders/Create --at 2015-05-17T10:05:03Z
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct AddArgs {
+    /// An HTTP method or GRPC, in any case, or its number
+    #[arg(value_parser = methods::parse, allow_negative_numbers = true)]
+    method: i32,
+
+    /// The path, as it is to be counted; one that is empty or has more than 2,048 bytes is _other
+    path: String,
+
+    /// How many requests
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 1,
+          value_parser = numbers::within(1, u64::MAX))]
+    count: u64,
+
+    /// When, as RFC 3339, seconds since 1970, or a day [default: now]
+    #[arg(long, value_name = "TIME", value_parser = parse_at)]
+    at: Option<i64>,
+
+    /// How long a server that takes nothing is waited for, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10,
+          value_parser = numbers::within(1, 86_400_u64))]
+    patience: u64,
+
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+pub(crate) async fn run(args: AddArgs, clock: &dyn Clock) -> anyhow::Result<ExitCode> {
+    let now = clock.now().as_microsecond();
+    let micros = args.at.unwrap_or(now);
+    if micros > now.saturating_add(AHEAD_MICROS_MAX) {
+        return Err(anyhow!("nothing was counted: the time is more than 24 h ahead of the clock"));
+    }
+    let path = wire::path(&args.path, PATH_BYTES_MAX);
+    let entry = Entry { method: args.method, path: path.into(), micros, times: CHUNK_REQUESTS };
+    let (patience, begin) = (Duration::from_secs(args.patience), Instant::now());
+    let producer = args.server.producer("tally add", patience).await?;
+    let patience = patience.saturating_sub(begin.elapsed());
+    let (sender, chunks) = mpsc::channel(1);
+    let (_stop, stopped) = watch::channel(false);
+    let mut silent = |_: &News| {};
+    // One ends with the other: the sender when nobody takes its chunks any more.
+    let (outcome, ()) = tokio::join!(
+        send_all(producer, chunks, Vec::new(), stopped, patience, &mut silent),
+        feed(sender, entry, args.count),
+    );
+    let counted = outcome.counted;
+    let lost = outcome.lost();
+    let why = match (outcome.stop, outcome.rejected_why) {
+        (Some(Stop::GaveUp { why, maybe, .. }), _) if maybe > 0 => {
+            let were = if maybe == 1 { "was" } else { "were" };
+            let (maybe, why) = (plural(maybe, "request"), visible(&why).into_owned());
+            return Err(match counted {
+                0 => anyhow!("it is not known whether {maybe} {were} counted: {why}"),
+                _ => anyhow!(
+                    "{} counted, and it is not known whether {maybe} more {were}: {why}",
+                    plural(counted, "request")
+                ),
+            });
+        }
+        (Some(Stop::GaveUp { why, .. }), _) | (None, Some(why)) => why,
+        (None, None) if outcome.in_doubt > 0 => {
+            format!("it is not known whether {} more were", plural(outcome.in_doubt, "request"))
+        }
+        (Some(Stop::Interrupted), _) | (None, None) => String::new(),
+    };
+    if counted < args.count {
+        let why = visible(&why);
+        return Err(match counted {
+            0 => anyhow!("nothing was counted: {why}"),
+            _ => anyhow!("only {} counted: {why}", plural(counted, "request")),
+        });
+    }
+    if let Some(lost) = lost {
+        return Err(anyhow!(lost));
+    }
+    let (method, path) = (methods::name(args.method), visible(path));
+    say(format_args!("counted {}: {method} {path}", plural(args.count, "request")));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Gives the same request many times, in chunks.
+async fn feed(sender: mpsc::Sender<Fed>, mut entry: Entry<'_>, count: u64) {
+    let mut left = count;
+    while left > 0 {
+        entry.times = u32::try_from(left).map_or(entry.times, |left| left.min(entry.times));
+        left -= u64::from(entry.times);
+        let mut entries = Entries::default();
+        entries.push(&entry, 1);
+        let chunk = Chunk { entries, through: 1, ..Chunk::default() };
+        if sender.send(Fed::Chunk(chunk)).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn parse_at(text: &str) -> Result<i64, String> {
+    // A year is also a number; what has the form of a day is one.
+    if text.len() == 10 && text.contains('-') && text.starts_with(|c: char| c.is_ascii_digit()) {
+        let midnight = dates::parse_period(text)?.first_at(Timestamp::UNIX_EPOCH).first_day();
+        let midnight = midnight.to_zoned(jiff::tz::TimeZone::UTC).map_err(|e| e.to_string())?;
+        return Ok(midnight.timestamp().as_microsecond());
+    }
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number && text.len() < SECONDS_DIGITS_MIN {
+        return Err("as seconds since 1970 that is before March 1973, and hardly meant; write a \
+                    day as 2015-05-17, and a time as 2015-05-17T10:05:03Z"
+            .to_owned());
+    }
+    parse_text(text).map_err(|reason| format!("{reason}; write it as 2015-05-17T10:05:03Z"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read() {
+        let midnight = 1_431_820_800_000_000;
+        assert_eq!(parse_at("2015-05-17"), Ok(midnight));
+        assert_eq!(parse_at("2015-05-17T00:00:00Z"), Ok(midnight));
+        assert_eq!(parse_at("2015-05-17 02:00:00+02:00"), Ok(midnight));
+        assert_eq!(parse_at("1431820800.5"), Ok(midnight + 500_000));
+        assert!(parse_at("2015-02-30").is_err());
+        for no_moment in ["noon", "this-month", "last-month", "today", "7d"] {
+            assert!(parse_at(no_moment).is_err(), "{no_moment}");
+        }
+        for number in ["2026", "20260517", "0"] {
+            assert!(parse_at(number).is_err_and(|why| why.contains("2015-05-17T10:05:03Z")));
+        }
+        assert_eq!(parse_at("100000000"), Ok(100_000_000_000_000));
+    }
+}

@@ -1,0 +1,53 @@
+//! How many lines were what, and why those that do not count do not.
+
+use super::parse::Malformed;
+
+/// How many lines were what.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct LineCounts {
+    pub(crate) lines: u64,
+    pub(crate) blank: u64,
+    /// They are not about requests, or not about those that were asked for.
+    pub(crate) left_out: u64,
+    pub(crate) malformed: u64,
+    /// The malformed lines, by reason, in order of appearance.
+    pub(crate) reasons: Vec<Reasoned>,
+    /// A malformed last line that had no end.
+    pub(crate) torn: Option<(usize, u64)>,
+}
+
+/// Lines that are malformed for one reason: how many, and the first of them.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Reasoned {
+    pub(crate) count: u64,
+    pub(crate) input: usize,
+    pub(crate) line: u64,
+    pub(crate) why: Malformed,
+}
+
+// === impl LineCounts ===
+
+impl LineCounts {
+    pub(super) fn add_malformed(&mut self, input: usize, line: u64, why: Malformed) {
+        self.malformed += 1;
+        self.add_reason(Reasoned { count: 1, input, line, why });
+    }
+
+    fn add_reason(&mut self, reason: Reasoned) {
+        let same = |of: &&mut Reasoned| of.why.reason() == reason.why.reason();
+        match self.reasons.iter_mut().find(same) {
+            Some(before) => before.count += reason.count,
+            None => self.reasons.push(reason),
+        }
+    }
+
+    /// Adds the counts of later lines.
+    pub(crate) fn add(&mut self, later: Self) {
+        self.lines += later.lines;
+        self.blank += later.blank;
+        self.left_out += later.left_out;
+        self.malformed += later.malformed;
+        later.reasons.into_iter().for_each(|reason| self.add_reason(reason));
+        self.torn = later.torn.or(self.torn.take());
+    }
+}

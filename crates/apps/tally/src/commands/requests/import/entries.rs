@@ -1,0 +1,72 @@
+//! Entries as they travel from the reader's thread, without an allocation for each.
+
+use super::parse::Entry;
+
+/// Entries in order, each with its line. Their paths lie one behind the other.
+#[derive(Debug, Default)]
+pub(crate) struct Entries {
+    all: Vec<Packed>,
+    paths: String,
+    /// The line of each request.
+    lines: Vec<u64>,
+}
+
+/// An entry; its path follows that of the one before it in `paths`.
+#[derive(Debug)]
+struct Packed {
+    micros: i64,
+    method: i32,
+    path_bytes: u32,
+    times: u32,
+}
+
+// === impl Entries ===
+
+impl Entries {
+    pub(crate) fn push(&mut self, entry: &Entry<'_>, line: u64) {
+        let Entry { method, ref path, micros, times } = *entry;
+        let path_bytes = u32::try_from(path.len()).expect("lines are shorter");
+        self.paths.push_str(path);
+        self.all.push(Packed { micros, method, path_bytes, times });
+        self.lines.resize(self.lines.len() + times as usize, line);
+    }
+
+    /// How many requests they stand for.
+    pub(crate) fn requests(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// The line of each request.
+    pub(crate) fn into_lines(self) -> Vec<u64> {
+        self.lines
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
+        let mut rest = self.paths.as_str();
+        self.all.iter().map(move |packed| {
+            let Packed { micros, method, path_bytes, times } = *packed;
+            let (path, after) = rest.split_at(path_bytes as usize);
+            rest = after;
+            Entry { method, path: path.into(), micros, times }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_entry_has_its_path_and_each_request_its_line() {
+        let mut entries = Entries::default();
+        let all = [(3, "/a", 7, 1), (6, "", 8, 2), (3, "/\u{e4}/b", -9, 3), (3, "/c", 7, 1)].map(
+            |(method, path, micros, times)| Entry { method, path: path.into(), micros, times },
+        );
+        for (line, entry) in (1..).zip(&all) {
+            entries.push(entry, line);
+        }
+        assert!(entries.iter().eq(all));
+        assert_eq!(entries.requests(), 7);
+        assert_eq!(entries.into_lines(), [1, 2, 2, 3, 3, 3, 4]);
+    }
+}

@@ -1,0 +1,185 @@
+//! A server as tests of an import want it: it counts, and refuses when it is told to.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tally_proto::count::v1;
+use tally_proto::count::v1::count_service_server::{CountService, CountServiceServer};
+use tally_proto::tally::producers::v1 as producers;
+use tally_proto::tally::requests::v1 as proto;
+use tally_proto::tally::requests::v1::record_request::Kind;
+use tally_proto::tally::requests::v1::request_service_server::{
+    RequestService, RequestServiceServer,
+};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::{Empty, StreamExt as _};
+use tonic::transport::Server;
+use tonic::{Code, Request, Response, Status, Streaming};
+
+/// A server, and what it has.
+#[derive(Clone, Default)]
+pub(super) struct Fake {
+    pub(super) state: Arc<Mutex<State>>,
+    /// What the batch with this number is answered with.
+    pub(super) refuses: Option<(u64, fn() -> Status)>,
+    /// It has only `count.v1`.
+    pub(super) is_older: bool,
+}
+
+/// What a server has.
+#[derive(Default)]
+pub(super) struct State {
+    committed: u64,
+    pub(super) requests: u64,
+    pub(super) paths: BTreeSet<String>,
+    pub(super) files: Vec<proto::CountedFile>,
+    /// How many more times it cannot say which files are counted.
+    pub(super) refusals: u32,
+}
+
+// === impl Fake ===
+
+impl Fake {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("not poisoned")
+    }
+
+    /// Serves at an address for as long as the work there takes.
+    pub(super) async fn serve<T>(&self, work: impl AsyncFnOnce(String) -> T) -> T {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = format!("http://{}", listener.local_addr().expect("an address"));
+        let requests = (!self.is_older).then(|| RequestServiceServer::new(self.clone()));
+        let server = Server::builder()
+            .add_service(CountServiceServer::new(self.clone()))
+            .add_optional_service(requests)
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        tokio::select! {
+            done = work(address) => done,
+            ended = server => panic!("the server ended: {ended:?}"),
+        }
+    }
+
+    fn answer(&self, message: proto::RecordRequest) -> Result<producers::Acknowledgement, Status> {
+        let mut state = self.state();
+        let mut opened = None;
+        match message.kind.expect("a kind") {
+            Kind::Open(_) => opened = Some(producers::Opened { epoch: 1, ..Default::default() }),
+            Kind::Batch(batch) => {
+                if let Some((sequence, status)) = self.refuses
+                    && batch.sequence == sequence
+                    && batch.count > 0
+                {
+                    return Err(status());
+                }
+                assert_eq!(batch.sequence, state.committed + 1);
+                state.committed = batch.sequence;
+                state.requests += u64::from(batch.count);
+                state.paths.extend(batch.endpoints.into_iter().map(|one| one.path));
+            }
+            Kind::Done(done) => state.files = done.files,
+        }
+        Ok(producers::Acknowledgement { opened, committed_sequence: state.committed })
+    }
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+fn not_here<T>() -> Answer<T> {
+    Err(Status::unimplemented("not here"))
+}
+
+#[tonic::async_trait]
+impl RequestService for Fake {
+    type RecordStream = ReceiverStream<Result<producers::Acknowledgement, Status>>;
+    type QueryTotalsStream = Empty<Result<proto::QueryTotalsResponse, Status>>;
+    type ListProducersStream = Empty<Result<proto::ListProducersResponse, Status>>;
+
+    async fn record(
+        &self,
+        request: Request<Streaming<proto::RecordRequest>>,
+    ) -> Answer<Self::RecordStream> {
+        let (answers, receiver) = mpsc::channel(100);
+        let fake = self.clone();
+        let mut messages = request.into_inner();
+        let work = async move {
+            while let Some(Ok(message)) = messages.next().await {
+                let answer = fake.answer(message);
+                let ends = answer.is_err();
+                if answers.send(answer).await.is_err() || ends {
+                    return;
+                }
+            }
+        };
+        #[allow(clippy::disallowed_methods, reason = "it ends with the stream")]
+        tokio::spawn(work);
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    /// Knows every file.
+    async fn find_counted_files(
+        &self,
+        request: Request<proto::FindCountedFilesRequest>,
+    ) -> Answer<proto::FindCountedFilesResponse> {
+        let refusals = &mut self.state().refusals;
+        if *refusals > 0 {
+            *refusals -= 1;
+            let code =
+                if refusals.is_multiple_of(2) { Code::DeadlineExceeded } else { Code::Unavailable };
+            return Err(Status::new(code, "the database does not answer"));
+        }
+        let file = |fingerprint| proto::CountedFile { fingerprint, ..Default::default() };
+        let files = request.into_inner().fingerprints.into_iter().map(file).collect();
+        Ok(Response::new(proto::FindCountedFilesResponse { files }))
+    }
+
+    async fn query_totals(
+        &self,
+        _: Request<proto::QueryTotalsRequest>,
+    ) -> Answer<Self::QueryTotalsStream> {
+        not_here()
+    }
+
+    async fn clear_setbacks(
+        &self,
+        _: Request<proto::ClearSetbacksRequest>,
+    ) -> Answer<proto::ClearSetbacksResponse> {
+        not_here()
+    }
+
+    async fn list_producers(
+        &self,
+        _: Request<proto::ListProducersRequest>,
+    ) -> Answer<Self::ListProducersStream> {
+        not_here()
+    }
+}
+
+#[tonic::async_trait]
+impl CountService for Fake {
+    async fn add(&self, _: Request<Streaming<v1::AddRequest>>) -> Answer<v1::AddResponse> {
+        Ok(Response::new(v1::AddResponse::default()))
+    }
+
+    async fn count_daily_totals(
+        &self,
+        _: Request<v1::CountDailyTotalsRequest>,
+    ) -> Answer<v1::CountDailyTotalsResponse> {
+        not_here()
+    }
+
+    async fn list_daily_totals(
+        &self,
+        _: Request<v1::ListDailyTotalsRequest>,
+    ) -> Answer<v1::ListDailyTotalsResponse> {
+        not_here()
+    }
+
+    async fn get_period_totals(
+        &self,
+        _: Request<v1::GetPeriodTotalsRequest>,
+    ) -> Answer<v1::GetPeriodTotalsResponse> {
+        not_here()
+    }
+}

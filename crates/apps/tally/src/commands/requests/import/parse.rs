@@ -1,0 +1,193 @@
+//! One line of a log → one entry, in every format that is read.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `clf.rs` | Common and Combined Log Format, as almost every line is |
+//! | `entry.rs` | which entries of a JSON log are requests, and lines that are wrapped in JSON |
+//! | `fields.rs` | the JSON fields that are known, and finding their values |
+//! | `format.rs` | `--format`: how lines are written |
+//! | `heroku.rs` | the log of Heroku's router |
+//! | `json.rs` | JSON lines → requests |
+//! | `malformed.rs` | why a line does not count |
+//! | `mend.rs` | JSON that nginx wrote without `escape=json` |
+//! | `repeated.rs` | lines that stand for several |
+//! | `target.rs` | request lines and URLs → method and path |
+//! | `template.rs` | nginx's `log_format` and Apache's `LogFormat` |
+//! | `text.rs` | other lines with a time and a request in quotes: Envoy, AWS, HAProxy, … |
+//! | `time.rs` | times, exact to the microsecond |
+//! | `w3c.rs` | the W3C extended format: IIS, CloudFront |
+
+pub(crate) mod clf;
+pub(crate) mod entry;
+pub(crate) mod fields;
+pub(crate) mod format;
+pub(crate) mod heroku;
+pub(crate) mod json;
+pub(crate) mod malformed;
+pub(crate) mod mend;
+pub(crate) mod repeated;
+pub(crate) mod target;
+pub(crate) mod template;
+pub(crate) mod text;
+pub(crate) mod time;
+pub(crate) mod w3c;
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+
+pub(crate) use self::malformed::Malformed;
+
+use self::fields::JsonFields;
+use self::format::LogFormat;
+use self::malformed::quote;
+use self::time::Zone;
+
+/// How to read lines.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Parser {
+    pub(crate) format: LogFormat,
+    pub(crate) fields: JsonFields,
+    pub(crate) reading: Reading,
+}
+
+/// What all formats need to know.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Reading {
+    pub(crate) keep_query: bool,
+    /// The zone of times that do not say it.
+    pub(crate) zone: Option<Zone>,
+}
+
+/// What the lines of an input have said so far about those that follow.
+#[derive(Debug, Default)]
+pub(crate) struct Context {
+    columns: Option<w3c::Columns>,
+    /// This line has no end, so it may be cut off.
+    pub(crate) is_torn: bool,
+}
+
+/// What one line says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry<'a> {
+    /// The method's number in `count.v1`.
+    pub(crate) method: i32,
+    pub(crate) path: Cow<'a, str>,
+    /// Microseconds since 1970, UTC.
+    pub(crate) micros: i64,
+    /// How many requests the line stands for.
+    pub(crate) times: u32,
+}
+
+// === impl Parser ===
+
+impl Parser {
+    /// Reads one line that is not blank. `None`: it is not about a request, and is not meant to
+    /// be. A time after `latest` (microseconds since 1970) is refused.
+    #[inline]
+    pub(crate) fn parse<'a>(
+        &self,
+        line: &'a [u8],
+        context: &mut Context,
+        latest: i64,
+    ) -> Result<Option<Entry<'a>>, Malformed> {
+        let Some(entry) = self.parse_line(line, context)? else { return Ok(None) };
+        if entry.micros > latest {
+            let time = Timestamp::from_microsecond(entry.micros);
+            return Err(Malformed::Future(
+                time.map_or_else(|_| String::new(), |time| time.to_string()),
+            ));
+        }
+        Ok(Some(entry))
+    }
+
+    /// Whether a line says something about those that follow, which it must even if it is left
+    /// out itself.
+    pub(crate) fn follow(&self, line: &[u8], context: &mut Context) {
+        if self.format.has_directives() && w3c::is_directive(line) {
+            w3c::follow(line, context);
+        }
+    }
+
+    #[inline]
+    fn parse_line<'a>(
+        &self,
+        line: &'a [u8],
+        context: &mut Context,
+    ) -> Result<Option<Entry<'a>>, Malformed> {
+        if let LogFormat::Template(template) = &self.format {
+            if context.is_torn && template.ends_open() {
+                return Err(Malformed::Torn(quote(line)));
+            }
+            return template.parse(line, &self.reading).map(Some);
+        }
+        if self.format.has_directives() {
+            if w3c::is_directive(line) {
+                w3c::follow(line, context);
+                return Ok(None);
+            }
+            if let Some(columns) = &context.columns {
+                if context.is_torn && columns.end_open() {
+                    return Err(Malformed::Torn(quote(line)));
+                }
+                return columns.parse(line, &self.reading);
+            }
+        }
+        self.parse_alone(line)
+    }
+
+    /// Reads a line that needs no other.
+    #[inline]
+    pub(super) fn parse_alone<'a>(&self, line: &'a [u8]) -> Result<Option<Entry<'a>>, Malformed> {
+        if let Some((inner, times)) = repeated::unfold(line)? {
+            let entry = self.parse_one(inner)?;
+            return Ok(entry.map(|entry| Entry { times, ..entry }));
+        }
+        self.parse_one(line)
+    }
+
+    #[inline]
+    fn parse_one<'a>(&self, line: &'a [u8]) -> Result<Option<Entry<'a>>, Malformed> {
+        match self.format {
+            LogFormat::Json => match json::object_in(line) {
+                Some(at) => json::parse(&line[at..], &line[..at], self),
+                None => json::parse(line, &[], self),
+            },
+            LogFormat::Clf | LogFormat::Template(_) => self.parse_text(line),
+            LogFormat::Auto if line.trim_ascii_start().starts_with(b"{") => {
+                json::parse(line, &[], self)
+            }
+            LogFormat::Auto => match clf::parse(line, &self.reading) {
+                // Almost every line. No JSON is one.
+                Some(_) if !self.fields.conditions_hold_without_fields() => {
+                    Err(Malformed::Fieldless(quote(line)))
+                }
+                Some(entry) => Ok(Some(entry)),
+                None => match json::object_in(line) {
+                    Some(at) => match json::parse(&line[at..], &line[..at], self) {
+                        Err(Malformed::Json(_)) => self.parse_text(line),
+                        result => result,
+                    },
+                    None => self.parse_text(line),
+                },
+            },
+        }
+    }
+
+    fn parse_text<'a>(&self, line: &'a [u8]) -> Result<Option<Entry<'a>>, Malformed> {
+        if !self.fields.conditions_hold_without_fields() {
+            // Logs of JSON have other text in between.
+            let is_request = clf::parse(line, &self.reading).is_some();
+            return if is_request { Err(Malformed::Fieldless(quote(line))) } else { Ok(None) };
+        }
+        match clf::parse(line, &self.reading) {
+            Some(entry) => Ok(Some(entry)),
+            None => heroku::parse(line, &self.reading)
+                .unwrap_or_else(|| text::parse(line, &self.reading))
+                .map(Some),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,264 @@
+//! What paths are counted under.
+//!
+//! | asked for | what it does |
+//! |---|---|
+//! | `--path-prefix PREFIX` | other paths are left out |
+//! | `--rewrite 'REGEX=TEMPLATE'` | what matches is replaced, as the crate `regex-lite` does it |
+//! | `--collapse-ids` | numbers, UUIDs and hashes become `{id}` |
+//!
+//! They apply in this order. And many different paths in one import are pointed out early, since
+//! a server tells only so many apart.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+
+use regex_lite::Regex;
+
+use super::parse::Entry;
+
+/// The shortest hash that is taken for one. Shorter ones may be words.
+const HASH_DIGITS_MIN: usize = 16;
+
+/// How many different endpoints are worth a word: a tenth of what a server tells apart unless it
+/// is set otherwise.
+pub(crate) const MANY_ENDPOINTS: u32 = 10_000;
+
+/// How many endpoints are told apart here, give or take; a power of two.
+const SEEN_BITS: usize = 1 << 17;
+
+const ID: &str = "{id}";
+
+/// What paths are counted under.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Paths {
+    pub(crate) prefixes: Vec<String>,
+    pub(crate) rewrites: Vec<Rewrite>,
+    pub(crate) collapse_ids: bool,
+}
+
+/// `REGEX=TEMPLATE`.
+#[derive(Debug, Clone)]
+pub(crate) struct Rewrite {
+    pub(crate) given: String,
+    regex: Regex,
+    template: String,
+}
+
+/// Which endpoints were there, roughly.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    bits: Vec<u64>,
+    count: u32,
+}
+
+// === impl Paths ===
+
+impl Paths {
+    /// A entry under the path that it is counted under; `None` if it is left out.
+    #[inline]
+    pub(crate) fn on<'a>(&self, entry: Entry<'a>) -> Option<Entry<'a>> {
+        let path = self.apply(entry.path)?;
+        Some(Entry { path, ..entry })
+    }
+
+    /// What a path is counted under; `None` if its request is left out.
+    #[inline]
+    pub(crate) fn apply<'a>(&self, path: Cow<'a, str>) -> Option<Cow<'a, str>> {
+        let mut path = path;
+        if !self.prefixes.is_empty()
+            && !self.prefixes.iter().any(|prefix| path.starts_with(&**prefix))
+        {
+            return None;
+        }
+        for Rewrite { regex, template, .. } in &self.rewrites {
+            if let Cow::Owned(rewritten) = regex.replace_all(&path, template.as_str()) {
+                path =
+                    if rewritten.is_empty() { Cow::Borrowed("/") } else { Cow::Owned(rewritten) };
+            }
+        }
+        if self.collapse_ids
+            && let Some(collapsed) = collapsed(&path)
+        {
+            path = Cow::Owned(collapsed);
+        }
+        Some(path)
+    }
+}
+
+/// A path with `{id}` for its ids, if it has any. A query stays as it is.
+fn collapsed(path: &str) -> Option<String> {
+    let end = path.find('?').unwrap_or(path.len());
+    let (path, query) = path.split_at(end);
+    let mut collapsed = String::with_capacity(path.len() + query.len());
+    let mut any = false;
+    for (at, segment) in path.split('/').enumerate() {
+        if at > 0 {
+            collapsed.push('/');
+        }
+        for (at, part) in segment.split('.').enumerate() {
+            if at > 0 {
+                collapsed.push('.');
+            }
+            // `7.png` is about an id, `jquery.3.js` is not.
+            let is_id = is_uuid(part) || is_hash(part) || (at == 0 && is_number(part));
+            any |= is_id;
+            collapsed.push_str(if is_id { ID } else { part });
+        }
+    }
+    collapsed.push_str(query);
+    any.then_some(collapsed)
+}
+
+fn is_number(part: &str) -> bool {
+    !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_hash(part: &str) -> bool {
+    part.len() >= HASH_DIGITS_MIN
+        && part.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && part.bytes().any(|byte| byte.is_ascii_digit())
+}
+
+/// RFC 9562, 4.
+fn is_uuid(part: &str) -> bool {
+    part.len() == 36
+        && part.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+impl FromStr for Rewrite {
+    type Err = String;
+
+    fn from_str(given: &str) -> Result<Self, String> {
+        let (regex, template) = given
+            .rsplit_once('=')
+            .ok_or("write REGEX=TEMPLATE, as in '^/users/[^/]+=/users/{id}'")?;
+        let regex = Regex::new(regex).map_err(|error| error.to_string())?;
+        Ok(Self { given: given.to_owned(), regex, template: template.to_owned() })
+    }
+}
+
+// === impl Seen ===
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self { bits: vec![0; SEEN_BITS / 64], count: 0 }
+    }
+}
+
+impl Seen {
+    /// Whether this endpoint is the one that makes it many. So it is said once.
+    #[inline]
+    pub(crate) fn makes_many(&mut self, method: i32, path: &str) -> bool {
+        if self.count >= MANY_ENDPOINTS {
+            return false;
+        }
+        let at = usize::try_from(hash(method, path) % SEEN_BITS as u64).unwrap_or_default();
+        let (word, bit) = (&mut self.bits[at / 64], 1 << (at % 64));
+        if *word & bit == 0 {
+            *word |= bit;
+            self.count += 1;
+        }
+        self.count >= MANY_ENDPOINTS
+    }
+}
+
+/// A hash that is quick, and that nobody's safety depends on.
+#[inline]
+fn hash(method: i32, path: &str) -> u64 {
+    // The fraction of the golden ratio.
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mix = |hash: u64, word: [u8; 8]| {
+        (hash ^ u64::from_le_bytes(word)).wrapping_mul(FACTOR).rotate_left(31)
+    };
+    let bytes = path.as_bytes();
+    let (words, rest) = bytes.as_chunks::<8>();
+    // The last bytes, some of them again; a short path has no other.
+    let last = bytes.last_chunk().copied().unwrap_or_else(|| {
+        let mut short = [0; 8];
+        short[..rest.len()].copy_from_slice(rest);
+        short
+    });
+    let method = u64::from(method.unsigned_abs());
+    let hash = words.iter().fold(method, |hash, word| mix(hash, *word));
+    mix(mix(hash, last), (path.len() as u64).to_le_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn apply(paths: &Paths, path: &str) -> Option<String> {
+        paths.apply(Cow::Borrowed(path)).map(Cow::into_owned)
+    }
+
+    #[test]
+    fn ids_are_collapsed() {
+        let paths = Paths { collapse_ids: true, ..Paths::default() };
+        for (path, expected) in [
+            ("/users/7", "/users/{id}"),
+            ("/users/7/posts/00012?x=7", "/users/{id}/posts/{id}?x=7"),
+            ("/o/123e4567-e89b-12d3-a456-426614174000", "/o/{id}"),
+            ("/o/123E4567-E89B-12D3-A456-426614174000.json", "/o/{id}.json"),
+            ("/blob/da39a3ee5e6b4b0d3255bfef95601890afd80709/x", "/blob/{id}/x"),
+            ("/app.0123456789abcdef.js", "/app.{id}.js"),
+            ("/img/7.png", "/img/{id}.png"),
+            ("/2026/03/", "/{id}/{id}/"),
+            ("*", "*"),
+            ("/", "/"),
+            ("/v1/jquery-3.6.0.js", "/v1/jquery-3.6.0.js"),
+            ("/abcdefabcdefabcdef", "/abcdefabcdefabcdef"),
+            ("/deadbee7", "/deadbee7"),
+            ("/-1/1a", "/-1/1a"),
+        ] {
+            assert_eq!(apply(&paths, path).as_deref(), Some(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_are_rewritten_in_order() {
+        let rewrite = |given: &str| given.parse::<Rewrite>().expect(given);
+        let paths = Paths {
+            prefixes: vec!["/a/".to_owned(), "/u".to_owned()],
+            rewrites: vec![
+                rewrite("^/u/([^/]+)/(?<rest>.*)$=/users/{name}/$rest"),
+                rewrite("/x==/y"),
+                rewrite("^/a/.*="),
+                rewrite("^/users/=/members/"),
+            ],
+            collapse_ids: true,
+        };
+        for (path, expected) in [
+            ("/u/anna/posts/7", Some("/members/{name}/posts/{id}")),
+            ("/a/b", Some("/")),
+            ("/u/x=1", Some("/u/y1")),
+            ("/b", None),
+        ] {
+            assert_eq!(apply(&paths, path).as_deref(), expected, "{path}");
+        }
+        assert!("/a".parse::<Rewrite>().is_err());
+        assert!("(=/".parse::<Rewrite>().is_err());
+    }
+
+    #[test]
+    fn many_endpoints_are_said_once() {
+        for (before, after) in
+            [("/", ""), ("/x/", ""), ("/users/", "/posts"), ("/a/long/path/", ".php")]
+        {
+            let mut seen = Seen::default();
+            let mut said = Vec::new();
+            for number in 0..30_000_u32 {
+                for _ in 0..2 {
+                    if seen.makes_many(3, &format!("{before}{number}{after}")) {
+                        said.push(number);
+                    }
+                }
+            }
+            assert_eq!(said.len(), 1, "{before}");
+            let about = MANY_ENDPOINTS - 1..MANY_ENDPOINTS * 11 / 10;
+            assert!(about.contains(&said[0]), "{before}: {said:?}");
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! Sending what was read, by the exactly-once protocol, and knowing which lines are counted.
+//!
+//! Rows come to their end in the order in which they were given, so the line up to which
+//! everything is counted follows from one number. A server that goes away is waited for, and
+//! what it had not acknowledged is sent again: it is counted once.
+
+use std::collections::VecDeque;
+use std::iter::repeat_n;
+use std::pin::pin;
+use std::time::Duration;
+
+use tally_client::{CountedFile, Method, Producer, Progress, Row};
+use tally_proto::wire::COUNTED_FILES_MAX;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::counts::LineCounts;
+use super::feed::{Chunk, Failure, Fed};
+use super::parse::Entry;
+use crate::output::{plural, thousands};
+
+/// How many requests may be given and not be counted yet: some batches on their way, and some
+/// that are read meanwhile.
+pub(crate) const UNSETTLED_MAX: u64 = 200_000;
+
+/// A line of an input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) input: usize,
+    pub(crate) line: u64,
+}
+
+/// What is known at the end.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// So many requests were acknowledged: they are counted, unless some batches are lost.
+    pub(crate) counted: u64,
+    /// The server refused so many, and counted those around them.
+    pub(crate) rejected: u64,
+    /// Of so many nobody can tell whether they are counted, and those around them are: the
+    /// server did not know this import any more.
+    pub(crate) in_doubt: u64,
+    /// So many batches were acknowledged, and are not in the server's database any more: their
+    /// requests are among those that are `counted`.
+    pub(crate) batches_lost: u64,
+    /// What it said to a refusal.
+    pub(crate) rejected_why: Option<String>,
+    /// Every request up to this line is counted, or was refused.
+    pub(crate) through: Option<Place>,
+    /// So many files are counted as a whole beyond those that the server remembers.
+    pub(crate) not_remembered: u64,
+    pub(crate) counts: LineCounts,
+    pub(crate) failures: Vec<Failure>,
+    pub(crate) stop: Option<Stop>,
+}
+
+/// Why not everything was sent.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The person asked for it.
+    Interrupted,
+    /// The server took nothing for too long, or is not one that can be used.
+    GaveUp {
+        why: String,
+        /// How many requests may be counted beyond those that are.
+        maybe: u64,
+        /// The first request that is not known to be counted.
+        next: Option<Place>,
+    },
+}
+
+/// What is told while it goes on.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct News {
+    /// How many requests are counted.
+    pub(crate) counted: u64,
+    /// How many bytes were read for them.
+    pub(crate) bytes: u64,
+    /// Why nothing moves, if the server is away.
+    pub(crate) trouble: Option<String>,
+}
+
+/// Sends what the reader thread gives, until it ends, `stop` turns true, or the server takes
+/// nothing for as long as `patience`. Of each input, `files` has what the server remembers of it beside
+/// what the thread says.
+pub(crate) async fn send_all(
+    producer: Producer,
+    chunks: mpsc::Receiver<Fed>,
+    files: Vec<CountedFile>,
+    stop: watch::Receiver<bool>,
+    patience: Duration,
+    news: &mut dyn FnMut(&News),
+) -> Outcome {
+    let (progress, trouble) = (producer.watch(), producer.watch_trouble());
+    let sender = Sender {
+        producer,
+        progress,
+        trouble,
+        chunks,
+        stop,
+        patience,
+        moved: Instant::now(),
+        sent: VecDeque::new(),
+        given: 0,
+        files,
+        refused_here: 0,
+        news: News::default(),
+        outcome: Outcome::default(),
+    };
+    sender.run(news).await
+}
+
+struct Sender {
+    producer: Producer,
+    progress: watch::Receiver<Progress>,
+    trouble: watch::Receiver<Option<String>>,
+    chunks: mpsc::Receiver<Fed>,
+    stop: watch::Receiver<bool>,
+    patience: Duration,
+    /// When something was last counted, or there was nothing to count.
+    moved: Instant,
+    /// Chunks that have not come to their end, oldest first.
+    sent: VecDeque<Sent>,
+    /// How many requests were given to the producer.
+    given: u64,
+    /// Each input, with a fingerprint once it was read as a whole.
+    files: Vec<CountedFile>,
+    /// How many the producer did not take.
+    refused_here: u64,
+    news: News,
+    outcome: Outcome,
+}
+
+/// Some lines of one input.
+struct Sent {
+    input: usize,
+    /// How many requests had been given before these.
+    before: u64,
+    /// The line of each request; none if they were all left out.
+    lines: Vec<u64>,
+    /// The last line, and how many bytes had been read.
+    through: u64,
+    bytes: u64,
+}
+
+/// What happens next.
+enum Next {
+    Fed(Option<Fed>),
+    Moved,
+    Stop,
+    Silence,
+}
+
+// === impl Sender ===
+
+impl Sender {
+    async fn run(mut self, news: &mut dyn FnMut(&News)) -> Outcome {
+        let mut open = true;
+        while open || !self.sent.is_empty() {
+            match self.next(open).await {
+                Next::Fed(Some(Fed::Chunk(chunk))) => {
+                    if !self.give(chunk).await {
+                        return self.give_up(news).await;
+                    }
+                }
+                Next::Fed(Some(Fed::Whole(input, fingerprint))) => {
+                    if let Some(file) = self.files.get_mut(input) {
+                        file.fingerprint = fingerprint;
+                    }
+                }
+                Next::Fed(Some(Fed::Failed(failure))) => self.outcome.failures.push(failure),
+                Next::Fed(None) => open = false,
+                Next::Moved => {}
+                Next::Stop => self.outcome.stop = Some(Stop::Interrupted),
+                Next::Silence => return self.give_up(news).await,
+            }
+            if self.outcome.stop.is_some() {
+                // What was given is waited for.
+                self.chunks.close();
+                open = false;
+            }
+            self.settle(news);
+        }
+        let mut files = self.counted_files();
+        self.outcome.not_remembered = files.len().saturating_sub(COUNTED_FILES_MAX) as u64;
+        files.truncate(COUNTED_FILES_MAX);
+        self.producer.remember(files);
+        let last = self.producer.close_within(self.patience).await;
+        self.outcome.in_doubt = last.in_doubt;
+        self.outcome.batches_lost = last.batches_lost;
+        self.outcome
+    }
+
+    /// The inputs that are counted as a whole. What was given is settled.
+    fn counted_files(&mut self) -> Vec<CountedFile> {
+        let lost = self.progress.borrow().lost() + self.progress.borrow().batches_lost;
+        if self.outcome.rejected + lost > 0 {
+            return Vec::new();
+        }
+        let mut files = std::mem::take(&mut self.files);
+        files.retain(|file| file.requests > 0 && !file.fingerprint.is_empty());
+        files
+    }
+
+    /// Dropping this future loses nothing.
+    async fn next(&mut self, open: bool) -> Next {
+        let interrupted = self.outcome.stop.is_some();
+        let unsettled = self.given - self.progress.borrow().settled();
+        let waits = !self.sent.is_empty();
+        tokio::select! {
+            biased;
+            Ok(_) = self.stop.wait_for(|stop| *stop), if !interrupted => Next::Stop,
+            Ok(()) = self.progress.changed() => Next::Moved,
+            Ok(()) = self.trouble.changed() => Next::Moved,
+            () = sleep_until(self.moved + self.patience), if waits => Next::Silence,
+            fed = self.chunks.recv(), if open && unsettled < UNSETTLED_MAX => Next::Fed(fed),
+        }
+    }
+
+    /// Gives a chunk's requests to the producer, which waits for room. True: it goes on.
+    async fn give(&mut self, mut chunk: Chunk) -> bool {
+        let malformed = chunk.counts.malformed;
+        self.outcome.counts.add(std::mem::take(&mut chunk.counts));
+        if self.sent.is_empty() {
+            self.moved = Instant::now();
+        }
+        let Chunk { input, entries, through, bytes, .. } = chunk;
+        let mut rows = Vec::with_capacity(entries.requests());
+        for Entry { method, path, micros, times } in entries.iter() {
+            let endpoint = self.producer.endpoint(Method(method), &path);
+            rows.extend(repeat_n(Row { endpoint, time_us: micros }, times as usize));
+        }
+        let (before, lines) = (self.given, entries.into_lines());
+        self.sent.push_back(Sent { input, before, lines, through, bytes });
+        let count = rows.len() as u64;
+        let mut send = pin!(self.producer.send(rows));
+        let mut acknowledged = self.outcome.counted;
+        let given = loop {
+            tokio::select! {
+                biased;
+                given = &mut send => break given,
+                Ok(()) = self.progress.changed() => {
+                    let now = self.progress.borrow_and_update().acknowledged;
+                    if std::mem::replace(&mut acknowledged, now) != now {
+                        self.moved = Instant::now();
+                    }
+                }
+                Ok(_) = self.stop.wait_for(|stop| *stop) => {
+                    // These were not given: whoever goes on begins with them.
+                    self.sent.pop_back();
+                    self.outcome.stop = Some(Stop::Interrupted);
+                    return true;
+                }
+                () = sleep_until(self.moved + self.patience) => return false,
+            }
+        };
+        match given {
+            Ok(_) => {
+                self.given += count;
+                if let Some(file) = self.files.get_mut(input) {
+                    file.requests += count;
+                    file.malformed += malformed;
+                }
+            }
+            Err(error) => {
+                // The reader leaves such times out: a clock was set back meanwhile.
+                self.outcome.rejected_why.get_or_insert_with(|| error.to_string());
+                self.refused_here += count;
+                self.sent.pop_back();
+            }
+        }
+        true
+    }
+
+    /// Takes note of what has come to its end.
+    fn settle(&mut self, news: &mut dyn FnMut(&News)) {
+        let progress = *self.progress.borrow_and_update();
+        let settled = progress.settled();
+        if progress.acknowledged != self.outcome.counted {
+            self.moved = Instant::now();
+        }
+        self.outcome.counted = progress.acknowledged;
+        while let Some(oldest) = self.sent.front() {
+            let done = settled.saturating_sub(oldest.before);
+            if done < oldest.lines.len() as u64 {
+                if let Some(last) = done.checked_sub(1) {
+                    self.outcome.through = oldest.place(last);
+                }
+                break;
+            }
+            let place = Place { input: oldest.input, line: oldest.through };
+            self.outcome.through = Some(place);
+            self.news.bytes = oldest.bytes;
+            self.sent.pop_front();
+        }
+        let trouble = self.trouble.borrow_and_update().clone();
+        if progress.rejected > 0 && self.outcome.rejected_why.is_none() {
+            self.outcome.rejected_why.clone_from(&trouble);
+        }
+        self.outcome.rejected = self.refused_here + progress.rejected;
+        self.news.counted = progress.acknowledged;
+        self.news.trouble = trouble;
+        news(&self.news);
+    }
+
+    /// Ends without the server.
+    async fn give_up(mut self, news: &mut dyn FnMut(&News)) -> Outcome {
+        let why = self.producer.trouble().unwrap_or_else(|| {
+            format!("the server acknowledged nothing for {} s", self.patience.as_secs())
+        });
+        // What is in doubt by now came before others that are counted: whoever goes on does not
+        // begin with those.
+        let before = *self.progress.borrow();
+        self.settle(news);
+        let last = self.producer.close_within(Duration::ZERO).await;
+        self.outcome.counted = last.acknowledged;
+        self.outcome.batches_lost = last.batches_lost;
+        let known = last.acknowledged + last.rejected + before.in_doubt;
+        let next = self.sent.iter().find_map(|sent| {
+            let at = known.checked_sub(sent.before)?;
+            sent.place(at)
+        });
+        self.outcome.in_doubt = before.in_doubt;
+        let maybe = last.in_doubt.saturating_sub(before.in_doubt);
+        self.outcome.stop = Some(Stop::GaveUp { why, maybe, next });
+        self.outcome
+    }
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    /// What of the acknowledged requests is not there any more, in words.
+    pub(crate) fn lost(&self) -> Option<String> {
+        let are = if self.batches_lost == 1 { "batch is" } else { "batches are" };
+        (self.batches_lost > 0).then(|| {
+            format!(
+                "{} acknowledged {are} missing: the server's database went back to an earlier \
+                 state, or is another one; fewer than {} of this run are counted",
+                thousands(self.batches_lost),
+                plural(self.counted, "request")
+            )
+        })
+    }
+}
+
+// === impl Sent ===
+
+impl Sent {
+    /// The line of one of its requests.
+    fn place(&self, at: u64) -> Option<Place> {
+        let line = *self.lines.get(usize::try_from(at).ok()?)?;
+        Some(Place { input: self.input, line })
+    }
+}
+
+#[cfg(test)]
+mod tests;

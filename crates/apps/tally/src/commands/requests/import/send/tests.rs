@@ -1,0 +1,234 @@
+//! Sending, against a server that refuses when it is told to.
+
+use std::io;
+
+use tally_proto::tally::requests::v1 as proto;
+use tally_testkit::eventually;
+use tonic::Status;
+
+use super::super::entries::Entries;
+use super::super::fake::Fake;
+use super::super::input::Input;
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Sends what comes through `chunks` to this server.
+async fn receive(
+    fake: &Fake,
+    chunks: mpsc::Receiver<Fed>,
+    stop: watch::Receiver<bool>,
+    inputs: usize,
+    patience: Duration,
+) -> (Outcome, Vec<News>) {
+    let mut all = Vec::new();
+    let send = async |server| {
+        let mut news = |news: &News| all.push(news.clone());
+        let producer = Producer::builder(server).batch_rows_max(1_000);
+        let producer = producer.connect().await.expect("starts");
+        let file = CountedFile { name: "a.log".to_owned(), ..CountedFile::default() };
+        send_all(producer, chunks, vec![file; inputs], stop, patience, &mut news).await
+    };
+    let outcome = fake.serve(send).await;
+    (outcome, all)
+}
+
+/// A chunk of `count` requests, one on each line after `after`, and one malformed line.
+fn chunk(input: usize, after: u64, count: u64) -> Fed {
+    let mut entries = Entries::default();
+    for line in after + 1..=after + count {
+        let path = format!("/{line}").into();
+        entries.push(&Entry { method: 0, path, micros: 0, times: 1 }, line);
+    }
+    let through = after + count + 1;
+    let counts = LineCounts { lines: count + 1, malformed: 1, ..LineCounts::default() };
+    Fed::Chunk(Chunk { input, entries, through, bytes: through * 10, counts })
+}
+
+fn channel(chunks: Vec<Fed>) -> mpsc::Receiver<Fed> {
+    let (sender, receiver) = mpsc::channel(chunks.len().max(1));
+    for chunk in chunks {
+        sender.try_send(chunk).expect("room");
+    }
+    receiver
+}
+
+fn place(input: usize, line: u64) -> Option<Place> {
+    Some(Place { input, line })
+}
+
+#[tokio::test]
+async fn everything_is_sent_and_known_to_be_counted() {
+    let fake = Fake::default();
+    let (_stop, stopped) = watch::channel(false);
+    let chunks = vec![chunk(0, 0, 6_000), chunk(0, 6_001, 4_000), chunk(1, 0, 50), chunk(1, 51, 0)];
+    let (outcome, news) = receive(&fake, channel(chunks), stopped, 0, PATIENCE).await;
+    assert_eq!((fake.state().requests, outcome.counted), (10_050, 10_050));
+    assert_eq!(outcome.through, place(1, 52));
+    assert_eq!((outcome.counts.lines, outcome.counts.malformed), (10_054, 4));
+    assert!(outcome.stop.is_none() && outcome.failures.is_empty() && outcome.rejected == 0);
+    assert!(news.is_sorted_by_key(|news| (news.counted, news.bytes)));
+    let last = news.last().expect("some");
+    assert_eq!((last.counted, last.bytes, &last.trouble), (10_050, 520, &None));
+    assert_eq!(fake.state().paths.len(), 10_000);
+}
+
+#[tokio::test]
+async fn nothing_to_send_counts_nothing() {
+    let fake = Fake::default();
+    let (_stop, stopped) = watch::channel(false);
+    let (outcome, _) = receive(&fake, channel(vec![chunk(0, 0, 0)]), stopped, 0, PATIENCE).await;
+    assert_eq!((fake.state().requests, outcome.counted, outcome.counts.malformed), (0, 0, 1));
+    assert_eq!(outcome.through, place(0, 1));
+}
+
+#[tokio::test]
+async fn a_server_that_takes_nothing_more_is_given_up() {
+    let away = || Status::unavailable("the database is away");
+    let fake = Fake { refuses: Some((3, away)), ..Fake::default() };
+    let (_stop, stopped) = watch::channel(false);
+    let chunks = vec![chunk(0, 0, 1_500), chunk(0, 1_501, 1_500), chunk(0, 3_002, 1)];
+    let (outcome, _) =
+        receive(&fake, channel(chunks), stopped, 0, Duration::from_millis(300)).await;
+    // 1,000 and 500, as the chunks are cut into batches; 1,000 more were sent.
+    assert_eq!((fake.state().requests, outcome.counted), (1_500, 1_500));
+    assert_eq!(outcome.through, place(0, 1_501));
+    let Some(Stop::GaveUp { why, maybe, next }) = outcome.stop else { panic!("{outcome:?}") };
+    assert_eq!(why, "the database is away");
+    assert_eq!((maybe, next), (0, place(0, 1_502)), "the server says that it has no more");
+}
+
+/// Its clock is behind: nothing is lost, and what is wrong is said.
+#[tokio::test]
+async fn times_ahead_of_the_servers_clock_are_waited_for_and_named() {
+    let ahead = || {
+        let mut status = Status::unavailable("batch 2: the time is 172800 s ahead");
+        status.metadata_mut().insert("tally-reason", "TIME_AHEAD".parse().expect("ASCII"));
+        status.metadata_mut().insert("tally-committed", 1.into());
+        status
+    };
+    let fake = Fake { refuses: Some((2, ahead)), ..Fake::default() };
+    let (_stop, stopped) = watch::channel(false);
+    let (outcome, news) =
+        receive(&fake, channel(vec![chunk(0, 0, 1_500)]), stopped, 0, Duration::from_millis(300))
+            .await;
+    assert_eq!((fake.state().requests, outcome.counted, outcome.rejected), (1_000, 1_000, 0));
+    let why = "batch 2: the time is 172800 s ahead";
+    assert!(news.iter().any(|news| news.trouble.as_deref() == Some(why)));
+    let Some(Stop::GaveUp { why: said, maybe, next }) = outcome.stop else { panic!("{outcome:?}") };
+    assert_eq!((&*said, maybe, next), (why, 0, place(0, 1_001)));
+}
+
+#[tokio::test]
+async fn a_refused_batch_is_named_and_the_others_are_counted() {
+    let invalid = || {
+        let mut status = Status::invalid_argument("batch 2: too long");
+        status.metadata_mut().insert("tally-reason", "INVALID_BATCH".parse().expect("ASCII"));
+        status
+    };
+    let fake = Fake { refuses: Some((2, invalid)), ..Fake::default() };
+    let (_stop, stopped) = watch::channel(false);
+    let chunks = vec![chunk(0, 0, 1_500), chunk(0, 1_501, 1_000)];
+    let (outcome, _) = receive(&fake, channel(chunks), stopped, 0, PATIENCE).await;
+    assert_eq!((fake.state().requests, outcome.counted, outcome.rejected), (2_000, 2_000, 500));
+    assert!(outcome.stop.is_none(), "{outcome:?}");
+    assert_eq!(outcome.rejected_why.as_deref(), Some("batch 2: too long"));
+}
+
+/// All of an input was read.
+fn whole(input: usize) -> Fed {
+    Fed::Whole(input, input.to_be_bytes().to_vec())
+}
+
+#[tokio::test]
+async fn files_that_are_counted_are_remembered_beside_those_that_are_not() {
+    let fake = Fake::default();
+    let input = Input::File("b.log".into());
+    let failed = Fed::Failed(Failure::Read { input, line: 7, source: io::ErrorKind::Other.into() });
+    // The second one fails, the third one has no requests.
+    let chunks = vec![
+        chunk(0, 0, 8),
+        chunk(0, 9, 4),
+        whole(0),
+        chunk(1, 0, 7),
+        failed,
+        chunk(2, 0, 0),
+        whole(2),
+        chunk(3, 0, 1),
+        whole(3),
+    ];
+    let (_stop, stopped) = watch::channel(false);
+    let (outcome, _) = receive(&fake, channel(chunks), stopped, 4, PATIENCE).await;
+    assert_eq!((outcome.counted, outcome.failures.len(), outcome.not_remembered), (20, 1, 0));
+    let file = |input: usize, requests, malformed| proto::CountedFile {
+        fingerprint: input.to_be_bytes().to_vec(),
+        name: "a.log".to_owned(),
+        requests,
+        malformed,
+        ..Default::default()
+    };
+    assert_eq!(fake.state().files, [file(0, 12, 2), file(3, 1, 1)]);
+}
+
+#[tokio::test]
+async fn files_beyond_those_that_are_remembered_are_said() {
+    let (fake, inputs) = (Fake::default(), COUNTED_FILES_MAX + 2);
+    let chunks = (0..inputs).flat_map(|input| [chunk(input, 0, 1), whole(input)]).collect();
+    let (_stop, stopped) = watch::channel(false);
+    let (outcome, _) = receive(&fake, channel(chunks), stopped, inputs, PATIENCE).await;
+    assert_eq!(outcome.not_remembered, 2);
+    assert_eq!(fake.state().files.len(), COUNTED_FILES_MAX);
+}
+
+#[tokio::test]
+async fn an_interruption_waits_for_what_was_sent() {
+    let fake = Fake::default();
+    let (stop, stopped) = watch::channel(false);
+    let (sender, receiver) = mpsc::channel(4);
+    for fed in [chunk(0, 0, 4), whole(0), chunk(1, 0, 6)] {
+        sender.try_send(fed).expect("room");
+    }
+    let interrupt = async {
+        eventually("10 requests", PATIENCE, async || fake.state().requests == 10).await;
+        stop.send(true).expect("somebody listens");
+    };
+    let ((outcome, _), ()) =
+        tokio::join!(receive(&fake, receiver, stopped, 2, PATIENCE), interrupt);
+    assert!(sender.is_closed());
+    assert!(matches!(outcome.stop, Some(Stop::Interrupted)), "{outcome:?}");
+    assert_eq!((outcome.counted, outcome.through), (10, place(1, 7)));
+    let files = &fake.state().files;
+    assert_eq!(files.iter().map(|file| file.requests).collect::<Vec<_>>(), [4], "{files:?}");
+}
+
+#[tokio::test]
+async fn a_pause_in_the_input_acknowledges_what_came_before() {
+    let fake = Fake::default();
+    let (_stop, stopped) = watch::channel(false);
+    let (sender, receiver) = mpsc::channel(4);
+    sender.try_send(chunk(0, 0, 10)).expect("room");
+    let later = async {
+        eventually("10 requests", PATIENCE, async || fake.state().requests == 10).await;
+        sender.try_send(chunk(0, 11, 10)).expect("room");
+        drop(sender);
+    };
+    let ((outcome, _), ()) = tokio::join!(receive(&fake, receiver, stopped, 0, PATIENCE), later);
+    assert_eq!(outcome.counted, 20);
+}
+
+/// The producer is forgotten on the way: those that were sent are in doubt, and the rest goes on.
+#[tokio::test]
+async fn what_is_in_doubt_is_told() {
+    let forgotten = || {
+        let mut status = Status::failed_precondition("who are you");
+        let reason = "PRODUCER_FORGOTTEN".parse().expect("ASCII");
+        status.metadata_mut().insert("tally-reason", reason);
+        status
+    };
+    let fake = Fake { refuses: Some((2, forgotten)), ..Fake::default() };
+    let (_stop, stopped) = watch::channel(false);
+    let (outcome, _) =
+        receive(&fake, channel(vec![chunk(0, 0, 1_500)]), stopped, 0, PATIENCE).await;
+    assert_eq!((fake.state().requests, outcome.counted, outcome.in_doubt), (1_000, 1_000, 500));
+    assert!(outcome.stop.is_none(), "{outcome:?}");
+}

@@ -1,0 +1,174 @@
+//! `tally import-count`: import the tables of the Go server of `count.v1`.
+
+use std::process::ExitCode;
+
+use tally_requests::{DOMAIN, ImportCount, Imported, NamesArgs, import_count};
+use tally_runtime::config::{Given, Invalid, Problems};
+use tally_store::{Database, DatabaseUrl};
+
+use crate::app;
+use crate::output::{plural, say, thousands, visible, wrong_usage};
+use crate::schema::Sets;
+use crate::settings::{
+    DatabaseArgs, DatabaseSettings, LogArgs, LogSettings, OF_COMMANDS, database_url,
+};
+
+/// Import what the Go server of count.v1 has counted: its methods, requests and daily totals
+///
+/// It works on the databases themselves and needs no server. What was imported before is not
+/// imported again. The Go server's tables stay as they are.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ImportCountArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    #[command(flatten)]
+    names: NamesArgs,
+
+    #[command(flatten)]
+    log: LogArgs,
+
+    /// The Go server's Postgres, if it is not the same database: its DB_URL
+    #[arg(long, value_name = "URL")]
+    from: Option<Given<DatabaseUrl>>,
+
+    /// What its tables are called in the notes of what was imported, if tables of another database
+    /// were imported before
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+
+    /// Change nothing: say what would be imported
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// A dry run changes nothing, so it makes no tables either.
+const NO_TABLES: &str = "Tally's tables are missing or older: run `tally migrate` first";
+
+/// Imports the tables.
+pub(crate) async fn run(args: ImportCountArgs) -> anyhow::Result<ExitCode> {
+    let (settings, log, from, how) = match args.check() {
+        Ok(checked) => checked,
+        Err(invalid) => return Ok(wrong_usage(invalid)),
+    };
+    app::log(&log)?;
+    let is_dry = how.dry_run;
+    if is_dry
+        && let DatabaseUrl::Sqlite(file) = &settings.url
+        && !file.path().exists()
+    {
+        anyhow::bail!(NO_TABLES);
+    }
+    let source = match &from {
+        Some(url) => Some(app::open(url, settings.pool).await?),
+        None => None,
+    };
+    let database = app::open(&settings.url, settings.pool).await?;
+    prepare(&database, is_dry).await?;
+    let imported = import_count(&database, source.as_ref().unwrap_or(&database), how).await;
+    app::close(&database).await;
+    report(&imported.map_err(app::plain)?, is_dry);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The tables must be there.
+async fn prepare(database: &Database, is_dry: bool) -> anyhow::Result<()> {
+    let sets = Sets::of([&DOMAIN]);
+    if !is_dry {
+        sets.run(database).await.map_err(app::plain)?;
+        return Ok(());
+    }
+    let schemas = sets.check(database).await.map_err(app::plain)?;
+    if !schemas.pending().is_empty() {
+        anyhow::bail!(NO_TABLES);
+    }
+    Ok(())
+}
+
+fn report(imported: &Imported, is_dry: bool) {
+    let all = imported.requests.saturating_add(imported.rolled_up);
+    let done = if is_dry { "would import" } else { "imported" };
+    let source = visible(&imported.source);
+    if all == 0 {
+        say(format_args!("nothing is new in the Go server's tables ({source})"));
+    } else {
+        say(format_args!(
+            "{done} {} to {} ({source}): {} in daily totals, {} not rolled up yet",
+            plural(all, "request"),
+            plural(imported.methods, "endpoint"),
+            thousands(imported.rolled_up),
+            thousands(imported.requests),
+        ));
+    }
+    if imported.before > 0 {
+        say(format_args!("{} were imported before", thousands(imported.before)));
+    }
+    if imported.missing > 0 {
+        say(format_args!(
+            "{} that were imported before are not in the tables any more; they stay counted",
+            thousands(imported.missing)
+        ));
+    }
+    if imported.other > 0 {
+        say(format_args!(
+            "{} are counted under the path _other: their paths are empty or too long, or there are \
+             more endpoints than --requests-endpoints-max",
+            plural(imported.other, "endpoint")
+        ));
+    }
+    if imported.clamped > 0 {
+        say(format_args!(
+            "{} are outside of the years 1 to 9999, and counted on the first or the last day",
+            thousands(imported.clamped)
+        ));
+    }
+    if imported.endless > 0 {
+        say(format_args!(
+            "{} are at an infinite time, and not counted",
+            thousands(imported.endless)
+        ));
+    }
+    if !matches!(&*imported.time_zone, "UTC" | "Etc/UTC" | "GMT" | "Etc/GMT") {
+        say(format_args!(
+            "the Go server's totals are of days in {}, and stay on these days; requests that it has \
+             not rolled up are counted on UTC days",
+            visible(&imported.time_zone)
+        ));
+    }
+}
+
+// === impl ImportCountArgs ===
+
+impl ImportCountArgs {
+    /// The settings, the Go server's database if it is another one, and how it is imported.
+    fn check(
+        &self,
+    ) -> Result<(DatabaseSettings, LogSettings, Option<DatabaseUrl>, ImportCount), Invalid> {
+        let mut problems = Problems::new();
+        let settings = self.database.check(OF_COMMANDS, &mut problems);
+        let log = self.log.check(&mut problems);
+        let (path_bytes_max, endpoints_max) = self.names.check(&mut problems);
+        let driver = settings.as_ref().and_then(|settings| settings.driver);
+        let given = self.from.as_ref();
+        let from = given.and_then(|given| database_url(&mut problems, "--from", given, driver));
+        let reads = match given {
+            Some(_) => from.as_ref(),
+            None => settings.as_ref().map(|settings| &settings.url),
+        };
+        if let Some(DatabaseUrl::Sqlite(_)) = reads {
+            problems.add(
+                "--from: the Go server's tables are in Postgres: pass the DB_URL that the Go server \
+                 used"
+                    .to_owned(),
+            );
+        }
+        if self.source.as_ref().is_some_and(|name| name.trim().is_empty()) {
+            problems
+                .add("--source: it is empty: pass a name for the Go server's tables".to_owned());
+        }
+        problems.check()?;
+        let (settings, log) = settings.zip(log).expect("without problems there are settings");
+        let (source, dry_run) = (self.source.clone(), self.dry_run);
+        Ok((settings, log, from, ImportCount { source, endpoints_max, path_bytes_max, dry_run }))
+    }
+}

@@ -1,0 +1,139 @@
+//! Printing totals in each format.
+
+use tally_proto::google::r#type::Date;
+
+use super::*;
+
+fn endpoint(method: i32, path: &str) -> Endpoint {
+    Endpoint { method, path: path.to_owned() }
+}
+
+fn period(month: i32, day: i32, endpoint: &[u32], count: &[i64]) -> PeriodTotals {
+    let period = (month > 0).then_some(Date { year: 2015, month, day });
+    PeriodTotals { period, endpoint: endpoint.to_vec(), count: count.to_vec() }
+}
+
+fn parts() -> [QueryTotalsResponse; 3] {
+    [
+        QueryTotalsResponse {
+            endpoints: vec![endpoint(3, "/a,b"), endpoint(0, "/\x1b")],
+            periods: vec![period(5, 17, &[0, 1], &[1_000, 2])],
+            ..Default::default()
+        },
+        QueryTotalsResponse {
+            endpoints: vec![endpoint(42, "/\"c\"")],
+            periods: vec![period(5, 17, &[2], &[3]), period(5, 0, &[0], &[4])],
+            ..Default::default()
+        },
+        QueryTotalsResponse {
+            endpoints: vec![],
+            periods: vec![period(0, 0, &[1], &[5])],
+            ..Default::default()
+        },
+    ]
+}
+
+fn usual(format: OutputFormat) -> How {
+    How { format, terminal_columns: None, is_sum: false, is_largest_first: false }
+}
+
+fn printed(format: OutputFormat, parts: &[QueryTotalsResponse]) -> String {
+    printed_so(usual(format), parts)
+}
+
+fn printed_so(how: How, parts: &[QueryTotalsResponse]) -> String {
+    let mut out = Vec::new();
+    let mut printer = Printer::new(&mut out, how);
+    for part in parts {
+        printer.take(part.clone()).expect("sense").expect("written");
+    }
+    printer.finish().expect("written");
+    String::from_utf8(out).expect("text")
+}
+
+#[test]
+fn csv_is_for_scripts() {
+    let expected = "date,method,path,count\n\
+                    2015-05-17,GET,\"/a,b\",1000\n\
+                    2015-05-17,UNSPECIFIED,/\x1b,2\n\
+                    2015-05-17,42,\"/\"\"c\"\"\",3\n\
+                    2015-05,GET,\"/a,b\",4\n\
+                    ,UNSPECIFIED,/\x1b,5\n";
+    assert_eq!(printed(OutputFormat::Csv, &parts()), expected);
+    assert_eq!(printed(OutputFormat::Csv, &[]), "date,method,path,count\n");
+}
+
+#[test]
+fn json_is_an_array() {
+    let text = printed(OutputFormat::Json, &parts());
+    assert_eq!(text.lines().count(), 7, "{text}");
+    let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let total = serde_json::json!({
+        "date": "2015-05-17", "method": "42", "path": "/\"c\"", "count": 3
+    });
+    assert_eq!(value[2], total);
+    assert_eq!(value[4]["date"], "");
+    assert_eq!(printed(OutputFormat::Json, &[]), "[]\n");
+}
+
+#[test]
+fn a_table_lines_up_and_steers_nothing() {
+    let expected = "date        method       path     count\n\
+                    2015-05-17  GET          /a,b     1,000\n\
+                    2015-05-17  UNSPECIFIED  /\\u{1b}      2\n\
+                    2015-05-17  42           /\"c\"         3\n\
+                    2015-05     GET          /a,b         4\n\
+    \u{20}           UNSPECIFIED  /\\u{1b}      5\n";
+    assert_eq!(printed(OutputFormat::Table, &parts()), expected);
+    assert_eq!(printed(OutputFormat::Table, &[]), "");
+}
+
+#[test]
+fn the_largest_come_first_in_every_format() {
+    let printed = |format| printed_so(How { is_largest_first: true, ..usual(format) }, &parts());
+    let counts = [1_000, 5, 4, 3, 2];
+    let csv = printed(OutputFormat::Csv);
+    let ends: Vec<_> = csv.lines().skip(1).filter_map(|line| line.rsplit(',').next()).collect();
+    assert_eq!(ends, counts.map(|count| count.to_string()));
+    let json: serde_json::Value = serde_json::from_str(&printed(OutputFormat::Json)).expect("JSON");
+    let values = json.as_array().expect("an array").iter();
+    assert_eq!(values.filter_map(|one| one["count"].as_i64()).collect::<Vec<_>>(), counts);
+    assert_eq!(json[1]["date"], "");
+    let table = printed(OutputFormat::Table);
+    assert!(table.lines().nth(1).is_some_and(|line| line.ends_with("1,000")), "{table}");
+}
+
+#[test]
+fn a_sum_has_no_endpoint() {
+    let sum = |month, day, count| period(month, day, &[], &[count]);
+    let part = QueryTotalsResponse {
+        periods: vec![sum(5, 17, 1_000), sum(0, 0, 7)],
+        ..Default::default()
+    };
+    let how = |format| How { is_sum: true, ..usual(format) };
+    let printed = |format| printed_so(how(format), std::slice::from_ref(&part));
+    assert_eq!(printed(OutputFormat::Csv), "date,count\n2015-05-17,1000\n,7\n");
+    let json = "[\n{\"date\":\"2015-05-17\",\"count\":1000},\n{\"date\":\"\",\"count\":7}\n]\n";
+    assert_eq!(printed(OutputFormat::Json), json);
+    let table = "date        count\n2015-05-17  1,000\n                7\n";
+    assert_eq!(printed(OutputFormat::Table), table);
+    let mut printer = Printer::new(Vec::new(), how(OutputFormat::Csv));
+    let of_endpoints = QueryTotalsResponse {
+        endpoints: vec![endpoint(3, "/")],
+        periods: vec![period(5, 1, &[0], &[1])],
+        ..Default::default()
+    };
+    assert!(matches!(printer.take(of_endpoints), Err(Nonsense::Sums { .. })));
+}
+
+#[test]
+fn an_answer_that_breaks_its_rules_is_no_answer() {
+    let take = |periods| {
+        let endpoints = vec![endpoint(3, "/")];
+        let part = QueryTotalsResponse { endpoints, periods: vec![periods], ..Default::default() };
+        Printer::new(Vec::new(), usual(OutputFormat::Csv)).take(part).map(|_| ())
+    };
+    assert_eq!(take(period(5, 1, &[0], &[1])), Ok(()));
+    assert!(matches!(take(period(5, 1, &[0], &[])), Err(Nonsense::Lengths { .. })));
+    assert!(matches!(take(period(5, 1, &[1], &[1])), Err(Nonsense::Endpoint { .. })));
+}

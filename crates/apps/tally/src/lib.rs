@@ -1,0 +1,228 @@
+//! Tally's binary, all but the list of its domains: reads the command line and runs the command.
+
+mod app;
+mod client;
+mod commands;
+mod dates;
+mod numbers;
+mod output;
+mod port;
+mod schema;
+mod settings;
+mod variables;
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use tally_runtime::SystemClock;
+use tally_serve::Domain;
+
+use crate::commands::requests::{
+    add, import as import_logs, import_count, producers, roll_up, totals,
+};
+use crate::commands::{config, health, migrate, serve};
+use crate::settings::{DomainArgs, ServeArgs};
+
+/// Exact counts of what other services do
+///
+/// Start a server with `tally serve`, count something with `tally add GET /hello`, and look at
+/// it with `tally totals --live`. Settings come from flags, then from the environment (a file
+/// .env in the working directory is read), then from defaults.
+#[derive(Debug, Parser)]
+#[command(name = "tally", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve, until a signal or a new server stops it
+    Serve(Box<ServeArgs>),
+    Add(add::AddArgs),
+    Import(import_logs::ImportArgs),
+    ImportCount(import_count::ImportCountArgs),
+    RollUp(roll_up::RollUpArgs),
+    Totals(totals::TotalsArgs),
+    Producers(producers::ProducersArgs),
+    /// Bring the database's tables up to date, or say what is missing
+    Migrate(migrate::MigrateArgs),
+    /// Show the settings that `tally serve` would have if it were started here, and where each
+    /// comes from
+    Config(Box<ServeArgs>),
+    Health(health::HealthArgs),
+}
+
+// === impl Command ===
+
+impl Command {
+    /// Whether a setting that does not count makes it another server, or another database.
+    fn has_settings(&self) -> bool {
+        matches!(self, Self::Serve(_) | Self::Migrate(_) | Self::Config(_))
+    }
+
+    fn is_quiet(&self) -> bool {
+        matches!(self, Self::Totals(args) if args.is_quiet())
+    }
+}
+
+/// Reads the command line, and runs the command. The server has these domains.
+pub async fn run(domains: &[Domain]) -> ExitCode {
+    let from_file = match read_env_file(Path::new(".env")) {
+        Ok(from_file) => from_file,
+        Err(error) => {
+            output::say(format_args!("error: {error:#}"));
+            return ExitCode::from(2);
+        }
+    };
+    let matches = match variables::without_empty(command(domains)).try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) if error.use_stderr() => error.exit(),
+        // The help names every variable, also one that is empty.
+        Err(_) => command(domains).get_matches(),
+    };
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    match variables::check(&command(domains)) {
+        Err(unknown) if cli.command.has_settings() => return output::wrong_usage(unknown),
+        Ok(Some(unknown)) | Err(unknown) if !cli.command.is_quiet() => {
+            output::say(format_args!("warning: {unknown}"));
+        }
+        _ => {}
+    }
+    // The settings of the domains.
+    let given = matches.subcommand().map(|(_, given)| given).expect("there is always a command");
+    let done = match cli.command {
+        Command::Serve(args) => serve::run(*args, domains, given, Arc::new(SystemClock)).await,
+        Command::Add(args) => add::run(args, &SystemClock).await,
+        Command::Import(args) => import_logs::run(args, Arc::new(SystemClock)).await,
+        Command::ImportCount(args) => import_count::run(args).await,
+        Command::RollUp(args) => roll_up::run(args, &SystemClock).await,
+        Command::Totals(args) => totals::run(args, &SystemClock).await,
+        Command::Producers(args) => producers::run(args).await,
+        Command::Migrate(args) => migrate::run(args, domains).await,
+        Command::Config(args) => {
+            let command = command(domains);
+            let command = command.find_subcommand("config").expect("it was just given");
+            config::run(&args, domains, given, command, &from_file)
+        }
+        Command::Health(args) => health::run(args).await,
+    };
+    done.unwrap_or_else(|error| {
+        output::say(format_args!("error: {error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+/// The command line, with the settings of the domains.
+fn command(domains: &[Domain]) -> clap::Command {
+    let add = |command: clap::Command, domain: &Domain| {
+        // The domain's own are for its settings only.
+        let about = command.get_about().cloned().unwrap_or_default();
+        (domain.arguments)(command.next_help_heading(None)).about(about).long_about(None)
+    };
+    let with_settings = |command: clap::Command| domains.iter().fold(command, add);
+    let with_help = |command: clap::Command| {
+        command.mut_arg("domains", |argument| argument.help(DomainArgs::help(domains)))
+    };
+    Cli::command()
+        .mut_subcommand("serve", |command| with_settings(with_help(command)))
+        .mut_subcommand("config", |command| with_settings(with_help(command)))
+        .mut_subcommand("migrate", with_help)
+}
+
+/// The environment itself goes before the file. Gives the names of what is from the file.
+fn read_env_file(path: &Path) -> anyhow::Result<BTreeSet<OsString>> {
+    let names = || std::env::vars_os().map(|(name, _)| name).collect::<BTreeSet<_>>();
+    let before = names();
+    match dotenvy::from_path(path) {
+        Ok(()) => Ok(&names() - &before),
+        Err(error) if error.not_found() => Ok(BTreeSet::new()),
+        // Nothing of the line is shown: it may hold a password.
+        Err(dotenvy::Error::LineParse(..)) => anyhow::bail!(
+            "line {} of the file .env cannot be read: write NAME=value, with quotes around a \
+             value that has spaces or #",
+            broken_line(path)
+        ),
+        Err(error) => anyhow::bail!("read the file .env: {}", tally_runtime::chain(&error)),
+    }
+}
+
+/// The number of the first line that cannot be read by itself.
+fn broken_line(path: &Path) -> usize {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let is_broken = |line: &str| dotenvy::from_read_iter(line.as_bytes()).any(|one| one.is_err());
+    text.lines().position(is_broken).map_or(1, |at| at + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    const DOMAINS: &[Domain] = &[tally_requests::DOMAIN];
+
+    /// Every variable that a command reads, with its default.
+    fn variables() -> BTreeMap<String, String> {
+        let command = command(DOMAINS);
+        let arguments = command.get_subcommands().flat_map(clap::Command::get_arguments);
+        let variable = |argument: &clap::Arg| {
+            let name = argument.get_env()?.to_string_lossy().into_owned();
+            let default = argument.get_default_values().first();
+            let default = default.map(|value| value.to_string_lossy().into_owned());
+            Some((name, default.unwrap_or_default()))
+        };
+        arguments.filter_map(variable).collect()
+    }
+
+    #[test]
+    fn the_example_file_names_every_variable_with_its_default() {
+        let mut example = BTreeMap::new();
+        for line in include_str!("../../../../.env.example").lines() {
+            let line = line.trim_start_matches("# ").trim_start_matches('#');
+            let Some((name, value)) = line.split_once('=') else { continue };
+            let is_name = |c: char| c.is_ascii_uppercase() || c == '_';
+            if !name.is_empty() && name.chars().all(is_name) {
+                let again = example.insert(name.to_owned(), value.trim().to_owned());
+                assert_eq!(again, None, "{name} is there twice");
+            }
+        }
+        let mut program = variables();
+        // Unset by default: the example shows a value.
+        for variables in [&mut program, &mut example] {
+            for name in ["MIGRATION_DRIVER", "TALLY_CONNECTIONS_MAX"] {
+                variables.insert(name.into(), String::new());
+            }
+        }
+        assert_eq!(example, program);
+    }
+
+    /// As someone is told whose variable is unknown.
+    #[test]
+    fn the_help_of_serve_and_totals_lists_every_variable() {
+        let mut all = command(DOMAINS);
+        let mut help = |name: &str| {
+            let command = all.find_subcommand_mut(name).expect("a command");
+            command.render_long_help().to_string()
+        };
+        let listed = help("serve") + &help("totals");
+        for name in variables().into_keys().filter(|name| name.starts_with("TALLY_")) {
+            // A secret has no value there.
+            let is_listed =
+                ["=", "]"].iter().any(|end| listed.contains(&format!("[env: {name}{end}")));
+            assert!(is_listed, "{name} is not in {listed}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command(DOMAINS).debug_assert();
+    }
+}

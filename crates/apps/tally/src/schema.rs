@@ -1,0 +1,78 @@
+//! The tables of several domains, brought up to date as one.
+
+use tally_serve::Domain;
+use tally_store::{Database, Dialect, Error, Migrations, Schema};
+
+/// The sets of migrations that all domains share. They come first.
+const SHARED: &[Migrations] = &[tally_producers::MIGRATIONS];
+
+/// Sets of migrations, in the order in which they are applied.
+#[derive(Debug)]
+pub(crate) struct Sets(Vec<Migrations>);
+
+/// Where a database stands with each set.
+pub(crate) struct Schemas(Vec<(&'static str, Schema)>);
+
+// === impl Sets ===
+
+impl Sets {
+    /// The shared sets, and those of these domains.
+    pub(crate) fn of<'a>(domains: impl IntoIterator<Item = &'a Domain>) -> Self {
+        let of_domains = domains.into_iter().map(|domain| domain.migrations);
+        Self(SHARED.iter().copied().chain(of_domains).collect())
+    }
+
+    /// Applies what is missing, and says where the database stood before.
+    pub(crate) async fn run(&self, database: &Database) -> Result<Schemas, Error> {
+        let mut schemas = Vec::new();
+        for set in &self.0 {
+            schemas.push((set.set, set.run(database).await?));
+        }
+        Ok(Schemas(schemas))
+    }
+
+    /// Says what is missing, and changes nothing.
+    pub(crate) async fn check(&self, database: &Database) -> Result<Schemas, Error> {
+        let mut schemas = Vec::new();
+        for set in &self.0 {
+            schemas.push((set.set, set.check(database).await?));
+        }
+        Ok(Schemas(schemas))
+    }
+
+    /// The names of the migrations that a new database lacks: all of them.
+    pub(crate) fn pending_of_none(&self, dialect: Dialect) -> String {
+        let names = self.0.iter().flat_map(|set| set.pending_of_none(dialect));
+        names.collect::<Vec<_>>().join(", ")
+    }
+
+    /// A number that grows with each migration of any set.
+    pub(crate) fn version(&self, dialect: Dialect) -> i64 {
+        self.0.iter().map(|set| set.latest(dialect)).sum()
+    }
+}
+
+// === impl Schemas ===
+
+impl Schemas {
+    /// The names of the migrations that the database lacked.
+    pub(crate) fn pending(&self) -> Vec<&str> {
+        let names = self.0.iter().flat_map(|(_, schema)| &schema.pending);
+        names.map(String::as_str).collect()
+    }
+
+    /// As in `requests at version 3`: the newest migration that the database had of each set.
+    pub(crate) fn current(&self) -> String {
+        self.versions(|schema| schema.current)
+    }
+
+    /// The same for the newest migration that the program has.
+    pub(crate) fn latest(&self) -> String {
+        self.versions(|schema| schema.latest)
+    }
+
+    fn versions(&self, of: impl Fn(&Schema) -> i64) -> String {
+        let version = |(set, schema): &(&str, Schema)| format!("{set} at version {}", of(schema));
+        self.0.iter().map(version).collect::<Vec<_>>().join(", ")
+    }
+}

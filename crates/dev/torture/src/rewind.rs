@@ -1,0 +1,241 @@
+//! Sets the database back to an earlier state, or deletes names, while the servers run.
+//!
+//! Each method has a mark and an end. Whatever was acknowledged before the mark survives, and
+//! whatever is sent after the end is not affected. Anything in between may be lost.
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rusqlite::{Connection, TransactionBehavior};
+use rustix::process::{Pid, Signal, kill_process};
+use tally_testkit::{Cluster, eventually_blocking};
+
+use crate::lanes::Log;
+use crate::schedule::Act;
+use crate::sessions;
+use crate::stop::Stop;
+use crate::watch::Watch;
+use crate::world::{DATABASE, World};
+
+/// Limit for a locked file, for a standby that catches up, and so on.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// An id with its method and path.
+type Named = (i64, (i32, String));
+
+pub(crate) fn act(
+    world: &World,
+    watch: &Watch<'_>,
+    act: Act,
+    stop: &Stop,
+    log: &Log,
+) -> anyhow::Result<()> {
+    let pause = |ms| {
+        move || {
+            stop.pause_ms(ms);
+            Ok(())
+        }
+    };
+    match act {
+        Act::Restore { ms } => restore(world, watch, log, pause(ms)),
+        Act::LoseCommits { ms } => lose_commits(world, watch, log, pause(ms)),
+        Act::FailOver { ms } => fail_over(world, watch, log, pause(ms)),
+        Act::DeleteNames { every } => delete_names(world, watch, every),
+        _ => Ok(()),
+    }
+}
+
+/// Uses the method that is certain to lose everything stored `meanwhile`.
+pub(crate) fn lose_all(
+    world: &World,
+    watch: &Watch<'_>,
+    log: &Log,
+    meanwhile: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    if world.postgres.is_some() {
+        fail_over(world, watch, log, meanwhile)
+    } else {
+        restore(world, watch, log, meanwhile)
+    }
+}
+
+/// Backs up a SQLite file and restores its tables from the backup, as the sqlite3 shell can do
+/// while the server runs.
+fn restore(
+    world: &World,
+    watch: &Watch<'_>,
+    log: &Log,
+    meanwhile: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let backup = world.file("backup.db");
+    if backup.exists() {
+        std::fs::remove_file(&backup)?;
+    }
+    let mark = watch.mark()?;
+    let backup = backup.to_str().context("a path is UTF-8")?;
+    open(&world.sqlite_path())?.execute(include_str!("sql/back_up.sql"), [backup])?;
+    meanwhile()?;
+    watch.rewinding();
+    let mut connection = open(&world.sqlite_path())?;
+    connection.execute(include_str!("sql/attach.sql"), [backup])?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let before = accepted_by_sqlite(&transaction)?;
+    let tables = transaction
+        .prepare(include_str!("sql/tables.sql"))?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<String>>>()?;
+    for table in tables {
+        for sql in [include_str!("sql/empty_table.sql"), include_str!("sql/fill_table.sql")] {
+            transaction.execute(&sql.replace(":table", &table), [])?;
+        }
+    }
+    log.lose(before, accepted_by_sqlite(&transaction)?);
+    transaction.commit()?;
+    watch.rewound(&mark)
+}
+
+/// How many requests the database has accepted.
+fn accepted_by_sqlite(connection: &Connection) -> anyhow::Result<i64> {
+    Ok(connection.query_row(include_str!("sql/sqlite_accepted.sql"), [], |row| row.get(0))?)
+}
+
+fn accepted_by_postgres(world: &World, postgres: &Cluster) -> anyhow::Result<i64> {
+    world.runtime.block_on(async {
+        let client = sessions::connect_in_time(&postgres.url(DATABASE)).await?;
+        Ok(client.query_one(include_str!("sql/postgres_accepted.sql"), &[]).await?.get(0))
+    })
+}
+
+fn open(path: &Path) -> anyhow::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(LIMIT)?;
+    Ok(connection)
+}
+
+/// With `synchronous_commit = off` a commit is acknowledged before it is written, so a kill loses
+/// the latest commits.
+fn lose_commits(
+    world: &World,
+    watch: &Watch<'_>,
+    log: &Log,
+    meanwhile: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let Some(postgres) = world.postgres() else { return Ok(()) };
+    // All commits up to here are written.
+    let mark = watch.mark()?;
+    // A roll-up drops tables, which flushes all earlier commits.
+    world.roll_ups_paused.store(true, Ordering::SeqCst);
+    postgres.change("synchronous_commit", "off")?;
+    // A running WAL writer would write them within milliseconds.
+    let writer = wal_writer(world, &postgres)?;
+    kill_process(writer, Signal::STOP)?;
+    meanwhile()?;
+    let before = accepted_by_postgres(world, &postgres)?;
+    watch.rewinding();
+    postgres.kill9();
+    kill_process(writer, Signal::KILL)?;
+    postgres.change("synchronous_commit", "on")?;
+    // This waits until the previous postmaster's sessions have ended.
+    postgres.restart()?;
+    world.roll_ups_paused.store(false, Ordering::SeqCst);
+    log.lose(before, accepted_by_postgres(world, &postgres)?);
+    watch.rewound(&mark)
+}
+
+/// The process that writes asynchronous commits.
+fn wal_writer(world: &World, postgres: &Cluster) -> anyhow::Result<Pid> {
+    let pid: i32 = world.runtime.block_on(async {
+        let client = sessions::connect_in_time(&postgres.url(DATABASE)).await?;
+        anyhow::Ok(client.query_one(include_str!("sql/wal_writer.sql"), &[]).await?.get(0))
+    })?;
+    Pid::from_raw(pid).context("a process has an id")
+}
+
+/// Creates a standby, disconnects it, and promotes it.
+fn fail_over(
+    world: &World,
+    watch: &Watch<'_>,
+    log: &Log,
+    meanwhile: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let Some(mut postgres) = world.postgres() else { return Ok(()) };
+    let standby = postgres.standby()?;
+    let mark = watch.mark()?;
+    follows(world, &postgres, &standby)?;
+    standby.change("primary_conninfo", "")?;
+    meanwhile()?;
+    let before = accepted_by_postgres(world, &postgres)?;
+    watch.rewinding();
+    postgres.kill9();
+    // Its sessions may still commit, so cut them off: no client may see that.
+    let proxies = || world.servers.iter().filter_map(|server| server.database.as_ref());
+    proxies().for_each(|proxy| world.runtime.block_on(proxy.cut()));
+    world.runtime.block_on(async {
+        let client = sessions::connect(&standby.url(DATABASE)).await?;
+        client.query_one(include_str!("sql/promote.sql"), &[]).await?;
+        anyhow::Ok(())
+    })?;
+    for proxy in proxies() {
+        proxy.redirect(&format!("127.0.0.1:{}", standby.port()));
+        world.runtime.block_on(proxy.restore());
+    }
+    *postgres = standby;
+    log.lose(before, accepted_by_postgres(world, &postgres)?);
+    watch.rewound(&mark)
+}
+
+/// Waits until the standby has everything that the primary has now.
+fn follows(world: &World, primary: &Cluster, standby: &Cluster) -> anyhow::Result<()> {
+    world.runtime.block_on(async {
+        let (primary, standby) = (primary.url(DATABASE), standby.url(DATABASE));
+        let row = sessions::connect_in_time(&primary).await?;
+        let row = row.query_one(include_str!("sql/written.sql"), &[]).await?;
+        let written: String = row.get(0);
+        let standby = sessions::connect(&standby).await?;
+        for _ in 0..LIMIT.as_millis() / 20 {
+            let row = standby.query_one(include_str!("sql/follows.sql"), &[&written]).await?;
+            if row.get(0) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        anyhow::bail!("the standby did not follow up to {written} within {LIMIT:?}")
+    })
+}
+
+/// Deletes the names whose id is divisible by `every`.
+fn delete_names(world: &World, watch: &Watch<'_>, every: u64) -> anyhow::Result<()> {
+    let sql = include_str!("sql/delete_names.sql").replace(":every", &every.to_string());
+    // The lock keeps the Postgres lane from killing the database meanwhile.
+    let postgres = world.postgres();
+    watch.deleting_names();
+    let names: Vec<Named> = match postgres {
+        Some(postgres) => {
+            let url = postgres.url(DATABASE);
+            let mut error = None;
+            let deleted = eventually_blocking(LIMIT, || {
+                let deleted = world.runtime.block_on(delete_from_postgres(&url, &sql));
+                // It may deadlock with a server that adds names.
+                deleted.map_err(|cause| error = Some(cause)).ok()
+            });
+            deleted
+                .map_err(|_| error.unwrap_or_else(|| anyhow::anyhow!("no names were deleted")))?
+        }
+        None => open(&world.sqlite_path())?
+            .prepare(&sql)?
+            .query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?
+            .collect::<rusqlite::Result<_>>()?,
+    };
+    watch.names_deleted(names);
+    Ok(())
+}
+
+async fn delete_from_postgres(url: &str, sql: &str) -> anyhow::Result<Vec<Named>> {
+    let rows = sessions::connect(url).await?.query(sql, &[]).await?;
+    let named = |row: &tokio_postgres::Row| {
+        Ok((row.get(0), (row.get::<_, i64>(1).try_into()?, row.get(2))))
+    };
+    rows.iter().map(named).collect()
+}

@@ -1,0 +1,77 @@
+//! The domain as an app lists it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use clap::{ArgMatches, Args as _, FromArgMatches as _};
+use tally_producers::{PLACES, Terms};
+use tally_runtime::config::Problems;
+use tally_serve::{Configured, Connections, Domain, Doors, Parts, Running};
+
+use crate::migrations::MIGRATIONS;
+use crate::service::{QUERIES_MAX, Service};
+use crate::settings::{Arguments, Settings};
+
+/// The domain's name, in the tables as well.
+pub(crate) const NAME: &str = "requests";
+
+/// Counting requests.
+pub const DOMAIN: Domain = Domain {
+    name: NAME,
+    migrations: MIGRATIONS,
+    hints: &[
+        ("count something", "tally add GET /hello"),
+        ("and look at it", "tally totals --live"),
+    ],
+    arguments: Arguments::augment_args,
+    check,
+};
+
+fn check(
+    matches: &ArgMatches,
+    terms: Terms,
+    problems: &mut Problems,
+) -> Option<Box<dyn Configured>> {
+    let arguments = Arguments::from_arg_matches(matches).expect("the command has these arguments");
+    Some(Box::new(arguments.check(terms, problems)))
+}
+
+#[async_trait]
+impl Configured for Settings {
+    fn connections(&self) -> Connections {
+        Connections {
+            // Opening a producer stores, and so does the health check.
+            writers: self.workers + PLACES + 1,
+            // The queries, a roll-up, and housekeeping.
+            others: QUERIES_MAX + 2,
+            write_max: self.attempt_max(),
+        }
+    }
+
+    async fn start(
+        self: Box<Self>,
+        parts: Parts,
+    ) -> Result<(Arc<dyn Running>, Doors), tally_store::Error> {
+        let service = Service::start(parts, *self).await?;
+        let doors = Doors::new()
+            .grpc(service.count_service())
+            .grpc(service.request_service())
+            .descriptors(tally_proto::FILE_DESCRIPTOR_SET);
+        Ok((Arc::new(service), doors))
+    }
+}
+
+#[async_trait]
+impl Running for Service {
+    async fn ready(&self) -> Result<(), String> {
+        self.ready().await
+    }
+
+    fn queued_rows(&self) -> usize {
+        self.queued_rows()
+    }
+
+    async fn finished(&self) {
+        self.finished().await;
+    }
+}

@@ -1,0 +1,194 @@
+//! The domain's settings: as flags and variables, and checked.
+
+use std::time::Duration;
+
+use tally_ingest::Limits;
+use tally_producers::Terms;
+use tally_runtime::config::{Given, Problems, name};
+use tally_store::Database;
+
+use crate::batch::RecordLimits;
+
+/// Shortest timeout per attempt: a busy database may need this long for one batch.
+const ATTEMPT_MIN: Duration = Duration::from_secs(1);
+/// A batch that takes longer than this is tried again, however long it may be tried in all.
+const ATTEMPT_MAX: Duration = Duration::from_secs(25);
+
+/// How many endpoints are told apart.
+#[derive(Debug, clap::Args)]
+pub struct NamesArgs {
+    /// The longest path that is counted under its own name; longer ones are counted under the path
+    /// _other
+    #[arg(
+        long,
+        env = "TALLY_REQUESTS_PATH_BYTES_MAX",
+        value_name = "BYTES",
+        default_value = "2048"
+    )]
+    requests_path_bytes_max: Given<usize>,
+
+    /// How many endpoints are told apart, and 256 times as many bytes of paths; beyond, requests are
+    /// counted under the path _other
+    #[arg(long, env = "TALLY_REQUESTS_ENDPOINTS_MAX", value_name = "N", default_value = "100000")]
+    requests_endpoints_max: Given<usize>,
+}
+
+/// The domain's settings, as they were given.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Requests")]
+pub(crate) struct Arguments {
+    /// How many batches are written at the same time (SQLite: always one)
+    #[arg(long, env = "TALLY_REQUESTS_WORKERS", value_name = "N", default_value = "2")]
+    requests_workers: Given<usize>,
+
+    /// How many requests a batch takes before it is written, give or take a chunk
+    #[arg(
+        long,
+        env = "TALLY_REQUESTS_BATCH_ROWS_MAX",
+        value_name = "ROWS",
+        default_value = "100000"
+    )]
+    requests_batch_rows_max: Given<usize>,
+
+    /// How many requests may wait in memory
+    #[arg(
+        long,
+        env = "TALLY_REQUESTS_QUEUE_ROWS_MAX",
+        value_name = "ROWS",
+        default_value = "1000000"
+    )]
+    requests_queue_rows_max: Given<u32>,
+
+    /// How much memory they may take, and 4 KiB for each `Add` stream that waits for its own
+    #[arg(
+        long,
+        env = "TALLY_REQUESTS_QUEUE_BYTES_MAX",
+        value_name = "BYTES",
+        default_value = "67108864"
+    )]
+    requests_queue_bytes_max: Given<u32>,
+
+    /// How long a stream is held back while the queue is full, before it ends with UNAVAILABLE
+    #[arg(long, env = "TALLY_REQUESTS_QUEUE_WAIT_MS", value_name = "MS", default_value = "5000")]
+    requests_queue_wait_ms: Given<u64>,
+
+    /// How long requests are kept while the database is away, before their streams end
+    #[arg(long, env = "TALLY_REQUESTS_WRITE_WAIT_MS", value_name = "MS", default_value = "30000")]
+    requests_write_wait_ms: Given<u64>,
+
+    #[command(flatten)]
+    names: NamesArgs,
+
+    /// How many totals one answer may have, and 64 times as many bytes of paths
+    #[arg(long, env = "TALLY_REQUESTS_TOTALS_MAX", value_name = "N", default_value = "1000000")]
+    requests_totals_max: Given<usize>,
+}
+
+/// What the service is made with. [`Arguments`] has the meaning and limits of most.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// How many batches are written at the same time. SQLite has one writer, whatever this says.
+    pub workers: usize,
+    /// How many rows a batch takes at most, give or take a chunk: 1,024 rows of an `Add` stream,
+    /// or up to 98,303 of a `Record` stream.
+    pub batch_rows_max: usize,
+    /// How much may wait, and for how long a stream is held back.
+    pub queue: Limits,
+    /// How long a batch is tried while the database is away.
+    pub write_wait_max: Duration,
+    /// How long a path may be, in bytes.
+    pub path_bytes_max: usize,
+    /// How many endpoints are told apart.
+    pub endpoints_max: usize,
+    /// How many totals an answer may have.
+    pub totals_max: usize,
+    /// What a `Record` stream may bring.
+    pub record: RecordLimits,
+    /// Which clients that number their batches it takes.
+    pub terms: Terms,
+}
+
+// === impl NamesArgs ===
+
+impl NamesArgs {
+    /// How many bytes a path may have, and how many endpoints there may be.
+    pub fn check(&self, problems: &mut Problems) -> (usize, usize) {
+        // Postgres takes at most a third of a page, 2,704 bytes, into its unique index.
+        let path_bytes_max = problems.within(
+            &name("requests-path-bytes-max"),
+            &self.requests_path_bytes_max,
+            1..=2_600,
+        );
+        let endpoints_max = problems.within(
+            &name("requests-endpoints-max"),
+            &self.requests_endpoints_max,
+            0..=10_000_000,
+        );
+        (path_bytes_max, endpoints_max)
+    }
+}
+
+// === impl Arguments ===
+
+impl Arguments {
+    pub(crate) fn check(&self, terms: Terms, problems: &mut Problems) -> Settings {
+        let (path_bytes_max, endpoints_max) = self.names.check(problems);
+        Settings {
+            workers: problems.within(&name("requests-workers"), &self.requests_workers, 1..=64),
+            batch_rows_max: problems.within(
+                &name("requests-batch-rows-max"),
+                &self.requests_batch_rows_max,
+                1..=10_000_000,
+            ),
+            queue: self.queue(problems),
+            write_wait_max: problems
+                .ms(&name("requests-write-wait-ms"), &self.requests_write_wait_ms),
+            path_bytes_max,
+            endpoints_max,
+            totals_max: problems.within(
+                &name("requests-totals-max"),
+                &self.requests_totals_max,
+                1..=1_000_000_000,
+            ),
+            record: RecordLimits::default(),
+            terms,
+        }
+    }
+
+    fn queue(&self, problems: &mut Problems) -> Limits {
+        Limits {
+            rows_max: problems.within(
+                &name("requests-queue-rows-max"),
+                &self.requests_queue_rows_max,
+                2_048..=100_000_000,
+            ),
+            bytes_max: problems.within(
+                &name("requests-queue-bytes-max"),
+                &self.requests_queue_bytes_max,
+                1 << 20..=u32::MAX / 2,
+            ),
+            wait_max: problems.ms(&name("requests-queue-wait-ms"), &self.requests_queue_wait_ms),
+        }
+    }
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// How long one attempt to store a batch may take in the database: a part of the time that it
+    /// is tried, so that one whose outcome is unknown is repeated under its number before it is
+    /// given up.
+    #[must_use]
+    pub fn attempt_max(&self) -> Duration {
+        (self.write_wait_max / 3).clamp(ATTEMPT_MIN, ATTEMPT_MAX)
+    }
+
+    pub(crate) fn of_workers(&self, database: &Database) -> tally_ingest::Settings {
+        let workers = match database {
+            Database::Sqlite(_) => 1,
+            Database::Postgres(_) => self.workers,
+        };
+        let Self { batch_rows_max, write_wait_max, .. } = *self;
+        tally_ingest::Settings { workers, batch_rows_max, write_wait_max }
+    }
+}

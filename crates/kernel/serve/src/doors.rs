@@ -1,0 +1,73 @@
+//! The ways into a domain: gRPC services, HTTP routes, UDP sockets.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::response::IntoResponse;
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tonic::service::RoutesBuilder;
+use tower_service::Service;
+
+use crate::udp::{Datagrams, Socket};
+
+/// The ways into a domain. None is there until it is added.
+#[derive(Default)]
+pub struct Doors {
+    pub(crate) grpc: RoutesBuilder,
+    /// The gRPC services.
+    pub(crate) names: Vec<&'static str>,
+    pub(crate) descriptors: Vec<&'static [u8]>,
+    pub(crate) http: Router,
+    pub(crate) sockets: Vec<Socket>,
+}
+
+// === impl Doors ===
+
+impl Doors {
+    /// No doors yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a gRPC service.
+    #[must_use]
+    pub fn grpc<S>(mut self, service: S) -> Self
+    where
+        S: Service<http::Request<Body>, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Response: IntoResponse,
+        S::Future: Send + 'static,
+    {
+        self.names.push(S::NAME);
+        self.grpc.add_service(service);
+        self
+    }
+
+    /// Adds an encoded `FileDescriptorSet`, for reflection.
+    #[must_use]
+    pub fn descriptors(mut self, set: &'static [u8]) -> Self {
+        self.descriptors.push(set);
+        self
+    }
+
+    /// Adds HTTP routes. Two domains with the same route are a broken invariant, and panic.
+    #[must_use]
+    pub fn http(mut self, routes: Router) -> Self {
+        self.http = self.http.merge(routes);
+        self
+    }
+
+    /// Adds a UDP socket, bound to `address` once the server starts.
+    #[must_use]
+    pub fn udp(mut self, address: impl Into<String>, datagrams: Arc<dyn Datagrams>) -> Self {
+        self.sockets.push(Socket { address: address.into(), datagrams });
+        self
+    }
+}

@@ -1,0 +1,228 @@
+//! A made-up domain behind the port: its doors, its health, its drain.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::routing::get;
+use tally_runtime::{Drain, Tasks};
+use tally_serve::{Datagrams, Doors, Error, Listener, Server, Started};
+use tally_testkit::{eventually, free_port};
+use tokio::sync::{Notify, Semaphore};
+use tonic::async_trait;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::admission::{ask, call};
+use crate::support::{Gate, LIMIT, METHOD, Running};
+
+/// Notes the order in which things happen.
+#[derive(Clone)]
+struct MadeUp(Arc<Inner>);
+
+struct Inner {
+    is_ready: AtomicBool,
+    /// A place for each datagram that may be taken.
+    places: Semaphore,
+    is_finished: Notify,
+    events: Mutex<Vec<String>>,
+}
+
+// === impl MadeUp ===
+
+impl MadeUp {
+    fn new() -> Self {
+        let (is_ready, places) = (AtomicBool::new(true), Semaphore::new(0));
+        let is_finished = Notify::new();
+        Self(Arc::new(Inner { is_ready, places, is_finished, events: Mutex::default() }))
+    }
+
+    fn started(&self, doors: Doors) -> Started {
+        Started { running: Arc::new(self.clone()), doors, tasks: Tasks::new() }
+    }
+
+    fn note(&self, event: &str) {
+        self.0.events.lock().unwrap().push(event.to_owned());
+    }
+
+    fn events(&self) -> Vec<String> {
+        self.0.events.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl tally_serve::Running for MadeUp {
+    async fn ready(&self) -> Result<(), String> {
+        let is_ready = self.0.is_ready.load(Ordering::SeqCst);
+        is_ready.then_some(()).ok_or_else(|| "not today".to_owned())
+    }
+
+    fn queued_rows(&self) -> usize {
+        3
+    }
+
+    async fn finished(&self) {
+        self.note("finished");
+        self.0.is_finished.notify_one();
+    }
+}
+
+#[async_trait]
+impl Datagrams for MadeUp {
+    async fn take(&self, datagram: Bytes, from: SocketAddr) {
+        self.0.places.acquire().await.expect("it is never closed").forget();
+        assert!(from.ip().is_loopback());
+        self.note(&format!("{} bytes", datagram.len()));
+    }
+}
+
+async fn listener() -> Listener {
+    Listener::bind("127.0.0.1:0").await.expect("a free port")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grpc_and_the_routes_of_two_domains_are_on_one_port() {
+    let (gate, made_up) = (Gate::new(true), MadeUp::new());
+    let routes = Router::new().route("/made-up", get(async || "made up"));
+    let domains = vec![
+        made_up.started(Doors::new().grpc(gate.clone())),
+        made_up.started(Doors::new().http(routes)),
+    ];
+    let server = Running::with(domains, Drain::new(), listener().await).await;
+    assert_eq!(server.domains.queued_rows(), 6);
+    let address = server.address;
+    let own = format!("http://{address}");
+    let grpc = &[("content-type", "application/grpc")];
+    let passed = call(address, &own, "POST", METHOD, grpc).await;
+    assert_eq!((passed, gate.calls()), ((200, Some("0".to_owned())), 1));
+    // The same over both protocols: there is a route, or there is none.
+    for (path, status) in [("/made-up", 200), ("/", 200), ("/nothing", 404)] {
+        assert_eq!(call(address, &own, "GET", path, &[]).await, (status, None), "{path}");
+        let answer = ask(address, &format!("GET {path}"), &["host: localhost"]);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
+    }
+    let unknown = call(address, &own, "POST", "/test.Gate/Another", grpc).await;
+    assert_eq!(unknown, (200, Some("0".to_owned())), "a service has all of its methods");
+    let unknown = call(address, &own, "POST", "/test.Nothing/Pass", grpc).await;
+    assert_eq!(unknown, (200, Some("12".to_owned())), "unimplemented");
+    let about = ask(address, "GET /", &["host: localhost"]);
+    for words in ["\r\n\r\na title\n", "test.Gate\n", "reflection\n", "\na hint\n"] {
+        assert!(about.contains(words), "{words:?} is not in {about}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_is_what_the_domains_say() {
+    let (gate, made_up) = (Gate::new(true), MadeUp::new());
+    let ready = MadeUp::new();
+    let domains =
+        vec![ready.started(Doors::new()), made_up.started(Doors::new().grpc(gate.clone()))];
+    let server = Running::with(domains, Drain::new(), listener().await).await;
+    let address = server.address;
+    let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}"));
+    let channel = channel.expect("an address").connect().await.expect("it listens");
+    let client = HealthClient::new(channel);
+    for is_ready in [true, false, true] {
+        made_up.0.is_ready.store(is_ready, Ordering::SeqCst);
+        let expected = if is_ready { "HTTP/1.1 200 " } else { "HTTP/1.1 503 " };
+        let is_so =
+            async || ask(address, "GET /healthz", &["host: localhost"]).starts_with(expected);
+        eventually(expected, LIMIT, is_so).await;
+        for service in ["", "test.Gate"] {
+            let mut client = client.clone();
+            let is_so = async || {
+                let request = HealthCheckRequest { service: service.to_owned() };
+                let status =
+                    client.check(request).await.expect("it is known").into_inner().status();
+                (status == ServingStatus::Serving) == is_ready
+            };
+            eventually("gRPC says the same", LIMIT, is_so).await;
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn datagrams_are_bounded_and_what_has_arrived_is_drained() {
+    let (made_up, drain) = (MadeUp::new(), Drain::new());
+    let address = format!("127.0.0.1:{}", free_port());
+    let started = made_up.started(Doors::new().udp(&address, Arc::new(made_up.clone())));
+    let (background, begun) = (made_up.clone(), drain.clone());
+    started.tasks.spawn("background", async move {
+        begun.begun().await;
+        background.0.is_finished.notified().await;
+        background.note("background");
+    });
+    let server = Running::with(vec![started], drain, listener().await).await;
+    let client = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let send = |bytes: usize| client.send_to(&vec![0; bytes], &address).expect("it is sent");
+    for bytes in [1, 8_192, 8_193, 2] {
+        send(bytes);
+    }
+    server.drain.begin();
+    let domains = server.domains.clone();
+    let finished = Tasks::new();
+    finished.spawn("finished", async move { domains.finished().await });
+    let is_closed = async || UdpSocket::bind(&address).is_ok();
+    eventually("the socket is closed", LIMIT, is_closed).await;
+    assert_eq!(made_up.events(), [""; 0], "nothing has a place");
+    made_up.0.places.add_permits(3);
+    finished.close();
+    finished.finished().await;
+    let expected = ["1 bytes", "8192 bytes", "2 bytes", "finished", "background"];
+    assert_eq!(made_up.events(), expected);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_socket_that_is_taken_is_said() {
+    let other = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let address = other.local_addr().expect("it is bound").to_string();
+    let made_up = MadeUp::new();
+    let doors = Doors::new().udp(&address, Arc::new(made_up.clone()));
+    let opened = Server::open("", "", vec![made_up.started(doors)], &Drain::new()).await;
+    let error = opened.err().expect("it is taken");
+    assert!(matches!(error, Error::BindUdp { .. }), "{error:?}");
+    assert!(error.to_string().contains(&address), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_headers_of_a_request_are_bounded() {
+    let gate = Gate::new(true);
+    let server = Running::start(&gate).await;
+    let own = format!("http://{}", server.address);
+    let long = "x".repeat(8 << 10);
+    let headers = &[("content-type", "application/grpc"), ("x-long", long.as_str())];
+    let answer = call(server.address, &own, "POST", METHOD, headers).await;
+    assert_eq!((answer, gate.calls()), ((431, None), 0));
+    server.stop().await;
+}
+
+/// The answer comes before the body, and the server does not read the rest of that. Closing the
+/// socket at once would reset the connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_still_sends_hears_the_answer_and_the_end() {
+    let server = Running::start(&Gate::new(true)).await;
+    tokio::task::block_in_place(|| {
+        let mut stream = TcpStream::connect(server.address).expect("it listens");
+        stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+        let head = "POST /nothing HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10000000\r\n\r\n";
+        stream.write_all(head.as_bytes()).expect("it reads");
+        let mut answer = vec![0; 12];
+        stream.read_exact(&mut answer).expect("an answer");
+        assert_eq!(answer, b"HTTP/1.1 404");
+        for _ in 0..16 {
+            stream.write_all(&[0; 1_024]).expect("it still reads");
+        }
+        stream.shutdown(std::net::Shutdown::Write).expect("it is open");
+        let end = stream.read_to_end(&mut answer);
+        assert!(!matches!(&end, Err(error) if error.kind() == ErrorKind::ConnectionReset));
+        end.expect("the end, and no reset");
+    });
+    server.stop().await;
+}
