@@ -104,7 +104,7 @@ async fn a_new_connection_is_served_while_the_server_stops() {
 }
 
 /// Lets the server run until the condition holds.
-async fn busily(mut is_so: impl FnMut() -> bool) {
+pub(crate) async fn busily(mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < LIMIT, "not within {LIMIT:?}");
