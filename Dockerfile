@@ -3,7 +3,7 @@
 #   docker build --tag tally .
 #   docker run --publish 127.0.0.1:7777:7777 --volume tally:/var/lib/tally tally
 
-FROM rust:1.95-slim-bookworm AS build
+FROM rust:1.95.0-slim-bookworm AS build
 WORKDIR /src
 COPY . .
 # The caches stay with the builder, so a second build compiles only changes. They are not part of

@@ -7,6 +7,8 @@
 //! | `source.rs` | Rust files: opening line, table of files, clock, SQL, attributes |
 //! | `sql.rs` | SQL files: a comment first, one statement |
 //! | `text.rs` | clippy.toml, notes for later, empty folders |
+//! | `unused.rs` | dependencies that a crate does not use |
+//! | `words.rs` | words that are retired |
 //! | `tests.rs` | a small bad tree in which each rule must find its violation |
 
 mod arrows;
@@ -16,13 +18,16 @@ mod sql;
 #[cfg(test)]
 mod tests;
 mod text;
+mod unused;
+mod words;
 
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use serde_json::Value;
 
 /// Folders without handwritten files.
 const SKIPPED: [&str; 4] = ["target", "gen", "node_modules", "corpus"];
@@ -69,8 +74,9 @@ fn check(root: &Path) -> anyhow::Result<Vec<Violation>> {
         files.push(File { path: relative(root, &path), text });
     }
 
-    violations.extend(arrows::check(root)?);
+    packages(root, &files, &mut violations)?;
     violations.extend(text::clippy(&files));
+    violations.extend(words::check(&files));
     let mut sizes = sizes::Sizes::default();
     for file in &files {
         text::notes(file, &mut violations);
@@ -95,6 +101,35 @@ fn check(root: &Path) -> anyhow::Result<Vec<Violation>> {
     violations.sort();
     violations.dedup();
     Ok(violations)
+}
+
+/// Checks every package of the workspace by what `cargo metadata` says of it.
+fn packages(root: &Path, files: &[File], violations: &mut Vec<Violation>) -> anyhow::Result<()> {
+    let metadata = metadata(root)?;
+    // Cargo returns real paths, but the root may contain a symbolic link.
+    let root = root.canonicalize().context("cannot find the root of the workspace")?;
+    let packages = metadata["packages"].as_array().context("cargo metadata lists no packages")?;
+    let relative = |path: &str| relative(&root, Path::new(path));
+    for package in packages {
+        let manifest = package["manifest_path"].as_str().context("a package has no manifest")?;
+        let manifest = relative(manifest);
+        violations.extend(arrows::check(&manifest, package, relative));
+        violations.extend(unused::check(&manifest, package, files));
+    }
+    Ok(())
+}
+
+fn metadata(root: &Path) -> anyhow::Result<Value> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(root)
+        .output()
+        .context("cannot run cargo metadata")?;
+    if !output.status.success() {
+        bail!("cargo metadata failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+    serde_json::from_slice(&output.stdout).context("cargo metadata is not JSON")
 }
 
 /// Finds the handwritten files, and empty folders.

@@ -1,12 +1,8 @@
-//! Which crates may depend on which, read from `cargo metadata`.
+//! Which crate may depend on which.
 
-use std::path::Path;
-use std::process::Command;
-
-use anyhow::{Context, bail};
 use serde_json::Value;
 
-use super::{Violation, relative};
+use super::Violation;
 
 /// A crate's layer, which follows from its folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,66 +13,43 @@ enum Layer {
     Testkit,
     Domain,
     App,
-    /// A program that tests the others; it may use the testkit.
-    Torture,
+    /// What only developers run: it may use everything.
+    Dev,
     Xtask,
 }
 
-/// Checks every workspace member's dependencies, and which crates are published.
-pub(super) fn check(root: &Path) -> anyhow::Result<Vec<Violation>> {
-    let metadata = metadata(root)?;
-    // Cargo returns real paths, but the root may contain a symbolic link.
-    let root = root.canonicalize().context("cannot find the root of the workspace")?;
-    let packages = metadata["packages"].as_array().context("cargo metadata lists no packages")?;
+/// Checks the dependencies of one package, whose manifest lies at `path`, and whether it is
+/// published. `relative` gives the path of another manifest.
+pub(super) fn check(
+    path: &str,
+    package: &Value,
+    relative: impl Fn(&str) -> String,
+) -> Vec<Violation> {
     let mut violations = Vec::new();
-    for package in packages {
-        let manifest = Path::new(text(&package["manifest_path"])?);
-        let path = relative(&root, manifest);
-        let Some(from) = layer(&path) else { continue };
-        let mut broken = |rule, advice| {
-            violations.push(Violation { path: path.clone(), line: 1, rule, advice });
-        };
-        // For `publish = false` cargo returns an empty list of registries.
-        let published = package["publish"].as_array().is_none_or(|list| !list.is_empty());
-        let public = matches!(from, Layer::Proto | Layer::Client);
-        if published != public {
-            let line = if public { "publish = true" } else { "publish.workspace = true" };
-            broken("publish", format!("only proto and client are published: write `{line}`"));
-        }
-        for dependency in package["dependencies"].as_array().into_iter().flatten() {
-            let Some(target) = dependency["path"].as_str() else { continue };
-            let target = format!("{}/Cargo.toml", relative(&root, Path::new(target)));
-            let Some(to) = layer(&target) else { continue };
-            // A crate's tests may enable its own features.
-            if target == path {
-                continue;
-            }
-            let dev = dependency["kind"].as_str() == Some("dev");
-            if !allowed(from, to, dev) {
-                let name = text(&dependency["name"])?;
-                let kind = if dev { "dev-dependency" } else { "dependency" };
-                broken("arrows", format!("no {kind} on {name}: {}", reason(from, to)));
-            }
+    let Some(from) = layer(path) else { return violations };
+    let mut broken = |rule, advice| {
+        violations.push(Violation { path: path.to_owned(), line: 1, rule, advice });
+    };
+    // For `publish = false` cargo returns an empty list of registries.
+    let published = package["publish"].as_array().is_none_or(|list| !list.is_empty());
+    let public = matches!(from, Layer::Proto | Layer::Client);
+    if published != public {
+        let line = if public { "publish = true" } else { "publish.workspace = true" };
+        broken("publish", format!("only proto and client are published: write `{line}`"));
+    }
+    for dependency in package["dependencies"].as_array().into_iter().flatten() {
+        let Some(target) = dependency["path"].as_str() else { continue };
+        let target = format!("{}/Cargo.toml", relative(target));
+        let Some(to) = layer(&target) else { continue };
+        let dev = dependency["kind"].as_str() == Some("dev");
+        // A crate's tests may enable its own features.
+        if target != path && !allowed(from, to, dev) {
+            let name = dependency["name"].as_str().unwrap_or_default();
+            let kind = if dev { "dev-dependency" } else { "dependency" };
+            broken("arrows", format!("no {kind} on {name}: {}", reason(from, to)));
         }
     }
-    Ok(violations)
-}
-
-fn metadata(root: &Path) -> anyhow::Result<Value> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
-        .current_dir(root)
-        .output()
-        .context("cannot run cargo metadata")?;
-    if !output.status.success() {
-        bail!("cargo metadata failed:\n{}", String::from_utf8_lossy(&output.stderr));
-    }
-    serde_json::from_slice(&output.stdout).context("cargo metadata is not JSON")
-}
-
-fn text(value: &Value) -> anyhow::Result<&str> {
-    value.as_str().context("cargo metadata lacks a text")
+    violations
 }
 
 /// The layer of a manifest at this path from the root.
@@ -87,7 +60,7 @@ fn layer(manifest: &str) -> Option<Layer> {
         ["crates", "dev", "testkit", ..] => Some(Layer::Testkit),
         ["crates", "kernel", ..] => Some(Layer::Kernel),
         ["crates", "domains", ..] => Some(Layer::Domain),
-        ["crates", "dev", "torture", ..] => Some(Layer::Torture),
+        ["crates", "dev", ..] => Some(Layer::Dev),
         ["crates", "apps", ..] => Some(Layer::App),
         ["xtask", ..] => Some(Layer::Xtask),
         _ => None,
@@ -97,14 +70,14 @@ fn layer(manifest: &str) -> Option<Layer> {
 /// apps → domains → kernel → proto; client and domains → proto. For development, everyone may use the
 /// testkit, and the client may be tested against a real server.
 fn allowed(from: Layer, to: Layer, dev: bool) -> bool {
-    use Layer::{App, Client, Domain, Kernel, Proto, Testkit, Torture, Xtask};
+    use Layer::{App, Client, Dev, Domain, Kernel, Proto, Testkit, Xtask};
     match (from, to) {
-        (_, Testkit) => dev || matches!(from, Testkit | Torture | Xtask),
-        (App | Torture, Domain | Kernel | Proto | Client)
+        (_, Testkit) => dev || matches!(from, Testkit | Dev | Xtask),
+        (App, Domain | Kernel | Proto | Client)
         | (Domain, Kernel | Proto)
         | (Client, Proto)
         | (Kernel, Kernel | Proto)
-        | (Xtask, _) => true,
+        | (Dev | Xtask, _) => true,
         (Client, Kernel | Domain | App) | (Domain, Client) => dev,
         _ => false,
     }

@@ -6,10 +6,14 @@ use std::path::Path;
 use super::check;
 
 /// A workspace without a violation.
-const CLEAN: [(&str, &str); 13] = [
+const CLEAN: [(&str, &str); 14] = [
     (
         "Cargo.toml",
         "[workspace]\nresolver = \"3\"\nmembers = [\"crates/proto\", \"crates/kernel/*\", \"crates/domains/*\"]\n",
+    ),
+    (
+        "ARCHITECTURE.md",
+        "# Map\n\n## Words\n\n| word | meaning | not |\n|---|---|---|\n| coin | money | `gold piece`, `mint` |\n\n<!--\n| coin | money | `penny` |\n-->\n\n## More\n",
     ),
     ("clippy.toml", include_str!("../../../clippy.toml")),
     ("crates/proto/Cargo.toml", "[package]\nname = \"proto\"\nversion = \"0.1.0\"\n"),
@@ -76,11 +80,12 @@ fn arrows_point_one_way() {
         (domain, "a", "[dev-dependencies]\nb = { path = \"../b\" }", "a domain never uses"),
         (domain, "a", "[dependencies]\ntestkit = { path = \"../../dev/testkit\" }", "the testkit"),
         (kernel, "store", "[dependencies]\na = { path = \"../../domains/a\" }", "the kernel is"),
-        (kernel, "store", "[build-dependencies]\nproto = { path = \"../../proto\" }", "the kernel"),
+        (kernel, "store", "[build-dependencies]\na = { path = \"../../domains/a\" }", "the kernel"),
     ];
     for (path, name, dependency, expected) in cases {
         let manifest = package(name, dependency);
-        let found = violations(&[&other[..], &[(path, &manifest)]].concat());
+        let mut found = violations(&[&other[..], &[(path, &manifest)]].concat());
+        found.retain(|one| !one.contains(": unused: "));
         assert!(found.len() == 1 && found[0].contains(": arrows: "), "{found:#?}");
         assert!(found[0].contains(expected), "{expected}: {found:#?}");
     }
@@ -92,7 +97,46 @@ fn arrows_point_one_way() {
     for dependency in fine {
         let manifest = package("a", dependency);
         let found = violations(&[&other[..], &[(domain, &manifest)]].concat());
-        assert_eq!(found, [""; 0], "{dependency}");
+        assert!(found.iter().all(|one| one.contains(": unused: ")), "{dependency}: {found:#?}");
+    }
+}
+
+#[test]
+fn a_dependency_is_used_or_goes() {
+    let manifest =
+        |dependency: &str| format!("[package]\nname = \"a\"\npublish = false\n{dependency}");
+    let on_store =
+        |kind: &str| manifest(&format!("[{kind}]\nstore = {{ path = \"../../kernel/store\" }}"));
+    let (path, lib) = ("crates/domains/a/Cargo.toml", "crates/domains/a/src/lib.rs");
+    breaks(path, &on_store("dependencies"), "crates/domains/a/Cargo.toml:1: unused: ");
+    breaks(path, &on_store("dev-dependencies"), "crates/domains/a/Cargo.toml:1: unused: ");
+    let renamed = "[dependencies]\nshop = { package = \"store\", path = \"../../kernel/store\" }";
+    breaks(path, &manifest(renamed), "crates/domains/a/Cargo.toml:1: unused: ");
+    let feature = "\n[features]\nfaults = [\"store/faults\"]";
+    let store = (
+        "crates/kernel/store/Cargo.toml",
+        "[package]\nname = \"store\"\npublish = false\n[features]\nfaults = []\n",
+    );
+    let enabling = on_store("dependencies") + feature;
+    assert_eq!(violations(&[store, (path, &enabling)]), [""; 0]);
+    let head = "//! A domain.\n//!\n//! | file | what it owns |\n";
+    let used = ["use store::Pool;", "use store;", "fn f() { println!(\"{}\", store::pool()); }"];
+    for code in used {
+        let text = format!("{head}{code}\n");
+        assert_eq!(violations(&[(path, &on_store("dependencies")), (lib, &text)]), [""; 0]);
+    }
+    for code in ["// store::Pool", "fn f() { crate::store::f(); let store = 1; }"] {
+        let text = format!("{head}{code}\n");
+        let found = violations(&[(path, &on_store("dependencies")), (lib, &text)]);
+        assert!(found.len() == 1 && found[0].contains(": unused: "), "{code}: {found:#?}");
+    }
+    // What only tests use is for tests, and an example in a comment is one.
+    let (test, text) = ("crates/domains/a/tests/it/main.rs", "//! Tests.\nuse store::Pool;\n");
+    let found = violations(&[(path, &on_store("dependencies")), (test, text)]);
+    assert!(found.len() == 1 && found[0].contains(": unused: "), "{found:#?}");
+    let example = format!("{head}//!\n//! `store::open()`\n");
+    for (path_of, text) in [(test, text), (lib, &*example)] {
+        assert_eq!(violations(&[(path, &on_store("dev-dependencies")), (path_of, text)]), [""; 0]);
     }
 }
 
@@ -193,6 +237,28 @@ fn clippy_keeps_its_bans() {
     let commented =
         clippy.replace("    { path = \"tokio::spawn\"", "    # { path = \"tokio::spawn\"");
     breaks("clippy.toml", &commented, "clippy.toml:4: clippy: tokio::spawn is not banned");
+}
+
+#[test]
+fn retired_words_stay_away() {
+    let path = "crates/kernel/store/src/pool.rs";
+    for word in
+        ["gold piece", "Gold pieces", "gold_piece", "GoldPiece", "OldGoldPieces", "GOLD_PIECE"]
+    {
+        let text = format!("//! The pool.\n// {word}\n");
+        let expected = "crates/kernel/store/src/pool.rs:2: words: gold piece is retired: say coin";
+        breaks(path, &text, expected);
+    }
+    for fine in ["marigold piecework", "gold", "minty", "peppermint", "coin", "penny"] {
+        assert_eq!(
+            violations(&[(path, &format!("//! The pool.\n// {fine}\n"))]),
+            [""; 0],
+            "{fine}"
+        );
+    }
+    breaks("README.md", "# Tally\nThe mint.\n", "README.md:2: words: mint is retired: say coin");
+    breaks("migrations/V1__two.sql", "CREATE TABLE tally_mint ();\n", "migrations/V1__two.sql:1: ");
+    breaks("ARCHITECTURE.md", "# Map\n", "ARCHITECTURE.md:1: words: add the section");
 }
 
 #[test]

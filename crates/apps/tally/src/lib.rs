@@ -1,4 +1,18 @@
 //! Tally's binary, all but the list of its domains: reads the command line and runs the command.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `main.rs` | the list of the domains |
+//! | `app.rs` | composing the server from its domains, running it, draining it |
+//! | `client.rs`, `client/` | connecting to a server, and why it cannot be reached |
+//! | `commands.rs`, `commands/` | one file for each command, and a folder for each domain's |
+//! | `dates.rs` | days, months, years and ranges of them, as arguments |
+//! | `numbers.rs` | numbers as arguments |
+//! | `output.rs`, `output/` | what commands print |
+//! | `port.rs` | the server's port: inherited, free, or handed over |
+//! | `schema.rs` | the tables of several domains, brought up to date as one |
+//! | `settings.rs` | the server's own settings, without its domains' |
+//! | `variables.rs` | variables of the environment that look like settings, and are none |
 
 mod app;
 mod client;

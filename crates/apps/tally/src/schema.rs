@@ -4,7 +4,7 @@ use tally_serve::Domain;
 use tally_store::{Database, Dialect, Error, Migrations, Schema};
 
 /// The sets of migrations that all domains share. They come first.
-const SHARED: &[Migrations] = &[];
+const SHARED: &[Migrations] = &[tally_producers::MIGRATIONS];
 
 /// Sets of migrations, in the order in which they are applied.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Sets {
     pub(crate) async fn run(&self, database: &Database) -> Result<Schemas, Error> {
         let mut schemas = Vec::new();
         for set in &self.0 {
-            schemas.push((set.domain, set.run(database).await?));
+            schemas.push((set.set, set.run(database).await?));
         }
         Ok(Schemas(schemas))
     }
@@ -35,7 +35,7 @@ impl Sets {
     pub(crate) async fn check(&self, database: &Database) -> Result<Schemas, Error> {
         let mut schemas = Vec::new();
         for set in &self.0 {
-            schemas.push((set.domain, set.check(database).await?));
+            schemas.push((set.set, set.check(database).await?));
         }
         Ok(Schemas(schemas))
     }

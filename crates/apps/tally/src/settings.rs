@@ -1,5 +1,5 @@
-//! The settings that are no domain's: flags, then environment, then defaults; every mistake at
-//! once.
+//! The server's own settings, without its domains': flags, then environment, then defaults; every
+//! mistake at once.
 
 use std::net::Ipv6Addr;
 use std::time::Duration;
@@ -341,20 +341,4 @@ fn host_and_port(listen: &str) -> Result<String, &'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_has_a_port() {
-        assert_eq!(host_and_port(":7777").as_deref(), Ok("0.0.0.0:7777"));
-        for good in ["127.0.0.1:7777", "[::1]:0", "localhost:7777", "a-b.c_d:1"] {
-            assert_eq!(host_and_port(good).as_deref(), Ok(good));
-        }
-        for bad in ["", "7777", "localhost", "localhost:", "localhost:http", "[::1]", "a:65536"] {
-            assert!(host_and_port(bad).is_err(), "{bad}");
-        }
-        for bad in ["::1:7777", "[x]:7777", "a b:7777", "a/b:1", "a:+1", "http://127.0.0.1:7777"] {
-            assert!(host_and_port(bad).is_err(), "{bad}");
-        }
-    }
-}
+mod tests;

@@ -7,14 +7,16 @@ use clap::{ArgMatches, Args as _, FromArgMatches as _};
 use tally_runtime::config::Problems;
 use tally_serve::{Configured, Connections, Domain, Doors, Parts, Producers, Running};
 
+use tally_producers::PLACES;
+
+use crate::NAME;
 use crate::migrations::MIGRATIONS;
 use crate::service::{QUERIES_MAX, Service};
 use crate::settings::{Arguments, Settings};
-use crate::store::OPENINGS_MAX;
 
 /// Counting requests.
 pub const DOMAIN: Domain = Domain {
-    name: "requests",
+    name: NAME,
     migrations: MIGRATIONS,
     hints: &[
         ("count something", "tally add GET /hello"),
@@ -38,7 +40,7 @@ impl Configured for Settings {
     fn connections(&self) -> Connections {
         Connections {
             // Opening a producer stores, and so does the health check.
-            writers: self.workers + OPENINGS_MAX + 1,
+            writers: self.workers + PLACES + 1,
             // The queries, a roll-up, and housekeeping.
             others: QUERIES_MAX + 2,
             write_max: self.attempt_max(),

@@ -1,20 +1,24 @@
 //! The domain's parts, put together.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tally_ingest::{Queue, Workers};
+use tally_producers::stream::Streams;
+use tally_producers::{Producers, Terms, Writer};
 use tally_runtime::{Clock, Tasks, chain};
 use tally_serve::Parts;
 use tokio::sync::Semaphore;
 
+use crate::NAME;
 use crate::ahead::Ahead;
 use crate::endpoints::Endpoints;
-use crate::recorder::Recorder;
+use crate::intake::Intake;
 use crate::rollup;
+use crate::rows::Rows;
 use crate::settings::Settings;
 use crate::store::{self, Store};
-use crate::writer::Writer;
+use crate::writer::Naming;
 
 /// How many queries use the database at the same time, so that they leave connections to the
 /// insert workers. The others wait.
@@ -29,12 +33,12 @@ const ATTEMPT_GRACE: Duration = Duration::from_secs(2);
 /// Counts requests, rolls them up, and answers. Clones are the same service.
 #[derive(Clone)]
 pub struct Service {
-    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) streams: Arc<Streams<Rows>>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) streams: Tasks,
     pub(crate) totals_max: usize,
-    pub(crate) producer_retention_days: u32,
+    pub(crate) producers: Producers,
     /// A place for each query that may use the database now.
     pub(crate) queries: Arc<Semaphore>,
     /// One roll-up at a time: they would only wait for each other in the database.
@@ -58,9 +62,13 @@ impl Service {
         let (count_max, path_bytes_max) = endpoints.loaded_max();
         let (known, state) = store.endpoints(count_max, path_bytes_max).await?;
         endpoints.load(known, state);
-        let retention = settings.producer_retention_days;
+        let terms = Terms {
+            producers_max: settings.producers_max,
+            retention_days: settings.producer_retention_days,
+        };
+        let producers = Producers::new(database.clone(), NAME, terms);
         // The partition of today is there before the first request comes.
-        if let Err(error) = store.maintain(clock.now(), retention).await {
+        if let Err(error) = store.maintain(clock.now()).await {
             tracing::warn!(error = chain(&error), "housekeeping failed, will try again");
         }
         let (store_too, endpoints_too) = (Arc::clone(&store), Arc::clone(&endpoints));
@@ -68,42 +76,42 @@ impl Service {
             store_too,
             endpoints_too,
             Arc::clone(&clock),
-            retention,
+            producers.clone(),
             drain.clone(),
         );
         tasks.spawn("housekeeping", keeping);
         let queries = Arc::new(Semaphore::new(QUERIES_MAX));
         let queue = Queue::new(settings.queue);
         let worker_settings = settings.of_workers(&database);
-        let writer = Arc::new(Writer::new(
-            Arc::clone(&store),
-            Arc::clone(&endpoints),
-            settings.attempt_max() + ATTEMPT_GRACE,
-            Arc::clone(&clock),
-        ));
-        let workers = Arc::new(Workers::start(&queue, &writer, worker_settings, &clock));
-        let recorder = Recorder {
+        let naming = Naming { store: Arc::clone(&store), endpoints: Arc::clone(&endpoints) };
+        let attempt_max = settings.attempt_max() + ATTEMPT_GRACE;
+        let writer = Writer::new(naming, producers.clone(), attempt_max, Arc::clone(&clock));
+        let workers = Workers::start(&queue, &Arc::new(writer), worker_settings, &clock);
+        let workers = Arc::new(workers);
+        let intake = Intake {
             endpoints,
-            unnamed_at: Mutex::default(),
-            workers: Arc::clone(&workers),
-            queue,
             clock: Arc::clone(&clock),
-            drain,
             path_bytes_max: settings.path_bytes_max,
             ahead: Ahead::new(),
-            opening_wait_max: settings.queue.wait_max,
             record: settings.record,
-            producers_max: i64::from(settings.producers_max),
-            producer_retention_days: retention,
-            store: Arc::clone(&store),
+        };
+        let streams = Streams {
+            queue,
+            workers: Arc::clone(&workers),
+            producers: producers.clone(),
+            opening_wait_max: settings.queue.wait_max,
+            batches_in_flight_max: settings.record.batches_in_flight_max,
+            clock: Arc::clone(&clock),
+            drain,
+            tasks: Tasks::new(),
         };
         Ok(Self {
-            recorder: Arc::new(recorder),
+            intake: Arc::new(intake),
+            streams: Arc::new(streams),
             store,
             clock,
-            streams: Tasks::new(),
             totals_max: settings.totals_max,
-            producer_retention_days: retention,
+            producers,
             queries,
             roll_ups: Arc::new(Semaphore::new(1)),
             waiting_roll_ups: Arc::new(Semaphore::new(ROLL_UPS_WAITING_MAX)),
@@ -114,9 +122,9 @@ impl Service {
     /// Waits, after the drain has begun, until the streams are answered and the queue is
     /// written.
     pub async fn finished(&self) {
-        self.streams.close();
-        self.streams.finished().await;
-        self.recorder.queue.close();
+        self.streams.tasks.close();
+        self.streams.tasks.finished().await;
+        self.streams.queue.close();
         self.workers.finished().await;
     }
 
@@ -138,6 +146,6 @@ impl Service {
     /// How many rows wait or are being written.
     #[must_use]
     pub fn queued_rows(&self) -> usize {
-        self.recorder.queue.rows()
+        self.streams.queue.rows()
     }
 }

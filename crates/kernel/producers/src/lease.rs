@@ -1,6 +1,9 @@
 //! Who has a producer. A *lease* is an epoch and claims: a client shows it to go on with its
 //! producer, and the database holds it against the ones that it has.
 
+use tally_proto::tally::producers::v1 as proto;
+use tally_proto::wire::{reason, timestamp};
+use tally_runtime::Kind;
 use uuid::Uuid;
 
 use crate::setback::{Setback, Told};
@@ -23,8 +26,6 @@ pub struct Opening {
     pub told: Option<Told>,
     /// Its epoch from now on, if it is new or changes hands: see [`draw_epoch`].
     pub next_epoch: i64,
-    /// How many clients the domain takes at most.
-    pub producers_max: i64,
 }
 
 /// Where a producer stands in the database.
@@ -77,7 +78,7 @@ pub enum Refusal {
     #[error("the server knows {max} producers already, and does not take a new one")]
     TooMany {
         /// The limit.
-        max: i64,
+        max: u32,
     },
 }
 
@@ -88,11 +89,66 @@ pub(crate) enum Step {
     Add,
     /// Lets it go on.
     GoOn {
-        /// The epoch from now on.
+        /// Its epoch from now on.
         epoch: i64,
+        /// Its last batch that is committed.
+        sequence: i64,
     },
     /// Turns the client away.
     Refuse(Refusal),
+}
+
+/// What the database has of a producer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    pub(crate) standing: Standing,
+    /// In microseconds since 1970-01-01 UTC.
+    pub(crate) last_seen_micros: i64,
+    /// Whether it belongs to the domain that asks.
+    pub(crate) is_of_domain: bool,
+}
+
+/// A producer as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Producer {
+    /// Its id.
+    pub id: Uuid,
+    /// What people call it.
+    pub name: String,
+    /// The last batch that is committed.
+    pub sequence: i64,
+    /// Whether it is an insert worker of a server.
+    pub is_worker: bool,
+    /// When it was opened or stored something, in microseconds since 1970-01-01 UTC.
+    pub last_seen_micros: i64,
+    /// How much was accepted from it.
+    pub accepted: i64,
+    /// How much it said to have dropped.
+    pub dropped: i64,
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// What it means to the client.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::InUse | Self::OtherDomain { .. } => Kind::AlreadyExists,
+            Self::Forgotten => Kind::FailedPrecondition,
+            Self::TooMany { .. } => Kind::ResourceExhausted,
+        }
+    }
+
+    /// What the client can tell apart, beside the code.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::InUse | Self::OtherDomain { .. } => reason::PRODUCER_IN_USE,
+            Self::Forgotten => reason::PRODUCER_FORGOTTEN,
+            Self::TooMany { .. } => reason::TOO_MANY_PRODUCERS,
+        }
+    }
 }
 
 // === impl Opening ===
@@ -104,10 +160,19 @@ impl Opening {
         *self.claims.last().expect("a client has a claim: this is checked when it asks")
     }
 
-    /// What the producer has lost, given how many batches the database has of it and when it stored
-    /// the last one.
-    pub(crate) fn setback(&self, stored: Option<(i64, i64)>) -> Option<Setback> {
-        self.told?.setback(self.id, &self.name, stored)
+    /// What to do, given what the database has of the producer, and what to note as missing.
+    pub(crate) fn decide(
+        &self,
+        domain: &'static str,
+        found: Option<&Found>,
+    ) -> (Step, Option<Setback>) {
+        if found.is_some_and(|found| !found.is_of_domain) {
+            return (Step::Refuse(Refusal::OtherDomain { domain }), None);
+        }
+        let step = self.step(found.map(|found| found.standing));
+        // Another client's word says nothing about this producer.
+        let told = self.told.filter(|_| step != Step::Refuse(Refusal::InUse));
+        (step, told.and_then(|told| told.setback(self.id, &self.name, found)))
     }
 
     /// What opening does to a producer that stands here. These rules never lock a client out
@@ -118,17 +183,33 @@ impl Opening {
     /// - Any other process must know the epoch, or the claim that led to it, which a process notes
     ///   before it asks. The epoch changes then, so that only one of two clients that know the same
     ///   goes on. Both numbers are random: knowing an id does not help to guess them.
-    pub(crate) fn step(&self, standing: Option<Standing>) -> Step {
-        let Some(Standing { epoch, claim, .. }) = standing else {
+    fn step(&self, standing: Option<Standing>) -> Step {
+        let Some(Standing { epoch, claim, sequence }) = standing else {
             return if self.may_be_new { Step::Add } else { Step::Refuse(Refusal::Forgotten) };
         };
         let is_client = epoch > 0;
         if is_client && claim == self.claim() {
-            Step::GoOn { epoch }
+            Step::GoOn { epoch, sequence }
         } else if is_client && (epoch == self.epoch || self.claims.contains(&claim)) {
-            Step::GoOn { epoch: self.next_epoch }
+            Step::GoOn { epoch: self.next_epoch, sequence }
         } else {
             Step::Refuse(Refusal::InUse)
+        }
+    }
+}
+
+// === impl Producer ===
+
+impl From<Producer> for proto::Producer {
+    fn from(producer: Producer) -> Self {
+        Self {
+            short_id: short_id(producer.id),
+            name: producer.name,
+            sequence: producer.sequence.unsigned_abs(),
+            last_seen: Some(timestamp(producer.last_seen_micros)),
+            accepted: producer.accepted,
+            dropped: producer.dropped,
+            is_worker: producer.is_worker,
         }
     }
 }
@@ -161,7 +242,7 @@ mod tests {
         let (id, name) = (Uuid::from_u128(1), String::new());
         let (claims, may_be_new) = (claims.to_vec(), epoch == 0);
         let (told, next_epoch) = (None, NEXT);
-        Opening { id, epoch, claims, name, may_be_new, told, next_epoch, producers_max: 1 }
+        Opening { id, epoch, claims, name, may_be_new, told, next_epoch }
     }
 
     fn at(epoch: i64, claim: i64) -> Option<Standing> {
@@ -180,18 +261,19 @@ mod tests {
     #[test]
     fn the_rules_of_opening() {
         let (in_use, forgotten) = (Step::Refuse(Refusal::InUse), Step::Refuse(Refusal::Forgotten));
+        let go_on = |epoch| Step::GoOn { epoch, sequence: 7 };
         for (opening, standing, step) in [
             (opening(0, &[5]), None, Step::Add),
             (opening(3, &[5]), None, forgotten),
             (Opening { may_be_new: true, ..opening(3, &[5]) }, None, Step::Add),
             // The answer to the first one was lost, or the connection was.
-            (opening(0, &[5]), at(70, 5), Step::GoOn { epoch: 70 }),
-            (opening(70, &[5]), at(70, 5), Step::GoOn { epoch: 70 }),
-            (opening(70, &[5]), at(30, 5), Step::GoOn { epoch: 30 }),
+            (opening(0, &[5]), at(70, 5), go_on(70)),
+            (opening(70, &[5]), at(70, 5), go_on(70)),
+            (opening(70, &[5]), at(30, 5), go_on(30)),
             // The next process, which knows the epoch, or a claim that was not answered.
-            (opening(70, &[6]), at(70, 5), Step::GoOn { epoch: NEXT }),
-            (opening(0, &[5, 6]), at(70, 5), Step::GoOn { epoch: NEXT }),
-            (opening(70, &[6, 7, 8]), at(30, 7), Step::GoOn { epoch: NEXT }),
+            (opening(70, &[6]), at(70, 5), go_on(NEXT)),
+            (opening(0, &[5, 6]), at(70, 5), go_on(NEXT)),
+            (opening(70, &[6, 7, 8]), at(30, 7), go_on(NEXT)),
             // Another client with the same id, or with a copy of an old file.
             (opening(0, &[6]), at(70, 5), in_use),
             (opening(1, &[6]), at(70, 5), in_use),
@@ -217,7 +299,7 @@ mod tests {
                 let opening = Opening { next_epoch: draw_epoch(), ..opening(epoch, &noted) };
                 let now = match opening.step(standing) {
                     Step::Add => opening.next_epoch,
-                    Step::GoOn { epoch } => epoch,
+                    Step::GoOn { epoch, .. } => epoch,
                     Step::Refuse(refusal) => panic!("{lost:b}: {refusal}"),
                 };
                 standing = at(now, claim);

@@ -104,7 +104,6 @@ impl Opening {
             may_be_new: epoch == 0 || (acknowledged == Some(0) && terms.is_young(id, now)),
             told,
             next_epoch: draw_epoch(),
-            producers_max: i64::from(terms.producers_max),
         })
     }
 }

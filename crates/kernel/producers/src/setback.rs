@@ -1,9 +1,14 @@
 //! Acknowledged batches that the database no longer has, because it went back to an earlier state.
 
 use jiff::Timestamp;
+use tally_proto::tally::producers::v1 as proto;
+use tally_proto::wire::timestamp;
 use uuid::Uuid;
 
-use crate::lease::short_id;
+use crate::lease::{Found, short_id};
+
+/// What people call an insert worker.
+const WORKER_NAME: &str = "tally serve";
 
 /// The last acknowledgement that a client received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,16 +43,15 @@ pub struct Setback {
 // === impl Told ===
 
 impl Told {
-    /// What a producer has lost, given how many batches the database has of it and when it stored
-    /// the last one; `None` if the database does not have the producer.
+    /// What a producer has lost, given what the database has of it.
     pub(crate) fn setback(
         &self,
         producer: Uuid,
         name: &str,
-        stored: Option<(i64, i64)>,
+        found: Option<&Found>,
     ) -> Option<Setback> {
-        let (batches, since_micros) = match stored {
-            Some((sequence, last_seen)) => (self.sequence - sequence, last_seen),
+        let (batches, since_micros) = match found {
+            Some(found) => (self.sequence - found.standing.sequence, found.last_seen_micros),
             None if self.is_recent => (self.sequence, self.born(producer)),
             None => return None,
         };
@@ -59,6 +63,11 @@ impl Told {
             producers: 1,
             batches,
         })
+    }
+
+    /// The same for an insert worker of a server.
+    pub(crate) fn of_worker(&self, worker: Uuid, found: Option<&Found>) -> Option<Setback> {
+        self.setback(worker, WORKER_NAME, found)
     }
 
     /// When a producer began that the database does not have.
@@ -102,6 +111,19 @@ impl Setback {
     }
 }
 
+impl From<Setback> for proto::Setback {
+    fn from(setback: Setback) -> Self {
+        Self {
+            short_id: short_id(setback.producer),
+            name: setback.name,
+            since: Some(timestamp(setback.since_micros)),
+            noticed_at: Some(timestamp(setback.noticed_micros)),
+            batches: setback.batches,
+            producers: setback.producers,
+        }
+    }
+}
+
 fn time(micros: i64) -> String {
     Timestamp::from_microsecond(micros).map_or_else(|_| micros.to_string(), |time| time.to_string())
 }
@@ -109,6 +131,7 @@ fn time(micros: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lease::Standing;
 
     /// 2026-01-31 as the milliseconds of a version-7 id.
     const BORN_MICROS: i64 = 1_769_817_600_000_000;
@@ -130,7 +153,12 @@ mod tests {
             (told, None, Some((7, BORN_MICROS))),
             (old, None, None),
         ] {
-            let setback = told.setback(id, "shop", stored);
+            let found = stored.map(|(sequence, last_seen_micros)| Found {
+                standing: Standing { epoch: 1, claim: 1, sequence },
+                last_seen_micros,
+                is_of_domain: true,
+            });
+            let setback = told.setback(id, "shop", found.as_ref());
             let found = setback.map(|one| (one.batches, one.since_micros));
             assert_eq!(found, missing, "{told:?} {stored:?}");
         }

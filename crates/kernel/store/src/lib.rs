@@ -6,7 +6,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `error.rs` | classifying what the drivers report: did it happen, is it worth repeating? |
-//! | `migrate.rs` | bringing a domain's tables up to date |
+//! | `migrate.rs` | bringing a set of tables up to date |
 //! | `postgres/` | Postgres and CockroachDB: pool, TLS, transactions, migration lock |
 //! | `retry.rs` | the one loop that repeats a failed operation |
 //! | `sqlite/` | SQLite: its threads, its files, the lock on them |

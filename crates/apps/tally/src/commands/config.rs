@@ -31,7 +31,8 @@ pub(crate) fn run(
 ) -> anyhow::Result<ExitCode> {
     let on = args.domains.check(domains, &mut Problems::new());
     let off = domains.iter().filter(|domain| on.iter().all(|other| other.name != domain.name));
-    let off: Vec<_> = off.map(|one| format!("TALLY_{}_", one.name.to_uppercase())).collect();
+    let off: Vec<_> =
+        off.map(|one| format!("TALLY_{}_", one.name.to_uppercase().replace('-', "_"))).collect();
     let checked = args.check(domains, matches);
     for argument in command.get_arguments() {
         let Some(name) = argument.get_env() else { continue };

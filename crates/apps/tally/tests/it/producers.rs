@@ -176,7 +176,7 @@ fn counting_by_hand_never_reaches_the_limit_of_producers() {
         for _ in 0..10 {
             server.ok(&["add", "GET", "/a", "-n", "2"]);
             server.ok(&["import", "--again", &log]);
-            assert_eq!(server.ok(&["producers"]).stdout.lines().count(), 1, "nobody is listed");
+            assert_eq!(server.ok(&["producers"]).stdout.lines().count(), 1, "none is listed");
         }
         assert_eq!(server.live(), totals([("GET /a", 20), ("GET /b", 10)]));
     }

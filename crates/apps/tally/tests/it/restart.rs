@@ -17,7 +17,7 @@ async fn a_killed_database_loses_and_doubles_nothing() {
         server.await_serving(true);
         cluster.kill9();
         server.await_serving(false);
-        cluster.restart().expect("it comes back");
+        cluster.restart().expect("it restarts");
         server.await_serving(true);
     });
     load.finish(&server).await;

@@ -22,6 +22,7 @@ pub(crate) async fn service(folder: &std::path::Path) -> Service {
     let url = format!("sqlite:{}", folder.join("tally.db").display());
     let url = url.parse().expect("a URL");
     let database = Database::open(&url, Default::default()).await.expect("it opens");
+    tally_producers::MIGRATIONS.run(&database).await.expect("migrations");
     MIGRATIONS.run(&database).await.expect("migrations");
     let (drain, tasks) = (Drain::new(), Tasks::new());
     let parts = Parts { database, clock: Arc::new(SystemClock), drain, tasks };

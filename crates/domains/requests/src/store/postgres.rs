@@ -6,45 +6,36 @@
 //! | `endpoints.rs` | finding and adding endpoints; CockroachDB uses it too |
 //! | `files.rs` | files that were counted as a whole; CockroachDB uses it too |
 //! | `import_count.rs` | importing the Go server's tables |
-//! | `producers.rs` | opening, listing and forgetting producers; CockroachDB uses it too |
 //! | `partitions.rs` | which partitions there are; making and dropping them |
 //! | `roll_up.rs` | rolling partitions up, and the default partition |
 //! | `totals.rs` | answering queries; CockroachDB uses it too |
 
 pub(super) mod append;
 pub(super) mod endpoints;
-pub(super) mod files;
+pub(crate) mod files;
 mod import_count;
 mod partitions;
-pub(super) mod producers;
 mod roll_up;
 pub(super) mod totals;
-
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tally_ingest::{Batch, WriteError};
+use tally_producers::Parcel;
 use tally_store::postgres::Database;
 use tally_store::retry::Policy;
-use tokio::sync::Semaphore;
-use uuid::Uuid;
 
-use super::{Appended, Names, OPENINGS_MAX, Opened, ProducerRetention, Result, Store};
+use super::{Appended, Names, Result, Store};
 use crate::counted::CountedFile;
 use crate::import_count::{CountTables, Imported};
 use crate::model::{DayRange, Endpoint, EndpointId};
-use crate::producer::{Leaving, Opening, Producer};
 use crate::rows::Rows;
-use crate::setback::{Setback, Told};
 use crate::totals::{Query, Totals};
 
 /// Requests in Postgres: rows in a partition for each day.
 #[derive(Debug, Clone)]
 pub struct PostgresStore {
     database: Database,
-    /// A place for each producer that is being opened, or forgotten by itself.
-    openings: Arc<Semaphore>,
 }
 
 // === impl PostgresStore ===
@@ -53,7 +44,7 @@ impl PostgresStore {
     /// On a database whose migrations are applied.
     #[must_use]
     pub fn new(database: Database) -> Self {
-        Self { database, openings: Arc::new(Semaphore::new(OPENINGS_MAX)) }
+        Self { database }
     }
 }
 
@@ -75,10 +66,10 @@ impl Store for PostgresStore {
 
     async fn append(
         &self,
-        batch: &Batch<'_, Rows>,
+        batch: &Batch<'_, Parcel<Rows>>,
         names: &Names,
     ) -> std::result::Result<Appended, WriteError> {
-        let appended = append::append(&self.database, batch, names, append::COPIES).await;
+        let appended = append::append(&self.database, batch, names, &append::COPIES).await;
         appended.map_err(|error| match error {
             WriteError::Failed(error) if partitions::was_just_made(&error) => {
                 WriteError::Failed(error.that_passes())
@@ -96,32 +87,8 @@ impl Store for PostgresStore {
         Policy::long("read totals").run(|| totals::read(&self.database, query, lock)).await
     }
 
-    async fn open_producer(&self, opening: &Opening) -> Result<Opened> {
-        producers::open(&self.database, &self.openings, opening).await
-    }
-
-    async fn forget_producer(&self, leaving: &Leaving) -> Result<()> {
-        producers::forget_one(&self.database, &self.openings, leaving).await
-    }
-
     async fn counted_files(&self, fingerprints: &[Vec<u8>]) -> Result<Vec<CountedFile>> {
         files::find(&self.database, fingerprints).await
-    }
-
-    async fn note_setback(&self, worker: Uuid, told: Told) -> Result<()> {
-        producers::note_setback(&self.database, worker, told).await
-    }
-
-    async fn setbacks(&self) -> Result<Vec<Setback>> {
-        producers::setbacks(&self.database).await
-    }
-
-    async fn clear_setbacks(&self, short_id: &str) -> Result<Vec<Setback>> {
-        producers::clear_setbacks(&self.database, short_id).await
-    }
-
-    async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>> {
-        producers::list(&self.database, with_workers).await
     }
 
     async fn try_write(&self) -> Result<()> {
@@ -132,10 +99,9 @@ impl Store for PostgresStore {
         import_count::import_count(&self.database, tables).await
     }
 
-    async fn maintain(&self, now: Timestamp, retention: ProducerRetention) -> Result<()> {
+    async fn maintain(&self, now: Timestamp) -> Result<()> {
         partitions::make_ahead(&self.database, now).await?;
         partitions::drop_empty(&self.database, now).await?;
-        files::forget(&self.database).await?;
-        producers::forget(&self.database, retention).await
+        files::forget(&self.database).await
     }
 }

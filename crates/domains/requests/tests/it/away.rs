@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use crate::LIMIT;
 use crate::backend::{
-    NOW, RETENTION, TODAY, Total, append_named, ask, at, batch, listed, migrated, named, noon,
-    open, query, sum, total,
+    NOW, TODAY, Total, append_named, ask, at, batch, listed, migrated, named, noon, open, query,
+    sum, total,
 };
 use crate::server::{Counting, counted, get, settings};
 
@@ -128,7 +128,8 @@ async fn a_partition_that_is_made_meanwhile_is_no_fault_of_the_batch() {
     );
     maker.batch_execute(&sql).await.unwrap();
     let waits = async || {
-        let sql = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted";
+        let sql = "SELECT count(*) > 0 FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database \
+                   WHERE d.datname = current_database() AND NOT l.granted";
         watcher.query_one(sql, &[]).await.unwrap().get::<_, bool>(0)
     };
     let made = async {
@@ -149,7 +150,7 @@ async fn a_roll_up_survives_a_lost_commit() {
     let Some(database) = TestDatabase::create_or_skip("lost_roll_up") else { return };
     let (proxy, url) = Proxy::before(&database.url()).await;
     let store = store::open(&migrated(&url).await);
-    store.maintain(NOW.parse().unwrap(), RETENTION).await.unwrap();
+    store.maintain(NOW.parse().unwrap()).await.unwrap();
     let names = [named(3, "/")];
     let id = names[0].id;
     for (sequence, day) in [(1, TODAY), (2, "2015-05-17")] {

@@ -16,7 +16,7 @@ use tally_serve::{Domains, Doors, Listener, Parts, Server, Started};
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::backend::{NOW, RETENTION, Total, at, open_with, total};
+use crate::backend::{NOW, TERMS, Total, at, open_with, total};
 
 /// A running service. Its tasks end with the test's runtime.
 pub(crate) struct Counting {
@@ -44,7 +44,7 @@ pub(crate) fn settings() -> Settings {
         totals_max: 1_000_000,
         record: RecordLimits::default(),
         producers_max: 1_000,
-        producer_retention_days: RETENTION,
+        producer_retention_days: TERMS.retention_days,
     }
 }
 
@@ -54,6 +54,7 @@ impl Counting {
     /// Creates the tables of a database and starts a service on it.
     pub(crate) async fn start(url: &str, settings: Settings) -> Self {
         let database = open_with(url, settings.attempt_max()).await;
+        tally_producers::MIGRATIONS.run(&database).await.expect("migrations");
         MIGRATIONS.run(&database).await.expect("migrations");
         let drain = Drain::new();
         let clock = Arc::new(ManualClock::new(NOW.parse().expect("a time")));

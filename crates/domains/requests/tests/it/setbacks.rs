@@ -80,7 +80,7 @@ async fn set_back(counting: &Counting, restore: impl AsyncFn(String)) {
     let of_client: Vec<_> = listed.iter().filter(|one| one.name == "a test").collect();
     assert_eq!(of_client.len(), 1, "{listed:?}");
     assert_eq!((of_client[0].batches, of_client[0].producers), (2, 1));
-    assert_eq!(of_client[0].short_id, tally_requests::short_id(id));
+    assert_eq!(of_client[0].short_id, tally_producers::short_id(id));
     assert!(totals.contains(of_client[0]), "{totals:?}");
     // Totals of other days are still complete.
     let (totals, listed) = first_messages(counting, 1, 2020).await;
@@ -95,7 +95,7 @@ async fn set_back(counting: &Counting, restore: impl AsyncFn(String)) {
         async |short_id: &str| try_clear(short_id).await.expect("cleared").into_inner().setbacks;
     let status = try_clear("").await.expect_err("a missing id does not mean all");
     assert_eq!(status.code(), tonic::Code::InvalidArgument, "{status}");
-    let one = tally_requests::short_id(id);
+    let one = tally_producers::short_id(id);
     let cleared = clear(&one).await;
     assert_eq!(cleared.len(), 1, "{cleared:?}");
     assert_eq!((&cleared[0].short_id, cleared[0].batches), (&one, 2));
@@ -163,10 +163,13 @@ async fn a_loss_that_cannot_be_noted_is_noted_later() {
         counting.add(vec![get("/", NOW)]).await.expect("stored");
     }
     let client = database.connect().await;
-    let back = "DELETE FROM tally_producers; ALTER TABLE tally_setbacks RENAME TO hidden";
+    let back = "DELETE FROM tally_producers; ALTER TABLE tally_producer_setbacks RENAME TO hidden";
     client.batch_execute(back).await.expect("back");
     counting.add(vec![get("/", NOW)]).await.expect("stored");
-    client.batch_execute("ALTER TABLE hidden RENAME TO tally_setbacks").await.expect("there");
+    client
+        .batch_execute("ALTER TABLE hidden RENAME TO tally_producer_setbacks")
+        .await
+        .expect("there");
     counting.add(vec![get("/", NOW)]).await.expect("stored");
     let (_, listed) = first_messages(&counting, 1, 9999).await;
     assert_eq!(listed.iter().map(|one| one.batches).collect::<Vec<_>>(), [3]);
@@ -178,7 +181,7 @@ async fn a_loss_that_cannot_be_noted_is_noted_later() {
 async fn made_up_losses_do_not_fill_the_log() {
     let Some(database) = TestDatabase::create_or_skip("made_up") else { return };
     let counting = Counting::start(&database.url(), settings()).await;
-    let many = "INSERT INTO tally_setbacks SELECT gen_random_uuid(), '', now(), now(), 1, 1 \
+    let many = "INSERT INTO tally_producer_setbacks SELECT gen_random_uuid(), '', now(), now(), 1, 1 \
          FROM generate_series(1, 999)";
     database.connect().await.batch_execute(many).await.expect("rows");
     let (log, _guard) = Log::begin();

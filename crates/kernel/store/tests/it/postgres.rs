@@ -50,9 +50,9 @@ async fn an_unreachable_server_is_transient() {
     let (proxy, url) = Proxy::before(&database.url()).await;
     let opened = open(&url).await.expect("it opens");
     proxy.cut().await;
-    let error = opened.ping().await.expect_err("nobody is there");
+    let error = opened.ping().await.expect_err("no server listens");
     assert!(error.is_transient(), "{error}");
-    let error = open(&url).await.expect_err("nobody is there");
+    let error = open(&url).await.expect_err("no server listens");
     assert!(error.is_transient(), "{error}");
     assert_eq!(error.outcome(), Outcome::Determinate);
     proxy.restore().await;

@@ -1,12 +1,14 @@
 //! Answering queries. CockroachDB uses it too.
 
 use futures_util::StreamExt as _;
+use tally_producers::postgres::dropped;
 use tally_store::postgres::{Database, Isolation, Transaction};
 use tokio_postgres::types::ToSql;
 
 use super::super::Result;
-use super::append::Micros;
-use super::{endpoints, producers};
+use super::endpoints;
+use crate::NAME;
+use crate::copy::Micros;
 use crate::model::{Day, DayRange, Endpoint, EndpointId};
 use crate::totals::{Collector, Granularity, Query, TooMany, Totals};
 
@@ -27,7 +29,7 @@ pub(crate) async fn read(database: &Database, query: &Query, lock: Option<&str>)
         collect(&transaction, sql, &[&from, &to], &mut collector).await?;
     }
     let names = named(&transaction, &collector).await?;
-    let dropped = producers::dropped(&transaction, query.days).await?;
+    let dropped = dropped(&transaction, NAME, query.days.first.0, query.days.last.0).await?;
     transaction.commit().await?;
     Ok(Totals { dropped, ..collector.finish(names)? })
 }

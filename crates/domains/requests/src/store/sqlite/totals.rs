@@ -2,10 +2,12 @@
 
 use hashbrown::{HashMap, HashSet};
 use rusqlite::{Connection, OptionalExtension as _};
+use tally_producers::sqlite::dropped;
 use tally_store::error::Step as _;
 
 use super::super::Result;
-use super::{endpoints, producers};
+use super::endpoints;
+use crate::NAME;
 use crate::model::{Day, Endpoint, EndpointId};
 use crate::totals::{Collector, Query, TooMany, Totals};
 
@@ -20,7 +22,7 @@ pub(super) fn read(connection: &mut Connection, query: &Query) -> Result<Totals>
     if query.live {
         not_rolled_up(&snapshot, query, &mut collector)?;
     }
-    let dropped = producers::dropped(&snapshot, query.days)?;
+    let dropped = dropped(&snapshot, NAME, query.days.first.0, query.days.last.0)?;
     let names = named(&snapshot, &collector)?;
     Ok(Totals { dropped, ..collector.finish(names)? })
 }

@@ -1,0 +1,309 @@
+//! What of a batch is new, by where its producers stand.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+
+use tally_ingest::{Batch, WriteError};
+use tally_runtime::{Day, faults};
+use uuid::Uuid;
+
+use crate::days::Counted;
+use crate::lease::Refusal;
+use crate::run::{Content, Fate, Parcel, Run};
+
+/// A producer's epoch, 0 for a worker, and the last batch that is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) epoch: i64,
+    pub(crate) sequence: i64,
+}
+
+/// A producer that moves on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Move {
+    pub(crate) id: Uuid,
+    pub(crate) epoch: i64,
+    /// The number that it must have.
+    pub(crate) before: i64,
+    /// The number that it gets.
+    pub(crate) last: i64,
+}
+
+/// What one transaction does with a batch.
+#[derive(Debug)]
+pub struct Plan<C> {
+    pub(crate) moves: Vec<Move>,
+    /// What is stored.
+    pub content: Vec<C>,
+    pub(crate) days: BTreeMap<(Uuid, Day), Counted>,
+    /// What becomes of each parcel, in order, once this is committed.
+    pub fates: Vec<Fate>,
+}
+
+/// Where producers stand. Those that are not in it are assumed to be where the batch needs them;
+/// the statement that moves them verifies it.
+pub(crate) type Places = HashMap<Uuid, Option<Place>>;
+
+// === impl Plan ===
+
+impl<C: Content> Plan<C> {
+    /// As if everything were new, which it is unless something failed before. The database holds
+    /// each move against the truth.
+    pub(crate) fn hopeful(batch: &Batch<'_, Parcel<C>>) -> Result<Self, WriteError> {
+        Self::new(batch, Places::new())
+    }
+
+    /// By where the producers stand: the caller keeps them there.
+    ///
+    /// # Errors
+    /// When the worker's number is not the next one, and not that of a repeated batch either.
+    /// Nothing of the batch is stored then.
+    pub(crate) fn new(
+        batch: &Batch<'_, Parcel<C>>,
+        mut places: Places,
+    ) -> Result<Self, WriteError> {
+        let (moves, content) = (Vec::new(), Vec::new());
+        let mut plan = Self { moves, content, days: BTreeMap::new(), fates: Vec::new() };
+        let before = batch.sequence - 1;
+        let own =
+            places.remove(&batch.producer).unwrap_or(Some(Place { epoch: 0, sequence: before }));
+        let stored = own.map_or(0, |place| place.sequence);
+        let is_new = stored == before;
+        // Only the worker uses its id, so a number that is used without an attempt of its own was
+        // used by a copy of this server.
+        let is_duplicate = batch.is_repeated && stored == batch.sequence;
+        if !is_new && !is_duplicate {
+            return Err(WriteError::OutOfSequence { sent: batch.sequence, stored });
+        }
+        if is_new {
+            plan.move_on(batch.producer, Place { epoch: 0, sequence: before }, batch.sequence);
+        }
+        for chunk in batch.chunks {
+            let fate = match &chunk.run {
+                Some(run) => plan.add_run(run, &chunk.content, &mut places),
+                None => {
+                    if is_new {
+                        plan.store(batch.producer, chunk.content.clone());
+                    }
+                    Fate::Stored { committed: 0 }
+                }
+            };
+            plan.fates.push(fate);
+        }
+        Ok(plan)
+    }
+
+    pub(crate) fn row_count(&self) -> usize {
+        self.content.iter().map(Content::rows).sum()
+    }
+
+    fn add_run(&mut self, run: &Run, content: &C, places: &mut Places) -> Fate {
+        let hoped = Place { epoch: run.epoch, sequence: run.first - 1 };
+        let place = places.entry(run.producer).or_insert(Some(hoped));
+        match place {
+            None => Fate::Refused(Refusal::Forgotten),
+            Some(place) if place.epoch != run.epoch => Fate::Refused(Refusal::InUse),
+            Some(Place { sequence, .. }) if *sequence < run.first - 1 => {
+                Fate::Gap { committed: *sequence }
+            }
+            Some(place) => {
+                let known = usize::try_from(place.sequence + 1 - run.first).unwrap_or(usize::MAX);
+                let known = if faults::is_on("record.skip_sequence") { 0 } else { known };
+                if known < run.batches.len() {
+                    let first_row = known.checked_sub(1).map_or(0, |last| run.batches[last].rows);
+                    self.store(run.producer, content.skip(first_row));
+                    self.drop_days(run, known);
+                    let last = run.last().max(place.sequence);
+                    self.move_on(run.producer, *place, last);
+                    place.sequence = last;
+                }
+                Fate::Stored { committed: place.sequence }
+            }
+        }
+    }
+
+    /// Two runs of one producer, of two streams of one process, are one move.
+    fn move_on(&mut self, id: Uuid, from: Place, last: i64) {
+        match self.moves.iter_mut().find(|one| one.id == id) {
+            Some(known) => known.last = last,
+            None => {
+                let Place { epoch, sequence: before } = from;
+                self.moves.push(Move { id, epoch, before, last });
+            }
+        }
+    }
+
+    fn store(&mut self, producer: Uuid, content: C) {
+        if content.rows() == 0 {
+            return;
+        }
+        for (day, count) in content.days() {
+            self.days.entry((producer, *day)).or_default().accepted += count;
+        }
+        self.content.push(content);
+    }
+
+    fn drop_days(&mut self, run: &Run, known: usize) {
+        for (day, count) in run.batches[known..].iter().flat_map(|batch| &batch.drops) {
+            let dropped = &mut self.days.entry((run.producer, *day)).or_default().dropped;
+            *dropped = dropped.saturating_add(*count);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::run::BatchEnd;
+
+    /// Rows of two numbers, all of one day.
+    #[derive(Debug, Clone)]
+    struct Pairs(Vec<(i64, i64)>, [(Day, i64); 1]);
+
+    impl Pairs {
+        fn new(pairs: Vec<(i64, i64)>) -> Self {
+            let rows = i64::try_from(pairs.len()).unwrap();
+            Self(pairs, [(Day(0), rows)])
+        }
+    }
+
+    impl Content for Pairs {
+        fn rows(&self) -> usize {
+            self.0.len()
+        }
+        fn bytes(&self) -> usize {
+            16 * self.0.len()
+        }
+        fn days(&self) -> &[(Day, i64)] {
+            &self.1
+        }
+        fn skip(&self, rows: usize) -> Self {
+            Self::new(self.0[rows..].to_vec())
+        }
+    }
+
+    const WORKER: Uuid = Uuid::from_u128(1);
+    const CLIENT: Uuid = Uuid::from_u128(2);
+
+    /// A chunk of batches `first..`, each with so many rows, whose endpoint is the batch.
+    fn chunk(first: i64, sizes: &[usize]) -> Parcel<Pairs> {
+        let mut rows = Vec::new();
+        let mut batches = Vec::new();
+        for (sequence, size) in (first..).zip(sizes) {
+            rows.extend((0..*size).map(|_| (sequence, 0)));
+            batches.push(BatchEnd { rows: rows.len(), drops: vec![(Day(0), sequence)] });
+        }
+        of_run(rows, Run { producer: CLIENT, epoch: 9, first, batches })
+    }
+
+    fn of_run(rows: Vec<(i64, i64)>, run: Run) -> Parcel<Pairs> {
+        Parcel { content: Pairs::new(rows), run: Some(Arc::new(run)) }
+    }
+
+    fn plan(chunks: &[Parcel<Pairs>], stored: Option<i64>) -> Plan<Pairs> {
+        let place = stored.map(|sequence| Place { epoch: 9, sequence });
+        let batch = Batch { producer: WORKER, sequence: 1, is_repeated: false, chunks };
+        Plan::new(&batch, Places::from([(CLIENT, place)])).unwrap()
+    }
+
+    fn sequences(plan: &Plan<Pairs>) -> Vec<i64> {
+        plan.content.iter().flat_map(|one| &one.0).map(|(sequence, _)| *sequence).collect()
+    }
+
+    #[test]
+    fn only_what_is_new_is_stored() {
+        let chunks = [chunk(5, &[2, 0, 1])];
+        for (stored, rows, fate) in [
+            (Some(3), vec![], Fate::Gap { committed: 3 }),
+            (Some(4), vec![5, 5, 7], Fate::Stored { committed: 7 }),
+            (Some(5), vec![7], Fate::Stored { committed: 7 }),
+            (Some(6), vec![7], Fate::Stored { committed: 7 }),
+            (Some(7), vec![], Fate::Stored { committed: 7 }),
+            (Some(9), vec![], Fate::Stored { committed: 9 }),
+            (None, vec![], Fate::Refused(Refusal::Forgotten)),
+        ] {
+            let plan = plan(&chunks, stored);
+            assert_eq!(sequences(&plan), rows, "{stored:?}");
+            assert_eq!(plan.fates, [fate], "{stored:?}");
+            let moved = plan.moves.iter().find(|one| one.id == CLIENT).map(|one| one.last);
+            let new = stored.filter(|stored| (4..7).contains(stored));
+            assert_eq!(moved, new.map(|_| 7));
+            let dropped = plan.days.get(&(CLIENT, Day(0))).map_or(0, |day| day.dropped);
+            assert_eq!(dropped, new.map_or(0, |stored| (stored + 1..=7).sum()));
+        }
+    }
+
+    #[test]
+    fn two_runs_of_one_producer_are_one_move() {
+        let chunks = [chunk(5, &[1, 1]), chunk(5, &[1, 1, 1]), chunk(9, &[1])];
+        let plan = plan(&chunks, Some(4));
+        assert_eq!(sequences(&plan), [5, 6, 7]);
+        assert_eq!(plan.moves[1], Move { id: CLIENT, epoch: 9, before: 4, last: 7 });
+        let (six, seven) = (Fate::Stored { committed: 6 }, Fate::Stored { committed: 7 });
+        assert_eq!(plan.fates, [six, seven, Fate::Gap { committed: 7 }]);
+    }
+
+    proptest! {
+        /// Whatever runs come, in whatever order and however often: each number is stored once, none
+        /// is left out, and nothing is acknowledged that is not stored.
+        #[test]
+        fn each_number_is_stored_once(
+            batches in prop::collection::vec(
+                prop::collection::vec((0..3_u128, 1..8_i64, 1..4_usize), 0..4), 1..12
+            )
+        ) {
+            let id = |client| Uuid::from_u128(100 + client);
+            let mut database: HashMap<Uuid, Place> =
+                (0..3).map(|client| (id(client), Place { epoch: 9, sequence: 0 })).collect();
+            let mut stored = HashSet::new();
+            for (sequence, runs) in (1..).zip(batches) {
+                let mut chunks = Vec::new();
+                for (client, first, len) in runs {
+                    let ends = (1..=len).map(|rows| BatchEnd { rows, drops: Vec::new() });
+                    let (producer, batches) = (id(client), ends.collect());
+                    let run = Run { producer, epoch: 9, first, batches };
+                    let rows = (first..).take(len).map(|sequence| (sequence, client as i64));
+                    chunks.push(of_run(rows.collect(), run));
+                }
+                let batch = Batch { producer: WORKER, sequence, is_repeated: false, chunks: &chunks };
+                let fits = |plan: &Plan<Pairs>| plan.moves.iter().filter(|one| one.id != WORKER).all(|one| {
+                    database[&one.id] == Place { epoch: one.epoch, sequence: one.before }
+                });
+                let mut plan = Plan::hopeful(&batch).unwrap();
+                if !fits(&plan) {
+                    let places = database.iter().map(|(id, place)| (*id, Some(*place))).collect();
+                    plan = Plan::new(&batch, places).unwrap();
+                    prop_assert!(fits(&plan));
+                }
+                for one in plan.moves.iter().filter(|one| one.id != WORKER) {
+                    database.insert(one.id, Place { epoch: 9, sequence: one.last });
+                }
+                for row in plan.content.iter().flat_map(|one| one.0.clone()) {
+                    prop_assert!(stored.insert(row), "{row:?} is stored twice");
+                }
+                for (run, fate) in chunks.iter().filter_map(|one| one.run.as_ref()).zip(plan.fates) {
+                    match fate {
+                        Fate::Stored { committed } => {
+                            prop_assert!(committed >= run.last());
+                            prop_assert!(database[&run.producer].sequence >= committed);
+                        }
+                        Fate::Gap { committed } => prop_assert!(committed < run.first - 1),
+                        Fate::Refused(refusal) => prop_assert!(false, "{refusal}"),
+                    }
+                }
+            }
+            for client in 0..3 {
+                let last = database[&id(client)].sequence;
+                let mut numbers: Vec<_> =
+                    stored.iter().filter(|row| row.1 == client as i64).map(|row| row.0).collect();
+                numbers.sort_unstable();
+                prop_assert_eq!(numbers, (1..=last).collect::<Vec<_>>());
+            }
+        }
+    }
+}
