@@ -20,7 +20,7 @@
 //! | `record.rs` | how the batches of a `Record` stream become rows |
 //! | `rollup.rs` | rolling up, and the housekeeping that goes with it |
 //! | `rows.rs` | rows as they travel, with the names that they need |
-//! | `service.rs` | the domain's parts, put together |
+//! | `service.rs` | the domain's operations, and the parts that they are made of |
 //! | `settings.rs` | the domain's settings: as flags and variables, and checked |
 //! | `store/` | what a store must do, and how each database does it |
 //! | `totals.rs` | a question about totals, and its answer in order |
