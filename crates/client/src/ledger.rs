@@ -4,11 +4,11 @@
 use std::collections::VecDeque;
 
 use tally_proto::tally::requests::v1 as proto;
-use tally_proto::wire::timestamp;
+use tally_proto::wire::{CLAIMS_MAX, timestamp};
 
 use crate::random::{self, ProducerId};
 use crate::rows::Requests;
-use crate::spool::{CLAIMS_MAX, Recovered};
+use crate::spool::Recovered;
 
 /// The shortest time for which a server remembers a silent producer: a day, in microseconds.
 const RETENTION_MIN_US: i64 = 24 * 60 * 60 * 1_000_000;

@@ -48,7 +48,7 @@
 //! | `random.rs` | ids, claims, jitter |
 //! | `rows.rs` | rows and drops, and how they become batches |
 //! | `settings.rs` | settings, defaults, limits |
-//! | `spool/` | batches in files, which survive a restart |
+//! | `spool.rs` | batches in files, which survive a restart; `spool/` has the format |
 //! | `transport.rs` | connecting to a server |
 
 #![deny(missing_docs)]

@@ -36,7 +36,8 @@ pub(crate) fn jitter(whole: Duration) -> Duration {
     half + half.mul_f64(part)
 }
 
-fn number() -> u64 {
+/// A number that cannot be guessed outside of this process.
+pub(crate) fn number() -> u64 {
     getrandom::u64().expect("the operating system has random numbers")
 }
 

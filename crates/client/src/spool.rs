@@ -1,22 +1,18 @@
 //! A queue of batches in files, which survives the end of the process.
 //!
-//! A batch is [appended](Spool::append) before it is sent, and
-//! [acknowledged](Spool::acknowledge) when the server has it. A process that is started again
-//! [opens](Spool::open) the spool, goes on under the same producer id, epoch and claims, and
-//! sends what is pending once more; the server leaves out what it has.
+//! A process that is started again goes on as the same producer and sends what is pending once
+//! more; the server leaves out what it has.
 //!
 //! # What survives
 //! | what ends | what is lost |
 //! |---|---|
-//! | the process, be it by SIGKILL | nothing whose `append` had returned, with any [`Fsync`] |
-//! | the machine or its power | with [`Fsync::EachBatch`] nothing whose `append` had returned; else what was not written yet, at the end of the row |
-//! | a part of a file | the batches in it; [`Recovered`] says which, and how many rows they had |
+//! | the process, even by SIGKILL | nothing that was in the spool, with any [`Fsync`] |
+//! | the machine or its power | with [`Fsync::EachBatch`] nothing that was in the spool; otherwise what was not written yet, at the end of the row |
+//! | a part of a file | the batches in it; the log says which, and the server is told how many requests they had |
 //!
-//! What is lost at the end of the row leaves no hole, so the next batch gets a sequence under
-//! which the server may have stored a lost one. The user of a spool therefore compares: when
-//! the server's first answer after [`Spool::open`] has a committed sequence that is not below
-//! [`Recovered::next_sequence`], then the batches that were appended since are not the ones that
-//! the server has, and [`Spool::renumber`] moves them behind those before anything is sent.
+//! What is lost at the end of the row leaves no hole, so the next batch gets the sequence of a
+//! lost one, which the server may have stored. The server's first answer then names a committed
+//! sequence that the spool does not know, and the process goes on as a new producer.
 //!
 //! # Where
 //! On a local file system, in a directory of its own for each process. Other files in the
@@ -24,26 +20,23 @@
 //! `flock`, so the lock ends with the process; a child that was made by `fork` without `exec`
 //! holds it too, and must not use the spool. On NFS a lock may not be seen by other machines.
 //!
-//! All calls block. The format is described in `FORMAT.md` beside the source.
+//! All calls of `Spool` block. `FORMAT.md` beside the source describes the format.
 //!
 //! | file | what it owns |
 //! |---|---|
 //! | `record.rs` | the bytes of a segment |
 //! | `state.rs` | the bytes of the state file |
 //! | `files.rs` | the directory: names, the lock, writing a file as a whole |
-//! | `scan.rs` | finding the records of a segment, also of a damaged one |
+//! | `scan.rs` | finding the records of a segment, even of a damaged one |
 //! | `recover.rs` | what a directory holds, and mending its end |
 //! | `log.rs` | appending to segments and removing them |
 //! | `reading.rs` | reading batches back |
-//! | `rewrite.rs` | new numbers for what is pending |
+//! | `rewrite.rs` | a new producer for what is pending |
 //! | `report.rs` | what was found |
 //! | `error.rs` | what can go wrong |
-//! | `fuzz.rs` | the entry points of the fuzz targets |
 
 mod error;
 mod files;
-#[doc(hidden)]
-pub mod fuzz;
 mod log;
 mod reading;
 mod record;
@@ -52,24 +45,22 @@ mod report;
 mod rewrite;
 mod scan;
 mod state;
+#[cfg(test)]
+mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-pub use error::Error;
-pub use report::{Finding, Missing, Recovered, Stored};
-pub use rewrite::Rewrite;
+use tally_proto::wire::CLAIMS_MAX;
+
+pub(crate) use error::Error;
+pub(crate) use report::{Finding, Missing, Recovered, Stored};
 
 use files::Directory;
 use log::Log;
 use reading::Reading;
+use recover::Recovery;
 use state::State;
-
-/// How many claims a producer may have: the server takes no more.
-pub const CLAIMS_MAX: usize = state::CLAIMS_MAX;
-
-/// The largest payload of a batch, in bytes.
-pub const PAYLOAD_BYTES_MAX: u64 = record::PAYLOAD_BYTES_MAX as u64;
 
 /// How large a spool may be, and what it survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,8 +68,8 @@ pub struct Options {
     /// How many bytes the segments may have together on the disk; 256 MiB by default. The space
     /// of a batch is free again when all of its segment is acknowledged.
     pub bytes_max: u64,
-    /// When a segment has this many bytes, the next one is begun; 8 MiB by default. At most half
-    /// of `bytes_max`.
+    /// When a segment has this many bytes, the next one is begun; 8 MiB by default. At least
+    /// 1,024 and at most half of `bytes_max`.
     pub segment_bytes_max: u64,
     /// When the disk must have written what was appended.
     pub fsync: Fsync,
@@ -88,25 +79,23 @@ pub struct Options {
 /// way; this is about the machine and its power.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fsync {
-    /// Before `append` returns. The default.
+    /// Before the batch counts as kept. The default.
     EachBatch,
-    /// By the first `append` that comes this long after the last time; [`Spool::sync_due`] says
-    /// when [`Spool::sync`] should be called if none comes.
+    /// At most this long after a batch was appended.
     Interval(Duration),
-    /// When the system likes.
+    /// When the operating system decides to.
     OsOnly,
 }
 
 /// An open spool.
 #[derive(Debug)]
-pub struct Spool {
-    options: Options,
+pub(crate) struct Spool {
     state: State,
     log: Log,
     reading: Option<Reading>,
     /// Pending batches that cannot be read, in order.
     missing: Vec<Missing>,
-    /// The last, so that the lock is let go last.
+    /// The last field, so that the lock is let go last.
     directory: Directory,
 }
 
@@ -134,31 +123,37 @@ impl Options {
 // === impl Spool ===
 
 impl Spool {
-    /// Opens the spool in a directory, and makes both when they are not there. Checks every
-    /// record, which takes about as long as to read the files.
+    /// Opens the spool in a directory, and makes both if they are not there. Checks every
+    /// record, which takes about as long as reading the files.
     ///
-    /// `new_producer_id` is taken when the spool is new or empty of everything, and is ignored
+    /// `new_producer_id` is taken if the spool is new or empty of everything, and is ignored
     /// otherwise.
     ///
     /// # Errors
     /// When the directory cannot be read and written, is in use, was written by a newer version,
-    /// or has a file of another spool. Nothing is changed then. Damage is no error: it is in
+    /// or has a file of another spool. Nothing is changed then. Damage is not an error: it is in
     /// [`Recovered`].
-    pub fn open(
+    pub(crate) fn open(
         directory: impl AsRef<Path>,
         options: Options,
         new_producer_id: [u8; 16],
     ) -> Result<(Self, Recovered), Error> {
         options.check()?;
         let directory = Directory::open(directory.as_ref())?;
-        let found = recover::recover(&directory, new_producer_id)?;
-        let (state, recovered) = (found.state, found.recovered);
-        let (identity, last) = (state.identity, state.last);
-        let path = directory.path();
-        let log = Log::new(path, &options, identity, found.segments, last, found.sealed);
-        let missing = recovered.missing.clone();
-        let mut spool = Self { options, state, log, reading: None, missing, directory };
-        if found.changed {
+        let found = recover::recover(&directory, options, new_producer_id)?;
+        let Recovery { state, log, missing, findings, changed, .. } = found;
+        let recovered = Recovered {
+            producer_id: state.identity.producer_id,
+            epoch: state.epoch,
+            claims: state.claims.clone(),
+            acknowledged: state.acknowledged,
+            acknowledged_at: state.acknowledged_at,
+            next_sequence: log.last.sequence.saturating_add(1),
+            missing: missing.clone(),
+            findings,
+        };
+        let mut spool = Self { state, log, reading: None, missing, directory };
+        if changed {
             spool.write_state()?;
         }
         spool.collect()?;
@@ -168,34 +163,25 @@ impl Spool {
     /// Adds the next batch. `rows` is what is lost if the batch is: its requests and its drops.
     ///
     /// # Errors
-    /// When there is no room ([`Error::is_no_room`]) or the system refuses. The batch is then
-    /// not in the spool, and the same sequence is next.
-    pub fn append(&mut self, sequence: u64, rows: u64, payload: &[u8]) -> Result<(), Error> {
+    /// When there is no room or the system refuses. The batch is then not in the spool, and the
+    /// same sequence is next.
+    pub(crate) fn append(&mut self, sequence: u64, rows: u64, payload: &[u8]) -> Result<(), Error> {
         let next = self.next_sequence();
         if sequence != next {
             return Err(Error::OutOfSequence { given: sequence, next });
         }
-        let bytes_max = self.options.bytes_max;
-        let mut wanted = self.log.wanted(payload, bytes_max)?;
-        if self.log.bytes() + wanted > bytes_max {
-            if self.state.acknowledged == self.log.last().sequence {
-                // Nothing is pending: the segment that is written to can go as well.
+        if let Err(Error::Full { .. }) = self.log.room_for(payload) {
+            if self.state.acknowledged == self.log.last.sequence {
+                // Nothing is pending: even the segment that is written to can go.
                 self.log.seal();
             }
             self.collect()?;
-            wanted = self.log.wanted(payload, bytes_max)?;
         }
-        let bytes = self.log.bytes();
-        if bytes + wanted > bytes_max {
-            let directory = self.directory.path().to_owned();
-            return Err(Error::Full { directory, bytes, wanted, bytes_max });
-        }
-        let segments = self.log.segments().len();
         let entry = self.log.append(rows, payload)?;
         if let Some(reading) = &mut self.reading {
             reading.appended(self.log.active_first(), entry);
         }
-        if self.log.segments().len() > segments {
+        if entry.offset == record::SEGMENT_HEADER_BYTES as u64 {
             // The segment before may be acknowledged already. The batch is stored, whether or
             // not that one can be removed now.
             let _ = self.collect();
@@ -206,36 +192,34 @@ impl Spool {
     /// Reads a pending batch.
     ///
     /// # Errors
-    /// When it is not pending, or the system refuses. A damaged batch is no error:
+    /// When it is not pending, or the system refuses. A damaged batch is not an error:
     /// [`Stored::Missing`] says how many rows are lost.
-    pub fn read(&mut self, sequence: u64) -> Result<Stored, Error> {
+    pub(crate) fn read(&mut self, sequence: u64) -> Result<Stored, Error> {
         let (acknowledged, next) = (self.state.acknowledged, self.next_sequence());
         if sequence <= acknowledged || sequence >= next {
             return Err(Error::NotPending { given: sequence, acknowledged, next });
         }
-        if let Some(missing) = self.missing.iter().find(|missing| missing.contains(sequence)) {
+        let contains = |it: &&Missing| (it.first..=it.last).contains(&sequence);
+        if let Some(missing) = self.missing.iter().find(contains) {
             return Ok(Stored::Missing(*missing));
         }
-        match Reading::read(&mut self.reading, &self.log, sequence)? {
-            Ok(batch) => Ok(batch),
-            Err(missing) => {
-                // The file was whole when it was opened.
-                self.missing.push(missing);
-                self.missing.sort_by_key(|missing| missing.first);
-                Ok(Stored::Missing(missing))
-            }
+        let stored = Reading::read(&mut self.reading, &self.log, sequence)?;
+        if let Stored::Missing(missing) = stored {
+            // The file was whole when it was opened.
+            self.missing.push(missing);
+            self.missing.sort_by_key(|missing| missing.first);
         }
+        Ok(stored)
     }
 
-    /// Notes that the server has every batch up to this one, and removes the segments that only
-    /// have such. Not durable by itself: what a crash forgets is sent again and left out by the
+    /// Notes that the server has every batch up to this one, and removes the segments that have
+    /// no others. Not durable by itself: what a crash forgets is sent again and left out by the
     /// server. Acknowledging less than before changes nothing.
     ///
     /// # Errors
-    /// When the batch was never appended: see the module's documentation for
-    /// [`renumber`](Self::renumber). When a segment cannot be removed: it is tried again with
-    /// the next acknowledgement.
-    pub fn acknowledge(&mut self, up_to: u64) -> Result<(), Error> {
+    /// When the batch was never appended. When a segment cannot be removed: it is tried again
+    /// with the next acknowledgement.
+    pub(crate) fn acknowledge(&mut self, up_to: u64) -> Result<(), Error> {
         let (acknowledged, next) = (self.state.acknowledged, self.next_sequence());
         if up_to >= next {
             return Err(Error::NotPending { given: up_to, acknowledged, next });
@@ -250,7 +234,7 @@ impl Spool {
 
     /// Notes when the last acknowledgement came, in microseconds since 1970-01-01 UTC. Not durable
     /// by itself, like the acknowledgement.
-    pub fn set_acknowledged_at(&mut self, at_micros: Option<i64>) {
+    pub(crate) fn set_acknowledged_at(&mut self, at_micros: Option<i64>) {
         self.state.acknowledged_at = at_micros;
     }
 
@@ -259,8 +243,10 @@ impl Spool {
     /// # Errors
     /// When there are more than [`CLAIMS_MAX`] claims, or the system refuses: the ones before
     /// stay in force.
-    pub fn set_custody(&mut self, epoch: u64, claims: &[u64]) -> Result<(), Error> {
-        check_claims(claims)?;
+    pub(crate) fn set_lease(&mut self, epoch: u64, claims: &[u64]) -> Result<(), Error> {
+        if claims.len() > CLAIMS_MAX {
+            return Err(Error::Invalid { what: "a producer has at most 64 claims" });
+        }
         let before = (self.state.epoch, std::mem::take(&mut self.state.claims));
         self.state.epoch = epoch;
         self.state.claims = claims.to_vec();
@@ -272,14 +258,13 @@ impl Spool {
     /// # Errors
     /// When the system refuses. What was appended since the last time may then be lost with the
     /// power; what comes next goes to a new segment.
-    pub fn sync(&mut self) -> Result<(), Error> {
+    pub(crate) fn sync(&mut self) -> Result<(), Error> {
         self.log.sync()
     }
 
     /// When [`sync`](Self::sync) should be called: never, unless [`Fsync::Interval`] is chosen
     /// and something waits for it.
-    #[must_use]
-    pub fn sync_due(&self) -> Option<Instant> {
+    pub(crate) fn sync_due(&self) -> Option<Instant> {
         self.log.sync_due()
     }
 
@@ -288,9 +273,9 @@ impl Spool {
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn close(mut self) -> Result<(), Error> {
+    pub(crate) fn close(mut self) -> Result<(), Error> {
         self.log.sync()?;
-        if self.state.acknowledged == self.log.last().sequence {
+        if self.state.acknowledged == self.log.last.sequence {
             self.log.seal();
         }
         self.collect()?;
@@ -298,44 +283,13 @@ impl Spool {
     }
 
     /// The sequence of the next batch.
-    #[must_use]
-    pub fn next_sequence(&self) -> u64 {
-        self.log.last().sequence.saturating_add(1)
-    }
-
-    /// The last batch that is acknowledged.
-    #[must_use]
-    pub fn acknowledged(&self) -> u64 {
-        self.state.acknowledged
-    }
-
-    /// How many batches wait to be acknowledged.
-    #[must_use]
-    pub fn pending_batches(&self) -> u64 {
-        self.log.last().sequence - self.state.acknowledged
-    }
-
-    /// How many bytes the segments have on the disk.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.log.bytes()
-    }
-
-    /// The id of the producer.
-    #[must_use]
-    pub fn producer_id(&self) -> [u8; 16] {
-        self.state.identity.producer_id
-    }
-
-    /// The directory.
-    #[must_use]
-    pub fn directory(&self) -> PathBuf {
-        self.directory.path().to_owned()
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.log.last.sequence.saturating_add(1)
     }
 
     fn write_state(&mut self) -> Result<(), Error> {
-        self.state.last = self.log.last();
-        self.directory.put_state(&self.state.encode())?;
+        self.state.last = self.log.last;
+        self.directory.put_state(&self.state)?;
         self.directory.sync()
     }
 
@@ -351,17 +305,10 @@ impl Spool {
             return self.log.remove(removable);
         }
         // The disk may be full: make room first. The last segment stays until the state is
-        // written, since it says how far the numbers have come.
-        let last = self.log.segments().len() - 1;
+        // written, because it says how far the numbers have come.
+        let last = self.log.segments.len() - 1;
         self.log.remove(removable.min(last))?;
         self.write_state()?;
         self.log.remove(self.log.removable(self.state.acknowledged))
     }
-}
-
-fn check_claims(claims: &[u64]) -> Result<(), Error> {
-    if claims.len() <= CLAIMS_MAX {
-        return Ok(());
-    }
-    Err(Error::Invalid { what: "a producer has at most 64 claims" })
 }

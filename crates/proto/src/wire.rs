@@ -15,6 +15,9 @@ pub const UNKNOWN_PATH: &str = "_unknown";
 /// How long a path may be, in bytes, unless the server is set otherwise.
 pub const PATH_BYTES_MAX: usize = 2_048;
 
+/// How many claims a producer may have.
+pub const CLAIMS_MAX: usize = 64;
+
 /// How many files that are counted as a whole one message may name.
 pub const COUNTED_FILES_MAX: usize = 1_000;
 

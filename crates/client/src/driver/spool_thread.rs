@@ -107,7 +107,7 @@ impl SpoolThread {
 
     /// Stores the epoch and the claims of the producer's lease.
     pub(crate) async fn set_lease(&self, epoch: u64, claims: Vec<u64>) -> Result<(), String> {
-        self.call(move |spool| spool.set_custody(epoch, &claims)).await
+        self.call(move |spool| spool.set_lease(epoch, &claims)).await
     }
 
     /// Becomes another producer, which has the batches after `keep_after`, in order. Of damaged

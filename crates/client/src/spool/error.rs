@@ -1,91 +1,64 @@
 //! What can go wrong with a spool, in words that name the file and say what to do.
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A spool could not do what was asked. Unless the variant says otherwise, nothing has changed.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Error {
+/// A spool could not do what was asked, and has not changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
     /// The system refused a step.
-    Io {
-        /// What was tried, such as `write`.
-        action: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The batch does not fit below [`Options::bytes_max`](super::Options::bytes_max) until
-    /// others are acknowledged.
-    Full {
-        /// The spool.
-        directory: PathBuf,
-        /// How many bytes its segments have.
-        bytes: u64,
-        /// How many the batch would add.
-        wanted: u64,
-        /// The limit.
-        bytes_max: u64,
-    },
+    #[error("cannot {action} {}: {}", path.display(), advice(source))]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    /// The batch fits only after others are acknowledged.
+    #[error(
+        "the spool {} is full: it has {bytes} bytes of at most {bytes_max}, and the batch needs \
+         {wanted}; wait until the server has acknowledged some, or raise the limit",
+        directory.display()
+    )]
+    Full { directory: PathBuf, bytes: u64, wanted: u64, bytes_max: u64 },
     /// The batch is larger than a record may be, or than the whole spool.
-    TooLarge {
-        /// The size of the payload.
-        bytes: u64,
-        /// The limit for a payload.
-        bytes_max: u64,
-    },
-    /// Another process, or another [`Spool`](super::Spool) of this one, has the spool open.
-    Locked {
-        /// The spool.
-        directory: PathBuf,
-        /// The process that wrote its number into the lock file last.
-        process: Option<u32>,
-    },
+    #[error(
+        "a batch of {bytes} bytes is too large for the spool, which takes {bytes_max}: split it, \
+         or raise bytes_max"
+    )]
+    TooLarge { bytes: u64, bytes_max: u64 },
+    /// Another process, or another spool of this one, has the directory open.
+    #[error(
+        "the spool {} is in use{}: give each process a directory of its own",
+        directory.display(),
+        process.map(|process| format!(" by process {process}")).unwrap_or_default()
+    )]
+    Locked { directory: PathBuf, process: Option<u32> },
     /// A newer version of Tally wrote the file.
-    NewerVersion {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        found: u32,
-        /// The newest version that this one reads.
-        known: u32,
-    },
+    #[error(
+        "{} has version {found} of the format and this program knows {known}: use the newer \
+         program, or another directory; nothing was changed",
+        path.display()
+    )]
+    NewerVersion { path: PathBuf, found: u32, known: u32 },
     /// The file has the name of a spool's file and does not belong to this spool.
-    Foreign {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// Nothing says which producer the batches are of: the state is damaged, and so are the
-    /// headers of all segments, or they differ.
-    Unreadable {
-        /// The spool.
-        directory: PathBuf,
-    },
+    #[error("{} does not belong to this spool: {why}; move it away; nothing was changed", path.display())]
+    Foreign { path: PathBuf, why: &'static str },
+    /// Nothing says which producer the batches belong to: the state is damaged, and the headers
+    /// of the segments are damaged too, or differ.
+    #[error(
+        "the spool {} cannot be read: its state is damaged, and the segments do not tell which \
+         producer they belong to; move the directory away to keep it, and start with an empty \
+         one; nothing was changed",
+        directory.display()
+    )]
+    Unreadable { directory: PathBuf },
     /// A batch was appended that is not the next one.
-    OutOfSequence {
-        /// The sequence that was given.
-        given: u64,
-        /// The sequence that is next.
-        next: u64,
-    },
+    #[error("batch {given} was appended to the spool, and {next} is next")]
+    OutOfSequence { given: u64, next: u64 },
     /// A batch was asked for that is acknowledged, or was never appended.
-    NotPending {
-        /// The sequence that was given.
-        given: u64,
-        /// The last sequence that is acknowledged.
-        acknowledged: u64,
-        /// The sequence that is next.
-        next: u64,
-    },
+    #[error(
+        "batch {given} is not in the spool, which has those after {acknowledged} and before {next}"
+    )]
+    NotPending { given: u64, acknowledged: u64, next: u64 },
     /// An option or an argument is outside of its limits.
-    Invalid {
-        /// Which, and why.
-        what: &'static str,
-    },
+    #[error("{what}")]
+    Invalid { what: &'static str },
 }
 
 // === impl Error ===
@@ -96,86 +69,6 @@ impl Error {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
     }
-
-    /// Whether the same call can succeed later without anybody changing a file: there is no
-    /// room now, be it on the disk or below the limit.
-    #[must_use]
-    pub fn is_no_room(&self) -> bool {
-        match self {
-            Self::Full { .. } => true,
-            Self::Io { source, .. } => is_no_room(source),
-            _ => false,
-        }
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io { action, path, source } => {
-                write!(f, "cannot {action} {}: {}", path.display(), advice(source))
-            }
-            Self::Full { directory, bytes, wanted, bytes_max } => write!(
-                f,
-                "the spool {} is full: it has {bytes} bytes of at most {bytes_max}, and the batch \
-                 needs {wanted}; wait until the server has acknowledged some, or raise the limit",
-                directory.display()
-            ),
-            Self::TooLarge { bytes, bytes_max } => write!(
-                f,
-                "a batch of {bytes} bytes is too large for the spool, which takes {bytes_max}: \
-                 split it, or raise bytes_max"
-            ),
-            Self::Locked { directory, process } => {
-                write!(f, "the spool {} is in use", directory.display())?;
-                if let Some(process) = process {
-                    write!(f, " by process {process}")?;
-                }
-                write!(f, ": give each process a directory of its own")
-            }
-            Self::NewerVersion { path, found, known } => write!(
-                f,
-                "{} has version {found} of the format and this program knows {known}: use the \
-                 newer program, or another directory; nothing was changed",
-                path.display()
-            ),
-            Self::Foreign { path, why } => write!(
-                f,
-                "{} does not belong to this spool: {why}; move it away; nothing was changed",
-                path.display()
-            ),
-            Self::Unreadable { directory } => write!(
-                f,
-                "the spool {} cannot be read: its state is damaged, and the segments do not tell \
-                 which producer they are of; move the directory away to keep it, and start with \
-                 an empty one; nothing was changed",
-                directory.display()
-            ),
-            Self::OutOfSequence { given, next } => {
-                write!(f, "batch {given} was appended to the spool, and {next} is next")
-            }
-            Self::NotPending { given, acknowledged, next } => write!(
-                f,
-                "batch {given} is not in the spool, which has those after {acknowledged} and \
-                 before {next}"
-            ),
-            Self::Invalid { what } => write!(f, "{what}"),
-        }
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Io { source, .. } => Some(source),
-            _ => None,
-        }
-    }
-}
-
-fn is_no_room(error: &io::Error) -> bool {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 /// What is wrong and what to do, by what the system said.

@@ -5,12 +5,13 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::Error;
+use super::state::State;
 
 /// Locked for as long as the spool is open. It has the process id of who locked it last.
 const LOCK: &str = "lock";
 
 /// The state.
-pub(super) const STATE: &str = "state";
+const STATE: &str = "state";
 
 /// The state while it is written.
 const STATE_NEW: &str = "state.new";
@@ -90,10 +91,10 @@ impl Directory {
     }
 
     /// Puts the state in the place of the one before: after a crash one of them is there. It is
-    /// the new one when [`sync`](Self::sync) has returned.
-    pub(super) fn put_state(&self, bytes: &[u8]) -> Result<(), Error> {
+    /// the new one once [`sync`](Self::sync) has returned.
+    pub(super) fn put_state(&self, state: &State) -> Result<(), Error> {
         let (new, path) = (self.path.join(STATE_NEW), self.state_path());
-        let written = write_synced(&new, bytes).and_then(|()| {
+        let written = write_synced(&new, &state.encode()).and_then(|()| {
             fs::rename(&new, &path).map_err(Error::io("put the new state in the place of", &path))
         });
         if written.is_err() {
@@ -143,6 +144,15 @@ pub(super) fn regular(path: &Path) -> Result<Option<u64>, Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io("look at", path)(error)),
     }
+}
+
+/// Cuts a file to this length. Without any, removes it; it may be gone already.
+pub(super) fn cut(path: &Path, bytes: u64) -> Result<(), Error> {
+    if bytes == 0 {
+        return remove(path);
+    }
+    let file = options().write(true).open(path);
+    file.and_then(|file| file.set_len(bytes)).map_err(Error::io("cut the end off", path))
 }
 
 /// Removes a file, which may be gone already.

@@ -1,4 +1,4 @@
-//! Appending to segments, and removing them from the front.
+//! Appends to segments, and removes them from the front.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -13,9 +13,6 @@ use super::record::{
 };
 use super::scan::Entry;
 use super::{Error, Fsync, Options};
-
-/// What the buffer keeps after a large batch.
-const BUFFER_BYTES_KEPT: usize = 1 << 20;
 
 /// A segment that is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,30 +30,21 @@ pub(super) struct Segment {
 #[derive(Debug)]
 pub(super) struct Log {
     directory: PathBuf,
-    identity: Identity,
-    fsync: Fsync,
-    segment_bytes_max: u64,
-    segments: VecDeque<Segment>,
+    pub(super) options: Options,
+    pub(super) identity: Identity,
+    pub(super) segments: VecDeque<Segment>,
     /// The last segment, when it has been written to.
     active: Option<File>,
     /// The last segment takes no more.
-    sealed: bool,
-    last: Position,
-    bytes: u64,
-    buffer: Vec<u8>,
+    pub(super) sealed: bool,
+    /// The position after the last batch.
+    pub(super) last: Position,
     /// Since when something waits for the disk.
     unsynced_since: Option<Instant>,
     /// The disk may not have the names of all segments.
     directory_dirty: bool,
-    /// What a failed append has left and could not take back.
-    repair: Option<Repair>,
-}
-
-/// Takes a failed append back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Repair {
-    Remove(PathBuf),
-    CutTo(PathBuf, u64),
+    /// Cut this file to this length: a failed append has left more and could not take it back.
+    repair: Option<(PathBuf, u64)>,
 }
 
 // === impl Log ===
@@ -64,51 +52,31 @@ enum Repair {
 impl Log {
     pub(super) fn new(
         directory: &Path,
-        options: &Options,
+        options: Options,
         identity: Identity,
-        segments: VecDeque<Segment>,
         last: Position,
-        sealed: bool,
     ) -> Self {
         Self {
             directory: directory.to_owned(),
+            options,
             identity,
-            fsync: options.fsync,
-            segment_bytes_max: options.segment_bytes_max,
-            bytes: segments.iter().map(|segment| segment.bytes).sum(),
-            segments,
+            segments: VecDeque::new(),
             active: None,
-            sealed,
+            sealed: false,
             last,
-            buffer: Vec::new(),
             unsynced_since: None,
             directory_dirty: false,
             repair: None,
         }
     }
 
-    pub(super) fn last(&self) -> Position {
-        self.last
-    }
-
+    /// How many bytes the segments have on the disk.
     pub(super) fn bytes(&self) -> u64 {
-        self.bytes
+        self.segments.iter().map(|segment| segment.bytes).sum()
     }
 
-    pub(super) fn identity(&self) -> Identity {
-        self.identity
-    }
-
-    pub(super) fn segments(&self) -> &VecDeque<Segment> {
-        &self.segments
-    }
-
-    pub(super) fn path(&self, segment: &Segment) -> PathBuf {
-        segment_path(&self.directory, self.identity.generation, segment.first)
-    }
-
-    pub(super) fn set_fsync(&mut self, fsync: Fsync) {
-        self.fsync = fsync;
+    pub(super) fn path(&self, first: u64) -> PathBuf {
+        segment_path(&self.directory, self.identity.generation, first)
     }
 
     /// The next record goes to a new segment.
@@ -117,78 +85,74 @@ impl Log {
         self.active = None;
     }
 
-    /// How many bytes a batch would add.
-    pub(super) fn wanted(&self, payload: &[u8], bytes_max: u64) -> Result<u64, Error> {
-        let headers = (SEGMENT_HEADER_BYTES + RECORD_HEADER_BYTES) as u64;
+    /// Whether a batch fits: [`Error::TooLarge`] says never, [`Error::Full`] not now.
+    pub(super) fn room_for(&self, payload: &[u8]) -> Result<(), Error> {
+        let (header, bytes_max) = (SEGMENT_HEADER_BYTES as u64, self.options.bytes_max);
+        let record = (RECORD_HEADER_BYTES + payload.len()) as u64;
+        let headers = header + RECORD_HEADER_BYTES as u64;
         let payload_max = u64::from(PAYLOAD_BYTES_MAX).min(bytes_max.saturating_sub(headers));
-        let bytes = payload.len() as u64;
-        if bytes > payload_max {
-            return Err(Error::TooLarge { bytes, bytes_max: payload_max });
+        if payload.len() as u64 > payload_max {
+            return Err(Error::TooLarge { bytes: payload.len() as u64, bytes_max: payload_max });
         }
-        let record = RECORD_HEADER_BYTES as u64 + bytes;
-        let header = if self.needs_segment(record) { SEGMENT_HEADER_BYTES as u64 } else { 0 };
-        Ok(header + record)
+        let wanted = record + if self.needs_segment(record) { header } else { 0 };
+        let bytes = self.bytes();
+        if bytes + wanted > bytes_max {
+            let directory = self.directory.clone();
+            return Err(Error::Full { directory, bytes, wanted, bytes_max });
+        }
+        Ok(())
     }
 
     fn needs_segment(&self, record: u64) -> bool {
         let empty = SEGMENT_HEADER_BYTES as u64;
         self.sealed
             || self.segments.back().is_none_or(|last| {
-                last.bytes > empty && last.bytes + record > self.segment_bytes_max
+                last.bytes > empty && last.bytes + record > self.options.segment_bytes_max
             })
     }
 
     /// Adds a batch, with the fsync that the options ask for. On an error nothing was added.
     pub(super) fn append(&mut self, rows: u64, payload: &[u8]) -> Result<Entry, Error> {
+        self.room_for(payload)?;
         self.repair()?;
         let after = self.last.next(rows).ok_or(Error::Invalid {
             what: "the spool has come to the end of the numbers: more than 2^64 rows or batches",
         })?;
-        let length = u32::try_from(payload.len()).expect("`wanted` was asked before");
+        let length = u32::try_from(payload.len()).expect("there is room for it");
         let new = self.needs_segment(RECORD_HEADER_BYTES as u64 + payload.len() as u64);
-        let first = if new { after.sequence } else { self.active_first() };
-        let offset = match self.segments.back() {
-            Some(last) if !new => last.bytes,
-            _ => SEGMENT_HEADER_BYTES as u64,
+        let (first, offset) = match self.segments.back() {
+            Some(last) if !new => (last.first, last.bytes),
+            _ => (after.sequence, SEGMENT_HEADER_BYTES as u64),
         };
-        let header = RecordHeader { after, rows, length, payload_crc: crc(payload) };
-        if new && self.segments.back().is_some_and(|last| last.first == first) {
+        if new && self.active_first() == first {
             // One without records, which takes none.
-            let last = self.segments.len() - 1;
-            files::remove(&self.path(&self.segments[last]))?;
-            self.bytes -= self.segments[last].bytes;
+            files::remove(&self.path(first))?;
             self.segments.pop_back();
         }
 
-        self.buffer.clear();
+        let mut bytes = Vec::new();
         if new {
-            let header = SegmentHeader { identity: self.identity, before: self.last };
-            self.buffer.extend_from_slice(&header.encode());
+            bytes = SegmentHeader { identity: self.identity, before: self.last }.encode();
         }
-        let place = Place { salt: self.identity.salt, first, offset };
-        self.buffer.extend_from_slice(&header.encode(place));
-        self.buffer.extend_from_slice(payload);
-        let path = segment_path(&self.directory, self.identity.generation, first);
-        let file = self.write(new, &path, offset)?;
+        let header = RecordHeader { after, rows, length, payload_crc: crc(payload) };
+        bytes.extend(header.encode(Place { salt: self.identity.salt, first, offset }));
+        bytes.extend_from_slice(payload);
+        let file = self.write(new, &self.path(first), offset, &bytes)?;
 
-        let bytes = self.buffer.len() as u64;
         if new {
             self.segments.push_back(Segment { first, before: self.last, bytes: 0, dirty: false });
             self.sealed = false;
         }
         let segment = self.segments.back_mut().expect("it was there or was added");
-        segment.bytes += bytes;
+        segment.bytes += bytes.len() as u64;
         segment.dirty = self.unsynced_since.is_some();
         self.active = Some(file);
-        self.bytes += bytes;
         self.last = after;
-        self.buffer.clear();
-        self.buffer.shrink_to(BUFFER_BYTES_KEPT);
         Ok(Entry { offset, header, intact: true })
     }
 
-    /// Writes the buffer to the end of the file, and has the disk write it if that is asked for.
-    fn write(&mut self, new: bool, path: &Path, offset: u64) -> Result<File, Error> {
+    /// Writes to the end of the file, and has the disk write it if that is asked for.
+    fn write(&mut self, new: bool, path: &Path, offset: u64, bytes: &[u8]) -> Result<File, Error> {
         let active = self.active.take_if(|_| !new);
         let mut file = match active {
             Some(file) => file,
@@ -199,10 +163,10 @@ impl Log {
                 .map_err(Error::io(if new { "make" } else { "open" }, path))?,
         };
         self.directory_dirty |= new;
-        let written = file.write_all(&self.buffer).map_err(Error::io("write", path));
+        let written = file.write_all(bytes).map_err(Error::io("write", path));
         let now = Instant::now();
         let since = *self.unsynced_since.get_or_insert(now);
-        let due = match self.fsync {
+        let due = match self.options.fsync {
             Fsync::EachBatch => true,
             Fsync::Interval(interval) => now.duration_since(since) >= interval,
             Fsync::OsOnly => false,
@@ -219,11 +183,8 @@ impl Log {
             Ok(()) => Ok(file),
             Err(error) => {
                 drop(file);
-                self.repair = Some(match new {
-                    true => Repair::Remove(path.to_owned()),
-                    false => Repair::CutTo(path.to_owned(), offset),
-                });
-                // Said again by the next append if it does not work.
+                self.repair = Some((path.to_owned(), if new { 0 } else { offset }));
+                // If it does not work, the next append tries again and says so.
                 let _ = self.repair();
                 Err(error)
             }
@@ -232,15 +193,10 @@ impl Log {
 
     /// Takes back what a failed append has left.
     fn repair(&mut self) -> Result<(), Error> {
-        match &self.repair {
-            None => return Ok(()),
-            Some(Repair::Remove(path)) => files::remove(path)?,
-            Some(Repair::CutTo(path, bytes)) => {
-                let file = options().write(true).open(path).map_err(Error::io("open", path))?;
-                file.set_len(*bytes).map_err(Error::io("cut back", path))?;
-            }
+        if let Some((path, bytes)) = &self.repair {
+            files::cut(path, *bytes)?;
+            self.repair = None;
         }
-        self.repair = None;
         Ok(())
     }
 
@@ -257,7 +213,7 @@ impl Log {
         let result = (|| {
             for at in 0..self.segments.len() {
                 if self.segments[at].dirty {
-                    let path = self.path(&self.segments[at]);
+                    let path = self.path(self.segments[at].first);
                     let file =
                         options().write(true).open(&path).map_err(Error::io("open", &path))?;
                     file.sync_data().map_err(Error::io("sync", &path))?;
@@ -279,7 +235,7 @@ impl Log {
 
     /// When `sync` should be called.
     pub(super) fn sync_due(&self) -> Option<Instant> {
-        match self.fsync {
+        match self.options.fsync {
             Fsync::Interval(interval) => self.unsynced_since?.checked_add(interval),
             Fsync::EachBatch | Fsync::OsOnly => None,
         }
@@ -314,8 +270,7 @@ impl Log {
     pub(super) fn remove(&mut self, segments: usize) -> Result<(), Error> {
         for _ in 0..segments {
             let Some(first) = self.segments.front() else { break };
-            files::remove(&self.path(first))?;
-            self.bytes -= first.bytes;
+            files::remove(&self.path(first.first))?;
             self.segments.pop_front();
         }
         Ok(())

@@ -6,7 +6,7 @@ use crc32fast::Hasher;
 pub(super) const VERSION: u32 = 1;
 
 /// The magic, the version and their checksum: the same in every version of the format.
-pub(super) const PREAMBLE_BYTES: usize = 16;
+const PREAMBLE_BYTES: usize = 16;
 
 /// What a segment begins with.
 pub(super) const SEGMENT_HEADER_BYTES: usize = 68;
@@ -27,7 +27,7 @@ pub(super) enum Decoded<T> {
     Newer(u32),
 }
 
-/// A place in the row of batches: after this sequence, and after so many rows in all.
+/// A place in the row of batches: after this sequence, and after this number of rows in all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Position {
     pub(super) sequence: u64,
@@ -40,8 +40,8 @@ pub(super) struct Identity {
     pub(super) producer_id: [u8; 16],
     /// Counts the numberings of a spool: a new producer's batches are in files of their own.
     pub(super) generation: u64,
-    /// Each record begins with it. It is random, so that nobody who can choose what a payload
-    /// contains can make a part of it look like a record.
+    /// Each record begins with it. It is random, so that a payload whose content somebody else
+    /// chooses cannot contain what looks like a record.
     pub(super) salt: u64,
 }
 
@@ -76,30 +76,48 @@ pub(super) struct RecordHeader {
     pub(super) payload_crc: u32,
 }
 
-/// Writes numbers one after the other, little-endian.
-pub(super) struct Writer<'a> {
-    bytes: &'a mut [u8],
-    at: usize,
-}
-
-/// Reads them back. The length of the bytes is an invariant of the caller.
+/// Reads numbers one after the other, little-endian. The caller has checked how many bytes there
+/// are.
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 pub(super) fn crc(bytes: &[u8]) -> u32 {
     crc32fast::hash(bytes)
 }
 
-/// Looks at the part of a file that every version of the format has.
-pub(super) fn preamble(magic: [u8; 8], bytes: &[u8]) -> Decoded<()> {
-    let Some(bytes) = bytes.get(..PREAMBLE_BYTES) else { return Decoded::Damaged };
-    let mut reader = Reader(&bytes[8..]);
-    let (version, expected) = (reader.u32(), reader.u32());
-    if bytes[..8] != magic || crc(&bytes[..12]) != expected {
+/// The part of a file that every version of the format has.
+pub(super) fn preamble(magic: [u8; 8]) -> Vec<u8> {
+    let mut bytes = [&magic[..], &VERSION.to_le_bytes()].concat();
+    bytes.extend(crc(&bytes).to_le_bytes());
+    bytes
+}
+
+/// Appends numbers, little-endian.
+pub(super) fn put(bytes: &mut Vec<u8>, numbers: &[u64]) {
+    bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+}
+
+/// Reads the first `length` bytes, which begin with the preamble and end with a checksum.
+pub(super) fn block<T>(
+    magic: [u8; 8],
+    bytes: &[u8],
+    length: usize,
+    read: impl FnOnce(Reader<'_>) -> Option<T>,
+) -> Decoded<T> {
+    if bytes.len() < PREAMBLE_BYTES {
         return Decoded::Damaged;
     }
-    match version {
-        VERSION => Decoded::Intact(()),
-        newer if newer > VERSION => Decoded::Newer(newer),
+    let mut reader = Reader(&bytes[8..]);
+    let (version, expected) = (reader.u32(), reader.u32());
+    if bytes[..8] != magic || crc(&bytes[..12]) != expected || version < VERSION {
+        return Decoded::Damaged;
+    }
+    if version > VERSION {
+        return Decoded::Newer(version);
+    }
+    match split_crc(bytes, length) {
+        Some((body, check)) if crc(body) == check => {
+            read(Reader(&body[PREAMBLE_BYTES..])).map_or(Decoded::Damaged, Decoded::Intact)
+        }
         _ => Decoded::Damaged,
     }
 }
@@ -118,45 +136,24 @@ impl Position {
 // === impl SegmentHeader ===
 
 impl SegmentHeader {
-    pub(super) fn encode(&self) -> [u8; SEGMENT_HEADER_BYTES] {
-        let mut bytes = [0; SEGMENT_HEADER_BYTES];
-        let mut writer = Writer::new(&mut bytes);
-        writer.preamble(SEGMENT_MAGIC);
-        writer.put(&self.identity.producer_id);
-        writer.u64(self.identity.generation);
-        writer.u64(self.identity.salt);
-        writer.u64(self.before.sequence);
-        writer.u64(self.before.rows);
-        writer.crc();
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let Identity { producer_id, generation, salt } = self.identity;
+        let mut bytes = preamble(SEGMENT_MAGIC);
+        bytes.extend(producer_id);
+        put(&mut bytes, &[generation, salt, self.before.sequence, self.before.rows]);
+        bytes.extend(crc(&bytes).to_le_bytes());
         bytes
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Decoded<Self> {
-        match preamble(SEGMENT_MAGIC, bytes) {
-            Decoded::Intact(()) => {}
-            Decoded::Damaged => return Decoded::Damaged,
-            Decoded::Newer(version) => return Decoded::Newer(version),
-        }
-        let Some((body, check)) = split_crc(bytes, SEGMENT_HEADER_BYTES) else {
-            return Decoded::Damaged;
-        };
-        if crc(body) != check {
-            return Decoded::Damaged;
-        }
-        let mut reader = Reader(&body[PREAMBLE_BYTES..]);
-        Decoded::Intact(Self {
-            identity: Identity {
-                producer_id: reader.take(),
-                generation: reader.u64(),
-                salt: reader.u64(),
-            },
-            before: Position { sequence: reader.u64(), rows: reader.u64() },
+        block(SEGMENT_MAGIC, bytes, SEGMENT_HEADER_BYTES, |mut reader| {
+            Some(Self { identity: reader.identity(), before: reader.position() })
         })
     }
 }
 
 /// The first `length` bytes without the checksum that ends them, and the checksum.
-pub(super) fn split_crc(bytes: &[u8], length: usize) -> Option<(&[u8], u32)> {
+fn split_crc(bytes: &[u8], length: usize) -> Option<(&[u8], u32)> {
     let (body, check) = bytes.get(..length)?.split_at(length - 4);
     Some((body, Reader(check).u32()))
 }
@@ -164,17 +161,12 @@ pub(super) fn split_crc(bytes: &[u8], length: usize) -> Option<(&[u8], u32)> {
 // === impl RecordHeader ===
 
 impl RecordHeader {
-    pub(super) fn encode(&self, place: Place) -> [u8; RECORD_HEADER_BYTES] {
-        let mut bytes = [0; RECORD_HEADER_BYTES];
-        let mut writer = Writer::new(&mut bytes);
-        writer.u64(place.salt);
-        writer.u64(self.after.sequence);
-        writer.u64(self.rows);
-        writer.u64(self.after.rows);
-        writer.u32(self.length);
-        writer.u32(self.payload_crc);
-        let check = place.crc(&bytes[..RECORD_HEADER_BYTES - 4]);
-        bytes[RECORD_HEADER_BYTES - 4..].copy_from_slice(&check.to_le_bytes());
+    pub(super) fn encode(&self, place: Place) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(RECORD_HEADER_BYTES);
+        put(&mut bytes, &[place.salt, self.after.sequence, self.rows, self.after.rows]);
+        bytes.extend(self.length.to_le_bytes());
+        bytes.extend(self.payload_crc.to_le_bytes());
+        bytes.extend(place.crc(&bytes).to_le_bytes());
         bytes
     }
 
@@ -225,52 +217,28 @@ impl Place {
     }
 }
 
-// === impl Writer ===
-
-impl<'a> Writer<'a> {
-    pub(super) fn new(bytes: &'a mut [u8]) -> Self {
-        Self { bytes, at: 0 }
-    }
-
-    pub(super) fn put(&mut self, value: &[u8]) {
-        self.bytes[self.at..self.at + value.len()].copy_from_slice(value);
-        self.at += value.len();
-    }
-
-    pub(super) fn u32(&mut self, value: u32) {
-        self.put(&value.to_le_bytes());
-    }
-
-    pub(super) fn u64(&mut self, value: u64) {
-        self.put(&value.to_le_bytes());
-    }
-
-    pub(super) fn preamble(&mut self, magic: [u8; 8]) {
-        self.put(&magic);
-        self.u32(VERSION);
-        self.crc();
-    }
-
-    /// The checksum of all that was written so far.
-    pub(super) fn crc(&mut self) {
-        self.u32(crc(&self.bytes[..self.at]));
-    }
-}
-
 // === impl Reader ===
 
 impl Reader<'_> {
-    pub(super) fn take<const N: usize>(&mut self) -> [u8; N] {
+    fn take<const N: usize>(&mut self) -> [u8; N] {
         let (value, rest) = self.0.split_first_chunk().expect("the caller checked the length");
         self.0 = rest;
         *value
     }
 
-    pub(super) fn u32(&mut self) -> u32 {
+    fn u32(&mut self) -> u32 {
         u32::from_le_bytes(self.take())
     }
 
     pub(super) fn u64(&mut self) -> u64 {
         u64::from_le_bytes(self.take())
+    }
+
+    pub(super) fn identity(&mut self) -> Identity {
+        Identity { producer_id: self.take(), generation: self.u64(), salt: self.u64() }
+    }
+
+    pub(super) fn position(&mut self) -> Position {
+        Position { sequence: self.u64(), rows: self.u64() }
     }
 }

@@ -1,4 +1,4 @@
-//! Finds the records of a segment, also of a damaged one.
+//! Finds the records of a segment, even of a damaged one.
 
 use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom};
 
@@ -6,7 +6,7 @@ use super::record::{
     Place, Position, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, crc,
 };
 
-/// How much is looked through at once for the next record after damage.
+/// How much is searched at once for the next record after damage.
 const SEARCH_BYTES: usize = 64 << 10;
 
 /// A record.
@@ -25,7 +25,6 @@ pub(super) struct Scan {
     pub(super) entries: Vec<Entry>,
     /// Bytes between records that are none: offset and length.
     pub(super) unreadable: Vec<(u64, u64)>,
-    /// What comes after the last record.
     pub(super) tail: Option<Tail>,
 }
 
@@ -34,59 +33,42 @@ pub(super) struct Scan {
 pub(super) struct Tail {
     pub(super) offset: u64,
     pub(super) bytes: u64,
-    /// It is the beginning of a record, as far as can be seen.
-    pub(super) torn: bool,
-    /// That record's header, if it is whole.
+    /// The header of a record that ends after the file.
     pub(super) header: Option<RecordHeader>,
 }
 
-/// What a scan needs to know about its segment.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Segment {
-    pub(super) salt: u64,
-    /// The first sequence, as in the segment's name.
-    pub(super) first: u64,
-    /// How many bytes of the file count.
-    pub(super) bytes: u64,
-    /// The position before the first record, if it is known.
-    pub(super) before: Option<Position>,
-}
-
-/// A file that is read from front to back, with jumps after damage.
+/// A segment that is read from front to back, with jumps after damage.
 struct Source<R> {
     reader: BufReader<R>,
     at: u64,
+    salt: u64,
+    first: u64,
     bytes: u64,
+    /// The position after the last record, if it is known.
+    last: Option<Position>,
 }
 
-/// Finds every record that is certainly one.
-pub(super) fn scan<R: Read + Seek>(reader: R, segment: &Segment) -> io::Result<Scan> {
-    let mut source = Source {
-        reader: BufReader::with_capacity(SEARCH_BYTES, reader),
-        at: 0,
-        bytes: segment.bytes,
-    };
-    source.reader.rewind()?;
+/// Finds every record that is certainly one, in the first `bytes` of the segment that begins
+/// with the sequence `first`, after the position `before` if that is known.
+pub(super) fn scan<R: Read + Seek>(
+    reader: R,
+    salt: u64,
+    first: u64,
+    bytes: u64,
+    before: Option<Position>,
+) -> io::Result<Scan> {
+    let reader = BufReader::with_capacity(SEARCH_BYTES, reader);
+    let mut source = Source { reader, at: u64::MAX, salt, first, bytes, last: before };
     let mut scan = Scan::default();
-    let mut last = segment.before;
     let mut offset = SEGMENT_HEADER_BYTES as u64;
     let mut payload = Vec::new();
-    if segment.bytes < offset {
-        scan.tail = tail(0, segment.bytes, None);
+    if bytes < offset {
+        scan.tail = Some(Tail { offset: 0, bytes, header: None });
         return Ok(scan);
     }
-    while offset < segment.bytes {
-        let mut bytes = [0; RECORD_HEADER_BYTES];
-        let found = match source.read(offset, &mut bytes)? {
-            true => accept(&bytes, segment, offset, last).map(|header| (offset, header)),
-            false => None,
-        };
-        let found = match found {
-            Some(found) => Some(found),
-            None => search(&mut source, segment, offset + 1, last)?,
-        };
-        let Some((start, header)) = found else {
-            scan.tail = tail(offset, segment.bytes, None);
+    while offset < bytes {
+        let Some((start, header)) = source.next(offset)? else {
+            scan.tail = Some(Tail { offset, bytes: bytes - offset, header: None });
             break;
         };
         if start > offset {
@@ -94,84 +76,75 @@ pub(super) fn scan<R: Read + Seek>(reader: R, segment: &Segment) -> io::Result<S
         }
         let payload_at = start + RECORD_HEADER_BYTES as u64;
         let end = payload_at + u64::from(header.length);
-        if end <= segment.bytes {
+        if end <= bytes {
             payload.resize(header.length as usize, 0);
         }
-        if end > segment.bytes || !source.read(payload_at, &mut payload)? {
-            scan.tail = tail(start, segment.bytes, Some(header));
+        if end > bytes || !source.read(payload_at, &mut payload)? {
+            scan.tail = Some(Tail { offset: start, bytes: bytes - start, header: Some(header) });
             break;
         }
         let intact = crc(&payload) == header.payload_crc;
         scan.entries.push(Entry { offset: start, header, intact });
-        last = Some(header.after);
+        source.last = Some(header.after);
         offset = end;
     }
     Ok(scan)
 }
 
-fn tail(offset: u64, end: u64, header: Option<RecordHeader>) -> Option<Tail> {
-    let bytes = end - offset;
-    let torn = header.is_some() || bytes < RECORD_HEADER_BYTES as u64;
-    Some(Tail { offset, bytes, torn: torn || offset == 0, header })
-}
+// === impl Tail ===
 
-/// The header, if it is one and its batch can come after the last.
-fn accept(
-    bytes: &[u8],
-    segment: &Segment,
-    offset: u64,
-    last: Option<Position>,
-) -> Option<RecordHeader> {
-    let place = Place { salt: segment.salt, first: segment.first, offset };
-    let header = RecordHeader::decode(bytes, place)?;
-    let follows = match last {
-        Some(last) => header.can_follow(last),
-        // The first of all: it comes after whatever it says.
-        None => header.after.sequence >= segment.first && header.can_follow(header.before()),
-    };
-    follows.then_some(header)
-}
-
-/// The first record at or after this offset, by its salt and its checksum.
-fn search<R: Read + Seek>(
-    source: &mut Source<R>,
-    segment: &Segment,
-    mut from: u64,
-    last: Option<Position>,
-) -> io::Result<Option<(u64, RecordHeader)>> {
-    let salt = segment.salt.to_le_bytes();
-    let mut chunk = vec![0; SEARCH_BYTES];
-    loop {
-        let rest = usize::try_from(segment.bytes.saturating_sub(from)).unwrap_or(usize::MAX);
-        let chunk = &mut chunk[..rest.min(SEARCH_BYTES)];
-        if chunk.len() < RECORD_HEADER_BYTES || !source.read(from, chunk)? {
-            return Ok(None);
-        }
-        for (at, header) in (from..).zip(chunk.windows(RECORD_HEADER_BYTES)) {
-            if header.starts_with(&salt)
-                && let Some(header) = accept(header, segment, at, last)
-            {
-                return Ok(Some((at, header)));
-            }
-        }
-        // A header may begin in this chunk and end in the next.
-        from += (chunk.len() - RECORD_HEADER_BYTES + 1) as u64;
-    }
-}
-
-// === impl Entry ===
-
-impl Entry {
-    /// The position after the batch.
-    pub(super) fn after(&self) -> Position {
-        self.header.after
+impl Tail {
+    /// It is the beginning of a record, as far as can be seen.
+    pub(super) fn is_torn(&self) -> bool {
+        self.header.is_some() || self.bytes < RECORD_HEADER_BYTES as u64 || self.offset == 0
     }
 }
 
 // === impl Source ===
 
 impl<R: Read + Seek> Source<R> {
-    /// Fills the bytes; false when the file ends before.
+    /// The first record at or after this offset.
+    fn next(&mut self, offset: u64) -> io::Result<Option<(u64, RecordHeader)>> {
+        let mut header = [0; RECORD_HEADER_BYTES];
+        if self.read(offset, &mut header)?
+            && let Some(header) = self.accept(&header, offset)
+        {
+            return Ok(Some((offset, header)));
+        }
+        let salt = self.salt.to_le_bytes();
+        let mut buffer = vec![0; SEARCH_BYTES];
+        let mut from = offset + 1;
+        loop {
+            let rest = usize::try_from(self.bytes.saturating_sub(from)).unwrap_or(usize::MAX);
+            let searched = &mut buffer[..rest.min(SEARCH_BYTES)];
+            if searched.len() < RECORD_HEADER_BYTES || !self.read(from, searched)? {
+                return Ok(None);
+            }
+            for (at, header) in (from..).zip(searched.windows(RECORD_HEADER_BYTES)) {
+                if header.starts_with(&salt)
+                    && let Some(header) = self.accept(header, at)
+                {
+                    return Ok(Some((at, header)));
+                }
+            }
+            // A header may begin in these bytes and end in the next.
+            from += (searched.len() - RECORD_HEADER_BYTES + 1) as u64;
+        }
+    }
+
+    /// The header, if it is one and its batch can come after the last.
+    fn accept(&self, bytes: &[u8], offset: u64) -> Option<RecordHeader> {
+        let place = Place { salt: self.salt, first: self.first, offset };
+        let header = RecordHeader::decode(bytes, place)?;
+        let follows = match self.last {
+            Some(last) => header.can_follow(last),
+            // The first of all: it comes after whatever it says.
+            None => header.after.sequence >= self.first && header.can_follow(header.before()),
+        };
+        follows.then_some(header)
+    }
+
+    /// Fills the bytes; false if the file ends before.
     fn read(&mut self, offset: u64, bytes: &mut [u8]) -> io::Result<bool> {
         if offset + bytes.len() as u64 > self.bytes {
             return Ok(false);

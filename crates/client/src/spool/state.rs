@@ -1,11 +1,8 @@
 //! The bytes of the state file: two copies of the same block.
 
-use super::record::{
-    Decoded, Identity, PREAMBLE_BYTES, Position, Reader, Writer, crc, preamble, split_crc,
-};
+use tally_proto::wire::CLAIMS_MAX;
 
-/// As many as the server takes.
-pub(super) const CLAIMS_MAX: usize = 64;
+use super::record::{Decoded, Identity, Position, Reader, block, crc, preamble, put};
 
 /// A block of most disks, so that the copies do not share one.
 const COPY_BYTES: usize = 4096;
@@ -35,95 +32,57 @@ pub(super) struct State {
     pub(super) last: Position,
 }
 
-/// What the state file turned out to be.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    Both(State),
-    One(State),
-    Damaged,
-    Newer(u32),
-}
-
 // === impl State ===
 
 impl State {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![0; COPY_BYTES];
-        let mut writer = Writer::new(&mut bytes);
-        writer.preamble(MAGIC);
-        writer.put(&self.identity.producer_id);
-        for number in [
-            self.identity.generation,
-            self.identity.salt,
-            self.salt_before,
-            self.salt_next,
-            self.epoch,
-            self.acknowledged,
-            self.acknowledged_at.unwrap_or(0).cast_unsigned(),
-            self.base.sequence,
-            self.base.rows,
-            self.last.sequence,
-            self.last.rows,
-            self.claims.len() as u64,
-        ] {
-            writer.u64(number);
-        }
-        for claim in &self.claims {
-            writer.u64(*claim);
-        }
-        let check = crc(&bytes[..COPY_BYTES - 4]);
-        bytes[COPY_BYTES - 4..].copy_from_slice(&check.to_le_bytes());
+        let Identity { producer_id, generation, salt } = self.identity;
+        let mut bytes = preamble(MAGIC);
+        bytes.extend(producer_id);
+        put(&mut bytes, &[generation, salt, self.salt_before, self.salt_next]);
+        let at = self.acknowledged_at.unwrap_or(0).cast_unsigned();
+        put(&mut bytes, &[self.epoch, self.acknowledged, at]);
+        put(&mut bytes, &[self.base.sequence, self.base.rows]);
+        put(&mut bytes, &[self.last.sequence, self.last.rows]);
+        put(&mut bytes, &[self.claims.len() as u64]);
+        put(&mut bytes, &self.claims);
+        bytes.resize(COPY_BYTES - 4, 0);
+        bytes.extend(crc(&bytes).to_le_bytes());
         bytes.repeat(2)
     }
 
-    /// Reads a state file.
-    pub(super) fn decode(bytes: &[u8]) -> Found {
-        let copy = |at: usize| decode_copy(bytes.get(at..at + COPY_BYTES).unwrap_or_default());
+    /// Reads a state file, and says whether both copies are whole.
+    pub(super) fn decode(bytes: &[u8]) -> Decoded<(Self, bool)> {
+        let copy = |at| block(MAGIC, bytes.get(at..).unwrap_or_default(), COPY_BYTES, Self::read);
         match (copy(0), copy(COPY_BYTES)) {
-            (Decoded::Newer(version), _) | (_, Decoded::Newer(version)) => Found::Newer(version),
-            (Decoded::Intact(state), Decoded::Intact(other)) if state == other => {
-                if bytes.len() == STATE_BYTES { Found::Both(state) } else { Found::One(state) }
+            (Decoded::Newer(version), _) | (_, Decoded::Newer(version)) => Decoded::Newer(version),
+            (Decoded::Intact(state), other) => {
+                let whole = bytes.len() == STATE_BYTES && other == Decoded::Intact(state.clone());
+                Decoded::Intact((state, whole))
             }
-            (Decoded::Intact(state), _) | (_, Decoded::Intact(state)) => Found::One(state),
-            (Decoded::Damaged, Decoded::Damaged) => Found::Damaged,
+            (Decoded::Damaged, Decoded::Intact(state)) => Decoded::Intact((state, false)),
+            (Decoded::Damaged, Decoded::Damaged) => Decoded::Damaged,
         }
     }
-}
 
-fn decode_copy(bytes: &[u8]) -> Decoded<State> {
-    match preamble(MAGIC, bytes) {
-        Decoded::Intact(()) => {}
-        Decoded::Damaged => return Decoded::Damaged,
-        Decoded::Newer(version) => return Decoded::Newer(version),
+    fn read(mut reader: Reader<'_>) -> Option<Self> {
+        let mut state = Self {
+            identity: reader.identity(),
+            salt_before: reader.u64(),
+            salt_next: reader.u64(),
+            epoch: reader.u64(),
+            claims: Vec::new(),
+            acknowledged: reader.u64(),
+            acknowledged_at: Some(reader.u64().cast_signed()).filter(|at| *at != 0),
+            base: reader.position(),
+            last: reader.position(),
+        };
+        let claims = usize::try_from(reader.u64()).ok().filter(|claims| *claims <= CLAIMS_MAX)?;
+        state.claims = (0..claims).map(|_| reader.u64()).collect();
+        let in_order = state.base.sequence <= state.acknowledged
+            && state.acknowledged <= state.last.sequence
+            && state.last.sequence < u64::MAX
+            && state.base.rows <= state.last.rows;
+        in_order.then_some(state)
     }
-    match split_crc(bytes, COPY_BYTES) {
-        Some((body, check)) if crc(body) == check => {
-            fields(&body[PREAMBLE_BYTES..]).map_or(Decoded::Damaged, Decoded::Intact)
-        }
-        _ => Decoded::Damaged,
-    }
-}
-
-fn fields(body: &[u8]) -> Option<State> {
-    let mut reader = Reader(body);
-    let producer_id = reader.take();
-    let (generation, salt) = (reader.u64(), reader.u64());
-    let mut state = State {
-        identity: Identity { producer_id, generation, salt },
-        salt_before: reader.u64(),
-        salt_next: reader.u64(),
-        epoch: reader.u64(),
-        claims: Vec::new(),
-        acknowledged: reader.u64(),
-        acknowledged_at: Some(reader.u64().cast_signed()).filter(|at| *at != 0),
-        base: Position { sequence: reader.u64(), rows: reader.u64() },
-        last: Position { sequence: reader.u64(), rows: reader.u64() },
-    };
-    let claims = usize::try_from(reader.u64()).ok().filter(|claims| *claims <= CLAIMS_MAX)?;
-    state.claims = (0..claims).map(|_| reader.u64()).collect();
-    let in_order = state.base.sequence <= state.acknowledged
-        && state.acknowledged <= state.last.sequence
-        && state.last.sequence < u64::MAX
-        && state.base.rows <= state.last.rows;
-    in_order.then_some(state)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tally_client::{ConnectError, Connection, FlushError, Method, Queue, Refusal, Report, Row};
 use tonic::Status;
 
-use crate::mock::{Act, Event, Mock, fast_queue};
+use crate::mock::{Act, Event, Mock, fast_queue, no_task_is_left, until};
 
 fn adds_up(report: &Report) -> bool {
     let Report { acknowledged, dropped, rejected, in_doubt, spooled, queued, .. } = *report;
@@ -79,9 +79,7 @@ async fn a_close_that_takes_too_long_says_what_is_lost() {
     for _ in 0..100 {
         queue.try_record(endpoint).expect("room");
     }
-    while mock.database().in_flight < 2 {
-        tokio::task::yield_now().await;
-    }
+    until("batches are on their way", || mock.database().in_flight >= 2).await;
     let report = queue.close_within(Duration::from_millis(20)).await;
     assert!(adds_up(&report), "{report:?}");
     assert_eq!((report.recorded, report.queued, report.acknowledged), (100, 0, 0));
@@ -138,9 +136,7 @@ async fn what_the_server_certainly_did_not_store_is_not_in_doubt() {
     let mut producer = builder.connect().await.expect("a producer");
     let endpoint = producer.endpoint(Method::GET, "/");
     producer.send(vec![Row { endpoint, time_us: 0 }; 100]).await.expect("room");
-    while producer.trouble().as_deref() != Some("gone") {
-        tokio::task::yield_now().await;
-    }
+    until("the producer is in trouble", || producer.trouble().as_deref() == Some("gone")).await;
     let progress = producer.close_within(Duration::ZERO).await;
     assert_eq!((progress.acknowledged, progress.dropped, progress.in_doubt), (10, 90, 0));
 }
@@ -156,12 +152,8 @@ async fn the_last_handle_flushes_in_the_background() {
     }
     drop(queue);
     drop(other);
-    while mock.total() < 100 {
-        tokio::task::yield_now().await;
-    }
-    while tokio::runtime::Handle::current().metrics().num_alive_tasks() > 0 {
-        tokio::task::yield_now().await;
-    }
+    until("enough is stored", || mock.total() >= 100).await;
+    no_task_is_left().await;
     assert_eq!(mock.total(), 100);
 }
 
@@ -172,9 +164,7 @@ async fn the_last_handle_waits_for_nobody_for_ever() {
     let queue = queue.connect().await.expect("a queue");
     queue.try_record(queue.endpoint(Method::GET, "/")).expect("room");
     drop(queue);
-    while tokio::runtime::Handle::current().metrics().num_alive_tasks() > 0 {
-        tokio::task::yield_now().await;
-    }
+    no_task_is_left().await;
 }
 
 #[test]
@@ -188,9 +178,7 @@ fn a_runtime_that_ends_closes_its_queue() {
     let queue = runtime.block_on(async {
         let queue = fast_queue(&server.url()).connect().await.expect("a queue");
         queue.try_record(queue.endpoint(Method::GET, "/")).expect("room");
-        while mock.database().in_flight == 0 {
-            tokio::task::yield_now().await;
-        }
+        until("batches are on their way", || mock.database().in_flight != 0).await;
         queue
     });
     let endpoint = queue.endpoint(Method::GET, "/");
@@ -235,9 +223,7 @@ async fn a_close_tries_to_connect_at_once() {
     let queue = fast_queue(&format!("http://{address}")).backoff(hour, hour);
     let queue = queue.connect().await.expect("a queue");
     queue.try_record(queue.endpoint(Method::GET, "/")).expect("room");
-    while queue.trouble().is_none() {
-        tokio::task::yield_now().await;
-    }
+    until("the queue is in trouble", || queue.trouble().is_some()).await;
     let _server = mock.start_at(address);
     let report = queue.close().await;
     assert_eq!((report.acknowledged, report.connection), (1, Connection::Closed), "{report:?}");
@@ -263,9 +249,7 @@ async fn no_time_is_too_long() {
     let dropped = builder().connect().await.expect("a queue");
     dropped.record(dropped.endpoint(Method::GET, "/")).await.expect("room");
     drop(dropped);
-    while mock.total() < 3 {
-        tokio::task::yield_now().await;
-    }
+    until("enough is stored", || mock.total() >= 3).await;
     let producer = tally_client::Producer::builder(server.url()).connect().await;
     assert!(producer.expect("a producer").close_within(ever).await.finished);
 }

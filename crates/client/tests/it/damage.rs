@@ -10,7 +10,7 @@ use tally_client::{Method, Producer, ProducerBuilder, Row};
 use tonic::{Code, Status};
 
 use crate::lines::Lines;
-use crate::mock::{Act, Event, Mock, Server, fast_producer, refusal};
+use crate::mock::{Act, Event, Mock, Server, fast_producer, refusal, until};
 
 fn options() -> Options {
     Options { fsync: Fsync::OsOnly, ..Options::default() }
@@ -54,9 +54,7 @@ async fn a_batch_that_cannot_be_read_is_not_acknowledged() {
     for path in ["/0", "/1", "/2", "/third", "/4"] {
         send(&mut producer, path).await;
     }
-    while !damage(dir.path(), "/third") {
-        tokio::task::yield_now().await;
-    }
+    until("the batch is in the files", || damage(dir.path(), "/third")).await;
     let _server = mock.start_at(address);
     let progress = producer.close().await;
     assert_eq!((progress.acknowledged, progress.dropped, progress.settled()), (40, 10, 50));
@@ -110,9 +108,7 @@ async fn how_many_are_let_go_is_said() {
         send(&mut producer, "/a").await;
     }
     producer.settled(10).await;
-    while mock.database().in_flight < 4 {
-        tokio::task::yield_now().await;
-    }
+    until("batches are on their way", || mock.database().in_flight >= 4).await;
     drop(server);
     assert_eq!(producer.close_within(Duration::from_secs(3600)).await.spooled, 70);
     mock.database().producers.clear();
@@ -138,17 +134,13 @@ async fn a_folder_that_is_gone_is_no_reason_to_spin() {
     let builder = fast_producer(&format!("http://{address}")).spool(dir.path(), later);
     let mut producer = builder.connect().await.expect("a producer");
     send(&mut producer, "/text").await;
-    while !damage(dir.path(), "/text") {
-        tokio::task::yield_now().await;
-    }
+    until("the batch is in the files", || damage(dir.path(), "/text")).await;
     std::fs::remove_dir_all(dir.path()).expect("removed");
     // The file is open still; the disk gets it, and the folder, once the interval is over.
     send(&mut producer, "/text").await;
     let path = dir.path().display().to_string();
     let said = || lines.count("cannot be written to the disk", &path);
-    while said() == 0 {
-        tokio::task::yield_now().await;
-    }
+    until("the log says so", || said() != 0).await;
     producer.close_within(Duration::ZERO).await;
     assert_eq!(said(), 1, "a thread that spins says it again and again");
 }

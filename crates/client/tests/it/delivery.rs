@@ -6,7 +6,7 @@ use std::time::Duration;
 use tally_client::{Connection, Method, Producer, Queue, Row};
 use tonic::Status;
 
-use crate::mock::{Act, Event, Mock, fast_queue};
+use crate::mock::{Act, Event, Mock, fast_queue, no_task_is_left, until};
 
 fn rows(producer: &Producer, count: u32) -> Vec<Row> {
     let row = |n| Row {
@@ -113,9 +113,7 @@ async fn servers_that_are_killed_count_once() {
         server = mock.start_at(address);
         // Something was acknowledged by this one.
         let before = queue.stats().acknowledged;
-        while queue.stats().acknowledged == before {
-            tokio::task::yield_now().await;
-        }
+        until("something is acknowledged", || queue.stats().acknowledged != before).await;
     }
     let report = queue.close().await;
     assert_eq!((report.recorded, report.acknowledged, report.lost()), (20_000, 20_000, 0));
@@ -176,9 +174,7 @@ async fn no_more_batches_than_the_window_are_in_flight() {
     let mut producer = builder.connect().await.expect("a producer");
     producer.send(rows(&producer, 10)).await.expect("room");
     // The second stream begins when the first was silent for long.
-    while mock.database().opens < 2 {
-        tokio::task::yield_now().await;
-    }
+    until("the producer is opened again", || mock.database().opens >= 2).await;
     assert_eq!(mock.database().in_flight, 3);
     let progress = producer.close_within(Duration::ZERO).await;
     // What the server does not have by then it will not have.
@@ -224,9 +220,7 @@ fn both_runtimes_and_many_of_them_work() {
             queue.try_record(queue.endpoint(Method::GET, "/")).expect("room");
             assert_eq!(queue.close().await.acknowledged, 1);
             // Nothing of it is left.
-            while tokio::runtime::Handle::current().metrics().num_alive_tasks() > 0 {
-                tokio::task::yield_now().await;
-            }
+            no_task_is_left().await;
         });
     }
     assert_eq!(mock.total(), 20);
@@ -270,9 +264,7 @@ async fn an_answer_may_be_ahead_of_its_stream() {
     for _ in 0..100 {
         queue.try_record(endpoint).expect("room");
     }
-    while mock.database().in_flight < 4 {
-        tokio::task::yield_now().await;
-    }
+    until("batches are on their way", || mock.database().in_flight >= 4).await;
     drop(server);
     let next = mock.with(|event| match event {
         Event::Batch(batch) => {

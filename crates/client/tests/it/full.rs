@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tally_client::{Method, Queue, Refusal};
 
-use crate::mock::{Act, Event, Mock, fast_queue};
+use crate::mock::{Act, Event, Mock, fast_queue, until};
 
 /// A queue whose server never answers, so that everything waits.
 async fn stuck(mock: &Mock, max: usize) -> (Queue, crate::mock::Server) {
@@ -83,9 +83,7 @@ async fn only_drops_are_told_too() {
     let _ = queue.ready().await;
     fill(&queue, 30);
     queue.flush().await.expect("the ten");
-    while queue.stats().drops_reported < 20 {
-        tokio::task::yield_now().await;
-    }
+    until("the drops are reported", || queue.stats().drops_reported >= 20).await;
     assert_eq!((mock.total(), mock.dropped()), (10, 20));
 }
 

@@ -1,5 +1,5 @@
 //! The queue and the producer against a server in this process that breaks in every way; in
-//! `layer` and `spool`, those parts alone.
+//! `layer`, that part alone.
 
 mod allocations;
 mod closing;
@@ -13,6 +13,5 @@ mod lines;
 mod measured;
 mod mock;
 mod refusals;
-mod spool;
 mod spooled;
 mod tls;

@@ -12,7 +12,7 @@ use tally_client::{Connection, Method, Queue, Report};
 use tonic::{Code, Status};
 
 use crate::lines::Lines;
-use crate::mock::{Act, Event, Mock, fast_queue, refusal};
+use crate::mock::{Act, Event, Mock, fast_queue, refusal, until};
 
 /// What was measured, by name. A gauge is kept as the bits of a double.
 #[derive(Default)]
@@ -126,9 +126,7 @@ async fn the_counters_say_what_the_report_says() {
     silent.store(true, Ordering::Relaxed);
     mock.database().in_flight = 0;
     record(&queue, "/last", 500);
-    while mock.database().in_flight < 2 {
-        tokio::task::yield_now().await;
-    }
+    until("batches are on their way", || mock.database().in_flight >= 2).await;
     let waiting = measured.gauge("requests_queued");
     assert!((1.0..500.0).contains(&waiting), "{waiting} and some are on their way");
     let unsettled = measured.gauge("requests_unsettled");
@@ -153,9 +151,10 @@ async fn a_connection_that_breaks_is_measured() {
     assert_eq!(queue.ready().await, Connection::Record);
     assert_eq!(measured.gauge("connected"), 1.0);
     drop(server);
-    while queue.stats().connection != Connection::Away {
-        tokio::task::yield_now().await;
-    }
+    until("the queue notices that the server is away", || {
+        queue.stats().connection == Connection::Away
+    })
+    .await;
     assert_eq!(measured.gauge("connected"), 0.0);
 }
 
@@ -244,9 +243,7 @@ async fn a_server_that_refuses_the_client_is_no_flood() {
     });
     let server = mock.start();
     let queue = server.queue().connect().await.expect("a queue");
-    while opens.load(Ordering::Relaxed) < 50 {
-        tokio::task::yield_now().await;
-    }
+    until("the producer is opened again", || opens.load(Ordering::Relaxed) >= 50).await;
     queue.close_within(Duration::ZERO).await;
     assert_eq!(lines.with("refuses this client").len(), 1, "{:?}", lines.with(""));
 }

@@ -14,6 +14,7 @@ use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_proto::tally::requests::v1::request_service_server::{
     RequestService, RequestServiceServer,
 };
+use tally_proto::wire::{self, reason};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{TcpListenerStream, UnboundedReceiverStream};
@@ -238,7 +239,7 @@ impl Database {
         }
         match self.producers.get_mut(&open.producer_id) {
             None if open.epoch > 0 && open.acknowledged_sequence != Some(0) => {
-                Err(refusal(tonic::Code::FailedPrecondition, "PRODUCER_FORGOTTEN"))
+                Err(refusal(tonic::Code::FailedPrecondition, reason::PRODUCER_FORGOTTEN))
             }
             None => {
                 let stored = Stored { name: open.name.clone(), sequence: 0, epoch: 1, claim: own };
@@ -251,7 +252,7 @@ impl Database {
                 stored.claim = own;
                 Ok(())
             }
-            Some(_) => Err(refusal(tonic::Code::AlreadyExists, "PRODUCER_IN_USE")),
+            Some(_) => Err(refusal(tonic::Code::AlreadyExists, reason::PRODUCER_IN_USE)),
         }
     }
 
@@ -276,16 +277,16 @@ impl Database {
         names: &[proto::Endpoint],
     ) -> Result<u64, Status> {
         let Some(stored) = self.producers.get_mut(id) else {
-            return Err(refusal(tonic::Code::FailedPrecondition, "PRODUCER_FORGOTTEN"));
+            return Err(refusal(tonic::Code::FailedPrecondition, reason::PRODUCER_FORGOTTEN));
         };
         if stored.claim != claim {
-            return Err(refusal(tonic::Code::AlreadyExists, "PRODUCER_IN_USE"));
+            return Err(refusal(tonic::Code::AlreadyExists, reason::PRODUCER_IN_USE));
         }
         if batch.sequence <= stored.sequence {
             return Ok(stored.sequence);
         }
         if batch.sequence > stored.sequence + 1 {
-            return Err(refusal(tonic::Code::FailedPrecondition, "OUT_OF_SEQUENCE"));
+            return Err(refusal(tonic::Code::FailedPrecondition, reason::OUT_OF_SEQUENCE));
         }
         stored.sequence = batch.sequence;
         let committed = stored.sequence;
@@ -323,11 +324,22 @@ impl Database {
     }
 }
 
+/// Waits for what nothing announces.
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    tally_testkit::eventually(what, Duration::from_secs(60), async || holds()).await;
+}
+
+/// Waits until the runtime of this test has nothing but the test itself.
+pub(crate) async fn no_task_is_left() {
+    let metrics = tokio::runtime::Handle::current().metrics();
+    until("no task is left", || metrics.num_alive_tasks() == 0).await;
+}
+
 /// A status with a reason, as the server sends it.
 pub(crate) fn refusal(code: tonic::Code, reason: &'static str) -> Status {
     let mut status = Status::new(code, reason.to_lowercase());
     let value = reason.parse().expect("ASCII");
-    status.metadata_mut().insert("tally-reason", value);
+    status.metadata_mut().insert(wire::REASON_TRAILER, value);
     status
 }
 

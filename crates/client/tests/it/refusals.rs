@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tally_client::{Method, Row};
 use tonic::{Code, Status};
 
-use crate::mock::{Act, Event, Mock, refusal};
+use crate::mock::{Act, Event, Mock, refusal, until};
 
 const DAY_US: i64 = 86_400_000_000;
 
@@ -98,9 +98,7 @@ async fn times_that_no_clock_has_any_more_hold_nothing_up() {
     let days = [1, 1, 1, 100, 100, 1, 1, 1];
     let rows = days.map(|day| Row { endpoint, time_us: day * DAY_US });
     producer.send(rows.to_vec()).await.expect("room");
-    while producer.trouble().is_none() {
-        tokio::task::yield_now().await;
-    }
+    until("the producer is in trouble", || producer.trouble().is_some()).await;
     assert_eq!(producer.progress().rejected, 0, "not before the clock is set");
     clock.set(DAY_US);
     let progress = producer.close().await;
@@ -138,9 +136,7 @@ async fn a_batch_too_large_for_another_server_is_set_aside() {
     let mut producer = server.producer().connect().await.expect("a producer");
     let endpoint = producer.endpoint(Method::GET, "/");
     producer.send(vec![Row { endpoint, time_us: 0 }; 100]).await.expect("room");
-    while mock.database().opens < 2 {
-        tokio::task::yield_now().await;
-    }
+    until("the producer is opened again", || mock.database().opens >= 2).await;
     drop(server);
     let small = mock
         .with(|event| match event {
@@ -193,9 +189,7 @@ async fn a_server_that_is_not_tally_is_told() {
     let queue = crate::mock::fast_queue(&url).connect().await.expect("a queue");
     let endpoint = queue.endpoint(tally_client::Method::GET, "/");
     queue.try_record(endpoint).expect("room");
-    while queue.trouble().is_none() {
-        tokio::task::yield_now().await;
-    }
+    until("the queue is in trouble", || queue.trouble().is_some()).await;
     let trouble = queue.trouble().expect("it stays");
     assert!(trouble.contains("does not speak gRPC"), "{trouble}");
     let report = queue.close_within(Duration::ZERO).await;

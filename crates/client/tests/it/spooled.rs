@@ -8,7 +8,7 @@ use tally_client::spool::{Fsync, Options};
 use tally_client::{ConnectError, Method, Producer, ProducerBuilder, Row};
 use tonic::{Code, Status};
 
-use crate::mock::{Act, Event, Mock, Server, refusal};
+use crate::mock::{Act, Event, Mock, Server, refusal, until};
 
 fn options() -> Options {
     Options { fsync: Fsync::OsOnly, ..Options::default() }
@@ -40,9 +40,7 @@ async fn what_a_process_leaves_the_next_one_sends() {
     let server = mock.start();
     let mut producer = spooled(&server, dir.path()).connect().await.expect("a producer");
     send(&mut producer, "/a", 500).await;
-    while mock.total() < 40 {
-        tokio::task::yield_now().await;
-    }
+    until("enough is stored", || mock.total() >= 40).await;
     send(&mut producer, "/b", 500).await;
     // Without a server, the close ends once everything is in the spool.
     drop(server);
@@ -114,9 +112,7 @@ async fn times_ahead_of_the_servers_clock_stay_in_the_spool() {
     let server = mock.start();
     let mut producer = spooled(&server, dir.path()).connect().await.expect("a producer");
     send(&mut producer, "/a", 100).await;
-    while producer.trouble().is_none() {
-        tokio::task::yield_now().await;
-    }
+    until("the producer is in trouble", || producer.trouble().is_some()).await;
     let progress = producer.close_within(Duration::from_secs(3600)).await;
     assert_eq!((progress.spooled, progress.settled(), mock.dropped()), (100, 100, 0));
     assert_eq!(lines.with("the server's clock is behind this machine's").len(), 1);
@@ -139,9 +135,7 @@ async fn lost_answers_to_open_keep_the_producer() {
     for opens in [1, 2, 3] {
         let mut producer = spooled(&server, dir.path()).connect().await.expect("a producer");
         send(&mut producer, "/a", 25).await;
-        while mock.database().opens < opens * 10 {
-            tokio::task::yield_now().await;
-        }
+        until("the producer is opened again", || mock.database().opens >= opens * 10).await;
         assert_eq!(producer.close_within(Duration::ZERO).await.settled(), 25);
     }
     drop(server);
@@ -163,9 +157,7 @@ async fn a_copied_spool_is_told_and_counts_nothing_twice() {
     let server = mock.start();
     let mut producer = spooled(&server, dir.path()).connect().await.expect("a producer");
     send(&mut producer, "/a", 50).await;
-    while mock.database().in_flight < 4 {
-        tokio::task::yield_now().await;
-    }
+    until("batches are on their way", || mock.database().in_flight >= 4).await;
     assert_eq!(producer.close_within(Duration::ZERO).await.spooled, 50);
     let copy = tempfile::tempdir().expect("a folder");
     for file in std::fs::read_dir(dir.path()).expect("files") {

@@ -10,7 +10,7 @@ use tally_client::{ConnectError, Method, Queue, QueueBuilder};
 use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 
 use crate::lines::Lines;
-use crate::mock::{Mock, Server, fast_queue};
+use crate::mock::{Mock, Server, fast_queue, until};
 
 /// Where the child process connects to.
 const URL: &str = "TALLY_TLS_URL";
@@ -68,13 +68,14 @@ async fn assert_counted(builder: QueueBuilder, mock: &Mock) {
 async fn assert_refused(builder: QueueBuilder, mock: &Mock, why: &str) {
     let (lines, _guard) = Lines::take();
     let queue = recording(builder).await;
-    let trouble = loop {
-        match queue.trouble() {
-            Some(trouble) => break trouble,
-            None => tokio::task::yield_now().await,
-        }
+    let mut trouble = None;
+    until("the queue is in trouble", || {
+        trouble = queue.trouble();
         assert_eq!(queue.stats().acknowledged, 0, "it was let in");
-    };
+        trouble.is_some()
+    })
+    .await;
+    let trouble = trouble.expect("it is in trouble");
     assert!(trouble.contains(why), "{trouble}");
     // The log says the same, once.
     let said = lines.with("cannot be reached");
@@ -196,9 +197,10 @@ async fn child() {
         Err(error) => println!("@{}", chain(&error)),
         Ok(queue) => {
             queue.try_record(queue.endpoint(Method::GET, "/")).expect("room");
-            while lines.with("cannot be reached").is_empty() && queue.stats().acknowledged == 0 {
-                tokio::task::yield_now().await;
-            }
+            until("the outcome is known", || {
+                !lines.with("cannot be reached").is_empty() || queue.stats().acknowledged > 0
+            })
+            .await;
             let acknowledged = queue.close_within(Duration::from_millis(1)).await.acknowledged;
             println!("@{acknowledged} {:?}", lines.with("cannot be reached"));
         }

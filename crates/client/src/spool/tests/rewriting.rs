@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use tally_client::spool::{Options, Spool, Stored};
+use crate::spool::{Error, Options, Spool, Stored};
 
 use super::{PRODUCER, SMALL, append, batch, open, payload, pending, rows, scratch};
 
@@ -34,10 +34,10 @@ fn a_new_producer_takes_what_is_pending() {
     let folder = scratch();
     let (mut spool, _) = open(folder.path());
     append(&mut spool, 20);
-    spool.set_custody(3, &[4]).unwrap();
+    spool.set_lease(3, &[4]).unwrap();
     spool.acknowledge(12).unwrap();
     spool.start_new_producer(OTHER, &mut keep).unwrap();
-    assert_eq!(spool.producer_id(), OTHER);
+    assert_eq!(spool.state.identity.producer_id, OTHER);
     let expected: Vec<_> = (1..=8).map(|new| kept(new, new + 12)).collect();
     assert_eq!(pending(&mut spool), expected);
     drop(spool);
@@ -47,24 +47,6 @@ fn a_new_producer_takes_what_is_pending() {
     assert_eq!((recovered.acknowledged, recovered.next_sequence), (0, 9));
     assert_eq!(pending(&mut spool), expected);
     assert!(names(folder.path()).iter().all(|name| !name.starts_with("00000000000000000001")));
-}
-
-#[test]
-fn renumbering_keeps_the_producer() {
-    let folder = scratch();
-    let (mut spool, _) = open(folder.path());
-    append(&mut spool, 5);
-    spool.set_custody(3, &[4]).unwrap();
-    spool.acknowledge(2).unwrap();
-    // The server has batches of ours up to 30 that the spool has lost.
-    spool.renumber(30, &mut keep).unwrap();
-    let expected: Vec<_> = [kept(31, 3), kept(32, 4), kept(33, 5)].to_vec();
-    assert_eq!(pending(&mut spool), expected);
-    drop(spool);
-    let (mut spool, recovered) = open(folder.path());
-    assert_eq!((recovered.producer_id, recovered.epoch), (PRODUCER, 3));
-    assert_eq!((recovered.acknowledged, recovered.next_sequence), (30, 34));
-    assert_eq!(pending(&mut spool), expected);
 }
 
 /// Every state of the directory in which a crash could have left it.
@@ -121,9 +103,9 @@ fn what_does_not_fit_changes_nothing() {
     append(&mut spool, 10);
     let before = names(folder.path());
     let error = spool.start_new_producer(OTHER, &mut |_, _| Some((1, vec![0; 1000]))).unwrap_err();
-    assert!(error.is_no_room(), "{error}");
+    assert!(matches!(error, Error::Full { .. }), "{error}");
     assert_eq!(names(folder.path()), before);
-    assert_eq!(spool.producer_id(), PRODUCER);
+    assert_eq!(spool.state.identity.producer_id, PRODUCER);
     assert_eq!(pending(&mut spool), (1..=10).map(batch).collect::<Vec<_>>());
     spool.append(11, rows(11), &payload(11)).unwrap();
     // And it can be tried again.

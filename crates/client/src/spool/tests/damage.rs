@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::spool::{Error, Finding, Recovered, Spool, Stored};
 use proptest::prelude::*;
-use tally_client::spool::{Error, Finding, Recovered, Spool, Stored};
 
-use super::{PRODUCER, SMALL, append, batch, open, payload, pending, rows, scratch};
+use super::{PRODUCER, SMALL, append, batch, lease_lost, open, payload, pending, rows, scratch};
 
 /// The files of a spool, by name.
 type Files = BTreeMap<String, Vec<u8>>;
@@ -49,7 +49,7 @@ fn sample() -> (Files, Places) {
         let start = end - payload(sequence).len() - 44;
         places.insert(sequence, (name.clone(), start, end));
         if sequence == 3 {
-            spool.set_custody(5, &[9]).unwrap();
+            spool.set_lease(5, &[9]).unwrap();
         }
     }
     drop(spool);
@@ -70,7 +70,7 @@ fn check(spool: &mut Spool, recovered: &Recovered) -> Vec<u64> {
             Stored::Missing(missing) => {
                 assert!((missing.first..=missing.last).contains(&sequence));
                 let exact: u64 = (missing.first..=missing.last).map(rows).sum();
-                assert_eq!(missing.rows, exact, "{missing}");
+                assert_eq!(missing.rows, exact, "{missing:?}");
                 assert!(recovered.missing.contains(&missing), "{recovered:?}");
                 lost.push(sequence);
             }
@@ -125,7 +125,7 @@ fn every_byte_flipped() {
                 assert_eq!(lost, expected, "byte {at} of {name}");
                 assert_eq!(recovered.findings.len(), 1, "byte {at} of {name}: {recovered:?}");
                 assert!(recovered.findings[0].to_string().contains(name), "{recovered:?}");
-                assert!(!recovered.custody_lost);
+                assert!(!lease_lost(&recovered));
                 assert_eq!((recovered.epoch, recovered.claims.as_slice()), (5, &[9][..]));
                 drop(spool);
                 // One place in each record and header is enough for what comes after.
@@ -165,7 +165,7 @@ fn every_length_cut() {
                 assert!(told > 0, "{name} of {length} bytes: {recovered:?}");
             }
             let state_lost = name == "state" && length < 4096;
-            assert_eq!(recovered.custody_lost, state_lost, "{length}: {recovered:?}");
+            assert_eq!(lease_lost(&recovered), state_lost, "{length}: {recovered:?}");
             drop(spool);
             if length % 16 == 3 {
                 goes_on(directory, &recovered, &lost);
@@ -379,7 +379,7 @@ fn without_a_state_the_segments_say_who_it_is() {
     files.get_mut("state").unwrap().fill(0);
     store(folder.path(), &files);
     let (mut spool, recovered) = Spool::open(folder.path(), SMALL, [7; 16]).unwrap();
-    assert!(recovered.custody_lost && !recovered.is_new);
+    assert!(lease_lost(&recovered));
     assert_eq!(recovered.producer_id, PRODUCER);
     assert_eq!((recovered.epoch, recovered.claims.len()), (0, 0));
     assert!(matches!(recovered.findings[..], [Finding::State { .. }]));
