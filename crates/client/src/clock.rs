@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tally_proto::wire::{AHEAD_MICROS_MAX, MICROS};
+use tally_proto::wire::{AHEAD_MICROS_MAX, DAY_MICROS, MICROS};
 use tokio::time::Instant;
 
 /// Tells the time, so that a test can decide what time it is.
@@ -28,8 +28,8 @@ pub(crate) enum AnyClock {
 /// Longer than any process lives: 30 years.
 const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
 
-/// A UTC day in microseconds.
-const DAY_MICROS: i64 = 86_400_000_000;
+/// The last second of the times that can be sent.
+const LAST_SECOND: u64 = (*MICROS.end() / 1_000_000).cast_unsigned();
 
 // === impl SystemClock ===
 
@@ -63,7 +63,7 @@ impl AnyClock {
     pub(crate) fn micros(&self) -> i64 {
         let now = self.now();
         match now.duration_since(UNIX_EPOCH) {
-            Ok(since) if since.as_secs() < 253_402_300_800 => {
+            Ok(since) if since.as_secs() <= LAST_SECOND => {
                 since.as_secs().cast_signed() * 1_000_000 + i64::from(since.subsec_micros())
             }
             Ok(_) => *MICROS.end(),

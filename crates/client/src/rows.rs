@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::wire;
+pub(crate) use tally_proto::wire::DROP_DAYS_MAX;
 
 use crate::Endpoint;
 use crate::clock;
 use crate::endpoints::Endpoints;
-
-/// Of how many days a batch may tell the drops.
-pub(crate) const DROP_DAYS_MAX: usize = 1_000;
 
 /// What a batch's message takes besides its rows, its endpoints and its drops, in bytes.
 const MESSAGE_BYTES: usize = 64;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tally_proto::wire::NAME_BYTES_MAX;
 use tonic::metadata::{Ascii, MetadataValue};
 
 use crate::clock::{AnyClock, Clock};
@@ -15,8 +16,6 @@ pub(crate) const BATCH_ROWS_MAX: usize = 10_000;
 pub(crate) const BATCHES_IN_FLIGHT_MAX: usize = 8;
 /// How many endpoints have a count of their own.
 pub(crate) const ENDPOINTS_MAX: usize = 10_000;
-/// How long the name of a producer may be, in bytes.
-const NAME_BYTES_MAX: usize = 200;
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -3,14 +3,11 @@
 use prost::Message as _;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
-use tally_proto::wire::{MICROS, PATH_BYTES_MAX};
+use tally_proto::wire::{BATCH_BYTES_MAX, DROP_DAYS_MAX, MICROS, PATH_BYTES_MAX};
 
 use crate::model::{Day, Endpoint, EndpointId};
 use crate::rows::{Rows, RowsBuilder};
 use crate::validate::Rules;
-
-/// How many days one batch may say that it dropped requests of.
-pub(crate) const DROPS_MAX: usize = 1_000;
 
 /// What a `Record` stream may bring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +94,7 @@ pub enum InvalidBatch {
         ahead_seconds: i64,
     },
     /// Too many days.
-    #[error("drops has {len} entries, and at most {DROPS_MAX} are allowed")]
+    #[error("drops has {len} entries, and at most {DROP_DAYS_MAX} are allowed")]
     TooManyDrops {
         /// How many.
         len: usize,
@@ -126,7 +123,7 @@ impl Default for RecordLimits {
     fn default() -> Self {
         Self {
             batch_rows_max: 65_536,
-            batch_bytes_max: 1 << 20,
+            batch_bytes_max: BATCH_BYTES_MAX,
             endpoints_max: 100_000,
             batches_in_flight_max: 64,
         }
@@ -189,7 +186,7 @@ pub(crate) fn rows(batch: &proto::Batch, limits: &RecordLimits) -> Result<usize,
 /// What a batch says to have dropped.
 pub(crate) fn drops(batch: &proto::Batch) -> Result<Vec<(Day, i64)>, InvalidBatch> {
     let len = batch.drops.len();
-    if len > DROPS_MAX {
+    if len > DROP_DAYS_MAX {
         return Err(InvalidBatch::TooManyDrops { len });
     }
     // A clock that is wrong is no reason to forget drops: they can be told only once.
