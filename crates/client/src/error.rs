@@ -73,8 +73,9 @@ impl fmt::Debug for ConnectError {
 }
 
 /// A request could not be taken. It is given back: [`Queue::try_record_at`] or
-/// [`Queue::record_at`] can take it later.
+/// [`Queue::record_at`] can take it later, and [`Queue::note_dropped`] notes it as dropped.
 ///
+/// [`Queue::note_dropped`]: crate::Queue::note_dropped
 /// [`Queue::try_record_at`]: crate::Queue::try_record_at
 /// [`Queue::record_at`]: crate::Queue::record_at
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -92,19 +93,10 @@ pub struct TryRecordError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// There is no room, and the queue gives back what it has no room for
-    /// ([`WhenFull::GiveBack`](crate::WhenFull::GiveBack)). It is not noted as dropped: that is
-    /// up to the caller.
+    /// There is no room.
     #[error("the queue is full")]
     Full,
-    /// There is no room, and it is noted as dropped
-    /// ([`WhenFull::DropNewest`](crate::WhenFull::DropNewest)). Do not record it again.
-    #[error("the queue is full, and the request is noted as dropped")]
-    Dropped,
-    /// The queue is closed, or its runtime is gone. Of [`Queue::try_record`] it is noted as
-    /// dropped, in the report alone, unless the queue gives back what it has no room for.
-    ///
-    /// [`Queue::try_record`]: crate::Queue::try_record
+    /// The queue is closed, or its runtime is gone.
     #[error("the queue is closed")]
     Closed,
     /// The time is not from year 1 to 9999, or more than 24 hours ahead of this machine's clock. A

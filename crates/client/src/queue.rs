@@ -2,32 +2,30 @@
 
 mod builder;
 mod memory;
-mod pump;
 mod report;
 mod shard;
 mod shards;
+mod source;
 mod thread;
 
 use std::fmt;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::watch;
-use tokio::time::Instant;
-
 use crate::clock::{self, AnyClock};
+use crate::driver::DriverHandle;
 use crate::endpoints::Endpoints;
 use crate::error::{ConnectError, FlushError, Refusal, TryRecordError};
-use crate::producer::{wait, within};
-use crate::progress::{Connection, Progress};
+use crate::progress::Connection;
 use crate::rows::Row;
 use crate::{Endpoint, Method};
 pub use builder::QueueBuilder;
 use memory::Memory;
 pub use report::Report;
 use shards::Shards;
+use source::Reported;
 
 /// Takes requests and sends them to Tally in the background. Clones are the same queue.
 ///
@@ -50,19 +48,6 @@ use shards::Shards;
 #[derive(Clone)]
 pub struct Queue(Arc<Handle>);
 
-/// What to do with a request for which there is no room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum WhenFull {
-    /// The new request is dropped and noted as such.
-    #[default]
-    DropNewest,
-    /// The oldest request that was not sent is dropped and noted as such. It is the oldest of
-    /// those that wait beside the new one, and nearly the oldest of all.
-    DropOldest,
-    /// The new request is given back, and nothing is noted.
-    GiveBack,
-}
-
 /// What all clones share. Dropped with the last of them, while the tasks may still work.
 struct Handle(Arc<Shared>);
 
@@ -71,9 +56,9 @@ struct Shared {
     shards: Shards,
     endpoints: Arc<Endpoints>,
     clock: AnyClock,
-    when_full: WhenFull,
     skipped: AtomicU64,
     close_timeout: Duration,
+    reported: Mutex<Reported>,
     sending: Sending,
 }
 
@@ -82,13 +67,7 @@ enum Sending {
     /// Nowhere: they are kept.
     Memory(Memory),
     /// To a server.
-    Server {
-        progress: watch::Receiver<Progress>,
-        deadline: watch::Sender<Option<Instant>>,
-        trouble: watch::Receiver<Option<String>>,
-        /// Changes when requests were taken; ends when none will be any more.
-        rounds: watch::Receiver<u64>,
-    },
+    Server(DriverHandle),
 }
 
 /// Counts who waits for room.
@@ -141,26 +120,29 @@ impl Queue {
     /// room for those that wait: 8 KiB for each 512 of them, and used again.
     ///
     /// # Errors
-    /// When there is no room, or the queue is closed. The error says whether the request was
-    /// noted as dropped.
+    /// When there is no room, or the queue is closed. The request is given back, and nothing is
+    /// noted: [`note_dropped`](Self::note_dropped) does that.
     #[inline]
     pub fn try_record(&self, endpoint: Endpoint) -> Result<(), TryRecordError> {
-        let shared = self.shared();
-        let row = Row { endpoint, time_us: shared.clock.micros() };
-        match shared.shards.record(row, shared.when_full) {
-            Ok(()) => Ok(()),
-            Err(reason) => shared.record_again(row, reason),
+        self.shared().record(Row { endpoint, time_us: self.shared().clock.micros() })
+    }
+
+    /// Counts a request that comes now, as [`try_record`](Self::try_record) does, or notes it as
+    /// dropped.
+    #[inline]
+    pub fn record_or_drop(&self, endpoint: Endpoint) {
+        if let Err(given_back) = self.try_record(endpoint) {
+            self.note_dropped(&given_back);
         }
     }
 
-    /// As [`try_record`](Self::try_record), for a caller to whom nothing can be given back:
-    /// what cannot be taken is always noted as dropped.
-    #[inline]
-    pub(crate) fn record_or_drop(&self, endpoint: Endpoint) {
-        if self.try_record(endpoint).is_err() && self.shared().when_full == WhenFull::GiveBack {
-            let row = Row { endpoint, time_us: self.shared().clock.micros() };
-            let _ = self.shared().shards.record(row, WhenFull::DropNewest);
-        }
+    /// Notes a request that was given back as dropped: it is in the report as
+    /// [`refused`](Report::refused), and the server is told by how much its totals are short.
+    #[cold]
+    pub fn note_dropped(&self, given_back: &TryRecordError) {
+        let TryRecordError { endpoint, at, .. } = *given_back;
+        let time_us = clock::micros(at).unwrap_or_else(|| self.shared().clock.micros());
+        self.shared().shards.refuse(Row { endpoint, time_us });
     }
 
     /// Counts a request that came at a certain time.
@@ -169,10 +151,7 @@ impl Queue {
     /// As [`try_record`](Self::try_record), and when the time is out of range.
     pub fn try_record_at(&self, endpoint: Endpoint, at: SystemTime) -> Result<(), TryRecordError> {
         let row = self.shared().row(endpoint, at)?;
-        match self.shared().shards.record(row, self.shared().when_full) {
-            Ok(()) => Ok(()),
-            Err(reason) => self.shared().record_again(row, reason),
-        }
+        self.shared().record(row)
     }
 
     /// Counts a request that comes now, and waits for room if there is none. Dropping the
@@ -208,8 +187,8 @@ impl Queue {
     pub async fn ready(&self) -> Connection {
         match &self.shared().sending {
             Sending::Memory(_) => Connection::Away,
-            Sending::Server { progress, .. } => {
-                wait(progress.clone(), |p| p.connection != Connection::Away).await.connection
+            Sending::Server(driver) => {
+                driver.wait(|progress| progress.connection != Connection::Away).await.connection
             }
         }
     }
@@ -255,13 +234,8 @@ impl Queue {
     /// [`close`](Self::close) with another limit.
     pub async fn close_within(&self, limit: Duration) -> Report {
         self.shared().shut(limit);
-        if let Sending::Server { progress, rounds, .. } = &self.shared().sending {
-            let mut rounds = rounds.clone();
-            let end = async {
-                wait(progress.clone(), |_| false).await;
-                while rounds.changed().await.is_ok() {}
-            };
-            within(limit, end).await;
+        if let Sending::Server(driver) = &self.shared().sending {
+            driver.finished(limit).await;
         }
         self.stats()
     }
@@ -288,7 +262,12 @@ impl Drop for Handle {
 // === impl Shared ===
 
 impl Shared {
-    /// A request was not taken: one that is kept in memory makes room.
+    #[inline]
+    fn record(&self, row: Row) -> Result<(), TryRecordError> {
+        self.shards.record(row).or_else(|reason| self.record_again(row, reason))
+    }
+
+    /// A request was not taken: a queue in memory makes room.
     #[cold]
     fn record_again(&self, row: Row, reason: Refusal) -> Result<(), TryRecordError> {
         let reason = match (&self.sending, reason) {
@@ -306,9 +285,9 @@ impl Shared {
         loop {
             let mut roomy = pin!(self.shards.roomy.notified());
             roomy.as_mut().enable();
-            match self.shards.record(row, WhenFull::GiveBack) {
+            match self.shards.record(row) {
                 Ok(()) => return Ok(()),
-                Err(Refusal::Full) if matches!(self.sending, Sending::Server { .. }) => {
+                Err(Refusal::Full) if matches!(self.sending, Sending::Server(_)) => {
                     roomy.await;
                 }
                 Err(reason) => return self.record_again(row, reason),
@@ -327,30 +306,26 @@ impl Shared {
     /// Takes no more requests, and sends those that wait for at most this long.
     fn shut(&self, limit: Duration) {
         self.shards.close();
-        if let Sending::Server { deadline, .. } = &self.sending {
-            let at = clock::later(Instant::now(), limit);
-            deadline.send_modify(|deadline| *deadline = Some(deadline.map_or(at, |d| d.min(at))));
+        if let Sending::Server(driver) = &self.sending {
+            driver.close_within(limit);
         }
     }
 
     /// Waits until what was recorded so far has come to its end. False: it never will.
     async fn settle_all(&self) -> bool {
-        let Sending::Server { progress, rounds, .. } = &self.sending else { return true };
+        let Sending::Server(driver) = &self.sending else { return true };
         let moment = self.shards.moment();
         self.shards.hurry.notify_one();
-        let mut rounds = rounds.clone();
-        loop {
-            rounds.borrow_and_update();
-            if self.shards.has_passed(&moment) {
-                break;
+        // How many had been taken when the last of these was.
+        let mut position = None;
+        let mut has_settled = |settled: u64| {
+            if position.is_none() && self.shards.has_passed(&moment) {
+                position = Some(self.shards.counts().taken);
             }
-            if rounds.changed().await.is_err() {
-                return self.shards.has_passed(&moment);
-            }
-        }
-        let position = self.shards.counts().taken;
-        wait(progress.clone(), |progress| progress.settled() >= position).await.settled()
-            >= position
+            position.is_some_and(|position| settled >= position)
+        };
+        let progress = driver.wait(|progress| has_settled(progress.settled())).await;
+        has_settled(progress.settled())
     }
 }
 

@@ -4,11 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tally_proto::wire::NAME_BYTES_MAX;
-use tonic::metadata::{Ascii, MetadataValue};
 
 use crate::clock::{AnyClock, Clock};
-use crate::error::ConnectError;
-use crate::transport::{Address, Target, Tls, Token};
+use crate::transport::Address;
 
 /// How many requests a batch has at most.
 pub(crate) const BATCH_ROWS_MAX: usize = 10_000;
@@ -34,10 +32,8 @@ pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What both a queue and a producer are told.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    pub(crate) url: Address,
-    pub(crate) tls: Tls,
+    pub(crate) address: Address,
     pub(crate) name: String,
-    pub(crate) token: Option<Token>,
     pub(crate) batch_rows_max: usize,
     pub(crate) batches_in_flight_max: usize,
     pub(crate) endpoints_max: usize,
@@ -57,10 +53,8 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn new(url: impl Into<String>) -> Self {
         Self {
-            url: Address(url.into()),
-            tls: Tls::default(),
+            address: Address { url: url.into().trim().to_owned(), ..Address::default() },
             name: program_name(),
-            token: None,
             batch_rows_max: BATCH_ROWS_MAX,
             batches_in_flight_max: BATCHES_IN_FLIGHT_MAX,
             endpoints_max: ENDPOINTS_MAX,
@@ -80,11 +74,6 @@ impl Settings {
         self.clock = AnyClock::Other(clock);
     }
 
-    /// Where to connect to, once everything is checked.
-    pub(crate) fn target(&self) -> Result<Target, ConnectError> {
-        Target::new(self)
-    }
-
     /// The name as a server takes it.
     pub(crate) fn short_name(&self) -> String {
         let mut end = self.name.len().min(NAME_BYTES_MAX);
@@ -92,15 +81,6 @@ impl Settings {
             end -= 1;
         }
         self.name[..end].replace('\0', " ")
-    }
-
-    /// The value of the metadata `authorization`.
-    pub(crate) fn authorization(&self) -> Result<Option<MetadataValue<Ascii>>, ConnectError> {
-        let Some(Token(token)) = &self.token else { return Ok(None) };
-        let mut value: MetadataValue<Ascii> =
-            format!("Bearer {token}").parse().map_err(|_| ConnectError::Token)?;
-        value.set_sensitive(true);
-        Ok(Some(value))
     }
 }
 
@@ -123,7 +103,7 @@ macro_rules! common_settings {
 
         /// A bearer token, sent as the metadata `authorization`. Default: none.
         pub fn token(mut self, token: impl Into<String>) -> Self {
-            self.settings.token = Some($crate::transport::Token(token.into()));
+            self.settings.address.token = Some(token.into());
             self
         }
 
@@ -131,7 +111,7 @@ macro_rules! common_settings {
         /// operating system trusts.
         #[cfg(feature = "tls")]
         pub fn ca_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
-            self.settings.tls.ca = Some(pem.into());
+            self.settings.address.ca = Some(pem.into());
             self
         }
 
@@ -142,7 +122,7 @@ macro_rules! common_settings {
             certificate: impl Into<Vec<u8>>,
             key: impl Into<Vec<u8>>,
         ) -> Self {
-            self.settings.tls.identity = Some((certificate.into(), key.into()));
+            self.settings.address.identity = Some((certificate.into(), key.into()));
             self
         }
 

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use super::record::{Verdict, verdict};
+use super::record::Reason;
 use crate::progress::Connection;
 use crate::transport::describe;
 
@@ -69,7 +69,7 @@ impl Notices {
 
     pub(super) fn away(&mut self, status: &Status) {
         self.note(Some(describe(status).to_string()));
-        let is_ahead = verdict(status) == Verdict::TimeAhead;
+        let is_ahead = Reason::of(status) == Reason::TimeAhead;
         let code = status.code();
         let says = if is_ahead { Said::Ahead } else { Said::Away(code) };
         let needs_a_person = is_ahead || needs_a_person(code);
@@ -170,14 +170,15 @@ impl Notices {
         );
     }
 
-    /// The spool does not do what it should, such as when it is full.
-    pub(super) fn spool(&mut self, error: &str) {
+    /// The spool has failed, such as when it is full.
+    pub(super) fn spool(&mut self, error: &str) -> Status {
         let now = Instant::now();
         if self.said_spool.is_none_or(|at| now - at >= INTERVAL) {
             self.said_spool = Some(now);
             let (server, producer) = (&self.url, &self.producer);
             tracing::error!(server, producer, error, "the spool fails; requests wait in memory");
         }
+        Status::data_loss(error)
     }
 
     /// Said once in a while, with those that were not spoken of.

@@ -2,17 +2,15 @@
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::watch;
-
-use super::pump::Pump;
 use super::shards::Shards;
-use super::{Handle, Queue, Sending, Shared, WhenFull};
+use super::source::{QueueSource, Reported};
+use super::{Handle, Queue, Sending, Shared};
+use crate::driver;
 use crate::error::ConnectError;
-use crate::producer::Producer;
 use crate::settings::{Settings, common_settings};
 
 /// How many requests wait at most.
@@ -25,12 +23,14 @@ const LINGER: Duration = Duration::from_millis(50);
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use tally_client::{Queue, WhenFull};
+/// use std::time::Duration;
+///
+/// use tally_client::Queue;
 ///
 /// let queue = Queue::builder("http://tally.internal:7777")
 ///     .name("checkout")
 ///     .queue_requests_max(100_000)
-///     .when_full(WhenFull::DropOldest)
+///     .linger(Duration::from_millis(10))
 ///     .connect()
 ///     .await?;
 /// # Ok(()) }
@@ -40,7 +40,6 @@ const LINGER: Duration = Duration::from_millis(50);
 pub struct QueueBuilder {
     settings: Settings,
     queue_requests_max: usize,
-    when_full: WhenFull,
     linger: Duration,
 }
 
@@ -51,7 +50,6 @@ impl QueueBuilder {
         Self {
             settings: Settings::new(url),
             queue_requests_max: QUEUE_REQUESTS_MAX,
-            when_full: WhenFull::default(),
             linger: LINGER,
         }
     }
@@ -59,17 +57,10 @@ impl QueueBuilder {
     common_settings!();
 
     /// How many requests wait at most to be sent, from 1; each takes 16 bytes. Besides them,
-    /// [`batches_in_flight_max`](Self::batches_in_flight_max) and two further batches are kept
+    /// [`batches_in_flight_max`](Self::batches_in_flight_max) and one further batch are kept
     /// until they are acknowledged. Default: 1,000,000, which is 16 MB.
     pub fn queue_requests_max(mut self, requests: usize) -> Self {
         self.queue_requests_max = requests.clamp(1, u32::MAX as usize);
-        self
-    }
-
-    /// What to do with a request for which there is no room. Default:
-    /// [`WhenFull::DropNewest`].
-    pub fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.when_full = when_full;
         self
     }
 
@@ -87,36 +78,23 @@ impl QueueBuilder {
     /// # Errors
     /// When a setting cannot be used, or this is not within a tokio runtime.
     pub async fn connect(self) -> Result<Queue, ConnectError> {
-        self.start().await
-    }
-
-    async fn start(self) -> Result<Queue, ConnectError> {
-        let settings = self.settings;
-        let parts = Producer::start(settings.clone()).await?.into_parts();
-        let (rounds_sender, rounds) = watch::channel(0);
-        let shared = Arc::new(Shared {
-            shards: Shards::new(self.queue_requests_max, settings.batch_rows_max),
-            endpoints: parts.endpoints,
-            clock: settings.clock.clone(),
-            when_full: self.when_full,
-            skipped: AtomicU64::new(0),
-            close_timeout: settings.close_timeout,
-            sending: Sending::Server {
-                progress: parts.progress,
-                deadline: parts.deadline,
-                trouble: parts.trouble,
-                rounds,
-            },
-        });
-        let pump = Pump::new(
-            Arc::clone(&shared),
-            parts.chunks,
-            settings.name,
-            (settings.batch_rows_max, self.linger),
-            rounds_sender,
-        );
-        tokio::runtime::Handle::current().spawn(pump.run());
-        Ok(Queue(Arc::new(Handle(shared))))
+        let Self { settings, queue_requests_max, linger } = self;
+        let (name, batch_rows_max) = (settings.name.clone(), settings.batch_rows_max);
+        let (clock, close_timeout) = (settings.clock.clone(), settings.close_timeout);
+        driver::start(settings, |driver, endpoints| {
+            let shared = Arc::new(Shared {
+                shards: Shards::new(queue_requests_max, batch_rows_max),
+                endpoints,
+                clock,
+                skipped: AtomicU64::new(0),
+                close_timeout,
+                reported: Mutex::new(Reported::default()),
+                sending: Sending::Server(driver),
+            });
+            let source = QueueSource::new(Arc::clone(&shared), &name, batch_rows_max, linger);
+            (source, Queue(Arc::new(Handle(shared))))
+        })
+        .await
     }
 }
 

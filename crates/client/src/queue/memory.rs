@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Sending, Shared, WhenFull};
+use super::source::Reported;
+use super::{Sending, Shared};
 use crate::Method;
 use crate::clock::AnyClock;
 use crate::endpoints::Endpoints;
@@ -29,9 +30,9 @@ pub(super) fn shared() -> Shared {
         shards: Shards::new(REQUESTS_MAX, BATCH_ROWS_MAX),
         endpoints: Arc::new(Endpoints::new(ENDPOINTS_MAX)),
         clock: AnyClock::System,
-        when_full: WhenFull::GiveBack,
         skipped: AtomicU64::new(0),
         close_timeout: CLOSE_TIMEOUT,
+        reported: Mutex::new(Reported::default()),
         sending: Sending::Memory(Memory::default()),
     }
 }
@@ -41,7 +42,7 @@ pub(super) fn counts(shared: &Shared) -> BTreeMap<(Method, String), u64> {
     // The lock is held meanwhile, so that nothing moves from one to the other.
     let added_up = match &shared.sending {
         Sending::Memory(memory) => Some(memory.lock()),
-        Sending::Server { .. } => None,
+        Sending::Server(_) => None,
     };
     let added_up = added_up.as_deref().map_or(&[][..], Vec::as_slice);
     let counts = (0..).zip(added_up.iter().copied()).filter(|(_, count)| *count > 0);
@@ -74,7 +75,7 @@ impl Memory {
                 }
                 counts[at] += 1;
             }
-            match shards.record(row, WhenFull::GiveBack) {
+            match shards.record(row) {
                 // Others were faster.
                 Err(Refusal::Full) => {}
                 recorded => return recorded,

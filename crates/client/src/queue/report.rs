@@ -16,8 +16,7 @@ pub struct Report {
     pub recorded: u64,
     /// Committed in the server's database, each exactly once.
     pub acknowledged: u64,
-    /// Taken, and dropped before they were sent: for newer ones, or since the time to close
-    /// was over.
+    /// Taken, and dropped before they were sent because the time to close was over.
     pub dropped: u64,
     /// Refused by the server, and not counted: they break a rule. The server is told that they
     /// were dropped.
@@ -58,11 +57,11 @@ impl Queue {
     pub fn trouble(&self) -> Option<String> {
         match &self.shared().sending {
             Sending::Memory(_) => None,
-            Sending::Server { trouble, .. } => trouble.borrow().clone(),
+            Sending::Server(driver) => driver.trouble.borrow().clone(),
         }
     }
 
-    /// How many requests were dropped for want of room or since the queue was closed, by UTC
+    /// How many requests were dropped for want of room or because the queue was closed, by UTC
     /// day: days since 1970-01-01. Those that the time to close left unsent are in the
     /// [report](Self::stats) alone.
     #[must_use]
@@ -107,7 +106,7 @@ impl Shared {
         // First how far they came, then how many there are: no more can have come than are.
         let progress = match &self.sending {
             Sending::Memory(_) => Progress::default(),
-            Sending::Server { progress, .. } => *progress.borrow(),
+            Sending::Server(driver) => *driver.progress.borrow(),
         };
         let counts = self.shards.counts();
         let dropped = counts.dropped + progress.dropped;

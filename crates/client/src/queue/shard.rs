@@ -12,8 +12,6 @@ pub(super) struct Shard {
     limit: usize,
     full: VecDeque<Vec<Row>>,
     full_rows: usize,
-    /// How many of the oldest chunk's requests are dropped.
-    skip: usize,
     /// How many more there is room for beyond `limit`.
     beyond: usize,
     pub(super) taken: u64,
@@ -47,7 +45,7 @@ impl DropBook {
 // === impl Shard ===
 
 impl Shard {
-    /// Room for one chunk, and for the names of so many without asking for memory.
+    /// A shard with memory for one chunk and for a list of this many.
     pub(super) fn new(chunk_rows: usize, chunks: usize) -> Self {
         let (current, full) = (Vec::with_capacity(chunk_rows), VecDeque::with_capacity(chunks));
         Self { current, full, ..Self::default() }
@@ -55,7 +53,7 @@ impl Shard {
 
     /// Those that wait, from the oldest.
     pub(super) fn rows(&self) -> impl Iterator<Item = &Row> {
-        self.full.iter().flatten().chain(&self.current).skip(self.skip)
+        self.full.iter().flatten().chain(&self.current)
     }
 
     #[inline]
@@ -65,7 +63,7 @@ impl Shard {
 
     /// How many requests came.
     pub(super) fn recorded(&self) -> u64 {
-        self.taken + self.dropped + (self.full_rows + self.current.len() - self.skip) as u64
+        self.taken + self.dropped + (self.full_rows + self.current.len()) as u64
     }
 
     /// Whether a request may come without anything being looked at.
@@ -117,51 +115,30 @@ impl Shard {
         self.closed = true;
     }
 
-    /// The oldest chunk, if it has at most this many requests, and how many of its first ones
-    /// are dropped.
+    /// The oldest chunk, if it has at most this many requests.
     pub(super) fn take(
         &mut self,
         rows_max: usize,
         spare: impl FnOnce() -> Vec<Row>,
-    ) -> Option<(Vec<Row>, usize)> {
-        let oldest = self.full.front().unwrap_or(&self.current);
-        let rows = oldest.len() - self.skip;
+    ) -> Option<Vec<Row>> {
+        let rows = self.full.front().unwrap_or(&self.current).len();
         if rows == 0 || rows > rows_max {
             return None;
         }
-        let chunk = match self.full.pop_front() {
-            Some(chunk) => {
-                self.full_rows -= chunk.len();
-                chunk
-            }
-            None => {
-                self.look_again();
-                std::mem::replace(&mut self.current, spare())
-            }
-        };
         self.taken += rows as u64;
-        Some((chunk, std::mem::take(&mut self.skip)))
+        self.full.pop_front().inspect(|_| self.full_rows -= rows).or_else(|| {
+            self.look_again();
+            Some(std::mem::replace(&mut self.current, spare()))
+        })
     }
 
-    /// Gives up the oldest request, if there is one; its room is free then.
-    pub(super) fn drop_oldest(&mut self) -> bool {
-        let oldest = self.full.front().unwrap_or(&self.current);
-        let Some(row) = oldest.get(self.skip) else { return false };
-        self.noted.add_rows(&[*row]);
-        self.skip += 1;
-        self.dropped += 1;
-        self.beyond += 1;
-        if self.skip == oldest.len() {
-            self.skip = 0;
-            match self.full.pop_front() {
-                Some(chunk) => self.full_rows -= chunk.len(),
-                None => {
-                    self.look_again();
-                    self.current.clear();
-                }
-            }
+    /// Drops the requests that wait in a shard that is closed.
+    pub(super) fn drop_all(&mut self) {
+        for rows in self.full.drain(..).chain([std::mem::take(&mut self.current)]) {
+            self.noted.add_rows(&rows);
+            self.dropped += rows.len() as u64;
         }
-        true
+        self.full_rows = 0;
     }
 
     /// Notes a request that is not taken.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use http::Request;
-use tally_client::{Queue, WhenFull};
+use tally_client::Queue;
 use tonic::service::Interceptor as _;
 use tower::limit::ConcurrencyLimit;
 use tower::retry::{Policy, Retry};
@@ -253,27 +253,24 @@ async fn outside_of_a_retry_layer_it_counts_requests_and_inside_tries() {
     assert_counts(&tries, [("GET /a", 3)]);
 }
 
-/// Whatever a queue does with them otherwise: a layer has nobody to give them back to.
+/// A layer has no caller to give them back to.
 #[tokio::test]
 async fn requests_for_which_there_is_no_room_are_noted() {
-    for when_full in [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::GiveBack] {
-        // Nobody listens on port 1.
-        let builder = Queue::builder("http://127.0.0.1:1").when_full(when_full);
-        let queue = builder.queue_requests_max(10).connect().await.expect("a good address");
-        let inner = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(())));
-        let mut service = queue.layer().raw_path().layer(inner);
-        for _ in 0..50 {
-            drop(service.call(get("/a")));
-        }
-        queue.interceptor("pkg.Service").call(tonic::Request::new(())).expect("it refuses none");
-        let report = queue.stats();
-        let noted = report.queued + report.dropped + report.refused;
-        assert_eq!((noted, report.queued), (51, 10), "{when_full:?}: {report:?}");
-        queue.close_within(Duration::ZERO).await;
+    // Nothing listens on port 1.
+    let builder = Queue::builder("http://127.0.0.1:1").queue_requests_max(10);
+    let queue = builder.connect().await.expect("a good address");
+    let inner = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(())));
+    let mut service = queue.layer().raw_path().layer(inner);
+    for _ in 0..50 {
         drop(service.call(get("/a")));
-        let report = queue.stats();
-        assert_eq!(report.dropped + report.refused, 52, "{when_full:?}, closed: {report:?}");
     }
+    queue.interceptor("pkg.Service").call(tonic::Request::new(())).expect("it refuses none");
+    let report = queue.stats();
+    assert_eq!((report.refused, report.queued), (41, 10), "{report:?}");
+    queue.close_within(Duration::ZERO).await;
+    drop(service.call(get("/a")));
+    let report = queue.stats();
+    assert_eq!((report.refused, report.dropped), (42, 10), "closed: {report:?}");
 }
 
 /// A service of this thread alone that borrows, with a body that is neither `Send` nor a body.
