@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use prost::Message as _;
+use tally_proto::tally::producers::v1 as producers;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::wire::{self, DROP_DAYS_MAX};
 
@@ -253,7 +254,7 @@ pub(crate) fn message(
         count: u32::try_from(rows.len()).expect("batch_rows_max is below 2^24"),
         endpoint: numbers,
         time_delta,
-        drops: drops.0.iter().map(|(&day, &count)| proto::Drops { day, count }).collect(),
+        drops: drops.0.iter().map(|(&day, &count)| producers::Drops { day, count }).collect(),
     }
 }
 

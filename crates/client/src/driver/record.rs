@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tally_proto::tally::producers::v1 as producers;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
@@ -29,7 +30,7 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 /// An open stream.
 pub(super) struct Stream {
     messages: mpsc::UnboundedSender<proto::RecordRequest>,
-    answers: Streaming<proto::RecordResponse>,
+    answers: Streaming<producers::Acknowledgement>,
     since: Instant,
     /// Since when the server owes an acknowledgement.
     silent_since: Instant,
@@ -92,7 +93,8 @@ impl Stream {
             Ok(answer) => answer,
             Err(status) => return Err(unopened(driver, status)),
         };
-        let Some(proto::RecordResponse { opened: Some(opened), committed_sequence }) = first else {
+        let Some(producers::Acknowledgement { opened: Some(opened), committed_sequence }) = first
+        else {
             return Err(broken(Status::internal("the first answer is not Opened")));
         };
         let batches = &mut driver.batches;
@@ -222,7 +224,7 @@ impl Stream {
     fn answered<S: Source>(
         &mut self,
         driver: &mut Driver<S>,
-        answer: Result<Option<proto::RecordResponse>, Status>,
+        answer: Result<Option<producers::Acknowledgement>, Status>,
     ) -> Result<(), Ended> {
         let batches = &mut driver.batches;
         let status = match answer {

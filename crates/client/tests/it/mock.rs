@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use tally_client::{ProducerBuilder, QueueBuilder};
 use tally_proto::count::v1 as count;
 use tally_proto::count::v1::count_service_server::{CountService, CountServiceServer};
+use tally_proto::tally::producers::v1 as producers;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_proto::tally::requests::v1::request_service_server::{
@@ -26,14 +27,14 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 pub(crate) struct Mock {
     database: Arc<Mutex<Database>>,
     hook: Arc<Hook>,
-    limits: proto::Opened,
+    limits: producers::Opened,
 }
 
 type Hook = dyn Fn(&Event<'_>) -> Act + Send + Sync;
 
 /// Something comes in.
 pub(crate) enum Event<'a> {
-    Open(&'a proto::Open),
+    Open(&'a producers::Open),
     Batch(&'a proto::Batch),
     /// An `Add` stream, with how many requests.
     Add(usize),
@@ -51,7 +52,7 @@ pub(crate) enum Act {
     /// Neither answers nor ends.
     Hold,
     /// Answers this, right or wrong.
-    Answer(proto::RecordResponse),
+    Answer(producers::Acknowledgement),
 }
 
 #[derive(Default)]
@@ -91,7 +92,7 @@ pub(crate) struct Server {
 
 impl Mock {
     pub(crate) fn new(hook: impl Fn(&Event<'_>) -> Act + Send + Sync + 'static) -> Self {
-        let limits = proto::Opened {
+        let limits = producers::Opened {
             epoch: 0,
             batch_rows_max: 10_000,
             batch_bytes_max: 1 << 20,
@@ -112,7 +113,7 @@ impl Mock {
         Self { hook: Arc::new(hook), ..self.clone() }
     }
 
-    pub(crate) fn limits(mut self, change: impl FnOnce(&mut proto::Opened)) -> Self {
+    pub(crate) fn limits(mut self, change: impl FnOnce(&mut producers::Opened)) -> Self {
         change(&mut self.limits);
         self
     }
@@ -231,7 +232,7 @@ impl Drop for Server {
 // === impl Database ===
 
 impl Database {
-    fn open(&mut self, open: &proto::Open) -> Result<(), Status> {
+    fn open(&mut self, open: &producers::Open) -> Result<(), Status> {
         self.opens += 1;
         let own = *open.claims.last().expect("a client has a claim");
         if open.producer_id.len() != 16 || open.claims.contains(&0) || open.name.len() > 200 {
@@ -305,7 +306,7 @@ impl Database {
         Ok(committed)
     }
 
-    fn check(&mut self, batch: &proto::Batch, limits: &proto::Opened, names: usize) {
+    fn check(&mut self, batch: &proto::Batch, limits: &producers::Opened, names: usize) {
         let rows = batch.endpoint.len();
         let counted = rows == batch.count as usize && rows == batch.time_delta.len();
         let empty = rows == 0 && batch.drops.is_empty();
@@ -343,7 +344,7 @@ pub(crate) fn refusal(code: tonic::Code, reason: &'static str) -> Status {
     status
 }
 
-type Answers = mpsc::UnboundedSender<Result<proto::RecordResponse, Status>>;
+type Answers = mpsc::UnboundedSender<Result<producers::Acknowledgement, Status>>;
 
 impl Mock {
     async fn serve(
@@ -373,10 +374,10 @@ impl Mock {
             let mut database = self.database();
             database.open(&open)?;
             let stored = database.producers[&open.producer_id].clone();
-            let opened = proto::Opened { epoch: stored.epoch, ..self.limits };
+            let opened = producers::Opened { epoch: stored.epoch, ..self.limits };
             let committed_sequence = stored.sequence;
             let _ = answers
-                .send(Ok(proto::RecordResponse { opened: Some(opened), committed_sequence }));
+                .send(Ok(producers::Acknowledgement { opened: Some(opened), committed_sequence }));
             committed_sequence
         };
         let producer = (&*open.producer_id, *open.claims.last().expect("a claim"));
@@ -402,7 +403,7 @@ impl Mock {
             match act {
                 Act::Serve => {
                     let committed_sequence = database.store(producer, &batch, &names)?;
-                    let answer = proto::RecordResponse { opened: None, committed_sequence };
+                    let answer = producers::Acknowledgement { opened: None, committed_sequence };
                     let _ = answers.send(Ok(answer));
                 }
                 Act::End(status) => return Err(status),
@@ -420,7 +421,7 @@ impl Mock {
 
 #[async_trait]
 impl RequestService for Mock {
-    type RecordStream = UnboundedReceiverStream<Result<proto::RecordResponse, Status>>;
+    type RecordStream = UnboundedReceiverStream<Result<producers::Acknowledgement, Status>>;
     type ListProducersStream = tokio_stream::Empty<Result<proto::ListProducersResponse, Status>>;
     type QueryTotalsStream = tokio_stream::Empty<Result<proto::QueryTotalsResponse, Status>>;
 

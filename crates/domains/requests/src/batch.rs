@@ -268,12 +268,17 @@ pub fn decode_batch(bytes: &[u8], now_micros: i64) -> Result<Rows, String> {
 mod tests {
     use proptest::prelude::*;
     use tally_proto::count::v1::AddRequest;
+    use tally_proto::tally::producers::v1 as producers;
 
     use super::*;
 
     const NOW: i64 = 1_900_000_000_000_000;
 
-    fn message(paths: usize, requests: &[(u32, i64)], drops: Vec<proto::Drops>) -> proto::Batch {
+    fn message(
+        paths: usize,
+        requests: &[(u32, i64)],
+        drops: Vec<producers::Drops>,
+    ) -> proto::Batch {
         let mut last = 0;
         let delta = |(_, micros): &(u32, i64)| micros - std::mem::replace(&mut last, *micros);
         proto::Batch {
@@ -325,7 +330,7 @@ mod tests {
             drops in prop::collection::vec((any::<i32>(), any::<u64>()), 0..4),
             now: i64,
         ) {
-            let drops = drops.into_iter().map(|(day, count)| proto::Drops { day, count });
+            let drops = drops.into_iter().map(|(day, count)| producers::Drops { day, count });
             let base = message(paths, &[], drops.collect());
             let batch = proto::Batch { sequence, endpoint, time_delta, count, ..base };
             let _ = decode_batch(&bytes(batch), now);
