@@ -22,7 +22,7 @@ pub mod sqlite;
 mod store;
 
 pub use days::{Counted, Days};
-pub use lease::{Leaving, Opening, Producer, Refusal, Standing, draw_epoch, short_id};
+pub use lease::{Leaving, Opening, Producer, Refusal, Standing, Step, draw_epoch, short_id};
 pub use migrations::MIGRATIONS;
 pub use open::{InvalidOpen, Terms};
 pub use setback::{Setback, Told};
