@@ -103,7 +103,8 @@ pub(crate) async fn start<S: Source, H>(
     let counted_files = Arc::default();
     let (accounts, progress, trouble) = Accounts::new(&settings);
     let (deadline, deadlines) = watch::channel(None);
-    let handle = DriverHandle::new(progress, trouble, deadline, Arc::clone(&counted_files));
+    let handle =
+        DriverHandle { progress, trouble, deadline, counted_files: Arc::clone(&counted_files) };
     let (source, kept) = connect(handle, endpoints);
     let link = Link::new(target, settings);
     let driver = Driver { source, ended: false, link, batches, accounts, counted_files };
@@ -188,7 +189,7 @@ impl<S: Source> Driver<S> {
             tokio::select! {
                 done = &mut waited_for => return Some(done),
                 taken = self.source.take(), if self.wants_more() => self.take(taken),
-                () = sleep_until(append_at), if append_at.is_some() => self.batches.append_again(),
+                () = sleep_until(append_at), if append_at.is_some() => {}
             }
             self.batches.store(&mut self.accounts).await;
             if self.is_done() {

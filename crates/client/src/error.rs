@@ -72,11 +72,10 @@ impl fmt::Debug for ConnectError {
     }
 }
 
-/// A request could not be taken. It is given back: [`Queue::try_record_at`] or
-/// [`Queue::record_at`] can take it later, and [`Queue::note_dropped`] notes it as dropped.
+/// A request could not be taken. It is given back: [`Queue::record_at`] waits until it can be, and
+/// [`Queue::note_dropped`] notes it as dropped.
 ///
 /// [`Queue::note_dropped`]: crate::Queue::note_dropped
-/// [`Queue::try_record_at`]: crate::Queue::try_record_at
 /// [`Queue::record_at`]: crate::Queue::record_at
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a request cannot be counted: {reason}")]
@@ -89,15 +88,15 @@ pub struct TryRecordError {
     pub reason: Refusal,
 }
 
-/// Why a request was not taken.
+/// Why requests were not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
     /// There is no room.
     #[error("the queue is full")]
     Full,
-    /// The queue is closed, or its runtime is gone.
-    #[error("the queue is closed")]
+    /// The queue is closed, or the runtime of the queue or the producer is gone.
+    #[error("it is closed")]
     Closed,
     /// The time is not from year 1 to 9999, or more than 24 hours ahead of this machine's clock. A
     /// server would refuse it, and all that is sent with it.
@@ -138,22 +137,6 @@ pub enum FlushError {
 pub struct SendError {
     /// The rows that were not taken.
     pub rows: Vec<crate::Row>,
-    /// Why.
-    pub reason: SendRefusal,
-}
-
-/// Why rows were not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SendRefusal {
-    /// The runtime of the producer is gone.
-    #[error("the producer's runtime is gone")]
-    Closed,
-    /// A time is not from year 1 to 9999, or is more than 24 hours ahead of this machine's clock.
-    /// The server would refuse the whole batch.
-    #[error("the time of the row at {at} is out of range")]
-    Time {
-        /// The place of the first such row, from 0.
-        at: usize,
-    },
+    /// Why: the time of a row is out of range, or the producer's runtime is gone.
+    pub reason: Refusal,
 }

@@ -4,7 +4,6 @@ mod head;
 mod rules;
 
 use std::borrow::Cow;
-use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -61,9 +60,8 @@ pub const UNMATCHED: &str = "_unmatched";
 /// 5. [`UNMATCHED`], or the name that [`unmatched`](Self::unmatched) was given.
 ///
 /// A request without a path, such as CONNECT, goes by that last name too. A path that is longer
-/// than [`PATH_BYTES_MAX`](crate::PATH_BYTES_MAX) is counted under
-/// [`OTHER_PATH`](crate::OTHER_PATH), as all are for which there is no room, so that the sum
-/// stays exact. Percent escapes are counted as they were sent. `PROPFIND`, `PURGE` and further methods
+/// than 2,048 bytes is counted under `_other`, as all are for which there is no room, so that the
+/// sum stays exact. Percent escapes are counted as they were sent. `PROPFIND`, `PURGE` and further methods
 /// are kept apart, in upper or lower case; one that has no
 /// number is [`Method::UNSPECIFIED`](crate::Method::UNSPECIFIED).
 ///
@@ -87,7 +85,7 @@ pub struct CountLayer {
 }
 
 /// A service that counts its requests; [`CountLayer`] makes it.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Count<S> {
     inner: S,
     rules: Arc<Rules>,
@@ -130,7 +128,7 @@ impl CountLayer {
     }
 
     /// Does not count the requests for which the closure says so, such as health checks. How
-    /// many they were is known: [`Queue::skipped`].
+    /// many they were is in the [`Report`](crate::Report).
     #[must_use]
     pub fn skip<F>(mut self, skip: F) -> Self
     where
@@ -171,23 +169,6 @@ impl<S> Layer<S> for CountLayer {
 
 // === impl Count ===
 
-impl<S> Count<S> {
-    /// The service within.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// The service within.
-    pub fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// The service within, no longer counted.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
-}
-
 impl<S, B> Service<http::Request<B>> for Count<S>
 where
     S: Service<http::Request<B>>,
@@ -203,12 +184,6 @@ where
     fn call(&mut self, request: http::Request<B>) -> S::Future {
         self.rules.count(Head::of(&request));
         self.inner.call(request)
-    }
-}
-
-impl<S: fmt::Debug> fmt::Debug for Count<S> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Count").field("inner", &self.inner).finish_non_exhaustive()
     }
 }
 

@@ -58,8 +58,9 @@ pub(crate) struct Settled {
     pub(crate) acknowledged: u64,
     pub(crate) rejected: u64,
     pub(crate) in_doubt: u64,
-    /// Lost with a part of the spool.
     pub(crate) dropped: u64,
+    /// Left to the next process.
+    pub(crate) spooled: u64,
     pub(crate) drops_reported: u64,
 }
 

@@ -71,16 +71,15 @@ mod settings;
 pub mod spool;
 mod transport;
 
-pub use clock::{Clock, SystemClock};
+pub use clock::Clock;
 pub use endpoint::{Endpoint, Method};
-pub use error::{ConnectError, FlushError, Refusal, SendError, SendRefusal, TryRecordError};
+pub use error::{ConnectError, FlushError, Refusal, SendError, TryRecordError};
 pub use interceptor::{CountInterceptor, PathLayer, WithPath};
 pub use layer::{Count, CountLayer, Head, UNMATCHED};
 pub use producer::{CountedFile, Producer, ProducerBuilder};
 pub use progress::{Connection, Progress};
 pub use queue::{Queue, QueueBuilder, Report};
 pub use rows::Row;
-pub use tally_proto::wire::{OTHER_PATH, PATH_BYTES_MAX};
 
 /// The examples of the README are compiled with the documentation's.
 #[cfg(doctest)]

@@ -1,19 +1,7 @@
-//! Counters of the `metrics` facade, with the feature `metrics`. Each has the label `producer`.
-//! They are brought up to date when requests are taken to be sent, and every second while none can
-//! be. When a queue has ended they say what its [`Report`](crate::Report) does, and what is recorded
-//! after that is in the report alone.
-//!
-//! | name | what it counts |
-//! |---|---|
-//! | `tally_client_requests_recorded_total` | requests that the queue took |
-//! | `tally_client_requests_acknowledged_total` | requests that are committed |
-//! | `tally_client_requests_rejected_total` | requests that the server refused |
-//! | `tally_client_requests_in_doubt_total` | requests that may or may not be counted |
-//! | `tally_client_requests_dropped_total` | requests that were dropped, taken or not |
-//! | `tally_client_requests_skipped_total` | requests that were not counted on purpose |
-//! | `tally_client_requests_queued` | a gauge: requests that wait where they can still be dropped |
-//! | `tally_client_requests_unsettled` | a gauge: requests of this process behind those, on their way or in a spool, and not acknowledged |
-//! | `tally_client_connected` | a gauge: 1 while there is a connection, else 0 |
+//! Counters of the `metrics` facade, with the feature `metrics`; the README lists them. Each has the
+//! label `producer`. They are brought up to date when requests are taken to be sent, and every second
+//! while none can be. When a queue has ended they say what its [`Report`](crate::Report) does, and
+//! what is recorded after that is in the report alone.
 
 use crate::ledger::Settled;
 use crate::progress::Connection;

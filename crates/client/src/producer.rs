@@ -1,8 +1,6 @@
 //! The low level: batches of rows, sent in order, with their progress. For importers and jobs.
 
 use std::fmt;
-use std::future::{Future, IntoFuture};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::driver::{self, DriverHandle, Source};
 use crate::endpoints::Endpoints;
-use crate::error::{ConnectError, SendError, SendRefusal};
+use crate::error::{ConnectError, Refusal, SendError};
 use crate::progress::{Connection, Progress};
 use crate::rows::{Drops, Requests, Row};
 use crate::settings::{Settings, common_settings};
@@ -102,15 +100,6 @@ impl ProducerBuilder {
     }
 }
 
-impl IntoFuture for ProducerBuilder {
-    type Output = Result<Producer, ConnectError>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.connect())
-    }
-}
-
 // === impl Producer ===
 
 impl Producer {
@@ -148,8 +137,8 @@ impl Producer {
     pub async fn send(&mut self, rows: Vec<Row>) -> Result<u64, SendError> {
         let latest = self.settings.clock.latest_micros();
         let wrong = |row: &Row| !MICROS.contains(&row.time_us) || row.time_us > latest;
-        if let Some(at) = rows.iter().position(wrong) {
-            return Err(SendError { rows, reason: SendRefusal::Time { at } });
+        if rows.iter().any(wrong) {
+            return Err(SendError { rows, reason: Refusal::Time });
         }
         if rows.is_empty() {
             return Ok(self.given);
@@ -166,7 +155,7 @@ impl Producer {
             self.given += count;
             return Ok(self.given);
         }
-        Err(SendError { rows, reason: SendRefusal::Closed })
+        Err(SendError { rows, reason: Refusal::Closed })
     }
 
     /// How far the rows have come.

@@ -70,9 +70,6 @@ enum Sending {
     Server(DriverHandle),
 }
 
-/// Counts who waits for room.
-struct Waiting<'a>(&'a Shards);
-
 // === impl Queue ===
 
 impl Queue {
@@ -164,7 +161,8 @@ impl Queue {
         self.shared().record_when_roomy(row).await
     }
 
-    /// Counts a request that came at a certain time, and waits for room if there is none.
+    /// Counts a request that came at a certain time, such as one that was given back, and waits for
+    /// room if there is none.
     ///
     /// # Errors
     /// When the queue is closed, or the time is out of range.
@@ -281,7 +279,6 @@ impl Shared {
     }
 
     async fn record_when_roomy(&self, row: Row) -> Result<(), TryRecordError> {
-        let _waiting = Waiting::new(&self.shards);
         loop {
             let mut roomy = pin!(self.shards.roomy.notified());
             roomy.as_mut().enable();
@@ -326,20 +323,5 @@ impl Shared {
         };
         let progress = driver.wait(|progress| has_settled(progress.settled())).await;
         has_settled(progress.settled())
-    }
-}
-
-// === impl Waiting ===
-
-impl<'a> Waiting<'a> {
-    fn new(shards: &'a Shards) -> Self {
-        shards.waiting.fetch_add(1, Ordering::SeqCst);
-        Self(shards)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -101,6 +101,10 @@ impl Drops {
         }
     }
 
+    pub(crate) fn add_all(&mut self, drops: &Self) {
+        drops.0.iter().for_each(|(&day, &count)| self.add(day, count));
+    }
+
     pub(crate) fn add_rows(&mut self, rows: &[Row]) {
         for row in rows {
             self.add(clock::day(row.time_us), 1);

@@ -1,31 +1,17 @@
 //! How a client behaves: its settings, their defaults and their limits.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tally_proto::wire::NAME_BYTES_MAX;
 
-use crate::clock::{AnyClock, Clock};
+use crate::clock::AnyClock;
 use crate::transport::Address;
 
 /// How many requests a batch has at most.
 pub(crate) const BATCH_ROWS_MAX: usize = 10_000;
-/// How many batches are on their way without being acknowledged.
-pub(crate) const BATCHES_IN_FLIGHT_MAX: usize = 8;
 /// How many endpoints have a count of their own.
 pub(crate) const ENDPOINTS_MAX: usize = 10_000;
 
-/// How long a connection may take to come about.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a server may take to answer Open.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a server may acknowledge nothing while something is on its way to it. A server
-/// whose database is away says so itself, and sooner.
-const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(60);
-/// The pause before the first attempt to reconnect; it doubles with each further one.
-const BACKOFF_MIN: Duration = Duration::from_millis(100);
-/// The longest pause.
-const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// How long the last handle's drop, and a close, wait for what is not acknowledged.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -56,22 +42,18 @@ impl Settings {
             address: Address { url: url.into().trim().to_owned(), ..Address::default() },
             name: program_name(),
             batch_rows_max: BATCH_ROWS_MAX,
-            batches_in_flight_max: BATCHES_IN_FLIGHT_MAX,
+            batches_in_flight_max: 8,
             endpoints_max: ENDPOINTS_MAX,
-            connect_timeout: CONNECT_TIMEOUT,
-            open_timeout: OPEN_TIMEOUT,
-            acknowledge_timeout: ACKNOWLEDGE_TIMEOUT,
-            backoff_min: BACKOFF_MIN,
-            backoff_max: BACKOFF_MAX,
+            connect_timeout: Duration::from_secs(5),
+            open_timeout: Duration::from_secs(10),
+            acknowledge_timeout: Duration::from_secs(60),
+            backoff_min: Duration::from_millis(100),
+            backoff_max: Duration::from_secs(30),
             close_timeout: CLOSE_TIMEOUT,
             fallback: true,
-            clock: AnyClock::System,
+            clock: AnyClock::default(),
             spool: None,
         }
-    }
-
-    pub(crate) fn set_clock(&mut self, clock: Arc<dyn Clock>) {
-        self.clock = AnyClock::Other(clock);
     }
 
     /// The name as a server takes it.
@@ -205,7 +187,7 @@ macro_rules! common_settings {
 
         /// The clock that says when a request came. Default: the machine's.
         pub fn clock(mut self, clock: std::sync::Arc<dyn $crate::Clock>) -> Self {
-            self.settings.set_clock(clock);
+            self.settings.clock.0 = Some(clock);
             self
         }
     };
@@ -213,15 +195,4 @@ macro_rules! common_settings {
 pub(crate) use common_settings;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_is_cut_between_characters() {
-        let mut settings = Settings::new("http://a");
-        settings.name = format!("{}\u{20ac}", "x".repeat(198));
-        assert_eq!(settings.short_name(), "x".repeat(198));
-        settings.name = "a\0b".to_owned();
-        assert_eq!(settings.short_name(), "a b");
-    }
-}
+mod tests;

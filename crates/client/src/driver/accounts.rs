@@ -18,14 +18,6 @@ pub(super) struct Accounts {
     pub(super) notices: Notices,
 }
 
-/// What a driver leaves behind.
-pub(super) struct Left {
-    pub(super) in_doubt: u64,
-    pub(super) dropped: u64,
-    /// The next process goes on with them.
-    pub(super) spooled: u64,
-}
-
 // === impl Accounts ===
 
 impl Accounts {
@@ -58,6 +50,7 @@ impl Accounts {
                 progress.rejected += settled.rejected;
                 progress.in_doubt += settled.in_doubt;
                 progress.dropped += settled.dropped;
+                progress.spooled += settled.spooled;
                 progress.drops_reported += settled.drops_reported;
             });
             measure::settled(&self.producer, settled);
@@ -80,14 +73,12 @@ impl Accounts {
     }
 
     /// Nothing changes any more.
-    pub(super) fn close(&mut self, left: Left) {
-        let Left { in_doubt, dropped, spooled } = left;
-        self.settle(Settled { in_doubt, dropped, ..Settled::default() });
-        self.notices.given_up(in_doubt, dropped);
+    pub(super) fn close(&mut self, left: Settled) {
+        self.settle(left);
+        self.notices.given_up(left.in_doubt, left.dropped);
         measure::connection(&self.producer, Connection::Closed);
         measure::unsettled(&self.producer, 0);
         self.progress.send_modify(|progress| {
-            progress.spooled += spooled;
             progress.connection = Connection::Closed;
             progress.finished = true;
         });

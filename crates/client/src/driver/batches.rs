@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::Anew;
-use super::accounts::{Accounts, Left};
+use super::accounts::Accounts;
 use super::record::Reason;
 use super::spool_thread::SpoolThread;
 use crate::clock::{self, AnyClock};
@@ -124,13 +124,7 @@ impl Batches {
 
     /// When the spool is tried again, after it was full.
     pub(super) fn append_at(&self) -> Option<Instant> {
-        self.spool.as_ref()?.append_at
-    }
-
-    pub(super) fn append_again(&mut self) {
-        if let Some(spool) = &mut self.spool {
-            spool.append_at = None;
-        }
+        self.spool.as_ref()?.append_at.filter(|at| *at > Instant::now())
     }
 
     /// Stores what was taken, if there is a spool.
@@ -335,29 +329,28 @@ impl Batches {
     }
 
     /// Gives everything up, and says what becomes of it.
-    pub(super) fn give_up(&mut self) -> Left {
+    pub(super) fn give_up(&mut self) -> Settled {
         let (in_doubt, unsent) = self.ledger.give_up();
-        let carried = std::mem::take(&mut self.carry).rows.len() as u64;
-        let mut left = Left { in_doubt, dropped: unsent, spooled: 0 };
-        if self.has_spool() {
-            left = Left { in_doubt: 0, dropped: 0, spooled: in_doubt + unsent };
-        }
+        let mut left = Settled::default();
+        // The next process finds what is in the spool, unless that is just letting it go.
+        let stays = self.has_spool() && !matches!(self.under_way, UnderWay::LettingGo);
+        *if stays { &mut left.spooled } else { &mut left.in_doubt } += in_doubt;
+        *if self.has_spool() { &mut left.spooled } else { &mut left.dropped } += unsent;
         let (count, end) = match &self.under_way {
-            UnderWay::Nothing => (0, &mut left.dropped),
-            UnderWay::LettingGo => {
-                left = Left { in_doubt, dropped: 0, spooled: unsent };
-                (0, &mut left.dropped)
+            UnderWay::Nothing | UnderWay::LettingGo => (0, &mut left.dropped),
+            UnderWay::Adding(count) => (*count as u64, &mut left.in_doubt),
+            UnderWay::Appending(count, outcome) => {
+                let end = match outcome.get() {
+                    Some(true) => &mut left.spooled,
+                    Some(false) => &mut left.dropped,
+                    // The runtime went away meanwhile.
+                    None => &mut left.in_doubt,
+                };
+                (*count as u64, end)
             }
-            UnderWay::Adding(count) => (*count, &mut left.in_doubt),
-            UnderWay::Appending(count, outcome) => match outcome.get() {
-                Some(true) => (*count, &mut left.spooled),
-                Some(false) => (*count, &mut left.dropped),
-                // The runtime went away meanwhile.
-                None => (*count, &mut left.in_doubt),
-            },
         };
-        *end += count as u64;
-        left.dropped += carried - count as u64;
+        *end += count;
+        left.dropped += self.carry.rows.len() as u64 - count;
         left
     }
 

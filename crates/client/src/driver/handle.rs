@@ -16,22 +16,13 @@ const CLOSE_GRACE: Duration = Duration::from_secs(5);
 pub(crate) struct DriverHandle {
     pub(crate) progress: watch::Receiver<Progress>,
     pub(crate) trouble: watch::Receiver<Option<String>>,
-    deadline: watch::Sender<Option<Instant>>,
+    pub(super) deadline: watch::Sender<Option<Instant>>,
     pub(crate) counted_files: Arc<OnceLock<Vec<CountedFile>>>,
 }
 
 // === impl DriverHandle ===
 
 impl DriverHandle {
-    pub(super) fn new(
-        progress: watch::Receiver<Progress>,
-        trouble: watch::Receiver<Option<String>>,
-        deadline: watch::Sender<Option<Instant>>,
-        counted_files: Arc<OnceLock<Vec<CountedFile>>>,
-    ) -> Self {
-        Self { progress, trouble, deadline, counted_files }
-    }
-
     /// Sends what waits for at most this long.
     pub(crate) fn close_within(&self, limit: Duration) {
         let at = clock::later(Instant::now(), limit);

@@ -1,7 +1,5 @@
 //! One stream of `Record`.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tally_proto::tally::producers::v1 as producers;
@@ -11,7 +9,7 @@ use tally_proto::tally::requests::v1::request_service_client::RequestServiceClie
 use tally_proto::wire::{self, COMMITTED_TRAILER, REASON_TRAILER, reason};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tonic::codegen::tokio_stream;
+use tonic::codegen::tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
@@ -45,9 +43,6 @@ pub(super) struct Stream {
     full: bool,
 }
 
-/// The messages of a stream. At most as many wait as the window allows.
-struct Messages(mpsc::UnboundedReceiver<proto::RecordRequest>);
-
 /// Why the server has ended a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reason {
@@ -73,7 +68,7 @@ impl Stream {
         let (messages, receiver) = mpsc::unbounded_channel();
         let open = driver.batches.ledger.open();
         let _ = messages.send(proto::RecordRequest { kind: Some(Kind::Open(open)) });
-        let request = driver.link.target.request(Messages(receiver));
+        let request = driver.link.target.request(UnboundedReceiverStream::new(receiver));
         let mut client = RequestServiceClient::new(channel);
         let call = async {
             let mut answers = client.record(request).await?.into_inner();
@@ -166,9 +161,7 @@ impl Stream {
                 taken = driver.source.take(), if may_take && driver.wants_more() => {
                     driver.take(taken);
                 }
-                () = sleep_until(append_at), if append_at.is_some() => {
-                    driver.batches.append_again();
-                }
+                () = sleep_until(append_at), if append_at.is_some() => {}
                 () = tokio::time::sleep_until(silent_at), if in_flight > 0 => {
                     let limit = limit.as_millis();
                     let why = format!("nothing was acknowledged for {limit} ms");
@@ -317,15 +310,5 @@ impl Reason {
             (Code::Unavailable, Some(reason::TIME_AHEAD)) => Self::TimeAhead,
             _ => Self::Other,
         }
-    }
-}
-
-// === impl Messages ===
-
-impl tokio_stream::Stream for Messages {
-    type Item = proto::RecordRequest;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_recv(cx)
     }
 }

@@ -1,7 +1,5 @@
 //! How a queue is set up.
 
-use std::future::{Future, IntoFuture};
-use std::pin::Pin;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -95,14 +93,5 @@ impl QueueBuilder {
             (source, Queue(Arc::new(Handle(shared))))
         })
         .await
-    }
-}
-
-impl IntoFuture for QueueBuilder {
-    type Output = Result<Queue, ConnectError>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.connect())
     }
 }

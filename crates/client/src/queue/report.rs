@@ -61,21 +61,7 @@ impl Queue {
         }
     }
 
-    /// How many requests were dropped for want of room or because the queue was closed, by UTC
-    /// day: days since 1970-01-01. Those that the time to close left unsent are in the
-    /// [report](Self::stats) alone.
-    #[must_use]
-    pub fn drops_by_day(&self) -> BTreeMap<i32, u64> {
-        self.shared().shards.drops().0
-    }
-
-    /// How many requests were not counted on purpose.
-    #[must_use]
-    pub fn skipped(&self) -> u64 {
-        self.shared().skipped.load(Ordering::Relaxed)
-    }
-
-    /// What an [in-memory](Self::in_memory) queue has counted; of another one, what waits.
+    /// What an [in-memory](Self::in_memory) queue has counted.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<(Method, String), u64> {
         memory::counts(self.shared())

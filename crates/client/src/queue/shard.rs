@@ -18,28 +18,9 @@ pub(super) struct Shard {
     pub(super) dropped: u64,
     /// How many requests were refused and noted as dropped.
     pub(super) refused: u64,
-    /// Drops of this shard's that are in no book yet.
+    /// Those of them that were not taken to be reported.
     pub(super) noted: Drops,
     pub(super) closed: bool,
-}
-
-/// Requests that were dropped, by day.
-#[derive(Default)]
-pub(super) struct DropBook {
-    /// Those that the server has not been told of.
-    pub(super) untold: Drops,
-    pub(super) all: Drops,
-}
-
-// === impl DropBook ===
-
-impl DropBook {
-    pub(super) fn add(&mut self, drops: &Drops) {
-        for (&day, &count) in &drops.0 {
-            self.untold.add(day, count);
-            self.all.add(day, count);
-        }
-    }
 }
 
 // === impl Shard ===
@@ -49,11 +30,6 @@ impl Shard {
     pub(super) fn new(chunk_rows: usize, chunks: usize) -> Self {
         let (current, full) = (Vec::with_capacity(chunk_rows), VecDeque::with_capacity(chunks));
         Self { current, full, ..Self::default() }
-    }
-
-    /// Those that wait, from the oldest.
-    pub(super) fn rows(&self) -> impl Iterator<Item = &Row> {
-        self.full.iter().flatten().chain(&self.current)
     }
 
     #[inline]
@@ -134,11 +110,8 @@ impl Shard {
 
     /// Drops the requests that wait in a shard that is closed.
     pub(super) fn drop_all(&mut self) {
-        for rows in self.full.drain(..).chain([std::mem::take(&mut self.current)]) {
-            self.noted.add_rows(&rows);
-            self.dropped += rows.len() as u64;
-        }
-        self.full_rows = 0;
+        self.dropped += (self.full_rows + self.current.len()) as u64;
+        (self.full_rows, self.full, self.current) = Default::default();
     }
 
     /// Notes a request that is not taken.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use try_lock::{Locked, TryLock};
 
-use super::shard::{DropBook, Shard};
+use super::shard::Shard;
 use super::thread;
 use crate::error::Refusal;
 use crate::rows::{Drops, Requests, Row};
@@ -41,8 +41,6 @@ pub(crate) struct Shards {
     chunk_rows: usize,
     /// Chunks to be used again.
     spares: Mutex<Vec<Vec<Row>>>,
-    /// Locked before any shard, not after one.
-    drops: Mutex<DropBook>,
     /// The driver has found nothing to take, and waits to be woken.
     sleeping: AtomicBool,
     pub(crate) work: Notify,
@@ -50,8 +48,6 @@ pub(crate) struct Shards {
     pub(crate) hurry: Notify,
     /// There is room again.
     pub(crate) roomy: Notify,
-    /// How many wait for room.
-    pub(crate) waiting: AtomicUsize,
 }
 
 /// On cache lines of its own. Processors fetch them in pairs.
@@ -86,12 +82,10 @@ impl Shards {
             max,
             chunk_rows,
             spares: Mutex::new(spares),
-            drops: Mutex::default(),
             sleeping: AtomicBool::new(false),
             work: Notify::new(),
             hurry: Notify::new(),
             roomy: Notify::new(),
-            waiting: AtomicUsize::new(0),
         }
     }
 
@@ -193,11 +187,10 @@ impl Shards {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        let nothing = |at| {
+        (0..self.shards.len()).all(|at| {
             let shard = self.lock(at);
             shard.is_empty() && shard.noted.is_empty()
-        };
-        self.lock_drops().untold.is_empty() && (0..self.shards.len()).all(nothing)
+        })
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -208,26 +201,22 @@ impl Shards {
     pub(crate) fn take(&self, rows_max: usize, from: usize) -> Requests {
         let mut chunks = Vec::new();
         let mut count = 0;
-        let mut book = self.lock_drops();
+        let mut drops = Drops::default();
         for step in 0..self.shards.len() {
             let mut shard = self.lock(from + step);
-            book.add(&std::mem::take(&mut shard.noted));
+            drops.add_all(&std::mem::take(&mut shard.noted));
             while let Some(chunk) = shard.take(rows_max - count, || self.spare()) {
                 count += chunk.len();
                 chunks.push(chunk);
             }
         }
-        let drops = std::mem::take(&mut book.untold);
-        drop(book);
         let mut rows = Vec::with_capacity(count);
         for chunk in chunks {
             rows.extend_from_slice(&chunk);
             self.recycle(chunk);
         }
         self.room.fetch_add(count, Ordering::SeqCst);
-        if self.waiting.load(Ordering::SeqCst) > 0 {
-            self.roomy.notify_waiters();
-        }
+        self.roomy.notify_waiters();
         Requests { rows, drops }
     }
 
@@ -262,18 +251,6 @@ impl Shards {
         counts
     }
 
-    /// How many requests were dropped, by day.
-    pub(crate) fn drops(&self) -> Drops {
-        let book = self.lock_drops();
-        let mut all = book.all.clone();
-        for at in 0..self.shards.len() {
-            for (&day, &count) in &self.lock(at).noted.0 {
-                all.add(day, count);
-            }
-        }
-        all
-    }
-
     /// How many requests each shard has recorded: a moment that
     /// [`has_passed`](Self::has_passed) can be asked about.
     pub(crate) fn moment(&self) -> Vec<u64> {
@@ -287,15 +264,6 @@ impl Shards {
             shard.taken + shard.dropped >= *recorded
         };
         moment.iter().enumerate().all(passed)
-    }
-
-    /// Every request that waits, for a queue that keeps them.
-    pub(crate) fn for_each(&self, mut each: impl FnMut(Row)) {
-        for at in 0..self.shards.len() {
-            // No thread that records waits meanwhile.
-            let rows: Vec<_> = self.lock(at).rows().copied().collect();
-            rows.into_iter().for_each(&mut each);
-        }
     }
 
     /// As much room as is there, up to this.
@@ -327,10 +295,6 @@ impl Shards {
 
     fn lock_spares(&self) -> MutexGuard<'_, Vec<Vec<Row>>> {
         self.spares.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock_drops(&self) -> MutexGuard<'_, DropBook> {
-        self.drops.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[inline]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use tally_client::{Clock as _, ProducerBuilder, QueueBuilder, SystemClock};
+use tally_client::{ProducerBuilder, QueueBuilder};
 use tally_producers::{Opening, Refusal, Standing, Step, Terms};
 use tally_proto::count::v1 as count;
 use tally_proto::count::v1::count_service_server::{CountService, CountServiceServer};
@@ -17,6 +17,7 @@ use tally_proto::tally::requests::v1::request_service_server::{
     RequestService, RequestServiceServer,
 };
 use tally_proto::wire::{self, reason};
+use tally_runtime::{Clock as _, SystemClock};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{TcpListenerStream, UnboundedReceiverStream};
@@ -244,8 +245,7 @@ impl Database {
             claim: stored.claim.cast_signed(),
             sequence: stored.sequence.cast_signed(),
         });
-        let now = jiff::Timestamp::try_from(SystemClock.now()).expect("a time");
-        let opening = Opening::read(open.clone(), TERMS, now).map_err(|error| {
+        let opening = Opening::read(open.clone(), TERMS, SystemClock.now()).map_err(|error| {
             self.wrong.push(format!("{error}: {open:?}"));
             refusal(Code::InvalidArgument, reason::INVALID_OPEN)
         })?;

@@ -22,7 +22,7 @@ use super::support::assert_counts;
 /// Says that it is ready when it is told so, and only to the instance that is asked: a clone
 /// is not ready, as tower allows.
 struct Gate {
-    open: bool,
+    open: Rc<Cell<bool>>,
     is_ready: bool,
 }
 
@@ -34,7 +34,7 @@ struct TwoMore(u32);
 
 impl Clone for Gate {
     fn clone(&self) -> Self {
-        Gate { open: self.open, is_ready: false }
+        Gate { open: Rc::clone(&self.open), is_ready: false }
     }
 }
 
@@ -44,8 +44,8 @@ impl Service<Request<()>> for Gate {
     type Future = Ready<Result<(), &'static str>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.is_ready = self.open;
-        if self.open { Poll::Ready(Ok(())) } else { Poll::Pending }
+        self.is_ready = self.open.get();
+        if self.is_ready { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
     fn call(&mut self, _: Request<()>) -> Self::Future {
@@ -154,12 +154,14 @@ fn a_future_that_is_dropped_halfway_is_counted_once() {
 #[test]
 fn readiness_is_that_of_the_instance_that_is_called() {
     let queue = Queue::in_memory();
-    let mut service = queue.layer().raw_path().layer(Gate { open: false, is_ready: false });
+    let open = Rc::new(Cell::new(false));
+    let gate = Gate { open: Rc::clone(&open), is_ready: false };
+    let mut service = queue.layer().raw_path().layer(gate);
     assert!(poll_ready(&mut service).is_pending());
     assert!(poll_ready(&mut service).is_pending());
     assert_counts(&queue, []);
 
-    service.get_mut().open = true;
+    open.set(true);
     assert_eq!(poll_ready(&mut service), Poll::Ready(Ok(())));
     // Were a clone called in its place, the gate would panic.
     assert_eq!(service.call(get("/a")).into_inner(), Ok(()));
