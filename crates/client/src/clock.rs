@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tally_proto::wire::{AHEAD_MICROS_MAX, MICROS};
+use tally_proto::wire::{AHEAD_MICROS_MAX, DAY_MICROS, MICROS};
 use tokio::time::Instant;
 
 /// Tells the time, so that a test can decide what time it is.
@@ -19,9 +19,6 @@ pub(crate) struct AnyClock(pub(crate) Option<Arc<dyn Clock>>);
 
 /// Longer than any process lives: 30 years.
 const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
-
-/// A UTC day in microseconds.
-const DAY_MICROS: i64 = 86_400_000_000;
 
 // === impl AnyClock ===
 

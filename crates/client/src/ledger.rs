@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use tally_proto::tally::requests::v1 as proto;
+use tally_proto::tally::producers::v1 as producers;
 use tally_proto::wire::{CLAIMS_MAX, timestamp};
 
 use crate::random::{self, ProducerId};
@@ -98,8 +98,8 @@ impl Ledger {
         }
     }
 
-    pub(crate) fn open(&self) -> proto::Open {
-        proto::Open {
+    pub(crate) fn open(&self) -> producers::Open {
+        producers::Open {
             producer_id: self.id.to_vec(),
             epoch: self.lease.epoch,
             claims: self.lease.claims.clone(),

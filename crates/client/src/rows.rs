@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 
 use prost::Message as _;
+use tally_proto::tally::producers::v1 as producers;
 use tally_proto::tally::requests::v1 as proto;
-use tally_proto::wire;
+use tally_proto::wire::{self, DROP_DAYS_MAX};
 
 use crate::clock;
 use crate::endpoints::Endpoints;
 use crate::{Endpoint, Method};
-
-/// How many days a batch may report drops for.
-const DROP_DAYS_MAX: usize = 1_000;
 
 /// What a batch's message takes besides its rows, its endpoints and its drops, in bytes.
 const MESSAGE_BYTES: usize = 64;
@@ -247,7 +245,7 @@ pub(crate) fn message(
         count: u32::try_from(rows.len()).expect("batch_rows_max is below 2^24"),
         endpoint: numbers,
         time_delta,
-        drops: drops.0.iter().map(|(&day, &count)| proto::Drops { day, count }).collect(),
+        drops: drops.0.iter().map(|(&day, &count)| producers::Drops { day, count }).collect(),
     }
 }
 

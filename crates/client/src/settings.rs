@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use tally_proto::wire::NAME_BYTES_MAX;
+
 use crate::clock::AnyClock;
 use crate::transport::Address;
 
 /// How many endpoints have a count of their own.
 pub(crate) const ENDPOINTS_MAX: usize = 10_000;
-/// How long the name of a producer may be, in bytes.
-const NAME_BYTES_MAX: usize = 200;
 
 /// What both a queue and a producer are told.
 #[derive(Debug, Clone)]

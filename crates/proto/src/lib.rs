@@ -11,6 +11,7 @@
 //! | `wire.rs` | what clients and servers agree on besides the messages |
 //! | `gen/count.v1.rs` | the public counting API, `count.v1` |
 //! | `gen/google.type.rs` | `google.type.Date` |
+//! | `gen/tally.producers.v1.rs` | opening producers and acknowledging their batches |
 //! | `gen/tally.requests.v1.rs` | Tally's own API for counted requests |
 //! | `gen/descriptors.bin` | the file descriptors of all of them, with their comments |
 
@@ -39,6 +40,15 @@ pub mod google {
 
 /// Tally's own packages.
 pub mod tally {
+    /// The package of the kernel's producers.
+    pub mod producers {
+        /// What every stream of numbered batches has in common.
+        #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+        pub mod v1 {
+            include!("gen/tally.producers.v1.rs");
+        }
+    }
+
     /// The packages of the domain `requests`.
     pub mod requests {
         /// What `count.v1` has no words for, and the stubs of `RequestService`.

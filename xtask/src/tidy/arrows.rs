@@ -94,7 +94,7 @@ fn layer(manifest: &str) -> Option<Layer> {
     }
 }
 
-/// apps → domains → kernel; client and domains → proto. For development, everyone may use the
+/// apps → domains → kernel → proto; client and domains → proto. For development, everyone may use the
 /// testkit, and the client may be tested against a real server.
 fn allowed(from: Layer, to: Layer, dev: bool) -> bool {
     use Layer::{App, Client, Domain, Kernel, Proto, Testkit, Torture, Xtask};
@@ -103,7 +103,7 @@ fn allowed(from: Layer, to: Layer, dev: bool) -> bool {
         (App | Torture, Domain | Kernel | Proto | Client)
         | (Domain, Kernel | Proto)
         | (Client, Proto)
-        | (Kernel, Kernel)
+        | (Kernel, Kernel | Proto)
         | (Xtask, _) => true,
         (Client, Kernel | Domain | App) | (Domain, Client) => dev,
         _ => false,

@@ -13,7 +13,6 @@ use tonic::codegen::tokio_stream;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use super::record::trailer;
 use super::{Driver, Ended, Source};
 use crate::endpoints::Endpoints;
 use crate::ledger::Settled;
@@ -72,15 +71,15 @@ pub(super) async fn run<S: Source>(driver: &mut Driver<S>, channel: Channel) -> 
 
 /// What is certain of the rows of a stream that failed. The others are certainly not counted.
 fn settled(rows: u64, status: &Status) -> Settled {
-    let number = |name| trailer(status, name)?.parse::<u64>().ok();
-    let Some(counted) = number(COUNTED_TRAILER).filter(|counted| *counted <= rows) else {
+    let Some(counted) = wire::number(status, COUNTED_TRAILER).filter(|counted| *counted <= rows)
+    else {
         // A server without the method has counted nothing, and neither has one without a connection.
         let is_uncounted = status.code() == Code::Unimplemented || is_unconnected(status);
         let in_doubt = if is_uncounted { 0 } else { rows };
         return Settled { in_doubt, ..Settled::default() };
     };
     // For their times; the server does not say which.
-    let mut rejected = number(REFUSED_TRAILER).unwrap_or(0).min(counted);
+    let mut rejected = wire::number(status, REFUSED_TRAILER).unwrap_or(0).min(counted);
     let acknowledged = counted - rejected;
     if status.code() == Code::InvalidArgument && counted < rows {
         rejected += 1;

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tally_proto::wire::BATCH_BYTES_MAX;
 use tokio::time::Instant;
 use tonic::Status;
 
@@ -18,9 +19,6 @@ use crate::random;
 use crate::rows::{self, BatchLimits, Requests, Row};
 use crate::settings::Settings;
 use crate::spool::Stored;
-
-/// How large a batch may be before a server has said so, in bytes.
-const BATCH_BYTES_MAX: usize = 1 << 20;
 
 /// How long to wait before a full spool is tried again.
 const SPOOL_PAUSE: Duration = Duration::from_secs(1);
@@ -95,7 +93,7 @@ impl Batches {
         }
         let limits = BatchLimits {
             rows: settings.batch_rows_max,
-            bytes: BATCH_BYTES_MAX,
+            bytes: BATCH_BYTES_MAX as usize,
             endpoints: settings.endpoints_max.max(1),
         };
         Ok(Self {

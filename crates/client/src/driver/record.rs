@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use tally_proto::tally::producers::v1 as producers;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
-use tally_proto::wire::{COMMITTED_TRAILER, REASON_TRAILER, reason};
+use tally_proto::wire::{self, COMMITTED_TRAILER, REASON_TRAILER, reason};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tonic::codegen::tokio_stream::wrappers::UnboundedReceiverStream;
@@ -26,7 +27,7 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 /// An open stream.
 pub(super) struct Stream {
     messages: mpsc::UnboundedSender<proto::RecordRequest>,
-    answers: Streaming<proto::RecordResponse>,
+    answers: Streaming<producers::Acknowledgement>,
     since: Instant,
     /// Since when the server owes an acknowledgement.
     silent_since: Instant,
@@ -92,7 +93,8 @@ impl Stream {
                 });
             }
         };
-        let Some(proto::RecordResponse { opened: Some(opened), committed_sequence }) = first else {
+        let Some(producers::Acknowledgement { opened: Some(opened), committed_sequence }) = first
+        else {
             return Err(broken(Status::internal("the first answer is not Opened")));
         };
         let batches = &mut driver.batches;
@@ -111,8 +113,8 @@ impl Stream {
     fn new<S: Source>(
         driver: &mut Driver<S>,
         messages: mpsc::UnboundedSender<proto::RecordRequest>,
-        answers: Streaming<proto::RecordResponse>,
-        opened: &proto::Opened,
+        answers: Streaming<producers::Acknowledgement>,
+        opened: &producers::Opened,
     ) -> Self {
         let or_ours = |theirs: u32, ours: usize| match theirs {
             0 => ours,
@@ -226,7 +228,7 @@ impl Stream {
     fn answered<S: Source>(
         &mut self,
         driver: &mut Driver<S>,
-        answer: Result<Option<proto::RecordResponse>, Status>,
+        answer: Result<Option<producers::Acknowledgement>, Status>,
     ) -> Result<(), Ended> {
         let batches = &mut driver.batches;
         let status = match answer {
@@ -248,8 +250,7 @@ impl Stream {
             Err(status) => status,
         };
         let healthy = self.acknowledged || self.since.elapsed() >= HEALTHY_AFTER;
-        let committed = trailer(&status, COMMITTED_TRAILER).and_then(|it| it.parse().ok());
-        if let Some(committed) = committed {
+        if let Some(committed) = wire::number(&status, COMMITTED_TRAILER) {
             let settled = batches.ledger.concluded(committed)?;
             batches.settle(settled, &mut driver.accounts);
             batches.heard();
@@ -302,7 +303,7 @@ fn anew<S: Source>(driver: &Driver<S>, reason: Reason) -> Option<Anew> {
 
 impl Reason {
     pub(super) fn of(status: &Status) -> Self {
-        match (status.code(), trailer(status, REASON_TRAILER)) {
+        match (status.code(), wire::trailer(status, REASON_TRAILER)) {
             (Code::FailedPrecondition, Some(reason::PRODUCER_FORGOTTEN)) => Self::Forgotten,
             (Code::AlreadyExists, Some(reason::PRODUCER_IN_USE)) => Self::InUse,
             (Code::InvalidArgument, Some(reason::INVALID_BATCH)) => Self::InvalidBatch,
@@ -311,8 +312,4 @@ impl Reason {
             _ => Self::Other,
         }
     }
-}
-
-pub(super) fn trailer<'a>(status: &'a Status, name: &str) -> Option<&'a str> {
-    status.metadata().get(name)?.to_str().ok()
 }

@@ -250,7 +250,7 @@ async fn a_clock_that_steps_back_loses_nothing() {
 /// a smaller window.
 #[tokio::test]
 async fn an_answer_may_be_ahead_of_its_stream() {
-    use tally_proto::tally::requests::v1::RecordResponse;
+    use tally_proto::tally::producers::v1::Acknowledgement;
     let mock = Mock::new(|event| match event {
         Event::Batch(batch) if batch.sequence < 4 => Act::Hold,
         Event::Batch(_) => Act::End(Status::unavailable("gone")),
@@ -268,7 +268,7 @@ async fn an_answer_may_be_ahead_of_its_stream() {
     drop(server);
     let next = mock.with(|event| match event {
         Event::Batch(batch) => {
-            Act::Answer(RecordResponse { opened: None, committed_sequence: batch.sequence.max(4) })
+            Act::Answer(Acknowledgement { opened: None, committed_sequence: batch.sequence.max(4) })
         }
         _ => Act::Serve,
     });

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tally_client::{Method, Row};
-use tally_proto::tally::requests::v1 as proto;
+use tally_proto::tally::producers::v1 as producers;
 use tonic::{Code, Status};
 
 use crate::mock::{Act, Event, Mock, refusal};
@@ -87,8 +87,8 @@ async fn batches_that_were_never_sent_show_another_client() {
     let opens = AtomicU64::new(0);
     let mock = Mock::new(move |event| match event {
         Event::Open(_) if opens.fetch_add(1, Ordering::Relaxed) == 0 => {
-            let opened = proto::Opened { epoch: 7, ..proto::Opened::default() };
-            Act::Answer(proto::RecordResponse { opened: Some(opened), committed_sequence: 9 })
+            let opened = producers::Opened { epoch: 7, ..producers::Opened::default() };
+            Act::Answer(producers::Acknowledgement { opened: Some(opened), committed_sequence: 9 })
         }
         _ => Act::Serve,
     });
@@ -102,7 +102,7 @@ async fn an_impossible_acknowledgement_is_not_believed() {
     let batches = AtomicU64::new(0);
     let mock = Mock::new(move |event| match event {
         Event::Batch(_) if batches.fetch_add(1, Ordering::Relaxed) == 0 => {
-            Act::Answer(proto::RecordResponse { opened: None, committed_sequence: 1000 })
+            Act::Answer(producers::Acknowledgement { opened: None, committed_sequence: 1000 })
         }
         _ => Act::Serve,
     })

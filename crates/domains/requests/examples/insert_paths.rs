@@ -12,6 +12,7 @@ use futures_util::future::try_join_all;
 use prost_types::Timestamp;
 use tally_proto::count::v1::AddRequest;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
+use tally_proto::tally::producers::v1 as producers;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
@@ -76,7 +77,7 @@ async fn record(channel: Channel, requests: usize, rows: usize) -> Result<()> {
     let send = async |kind| sender.send(proto::RecordRequest { kind: Some(kind) }).await;
     let id = Uuid::now_v7().as_bytes().to_vec();
     let name = "bench".into();
-    let open = proto::Open { producer_id: id, claims: vec![1], name, ..Default::default() };
+    let open = producers::Open { producer_id: id, claims: vec![1], name, ..Default::default() };
     send(Kind::Open(open)).await?;
     let mut client = RequestServiceClient::new(channel);
     let mut answers = client.record(ReceiverStream::new(messages)).await?.into_inner();

@@ -3,14 +3,11 @@
 use prost::Message as _;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
-use tally_proto::wire::{MICROS, PATH_BYTES_MAX};
+use tally_proto::wire::{BATCH_BYTES_MAX, DROP_DAYS_MAX, MICROS, PATH_BYTES_MAX};
 
 use crate::model::{Day, Endpoint, EndpointId};
 use crate::rows::{Rows, RowsBuilder};
 use crate::validate::Rules;
-
-/// How many days one batch may say that it dropped requests of.
-pub(crate) const DROPS_MAX: usize = 1_000;
 
 /// What a `Record` stream may bring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +94,7 @@ pub enum InvalidBatch {
         ahead_seconds: i64,
     },
     /// Too many days.
-    #[error("drops has {len} entries, and at most {DROPS_MAX} are allowed")]
+    #[error("drops has {len} entries, and at most {DROP_DAYS_MAX} are allowed")]
     TooManyDrops {
         /// How many.
         len: usize,
@@ -126,7 +123,7 @@ impl Default for RecordLimits {
     fn default() -> Self {
         Self {
             batch_rows_max: 65_536,
-            batch_bytes_max: 1 << 20,
+            batch_bytes_max: BATCH_BYTES_MAX,
             endpoints_max: 100_000,
             batches_in_flight_max: 64,
         }
@@ -189,7 +186,7 @@ pub(crate) fn rows(batch: &proto::Batch, limits: &RecordLimits) -> Result<usize,
 /// What a batch says to have dropped.
 pub(crate) fn drops(batch: &proto::Batch) -> Result<Vec<(Day, i64)>, InvalidBatch> {
     let len = batch.drops.len();
-    if len > DROPS_MAX {
+    if len > DROP_DAYS_MAX {
         return Err(InvalidBatch::TooManyDrops { len });
     }
     // A clock that is wrong is no reason to forget drops: they can be told only once.
@@ -271,12 +268,17 @@ pub fn decode_batch(bytes: &[u8], now_micros: i64) -> Result<Rows, String> {
 mod tests {
     use proptest::prelude::*;
     use tally_proto::count::v1::AddRequest;
+    use tally_proto::tally::producers::v1 as producers;
 
     use super::*;
 
     const NOW: i64 = 1_900_000_000_000_000;
 
-    fn message(paths: usize, requests: &[(u32, i64)], drops: Vec<proto::Drops>) -> proto::Batch {
+    fn message(
+        paths: usize,
+        requests: &[(u32, i64)],
+        drops: Vec<producers::Drops>,
+    ) -> proto::Batch {
         let mut last = 0;
         let delta = |(_, micros): &(u32, i64)| micros - std::mem::replace(&mut last, *micros);
         proto::Batch {
@@ -328,7 +330,7 @@ mod tests {
             drops in prop::collection::vec((any::<i32>(), any::<u64>()), 0..4),
             now: i64,
         ) {
-            let drops = drops.into_iter().map(|(day, count)| proto::Drops { day, count });
+            let drops = drops.into_iter().map(|(day, count)| producers::Drops { day, count });
             let base = message(paths, &[], drops.collect());
             let batch = proto::Batch { sequence, endpoint, time_delta, count, ..base };
             let _ = decode_batch(&bytes(batch), now);

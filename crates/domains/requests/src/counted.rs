@@ -2,8 +2,14 @@
 
 use std::borrow::Cow;
 
+use async_trait::async_trait;
+use tally_producers::{OnForget, short_id};
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::wire::{self, COUNTED_FILES_MAX};
+use tally_store::postgres;
+use uuid::Uuid;
+
+use crate::store;
 
 /// How long a fingerprint may be, and what tells readings apart.
 const FINGERPRINT_BYTES_MAX: usize = 64;
@@ -27,6 +33,55 @@ pub struct CountedFile {
     pub malformed: i64,
     /// When that was, in microseconds since 1970-01-01 UTC.
     pub counted_micros: i64,
+}
+
+/// Remembers the files that a producer has counted, when it leaves.
+#[derive(Debug)]
+pub struct RememberFiles {
+    /// The producer.
+    pub producer: Uuid,
+    /// Each fingerprint once.
+    pub files: Vec<CountedFile>,
+}
+
+// === impl RememberFiles ===
+
+impl RememberFiles {
+    /// The files to remember, if this many requests were accepted from the producer. One that names
+    /// more than it has brought has not counted them, whatever it says.
+    fn files_within(&self, accepted: i64) -> &[CountedFile] {
+        let requests = self.files.iter().fold(0_i64, |sum, file| sum.saturating_add(file.requests));
+        if requests <= accepted {
+            return &self.files;
+        }
+        tracing::warn!(
+            producer = short_id(self.producer),
+            files = self.files.len(),
+            requests,
+            accepted,
+            "files are not remembered: they have more requests than the producer has stored"
+        );
+        &[]
+    }
+}
+
+#[async_trait]
+impl OnForget for RememberFiles {
+    async fn postgres(
+        &self,
+        transaction: &postgres::Transaction<'_>,
+        accepted: i64,
+    ) -> Result<(), tally_store::Error> {
+        store::postgres::files::note(transaction, self.files_within(accepted)).await
+    }
+
+    fn sqlite(
+        &self,
+        transaction: &rusqlite::Transaction<'_>,
+        accepted: i64,
+    ) -> Result<(), tally_store::Error> {
+        store::sqlite::files::note(transaction, self.files_within(accepted))
+    }
 }
 
 /// Reads what a client says that it has counted: each fingerprint once.

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 
 use tally_ingest::Failure;
+use tally_producers::{InvalidOpen, Refusal};
 use tally_proto::wire::reason;
 use tally_runtime::Kind;
 use tonic::{Code, Status};
 
 use crate::batch::InvalidBatch;
 use crate::model::DayRange;
-use crate::producer::Refusal;
 use crate::totals::PATH_BYTES_FACTOR;
 
 /// A call failed.
@@ -193,35 +193,6 @@ pub enum InvalidTime {
     },
 }
 
-/// Why a producer cannot be opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidOpen {
-    /// Not a UUID.
-    #[error("producer_id has {0} bytes, and a UUID has 16")]
-    IdLength(usize),
-    /// The UUID of nobody.
-    #[error("producer_id is the nil UUID")]
-    IdNil,
-    /// An epoch that no producer has.
-    #[error("epoch is beyond 2^63-1")]
-    Epoch,
-    /// A batch that no producer has.
-    #[error("acknowledged_sequence is beyond 2^63-1")]
-    Acknowledged,
-    /// None, or too many.
-    #[error("claims has {0} entries, and 1 to 64 are allowed")]
-    Claims(usize),
-    /// Not a claim.
-    #[error("claims, position {0}: 0 is not a claim")]
-    ClaimZero(usize),
-    /// A long name.
-    #[error("name has {0} bytes, and at most 200 are allowed")]
-    NameTooLong(usize),
-    /// A name that no database takes.
-    #[error("name contains a NUL byte")]
-    NameNul,
-}
-
 /// Why a date cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDate {
@@ -282,7 +253,7 @@ impl Error {
             Self::Batch { .. } | Self::Unreadable { .. } => Kind::InvalidArgument,
             Self::OutOfSequence { .. } => Kind::FailedPrecondition,
             Self::Refused(refusal) => match refusal {
-                Refusal::InUse => Kind::AlreadyExists,
+                Refusal::InUse | Refusal::OtherDomain { .. } => Kind::AlreadyExists,
                 Refusal::Forgotten => Kind::FailedPrecondition,
                 Refusal::TooMany { .. } => Kind::ResourceExhausted,
             },
@@ -305,7 +276,9 @@ impl Error {
             }
             Self::OutOfSequence { .. } => Some(reason::OUT_OF_SEQUENCE),
             Self::Refused(Refusal::Forgotten) => Some(reason::PRODUCER_FORGOTTEN),
-            Self::Refused(Refusal::InUse) => Some(reason::PRODUCER_IN_USE),
+            Self::Refused(Refusal::InUse | Refusal::OtherDomain { .. }) => {
+                Some(reason::PRODUCER_IN_USE)
+            }
             Self::Refused(Refusal::TooMany { .. }) => Some(reason::TOO_MANY_PRODUCERS),
             Self::Open(_) => Some(reason::INVALID_OPEN),
             Self::Unexpected { .. } => Some(reason::INVALID_MESSAGE),

@@ -52,7 +52,7 @@ const MESSAGE_ENDPOINTS_MAX: usize = 200;
 #[derive(Debug, Default, PartialEq)]
 struct Missing {
     dropped: i64,
-    setbacks: Vec<requests::Setback>,
+    setbacks: Vec<tally_proto::tally::producers::v1::Setback>,
     omitted: Option<requests::Omitted>,
 }
 
@@ -103,9 +103,9 @@ impl Service {
     }
 
     async fn roll_up(&self, days: DayRange) -> Result<u64, Error> {
-        let retention = self.producer_retention_days;
+        let producers = &self.producers;
         let endpoints = &self.recorder.endpoints;
-        rollup::roll_up(&*self.store, endpoints, &*self.clock, days, retention).await
+        rollup::roll_up(&*self.store, endpoints, &*self.clock, days, producers).await
     }
 
     async fn some_rolled_up(

@@ -13,13 +13,12 @@
 //! | `message.rs` | one request of an `Add` stream, read where its message lies |
 //! | `migrations.rs` | the tables, for each kind of database |
 //! | `model.rs` | endpoint, day, period |
-//! | `producer.rs` | clients that number their batches |
+//! | `producer.rs` | batches of one producer on their way |
 //! | `record.rs` | one `Record` stream: open, decode, push, acknowledge by number |
 //! | `recorder.rs` | one `Add` stream: decode, validate, push, acknowledge |
 //! | `rollup.rs` | rolling up, and the housekeeping that goes with it |
 //! | `rows.rs` | rows as they travel, with the names that they need |
 //! | `service.rs` | the domain's parts, put together |
-//! | `setback.rs` | acknowledged batches that the database has lost |
 //! | `store/` | what a store must do, and how each database does it |
 //! | `totals.rs` | a question about totals, and its answer in order |
 //! | `validate.rs` | which requests and dates are acceptable |
@@ -42,25 +41,24 @@ mod recorder;
 mod rollup;
 mod rows;
 mod service;
-mod setback;
 pub mod store;
 mod totals;
 mod validate;
 mod warm;
 
 pub use batch::{InvalidBatch, RecordLimits, decode_batch};
-pub use counted::CountedFile;
-pub use error::{Error, InvalidDate, InvalidOpen, InvalidTime, WrongTimes};
+pub use counted::{CountedFile, RememberFiles};
+pub use error::{Error, InvalidDate, InvalidTime, WrongTimes};
 pub use grpc::CountServer;
 pub use import_count::{CountTables, ImportCount, Imported, import_count};
 pub use migrations::MIGRATIONS;
 pub use model::{Day, DayRange, Endpoint, EndpointId, Named, Period};
-pub use producer::{
-    BatchEnd, Leaving, Opening, Producer, Refusal, Run, Standing, Verdict, draw_epoch, short_id,
-};
+pub use producer::{BatchEnd, Run, Verdict};
 pub use rows::Rows;
 pub use service::{
     CONNECTIONS_BESIDE_WORKERS, CONNECTIONS_BESIDE_WRITES, Parts, Service, Settings,
 };
-pub use setback::{Setback, Told};
 pub use totals::{Filter, Granularity, LimitOrder, Omitted, PeriodTotals, Query, TooMany, Totals};
+
+/// The domain's name, in its tables and in those that domains share.
+pub const DOMAIN: &str = "requests";

@@ -2,6 +2,8 @@
 
 use tally_store::Migrations;
 
+use crate::DOMAIN;
+
 mod postgres {
     refinery::embed_migrations!("../../../migrations/postgres/requests");
 }
@@ -16,7 +18,7 @@ mod sqlite {
 
 /// The tables of counted requests.
 pub const MIGRATIONS: Migrations = Migrations {
-    domain: "requests",
+    set: DOMAIN,
     postgres: postgres::migrations::runner,
     cockroach: cockroach::migrations::runner,
     sqlite: sqlite::migrations::runner,

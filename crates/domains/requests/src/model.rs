@@ -7,10 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use siphasher::sip::SipHasher24;
-use tally_proto::wire::method_order;
+use tally_proto::wire::{DAY_MICROS, DAYS, method_order};
 
-/// A day in microseconds.
-const DAY_MICROS: i64 = 86_400_000_000;
 /// The key of the hash that makes ids. It is in every database: it never changes.
 const ID_KEY: (u64, u64) = (0x7461_6c6c_792e_7265, 0x7175_6573_7473_2e31);
 
@@ -127,9 +125,9 @@ impl Named {
 
 impl Day {
     /// 0001-01-01, the first day that a request can have.
-    pub const MIN: Self = Self(-719_162);
+    pub const MIN: Self = Self(*DAYS.start());
     /// 9999-12-31, the last day that a request can have.
-    pub const MAX: Self = Self(2_932_896);
+    pub const MAX: Self = Self(*DAYS.end());
 
     /// The day of a time in microseconds since 1970-01-01 UTC.
     #[must_use]

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use tally_ingest::{Failure, Receipt, Room};
+use tally_producers::{Leaving, Standing};
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_store::faults;
@@ -28,7 +29,7 @@ use crate::batch;
 use crate::counted::{self, CountedFile};
 use crate::error::Error;
 use crate::model::{EndpointId, Named};
-use crate::producer::{BatchEnd, Leaving, Run, Standing, Verdict};
+use crate::producer::{BatchEnd, Run, Verdict};
 use crate::recorder::Recorder;
 use crate::rows::{Rows, RowsBuilder};
 
@@ -137,12 +138,12 @@ impl Recorder {
         let mut ended = recording.run(stream).await;
         let (committed, in_doubt) = (recording.committed, recording.in_doubt);
         let files = std::mem::take(&mut recording.files);
-        let leaving = Leaving { id: opening.id, epoch, sequence: committed, files };
+        let leaving = Leaving { id: opening.id, epoch, sequence: committed };
         if ended.is_ok() && recording.is_done {
-            ended = self.forget(leaving).await;
+            ended = self.forget(leaving, files).await;
         } else if committed == 0 && !in_doubt && !self.drain.has_begun() {
             // If it fails, or the server stops, housekeeping does it.
-            let _ = self.forget(leaving).await;
+            let _ = self.forget(leaving, files).await;
         }
         Ending { committed: (!in_doubt).then_some(committed), error: ended.err() }
     }

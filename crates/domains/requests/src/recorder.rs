@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use tally_ingest::{Queue, Receipt, Rows as _, Workers};
+use tally_producers::Producers;
 use tally_runtime::{Clock, Drain};
 use tokio::time::Instant;
 use tonic::body::Body;
@@ -21,7 +22,6 @@ use crate::framing::Framing;
 use crate::message::Message;
 use crate::model::Endpoint;
 use crate::rows::{Rows, RowsBuilder};
-use crate::store::Store;
 use crate::validate::Rules;
 
 /// How large a message from a client may be: one request, or one question. A batch has a limit of its
@@ -59,9 +59,7 @@ pub(crate) struct Recorder {
     pub(crate) opening_wait_max: Duration,
     /// What a `Record` stream may bring.
     pub(crate) record: RecordLimits,
-    pub(crate) producers_max: i64,
-    pub(crate) producer_retention_days: u32,
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) producers: Producers,
 }
 
 /// How a stream ended: how far it is counted, and the error, if it was one.
@@ -264,7 +262,7 @@ impl Recorder {
             *last = Some(Instant::now());
             tracing::error!(
                 endpoints = unnamed,
-                "the table tally_endpoints lacks names: their requests are counted as _unknown; \
+                "the table tally_request_series lacks names: their requests are counted as _unknown; \
                  those that still come get their names back"
             );
             self.endpoints.doubt();

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tally_producers::Producers;
 use tally_runtime::{Clock, Drain};
 
 use crate::endpoints::Endpoints;
 use crate::error::Error;
 use crate::model::DayRange;
-use crate::store::{ProducerRetention, Store};
+use crate::store::Store;
 
 /// How often partitions are looked after, beside every roll-up.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -19,11 +20,11 @@ pub(crate) async fn roll_up(
     endpoints: &Endpoints,
     clock: &dyn Clock,
     days: DayRange,
-    retention: ProducerRetention,
+    producers: &Producers,
 ) -> Result<u64, Error> {
     let rows = store.roll_up(days).await.map_err(Error::store("roll up"))?;
     tracing::info!(days = %days, rows, "rolled up");
-    maintain(store, endpoints, clock, retention).await;
+    maintain(store, endpoints, clock, producers).await;
     Ok(rows)
 }
 
@@ -32,11 +33,11 @@ pub(crate) async fn keep_house(
     store: Arc<dyn Store>,
     endpoints: Arc<Endpoints>,
     clock: Arc<dyn Clock>,
-    retention: ProducerRetention,
+    producers: Producers,
     drain: Drain,
 ) {
     loop {
-        maintain(&*store, &endpoints, &*clock, retention).await;
+        maintain(&*store, &endpoints, &*clock, &producers).await;
         tokio::select! {
             () = drain.begun() => return,
             () = tokio::time::sleep(MAINTENANCE_INTERVAL) => {}
@@ -48,10 +49,11 @@ async fn maintain(
     store: &dyn Store,
     endpoints: &Endpoints,
     clock: &dyn Clock,
-    retention: ProducerRetention,
+    producers: &Producers,
 ) {
     let done = async {
-        store.maintain(clock.now(), retention).await?;
+        store.maintain(clock.now()).await?;
+        producers.forget_silent().await?;
         if endpoints.is_full() {
             // What another server tells apart is not `_other` here either.
             let (count_max, path_bytes_max) = endpoints.loaded_max();

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tally_ingest::{Batch, Limits, Queue, Sink, Workers, WriteError};
+use tally_producers::{PLACES, Producers, Terms, Told};
 use tally_runtime::{Clock, Drain, Tasks, chain};
 use tally_store::error::chain_for_clients;
 use tally_store::{Database, Outcome};
@@ -17,9 +18,8 @@ use crate::endpoints::Endpoints;
 use crate::recorder::Recorder;
 use crate::rollup;
 use crate::rows::Rows;
-use crate::setback::Told;
 use crate::store::{self, Appended, Store};
-use crate::warm;
+use crate::{DOMAIN, warm};
 
 /// How many queries use the database at the same time, so that they leave connections to the
 /// insert workers. The others wait.
@@ -31,7 +31,7 @@ const ROLL_UPS_WAITING_MAX: usize = 32;
 /// housekeeping, and the health check.
 pub const CONNECTIONS_BESIDE_WRITES: usize = QUERIES_MAX + 3;
 /// The same beside one for each worker: opening a producer stores, too.
-pub const CONNECTIONS_BESIDE_WORKERS: usize = CONNECTIONS_BESIDE_WRITES + store::OPENINGS_MAX + 1;
+pub const CONNECTIONS_BESIDE_WORKERS: usize = CONNECTIONS_BESIDE_WRITES + PLACES + 1;
 
 /// Shortest timeout per attempt: a busy database may need this long for one batch.
 const ATTEMPT_MIN: Duration = Duration::from_secs(1);
@@ -90,7 +90,7 @@ pub struct Service {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) streams: Tasks,
     pub(crate) totals_max: usize,
-    pub(crate) producer_retention_days: u32,
+    pub(crate) producers: Producers,
     /// A place for each query that may use the database now.
     pub(crate) queries: Arc<Semaphore>,
     /// One roll-up at a time: they would only wait for each other in the database.
@@ -104,6 +104,7 @@ pub struct Service {
 /// The store as the workers see it.
 struct Writer {
     store: Arc<dyn Store>,
+    producers: Producers,
     endpoints: Arc<Endpoints>,
     /// How long to wait for the outcome of one attempt.
     attempt_timeout: Duration,
@@ -147,9 +148,13 @@ impl Service {
         let (count_max, path_bytes_max) = endpoints.loaded_max();
         let (known, state) = store.endpoints(count_max, path_bytes_max).await?;
         endpoints.load(known, state);
-        let retention = settings.producer_retention_days;
+        let terms = Terms {
+            producers_max: settings.producers_max,
+            retention_days: settings.producer_retention_days,
+        };
+        let producers = Producers::new(database.clone(), DOMAIN, terms);
         // The partition of today is there before the first request comes.
-        if let Err(error) = store.maintain(clock.now(), retention).await {
+        if let Err(error) = store.maintain(clock.now()).await {
             tracing::warn!(error = chain(&error), "housekeeping failed, will try again");
         }
         let house = Tasks::new();
@@ -158,7 +163,7 @@ impl Service {
             store_too,
             endpoints_too,
             Arc::clone(&clock),
-            retention,
+            producers.clone(),
             drain.clone(),
         );
         house.spawn("housekeeping", keeping);
@@ -173,6 +178,7 @@ impl Service {
         let worker_settings = settings.of_workers(&database);
         let writer = Arc::new(Writer {
             store: Arc::clone(&store),
+            producers: producers.clone(),
             endpoints: Arc::clone(&endpoints),
             attempt_timeout: settings.attempt_max() + ATTEMPT_GRACE,
             clock: Arc::clone(&clock),
@@ -191,9 +197,7 @@ impl Service {
             ahead: Ahead::new(),
             opening_wait_max: settings.queue.wait_max,
             record: settings.record,
-            producers_max: i64::from(settings.producers_max),
-            producer_retention_days: retention,
-            store: Arc::clone(&store),
+            producers: producers.clone(),
         };
         Ok(Self {
             recorder: Arc::new(recorder),
@@ -201,7 +205,7 @@ impl Service {
             clock,
             streams: Tasks::new(),
             totals_max: settings.totals_max,
-            producer_retention_days: retention,
+            producers,
             queries,
             roll_ups: Arc::new(Semaphore::new(1)),
             waiting_roll_ups: Arc::new(Semaphore::new(ROLL_UPS_WAITING_MAX)),
@@ -272,7 +276,7 @@ impl Writer {
     async fn note_setback(&self, worker: Uuid, sequence: i64) {
         let now_micros = self.clock.now().as_microsecond();
         let told = Told { sequence, at_micros: None, is_recent: true, now_micros };
-        let noting = timeout(self.attempt_timeout, self.store.note_setback(worker, told));
+        let noting = timeout(self.attempt_timeout, self.producers.note_setback(worker, told));
         let error = match noting.await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => chain(&error),

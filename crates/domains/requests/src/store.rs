@@ -11,8 +11,8 @@
 mod cockroach;
 mod kept;
 mod plan;
-mod postgres;
-mod sqlite;
+pub(crate) mod postgres;
+pub(crate) mod sqlite;
 
 use std::sync::Arc;
 
@@ -21,7 +21,6 @@ use hashbrown::HashMap;
 use jiff::Timestamp;
 use tally_ingest::Batch;
 use tally_store::Database;
-use uuid::Uuid;
 
 pub use self::cockroach::CockroachStore;
 pub use self::postgres::PostgresStore;
@@ -29,23 +28,8 @@ pub use self::sqlite::SqliteStore;
 use crate::counted::CountedFile;
 use crate::import_count::{CountTables, Imported};
 use crate::model::{DayRange, Endpoint, EndpointId, Named};
-use crate::producer::{Leaving, Opening, Producer, Refusal, Standing};
 use crate::rows::Rows;
-use crate::setback::{Setback, Told};
 use crate::totals::{Query, TooMany, Totals};
-
-/// How many producers are opened at the same time: a crowd of clients that come back at once leaves
-/// the connections to the insert workers.
-pub(crate) const OPENINGS_MAX: usize = 3;
-
-/// What the setback of a server's own worker is called.
-const WORKER_NAME: &str = "tally serve";
-
-/// How many days producers are remembered that store nothing.
-pub type ProducerRetention = u32;
-
-/// A producer that was opened, with where it stands; or why not.
-pub type Opened = std::result::Result<Standing, Refusal>;
 
 /// How many ids an endpoint is tried under. A second endpoint with the same id is unheard of,
 /// unless somebody looks for one; each further salt is 2^31 times as hard.
@@ -138,52 +122,11 @@ pub trait Store: Send + Sync + 'static {
     /// When the database fails.
     async fn totals(&self, query: &Query) -> Result<std::result::Result<Totals, TooMany>>;
 
-    /// Opens a producer for a client, by the rules of [`Opening`]. A client that was opened is
-    /// the only one whose batches are stored from then on. What the client was told and is not
-    /// there any more is noted. It may be repeated.
-    ///
-    /// # Errors
-    /// When the database fails.
-    async fn open_producer(&self, opening: &Opening) -> Result<Opened>;
-
-    /// Forgets a producer, if it stands there, and remembers the files that it has counted. What it
-    /// stored and dropped stays known. It may be repeated.
-    ///
-    /// # Errors
-    /// When the database fails.
-    async fn forget_producer(&self, leaving: &Leaving) -> Result<()>;
-
     /// Which of these files were counted as a whole, as far as that is remembered.
     ///
     /// # Errors
     /// When the database fails.
     async fn counted_files(&self, fingerprints: &[Vec<u8>]) -> Result<Vec<CountedFile>>;
-
-    /// Notes that a worker's batches up to this one were stored, if they are not there any more. It
-    /// may be repeated: it is noted once.
-    ///
-    /// # Errors
-    /// When the database fails.
-    async fn note_setback(&self, worker: Uuid, told: Told) -> Result<()>;
-
-    /// What was acknowledged and is missing, as far as it was noticed.
-    ///
-    /// # Errors
-    /// When the database fails.
-    async fn setbacks(&self) -> Result<Vec<Setback>>;
-
-    /// Clears the setbacks of the producers that are [shown](crate::short_id) by this id; of all, if
-    /// it is `all`. The answer is what was cleared.
-    ///
-    /// # Errors
-    /// When the database fails. They may have been cleared all the same.
-    async fn clear_setbacks(&self, short_id: &str) -> Result<Vec<Setback>>;
-
-    /// The producers, those first that were seen last.
-    ///
-    /// # Errors
-    /// When the database fails.
-    async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>>;
 
     /// How many totals of rolled-up days it keeps in memory; none if this is 0.
     fn kept_totals_max(&self) -> usize {
@@ -203,13 +146,12 @@ pub trait Store: Send + Sync + 'static {
     /// When a database fails, or this one does not do it.
     async fn import_count(&self, tables: CountTables) -> Result<Imported>;
 
-    /// Regular housekeeping: makes partitions ahead, drops empty ones, forgets producers that are
-    /// silent for too long, or for an hour if they have stored nothing, and counted files beyond the
-    /// latest 10,000. What was accepted and dropped from those that are forgotten stays known.
+    /// Regular housekeeping: makes partitions ahead, drops empty ones, and forgets counted files
+    /// beyond the latest 10,000.
     ///
     /// # Errors
     /// When the database fails. It may be called again at any time.
-    async fn maintain(&self, now: Timestamp, retention: ProducerRetention) -> Result<()>;
+    async fn maintain(&self, now: Timestamp) -> Result<()>;
 }
 
 /// The store for a database.

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `error.rs` | the storage error: which step failed, did it happen, is it worth trying again |
 //! | `faults.rs` | points at which a test can stop the process |
-//! | `migrate.rs` | bringing a domain's tables up to date |
+//! | `migrate.rs` | bringing a set of tables up to date |
 //! | `postgres/` | Postgres and CockroachDB: pool, TLS, transactions, migration lock |
 //! | `retry.rs` | the one loop that repeats a failed operation |
 //! | `sqlite/` | SQLite: its threads, its files, the lock on them |

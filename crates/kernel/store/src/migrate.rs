@@ -1,15 +1,15 @@
-//! Bringing a domain's tables up to date.
+//! Bringing a set of tables up to date.
 
 use refinery::{Migration, Runner};
 use tally_runtime::{Kind, chain};
 
 use crate::{Database, Dialect, Error, postgres, sqlite};
 
-/// The migrations of one domain, which are numbered for each domain by itself.
+/// The migrations of one set of tables, which has numbers of its own.
 #[derive(Debug, Clone, Copy)]
 pub struct Migrations {
-    /// The domain's name; its history is kept in the table `tally_<domain>_migrations`.
-    pub domain: &'static str,
+    /// The set's name. The table `tally_migrations_<set>` has its history.
+    pub set: &'static str,
     /// For Postgres.
     pub postgres: fn() -> Runner,
     /// For CockroachDB: one idempotent statement in each file.
@@ -72,7 +72,7 @@ impl Migrations {
 
     /// The table that says which migrations were applied.
     pub(crate) fn history_table(&self) -> String {
-        format!("tally_{}_migrations", self.domain)
+        format!("tally_migrations_{}", self.set)
     }
 
     pub(crate) fn runner(&self, dialect: Dialect) -> Runner {
@@ -96,7 +96,7 @@ impl Migrations {
                 format!(
                     "use this database: its {} tables have version {current}, and this program \
                      knows versions up to {latest}: a newer Tally made it, so run that one",
-                    self.domain
+                    self.set
                 ),
                 Kind::FailedPrecondition,
             ));

@@ -49,7 +49,7 @@ pub struct QueryTotalsResponse {
     /// In the first message: what was acknowledged and may be missing from these days, since the
     /// database went back to an earlier state.
     #[prost(message, repeated, tag = "4")]
-    pub setbacks: ::prost::alloc::vec::Vec<Setback>,
+    pub setbacks: ::prost::alloc::vec::Vec<super::super::producers::v1::Setback>,
     /// In the first message: what the limit left out. Unset: nothing.
     #[prost(message, optional, tag = "5")]
     pub omitted: ::core::option::Option<Omitted>,
@@ -62,26 +62,6 @@ pub struct Omitted {
     /// The sum of their counts.
     #[prost(int64, tag = "2")]
     pub requests: i64,
-}
-/// Batches of a producer that were acknowledged, and that the database does not have any more.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Setback {
-    /// As in Producer; 00000000 for several producers that are not told apart.
-    #[prost(string, tag = "1")]
-    pub short_id: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub name: ::prost::alloc::string::String,
-    /// When the first of the batches may have been stored.
-    #[prost(message, optional, tag = "3")]
-    pub since: ::core::option::Option<::prost_types::Timestamp>,
-    #[prost(message, optional, tag = "4")]
-    pub noticed_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// How many batches are missing at least.
-    #[prost(int64, tag = "5")]
-    pub batches: i64,
-    /// How many producers this is about.
-    #[prost(int64, tag = "6")]
-    pub producers: i64,
 }
 /// The totals of one period. The two lists have the same length, except in an answer to a query
 /// with `sum`: there `endpoint` is empty, and `count` has the one total.
@@ -108,7 +88,7 @@ pub mod record_request {
     pub enum Kind {
         /// The first message of a stream, and only the first.
         #[prost(message, tag = "1")]
-        Open(super::Open),
+        Open(super::super::super::producers::v1::Open),
         #[prost(message, tag = "2")]
         Batch(super::Batch),
         /// The last message of a producer that is not opened again: every batch that its client has
@@ -158,37 +138,6 @@ pub struct FindCountedFilesResponse {
     #[prost(message, repeated, tag = "1")]
     pub files: ::prost::alloc::vec::Vec<CountedFile>,
 }
-/// Opens a producer: a client that numbers its batches 1, 2, 3 ...
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Open {
-    /// A UUID, 16 bytes; version 7 is recommended. A client that cannot remember its batches
-    /// across a restart takes a new one at each start.
-    #[prost(bytes = "vec", tag = "1")]
-    pub producer_id: ::prost::alloc::vec::Vec<u8>,
-    /// The epoch of the last Opened that the client has received, or 0 if there was none.
-    #[prost(uint64, tag = "2")]
-    pub epoch: u64,
-    /// Random numbers other than 0. The last one is this process's own, taken once at its start;
-    /// the ones before it are those with which the producer was opened since `epoch` without an
-    /// answer, by earlier processes that shared a file with this one. At most 64.
-    ///
-    /// The server accepts when it is at `epoch`, or when the claim that brought it to its present
-    /// epoch is among these. So a reconnected or restarted client goes on, and a second client
-    /// with the same id is told. Both must be kept secret, like the id.
-    #[prost(fixed64, repeated, tag = "3")]
-    pub claims: ::prost::alloc::vec::Vec<u64>,
-    /// What people call the producer, such as the service's name. At most 200 bytes.
-    #[prost(string, tag = "4")]
-    pub name: ::prost::alloc::string::String,
-    /// The last batch that was acknowledged to the client, 0 if none was. With 0 a producer that is
-    /// not there may begin again, as long as its id is young.
-    #[prost(uint64, optional, tag = "5")]
-    pub acknowledged_sequence: ::core::option::Option<u64>,
-    /// When that acknowledgement came, by the client's clock. So the server knows when its database
-    /// has lost what was acknowledged, and does not take it for a producer that was silent for long.
-    #[prost(message, optional, tag = "6")]
-    pub acknowledged_at: ::core::option::Option<::prost_types::Timestamp>,
-}
 /// Requests that are stored together, or not at all.
 ///
 /// A number always stands for the same requests: what comes under a number that is committed is
@@ -216,48 +165,7 @@ pub struct Batch {
     pub count: u32,
     /// Requests that the client has dropped since its batch before this one.
     #[prost(message, repeated, tag = "6")]
-    pub drops: ::prost::alloc::vec::Vec<Drops>,
-}
-/// How many requests of a day were dropped.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Drops {
-    /// Days since 1970-01-01 UTC.
-    #[prost(sint32, tag = "1")]
-    pub day: i32,
-    /// At least 1.
-    #[prost(uint64, tag = "2")]
-    pub count: u64,
-}
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RecordResponse {
-    /// In the first answer, and only there.
-    #[prost(message, optional, tag = "1")]
-    pub opened: ::core::option::Option<Opened>,
-    /// Every batch up to this one is committed.
-    #[prost(uint64, tag = "2")]
-    pub committed_sequence: u64,
-}
-/// What the client may do on this stream.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Opened {
-    /// A random number, to be sent with the producer's next Open.
-    #[prost(uint64, tag = "1")]
-    pub epoch: u64,
-    /// How many requests a batch may have.
-    #[prost(uint32, tag = "2")]
-    pub batch_rows_max: u32,
-    /// How large the message of a batch may be, in bytes.
-    #[prost(uint32, tag = "3")]
-    pub batch_bytes_max: u32,
-    /// How many endpoints the stream may name.
-    #[prost(uint32, tag = "4")]
-    pub endpoints_max: u32,
-    /// How many batches may be sent and not yet acknowledged.
-    #[prost(uint32, tag = "5")]
-    pub batches_in_flight_max: u32,
-    /// How long a path may be, in bytes.
-    #[prost(uint32, tag = "6")]
-    pub path_bytes_max: u32,
+    pub drops: ::prost::alloc::vec::Vec<super::super::producers::v1::Drops>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListProducersRequest {
@@ -275,37 +183,15 @@ pub struct ClearSetbacksRequest {
 pub struct ClearSetbacksResponse {
     /// What was cleared; empty if there was nothing.
     #[prost(message, repeated, tag = "1")]
-    pub setbacks: ::prost::alloc::vec::Vec<Setback>,
+    pub setbacks: ::prost::alloc::vec::Vec<super::super::producers::v1::Setback>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListProducersResponse {
     #[prost(message, repeated, tag = "1")]
-    pub producers: ::prost::alloc::vec::Vec<Producer>,
+    pub producers: ::prost::alloc::vec::Vec<super::super::producers::v1::Producer>,
     /// In the first message: all of them.
     #[prost(message, repeated, tag = "2")]
-    pub setbacks: ::prost::alloc::vec::Vec<Setback>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Producer {
-    /// The last 8 hexadecimal digits of its id: enough to tell producers apart, and too little to
-    /// open one.
-    #[prost(string, tag = "1")]
-    pub short_id: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub name: ::prost::alloc::string::String,
-    /// The last batch that is committed.
-    #[prost(uint64, tag = "3")]
-    pub sequence: u64,
-    #[prost(message, optional, tag = "4")]
-    pub last_seen: ::core::option::Option<::prost_types::Timestamp>,
-    /// How many requests were accepted from it, and how many it said to have dropped.
-    #[prost(int64, tag = "5")]
-    pub accepted: i64,
-    #[prost(int64, tag = "6")]
-    pub dropped: i64,
-    /// Whether this is an insert worker of a server.
-    #[prost(bool, tag = "7")]
-    pub is_worker: bool,
+    pub setbacks: ::prost::alloc::vec::Vec<super::super::producers::v1::Setback>,
 }
 /// What the days of a range are summed by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -495,7 +381,11 @@ pub mod request_service_client {
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::RecordRequest>,
         ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::RecordResponse>>,
+            tonic::Response<
+                tonic::codec::Streaming<
+                    super::super::super::producers::v1::Acknowledgement,
+                >,
+            >,
             tonic::Status,
         > {
             self.inner
@@ -658,7 +548,10 @@ pub mod request_service_server {
     pub trait RequestService: std::marker::Send + std::marker::Sync + 'static {
         /// Server streaming response type for the Record method.
         type RecordStream: tonic::codegen::tokio_stream::Stream<
-                Item = std::result::Result<super::RecordResponse, tonic::Status>,
+                Item = std::result::Result<
+                    super::super::super::producers::v1::Acknowledgement,
+                    tonic::Status,
+                >,
             >
             + std::marker::Send
             + 'static;
@@ -830,7 +723,7 @@ pub mod request_service_server {
                         T: RequestService,
                     > tonic::server::StreamingService<super::RecordRequest>
                     for RecordSvc<T> {
-                        type Response = super::RecordResponse;
+                        type Response = super::super::super::producers::v1::Acknowledgement;
                         type ResponseStream = T::RecordStream;
                         type Future = BoxFuture<
                             tonic::Response<Self::ResponseStream>,

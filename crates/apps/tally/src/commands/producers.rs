@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use anyhow::{anyhow, bail};
 use clap::Args;
 use jiff::Timestamp;
-use tally_proto::tally::requests::v1::{ClearSetbacksRequest, ListProducersRequest, Producer};
+use tally_proto::tally::producers::v1::Producer;
+use tally_proto::tally::requests::v1::{ClearSetbacksRequest, ListProducersRequest};
 
 use super::setbacks;
 use crate::client::{ServerArgs, describe};

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use tally_proto::tally::requests::v1::Setback;
+use tally_proto::tally::producers::v1::Setback;
 
 use crate::output::{plural, thousands, visible};
 

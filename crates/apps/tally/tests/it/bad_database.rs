@@ -86,8 +86,8 @@ fn a_database_of_a_newer_tally() {
     let postgres = Home::postgres("newer");
     postgres.serve(&[]).stop();
     postgres.sql(
-        "INSERT INTO tally_requests_migrations
-         SELECT version + 9000, name, applied_on, checksum FROM tally_requests_migrations
+        "INSERT INTO tally_migrations_requests
+         SELECT version + 9000, name, applied_on, checksum FROM tally_migrations_requests
          ORDER BY version DESC LIMIT 1",
     );
     let url = postgres.database_url();

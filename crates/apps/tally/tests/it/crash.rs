@@ -72,7 +72,7 @@ const PAST_PARTITION: &str = "
     CREATE TABLE tally_requests_p20150516 PARTITION OF tally_requests
     FOR VALUES FROM ('2015-05-16 00:00:00+00') TO ('2015-05-17 00:00:00+00');
     INSERT INTO tally_requests
-    SELECT id, '2015-05-16 12:00:00+00' FROM tally_endpoints WHERE path = '/old';
+    SELECT id, '2015-05-16 12:00:00+00' FROM tally_request_series WHERE path = '/old';
     COMMIT;";
 
 fn killed_in_a_roll_up(home: &Home, point: &str) {

@@ -27,7 +27,7 @@ fn settings_of_the_session_are_passed_on() {
     server.ok(&["add", "GET", "/a", "-n", "3"]);
     server.ok(&["roll-up", "yesterday..today"]);
     assert_eq!(server.rolled_up(), totals([("GET /a", 3)]));
-    home.sql("SELECT FROM counts.tally_daily_totals");
+    home.sql("SELECT FROM counts.tally_request_days");
     let session = wait_for(async {
         let client = home.database().connect().await;
         let sql = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";

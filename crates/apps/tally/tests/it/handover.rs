@@ -66,8 +66,8 @@ fn a_successor_that_cannot_start_changes_nothing() {
     let home = Home::postgres("bad_successor");
     let server = home.serve(&[]);
     home.sql(
-        "INSERT INTO tally_requests_migrations SELECT 999, name, applied_on, checksum \
-              FROM tally_requests_migrations LIMIT 1",
+        "INSERT INTO tally_migrations_requests SELECT 999, name, applied_on, checksum \
+              FROM tally_migrations_requests LIMIT 1",
     );
     let output = tally_testkit::run(&successor(&home, &server), b"", LIMIT);
     assert_fails(&output, 1, &["version 999"]);

@@ -17,10 +17,10 @@ fn a_server_starts_and_answers_in_little_memory() {
     let home = Home::postgres("memory");
     home.serve(&LIMITS).stop();
     home.sql(&format!(
-        "INSERT INTO tally_endpoints
+        "INSERT INTO tally_request_series
              SELECT id, 3, rpad('/' || id || '/', {PATH_BYTES}, 'x')
              FROM generate_series(1, {ENDPOINTS}) AS id;
-         INSERT INTO tally_daily_totals
+         INSERT INTO tally_request_days
              SELECT '{OLD_DAY}', id, 1 FROM generate_series(1, {ENDPOINTS}) AS id"
     ));
     let serve = home.serve_command(&LIMITS);

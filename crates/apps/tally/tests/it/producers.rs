@@ -1,9 +1,10 @@
 //! `tally producers`, and whether totals are complete.
 
 use tally_proto::count::v1::count_service_client::CountServiceClient;
+use tally_proto::tally::producers::v1::{Drops, Open};
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
-use tally_proto::tally::requests::v1::{Batch, Drops, Endpoint, Open, RecordRequest};
+use tally_proto::tally::requests::v1::{Batch, Endpoint, RecordRequest};
 
 use tally_runtime::{Clock as _, SystemClock};
 use tonic::Code;

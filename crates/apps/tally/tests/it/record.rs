@@ -1,6 +1,8 @@
 //! `Record` through the real program: killed at every step, with errors of the database, and with
 //! rules left out, to prove that these tests would notice.
 
+use tally_proto::tally::producers::v1 as producers;
+
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
@@ -43,7 +45,7 @@ impl Client {
             sender.try_send(proto::RecordRequest { kind: Some(kind) }).expect("room");
         };
         let producer_id = vec![7; 16];
-        let open = proto::Open {
+        let open = producers::Open {
             producer_id,
             epoch: self.epoch,
             claims: vec![5],
@@ -63,7 +65,10 @@ impl Client {
         Ok(())
     }
 
-    async fn hear(&mut self, answers: &mut Streaming<proto::RecordResponse>) -> Result<(), Status> {
+    async fn hear(
+        &mut self,
+        answers: &mut Streaming<producers::Acknowledgement>,
+    ) -> Result<(), Status> {
         let answer = answers.message().await?.expect("an answer before the end");
         self.epoch = answer.opened.map_or(self.epoch, |opened| opened.epoch);
         self.acknowledged = self.acknowledged.max(answer.committed_sequence);

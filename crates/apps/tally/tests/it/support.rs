@@ -133,7 +133,7 @@ impl Home {
         server.stop();
         if self.database.is_some() {
             let id = tally_requests::Endpoint::new(3, path).id(0);
-            self.sql(&format!("INSERT INTO tally_endpoints VALUES ({id}, 3, '{path}')"));
+            self.sql(&format!("INSERT INTO tally_request_series VALUES ({id}, 3, '{path}')"));
         }
     }
 

@@ -13,13 +13,14 @@ use tally_proto::count::v1::{
     GetPeriodTotalsRequest, GetPeriodTotalsResponse, ListDailyTotalsRequest,
     ListDailyTotalsResponse,
 };
+use tally_proto::tally::producers::v1::Acknowledgement;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tally_proto::tally::requests::v1::request_service_server::{
     RequestService, RequestServiceServer,
 };
 use tally_proto::tally::requests::v1::{
     ClearSetbacksRequest, ClearSetbacksResponse, ListProducersRequest, ListProducersResponse,
-    QueryTotalsRequest, QueryTotalsResponse, RecordRequest, RecordResponse,
+    QueryTotalsRequest, QueryTotalsResponse, RecordRequest,
 };
 use tokio::sync::Notify;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -89,7 +90,7 @@ impl CountService for Services {
 
 #[tonic::async_trait]
 impl RequestService for Services {
-    type RecordStream = Answers<RecordResponse>;
+    type RecordStream = Answers<Acknowledgement>;
     type ListProducersStream = Answers<ListProducersResponse>;
     type QueryTotalsStream = Answers<QueryTotalsResponse>;
 
@@ -98,7 +99,7 @@ impl RequestService for Services {
         &self,
         request: Request<Streaming<RecordRequest>>,
     ) -> Result<Response<Self::RecordStream>, Status> {
-        let answer = |message: Result<_, _>| message.map(|_| RecordResponse::default());
+        let answer = |message: Result<_, _>| message.map(|_| Acknowledgement::default());
         Ok(Response::new(request.into_inner().map(answer).boxed()))
     }
 

@@ -5,11 +5,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use prost_types::Timestamp;
+use tally_proto::tally::producers::v1::{Acknowledgement, Drops, Open, Opened};
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
-use tally_proto::tally::requests::v1::{
-    Batch, Drops, Endpoint, Open, Opened, RecordRequest, RecordResponse, record_request::Kind,
-};
-use tally_proto::wire::{COMMITTED_TRAILER, REASON_TRAILER, reason, timestamp};
+use tally_proto::tally::requests::v1::{Batch, Endpoint, RecordRequest, record_request::Kind};
+use tally_proto::wire::{self, COMMITTED_TRAILER, REASON_TRAILER, reason, timestamp};
 use tally_runtime::Signals;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -57,7 +56,7 @@ struct Raw<'a> {
 struct Stream {
     /// Gone once this side is closed.
     requests: Option<mpsc::Sender<RecordRequest>>,
-    answers: Streaming<RecordResponse>,
+    answers: Streaming<Acknowledgement>,
     in_flight_max: u64,
     /// The next parcel to send.
     next: u64,
@@ -245,7 +244,7 @@ impl Raw<'_> {
     fn opened(
         &mut self,
         requests: mpsc::Sender<RecordRequest>,
-        answers: Streaming<RecordResponse>,
+        answers: Streaming<Acknowledgement>,
         opened: &Opened,
         (committed, stubborn): (u64, bool),
     ) -> anyhow::Result<Stream> {
@@ -339,9 +338,8 @@ impl Raw<'_> {
 
     /// The stream has ended with an error; some of them must not come.
     fn failed(&mut self, status: &Status) -> anyhow::Result<()> {
-        let trailer = |name| status.metadata().get(name).and_then(|value| value.to_str().ok());
-        let said = trailer(REASON_TRAILER).unwrap_or_default();
-        let committed = trailer(COMMITTED_TRAILER).and_then(|text| text.parse::<u64>().ok());
+        let said = wire::trailer(status, REASON_TRAILER).unwrap_or_default();
+        let committed = wire::number(status, COMMITTED_TRAILER);
         if let Some(committed) = committed.map(|committed| committed + self.memory.before) {
             if committed > self.sent {
                 self.broken(format!("the trailer acknowledges {committed}, which was not sent"))?;

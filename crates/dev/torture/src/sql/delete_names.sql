@@ -1,2 +1,2 @@
 -- Somebody deletes names of the dictionary by hand.
-DELETE FROM tally_endpoints WHERE id % :every = 0 RETURNING id, method, path
+DELETE FROM tally_request_series WHERE id % :every = 0 RETURNING id, method, path

@@ -1,3 +1,3 @@
 -- What is rolled up, with days as they are counted in the journals.
-SELECT t.day, t.endpoint_id, e.method, e.path, t.total
-FROM tally_daily_totals AS t LEFT JOIN tally_endpoints AS e ON e.id = t.endpoint_id;
+SELECT t.day, t.series_id, e.method, e.path, t.total
+FROM tally_request_days AS t LEFT JOIN tally_request_series AS e ON e.id = t.series_id;

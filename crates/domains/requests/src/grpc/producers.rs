@@ -4,8 +4,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::stream;
+use tally_producers::Setback;
+use tally_proto::tally::producers::v1 as producers;
 use tally_proto::tally::requests::v1 as requests;
-use tally_proto::wire::{COMMITTED_TRAILER, timestamp};
+use tally_proto::wire::COMMITTED_TRAILER;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_stream::{Iter, Stream};
@@ -14,18 +16,16 @@ use tonic::{Status, Streaming};
 use super::status;
 use crate::counted;
 use crate::error::Error;
-use crate::model::DayRange;
-use crate::producer::{Producer, short_id};
+use crate::model::{Day, DayRange};
 use crate::record::{Ending, Progress};
 use crate::service::Service;
-use crate::setback::Setback;
 
 /// How many producers one message has at most: some 256 KiB with the longest names.
 const MESSAGE_PRODUCERS_MAX: usize = 1_000;
 
 /// The answers of a `Record` stream.
 pub(crate) type RecordAnswers =
-    Pin<Box<dyn Stream<Item = Result<requests::RecordResponse, Status>> + Send>>;
+    Pin<Box<dyn Stream<Item = Result<producers::Acknowledgement, Status>> + Send>>;
 /// The messages of a list of producers.
 pub(crate) type Lists = Iter<ListMessages>;
 type ListMessages =
@@ -34,7 +34,7 @@ type ListMessages =
 /// Makes answers of what a stream's task says.
 struct Answers {
     progress: watch::Receiver<Progress>,
-    opened: requests::Opened,
+    opened: producers::Opened,
     /// Until its end is told.
     task: Option<JoinHandle<Ending>>,
     has_opened: bool,
@@ -48,7 +48,7 @@ pub(super) fn record(
 ) -> RecordAnswers {
     let recorder = Arc::clone(&service.recorder);
     let limits = recorder.record;
-    let opened = requests::Opened {
+    let opened = producers::Opened {
         epoch: 0,
         batch_rows_max: limits.batch_rows_max,
         batch_bytes_max: limits.batch_bytes_max,
@@ -68,10 +68,10 @@ pub(super) fn record(
 pub(super) async fn list(service: &Service, with_workers: bool) -> Result<Lists, Error> {
     let listed = {
         let _place = service.queries.acquire().await;
-        service.store.producers(with_workers).await.map_err(Error::store("list producers"))?
+        service.producers.list(with_workers).await.map_err(Error::store("list producers"))?
     };
     let mut setbacks = setbacks(service, DayRange::ALL).await?;
-    let mut listed = listed.into_iter().map(message).peekable();
+    let mut listed = listed.into_iter().map(Into::into).peekable();
     let messages: ListMessages = Box::new(std::iter::from_fn(move || {
         if listed.peek().is_none() && setbacks.is_empty() {
             return None;
@@ -100,46 +100,45 @@ pub(super) async fn counted_files(
 pub(super) async fn setbacks(
     service: &Service,
     days: DayRange,
-) -> Result<Vec<requests::Setback>, Error> {
+) -> Result<Vec<producers::Setback>, Error> {
     let setbacks = {
         let _place = service.queries.acquire().await;
-        service.store.setbacks().await.map_err(Error::store("list what is missing"))?
+        service.producers.setbacks().await.map_err(Error::store("list what is missing"))?
     };
     let concerns = |one: &Setback| {
-        let DayRange { first, last } = one.days();
-        first <= days.last && days.first <= last
+        Day::of_micros(one.since_micros) <= days.last
+            && days.first <= Day::of_micros(one.noticed_micros)
     };
-    Ok(setbacks.into_iter().filter(concerns).map(setback).collect())
+    Ok(setbacks.into_iter().filter(concerns).map(Into::into).collect())
 }
 
 /// Clears what is known to be missing, of one producer or of all.
 pub(super) async fn clear_setbacks(
     service: &Service,
     short_id: &str,
-) -> Result<Vec<requests::Setback>, Error> {
+) -> Result<Vec<producers::Setback>, Error> {
     if short_id.is_empty() {
         return Err(Error::ShortIdEmpty);
     }
     let cleared = {
         let _place = service.queries.acquire().await;
-        service.store.clear_setbacks(short_id).await.map_err(Error::store("clear setbacks"))?
+        service.producers.clear_setbacks(short_id).await.map_err(Error::store("clear setbacks"))?
     };
-    cleared.iter().for_each(Setback::tell_cleared);
-    Ok(cleared.into_iter().map(setback).collect())
+    Ok(cleared.into_iter().map(Into::into).collect())
 }
 
 // === impl Answers ===
 
 impl Answers {
-    async fn next(mut self) -> Option<(Result<requests::RecordResponse, Status>, Self)> {
+    async fn next(mut self) -> Option<(Result<producers::Acknowledgement, Status>, Self)> {
         // What was said before the end is seen before the end.
         if self.progress.changed().await.is_ok() {
             let now = *self.progress.borrow_and_update();
             let epoch = now.epoch.filter(|_| !self.has_opened).map(i64::unsigned_abs);
             self.has_opened |= epoch.is_some();
-            let opened = epoch.map(|epoch| requests::Opened { epoch, ..self.opened });
+            let opened = epoch.map(|epoch| producers::Opened { epoch, ..self.opened });
             let committed_sequence = now.committed.unsigned_abs();
-            return Some((Ok(requests::RecordResponse { opened, committed_sequence }), self));
+            return Some((Ok(producers::Acknowledgement { opened, committed_sequence }), self));
         }
         let panicked = Ending { committed: None, error: Some(Error::Panicked) };
         let Ending { committed, error } = self.task.take()?.await.unwrap_or(panicked);
@@ -148,28 +147,5 @@ impl Answers {
             status.metadata_mut().insert(COMMITTED_TRAILER, committed.into());
         }
         Some((Err(status), self))
-    }
-}
-
-fn setback(setback: Setback) -> requests::Setback {
-    requests::Setback {
-        short_id: short_id(setback.producer),
-        name: setback.name,
-        since: Some(timestamp(setback.since_micros)),
-        noticed_at: Some(timestamp(setback.noticed_micros)),
-        batches: setback.batches,
-        producers: setback.producers,
-    }
-}
-
-fn message(producer: Producer) -> requests::Producer {
-    requests::Producer {
-        short_id: short_id(producer.id),
-        name: producer.name,
-        sequence: producer.sequence.unsigned_abs(),
-        last_seen: Some(timestamp(producer.last_seen_micros)),
-        accepted: producer.accepted,
-        dropped: producer.dropped,
-        is_worker: producer.is_worker,
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use tally_producers::Days;
 use tally_proto::wire::{MICROS, OTHER_PATH};
 use tally_runtime::Kind;
 use tally_store::Error;
@@ -24,7 +25,7 @@ pub(crate) struct Settling {
     /// What comes to the daily totals.
     pub(crate) totals: BTreeMap<(Day, EndpointId), i64>,
     /// What is imported of each UTC day.
-    pub(crate) accepted: BTreeMap<Day, i64>,
+    pub(crate) accepted: Days,
     pub(crate) imported: Imported,
 }
 
@@ -46,7 +47,7 @@ impl Settling {
             ids: HashMap::new(),
             wanted: HashMap::new(),
             totals: BTreeMap::new(),
-            accepted: BTreeMap::new(),
+            accepted: Days::new(),
             imported: Imported::default(),
         }
     }
@@ -184,7 +185,7 @@ impl Settling {
 
     /// Counts requests of a method to their day.
     fn accept(&mut self, day: Day, method: i32, count: i64) -> Result<(), Error> {
-        let accepted = self.accepted.entry(day).or_default();
+        let accepted = &mut self.accepted.entry(day.0).or_default().accepted;
         *accepted = sum(*accepted, count, day.0, method)?;
         Ok(())
     }

@@ -21,6 +21,7 @@ pub(crate) async fn service(folder: &std::path::Path) -> Service {
     let url = format!("sqlite:{}", folder.join("tally.db").display());
     let url = url.parse().expect("a URL");
     let database = Database::open(&url, Default::default()).await.expect("it opens");
+    tally_producers::MIGRATIONS.run(&database).await.expect("migrations");
     MIGRATIONS.run(&database).await.expect("migrations");
     let parts = Parts { database, clock: Arc::new(SystemClock), drain: Drain::new() };
     let wait_max = Duration::from_secs(30);
@@ -58,7 +59,11 @@ async fn a_stream_that_is_never_empty_leaves_others_their_turn() {
     let service = service(folder.path()).await;
     for waits_for_the_first in [false, true] {
         let id = Uuid::now_v7().as_bytes().to_vec();
-        let open = proto::Open { producer_id: id, claims: vec![1], ..Default::default() };
+        let open = tally_proto::tally::producers::v1::Open {
+            producer_id: id,
+            claims: vec![1],
+            ..Default::default()
+        };
         let (progress, mut told) = watch::channel(Progress::default());
         let first_is_stored = async move {
             if waits_for_the_first {

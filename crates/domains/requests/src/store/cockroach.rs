@@ -1,25 +1,19 @@
 //! CockroachDB: one table of rows, whose key is led by a hash of the day.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tally_ingest::Batch;
 use tally_store::error::Step as _;
 use tally_store::postgres::{Database, commits_itself};
 use tally_store::retry::Policy;
-use tokio::sync::Semaphore;
-use uuid::Uuid;
 
 use super::postgres::append::{self, Way};
-use super::postgres::{endpoints, files, producers, totals};
-use super::{Appended, Names, OPENINGS_MAX, Opened, ProducerRetention, Result, Store};
+use super::postgres::{endpoints, files, totals};
+use super::{Appended, Names, Result, Store};
 use crate::counted::CountedFile;
 use crate::import_count::{CountTables, Imported};
 use crate::model::{DayRange, Endpoint, EndpointId};
-use crate::producer::{Leaving, Opening, Producer};
 use crate::rows::Rows;
-use crate::setback::{Setback, Told};
 use crate::totals::{Query, TooMany, Totals};
 
 /// How many rows one step of a roll-up moves: CockroachDB advises against larger transactions.
@@ -36,8 +30,6 @@ const WAY: Way = Way {
 #[derive(Debug, Clone)]
 pub struct CockroachStore {
     database: Database,
-    /// A place for each producer that is being opened, or forgotten by itself.
-    openings: Arc<Semaphore>,
 }
 
 // === impl CockroachStore ===
@@ -46,7 +38,7 @@ impl CockroachStore {
     /// On a database whose migrations are applied.
     #[must_use]
     pub fn new(database: Database) -> Self {
-        Self { database, openings: Arc::new(Semaphore::new(OPENINGS_MAX)) }
+        Self { database }
     }
 
     /// One statement, which is its own transaction.
@@ -101,32 +93,8 @@ impl Store for CockroachStore {
         Policy::long("read totals").run(|| totals::read(&self.database, query, None, None)).await
     }
 
-    async fn open_producer(&self, opening: &Opening) -> Result<Opened> {
-        producers::open(&self.database, &self.openings, opening).await
-    }
-
-    async fn forget_producer(&self, leaving: &Leaving) -> Result<()> {
-        producers::forget_one(&self.database, &self.openings, leaving).await
-    }
-
     async fn counted_files(&self, fingerprints: &[Vec<u8>]) -> Result<Vec<CountedFile>> {
         files::find(&self.database, fingerprints).await
-    }
-
-    async fn note_setback(&self, worker: Uuid, told: Told) -> Result<()> {
-        producers::note_setback(&self.database, worker, told).await
-    }
-
-    async fn setbacks(&self) -> Result<Vec<Setback>> {
-        producers::setbacks(&self.database).await
-    }
-
-    async fn clear_setbacks(&self, short_id: &str) -> Result<Vec<Setback>> {
-        producers::clear_setbacks(&self.database, short_id).await
-    }
-
-    async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>> {
-        producers::list(&self.database, with_workers).await
     }
 
     async fn try_write(&self) -> Result<()> {
@@ -140,8 +108,7 @@ impl Store for CockroachStore {
         Err(tally_store::Error::permanent(step, tally_runtime::Kind::FailedPrecondition))
     }
 
-    async fn maintain(&self, _now: Timestamp, retention: ProducerRetention) -> Result<()> {
-        files::forget(&self.database).await?;
-        producers::forget(&self.database, retention).await
+    async fn maintain(&self, _now: Timestamp) -> Result<()> {
+        files::forget(&self.database).await
     }
 }

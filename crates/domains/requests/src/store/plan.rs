@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use tally_ingest::{Batch, Rows as _};
+use tally_producers::{Counted, Refusal};
 use tally_store::faults;
 use uuid::Uuid;
 
 use super::{Result, out_of_sequence};
 use crate::model::{Day, EndpointId};
-use crate::producer::{Refusal, Run, Verdict};
+use crate::producer::{Run, Verdict};
 use crate::rows::Rows;
 
 /// A producer's epoch, 0 for a worker, and the last batch that is stored.
@@ -29,13 +30,6 @@ pub(super) struct Move {
     pub(super) before: i64,
     /// The number that it gets.
     pub(super) last: i64,
-}
-
-/// What of a producer's day comes with a batch.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Counted {
-    pub(super) accepted: i64,
-    pub(super) dropped: i64,
 }
 
 /// What one transaction does with a batch.

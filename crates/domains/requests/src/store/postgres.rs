@@ -7,7 +7,6 @@
 //! | `endpoints.rs` | finding and adding endpoints; CockroachDB uses it too |
 //! | `files.rs` | files that were counted as a whole; CockroachDB uses it too |
 //! | `import_count.rs` | importing the Go server's tables |
-//! | `producers.rs` | opening, listing and forgetting producers; CockroachDB uses it too |
 //! | `partitions.rs` | which partitions there are; making and dropping them |
 //! | `roll_up.rs` | rolling partitions up, and the default partition |
 //! | `totals.rs` | answering queries; CockroachDB uses it too |
@@ -15,10 +14,9 @@
 pub(super) mod append;
 mod copied;
 pub(super) mod endpoints;
-pub(super) mod files;
+pub(crate) mod files;
 mod import_count;
 mod partitions;
-pub(super) mod producers;
 mod roll_up;
 pub(super) mod totals;
 
@@ -29,17 +27,13 @@ use jiff::Timestamp;
 use tally_ingest::Batch;
 use tally_store::postgres::Database;
 use tally_store::retry::Policy;
-use tokio::sync::Semaphore;
-use uuid::Uuid;
 
 use super::kept::KeptDays;
-use super::{Appended, Names, OPENINGS_MAX, Opened, ProducerRetention, Result, Store};
+use super::{Appended, Names, Result, Store};
 use crate::counted::CountedFile;
 use crate::import_count::{CountTables, Imported};
 use crate::model::{DayRange, Endpoint, EndpointId};
-use crate::producer::{Leaving, Opening, Producer};
 use crate::rows::Rows;
-use crate::setback::{Setback, Told};
 use crate::totals::{Query, TooMany, Totals};
 
 /// Requests in Postgres: rows in a partition for each day.
@@ -47,8 +41,6 @@ use crate::totals::{Query, TooMany, Totals};
 pub struct PostgresStore {
     database: Database,
     kept: Arc<KeptDays>,
-    /// A place for each producer that is being opened, or forgotten by itself.
-    openings: Arc<Semaphore>,
 }
 
 // === impl PostgresStore ===
@@ -57,8 +49,7 @@ impl PostgresStore {
     /// On a database whose migrations are applied; keeps at most this many totals in memory.
     #[must_use]
     pub fn new(database: Database, kept_totals_max: usize) -> Self {
-        let (kept, openings) = (KeptDays::new(kept_totals_max), Semaphore::new(OPENINGS_MAX));
-        Self { database, kept: Arc::new(kept), openings: Arc::new(openings) }
+        Self { database, kept: Arc::new(KeptDays::new(kept_totals_max)) }
     }
 }
 
@@ -97,32 +88,8 @@ impl Store for PostgresStore {
         self.kept.totals_max()
     }
 
-    async fn open_producer(&self, opening: &Opening) -> Result<Opened> {
-        producers::open(&self.database, &self.openings, opening).await
-    }
-
-    async fn forget_producer(&self, leaving: &Leaving) -> Result<()> {
-        producers::forget_one(&self.database, &self.openings, leaving).await
-    }
-
     async fn counted_files(&self, fingerprints: &[Vec<u8>]) -> Result<Vec<CountedFile>> {
         files::find(&self.database, fingerprints).await
-    }
-
-    async fn note_setback(&self, worker: Uuid, told: Told) -> Result<()> {
-        producers::note_setback(&self.database, worker, told).await
-    }
-
-    async fn setbacks(&self) -> Result<Vec<Setback>> {
-        producers::setbacks(&self.database).await
-    }
-
-    async fn clear_setbacks(&self, short_id: &str) -> Result<Vec<Setback>> {
-        producers::clear_setbacks(&self.database, short_id).await
-    }
-
-    async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>> {
-        producers::list(&self.database, with_workers).await
     }
 
     async fn try_write(&self) -> Result<()> {
@@ -133,10 +100,9 @@ impl Store for PostgresStore {
         import_count::import_count(&self.database, tables).await
     }
 
-    async fn maintain(&self, now: Timestamp, retention: ProducerRetention) -> Result<()> {
+    async fn maintain(&self, now: Timestamp) -> Result<()> {
         partitions::make_ahead(&self.database, now).await?;
         partitions::drop_empty(&self.database, now).await?;
-        files::forget(&self.database).await?;
-        producers::forget(&self.database, retention).await
+        files::forget(&self.database).await
     }
 }

@@ -6,15 +6,13 @@
 //! | `endpoints.rs` | the dictionary of endpoints |
 //! | `files.rs` | files that were counted as a whole |
 //! | `import_count.rs` | importing the Go server's tables |
-//! | `producers.rs` | opening, listing and forgetting producers |
 //! | `roll_up.rs` | rolling rows up: one scan, counted here |
 //! | `totals.rs` | answering queries |
 
 mod append;
 mod endpoints;
-mod files;
+pub(crate) mod files;
 mod import_count;
-mod producers;
 mod roll_up;
 mod totals;
 
@@ -26,17 +24,14 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tally_ingest::Batch;
 use tally_store::error::Step as _;
 use tally_store::sqlite::Database;
-use uuid::Uuid;
 
 use self::append::State;
 use super::kept::KeptDays;
-use super::{Appended, Names, Opened, ProducerRetention, Result, Store};
+use super::{Appended, Names, Result, Store};
 use crate::counted::CountedFile;
 use crate::import_count::{CountTables, Imported};
 use crate::model::{DayRange, Endpoint, EndpointId};
-use crate::producer::{Leaving, Opening, Producer};
 use crate::rows::Rows;
-use crate::setback::{Setback, Told};
 use crate::totals::{Query, TooMany, Totals};
 
 /// Requests in SQLite.
@@ -103,40 +98,9 @@ impl Store for SqliteStore {
         self.kept.totals_max()
     }
 
-    async fn open_producer(&self, opening: &Opening) -> Result<Opened> {
-        let opening = opening.clone();
-        self.database.write(move |connection| producers::open(connection, &opening)).await
-    }
-
-    async fn forget_producer(&self, leaving: &Leaving) -> Result<()> {
-        let leaving = leaving.clone();
-        self.database.write(move |connection| producers::forget_one(connection, &leaving)).await
-    }
-
     async fn counted_files(&self, fingerprints: &[Vec<u8>]) -> Result<Vec<CountedFile>> {
         let fingerprints = fingerprints.to_vec();
         self.database.read(move |connection| files::find(connection, &fingerprints)).await
-    }
-
-    async fn note_setback(&self, worker: Uuid, told: Told) -> Result<()> {
-        self.database
-            .write(move |connection| producers::note_setback(connection, worker, told))
-            .await
-    }
-
-    async fn setbacks(&self) -> Result<Vec<Setback>> {
-        self.database.read(|connection| producers::setbacks(connection)).await
-    }
-
-    async fn clear_setbacks(&self, short_id: &str) -> Result<Vec<Setback>> {
-        let short_id = short_id.to_owned();
-        self.database
-            .write(move |connection| producers::clear_setbacks(connection, &short_id))
-            .await
-    }
-
-    async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>> {
-        self.database.read(move |connection| producers::list(connection, with_workers)).await
     }
 
     async fn try_write(&self) -> Result<()> {
@@ -147,11 +111,10 @@ impl Store for SqliteStore {
         self.database.write(move |connection| import_count::import_count(connection, tables)).await
     }
 
-    async fn maintain(&self, _now: Timestamp, retention: ProducerRetention) -> Result<()> {
+    async fn maintain(&self, _now: Timestamp) -> Result<()> {
         self.database
             .write(move |connection| {
                 files::forget(connection)?;
-                producers::forget(connection, retention)?;
                 totals::stamp_days(connection)
             })
             .await

@@ -7,10 +7,11 @@ use hashbrown::HashMap;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use tally_ingest::Batch;
+use tally_producers::{Producers, Terms};
 use tally_requests::store::{self, Appended, Names, Store};
 use tally_requests::{
-    Day, DayRange, Endpoint, EndpointId, Filter, Granularity, MIGRATIONS, Named, Query, Rows,
-    TooMany, Totals,
+    DOMAIN, Day, DayRange, Endpoint, EndpointId, Filter, Granularity, MIGRATIONS, Named, Query,
+    Rows, TooMany, Totals,
 };
 use tally_store::{Database, DatabaseUrl, Outcome};
 use tally_testkit::TestDatabase;
@@ -24,8 +25,8 @@ pub(crate) const TODAY: &str = "2030-06-15";
 /// Never has a partition: its rows go to the default one.
 pub(crate) const OLD: &str = "2015-05-17";
 
-/// How many days silent producers are remembered.
-pub(crate) const RETENTION: u32 = 30;
+/// Which clients the tests' servers take.
+pub(crate) const TERMS: Terms = Terms { producers_max: 100, retention_days: 30 };
 
 /// How often a batch is sent again on CockroachDB, where serialization failures are normal.
 const SENDS_MAX: usize = 10_000;
@@ -35,8 +36,11 @@ pub(crate) struct Backend {
     pub(crate) store: Arc<dyn Store>,
     /// Another server's store: its own pool, or for SQLite, which has one server, the same.
     pub(crate) second: Arc<dyn Store>,
+    pub(crate) producers: Producers,
+    /// The other server's.
+    pub(crate) second_producers: Producers,
     /// What `store` is on.
-    database: Option<Database>,
+    pub(crate) database: Database,
     place: Place,
 }
 
@@ -64,74 +68,69 @@ impl Backend {
         let folder = tempfile::tempdir().expect("a folder");
         let url = format!("sqlite:{}", folder.path().join("tally.db").display());
         let database = migrated(&url).await;
-        let store = store::open(&database);
-        let (second, place) = (Arc::clone(&store), Place::Sqlite(folder));
-        Some(Self { second, store, database: Some(database), place })
+        let second = database.clone();
+        let one = Self::of(database, second, Place::Sqlite(folder));
+        Some(Self { second: Arc::clone(&one.store), ..one })
     }
 
     pub(crate) async fn postgres(hint: &str) -> Option<Self> {
         let database = TestDatabase::create_or_skip(hint)?;
-        let tally = migrated(&database.url()).await;
-        let store = store::open(&tally);
-        let second = store::open(&open(&database.url()).await);
-        Some(Self { store, second, database: Some(tally), place: Place::Postgres(database) })
+        let (tally, second) = (migrated(&database.url()).await, open(&database.url()).await);
+        Some(Self::of(tally, second, Place::Postgres(database)))
     }
 
     /// The real thing, where there is one.
     pub(crate) async fn cockroach(hint: &str) -> Option<Self> {
         let database = TestDatabase::create_on_cockroach(hint)?;
-        let store = store::open(&migrated(&database.url()).await);
-        let second = store::open(&open(&database.url()).await);
-        Some(Self { store, second, database: None, place: Place::Cockroach(database) })
+        let (tally, second) = (migrated(&database.url()).await, open(&database.url()).await);
+        Some(Self::of(tally, second, Place::Cockroach(database)))
     }
 
     /// CockroachDB's tables and SQL, on Postgres at CockroachDB's isolation.
     pub(crate) async fn cockroach_on_postgres(hint: &str) -> Option<Self> {
         let database = TestDatabase::create_or_skip(hint)?;
         let client = database.connect().await;
-        for sql in [
-            include_str!("../../../../../migrations/cockroach/requests/V1__endpoints.sql"),
-            include_str!("../../../../../migrations/cockroach/requests/V2__requests.sql"),
-            include_str!("../../../../../migrations/cockroach/requests/V3__daily_totals.sql"),
-            include_str!("../../../../../migrations/cockroach/requests/V4__producers.sql"),
-            include_str!("../../../../../migrations/cockroach/requests/V10__producer_name.sql"),
-            include_str!("../../../../../migrations/cockroach/requests/V11__producer_epoch.sql"),
-            include_str!("../../../../../migrations/cockroach/requests/V12__producer_claim.sql"),
-            include_str!("../../../../../migrations/cockroach/requests/V13__producer_days.sql"),
-            include_str!(
-                "../../../../../migrations/cockroach/requests/V14__producer_days_dropped.sql"
-            ),
-            include_str!("../../../../../migrations/cockroach/requests/V15__setbacks.sql"),
-            include_str!("../../../../../migrations/cockroach/requests/V16__counted_files.sql"),
-        ] {
-            let sql = sql.replace(" USING HASH WITH (bucket_count = 8)", "");
-            client.batch_execute(&sql).await.expect("the tables");
+        for set in [tally_producers::MIGRATIONS, MIGRATIONS] {
+            let runner = (set.cockroach)();
+            let mut all: Vec<_> = runner.get_migrations().iter().collect();
+            all.sort_by_key(|one| one.version());
+            for one in all {
+                let sql = one.sql().expect("a migration that is not applied has its text");
+                // Postgres has no index of this kind.
+                let sql = sql.replace(" USING HASH WITH (bucket_count = 8)", "");
+                client.batch_execute(&sql).await.expect("the tables");
+            }
         }
         let url = as_cockroach(&database.url());
-        let (store, second) = (store::open(&open(&url).await), store::open(&open(&url).await));
-        Some(Self { store, second, database: None, place: Place::Cockroach(database) })
+        Some(Self::of(open(&url).await, open(&url).await, Place::Cockroach(database)))
     }
 
     /// On a Postgres that was made ready elsewhere.
-    pub(crate) fn of_postgres(
-        database: TestDatabase,
-        store: Arc<dyn Store>,
-        second: Arc<dyn Store>,
-    ) -> Self {
-        Self { store, second, database: None, place: Place::Postgres(database) }
+    pub(crate) fn of_postgres(place: TestDatabase, database: Database, second: Database) -> Self {
+        Self::of(database, second, Place::Postgres(place))
+    }
+
+    fn of(database: Database, second: Database, place: Place) -> Self {
+        Self {
+            store: store::open(&database),
+            producers: Producers::new(database.clone(), DOMAIN, TERMS),
+            second_producers: Producers::new(second.clone(), DOMAIN, TERMS),
+            second: store::open(&second),
+            database,
+            place,
+        }
     }
 
     /// CockroachDB's SQL on Postgres, with new connections, which see new settings.
     pub(crate) async fn reopened(self) -> Self {
         let Place::Cockroach(database) = &self.place else { panic!("not CockroachDB's SQL") };
         let url = as_cockroach(&database.url());
-        let (store, second) = (store::open(&open(&url).await), store::open(&open(&url).await));
-        Self { store, second, ..self }
+        Self::of(open(&url).await, open(&url).await, self.place)
     }
 
     /// Another store on SQLite or Postgres, which keeps so many totals in memory.
     pub(crate) fn keeping(&self, totals_max: usize) -> Arc<dyn Store> {
-        store::open_keeping(self.database.as_ref().expect("not CockroachDB"), totals_max)
+        store::open_keeping(&self.database, totals_max)
     }
 
     /// The database's name.
@@ -228,7 +227,7 @@ impl Backend {
     pub(crate) async fn name(&self, id: EndpointId, method: i32, path: &str) {
         let path = path.replace('\'', "''");
         self.execute(&format!(
-            "INSERT INTO tally_endpoints (id, method, path) VALUES ({id}, {method}, '{path}') \
+            "INSERT INTO tally_request_series (id, method, path) VALUES ({id}, {method}, '{path}') \
              ON CONFLICT DO NOTHING"
         ))
         .await;
@@ -236,7 +235,8 @@ impl Backend {
 
     pub(crate) async fn maintain(&self) {
         let now = NOW.parse().expect("a time");
-        self.store.maintain(now, RETENTION).await.expect("housekeeping");
+        self.store.maintain(now).await.expect("housekeeping");
+        self.producers.forget_silent().await.expect("forgotten");
     }
 
     pub(crate) async fn roll_up(&self, days: DayRange) -> u64 {
@@ -355,6 +355,7 @@ pub(crate) async fn open_with(url: &str, write_max: Duration) -> Database {
 /// Opens a database, and makes its tables.
 pub(crate) async fn migrated(url: &str) -> Database {
     let database = open(url).await;
+    tally_producers::MIGRATIONS.run(&database).await.expect("migrations");
     MIGRATIONS.run(&database).await.expect("migrations");
     database
 }

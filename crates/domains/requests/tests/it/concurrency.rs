@@ -9,7 +9,7 @@ use tally_runtime::chain;
 use tokio::task::JoinSet;
 
 use crate::backend::{
-    Backend, NOW, OLD, Producer, RETENTION, TODAY, append, ask, day, listed, noon, query, sum,
+    Backend, NOW, OLD, Producer, TODAY, append, ask, day, listed, noon, query, sum,
 };
 use crate::conformance::on_every_backend;
 
@@ -100,7 +100,7 @@ async fn keeper(store: Arc<dyn Store>, progress: Arc<Progress>) {
     while !progress.is_over() {
         // A day later than the partition that is being filled: it may be dropped when empty.
         for now in ["2030-06-16T00:00:00Z", NOW] {
-            if let Err(error) = store.maintain(now.parse().unwrap(), RETENTION).await {
+            if let Err(error) = store.maintain(now.parse().unwrap()).await {
                 panic!("keep house: {}", chain(&error));
             }
         }

@@ -10,8 +10,8 @@ use tally_store::Outcome;
 use uuid::Uuid;
 
 use crate::backend::{
-    Backend, NOW, OLD, Producer, RETENTION, TODAY, append, append_batch, append_named, ask, at,
-    batch, listed, named, noon, one_day, query, sum, total,
+    Backend, NOW, OLD, Producer, TODAY, append, append_batch, append_named, ask, at, batch, listed,
+    named, noon, one_day, query, sum, total,
 };
 
 /// Makes a test of each case on each backend; those that are not there are skipped, loudly.
@@ -104,7 +104,7 @@ async fn two_stores_name_the_same_endpoints_at_once(backend: Backend) {
         };
         tokio::join!(one(&*backend.store), one(&*backend.second));
     }
-    assert_eq!(backend.count("tally_endpoints").await, 500);
+    assert_eq!(backend.count("tally_request_series").await, 500);
     assert_eq!(sum(&backend.live().await), 1_000);
 }
 
@@ -142,7 +142,7 @@ async fn rows_without_a_name_are_unknown_and_in_the_sum(backend: Backend) {
     append(&backend, [(kept, noon(OLD)), (gone, noon(OLD)), (99, noon(OLD))]).await;
     backend.roll_up(one_day(OLD)).await;
     append(&backend, [(gone, noon(OLD))]).await;
-    backend.execute("DELETE FROM tally_endpoints WHERE path = '/gone'").await;
+    backend.execute("DELETE FROM tally_request_series WHERE path = '/gone'").await;
     let expected = [total(OLD, 3, "/kept", 1), total(OLD, 0, "_unknown", 3)];
     assert_eq!(backend.live().await, expected);
     // The name comes back with the next batch that carries it.
@@ -375,13 +375,13 @@ async fn housekeeping_may_be_repeated(backend: Backend) {
     // Years later, when all partitions are over, of which some have rows.
     let later = "2032-01-01T00:00:00Z";
     for now in [later, later, NOW] {
-        backend.store.maintain(now.parse().unwrap(), RETENTION).await.unwrap();
+        backend.store.maintain(now.parse().unwrap()).await.unwrap();
         assert_eq!(sum(&backend.live().await), 7);
     }
     append(&backend, [(id, noon("2030-06-16")), (id, noon("2032-01-02"))]).await;
     assert_eq!(backend.roll_up(DayRange::ALL).await, 7);
     assert_eq!(sum(&backend.rolled_up().await), 9);
-    backend.store.maintain(later.parse().unwrap(), RETENTION).await.unwrap();
+    backend.store.maintain(later.parse().unwrap()).await.unwrap();
     assert_eq!(sum(&backend.live().await), 9);
 }
 

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
+use tally_producers::{Leaving, Opening, Standing, draw_epoch};
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
-use tally_requests::{
-    BatchEnd, CountedFile, Leaving, Opening, Rows, Run, Standing, Verdict, draw_epoch,
-};
+use tally_requests::{BatchEnd, CountedFile, RememberFiles, Rows, Run, Verdict};
 use tonic::Code;
 use uuid::Uuid;
 
@@ -38,9 +37,8 @@ async fn stored(backend: &Backend, requests: usize) -> Leaving {
         may_be_new: true,
         told: None,
         next_epoch: draw_epoch(),
-        producers_max: 100,
     };
-    let opened = backend.store.open_producer(&opening).await.unwrap();
+    let opened = backend.producers.open(&opening).await.unwrap();
     let Standing { epoch, .. } = opened.unwrap();
     let ends = vec![BatchEnd { rows: requests, drops: Vec::new() }];
     let run = Arc::new(Run::new(id, epoch, 1, ends));
@@ -48,7 +46,13 @@ async fn stored(backend: &Backend, requests: usize) -> Leaving {
     let rows = [Rows::from_iter(rows).of_run(Arc::clone(&run))];
     append_batch(&*backend.store, &batch(Uuid::now_v7(), 1, &rows)).await.unwrap();
     assert_eq!(run.verdict(), Some(Verdict::Stored { committed: 1 }));
-    Leaving::new(id, epoch, 1)
+    Leaving { id, epoch, sequence: 1 }
+}
+
+/// Its client leaves, and has counted these files.
+async fn forget(backend: &Backend, leaving: Leaving, files: &[CountedFile]) {
+    let then = RememberFiles { producer: leaving.id, files: files.to_vec() };
+    backend.producers.forget(leaving, Arc::new(then)).await.unwrap();
 }
 
 async fn they_are_remembered_with_the_end_of_their_producer(backend: Backend) {
@@ -56,18 +60,15 @@ async fn they_are_remembered_with_the_end_of_their_producer(backend: Backend) {
     let leaving = stored(&backend, 2).await;
     let files = vec![file(1, "a", 10), file(2, "b", 10)];
     // Not as it was left: nothing is remembered.
-    let early = Leaving { sequence: 2, files: files.clone(), ..leaving.clone() };
-    backend.store.forget_producer(&early).await.unwrap();
+    forget(&backend, Leaving { sequence: 2, ..leaving }, &files).await;
     assert_eq!(backend.store.counted_files(&all).await.unwrap(), []);
     for _ in 0..2 {
-        let leaving = Leaving { files: files.clone(), ..leaving.clone() };
-        backend.store.forget_producer(&leaving).await.unwrap();
+        forget(&backend, leaving, &files).await;
         assert_eq!(backend.store.counted_files(&all).await.unwrap(), files);
     }
     assert_eq!(backend.store.counted_files(&all[2..]).await.unwrap(), files[1..]);
     let again = vec![file(2, "c", 20)];
-    let leaving = Leaving { files: again.clone(), ..stored(&backend, 1).await };
-    backend.store.forget_producer(&leaving).await.unwrap();
+    forget(&backend, stored(&backend, 1).await, &again).await;
     assert_eq!(
         backend.store.counted_files(&all).await.unwrap(),
         [files[0].clone(), again[0].clone()]
@@ -77,12 +78,11 @@ async fn they_are_remembered_with_the_end_of_their_producer(backend: Backend) {
 async fn those_that_were_counted_last_are_kept(backend: Backend) {
     for many in 0..11_u32 {
         let numbers = many * 1_000..(many + 1) * 1_000;
-        let files = numbers.map(|number| file(number, "a", i64::from(number))).collect();
-        let leaving = Leaving { files, ..stored(&backend, 1_000).await };
-        backend.store.forget_producer(&leaving).await.unwrap();
+        let files: Vec<_> = numbers.map(|number| file(number, "a", i64::from(number))).collect();
+        forget(&backend, stored(&backend, 1_000).await, &files).await;
     }
     backend.maintain().await;
-    assert_eq!(backend.count("tally_counted_files").await, 10_000);
+    assert_eq!(backend.count("tally_request_files").await, 10_000);
     let found =
         async |number: u32| backend.store.counted_files(&[number.to_be_bytes().to_vec()]).await;
     assert_eq!(found(999).await.unwrap(), []);
@@ -93,8 +93,7 @@ async fn files_with_more_requests_than_were_stored_are_not_remembered(backend: B
     let all: Vec<_> = (1..3_u32).map(|number| number.to_be_bytes().to_vec()).collect();
     for requests in [i64::MAX, 1] {
         let files = vec![file(1, "a", 10), CountedFile { requests, ..file(2, "b", 10) }];
-        let leaving = Leaving { files, ..stored(&backend, 1).await };
-        backend.store.forget_producer(&leaving).await.unwrap();
+        forget(&backend, stored(&backend, 1).await, &files).await;
     }
     assert_eq!(backend.store.counted_files(&all).await.unwrap(), []);
     assert_eq!(sum(&backend.live().await), 2, "what it has stored stays");

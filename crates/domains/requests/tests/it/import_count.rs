@@ -8,7 +8,8 @@ use crate::backend::{as_cockroach, open};
 #[tokio::test]
 async fn cockroach_refuses_and_says_what_to_do() {
     let Some(database) = TestDatabase::create_or_skip("import_count") else { return };
-    let endpoints = include_str!("../../../../../migrations/cockroach/requests/V1__endpoints.sql");
+    let endpoints =
+        include_str!("../../../../../migrations/cockroach/requests/V1__request_series.sql");
     database.connect().await.batch_execute(endpoints).await.expect("the table");
     let (postgres, cockroach) =
         (open(&database.url()).await, open(&as_cockroach(&database.url())).await);

@@ -73,8 +73,8 @@ impl Kept {
     async fn insert(&self, at: usize, path: usize, total: i64) {
         let (date, id) = (self.date(at), self.ids[path]);
         let sql = format!(
-            "INSERT INTO tally_daily_totals (day, endpoint_id, total) VALUES ({date}, {id}, {total}) \
-             ON CONFLICT (day, endpoint_id) DO UPDATE SET total = excluded.total"
+            "INSERT INTO tally_request_days (day, series_id, total) VALUES ({date}, {id}, {total}) \
+             ON CONFLICT (day, series_id) DO UPDATE SET total = excluded.total"
         );
         self.backend.execute(&sql).await;
     }
@@ -123,22 +123,22 @@ async fn every_change_by_hand_is_seen(backend: Backend) {
     kept.check("inserted").await;
     let (first, last) = (kept.date(0), kept.date(4));
     let mut changes = vec![
-        format!("UPDATE tally_daily_totals SET total = total + 1 WHERE day = {first}"),
-        "UPDATE tally_daily_totals SET total = total + 5".to_owned(),
-        format!("UPDATE tally_daily_totals SET day = day + 1 WHERE day = {last}"),
-        format!("DELETE FROM tally_daily_totals WHERE day = {first} AND total > 20"),
-        format!("DELETE FROM tally_daily_totals WHERE day = {first}"),
-        "UPDATE tally_daily_totals SET total = 0 WHERE total < 0".to_owned(),
+        format!("UPDATE tally_request_days SET total = total + 1 WHERE day = {first}"),
+        "UPDATE tally_request_days SET total = total + 5".to_owned(),
+        format!("UPDATE tally_request_days SET day = day + 1 WHERE day = {last}"),
+        format!("DELETE FROM tally_request_days WHERE day = {first} AND total > 20"),
+        format!("DELETE FROM tally_request_days WHERE day = {first}"),
+        "UPDATE tally_request_days SET total = 0 WHERE total < 0".to_owned(),
     ];
     let id = kept.ids[0];
     if kept.is_sqlite() {
         let day = kept.date(1);
-        changes.push(format!("REPLACE INTO tally_daily_totals VALUES ({day}, {id}, 77)"));
-        changes.push("DELETE FROM tally_daily_totals".to_owned());
+        changes.push(format!("REPLACE INTO tally_request_days VALUES ({day}, {id}, 77)"));
+        changes.push("DELETE FROM tally_request_days".to_owned());
     } else {
-        changes.push("TRUNCATE tally_daily_totals".to_owned());
+        changes.push("TRUNCATE tally_request_days".to_owned());
     }
-    changes.push(format!("INSERT INTO tally_daily_totals VALUES ({first}, {id}, 3)"));
+    changes.push(format!("INSERT INTO tally_request_days VALUES ({first}, {id}, 3)"));
     for sql in changes {
         kept.backend.execute(&sql).await;
         kept.check(&sql).await;
@@ -168,7 +168,7 @@ async fn an_older_state_is_seen(backend: Backend) {
     }
     kept.backend.maintain().await;
     kept.check("before").await;
-    let tables = ["tally_daily_totals", "tally_daily_stamps"];
+    let tables = ["tally_request_days", "tally_request_day_stamps"];
     for table in tables {
         kept.backend.execute(&format!("CREATE TABLE old_{table} AS SELECT * FROM {table}")).await;
     }
@@ -194,12 +194,12 @@ async fn an_answer_comes_from_memory(backend: Backend) {
     assert_eq!(sum(&kept.backend.rolled_up().await), 10);
     kept.backend
         .execute(if kept.is_sqlite() {
-            "DROP TRIGGER tally_updated"
+            "DROP TRIGGER tally_request_days_updated"
         } else {
-            "ALTER TABLE tally_daily_totals DISABLE TRIGGER tally_updated"
+            "ALTER TABLE tally_request_days DISABLE TRIGGER tally_request_days_updated"
         })
         .await;
-    kept.backend.execute("UPDATE tally_daily_totals SET total = 11").await;
+    kept.backend.execute("UPDATE tally_request_days SET total = 11").await;
     for granularity in [Granularity::Day, Granularity::Month, Granularity::Whole] {
         let query = query(granularity, false);
         assert_eq!(ask(&*kept.backend.store, &query).await.unwrap().sum(), 10);
@@ -219,8 +219,8 @@ async fn nobody_waits_for_a_stamp(backend: Backend) {
     let (one, other) = (kept.backend.connect().await, kept.backend.connect().await);
     let change = |at: usize, path: usize| {
         let (date, id) = (kept.date(at), kept.ids[path]);
-        let sql = "UPDATE tally_daily_totals SET total = total * 2";
-        format!("{sql} WHERE day = {date} AND endpoint_id = {id}")
+        let sql = "UPDATE tally_request_days SET total = total * 2";
+        format!("{sql} WHERE day = {date} AND series_id = {id}")
     };
     // To wait would be an error.
     let begin = "SET lock_timeout = '1ms'; BEGIN";
@@ -237,10 +237,10 @@ async fn nobody_waits_for_a_stamp(backend: Backend) {
         client.batch_execute(sql).await.expect(sql);
         kept.check(sql).await;
     }
-    assert_eq!(kept.backend.count("tally_daily_stamps").await, 4, "two each");
+    assert_eq!(kept.backend.count("tally_request_day_stamps").await, 4, "two each");
     one.batch_execute(&change(0, 0)).await.unwrap();
     kept.check("one more").await;
-    assert_eq!(kept.backend.count("tally_daily_stamps").await, 3, "the older ones are gone");
+    assert_eq!(kept.backend.count("tally_request_day_stamps").await, 3, "the older ones are gone");
 }
 
 /// Days are rolled up by two servers, while totals are asked for: no answer shows half of anything.
@@ -334,28 +334,28 @@ async fn tell(backend: Backend, actions: &[Action]) {
             Action::Insert(at, path, total) => kept.insert(*at, *path, *total).await,
             Action::Add(at, total) => {
                 let date = kept.date(*at);
-                let sql = "UPDATE tally_daily_totals SET total = total +";
+                let sql = "UPDATE tally_request_days SET total = total +";
                 kept.backend.execute(&format!("{sql} {total} WHERE day <= {date}")).await;
             }
             Action::Move(at, path) => {
                 let (date, id) = (kept.date(*at), kept.ids[*path]);
                 // To a day that nothing else is on.
                 let sql = format!(
-                    "DELETE FROM tally_daily_totals WHERE day = {date} + 1000; \
-                     UPDATE tally_daily_totals SET day = day + 1000 \
-                     WHERE day = {date} AND endpoint_id = {id}"
+                    "DELETE FROM tally_request_days WHERE day = {date} + 1000; \
+                     UPDATE tally_request_days SET day = day + 1000 \
+                     WHERE day = {date} AND series_id = {id}"
                 );
                 kept.backend.execute(&sql).await;
             }
             Action::Delete(at) => {
                 let date = kept.date(*at);
-                let sql = format!("DELETE FROM tally_daily_totals WHERE day = {date}");
+                let sql = format!("DELETE FROM tally_request_days WHERE day = {date}");
                 kept.backend.execute(&sql).await;
             }
             Action::Empty if kept.is_sqlite() => {
-                kept.backend.execute("DELETE FROM tally_daily_totals").await;
+                kept.backend.execute("DELETE FROM tally_request_days").await;
             }
-            Action::Empty => kept.backend.execute("TRUNCATE tally_daily_totals").await,
+            Action::Empty => kept.backend.execute("TRUNCATE tally_request_days").await,
             Action::Maintain => kept.backend.maintain().await,
         }
         kept.check(&format!("{action:?}")).await;

@@ -1,5 +1,7 @@
 //! Producers that are of no more use are forgotten, and others wait for none of them.
 
+use tally_proto::tally::producers::v1 as producers;
+
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_requests::Settings;
@@ -91,7 +93,7 @@ async fn a_producer_of_which_nothing_can_be_stored_begins_again() {
         (0, Some(1), false),
         (0, None, false),
     ] {
-        let known = proto::Open { acknowledged_sequence, ..open(id_of_age(age), 77, &[7]) };
+        let known = producers::Open { acknowledged_sequence, ..open(id_of_age(age), 77, &[7]) };
         match Recording::open(&counting, known).await {
             Ok(stream) => {
                 assert!(is_welcome, "{age} {acknowledged_sequence:?}");

@@ -35,7 +35,7 @@ async fn twice_changes_nothing_on_sqlite() {
     let database = open(&format!("sqlite:{}", path.display())).await;
     twice(&database).await;
     let file = rusqlite::Connection::open(&path).unwrap();
-    let sql = "SELECT count(*) FROM tally_requests_migrations";
+    let sql = "SELECT count(*) FROM tally_migrations_requests";
     let rows: i64 = file.query_row(sql, [], |row| row.get(0)).unwrap();
     assert_eq!(rows, MIGRATIONS.check(&database).await.unwrap().latest);
 }
@@ -48,7 +48,7 @@ async fn twice_changes_nothing_on_postgres() {
     assert!(tables(&database).await.is_empty(), "looking changes nothing");
     twice(&tally).await;
     let once = tables(&database).await;
-    assert!(once.contains(&"tally_daily_totals".to_owned()), "{once:?}");
+    assert!(once.contains(&"tally_request_days".to_owned()), "{once:?}");
     MIGRATIONS.run(&tally).await.unwrap();
     assert_eq!(tables(&database).await, once);
 }
@@ -91,7 +91,7 @@ async fn four_servers_start_at_once_on_cockroach() {
     at_once(&database).await;
 }
 
-const FROM_THE_FUTURE: &str = "INSERT INTO tally_requests_migrations \
+const FROM_THE_FUTURE: &str = "INSERT INTO tally_migrations_requests \
      (version, name, applied_on, checksum) VALUES (99, 'future', '2040-01-01T00:00:00Z', '1')";
 
 async fn refuse(database: &Database) {

@@ -13,15 +13,15 @@ async fn filled(hint: &str) -> Option<(TestDatabase, Client)> {
     migrated(&database.url()).await;
     let client = database.connect().await;
     let sql = format!(
-        "INSERT INTO tally_endpoints (id, method, path) \
+        "INSERT INTO tally_request_series (id, method, path) \
              SELECT n, 3, '/' || n FROM generate_series(1, {ENDPOINTS}) AS n; \
-         INSERT INTO tally_daily_totals (day, endpoint_id, total) \
+         INSERT INTO tally_request_days (day, series_id, total) \
              SELECT DATE '2020-01-01' + d, e, 1 \
              FROM generate_series(0, 399) AS d, generate_series(1, 100) AS e; \
-         INSERT INTO tally_requests (endpoint_id, requested_at) \
+         INSERT INTO tally_requests (series_id, requested_at) \
              SELECT n % 100, TIMESTAMPTZ '2015-05-17 12:00:00+00' \
              FROM generate_series(1, 50000) AS n; \
-         ANALYZE tally_endpoints, tally_daily_totals, tally_requests_default"
+         ANALYZE tally_request_series, tally_request_days, tally_requests_default"
     );
     client.batch_execute(&sql).await.expect("rows");
     Some((database, client))
@@ -61,7 +61,7 @@ async fn daily_totals_are_read_by_the_primary_key() {
         (include_str!("../../src/store/postgres/span.sql"), "INT4, INT4", "18300, 18306"),
     ] {
         let plan = plan(&client, sql, types, arguments).await;
-        assert!(plan.contains("tally_daily_totals_pkey"), "{plan}");
+        assert!(plan.contains("tally_request_days_pkey"), "{plan}");
         assert!(!plan.contains("Seq Scan"), "{plan}");
     }
 }
@@ -77,7 +77,7 @@ async fn copied_daily_totals_are_read_by_the_primary_key() {
         let sql = sql.replace(":ranges", ranges);
         let rows = client.query(&format!("EXPLAIN {sql}"), &[]).await.expect("a plan");
         let plan = rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n");
-        assert!(plan.contains("tally_daily_totals_pkey"), "{plan}");
+        assert!(plan.contains("tally_request_days_pkey"), "{plan}");
         assert!(!plan.contains("Seq Scan"), "{plan}");
     }
 }
@@ -87,10 +87,10 @@ async fn endpoints_are_found_by_their_indexes() {
     let Some((_database, client)) = filled("plan_endpoints").await else { return };
     let sql = include_str!("../../src/store/postgres/find_endpoints.sql");
     let found = plan(&client, sql, "INT8[]", "'{1,2}'").await;
-    assert!(found.contains("tally_endpoints_pkey"), "{found}");
+    assert!(found.contains("tally_request_series_pkey"), "{found}");
     let sql = include_str!("../../src/store/postgres/stored_endpoints.sql");
     let stored = plan(&client, sql, "INT8[], TEXT[]", "'{3}', '{/1}'").await;
-    assert!(stored.contains("tally_endpoints_method_path_key"), "{stored}");
+    assert!(stored.contains("tally_request_series_method_path_key"), "{stored}");
     assert!(!found.contains("Seq Scan") && !stored.contains("Seq Scan"), "{found}\n{stored}");
 }
 
@@ -104,26 +104,12 @@ async fn late_rows_are_rolled_up_by_ranges_of_blocks() {
     assert!(!plan.contains("Seq Scan"), "{plan}");
 }
 
-#[tokio::test]
-async fn what_was_dropped_is_found_by_its_index() {
-    let Some((_database, client)) = filled("plan_dropped").await else { return };
-    let sql = "INSERT INTO tally_producer_days (producer_id, day, accepted, dropped) \
-                   SELECT gen_random_uuid(), DATE '2020-01-01' + n % 400, 1, (n % 100 = 0)::INT \
-                   FROM generate_series(1, 50000) AS n; \
-               ANALYZE tally_producer_days";
-    client.batch_execute(sql).await.expect("rows");
-    let sql = include_str!("../../src/store/postgres/dropped.sql");
-    let plan = plan(&client, sql, "INT4, INT4", "18300, 18306").await;
-    assert!(plan.contains("tally_producer_days_dropped"), "{plan}");
-    assert!(!plan.contains("Seq Scan"), "{plan}");
-}
-
 /// With as many producers as are allowed, a batch reads only its own.
 #[tokio::test]
 async fn producers_are_moved_by_their_keys() {
     let Some((_database, client)) = filled("plan_move").await else { return };
-    let sql = "INSERT INTO tally_producers (id, sequence) \
-                   SELECT gen_random_uuid(), 1 FROM generate_series(1, 100000); \
+    let sql = "INSERT INTO tally_producers (id, domain, sequence) \
+                   SELECT gen_random_uuid(), 'requests', 1 FROM generate_series(1, 100000); \
                ANALYZE tally_producers";
     client.batch_execute(sql).await.expect("rows");
     let types = "UUID[], INT8[], INT8[], INT8[], UUID[], INT4[], INT8[], INT8[]";

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use tally_requests::{DayRange, EndpointId};
 
-use crate::backend::{Backend, Producer, RETENTION, Total, day, noon, sum};
+use crate::backend::{Backend, Producer, Total, day, noon, sum};
 
 const DAYS: [&str; 4] = ["2015-05-17", "2015-05-18", "2030-06-15", "2030-06-16"];
 const PATHS: [&str; 3] = ["/a", "/b", "/é"];
@@ -103,7 +103,7 @@ async fn tell(backend: &Backend, actions: &[Action]) {
                 assert_eq!(i64::try_from(moved).unwrap(), model.roll_up(*a, *b));
             }
             Action::Maintain(now) => {
-                backend.store.maintain(now.parse().unwrap(), RETENTION).await.unwrap();
+                backend.store.maintain(now.parse().unwrap()).await.unwrap();
             }
         }
         assert_eq!(backend.live().await, model.live());

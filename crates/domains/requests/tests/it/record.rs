@@ -1,5 +1,7 @@
 //! `Record` as its proto has it: what is refused and in which words, and what is acknowledged.
 
+use tally_proto::tally::producers::v1 as producers;
+
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_requests::{RecordLimits, Settings};
@@ -21,7 +23,7 @@ fn limits() -> RecordLimits {
 }
 
 pub(crate) fn drops(sequence: u64, drops: &[(i32, u64)]) -> proto::Batch {
-    let drops = drops.iter().map(|(day, count)| proto::Drops { day: *day, count: *count });
+    let drops = drops.iter().map(|(day, count)| producers::Drops { day: *day, count: *count });
     proto::Batch { sequence, drops: drops.collect(), ..Default::default() }
 }
 
@@ -186,22 +188,22 @@ async fn what_is_wrong_with_an_open_is_named() {
     let (_folder, counting) = on_sqlite(settings()).await;
     let good = || open(Uuid::now_v7(), 0, &[1]);
     for (open, words) in [
-        (proto::Open { producer_id: vec![1; 15], ..good() }, "producer_id has 15 bytes"),
-        (proto::Open { producer_id: vec![], ..good() }, "producer_id has 0 bytes"),
-        (proto::Open { producer_id: vec![0; 16], ..good() }, "producer_id is the nil UUID"),
-        (proto::Open { epoch: 1 << 63, ..good() }, "epoch is beyond"),
-        (proto::Open { claims: vec![], ..good() }, "claims has 0 entries"),
-        (proto::Open { claims: vec![1; 65], ..good() }, "claims has 65 entries"),
-        (proto::Open { claims: vec![1, 0], ..good() }, "claims, position 2: 0 is not a claim"),
-        (proto::Open { name: "é".repeat(101), ..good() }, "name has 202 bytes"),
-        (proto::Open { name: "a\0".into(), ..good() }, "name contains a NUL byte"),
+        (producers::Open { producer_id: vec![1; 15], ..good() }, "producer_id has 15 bytes"),
+        (producers::Open { producer_id: vec![], ..good() }, "producer_id has 0 bytes"),
+        (producers::Open { producer_id: vec![0; 16], ..good() }, "producer_id is the nil UUID"),
+        (producers::Open { epoch: 1 << 63, ..good() }, "epoch is beyond"),
+        (producers::Open { claims: vec![], ..good() }, "claims has 0 entries"),
+        (producers::Open { claims: vec![1; 65], ..good() }, "claims has 65 entries"),
+        (producers::Open { claims: vec![1, 0], ..good() }, "claims, position 2: 0 is not a claim"),
+        (producers::Open { name: "é".repeat(101), ..good() }, "name has 202 bytes"),
+        (producers::Open { name: "a\0".into(), ..good() }, "name contains a NUL byte"),
     ] {
         let status = Recording::open(&counting, open).await.err().expect(words);
         assert_eq!(status.code(), Code::InvalidArgument, "{words}: {status}");
         assert!(status.message().contains(words), "{words}: {}", status.message());
         assert_eq!(trailer(&status, "tally-reason").as_deref(), Some("INVALID_OPEN"));
     }
-    let widest = proto::Open { claims: vec![u64::MAX; 64], name: "é".repeat(100), ..good() };
+    let widest = producers::Open { claims: vec![u64::MAX; 64], name: "é".repeat(100), ..good() };
     Recording::open(&counting, widest).await.expect("just allowed");
 }
 

@@ -286,7 +286,7 @@ async fn lists_that_are_too_long_wait_for_nothing() {
     let counting = Counting::start(&database.url(), Settings { queue, ..settings() }).await;
     let mut recording = Recording::start(&counting).await;
     let client = database.connect().await;
-    let lock = "BEGIN; LOCK TABLE tally_endpoints IN ACCESS EXCLUSIVE MODE";
+    let lock = "BEGIN; LOCK TABLE tally_request_series IN ACCESS EXCLUSIVE MODE";
     client.batch_execute(lock).await.expect("locked");
     recording.send(many(1, true, recording.opened.batch_rows_max + 1));
     let status = recording.ended().await;

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use tally_proto::tally::producers::v1 as producers;
+
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tokio::sync::mpsc;
@@ -15,8 +17,8 @@ use crate::server::Counting;
 /// One stream whose producer is open.
 pub(crate) struct Recording {
     messages: mpsc::Sender<proto::RecordRequest>,
-    pub(crate) answers: Streaming<proto::RecordResponse>,
-    pub(crate) opened: proto::Opened,
+    pub(crate) answers: Streaming<producers::Acknowledgement>,
+    pub(crate) opened: producers::Opened,
     /// The highest number that was acknowledged.
     pub(crate) committed: u64,
 }
@@ -30,7 +32,7 @@ impl Recording {
     }
 
     /// Opens a producer.
-    pub(crate) async fn open(counting: &Counting, open: proto::Open) -> Result<Self, Status> {
+    pub(crate) async fn open(counting: &Counting, open: producers::Open) -> Result<Self, Status> {
         let (messages, stream) = mpsc::channel(100_000);
         messages.try_send(message(Kind::Open(open))).expect("room");
         let mut client = counting.request_client().await;
@@ -86,9 +88,9 @@ fn message(kind: Kind) -> proto::RecordRequest {
     proto::RecordRequest { kind: Some(kind) }
 }
 
-pub(crate) fn open(id: Uuid, epoch: u64, claims: &[u64]) -> proto::Open {
+pub(crate) fn open(id: Uuid, epoch: u64, claims: &[u64]) -> producers::Open {
     let (producer_id, claims) = (id.as_bytes().to_vec(), claims.to_vec());
-    proto::Open { producer_id, epoch, claims, name: "a test".into(), ..Default::default() }
+    producers::Open { producer_id, epoch, claims, name: "a test".into(), ..Default::default() }
 }
 
 /// A batch that names its own endpoints; `named` were named before it.

@@ -2,17 +2,14 @@
 
 use std::sync::Arc;
 
+use tally_producers::{Leaving, Opening, Producers, Refusal, Standing, Terms, Told, draw_epoch};
 use tally_requests::store::Store;
-use tally_requests::{
-    BatchEnd, Day, DayRange, EndpointId, Leaving, Opening, Refusal, Rows, Run, Standing, Told,
-    Verdict, draw_epoch,
-};
+use tally_requests::{BatchEnd, DOMAIN, Day, DayRange, EndpointId, Rows, Run, Verdict};
 use tally_store::Outcome;
 use uuid::Uuid;
 
 use crate::backend::{
-    Backend, OLD, Producer, RETENTION, TODAY, append, append_batch, ask, day, noon, one_day, query,
-    sum,
+    Backend, OLD, Producer, TERMS, TODAY, append, append_batch, ask, day, noon, one_day, query, sum,
 };
 use crate::conformance::on_every_backend;
 
@@ -47,9 +44,9 @@ struct Client {
 // === impl Client ===
 
 impl Client {
-    async fn open(store: &dyn Store) -> Self {
+    async fn open(producers: &Producers) -> Self {
         let (id, claim) = (Uuid::now_v7(), -7);
-        let Standing { epoch, .. } = opened(store, id, 0, &[claim]).await.unwrap();
+        let Standing { epoch, .. } = opened(producers, id, 0, &[claim]).await.unwrap();
         Self { id, epoch, claim }
     }
 
@@ -69,16 +66,16 @@ fn opening(id: Uuid, epoch: i64, claims: &[i64]) -> Opening {
     let (claims, name) = (claims.to_vec(), "a test".to_owned());
     let (may_be_new, next_epoch) = (epoch == 0, draw_epoch());
     let told = None;
-    Opening { id, epoch, claims, name, may_be_new, told, next_epoch, producers_max: 100 }
+    Opening { id, epoch, claims, name, may_be_new, told, next_epoch }
 }
 
 async fn opened(
-    store: &dyn Store,
+    producers: &Producers,
     id: Uuid,
     epoch: i64,
     claims: &[i64],
 ) -> Result<Standing, Refusal> {
-    store.open_producer(&opening(id, epoch, claims)).await.unwrap()
+    producers.open(&opening(id, epoch, claims)).await.unwrap()
 }
 
 /// Stores chunks as a batch, as an insert worker does: it sends again what may have failed.
@@ -125,7 +122,7 @@ async fn a_run_is_stored_once(backend: Backend) {
     let id = backend.id(3, "/").await;
     let mut expected = 0;
     for size in SIZES {
-        let client = Client::open(&*backend.store).await;
+        let client = Client::open(&backend.producers).await;
         for first in [1, 4] {
             let sizes = [size, 0, size];
             expected += 2 * size as i64;
@@ -150,7 +147,7 @@ async fn what_is_new_of_a_run_is_stored(backend: Backend) {
     let ids = [backend.id(3, "/known").await, backend.id(3, "/new").await];
     for size in SIZES {
         let before = backend.live().await;
-        let client = Client::open(&*backend.store).await;
+        let client = Client::open(&backend.producers).await;
         let known = client.run(1, &[size, size], ids[0], OLD);
         assert_eq!(store(&backend, known).await, stored(2));
         // The batches 2 to 4, of which the last two are new: only their rows are stored.
@@ -169,7 +166,7 @@ async fn what_is_new_of_a_run_is_stored(backend: Backend) {
             assert_eq!(of(&after, path) - of(&before, path), 2 * size as i64, "{path}");
         }
         // Nor are the drops of the first one counted again.
-        let brought = backend.store.producers(false).await.unwrap();
+        let brought = backend.producers.list(false).await.unwrap();
         let brought = brought.iter().find(|one| one.id == client.id).unwrap();
         assert_eq!((brought.accepted, brought.dropped), (4 * size as i64, 2));
     }
@@ -182,7 +179,7 @@ async fn one_batch_has_runs_of_every_kind(backend: Backend) {
         let before = sum(&backend.live().await);
         let mut clients = Vec::new();
         for _ in 0..5 {
-            clients.push(Client::open(&*backend.store).await);
+            clients.push(Client::open(&backend.producers).await);
         }
         let [new, known, gap, replaced, both] = clients.try_into().ok().unwrap();
         assert_eq!(store(&backend, known.run(1, &[size], id, OLD)).await, stored(1));
@@ -216,7 +213,7 @@ async fn a_batch_that_is_stored_judges_its_runs_again(backend: Backend) {
     for size in SIZES {
         let before = sum(&backend.live().await);
         let (client, late) =
-            (Client::open(&*backend.store).await, Client::open(&*backend.store).await);
+            (Client::open(&backend.producers).await, Client::open(&backend.producers).await);
         let mut worker = Producer::new();
         let added = Rows::from_iter(vec![(id, noon(OLD)); size]);
         let first = client.run(1, &[size], id, OLD);
@@ -236,7 +233,7 @@ async fn two_servers_with_the_same_run_at_once(backend: Backend) {
     let mut expected = 0;
     let (mut one, mut other) = (Producer::new(), Producer::new());
     for size in SIZES {
-        let client = Client::open(&*backend.store).await;
+        let client = Client::open(&backend.producers).await;
         for round in 0..10 {
             let first = 1 + 2 * round;
             let a = client.run(first, &[size, size], id, TODAY);
@@ -261,7 +258,7 @@ async fn two_servers_with_many_producers_at_once(backend: Backend) {
     let id = backend.id(3, "/").await;
     let mut clients = Vec::new();
     for _ in 0..20 {
-        clients.push(Client::open(&*backend.store).await);
+        clients.push(Client::open(&backend.producers).await);
     }
     let (mut one, mut other) = (Producer::new(), Producer::new());
     for round in 1..=10 {
@@ -282,8 +279,8 @@ async fn two_clients_open_one_producer_at_once(backend: Backend) {
         let (id, mut epoch) = (Uuid::now_v7(), 0);
         for claims in [[1, 2], [3, 4]].map(|claims| claims.map(|claim| claim + 100 * round)) {
             let (a, b) = (
-                opened(&*backend.store, id, epoch, &claims[..1]),
-                opened(&*backend.second, id, epoch, &claims[1..]),
+                opened(&backend.producers, id, epoch, &claims[..1]),
+                opened(&backend.second_producers, id, epoch, &claims[1..]),
             );
             let (winner, claim) = match tokio::join!(a, b) {
                 (Ok(first), Err(Refusal::InUse)) => (first, claims[0]),
@@ -299,14 +296,14 @@ async fn two_clients_open_one_producer_at_once(backend: Backend) {
 
 async fn a_client_that_is_replaced_stores_nothing(backend: Backend) {
     let endpoint = backend.id(3, "/").await;
-    let old = Client::open(&*backend.store).await;
+    let old = Client::open(&backend.producers).await;
     assert_eq!(store(&backend, old.run(1, &[1], endpoint, OLD)).await, stored(1));
     // It may come back as often as it likes.
     for epoch in [0, old.epoch] {
-        let again = opened(&*backend.second, old.id, epoch, &[old.claim]).await;
+        let again = opened(&backend.second_producers, old.id, epoch, &[old.claim]).await;
         assert_eq!(again, Ok(Standing { epoch: old.epoch, claim: old.claim, sequence: 1 }));
     }
-    let moved = opened(&*backend.second, old.id, old.epoch, &[11]).await.unwrap();
+    let moved = opened(&backend.second_producers, old.id, old.epoch, &[11]).await.unwrap();
     assert_eq!((moved.claim, moved.sequence), (11, 1));
     assert_ne!(moved.epoch, old.epoch);
     for size in SIZES {
@@ -314,11 +311,11 @@ async fn a_client_that_is_replaced_stores_nothing(backend: Backend) {
         assert_eq!(refused, Verdict::Refused(Refusal::InUse));
     }
     for epoch in [1, 2, old.epoch, moved.epoch - 1, moved.epoch + 1] {
-        let refused = opened(&*backend.store, old.id, epoch, &[old.claim]).await;
+        let refused = opened(&backend.producers, old.id, epoch, &[old.claim]).await;
         assert_eq!(refused, Err(Refusal::InUse));
     }
     // The claim of a process that was killed before it heard the answer.
-    let new = opened(&*backend.store, old.id, old.epoch, &[11, 12]).await.unwrap();
+    let new = opened(&backend.producers, old.id, old.epoch, &[11, 12]).await.unwrap();
     assert_eq!((new.claim, new.sequence), (12, 1));
     assert!(![old.epoch, moved.epoch].contains(&new.epoch));
     let new = Client { epoch: new.epoch, claim: 12, ..old };
@@ -327,7 +324,7 @@ async fn a_client_that_is_replaced_stores_nothing(backend: Backend) {
     let mut worker = Producer::new();
     worker.append(&*backend.store, backend.is_cockroach(), [(endpoint, noon(OLD))]).await;
     for claims in [&[1][..], &[0, 1]] {
-        assert_eq!(opened(&*backend.store, worker.id, 0, claims).await, Err(Refusal::InUse));
+        assert_eq!(opened(&backend.producers, worker.id, 0, claims).await, Err(Refusal::InUse));
     }
     assert_eq!(sum(&backend.live().await), 3);
 }
@@ -335,33 +332,35 @@ async fn a_client_that_is_replaced_stores_nothing(backend: Backend) {
 async fn there_is_room_for_so_many_producers(backend: Backend) {
     let endpoint = backend.id(3, "/").await;
     append(&backend, [(endpoint, noon(OLD))]).await;
-    let opening = |id| Opening { producers_max: 2, ..opening(id, 0, &[1]) };
+    let terms = Terms { producers_max: 2, ..TERMS };
+    let producers = Producers::new(backend.database.clone(), DOMAIN, terms);
     let ids = [1, 2, 3].map(Uuid::from_u128);
     for id in ids[..2].iter().chain(&ids[..2]) {
-        backend.store.open_producer(&opening(*id)).await.unwrap().unwrap();
+        producers.open(&opening(*id, 0, &[1])).await.unwrap().unwrap();
     }
-    let third = backend.store.open_producer(&opening(ids[2])).await.unwrap();
+    let third = producers.open(&opening(ids[2], 0, &[1])).await.unwrap();
     assert_eq!(third, Err(Refusal::TooMany { max: 2 }));
 }
 
 async fn a_producer_that_is_left_is_forgotten_at_once(backend: Backend) {
     let endpoint = backend.id(3, "/").await;
-    let client = Client::open(&*backend.store).await;
-    let other = Client::open(&*backend.store).await;
+    let client = Client::open(&backend.producers).await;
+    let other = Client::open(&backend.producers).await;
     assert_eq!(store(&backend, client.run(1, &[2, 1], endpoint, OLD)).await, stored(2));
     let Client { id, epoch, claim } = client;
     // Not as it was left: there is more, or another process has it.
     for leaving in [
-        Leaving::new(id, epoch, 1),
-        Leaving::new(id, epoch ^ 1, 2),
-        Leaving::new(other.id, epoch, 2),
+        Leaving { id, epoch, sequence: 1 },
+        Leaving { id, epoch: epoch ^ 1, sequence: 2 },
+        Leaving { id: other.id, epoch, sequence: 2 },
     ] {
-        backend.store.forget_producer(&leaving).await.unwrap();
-        assert_eq!(backend.store.producers(false).await.unwrap().len(), 2);
+        backend.producers.forget(leaving, Arc::new(())).await.unwrap();
+        assert_eq!(backend.producers.list(false).await.unwrap().len(), 2);
     }
+    let leaving = Leaving { id, epoch, sequence: 2 };
     for _ in 0..2 {
-        backend.store.forget_producer(&Leaving::new(id, epoch, 2)).await.unwrap();
-        let left = backend.store.producers(false).await.unwrap();
+        backend.producers.forget(leaving, Arc::new(())).await.unwrap();
+        let left = backend.producers.list(false).await.unwrap();
         assert_eq!(left.iter().map(|one| one.id).collect::<Vec<_>>(), [other.id]);
         audit(&backend).await;
     }
@@ -370,10 +369,10 @@ async fn a_producer_that_is_left_is_forgotten_at_once(backend: Backend) {
         let late = store(&backend, client.run(first, &[2], endpoint, OLD)).await;
         assert_eq!(late, Verdict::Refused(Refusal::Forgotten));
     }
-    assert_eq!(opened(&*backend.store, id, epoch, &[claim]).await, Err(Refusal::Forgotten));
+    assert_eq!(opened(&backend.producers, id, epoch, &[claim]).await, Err(Refusal::Forgotten));
     // Nor after a first Open of the same process that was long on its way.
     let stale = Opening { may_be_new: true, ..opening(id, 0, &[claim]) };
-    assert!(backend.store.open_producer(&stale).await.unwrap().is_ok());
+    assert!(backend.producers.open(&stale).await.unwrap().is_ok());
     let late = store(&backend, client.run(1, &[2], endpoint, OLD)).await;
     assert_eq!(late, Verdict::Refused(Refusal::InUse));
     assert_eq!(sum(&backend.live().await), 3);
@@ -381,19 +380,20 @@ async fn a_producer_that_is_left_is_forgotten_at_once(backend: Backend) {
 
 async fn a_producer_that_stored_nothing_is_forgotten_after_an_hour(backend: Backend) {
     let endpoint = backend.id(3, "/").await;
-    let (idle, active) = (Client::open(&*backend.store).await, Client::open(&*backend.store).await);
+    let (idle, active) =
+        (Client::open(&backend.producers).await, Client::open(&backend.producers).await);
     assert_eq!(store(&backend, active.run(1, &[1], endpoint, OLD)).await, stored(1));
     backend.maintain().await;
-    assert_eq!(backend.store.producers(false).await.unwrap().len(), 2, "not yet");
+    assert_eq!(backend.producers.list(false).await.unwrap().len(), 2, "not yet");
     backend.age_producers(1).await;
     backend.maintain().await;
-    let left = backend.store.producers(false).await.unwrap();
+    let left = backend.producers.list(false).await.unwrap();
     assert_eq!(left.iter().map(|one| one.id).collect::<Vec<_>>(), [active.id]);
     let refused = store(&backend, idle.run(1, &[1], endpoint, OLD)).await;
     assert_eq!(refused, Verdict::Refused(Refusal::Forgotten));
     // Nothing of it can be stored: it begins again, and what it sent twice is counted once.
     let again = Opening { may_be_new: true, ..opening(idle.id, idle.epoch, &[idle.claim]) };
-    let standing = backend.store.open_producer(&again).await.unwrap().unwrap();
+    let standing = backend.producers.open(&again).await.unwrap().unwrap();
     assert_eq!((standing.claim, standing.sequence), (idle.claim, 0));
     assert_ne!(standing.epoch, idle.epoch);
     let stale = store(&backend, idle.run(1, &[4], endpoint, OLD)).await;
@@ -407,19 +407,19 @@ async fn a_producer_that_stored_nothing_is_forgotten_after_an_hour(backend: Back
 
 async fn what_the_database_has_lost_is_noted_once(backend: Backend) {
     let endpoint = backend.id(3, "/").await;
-    let client = Client::open(&*backend.store).await;
+    let client = Client::open(&backend.producers).await;
     assert_eq!(store(&backend, client.run(1, &[1, 1], endpoint, OLD)).await, stored(2));
     let now_micros = crate::backend::at("2100-01-01T00:00:00Z");
     let told = |sequence| Told { sequence, at_micros: None, is_recent: true, now_micros };
     let open = async |id, epoch, claim, sequence| {
         let opening = Opening { told: Some(told(sequence)), ..opening(id, epoch, &[claim]) };
-        backend.store.open_producer(&opening).await.unwrap().map(|standing| standing.sequence)
+        backend.producers.open(&opening).await.unwrap().map(|standing| standing.sequence)
     };
     let Client { id, epoch, claim } = client;
     // All is there, or somebody else says so.
     assert_eq!(open(id, epoch, claim, 2).await, Ok(2));
     assert_eq!(open(id, 1, 66, 9).await, Err(Refusal::InUse));
-    assert_eq!(backend.store.setbacks().await.unwrap(), []);
+    assert_eq!(backend.producers.setbacks().await.unwrap(), []);
     let gone = Uuid::now_v7();
     for _ in 0..3 {
         assert_eq!(open(id, epoch, claim, 7).await, Ok(2));
@@ -432,10 +432,10 @@ async fn what_the_database_has_lost_is_noted_once(backend: Backend) {
     lost.sequence += 4;
     for _ in 0..2 {
         for worker in [&lost, &short] {
-            backend.store.note_setback(worker.id, told(worker.sequence)).await.unwrap();
+            backend.producers.note_setback(worker.id, told(worker.sequence)).await.unwrap();
         }
     }
-    let noted = backend.store.setbacks().await.unwrap();
+    let noted = backend.producers.setbacks().await.unwrap();
     for (producer, name, batches) in [
         (id, "a test", 5),
         (gone, "a test", 3),
@@ -457,27 +457,27 @@ async fn setbacks_do_not_fill_the_table(backend: Backend) {
     let now_micros = crate::backend::at("2100-01-01T00:00:00Z");
     let told = Told { sequence: i64::MAX / 2, at_micros: None, is_recent: true, now_micros };
     for n in 0..1_004 {
-        backend.store.note_setback(Uuid::from_u128(n + 1), told).await.unwrap();
+        backend.producers.note_setback(Uuid::from_u128(n + 1), told).await.unwrap();
     }
-    let noted = backend.store.setbacks().await.unwrap();
+    let noted = backend.producers.setbacks().await.unwrap();
     assert_eq!(noted.len(), 1_001);
     let others = noted.iter().find(|one| one.producer.is_nil()).expect("those that share a row");
     assert_eq!((others.producers, others.batches), (4, i64::MAX));
     assert_eq!(noted.iter().map(|one| one.producers).sum::<i64>(), 1_004);
 
-    let clear = async |id: &str| backend.store.clear_setbacks(id).await.unwrap();
+    let clear = async |id: &str| backend.producers.clear_setbacks(id).await.unwrap();
     assert_eq!(clear("0000000b").await, [noted[11].clone()]);
     assert_eq!(clear("0000000b").await, []);
     assert_eq!(clear("").await, [], "no producer is shown by an empty id");
     assert_eq!(clear("00000000").await, std::slice::from_ref(others));
     assert_eq!(clear("all").await.len(), 999);
-    assert_eq!(backend.store.setbacks().await.unwrap(), []);
+    assert_eq!(backend.producers.setbacks().await.unwrap(), []);
 }
 
 async fn every_request_is_in_the_accounts(backend: Backend) {
     backend.maintain().await;
     let id = backend.id(3, "/").await;
-    let mut client = Client::open(&*backend.store).await;
+    let mut client = Client::open(&backend.producers).await;
     let days = ["0001-01-01", OLD, TODAY, "9999-12-31"];
     for round in 0..4_i64 {
         for size in [3, 2_100] {
@@ -498,8 +498,11 @@ async fn every_request_is_in_the_accounts(backend: Backend) {
             assert_eq!(backend.count("tally_producers").await, 0);
             let forgotten = store(&backend, client.run(9, &[1], id, TODAY)).await;
             assert_eq!(forgotten, Verdict::Refused(Refusal::Forgotten));
-            assert_eq!(opened(&*backend.store, client.id, 1, &[3]).await, Err(Refusal::Forgotten));
-            let again = opened(&*backend.store, client.id, 0, &[client.claim]).await.unwrap();
+            assert_eq!(
+                opened(&backend.producers, client.id, 1, &[3]).await,
+                Err(Refusal::Forgotten)
+            );
+            let again = opened(&backend.producers, client.id, 0, &[client.claim]).await.unwrap();
             client = Client { epoch: again.epoch, ..client };
             let first = store(&backend, client.run(1, &[1; 6], id, TODAY)).await;
             assert_eq!(first, stored(6));
@@ -515,7 +518,7 @@ async fn what_a_forgotten_producer_dropped_stays_known(backend: Backend) {
         ask(&*backend.store, &whole).await.unwrap().dropped
     };
     for count in [5, i64::MAX, i64::MAX] {
-        let client = Client::open(&*backend.store).await;
+        let client = Client::open(&backend.producers).await;
         let drops = vec![(day(OLD), count), (day(TODAY), 1)];
         let ends = vec![BatchEnd { rows: 1, drops: drops.clone() }, BatchEnd { rows: 1, drops }];
         let run = Arc::new(Run::new(client.id, client.epoch, 1, ends));
@@ -524,10 +527,12 @@ async fn what_a_forgotten_producer_dropped_stays_known(backend: Backend) {
         let before = dropped(&backend).await;
         assert_eq!(before, count.saturating_add(count).saturating_add(2));
         backend.age_producers(31).await;
-        backend.store.maintain(crate::backend::NOW.parse().unwrap(), RETENTION + 2).await.unwrap();
-        assert_eq!(backend.store.producers(true).await.unwrap().len(), 2, "not yet");
+        let terms = Terms { retention_days: TERMS.retention_days + 2, ..TERMS };
+        let patient = Producers::new(backend.database.clone(), DOMAIN, terms);
+        patient.forget_silent().await.unwrap();
+        assert_eq!(backend.producers.list(true).await.unwrap().len(), 2, "not yet");
         backend.maintain().await;
-        assert!(backend.store.producers(true).await.unwrap().is_empty());
+        assert!(backend.producers.list(true).await.unwrap().is_empty());
         assert_eq!(dropped(&backend).await, before);
     }
     let days: Vec<_> = backend.accounts().await.into_iter().map(|one| (one.0, one.2)).collect();

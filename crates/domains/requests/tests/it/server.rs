@@ -16,7 +16,7 @@ use tally_serve::{Listener, Server};
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::backend::{NOW, RETENTION, Total, at, open_with, total};
+use crate::backend::{NOW, TERMS, Total, at, open_with, total};
 
 /// A running service. Its tasks end with the test's runtime.
 pub(crate) struct Counting {
@@ -43,7 +43,7 @@ pub(crate) fn settings() -> Settings {
         totals_max: 1_000_000,
         record: RecordLimits::default(),
         producers_max: 1_000,
-        producer_retention_days: RETENTION,
+        producer_retention_days: TERMS.retention_days,
     }
 }
 
@@ -53,6 +53,7 @@ impl Counting {
     /// On a database, which gets its tables.
     pub(crate) async fn start(url: &str, settings: Settings) -> Self {
         let database = open_with(url, settings.attempt_max()).await;
+        tally_producers::MIGRATIONS.run(&database).await.expect("migrations");
         MIGRATIONS.run(&database).await.expect("migrations");
         let drain = Drain::new();
         let clock = Arc::new(ManualClock::new(NOW.parse().expect("a time")));

@@ -1,6 +1,8 @@
 //! The database goes back to an earlier state under a running server, as by a restored backup: what
 //! is lost is told, in totals of the days that it concerns, and for each producer.
 
+use tally_proto::tally::producers::v1 as producers;
+
 use tally_proto::tally::requests::v1 as proto;
 use tally_testkit::TestDatabase;
 use uuid::{NoContext, Timestamp, Uuid};
@@ -21,7 +23,7 @@ async fn first_messages(
     counting: &Counting,
     from: i32,
     to: i32,
-) -> (Vec<proto::Setback>, Vec<proto::Setback>) {
+) -> (Vec<producers::Setback>, Vec<producers::Setback>) {
     let year = |year| Some(tally_proto::google::r#type::Date { year, month: 0, day: 0 });
     let request = proto::QueryTotalsRequest {
         from: year(from),
@@ -67,7 +69,7 @@ async fn goes_back(counting: &Counting, restore: impl AsyncFn(String)) {
     assert_eq!(trailer(&status, "tally-reason").as_deref(), Some("OUT_OF_SEQUENCE"), "{status}");
     let heard = prost_types::Timestamp { seconds: at(NOW) / 1_000_000, nanos: 0 };
     for _ in 0..3 {
-        let again = proto::Open {
+        let again = producers::Open {
             acknowledged_sequence: Some(3),
             acknowledged_at: Some(heard),
             ..open(id, stream.opened.epoch, &[7])
@@ -78,7 +80,7 @@ async fn goes_back(counting: &Counting, restore: impl AsyncFn(String)) {
     let of_client: Vec<_> = listed.iter().filter(|one| one.name == "a test").collect();
     assert_eq!(of_client.len(), 1, "{listed:?}");
     assert_eq!((of_client[0].batches, of_client[0].producers), (2, 1));
-    assert_eq!(of_client[0].short_id, tally_requests::short_id(id));
+    assert_eq!(of_client[0].short_id, tally_producers::short_id(id));
     assert!(totals.contains(of_client[0]), "{totals:?}");
     // Totals of other days are as complete as before.
     let (totals, listed) = first_messages(counting, 1, 2020).await;
@@ -93,7 +95,7 @@ async fn goes_back(counting: &Counting, restore: impl AsyncFn(String)) {
         async |short_id: &str| try_clear(short_id).await.expect("cleared").into_inner().setbacks;
     let status = try_clear("").await.expect_err("an id that was left out is not all of them");
     assert_eq!(status.code(), tonic::Code::InvalidArgument, "{status}");
-    let one = tally_requests::short_id(id);
+    let one = tally_producers::short_id(id);
     let cleared = clear(&one).await;
     assert_eq!(cleared.len(), 1, "{cleared:?}");
     assert_eq!((&cleared[0].short_id, cleared[0].batches), (&one, 2));
@@ -136,7 +138,7 @@ async fn a_producer_that_is_gone_is_told_unless_it_is_old() {
         nanos: 0,
     };
     for (heard, is_noted) in [(None, false), (Some(seconds(31)), false), (Some(seconds(3)), true)] {
-        let gone = proto::Open {
+        let gone = producers::Open {
             acknowledged_sequence: Some(12),
             acknowledged_at: heard,
             ..open(Uuid::from_u128(9), 5, &[7])
@@ -161,10 +163,13 @@ async fn a_loss_that_cannot_be_noted_is_noted_later() {
         counting.add(vec![get("/", NOW)]).await.expect("stored");
     }
     let client = database.connect().await;
-    let back = "DELETE FROM tally_producers; ALTER TABLE tally_setbacks RENAME TO hidden";
+    let back = "DELETE FROM tally_producers; ALTER TABLE tally_producer_setbacks RENAME TO hidden";
     client.batch_execute(back).await.expect("back");
     counting.add(vec![get("/", NOW)]).await.expect("stored");
-    client.batch_execute("ALTER TABLE hidden RENAME TO tally_setbacks").await.expect("there");
+    client
+        .batch_execute("ALTER TABLE hidden RENAME TO tally_producer_setbacks")
+        .await
+        .expect("there");
     counting.add(vec![get("/", NOW)]).await.expect("stored");
     let (_, listed) = first_messages(&counting, 1, 9999).await;
     assert_eq!(listed.iter().map(|one| one.batches).collect::<Vec<_>>(), [3]);
@@ -176,12 +181,12 @@ async fn a_loss_that_cannot_be_noted_is_noted_later() {
 async fn made_up_losses_do_not_fill_the_log() {
     let Some(database) = TestDatabase::create_or_skip("made_up") else { return };
     let counting = Counting::start(&database.url(), settings()).await;
-    let many = "INSERT INTO tally_setbacks SELECT gen_random_uuid(), '', now(), now(), 1, 1 \
+    let many = "INSERT INTO tally_producer_setbacks SELECT gen_random_uuid(), '', now(), now(), 1, 1 \
          FROM generate_series(1, 999)";
     database.connect().await.batch_execute(many).await.expect("rows");
     let (log, _guard) = Log::begin();
     for n in 1..=5 {
-        let gone = proto::Open {
+        let gone = producers::Open {
             acknowledged_sequence: Some(12),
             acknowledged_at: Some(tally_proto::wire::timestamp(at(NOW))),
             ..open(Uuid::from_u128(n), 5, &[7])

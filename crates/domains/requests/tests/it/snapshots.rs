@@ -4,9 +4,7 @@ use tally_requests::Granularity;
 use tally_testkit::eventually;
 
 use crate::LIMIT;
-use crate::backend::{
-    Backend, NOW, RETENTION, TODAY, append, ask, listed, noon, one_day, query, total,
-};
+use crate::backend::{Backend, NOW, TODAY, append, ask, listed, noon, one_day, query, total};
 
 /// The partition of [`TODAY`].
 const PARTITION: &str = "tally_requests_p20300615";
@@ -40,8 +38,8 @@ async fn a_live_answer_is_taken_before_or_after_a_roll_up() {
     let going_on = async {
         someone_waits(&backend).await;
         let end = format!(
-            "INSERT INTO tally_daily_totals (day, endpoint_id, total) \
-                 SELECT DATE '{TODAY}', endpoint_id, count(*) FROM {PARTITION} GROUP BY 2; \
+            "INSERT INTO tally_request_days (day, series_id, total) \
+                 SELECT DATE '{TODAY}', series_id, count(*) FROM {PARTITION} GROUP BY 2; \
              TRUNCATE TABLE {PARTITION}; COMMIT"
         );
         rolling_up.batch_execute(&end).await.unwrap();
@@ -57,7 +55,7 @@ async fn a_roll_up_waits_for_the_batch_that_is_being_stored() {
     let Some(backend) = one_row("roll_up_beside_batch").await else { return };
     let storing = backend.connect().await;
     let begin = format!(
-        "BEGIN; INSERT INTO tally_requests SELECT endpoint_id, requested_at FROM {PARTITION}"
+        "BEGIN; INSERT INTO tally_requests SELECT series_id, requested_at FROM {PARTITION}"
     );
     storing.batch_execute(&begin).await.unwrap();
     let committing = async {
@@ -101,7 +99,7 @@ async fn housekeeping_drops_no_partition_that_is_being_filled() {
         someone_waits(&backend).await;
         storing.batch_execute("COMMIT").await.unwrap();
     };
-    let (kept, ()) = tokio::join!(backend.store.maintain(later, RETENTION), committing);
+    let (kept, ()) = tokio::join!(backend.store.maintain(later), committing);
     kept.unwrap();
     assert_eq!(backend.live().await, [total(TODAY, 3, "/", 1)]);
 }

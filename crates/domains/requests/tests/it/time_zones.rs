@@ -1,6 +1,5 @@
 //! Days are UTC, whatever the database takes for local time.
 
-use tally_requests::store;
 use tally_testkit::TestDatabase;
 
 use crate::backend::{Backend, append, at, migrated, one_day, open, total};
@@ -19,9 +18,8 @@ async fn a_session_elsewhere_changes_no_day() {
     let client = database.connect().await;
     let zone: String = client.query_one("SHOW timezone", &[]).await.unwrap().get(0);
     assert_eq!(zone, ZONE);
-    let store = store::open(&migrated(&database.url()).await);
-    let second = store::open(&open(&database.url()).await);
-    check(&Backend::of_postgres(database, store, second)).await;
+    let (tally, second) = (migrated(&database.url()).await, open(&database.url()).await);
+    check(&Backend::of_postgres(database, tally, second)).await;
 }
 
 #[tokio::test]

@@ -13,9 +13,9 @@ use crate::server::{Counting, get, settings};
 
 /// The tables that a backup has.
 const TABLES: [&str; 5] = [
-    "tally_endpoints",
+    "tally_request_series",
     "tally_requests",
-    "tally_daily_totals",
+    "tally_request_days",
     "tally_producers",
     "tally_producer_days",
 ];
@@ -122,7 +122,7 @@ async fn a_postgres_that_went_back_by_one_transaction() {
 async fn deleted_names_come_back(place: Place, counting: Counting) {
     add(&counting, "/a", 2).await;
     add(&counting, "/b", 3).await;
-    place.execute("DELETE FROM tally_endpoints").await;
+    place.execute("DELETE FROM tally_request_series").await;
     let mut client = counting.client().await;
     let date = Some(tally_proto::google::r#type::Date { year: 2030, month: 6, day: 15 });
     let request = proto::CountDailyTotalsRequest { date };
@@ -180,7 +180,7 @@ async fn a_locked_dictionary_delays_and_refuses_nothing() {
     let Place::Postgres(database) = &place else { unreachable!() };
     add(&counting, "/", 1).await;
     let holder = database.connect().await;
-    holder.batch_execute("BEGIN; LOCK TABLE tally_endpoints").await.unwrap();
+    holder.batch_execute("BEGIN; LOCK TABLE tally_request_series").await.unwrap();
     let adding = add(&counting, "/new", 1_000);
     let unlocking = async {
         let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \

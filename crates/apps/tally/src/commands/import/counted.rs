@@ -144,6 +144,7 @@ mod tests {
     use clap::Parser;
     use tally_proto::count::v1;
     use tally_proto::count::v1::count_service_server::{CountService, CountServiceServer};
+    use tally_proto::tally::producers::v1 as producers;
     use tally_proto::tally::requests::v1::request_service_server::{
         RequestService, RequestServiceServer,
     };
@@ -202,7 +203,7 @@ mod tests {
 
     #[tonic::async_trait]
     impl RequestService for Slow {
-        type RecordStream = Empty<Result<proto::RecordResponse, Status>>;
+        type RecordStream = Empty<Result<producers::Acknowledgement, Status>>;
         type QueryTotalsStream = Empty<Result<proto::QueryTotalsResponse, Status>>;
         type ListProducersStream = Empty<Result<proto::ListProducersResponse, Status>>;
 

@@ -5,7 +5,8 @@ use std::cmp::Reverse;
 use std::io::{self, Write};
 use std::mem::take;
 
-use tally_proto::tally::requests::v1::{Endpoint, PeriodTotals, QueryTotalsResponse, Setback};
+use tally_proto::tally::producers::v1::Setback;
+use tally_proto::tally::requests::v1::{Endpoint, PeriodTotals, QueryTotalsResponse};
 
 use crate::output::csv::{push_field, push_number};
 use crate::output::json::{Array, quoted};

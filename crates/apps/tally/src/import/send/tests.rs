@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use tally_proto::tally::producers::v1 as producers;
+
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_proto::tally::requests::v1::request_service_server::{
@@ -42,7 +44,7 @@ struct State {
 
 #[tonic::async_trait]
 impl RequestService for Fake {
-    type RecordStream = ReceiverStream<Result<proto::RecordResponse, Status>>;
+    type RecordStream = ReceiverStream<Result<producers::Acknowledgement, Status>>;
     type QueryTotalsStream = tokio_stream::Empty<Result<proto::QueryTotalsResponse, Status>>;
     type ListProducersStream = tokio_stream::Empty<Result<proto::ListProducersResponse, Status>>;
 
@@ -101,11 +103,11 @@ impl Fake {
         Self { state: Arc::default(), refuses: None, patience: PATIENCE, inputs: 0 }
     }
 
-    fn answer(&self, message: proto::RecordRequest) -> Result<proto::RecordResponse, Status> {
+    fn answer(&self, message: proto::RecordRequest) -> Result<producers::Acknowledgement, Status> {
         let mut state = self.state.lock().expect("not poisoned");
         let mut opened = None;
         match message.kind.expect("a kind") {
-            Kind::Open(_) => opened = Some(proto::Opened { epoch: 1, ..Default::default() }),
+            Kind::Open(_) => opened = Some(producers::Opened { epoch: 1, ..Default::default() }),
             Kind::Batch(batch) => {
                 if let Some((sequence, status)) = self.refuses
                     && batch.sequence == sequence
@@ -120,7 +122,7 @@ impl Fake {
             }
             Kind::Done(done) => state.files = done.files,
         }
-        Ok(proto::RecordResponse { opened, committed_sequence: state.committed })
+        Ok(producers::Acknowledgement { opened, committed_sequence: state.committed })
     }
 
     fn requests(&self) -> u64 {

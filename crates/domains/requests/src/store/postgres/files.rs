@@ -11,7 +11,7 @@ use super::append::Micros;
 use crate::counted::{CountedFile, REMEMBERED_MAX};
 
 /// Remembers files.
-pub(super) async fn note(transaction: &Transaction<'_>, files: &[CountedFile]) -> Result<()> {
+pub(crate) async fn note(transaction: &Transaction<'_>, files: &[CountedFile]) -> Result<()> {
     if files.is_empty() {
         return Ok(());
     }

@@ -10,6 +10,7 @@ use tally_store::retry::Policy;
 
 use super::super::Result;
 use super::{append, endpoints};
+use crate::DOMAIN;
 use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
 use crate::model::{EndpointId, Named};
 
@@ -131,14 +132,5 @@ async fn note(transaction: &Transaction<'_>, of: &Imported, new: &[Noted]) -> Re
 
 /// Counts the requests to their days, as every batch does.
 async fn accept(transaction: &Transaction<'_>, tables: &CountTables) -> Result<()> {
-    let step = "count what was accepted";
-    let accepted = &tables.settling.accepted;
-    let days: Vec<i32> = accepted.keys().map(|day| day.0).collect();
-    let counts: Vec<i64> = accepted.values().copied().collect();
-    let none = vec![0_i64; days.len()];
-    transaction
-        .execute(include_str!("keep_days.sql"), &[&days, &counts, &none])
-        .await
-        .step(step)?;
-    Ok(())
+    tally_producers::postgres::add_days(transaction, DOMAIN, &tables.settling.accepted).await
 }

@@ -1,5 +1,5 @@
 -- In the transaction that forgets the producer which has counted them.
-INSERT INTO tally_counted_files AS f
+INSERT INTO tally_request_files AS f
     (fingerprint, name, reading, requests, malformed, counted_at)
 SELECT w.fingerprint, w.name, w.reading, w.requests, w.malformed, w.counted_at
 FROM unnest($1::BYTEA[], $2::TEXT[], $3::BYTEA[], $4::INT8[], $5::INT8[], $6::TIMESTAMPTZ[])

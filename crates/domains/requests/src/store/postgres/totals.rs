@@ -1,6 +1,7 @@
 //! Answering queries. CockroachDB uses it too.
 
 use futures_util::{StreamExt as _, pin_mut};
+use tally_producers::postgres::dropped;
 use tally_store::error::Step as _;
 use tally_store::faults;
 use tally_store::postgres::{Database, Isolation, Transaction};
@@ -12,7 +13,8 @@ use super::super::Result;
 use super::super::kept::{KeptDays, Stamp};
 use super::append::Micros;
 use super::copied;
-use super::{endpoints, producers};
+use super::endpoints;
+use crate::DOMAIN;
 use crate::model::{Day, DayRange, EndpointId};
 use crate::totals::{Collector, Granularity, Query, TooMany, Totals};
 
@@ -42,7 +44,7 @@ pub(crate) async fn read(
     if query.live && fits.is_ok() {
         fits = not_rolled_up(&transaction, query, &mut collector).await?;
     }
-    let dropped = producers::dropped(&transaction, query.days).await?;
+    let dropped = dropped(&transaction, DOMAIN, query.days.first.0, query.days.last.0).await?;
     let names = match fits {
         Ok(()) => endpoints::named(&transaction, &collector).await?,
         Err(too_many) => Err(too_many),

@@ -1,2 +1,2 @@
 -- To see whether a request of this moment could be stored. It is taken back before the COMMIT.
-INSERT INTO tally_requests (endpoint_id, requested_at) VALUES (0, now())
+INSERT INTO tally_requests (series_id, requested_at) VALUES (0, now())

@@ -1,2 +1,2 @@
 -- A range scan of the primary key.
-SELECT day, endpoint_id, total FROM tally_daily_totals WHERE day BETWEEN ?1 AND ?2
+SELECT day, series_id, total FROM tally_request_days WHERE day BETWEEN ?1 AND ?2

@@ -1,2 +1,2 @@
 -- As many endpoints as a server may tell apart; with a negative limit all of them.
-SELECT id, method, path FROM tally_endpoints LIMIT ?1
+SELECT id, method, path FROM tally_request_series LIMIT ?1

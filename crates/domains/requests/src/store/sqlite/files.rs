@@ -7,7 +7,7 @@ use super::super::Result;
 use crate::counted::{CountedFile, REMEMBERED_MAX};
 
 /// Remembers files.
-pub(super) fn note(transaction: &Transaction<'_>, files: &[CountedFile]) -> Result<()> {
+pub(crate) fn note(transaction: &Transaction<'_>, files: &[CountedFile]) -> Result<()> {
     let step = "remember which files are counted";
     let mut note = transaction.prepare_cached(include_str!("note_file.sql")).step(step)?;
     for file in files {

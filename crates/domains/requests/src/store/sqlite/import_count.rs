@@ -3,10 +3,10 @@
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
 use tally_store::error::Step as _;
 use tally_store::faults;
-use uuid::Uuid;
 
 use super::super::Result;
 use super::{append, begin, endpoints};
+use crate::DOMAIN;
 use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
 
 /// Imports what is new. The thread waits for the tables meanwhile.
@@ -45,12 +45,7 @@ pub(super) fn import_count(
     }
     if is_real {
         add(&transaction, &tables)?;
-        for (day, count) in &tables.settling.accepted {
-            transaction
-                .prepare_cached(include_str!("count_day.sql"))
-                .and_then(|mut sql| sql.execute((Uuid::nil().as_bytes(), day.0, count, 0)))
-                .step("count what was accepted")?;
-        }
+        tally_producers::sqlite::add_days(&transaction, DOMAIN, &tables.settling.accepted)?;
         faults::blocking_point("import_count.before_commit");
         transaction.commit().step("commit")?;
         faults::blocking_point("import_count.committed");

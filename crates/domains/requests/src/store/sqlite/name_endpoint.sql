@@ -1,2 +1,2 @@
 -- A lookup by the rowid.
-SELECT id, method, path FROM tally_endpoints WHERE id = ?1
+SELECT id, method, path FROM tally_request_series WHERE id = ?1

@@ -1,5 +1,5 @@
 -- In the transaction that forgets the producer which has counted it.
-INSERT INTO tally_counted_files (fingerprint, name, reading, requests, malformed, counted_at)
+INSERT INTO tally_request_files (fingerprint, name, reading, requests, malformed, counted_at)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
 ON CONFLICT (fingerprint) DO UPDATE SET
     name = excluded.name, reading = excluded.reading, requests = excluded.requests,

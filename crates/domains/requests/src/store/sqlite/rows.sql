@@ -1,2 +1,2 @@
 -- Every row, in one scan: there is no index, since it would slow every insert down.
-SELECT endpoint_id, requested_at FROM tally_requests
+SELECT series_id, requested_at FROM tally_requests

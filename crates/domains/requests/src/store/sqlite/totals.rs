@@ -2,12 +2,14 @@
 
 use hashbrown::{HashMap, HashSet};
 use rusqlite::{Connection, Row};
+use tally_producers::sqlite::dropped;
 use tally_store::error::Step as _;
 use tally_store::faults::blocking_point;
 
 use super::super::Result;
 use super::super::kept::{KeptDays, Stamp};
-use super::{endpoints, producers};
+use super::endpoints;
+use crate::DOMAIN;
 use crate::model::{Day, DayRange, EndpointId};
 use crate::totals::{Collector, Query, TooMany, Totals};
 
@@ -27,7 +29,7 @@ pub(super) fn read(
     if query.live && fits.is_ok() {
         fits = not_rolled_up(&snapshot, query, &mut collector)?;
     }
-    let dropped = producers::dropped(&snapshot, query.days)?;
+    let dropped = dropped(&snapshot, DOMAIN, query.days.first.0, query.days.last.0)?;
     let names = match fits {
         Ok(()) => endpoints::named(&snapshot, &collector)?,
         Err(too_many) => Err(too_many),

@@ -1,2 +1,0 @@
--- One row, locked until its epoch and claim are decided.
-SELECT epoch, claim, sequence, last_seen FROM tally_producers WHERE id = $1 FOR UPDATE

@@ -1,3 +1,0 @@
--- All of them: there are a thousand at most.
-SELECT producer_id, name, noticed_at, since, producers, batches FROM tally_setbacks
-ORDER BY noticed_at, producer_id

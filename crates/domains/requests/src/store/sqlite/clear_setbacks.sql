@@ -1,4 +1,0 @@
--- By the end of the id, which is all that people are shown of it. `all` is not one: it has 8 hex digits.
-DELETE FROM tally_setbacks
-WHERE ?1 = 'all' OR lower(hex(substr(producer_id, 13))) = ?1
-RETURNING producer_id, name, noticed_at, since, producers, batches

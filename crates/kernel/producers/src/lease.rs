@@ -1,0 +1,292 @@
+//! Who has a producer. A *lease* is an epoch and claims: a client shows it to go on with its
+//! producer, and the database holds it against the ones that it has.
+
+use tally_proto::tally::producers::v1 as proto;
+use tally_proto::wire::timestamp;
+use uuid::Uuid;
+
+use crate::setback::{Setback, Told};
+
+/// Opens a producer, for a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opening {
+    /// Its id; not nil.
+    pub id: Uuid,
+    /// The epoch of the last answer that the client has received, or 0.
+    pub epoch: i64,
+    /// The claims with which it was opened since then, and last the claim of the process itself.
+    pub claims: Vec<i64>,
+    /// What people call it.
+    pub name: String,
+    /// Whether the database may add it: the client has not opened it before, or nothing that it
+    /// sent can be stored.
+    pub may_be_new: bool,
+    /// The last acknowledgement that the client received, if it received one.
+    pub told: Option<Told>,
+    /// Its epoch from now on, if it is new or changes hands: see [`draw_epoch`].
+    pub next_epoch: i64,
+}
+
+/// Where a producer stands in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Drawn when it last changed hands, and told to its client; 0 for an insert worker of a server.
+    pub epoch: i64,
+    /// The claim of the process that opened it last.
+    pub claim: i64,
+    /// The last batch that is committed.
+    pub sequence: i64,
+}
+
+/// A producer to forget, if it stands here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leaving {
+    /// Its id.
+    pub id: Uuid,
+    /// Its epoch.
+    pub epoch: i64,
+    /// The last batch that is committed.
+    pub sequence: i64,
+}
+
+/// A producer could not be opened, or may not go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Another process has it.
+    #[error(
+        "another client uses this producer's id: each process needs an id of its own, or a claim \
+         that continues the one before it"
+    )]
+    InUse,
+    /// It belongs to another domain.
+    #[error(
+        "this producer's id is in use for something else than {domain}: a client that sends both \
+         needs an id for each"
+    )]
+    OtherDomain {
+        /// The domain that was asked.
+        domain: &'static str,
+    },
+    /// The database does not have it any more.
+    #[error(
+        "the server no longer knows this producer, because it was silent for too long or the \
+         database was restored: begin again under a new id"
+    )]
+    Forgotten,
+    /// The domain takes no more.
+    #[error("the server knows {max} producers already, and does not take a new one")]
+    TooMany {
+        /// The limit.
+        max: u32,
+    },
+}
+
+/// What opening a producer does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Adds it.
+    Add,
+    /// Lets it go on.
+    GoOn {
+        /// Its epoch from now on.
+        epoch: i64,
+        /// Its last batch that is committed.
+        sequence: i64,
+    },
+    /// Turns the client away.
+    Refuse(Refusal),
+}
+
+/// What the database has of a producer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    pub(crate) standing: Standing,
+    /// In microseconds since 1970-01-01 UTC.
+    pub(crate) last_seen_micros: i64,
+    /// Whether it belongs to the domain that asks.
+    pub(crate) is_of_domain: bool,
+}
+
+/// A producer as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Producer {
+    /// Its id.
+    pub id: Uuid,
+    /// What people call it.
+    pub name: String,
+    /// The last batch that is committed.
+    pub sequence: i64,
+    /// Whether it is an insert worker of a server.
+    pub is_worker: bool,
+    /// When it was opened or stored something, in microseconds since 1970-01-01 UTC.
+    pub last_seen_micros: i64,
+    /// How much was accepted from it.
+    pub accepted: i64,
+    /// How much it said to have dropped.
+    pub dropped: i64,
+}
+
+// === impl Opening ===
+
+impl Opening {
+    /// The claim of the process that asks.
+    #[must_use]
+    pub fn claim(&self) -> i64 {
+        *self.claims.last().expect("a client has a claim: this is checked when it asks")
+    }
+
+    /// What to do, given what the database has of the producer, and what to note as missing.
+    pub(crate) fn decide(
+        &self,
+        domain: &'static str,
+        found: Option<&Found>,
+    ) -> (Step, Option<Setback>) {
+        if found.is_some_and(|found| !found.is_of_domain) {
+            return (Step::Refuse(Refusal::OtherDomain { domain }), None);
+        }
+        let step = self.step(found.map(|found| found.standing));
+        // Another client's word says nothing about this producer.
+        let told = self.told.filter(|_| step != Step::Refuse(Refusal::InUse));
+        (step, told.and_then(|told| told.setback(self.id, &self.name, found)))
+    }
+
+    /// What opening does to a producer that stands here. These rules never lock a client out
+    /// because an answer was lost:
+    ///
+    /// - The process that opened it last may open it again; nothing changes. So it may reconnect
+    ///   any number of times, whichever answers it receives.
+    /// - Any other process must know the epoch, or the claim that led to it, which a process notes
+    ///   before it asks. The epoch changes then, so that only one of two clients that know the same
+    ///   goes on. Both numbers are random: knowing an id does not help to guess them.
+    #[must_use]
+    pub fn step(&self, standing: Option<Standing>) -> Step {
+        let Some(Standing { epoch, claim, sequence }) = standing else {
+            return if self.may_be_new { Step::Add } else { Step::Refuse(Refusal::Forgotten) };
+        };
+        let is_client = epoch > 0;
+        if is_client && claim == self.claim() {
+            Step::GoOn { epoch, sequence }
+        } else if is_client && (epoch == self.epoch || self.claims.contains(&claim)) {
+            Step::GoOn { epoch: self.next_epoch, sequence }
+        } else {
+            Step::Refuse(Refusal::InUse)
+        }
+    }
+}
+
+// === impl Producer ===
+
+impl From<Producer> for proto::Producer {
+    fn from(producer: Producer) -> Self {
+        Self {
+            short_id: short_id(producer.id),
+            name: producer.name,
+            sequence: producer.sequence.unsigned_abs(),
+            last_seen: Some(timestamp(producer.last_seen_micros)),
+            accepted: producer.accepted,
+            dropped: producer.dropped,
+            is_worker: producer.is_worker,
+        }
+    }
+}
+
+/// An epoch, 1 to 2^63-1. It is random, so that no client guesses it, and so that it differs from
+/// the one before and from those of a database that went back.
+#[must_use]
+pub fn draw_epoch() -> i64 {
+    // The bits that version 4 fixes in one half are random in the other.
+    let (high, low) = Uuid::new_v4().as_u64_pair();
+    ((high ^ low) >> 1).cast_signed().max(1)
+}
+
+/// What people see of an id: its end, which is random. They do not see all of it, because the id is
+/// half of what opens a producer.
+#[must_use]
+pub fn short_id(id: Uuid) -> String {
+    let [.., a, b, c, d] = id.into_bytes();
+    format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The epoch that is drawn for an opening.
+    const NEXT: i64 = 1 << 62;
+
+    fn opening(epoch: i64, claims: &[i64]) -> Opening {
+        let (id, name) = (Uuid::from_u128(1), String::new());
+        let (claims, may_be_new) = (claims.to_vec(), epoch == 0);
+        let (told, next_epoch) = (None, NEXT);
+        Opening { id, epoch, claims, name, may_be_new, told, next_epoch }
+    }
+
+    fn at(epoch: i64, claim: i64) -> Option<Standing> {
+        Some(Standing { epoch, claim, sequence: 7 })
+    }
+
+    #[test]
+    fn epochs_are_drawn_from_all_63_bits() {
+        let drawn: Vec<i64> = (0..200).map(|_| draw_epoch()).collect();
+        assert!(drawn.iter().all(|epoch| *epoch > 0));
+        // Each bit is set in some, and not in others.
+        let (all, any) = drawn.iter().fold((-1, 0), |(all, any), one| (all & one, any | one));
+        assert_eq!((all, any), (0, i64::MAX));
+    }
+
+    #[test]
+    fn the_rules_of_opening() {
+        let (in_use, forgotten) = (Step::Refuse(Refusal::InUse), Step::Refuse(Refusal::Forgotten));
+        let go_on = |epoch| Step::GoOn { epoch, sequence: 7 };
+        for (opening, standing, step) in [
+            (opening(0, &[5]), None, Step::Add),
+            (opening(3, &[5]), None, forgotten),
+            (Opening { may_be_new: true, ..opening(3, &[5]) }, None, Step::Add),
+            // The answer to the first one was lost, or the connection was.
+            (opening(0, &[5]), at(70, 5), go_on(70)),
+            (opening(70, &[5]), at(70, 5), go_on(70)),
+            (opening(70, &[5]), at(30, 5), go_on(30)),
+            // The next process, which knows the epoch, or a claim that was not answered.
+            (opening(70, &[6]), at(70, 5), go_on(NEXT)),
+            (opening(0, &[5, 6]), at(70, 5), go_on(NEXT)),
+            (opening(70, &[6, 7, 8]), at(30, 7), go_on(NEXT)),
+            // Another client with the same id, or with a copy of an old file.
+            (opening(0, &[6]), at(70, 5), in_use),
+            (opening(1, &[6]), at(70, 5), in_use),
+            (opening(70, &[6]), at(30, 5), in_use),
+            (opening(69, &[6]), at(70, 5), in_use),
+            // A server's own worker.
+            (opening(0, &[6]), at(0, 0), in_use),
+        ] {
+            assert_eq!(opening.step(standing), step, "{opening:?} at {standing:?}");
+        }
+    }
+
+    /// Whichever answers are lost and whenever the process is killed, the client that notes its
+    /// claims before it asks gets in; one that shares nothing with it never does.
+    #[test]
+    fn no_lost_answer_locks_the_client_out() {
+        for lost in 0..64_u32 {
+            let (mut standing, mut epoch, mut noted) = (None, 0, Vec::new());
+            for (attempt, claim) in (0..6).zip([1, 1, 2, 3, 3, 4]) {
+                if noted.last() != Some(&claim) {
+                    noted.push(claim);
+                }
+                let opening = Opening { next_epoch: draw_epoch(), ..opening(epoch, &noted) };
+                let now = match opening.step(standing) {
+                    Step::Add => opening.next_epoch,
+                    Step::GoOn { epoch, .. } => epoch,
+                    Step::Refuse(refusal) => panic!("{lost:b}: {refusal}"),
+                };
+                standing = at(now, claim);
+                if lost & (1 << attempt) == 0 {
+                    (epoch, noted) = (now, vec![claim]);
+                }
+                for guess in 0..8 {
+                    let other = Opening { epoch: guess, claims: vec![99], ..opening.clone() };
+                    assert_eq!(other.step(standing), Step::Refuse(Refusal::InUse));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! Producers in Postgres and CockroachDB.
+
+use jiff::Timestamp;
+use tally_store::error::Step as _;
+use tally_store::postgres::{Database, Isolation, Transaction, commits_itself};
+use tally_store::retry::Policy;
+use tally_store::{Error, Outcome};
+use tokio::sync::Semaphore;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use crate::days::{Counted, Days, accepted};
+use crate::lease::{Found, Leaving, Opening, Producer, Refusal, Standing, Step};
+use crate::setback::{Setback, Told};
+use crate::store::OnForget;
+
+/// How many producers one transaction forgets.
+const FORGET_MAX: i64 = 1_000;
+
+/// Opens a producer. After a lost answer this tries again, and finds its own claim. It gives its
+/// place to others while it waits for that.
+pub(crate) async fn open(
+    database: &Database,
+    places: &Semaphore,
+    domain: &'static str,
+    producers_max: u32,
+    opening: &Opening,
+) -> Result<Result<Standing, Refusal>, Error> {
+    let once = async || {
+        let _place = places.acquire().await;
+        open_once(database, domain, producers_max, opening).await
+    };
+    Policy::short("register the client").run(once).await
+}
+
+/// Forgets one producer, if it stands there.
+pub(crate) async fn forget(
+    database: &Database,
+    places: &Semaphore,
+    domain: &str,
+    leaving: Leaving,
+    then: &dyn OnForget,
+) -> Result<(), Error> {
+    let sql = include_str!("postgres/forget_producer.sql");
+    let Leaving { id, epoch, sequence } = leaving;
+    let once = async || {
+        let _place = places.acquire().await;
+        forget_some(database, domain, sql, &[&domain, &id, &epoch, &sequence], Some(then)).await
+    };
+    Policy::short("forget a producer").run(once).await.map(|_| ())
+}
+
+/// Forgets the producers that were silent for too long.
+pub(crate) async fn forget_silent(
+    database: &Database,
+    domain: &str,
+    retention_days: u32,
+) -> Result<(), Error> {
+    let (sql, days) = (include_str!("postgres/forget_producers.sql"), f64::from(retention_days));
+    let policy = Policy::short("forget old producers");
+    loop {
+        let values: [&(dyn ToSql + Sync); 3] = [&domain, &days, &FORGET_MAX];
+        let once = async || forget_some(database, domain, sql, &values, None).await;
+        if policy.run(once).await? < FORGET_MAX {
+            return Ok(());
+        }
+    }
+}
+
+pub(crate) async fn list(
+    database: &Database,
+    domain: &str,
+    with_workers: bool,
+) -> Result<Vec<Producer>, Error> {
+    let step = "list producers";
+    let once = async || {
+        let connection = database.connection().await?;
+        let sql = include_str!("postgres/list_producers.sql");
+        let rows = connection.query(sql, &[&domain, &with_workers]).await.step(step)?;
+        connection.release();
+        let producer = |row: &Row| Producer {
+            id: row.get(0),
+            name: row.get(1),
+            sequence: row.get(2),
+            is_worker: row.get(3),
+            last_seen_micros: row.get::<_, Timestamp>(4).as_microsecond(),
+            accepted: row.get(5),
+            dropped: row.get(6),
+        };
+        Ok(rows.iter().map(producer).collect())
+    };
+    Policy::short(step).run(once).await
+}
+
+/// Notes what is missing of a worker's batches.
+pub(crate) async fn note_setback(
+    database: &Database,
+    domain: &str,
+    worker: Uuid,
+    told: Told,
+) -> Result<(), Error> {
+    let once = async || {
+        let mut connection = database.writer().await?;
+        let transaction = connection.begin(Isolation::Default).await?;
+        let found = find(&transaction, domain, worker).await?;
+        let setback = note(&transaction, domain, told.of_worker(worker, found.as_ref())).await?;
+        transaction.commit().await?;
+        connection.release();
+        setback.iter().for_each(Setback::tell);
+        Ok(())
+    };
+    Policy::short("note what is missing").run(once).await
+}
+
+pub(crate) async fn setbacks(database: &Database, domain: &str) -> Result<Vec<Setback>, Error> {
+    let step = "list what is missing";
+    let once = async || {
+        let connection = database.connection().await?;
+        let sql = include_str!("postgres/list_setbacks.sql");
+        let rows = connection.query(sql, &[&domain]).await.step(step)?;
+        connection.release();
+        Ok(rows.iter().map(setback).collect())
+    };
+    Policy::short(step).run(once).await
+}
+
+/// Clears setbacks. Once only: repeated after a lost answer, it would not say what it cleared.
+pub(crate) async fn clear_setbacks(
+    database: &Database,
+    domain: &str,
+    short_id: &str,
+) -> Result<Vec<Setback>, Error> {
+    let step = "clear setbacks";
+    let once = async || {
+        let connection = database.writer().await?;
+        let sql = include_str!("postgres/clear_setbacks.sql");
+        let rows = commits_itself(step, connection.query(sql, &[&domain, &short_id]).await)?;
+        connection.release();
+        Ok(rows.iter().map(setback).collect())
+    };
+    Policy { attempts_max: 1, ..Policy::short(step) }.run(once).await
+}
+
+/// How much of these days was dropped, by all clients of a domain together.
+///
+/// # Errors
+/// When the database fails.
+pub async fn dropped(
+    transaction: &Transaction<'_>,
+    domain: &str,
+    first: i32,
+    last: i32,
+) -> Result<i64, Error> {
+    let step = "read how much was dropped";
+    let sql = include_str!("postgres/dropped.sql");
+    let statement = transaction.prepare_cached(sql).await.step(step)?;
+    let row = transaction.query_one(&statement, &[&domain, &first, &last]).await.step(step)?;
+    Ok(row.get(0))
+}
+
+/// Adds to the days of a domain what belongs to no producer that it has: forgotten ones brought it, or
+/// something without a number.
+///
+/// # Errors
+/// When the database fails.
+pub async fn add_days(
+    transaction: &Transaction<'_>,
+    domain: &str,
+    days: &Days,
+) -> Result<(), Error> {
+    let (accepted, dropped): (Vec<i64>, Vec<i64>) =
+        days.values().map(|counted| (counted.accepted, counted.dropped)).unzip();
+    let days: Vec<i32> = days.keys().copied().collect();
+    let sql = include_str!("postgres/add_days.sql");
+    let values: [&(dyn ToSql + Sync); 4] = [&domain, &days, &accepted, &dropped];
+    transaction.execute(sql, &values).await.step("add to the days of a domain")?;
+    Ok(())
+}
+
+async fn open_once(
+    database: &Database,
+    domain: &'static str,
+    producers_max: u32,
+    opening: &Opening,
+) -> Result<Result<Standing, Refusal>, Error> {
+    let step = "register the client";
+    let mut connection = database.writer().await?;
+    let transaction = connection.begin(Isolation::Default).await?;
+    wait_briefly(&transaction).await?;
+    let found = find(&transaction, domain, opening.id).await?;
+    let (next, setback) = opening.decide(domain, found.as_ref());
+    let setback = note(&transaction, domain, setback).await?;
+    let (id, name, claim) = (&opening.id, &opening.name, opening.claim());
+    let opened = match next {
+        Step::Refuse(refusal) => Err(refusal),
+        Step::Add => {
+            let sql = include_str!("postgres/count_producers.sql");
+            let max = i64::from(producers_max);
+            let row = transaction.query_one(sql, &[&domain, &max]).await.step(step)?;
+            if row.get::<_, i64>(0) >= max {
+                Err(Refusal::TooMany { max: producers_max })
+            } else {
+                let (sql, epoch) = (include_str!("postgres/add_producer.sql"), opening.next_epoch);
+                let values: [&(dyn ToSql + Sync); 5] = [id, &domain, &epoch, &claim, name];
+                let added = transaction.execute(sql, &values).await.step(step)?;
+                if added == 0 {
+                    let step = "add a producer: another server was faster";
+                    return Err(Error::transient(step, Outcome::Determinate));
+                }
+                Ok(Standing { epoch, claim, sequence: 0 })
+            }
+        }
+        Step::GoOn { epoch, sequence } => {
+            let sql = include_str!("postgres/open_producer.sql");
+            transaction.execute(sql, &[id, &epoch, &claim, name]).await.step(step)?;
+            Ok(Standing { epoch, claim, sequence })
+        }
+    };
+    transaction.commit().await?;
+    connection.release();
+    setback.iter().for_each(Setback::tell);
+    Ok(opened)
+}
+
+/// A producer's batch locks it until it is stored. What waits for that holds one of few places, so
+/// it gives up soon and comes back later.
+async fn wait_briefly(transaction: &Transaction<'_>) -> Result<(), Error> {
+    let sql = include_str!("postgres/wait_hardly_for_producer.sql");
+    transaction.batch_execute(sql).await.step("limit the wait for a producer")
+}
+
+/// Where a producer stands, and since when. This locks it.
+async fn find(
+    transaction: &Transaction<'_>,
+    domain: &str,
+    id: Uuid,
+) -> Result<Option<Found>, Error> {
+    let sql = include_str!("postgres/find_producer.sql");
+    let row = transaction.query_opt(sql, &[&id, &domain]).await;
+    let found = row.step("look where a producer stands")?.map(|row| {
+        let (epoch, claim, sequence) = (row.get(0), row.get(1), row.get(2));
+        Found {
+            standing: Standing { epoch, claim, sequence },
+            last_seen_micros: row.get::<_, Timestamp>(3).as_microsecond(),
+            is_of_domain: row.get(4),
+        }
+    });
+    Ok(found)
+}
+
+/// Notes what is missing. Returns it if it is to be logged.
+async fn note(
+    transaction: &Transaction<'_>,
+    domain: &str,
+    setback: Option<Setback>,
+) -> Result<Option<Setback>, Error> {
+    let Some(setback) = setback else { return Ok(None) };
+    let Setback { producer, name, noticed_micros, since_micros, batches, .. } = &setback;
+    let (noticed, since) = (time(*noticed_micros), time(*since_micros));
+    let sql = include_str!("postgres/note_setback.sql");
+    let values: [&(dyn ToSql + Sync); 6] = [&domain, producer, name, &noticed, &since, batches];
+    let noted = transaction.query_opt(sql, &values).await.step("note what is missing")?;
+    Ok(noted.is_some_and(|row| row.get(0)).then_some(setback))
+}
+
+fn time(micros: i64) -> Timestamp {
+    Timestamp::from_microsecond(micros).unwrap_or_default()
+}
+
+fn setback(row: &Row) -> Setback {
+    Setback {
+        producer: row.get(0),
+        name: row.get(1),
+        noticed_micros: row.get::<_, Timestamp>(2).as_microsecond(),
+        since_micros: row.get::<_, Timestamp>(3).as_microsecond(),
+        producers: row.get(4),
+        batches: row.get(5),
+    }
+}
+
+/// Deletes producers by one statement and keeps what they brought, in one transaction. Returns how
+/// many. Repeated after a lost answer, it finds the next ones, or none. With `then`, a client waits
+/// for it, so it waits for locks only briefly.
+async fn forget_some(
+    database: &Database,
+    domain: &str,
+    sql: &str,
+    values: &[&(dyn ToSql + Sync)],
+    then: Option<&dyn OnForget>,
+) -> Result<i64, Error> {
+    let step = "forget producers";
+    let mut connection =
+        if then.is_some() { database.writer().await? } else { database.connection().await? };
+    let transaction = connection.begin(Isolation::Default).await?;
+    if then.is_some() {
+        wait_briefly(&transaction).await?;
+    }
+    let gone = transaction.query(sql, values).await.step(step)?;
+    let ids: Vec<Uuid> = gone.iter().map(|row| row.get(0)).collect();
+    if !ids.is_empty() {
+        let mut days = Days::new();
+        let sql = include_str!("postgres/forget_days.sql");
+        for row in transaction.query(sql, &[&ids]).await.step(step)? {
+            let counted = Counted { accepted: row.get(1), dropped: row.get(2) };
+            days.entry(row.get(0)).or_default().add(counted);
+        }
+        add_days(&transaction, domain, &days).await?;
+        if let Some(then) = then {
+            then.postgres(&transaction, accepted(&days)).await?;
+        }
+        tally_store::faults::point("forget.before_commit").await;
+    }
+    transaction.commit().await?;
+    connection.release();
+    Ok(i64::try_from(ids.len()).unwrap_or(FORGET_MAX))
+}

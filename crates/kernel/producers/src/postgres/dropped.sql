@@ -1,0 +1,7 @@
+-- A range scan of the index of those days that lack something. The coalesce is inside, because
+-- least leaves NULL out: without any row its answer would be the other number.
+SELECT least(coalesce(sum(dropped), 0), 9223372036854775807)::INT8
+FROM tally_producer_days
+WHERE dropped > 0
+  AND domain = $1::TEXT
+  AND day BETWEEN DATE '1970-01-01' + $2::INT4 AND DATE '1970-01-01' + $3::INT4

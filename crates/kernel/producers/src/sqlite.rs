@@ -1,0 +1,242 @@
+//! Producers in SQLite.
+
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, Transaction, TransactionBehavior};
+use tally_store::Error;
+use tally_store::error::Step as _;
+use uuid::Uuid;
+
+use crate::days::{Counted, Days, accepted};
+use crate::lease::{Found, Leaving, Opening, Producer, Refusal, Standing, Step};
+use crate::setback::{Setback, Told};
+use crate::store::OnForget;
+
+pub(crate) fn open(
+    connection: &mut Connection,
+    domain: &'static str,
+    max: u32,
+    opening: &Opening,
+) -> Result<Result<Standing, Refusal>, Error> {
+    let step = "register the client";
+    let transaction = begin(connection)?;
+    let found = find(&transaction, domain, opening.id)?;
+    let (next, setback) = opening.decide(domain, found.as_ref());
+    let setback = note(&transaction, domain, setback)?;
+    let (id, name, claim) = (opening.id.as_bytes(), &opening.name, opening.claim());
+    let opened = match next {
+        Step::Refuse(refusal) => Err(refusal),
+        Step::Add => {
+            let sql = include_str!("sqlite/count_producers.sql");
+            let count = transaction.query_row(sql, (domain, max), |row| row.get::<_, u32>(0));
+            if count.step(step)? >= max {
+                Err(Refusal::TooMany { max })
+            } else {
+                let (sql, epoch) = (include_str!("sqlite/add_producer.sql"), opening.next_epoch);
+                transaction.execute(sql, (id, domain, epoch, claim, name)).step(step)?;
+                Ok(Standing { epoch, claim, sequence: 0 })
+            }
+        }
+        Step::GoOn { epoch, sequence } => {
+            let sql = include_str!("sqlite/open_producer.sql");
+            transaction.execute(sql, (id, epoch, claim, name)).step(step)?;
+            Ok(Standing { epoch, claim, sequence })
+        }
+    };
+    commit(transaction, setback.as_ref())?;
+    Ok(opened)
+}
+
+pub(crate) fn forget(
+    connection: &mut Connection,
+    domain: &str,
+    leaving: Leaving,
+    then: &dyn OnForget,
+) -> Result<(), Error> {
+    let Leaving { id, epoch, sequence } = leaving;
+    let values = (domain, id.as_bytes(), epoch, sequence);
+    forget_some(connection, domain, include_str!("sqlite/forget_producer.sql"), values, then)
+}
+
+pub(crate) fn forget_silent(
+    connection: &mut Connection,
+    domain: &str,
+    retention_days: u32,
+) -> Result<(), Error> {
+    let values = (domain, retention_days);
+    forget_some(connection, domain, include_str!("sqlite/forget_producers.sql"), values, &())
+}
+
+pub(crate) fn list(
+    connection: &mut Connection,
+    domain: &str,
+    with_workers: bool,
+) -> Result<Vec<Producer>, Error> {
+    let step = "list producers";
+    let snapshot = connection.transaction().step("begin a transaction")?;
+    let producer = |row: &Row<'_>| {
+        Ok(Producer {
+            id: Uuid::from_bytes(row.get(0)?),
+            name: row.get(1)?,
+            sequence: row.get(2)?,
+            is_worker: row.get(3)?,
+            last_seen_micros: row.get(4)?,
+            accepted: 0,
+            dropped: 0,
+        })
+    };
+    let sql = include_str!("sqlite/list_producers.sql");
+    let mut producers = rows(&snapshot, sql, (domain, with_workers), producer).step(step)?;
+    for producer in &mut producers {
+        let mut sum = Counted::default();
+        days(&snapshot, producer.id)?.into_iter().for_each(|(_, counted)| sum.add(counted));
+        (producer.accepted, producer.dropped) = (sum.accepted, sum.dropped);
+    }
+    Ok(producers)
+}
+
+pub(crate) fn note_setback(
+    connection: &mut Connection,
+    domain: &str,
+    worker: Uuid,
+    told: Told,
+) -> Result<(), Error> {
+    let transaction = begin(connection)?;
+    let found = find(&transaction, domain, worker)?;
+    let setback = note(&transaction, domain, told.of_worker(worker, found.as_ref()))?;
+    commit(transaction, setback.as_ref())
+}
+
+pub(crate) fn setbacks(connection: &Connection, domain: &str) -> Result<Vec<Setback>, Error> {
+    let sql = include_str!("sqlite/list_setbacks.sql");
+    rows(connection, sql, [domain], setback).step("list what is missing")
+}
+
+pub(crate) fn clear_setbacks(
+    connection: &mut Connection,
+    domain: &str,
+    short_id: &str,
+) -> Result<Vec<Setback>, Error> {
+    let transaction = begin(connection)?;
+    let sql = include_str!("sqlite/clear_setbacks.sql");
+    let cleared = rows(&transaction, sql, (domain, short_id), setback).step("clear setbacks")?;
+    transaction.commit().step("commit")?;
+    Ok(cleared)
+}
+
+/// How much of these days was dropped, by all clients of a domain together.
+///
+/// # Errors
+/// When the database fails.
+pub fn dropped(connection: &Connection, domain: &str, first: i32, last: i32) -> Result<i64, Error> {
+    let sql = include_str!("sqlite/dropped.sql");
+    let counts = rows(connection, sql, (domain, first, last), |row| row.get(0));
+    Ok(counts.step("read how much was dropped")?.into_iter().fold(0, i64::saturating_add))
+}
+
+/// Adds to the days of a domain what belongs to no producer that it has: forgotten ones brought it, or
+/// something without a number.
+///
+/// # Errors
+/// When the database fails.
+pub fn add_days(transaction: &Transaction<'_>, domain: &str, days: &Days) -> Result<(), Error> {
+    let step = "add to the days of a domain";
+    let sql = include_str!("sqlite/add_days.sql");
+    let mut count = transaction.prepare_cached(sql).step(step)?;
+    for (day, Counted { accepted, dropped }) in days {
+        count.execute((domain, day, accepted, dropped)).step(step)?;
+    }
+    Ok(())
+}
+
+/// Deletes producers by one statement and keeps what they brought, in one transaction.
+fn forget_some(
+    connection: &mut Connection,
+    domain: &str,
+    sql: &str,
+    values: impl Params,
+    then: &dyn OnForget,
+) -> Result<(), Error> {
+    let step = "forget producers";
+    let transaction = begin(connection)?;
+    let gone =
+        rows(&transaction, sql, values, |row| row.get(0).map(Uuid::from_bytes)).step(step)?;
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let mut kept = Days::new();
+    for id in gone {
+        for (day, counted) in days(&transaction, id)? {
+            kept.entry(day).or_default().add(counted);
+        }
+        let sql = include_str!("sqlite/forget_days.sql");
+        transaction.execute(sql, [id.as_bytes()]).step(step)?;
+    }
+    add_days(&transaction, domain, &kept)?;
+    then.sqlite(&transaction, accepted(&kept))?;
+    tally_store::faults::blocking_point("forget.before_commit");
+    transaction.commit().step("commit")
+}
+
+/// Where a producer stands, and since when.
+fn find(transaction: &Transaction<'_>, domain: &str, id: Uuid) -> Result<Option<Found>, Error> {
+    let sql = include_str!("sqlite/find_producer.sql");
+    let found = transaction.query_row(sql, (id.as_bytes(), domain), |row| {
+        Ok(Found {
+            standing: Standing { epoch: row.get(0)?, claim: row.get(1)?, sequence: row.get(2)? },
+            last_seen_micros: row.get(3)?,
+            is_of_domain: row.get(4)?,
+        })
+    });
+    found.optional().step("look where a producer stands")
+}
+
+/// Notes what is missing. Returns it if it is to be logged.
+fn note(
+    transaction: &Transaction<'_>,
+    domain: &str,
+    setback: Option<Setback>,
+) -> Result<Option<Setback>, Error> {
+    let Some(setback) = setback else { return Ok(None) };
+    let Setback { producer, name, noticed_micros, since_micros, batches, .. } = &setback;
+    let values = (domain, producer.as_bytes(), name, noticed_micros, since_micros, batches);
+    let sql = include_str!("sqlite/note_setback.sql");
+    let noted = transaction.query_row(sql, values, |row| row.get::<_, bool>(0)).optional();
+    Ok(noted.step("note what is missing")?.unwrap_or_default().then_some(setback))
+}
+
+fn commit(transaction: Transaction<'_>, setback: Option<&Setback>) -> Result<(), Error> {
+    transaction.commit().step("commit")?;
+    setback.into_iter().for_each(Setback::tell);
+    Ok(())
+}
+
+/// A transaction that writes takes the lock for writing at once.
+fn begin(connection: &mut Connection) -> Result<Transaction<'_>, Error> {
+    connection.transaction_with_behavior(TransactionBehavior::Immediate).step("begin a transaction")
+}
+
+fn setback(row: &Row<'_>) -> rusqlite::Result<Setback> {
+    Ok(Setback {
+        producer: Uuid::from_bytes(row.get(0)?),
+        name: row.get(1)?,
+        noticed_micros: row.get(2)?,
+        since_micros: row.get(3)?,
+        producers: row.get(4)?,
+        batches: row.get(5)?,
+    })
+}
+
+fn days(connection: &Connection, producer: Uuid) -> Result<Vec<(i32, Counted)>, Error> {
+    let sql = include_str!("sqlite/producer_days.sql");
+    let day =
+        |row: &Row<'_>| Ok((row.get(0)?, Counted { accepted: row.get(1)?, dropped: row.get(2)? }));
+    rows(connection, sql, [producer.as_bytes()], day).step("read what a producer brought")
+}
+
+fn rows<T>(
+    connection: &Connection,
+    sql: &str,
+    values: impl Params,
+    row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    connection.prepare_cached(sql)?.query_map(values, row)?.collect()
+}

@@ -1,0 +1,2 @@
+-- Reads no more rows than the limit; only new producers ask.
+SELECT count(*) FROM (SELECT 1 FROM tally_producers WHERE domain = ?1 AND epoch > 0 LIMIT ?2)

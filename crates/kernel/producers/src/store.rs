@@ -1,0 +1,218 @@
+//! The producers of one domain, in its database.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tally_store::{Database, Error};
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use crate::lease::{Leaving, Opening, Producer, Refusal, Standing};
+use crate::open::Terms;
+use crate::setback::{Setback, Told};
+use crate::{postgres, sqlite};
+
+/// How many producers are opened or forgotten at the same time: clients that all come back at once
+/// leave the other connections to the insert workers.
+pub const PLACES: usize = 3;
+
+/// The producers of one domain. Clones share their places.
+#[derive(Debug, Clone)]
+pub struct Producers {
+    database: Database,
+    domain: &'static str,
+    terms: Terms,
+    places: Arc<Semaphore>,
+}
+
+/// What a domain stores when a client leaves for good, in the transaction that forgets its producer.
+#[async_trait]
+pub trait OnForget: Send + Sync + 'static {
+    /// In Postgres and CockroachDB. `accepted` is how much the producer has stored in all.
+    ///
+    /// # Errors
+    /// When the database fails. The producer is not forgotten then.
+    async fn postgres(
+        &self,
+        transaction: &tally_store::postgres::Transaction<'_>,
+        accepted: i64,
+    ) -> Result<(), Error>;
+
+    /// The same in SQLite.
+    ///
+    /// # Errors
+    /// As above.
+    fn sqlite(&self, transaction: &rusqlite::Transaction<'_>, accepted: i64) -> Result<(), Error>;
+}
+
+// === impl Producers ===
+
+impl Producers {
+    /// Those of a domain, in a database whose migrations are applied.
+    #[must_use]
+    pub fn new(database: Database, domain: &'static str, terms: Terms) -> Self {
+        Self { database, domain, terms, places: Arc::new(Semaphore::new(PLACES)) }
+    }
+
+    /// Which clients the domain takes.
+    #[must_use]
+    pub fn terms(&self) -> Terms {
+        self.terms
+    }
+
+    /// Opens a producer for a client, by the rules of [`Opening`]. From then on the database stores
+    /// only this client's batches. It also notes what the client was told and is missing. It may be
+    /// repeated.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn open(&self, opening: &Opening) -> Result<Result<Standing, Refusal>, Error> {
+        let (domain, max) = (self.domain, self.terms.producers_max);
+        match &self.database {
+            Database::Postgres(database) => {
+                postgres::open(database, &self.places, domain, max, opening).await
+            }
+            Database::Sqlite(database) => {
+                let opening = opening.clone();
+                let open = move |connection: &mut rusqlite::Connection| {
+                    sqlite::open(connection, domain, max, &opening)
+                };
+                database.write(open).await
+            }
+        }
+    }
+
+    /// Forgets a producer, if it stands there, and lets the domain add to the transaction. What the
+    /// producer stored and dropped stays known. It may be repeated.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn forget(&self, leaving: Leaving, then: Arc<dyn OnForget>) -> Result<(), Error> {
+        let domain = self.domain;
+        match &self.database {
+            Database::Postgres(database) => {
+                postgres::forget(database, &self.places, domain, leaving, &*then).await
+            }
+            Database::Sqlite(database) => {
+                let forget = move |connection: &mut rusqlite::Connection| {
+                    sqlite::forget(connection, domain, leaving, &*then)
+                };
+                database.write(forget).await
+            }
+        }
+    }
+
+    /// Forgets producers that have been silent for longer than the domain's terms allow, and those
+    /// that have been silent for an hour and have stored nothing. What they stored and dropped stays
+    /// known.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn forget_silent(&self) -> Result<(), Error> {
+        let (domain, retention_days) = (self.domain, self.terms.retention_days);
+        match &self.database {
+            Database::Postgres(database) => {
+                postgres::forget_silent(database, domain, retention_days).await
+            }
+            Database::Sqlite(database) => {
+                let forget = move |connection: &mut rusqlite::Connection| {
+                    sqlite::forget_silent(connection, domain, retention_days)
+                };
+                database.write(forget).await
+            }
+        }
+    }
+
+    /// The producers, the one seen last first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list(&self, with_workers: bool) -> Result<Vec<Producer>, Error> {
+        let domain = self.domain;
+        match &self.database {
+            Database::Postgres(database) => postgres::list(database, domain, with_workers).await,
+            Database::Sqlite(database) => {
+                database
+                    .read(move |connection| sqlite::list(connection, domain, with_workers))
+                    .await
+            }
+        }
+    }
+
+    /// Notes which batches of a worker, up to this one, are missing. It may be repeated: it is noted
+    /// once.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn note_setback(&self, worker: Uuid, told: Told) -> Result<(), Error> {
+        let domain = self.domain;
+        match &self.database {
+            Database::Postgres(database) => {
+                postgres::note_setback(database, domain, worker, told).await
+            }
+            Database::Sqlite(database) => {
+                let note = move |connection: &mut rusqlite::Connection| {
+                    sqlite::note_setback(connection, domain, worker, told)
+                };
+                database.write(note).await
+            }
+        }
+    }
+
+    /// What was acknowledged and is missing, as far as it was noticed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn setbacks(&self) -> Result<Vec<Setback>, Error> {
+        let domain = self.domain;
+        match &self.database {
+            Database::Postgres(database) => postgres::setbacks(database, domain).await,
+            Database::Sqlite(database) => {
+                database.read(move |connection| sqlite::setbacks(connection, domain)).await
+            }
+        }
+    }
+
+    /// Clears the setbacks of the producers with this [short id](crate::short_id), or all if it is
+    /// `all`. Returns and logs what it cleared.
+    ///
+    /// # Errors
+    /// When the database fails. They may be cleared all the same.
+    pub async fn clear_setbacks(&self, short_id: &str) -> Result<Vec<Setback>, Error> {
+        let domain = self.domain;
+        let cleared = match &self.database {
+            Database::Postgres(database) => {
+                postgres::clear_setbacks(database, domain, short_id).await
+            }
+            Database::Sqlite(database) => {
+                let short_id = short_id.to_owned();
+                let clear = move |connection: &mut rusqlite::Connection| {
+                    sqlite::clear_setbacks(connection, domain, &short_id)
+                };
+                database.write(clear).await
+            }
+        }?;
+        cleared.iter().for_each(Setback::tell_cleared);
+        Ok(cleared)
+    }
+}
+
+/// Nothing.
+#[async_trait]
+impl OnForget for () {
+    async fn postgres(
+        &self,
+        _transaction: &tally_store::postgres::Transaction<'_>,
+        _accepted: i64,
+    ) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn sqlite(
+        &self,
+        _transaction: &rusqlite::Transaction<'_>,
+        _accepted: i64,
+    ) -> Result<(), Error> {
+        Ok(())
+    }
+}

@@ -1,0 +1,13 @@
+-- Who stores batches for a domain, and the number of the last batch that each has stored. A batch
+-- moves its producer's number in its own transaction, so that it is never stored twice. The epoch is
+-- a random number, drawn when a client's producer changes hands, and 0 for an insert worker of a
+-- server; the claim is the number of the process that opened it last.
+CREATE TABLE IF NOT EXISTS tally_producers (
+    id UUID NOT NULL PRIMARY KEY,
+    domain TEXT NOT NULL,
+    name TEXT NOT NULL DEFAULT '',
+    epoch INT8 NOT NULL DEFAULT 0,
+    claim INT8 NOT NULL DEFAULT 0,
+    sequence INT8 NOT NULL,
+    last_seen TIMESTAMPTZ NOT NULL DEFAULT now()
+)

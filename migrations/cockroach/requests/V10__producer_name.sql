@@ -1,2 +1,0 @@
--- What people call a producer.
-ALTER TABLE tally_producers ADD COLUMN IF NOT EXISTS name TEXT NOT NULL DEFAULT ''

@@ -1,0 +1,40 @@
+-- Who stores batches for a domain, and the number of the last batch that each has stored. A batch
+-- moves its producer's number in its own transaction, so that it is never stored twice. The epoch is
+-- a random number, drawn when a client's producer changes hands, and 0 for an insert worker of a
+-- server; the claim is the number of the process that opened it last.
+CREATE TABLE tally_producers (
+    id UUID PRIMARY KEY,
+    domain TEXT NOT NULL,
+    name TEXT NOT NULL DEFAULT '',
+    epoch BIGINT NOT NULL DEFAULT 0,
+    claim BIGINT NOT NULL DEFAULT 0,
+    sequence BIGINT NOT NULL,
+    last_seen TIMESTAMPTZ NOT NULL DEFAULT now()
+);
+
+-- How much of a day was accepted from a producer, and how much it said to have dropped. The domain is
+-- the producer's. The days of a domain's forgotten producers are added up under the nil UUID.
+CREATE TABLE tally_producer_days (
+    producer_id UUID NOT NULL,
+    day DATE NOT NULL,
+    domain TEXT NOT NULL,
+    accepted BIGINT NOT NULL,
+    dropped BIGINT NOT NULL,
+    PRIMARY KEY (producer_id, day, domain)
+);
+
+-- For what is missing from a range of days: most rows are not in it.
+CREATE INDEX tally_producer_days_dropped ON tally_producer_days (domain, day) WHERE dropped > 0;
+
+-- Batches that were acknowledged and are missing, because the database went back to an earlier state.
+-- One row for each producer that noticed; a domain's further ones share the row of the nil UUID.
+CREATE TABLE tally_producer_setbacks (
+    domain TEXT NOT NULL,
+    producer_id UUID NOT NULL,
+    name TEXT NOT NULL,
+    noticed_at TIMESTAMPTZ NOT NULL,
+    since TIMESTAMPTZ NOT NULL,
+    producers BIGINT NOT NULL,
+    batches BIGINT NOT NULL,
+    PRIMARY KEY (domain, producer_id)
+);

@@ -1,0 +1,43 @@
+-- Who stores batches for a domain, and the number of the last batch that each has stored. A batch
+-- moves its producer's number in its own transaction, so that it is never stored twice. The epoch is
+-- a random number, drawn when a client's producer changes hands, and 0 for an insert worker of the
+-- server; the claim is the number of the process that opened it last. last_seen counts microseconds
+-- since 1970-01-01 UTC.
+CREATE TABLE tally_producers (
+    id BLOB NOT NULL PRIMARY KEY,
+    domain TEXT NOT NULL,
+    name TEXT NOT NULL DEFAULT '',
+    epoch INTEGER NOT NULL DEFAULT 0,
+    claim INTEGER NOT NULL DEFAULT 0,
+    sequence INTEGER NOT NULL,
+    last_seen INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- How much of a day was accepted from a producer, and how much it said to have dropped; day counts
+-- days since 1970-01-01. The domain is the producer's. The days of a domain's forgotten producers are
+-- added up under the nil UUID.
+CREATE TABLE tally_producer_days (
+    producer_id BLOB NOT NULL,
+    day INTEGER NOT NULL,
+    domain TEXT NOT NULL,
+    accepted INTEGER NOT NULL,
+    dropped INTEGER NOT NULL,
+    PRIMARY KEY (producer_id, day, domain)
+) STRICT, WITHOUT ROWID;
+
+-- For what is missing from a range of days: most rows are not in it.
+CREATE INDEX tally_producer_days_dropped ON tally_producer_days (domain, day) WHERE dropped > 0;
+
+-- Batches that were acknowledged and are missing, because the database went back to an earlier state.
+-- One row for each producer that noticed; a domain's further ones share the row of the nil UUID.
+-- Times are microseconds since 1970-01-01 UTC.
+CREATE TABLE tally_producer_setbacks (
+    domain TEXT NOT NULL,
+    producer_id BLOB NOT NULL,
+    name TEXT NOT NULL,
+    noticed_at INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    producers INTEGER NOT NULL,
+    batches INTEGER NOT NULL,
+    PRIMARY KEY (domain, producer_id)
+) STRICT, WITHOUT ROWID;
