@@ -238,3 +238,6 @@ impl fmt::Debug for Producer {
         f.debug_tuple("Producer").field(&self.progress()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -149,3 +149,6 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
