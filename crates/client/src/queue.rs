@@ -35,7 +35,7 @@ use source::Reported;
 ///
 /// let queue = Queue::connect("http://127.0.0.1:7777").await?;
 /// let hello = queue.endpoint(Method::GET, "/hello");
-/// queue.try_record(hello)?;
+/// queue.record_or_drop(hello);
 /// let report = queue.close().await;
 /// println!("{} requests are counted", report.acknowledged);
 /// # Ok(()) }
@@ -123,8 +123,9 @@ impl Queue {
     /// dropped.
     #[inline]
     pub fn record_or_drop(&self, endpoint: Endpoint) {
-        if let Err(given_back) = self.try_record(endpoint) {
-            self.note_dropped(&given_back);
+        let row = Row { endpoint, time_us: self.shared().clock.micros() };
+        if self.shared().record(row).is_err() {
+            self.shared().shards.refuse(row);
         }
     }
 
