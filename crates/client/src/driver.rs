@@ -18,10 +18,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
+use crate::CountedFile;
 use crate::endpoints::Endpoints;
 use crate::error::ConnectError;
 use crate::ledger::Breach;
-use crate::producer::CountedFile;
 use crate::progress::Connection;
 use crate::random;
 use crate::rows::Requests;
@@ -96,7 +96,7 @@ pub(crate) async fn start<S: Source, H>(
     settings: Settings,
     connect: impl FnOnce(DriverHandle, Arc<Endpoints>) -> (S, H),
 ) -> Result<H, ConnectError> {
-    let target = Target::new(&settings.address, settings.connect_timeout)?;
+    let target = Target::new(&settings.address)?;
     let runtime = tokio::runtime::Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;
     let endpoints = Arc::new(Endpoints::new(settings.endpoints_max));
     let batches = Batches::open(&settings, Arc::clone(&endpoints)).await?;
@@ -163,19 +163,14 @@ impl<S: Source> Driver<S> {
                 }
             };
             // The next process finds everything in the spool.
-            let is_safe = self.ended && self.batches.is_stored();
+            let is_safe = self.batches.has_spool() && self.ended && self.batches.carry.is_empty();
             if failed && self.link.closing && is_safe {
                 return;
             }
             let pause = self.link.pause();
-            let waits = !self.link.closing;
-            let closes = async {
-                tokio::select! {
-                    () = tokio::time::sleep(pause) => false,
-                    () = begins(&mut closing), if waits => true,
-                }
-            };
-            if self.meanwhile(closes).await == Some(true) {
+            let changes = tokio::time::timeout(pause, changes(&mut closing));
+            if let Some(Ok(())) = self.meanwhile(changes).await {
+                // The client closes, and tries once more at once.
                 self.link.failures = 0;
             }
         }
@@ -213,22 +208,15 @@ impl<S: Source> Driver<S> {
         };
         match ended {
             Ended::Broken { status, .. } if status.code() == Code::Unimplemented => {
-                if self.may_fall_back() {
-                    add::run(self, channel).await
-                } else {
-                    Ended::Broken { status, healthy: false }
+                // The server may speak only `count.v1`.
+                let is_new = !self.link.opened_once && self.batches.ledger.pending() == 0;
+                if self.link.settings.fallback && is_new && !self.batches.has_spool() {
+                    return add::run(self, channel).await;
                 }
+                Ended::Broken { status, healthy: false }
             }
             ended => ended,
         }
-    }
-
-    /// Whether this server may speak only `count.v1`, and may be sent that.
-    fn may_fall_back(&self) -> bool {
-        self.link.settings.fallback
-            && !self.link.opened_once
-            && self.batches.ledger.pending() == 0
-            && !self.batches.has_spool()
     }
 
     /// Whether to take more requests: only what can be numbered at once, because the rest can still
@@ -262,7 +250,9 @@ impl<S: Source> Driver<S> {
     /// Asks the server which of the batches that were sent are committed. It opens the producer with
     /// another claim, so the server refuses whatever is still on its way with the one before.
     async fn conclude(&mut self) {
-        if self.batches.has_spool() || !self.batches.ledger.has_doubtful() {
+        if self.batches.has_spool()
+            || self.batches.ledger.doubtful() == self.batches.ledger.acknowledged()
+        {
             return;
         }
         let asked = async {
@@ -289,31 +279,18 @@ impl<S: Source> Drop for Driver<S> {
 
 impl From<Breach> for Ended {
     fn from(breach: Breach) -> Self {
-        Self::Anew(match breach {
-            Breach::Foreign { committed, sent } => Anew {
-                why: format!(
-                    "the server has batches up to {committed}, and only {sent} were sent: \
-                     another client uses this producer's id"
-                ),
-                lost: false,
-                missing: 0,
-            },
-            Breach::Lost { committed, acknowledged } => Anew {
-                why: format!(
-                    "the server's database has batches up to {committed}, and had acknowledged \
-                     those up to {acknowledged}"
-                ),
-                lost: true,
-                missing: acknowledged - committed,
-            },
-        })
+        let (lost, missing) = match breach {
+            Breach::Foreign { .. } => (false, 0),
+            Breach::Lost { committed, acknowledged } => (true, acknowledged - committed),
+        };
+        Self::Anew(Anew { why: breach.to_string(), lost, missing })
     }
 }
 
-/// Waits until a deadline is set.
-async fn begins(deadline: &mut watch::Receiver<Option<Instant>>) {
+/// Waits until a deadline is set, or another one.
+async fn changes(deadline: &mut watch::Receiver<Option<Instant>>) {
     // The handle that could set one may be gone.
-    if deadline.wait_for(Option::is_some).await.is_err() {
+    if deadline.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
 }

@@ -14,7 +14,7 @@ use crate::{Endpoint, Method};
 /// How many methods can have an [`OTHER_PATH`] of their own; the rest share one.
 const OTHERS_MAX: usize = 32;
 
-/// Entries are allocated so many at a time.
+/// How many entries are allocated at a time.
 const BLOCK: usize = 256;
 
 /// A slot of the table that holds no number.
@@ -121,26 +121,19 @@ impl Endpoints {
 
     #[cold]
     fn add(&self, method: Method, path: &str) -> Endpoint {
-        let path = wire::path(path, PATH_BYTES_MAX);
-        if path != OTHER_PATH {
-            let mut growing = self.grow();
-            // Someone else may have been faster.
+        let mut growing = self.grow();
+        for path in [wire::path(path, PATH_BYTES_MAX), OTHER_PATH] {
+            // Another thread may have been faster.
             if let Some(found) = self.find(method, path) {
                 return found;
             }
-            if growing.len - growing.others < self.max {
+            let has_room = match path {
+                OTHER_PATH => growing.others <= OTHERS_MAX,
+                _ => growing.len - growing.others < self.max,
+            };
+            if has_room {
                 return self.insert(method, path, &mut growing);
             }
-        }
-        if let Some(other) = self.find(method, OTHER_PATH) {
-            return other;
-        }
-        let mut growing = self.grow();
-        if let Some(other) = self.find(method, OTHER_PATH) {
-            return other;
-        }
-        if growing.others <= OTHERS_MAX {
-            return self.insert(method, OTHER_PATH, &mut growing);
         }
         self.find(Method::UNSPECIFIED, OTHER_PATH).expect("it was the first to be added")
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::Endpoint;
+use crate::transport::causes;
 
 /// A queue or a producer cannot be made. An unreachable server is not an error here.
 ///
@@ -63,12 +64,7 @@ impl fmt::Debug for ConnectError {
     /// What happened, and all causes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")?;
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
+        causes(self).skip(1).try_for_each(|cause| write!(f, ": {cause}"))
     }
 }
 

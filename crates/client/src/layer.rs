@@ -22,24 +22,11 @@ pub const UNMATCHED: &str = "_unmatched";
 
 /// A tower layer that counts the requests of a service; [`Queue::layer`] makes it.
 ///
-/// ```
-/// # #[cfg(feature = "axum")] {
-/// use axum::{Router, routing::get};
-///
-/// let queue = tally_client::Queue::in_memory();
-/// let app: Router = Router::new()
-///     .route("/users/{id}", get(|| async { "a user" }))
-///     .route("/healthz", get(|| async {}))
-///     .layer(queue.layer().skip(|head| head.path() == "/healthz"));
-/// # }
-/// ```
-///
 /// # When a request is counted
-/// Once, when the service is called, before anything else happens to it: it was received.
-/// Nothing that comes later changes this: not an error, a panic, a client that goes away
-/// before the response or in the middle of its body, a trailer, an upgrade, nor a future that
-/// is dropped before it was ever polled. What `poll_ready` refuses was never called, and is
-/// not counted. The response future is that of the inner service itself.
+/// Once, when the service is called: it was received. Nothing that comes later changes this: not
+/// an error, a panic, a client that goes away, an upgrade, nor a future that is dropped before it
+/// was ever polled. What `poll_ready` refuses was never called, and is not counted. The response
+/// future is that of the inner service itself.
 ///
 /// Each layer counts each call that it sees. So use one for a request: two nested routers with
 /// a layer each count twice. Outside of a retry layer it counts requests, inside it counts
@@ -61,9 +48,9 @@ pub const UNMATCHED: &str = "_unmatched";
 ///
 /// A request without a path, such as CONNECT, goes by that last name too. A path that is longer
 /// than 2,048 bytes is counted under `_other`, as all are for which there is no room, so that the
-/// sum stays exact. Percent escapes are counted as they were sent. `PROPFIND`, `PURGE` and further methods
-/// are kept apart, in upper or lower case; one that has no
-/// number is [`Method::UNSPECIFIED`](crate::Method::UNSPECIFIED).
+/// sum stays exact. Percent escapes are counted as they were sent. `PROPFIND`, `PURGE` and further
+/// methods are kept apart, in upper or lower case; a method without a number is
+/// [`Method::UNSPECIFIED`](crate::Method::UNSPECIFIED).
 ///
 /// # Where to put it in axum
 /// | where | counted | path |

@@ -65,11 +65,18 @@ pub(crate) struct Settled {
 }
 
 /// The server's answer does not fit to what this client has done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Breach {
-    /// The server has batches that this client never sent: someone else uses the id.
+    #[error(
+        "the server has batches up to {committed}, and only {sent} were sent: another client uses \
+         this producer's id"
+    )]
     Foreign { committed: u64, sent: u64 },
     /// The server has lost batches that it had acknowledged.
+    #[error(
+        "the server's database has batches up to {committed}, and had acknowledged those up to \
+         {acknowledged}"
+    )]
     Lost { committed: u64, acknowledged: u64 },
 }
 
@@ -137,9 +144,7 @@ impl Ledger {
     /// damaged, its requests are lost.
     pub(crate) fn load(&mut self, sequence: u64, requests: Requests, damaged: bool) -> Settled {
         let mut settled = Settled::default();
-        let at =
-            sequence.checked_sub(self.acknowledged + 1).and_then(|at| usize::try_from(at).ok());
-        if let Some(batch) = at.and_then(|at| self.pending.get_mut(at)) {
+        if let Some(batch) = self.at(sequence).and_then(|at| self.pending.get_mut(at)) {
             batch.requests = Some(requests);
             if damaged {
                 settled.dropped = std::mem::take(&mut batch.count);
@@ -172,11 +177,6 @@ impl Ledger {
     /// The last batch that may be committed.
     pub(crate) fn doubtful(&self) -> u64 {
         self.doubtful.max(self.acknowledged)
-    }
-
-    /// Whether batches were sent that may or may not be committed.
-    pub(crate) fn has_doubtful(&self) -> bool {
-        self.doubtful > self.acknowledged
     }
 
     /// A stream begins.
@@ -212,8 +212,12 @@ impl Ledger {
 
     /// A batch that is not acknowledged.
     pub(crate) fn batch(&self, sequence: u64) -> Option<&Batch> {
-        let at = sequence.checked_sub(self.acknowledged + 1)?;
-        self.pending.get(usize::try_from(at).ok()?)
+        self.pending.get(self.at(sequence)?)
+    }
+
+    /// Where in `pending` a batch is.
+    fn at(&self, sequence: u64) -> Option<usize> {
+        usize::try_from(sequence.checked_sub(self.acknowledged + 1)?).ok()
     }
 
     /// How many batches are not acknowledged.

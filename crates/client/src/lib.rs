@@ -76,10 +76,11 @@ pub use endpoint::{Endpoint, Method};
 pub use error::{ConnectError, FlushError, Refusal, SendError, TryRecordError};
 pub use interceptor::{CountInterceptor, PathLayer, WithPath};
 pub use layer::{Count, CountLayer, Head, UNMATCHED};
-pub use producer::{CountedFile, Producer, ProducerBuilder};
+pub use producer::{Producer, ProducerBuilder};
 pub use progress::{Connection, Progress};
 pub use queue::{Queue, QueueBuilder, Report};
 pub use rows::Row;
+pub use tally_proto::tally::requests::v1::CountedFile;
 
 /// The examples of the README are compiled with the documentation's.
 #[cfg(doctest)]

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tally_proto::tally::requests::v1 as proto;
 use tally_proto::wire::MICROS;
 use tokio::sync::watch;
 
@@ -14,7 +13,7 @@ use crate::error::{ConnectError, Refusal, SendError};
 use crate::progress::{Connection, Progress};
 use crate::rows::{Drops, Requests, Row};
 use crate::settings::{Settings, common_settings};
-use crate::{Endpoint, Method};
+use crate::{CountedFile, Endpoint, Method};
 
 /// Sends rows to Tally, each counted exactly once, in the order in which they are given.
 ///
@@ -56,21 +55,6 @@ struct Slot {
     ended: bool,
     /// The driver takes no more.
     closed: bool,
-}
-
-/// A file whose requests a producer has counted as a whole: see [`Producer::remember`].
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CountedFile {
-    /// What tells it apart from other files, by a rule of the caller's. 1 to 64 bytes.
-    pub fingerprint: Vec<u8>,
-    /// What people call it. At most 1,024 bytes.
-    pub name: String,
-    /// What tells apart how its lines were read, by a rule of the caller's. At most 64 bytes.
-    pub reading: Vec<u8>,
-    /// How many requests it has: 1 or more.
-    pub requests: u64,
-    /// How many of its lines were malformed, and not counted.
-    pub malformed: u64,
 }
 
 /// Sets a [`Producer`] up.
@@ -249,20 +233,8 @@ impl Source for watch::Sender<Slot> {
     }
 }
 
-// === impl CountedFile ===
-
-impl CountedFile {
-    pub(crate) fn message(&self) -> proto::CountedFile {
-        let Self { fingerprint, name, reading, requests, malformed } = self.clone();
-        proto::CountedFile { fingerprint, name, reading, requests, malformed, counted_at: None }
-    }
-}
-
 impl fmt::Debug for Producer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Producer")
-            .field("url", &self.settings.address)
-            .field("progress", &self.progress())
-            .finish_non_exhaustive()
+        f.debug_tuple("Producer").field(&self.progress()).finish()
     }
 }

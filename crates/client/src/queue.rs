@@ -6,7 +6,6 @@ mod report;
 mod shard;
 mod shards;
 mod source;
-mod thread;
 
 use std::fmt;
 use std::pin::pin;
@@ -20,6 +19,7 @@ use crate::endpoints::Endpoints;
 use crate::error::{ConnectError, FlushError, Refusal, TryRecordError};
 use crate::progress::Connection;
 use crate::rows::Row;
+use crate::settings::Settings;
 use crate::{Endpoint, Method};
 pub use builder::QueueBuilder;
 use memory::Memory;
@@ -59,15 +59,10 @@ struct Shared {
     skipped: AtomicU64,
     close_timeout: Duration,
     reported: Mutex<Reported>,
-    sending: Sending,
-}
-
-/// Where the requests go.
-enum Sending {
-    /// Nowhere: they are kept.
-    Memory(Memory),
-    /// To a server.
-    Server(DriverHandle),
+    /// None: nothing is sent.
+    driver: Option<DriverHandle>,
+    /// What was counted then.
+    memory: Memory,
 }
 
 // === impl Queue ===
@@ -183,12 +178,8 @@ impl Queue {
 
     /// Waits until there is a connection, or the queue can have none any more.
     pub async fn ready(&self) -> Connection {
-        match &self.shared().sending {
-            Sending::Memory(_) => Connection::Away,
-            Sending::Server(driver) => {
-                driver.wait(|progress| progress.connection != Connection::Away).await.connection
-            }
-        }
+        let Some(driver) = &self.shared().driver else { return Connection::Away };
+        driver.wait(|progress| progress.connection != Connection::Away).await.connection
     }
 
     /// Waits until everything that was recorded before this call has come to its end, for at most
@@ -232,7 +223,7 @@ impl Queue {
     /// [`close`](Self::close) with another limit.
     pub async fn close_within(&self, limit: Duration) -> Report {
         self.shared().shut(limit);
-        if let Sending::Server(driver) = &self.shared().sending {
+        if let Some(driver) = &self.shared().driver {
             driver.finished(limit).await;
         }
         self.stats()
@@ -260,6 +251,24 @@ impl Drop for Handle {
 // === impl Shared ===
 
 impl Shared {
+    fn new(
+        settings: &Settings,
+        queue_requests_max: usize,
+        endpoints: Arc<Endpoints>,
+        driver: Option<DriverHandle>,
+    ) -> Self {
+        Self {
+            shards: Shards::new(queue_requests_max, settings.batch_rows_max),
+            endpoints,
+            clock: settings.clock.clone(),
+            skipped: AtomicU64::new(0),
+            close_timeout: settings.close_timeout,
+            reported: Mutex::default(),
+            driver,
+            memory: Memory::default(),
+        }
+    }
+
     #[inline]
     fn record(&self, row: Row) -> Result<(), TryRecordError> {
         self.shards.record(row).or_else(|reason| self.record_again(row, reason))
@@ -268,14 +277,14 @@ impl Shared {
     /// A request was not taken: a queue in memory makes room.
     #[cold]
     fn record_again(&self, row: Row, reason: Refusal) -> Result<(), TryRecordError> {
-        let reason = match (&self.sending, reason) {
-            (Sending::Memory(memory), Refusal::Full) => match memory.record(&self.shards, row) {
-                Ok(()) => return Ok(()),
-                Err(reason) => reason,
-            },
-            _ => reason,
-        };
-        Err(TryRecordError { endpoint: row.endpoint, at: clock::time(row.time_us), reason })
+        let mut result = Err(reason);
+        if reason == Refusal::Full && self.driver.is_none() {
+            result = self.memory.record(&self.shards, row);
+        }
+        result.map_err(|reason| {
+            let at = clock::time(row.time_us);
+            TryRecordError { endpoint: row.endpoint, at, reason }
+        })
     }
 
     async fn record_when_roomy(&self, row: Row) -> Result<(), TryRecordError> {
@@ -284,7 +293,7 @@ impl Shared {
             roomy.as_mut().enable();
             match self.shards.record(row) {
                 Ok(()) => return Ok(()),
-                Err(Refusal::Full) if matches!(self.sending, Sending::Server(_)) => {
+                Err(Refusal::Full) if self.driver.is_some() => {
                     roomy.await;
                 }
                 Err(reason) => return self.record_again(row, reason),
@@ -303,14 +312,14 @@ impl Shared {
     /// Takes no more requests, and sends those that wait for at most this long.
     fn shut(&self, limit: Duration) {
         self.shards.close();
-        if let Sending::Server(driver) = &self.sending {
+        if let Some(driver) = &self.driver {
             driver.close_within(limit);
         }
     }
 
     /// Waits until what was recorded so far has come to its end. False: it never will.
     async fn settle_all(&self) -> bool {
-        let Sending::Server(driver) = &self.sending else { return true };
+        let Some(driver) = &self.driver else { return true };
         let moment = self.shards.moment();
         self.shards.hurry.notify_one();
         // How many had been taken when the last of these was.

@@ -122,11 +122,10 @@ impl Drops {
     /// Adds the requests of the days that a batch has no room for to the last day that it has:
     /// the sum stays exact.
     pub(crate) fn bound(&mut self) {
-        if let Some(day) = self.0.keys().nth(DROP_DAYS_MAX).copied() {
-            let rest: u64 = self.0.split_off(&day).values().sum();
-            if let Some(mut last) = self.0.last_entry() {
-                *last.get_mut() += rest;
-            }
+        let kept = self.take_some();
+        let rest = std::mem::replace(self, kept).total();
+        if let Some(mut last) = self.0.last_entry() {
+            *last.get_mut() += rest;
         }
     }
 
@@ -203,34 +202,22 @@ pub(crate) fn fitting(
     endpoints: &Endpoints,
 ) -> usize {
     let mut bytes = MESSAGE_BYTES + drops.0.len() * DROPS_BYTES;
-    let mut named = Vec::new();
-    let mut count = 0;
+    let mut names = Names::new(usize::MAX);
     let mut before = 0;
     for (at, row) in rows.iter().enumerate().take(limits.rows) {
-        let number = row.endpoint.0 as usize;
-        if named.get(number) != Some(&true) && endpoints.knows(row.endpoint.0) {
-            if named.len() <= number {
-                named.resize(number + 1, false);
-            }
-            named[number] = true;
-            count += 1;
-            bytes += ENDPOINT_BYTES + endpoints.name(row.endpoint.0).1.len();
+        if let (_, Some(new)) = names.name(row.endpoint.0, endpoints) {
+            bytes += ENDPOINT_BYTES + new.path.len();
         }
+        let delta = row.time_us.wrapping_sub(before);
+        let zigzag = ((delta << 1) ^ (delta >> 63)).cast_unsigned();
         // Its endpoint's number takes at most 4 bytes, being below 2^28.
-        bytes += 4 + varint_bytes(row.time_us.wrapping_sub(before));
+        bytes += 4 + prost::encoding::encoded_len_varint(zigzag);
         before = row.time_us;
-        // One is kept free for the endpoint of last resort.
-        if (bytes > limits.bytes || count + 1 > limits.endpoints.max(2)) && at > 0 {
+        if (bytes > limits.bytes || names.len() > limits.endpoints) && at > 0 {
             return at;
         }
     }
     rows.len().min(limits.rows.max(1))
-}
-
-/// How many bytes a difference takes.
-fn varint_bytes(delta: i64) -> usize {
-    let zigzag = ((delta << 1) ^ (delta >> 63)).cast_unsigned();
-    (64 - zigzag.leading_zeros() as usize).div_ceil(7).max(1)
 }
 
 /// The message of a batch, as it is sent on a stream that has named `names`.

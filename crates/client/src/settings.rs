@@ -7,13 +7,8 @@ use tally_proto::wire::NAME_BYTES_MAX;
 use crate::clock::AnyClock;
 use crate::transport::Address;
 
-/// How many requests a batch has at most.
-pub(crate) const BATCH_ROWS_MAX: usize = 10_000;
 /// How many endpoints have a count of their own.
 pub(crate) const ENDPOINTS_MAX: usize = 10_000;
-
-/// How long the last handle's drop, and a close, wait for what is not acknowledged.
-pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What both a queue and a producer are told.
 #[derive(Debug, Clone)]
@@ -41,7 +36,7 @@ impl Settings {
         Self {
             address: Address { url: url.into().trim().to_owned(), ..Address::default() },
             name: program_name(),
-            batch_rows_max: BATCH_ROWS_MAX,
+            batch_rows_max: 10_000,
             batches_in_flight_max: 8,
             endpoints_max: ENDPOINTS_MAX,
             connect_timeout: Duration::from_secs(5),
@@ -49,7 +44,7 @@ impl Settings {
             acknowledge_timeout: Duration::from_secs(60),
             backoff_min: Duration::from_millis(100),
             backoff_max: Duration::from_secs(30),
-            close_timeout: CLOSE_TIMEOUT,
+            close_timeout: Duration::from_secs(10),
             fallback: true,
             clock: AnyClock::default(),
             spool: None,
@@ -58,11 +53,7 @@ impl Settings {
 
     /// The name as a server takes it.
     pub(crate) fn short_name(&self) -> String {
-        let mut end = self.name.len().min(NAME_BYTES_MAX);
-        while !self.name.is_char_boundary(end) {
-            end -= 1;
-        }
-        self.name[..end].replace('\0', " ")
+        self.name[..self.name.floor_char_boundary(NAME_BYTES_MAX)].replace('\0', " ")
     }
 }
 

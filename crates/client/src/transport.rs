@@ -41,7 +41,7 @@ pub(crate) struct Target {
 // === impl Target ===
 
 impl Target {
-    pub(crate) fn new(address: &Address, connect_timeout: Duration) -> Result<Self, ConnectError> {
+    pub(crate) fn new(address: &Address) -> Result<Self, ConnectError> {
         let url = &address.url;
         let wrong = |reason| ConnectError::Url { url: shown(url), reason };
         let endpoint = Endpoint::from_shared(url.clone())
@@ -54,7 +54,6 @@ impl Target {
             _ => (endpoint, "the server may want https://"),
         };
         let endpoint = endpoint
-            .connect_timeout(connect_timeout)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
@@ -175,13 +174,16 @@ fn secured(_: Endpoint, address: &Address) -> Result<(Endpoint, &'static str), C
     Err(ConnectError::TlsFeature { url: address.url.clone() })
 }
 
+/// An error and its causes.
+pub(crate) fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
+}
+
 /// The last cause, which is the one that says something.
 fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut last = error;
-    while let Some(cause) = last.source() {
-        last = cause;
-    }
-    let said = last.to_string();
+    let said = causes(error).last().map(ToString::to_string).unwrap_or_default();
     // The words of rustls for an answer without TLS.
     let plain = said.contains("InvalidContentType");
     if plain { format!("{said}; the server may want http://") } else { said }
@@ -189,8 +191,7 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// Whether the server has ended a connection that was there.
 fn is_cut(error: &(dyn std::error::Error + 'static)) -> bool {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let mut kinds = causes.filter_map(|error| error.downcast_ref::<std::io::Error>());
+    let mut kinds = causes(error).filter_map(|error| error.downcast_ref::<std::io::Error>());
     kinds.any(|error| {
         use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
         matches!(error.kind(), BrokenPipe | ConnectionReset | ConnectionAborted)

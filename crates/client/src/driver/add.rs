@@ -18,6 +18,7 @@ use crate::endpoints::Endpoints;
 use crate::ledger::Settled;
 use crate::progress::Connection;
 use crate::rows::Row;
+use crate::transport::causes;
 
 /// Sends one stream after the other until one fails.
 pub(super) async fn run<S: Source>(driver: &mut Driver<S>, channel: Channel) -> Ended {
@@ -103,8 +104,7 @@ fn messages(
 
 /// Whether there was no connection to send anything by.
 fn is_unconnected(status: &Status) -> bool {
-    let mut causes = std::iter::successors(std::error::Error::source(status), |it| it.source());
-    causes.any(|cause| cause.is::<tonic::ConnectError>())
+    causes(status).any(<dyn std::error::Error>::is::<tonic::ConnectError>)
 }
 
 #[cfg(test)]

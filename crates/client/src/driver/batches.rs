@@ -94,7 +94,7 @@ impl Batches {
         let limits = BatchLimits {
             rows: settings.batch_rows_max,
             bytes: BATCH_BYTES_MAX as usize,
-            endpoints: settings.endpoints_max.max(2),
+            endpoints: settings.endpoints_max.max(1),
         };
         Ok(Self {
             carry: Requests::default(),
@@ -113,18 +113,13 @@ impl Batches {
         self.spool.is_some()
     }
 
-    /// Whether the next process finds everything in the spool.
-    pub(super) fn is_stored(&self) -> bool {
-        self.has_spool() && self.carry.is_empty()
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.carry.is_empty() && self.ledger.pending() == 0
     }
 
     /// When the spool is tried again, after it was full.
     pub(super) fn append_at(&self) -> Option<Instant> {
-        self.spool.as_ref()?.append_at.filter(|at| *at > Instant::now())
+        self.spool.as_ref()?.append_at
     }
 
     /// Stores what was taken, if there is a spool.
@@ -135,13 +130,14 @@ impl Batches {
     /// Numbers a batch of what was taken, and stores it in the spool. False: there is nothing, or
     /// no room.
     pub(super) async fn number(&mut self, accounts: &mut Accounts) -> bool {
-        if self.carry.is_empty() || self.append_at().is_some() {
+        if self.carry.is_empty() || self.append_at().is_some_and(|at| at > Instant::now()) {
             return false;
         }
         let drops = self.carry.drops.clone().take_some();
         let rows = &self.carry.rows;
         let fitting = rows::fitting(rows, &drops, self.limits, &self.endpoints).min(rows.len());
         if let Some(spool) = &mut self.spool {
+            spool.append_at = None;
             let outcome = Arc::new(OnceLock::new());
             self.under_way = UnderWay::Appending(fitting, Arc::clone(&outcome));
             let requests = fitting as u64 + drops.total();
@@ -304,15 +300,15 @@ impl Batches {
         }
         self.careful_until = 0;
         accounts.lost(missing);
+        let mut settled = Settled::default();
         if lost {
-            accounts.notices.database_lost(&why, missing);
             self.ledger.number_anew(id);
         } else {
-            let settled = self.ledger.begin_anew(id);
-            // The batches that an earlier process has left are in none of this one's sums.
-            accounts.notices.new_producer(&why, settled.in_doubt.max(let_go), missing);
-            accounts.settle(settled);
+            settled = self.ledger.begin_anew(id);
         }
+        // The batches that an earlier process has left are in none of this one's sums.
+        accounts.notices.new_producer(&why, lost, settled.in_doubt.max(let_go), missing);
+        accounts.settle(settled);
     }
 
     /// The first of what was taken, to be sent by `Add`.

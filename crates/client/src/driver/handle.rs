@@ -6,9 +6,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::clock;
-use crate::producer::CountedFile;
 use crate::progress::Progress;
+use crate::{CountedFile, clock};
 
 /// How long after its limit a close waits for a task that does not end.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);

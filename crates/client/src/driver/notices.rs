@@ -138,20 +138,15 @@ impl Notices {
         }
     }
 
-    pub(super) fn new_producer(&self, why: &str, in_doubt: u64, batches_lost: u64) {
-        log!(
-            error,
-            self,
-            in_doubt,
-            batches_lost,
-            "{why}; going on under a new id. What was sent and not acknowledged is in doubt, and \
-             is not sent again"
-        );
-    }
-
-    pub(super) fn database_lost(&self, why: &str, batches_lost: u64) {
-        let rest = "what it has lost is lost, and the rest goes on under a new id";
-        log!(error, self, batches_lost, "{why}; {rest}");
+    pub(super) fn new_producer(&self, why: &str, lost: bool, in_doubt: u64, batches_lost: u64) {
+        let rest = match lost {
+            true => "what it has lost is lost, and the rest goes on under a new id",
+            false => {
+                "going on under a new id. What was sent and not acknowledged is in doubt, and is \
+                 not sent again"
+            }
+        };
+        log!(error, self, in_doubt, batches_lost, "{why}; {rest}");
     }
 
     /// The spool has failed, such as when it is full.

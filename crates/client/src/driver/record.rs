@@ -15,7 +15,6 @@ use tonic::{Code, Status, Streaming};
 
 use super::{Anew, Driver, Ended, Source, sleep_until};
 use crate::clock;
-use crate::producer::CountedFile;
 use crate::progress::Connection;
 use crate::rows::{self, BatchLimits, Names};
 
@@ -76,17 +75,23 @@ impl Stream {
             Ok((answers, first))
         };
         let limit = driver.link.patience(driver.link.settings.open_timeout, &driver.batches);
+        let late = || {
+            let limit = limit.as_millis();
+            Status::deadline_exceeded(format!("no answer to Open within {limit} ms"))
+        };
         let answer = match driver.meanwhile(tokio::time::timeout(limit, call)).await {
             None => return Err(Ended::Done),
-            Some(Ok(answer)) => answer,
-            Some(Err(_)) => {
-                let limit = limit.as_millis();
-                Err(Status::deadline_exceeded(format!("no answer to Open within {limit} ms")))
-            }
+            Some(answer) => answer.map_err(|_| late()).flatten(),
         };
         let (answers, first) = match answer {
             Ok(answer) => answer,
-            Err(status) => return Err(unopened(driver, status)),
+            Err(status) => {
+                let status = driver.link.target.unanswered(status);
+                return Err(match anew(driver, Reason::of(&status)) {
+                    Some(anew) => Ended::Anew(anew),
+                    None => broken(status),
+                });
+            }
         };
         let Some(producers::Acknowledgement { opened: Some(opened), committed_sequence }) = first
         else {
@@ -98,32 +103,42 @@ impl Stream {
         batches.heard();
         // From here on the earlier claims may be forgotten, and not before.
         batches.store_lease(&mut driver.accounts).await.map_err(broken)?;
+        batches.ledger.begin_stream();
+        driver.link.opened_once = true;
+        driver.connected(Connection::Record);
+        Ok(Self::new(driver, messages, answers, &opened))
+    }
+
+    /// A stream within the server's limits and this client's.
+    fn new<S: Source>(
+        driver: &mut Driver<S>,
+        messages: mpsc::UnboundedSender<proto::RecordRequest>,
+        answers: Streaming<producers::Acknowledgement>,
+        opened: &producers::Opened,
+    ) -> Self {
         let or_ours = |theirs: u32, ours: usize| match theirs {
             0 => ours,
             theirs => ours.min(theirs as usize),
         };
         let settings = &driver.link.settings;
-        batches.limits = BatchLimits {
+        driver.batches.limits = BatchLimits {
             rows: or_ours(opened.batch_rows_max, settings.batch_rows_max),
             bytes: or_ours(opened.batch_bytes_max, usize::MAX),
             endpoints: or_ours(opened.endpoints_max, usize::MAX),
         };
-        batches.ledger.begin_stream();
         let window = or_ours(opened.batches_in_flight_max, settings.batches_in_flight_max);
-        driver.link.opened_once = true;
-        driver.connected(Connection::Record);
         let now = Instant::now();
-        Ok(Self {
+        Self {
             messages,
             answers,
             since: now,
             silent_since: now,
             window: window as u64,
             names: Names::new(or_ours(opened.path_bytes_max, usize::MAX)),
-            sent: committed_sequence,
+            sent: driver.batches.ledger.acknowledged(),
             acknowledged: false,
             full: false,
-        })
+        }
     }
 
     /// Uses the stream until it ends.
@@ -133,19 +148,15 @@ impl Stream {
                 return ended;
             }
             let in_flight = self.sent - driver.batches.ledger.acknowledged();
-            if driver.is_done() {
+            let is_done = driver.is_done();
+            if is_done || self.full && in_flight == 0 {
                 // With a spool, the next process comes back as the same producer.
-                if !driver.batches.has_spool() {
-                    let files = driver.counted_files.get().into_iter().flatten();
-                    let done = proto::Done { files: files.map(CountedFile::message).collect() };
-                    self.send(Kind::Done(done));
+                if is_done && !driver.batches.has_spool() {
+                    let files = driver.counted_files.get().cloned().unwrap_or_default();
+                    self.send(Kind::Done(proto::Done { files }));
                 }
                 self.finish(driver.link.settings.open_timeout).await;
-                return Ended::Done;
-            }
-            if self.full && in_flight == 0 {
-                self.finish(driver.link.settings.open_timeout).await;
-                return Ended::Reopen;
+                return if is_done { Ended::Done } else { Ended::Reopen };
             }
             // A spool takes what the server does not take yet.
             let may_take = (in_flight < self.window && !self.full) || driver.batches.has_spool();
@@ -246,21 +257,21 @@ impl Stream {
         }
         let acknowledged = batches.ledger.acknowledged();
         let in_flight = self.sent.saturating_sub(acknowledged);
-        Err(match Reason::of(&status) {
-            // It had stored nothing, and may begin again. The answer to Open says whether it may.
-            Reason::Forgotten if acknowledged == 0 => Ended::Broken { status, healthy },
-            reason @ (Reason::Forgotten | Reason::InUse) => anew(driver, reason),
-            Reason::InvalidBatch | Reason::Limit | Reason::TimeAhead if in_flight > 1 => {
-                // The one that is refused shows when they are sent one at a time.
-                batches.careful_until = self.sent;
-                Ended::Reopen
-            }
-            reason @ (Reason::InvalidBatch | Reason::Limit | Reason::TimeAhead)
-                if in_flight == 1 =>
-            {
-                Ended::Refused { status, reason }
-            }
-            _ => Ended::Broken { status, healthy },
+        let reason = Reason::of(&status);
+        // A producer that had stored nothing may begin again. The answer to Open says whether it may.
+        let begins = reason == Reason::Forgotten && acknowledged == 0;
+        if let Some(anew) = anew(driver, reason).filter(|_| !begins) {
+            return Err(Ended::Anew(anew));
+        }
+        let refuses = matches!(reason, Reason::InvalidBatch | Reason::Limit | Reason::TimeAhead);
+        if refuses && in_flight > 1 {
+            // The one that is refused shows when they are sent one at a time.
+            driver.batches.careful_until = self.sent;
+            return Err(Ended::Reopen);
+        }
+        Err(match refuses && in_flight == 1 {
+            true => Ended::Refused { status, reason },
+            false => Ended::Broken { status, healthy },
         })
     }
 
@@ -274,28 +285,18 @@ impl Stream {
     }
 }
 
-/// The server has not opened a stream.
-fn unopened<S: Source>(driver: &Driver<S>, status: Status) -> Ended {
-    let status = driver.link.target.unanswered(status);
-    match Reason::of(&status) {
-        reason @ (Reason::Forgotten | Reason::InUse) => anew(driver, reason),
-        _ => Ended::Broken { status, healthy: false },
-    }
-}
-
-fn anew<S: Source>(driver: &Driver<S>, reason: Reason) -> Ended {
-    let Driver { batches, .. } = driver;
-    Ended::Anew(match reason {
-        Reason::InUse => {
-            let why = "another client uses this producer's id".to_owned();
-            Anew { why, lost: false, missing: 0 }
+/// Why the driver has to go on as a new producer, if it has to.
+fn anew<S: Source>(driver: &Driver<S>, reason: Reason) -> Option<Anew> {
+    let ledger = &driver.batches.ledger;
+    let (why, missing) = match reason {
+        Reason::Forgotten => {
+            let missing = ledger.missing_if_forgotten(driver.batches.clock.micros());
+            ("the server does not know this producer any more", missing)
         }
-        _ => {
-            let why = "the server does not know this producer any more".to_owned();
-            let missing = batches.ledger.missing_if_forgotten(batches.clock.micros());
-            Anew { why, lost: false, missing }
-        }
-    })
+        Reason::InUse => ("another client uses this producer's id", 0),
+        _ => return None,
+    };
+    Some(Anew { why: why.to_owned(), lost: false, missing })
 }
 
 // === impl Reason ===

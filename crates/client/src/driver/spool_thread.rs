@@ -52,19 +52,18 @@ impl SpoolThread {
         let (opened, answer) = oneshot::channel();
         let (end, ended) = oneshot::channel();
         let folder = dir.clone();
-        let failed = |source| ConnectError::Spool { dir, source };
-        let thread = std::thread::Builder::new().name("tally-spool".to_owned()).spawn(move || {
+        let failed = |source| ConnectError::Spool { dir: dir.clone(), source };
+        let thread = std::thread::Builder::new().name("tally-spool".to_owned());
+        let spawned = thread.spawn(move || {
             work(&folder, options, new_id, opened, &receiver);
             let _ = end.send(());
         });
-        if let Err(error) = thread {
-            return Err(failed(error.into()));
-        }
-        match answer.await {
-            Ok(Ok(recovered)) => Ok((Self { tasks: Some(tasks), ended }, recovered)),
-            Ok(Err(error)) => Err(failed(error.into())),
-            Err(_) => Err(failed("the spool's thread is gone".into())),
-        }
+        spawned.map_err(|error| failed(error.into()))?;
+        let recovered = answer
+            .await
+            .map_err(|_| failed("the spool's thread is gone".into()))?
+            .map_err(|error| failed(error.into()))?;
+        Ok((Self { tasks: Some(tasks), ended }, recovered))
     }
 
     /// Closes the files once every task that was begun is done.

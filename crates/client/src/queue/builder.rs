@@ -1,38 +1,15 @@
 //! How a queue is set up.
 
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::shards::Shards;
-use super::source::{QueueSource, Reported};
-use super::{Handle, Queue, Sending, Shared};
+use super::source::QueueSource;
+use super::{Handle, Queue, Shared};
 use crate::driver;
 use crate::error::ConnectError;
 use crate::settings::{Settings, common_settings};
 
-/// How many requests wait at most.
-const QUEUE_REQUESTS_MAX: usize = 1_000_000;
-
-/// How long requests are gathered before a batch of them is sent.
-const LINGER: Duration = Duration::from_millis(50);
-
-/// Sets a [`Queue`] up.
-///
-/// ```no_run
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use std::time::Duration;
-///
-/// use tally_client::Queue;
-///
-/// let queue = Queue::builder("http://tally.internal:7777")
-///     .name("checkout")
-///     .queue_requests_max(100_000)
-///     .linger(Duration::from_millis(10))
-///     .connect()
-///     .await?;
-/// # Ok(()) }
-/// ```
+/// Sets a [`Queue`] up; [`Queue::builder`] makes it, and [`connect`](Self::connect) starts the queue.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct QueueBuilder {
@@ -47,8 +24,8 @@ impl QueueBuilder {
     pub(super) fn new(url: impl Into<String>) -> Self {
         Self {
             settings: Settings::new(url),
-            queue_requests_max: QUEUE_REQUESTS_MAX,
-            linger: LINGER,
+            queue_requests_max: 1_000_000,
+            linger: Duration::from_millis(50),
         }
     }
 
@@ -77,19 +54,10 @@ impl QueueBuilder {
     /// When a setting cannot be used, or this is not within a tokio runtime.
     pub async fn connect(self) -> Result<Queue, ConnectError> {
         let Self { settings, queue_requests_max, linger } = self;
-        let (name, batch_rows_max) = (settings.name.clone(), settings.batch_rows_max);
-        let (clock, close_timeout) = (settings.clock.clone(), settings.close_timeout);
-        driver::start(settings, |driver, endpoints| {
-            let shared = Arc::new(Shared {
-                shards: Shards::new(queue_requests_max, batch_rows_max),
-                endpoints,
-                clock,
-                skipped: AtomicU64::new(0),
-                close_timeout,
-                reported: Mutex::new(Reported::default()),
-                sending: Sending::Server(driver),
-            });
-            let source = QueueSource::new(Arc::clone(&shared), &name, batch_rows_max, linger);
+        driver::start(settings.clone(), |driver, endpoints| {
+            let shared = Shared::new(&settings, queue_requests_max, endpoints, Some(driver));
+            let shared = Arc::new(shared);
+            let source = QueueSource::new(Arc::clone(&shared), &settings, linger);
             (source, Queue(Arc::new(Handle(shared))))
         })
         .await

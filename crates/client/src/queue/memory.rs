@@ -1,18 +1,15 @@
 //! A queue that sends nothing.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::source::Reported;
-use super::{Sending, Shared};
+use super::Shared;
 use crate::Method;
-use crate::clock::AnyClock;
 use crate::endpoints::Endpoints;
 use crate::error::Refusal;
 use crate::queue::shards::Shards;
 use crate::rows::Row;
-use crate::settings::{BATCH_ROWS_MAX, CLOSE_TIMEOUT, ENDPOINTS_MAX};
+use crate::settings::{ENDPOINTS_MAX, Settings};
 
 /// How many requests wait before they are added up.
 const REQUESTS_MAX: usize = 100_000;
@@ -26,22 +23,15 @@ pub(super) struct Memory(Mutex<Vec<u64>>);
 
 /// The parts of such a queue.
 pub(super) fn shared() -> Shared {
-    Shared {
-        shards: Shards::new(REQUESTS_MAX, BATCH_ROWS_MAX),
-        endpoints: Arc::new(Endpoints::new(ENDPOINTS_MAX)),
-        clock: AnyClock::default(),
-        skipped: AtomicU64::new(0),
-        close_timeout: CLOSE_TIMEOUT,
-        reported: Mutex::new(Reported::default()),
-        sending: Sending::Memory(Memory::default()),
-    }
+    let settings = Settings::new("");
+    Shared::new(&settings, REQUESTS_MAX, Arc::new(Endpoints::new(ENDPOINTS_MAX)), None)
 }
 
 /// What was counted, by name.
 pub(super) fn counts(shared: &Shared) -> BTreeMap<(Method, String), u64> {
     let mut named = BTreeMap::new();
-    if let Sending::Memory(memory) = &shared.sending {
-        let counts = memory.add_up(&shared.shards);
+    if shared.driver.is_none() {
+        let counts = shared.memory.add_up(&shared.shards);
         for (endpoint, count) in (0..).zip(counts.iter().copied()).filter(|(_, count)| *count > 0) {
             let (method, path) = shared.endpoints.name(endpoint);
             *named.entry((method, path.to_owned())).or_default() += count;

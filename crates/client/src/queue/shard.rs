@@ -8,17 +8,15 @@ use crate::rows::{Drops, Row};
 pub(super) struct Shard {
     /// The newest requests. There is memory for a chunk.
     current: Vec<Row>,
-    /// How long `current` may become before anything has to be looked at: there is room.
+    /// How long `current` may become before anything has to be looked at: its room is reserved.
     limit: usize,
     full: VecDeque<Vec<Row>>,
     full_rows: usize,
-    /// How many more there is room for beyond `limit`.
-    beyond: usize,
     pub(super) taken: u64,
     pub(super) dropped: u64,
     /// How many requests were refused and noted as dropped.
     pub(super) refused: u64,
-    /// Those of them that were not taken to be reported.
+    /// Those of them that are still to be reported.
     pub(super) noted: Drops,
     pub(super) closed: bool,
 }
@@ -42,52 +40,40 @@ impl Shard {
         self.taken + self.dropped + (self.full_rows + self.current.len()) as u64
     }
 
-    /// Whether a request may come without anything being looked at.
+    /// How many requests may come without anything being looked at.
     #[inline]
-    pub(super) fn is_free(&self) -> bool {
-        self.current.len() < self.limit
-    }
-
-    /// How many more requests there is room for.
-    pub(super) fn reserved(&self) -> usize {
-        self.beyond + self.limit.saturating_sub(self.current.len())
+    pub(super) fn free(&self) -> usize {
+        self.limit - self.current.len()
     }
 
     /// Adds a request to a shard that is free. True: there was nothing before.
     #[inline]
     pub(super) fn push(&mut self, row: Row) -> bool {
-        debug_assert!(self.is_free(), "there is room");
         let was_empty = self.is_empty();
         self.current.push(row);
         was_empty
     }
 
-    /// Adds to the room.
-    pub(super) fn reserve(&mut self, rows: usize) {
-        self.beyond += rows;
-    }
-
-    /// The next request looks for room again.
-    fn look_again(&mut self) {
-        self.beyond = self.reserved();
-        self.limit = 0;
-    }
-
-    /// Makes the shard free for the requests that there is room for, or for a chunk.
-    pub(super) fn make_free(&mut self, chunk_rows: usize, spare: impl FnOnce() -> Vec<Row>) {
-        self.look_again();
-        if self.current.len() >= chunk_rows {
-            self.full_rows += self.current.len();
+    /// Makes the shard free for as many requests as `reserve` grants. False: for none.
+    pub(super) fn make_free(
+        &mut self,
+        chunk_rows: usize,
+        reserve: impl FnOnce(usize) -> usize,
+        spare: impl FnOnce() -> Vec<Row>,
+    ) -> bool {
+        let is_full = self.current.len() == chunk_rows;
+        let granted = reserve(if is_full { chunk_rows } else { chunk_rows - self.current.len() });
+        if is_full && granted > 0 {
+            self.full_rows += chunk_rows;
             self.full.push_back(std::mem::replace(&mut self.current, spare()));
         }
-        let free = self.beyond.min(chunk_rows - self.current.len());
-        self.limit = self.current.len() + free;
-        self.beyond -= free;
+        self.limit = self.current.len() + granted;
+        granted > 0
     }
 
     /// No more requests come.
     pub(super) fn close(&mut self) {
-        self.look_again();
+        self.limit = self.current.len();
         self.closed = true;
     }
 
@@ -103,7 +89,7 @@ impl Shard {
         }
         self.taken += rows as u64;
         self.full.pop_front().inspect(|_| self.full_rows -= rows).or_else(|| {
-            self.look_again();
+            self.limit -= rows;
             Some(std::mem::replace(&mut self.current, spare()))
         })
     }
@@ -111,7 +97,7 @@ impl Shard {
     /// Drops the requests that wait in a shard that is closed.
     pub(super) fn drop_all(&mut self) {
         self.dropped += (self.full_rows + self.current.len()) as u64;
-        (self.full_rows, self.full, self.current) = Default::default();
+        (self.full_rows, self.full, self.current, self.limit) = Default::default();
     }
 
     /// Notes a request that is not taken.

@@ -6,15 +6,15 @@
 //! no other thread holds and 16 bytes of writing. The lock is one that takes a single atomic
 //! operation: it is held for some nanoseconds, and a thread that records goes elsewhere when it is.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use try_lock::{Locked, TryLock};
 
 use super::shard::Shard;
-use super::thread;
 use crate::error::Refusal;
 use crate::rows::{Drops, Requests, Row};
 
@@ -31,6 +31,14 @@ const YIELDS: u32 = 64;
 
 /// How long a pause is.
 const LOCK_PAUSE: Duration = Duration::from_micros(50);
+
+thread_local! {
+    /// This thread's number, from 1: which shard it records in. 0 before it has one.
+    static THREAD: Cell<usize> = const { Cell::new(0) };
+}
+
+/// How many threads have a number.
+static THREADS: AtomicUsize = AtomicUsize::new(0);
 
 /// The requests that wait.
 pub(crate) struct Shards {
@@ -92,8 +100,8 @@ impl Shards {
     /// Takes a request, if there is room.
     #[inline]
     pub(crate) fn record(&self, row: Row) -> Result<(), Refusal> {
-        let mut shard = self.lock_any(thread::number());
-        if !shard.is_free() {
+        let mut shard = self.lock_any();
+        if shard.free() == 0 {
             return self.record_slowly(shard, row);
         }
         let wakes = shard.push(row);
@@ -104,32 +112,28 @@ impl Shards {
         Ok(())
     }
 
-    /// A shard, preferably this one: a lock holder may be descheduled, so the other shards are tried
-    /// before waiting.
+    /// A shard, preferably this thread's: a lock holder may be descheduled, so the other shards are
+    /// tried before waiting.
     #[inline]
-    fn lock_any(&self, at: usize) -> Locked<'_, Shard> {
-        let mask = self.shards.len() - 1;
+    fn lock_any(&self) -> Locked<'_, Shard> {
+        let (at, mask) = (thread_number(), self.shards.len() - 1);
         if let Some(shard) = self.shards[at & mask].0.try_lock() {
             return shard;
         }
         for other in at + 1..=at + mask {
             if let Some(shard) = self.shards[other & mask].0.try_lock() {
                 // Two threads have the same one: this one moves.
-                thread::set_number(other);
+                THREAD.set(other);
                 return shard;
             }
         }
         self.lock(at)
     }
 
-    fn try_lock(&self, at: usize) -> Option<Locked<'_, Shard>> {
-        self.shards[at & (self.shards.len() - 1)].0.try_lock()
-    }
-
     fn lock(&self, at: usize) -> Locked<'_, Shard> {
         let mut attempts = 0;
         loop {
-            if let Some(shard) = self.try_lock(at) {
+            if let Some(shard) = self.shards[at & (self.shards.len() - 1)].0.try_lock() {
                 return shard;
             }
             attempts += 1;
@@ -149,15 +153,11 @@ impl Shards {
         if shard.closed {
             return Err(Refusal::Closed);
         }
-        if shard.reserved() == 0 {
-            shard.reserve(self.reserve(self.chunk_rows));
-        }
         // Other shards may have reserved room that they do not use: a quarter of the queue's at most,
         // which is not worth a search in all of them.
-        if shard.reserved() == 0 {
+        if !shard.make_free(self.chunk_rows, |rows| self.reserve(rows), || self.spare()) {
             return Err(Refusal::Full);
         }
-        shard.make_free(self.chunk_rows, || self.spare());
         let wakes = shard.push(row);
         drop(shard);
         if wakes {
@@ -171,7 +171,7 @@ impl Shards {
 
     /// Notes a request that was not taken as dropped.
     pub(crate) fn refuse(&self, row: Row) {
-        self.lock_any(thread::number()).refuse(row);
+        self.lock_any().refuse(row);
         // Drops are reported even if nothing else is.
         self.wake();
     }
@@ -286,15 +286,11 @@ impl Shards {
 
     fn recycle(&self, mut chunk: Vec<Row>) {
         chunk.clear();
-        let mut spares = self.lock_spares();
+        let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
         // A burst leaves no more behind than a batch or so.
         if spares.len() < 4 * self.shards.len() {
             spares.push(chunk);
         }
-    }
-
-    fn lock_spares(&self) -> MutexGuard<'_, Vec<Vec<Row>>> {
-        self.spares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[inline]
@@ -304,6 +300,18 @@ impl Shards {
         if self.sleeping.load(Ordering::SeqCst) && self.sleeping.swap(false, Ordering::SeqCst) {
             self.work.notify_one();
         }
+    }
+}
+
+/// This thread's number.
+#[inline]
+fn thread_number() -> usize {
+    match THREAD.get() {
+        0 => {
+            THREAD.set(THREADS.fetch_add(1, Ordering::Relaxed) + 1);
+            THREAD.get()
+        }
+        number => number,
     }
 }
 

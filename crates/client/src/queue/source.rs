@@ -14,6 +14,7 @@ use crate::clock;
 use crate::driver::Source;
 use crate::measure;
 use crate::rows::Requests;
+use crate::settings::Settings;
 
 /// How often to report what the queue has done while nothing is taken.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -48,15 +49,17 @@ pub(super) struct Reported {
 // === impl QueueSource ===
 
 impl QueueSource {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        producer: &str,
-        batch_rows_max: usize,
-        linger: Duration,
-    ) -> Self {
-        let producer = producer.into();
-        let (gathered_at, many, first, ended) = (None, false, 0, false);
-        Self { shared, producer, batch_rows_max, linger, gathered_at, many, first, ended }
+    pub(super) fn new(shared: Arc<Shared>, settings: &Settings, linger: Duration) -> Self {
+        Self {
+            shared,
+            producer: settings.name.as_str().into(),
+            batch_rows_max: settings.batch_rows_max,
+            linger,
+            gathered_at: None,
+            many: false,
+            first: 0,
+            ended: false,
+        }
     }
 
     /// Waits until there is something to take, and it has been gathered for long enough.
