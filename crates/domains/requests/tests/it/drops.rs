@@ -55,7 +55,7 @@ fn drops_only() -> Parcel<Rows> {
     Rows::default().of_run(Run { producer: Uuid::now_v7(), epoch: 1, first: 1, batches })
 }
 
-/// Requests on a thousand days.
+/// Requests of a thousand days.
 fn many_days() -> Parcel<Rows> {
     (0..i64::from(DROPS_MAX)).map(|day| (1, day * 86_400_000_000)).collect::<Rows>().into()
 }
