@@ -13,8 +13,8 @@ enum Layer {
     Testkit,
     Domain,
     App,
-    /// A program that tests the others; it may use the testkit.
-    Torture,
+    /// What only developers run: it may use everything.
+    Dev,
     Xtask,
 }
 
@@ -60,7 +60,7 @@ fn layer(manifest: &str) -> Option<Layer> {
         ["crates", "dev", "testkit", ..] => Some(Layer::Testkit),
         ["crates", "kernel", ..] => Some(Layer::Kernel),
         ["crates", "domains", ..] => Some(Layer::Domain),
-        ["crates", "dev", "torture", ..] => Some(Layer::Torture),
+        ["crates", "dev", ..] => Some(Layer::Dev),
         ["crates", "apps", ..] => Some(Layer::App),
         ["xtask", ..] => Some(Layer::Xtask),
         _ => None,
@@ -70,14 +70,14 @@ fn layer(manifest: &str) -> Option<Layer> {
 /// apps → domains → kernel → proto; client and domains → proto. For development, everyone may use the
 /// testkit, and the client may be tested against a real server.
 fn allowed(from: Layer, to: Layer, dev: bool) -> bool {
-    use Layer::{App, Client, Domain, Kernel, Proto, Testkit, Torture, Xtask};
+    use Layer::{App, Client, Dev, Domain, Kernel, Proto, Testkit, Xtask};
     match (from, to) {
-        (_, Testkit) => dev || matches!(from, Testkit | Torture | Xtask),
-        (App | Torture, Domain | Kernel | Proto | Client)
+        (_, Testkit) => dev || matches!(from, Testkit | Dev | Xtask),
+        (App, Domain | Kernel | Proto | Client)
         | (Domain, Kernel | Proto)
         | (Client, Proto)
         | (Kernel, Kernel | Proto)
-        | (Xtask, _) => true,
+        | (Dev | Xtask, _) => true,
         (Client, Kernel | Domain | App) | (Domain, Client) => dev,
         _ => false,
     }

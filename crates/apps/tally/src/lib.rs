@@ -11,7 +11,7 @@
 //! | `output.rs`, `output/` | what commands print |
 //! | `port.rs` | the server's port: inherited, free, or handed over |
 //! | `schema.rs` | the tables of several domains, brought up to date as one |
-//! | `settings.rs` | the settings that are no domain's |
+//! | `settings.rs` | the server's own settings, without its domains' |
 //! | `variables.rs` | variables of the environment that look like settings, and are none |
 
 mod app;

@@ -1,5 +1,5 @@
-//! The settings that are no domain's: flags, then environment, then defaults; every mistake at
-//! once.
+//! The server's own settings, without its domains': flags, then environment, then defaults; every
+//! mistake at once.
 
 use std::net::Ipv6Addr;
 use std::time::Duration;

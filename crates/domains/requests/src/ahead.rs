@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::batch::InvalidBatch;
+use crate::error::InvalidBatch;
 
 /// Log it at most this often, in microseconds.
 const INTERVAL_MICROS: i64 = 60_000_000;

@@ -1,16 +1,15 @@
 //! One batch of a `Record` stream: from a message to rows, or what is wrong with it.
 
 use prost::Message as _;
+use tally_producers::stream::{Builder as _, read_drops};
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_proto::wire::{MICROS, PATH_BYTES_MAX};
 
-use crate::model::{Day, Endpoint, EndpointId};
+use crate::error::InvalidBatch;
+use crate::model::{Endpoint, EndpointId};
 use crate::rows::{Rows, RowsBuilder};
 use crate::validate::Rules;
-
-/// How many days one batch may say that it dropped requests of.
-pub(crate) const DROPS_MAX: usize = 1_000;
 
 /// What a `Record` stream may bring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,101 +22,6 @@ pub struct RecordLimits {
     pub endpoints_max: u32,
     /// How many batches may be sent and not yet acknowledged.
     pub batches_in_flight_max: u32,
-}
-
-/// Why a batch cannot be counted. Positions are from 1, within the field that is named.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidBatch {
-    /// No number.
-    #[error("sequence is 0, and batches are numbered from 1")]
-    SequenceZero,
-    /// A number that no producer reaches.
-    #[error("sequence is beyond 2^63-1")]
-    SequenceTooLarge,
-    /// Neither requests nor drops.
-    #[error("count is 0, and there are no drops: nothing to store")]
-    Empty,
-    /// A list that is longer or shorter than the batch says.
-    #[error("{field} has {len} entries, and count is {count}")]
-    Length {
-        /// The field.
-        field: &'static str,
-        /// How many entries it has.
-        len: usize,
-        /// How many it should have.
-        count: u32,
-    },
-    /// Too many requests.
-    #[error("count is {count}, and a batch may have at most {max} requests")]
-    TooManyRows {
-        /// How many.
-        count: usize,
-        /// The limit.
-        max: u32,
-    },
-    /// Too many endpoints.
-    #[error("endpoints: the stream names {count}, and may name at most {max}: open another one")]
-    TooManyEndpoints {
-        /// How many, those of earlier batches included.
-        count: usize,
-        /// The limit.
-        max: u32,
-    },
-    /// A number without an endpoint.
-    #[error(
-        "endpoint, position {position}: number {number}, and the stream has named {named} \
-         endpoints, numbered from 0"
-    )]
-    EndpointNumber {
-        /// Which.
-        position: usize,
-        /// The number.
-        number: u32,
-        /// How many there are.
-        named: usize,
-    },
-    /// A time that no request can have.
-    #[error(
-        "time_delta, position {position}: the time is not between 0001-01-01T00:00:00Z and \
-         9999-12-31T23:59:59.999999Z"
-    )]
-    TimeOutOfRange {
-        /// Which.
-        position: usize,
-    },
-    /// A time in the future. The batch is acceptable once the clocks agree.
-    #[error(
-        "time_delta, position {position}: the time is {ahead_seconds} s ahead of the server's \
-         clock, more than 24 h: one of the two clocks is wrong"
-    )]
-    TimeAhead {
-        /// Which.
-        position: usize,
-        /// How far.
-        ahead_seconds: i64,
-    },
-    /// Too many days.
-    #[error("drops has {len} entries, and at most {DROPS_MAX} are allowed")]
-    TooManyDrops {
-        /// How many.
-        len: usize,
-    },
-    /// A day that no request can have.
-    #[error("drops, position {position}: day {day} is not between 0001-01-01 and 9999-12-31")]
-    DropDay {
-        /// Which.
-        position: usize,
-        /// Days since 1970-01-01.
-        day: i32,
-    },
-    /// Not a number of drops.
-    #[error("drops, position {position}: count is {count}, and must be from 1 to 2^63-1")]
-    DropCount {
-        /// Which.
-        position: usize,
-        /// The number.
-        count: u64,
-    },
 }
 
 // === impl RecordLimits ===
@@ -133,18 +37,7 @@ impl Default for RecordLimits {
     }
 }
 
-// === impl InvalidBatch ===
-
-impl InvalidBatch {
-    /// Whether it is a limit of `Opened` that was passed.
-    #[must_use]
-    pub fn is_limit(&self) -> bool {
-        matches!(self, Self::TooManyRows { .. } | Self::TooManyEndpoints { .. })
-    }
-}
-
-/// The number of a batch, and the endpoints that it names for the first time, after `named`
-/// others.
+/// The endpoints that a batch names for the first time, after `named` others.
 pub(crate) fn endpoints(
     batch: &mut proto::Batch,
     named: usize,
@@ -158,15 +51,6 @@ pub(crate) fn endpoints(
     }
     let named = std::mem::take(&mut batch.endpoints);
     Ok(named.iter().map(|one| Endpoint::new(one.method, rules.path(&one.path))).collect())
-}
-
-/// The number of a batch.
-pub(crate) fn sequence(batch: &proto::Batch) -> Result<i64, InvalidBatch> {
-    match i64::try_from(batch.sequence) {
-        Ok(0) => Err(InvalidBatch::SequenceZero),
-        Ok(sequence) => Ok(sequence),
-        Err(_) => Err(InvalidBatch::SequenceTooLarge),
-    }
 }
 
 /// How many rows a batch has, which its lists agree on.
@@ -184,28 +68,6 @@ pub(crate) fn rows(batch: &proto::Batch, limits: &RecordLimits) -> Result<usize,
         return Err(InvalidBatch::Empty);
     }
     Ok(batch.count as usize)
-}
-
-/// What a batch says to have dropped.
-pub(crate) fn drops(batch: &proto::Batch) -> Result<Vec<(Day, i64)>, InvalidBatch> {
-    let len = batch.drops.len();
-    if len > DROPS_MAX {
-        return Err(InvalidBatch::TooManyDrops { len });
-    }
-    // A clock that is wrong is no reason to forget drops: they can be told only once.
-    let days = Day::MIN..=Day::MAX;
-    (1..)
-        .zip(&batch.drops)
-        .map(|(position, drops)| {
-            let (day, count) = (Day(drops.day), drops.count);
-            if !days.contains(&day) {
-                return Err(InvalidBatch::DropDay { position, day: day.0 });
-            }
-            let valid = i64::try_from(count).ok().filter(|count| *count > 0);
-            let count = valid.ok_or(InvalidBatch::DropCount { position, count })?;
-            Ok((day, count))
-        })
-        .collect()
 }
 
 /// Adds the rows of a batch, or none of them. The lists have the same length; `ids` are those
@@ -256,10 +118,9 @@ pub fn decode_batch(bytes: &[u8], now_micros: i64) -> Result<Rows, String> {
         (RecordLimits::default(), Rules { path_bytes_max: PATH_BYTES_MAX, now_micros });
     let mut builder = RowsBuilder::new(0);
     let mut read = || {
-        sequence(&batch)?;
         let named = endpoints(&mut batch, 0, &limits, rules)?;
         rows(&batch, &limits)?;
-        drops(&batch)?;
+        read_drops(&batch.drops)?;
         let ids: Vec<EndpointId> = (0..).take(named.len()).collect();
         encode(&batch, &ids, rules, &mut builder)
     };

@@ -12,12 +12,15 @@
 use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
+use tally_producers::Parcel;
 use tally_proto::count::v1::Method;
 use tally_proto::wire::OTHER_PATH;
 use tally_runtime::faults;
+use tokio::time::Instant;
 
 use crate::model::{Endpoint, EndpointId, Named};
 use crate::rows::Rows;
@@ -32,6 +35,10 @@ const OTHERS_MAX: usize = 11;
 /// the memory of the cache and the size of the table.
 pub(crate) const MEAN_PATH_BYTES_MAX: usize = 256;
 
+/// Every answer lacks names that are gone for good. This is logged, and they are stored again, at most
+/// this often.
+const UNNAMED_INTERVAL: Duration = Duration::from_secs(60);
+
 type Shard = HashTable<Arc<Named>>;
 
 /// The endpoints that this server tells apart.
@@ -42,6 +49,8 @@ pub(crate) struct Endpoints {
     is_full: AtomicBool,
     max: usize,
     inner: Mutex<Inner>,
+    /// When an answer last lacked names, if one did.
+    unnamed_at: Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -70,6 +79,7 @@ impl Endpoints {
             is_full: AtomicBool::new(false),
             max,
             inner: Mutex::default(),
+            unnamed_at: Mutex::default(),
         }
     }
 
@@ -174,22 +184,37 @@ impl Endpoints {
         self.begin_belief(&mut self.lock());
     }
 
+    /// Totals have this many endpoints that the dictionary does not name: somebody has removed names.
+    /// Those that this server knows are stored again with their next rows.
+    pub(crate) fn notice_unnamed(&self, unnamed: usize) {
+        let mut last = self.unnamed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if unnamed > 0 && last.is_none_or(|last| last.elapsed() >= UNNAMED_INTERVAL) {
+            *last = Some(Instant::now());
+            tracing::error!(
+                endpoints = unnamed,
+                "the table tally_request_series lacks names: their requests are counted as _unknown; \
+                 those that still come get their names back"
+            );
+            self.doubt();
+        }
+    }
+
     /// The names that must be stored with a batch, for a store in this state.
-    pub(crate) fn names_of(&self, chunks: &[Rows], state: u64) -> Names {
+    pub(crate) fn names_of(&self, chunks: &[Parcel<Rows>], state: u64) -> Names {
         let (belief, moved) = {
             let mut inner = self.lock();
             self.follow(&mut inner, state);
             (self.belief(), inner.moved.clone())
         };
         let mut new: HashMap<EndpointId, Arc<Named>> = HashMap::new();
-        for chunk in chunks {
-            let (unconfirmed, encoded_under) = chunk.unconfirmed();
+        for Parcel { content, .. } in chunks {
+            let (unconfirmed, encoded_under) = content.unconfirmed();
             if encoded_under == belief {
                 new.extend(unconfirmed.iter().map(|named| (named.id, Arc::clone(named))));
                 continue;
             }
             // What was left out then may be needed now.
-            let ids: HashSet<EndpointId> = chunk.iter().map(|(id, _)| id).collect();
+            let ids: HashSet<EndpointId> = content.iter().map(|(id, _)| id).collect();
             let inner = self.lock();
             let named = ids.iter().filter_map(|id| inner.by_id.get(id));
             new.extend(named.map(|named| (named.id, Arc::clone(named))));

@@ -1,16 +1,14 @@
 //! What can go wrong, and what it means to the client.
 
-use std::borrow::Cow;
-
-use tally_ingest::Failure;
-use tally_producers::{InvalidOpen, Refusal};
+use tally_producers::stream::{self, Invalid, InvalidDrops};
 use tally_proto::wire::reason;
 use tally_runtime::Kind;
-use tonic::{Code, Status};
 
-use crate::batch::InvalidBatch;
 use crate::model::DayRange;
 use crate::totals::PATH_BYTES_FACTOR;
+
+/// How a stream ends before its end.
+pub(crate) type Ended = stream::Error<InvalidBatch>;
 
 /// A call failed.
 #[derive(Debug, thiserror::Error)]
@@ -62,15 +60,9 @@ pub enum Error {
     /// The roll-up is done; its answer is not to be had.
     #[error("the days are rolled up, but not answered")]
     RolledUp(#[source] Box<Self>),
-    /// The queue stayed full.
-    #[error("the server's queue is full because the database is not keeping up; try again later")]
-    QueueFull,
     /// Too many roll-ups wait for their turn.
     #[error("too many roll-ups are waiting already; they go on without their callers")]
     TooManyRollUps,
-    /// A producer could not be opened or forgotten in time.
-    #[error("the database does not answer; try again later")]
-    ProducerTimeout,
     /// A text that no database takes.
     #[error("{0} contains a NUL byte, and no path does")]
     PathNul(&'static str),
@@ -80,9 +72,6 @@ pub enum Error {
     /// The server is being stopped.
     #[error("the server is shutting down; go on with another one, or when it is back")]
     Draining,
-    /// The client broke the stream off.
-    #[error("the stream broke off: {0}")]
-    Broken(String),
     /// A message of an `Add` stream that is too large.
     #[error(
         "request {position} of the stream cannot be read: its message has {bytes} bytes, and may \
@@ -96,9 +85,9 @@ pub enum Error {
         /// The limit.
         max: usize,
     },
-    /// Rows of the stream were not stored.
-    #[error("the database did not take the requests")]
-    Write(#[source] Failure),
+    /// A stream ended before its end.
+    #[error(transparent)]
+    Ended(#[from] Ended),
     /// The database failed.
     #[error("{step}")]
     Store {
@@ -106,54 +95,6 @@ pub enum Error {
         step: &'static str,
         /// Why it failed.
         source: tally_store::Error,
-    },
-    /// The message that opens a producer is not acceptable.
-    #[error("open: {0}")]
-    Open(InvalidOpen),
-    /// A producer could not be opened, or may not go on.
-    #[error("{0}")]
-    Refused(Refusal),
-    /// A batch is not acceptable. Those before it stay counted.
-    #[error("batch {sequence}: {reason}")]
-    Batch {
-        /// Its number.
-        sequence: u64,
-        /// What is wrong with it.
-        reason: InvalidBatch,
-    },
-    /// A batch that is neither known nor the next one.
-    #[error("batch {sequence} is out of sequence: the next one is {next}")]
-    OutOfSequence {
-        /// Its number.
-        sequence: u64,
-        /// The number that it should have.
-        next: i64,
-    },
-    /// More batches than the client was allowed.
-    #[error("batch {sequence}: more than {max} batches are sent and not yet acknowledged")]
-    TooManyBatches {
-        /// Its number.
-        sequence: u64,
-        /// The limit.
-        max: u32,
-    },
-    /// A message of a `Record` stream that is too large or malformed.
-    #[error("message {position} of the stream cannot be read: {reason}")]
-    Unreadable {
-        /// From 1.
-        position: u64,
-        /// Why not.
-        reason: String,
-        /// Whether it is too large.
-        is_limit: bool,
-    },
-    /// A message that has no place there.
-    #[error("message {position} of the stream: {reason}")]
-    Unexpected {
-        /// From 1.
-        position: u64,
-        /// What was expected.
-        reason: Cow<'static, str>,
     },
     /// A part of the server ended before it answered.
     #[error("the server failed while it worked on this call")]
@@ -191,6 +132,76 @@ pub enum InvalidTime {
         /// How far.
         ahead_seconds: i64,
     },
+}
+
+/// Why a batch cannot be counted. Positions are from 1, within the field that is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidBatch {
+    /// Neither requests nor drops.
+    #[error("count is 0, and there are no drops: nothing to store")]
+    Empty,
+    /// A list that is longer or shorter than the batch says.
+    #[error("{field} has {len} entries, and count is {count}")]
+    Length {
+        /// The field.
+        field: &'static str,
+        /// How many entries it has.
+        len: usize,
+        /// How many it should have.
+        count: u32,
+    },
+    /// Too many requests.
+    #[error("count is {count}, and a batch may have at most {max} requests")]
+    TooManyRows {
+        /// How many.
+        count: usize,
+        /// The limit.
+        max: u32,
+    },
+    /// Too many endpoints.
+    #[error("endpoints: the stream names {count}, and may name at most {max}: open another one")]
+    TooManyEndpoints {
+        /// How many, those of earlier batches included.
+        count: usize,
+        /// The limit.
+        max: u32,
+    },
+    /// A number without an endpoint.
+    #[error(
+        "endpoint, position {position}: number {number}, and the stream has named {named} \
+         endpoints, numbered from 0"
+    )]
+    EndpointNumber {
+        /// Which.
+        position: usize,
+        /// The number.
+        number: u32,
+        /// How many there are.
+        named: usize,
+    },
+    /// A time that no request can have.
+    #[error(
+        "time_delta, position {position}: the time is not between 0001-01-01T00:00:00Z and \
+         9999-12-31T23:59:59.999999Z"
+    )]
+    TimeOutOfRange {
+        /// Which.
+        position: usize,
+    },
+    /// A time in the future. The batch is acceptable once the clocks agree.
+    #[error(
+        "time_delta, position {position}: the time is {ahead_seconds} s ahead of the server's \
+         clock, more than 24 h: one of the two clocks is wrong"
+    )]
+    TimeAhead {
+        /// Which.
+        position: usize,
+        /// How far.
+        ahead_seconds: i64,
+    },
+    /// What the client says that it has dropped.
+    #[error(transparent)]
+    Drops(#[from] InvalidDrops),
 }
 
 /// Why a date cannot be used.
@@ -237,30 +248,14 @@ impl Error {
             | Self::Date { .. }
             | Self::PathNul(_)
             | Self::ShortIdEmpty
-            | Self::Open(_)
-            | Self::Unexpected { .. }
             | Self::EndBeforeStart { .. } => Kind::InvalidArgument,
             Self::NothingRolledUp(_) => Kind::NotFound,
-            Self::TooManyTotals { .. }
-            | Self::AnswerTooLarge { .. }
-            | Self::TooManyRollUps
-            | Self::TooManyBatches { .. } => Kind::ResourceExhausted,
-            Self::RolledUp(error) => error.kind(),
-            Self::Batch { reason, .. } if reason.is_limit() => Kind::ResourceExhausted,
-            // It will be acceptable, once the clock that is wrong is right.
-            Self::Batch { reason: InvalidBatch::TimeAhead { .. }, .. } => Kind::Unavailable,
-            Self::Unreadable { is_limit: true, .. } => Kind::ResourceExhausted,
-            Self::Batch { .. } | Self::Unreadable { .. } => Kind::InvalidArgument,
-            Self::OutOfSequence { .. } => Kind::FailedPrecondition,
-            Self::Refused(refusal) => match refusal {
-                Refusal::InUse | Refusal::OtherDomain { .. } => Kind::AlreadyExists,
-                Refusal::Forgotten => Kind::FailedPrecondition,
-                Refusal::TooMany { .. } => Kind::ResourceExhausted,
-            },
-            Self::QueueFull | Self::ProducerTimeout | Self::Draining | Self::Broken(_) => {
-                Kind::Unavailable
+            Self::TooManyTotals { .. } | Self::AnswerTooLarge { .. } | Self::TooManyRollUps => {
+                Kind::ResourceExhausted
             }
-            Self::Write(failure) => failure.kind,
+            Self::RolledUp(error) => error.kind(),
+            Self::Draining => Kind::Unavailable,
+            Self::Ended(error) => error.kind(),
             Self::Store { source, .. } => source.kind(),
             Self::Panicked => Kind::Internal,
         }
@@ -274,48 +269,34 @@ impl Error {
             Self::TooManyTotals { .. } | Self::AnswerTooLarge { .. } => {
                 Some(reason::ANSWER_TOO_LARGE)
             }
-            Self::OutOfSequence { .. } => Some(reason::OUT_OF_SEQUENCE),
-            Self::Refused(Refusal::Forgotten) => Some(reason::PRODUCER_FORGOTTEN),
-            Self::Refused(Refusal::InUse | Refusal::OtherDomain { .. }) => {
-                Some(reason::PRODUCER_IN_USE)
-            }
-            Self::Refused(Refusal::TooMany { .. }) => Some(reason::TOO_MANY_PRODUCERS),
-            Self::Open(_) => Some(reason::INVALID_OPEN),
-            Self::Unexpected { .. } => Some(reason::INVALID_MESSAGE),
-            Self::TooManyBatches { .. } => Some(reason::TOO_MANY_BATCHES),
-            Self::Batch { reason: InvalidBatch::TimeAhead { .. }, .. } => Some(reason::TIME_AHEAD),
-            Self::Batch { .. } | Self::Unreadable { .. } => {
-                let is_limit = self.kind() == Kind::ResourceExhausted;
-                Some(if is_limit { reason::LIMIT } else { reason::INVALID_BATCH })
-            }
+            Self::Ended(error) => error.reason(),
             _ => None,
-        }
-    }
-
-    /// Why a `Record` stream ended without its end.
-    pub(crate) fn unreadable(position: u64, status: &Status) -> Self {
-        let reason = status.message().to_owned();
-        match status.code() {
-            // tonic's codes for a message that is too large or malformed.
-            Code::OutOfRange => Self::Unreadable { position, reason, is_limit: true },
-            Code::Internal if reason.contains("decode") => {
-                Self::Unreadable { position, reason, is_limit: false }
-            }
-            _ => Self::Broken(reason),
-        }
-    }
-
-    /// Whether rows may have been stored all the same.
-    pub(crate) fn is_indeterminate(&self) -> bool {
-        match self {
-            Self::Write(failure) => failure.stored.is_none(),
-            Self::Panicked => true,
-            _ => false,
         }
     }
 
     /// Names what the store was asked for.
     pub(crate) fn store(step: &'static str) -> impl FnOnce(tally_store::Error) -> Self {
         move |source| Self::Store { step, source }
+    }
+}
+
+// === impl InvalidBatch ===
+
+impl Invalid for InvalidBatch {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::TooManyRows { .. } | Self::TooManyEndpoints { .. } => Kind::ResourceExhausted,
+            // It will be acceptable, once the clock that is wrong is right.
+            Self::TimeAhead { .. } => Kind::Unavailable,
+            _ => Kind::InvalidArgument,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self.kind() {
+            Kind::ResourceExhausted => reason::LIMIT,
+            Kind::Unavailable => reason::TIME_AHEAD,
+            _ => reason::INVALID_BATCH,
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::error::Error;
+use crate::error::{Ended, Error};
 
 /// What stands before a message: whether it is compressed, and its length in four bytes.
 const PREFIX_BYTES: usize = 5;
@@ -77,7 +77,7 @@ impl Framing {
         if self.is_done || self.split.is_empty() {
             return Ok(());
         }
-        Err(Error::Broken(format!("it ended within message {}", self.position + 1)))
+        Err(Ended::Broken(format!("it ended within message {}", self.position + 1)).into())
     }
 
     fn next_split(&mut self) -> Result<Option<&[u8]>, Error> {
@@ -106,9 +106,10 @@ impl Framing {
         };
         if flag != 0 {
             let position = self.position + 1;
-            return Err(Error::Broken(format!(
+            return Err(Ended::Broken(format!(
                 "message {position} is marked as compressed ({flag}), and no encoding was agreed on"
-            )));
+            ))
+            .into());
         }
         let bytes = u32::from_be_bytes(length) as usize;
         if bytes > self.message_bytes_max {

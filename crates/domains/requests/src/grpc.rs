@@ -12,6 +12,7 @@ pub use add::CountServer;
 
 use std::sync::Arc;
 
+use tally_producers::stream::{self, Answers as Answered};
 use tally_proto::count::v1::count_service_server::{CountService, CountServiceServer};
 use tally_proto::count::v1::{
     AddRequest, AddResponse, CountDailyTotalsRequest, CountDailyTotalsResponse,
@@ -23,16 +24,13 @@ use tally_proto::tally::requests::v1 as requests;
 use tally_proto::tally::requests::v1::request_service_server::{
     RequestService, RequestServiceServer,
 };
-use tally_proto::wire::REASON_TRAILER;
-use tally_runtime::{chain, chain_for_clients};
 
 use tokio_stream::Iter;
-use tonic::metadata::MetadataValue;
-use tonic::{Code, Request, Response, Status, Streaming, async_trait};
+use tonic::{Request, Response, Status, Streaming, async_trait};
 
+use crate::add::MESSAGE_BYTES_MAX;
 use crate::error::Error;
 use crate::model::{Day, DayRange};
-use crate::recorder::MESSAGE_BYTES_MAX;
 use crate::rollup;
 use crate::service::Service;
 use crate::totals::{
@@ -74,7 +72,7 @@ impl Service {
     /// Tally's own API.
     #[must_use]
     pub fn request_service(&self) -> RequestServiceServer<Self> {
-        let max = (self.recorder.record.batch_bytes_max as usize).max(MESSAGE_BYTES_MAX);
+        let max = (self.intake.record.batch_bytes_max as usize).max(MESSAGE_BYTES_MAX);
         RequestServiceServer::new(self.clone()).max_decoding_message_size(max)
     }
 
@@ -88,7 +86,7 @@ impl Service {
             Some(_) => Error::TooManyTotals { max },
             None => Error::Store { step: "read totals", source: error },
         })?;
-        self.recorder.notice_unnamed(totals.unnamed);
+        self.intake.endpoints.notice_unnamed(totals.unnamed);
         if let Some((limit, order)) = query.limit {
             totals.omitted = totals.keep_first(limit, order);
         }
@@ -109,7 +107,7 @@ impl Service {
 
     async fn roll_up(&self, days: DayRange) -> Result<u64, Error> {
         let producers = &self.producers;
-        let endpoints = &self.recorder.endpoints;
+        let endpoints = &self.intake.endpoints;
         rollup::roll_up(&*self.store, endpoints, &*self.clock, days, producers).await
     }
 
@@ -144,14 +142,14 @@ impl CountService for Service {
             .try_acquire_owned()
             .map_err(|_| status(&Error::TooManyRollUps))?;
         // It goes on when the client does not wait for it: cron may have a time-out.
-        let task = self.streams.spawn("roll-up", async move {
+        let task = self.streams.tasks.spawn("roll-up", async move {
             {
                 let _waiting = waiting;
                 let _place = service.roll_ups.acquire().await;
                 // What is not done is rolled back, and the next call does it.
                 tokio::select! {
                     rows = service.roll_up(days) => rows?,
-                    () = service.recorder.drain.begun() => return Err(Error::Draining),
+                    () = service.streams.drain.begun() => return Err(Error::Draining),
                 };
             }
             let answer = service.rolled_up(days, Granularity::Day).await;
@@ -193,7 +191,7 @@ impl CountService for Service {
 #[async_trait]
 impl RequestService for Service {
     type QueryTotalsStream = Iter<Answers>;
-    type RecordStream = producers::RecordAnswers;
+    type RecordStream = Answered;
     type ListProducersStream = producers::Lists;
 
     async fn record(
@@ -371,15 +369,5 @@ fn date(first: Day, granularity: Granularity) -> Option<Date> {
 
 /// The only place where an error becomes a gRPC status.
 fn status(error: &Error) -> Status {
-    let (message, for_clients) = (chain(error), chain_for_clients(error));
-    if error.kind() == tally_runtime::Kind::Internal {
-        tracing::error!(error = message, "a call failed");
-    } else if message != for_clients {
-        tracing::warn!(error = message, "a call failed");
-    }
-    let mut status = Status::new(Code::from(error.kind().grpc_code()), for_clients);
-    if let Some(reason) = error.reason() {
-        status.metadata_mut().insert(REASON_TRAILER, MetadataValue::from_static(reason));
-    }
-    status
+    stream::status(error, error.kind(), error.reason())
 }

@@ -2,7 +2,7 @@
 
 use tally_store::Migrations;
 
-use crate::domain::NAME;
+use crate::NAME;
 
 mod postgres {
     refinery::embed_migrations!("../../../migrations/postgres/requests");

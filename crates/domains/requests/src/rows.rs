@@ -3,30 +3,19 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
+use tally_producers::stream::Builder;
+use tally_producers::{Content, Parcel, Run};
 
+use crate::copy::{self, ROW_BYTES};
 use crate::model::{Day, EndpointId, Named};
-use crate::producer::Run;
 
-/// 2000-01-01 UTC in microseconds since 1970-01-01 UTC: where Postgres counts from.
-pub(crate) const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
-
-/// A row of two fields of 8 bytes, which are still 0.
-const ROW: [u8; Rows::ROW_BYTES] = {
-    let mut row = [0; Rows::ROW_BYTES];
-    (row[1], row[5], row[17]) = (2, 8, 8);
-    row
-};
-
-/// Rows in Postgres's binary COPY format, ready to be sent. Each takes 26 bytes: the number
-/// of fields, then the length and value of the endpoint's id and of the time.
+/// Rows in Postgres's binary COPY format, ready to be sent.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
     bytes: Bytes,
-    /// How many days they have, at most.
-    days: usize,
-    /// Whose batches these are, if a client has numbered them.
-    run: Option<Arc<Run>>,
+    /// How many there are of each day.
+    days: Arc<[(Day, i64)]>,
     /// The names among them that the database was not known to have, under this belief.
     unconfirmed: Arc<[Arc<Named>]>,
     belief: u64,
@@ -36,46 +25,33 @@ pub struct Rows {
 #[derive(Debug)]
 pub(crate) struct RowsBuilder {
     bytes: BytesMut,
-    /// The day of the last row, in microseconds.
-    day: std::ops::Range<i64>,
-    days: HashSet<Day>,
+    days: Days,
     unconfirmed: HashMap<EndpointId, Arc<Named>>,
     belief: u64,
+}
+
+/// How many rows each day has. Most rows have the day of the one before.
+#[derive(Debug, Default)]
+struct Days {
+    /// The day of the last row, in microseconds, and how many came since it began.
+    last: std::ops::Range<i64>,
+    rows: i64,
+    counted: HashMap<Day, i64>,
 }
 
 // === impl Rows ===
 
 impl Rows {
-    /// Bytes that one row takes.
-    pub const ROW_BYTES: usize = 26;
-    /// Bytes that a day with its drops takes.
-    pub(crate) const DROP_BYTES: usize = size_of::<(Day, i64)>();
-    /// What a chunk takes beside its rows: its place in the queue and in the allocator.
-    pub(crate) const OVERHEAD_BYTES: usize = 256;
-
     /// The same rows as the batches of a run, whose ends they must reach.
     #[must_use]
-    pub fn of_run(self, run: impl Into<Arc<Run>>) -> Self {
-        Self { run: Some(run.into()), ..self }
-    }
-
-    /// Whose batches these are, if a client has numbered them.
-    #[must_use]
-    pub fn run(&self) -> Option<&Arc<Run>> {
-        self.run.as_ref()
+    pub fn of_run(self, run: Run) -> Parcel<Self> {
+        Parcel { content: self, run: Some(Arc::new(run)) }
     }
 
     /// The COPY format, without header and trailer.
     #[must_use]
     pub fn copy_bytes(&self) -> Bytes {
         self.bytes.clone()
-    }
-
-    /// Those from this row on, and of nobody's run; nothing is copied.
-    #[must_use]
-    pub(crate) fn from(&self, row: usize) -> Self {
-        let bytes = self.bytes.slice(row * Self::ROW_BYTES..);
-        Self { bytes, run: None, ..self.clone() }
     }
 
     /// The names among them that the database was not known to have, and under which belief.
@@ -85,58 +61,40 @@ impl Rows {
 
     /// The same rows under the ids that the database has for them.
     #[must_use]
-    pub(crate) fn moved(&self, moved: &HashMap<EndpointId, EndpointId>) -> Self {
-        let id = |id| moved.get(&id).copied().unwrap_or(id);
-        Self {
-            bytes: self
-                .iter()
-                .map(|(endpoint, micros)| (id(endpoint), micros))
-                .collect::<Self>()
-                .bytes,
-            ..self.clone()
+    pub(crate) fn moved(self, moved: &HashMap<EndpointId, EndpointId>) -> Self {
+        if moved.is_empty() {
+            return self;
         }
-    }
-
-    /// How many rows each day has, days in the order in which they come. A day is named again
-    /// after another one.
-    pub(crate) fn days(&self) -> impl Iterator<Item = (Day, i64)> + '_ {
-        let mut times = self.iter().map(|(_, micros)| micros).peekable();
-        std::iter::from_fn(move || {
-            let day = Day::of_micros(times.next()?);
-            let micros = day.start_micros()..day.plus(1).start_micros();
-            let mut rows = 1;
-            while times.next_if(|time| micros.contains(time)).is_some() {
-                rows += 1;
-            }
-            Some((day, rows))
-        })
+        let id = |id| moved.get(&id).copied().unwrap_or(id);
+        let rows = self.iter().flat_map(|(endpoint, micros)| copy::row(id(endpoint), micros));
+        Self { bytes: rows.collect(), ..self }
     }
 
     /// Endpoint ids and times, in microseconds since 1970-01-01 UTC.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (EndpointId, i64)> + '_ {
-        let int = |bytes: &[u8]| {
-            i64::from_be_bytes(bytes.try_into().expect("a row's fields have eight bytes"))
-        };
-        self.bytes
-            .chunks_exact(Self::ROW_BYTES)
-            .map(move |row| (int(&row[6..14]), int(&row[18..26]) + POSTGRES_EPOCH_MICROS))
+        copy::rows(&self.bytes)
     }
 }
 
-impl tally_ingest::Rows for Rows {
-    /// What a client has dropped of a day counts as a row: it is stored too.
+impl Content for Rows {
     fn rows(&self) -> usize {
-        self.bytes.len() / Self::ROW_BYTES + self.run.as_ref().map_or(0, |run| run.drops())
-    }
-
-    /// Each day of a producer is a row of its own.
-    fn updates(&self) -> usize {
-        self.days + self.run.as_ref().map_or(0, |run| run.drops())
+        self.bytes.len() / ROW_BYTES
     }
 
     fn bytes(&self) -> usize {
-        let drops = self.run.as_ref().map_or(0, |run| run.drops());
-        self.bytes.len() + drops * Self::DROP_BYTES + Self::OVERHEAD_BYTES
+        self.bytes.len()
+    }
+
+    fn days(&self) -> &[(Day, i64)] {
+        &self.days
+    }
+
+    fn skip(&self, rows: usize) -> Self {
+        if rows == 0 {
+            return self.clone();
+        }
+        let bytes = self.bytes.slice(rows * ROW_BYTES..);
+        Self { days: Days::of(&bytes).finish(), bytes, ..self.clone() }
     }
 }
 
@@ -153,27 +111,15 @@ impl FromIterator<(EndpointId, i64)> for Rows {
 impl RowsBuilder {
     /// No rows yet; names are held against this belief.
     pub(crate) fn new(belief: u64) -> Self {
-        Self {
-            bytes: BytesMut::new(),
-            day: 0..0,
-            days: HashSet::new(),
-            unconfirmed: HashMap::new(),
-            belief,
-        }
+        let (bytes, unconfirmed) = (BytesMut::new(), HashMap::new());
+        Self { bytes, days: Days::default(), unconfirmed, belief }
     }
 
     /// Adds a request at `micros` since 1970-01-01 UTC.
     pub(crate) fn push(&mut self, endpoint: EndpointId, micros: i64) {
-        if !self.day.contains(&micros) {
-            let day = Day::of_micros(micros);
-            self.day = day.start_micros()..day.plus(1).start_micros();
-            self.days.insert(day);
-        }
+        self.days.add(micros);
         // In one piece: each one that is added by itself looks for room again.
-        let mut row = ROW;
-        row[6..14].copy_from_slice(&endpoint.to_be_bytes());
-        row[18..].copy_from_slice(&(micros - POSTGRES_EPOCH_MICROS).to_be_bytes());
-        self.bytes.extend_from_slice(&row);
+        self.bytes.extend_from_slice(&copy::row(endpoint, micros));
     }
 
     /// The name of rows. It is stored with them, unless the database is known to have it.
@@ -188,36 +134,69 @@ impl RowsBuilder {
         self.belief
     }
 
-    /// The rows so far; the builder is empty after it.
-    pub(crate) fn finish(&mut self) -> Rows {
-        self.day = Default::default();
-        let days = self.days.len();
-        self.days.clear();
-        let unconfirmed = self.unconfirmed.drain().map(|(_, named)| named).collect();
-        let (bytes, belief) = (self.bytes.split().freeze(), self.belief);
-        Rows { bytes, days, run: None, unconfirmed, belief }
-    }
-
-    /// How many rows there are so far.
-    pub(crate) fn rows(&self) -> usize {
-        self.bytes.len() / Rows::ROW_BYTES
-    }
-
-    /// How many days they have.
-    pub(crate) fn days(&self) -> usize {
-        self.days.len()
-    }
-
     /// Leaves only the first rows.
     pub(crate) fn truncate(&mut self, rows: usize) {
-        self.bytes.truncate(rows * Rows::ROW_BYTES);
+        self.bytes.truncate(rows * ROW_BYTES);
+        self.days = Days::of(&self.bytes);
+    }
+}
+
+impl Builder for RowsBuilder {
+    type Content = Rows;
+
+    fn rows(&self) -> usize {
+        self.bytes.len() / ROW_BYTES
+    }
+
+    fn days(&self) -> usize {
+        self.days.counted.len()
+    }
+
+    fn finish(self) -> Rows {
+        let Self { bytes, days, unconfirmed, belief } = self;
+        let unconfirmed = unconfirmed.into_values().collect();
+        Rows { bytes: bytes.freeze(), days: days.finish(), unconfirmed, belief }
+    }
+}
+
+// === impl Days ===
+
+impl Days {
+    /// Those of encoded rows.
+    fn of(bytes: &[u8]) -> Self {
+        let mut days = Self::default();
+        copy::rows(bytes).for_each(|(_, micros)| days.add(micros));
+        days
+    }
+
+    #[inline]
+    fn add(&mut self, micros: i64) {
+        if !self.last.contains(&micros) {
+            self.turn();
+            let day = Day::of_micros(micros);
+            self.last = day.micros();
+            self.counted.entry(day).or_default();
+        }
+        self.rows += 1;
+    }
+
+    /// Counts the rows of the last day.
+    fn turn(&mut self) {
+        if self.rows > 0 {
+            *self.counted.entry(Day::of_micros(self.last.start)).or_default() += self.rows;
+            self.rows = 0;
+        }
+    }
+
+    fn finish(mut self) -> Arc<[(Day, i64)]> {
+        self.turn();
+        self.counted.into_iter().collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use tally_ingest::Rows as _;
 
     use super::*;
 
@@ -237,11 +216,31 @@ mod tests {
         fn days_are_counted_once(times in prop::collection::vec(-3 * DAY_MICROS..3 * DAY_MICROS, 0..50)) {
             let packed: Rows = times.iter().map(|time| (1, *time)).collect();
             for day in -4..4 {
-                let counted: i64 =
-                    packed.days().filter(|(of, _)| of.0 == day).map(|(_, rows)| rows).sum();
+                let counted: Vec<i64> =
+                    packed.days().iter().filter(|(of, _)| of.0 == day).map(|(_, rows)| *rows).collect();
                 let there = times.iter().filter(|time| Day::of_micros(**time).0 == day).count();
-                prop_assert_eq!(counted, there as i64);
+                prop_assert_eq!(counted, Vec::from_iter((there > 0).then_some(there as i64)));
             }
+        }
+
+        #[test]
+        fn what_is_cut_off_is_not_counted(
+            times in prop::collection::vec(-3 * DAY_MICROS..3 * DAY_MICROS, 1..50),
+            at: prop::sample::Index,
+        ) {
+            let sorted = |rows: &Rows| {
+                let mut days = rows.days().to_vec();
+                days.sort_unstable();
+                days
+            };
+            let at = at.index(times.len());
+            let (first, rest) = times.split_at(at);
+            let of = |times: &[i64]| times.iter().map(|time| (1, *time)).collect::<Rows>();
+            prop_assert_eq!(sorted(&of(&times).skip(at)), sorted(&of(rest)));
+            let mut builder = RowsBuilder::new(0);
+            times.iter().for_each(|time| builder.push(1, *time));
+            builder.truncate(at);
+            prop_assert_eq!(sorted(&builder.finish()), sorted(&of(first)));
         }
     }
 }

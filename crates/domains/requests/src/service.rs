@@ -1,10 +1,11 @@
 //! The domain's parts, put together.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tally_ingest::{Queue, Workers};
-use tally_producers::Producers;
+use tally_producers::stream::Streams;
+use tally_producers::{Producers, Writer};
 use tally_runtime::{Clock, Tasks, chain};
 use tally_serve::Parts;
 use tokio::sync::Semaphore;
@@ -12,11 +13,12 @@ use tokio::sync::Semaphore;
 use crate::ahead::Ahead;
 use crate::domain::NAME;
 use crate::endpoints::Endpoints;
-use crate::recorder::Recorder;
+use crate::intake::Intake;
 use crate::rollup;
+use crate::rows::Rows;
 use crate::settings::Settings;
 use crate::store::{self, Store};
-use crate::writer::Writer;
+use crate::writer::Naming;
 
 /// How many queries use the database at the same time, so that they leave connections to the
 /// insert workers. The others wait.
@@ -31,10 +33,10 @@ const ATTEMPT_GRACE: Duration = Duration::from_secs(2);
 /// Counts requests, rolls them up, and answers. Clones are the same service.
 #[derive(Clone)]
 pub struct Service {
-    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) streams: Arc<Streams<Rows>>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) streams: Tasks,
     pub(crate) totals_max: usize,
     pub(crate) producers: Producers,
     /// A place for each query that may use the database now.
@@ -77,32 +79,33 @@ impl Service {
         let queries = Arc::new(Semaphore::new(QUERIES_MAX));
         let queue = Queue::new(settings.queue);
         let worker_settings = settings.of_workers(&database);
-        let writer = Arc::new(Writer::new(
-            Arc::clone(&store),
-            producers.clone(),
-            Arc::clone(&endpoints),
-            settings.attempt_max() + ATTEMPT_GRACE,
-            Arc::clone(&clock),
-        ));
-        let workers = Arc::new(Workers::start(&queue, &writer, worker_settings, &clock));
-        let recorder = Recorder {
+        let naming = Naming { store: Arc::clone(&store), endpoints: Arc::clone(&endpoints) };
+        let attempt_max = settings.attempt_max() + ATTEMPT_GRACE;
+        let writer = Writer::new(naming, producers.clone(), attempt_max, Arc::clone(&clock));
+        let workers = Workers::start(&queue, &Arc::new(writer), worker_settings, &clock);
+        let workers = Arc::new(workers);
+        let intake = Intake {
             endpoints,
-            unnamed_at: Mutex::default(),
-            workers: Arc::clone(&workers),
-            queue,
             clock: Arc::clone(&clock),
-            drain,
             path_bytes_max: settings.path_bytes_max,
             ahead: Ahead::new(),
-            opening_wait_max: settings.queue.wait_max,
             record: settings.record,
+        };
+        let streams = Streams {
+            queue,
+            workers: Arc::clone(&workers),
             producers: producers.clone(),
+            opening_wait_max: settings.queue.wait_max,
+            batches_in_flight_max: settings.record.batches_in_flight_max,
+            clock: Arc::clone(&clock),
+            drain,
+            tasks: Tasks::new(),
         };
         Ok(Self {
-            recorder: Arc::new(recorder),
+            intake: Arc::new(intake),
+            streams: Arc::new(streams),
             store,
             clock,
-            streams: Tasks::new(),
             totals_max: settings.totals_max,
             producers,
             queries,
@@ -115,9 +118,9 @@ impl Service {
     /// Waits, after the drain has begun, until the streams are answered and the queue is
     /// written.
     pub async fn finished(&self) {
-        self.streams.close();
-        self.streams.finished().await;
-        self.recorder.queue.close();
+        self.streams.tasks.close();
+        self.streams.tasks.finished().await;
+        self.streams.queue.close();
         self.workers.finished().await;
     }
 
@@ -139,6 +142,6 @@ impl Service {
     /// How many rows wait or are being written.
     #[must_use]
     pub fn queued_rows(&self) -> usize {
-        self.recorder.queue.rows()
+        self.streams.queue.rows()
     }
 }

@@ -3,12 +3,10 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `cockroach.rs` | CockroachDB |
-//! | `plan.rs` | what of a batch is stored, by where its producers stand |
 //! | `postgres.rs`, `postgres/` | Postgres; the first lines of `postgres.rs` say which file owns what |
 //! | `sqlite.rs`, `sqlite/` | SQLite, likewise |
 
 mod cockroach;
-mod plan;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
@@ -18,6 +16,7 @@ use async_trait::async_trait;
 use hashbrown::HashMap;
 use jiff::Timestamp;
 use tally_ingest::{Batch, WriteError};
+use tally_producers::{Fate, Parcel};
 use tally_store::Database;
 
 pub use self::cockroach::CockroachStore;
@@ -26,7 +25,6 @@ pub use self::sqlite::SqliteStore;
 use crate::counted::CountedFile;
 use crate::import_count::{CountTables, Imported};
 use crate::model::{DayRange, Endpoint, EndpointId, Named};
-use crate::producer::Fate;
 use crate::rows::Rows;
 use crate::totals::{Query, Totals};
 
@@ -56,7 +54,7 @@ pub struct Names {
 pub enum Appended {
     /// It is committed, now or before.
     Stored {
-        /// What became of each chunk, in order.
+        /// What became of each parcel, in order.
         fates: Vec<Fate>,
         /// Those of the new names that the database has under another id.
         moved: HashMap<EndpointId, EndpointId>,
@@ -111,7 +109,7 @@ pub trait Store: Send + Sync + 'static {
     /// the number is not the next one.
     async fn append(
         &self,
-        batch: &Batch<'_, Rows>,
+        batch: &Batch<'_, Parcel<Rows>>,
         names: &Names,
     ) -> std::result::Result<Appended, WriteError>;
 

@@ -2,7 +2,8 @@
 //! producer, and the database holds it against the ones that it has.
 
 use tally_proto::tally::producers::v1 as proto;
-use tally_proto::wire::timestamp;
+use tally_proto::wire::{reason, timestamp};
+use tally_runtime::Kind;
 use uuid::Uuid;
 
 use crate::setback::{Setback, Told};
@@ -124,6 +125,30 @@ pub struct Producer {
     pub accepted: i64,
     /// How much it said to have dropped.
     pub dropped: i64,
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// What it means to the client.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::InUse | Self::OtherDomain { .. } => Kind::AlreadyExists,
+            Self::Forgotten => Kind::FailedPrecondition,
+            Self::TooMany { .. } => Kind::ResourceExhausted,
+        }
+    }
+
+    /// What the client can tell apart, beside the code.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::InUse | Self::OtherDomain { .. } => reason::PRODUCER_IN_USE,
+            Self::Forgotten => reason::PRODUCER_FORGOTTEN,
+            Self::TooMany { .. } => reason::TOO_MANY_PRODUCERS,
+        }
+    }
 }
 
 // === impl Opening ===

@@ -7,6 +7,7 @@
 //! | `backoff.rs` | how long to wait before something is tried again |
 //! | `clock.rs` | the only place that asks the machine what time it is |
 //! | `config.rs` | settings whose mistakes are collected and reported at once |
+//! | `day.rs` | a UTC day |
 //! | `error.rs` | the error of an operation on a database: did it happen, is it worth repeating |
 //! | `faults.rs` | points at which a test can stop the process |
 //! | `kind.rs` | the kinds of failure, and the one table from kind to gRPC and HTTP status |
@@ -18,6 +19,7 @@
 pub mod backoff;
 mod clock;
 pub mod config;
+mod day;
 mod error;
 pub mod faults;
 mod kind;
@@ -27,6 +29,7 @@ mod tasks;
 pub mod telemetry;
 
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use day::Day;
 pub use error::{Error, Outcome, Said, chain, chain_by, chain_for_clients};
 pub use kind::Kind;
 pub use signal::Signals;

@@ -153,7 +153,7 @@ impl Offer {
         };
         if database != self.work.database {
             return Err(format!(
-                "the Tally server that runs there (process {process}) counts into {}, not into \
+                "the Tally server that runs there (process {process}) stores in {}, not in \
                  {database}: stop it, or choose another port with --listen",
                 self.work.database
             ));

@@ -1,7 +1,7 @@
 //! A connection whose end the client hears: it is closed only after the client stops sending.
 //!
 //! When a socket is closed with unread bytes in it, the system resets the connection, and what
-//! the client has not read yet is lost to it: the status of its stream, with what was counted.
+//! the client has not read yet is lost to it: the status of its stream, with what was stored.
 //! So, as nginx does (`lingering_close`): say that nothing more will come, then read and throw
 //! away until the client has closed its side, or for a while.
 

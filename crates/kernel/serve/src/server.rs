@@ -19,17 +19,16 @@ use crate::domain::{Domains, Draining, Started};
 use crate::linger::Lingering;
 use crate::{Doors, Error, Listener, health, http};
 
-/// HTTP/2's windows. The h2 library ends a connection, with all its streams, when the frames that
-/// nobody has read yet are too many and too small: it counts 256 bytes less its payload for each
-/// frame, and takes half of the connection's window. A client of `count.v1` sends each request in
-/// a frame of its own, of 10 bytes at least, and a service that waits for its database reads
-/// none. At the worst every stream's window is full of those: 4,096 x 246 x 1,024 is 1.03 billion,
-/// and half of the largest window 1.07 billion. (Only frames that arrive for a stream after it
-/// was ended here stay on the account: 4 million of them end a connection.)
+/// HTTP/2's windows. The h2 library ends a connection, with all its streams, when its unread frames
+/// are too many and too small: each frame costs 256 bytes less its payload, and half of the
+/// connection's window is the budget. A client may send each message in a frame of its own, of at
+/// least 10 bytes, and a service that waits for its database reads none of them. At worst, every
+/// stream's window is full of those: 4,096 x 246 x 1,024 is 1.03 billion, and half of the largest
+/// window is 1.07 billion. (Only frames that arrive for a stream after the server ended it stay on
+/// the account: 4 million of them end a connection.)
 ///
-/// It is the streams' windows that bound what waits unread: 40 MiB for a connection, and h2 keeps
-/// some 250 bytes beside each frame, so 1 GB at that worst, until the service reads on or ends
-/// the streams.
+/// The streams' windows bound what waits unread: 40 MiB for a connection, and h2 keeps some 250
+/// bytes beside each frame, so 1 GB at that worst, until the service reads on or ends the streams.
 const STREAM_WINDOW_BYTES: u32 = 40 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
 /// How many streams one connection may have at the same time.

@@ -14,8 +14,8 @@ use tonic::server::NamedService;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::status;
+use crate::add::{Adding, Ending};
 use crate::error::Error;
-use crate::recorder::Ending;
 use crate::service::Service;
 
 /// The method whose bodies are read here.
@@ -68,10 +68,11 @@ pub(super) async fn add(
     let unread = request.extensions_mut().remove::<Unread>();
     let Unread(body) = unread.expect("every call comes by the one who put it there");
     let body = std::mem::take(&mut *body.lock().unwrap_or_else(PoisonError::into_inner));
-    let recorder = Arc::clone(&service.recorder);
+    let (intake, streams) = (Arc::clone(&service.intake), Arc::clone(&service.streams));
+    let adding = Adding { intake, streams };
     // A task of its own: when the client goes away, this call is dropped, and what the client
     // had sent is counted all the same.
-    let task = service.streams.spawn("add stream", async move { recorder.record(body).await });
+    let task = service.streams.tasks.spawn("add stream", async move { adding.add(body).await });
     let panicked = Ending { counted: None, refused: 0, error: Some(Error::Panicked) };
     let Ending { counted, refused, error } = task.await.unwrap_or(panicked);
     let Some(error) = error else { return Ok(Response::new(AddResponse {})) };

@@ -1,67 +1,43 @@
 //! `Record`, `ListProducers`, `ClearSetbacks` and `FindCountedFiles`.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
-use futures_util::stream;
-use tally_producers::Setback;
+use tally_producers::{Setback, stream};
 use tally_proto::tally::producers::v1 as producers;
 use tally_proto::tally::requests::v1 as requests;
-use tally_proto::wire::COMMITTED_TRAILER;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tokio_stream::{Iter, Stream};
+use tokio_stream::Iter;
 use tonic::{Status, Streaming};
 
-use super::status;
 use crate::counted;
-use crate::error::Error;
+use crate::error::{Ended, Error};
 use crate::model::{Day, DayRange};
-use crate::record::{Ending, Progress};
+use crate::record::Record;
 use crate::service::Service;
 
 /// How many producers one message has at most: some 256 KiB with the longest names.
 const MESSAGE_PRODUCERS_MAX: usize = 1_000;
 
-/// The answers of a `Record` stream.
-pub(crate) type RecordAnswers =
-    Pin<Box<dyn Stream<Item = Result<producers::Acknowledgement, Status>> + Send>>;
 /// The messages of a list of producers.
 pub(crate) type Lists = Iter<ListMessages>;
 type ListMessages =
     Box<dyn Iterator<Item = Result<requests::ListProducersResponse, Status>> + Send>;
 
-/// Makes answers of what a stream's task says.
-struct Answers {
-    progress: watch::Receiver<Progress>,
-    opened: producers::Opened,
-    /// Until its end is told.
-    task: Option<JoinHandle<Ending>>,
-    has_opened: bool,
-}
-
-/// Takes a stream in, by a task of its own: when the client goes away, the answers are dropped,
-/// and what the client had sent is stored all the same.
+/// Takes a stream in.
 pub(super) fn record(
     service: &Service,
     messages: Streaming<requests::RecordRequest>,
-) -> RecordAnswers {
-    let recorder = Arc::clone(&service.recorder);
-    let limits = recorder.record;
+) -> stream::Answers {
+    let intake = &service.intake;
+    let limits = intake.record;
     let opened = producers::Opened {
         epoch: 0,
         batch_rows_max: limits.batch_rows_max,
         batch_bytes_max: limits.batch_bytes_max,
         endpoints_max: limits.endpoints_max,
         batches_in_flight_max: limits.batches_in_flight_max,
-        path_bytes_max: u32::try_from(recorder.path_bytes_max).unwrap_or(u32::MAX),
+        path_bytes_max: u32::try_from(intake.path_bytes_max).unwrap_or(u32::MAX),
     };
-    let (sender, progress) = watch::channel(Progress::default());
-    let task = service
-        .streams
-        .spawn("record stream", async move { recorder.record_batches(messages, &sender).await });
-    let answers = Answers { progress, opened, task: Some(task), has_opened: false };
-    Box::pin(stream::unfold(answers, Answers::next))
+    service.streams.answers(messages, Record::new(Arc::clone(intake)), opened)
 }
 
 /// The producers, in messages of bounded size.
@@ -89,7 +65,7 @@ pub(super) async fn counted_files(
     fingerprints: Vec<Vec<u8>>,
 ) -> Result<Vec<requests::CountedFile>, Error> {
     let fingerprints = counted::fingerprints(fingerprints)
-        .map_err(|reason| Error::Unexpected { position: 1, reason })?;
+        .map_err(|reason| Error::from(Ended::Unexpected { position: 1, reason }))?;
     let _place = service.queries.acquire().await;
     let found = service.store.counted_files(&fingerprints).await;
     let found = found.map_err(Error::store("look for counted files"))?;
@@ -125,27 +101,4 @@ pub(super) async fn clear_setbacks(
         service.producers.clear_setbacks(short_id).await.map_err(Error::store("clear setbacks"))?
     };
     Ok(cleared.into_iter().map(Into::into).collect())
-}
-
-// === impl Answers ===
-
-impl Answers {
-    async fn next(mut self) -> Option<(Result<producers::Acknowledgement, Status>, Self)> {
-        // What was said before the end is seen before the end.
-        if self.progress.changed().await.is_ok() {
-            let now = *self.progress.borrow_and_update();
-            let epoch = now.epoch.filter(|_| !self.has_opened).map(i64::unsigned_abs);
-            self.has_opened |= epoch.is_some();
-            let opened = epoch.map(|epoch| producers::Opened { epoch, ..self.opened });
-            let committed_sequence = now.committed.unsigned_abs();
-            return Some((Ok(producers::Acknowledgement { opened, committed_sequence }), self));
-        }
-        let panicked = Ending { committed: None, error: Some(Error::Panicked) };
-        let Ending { committed, error } = self.task.take()?.await.unwrap_or(panicked);
-        let mut status = status(&error?);
-        if let Some(committed) = committed {
-            status.metadata_mut().insert(COMMITTED_TRAILER, committed.into());
-        }
-        Some((Err(status), self))
-    }
 }

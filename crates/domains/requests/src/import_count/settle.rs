@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use tally_producers::Days;
+use tally_producers::stream::Builder as _;
 use tally_proto::wire::{MICROS, OTHER_PATH};
 use tally_runtime::Kind;
 use tally_store::Error;

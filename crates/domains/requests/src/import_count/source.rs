@@ -12,8 +12,8 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 
 use super::{Count, Piece, Request};
+use crate::copy::EPOCH_MICROS;
 use crate::model::Endpoint;
-use crate::rows::POSTGRES_EPOCH_MICROS;
 
 /// How many lines of a table are one piece.
 const PIECE_LINES: usize = 10_000;
@@ -96,7 +96,7 @@ fn number(method: &str) -> i32 {
 impl<'a> FromSql<'a> for Micros {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
         let micros = i64::from_be_bytes(raw.try_into()?);
-        Ok(Self(micros.saturating_add(POSTGRES_EPOCH_MICROS)))
+        Ok(Self(micros.saturating_add(EPOCH_MICROS)))
     }
 
     fn accepts(ty: &Type) -> bool {

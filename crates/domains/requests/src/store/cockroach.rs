@@ -1,8 +1,12 @@
 //! CockroachDB: one table of rows, whose key is led by a hash of the day.
 
+use std::sync::LazyLock;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tally_ingest::{Batch, WriteError};
+use tally_producers::Parcel;
+use tally_producers::append::postgres::Statements;
 use tally_store::postgres::Database;
 use tally_store::retry::Policy;
 use tokio_postgres::types::ToSql;
@@ -20,11 +24,10 @@ use crate::totals::{Query, Totals};
 const STEP_ROWS: i64 = 10_000;
 
 /// There is no COPY in the form that the driver speaks.
-const WAY: Way = Way {
-    one: include_str!("cockroach/append_one.sql"),
-    small: include_str!("cockroach/append.sql"),
+static WAY: LazyLock<Way> = LazyLock::new(|| Way {
+    statements: Statements::new(include_str!("cockroach/append.sql")),
     copy_rows_min: None,
-};
+});
 
 /// Requests in CockroachDB.
 #[derive(Debug, Clone)]
@@ -68,10 +71,10 @@ impl Store for CockroachStore {
 
     async fn append(
         &self,
-        batch: &Batch<'_, Rows>,
+        batch: &Batch<'_, Parcel<Rows>>,
         names: &Names,
     ) -> std::result::Result<Appended, WriteError> {
-        append::append(&self.database, batch, names, WAY).await
+        append::append(&self.database, batch, names, &WAY).await
     }
 
     async fn roll_up(&self, days: DayRange) -> Result<u64> {

@@ -21,6 +21,7 @@ pub(super) mod totals;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tally_ingest::{Batch, WriteError};
+use tally_producers::Parcel;
 use tally_store::postgres::Database;
 use tally_store::retry::Policy;
 
@@ -65,10 +66,10 @@ impl Store for PostgresStore {
 
     async fn append(
         &self,
-        batch: &Batch<'_, Rows>,
+        batch: &Batch<'_, Parcel<Rows>>,
         names: &Names,
     ) -> std::result::Result<Appended, WriteError> {
-        let appended = append::append(&self.database, batch, names, append::COPIES).await;
+        let appended = append::append(&self.database, batch, names, &append::COPIES).await;
         appended.map_err(|error| match error {
             WriteError::Failed(error) if partitions::was_just_made(&error) => {
                 WriteError::Failed(error.that_passes())

@@ -22,6 +22,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tally_ingest::{Batch, WriteError};
+use tally_producers::Parcel;
 use tally_store::error::Step as _;
 use tally_store::sqlite::Database;
 
@@ -73,7 +74,7 @@ impl Store for SqliteStore {
 
     async fn append(
         &self,
-        batch: &Batch<'_, Rows>,
+        batch: &Batch<'_, Parcel<Rows>>,
         names: &Names,
     ) -> std::result::Result<Appended, WriteError> {
         let Batch { producer, sequence, is_repeated, .. } = *batch;

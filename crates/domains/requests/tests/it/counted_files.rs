@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use tally_producers::{Leaving, Opening, Standing, draw_epoch};
+use tally_producers::{BatchEnd, Fate, Leaving, Opening, Run, Standing, draw_epoch};
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
-use tally_requests::{BatchEnd, CountedFile, Fate, RememberFiles, Rows, Run};
+use tally_requests::{CountedFile, RememberFiles, Rows};
 use tonic::Code;
 use uuid::Uuid;
 

@@ -47,11 +47,11 @@ impl MadeUp {
     }
 
     fn note(&self, event: &str) {
-        self.0.events.lock().unwrap().push(event.to_owned());
+        self.0.events.lock().expect("no panic").push(event.to_owned());
     }
 
     fn events(&self) -> Vec<String> {
-        self.0.events.lock().unwrap().clone()
+        self.0.events.lock().expect("no panic").clone()
     }
 }
 
@@ -181,7 +181,7 @@ async fn datagrams_are_bounded_and_what_has_arrived_is_drained() {
 }
 
 #[tokio::test]
-async fn a_socket_that_is_taken_is_said() {
+async fn a_udp_address_in_use_is_an_error_that_names_it() {
     let other = UdpSocket::bind("127.0.0.1:0").expect("a free port");
     let address = other.local_addr().expect("it is bound").to_string();
     let made_up = MadeUp::new();

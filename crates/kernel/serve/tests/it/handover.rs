@@ -65,7 +65,7 @@ async fn a_server_refuses_successors_that_are_older_or_use_another_database() {
     let address = listener.address().to_string();
     let offer = Offer::new(&listener, work("sqlite:a b", 2)).expect("no other offer");
     let wrong = [
-        (work("sqlite:b", 2), "counts into sqlite:a b, not into sqlite:b"),
+        (work("sqlite:b", 2), "stores in sqlite:a b, not in sqlite:b"),
         (work("sqlite:a b", 1), "is newer than this one"),
     ];
     for (work, reason) in wrong {

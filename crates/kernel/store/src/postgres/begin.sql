@@ -1,2 +1,3 @@
--- At the database's default isolation: READ COMMITTED in Postgres, SERIALIZABLE in CockroachDB.
+-- At the database's default isolation: SERIALIZABLE in CockroachDB, one snapshot for each statement in
+-- Postgres.
 START TRANSACTION

@@ -1,35 +1,9 @@
--- A whole batch in one statement and one round trip: all producers move on and the rows
--- are stored, or nothing happens. As in Postgres's move_producers.sql. The answer is how many producers moved.
-WITH wanted AS (
-    SELECT * FROM unnest($1::UUID[], $2::INT8[], $3::INT8[], $4::INT8[])
-        AS w (id, epoch, before, last)
-), locked AS MATERIALIZED (
-    SELECT p.id, p.domain, p.epoch, p.sequence FROM tally_producers AS p
-    WHERE p.id = ANY ($1::UUID[]) ORDER BY p.id FOR UPDATE
-), fitting AS MATERIALIZED (
-    SELECT count(*) AS producers FROM locked AS l
-    JOIN wanted AS w ON w.id = l.id AND w.epoch = l.epoch AND w.before = l.sequence
-), moved AS (
-    UPDATE tally_producers AS p SET sequence = w.last, last_seen = now()
-    FROM wanted AS w
-    WHERE p.id = w.id AND (SELECT producers FROM fitting) = array_length($1::UUID[], 1)
-    RETURNING p.id
-), counted AS (
-    INSERT INTO tally_producer_days AS d (producer_id, day, domain, accepted, dropped)
-    SELECT l.id, DATE '1970-01-01' + n.day, l.domain, n.accepted, n.dropped
-    FROM unnest($5::UUID[], $6::INT4[], $7::INT8[], $8::INT8[])
-        AS n (producer_id, day, accepted, dropped)
-    JOIN locked AS l ON l.id = n.producer_id
-    WHERE (SELECT producers FROM fitting) = array_length($1::UUID[], 1)
-    ON CONFLICT (producer_id, day, domain) DO UPDATE SET
-        accepted = d.accepted + excluded.accepted,
-        dropped = d.dropped + least(excluded.dropped, 9223372036854775807 - d.dropped)
-    RETURNING d.day
-), stored AS (
+-- As in Postgres, with the day, which leads the key; and with RETURNING, which CockroachDB wants of
+-- every statement in WITH.
+, stored AS (
     INSERT INTO tally_requests (day, series_id, requested_at)
     SELECT (r.requested_at AT TIME ZONE 'UTC')::DATE, r.series_id, r.requested_at
     FROM unnest($9::INT8[], $10::TIMESTAMPTZ[]) AS r (series_id, requested_at)
-    WHERE (SELECT producers FROM fitting) = array_length($1::UUID[], 1)
+    WHERE EXISTS (SELECT 1 FROM moved)
     RETURNING day
 )
-SELECT count(*) FROM moved

@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::super::Result;
-use super::append::Micros;
+use crate::copy::Micros;
 use crate::counted::{CountedFile, REMEMBERED_MAX};
 
 /// Remembers files.

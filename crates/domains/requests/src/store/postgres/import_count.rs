@@ -9,7 +9,7 @@ use tally_store::retry::Policy;
 
 use super::super::Result;
 use super::{append, endpoints};
-use crate::domain::NAME;
+use crate::NAME;
 use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
 use crate::model::{EndpointId, Named};
 

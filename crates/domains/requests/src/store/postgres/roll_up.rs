@@ -9,8 +9,8 @@ use tally_store::retry::Policy;
 use tokio_postgres::Row;
 
 use super::super::Result;
-use super::append::Micros;
 use super::partitions::{self, Partition};
+use crate::copy::Micros;
 use crate::model::DayRange;
 
 /// How many blocks of the default partition one transaction walks: 16 MiB, some 370,000 rows.

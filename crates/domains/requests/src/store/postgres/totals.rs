@@ -6,9 +6,9 @@ use tally_store::postgres::{Database, Isolation, Transaction};
 use tokio_postgres::types::ToSql;
 
 use super::super::Result;
-use super::append::Micros;
 use super::endpoints;
-use crate::domain::NAME;
+use crate::NAME;
+use crate::copy::Micros;
 use crate::model::{Day, DayRange, Endpoint, EndpointId};
 use crate::totals::{Collector, Granularity, Query, TooMany, Totals};
 

@@ -2,16 +2,15 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use hashbrown::hash_map::Entry;
-use rusqlite::{Connection, OptionalExtension as _, Transaction};
+use rusqlite::{Connection, Transaction};
 use tally_ingest::{Batch, WriteError};
+use tally_producers::{Parcel, append};
 use tally_runtime::faults;
 use tally_store::error::Step as _;
-use uuid::Uuid;
 
-use super::super::plan::{Place, Places, Plan};
 use super::super::{Appended, Names, Result};
 use super::{begin, endpoints};
+use crate::NAME;
 use crate::rows::Rows;
 
 /// How often somebody else has written to the file, as far as is known.
@@ -28,7 +27,7 @@ const INSERT_ROWS: [usize; 3] = [100, 10, 1];
 
 pub(super) fn append(
     connection: &mut Connection,
-    batch: &Batch<'_, Rows>,
+    batch: &Batch<'_, Parcel<Rows>>,
     names: &Names,
     state: &State,
 ) -> std::result::Result<Appended, WriteError> {
@@ -36,28 +35,11 @@ pub(super) fn append(
     if state.look(&transaction)? != names.state {
         return Ok(Appended::Stale);
     }
-    if batch.sequence == 1 {
-        transaction
-            .execute(include_str!("begin_worker.sql"), [batch.producer.as_bytes()])
-            .step("begin as an insert worker")?;
-    }
     let moved = endpoints::add(&transaction, &names.new)?;
-    let plan = Plan::new(batch, places(&transaction, batch)?)?;
-    let plan = plan.moved(&names.moved_with(&moved));
-    for one in &plan.moves {
-        transaction
-            .prepare_cached(include_str!("move_producer.sql"))
-            .and_then(|mut statement| statement.execute((one.id.as_bytes(), one.last)))
-            .step("move a producer on")?;
-    }
-    for ((producer, day), counted) in &plan.days {
-        let values = (producer.as_bytes(), day.0, counted.accepted, counted.dropped);
-        transaction
-            .prepare_cached(include_str!("count_day.sql"))
-            .and_then(|mut statement| statement.execute(values))
-            .step("count what a producer brought")?;
-    }
-    insert(&transaction, &plan.rows)?;
+    let plan = append::sqlite::append(&transaction, NAME, batch)?;
+    let known = names.moved_with(&moved);
+    let rows: Vec<Rows> = plan.content.into_iter().map(|rows| rows.moved(&known)).collect();
+    insert(&transaction, &rows)?;
     faults::blocking_point("append.before_commit");
     transaction.commit().step("commit")?;
     faults::blocking_point("append.committed");
@@ -93,29 +75,6 @@ pub(super) fn try_write(connection: &mut Connection) -> Result<()> {
     let row = transaction.last_insert_rowid();
     transaction.execute(include_str!("remove_row.sql"), [row]).step(step)?;
     transaction.commit().step("commit")
-}
-
-/// Where the producers of a batch stand.
-fn places(transaction: &Transaction<'_>, batch: &Batch<'_, Rows>) -> Result<Places> {
-    let runs = batch.chunks.iter().filter_map(Rows::run).map(|run| run.producer);
-    let mut places = Places::new();
-    for id in runs.chain([batch.producer]) {
-        if let Entry::Vacant(vacant) = places.entry(id) {
-            vacant.insert(place(transaction, id)?);
-        }
-    }
-    Ok(places)
-}
-
-fn place(transaction: &Transaction<'_>, id: Uuid) -> Result<Option<Place>> {
-    transaction
-        .prepare_cached(include_str!("producer.sql"))
-        .and_then(|mut statement| {
-            let place =
-                |row: &rusqlite::Row<'_>| Ok(Place { epoch: row.get(2)?, sequence: row.get(1)? });
-            statement.query_row([id.as_bytes()], place).optional()
-        })
-        .step("look where a producer stands")
 }
 
 pub(super) fn insert(transaction: &Transaction<'_>, chunks: &[Rows]) -> Result<()> {

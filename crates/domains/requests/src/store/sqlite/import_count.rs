@@ -6,7 +6,7 @@ use tally_store::error::Step as _;
 
 use super::super::Result;
 use super::{append, begin, endpoints};
-use crate::domain::NAME;
+use crate::NAME;
 use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
 
 /// Imports what is new. The thread waits for the tables meanwhile.

@@ -7,7 +7,7 @@ use tally_store::error::Step as _;
 
 use super::super::Result;
 use super::endpoints;
-use crate::domain::NAME;
+use crate::NAME;
 use crate::model::{Day, Endpoint, EndpointId};
 use crate::totals::{Collector, Query, TooMany, Totals};
 

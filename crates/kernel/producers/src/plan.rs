@@ -1,56 +1,55 @@
-//! What of a batch is stored, by where its producers stand.
+//! What of a batch is new, by where its producers stand.
 
 use std::collections::BTreeMap;
+use std::collections::HashMap;
 
-use hashbrown::HashMap;
-use tally_ingest::{Batch, Rows as _, WriteError};
-use tally_producers::{Counted, Refusal};
-use tally_runtime::faults;
+use tally_ingest::{Batch, WriteError};
+use tally_runtime::{Day, faults};
 use uuid::Uuid;
 
-use crate::model::{Day, EndpointId};
-use crate::producer::{Fate, Run};
-use crate::rows::Rows;
+use crate::days::Counted;
+use crate::lease::Refusal;
+use crate::run::{Content, Fate, Parcel, Run};
 
 /// A producer's epoch, 0 for a worker, and the last batch that is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) epoch: i64,
-    pub(super) sequence: i64,
+pub(crate) struct Place {
+    pub(crate) epoch: i64,
+    pub(crate) sequence: i64,
 }
 
 /// A producer that moves on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Move {
-    pub(super) id: Uuid,
-    pub(super) epoch: i64,
+pub(crate) struct Move {
+    pub(crate) id: Uuid,
+    pub(crate) epoch: i64,
     /// The number that it must have.
-    pub(super) before: i64,
+    pub(crate) before: i64,
     /// The number that it gets.
-    pub(super) last: i64,
+    pub(crate) last: i64,
 }
 
 /// What one transaction does with a batch.
-#[derive(Debug, Default)]
-pub(super) struct Plan {
-    pub(super) moves: Vec<Move>,
+#[derive(Debug)]
+pub struct Plan<C> {
+    pub(crate) moves: Vec<Move>,
     /// What is stored.
-    pub(super) rows: Vec<Rows>,
-    pub(super) days: BTreeMap<(Uuid, Day), Counted>,
-    /// What becomes of each chunk, in order, once this is committed.
-    pub(super) fates: Vec<Fate>,
+    pub content: Vec<C>,
+    pub(crate) days: BTreeMap<(Uuid, Day), Counted>,
+    /// What becomes of each parcel, in order, once this is committed.
+    pub fates: Vec<Fate>,
 }
 
 /// Where producers stand. Those that are not in it are assumed to be where the batch needs them;
 /// the statement that moves them verifies it.
-pub(super) type Places = HashMap<Uuid, Option<Place>>;
+pub(crate) type Places = HashMap<Uuid, Option<Place>>;
 
 // === impl Plan ===
 
-impl Plan {
+impl<C: Content> Plan<C> {
     /// As if everything were new, which it is unless something failed before. The database holds
     /// each move against the truth.
-    pub(super) fn hopeful(batch: &Batch<'_, Rows>) -> Result<Self, WriteError> {
+    pub(crate) fn hopeful(batch: &Batch<'_, Parcel<C>>) -> Result<Self, WriteError> {
         Self::new(batch, Places::new())
     }
 
@@ -59,8 +58,12 @@ impl Plan {
     /// # Errors
     /// When the worker's number is not the next one, and not that of a repeated batch either.
     /// Nothing of the batch is stored then.
-    pub(super) fn new(batch: &Batch<'_, Rows>, mut places: Places) -> Result<Self, WriteError> {
-        let mut plan = Self::default();
+    pub(crate) fn new(
+        batch: &Batch<'_, Parcel<C>>,
+        mut places: Places,
+    ) -> Result<Self, WriteError> {
+        let (moves, content) = (Vec::new(), Vec::new());
+        let mut plan = Self { moves, content, days: BTreeMap::new(), fates: Vec::new() };
         let before = batch.sequence - 1;
         let own =
             places.remove(&batch.producer).unwrap_or(Some(Place { epoch: 0, sequence: before }));
@@ -76,11 +79,11 @@ impl Plan {
             plan.move_on(batch.producer, Place { epoch: 0, sequence: before }, batch.sequence);
         }
         for chunk in batch.chunks {
-            let fate = match chunk.run() {
-                Some(run) => plan.add_run(run, chunk, &mut places),
+            let fate = match &chunk.run {
+                Some(run) => plan.add_run(run, &chunk.content, &mut places),
                 None => {
                     if is_new {
-                        plan.store(batch.producer, chunk.clone());
+                        plan.store(batch.producer, chunk.content.clone());
                     }
                     Fate::Stored { committed: 0 }
                 }
@@ -90,19 +93,11 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The same under the ids that the database has for the rows.
-    pub(super) fn moved(mut self, moved: &HashMap<EndpointId, EndpointId>) -> Self {
-        if !moved.is_empty() {
-            self.rows.iter_mut().for_each(|rows| *rows = rows.moved(moved));
-        }
-        self
+    pub(crate) fn row_count(&self) -> usize {
+        self.content.iter().map(Content::rows).sum()
     }
 
-    pub(super) fn row_count(&self) -> usize {
-        self.rows.iter().map(tally_ingest::Rows::rows).sum()
-    }
-
-    fn add_run(&mut self, run: &Run, rows: &Rows, places: &mut Places) -> Fate {
+    fn add_run(&mut self, run: &Run, content: &C, places: &mut Places) -> Fate {
         let hoped = Place { epoch: run.epoch, sequence: run.first - 1 };
         let place = places.entry(run.producer).or_insert(Some(hoped));
         match place {
@@ -116,7 +111,7 @@ impl Plan {
                 let known = if faults::is_on("record.skip_sequence") { 0 } else { known };
                 if known < run.batches.len() {
                     let first_row = known.checked_sub(1).map_or(0, |last| run.batches[last].rows);
-                    self.store(run.producer, rows.from(first_row));
+                    self.store(run.producer, content.skip(first_row));
                     self.drop_days(run, known);
                     let last = run.last().max(place.sequence);
                     self.move_on(run.producer, *place, last);
@@ -138,14 +133,14 @@ impl Plan {
         }
     }
 
-    fn store(&mut self, producer: Uuid, rows: Rows) {
-        if rows.rows() == 0 {
+    fn store(&mut self, producer: Uuid, content: C) {
+        if content.rows() == 0 {
             return;
         }
-        for (day, count) in rows.days() {
-            self.days.entry((producer, day)).or_default().accepted += count;
+        for (day, count) in content.days() {
+            self.days.entry((producer, *day)).or_default().accepted += count;
         }
-        self.rows.push(rows);
+        self.content.push(content);
     }
 
     fn drop_days(&mut self, run: &Run, known: usize) {
@@ -159,34 +154,65 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::sync::Arc;
 
     use proptest::prelude::*;
 
     use super::*;
-    use crate::producer::BatchEnd;
+    use crate::run::BatchEnd;
+
+    /// Rows of two numbers, all of one day.
+    #[derive(Debug, Clone)]
+    struct Pairs(Vec<(i64, i64)>, [(Day, i64); 1]);
+
+    impl Pairs {
+        fn new(pairs: Vec<(i64, i64)>) -> Self {
+            let rows = i64::try_from(pairs.len()).unwrap();
+            Self(pairs, [(Day(0), rows)])
+        }
+    }
+
+    impl Content for Pairs {
+        fn rows(&self) -> usize {
+            self.0.len()
+        }
+        fn bytes(&self) -> usize {
+            16 * self.0.len()
+        }
+        fn days(&self) -> &[(Day, i64)] {
+            &self.1
+        }
+        fn skip(&self, rows: usize) -> Self {
+            Self::new(self.0[rows..].to_vec())
+        }
+    }
 
     const WORKER: Uuid = Uuid::from_u128(1);
     const CLIENT: Uuid = Uuid::from_u128(2);
 
     /// A chunk of batches `first..`, each with so many rows, whose endpoint is the batch.
-    fn chunk(first: i64, sizes: &[usize]) -> Rows {
+    fn chunk(first: i64, sizes: &[usize]) -> Parcel<Pairs> {
         let mut rows = Vec::new();
         let mut batches = Vec::new();
         for (sequence, size) in (first..).zip(sizes) {
             rows.extend((0..*size).map(|_| (sequence, 0)));
             batches.push(BatchEnd { rows: rows.len(), drops: vec![(Day(0), sequence)] });
         }
-        Rows::from_iter(rows).of_run(Run { producer: CLIENT, epoch: 9, first, batches })
+        of_run(rows, Run { producer: CLIENT, epoch: 9, first, batches })
     }
 
-    fn plan(chunks: &[Rows], stored: Option<i64>) -> Plan {
+    fn of_run(rows: Vec<(i64, i64)>, run: Run) -> Parcel<Pairs> {
+        Parcel { content: Pairs::new(rows), run: Some(Arc::new(run)) }
+    }
+
+    fn plan(chunks: &[Parcel<Pairs>], stored: Option<i64>) -> Plan<Pairs> {
         let place = stored.map(|sequence| Place { epoch: 9, sequence });
         let batch = Batch { producer: WORKER, sequence: 1, is_repeated: false, chunks };
         Plan::new(&batch, Places::from([(CLIENT, place)])).unwrap()
     }
 
-    fn sequences(plan: &Plan) -> Vec<i64> {
-        plan.rows.iter().flat_map(Rows::iter).map(|(sequence, _)| sequence).collect()
+    fn sequences(plan: &Plan<Pairs>) -> Vec<i64> {
+        plan.content.iter().flat_map(|one| &one.0).map(|(sequence, _)| *sequence).collect()
     }
 
     #[test]
@@ -242,10 +268,10 @@ mod tests {
                     let (producer, batches) = (id(client), ends.collect());
                     let run = Run { producer, epoch: 9, first, batches };
                     let rows = (first..).take(len).map(|sequence| (sequence, client as i64));
-                    chunks.push(Rows::from_iter(rows).of_run(run));
+                    chunks.push(of_run(rows.collect(), run));
                 }
                 let batch = Batch { producer: WORKER, sequence, is_repeated: false, chunks: &chunks };
-                let fits = |plan: &Plan| plan.moves.iter().filter(|one| one.id != WORKER).all(|one| {
+                let fits = |plan: &Plan<Pairs>| plan.moves.iter().filter(|one| one.id != WORKER).all(|one| {
                     database[&one.id] == Place { epoch: one.epoch, sequence: one.before }
                 });
                 let mut plan = Plan::hopeful(&batch).unwrap();
@@ -257,10 +283,10 @@ mod tests {
                 for one in plan.moves.iter().filter(|one| one.id != WORKER) {
                     database.insert(one.id, Place { epoch: 9, sequence: one.last });
                 }
-                for row in plan.rows.iter().flat_map(Rows::iter) {
+                for row in plan.content.iter().flat_map(|one| one.0.clone()) {
                     prop_assert!(stored.insert(row), "{row:?} is stored twice");
                 }
-                for (run, fate) in chunks.iter().filter_map(Rows::run).zip(plan.fates) {
+                for (run, fate) in chunks.iter().filter_map(|one| one.run.as_ref()).zip(plan.fates) {
                     match fate {
                         Fate::Stored { committed } => {
                             prop_assert!(committed >= run.last());

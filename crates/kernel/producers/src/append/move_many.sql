@@ -1,6 +1,7 @@
 -- All producers of a batch move on, or none does. They are locked first, in one order, so that
 -- two servers with the same producers wait for each other instead of deadlocking; and a server
--- that comes second with the same batch finds that it does not fit any more.
+-- that comes second with the same batch finds that it does not fit any more. A domain's rows, which
+-- are stored if the producers move, go where ':stored' is. The answer is how many producers moved.
 WITH wanted AS (
     SELECT * FROM unnest($1::UUID[], $2::INT8[], $3::INT8[], $4::INT8[])
         AS w (id, epoch, before, last)
@@ -27,4 +28,5 @@ WITH wanted AS (
         dropped = d.dropped + least(excluded.dropped, 9223372036854775807 - d.dropped)
     RETURNING d.day
 )
+-- :stored
 SELECT count(*) FROM moved

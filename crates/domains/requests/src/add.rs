@@ -1,27 +1,24 @@
-//! What all streams share, and one `Add` stream: decode, validate, push, acknowledge.
+//! One `Add` stream: decode, validate, push, acknowledge.
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use tally_ingest::{Queue, Receipt, Rows as _, Workers};
-use tally_producers::Producers;
-use tally_runtime::{Clock, Drain};
+use tally_ingest::{Receipt, Rows as _};
+use tally_producers::stream::{Builder as _, Streams};
+use tally_producers::{Fate, Parcel};
 use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::codegen::Body as _;
 
-use crate::ahead::Ahead;
-use crate::batch::RecordLimits;
-use crate::endpoints::Endpoints;
-use crate::error::{Error, InvalidTime, WrongTimes};
+use crate::error::{Ended, Error, InvalidTime, WrongTimes};
 use crate::framing::Framing;
+use crate::intake::Intake;
 use crate::message::Message;
 use crate::model::Endpoint;
-use crate::producer::Fate;
 use crate::rows::{Rows, RowsBuilder};
 use crate::validate::Rules;
 
@@ -41,26 +38,10 @@ const STREAM_BYTES: usize = 4 << 10;
 /// what nobody took; and while the last of it is stored, more arrives.
 const LATE_MAX: Duration = Duration::from_millis(250);
 
-/// Names that are gone for good are missed by every answer, and told and stored again this often.
-const UNNAMED_INTERVAL: Duration = Duration::from_secs(60);
-
-/// What all streams share.
-pub(crate) struct Recorder {
-    pub(crate) endpoints: Arc<Endpoints>,
-    /// When an answer last lacked names, if one did.
-    pub(crate) unnamed_at: Mutex<Option<Instant>>,
-    pub(crate) queue: Queue<Rows, Fate>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) drain: Drain,
-    pub(crate) path_bytes_max: usize,
-    pub(crate) ahead: Ahead,
-    /// They say whether something can be stored.
-    pub(crate) workers: Arc<Workers>,
-    /// How long a stream waits for its producer to be opened.
-    pub(crate) opening_wait_max: Duration,
-    /// What a `Record` stream may bring.
-    pub(crate) record: RecordLimits,
-    pub(crate) producers: Producers,
+/// What all `Add` streams share.
+pub(crate) struct Adding {
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) streams: Arc<Streams<Rows>>,
 }
 
 /// How a stream ended: how far it is counted, and the error, if it was one.
@@ -94,11 +75,11 @@ struct Wrong {
     pending: u64,
 }
 
-// === impl Recorder ===
+// === impl Adding ===
 
-impl Recorder {
+impl Adding {
     /// Takes a stream in. Whatever ends it, what came before is stored before this returns.
-    pub(crate) async fn record(&self, body: Body) -> Ending {
+    pub(crate) async fn add(&self, body: Body) -> Ending {
         let receipt = Receipt::new();
         let mut wrong = Wrong::default();
         let error = self.read(body, &receipt, &mut wrong).await.err();
@@ -111,7 +92,7 @@ impl Recorder {
             Err(failure) => Ending {
                 counted: failure.stored,
                 refused: receipt.skipped(),
-                error: Some(Error::Write(failure)),
+                error: Some(Ended::Write(failure).into()),
             },
         }
     }
@@ -131,12 +112,12 @@ impl Recorder {
                 // The stream cannot succeed any more: settling it will say why.
                 return Ok(());
             }
-            let is_late = self.drain.has_begun();
+            let is_late = self.streams.drain.has_begun();
             if is_late {
                 // Whether it could be stored is asked at the end.
                 let _ = receipt.settled().await;
                 if late_since.get_or_insert_with(Instant::now).elapsed() > LATE_MAX {
-                    return Err(Error::Draining);
+                    return Err(Ended::Draining.into());
                 }
             }
             let ended = self.fill(&mut chunk, &mut framing, &mut body, wrong, is_late).await;
@@ -175,12 +156,14 @@ impl Recorder {
             let frame = if chunk.len > 0 {
                 next.now_or_never()?
             } else if is_late {
-                let Some(frame) = next.now_or_never() else { return Some(Err(Error::Draining)) };
+                let Some(frame) = next.now_or_never() else {
+                    return Some(Err(Ended::Draining.into()));
+                };
                 frame
             } else {
                 tokio::select! {
                     frame = next => frame,
-                    () = self.drain.begun() => return None,
+                    () = self.streams.drain.begun() => return None,
                 }
             };
             match frame {
@@ -195,15 +178,15 @@ impl Recorder {
     #[inline]
     fn take(&self, message: &[u8], chunk: &mut Chunk) -> Result<(), InvalidTime> {
         let Message { method, path, time } = Message::read(message);
-        let rules = *chunk.rules.get_or_insert_with(|| self.rules());
+        let rules = *chunk.rules.get_or_insert_with(|| self.intake.rules());
         let micros = rules.time(time).inspect_err(|reason| {
             if let InvalidTime::Ahead { ahead_seconds } = reason {
-                self.ahead.refused(rules.now_micros, *ahead_seconds);
+                self.intake.ahead.refused(rules.now_micros, *ahead_seconds);
             }
         })?;
         let path = rules.path(&path);
         let rows = &mut chunk.rows;
-        let known = self.endpoints.find(method, path, |named| {
+        let known = self.intake.endpoints.find(method, path, |named| {
             rows.push(named.id, micros);
             rows.name(named);
         });
@@ -224,55 +207,26 @@ impl Recorder {
         if rows.rows() == 0 && unknown.is_empty() {
             return Ok(());
         }
-        self.ahead.in_time(self.rules().now_micros);
+        self.intake.ahead.in_time(self.intake.rules().now_micros);
         let receipt = receipt.skipping(std::mem::take(&mut wrong.pending));
         if !unknown.is_empty() {
             let (endpoints, times): (Vec<_>, Vec<_>) = unknown.into_iter().unzip();
-            for (named, micros) in self.endpoints.resolve(&endpoints).into_iter().zip(times) {
+            for (named, micros) in self.intake.endpoints.resolve(&endpoints).into_iter().zip(times)
+            {
                 rows.push(named.id, micros);
                 rows.name(&named);
             }
         }
-        let rows = rows.finish();
+        let rows = Parcel::from(rows.finish());
         let stream = if receipt.is_settled() { STREAM_BYTES } else { 0 };
-        let room = self.queue.reserve(rows.rows(), rows.bytes() + stream).await;
-        let pushed = room.and_then(|room| self.queue.push_into(room, rows, &receipt).ok());
-        pushed.ok_or_else(|| self.no_room())
-    }
-
-    /// What requests are held against at this moment.
-    pub(crate) fn rules(&self) -> Rules {
-        let now_micros = self.clock.now().as_microsecond();
-        Rules { path_bytes_max: self.path_bytes_max, now_micros }
+        let room = self.streams.queue.reserve(rows.rows(), rows.bytes() + stream).await;
+        let pushed = room.and_then(|room| self.streams.queue.push_into(room, rows, &receipt).ok());
+        pushed.ok_or_else(|| self.streams.no_room().into())
     }
 
     fn chunk(&self) -> Chunk {
-        Chunk {
-            rows: RowsBuilder::new(self.endpoints.belief()),
-            len: 0,
-            rules: None,
-            unknown: Vec::new(),
-        }
-    }
-
-    /// Totals have so many endpoints that the dictionary does not name: somebody has removed names.
-    /// Those that this server knows are stored again with their next rows.
-    pub(crate) fn notice_unnamed(&self, unnamed: usize) {
-        let mut last = self.unnamed_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if unnamed > 0 && last.is_none_or(|last| last.elapsed() >= UNNAMED_INTERVAL) {
-            *last = Some(Instant::now());
-            tracing::error!(
-                endpoints = unnamed,
-                "the table tally_request_series lacks names: their requests are counted as _unknown; \
-                 those that still come get their names back"
-            );
-            self.endpoints.doubt();
-        }
-    }
-
-    /// Why the queue took nothing.
-    pub(crate) fn no_room(&self) -> Error {
-        if self.drain.has_begun() { Error::Draining } else { Error::QueueFull }
+        let (len, rules, unknown) = (0, None, Vec::new());
+        Chunk { rows: self.intake.builder(), len, rules, unknown }
     }
 }
 
@@ -291,7 +245,7 @@ async fn next_frame(body: &mut Body) -> Result<Option<Bytes>, Error> {
     match poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
         // Trailers come last, and say nothing.
         Some(Ok(frame)) => Ok(frame.into_data().ok()),
-        Some(Err(status)) => Err(Error::Broken(status.message().to_owned())),
+        Some(Err(status)) => Err(Ended::Broken(status.message().to_owned()).into()),
         None => Ok(None),
     }
 }

@@ -1,0 +1,298 @@
+//! Storing a batch in Postgres and CockroachDB.
+
+use std::future::{Future, ready};
+
+use tally_ingest::{Batch, WriteError};
+use tally_runtime::faults;
+use tally_store::error::Step as _;
+use tally_store::postgres::{
+    Connection, GenericClient, Isolation, Transaction, commits_itself, fail,
+};
+use tally_store::{Error, Outcome};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use crate::plan::{Move, Place, Places, Plan};
+use crate::run::{Content, Fate, Parcel};
+
+/// Where the domain's part of a statement goes: a comment, so that the statement without it is whole.
+const STORED: &str = "-- :stored";
+
+/// Moves the producers of a batch, and stores no rows.
+const MOVES: &str = include_str!("move_many.sql");
+
+/// The values of one column.
+pub type Column = Box<dyn ToSql + Sync + Send>;
+
+/// The statements that move producers, with a domain's INSERT in them.
+#[derive(Debug)]
+pub struct Statements {
+    /// For batches of one producer.
+    one: String,
+    /// For batches of several.
+    many: String,
+}
+
+/// How a domain stores the rows of one batch.
+pub trait Table: Send {
+    /// Its rows.
+    type Content: Content;
+
+    /// Whose producers these are.
+    fn domain(&self) -> &'static str;
+
+    /// Its statements.
+    fn statements(&self) -> &Statements;
+
+    /// The values that its INSERT takes, column by column.
+    fn columns(&self, content: &[Self::Content]) -> Vec<Column>;
+
+    /// Whether this many rows are copied: COPY costs about a millisecond before its first row, and
+    /// less than an INSERT for each row after it.
+    fn copies(&self, _rows: usize) -> bool {
+        false
+    }
+
+    /// Copies rows.
+    fn copy(
+        &self,
+        _transaction: &Transaction<'_>,
+        _content: &[Self::Content],
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        ready(Ok(()))
+    }
+
+    /// Whether something is stored before the rows.
+    fn has_more(&self) -> bool {
+        false
+    }
+
+    /// Stores it. This comes first in every transaction, so that two batches cannot deadlock.
+    fn store_more(
+        &mut self,
+        _transaction: &Transaction<'_>,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        ready(Ok(()))
+    }
+
+    /// The rows as they are stored, once that is done.
+    fn adapt(&self, content: Self::Content) -> Self::Content {
+        content
+    }
+}
+
+/// What the statements take, column by column.
+#[derive(Debug, Default)]
+struct Columns {
+    ids: Vec<Uuid>,
+    epochs: Vec<i64>,
+    before: Vec<i64>,
+    last: Vec<i64>,
+    day_ids: Vec<Uuid>,
+    days: Vec<i32>,
+    accepted: Vec<i64>,
+    dropped: Vec<i64>,
+}
+
+/// Stores a batch once.
+///
+/// This first tries as if all of it were new, in one statement or one COPY. If that does not fit,
+/// because some of it is stored already or cannot be, a transaction locks the producers, looks where
+/// they stand, and stores the rest.
+///
+/// # Errors
+/// When the database fails, or the batch's number does not fit.
+pub async fn append<T: Table>(
+    connection: &mut Connection,
+    batch: &Batch<'_, Parcel<T::Content>>,
+    table: &mut T,
+) -> Result<Vec<Fate>, WriteError> {
+    let mut plan = Plan::hopeful(batch)?;
+    if batch.sequence == 1 {
+        begin_worker(connection, batch.producer, table.domain()).await?;
+    }
+    let is_stored = if table.copies(plan.row_count()) || table.has_more() {
+        let transaction = connection.begin(Isolation::Default).await?;
+        table.store_more(&transaction).await?;
+        let fits = in_transaction(&transaction, table, &mut plan).await?;
+        if fits {
+            commit(transaction).await?;
+        } else {
+            transaction.rollback().await?;
+        }
+        fits
+    } else {
+        adapt(table, &mut plan);
+        fail(&**connection).await?;
+        let fits = in_one(&**connection, table, &plan, commits_itself).await?;
+        faults::point("append.small.committed").await;
+        fits
+    };
+    if !is_stored {
+        plan = what_is_new(connection, batch, table).await?;
+    }
+    Ok(plan.fates)
+}
+
+/// Stores what of a batch is not stored yet.
+async fn what_is_new<T: Table>(
+    connection: &mut Connection,
+    batch: &Batch<'_, Parcel<T::Content>>,
+    table: &mut T,
+) -> Result<Plan<T::Content>, WriteError> {
+    let transaction = connection.begin(Isolation::Default).await?;
+    table.store_more(&transaction).await?;
+    let mut plan = Plan::new(batch, places(&transaction, batch).await?)?;
+    if !plan.moves.is_empty() && !in_transaction(&transaction, table, &mut plan).await? {
+        // They are locked: this happens only in another isolation than the one that is asked for.
+        let step = "move producers that are locked";
+        return Err(Error::transient(step, Outcome::Determinate).into());
+    }
+    commit(transaction).await?;
+    Ok(plan)
+}
+
+/// Whether all of it fitted; if not, nothing happened.
+async fn in_transaction<T: Table>(
+    transaction: &Transaction<'_>,
+    table: &T,
+    plan: &mut Plan<T::Content>,
+) -> Result<bool, Error> {
+    adapt(table, plan);
+    if !table.copies(plan.row_count()) {
+        return in_one(&***transaction, table, plan, |step, result| result.step(step)).await;
+    }
+    let step = "move the producers of a batch";
+    let columns = Columns::of(plan);
+    let statement = transaction.prepare_cached(MOVES).await.step(step)?;
+    let row = transaction.query_one(&statement, &columns.of_many()).await.step(step)?;
+    let fits = row.get::<_, i64>(0) > 0;
+    if fits {
+        table.copy(transaction, &plan.content).await?;
+    }
+    Ok(fits)
+}
+
+/// One statement. Whether all of it fitted; if not, nothing happened.
+async fn in_one<C, T, E>(
+    client: &C,
+    table: &T,
+    plan: &Plan<T::Content>,
+    classify: E,
+) -> Result<bool, Error>
+where
+    C: GenericClient + Sync,
+    T: Table,
+    E: FnOnce(&'static str, Result<Row, tokio_postgres::Error>) -> Result<Row, Error>,
+{
+    let step = "insert the rows of a batch";
+    let (columns, rows) = (Columns::of(plan), table.columns(&plan.content));
+    let (sql, mut values) = match &*plan.moves {
+        [one] => (table.statements().one(), columns.of_one(one)),
+        _ => (table.statements().many(), columns.of_many()),
+    };
+    let statement = client.prepare_cached(sql).await.step(step)?;
+    values.extend(rows.iter().map(|column| &**column as &(dyn ToSql + Sync)));
+    let row = classify(step, client.query_one(&statement, &values).await)?;
+    Ok(row.get::<_, i64>(0) > 0)
+}
+
+/// Where the producers of a batch stand, and stay until the transaction ends.
+async fn places<C>(
+    transaction: &Transaction<'_>,
+    batch: &Batch<'_, Parcel<C>>,
+) -> Result<Places, Error> {
+    let step = "look where producers stand";
+    let mut places: Places = super::producers(batch).map(|id| (id, None)).collect();
+    let ids: Vec<Uuid> = places.keys().copied().collect();
+    let sql = include_str!("lock_producers.sql");
+    let statement = transaction.prepare_cached(sql).await.step(step)?;
+    for row in transaction.query(&statement, &[&ids]).await.step(step)? {
+        places.insert(row.get(0), Some(Place { epoch: row.get(1), sequence: row.get(2) }));
+    }
+    Ok(places)
+}
+
+async fn begin_worker(connection: &Connection, worker: Uuid, domain: &str) -> Result<(), Error> {
+    let sql = include_str!("begin_worker.sql");
+    let done = connection.execute(sql, &[&worker, &domain]).await;
+    commits_itself("begin as an insert worker", done).map(|_| ())
+}
+
+fn adapt<T: Table>(table: &T, plan: &mut Plan<T::Content>) {
+    let content = std::mem::take(&mut plan.content);
+    plan.content = content.into_iter().map(|one| table.adapt(one)).collect();
+}
+
+async fn commit(transaction: Transaction<'_>) -> Result<(), Error> {
+    faults::point("append.before_commit").await;
+    transaction.commit().await?;
+    faults::point("append.committed").await;
+    Ok(())
+}
+
+// === impl Statements ===
+
+impl Statements {
+    /// With a domain's part: `, stored AS (INSERT …)`, whose values are `$9` and on, and which stores
+    /// nothing unless `moved` has rows.
+    #[must_use]
+    pub fn new(stored: &str) -> Self {
+        let with = |sql: &str| sql.replace(STORED, stored);
+        Self { one: with(include_str!("move_one.sql")), many: with(MOVES) }
+    }
+
+    /// For batches of one producer.
+    #[must_use]
+    pub fn one(&self) -> &str {
+        &self.one
+    }
+
+    /// For batches of several.
+    #[must_use]
+    pub fn many(&self) -> &str {
+        &self.many
+    }
+
+    /// For batches whose rows are copied.
+    #[must_use]
+    pub fn moves(&self) -> &str {
+        MOVES
+    }
+}
+
+// === impl Columns ===
+
+impl Columns {
+    fn of<C>(plan: &Plan<C>) -> Self {
+        let mut columns = Self::default();
+        for one in &plan.moves {
+            columns.ids.push(one.id);
+            columns.epochs.push(one.epoch);
+            columns.before.push(one.before);
+            columns.last.push(one.last);
+        }
+        for ((producer, day), counted) in &plan.days {
+            columns.day_ids.push(*producer);
+            columns.days.push(day.0);
+            columns.accepted.push(counted.accepted);
+            columns.dropped.push(counted.dropped);
+        }
+        columns
+    }
+
+    fn of_one<'a>(&'a self, one: &'a Move) -> Vec<&'a (dyn ToSql + Sync)> {
+        let Move { id, epoch, before, last } = one;
+        [[id as &(dyn ToSql + Sync), epoch, before, last], self.of_days()].concat()
+    }
+
+    fn of_many(&self) -> Vec<&(dyn ToSql + Sync)> {
+        let moves: [&(dyn ToSql + Sync); 4] = [&self.ids, &self.epochs, &self.before, &self.last];
+        [moves, self.of_days()].concat()
+    }
+
+    fn of_days(&self) -> [&(dyn ToSql + Sync); 4] {
+        [&self.day_ids, &self.days, &self.accepted, &self.dropped]
+    }
+}

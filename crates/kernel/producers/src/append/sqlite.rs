@@ -1,0 +1,63 @@
+//! Storing a batch in SQLite, where the domain's own statements follow in the same transaction.
+
+use std::collections::hash_map::Entry;
+
+use rusqlite::{OptionalExtension as _, Row, Transaction};
+use tally_ingest::{Batch, WriteError};
+use tally_store::Error;
+use tally_store::error::Step as _;
+use uuid::Uuid;
+
+use crate::plan::{Place, Places, Plan};
+use crate::run::{Content, Parcel};
+
+/// Moves the producers of a batch, and counts what is new of it to its days. The caller stores the
+/// content of the plan in the same transaction; after its commit the plan's fates are the batch's.
+///
+/// # Errors
+/// When the database fails, or the batch's number does not fit.
+pub fn append<C: Content>(
+    transaction: &Transaction<'_>,
+    domain: &str,
+    batch: &Batch<'_, Parcel<C>>,
+) -> Result<Plan<C>, WriteError> {
+    if batch.sequence == 1 {
+        transaction
+            .execute(include_str!("sqlite/begin_worker.sql"), (batch.producer.as_bytes(), domain))
+            .step("begin as an insert worker")?;
+    }
+    let plan = Plan::new(batch, places(transaction, batch)?)?;
+    for one in &plan.moves {
+        transaction
+            .prepare_cached(include_str!("sqlite/move_producer.sql"))
+            .and_then(|mut statement| statement.execute((one.id.as_bytes(), one.last)))
+            .step("move a producer on")?;
+    }
+    for ((producer, day), counted) in &plan.days {
+        let values = (producer.as_bytes(), day.0, counted.accepted, counted.dropped);
+        transaction
+            .prepare_cached(include_str!("sqlite/count_day.sql"))
+            .and_then(|mut statement| statement.execute(values))
+            .step("count what a producer brought")?;
+    }
+    Ok(plan)
+}
+
+/// Where the producers of a batch stand.
+fn places<C>(transaction: &Transaction<'_>, batch: &Batch<'_, Parcel<C>>) -> Result<Places, Error> {
+    let mut places = Places::new();
+    for id in super::producers(batch) {
+        if let Entry::Vacant(vacant) = places.entry(id) {
+            vacant.insert(place(transaction, id)?);
+        }
+    }
+    Ok(places)
+}
+
+fn place(transaction: &Transaction<'_>, id: Uuid) -> Result<Option<Place>, Error> {
+    let place = |row: &Row<'_>| Ok(Place { epoch: row.get(0)?, sequence: row.get(1)? });
+    transaction
+        .prepare_cached(include_str!("sqlite/producer.sql"))
+        .and_then(|mut statement| statement.query_row([id.as_bytes()], place).optional())
+        .step("look where a producer stands")
+}

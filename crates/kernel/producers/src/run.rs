@@ -1,0 +1,127 @@
+//! What a stream pushes into the queue: rows, and which numbered batches they are.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use tally_runtime::Day;
+use uuid::Uuid;
+
+use crate::lease::Refusal;
+
+/// Bytes that a day with its drops takes.
+const DROP_BYTES: usize = size_of::<(Day, i64)>();
+/// What a parcel takes beside its rows: its place in the queue and in the allocator.
+pub(crate) const OVERHEAD_BYTES: usize = 256;
+
+/// Rows of one domain, as it stores them.
+pub trait Content: Clone + Debug + Send + Sync + 'static {
+    /// How many rows.
+    fn rows(&self) -> usize;
+    /// How much memory they take.
+    fn bytes(&self) -> usize;
+    /// How many rows each day has, each day once.
+    fn days(&self) -> &[(Day, i64)];
+    /// The rows after the first ones.
+    #[must_use]
+    fn skip(&self, rows: usize) -> Self;
+}
+
+/// Rows on their way from a stream to the database.
+#[derive(Debug, Clone, Default)]
+pub struct Parcel<C> {
+    /// The rows.
+    pub content: C,
+    /// Which batches they are, if a client has numbered them.
+    pub run: Option<Arc<Run>>,
+}
+
+/// Batches of one producer, which follow each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// Whose batches these are.
+    pub producer: Uuid,
+    /// The epoch under which the stream opened the producer. Each process has another one, and so has
+    /// a producer that was forgotten and began again: what an older stream has left is not stored.
+    pub epoch: i64,
+    /// The number of the first batch.
+    pub first: i64,
+    /// The batches, from the first on.
+    pub batches: Vec<BatchEnd>,
+}
+
+/// One batch of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BatchEnd {
+    /// How many rows of the run there are up to its end.
+    pub rows: usize,
+    /// How many rows of each day the client has dropped before it.
+    pub drops: Vec<(Day, i64)>,
+}
+
+/// What became of a parcel whose transaction is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// All of it is committed, now or before.
+    Stored {
+        /// The last committed batch of the run's producer; 0 for rows without numbers.
+        committed: i64,
+    },
+    /// None of it is stored: it does not begin after the producer's last batch.
+    Gap {
+        /// The producer's last committed batch.
+        committed: i64,
+    },
+    /// None of it is stored: the producer may not go on.
+    Refused(Refusal),
+}
+
+// === impl Parcel ===
+
+impl<C> Parcel<C> {
+    fn drops(&self) -> usize {
+        self.run.as_ref().map_or(0, |run| run.drops())
+    }
+}
+
+impl<C> From<C> for Parcel<C> {
+    fn from(content: C) -> Self {
+        Self { content, run: None }
+    }
+}
+
+impl<C: Content> tally_ingest::Rows for Parcel<C> {
+    /// What a client has dropped of a day counts as a row: it is stored too.
+    fn rows(&self) -> usize {
+        self.content.rows() + self.drops()
+    }
+
+    /// Each day of a producer is a row of its own.
+    fn updates(&self) -> usize {
+        self.content.days().len() + self.drops()
+    }
+
+    fn bytes(&self) -> usize {
+        bytes(self.content.bytes(), self.drops())
+    }
+}
+
+/// What a parcel takes.
+pub(crate) fn bytes(content: usize, drops: usize) -> usize {
+    content + drops * DROP_BYTES + OVERHEAD_BYTES
+}
+
+// === impl Run ===
+
+impl Run {
+    /// How many days with drops its batches have.
+    #[must_use]
+    pub fn drops(&self) -> usize {
+        self.batches.iter().map(|batch| batch.drops.len()).sum()
+    }
+
+    /// The number of the last batch.
+    #[must_use]
+    pub fn last(&self) -> i64 {
+        self.first - 1 + i64::try_from(self.batches.len()).expect("batches fit into memory")
+    }
+}

@@ -1,0 +1,265 @@
+//! A stream of numbered batches: open, read, push, acknowledge by number.
+//!
+//! One run of a stream is being stored at a time. What arrives meanwhile becomes the next one, with
+//! all batches that are there; so load makes transactions large by itself, and a producer's batches
+//! are stored in their order. Runs of many streams share a transaction.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `answers.rs` | what the client hears of its stream |
+//! | `drops.rs` | what a client says that it has dropped |
+//! | `error.rs` | how a stream ends before its end, and what it means to the client |
+//! | `recording.rs` | one stream whose producer is open |
+
+mod answers;
+mod drops;
+mod error;
+mod recording;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt as _};
+use tally_ingest::{Queue, Workers};
+use tally_proto::tally::producers::v1 as proto;
+use tally_runtime::{Clock, Day, Drain, Tasks, chain};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tonic::Status;
+use uuid::Uuid;
+
+pub use self::answers::{Answers, status};
+pub use self::drops::{InvalidDrops, read_drops};
+pub use self::error::{Error, Invalid};
+use self::recording::Recording;
+use crate::lease::{Leaving, Opening, Standing};
+use crate::run::{Content, Fate, Parcel};
+use crate::store::{OnForget, Producers};
+
+/// What all streams of a domain share.
+pub struct Streams<C> {
+    /// Where rows wait for the insert workers.
+    pub queue: Queue<Parcel<C>, Fate>,
+    /// They say whether something can be stored.
+    pub workers: Arc<Workers>,
+    /// The domain's producers.
+    pub producers: Producers,
+    /// How long a stream waits for its producer to be opened or forgotten.
+    pub opening_wait_max: Duration,
+    /// How many batches may be sent and not yet acknowledged.
+    pub batches_in_flight_max: u32,
+    /// Says when a client was told something.
+    pub clock: Arc<dyn Clock>,
+    /// Begins when the server stops.
+    pub drain: Drain,
+    /// The streams that are read. The drain waits for them.
+    pub tasks: Tasks,
+}
+
+/// One message of a stream.
+#[derive(Debug)]
+pub enum Message<B, D> {
+    /// Opens the producer.
+    Open(proto::Open),
+    /// A batch.
+    Batch(B),
+    /// Every batch is acknowledged, and the producer is not opened again.
+    Done(D),
+    /// Nothing that this server knows.
+    Empty,
+}
+
+/// How a domain reads its batches. Each stream has one of its own.
+pub trait Batches: Send + 'static {
+    /// A message as it comes.
+    type Message: Send + 'static;
+    /// A batch.
+    type Batch: Send;
+    /// What the client says when it is done.
+    type Done: Send;
+    /// Makes rows of batches.
+    type Builder: Builder;
+    /// Why a batch cannot be stored.
+    type Invalid: Invalid;
+
+    /// What a message is.
+    fn message(message: Self::Message) -> Message<Self::Batch, Self::Done>;
+
+    /// A batch's number, as it was sent.
+    fn sequence(batch: &Self::Batch) -> u64;
+
+    /// Holds a batch against the limits before the stream waits for its place, so that nothing that
+    /// is too large stays in memory.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn measure(&self, batch: &Self::Batch) -> Result<Size, Self::Invalid>;
+
+    /// Notes what later batches build upon. This comes for every batch, even if it is stored already
+    /// or on its way.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn learn(&mut self, batch: &mut Self::Batch) -> Result<(), Self::Invalid>;
+
+    /// Begins a run.
+    fn builder(&self) -> Self::Builder;
+
+    /// Adds the rows of a batch, or none of them.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn add(&mut self, batch: &Self::Batch, into: &mut Self::Builder) -> Result<(), Self::Invalid>;
+
+    /// Notes what the client says when it is done.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    fn done(&mut self, done: Self::Done) -> Result<(), Cow<'static, str>>;
+
+    /// What is stored when the producer is forgotten.
+    fn on_forget(&mut self, _producer: Uuid) -> Arc<dyn OnForget> {
+        Arc::new(())
+    }
+}
+
+/// Makes rows of batches.
+pub trait Builder: Send {
+    /// The rows.
+    type Content: Content;
+
+    /// How many there are so far.
+    fn rows(&self) -> usize;
+    /// How many days they have so far.
+    fn days(&self) -> usize;
+    /// The rows so far.
+    fn finish(self) -> Self::Content;
+}
+
+/// How large a batch is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Size {
+    /// How many rows it has.
+    pub rows: usize,
+    /// How much memory these take.
+    pub bytes: usize,
+    /// How many rows of each day the client has dropped before it.
+    pub drops: Vec<(Day, i64)>,
+}
+
+/// What the client is told. A later state takes the place of one that was not sent yet.
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    /// Once the producer is open.
+    epoch: Option<i64>,
+    /// Every batch up to this one is committed.
+    committed: i64,
+    /// Counts duplicates, so that they are answered too.
+    repeats: u64,
+}
+
+/// How a stream ended.
+#[derive(Debug)]
+struct Ending<R: Invalid> {
+    /// The last committed batch: none after it that the stream brought ever will be committed. `None`
+    /// if that is not known, or if the producer was not opened.
+    committed: Option<i64>,
+    error: Option<Error<R>>,
+}
+
+type ContentOf<B> = <<B as Batches>::Builder as Builder>::Content;
+
+// === impl Streams ===
+
+impl<C: Content> Streams<C> {
+    /// Takes a stream in. Whatever ends it, what came before is stored before this returns.
+    async fn take<B, S>(
+        &self,
+        mut stream: S,
+        batches: B,
+        progress: &watch::Sender<Progress>,
+    ) -> Ending<B::Invalid>
+    where
+        B: Batches,
+        B::Builder: Builder<Content = C>,
+        S: Stream<Item = Result<B::Message, Status>> + Unpin,
+    {
+        let (opening, standing) = match self.open::<B, S>(&mut stream).await {
+            Ok(opened) => opened,
+            Err(error) => return Ending { committed: None, error },
+        };
+        let Standing { epoch, sequence, .. } = standing;
+        progress.send_modify(|progress| {
+            (progress.epoch, progress.committed) = (Some(epoch), sequence);
+        });
+        let mut recording = Recording::new(self, batches, progress, opening.id, standing);
+        let mut ended = recording.run(stream).await;
+        let (committed, is_done) = (recording.committed(), recording.is_done());
+        let leave = |sequence| Leaving { id: opening.id, epoch, sequence };
+        match committed {
+            Some(committed) if ended.is_ok() && is_done => {
+                ended = self.forget(leave(committed), recording.on_forget()).await;
+            }
+            // A producer that has stored nothing costs a row. If this fails, or the server stops,
+            // housekeeping does it. The client does not notice: it opens the producer again.
+            Some(0) if !self.drain.has_begun() => {
+                let _ = self.forget::<B::Invalid>(leave(0), Arc::new(())).await;
+            }
+            _ => {}
+        }
+        Ending { committed, error: ended.err() }
+    }
+
+    /// The first message. An error of `None` is a stream that ended without one.
+    async fn open<B, S>(
+        &self,
+        stream: &mut S,
+    ) -> Result<(Opening, Standing), Option<Error<B::Invalid>>>
+    where
+        B: Batches,
+        S: Stream<Item = Result<B::Message, Status>> + Unpin,
+    {
+        let first = tokio::select! {
+            biased;
+            () = self.drain.begun() => return Err(Some(Error::Draining)),
+            first = stream.next() => first.ok_or(None)?,
+        };
+        let opening = match B::message(first.map_err(|status| Error::unreadable(1, &status))?) {
+            Message::Open(open) => Opening::read(open, self.producers.terms(), self.clock.now()),
+            _ => {
+                let reason = "the first message must be open".into();
+                return Err(Some(Error::Unexpected { position: 1, reason }));
+            }
+        };
+        let opening = opening.map_err(Error::Open)?;
+        let opened = timeout(self.opening_wait_max, self.producers.open(&opening)).await;
+        let opened = opened.map_err(|_elapsed| Error::ProducerTimeout).and_then(|opened| {
+            opened.map_err(|source| Error::Store { step: "register the client", source })
+        });
+        // An idle server learns of a full database by this alone.
+        let opened = opened.inspect_err(|error| {
+            let error = chain(error);
+            tracing::warn!(error, "a producer could not be opened");
+            self.workers.failed(&error);
+        });
+        Ok((opening, opened?.map_err(Error::Refused)?))
+    }
+
+    /// Forgets a producer that stands there, unless another process has opened it since.
+    async fn forget<R: Invalid>(
+        &self,
+        leaving: Leaving,
+        then: Arc<dyn OnForget>,
+    ) -> Result<(), Error<R>> {
+        timeout(self.opening_wait_max, self.producers.forget(leaving, then))
+            .await
+            .map_err(|_elapsed| Error::ProducerTimeout)?
+            .map_err(|source| Error::Store { step: "forget a producer", source })
+    }
+
+    /// Why the queue took nothing.
+    pub fn no_room<R: Invalid>(&self) -> Error<R> {
+        if self.drain.has_begun() { Error::Draining } else { Error::QueueFull }
+    }
+}

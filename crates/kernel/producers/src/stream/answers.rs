@@ -1,0 +1,94 @@
+//! What the client hears of its stream.
+
+use std::error::Error as StdError;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::{Stream, stream};
+use tally_proto::tally::producers::v1::{Acknowledgement, Opened};
+use tally_proto::wire::{COMMITTED_TRAILER, REASON_TRAILER};
+use tally_runtime::{Kind, chain, chain_for_clients};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tonic::metadata::MetadataValue;
+use tonic::{Code, Status};
+
+use super::{Batches, Builder, ContentOf, Ending, Error, Invalid, Progress, Streams};
+
+/// The answers of a stream.
+pub type Answers = Pin<Box<dyn Stream<Item = Result<Acknowledgement, Status>> + Send>>;
+
+/// Makes answers of what a stream's task says.
+struct Listening<R: Invalid> {
+    progress: watch::Receiver<Progress>,
+    opened: Opened,
+    /// Until its end is told.
+    task: Option<JoinHandle<Ending<R>>>,
+    has_opened: bool,
+}
+
+// === impl Streams ===
+
+impl<C> Streams<C> {
+    /// Takes a stream in, by a task of its own: when the client goes away, the answers are dropped,
+    /// and what the client had sent is stored all the same. `opened` is the first answer, but for
+    /// its epoch.
+    pub fn answers<B, S>(self: &Arc<Self>, messages: S, batches: B, opened: Opened) -> Answers
+    where
+        B: Batches,
+        B::Builder: Builder<Content = C>,
+        C: crate::run::Content,
+        S: Stream<Item = Result<B::Message, Status>> + Unpin + Send + 'static,
+    {
+        let (sender, progress) = watch::channel(Progress::default());
+        let streams: Arc<Streams<ContentOf<B>>> = Arc::clone(self);
+        let taking = async move { streams.take(messages, batches, &sender).await };
+        let task = Some(self.tasks.spawn("numbered stream", taking));
+        let listening = Listening { progress, opened, task, has_opened: false };
+        Box::pin(stream::unfold(listening, Listening::next))
+    }
+}
+
+// === impl Listening ===
+
+impl<R: Invalid> Listening<R> {
+    async fn next(mut self) -> Option<(Result<Acknowledgement, Status>, Self)> {
+        // What was said before the end is seen before the end.
+        if self.progress.changed().await.is_ok() {
+            let now = *self.progress.borrow_and_update();
+            let epoch = now.epoch.filter(|_| !self.has_opened).map(i64::unsigned_abs);
+            self.has_opened |= epoch.is_some();
+            let opened = epoch.map(|epoch| Opened { epoch, ..self.opened });
+            let committed_sequence = now.committed.unsigned_abs();
+            return Some((Ok(Acknowledgement { opened, committed_sequence }), self));
+        }
+        let panicked = Ending { committed: None, error: Some(Error::Panicked) };
+        let Ending { committed, error } = self.task.take()?.await.unwrap_or(panicked);
+        let error = error?;
+        let mut status = status(&error, error.kind(), error.reason());
+        if let Some(committed) = committed {
+            status.metadata_mut().insert(COMMITTED_TRAILER, committed.into());
+        }
+        Some((Err(status), self))
+    }
+}
+
+/// An error as its client hears it: without the database's address and users, which the log has.
+#[must_use]
+pub fn status(
+    error: &(dyn StdError + 'static),
+    kind: Kind,
+    reason: Option<&'static str>,
+) -> Status {
+    let (message, for_clients) = (chain(error), chain_for_clients(error));
+    if kind == Kind::Internal {
+        tracing::error!(error = message, "a call failed");
+    } else if message != for_clients {
+        tracing::warn!(error = message, "a call failed");
+    }
+    let mut status = Status::new(Code::from(kind.grpc_code()), for_clients);
+    if let Some(reason) = reason {
+        status.metadata_mut().insert(REASON_TRAILER, MetadataValue::from_static(reason));
+    }
+    status
+}

@@ -1,0 +1,100 @@
+//! A domain's store as the insert workers see it.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tally_ingest::{Batch, Sink, WriteError};
+use tally_runtime::{Clock, Error, Outcome, chain};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::run::{Content, Fate, Parcel};
+use crate::setback::Told;
+use crate::store::Producers;
+
+/// At most this many losses that could not be noted are kept in mind.
+const SETBACKS_OWED_MAX: usize = 64;
+
+/// Stores the batches of a domain.
+pub trait Append: Send + Sync + 'static {
+    /// Its rows.
+    type Content: Content;
+
+    /// Stores a batch once, and returns what became of each parcel.
+    fn append(
+        &self,
+        batch: &Batch<'_, Parcel<Self::Content>>,
+    ) -> impl Future<Output = Result<Vec<Fate>, WriteError>> + Send;
+}
+
+/// A domain's store as the insert workers see it. It notes what the database has lost of them.
+pub struct Writer<A> {
+    store: A,
+    producers: Producers,
+    /// How long to wait for the outcome of one attempt.
+    attempt_max: Duration,
+    clock: Arc<dyn Clock>,
+    /// Workers of which the database has lost something that is not noted yet.
+    owed: Mutex<Vec<(Uuid, i64)>>,
+}
+
+// === impl Writer ===
+
+impl<A> Writer<A> {
+    /// Gives an attempt up after `attempt_max`: its outcome is unknown then.
+    pub fn new(
+        store: A,
+        producers: Producers,
+        attempt_max: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { store, producers, attempt_max, clock, owed: Mutex::default() }
+    }
+
+    /// Notes that batches of a worker up to this one were stored, and are not all there any more.
+    /// What cannot be noted now is noted with a later batch.
+    async fn note_setback(&self, worker: Uuid, sequence: i64) {
+        let now_micros = self.clock.now().as_microsecond();
+        let told = Told { sequence, at_micros: None, is_recent: true, now_micros };
+        let noting = timeout(self.attempt_max, self.producers.note_setback(worker, told));
+        let error = match noting.await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => chain(&error),
+            Err(_elapsed) => format!("no answer within {:?}", self.attempt_max),
+        };
+        tracing::error!(error, sequence, "what the database has lost of a worker is not noted yet");
+        let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
+        if owed.len() < SETBACKS_OWED_MAX {
+            owed.push((worker, sequence));
+        }
+    }
+
+    /// Notes what could not be noted before, once something can be stored again.
+    async fn note_owed(&self) {
+        let owed = std::mem::take(&mut *self.owed.lock().unwrap_or_else(PoisonError::into_inner));
+        for (worker, sequence) in owed {
+            self.note_setback(worker, sequence).await;
+        }
+    }
+}
+
+impl<A: Append> Sink for Writer<A> {
+    type Rows = Parcel<A::Content>;
+    type Outcome = Fate;
+
+    async fn write(&self, batch: Batch<'_, Self::Rows>) -> Result<Vec<Fate>, WriteError> {
+        let Ok(result) = timeout(self.attempt_max, self.store.append(&batch)).await else {
+            let step = format!("store a batch: no answer within {:?}", self.attempt_max);
+            return Err(Error::transient(step, Outcome::Indeterminate).into());
+        };
+        match &result {
+            Ok(_) => self.note_owed().await,
+            Err(WriteError::OutOfSequence { .. }) => {
+                self.note_setback(batch.producer, batch.sequence - 1).await;
+            }
+            Err(WriteError::Failed(_)) => {}
+        }
+        result
+    }
+}
