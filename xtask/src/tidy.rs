@@ -77,6 +77,7 @@ fn check(root: &Path) -> anyhow::Result<Vec<Violation>> {
     packages(root, &files, &mut violations)?;
     violations.extend(text::clippy(&files));
     violations.extend(words::check(&files));
+    violations.extend(source::orphans(&files));
     let mut sizes = sizes::Sizes::default();
     for file in &files {
         text::notes(file, &mut violations);

@@ -240,6 +240,21 @@ fn clippy_keeps_its_bans() {
 }
 
 #[test]
+fn every_file_is_compiled() {
+    let lost = "crates/kernel/store/src/pool/lost.rs";
+    let expected = "crates/kernel/store/src/pool/lost.rs:1: orphan: ";
+    breaks(lost, "//! Nobody knows it.\n", expected);
+    let pool = ("crates/kernel/store/src/pool.rs", "//! The pool.\nmod lost;\n");
+    assert_eq!(violations(&[pool, (lost, "//! Known.\n")]), [""; 0]);
+    let other = "//! The pool.\n#[path = \"other.rs\"]\nmod lost;\n";
+    let files = [
+        ("crates/kernel/store/src/pool.rs", other),
+        ("crates/kernel/store/src/other.rs", "//! Known.\n"),
+    ];
+    assert_eq!(violations(&files), [""; 0]);
+}
+
+#[test]
 fn retired_words_stay_away() {
     let path = "crates/kernel/store/src/pool.rs";
     for word in
