@@ -52,6 +52,8 @@ mod totals;
 mod validate;
 mod writer;
 
+use domain::NAME;
+
 pub use batch::{RecordLimits, decode_batch};
 pub use counted::{CountedFile, RememberFiles};
 pub use domain::DOMAIN;
@@ -64,6 +66,3 @@ pub use rows::Rows;
 pub use service::Service;
 pub use settings::{NamesArgs, Settings};
 pub use totals::{Filter, Granularity, LimitOrder, Omitted, PeriodTotals, Query, TooMany, Totals};
-
-/// The domain's name, in its tables and in those that domains share.
-pub const NAME: &str = "requests";

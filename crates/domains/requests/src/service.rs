@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use tally_ingest::{Queue, Workers};
 use tally_producers::stream::Streams;
-use tally_producers::{Producers, Terms, Writer};
+use tally_producers::{Producers, Writer};
 use tally_runtime::{Clock, Tasks, chain};
 use tally_serve::Parts;
 use tokio::sync::Semaphore;
 
-use crate::NAME;
 use crate::ahead::Ahead;
+use crate::domain::NAME;
 use crate::endpoints::Endpoints;
 use crate::intake::Intake;
 use crate::rollup;
@@ -62,11 +62,7 @@ impl Service {
         let (count_max, path_bytes_max) = endpoints.loaded_max();
         let (known, state) = store.endpoints(count_max, path_bytes_max).await?;
         endpoints.load(known, state);
-        let terms = Terms {
-            producers_max: settings.producers_max,
-            retention_days: settings.producer_retention_days,
-        };
-        let producers = Producers::new(database.clone(), NAME, terms);
+        let producers = Producers::new(database.clone(), NAME, settings.terms);
         // The partition of today is there before the first request comes.
         if let Err(error) = store.maintain(clock.now()).await {
             tracing::warn!(error = chain(&error), "housekeeping failed, will try again");

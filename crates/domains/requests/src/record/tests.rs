@@ -36,8 +36,7 @@ pub(crate) async fn service(folder: &std::path::Path) -> Service {
         endpoints_max: 100,
         totals_max: 100,
         record: RecordLimits::default(),
-        producers_max: 100,
-        producer_retention_days: 30,
+        terms: tally_producers::Terms { producers_max: 100, retention_days: 30 },
     };
     Service::start(parts, settings).await.expect("it starts")
 }

@@ -10,8 +10,8 @@ use tally_ingest::{Batch, WriteError};
 use tally_producers::{Fate, Parcel, Producers, Terms};
 use tally_requests::store::{self, Appended, Names, Store};
 use tally_requests::{
-    Day, DayRange, Endpoint, EndpointId, Filter, Granularity, MIGRATIONS, NAME, Named, Query, Rows,
-    TooMany, Totals,
+    DOMAIN, Day, DayRange, Endpoint, EndpointId, Filter, Granularity, MIGRATIONS, Named, Query,
+    Rows, TooMany, Totals,
 };
 use tally_store::{Database, DatabaseUrl, Outcome};
 use tally_testkit::TestDatabase;
@@ -113,8 +113,8 @@ impl Backend {
     fn of(database: Database, second: Database, place: Place) -> Self {
         Self {
             store: store::open(&database),
-            producers: Producers::new(database.clone(), NAME, TERMS),
-            second_producers: Producers::new(second.clone(), NAME, TERMS),
+            producers: Producers::new(database.clone(), DOMAIN.name, TERMS),
+            second_producers: Producers::new(second.clone(), DOMAIN.name, TERMS),
             second: store::open(&second),
             database,
             place,

@@ -82,7 +82,7 @@ async fn late_rows_are_rolled_up_by_ranges_of_blocks() {
     assert!(!plan.contains("Seq Scan"), "{plan}");
 }
 
-/// With as many producers as are allowed, a batch reads only its own.
+/// Even with the maximum number of producers, a batch reads only its own.
 #[tokio::test]
 async fn producers_are_moved_by_their_keys() {
     let Some((_database, client)) = filled("plan_move").await else { return };

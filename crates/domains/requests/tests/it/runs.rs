@@ -4,7 +4,7 @@ use tally_producers::{
     BatchEnd, Fate, Leaving, Opening, Parcel, Producers, Refusal, Run, Standing, Terms, Told,
     draw_epoch,
 };
-use tally_requests::{Day, DayRange, EndpointId, NAME, Rows};
+use tally_requests::{DOMAIN, Day, DayRange, EndpointId, Rows};
 use uuid::Uuid;
 
 use crate::backend::{
@@ -152,7 +152,7 @@ async fn only_new_batches_of_a_run_are_stored(backend: Backend) {
         for path in ["/known", "/new"] {
             assert_eq!(of(&after, path) - of(&before, path), 2 * size as i64, "{path}");
         }
-        // Nor are the drops of the first one counted again.
+        // The drops of the first one are not counted again.
         let brought = backend.producers.list(false).await.unwrap();
         let brought = brought.iter().find(|one| one.id == client.id).unwrap();
         assert_eq!((brought.accepted, brought.dropped), (4 * size as i64, 2));
@@ -321,7 +321,7 @@ async fn the_number_of_producers_is_limited(backend: Backend) {
     let endpoint = backend.id(3, "/").await;
     append(&backend, [(endpoint, noon(OLD))]).await;
     let terms = Terms { producers_max: 2, ..TERMS };
-    let producers = Producers::new(backend.database.clone(), NAME, terms);
+    let producers = Producers::new(backend.database.clone(), DOMAIN.name, terms);
     let ids = [1, 2, 3].map(Uuid::from_u128);
     for id in ids[..2].iter().chain(&ids[..2]) {
         producers.open(&opening(*id, 0, &[1])).await.unwrap().unwrap();
@@ -358,7 +358,7 @@ async fn a_producer_that_leaves_is_forgotten_at_once(backend: Backend) {
         assert_eq!(late, Fate::Refused(Refusal::Forgotten));
     }
     assert_eq!(opened(&backend.producers, id, epoch, &[claim]).await, Err(Refusal::Forgotten));
-    // Nor after a first Open of the same process that was long on its way.
+    // Not even after a delayed first Open of the same process.
     let stale = Opening { may_be_new: true, ..opening(id, 0, &[claim]) };
     assert!(backend.producers.open(&stale).await.unwrap().is_ok());
     let late = store(&backend, client.run(1, &[2], endpoint, OLD)).await;
@@ -513,7 +513,7 @@ async fn the_drops_of_a_forgotten_producer_stay(backend: Backend) {
         assert_eq!(before, count.saturating_add(count).saturating_add(2));
         backend.age_producers(31).await;
         let terms = Terms { retention_days: TERMS.retention_days + 2, ..TERMS };
-        let patient = Producers::new(backend.database.clone(), NAME, terms);
+        let patient = Producers::new(backend.database.clone(), DOMAIN.name, terms);
         patient.forget_silent().await.unwrap();
         assert_eq!(backend.producers.list(true).await.unwrap().len(), 2, "not yet");
         backend.maintain().await;
