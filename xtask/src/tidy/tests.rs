@@ -277,6 +277,17 @@ fn retired_words_stay_away() {
 }
 
 #[test]
+fn the_map_names_files_that_exist() {
+    let map = |row: &str| format!("# Map\n\n## Words\n\n{row}\n");
+    for row in ["| `kernel/store/src/pool.rs` | x |", "| `migrations/` | x |", "| `tally_x` | x |"]
+    {
+        assert_eq!(violations(&[("ARCHITECTURE.md", &map(row))]), [""; 0], "{row}");
+    }
+    let gone = map("| `kernel/store/src/gone.rs` | x |");
+    breaks("ARCHITECTURE.md", &gone, "ARCHITECTURE.md:5: table: kernel/store/src/gone.rs does not");
+}
+
+#[test]
 fn exceptions_from_bans_need_a_reason() {
     for attribute in
         ["#[allow(clippy::disallowed_methods)]", "#![expect(clippy::disallowed_methods)]"]
