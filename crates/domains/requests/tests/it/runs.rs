@@ -1,5 +1,7 @@
 //! The promises of every store to clients that number their batches.
 
+use std::sync::Arc;
+
 use tally_producers::{
     BatchEnd, Fate, Leaving, Opening, Parcel, Producers, Refusal, Run, Standing, Terms, Told,
     draw_epoch,
@@ -50,7 +52,7 @@ impl Client {
     }
 
     /// Batches from `first` on, each of so many rows at noon of a day.
-    fn run(&self, first: i64, sizes: &[usize], id: EndpointId, at: &str) -> Rows {
+    fn run(&self, first: i64, sizes: &[usize], id: EndpointId, at: &str) -> Parcel<Rows> {
         let ends = sizes.iter().scan(0, |sum, size| {
             *sum += size;
             Some(BatchEnd { rows: *sum, drops: Vec::new() })
@@ -81,7 +83,7 @@ async fn opened(
 }
 
 /// Stores one run by a worker of its own.
-async fn store(backend: &Backend, rows: Rows) -> Fate {
+async fn store(backend: &Backend, rows: Parcel<Rows>) -> Fate {
     let fates = Producer::new().send(&*backend.store, backend.is_cockroach(), &[rows]).await;
     *fates.first().expect("one for each chunk")
 }
@@ -183,7 +185,7 @@ async fn one_batch_has_runs_of_every_kind(backend: Backend) {
         ];
         let (mut chunks, mut fates): (Vec<_>, Vec<_>) = runs.into_iter().unzip();
         // Requests of an Add stream beside them.
-        chunks.insert(2, Rows::from_iter(vec![(id, noon(OLD)); size]));
+        chunks.insert(2, Rows::from_iter(vec![(id, noon(OLD)); size]).into());
         fates.insert(2, stored(0));
         assert_eq!(
             Producer::new().send(&*backend.store, backend.is_cockroach(), &chunks).await,
@@ -203,7 +205,7 @@ async fn a_batch_that_is_stored_judges_its_runs_again(backend: Backend) {
         let (client, late) =
             (Client::open(&backend.producers).await, Client::open(&backend.producers).await);
         let mut worker = Producer::new();
-        let added = Rows::from_iter(vec![(id, noon(OLD)); size]);
+        let added = Parcel::from(Rows::from_iter(vec![(id, noon(OLD)); size]));
         let first = client.run(1, &[size], id, OLD);
         worker.send(&*backend.store, backend.is_cockroach(), &[added.clone(), first]).await;
         worker.repeat();
