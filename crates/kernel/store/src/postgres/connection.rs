@@ -34,6 +34,7 @@ pub struct Connection {
 /// connection with it.
 pub struct Transaction<'a>(Held<'a>);
 
+#[allow(clippy::large_enum_variant, reason = "there is one for each transaction, on its stack")]
 enum Held<'a> {
     /// It goes back to the pool with the end of the transaction.
     Own(Connection),
