@@ -69,21 +69,21 @@ impl Backend {
         let url = format!("sqlite:{}", folder.path().join("tally.db").display());
         let database = migrated(&url).await;
         let second = database.clone();
-        let one = Self::of(database, second, Place::Sqlite(folder));
+        let one = Self::of(database, &second, Place::Sqlite(folder));
         Some(Self { second: Arc::clone(&one.store), ..one })
     }
 
     pub(crate) async fn postgres(hint: &str) -> Option<Self> {
         let database = TestDatabase::create_or_skip(hint)?;
         let (tally, second) = (migrated(&database.url()).await, open(&database.url()).await);
-        Some(Self::of(tally, second, Place::Postgres(database)))
+        Some(Self::of(tally, &second, Place::Postgres(database)))
     }
 
     /// A real CockroachDB, if one is available.
     pub(crate) async fn cockroach(hint: &str) -> Option<Self> {
         let database = TestDatabase::create_on_cockroach(hint)?;
         let (tally, second) = (migrated(&database.url()).await, open(&database.url()).await);
-        Some(Self::of(tally, second, Place::Cockroach(database)))
+        Some(Self::of(tally, &second, Place::Cockroach(database)))
     }
 
     /// CockroachDB's tables and SQL on Postgres, with CockroachDB's isolation.
@@ -102,20 +102,20 @@ impl Backend {
             }
         }
         let url = as_cockroach(&database.url());
-        Some(Self::of(open(&url).await, open(&url).await, Place::Cockroach(database)))
+        Some(Self::of(open(&url).await, &open(&url).await, Place::Cockroach(database)))
     }
 
     /// On a Postgres that was made ready elsewhere.
     pub(crate) fn of_postgres(place: TestDatabase, database: Database, second: Database) -> Self {
-        Self::of(database, second, Place::Postgres(place))
+        Self::of(database, &second, Place::Postgres(place))
     }
 
-    fn of(database: Database, second: Database, place: Place) -> Self {
+    fn of(database: Database, second: &Database, place: Place) -> Self {
         Self {
             store: store::open(&database),
             producers: Producers::new(database.clone(), DOMAIN.name, TERMS),
             second_producers: Producers::new(second.clone(), DOMAIN.name, TERMS),
-            second: store::open(&second),
+            second: store::open(second),
             database,
             place,
         }
@@ -125,7 +125,7 @@ impl Backend {
     pub(crate) async fn reopened(self) -> Self {
         let Place::Cockroach(database) = &self.place else { panic!("not CockroachDB's SQL") };
         let url = as_cockroach(&database.url());
-        Self::of(open(&url).await, open(&url).await, self.place)
+        Self::of(open(&url).await, &open(&url).await, self.place)
     }
 
     /// The database's name.

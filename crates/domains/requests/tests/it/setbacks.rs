@@ -181,7 +181,8 @@ async fn a_loss_that_cannot_be_noted_is_noted_later() {
 async fn made_up_losses_do_not_fill_the_log() {
     let Some(database) = TestDatabase::create_or_skip("made_up") else { return };
     let counting = Counting::start(&database.url(), settings()).await;
-    let many = "INSERT INTO tally_producer_setbacks SELECT gen_random_uuid(), '', now(), now(), 1, 1 \
+    let many = "INSERT INTO tally_producer_setbacks \
+         SELECT 'requests', gen_random_uuid(), '', now(), now(), 1, 1 \
          FROM generate_series(1, 999)";
     database.connect().await.batch_execute(many).await.expect("rows");
     let (log, _guard) = Log::begin();

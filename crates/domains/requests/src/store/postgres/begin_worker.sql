@@ -1,2 +1,0 @@
--- Before a worker's first batch, so that every batch moves rows that are there.
-INSERT INTO tally_producers (id, domain, sequence) VALUES ($1, 'requests', 0) ON CONFLICT (id) DO NOTHING
