@@ -33,7 +33,7 @@ impl Configured for MadeUp {
 fn known() -> [Domain; 2] {
     let made_up = Domain {
         name: "made-up",
-        migrations: Migrations { domain: "made_up", ..tally_requests::MIGRATIONS },
+        migrations: Migrations { set: "made_up", ..tally_requests::MIGRATIONS },
         hints: &[],
         arguments: MadeUp::augment_args,
         check: |matches, _, problems| {
