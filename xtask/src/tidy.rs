@@ -6,7 +6,7 @@
 //! | `sizes.rs` | the length of files and functions, and `tidy-exceptions.txt` |
 //! | `source.rs` | Rust files: opening line, table of files, clock, SQL, attributes |
 //! | `sql.rs` | SQL files: a comment first, one statement |
-//! | `text.rs` | clippy.toml, notes for later, empty folders |
+//! | `text.rs` | clippy.toml, notes for later, the map of files |
 //! | `unused.rs` | dependencies that a crate does not use |
 //! | `words.rs` | words that are retired |
 //! | `tests.rs` | a small bad tree in which each rule must find its violation |
@@ -77,9 +77,11 @@ fn check(root: &Path) -> anyhow::Result<Vec<Violation>> {
     packages(root, &files, &mut violations)?;
     violations.extend(text::clippy(&files));
     violations.extend(words::check(&files));
+    violations.extend(source::orphans(&files));
     let mut sizes = sizes::Sizes::default();
     for file in &files {
         text::notes(file, &mut violations);
+        text::map(root, file, &mut violations);
         if file.has_extension("rs") {
             match syn::parse_file(&file.text) {
                 Ok(syntax) => {

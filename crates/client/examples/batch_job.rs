@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn error::Error>> {
             Ok(_) => odd,
             Err(_) => other,
         };
-        // A job may wait for room, where a service must not: it has `try_record`.
+        // A job may wait for room, where a service must not: it has `record_or_drop`.
         queue.record(endpoint).await?;
     }
 

@@ -1,12 +1,16 @@
-//! The task that sends: connects, keeps one stream open, and goes on after every break.
+//! The task that sends: takes requests from a source, keeps one stream open, and reconnects after
+//! every break.
 
+mod accounts;
 mod add;
 mod batches;
-pub(crate) mod custody;
-mod deadline;
+mod handle;
+mod link;
 mod notices;
 mod record;
+mod spool_thread;
 
+use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -14,78 +18,50 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
+use crate::CountedFile;
 use crate::endpoints::Endpoints;
-use crate::handoff::Taker;
-use crate::ledger::{Ledger, Settled};
-use crate::measure;
-use crate::producer::CountedFile;
-use crate::progress::{Connection, Progress};
+use crate::error::ConnectError;
+use crate::ledger::Breach;
+use crate::progress::Connection;
 use crate::random;
-use crate::rows::{Chunk, Limits, Row};
+use crate::rows::Requests;
 use crate::settings::Settings;
 use crate::transport::Target;
-use custody::{Custody, Found};
-use deadline::{begins, expired, sleep_until};
-use notices::Notices;
-use record::Verdict;
+use accounts::Accounts;
+use batches::Batches;
+pub(crate) use handle::DriverHandle;
+use link::Link;
+use record::{Reason, Stream};
 
-/// How large a batch may be before a server has said so, in bytes.
-const BATCH_BYTES_MAX: usize = 1 << 20;
+/// How long a server is asked at the end what became of the batches that it has not acknowledged.
+const CONCLUDE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long to wait before the spool is tried again, when it is full.
-const SPOOL_PAUSE: Duration = Duration::from_secs(1);
+/// Where a driver gets requests from.
+pub(crate) trait Source: Send + 'static {
+    /// Waits for the next requests. None: there will be no more. Dropping the future loses
+    /// nothing.
+    fn take(&mut self) -> impl Future<Output = Option<Requests>> + Send;
 
-/// How long to wait at most before the next attempt to connect, once the time to close runs.
-const CLOSING_PAUSE_MAX: Duration = Duration::from_secs(1);
+    /// Takes no more, and drops what still waits. Returns how many of these requests the source
+    /// has no account of.
+    fn close(&mut self) -> u64;
 
-/// How long to wait at most after a batch was refused: those behind it may be good.
-const REFUSED_PAUSE_MAX: Duration = Duration::from_secs(1);
+    /// Reports what the source has done, for as long as the driver works.
+    fn report(&self) -> impl Future<Output = Infallible> + Send + 'static {
+        std::future::pending()
+    }
+}
 
-/// A stream that lasted this long counts as healthy, however it ended.
-const HEALTHY_AFTER: Duration = Duration::from_secs(10);
-
-/// What the task owns. When it is dropped, whatever the reason, the accounts are closed.
-pub(crate) struct Driver {
-    pub(crate) settings: Settings,
-    target: Target,
-    endpoints: Arc<Endpoints>,
-    chunks: Taker,
-    /// Nothing more will come from `chunks`.
+/// Carries requests from a source to the server.
+struct Driver<S: Source> {
+    source: S,
+    /// Nothing more will come from the source.
     ended: bool,
-    /// What came and is not numbered yet.
-    carry: Chunk,
-    /// How many rows came.
-    came: u64,
-    ledger: Ledger,
-    /// Where batches are kept before they are sent.
-    custody: Custody,
-    /// The first and the last batch that an earlier process has left there, until both are
-    /// acknowledged.
-    recovered: Option<(u64, u64)>,
-    /// How many rows are just being written there, and whether they were.
-    appending: (u64, Arc<OnceLock<bool>>),
-    /// What was sent is just being taken out of there.
-    letting_go: bool,
-    /// The time to close runs.
-    closing: bool,
-    /// When the spool is tried again, after it was full.
-    append_at: Option<Instant>,
-    /// The epoch and the claims that are kept there.
-    kept: Option<(u64, Vec<u64>)>,
-    /// How large a batch may be, as far as is known.
-    limits: Limits,
-    /// The server has opened this client before, so it knows the protocol.
-    opened_once: bool,
-    /// Up to this batch, one is sent at a time, to find the one that the server refuses.
-    careful_until: u64,
-    /// How many batches were refused since requests were last acknowledged.
-    refusals: u32,
-    /// What an `Add` stream carries at the moment.
-    adding: Arc<[Row]>,
-    /// What its end tells the server to remember.
-    pub(crate) counted_files: Arc<OnceLock<Vec<CountedFile>>>,
-    progress: watch::Sender<Progress>,
-    notices: Notices,
+    link: Link,
+    batches: Batches,
+    accounts: Accounts,
+    /// What the end of the last stream tells the server to remember.
+    counted_files: Arc<OnceLock<Vec<CountedFile>>>,
 }
 
 /// How a connection ended.
@@ -101,167 +77,116 @@ enum Ended {
         healthy: bool,
     },
     /// Go on as a new producer, after a pause.
-    Anew {
-        why: String,
-        /// The server's database went back in time: it has none of the batches that are here.
-        lost: bool,
-        /// How many batches that it had acknowledged it has no more.
-        missing: u64,
-    },
+    Anew(Anew),
     /// The server refuses the first batch that is not acknowledged.
-    Refused {
-        status: Status,
-        /// Why.
-        verdict: Verdict,
-    },
+    Refused { status: Status, reason: Reason },
+}
+
+/// Why this producer cannot go on.
+struct Anew {
+    why: String,
+    /// The server's database went back in time: it has none of the batches that are here.
+    lost: bool,
+    /// How many batches that the server had acknowledged are missing there.
+    missing: u64,
+}
+
+/// Starts the task that sends, from the source that `connect` makes, and returns what that keeps.
+pub(crate) async fn start<S: Source, H>(
+    settings: Settings,
+    connect: impl FnOnce(DriverHandle, Arc<Endpoints>) -> (S, H),
+) -> Result<H, ConnectError> {
+    let target = Target::new(&settings.address)?;
+    let runtime = tokio::runtime::Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;
+    let endpoints = Arc::new(Endpoints::new(settings.endpoints_max));
+    let batches = Batches::open(&settings, Arc::clone(&endpoints)).await?;
+    let counted_files = Arc::default();
+    let (accounts, progress, trouble) = Accounts::new(&settings);
+    let (deadline, deadlines) = watch::channel(None);
+    let handle =
+        DriverHandle { progress, trouble, deadline, counted_files: Arc::clone(&counted_files) };
+    let (source, kept) = connect(handle, endpoints);
+    let link = Link::new(target, settings);
+    let driver = Driver { source, ended: false, link, batches, accounts, counted_files };
+    runtime.spawn(driver.run(deadlines));
+    Ok(kept)
 }
 
 // === impl Driver ===
 
-impl Driver {
-    pub(crate) fn new(
-        settings: Settings,
-        target: Target,
-        endpoints: Arc<Endpoints>,
-        chunks: Taker,
-        progress: watch::Sender<Progress>,
-        trouble: watch::Sender<Option<String>>,
-        (custody, found): (Custody, Option<Found>),
-    ) -> Self {
-        let mut ledger = Ledger::new(settings.short_name(), settings.clock.micros());
-        let mut recovered = None;
-        if let Some(found) = found {
-            ledger.go_on(found);
-            let (first, last) = (ledger.acknowledged() + 1, ledger.next_sequence() - 1);
-            recovered = (first <= last).then_some((first, last));
-        }
-        let limits = Limits {
-            rows: settings.batch_rows_max,
-            bytes: BATCH_BYTES_MAX,
-            endpoints: settings.endpoints_max.max(2),
-        };
-        let notices = Notices::new(target.url.clone(), settings.name.clone(), trouble);
-        Self {
-            settings,
-            target,
-            endpoints,
-            chunks,
-            ended: false,
-            carry: Chunk::default(),
-            came: 0,
-            ledger,
-            custody,
-            recovered,
-            appending: Default::default(),
-            letting_go: false,
-            closing: false,
-            append_at: None,
-            kept: None,
-            limits,
-            opened_once: false,
-            careful_until: 0,
-            refusals: 0,
-            adding: Arc::default(),
-            counted_files: Arc::default(),
-            progress,
-            notices,
-        }
-    }
-
+impl<S: Source> Driver<S> {
     /// Sends until everything is settled and nothing more comes, or the time is over.
-    pub(crate) async fn run(mut self, mut deadline: watch::Receiver<Option<Instant>>) {
+    async fn run(mut self, mut deadline: watch::Receiver<Option<Instant>>) {
         let closing = deadline.clone();
+        let reports = self.source.report();
         tokio::select! {
             () = self.work(closing) => {}
             () = expired(&mut deadline) => {}
+            never = reports => match never {},
         }
         self.conclude().await;
-        self.custody.close().await;
+        self.batches.close().await;
     }
 
     async fn work(&mut self, mut closing: watch::Receiver<Option<Instant>>) {
-        let mut failures = 0;
         while !self.is_done() {
-            self.closing = closing.borrow_and_update().is_some();
+            self.link.closing = closing.borrow_and_update().is_some();
             let ended = self.connect().await;
-            self.set_connection(Connection::Away);
+            self.accounts.connection(Connection::Away);
             let failed = match ended {
                 Ended::Done => return,
                 Ended::Reopen => continue,
-                Ended::Refused { status, verdict } => {
-                    if self.set_aside(&status, verdict).await {
-                        self.pause_after_refusal().await;
-                        continue;
+                Ended::Refused { status, reason } => {
+                    match self.batches.set_aside(&status, reason, &mut self.accounts).await {
+                        Ok(true) => {
+                            if let Some(pause) = self.link.refused_pause(&mut self.accounts) {
+                                self.meanwhile(tokio::time::sleep(pause)).await;
+                            }
+                            continue;
+                        }
+                        Ok(false) => {}
+                        Err(anew) => self.batches.begin_anew(anew, &mut self.accounts).await,
                     }
-                    self.notices.away(&status);
+                    self.accounts.notices.away(&status);
                     true
                 }
-                Ended::Anew { why, lost, missing } => {
-                    self.begin_anew(&why, lost, missing).await;
+                Ended::Anew(anew) => {
+                    self.batches.begin_anew(anew, &mut self.accounts).await;
                     false
                 }
                 Ended::Broken { status, healthy } => {
                     if healthy {
-                        failures = 0;
+                        self.link.failures = 0;
                     }
-                    self.notices.away(&status);
+                    self.accounts.notices.away(&status);
                     !healthy
                 }
             };
-            if failed && self.closing && self.is_safe() {
+            // The next process finds everything in the spool.
+            let is_safe = self.batches.has_spool() && self.ended && self.batches.carry.is_empty();
+            if failed && self.link.closing && is_safe {
                 return;
             }
-            let (min, max) = (self.settings.backoff_min, self.settings.backoff_max);
-            let max = if self.closing { max.min(CLOSING_PAUSE_MAX) } else { max };
-            let pause = random::jitter(min.saturating_mul(1 << failures.min(16)).min(max));
-            failures += 1;
-            let waits = !self.closing;
-            let closes = async {
-                tokio::select! {
-                    () = tokio::time::sleep(pause) => false,
-                    () = begins(&mut closing), if waits => true,
-                }
-            };
-            if self.meanwhile(closes).await == Some(true) {
-                failures = 0;
+            let pause = self.link.pause();
+            let changes = tokio::time::timeout(pause, changes(&mut closing));
+            if let Some(Ok(())) = self.meanwhile(changes).await {
+                // The client closes, and tries once more at once.
+                self.link.failures = 0;
             }
         }
     }
 
-    /// Whether everything is where the next process finds it.
-    fn is_safe(&self) -> bool {
-        self.custody.is_on() && self.ended && self.carry.is_empty()
-    }
-
-    /// How long to wait for a server that usually may take this long: one that is silent does not
-    /// hold up the end of a process whose requests are safe.
-    fn patience(&self, limit: Duration) -> Duration {
-        if self.closing && self.custody.is_on() { limit.min(CLOSING_PAUSE_MAX) } else { limit }
-    }
-
-    /// A server that refuses one batch after the other is not asked as fast as they come.
-    async fn pause_after_refusal(&mut self) {
-        let doublings = self.refusals.min(16);
-        self.refusals += 1;
-        if doublings > 0 {
-            let pause = self.settings.backoff_min.saturating_mul(1 << (doublings - 1));
-            let pause = pause.min(self.settings.backoff_max).min(REFUSED_PAUSE_MAX);
-            self.meanwhile(tokio::time::sleep(random::jitter(pause))).await;
-        }
-    }
-
-    /// Waits for this, but not when there turns out to be nothing left to do. What comes
-    /// meanwhile is kept in the spool.
+    /// Waits for this, unless nothing is left to do. What comes meanwhile goes to the spool.
     async fn meanwhile<T>(&mut self, waited_for: impl Future<Output = T>) -> Option<T> {
         let mut waited_for = std::pin::pin!(waited_for);
         loop {
-            let append_at = self.append_at;
+            let append_at = self.batches.append_at();
             tokio::select! {
                 done = &mut waited_for => return Some(done),
-                chunk = self.chunks.take(), if self.wants_chunk() => self.take(chunk),
-                () = sleep_until(append_at), if append_at.is_some() => self.append_at = None,
+                taken = self.source.take(), if self.wants_more() => self.take(taken),
+                () = sleep_until(append_at), if append_at.is_some() => {}
             }
-            while self.custody.is_on() && self.number().await {}
+            self.batches.store(&mut self.accounts).await;
             if self.is_done() {
                 return None;
             }
@@ -270,129 +195,124 @@ impl Driver {
 
     /// One connection, from beginning to end.
     async fn connect(&mut self) -> Ended {
-        let limit = self.patience(self.settings.connect_timeout);
-        let target = self.target.clone();
+        let limit = self.link.patience(self.link.settings.connect_timeout, &self.batches);
+        let target = self.link.target.clone();
         let channel = match self.meanwhile(target.connect(limit)).await {
             Some(Ok(channel)) => channel,
             Some(Err(status)) => return Ended::Broken { status, healthy: false },
             None => return Ended::Done,
         };
-        let ended = self.record(channel.clone()).await;
+        let ended = match Stream::open(self, channel.clone()).await {
+            Ok(stream) => stream.run(self).await,
+            Err(ended) => ended,
+        };
         match ended {
             Ended::Broken { status, .. } if status.code() == Code::Unimplemented => {
-                if self.settings.fallback
-                    && !self.opened_once
-                    && self.ledger.pending() == 0
-                    && !self.custody.is_on()
-                {
-                    self.add(channel).await
-                } else {
-                    Ended::Broken { status, healthy: false }
+                // The server may speak only `count.v1`.
+                let is_new = !self.link.opened_once && self.batches.ledger.pending() == 0;
+                if self.link.settings.fallback && is_new && !self.batches.has_spool() {
+                    return add::run(self, channel).await;
                 }
+                Ended::Broken { status, healthy: false }
             }
             ended => ended,
         }
     }
 
-    /// Whether something may be taken over: only what can be numbered at once is, since what is
-    /// not taken over can still be dropped.
-    fn wants_chunk(&self) -> bool {
-        !self.ended && self.carry.is_empty()
+    /// Whether to take more requests: only what can be numbered at once, because the rest can still
+    /// be dropped.
+    fn wants_more(&self) -> bool {
+        !self.ended && self.batches.carry.is_empty()
     }
 
-    fn take(&mut self, chunk: Option<Chunk>) {
-        match chunk {
-            Some(chunk) => {
-                self.came += chunk.rows.len() as u64;
-                self.carry = chunk;
-                self.measure();
+    fn take(&mut self, taken: Option<Requests>) {
+        match taken {
+            Some(requests) => {
+                self.accounts.took(requests.rows.len());
+                self.batches.carry = requests;
             }
             None => self.ended = true,
         }
     }
 
     fn is_done(&self) -> bool {
-        self.ended && self.carry.is_empty() && self.ledger.pending() == 0
-    }
-
-    fn settle(&mut self, settled: Settled) {
-        if settled.acknowledged > 0 {
-            self.refusals = 0;
-            self.notices.well();
-        }
-        if let Some((first, last)) = self.recovered
-            && self.ledger.acknowledged() >= last
-        {
-            self.recovered = None;
-            self.notices.recovered(last - first + 1);
-        }
-        if settled != Settled::default() {
-            self.progress.send_modify(|progress| {
-                progress.acknowledged += settled.acknowledged;
-                progress.rejected += settled.rejected;
-                progress.in_doubt += settled.in_doubt;
-                progress.dropped += settled.dropped;
-                progress.drops_reported += settled.drops_reported;
-            });
-            measure::settled(&self.settings.name, settled);
-            self.measure();
-        }
-    }
-
-    /// How many rows wait here, or are on their way.
-    fn measure(&self) {
-        let unsettled = self.came.saturating_sub(self.progress.borrow().settled());
-        measure::unsettled(&self.settings.name, unsettled);
-    }
-
-    fn set_connection(&self, connection: Connection) {
-        self.progress.send_if_modified(|progress| {
-            std::mem::replace(&mut progress.connection, connection) != connection
-        });
-        measure::connection(&self.settings.name, connection);
+        self.ended && self.batches.is_empty()
     }
 
     fn connected(&mut self, connection: Connection) {
-        self.set_connection(connection);
-        self.notices.back(connection);
-        if self.ledger.pending() == 0 {
-            self.notices.well();
+        self.accounts.connection(connection);
+        self.accounts.notices.back(connection);
+        if self.batches.ledger.pending() == 0 {
+            self.accounts.notices.well();
+        }
+    }
+
+    /// Asks the server which of the batches that were sent are committed. It opens the producer with
+    /// another claim, so the server refuses whatever is still on its way with the one before.
+    async fn conclude(&mut self) {
+        if self.batches.has_spool()
+            || self.batches.ledger.doubtful() == self.batches.ledger.acknowledged()
+        {
+            return;
+        }
+        let asked = async {
+            let Ok(channel) = self.link.target.connect(CONCLUDE_TIMEOUT).await else { return };
+            self.batches.ledger.lease.claims.push(random::claim());
+            if Stream::open(self, channel).await.is_ok() {
+                self.batches.ledger.nothing_in_doubt();
+            }
+        };
+        let _ = tokio::time::timeout(CONCLUDE_TIMEOUT, asked).await;
+    }
+}
+
+impl<S: Source> Drop for Driver<S> {
+    /// The task ends here, even if its runtime goes away under it.
+    fn drop(&mut self) {
+        let mut left = self.batches.give_up();
+        left.dropped += self.source.close();
+        self.accounts.close(left);
+    }
+}
+
+// === impl Ended ===
+
+impl From<Breach> for Ended {
+    fn from(breach: Breach) -> Self {
+        let (lost, missing) = match breach {
+            Breach::Foreign { .. } => (false, 0),
+            Breach::Lost { committed, acknowledged } => (true, acknowledged - committed),
+        };
+        Self::Anew(Anew { why: breach.to_string(), lost, missing })
+    }
+}
+
+/// Waits until a deadline is set, or another one.
+async fn changes(deadline: &mut watch::Receiver<Option<Instant>>) {
+    // The handle that could set one may be gone.
+    if deadline.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Waits until a deadline is set and over.
+async fn expired(deadline: &mut watch::Receiver<Option<Instant>>) {
+    loop {
+        let at = *deadline.borrow_and_update();
+        tokio::select! {
+            () = sleep_until(at) => return,
+            changed = deadline.changed() => if changed.is_err() {
+                // The handle that could set another one is gone.
+                return sleep_until(at).await;
+            },
         }
     }
 }
 
-impl Drop for Driver {
-    /// Also when the runtime goes away under it.
-    fn drop(&mut self) {
-        let (mut settled, mut dropped) = self.ledger.give_up();
-        let mut spooled = 0;
-        if self.custody.is_on() {
-            // The next process goes on with them.
-            spooled = std::mem::take(&mut dropped);
-            if !self.letting_go {
-                spooled += std::mem::take(&mut settled.in_doubt);
-            }
-        }
-        settled.in_doubt += self.adding.len() as u64;
-        dropped += self.carry.rows.len() as u64 - self.appending.0;
-        match self.appending.1.get() {
-            Some(true) => spooled += self.appending.0,
-            Some(false) => dropped += self.appending.0,
-            // The runtime went away meanwhile.
-            None => settled.in_doubt += self.appending.0,
-        }
-        if let Some(chunk) = self.chunks.close() {
-            dropped += chunk.rows.len() as u64;
-        }
-        settled.dropped += dropped;
-        self.settle(settled);
-        self.notices.given_up(settled.in_doubt, dropped);
-        measure::connection(&self.settings.name, Connection::Closed);
-        measure::unsettled(&self.settings.name, 0);
-        self.progress.send_modify(|progress| {
-            progress.spooled += spooled;
-            progress.connection = Connection::Closed;
-            progress.finished = true;
-        });
+/// Waits until then, or for ever if there is no then.
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }

@@ -14,7 +14,7 @@ use crate::{Endpoint, Method};
 /// How many methods can have an [`OTHER_PATH`] of their own; the rest share one.
 const OTHERS_MAX: usize = 32;
 
-/// Entries are allocated so many at a time.
+/// How many entries are allocated at a time.
 const BLOCK: usize = 256;
 
 /// A slot of the table that holds no number.
@@ -121,26 +121,19 @@ impl Endpoints {
 
     #[cold]
     fn add(&self, method: Method, path: &str) -> Endpoint {
-        let path = wire::path(path, PATH_BYTES_MAX);
-        if path != OTHER_PATH {
-            let mut growing = self.grow();
-            // Someone else may have been faster.
+        let mut growing = self.grow();
+        for path in [wire::path(path, PATH_BYTES_MAX), OTHER_PATH] {
+            // Another thread may have been faster.
             if let Some(found) = self.find(method, path) {
                 return found;
             }
-            if growing.len - growing.others < self.max {
+            let has_room = match path {
+                OTHER_PATH => growing.others <= OTHERS_MAX,
+                _ => growing.len - growing.others < self.max,
+            };
+            if has_room {
                 return self.insert(method, path, &mut growing);
             }
-        }
-        if let Some(other) = self.find(method, OTHER_PATH) {
-            return other;
-        }
-        let mut growing = self.grow();
-        if let Some(other) = self.find(method, OTHER_PATH) {
-            return other;
-        }
-        if growing.others <= OTHERS_MAX {
-            return self.insert(method, OTHER_PATH, &mut growing);
         }
         self.find(Method::UNSPECIFIED, OTHER_PATH).expect("it was the first to be added")
     }
@@ -171,71 +164,4 @@ impl Endpoints {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_same_endpoint_has_the_same_number() {
-        let endpoints = Endpoints::new(1000);
-        let numbers: Vec<_> =
-            (0..1000).map(|n| endpoints.endpoint(Method(n % 3), &format!("/path/{n}"))).collect();
-        for (n, number) in (0..).zip(&numbers) {
-            assert_eq!(endpoints.endpoint(Method(n % 3), &format!("/path/{n}")), *number);
-            assert_eq!(endpoints.name(number.0), (Method(n % 3), &*format!("/path/{n}")));
-        }
-    }
-
-    #[test]
-    fn beyond_the_limit_there_is_one_for_each_method() {
-        let endpoints = Endpoints::new(2);
-        let name = |method, path| {
-            let (method, path) = endpoints.name(endpoints.endpoint(method, path).0);
-            (method, path.to_owned())
-        };
-        let (get, post) = (Method::GET, Method::POST);
-        assert_eq!(name(get, "/a"), (get, "/a".to_owned()));
-        assert_eq!(name(get, "/b"), (get, "/b".to_owned()));
-        for path in ["/c", "/d", "_other"] {
-            assert_eq!(name(get, path), (get, "_other".to_owned()));
-            assert_eq!(name(post, path), (post, "_other".to_owned()));
-        }
-        assert_eq!(name(get, "/a"), (get, "/a".to_owned()));
-        for method in 1000..1100 {
-            assert_eq!(name(Method(method), "/x").1, "_other");
-        }
-        assert_eq!(name(Method(5000), "/x"), (Method::UNSPECIFIED, "_other".to_owned()));
-    }
-
-    #[test]
-    fn a_path_that_a_server_refuses_is_other() {
-        let endpoints = Endpoints::new(10);
-        for path in ["", "/\0", &"x".repeat(2_049)] {
-            let number = endpoints.endpoint(Method::PUT, path);
-            assert_eq!(endpoints.name(number.0), (Method::PUT, OTHER_PATH));
-        }
-        let longest = "x".repeat(2_048);
-        let number = endpoints.endpoint(Method::PUT, &longest);
-        assert_eq!(endpoints.name(number.0), (Method::PUT, &*longest));
-        assert_eq!(endpoints.name(77), (Method::UNSPECIFIED, OTHER_PATH));
-    }
-
-    #[test]
-    fn threads_that_add_the_same_agree() {
-        let endpoints = Endpoints::new(500);
-        let add = || -> Vec<_> {
-            (0..1000).map(|n| endpoints.endpoint(Method::GET, &n.to_string())).collect()
-        };
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..4).map(|_| scope.spawn(add)).collect();
-            let all: Vec<_> =
-                threads.into_iter().map(|thread| thread.join().expect("no panic")).collect();
-            let known = |n: usize| {
-                let path = n.to_string();
-                all.iter().all(|seen| endpoints.name(seen[n].0).1 == path)
-            };
-            let other = |n: usize| all.iter().all(|seen| endpoints.name(seen[n].0).1 == OTHER_PATH);
-            assert!((0..1000).all(|n| known(n) || other(n)));
-            assert_eq!((0..1000).filter(|n| known(*n)).count(), 500);
-        });
-    }
-}
+mod tests;

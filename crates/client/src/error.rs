@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::Endpoint;
+use crate::transport::causes;
 
 /// A queue or a producer cannot be made. An unreachable server is not an error here.
 ///
@@ -63,19 +64,14 @@ impl fmt::Debug for ConnectError {
     /// What happened, and all causes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")?;
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
+        causes(self).skip(1).try_for_each(|cause| write!(f, ": {cause}"))
     }
 }
 
-/// A request could not be taken. It is given back: [`Queue::try_record_at`] or
-/// [`Queue::record_at`] can take it later.
+/// A request could not be taken. It is given back: [`Queue::record_at`] waits until it can be, and
+/// [`Queue::note_dropped`] notes it as dropped.
 ///
-/// [`Queue::try_record_at`]: crate::Queue::try_record_at
+/// [`Queue::note_dropped`]: crate::Queue::note_dropped
 /// [`Queue::record_at`]: crate::Queue::record_at
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a request cannot be counted: {reason}")]
@@ -88,24 +84,15 @@ pub struct TryRecordError {
     pub reason: Refusal,
 }
 
-/// Why a request was not taken.
+/// Why requests were not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// There is no room, and the queue gives back what it has no room for
-    /// ([`WhenFull::GiveBack`](crate::WhenFull::GiveBack)). It is not noted as dropped: that is
-    /// up to the caller.
+    /// There is no room.
     #[error("the queue is full")]
     Full,
-    /// There is no room, and it is noted as dropped
-    /// ([`WhenFull::DropNewest`](crate::WhenFull::DropNewest)). Do not record it again.
-    #[error("the queue is full, and the request is noted as dropped")]
-    Dropped,
-    /// The queue is closed, or its runtime is gone. Of [`Queue::try_record`] it is noted as
-    /// dropped, in the report alone, unless the queue gives back what it has no room for.
-    ///
-    /// [`Queue::try_record`]: crate::Queue::try_record
-    #[error("the queue is closed")]
+    /// The queue is closed, or the runtime of the queue or the producer is gone.
+    #[error("it is closed")]
     Closed,
     /// The time is not from year 1 to 9999, or more than 24 hours ahead of this machine's clock. A
     /// server would refuse it, and all that is sent with it.
@@ -146,22 +133,6 @@ pub enum FlushError {
 pub struct SendError {
     /// The rows that were not taken.
     pub rows: Vec<crate::Row>,
-    /// Why.
-    pub reason: SendRefusal,
-}
-
-/// Why rows were not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SendRefusal {
-    /// The runtime of the producer is gone.
-    #[error("the producer's runtime is gone")]
-    Closed,
-    /// A time is not from year 1 to 9999, or is more than 24 hours ahead of this machine's clock.
-    /// The server would refuse the whole batch.
-    #[error("the time of the row at {at} is out of range")]
-    Time {
-        /// The place of the first such row, from 0.
-        at: usize,
-    },
+    /// Why: the time of a row is out of range, or the producer's runtime is gone.
+    pub reason: Refusal,
 }

@@ -25,23 +25,8 @@ use crate::{Endpoint, Method, Queue};
 /// 2. in a client: the full method path that generated code puts there;
 /// 3. the name that the interceptor was made with.
 ///
-/// Each call is counted once, when the interceptor runs, however it ends.
-///
-/// ```no_run
-/// use tally_proto::count::v1::count_service_server::{CountService, CountServiceServer};
-/// use tonic::transport::Server;
-///
-/// async fn serve(service: impl CountService) -> Result<(), Box<dyn std::error::Error>> {
-///     let queue = tally_client::Queue::in_memory();
-///     let counted = queue.interceptor("count.v1.CountService");
-///     Server::builder()
-///         .layer(tally_client::PathLayer)
-///         .add_service(CountServiceServer::with_interceptor(service, counted))
-///         .serve("127.0.0.1:50051".parse()?)
-///         .await?;
-///     Ok(())
-/// }
-/// ```
+/// Each call is counted once, when the interceptor runs, however it ends. The crate's example
+/// `tonic_interceptor` has a service with both.
 #[derive(Clone, Debug)]
 pub struct CountInterceptor {
     queue: Queue,

@@ -4,7 +4,6 @@ mod head;
 mod rules;
 
 use std::borrow::Cow;
-use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -23,24 +22,11 @@ pub const UNMATCHED: &str = "_unmatched";
 
 /// A tower layer that counts the requests of a service; [`Queue::layer`] makes it.
 ///
-/// ```
-/// # #[cfg(feature = "axum")] {
-/// use axum::{Router, routing::get};
-///
-/// let queue = tally_client::Queue::in_memory();
-/// let app: Router = Router::new()
-///     .route("/users/{id}", get(|| async { "a user" }))
-///     .route("/healthz", get(|| async {}))
-///     .layer(queue.layer().skip(|head| head.path() == "/healthz"));
-/// # }
-/// ```
-///
 /// # When a request is counted
-/// Once, when the service is called, before anything else happens to it: it was received.
-/// Nothing that comes later changes this: not an error, a panic, a client that goes away
-/// before the response or in the middle of its body, a trailer, an upgrade, nor a future that
-/// is dropped before it was ever polled. What `poll_ready` refuses was never called, and is
-/// not counted. The response future is that of the inner service itself.
+/// Once, when the service is called: it was received. Nothing that comes later changes this: not
+/// an error, a panic, a client that goes away, an upgrade, nor a future that is dropped before it
+/// was ever polled. What `poll_ready` refuses was never called, and is not counted. The response
+/// future is that of the inner service itself.
 ///
 /// Each layer counts each call that it sees. So use one for a request: two nested routers with
 /// a layer each count twice. Outside of a retry layer it counts requests, inside it counts
@@ -61,11 +47,10 @@ pub const UNMATCHED: &str = "_unmatched";
 /// 5. [`UNMATCHED`], or the name that [`unmatched`](Self::unmatched) was given.
 ///
 /// A request without a path, such as CONNECT, goes by that last name too. A path that is longer
-/// than [`PATH_BYTES_MAX`](crate::PATH_BYTES_MAX) is counted under
-/// [`OTHER_PATH`](crate::OTHER_PATH), as all are for which there is no room, so that the sum
-/// stays exact. Percent escapes are counted as they were sent. `PROPFIND`, `PURGE` and further methods
-/// are kept apart, in upper or lower case; one that has no
-/// number is [`Method::UNSPECIFIED`](crate::Method::UNSPECIFIED).
+/// than 2,048 bytes is counted under `_other`, as all are for which there is no room, so that the
+/// sum stays exact. Percent escapes are counted as they were sent. `PROPFIND`, `PURGE` and further
+/// methods are kept apart, in upper or lower case; a method without a number is
+/// [`Method::UNSPECIFIED`](crate::Method::UNSPECIFIED).
 ///
 /// # Where to put it in axum
 /// | where | counted | path |
@@ -87,7 +72,7 @@ pub struct CountLayer {
 }
 
 /// A service that counts its requests; [`CountLayer`] makes it.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Count<S> {
     inner: S,
     rules: Arc<Rules>,
@@ -130,7 +115,7 @@ impl CountLayer {
     }
 
     /// Does not count the requests for which the closure says so, such as health checks. How
-    /// many they were is known: [`Queue::skipped`].
+    /// many they were is in the [`Report`](crate::Report).
     #[must_use]
     pub fn skip<F>(mut self, skip: F) -> Self
     where
@@ -171,23 +156,6 @@ impl<S> Layer<S> for CountLayer {
 
 // === impl Count ===
 
-impl<S> Count<S> {
-    /// The service within.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// The service within.
-    pub fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// The service within, no longer counted.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
-}
-
 impl<S, B> Service<http::Request<B>> for Count<S>
 where
     S: Service<http::Request<B>>,
@@ -203,12 +171,6 @@ where
     fn call(&mut self, request: http::Request<B>) -> S::Future {
         self.rules.count(Head::of(&request));
         self.inner.call(request)
-    }
-}
-
-impl<S: fmt::Debug> fmt::Debug for Count<S> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Count").field("inner", &self.inner).finish_non_exhaustive()
     }
 }
 

@@ -4,28 +4,25 @@
 use std::collections::VecDeque;
 
 use tally_proto::tally::producers::v1 as producers;
+use tally_proto::wire::{CLAIMS_MAX, timestamp};
 
-use tally_proto::wire::timestamp;
-
-use crate::driver::custody::{Content, Found};
 use crate::random::{self, ProducerId};
-use crate::rows::{Drops, Row};
+use crate::rows::Requests;
+use crate::spool::Recovered;
 
-/// For how long every server remembers a silent producer at least: a day, in microseconds.
+/// The shortest time for which a server remembers a silent producer: a day, in microseconds.
 const RETENTION_MIN_US: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// A producer as its client sees it.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     pub(crate) id: ProducerId,
-    pub(crate) epoch: u64,
-    /// The last one is this process's own.
-    pub(crate) claims: Vec<u64>,
-    pub(crate) name: String,
+    pub(crate) lease: Lease,
+    name: String,
     /// Every batch up to this one is committed.
     acknowledged: u64,
     /// When that was heard, in microseconds since 1970-01-01 UTC.
-    pub(crate) acknowledged_at: Option<i64>,
+    acknowledged_at: Option<i64>,
     /// The batches after that one, in order.
     pending: VecDeque<Batch>,
     /// The last batch that was ever sent under this id.
@@ -36,19 +33,23 @@ pub(crate) struct Ledger {
     doubtful_before: u64,
 }
 
-/// Rows that are numbered. They keep their number and never change, unless the server has
-/// refused them.
-#[derive(Debug, Clone, Default)]
+/// What the server knows a producer's owner by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lease {
+    pub(crate) epoch: u64,
+    /// The last one is this process's own.
+    pub(crate) claims: Vec<u64>,
+}
+
+/// A numbered batch. It keeps its number and never changes, unless the server has refused it.
+#[derive(Debug, Clone)]
 pub(crate) struct Batch {
-    pub(crate) sequence: u64,
     /// How many requests of this process it has.
     count: u64,
-    /// The content is in the spool, and not here.
-    pub(crate) stored: bool,
-    pub(crate) rows: Vec<Row>,
-    pub(crate) drops: Drops,
-    /// The server has refused the rows, and `drops` tells of them.
-    pub(crate) set_aside: bool,
+    /// None: the spool has it.
+    pub(crate) requests: Option<Requests>,
+    /// The server has refused all rows, and the drops report them.
+    set_aside: bool,
 }
 
 /// What has come to its end.
@@ -57,17 +58,25 @@ pub(crate) struct Settled {
     pub(crate) acknowledged: u64,
     pub(crate) rejected: u64,
     pub(crate) in_doubt: u64,
-    /// Lost with a part of the spool.
     pub(crate) dropped: u64,
+    /// Left to the next process.
+    pub(crate) spooled: u64,
     pub(crate) drops_reported: u64,
 }
 
 /// The server's answer does not fit to what this client has done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Breach {
-    /// The server has batches that this client never sent: someone else uses the id.
+    #[error(
+        "the server has batches up to {committed}, and only {sent} were sent: another client uses \
+         this producer's id"
+    )]
     Foreign { committed: u64, sent: u64 },
     /// The server has lost batches that it had acknowledged.
+    #[error(
+        "the server's database has batches up to {committed}, and had acknowledged those up to \
+         {acknowledged}"
+    )]
     Lost { committed: u64, acknowledged: u64 },
 }
 
@@ -75,11 +84,10 @@ pub(crate) enum Breach {
 
 impl Ledger {
     /// A new producer.
-    pub(crate) fn new(name: String, now_micros: i64) -> Self {
+    pub(crate) fn new(id: ProducerId, name: String) -> Self {
         Self {
-            id: random::producer_id(now_micros),
-            epoch: 0,
-            claims: vec![random::claim()],
+            id,
+            lease: Lease::new(),
             name,
             acknowledged: 0,
             acknowledged_at: None,
@@ -93,8 +101,8 @@ impl Ledger {
     pub(crate) fn open(&self) -> producers::Open {
         producers::Open {
             producer_id: self.id.to_vec(),
-            epoch: self.epoch,
-            claims: self.claims.clone(),
+            epoch: self.lease.epoch,
+            claims: self.lease.claims.clone(),
             name: self.name.clone(),
             acknowledged_sequence: Some(self.acknowledged),
             acknowledged_at: self.acknowledged_at.map(timestamp),
@@ -111,57 +119,55 @@ impl Ledger {
     }
 
     /// Takes over a producer that an earlier process has left in a spool.
-    pub(crate) fn go_on(&mut self, found: Found) {
-        let own = self.claims.pop().expect("a process has a claim");
-        (self.id, self.epoch, self.claims) = (found.id, found.epoch, found.claims);
-        self.claims.push(own);
-        (self.acknowledged, self.acknowledged_at) = (found.acknowledged, found.acknowledged_at);
-        for sequence in found.acknowledged + 1..found.next_sequence {
-            self.pending.push_back(Batch { sequence, stored: true, ..Batch::default() });
+    pub(crate) fn go_on(&mut self, left: &Recovered) {
+        self.id = left.producer_id;
+        // This process's own claim is added to them.
+        let from = left.claims.len().saturating_sub(CLAIMS_MAX - 1);
+        self.lease.claims.splice(..0, left.claims[from..].iter().copied());
+        self.lease.epoch = left.epoch;
+        (self.acknowledged, self.acknowledged_at) = (left.acknowledged, left.acknowledged_at);
+        for _ in left.acknowledged + 1..left.next_sequence {
+            self.pending.push_back(Batch { count: 0, requests: None, set_aside: false });
         }
         // That process may have sent all of them.
-        self.sent = found.next_sequence - 1;
+        self.sent = left.next_sequence - 1;
         self.doubtful = self.sent;
     }
 
-    /// Numbers what is new. Its content stays here, unless it is in a spool.
-    pub(crate) fn push(&mut self, rows: Vec<Row>, drops: Drops, stays: bool) -> u64 {
-        let (sequence, count) = (self.next_sequence(), rows.len() as u64);
-        let batch = Batch { sequence, count, ..Batch::default() };
-        self.pending.push_back(match stays {
-            true => Batch { rows, drops, ..batch },
-            false => Batch { stored: true, ..batch },
-        });
-        sequence
+    /// Numbers a batch of so many new requests, which are here or in the spool.
+    pub(crate) fn push(&mut self, count: usize, requests: Option<Requests>) -> u64 {
+        self.pending.push_back(Batch { count: count as u64, requests, set_aside: false });
+        self.next_sequence() - 1
     }
 
-    /// The content of a batch was read from the spool, and stays here from now on. When it is
+    /// The content of a batch was read from the spool, and stays here from now on. If the batch was
     /// damaged, its requests are lost.
-    pub(crate) fn load(&mut self, sequence: u64, content: Content) -> Settled {
+    pub(crate) fn load(&mut self, sequence: u64, requests: Requests, damaged: bool) -> Settled {
         let mut settled = Settled::default();
-        if let Some(batch) = self.pending.iter_mut().find(|batch| batch.sequence == sequence) {
-            *batch = batch.with(content.rows, content.drops);
-            if content.damaged {
+        if let Some(batch) = self.at(sequence).and_then(|at| self.pending.get_mut(at)) {
+            batch.requests = Some(requests);
+            if damaged {
                 settled.dropped = std::mem::take(&mut batch.count);
             }
         }
         settled
     }
 
-    /// The spool has no more than these of the batches after `after`, and of the damaged ones
-    /// it has but what tells of them.
+    /// The spool has only these of the batches after `after`; each damaged one among them only
+    /// reports what was lost.
     pub(crate) fn keep_only(&mut self, after: u64, kept: &[(u64, bool)]) -> Settled {
         let mut settled = Settled::default();
+        let mut sequence = self.acknowledged;
         self.pending.retain_mut(|batch| {
-            if batch.sequence <= after {
+            sequence += 1;
+            if sequence <= after {
                 return true;
             }
-            let at = kept.binary_search_by_key(&batch.sequence, |(sequence, _)| *sequence);
+            let at = kept.binary_search_by_key(&sequence, |(sequence, _)| *sequence);
             let damaged = at.map(|at| kept[at].1);
             if damaged != Ok(false) {
                 settled.dropped += std::mem::take(&mut batch.count);
-                (batch.rows, batch.drops) = (Vec::new(), Drops::default());
-                batch.stored = true;
+                batch.requests = None;
             }
             damaged.is_ok()
         });
@@ -186,8 +192,14 @@ impl Ledger {
         Ok(settled)
     }
 
-    /// How many acknowledged batches are missing where this producer is not known any more. None,
-    /// if it was silent long enough for a server to have forgotten it in good order.
+    /// The server has said what it has, at this time.
+    pub(crate) fn heard(&mut self, now_micros: i64) -> Option<i64> {
+        self.acknowledged_at = (self.acknowledged > 0).then_some(now_micros);
+        self.acknowledged_at
+    }
+
+    /// How many acknowledged batches are missing from a server that does not know this producer:
+    /// none if it was silent for long enough that a server may forget it.
     pub(crate) fn missing_if_forgotten(&self, now_micros: i64) -> u64 {
         let heard = self.acknowledged_at.is_some_and(|at| now_micros - at < RETENTION_MIN_US);
         if heard { self.acknowledged } else { 0 }
@@ -200,8 +212,12 @@ impl Ledger {
 
     /// A batch that is not acknowledged.
     pub(crate) fn batch(&self, sequence: u64) -> Option<&Batch> {
-        let at = sequence.checked_sub(self.acknowledged + 1)?;
-        self.pending.get(usize::try_from(at).ok()?)
+        self.pending.get(self.at(sequence)?)
+    }
+
+    /// Where in `pending` a batch is.
+    fn at(&self, sequence: u64) -> Option<usize> {
+        usize::try_from(sequence.checked_sub(self.acknowledged + 1)?).ok()
     }
 
     /// How many batches are not acknowledged.
@@ -221,8 +237,8 @@ impl Ledger {
             return Err(Breach::Lost { committed, acknowledged: self.acknowledged });
         }
         let settled = self.committed(committed)?;
-        self.epoch = epoch;
-        self.claims.drain(..self.claims.len() - 1);
+        self.lease.epoch = epoch;
+        self.lease.claims.drain(..self.lease.claims.len() - 1);
         Ok(settled)
     }
 
@@ -236,27 +252,30 @@ impl Ledger {
             let batch = self.pending.pop_front().expect("what was sent is kept");
             self.acknowledged += 1;
             settled.acknowledged += batch.count;
-            settled.drops_reported += batch.drops.total();
+            let drops = batch.requests.map(|requests| requests.drops.total());
+            settled.drops_reported += drops.unwrap_or(0);
         }
         Ok(settled)
     }
 
     /// Whether the first batch that is not acknowledged has requests that are later than this.
     pub(crate) fn has_later(&self, micros: i64) -> bool {
-        self.pending.front().is_some_and(|batch| batch.rows.iter().any(|row| row.time_us > micros))
+        let first = self.pending.front().and_then(|batch| batch.requests.as_ref());
+        first.is_some_and(|it| it.rows.iter().any(|row| row.time_us > micros))
     }
 
-    /// The server refuses the first batch that is not acknowledged, for what it contains. Its
-    /// number goes to a batch that tells as dropped those of its requests that are later than
-    /// `micros`. None: there are none, or there is no batch.
+    /// The server refuses the first batch that is not acknowledged, for what it contains. It keeps
+    /// its number, and reports as dropped those of its requests that are later than `micros`.
+    /// None: it has no requests left, or there is no batch.
     pub(crate) fn set_aside(&mut self, micros: i64) -> Option<Settled> {
         let batch = self.pending.front_mut().filter(|batch| !batch.set_aside)?;
-        let rows = std::mem::take(&mut batch.rows);
-        let (aside, kept): (Vec<_>, _) = rows.into_iter().partition(|row| row.time_us > micros);
-        batch.drops.add_rows(&aside);
-        batch.drops.bound();
+        let requests = batch.requests.as_mut()?;
+        let (aside, kept): (Vec<_>, _) =
+            std::mem::take(&mut requests.rows).into_iter().partition(|row| row.time_us > micros);
+        requests.drops.add_rows(&aside);
+        requests.drops.bound();
         batch.set_aside = kept.is_empty();
-        batch.rows = kept;
+        requests.rows = kept;
         let rejected = batch.count.min(aside.len() as u64);
         batch.count -= rejected;
         Some(Settled { rejected, ..Settled::default() })
@@ -279,38 +298,26 @@ impl Ledger {
     /// the batches that are still here.
     pub(crate) fn number_anew(&mut self, id: ProducerId) {
         self.id = id;
-        self.claims = vec![random::claim()];
-        (self.epoch, self.acknowledged, self.sent) = (0, 0, 0);
+        self.lease = Lease::new();
+        (self.acknowledged, self.acknowledged_at, self.sent) = (0, None, 0);
         (self.doubtful, self.doubtful_before) = (0, 0);
-        self.acknowledged_at = None;
-        for (sequence, batch) in (1..).zip(&mut self.pending) {
-            batch.sequence = sequence;
-        }
     }
 
-    /// Gives everything up: what was sent is in doubt. Returns that, and how many rows were
-    /// never sent.
-    pub(crate) fn give_up(&mut self) -> (Settled, u64) {
-        let mut settled = Settled::default();
-        let mut unsent = 0;
-        for batch in self.pending.drain(..) {
-            if batch.sequence <= self.doubtful {
-                settled.in_doubt += batch.count;
-            } else {
-                unsent += batch.count;
-            }
-        }
-        (settled, unsent)
+    /// Gives everything up: how many requests were sent and are in doubt, and how many were never
+    /// sent.
+    pub(crate) fn give_up(&mut self) -> (u64, u64) {
+        let sent = usize::try_from(self.doubtful() - self.acknowledged).unwrap_or(usize::MAX);
+        let sent = sent.min(self.pending.len());
+        let in_doubt = self.pending.drain(..sent).map(|batch| batch.count).sum();
+        (in_doubt, self.pending.drain(..).map(|batch| batch.count).sum())
     }
 }
 
-// === impl Batch ===
+// === impl Lease ===
 
-impl Batch {
-    /// The same batch with its content.
-    pub(crate) fn with(&self, rows: Vec<Row>, drops: Drops) -> Self {
-        let Self { sequence, count, set_aside, .. } = *self;
-        Self { sequence, count, stored: false, rows, drops, set_aside }
+impl Lease {
+    fn new() -> Self {
+        Self { epoch: 0, claims: vec![random::claim()] }
     }
 }
 

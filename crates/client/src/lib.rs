@@ -34,11 +34,10 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `clock.rs` | the time of day |
-//! | `driver.rs` | the task that sends; `driver/` has the streams and what is logged |
+//! | `driver.rs` | the task that sends; `driver/` has its connection, its batches and its accounts |
 //! | `endpoint.rs` | what is counted: a method and a path |
 //! | `endpoints.rs` | the endpoints that a client knows, found without a lock |
 //! | `error.rs` | what can go wrong, and what is given back |
-//! | `handoff.rs` | the place between the caller that gives rows and the task that sends |
 //! | `interceptor.rs` | a tonic interceptor that counts calls, and the layer that tells it their path |
 //! | `layer.rs` | a tower layer that counts each request once; `layer/` has its rules |
 //! | `ledger.rs` | what is numbered and what became of it: the client's rules of the protocol |
@@ -59,7 +58,6 @@ mod driver;
 mod endpoint;
 mod endpoints;
 mod error;
-mod handoff;
 mod interceptor;
 mod layer;
 mod ledger;
@@ -73,16 +71,16 @@ mod settings;
 pub mod spool;
 mod transport;
 
-pub use clock::{Clock, SystemClock};
+pub use clock::Clock;
 pub use endpoint::{Endpoint, Method};
-pub use error::{ConnectError, FlushError, Refusal, SendError, SendRefusal, TryRecordError};
+pub use error::{ConnectError, FlushError, Refusal, SendError, TryRecordError};
 pub use interceptor::{CountInterceptor, PathLayer, WithPath};
 pub use layer::{Count, CountLayer, Head, UNMATCHED};
-pub use producer::{CountedFile, Producer, ProducerBuilder};
+pub use producer::{Producer, ProducerBuilder};
 pub use progress::{Connection, Progress};
-pub use queue::{Queue, QueueBuilder, Report, WhenFull};
+pub use queue::{Queue, QueueBuilder, Report};
 pub use rows::Row;
-pub use tally_proto::wire::{OTHER_PATH, PATH_BYTES_MAX};
+pub use tally_proto::tally::requests::v1::CountedFile;
 
 /// The examples of the README are compiled with the documentation's.
 #[cfg(doctest)]

@@ -1,27 +1,19 @@
 //! The low level: batches of rows, sent in order, with their progress. For importers and jobs.
 
 use std::fmt;
-use std::future::{Future, IntoFuture};
-use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tally_proto::tally::requests::v1 as proto;
+use tally_proto::wire::MICROS;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
-use crate::driver::Driver;
-use crate::driver::custody::Custody;
+use crate::driver::{self, DriverHandle, Source};
 use crate::endpoints::Endpoints;
-use crate::error::{ConnectError, SendError, SendRefusal};
-use crate::handoff::{Giver, handoff};
+use crate::error::{ConnectError, Refusal, SendError};
 use crate::progress::{Connection, Progress};
-use crate::rows::{Chunk, Drops, Row};
+use crate::rows::{Drops, Requests, Row};
 use crate::settings::{Settings, common_settings};
-use crate::{Endpoint, Method, clock, random};
-
-/// How long after its limit a close waits for a task that does not end.
-const CLOSE_GRACE: Duration = Duration::from_secs(5);
+use crate::{CountedFile, Endpoint, Method};
 
 /// Sends rows to Tally, each counted exactly once, in the order in which they are given.
 ///
@@ -46,31 +38,23 @@ const CLOSE_GRACE: Duration = Duration::from_secs(5);
 /// When it is dropped, what was given is sent in the background for at most
 /// [`close_timeout`](ProducerBuilder::close_timeout).
 pub struct Producer {
-    /// None once it is closed.
-    chunks: Option<Giver>,
+    slot: watch::Sender<Slot>,
+    driver: DriverHandle,
     endpoints: Arc<Endpoints>,
-    progress: watch::Receiver<Progress>,
-    deadline: watch::Sender<Option<Instant>>,
     settings: Settings,
     /// How many rows were given.
     given: u64,
-    trouble: watch::Receiver<Option<String>>,
-    counted_files: Arc<OnceLock<Vec<CountedFile>>>,
 }
 
-/// A file whose requests a producer has counted as a whole: see [`Producer::remember`].
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CountedFile {
-    /// What tells it apart from other files, by a rule of the caller's. 1 to 64 bytes.
-    pub fingerprint: Vec<u8>,
-    /// What people call it. At most 1,024 bytes.
-    pub name: String,
-    /// What tells apart how its lines were read, by a rule of the caller's. At most 64 bytes.
-    pub reading: Vec<u8>,
-    /// How many requests it has: 1 or more.
-    pub requests: u64,
-    /// How many of its lines were malformed, and not counted.
-    pub malformed: u64,
+/// Where rows lie between the caller that gives them and the task that sends them. Unlike with a
+/// channel, closing it and taking what is in it are one step, so every row has an account.
+#[derive(Default)]
+struct Slot {
+    rows: Vec<Row>,
+    /// The producer gives no more.
+    ended: bool,
+    /// The driver takes no more.
+    closed: bool,
 }
 
 /// Sets a [`Producer`] up.
@@ -91,16 +75,12 @@ impl ProducerBuilder {
     /// # Errors
     /// When a setting cannot be used, or this is not within a tokio runtime.
     pub async fn connect(self) -> Result<Producer, ConnectError> {
-        Producer::start(self.settings).await
-    }
-}
-
-impl IntoFuture for ProducerBuilder {
-    type Output = Result<Producer, ConnectError>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.connect())
+        let settings = self.settings;
+        driver::start(settings.clone(), |driver, endpoints| {
+            let slot = watch::Sender::default();
+            (slot.clone(), Producer { slot, driver, endpoints, settings, given: 0 })
+        })
+        .await
     }
 }
 
@@ -119,39 +99,6 @@ impl Producer {
     /// `http://127.0.0.1:7777`.
     pub fn builder(url: impl Into<String>) -> ProducerBuilder {
         ProducerBuilder { settings: Settings::new(url) }
-    }
-
-    pub(crate) async fn start(settings: Settings) -> Result<Self, ConnectError> {
-        let target = settings.target()?;
-        let runtime = tokio::runtime::Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;
-        let new_id = random::producer_id(settings.clock.micros());
-        let custody = Custody::open(&settings, new_id).await?;
-        let endpoints = Arc::new(Endpoints::new(settings.endpoints_max));
-        let (chunks, taker) = handoff();
-        let (trouble_sender, trouble) = watch::channel(None);
-        let (progress_sender, progress) = watch::channel(Progress::default());
-        let (deadline, deadline_receiver) = watch::channel(None);
-        let driver = Driver::new(
-            settings.clone(),
-            target,
-            Arc::clone(&endpoints),
-            taker,
-            progress_sender,
-            trouble_sender,
-            custody,
-        );
-        let counted_files = Arc::clone(&driver.counted_files);
-        runtime.spawn(driver.run(deadline_receiver));
-        Ok(Self {
-            chunks: Some(chunks),
-            endpoints,
-            progress,
-            deadline,
-            settings,
-            given: 0,
-            trouble,
-            counted_files,
-        })
     }
 
     /// The endpoint of a method and a path, without a query. It is meaningful to this producer
@@ -173,60 +120,62 @@ impl Producer {
     /// then, and all are given back.
     pub async fn send(&mut self, rows: Vec<Row>) -> Result<u64, SendError> {
         let latest = self.settings.clock.latest_micros();
-        let wrong = |row: &Row| !clock::in_range(row.time_us) || row.time_us > latest;
-        if let Some(at) = rows.iter().position(wrong) {
-            return Err(SendError { rows, reason: SendRefusal::Time { at } });
+        let wrong = |row: &Row| !MICROS.contains(&row.time_us) || row.time_us > latest;
+        if rows.iter().any(wrong) {
+            return Err(SendError { rows, reason: Refusal::Time });
         }
         if rows.is_empty() {
             return Ok(self.given);
         }
-        let closed = |rows| SendError { rows, reason: SendRefusal::Closed };
-        let Some(chunks) = &self.chunks else { return Err(closed(rows)) };
-        chunks.room().await;
-        let count = rows.len() as u64;
-        match chunks.give(Chunk { rows, drops: Drops::default() }) {
-            Ok(()) => {
-                self.given += count;
-                Ok(self.given)
+        let mut slot = self.slot.subscribe();
+        let _ = slot.wait_for(|slot| slot.rows.is_empty() || slot.closed).await;
+        let (count, mut rows) = (rows.len() as u64, rows);
+        self.slot.send_modify(|slot| {
+            if !slot.closed {
+                slot.rows = std::mem::take(&mut rows);
             }
-            Err(chunk) => Err(closed(chunk.rows)),
+        });
+        if rows.is_empty() {
+            self.given += count;
+            return Ok(self.given);
         }
+        Err(SendError { rows, reason: Refusal::Closed })
     }
 
     /// How far the rows have come.
     #[must_use]
     pub fn progress(&self) -> Progress {
-        *self.progress.borrow()
+        *self.driver.progress.borrow()
     }
 
     /// Follows how far the rows come.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Progress> {
-        self.progress.clone()
+        self.driver.progress.clone()
     }
 
     /// What is wrong at the moment, in words for a person: why there is no connection, or why the
     /// server refused requests. The same is logged.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        self.trouble.borrow().clone()
+        self.driver.trouble.borrow().clone()
     }
 
     /// Follows what is wrong.
     #[must_use]
     pub fn watch_trouble(&self) -> watch::Receiver<Option<String>> {
-        self.trouble.clone()
+        self.driver.trouble.clone()
     }
 
     /// Waits until this many rows have come to their end, or the producer's runtime is gone.
     pub async fn settled(&self, position: u64) -> Progress {
-        wait(self.progress.clone(), |progress| progress.settled() >= position).await
+        self.driver.wait(|progress| progress.settled() >= position).await
     }
 
     /// Waits until there is a connection, or the producer's runtime is gone
     /// ([`Progress::finished`]).
     pub async fn ready(&self) -> Progress {
-        wait(self.progress.clone(), |progress| progress.connection != Connection::Away).await
+        self.driver.wait(|progress| progress.connection != Connection::Away).await
     }
 
     /// Has the server remember these files, at most 1,000, when it is told that the producer is done:
@@ -235,7 +184,7 @@ impl Producer {
     /// `count.v1`, nothing is remembered, nor if the files have more requests than the server has
     /// stored of this producer.
     pub fn remember(&self, files: Vec<CountedFile>) {
-        let _ = self.counted_files.set(files);
+        let _ = self.driver.counted_files.set(files);
     }
 
     /// Sends what was given, and waits until it is acknowledged, for at most
@@ -248,80 +197,47 @@ impl Producer {
     }
 
     /// [`close`](Self::close) with another limit.
-    pub async fn close_within(mut self, limit: Duration) -> Progress {
-        self.shut(limit);
-        let end = wait(self.progress.clone(), |_| false);
-        within(limit, end).await.unwrap_or_else(|| self.progress())
+    pub async fn close_within(self, limit: Duration) -> Progress {
+        self.end(limit);
+        self.driver.finished(limit).await;
+        self.progress()
     }
 
-    fn shut(&mut self, limit: Duration) {
-        self.chunks = None;
-        self.deadline.send_modify(|deadline| {
-            deadline.get_or_insert(clock::later(Instant::now(), limit));
-        });
+    /// Gives no more, and has what was given sent for at most this long.
+    fn end(&self, limit: Duration) {
+        self.slot.send_modify(|slot| slot.ended = true);
+        self.driver.close_within(limit);
     }
-
-    /// The parts that a queue works with.
-    pub(crate) fn into_parts(mut self) -> Parts {
-        Parts {
-            chunks: self.chunks.take().expect("it is not closed"),
-            endpoints: Arc::clone(&self.endpoints),
-            progress: self.progress.clone(),
-            deadline: self.deadline.clone(),
-            trouble: self.trouble.clone(),
-        }
-    }
-}
-
-/// What a queue takes over from a producer. The sender of the deadline stays open as long as
-/// one of its clones.
-pub(crate) struct Parts {
-    pub(crate) chunks: Giver,
-    pub(crate) endpoints: Arc<Endpoints>,
-    pub(crate) progress: watch::Receiver<Progress>,
-    pub(crate) deadline: watch::Sender<Option<Instant>>,
-    pub(crate) trouble: watch::Receiver<Option<String>>,
 }
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        if self.chunks.is_some() {
-            let limit = self.settings.close_timeout;
-            self.shut(limit);
-        }
+        self.end(self.settings.close_timeout);
     }
 }
 
-impl CountedFile {
-    pub(crate) fn message(&self) -> proto::CountedFile {
-        let Self { fingerprint, name, reading, requests, malformed } = self.clone();
-        proto::CountedFile { fingerprint, name, reading, requests, malformed, counted_at: None }
+// === impl Slot ===
+
+impl Source for watch::Sender<Slot> {
+    async fn take(&mut self) -> Option<Requests> {
+        let mut slot = self.subscribe();
+        let _ = slot.wait_for(|slot| slot.ended || !slot.rows.is_empty()).await;
+        let mut rows = Vec::new();
+        self.send_modify(|slot| rows = std::mem::take(&mut slot.rows));
+        (!rows.is_empty()).then(|| Requests { rows, drops: Drops::default() })
+    }
+
+    fn close(&mut self) -> u64 {
+        let slot = self.send_replace(Slot { closed: true, ..Slot::default() });
+        slot.rows.len() as u64
     }
 }
 
 impl fmt::Debug for Producer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Producer")
-            .field("url", &self.settings.url)
-            .field("progress", &*self.progress.borrow())
-            .finish_non_exhaustive()
+        f.debug_tuple("Producer").field(&self.progress()).finish()
     }
 }
 
-/// Waits for the end of a producer's task, which comes by itself at the limit; unless its runtime
-/// is there and nobody runs it. Outside of a runtime there is no clock to wait by.
-pub(crate) async fn within<T>(limit: Duration, end: impl Future<Output = T>) -> Option<T> {
-    if tokio::runtime::Handle::try_current().is_err() {
-        return Some(end.await);
-    }
-    tokio::time::timeout(limit.saturating_add(CLOSE_GRACE), end).await.ok()
-}
-
-/// Waits until something is so, or will never be.
-pub(crate) async fn wait(
-    mut progress: watch::Receiver<Progress>,
-    so: impl Fn(&Progress) -> bool,
-) -> Progress {
-    let waited = progress.wait_for(|progress| progress.finished || so(progress)).await.map(|p| *p);
-    waited.unwrap_or_else(|_| *progress.borrow())
-}
+#[cfg(test)]
+mod tests;

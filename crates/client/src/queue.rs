@@ -2,32 +2,30 @@
 
 mod builder;
 mod memory;
-mod pump;
 mod report;
 mod shard;
 mod shards;
-mod thread;
+mod source;
 
 use std::fmt;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::watch;
-use tokio::time::Instant;
-
 use crate::clock::{self, AnyClock};
+use crate::driver::DriverHandle;
 use crate::endpoints::Endpoints;
 use crate::error::{ConnectError, FlushError, Refusal, TryRecordError};
-use crate::producer::{wait, within};
-use crate::progress::{Connection, Progress};
+use crate::progress::Connection;
 use crate::rows::Row;
+use crate::settings::Settings;
 use crate::{Endpoint, Method};
 pub use builder::QueueBuilder;
 use memory::Memory;
 pub use report::Report;
 use shards::Shards;
+use source::Reported;
 
 /// Takes requests and sends them to Tally in the background. Clones are the same queue.
 ///
@@ -37,7 +35,7 @@ use shards::Shards;
 ///
 /// let queue = Queue::connect("http://127.0.0.1:7777").await?;
 /// let hello = queue.endpoint(Method::GET, "/hello");
-/// queue.try_record(hello)?;
+/// queue.record_or_drop(hello);
 /// let report = queue.close().await;
 /// println!("{} requests are counted", report.acknowledged);
 /// # Ok(()) }
@@ -50,19 +48,6 @@ use shards::Shards;
 #[derive(Clone)]
 pub struct Queue(Arc<Handle>);
 
-/// What to do with a request for which there is no room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum WhenFull {
-    /// The new request is dropped and noted as such.
-    #[default]
-    DropNewest,
-    /// The oldest request that was not sent is dropped and noted as such. It is the oldest of
-    /// those that wait beside the new one, and nearly the oldest of all.
-    DropOldest,
-    /// The new request is given back, and nothing is noted.
-    GiveBack,
-}
-
 /// What all clones share. Dropped with the last of them, while the tasks may still work.
 struct Handle(Arc<Shared>);
 
@@ -71,28 +56,14 @@ struct Shared {
     shards: Shards,
     endpoints: Arc<Endpoints>,
     clock: AnyClock,
-    when_full: WhenFull,
     skipped: AtomicU64,
     close_timeout: Duration,
-    sending: Sending,
+    reported: Mutex<Reported>,
+    /// None: nothing is sent.
+    driver: Option<DriverHandle>,
+    /// What was counted then.
+    memory: Memory,
 }
-
-/// Where the requests go.
-enum Sending {
-    /// Nowhere: they are kept.
-    Memory(Memory),
-    /// To a server.
-    Server {
-        progress: watch::Receiver<Progress>,
-        deadline: watch::Sender<Option<Instant>>,
-        trouble: watch::Receiver<Option<String>>,
-        /// Changes when requests were taken; ends when none will be any more.
-        rounds: watch::Receiver<u64>,
-    },
-}
-
-/// Counts who waits for room.
-struct Waiting<'a>(&'a Shards);
 
 // === impl Queue ===
 
@@ -141,26 +112,30 @@ impl Queue {
     /// room for those that wait: 8 KiB for each 512 of them, and used again.
     ///
     /// # Errors
-    /// When there is no room, or the queue is closed. The error says whether the request was
-    /// noted as dropped.
+    /// When there is no room, or the queue is closed. The request is given back, and nothing is
+    /// noted: [`note_dropped`](Self::note_dropped) does that.
     #[inline]
     pub fn try_record(&self, endpoint: Endpoint) -> Result<(), TryRecordError> {
-        let shared = self.shared();
-        let row = Row { endpoint, time_us: shared.clock.micros() };
-        match shared.shards.record(row, shared.when_full) {
-            Ok(()) => Ok(()),
-            Err(reason) => shared.record_again(row, reason),
+        self.shared().record(Row { endpoint, time_us: self.shared().clock.micros() })
+    }
+
+    /// Counts a request that comes now, as [`try_record`](Self::try_record) does, or notes it as
+    /// dropped.
+    #[inline]
+    pub fn record_or_drop(&self, endpoint: Endpoint) {
+        let row = Row { endpoint, time_us: self.shared().clock.micros() };
+        if self.shared().record(row).is_err() {
+            self.shared().shards.refuse(row);
         }
     }
 
-    /// As [`try_record`](Self::try_record), for a caller to whom nothing can be given back:
-    /// what cannot be taken is always noted as dropped.
-    #[inline]
-    pub(crate) fn record_or_drop(&self, endpoint: Endpoint) {
-        if self.try_record(endpoint).is_err() && self.shared().when_full == WhenFull::GiveBack {
-            let row = Row { endpoint, time_us: self.shared().clock.micros() };
-            let _ = self.shared().shards.record(row, WhenFull::DropNewest);
-        }
+    /// Notes a request that was given back as dropped: it is in the report as
+    /// [`refused`](Report::refused), and the server is told by how much its totals are short.
+    #[cold]
+    pub fn note_dropped(&self, given_back: &TryRecordError) {
+        let TryRecordError { endpoint, at, .. } = *given_back;
+        let time_us = clock::micros(at).unwrap_or_else(|| self.shared().clock.micros());
+        self.shared().shards.refuse(Row { endpoint, time_us });
     }
 
     /// Counts a request that came at a certain time.
@@ -169,10 +144,7 @@ impl Queue {
     /// As [`try_record`](Self::try_record), and when the time is out of range.
     pub fn try_record_at(&self, endpoint: Endpoint, at: SystemTime) -> Result<(), TryRecordError> {
         let row = self.shared().row(endpoint, at)?;
-        match self.shared().shards.record(row, self.shared().when_full) {
-            Ok(()) => Ok(()),
-            Err(reason) => self.shared().record_again(row, reason),
-        }
+        self.shared().record(row)
     }
 
     /// Counts a request that comes now, and waits for room if there is none. Dropping the
@@ -185,7 +157,8 @@ impl Queue {
         self.shared().record_when_roomy(row).await
     }
 
-    /// Counts a request that came at a certain time, and waits for room if there is none.
+    /// Counts a request that came at a certain time, such as one that was given back, and waits for
+    /// room if there is none.
     ///
     /// # Errors
     /// When the queue is closed, or the time is out of range.
@@ -206,12 +179,8 @@ impl Queue {
 
     /// Waits until there is a connection, or the queue can have none any more.
     pub async fn ready(&self) -> Connection {
-        match &self.shared().sending {
-            Sending::Memory(_) => Connection::Away,
-            Sending::Server { progress, .. } => {
-                wait(progress.clone(), |p| p.connection != Connection::Away).await.connection
-            }
-        }
+        let Some(driver) = &self.shared().driver else { return Connection::Away };
+        driver.wait(|progress| progress.connection != Connection::Away).await.connection
     }
 
     /// Waits until everything that was recorded before this call has come to its end, for at most
@@ -255,13 +224,8 @@ impl Queue {
     /// [`close`](Self::close) with another limit.
     pub async fn close_within(&self, limit: Duration) -> Report {
         self.shared().shut(limit);
-        if let Sending::Server { progress, rounds, .. } = &self.shared().sending {
-            let mut rounds = rounds.clone();
-            let end = async {
-                wait(progress.clone(), |_| false).await;
-                while rounds.changed().await.is_ok() {}
-            };
-            within(limit, end).await;
+        if let Some(driver) = &self.shared().driver {
+            driver.finished(limit).await;
         }
         self.stats()
     }
@@ -288,27 +252,49 @@ impl Drop for Handle {
 // === impl Shared ===
 
 impl Shared {
-    /// A request was not taken: one that is kept in memory makes room.
+    fn new(
+        settings: &Settings,
+        queue_requests_max: usize,
+        endpoints: Arc<Endpoints>,
+        driver: Option<DriverHandle>,
+    ) -> Self {
+        Self {
+            shards: Shards::new(queue_requests_max, settings.batch_rows_max),
+            endpoints,
+            clock: settings.clock.clone(),
+            skipped: AtomicU64::new(0),
+            close_timeout: settings.close_timeout,
+            reported: Mutex::default(),
+            driver,
+            memory: Memory::default(),
+        }
+    }
+
+    #[inline]
+    fn record(&self, row: Row) -> Result<(), TryRecordError> {
+        self.shards.record(row).or_else(|reason| self.record_again(row, reason))
+    }
+
+    /// A request was not taken: a queue in memory makes room.
     #[cold]
     fn record_again(&self, row: Row, reason: Refusal) -> Result<(), TryRecordError> {
-        let reason = match (&self.sending, reason) {
-            (Sending::Memory(memory), Refusal::Full) => match memory.record(&self.shards, row) {
-                Ok(()) => return Ok(()),
-                Err(reason) => reason,
-            },
-            _ => reason,
-        };
-        Err(TryRecordError { endpoint: row.endpoint, at: clock::time(row.time_us), reason })
+        let mut result = Err(reason);
+        if reason == Refusal::Full && self.driver.is_none() {
+            result = self.memory.record(&self.shards, row);
+        }
+        result.map_err(|reason| {
+            let at = clock::time(row.time_us);
+            TryRecordError { endpoint: row.endpoint, at, reason }
+        })
     }
 
     async fn record_when_roomy(&self, row: Row) -> Result<(), TryRecordError> {
-        let _waiting = Waiting::new(&self.shards);
         loop {
             let mut roomy = pin!(self.shards.roomy.notified());
             roomy.as_mut().enable();
-            match self.shards.record(row, WhenFull::GiveBack) {
+            match self.shards.record(row) {
                 Ok(()) => return Ok(()),
-                Err(Refusal::Full) if matches!(self.sending, Sending::Server { .. }) => {
+                Err(Refusal::Full) if self.driver.is_some() => {
                     roomy.await;
                 }
                 Err(reason) => return self.record_again(row, reason),
@@ -327,44 +313,25 @@ impl Shared {
     /// Takes no more requests, and sends those that wait for at most this long.
     fn shut(&self, limit: Duration) {
         self.shards.close();
-        if let Sending::Server { deadline, .. } = &self.sending {
-            let at = clock::later(Instant::now(), limit);
-            deadline.send_modify(|deadline| *deadline = Some(deadline.map_or(at, |d| d.min(at))));
+        if let Some(driver) = &self.driver {
+            driver.close_within(limit);
         }
     }
 
     /// Waits until what was recorded so far has come to its end. False: it never will.
     async fn settle_all(&self) -> bool {
-        let Sending::Server { progress, rounds, .. } = &self.sending else { return true };
+        let Some(driver) = &self.driver else { return true };
         let moment = self.shards.moment();
         self.shards.hurry.notify_one();
-        let mut rounds = rounds.clone();
-        loop {
-            rounds.borrow_and_update();
-            if self.shards.has_passed(&moment) {
-                break;
+        // How many had been taken when the last of these was.
+        let mut position = None;
+        let mut has_settled = |settled: u64| {
+            if position.is_none() && self.shards.has_passed(&moment) {
+                position = Some(self.shards.counts().taken);
             }
-            if rounds.changed().await.is_err() {
-                return self.shards.has_passed(&moment);
-            }
-        }
-        let position = self.shards.counts().taken;
-        wait(progress.clone(), |progress| progress.settled() >= position).await.settled()
-            >= position
-    }
-}
-
-// === impl Waiting ===
-
-impl<'a> Waiting<'a> {
-    fn new(shards: &'a Shards) -> Self {
-        shards.waiting.fetch_add(1, Ordering::SeqCst);
-        Self(shards)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+            position.is_some_and(|position| settled >= position)
+        };
+        let progress = driver.wait(|progress| has_settled(progress.settled())).await;
+        has_settled(progress.settled())
     }
 }

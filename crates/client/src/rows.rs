@@ -1,18 +1,15 @@
-//! Requests on their way: rows, drops, and how they are cut and encoded into batches.
+//! Requests on their way: rows, drops, and how they are cut into batches, encoded and decoded.
 
 use std::collections::BTreeMap;
 
+use prost::Message as _;
 use tally_proto::tally::producers::v1 as producers;
-
 use tally_proto::tally::requests::v1 as proto;
-use tally_proto::wire;
+use tally_proto::wire::{self, DROP_DAYS_MAX};
 
-use crate::Endpoint;
 use crate::clock;
 use crate::endpoints::Endpoints;
-
-/// Of how many days a batch may tell the drops.
-pub(crate) const DROP_DAYS_MAX: usize = 1_000;
+use crate::{Endpoint, Method};
 
 /// What a batch's message takes besides its rows, its endpoints and its drops, in bytes.
 const MESSAGE_BYTES: usize = 64;
@@ -37,16 +34,16 @@ pub struct Row {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Drops(pub(crate) BTreeMap<i32, u64>);
 
-/// What is handed over at once, not yet numbered.
+/// Requests and the drops beside them: what a source gives, and what a batch holds.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Chunk {
+pub(crate) struct Requests {
     pub(crate) rows: Vec<Row>,
     pub(crate) drops: Drops,
 }
 
 /// How large a batch may be.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub(crate) struct BatchLimits {
     pub(crate) rows: usize,
     pub(crate) bytes: usize,
     pub(crate) endpoints: usize,
@@ -57,13 +54,39 @@ pub(crate) struct Limits {
 pub(crate) struct Names {
     numbers: Vec<u32>,
     named: u32,
-    /// How long a path may be. What is longer is counted where everything goes that has no room.
+    /// How long a path may be. A longer one goes to the endpoint of last resort.
     path_bytes_max: usize,
 }
 
-// === impl Chunk ===
+// === impl Requests ===
 
-impl Chunk {
+impl Requests {
+    /// A batch that is lost, and is reported as drops of this day.
+    pub(crate) fn dropped(day: i32, count: u64) -> Self {
+        let mut drops = Drops::default();
+        drops.add(day, count);
+        Self { rows: Vec::new(), drops }
+    }
+
+    /// Reads what [`payload`] has made.
+    pub(crate) fn decode(payload: &[u8], endpoints: &Endpoints) -> Option<Self> {
+        let batch = proto::Batch::decode(payload).ok()?;
+        let named = |name: &proto::Endpoint| endpoints.endpoint(Method(name.method), &name.path);
+        let names: Vec<_> = batch.endpoints.iter().map(named).collect();
+        if batch.endpoint.len() != batch.time_delta.len() {
+            return None;
+        }
+        let mut time_us = 0_i64;
+        let row = |(number, delta): (&u32, &i64)| {
+            time_us = time_us.checked_add(*delta)?;
+            Some(Row { endpoint: *names.get(*number as usize)?, time_us })
+        };
+        let rows = batch.endpoint.iter().zip(&batch.time_delta).map(row).collect::<Option<_>>()?;
+        let mut requests = Self { rows, drops: Drops::default() };
+        batch.drops.iter().for_each(|told| requests.drops.add(told.day, told.count));
+        (!requests.is_empty()).then_some(requests)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.drops.is_empty()
     }
@@ -71,18 +94,15 @@ impl Chunk {
 
 // === impl Drops ===
 
-impl Default for Names {
-    /// Any path.
-    fn default() -> Self {
-        Self::new(usize::MAX)
-    }
-}
-
 impl Drops {
     pub(crate) fn add(&mut self, day: i32, count: u64) {
         if count > 0 {
             *self.0.entry(day).or_default() += count;
         }
+    }
+
+    pub(crate) fn add_all(&mut self, drops: &Self) {
+        drops.0.iter().for_each(|(&day, &count)| self.add(day, count));
     }
 
     pub(crate) fn add_rows(&mut self, rows: &[Row]) {
@@ -102,15 +122,14 @@ impl Drops {
     /// Adds the requests of the days that a batch has no room for to the last day that it has:
     /// the sum stays exact.
     pub(crate) fn bound(&mut self) {
-        if let Some(day) = self.0.keys().nth(DROP_DAYS_MAX).copied() {
-            let rest: u64 = self.0.split_off(&day).values().sum();
-            if let Some(mut last) = self.0.last_entry() {
-                *last.get_mut() += rest;
-            }
+        let kept = self.take_some();
+        let rest = std::mem::replace(self, kept).total();
+        if let Some(mut last) = self.0.last_entry() {
+            *last.get_mut() += rest;
         }
     }
 
-    /// Takes as many days as a batch may have.
+    /// Takes at most as many days as a batch may have.
     pub(crate) fn take_some(&mut self) -> Self {
         match self.0.keys().nth(DROP_DAYS_MAX).copied() {
             None => std::mem::take(self),
@@ -125,7 +144,7 @@ impl Drops {
 // === impl Names ===
 
 impl Names {
-    /// For a stream whose paths may be so long.
+    /// For a stream whose paths have at most this many bytes.
     pub(crate) fn new(path_bytes_max: usize) -> Self {
         Self { numbers: Vec::new(), named: 0, path_bytes_max }
     }
@@ -157,7 +176,7 @@ impl Names {
         if let Some(number) = self.number(endpoint) {
             return (number, None);
         }
-        // One of another client goes where everything goes that has no room.
+        // Another client's endpoint goes to the one of last resort.
         let endpoint = if endpoints.knows(endpoint) { endpoint } else { Endpoints::LAST_RESORT };
         if let Some(number) = self.number(endpoint) {
             return (number, None);
@@ -176,36 +195,29 @@ impl Names {
 }
 
 /// How many of these rows, from the first, fit into one batch: at least one.
-pub(crate) fn fitting(rows: &[Row], drops: &Drops, limits: Limits, endpoints: &Endpoints) -> usize {
+pub(crate) fn fitting(
+    rows: &[Row],
+    drops: &Drops,
+    limits: BatchLimits,
+    endpoints: &Endpoints,
+) -> usize {
     let mut bytes = MESSAGE_BYTES + drops.0.len() * DROPS_BYTES;
-    let mut named = Vec::new();
-    let mut count = 0;
+    let mut names = Names::new(usize::MAX);
     let mut before = 0;
     for (at, row) in rows.iter().enumerate().take(limits.rows) {
-        let number = row.endpoint.0 as usize;
-        if named.get(number) != Some(&true) && endpoints.knows(row.endpoint.0) {
-            if named.len() <= number {
-                named.resize(number + 1, false);
-            }
-            named[number] = true;
-            count += 1;
-            bytes += ENDPOINT_BYTES + endpoints.name(row.endpoint.0).1.len();
+        if let (_, Some(new)) = names.name(row.endpoint.0, endpoints) {
+            bytes += ENDPOINT_BYTES + new.path.len();
         }
+        let delta = row.time_us.wrapping_sub(before);
+        let zigzag = ((delta << 1) ^ (delta >> 63)).cast_unsigned();
         // Its endpoint's number takes at most 4 bytes, being below 2^28.
-        bytes += 4 + varint_bytes(row.time_us.wrapping_sub(before));
+        bytes += 4 + prost::encoding::encoded_len_varint(zigzag);
         before = row.time_us;
-        // One is kept free for the endpoint of last resort.
-        if (bytes > limits.bytes || count + 1 > limits.endpoints.max(2)) && at > 0 {
+        if (bytes > limits.bytes || names.len() > limits.endpoints) && at > 0 {
             return at;
         }
     }
     rows.len().min(limits.rows.max(1))
-}
-
-/// How many bytes a difference takes.
-fn varint_bytes(delta: i64) -> usize {
-    let zigzag = ((delta << 1) ^ (delta >> 63)).cast_unsigned();
-    (64 - zigzag.leading_zeros() as usize).div_ceil(7).max(1)
 }
 
 /// The message of a batch, as it is sent on a stream that has named `names`.
@@ -235,6 +247,11 @@ pub(crate) fn message(
         time_delta,
         drops: drops.0.iter().map(|(&day, &count)| producers::Drops { day, count }).collect(),
     }
+}
+
+/// A batch as a spool stores it: a message that names all of its endpoints.
+pub(crate) fn payload(rows: &[Row], drops: &Drops, endpoints: &Endpoints) -> Vec<u8> {
+    message(0, rows, drops, &mut Names::new(usize::MAX), endpoints).encode_to_vec()
 }
 
 #[cfg(test)]

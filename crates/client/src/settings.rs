@@ -1,44 +1,20 @@
 //! How a client behaves: its settings, their defaults and their limits.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tonic::metadata::{Ascii, MetadataValue};
+use tally_proto::wire::NAME_BYTES_MAX;
 
-use crate::clock::{AnyClock, Clock};
-use crate::error::ConnectError;
-use crate::transport::{Address, Target, Tls, Token};
+use crate::clock::AnyClock;
+use crate::transport::Address;
 
-/// How many requests a batch has at most.
-pub(crate) const BATCH_ROWS_MAX: usize = 10_000;
-/// How many batches are on their way without being acknowledged.
-pub(crate) const BATCHES_IN_FLIGHT_MAX: usize = 8;
 /// How many endpoints have a count of their own.
 pub(crate) const ENDPOINTS_MAX: usize = 10_000;
-/// How long the name of a producer may be, in bytes.
-const NAME_BYTES_MAX: usize = 200;
-
-/// How long a connection may take to come about.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a server may take to answer Open.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a server may acknowledge nothing while something is on its way to it. A server
-/// whose database is away says so itself, and sooner.
-const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(60);
-/// The pause before the first attempt to reconnect; it doubles with each further one.
-const BACKOFF_MIN: Duration = Duration::from_millis(100);
-/// The longest pause.
-const BACKOFF_MAX: Duration = Duration::from_secs(30);
-/// How long the last handle's drop, and a close, wait for what is not acknowledged.
-pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What both a queue and a producer are told.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    pub(crate) url: Address,
-    pub(crate) tls: Tls,
+    pub(crate) address: Address,
     pub(crate) name: String,
-    pub(crate) token: Option<Token>,
     pub(crate) batch_rows_max: usize,
     pub(crate) batches_in_flight_max: usize,
     pub(crate) endpoints_max: usize,
@@ -58,50 +34,26 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn new(url: impl Into<String>) -> Self {
         Self {
-            url: Address(url.into()),
-            tls: Tls::default(),
+            address: Address { url: url.into().trim().to_owned(), ..Address::default() },
             name: program_name(),
-            token: None,
-            batch_rows_max: BATCH_ROWS_MAX,
-            batches_in_flight_max: BATCHES_IN_FLIGHT_MAX,
+            batch_rows_max: 10_000,
+            batches_in_flight_max: 8,
             endpoints_max: ENDPOINTS_MAX,
-            connect_timeout: CONNECT_TIMEOUT,
-            open_timeout: OPEN_TIMEOUT,
-            acknowledge_timeout: ACKNOWLEDGE_TIMEOUT,
-            backoff_min: BACKOFF_MIN,
-            backoff_max: BACKOFF_MAX,
-            close_timeout: CLOSE_TIMEOUT,
+            connect_timeout: Duration::from_secs(5),
+            open_timeout: Duration::from_secs(10),
+            acknowledge_timeout: Duration::from_secs(60),
+            backoff_min: Duration::from_millis(100),
+            backoff_max: Duration::from_secs(30),
+            close_timeout: Duration::from_secs(10),
             fallback: true,
-            clock: AnyClock::System,
+            clock: AnyClock::default(),
             spool: None,
         }
     }
 
-    pub(crate) fn set_clock(&mut self, clock: Arc<dyn Clock>) {
-        self.clock = AnyClock::Other(clock);
-    }
-
-    /// Where to connect to, once everything is checked.
-    pub(crate) fn target(&self) -> Result<Target, ConnectError> {
-        Target::new(self)
-    }
-
     /// The name as a server takes it.
     pub(crate) fn short_name(&self) -> String {
-        let mut end = self.name.len().min(NAME_BYTES_MAX);
-        while !self.name.is_char_boundary(end) {
-            end -= 1;
-        }
-        self.name[..end].replace('\0', " ")
-    }
-
-    /// The value of the metadata `authorization`.
-    pub(crate) fn authorization(&self) -> Result<Option<MetadataValue<Ascii>>, ConnectError> {
-        let Some(Token(token)) = &self.token else { return Ok(None) };
-        let mut value: MetadataValue<Ascii> =
-            format!("Bearer {token}").parse().map_err(|_| ConnectError::Token)?;
-        value.set_sensitive(true);
-        Ok(Some(value))
+        self.name[..self.name.floor_char_boundary(NAME_BYTES_MAX)].replace('\0', " ")
     }
 }
 
@@ -124,7 +76,7 @@ macro_rules! common_settings {
 
         /// A bearer token, sent as the metadata `authorization`. Default: none.
         pub fn token(mut self, token: impl Into<String>) -> Self {
-            self.settings.token = Some($crate::transport::Token(token.into()));
+            self.settings.address.token = Some(token.into());
             self
         }
 
@@ -132,7 +84,7 @@ macro_rules! common_settings {
         /// operating system trusts.
         #[cfg(feature = "tls")]
         pub fn ca_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
-            self.settings.tls.ca = Some(pem.into());
+            self.settings.address.ca = Some(pem.into());
             self
         }
 
@@ -143,7 +95,7 @@ macro_rules! common_settings {
             certificate: impl Into<Vec<u8>>,
             key: impl Into<Vec<u8>>,
         ) -> Self {
-            self.settings.tls.identity = Some((certificate.into(), key.into()));
+            self.settings.address.identity = Some((certificate.into(), key.into()));
             self
         }
 
@@ -226,7 +178,7 @@ macro_rules! common_settings {
 
         /// The clock that says when a request came. Default: the machine's.
         pub fn clock(mut self, clock: std::sync::Arc<dyn $crate::Clock>) -> Self {
-            self.settings.set_clock(clock);
+            self.settings.clock.0 = Some(clock);
             self
         }
     };
@@ -234,15 +186,4 @@ macro_rules! common_settings {
 pub(crate) use common_settings;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_is_cut_between_characters() {
-        let mut settings = Settings::new("http://a");
-        settings.name = format!("{}\u{20ac}", "x".repeat(198));
-        assert_eq!(settings.short_name(), "x".repeat(198));
-        settings.name = "a\0b".to_owned();
-        assert_eq!(settings.short_name(), "a b");
-    }
-}
+mod tests;

@@ -58,7 +58,6 @@ pub(crate) use report::{Finding, Missing, Recovered, Stored};
 
 use files::Directory;
 use log::Log;
-use reading::Reading;
 use recover::Recovery;
 use state::State;
 
@@ -92,7 +91,6 @@ pub enum Fsync {
 pub(crate) struct Spool {
     state: State,
     log: Log,
-    reading: Option<Reading>,
     /// Pending batches that cannot be read, in order.
     missing: Vec<Missing>,
     /// The last field, so that the lock is let go last.
@@ -152,7 +150,7 @@ impl Spool {
             missing: missing.clone(),
             findings,
         };
-        let mut spool = Self { state, log, reading: None, missing, directory };
+        let mut spool = Self { state, log, missing, directory };
         if changed {
             spool.write_state()?;
         }
@@ -177,11 +175,7 @@ impl Spool {
             }
             self.collect()?;
         }
-        let entry = self.log.append(rows, payload)?;
-        if let Some(reading) = &mut self.reading {
-            reading.appended(self.log.active_first(), entry);
-        }
-        if entry.offset == record::SEGMENT_HEADER_BYTES as u64 {
+        if self.log.append(rows, payload)? {
             // The segment before may be acknowledged already. The batch is stored, whether or
             // not that one can be removed now.
             let _ = self.collect();
@@ -203,7 +197,7 @@ impl Spool {
         if let Some(missing) = self.missing.iter().find(contains) {
             return Ok(Stored::Missing(*missing));
         }
-        let stored = Reading::read(&mut self.reading, &self.log, sequence)?;
+        let stored = reading::read(&self.log, sequence)?;
         if let Stored::Missing(missing) = stored {
             // The file was whole when it was opened.
             self.missing.push(missing);

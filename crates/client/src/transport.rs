@@ -8,7 +8,6 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 use crate::error::ConnectError;
-use crate::settings::Settings;
 
 /// How often a silent server is asked whether it is still there, while a stream is open.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
@@ -16,9 +15,12 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// How long it may take to say so.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Certificates.
+/// Where a server is, and what to show it. Nobody prints the secrets.
 #[derive(Clone, Default)]
-pub(crate) struct Tls {
+pub(crate) struct Address {
+    pub(crate) url: String,
+    /// A bearer token.
+    pub(crate) token: Option<String>,
     /// PEM of the certificates to trust, instead of the operating system's.
     #[cfg(feature = "tls")]
     pub(crate) ca: Option<Vec<u8>>,
@@ -27,19 +29,9 @@ pub(crate) struct Tls {
     pub(crate) identity: Option<(Vec<u8>, Vec<u8>)>,
 }
 
-/// A server's address, as it was given.
-#[derive(Clone)]
-pub(crate) struct Address(pub(crate) String);
-
-/// A bearer token, which nobody prints.
-#[derive(Clone)]
-pub(crate) struct Token(pub(crate) String);
-
 /// A server that can be connected to, again and again.
 #[derive(Clone)]
 pub(crate) struct Target {
-    /// For people.
-    pub(crate) url: String,
     endpoint: Endpoint,
     /// What may be wrong when the server ends a connection without a word.
     hint: &'static str,
@@ -49,28 +41,28 @@ pub(crate) struct Target {
 // === impl Target ===
 
 impl Target {
-    pub(crate) fn new(settings: &Settings) -> Result<Self, ConnectError> {
-        let url = settings.url.0.trim().to_owned();
-        let wrong = |reason| ConnectError::Url { url: shown(&url), reason };
+    pub(crate) fn new(address: &Address) -> Result<Self, ConnectError> {
+        let url = &address.url;
+        let wrong = |reason| ConnectError::Url { url: shown(url), reason };
         let endpoint = Endpoint::from_shared(url.clone())
             .map_err(|_| wrong("it has characters, or a port, that an address cannot have"))?;
         if let Some(reason) = flaw(endpoint.uri()) {
             return Err(wrong(reason));
         }
-        let endpoint = match endpoint.uri().scheme_str() {
-            Some("https") => secured(endpoint, &url, &settings.tls)?,
-            _ => endpoint,
+        let (endpoint, hint) = match endpoint.uri().scheme_str() {
+            Some("https") => secured(endpoint, address)?,
+            _ => (endpoint, "the server may want https://"),
         };
         let endpoint = endpoint
-            .connect_timeout(settings.connect_timeout)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
-        let hint = match endpoint.uri().scheme_str() {
-            Some("https") => settings.tls.hint(),
-            _ => "the server may want https://",
-        };
-        Ok(Self { url, endpoint, hint, authorization: settings.authorization()? })
+        let mut authorization: Option<MetadataValue<Ascii>> = None;
+        if let Some(token) = &address.token {
+            let value = format!("Bearer {token}").parse().map_err(|_| ConnectError::Token)?;
+            authorization.insert(value).set_sensitive(true);
+        }
+        Ok(Self { endpoint, hint, authorization })
     }
 
     /// A new connection.
@@ -110,23 +102,6 @@ impl Target {
     }
 }
 
-// === impl Tls ===
-
-impl Tls {
-    #[cfg(feature = "tls")]
-    fn hint(&self) -> &'static str {
-        match self.identity {
-            Some(_) => "the server may not accept the client certificate",
-            None => "the server may demand a client certificate, and none is set",
-        }
-    }
-
-    #[cfg(not(feature = "tls"))]
-    fn hint(&self) -> &'static str {
-        ""
-    }
-}
-
 /// What is wrong with an address.
 fn flaw(uri: &http::Uri) -> Option<&'static str> {
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
@@ -151,36 +126,33 @@ fn flaw(uri: &http::Uri) -> Option<&'static str> {
 
 /// The part of an address that can be shown: no user name, no password, no token.
 fn shown(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    let (hidden, rest) = match rest.rsplit_once('@') {
-        Some((_, rest)) => (true, rest),
-        None => (false, rest),
-    };
-    let end = rest.find(['/', '?', '#']).filter(|end| hidden || *end + 1 < rest.len());
-    let (rest, more) = match end {
-        Some(end) => (&rest[..end], "/\u{2026}"),
-        None => (rest, ""),
-    };
-    // What stands there may be anything, if it is no address.
-    if scheme.is_empty() || scheme.contains(|c: char| !c.is_ascii_alphabetic()) {
-        format!("{rest}{more}")
-    } else {
-        format!("{scheme}://{rest}{more}")
-    }
+    let Some(secret) = url.find(['@', '?', '#']) else { return url.to_owned() };
+    let from = url.rfind('@').map_or(0, |at| at + 1);
+    let host = &url[from..];
+    let host = if from == 0 { &url[..secret] } else { host };
+    let end = host.find(['/', '?', '#']).filter(|_| from > 0).unwrap_or(host.len());
+    format!("\u{2026}{}\u{2026}", &host[..end])
 }
 
+/// An endpoint with TLS, and what may be wrong when the server ends its connections.
 #[cfg(feature = "tls")]
-fn secured(endpoint: Endpoint, _url: &str, tls: &Tls) -> Result<Endpoint, ConnectError> {
+fn secured(
+    endpoint: Endpoint,
+    address: &Address,
+) -> Result<(Endpoint, &'static str), ConnectError> {
     use tonic::transport::{ClientTlsConfig, Identity};
-    let config = match &tls.ca {
+    let config = match &address.ca {
         Some(pem) => ClientTlsConfig::new().trust_anchors(trusted(pem)?.roots),
         None => ClientTlsConfig::new().with_native_roots(),
     };
     let secured = endpoint.clone().tls_config(config.clone()).map_err(ConnectError::Tls)?;
     // In a step of its own, so that the error says what it is about.
-    let Some((certificate, key)) = &tls.identity else { return Ok(secured) };
+    let Some((certificate, key)) = &address.identity else {
+        return Ok((secured, "the server may demand a client certificate, and none is set"));
+    };
     let config = config.identity(Identity::from_pem(certificate, key));
-    endpoint.tls_config(config).map_err(ConnectError::ClientCertificate)
+    let secured = endpoint.tls_config(config).map_err(ConnectError::ClientCertificate)?;
+    Ok((secured, "the server may not accept the client certificate"))
 }
 
 /// The certificates of a PEM text. tonic would pass over those that cannot be read, and a client
@@ -198,17 +170,20 @@ fn trusted(pem: &[u8]) -> Result<rustls::RootCertStore, ConnectError> {
 }
 
 #[cfg(not(feature = "tls"))]
-fn secured(_endpoint: Endpoint, url: &str, _tls: &Tls) -> Result<Endpoint, ConnectError> {
-    Err(ConnectError::TlsFeature { url: url.to_owned() })
+fn secured(_: Endpoint, address: &Address) -> Result<(Endpoint, &'static str), ConnectError> {
+    Err(ConnectError::TlsFeature { url: address.url.clone() })
+}
+
+/// An error and its causes.
+pub(crate) fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
 }
 
 /// The last cause, which is the one that says something.
 fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut last = error;
-    while let Some(cause) = last.source() {
-        last = cause;
-    }
-    let said = last.to_string();
+    let said = causes(error).last().map(ToString::to_string).unwrap_or_default();
     // The words of rustls for an answer without TLS.
     let plain = said.contains("InvalidContentType");
     if plain { format!("{said}; the server may want http://") } else { said }
@@ -216,8 +191,7 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// Whether the server has ended a connection that was there.
 fn is_cut(error: &(dyn std::error::Error + 'static)) -> bool {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let mut kinds = causes.filter_map(|error| error.downcast_ref::<std::io::Error>());
+    let mut kinds = causes(error).filter_map(|error| error.downcast_ref::<std::io::Error>());
     kinds.any(|error| {
         use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
         matches!(error.kind(), BrokenPipe | ConnectionReset | ConnectionAborted)
@@ -244,32 +218,11 @@ fn printable(character: char) -> impl Iterator<Item = char> {
     is_plain.then_some(character).into_iter().chain(escaped.into_iter().flatten())
 }
 
-impl fmt::Debug for Tls {
-    /// Without the key.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tls")
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token")
-    }
-}
-
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", shown(&self.0))
+        write!(f, "{:?}", shown(&self.url))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_words_of_a_server_stay_as_they_are_but_steer_no_terminal() {
-        let status = tonic::Status::unavailable("the server's log \"says\" C:\\ \x1b[2J");
-        assert_eq!(describe(&status), "the server's log \"says\" C:\\ \\u{1b}[2J");
-    }
-}
+mod tests;

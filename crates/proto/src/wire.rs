@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use prost_types::Timestamp;
+use tonic::Status;
 
 use crate::count::v1::Method;
 
@@ -18,6 +19,15 @@ pub const PATH_BYTES_MAX: usize = 2_048;
 /// How many claims a producer may have.
 pub const CLAIMS_MAX: usize = 64;
 
+/// How long the name of a producer may be, in bytes.
+pub const NAME_BYTES_MAX: usize = 200;
+
+/// How many days one batch may report drops for.
+pub const DROP_DAYS_MAX: usize = 1_000;
+
+/// How large a batch may be, in bytes, unless the server says otherwise.
+pub const BATCH_BYTES_MAX: u32 = 1 << 20;
+
 /// How many files that are counted as a whole one message may name.
 pub const COUNTED_FILES_MAX: usize = 1_000;
 
@@ -25,16 +35,22 @@ pub const COUNTED_FILES_MAX: usize = 1_000;
 /// 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999999Z, as `google.protobuf.Timestamp` has it.
 pub const MICROS: RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
 
-/// How far a request's time may be ahead of the server's clock, in microseconds: 24 hours.
-pub const AHEAD_MICROS_MAX: i64 = 24 * 60 * 60 * SECOND_MICROS;
+/// A day in microseconds.
+pub const DAY_MICROS: i64 = 24 * 60 * 60 * SECOND_MICROS;
 
-/// The trailer of a failed `Add`: of the first so many requests of the stream, all are committed
-/// but those that were refused for their times; none after them is.
+/// The days of [`MICROS`], counted from 1970-01-01.
+pub const DAYS: RangeInclusive<i32> = -719_162..=2_932_896;
+
+/// How far a request's time may be ahead of the server's clock, in microseconds: 24 hours.
+pub const AHEAD_MICROS_MAX: i64 = DAY_MICROS;
+
+/// The trailer of a failed `Add`: the stream is decided up to this number of requests. All of these
+/// are committed but those that were refused for their times; none after them is.
 pub const COUNTED_TRAILER: &str = "tally-counted";
 /// The trailer beside it: how many of these were refused for their times. Absent: none.
 pub const REFUSED_TRAILER: &str = "tally-refused";
 
-/// The trailer of a failed call: what a client can tell apart, beside the code; see [`reason`].
+/// The trailer of a failed call: what a client can tell apart, beside the code; see [`mod@reason`].
 pub const REASON_TRAILER: &str = "tally-reason";
 /// The trailer of a failed `Record`: every batch up to this one is committed, and none after it
 /// that this stream brought ever will be. Absent: that is not known.
@@ -58,6 +74,18 @@ pub mod reason {
     pub const TOO_MANY_PRODUCERS: &str = "TOO_MANY_PRODUCERS";
     /// An answer of one message would be too large. A roll-up is done all the same.
     pub const ANSWER_TOO_LARGE: &str = "ANSWER_TOO_LARGE";
+}
+
+/// What a failed call says in one of these trailers.
+#[must_use]
+pub fn trailer<'a>(status: &'a Status, name: &str) -> Option<&'a str> {
+    status.metadata().get(name)?.to_str().ok()
+}
+
+/// What a failed call says in a trailer that is a number.
+#[must_use]
+pub fn number(status: &Status, name: &str) -> Option<u64> {
+    trailer(status, name)?.parse().ok()
 }
 
 /// The path that a request is counted under: its own, or [`OTHER_PATH`] if that is empty, longer
@@ -129,6 +157,25 @@ mod tests {
         for time in [*MICROS.start(), -1, 0, 1, *MICROS.end()] {
             assert_eq!(micros(timestamp(time)), Some(time));
         }
+    }
+
+    #[test]
+    fn days_are_those_of_the_times() {
+        let days = [*MICROS.start(), *MICROS.end()].map(|micros| micros.div_euclid(DAY_MICROS));
+        assert_eq!(days, [*DAYS.start(), *DAYS.end()].map(i64::from));
+    }
+
+    #[test]
+    fn a_trailer_is_read_if_it_is_there() {
+        let mut status = Status::unavailable("");
+        status.metadata_mut().insert(COMMITTED_TRAILER, 12.into());
+        status.metadata_mut().insert(REASON_TRAILER, reason::LIMIT.parse().unwrap());
+        assert_eq!(number(&status, COMMITTED_TRAILER), Some(12));
+        assert_eq!(trailer(&status, REASON_TRAILER), Some(reason::LIMIT));
+        assert_eq!(
+            (number(&status, REASON_TRAILER), trailer(&status, COUNTED_TRAILER)),
+            (None, None)
+        );
     }
 
     #[test]

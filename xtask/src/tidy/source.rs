@@ -1,4 +1,4 @@
-//! Rust files: opening line, table of files, clock, SQL in strings, attributes.
+//! Rust files: opening line, table of files, orphans, clock, SQL in strings, attributes.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -94,6 +94,31 @@ fn table(root: &Path, file: &File, syntax: &syn::File, violations: &mut Vec<Viol
             violations.push(file.at(line, "table", advice));
         }
     }
+}
+
+/// Files in a crate's `src` or integration tests that no `mod` brings in: nobody compiles them.
+pub(super) fn orphans(files: &[File]) -> Vec<Violation> {
+    let is_orphan = |file: &&File| {
+        let Some((folder, name)) = file.path.rsplit_once('/') else { return false };
+        let Some(stem) = name.strip_suffix(".rs") else { return false };
+        let is_root = matches!(stem, "lib" | "main") || folder.ends_with("/bin");
+        if is_root || !(folder.contains("/src") || folder.contains("/tests/it")) {
+            return false;
+        }
+        let declaration = format!("mod {stem};");
+        let declares = |parent: &File| {
+            let text = &parent.text;
+            let is_above =
+                ["lib.rs", "main.rs"].iter().any(|root| parent.path == format!("{folder}/{root}"));
+            let is_beside = parent.path == format!("{folder}.rs");
+            let by_path =
+                parent.path.starts_with(folder) && text.contains(&format!("path = \"{name}\""));
+            (is_above || is_beside) && text.contains(&declaration) || by_path
+        };
+        !files.iter().any(declares)
+    };
+    let advice = "no `mod` brings it in, so nothing compiles it: declare or remove it";
+    files.iter().filter(is_orphan).map(|file| file.at(1, "orphan", advice)).collect()
 }
 
 // === impl Attributes ===

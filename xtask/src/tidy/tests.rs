@@ -240,6 +240,21 @@ fn clippy_keeps_its_bans() {
 }
 
 #[test]
+fn every_file_is_compiled() {
+    let lost = "crates/kernel/store/src/pool/lost.rs";
+    let expected = "crates/kernel/store/src/pool/lost.rs:1: orphan: ";
+    breaks(lost, "//! Nobody knows it.\n", expected);
+    let pool = ("crates/kernel/store/src/pool.rs", "//! The pool.\nmod lost;\n");
+    assert_eq!(violations(&[pool, (lost, "//! Known.\n")]), [""; 0]);
+    let other = "//! The pool.\n#[path = \"other.rs\"]\nmod lost;\n";
+    let files = [
+        ("crates/kernel/store/src/pool.rs", other),
+        ("crates/kernel/store/src/other.rs", "//! Known.\n"),
+    ];
+    assert_eq!(violations(&files), [""; 0]);
+}
+
+#[test]
 fn retired_words_stay_away() {
     let path = "crates/kernel/store/src/pool.rs";
     for word in
@@ -259,6 +274,17 @@ fn retired_words_stay_away() {
     breaks("README.md", "# Tally\nThe mint.\n", "README.md:2: words: mint is retired: say coin");
     breaks("migrations/V1__two.sql", "CREATE TABLE tally_mint ();\n", "migrations/V1__two.sql:1: ");
     breaks("ARCHITECTURE.md", "# Map\n", "ARCHITECTURE.md:1: words: add the section");
+}
+
+#[test]
+fn the_map_names_files_that_exist() {
+    let map = |row: &str| format!("# Map\n\n## Words\n\n{row}\n");
+    for row in ["| `kernel/store/src/pool.rs` | x |", "| `migrations/` | x |", "| `tally_x` | x |"]
+    {
+        assert_eq!(violations(&[("ARCHITECTURE.md", &map(row))]), [""; 0], "{row}");
+    }
+    let gone = map("| `kernel/store/src/gone.rs` | x |");
+    breaks("ARCHITECTURE.md", &gone, "ARCHITECTURE.md:5: table: kernel/store/src/gone.rs does not");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! clippy.toml, and notes for later.
 
+use std::path::Path;
+
 use super::{File, Violation};
 
 /// What clippy.toml must ban. Removing a ban means changing this list, too.
@@ -51,6 +53,22 @@ pub(super) fn clippy(files: &[File]) -> Vec<Violation> {
         }
     }
     violations
+}
+
+/// The map's tables of files name only files that exist.
+pub(super) fn map(root: &Path, file: &File, violations: &mut Vec<Violation>) {
+    if file.path != "ARCHITECTURE.md" {
+        return;
+    }
+    for (at, line) in file.text.lines().enumerate() {
+        let Some((name, _)) = line.strip_prefix("| `").and_then(|row| row.split_once('`')) else {
+            continue;
+        };
+        let is_there = |folder: &str| root.join(folder).join(name).exists();
+        if name.contains('/') && !is_there("") && !is_there("crates") {
+            violations.push(file.at(at + 1, "table", format!("{name} does not exist")));
+        }
+    }
 }
 
 /// Finds notes for later in every text file.

@@ -5,9 +5,10 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use clap::ArgMatches;
+use tally_producers::Terms;
 use tally_runtime::config::{Given, Invalid, Problems, name};
 use tally_runtime::telemetry;
-use tally_serve::{Configured, Connections, Domain, Producers};
+use tally_serve::{Configured, Connections, Domain};
 use tally_store::{DatabaseUrl, Dialect, Driver, Environment};
 
 use crate::schema::Sets;
@@ -221,9 +222,13 @@ fn names(domains: &[Domain]) -> String {
 // === impl ProducerArgs ===
 
 impl ProducerArgs {
-    fn check(&self, problems: &mut Problems) -> Producers {
-        Producers {
-            max: problems.within(&name("producers-max"), &self.producers_max, 0..=10_000_000),
+    fn check(&self, problems: &mut Problems) -> Terms {
+        Terms {
+            producers_max: problems.within(
+                &name("producers-max"),
+                &self.producers_max,
+                0..=10_000_000,
+            ),
             // A worker that was silent for a day begins anew, so it is never forgotten before.
             retention_days: problems.within(
                 &name("producer-retention-days"),

@@ -1,7 +1,7 @@
 //! `Add` streams, for a server that speaks only `count.v1`.
 //!
-//! Such a stream is acknowledged as a whole once it is half-closed, so each carries one chunk.
-//! When it breaks, the trailer `tally-counted` says how far it is counted. Without that, all of its
+//! Such a stream is acknowledged as a whole once it is half-closed, so each carries one batch.
+//! If it breaks, the trailer `tally-counted` says how far it is counted. Without that, all of its
 //! requests are in doubt. They are not sent again: that could count them twice.
 
 use std::sync::Arc;
@@ -13,95 +13,78 @@ use tonic::codegen::tokio_stream;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use super::{Driver, Ended};
+use super::{Driver, Ended, Source};
 use crate::endpoints::Endpoints;
 use crate::ledger::Settled;
 use crate::progress::Connection;
 use crate::rows::Row;
+use crate::transport::causes;
 
-// === impl Driver ===
-
-impl Driver {
-    /// Sends one stream after the other until one fails.
-    pub(super) async fn add(&mut self, channel: Channel) -> Ended {
-        let mut client = CountServiceClient::new(channel);
-        self.connected(Connection::Add);
-        let mut healthy = false;
-        loop {
-            // Drops cannot be told here.
-            self.carry.drops.0.clear();
-            if self.is_done() {
-                return Ended::Done;
-            }
-            if self.carry.rows.is_empty() {
-                let chunk = self.chunks.take().await;
-                self.take(chunk);
-                continue;
-            }
-            let limit = self.settings.batch_rows_max.min(self.carry.rows.len());
-            let rest = self.carry.rows.split_off(limit);
-            self.adding = std::mem::replace(&mut self.carry.rows, rest).into();
-            let endpoints = Arc::clone(&self.endpoints);
-            let messages = messages(Arc::clone(&self.adding), endpoints);
-            let request = self.target.request(tokio_stream::iter(messages));
-            let limit = self.settings.acknowledge_timeout;
-            let answer = match tokio::time::timeout(limit, client.add(request)).await {
-                Ok(answer) => answer,
-                Err(_) => {
-                    let limit = limit.as_millis();
-                    Err(Status::deadline_exceeded(format!("no answer within {limit} ms")))
-                }
-            };
-            let rows = std::mem::take(&mut self.adding);
-            match answer {
-                Ok(_) => {
-                    let acknowledged = rows.len() as u64;
-                    self.settle(Settled { acknowledged, ..Settled::default() });
-                    healthy = true;
-                }
-                Err(status) => {
-                    self.add_failed(&rows, &status);
-                    return Ended::Broken { status, healthy };
-                }
-            }
+/// Sends one stream after the other until one fails.
+pub(super) async fn run<S: Source>(driver: &mut Driver<S>, channel: Channel) -> Ended {
+    let mut client = CountServiceClient::new(channel);
+    driver.connected(Connection::Add);
+    let mut healthy = false;
+    loop {
+        // This protocol cannot report drops.
+        driver.batches.carry.drops.0.clear();
+        if driver.is_done() {
+            return Ended::Done;
         }
-    }
-
-    /// Settles what is certain, and keeps what is certainly not counted.
-    fn add_failed(&mut self, rows: &[Row], status: &Status) {
-        let counted = trailer(status, COUNTED_TRAILER);
-        let Some(counted) = counted.filter(|counted| *counted <= rows.len()) else {
-            // A server without the method has counted nothing, nor has one without a connection.
-            if status.code() == Code::Unimplemented || is_unconnected(status) {
-                self.keep(rows);
-                return;
+        if driver.batches.carry.is_empty() {
+            let taken = driver.source.take().await;
+            driver.take(taken);
+            continue;
+        }
+        let rows = driver.batches.adding(driver.link.settings.batch_rows_max);
+        let messages = messages(Arc::clone(&rows), Arc::clone(&driver.batches.endpoints));
+        let request = driver.link.target.request(tokio_stream::iter(messages));
+        let limit = driver.link.settings.acknowledge_timeout;
+        let answer = match tokio::time::timeout(limit, client.add(request)).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                let limit = limit.as_millis();
+                Err(Status::deadline_exceeded(format!("no answer within {limit} ms")))
             }
-            let in_doubt = rows.len() as u64;
-            self.notices.in_doubt(in_doubt, status);
-            self.settle(Settled { in_doubt, ..Settled::default() });
-            return;
         };
-        // For their times; nobody says which.
-        let mut rejected = trailer(status, REFUSED_TRAILER).unwrap_or(0).min(counted);
-        let acknowledged = counted - rejected;
-        let mut rest = &rows[counted..];
-        if status.code() == Code::InvalidArgument && !rest.is_empty() {
-            rejected += 1;
-            rest = &rest[1..];
+        let settled = match &answer {
+            Ok(_) => Settled { acknowledged: rows.len() as u64, ..Settled::default() },
+            Err(status) => settled(rows.len() as u64, status),
+        };
+        let Settled { acknowledged, rejected, in_doubt, .. } = settled;
+        driver.batches.added((acknowledged + rejected + in_doubt) as usize);
+        driver.accounts.settle(settled);
+        match answer {
+            Ok(_) => healthy = true,
+            Err(status) => {
+                if rejected > 0 {
+                    driver.accounts.notices.rejected(0, rejected, &status);
+                }
+                if in_doubt > 0 {
+                    driver.accounts.notices.in_doubt(in_doubt, &status);
+                }
+                return Ended::Broken { status, healthy };
+            }
         }
-        if rejected > 0 {
-            self.notices.rejected(0, rejected as u64, status);
-        }
-        let (acknowledged, rejected) = (acknowledged as u64, rejected as u64);
-        self.settle(Settled { acknowledged, rejected, ..Settled::default() });
-        self.keep(rest);
     }
+}
 
-    fn keep(&mut self, rows: &[Row]) {
-        let mut kept = rows.to_vec();
-        kept.append(&mut self.carry.rows);
-        self.carry.rows = kept;
+/// What is certain of the rows of a stream that failed. The others are certainly not counted.
+fn settled(rows: u64, status: &Status) -> Settled {
+    let Some(counted) = wire::number(status, COUNTED_TRAILER).filter(|counted| *counted <= rows)
+    else {
+        // A server without the method has counted nothing, and neither has one without a connection.
+        let is_uncounted = status.code() == Code::Unimplemented || is_unconnected(status);
+        let in_doubt = if is_uncounted { 0 } else { rows };
+        return Settled { in_doubt, ..Settled::default() };
+    };
+    // For their times; the server does not say which.
+    let mut rejected = wire::number(status, REFUSED_TRAILER).unwrap_or(0).min(counted);
+    let acknowledged = counted - rejected;
+    if status.code() == Code::InvalidArgument && counted < rows {
+        rejected += 1;
     }
+    Settled { acknowledged, rejected, ..Settled::default() }
 }
 
 fn messages(
@@ -121,35 +104,8 @@ fn messages(
 
 /// Whether there was no connection to send anything by.
 fn is_unconnected(status: &Status) -> bool {
-    let mut cause = std::error::Error::source(status);
-    while let Some(error) = cause {
-        if error.is::<tonic::ConnectError>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
-fn trailer(status: &Status, name: &str) -> Option<usize> {
-    status.metadata().get(name)?.to_str().ok()?.parse().ok()
+    causes(status).any(<dyn std::error::Error>::is::<tonic::ConnectError>)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The server has ended while nothing was on its way to it: what comes next is not sent.
-    #[tokio::test]
-    async fn without_a_connection_nothing_is_in_doubt() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("an address");
-        drop(listener);
-        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"));
-        let channel = endpoint.expect("an address").connect_lazy();
-        let messages = tokio_stream::iter([AddRequest::default()]);
-        let status = CountServiceClient::new(channel).add(messages).await.expect_err("nobody");
-        assert!(is_unconnected(&status), "{status:?}");
-        assert!(!is_unconnected(&Status::unavailable("lost answer")));
-    }
-}
+mod tests;

@@ -1,44 +1,153 @@
-//! Numbering, setting aside, beginning anew, and asking at the end: what happens to batches besides
-//! being sent.
+//! The batches that the driver has: what is not numbered yet, what is, and where it is stored.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tally_proto::wire::BATCH_BYTES_MAX;
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::record::Verdict;
-use super::{Driver, Ended, SPOOL_PAUSE};
-use crate::ledger::Breach;
-use crate::{random, rows};
+use super::Anew;
+use super::accounts::Accounts;
+use super::record::Reason;
+use super::spool_thread::SpoolThread;
+use crate::clock::{self, AnyClock};
+use crate::endpoints::Endpoints;
+use crate::error::ConnectError;
+use crate::ledger::{Lease, Ledger, Settled};
+use crate::random;
+use crate::rows::{self, BatchLimits, Requests, Row};
+use crate::settings::Settings;
+use crate::spool::Stored;
 
-/// How long a server is asked at the end what became of the batches that it has not acknowledged.
-const CONCLUDE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long to wait before a full spool is tried again.
+const SPOOL_PAUSE: Duration = Duration::from_secs(1);
 
-// === impl Driver ===
+pub(super) struct Batches {
+    /// What was taken and is not numbered yet.
+    pub(super) carry: Requests,
+    pub(super) ledger: Ledger,
+    spool: Option<Store>,
+    under_way: UnderWay,
+    /// How large a batch may be, as far as is known.
+    pub(super) limits: BatchLimits,
+    /// Up to this batch, one is sent at a time, to find the one that the server refuses.
+    pub(super) careful_until: u64,
+    /// How many batches stay in memory although the spool has them.
+    in_memory_max: usize,
+    pub(super) endpoints: Arc<Endpoints>,
+    pub(super) clock: AnyClock,
+}
 
-impl Driver {
-    /// Numbers a part of what came, and keeps it in the spool. False: there is nothing, or no
-    /// room.
-    pub(super) async fn number(&mut self) -> bool {
-        let drops = self.carry.drops.clone().take_some();
-        if (self.carry.rows.is_empty() && drops.is_empty()) || self.append_at.is_some() {
+/// The spool, which has each batch before it is sent.
+struct Store {
+    thread: SpoolThread,
+    /// The lease that is stored.
+    lease: Option<Lease>,
+    /// When the spool is tried again, after it was full.
+    append_at: Option<Instant>,
+    /// The last of the batches that an earlier process has left, and how many they are, until all
+    /// are acknowledged.
+    left: Option<(u64, u64)>,
+}
+
+/// What is being done with requests, and undecided until it is done.
+enum UnderWay {
+    Nothing,
+    /// The first of `carry` are written to the spool; the outcome says whether they are there.
+    Appending(usize, Arc<OnceLock<bool>>),
+    /// What was sent is taken out of the spool.
+    LettingGo,
+    /// The first of `carry` are sent by `Add`.
+    Adding(usize),
+}
+
+// === impl Batches ===
+
+impl Batches {
+    pub(super) async fn open(
+        settings: &Settings,
+        endpoints: Arc<Endpoints>,
+    ) -> Result<Self, ConnectError> {
+        let clock = settings.clock.clone();
+        let id = random::producer_id(clock.micros());
+        let mut ledger = Ledger::new(id, settings.short_name());
+        let mut spool = None;
+        if let Some((dir, options)) = settings.spool.clone() {
+            let (thread, recovered) = SpoolThread::open(dir.clone(), options, id).await?;
+            for finding in &recovered.findings {
+                tracing::error!(finding = %finding, "the spool was damaged");
+            }
+            ledger.go_on(&recovered);
+            let batches = ledger.pending() as u64;
+            if batches > 0 {
+                tracing::info!(
+                    producer = settings.name,
+                    folder = %dir.display(),
+                    batches,
+                    "going on with the batches that an earlier process left in the spool"
+                );
+            }
+            let left = (batches > 0).then_some((recovered.next_sequence - 1, batches));
+            spool = Some(Store { thread, lease: None, append_at: None, left });
+        }
+        let limits = BatchLimits {
+            rows: settings.batch_rows_max,
+            bytes: BATCH_BYTES_MAX as usize,
+            endpoints: settings.endpoints_max.max(1),
+        };
+        Ok(Self {
+            carry: Requests::default(),
+            ledger,
+            spool,
+            under_way: UnderWay::Nothing,
+            limits,
+            careful_until: 0,
+            in_memory_max: settings.batches_in_flight_max,
+            endpoints,
+            clock,
+        })
+    }
+
+    pub(super) fn has_spool(&self) -> bool {
+        self.spool.is_some()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.carry.is_empty() && self.ledger.pending() == 0
+    }
+
+    /// When the spool is tried again, after it was full.
+    pub(super) fn append_at(&self) -> Option<Instant> {
+        self.spool.as_ref()?.append_at
+    }
+
+    /// Stores what was taken, if there is a spool.
+    pub(super) async fn store(&mut self, accounts: &mut Accounts) {
+        while self.has_spool() && self.number(accounts).await {}
+    }
+
+    /// Numbers a batch of what was taken, and stores it in the spool. False: there is nothing, or
+    /// no room.
+    pub(super) async fn number(&mut self, accounts: &mut Accounts) -> bool {
+        if self.carry.is_empty() || self.append_at().is_some_and(|at| at > Instant::now()) {
             return false;
         }
-        let fitting = rows::fitting(&self.carry.rows, &drops, self.limits, &self.endpoints);
-        let fitting = fitting.min(self.carry.rows.len());
-        let kept = self.custody.is_on();
-        if kept {
+        let drops = self.carry.drops.clone().take_some();
+        let rows = &self.carry.rows;
+        let fitting = rows::fitting(rows, &drops, self.limits, &self.endpoints).min(rows.len());
+        if let Some(spool) = &mut self.spool {
+            spool.append_at = None;
             let outcome = Arc::new(OnceLock::new());
-            self.appending = (fitting as u64, Arc::clone(&outcome));
-            let rows = &self.carry.rows[..fitting];
+            self.under_way = UnderWay::Appending(fitting, Arc::clone(&outcome));
+            let requests = fitting as u64 + drops.total();
+            let payload = rows::payload(&rows[..fitting], &drops, &self.endpoints);
             let sequence = self.ledger.next_sequence();
-            let appended =
-                self.custody.append(sequence, rows, &drops, &self.endpoints, outcome).await;
-            self.appending = Default::default();
+            let appended = spool.thread.append(sequence, requests, payload, outcome).await;
+            self.under_way = UnderWay::Nothing;
             if let Err(error) = appended {
-                self.notices.spool(&error);
-                self.append_at = Some(Instant::now() + SPOOL_PAUSE);
+                accounts.notices.spool(&error);
+                spool.append_at = Some(Instant::now() + SPOOL_PAUSE);
                 return false;
             }
         }
@@ -46,136 +155,205 @@ impl Driver {
         let rest = self.carry.rows.split_off(fitting);
         let rows = std::mem::replace(&mut self.carry.rows, rest);
         // What cannot be sent soon need not stay in memory.
-        let stays = !kept || self.ledger.pending() < self.settings.batches_in_flight_max;
-        self.ledger.push(rows, drops, stays);
+        let stays = !self.has_spool() || self.ledger.pending() < self.in_memory_max;
+        self.ledger.push(fitting, stays.then_some(Requests { rows, drops }));
         true
     }
 
-    /// The server refuses the first batch that is not acknowledged. False: nothing has changed,
-    /// and it is to be sent again.
-    pub(super) async fn set_aside(&mut self, status: &Status, verdict: Verdict) -> bool {
-        let sequence = self.ledger.acknowledged() + 1;
-        if self.ledger.batch(sequence).is_some_and(|batch| batch.stored) {
-            let now = self.settings.clock.micros();
-            match self.custody.read(sequence, &self.endpoints, now).await {
-                Ok(content) => {
-                    let settled = self.ledger.load(sequence, content);
-                    self.settle(settled);
-                }
-                Err(error) => {
-                    self.notices.spool(&error);
-                    return false;
+    /// Reads a batch from the spool. None: the ledger has it.
+    pub(super) async fn load(
+        &mut self,
+        sequence: u64,
+        accounts: &mut Accounts,
+    ) -> Result<Option<Requests>, Status> {
+        let Some(Store { thread, .. }) = &self.spool else { return Ok(None) };
+        if self.ledger.batch(sequence).is_none_or(|batch| batch.requests.is_some()) {
+            return Ok(None);
+        }
+        let stored = thread.read(sequence).await;
+        let count = match stored.map_err(|error| accounts.notices.spool(&error))? {
+            Stored::Batch { rows, payload, .. } => {
+                match Requests::decode(&payload, &self.endpoints) {
+                    Some(requests) => return Ok(Some(requests)),
+                    None => rows,
                 }
             }
+            // Each batch of a hole has a number, and must report something.
+            Stored::Missing(missing) if sequence > missing.first => 1,
+            Stored::Missing(missing) => missing.rows.saturating_sub(missing.last - missing.first),
+        };
+        tracing::error!(sequence, count, "a batch in the spool is damaged: reported as dropped");
+        let today = clock::day(self.clock.micros());
+        let requests = Requests::dropped(today, count.max(1));
+        let settled = self.ledger.load(sequence, requests, true);
+        self.settle(settled, accounts);
+        Ok(None)
+    }
+
+    /// Stores the lease, if it has changed.
+    pub(super) async fn store_lease(&mut self, accounts: &mut Accounts) -> Result<(), Status> {
+        let Some(spool) = &mut self.spool else { return Ok(()) };
+        let lease = &self.ledger.lease;
+        if spool.lease.as_ref() != Some(lease) {
+            let stored = spool.thread.set_lease(lease.epoch, lease.claims.clone()).await;
+            stored.map_err(|error| accounts.notices.spool(&error))?;
+            spool.lease = Some(lease.clone());
         }
-        if verdict == Verdict::Limit && !self.is_large(sequence) {
-            return false;
+        Ok(())
+    }
+
+    /// The server has said what it has.
+    pub(super) fn heard(&mut self) {
+        let at = self.ledger.heard(self.clock.micros());
+        if let Some(spool) = &self.spool {
+            spool.thread.acknowledge(self.ledger.acknowledged(), at);
         }
-        // A time that is ahead by this machine's clock too was not told by a clock that is right:
-        // those behind it do not wait for that day. Otherwise the clocks disagree, and until a
-        // person has set one of them, nothing is lost.
-        let latest = match verdict {
-            Verdict::TimeAhead => self.settings.clock.latest_micros(),
+    }
+
+    pub(super) fn settle(&mut self, settled: Settled, accounts: &mut Accounts) {
+        accounts.settle(settled);
+        let left = self.spool.as_mut().map(|spool| &mut spool.left);
+        if let Some(left) = left
+            && let Some((_, batches)) = left.take_if(|left| self.ledger.acknowledged() >= left.0)
+        {
+            accounts.notices.recovered(batches);
+        }
+    }
+
+    /// The server refuses the first batch that is not acknowledged. False: nothing has changed, and
+    /// the batch is to be sent again.
+    pub(super) async fn set_aside(
+        &mut self,
+        status: &Status,
+        reason: Reason,
+        accounts: &mut Accounts,
+    ) -> Result<bool, Anew> {
+        let sequence = self.ledger.acknowledged() + 1;
+        match self.load(sequence, accounts).await {
+            Ok(Some(requests)) => {
+                self.ledger.load(sequence, requests, false);
+            }
+            Ok(None) => {}
+            Err(_) => return Ok(false),
+        }
+        // A time that is ahead by this machine's clock too did not come from a correct clock: the
+        // batches behind it do not wait for that day. Otherwise the clocks disagree, and nothing is
+        // lost until a person has set one of them.
+        let latest = match reason {
+            Reason::TimeAhead => self.clock.latest_micros(),
             _ => i64::MIN,
         };
-        if verdict == Verdict::TimeAhead && !self.ledger.has_later(latest) {
-            return false;
+        if reason == Reason::TimeAhead && !self.ledger.has_later(latest)
+            || reason == Reason::Limit && !self.is_large(sequence)
+        {
+            return Ok(false);
         }
-        match self.ledger.set_aside(latest) {
-            Some(settled) => {
-                self.notices.rejected(sequence, settled.rejected, status);
-                self.settle(settled);
-            }
-            None => {
-                let why = "the server refuses a batch that only tells of drops";
-                self.begin_anew(why, false, 0).await;
-                return false;
-            }
-        }
-        true
+        let settled = self.ledger.set_aside(latest).ok_or_else(|| Anew {
+            why: "the server refuses a batch that only reports drops".to_owned(),
+            lost: false,
+            missing: 0,
+        })?;
+        accounts.notices.rejected(sequence, settled.rejected, status);
+        self.settle(settled, accounts);
+        Ok(true)
     }
 
-    /// Whether a batch is larger than the server allows, as when one with larger limits was
-    /// there before.
+    /// Whether a batch is larger than the server allows, because the server before it had larger
+    /// limits.
     fn is_large(&self, sequence: u64) -> bool {
-        self.ledger.batch(sequence).is_some_and(|batch| {
-            rows::fitting(&batch.rows, &batch.drops, self.limits, &self.endpoints)
-                < batch.rows.len()
+        let requests = self.ledger.batch(sequence).and_then(|batch| batch.requests.as_ref());
+        requests.is_some_and(|Requests { rows, drops }| {
+            rows::fitting(rows, drops, self.limits, &self.endpoints) < rows.len()
         })
     }
 
-    /// Goes on as a new producer, since this one's batches can no longer be told apart.
-    pub(super) async fn begin_anew(&mut self, why: &str, lost: bool, missing: u64) {
-        let id = random::producer_id(self.settings.clock.micros());
+    /// Goes on as a new producer, because this one's batches can no longer be told apart.
+    pub(super) async fn begin_anew(&mut self, anew: Anew, accounts: &mut Accounts) {
+        let Anew { why, lost, missing } = anew;
+        let now = self.clock.micros();
+        let id = random::producer_id(now);
         let keep_after = if lost { self.ledger.acknowledged() } else { self.ledger.doubtful() };
         let mut let_go = 0;
-        if self.custody.is_on() {
-            let now = self.settings.clock.micros();
-            self.letting_go = !lost;
-            let kept = self.custody.begin_anew(id, keep_after, now).await;
-            self.letting_go = false;
-            match kept {
-                Ok(kept) => {
-                    let settled = self.ledger.keep_only(keep_after, &kept.batches);
-                    self.settle(settled);
-                    let_go = kept.let_go;
+        if let Some(spool) = &mut self.spool {
+            if !lost {
+                self.under_way = UnderWay::LettingGo;
+            }
+            let endpoints = Arc::clone(&self.endpoints);
+            let as_dropped = move |count| {
+                let Requests { rows, drops } = Requests::dropped(clock::day(now), count);
+                rows::payload(&rows, &drops, &endpoints)
+            };
+            let taken_over = spool.thread.begin_anew(id, keep_after, as_dropped).await;
+            self.under_way = UnderWay::Nothing;
+            match taken_over {
+                Ok(taken_over) => {
+                    (spool.lease, spool.left) = (None, None);
+                    let_go = taken_over.let_go;
+                    accounts.settle(self.ledger.keep_only(keep_after, &taken_over.batches));
                 }
-                // The server refuses the old one again, and this is tried again.
-                Err(error) => return self.notices.spool(&error),
+                // The server refuses the old producer again, and this is tried again.
+                Err(error) => {
+                    accounts.notices.spool(&error);
+                    return;
+                }
             }
         }
-        self.kept = None;
         self.careful_until = 0;
-        self.recovered = None;
-        if missing > 0 {
-            self.progress.send_modify(|progress| progress.batches_lost += missing);
-        }
+        accounts.lost(missing);
+        let mut settled = Settled::default();
         if lost {
-            self.notices.database_lost(why, missing);
             self.ledger.number_anew(id);
         } else {
-            let settled = self.ledger.begin_anew(id);
-            // Those that an earlier process has left are in none of this one's sums.
-            self.notices.new_producer(why, settled.in_doubt.max(let_go), missing);
-            self.settle(settled);
+            settled = self.ledger.begin_anew(id);
         }
+        // The batches that an earlier process has left are in none of this one's sums.
+        accounts.notices.new_producer(&why, lost, settled.in_doubt.max(let_go), missing);
+        accounts.settle(settled);
     }
 
-    /// Asks the server which of the batches that were sent are committed. It opens the producer with
-    /// another claim: whatever is still on its way with the one before is refused from then on.
-    pub(super) async fn conclude(&mut self) {
-        if self.custody.is_on() || self.ledger.doubtful() == self.ledger.acknowledged() {
-            return;
-        }
-        let asked = async {
-            let Ok(channel) = self.target.connect(CONCLUDE_TIMEOUT).await else { return };
-            self.ledger.claims.push(random::claim());
-            if self.open(channel).await.is_ok() {
-                self.ledger.nothing_in_doubt();
+    /// The first of what was taken, to be sent by `Add`.
+    pub(super) fn adding(&mut self, rows_max: usize) -> Arc<[Row]> {
+        let rows = &self.carry.rows[..rows_max.min(self.carry.rows.len())];
+        self.under_way = UnderWay::Adding(rows.len());
+        rows.into()
+    }
+
+    /// So many of them have come to an end; the others are still to be sent.
+    pub(super) fn added(&mut self, rows: usize) {
+        self.under_way = UnderWay::Nothing;
+        self.carry.rows.drain(..rows);
+    }
+
+    /// Gives everything up, and says what becomes of it.
+    pub(super) fn give_up(&mut self) -> Settled {
+        let (in_doubt, unsent) = self.ledger.give_up();
+        let mut left = Settled::default();
+        // The next process finds what is in the spool, unless that is just letting it go.
+        let stays = self.has_spool() && !matches!(self.under_way, UnderWay::LettingGo);
+        *if stays { &mut left.spooled } else { &mut left.in_doubt } += in_doubt;
+        *if self.has_spool() { &mut left.spooled } else { &mut left.dropped } += unsent;
+        let (count, end) = match &self.under_way {
+            UnderWay::Nothing | UnderWay::LettingGo => (0, &mut left.dropped),
+            UnderWay::Adding(count) => (*count as u64, &mut left.in_doubt),
+            UnderWay::Appending(count, outcome) => {
+                let end = match outcome.get() {
+                    Some(true) => &mut left.spooled,
+                    Some(false) => &mut left.dropped,
+                    // The runtime went away meanwhile.
+                    None => &mut left.in_doubt,
+                };
+                (*count as u64, end)
             }
         };
-        let _ = tokio::time::timeout(CONCLUDE_TIMEOUT, asked).await;
+        *end += count;
+        left.dropped += self.carry.rows.len() as u64 - count;
+        left
     }
 
-    /// What a breach means.
-    pub(super) fn breach(breach: Breach) -> Ended {
-        match breach {
-            Breach::Foreign { committed, sent } => Ended::Anew {
-                why: format!(
-                    "the server has batches up to {committed}, and only {sent} were sent: \
-                     another client uses this producer's id"
-                ),
-                lost: false,
-                missing: 0,
-            },
-            Breach::Lost { committed, acknowledged } => Ended::Anew {
-                why: format!(
-                    "the server's database has batches up to {committed}, and had acknowledged \
-                     those up to {acknowledged}"
-                ),
-                lost: true,
-                missing: acknowledged - committed,
-            },
+    /// Closes the spool. Nothing more is stored then.
+    pub(super) async fn close(&mut self) {
+        if let Some(spool) = &mut self.spool {
+            spool.thread.close().await;
         }
     }
 }

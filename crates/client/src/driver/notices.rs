@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use super::record::{Verdict, verdict};
+use super::record::Reason;
 use crate::progress::Connection;
 use crate::transport::describe;
 
@@ -17,19 +17,19 @@ const INTERVAL: Duration = Duration::from_secs(60);
 const REJECTED_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(super) struct Notices {
-    url: String,
+    server: String,
     producer: String,
-    /// What was last said, and when.
-    said: Option<(Instant, Said)>,
+    /// What was last logged of the connection, and when.
+    last: Option<(Instant, Said)>,
     /// When a person was last called for.
     called: Option<Instant>,
-    /// It was said that the server speaks only `count.v1`.
+    /// It was logged that the server speaks only `count.v1`.
     said_add: bool,
-    /// When it was last said that the spool fails.
+    /// When it was last logged that the spool fails.
     said_spool: Option<Instant>,
-    /// When it was last said that the server refuses requests, and how many more since.
+    /// When it was last logged that the server refuses requests, and how many more since.
     said_rejected: (Option<Instant>, u64),
-    /// What is wrong at the moment, for those who ask.
+    /// What is wrong at the moment, for the handles.
     trouble: watch::Sender<Option<String>>,
 }
 
@@ -38,21 +38,28 @@ enum Said {
     Away(Code),
     /// A time is ahead of the server's clock.
     Ahead,
-    Back(Connection),
+    Back,
+}
+
+/// Logs with the names of the server and the producer.
+macro_rules! log {
+    ($level:ident, $notices:ident, $($rest:tt)+) => {
+        tracing::$level!(server = $notices.server, producer = $notices.producer, $($rest)+)
+    };
 }
 
 // === impl Notices ===
 
 impl Notices {
     pub(super) fn new(
-        url: String,
+        server: String,
         producer: String,
         trouble: watch::Sender<Option<String>>,
     ) -> Self {
         Self {
-            url,
+            server,
             producer,
-            said: None,
+            last: None,
             called: None,
             said_add: false,
             said_spool: None,
@@ -62,67 +69,53 @@ impl Notices {
     }
 
     fn note(&self, trouble: Option<String>) {
-        if *self.trouble.borrow() != trouble {
-            self.trouble.send_replace(trouble);
-        }
+        self.trouble.send_if_modified(|noted| {
+            *noted != trouble && {
+                *noted = trouble;
+                true
+            }
+        });
     }
 
     pub(super) fn away(&mut self, status: &Status) {
-        self.note(Some(describe(status).to_string()));
-        let is_ahead = verdict(status) == Verdict::TimeAhead;
-        let code = status.code();
+        let (error, code) = (describe(status), status.code());
+        self.note(Some(error.clone()));
+        let is_ahead = Reason::of(status) == Reason::TimeAhead;
         let says = if is_ahead { Said::Ahead } else { Said::Away(code) };
         let needs_a_person = is_ahead || needs_a_person(code);
         let now = Instant::now();
-        let due = match self.said {
-            None => true,
-            // The same again is said once.
-            Some((_, said)) if said == says => false,
-            Some((at, _)) => {
-                let called = self.called.is_some_and(|called| now - called < INTERVAL);
-                now - at >= INTERVAL || needs_a_person && !called
-            }
-        };
+        let due = self.last.is_none_or(|(at, said)| {
+            let called = self.called.is_some_and(|called| now - called < INTERVAL);
+            // The same again is logged once.
+            said != says && (now - at >= INTERVAL || needs_a_person && !called)
+        });
         if !due {
             return;
         }
-        self.said = Some((now, says));
-        let (server, producer) = (&self.url, &self.producer);
-        let (error, code) = (describe(status), code.description());
-        if needs_a_person {
-            self.called = Some(now);
+        self.last = Some((now, says));
+        let code = code.description();
+        if !needs_a_person {
+            log!(warn, self, error, code, "Tally cannot be reached; requests wait until it can");
+            return;
         }
+        self.called = Some(now);
         if is_ahead {
-            tracing::error!(
-                server,
-                producer,
+            log!(
+                error,
+                self,
                 error,
                 "the server's clock is behind this machine's, or this one is ahead; requests wait \
                  until the clocks are set"
             );
-        } else if needs_a_person {
-            tracing::error!(
-                server,
-                producer,
-                error,
-                code,
-                "Tally refuses this client; it goes on trying"
-            );
         } else {
-            tracing::warn!(
-                server,
-                producer,
-                error,
-                code,
-                "Tally cannot be reached; requests wait until it can"
-            );
+            log!(error, self, error, code, "Tally refuses this client; it goes on trying");
         }
     }
 
-    /// What an earlier process has left has come to its end; if it was not counted, that was said.
+    /// The batches that an earlier process has left are settled. If they were not counted, that was
+    /// logged.
     pub(super) fn recovered(&self, batches: u64) {
-        let (server, producer) = (&self.url, &self.producer);
-        tracing::info!(server, producer, batches, "all that was left in the spool is settled");
+        log!(info, self, batches, "all that was left in the spool is settled");
     }
 
     /// Nothing is wrong any more.
@@ -131,116 +124,79 @@ impl Notices {
     }
 
     pub(super) fn back(&mut self, connection: Connection) {
-        let (server, producer) = (&self.url, &self.producer);
-        if connection == Connection::Add && !self.said_add {
-            self.said_add = true;
-            tracing::error!(
-                server,
-                producer,
+        if connection == Connection::Add && !std::mem::replace(&mut self.said_add, true) {
+            log!(
+                error,
+                self,
                 "this server does not speak tally.requests.v1: requests are counted with \
                  count.v1 Add, which is not exactly once; what is in doubt is not sent again"
             );
         }
-        if matches!(self.said, Some((_, Said::Back(_)))) {
-            return;
+        if !matches!(self.last, Some((_, Said::Back))) {
+            log!(info, self, "counting with Tally");
+            self.last = Some((Instant::now(), Said::Back));
         }
-        tracing::info!(server, producer, "counting with Tally");
-        self.said = Some((Instant::now(), Said::Back(connection)));
     }
 
-    pub(super) fn new_producer(&self, why: &str, in_doubt: u64, batches_lost: u64) {
-        let (server, producer) = (&self.url, &self.producer);
-        tracing::error!(
-            server,
-            producer,
-            in_doubt,
-            batches_lost,
-            "{why}; going on under a new id. What was sent and not acknowledged is in doubt, and \
-             is not sent again"
-        );
+    pub(super) fn new_producer(&self, why: &str, lost: bool, in_doubt: u64, batches_lost: u64) {
+        let rest = match lost {
+            true => "what it has lost is lost, and the rest goes on under a new id",
+            false => {
+                "going on under a new id. What was sent and not acknowledged is in doubt, and is \
+                 not sent again"
+            }
+        };
+        log!(error, self, in_doubt, batches_lost, "{why}; {rest}");
     }
 
-    pub(super) fn database_lost(&self, why: &str, batches_lost: u64) {
-        let (server, producer) = (&self.url, &self.producer);
-        tracing::error!(
-            server,
-            producer,
-            batches_lost,
-            "{why}; what it has lost is lost, and the rest goes on under a new id"
-        );
-    }
-
-    /// The spool does not do what it should, such as when it is full.
-    pub(super) fn spool(&mut self, error: &str) {
+    /// The spool has failed, such as when it is full.
+    pub(super) fn spool(&mut self, error: &str) -> Status {
         let now = Instant::now();
         if self.said_spool.is_none_or(|at| now - at >= INTERVAL) {
             self.said_spool = Some(now);
-            let (server, producer) = (&self.url, &self.producer);
-            tracing::error!(server, producer, error, "the spool fails; requests wait in memory");
+            log!(error, self, error, "the spool fails; requests wait in memory");
         }
+        Status::data_loss(error)
     }
 
-    /// Said once in a while, with those that were not spoken of.
+    /// Logged once in a while, with the requests since the last time.
     pub(super) fn rejected(&mut self, sequence: u64, requests: u64, status: &Status) {
         let error = describe(status);
-        self.note(Some(error.to_string()));
-        let (said, unsaid) = self.said_rejected;
-        let requests = unsaid + requests;
-        let now = Instant::now();
-        if said.is_some_and(|at| now - at < REJECTED_INTERVAL) {
+        self.note(Some(error.clone()));
+        let (at, unsaid) = self.said_rejected;
+        let (requests, now) = (unsaid + requests, Instant::now());
+        if at.is_some_and(|at| now - at < REJECTED_INTERVAL) {
             self.said_rejected.1 = requests;
             return;
         }
         self.said_rejected = (Some(now), 0);
-        let (server, producer) = (&self.url, &self.producer);
-        tracing::error!(
-            server,
-            producer,
-            sequence,
-            requests,
-            error,
-            "the server refuses requests; they are not counted"
-        );
+        let what = "the server refuses requests; they are not counted";
+        log!(error, self, sequence, requests, error, "{what}");
     }
 
     pub(super) fn in_doubt(&self, requests: u64, status: &Status) {
-        let (server, producer) = (&self.url, &self.producer);
-        let error = describe(status);
-        tracing::error!(
-            server,
-            producer,
-            requests,
+        log!(
             error,
+            self,
+            requests,
+            error = describe(status),
             "an Add stream broke; its requests may or may not be counted, and are not sent again"
         );
     }
 
     pub(super) fn given_up(&self, in_doubt: u64, dropped: u64) {
-        if self.said_rejected.1 > 0 {
-            let (server, producer, requests) = (&self.url, &self.producer, self.said_rejected.1);
-            tracing::error!(server, producer, requests, "the server refused further requests");
+        let requests = self.said_rejected.1;
+        if requests > 0 {
+            log!(error, self, requests, "the server refused further requests");
         }
         if in_doubt + dropped > 0 {
-            let (server, producer) = (&self.url, &self.producer);
-            tracing::error!(
-                server,
-                producer,
-                in_doubt,
-                dropped,
-                "closed before everything was acknowledged"
-            );
+            log!(error, self, in_doubt, dropped, "closed before everything was acknowledged");
         }
     }
 }
 
 /// Whether trying again will hardly help by itself.
 fn needs_a_person(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Unauthenticated
-            | Code::PermissionDenied
-            | Code::Unimplemented
-            | Code::InvalidArgument
-            | Code::NotFound
-    )
+    use Code::{InvalidArgument, NotFound, PermissionDenied, Unauthenticated, Unimplemented};
+    matches!(code, Unauthenticated | PermissionDenied | Unimplemented | InvalidArgument | NotFound)
 }

@@ -1,57 +1,52 @@
 //! One stream of `Record`.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tally_proto::tally::producers::v1 as producers;
-
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
-use tally_proto::wire::{COMMITTED_TRAILER, REASON_TRAILER, reason};
+use tally_proto::wire::{self, COMMITTED_TRAILER, REASON_TRAILER, reason};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tonic::codegen::tokio_stream::Stream;
+use tonic::codegen::tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
-use super::deadline::sleep_until;
-use super::{Driver, Ended, HEALTHY_AFTER};
+use super::{Anew, Driver, Ended, Source, sleep_until};
 use crate::clock;
-use crate::producer::CountedFile;
 use crate::progress::Connection;
-use crate::rows::{self, Limits, Names};
+use crate::rows::{self, BatchLimits, Names};
 
-/// How long the end of a stream is waited for on which everything is acknowledged.
+/// A stream that lasted this long counts as healthy, however it ended.
+const HEALTHY_AFTER: Duration = Duration::from_secs(10);
+
+/// How long to wait for the end of a stream once everything on it is acknowledged.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// An open stream.
-pub(super) struct Open {
+pub(super) struct Stream {
     messages: mpsc::UnboundedSender<proto::RecordRequest>,
     answers: Streaming<producers::Acknowledgement>,
     since: Instant,
     /// Since when the server owes an acknowledgement.
     silent_since: Instant,
-    limits: Limits,
+    /// How many batches may be in flight.
     window: u64,
     names: Names,
     /// The last batch that was sent on this stream.
     sent: u64,
     /// Something was acknowledged on this stream.
     acknowledged: bool,
-    /// It can name no more endpoints: another one is opened when this one's batches are
-    /// acknowledged.
+    /// It can name no more endpoints: once its batches are acknowledged, another one is opened.
     full: bool,
 }
 
-/// The messages of a stream. As many wait as the window allows.
-struct Messages(mpsc::UnboundedReceiver<proto::RecordRequest>);
-
-/// What an error of the server means.
+/// Why the server has ended a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Retry,
+pub(super) enum Reason {
+    /// None that this client treats specially.
+    Other,
     Forgotten,
     InUse,
     InvalidBatch,
@@ -59,298 +54,262 @@ pub(super) enum Verdict {
     TimeAhead,
 }
 
-// === impl Driver ===
+// === impl Stream ===
 
-impl Driver {
-    /// Opens a stream, and uses it until it ends.
-    pub(super) async fn record(&mut self, channel: Channel) -> Ended {
-        let mut open = match self.open(channel).await {
-            Ok(open) => open,
-            Err(ended) => return ended,
-        };
-        loop {
-            if let Err(ended) = self.fill(&mut open).await {
-                return ended;
-            }
-            let in_flight = open.sent - self.ledger.acknowledged();
-            if self.is_done() {
-                // Whoever has a spool comes back as the same producer.
-                if !self.custody.is_on() {
-                    let files = self.counted_files.get().into_iter().flatten();
-                    let done = proto::Done { files: files.map(CountedFile::message).collect() };
-                    let done = proto::RecordRequest { kind: Some(Kind::Done(done)) };
-                    let _ = open.messages.send(done);
-                }
-                self.finish(open).await;
-                return Ended::Done;
-            }
-            if open.full && in_flight == 0 {
-                self.finish(open).await;
-                return Ended::Reopen;
-            }
-            // A spool takes what the server does not take yet.
-            let may_take = (in_flight < open.window && !open.full) || self.custody.is_on();
-            let append_at = self.append_at;
-            let silent_at = clock::later(open.silent_since, self.settings.acknowledge_timeout);
-            tokio::select! {
-                answer = open.answers.message() => {
-                    if let Err(ended) = self.answered(&mut open, answer) {
-                        return ended;
-                    }
-                }
-                chunk = self.chunks.take(), if may_take && self.wants_chunk() => self.take(chunk),
-                () = sleep_until(append_at), if append_at.is_some() => self.append_at = None,
-                () = tokio::time::sleep_until(silent_at), if in_flight > 0 => {
-                    let status = Status::deadline_exceeded(format!(
-                        "nothing was acknowledged for {} ms",
-                        self.settings.acknowledge_timeout.as_millis(),
-                    ));
-                    return Ended::Broken { status, healthy: open.acknowledged };
-                }
-            }
-        }
-    }
-
-    pub(super) async fn open(&mut self, channel: Channel) -> Result<Open, Ended> {
+impl Stream {
+    /// Opens a stream.
+    pub(super) async fn open<S: Source>(
+        driver: &mut Driver<S>,
+        channel: Channel,
+    ) -> Result<Self, Ended> {
         let broken = |status| Ended::Broken { status, healthy: false };
-        self.keep_claims().await?;
+        driver.batches.store_lease(&mut driver.accounts).await.map_err(broken)?;
         let (messages, receiver) = mpsc::unbounded_channel();
-        let _ = messages.send(proto::RecordRequest { kind: Some(Kind::Open(self.ledger.open())) });
-        let request = self.target.request(Messages(receiver));
+        let open = driver.batches.ledger.open();
+        let _ = messages.send(proto::RecordRequest { kind: Some(Kind::Open(open)) });
+        let request = driver.link.target.request(UnboundedReceiverStream::new(receiver));
         let mut client = RequestServiceClient::new(channel);
         let call = async {
             let mut answers = client.record(request).await?.into_inner();
             let first = answers.message().await?;
             Ok((answers, first))
         };
-        let limit = self.patience(self.settings.open_timeout);
-        let call = tokio::time::timeout(limit, call);
-        let answer = match self.meanwhile(call).await {
+        let limit = driver.link.patience(driver.link.settings.open_timeout, &driver.batches);
+        let late = || {
+            let limit = limit.as_millis();
+            Status::deadline_exceeded(format!("no answer to Open within {limit} ms"))
+        };
+        let answer = match driver.meanwhile(tokio::time::timeout(limit, call)).await {
             None => return Err(Ended::Done),
-            Some(Ok(answer)) => answer,
-            Some(Err(_)) => {
-                let limit = limit.as_millis();
-                Err(Status::deadline_exceeded(format!("no answer to Open within {limit} ms")))
-            }
+            Some(answer) => answer.map_err(|_| late()).flatten(),
         };
         let (answers, first) = match answer {
             Ok(answer) => answer,
-            Err(status) => return Err(self.refused(None, self.target.unanswered(status))),
+            Err(status) => {
+                let status = driver.link.target.unanswered(status);
+                return Err(match anew(driver, Reason::of(&status)) {
+                    Some(anew) => Ended::Anew(anew),
+                    None => broken(status),
+                });
+            }
         };
         let Some(producers::Acknowledgement { opened: Some(opened), committed_sequence }) = first
         else {
             return Err(broken(Status::internal("the first answer is not Opened")));
         };
-        match self.ledger.opened(opened.epoch, committed_sequence) {
-            Ok(settled) => self.settle(settled),
-            Err(breach) => return Err(Self::breach(breach)),
-        }
-        self.heard();
+        let batches = &mut driver.batches;
+        let settled = batches.ledger.opened(opened.epoch, committed_sequence)?;
+        batches.settle(settled, &mut driver.accounts);
+        batches.heard();
         // From here on the earlier claims may be forgotten, and not before.
-        self.keep_claims().await?;
-        self.opened_once = true;
-        self.connected(Connection::Record);
+        batches.store_lease(&mut driver.accounts).await.map_err(broken)?;
+        batches.ledger.begin_stream();
+        driver.link.opened_once = true;
+        driver.connected(Connection::Record);
+        Ok(Self::new(driver, messages, answers, &opened))
+    }
+
+    /// A stream within the server's limits and this client's.
+    fn new<S: Source>(
+        driver: &mut Driver<S>,
+        messages: mpsc::UnboundedSender<proto::RecordRequest>,
+        answers: Streaming<producers::Acknowledgement>,
+        opened: &producers::Opened,
+    ) -> Self {
         let or_ours = |theirs: u32, ours: usize| match theirs {
             0 => ours,
             theirs => ours.min(theirs as usize),
         };
-        self.limits = Limits {
-            rows: or_ours(opened.batch_rows_max, self.settings.batch_rows_max),
+        let settings = &driver.link.settings;
+        driver.batches.limits = BatchLimits {
+            rows: or_ours(opened.batch_rows_max, settings.batch_rows_max),
             bytes: or_ours(opened.batch_bytes_max, usize::MAX),
             endpoints: or_ours(opened.endpoints_max, usize::MAX),
         };
-        self.ledger.begin_stream();
+        let window = or_ours(opened.batches_in_flight_max, settings.batches_in_flight_max);
         let now = Instant::now();
-        Ok(Open {
+        Self {
             messages,
             answers,
             since: now,
             silent_since: now,
-            limits: self.limits,
-            window: or_ours(opened.batches_in_flight_max, self.settings.batches_in_flight_max)
-                as u64,
+            window: window as u64,
             names: Names::new(or_ours(opened.path_bytes_max, usize::MAX)),
-            sent: committed_sequence,
+            sent: driver.batches.ledger.acknowledged(),
             acknowledged: false,
             full: false,
-        })
-    }
-
-    /// Has the epoch and the claims on the disk, where they have changed.
-    async fn keep_claims(&mut self) -> Result<(), Ended> {
-        let custody = (self.ledger.epoch, self.ledger.claims.clone());
-        if self.custody.is_on() && self.kept.as_ref() != Some(&custody) {
-            if let Err(error) = self.custody.set(custody.0, custody.1.clone()).await {
-                self.notices.spool(&error);
-                return Err(Ended::Broken { status: Status::data_loss(error), healthy: false });
-            }
-            self.kept = Some(custody);
         }
-        Ok(())
     }
 
-    /// The server has said what it has.
-    fn heard(&mut self) {
-        let sequence = self.ledger.acknowledged();
-        self.ledger.acknowledged_at = (sequence > 0).then(|| self.settings.clock.micros());
-        self.custody.acknowledge(sequence, self.ledger.acknowledged_at);
+    /// Uses the stream until it ends.
+    pub(super) async fn run<S: Source>(mut self, driver: &mut Driver<S>) -> Ended {
+        loop {
+            if let Err(ended) = self.fill(driver).await {
+                return ended;
+            }
+            let in_flight = self.sent - driver.batches.ledger.acknowledged();
+            let is_done = driver.is_done();
+            if is_done || self.full && in_flight == 0 {
+                // With a spool, the next process comes back as the same producer.
+                if is_done && !driver.batches.has_spool() {
+                    let files = driver.counted_files.get().cloned().unwrap_or_default();
+                    self.send(Kind::Done(proto::Done { files }));
+                }
+                self.finish(driver.link.settings.open_timeout).await;
+                return if is_done { Ended::Done } else { Ended::Reopen };
+            }
+            // A spool takes what the server does not take yet.
+            let may_take = (in_flight < self.window && !self.full) || driver.batches.has_spool();
+            let append_at = driver.batches.append_at();
+            let limit = driver.link.settings.acknowledge_timeout;
+            let silent_at = clock::later(self.silent_since, limit);
+            tokio::select! {
+                answer = self.answers.message() => {
+                    if let Err(ended) = self.answered(driver, answer) {
+                        return ended;
+                    }
+                }
+                taken = driver.source.take(), if may_take && driver.wants_more() => {
+                    driver.take(taken);
+                }
+                () = sleep_until(append_at), if append_at.is_some() => {}
+                () = tokio::time::sleep_until(silent_at), if in_flight > 0 => {
+                    let limit = limit.as_millis();
+                    let why = format!("nothing was acknowledged for {limit} ms");
+                    let status = Status::deadline_exceeded(why);
+                    return Ended::Broken { status, healthy: self.acknowledged };
+                }
+            }
+        }
+    }
+
+    fn send(&self, kind: Kind) {
+        // If the stream has ended, its answers say why.
+        let _ = self.messages.send(proto::RecordRequest { kind: Some(kind) });
     }
 
     /// Sends what the window allows: first what is numbered, then what is new.
-    async fn fill(&mut self, open: &mut Open) -> Result<(), Ended> {
-        while self.custody.is_on() && self.number().await {}
+    async fn fill<S: Source>(&mut self, driver: &mut Driver<S>) -> Result<(), Ended> {
+        let Driver { batches, accounts, .. } = driver;
+        batches.store(accounts).await;
         loop {
-            let acknowledged = self.ledger.acknowledged();
-            let in_flight = open.sent - acknowledged;
-            let careful = acknowledged < self.careful_until;
-            if open.full || in_flight >= if careful { 1 } else { open.window } {
+            let acknowledged = batches.ledger.acknowledged();
+            let in_flight = self.sent - acknowledged;
+            let careful = acknowledged < batches.careful_until;
+            if self.full || in_flight >= if careful { 1 } else { self.window } {
                 return Ok(());
             }
-            if self.ledger.batch(open.sent + 1).is_none() && !self.number().await {
+            let sequence = self.sent + 1;
+            if batches.ledger.batch(sequence).is_none() && !batches.number(accounts).await {
                 return Ok(());
             }
-            let sequence = open.sent + 1;
-            let mut batch = self.ledger.batch(sequence).expect("it was there or is new");
-            let mut loaded = None;
-            if batch.stored {
-                let now = self.settings.clock.micros();
-                let content = self.custody.read(sequence, &self.endpoints, now).await;
-                let content = content.map_err(|error| {
-                    self.notices.spool(&error);
-                    Ended::Broken { status: Status::data_loss(error), healthy: false }
-                })?;
-                batch = if content.damaged {
-                    let settled = self.ledger.load(sequence, content);
-                    self.settle(settled);
-                    self.ledger.batch(sequence).expect("it was there")
-                } else {
-                    loaded.insert(batch.with(content.rows, content.drops))
-                };
-            }
-            let new = open.names.missing(&batch.rows);
-            if open.names.len() > 0 && open.names.len() + new > open.limits.endpoints {
-                open.full = true;
+            let broken = |status| Ended::Broken { status, healthy: false };
+            let loaded = batches.load(sequence, accounts).await.map_err(broken)?;
+            let held = batches.ledger.batch(sequence).and_then(|batch| batch.requests.as_ref());
+            let requests = loaded.as_ref().or(held).expect("it is in memory or was loaded");
+            let named = self.names.len();
+            let new = self.names.missing(&requests.rows);
+            if named > 0 && named + new > batches.limits.endpoints {
+                self.full = true;
                 return Ok(());
             }
-            let names = &mut open.names;
+            let (names, endpoints) = (&mut self.names, &batches.endpoints);
             let message =
-                rows::message(sequence, &batch.rows, &batch.drops, names, &self.endpoints);
-            self.ledger.sending(sequence);
+                rows::message(sequence, &requests.rows, &requests.drops, names, endpoints);
+            batches.ledger.sending(sequence);
             if in_flight == 0 {
-                open.silent_since = Instant::now();
+                self.silent_since = Instant::now();
             }
-            open.sent = sequence;
-            // When nobody takes it any more, the stream's answers say why.
-            let _ = open.messages.send(proto::RecordRequest { kind: Some(Kind::Batch(message)) });
+            self.sent = sequence;
+            self.send(Kind::Batch(message));
         }
     }
 
-    fn answered(
+    fn answered<S: Source>(
         &mut self,
-        open: &mut Open,
+        driver: &mut Driver<S>,
         answer: Result<Option<producers::Acknowledgement>, Status>,
     ) -> Result<(), Ended> {
+        let batches = &mut driver.batches;
         let status = match answer {
             Ok(Some(answer)) => {
-                let before = self.ledger.acknowledged();
-                match self.ledger.committed(answer.committed_sequence) {
-                    Ok(settled) => self.settle(settled),
-                    Err(breach) => return Err(Self::breach(breach)),
-                }
-                if self.ledger.acknowledged() > before {
-                    self.heard();
+                let before = batches.ledger.acknowledged();
+                let settled = batches.ledger.committed(answer.committed_sequence)?;
+                batches.settle(settled, &mut driver.accounts);
+                let acknowledged = batches.ledger.acknowledged();
+                if acknowledged > before {
+                    batches.heard();
                     // An earlier stream's batches may be committed after this one was opened.
-                    open.sent = open.sent.max(self.ledger.acknowledged());
-                    open.acknowledged = true;
-                    open.silent_since = Instant::now();
+                    self.sent = self.sent.max(acknowledged);
+                    self.acknowledged = true;
+                    self.silent_since = Instant::now();
                 }
                 return Ok(());
             }
             Ok(None) => Status::unavailable("the server ended the stream"),
             Err(status) => status,
         };
-        Err(self.refused(Some(open), status))
-    }
-
-    /// The server has ended the stream, or has not opened it.
-    fn refused(&mut self, open: Option<&Open>, status: Status) -> Ended {
-        let healthy =
-            open.is_some_and(|open| open.acknowledged || open.since.elapsed() >= HEALTHY_AFTER);
-        if open.is_some()
-            && let Some(committed) = committed(&status)
-        {
-            match self.ledger.concluded(committed) {
-                Ok(settled) => self.settle(settled),
-                Err(breach) => return Self::breach(breach),
-            }
-            self.heard();
+        let healthy = self.acknowledged || self.since.elapsed() >= HEALTHY_AFTER;
+        if let Some(committed) = wire::number(&status, COMMITTED_TRAILER) {
+            let settled = batches.ledger.concluded(committed)?;
+            batches.settle(settled, &mut driver.accounts);
+            batches.heard();
         }
-        let acknowledged = self.ledger.acknowledged();
-        let in_flight = open.map_or(0, |open| open.sent.saturating_sub(acknowledged));
-        match (verdict(&status), open) {
-            // It had stored nothing, and may begin again. Whether it may, Open says.
-            (Verdict::Forgotten, Some(_)) if self.ledger.acknowledged() == 0 => {}
-            (Verdict::Forgotten, _) => {
-                let why = "the server does not know this producer any more".to_owned();
-                let missing = self.ledger.missing_if_forgotten(self.settings.clock.micros());
-                return Ended::Anew { why, lost: false, missing };
-            }
-            (Verdict::InUse, _) => {
-                let why = "another client uses this producer's id".to_owned();
-                return Ended::Anew { why, lost: false, missing: 0 };
-            }
-            (
-                verdict @ (Verdict::InvalidBatch | Verdict::Limit | Verdict::TimeAhead),
-                Some(open),
-            ) if in_flight > 0 => {
-                if in_flight > 1 {
-                    // Which one it is shows when they are sent one at a time.
-                    self.careful_until = open.sent;
-                    return Ended::Reopen;
-                }
-                return Ended::Refused { status, verdict };
-            }
-            _ => {}
+        let acknowledged = batches.ledger.acknowledged();
+        let in_flight = self.sent.saturating_sub(acknowledged);
+        let reason = Reason::of(&status);
+        // A producer that had stored nothing may begin again. The answer to Open says whether it may.
+        let begins = reason == Reason::Forgotten && acknowledged == 0;
+        if let Some(anew) = anew(driver, reason).filter(|_| !begins) {
+            return Err(Ended::Anew(anew));
         }
-        Ended::Broken { status, healthy }
+        let refuses = matches!(reason, Reason::InvalidBatch | Reason::Limit | Reason::TimeAhead);
+        if refuses && in_flight > 1 {
+            // The one that is refused shows when they are sent one at a time.
+            driver.batches.careful_until = self.sent;
+            return Err(Ended::Reopen);
+        }
+        Err(match refuses && in_flight == 1 {
+            true => Ended::Refused { status, reason },
+            false => Ended::Broken { status, healthy },
+        })
     }
 
     /// Half-closes the stream and waits for its end.
-    async fn finish(&self, open: Open) {
-        let Open { messages, mut answers, .. } = open;
+    async fn finish(self, open_timeout: Duration) {
+        let Self { messages, mut answers, .. } = self;
         drop(messages);
         let end = async { while let Ok(Some(_)) = answers.message().await {} };
         // Everything is acknowledged: how the stream ends does not matter.
-        let limit = self.settings.open_timeout.min(FINISH_TIMEOUT);
-        let _ = tokio::time::timeout(limit, end).await;
+        let _ = tokio::time::timeout(open_timeout.min(FINISH_TIMEOUT), end).await;
     }
 }
 
-// === impl Messages ===
+/// Why the driver has to go on as a new producer, if it has to.
+fn anew<S: Source>(driver: &Driver<S>, reason: Reason) -> Option<Anew> {
+    let ledger = &driver.batches.ledger;
+    let (why, missing) = match reason {
+        Reason::Forgotten => {
+            let missing = ledger.missing_if_forgotten(driver.batches.clock.micros());
+            ("the server does not know this producer any more", missing)
+        }
+        Reason::InUse => ("another client uses this producer's id", 0),
+        _ => return None,
+    };
+    Some(Anew { why: why.to_owned(), lost: false, missing })
+}
 
-impl Stream for Messages {
-    type Item = proto::RecordRequest;
+// === impl Reason ===
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_recv(cx)
+impl Reason {
+    pub(super) fn of(status: &Status) -> Self {
+        match (status.code(), wire::trailer(status, REASON_TRAILER)) {
+            (Code::FailedPrecondition, Some(reason::PRODUCER_FORGOTTEN)) => Self::Forgotten,
+            (Code::AlreadyExists, Some(reason::PRODUCER_IN_USE)) => Self::InUse,
+            (Code::InvalidArgument, Some(reason::INVALID_BATCH)) => Self::InvalidBatch,
+            (Code::ResourceExhausted, Some(reason::LIMIT)) => Self::Limit,
+            (Code::Unavailable, Some(reason::TIME_AHEAD)) => Self::TimeAhead,
+            _ => Self::Other,
+        }
     }
-}
-
-pub(super) fn verdict(status: &Status) -> Verdict {
-    match (status.code(), trailer(status, REASON_TRAILER)) {
-        (Code::FailedPrecondition, Some(reason::PRODUCER_FORGOTTEN)) => Verdict::Forgotten,
-        (Code::AlreadyExists, Some(reason::PRODUCER_IN_USE)) => Verdict::InUse,
-        (Code::InvalidArgument, Some(reason::INVALID_BATCH)) => Verdict::InvalidBatch,
-        (Code::ResourceExhausted, Some(reason::LIMIT)) => Verdict::Limit,
-        (Code::Unavailable, Some(reason::TIME_AHEAD)) => Verdict::TimeAhead,
-        _ => Verdict::Retry,
-    }
-}
-
-fn committed(status: &Status) -> Option<u64> {
-    trailer(status, COMMITTED_TRAILER)?.parse().ok()
-}
-
-fn trailer<'a>(status: &'a Status, name: &str) -> Option<&'a str> {
-    status.metadata().get(name)?.to_str().ok()
 }

@@ -21,14 +21,15 @@ pub(super) struct Rules {
     pub(super) raw_path: bool,
     /// Not empty.
     pub(super) unmatched: Arc<str>,
-    routes: Routes,
+    /// How many requests had no route, until one has: whether a layer sees any route at all.
+    routeless: Arc<AtomicU32>,
 }
 
-/// Finds out whether a layer sees any route at all.
-struct Routes(AtomicU32);
-
-/// So many requests without a route, and none with one, are a mistake.
+/// This many requests without a route, and none with one, are a mistake.
 const ROUTELESS: u32 = 100;
+
+/// Nothing is left to find out. Threads that looked before may still add to it.
+const KNOWN: u32 = 1 << 31;
 
 /// What helps then.
 const HINT: &str = if cfg!(feature = "axum") {
@@ -54,7 +55,7 @@ impl Rules {
             skip: None,
             raw_path: false,
             unmatched: UNMATCHED.into(),
-            routes: Routes::default(),
+            routeless: Arc::default(),
         }
     }
 
@@ -78,8 +79,24 @@ impl Rules {
             None if is_grpc => Some(head.path()),
             None => head.route().or_else(|| self.raw_path.then(|| head.path())),
         };
-        self.routes.note(path.is_some(), &self.unmatched);
+        if self.routeless.load(Ordering::Relaxed) < ROUTELESS {
+            self.look(path.is_some());
+        }
         self.record(method, path);
+    }
+
+    #[cold]
+    fn look(&self, routed: bool) {
+        if routed {
+            self.routeless.store(KNOWN, Ordering::Relaxed);
+        } else if self.routeless.fetch_add(1, Ordering::Relaxed) + 1 == ROUTELESS {
+            self.routeless.store(KNOWN, Ordering::Relaxed);
+            tracing::warn!(
+                counted_as = &*self.unmatched,
+                requests = ROUTELESS,
+                "no request had a route so far. {HINT}"
+            );
+        }
     }
 
     fn record(&self, method: Method, path: Option<&str>) {
@@ -91,54 +108,7 @@ impl Rules {
 
 impl fmt::Debug for Rules {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Rules")
-            .field("path", &self.path.is_some())
-            .field("skip", &self.skip.is_some())
-            .field("raw_path", &self.raw_path)
-            .field("unmatched", &self.unmatched)
-            .finish_non_exhaustive()
-    }
-}
-
-// === impl Routes ===
-
-impl Routes {
-    /// There is nothing more to find out. So many more may still be added.
-    const KNOWN: u32 = 1 << 31;
-
-    #[inline]
-    fn note(&self, routed: bool, unmatched: &str) {
-        if self.0.load(Ordering::Relaxed) < ROUTELESS {
-            self.look(routed, unmatched);
-        }
-    }
-
-    #[cold]
-    fn look(&self, routed: bool, unmatched: &str) {
-        if routed {
-            self.0.store(Self::KNOWN, Ordering::Relaxed);
-        } else if self.0.fetch_add(1, Ordering::Relaxed) + 1 == ROUTELESS {
-            self.0.store(Self::KNOWN, Ordering::Relaxed);
-            tracing::warn!(
-                counted_as = unmatched,
-                requests = ROUTELESS,
-                "no request had a route so far. {HINT}"
-            );
-        }
-    }
-}
-
-impl Default for Routes {
-    fn default() -> Self {
-        Self(AtomicU32::new(0))
-    }
-}
-
-impl Clone for Routes {
-    /// A layer with other rules begins anew.
-    fn clone(&self) -> Self {
-        Self::default()
+        formatter.debug_struct("Rules").finish_non_exhaustive()
     }
 }
 
@@ -151,17 +121,4 @@ impl Drop for OnPanic<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A thread may have looked before another one knew.
-    #[test]
-    fn what_is_known_stays_known() {
-        for routed in [true, false] {
-            let routes = Routes::default();
-            (0..ROUTELESS).for_each(|_| routes.look(routed, "_unmatched"));
-            (0..1_000).for_each(|_| routes.look(false, "_unmatched"));
-            assert!(routes.0.load(Ordering::Relaxed) >= Routes::KNOWN);
-        }
-    }
-}
+mod tests;

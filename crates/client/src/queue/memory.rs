@@ -1,17 +1,15 @@
 //! A queue that sends nothing.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Sending, Shared, WhenFull};
+use super::Shared;
 use crate::Method;
-use crate::clock::AnyClock;
 use crate::endpoints::Endpoints;
 use crate::error::Refusal;
 use crate::queue::shards::Shards;
 use crate::rows::Row;
-use crate::settings::{BATCH_ROWS_MAX, CLOSE_TIMEOUT, ENDPOINTS_MAX};
+use crate::settings::{ENDPOINTS_MAX, Settings};
 
 /// How many requests wait before they are added up.
 const REQUESTS_MAX: usize = 100_000;
@@ -25,35 +23,19 @@ pub(super) struct Memory(Mutex<Vec<u64>>);
 
 /// The parts of such a queue.
 pub(super) fn shared() -> Shared {
-    Shared {
-        shards: Shards::new(REQUESTS_MAX, BATCH_ROWS_MAX),
-        endpoints: Arc::new(Endpoints::new(ENDPOINTS_MAX)),
-        clock: AnyClock::System,
-        when_full: WhenFull::GiveBack,
-        skipped: AtomicU64::new(0),
-        close_timeout: CLOSE_TIMEOUT,
-        sending: Sending::Memory(Memory::default()),
-    }
+    let settings = Settings::new("");
+    Shared::new(&settings, REQUESTS_MAX, Arc::new(Endpoints::new(ENDPOINTS_MAX)), None)
 }
 
-/// What was counted and what waits.
+/// What was counted, by name.
 pub(super) fn counts(shared: &Shared) -> BTreeMap<(Method, String), u64> {
-    // The lock is held meanwhile, so that nothing moves from one to the other.
-    let added_up = match &shared.sending {
-        Sending::Memory(memory) => Some(memory.lock()),
-        Sending::Server { .. } => None,
-    };
-    let added_up = added_up.as_deref().map_or(&[][..], Vec::as_slice);
-    let counts = (0..).zip(added_up.iter().copied()).filter(|(_, count)| *count > 0);
-    named(shared, counts.collect())
-}
-
-fn named(shared: &Shared, mut counts: BTreeMap<u32, u64>) -> BTreeMap<(Method, String), u64> {
-    shared.shards.for_each(|row| *counts.entry(row.endpoint.0).or_default() += 1);
     let mut named = BTreeMap::new();
-    for (endpoint, count) in counts {
-        let (method, path) = shared.endpoints.name(endpoint);
-        *named.entry((method, path.to_owned())).or_default() += count;
+    if shared.driver.is_none() {
+        let counts = shared.memory.add_up(&shared.shards);
+        for (endpoint, count) in (0..).zip(counts.iter().copied()).filter(|(_, count)| *count > 0) {
+            let (method, path) = shared.endpoints.name(endpoint);
+            *named.entry((method, path.to_owned())).or_default() += count;
+        }
     }
     named
 }
@@ -63,26 +45,27 @@ fn named(shared: &Shared, mut counts: BTreeMap<u32, u64>) -> BTreeMap<(Method, S
 impl Memory {
     /// Adds up what waits, which makes room for this one.
     pub(super) fn record(&self, shards: &Shards, row: Row) -> Result<(), Refusal> {
-        let mut counts = self.lock();
         loop {
-            for row in shards.take(REQUESTS_MAX, 0).rows {
-                // Another queue's endpoint is unknown here, and counted where those are.
-                let at = Some(row.endpoint.0).filter(|at| *at < NUMBERS_MAX);
-                let at = at.unwrap_or(Endpoints::LAST_RESORT) as usize;
-                if counts.len() <= at {
-                    counts.resize(at + 1, 0);
-                }
-                counts[at] += 1;
-            }
-            match shards.record(row, WhenFull::GiveBack) {
-                // Others were faster.
+            let _counts = self.add_up(shards);
+            match shards.record(row) {
+                // Other threads were faster.
                 Err(Refusal::Full) => {}
                 recorded => return recorded,
             }
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<u64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn add_up(&self, shards: &Shards) -> MutexGuard<'_, Vec<u64>> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for row in shards.take(REQUESTS_MAX, 0).rows {
+            // Another queue's endpoint is unknown here, and counted where those are.
+            let at = Some(row.endpoint.0).filter(|at| *at < NUMBERS_MAX);
+            let at = at.unwrap_or(Endpoints::LAST_RESORT) as usize;
+            if counts.len() <= at {
+                counts.resize(at + 1, 0);
+            }
+            counts[at] += 1;
+        }
+        counts
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use super::{Queue, Sending, Shared, memory};
+use super::{Queue, memory};
 use crate::Method;
-use crate::progress::{Connection, Progress};
+use crate::progress::Connection;
 
 /// What has become of the requests of a queue. Always:
 /// `recorded = acknowledged + dropped + rejected + in_doubt + spooled + queued`.
@@ -16,8 +16,7 @@ pub struct Report {
     pub recorded: u64,
     /// Committed in the server's database, each exactly once.
     pub acknowledged: u64,
-    /// Taken, and dropped before they were sent: for newer ones, or since the time to close
-    /// was over.
+    /// Taken, and dropped before they were sent because the time to close was over.
     pub dropped: u64,
     /// Refused by the server, and not counted: they break a rule. The server is told that they
     /// were dropped.
@@ -49,34 +48,35 @@ impl Queue {
     /// What has become of the requests so far.
     #[must_use]
     pub fn stats(&self) -> Report {
-        self.shared().report()
+        let shared = self.shared();
+        // First how far they came, then how many there are: no more can have come than are.
+        let progress =
+            shared.driver.as_ref().map(|driver| *driver.progress.borrow()).unwrap_or_default();
+        let counts = shared.shards.counts();
+        Report {
+            recorded: counts.recorded,
+            acknowledged: progress.acknowledged,
+            dropped: counts.dropped + progress.dropped,
+            rejected: progress.rejected,
+            in_doubt: progress.in_doubt,
+            spooled: progress.spooled,
+            queued: counts.recorded - counts.dropped - progress.settled(),
+            refused: counts.refused,
+            skipped: shared.skipped.load(Ordering::Relaxed),
+            drops_reported: progress.drops_reported,
+            batches_lost: progress.batches_lost,
+            connection: progress.connection,
+        }
     }
 
     /// What is wrong at the moment, in words for a person: why there is no connection, or why the
     /// server refused requests. The same is logged.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        match &self.shared().sending {
-            Sending::Memory(_) => None,
-            Sending::Server { trouble, .. } => trouble.borrow().clone(),
-        }
+        self.shared().driver.as_ref()?.trouble.borrow().clone()
     }
 
-    /// How many requests were dropped for want of room or since the queue was closed, by UTC
-    /// day: days since 1970-01-01. Those that the time to close left unsent are in the
-    /// [report](Self::stats) alone.
-    #[must_use]
-    pub fn drops_by_day(&self) -> BTreeMap<i32, u64> {
-        self.shared().shards.drops().0
-    }
-
-    /// How many requests were not counted on purpose.
-    #[must_use]
-    pub fn skipped(&self) -> u64 {
-        self.shared().skipped.load(Ordering::Relaxed)
-    }
-
-    /// What an [in-memory](Self::in_memory) queue has counted; of another one, what waits.
+    /// What an [in-memory](Self::in_memory) queue has counted.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<(Method, String), u64> {
         memory::counts(self.shared())
@@ -97,38 +97,5 @@ impl Report {
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.dropped + self.rejected + self.in_doubt + self.refused
-    }
-}
-
-// === impl Shared ===
-
-impl Shared {
-    pub(super) fn report(&self) -> Report {
-        // First how far they came, then how many there are: no more can have come than are.
-        let progress = match &self.sending {
-            Sending::Memory(_) => Progress::default(),
-            Sending::Server { progress, .. } => *progress.borrow(),
-        };
-        let counts = self.shards.counts();
-        let dropped = counts.dropped + progress.dropped;
-        let ended = progress.acknowledged
-            + progress.rejected
-            + progress.in_doubt
-            + progress.spooled
-            + dropped;
-        Report {
-            recorded: counts.recorded,
-            acknowledged: progress.acknowledged,
-            dropped,
-            rejected: progress.rejected,
-            in_doubt: progress.in_doubt,
-            spooled: progress.spooled,
-            queued: counts.recorded - ended,
-            refused: counts.refused,
-            skipped: self.skipped.load(Ordering::Relaxed),
-            drops_reported: progress.drops_reported,
-            batches_lost: progress.batches_lost,
-            connection: progress.connection,
-        }
     }
 }

@@ -8,54 +8,26 @@ use crate::rows::{Drops, Row};
 pub(super) struct Shard {
     /// The newest requests. There is memory for a chunk.
     current: Vec<Row>,
-    /// How long `current` may become before anything has to be looked at: there is room.
+    /// How long `current` may become before anything has to be looked at: its room is reserved.
     limit: usize,
     full: VecDeque<Vec<Row>>,
     full_rows: usize,
-    /// How many of the oldest chunk's requests are dropped.
-    skip: usize,
-    /// How many more there is room for beyond `limit`.
-    beyond: usize,
     pub(super) taken: u64,
     pub(super) dropped: u64,
     /// How many requests were refused and noted as dropped.
     pub(super) refused: u64,
-    /// Drops of this shard's that are in no book yet.
+    /// Those of them that are still to be reported.
     pub(super) noted: Drops,
     pub(super) closed: bool,
-}
-
-/// Requests that were dropped, by day.
-#[derive(Default)]
-pub(super) struct DropBook {
-    /// Those that the server has not been told of.
-    pub(super) untold: Drops,
-    pub(super) all: Drops,
-}
-
-// === impl DropBook ===
-
-impl DropBook {
-    pub(super) fn add(&mut self, drops: &Drops) {
-        for (&day, &count) in &drops.0 {
-            self.untold.add(day, count);
-            self.all.add(day, count);
-        }
-    }
 }
 
 // === impl Shard ===
 
 impl Shard {
-    /// Room for one chunk, and for the names of so many without asking for memory.
+    /// A shard with memory for one chunk and for a list of this many.
     pub(super) fn new(chunk_rows: usize, chunks: usize) -> Self {
         let (current, full) = (Vec::with_capacity(chunk_rows), VecDeque::with_capacity(chunks));
         Self { current, full, ..Self::default() }
-    }
-
-    /// Those that wait, from the oldest.
-    pub(super) fn rows(&self) -> impl Iterator<Item = &Row> {
-        self.full.iter().flatten().chain(&self.current).skip(self.skip)
     }
 
     #[inline]
@@ -65,103 +37,67 @@ impl Shard {
 
     /// How many requests came.
     pub(super) fn recorded(&self) -> u64 {
-        self.taken + self.dropped + (self.full_rows + self.current.len() - self.skip) as u64
+        self.taken + self.dropped + (self.full_rows + self.current.len()) as u64
     }
 
-    /// Whether a request may come without anything being looked at.
+    /// How many requests may come without anything being looked at.
     #[inline]
-    pub(super) fn is_free(&self) -> bool {
-        self.current.len() < self.limit
-    }
-
-    /// How many more requests there is room for.
-    pub(super) fn reserved(&self) -> usize {
-        self.beyond + self.limit.saturating_sub(self.current.len())
+    pub(super) fn free(&self) -> usize {
+        self.limit - self.current.len()
     }
 
     /// Adds a request to a shard that is free. True: there was nothing before.
     #[inline]
     pub(super) fn push(&mut self, row: Row) -> bool {
-        debug_assert!(self.is_free(), "there is room");
         let was_empty = self.is_empty();
         self.current.push(row);
         was_empty
     }
 
-    /// Adds to the room.
-    pub(super) fn reserve(&mut self, rows: usize) {
-        self.beyond += rows;
-    }
-
-    /// The next request looks for room again.
-    fn look_again(&mut self) {
-        self.beyond = self.reserved();
-        self.limit = 0;
-    }
-
-    /// Makes the shard free for the requests that there is room for, or for a chunk.
-    pub(super) fn make_free(&mut self, chunk_rows: usize, spare: impl FnOnce() -> Vec<Row>) {
-        self.look_again();
-        if self.current.len() >= chunk_rows {
-            self.full_rows += self.current.len();
+    /// Makes the shard free for as many requests as `reserve` grants. False: for none.
+    pub(super) fn make_free(
+        &mut self,
+        chunk_rows: usize,
+        reserve: impl FnOnce(usize) -> usize,
+        spare: impl FnOnce() -> Vec<Row>,
+    ) -> bool {
+        let is_full = self.current.len() == chunk_rows;
+        let granted = reserve(if is_full { chunk_rows } else { chunk_rows - self.current.len() });
+        if is_full && granted > 0 {
+            self.full_rows += chunk_rows;
             self.full.push_back(std::mem::replace(&mut self.current, spare()));
         }
-        let free = self.beyond.min(chunk_rows - self.current.len());
-        self.limit = self.current.len() + free;
-        self.beyond -= free;
+        self.limit = self.current.len() + granted;
+        granted > 0
     }
 
     /// No more requests come.
     pub(super) fn close(&mut self) {
-        self.look_again();
+        self.limit = self.current.len();
         self.closed = true;
     }
 
-    /// The oldest chunk, if it has at most this many requests, and how many of its first ones
-    /// are dropped.
+    /// The oldest chunk, if it has at most this many requests.
     pub(super) fn take(
         &mut self,
         rows_max: usize,
         spare: impl FnOnce() -> Vec<Row>,
-    ) -> Option<(Vec<Row>, usize)> {
-        let oldest = self.full.front().unwrap_or(&self.current);
-        let rows = oldest.len() - self.skip;
+    ) -> Option<Vec<Row>> {
+        let rows = self.full.front().unwrap_or(&self.current).len();
         if rows == 0 || rows > rows_max {
             return None;
         }
-        let chunk = match self.full.pop_front() {
-            Some(chunk) => {
-                self.full_rows -= chunk.len();
-                chunk
-            }
-            None => {
-                self.look_again();
-                std::mem::replace(&mut self.current, spare())
-            }
-        };
         self.taken += rows as u64;
-        Some((chunk, std::mem::take(&mut self.skip)))
+        self.full.pop_front().inspect(|_| self.full_rows -= rows).or_else(|| {
+            self.limit -= rows;
+            Some(std::mem::replace(&mut self.current, spare()))
+        })
     }
 
-    /// Gives up the oldest request, if there is one; its room is free then.
-    pub(super) fn drop_oldest(&mut self) -> bool {
-        let oldest = self.full.front().unwrap_or(&self.current);
-        let Some(row) = oldest.get(self.skip) else { return false };
-        self.noted.add_rows(&[*row]);
-        self.skip += 1;
-        self.dropped += 1;
-        self.beyond += 1;
-        if self.skip == oldest.len() {
-            self.skip = 0;
-            match self.full.pop_front() {
-                Some(chunk) => self.full_rows -= chunk.len(),
-                None => {
-                    self.look_again();
-                    self.current.clear();
-                }
-            }
-        }
-        true
+    /// Drops the requests that wait in a shard that is closed.
+    pub(super) fn drop_all(&mut self) {
+        self.dropped += (self.full_rows + self.current.len()) as u64;
+        (self.full_rows, self.full, self.current, self.limit) = Default::default();
     }
 
     /// Notes a request that is not taken.

@@ -6,19 +6,17 @@
 //! no other thread holds and 16 bytes of writing. The lock is one that takes a single atomic
 //! operation: it is held for some nanoseconds, and a thread that records goes elsewhere when it is.
 
-mod taking;
-
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use try_lock::{Locked, TryLock};
 
-use super::shard::{DropBook, Shard};
-use super::{WhenFull, thread};
+use super::shard::Shard;
 use crate::error::Refusal;
-use crate::rows::Row;
+use crate::rows::{Drops, Requests, Row};
 
 /// How many shards there are at most.
 const SHARDS_MAX: usize = 32;
@@ -34,6 +32,14 @@ const YIELDS: u32 = 64;
 /// How long a pause is.
 const LOCK_PAUSE: Duration = Duration::from_micros(50);
 
+thread_local! {
+    /// This thread's number, from 1: which shard it records in. 0 before it has one.
+    static THREAD: Cell<usize> = const { Cell::new(0) };
+}
+
+/// How many threads have a number.
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
 /// The requests that wait.
 pub(crate) struct Shards {
     shards: Box<[Padded]>,
@@ -41,39 +47,20 @@ pub(crate) struct Shards {
     room: AtomicUsize,
     max: usize,
     chunk_rows: usize,
-    /// How often requests were taken, which makes room.
-    takes: AtomicU64,
-    /// One more than the takes that there had been when no shard had any room left.
-    exhausted: AtomicU64,
     /// Chunks to be used again.
     spares: Mutex<Vec<Vec<Row>>>,
-    /// Locked before any shard, not after one.
-    drops: Mutex<DropBook>,
-    /// How many requests were taken and dropped nevertheless.
-    lost: AtomicU64,
-    /// Whoever takes the requests has found none, and waits to be woken.
+    /// The driver has found nothing to take, and waits to be woken.
     sleeping: AtomicBool,
     pub(crate) work: Notify,
     /// Take what is there, without waiting for more.
     pub(crate) hurry: Notify,
     /// There is room again.
     pub(crate) roomy: Notify,
-    /// How many wait for room.
-    pub(crate) waiting: AtomicUsize,
 }
 
 /// On cache lines of its own. Processors fetch them in pairs.
 #[repr(align(128))]
 struct Padded(TryLock<Shard>);
-
-/// What became of a request that looked for room in every shard.
-enum Search {
-    Ended(Result<(), Refusal>),
-    /// There was none.
-    Nothing,
-    /// There was none in those that nobody had locked.
-    Busy,
-}
 
 /// What has become of the requests so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -102,25 +89,20 @@ impl Shards {
             room: AtomicUsize::new(max),
             max,
             chunk_rows,
-            takes: AtomicU64::new(0),
-            exhausted: AtomicU64::new(0),
             spares: Mutex::new(spares),
-            drops: Mutex::default(),
-            lost: AtomicU64::new(0),
             sleeping: AtomicBool::new(false),
             work: Notify::new(),
             hurry: Notify::new(),
             roomy: Notify::new(),
-            waiting: AtomicUsize::new(0),
         }
     }
 
     /// Takes a request, if there is room.
     #[inline]
-    pub(crate) fn record(&self, row: Row, when_full: WhenFull) -> Result<(), Refusal> {
-        let (at, mut shard) = self.lock_any(thread::number());
-        if !shard.is_free() {
-            return self.record_slowly(at, shard, row, when_full);
+    pub(crate) fn record(&self, row: Row) -> Result<(), Refusal> {
+        let mut shard = self.lock_any();
+        if shard.free() == 0 {
+            return self.record_slowly(shard, row);
         }
         let wakes = shard.push(row);
         drop(shard);
@@ -130,32 +112,28 @@ impl Shards {
         Ok(())
     }
 
-    /// A shard and its number, preferably this one: a lock holder may be descheduled, so the other
-    /// shards are tried before waiting.
+    /// A shard, preferably this thread's: a lock holder may be descheduled, so the other shards are
+    /// tried before waiting.
     #[inline]
-    fn lock_any(&self, at: usize) -> (usize, Locked<'_, Shard>) {
-        let mask = self.shards.len() - 1;
+    fn lock_any(&self) -> Locked<'_, Shard> {
+        let (at, mask) = (thread_number(), self.shards.len() - 1);
         if let Some(shard) = self.shards[at & mask].0.try_lock() {
-            return (at, shard);
+            return shard;
         }
         for other in at + 1..=at + mask {
             if let Some(shard) = self.shards[other & mask].0.try_lock() {
                 // Two threads have the same one: this one moves.
-                thread::set_number(other);
-                return (other, shard);
+                THREAD.set(other);
+                return shard;
             }
         }
-        (at, self.lock(at))
-    }
-
-    fn try_lock(&self, at: usize) -> Option<Locked<'_, Shard>> {
-        self.shards[at & (self.shards.len() - 1)].0.try_lock()
+        self.lock(at)
     }
 
     fn lock(&self, at: usize) -> Locked<'_, Shard> {
         let mut attempts = 0;
         loop {
-            if let Some(shard) = self.try_lock(at) {
+            if let Some(shard) = self.shards[at & (self.shards.len() - 1)].0.try_lock() {
                 return shard;
             }
             attempts += 1;
@@ -171,108 +149,121 @@ impl Shards {
     }
 
     #[cold]
-    fn record_slowly(
-        &self,
-        at: usize,
-        mut shard: Locked<'_, Shard>,
-        row: Row,
-        when_full: WhenFull,
-    ) -> Result<(), Refusal> {
+    fn record_slowly(&self, mut shard: Locked<'_, Shard>, row: Row) -> Result<(), Refusal> {
         if shard.closed {
-            return Err(self.refuse(shard, row, when_full, Refusal::Closed));
+            return Err(Refusal::Closed);
         }
-        if shard.reserved() == 0 {
-            shard.reserve(self.reserve(self.chunk_rows));
+        // Other shards may have reserved room that they do not use: a quarter of the queue's at most,
+        // which is not worth a search in all of them.
+        if !shard.make_free(self.chunk_rows, |rows| self.reserve(rows), || self.spare()) {
+            return Err(Refusal::Full);
         }
-        if shard.reserved() > 0 {
-            self.push(shard, row);
-            if self.room.load(Ordering::Relaxed) < self.max / 2 {
-                self.hurry.notify_one();
-            }
-            return Ok(());
-        }
-        let takes = self.takes.load(Ordering::Relaxed);
-        let exhausted = self.exhausted.load(Ordering::Relaxed) == takes + 1;
-        if exhausted && when_full != WhenFull::DropOldest {
-            return Err(self.refuse(shard, row, when_full, Refusal::Full));
-        }
-        drop(shard);
-        if !exhausted {
-            match self.record_anywhere(at, row, when_full, false) {
-                Search::Ended(recorded) => return recorded,
-                // The next ones need not look, until something is taken.
-                Search::Nothing => self.exhausted.store(takes + 1, Ordering::Relaxed),
-                Search::Busy => {}
-            }
-        }
-        if when_full == WhenFull::DropOldest {
-            for attempt in 0..SPINS + YIELDS {
-                match self.record_anywhere(at, row, when_full, true) {
-                    Search::Ended(recorded) => return recorded,
-                    Search::Nothing => break,
-                    Search::Busy if attempt < SPINS => std::hint::spin_loop(),
-                    Search::Busy => std::thread::yield_now(),
-                }
-            }
-        }
-        let (_, shard) = self.lock_any(at);
-        Err(self.refuse(shard, row, when_full, Refusal::Full))
-    }
-
-    /// The queue is full, but a shard may have reserved room that it has not used, or a request
-    /// that can be dropped: records in the first such one. Whoever holds a lock is not waited
-    /// for, since this is a request's time.
-    fn record_anywhere(
-        &self,
-        at: usize,
-        row: Row,
-        when_full: WhenFull,
-        drops_oldest: bool,
-    ) -> Search {
-        let mut found = Search::Nothing;
-        for step in 0..self.shards.len() {
-            let Some(mut shard) = self.try_lock(at + step) else {
-                found = Search::Busy;
-                continue;
-            };
-            if shard.closed {
-                let reason = self.refuse(shard, row, when_full, Refusal::Closed);
-                return Search::Ended(Err(reason));
-            }
-            if shard.reserved() > 0 || drops_oldest && shard.drop_oldest() {
-                self.push(shard, row);
-                return Search::Ended(Ok(()));
-            }
-        }
-        found
-    }
-
-    /// Adds a request to a shard that has room.
-    fn push(&self, mut shard: Locked<'_, Shard>, row: Row) {
-        shard.make_free(self.chunk_rows, || self.spare());
         let wakes = shard.push(row);
         drop(shard);
         if wakes {
             self.wake();
         }
+        if self.room.load(Ordering::Relaxed) < self.max / 2 {
+            self.hurry.notify_one();
+        }
+        Ok(())
     }
 
-    /// Gives a request back, or notes it as dropped; and says which.
-    fn refuse(
-        &self,
-        mut shard: Locked<'_, Shard>,
-        row: Row,
-        when_full: WhenFull,
-        reason: Refusal,
-    ) -> Refusal {
-        if when_full == WhenFull::GiveBack {
-            return reason;
-        }
-        shard.refuse(row);
-        drop(shard);
-        // Drops are told, also when nothing else is.
+    /// Notes a request that was not taken as dropped.
+    pub(crate) fn refuse(&self, row: Row) {
+        self.lock_any().refuse(row);
+        // Drops are reported even if nothing else is.
         self.wake();
-        if reason == Refusal::Full { Refusal::Dropped } else { reason }
+    }
+
+    /// Waits until there is something to take, or a drop to tell, or the queue is closed.
+    pub(crate) async fn wait_for_work(&self) {
+        self.sleeping.store(true, Ordering::SeqCst);
+        if !self.is_empty() || self.is_closed() {
+            self.sleeping.store(false, Ordering::SeqCst);
+            return;
+        }
+        self.work.notified().await;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        (0..self.shards.len()).all(|at| {
+            let shard = self.lock(at);
+            shard.is_empty() && shard.noted.is_empty()
+        })
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock(0).closed
+    }
+
+    /// Takes about this many requests, beginning with this shard, and all drops.
+    pub(crate) fn take(&self, rows_max: usize, from: usize) -> Requests {
+        let mut chunks = Vec::new();
+        let mut count = 0;
+        let mut drops = Drops::default();
+        for step in 0..self.shards.len() {
+            let mut shard = self.lock(from + step);
+            drops.add_all(&std::mem::take(&mut shard.noted));
+            while let Some(chunk) = shard.take(rows_max - count, || self.spare()) {
+                count += chunk.len();
+                chunks.push(chunk);
+            }
+        }
+        let mut rows = Vec::with_capacity(count);
+        for chunk in chunks {
+            rows.extend_from_slice(&chunk);
+            self.recycle(chunk);
+        }
+        self.room.fetch_add(count, Ordering::SeqCst);
+        self.roomy.notify_waiters();
+        Requests { rows, drops }
+    }
+
+    /// Takes no more requests. The first shard is the last to be closed: when it is, no other
+    /// one takes any.
+    pub(crate) fn close(&self) {
+        for at in (0..self.shards.len()).rev() {
+            self.lock(at).close();
+        }
+        self.work.notify_one();
+        self.hurry.notify_one();
+        self.roomy.notify_waiters();
+    }
+
+    /// Takes no more requests, and drops those that wait.
+    pub(crate) fn abandon(&self) {
+        self.close();
+        for at in 0..self.shards.len() {
+            self.lock(at).drop_all();
+        }
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for at in 0..self.shards.len() {
+            let shard = self.lock(at);
+            counts.recorded += shard.recorded();
+            counts.taken += shard.taken;
+            counts.dropped += shard.dropped;
+            counts.refused += shard.refused;
+        }
+        counts
+    }
+
+    /// How many requests each shard has recorded: a moment that
+    /// [`has_passed`](Self::has_passed) can be asked about.
+    pub(crate) fn moment(&self) -> Vec<u64> {
+        (0..self.shards.len()).map(|at| self.lock(at).recorded()).collect()
+    }
+
+    /// Whether everything that was recorded before a moment has been taken or dropped.
+    pub(crate) fn has_passed(&self, moment: &[u64]) -> bool {
+        let passed = |(at, recorded): (usize, &u64)| {
+            let shard = self.lock(at);
+            shard.taken + shard.dropped >= *recorded
+        };
+        moment.iter().enumerate().all(passed)
     }
 
     /// As much room as is there, up to this.
@@ -288,35 +279,39 @@ impl Shards {
     }
 
     fn spare(&self) -> Vec<Row> {
-        // Nobody who records waits for another one's memory.
+        // A thread that records does not wait for another one's memory.
         let spare = self.spares.try_lock().ok().and_then(|mut spares| spares.pop());
         spare.unwrap_or_else(|| Vec::with_capacity(self.chunk_rows))
     }
 
     fn recycle(&self, mut chunk: Vec<Row>) {
         chunk.clear();
-        let mut spares = self.lock_spares();
+        let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
         // A burst leaves no more behind than a batch or so.
         if spares.len() < 4 * self.shards.len() {
             spares.push(chunk);
         }
     }
 
-    fn lock_spares(&self) -> MutexGuard<'_, Vec<Vec<Row>>> {
-        self.spares.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock_drops(&self) -> MutexGuard<'_, DropBook> {
-        self.drops.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     #[inline]
     fn wake(&self) {
-        // Whoever goes to sleep says so before it looks at the shards for the last time, and
-        // both sides hold the shard's lock in between: one of the two sees the other.
+        // The driver says that it sleeps before it looks at the shards for the last time, and both
+        // sides hold the shard's lock in between: one of the two sees the other.
         if self.sleeping.load(Ordering::SeqCst) && self.sleeping.swap(false, Ordering::SeqCst) {
             self.work.notify_one();
         }
+    }
+}
+
+/// This thread's number.
+#[inline]
+fn thread_number() -> usize {
+    match THREAD.get() {
+        0 => {
+            THREAD.set(THREADS.fetch_add(1, Ordering::Relaxed) + 1);
+            THREAD.get()
+        }
+        number => number,
     }
 }
 

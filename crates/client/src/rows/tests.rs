@@ -25,7 +25,7 @@ fn drops_are_told_a_thousand_days_at_a_time() {
 fn an_endpoint_is_named_once_on_a_stream() {
     let endpoints = Endpoints::new(10);
     let row = |path| Row { endpoint: endpoints.endpoint(Method::GET, path), time_us: 5 };
-    let mut names = Names::default();
+    let mut names = Names::new(usize::MAX);
     let none = Drops::default();
     let first = message(1, &[row("/a"), row("/b"), row("/a")], &none, &mut names, &endpoints);
     assert_eq!((first.endpoints.len(), first.endpoint), (2, vec![0, 1, 0]));
@@ -52,10 +52,10 @@ proptest! {
             time_us: i64::from(time) * 1_000_000,
         };
         let rows: Vec<Row> = requests.iter().map(row).collect();
-        let limits = Limits { rows: max, bytes, endpoints: named };
+        let limits = BatchLimits { rows: max, bytes, endpoints: named };
         let fits = fitting(&rows, &Drops::default(), limits, &endpoints);
         prop_assert!((1..=rows.len().min(max)).contains(&fits));
-        let mut names = Names::default();
+        let mut names = Names::new(usize::MAX);
         let batch = message(u64::MAX, &rows[..fits], &Drops::default(), &mut names, &endpoints);
         prop_assert!(batch.encoded_len() <= bytes, "{} > {bytes}", batch.encoded_len());
         prop_assert!(batch.endpoints.len() <= named);

@@ -15,12 +15,14 @@ use super::scan::Entry;
 use super::{Error, Fsync, Options};
 
 /// A segment that is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Segment {
     /// Its first sequence, as in its name.
     pub(super) first: u64,
     /// The position before its first record.
     pub(super) before: Position,
+    /// Its records, in order.
+    pub(super) entries: Vec<Entry>,
     pub(super) bytes: u64,
     /// The disk may not have all of it.
     pub(super) dirty: bool,
@@ -112,7 +114,8 @@ impl Log {
     }
 
     /// Adds a batch, with the fsync that the options ask for. On an error nothing was added.
-    pub(super) fn append(&mut self, rows: u64, payload: &[u8]) -> Result<Entry, Error> {
+    /// Says whether a segment was begun for it.
+    pub(super) fn append(&mut self, rows: u64, payload: &[u8]) -> Result<bool, Error> {
         self.room_for(payload)?;
         self.repair()?;
         let after = self.last.next(rows).ok_or(Error::Invalid {
@@ -124,7 +127,7 @@ impl Log {
             Some(last) if !new => (last.first, last.bytes),
             _ => (after.sequence, SEGMENT_HEADER_BYTES as u64),
         };
-        if new && self.active_first() == first {
+        if new && self.segments.back().is_some_and(|last| last.first == first) {
             // One without records, which takes none.
             files::remove(&self.path(first))?;
             self.segments.pop_back();
@@ -140,15 +143,17 @@ impl Log {
         let file = self.write(new, &self.path(first), offset, &bytes)?;
 
         if new {
-            self.segments.push_back(Segment { first, before: self.last, bytes: 0, dirty: false });
+            let (before, entries) = (self.last, Vec::new());
+            self.segments.push_back(Segment { first, before, entries, bytes: 0, dirty: false });
             self.sealed = false;
         }
         let segment = self.segments.back_mut().expect("it was there or was added");
+        segment.entries.push(Entry { offset, header, intact: true });
         segment.bytes += bytes.len() as u64;
         segment.dirty = self.unsynced_since.is_some();
         self.active = Some(file);
         self.last = after;
-        Ok(Entry { offset, header, intact: true })
+        Ok(new)
     }
 
     /// Writes to the end of the file, and has the disk write it if that is asked for.
@@ -239,11 +244,6 @@ impl Log {
             Fsync::Interval(interval) => self.unsynced_since?.checked_add(interval),
             Fsync::EachBatch | Fsync::OsOnly => None,
         }
-    }
-
-    /// The first sequence of the last segment, or 0.
-    pub(super) fn active_first(&self) -> u64 {
-        self.segments.back().map_or(0, |last| last.first)
     }
 
     /// The segment that a batch is in, and the position after that segment.

@@ -237,8 +237,8 @@ impl Recovery {
             self.log.sealed = true;
             self.cut = Some((path.clone(), 0));
         } else {
-            let segment = Segment { first: *first, before, bytes, dirty: is_last };
-            self.log.segments.push_back(segment);
+            let (first, entries) = (*first, found.entries);
+            self.log.segments.push_back(Segment { first, before, entries, bytes, dirty: is_last });
         }
         if !known {
             (self.state.base, self.state.acknowledged) = (before, before.sequence);

@@ -66,7 +66,7 @@ impl Spool {
         }
         log.options = options;
         let mut old = std::mem::replace(&mut self.log, log);
-        (self.state, self.reading, self.missing) = (state, None, Vec::new());
+        (self.state, self.missing) = (state, Vec::new());
         let _ = old.remove_all();
         Ok(())
     }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use tally_client::{Method, Queue, Refusal, WhenFull};
+use tally_client::{Method, Queue, Refusal};
 
 use crate::mock::{Act, Event, Mock, fast_queue, until};
 
 /// A queue whose server never answers, so that everything waits.
-async fn stuck(mock: &Mock, when_full: WhenFull, max: usize) -> (Queue, crate::mock::Server) {
+async fn stuck(mock: &Mock, max: usize) -> (Queue, crate::mock::Server) {
     let server = mock.start();
-    let queue = fast_queue(&server.url()).when_full(when_full).queue_requests_max(max);
+    let queue = fast_queue(&server.url()).queue_requests_max(max);
     (queue.connect().await.expect("a queue"), server)
 }
 
@@ -20,24 +20,25 @@ fn silent() -> Mock {
     })
 }
 
-/// Records until the queue is full for certain, and returns how many were taken.
-fn fill(queue: &Queue, count: usize) -> (u64, u64) {
-    let endpoint = queue.endpoint(Method::GET, "/");
-    let results: Vec<_> = (0..count).map(|_| queue.try_record(endpoint)).collect();
-    let taken = results.iter().filter(|result| result.is_ok()).count() as u64;
-    (taken, count as u64 - taken)
+/// Records until the queue is full for certain, and returns how many were taken and dropped.
+fn fill(queue: &Queue, count: u64) -> (u64, u64) {
+    let (endpoint, before) = (queue.endpoint(Method::GET, "/"), queue.stats());
+    (0..count).for_each(|_| queue.record_or_drop(endpoint));
+    let after = queue.stats();
+    (after.recorded - before.recorded, after.refused - before.refused)
 }
 
 #[tokio::test]
 async fn the_newest_are_dropped_and_told() {
     let mock = silent();
-    let (queue, server) = stuck(&mock, WhenFull::DropNewest, 1000).await;
+    let (queue, server) = stuck(&mock, 1000).await;
     let (taken, refused) = fill(&queue, 5000);
     // None was sent, since this thread did not let the task run.
     assert_eq!((taken, refused), (1000, 4000));
     let error = queue.try_record(queue.endpoint(Method::GET, "/")).expect_err("full");
-    assert_eq!(error.reason, Refusal::Dropped);
-    assert_eq!(queue.drops_by_day().values().sum::<u64>(), 4001);
+    assert_eq!((error.reason, queue.stats().refused), (Refusal::Full, 4000));
+    queue.note_dropped(&error);
+    assert_eq!(queue.stats().refused, 4001);
     let address = server.address();
     drop(server);
     let _server = mock.with(|_| Act::Serve).start_at(address);
@@ -48,27 +49,10 @@ async fn the_newest_are_dropped_and_told() {
 }
 
 #[tokio::test]
-async fn the_oldest_are_dropped_and_told() {
-    let mock = silent();
-    let (queue, server) = stuck(&mock, WhenFull::DropOldest, 1000).await;
-    for n in 0..3000 {
-        let path = if n < 2000 { "/old" } else { "/new" };
-        queue.try_record(queue.endpoint(Method::GET, path)).expect("the oldest goes");
-    }
-    let address = server.address();
-    drop(server);
-    let _server = mock.with(|_| Act::Serve).start_at(address);
-    let report = queue.close().await;
-    assert_eq!((report.recorded, report.acknowledged, report.dropped), (3000, 1000, 2000));
-    assert_eq!((mock.count("/new"), mock.count("/old"), mock.dropped()), (1000, 0, 2000));
-}
-
-#[tokio::test]
 async fn what_is_given_back_is_not_noted() {
     let mock = silent();
-    let (queue, server) = stuck(&mock, WhenFull::GiveBack, 10).await;
-    let (taken, back) = fill(&queue, 30);
-    assert_eq!((taken, back), (10, 20));
+    let (queue, server) = stuck(&mock, 10).await;
+    assert_eq!(fill(&queue, 10), (10, 0));
     let error = queue.try_record(queue.endpoint(Method::GET, "/")).expect_err("full");
     assert_eq!(error.reason, Refusal::Full);
     let address = server.address();
@@ -83,7 +67,7 @@ async fn what_is_given_back_is_not_noted() {
 #[tokio::test]
 async fn record_waits_for_room() {
     let mock = Mock::good();
-    let (queue, _server) = stuck(&mock, WhenFull::DropNewest, 2).await;
+    let (queue, _server) = stuck(&mock, 2).await;
     let endpoint = queue.endpoint(Method::GET, "/");
     for _ in 0..500 {
         queue.record(endpoint).await.expect("room");
@@ -95,7 +79,7 @@ async fn record_waits_for_room() {
 #[tokio::test]
 async fn only_drops_are_told_too() {
     let mock = Mock::good();
-    let (queue, _server) = stuck(&mock, WhenFull::DropNewest, 10).await;
+    let (queue, _server) = stuck(&mock, 10).await;
     let _ = queue.ready().await;
     fill(&queue, 30);
     queue.flush().await.expect("the ten");
@@ -138,8 +122,10 @@ async fn drops_of_many_days_are_all_told_at_the_close() {
     let endpoint = queue.endpoint(Method::GET, "/");
     let day = |n: u64| std::time::UNIX_EPOCH + Duration::from_secs(n * 86_400);
     // This thread does not let the task run, so there is room for the first one only.
-    let refused = (0..5500).filter(|n| queue.try_record_at(endpoint, day(*n)).is_err()).count();
-    assert_eq!(refused, 5499);
+    let back: Vec<_> =
+        (0..5500).filter_map(|n| queue.try_record_at(endpoint, day(n)).err()).collect();
+    assert_eq!(back.len(), 5499);
+    back.iter().for_each(|given_back| queue.note_dropped(given_back));
     let report = queue.close().await;
     assert_eq!((report.refused, report.drops_reported), (5499, 5499), "{report:?}");
     assert_eq!((mock.total(), mock.dropped()), (1, 5499));

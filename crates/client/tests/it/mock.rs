@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use tally_client::{ProducerBuilder, QueueBuilder};
+use tally_producers::{Opening, Refusal, Standing, Step, Terms};
 use tally_proto::count::v1 as count;
 use tally_proto::count::v1::count_service_server::{CountService, CountServiceServer};
 use tally_proto::tally::producers::v1 as producers;
@@ -16,11 +17,15 @@ use tally_proto::tally::requests::v1::request_service_server::{
     RequestService, RequestServiceServer,
 };
 use tally_proto::wire::{self, reason};
+use tally_runtime::{Clock as _, SystemClock};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{TcpListenerStream, UnboundedReceiverStream};
 use tonic::transport::ServerTlsConfig;
-use tonic::{Request, Response, Status, Streaming, async_trait};
+use tonic::{Code, Request, Response, Status, Streaming, async_trait};
+
+/// More than any test needs.
+const TERMS: Terms = Terms { producers_max: 1_000, retention_days: 31 };
 
 /// What survives a server: its database, and what the test has it do.
 #[derive(Clone)]
@@ -232,29 +237,33 @@ impl Drop for Server {
 // === impl Database ===
 
 impl Database {
+    /// Opens a producer by the server's own rules.
     fn open(&mut self, open: &producers::Open) -> Result<(), Status> {
         self.opens += 1;
-        let own = *open.claims.last().expect("a client has a claim");
-        if open.producer_id.len() != 16 || open.claims.contains(&0) || open.name.len() > 200 {
-            self.wrong.push(format!("{open:?}"));
-        }
-        match self.producers.get_mut(&open.producer_id) {
-            None if open.epoch > 0 && open.acknowledged_sequence != Some(0) => {
-                Err(refusal(tonic::Code::FailedPrecondition, reason::PRODUCER_FORGOTTEN))
+        let standing = self.producers.get(&open.producer_id).map(|stored| Standing {
+            epoch: stored.epoch.cast_signed(),
+            claim: stored.claim.cast_signed(),
+            sequence: stored.sequence.cast_signed(),
+        });
+        let opening = Opening::read(open.clone(), TERMS, SystemClock.now()).map_err(|error| {
+            self.wrong.push(format!("{error}: {open:?}"));
+            refusal(Code::InvalidArgument, reason::INVALID_OPEN)
+        })?;
+        // Not drawn: a test sees how often it changed.
+        let next_epoch = standing.map_or(0, |standing| standing.epoch) + 1;
+        let opening = Opening { next_epoch, ..opening };
+        let epoch = match opening.step(standing) {
+            Step::Add => next_epoch,
+            Step::GoOn { epoch, .. } => epoch,
+            Step::Refuse(Refusal::Forgotten) => {
+                return Err(refusal(Code::FailedPrecondition, reason::PRODUCER_FORGOTTEN));
             }
-            None => {
-                let stored = Stored { name: open.name.clone(), sequence: 0, epoch: 1, claim: own };
-                self.producers.insert(open.producer_id.clone(), stored);
-                Ok(())
-            }
-            Some(stored) if stored.claim == own => Ok(()),
-            Some(stored) if stored.epoch == open.epoch || open.claims.contains(&stored.claim) => {
-                stored.epoch += 1;
-                stored.claim = own;
-                Ok(())
-            }
-            Some(_) => Err(refusal(tonic::Code::AlreadyExists, reason::PRODUCER_IN_USE)),
-        }
+            Step::Refuse(_) => return Err(refusal(Code::AlreadyExists, reason::PRODUCER_IN_USE)),
+        };
+        let new = || Stored { name: open.name.clone(), ..Stored::default() };
+        let stored = self.producers.entry(open.producer_id.clone()).or_insert_with(new);
+        (stored.epoch, stored.claim) = (epoch.cast_unsigned(), opening.claim().cast_unsigned());
+        Ok(())
     }
 
     /// Takes the last message, which is not a batch.
@@ -278,16 +287,16 @@ impl Database {
         names: &[proto::Endpoint],
     ) -> Result<u64, Status> {
         let Some(stored) = self.producers.get_mut(id) else {
-            return Err(refusal(tonic::Code::FailedPrecondition, reason::PRODUCER_FORGOTTEN));
+            return Err(refusal(Code::FailedPrecondition, reason::PRODUCER_FORGOTTEN));
         };
         if stored.claim != claim {
-            return Err(refusal(tonic::Code::AlreadyExists, reason::PRODUCER_IN_USE));
+            return Err(refusal(Code::AlreadyExists, reason::PRODUCER_IN_USE));
         }
         if batch.sequence <= stored.sequence {
             return Ok(stored.sequence);
         }
         if batch.sequence > stored.sequence + 1 {
-            return Err(refusal(tonic::Code::FailedPrecondition, reason::OUT_OF_SEQUENCE));
+            return Err(refusal(Code::FailedPrecondition, reason::OUT_OF_SEQUENCE));
         }
         stored.sequence = batch.sequence;
         let committed = stored.sequence;
@@ -337,7 +346,7 @@ pub(crate) async fn no_task_is_left() {
 }
 
 /// A status with a reason, as the server sends it.
-pub(crate) fn refusal(code: tonic::Code, reason: &'static str) -> Status {
+pub(crate) fn refusal(code: Code, reason: &'static str) -> Status {
     let mut status = Status::new(code, reason.to_lowercase());
     let value = reason.parse().expect("ASCII");
     status.metadata_mut().insert(wire::REASON_TRAILER, value);

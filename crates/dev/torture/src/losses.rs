@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use tally_proto::wire::UNKNOWN_PATH;
+
 use crate::account::{Account, add};
 use crate::journal::Key;
 use crate::stored::Totals;
 
-/// The path under which answers count requests without a name, with method 0.
-pub(crate) const UNKNOWN: &str = "_unknown";
-
-/// Everything that may be lost in a run.
+/// All that was lost in a run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Losses {
     /// How often the database was set back or lost names.
@@ -106,7 +105,7 @@ impl Losses {
 }
 
 pub(crate) fn is_unknown(key: &Key) -> bool {
-    key.method == 0 && key.path == UNKNOWN
+    key.method == 0 && key.path == UNKNOWN_PATH
 }
 
 /// How much each count exceeds the other one.
@@ -172,7 +171,7 @@ mod tests {
 
     #[test]
     fn only_deleted_names_may_be_missing() {
-        let unknown = Key { method: 0, ..key(UNKNOWN) };
+        let unknown = Key { method: 0, ..key(UNKNOWN_PATH) };
         let answer = BTreeMap::from([(unknown, 3), (key("/a"), 1)]);
         let mut losses = Losses::default();
         assert!(losses.unnamed(&answer).is_empty());

@@ -11,11 +11,11 @@ use tally_proto::count::v1::{CountDailyTotalsRequest, MethodCount};
 use tally_proto::google::r#type::Date;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tally_proto::tally::requests::v1::{Granularity, ListProducersRequest, QueryTotalsRequest};
+use tally_proto::wire::UNKNOWN_PATH;
 use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::journal::Key;
-use crate::losses::UNKNOWN;
 use crate::sessions;
 
 /// Timeout of an answer while things are failing.
@@ -193,7 +193,7 @@ impl Tables {
         let (day, count) = (i32::try_from(day)?, u64::try_from(count)?);
         let (method, path) = name.unwrap_or_else(|| {
             self.unnamed.insert((day, id), count);
-            (0, UNKNOWN.to_owned())
+            (0, UNKNOWN_PATH.to_owned())
         });
         let key = Key { day, method: method.try_into()?, path };
         *self.totals.entry(key).or_default() += count;

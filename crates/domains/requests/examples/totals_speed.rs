@@ -62,7 +62,8 @@ async fn fill(store: &dyn Store, days: i32, endpoints: usize) -> Result<()> {
     let producer = Uuid::now_v7();
     for day in 0..days {
         let micros = FIRST.plus(day).start_micros();
-        let chunks = [names.iter().map(|named| (named.id, micros)).collect::<Rows>()];
+        let rows: Rows = names.iter().map(|named| (named.id, micros)).collect();
+        let chunks = [rows.into()];
         let sequence = i64::from(day) + 1;
         let batch = Batch { producer, sequence, is_repeated: false, chunks: &chunks };
         let append = async || store.append(&batch, &Names::new(names.clone(), store.state())).await;

@@ -4,7 +4,7 @@ use prost::Message as _;
 use tally_producers::stream::{Builder as _, read_drops};
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
-use tally_proto::wire::{MICROS, PATH_BYTES_MAX};
+use tally_proto::wire::{BATCH_BYTES_MAX, MICROS, PATH_BYTES_MAX};
 
 use crate::error::InvalidBatch;
 use crate::model::{Endpoint, EndpointId};
@@ -30,7 +30,7 @@ impl Default for RecordLimits {
     fn default() -> Self {
         Self {
             batch_rows_max: 65_536,
-            batch_bytes_max: 1 << 20,
+            batch_bytes_max: BATCH_BYTES_MAX,
             endpoints_max: 100_000,
             batches_in_flight_max: 64,
         }

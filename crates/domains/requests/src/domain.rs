@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
+use tally_producers::{PLACES, Terms};
 use tally_runtime::config::Problems;
-use tally_serve::{Configured, Connections, Domain, Doors, Parts, Producers, Running};
+use tally_serve::{Configured, Connections, Domain, Doors, Parts, Running};
 
-use tally_producers::PLACES;
-
-use crate::NAME;
 use crate::migrations::MIGRATIONS;
 use crate::service::{QUERIES_MAX, Service};
 use crate::settings::{Arguments, Settings};
+
+/// The domain's name, in the tables as well.
+pub(crate) const NAME: &str = "requests";
 
 /// Counting requests.
 pub const DOMAIN: Domain = Domain {
@@ -28,11 +29,11 @@ pub const DOMAIN: Domain = Domain {
 
 fn check(
     matches: &ArgMatches,
-    producers: Producers,
+    terms: Terms,
     problems: &mut Problems,
 ) -> Option<Box<dyn Configured>> {
     let arguments = Arguments::from_arg_matches(matches).expect("the command has these arguments");
-    Some(Box::new(arguments.check(producers, problems)))
+    Some(Box::new(arguments.check(terms, problems)))
 }
 
 #[async_trait]

@@ -20,7 +20,7 @@
 //! | `record.rs` | how the batches of a `Record` stream become rows |
 //! | `rollup.rs` | rolling up, and the housekeeping that goes with it |
 //! | `rows.rs` | rows as they travel, with the names that they need |
-//! | `service.rs` | the domain's parts, put together |
+//! | `service.rs` | the domain's operations, and the parts that they are made of |
 //! | `settings.rs` | the domain's settings: as flags and variables, and checked |
 //! | `store/` | what a store must do, and how each database does it |
 //! | `totals.rs` | a question about totals, and its answer in order |
@@ -52,6 +52,8 @@ mod totals;
 mod validate;
 mod writer;
 
+use domain::NAME;
+
 pub use batch::{RecordLimits, decode_batch};
 pub use counted::{CountedFile, RememberFiles};
 pub use domain::DOMAIN;
@@ -64,6 +66,3 @@ pub use rows::Rows;
 pub use service::Service;
 pub use settings::{NamesArgs, Settings};
 pub use totals::{Filter, Granularity, LimitOrder, Omitted, PeriodTotals, Query, TooMany, Totals};
-
-/// The domain's name, in its tables and in those that domains share.
-pub const NAME: &str = "requests";

@@ -4,64 +4,60 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tally_producers::Producers;
-use tally_runtime::{Clock, Drain};
+use tally_runtime::{Clock, Drain, chain};
 
 use crate::endpoints::Endpoints;
-use crate::error::Error;
 use crate::model::DayRange;
-use crate::store::Store;
+use crate::store::{Result, Store};
 
 /// How often partitions are looked after, beside every roll-up.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// Rolls the days up, and then drops what is empty and over.
-pub(crate) async fn roll_up(
-    store: &dyn Store,
-    endpoints: &Endpoints,
-    clock: &dyn Clock,
-    days: DayRange,
-    producers: &Producers,
-) -> Result<u64, Error> {
-    let rows = store.roll_up(days).await.map_err(Error::store("roll up"))?;
-    tracing::info!(days = %days, rows, "rolled up");
-    maintain(store, endpoints, clock, producers).await;
-    Ok(rows)
+/// What is looked after. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct House {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) endpoints: Arc<Endpoints>,
+    pub(crate) producers: Producers,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
-/// Looks after the store until the server stops.
-pub(crate) async fn keep_house(
-    store: Arc<dyn Store>,
-    endpoints: Arc<Endpoints>,
-    clock: Arc<dyn Clock>,
-    producers: Producers,
-    drain: Drain,
-) {
-    loop {
-        maintain(&*store, &endpoints, &*clock, &producers).await;
-        tokio::select! {
-            () = drain.begun() => return,
-            () = tokio::time::sleep(MAINTENANCE_INTERVAL) => {}
+// === impl House ===
+
+impl House {
+    /// Rolls the days up, and then drops partitions that are empty and over. Returns how many rows
+    /// it rolled up.
+    pub(crate) async fn roll_up(&self, days: DayRange) -> Result<u64> {
+        let rows = self.store.roll_up(days).await?;
+        tracing::info!(days = %days, rows, "rolled up");
+        self.maintain().await;
+        Ok(rows)
+    }
+
+    /// Looks after the store once an hour until the server stops.
+    pub(crate) async fn keep(self, drain: Drain) {
+        loop {
+            tokio::select! {
+                () = drain.begun() => return,
+                () = tokio::time::sleep(MAINTENANCE_INTERVAL) => self.maintain().await,
+            }
         }
     }
-}
 
-async fn maintain(
-    store: &dyn Store,
-    endpoints: &Endpoints,
-    clock: &dyn Clock,
-    producers: &Producers,
-) {
-    let done = async {
-        store.maintain(clock.now()).await?;
-        producers.forget_silent().await?;
-        if endpoints.is_full() {
-            // What another server tells apart is not `_other` here either.
-            let (count_max, path_bytes_max) = endpoints.loaded_max();
-            endpoints.learn(store.endpoints(count_max, path_bytes_max).await?.0);
+    /// Looks after the store now.
+    pub(crate) async fn maintain(&self) {
+        let done = async {
+            self.store.maintain(self.clock.now()).await?;
+            self.producers.forget_silent().await?;
+            if self.endpoints.is_full() {
+                // Endpoints that another server tells apart are not `_other` here either.
+                let (count_max, path_bytes_max) = self.endpoints.loaded_max();
+                self.endpoints.learn(self.store.endpoints(count_max, path_bytes_max).await?.0);
+            }
+            Ok::<_, tally_store::Error>(())
+        };
+        if let Err(error) = done.await {
+            tracing::warn!(error = chain(&error), "housekeeping failed, will try again");
         }
-        Ok::<_, tally_store::Error>(())
-    };
-    if let Err(error) = done.await {
-        tracing::warn!(error = tally_runtime::chain(&error), "housekeeping failed, will try again");
     }
 }

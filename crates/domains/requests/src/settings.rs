@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tally_ingest::Limits;
+use tally_producers::Terms;
 use tally_runtime::config::{Given, Problems, name};
-use tally_serve::Producers;
 use tally_store::Database;
 
 use crate::batch::RecordLimits;
@@ -104,10 +104,8 @@ pub struct Settings {
     pub totals_max: usize,
     /// What a `Record` stream may bring.
     pub record: RecordLimits,
-    /// How many clients that number their batches are known at the same time.
-    pub producers_max: u32,
-    /// For how many days a client that stores nothing is remembered.
-    pub producer_retention_days: u32,
+    /// Which clients that number their batches it takes.
+    pub terms: Terms,
 }
 
 // === impl NamesArgs ===
@@ -133,7 +131,7 @@ impl NamesArgs {
 // === impl Arguments ===
 
 impl Arguments {
-    pub(crate) fn check(&self, producers: Producers, problems: &mut Problems) -> Settings {
+    pub(crate) fn check(&self, terms: Terms, problems: &mut Problems) -> Settings {
         let (path_bytes_max, endpoints_max) = self.names.check(problems);
         Settings {
             workers: problems.within(&name("requests-workers"), &self.requests_workers, 1..=64),
@@ -153,8 +151,7 @@ impl Arguments {
                 1..=1_000_000_000,
             ),
             record: RecordLimits::default(),
-            producers_max: producers.max,
-            producer_retention_days: producers.retention_days,
+            terms,
         }
     }
 

@@ -84,7 +84,7 @@ pub enum Refusal {
 
 /// What opening a producer does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
+pub enum Step {
     /// Adds it.
     Add,
     /// Lets it go on.
@@ -183,7 +183,8 @@ impl Opening {
     /// - Any other process must know the epoch, or the claim that led to it, which a process notes
     ///   before it asks. The epoch changes then, so that only one of two clients that know the same
     ///   goes on. Both numbers are random: knowing an id does not help to guess them.
-    fn step(&self, standing: Option<Standing>) -> Step {
+    #[must_use]
+    pub fn step(&self, standing: Option<Standing>) -> Step {
         let Some(Standing { epoch, claim, sequence }) = standing else {
             return if self.may_be_new { Step::Add } else { Step::Refuse(Refusal::Forgotten) };
         };

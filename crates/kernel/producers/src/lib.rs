@@ -32,7 +32,7 @@ pub mod stream;
 mod writer;
 
 pub use days::{Counted, Days};
-pub use lease::{Leaving, Opening, Producer, Refusal, Standing, draw_epoch, short_id};
+pub use lease::{Leaving, Opening, Producer, Refusal, Standing, Step, draw_epoch, short_id};
 pub use migrations::MIGRATIONS;
 pub use open::{InvalidOpen, Terms};
 pub use plan::Plan;

@@ -2,16 +2,12 @@
 
 use jiff::Timestamp;
 use tally_proto::tally::producers::v1 as proto;
-use tally_proto::wire;
+use tally_proto::wire::{self, CLAIMS_MAX, NAME_BYTES_MAX};
 use uuid::Uuid;
 
 use crate::lease::{Opening, draw_epoch};
 use crate::setback::Told;
 
-/// How many claims a client may come with.
-const CLAIMS_MAX: usize = 64;
-/// How long a producer's name may be, in bytes.
-const NAME_BYTES_MAX: usize = 200;
 /// A day.
 const DAY_SECONDS: i64 = 86_400;
 
@@ -40,13 +36,13 @@ pub enum InvalidOpen {
     #[error("acknowledged_sequence is beyond 2^63-1")]
     Acknowledged,
     /// None, or too many.
-    #[error("claims has {0} entries, and 1 to 64 are allowed")]
+    #[error("claims has {0} entries, and 1 to {CLAIMS_MAX} are allowed")]
     Claims(usize),
     /// Not a claim.
     #[error("claims, position {0}: 0 is not a claim")]
     ClaimZero(usize),
     /// A long name.
-    #[error("name has {0} bytes, and at most 200 are allowed")]
+    #[error("name has {0} bytes, and at most {NAME_BYTES_MAX} are allowed")]
     NameTooLong(usize),
     /// A name that no database takes.
     #[error("name contains a NUL byte")]

@@ -1,7 +1,6 @@
 //! Producers in Postgres and CockroachDB.
 
 use jiff::Timestamp;
-use tally_store::error::Step as _;
 use tally_store::postgres::{Database, Isolation, Transaction, commits_itself};
 use tally_store::retry::Policy;
 use tally_store::{Error, Outcome};
@@ -75,10 +74,8 @@ pub(crate) async fn list(
 ) -> Result<Vec<Producer>, Error> {
     let step = "list producers";
     let once = async || {
-        let connection = database.connection().await?;
         let sql = include_str!("postgres/list_producers.sql");
-        let rows = connection.query(sql, &[&domain, &with_workers]).await.step(step)?;
-        connection.release();
+        let rows = database.rows(step, sql, &[&domain, &with_workers]).await?;
         let producer = |row: &Row| Producer {
             id: row.get(0),
             name: row.get(1),
@@ -101,12 +98,10 @@ pub(crate) async fn note_setback(
     told: Told,
 ) -> Result<(), Error> {
     let once = async || {
-        let mut connection = database.writer().await?;
-        let transaction = connection.begin(Isolation::Default).await?;
+        let transaction = database.writer().await?.transaction(Isolation::Default).await?;
         let found = find(&transaction, domain, worker).await?;
         let setback = note(&transaction, domain, told.of_worker(worker, found.as_ref())).await?;
         transaction.commit().await?;
-        connection.release();
         setback.iter().for_each(Setback::tell);
         Ok(())
     };
@@ -116,10 +111,8 @@ pub(crate) async fn note_setback(
 pub(crate) async fn setbacks(database: &Database, domain: &str) -> Result<Vec<Setback>, Error> {
     let step = "list what is missing";
     let once = async || {
-        let connection = database.connection().await?;
         let sql = include_str!("postgres/list_setbacks.sql");
-        let rows = connection.query(sql, &[&domain]).await.step(step)?;
-        connection.release();
+        let rows = database.rows(step, sql, &[&domain]).await?;
         Ok(rows.iter().map(setback).collect())
     };
     Policy::short(step).run(once).await
@@ -154,9 +147,7 @@ pub async fn dropped(
 ) -> Result<i64, Error> {
     let step = "read how much was dropped";
     let sql = include_str!("postgres/dropped.sql");
-    let statement = transaction.prepare_cached(sql).await.step(step)?;
-    let row = transaction.query_one(&statement, &[&domain, &first, &last]).await.step(step)?;
-    Ok(row.get(0))
+    Ok(transaction.row(step, sql, &[&domain, &first, &last]).await?.get(0))
 }
 
 /// Adds to the days of a domain what belongs to no producer that it has: forgotten ones brought it, or
@@ -174,7 +165,7 @@ pub async fn add_days(
     let days: Vec<i32> = days.keys().copied().collect();
     let sql = include_str!("postgres/add_days.sql");
     let values: [&(dyn ToSql + Sync); 4] = [&domain, &days, &accepted, &dropped];
-    transaction.execute(sql, &values).await.step("add to the days of a domain")?;
+    transaction.write("add to the days of a domain", sql, &values).await?;
     Ok(())
 }
 
@@ -185,8 +176,7 @@ async fn open_once(
     opening: &Opening,
 ) -> Result<Result<Standing, Refusal>, Error> {
     let step = "register the client";
-    let mut connection = database.writer().await?;
-    let transaction = connection.begin(Isolation::Default).await?;
+    let transaction = database.writer().await?.transaction(Isolation::Default).await?;
     wait_briefly(&transaction).await?;
     let found = find(&transaction, domain, opening.id).await?;
     let (next, setback) = opening.decide(domain, found.as_ref());
@@ -197,14 +187,13 @@ async fn open_once(
         Step::Add => {
             let sql = include_str!("postgres/count_producers.sql");
             let max = i64::from(producers_max);
-            let row = transaction.query_one(sql, &[&domain, &max]).await.step(step)?;
+            let row = transaction.row(step, sql, &[&domain, &max]).await?;
             if row.get::<_, i64>(0) >= max {
                 Err(Refusal::TooMany { max: producers_max })
             } else {
                 let (sql, epoch) = (include_str!("postgres/add_producer.sql"), opening.next_epoch);
                 let values: [&(dyn ToSql + Sync); 5] = [id, &domain, &epoch, &claim, name];
-                let added = transaction.execute(sql, &values).await.step(step)?;
-                if added == 0 {
+                if transaction.write(step, sql, &values).await? == 0 {
                     let step = "add a producer: another server was faster";
                     return Err(Error::transient(step, Outcome::Determinate));
                 }
@@ -213,12 +202,11 @@ async fn open_once(
         }
         Step::GoOn { epoch, sequence } => {
             let sql = include_str!("postgres/open_producer.sql");
-            transaction.execute(sql, &[id, &epoch, &claim, name]).await.step(step)?;
+            transaction.write(step, sql, &[id, &epoch, &claim, name]).await?;
             Ok(Standing { epoch, claim, sequence })
         }
     };
     transaction.commit().await?;
-    connection.release();
     setback.iter().for_each(Setback::tell);
     Ok(opened)
 }
@@ -227,7 +215,7 @@ async fn open_once(
 /// it gives up soon and comes back later.
 async fn wait_briefly(transaction: &Transaction<'_>) -> Result<(), Error> {
     let sql = include_str!("postgres/wait_hardly_for_producer.sql");
-    transaction.batch_execute(sql).await.step("limit the wait for a producer")
+    transaction.script("limit the wait for a producer", sql).await
 }
 
 /// Where a producer stands, and since when. This locks it.
@@ -237,16 +225,15 @@ async fn find(
     id: Uuid,
 ) -> Result<Option<Found>, Error> {
     let sql = include_str!("postgres/find_producer.sql");
-    let row = transaction.query_opt(sql, &[&id, &domain]).await;
-    let found = row.step("look where a producer stands")?.map(|row| {
+    let rows = transaction.rows("look where a producer stands", sql, &[&id, &domain]).await?;
+    Ok(rows.first().map(|row| {
         let (epoch, claim, sequence) = (row.get(0), row.get(1), row.get(2));
         Found {
             standing: Standing { epoch, claim, sequence },
             last_seen_micros: row.get::<_, Timestamp>(3).as_microsecond(),
             is_of_domain: row.get(4),
         }
-    });
-    Ok(found)
+    }))
 }
 
 /// Notes what is missing. Returns it if it is to be logged.
@@ -260,8 +247,8 @@ async fn note(
     let (noticed, since) = (time(*noticed_micros), time(*since_micros));
     let sql = include_str!("postgres/note_setback.sql");
     let values: [&(dyn ToSql + Sync); 6] = [&domain, producer, name, &noticed, &since, batches];
-    let noted = transaction.query_opt(sql, &values).await.step("note what is missing")?;
-    Ok(noted.is_some_and(|row| row.get(0)).then_some(setback))
+    let noted = transaction.rows("note what is missing", sql, &values).await?;
+    Ok(noted.first().is_some_and(|row| row.get(0)).then_some(setback))
 }
 
 fn time(micros: i64) -> Timestamp {
@@ -290,18 +277,18 @@ async fn forget_some(
     then: Option<&dyn OnForget>,
 ) -> Result<i64, Error> {
     let step = "forget producers";
-    let mut connection =
+    let connection =
         if then.is_some() { database.writer().await? } else { database.connection().await? };
-    let transaction = connection.begin(Isolation::Default).await?;
+    let transaction = connection.transaction(Isolation::Default).await?;
     if then.is_some() {
         wait_briefly(&transaction).await?;
     }
-    let gone = transaction.query(sql, values).await.step(step)?;
+    let gone = transaction.rows(step, sql, values).await?;
     let ids: Vec<Uuid> = gone.iter().map(|row| row.get(0)).collect();
     if !ids.is_empty() {
         let mut days = Days::new();
         let sql = include_str!("postgres/forget_days.sql");
-        for row in transaction.query(sql, &[&ids]).await.step(step)? {
+        for row in transaction.rows(step, sql, &[&ids]).await? {
             let counted = Counted { accepted: row.get(1), dropped: row.get(2) };
             days.entry(row.get(0)).or_default().add(counted);
         }
@@ -312,6 +299,5 @@ async fn forget_some(
         tally_runtime::faults::point("forget.before_commit").await;
     }
     transaction.commit().await?;
-    connection.release();
     Ok(i64::try_from(ids.len()).unwrap_or(FORGET_MAX))
 }

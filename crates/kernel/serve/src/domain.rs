@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use tally_producers::Terms;
 use tally_runtime::config::Problems;
 use tally_runtime::{Clock, Drain, Tasks};
 use tally_store::{Database, Migrations};
@@ -23,16 +24,7 @@ pub struct Domain {
     /// Adds the domain's settings to a command.
     pub arguments: fn(clap::Command) -> clap::Command,
     /// Reads the settings, and notes every mistake. Gives nothing only if it has noted one.
-    pub check: fn(&clap::ArgMatches, Producers, &mut Problems) -> Option<Box<dyn Configured>>,
-}
-
-/// How many clients that number their batches are known, whatever they count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Producers {
-    /// At most this many at the same time.
-    pub max: u32,
-    /// A client that stores nothing is forgotten after this many days.
-    pub retention_days: u32,
+    pub check: fn(&clap::ArgMatches, Terms, &mut Problems) -> Option<Box<dyn Configured>>,
 }
 
 /// The database connections that a domain uses at the same time, at most.

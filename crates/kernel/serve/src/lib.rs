@@ -30,7 +30,7 @@ mod server;
 mod udp;
 mod unfinished;
 
-pub use domain::{Configured, Connections, Domain, Domains, Parts, Producers, Running, Started};
+pub use domain::{Configured, Connections, Domain, Domains, Parts, Running, Started};
 pub use doors::Doors;
 pub use error::Error;
 pub use handover::{Offer, Predecessor, Successor, Work};

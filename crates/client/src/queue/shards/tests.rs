@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use std::sync::atomic::AtomicU64;
+
 use super::*;
 use crate::Endpoint;
 
@@ -18,7 +20,7 @@ fn threads_that_record_while_others_take_lose_nothing() {
         for _ in 0..3 {
             scope.spawn(|| {
                 for n in 0..each {
-                    while shards.record(row(n), WhenFull::GiveBack).is_err() {
+                    while shards.record(row(n)).is_err() {
                         std::thread::yield_now();
                     }
                 }
@@ -41,61 +43,49 @@ fn threads_that_record_while_others_take_lose_nothing() {
 }
 
 fn reserved(shards: &Shards) -> usize {
-    (0..shards.shards.len()).map(|at| shards.lock(at).reserved()).sum()
+    (0..shards.shards.len()).map(|at| shards.lock(at).free()).sum()
 }
 
 #[test]
 fn threads_that_meet_a_full_queue_are_all_accounted_for() {
-    for policy in [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::GiveBack] {
-        let shards = Shards::new(100, 100);
-        let each = 50_000_u64;
-        let row = |n: u64| Row { time_us: (n % 2).cast_signed() * 86_400_000_000, ..row(0) };
-        let running = AtomicUsize::new(3);
-        let given_back = AtomicU64::new(0);
-        let record = |n| {
-            if shards.record(row(n), policy) == Err(Refusal::Full) {
-                given_back.fetch_add(1, Ordering::Relaxed);
+    let shards = Shards::new(100, 100);
+    let each = 50_000_u64;
+    let row = |n: u64| Row { time_us: (n % 2).cast_signed() * 86_400_000_000, ..row(0) };
+    let running = AtomicUsize::new(3);
+    let given_back = AtomicU64::new(0);
+    // What is given back is noted as dropped, two times of three.
+    let record = |n| {
+        if shards.record(row(n)) == Err(Refusal::Full) {
+            match n % 3 {
+                0 => drop(given_back.fetch_add(1, Ordering::Relaxed)),
+                _ => shards.refuse(row(n)),
             }
-        };
-        // There is no room for the last 50 of these, on either day.
-        (0..150).for_each(record);
-        let (mut taken, mut told) = (0, 0);
-        std::thread::scope(|scope| {
-            for _ in 0..3 {
-                scope.spawn(|| {
-                    (0..each).for_each(record);
-                    running.fetch_sub(1, Ordering::Relaxed);
-                });
-            }
+        }
+    };
+    // There is no room for the last 50 of these, on either day.
+    (0..150).for_each(record);
+    let (mut taken, mut told) = (0, Drops::default());
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
             scope.spawn(|| {
-                let mut before = 0;
-                while running.load(Ordering::Relaxed) > 0 {
-                    // Each is seen once, also while it moves from a shard's notes to the book.
-                    let (drops, counts) = (shards.drops().total(), shards.counts());
-                    assert!((before..=counts.dropped + counts.refused).contains(&drops));
-                    before = drops;
-                }
+                (0..each).for_each(record);
+                running.fetch_sub(1, Ordering::Relaxed);
             });
-            let mut from = 0;
-            while running.load(Ordering::Relaxed) > 0 || !shards.is_empty() {
-                let chunk = shards.take(100, from);
-                taken += chunk.rows.len() as u64;
-                told += chunk.drops.total();
-                from += 1;
-            }
-        });
-        let counts = shards.counts();
-        let drops = counts.dropped + counts.refused;
-        assert_eq!(taken, counts.taken);
-        assert_eq!(
-            counts.recorded + counts.refused + given_back.load(Ordering::Relaxed),
-            3 * each + 150
-        );
-        assert_eq!(counts.recorded, counts.taken + counts.dropped);
-        assert_eq!((told, shards.drops().total()), (drops, drops));
-        let days: Vec<_> = shards.drops().0.into_keys().collect();
-        assert_eq!(days, if policy == WhenFull::GiveBack { vec![] } else { vec![0, 1] });
-    }
+        }
+        let mut from = 0;
+        while running.load(Ordering::Relaxed) > 0 || !shards.is_empty() {
+            let requests = shards.take(100, from);
+            taken += requests.rows.len() as u64;
+            told.add_all(&requests.drops);
+            from += 1;
+        }
+    });
+    let counts = shards.counts();
+    let given_back = given_back.load(Ordering::Relaxed);
+    assert_eq!((taken, counts.dropped), (counts.taken, 0));
+    assert_eq!(counts.recorded + counts.refused + given_back, 3 * each + 150);
+    assert_eq!(counts.recorded, counts.taken);
+    assert_eq!((told.total(), told.0.len()), (counts.refused, 2));
 }
 
 /// The system may put threads aside that hold locks.
@@ -107,7 +97,7 @@ fn whoever_finds_all_shards_locked_waits() {
         let mut locked: Vec<_> = (0..shards.shards.len()).map(|at| shards.lock(at)).collect();
         let record = || {
             started.wait();
-            shards.record(row(1), WhenFull::GiveBack).expect("room");
+            shards.record(row(1)).expect("room");
         };
         let recording = scope.spawn(record);
         let counting = scope.spawn(|| {
@@ -135,31 +125,27 @@ fn comes_about(so: impl Fn() -> bool) -> bool {
     })
 }
 
-/// The system may put whoever holds a lock aside for long.
+/// The system may deschedule a lock holder for long.
 #[test]
 fn recording_waits_for_no_lock_that_another_thread_holds() {
-    for policy in [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::GiveBack] {
-        let shards = Shards::new(100, 100);
-        while shards.record(row(1), WhenFull::GiveBack).is_ok() {}
-        shards.exhausted.store(0, Ordering::Relaxed);
-        let locked = std::sync::Barrier::new(2);
-        let (shards, both) = (&shards, &locked);
-        std::thread::scope(|scope| {
-            let (say, hear) = std::sync::mpsc::channel();
-            let recording = scope.spawn(move || {
-                say.send(thread::number()).expect("the test listens");
-                both.wait();
-                shards.record(row(2), policy)
-            });
-            let own = shards.lock(hear.recv().expect("a number"));
+    let shards = Shards::new(100, 100);
+    while shards.record(row(1)).is_ok() {}
+    let locked = std::sync::Barrier::new(2);
+    let (shards, both) = (&shards, &locked);
+    std::thread::scope(|scope| {
+        let (say, hear) = std::sync::mpsc::channel();
+        let recording = scope.spawn(move || {
+            say.send(thread_number()).expect("the test listens");
             both.wait();
-            assert!(comes_about(|| recording.is_finished()), "{policy:?} waits");
-            drop(own);
-            let _ = recording.join().expect("no panic");
+            shards.record(row(2)).unwrap_or_else(|_| shards.refuse(row(2)));
         });
-        let counts = shards.counts();
-        assert_eq!(counts.recorded - counts.dropped, 100);
-    }
+        let own = shards.lock(hear.recv().expect("a number"));
+        both.wait();
+        assert!(comes_about(|| recording.is_finished()), "it waits");
+        drop(own);
+        recording.join().expect("no panic");
+    });
+    assert_eq!(shards.counts().recorded, 100);
 }
 
 /// Whoever asks the first shard knows of all.
@@ -177,21 +163,6 @@ fn the_first_shard_is_closed_last() {
     assert!(shards.is_closed());
 }
 
-/// Room that was made while a thread looked for some.
-#[test]
-fn a_search_from_before_a_take_says_nothing_of_the_time_after_it() {
-    let shards = Shards::new(1_000, 1_000);
-    while shards.record(row(1), WhenFull::GiveBack).is_ok() {}
-    let found_nothing = shards.exhausted.load(Ordering::Relaxed);
-    assert_eq!(found_nothing, 1);
-    shards.take(1_000, 0);
-    let (elsewhere, _) = shards.lock_any(thread::number() + 1);
-    // All room is reserved there.
-    shards.lock(elsewhere).reserve(shards.room.swap(0, Ordering::Relaxed));
-    shards.exhausted.store(found_nothing, Ordering::Relaxed);
-    assert_eq!(shards.record(row(2), WhenFull::DropNewest), Ok(()));
-}
-
 /// Nobody was woken for what came while nobody slept: it is seen before going to sleep.
 #[tokio::test]
 async fn what_came_before_the_sleep_is_seen() {
@@ -200,14 +171,14 @@ async fn what_came_before_the_sleep_is_seen() {
     assert!(shards.wait_for_work().now_or_never().is_none());
     shards.take(10, 0);
     shards.sleeping.store(false, Ordering::SeqCst);
-    shards.record(row(1), WhenFull::GiveBack).expect("room");
+    shards.record(row(1)).expect("room");
     assert!(shards.wait_for_work().now_or_never().is_some());
     shards.take(10, 0);
     assert!(shards.wait_for_work().now_or_never().is_none());
     // Now somebody sleeps, and is woken once.
-    shards.record(row(2), WhenFull::GiveBack).expect("room");
+    shards.record(row(2)).expect("room");
     assert!(shards.work.notified().now_or_never().is_some());
-    shards.record(row(3), WhenFull::GiveBack).expect("room");
+    shards.record(row(3)).expect("room");
     assert!(shards.work.notified().now_or_never().is_none());
 }
 
@@ -215,9 +186,9 @@ async fn what_came_before_the_sleep_is_seen() {
 #[test]
 fn a_moment_passes_when_what_came_before_it_is_taken() {
     let shards = Shards::new(100, 100);
-    shards.record(row(1), WhenFull::GiveBack).expect("room");
+    shards.record(row(1)).expect("room");
     let moment = shards.moment();
-    shards.record(row(2), WhenFull::GiveBack).expect("room");
+    shards.record(row(2)).expect("room");
     assert!(!shards.has_passed(&moment));
     shards.take(100, 0);
     assert!(shards.has_passed(&moment));
@@ -234,15 +205,13 @@ proptest! {
     #[test]
     fn the_sums_add_up(
         max in 1..3_000_usize,
-        policy in 0..3_u8,
+        notes in any::<bool>(),
         steps in proptest::collection::vec(prop_oneof![
             8 => (1..700_usize).prop_map(Step::Record),
             6 => (1..2_000_usize).prop_map(Step::Take),
             1 => Just(Step::Close),
         ], 0..40),
     ) {
-        let policy =
-            [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::GiveBack][usize::from(policy)];
         let shards = Shards::new(max, 2_000);
         let (mut asked, mut given_back, mut taken) = (0_u64, 0_u64, Vec::new());
         let (mut told, mut next) = (0, 0);
@@ -252,21 +221,24 @@ proptest! {
                 Step::Record(count) => for _ in 0..count {
                     asked += 1;
                     next += 1;
-                    match shards.record(row(next), policy) {
-                        Ok(()) | Err(Refusal::Dropped) => prop_assert!(!closed),
-                        Err(Refusal::Full) => given_back += 1,
-                        Err(Refusal::Closed) => {
-                            prop_assert!(closed);
-                            given_back += u64::from(policy == WhenFull::GiveBack);
+                    match shards.record(row(next)) {
+                        Ok(()) => prop_assert!(!closed),
+                        Err(reason) => {
+                            let expected = if closed { Refusal::Closed } else { Refusal::Full };
+                            prop_assert_eq!(reason, expected);
+                            if notes {
+                                shards.refuse(row(next));
+                            } else {
+                                given_back += 1;
+                            }
                         }
-                        Err(Refusal::Time) => prop_assert!(false),
                     }
                 },
                 Step::Take(most) => {
-                    let chunk = shards.take(most.max(shards.chunk_rows), taken.len());
-                    prop_assert!(chunk.rows.len() <= most.max(shards.chunk_rows));
-                    told += chunk.drops.total();
-                    taken.extend(chunk.rows);
+                    let requests = shards.take(most.max(shards.chunk_rows), taken.len());
+                    prop_assert!(requests.rows.len() <= most.max(shards.chunk_rows));
+                    told += requests.drops.total();
+                    taken.extend(requests.rows);
                 }
                 Step::Close => {
                     closed = true;
@@ -275,21 +247,16 @@ proptest! {
             }
             let counts = shards.counts();
             let waiting = counts.recorded - counts.taken - counts.dropped;
-            let mut there = 0;
-            shards.for_each(|_| there += 1);
-            prop_assert_eq!(waiting, there);
             prop_assert!(waiting <= max as u64);
             prop_assert_eq!(counts.recorded + counts.refused + given_back, asked);
             prop_assert_eq!(counts.taken, taken.len() as u64);
-            prop_assert_eq!(shards.drops().total(), counts.dropped + counts.refused);
             let room = shards.room.load(Ordering::Relaxed) + reserved(&shards);
-            prop_assert_eq!(room as u64 + waiting, max as u64);
+            prop_assert!(closed || room as u64 + waiting == max as u64);
         }
         told += shards.take(0, 0).drops.total();
-        prop_assert_eq!(told, shards.drops().total());
+        prop_assert_eq!(told, shards.counts().refused);
         // In one thread's order, and none twice.
-        prop_assert!(taken.windows(2).all(|two| two[0].endpoint.0 < two[1].endpoint.0)
-            || policy != WhenFull::GiveBack);
+        prop_assert!(taken.windows(2).all(|two| two[0].endpoint.0 < two[1].endpoint.0));
         shards.abandon();
         let counts = shards.counts();
         prop_assert_eq!(counts.recorded, counts.taken + counts.dropped);

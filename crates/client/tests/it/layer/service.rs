@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use http::Request;
-use tally_client::{Queue, WhenFull};
+use tally_client::Queue;
 use tonic::service::Interceptor as _;
 use tower::limit::ConcurrencyLimit;
 use tower::retry::{Policy, Retry};
@@ -22,7 +22,7 @@ use super::support::assert_counts;
 /// Says that it is ready when it is told so, and only to the instance that is asked: a clone
 /// is not ready, as tower allows.
 struct Gate {
-    open: bool,
+    open: Rc<Cell<bool>>,
     is_ready: bool,
 }
 
@@ -34,7 +34,7 @@ struct TwoMore(u32);
 
 impl Clone for Gate {
     fn clone(&self) -> Self {
-        Gate { open: self.open, is_ready: false }
+        Gate { open: Rc::clone(&self.open), is_ready: false }
     }
 }
 
@@ -44,8 +44,8 @@ impl Service<Request<()>> for Gate {
     type Future = Ready<Result<(), &'static str>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.is_ready = self.open;
-        if self.open { Poll::Ready(Ok(())) } else { Poll::Pending }
+        self.is_ready = self.open.get();
+        if self.is_ready { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
     fn call(&mut self, _: Request<()>) -> Self::Future {
@@ -154,12 +154,14 @@ fn a_future_that_is_dropped_halfway_is_counted_once() {
 #[test]
 fn readiness_is_that_of_the_instance_that_is_called() {
     let queue = Queue::in_memory();
-    let mut service = queue.layer().raw_path().layer(Gate { open: false, is_ready: false });
+    let open = Rc::new(Cell::new(false));
+    let gate = Gate { open: Rc::clone(&open), is_ready: false };
+    let mut service = queue.layer().raw_path().layer(gate);
     assert!(poll_ready(&mut service).is_pending());
     assert!(poll_ready(&mut service).is_pending());
     assert_counts(&queue, []);
 
-    service.get_mut().open = true;
+    open.set(true);
     assert_eq!(poll_ready(&mut service), Poll::Ready(Ok(())));
     // Were a clone called in its place, the gate would panic.
     assert_eq!(service.call(get("/a")).into_inner(), Ok(()));
@@ -253,27 +255,24 @@ async fn outside_of_a_retry_layer_it_counts_requests_and_inside_tries() {
     assert_counts(&tries, [("GET /a", 3)]);
 }
 
-/// Whatever a queue does with them otherwise: a layer has nobody to give them back to.
+/// A layer has no caller to give them back to.
 #[tokio::test]
 async fn requests_for_which_there_is_no_room_are_noted() {
-    for when_full in [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::GiveBack] {
-        // Nobody listens on port 1.
-        let builder = Queue::builder("http://127.0.0.1:1").when_full(when_full);
-        let queue = builder.queue_requests_max(10).connect().await.expect("a good address");
-        let inner = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(())));
-        let mut service = queue.layer().raw_path().layer(inner);
-        for _ in 0..50 {
-            drop(service.call(get("/a")));
-        }
-        queue.interceptor("pkg.Service").call(tonic::Request::new(())).expect("it refuses none");
-        let report = queue.stats();
-        let noted = report.queued + report.dropped + report.refused;
-        assert_eq!((noted, report.queued), (51, 10), "{when_full:?}: {report:?}");
-        queue.close_within(Duration::ZERO).await;
+    // Nothing listens on port 1.
+    let builder = Queue::builder("http://127.0.0.1:1").queue_requests_max(10);
+    let queue = builder.connect().await.expect("a good address");
+    let inner = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(())));
+    let mut service = queue.layer().raw_path().layer(inner);
+    for _ in 0..50 {
         drop(service.call(get("/a")));
-        let report = queue.stats();
-        assert_eq!(report.dropped + report.refused, 52, "{when_full:?}, closed: {report:?}");
     }
+    queue.interceptor("pkg.Service").call(tonic::Request::new(())).expect("it refuses none");
+    let report = queue.stats();
+    assert_eq!((report.refused, report.queued), (41, 10), "{report:?}");
+    queue.close_within(Duration::ZERO).await;
+    drop(service.call(get("/a")));
+    let report = queue.stats();
+    assert_eq!((report.refused, report.dropped), (42, 10), "closed: {report:?}");
 }
 
 /// A service of this thread alone that borrows, with a body that is neither `Send` nor a body.

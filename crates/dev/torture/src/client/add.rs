@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use tally_proto::count::v1::AddRequest;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
-use tally_proto::wire::{COUNTED_TRAILER, timestamp};
+use tally_proto::wire::{self, COUNTED_TRAILER, timestamp};
 use tally_runtime::Signals;
 use tokio::sync::watch;
 use tonic::Status;
@@ -138,8 +138,7 @@ async fn send(channel: Channel, key: &Key, micros: i64, count: u64) -> Result<()
 
 /// What is known about a failed stream.
 fn outcome(number: u64, count: u64, status: &Status) -> Line {
-    let counted = status.metadata().get(COUNTED_TRAILER).and_then(|value| value.to_str().ok());
-    match counted.and_then(|text| text.parse::<u64>().ok()) {
+    match wire::number(status, COUNTED_TRAILER) {
         Some(counted) if counted <= count => Line::Exactly(number, counted),
         Some(counted) => Line::Broken(format!("{COUNTED_TRAILER} is {counted} of {count}")),
         None => Line::Doubtful(number),

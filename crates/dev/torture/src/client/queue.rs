@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tally_client::spool::Options;
-use tally_client::{Clock, Method, Queue, WhenFull};
+use tally_client::{Clock, Method, Queue};
 use tally_runtime::Signals;
 
 use super::load::{Row, day};
@@ -59,7 +59,8 @@ pub(super) async fn run(
                 let mut left = Parcel::default();
                 for Row { endpoint, micros } in rows {
                     clock.0.store(micros, Ordering::SeqCst);
-                    if queue.try_record(handles[endpoint]).is_err() {
+                    if let Err(given_back) = queue.try_record(handles[endpoint]) {
+                        queue.note_dropped(&given_back);
                         let (method, path) = endpoints[endpoint].clone();
                         let key = Key { day: day(micros), method, path };
                         *left.requests.entry(key).or_default() += 1;
@@ -105,7 +106,6 @@ async fn connect(
         .backoff(Duration::from_millis(20), Duration::from_millis(300))
         .acknowledge_timeout(Duration::from_secs(8))
         .fallback(false)
-        .when_full(WhenFull::DropNewest)
         .queue_requests_max(usize::try_from(arguments.rate * ROOM_SECONDS)?)
         .clock(Arc::clone(clock) as Arc<dyn Clock>);
     let builder = match spool {

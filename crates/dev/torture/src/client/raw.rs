@@ -8,7 +8,7 @@ use prost_types::Timestamp;
 use tally_proto::tally::producers::v1::{Acknowledgement, Drops, Open, Opened};
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tally_proto::tally::requests::v1::{Batch, Endpoint, RecordRequest, record_request::Kind};
-use tally_proto::wire::{COMMITTED_TRAILER, REASON_TRAILER, reason, timestamp};
+use tally_proto::wire::{self, COMMITTED_TRAILER, REASON_TRAILER, reason, timestamp};
 use tally_runtime::Signals;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -338,9 +338,8 @@ impl Raw<'_> {
 
     /// The stream ended with an error; some errors break the protocol.
     fn failed(&mut self, status: &Status) -> anyhow::Result<()> {
-        let trailer = |name| status.metadata().get(name).and_then(|value| value.to_str().ok());
-        let said = trailer(REASON_TRAILER).unwrap_or_default();
-        let committed = trailer(COMMITTED_TRAILER).and_then(|text| text.parse::<u64>().ok());
+        let said = wire::trailer(status, REASON_TRAILER).unwrap_or_default();
+        let committed = wire::number(status, COMMITTED_TRAILER);
         if let Some(committed) = committed.map(|committed| committed + self.memory.before) {
             if committed > self.sent {
                 self.broken(format!("the trailer acknowledges {committed}, which was not sent"))?;

@@ -73,3 +73,39 @@ fn parcel(batch: &Batch) -> anyhow::Result<Parcel> {
     }
     Ok(parcel)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tally_client::{Method, Producer, Row, spool::Options};
+
+    use super::*;
+
+    /// What the client wrote is found, and a record that it did not finish is not.
+    #[tokio::test]
+    async fn a_spool_is_read_as_the_client_wrote_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let builder = Producer::builder("http://127.0.0.1:1").batch_rows_max(10);
+        let builder = builder.spool(folder.path(), Options::default());
+        let mut producer = builder.connect().await.unwrap();
+        let endpoint = producer.endpoint(Method::GET, "/a");
+        producer.send(vec![Row { endpoint, time_us: -5 }; 30]).await.unwrap();
+        let report = producer.close_within(Duration::from_secs(60)).await;
+        assert_eq!(report.spooled, 30);
+
+        let key = Key { day: -1, method: Method::GET.0, path: "/a".to_owned() };
+        let ten = || Parcel { requests: [(key.clone(), 10)].into(), ..Parcel::default() };
+        let expected: Vec<_> = (1..=3).map(|number| Line::Spooled(number, ten())).collect();
+        assert_eq!(read(folder.path()).unwrap(), expected);
+
+        let files = std::fs::read_dir(folder.path()).unwrap();
+        let mut files = files.map(|entry| entry.unwrap().path());
+        let segment = files.find(|path| path.extension().is_some()).unwrap();
+        let bytes = std::fs::read(&segment).unwrap();
+        std::fs::write(&segment, &bytes[..bytes.len() - 1]).unwrap();
+        // The state knows of the third.
+        let error = read(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("had 3 and ends before 3"), "{error}");
+    }
+}

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tally_proto::wire::UNKNOWN_PATH;
+
 use super::{Stored, Verdict};
 use crate::account::Account;
 use crate::journal::{Key, Line, Parcel};
-use crate::losses::{Losses, UNKNOWN};
+use crate::losses::Losses;
 
 const DAY: i32 = 20_000;
 
@@ -258,7 +260,7 @@ fn only_deleted_names_may_be_missing() {
     let mut found = stored();
     let unname = |totals: &mut BTreeMap<Key, u64>| {
         let count = totals.remove(&key(DAY, "/one/b")).unwrap();
-        totals.insert(Key { method: 0, ..key(DAY, UNKNOWN) }, count);
+        totals.insert(Key { method: 0, ..key(DAY, UNKNOWN_PATH) }, count);
     };
     found.live.iter_mut().chain(&mut found.rolled_up).for_each(unname);
     unname(&mut found.table);
@@ -275,7 +277,7 @@ fn only_deleted_names_may_be_missing() {
     // The table has them under another endpoint's id.
     let verdict = super::judge(&accounts(), &deleted("/shared/a"), &found);
     assert_found(&verdict, "/shared/a: 3 TOO MANY");
-    *found.live[0].get_mut(&Key { method: 0, ..key(DAY, UNKNOWN) }).unwrap() = 4;
+    *found.live[0].get_mut(&Key { method: 0, ..key(DAY, UNKNOWN_PATH) }).unwrap() = 4;
     let verdict = super::judge(&accounts(), &deleted("/one/b"), &found);
     assert_found(&verdict, "without a name: day 20000: 4");
 }

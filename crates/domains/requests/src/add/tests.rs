@@ -7,6 +7,7 @@ use http_body::Frame;
 use tokio::sync::Notify;
 
 use super::*;
+use crate::Service;
 use crate::record::tests::service;
 
 /// Far more than a task may take before it lets others in.
@@ -34,6 +35,11 @@ impl http_body::Body for Flood {
     }
 }
 
+fn adding(service: &Service) -> Adding {
+    let (intake, streams) = (Arc::clone(&service.intake), Arc::clone(&service.streams));
+    Adding { intake, streams }
+}
+
 #[tokio::test]
 async fn a_stream_that_is_never_empty_leaves_others_their_turn() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -45,7 +51,8 @@ async fn a_stream_that_is_never_empty_leaves_others_their_turn() {
         begins_too.notified().await;
         has_turned.store(true, Ordering::Relaxed);
     };
-    let mut reading = std::pin::pin!(service.recorder.record(Body::new(flood)));
+    let adding = adding(&service);
+    let mut reading = std::pin::pin!(adding.add(Body::new(flood)));
     let is_over_first = tokio::select! {
         biased;
         _ = &mut reading => true,
@@ -78,18 +85,19 @@ async fn the_queue_bounds_the_streams_that_wait() {
     let folder = tempfile::tempdir().expect("a folder");
     let service = service(folder.path()).await;
     let (bytes_max, context) = (1_000_000, &mut Context::from_waker(std::task::Waker::noop()));
+    let adding = adding(&service);
     // The worker has no turn meanwhile.
     let streams: Vec<_> = (0..2 * bytes_max / LEAST)
         .map(|_| {
             let body = Body::new(One(Some(Bytes::from_static(&[0; 5]))));
-            let mut stream = Box::pin(tokio::task::unconstrained(service.recorder.record(body)));
+            let mut stream = Box::pin(tokio::task::unconstrained(adding.add(body)));
             // More often than it lets others have their turn.
             assert!((0..10).all(|_| stream.as_mut().poll(context).is_pending()));
             stream
         })
         .collect();
     // Those that found no room give up.
-    service.recorder.queue.close();
+    service.streams.queue.close();
     let endings = futures_util::future::join_all(streams).await;
     let queued = endings.iter().filter(|ending| ending.error.is_none()).count();
     assert!((1..=bytes_max / LEAST).contains(&queued), "{queued}");

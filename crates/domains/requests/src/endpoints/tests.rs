@@ -1,16 +1,18 @@
 //! Which names are told apart, and which are believed to be stored.
 
+use tally_producers::stream::Builder as _;
+
 use super::*;
 
 fn resolve(endpoints: &Endpoints, path: &str) -> Arc<Named> {
     endpoints.resolve(&[Endpoint::new(3, path)]).remove(0)
 }
 
-fn rows(named: &Arc<Named>, belief: u64) -> Rows {
+fn rows(named: &Arc<Named>, belief: u64) -> Parcel<Rows> {
     let mut rows = crate::rows::RowsBuilder::new(belief);
     rows.push(named.id, 0);
     rows.name(named);
-    rows.finish()
+    rows.finish().into()
 }
 
 #[test]

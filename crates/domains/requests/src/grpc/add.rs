@@ -70,11 +70,11 @@ pub(super) async fn add(
     let body = std::mem::take(&mut *body.lock().unwrap_or_else(PoisonError::into_inner));
     let (intake, streams) = (Arc::clone(&service.intake), Arc::clone(&service.streams));
     let adding = Adding { intake, streams };
-    // A task of its own: when the client goes away, this call is dropped, and what the client
-    // had sent is counted all the same.
-    let task = service.streams.tasks.spawn("add stream", async move { adding.add(body).await });
+    // When the client goes away, this call is dropped, and what the client sent is counted all the
+    // same.
+    let ended = service.to_its_end("add stream", async move { adding.add(body).await }).await;
     let panicked = Ending { counted: None, refused: 0, error: Some(Error::Panicked) };
-    let Ending { counted, refused, error } = task.await.unwrap_or(panicked);
+    let Ending { counted, refused, error } = ended.unwrap_or(panicked);
     let Some(error) = error else { return Ok(Response::new(AddResponse {})) };
     let mut status = status(&error);
     if let Some(counted) = counted {

@@ -1,15 +1,16 @@
 //! A stream that always has another message.
 
 use std::future::ready;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use tally_ingest::Limits;
+use tally_proto::tally::producers::v1::Open;
 use tally_runtime::{Drain, SystemClock, Tasks};
 use tally_serve::Parts;
 use tally_store::Database;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use super::*;
 use crate::batch::RecordLimits;
@@ -36,8 +37,7 @@ pub(crate) async fn service(folder: &std::path::Path) -> Service {
         endpoints_max: 100,
         totals_max: 100,
         record: RecordLimits::default(),
-        producers_max: 100,
-        producer_retention_days: 30,
+        terms: tally_producers::Terms { producers_max: 100, retention_days: 30 },
     };
     Service::start(parts, settings).await.expect("it starts")
 }
@@ -54,42 +54,48 @@ fn batch(sequence: u64, rows: usize) -> Kind {
     })
 }
 
-/// Both while a chunk may still grow, and while nothing is to be stored.
+/// Both while a run may still grow, and while nothing is to be stored.
 #[tokio::test]
 async fn a_stream_that_is_never_empty_leaves_others_their_turn() {
     let folder = tempfile::tempdir().expect("a folder");
     let service = service(folder.path()).await;
     for waits_for_the_first in [false, true] {
         let id = Uuid::now_v7().as_bytes().to_vec();
-        let open = tally_proto::tally::producers::v1::Open {
-            producer_id: id,
-            claims: vec![1],
-            ..Default::default()
-        };
-        let (progress, mut told) = watch::channel(Progress::default());
+        let open = Open { producer_id: id, claims: vec![1], ..Default::default() };
+        let (stored, is_stored) = oneshot::channel();
         let first_is_stored = async move {
             if waits_for_the_first {
-                told.wait_for(|progress| progress.committed == 1).await.expect("an answer");
+                is_stored.await.expect("an answer");
             }
             None
         };
-        let (floods, had_a_turn) = (Notify::new(), AtomicBool::new(false));
-        let flood = (1..REPEATS_MAX).map_while(|_| {
-            floods.notify_one();
-            (!had_a_turn.load(Ordering::Relaxed)).then(|| batch(1, 0))
+        let flooding = Arc::new((Notify::new(), AtomicBool::new(false), AtomicU64::new(0)));
+        let floods = Arc::clone(&flooding);
+        let flood = (1..REPEATS_MAX).map_while(move |_| {
+            floods.0.notify_one();
+            floods.2.fetch_add(1, Ordering::Relaxed);
+            (!floods.1.load(Ordering::Relaxed)).then(|| batch(1, 0))
         });
         let messages = stream::iter([Kind::Open(open), batch(1, 1)])
             .chain(stream::once(first_is_stored).filter_map(ready))
             .chain(stream::iter(flood))
             .map(|kind| Ok(proto::RecordRequest { kind: Some(kind) }));
-        let reading = service.recorder.record_batches(Box::pin(messages), &progress);
-        let other = async {
-            floods.notified().await;
-            had_a_turn.store(true, Ordering::Relaxed);
+        let record = Record::new(Arc::clone(&service.intake));
+        let mut answers = service.streams.answers(Box::pin(messages), record, Default::default());
+        let reading = async {
+            let mut stored = Some(stored);
+            while let Some(answer) = answers.next().await {
+                if answer.expect("no error").committed_sequence == 1 {
+                    let _ = stored.take().map(|stored| stored.send(()));
+                }
+            }
         };
-        let (ending, ()) = tokio::join!(reading, other);
-        assert!(ending.error.is_none(), "{ending:?}");
-        let repeats = progress.borrow().repeats;
+        let other = async {
+            flooding.0.notified().await;
+            flooding.1.store(true, Ordering::Relaxed);
+        };
+        tokio::join!(reading, other);
+        let repeats = flooding.2.load(Ordering::Relaxed);
         assert!(repeats < REPEATS_MAX - 1, "{waits_for_the_first}: it took its turn at the end");
     }
 }

@@ -98,7 +98,7 @@ async fn a_lost_commit_is_unknown_and_safe_to_repeat() {
     let names = [named(3, "/")];
     let id = names[0].id;
     let (producer, rows) = (Uuid::now_v7(), 2_500);
-    let chunks = [(0..rows).map(|_| (id, noon(TODAY))).collect::<Rows>()];
+    let chunks = [(0..rows).map(|_| (id, noon(TODAY))).collect::<Rows>().into()];
     for sequence in 1..=3 {
         let batch = batch(producer, sequence, &chunks);
         proxy.swallow_after(b"COMMIT");
@@ -119,7 +119,7 @@ async fn a_partition_that_is_made_meanwhile_is_no_fault_of_the_batch() {
     let Some(database) = TestDatabase::create_or_skip("race") else { return };
     let store = store::open(&migrated(&database.url()).await);
     let names = [named(3, "/")];
-    let chunks = [Rows::from_iter([(names[0].id, noon(TODAY))])];
+    let chunks = [Rows::from_iter([(names[0].id, noon(TODAY))]).into()];
     let batch = batch(Uuid::now_v7(), 1, &chunks);
     let (maker, watcher) = (database.connect().await, database.connect().await);
     let sql = format!(
@@ -154,7 +154,7 @@ async fn a_roll_up_survives_a_lost_commit() {
     let names = [named(3, "/")];
     let id = names[0].id;
     for (sequence, day) in [(1, TODAY), (2, "2015-05-17")] {
-        let chunks = [(0..100).map(|_| (id, noon(day))).collect::<Rows>()];
+        let chunks = [(0..100).map(|_| (id, noon(day))).collect::<Rows>().into()];
         let producer = Uuid::now_v7();
         append_named(&*store, &batch(producer, 1, &chunks), &names).await.unwrap();
         proxy.swallow_after(b"COMMIT");

@@ -10,8 +10,8 @@ use tally_ingest::{Batch, WriteError};
 use tally_producers::{Fate, Parcel, Producers, Terms};
 use tally_requests::store::{self, Appended, Names, Store};
 use tally_requests::{
-    Day, DayRange, Endpoint, EndpointId, Filter, Granularity, MIGRATIONS, NAME, Named, Query, Rows,
-    TooMany, Totals,
+    DOMAIN, Day, DayRange, Endpoint, EndpointId, Filter, Granularity, MIGRATIONS, Named, Query,
+    Rows, TooMany, Totals,
 };
 use tally_store::{Database, DatabaseUrl, Outcome};
 use tally_testkit::TestDatabase;
@@ -113,8 +113,8 @@ impl Backend {
     fn of(database: Database, second: Database, place: Place) -> Self {
         Self {
             store: store::open(&database),
-            producers: Producers::new(database.clone(), NAME, TERMS),
-            second_producers: Producers::new(second.clone(), NAME, TERMS),
+            producers: Producers::new(database.clone(), DOMAIN.name, TERMS),
+            second_producers: Producers::new(second.clone(), DOMAIN.name, TERMS),
             second: store::open(&second),
             database,
             place,
@@ -262,7 +262,7 @@ impl Producer {
     }
 
     /// The next batch.
-    pub(crate) fn next<'a>(&mut self, chunks: &'a [Rows]) -> Batch<'a, Rows> {
+    pub(crate) fn next<'a>(&mut self, chunks: &'a [Parcel<Rows>]) -> Batch<'a, Parcel<Rows>> {
         self.sequence += 1;
         let is_repeated = std::mem::take(&mut self.is_repeating);
         Batch { is_repeated, ..batch(self.id, self.sequence, chunks) }
@@ -275,7 +275,7 @@ impl Producer {
         is_cockroach: bool,
         rows: impl IntoIterator<Item = (EndpointId, i64)>,
     ) {
-        self.send(store, is_cockroach, &[rows.into_iter().collect()]).await;
+        self.send(store, is_cockroach, &[rows.into_iter().collect::<Rows>().into()]).await;
     }
 
     /// Stores chunks as the next batch, as an insert worker does, and says what became of each: only
@@ -284,7 +284,7 @@ impl Producer {
         &mut self,
         store: &dyn Store,
         is_cockroach: bool,
-        chunks: &[Rows],
+        chunks: &[Parcel<Rows>],
     ) -> Vec<Fate> {
         let mut batch = self.next(chunks);
         for _ in 0..SENDS_MAX {
@@ -306,14 +306,18 @@ pub(crate) async fn append(backend: &Backend, rows: impl IntoIterator<Item = (En
 }
 
 /// The first attempt of a batch.
-pub(crate) fn batch(producer: Uuid, sequence: i64, chunks: &[Rows]) -> Batch<'_, Rows> {
+pub(crate) fn batch(
+    producer: Uuid,
+    sequence: i64,
+    chunks: &[Parcel<Rows>],
+) -> Batch<'_, Parcel<Rows>> {
     Batch { producer, sequence, is_repeated: false, chunks }
 }
 
 /// Stores a batch of rows whose names are in the dictionary, and returns what became of each chunk.
 pub(crate) async fn append_batch(
     store: &dyn Store,
-    batch: &Batch<'_, Rows>,
+    batch: &Batch<'_, Parcel<Rows>>,
 ) -> Result<Vec<Fate>, tally_store::Error> {
     appended(store, batch, &[]).await.map(|(fates, _)| fates).map_err(failed)
 }
@@ -329,7 +333,7 @@ pub(crate) fn failed(error: WriteError) -> tally_store::Error {
 /// Stores a batch with the names of its rows, and returns those that got other ids.
 pub(crate) async fn append_named(
     store: &dyn Store,
-    batch: &Batch<'_, Rows>,
+    batch: &Batch<'_, Parcel<Rows>>,
     names: &[Arc<Named>],
 ) -> Result<HashMap<EndpointId, EndpointId>, tally_store::Error> {
     appended(store, batch, names).await.map(|(_, moved)| moved).map_err(failed)
@@ -338,7 +342,7 @@ pub(crate) async fn append_named(
 /// Stores a batch with the names of its rows. What became of it, and which names have other ids.
 pub(crate) async fn appended(
     store: &dyn Store,
-    batch: &Batch<'_, Rows>,
+    batch: &Batch<'_, Parcel<Rows>>,
     names: &[Arc<Named>],
 ) -> Result<(Vec<Fate>, HashMap<EndpointId, EndpointId>), WriteError> {
     for _ in 0..10 {

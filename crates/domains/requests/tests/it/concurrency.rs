@@ -101,7 +101,7 @@ async fn keeper(store: Arc<dyn Store>, progress: Arc<Progress>) {
         // A day after the partition in use, so that it may be dropped when empty.
         for now in ["2030-06-16T00:00:00Z", NOW] {
             if let Err(error) = store.maintain(now.parse().unwrap()).await {
-                panic!("keep house: {}", chain(&error));
+                panic!("housekeeping: {}", chain(&error));
             }
         }
         tokio::task::yield_now().await;

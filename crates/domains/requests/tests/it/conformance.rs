@@ -2,8 +2,9 @@
 
 use hashbrown::HashMap;
 use tally_ingest::{Batch, WriteError};
+use tally_producers::Fate;
 use tally_requests::store::{Appended, Names, Store};
-use tally_requests::{Day, DayRange, Fate, Granularity, Rows};
+use tally_requests::{Day, DayRange, Granularity, Rows};
 use uuid::Uuid;
 
 use crate::backend::{
@@ -68,7 +69,7 @@ on_every_backend!(crate::conformance:
 
 async fn names_are_stored_with_their_first_rows(backend: Backend) {
     let names: Vec<_> = ["/a", "/A", "/é%_'\\"].map(|path| named(3, path)).into();
-    let chunks = [names.iter().map(|one| (one.id, noon(OLD))).collect::<Rows>()];
+    let chunks = [names.iter().map(|one| (one.id, noon(OLD))).collect::<Rows>().into()];
     for rows in [&[][..], &chunks] {
         let batch = batch(Uuid::now_v7(), 1, rows);
         assert!(append_named(&*backend.store, &batch, &names).await.unwrap().is_empty());
@@ -87,7 +88,7 @@ async fn two_stores_name_the_same_endpoints_at_once(backend: Backend) {
     for round in 0..10 {
         let mut names: Vec<_> = (0..50).map(|n| named(n % 5, &format!("/{round}/{n}"))).collect();
         names.sort_by_key(|one| one.id);
-        let chunks = [names.iter().map(|one| (one.id, noon(OLD))).collect::<Rows>()];
+        let chunks = [names.iter().map(|one| (one.id, noon(OLD))).collect::<Rows>().into()];
         let one = async |store: &dyn Store| {
             let batch = batch(Uuid::now_v7(), 1, &chunks);
             for _ in 0..SENDS_MAX {
@@ -113,7 +114,8 @@ async fn a_second_name_with_the_same_id_gets_another(backend: Backend) {
     for (sequence, rows) in [(1, 2), (2, 2_500)] {
         let chunks = [(0..rows)
             .flat_map(|_| [(first.id, noon(OLD)), (second.id, noon(OLD))])
-            .collect::<Rows>()];
+            .collect::<Rows>()
+            .into()];
         let mut names = vec![first.clone(), second.clone()];
         names.sort_by_key(|one| one.id);
         let batch = batch(Uuid::now_v7(), 1, &chunks);
@@ -154,7 +156,7 @@ async fn rows_without_a_name_count_as_unknown(backend: Backend) {
 /// Cached names may not exist in another state, so the batch must be resent with all names.
 async fn a_batch_for_another_state_is_not_stored(backend: Backend) {
     let id = backend.id(3, "/").await;
-    let chunks = [Rows::from_iter([(id, noon(OLD))])];
+    let chunks = [Rows::from_iter([(id, noon(OLD))]).into()];
     append(&backend, [(id, noon(OLD))]).await;
     let batch = batch(Uuid::now_v7(), 1, &chunks);
     let names = Names::new(Vec::new(), backend.store.state() + 1);
@@ -166,7 +168,8 @@ async fn a_batch_for_another_state_is_not_stored(backend: Backend) {
 async fn a_number_used_by_another_server_is_not_a_duplicate(backend: Backend) {
     let id = backend.id(3, "/").await;
     for rows in [1, 2_500] {
-        let (producer, chunks) = (Uuid::now_v7(), [(0..rows).map(|_| (id, noon(OLD))).collect()]);
+        let (producer, chunks) =
+            (Uuid::now_v7(), [(0..rows).map(|_| (id, noon(OLD))).collect::<Rows>().into()]);
         let counted = sum(&backend.live().await);
         append_batch(&*backend.store, &batch(producer, 1, &chunks)).await.unwrap();
         for (sequence, is_repeated) in [(1, false), (0, false), (0, true), (3, true)] {
@@ -227,7 +230,7 @@ async fn a_gap_in_the_sequence_stores_nothing(backend: Backend) {
                 producer = Producer::new();
                 producer.append(&*backend.store, backend.is_cockroach(), [(id, 0)]).await;
             }
-            let chunks = [(0..rows).map(|_| (id, noon(OLD))).collect::<Rows>()];
+            let chunks = [(0..rows).map(|_| (id, noon(OLD))).collect::<Rows>().into()];
             let sequence = producer.sequence + 2;
             let batch = batch(producer.id, sequence, &chunks);
             let error = appended(&*backend.store, &batch, &[]).await.unwrap_err();
@@ -243,7 +246,7 @@ async fn a_gap_in_the_sequence_stores_nothing(backend: Backend) {
 async fn a_batch_may_have_many_chunks_or_none(backend: Backend) {
     let id = backend.id(3, "/").await;
     let chunks: Vec<_> =
-        (0..30).map(|n| (0..n * 10).map(|_| (id, noon(OLD))).collect::<Rows>()).collect();
+        (0..30).map(|n| (0..n * 10).map(|_| (id, noon(OLD))).collect::<Rows>().into()).collect();
     let mut producer = Producer::new();
     for (sequence, chunks) in [(1, &chunks[..5]), (2, &chunks[..0]), (3, &chunks[5..])] {
         append_batch(&*backend.store, &batch(producer.id, sequence, chunks)).await.unwrap();

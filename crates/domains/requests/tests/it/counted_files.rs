@@ -59,7 +59,7 @@ async fn files_are_remembered_when_their_producer_ends(backend: Backend) {
     let all: Vec<_> = (0..4_u32).map(|number| number.to_be_bytes().to_vec()).collect();
     let leaving = stored(&backend, 2).await;
     let files = vec![file(1, "a", 10), file(2, "b", 10)];
-    // Not as it was left: nothing is remembered.
+    // The producer is in another state: nothing is remembered.
     forget(&backend, Leaving { sequence: 2, ..leaving }, &files).await;
     assert_eq!(backend.store.counted_files(&all).await.unwrap(), []);
     for _ in 0..2 {

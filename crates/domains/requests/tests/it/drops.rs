@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tally_ingest::{Batch, Limits, Queue, Receipt, Rows as _, Sink, Workers, WriteError};
-use tally_requests::{BatchEnd, Day, Rows, Run, Settings};
+use tally_producers::{BatchEnd, Parcel, Run};
+use tally_requests::{Day, Rows, Settings};
 use tally_runtime::{Clock, SystemClock};
 use tally_testkit::{TestDatabase, eventually};
 use tokio::sync::Semaphore;
@@ -28,19 +29,19 @@ struct Noting {
 }
 
 impl Sink for Noting {
-    type Rows = Rows;
+    type Rows = Parcel<Rows>;
     type Outcome = ();
 
-    async fn write(&self, batch: Batch<'_, Rows>) -> Result<Vec<()>, WriteError> {
+    async fn write(&self, batch: Batch<'_, Parcel<Rows>>) -> Result<Vec<()>, WriteError> {
         let _place = self.may_begin.acquire().await.expect("open");
         let mut days = HashSet::new();
-        for run in batch.chunks.iter().filter_map(Rows::run) {
+        for run in batch.chunks.iter().filter_map(|chunk| chunk.run.as_ref()) {
             let dropped = run.batches.iter().flat_map(|batch| &batch.drops);
             days.extend(dropped.map(|(day, _)| (run.producer, *day)));
         }
-        for rows in batch.chunks {
-            let producer = rows.run().map_or(batch.producer, |run| run.producer);
-            days.extend(rows.iter().map(|(_, at)| (producer, Day::of_micros(at))));
+        for Parcel { content, run } in batch.chunks {
+            let producer = run.as_ref().map_or(batch.producer, |run| run.producer);
+            days.extend(content.iter().map(|(_, at)| (producer, Day::of_micros(at))));
         }
         self.transactions.lock().expect("whole").push(days.len());
         Ok(vec![(); batch.chunks.len()])
@@ -48,15 +49,15 @@ impl Sink for Noting {
 }
 
 /// A batch with only drops, of its own producer.
-fn drops_only() -> Rows {
+fn drops_only() -> Parcel<Rows> {
     let drops = (0..DROPS_MAX).map(|day| (Day(day), 1)).collect();
     let batches = vec![BatchEnd { rows: 0, drops }];
     Rows::default().of_run(Run { producer: Uuid::now_v7(), epoch: 1, first: 1, batches })
 }
 
-/// Requests on a thousand days.
-fn many_days() -> Rows {
-    (0..i64::from(DROPS_MAX)).map(|day| (1, day * 86_400_000_000)).collect()
+/// Requests of a thousand days.
+fn many_days() -> Parcel<Rows> {
+    (0..i64::from(DROPS_MAX)).map(|day| (1, day * 86_400_000_000)).collect::<Rows>().into()
 }
 
 #[tokio::test]
@@ -91,7 +92,7 @@ async fn a_wave_of_days_is_cut_into_transactions() {
 #[test]
 fn drops_take_their_memory() {
     let rows = drops_only();
-    let run = rows.run().expect("a run");
+    let run = rows.run.as_ref().expect("a run");
     let held: usize = run.batches.iter().map(|batch| size_of_val(&*batch.drops)).sum();
     assert!(held <= rows.bytes(), "{held} of {}", rows.bytes());
     assert_eq!((rows.rows(), rows.updates()), (1_000, 1_000));

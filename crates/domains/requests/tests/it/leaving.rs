@@ -2,6 +2,7 @@
 
 use tally_proto::tally::producers::v1 as producers;
 
+use tally_producers::Terms;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_requests::Settings;
@@ -11,7 +12,7 @@ use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::LIMIT;
 use crate::add::on_sqlite;
-use crate::backend::{NOW, at};
+use crate::backend::{NOW, TERMS, at};
 use crate::record::drops;
 use crate::recording::{Recording, many, open, totals, trailer};
 use crate::server::{Counting, settings};
@@ -36,7 +37,8 @@ async fn listed(counting: &Counting) -> usize {
 /// Some half-close their stream, and some just disconnect.
 #[tokio::test]
 async fn an_empty_stream_leaves_nothing_behind() {
-    let (_folder, counting) = on_sqlite(Settings { producers_max: 3, ..settings() }).await;
+    let (_folder, counting) =
+        on_sqlite(Settings { terms: Terms { producers_max: 3, ..TERMS }, ..settings() }).await;
     for round in 0..20 {
         let stream = Recording::start(&counting).await;
         assert_eq!(listed(&counting).await, 1, "round {round}");
@@ -51,7 +53,8 @@ async fn an_empty_stream_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn a_finished_client_is_forgotten_but_its_requests_stay() {
-    let (_folder, counting) = on_sqlite(Settings { producers_max: 3, ..settings() }).await;
+    let (_folder, counting) =
+        on_sqlite(Settings { terms: Terms { producers_max: 3, ..TERMS }, ..settings() }).await;
     for _ in 0..20 {
         let stream = Recording::start(&counting).await;
         stream.send(many(1, true, 3));

@@ -1,5 +1,6 @@
 //! The plans of queries that must not scan a table.
 
+use tally_producers::append::postgres::Statements;
 use tally_testkit::TestDatabase;
 use tokio_postgres::Client;
 
@@ -82,7 +83,7 @@ async fn late_rows_are_rolled_up_by_ranges_of_blocks() {
     assert!(!plan.contains("Seq Scan"), "{plan}");
 }
 
-/// With as many producers as are allowed, a batch reads only its own.
+/// Even with the maximum number of producers, a batch reads only its own.
 #[tokio::test]
 async fn producers_are_moved_by_their_keys() {
     let Some((_database, client)) = filled("plan_move").await else { return };
@@ -92,22 +93,20 @@ async fn producers_are_moved_by_their_keys() {
     client.batch_execute(sql).await.expect("rows");
     let types = "UUID[], INT8[], INT8[], INT8[], UUID[], INT4[], INT8[], INT8[]";
     let arguments = "ARRAY[gen_random_uuid()], '{0}', '{1}', '{2}', '{}', '{}', '{}', '{}'";
+    let statements = Statements::new(include_str!("../../src/store/postgres/append.sql"));
     for (sql, types, arguments) in [
         (
-            include_str!("../../src/store/postgres/move_producers.sql"),
-            types.to_owned(),
-            arguments.to_owned(),
+            statements.one(),
+            "UUID, INT8, INT8, INT8, UUID[], INT4[], INT8[], INT8[], INT8[], TIMESTAMPTZ[]"
+                .to_owned(),
+            "gen_random_uuid(), 0, 1, 2, '{}', '{}', '{}', '{}', '{}', '{}'".to_owned(),
         ),
         (
-            include_str!("../../src/store/postgres/append_one.sql"),
-            "UUID, INT8, INT8, INT8, INT4[], INT8[], INT8[], INT8[], TIMESTAMPTZ[]".to_owned(),
-            "gen_random_uuid(), 0, 1, 2, '{}', '{}', '{}', '{}', '{}'".to_owned(),
-        ),
-        (
-            include_str!("../../src/store/postgres/append_small.sql"),
+            statements.many(),
             format!("{types}, INT8[], TIMESTAMPTZ[]"),
             format!("{arguments}, '{{}}', '{{}}'"),
         ),
+        (statements.moves(), types.to_owned(), arguments.to_owned()),
     ] {
         let plan = plan(&client, sql, &types, &arguments).await;
         assert!(plan.contains("tally_producers_pkey"), "{plan}");

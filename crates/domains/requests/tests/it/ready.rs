@@ -39,7 +39,8 @@ async fn a_full_sqlite_file_and_new_room_are_noticed() {
     // Row by row, so that the last page is full.
     for rows in [1_000, 1] {
         loop {
-            let chunks = [(0..rows).map(|_| (id, noon(TODAY))).collect::<tally_requests::Rows>()];
+            let chunks =
+                [(0..rows).map(|_| (id, noon(TODAY))).collect::<tally_requests::Rows>().into()];
             let sequence = worker.sequence + 1;
             let batch = crate::backend::batch(worker.id, sequence, &chunks);
             match crate::backend::append_batch(&*store, &batch).await {

@@ -2,6 +2,7 @@
 
 use tally_proto::tally::producers::v1 as producers;
 
+use tally_producers::Terms;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_requests::{RecordLimits, Settings};
@@ -9,7 +10,7 @@ use tonic::Code;
 use uuid::Uuid;
 
 use crate::add::{on_sqlite, stopped};
-use crate::backend::{NOW, TODAY, day, total};
+use crate::backend::{NOW, TERMS, TODAY, day, total};
 use crate::recording::{Recording, batch, many, open, totals, trailer};
 use crate::server::settings;
 
@@ -240,7 +241,8 @@ async fn a_duplicate_is_acknowledged_and_a_gap_is_refused() {
 
 #[tokio::test]
 async fn only_one_client_has_a_producer() {
-    let (_folder, counting) = on_sqlite(Settings { producers_max: 2, ..settings() }).await;
+    let (_folder, counting) =
+        on_sqlite(Settings { terms: Terms { producers_max: 2, ..TERMS }, ..settings() }).await;
     let id = Uuid::now_v7();
     let mut first = Recording::open(&counting, open(id, 0, &[7])).await.unwrap();
     first.send(many(1, true, 1));

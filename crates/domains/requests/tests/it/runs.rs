@@ -1,10 +1,12 @@
 //! The promises of every store to clients that number their batches.
 
+use std::sync::Arc;
+
 use tally_producers::{
     BatchEnd, Fate, Leaving, Opening, Parcel, Producers, Refusal, Run, Standing, Terms, Told,
     draw_epoch,
 };
-use tally_requests::{Day, DayRange, EndpointId, NAME, Rows};
+use tally_requests::{DOMAIN, Day, DayRange, EndpointId, Rows};
 use uuid::Uuid;
 
 use crate::backend::{
@@ -50,7 +52,7 @@ impl Client {
     }
 
     /// Batches from `first` on, each of so many rows at noon of a day.
-    fn run(&self, first: i64, sizes: &[usize], id: EndpointId, at: &str) -> Rows {
+    fn run(&self, first: i64, sizes: &[usize], id: EndpointId, at: &str) -> Parcel<Rows> {
         let ends = sizes.iter().scan(0, |sum, size| {
             *sum += size;
             Some(BatchEnd { rows: *sum, drops: Vec::new() })
@@ -81,7 +83,7 @@ async fn opened(
 }
 
 /// Stores one run by a worker of its own.
-async fn store(backend: &Backend, rows: Rows) -> Fate {
+async fn store(backend: &Backend, rows: Parcel<Rows>) -> Fate {
     let fates = Producer::new().send(&*backend.store, backend.is_cockroach(), &[rows]).await;
     *fates.first().expect("one for each chunk")
 }
@@ -152,7 +154,7 @@ async fn only_new_batches_of_a_run_are_stored(backend: Backend) {
         for path in ["/known", "/new"] {
             assert_eq!(of(&after, path) - of(&before, path), 2 * size as i64, "{path}");
         }
-        // Nor are the drops of the first one counted again.
+        // The drops of the first one are not counted again.
         let brought = backend.producers.list(false).await.unwrap();
         let brought = brought.iter().find(|one| one.id == client.id).unwrap();
         assert_eq!((brought.accepted, brought.dropped), (4 * size as i64, 2));
@@ -183,7 +185,7 @@ async fn one_batch_has_runs_of_every_kind(backend: Backend) {
         ];
         let (mut chunks, mut fates): (Vec<_>, Vec<_>) = runs.into_iter().unzip();
         // Requests of an Add stream beside them.
-        chunks.insert(2, Rows::from_iter(vec![(id, noon(OLD)); size]));
+        chunks.insert(2, Rows::from_iter(vec![(id, noon(OLD)); size]).into());
         fates.insert(2, stored(0));
         assert_eq!(
             Producer::new().send(&*backend.store, backend.is_cockroach(), &chunks).await,
@@ -203,7 +205,7 @@ async fn a_batch_that_is_stored_judges_its_runs_again(backend: Backend) {
         let (client, late) =
             (Client::open(&backend.producers).await, Client::open(&backend.producers).await);
         let mut worker = Producer::new();
-        let added = Rows::from_iter(vec![(id, noon(OLD)); size]);
+        let added = Parcel::from(Rows::from_iter(vec![(id, noon(OLD)); size]));
         let first = client.run(1, &[size], id, OLD);
         worker.send(&*backend.store, backend.is_cockroach(), &[added.clone(), first]).await;
         worker.repeat();
@@ -321,7 +323,7 @@ async fn the_number_of_producers_is_limited(backend: Backend) {
     let endpoint = backend.id(3, "/").await;
     append(&backend, [(endpoint, noon(OLD))]).await;
     let terms = Terms { producers_max: 2, ..TERMS };
-    let producers = Producers::new(backend.database.clone(), NAME, terms);
+    let producers = Producers::new(backend.database.clone(), DOMAIN.name, terms);
     let ids = [1, 2, 3].map(Uuid::from_u128);
     for id in ids[..2].iter().chain(&ids[..2]) {
         producers.open(&opening(*id, 0, &[1])).await.unwrap().unwrap();
@@ -358,7 +360,7 @@ async fn a_producer_that_leaves_is_forgotten_at_once(backend: Backend) {
         assert_eq!(late, Fate::Refused(Refusal::Forgotten));
     }
     assert_eq!(opened(&backend.producers, id, epoch, &[claim]).await, Err(Refusal::Forgotten));
-    // Nor after a first Open of the same process that was long on its way.
+    // Not even after a delayed first Open of the same process.
     let stale = Opening { may_be_new: true, ..opening(id, 0, &[claim]) };
     assert!(backend.producers.open(&stale).await.unwrap().is_ok());
     let late = store(&backend, client.run(1, &[2], endpoint, OLD)).await;
@@ -513,7 +515,7 @@ async fn the_drops_of_a_forgotten_producer_stay(backend: Backend) {
         assert_eq!(before, count.saturating_add(count).saturating_add(2));
         backend.age_producers(31).await;
         let terms = Terms { retention_days: TERMS.retention_days + 2, ..TERMS };
-        let patient = Producers::new(backend.database.clone(), NAME, terms);
+        let patient = Producers::new(backend.database.clone(), DOMAIN.name, terms);
         patient.forget_silent().await.unwrap();
         assert_eq!(backend.producers.list(true).await.unwrap().len(), 2, "not yet");
         backend.maintain().await;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tally_ingest::Limits;
+use tally_producers::Terms;
 use tally_proto::count::v1::AddRequest;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::tally::requests::v1 as proto;
@@ -43,8 +44,7 @@ pub(crate) fn settings() -> Settings {
         endpoints_max: 1_000,
         totals_max: 1_000_000,
         record: RecordLimits::default(),
-        producers_max: 1_000,
-        producer_retention_days: TERMS.retention_days,
+        terms: Terms { producers_max: 1_000, ..TERMS },
     }
 }
 

@@ -19,6 +19,9 @@ use crate::run::{Content, Fate, Parcel};
 /// Where the domain's part of a statement goes: a comment, so that the statement without it is whole.
 const STORED: &str = "-- :stored";
 
+/// Moves the producers of a batch, and stores no rows.
+const MOVES: &str = include_str!("move_many.sql");
+
 /// The values of one column.
 pub type Column = Box<dyn ToSql + Sync + Send>;
 
@@ -162,8 +165,7 @@ async fn in_transaction<T: Table>(
     }
     let step = "move the producers of a batch";
     let columns = Columns::of(plan);
-    let sql = include_str!("move_many.sql");
-    let statement = transaction.prepare_cached(sql).await.step(step)?;
+    let statement = transaction.prepare_cached(MOVES).await.step(step)?;
     let row = transaction.query_one(&statement, &columns.of_many()).await.step(step)?;
     let fits = row.get::<_, i64>(0) > 0;
     if fits {
@@ -187,8 +189,8 @@ where
     let step = "insert the rows of a batch";
     let (columns, rows) = (Columns::of(plan), table.columns(&plan.content));
     let (sql, mut values) = match &*plan.moves {
-        [one] => (&table.statements().one, columns.of_one(one)),
-        _ => (&table.statements().many, columns.of_many()),
+        [one] => (table.statements().one(), columns.of_one(one)),
+        _ => (table.statements().many(), columns.of_many()),
     };
     let statement = client.prepare_cached(sql).await.step(step)?;
     values.extend(rows.iter().map(|column| &**column as &(dyn ToSql + Sync)));
@@ -238,7 +240,25 @@ impl Statements {
     #[must_use]
     pub fn new(stored: &str) -> Self {
         let with = |sql: &str| sql.replace(STORED, stored);
-        Self { one: with(include_str!("move_one.sql")), many: with(include_str!("move_many.sql")) }
+        Self { one: with(include_str!("move_one.sql")), many: with(MOVES) }
+    }
+
+    /// For batches of one producer.
+    #[must_use]
+    pub fn one(&self) -> &str {
+        &self.one
+    }
+
+    /// For batches of several.
+    #[must_use]
+    pub fn many(&self) -> &str {
+        &self.many
+    }
+
+    /// For batches whose rows are copied.
+    #[must_use]
+    pub fn moves(&self) -> &str {
+        MOVES
     }
 }
 

@@ -1,16 +1,14 @@
 //! What a client says that it has dropped.
 
 use tally_proto::tally::producers::v1 as proto;
+use tally_proto::wire::DROP_DAYS_MAX;
 use tally_runtime::Day;
-
-/// One batch may say of at most this many days that requests of theirs were dropped.
-const DROPS_MAX: usize = 1_000;
 
 /// Why drops cannot be noted. Positions are from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDrops {
     /// Too many days.
-    #[error("drops has {len} entries, and at most {DROPS_MAX} are allowed")]
+    #[error("drops has {len} entries, and at most {DROP_DAYS_MAX} are allowed")]
     TooMany {
         /// How many.
         len: usize,
@@ -40,7 +38,7 @@ pub enum InvalidDrops {
 /// What is wrong with them.
 pub fn read_drops(drops: &[proto::Drops]) -> Result<Vec<(Day, i64)>, InvalidDrops> {
     let len = drops.len();
-    if len > DROPS_MAX {
+    if len > DROP_DAYS_MAX {
         return Err(InvalidDrops::TooMany { len });
     }
     let days = Day::MIN..=Day::MAX;

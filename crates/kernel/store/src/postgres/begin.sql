@@ -1,2 +1,2 @@
--- At the database's default isolation: READ COMMITTED in Postgres, SERIALIZABLE in CockroachDB.
+-- At the isolation level that the database has by default.
 START TRANSACTION

@@ -98,10 +98,7 @@ pub(crate) async fn run(args: RollUpArgs, clock: &dyn Clock) -> anyhow::Result<E
 
 /// Whether the roll-up is done, and only its answer is not to be had.
 fn is_too_large(status: &Status) -> bool {
-    status
-        .metadata()
-        .get(wire::REASON_TRAILER)
-        .is_some_and(|reason| reason == wire::reason::ANSWER_TOO_LARGE)
+    wire::trailer(status, wire::REASON_TRAILER) == Some(wire::reason::ANSWER_TOO_LARGE)
 }
 
 /// Sums an answer, which is ordered by day.

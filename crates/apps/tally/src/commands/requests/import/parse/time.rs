@@ -4,16 +4,12 @@
 mod tests;
 mod zone;
 
+use tally_proto::wire::{DAY_MICROS, MICROS};
+
 pub(crate) use self::zone::Zone;
 
 /// Microseconds in a second.
 pub(crate) const SECOND_US: i64 = 1_000_000;
-
-/// 0001-01-01T00:00:00Z, the earliest time that a protobuf timestamp can say.
-const MICROS_MIN: i64 = -62_135_596_800 * SECOND_US;
-
-/// 9999-12-31T23:59:59.999999Z, the latest.
-const MICROS_MAX: i64 = 253_402_300_800 * SECOND_US - 1;
 
 /// 2001-09-09T01:46:40Z, a thousand million seconds.
 const PLAUSIBLE_MIN: i64 = 1_000_000_000 * SECOND_US;
@@ -59,7 +55,7 @@ pub(crate) fn parse_clf(text: &[u8]) -> Result<i64, BadTime> {
     let year = two(&text[7..9])? * 100 + two(&text[9..11])?;
     let clock = time_of_day(two(&text[12..14])?, two(&text[15..17])?, two(&text[18..20])?, 0)?;
     let offset = offset(text[21], two(&text[22..24])?, two(&text[24..26])?)?;
-    in_range(days(year, month, day)? * 86_400 * SECOND_US + clock - offset)
+    in_range(days(year, month, day)? * DAY_MICROS + clock - offset)
 }
 
 /// Reads a time that was written as text: RFC 3339 (with a `T` or a space, `Z` or an offset
@@ -116,7 +112,7 @@ fn parse_clf_like(text: &[u8], zone: Option<&Zone>) -> Result<i64, BadTime> {
         _ => return Err(BadTime::Month),
     };
     let clock = time_of_day(hour, minute, second, micros)?;
-    to_utc(days(year, month, day)? * 86_400 * SECOND_US + clock, offset, zone)
+    to_utc(days(year, month, day)? * DAY_MICROS + clock, offset, zone)
 }
 
 fn parse_rfc3339(text: &[u8], zone: Option<&Zone>) -> Result<i64, BadTime> {
@@ -132,7 +128,7 @@ fn parse_rfc3339(text: &[u8], zone: Option<&Zone>) -> Result<i64, BadTime> {
     let year = two(&head[0..2])? * 100 + two(&head[2..4])?;
     let day = days(year, two(&head[5..7])?, two(&head[8..10])?)?;
     let clock = time_of_day(two(&head[11..13])?, two(&head[14..16])?, two(&head[17..19])?, micros)?;
-    to_utc(day * 86_400 * SECOND_US + clock, offset, zone)
+    to_utc(day * DAY_MICROS + clock, offset, zone)
 }
 
 /// What may follow the seconds: a fraction, and an offset from UTC.
@@ -337,5 +333,5 @@ fn days(year: i64, month: i64, day: i64) -> Result<i64, BadTime> {
 }
 
 fn in_range(micros: i64) -> Result<i64, BadTime> {
-    if (MICROS_MIN..=MICROS_MAX).contains(&micros) { Ok(micros) } else { Err(BadTime::Range) }
+    if MICROS.contains(&micros) { Ok(micros) } else { Err(BadTime::Range) }
 }

@@ -1,0 +1,92 @@
+//! What became of the requests that the driver took.
+
+use tokio::sync::watch;
+
+use super::notices::Notices;
+use crate::ledger::Settled;
+use crate::measure;
+use crate::progress::{Connection, Progress};
+use crate::settings::Settings;
+
+pub(super) struct Accounts {
+    progress: watch::Sender<Progress>,
+    producer: String,
+    /// How many requests were taken.
+    taken: u64,
+    /// How many batches were refused since requests were last acknowledged.
+    pub(super) refusals: u32,
+    pub(super) notices: Notices,
+}
+
+// === impl Accounts ===
+
+impl Accounts {
+    pub(super) fn new(
+        settings: &Settings,
+    ) -> (Self, watch::Receiver<Progress>, watch::Receiver<Option<String>>) {
+        let (progress, progresses) = watch::channel(Progress::default());
+        let (trouble, troubles) = watch::channel(None);
+        let producer = settings.name.clone();
+        let notices = Notices::new(settings.address.url.clone(), producer.clone(), trouble);
+        let accounts = Self { progress, producer, taken: 0, refusals: 0, notices };
+        (accounts, progresses, troubles)
+    }
+
+    /// Requests were taken, which a flush waits for.
+    pub(super) fn took(&mut self, requests: usize) {
+        self.taken += requests as u64;
+        self.progress.send_modify(|_| {});
+        self.measure();
+    }
+
+    pub(super) fn settle(&mut self, settled: Settled) {
+        if settled.acknowledged > 0 {
+            self.refusals = 0;
+            self.notices.well();
+        }
+        if settled != Settled::default() {
+            self.progress.send_modify(|progress| {
+                progress.acknowledged += settled.acknowledged;
+                progress.rejected += settled.rejected;
+                progress.in_doubt += settled.in_doubt;
+                progress.dropped += settled.dropped;
+                progress.spooled += settled.spooled;
+                progress.drops_reported += settled.drops_reported;
+            });
+            measure::settled(&self.producer, settled);
+            self.measure();
+        }
+    }
+
+    /// Acknowledged batches are missing from the server's database.
+    pub(super) fn lost(&self, batches: u64) {
+        if batches > 0 {
+            self.progress.send_modify(|progress| progress.batches_lost += batches);
+        }
+    }
+
+    pub(super) fn connection(&self, connection: Connection) {
+        self.progress.send_if_modified(|progress| {
+            std::mem::replace(&mut progress.connection, connection) != connection
+        });
+        measure::connection(&self.producer, connection);
+    }
+
+    /// Nothing changes any more.
+    pub(super) fn close(&mut self, left: Settled) {
+        self.settle(left);
+        self.notices.given_up(left.in_doubt, left.dropped);
+        measure::connection(&self.producer, Connection::Closed);
+        measure::unsettled(&self.producer, 0);
+        self.progress.send_modify(|progress| {
+            progress.connection = Connection::Closed;
+            progress.finished = true;
+        });
+    }
+
+    /// How many requests wait here, or are on their way.
+    fn measure(&self) {
+        let unsettled = self.taken.saturating_sub(self.progress.borrow().settled());
+        measure::unsettled(&self.producer, unsettled);
+    }
+}

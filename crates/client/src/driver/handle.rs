@@ -1,0 +1,49 @@
+//! What a queue and a producer hold of the task that sends.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::progress::Progress;
+use crate::{CountedFile, clock};
+
+/// How long after its limit a close waits for a task that does not end.
+const CLOSE_GRACE: Duration = Duration::from_secs(5);
+
+pub(crate) struct DriverHandle {
+    pub(crate) progress: watch::Receiver<Progress>,
+    pub(crate) trouble: watch::Receiver<Option<String>>,
+    pub(super) deadline: watch::Sender<Option<Instant>>,
+    pub(crate) counted_files: Arc<OnceLock<Vec<CountedFile>>>,
+}
+
+// === impl DriverHandle ===
+
+impl DriverHandle {
+    /// Sends what waits for at most this long.
+    pub(crate) fn close_within(&self, limit: Duration) {
+        let at = clock::later(Instant::now(), limit);
+        self.deadline.send_modify(|set| *set = Some(set.map_or(at, |set| set.min(at))));
+    }
+
+    /// Waits until this is so, or never will be.
+    pub(crate) async fn wait(&self, mut so: impl FnMut(&Progress) -> bool) -> Progress {
+        let mut progress = self.progress.clone();
+        let waited = progress.wait_for(|progress| progress.finished || so(progress)).await;
+        let waited = waited.map(|progress| *progress);
+        waited.unwrap_or_else(|_| *self.progress.borrow())
+    }
+
+    /// Waits for the end of the task. It comes by itself at the limit, unless the task's runtime is
+    /// there and does not run. Outside of a runtime there is no clock to wait by.
+    pub(crate) async fn finished(&self, limit: Duration) {
+        let end = self.wait(|_| false);
+        if tokio::runtime::Handle::try_current().is_err() {
+            end.await;
+        } else {
+            let _ = tokio::time::timeout(limit.saturating_add(CLOSE_GRACE), end).await;
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The side of a queue that the driver takes from, and what it reports of the queue. It takes no
+//! more than can be sent, because what waits in the queue can still be dropped.
+
+use std::convert::Infallible;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Shared;
+use super::shards::Counts;
+use crate::clock;
+use crate::driver::Source;
+use crate::measure;
+use crate::rows::Requests;
+use crate::settings::Settings;
+
+/// How often to report what the queue has done while nothing is taken.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Log dropped requests at most this often.
+const DROPS_LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+pub(super) struct QueueSource {
+    shared: Arc<Shared>,
+    producer: Arc<str>,
+    batch_rows_max: usize,
+    linger: Duration,
+    /// When the requests that wait have been gathered for long enough.
+    gathered_at: Option<Instant>,
+    /// Many were taken the last time: the next ones are not gathered first.
+    many: bool,
+    /// Which shard comes first.
+    first: usize,
+    /// The queue is closed, and the last was taken.
+    ended: bool,
+}
+
+/// What was reported of a queue.
+#[derive(Default)]
+pub(super) struct Reported {
+    measured: Counts,
+    skipped: u64,
+    /// How many dropped requests were logged, and when.
+    logged: (u64, Option<Instant>),
+}
+
+// === impl QueueSource ===
+
+impl QueueSource {
+    pub(super) fn new(shared: Arc<Shared>, settings: &Settings, linger: Duration) -> Self {
+        Self {
+            shared,
+            producer: settings.name.as_str().into(),
+            batch_rows_max: settings.batch_rows_max,
+            linger,
+            gathered_at: None,
+            many: false,
+            first: 0,
+            ended: false,
+        }
+    }
+
+    /// Waits until there is something to take, and it has been gathered for long enough.
+    async fn gather(&mut self) {
+        let shards = &self.shared.shards;
+        shards.wait_for_work().await;
+        if !self.many && !self.linger.is_zero() && !shards.is_closed() {
+            let until = || clock::later(Instant::now(), self.linger);
+            let until = *self.gathered_at.get_or_insert_with(until);
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => {}
+                () = shards.hurry.notified() => {}
+            }
+        }
+        self.gathered_at = None;
+    }
+}
+
+impl Source for QueueSource {
+    async fn take(&mut self) -> Option<Requests> {
+        while !self.ended {
+            self.gather().await;
+            let closed = self.shared.shards.is_closed();
+            let requests = self.shared.shards.take(self.batch_rows_max, self.first);
+            self.first = self.first.wrapping_add(1);
+            self.many = requests.rows.len() >= self.batch_rows_max / 2;
+            // Drops from now on are in the report alone.
+            self.ended = closed && requests.rows.is_empty();
+            self.shared.report_to(&self.producer, false);
+            if !requests.is_empty() {
+                return Some(requests);
+            }
+        }
+        None
+    }
+
+    fn close(&mut self) -> u64 {
+        self.shared.shards.abandon();
+        self.shared.report_to(&self.producer, true);
+        // The queue has them in its own account.
+        0
+    }
+
+    fn report(&self) -> impl Future<Output = Infallible> + Send + 'static {
+        let (shared, producer) = (Arc::clone(&self.shared), Arc::clone(&self.producer));
+        async move {
+            loop {
+                tokio::time::sleep(REPORT_INTERVAL).await;
+                shared.report_to(&producer, false);
+            }
+        }
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// Brings the metrics up to date, and logs drops: some of the time, and all of them at the end.
+    fn report_to(&self, producer: &str, ends: bool) {
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        let Reported { measured, skipped, logged } = &mut *reported;
+        let counts = self.shards.counts();
+        let skips = self.skipped.load(Ordering::Relaxed);
+        let dropped = counts.dropped + counts.refused;
+        measure::queue(
+            producer,
+            counts.recorded - measured.recorded,
+            dropped - (measured.dropped + measured.refused),
+            skips - *skipped,
+            counts.recorded - counts.taken - counts.dropped,
+        );
+        (*measured, *skipped) = (counts, skips);
+        let (unlogged, at) = (dropped - logged.0, logged.1);
+        if unlogged == 0 || !ends && at.is_some_and(|at| at.elapsed() < DROPS_LOG_INTERVAL) {
+            return;
+        }
+        *logged = (dropped, Some(Instant::now()));
+        let requests = unlogged;
+        if ends {
+            tracing::warn!(
+                producer,
+                requests,
+                "requests were dropped: the queue was full, or closed before they were sent"
+            );
+        } else {
+            tracing::warn!(producer, requests, "the queue is full: requests were dropped");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,56 @@
+//! When a driver gets what a queue has recorded.
+
+use futures_util::FutureExt as _;
+
+use super::*;
+use crate::Endpoint;
+use crate::rows::Row;
+
+const LINGER: Duration = Duration::from_secs(1);
+
+fn queue() -> (Arc<Shared>, QueueSource) {
+    let shared = Arc::new(super::super::memory::shared());
+    let source = QueueSource::new(Arc::clone(&shared), &Settings::new(""), LINGER);
+    (shared, source)
+}
+
+fn row(time_us: i64) -> Row {
+    Row { endpoint: Endpoint(0), time_us }
+}
+
+/// A driver asks again after everything that happens meanwhile.
+#[tokio::test(start_paused = true)]
+async fn what_is_gathered_waits_no_longer_because_it_is_asked_for_again() {
+    let (shared, mut source) = queue();
+    shared.shards.record(row(1)).expect("room");
+    for _ in 0..9 {
+        assert!(source.take().now_or_never().is_none(), "it is still gathered");
+        tokio::time::advance(LINGER / 10).await;
+    }
+    shared.shards.record(row(2)).expect("room");
+    tokio::time::advance(LINGER / 10).await;
+    let taken = source.take().now_or_never().flatten().expect("it was gathered for long enough");
+    assert_eq!(taken.rows.len(), 2);
+}
+
+/// Drops of many days come at once, and then the end.
+#[tokio::test]
+async fn a_closed_queue_gives_its_drops_and_ends() {
+    let (shared, mut source) = queue();
+    for day in 0..2_500 {
+        shared.shards.refuse(row(day * 86_400_000_000));
+    }
+    shared.shards.close();
+    assert_eq!(source.take().await.map(|it| it.drops.total()), Some(2_500));
+    assert!(source.take().await.is_none());
+}
+
+/// Nothing waits for a driver that has ended.
+#[tokio::test]
+async fn what_is_left_is_dropped_in_the_queues_own_account() {
+    let (shared, mut source) = queue();
+    shared.shards.record(row(1)).expect("room");
+    assert_eq!(source.close(), 0);
+    let counts = shared.shards.counts();
+    assert_eq!((counts.recorded, counts.taken, counts.dropped), (1, 0, 1));
+}

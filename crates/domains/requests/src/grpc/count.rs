@@ -1,0 +1,90 @@
+//! The calls of `count.v1.CountService` that roll up and answer.
+
+use tally_proto::count::v1::count_service_server::CountService;
+use tally_proto::count::v1::{
+    AddRequest, AddResponse, CountDailyTotalsRequest, CountDailyTotalsResponse,
+    GetPeriodTotalsRequest, GetPeriodTotalsResponse, ListDailyTotalsRequest,
+    ListDailyTotalsResponse, MethodCount,
+};
+use tonic::{Request, Response, Status, Streaming, async_trait};
+
+use super::{add, date, status};
+use crate::error::Error;
+use crate::service::Service;
+use crate::totals::{Granularity, PeriodTotals, Totals};
+use crate::validate;
+
+/// How large an answer of one message may be. It takes several times as much memory while it is
+/// made.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
+/// What a total takes in it beside its path: at most, and less than that for most.
+const COUNT_BYTES: usize = 40;
+
+#[async_trait]
+impl CountService for Service {
+    async fn add(
+        &self,
+        request: Request<Streaming<AddRequest>>,
+    ) -> Result<Response<AddResponse>, Status> {
+        add::add(self, request).await
+    }
+
+    async fn count_daily_totals(
+        &self,
+        request: Request<CountDailyTotalsRequest>,
+    ) -> Result<Response<CountDailyTotalsResponse>, Status> {
+        let answer = async {
+            let period = validate::period("date", request.get_ref().date.as_ref())?;
+            let totals = self.roll_up(period.days()).await?;
+            let counts = method_counts(&totals, Granularity::Day);
+            counts.map_err(|error| Error::RolledUp(Box::new(error)))
+        };
+        let method_counts = answer.await.map_err(|error: Error| status(&error))?;
+        Ok(Response::new(CountDailyTotalsResponse { method_counts }))
+    }
+
+    async fn list_daily_totals(
+        &self,
+        request: Request<ListDailyTotalsRequest>,
+    ) -> Result<Response<ListDailyTotalsResponse>, Status> {
+        let request = request.get_ref();
+        let answer = async {
+            let start = validate::period("start_date", request.start_date.as_ref())?;
+            let end = validate::period("end_date", request.end_date.as_ref())?;
+            let days = validate::range(("start_date", Some(start)), ("end_date", Some(end)))?;
+            method_counts(&self.rolled_up(days, Granularity::Day).await?, Granularity::Day)
+        };
+        let method_counts = answer.await.map_err(|error: Error| status(&error))?;
+        Ok(Response::new(ListDailyTotalsResponse { method_counts }))
+    }
+
+    async fn get_period_totals(
+        &self,
+        request: Request<GetPeriodTotalsRequest>,
+    ) -> Result<Response<GetPeriodTotalsResponse>, Status> {
+        let answer = async {
+            let period = validate::period("period", request.get_ref().period.as_ref())?;
+            let totals = self.rolled_up(period.days(), Granularity::Whole).await?;
+            method_counts(&totals, Granularity::Whole)
+        };
+        let method_counts = answer.await.map_err(|error: Error| status(&error))?;
+        Ok(Response::new(GetPeriodTotalsResponse { method_counts }))
+    }
+}
+
+fn method_counts(totals: &Totals, granularity: Granularity) -> Result<Vec<MethodCount>, Error> {
+    let endpoint = |(endpoint, _): &(u32, i64)| &totals.endpoints[*endpoint as usize];
+    let counts = totals.periods.iter().flat_map(|period| &period.counts);
+    let bytes: usize = counts.map(|count| endpoint(count).path.len() + COUNT_BYTES).sum();
+    if bytes > ANSWER_BYTES_MAX {
+        return Err(Error::AnswerTooLarge { max: ANSWER_BYTES_MAX });
+    }
+    let counts = |period: &PeriodTotals| {
+        let date = date(period.first, granularity);
+        period.counts.clone().into_iter().map(move |(endpoint, count)| {
+            let endpoint = &totals.endpoints[endpoint as usize];
+            MethodCount { method: endpoint.method, path: endpoint.path.to_string(), count, date }
+        })
+    };
+    Ok(totals.periods.iter().flat_map(counts).collect())
+}

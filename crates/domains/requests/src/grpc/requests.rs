@@ -1,0 +1,105 @@
+//! `tally.requests.v1.RequestService`.
+
+use std::sync::Arc;
+
+use tally_producers::stream::Answers;
+use tally_proto::tally::producers::v1 as producers;
+use tally_proto::tally::requests::v1 as proto;
+use tally_proto::tally::requests::v1::request_service_server::RequestService;
+use tokio_stream::Iter;
+use tonic::{Request, Response, Status, Streaming, async_trait};
+
+use super::{status, totals};
+use crate::error::Error;
+use crate::model::DayRange;
+use crate::record::Record;
+use crate::service::Service;
+
+/// How many producers one message has at most: some 256 KiB with the longest names.
+const MESSAGE_PRODUCERS_MAX: usize = 1_000;
+
+/// An answer in messages of bounded size, which are made as the client takes them.
+type Messages<T> = Iter<Boxed<T>>;
+type Boxed<T> = Box<dyn Iterator<Item = Result<T, Status>> + Send>;
+
+#[async_trait]
+impl RequestService for Service {
+    type QueryTotalsStream = Messages<proto::QueryTotalsResponse>;
+    type RecordStream = Answers;
+    type ListProducersStream = Messages<proto::ListProducersResponse>;
+
+    async fn record(
+        &self,
+        request: Request<Streaming<proto::RecordRequest>>,
+    ) -> Result<Response<Self::RecordStream>, Status> {
+        let (intake, limits) = (&self.intake, self.intake.record);
+        let opened = producers::Opened {
+            epoch: 0,
+            batch_rows_max: limits.batch_rows_max,
+            batch_bytes_max: limits.batch_bytes_max,
+            endpoints_max: limits.endpoints_max,
+            batches_in_flight_max: limits.batches_in_flight_max,
+            path_bytes_max: u32::try_from(intake.path_bytes_max).unwrap_or(u32::MAX),
+        };
+        let record = Record::new(Arc::clone(intake));
+        Ok(Response::new(self.streams.answers(request.into_inner(), record, opened)))
+    }
+
+    async fn find_counted_files(
+        &self,
+        request: Request<proto::FindCountedFilesRequest>,
+    ) -> Result<Response<proto::FindCountedFilesResponse>, Status> {
+        let found = self.counted_files(request.into_inner().fingerprints).await;
+        let files = found.map_err(|error| status(&error))?.into_iter().map(Into::into).collect();
+        Ok(Response::new(proto::FindCountedFilesResponse { files }))
+    }
+
+    async fn list_producers(
+        &self,
+        request: Request<proto::ListProducersRequest>,
+    ) -> Result<Response<Self::ListProducersStream>, Status> {
+        let answer = async {
+            let producers = self.producers(request.get_ref().with_workers).await?;
+            Ok((producers, self.setbacks(DayRange::ALL).await?))
+        };
+        let (listed, setbacks) = answer.await.map_err(|error: Error| status(&error))?;
+        let mut listed = listed.into_iter().map(Into::into).peekable();
+        let mut setbacks: Vec<_> = setbacks.into_iter().map(Into::into).collect();
+        Ok(stream(std::iter::from_fn(move || {
+            if listed.peek().is_none() && setbacks.is_empty() {
+                return None;
+            }
+            let producers = listed.by_ref().take(MESSAGE_PRODUCERS_MAX).collect();
+            let setbacks = std::mem::take(&mut setbacks);
+            Some(proto::ListProducersResponse { producers, setbacks })
+        })))
+    }
+
+    async fn clear_setbacks(
+        &self,
+        request: Request<proto::ClearSetbacksRequest>,
+    ) -> Result<Response<proto::ClearSetbacksResponse>, Status> {
+        let cleared = self.clear_setbacks(&request.get_ref().short_id).await;
+        let cleared = cleared.map_err(|error| status(&error))?;
+        let setbacks = cleared.into_iter().map(Into::into).collect();
+        Ok(Response::new(proto::ClearSetbacksResponse { setbacks }))
+    }
+
+    async fn query_totals(
+        &self,
+        request: Request<proto::QueryTotalsRequest>,
+    ) -> Result<Response<Self::QueryTotalsStream>, Status> {
+        let answer = async {
+            let query = totals::query(request.get_ref(), self.totals_max)?;
+            let totals = self.totals(&query).await?;
+            let setbacks = self.setbacks(query.days).await?;
+            Ok(totals::messages(totals, setbacks, query.granularity, query.sum))
+        };
+        answer.await.map(stream).map_err(|error: Error| status(&error))
+    }
+}
+
+fn stream<T: 'static>(messages: impl Iterator<Item = T> + Send + 'static) -> Response<Messages<T>> {
+    let messages: Boxed<T> = Box::new(messages.map(Ok));
+    Response::new(tokio_stream::iter(messages))
+}
