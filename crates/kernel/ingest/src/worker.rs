@@ -148,9 +148,7 @@ impl<S: Sink> Worker<S> {
         if self.last_stored.elapsed() > PRODUCER_IDLE_MAX {
             self.become_new_producer();
         }
-        let mut indeterminate = false;
-        let mut has_renumbered = false;
-        let mut attempt = 1;
+        let (mut indeterminate, mut has_renumbered, mut attempt) = (false, false, 1);
         loop {
             let sequence = self.sequence + 1;
             let is_repeated = indeterminate;

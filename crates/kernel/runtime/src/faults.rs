@@ -8,8 +8,6 @@
 //!   to stderr there and goes no further, so that a test can kill it at exactly that statement.
 //! - A rule that is left out, to prove that a check finds it: see where [`is_on`] is called.
 //! - `sqlstate.40001.10`: see `tally_store::postgres`.
-//!
-//! A point stands where a test stops: `cargo xtask tidy` refuses one that no test names.
 
 /// Stops here for ever if the test asked for it.
 #[cfg(feature = "faults")]

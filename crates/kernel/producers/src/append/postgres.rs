@@ -5,9 +5,7 @@ use std::future::{Future, ready};
 use tally_ingest::{Batch, WriteError};
 use tally_runtime::faults;
 use tally_store::error::Step as _;
-use tally_store::postgres::{
-    Connection, GenericClient, Isolation, Transaction, commits_itself, fail,
-};
+use tally_store::postgres::{Connection, Isolation, Transaction, commits_itself, fail};
 use tally_store::{Error, Outcome};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -125,7 +123,7 @@ pub async fn append<T: Table>(
     } else {
         adapt(table, &mut plan);
         fail(&**connection).await?;
-        let fits = in_one(&**connection, table, &plan, commits_itself).await?;
+        let fits = in_one(connection, table, &plan, commits_itself).await?;
         faults::point("append.small.committed").await;
         fits
     };
@@ -161,13 +159,11 @@ async fn in_transaction<T: Table>(
 ) -> Result<bool, Error> {
     adapt(table, plan);
     if !table.copies(plan.row_count()) {
-        return in_one(&***transaction, table, plan, |step, result| result.step(step)).await;
+        return in_one(transaction, table, plan, |step, result| result.step(step)).await;
     }
     let step = "move the producers of a batch";
     let columns = Columns::of(plan);
-    let statement = transaction.prepare_cached(MOVES).await.step(step)?;
-    let row = transaction.query_one(&statement, &columns.of_many()).await.step(step)?;
-    let fits = row.get::<_, i64>(0) > 0;
+    let fits = transaction.row(step, MOVES, &columns.of_many()).await?.get::<_, i64>(0) > 0;
     if fits {
         table.copy(transaction, &plan.content).await?;
     }
@@ -175,26 +171,21 @@ async fn in_transaction<T: Table>(
 }
 
 /// One statement. Whether all of it fitted; if not, nothing happened.
-async fn in_one<C, T, E>(
-    client: &C,
+async fn in_one<T: Table>(
+    connection: &Connection,
     table: &T,
     plan: &Plan<T::Content>,
-    classify: E,
-) -> Result<bool, Error>
-where
-    C: GenericClient + Sync,
-    T: Table,
-    E: FnOnce(&'static str, Result<Row, tokio_postgres::Error>) -> Result<Row, Error>,
-{
+    classify: fn(&'static str, Result<Row, tokio_postgres::Error>) -> Result<Row, Error>,
+) -> Result<bool, Error> {
     let step = "insert the rows of a batch";
     let (columns, rows) = (Columns::of(plan), table.columns(&plan.content));
     let (sql, mut values) = match &*plan.moves {
         [one] => (table.statements().one(), columns.of_one(one)),
         _ => (table.statements().many(), columns.of_many()),
     };
-    let statement = client.prepare_cached(sql).await.step(step)?;
+    let statement = connection.prepare_cached(sql).await.step(step)?;
     values.extend(rows.iter().map(|column| &**column as &(dyn ToSql + Sync)));
-    let row = classify(step, client.query_one(&statement, &values).await)?;
+    let row = classify(step, connection.query_one(&statement, &values).await)?;
     Ok(row.get::<_, i64>(0) > 0)
 }
 
@@ -207,8 +198,7 @@ async fn places<C>(
     let mut places: Places = super::producers(batch).map(|id| (id, None)).collect();
     let ids: Vec<Uuid> = places.keys().copied().collect();
     let sql = include_str!("lock_producers.sql");
-    let statement = transaction.prepare_cached(sql).await.step(step)?;
-    for row in transaction.query(&statement, &[&ids]).await.step(step)? {
+    for row in transaction.rows(step, sql, &[&ids]).await? {
         places.insert(row.get(0), Some(Place { epoch: row.get(1), sequence: row.get(2) }));
     }
     Ok(places)

@@ -59,7 +59,7 @@ pub enum Error<R: Invalid> {
         reason: R,
     },
     /// A number that no batch has.
-    #[error("batch {0}: batches are numbered from 1 to 2^63-1")]
+    #[error("batch {0}: {words}", words = numbering(*.0))]
     Number(u64),
     /// A batch that is neither known nor the next one.
     #[error("batch {sequence} is out of sequence: the next one is {next}")]
@@ -98,6 +98,13 @@ pub enum Error<R: Invalid> {
     /// The task that read the stream ended before it.
     #[error("the server failed while it worked on this call")]
     Panicked,
+}
+
+fn numbering(number: u64) -> &'static str {
+    match number {
+        0 => "sequence is 0, and batches are numbered from 1",
+        _ => "sequence is beyond 2^63-1",
+    }
 }
 
 // === impl Error ===
