@@ -309,7 +309,7 @@ async fn expired(deadline: &mut watch::Receiver<Option<Instant>>) {
     }
 }
 
-/// Waits until then, or for ever if there is no then.
+/// Waits until then, or for ever without a time.
 async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,

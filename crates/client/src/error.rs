@@ -8,7 +8,7 @@ use crate::transport::causes;
 
 /// A queue or a producer cannot be made. An unreachable server is not an error here.
 ///
-/// Its `Debug` is made for people too, since that is what a `main` prints that returns an error.
+/// Its `Debug` is made for people too, because that is what a `main` prints that returns an error.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {

@@ -134,7 +134,7 @@ impl Ledger {
         self.doubtful = self.sent;
     }
 
-    /// Numbers a batch of so many new requests, which are here or in the spool.
+    /// Numbers a batch of this many new requests, which are here or in the spool.
     pub(crate) fn push(&mut self, count: usize, requests: Option<Requests>) -> u64 {
         self.pending.push_back(Batch { count: count as u64, requests, set_aside: false });
         self.next_sequence() - 1

@@ -14,7 +14,7 @@ pub(crate) fn settled(producer: &str, settled: Settled) {
     add("tally_client_requests_dropped_total", producer, settled.dropped);
 }
 
-/// A queue has recorded, dropped and skipped requests, and so many wait now.
+/// A queue has recorded, dropped and skipped this many requests, and `queued` wait now.
 pub(crate) fn queue(producer: &str, recorded: u64, dropped: u64, skipped: u64, queued: u64) {
     add("tally_client_requests_recorded_total", producer, recorded);
     add("tally_client_requests_dropped_total", producer, dropped);
@@ -33,13 +33,13 @@ pub(crate) fn connection(producer: &str, connection: Connection) {
     set("tally_client_connected", producer, u64::from(connected));
 }
 
-#[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nobody asks"))]
+#[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing reads them"))]
 fn add(name: &'static str, producer: &str, count: u64) {
     #[cfg(feature = "metrics")]
     metrics::counter!(name, "producer" => producer.to_owned()).increment(count);
 }
 
-#[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nobody asks"))]
+#[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing reads them"))]
 fn set(name: &'static str, producer: &str, value: u64) {
     #[cfg(feature = "metrics")]
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a double")]

@@ -13,7 +13,7 @@ pub struct Progress {
     /// Sent, and impossible to tell whether they are counted. They are not sent again, so they
     /// are never counted twice.
     pub in_doubt: u64,
-    /// Given up before they were sent, since the time to close was over.
+    /// Given up before they were sent, because the time to close was over.
     pub dropped: u64,
     /// Kept in the spool's file, for the next process.
     pub spooled: u64,

@@ -15,7 +15,7 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// How long it may take to say so.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where a server is, and what to show it. Nobody prints the secrets.
+/// Where a server is, and what to show it. `Debug` hides the secrets.
 #[derive(Clone, Default)]
 pub(crate) struct Address {
     pub(crate) url: String,

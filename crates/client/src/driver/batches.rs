@@ -318,7 +318,7 @@ impl Batches {
         rows.into()
     }
 
-    /// So many of them have come to an end; the others are still to be sent.
+    /// This many of them have come to an end; the others are still to be sent.
     pub(super) fn added(&mut self, rows: usize) {
         self.under_way = UnderWay::Nothing;
         self.carry.rows.drain(..rows);

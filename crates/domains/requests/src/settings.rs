@@ -84,7 +84,7 @@ pub(crate) struct Arguments {
     requests_totals_max: Given<usize>,
 }
 
-/// What the service is made with. [`Arguments`] has the meaning and limits of most.
+/// What the service is made with: the checked settings, and the limits that are fixed.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     /// How many batches are written at the same time. SQLite has one writer, whatever this says.

@@ -111,7 +111,7 @@ pub trait Store: Send + Sync + 'static {
         &self,
         batch: &Batch<'_, Parcel<Rows>>,
         names: &Names,
-    ) -> std::result::Result<Appended, WriteError>;
+    ) -> Result<Appended, WriteError>;
 
     /// Turns the rows of the days into totals and prunes them; returns how many rows.
     ///

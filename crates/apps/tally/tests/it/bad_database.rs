@@ -193,7 +193,12 @@ fn migrations_are_checked_and_applied() {
             let output = home.run(&["migrate", "--database-url", &url]);
             assert_eq!(output.status.code(), Some(0), "{output:?}");
             assert_eq!(output.stderr.contains("applied V1__"), applied, "{output:?}");
-            assert!(output.stderr.contains("is up to date: requests at version"), "{output:?}");
+            assert!(
+                output
+                    .stderr
+                    .contains("is up to date: producers at version 1, requests at version"),
+                "{output:?}"
+            );
         }
         let after = home.run(&check);
         assert_eq!(after.status.code(), Some(0), "{after:?}");

@@ -51,7 +51,7 @@ fn a_server_with_another_database_keeps_its_port() {
     let server = home.serve(&[]);
     let other = format!("sqlite:{}", home.path("other.db").display());
     let output = home.run(&["serve", "--listen", address(&server), "--database-url", &other]);
-    let words = [address(&server), "tally.db, not into sqlite:", "other.db", "--listen"];
+    let words = [address(&server), "tally.db, not in sqlite:", "other.db", "--listen"];
     assert_fails(&output, 1, &words);
     assert!(!home.path("other.db").exists(), "no database is touched");
     let words = "another server asked for this port and was refused";

@@ -73,7 +73,7 @@ impl Store for CockroachStore {
         &self,
         batch: &Batch<'_, Parcel<Rows>>,
         names: &Names,
-    ) -> std::result::Result<Appended, WriteError> {
+    ) -> Result<Appended, WriteError> {
         append::append(&self.database, batch, names, &WAY).await
     }
 

@@ -68,7 +68,7 @@ impl Store for PostgresStore {
         &self,
         batch: &Batch<'_, Parcel<Rows>>,
         names: &Names,
-    ) -> std::result::Result<Appended, WriteError> {
+    ) -> Result<Appended, WriteError> {
         let appended = append::append(&self.database, batch, names, &append::COPIES).await;
         appended.map_err(|error| match error {
             WriteError::Failed(error) if partitions::was_just_made(&error) => {

@@ -76,7 +76,7 @@ impl Store for SqliteStore {
         &self,
         batch: &Batch<'_, Parcel<Rows>>,
         names: &Names,
-    ) -> std::result::Result<Appended, WriteError> {
+    ) -> Result<Appended, WriteError> {
         let Batch { producer, sequence, is_repeated, .. } = *batch;
         let (chunks, names) = (batch.chunks.to_vec(), names.clone());
         let state = Arc::clone(&self.state);

@@ -8,14 +8,20 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Bytes;
 use axum::routing::get;
+use futures_util::stream;
 use tally_runtime::{Drain, Tasks};
 use tally_serve::{Datagrams, Doors, Error, Listener, Server, Started};
 use tally_testkit::{eventually, free_port};
 use tokio::sync::{Notify, Semaphore};
 use tonic::async_trait;
+use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 use crate::admission::{ask, call};
 use crate::handover::busily;
@@ -81,6 +87,11 @@ impl Datagrams for MadeUp {
     }
 }
 
+async fn channel(address: SocketAddr) -> Channel {
+    let endpoint = Channel::from_shared(format!("http://{address}")).expect("an address");
+    endpoint.connect().await.expect("it listens")
+}
+
 async fn listener() -> Listener {
     Listener::bind("127.0.0.1:0").await.expect("a free port")
 }
@@ -117,6 +128,33 @@ async fn grpc_and_the_routes_of_two_domains_are_on_one_port() {
     server.stop().await;
 }
 
+/// A `FileDescriptorSet` with the service `test.Gate`.
+const GATE: &[u8] = b"\x0a\x17\x0a\x07t.proto\x12\x04test\x32\x06\x0a\x04Gate";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reflection_lists_the_services_of_every_domain() {
+    let made_up = MadeUp::new();
+    let domains =
+        vec![made_up.started(Doors::new()), made_up.started(Doors::new().descriptors(GATE))];
+    let server = Running::with(domains, Drain::new(), listener().await).await;
+    let mut client = ServerReflectionClient::new(channel(server.address).await);
+    let list = MessageRequest::ListServices(String::new());
+    let request = ServerReflectionRequest { host: String::new(), message_request: Some(list) };
+    let answers = client.server_reflection_info(stream::iter([request])).await;
+    let answer = answers.expect("it is served").into_inner().message().await.expect("an answer");
+    let Some(MessageResponse::ListServicesResponse(list)) =
+        answer.expect("one answer").message_response
+    else {
+        panic!("another answer");
+    };
+    let names: Vec<_> = list.service.iter().map(|service| service.name.as_str()).collect();
+    for name in ["test.Gate", "grpc.health.v1.Health"] {
+        assert!(names.contains(&name), "{name} is not in {names:?}");
+    }
+    drop(client);
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn health_is_what_the_domains_say() {
     let (gate, made_up) = (Gate::new(true), MadeUp::new());
@@ -125,9 +163,7 @@ async fn health_is_what_the_domains_say() {
         vec![ready.started(Doors::new()), made_up.started(Doors::new().grpc(gate.clone()))];
     let server = Running::with(domains, Drain::new(), listener().await).await;
     let address = server.address;
-    let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}"));
-    let channel = channel.expect("an address").connect().await.expect("it listens");
-    let client = HealthClient::new(channel);
+    let client = HealthClient::new(channel(address).await);
     for is_ready in [true, false, true] {
         made_up.0.is_ready.store(is_ready, Ordering::SeqCst);
         let expected = if is_ready { "HTTP/1.1 200 " } else { "HTTP/1.1 503 " };

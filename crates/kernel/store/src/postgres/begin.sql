@@ -1,2 +1,3 @@
--- At the isolation level that the database has by default.
+-- At the database's default isolation: SERIALIZABLE in CockroachDB, one snapshot for each statement in
+-- Postgres.
 START TRANSACTION

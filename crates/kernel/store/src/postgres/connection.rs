@@ -34,7 +34,7 @@ pub struct Connection {
 /// connection with it.
 pub struct Transaction<'a>(Held<'a>);
 
-#[allow(clippy::large_enum_variant, reason = "there is one for each transaction, on its stack")]
+#[expect(clippy::large_enum_variant, reason = "there are few, and none is kept in a collection")]
 enum Held<'a> {
     /// It goes back to the pool with the end of the transaction.
     Own(Connection),

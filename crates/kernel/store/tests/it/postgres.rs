@@ -1,5 +1,6 @@
 //! Postgres servers that do not answer, refuse the login, or are read-only.
 
+use tally_store::postgres::Isolation;
 use tally_store::{Database, Dialect, Outcome};
 use tally_testkit::{Proxy, TestDatabase, free_port};
 
@@ -84,6 +85,29 @@ async fn an_unreleased_connection_is_closed() {
     drop(again);
     let other = opened.connection().await.expect("a connection");
     assert_ne!(other.query_one(process, &[]).await.expect("an id").get::<_, i32>(0), id);
+}
+
+/// A connection is handed on only after its transaction has ended: what was left open would be part
+/// of the next one.
+#[tokio::test]
+async fn only_an_ended_transaction_gives_its_connection_back() {
+    let Some(database) = TestDatabase::create_or_skip("ended") else { return };
+    let Ok(Database::Postgres(opened)) = open(&database.url()).await else { panic!("Postgres") };
+    let (step, process) = ("ask for the process", "SELECT pg_backend_pid()");
+    let id = async || -> i32 {
+        opened.rows(step, process, &[]).await.expect("an id").first().expect("a row").get(0)
+    };
+    let first = id().await;
+    opened.begin(Isolation::Snapshot).await.expect("begun").commit().await.expect("committed");
+    opened.begin(Isolation::Default).await.expect("begun").rollback().await.expect("rolled back");
+    assert_eq!(id().await, first);
+    drop(opened.begin(Isolation::Default).await.expect("begun"));
+    let second = id().await;
+    assert_ne!(second, first, "its transaction was dropped");
+    let mut lent = opened.connection().await.expect("a connection");
+    drop(lent.begin(Isolation::Default).await.expect("begun"));
+    lent.release();
+    assert_ne!(id().await, second, "it was released in a transaction");
 }
 
 /// The system accepts the connections, but the port's owner never answers.

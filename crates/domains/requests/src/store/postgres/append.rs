@@ -50,7 +50,7 @@ pub(crate) async fn append(
     batch: &Batch<'_, Parcel<Rows>>,
     names: &Names,
     way: &Way,
-) -> std::result::Result<Appended, WriteError> {
+) -> Result<Appended, WriteError> {
     let mut connection = database.writer().await?;
     if database.writers_made() != names.state {
         connection.release();
@@ -64,12 +64,9 @@ pub(crate) async fn append(
 
 /// Stores a row, takes it back, and commits.
 pub(crate) async fn try_write(database: &Database, row: &str) -> Result<()> {
-    let mut connection = database.probe().await?;
-    let transaction = connection.begin(Isolation::Default).await?;
+    let transaction = database.probe().await?.transaction(Isolation::Default).await?;
     transaction.try_out(row).await?;
-    transaction.commit().await?;
-    connection.release();
-    Ok(())
+    transaction.commit().await
 }
 
 /// Stores rows, whoever has counted them.

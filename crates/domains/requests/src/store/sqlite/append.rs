@@ -30,7 +30,7 @@ pub(super) fn append(
     batch: &Batch<'_, Parcel<Rows>>,
     names: &Names,
     state: &State,
-) -> std::result::Result<Appended, WriteError> {
+) -> Result<Appended, WriteError> {
     let transaction = begin(connection)?;
     if state.look(&transaction)? != names.state {
         return Ok(Appended::Stale);
