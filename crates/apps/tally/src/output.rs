@@ -32,6 +32,15 @@ pub(crate) enum OutputFormat {
     Json,
 }
 
+// === impl OutputFormat ===
+
+impl OutputFormat {
+    /// The format that was asked for, or the usual one: a table on a terminal, CSV elsewhere.
+    pub(crate) fn or_usual(given: Option<Self>) -> Self {
+        given.unwrap_or(if stdout_is_terminal() { Self::Table } else { Self::Csv })
+    }
+}
+
 /// Buffered stdout.
 pub(crate) fn stdout() -> BufWriter<Stdout> {
     BufWriter::with_capacity(BUFFER_BYTES, io::stdout())

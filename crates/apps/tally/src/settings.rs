@@ -13,8 +13,9 @@ use tally_store::{DatabaseUrl, Dialect, Driver, Environment};
 
 use crate::schema::Sets;
 
-/// How messages call the database's setting.
+/// What messages call the settings whose variables lack the prefix.
 const DATABASE_URL: &str = "--database-url (DB_URL)";
+const LISTEN: &str = "--listen (LISTEN_ADDR)";
 
 /// The most connections that a server may open.
 const CONNECTIONS_MAX: usize = 1_000;
@@ -223,18 +224,11 @@ fn names(domains: &[Domain]) -> String {
 
 impl ProducerArgs {
     fn check(&self, problems: &mut Problems) -> Terms {
+        let (max, days) = (&self.producers_max, &self.producer_retention_days);
         Terms {
-            producers_max: problems.within(
-                &name("producers-max"),
-                &self.producers_max,
-                0..=10_000_000,
-            ),
+            producers_max: problems.within(&name("producers-max"), max, 0..=10_000_000),
             // A worker that was silent for a day begins anew, so it is never forgotten before.
-            retention_days: problems.within(
-                &name("producer-retention-days"),
-                &self.producer_retention_days,
-                1..=36_500,
-            ),
+            retention_days: problems.within(&name("producer-retention-days"), days, 1..=36_500),
         }
     }
 }
@@ -243,9 +237,6 @@ impl ProducerArgs {
 
 impl ServeArgs {
     /// Checks these settings, and those of the domains that are on, which `matches` has.
-    ///
-    /// # Errors
-    /// All mistakes, by name.
     pub(crate) fn check(
         &self,
         known: &[Domain],
@@ -263,11 +254,10 @@ impl ServeArgs {
         matches: &ArgMatches,
         problems: &mut Problems,
     ) -> Option<Settings> {
-        let listen = problems.take("--listen (LISTEN_ADDR)", &self.listen);
-        let listen = listen.and_then(|listen| {
+        let listen = problems.take(LISTEN, &self.listen).and_then(|listen| {
             let wrong = |reason| {
                 problems.add(format!(
-                    "--listen (LISTEN_ADDR): \u{201c}{listen}\u{201d}: {reason}: write HOST:PORT, as in \
+                    "{LISTEN}: \u{201c}{listen}\u{201d}: {reason}: write HOST:PORT, as in \
                      127.0.0.1:7777 or [::1]:7777"
                 ));
             };
@@ -277,16 +267,18 @@ impl ServeArgs {
         let drain_timeout = problems.ms(&name("drain-timeout-ms"), &self.drain_timeout_ms);
         let log = self.log.check(problems);
         let producers = self.producers.check(problems);
-        let mut domains = Vec::new();
-        for domain in self.domains.check(known, problems) {
-            if let Some(configured) = (domain.check)(matches, producers, problems) {
-                domains.push((domain, configured));
-            }
-        }
+        let on = self.domains.check(known, problems).into_iter();
+        let domains: Vec<_> = on
+            .filter_map(|domain| Some((domain, (domain.check)(matches, producers, problems)?)))
+            .collect();
         let needed = domains.iter().map(|(_, configured)| configured.connections());
         let needed = needed.fold(Connections::default(), Connections::and);
         let database = self.database.check(needed, problems)?;
-        let version = Sets::of(known).version(dialect(&database.url));
+        let dialect = match &database.url {
+            DatabaseUrl::Sqlite(_) => Dialect::Sqlite,
+            DatabaseUrl::Postgres(url) => url.dialect(),
+        };
+        let version = Sets::of(known).version(dialect);
         let (listen, migrate, log) = (listen?, migrate?, log?);
         Some(Settings { listen, database, migrate, drain_timeout, log, domains, version })
     }
@@ -298,14 +290,6 @@ impl Settings {
     /// The domains that are on.
     pub(crate) fn on(&self) -> impl Iterator<Item = &Domain> {
         self.domains.iter().map(|(domain, _)| domain)
-    }
-}
-
-/// Which of the migrations a database has.
-fn dialect(url: &DatabaseUrl) -> Dialect {
-    match url {
-        DatabaseUrl::Sqlite(_) => Dialect::Sqlite,
-        DatabaseUrl::Postgres(url) => url.dialect(),
     }
 }
 

@@ -9,7 +9,6 @@
 //! | `counted.rs` | files that the server has counted already |
 //! | `counts.rs` | how many lines were what, and why |
 //! | `dry_run.rs` | `--dry-run`: what would be counted |
-//! | `fake.rs` | a server for the tests |
 //! | `feed.rs` | the thread that turns files into chunks of requests |
 //! | `fingerprint.rs` | what tells one file from another |
 //! | `input.rs` | opening files: what is compressed, or missing |
@@ -26,8 +25,6 @@ mod counted;
 mod counts;
 mod dry_run;
 pub(super) mod entries;
-#[cfg(test)]
-mod fake;
 pub(super) mod feed;
 mod fingerprint;
 mod input;
@@ -150,7 +147,7 @@ fn job(
     Ok(Job {
         inputs,
         parser,
-        paths: args.paths(),
+        paths: args.paths.clone(),
         from_line: args.from_line,
         malformed,
         many_endpoints: Box::new(move |path| bar.suspend(|| say(many_endpoints(path)))),

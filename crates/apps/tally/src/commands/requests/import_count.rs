@@ -100,32 +100,27 @@ fn report(imported: &Imported, is_dry: bool) {
             thousands(imported.requests),
         ));
     }
-    if imported.before > 0 {
-        say(format_args!("{} were imported before", thousands(imported.before)));
-    }
-    if imported.missing > 0 {
-        say(format_args!(
-            "{} that were imported before are not in the tables any more; they stay counted",
-            thousands(imported.missing)
-        ));
+    for (number, is_or_are) in [
+        (imported.before, "were imported before"),
+        (
+            imported.missing,
+            "that were imported before are not in the tables any more; they stay counted",
+        ),
+        (
+            imported.clamped,
+            "are outside the years 1 to 9999, and counted on the first or the last day",
+        ),
+        (imported.endless, "are at an infinite time, and not counted"),
+    ] {
+        if number > 0 {
+            say(format_args!("{} {is_or_are}", thousands(number)));
+        }
     }
     if imported.other > 0 {
         say(format_args!(
             "{} are counted under the path _other: their paths are empty or too long, or there are \
              more endpoints than --requests-endpoints-max",
             plural(imported.other, "endpoint")
-        ));
-    }
-    if imported.clamped > 0 {
-        say(format_args!(
-            "{} are outside of the years 1 to 9999, and counted on the first or the last day",
-            thousands(imported.clamped)
-        ));
-    }
-    if imported.endless > 0 {
-        say(format_args!(
-            "{} are at an infinite time, and not counted",
-            thousands(imported.endless)
         ));
     }
     if !matches!(&*imported.time_zone, "UTC" | "Etc/UTC" | "GMT" | "Etc/GMT") {

@@ -45,8 +45,7 @@ pub(crate) async fn run(args: ProducersArgs) -> anyhow::Result<ExitCode> {
     if let Some(of) = &args.clear_setback {
         return clear(of, &args.server).await;
     }
-    let usual = if output::stdout_is_terminal() { OutputFormat::Table } else { OutputFormat::Csv };
-    let format = args.format.unwrap_or(usual);
+    let format = OutputFormat::or_usual(args.format);
     let mut client = args.server.requests().await?;
     let failed = |status| anyhow!("cannot list the producers: {}", describe(&status));
     let request = ListProducersRequest { with_workers: args.workers };

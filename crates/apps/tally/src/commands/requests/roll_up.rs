@@ -79,8 +79,7 @@ pub(crate) async fn run(args: RollUpArgs, clock: &dyn Clock) -> anyhow::Result<E
         }
     }
     let mut out = output::stdout();
-    let usual = if output::stdout_is_terminal() { OutputFormat::Table } else { OutputFormat::Csv };
-    let format = args.format.unwrap_or(usual);
+    let format = OutputFormat::or_usual(args.format);
     output::written(print(&mut out, &days, format).and_then(|()| out.flush()))?;
     let requests = days.iter().map(|day| i128::from(day.requests)).sum::<i128>();
     if days.is_empty() && !is_listed {

@@ -125,9 +125,7 @@ pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<E
             None => format!("--to {to} is before --from {from}"),
         }));
     }
-    let terminal = output::terminal_columns();
-    let usual = if terminal.is_some() { OutputFormat::Table } else { OutputFormat::Csv };
-    let format = args.format.unwrap_or(usual);
+    let format = OutputFormat::or_usual(args.format);
     let mut client = args.server.requests().await?;
     let failed = |status| anyhow!("cannot read the totals: {}", describe(&status));
     let asking = client.query_totals(args.request(from, to));
@@ -135,7 +133,7 @@ pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<E
     let mut answer = answer.map_err(failed)?.into_inner();
     let how = How {
         format,
-        terminal_columns: terminal,
+        terminal_columns: output::terminal_columns(),
         is_sum: args.sum,
         is_largest_first: args.sort == Sort::Count,
     };

@@ -141,7 +141,7 @@ fn was_counted(input: &Input, file: &proto::CountedFile) -> String {
 mod tests {
     use clap::Parser;
 
-    use super::super::fake::Fake;
+    use super::super::send::tests::fake::Fake;
     use super::*;
 
     #[derive(Parser)]

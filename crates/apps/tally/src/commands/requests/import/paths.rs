@@ -29,10 +29,18 @@ const SEEN_BITS: usize = 1 << 17;
 const ID: &str = "{id}";
 
 /// What paths are counted under.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Paths {
+    /// Count only paths that begin with this; repeatable
+    #[arg(long = "path-prefix", value_name = "PREFIX", value_parser = parse_prefix)]
     pub(crate) prefixes: Vec<String>,
+
+    /// Replace what matches in each path, as in '^/users/[^/]+=/users/{name}'; repeatable
+    #[arg(long = "rewrite", value_name = "REGEX=TEMPLATE")]
     pub(crate) rewrites: Vec<Rewrite>,
+
+    /// Count numbers, UUIDs and hashes in paths as {id}
+    #[arg(long)]
     pub(crate) collapse_ids: bool,
 }
 
@@ -49,6 +57,14 @@ pub(crate) struct Rewrite {
 pub(crate) struct Seen {
     bits: Vec<u64>,
     count: u32,
+}
+
+/// Paths in logs begin with `/` or are `*`: any other prefix would leave everything out.
+fn parse_prefix(given: &str) -> Result<String, String> {
+    if !given.is_empty() && !given.starts_with(['/', '*']) {
+        return Err(format!("a path begins with /: write /{given}"));
+    }
+    Ok(given.to_owned())
 }
 
 // === impl Paths ===

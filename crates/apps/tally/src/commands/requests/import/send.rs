@@ -355,4 +355,4 @@ impl Sent {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -8,10 +8,9 @@ use tally_proto::tally::requests::v1::{Endpoint, PeriodTotals, QueryTotalsRespon
 
 use crate::commands::requests::methods;
 use crate::dates;
-use crate::output::csv::{self, push_number};
 use crate::output::json::{Array, quoted};
 use crate::output::table::{self, Align};
-use crate::output::{OutputFormat, thousands, visible};
+use crate::output::{OutputFormat, csv, thousands, visible};
 
 /// Prints the parts of an answer. CSV and JSON are written at once. A table is measured first, and
 /// what is to be sorted must be complete, so these rows are held until the end.
@@ -184,10 +183,9 @@ impl<W: Write> Printer<W> {
                 push(sum_at);
             } else {
                 let (method, path) = &self.endpoints[endpoint];
-                [method_at, method, path_at, path, count_at].into_iter().for_each(push);
+                [method_at, method, path_at, path, count_at].into_iter().for_each(&mut push);
             }
-            push_number(line, count);
-            line.extend_from_slice(end.as_bytes());
+            [&count.to_string(), end].into_iter().for_each(push);
             self.out.write_all(line)?;
             line.clear();
         }

@@ -31,17 +31,22 @@ pub(crate) fn is_request<'a>(
         return Ok(true);
     }
     if let Some(logger) = fields.logger.text(found) {
-        let logger = logger.trim_matches('"');
-        let access = logger.strip_prefix("http.log.access");
-        let is_access = access.is_some_and(|name| name.is_empty() || name.starts_with('.'));
-        return Ok(is_access || !logger.starts_with("http."));
+        return Ok(logs_requests(logger.trim_matches('"').as_bytes()));
     }
     let mut rare = Found::default();
-    fields.find_rare(text, &mut rare)?;
+    fields.rare_keys.find(text, &mut rare)?;
     let is_debug =
         fields.level.text(&rare).is_some_and(|level| level.eq_ignore_ascii_case("\"debug\""));
     let is_roundtrip = fields.message.text(&rare) == Some("\"upstream roundtrip\"");
     Ok(!is_debug && !is_roundtrip && fields.error.text(&rare).is_none())
+}
+
+/// Whether the entries of this logger of Caddy's, or of another program, are requests.
+pub(crate) fn logs_requests(logger: &[u8]) -> bool {
+    match logger.strip_prefix(b"http.log.access") {
+        Some(name) => name.is_empty() || name.starts_with(b"."),
+        None => !logger.starts_with(b"http."),
+    }
 }
 
 /// Whether the conditions hold. A field that is not there may be one of the entry around this one.

@@ -1,6 +1,5 @@
 //! `--format`: how lines are written.
 
-use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -21,13 +20,6 @@ pub(crate) enum LogFormat {
     Template(Arc<Template>),
 }
 
-/// What was given for `--format`.
-#[derive(Debug, Clone)]
-pub(crate) struct FormatArg {
-    pub(crate) given: String,
-    pub(crate) format: LogFormat,
-}
-
 // === impl LogFormat ===
 
 impl LogFormat {
@@ -37,18 +29,16 @@ impl LogFormat {
     }
 }
 
-// === impl FormatArg ===
-
-impl FromStr for FormatArg {
+impl FromStr for LogFormat {
     type Err = String;
 
     fn from_str(given: &str) -> Result<Self, String> {
-        let format = match given {
-            "auto" => LogFormat::Auto,
+        Ok(match given {
+            "auto" => Self::Auto,
             // The names that nginx and Apache have for it.
-            "clf" | "common" | "combined" => LogFormat::Clf,
-            "json" => LogFormat::Json,
-            _ if given.contains(['$', '%']) => LogFormat::Template(Arc::new(given.parse()?)),
+            "clf" | "common" | "combined" => Self::Clf,
+            "json" => Self::Json,
+            _ if given.contains(['$', '%']) => Self::Template(Arc::new(given.parse()?)),
             _ => {
                 return Err(
                     "known are auto, clf, common, combined and json; of another format of \
@@ -56,13 +46,6 @@ impl FromStr for FormatArg {
                         .to_owned(),
                 );
             }
-        };
-        Ok(Self { given: given.to_owned(), format })
-    }
-}
-
-impl fmt::Display for FormatArg {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.given)
+        })
     }
 }

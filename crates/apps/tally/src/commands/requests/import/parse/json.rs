@@ -83,14 +83,14 @@ fn parse_object<'a>(
 ) -> Result<Option<Entry<'a>>, Malformed> {
     let fields = &parser.fields;
     let mut found = Found::default();
-    fields.find(text, &mut found).map_err(|error| not_json(&error))?;
+    fields.keys.find(text, &mut found).map_err(|error| not_json(&error))?;
     if let Some(name) = fields.twice(&found) {
         return Err(Malformed::Twice(name.to_owned()));
     }
     let request = request(&found, parser)?;
     if request.is_err() && around.depth < DEPTH_MAX {
         let mut rare = Found::default();
-        fields.find_rare(text, &mut rare).map_err(|error| not_json(&error))?;
+        fields.rare_keys.find(text, &mut rare).map_err(|error| not_json(&error))?;
         if let Some(line) = entry::wrapped(fields, &rare)? {
             return unwrap(&line, (&found, &rare), around, parser);
         }
@@ -106,9 +106,11 @@ fn parse_object<'a>(
             return Err(Malformed::Missing(Box::new(missing)));
         }
     };
+    // Caddy's console: `TIME<TAB>LEVEL<TAB>LOGGER<TAB>MESSAGE<TAB>{…}`.
+    let console_logger = around.prefix.split(|&byte| byte == b'\t').nth(2);
     if fields.conditions.is_empty()
         && !(entry::is_request(fields, &found, text).map_err(|error| not_json(&error))?
-            && is_of_access_logger(around.prefix))
+            && console_logger.is_none_or(entry::logs_requests))
     {
         return Ok(None);
     }
@@ -247,17 +249,6 @@ fn time(found: &Found<'_>, around: &Around<'_>, parser: &Parser) -> Result<i64, 
     Err(failure.unwrap_or_else(|| {
         Malformed::Missing(Box::new(Missing { time: names, ..Missing::default() }))
     }))
-}
-
-/// Caddy's console: `TIME<TAB>LEVEL<TAB>LOGGER<TAB>MESSAGE<TAB>{…}`.
-fn is_of_access_logger(prefix: &[u8]) -> bool {
-    match prefix.split(|&byte| byte == b'\t').nth(2) {
-        Some(logger) if logger.starts_with(b"http.") => {
-            let access = logger.strip_prefix(b"http.log.access");
-            access.is_some_and(|name| name.is_empty() || name.starts_with(b"."))
-        }
-        _ => true,
-    }
 }
 
 /// What a raw value says as text: a string's content, or anything else as it stands.

@@ -17,7 +17,7 @@ pub(crate) struct Found<'a> {
 
 /// The keys of an object that are looked for, by a hash.
 #[derive(Debug, Clone)]
-pub(super) struct Keys {
+pub(crate) struct Keys {
     nodes: Vec<Node>,
     /// One more than the first node of a hash; 0 for none.
     heads: [u8; 64],
@@ -41,17 +41,6 @@ struct Object<'n, 'f, 'de> {
 /// Finds the node of a key without copying the key.
 struct Key<'n>(&'n Keys);
 
-/// Puts the wanted values of an object into their slots.
-fn collect<'de>(
-    text: &'de str,
-    keys: &Keys,
-    found: &mut Found<'de>,
-) -> Result<(), serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    deserializer.deserialize_map(Object { keys, found })?;
-    deserializer.end()
-}
-
 // === impl Found ===
 
 impl Default for Found<'_> {
@@ -69,13 +58,15 @@ impl Default for Keys {
 }
 
 impl Keys {
-    /// Finds the values of an object.
-    pub(super) fn find<'a>(
+    /// Puts the wanted values of an object into their slots.
+    pub(crate) fn find<'a>(
         &self,
         text: &'a str,
         found: &mut Found<'a>,
     ) -> Result<(), serde_json::Error> {
-        collect(text, self, found)
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        deserializer.deserialize_map(Object { keys: self, found })?;
+        deserializer.end()
     }
 
     fn get(&self, key: &str) -> Option<&Node> {
@@ -144,7 +135,7 @@ impl<'de> Visitor<'de> for Object<'_, '_, 'de> {
             if let Some(children) = &node.children
                 && raw.starts_with('{')
             {
-                collect(raw, children, self.found).map_err(serde::de::Error::custom)?;
+                children.find(raw, self.found).map_err(serde::de::Error::custom)?;
             }
         }
         Ok(())
