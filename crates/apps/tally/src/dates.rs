@@ -6,7 +6,7 @@ use jiff::civil::Date as Day;
 use jiff::{Span, Timestamp, ToSpan as _};
 use tally_proto::google::r#type::Date;
 
-/// A day, a month (`day` is 0) or a year (`month` is 0 too) that exists.
+/// An existing day, month (`day` is 0) or year (`month` is 0 too).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Period {
     year: i16,
@@ -39,7 +39,7 @@ const NAMED: [(&str, PeriodArg); 8] = [
     ("last-year", PeriodArg::Year(1)),
 ];
 
-/// A period, or two with `..` between them, both included.
+/// A period, or two with `..` between them, both inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RangeArg {
     first: PeriodArg,
@@ -49,7 +49,6 @@ pub(crate) struct RangeArg {
 /// The most days that `7d` and the like may cover: a century.
 const LAST_DAYS_MAX: i32 = 36_500;
 
-/// Reads a period.
 pub(crate) fn parse_period(text: &str) -> Result<PeriodArg, String> {
     if let Some((_, period)) = NAMED.iter().find(|(name, _)| *name == text) {
         return Ok(*period);
@@ -78,7 +77,6 @@ pub(crate) fn parse_period(text: &str) -> Result<PeriodArg, String> {
     Ok(PeriodArg::Fixed(Period { year, month, day }))
 }
 
-/// Reads a range.
 pub(crate) fn parse_range(text: &str) -> Result<RangeArg, String> {
     let (first, last) = text.split_once("..").unwrap_or((text, text));
     let side =
@@ -95,7 +93,7 @@ pub(crate) fn parse_range(text: &str) -> Result<RangeArg, String> {
     Err(format!("a range has two ends: write {one_end}"))
 }
 
-/// Cuts a range of days into whole years, whole months and days, as few as can be.
+/// Cuts a range of days into as few years, months and days as possible.
 pub(crate) fn cut(first: Day, last: Day) -> Vec<Period> {
     let mut periods = Vec::new();
     let mut from = Some(first);
@@ -110,13 +108,13 @@ pub(crate) fn cut(first: Day, last: Day) -> Vec<Period> {
     periods
 }
 
-/// The day of a protobuf date, if it is one that exists.
+/// The day of a protobuf date, if it exists.
 pub(crate) fn day(date: Date) -> Option<Day> {
     let year = i16::try_from(date.year).ok()?;
     Day::new(year, i8::try_from(date.month).ok()?, i8::try_from(date.day).ok()?).ok()
 }
 
-/// A protobuf date as ISO 8601 writes it, as far as it goes: `2015-05-17`, `2015-05`, `2015`.
+/// A protobuf date in ISO 8601: `2015-05-17`, `2015-05` or `2015`.
 pub(crate) fn iso(date: Date) -> String {
     let Date { year, month, day } = date;
     match (month, day) {
@@ -126,7 +124,6 @@ pub(crate) fn iso(date: Date) -> String {
     }
 }
 
-/// The first day of the week.
 fn monday(day: Day) -> Day {
     day.saturating_sub(i32::from(day.weekday().to_monday_zero_offset()).days())
 }
@@ -216,13 +213,12 @@ impl PeriodArg {
 // === impl RangeArg ===
 
 impl RangeArg {
-    /// The first and the last day at this moment. The last may be before the first.
+    /// The first and the last day at this moment; the last may be before the first.
     pub(crate) fn at(self, now: Timestamp) -> (Day, Day) {
         let (first, last) = self.periods_at(now);
         (first.first_day(), last.last_day())
     }
 
-    /// The same as the periods that were named.
     pub(crate) fn periods_at(self, now: Timestamp) -> (Period, Period) {
         (self.first.first_at(now), self.last.last_at(now))
     }

@@ -1,5 +1,4 @@
-//! The server's own settings, without its domains': flags, then environment, then defaults; every
-//! mistake at once.
+//! The server's own settings, without its domains': every mistake is reported at once.
 
 use std::net::Ipv6Addr;
 use std::time::Duration;
@@ -17,7 +16,7 @@ use crate::schema::Sets;
 const DATABASE_URL: &str = "--database-url (DB_URL)";
 const LISTEN: &str = "--listen (LISTEN_ADDR)";
 
-/// The most connections that a server may open.
+/// The most database connections that may be configured.
 const CONNECTIONS_MAX: usize = 1_000;
 
 /// What a command needs that opens the database itself.
@@ -27,7 +26,7 @@ pub(crate) const OF_COMMANDS: Connections =
 /// The health check has a connection of its own.
 const OF_HEALTH: Connections = Connections { writers: 0, others: 1, write_max: Duration::ZERO };
 
-/// Which database, and how much of it.
+/// The database.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DatabaseArgs {
     /// The database: sqlite:PATH, postgres://USER@HOST/DATABASE or cockroachdb://…
@@ -40,12 +39,12 @@ pub(crate) struct DatabaseArgs {
     )]
     database_url: Given<DatabaseUrl>,
 
-    /// What the database is, in the words of the Go server: pgx or cockroachdb
+    /// The database's kind, as the Go server calls it: pgx or cockroachdb
     #[arg(long, env = "MIGRATION_DRIVER", value_name = "DRIVER")]
     migration_driver: Option<Given<Driver>>,
 
-    /// The most connections to Postgres or CockroachDB that are opened; by default, and at least, as
-    /// many as the domains can use at the same time
+    /// The most connections to Postgres or CockroachDB; by default and at least as many as the
+    /// domains can use at once
     #[arg(long, env = "TALLY_CONNECTIONS_MAX", value_name = "N")]
     connections_max: Option<Given<usize>>,
 }
@@ -53,19 +52,19 @@ pub(crate) struct DatabaseArgs {
 /// What is logged.
 #[derive(Debug, clap::Args)]
 pub(crate) struct LogArgs {
-    /// What is logged: error, warn, info, debug or trace, or as in info,tally_store=debug
+    /// What to log: error, warn, info, debug or trace, or as in info,tally_store=debug
     #[arg(long, env = "TALLY_LOG", value_name = "LEVEL", default_value = "info")]
     log_level: Given<telemetry::Level>,
 
-    /// How it is logged: text or json
+    /// How to log: text or json
     #[arg(long, env = "TALLY_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     log_format: Given<telemetry::Format>,
 }
 
-/// Which domains there are.
+/// Which domains are on.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DomainArgs {
-    // The help is written where the domains are known.
+    // Its help is added where the domains are known.
     #[arg(long, env = "TALLY_DOMAINS", value_name = "NAMES", default_value = ALL)]
     domains: String,
 }
@@ -73,29 +72,29 @@ pub(crate) struct DomainArgs {
 /// The word for all domains.
 const ALL: &str = "all";
 
-/// Clients that number their batches, in all domains.
+/// Producers of all domains.
 #[derive(Debug, clap::Args)]
 struct ProducerArgs {
-    /// How many clients that number their batches are known at the same time
+    /// The most clients that number their batches which the server remembers at once
     #[arg(long, env = "TALLY_PRODUCERS_MAX", value_name = "N", default_value = "100000")]
     producers_max: Given<u32>,
 
-    /// For how many days such a client is remembered while it stores nothing
+    /// For how many days the server remembers such a client after its last batch
     #[arg(long, env = "TALLY_PRODUCER_RETENTION_DAYS", value_name = "DAYS", default_value = "30")]
     producer_retention_days: Given<u32>,
 }
 
-/// The server's settings, as they were given, without those of its domains.
+/// The server's settings as given, without its domains'.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeArgs {
-    /// Where the server listens, for gRPC and HTTP; there is no TLS and no login on this port
+    /// Where to listen for gRPC and HTTP; this port has no TLS and no login
     #[arg(long, env = "LISTEN_ADDR", value_name = "HOST:PORT", default_value = "127.0.0.1:7777")]
     listen: Given<String>,
 
     #[command(flatten)]
     pub(crate) database: DatabaseArgs,
 
-    /// Whether the server brings the tables up to date when it starts: true or false
+    /// Whether to bring the tables up to date at start: true or false
     #[arg(long, env = "TALLY_MIGRATE", value_name = "BOOL", default_value = "true")]
     migrate: Given<bool>,
 
@@ -105,7 +104,7 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     producers: ProducerArgs,
 
-    /// How long a stop waits until what was taken is stored and answered
+    /// How long a stopping server may take to store and acknowledge what it accepted
     #[arg(long, env = "TALLY_DRAIN_TIMEOUT_MS", value_name = "MS", default_value = "30000")]
     drain_timeout_ms: Given<u64>,
 
@@ -137,14 +136,13 @@ pub(crate) struct Settings {
     pub(crate) log: LogSettings,
     /// The domains that are on.
     pub(crate) domains: Vec<(Domain, Box<dyn Configured>)>,
-    /// Grows with every version of the program that changes the database, whatever is on.
+    /// Grows with each migration of any domain, even of those that are off.
     pub(crate) version: i64,
 }
 
 // === impl DatabaseArgs ===
 
 impl DatabaseArgs {
-    /// The database itself, or none if it is wrong.
     pub(crate) fn url(&self, problems: &mut Problems) -> Option<DatabaseUrl> {
         let driver = self.driver(problems);
         database_url(problems, DATABASE_URL, &self.database_url, driver)
@@ -191,12 +189,9 @@ impl LogArgs {
 // === impl DomainArgs ===
 
 impl DomainArgs {
-    /// What its help says.
     pub(crate) fn help(known: &[Domain]) -> String {
         let names = names(known);
-        format!(
-            "Which domains are on: {ALL}, or some of these: {names}; one that is off has no tables"
-        )
+        format!("The domains to serve: {ALL}, or some of {names}; one that is off has no tables")
     }
 
     /// The domains that are on.
@@ -207,7 +202,7 @@ impl DomainArgs {
         }
         for unknown in chosen.iter().filter(|name| !known.iter().any(|one| one.name == **name)) {
             problems.add(format!(
-                "{}: \u{201c}{unknown}\u{201d}: there is no such domain: write {ALL}, or some of these: {}",
+                "{}: \u{201c}{unknown}\u{201d}: there is no such domain: write {ALL}, or some of {}",
                 name("domains"),
                 names(known)
             ));
@@ -293,8 +288,7 @@ impl Settings {
     }
 }
 
-/// A database as it is opened: of the kind that the driver says, and with what libpq reads besides
-/// the URL.
+/// A database with the driver's dialect, and with what libpq reads besides the URL.
 pub(crate) fn database_url(
     problems: &mut Problems,
     flag: &str,
@@ -309,7 +303,7 @@ pub(crate) fn database_url(
     url.map_err(|error| problems.add(format!("{flag}: {error}"))).ok()
 }
 
-/// An address to listen on. Without a host, as in `:7777`, it is every address of this machine.
+/// An address to listen on: `:7777` is every address of this machine.
 fn host_and_port(listen: &str) -> Result<String, &'static str> {
     let (host, port) = listen.rsplit_once(':').ok_or("it has no port")?;
     if listen.contains("://") {

@@ -1,4 +1,4 @@
-//! Comma-separated values (RFC 4180), with `\n` at the end of a line.
+//! Comma-separated values (RFC 4180), with `\n` line ends.
 
 use std::borrow::Cow;
 

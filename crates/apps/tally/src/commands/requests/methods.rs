@@ -1,4 +1,4 @@
-//! Methods as people write them and read them.
+//! Methods as people write and read them.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ pub(crate) fn is_token(bytes: &[u8]) -> bool {
     bytes.iter().all(is_char) && bytes.iter().any(u8::is_ascii_alphabetic)
 }
 
-/// Reads a method argument: a name in any case, or a number.
+/// Reads a name in any case, or a number.
 pub(crate) fn parse(text: &str) -> Result<i32, String> {
     if let Ok(number) = text.parse::<i32>() {
         return Ok(number);
@@ -31,7 +31,7 @@ pub(crate) fn parse(text: &str) -> Result<i32, String> {
     }
 }
 
-/// The name of a method: `UNSPECIFIED` for 0, and the number itself where it has no name.
+/// The name of a method; `UNSPECIFIED` for 0, and the number if it has no name.
 pub(crate) fn name(number: i32) -> Cow<'static, str> {
     match methods::name(number) {
         _ if number == Method::Unspecified as i32 => Cow::Borrowed("UNSPECIFIED"),

@@ -17,8 +17,7 @@ use crate::numbers;
 /// Count the requests of access logs
 ///
 /// Reads the logs of nginx, Apache, Caddy, Traefik, Envoy, HAProxy, IIS, AWS and others, plain or
-/// compressed with gzip, and sends them to a running server. Query strings are cut off; times are
-/// converted to UTC.
+/// gzipped, and sends them to a running server. Query strings are dropped; times become UTC.
 ///
 /// Examples:
 ///   tally import access.log access.log.1.gz
@@ -27,13 +26,13 @@ use crate::numbers;
 ///   tally import --format '$time_iso8601 $request_method $request_uri' access.log
 ///   tally import --path-field route --time-field at --where level=info app.log
 ///
-/// Text lines have a time in brackets and, behind it, a request in quotes. Of JSON lines the usual
-/// fields of servers are known; what the client asked for (request, request_uri) comes before what
-/// the server made of it (uri, path, url). Files with a #Fields: line are read as it says.
+/// Text lines have a time in brackets, then a request in quotes. In JSON lines, servers' usual
+/// fields are known; what the client asked for (request, request_uri) takes precedence over what
+/// the server made of it (uri, path, url). Files with a #Fields: line are read accordingly.
 ///
-/// A time is RFC 3339 or as in the Common Log Format, or a number from 2001-09-09 on: with up to
-/// 11 digits before the point it is seconds since 1970, with 12 to 14 milliseconds, with 15 to 17
-/// microseconds, with 18 to 20 nanoseconds.
+/// A time is RFC 3339, Common Log Format, or a number since 1970, from 2001-09-09 on: up to 11
+/// digits before the point are seconds, 12 to 14 milliseconds, 15 to 17 microseconds, 18 to 20
+/// nanoseconds.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct ImportArgs {
@@ -60,16 +59,16 @@ pub(crate) struct ImportArgs {
     #[command(flatten)]
     pub(super) paths: Paths,
 
-    /// Leave out the lines of the first file before this one, to go on after an interruption
+    /// Begin at this line of the first file, to go on after an interruption
     #[arg(long, value_name = "LINE", default_value_t = 1,
           value_parser = numbers::within(1, u64::MAX))]
     pub(super) from_line: u64,
 
-    /// Count a file again that was counted already, or is the same as an earlier one of this command
+    /// Count files even if they were counted before, or are copies of others in this command
     #[arg(long)]
     pub(super) again: bool,
 
-    /// Only print the endpoints that would be counted, and how often; no server is needed
+    /// Only print what would be counted; no server is needed
     #[arg(long)]
     pub(super) dry_run: bool,
 
@@ -77,11 +76,11 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) malformed: Option<PathBuf>,
 
-    /// Exit with 1 when a line was malformed; the others are counted all the same
+    /// Exit with 1 if a line was malformed; the others are still counted
     #[arg(long)]
     pub(super) strict: bool,
 
-    /// How long a server that takes nothing is waited for, in seconds
+    /// How many seconds to wait for a server that accepts nothing
     #[arg(long, value_name = "SECONDS", default_value_t = 60,
           value_parser = numbers::within(1, 86_400_u64))]
     pub(super) patience: u64,
@@ -121,7 +120,7 @@ impl ImportArgs {
         })
     }
 
-    /// What tells apart how files are read. Servers remember it.
+    /// A hash over the flags that decide how files are read; servers remember it.
     pub(super) fn how(&self) -> Vec<u8> {
         let mut text = String::new();
         for (flag, value) in self.flags() {

@@ -1,4 +1,4 @@
-//! How many lines were what, and why those that do not count do not.
+//! Counts lines by kind, and malformed ones by reason.
 
 use super::parse::Malformed;
 
