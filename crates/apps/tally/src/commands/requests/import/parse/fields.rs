@@ -1,4 +1,4 @@
-//! The JSON fields that are known, and finding their values in an object.
+//! The known JSON fields, and finding their values in an object.
 //!
 //! | by | method | path | time |
 //! |---|---|---|---|
@@ -12,8 +12,8 @@
 //! | Cloudflare | `ClientRequestMethod` | `ClientRequestURI` | `EdgeStartTimestamp` |
 //! | others | `method` | `path`, `url` | `time`, `timestamp`, `@timestamp`, `ts`, `date` |
 //!
-//! Each is as its manual names it. A whole request line in `request` comes before all other paths,
-//! since it is what the client asked for, and `uri` may be what the server made of it.
+//! The names are from the manuals. A whole request line in `request` takes precedence over all other
+//! paths, because `uri` may be what the server made of it.
 
 mod find;
 
@@ -26,11 +26,11 @@ use self::find::Keys;
 const METHOD_FIELDS: &str = "request_method request.method method RequestMethod \
     httpRequest.requestMethod http.request.method httpMethod ClientRequestMethod";
 
-/// What the client asked for comes before what the server made of it.
+/// What the client asked for precedes what the server made of it.
 const PATH_FIELDS: &str = "request_uri request.uri uri path url RequestPath httpRequest.requestUrl \
     url.original url.path ClientRequestURI ClientRequestPath";
 
-/// The finest comes first, and the time of the request before that of the entry.
+/// The finest comes first, and a request's time before an entry's.
 const TIME_FIELDS: &str = "msec time_iso8601 time_local StartUTC start_time ts time timestamp \
     @timestamp requestTime EdgeStartTimestamp date";
 
@@ -40,10 +40,8 @@ const WRAPPED_FIELDS: &str = "log MESSAGE message textPayload";
 /// How many fields are looked for in one line.
 pub(crate) const SLOTS_MAX: usize = 64;
 
-/// How many names of fields a message lists.
 const NAMES_MAX: usize = 4;
 
-/// The fields that are looked for.
 #[derive(Debug, Clone)]
 pub(crate) struct JsonFields {
     pub(crate) method: Wanted,
@@ -82,7 +80,7 @@ pub(crate) struct Named {
     pub(crate) time: Option<String>,
 }
 
-/// What an entry must say to be a request: `FIELD=VALUE`, or `FIELD!=VALUE`.
+/// What makes an entry a request: `FIELD=VALUE` or `FIELD!=VALUE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Condition {
     field: String,
@@ -90,12 +88,11 @@ pub(crate) struct Condition {
     equal: bool,
 }
 
-/// The names of one thing, in order of preference, and where their values will be.
+/// The names of one thing, in order of preference, and the slots of their values.
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     names: Vec<String>,
     first_slot: usize,
-    /// A user named it.
     pub(crate) is_named: bool,
 }
 
@@ -108,8 +105,8 @@ impl Default for JsonFields {
 }
 
 impl JsonFields {
-    /// The usual fields, or the given ones instead. A dot goes into a nested object; a key
-    /// that itself contains the dots is found as well.
+    /// The usual fields, or the given ones instead. A dot goes into a nested object, but may also be
+    /// part of a key.
     pub(crate) fn new(named: Named) -> Self {
         let mut slots = Slots::default();
         let method = slots.wanted(named.method, METHOD_FIELDS);
@@ -145,7 +142,7 @@ impl JsonFields {
         }
     }
 
-    /// The field that comes twice, though it may not.
+    /// The field that occurs twice.
     pub(crate) fn twice(&self, found: &Found<'_>) -> Option<&str> {
         let slot = found.twice?;
         let conditions = self.conditions.iter().map(|(_, field)| field);
@@ -155,13 +152,13 @@ impl JsonFields {
         })
     }
 
-    /// Whether a line that has no fields meets the conditions.
+    /// Whether a line without fields meets the conditions.
     pub(crate) fn conditions_hold_without_fields(&self) -> bool {
         self.conditions.iter().all(|(condition, _)| condition.holds(None))
     }
 }
 
-/// Gives each name a place for its value.
+/// Gives each name a slot for its value.
 #[derive(Default)]
 struct Slots {
     keys: Keys,
@@ -192,7 +189,6 @@ impl Slots {
 // === impl Condition ===
 
 impl Condition {
-    /// Whether an entry meets it whose field has this value.
     pub(crate) fn holds(&self, value: Option<&str>) -> bool {
         (value == Some(&*self.value)) == self.equal
     }
@@ -223,8 +219,7 @@ impl fmt::Display for Condition {
 // === impl Wanted ===
 
 impl Wanted {
-    /// The values that are there and say something, in order of preference. Servers write `-`
-    /// where there is none.
+    /// The present values, in order of preference; servers write `-` for a missing one.
     pub(crate) fn values<'f, 'a>(
         &self,
         found: &'f Found<'a>,
@@ -235,7 +230,7 @@ impl Wanted {
         })
     }
 
-    /// The first that is there, whatever it is.
+    /// The first that is present, whatever it is.
     pub(crate) fn raw<'a>(&self, found: &Found<'a>) -> Option<&'a str> {
         found.values[self.first_slot..self.first_slot + self.names.len()]
             .iter()

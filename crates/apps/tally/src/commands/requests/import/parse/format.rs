@@ -1,4 +1,4 @@
-//! `--format`: how lines are written.
+//! `--format`.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -8,22 +8,19 @@ use super::template::Template;
 /// How lines are written.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum LogFormat {
-    /// JSON, or text with a time and a request in quotes, decided line by line; or what `#Fields:`
-    /// says.
+    /// JSON or text, decided line by line, or what `#Fields:` says.
     #[default]
     Auto,
     /// The same without JSON.
     Clf,
-    /// JSON lines.
     Json,
-    /// What a server's own configuration says.
+    /// As a server's configuration says.
     Template(Arc<Template>),
 }
 
 // === impl LogFormat ===
 
 impl LogFormat {
-    /// Whether lines with a `#` may say something about others.
     pub(crate) fn has_directives(&self) -> bool {
         matches!(self, Self::Auto | Self::Clf)
     }
@@ -35,7 +32,7 @@ impl FromStr for LogFormat {
     fn from_str(given: &str) -> Result<Self, String> {
         Ok(match given {
             "auto" => Self::Auto,
-            // The names that nginx and Apache have for it.
+            // The names in nginx and Apache.
             "clf" | "common" | "combined" => Self::Clf,
             "json" => Self::Json,
             _ if given.contains(['$', '%']) => Self::Template(Arc::new(given.parse()?)),

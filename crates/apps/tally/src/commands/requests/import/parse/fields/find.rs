@@ -1,4 +1,4 @@
-//! Finding the values of some keys in an object, without building it.
+//! Finds the values of some keys in an object, without building it.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub(crate) struct Found<'a> {
     pub(super) twice: Option<usize>,
 }
 
-/// The keys of an object that are looked for, by a hash.
+/// The wanted keys of an object, by a hash.
 #[derive(Debug, Clone)]
 pub(crate) struct Keys {
     nodes: Vec<Node>,
@@ -23,7 +23,7 @@ pub(crate) struct Keys {
     heads: [u8; 64],
 }
 
-/// A key, the slots for its value, and what is wanted from inside it.
+/// A key, the slots for its value, and the wanted keys inside it.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     key: String,
@@ -94,7 +94,7 @@ impl Keys {
             let head = &mut self.heads[hash(key)];
             let node = Node { key: key.to_owned(), slots: Vec::new(), children: None, next: *head };
             self.nodes.push(node);
-            // There are at most as many as slots.
+            // There are no more nodes than slots.
             *head = u8::try_from(self.nodes.len()).unwrap_or(u8::MAX);
             self.nodes.len() - 1
         });
@@ -127,7 +127,7 @@ impl<'de> Visitor<'de> for Object<'_, '_, 'de> {
             let raw = map.next_value::<&'de RawValue>()?.get();
             for &slot in &node.slots {
                 if self.found.values[slot].replace(raw).is_some() {
-                    // The first slots are those that matter.
+                    // The first slots matter most.
                     let before = self.found.twice.unwrap_or(slot);
                     self.found.twice = Some(slot.min(before));
                 }
