@@ -202,7 +202,7 @@ fn on_link(world: &World, act: Act, proxy: &Proxy, stop: &Stop) -> bool {
         Act::LoseCommit { small, .. } => {
             let before = proxy.swallowed();
             let batch: &[&[u8]] = if small { &[TIMES] } else { &LARGE_COMMIT };
-            proxy.swallow_after_all(batch);
+            proxy.swallow_after(batch);
             let lost = wait_briefly(stop, || proxy.swallowed() > before);
             proxy.heal();
             return lost;

@@ -55,7 +55,7 @@ pub(crate) fn run(world: &World, watch: &Watch<'_>, run: &Run, log: &Log) -> any
 
     if let Some(proxy) = &server.database {
         log.say(|| "scene: the answer to a COMMIT is lost".to_owned());
-        proxy.swallow_after_all(&LARGE_COMMIT);
+        proxy.swallow_after(&LARGE_COMMIT);
         eventually_blocking(LIMIT, || proxy.swallowed() > 0)
             .map_err(|_| anyhow::anyhow!("no COMMIT was sent within {LIMIT:?}"))?;
         proxy.heal();
