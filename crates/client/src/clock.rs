@@ -28,8 +28,7 @@ impl AnyClock {
         self.micros().saturating_add(AHEAD_MICROS_MAX)
     }
 
-    /// Now, in microseconds since 1970-01-01 UTC. A clock that is beyond what can be sent
-    /// shows the nearest time that can be.
+    /// Now, in microseconds since 1970-01-01 UTC, or the nearest time that can be sent.
     #[inline]
     pub(crate) fn micros(&self) -> i64 {
         let now = match &self.0 {
@@ -47,8 +46,7 @@ impl fmt::Debug for AnyClock {
     }
 }
 
-/// A time in microseconds since 1970-01-01 UTC, if it can be sent. Parts of a microsecond are
-/// cut off towards the past.
+/// Microseconds since 1970-01-01 UTC, rounded down, if this time can be sent.
 #[inline]
 pub(crate) fn micros(time: SystemTime) -> Option<i64> {
     let (since, sign) = match time.duration_since(UNIX_EPOCH) {

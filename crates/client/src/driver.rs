@@ -1,5 +1,4 @@
-//! The task that sends: takes requests from a source, keeps one stream open, and reconnects after
-//! every break.
+//! The task that sends: takes requests from a source and keeps one stream open.
 
 mod accounts;
 mod add;
@@ -38,12 +37,10 @@ const CONCLUDE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Where a driver gets requests from.
 pub(crate) trait Source: Send + 'static {
-    /// Waits for the next requests. None: there will be no more. Dropping the future loses
-    /// nothing.
+    /// Waits for the next requests; None at the end. Dropping the future loses nothing.
     fn take(&mut self) -> impl Future<Output = Option<Requests>> + Send;
 
-    /// Takes no more, and drops what still waits. Returns how many of these requests the source
-    /// has no account of.
+    /// Takes no more and drops what waits. Returns how many requests the source does not report.
     fn close(&mut self) -> u64;
 
     /// Reports what the source has done, for as long as the driver works.
@@ -219,8 +216,7 @@ impl<S: Source> Driver<S> {
         }
     }
 
-    /// Whether to take more requests: only what can be numbered at once, because the rest can still
-    /// be dropped.
+    /// Takes only what can be numbered at once: until then, a request can still be dropped.
     fn wants_more(&self) -> bool {
         !self.ended && self.batches.carry.is_empty()
     }
@@ -247,8 +243,8 @@ impl<S: Source> Driver<S> {
         }
     }
 
-    /// Asks the server which of the batches that were sent are committed. It opens the producer with
-    /// another claim, so the server refuses whatever is still on its way with the one before.
+    /// Asks the server which of the sent batches are committed. Opening with another claim makes
+    /// the server refuse batches of the previous one that are still on their way.
     async fn conclude(&mut self) {
         if self.batches.has_spool()
             || self.batches.ledger.doubtful() == self.batches.ledger.acknowledged()

@@ -1,7 +1,7 @@
-//! The endpoints that a client knows, each with a number: found without a lock or an allocation.
+//! The endpoints that a client knows, by number: found without a lock or an allocation.
 //!
-//! A table of fixed size (open addressing, linear probing) holds numbers; the numbers lead to
-//! entries that are written once and never change. Only a new endpoint takes the lock.
+//! An open-addressing table of fixed size holds numbers that lead to entries, each written once.
+//! Only a new endpoint takes the lock.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -65,16 +65,14 @@ impl Endpoints {
         endpoints
     }
 
-    /// The endpoint of a method and a path; a new one is added. When there is no room for it,
-    /// or its path is empty, longer than [`PATH_BYTES_MAX`] or contains a NUL, it is the one
-    /// with [`OTHER_PATH`] of its method.
+    /// Finds or adds an endpoint. Without room, or for an empty path, one longer than
+    /// [`PATH_BYTES_MAX`] or one with a NUL, it is [`OTHER_PATH`] of the same method.
     #[inline]
     pub(crate) fn endpoint(&self, method: Method, path: &str) -> Endpoint {
         self.find(method, path).unwrap_or_else(|| self.add(method, path))
     }
 
-    /// The method and the path of an endpoint. One of another client may be unknown here: it
-    /// is counted under [`OTHER_PATH`].
+    /// The method and the path of an endpoint. Another client's may be unknown: [`OTHER_PATH`].
     pub(crate) fn name(&self, endpoint: u32) -> (Method, &str) {
         match self.entry(endpoint) {
             Some(entry) => (entry.method, &entry.path),
@@ -138,8 +136,7 @@ impl Endpoints {
         self.find(Method::UNSPECIFIED, OTHER_PATH).expect("it was the first to be added")
     }
 
-    /// Adds what is not there. There is room in the table: it has twice as many slots as
-    /// there can be entries.
+    /// Adds a new endpoint. The table has twice as many slots as entries, so there is room.
     fn insert(&self, method: Method, path: &str, growing: &mut Growing) -> Endpoint {
         let at = growing.len;
         let block = self.blocks[at / BLOCK]

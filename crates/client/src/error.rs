@@ -7,8 +7,7 @@ use crate::Endpoint;
 use crate::transport::causes;
 
 /// A queue or a producer cannot be made. An unreachable server is not an error here.
-///
-/// Its `Debug` is made for people too, because that is what a `main` prints that returns an error.
+/// `Debug` prints for people, because a `main` that returns an error shows that.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
@@ -46,8 +45,7 @@ pub enum ConnectError {
     /// The token has characters that no header can have.
     #[error("the token has characters that a header cannot have")]
     Token,
-    /// There is no tokio runtime here. Connect within `#[tokio::main]`, or after
-    /// `Runtime::enter`.
+    /// Not within a tokio runtime: connect in `#[tokio::main]`, or after `Runtime::enter`.
     #[error("not within a tokio runtime: connect in an async fn that tokio runs")]
     NoRuntime,
     /// The file of the spool cannot be used.
@@ -68,11 +66,8 @@ impl fmt::Debug for ConnectError {
     }
 }
 
-/// A request could not be taken. It is given back: [`Queue::record_at`] waits until it can be, and
-/// [`Queue::note_dropped`] notes it as dropped.
-///
-/// [`Queue::note_dropped`]: crate::Queue::note_dropped
-/// [`Queue::record_at`]: crate::Queue::record_at
+/// A request was not taken. Pass it to [`Queue::record_at`](crate::Queue::record_at), which waits
+/// for room, or to [`Queue::note_dropped`](crate::Queue::note_dropped).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a request cannot be counted: {reason}")]
 pub struct TryRecordError {
@@ -94,8 +89,8 @@ pub enum Refusal {
     /// The queue is closed, or the runtime of the queue or the producer is gone.
     #[error("it is closed")]
     Closed,
-    /// The time is not from year 1 to 9999, or more than 24 hours ahead of this machine's clock. A
-    /// server would refuse it, and all that is sent with it.
+    /// The time is outside the years 1 to 9999, or more than 24 hours ahead of this machine's
+    /// clock.
     #[error("the time is out of range")]
     Time,
 }
@@ -112,8 +107,7 @@ pub enum FlushError {
         /// The limit.
         limit: Duration,
     },
-    /// Nothing waits any more, but since the flush began requests were dropped, were rejected by
-    /// the server, or are in doubt.
+    /// Everything is settled, but requests were dropped, rejected, or are in doubt.
     #[error("{lost} requests were dropped, rejected, or are in doubt")]
     Lost {
         /// How many.

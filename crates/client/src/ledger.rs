@@ -1,5 +1,4 @@
-//! What a producer has numbered and what became of it. No input and no output: every rule of
-//! the protocol that a client must keep is here.
+//! What a producer has numbered and its outcome: the client's rules of the protocol, without I/O.
 
 use std::collections::VecDeque;
 
@@ -27,8 +26,8 @@ pub(crate) struct Ledger {
     pending: VecDeque<Batch>,
     /// The last batch that was ever sent under this id.
     sent: u64,
-    /// The last one that may be committed although it is not acknowledged, and the last such one
-    /// of those that were sent on earlier streams.
+    /// The last batch that may be committed without an acknowledgement; then the last such batch of
+    /// earlier streams.
     doubtful: u64,
     doubtful_before: u64,
 }
@@ -140,8 +139,7 @@ impl Ledger {
         self.next_sequence() - 1
     }
 
-    /// The content of a batch was read from the spool, and stays here from now on. If the batch was
-    /// damaged, its requests are lost.
+    /// Keeps a batch read from the spool in memory. The requests of a damaged one are lost.
     pub(crate) fn load(&mut self, sequence: u64, requests: Requests, damaged: bool) -> Settled {
         let mut settled = Settled::default();
         if let Some(batch) = self.at(sequence).and_then(|at| self.pending.get_mut(at)) {
@@ -153,8 +151,7 @@ impl Ledger {
         settled
     }
 
-    /// The spool has only these of the batches after `after`; each damaged one among them only
-    /// reports what was lost.
+    /// The spool has only these batches after `after`; damaged ones only report their loss.
     pub(crate) fn keep_only(&mut self, after: u64, kept: &[(u64, bool)]) -> Settled {
         let mut settled = Settled::default();
         let mut sequence = self.acknowledged;
@@ -184,8 +181,7 @@ impl Ledger {
         self.doubtful_before = self.doubtful;
     }
 
-    /// The server has ended the stream: every batch up to this one is committed, and none after it
-    /// that was sent on this stream will be.
+    /// The server ended the stream: it will commit no batch of this stream after `committed`.
     pub(crate) fn concluded(&mut self, committed: u64) -> Result<Settled, Breach> {
         let settled = self.committed(committed)?;
         self.doubtful = self.doubtful_before;
@@ -199,7 +195,7 @@ impl Ledger {
     }
 
     /// How many acknowledged batches are missing from a server that does not know this producer:
-    /// none if it was silent for long enough that a server may forget it.
+    /// none after a silence that lets servers forget it.
     pub(crate) fn missing_if_forgotten(&self, now_micros: i64) -> u64 {
         let heard = self.acknowledged_at.is_some_and(|at| now_micros - at < RETENTION_MIN_US);
         if heard { self.acknowledged } else { 0 }
@@ -264,9 +260,8 @@ impl Ledger {
         first.is_some_and(|it| it.rows.iter().any(|row| row.time_us > micros))
     }
 
-    /// The server refuses the first batch that is not acknowledged, for what it contains. It keeps
-    /// its number, and reports as dropped those of its requests that are later than `micros`.
-    /// None: it has no requests left, or there is no batch.
+    /// The server refuses the first pending batch. It keeps its number and reports the requests
+    /// later than `micros` as dropped. None: there is no batch, or it has no requests left.
     pub(crate) fn set_aside(&mut self, micros: i64) -> Option<Settled> {
         let batch = self.pending.front_mut().filter(|batch| !batch.set_aside)?;
         let requests = batch.requests.as_mut()?;
@@ -281,8 +276,8 @@ impl Ledger {
         Some(Settled { rejected, ..Settled::default() })
     }
 
-    /// Becomes a new producer, after the server forgot this one or someone else uses its id.
-    /// What was sent is in doubt, and is let go; what was not is numbered anew.
+    /// Becomes a new producer because the server forgot this one or another client uses its id.
+    /// What was sent is in doubt and let go; the rest is numbered anew.
     pub(crate) fn begin_anew(&mut self, id: ProducerId) -> Settled {
         let mut settled = Settled::default();
         while self.acknowledged < self.doubtful {
@@ -294,8 +289,8 @@ impl Ledger {
         settled
     }
 
-    /// Becomes a new producer, after the server's database went back in time: it has none of
-    /// the batches that are still here.
+    /// Becomes a new producer because the server's database went back in time and has no pending
+    /// batch.
     pub(crate) fn number_anew(&mut self, id: ProducerId) {
         self.id = id;
         self.lease = Lease::new();
@@ -303,8 +298,7 @@ impl Ledger {
         (self.doubtful, self.doubtful_before) = (0, 0);
     }
 
-    /// Gives everything up: how many requests were sent and are in doubt, and how many were never
-    /// sent.
+    /// Gives everything up. Returns how many requests are in doubt, and how many were never sent.
     pub(crate) fn give_up(&mut self) -> (u64, u64) {
         let sent = usize::try_from(self.doubtful() - self.acknowledged).unwrap_or(usize::MAX);
         let sent = sent.min(self.pending.len());

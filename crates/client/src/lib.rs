@@ -1,5 +1,5 @@
-//! Counts every request of an HTTP or gRPC service with one line, through a Tally server: what is
-//! acknowledged is counted once, and what is lost, by a crash or for want of room, is known.
+//! Counts every request of an HTTP or gRPC service with one line, through a Tally server:
+//! acknowledged requests are counted exactly once, and losses are known.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -14,13 +14,12 @@
 //! # Ok(()) }
 //! ```
 //!
-//! With the feature `axum` it counts by axum's routes; without it, everything as `_unmatched`
-//! unless the layer is told otherwise ([`CountLayer`]).
+//! With the feature `axum`, requests are counted by route; without it, all as `_unmatched`, unless
+//! [`CountLayer`] says otherwise.
 //!
-//! The service starts whether or not the server is there, and never waits for it: requests wait
-//! in memory until they can be sent. [`Queue`] is for services, [`Producer`] for importers and
-//! jobs. Where it is impossible to tell whether a request is counted, it is not sent again: the
-//! [`Report`] says how many are in doubt.
+//! The service never waits for the server: requests wait in memory until they can be sent.
+//! [`Queue`] is for services, [`Producer`] for importers and jobs. A request that may already be
+//! counted is not sent again: it is in doubt in the [`Report`].
 //!
 //! | feature | what it adds |
 //! |---|---|
@@ -28,8 +27,7 @@
 //! | `tls` | `https://` |
 //! | `metrics` | counters for the `metrics` facade; the README lists them |
 //!
-//! Settings, defaults and limits are at [`QueueBuilder`]. Everything is logged through
-//! `tracing`.
+//! Settings, defaults and limits are at [`QueueBuilder`]. Logs go through `tracing`.
 //!
 //! | file | what it owns |
 //! |---|---|

@@ -1,7 +1,5 @@
-//! Counters of the `metrics` facade, with the feature `metrics`; the README lists them. Each has the
-//! label `producer`. They are brought up to date when requests are taken to be sent, and every second
-//! while none can be. When a queue has ended they say what its [`Report`](crate::Report) does, and
-//! what is recorded after that is in the report alone.
+//! Counters of the `metrics` facade, labelled by `producer`; the README lists them. They are
+//! updated when requests are taken and every second. After a queue ends, only its report changes.
 
 use crate::ledger::Settled;
 use crate::progress::Connection;

@@ -119,8 +119,7 @@ impl Drops {
         self.0.is_empty()
     }
 
-    /// Adds the requests of the days that a batch has no room for to the last day that it has:
-    /// the sum stays exact.
+    /// Adds the drops of days beyond a batch's limit to its last day, so the sum stays exact.
     pub(crate) fn bound(&mut self) {
         let kept = self.take_some();
         let rest = std::mem::replace(self, kept).total();

@@ -78,9 +78,8 @@ impl Target {
         }
     }
 
-    /// Why the server gave no first answer. One that refuses the client's certificate, or no TLS,
-    /// ends the connection, and what says why is often lost with it: the client has begun to send
-    /// by then.
+    /// Adds a hint to an error before the first answer: a server that refuses the client's
+    /// certificate or plain text closes the connection, and its reason is often lost.
     pub(crate) fn unanswered(&self, status: Status) -> Status {
         match std::error::Error::source(&status) {
             Some(cause) => Status::new(status.code(), self.hinted(cause)),
@@ -155,8 +154,8 @@ fn secured(
     Ok((secured, "the server may not accept the client certificate"))
 }
 
-/// The certificates of a PEM text. tonic would pass over those that cannot be read, and a client
-/// that trusts nobody would go on trying.
+/// The certificates of a PEM text. tonic would skip unreadable ones, and a client that trusts
+/// nothing would retry for ever.
 #[cfg(feature = "tls")]
 fn trusted(pem: &[u8]) -> Result<rustls::RootCertStore, ConnectError> {
     use rustls::pki_types::{CertificateDer, pem::PemObject as _};

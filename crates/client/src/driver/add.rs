@@ -1,8 +1,8 @@
 //! `Add` streams, for a server that speaks only `count.v1`.
 //!
-//! Such a stream is acknowledged as a whole once it is half-closed, so each carries one batch.
-//! If it breaks, the trailer `tally-counted` says how far it is counted. Without that, all of its
-//! requests are in doubt. They are not sent again: that could count them twice.
+//! Such a stream is acknowledged as a whole after its end, so each carries one batch. If it breaks,
+//! the trailer `tally-counted` says how much is counted; without it all is in doubt, and not sent
+//! again, because that could count it twice.
 
 use std::sync::Arc;
 
@@ -73,7 +73,8 @@ pub(super) async fn run<S: Source>(driver: &mut Driver<S>, channel: Channel) -> 
 fn settled(rows: u64, status: &Status) -> Settled {
     let Some(counted) = wire::number(status, COUNTED_TRAILER).filter(|counted| *counted <= rows)
     else {
-        // A server without the method has counted nothing, and neither has one without a connection.
+        // A server without the method has counted nothing, and neither has one without a
+        // connection.
         let is_uncounted = status.code() == Code::Unimplemented || is_unconnected(status);
         let in_doubt = if is_uncounted { 0 } else { rows };
         return Settled { in_doubt, ..Settled::default() };

@@ -46,8 +46,7 @@ struct Store {
     lease: Option<Lease>,
     /// When the spool is tried again, after it was full.
     append_at: Option<Instant>,
-    /// The last of the batches that an earlier process has left, and how many they are, until all
-    /// are acknowledged.
+    /// The last of the batches that an earlier process left, and their number, until settled.
     left: Option<(u64, u64)>,
 }
 
@@ -127,8 +126,7 @@ impl Batches {
         while self.has_spool() && self.number(accounts).await {}
     }
 
-    /// Numbers a batch of what was taken, and stores it in the spool. False: there is nothing, or
-    /// no room.
+    /// Numbers a batch of what was taken, and stores it in the spool. False: nothing, or no room.
     pub(super) async fn number(&mut self, accounts: &mut Accounts) -> bool {
         if self.carry.is_empty() || self.append_at().is_some_and(|at| at > Instant::now()) {
             return false;
@@ -220,8 +218,7 @@ impl Batches {
         }
     }
 
-    /// The server refuses the first batch that is not acknowledged. False: nothing has changed, and
-    /// the batch is to be sent again.
+    /// The server refuses the first pending batch. False: send it again, unchanged.
     pub(super) async fn set_aside(
         &mut self,
         status: &Status,
@@ -236,9 +233,8 @@ impl Batches {
             Ok(None) => {}
             Err(_) => return Ok(false),
         }
-        // A time that is ahead by this machine's clock too did not come from a correct clock: the
-        // batches behind it do not wait for that day. Otherwise the clocks disagree, and nothing is
-        // lost until a person has set one of them.
+        // A time ahead of this machine's clock too is wrong: later batches do not wait for it. If
+        // only the server's clock is behind, nothing is lost until a person sets one of them.
         let latest = match reason {
             Reason::TimeAhead => self.clock.latest_micros(),
             _ => i64::MIN,
@@ -258,8 +254,7 @@ impl Batches {
         Ok(true)
     }
 
-    /// Whether a batch is larger than the server allows, because the server before it had larger
-    /// limits.
+    /// Whether a batch exceeds this server's limits because the server before had larger ones.
     fn is_large(&self, sequence: u64) -> bool {
         let requests = self.ledger.batch(sequence).and_then(|batch| batch.requests.as_ref());
         requests.is_some_and(|Requests { rows, drops }| {

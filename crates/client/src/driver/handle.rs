@@ -36,8 +36,8 @@ impl DriverHandle {
         waited.unwrap_or_else(|_| *self.progress.borrow())
     }
 
-    /// Waits for the end of the task. It comes by itself at the limit, unless the task's runtime is
-    /// there and does not run. Outside of a runtime there is no clock to wait by.
+    /// Waits for the end of the task, which comes at the limit unless its runtime exists but does
+    /// not run. Outside a runtime there is no clock to wait by.
     pub(crate) async fn finished(&self, limit: Duration) {
         let end = self.wait(|_| false);
         if tokio::runtime::Handle::try_current().is_err() {

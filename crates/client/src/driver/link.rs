@@ -32,8 +32,7 @@ impl Link {
         Self { target, settings, closing: false, opened_once: false, failures: 0 }
     }
 
-    /// How long to wait for a server that usually may take this long: a silent one does not hold up
-    /// a process whose requests are in the spool.
+    /// The limit for a server's answer: shorter on closing, if requests are safe in the spool.
     pub(super) fn patience(&self, limit: Duration, batches: &Batches) -> Duration {
         if self.closing && batches.has_spool() { limit.min(CLOSING_PAUSE_MAX) } else { limit }
     }

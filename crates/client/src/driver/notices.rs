@@ -112,8 +112,7 @@ impl Notices {
         }
     }
 
-    /// The batches that an earlier process has left are settled. If they were not counted, that was
-    /// logged.
+    /// The batches of an earlier process are settled. Uncounted ones were logged.
     pub(super) fn recovered(&self, batches: u64) {
         log!(info, self, batches, "all that was left in the spool is settled");
     }

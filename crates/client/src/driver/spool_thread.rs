@@ -72,8 +72,7 @@ impl SpoolThread {
         let _ = (&mut self.ended).await;
     }
 
-    /// Stores a batch. Once begun, it is done even if the future is dropped; `outcome` says whether
-    /// the batch is stored.
+    /// Stores a batch, even if the future is dropped; `outcome` then says whether it is stored.
     pub(crate) async fn append(
         &self,
         sequence: u64,
@@ -109,8 +108,8 @@ impl SpoolThread {
         self.call(move |spool| spool.set_lease(epoch, &claims)).await
     }
 
-    /// Becomes another producer, which has the batches after `keep_after`, in order. Of damaged
-    /// batches side by side it has one, whose payload `as_dropped` makes of their requests.
+    /// Becomes another producer with the batches after `keep_after`. Adjacent damaged ones become
+    /// one batch, with the payload that `as_dropped` makes of their requests.
     pub(crate) async fn begin_anew(
         &self,
         id: ProducerId,

@@ -11,8 +11,7 @@ use crate::{Method, Queue};
 type PathFn = dyn for<'r> Fn(Head<'r>) -> Option<Cow<'r, str>> + Send + Sync;
 type SkipFn = dyn for<'r> Fn(Head<'r>) -> bool + Send + Sync;
 
-/// What a layer does with a request. All clones of a layer and its services share one, so that
-/// a clone of a service, which axum makes for every request, costs one reference count.
+/// What a layer does with a request. Clones share it, because axum clones services per request.
 #[derive(Clone)]
 pub(super) struct Rules {
     queue: Queue,

@@ -1,10 +1,8 @@
-//! Where requests wait: one shard for each few threads, so that recording touches nothing that
-//! another thread writes.
+//! Where requests wait: one shard per few threads, so recording threads share no cache line.
 //!
-//! A shard has a chunk that it writes to and a list of full ones. Room is reserved from the
-//! queue's limit a chunk at a time, and chunks are used again, so a request costs a lock that
-//! no other thread holds and 16 bytes of writing. The lock is one that takes a single atomic
-//! operation: it is held for some nanoseconds, and a thread that records goes elsewhere when it is.
+//! A shard has a current chunk and a list of full ones. Room is reserved a chunk at a time, and
+//! chunks are reused, so a request costs an uncontended lock of one atomic operation and 16 bytes
+//! of writing. A thread that finds its shard's lock held goes to another shard.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -24,8 +22,7 @@ const SHARDS_MAX: usize = 32;
 /// How many requests a chunk has: 8 KiB.
 const CHUNK_ROWS: usize = 512;
 
-/// How often a lock is tried before the thread yields, and then before it pauses: a thread
-/// that holds one for this long was descheduled.
+/// How often to try a lock before yielding, and then before pausing: its holder is descheduled.
 const SPINS: u32 = 64;
 const YIELDS: u32 = 64;
 
@@ -112,8 +109,8 @@ impl Shards {
         Ok(())
     }
 
-    /// A shard, preferably this thread's: a lock holder may be descheduled, so the other shards are
-    /// tried before waiting.
+    /// A shard, preferably this thread's: its lock holder may be descheduled, so others are tried
+    /// first.
     #[inline]
     fn lock_any(&self) -> Locked<'_, Shard> {
         let (at, mask) = (thread_number(), self.shards.len() - 1);
@@ -153,8 +150,7 @@ impl Shards {
         if shard.closed {
             return Err(Refusal::Closed);
         }
-        // Other shards may have reserved room that they do not use: a quarter of the queue's at most,
-        // which is not worth a search in all of them.
+        // Other shards may hold unused room, a quarter of the queue's at most: not worth a search.
         if !shard.make_free(self.chunk_rows, |rows| self.reserve(rows), || self.spare()) {
             return Err(Refusal::Full);
         }
@@ -220,8 +216,7 @@ impl Shards {
         Requests { rows, drops }
     }
 
-    /// Takes no more requests. The first shard is the last to be closed: when it is, no other
-    /// one takes any.
+    /// Takes no more requests. The first shard closes last: once it is closed, all are.
     pub(crate) fn close(&self) {
         for at in (0..self.shards.len()).rev() {
             self.lock(at).close();
@@ -251,8 +246,7 @@ impl Shards {
         counts
     }
 
-    /// How many requests each shard has recorded: a moment that
-    /// [`has_passed`](Self::has_passed) can be asked about.
+    /// How many requests each shard has recorded: a moment for [`has_passed`](Self::has_passed).
     pub(crate) fn moment(&self) -> Vec<u64> {
         (0..self.shards.len()).map(|at| self.lock(at).recorded()).collect()
     }
@@ -295,8 +289,8 @@ impl Shards {
 
     #[inline]
     fn wake(&self) {
-        // The driver says that it sleeps before it looks at the shards for the last time, and both
-        // sides hold the shard's lock in between: one of the two sees the other.
+        // The driver sets `sleeping` before its last look, and both sides hold the shard's lock in
+        // between, so one sees the other.
         if self.sleeping.load(Ordering::SeqCst) && self.sleeping.swap(false, Ordering::SeqCst) {
             self.work.notify_one();
         }

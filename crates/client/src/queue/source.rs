@@ -1,5 +1,5 @@
-//! The side of a queue that the driver takes from, and what it reports of the queue. It takes no
-//! more than can be sent, because what waits in the queue can still be dropped.
+//! The driver's side of a queue, and what it reports. It takes only what can be sent, because
+//! waiting requests can still be dropped.
 
 use std::convert::Infallible;
 use std::sync::atomic::Ordering;

@@ -39,8 +39,7 @@ pub(crate) enum Error {
     /// The file has the name of a spool's file and does not belong to this spool.
     #[error("{} does not belong to this spool: {why}; move it away; nothing was changed", path.display())]
     Foreign { path: PathBuf, why: &'static str },
-    /// Nothing says which producer the batches belong to: the state is damaged, and the headers
-    /// of the segments are damaged too, or differ.
+    /// The state is damaged, and the segment headers are damaged too, or disagree on the producer.
     #[error(
         "the spool {} cannot be read: its state is damaged, and the segments do not tell which \
          producer they belong to; move the directory away to keep it, and start with an empty \

@@ -90,8 +90,7 @@ impl Directory {
         Ok(segments)
     }
 
-    /// Puts the state in the place of the one before: after a crash one of them is there. It is
-    /// the new one once [`sync`](Self::sync) has returned.
+    /// Replaces the state atomically; durable once [`sync`](Self::sync) returns.
     pub(super) fn put_state(&self, state: &State) -> Result<(), Error> {
         let (new, path) = (self.path.join(STATE_NEW), self.state_path());
         let written = write_synced(&new, &state.encode()).and_then(|()| {
@@ -115,8 +114,7 @@ impl Directory {
 }
 
 impl Drop for Directory {
-    /// To close the file is not enough: a child that another thread has forked a moment ago
-    /// has it open too, until its `exec`.
+    /// Closing the file is not enough: a just forked child holds it too until its `exec`.
     fn drop(&mut self) {
         let _ = self.lock.unlock();
     }

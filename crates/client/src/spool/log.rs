@@ -113,8 +113,8 @@ impl Log {
             })
     }
 
-    /// Adds a batch, with the fsync that the options ask for. On an error nothing was added.
-    /// Says whether a segment was begun for it.
+    /// Adds a batch and syncs as the options say. Returns whether it began a segment. An error adds
+    /// nothing.
     pub(super) fn append(&mut self, rows: u64, payload: &[u8]) -> Result<bool, Error> {
         self.room_for(payload)?;
         self.repair()?;
@@ -211,9 +211,8 @@ impl Log {
         self.sync_others()
     }
 
-    /// Has the disk write the segments that it may not have, and their names. When it cannot,
-    /// the next record goes to a new segment: what the system does with the pages of a failed
-    /// write is not defined.
+    /// Syncs dirty segments and their names. After a failure the next record goes to a new segment,
+    /// because the state of pages after a failed write is undefined.
     fn sync_others(&mut self) -> Result<(), Error> {
         let result = (|| {
             for at in 0..self.segments.len() {
@@ -258,8 +257,7 @@ impl Log {
         self.segments.get(at).map_or(self.last, |next| next.before)
     }
 
-    /// How many segments from the front have nothing but acknowledged batches and are not
-    /// written to.
+    /// How many segments from the front have only acknowledged batches and are not written to.
     pub(super) fn removable(&self, acknowledged: u64) -> usize {
         let ends = (1..=self.segments.len()).map(|at| self.before(at).sequence);
         let done = ends.take_while(|end| *end <= acknowledged).count();

@@ -40,8 +40,7 @@ pub(super) struct Identity {
     pub(super) producer_id: [u8; 16],
     /// Counts the numberings of a spool: a new producer's batches are in files of their own.
     pub(super) generation: u64,
-    /// Each record begins with it. It is random, so that a payload whose content somebody else
-    /// chooses cannot contain what looks like a record.
+    /// Begins each record. Random, so that no payload can imitate a record.
     pub(super) salt: u64,
 }
 
@@ -53,8 +52,7 @@ pub(super) struct SegmentHeader {
     pub(super) before: Position,
 }
 
-/// Where a record is: its checksum covers this, so that a record counts only where it was
-/// written.
+/// Where a record is. Its checksum covers this, so a record counts only where it was written.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
     pub(super) salt: u64,
@@ -76,8 +74,7 @@ pub(super) struct RecordHeader {
     pub(super) payload_crc: u32,
 }
 
-/// Reads numbers one after the other, little-endian. The caller has checked how many bytes there
-/// are.
+/// Reads little-endian numbers. The caller has checked the length.
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 pub(super) fn crc(bytes: &[u8]) -> u32 {
@@ -125,8 +122,7 @@ pub(super) fn block<T>(
 // === impl Position ===
 
 impl Position {
-    /// The position after one more batch, or nothing when a number ends. The largest number is
-    /// no sequence, so that there is always a next one to name.
+    /// The position after one more batch, unless a number ends. The largest is no sequence.
     pub(super) fn next(self, rows: u64) -> Option<Self> {
         let sequence = self.sequence.checked_add(1).filter(|next| *next < u64::MAX)?;
         Some(Self { sequence, rows: self.rows.checked_add(rows)? })
@@ -183,8 +179,7 @@ impl RecordHeader {
         (header.length <= PAYLOAD_BYTES_MAX).then_some(header)
     }
 
-    /// Whether the batch can come after this position: the next one with its rows added, or
-    /// one further on that leaves room for the rows of those between.
+    /// Whether the batch can come next, or later with room for the rows of those between.
     pub(super) fn can_follow(&self, before: Position) -> bool {
         if self.after.sequence <= before.sequence || self.after.sequence == u64::MAX {
             return false;

@@ -12,8 +12,7 @@ pub(crate) struct Recovered {
     /// 0 without claims if they are lost: the server may not let the producer go on.
     pub(crate) epoch: u64,
     pub(crate) claims: Vec<u64>,
-    /// The last batch that was acknowledged. A crash may have forgotten later ones: sending them
-    /// again is harmless.
+    /// The last acknowledged batch; a crash may have forgotten later ones.
     pub(crate) acknowledged: u64,
     /// When the last acknowledgement came, in microseconds since 1970-01-01 UTC, if it was noted.
     pub(crate) acknowledged_at: Option<i64>,
@@ -38,9 +37,8 @@ pub(crate) struct Missing {
 pub(crate) enum Stored {
     /// What was appended.
     Batch { sequence: u64, rows: u64, payload: Vec<u8> },
-    /// The batch is damaged, perhaps with its neighbours. The server takes batches in order, so
-    /// one that reports the rows as dropped goes in its place. A hole has the same extent at
-    /// each opening while any of it is pending, unless more is damaged beside it.
+    /// The batch is damaged, perhaps with its neighbours: the server needs one in its place that
+    /// reports the rows as dropped. While any of it is pending, a hole keeps its extent.
     Missing(Missing),
 }
 

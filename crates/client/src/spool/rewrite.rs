@@ -6,23 +6,15 @@ use super::state::State;
 use super::{Error, Fsync, Options, Spool, Stored, files};
 use crate::random;
 
-/// Called with the new sequence of each pending batch, in order. It gives the rows and the
-/// payload under that sequence, or nothing to leave the batch out; the next batch then has the
-/// sequence.
+/// Maps each pending batch, with its new sequence, to rows and a payload, or leaves it out.
 pub(crate) type Rewrite<'a> = &'a mut dyn FnMut(u64, Stored) -> Option<(u64, Vec<u8>)>;
 
 // === impl Spool ===
 
 impl Spool {
-    /// Becomes a new producer, at epoch 0 without claims, whose batches begin with 1. Each
-    /// pending batch goes through `rewrite`. All or nothing, even if the process is killed or
-    /// the disk is full: the batches are written as the next generation beside the present one,
-    /// and then the state names that one. The limit `bytes_max` holds for the old batches and
-    /// for the new ones.
-    ///
-    /// # Errors
-    /// When a batch that `rewrite` gives is too large, there is no room, or the system refuses:
-    /// the producer and the batches are then what they were.
+    /// Becomes a new producer, at epoch 0 without claims, with the pending batches that `rewrite`
+    /// gives, from sequence 1. All or nothing: they are written as the next generation beside this
+    /// one, and then the state names that. `bytes_max` holds for the old and for the new batches.
     pub(crate) fn start_new_producer(
         &mut self,
         producer_id: [u8; 16],

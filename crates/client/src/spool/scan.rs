@@ -48,8 +48,8 @@ struct Source<R> {
     last: Option<Position>,
 }
 
-/// Finds every record that is certainly one, in the first `bytes` of the segment that begins
-/// with the sequence `first`, after the position `before` if that is known.
+/// Finds every certain record in the first `bytes` of a segment that begins with the sequence
+/// `first`, after the position `before` if known.
 pub(super) fn scan<R: Read + Seek>(
     reader: R,
     salt: u64,

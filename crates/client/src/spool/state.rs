@@ -25,8 +25,7 @@ pub(super) struct State {
     pub(super) acknowledged: u64,
     /// When that was heard, in microseconds since 1970-01-01 UTC; in the file 0 if it is not known.
     pub(super) acknowledged_at: Option<i64>,
-    /// The position before the first segment that counts: a segment that begins at or before
-    /// it is only waiting to be removed.
+    /// The position before the first live segment; those that begin earlier await removal.
     pub(super) base: Position,
     /// The last batch when this was written; there may be more.
     pub(super) last: Position,
