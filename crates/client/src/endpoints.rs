@@ -17,14 +17,14 @@ const OTHERS_MAX: usize = 32;
 /// How many entries are allocated at a time.
 const BLOCK: usize = 256;
 
-/// A slot of the table that holds no number.
+/// An empty slot of the table.
 const FREE: u32 = u32::MAX;
 
 pub(crate) struct Endpoints {
     /// How many may be added, not counting those with [`OTHER_PATH`].
     max: usize,
     hasher: RandomState,
-    /// Numbers, at the place that their hash gives or after it. At most half are taken.
+    /// Numbers, at their hash's place or after it. At most half of the slots are used.
     table: Box<[AtomicU32]>,
     /// The entries by number.
     blocks: Box<[OnceLock<Box<Block>>]>,
@@ -49,18 +49,18 @@ struct Growing {
 // === impl Endpoints ===
 
 impl Endpoints {
-    /// Where everything goes that has no room anywhere else: always there.
+    /// The endpoint for all that have no room; always there.
     pub(crate) const LAST_RESORT: u32 = 0;
 
     pub(crate) fn new(max: usize) -> Self {
-        // Number FREE is never given out.
+        // FREE is never a number.
         let max = max.clamp(1, 1 << 24);
         let all = max + OTHERS_MAX + 1;
         let table = (0..(2 * all).next_power_of_two()).map(|_| AtomicU32::new(FREE)).collect();
         let blocks = (0..all.div_ceil(BLOCK)).map(|_| OnceLock::new()).collect();
         let endpoints =
             Self { max, hasher: RandomState::new(), table, blocks, growing: Mutex::default() };
-        // Number LAST_RESORT.
+        // This one gets the number LAST_RESORT.
         endpoints.insert(Method::UNSPECIFIED, OTHER_PATH, &mut endpoints.grow());
         endpoints
     }
@@ -80,7 +80,6 @@ impl Endpoints {
         }
     }
 
-    /// Whether this client has made this endpoint.
     #[inline]
     pub(crate) fn knows(&self, endpoint: u32) -> bool {
         self.entry(endpoint).is_some()

@@ -1,4 +1,4 @@
-//! What can go wrong, and what is given back then.
+//! Errors, and what they give back.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -25,10 +25,10 @@ pub enum ConnectError {
         /// The address as it was given.
         url: String,
     },
-    /// What `ca_certificates` was given has no certificate that could be trusted.
+    /// The PEM text given to `ca_certificates` has no certificate.
     #[error("the certificates to trust are not PEM: there is no BEGIN CERTIFICATE")]
     NoCaCertificate,
-    /// A certificate that `ca_certificates` was given cannot be read.
+    /// A certificate given to `ca_certificates` cannot be read.
     #[error("certificate {number} of those to trust cannot be read")]
     CaCertificate {
         /// Its place in the text, from 1.
@@ -36,19 +36,19 @@ pub enum ConnectError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// What `client_certificate` was given cannot be read, or the key is another one's.
+    /// `client_certificate` cannot be read, or the key does not match it.
     #[error("the client's certificate and key cannot be used")]
     ClientCertificate(#[source] tonic::transport::Error),
-    /// TLS cannot be set up, such as when the operating system trusts no certificates at all.
+    /// TLS cannot be set up, such as when the operating system trusts no certificate.
     #[error("cannot set TLS up")]
     Tls(#[source] tonic::transport::Error),
-    /// The token has characters that no header can have.
+    /// The token has characters that a header cannot have.
     #[error("the token has characters that a header cannot have")]
     Token,
     /// Not within a tokio runtime: connect in `#[tokio::main]`, or after `Runtime::enter`.
     #[error("not within a tokio runtime: connect in an async fn that tokio runs")]
     NoRuntime,
-    /// The file of the spool cannot be used.
+    /// The spool cannot be used.
     #[error("cannot use the spool in {}", dir.display())]
     Spool {
         /// The spool's folder.
@@ -59,7 +59,7 @@ pub enum ConnectError {
 }
 
 impl fmt::Debug for ConnectError {
-    /// What happened, and all causes.
+    /// The error and all of its causes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")?;
         causes(self).skip(1).try_for_each(|cause| write!(f, ": {cause}"))
@@ -95,11 +95,11 @@ pub enum Refusal {
     Time,
 }
 
-/// Not everything that was recorded before a flush is known to be counted.
+/// A flush could not show that everything recorded before it is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FlushError {
-    /// It took too long. What waits goes on waiting.
+    /// The limit passed. The requests keep waiting.
     #[error("{waiting} requests are not acknowledged after {} ms", limit.as_millis())]
     TimedOut {
         /// How many requests still wait.
@@ -121,7 +121,7 @@ pub enum FlushError {
     },
 }
 
-/// The producer does not take rows. They are given back, all of them.
+/// The producer takes none of the rows, and gives them back.
 #[derive(Debug, thiserror::Error)]
 #[error("rows cannot be counted: {reason}")]
 pub struct SendError {

@@ -1,4 +1,4 @@
-//! A tonic interceptor that counts calls, and the layer that tells it their path.
+//! A tonic interceptor that counts calls, and the layer that gives it their path.
 
 use std::task::{Context, Poll};
 
@@ -103,7 +103,7 @@ where
     }
 }
 
-/// A tonic service with its path is served under its own name.
+/// tonic serves it under the inner service's name.
 impl<S: tonic::server::NamedService> tonic::server::NamedService for WithPath<S> {
     const NAME: &'static str = S::NAME;
 }

@@ -158,7 +158,7 @@ where
     }
 }
 
-/// A counted tonic service is served under its own name.
+/// tonic serves it under the inner service's name.
 impl<S: tonic::server::NamedService> tonic::server::NamedService for Count<S> {
     const NAME: &'static str = S::NAME;
 }

@@ -9,10 +9,9 @@ use crate::random::{self, ProducerId};
 use crate::rows::Requests;
 use crate::spool::Recovered;
 
-/// The shortest time for which a server remembers a silent producer: a day, in microseconds.
+/// How long a server remembers a silent producer at least: a day, in microseconds.
 const RETENTION_MIN_US: i64 = 24 * 60 * 60 * 1_000_000;
 
-/// A producer as its client sees it.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     pub(crate) id: ProducerId,
@@ -32,7 +31,7 @@ pub(crate) struct Ledger {
     doubtful_before: u64,
 }
 
-/// What the server knows a producer's owner by.
+/// How the server recognizes a producer's owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lease {
     pub(crate) epoch: u64,
@@ -40,18 +39,18 @@ pub(crate) struct Lease {
     pub(crate) claims: Vec<u64>,
 }
 
-/// A numbered batch. It keeps its number and never changes, unless the server has refused it.
+/// A numbered batch. It keeps its number, and its content unless the server refuses it.
 #[derive(Debug, Clone)]
 pub(crate) struct Batch {
     /// How many requests of this process it has.
     count: u64,
     /// None: the spool has it.
     pub(crate) requests: Option<Requests>,
-    /// The server has refused all rows, and the drops report them.
+    /// The server refused all rows; the drops report them.
     set_aside: bool,
 }
 
-/// What has come to its end.
+/// Requests that have come to an end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Settled {
     pub(crate) acknowledged: u64,
@@ -63,7 +62,7 @@ pub(crate) struct Settled {
     pub(crate) drops_reported: u64,
 }
 
-/// The server's answer does not fit to what this client has done.
+/// The server's answer contradicts what this client did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Breach {
     #[error(
@@ -71,7 +70,7 @@ pub(crate) enum Breach {
          this producer's id"
     )]
     Foreign { committed: u64, sent: u64 },
-    /// The server has lost batches that it had acknowledged.
+    /// The server lost batches that it had acknowledged.
     #[error(
         "the server's database has batches up to {committed}, and had acknowledged those up to \
          {acknowledged}"
@@ -82,7 +81,6 @@ pub(crate) enum Breach {
 // === impl Ledger ===
 
 impl Ledger {
-    /// A new producer.
     pub(crate) fn new(id: ProducerId, name: String) -> Self {
         Self {
             id,
@@ -108,7 +106,6 @@ impl Ledger {
         }
     }
 
-    /// The number of the next batch.
     pub(crate) fn next_sequence(&self) -> u64 {
         self.acknowledged + self.pending.len() as u64 + 1
     }
@@ -117,10 +114,10 @@ impl Ledger {
         self.acknowledged
     }
 
-    /// Takes over a producer that an earlier process has left in a spool.
+    /// Takes over the producer that an earlier process left in a spool.
     pub(crate) fn go_on(&mut self, left: &Recovered) {
         self.id = left.producer_id;
-        // This process's own claim is added to them.
+        // This leaves room for this process's own claim.
         let from = left.claims.len().saturating_sub(CLAIMS_MAX - 1);
         self.lease.claims.splice(..0, left.claims[from..].iter().copied());
         self.lease.epoch = left.epoch;
@@ -133,7 +130,7 @@ impl Ledger {
         self.doubtful = self.sent;
     }
 
-    /// Numbers a batch of this many new requests, which are here or in the spool.
+    /// Numbers a batch of new requests, which are in memory or in the spool.
     pub(crate) fn push(&mut self, count: usize, requests: Option<Requests>) -> u64 {
         self.pending.push_back(Batch { count: count as u64, requests, set_aside: false });
         self.next_sequence() - 1
@@ -176,7 +173,6 @@ impl Ledger {
         self.doubtful.max(self.acknowledged)
     }
 
-    /// A stream begins.
     pub(crate) fn begin_stream(&mut self) {
         self.doubtful_before = self.doubtful;
     }
@@ -188,7 +184,7 @@ impl Ledger {
         Ok(settled)
     }
 
-    /// The server has said what it has, at this time.
+    /// Notes when the server said what it has.
     pub(crate) fn heard(&mut self, now_micros: i64) -> Option<i64> {
         self.acknowledged_at = (self.acknowledged > 0).then_some(now_micros);
         self.acknowledged_at
@@ -201,33 +197,28 @@ impl Ledger {
         if heard { self.acknowledged } else { 0 }
     }
 
-    /// No batch is committed that is not acknowledged, and none that was sent will be.
+    /// Only acknowledged batches are committed, and no sent one will be.
     pub(crate) fn nothing_in_doubt(&mut self) {
         self.doubtful = self.acknowledged;
     }
 
-    /// A batch that is not acknowledged.
     pub(crate) fn batch(&self, sequence: u64) -> Option<&Batch> {
         self.pending.get(self.at(sequence)?)
     }
 
-    /// Where in `pending` a batch is.
     fn at(&self, sequence: u64) -> Option<usize> {
         usize::try_from(sequence.checked_sub(self.acknowledged + 1)?).ok()
     }
 
-    /// How many batches are not acknowledged.
     pub(crate) fn pending(&self) -> usize {
         self.pending.len()
     }
 
-    /// A batch is about to be sent.
     pub(crate) fn sending(&mut self, sequence: u64) {
         self.sent = self.sent.max(sequence);
         self.doubtful = self.doubtful.max(sequence);
     }
 
-    /// The server has opened the producer.
     pub(crate) fn opened(&mut self, epoch: u64, committed: u64) -> Result<Settled, Breach> {
         if committed < self.acknowledged {
             return Err(Breach::Lost { committed, acknowledged: self.acknowledged });
@@ -254,7 +245,7 @@ impl Ledger {
         Ok(settled)
     }
 
-    /// Whether the first batch that is not acknowledged has requests that are later than this.
+    /// Whether the first pending batch has requests later than this.
     pub(crate) fn has_later(&self, micros: i64) -> bool {
         let first = self.pending.front().and_then(|batch| batch.requests.as_ref());
         first.is_some_and(|it| it.rows.iter().any(|row| row.time_us > micros))

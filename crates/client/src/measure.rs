@@ -4,7 +4,6 @@
 use crate::ledger::Settled;
 use crate::progress::Connection;
 
-/// Rows came to their end.
 pub(crate) fn settled(producer: &str, settled: Settled) {
     add("tally_client_requests_acknowledged_total", producer, settled.acknowledged);
     add("tally_client_requests_rejected_total", producer, settled.rejected);
@@ -12,7 +11,7 @@ pub(crate) fn settled(producer: &str, settled: Settled) {
     add("tally_client_requests_dropped_total", producer, settled.dropped);
 }
 
-/// A queue has recorded, dropped and skipped this many requests, and `queued` wait now.
+/// What a queue recorded, dropped and skipped since the last call, and what waits now.
 pub(crate) fn queue(producer: &str, recorded: u64, dropped: u64, skipped: u64, queued: u64) {
     add("tally_client_requests_recorded_total", producer, recorded);
     add("tally_client_requests_dropped_total", producer, dropped);
@@ -20,12 +19,10 @@ pub(crate) fn queue(producer: &str, recorded: u64, dropped: u64, skipped: u64, q
     set("tally_client_requests_queued", producer, queued);
 }
 
-/// How many rows are not acknowledged.
 pub(crate) fn unsettled(producer: &str, rows: u64) {
     set("tally_client_requests_unsettled", producer, rows);
 }
 
-/// There is a connection, or there is none any more.
 pub(crate) fn connection(producer: &str, connection: Connection) {
     let connected = matches!(connection, Connection::Record | Connection::Add);
     set("tally_client_connected", producer, u64::from(connected));

@@ -1,4 +1,4 @@
-//! The low level: batches of rows, sent in order, with their progress. For importers and jobs.
+//! The low-level client for importers and jobs: batches of rows in order, with their progress.
 
 use std::fmt;
 use std::sync::Arc;
@@ -85,14 +85,6 @@ impl ProducerBuilder {
 // === impl Producer ===
 
 impl Producer {
-    /// A producer with the default settings: [`ProducerBuilder::connect`].
-    ///
-    /// # Errors
-    /// When the address cannot be understood, or this is not within a tokio runtime.
-    pub async fn connect(url: impl Into<String>) -> Result<Self, ConnectError> {
-        Self::builder(url).connect().await
-    }
-
     /// Settings for a producer of the server at this address, such as `http://127.0.0.1:7777`.
     pub fn builder(url: impl Into<String>) -> ProducerBuilder {
         ProducerBuilder { settings: Settings::new(url) }
@@ -159,7 +151,7 @@ impl Producer {
         self.driver.trouble.clone()
     }
 
-    /// Waits until this many rows have come to their end, or the producer's runtime is gone.
+    /// Waits until this many rows are settled, or the producer's runtime is gone.
     pub async fn settled(&self, position: u64) -> Progress {
         self.driver.wait(|progress| progress.settled() >= position).await
     }
@@ -192,7 +184,7 @@ impl Producer {
         self.progress()
     }
 
-    /// Gives no more, and has what was given sent for at most this long.
+    /// Takes no more rows, and sends those given for at most this long.
     fn end(&self, limit: Duration) {
         self.slot.send_modify(|slot| slot.ended = true);
         self.driver.close_within(limit);

@@ -11,18 +11,18 @@ pub struct Progress {
     pub rejected: u64,
     /// Sent without a known outcome, and not sent again, so never counted twice.
     pub in_doubt: u64,
-    /// Given up before they were sent, because the time to close was over.
+    /// Unsent when the time to close was over.
     pub dropped: u64,
-    /// Kept in the spool's file, for the next process.
+    /// Left in the spool for the next process.
     pub spooled: u64,
-    /// How many of the requests that the caller dropped were reported to the server.
+    /// Dropped requests that were reported to the server.
     pub drops_reported: u64,
     /// Acknowledged batches missing from the server's database: it went back to an earlier state,
     /// or is another one. Their requests remain in [`acknowledged`](Self::acknowledged).
     pub batches_lost: u64,
     /// Whether there is a connection, and what is spoken.
     pub connection: Connection,
-    /// Nothing will change any more.
+    /// Nothing changes any more.
     pub finished: bool,
 }
 
@@ -30,21 +30,21 @@ pub struct Progress {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Connection {
-    /// There is none; the client goes on trying.
+    /// No connection; the client keeps trying.
     #[default]
     Away,
     /// The server records exactly once.
     Record,
     /// The server speaks only `count.v1`: requests of a broken `Add` stream are in doubt.
     Add,
-    /// Everything has come to its end, and nothing will be sent any more.
+    /// Everything is settled, and nothing more is sent.
     Closed,
 }
 
 // === impl Progress ===
 
 impl Progress {
-    /// How many rows have come to their end, whatever it was.
+    /// How many rows have come to an end.
     #[must_use]
     pub fn settled(&self) -> u64 {
         self.acknowledged + self.lost()

@@ -47,10 +47,10 @@ use source::Reported;
 #[derive(Clone)]
 pub struct Queue(Arc<Handle>);
 
-/// What all clones share. Dropped with the last of them, while the tasks may still work.
+/// Shared by all clones. Dropped with the last, while the tasks may still run.
 struct Handle(Arc<Shared>);
 
-/// What the handles and the tasks share.
+/// Shared by the handles and the tasks.
 struct Shared {
     shards: Shards,
     endpoints: Arc<Endpoints>,
@@ -58,9 +58,9 @@ struct Shared {
     skipped: AtomicU64,
     close_timeout: Duration,
     reported: Mutex<Reported>,
-    /// None: nothing is sent.
+    /// None: in memory.
     driver: Option<DriverHandle>,
-    /// What was counted then.
+    /// The counts of an in-memory queue.
     memory: Memory,
 }
 
@@ -164,13 +164,13 @@ impl Queue {
         self.shared().record_when_roomy(row).await
     }
 
-    /// Notes a request that is not counted on purpose.
+    /// Notes a request that is left out on purpose.
     #[inline]
     pub fn note_skipped(&self) {
         self.shared().skipped.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Waits until there is a connection, or the queue can have none any more.
+    /// Waits for a connection, or for the end of the queue.
     pub async fn ready(&self) -> Connection {
         let Some(driver) = &self.shared().driver else { return Connection::Away };
         driver.wait(|progress| progress.connection != Connection::Away).await.connection
@@ -267,7 +267,7 @@ impl Shared {
         self.shards.record(row).or_else(|reason| self.record_again(row, reason))
     }
 
-    /// A request was not taken: a queue in memory makes room.
+    /// A request was refused: an in-memory queue makes room.
     #[cold]
     fn record_again(&self, row: Row, reason: Refusal) -> Result<(), TryRecordError> {
         let mut result = Err(reason);
@@ -302,7 +302,7 @@ impl Shared {
         }
     }
 
-    /// Takes no more requests, and sends those that wait for at most this long.
+    /// Takes no more requests, and sends the waiting ones for at most this long.
     fn shut(&self, limit: Duration) {
         self.shards.close();
         if let Some(driver) = &self.driver {
@@ -310,12 +310,12 @@ impl Shared {
         }
     }
 
-    /// Waits until what was recorded so far has come to its end. False: it never will.
+    /// Waits until all requests recorded so far are settled. False: they never will be.
     async fn settle_all(&self) -> bool {
         let Some(driver) = &self.driver else { return true };
         let moment = self.shards.moment();
         self.shards.hurry.notify_one();
-        // How many had been taken when the last of these was.
+        // How many requests had been taken after the last of these.
         let mut position = None;
         let mut has_settled = |settled: u64| {
             if position.is_none() && self.shards.has_passed(&moment) {

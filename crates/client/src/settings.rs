@@ -7,10 +7,9 @@ use tally_proto::wire::NAME_BYTES_MAX;
 use crate::clock::AnyClock;
 use crate::transport::Address;
 
-/// How many endpoints have a count of their own.
 pub(crate) const ENDPOINTS_MAX: usize = 10_000;
 
-/// What both a queue and a producer are told.
+/// Settings of queues and producers.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) address: Address,
@@ -51,20 +50,19 @@ impl Settings {
         }
     }
 
-    /// The name as a server takes it.
+    /// The name within the server's limits.
     pub(crate) fn short_name(&self) -> String {
         self.name[..self.name.floor_char_boundary(NAME_BYTES_MAX)].replace('\0', " ")
     }
 }
 
-/// The name of the program's file, as far as it is known.
 fn program_name() -> String {
     let path = std::env::current_exe().ok();
     let name = path.as_deref().and_then(std::path::Path::file_stem);
     name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// The methods that the builders of queues and of producers have in common.
+/// The builder methods that queues and producers share.
 macro_rules! common_settings {
     () => {
         /// The producer's name for people. At most 200 bytes are sent. Default: the program's name.
@@ -86,7 +84,7 @@ macro_rules! common_settings {
             self
         }
 
-        /// Shows this certificate and key, both PEM, to a server that asks for one.
+        /// Presents this certificate and key, both PEM, to the server.
         #[cfg(feature = "tls")]
         pub fn client_certificate(
             mut self,
@@ -117,13 +115,13 @@ macro_rules! common_settings {
             self
         }
 
-        /// How long a connection may take to come about. Default: 5 s.
+        /// How long connecting may take. Default: 5 s.
         pub fn connect_timeout(mut self, limit: std::time::Duration) -> Self {
             self.settings.connect_timeout = limit;
             self
         }
 
-        /// How long a server may take to answer the opening of a stream. Default: 10 s.
+        /// How long the server may take to open a stream. Default: 10 s.
         pub fn open_timeout(mut self, limit: std::time::Duration) -> Self {
             self.settings.open_timeout = limit;
             self
@@ -170,7 +168,7 @@ macro_rules! common_settings {
             self
         }
 
-        /// The clock that says when a request came. Default: the machine's.
+        /// The clock for the times of requests. Default: the machine's.
         pub fn clock(mut self, clock: std::sync::Arc<dyn $crate::Clock>) -> Self {
             self.settings.clock.0 = Some(clock);
             self

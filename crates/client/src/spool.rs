@@ -17,20 +17,7 @@
 //! lock is a `flock`, which ends with the process. A child made by `fork` without `exec` holds it
 //! too, and must not use the spool. NFS may hide the lock from other machines.
 //!
-//! All calls of `Spool` block. `FORMAT.md` beside the source describes the format.
-//!
-//! | file | what it owns |
-//! |---|---|
-//! | `record.rs` | the bytes of a segment |
-//! | `state.rs` | the bytes of the state file |
-//! | `files.rs` | the directory: names, the lock, writing a file as a whole |
-//! | `scan.rs` | finding the records of a segment, even of a damaged one |
-//! | `recover.rs` | what a directory holds, and mending its end |
-//! | `log.rs` | appending to segments and removing them |
-//! | `reading.rs` | reading batches back |
-//! | `rewrite.rs` | a new producer for what is pending |
-//! | `report.rs` | what was found |
-//! | `error.rs` | what can go wrong |
+//! `FORMAT.md` beside the source describes the files.
 
 mod error;
 mod files;
@@ -58,7 +45,7 @@ use log::Log;
 use recover::Recovery;
 use state::State;
 
-/// How large a spool may be, and what it survives.
+/// The size and the durability of a spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// Disk space of all segments together; 256 MiB by default. A segment's space is free again
@@ -67,7 +54,7 @@ pub struct Options {
     /// The size at which the next segment begins; 8 MiB by default, from 1,024 to half of
     /// `bytes_max`.
     pub segment_bytes_max: u64,
-    /// When the disk must have written what was appended.
+    /// When the disk must have an appended batch.
     pub fsync: Fsync,
 }
 
@@ -75,22 +62,21 @@ pub struct Options {
 /// process loses nothing either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fsync {
-    /// Before the batch counts as kept. The default.
+    /// Before the batch is sent. The default.
     EachBatch,
-    /// At most this long after a batch was appended.
+    /// At most this long after the batch is appended.
     Interval(Duration),
-    /// When the operating system decides to.
+    /// When the operating system decides.
     OsOnly,
 }
 
-/// An open spool.
 #[derive(Debug)]
 pub(crate) struct Spool {
     state: State,
     log: Log,
     /// Pending batches that cannot be read, in order.
     missing: Vec<Missing>,
-    /// The last field, so that the lock is let go last.
+    /// The last field, because it unlocks the directory.
     directory: Directory,
 }
 
@@ -242,7 +228,6 @@ impl Spool {
         self.write_state()
     }
 
-    /// The sequence of the next batch.
     pub(crate) fn next_sequence(&self) -> u64 {
         self.log.last.sequence.saturating_add(1)
     }
@@ -250,7 +235,7 @@ impl Spool {
     fn write_state(&mut self) -> Result<(), Error> {
         self.state.last = self.log.last;
         self.directory.put_state(&self.state)?;
-        self.directory.sync()
+        files::sync_directory(self.directory.path())
     }
 
     /// Removes the acknowledged segments. The state says so first, so a power failure that undoes

@@ -20,7 +20,7 @@ use crate::progress::Connection;
 use crate::rows::Row;
 use crate::transport::causes;
 
-/// Sends one stream after the other until one fails.
+/// Sends streams until one fails.
 pub(super) async fn run<S: Source>(driver: &mut Driver<S>, channel: Channel) -> Ended {
     let mut client = CountServiceClient::new(channel);
     driver.connected(Connection::Add);
@@ -69,7 +69,7 @@ pub(super) async fn run<S: Source>(driver: &mut Driver<S>, channel: Channel) -> 
     }
 }
 
-/// What is certain of the rows of a stream that failed. The others are certainly not counted.
+/// What is certain about the rows of a failed stream. The others are not counted.
 fn settled(rows: u64, status: &Status) -> Settled {
     let Some(counted) = wire::number(status, COUNTED_TRAILER).filter(|counted| *counted <= rows)
     else {
@@ -79,7 +79,7 @@ fn settled(rows: u64, status: &Status) -> Settled {
         let in_doubt = if is_uncounted { 0 } else { rows };
         return Settled { in_doubt, ..Settled::default() };
     };
-    // For their times; the server does not say which.
+    // Refused for their times; the server does not say which.
     let mut rejected = wire::number(status, REFUSED_TRAILER).unwrap_or(0).min(counted);
     let acknowledged = counted - rejected;
     if status.code() == Code::InvalidArgument && counted < rows {
@@ -103,7 +103,7 @@ fn messages(
     })
 }
 
-/// Whether there was no connection to send anything by.
+/// Whether nothing could be sent because there was no connection.
 fn is_unconnected(status: &Status) -> bool {
     causes(status).any(<dyn std::error::Error>::is::<tonic::ConnectError>)
 }

@@ -1,4 +1,4 @@
-//! What a closure sees of a request: everything but its body.
+//! What a closure sees of a request.
 
 /// A request without its body. The fields are those of [`http::request::Parts`].
 #[derive(Debug, Clone, Copy)]
@@ -12,7 +12,7 @@ pub struct Head<'r> {
     pub version: http::Version,
     /// The headers.
     pub headers: &'r http::HeaderMap,
-    /// What the server and the layers outside of this one know of the request.
+    /// What the server and outer layers know of the request.
     pub extensions: &'r http::Extensions,
 }
 

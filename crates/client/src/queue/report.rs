@@ -1,4 +1,4 @@
-//! What has become of the requests of a queue.
+//! The outcome of a queue's requests.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -16,21 +16,21 @@ pub struct Report {
     pub recorded: u64,
     /// Committed in the server's database, each exactly once.
     pub acknowledged: u64,
-    /// Taken, and dropped before they were sent because the time to close was over.
+    /// Taken, but unsent when the time to close was over.
     pub dropped: u64,
     /// Refused by the server because they break a rule; reported to it as dropped.
     pub rejected: u64,
     /// Sent without a known outcome, and not sent again, so never counted twice.
     pub in_doubt: u64,
-    /// Kept in the spool's file, for the next process.
+    /// Left in the spool for the next process.
     pub spooled: u64,
     /// Waiting, or on their way.
     pub queued: u64,
-    /// Not taken, and noted as dropped: there was no room, or the queue was closed.
+    /// Not taken because there was no room or the queue was closed, and noted as dropped.
     pub refused: u64,
     /// Not counted on purpose, such as health checks.
     pub skipped: u64,
-    /// How many of the dropped and refused ones were reported to the server.
+    /// Dropped and refused requests that were reported to the server.
     pub drops_reported: u64,
     /// Acknowledged batches missing from the server's database: it went back to an earlier state,
     /// or is another one. Their requests remain in [`acknowledged`](Self::acknowledged).
@@ -42,11 +42,11 @@ pub struct Report {
 // === impl Queue ===
 
 impl Queue {
-    /// What has become of the requests so far.
+    /// The outcome so far.
     #[must_use]
     pub fn stats(&self) -> Report {
         let shared = self.shared();
-        // First how far they came, then how many there are: no more can have come than are.
+        // Read the progress first: it can never exceed the counts read after it.
         let progress =
             shared.driver.as_ref().map(|driver| *driver.progress.borrow()).unwrap_or_default();
         let counts = shared.shards.counts();
@@ -78,7 +78,7 @@ impl Queue {
         memory::counts(self.shared())
     }
 
-    /// How often an endpoint is in [`counts`](Self::counts).
+    /// The count of an endpoint in [`counts`](Self::counts).
     #[must_use]
     pub fn count(&self, method: Method, path: &str) -> u64 {
         self.counts().get(&(method, path.to_owned())).copied().unwrap_or(0)

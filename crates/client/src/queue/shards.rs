@@ -16,50 +16,45 @@ use super::shard::Shard;
 use crate::error::Refusal;
 use crate::rows::{Drops, Requests, Row};
 
-/// How many shards there are at most.
 const SHARDS_MAX: usize = 32;
 
-/// How many requests a chunk has: 8 KiB.
+/// Requests in a chunk: 8 KiB.
 const CHUNK_ROWS: usize = 512;
 
 /// How often to try a lock before yielding, and then before pausing: its holder is descheduled.
 const SPINS: u32 = 64;
 const YIELDS: u32 = 64;
 
-/// How long a pause is.
 const LOCK_PAUSE: Duration = Duration::from_micros(50);
 
 thread_local! {
-    /// This thread's number, from 1: which shard it records in. 0 before it has one.
+    /// This thread's number, which picks its shard; 0 before it has one.
     static THREAD: Cell<usize> = const { Cell::new(0) };
 }
 
-/// How many threads have a number.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
-/// The requests that wait.
 pub(crate) struct Shards {
     shards: Box<[Padded]>,
-    /// How many requests may come that no shard has reserved room for.
+    /// How many requests no shard has reserved room for.
     room: AtomicUsize,
     max: usize,
     chunk_rows: usize,
-    /// Chunks to be used again.
+    /// Chunks for reuse.
     spares: Mutex<Vec<Vec<Row>>>,
-    /// The driver has found nothing to take, and waits to be woken.
+    /// The driver found nothing to take, and waits for a wake-up.
     sleeping: AtomicBool,
     pub(crate) work: Notify,
-    /// Take what is there, without waiting for more.
+    /// Take what waits, without gathering more.
     pub(crate) hurry: Notify,
     /// There is room again.
     pub(crate) roomy: Notify,
 }
 
-/// On cache lines of its own. Processors fetch them in pairs.
+/// On its own cache lines, which processors fetch in pairs.
 #[repr(align(128))]
 struct Padded(TryLock<Shard>);
 
-/// What has become of the requests so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) recorded: u64,
@@ -73,7 +68,7 @@ pub(crate) struct Counts {
 impl Shards {
     pub(crate) fn new(max: usize, batch_rows_max: usize) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        // More than can run at a time, so that two seldom have the same.
+        // More shards than running threads, so two threads rarely share one.
         let count = (4 * threads).next_power_of_two().min(SHARDS_MAX);
         let chunk_rows = (max / (4 * count)).clamp(1, CHUNK_ROWS.min(batch_rows_max));
         let shard = || {
@@ -119,7 +114,7 @@ impl Shards {
         }
         for other in at + 1..=at + mask {
             if let Some(shard) = self.shards[other & mask].0.try_lock() {
-                // Two threads have the same one: this one moves.
+                // Two threads share a shard: this one moves.
                 THREAD.set(other);
                 return shard;
             }
@@ -139,7 +134,7 @@ impl Shards {
             } else if attempts < SPINS + YIELDS {
                 std::thread::yield_now();
             } else {
-                // Also when the system prefers this thread to the one that holds the lock.
+                // Sleep even if the system prefers this thread to the one that holds the lock.
                 std::thread::sleep(LOCK_PAUSE);
             }
         }
@@ -165,14 +160,13 @@ impl Shards {
         Ok(())
     }
 
-    /// Notes a request that was not taken as dropped.
     pub(crate) fn refuse(&self, row: Row) {
         self.lock_any().refuse(row);
         // Drops are reported even if nothing else is.
         self.wake();
     }
 
-    /// Waits until there is something to take, or a drop to tell, or the queue is closed.
+    /// Waits for requests, drops to report, or the close.
     pub(crate) async fn wait_for_work(&self) {
         self.sleeping.store(true, Ordering::SeqCst);
         if !self.is_empty() || self.is_closed() {
@@ -193,7 +187,7 @@ impl Shards {
         self.lock(0).closed
     }
 
-    /// Takes about this many requests, beginning with this shard, and all drops.
+    /// Takes about this many requests, starting with this shard, and all drops.
     pub(crate) fn take(&self, rows_max: usize, from: usize) -> Requests {
         let mut chunks = Vec::new();
         let mut count = 0;
@@ -251,7 +245,7 @@ impl Shards {
         (0..self.shards.len()).map(|at| self.lock(at).recorded()).collect()
     }
 
-    /// Whether everything that was recorded before a moment has been taken or dropped.
+    /// Whether everything recorded before a moment is taken or dropped.
     pub(crate) fn has_passed(&self, moment: &[u64]) -> bool {
         let passed = |(at, recorded): (usize, &u64)| {
             let shard = self.lock(at);
@@ -260,9 +254,9 @@ impl Shards {
         moment.iter().enumerate().all(passed)
     }
 
-    /// As much room as is there, up to this.
+    /// Reserves up to this much room.
     fn reserve(&self, rows: usize) -> usize {
-        // When there is none, as for a long time when nothing is sent, nothing is written.
+        // Without room, for example during a long outage, do not write.
         if self.room.load(Ordering::SeqCst) == 0 {
             return 0;
         }
@@ -273,7 +267,7 @@ impl Shards {
     }
 
     fn spare(&self) -> Vec<Row> {
-        // A thread that records does not wait for another one's memory.
+        // A recording thread does not wait for another one's memory.
         let spare = self.spares.try_lock().ok().and_then(|mut spares| spares.pop());
         spare.unwrap_or_else(|| Vec::with_capacity(self.chunk_rows))
     }
@@ -281,7 +275,7 @@ impl Shards {
     fn recycle(&self, mut chunk: Vec<Row>) {
         chunk.clear();
         let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
-        // A burst leaves no more behind than a batch or so.
+        // Keep about one batch after a burst.
         if spares.len() < 4 * self.shards.len() {
             spares.push(chunk);
         }
@@ -297,7 +291,6 @@ impl Shards {
     }
 }
 
-/// This thread's number.
 #[inline]
 fn thread_number() -> usize {
     match THREAD.get() {
