@@ -1,4 +1,4 @@
-//! What a caller gives is taken, or given back.
+//! Every row is taken or given back.
 
 use futures_util::FutureExt as _;
 

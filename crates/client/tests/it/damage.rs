@@ -1,5 +1,5 @@
-//! Files of a spool that are damaged or gone, and producers that a spool must give up: what is
-//! lost is said, and nothing else is touched.
+//! Damaged and missing files, and producers that a spool must give up: losses are reported, and
+//! nothing else is touched.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,7 +42,7 @@ fn damage(dir: &Path, text: &str) -> bool {
     found
 }
 
-/// Damaged while the process runs: what is lost is not called acknowledged.
+/// Damaged while the process runs: lost requests are not called acknowledged.
 #[tokio::test]
 async fn a_batch_that_cannot_be_read_is_not_acknowledged() {
     let dir = tempfile::tempdir().expect("a folder");

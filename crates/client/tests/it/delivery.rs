@@ -177,7 +177,7 @@ async fn no_more_batches_than_the_window_are_in_flight() {
     until("the producer is opened again", || mock.database().opens >= 2).await;
     assert_eq!(mock.database().in_flight, 3);
     let progress = producer.close_within(Duration::ZERO).await;
-    // What the server does not have by then it will not have.
+    // What the server lacks by then, it will never have.
     assert_eq!((progress.in_doubt, progress.dropped), (0, 10));
 }
 
@@ -246,8 +246,7 @@ async fn a_clock_that_steps_back_loses_nothing() {
     assert_eq!(mock.total(), 100);
 }
 
-/// What an earlier stream has sent may be committed after the next one was opened, which may have
-/// a smaller window.
+/// Batches of an earlier stream may be committed after the next one, with a smaller window, opens.
 #[tokio::test]
 async fn an_answer_may_be_ahead_of_its_stream() {
     use tally_proto::tally::producers::v1::Acknowledgement;

@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 
 use crate::mock::{Act, Event, Mock, refusal};
 
-/// Three batches of one row: the first is stored, and what follows depends on the server.
+/// Three batches of one row: the first is stored, and the server decides about the others.
 async fn send(mock: &Mock, rows: i64) -> tally_client::Progress {
     let server = mock.start();
     let mut producer = server.producer().batch_rows_max(1).connect().await.expect("a producer");
@@ -35,7 +35,7 @@ async fn what_a_forgotten_producer_had_sent_is_in_doubt() {
     let progress = send(&mock, 10).await;
     assert_eq!(progress.settled(), 10);
     assert!((1..=2).contains(&progress.in_doubt), "{progress:?}");
-    // What is in doubt was not sent again, and the rest went on under a new id.
+    // The batch in doubt is not sent again; the rest continues under a new id.
     assert_eq!(progress.acknowledged, mock.total());
     assert_eq!(mock.database().producers.len(), 2);
 }
@@ -96,7 +96,7 @@ async fn batches_that_were_never_sent_show_another_client() {
     assert_eq!((progress.acknowledged, progress.in_doubt, mock.total()), (5, 0, 5));
 }
 
-/// An acknowledgement of what was never sent, in the middle of a stream.
+/// An acknowledgement, in the middle of a stream, of a batch that was never sent.
 #[tokio::test]
 async fn an_impossible_acknowledgement_is_not_believed() {
     let batches = AtomicU64::new(0);
@@ -111,7 +111,7 @@ async fn an_impossible_acknowledgement_is_not_believed() {
     assert_eq!((progress.acknowledged, progress.in_doubt, mock.total()), (4, 1, 4));
 }
 
-/// So the server can know that its database has lost what it had acknowledged.
+/// This lets the server notice that its database lost acknowledged batches.
 #[tokio::test]
 async fn what_was_acknowledged_is_said_with_open() {
     let breaks = AtomicU64::new(0);

@@ -1,5 +1,4 @@
-//! What a service sees of its queue from outside: the counters of the `metrics` facade, and the
-//! lines of the log about drops.
+//! A queue seen from outside: the counters of the `metrics` facade, and the log of drops.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,7 +13,7 @@ use tonic::{Code, Status};
 use crate::lines::Lines;
 use crate::mock::{Act, Event, Mock, fast_queue, refusal, until};
 
-/// What was measured, by name. A gauge is kept as the bits of a double.
+/// Metrics by name. A gauge is kept as the bits of a double.
 #[derive(Default)]
 struct Measured(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
 
@@ -41,7 +40,7 @@ impl Measured {
         f64::from_bits(self.get(&format!("tally_client_{what}")))
     }
 
-    /// Says what the report does.
+    /// Checks the metrics against the report.
     #[track_caller]
     fn assert_is(&self, report: &Report) {
         for (what, expected) in [
@@ -84,7 +83,7 @@ fn record(queue: &Queue, path: &str, requests: u32) {
     }
 }
 
-/// A server that refuses `/bad`, and answers nothing any more once it is told so.
+/// A server that refuses `/bad`, and can be switched to silence.
 fn moody(silent: Arc<AtomicBool>) -> Mock {
     let bad = AtomicBool::new(false);
     Mock::new(move |event| match event {
@@ -158,7 +157,7 @@ async fn a_connection_that_breaks_is_measured() {
     assert_eq!(measured.gauge("connected"), 0.0);
 }
 
-/// Where nobody listens.
+/// An address without a server.
 fn nowhere() -> SocketAddr {
     Mock::good().start().address()
 }

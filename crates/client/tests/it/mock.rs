@@ -27,7 +27,7 @@ use tonic::{Code, Request, Response, Status, Streaming, async_trait};
 /// More than any test needs.
 const TERMS: Terms = Terms { producers_max: 1_000, retention_days: 31 };
 
-/// What survives a server: its database, and what the test has it do.
+/// What outlives a server: its database, and the test's instructions.
 #[derive(Clone)]
 pub(crate) struct Mock {
     database: Arc<Mutex<Database>>,
@@ -45,14 +45,14 @@ pub(crate) enum Event<'a> {
     Add(usize),
 }
 
-/// What the server does with it.
+/// How the server reacts.
 pub(crate) enum Act {
-    /// What is right.
+    /// As it should.
     Serve,
     /// Ends the stream, and does nothing else.
     End(Status),
-    /// Stores it, and ends the stream instead of answering. Of an `Add` stream, stores so many
-    /// requests.
+    /// Stores it, or this many requests of an `Add` stream, and ends the stream instead of
+    /// answering.
     StoreAndEnd(usize, Status),
     /// Neither answers nor ends.
     Hold,
@@ -69,7 +69,7 @@ pub(crate) struct Database {
     /// How large each stored batch was.
     pub(crate) batches: Vec<usize>,
     pub(crate) opens: u64,
-    /// How many clients have said that they are done.
+    /// How many clients are done.
     pub(crate) done: u64,
     /// The most batches that were sent and not answered.
     pub(crate) in_flight: u64,
@@ -334,7 +334,7 @@ impl Database {
     }
 }
 
-/// Waits for what nothing announces.
+/// Polls for a condition that sends no notification.
 pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     tally_testkit::eventually(what, Duration::from_secs(60), async || holds()).await;
 }

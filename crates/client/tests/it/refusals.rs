@@ -58,7 +58,7 @@ async fn the_wrong_batch_is_not_blamed() {
     assert_eq!((mock.total(), mock.database().drops.get(&2)), (3, Some(&1)));
 }
 
-/// The server's clock is behind: what it refuses is kept, and counted when the clock is right.
+/// The server's clock is behind: refused requests are kept, and counted once the clock is right.
 #[tokio::test]
 async fn a_time_ahead_of_the_servers_clock_is_kept() {
     let refused = Arc::new(AtomicU64::new(0));

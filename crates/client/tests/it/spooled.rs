@@ -65,7 +65,7 @@ async fn what_a_process_leaves_the_next_one_sends() {
     assert_eq!(mock.database().done, 0, "the next process goes on as the same producer");
 }
 
-/// Nobody is there: everything goes to the files, and little stays in memory.
+/// Without a server, everything goes to the files, and little stays in memory.
 #[tokio::test]
 async fn a_server_that_is_away_is_outlived() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -167,7 +167,7 @@ async fn a_copied_spool_is_told_and_counts_nothing_twice() {
     drop(server);
     let good = mock.with(|_| Act::Serve);
     let server = good.start();
-    // Each folder twice: what is in it afterwards is right too.
+    // Each folder twice, to check the files left behind too.
     let folders = [(&dir, "/first"), (&copy, "/second"), (&dir, "/first"), (&copy, "/second")];
     for (folder, path) in folders {
         let mut producer = spooled(&server, folder.path()).connect().await.expect("a producer");
@@ -212,7 +212,7 @@ async fn a_folder_has_one_owner() {
     assert!(matches!(error, ConnectError::Spool { .. }), "{error:?}");
 }
 
-/// Refused batches of a spool are told as dropped, also after a restart.
+/// Refused batches of a spool are reported as dropped, even after a restart.
 #[tokio::test]
 async fn a_refused_batch_in_a_spool_is_set_aside() {
     let dir = tempfile::tempdir().expect("a folder");

@@ -1,4 +1,4 @@
-//! TLS: who is trusted, who is let in, and what is said when it does not work.
+//! TLS: trust, admission, and the messages when it fails.
 
 use std::error::Error as _;
 use std::path::Path;
@@ -87,7 +87,7 @@ async fn assert_refused(builder: QueueBuilder, mock: &Mock, why: &str) {
     assert_untouched(mock);
 }
 
-/// Nobody has opened anything, and no token was shown.
+/// Nothing was opened, and no token was shown.
 #[track_caller]
 fn assert_untouched(mock: &Mock) {
     let database = mock.database();
@@ -173,7 +173,7 @@ async fn both_ends_must_speak_tls() {
     assert_refused(fast_queue(&url).token("sesame"), &mock, "may want https://").await;
 }
 
-/// What the child prints that trusts what the operating system trusts: these files.
+/// Printed by a child that trusts the operating system's certificates: these files.
 fn by_default(server: &Server, trusted: &Path) -> String {
     let output = Command::new(std::env::current_exe().expect("this program"))
         .args(["--exact", "tls::child", "--nocapture", "--test-threads=1"])
@@ -188,7 +188,7 @@ fn by_default(server: &Server, trusted: &Path) -> String {
     said.unwrap_or_else(|| panic!("{text} {}", String::from_utf8_lossy(&output.stderr)))
 }
 
-/// Not a test of its own: what the children of the tests below do.
+/// Not a test of its own: the children of the tests below run it.
 #[tokio::test]
 async fn child() {
     let Ok(url) = std::env::var(URL) else { return };

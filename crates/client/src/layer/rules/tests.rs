@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A thread may have looked before another one knew.
+/// A thread may have looked before another one settled the question.
 #[test]
 fn what_is_known_stays_known() {
     for routed in [true, false] {

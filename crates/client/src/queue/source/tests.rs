@@ -1,4 +1,4 @@
-//! When a driver gets what a queue has recorded.
+//! When the driver gets recorded requests.
 
 use futures_util::FutureExt as _;
 

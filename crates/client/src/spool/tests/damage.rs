@@ -1,4 +1,4 @@
-//! Damage: nothing that was not appended ever comes back, and what is lost is said.
+//! Damage: only appended batches are ever read, and losses are reported.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -62,7 +62,7 @@ fn is_segment(name: &str) -> bool {
     name.ends_with(".segment")
 }
 
-/// Reads everything and checks it against what was appended. Gives the sequences that are lost.
+/// Reads everything and checks it against what was appended. Returns the lost sequences.
 fn check(spool: &mut Spool, recovered: &Recovered) -> Vec<u64> {
     let mut lost = Vec::new();
     for (stored, sequence) in pending(spool).into_iter().zip(recovered.acknowledged + 1..) {
@@ -84,7 +84,7 @@ fn check(spool: &mut Spool, recovered: &Recovered) -> Vec<u64> {
     lost
 }
 
-/// What was found is the same the second time, and the spool goes on.
+/// The second opening finds the same, and the spool continues.
 fn goes_on(directory: &Path, first: &Recovered, lost: &[u64]) {
     let (mut spool, recovered) = open(directory);
     assert_eq!(recovered.missing, first.missing);
@@ -128,7 +128,7 @@ fn every_byte_flipped() {
                 assert!(!lease_lost(&recovered));
                 assert_eq!((recovered.epoch, recovered.claims.as_slice()), (5, &[9][..]));
                 drop(spool);
-                // One place in each record and header is enough for what comes after.
+                // One place in each record and header is enough for the rest.
                 if at % 64 == 7 {
                     goes_on(directory, &recovered, &lost);
                 }
@@ -156,7 +156,7 @@ fn every_length_cut() {
                 .map(|(sequence, _)| *sequence)
                 .collect();
             assert_eq!(lost, expected, "{name} of {length} bytes");
-            // An end between two records of the last segment is no damage that shows.
+            // A cut between two records of the last segment is invisible.
             let between = length == 0
                 || length == 68
                 || places.values().any(|(file, _, end)| file == name && *end == length);
@@ -365,7 +365,7 @@ fn other_files_are_left_alone() {
     let left = load(folder.path());
     assert!(left.keys().eq(files.keys()));
     assert!(left.iter().all(|(name, bytes)| name == "state" || *bytes == files[name]));
-    // What has the name of a segment must be a file.
+    // A segment must be a file.
     let pipe: PathBuf = folder.path().join(format!("{:020}-{:020}.segment", 1, 500));
     fs::create_dir(&pipe).unwrap();
     let error = Spool::open(folder.path(), SMALL, PRODUCER).unwrap_err().to_string();
@@ -385,7 +385,7 @@ fn without_a_state_the_segments_say_who_it_is() {
     assert!(matches!(recovered.findings[..], [Finding::State { .. }]));
     assert_eq!(check(&mut spool, &recovered), []);
     drop(spool);
-    // And without their headers nobody does.
+    // Without their headers, nothing does.
     for (name, bytes) in &mut files {
         if is_segment(name) {
             bytes[20] ^= 1;

@@ -1,4 +1,4 @@
-//! A spool does what a list in memory does, whatever is done to it in whatever order.
+//! A spool behaves like a list in memory, in every order of steps.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use super::{PRODUCER, SMALL, open, scratch};
 #[derive(Debug, Clone)]
 enum Step {
     Append(u64, usize),
-    /// Of what is pending, this share.
+    /// This share of the pending batches.
     Acknowledge(prop::sample::Index),
     Read(prop::sample::Index),
     Custody(u64, Vec<u64>),
@@ -46,7 +46,7 @@ struct Model {
     custody: (u64, Vec<u64>),
     acknowledged: u64,
     next: u64,
-    /// Also those that are acknowledged, since a crash may forget that.
+    /// Includes acknowledged batches, because a crash may forget acknowledgements.
     batches: BTreeMap<u64, Stored>,
     rows: BTreeMap<u64, u64>,
     made: u64,
@@ -65,7 +65,7 @@ impl Model {
         }
     }
 
-    /// Compares everything, and takes over what a crash may have changed.
+    /// Compares everything, and adopts what a crash may have changed.
     fn reopened(&mut self, spool: &mut Spool, recovered: &Recovered, forgets: bool) {
         assert_eq!(recovered.producer_id, self.producer);
         assert_eq!((recovered.epoch, recovered.claims.clone()), self.custody);
@@ -161,7 +161,7 @@ fn renamed(next: u64, stored: &Stored) -> Option<(u64, Vec<u8>)> {
     }
 }
 
-/// Cuts a part of the last record off. False when there is no record.
+/// Cuts off a part of the last record. False: there is no record.
 fn tear(directory: &Path, part: &prop::sample::Index, last: Option<&Stored>) -> bool {
     let Some(Stored::Batch { payload, .. }) = last else { return false };
     let record = 44 + payload.len();

@@ -1,4 +1,4 @@
-//! Other processes: killed ones, ones that want the same spool, ones that may not write.
+//! Other processes: killed, competing for the same spool, or without permission.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 
 use super::{PRODUCER, SMALL, append, batch, open, payload, pending, rows, scratch};
 
-/// What the test binary does when it is run as a child, and where.
+/// The task of the test binary as a child, and its directory.
 const ROLE: &str = "TALLY_SPOOL_ROLE";
 const DIRECTORY: &str = "TALLY_SPOOL_DIRECTORY";
 
@@ -46,7 +46,7 @@ fn as_child(command: &mut Command, role: &str, directory: &Path) {
         .stdout(Stdio::piped());
 }
 
-/// Not a test of its own: what the children of the tests below do.
+/// Not a test of its own: the children of the tests below run it.
 #[test]
 fn child() {
     let Some(role) = std::env::var_os(ROLE) else { return };
@@ -90,7 +90,7 @@ fn report_open(directory: &Path) {
     }
 }
 
-/// What a child said, until it ended.
+/// The child's output up to its end.
 fn said(child: &mut Killed) -> Vec<String> {
     let mut text = String::new();
     child.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
@@ -114,7 +114,7 @@ fn a_killed_process_loses_nothing_that_it_had_appended() {
                 let sequence: u64 = number.trim().parse().unwrap();
                 assert!(reported == 0 || sequence > reported);
                 reported = sequence;
-                // The same process did what comes after the number before this one.
+                // The child performed the step after the number before this one.
                 custody = before.filter(|number| number % 64 == 0).unwrap_or(custody);
                 before = Some(sequence);
                 lines += 1;
@@ -129,10 +129,10 @@ fn a_killed_process_loses_nothing_that_it_had_appended() {
 
         let (mut spool, recovered) = open(folder.path());
         assert_eq!(recovered.missing, []);
-        // It may have appended one more than it could say.
+        // It may have appended one more than it reported.
         let last = spool.next_sequence() - 1;
         assert!((reported..=reported + 1).contains(&last), "{reported} {recovered:?}");
-        // What it does after it has said its last number may not be done.
+        // The step after its last reported number may not have happened.
         assert!(recovered.epoch >= custody, "{custody} {recovered:?}");
         assert_eq!(recovered.claims.iter().sum::<u64>(), recovered.epoch);
         let first = recovered.acknowledged + 1;
@@ -169,7 +169,7 @@ fn a_directory_that_may_not_be_written_is_named() {
     for entry in std::fs::read_dir(&directory).unwrap() {
         mode(&entry.unwrap().path(), 0o444);
     }
-    // Root may write everything, so it sends somebody else, with a program within reach.
+    // Root may write everything, so it runs another user's program within reach.
     let program = folder.path().join("program");
     // Not by this process: a child of another test could hold the copy open for writing, and such
     // a file does not run.
@@ -188,7 +188,7 @@ fn a_directory_that_may_not_be_written_is_named() {
     mode(&directory, 0o755);
 }
 
-/// Fills the disk, as far as this process may, and goes on when there is room again.
+/// Fills the disk as far as this process may; the spool continues once there is room.
 fn fill(directory: &Path) {
     let limit = getrlimit(Resource::Fsize);
     let (mut spool, _) = Spool::open(directory, CHILD_LARGE, PRODUCER).unwrap();

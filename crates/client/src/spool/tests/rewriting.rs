@@ -1,4 +1,4 @@
-//! New numbers for what is pending: all of it, or nothing.
+//! New numbers for all pending batches, or for none.
 
 use std::fs;
 use std::path::Path;
@@ -81,7 +81,7 @@ fn a_crash_leaves_the_old_numbers_or_the_new_ones() {
             assert_eq!(names(crashed.path()), old);
         }
     }
-    // The new state, and the old segments go one after the other.
+    // The new state, and the removals of the old segments, one by one.
     let old: Vec<_> = before.iter().filter(|(name, _)| is_segment(name)).collect();
     for gone in 0..=old.len() {
         let crashed = scratch();

@@ -1,4 +1,4 @@
-//! Real connections: clients that go away, upgrades, tunnels, and requests of odd shapes.
+//! Real connections: disconnecting clients, upgrades, tunnels, and requests of odd shapes.
 
 use std::io;
 use std::sync::Arc;
@@ -168,7 +168,7 @@ async fn upgrading(
     (Server::http(app.fallback(upgrade).layer(queue.layer())).await, given)
 }
 
-/// Sends a head that takes over the connection, and bytes both ways on what it became.
+/// Sends a head that takes over the connection, and then bytes in both directions.
 async fn talk(server: &Server, head: &str, given: &mut mpsc::UnboundedReceiver<OnUpgrade>) {
     let mut connection = server.send(head).await;
     read_until(&mut connection, "\r\n\r\n").await;
@@ -235,7 +235,7 @@ async fn odd_paths_are_counted() {
     assert_counts(&queue, expected);
 }
 
-/// What hyper refuses never was a request of the service.
+/// A request that hyper refuses never reaches the service.
 #[tokio::test]
 async fn bytes_that_are_no_request_are_not_counted() {
     let queue = Queue::in_memory();

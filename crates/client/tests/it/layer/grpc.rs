@@ -40,7 +40,7 @@ pub(crate) struct Services {
     dropped: Arc<Notify>,
 }
 
-/// Tells when it is dropped.
+/// Signals its drop.
 struct Guard(Arc<Notify>);
 
 impl Drop for Guard {
@@ -136,7 +136,7 @@ impl RequestService for Services {
     }
 }
 
-/// What serves the test's services.
+/// Serves the test's services.
 pub(crate) fn routes(services: &Services) -> Routes {
     Routes::new(CountServiceServer::new(services.clone()))
         .add_service(RequestServiceServer::new(services.clone()))

@@ -10,7 +10,7 @@ use tower::{Layer as _, Service as _, service_fn};
 
 use super::support::assert_counts;
 
-/// How long a path may be, in bytes.
+/// The longest path, in bytes.
 const PATH_BYTES_MAX: usize = 2_048;
 
 fn answer(_: Request<()>) -> Ready<Result<(), Infallible>> {

@@ -19,8 +19,8 @@ use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 
 use super::support::assert_counts;
 
-/// Says that it is ready when it is told so, and only to the instance that is asked: a clone
-/// is not ready, as tower allows.
+/// Is ready on command, and only for the instance that was asked: tower allows clones to be
+/// unready.
 struct Gate {
     open: Rc<Cell<bool>>,
     is_ready: bool,

@@ -1,4 +1,4 @@
-//! What these tests share: counts as text, a server over loopback, and bytes on a connection.
+//! Shared by these tests: counts as text, a server over loopback, and bytes on a connection.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -73,7 +73,7 @@ impl Server {
         Server { address, _task: task }
     }
 
-    /// Runs what serves on the listener.
+    /// Serves on the listener.
     pub(crate) async fn with<F>(serve: impl FnOnce(TcpListener) -> F) -> Server
     where
         F: Future<Output = ()> + Send + 'static,
