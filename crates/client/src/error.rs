@@ -89,8 +89,7 @@ pub enum Refusal {
     /// The queue is closed, or the runtime of the queue or the producer is gone.
     #[error("it is closed")]
     Closed,
-    /// The time is outside the years 1 to 9999, or more than 24 hours ahead of this machine's
-    /// clock.
+    /// The time is outside the years 1 to 9999, or over 24 hours ahead of this machine's clock.
     #[error("the time is out of range")]
     Time,
 }

@@ -23,11 +23,9 @@ pub const UNMATCHED: &str = "_unmatched";
 ///
 /// # When a request is counted
 /// Once, when the service is called. Errors, panics, disconnects, upgrades and futures that are
-/// never polled do not change that. A request that `poll_ready` turns away is not counted. The
-/// layer returns the inner service's future.
+/// never polled do not change that. Requests that `poll_ready` turns away are not counted.
 ///
-/// Two nested layers count a request twice. Outside a retry layer, requests are counted; inside,
-/// attempts.
+/// Two nested layers count a request twice. A layer inside a retry layer counts attempts.
 ///
 /// # Under which path
 /// The first of these that applies:
@@ -41,7 +39,7 @@ pub const UNMATCHED: &str = "_unmatched";
 /// 5. [`UNMATCHED`], or the name given to [`unmatched`](Self::unmatched). Requests without a path,
 ///    such as CONNECT, are counted here too.
 ///
-/// Paths longer than 2,048 bytes, and all paths once the list of endpoints is full, are counted
+/// Paths longer than 2,048 bytes, and new ones once the list of endpoints is full, are counted
 /// under `_other`. The method is [`Method::from`](crate::Method).
 ///
 /// # Where to put it in axum
@@ -88,9 +86,7 @@ impl CountLayer {
     /// ```
     /// # let queue = tally_client::Queue::in_memory();
     /// let layer = queue.layer().path(|head| {
-    ///     let mut parts = head.path().split('/');
-    ///     let is_download = parts.nth(1) == Some("downloads");
-    ///     is_download.then(|| "/downloads".into())
+    ///     head.path().starts_with("/downloads/").then(|| "/downloads".into())
     /// });
     /// ```
     #[must_use]

@@ -25,8 +25,7 @@ pub(crate) struct Ledger {
     pending: VecDeque<Batch>,
     /// The last batch that was ever sent under this id.
     sent: u64,
-    /// The last batch that may be committed without an acknowledgement; then the last such batch of
-    /// earlier streams.
+    /// The last batch that may be committed unacknowledged, and the same of earlier streams.
     doubtful: u64,
     doubtful_before: u64,
 }
@@ -280,8 +279,7 @@ impl Ledger {
         settled
     }
 
-    /// Becomes a new producer because the server's database went back in time and has no pending
-    /// batch.
+    /// Becomes a new producer because the server's database went back in time.
     pub(crate) fn number_anew(&mut self, id: ProducerId) {
         self.id = id;
         self.lease = Lease::new();

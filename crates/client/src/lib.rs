@@ -14,8 +14,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! With the feature `axum`, requests are counted by route; without it, all as `_unmatched`, unless
-//! [`CountLayer`] says otherwise.
+//! The feature `axum` counts by route; without it, all is `_unmatched` by default ([`CountLayer`]).
 //!
 //! The service never waits for the server: requests wait in memory until they can be sent.
 //! [`Queue`] is for services, [`Producer`] for importers and jobs. A request that may already be
@@ -33,14 +32,14 @@
 //! |---|---|
 //! | `clock.rs` | the time of day |
 //! | `driver.rs` | the task that sends; `driver/` has its connection, its batches and its accounts |
-//! | `endpoint.rs` | what is counted: a method and a path |
+//! | `endpoint.rs` | a method and a path |
 //! | `endpoints.rs` | the endpoints that a client knows, found without a lock |
-//! | `error.rs` | what can go wrong, and what is given back |
-//! | `interceptor.rs` | a tonic interceptor that counts calls, and the layer that tells it their path |
+//! | `error.rs` | errors, and what they give back |
+//! | `interceptor.rs` | a tonic interceptor that counts calls, and the layer that gives it their path |
 //! | `layer.rs` | a tower layer that counts each request once; `layer/` has its rules |
-//! | `ledger.rs` | what is numbered and what became of it: the client's rules of the protocol |
+//! | `ledger.rs` | numbered batches and their outcome: the client's rules of the protocol |
 //! | `measure.rs` | counters of the `metrics` facade |
-//! | `producer.rs` | the low level: batches of rows, in order |
+//! | `producer.rs` | the low-level client: batches of rows, in order |
 //! | `progress.rs` | how far a producer's rows have come |
 //! | `queue.rs` | the handle that services record with; `queue/` has where requests wait |
 //! | `random.rs` | ids, claims, jitter |

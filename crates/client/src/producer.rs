@@ -45,8 +45,7 @@ pub struct Producer {
     given: u64,
 }
 
-/// Where rows wait for the driver. Unlike with a channel, closing it and taking its content are one
-/// step, so every row is accounted for.
+/// Where rows wait for the driver: unlike a channel, it is closed and emptied in one step.
 #[derive(Default)]
 struct Slot {
     rows: Vec<Row>,

@@ -68,8 +68,7 @@ struct Shared {
 
 impl Queue {
     /// A queue with default settings for the server at this address, such as
-    /// `http://127.0.0.1:7777`. Returns without waiting for the server; [`ready`](Self::ready)
-    /// waits for a connection.
+    /// `http://127.0.0.1:7777`. Does not wait for it; see [`ready`](Self::ready).
     ///
     /// # Errors
     /// The address is invalid, or this is not within a tokio runtime.
@@ -114,8 +113,7 @@ impl Queue {
         self.shared().record(Row { endpoint, time_us: self.shared().clock.micros() })
     }
 
-    /// Counts a request that arrives now, as [`try_record`](Self::try_record), or notes it as
-    /// dropped.
+    /// Like [`try_record`](Self::try_record), but notes a refused request as dropped.
     #[inline]
     pub fn record_or_drop(&self, endpoint: Endpoint) {
         let row = Row { endpoint, time_us: self.shared().clock.micros() };

@@ -108,8 +108,7 @@ macro_rules! common_settings {
         }
 
         /// Endpoints with their own counts, from 1 to 16,777,216. Further ones count under the path
-        /// `_other` of their method. Default: 10,000: 128 KiB, and some 64 bytes and the path for
-        /// each.
+        /// `_other` of their method. Default: 10,000: 128 KiB, and 64 bytes and the path for each.
         pub fn endpoints_max(mut self, endpoints: usize) -> Self {
             self.settings.endpoints_max = endpoints;
             self
@@ -127,8 +126,7 @@ macro_rules! common_settings {
             self
         }
 
-        /// Reconnect after no acknowledgement for this long while batches are in flight. Default:
-        /// 60 s.
+        /// The longest wait for an acknowledgement before reconnecting. Default: 60 s.
         pub fn acknowledge_timeout(mut self, limit: std::time::Duration) -> Self {
             self.settings.acknowledge_timeout = limit;
             self

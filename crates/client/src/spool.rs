@@ -1,7 +1,6 @@
 //! A queue of batches in files, which survives the end of the process.
 //!
-//! The next process goes on as the same producer and resends pending batches; the server skips
-//! those it has.
+//! The next process continues as the same producer and resends; the server skips what it has.
 //!
 //! | what ends | what is lost |
 //! |---|---|
@@ -48,18 +47,15 @@ use state::State;
 /// The size and the durability of a spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// Disk space of all segments together; 256 MiB by default. A segment's space is free again
-    /// once all of its batches are acknowledged.
+    /// Disk space of all segments; 256 MiB by default. Segments are removed once acknowledged.
     pub bytes_max: u64,
-    /// The size at which the next segment begins; 8 MiB by default, from 1,024 to half of
-    /// `bytes_max`.
+    /// When to begin the next segment; 8 MiB by default, from 1,024 to half of `bytes_max`.
     pub segment_bytes_max: u64,
     /// When the disk must have an appended batch.
     pub fsync: Fsync,
 }
 
-/// When the disk must have an appended batch. This is about the machine and its power: a killed
-/// process loses nothing either way.
+/// When the disk must have an appended batch. A killed process loses nothing either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fsync {
     /// Before the batch is sent. The default.
@@ -148,8 +144,7 @@ impl Spool {
             self.collect()?;
         }
         if self.log.append(rows, payload)? {
-            // The segment before may be acknowledged. The batch is stored even if that cannot be
-            // removed.
+            // The segment before may be acknowledged. The batch is stored even if that stays.
             let _ = self.collect();
         }
         Ok(())

@@ -199,7 +199,7 @@ pub(crate) fn describe(status: &Status) -> String {
         Some(cause) => innermost(cause),
         // What tonic makes of an answer that is not gRPC, such as a web page.
         None if status.message().contains("invalid compression flag") => {
-            "what answers there does not speak gRPC: is it another server's address?".to_owned()
+            "the server there does not speak gRPC: is the address right?".to_owned()
         }
         None if status.message().is_empty() => status.code().description().to_owned(),
         None => status.message().chars().flat_map(printable).take(1_000).collect(),

@@ -73,8 +73,7 @@ pub(super) async fn run<S: Source>(driver: &mut Driver<S>, channel: Channel) -> 
 fn settled(rows: u64, status: &Status) -> Settled {
     let Some(counted) = wire::number(status, COUNTED_TRAILER).filter(|counted| *counted <= rows)
     else {
-        // A server without the method has counted nothing, and neither has one without a
-        // connection.
+        // Without the method or a connection, nothing is counted.
         let is_uncounted = status.code() == Code::Unimplemented || is_unconnected(status);
         let in_doubt = if is_uncounted { 0 } else { rows };
         return Settled { in_doubt, ..Settled::default() };

@@ -83,7 +83,7 @@ impl Batches {
                     producer = settings.name,
                     folder = %dir.display(),
                     batches,
-                    "going on with the batches that an earlier process left in the spool"
+                    "continuing with the batches that an earlier process left in the spool"
                 );
             }
             let left = (batches > 0).then_some((recovered.next_sequence - 1, batches));

@@ -109,13 +109,13 @@ impl Notices {
                  until the clocks are set"
             );
         } else {
-            log!(error, self, error, code, "Tally refuses this client; it goes on trying");
+            log!(error, self, error, code, "Tally refuses this client, which keeps trying");
         }
     }
 
     /// The batches of an earlier process are settled. Uncounted ones were logged.
     pub(super) fn recovered(&self, batches: u64) {
-        log!(info, self, batches, "all that was left in the spool is settled");
+        log!(info, self, batches, "all batches left in the spool are settled");
     }
 
     pub(super) fn back(&mut self, connection: Connection) {
@@ -135,9 +135,9 @@ impl Notices {
 
     pub(super) fn new_producer(&self, why: &str, lost: bool, in_doubt: u64, batches_lost: u64) {
         let rest = match lost {
-            true => "what it has lost is lost, and the rest goes on under a new id",
+            true => "those batches are lost, and the rest continues under a new id",
             false => {
-                "going on under a new id. What was sent and not acknowledged is in doubt, and is \
+                "continuing under a new id. Sent but unacknowledged requests are in doubt, and are \
                  not sent again"
             }
         };

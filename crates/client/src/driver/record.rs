@@ -255,8 +255,7 @@ impl Stream {
         let acknowledged = batches.ledger.acknowledged();
         let in_flight = self.sent.saturating_sub(acknowledged);
         let reason = Reason::of(&status);
-        // A producer that had stored nothing may begin again. The answer to Open says whether it
-        // may.
+        // A producer without stored batches may begin again; the answer to Open decides.
         let begins = reason == Reason::Forgotten && acknowledged == 0;
         if let Some(anew) = anew(driver, reason).filter(|_| !begins) {
             return Err(Ended::Anew(anew));

@@ -31,10 +31,10 @@ const ROUTELESS: u32 = 100;
 const KNOWN: u32 = 1 << 31;
 
 const HINT: &str = if cfg!(feature = "axum") {
-    "Only axum 0.8 tells routes, and only to a layer that is put there by Router::layer; elsewhere \
-     say CountLayer::path or CountLayer::raw_path"
+    "Only axum 0.8 provides routes, and only to layers added with Router::layer; otherwise use \
+     CountLayer::path or CountLayer::raw_path"
 } else {
-    "Enable the feature `axum` of tally-client, or say CountLayer::path or CountLayer::raw_path"
+    "Enable the feature `axum` of tally-client, or use CountLayer::path or CountLayer::raw_path"
 };
 
 /// Counts a request without its path if a closure panics, so the sum stays exact.

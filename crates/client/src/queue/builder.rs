@@ -9,8 +9,7 @@ use crate::driver;
 use crate::error::ConnectError;
 use crate::settings::{Settings, common_settings};
 
-/// Sets a [`Queue`] up; [`Queue::builder`] makes it, and [`connect`](Self::connect) starts the
-/// queue.
+/// Sets a [`Queue`] up; [`Queue::builder`] makes it.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct QueueBuilder {

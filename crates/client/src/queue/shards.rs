@@ -104,8 +104,7 @@ impl Shards {
         Ok(())
     }
 
-    /// A shard, preferably this thread's: its lock holder may be descheduled, so others are tried
-    /// first.
+    /// This thread's shard, or another unlocked one: a lock holder may be descheduled.
     #[inline]
     fn lock_any(&self) -> Locked<'_, Shard> {
         let (at, mask) = (thread_number(), self.shards.len() - 1);

@@ -66,8 +66,8 @@ impl Error {
 fn advice(error: &io::Error) -> &'static str {
     use io::ErrorKind as Kind;
     match error.kind() {
-        Kind::StorageFull => "the disk is full; free some space, and it goes on",
-        Kind::QuotaExceeded => "the disk quota is used up; free some space, and it goes on",
+        Kind::StorageFull => "the disk is full; free some space to continue",
+        Kind::QuotaExceeded => "the disk quota is used up; free some space to continue",
         Kind::FileTooLarge => {
             "the file reached the size that the system allows; raise that limit, or lower \
              segment_bytes_max"

@@ -110,8 +110,7 @@ impl Log {
             })
     }
 
-    /// Adds a batch and syncs as the options say. Returns whether it began a segment. An error adds
-    /// nothing.
+    /// Adds a batch and syncs if due. True: it began a segment. An error adds nothing.
     pub(super) fn append(&mut self, rows: u64, payload: &[u8]) -> Result<bool, Error> {
         self.room_for(payload)?;
         self.repair()?;

@@ -132,7 +132,8 @@ async fn a_server_that_comes_later_gets_everything() {
     for _ in 0..100 {
         queue.try_record(hello).expect("room");
     }
-    let error = queue.flush_within(Duration::from_millis(20)).await.expect_err("nobody is there");
+    let error =
+        queue.flush_within(Duration::from_millis(20)).await.expect_err("no server is there");
     assert_eq!(
         error,
         tally_client::FlushError::TimedOut { waiting: 100, limit: Duration::from_millis(20) }

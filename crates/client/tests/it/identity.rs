@@ -24,7 +24,7 @@ async fn what_a_forgotten_producer_had_sent_is_in_doubt() {
     let batches = AtomicU64::new(0);
     let mock = Mock::new(move |event| match event {
         Event::Batch(_) if batches.fetch_add(1, Ordering::Relaxed) == 1 => {
-            Act::End(Status::unavailable("the database comes back without the producer"))
+            Act::End(Status::unavailable("the database lost the producer"))
         }
         Event::Open(open) if open.epoch > 0 => {
             Act::End(refusal(Code::FailedPrecondition, "PRODUCER_FORGOTTEN"))

@@ -62,7 +62,7 @@ async fn what_a_process_leaves_the_next_one_sends() {
     let producer = spooled(&server, dir.path()).connect().await.expect("a producer");
     assert!(producer.close().await.finished);
     assert_eq!(mock.total(), 1100);
-    assert_eq!(mock.database().done, 0, "the next process goes on as the same producer");
+    assert_eq!(mock.database().done, 0, "the next process continues as the same producer");
 }
 
 /// Without a server, everything goes to the files, and little stays in memory.
@@ -92,7 +92,7 @@ async fn a_server_that_is_away_is_outlived() {
     assert_eq!(mock.total(), 3000);
     let batches = format!(" batches={}", mock.database().batches.len());
     for said in
-        ["an earlier process left in the spool", "all that was left in the spool is settled"]
+        ["an earlier process left in the spool", "all batches left in the spool are settled"]
     {
         let said = lines.with(said);
         assert!(said.len() == 1 && said[0].ends_with(&batches), "{batches}: {:?}", lines.with(""));
