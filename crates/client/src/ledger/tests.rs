@@ -95,7 +95,7 @@ fn what_is_in_doubt_is_what_no_stream_has_told() {
     assert_eq!((ledger.concluded(1).expect("sent").acknowledged, ledger.doubtful()), (1, 1));
     ledger.begin_stream();
     send(&mut ledger, 2);
-    // It breaks off, and the next one is ended by the server.
+    // This stream breaks, and the server ends the next one.
     ledger.begin_stream();
     send(&mut ledger, 1);
     assert_eq!((ledger.concluded(2).expect("sent").acknowledged, ledger.doubtful()), (1, 5));
@@ -140,7 +140,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever happens, every row comes to one end or is pending, and no number is used twice
+    /// In every order of steps, each row has one end or is pending, and no number is used twice
     /// under one id.
     #[test]
     fn every_row_comes_to_one_end(steps in proptest::collection::vec(step(), 0..200)) {

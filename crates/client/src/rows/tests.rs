@@ -1,4 +1,4 @@
-//! Batches: how they are cut and encoded.
+//! How batches are cut and encoded.
 
 use proptest::prelude::*;
 use prost::Message as _;

@@ -58,7 +58,7 @@ fn lease_lost(recovered: &Recovered) -> bool {
     recovered.findings.iter().any(|it| matches!(it, Finding::State { .. }))
 }
 
-/// Everything that is pending.
+/// All pending batches.
 fn pending(spool: &mut Spool) -> Vec<Stored> {
     (spool.state.acknowledged + 1..spool.next_sequence())
         .map(|sequence| spool.read(sequence).expect("it is pending"))

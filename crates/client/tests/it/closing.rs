@@ -158,7 +158,7 @@ async fn the_last_handle_flushes_in_the_background() {
 }
 
 #[tokio::test]
-async fn the_last_handle_waits_for_nobody_for_ever() {
+async fn the_last_handle_waits_for_a_limited_time() {
     let server = Mock::new(|_| Act::Hold).start();
     let queue = server.queue().close_timeout(Duration::from_millis(20));
     let queue = queue.connect().await.expect("a queue");
@@ -200,7 +200,7 @@ fn a_runtime_that_ends_closes_its_queue() {
 
 /// The queue's runtime exists, but does not run.
 #[test]
-fn a_close_ends_although_nobody_runs_the_queue() {
+fn a_close_ends_even_if_the_runtime_does_not_run() {
     let runtime = |paused| {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         builder.enable_all().start_paused(paused).build().expect("a runtime")
@@ -214,7 +214,7 @@ fn a_close_ends_although_nobody_runs_the_queue() {
     assert!(adds_up(&report), "{report:?}");
 }
 
-/// However long the client would have waited before its next attempt.
+/// However long the pause before the next attempt.
 #[tokio::test]
 async fn a_close_tries_to_connect_at_once() {
     let mock = Mock::good();

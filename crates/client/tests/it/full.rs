@@ -1,4 +1,4 @@
-//! A queue without room.
+//! A full queue.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn silent() -> Mock {
     })
 }
 
-/// Records until the queue is full for certain, and returns how many were taken and dropped.
+/// Records until the queue is surely full, and returns how many were taken and dropped.
 fn fill(queue: &Queue, count: u64) -> (u64, u64) {
     let (endpoint, before) = (queue.endpoint(Method::GET, "/"), queue.stats());
     (0..count).for_each(|_| queue.record_or_drop(endpoint));

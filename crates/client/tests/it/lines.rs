@@ -16,8 +16,8 @@ struct Line(String);
 impl Lines {
     /// Captures this thread's log until the guard is dropped.
     pub(crate) fn take() -> (Self, DefaultGuard) {
-        // Without a subscriber for all, a thread that has none and logs a line first has it
-        // turned off for this thread as well.
+        // Without a global subscriber, a thread without one that logs a line first disables it for
+        // this thread as well.
         Self::everywhere();
         let lines = Self::default();
         let guard = tracing::subscriber::set_default(lines.clone());

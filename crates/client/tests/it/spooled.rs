@@ -27,7 +27,7 @@ async fn send(producer: &mut Producer, path: &str, count: i64) {
 #[tokio::test]
 async fn what_a_process_leaves_the_next_one_sends() {
     let dir = tempfile::tempdir().expect("a folder");
-    // Some are stored without an answer, and then nothing is answered.
+    // Some are stored without an answer, and later ones are not answered.
     let seen = AtomicU64::new(0);
     let mock = Mock::new(move |event| match event {
         Event::Batch(_) if seen.fetch_add(1, Ordering::Relaxed) == 3 => {
@@ -123,7 +123,7 @@ async fn times_ahead_of_the_servers_clock_stay_in_the_spool() {
     assert_eq!(mock.total(), 100);
 }
 
-/// Each process is stopped after its Open was accepted and before it heard so.
+/// Each process is stopped after the server accepted its Open and before the answer.
 #[tokio::test]
 async fn lost_answers_to_open_keep_the_producer() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -230,7 +230,7 @@ async fn a_refused_batch_in_a_spool_is_set_aside() {
     assert_eq!((mock.total(), mock.dropped()), (490, 10));
 }
 
-/// Also of a batch that was being written when the time was over.
+/// Even of a batch that was being written when the time was over.
 #[tokio::test]
 async fn the_report_says_what_is_in_the_files() {
     let mock = Mock::good();

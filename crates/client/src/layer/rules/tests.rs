@@ -1,4 +1,4 @@
-//! When a layer warns that it sees no route.
+//! The warning of a layer that sees no route.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Requests that wait: none is lost, none is there twice, and there are never too many.
+//! Waiting requests: none is lost or duplicated, and the limit holds.
 
 use proptest::prelude::*;
 
@@ -90,7 +90,7 @@ fn threads_that_meet_a_full_queue_are_all_accounted_for() {
 
 /// The system may deschedule lock holders.
 #[test]
-fn whoever_finds_all_shards_locked_waits() {
+fn a_thread_waits_if_all_shards_are_locked() {
     let shards = Shards::new(1_000, 1_000);
     let started = std::sync::Barrier::new(3);
     let recorded = std::thread::scope(|scope| {
@@ -117,7 +117,7 @@ fn whoever_finds_all_shards_locked_waits() {
     assert_eq!(shards.counts().recorded, 1);
 }
 
-/// Yields until something is so, or a long time is over.
+/// Yields until the condition holds, or for a long time.
 fn comes_about(so: impl Fn() -> bool) -> bool {
     (0..1_000_000).any(|_| {
         std::thread::yield_now();

@@ -108,7 +108,7 @@ fn every_byte_flipped() {
     let directory = folder.path();
     for (name, bytes) in &files {
         for at in 0..bytes.len() {
-            // The zeros that fill the state are all alike.
+            // The zeros that pad the state are all alike.
             let filling = name == "state" && at % 4096 > 200;
             let patterns: &[u8] = if filling { &[0x10] } else { &[0x01, 0x80, 0xff] };
             for pattern in patterns {
@@ -120,7 +120,7 @@ fn every_byte_flipped() {
                 let hit = places
                     .iter()
                     .find(|(_, (file, start, end))| file == name && (*start..*end).contains(&at));
-                // The batch with the byte is lost, and no other.
+                // Only the batch with the byte is lost.
                 let expected: Vec<u64> = hit.map(|(sequence, _)| *sequence).into_iter().collect();
                 assert_eq!(lost, expected, "byte {at} of {name}");
                 assert_eq!(recovered.findings.len(), 1, "byte {at} of {name}: {recovered:?}");
@@ -229,7 +229,7 @@ fn a_closed_spool_knows_what_its_end_had() {
     let (mut spool, again) = open(folder.path());
     assert_eq!(again.missing, recovered.missing);
     assert_eq!(spool.read(11).unwrap(), batch(11));
-    // The hole keeps its extent for as long as any of it is pending.
+    // The hole keeps its extent while any of it is pending.
     spool.acknowledge(4).unwrap();
     assert_eq!(spool.read(5).unwrap(), Stored::Missing(recovered.missing[0]));
     spool.acknowledge(10).unwrap();
@@ -310,7 +310,7 @@ fn a_newer_version_is_refused_and_nothing_is_touched() {
     for (name, at) in places {
         let folder = scratch();
         store(folder.path(), &files);
-        // Something that would be mended otherwise.
+        // Damage that would otherwise be repaired.
         let last = files.keys().rfind(|name| is_segment(name)).unwrap();
         let cut = files[last].len() - 1;
         fs::write(folder.path().join(last), &files[last][..cut]).unwrap();
@@ -397,7 +397,7 @@ fn without_a_state_the_segments_say_who_it_is() {
     assert!(load(folder.path()) == files);
 }
 
-/// Something that happens to a file.
+/// An accident of a file.
 #[derive(Debug, Clone)]
 enum Edit {
     Flip(usize, u8),

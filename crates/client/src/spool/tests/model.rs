@@ -17,7 +17,7 @@ enum Step {
     Read(prop::sample::Index),
     Custody(u64, Vec<u64>),
     Sync,
-    /// The process ends without a word.
+    /// The process ends without closing the spool.
     Drop,
     Close,
     /// The process ends in the middle of the last append.
@@ -81,7 +81,7 @@ impl Model {
             let stored = spool.read(sequence).unwrap();
             match (stored, &self.batches[&sequence]) {
                 (Stored::Missing(hole), Stored::Missing(_)) => {
-                    // Holes that were made beside each other are one.
+                    // Adjacent holes are one.
                     self.batches.insert(sequence, Stored::Missing(hole));
                     holes.insert(hole.first, hole);
                 }
@@ -104,7 +104,7 @@ impl Model {
         self.next += 1;
     }
 
-    /// The last batch is gone: it is a hole if the state knew of it.
+    /// The last batch is lost: a hole if the state knew of it.
     fn torn(&mut self, recovered: &Recovered) {
         let last = self.next - 1;
         self.batches.remove(&last).unwrap();

@@ -21,7 +21,7 @@ const CHILD: Options =
 /// The user and the group of no privileges, `nobody` on most systems.
 const NOBODY: u32 = 65_534;
 
-/// Killed when the test ends, whatever happens.
+/// Killed when the test ends, even by a panic.
 struct Killed(Child);
 
 impl Drop for Killed {
@@ -31,7 +31,7 @@ impl Drop for Killed {
     }
 }
 
-/// This binary, which will only run the test `child` in a role.
+/// This binary, running only the test `child` in a role.
 fn command(role: &str, directory: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     as_child(&mut command, role, directory);
@@ -60,14 +60,14 @@ fn child() {
     }
 }
 
-/// Past the capture of the test harness.
+/// Bypasses the test harness's capture.
 fn say(text: &str) {
     let mut output = std::io::stdout().lock();
     writeln!(output, "@{text}").expect("the parent reads");
     output.flush().expect("the parent reads");
 }
 
-/// Says each sequence once its batch is appended, and acknowledges now and then.
+/// Prints each sequence once its batch is appended, and acknowledges now and then.
 fn append_for_ever(directory: &Path) {
     let (mut spool, _) = Spool::open(directory, CHILD, PRODUCER).unwrap();
     loop {
@@ -107,9 +107,9 @@ fn a_killed_process_loses_nothing_that_it_had_appended() {
         let mut lines = 0;
         let mut line = String::new();
         let mut before = None;
-        // At another point in each round; the kill itself falls where it falls.
+        // At another point in each round; the kill itself hits any step.
         while output.read_line(&mut line).unwrap() > 0 {
-            // A line without an end was not written in whole.
+            // A line without an end is incomplete.
             if let (Some((_, number)), true) = (line.split_once('@'), line.ends_with('\n')) {
                 let sequence: u64 = number.trim().parse().unwrap();
                 assert!(reported == 0 || sequence > reported);
@@ -171,8 +171,8 @@ fn a_directory_that_may_not_be_written_is_named() {
     }
     // Root may write everything, so it runs another user's program within reach.
     let program = folder.path().join("program");
-    // Not by this process: a child of another test could hold the copy open for writing, and such
-    // a file does not run.
+    // Another program copies it: a child of another test could hold a copy of this process's open
+    // for writing, and such a file does not run.
     let copy = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status();
     assert!(copy.unwrap().success());
     mode(&program, 0o755);
@@ -202,7 +202,7 @@ fn fill(directory: &Path) {
     assert!(matches!(error, Error::Io { action: "write", .. }), "{error:?}");
     say(&error.to_string());
     let full = spool.next_sequence() - 1;
-    // As often as one likes: the file ends with a whole record.
+    // Any number of times: the file ends with a whole record.
     for _ in 0..3 {
         assert!(spool.append(full + 1, rows(full + 1), &payload(full + 1)).is_err());
         assert_eq!(pending(&mut spool), (1..=full).map(batch).collect::<Vec<_>>());
@@ -219,7 +219,7 @@ fn fill(directory: &Path) {
     say(&format!("{}", spool.next_sequence()));
 }
 
-/// One segment that reaches the limit of the process before it is full.
+/// One segment that reaches the process's limit before its own.
 const CHILD_LARGE: Options =
     Options { bytes_max: 4 << 20, segment_bytes_max: 1 << 20, fsync: Fsync::EachBatch };
 

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::support::{Server, assert_counts, read_until, send};
 
-/// Says when it is dropped.
+/// Signals its drop.
 struct Dropped(mpsc::UnboundedSender<&'static str>);
 
 impl Drop for Dropped {
@@ -209,7 +209,7 @@ async fn odd_methods_are_counted() {
         let answer = server.ask(&format!("{method} /pot/1 HTTP/1.1")).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{method}: {answer}");
     }
-    // The server as a whole, which axum has no route for.
+    // The server as a whole, for which axum has no route.
     let answer = server.ask("OPTIONS * HTTP/1.1").await;
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
     let expected = [

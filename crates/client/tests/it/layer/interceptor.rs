@@ -14,7 +14,7 @@ use tower::Layer as _;
 use super::grpc::{Services, call_each_kind, channel, routes};
 use super::support::{Server, assert_counts};
 
-/// Each service with an interceptor of its own.
+/// Each service with its own interceptor.
 fn intercepted(queue: &Queue) -> Routes {
     let services = Services::default();
     let count = queue.interceptor("count.v1.CountService");

@@ -1,4 +1,4 @@
-//! Where the layer is put in axum: in a router, on a route, around the whole.
+//! The layer's places in axum: in a router, on a route, around the whole.
 
 use std::convert::Infallible;
 
@@ -13,7 +13,7 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use super::support::{assert_counts, request, status};
 
-/// Answers with the path that was matched.
+/// Answers with the matched path.
 async fn ok() -> &'static str {
     "ok"
 }
