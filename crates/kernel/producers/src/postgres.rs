@@ -140,7 +140,7 @@ pub(crate) async fn clear_setbacks(
 /// # Errors
 /// When the database fails.
 pub async fn dropped(
-    transaction: &Transaction<'_>,
+    transaction: &Transaction,
     domain: &str,
     first: i32,
     last: i32,
@@ -156,7 +156,7 @@ pub async fn dropped(
 /// # Errors
 /// When the database fails.
 pub async fn add_days(
-    transaction: &Transaction<'_>,
+    transaction: &Transaction,
     domain: &str,
     days: &Days,
 ) -> Result<(), Error> {
@@ -213,14 +213,14 @@ async fn open_once(
 
 /// A producer's batch locks it until it is stored. What waits for that holds one of few places, so
 /// it gives up soon and comes back later.
-async fn wait_briefly(transaction: &Transaction<'_>) -> Result<(), Error> {
+async fn wait_briefly(transaction: &Transaction) -> Result<(), Error> {
     let sql = include_str!("postgres/wait_hardly_for_producer.sql");
     transaction.script("limit the wait for a producer", sql).await
 }
 
 /// Where a producer stands, and since when. This locks it.
 async fn find(
-    transaction: &Transaction<'_>,
+    transaction: &Transaction,
     domain: &str,
     id: Uuid,
 ) -> Result<Option<Found>, Error> {
@@ -238,7 +238,7 @@ async fn find(
 
 /// Notes what is missing. Returns it if it is to be logged.
 async fn note(
-    transaction: &Transaction<'_>,
+    transaction: &Transaction,
     domain: &str,
     setback: Option<Setback>,
 ) -> Result<Option<Setback>, Error> {

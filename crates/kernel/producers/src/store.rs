@@ -34,7 +34,7 @@ pub trait OnForget: Send + Sync + 'static {
     /// When the database fails. The producer is not forgotten then.
     async fn postgres(
         &self,
-        transaction: &tally_store::postgres::Transaction<'_>,
+        transaction: &tally_store::postgres::Transaction,
         accepted: i64,
     ) -> Result<(), Error>;
 
@@ -202,7 +202,7 @@ impl Producers {
 impl OnForget for () {
     async fn postgres(
         &self,
-        _transaction: &tally_store::postgres::Transaction<'_>,
+        _transaction: &tally_store::postgres::Transaction,
         _accepted: i64,
     ) -> Result<(), Error> {
         Ok(())

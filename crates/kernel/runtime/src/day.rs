@@ -21,13 +21,11 @@ impl Day {
     pub const MAX: Self = Self(2_932_896);
 
     /// The day of a time in microseconds since 1970-01-01 UTC.
-    #[must_use]
     pub fn of_micros(micros: i64) -> Self {
         Self(i32::try_from(micros.div_euclid(DAY_MICROS)).expect("10^19 µs are fewer days"))
     }
 
     /// The day of a time.
-    #[must_use]
     pub fn of(time: Timestamp) -> Self {
         Self::of_micros(time.as_microsecond())
     }

@@ -26,7 +26,6 @@ struct Running(&'static str);
 
 impl Tasks {
     /// No tasks yet.
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
@@ -79,7 +78,6 @@ impl Drop for Running {
 
 impl Drain {
     /// Not draining yet.
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
@@ -90,7 +88,6 @@ impl Drain {
     }
 
     /// Whether the server is stopping.
-    #[must_use]
     pub fn has_begun(&self) -> bool {
         self.0.is_cancelled()
     }

@@ -58,9 +58,6 @@ pub trait Configured: Send + Sync {
     fn connections(&self) -> Connections;
 
     /// Starts it.
-    ///
-    /// # Errors
-    /// When the database fails.
     async fn start(
         self: Box<Self>,
         parts: Parts,
@@ -71,9 +68,6 @@ pub trait Configured: Send + Sync {
 #[async_trait]
 pub trait Running: Send + Sync {
     /// Whether it can store what is sent.
-    ///
-    /// # Errors
-    /// Why not, in one line.
     async fn ready(&self) -> Result<(), String>;
 
     /// How many rows are neither stored nor given up.
@@ -118,7 +112,6 @@ impl Connections {
     }
 
     /// All of them.
-    #[must_use]
     pub fn total(&self) -> usize {
         self.writers + self.others
     }
@@ -132,9 +125,6 @@ impl Domains {
     }
 
     /// Whether all of them can store what is sent.
-    ///
-    /// # Errors
-    /// Why the first one that cannot does not, in one line.
     pub async fn ready(&self) -> Result<(), String> {
         for domain in self.0.iter() {
             domain.running.ready().await?;
@@ -143,7 +133,6 @@ impl Domains {
     }
 
     /// How many rows are neither stored nor given up.
-    #[must_use]
     pub fn queued_rows(&self) -> usize {
         self.0.iter().map(|domain| domain.running.queued_rows()).sum()
     }

@@ -27,7 +27,6 @@ pub struct Doors {
 
 impl Doors {
     /// No doors yet.
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }

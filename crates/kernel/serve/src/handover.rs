@@ -77,9 +77,6 @@ pub struct Predecessor {
 
 impl Offer {
     /// Waits for a successor at this listener's address.
-    ///
-    /// # Errors
-    /// When the socket's name is taken, or cannot be made.
     pub fn new(listener: &Listener, work: Work) -> io::Result<Self> {
         let waiting = UnixListener::bind(name(listener.address()))?;
         let socket = listener.socket.as_fd().try_clone_to_owned()?;
@@ -172,16 +169,12 @@ impl Offer {
 
 impl Successor {
     /// The successor's process.
-    #[must_use]
     pub fn process(&self) -> i32 {
         self.process
     }
 
     /// Tells it that the port is its own. Drop the [`Offer`] before, and the successor only when
     /// the work is left.
-    ///
-    /// # Errors
-    /// When it is gone.
     pub async fn go(&mut self) -> io::Result<()> {
         within(ANSWER_MAX, self.stream.write_all(b"g")).await
     }
@@ -192,9 +185,6 @@ impl Successor {
 impl Predecessor {
     /// Asks the server that listens on `address` for its port. There is none when nobody answers
     /// who may be asked.
-    ///
-    /// # Errors
-    /// When it keeps the port.
     pub async fn ask(address: &str, work: &Work) -> Result<Option<(Listener, Self)>, Error> {
         let Ok(candidates) = tokio::net::lookup_host(address).await else { return Ok(None) };
         for candidate in candidates {
@@ -207,7 +197,6 @@ impl Predecessor {
     }
 
     /// The running server's process.
-    #[must_use]
     pub fn process(&self) -> i32 {
         self.process
     }
@@ -215,9 +204,6 @@ impl Predecessor {
     /// Tells it to stop listening, and waits until it has.
     ///
     /// One that is gone by now has stopped as well: this process has the socket.
-    ///
-    /// # Errors
-    /// When it does not answer in time.
     pub async fn stop(&mut self) -> Result<(), Error> {
         let told = async {
             let answer = async {
@@ -235,9 +221,6 @@ impl Predecessor {
     }
 
     /// Waits until its process has ended.
-    ///
-    /// # Errors
-    /// When it has not within `limit`.
     pub async fn ended(&mut self, limit: Duration) -> Result<(), Error> {
         let end = async {
             // A reset is an end as well.

@@ -30,8 +30,6 @@ pub struct Predecessor(Infallible);
 // === impl Offer ===
 
 impl Offer {
-    /// # Errors
-    /// Always.
     pub fn new(_listener: &Listener, _work: Work) -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
     }
@@ -46,13 +44,10 @@ impl Offer {
 
 impl Successor {
     /// Never.
-    #[must_use]
     pub fn process(&self) -> i32 {
         match self.0 {}
     }
 
-    /// # Errors
-    /// Never.
     pub async fn go(&mut self) -> io::Result<()> {
         match self.0 {}
     }
@@ -61,26 +56,19 @@ impl Successor {
 // === impl Predecessor ===
 
 impl Predecessor {
-    /// # Errors
-    /// Never.
     pub async fn ask(_address: &str, _work: &Work) -> Result<Option<(Listener, Self)>, Error> {
         Ok(None)
     }
 
     /// Never.
-    #[must_use]
     pub fn process(&self) -> i32 {
         match self.0 {}
     }
 
-    /// # Errors
-    /// Never.
     pub async fn stop(&mut self) -> Result<(), Error> {
         match self.0 {}
     }
 
-    /// # Errors
-    /// Never.
     pub async fn ended(&mut self, _limit: Duration) -> Result<(), Error> {
         match self.0 {}
     }

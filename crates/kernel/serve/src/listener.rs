@@ -20,9 +20,6 @@ pub struct Listener {
 
 impl Listener {
     /// Binds `address`, as in `127.0.0.1:7777`; port 0 means any free port.
-    ///
-    /// # Errors
-    /// When the address is taken, or is none of this machine's.
     pub async fn bind(address: &str) -> Result<Self, Error> {
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::AddrInUse => Error::PortInUse { address: address.to_owned() },
@@ -35,9 +32,6 @@ impl Listener {
     /// The socket that systemd, or whoever speaks its protocol (`sd_listen_fds(3)`), has opened
     /// for this process. It outlives the process, so connections wait during a restart instead
     /// of being refused.
-    ///
-    /// # Errors
-    /// When `LISTEN_FDS` promises something else than one listening TCP socket.
     #[cfg(unix)]
     pub fn inherited() -> Result<Option<Self>, Error> {
         let failed = |problem: String| Error::Inherited { problem };
@@ -53,16 +47,12 @@ impl Listener {
     }
 
     /// No socket: there is no such protocol here.
-    ///
-    /// # Errors
-    /// None.
     #[cfg(not(unix))]
     pub fn inherited() -> Result<Option<Self>, Error> {
         Ok(None)
     }
 
     /// Where it listens.
-    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -67,9 +67,6 @@ pub struct Server {
 impl Server {
     /// A server of these domains. Their UDP sockets are read from now on, until the drain begins.
     /// `GET /` answers with the title, the gRPC services, and the hints.
-    ///
-    /// # Errors
-    /// When a UDP socket cannot be bound.
     pub async fn open(
         title: &str,
         hints: &str,
@@ -91,16 +88,12 @@ impl Server {
     }
 
     /// The domains, to ask and to wait for while the server runs.
-    #[must_use]
     pub fn domains(&self) -> Domains {
         self.domains.clone()
     }
 
     /// Serves until the drain begins and every call is answered. `probe` says whether the
     /// server can do its work.
-    ///
-    /// # Errors
-    /// When the listener fails.
     pub async fn run<P, F>(self, listener: Listener, probe: P, drain: &Drain) -> Result<(), Error>
     where
         P: Fn() -> F + Send + 'static,

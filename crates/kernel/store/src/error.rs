@@ -15,10 +15,6 @@ struct Locked;
 /// Adds the step that failed to a driver's error.
 pub trait Step<T> {
     /// Names the step, in the imperative: `count the rows`.
-    ///
-    /// # Errors
-    /// The driver's error, classified. It counts as [`Outcome::Determinate`], because a statement
-    /// that fails before COMMIT is never stored.
     fn step(self, step: &'static str) -> Result<T, Error>;
 }
 
@@ -29,7 +25,6 @@ pub(crate) fn locked(step: impl Into<String>) -> Error {
 
 /// Whether another server uses the database, which takes one at a time. When that one has stopped,
 /// it can be opened.
-#[must_use]
 pub fn is_locked(error: &Error) -> bool {
     error.find::<Locked>().is_some()
 }

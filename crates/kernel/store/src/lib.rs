@@ -48,10 +48,6 @@ pub enum Database {
 
 impl Database {
     /// Opens the database and checks that it answers.
-    ///
-    /// # Errors
-    /// When it cannot be reached, refuses the user, or is too old. A second server on one
-    /// SQLite file is refused.
     pub async fn open(url: &DatabaseUrl, settings: postgres::Settings) -> Result<Self, Error> {
         match url {
             DatabaseUrl::Postgres(url) => {
@@ -62,7 +58,6 @@ impl Database {
     }
 
     /// Which SQL it understands.
-    #[must_use]
     pub fn dialect(&self) -> Dialect {
         match self {
             Self::Postgres(database) => database.dialect(),
@@ -71,9 +66,6 @@ impl Database {
     }
 
     /// Asks the database for a sign of life.
-    ///
-    /// # Errors
-    /// When it does not answer, or cannot be written to.
     pub async fn ping(&self) -> Result<(), Error> {
         match self {
             Self::Postgres(database) => database.ping().await,
@@ -82,9 +74,6 @@ impl Database {
     }
 
     /// Whether what was stored is found the next time, for the end of a server.
-    ///
-    /// # Errors
-    /// When a SQLite file was removed or replaced.
     pub fn check_at_end(&self) -> Result<(), Error> {
         match self {
             Self::Postgres(_) => Ok(()),
@@ -93,10 +82,6 @@ impl Database {
     }
 
     /// Closes the database at the end. A SQLite database is one file then, which can be copied.
-    ///
-    /// # Errors
-    /// When something of a SQLite database stays in the write-ahead log beside it, where it is
-    /// found the next time.
     pub async fn close(&self) -> Result<(), Error> {
         match self {
             Self::Postgres(_) => Ok(()),

@@ -34,9 +34,6 @@ pub struct Schema {
 impl Migrations {
     /// Applies what is missing, and says where the database stood before. Several servers may
     /// do this at once.
-    ///
-    /// # Errors
-    /// When the database is newer than the program, or a migration fails.
     pub async fn run(&self, database: &Database) -> Result<Schema, Error> {
         match database {
             Database::Postgres(database) => postgres::migrate::run(self, database).await,
@@ -45,9 +42,6 @@ impl Migrations {
     }
 
     /// Says what is missing, and changes nothing.
-    ///
-    /// # Errors
-    /// When the database is newer than the program.
     pub async fn check(&self, database: &Database) -> Result<Schema, Error> {
         match database {
             Database::Postgres(database) => postgres::migrate::check(self, database).await,
@@ -56,13 +50,11 @@ impl Migrations {
     }
 
     /// The newest migration that the program has for this kind of database.
-    #[must_use]
     pub fn latest(&self, dialect: Dialect) -> i64 {
         self.runner(dialect).get_migrations().iter().map(Migration::version).max().unwrap_or(0)
     }
 
     /// The names of the migrations that a new database lacks: all of them.
-    #[must_use]
     pub fn pending_of_none(&self, dialect: Dialect) -> Vec<String> {
         let runner = self.runner(dialect);
         let mut all: Vec<_> = runner.get_migrations().iter().collect();

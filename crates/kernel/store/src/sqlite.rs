@@ -66,9 +66,6 @@ impl Database {
     }
 
     /// Runs on the writer's thread, in the order of the calls.
-    ///
-    /// # Errors
-    /// What `work` returns.
     pub async fn write<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -86,9 +83,6 @@ impl Database {
 
     /// Runs on the reader's thread; a transaction there sees one snapshot, and holds up no
     /// writer.
-    ///
-    /// # Errors
-    /// What `work` returns.
     pub async fn read<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,

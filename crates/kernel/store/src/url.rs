@@ -140,9 +140,6 @@ impl DatabaseUrl {
     }
 
     /// The same URL, with what libpq would read for what it leaves out.
-    ///
-    /// # Errors
-    /// When that is wrong.
     pub fn completed(self, environment: &Environment) -> Result<Self, InvalidUrl> {
         match self {
             Self::Postgres(url) => url.completed(environment).map(Box::new).map(Self::Postgres),

@@ -60,7 +60,7 @@ pub(super) async fn read(
 
 /// Streams an answer, in pieces.
 async fn send<T>(
-    transaction: &Transaction<'_>,
+    transaction: &Transaction,
     sql: &str,
     read: impl Fn(&Row) -> T,
     piece: impl Fn(Vec<T>) -> Piece,

@@ -55,7 +55,7 @@ pub trait Table: Send {
     /// Copies rows.
     fn copy(
         &self,
-        _transaction: &Transaction<'_>,
+        _transaction: &Transaction,
         _content: &[Self::Content],
     ) -> impl Future<Output = Result<(), Error>> + Send {
         ready(Ok(()))
@@ -69,7 +69,7 @@ pub trait Table: Send {
     /// Stores it. This comes first in every transaction, so that two batches cannot deadlock.
     fn store_more(
         &mut self,
-        _transaction: &Transaction<'_>,
+        _transaction: &Transaction,
     ) -> impl Future<Output = Result<(), Error>> + Send {
         ready(Ok(()))
     }
@@ -153,7 +153,7 @@ async fn what_is_new<T: Table>(
 
 /// Whether all of it fitted; if not, nothing happened.
 async fn in_transaction<T: Table>(
-    transaction: &Transaction<'_>,
+    transaction: &Transaction,
     table: &T,
     plan: &mut Plan<T::Content>,
 ) -> Result<bool, Error> {
@@ -191,7 +191,7 @@ async fn in_one<T: Table>(
 
 /// Where the producers of a batch stand, and stay until the transaction ends.
 async fn places<C>(
-    transaction: &Transaction<'_>,
+    transaction: &Transaction,
     batch: &Batch<'_, Parcel<C>>,
 ) -> Result<Places, Error> {
     let step = "look where producers stand";
@@ -215,7 +215,7 @@ fn adapt<T: Table>(table: &T, plan: &mut Plan<T::Content>) {
     plan.content = content.into_iter().map(|one| table.adapt(one)).collect();
 }
 
-async fn commit(transaction: Transaction<'_>) -> Result<(), Error> {
+async fn commit(transaction: Transaction) -> Result<(), Error> {
     faults::point("append.before_commit").await;
     transaction.commit().await?;
     faults::point("append.committed").await;

@@ -41,7 +41,6 @@ pub struct Environment {
 
 impl Environment {
     /// What this process has.
-    #[must_use]
     pub fn of_process() -> Self {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
@@ -50,9 +49,6 @@ impl Environment {
     }
 
     /// Adds what the URL leaves out. The notes are for people.
-    ///
-    /// # Errors
-    /// When the hosts have more than one password.
     pub(super) fn complete(
         &self,
         parameters: &mut Parameters,

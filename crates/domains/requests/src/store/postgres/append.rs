@@ -70,7 +70,7 @@ pub(crate) async fn try_write(database: &Database, row: &str) -> Result<()> {
 }
 
 /// Stores rows, whoever has counted them.
-pub(super) async fn copy_rows(transaction: &Transaction<'_>, rows: &[Rows]) -> Result<()> {
+pub(super) async fn copy_rows(transaction: &Transaction, rows: &[Rows]) -> Result<()> {
     let step = "copy rows";
     let copy = transaction.copy_in::<_, Bytes>(include_str!("append_copy.sql")).await.step(step)?;
     pin_mut!(copy);
@@ -107,7 +107,7 @@ impl Table for Named<'_> {
         self.way.copy_rows_min.is_some_and(|min| rows >= min)
     }
 
-    async fn copy(&self, transaction: &Transaction<'_>, content: &[Rows]) -> Result<()> {
+    async fn copy(&self, transaction: &Transaction, content: &[Rows]) -> Result<()> {
         copy_rows(transaction, content).await
     }
 
@@ -115,7 +115,7 @@ impl Table for Named<'_> {
         !self.names.new.is_empty()
     }
 
-    async fn store_more(&mut self, transaction: &Transaction<'_>) -> Result<()> {
+    async fn store_more(&mut self, transaction: &Transaction) -> Result<()> {
         self.moved = endpoints::add(transaction, &self.names.new).await?;
         Ok(())
     }
