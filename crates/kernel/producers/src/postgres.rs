@@ -136,9 +136,6 @@ pub(crate) async fn clear_setbacks(
 }
 
 /// How much of these days was dropped, by all clients of a domain together.
-///
-/// # Errors
-/// When the database fails.
 pub async fn dropped(
     transaction: &Transaction,
     domain: &str,
@@ -152,14 +149,7 @@ pub async fn dropped(
 
 /// Adds to the days of a domain what belongs to no producer that it has: forgotten ones brought it, or
 /// something without a number.
-///
-/// # Errors
-/// When the database fails.
-pub async fn add_days(
-    transaction: &Transaction,
-    domain: &str,
-    days: &Days,
-) -> Result<(), Error> {
+pub async fn add_days(transaction: &Transaction, domain: &str, days: &Days) -> Result<(), Error> {
     let (accepted, dropped): (Vec<i64>, Vec<i64>) =
         days.values().map(|counted| (counted.accepted, counted.dropped)).unzip();
     let days: Vec<i32> = days.keys().copied().collect();
@@ -219,11 +209,7 @@ async fn wait_briefly(transaction: &Transaction) -> Result<(), Error> {
 }
 
 /// Where a producer stands, and since when. This locks it.
-async fn find(
-    transaction: &Transaction,
-    domain: &str,
-    id: Uuid,
-) -> Result<Option<Found>, Error> {
+async fn find(transaction: &Transaction, domain: &str, id: Uuid) -> Result<Option<Found>, Error> {
     let sql = include_str!("postgres/find_producer.sql");
     let rows = transaction.rows("look where a producer stands", sql, &[&id, &domain]).await?;
     Ok(rows.first().map(|row| {

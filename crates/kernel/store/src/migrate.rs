@@ -32,20 +32,20 @@ pub struct Schema {
 // === impl Migrations ===
 
 impl Migrations {
-    /// Applies what is missing, and says where the database stood before. Several servers may
-    /// do this at once.
+    /// Applies what is missing, and says where the database stood before. Several servers may do
+    /// this at once. A database that is newer than the program is refused.
     pub async fn run(&self, database: &Database) -> Result<Schema, Error> {
         match database {
             Database::Postgres(database) => postgres::migrate::run(self, database).await,
-            Database::Sqlite(database) => sqlite::migrate::run(*self, database).await,
+            Database::Sqlite(database) => sqlite::migrate::check(*self, database, true).await,
         }
     }
 
-    /// Says what is missing, and changes nothing.
+    /// The same, but changes nothing.
     pub async fn check(&self, database: &Database) -> Result<Schema, Error> {
         match database {
             Database::Postgres(database) => postgres::migrate::check(self, database).await,
-            Database::Sqlite(database) => sqlite::migrate::check(*self, database).await,
+            Database::Sqlite(database) => sqlite::migrate::check(*self, database, false).await,
         }
     }
 

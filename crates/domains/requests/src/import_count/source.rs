@@ -55,7 +55,8 @@ pub(super) async fn read(
         send(&transaction, include_str!("requests.sql"), request, Piece::Requests, pieces).await?;
     }
     let _ = pieces.send(Ok(Piece::End)).await;
-    transaction.rollback().await
+    transaction.rollback().await?.release();
+    Ok(())
 }
 
 /// Streams an answer, in pieces.

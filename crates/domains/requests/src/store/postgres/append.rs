@@ -51,14 +51,13 @@ pub(crate) async fn append(
     names: &Names,
     way: &Way,
 ) -> Result<Appended, WriteError> {
-    let mut connection = database.writer().await?;
+    let connection = database.writer().await?;
     if database.writers_made() != names.state {
         connection.release();
         return Ok(Appended::Stale);
     }
     let mut named = Named { names, moved: HashMap::new(), way };
-    let fates = postgres::append(&mut connection, batch, &mut named).await?;
-    connection.release();
+    let fates = postgres::append(connection, batch, &mut named).await?;
     Ok(Appended::Stored { fates, moved: named.moved })
 }
 

@@ -61,7 +61,7 @@ pub(super) async fn import_count(database: &Database, mut tables: CountTables) -
         transaction.commit().await?;
         faults::point("import_count.committed").await;
     } else {
-        transaction.rollback().await?;
+        transaction.rollback().await?.release();
     }
     Ok(tables.settling.imported)
 }
@@ -82,11 +82,7 @@ async fn name(
 }
 
 /// How many were imported before of each.
-async fn imported(
-    transaction: &Transaction,
-    source: &str,
-    counts: &[Count],
-) -> Result<Vec<i64>> {
+async fn imported(transaction: &Transaction, source: &str, counts: &[Count]) -> Result<Vec<i64>> {
     let step = "read what was imported before";
     let days: Vec<Option<i32>> = counts.iter().map(|count| count.day).collect();
     let methods: Vec<i64> = counts.iter().map(|count| i64::from(count.method)).collect();
