@@ -92,7 +92,6 @@ impl Workers {
                 }
             });
         }
-        tasks.close();
         Self { tasks, progress }
     }
 

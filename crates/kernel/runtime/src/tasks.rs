@@ -53,13 +53,9 @@ impl Tasks {
         Self::new().spawn(name, future)
     }
 
-    /// Lets [`Tasks::finished`] return once every task has ended.
-    pub fn close(&self) {
-        self.tracker.close();
-    }
-
-    /// Waits until [`Tasks::close`] was called and every task has ended.
+    /// Waits until every task has ended.
     pub async fn finished(&self) {
+        self.tracker.close();
         self.tracker.wait().await;
     }
 }
@@ -130,7 +126,6 @@ mod tests {
         let tasks = Tasks::new();
         let panicked = tasks.spawn("falls over", async { panic!("on purpose") });
         let fine = tasks.spawn("stands", async { 7 });
-        tasks.close();
         tasks.finished().await;
         assert!(panicked.await.is_err());
         assert_eq!(fine.await.expect("stands"), 7);
