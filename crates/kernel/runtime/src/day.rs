@@ -30,7 +30,7 @@ impl Day {
         Self::of_micros(time.as_microsecond())
     }
 
-    /// Its first microsecond, since 1970-01-01 UTC.
+    /// When it begins, in microseconds since 1970-01-01 UTC.
     #[must_use]
     pub fn start_micros(self) -> i64 {
         i64::from(self.0) * DAY_MICROS

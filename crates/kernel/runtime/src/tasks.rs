@@ -6,14 +6,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use tokio_util::task::TaskTracker;
 
-/// Starts tasks with a name and waits for all of them when the process ends.
-///
-/// A server drains in order: it has one `Tasks` for each stage, and closes them one after
-/// the other.
+/// Starts tasks with a name, and waits for them at the end. A server has one `Tasks` for each stage
+/// of its drain.
 #[derive(Debug, Clone, Default)]
-pub struct Tasks {
-    tracker: TaskTracker,
-}
+pub struct Tasks(TaskTracker);
 
 /// Tells a task that the server is stopping.
 #[derive(Debug, Clone, Default)]
@@ -25,7 +21,7 @@ struct Running(&'static str);
 // === impl Tasks ===
 
 impl Tasks {
-    /// No tasks yet.
+    /// Without tasks yet.
     pub fn new() -> Self {
         Self::default()
     }
@@ -38,13 +34,13 @@ impl Tasks {
         F::Output: Send + 'static,
     {
         let running = Running(name);
-        self.tracker.spawn(async move {
+        self.0.spawn(async move {
             let _running = running;
             future.await
         })
     }
 
-    /// Starts a task that no drain waits for: the process may end in the middle of it.
+    /// Starts a task that no drain waits for: the process may end before it does.
     pub fn detach<F>(name: &'static str, future: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
@@ -55,8 +51,8 @@ impl Tasks {
 
     /// Waits until every task has ended.
     pub async fn finished(&self) {
-        self.tracker.close();
-        self.tracker.wait().await;
+        self.0.close();
+        self.0.wait().await;
     }
 }
 

@@ -48,7 +48,7 @@ impl Environment {
         Self { variables: std::env::vars_os().filter_map(text).collect() }
     }
 
-    /// Adds what the URL leaves out. The notes are for people.
+    /// Adds what the URL leaves out, and notes for people.
     pub(super) fn complete(
         &self,
         parameters: &mut Parameters,
@@ -75,7 +75,7 @@ impl Environment {
         Ok(())
     }
 
-    /// What the password file has for the hosts. Each gets the same one, so none may have another.
+    /// The password file's password for the hosts, which must be the same for all.
     fn password(
         &self,
         path: &Path,
@@ -154,8 +154,8 @@ fn is_open_to_others(_: &fs::Metadata) -> bool {
     false
 }
 
-/// The password of a line `host:port:database:user:password`, if the line is for what is wanted. A
-/// `*` is for everything, and a backslash goes before a colon or a backslash that is meant.
+/// The password of a line `host:port:database:user:password`, if the line is for what is wanted. `*`
+/// matches everything, and a backslash escapes a colon or a backslash.
 fn password_of(line: &str, wanted: [&str; 4]) -> Option<String> {
     if line.starts_with('#') {
         return None;

@@ -13,8 +13,8 @@ use super::InvalidUrl;
 use crate::Dialect;
 use crate::postgres::TlsSettings;
 
-/// Parameters of libpq that are about something that Tally does not have. Any other name is a
-/// setting of the session, and the database knows whether there is such a one.
+/// Parameters of libpq for what Tally does not have. Any other name is a setting of the session,
+/// which the database knows or refuses.
 const UNSUPPORTED: [&str; 24] = [
     "fallback_application_name",
     "gssdelegation",
@@ -42,7 +42,7 @@ const UNSUPPORTED: [&str; 24] = [
     "sslpassword",
 ];
 
-/// Names and values, each with the variable that it comes from, if it is not from the URL.
+/// Names and values, each with its variable if it is not from the URL.
 #[derive(Clone, Default)]
 pub(super) struct Parameters(BTreeMap<String, (String, Option<&'static str>)>);
 

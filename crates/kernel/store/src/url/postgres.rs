@@ -22,13 +22,12 @@ pub struct PostgresUrl {
 // === impl PostgresUrl ===
 
 impl PostgresUrl {
-    /// Which SQL the database understands, as far as the URL says.
+    /// Which SQL the database understands, according to the URL.
     pub fn dialect(&self) -> Dialect {
         self.dialect
     }
 
-    /// Which database it is, as far as the URL says: another number for every other host, port,
-    /// database, user or option. It says nothing of the password.
+    /// A number for the host, port, database, user and options of the URL, without the password.
     pub fn fingerprint(&self) -> u64 {
         use std::hash::{DefaultHasher, Hash as _, Hasher as _};
         let config = &self.config;
@@ -39,7 +38,7 @@ impl PostgresUrl {
         hasher.finish()
     }
 
-    /// What a person should know of what was read besides the URL, such as a file that was ignored.
+    /// Notes for people about what was read besides the URL, such as an ignored file.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
