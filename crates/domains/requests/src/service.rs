@@ -119,7 +119,6 @@ impl Service {
     /// Waits, after the drain has begun, until the streams are answered and the queue is
     /// written.
     pub async fn finished(&self) {
-        self.streams.tasks.close();
         self.streams.tasks.finished().await;
         self.streams.queue.close();
         self.workers.finished().await;

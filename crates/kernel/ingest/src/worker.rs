@@ -92,13 +92,11 @@ impl Workers {
                 }
             });
         }
-        tasks.close();
         Self { tasks, progress }
     }
 
     /// Why rows cannot be stored: the last attempt failed, or a batch is being written for too
     /// long.
-    #[must_use]
     pub fn trouble(&self) -> Option<Trouble> {
         self.progress.trouble()
     }

@@ -91,31 +91,19 @@ pub trait Batches: Send + 'static {
 
     /// Holds a batch against the limits before the stream waits for its place, so that nothing that
     /// is too large stays in memory.
-    ///
-    /// # Errors
-    /// What is wrong with it.
     fn measure(&self, batch: &Self::Batch) -> Result<Size, Self::Invalid>;
 
     /// Notes what later batches build upon. This comes for every batch, even if it is stored already
     /// or on its way.
-    ///
-    /// # Errors
-    /// What is wrong with it.
     fn learn(&mut self, batch: &mut Self::Batch) -> Result<(), Self::Invalid>;
 
     /// Begins a run.
     fn builder(&self) -> Self::Builder;
 
     /// Adds the rows of a batch, or none of them.
-    ///
-    /// # Errors
-    /// What is wrong with it.
     fn add(&mut self, batch: &Self::Batch, into: &mut Self::Builder) -> Result<(), Self::Invalid>;
 
     /// Notes what the client says when it is done.
-    ///
-    /// # Errors
-    /// What is wrong with it, in words.
     fn done(&mut self, done: Self::Done) -> Result<(), Cow<'static, str>>;
 
     /// What is stored when the producer is forgotten.

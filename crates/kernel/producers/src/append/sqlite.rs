@@ -13,9 +13,6 @@ use crate::run::{Content, Parcel};
 
 /// Moves the producers of a batch, and counts what is new of it to its days. The caller stores the
 /// content of the plan in the same transaction; after its commit the plan's fates are the batch's.
-///
-/// # Errors
-/// When the database fails, or the batch's number does not fit.
 pub fn append<C: Content>(
     transaction: &Transaction<'_>,
     domain: &str,

@@ -51,14 +51,13 @@ pub(crate) async fn append(
     names: &Names,
     way: &Way,
 ) -> Result<Appended, WriteError> {
-    let mut connection = database.writer().await?;
+    let connection = database.writer().await?;
     if database.writers_made() != names.state {
         connection.release();
         return Ok(Appended::Stale);
     }
     let mut named = Named { names, moved: HashMap::new(), way };
-    let fates = postgres::append(&mut connection, batch, &mut named).await?;
-    connection.release();
+    let fates = postgres::append(connection, batch, &mut named).await?;
     Ok(Appended::Stored { fates, moved: named.moved })
 }
 
@@ -70,7 +69,7 @@ pub(crate) async fn try_write(database: &Database, row: &str) -> Result<()> {
 }
 
 /// Stores rows, whoever has counted them.
-pub(super) async fn copy_rows(transaction: &Transaction<'_>, rows: &[Rows]) -> Result<()> {
+pub(super) async fn copy_rows(transaction: &Transaction, rows: &[Rows]) -> Result<()> {
     let step = "copy rows";
     let copy = transaction.copy_in::<_, Bytes>(include_str!("append_copy.sql")).await.step(step)?;
     pin_mut!(copy);
@@ -107,7 +106,7 @@ impl Table for Named<'_> {
         self.way.copy_rows_min.is_some_and(|min| rows >= min)
     }
 
-    async fn copy(&self, transaction: &Transaction<'_>, content: &[Rows]) -> Result<()> {
+    async fn copy(&self, transaction: &Transaction, content: &[Rows]) -> Result<()> {
         copy_rows(transaction, content).await
     }
 
@@ -115,7 +114,7 @@ impl Table for Named<'_> {
         !self.names.new.is_empty()
     }
 
-    async fn store_more(&mut self, transaction: &Transaction<'_>) -> Result<()> {
+    async fn store_more(&mut self, transaction: &Transaction) -> Result<()> {
         self.moved = endpoints::add(transaction, &self.names.new).await?;
         Ok(())
     }

@@ -39,7 +39,7 @@ pub(crate) async fn list(
 /// Adds names, and says which of them the database has under another id. They are in order of
 /// their ids, so that two servers that add the same ones do not deadlock.
 pub(crate) async fn add(
-    transaction: &Transaction<'_>,
+    transaction: &Transaction,
     names: &[Arc<Named>],
 ) -> Result<HashMap<EndpointId, EndpointId>> {
     let step = "add endpoints";

@@ -61,7 +61,7 @@ pub(super) async fn import_count(database: &Database, mut tables: CountTables) -
         transaction.commit().await?;
         faults::point("import_count.committed").await;
     } else {
-        transaction.rollback().await?;
+        transaction.rollback().await?.release();
     }
     Ok(tables.settling.imported)
 }
@@ -82,11 +82,7 @@ async fn name(
 }
 
 /// How many were imported before of each.
-async fn imported(
-    transaction: &Transaction<'_>,
-    source: &str,
-    counts: &[Count],
-) -> Result<Vec<i64>> {
+async fn imported(transaction: &Transaction, source: &str, counts: &[Count]) -> Result<Vec<i64>> {
     let step = "read what was imported before";
     let days: Vec<Option<i32>> = counts.iter().map(|count| count.day).collect();
     let methods: Vec<i64> = counts.iter().map(|count| i64::from(count.method)).collect();
@@ -96,7 +92,7 @@ async fn imported(
 }
 
 /// Adds to the totals.
-async fn add(transaction: &Transaction<'_>, tables: &CountTables) -> Result<()> {
+async fn add(transaction: &Transaction, tables: &CountTables) -> Result<()> {
     let step = "add to the totals";
     let totals = &tables.settling.totals;
     let days: Vec<i32> = totals.keys().map(|(day, _)| day.0).collect();
@@ -112,7 +108,7 @@ async fn add(transaction: &Transaction<'_>, tables: &CountTables) -> Result<()> 
 }
 
 /// Notes what was imported.
-async fn note(transaction: &Transaction<'_>, of: &Imported, new: &[Noted]) -> Result<()> {
+async fn note(transaction: &Transaction, of: &Imported, new: &[Noted]) -> Result<()> {
     let step = "note what was imported";
     let days: Vec<i32> = new.iter().map(|one| one.day).collect();
     let methods: Vec<i64> = new.iter().map(|one| i64::from(one.method)).collect();
@@ -123,6 +119,6 @@ async fn note(transaction: &Transaction<'_>, of: &Imported, new: &[Noted]) -> Re
 }
 
 /// Counts the requests to their days, as every batch does.
-async fn accept(transaction: &Transaction<'_>, tables: &CountTables) -> Result<()> {
+async fn accept(transaction: &Transaction, tables: &CountTables) -> Result<()> {
     tally_producers::postgres::add_days(transaction, NAME, &tables.settling.accepted).await
 }

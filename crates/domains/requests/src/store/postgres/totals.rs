@@ -35,7 +35,7 @@ pub(crate) async fn read(database: &Database, query: &Query, lock: Option<&str>)
 }
 
 /// The endpoints that the filter lets through, if there is one.
-async fn filtered(transaction: &Transaction<'_>, query: &Query) -> Result<Option<Vec<EndpointId>>> {
+async fn filtered(transaction: &Transaction, query: &Query) -> Result<Option<Vec<EndpointId>>> {
     let filter = &query.filter;
     if filter.is_empty() {
         return Ok(None);
@@ -48,7 +48,7 @@ async fn filtered(transaction: &Transaction<'_>, query: &Query) -> Result<Option
 
 /// Adds what is rolled up. Postgres sums longer periods itself, so that it need not send every day.
 async fn rolled_up(
-    transaction: &Transaction<'_>,
+    transaction: &Transaction,
     query: &Query,
     ids: Option<Vec<EndpointId>>,
     collector: &mut Collector,
@@ -80,7 +80,7 @@ fn periods(days: DayRange, granularity: Granularity) -> (Vec<i32>, Vec<i32>) {
 
 /// Runs a query whose rows are a day, an endpoint and a count.
 async fn collect(
-    transaction: &Transaction<'_>,
+    transaction: &Transaction,
     sql: &'static str,
     values: &[&(dyn ToSql + Sync)],
     collector: &mut Collector,
@@ -95,7 +95,7 @@ async fn collect(
 
 /// The names of an answer's endpoints, as far as the dictionary has them.
 async fn named(
-    transaction: &Transaction<'_>,
+    transaction: &Transaction,
     collector: &Collector,
 ) -> Result<Vec<(EndpointId, Endpoint)>> {
     let (step, sql) = ("name the endpoints of an answer", include_str!("find_endpoints.sql"));
