@@ -16,7 +16,7 @@ const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// What is looked after. Clones are the same.
 #[derive(Clone)]
 pub(crate) struct House {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<Store>,
     pub(crate) endpoints: Arc<Endpoints>,
     pub(crate) producers: Producers,
     pub(crate) clock: Arc<dyn Clock>,

@@ -42,7 +42,7 @@ pub struct Service {
     pub(crate) streams: Arc<Streams<Rows>>,
     /// How many totals an answer may have.
     pub(crate) totals_max: usize,
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
     producers: Producers,
     house: House,
     /// A place for each query that may use the database now.

@@ -254,9 +254,6 @@ impl Collector {
     }
 
     /// The answer, with the names of the endpoints. Those without a name are `_unknown`.
-    ///
-    /// # Errors
-    /// When it has too many totals.
     pub(crate) fn finish(mut self, names: Vec<(EndpointId, Endpoint)>) -> Result<Totals, TooMany> {
         let mut endpoints: Vec<(Endpoint, Option<u32>)> = names
             .into_iter()

@@ -16,7 +16,7 @@ const STALE_MAX: usize = 32;
 
 /// The store, and the names that it is believed to have.
 pub(crate) struct Naming {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<Store>,
     pub(crate) endpoints: Arc<Endpoints>,
 }
 

@@ -42,7 +42,7 @@ pub(crate) async fn stopped(folder: &tempfile::TempDir, counting: Counting) -> V
     live(&*store::open(&database)).await
 }
 
-async fn live(store: &dyn Store) -> Vec<Total> {
+async fn live(store: &Store) -> Vec<Total> {
     let query = query(tally_requests::Granularity::Day, true);
     listed(&ask(store, &query).await.expect("not too many"))
 }

@@ -89,7 +89,7 @@ async fn two_stores_name_the_same_endpoints_at_once(backend: Backend) {
         let mut names: Vec<_> = (0..50).map(|n| named(n % 5, &format!("/{round}/{n}"))).collect();
         names.sort_by_key(|one| one.id);
         let chunks = [names.iter().map(|one| (one.id, noon(OLD))).collect::<Rows>().into()];
-        let one = async |store: &dyn Store| {
+        let one = async |store: &Store| {
             let batch = batch(Uuid::now_v7(), 1, &chunks);
             for _ in 0..SENDS_MAX {
                 match append_named(store, &batch, &names).await {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use tally_runtime::faults;
+use tally_runtime::{Kind, faults};
+use tally_store::Error;
 use tally_store::postgres::{Database, Isolation, Transaction};
 use tally_store::retry::Policy;
 
-use super::super::Result;
+use super::super::{Result, is_cockroach};
 use super::{append, endpoints};
 use crate::NAME;
 use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
@@ -17,7 +18,12 @@ use crate::model::{EndpointId, Named};
 const TOTALS: usize = 10_000;
 
 /// Imports what is new.
-pub(super) async fn import_count(database: &Database, mut tables: CountTables) -> Result<Imported> {
+pub(crate) async fn import_count(database: &Database, mut tables: CountTables) -> Result<Imported> {
+    if is_cockroach(database) {
+        let step = "import the Go server's tables into CockroachDB, where one transaction cannot \
+                    take so much: import them into Postgres or SQLite";
+        return Err(Error::permanent(step, Kind::FailedPrecondition));
+    }
     let step = "begin to import the Go server's tables";
     let is_real = !tables.settling.how.dry_run;
     let transaction = database.begin(Isolation::Default).await?;
