@@ -40,11 +40,11 @@ async fn main() -> Result<()> {
             let database = Database::open(&url, Settings::default()).await?;
             MIGRATIONS.run(&database).await?;
             let store = store::open(&database);
-            fill(&*store, days, endpoints).await?;
+            fill(&store, days, endpoints).await?;
             print!("{name:<8} {days:>3} days × {endpoints:>4} endpoints");
             for granularity in [Granularity::Day, Granularity::Month, Granularity::Whole] {
                 for live in [false, true] {
-                    let ms = ask(&*store, days, granularity, live).await?.as_secs_f64() * 1e3;
+                    let ms = ask(&store, days, granularity, live).await?.as_secs_f64() * 1e3;
                     print!("  {granularity:?}{} {ms:.1}", if live { " live" } else { "" });
                 }
             }

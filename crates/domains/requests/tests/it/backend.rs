@@ -239,12 +239,12 @@ impl Backend {
 
     /// Live totals by day.
     pub(crate) async fn live(&self) -> Vec<Total> {
-        listed(&ask(&*self.store, &query(Granularity::Day, true)).await.expect("not too many"))
+        listed(&ask(&self.store, &query(Granularity::Day, true)).await.expect("not too many"))
     }
 
     /// Rolled-up totals by day.
     pub(crate) async fn rolled_up(&self) -> Vec<Total> {
-        listed(&ask(&*self.store, &query(Granularity::Day, false)).await.expect("not too many"))
+        listed(&ask(&self.store, &query(Granularity::Day, false)).await.expect("not too many"))
     }
 }
 
@@ -302,7 +302,7 @@ impl Producer {
 
 /// Stores one batch of a new producer.
 pub(crate) async fn append(backend: &Backend, rows: impl IntoIterator<Item = (EndpointId, i64)>) {
-    Producer::new().append(&*backend.store, backend.is_cockroach(), rows).await;
+    Producer::new().append(&backend.store, backend.is_cockroach(), rows).await;
 }
 
 /// The first attempt of a batch.

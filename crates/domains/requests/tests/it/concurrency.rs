@@ -79,7 +79,7 @@ async fn appender(
         let batch = (0..rows).map(|n| (ids[n % 2], days[n / 2 % 2]));
         let rows = i64::try_from(rows).unwrap();
         progress.begun.fetch_add(rows, Ordering::SeqCst);
-        producer.append(&*store, is_cockroach, batch).await;
+        producer.append(&store, is_cockroach, batch).await;
         progress.acknowledged.fetch_add(rows, Ordering::SeqCst);
     }
     progress.appenders.fetch_add(1, Ordering::SeqCst);
@@ -114,7 +114,7 @@ async fn reader(store: Arc<Store>, progress: Arc<Progress>) {
     let mut seen = 0;
     while !progress.is_over() {
         let acknowledged = progress.acknowledged.load(Ordering::SeqCst);
-        let live = sum(&listed(&ask(&*store, &query).await.expect("not too many")));
+        let live = sum(&listed(&ask(&store, &query).await.expect("not too many")));
         let begun = progress.begun.load(Ordering::SeqCst);
         assert!(live >= seen, "the total went from {seen} down to {live}");
         assert!(live >= acknowledged, "{live} of {acknowledged} acknowledged requests");
