@@ -106,8 +106,8 @@ impl Backend {
     }
 
     /// On a Postgres that was made ready elsewhere.
-    pub(crate) fn of_postgres(place: TestDatabase, database: Database, second: Database) -> Self {
-        Self::of(database, &second, Place::Postgres(place))
+    pub(crate) fn of_postgres(place: TestDatabase, database: Database, second: &Database) -> Self {
+        Self::of(database, second, Place::Postgres(place))
     }
 
     fn of(database: Database, second: &Database, place: Place) -> Self {
