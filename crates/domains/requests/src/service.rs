@@ -232,7 +232,7 @@ impl Service {
         &self,
         asked: Vec<Vec<u8>>,
     ) -> Result<Vec<CountedFile>, Error> {
-        let asked = counted::fingerprints(asked)
+        counted::check(asked.iter())
             .map_err(|reason| Error::from(Ended::Unexpected { position: 1, reason }))?;
         let _place = self.queries.acquire().await;
         let found = self.house.store.counted_files(&asked).await;

@@ -144,7 +144,7 @@ impl Store {
         names: &Names,
     ) -> Result<Appended, WriteError> {
         match &self.database {
-            Database::Postgres(database) => postgres::append(database, batch, names).await,
+            Database::Postgres(database) => postgres::append::append(database, batch, names).await,
             Database::Sqlite(database) => {
                 let Batch { producer, sequence, is_repeated, .. } = *batch;
                 let (chunks, names) = (batch.chunks.to_vec(), names.clone());
@@ -198,12 +198,7 @@ impl Store {
     /// stored now. It does not wait behind queries.
     pub async fn try_write(&self) -> Result<()> {
         match &self.database {
-            Database::Postgres(database) => {
-                let postgres = include_str!("store/postgres/try_row.sql");
-                let is_cockroach = is_cockroach(database);
-                let row = if is_cockroach { cockroach::TRY_ROW } else { postgres };
-                postgres::append::try_write(database, row).await
-            }
+            Database::Postgres(database) => postgres::append::try_write(database).await,
             Database::Sqlite(database) => database.write(sqlite::append::try_write).await,
         }
     }

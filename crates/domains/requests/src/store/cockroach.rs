@@ -14,13 +14,11 @@ use crate::model::DayRange;
 /// How many rows one step of a roll-up moves: CockroachDB advises against larger transactions.
 const STEP_ROWS: i64 = 10_000;
 
-/// Stores a row, and takes it back.
-pub(super) const TRY_ROW: &str = include_str!("cockroach/try_row.sql");
-
 /// There is no COPY in the form that the driver speaks.
 pub(super) static WAY: LazyLock<Way> = LazyLock::new(|| Way {
     statements: Statements::new(include_str!("cockroach/append.sql")),
     copy_rows_min: None,
+    try_row: include_str!("cockroach/try_row.sql"),
 });
 
 /// Turns rows into totals, step by step. A repeated step finds what the one before it left: it moves

@@ -17,26 +17,3 @@ pub(super) mod import_count;
 pub(super) mod partitions;
 pub(super) mod roll_up;
 pub(super) mod totals;
-
-use tally_ingest::{Batch, WriteError};
-use tally_producers::Parcel;
-use tally_store::postgres::Database;
-
-use super::{Appended, Names, cockroach, is_cockroach};
-use crate::rows::Rows;
-
-/// Stores a batch.
-pub(super) async fn append(
-    database: &Database,
-    batch: &Batch<'_, Parcel<Rows>>,
-    names: &Names,
-) -> Result<Appended, WriteError> {
-    let way = if is_cockroach(database) { &*cockroach::WAY } else { &*append::COPIES };
-    let appended = append::append(database, batch, names, way).await;
-    appended.map_err(|error| match error {
-        WriteError::Failed(error) if partitions::was_just_made(&error) => {
-            WriteError::Failed(error.that_passes())
-        }
-        error => error,
-    })
-}

@@ -62,7 +62,7 @@ pub(crate) async fn import_count(database: &Database, mut tables: CountTables) -
         faults::point("import_count.copied").await;
         // Servers write these lines too, and would wait for the COMMIT: so they come last.
         add(&transaction, &tables).await?;
-        accept(&transaction, &tables).await?;
+        tally_producers::postgres::add_days(&transaction, NAME, &tables.settling.accepted).await?;
         faults::point("import_count.before_commit").await;
         transaction.commit().await?;
         faults::point("import_count.committed").await;
@@ -126,9 +126,4 @@ async fn note(transaction: &Transaction<'_>, of: &Imported, new: &[Noted]) -> Re
     let (sql, source, zone) = (include_str!("note_imported.sql"), &of.source, &of.time_zone);
     transaction.write(step, sql, &[source, zone, &days, &methods, &imported]).await?;
     Ok(())
-}
-
-/// Counts the requests to their days, as every batch does.
-async fn accept(transaction: &Transaction<'_>, tables: &CountTables) -> Result<()> {
-    tally_producers::postgres::add_days(transaction, NAME, &tables.settling.accepted).await
 }
