@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tally_ingest::Limits;
 use tally_requests::{RecordLimits, Settings};
+use tally_serve::Running as _;
 use tally_testkit::{Proxy, TestDatabase, eventually};
 use tokio_postgres::Client;
 use tonic::{Code, Status};

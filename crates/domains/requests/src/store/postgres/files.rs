@@ -1,4 +1,4 @@
-//! Files that were counted as a whole. CockroachDB uses it too.
+//! Files that were counted as a whole.
 
 use jiff::Timestamp;
 use tally_store::postgres::{Database, Transaction};
