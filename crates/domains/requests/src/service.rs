@@ -2,12 +2,9 @@
 //! translates.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tally_ingest::{Queue, Workers};
 use tally_producers::stream::Streams;
-use tally_producers::{Producer, Producers, Setback, Writer};
-use tally_runtime::{Tasks, chain};
+use tally_producers::{Producer, Producers, Setback};
 use tally_serve::Parts;
 use tokio::sync::Semaphore;
 
@@ -32,9 +29,6 @@ pub(crate) const QUERIES_MAX: usize = 3;
 /// an impatient caller must not pile them up.
 const ROLL_UPS_WAITING_MAX: usize = 32;
 
-/// How much longer an attempt waits for the database's own word that it took too long.
-const ATTEMPT_GRACE: Duration = Duration::from_secs(2);
-
 /// Counts requests, rolls them up, and answers. Clones are the same service.
 #[derive(Clone)]
 pub struct Service {
@@ -51,7 +45,6 @@ pub struct Service {
     roll_ups: Arc<Semaphore>,
     /// A place for each roll-up that runs or waits.
     waiting_roll_ups: Arc<Semaphore>,
-    workers: Arc<Workers>,
 }
 
 // === impl Service ===
@@ -78,13 +71,7 @@ impl Service {
         // The partition of today is there before the first request comes.
         house.maintain().await;
         tasks.spawn("housekeeping", house.clone().keep(drain.clone()));
-        let queue = Queue::new(settings.queue);
-        let worker_settings = settings.of_workers(&database);
         let naming = Naming { store: Arc::clone(&store), endpoints: Arc::clone(&endpoints) };
-        let attempt_max = settings.attempt_max() + ATTEMPT_GRACE;
-        let writer = Writer::new(naming, producers.clone(), attempt_max, Arc::clone(&clock));
-        let workers = Workers::start(&queue, &Arc::new(writer), worker_settings, &clock);
-        let workers = Arc::new(workers);
         let intake = Intake {
             endpoints,
             clock: Arc::clone(&clock),
@@ -92,16 +79,10 @@ impl Service {
             ahead: Ahead::new(),
             record: settings.record,
         };
-        let streams = Streams {
-            queue,
-            workers: Arc::clone(&workers),
-            producers: producers.clone(),
-            opening_wait_max: settings.queue.wait_max,
-            batches_in_flight_max: settings.record.batches_in_flight_max,
-            clock,
-            drain,
-            tasks: Tasks::new(),
-        };
+        let (limits, workers) = (settings.queue, settings.of_workers());
+        let window = settings.record.batches_in_flight_max;
+        let of_domain = producers.clone();
+        let streams = Streams::start(naming, of_domain, limits, workers, window, clock, drain);
         Ok(Self {
             intake: Arc::new(intake),
             streams: Arc::new(streams),
@@ -112,38 +93,26 @@ impl Service {
             queries: Arc::new(Semaphore::new(QUERIES_MAX)),
             roll_ups: Arc::new(Semaphore::new(1)),
             waiting_roll_ups: Arc::new(Semaphore::new(ROLL_UPS_WAITING_MAX)),
-            workers,
         })
     }
 
-    /// Waits, after the drain has begun, until the streams are answered and the queue is
-    /// written.
+    /// Waits, after the drain has begun, until the streams are answered and the queue is written.
     pub async fn finished(&self) {
-        self.streams.tasks.close();
-        self.streams.tasks.finished().await;
-        self.streams.queue.close();
-        self.workers.finished().await;
+        self.streams.finished().await;
     }
 
-    /// Whether requests can be stored now. If the last attempt failed, and no request is there that
-    /// would be another one, something is written to know.
+    /// Whether requests can be stored now.
     ///
     /// # Errors
     /// Why they cannot, in one line.
     pub async fn ready(&self) -> Result<(), String> {
-        let Some(trouble) = self.workers.trouble() else { return Ok(()) };
-        if trouble.is_trying {
-            return Err(trouble.message);
-        }
-        self.store.try_write().await.map_err(|error| chain(&error))?;
-        self.workers.recovered();
-        Ok(())
+        self.streams.ready(self.store.try_write()).await
     }
 
     /// How many rows wait or are being written.
     #[must_use]
     pub fn queued_rows(&self) -> usize {
-        self.streams.queue.rows()
+        self.streams.queued_rows()
     }
 
     /// Does something to its end, even if its caller goes away; the drain waits for it. None if it

@@ -54,6 +54,11 @@ impl Producers {
         Self { database, domain, terms, places: Arc::new(Semaphore::new(PLACES)) }
     }
 
+    /// Whether the database stores one batch at a time.
+    pub(crate) fn has_one_writer(&self) -> bool {
+        matches!(self.database, Database::Sqlite(_))
+    }
+
     /// Which clients the domain takes.
     #[must_use]
     pub fn terms(&self) -> Terms {
