@@ -23,6 +23,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tally_ingest::{Batch, WriteError};
 use tally_producers::Parcel;
+use tally_producers::append::sqlite;
 use tally_store::error::Step as _;
 use tally_store::sqlite::Database;
 
@@ -77,15 +78,11 @@ impl Store for SqliteStore {
         batch: &Batch<'_, Parcel<Rows>>,
         names: &Names,
     ) -> Result<Appended, WriteError> {
-        let Batch { producer, sequence, is_repeated, .. } = *batch;
-        let (chunks, names) = (batch.chunks.to_vec(), names.clone());
-        let state = Arc::clone(&self.state);
-        self.database
-            .write(move |connection| {
-                let batch = Batch { producer, sequence, is_repeated, chunks: &chunks };
-                Ok(append::append(connection, &batch, &names, &state))
-            })
-            .await?
+        let (names, state) = (names.clone(), Arc::clone(&self.state));
+        sqlite::transaction(&self.database, batch, move |transaction, batch| {
+            append::append(transaction, batch, &names, &state)
+        })
+        .await
     }
 
     async fn roll_up(&self, days: DayRange) -> Result<u64> {
