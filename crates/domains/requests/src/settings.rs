@@ -30,6 +30,7 @@ pub struct NamesArgs {
 /// The domain's settings, as they were given.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Requests")]
+#[group(skip)]
 pub(crate) struct Arguments {
     /// How many batches are written at the same time (SQLite: always one)
     #[arg(long, env = "TALLY_REQUESTS_WORKERS", value_name = "N", default_value = "2")]
