@@ -21,6 +21,11 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// forgets producers that are silent for long.
 const PRODUCER_IDLE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Shortest timeout per attempt: a busy database may need this long for one batch.
+const ATTEMPT_MIN: Duration = Duration::from_secs(1);
+/// A batch that takes longer than this is tried again, even if it may be tried for longer in all.
+const ATTEMPT_MAX: Duration = Duration::from_secs(25);
+
 /// How the workers write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
@@ -53,6 +58,17 @@ struct Worker<S: Sink> {
     /// The number of the last batch that is known to be stored.
     sequence: i64,
     last_stored: Instant,
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// How long one attempt may take in the database: a part of the time that a batch is tried, so
+    /// that one whose outcome is unknown is repeated under its number before it is given up.
+    #[must_use]
+    pub fn attempt_max(&self) -> Duration {
+        (self.write_wait_max / 3).clamp(ATTEMPT_MIN, ATTEMPT_MAX)
+    }
 }
 
 // === impl Workers ===
