@@ -111,7 +111,7 @@ enum Sort {
 
 pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<ExitCode> {
     let now = clock.now();
-    let (from, to) = match args.period.map(|range| range.periods_at(now)) {
+    let (from, to) = match args.period.map(|range| range.at(now)) {
         Some((first, last)) => (Some(first), Some(last)),
         None => (args.from.map(|from| from.first_at(now)), args.to.map(|to| to.last_at(now))),
     };

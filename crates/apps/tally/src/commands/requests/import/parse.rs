@@ -146,10 +146,10 @@ impl Parser {
     #[inline]
     fn parse_one<'a>(&self, line: &'a [u8]) -> Result<Option<Entry<'a>>, Malformed> {
         match self.format {
-            LogFormat::Json => match json::object_in(line) {
-                Some(at) => json::parse(&line[at..], &line[..at], self),
-                None => json::parse(line, &[], self),
-            },
+            LogFormat::Json => {
+                let at = json::object_in(line).unwrap_or(0);
+                json::parse(&line[at..], &line[..at], self)
+            }
             LogFormat::Clf | LogFormat::Template(_) => self.parse_text(line),
             LogFormat::Auto if line.trim_ascii_start().starts_with(b"{") => {
                 json::parse(line, &[], self)
