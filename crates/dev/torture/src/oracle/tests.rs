@@ -306,7 +306,7 @@ fn an_unreported_loss_is_found() {
     assert_found(&judge(&accounts, &found), "protocol: one: Opened has 0");
     found.live.iter_mut().for_each(|answer| answer.setbacks = ["two".to_owned()].into());
     assert_found(&with_losses(&accounts, &losses, &found), "losses are reported: one is not in");
-    found.setbacks = vec![BTreeSet::from(["one".to_owned()])];
+    found.live.iter_mut().for_each(|answer| answer.setbacks = ["one".to_owned()].into());
     assert!(with_losses(&accounts, &losses, &found).passed());
     assert_found(&judge(&accounts, &found), "no setback without a rewind: {\"one\"}");
 }
