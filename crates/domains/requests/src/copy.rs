@@ -1,8 +1,7 @@
 //! Rows and times in the binary form that Postgres takes.
 //!
-//! A stream encodes a row once, as it comes, in the form of COPY: the number of fields, then the
-//! length and value of the series' id and of the time, 26 bytes in all. Times count from 2000-01-01
-//! there.
+//! A row is encoded once, as it comes, for COPY: the number of fields, then the length and value of
+//! the series' id and of the time, 26 bytes in all. Postgres counts times from 2000-01-01.
 
 use std::error::Error as StdError;
 
@@ -11,18 +10,18 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::model::EndpointId;
 
-/// 2000-01-01 UTC in microseconds since 1970-01-01 UTC: where Postgres counts from.
+/// 2000-01-01 UTC in microseconds since 1970-01-01 UTC.
 pub(crate) const EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 /// The signature, flags and extension length of Postgres's binary COPY format.
 pub(crate) const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-/// Its end: a field count of -1.
+/// The end of the format: a field count of -1.
 pub(crate) const TRAILER: &[u8] = b"\xff\xff";
 
 /// Bytes that one row takes.
 pub(crate) const ROW_BYTES: usize = 26;
 
-/// A row of two fields of 8 bytes, which are still 0.
+/// A row with two fields of 8 bytes, all 0.
 const ROW: [u8; ROW_BYTES] = {
     let mut row = [0; ROW_BYTES];
     (row[1], row[5], row[17]) = (2, 8, 8);

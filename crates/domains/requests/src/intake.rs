@@ -1,5 +1,4 @@
-//! What `Add` and `Record` have in common: what requests are held against, and the endpoints that they
-//! name.
+//! What `Add` and `Record` streams share.
 
 use std::sync::Arc;
 
@@ -11,26 +10,25 @@ use crate::endpoints::Endpoints;
 use crate::rows::RowsBuilder;
 use crate::validate::Rules;
 
-/// What all streams share.
+/// The endpoints, and what requests are checked against.
 pub(crate) struct Intake {
     pub(crate) endpoints: Arc<Endpoints>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) path_bytes_max: usize,
     pub(crate) ahead: Ahead,
-    /// What a `Record` stream may bring.
     pub(crate) record: RecordLimits,
 }
 
 // === impl Intake ===
 
 impl Intake {
-    /// What requests are held against at this moment.
+    /// The rules at this moment.
     pub(crate) fn rules(&self) -> Rules {
         let now_micros = self.clock.now().as_microsecond();
         Rules { path_bytes_max: self.path_bytes_max, now_micros }
     }
 
-    /// No rows yet.
+    /// For rows under the present belief.
     pub(crate) fn builder(&self) -> RowsBuilder {
         RowsBuilder::new(self.endpoints.belief())
     }

@@ -1,4 +1,4 @@
-//! Rolling up, and the housekeeping that goes with it.
+//! Rolling up, and housekeeping.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use crate::endpoints::Endpoints;
 use crate::model::DayRange;
 use crate::store::{Result, Store};
 
-/// How often partitions are looked after, beside every roll-up.
+/// How often housekeeping runs, besides after every roll-up.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// The store, the endpoints that it is believed to have, and its producers: what batches are written
-/// to, and what is looked after. Clones are the same.
+/// The store, the endpoints that it is believed to have, and its producers: batches go in here, and
+/// housekeeping looks after it. Clones share everything.
 #[derive(Clone)]
 pub(crate) struct House {
     pub(crate) store: Arc<Store>,
@@ -26,8 +26,7 @@ pub(crate) struct House {
 // === impl House ===
 
 impl House {
-    /// Rolls the days up, and then drops partitions that are empty and over. Returns how many rows
-    /// it rolled up.
+    /// Rolls up the days and keeps house. Returns how many rows were rolled up.
     pub(crate) async fn roll_up(&self, days: DayRange) -> Result<u64> {
         let rows = self.store.roll_up(days).await?;
         tracing::info!(days = %days, rows, "rolled up");
@@ -35,7 +34,7 @@ impl House {
         Ok(rows)
     }
 
-    /// Looks after the store once an hour until the server stops.
+    /// Keeps house once an hour until the server stops.
     pub(crate) async fn keep(self, drain: Drain) {
         loop {
             tokio::select! {
@@ -45,13 +44,13 @@ impl House {
         }
     }
 
-    /// Looks after the store now.
+    /// Keeps house now. A failure is logged.
     pub(crate) async fn maintain(&self) {
         let done = async {
             self.store.maintain(self.clock.now()).await?;
             self.producers.forget_silent().await?;
             if self.endpoints.is_full() {
-                // Endpoints that another server tells apart are not `_other` here either.
+                // An endpoint that another server distinguishes is not `_other` here either.
                 let (count_max, path_bytes_max) = self.endpoints.loaded_max();
                 self.endpoints.learn(self.store.endpoints(count_max, path_bytes_max).await?.0);
             }

@@ -14,9 +14,9 @@ use crate::model::{Day, EndpointId, Named};
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
     bytes: Bytes,
-    /// How many there are of each day.
+    /// How many rows each day has.
     days: Arc<[(Day, i64)]>,
-    /// The names among them that the database was not known to have, under this belief.
+    /// The names that the database may lack, under this belief.
     unconfirmed: Arc<[Arc<Named>]>,
     belief: u64,
 }
@@ -33,7 +33,7 @@ pub(crate) struct RowsBuilder {
 /// How many rows each day has. Most rows have the day of the one before.
 #[derive(Debug, Default)]
 struct Days {
-    /// The day of the last row, in microseconds, and how many came since it began.
+    /// The day of the last row, in microseconds, and the rows since it came up.
     last: std::ops::Range<i64>,
     rows: i64,
     counted: HashMap<Day, i64>,
@@ -42,7 +42,7 @@ struct Days {
 // === impl Rows ===
 
 impl Rows {
-    /// The same rows as the batches of a run, whose ends they must reach.
+    /// These rows as the batches of a run, which must add up to them.
     #[must_use]
     pub fn of_run(self, run: Run) -> Parcel<Self> {
         Parcel { content: self, run: Some(Arc::new(run)) }
@@ -54,12 +54,12 @@ impl Rows {
         self.bytes.clone()
     }
 
-    /// The names among them that the database was not known to have, and under which belief.
+    /// The names that the database may lack, and under which belief.
     pub(crate) fn unconfirmed(&self) -> (&[Arc<Named>], u64) {
         (&self.unconfirmed, self.belief)
     }
 
-    /// The same rows under the ids that the database has for them.
+    /// These rows under the ids that the database has for them.
     #[must_use]
     pub(crate) fn moved(self, moved: &HashMap<EndpointId, EndpointId>) -> Self {
         if moved.is_empty() {
@@ -109,7 +109,7 @@ impl FromIterator<(EndpointId, i64)> for Rows {
 // === impl RowsBuilder ===
 
 impl RowsBuilder {
-    /// No rows yet; names are held against this belief.
+    /// No rows, under this belief.
     pub(crate) fn new(belief: u64) -> Self {
         let (bytes, unconfirmed) = (BytesMut::new(), HashMap::new());
         Self { bytes, days: Days::default(), unconfirmed, belief }
@@ -118,23 +118,22 @@ impl RowsBuilder {
     /// Adds a request at `micros` since 1970-01-01 UTC.
     pub(crate) fn push(&mut self, endpoint: EndpointId, micros: i64) {
         self.days.add(micros);
-        // In one piece: each one that is added by itself looks for room again.
+        // In one piece, because every addition checks for room.
         self.bytes.extend_from_slice(&copy::row(endpoint, micros));
     }
 
-    /// The name of rows. It is stored with them, unless the database is known to have it.
+    /// Stores a name with the rows, unless the database has it.
     pub(crate) fn name(&mut self, named: &Arc<Named>) {
         if !named.is_confirmed(self.belief) {
             self.unconfirmed.entry(named.id).or_insert_with(|| Arc::clone(named));
         }
     }
 
-    /// What names are held against.
     pub(crate) fn belief(&self) -> u64 {
         self.belief
     }
 
-    /// Leaves only the first rows.
+    /// Keeps only the first rows.
     pub(crate) fn truncate(&mut self, rows: usize) {
         self.bytes.truncate(rows * ROW_BYTES);
         self.days = Days::of(&self.bytes);
@@ -180,7 +179,7 @@ impl Days {
         self.rows += 1;
     }
 
-    /// Counts the rows of the last day.
+    /// Adds up the rows of the last day.
     fn turn(&mut self) {
         if self.rows > 0 {
             *self.counted.entry(Day::of_micros(self.last.start)).or_default() += self.rows;

@@ -8,7 +8,7 @@ use tally_proto::wire;
 use crate::error::{Error, InvalidTime};
 use crate::model::{DayRange, Period};
 
-/// What requests are held against.
+/// What requests are checked against.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
     pub(crate) path_bytes_max: usize,
@@ -24,8 +24,7 @@ impl Rules {
         wire::path(path, self.path_bytes_max)
     }
 
-    /// The time of a request, in microseconds since 1970-01-01 UTC: that of its arrival, if it
-    /// has none.
+    /// The time of a request, by default now, in microseconds since 1970-01-01 UTC.
     pub(crate) fn time(self, time: Option<Timestamp>) -> Result<i64, InvalidTime> {
         let Some(time) = time else { return Ok(self.now_micros) };
         let Timestamp { seconds, nanos } = time;
@@ -36,19 +35,19 @@ impl Rules {
         }
     }
 
-    /// How far a time is ahead, if that is too far.
+    /// How far a time is ahead, if too far.
     pub(crate) fn ahead_seconds(self, micros: i64) -> Option<i64> {
         let ahead = micros.saturating_sub(self.now_micros);
         (ahead > wire::AHEAD_MICROS_MAX).then_some(ahead / 1_000_000)
     }
 }
 
-/// A year, month or day that must be there.
+/// A year, month or day; required.
 pub(crate) fn period(field: &'static str, date: Option<&Date>) -> Result<Period, Error> {
     optional_period(field, date)?.ok_or_else(|| Error::invalid(format!("{field}: is missing")))
 }
 
-/// A year, month or day. A date of zeros is the same as none, as proto3 has it.
+/// A year, month or day. As in proto3, a date of zeros is none.
 pub(crate) fn optional_period(
     field: &'static str,
     date: Option<&Date>,
@@ -77,7 +76,7 @@ pub(crate) fn optional_period(
     }
 }
 
-/// The days from one period's first to the other's last.
+/// From the first day of one period to the last of the other.
 pub(crate) fn range(
     (start_field, start): (&'static str, Option<Period>),
     (end_field, end): (&'static str, Option<Period>),

@@ -1,4 +1,4 @@
-//! Storing a batch with the names that it needs.
+//! Storing a batch and the names that it needs.
 
 use tally_ingest::{Batch, WriteError};
 use tally_producers::{Append, Fate, Parcel};
@@ -8,8 +8,7 @@ use crate::rollup::House;
 use crate::rows::Rows;
 use crate::store::Appended;
 
-/// A batch is begun again at most this many times within an attempt because a new connection was
-/// made meanwhile.
+/// How often an attempt starts over because a new connection was made meanwhile.
 const STALE_MAX: usize = 32;
 
 impl Append for House {

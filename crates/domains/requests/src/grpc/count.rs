@@ -14,10 +14,9 @@ use crate::service::Service;
 use crate::totals::{Granularity, PeriodTotals, Totals};
 use crate::validate;
 
-/// How large an answer of one message may be. It takes several times as much memory while it is
-/// made.
+/// The largest answer in one message. It takes several times as much memory while it is made.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
-/// What a total takes in it beside its path: at most, and less than that for most.
+/// The most that a total takes besides its path.
 const COUNT_BYTES: usize = 40;
 
 #[async_trait]

@@ -9,9 +9,9 @@ use crate::error::Error;
 use crate::totals::{Filter, Granularity, LimitOrder, Omitted, PeriodTotals, Query, Totals};
 use crate::validate;
 
-/// How many totals one message of a streamed answer has at most: some 64 KiB.
+/// At most this many totals in a message: some 64 KiB.
 const MESSAGE_ITEMS_MAX: usize = 4_096;
-/// How many endpoints: 512 KiB even with the longest paths, and clients take 4 MiB by default.
+/// At most this many endpoints: 512 KiB with the longest paths, and clients take 4 MiB by default.
 const MESSAGE_ENDPOINTS_MAX: usize = 200;
 
 /// Reads a query.
@@ -52,9 +52,8 @@ pub(super) fn query(
     })
 }
 
-/// An answer, cut into messages of bounded size, which are made as the client takes them. All
-/// endpoints come first: they are sorted, so an endpoint's number is its place in the order of
-/// paths. The first message says what is missing, even if there are no endpoints.
+/// Cuts an answer into messages of bounded size, made as the client takes them. All endpoints come
+/// first, sorted, and are numbered in that order. The first message says what is missing.
 pub(super) fn messages(
     totals: Totals,
     setbacks: Vec<Setback>,
@@ -99,7 +98,7 @@ pub(super) fn messages(
     names.chain(counts)
 }
 
-/// A period, cut where it would not fit into a message.
+/// A period, cut where it exceeds a message.
 fn parts(period: &PeriodTotals, date: Option<Date>, is_sum: bool) -> Vec<requests::PeriodTotals> {
     let part = |counts: &[(u32, i64)]| {
         let (endpoint, count) = counts.iter().copied().unzip();

@@ -28,7 +28,7 @@ pub(crate) async fn note(transaction: &Transaction<'_>, files: &[CountedFile]) -
     Ok(())
 }
 
-/// Those that were counted.
+/// Which of these were counted.
 pub(crate) async fn find(
     database: &Database,
     fingerprints: &[Vec<u8>],
@@ -47,7 +47,7 @@ pub(crate) async fn find(
     Ok(rows.iter().map(file).collect())
 }
 
-/// Forgets those that were counted long ago.
+/// Forgets all but the latest.
 pub(crate) async fn forget(database: &Database) -> Result<()> {
     let (step, sql) = ("forget counted files", include_str!("forget_files.sql"));
     Policy::short(step).run(|| database.commit_rows(step, sql, &[&REMEMBERED_MAX])).await?;

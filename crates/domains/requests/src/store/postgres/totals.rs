@@ -58,7 +58,7 @@ async fn filtered(transaction: &Transaction<'_>, query: &Query) -> Result<Option
     Ok(Some(rows.iter().map(|row| row.get(0)).collect()))
 }
 
-/// Adds what is rolled up. Postgres sums longer periods itself, so that it need not send every day.
+/// Adds what is rolled up. Postgres sums longer periods itself, which saves sending every day.
 async fn rolled_up(
     transaction: &Transaction<'_>,
     query: &Query,
@@ -79,7 +79,7 @@ async fn rolled_up(
     collect(transaction, sql, &[&firsts, &nexts, &ids], collector).await
 }
 
-/// The days, cut where a period ends: the first day of each part, and the one after its last.
+/// Cuts days where periods end: the first day of each part, and the day after its last.
 fn periods(days: DayRange, granularity: Granularity) -> (Vec<i32>, Vec<i32>) {
     let mut firsts = vec![days.first.0];
     if granularity != Granularity::Whole {
