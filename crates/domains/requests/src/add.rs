@@ -16,11 +16,10 @@ use tonic::codegen::Body as _;
 
 use crate::error::{Ended, Error, InvalidTime, WrongTimes};
 use crate::framing::Framing;
-use crate::intake::Intake;
+use crate::intake::{Intake, Rules};
 use crate::message::Message;
 use crate::model::Endpoint;
 use crate::rows::{Rows, RowsBuilder};
-use crate::validate::Rules;
 
 /// The largest message from a client that is not a batch.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 64 << 10;

@@ -94,25 +94,17 @@ impl Endpoints {
 
     /// Adds what the database has in this state.
     pub(crate) fn load(&self, names: Vec<(EndpointId, Endpoint)>, state: u64) {
-        let mut inner = self.lock();
-        self.follow(&mut inner, state);
+        self.follow(&mut self.lock(), state);
         let belief = self.belief();
-        let added = self.take_in(&mut inner, names);
-        added.iter().for_each(|named| named.confirm(belief));
-        self.publish(added);
+        self.learn(names).iter().for_each(|named| named.confirm(belief));
     }
 
-    /// Adds what other servers have stored. Unconfirmed, because the database may have gone back
-    /// since it was read: each name is written once more with the first rows that need it.
-    pub(crate) fn learn(&self, names: Vec<(EndpointId, Endpoint)>) {
-        let mut inner = self.lock();
-        let added = self.take_in(&mut inner, names);
-        self.publish(added);
-    }
-
-    /// Adds names that are new, while there is room. They are not published yet.
-    fn take_in(&self, inner: &mut Inner, names: Vec<(EndpointId, Endpoint)>) -> Vec<Arc<Named>> {
+    /// Adds names that are new, while there is room, and returns them. They are unconfirmed, because
+    /// the database may have gone back since they were read: each is written once more with the first
+    /// rows that need it.
+    pub(crate) fn learn(&self, names: Vec<(EndpointId, Endpoint)>) -> Vec<Arc<Named>> {
         let (count_max, path_bytes_max) = self.loaded_max();
+        let mut inner = self.lock();
         let mut added = Vec::new();
         for (id, endpoint) in names {
             let has_room = inner.by_id.len() < count_max
@@ -124,6 +116,7 @@ impl Endpoints {
                 added.push(inner.add(id, endpoint));
             }
         }
+        self.publish(added.iter().cloned());
         added
     }
 

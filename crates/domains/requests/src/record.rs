@@ -10,12 +10,11 @@ use tally_proto::tally::requests::v1::record_request::Kind;
 use uuid::Uuid;
 
 use crate::batch;
-use crate::copy::ROW_BYTES;
 use crate::counted::{self, CountedFile, RememberFiles};
 use crate::error::InvalidBatch;
 use crate::intake::Intake;
 use crate::model::{EndpointId, Named};
-use crate::rows::RowsBuilder;
+use crate::rows::{ROW_BYTES, RowsBuilder};
 
 /// The batches of one stream.
 pub(crate) struct Record {

@@ -1,14 +1,36 @@
 //! Rows as they travel from a stream to the store, with the names that they need.
+//!
+//! A row is encoded once, as it comes, for Postgres's binary COPY: the number of fields, then the
+//! length and value of the series' id and of the time, 26 bytes in all.
 
+use std::error::Error as StdError;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut as _, Bytes, BytesMut};
 use hashbrown::HashMap;
 use tally_producers::stream::Builder;
 use tally_producers::{Content, Parcel, Run};
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
-use crate::copy::{self, ROW_BYTES};
 use crate::model::{Day, EndpointId, Named};
+
+/// 2000-01-01 UTC in microseconds since 1970-01-01 UTC.
+pub(crate) const EPOCH_MICROS: i64 = 946_684_800_000_000;
+
+/// The signature, flags and extension length of Postgres's binary COPY format.
+pub(crate) const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// The end of the format: a field count of -1.
+pub(crate) const TRAILER: &[u8] = b"\xff\xff";
+
+/// Bytes that one row takes.
+pub(crate) const ROW_BYTES: usize = 26;
+
+/// A row with two fields of 8 bytes, all 0.
+const ROW: [u8; ROW_BYTES] = {
+    let mut row = [0; ROW_BYTES];
+    (row[1], row[5], row[17]) = (2, 8, 8);
+    row
+};
 
 /// Rows in Postgres's binary COPY format, ready to be sent.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +61,10 @@ struct Days {
     counted: HashMap<Day, i64>,
 }
 
+/// A time as Postgres keeps it, from microseconds since 1970-01-01 UTC.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Micros(pub(crate) i64);
+
 // === impl Rows ===
 
 impl Rows {
@@ -66,13 +92,13 @@ impl Rows {
             return self;
         }
         let id = |id| moved.get(&id).copied().unwrap_or(id);
-        let rows = self.iter().flat_map(|(endpoint, micros)| copy::row(id(endpoint), micros));
+        let rows = self.iter().flat_map(|(endpoint, micros)| encode(id(endpoint), micros));
         Self { bytes: rows.collect(), ..self }
     }
 
     /// Endpoint ids and times, in microseconds since 1970-01-01 UTC.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (EndpointId, i64)> + '_ {
-        copy::rows(&self.bytes)
+        decode(&self.bytes)
     }
 }
 
@@ -119,7 +145,7 @@ impl RowsBuilder {
     pub(crate) fn push(&mut self, endpoint: EndpointId, micros: i64) {
         self.days.add(micros);
         // In one piece, because every addition checks for room.
-        self.bytes.extend_from_slice(&copy::row(endpoint, micros));
+        self.bytes.extend_from_slice(&encode(endpoint, micros));
     }
 
     /// Stores a name with the rows, unless the database has it.
@@ -164,7 +190,7 @@ impl Days {
     /// Those of encoded rows.
     fn of(bytes: &[u8]) -> Self {
         let mut days = Self::default();
-        copy::rows(bytes).for_each(|(_, micros)| days.add(micros));
+        decode(bytes).for_each(|(_, micros)| days.add(micros));
         days
     }
 
@@ -191,6 +217,43 @@ impl Days {
         self.turn();
         self.counted.into_iter().collect()
     }
+}
+
+// === impl Micros ===
+
+impl ToSql for Micros {
+    fn to_sql(
+        &self,
+        _ty: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
+        out.put_i64(self.0 - EPOCH_MICROS);
+        Ok(IsNull::No)
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::TIMESTAMPTZ
+    }
+
+    to_sql_checked!();
+}
+
+/// A request of an endpoint at `micros` since 1970-01-01 UTC.
+fn encode(endpoint: EndpointId, micros: i64) -> [u8; ROW_BYTES] {
+    let mut row = ROW;
+    row[6..14].copy_from_slice(&endpoint.to_be_bytes());
+    row[18..].copy_from_slice(&(micros - EPOCH_MICROS).to_be_bytes());
+    row
+}
+
+/// The endpoints and times of rows.
+fn decode(bytes: &[u8]) -> impl ExactSizeIterator<Item = (EndpointId, i64)> + '_ {
+    let int = |bytes: &[u8]| {
+        i64::from_be_bytes(bytes.try_into().expect("a row's fields have eight bytes"))
+    };
+    bytes
+        .chunks_exact(ROW_BYTES)
+        .map(move |row| (int(&row[6..14]), int(&row[18..26]) + EPOCH_MICROS))
 }
 
 #[cfg(test)]

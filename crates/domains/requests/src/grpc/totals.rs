@@ -5,9 +5,9 @@ use tally_proto::google::r#type::Date;
 use tally_proto::tally::requests::v1 as requests;
 
 use super::date;
+use crate::dates;
 use crate::error::Error;
 use crate::totals::{Filter, Granularity, LimitOrder, Omitted, PeriodTotals, Query, Totals};
-use crate::validate;
 
 /// At most this many totals in a message: some 64 KiB.
 const MESSAGE_ITEMS_MAX: usize = 4_096;
@@ -24,8 +24,8 @@ pub(super) fn query(
     if let Some((field, _)) = all.find(|(_, path)| path.contains('\0')) {
         return Err(Error::invalid(format!("{field} contains a NUL byte, and no path does")));
     }
-    let from = validate::optional_period("from", request.from.as_ref())?;
-    let to = validate::optional_period("to", request.to.as_ref())?;
+    let from = dates::optional_period("from", request.from.as_ref())?;
+    let to = dates::optional_period("to", request.to.as_ref())?;
     let granularity = match request.granularity() {
         requests::Granularity::Unspecified | requests::Granularity::Day => Granularity::Day,
         requests::Granularity::Month => Granularity::Month,
@@ -38,7 +38,7 @@ pub(super) fn query(
     };
     let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0);
     Ok(Query {
-        days: validate::range(("from", from), ("to", to))?,
+        days: dates::range(("from", from), ("to", to))?,
         granularity,
         filter: Filter {
             method: request.method,

@@ -12,8 +12,8 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 
 use super::{Count, Piece, Request};
-use crate::copy::EPOCH_MICROS;
 use crate::model::Endpoint;
+use crate::rows::EPOCH_MICROS;
 
 /// Lines per piece.
 const PIECE_LINES: usize = 10_000;

@@ -7,8 +7,8 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::super::Result;
-use crate::copy::Micros;
 use crate::counted::{CountedFile, REMEMBERED_MAX};
+use crate::rows::Micros;
 
 /// Remembers files.
 pub(crate) async fn note(transaction: &Transaction<'_>, files: &[CountedFile]) -> Result<()> {

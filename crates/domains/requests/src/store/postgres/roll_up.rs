@@ -10,8 +10,8 @@ use tokio_postgres::Row;
 
 use super::super::Result;
 use super::partitions::{self, Partition};
-use crate::copy::Micros;
 use crate::model::DayRange;
+use crate::rows::Micros;
 
 /// Blocks of the default partition per transaction: 16 MiB, some 370,000 rows.
 const STEP_BLOCKS: i64 = 2_048;

@@ -9,8 +9,8 @@ use tokio_postgres::types::ToSql;
 use super::super::{Result, is_cockroach};
 use super::endpoints;
 use crate::NAME;
-use crate::copy::Micros;
 use crate::model::{Day, DayRange, EndpointId};
+use crate::rows::Micros;
 use crate::totals::{Collector, Granularity, Query, TooMany, Totals};
 
 /// Reads an answer in one snapshot.

@@ -1,14 +1,19 @@
-//! Rolling up, and housekeeping.
+//! Storing batches with the names that they need, rolling up, and housekeeping.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tally_producers::Producers;
-use tally_runtime::{Clock, Drain, chain};
+use tally_ingest::{Batch, WriteError};
+use tally_producers::{Append, Fate, Parcel, Producers};
+use tally_runtime::{Clock, Drain, Error, Outcome, chain};
 
 use crate::endpoints::Endpoints;
 use crate::model::DayRange;
-use crate::store::{Result, Store};
+use crate::rows::Rows;
+use crate::store::{Appended, Result, Store};
+
+/// How often an attempt starts over because a new connection was made meanwhile.
+const STALE_MAX: usize = 32;
 
 /// How often housekeeping runs, besides after every roll-up.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -54,10 +59,35 @@ impl House {
                 let (count_max, path_bytes_max) = self.endpoints.loaded_max();
                 self.endpoints.learn(self.store.endpoints(count_max, path_bytes_max).await?.0);
             }
-            Ok::<_, tally_store::Error>(())
+            Ok::<_, Error>(())
         };
         if let Err(error) = done.await {
             tracing::warn!(error = chain(&error), "housekeeping failed, will try again");
         }
+    }
+}
+
+impl Append for House {
+    type Content = Rows;
+
+    async fn append(&self, batch: &Batch<'_, Parcel<Rows>>) -> Result<Vec<Fate>, WriteError> {
+        for _ in 0..STALE_MAX {
+            let names = self.endpoints.names_of(batch.chunks, self.store.state());
+            match self.store.append(batch, &names).await {
+                Ok(Appended::Stored { fates, moved }) => {
+                    self.endpoints.confirm(&names, moved);
+                    return Ok(fates);
+                }
+                Ok(Appended::Stale) => {}
+                Err(error) => {
+                    if matches!(error, WriteError::OutOfSequence { .. }) {
+                        self.endpoints.doubt();
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        let step = "store a batch: the database's connections do not last";
+        Err(Error::transient(step, Outcome::Determinate).into())
     }
 }
