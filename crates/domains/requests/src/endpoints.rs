@@ -128,7 +128,7 @@ impl Endpoints {
         then: impl FnOnce(&Arc<Named>) -> T,
     ) -> Option<T> {
         let hash = self.hash(method, path);
-        let shard = self.shard(hash).load();
+        let shard = self.shards[shard_index(hash)].load();
         let is_it =
             |named: &Arc<Named>| named.endpoint.method == method && *named.endpoint.path == *path;
         shard.find(hash, is_it).map(then)
@@ -292,10 +292,6 @@ impl Endpoints {
 
     fn hash(&self, method: i32, path: &str) -> u64 {
         self.hasher.hash_one((method, path))
-    }
-
-    fn shard(&self, hash: u64) -> &ArcSwap<Shard> {
-        &self.shards[shard_index(hash)]
     }
 }
 

@@ -51,9 +51,6 @@ pub struct Service {
 
 impl Service {
     /// Starts the service on a database whose migrations are applied.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn start(parts: Parts, settings: Settings) -> Result<Self, tally_store::Error> {
         let Parts { database, clock, drain, tasks } = parts;
         let store = store::open(&database);

@@ -196,8 +196,6 @@ impl Settling {
     }
 }
 
-/// # Errors
-/// When the sum is larger than any count can be.
 fn sum(one: i64, other: i64, day: i32, method: i32) -> Result<i64, Error> {
     one.checked_add(other).ok_or_else(|| {
         let step = format!(
