@@ -62,10 +62,7 @@ impl Append for Store {
     async fn append(&self, batch: &Batch<'_, Parcel<Marks>>) -> Result<Vec<Fate>, WriteError> {
         match &self.0 {
             Database::Postgres(database) => {
-                let mut connection = database.writer().await?;
-                let fates = postgres::append(&mut connection, batch, &mut MarkTable).await?;
-                connection.release();
-                Ok(fates)
+                postgres::append(database.writer().await?, batch, &mut MarkTable).await
             }
             Database::Sqlite(database) => {
                 sqlite::transaction(database, batch, |transaction, batch| {

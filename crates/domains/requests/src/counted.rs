@@ -69,7 +69,7 @@ impl RememberFiles {
 impl OnForget for RememberFiles {
     async fn postgres(
         &self,
-        transaction: &postgres::Transaction<'_>,
+        transaction: &postgres::Transaction,
         accepted: i64,
     ) -> Result<(), tally_store::Error> {
         store::postgres::files::note(transaction, self.files_within(accepted)).await
@@ -89,11 +89,10 @@ pub(crate) fn files(
     files: Vec<proto::CountedFile>,
     now_micros: i64,
 ) -> Result<Vec<CountedFile>, Cow<'static, str>> {
-    check_count(files.len())?;
+    check(files.iter().map(|file| &file.fingerprint))?;
     let mut read: Vec<CountedFile> = Vec::with_capacity(files.len());
     for file in files {
         let proto::CountedFile { fingerprint, name, reading, requests, malformed, .. } = file;
-        check(&fingerprint)?;
         if name.len() > NAME_BYTES_MAX || name.contains('\0') {
             return Err("the name of a file has more than 1,024 bytes, or a NUL".into());
         }
@@ -113,23 +112,17 @@ pub(crate) fn files(
     Ok(read)
 }
 
-/// Holds the fingerprints that a client asks for against the limits.
-pub(crate) fn fingerprints(asked: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Cow<'static, str>> {
-    check_count(asked.len())?;
-    asked.iter().try_for_each(|one| check(one))?;
-    Ok(asked)
-}
-
-fn check_count(files: usize) -> Result<(), String> {
+/// Holds fingerprints against the limits.
+pub(crate) fn check<'a>(
+    mut fingerprints: impl ExactSizeIterator<Item = &'a Vec<u8>>,
+) -> Result<(), Cow<'static, str>> {
+    let files = fingerprints.len();
     if files > COUNTED_FILES_MAX {
-        return Err(format!("it names {files} files, and at most {COUNTED_FILES_MAX} are allowed"));
+        let text = format!("it names {files} files, and at most {COUNTED_FILES_MAX} are allowed");
+        return Err(text.into());
     }
-    Ok(())
-}
-
-fn check(fingerprint: &[u8]) -> Result<(), &'static str> {
-    let is_good = (1..=FINGERPRINT_BYTES_MAX).contains(&fingerprint.len());
-    is_good.then_some(()).ok_or("a fingerprint has 1 to 64 bytes")
+    let are_good = fingerprints.all(|one| (1..=FINGERPRINT_BYTES_MAX).contains(&one.len()));
+    are_good.then_some(()).ok_or("a fingerprint has 1 to 64 bytes".into())
 }
 
 impl From<CountedFile> for proto::CountedFile {
@@ -164,11 +157,11 @@ mod tests {
             assert!(files(vec![bad], 9).is_err());
         }
         assert!(files(vec![file(1, 1); COUNTED_FILES_MAX + 1], 9).is_err());
-        assert!(fingerprints(vec![vec![7]; COUNTED_FILES_MAX]).is_ok());
+        assert!(check(vec![vec![7]; COUNTED_FILES_MAX].iter()).is_ok());
         for bad in [vec![vec![]], vec![vec![7; 65]]] {
-            assert!(fingerprints(bad).is_err());
+            assert!(check(bad.iter()).is_err());
         }
-        let reason = fingerprints(vec![vec![7]; 1_001]).unwrap_err();
+        let reason = check(vec![vec![7]; 1_001].iter()).unwrap_err();
         assert_eq!(reason, "it names 1001 files, and at most 1000 are allowed");
     }
 }

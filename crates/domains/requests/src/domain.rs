@@ -60,18 +60,3 @@ impl Configured for Settings {
         Ok((Arc::new(service), doors))
     }
 }
-
-#[async_trait]
-impl Running for Service {
-    async fn ready(&self) -> Result<(), String> {
-        self.ready().await
-    }
-
-    fn queued_rows(&self) -> usize {
-        self.queued_rows()
-    }
-
-    async fn finished(&self) {
-        self.finished().await;
-    }
-}

@@ -63,7 +63,7 @@ pub struct Imported {
 }
 
 /// The Go server's tables on their way into a store.
-pub struct CountTables {
+pub(crate) struct CountTables {
     /// Not told before the store is ready, so that what is read is not older than what was
     /// imported.
     begin: Option<oneshot::Sender<()>>,
@@ -164,12 +164,6 @@ impl CountTables {
         if let Some(begin) = self.begin.take() {
             let _ = begin.send(());
         }
-    }
-}
-
-impl std::fmt::Debug for CountTables {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CountTables").finish_non_exhaustive()
     }
 }
 

@@ -45,14 +45,11 @@ pub struct DayRange {
     pub last: Day,
 }
 
-/// A whole year, month or day.
+/// A whole year, month or day, of the years 1 to 9999.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Period {
-    /// A year, 1 to 9999.
+pub(crate) enum Period {
     Year(i16),
-    /// A year and a month, 1 to 12.
     Month(i16, i8),
-    /// A day.
     Day(Date),
 }
 
@@ -154,9 +151,7 @@ impl fmt::Display for DayRange {
 // === impl Period ===
 
 impl Period {
-    /// Its days.
-    #[must_use]
-    pub fn days(self) -> DayRange {
+    pub(crate) fn days(self) -> DayRange {
         let (first, last) = match self {
             Self::Year(year) => (Date::constant(year, 1, 1), Date::constant(year, 12, 31)),
             Self::Month(year, month) => {

@@ -13,10 +13,11 @@ use crate::store::{Result, Store};
 /// How often partitions are looked after, beside every roll-up.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// What is looked after. Clones are the same.
+/// The store, the endpoints that it is believed to have, and its producers: what batches are written
+/// to, and what is looked after. Clones are the same.
 #[derive(Clone)]
 pub(crate) struct House {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<Store>,
     pub(crate) endpoints: Arc<Endpoints>,
     pub(crate) producers: Producers,
     pub(crate) clock: Arc<dyn Clock>,

@@ -11,7 +11,7 @@ use jiff::civil::Date;
 use tally_proto::wire::UNKNOWN_PATH;
 use tally_runtime::Kind;
 
-pub use self::limit::{LimitOrder, Omitted};
+pub(crate) use self::limit::{LimitOrder, Omitted};
 use crate::model::{Day, DayRange, Endpoint, EndpointId};
 
 /// What the days of a range are summed by.
@@ -155,7 +155,6 @@ impl Filter {
 
 impl Collector {
     /// For a query, and the endpoints that its filter lets through, if it has one.
-    #[must_use]
     pub(crate) fn new(query: &Query, only: Option<HashSet<EndpointId>>) -> Self {
         Self {
             granularity: query.granularity,
@@ -173,16 +172,12 @@ impl Collector {
     }
 
     /// Whether the query's filter lets the endpoint through.
-    #[must_use]
     pub(crate) fn wants(&self, endpoint: EndpointId) -> bool {
         self.only.as_ref().is_none_or(|only| only.contains(&endpoint))
     }
 
     /// Adds a count of one day, or of a part of it, or of the part of a period that begins on
     /// that day. Counts of endpoints that the filter does not let through are left out.
-    ///
-    /// # Errors
-    /// When there are too many.
     pub(crate) fn add(
         &mut self,
         day: Day,
@@ -242,21 +237,16 @@ impl Collector {
     }
 
     /// The endpoints that have counts, which the answer needs the names of.
-    #[must_use]
     pub(crate) fn ids(&self) -> &[EndpointId] {
         &self.ids
     }
 
     /// How many bytes the paths of their names may have.
-    #[must_use]
     pub(crate) fn path_bytes_max(&self) -> usize {
         self.max.saturating_mul(PATH_BYTES_FACTOR).max(PATH_BYTES_LEAST)
     }
 
     /// The answer, with the names of the endpoints. Those without a name are `_unknown`.
-    ///
-    /// # Errors
-    /// When it has too many totals.
     pub(crate) fn finish(mut self, names: Vec<(EndpointId, Endpoint)>) -> Result<Totals, TooMany> {
         let mut endpoints: Vec<(Endpoint, Option<u32>)> = names
             .into_iter()

@@ -5,7 +5,7 @@ use prost_types::Timestamp;
 use tally_proto::google::r#type::Date;
 use tally_proto::wire;
 
-use crate::error::{Error, InvalidDate, InvalidTime};
+use crate::error::{Error, InvalidTime};
 use crate::model::{DayRange, Period};
 
 /// What requests are held against.
@@ -45,7 +45,7 @@ impl Rules {
 
 /// A year, month or day that must be there.
 pub(crate) fn period(field: &'static str, date: Option<&Date>) -> Result<Period, Error> {
-    optional_period(field, date)?.ok_or(Error::Date { field, reason: InvalidDate::Missing })
+    optional_period(field, date)?.ok_or_else(|| Error::invalid(format!("{field}: is missing")))
 }
 
 /// A year, month or day. A date of zeros is the same as none, as proto3 has it.
@@ -54,7 +54,12 @@ pub(crate) fn optional_period(
     date: Option<&Date>,
 ) -> Result<Option<Period>, Error> {
     let Some(&Date { year, month, day }) = date else { return Ok(None) };
-    let impossible = || Error::Date { field, reason: InvalidDate::Impossible { year, month, day } };
+    let impossible = || {
+        Error::invalid(format!(
+            "{field}: {year:04}-{month:02}-{day:02} is not a date, nor a month with day 0, nor a \
+             year with month and day 0"
+        ))
+    };
     if (year, month, day) == (0, 0, 0) {
         return Ok(None);
     }
@@ -81,7 +86,7 @@ pub(crate) fn range(
     let last = end.map_or(DayRange::ALL.last, |period| period.days().last);
     let range = DayRange { first, last };
     if last < first {
-        return Err(Error::EndBeforeStart { start_field, end_field, range });
+        return Err(Error::invalid(format!("{end_field} is before {start_field}: {range}")));
     }
     Ok(range)
 }

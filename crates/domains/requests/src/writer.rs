@@ -1,28 +1,18 @@
 //! Storing a batch with the names that it needs.
 
-use std::sync::Arc;
-
 use tally_ingest::{Batch, WriteError};
 use tally_producers::{Append, Fate, Parcel};
 use tally_runtime::{Error, Outcome};
 
-use crate::endpoints::Endpoints;
+use crate::rollup::House;
 use crate::rows::Rows;
-use crate::store::{Appended, Store};
+use crate::store::Appended;
 
 /// A batch is begun again at most this many times within an attempt because a new connection was
 /// made meanwhile.
 const STALE_MAX: usize = 32;
 
-/// The store, and the names that it is believed to have.
-pub(crate) struct Naming {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) endpoints: Arc<Endpoints>,
-}
-
-// === impl Naming ===
-
-impl Append for Naming {
+impl Append for House {
     type Content = Rows;
 
     async fn append(&self, batch: &Batch<'_, Parcel<Rows>>) -> Result<Vec<Fate>, WriteError> {

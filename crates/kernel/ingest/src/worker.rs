@@ -108,13 +108,11 @@ impl Workers {
                 }
             });
         }
-        tasks.close();
         Self { tasks, progress }
     }
 
     /// Why rows cannot be stored: the last attempt failed, or a batch is being written for too
     /// long.
-    #[must_use]
     pub fn trouble(&self) -> Option<Trouble> {
         self.progress.trouble()
     }
@@ -181,19 +179,10 @@ impl<S: Sink> Worker<S> {
                 }
                 Err(error) => error,
             };
-            // The database has lost batches of this worker because it was restored or failed over,
-            // or a copy of this server counts under the same id. Either way this batch is not
-            // stored, and may begin again under a new id; unless an earlier attempt may be what
-            // brought the number this far, or was stored before the producer was removed.
-            let is_missing = match &error {
-                WriteError::OutOfSequence { stored, .. } => {
-                    !indeterminate || (1..self.sequence).contains(stored)
-                }
-                WriteError::Failed(error) => {
-                    indeterminate |= error.outcome() == Outcome::Indeterminate;
-                    false
-                }
-            };
+            let is_missing = self.is_missing(&error, indeterminate);
+            if let WriteError::Failed(error) = &error {
+                indeterminate |= error.outcome() == Outcome::Indeterminate;
+            }
             let error = error.for_streams();
             let message = chain(&error);
             if is_missing && !has_renumbered {
@@ -227,6 +216,15 @@ impl<S: Sink> Worker<S> {
             tokio::time::sleep(pause).await;
             attempt += 1;
         }
+    }
+
+    /// Whether the database has lost batches of this worker because it was restored or failed over,
+    /// or a copy of this server counts under the same id. Either way this batch is not stored, and
+    /// may begin again under a new id; unless an earlier attempt may be what brought the number
+    /// this far, or was stored before the producer was removed.
+    fn is_missing(&self, error: &WriteError, indeterminate: bool) -> bool {
+        let WriteError::OutOfSequence { stored, .. } = error else { return false };
+        !indeterminate || (1..self.sequence).contains(stored)
     }
 
     fn become_new_producer(&mut self) {

@@ -95,31 +95,19 @@ pub trait Batches: Send + 'static {
 
     /// Holds a batch against the limits before the stream waits for its place, so that nothing that
     /// is too large stays in memory.
-    ///
-    /// # Errors
-    /// What is wrong with it.
     fn measure(&self, batch: &Self::Batch) -> Result<Size, Self::Invalid>;
 
     /// Notes what later batches build upon. This comes for every batch, even if it is stored already
     /// or on its way.
-    ///
-    /// # Errors
-    /// What is wrong with it.
     fn learn(&mut self, batch: &mut Self::Batch) -> Result<(), Self::Invalid>;
 
     /// Begins a run.
     fn builder(&self) -> Self::Builder;
 
     /// Adds the rows of a batch, or none of them.
-    ///
-    /// # Errors
-    /// What is wrong with it.
     fn add(&mut self, batch: &Self::Batch, into: &mut Self::Builder) -> Result<(), Self::Invalid>;
 
     /// Notes what the client says when it is done.
-    ///
-    /// # Errors
-    /// What is wrong with it, in words.
     fn done(&mut self, done: Self::Done) -> Result<(), Cow<'static, str>>;
 
     /// What is stored when the producer is forgotten.
@@ -208,10 +196,7 @@ impl<C: Content> Streams<C> {
     }
 
     /// Whether something can be stored now. If the last attempt failed, and nothing is there that
-    /// would be another one, `try_write` is what says so.
-    ///
-    /// # Errors
-    /// Why not, in one line.
+    /// would be another one, `try_write` says so. An error is one line.
     pub async fn ready(
         &self,
         try_write: impl Future<Output = Result<(), tally_store::Error>>,
@@ -233,7 +218,6 @@ impl<C: Content> Streams<C> {
 
     /// Waits, after the drain has begun, until the streams are answered and the queue is written.
     pub async fn finished(&self) {
-        self.tasks.close();
         self.tasks.finished().await;
         self.queue.close();
         self.workers.finished().await;

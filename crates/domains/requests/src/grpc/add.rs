@@ -13,9 +13,8 @@ use tonic::codegen::{BoxFuture, Service as HttpService, http};
 use tonic::server::NamedService;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::status;
 use crate::add::{Adding, Ending};
-use crate::error::Error;
+use crate::error::Ended;
 use crate::service::Service;
 
 /// The method whose bodies are read here.
@@ -23,7 +22,7 @@ const ADD: &str = "/count.v1.CountService/Add";
 
 /// `count.v1.CountService`.
 #[derive(Clone)]
-pub struct CountServer(CountServiceServer<Service>);
+pub struct CountServer(pub(super) CountServiceServer<Service>);
 
 /// The body of an `Add` call. It comes beside the call, which itself has an empty one; so tonic
 /// does everything about the call but read its messages.
@@ -31,12 +30,6 @@ pub struct CountServer(CountServiceServer<Service>);
 struct Unread(Arc<Mutex<Body>>);
 
 // === impl CountServer ===
-
-impl CountServer {
-    pub(super) fn new(server: CountServiceServer<Service>) -> Self {
-        Self(server)
-    }
-}
 
 impl NamedService for CountServer {
     const NAME: &'static str = SERVICE_NAME;
@@ -73,10 +66,10 @@ pub(super) async fn add(
     // When the client goes away, this call is dropped, and what the client sent is counted all the
     // same.
     let ended = service.to_its_end("add stream", async move { adding.add(body).await }).await;
-    let panicked = Ending { counted: None, refused: 0, error: Some(Error::Panicked) };
+    let panicked = Ending { counted: None, refused: 0, error: Some(Ended::Panicked.into()) };
     let Ending { counted, refused, error } = ended.unwrap_or(panicked);
     let Some(error) = error else { return Ok(Response::new(AddResponse {})) };
-    let mut status = status(&error);
+    let mut status = Status::from(error);
     if let Some(counted) = counted {
         status.metadata_mut().insert(COUNTED_TRAILER, counted.into());
         if refused > 0 {

@@ -2,7 +2,6 @@
 
 use tally_producers::Setback;
 use tally_proto::google::r#type::Date;
-use tally_proto::tally::producers::v1 as producers;
 use tally_proto::tally::requests::v1 as requests;
 
 use super::date;
@@ -15,24 +14,15 @@ const MESSAGE_ITEMS_MAX: usize = 4_096;
 /// How many endpoints: 512 KiB even with the longest paths, and clients take 4 MiB by default.
 const MESSAGE_ENDPOINTS_MAX: usize = 200;
 
-/// What the first message says of what an answer lacks.
-#[derive(Debug, Default, PartialEq)]
-struct Missing {
-    dropped: i64,
-    setbacks: Vec<producers::Setback>,
-    omitted: Option<requests::Omitted>,
-}
-
 /// Reads a query.
 pub(super) fn query(
     request: &requests::QueryTotalsRequest,
     totals_max: usize,
 ) -> Result<Query, Error> {
-    if request.path_prefix.contains('\0') {
-        return Err(Error::PathNul("path_prefix"));
-    }
-    if request.paths.iter().any(|path| path.contains('\0')) {
-        return Err(Error::PathNul("paths"));
+    let paths = request.paths.iter().map(|path| ("paths", path));
+    let mut all = std::iter::once(("path_prefix", &request.path_prefix)).chain(paths);
+    if let Some((field, _)) = all.find(|(_, path)| path.contains('\0')) {
+        return Err(Error::invalid(format!("{field} contains a NUL byte, and no path does")));
     }
     let from = validate::optional_period("from", request.from.as_ref())?;
     let to = validate::optional_period("to", request.to.as_ref())?;
@@ -72,12 +62,13 @@ pub(super) fn messages(
     is_sum: bool,
 ) -> impl Iterator<Item = requests::QueryTotalsResponse> + Send {
     let omitted = |one: Omitted| requests::Omitted { totals: one.totals, requests: one.requests };
-    let missing = Missing {
+    let missing = requests::QueryTotalsResponse {
         dropped: totals.dropped,
         setbacks: setbacks.into_iter().map(Into::into).collect(),
         omitted: totals.omitted.map(omitted),
+        ..Default::default()
     };
-    let mut missing = (missing != Missing::default()).then_some(missing);
+    let mut missing = (missing != Default::default()).then_some(missing);
     let mut endpoints = totals.endpoints.into_iter().peekable();
     let names = std::iter::from_fn(move || {
         if endpoints.peek().is_none() && missing.is_none() {
@@ -88,9 +79,8 @@ pub(super) fn messages(
             .take(MESSAGE_ENDPOINTS_MAX)
             .map(|one| requests::Endpoint { method: one.method, path: one.path.into() })
             .collect();
-        let Missing { dropped, setbacks, omitted } = missing.take().unwrap_or_default();
-        let periods = Vec::new();
-        Some(requests::QueryTotalsResponse { endpoints, periods, dropped, setbacks, omitted })
+        let missing = missing.take().unwrap_or_default();
+        Some(requests::QueryTotalsResponse { endpoints, ..missing })
     });
     let mut parts = totals
         .periods

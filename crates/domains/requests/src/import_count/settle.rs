@@ -54,10 +54,6 @@ impl Settling {
     }
 
     /// Which tables these are, and which were imported before.
-    ///
-    /// # Errors
-    /// When others were, and nobody has said that these are not the same ones in another place; or
-    /// when these were in another time zone, where the same requests are of other days.
     pub(crate) fn begin(
         &mut self,
         source: String,

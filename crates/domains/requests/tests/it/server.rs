@@ -79,7 +79,6 @@ impl Counting {
             let probe = || async { Ok(()) };
             server.run(listener, probe, &until).await.expect("it serves");
         });
-        tasks.close();
         Self { service, domains, clock, address, drain, tasks }
     }
 

@@ -19,7 +19,7 @@ async fn a_session_elsewhere_changes_no_day() {
     let zone: String = client.query_one("SHOW timezone", &[]).await.unwrap().get(0);
     assert_eq!(zone, ZONE);
     let (tally, second) = (migrated(&database.url()).await, open(&database.url()).await);
-    check(&Backend::of_postgres(database, tally, second)).await;
+    check(&Backend::of_postgres(database, tally, &second)).await;
 }
 
 #[tokio::test]

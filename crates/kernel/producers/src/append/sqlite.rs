@@ -42,9 +42,6 @@ pub async fn transaction<C: Content, T: Send + 'static>(
 
 /// Moves the producers of a batch, and counts what is new of it to its days. The caller stores the
 /// content of the plan in the same transaction; after its commit the plan's fates are the batch's.
-///
-/// # Errors
-/// When the database fails, or the batch's number does not fit.
 pub fn append<C: Content>(
     transaction: &Transaction<'_>,
     domain: &str,

@@ -1,4 +1,4 @@
-//! `tally producers`: who counts here, how far each has come, and what it dropped.
+//! `tally producers`: which clients count here, their last batch, and their drops.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -16,20 +16,20 @@ use crate::output::json::{Array, quoted};
 use crate::output::table::{self, Align};
 use crate::output::{self, OutputFormat, csv, plural, say, thousands, visible};
 
-/// List the clients that count by the exactly-once protocol
+/// List the clients that use the exactly-once protocol
 ///
-/// Each is a producer: it numbers its batches 1, 2, 3 ..., and the server keeps the last number
-/// that is stored. Those that were seen last come first. `dropped` are requests that a client
-/// gave up on purpose, and reported: the totals of their days are short by that many.
+/// Each is a producer: it numbers its batches 1, 2, 3 ..., and the server keeps the last stored
+/// number. The last seen come first. `dropped` are requests that a client gave up and reported: the
+/// totals of their days are short by that many.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct ProducersArgs {
-    /// Also the insert workers of servers, which store what comes by count.v1
+    /// Include the servers' insert workers, which store requests sent by count.v1
     #[arg(long)]
     workers: bool,
 
-    /// Clear the setbacks of the producer with this ID or of all, once you know why acknowledged
-    /// batches are missing: totals of their days are then as complete as before
+    /// Clear the setbacks of this producer or of all, once you know why acknowledged batches are
+    /// missing: the totals of their days count as complete again
     #[arg(long, value_name = "ID|all", conflicts_with_all = ["workers", "format"])]
     clear_setback: Option<String>,
 
@@ -45,8 +45,7 @@ pub(crate) async fn run(args: ProducersArgs) -> anyhow::Result<ExitCode> {
     if let Some(of) = &args.clear_setback {
         return clear(of, &args.server).await;
     }
-    let usual = if output::stdout_is_terminal() { OutputFormat::Table } else { OutputFormat::Csv };
-    let format = args.format.unwrap_or(usual);
+    let format = OutputFormat::or_usual(args.format);
     let mut client = args.server.requests().await?;
     let failed = |status| anyhow!("cannot list the producers: {}", describe(&status));
     let request = ListProducersRequest { with_workers: args.workers };
@@ -61,8 +60,8 @@ pub(crate) async fn run(args: ProducersArgs) -> anyhow::Result<ExitCode> {
     output::written(print(&mut output::stdout(), format, columns, &producers))?;
     if producers.is_empty() && setbacks.is_empty() {
         say(
-            "no producer is known at present; those that are done are forgotten, and clients that \
-             use count.v1 are not listed",
+            "no producers are known; finished ones are forgotten, and clients that use count.v1 are \
+             not listed",
         );
     } else if format == OutputFormat::Table && !producers.is_empty() {
         let dropped: i128 = producers.iter().map(|one| i128::from(one.dropped)).sum();
@@ -80,7 +79,6 @@ pub(crate) async fn run(args: ProducersArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Clears what a person has seen to.
 async fn clear(of: &str, server: &ServerArgs) -> anyhow::Result<ExitCode> {
     let short_id = of.to_ascii_lowercase();
     let answer = server.requests().await?.clear_setbacks(ClearSetbacksRequest { short_id }).await;
@@ -168,7 +166,7 @@ fn kind(producer: &Producer) -> &'static str {
     if producer.is_worker { "worker" } else { "client" }
 }
 
-/// To the second, in UTC; empty if the server does not say.
+/// In UTC, to the second; empty if the server does not say.
 fn seen(producer: &Producer) -> String {
     let seconds = producer.last_seen.map(|at| at.seconds);
     let time = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());

@@ -1,4 +1,4 @@
-//! `tally roll-up`: what a timer calls once a day.
+//! `tally roll-up`, which a timer calls once a day.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -20,8 +20,7 @@ use crate::output::{self, OutputFormat, plural, say, thousands, wrong_usage};
 
 /// Roll days up into totals, and prune their requests
 ///
-/// Doing it again is harmless: it adds what came late. A day that has not ended may be rolled
-/// up too.
+/// Repeating it is harmless and adds late requests. A day that has not ended may be rolled up too.
 ///
 /// Examples:
 ///   tally roll-up                         yesterday (UTC)
@@ -32,7 +31,7 @@ use crate::output::{self, OutputFormat, plural, say, thousands, wrong_usage};
 #[command(verbatim_doc_comment)]
 pub(crate) struct RollUpArgs {
     /// A day, a month, a year, today, yesterday, this-week, last-week (also -month and -year), the
-    /// last days as in 7d, or two of them with `..` between; all in UTC
+    /// last days as in 7d, or a range of two with `..`; all in UTC
     #[arg(default_value = "yesterday", value_parser = dates::parse_range)]
     period: RangeArg,
 
@@ -44,7 +43,6 @@ pub(crate) struct RollUpArgs {
     server: ServerArgs,
 }
 
-/// What a day was rolled up to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct DaySum {
     day: Day,
@@ -68,7 +66,7 @@ pub(crate) async fn run(args: RollUpArgs, clock: &dyn Clock) -> anyhow::Result<E
             Err(status) if is_too_large(&status) => {
                 is_listed = false;
                 say(format_args!(
-                    "rolled up {period}; its totals are too many to be listed here: use tally totals"
+                    "rolled up {period}, but it has too many totals to list here: use tally totals"
                 ));
             }
             Err(status) => {
@@ -79,8 +77,7 @@ pub(crate) async fn run(args: RollUpArgs, clock: &dyn Clock) -> anyhow::Result<E
         }
     }
     let mut out = output::stdout();
-    let usual = if output::stdout_is_terminal() { OutputFormat::Table } else { OutputFormat::Csv };
-    let format = args.format.unwrap_or(usual);
+    let format = OutputFormat::or_usual(args.format);
     output::written(print(&mut out, &days, format).and_then(|()| out.flush()))?;
     let requests = days.iter().map(|day| i128::from(day.requests)).sum::<i128>();
     if days.is_empty() && !is_listed {
@@ -90,13 +87,13 @@ pub(crate) async fn run(args: RollUpArgs, clock: &dyn Clock) -> anyhow::Result<E
         say(format_args!("rolled up nothing: no requests from {first} to {last} (UTC)"));
     } else {
         let (days, requests) = (plural(days.len() as u64, "day"), plural(requests, "request"));
-        // The answer has whole totals, and not how much of them is new.
+        // The answer has whole totals; how much of them is new is unknown.
         say(format_args!("{days} rolled up, with {requests} in all"));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whether the roll-up is done, and only its answer is not to be had.
+/// Whether the roll-up is done and only its answer is too large.
 fn is_too_large(status: &Status) -> bool {
     wire::trailer(status, wire::REASON_TRAILER) == Some(wire::reason::ANSWER_TOO_LARGE)
 }

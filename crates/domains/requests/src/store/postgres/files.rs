@@ -1,4 +1,4 @@
-//! Files that were counted as a whole. CockroachDB uses it too.
+//! Files that were counted as a whole.
 
 use jiff::Timestamp;
 use tally_store::postgres::{Database, Transaction};
@@ -11,7 +11,7 @@ use crate::copy::Micros;
 use crate::counted::{CountedFile, REMEMBERED_MAX};
 
 /// Remembers files.
-pub(crate) async fn note(transaction: &Transaction<'_>, files: &[CountedFile]) -> Result<()> {
+pub(crate) async fn note(transaction: &Transaction, files: &[CountedFile]) -> Result<()> {
     if files.is_empty() {
         return Ok(());
     }

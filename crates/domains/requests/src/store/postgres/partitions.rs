@@ -66,7 +66,7 @@ pub(super) async fn list(database: &Database, days: DayRange) -> Result<Vec<Part
 }
 
 /// Makes the partitions of today and the days to come.
-pub(super) async fn make_ahead(database: &Database, now: Timestamp) -> Result<()> {
+pub(crate) async fn make_ahead(database: &Database, now: Timestamp) -> Result<()> {
     let today = Day::of(now);
     let days = DayRange { first: today, last: today.plus(DAYS_AHEAD) };
     let there = list(database, days).await?;
@@ -90,7 +90,7 @@ pub(super) async fn make_ahead(database: &Database, now: Timestamp) -> Result<()
 }
 
 /// Drops the partitions of days that are over, if they are empty.
-pub(super) async fn drop_empty(database: &Database, now: Timestamp) -> Result<()> {
+pub(crate) async fn drop_empty(database: &Database, now: Timestamp) -> Result<()> {
     let days = DayRange { first: Day::MIN, last: Day::of(now).plus(-1) };
     for partition in list(database, days).await? {
         if let Err(error) = drop_if_empty(database, partition).await {

@@ -25,7 +25,7 @@ const LOCKING: Policy = Policy {
 };
 
 /// Every row of the days that is committed now; returns how many.
-pub(super) async fn roll_up(database: &Database, days: DayRange) -> Result<u64> {
+pub(crate) async fn roll_up(database: &Database, days: DayRange) -> Result<u64> {
     let mut rows = 0;
     for partition in partitions::list(database, days).await? {
         rows += LOCKING.run(|| one_day(database, partition)).await?;

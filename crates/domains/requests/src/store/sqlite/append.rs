@@ -14,7 +14,7 @@ use crate::rows::Rows;
 
 /// How often somebody else has written to the file, as far as is known.
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(crate) struct State {
     /// SQLite's number of the last commit by another connection.
     version: AtomicI64,
     changes: AtomicU64,
@@ -24,7 +24,7 @@ pub(super) struct State {
 /// so that there are few statements, and each is prepared once.
 const INSERT_ROWS: [usize; 3] = [100, 10, 1];
 
-pub(super) fn append(
+pub(crate) fn append(
     transaction: &Transaction<'_>,
     batch: &Batch<'_, Parcel<Rows>>,
     names: &Names,
@@ -44,12 +44,12 @@ pub(super) fn append(
 // === impl State ===
 
 impl State {
-    pub(super) fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
     }
 
     /// Looks whether somebody else has written. Only on the writer's thread, in a transaction.
-    pub(super) fn look(&self, transaction: &Transaction<'_>) -> Result<u64> {
+    pub(crate) fn look(&self, transaction: &Transaction<'_>) -> Result<u64> {
         let version: i64 = transaction
             .prepare_cached(include_str!("data_version.sql"))
             .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
@@ -62,7 +62,7 @@ impl State {
 }
 
 /// Stores a row, removes it, and commits: unlike what is rolled back, this reaches the disk.
-pub(super) fn try_write(connection: &mut Connection) -> Result<()> {
+pub(crate) fn try_write(connection: &mut Connection) -> Result<()> {
     let step = "try to store a row";
     let transaction = begin(connection)?;
     // As much room as any row takes.

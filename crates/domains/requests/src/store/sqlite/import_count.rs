@@ -10,7 +10,7 @@ use crate::NAME;
 use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
 
 /// Imports what is new. The thread waits for the tables meanwhile.
-pub(super) fn import_count(
+pub(crate) fn import_count(
     connection: &mut Connection,
     mut tables: CountTables,
 ) -> Result<Imported> {

@@ -12,7 +12,7 @@ use super::totals::COUNTED_MAX;
 use crate::model::{Day, DayRange, EndpointId};
 
 /// One transaction: count, add, delete. Returns how many rows.
-pub(super) fn roll_up(connection: &mut Connection, days: DayRange) -> Result<u64> {
+pub(crate) fn roll_up(connection: &mut Connection, days: DayRange) -> Result<u64> {
     let transaction = begin(connection)?;
     blocking_point("roll_up.begun");
     let mut counts = HashMap::new();

@@ -1,4 +1,4 @@
-//! `tally import --dry-run`: the endpoints that would be counted, without a server.
+//! `tally import --dry-run`: what would be counted, without a server.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -14,13 +14,11 @@ use crate::commands::requests::methods;
 use crate::output::table::{self, Align};
 use crate::output::{self, csv, thousands, visible};
 
-/// How many endpoints are told apart.
 const ENDPOINTS_MAX: usize = 1_000_000;
 
-/// Endpoints and how often each would be counted.
 #[derive(Debug, Default)]
 pub(super) struct DryRun {
-    /// By method and path.
+    /// By method, then path.
     counts: BTreeMap<i32, HashMap<String, u64>>,
     endpoints: usize,
 }
@@ -28,7 +26,6 @@ pub(super) struct DryRun {
 // === impl DryRun ===
 
 impl DryRun {
-    /// Takes what the reader gives, to its end.
     pub(super) async fn take(
         &mut self,
         mut chunks: mpsc::Receiver<Fed>,
@@ -64,12 +61,11 @@ impl DryRun {
         *count += times;
     }
 
-    /// How many endpoints there are.
     pub(super) fn endpoints(&self) -> usize {
         self.endpoints
     }
 
-    /// The most called ones first.
+    /// The most called first.
     fn rows(&self) -> Vec<Row<'_>> {
         let mut rows: Vec<Row<'_>> = Vec::with_capacity(self.endpoints);
         for (method, counts) in &self.counts {
@@ -79,7 +75,6 @@ impl DryRun {
         rows
     }
 
-    /// Prints them.
     pub(super) fn print(&self) -> anyhow::Result<()> {
         let rows = self.rows();
         let mut out = output::stdout();
@@ -92,7 +87,7 @@ impl DryRun {
     }
 }
 
-/// A method, a path, and how often it is called.
+/// Method, path, count.
 type Row<'a> = (i32, &'a str, u64);
 
 fn print_table(out: &mut impl Write, rows: &[Row<'_>]) -> io::Result<()> {
