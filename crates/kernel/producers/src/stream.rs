@@ -196,10 +196,7 @@ impl<C: Content> Streams<C> {
     }
 
     /// Whether something can be stored now. If the last attempt failed, and nothing is there that
-    /// would be another one, `try_write` is what says so.
-    ///
-    /// # Errors
-    /// Why not, in one line.
+    /// would be another one, `try_write` says so. An error is one line.
     pub async fn ready(
         &self,
         try_write: impl Future<Output = Result<(), tally_store::Error>>,
