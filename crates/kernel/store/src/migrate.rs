@@ -101,8 +101,12 @@ impl Migrations {
 
 /// What failed, said once: the library's error repeats the one behind it.
 pub(crate) fn words(error: &refinery::Error) -> String {
-    match error.kind() {
-        refinery::error::Kind::Connection(doing, cause) => format!("{doing}: {}", chain(&**cause)),
-        _ => error.to_string(),
+    let refinery::error::Kind::Connection(doing, cause) = error.kind() else {
+        return error.to_string();
+    };
+    match cause.downcast_ref() {
+        // It would print the whole migration, too.
+        Some(rusqlite::Error::SqlInputError { msg, .. }) => format!("{doing}: {msg}"),
+        _ => format!("{doing}: {}", chain(&**cause)),
     }
 }
