@@ -14,11 +14,11 @@ use uuid::Uuid;
 use crate::plan::{Move, Place, Places, Plan};
 use crate::run::{Content, Fate, Parcel};
 
-/// Where the domain's part of a statement goes: a comment, so that the statement without it is whole.
+/// Where the domain's part of a statement goes: a comment, so that the statement works without it.
 const STORED: &str = "-- :stored";
 
-/// Moves the producers of a batch, and stores no rows.
-const MOVES: &str = include_str!("move_many.sql");
+/// Moves the producers of a batch whose rows are copied.
+pub const MOVES: &str = include_str!("move_many.sql");
 
 /// The values of one column.
 pub type Column = Box<dyn ToSql + Sync + Send>;
@@ -27,9 +27,9 @@ pub type Column = Box<dyn ToSql + Sync + Send>;
 #[derive(Debug)]
 pub struct Statements {
     /// For batches of one producer.
-    one: String,
+    pub one: String,
     /// For batches of several.
-    many: String,
+    pub many: String,
 }
 
 /// How a domain stores the rows of one batch.
@@ -37,7 +37,7 @@ pub trait Table: Send {
     /// Its rows.
     type Content: Content;
 
-    /// Whose producers these are.
+    /// The domain's name.
     fn domain(&self) -> &'static str;
 
     /// Its statements.
@@ -55,7 +55,7 @@ pub trait Table: Send {
     /// Copies rows.
     fn copy(
         &self,
-        _transaction: &Transaction<'_>,
+        _transaction: &Transaction,
         _content: &[Self::Content],
     ) -> impl Future<Output = Result<(), Error>> + Send {
         ready(Ok(()))
@@ -66,10 +66,10 @@ pub trait Table: Send {
         false
     }
 
-    /// Stores it. This comes first in every transaction, so that two batches cannot deadlock.
+    /// Stores it, first in every transaction, so that two batches cannot deadlock.
     fn store_more(
         &mut self,
-        _transaction: &Transaction<'_>,
+        _transaction: &Transaction,
     ) -> impl Future<Output = Result<(), Error>> + Send {
         ready(Ok(()))
     }
@@ -93,67 +93,62 @@ struct Columns {
     dropped: Vec<i64>,
 }
 
-/// Stores a batch once.
+/// Stores a batch once. Fails also if the batch's number does not fit.
 ///
-/// This first tries as if all of it were new, in one statement or one COPY. If that does not fit,
-/// because some of it is stored already or cannot be, a transaction locks the producers, looks where
-/// they stand, and stores the rest.
-///
-/// # Errors
-/// When the database fails, or the batch's number does not fit.
+/// It first assumes that all of the batch is new, and stores it in one statement or one COPY. If some
+/// of it is stored already or cannot be, a transaction locks the producers, looks where they stand,
+/// and stores the rest.
 pub async fn append<T: Table>(
-    connection: &mut Connection,
+    mut connection: Connection,
     batch: &Batch<'_, Parcel<T::Content>>,
     table: &mut T,
 ) -> Result<Vec<Fate>, WriteError> {
     let mut plan = Plan::hopeful(batch)?;
     if batch.sequence == 1 {
-        begin_worker(connection, batch.producer, table.domain()).await?;
+        begin_worker(&connection, batch.producer, table.domain()).await?;
     }
-    let is_stored = if table.copies(plan.row_count()) || table.has_more() {
-        let transaction = connection.begin(Isolation::Default).await?;
+    if table.copies(plan.row_count()) || table.has_more() {
+        let transaction = connection.transaction(Isolation::Default).await?;
         table.store_more(&transaction).await?;
-        let fits = in_transaction(&transaction, table, &mut plan).await?;
-        if fits {
+        if in_transaction(&transaction, table, &mut plan).await? {
             commit(transaction).await?;
-        } else {
-            transaction.rollback().await?;
+            return Ok(plan.fates);
         }
-        fits
+        connection = transaction.rollback().await?;
     } else {
         adapt(table, &mut plan);
-        fail(&**connection).await?;
-        let fits = in_one(connection, table, &plan, commits_itself).await?;
+        fail(&connection).await?;
+        let is_stored = in_one(&connection, table, &plan, commits_itself).await?;
         faults::point("append.small.committed").await;
-        fits
-    };
-    if !is_stored {
-        plan = what_is_new(connection, batch, table).await?;
+        if is_stored {
+            connection.release();
+            return Ok(plan.fates);
+        }
     }
-    Ok(plan.fates)
+    what_is_new(connection, batch, table).await
 }
 
 /// Stores what of a batch is not stored yet.
 async fn what_is_new<T: Table>(
-    connection: &mut Connection,
+    connection: Connection,
     batch: &Batch<'_, Parcel<T::Content>>,
     table: &mut T,
-) -> Result<Plan<T::Content>, WriteError> {
-    let transaction = connection.begin(Isolation::Default).await?;
+) -> Result<Vec<Fate>, WriteError> {
+    let transaction = connection.transaction(Isolation::Default).await?;
     table.store_more(&transaction).await?;
     let mut plan = Plan::new(batch, places(&transaction, batch).await?)?;
     if !plan.moves.is_empty() && !in_transaction(&transaction, table, &mut plan).await? {
-        // They are locked: this happens only in another isolation than the one that is asked for.
+        // They are locked: this happens only under another isolation level.
         let step = "move producers that are locked";
         return Err(Error::transient(step, Outcome::Determinate).into());
     }
     commit(transaction).await?;
-    Ok(plan)
+    Ok(plan.fates)
 }
 
-/// Whether all of it fitted; if not, nothing happened.
+/// As [`in_one`], or by COPY.
 async fn in_transaction<T: Table>(
-    transaction: &Transaction<'_>,
+    transaction: &Transaction,
     table: &T,
     plan: &mut Plan<T::Content>,
 ) -> Result<bool, Error> {
@@ -170,7 +165,7 @@ async fn in_transaction<T: Table>(
     Ok(fits)
 }
 
-/// One statement. Whether all of it fitted; if not, nothing happened.
+/// Stores a plan in one statement, or nothing. Returns whether it fitted.
 async fn in_one<T: Table>(
     connection: &Connection,
     table: &T,
@@ -180,8 +175,8 @@ async fn in_one<T: Table>(
     let step = "insert the rows of a batch";
     let (columns, rows) = (Columns::of(plan), table.columns(&plan.content));
     let (sql, mut values) = match &*plan.moves {
-        [one] => (table.statements().one(), columns.of_one(one)),
-        _ => (table.statements().many(), columns.of_many()),
+        [one] => (&table.statements().one, columns.of_one(one)),
+        _ => (&table.statements().many, columns.of_many()),
     };
     let statement = connection.prepare_cached(sql).await.step(step)?;
     values.extend(rows.iter().map(|column| &**column as &(dyn ToSql + Sync)));
@@ -191,7 +186,7 @@ async fn in_one<T: Table>(
 
 /// Where the producers of a batch stand, and stay until the transaction ends.
 async fn places<C>(
-    transaction: &Transaction<'_>,
+    transaction: &Transaction,
     batch: &Batch<'_, Parcel<C>>,
 ) -> Result<Places, Error> {
     let step = "look where producers stand";
@@ -215,7 +210,7 @@ fn adapt<T: Table>(table: &T, plan: &mut Plan<T::Content>) {
     plan.content = content.into_iter().map(|one| table.adapt(one)).collect();
 }
 
-async fn commit(transaction: Transaction<'_>) -> Result<(), Error> {
+async fn commit(transaction: Transaction) -> Result<(), Error> {
     faults::point("append.before_commit").await;
     transaction.commit().await?;
     faults::point("append.committed").await;
@@ -225,30 +220,11 @@ async fn commit(transaction: Transaction<'_>) -> Result<(), Error> {
 // === impl Statements ===
 
 impl Statements {
-    /// With a domain's part: `, stored AS (INSERT …)`, whose values are `$9` and on, and which stores
+    /// With a domain's part: `, stored AS (INSERT …)`, whose values begin at `$9`, and which stores
     /// nothing unless `moved` has rows.
-    #[must_use]
     pub fn new(stored: &str) -> Self {
         let with = |sql: &str| sql.replace(STORED, stored);
         Self { one: with(include_str!("move_one.sql")), many: with(MOVES) }
-    }
-
-    /// For batches of one producer.
-    #[must_use]
-    pub fn one(&self) -> &str {
-        &self.one
-    }
-
-    /// For batches of several.
-    #[must_use]
-    pub fn many(&self) -> &str {
-        &self.many
-    }
-
-    /// For batches whose rows are copied.
-    #[must_use]
-    pub fn moves(&self) -> &str {
-        MOVES
     }
 }
 
