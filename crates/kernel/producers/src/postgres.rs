@@ -167,7 +167,10 @@ async fn open_once(
     let step = "register the client";
     let transaction = database.writer().await?.transaction(Isolation::Default).await?;
     wait_briefly(&transaction).await?;
-    let found = find(&transaction, domain, opening.id).await?;
+    let found = match find(&transaction, domain, opening.id).await {
+        Ok(found) => found,
+        Err(error) => return Err(transaction.failed(error).await),
+    };
     let (next, setback) = opening.decide(domain, found.as_ref());
     let setback = note(&transaction, domain, setback).await?;
     let (id, name, claim) = (&opening.id, &opening.name, opening.claim());
@@ -268,7 +271,10 @@ async fn forget_some(
     if then.is_some() {
         wait_briefly(&transaction).await?;
     }
-    let gone = transaction.rows(step, sql, values).await?;
+    let gone = match transaction.rows(step, sql, values).await {
+        Ok(gone) => gone,
+        Err(error) => return Err(transaction.failed(error).await),
+    };
     let ids: Vec<Uuid> = gone.iter().map(|row| row.get(0)).collect();
     if !ids.is_empty() {
         let mut days = Days::new();
