@@ -82,7 +82,7 @@ impl Command {
     }
 
     fn is_quiet(&self) -> bool {
-        matches!(self, Self::Totals(args) if args.is_quiet())
+        matches!(self, Self::Totals(args) if args.quiet)
     }
 }
 

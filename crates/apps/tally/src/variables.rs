@@ -31,8 +31,7 @@ pub(crate) fn check(command: &Command) -> Result<Option<String>, String> {
         .filter_map(Arg::get_env)
         .map(|name| name.to_string_lossy().into_owned())
         .collect();
-    let variables = std::env::vars_os();
-    let unknown: BTreeSet<_> = variables
+    let unknown: BTreeSet<_> = std::env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value))
         .filter(|(name, value)| is_ours(name, &value.to_string_lossy()) && !known.contains(name))
         .map(|(name, _)| name)

@@ -171,7 +171,7 @@ async fn dry_run(args: &ImportArgs, job: Job, bar: &ProgressBar) -> anyhow::Resu
     let code = conclude(args, &inputs, &outcome, begin.elapsed());
     say(format_args!(
         "{} would be counted; nothing was sent",
-        plural(counts.endpoints() as u64, "endpoint")
+        plural(counts.endpoints as u64, "endpoint")
     ));
     Ok(code)
 }

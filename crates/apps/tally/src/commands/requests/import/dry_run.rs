@@ -20,7 +20,7 @@ const ENDPOINTS_MAX: usize = 1_000_000;
 pub(super) struct DryRun {
     /// By method, then path.
     counts: BTreeMap<i32, HashMap<String, u64>>,
-    endpoints: usize,
+    pub(super) endpoints: usize,
 }
 
 // === impl DryRun ===
@@ -61,10 +61,6 @@ impl DryRun {
         *count += times;
     }
 
-    pub(super) fn endpoints(&self) -> usize {
-        self.endpoints
-    }
-
     /// The most called first.
     pub(super) fn print(&self, out: &mut impl Write, format: OutputFormat) -> io::Result<()> {
         let mut rows = Vec::with_capacity(self.endpoints);
@@ -95,6 +91,6 @@ mod tests {
         dry_run.print(&mut out, OutputFormat::Csv).expect("written");
         let text = String::from_utf8(out).expect("text");
         assert_eq!(text, "method,path,count\nPOST,\"/c,d\",3\nGET,/a,2\nGET,/b,2\n");
-        assert_eq!(dry_run.endpoints(), 3);
+        assert_eq!(dry_run.endpoints, 3);
     }
 }

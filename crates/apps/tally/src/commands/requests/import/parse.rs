@@ -1,21 +1,4 @@
 //! Reads one line of a log as one entry, in every format.
-//!
-//! | file | what it owns |
-//! |---|---|
-//! | `clf.rs` | Common and Combined Log Format, as almost every line is |
-//! | `entry.rs` | which JSON entries are requests, and lines wrapped in JSON |
-//! | `fields.rs` | the known JSON fields, and finding their values |
-//! | `format.rs` | `--format` |
-//! | `heroku.rs` | the log of Heroku's router |
-//! | `json.rs` | JSON lines |
-//! | `malformed.rs` | why a line does not count |
-//! | `mend.rs` | JSON that nginx wrote without `escape=json` |
-//! | `repeated.rs` | lines that stand for several |
-//! | `target.rs` | the method and path of request lines and URLs |
-//! | `template.rs` | nginx's `log_format` and Apache's `LogFormat` |
-//! | `text.rs` | other lines with a time and a request in quotes: Envoy, AWS, HAProxy, … |
-//! | `time.rs` | times, exact to the microsecond |
-//! | `w3c.rs` | the W3C extended format: IIS, CloudFront |
 
 pub(crate) mod clf;
 pub(crate) mod entry;
