@@ -7,7 +7,7 @@ use crate::account::{Account, Accounts};
 use crate::lanes::Log;
 use crate::losses::Losses;
 use crate::oracle::Verdict;
-use crate::stored::Stored;
+use crate::stored::{Stored, sum_under};
 
 /// The outcome of a run.
 pub(crate) struct Report {
@@ -33,24 +33,20 @@ impl Report {
             "\n{:<16}{:>10}{:>14}{:>14}{:>14}",
             "client", "processes", "sent", "acknowledged", "stored"
         )?;
+        let totals = &self.stored.tables.totals;
         for (name, account) in &self.accounts {
-            let own = format!("/{name}/");
-            let of_client =
-                self.stored.tables.totals.iter().filter(|(key, _)| key.path.starts_with(&own));
             let (sent, acknowledged) =
                 (account.sent.values().sum::<u64>(), account.acknowledged_total());
-            let stored: u64 = of_client.map(|(_, count)| count).sum();
+            let stored = sum_under(totals, &format!("/{name}/"));
             let processes = account.processes;
             writeln!(out, "  {name:<14}{processes:>10}{sent:>14}{acknowledged:>14}{stored:>14}")?;
         }
-        let shared =
-            self.stored.tables.totals.iter().filter(|(key, _)| key.path.starts_with("/shared/"));
-        let shared: u64 = shared.map(|(_, count)| count).sum();
+        let shared = sum_under(totals, "/shared/");
         writeln!(out, "  {:<52}{shared:>14}", "under shared paths")?;
         let sum = |of: fn(&Account) -> u64| self.accounts.values().map(of).sum::<u64>();
         let (sent, acknowledged) =
             (sum(|account| account.sent.values().sum()), sum(Account::acknowledged_total));
-        let stored: u64 = self.stored.tables.totals.values().sum();
+        let stored: u64 = totals.values().sum();
         let dropped: u64 = self.stored.tables.dropped.values().sum();
         writeln!(out, "  {:<24}{sent:>14}{acknowledged:>14}{stored:>14}", "all")?;
         writeln!(out, "  {:<52}{dropped:>14}", "reported as dropped")?;

@@ -16,8 +16,8 @@ use crate::schedule::Lane;
 use crate::stop::{Stop, StopOnDrop};
 use crate::stored::{self, Stored};
 use crate::watch::Watch;
-use crate::world::World;
 use crate::world::server::Server;
+use crate::world::{DATABASE, World};
 use tally_runtime::{Clock as _, SystemClock};
 
 /// How long the clients may take after the last fault until everything is acknowledged.
@@ -163,8 +163,8 @@ fn read(world: &World) -> anyhow::Result<Stored> {
     let ended = |server: &Server| server.terminate().map_err(|error| error.to_string());
     stored.exits = world.servers.iter().map(ended).collect();
     stored.panics = world.panics()?;
-    stored.tables = match world.postgres_url() {
-        Some(url) => world.runtime.block_on(stored::postgres(&url))?,
+    stored.tables = match world.postgres() {
+        Some(cluster) => world.runtime.block_on(stored::postgres(&cluster.url(DATABASE)))?,
         None => stored::sqlite(&world.sqlite_path())?,
     };
     Ok(stored)

@@ -39,7 +39,8 @@ pub(crate) fn run(watch: &Watch<'_>, run: &Run) -> anyhow::Result<()> {
         if !client.process.is_running() {
             client.start(true)?;
         }
-        server.await_log(&format!("stopped at {point}")).context(
+        let stopped = format!("stopped at {point}");
+        eventually_blocking(LIMIT, || server.process.has_logged(&stopped)).ok().context(
             "the server needs the feature `faults`: `cargo xtask torture` builds it that way",
         )?;
         if point == BEFORE_COMMIT && run.broken == Some(Broken::AckBeforeCommit) {

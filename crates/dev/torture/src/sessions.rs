@@ -46,11 +46,10 @@ pub(crate) async fn end_all(url: &str) -> anyhow::Result<()> {
 /// Takes all remaining connections and holds them until the value is dropped.
 pub(crate) async fn use_up(url: &str) -> Vec<Client> {
     let mut held = Vec::new();
-    while held.len() < CONNECTIONS_MAX {
-        match connect(url).await {
-            Ok(client) => held.push(client),
-            Err(_) => break,
-        }
+    while held.len() < CONNECTIONS_MAX
+        && let Ok(client) = connect(url).await
+    {
+        held.push(client);
     }
     held
 }
