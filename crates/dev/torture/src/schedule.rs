@@ -25,111 +25,56 @@ pub(crate) struct Shape {
     pub(crate) rewinds: bool,
 }
 
-/// What goes wrong. Clients, servers and links are indices into the world's lists. Whatever is killed
-/// (SIGKILL) or terminated (SIGTERM) is started again; whatever is stopped (SIGSTOP) continues.
+/// What goes wrong. Clients, servers and links are indices into the world's lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
     /// All connections end, and new ones fail for a while.
-    Cut {
-        link: usize,
-        ms: u64,
-    },
+    Cut { link: usize, ms: u64 },
     /// All connections end with a reset.
-    Reset {
-        link: usize,
-    },
+    Reset { link: usize },
     /// A connection ends with a reset in the middle of a message.
-    Tear {
-        link: usize,
-        bytes: usize,
-    },
+    Tear { link: usize, bytes: usize },
     /// One direction is lost for a while, then the connections are reset.
-    HalfOpen {
-        link: usize,
-        to_client: bool,
-        ms: u64,
-    },
+    HalfOpen { link: usize, to_client: bool, ms: u64 },
     /// Everything is delayed for a while.
-    Delay {
-        link: usize,
-        by_ms: u64,
-        ms: u64,
-    },
+    Delay { link: usize, by_ms: u64, ms: u64 },
     /// Nothing moves for a while.
-    Stall {
-        link: usize,
-        ms: u64,
-    },
+    Stall { link: usize, ms: u64 },
     /// The answer to the next batch's commit is lost: of a batch sent by COPY, or of a small one.
-    LoseCommit {
-        link: usize,
-        small: bool,
-    },
+    LoseCommit { link: usize, small: bool },
     /// A client switches to another server.
-    Redirect {
-        client: usize,
-        server: usize,
-    },
-    /// Sometimes it starts with injected errors.
-    KillServer {
-        server: usize,
-        ms: u64,
-        errors: Option<(&'static str, u64)>,
-    },
-    TerminateServer {
-        server: usize,
-        ms: u64,
-    },
-    StopServer {
-        server: usize,
-        ms: u64,
-    },
+    Redirect { client: usize, server: usize },
+    /// SIGKILL, then a start, sometimes with injected errors.
+    KillServer { server: usize, ms: u64, errors: Option<(&'static str, u64)> },
+    /// SIGTERM, then a start.
+    TerminateServer { server: usize, ms: u64 },
+    /// SIGSTOP, then SIGCONT.
+    StopServer { server: usize, ms: u64 },
     /// SIGKILL, then a start with this much room in the file, then one without a limit after the
     /// file was full for this long.
-    FillDisk {
-        server: usize,
-        kib: u64,
-        ms: u64,
-    },
-    KillPostgres {
-        ms: u64,
-    },
-    RestartPostgres {
-        ms: u64,
-    },
+    FillDisk { server: usize, kib: u64, ms: u64 },
+    /// SIGKILL, then a start.
+    KillPostgres { ms: u64 },
+    /// A regular restart.
+    RestartPostgres { ms: u64 },
     /// All sessions end with 57P01.
     EndSessions,
     /// No connection is left: 53300.
-    UseUpConnections {
-        ms: u64,
-    },
-    KillClient {
-        client: usize,
-        ms: u64,
-    },
-    TerminateClient {
-        client: usize,
-    },
-    StopClient {
-        client: usize,
-        ms: u64,
-    },
+    UseUpConnections { ms: u64 },
+    /// SIGKILL, then a start.
+    KillClient { client: usize, ms: u64 },
+    /// SIGTERM, then a start.
+    TerminateClient { client: usize },
+    /// SIGSTOP, then SIGCONT.
+    StopClient { client: usize, ms: u64 },
     /// A SQLite file is restored from a backup of this age while the server runs.
-    Restore {
-        ms: u64,
-    },
+    Restore { ms: u64 },
     /// Postgres gets SIGKILL after it has not written commits for this long.
-    LoseCommits {
-        ms: u64,
-    },
+    LoseCommits { ms: u64 },
     /// A standby is promoted after it was disconnected for this long.
-    FailOver {
-        ms: u64,
-    },
+    FailOver { ms: u64 },
     /// Names are deleted whose id is divisible by this.
-    DeleteNames {
-        every: u64,
-    },
+    DeleteNames { every: u64 },
 }
 
 /// The endless acts of one lane, each with the milliseconds to pause before it.
