@@ -128,11 +128,6 @@ impl Cluster {
         self.folder.path()
     }
 
-    /// The folder of the Postgres programs.
-    pub fn bin_dir(&self) -> &Path {
-        &self.bin
-    }
-
     /// The certificate file of the authority to trust, with TLS.
     pub fn ca_path(&self) -> Option<PathBuf> {
         self.options.tls.as_ref().map(|_| self.folder.path().join("ca.crt"))
@@ -208,12 +203,9 @@ impl Cluster {
         let program = self.bin.join(program);
         let mut command = self.folder.command(&program);
         arguments(&mut command);
-        let output = command.output();
+        let failed = |source| Error::Run { program: program.clone(), source };
+        let output = command.output().map_err(failed)?;
         self.folder.forget_process();
-        let output = match output {
-            Ok(output) => output,
-            Err(source) => return Err(Error::Run { program, source }),
-        };
         if output.status.success() {
             return Ok(());
         }

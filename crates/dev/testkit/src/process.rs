@@ -148,7 +148,7 @@ impl Process {
             let mut state = of_reaper.lock();
             state.status = Some(child.wait().expect("our child is reaped here only"));
             drop(state);
-            of_reaper.notify();
+            of_reaper.changed.notify_all();
         });
         Process { name, pid, record, reaper: Some(reaper), _watchdog: watchdog }
     }

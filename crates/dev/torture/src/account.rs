@@ -172,6 +172,11 @@ impl Account {
     }
 }
 
+/// The count of a key, or 0.
+pub(crate) fn count<K: Ord>(counts: &BTreeMap<K, u64>, key: &K) -> u64 {
+    counts.get(key).copied().unwrap_or(0)
+}
+
 /// Adds `counts` to `to`.
 pub(crate) fn add<K: Ord + Clone>(to: &mut BTreeMap<K, u64>, counts: &BTreeMap<K, u64>) {
     for (key, count) in counts {

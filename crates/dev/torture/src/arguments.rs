@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::client::{self, Kind};
 
-/// The clients of a run.
+/// The clients of a run. The scenes need two that resume, and one more.
 pub(crate) const CLIENTS: [Kind; 6] =
     [Kind::Raw, Kind::Raw, Kind::Add, Kind::Producer, Kind::Queue, Kind::Spool];
 

@@ -36,7 +36,7 @@ pub(crate) struct Log {
     verbose: bool,
     counts: Mutex<BTreeMap<&'static str, u64>>,
     /// How many requests the database is known to have lost.
-    lost: AtomicU64,
+    pub(crate) lost: AtomicU64,
 }
 
 // === impl Log ===
@@ -63,10 +63,6 @@ impl Log {
         let lost = u64::try_from(before - after).unwrap_or(0);
         self.say(|| format!("the database lost {lost} requests"));
         self.lost.fetch_add(lost, Ordering::SeqCst);
-    }
-
-    pub(crate) fn lost(&self) -> u64 {
-        self.lost.load(Ordering::SeqCst)
     }
 
     pub(crate) fn counts(&self) -> BTreeMap<&'static str, u64> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::account::{Accounts, add};
+use crate::account::{Accounts, add, count};
 use crate::journal::Key;
 use crate::losses::{Losses, is_unknown};
 use crate::stored::{Answer, Stored, Totals, sum_under};
@@ -238,11 +238,6 @@ impl Judge<'_> {
             });
         }
     }
-}
-
-/// The count of a key, or 0.
-pub(crate) fn count<K: Ord>(counts: &BTreeMap<K, u64>, key: &K) -> u64 {
-    counts.get(key).copied().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a run prints at the end.
 
 use std::fmt::Write as _;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::account::{Account, Accounts};
@@ -54,7 +55,7 @@ impl Report {
         if self.losses.times > 0 {
             let unnamed: u64 = self.stored.tables.unnamed.values().sum();
             writeln!(out, "  {:<52}{unnamed:>14}", "stored without a name")?;
-            let (lost, most) = (log.lost(), self.losses.sum());
+            let (lost, most) = (log.lost.load(Ordering::SeqCst), self.losses.sum());
             writeln!(out, "  {:<52}{lost:>14}", "lost by the database, at least")?;
             writeln!(out, "  {:<52}{most:>14}", "lost by the database, at most")?;
         }

@@ -1,6 +1,5 @@
 //! One run, from the seed to the verdict.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
@@ -29,7 +28,11 @@ const EXTRA: Duration = Duration::from_secs(15 * 60);
 /// Runs and prints the report. Returns whether the run passed.
 pub(crate) fn run(run: &Run, runtime: &Handle) -> anyhow::Result<bool> {
     println!("seed {}, {:?}, {} requests/s", run.seed, run.backend, run.rate);
-    let tally = tally(run)?;
+    let beside = std::env::current_exe()?.with_file_name("tally");
+    let tally = run.tally.clone().unwrap_or(beside);
+    let tally = tally.canonicalize().with_context(|| {
+        format!("{} does not exist: run `cargo xtask torture` to build it", tally.display())
+    })?;
     let world = World::build(run, &tally, runtime.clone())?;
     let start = Instant::now();
     let mut text = String::new();
@@ -48,15 +51,6 @@ pub(crate) fn run(run: &Run, runtime: &Handle) -> anyhow::Result<bool> {
         world.keep(&text);
     }
     Ok(passed)
-}
-
-/// The server's program.
-fn tally(run: &Run) -> anyhow::Result<PathBuf> {
-    let beside = std::env::current_exe()?.with_file_name("tally");
-    let tally = run.tally.clone().unwrap_or(beside);
-    tally.canonicalize().with_context(|| {
-        format!("{} does not exist: run `cargo xtask torture` to build it", tally.display())
-    })
 }
 
 fn torture(run: &Run, world: &World) -> anyhow::Result<Report> {

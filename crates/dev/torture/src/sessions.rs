@@ -3,17 +3,13 @@
 use std::time::Duration;
 
 use tally_runtime::Tasks;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_postgres::{Client, NoTls};
 
 use crate::world::CONNECTIONS_MAX;
 
 /// Timeout to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long to retry while all connections are in use, and the pause between attempts.
-const CONNECT_IN_TIME: Duration = Duration::from_secs(30);
-const CONNECT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Connects. The connection's task ends with the client.
 pub(crate) async fn connect(url: &str) -> anyhow::Result<Client> {
@@ -24,17 +20,6 @@ pub(crate) async fn connect(url: &str) -> anyhow::Result<Client> {
         let _ = connection.await;
     });
     Ok(client)
-}
-
-/// As [`connect`], but retries while all connections are in use.
-pub(crate) async fn connect_in_time(url: &str) -> anyhow::Result<Client> {
-    let end = Instant::now() + CONNECT_IN_TIME;
-    loop {
-        match connect(url).await {
-            Err(_) if Instant::now() < end => tokio::time::sleep(CONNECT_PAUSE).await,
-            connected => return connected,
-        }
-    }
 }
 
 /// Ends all other sessions with 57P01.

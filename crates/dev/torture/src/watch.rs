@@ -8,11 +8,11 @@ use tally_runtime::{Clock as _, SystemClock};
 use tokio::time::error::Elapsed;
 use tonic::{Code, Status};
 
-use crate::account::{Account, Accounts, add};
+use crate::account::{Account, Accounts, add, count};
 use crate::client::load::day;
 use crate::journal::{Journal, Key};
 use crate::losses::{Losses, is_unknown};
-use crate::oracle::{Verdict, count};
+use crate::oracle::Verdict;
 use crate::random::Random;
 use crate::stop::Stop;
 use crate::stored::{self, Totals};

@@ -20,7 +20,7 @@ use tally_testkit::{Cluster, Options, Proxy, Watched, free_port};
 use tokio::runtime::Handle;
 
 use crate::arguments::{Backend, CLIENTS, Run};
-use crate::client::{Arguments, Kind};
+use crate::client::Arguments;
 use crate::lanes::Log;
 use crate::schedule::Shape;
 use child::Child;
@@ -116,14 +116,6 @@ impl World {
         let (postgres, roll_ups_paused) = (postgres.map(Mutex::new), AtomicBool::new(false));
         let log = Log::new(run.verbose);
         Ok(World { clients, servers, postgres, folder, runtime, roll_ups_paused, shape, log })
-    }
-
-    /// The first client of this kind.
-    pub(crate) fn first(&self, kind: Kind) -> &Client {
-        let mut clients = self.clients.iter();
-        clients
-            .find(|client| client.arguments.kind == kind)
-            .expect("every run has one of each kind")
     }
 
     /// Locks the primary Postgres.
