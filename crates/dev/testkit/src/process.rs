@@ -158,11 +158,8 @@ impl Process {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
-    /// The first line of the stream that contains `pattern`; waits for it if necessary.
-    ///
-    /// # Panics
-    /// If no such line appears within `limit`, or the stream ends without it; the message includes
-    /// all output.
+    /// The first line of the stream that contains `pattern`; waits for it until the limit or until
+    /// the stream ends.
     #[track_caller]
     pub fn wait_for_line(&self, stream: Stream, pattern: &str, limit: Duration) -> String {
         let found = self.record.wait(limit, |state| match state.find(stream, pattern) {

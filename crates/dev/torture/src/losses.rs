@@ -61,10 +61,8 @@ impl Losses {
 
     /// The acknowledged requests of a client that must be stored despite the losses.
     pub(crate) fn due(&self, client: &str, acknowledged: &Totals) -> Totals {
-        match self.by_client.get(client) {
-            Some(loss) => excess(acknowledged, &loss.requests),
-            None => acknowledged.clone(),
-        }
+        let loss = self.by_client.get(client);
+        loss.map_or_else(|| acknowledged.clone(), |loss| excess(acknowledged, &loss.requests))
     }
 
     /// The same for their total.

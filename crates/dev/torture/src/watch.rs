@@ -91,8 +91,7 @@ impl<'a> Watch<'a> {
     fn roll_up(&self, server: &Server, random: &mut Random) -> anyhow::Result<bool> {
         let today = day(SystemClock.now().as_microsecond());
         let (back, parts) = [(0, 3), (0, 3), (1, 3), (3, 3), (0, 2), (0, 1)][random.index(6)];
-        let long_ago = random.percent(15);
-        let date = if long_ago {
+        let date = if random.percent(15) {
             stored::date_of(16_572, random.within(1, 3))
         } else {
             stored::date_of(today - back, parts)
