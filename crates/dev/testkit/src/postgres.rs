@@ -128,6 +128,11 @@ impl Cluster {
         self.folder.path()
     }
 
+    /// The folder of the Postgres programs.
+    pub fn bin_dir(&self) -> &Path {
+        &self.bin
+    }
+
     /// The certificate file of the authority to trust, with TLS.
     pub fn ca_path(&self) -> Option<PathBuf> {
         self.options.tls.as_ref().map(|_| self.folder.path().join("ca.crt"))

@@ -174,7 +174,7 @@ impl Process {
         panic!(
             "{} wrote no line with {pattern:?} to {stream:?}: {reason}\n{}",
             self.name,
-            self.describe()
+            self.record.lock().describe()
         );
     }
 
@@ -218,12 +218,8 @@ impl Process {
             Some(Output { status, stdout, stderr })
         });
         output.unwrap_or_else(|| {
-            panic!("{} did not end within {limit:?}\n{}", self.name, self.describe())
+            panic!("{} did not end within {limit:?}\n{}", self.name, self.record.lock().describe())
         })
-    }
-
-    fn describe(&self) -> String {
-        self.record.lock().describe()
     }
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow};
 use tokio::runtime::Handle;
 
 use crate::arguments::Run;
-use crate::client::load::day;
+use crate::client::{load::day, now_micros};
 use crate::lanes::{self, Log};
 use crate::oracle::Judge;
 use crate::report::Report;
@@ -17,7 +17,6 @@ use crate::stored::{self, Stored};
 use crate::watch::Watch;
 use crate::world::server::Server;
 use crate::world::{DATABASE, World};
-use tally_runtime::{Clock as _, SystemClock};
 
 /// How long the clients may take after the last fault until everything is acknowledged.
 const FINISH_LIMIT: Duration = Duration::from_secs(90);
@@ -147,7 +146,7 @@ fn read(world: &World) -> anyhow::Result<Stored> {
     }
     let first = world.servers[0].url();
     stored.accepted_of_client = world.runtime.block_on(stored::accepted(&first))?;
-    let today = day(SystemClock.now().as_microsecond());
+    let today = day(now_micros());
     for day in [16_572, today - 40, today + 1] {
         world.runtime.block_on(stored::roll_up(&first, stored::date_of(day, 1)))?;
     }

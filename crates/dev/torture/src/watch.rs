@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard};
 
-use tally_runtime::{Clock as _, SystemClock};
 use tokio::time::error::Elapsed;
 use tonic::{Code, Status};
 
 use crate::account::{Account, Accounts, add, count};
-use crate::client::load::day;
+use crate::client::{load::day, now_micros};
 use crate::journal::{Journal, Key};
 use crate::losses::{Losses, is_unknown};
 use crate::oracle::Verdict;
@@ -89,7 +88,7 @@ impl<'a> Watch<'a> {
     }
 
     fn roll_up(&self, server: &Server, random: &mut Random) -> anyhow::Result<bool> {
-        let today = day(SystemClock.now().as_microsecond());
+        let today = day(now_micros());
         let (back, parts) = [(0, 3), (0, 3), (1, 3), (3, 3), (0, 2), (0, 1)][random.index(6)];
         let date = if random.percent(15) {
             stored::date_of(16_572, random.within(1, 3))
