@@ -40,11 +40,11 @@ async fn main() -> Result<()> {
             let database = Database::open(&url, Settings::default()).await?;
             MIGRATIONS.run(&database).await?;
             let store = store::open(&database);
-            fill(&*store, days, endpoints).await?;
+            fill(&store, days, endpoints).await?;
             print!("{name:<8} {days:>3} days × {endpoints:>4} endpoints");
             for granularity in [Granularity::Day, Granularity::Month, Granularity::Whole] {
                 for live in [false, true] {
-                    let ms = ask(&*store, days, granularity, live).await?.as_secs_f64() * 1e3;
+                    let ms = ask(&store, days, granularity, live).await?.as_secs_f64() * 1e3;
                     print!("  {granularity:?}{} {ms:.1}", if live { " live" } else { "" });
                 }
             }
@@ -55,7 +55,7 @@ async fn main() -> Result<()> {
 }
 
 /// Stores a request of each day and endpoint, and rolls them up.
-async fn fill(store: &dyn Store, days: i32, endpoints: usize) -> Result<()> {
+async fn fill(store: &Store, days: i32, endpoints: usize) -> Result<()> {
     let names = (0..endpoints).map(|n| Endpoint::new(3, format!("/some/path/to/something/{n}")));
     let mut names: Vec<_> = names.map(|one| Arc::new(Named::new(one.id(0), one))).collect();
     names.sort_unstable_by_key(|named| named.id);
@@ -74,12 +74,7 @@ async fn fill(store: &dyn Store, days: i32, endpoints: usize) -> Result<()> {
 }
 
 /// How long an answer takes, in the median.
-async fn ask(
-    store: &dyn Store,
-    days: i32,
-    granularity: Granularity,
-    live: bool,
-) -> Result<Duration> {
+async fn ask(store: &Store, days: i32, granularity: Granularity, live: bool) -> Result<Duration> {
     let days = DayRange { first: FIRST, last: FIRST.plus(days - 1) };
     let (filter, totals_max, limit) = (Filter::default(), 1_000_000, None);
     let query = Query { days, granularity, filter, live, sum: false, totals_max, limit };

@@ -1,4 +1,4 @@
-//! Files that were counted as a whole, so that an import can say so before it counts one again.
+//! Files that were counted as a whole, so that an import can warn before it counts one again.
 
 use std::borrow::Cow;
 
@@ -11,21 +11,21 @@ use uuid::Uuid;
 
 use crate::store;
 
-/// How long a fingerprint may be, and what tells readings apart.
+/// The longest fingerprint or reading.
 const FINGERPRINT_BYTES_MAX: usize = 64;
-/// How long a file's name may be.
+/// The longest name of a file.
 const NAME_BYTES_MAX: usize = 1_024;
-/// How many files are remembered: those that were counted last.
+/// Only the latest files are remembered.
 pub(crate) const REMEMBERED_MAX: i64 = 10_000;
 
 /// A file that was counted as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CountedFile {
-    /// What tells it apart, by a rule of the client's.
+    /// Identifies the file, by a rule of the client's.
     pub fingerprint: Vec<u8>,
-    /// What people call it.
+    /// Its name, for people.
     pub name: String,
-    /// What tells apart how its lines were read, by a rule of the client's.
+    /// Identifies how its lines were read, by a rule of the client's.
     pub reading: Vec<u8>,
     /// How many requests it has.
     pub requests: i64,
@@ -47,8 +47,8 @@ pub struct RememberFiles {
 // === impl RememberFiles ===
 
 impl RememberFiles {
-    /// The files to remember, if this many requests were accepted from the producer. One that names
-    /// more than it has brought has not counted them, whatever it says.
+    /// The files to remember. None if they have more requests than were accepted from the producer,
+    /// which then cannot have counted them.
     fn files_within(&self, accepted: i64) -> &[CountedFile] {
         let requests = self.files.iter().fold(0_i64, |sum, file| sum.saturating_add(file.requests));
         if requests <= accepted {
@@ -84,16 +84,15 @@ impl OnForget for RememberFiles {
     }
 }
 
-/// Reads what a client says that it has counted: each fingerprint once.
+/// Reads the files that a client has counted, each fingerprint once.
 pub(crate) fn files(
     files: Vec<proto::CountedFile>,
     now_micros: i64,
 ) -> Result<Vec<CountedFile>, Cow<'static, str>> {
-    check_count(files.len())?;
+    check(files.iter().map(|file| &file.fingerprint))?;
     let mut read: Vec<CountedFile> = Vec::with_capacity(files.len());
     for file in files {
         let proto::CountedFile { fingerprint, name, reading, requests, malformed, .. } = file;
-        check(&fingerprint)?;
         if name.len() > NAME_BYTES_MAX || name.contains('\0') {
             return Err("the name of a file has more than 1,024 bytes, or a NUL".into());
         }
@@ -113,23 +112,17 @@ pub(crate) fn files(
     Ok(read)
 }
 
-/// Holds the fingerprints that a client asks for against the limits.
-pub(crate) fn fingerprints(asked: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Cow<'static, str>> {
-    check_count(asked.len())?;
-    asked.iter().try_for_each(|one| check(one))?;
-    Ok(asked)
-}
-
-fn check_count(files: usize) -> Result<(), String> {
+/// Checks fingerprints against the limits.
+pub(crate) fn check<'a>(
+    mut fingerprints: impl ExactSizeIterator<Item = &'a Vec<u8>>,
+) -> Result<(), Cow<'static, str>> {
+    let files = fingerprints.len();
     if files > COUNTED_FILES_MAX {
-        return Err(format!("it names {files} files, and at most {COUNTED_FILES_MAX} are allowed"));
+        let text = format!("it names {files} files, and at most {COUNTED_FILES_MAX} are allowed");
+        return Err(text.into());
     }
-    Ok(())
-}
-
-fn check(fingerprint: &[u8]) -> Result<(), &'static str> {
-    let is_good = (1..=FINGERPRINT_BYTES_MAX).contains(&fingerprint.len());
-    is_good.then_some(()).ok_or("a fingerprint has 1 to 64 bytes")
+    let are_good = fingerprints.all(|one| (1..=FINGERPRINT_BYTES_MAX).contains(&one.len()));
+    are_good.then_some(()).ok_or("a fingerprint has 1 to 64 bytes".into())
 }
 
 impl From<CountedFile> for proto::CountedFile {
@@ -164,11 +157,11 @@ mod tests {
             assert!(files(vec![bad], 9).is_err());
         }
         assert!(files(vec![file(1, 1); COUNTED_FILES_MAX + 1], 9).is_err());
-        assert!(fingerprints(vec![vec![7]; COUNTED_FILES_MAX]).is_ok());
+        assert!(check(vec![vec![7]; COUNTED_FILES_MAX].iter()).is_ok());
         for bad in [vec![vec![]], vec![vec![7; 65]]] {
-            assert!(fingerprints(bad).is_err());
+            assert!(check(bad.iter()).is_err());
         }
-        let reason = fingerprints(vec![vec![7]; 1_001]).unwrap_err();
+        let reason = check(vec![vec![7]; 1_001].iter()).unwrap_err();
         assert_eq!(reason, "it names 1001 files, and at most 1000 are allowed");
     }
 }

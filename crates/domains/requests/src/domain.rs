@@ -44,7 +44,7 @@ impl Configured for Settings {
             writers: self.workers + PLACES + 1,
             // The queries, a roll-up, and housekeeping.
             others: QUERIES_MAX + 2,
-            write_max: self.attempt_max(),
+            write_max: self.of_workers().attempt_max(),
         }
     }
 
@@ -58,20 +58,5 @@ impl Configured for Settings {
             .grpc(service.request_service())
             .descriptors(tally_proto::FILE_DESCRIPTOR_SET);
         Ok((Arc::new(service), doors))
-    }
-}
-
-#[async_trait]
-impl Running for Service {
-    async fn ready(&self) -> Result<(), String> {
-        self.ready().await
-    }
-
-    fn queued_rows(&self) -> usize {
-        self.queued_rows()
-    }
-
-    async fn finished(&self) {
-        self.finished().await;
     }
 }

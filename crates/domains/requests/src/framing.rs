@@ -1,24 +1,24 @@
-//! gRPC's messages in the frames of a body, read where they lie.
+//! gRPC's messages in the frames of a body, read in place.
 
 use bytes::Bytes;
 
 use crate::error::{Ended, Error};
 
-/// What stands before a message: whether it is compressed, and its length in four bytes.
+/// The prefix of a message: whether it is compressed, and its length in four bytes.
 const PREFIX_BYTES: usize = 5;
 
-/// From frames, of which each may have several messages and parts of them, to messages.
+/// Splits frames into messages, which may span frames.
 #[derive(Debug)]
 pub(crate) struct Framing {
     message_bytes_max: usize,
-    /// The last frame, which is read up to here.
+    /// The current frame, read up to here.
     frame: Bytes,
     read: usize,
-    /// A message that began in an earlier frame, with its prefix.
+    /// A message that began in an earlier frame, prefix included.
     split: Vec<u8>,
-    /// Whether that was given out.
+    /// Whether `split` was returned.
     is_done: bool,
-    /// How many messages were given out.
+    /// How many messages were returned.
     position: u64,
 }
 
@@ -30,10 +30,7 @@ impl Framing {
         Self { message_bytes_max, frame, read: 0, split, is_done: false, position: 0 }
     }
 
-    /// The next message, or `None` when that needs another frame.
-    ///
-    /// # Errors
-    /// When there can be no further message.
+    /// The next message, or `None` if it needs another frame.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<&[u8]>, Error> {
         if self.is_done {
@@ -58,21 +55,18 @@ impl Framing {
         }
     }
 
-    /// The frame after the one that was read.
+    /// The next frame, once the current one is read.
     pub(crate) fn put(&mut self, frame: Bytes) {
         debug_assert_eq!(self.read, self.frame.len(), "a frame is read before the next one");
         (self.frame, self.read) = (frame, 0);
     }
 
-    /// How many messages there were.
+    /// The position of the last message, from 1.
     pub(crate) fn position(&self) -> u64 {
         self.position
     }
 
-    /// There is no further frame.
-    ///
-    /// # Errors
-    /// When a message has begun.
+    /// The body has ended: an error if within a message.
     pub(crate) fn end(&self) -> Result<(), Error> {
         if self.is_done || self.split.is_empty() {
             return Ok(());
@@ -99,7 +93,7 @@ impl Framing {
         }
     }
 
-    /// How long the message is that begins here, with its prefix, once that is there.
+    /// The length of the message that begins here, prefix included, once that is complete.
     fn len(&self, bytes: &[u8]) -> Result<Option<usize>, Error> {
         let Some((&[flag, length @ ..], _)) = bytes.split_first_chunk::<PREFIX_BYTES>() else {
             return Ok(None);
@@ -113,8 +107,12 @@ impl Framing {
         }
         let bytes = u32::from_be_bytes(length) as usize;
         if bytes > self.message_bytes_max {
-            let (position, max) = (self.position + 1, self.message_bytes_max);
-            return Err(Error::TooLarge { position, bytes, max });
+            return Err(Error::invalid(format!(
+                "request {} of the stream cannot be read: its message has {bytes} bytes, and may \
+                 have at most {}",
+                self.position + 1,
+                self.message_bytes_max
+            )));
         }
         Ok(Some(PREFIX_BYTES + bytes))
     }
@@ -189,8 +187,8 @@ mod tests {
                 let (messages, end) = read(&[&bytes[..cut], &bytes[cut..]]);
                 assert_eq!(messages, [b"good"]);
                 let error = end.expect_err("no message");
-                let too_large = Error::TooLarge { position: 2, bytes: MAX + 1, max: MAX };
-                assert_eq!(error.to_string() == too_large.to_string(), is_too_large, "{error}");
+                let is_it = error.to_string().contains("has 301 bytes, and may have at most 300");
+                assert_eq!(is_it, is_too_large, "{error}");
                 assert!(error.to_string().contains(" 2 "), "{error}");
             }
         }

@@ -1,5 +1,4 @@
-//! `count.v1.CountService` and `tally.requests.v1.RequestService`: between their messages and the
-//! service.
+//! `count.v1.CountService` and `tally.requests.v1.RequestService`: between messages and service.
 //!
 //! | file | what it owns |
 //! |---|---|
@@ -19,7 +18,7 @@ use tally_proto::google::r#type::Date;
 use tally_proto::tally::requests::v1::request_service_server::RequestServiceServer;
 use tonic::Status;
 
-pub use self::add::CountServer;
+pub(crate) use self::add::CountServer;
 use crate::add::MESSAGE_BYTES_MAX;
 use crate::error::Error;
 use crate::model::Day;
@@ -33,7 +32,7 @@ impl Service {
     #[must_use]
     pub fn count_service(&self) -> CountServer {
         let server = CountServiceServer::new(self.clone());
-        CountServer::new(server.max_decoding_message_size(MESSAGE_BYTES_MAX))
+        CountServer(server.max_decoding_message_size(MESSAGE_BYTES_MAX))
     }
 
     /// Tally's own API.
@@ -57,6 +56,8 @@ fn date(first: Day, granularity: Granularity) -> Option<Date> {
 }
 
 /// The only place where an error becomes a gRPC status.
-fn status(error: &Error) -> Status {
-    stream::status(error, error.kind(), error.reason())
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        stream::status(&error, error.kind(), error.reason())
+    }
 }

@@ -1,14 +1,12 @@
-//! The domain's operations, and the parts that they are made of. What speaks to clients only
-//! translates.
+//! The domain's operations, and the parts that they are made of. `grpc/` only translates.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tally_ingest::{Queue, Workers};
+use async_trait::async_trait;
 use tally_producers::stream::Streams;
-use tally_producers::{Producer, Producers, Setback, Writer};
-use tally_runtime::{Tasks, chain};
-use tally_serve::Parts;
+use tally_producers::{Producer, Producers, Setback};
+use tally_runtime::Kind;
+use tally_serve::{Parts, Running};
 use tokio::sync::Semaphore;
 
 use crate::ahead::Ahead;
@@ -16,51 +14,37 @@ use crate::counted::{self, CountedFile};
 use crate::domain::NAME;
 use crate::endpoints::Endpoints;
 use crate::error::{Ended, Error};
+use crate::house::House;
 use crate::intake::Intake;
 use crate::model::{Day, DayRange};
-use crate::rollup::House;
 use crate::rows::Rows;
 use crate::settings::Settings;
-use crate::store::{self, Store};
-use crate::totals::{Filter, Granularity, Query, TooMany, Totals};
-use crate::writer::Naming;
+use crate::store;
+use crate::totals::{Filter, Granularity, PATH_BYTES_FACTOR, Query, TooMany, Totals};
 
-/// How many queries use the database at the same time, so that they leave connections to the
-/// insert workers. The others wait.
+/// How many queries run at the same time. More would take connections from the insert workers.
 pub(crate) const QUERIES_MAX: usize = 3;
-/// How many roll-ups may be asked for at the same time: each goes on when its caller gives up, so
-/// an impatient caller must not pile them up.
+/// How many roll-ups may run or wait. Each goes on when its caller gives up, so an impatient caller
+/// must not pile them up.
 const ROLL_UPS_WAITING_MAX: usize = 32;
 
-/// How much longer an attempt waits for the database's own word that it took too long.
-const ATTEMPT_GRACE: Duration = Duration::from_secs(2);
-
-/// Counts requests, rolls them up, and answers. Clones are the same service.
+/// Counts requests, rolls them up, and answers. Clones share everything.
 #[derive(Clone)]
 pub struct Service {
     pub(crate) intake: Arc<Intake>,
     pub(crate) streams: Arc<Streams<Rows>>,
-    /// How many totals an answer may have.
     pub(crate) totals_max: usize,
-    store: Arc<dyn Store>,
-    producers: Producers,
     house: House,
-    /// A place for each query that may use the database now.
     queries: Arc<Semaphore>,
-    /// One roll-up at a time: they would only wait for each other in the database.
+    /// One at a time, because roll-ups would only wait for each other in the database.
     roll_ups: Arc<Semaphore>,
-    /// A place for each roll-up that runs or waits.
     waiting_roll_ups: Arc<Semaphore>,
-    workers: Arc<Workers>,
 }
 
 // === impl Service ===
 
 impl Service {
     /// Starts the service on a database whose migrations are applied.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn start(parts: Parts, settings: Settings) -> Result<Self, tally_store::Error> {
         let Parts { database, clock, drain, tasks } = parts;
         let store = store::open(&database);
@@ -70,21 +54,14 @@ impl Service {
         endpoints.load(known, state);
         let producers = Producers::new(database.clone(), NAME, settings.terms);
         let house = House {
-            store: Arc::clone(&store),
+            store,
             endpoints: Arc::clone(&endpoints),
             producers: producers.clone(),
             clock: Arc::clone(&clock),
         };
-        // The partition of today is there before the first request comes.
+        // Today's partition must exist before the first request.
         house.maintain().await;
         tasks.spawn("housekeeping", house.clone().keep(drain.clone()));
-        let queue = Queue::new(settings.queue);
-        let worker_settings = settings.of_workers(&database);
-        let naming = Naming { store: Arc::clone(&store), endpoints: Arc::clone(&endpoints) };
-        let attempt_max = settings.attempt_max() + ATTEMPT_GRACE;
-        let writer = Writer::new(naming, producers.clone(), attempt_max, Arc::clone(&clock));
-        let workers = Workers::start(&queue, &Arc::new(writer), worker_settings, &clock);
-        let workers = Arc::new(workers);
         let intake = Intake {
             endpoints,
             clock: Arc::clone(&clock),
@@ -92,61 +69,22 @@ impl Service {
             ahead: Ahead::new(),
             record: settings.record,
         };
-        let streams = Streams {
-            queue,
-            workers: Arc::clone(&workers),
-            producers: producers.clone(),
-            opening_wait_max: settings.queue.wait_max,
-            batches_in_flight_max: settings.record.batches_in_flight_max,
-            clock,
-            drain,
-            tasks: Tasks::new(),
-        };
+        let (limits, workers) = (settings.queue, settings.of_workers());
+        let window = settings.record.batches_in_flight_max;
+        let batches = house.clone();
+        let streams = Streams::start(batches, producers, limits, workers, window, clock, drain);
         Ok(Self {
             intake: Arc::new(intake),
             streams: Arc::new(streams),
             totals_max: settings.totals_max,
-            store,
-            producers,
             house,
             queries: Arc::new(Semaphore::new(QUERIES_MAX)),
             roll_ups: Arc::new(Semaphore::new(1)),
             waiting_roll_ups: Arc::new(Semaphore::new(ROLL_UPS_WAITING_MAX)),
-            workers,
         })
     }
 
-    /// Waits, after the drain has begun, until the streams are answered and the queue is
-    /// written.
-    pub async fn finished(&self) {
-        self.streams.tasks.finished().await;
-        self.streams.queue.close();
-        self.workers.finished().await;
-    }
-
-    /// Whether requests can be stored now. If the last attempt failed, and no request is there that
-    /// would be another one, something is written to know.
-    ///
-    /// # Errors
-    /// Why they cannot, in one line.
-    pub async fn ready(&self) -> Result<(), String> {
-        let Some(trouble) = self.workers.trouble() else { return Ok(()) };
-        if trouble.is_trying {
-            return Err(trouble.message);
-        }
-        self.store.try_write().await.map_err(|error| chain(&error))?;
-        self.workers.recovered();
-        Ok(())
-    }
-
-    /// How many rows wait or are being written.
-    #[must_use]
-    pub fn queued_rows(&self) -> usize {
-        self.streams.queue.rows()
-    }
-
-    /// Does something to its end, even if its caller goes away; the drain waits for it. None if it
-    /// panicked.
+    /// Finishes the work even if its caller goes away; the drain waits for it. None if it panicked.
     pub(crate) async fn to_its_end<T: Send + 'static>(
         &self,
         name: &'static str,
@@ -155,15 +93,14 @@ impl Service {
         self.streams.tasks.spawn(name, work).await.ok()
     }
 
-    /// Rolls days up, and answers with their totals. It goes on even if the caller goes away,
-    /// because cron may have a timeout. A roll-up that the server's stop interrupts is rolled back,
-    /// and the next call does it.
-    ///
-    /// # Errors
-    /// When too many wait already, the server stops, or the database fails.
-    pub async fn roll_up(&self, days: DayRange) -> Result<Totals, Error> {
+    /// Rolls up days and returns their totals. It goes on even if the caller goes away, because
+    /// cron may have a timeout. If the server stops, it is rolled back, and the next call does it.
+    pub(crate) async fn roll_up(&self, days: DayRange) -> Result<Totals, Error> {
         let waiting = Arc::clone(&self.waiting_roll_ups).try_acquire_owned();
-        let waiting = waiting.map_err(|_| Error::TooManyRollUps)?;
+        let waiting = waiting.map_err(|_| {
+            let text = "too many roll-ups are waiting already; they go on without their callers";
+            Error::Refused(Kind::ResourceExhausted, text.into())
+        })?;
         let service = self.clone();
         let work = async move {
             {
@@ -171,26 +108,32 @@ impl Service {
                 let _place = service.roll_ups.acquire().await;
                 tokio::select! {
                     rows = service.house.roll_up(days) => rows.map_err(Error::store("roll up"))?,
-                    () = service.streams.drain.begun() => return Err(Error::Draining),
+                    () = service.streams.drain.begun() => return Err(Ended::Draining.into()),
                 };
             }
             let totals = service.rolled_up_or_none(days, Granularity::Day).await;
             totals.map_err(|error| Error::RolledUp(Box::new(error)))
         };
-        self.to_its_end("roll-up", work).await.unwrap_or(Err(Error::Panicked))
+        self.to_its_end("roll-up", work).await.unwrap_or_else(|| Err(Ended::Panicked.into()))
     }
 
-    /// The totals of days that are rolled up, of every endpoint.
-    ///
-    /// # Errors
-    /// When nothing is rolled up there, there are too many totals, or the database fails.
-    pub async fn rolled_up(
+    /// The totals of rolled-up days, over all endpoints. An error if there are none.
+    pub(crate) async fn rolled_up(
         &self,
         days: DayRange,
         granularity: Granularity,
     ) -> Result<Totals, Error> {
         let totals = self.rolled_up_or_none(days, granularity).await?;
-        if totals.periods.is_empty() { Err(Error::NothingRolledUp(days)) } else { Ok(totals) }
+        if totals.periods.is_empty() {
+            return Err(Error::Refused(
+                Kind::NotFound,
+                format!(
+                    "nothing is rolled up in {days}; roll a day up first, or ask for live totals"
+                )
+                .into(),
+            ));
+        }
+        Ok(totals)
     }
 
     async fn rolled_up_or_none(
@@ -204,18 +147,20 @@ impl Service {
         self.totals(&query).await
     }
 
-    /// Answers a query, and notices if the dictionary lacks names.
-    ///
-    /// # Errors
-    /// When there are too many totals, or the database fails.
-    pub async fn totals(&self, query: &Query) -> Result<Totals, Error> {
+    /// Answers a query.
+    pub(crate) async fn totals(&self, query: &Query) -> Result<Totals, Error> {
         let answer = {
             let _place = self.queries.acquire().await;
-            self.store.totals(query).await
+            self.house.store.totals(query).await
         };
         let mut totals = answer.map_err(|error| match error.find::<TooMany>() {
-            Some(_) => Error::TooManyTotals { max: query.totals_max },
-            None => Error::Store { step: "read totals", source: error },
+            Some(_) => Error::AnswerTooLarge(format!(
+                "the answer has more than {} totals, or paths of more than {PATH_BYTES_FACTOR} times \
+                 as many bytes: ask for a shorter range, for months instead of days, for a path \
+                 prefix, or for sums over all endpoints",
+                query.totals_max
+            )),
+            None => Error::store("read totals")(error),
         })?;
         self.intake.endpoints.notice_unnamed(totals.unnamed);
         if let Some((limit, order)) = query.limit {
@@ -224,14 +169,11 @@ impl Service {
         Ok(totals)
     }
 
-    /// What may be missing from these days, beside what clients have dropped.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn setbacks(&self, days: DayRange) -> Result<Vec<Setback>, Error> {
+    /// What may be missing from these days, besides what clients have dropped.
+    pub(crate) async fn setbacks(&self, days: DayRange) -> Result<Vec<Setback>, Error> {
         let mut setbacks = {
             let _place = self.queries.acquire().await;
-            self.producers.setbacks().await.map_err(Error::store("list what is missing"))?
+            self.house.producers.setbacks().await.map_err(Error::store("list what is missing"))?
         };
         setbacks.retain(|one| {
             Day::of_micros(one.since_micros) <= days.last
@@ -240,36 +182,46 @@ impl Service {
         Ok(setbacks)
     }
 
-    /// Clears what is known to be missing, of one producer or of all. Returns what was cleared.
-    ///
-    /// # Errors
-    /// When the id is empty, or the database fails.
-    pub async fn clear_setbacks(&self, short_id: &str) -> Result<Vec<Setback>, Error> {
+    /// Clears the setbacks of one producer, or of all, and returns them.
+    pub(crate) async fn clear_setbacks(&self, short_id: &str) -> Result<Vec<Setback>, Error> {
         if short_id.is_empty() {
-            return Err(Error::ShortIdEmpty);
+            let text = "short_id is empty: give the 8 hex digits of a producer, or all";
+            return Err(Error::invalid(text));
         }
         let _place = self.queries.acquire().await;
-        self.producers.clear_setbacks(short_id).await.map_err(Error::store("clear setbacks"))
+        self.house.producers.clear_setbacks(short_id).await.map_err(Error::store("clear setbacks"))
     }
 
     /// The clients that number their batches, and on request the insert workers.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>, Error> {
+    pub(crate) async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>, Error> {
         let _place = self.queries.acquire().await;
-        self.producers.list(with_workers).await.map_err(Error::store("list producers"))
+        self.house.producers.list(with_workers).await.map_err(Error::store("list producers"))
     }
 
     /// Which of these files were counted as a whole.
-    ///
-    /// # Errors
-    /// When there are too many, a fingerprint has another length, or the database fails.
-    pub async fn counted_files(&self, asked: Vec<Vec<u8>>) -> Result<Vec<CountedFile>, Error> {
-        let asked = counted::fingerprints(asked)
+    pub(crate) async fn counted_files(
+        &self,
+        asked: Vec<Vec<u8>>,
+    ) -> Result<Vec<CountedFile>, Error> {
+        counted::check(asked.iter())
             .map_err(|reason| Error::from(Ended::Unexpected { position: 1, reason }))?;
         let _place = self.queries.acquire().await;
-        let found = self.store.counted_files(&asked).await;
+        let found = self.house.store.counted_files(&asked).await;
         found.map_err(Error::store("look for counted files"))
+    }
+}
+
+#[async_trait]
+impl Running for Service {
+    async fn ready(&self) -> Result<(), String> {
+        self.streams.ready(self.house.store.try_write()).await
+    }
+
+    fn queued_rows(&self) -> usize {
+        self.streams.queued_rows()
+    }
+
+    async fn finished(&self) {
+        self.streams.finished().await;
     }
 }

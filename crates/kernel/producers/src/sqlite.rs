@@ -203,7 +203,7 @@ fn commit(transaction: Transaction<'_>, setback: Option<&Setback>) -> Result<(),
 }
 
 /// A transaction that writes takes the lock for writing at once.
-fn begin(connection: &mut Connection) -> Result<Transaction<'_>, Error> {
+pub(crate) fn begin(connection: &mut Connection) -> Result<Transaction<'_>, Error> {
     connection.transaction_with_behavior(TransactionBehavior::Immediate).step("begin a transaction")
 }
 

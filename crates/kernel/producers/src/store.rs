@@ -48,6 +48,11 @@ impl Producers {
         Self { database, domain, terms, places: Arc::new(Semaphore::new(PLACES)) }
     }
 
+    /// Whether the database stores one batch at a time.
+    pub(crate) fn has_one_writer(&self) -> bool {
+        matches!(self.database, Database::Sqlite(_))
+    }
+
     /// Which clients the domain takes.
     pub fn terms(&self) -> Terms {
         self.terms

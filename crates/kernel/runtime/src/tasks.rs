@@ -1,6 +1,7 @@
 //! Named tasks, and waiting for them at the end.
 
 use std::future::Future;
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
@@ -82,6 +83,11 @@ impl Drain {
     /// Whether the server is stopping.
     pub fn has_begun(&self) -> bool {
         self.0.is_cancelled()
+    }
+
+    /// Waits for this long, or until the server is stopping; says whether it goes on.
+    pub async fn pause(&self, pause: Duration) -> bool {
+        tokio::time::timeout(pause, self.begun()).await.is_err()
     }
 
     /// Waits until the server is stopping.

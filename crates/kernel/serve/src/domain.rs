@@ -21,7 +21,8 @@ pub struct Domain {
     pub migrations: Migrations,
     /// What a new user can do: a few words, and the command for it.
     pub hints: &'static [(&'static str, &'static str)],
-    /// Adds the domain's settings to a command.
+    /// Adds the domain's settings to a command. Derived ones are marked `#[group(skip)]`, because
+    /// clap names a group by its type, and every domain may have a type of that name.
     pub arguments: fn(clap::Command) -> clap::Command,
     /// Reads the settings and notes every mistake. Gives nothing only after a mistake.
     pub check: fn(&clap::ArgMatches, Terms, &mut Problems) -> Option<Box<dyn Configured>>,

@@ -8,16 +8,15 @@ use tally_proto::count::v1::{
 };
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use super::{add, date, status};
+use super::{add, date};
+use crate::dates;
 use crate::error::Error;
 use crate::service::Service;
 use crate::totals::{Granularity, PeriodTotals, Totals};
-use crate::validate;
 
-/// How large an answer of one message may be. It takes several times as much memory while it is
-/// made.
+/// The largest answer in one message. It takes several times as much memory while it is made.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
-/// What a total takes in it beside its path: at most, and less than that for most.
+/// The most that a total takes besides its path.
 const COUNT_BYTES: usize = 40;
 
 #[async_trait]
@@ -33,13 +32,10 @@ impl CountService for Service {
         &self,
         request: Request<CountDailyTotalsRequest>,
     ) -> Result<Response<CountDailyTotalsResponse>, Status> {
-        let answer = async {
-            let period = validate::period("date", request.get_ref().date.as_ref())?;
-            let totals = self.roll_up(period.days()).await?;
-            let counts = method_counts(&totals, Granularity::Day);
-            counts.map_err(|error| Error::RolledUp(Box::new(error)))
-        };
-        let method_counts = answer.await.map_err(|error: Error| status(&error))?;
+        let period = dates::period("date", request.get_ref().date.as_ref())?;
+        let totals = self.roll_up(period.days()).await?;
+        let method_counts = method_counts(&totals, Granularity::Day)
+            .map_err(|error| Error::RolledUp(Box::new(error)))?;
         Ok(Response::new(CountDailyTotalsResponse { method_counts }))
     }
 
@@ -48,13 +44,11 @@ impl CountService for Service {
         request: Request<ListDailyTotalsRequest>,
     ) -> Result<Response<ListDailyTotalsResponse>, Status> {
         let request = request.get_ref();
-        let answer = async {
-            let start = validate::period("start_date", request.start_date.as_ref())?;
-            let end = validate::period("end_date", request.end_date.as_ref())?;
-            let days = validate::range(("start_date", Some(start)), ("end_date", Some(end)))?;
-            method_counts(&self.rolled_up(days, Granularity::Day).await?, Granularity::Day)
-        };
-        let method_counts = answer.await.map_err(|error: Error| status(&error))?;
+        let start = dates::period("start_date", request.start_date.as_ref())?;
+        let end = dates::period("end_date", request.end_date.as_ref())?;
+        let days = dates::range(("start_date", Some(start)), ("end_date", Some(end)))?;
+        let totals = self.rolled_up(days, Granularity::Day).await?;
+        let method_counts = method_counts(&totals, Granularity::Day)?;
         Ok(Response::new(ListDailyTotalsResponse { method_counts }))
     }
 
@@ -62,12 +56,9 @@ impl CountService for Service {
         &self,
         request: Request<GetPeriodTotalsRequest>,
     ) -> Result<Response<GetPeriodTotalsResponse>, Status> {
-        let answer = async {
-            let period = validate::period("period", request.get_ref().period.as_ref())?;
-            let totals = self.rolled_up(period.days(), Granularity::Whole).await?;
-            method_counts(&totals, Granularity::Whole)
-        };
-        let method_counts = answer.await.map_err(|error: Error| status(&error))?;
+        let period = dates::period("period", request.get_ref().period.as_ref())?;
+        let totals = self.rolled_up(period.days(), Granularity::Whole).await?;
+        let method_counts = method_counts(&totals, Granularity::Whole)?;
         Ok(Response::new(GetPeriodTotalsResponse { method_counts }))
     }
 }
@@ -77,7 +68,10 @@ fn method_counts(totals: &Totals, granularity: Granularity) -> Result<Vec<Method
     let counts = totals.periods.iter().flat_map(|period| &period.counts);
     let bytes: usize = counts.map(|count| endpoint(count).path.len() + COUNT_BYTES).sum();
     if bytes > ANSWER_BYTES_MAX {
-        return Err(Error::AnswerTooLarge { max: ANSWER_BYTES_MAX });
+        return Err(Error::AnswerTooLarge(format!(
+            "the answer takes more than {ANSWER_BYTES_MAX} bytes: ask for a shorter range, or read \
+             it in parts by tally.requests.v1.RequestService/QueryTotals, as tally totals does"
+        )));
     }
     let counts = |period: &PeriodTotals| {
         let date = date(period.first, granularity);

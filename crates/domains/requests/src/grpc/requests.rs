@@ -9,16 +9,15 @@ use tally_proto::tally::requests::v1::request_service_server::RequestService;
 use tokio_stream::Iter;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use super::{status, totals};
-use crate::error::Error;
+use super::totals;
 use crate::model::DayRange;
 use crate::record::Record;
 use crate::service::Service;
 
-/// How many producers one message has at most: some 256 KiB with the longest names.
+/// At most this many producers in a message: some 256 KiB with the longest names.
 const MESSAGE_PRODUCERS_MAX: usize = 1_000;
 
-/// An answer in messages of bounded size, which are made as the client takes them.
+/// An answer in messages of bounded size, made as the client takes them.
 type Messages<T> = Iter<Boxed<T>>;
 type Boxed<T> = Box<dyn Iterator<Item = Result<T, Status>> + Send>;
 
@@ -49,8 +48,8 @@ impl RequestService for Service {
         &self,
         request: Request<proto::FindCountedFilesRequest>,
     ) -> Result<Response<proto::FindCountedFilesResponse>, Status> {
-        let found = self.counted_files(request.into_inner().fingerprints).await;
-        let files = found.map_err(|error| status(&error))?.into_iter().map(Into::into).collect();
+        let found = self.counted_files(request.into_inner().fingerprints).await?;
+        let files = found.into_iter().map(Into::into).collect();
         Ok(Response::new(proto::FindCountedFilesResponse { files }))
     }
 
@@ -58,11 +57,8 @@ impl RequestService for Service {
         &self,
         request: Request<proto::ListProducersRequest>,
     ) -> Result<Response<Self::ListProducersStream>, Status> {
-        let answer = async {
-            let producers = self.producers(request.get_ref().with_workers).await?;
-            Ok((producers, self.setbacks(DayRange::ALL).await?))
-        };
-        let (listed, setbacks) = answer.await.map_err(|error: Error| status(&error))?;
+        let listed = self.producers(request.get_ref().with_workers).await?;
+        let setbacks = self.setbacks(DayRange::ALL).await?;
         let mut listed = listed.into_iter().map(Into::into).peekable();
         let mut setbacks: Vec<_> = setbacks.into_iter().map(Into::into).collect();
         Ok(stream(std::iter::from_fn(move || {
@@ -79,8 +75,7 @@ impl RequestService for Service {
         &self,
         request: Request<proto::ClearSetbacksRequest>,
     ) -> Result<Response<proto::ClearSetbacksResponse>, Status> {
-        let cleared = self.clear_setbacks(&request.get_ref().short_id).await;
-        let cleared = cleared.map_err(|error| status(&error))?;
+        let cleared = self.clear_setbacks(&request.get_ref().short_id).await?;
         let setbacks = cleared.into_iter().map(Into::into).collect();
         Ok(Response::new(proto::ClearSetbacksResponse { setbacks }))
     }
@@ -89,13 +84,10 @@ impl RequestService for Service {
         &self,
         request: Request<proto::QueryTotalsRequest>,
     ) -> Result<Response<Self::QueryTotalsStream>, Status> {
-        let answer = async {
-            let query = totals::query(request.get_ref(), self.totals_max)?;
-            let totals = self.totals(&query).await?;
-            let setbacks = self.setbacks(query.days).await?;
-            Ok(totals::messages(totals, setbacks, query.granularity, query.sum))
-        };
-        answer.await.map(stream).map_err(|error: Error| status(&error))
+        let query = totals::query(request.get_ref(), self.totals_max)?;
+        let totals = self.totals(&query).await?;
+        let setbacks = self.setbacks(query.days).await?;
+        Ok(stream(totals::messages(totals, setbacks, query.granularity, query.sum)))
     }
 }
 

@@ -2,40 +2,30 @@
 
 use tally_producers::Setback;
 use tally_proto::google::r#type::Date;
-use tally_proto::tally::producers::v1 as producers;
 use tally_proto::tally::requests::v1 as requests;
 
 use super::date;
+use crate::dates;
 use crate::error::Error;
 use crate::totals::{Filter, Granularity, LimitOrder, Omitted, PeriodTotals, Query, Totals};
-use crate::validate;
 
-/// How many totals one message of a streamed answer has at most: some 64 KiB.
+/// At most this many totals in a message: some 64 KiB.
 const MESSAGE_ITEMS_MAX: usize = 4_096;
-/// How many endpoints: 512 KiB even with the longest paths, and clients take 4 MiB by default.
+/// At most this many endpoints: 512 KiB with the longest paths, and clients take 4 MiB by default.
 const MESSAGE_ENDPOINTS_MAX: usize = 200;
-
-/// What the first message says of what an answer lacks.
-#[derive(Debug, Default, PartialEq)]
-struct Missing {
-    dropped: i64,
-    setbacks: Vec<producers::Setback>,
-    omitted: Option<requests::Omitted>,
-}
 
 /// Reads a query.
 pub(super) fn query(
     request: &requests::QueryTotalsRequest,
     totals_max: usize,
 ) -> Result<Query, Error> {
-    if request.path_prefix.contains('\0') {
-        return Err(Error::PathNul("path_prefix"));
+    let paths = request.paths.iter().map(|path| ("paths", path));
+    let mut all = std::iter::once(("path_prefix", &request.path_prefix)).chain(paths);
+    if let Some((field, _)) = all.find(|(_, path)| path.contains('\0')) {
+        return Err(Error::invalid(format!("{field} contains a NUL byte, and no path does")));
     }
-    if request.paths.iter().any(|path| path.contains('\0')) {
-        return Err(Error::PathNul("paths"));
-    }
-    let from = validate::optional_period("from", request.from.as_ref())?;
-    let to = validate::optional_period("to", request.to.as_ref())?;
+    let from = dates::optional_period("from", request.from.as_ref())?;
+    let to = dates::optional_period("to", request.to.as_ref())?;
     let granularity = match request.granularity() {
         requests::Granularity::Unspecified | requests::Granularity::Day => Granularity::Day,
         requests::Granularity::Month => Granularity::Month,
@@ -48,7 +38,7 @@ pub(super) fn query(
     };
     let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0);
     Ok(Query {
-        days: validate::range(("from", from), ("to", to))?,
+        days: dates::range(("from", from), ("to", to))?,
         granularity,
         filter: Filter {
             method: request.method,
@@ -62,9 +52,8 @@ pub(super) fn query(
     })
 }
 
-/// An answer, cut into messages of bounded size, which are made as the client takes them. All
-/// endpoints come first: they are sorted, so an endpoint's number is its place in the order of
-/// paths. The first message says what is missing, even if there are no endpoints.
+/// Cuts an answer into messages of bounded size, made as the client takes them. All endpoints come
+/// first, sorted, and are numbered in that order. The first message says what is missing.
 pub(super) fn messages(
     totals: Totals,
     setbacks: Vec<Setback>,
@@ -72,12 +61,13 @@ pub(super) fn messages(
     is_sum: bool,
 ) -> impl Iterator<Item = requests::QueryTotalsResponse> + Send {
     let omitted = |one: Omitted| requests::Omitted { totals: one.totals, requests: one.requests };
-    let missing = Missing {
+    let missing = requests::QueryTotalsResponse {
         dropped: totals.dropped,
         setbacks: setbacks.into_iter().map(Into::into).collect(),
         omitted: totals.omitted.map(omitted),
+        ..Default::default()
     };
-    let mut missing = (missing != Missing::default()).then_some(missing);
+    let mut missing = (missing != Default::default()).then_some(missing);
     let mut endpoints = totals.endpoints.into_iter().peekable();
     let names = std::iter::from_fn(move || {
         if endpoints.peek().is_none() && missing.is_none() {
@@ -88,9 +78,8 @@ pub(super) fn messages(
             .take(MESSAGE_ENDPOINTS_MAX)
             .map(|one| requests::Endpoint { method: one.method, path: one.path.into() })
             .collect();
-        let Missing { dropped, setbacks, omitted } = missing.take().unwrap_or_default();
-        let periods = Vec::new();
-        Some(requests::QueryTotalsResponse { endpoints, periods, dropped, setbacks, omitted })
+        let missing = missing.take().unwrap_or_default();
+        Some(requests::QueryTotalsResponse { endpoints, ..missing })
     });
     let mut parts = totals
         .periods
@@ -109,7 +98,7 @@ pub(super) fn messages(
     names.chain(counts)
 }
 
-/// A period, cut where it would not fit into a message.
+/// A period, cut where it exceeds a message.
 fn parts(period: &PeriodTotals, date: Option<Date>, is_sum: bool) -> Vec<requests::PeriodTotals> {
     let part = |counts: &[(u32, i64)]| {
         let (endpoint, count) = counts.iter().copied().unzip();

@@ -9,6 +9,7 @@ use tally_ingest::Limits;
 use tally_proto::count::v1::{AddRequest, AddResponse};
 use tally_requests::Settings;
 use tally_requests::store::{self, Store};
+use tally_serve::Running as _;
 use tally_testkit::{Proxy, TestDatabase, eventually};
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
@@ -39,10 +40,10 @@ pub(crate) async fn stopped(folder: &tempfile::TempDir, counting: Counting) -> V
         tally_store::Database::open(&url, tally_store::postgres::Settings::default()).await
     })
     .await;
-    live(&*store::open(&database)).await
+    live(&store::open(&database)).await
 }
 
-async fn live(store: &dyn Store) -> Vec<Total> {
+async fn live(store: &Store) -> Vec<Total> {
     let query = query(tally_requests::Granularity::Day, true);
     listed(&ask(store, &query).await.expect("not too many"))
 }
@@ -367,7 +368,7 @@ async fn a_stalled_database_ends_no_connection() {
     first.await.unwrap().unwrap();
     second.await.unwrap().unwrap();
     counting.stop().await;
-    let totals = live(&*store::open(&open(&database.url()).await)).await;
+    let totals = live(&store::open(&open(&database.url()).await)).await;
     assert_eq!(totals, [total(TODAY, 3, "/", sent + 1), total(TODAY, 3, "/second", 1)]);
     assert!(sent > 5_000, "only {sent} messages: not enough to try the limit");
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tally_ingest::Batch;
 use tally_requests::store;
 use tally_requests::{Granularity, Rows, Settings};
+use tally_serve::Running as _;
 use tally_store::Outcome;
 use tally_testkit::{Proxy, TestDatabase, eventually};
 use tokio::sync::mpsc;
@@ -22,7 +23,7 @@ use crate::server::{Counting, counted, get, settings};
 /// Live totals without the proxy.
 async fn live(database: &TestDatabase) -> Vec<Total> {
     let store = store::open(&open(&database.url()).await);
-    listed(&ask(&*store, &query(Granularity::Day, true)).await.expect("not too many"))
+    listed(&ask(&store, &query(Granularity::Day, true)).await.expect("not too many"))
 }
 
 /// A time on the wire: microseconds since 2000-01-01 UTC.
@@ -81,7 +82,7 @@ async fn a_lost_answer_stores_a_stream_once() {
     counting.add(vec![get("/", NOW)]).await.unwrap();
     for round in 1..=5 {
         let time = format!("2030-06-15T01:02:03.{round:06}Z");
-        proxy.swallow_after(&as_sent(&time));
+        proxy.swallow_after(&[&as_sent(&time)]);
         counting.add(vec![get("/", &time); 10]).await.unwrap();
         assert_eq!(proxy.swallowed(), round);
         assert_eq!(sum(&live(&database).await), 1 + 10 * i64::try_from(round).unwrap());
@@ -101,13 +102,13 @@ async fn a_lost_commit_is_unknown_and_safe_to_repeat() {
     let chunks = [(0..rows).map(|_| (id, noon(TODAY))).collect::<Rows>().into()];
     for sequence in 1..=3 {
         let batch = batch(producer, sequence, &chunks);
-        proxy.swallow_after(b"COMMIT");
-        let error = append_named(&*store, &batch, &names).await.unwrap_err();
+        proxy.swallow_after(&[b"COMMIT"]);
+        let error = append_named(&store, &batch, &names).await.unwrap_err();
         assert_eq!(error.outcome(), Outcome::Indeterminate, "{error}");
         assert!(error.is_transient());
         assert_eq!(proxy.swallowed(), usize::try_from(sequence).unwrap());
         let repeated = Batch { is_repeated: true, ..batch };
-        append_named(&*store, &repeated, &names).await.unwrap();
+        append_named(&store, &repeated, &names).await.unwrap();
         assert_eq!(sum(&live(&database).await), rows * sequence);
     }
 }
@@ -136,11 +137,11 @@ async fn a_partition_that_is_made_meanwhile_is_no_fault_of_the_batch() {
         eventually("the row waits", LIMIT, waits).await;
         maker.batch_execute("COMMIT").await.unwrap();
     };
-    let (first, ()) = tokio::join!(append_named(&*store, &batch, &names), made);
+    let (first, ()) = tokio::join!(append_named(&store, &batch, &names), made);
     let error = first.unwrap_err();
     assert_eq!((error.sqlstate(), error.outcome()), (Some("23514"), Outcome::Determinate));
     assert!(error.is_transient());
-    append_named(&*store, &batch, &names).await.unwrap();
+    append_named(&store, &batch, &names).await.unwrap();
     assert_eq!(sum(&live(&database).await), 1);
 }
 
@@ -156,13 +157,13 @@ async fn a_roll_up_survives_a_lost_commit() {
     for (sequence, day) in [(1, TODAY), (2, "2015-05-17")] {
         let chunks = [(0..100).map(|_| (id, noon(day))).collect::<Rows>().into()];
         let producer = Uuid::now_v7();
-        append_named(&*store, &batch(producer, 1, &chunks), &names).await.unwrap();
-        proxy.swallow_after(b"COMMIT");
+        append_named(&store, &batch(producer, 1, &chunks), &names).await.unwrap();
+        proxy.swallow_after(&[b"COMMIT"]);
         store.roll_up(tally_requests::DayRange::ALL).await.unwrap();
         assert_eq!(proxy.swallowed(), sequence);
         assert_eq!(sum(&live(&database).await), 100 * i64::try_from(sequence).unwrap());
     }
-    let rolled_up = ask(&*store, &query(Granularity::Day, false)).await.unwrap();
+    let rolled_up = ask(&store, &query(Granularity::Day, false)).await.unwrap();
     let expected = [total("2015-05-17", 3, "/", 100), total(TODAY, 3, "/", 100)];
     assert_eq!(listed(&rolled_up), expected);
 }

@@ -33,9 +33,9 @@ pub(crate) const SENDS_MAX: usize = 1_000;
 
 /// A store on an empty database, which is removed with this value.
 pub(crate) struct Backend {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<Store>,
     /// Another server's store with its own pool; on SQLite, which has one server, the same store.
-    pub(crate) second: Arc<dyn Store>,
+    pub(crate) second: Arc<Store>,
     pub(crate) producers: Producers,
     /// The other server's.
     pub(crate) second_producers: Producers,
@@ -239,12 +239,12 @@ impl Backend {
 
     /// Live totals by day.
     pub(crate) async fn live(&self) -> Vec<Total> {
-        listed(&ask(&*self.store, &query(Granularity::Day, true)).await.expect("not too many"))
+        listed(&ask(&self.store, &query(Granularity::Day, true)).await.expect("not too many"))
     }
 
     /// Rolled-up totals by day.
     pub(crate) async fn rolled_up(&self) -> Vec<Total> {
-        listed(&ask(&*self.store, &query(Granularity::Day, false)).await.expect("not too many"))
+        listed(&ask(&self.store, &query(Granularity::Day, false)).await.expect("not too many"))
     }
 }
 
@@ -271,7 +271,7 @@ impl Producer {
     /// Stores rows as the next batch.
     pub(crate) async fn append(
         &mut self,
-        store: &dyn Store,
+        store: &Store,
         is_cockroach: bool,
         rows: impl IntoIterator<Item = (EndpointId, i64)>,
     ) {
@@ -282,7 +282,7 @@ impl Producer {
     /// CockroachDB may ask for it again.
     pub(crate) async fn send(
         &mut self,
-        store: &dyn Store,
+        store: &Store,
         is_cockroach: bool,
         chunks: &[Parcel<Rows>],
     ) -> Vec<Fate> {
@@ -302,7 +302,7 @@ impl Producer {
 
 /// Stores one batch of a new producer.
 pub(crate) async fn append(backend: &Backend, rows: impl IntoIterator<Item = (EndpointId, i64)>) {
-    Producer::new().append(&*backend.store, backend.is_cockroach(), rows).await;
+    Producer::new().append(&backend.store, backend.is_cockroach(), rows).await;
 }
 
 /// The first attempt of a batch.
@@ -316,7 +316,7 @@ pub(crate) fn batch(
 
 /// Stores a batch of rows whose names are in the dictionary, and returns what became of each chunk.
 pub(crate) async fn append_batch(
-    store: &dyn Store,
+    store: &Store,
     batch: &Batch<'_, Parcel<Rows>>,
 ) -> Result<Vec<Fate>, tally_store::Error> {
     appended(store, batch, &[]).await.map(|(fates, _)| fates).map_err(failed)
@@ -332,7 +332,7 @@ pub(crate) fn failed(error: WriteError) -> tally_store::Error {
 
 /// Stores a batch with the names of its rows, and returns those that got other ids.
 pub(crate) async fn append_named(
-    store: &dyn Store,
+    store: &Store,
     batch: &Batch<'_, Parcel<Rows>>,
     names: &[Arc<Named>],
 ) -> Result<HashMap<EndpointId, EndpointId>, tally_store::Error> {
@@ -341,7 +341,7 @@ pub(crate) async fn append_named(
 
 /// Stores a batch with the names of its rows. What became of it, and which names have other ids.
 pub(crate) async fn appended(
-    store: &dyn Store,
+    store: &Store,
     batch: &Batch<'_, Parcel<Rows>>,
     names: &[Arc<Named>],
 ) -> Result<(Vec<Fate>, HashMap<EndpointId, EndpointId>), WriteError> {
@@ -400,7 +400,7 @@ pub(crate) fn query(granularity: Granularity, live: bool) -> Query {
     Query { days, granularity, filter, live, sum: false, totals_max, limit }
 }
 
-pub(crate) async fn ask(store: &dyn Store, query: &Query) -> Result<Totals, TooMany> {
+pub(crate) async fn ask(store: &Store, query: &Query) -> Result<Totals, TooMany> {
     match store.totals(query).await {
         Ok(answer) => Ok(answer),
         Err(error) if error.find::<TooMany>().is_some() => Err(TooMany),

@@ -67,7 +67,7 @@ async fn nothing_is_lost_while_a_day_is_rolled_up(backend: Backend) {
 }
 
 async fn appender(
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
     is_cockroach: bool,
     ids: [EndpointId; 2],
     progress: Arc<Progress>,
@@ -79,13 +79,13 @@ async fn appender(
         let batch = (0..rows).map(|n| (ids[n % 2], days[n / 2 % 2]));
         let rows = i64::try_from(rows).unwrap();
         progress.begun.fetch_add(rows, Ordering::SeqCst);
-        producer.append(&*store, is_cockroach, batch).await;
+        producer.append(&store, is_cockroach, batch).await;
         progress.acknowledged.fetch_add(rows, Ordering::SeqCst);
     }
     progress.appenders.fetch_add(1, Ordering::SeqCst);
 }
 
-async fn roller(store: Arc<dyn Store>, progress: Arc<Progress>) {
+async fn roller(store: Arc<Store>, progress: Arc<Progress>) {
     while !progress.is_over() {
         for days in [DayRange::one(day(TODAY)), DayRange::one(day(OLD))] {
             if let Err(error) = store.roll_up(days).await {
@@ -96,7 +96,7 @@ async fn roller(store: Arc<dyn Store>, progress: Arc<Progress>) {
     }
 }
 
-async fn keeper(store: Arc<dyn Store>, progress: Arc<Progress>) {
+async fn keeper(store: Arc<Store>, progress: Arc<Progress>) {
     while !progress.is_over() {
         // A day after the partition in use, so that it may be dropped when empty.
         for now in ["2030-06-16T00:00:00Z", NOW] {
@@ -109,12 +109,12 @@ async fn keeper(store: Arc<dyn Store>, progress: Arc<Progress>) {
 }
 
 /// Sees all acknowledged requests, and none twice.
-async fn reader(store: Arc<dyn Store>, progress: Arc<Progress>) {
+async fn reader(store: Arc<Store>, progress: Arc<Progress>) {
     let query = query(tally_requests::Granularity::Day, true);
     let mut seen = 0;
     while !progress.is_over() {
         let acknowledged = progress.acknowledged.load(Ordering::SeqCst);
-        let live = sum(&listed(&ask(&*store, &query).await.expect("not too many")));
+        let live = sum(&listed(&ask(&store, &query).await.expect("not too many")));
         let begun = progress.begun.load(Ordering::SeqCst);
         assert!(live >= seen, "the total went from {seen} down to {live}");
         assert!(live >= acknowledged, "{live} of {acknowledged} acknowledged requests");

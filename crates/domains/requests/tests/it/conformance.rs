@@ -72,7 +72,7 @@ async fn names_are_stored_with_their_first_rows(backend: Backend) {
     let chunks = [names.iter().map(|one| (one.id, noon(OLD))).collect::<Rows>().into()];
     for rows in [&[][..], &chunks] {
         let batch = batch(Uuid::now_v7(), 1, rows);
-        assert!(append_named(&*backend.store, &batch, &names).await.unwrap().is_empty());
+        assert!(append_named(&backend.store, &batch, &names).await.unwrap().is_empty());
     }
     let (mut all, _) = backend.second.endpoints(10, 1_000).await.unwrap();
     all.sort_by_key(|(id, _)| *id);
@@ -89,7 +89,7 @@ async fn two_stores_name_the_same_endpoints_at_once(backend: Backend) {
         let mut names: Vec<_> = (0..50).map(|n| named(n % 5, &format!("/{round}/{n}"))).collect();
         names.sort_by_key(|one| one.id);
         let chunks = [names.iter().map(|one| (one.id, noon(OLD))).collect::<Rows>().into()];
-        let one = async |store: &dyn Store| {
+        let one = async |store: &Store| {
             let batch = batch(Uuid::now_v7(), 1, &chunks);
             for _ in 0..SENDS_MAX {
                 match append_named(store, &batch, &names).await {
@@ -100,7 +100,7 @@ async fn two_stores_name_the_same_endpoints_at_once(backend: Backend) {
             }
             panic!("refused {SENDS_MAX} times");
         };
-        tokio::join!(one(&*backend.store), one(&*backend.second));
+        tokio::join!(one(&backend.store), one(&backend.second));
     }
     assert_eq!(backend.count("tally_request_series").await, 500);
     assert_eq!(sum(&backend.live().await), 1_000);
@@ -119,7 +119,7 @@ async fn a_second_name_with_the_same_id_gets_another(backend: Backend) {
         let mut names = vec![first.clone(), second.clone()];
         names.sort_by_key(|one| one.id);
         let batch = batch(Uuid::now_v7(), 1, &chunks);
-        let moved = append_named(&*backend.store, &batch, &names).await.unwrap();
+        let moved = append_named(&backend.store, &batch, &names).await.unwrap();
         let expected = [(first.id, second.id), (second.id, second.endpoint.id(2))];
         assert_eq!(moved, expected.into(), "{sequence}");
         // Rows with the new id need no name.
@@ -147,7 +147,7 @@ async fn rows_without_a_name_count_as_unknown(backend: Backend) {
     assert_eq!(backend.live().await, expected);
     // The next batch with the name restores it.
     let batch = batch(Uuid::now_v7(), 1, &[]);
-    append_named(&*backend.store, &batch, &[named(3, "/gone")]).await.unwrap();
+    append_named(&backend.store, &batch, &[named(3, "/gone")]).await.unwrap();
     let expected =
         [total(OLD, 3, "/gone", 2), total(OLD, 3, "/kept", 1), total(OLD, 0, "_unknown", 1)];
     assert_eq!(backend.live().await, expected);
@@ -171,15 +171,15 @@ async fn a_number_used_by_another_server_is_not_a_duplicate(backend: Backend) {
         let (producer, chunks) =
             (Uuid::now_v7(), [(0..rows).map(|_| (id, noon(OLD))).collect::<Rows>().into()]);
         let counted = sum(&backend.live().await);
-        append_batch(&*backend.store, &batch(producer, 1, &chunks)).await.unwrap();
+        append_batch(&backend.store, &batch(producer, 1, &chunks)).await.unwrap();
         for (sequence, is_repeated) in [(1, false), (0, false), (0, true), (3, true)] {
             let first = batch(producer, sequence, &chunks);
             let batch = Batch { is_repeated, ..first };
-            let error = appended(&*backend.second, &batch, &[]).await.unwrap_err();
+            let error = appended(&backend.second, &batch, &[]).await.unwrap_err();
             assert_eq!(gap(&error), Some((sequence, 1)), "{error}");
         }
         let repeated = Batch { is_repeated: true, ..batch(producer, 1, &chunks) };
-        append_batch(&*backend.second, &repeated).await.unwrap();
+        append_batch(&backend.second, &repeated).await.unwrap();
         assert_eq!(sum(&backend.live().await), counted + rows);
     }
 }
@@ -201,10 +201,10 @@ async fn a_batch_is_stored_once(backend: Backend) {
     for (rows, counted) in [(3, 3), (2_500, 2_503), (5, 2_508)] {
         let chunks = [(0..rows).map(|_| (id, noon(TODAY))).collect::<Rows>()];
         for _ in 0..3 {
-            producer.append(&*backend.store, backend.is_cockroach(), chunks[0].iter()).await;
+            producer.append(&backend.store, backend.is_cockroach(), chunks[0].iter()).await;
             producer.repeat();
         }
-        producer.append(&*backend.store, backend.is_cockroach(), chunks[0].iter()).await;
+        producer.append(&backend.store, backend.is_cockroach(), chunks[0].iter()).await;
         assert_eq!(sum(&backend.live().await), counted);
     }
     // Another producer's first batch is a different batch.
@@ -228,12 +228,12 @@ async fn a_gap_in_the_sequence_stores_nothing(backend: Backend) {
         for known in [false, true] {
             if known {
                 producer = Producer::new();
-                producer.append(&*backend.store, backend.is_cockroach(), [(id, 0)]).await;
+                producer.append(&backend.store, backend.is_cockroach(), [(id, 0)]).await;
             }
             let chunks = [(0..rows).map(|_| (id, noon(OLD))).collect::<Rows>().into()];
             let sequence = producer.sequence + 2;
             let batch = batch(producer.id, sequence, &chunks);
-            let error = appended(&*backend.store, &batch, &[]).await.unwrap_err();
+            let error = appended(&backend.store, &batch, &[]).await.unwrap_err();
             assert_eq!(gap(&error), Some((sequence, sequence - 2)), "{error}");
             let text = error.to_string();
             assert!(text.contains(&sequence.to_string()), "{text}");
@@ -249,10 +249,10 @@ async fn a_batch_may_have_many_chunks_or_none(backend: Backend) {
         (0..30).map(|n| (0..n * 10).map(|_| (id, noon(OLD))).collect::<Rows>().into()).collect();
     let mut producer = Producer::new();
     for (sequence, chunks) in [(1, &chunks[..5]), (2, &chunks[..0]), (3, &chunks[5..])] {
-        append_batch(&*backend.store, &batch(producer.id, sequence, chunks)).await.unwrap();
+        append_batch(&backend.store, &batch(producer.id, sequence, chunks)).await.unwrap();
     }
     producer.sequence = 3;
-    producer.append(&*backend.store, backend.is_cockroach(), [(id, noon(OLD))]).await;
+    producer.append(&backend.store, backend.is_cockroach(), [(id, noon(OLD))]).await;
     assert_eq!(backend.live().await, [total(OLD, 3, "/", 4_351)]);
 }
 
@@ -401,14 +401,14 @@ async fn only_silent_producers_are_forgotten(backend: Backend) {
     assert_eq!(backend.count("tally_producers").await, 2);
     backend.age_producers(31).await;
     let mut fresh = Producer::new();
-    fresh.append(&*backend.store, backend.is_cockroach(), [(id, noon(OLD))]).await;
+    fresh.append(&backend.store, backend.is_cockroach(), [(id, noon(OLD))]).await;
     backend.maintain().await;
     assert_eq!(backend.count("tally_producers").await, 1);
     // The remaining one continues, and that updates its last sighting.
     backend.age_producers(31).await;
-    fresh.append(&*backend.store, backend.is_cockroach(), [(id, noon(OLD))]).await;
+    fresh.append(&backend.store, backend.is_cockroach(), [(id, noon(OLD))]).await;
     backend.maintain().await;
     assert_eq!(backend.count("tally_producers").await, 1);
-    let whole = ask(&*backend.store, &query(Granularity::Whole, true)).await.unwrap();
+    let whole = ask(&backend.store, &query(Granularity::Whole, true)).await.unwrap();
     assert_eq!(sum(&listed(&whole)), 4);
 }

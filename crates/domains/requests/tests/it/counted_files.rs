@@ -44,7 +44,7 @@ async fn stored(backend: &Backend, requests: usize) -> Leaving {
     let run = Run { producer: id, epoch, first: 1, batches };
     let rows = vec![(backend.id(3, "/a").await, noon(OLD)); requests];
     let rows = [Rows::from_iter(rows).of_run(run)];
-    let fates = append_batch(&*backend.store, &batch(Uuid::now_v7(), 1, &rows)).await.unwrap();
+    let fates = append_batch(&backend.store, &batch(Uuid::now_v7(), 1, &rows)).await.unwrap();
     assert_eq!(fates, [Fate::Stored { committed: 1 }]);
     Leaving { id, epoch, sequence: 1 }
 }

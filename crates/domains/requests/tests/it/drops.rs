@@ -8,6 +8,7 @@ use tally_ingest::{Batch, Limits, Queue, Receipt, Rows as _, Sink, Workers, Writ
 use tally_producers::{BatchEnd, Parcel, Run};
 use tally_requests::{Day, Rows, Settings};
 use tally_runtime::{Clock, SystemClock};
+use tally_serve::Running as _;
 use tally_testkit::{TestDatabase, eventually};
 use tokio::sync::Semaphore;
 use uuid::Uuid;

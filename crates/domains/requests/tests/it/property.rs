@@ -86,7 +86,7 @@ async fn tell(backend: &Backend, actions: &[Action]) {
             Action::Append(rows) => {
                 last = rows.iter().map(|(day, path)| (ids[*path], noon(DAYS[*day]))).collect();
                 let rows_of_batch = last.iter().copied();
-                producer.append(&*backend.store, backend.is_cockroach(), rows_of_batch).await;
+                producer.append(&backend.store, backend.is_cockroach(), rows_of_batch).await;
                 for row in rows {
                     *model.rows.entry(*row).or_default() += 1;
                 }
@@ -94,7 +94,7 @@ async fn tell(backend: &Backend, actions: &[Action]) {
             Action::Repeat if producer.sequence > 0 => {
                 producer.repeat();
                 let rows = last.iter().copied();
-                producer.append(&*backend.second, backend.is_cockroach(), rows).await;
+                producer.append(&backend.second, backend.is_cockroach(), rows).await;
             }
             Action::Repeat => {}
             Action::RollUp(a, b) => {

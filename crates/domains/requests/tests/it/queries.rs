@@ -24,12 +24,12 @@ on_every_backend!(crate::queries:
 async fn at_every_stage(backend: &Backend, query: &Query, expected: &[Total]) {
     let live = Query { live: true, ..query.clone() };
     let rolled_up = Query { live: false, ..query.clone() };
-    assert!(listed(&ask(&*backend.store, &rolled_up).await.unwrap()).is_empty());
+    assert!(listed(&ask(&backend.store, &rolled_up).await.unwrap()).is_empty());
     for days in [one_day("1970-01-01"), one_day(OLD), one_day(TODAY), DayRange::ALL] {
         backend.roll_up(days).await;
-        assert_eq!(listed(&ask(&*backend.store, &live).await.unwrap()), expected, "{days}");
+        assert_eq!(listed(&ask(&backend.store, &live).await.unwrap()), expected, "{days}");
     }
-    assert_eq!(listed(&ask(&*backend.store, &rolled_up).await.unwrap()), expected);
+    assert_eq!(listed(&ask(&backend.store, &rolled_up).await.unwrap()), expected);
 }
 
 /// Rows on days around the end of a month and of a year, in both partitions.
@@ -62,16 +62,16 @@ async fn totals_by_every_period(backend: Backend) {
             ],
         ),
     ] {
-        let live = ask(&*backend.store, &query(granularity, true)).await.unwrap();
+        let live = ask(&backend.store, &query(granularity, true)).await.unwrap();
         assert_eq!(listed(&live), expected(periods), "{granularity:?}");
     }
     // Roll up half, so that both halves of a month are added.
     backend.roll_up(one_day(OLD)).await;
     backend.roll_up(one_day(TODAY)).await;
-    let month = ask(&*backend.store, &query(Granularity::Month, true)).await.unwrap();
+    let month = ask(&backend.store, &query(Granularity::Month, true)).await.unwrap();
     assert_eq!(listed(&month)[..2], expected(&[("2015-05-01", 2)]));
     backend.roll_up(DayRange::ALL).await;
-    let year = ask(&*backend.store, &query(Granularity::Year, false)).await.unwrap();
+    let year = ask(&backend.store, &query(Granularity::Year, false)).await.unwrap();
     assert_eq!(listed(&year), expected(&[("2015-01-01", 4), ("2016-01-01", 1), ("2030-01-01", 2)]));
 }
 
@@ -94,7 +94,7 @@ async fn totals_of_a_method(backend: Backend) {
     for (method, count) in [(42, 4), (i32::MAX, 5), (0, 1), (i32::MIN, 6)] {
         let filter = Filter { method: Some(method), ..Filter::default() };
         let query = Query { filter, ..query(Granularity::Day, true) };
-        let live = listed(&ask(&*backend.store, &query).await.unwrap());
+        let live = listed(&ask(&backend.store, &query).await.unwrap());
         assert_eq!(live, [total(TODAY, method, "/", count)]);
     }
     let filter = Filter { method: Some(3), ..Filter::default() };
@@ -119,7 +119,7 @@ async fn totals_of_exact_paths(backend: Backend) {
         ("/a", &["/a", "/x"], &[("/a", 1)]),
         ("/b", &["/a"], &[]),
     ] {
-        let answer = ask(&*backend.store, &filtered(prefix, paths)).await.unwrap();
+        let answer = ask(&backend.store, &filtered(prefix, paths)).await.unwrap();
         let expected: Vec<_> = expected.iter().map(|one| total(TODAY, 3, one.0, one.1)).collect();
         assert_eq!(listed(&answer), expected, "{prefix} {paths:?}");
     }
@@ -154,7 +154,7 @@ async fn sums_over_all_endpoints(backend: Backend) {
                     filter: filter.clone(),
                     ..query(granularity, true)
                 };
-                let answer = ask(&*backend.store, &query).await.unwrap();
+                let answer = ask(&backend.store, &query).await.unwrap();
                 let sums: Vec<_> =
                     answer.periods.iter().flat_map(|period| &period.counts).collect();
                 let expected: Vec<_> = expected.iter().map(|sum| (0, *sum)).collect();
@@ -198,13 +198,13 @@ async fn totals_of_a_path_prefix(backend: Backend) {
             ("/é/12", &[]),
             ("a", &[]),
         ] {
-            let found = listed(&ask(&*backend.store, &filtered(prefix)).await.unwrap());
+            let found = listed(&ask(&backend.store, &filtered(prefix)).await.unwrap());
             let expected: Vec<_> =
                 expected.iter().map(|path| total("1970-01-01", 3, path, 2)).collect();
             assert_eq!(found, expected, "{prefix} {stage}");
         }
     }
-    let everything = listed(&ask(&*backend.store, &filtered("")).await.unwrap());
+    let everything = listed(&ask(&backend.store, &filtered("")).await.unwrap());
     assert_eq!(sum(&everything), 2 * paths.len() as i64);
 }
 
@@ -228,12 +228,12 @@ async fn too_many_totals_are_refused(backend: Backend) {
         append(&backend, [(id, noon(OLD)), (id, noon(OLD)), (id, noon("2015-06-01"))]).await;
     }
     let at_most = |totals_max, live| Query { totals_max, ..query(Granularity::Day, live) };
-    assert_eq!(ask(&*backend.store, &at_most(5, true)).await, Err(TooMany));
-    assert!(ask(&*backend.store, &at_most(6, true)).await.is_ok());
+    assert_eq!(ask(&backend.store, &at_most(5, true)).await, Err(TooMany));
+    assert!(ask(&backend.store, &at_most(6, true)).await.is_ok());
     backend.roll_up(DayRange::ALL).await;
     for live in [false, true] {
-        assert_eq!(ask(&*backend.store, &at_most(5, live)).await, Err(TooMany));
-        assert!(ask(&*backend.store, &at_most(6, live)).await.is_ok());
+        assert_eq!(ask(&backend.store, &at_most(5, live)).await, Err(TooMany));
+        assert!(ask(&backend.store, &at_most(6, live)).await.is_ok());
     }
 }
 
@@ -248,9 +248,9 @@ async fn names_that_are_too_long_are_refused(backend: Backend) {
     let filter = Filter { path_prefix: "/8".to_owned(), ..Filter::default() };
     for days in [one_day(TODAY), one_day(OLD)] {
         backend.roll_up(days).await;
-        assert_eq!(ask(&*backend.store, &all(100)).await, Err(TooMany));
-        assert!(ask(&*backend.store, &all(100_000)).await.is_ok());
+        assert_eq!(ask(&backend.store, &all(100)).await, Err(TooMany));
+        assert!(ask(&backend.store, &all(100_000)).await.is_ok());
         let some = Query { filter: filter.clone(), ..all(100) };
-        assert!(ask(&*backend.store, &some).await.is_ok());
+        assert!(ask(&backend.store, &some).await.is_ok());
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tally_requests::{DayRange, Settings};
+use tally_serve::Running as _;
 use tally_testkit::{Cluster, Options, TestDatabase, eventually};
 use tokio::time::timeout;
 use tokio_postgres::Client;
@@ -43,7 +44,7 @@ async fn a_full_sqlite_file_and_new_room_are_noticed() {
                 [(0..rows).map(|_| (id, noon(TODAY))).collect::<tally_requests::Rows>().into()];
             let sequence = worker.sequence + 1;
             let batch = crate::backend::batch(worker.id, sequence, &chunks);
-            match crate::backend::append_batch(&*store, &batch).await {
+            match crate::backend::append_batch(&store, &batch).await {
                 Ok(_) => worker.sequence = sequence,
                 Err(error) => break assert!(error.is_transient(), "{error}"),
             }
@@ -98,7 +99,7 @@ async fn a_hanging_commit_is_noticed() {
     counting.add(vec![get("/", NOW)]).await.unwrap();
     let live = crate::backend::query(tally_requests::Granularity::Day, true);
     let store = tally_requests::store::open(&crate::backend::open(&url).await);
-    let sum = sum(&crate::backend::listed(&crate::backend::ask(&*store, &live).await.unwrap()));
+    let sum = sum(&crate::backend::listed(&crate::backend::ask(&store, &live).await.unwrap()));
     assert!((2..=4).contains(&sum), "{sum}");
     counting.stop().await;
 }

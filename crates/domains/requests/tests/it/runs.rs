@@ -84,7 +84,7 @@ async fn opened(
 
 /// Stores one run by a worker of its own.
 async fn store(backend: &Backend, rows: Parcel<Rows>) -> Fate {
-    let fates = Producer::new().send(&*backend.store, backend.is_cockroach(), &[rows]).await;
+    let fates = Producer::new().send(&backend.store, backend.is_cockroach(), &[rows]).await;
     *fates.first().expect("one for each chunk")
 }
 
@@ -125,7 +125,7 @@ async fn a_run_is_stored_once(backend: Backend) {
         }
         // One that is far behind, by another server.
         let rows = client.run(2, &[1], id, OLD);
-        let fates = Producer::new().send(&*backend.second, backend.is_cockroach(), &[rows]).await;
+        let fates = Producer::new().send(&backend.second, backend.is_cockroach(), &[rows]).await;
         assert_eq!(fates, [stored(6)]);
     }
     assert_eq!(sum(&backend.live().await), expected);
@@ -188,7 +188,7 @@ async fn one_batch_has_runs_of_every_kind(backend: Backend) {
         chunks.insert(2, Rows::from_iter(vec![(id, noon(OLD)); size]).into());
         fates.insert(2, stored(0));
         assert_eq!(
-            Producer::new().send(&*backend.store, backend.is_cockroach(), &chunks).await,
+            Producer::new().send(&backend.store, backend.is_cockroach(), &chunks).await,
             fates
         );
         // One that was known, two of the new one, one of Add, two of two streams.
@@ -207,11 +207,10 @@ async fn a_batch_that_is_stored_judges_its_runs_again(backend: Backend) {
         let mut worker = Producer::new();
         let added = Parcel::from(Rows::from_iter(vec![(id, noon(OLD)); size]));
         let first = client.run(1, &[size], id, OLD);
-        worker.send(&*backend.store, backend.is_cockroach(), &[added.clone(), first]).await;
+        worker.send(&backend.store, backend.is_cockroach(), &[added.clone(), first]).await;
         worker.repeat();
         let (again, new) = (client.run(1, &[size], id, OLD), late.run(1, &[size], id, OLD));
-        let fates =
-            worker.send(&*backend.store, backend.is_cockroach(), &[added, again, new]).await;
+        let fates = worker.send(&backend.store, backend.is_cockroach(), &[added, again, new]).await;
         assert_eq!(fates, [stored(0), stored(1), stored(1)]);
         assert_eq!(sum(&backend.live().await) - before, 3 * size as i64);
     }
@@ -231,8 +230,8 @@ async fn two_servers_with_the_same_run_at_once(backend: Backend) {
             let b = client.run(first, &[size, size], id, TODAY);
             let (a, b) = ([a], [b]);
             let fates = tokio::join!(
-                one.send(&*backend.store, backend.is_cockroach(), &a),
-                other.send(&*backend.second, backend.is_cockroach(), &b)
+                one.send(&backend.store, backend.is_cockroach(), &a),
+                other.send(&backend.second, backend.is_cockroach(), &b)
             );
             assert_eq!(fates, (vec![stored(first + 1)], vec![stored(first + 1)]));
             expected += 2 * size as i64;
@@ -255,8 +254,8 @@ async fn two_servers_with_many_producers_at_once(backend: Backend) {
         let chunks = || clients.iter().map(|client| client.run(round, &[5], id, TODAY));
         let (a, b): (Vec<_>, Vec<_>) = (chunks().collect(), chunks().rev().collect());
         let (one, other) = (
-            one.send(&*backend.store, backend.is_cockroach(), &a),
-            other.send(&*backend.second, backend.is_cockroach(), &b),
+            one.send(&backend.store, backend.is_cockroach(), &a),
+            other.send(&backend.second, backend.is_cockroach(), &b),
         );
         assert_eq!(tokio::join!(one, other), (vec![stored(round); 20], vec![stored(round); 20]));
     }
@@ -312,7 +311,7 @@ async fn a_replaced_client_stores_nothing(backend: Backend) {
     assert_eq!(store(&backend, new.run(2, &[1], endpoint, OLD)).await, stored(2));
     // A server's worker cannot be opened.
     let mut worker = Producer::new();
-    worker.append(&*backend.store, backend.is_cockroach(), [(endpoint, noon(OLD))]).await;
+    worker.append(&backend.store, backend.is_cockroach(), [(endpoint, noon(OLD))]).await;
     for claims in [&[1][..], &[0, 1]] {
         assert_eq!(opened(&backend.producers, worker.id, 0, claims).await, Err(Refusal::InUse));
     }
@@ -417,7 +416,7 @@ async fn a_loss_is_noted_once(backend: Backend) {
     }
     // One server's worker has lost everything, and another one a part.
     let (mut lost, mut short) = (Producer::new(), Producer::new());
-    short.append(&*backend.store, backend.is_cockroach(), [(endpoint, noon(OLD))]).await;
+    short.append(&backend.store, backend.is_cockroach(), [(endpoint, noon(OLD))]).await;
     short.sequence += 3;
     lost.sequence += 4;
     for _ in 0..2 {
@@ -503,7 +502,7 @@ async fn the_drops_of_a_forgotten_producer_stay(backend: Backend) {
     let endpoint = backend.id(3, "/").await;
     let dropped = async |backend: &Backend| {
         let whole = query(tally_requests::Granularity::Whole, true);
-        ask(&*backend.store, &whole).await.unwrap().dropped
+        ask(&backend.store, &whole).await.unwrap().dropped
     };
     for count in [5, i64::MAX, i64::MAX] {
         let client = Client::open(&backend.producers).await;

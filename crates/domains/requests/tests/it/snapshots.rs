@@ -45,7 +45,7 @@ async fn a_live_answer_is_taken_before_or_after_a_roll_up() {
         rolling_up.batch_execute(&end).await.unwrap();
     };
     let asked = query(Granularity::Day, true);
-    let (answer, ()) = tokio::join!(ask(&*backend.store, &asked), going_on);
+    let (answer, ()) = tokio::join!(ask(&backend.store, &asked), going_on);
     assert_eq!(listed(&answer.unwrap()), [total(TODAY, 3, "/", 1)]);
 }
 

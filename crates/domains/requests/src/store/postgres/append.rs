@@ -1,4 +1,4 @@
-//! Storing the rows of a batch, by COPY or from arrays. CockroachDB uses it too.
+//! Storing the rows of a batch, by COPY or from arrays.
 
 use std::sync::LazyLock;
 
@@ -11,12 +11,12 @@ use tally_producers::append::postgres::{self, Column, Statements, Table};
 use tally_store::error::Step as _;
 use tally_store::postgres::{Database, Isolation, Transaction};
 
-use super::super::{Appended, Names, Result};
+use super::super::{Appended, Names, Result, cockroach, is_cockroach};
 use super::endpoints;
+use super::partitions::was_just_made;
 use crate::NAME;
-use crate::copy::{self, Micros};
 use crate::model::EndpointId;
-use crate::rows::Rows;
+use crate::rows::{self, Micros, Rows};
 
 /// From this many rows on COPY is faster than one INSERT from arrays.
 const COPY_ROWS_MIN: usize = 2_000;
@@ -28,63 +28,72 @@ pub(crate) struct Way {
     pub(crate) statements: Statements,
     /// From how many rows on COPY is used, if there is a COPY.
     pub(crate) copy_rows_min: Option<usize>,
+    /// Stores a row, and takes it back.
+    pub(crate) try_row: &'static str,
 }
 
-/// A batch on its way, with the names that it needs.
-struct Named<'a> {
+/// The table of rows, for one batch and the names that it needs.
+struct RowTable<'a> {
     names: &'a Names,
     /// Those of the new names that the database has under another id.
     moved: HashMap<EndpointId, EndpointId>,
-    way: &'a Way,
+    way: &'static Way,
 }
 
-/// Postgres's way.
-pub(super) static COPIES: LazyLock<Way> = LazyLock::new(|| Way {
+static COPIES: LazyLock<Way> = LazyLock::new(|| Way {
     statements: Statements::new(include_str!("append.sql")),
     copy_rows_min: Some(COPY_ROWS_MIN),
+    try_row: include_str!("try_row.sql"),
 });
+
+fn way(database: &Database) -> &'static Way {
+    if is_cockroach(database) { &cockroach::WAY } else { &COPIES }
+}
 
 /// Stores a batch once.
 pub(crate) async fn append(
     database: &Database,
     batch: &Batch<'_, Parcel<Rows>>,
     names: &Names,
-    way: &Way,
 ) -> Result<Appended, WriteError> {
     let connection = database.writer().await?;
     if database.writers_made() != names.state {
         connection.release();
         return Ok(Appended::Stale);
     }
-    let mut named = Named { names, moved: HashMap::new(), way };
-    let fates = postgres::append(connection, batch, &mut named).await?;
-    Ok(Appended::Stored { fates, moved: named.moved })
+    let mut table = RowTable { names, moved: HashMap::new(), way: way(database) };
+    let appended = postgres::append(connection, batch, &mut table).await;
+    let fates = appended.map_err(|error| match error {
+        WriteError::Failed(error) if was_just_made(&error) => error.that_passes().into(),
+        error => error,
+    })?;
+    Ok(Appended::Stored { fates, moved: table.moved })
 }
 
 /// Stores a row, takes it back, and commits.
-pub(crate) async fn try_write(database: &Database, row: &str) -> Result<()> {
+pub(crate) async fn try_write(database: &Database) -> Result<()> {
     let transaction = database.probe().await?.transaction(Isolation::Default).await?;
-    transaction.try_out(row).await?;
+    transaction.try_out(way(database).try_row).await?;
     transaction.commit().await
 }
 
-/// Stores rows, whoever has counted them.
-pub(super) async fn copy_rows(transaction: &Transaction, rows: &[Rows]) -> Result<()> {
+/// Stores rows by COPY.
+pub(super) async fn copy_rows(transaction: &Transaction, chunks: &[Rows]) -> Result<()> {
     let step = "copy rows";
     let copy = transaction.copy_in::<_, Bytes>(include_str!("append_copy.sql")).await.step(step)?;
     pin_mut!(copy);
-    copy.feed(Bytes::from_static(copy::HEADER)).await.step(step)?;
-    for rows in rows {
+    copy.feed(Bytes::from_static(rows::HEADER)).await.step(step)?;
+    for rows in chunks {
         copy.feed(rows.copy_bytes()).await.step(step)?;
     }
-    copy.feed(Bytes::from_static(copy::TRAILER)).await.step(step)?;
+    copy.feed(Bytes::from_static(rows::TRAILER)).await.step(step)?;
     copy.finish().await.step(step)?;
     Ok(())
 }
 
-// === impl Named ===
+// === impl RowTable ===
 
-impl Table for Named<'_> {
+impl Table for RowTable<'_> {
     type Content = Rows;
 
     fn domain(&self) -> &'static str {

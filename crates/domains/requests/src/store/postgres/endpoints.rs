@@ -1,50 +1,66 @@
 //! The dictionary of endpoints: reading it, and adding names in a batch's transaction.
-//! CockroachDB uses it too.
 
 use std::sync::Arc;
 
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 use hashbrown::HashMap;
 use tally_runtime::{Kind, faults};
 use tally_store::postgres::{Database, Transaction};
+use tally_store::retry::Policy;
 use tokio_postgres::Row;
 
 use super::super::{Result, SALTS_MAX};
 use crate::model::{Endpoint, EndpointId, Named};
 
-/// Endpoints, until there are too many or their paths take too much.
+/// Endpoints, up to the limits.
 pub(crate) async fn list(
     database: &Database,
     count_max: usize,
     path_bytes_max: usize,
 ) -> Result<Vec<(EndpointId, Endpoint)>> {
-    let connection = database.connection().await?;
+    let (step, sql) = ("list endpoints", include_str!("endpoints.sql"));
     let limit = i64::try_from(count_max).unwrap_or(i64::MAX);
-    let sql = include_str!("endpoints.sql");
-    let mut rows = connection.stream("list endpoints", sql, &[&limit]).await?;
-    let (mut found, mut path_bytes) = (Vec::new(), 0);
-    while let Some(row) = rows.next().await {
-        let one = endpoint(&row?);
-        path_bytes += one.1.path.len();
-        if path_bytes > path_bytes_max {
-            // The connection is closed with the rest of the answer in it.
-            return Ok(found);
+    let once = async || {
+        let connection = database.connection().await?;
+        let rows = connection.stream(step, sql, &[&limit]).await?;
+        let (known, are_all) = read(rows, path_bytes_max).await?;
+        // Otherwise drop it: the rest of the answer is still in it.
+        if are_all {
+            connection.release();
         }
-        found.push(one);
-    }
-    connection.release();
-    Ok(found)
+        Ok(known)
+    };
+    Policy::short(step).run(once).await
 }
 
-/// Adds names, and says which of them the database has under another id. They are in order of
-/// their ids, so that two servers that add the same ones do not deadlock.
+/// Reads endpoints until their paths are too long. Returns whether that is all.
+pub(super) async fn read(
+    mut rows: impl Stream<Item = Result<Row>> + Unpin,
+    path_bytes_max: usize,
+) -> Result<(Vec<(EndpointId, Endpoint)>, bool)> {
+    let (mut found, mut path_bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.next().await {
+        let row = row?;
+        let method = i32::try_from(row.get::<_, i64>(1)).unwrap_or_default();
+        let endpoint = Endpoint::new(method, row.get::<_, &str>(2));
+        path_bytes += endpoint.path.len();
+        if path_bytes > path_bytes_max {
+            return Ok((found, false));
+        }
+        found.push((row.get(0), endpoint));
+    }
+    Ok((found, true))
+}
+
+/// Adds names, and returns those that the database has under another id. They are sorted by id, so
+/// that two servers that add the same names do not deadlock.
 pub(crate) async fn add(
     transaction: &Transaction,
     names: &[Arc<Named>],
 ) -> Result<HashMap<EndpointId, EndpointId>> {
     let step = "add endpoints";
     let mut moved = HashMap::new();
-    // Each with the id that it is tried under.
+    // Each with the id to try next.
     let mut wanted: Vec<(EndpointId, &Named)> = names.iter().map(|one| (one.id, &**one)).collect();
     if faults::is_on("endpoints.reuse_ids") && !names.is_empty() {
         let next = transaction.row(step, include_str!("../next_id.sql"), &[]).await?;
@@ -75,10 +91,4 @@ pub(crate) async fn add(
         wanted = taken;
     }
     Err(tally_store::Error::permanent("find an id for an endpoint", Kind::Internal))
-}
-
-/// Reads an id, a method and a path.
-pub(super) fn endpoint(row: &Row) -> (EndpointId, Endpoint) {
-    let method = i32::try_from(row.get::<_, i64>(1)).unwrap_or_default();
-    (row.get(0), Endpoint::new(method, row.get::<_, &str>(2)))
 }

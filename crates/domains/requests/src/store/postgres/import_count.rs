@@ -3,21 +3,27 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use tally_runtime::faults;
+use tally_runtime::{Kind, faults};
+use tally_store::Error;
 use tally_store::postgres::{Database, Isolation, Transaction};
 use tally_store::retry::Policy;
 
-use super::super::Result;
+use super::super::{Result, is_cockroach};
 use super::{append, endpoints};
 use crate::NAME;
 use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
 use crate::model::{EndpointId, Named};
 
-/// How many totals one statement adds.
+/// Totals per statement.
 const TOTALS: usize = 10_000;
 
 /// Imports what is new.
-pub(super) async fn import_count(database: &Database, mut tables: CountTables) -> Result<Imported> {
+pub(crate) async fn import_count(database: &Database, mut tables: CountTables) -> Result<Imported> {
+    if is_cockroach(database) {
+        let step = "import the Go server's tables into CockroachDB, where one transaction cannot \
+                    take so much: import them into Postgres or SQLite";
+        return Err(Error::permanent(step, Kind::FailedPrecondition));
+    }
     let step = "begin to import the Go server's tables";
     let is_real = !tables.settling.how.dry_run;
     let transaction = database.begin(Isolation::Default).await?;
@@ -54,9 +60,9 @@ pub(super) async fn import_count(database: &Database, mut tables: CountTables) -
     }
     if is_real {
         faults::point("import_count.copied").await;
-        // Servers write these lines too, and would wait for the COMMIT: so they come last.
+        // Last, because servers that write the same lines wait for the COMMIT.
         add(&transaction, &tables).await?;
-        accept(&transaction, &tables).await?;
+        tally_producers::postgres::add_days(&transaction, NAME, &tables.settling.accepted).await?;
         faults::point("import_count.before_commit").await;
         transaction.commit().await?;
         faults::point("import_count.committed").await;
@@ -66,8 +72,8 @@ pub(super) async fn import_count(database: &Database, mut tables: CountTables) -
     Ok(tables.settling.imported)
 }
 
-/// Adds names, and commits them at once: servers that need the same ones would wait for the long
-/// transaction. Names without counts do no harm.
+/// Adds names in a transaction of their own: servers that need the same names would wait for the
+/// long one. Names without counts do no harm.
 async fn name(
     database: &Database,
     names: &[Arc<Named>],
@@ -81,7 +87,7 @@ async fn name(
     Policy::short("add endpoints").run(add).await
 }
 
-/// How many were imported before of each.
+/// How many of each were imported before.
 async fn imported(transaction: &Transaction, source: &str, counts: &[Count]) -> Result<Vec<i64>> {
     let step = "read what was imported before";
     let days: Vec<Option<i32>> = counts.iter().map(|count| count.day).collect();
@@ -116,9 +122,4 @@ async fn note(transaction: &Transaction, of: &Imported, new: &[Noted]) -> Result
     let (sql, source, zone) = (include_str!("note_imported.sql"), &of.source, &of.time_zone);
     transaction.write(step, sql, &[source, zone, &days, &methods, &imported]).await?;
     Ok(())
-}
-
-/// Counts the requests to their days, as every batch does.
-async fn accept(transaction: &Transaction, tables: &CountTables) -> Result<()> {
-    tally_producers::postgres::add_days(transaction, NAME, &tables.settling.accepted).await
 }

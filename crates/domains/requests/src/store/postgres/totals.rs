@@ -1,22 +1,29 @@
-//! Answering queries. CockroachDB uses it too.
+//! Answering queries.
 
 use futures_util::StreamExt as _;
 use tally_producers::postgres::dropped;
 use tally_store::postgres::{Database, Isolation, Transaction};
+use tally_store::retry::Policy;
 use tokio_postgres::types::ToSql;
 
-use super::super::Result;
+use super::super::{Result, is_cockroach};
 use super::endpoints;
 use crate::NAME;
-use crate::copy::Micros;
-use crate::model::{Day, DayRange, Endpoint, EndpointId};
+use crate::model::{Day, DayRange, EndpointId};
+use crate::rows::Micros;
 use crate::totals::{Collector, Granularity, Query, TooMany, Totals};
 
-/// Reads an answer in one snapshot, which begins after `lock`, if there is one.
-pub(crate) async fn read(database: &Database, query: &Query, lock: Option<&str>) -> Result<Totals> {
+/// Reads an answer in one snapshot.
+pub(crate) async fn read(database: &Database, query: &Query) -> Result<Totals> {
+    Policy::long("read totals").run(|| once(database, query)).await
+}
+
+async fn once(database: &Database, query: &Query) -> Result<Totals> {
     let transaction = database.begin(Isolation::Snapshot).await?;
-    if let Some(lock) = lock {
-        transaction.script("lock the rows for a live answer", lock).await?;
+    // CockroachDB's snapshots hold without a lock: there rows are deleted, not truncated.
+    if query.live && !is_cockroach(database) {
+        let step = "lock the rows for a live answer";
+        transaction.script(step, include_str!("lock_for_live.sql")).await?;
     }
     let ids = filtered(&transaction, query).await?;
     let mut collector =
@@ -28,7 +35,12 @@ pub(crate) async fn read(database: &Database, query: &Query, lock: Option<&str>)
         let sql = include_str!("count_rows.sql");
         collect(&transaction, sql, &[&from, &to], &mut collector).await?;
     }
-    let names = named(&transaction, &collector).await?;
+    let (step, sql) = ("name the endpoints of an answer", include_str!("find_endpoints.sql"));
+    let rows = transaction.stream(step, sql, &[&collector.ids()]).await?;
+    let (names, are_all) = endpoints::read(rows, collector.path_bytes_max()).await?;
+    if !are_all {
+        return Err(TooMany.into());
+    }
     let dropped = dropped(&transaction, NAME, query.days.first.0, query.days.last.0).await?;
     transaction.commit().await?;
     Ok(Totals { dropped, ..collector.finish(names)? })
@@ -46,7 +58,7 @@ async fn filtered(transaction: &Transaction, query: &Query) -> Result<Option<Vec
     Ok(Some(rows.iter().map(|row| row.get(0)).collect()))
 }
 
-/// Adds what is rolled up. Postgres sums longer periods itself, so that it need not send every day.
+/// Adds what is rolled up. Postgres sums longer periods itself, which saves sending every day.
 async fn rolled_up(
     transaction: &Transaction,
     query: &Query,
@@ -67,7 +79,7 @@ async fn rolled_up(
     collect(transaction, sql, &[&firsts, &nexts, &ids], collector).await
 }
 
-/// The days, cut where a period ends: the first day of each part, and the one after its last.
+/// Cuts days where periods end: the first day of each part, and the day after its last.
 fn periods(days: DayRange, granularity: Granularity) -> (Vec<i32>, Vec<i32>) {
     let mut firsts = vec![days.first.0];
     if granularity != Granularity::Whole {
@@ -91,25 +103,6 @@ async fn collect(
         collector.add(Day(row.get(0)), row.get(1), row.get(2))?;
     }
     Ok(())
-}
-
-/// The names of an answer's endpoints, as far as the dictionary has them.
-async fn named(
-    transaction: &Transaction,
-    collector: &Collector,
-) -> Result<Vec<(EndpointId, Endpoint)>> {
-    let (step, sql) = ("name the endpoints of an answer", include_str!("find_endpoints.sql"));
-    let mut rows = transaction.stream(step, sql, &[&collector.ids()]).await?;
-    let (mut found, mut path_bytes) = (Vec::with_capacity(collector.ids().len()), 0);
-    while let Some(row) = rows.next().await {
-        let one = endpoints::endpoint(&row?);
-        path_bytes += one.1.path.len();
-        if path_bytes > collector.path_bytes_max() {
-            return Err(TooMany.into());
-        }
-        found.push(one);
-    }
-    Ok(found)
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
-//! Storing a batch: what of it is new, in one transaction.
+//! Storing what is new in a batch, in one transaction.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use rusqlite::{Connection, Transaction};
 use tally_ingest::{Batch, WriteError};
 use tally_producers::{Parcel, append};
-use tally_runtime::faults;
 use tally_store::error::Step as _;
 
 use super::super::{Appended, Names, Result};
@@ -13,48 +12,44 @@ use super::{begin, endpoints};
 use crate::NAME;
 use crate::rows::Rows;
 
-/// How often somebody else has written to the file, as far as is known.
+/// Counts the times when another program was found to have written to the file.
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(crate) struct State {
     /// SQLite's number of the last commit by another connection.
     version: AtomicI64,
     changes: AtomicU64,
 }
 
-/// How many rows one INSERT takes: more is hardly faster. The rest of a batch goes in smaller ones,
-/// so that there are few statements, and each is prepared once.
+/// Rows per INSERT: more is hardly faster. Smaller ones take the rest of a batch, so that few
+/// statements are prepared, each once.
 const INSERT_ROWS: [usize; 3] = [100, 10, 1];
 
-pub(super) fn append(
-    connection: &mut Connection,
+pub(crate) fn append(
+    transaction: &Transaction<'_>,
     batch: &Batch<'_, Parcel<Rows>>,
     names: &Names,
     state: &State,
 ) -> Result<Appended, WriteError> {
-    let transaction = begin(connection)?;
-    if state.look(&transaction)? != names.state {
+    if state.look(transaction)? != names.state {
         return Ok(Appended::Stale);
     }
-    let moved = endpoints::add(&transaction, &names.new)?;
-    let plan = append::sqlite::append(&transaction, NAME, batch)?;
+    let moved = endpoints::add(transaction, &names.new)?;
+    let plan = append::sqlite::append(transaction, NAME, batch)?;
     let known = names.moved_with(&moved);
     let rows: Vec<Rows> = plan.content.into_iter().map(|rows| rows.moved(&known)).collect();
-    insert(&transaction, &rows)?;
-    faults::blocking_point("append.before_commit");
-    transaction.commit().step("commit")?;
-    faults::blocking_point("append.committed");
+    insert(transaction, &rows)?;
     Ok(Appended::Stored { fates: plan.fates, moved })
 }
 
 // === impl State ===
 
 impl State {
-    pub(super) fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
     }
 
-    /// Looks whether somebody else has written. Only on the writer's thread, in a transaction.
-    pub(super) fn look(&self, transaction: &Transaction<'_>) -> Result<u64> {
+    /// Checks whether another program has written. Only in a transaction of the writer's thread.
+    pub(crate) fn look(&self, transaction: &Transaction<'_>) -> Result<u64> {
         let version: i64 = transaction
             .prepare_cached(include_str!("data_version.sql"))
             .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
@@ -66,11 +61,11 @@ impl State {
     }
 }
 
-/// Stores a row, removes it, and commits: unlike what is rolled back, this reaches the disk.
-pub(super) fn try_write(connection: &mut Connection) -> Result<()> {
+/// Stores a row, removes it, and commits. Unlike a rollback, this reaches the disk.
+pub(crate) fn try_write(connection: &mut Connection) -> Result<()> {
     let step = "try to store a row";
     let transaction = begin(connection)?;
-    // As much room as any row takes.
+    // No row takes more room.
     transaction.execute(&insert_sql(1), [i64::MAX; 2]).step(step)?;
     let row = transaction.last_insert_rowid();
     transaction.execute(include_str!("remove_row.sql"), [row]).step(step)?;
@@ -98,7 +93,7 @@ pub(super) fn insert(transaction: &Transaction<'_>, chunks: &[Rows]) -> Result<(
     Ok(())
 }
 
-/// An INSERT of so many rows.
+/// An INSERT of this many rows.
 fn insert_sql(rows: usize) -> String {
     let values = vec!["(?, ?)"; rows].join(", ");
     format!("{} {values}", include_str!("append.sql").trim_end())

@@ -11,29 +11,37 @@ use tally_store::error::Step as _;
 use super::super::{Result, SALTS_MAX};
 use crate::model::{Endpoint, EndpointId, Named};
 
-/// Endpoints, until there are too many or their paths take too much.
-pub(super) fn list(
+/// Endpoints, up to the limits.
+pub(crate) fn list(
     connection: &Connection,
     count_max: usize,
     path_bytes_max: usize,
 ) -> Result<Vec<(EndpointId, Endpoint)>> {
     let step = "list endpoints";
     let mut statement = connection.prepare_cached(include_str!("endpoints.sql")).step(step)?;
-    let rows =
-        statement.query_map([i64::try_from(count_max).unwrap_or(-1)], endpoint).step(step)?;
+    let limit = i64::try_from(count_max).unwrap_or(-1);
+    let rows = statement.query_map([limit], endpoint).step(step)?;
+    Ok(read(rows.map(|row| row.step(step)), path_bytes_max)?.0)
+}
+
+/// Reads endpoints until their paths are too long. Returns whether that is all.
+pub(super) fn read(
+    rows: impl Iterator<Item = Result<(EndpointId, Endpoint)>>,
+    path_bytes_max: usize,
+) -> Result<(Vec<(EndpointId, Endpoint)>, bool)> {
     let (mut found, mut path_bytes) = (Vec::new(), 0);
     for row in rows {
-        let one = row.step(step)?;
+        let one = row?;
         path_bytes += one.1.path.len();
         if path_bytes > path_bytes_max {
-            break;
+            return Ok((found, false));
         }
         found.push(one);
     }
-    Ok(found)
+    Ok((found, true))
 }
 
-/// Adds names, and says which of them the database has under another id.
+/// Adds names, and returns those that the database has under another id.
 pub(super) fn add(
     transaction: &Transaction<'_>,
     names: &[Arc<Named>],

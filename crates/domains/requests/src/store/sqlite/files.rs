@@ -18,8 +18,8 @@ pub(crate) fn note(transaction: &Transaction<'_>, files: &[CountedFile]) -> Resu
     Ok(())
 }
 
-/// Those that were counted.
-pub(super) fn find(connection: &Connection, fingerprints: &[Vec<u8>]) -> Result<Vec<CountedFile>> {
+/// Which of these were counted.
+pub(crate) fn find(connection: &Connection, fingerprints: &[Vec<u8>]) -> Result<Vec<CountedFile>> {
     let step = "look for counted files";
     let mut find = connection.prepare_cached(include_str!("counted_file.sql")).step(step)?;
     let mut found = Vec::new();
@@ -39,8 +39,8 @@ pub(super) fn find(connection: &Connection, fingerprints: &[Vec<u8>]) -> Result<
     Ok(found)
 }
 
-/// Forgets those that were counted long ago.
-pub(super) fn forget(connection: &Connection) -> Result<()> {
+/// Forgets all but the latest.
+pub(crate) fn forget(connection: &Connection) -> Result<()> {
     connection
         .execute(include_str!("forget_files.sql"), [REMEMBERED_MAX])
         .step("forget counted files")?;

@@ -8,13 +8,13 @@ use tally_store::error::Step as _;
 use super::super::Result;
 use super::endpoints;
 use crate::NAME;
-use crate::model::{Day, Endpoint, EndpointId};
+use crate::model::{Day, EndpointId};
 use crate::totals::{Collector, Query, TooMany, Totals};
 
-/// How many counts of rows are held before they are added to the answer: a few MiB.
+/// Counts of rows to hold before adding them up: a few MiB.
 pub(super) const COUNTED_MAX: usize = 1 << 17;
 
-pub(super) fn read(connection: &mut Connection, query: &Query) -> Result<Totals> {
+pub(crate) fn read(connection: &mut Connection, query: &Query) -> Result<Totals> {
     let snapshot = connection.transaction().step("begin a snapshot")?;
     let only = (!query.filter.is_empty()).then(|| filtered(&snapshot, query)).transpose()?;
     let mut collector = Collector::new(query, only);
@@ -23,7 +23,16 @@ pub(super) fn read(connection: &mut Connection, query: &Query) -> Result<Totals>
         not_rolled_up(&snapshot, query, &mut collector)?;
     }
     let dropped = dropped(&snapshot, NAME, query.days.first.0, query.days.last.0)?;
-    let names = named(&snapshot, &collector)?;
+    let step = "name the endpoints of an answer";
+    let mut name = snapshot.prepare_cached(include_str!("name_endpoint.sql")).step(step)?;
+    let names = collector.ids().iter().filter_map(|id| {
+        let named = name.query_row([id], endpoints::endpoint).optional();
+        named.step(step).transpose()
+    });
+    let (names, are_all) = endpoints::read(names, collector.path_bytes_max())?;
+    if !are_all {
+        return Err(TooMany.into());
+    }
     Ok(Totals { dropped, ..collector.finish(names)? })
 }
 
@@ -78,21 +87,4 @@ fn add_all(
 ) -> Result<(), TooMany> {
     let mut counts = counts.drain();
     counts.try_for_each(|((day, endpoint), count)| collector.add(day, endpoint, count))
-}
-
-/// The names of an answer's endpoints, as far as the dictionary has them.
-fn named(connection: &Connection, collector: &Collector) -> Result<Vec<(EndpointId, Endpoint)>> {
-    let step = "name the endpoints of an answer";
-    let mut statement = connection.prepare_cached(include_str!("name_endpoint.sql")).step(step)?;
-    let (mut found, mut path_bytes) = (Vec::with_capacity(collector.ids().len()), 0);
-    for id in collector.ids() {
-        if let Some(one) = statement.query_row([id], endpoints::endpoint).optional().step(step)? {
-            path_bytes += one.1.path.len();
-            if path_bytes > collector.path_bytes_max() {
-                return Err(TooMany.into());
-            }
-            found.push(one);
-        }
-    }
-    Ok(found)
 }
