@@ -245,7 +245,7 @@ impl<C: Content> Streams<C> {
         });
         let mut recording = Recording::new(self, batches, progress, opening.id, standing);
         let mut ended = recording.run(stream).await;
-        let (committed, is_done) = (recording.committed(), recording.is_done());
+        let (committed, is_done) = (recording.committed(), recording.is_done);
         let leave = |sequence| Leaving { id: opening.id, epoch, sequence };
         match committed {
             Some(committed) if ended.is_ok() && is_done => {
@@ -285,7 +285,7 @@ impl<C: Content> Streams<C> {
         let opening = opening.map_err(Error::Open)?;
         let opened = timeout(self.opening_wait_max, self.producers.open(&opening)).await;
         let opened = opened.map_err(|_elapsed| Error::ProducerTimeout).and_then(|opened| {
-            opened.map_err(|source| Error::Store { step: "register the client", source })
+            opened.map_err(|source| Error::Store(source.within("register the client")))
         });
         // An idle server learns of a full database by this alone.
         let opened = opened.inspect_err(|error| {
@@ -305,7 +305,7 @@ impl<C: Content> Streams<C> {
         timeout(self.opening_wait_max, self.producers.forget(leaving, then))
             .await
             .map_err(|_elapsed| Error::ProducerTimeout)?
-            .map_err(|source| Error::Store { step: "forget a producer", source })
+            .map_err(|source| Error::Store(source.within("forget a producer")))
     }
 
     /// Why the queue took nothing.

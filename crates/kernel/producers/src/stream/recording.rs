@@ -37,7 +37,7 @@ pub(super) struct Recording<'a, B: Batches> {
     /// How many messages the stream has brought.
     position: u64,
     /// The client has said that nothing more comes of this producer.
-    is_done: bool,
+    pub(super) is_done: bool,
     /// Runs that wait until the one before them is stored. The last one grows.
     waiting: VecDeque<Growing<B::Builder>>,
     storing: Option<Storing>,
@@ -92,10 +92,6 @@ impl<'a, B: Batches> Recording<'a, B> {
         (!self.in_doubt).then_some(self.committed)
     }
 
-    pub(super) fn is_done(&self) -> bool {
-        self.is_done
-    }
-
     pub(super) fn on_forget(&mut self) -> Arc<dyn OnForget> {
         self.batches.on_forget(self.producer)
     }
@@ -140,8 +136,8 @@ impl<'a, B: Batches> Recording<'a, B> {
         message: Option<Result<B::Message, Status>>,
     ) -> Option<Result<(), Error<B::Invalid>>> {
         self.position += 1;
-        // Others have their turn first, so that a stream that always has another message holds nobody
-        // up, and the connection lets the client send more meanwhile.
+        // Others have their turn first, so that a stream that always has another message does not
+        // hold them up, and the connection lets the client send more meanwhile.
         tokio::task::yield_now().await;
         let taken = match message {
             None => return Some(Ok(())),

@@ -21,8 +21,8 @@ use crate::error::{self, Step as _};
 /// for good does not hold up its replacement for longer.
 const ABANDONED_MAX: Duration = Duration::from_secs(5 * 60);
 
-/// A connection of the pool. [`Connection::release`] puts it back; dropping it closes it, so that
-/// nobody inherits half-done work.
+/// A connection of the pool. [`Connection::release`] puts it back; dropping it closes it, so that the
+/// next caller does not inherit half-done work.
 pub struct Connection {
     object: Option<Object>,
     tls: MakeRustlsConnect,
