@@ -1,7 +1,7 @@
-//! What a request costs: recording it, finding its endpoint, and the layer around a service.
+//! The cost of a request: recording it, finding its endpoint, and the layer around a service.
 //!
-//! Times are CPU times of the calling thread, so that other work on the machine does not count;
-//! nor would a thread that waits for another. "Full" is a queue that gives back what it is given.
+//! Times are CPU times of the calling thread: other work on the machine does not count, nor does a
+//! blocked thread. "Full" is a queue that gives requests back.
 
 use std::convert::Infallible;
 use std::hint::black_box;
@@ -12,7 +12,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use tally_client::{Method, Queue};
 use tower::{Layer, Service, service_fn};
 
-/// A server in this process, so that nothing else need be installed.
+/// A server in this process, so the benchmark needs no other.
 #[allow(dead_code, reason = "the tests use more of it")]
 #[path = "../tests/it/mock.rs"]
 mod mock;
@@ -23,7 +23,7 @@ fn now() -> Duration {
     Duration::try_from(time).expect("a thread's time is not negative")
 }
 
-/// The time of calls.
+/// The CPU time of these calls.
 fn timed<T>(calls: u64, mut call: impl FnMut() -> T) -> Duration {
     let start = now();
     for _ in 0..calls {
@@ -32,11 +32,11 @@ fn timed<T>(calls: u64, mut call: impl FnMut() -> T) -> Duration {
     now() - start
 }
 
-/// How many requests are recorded before they are sent. The queue has room for more.
+/// How many requests are recorded before they are sent; the queue has room for more.
 const BURST: u64 = 320_000;
 
-/// The time of a call on each of several threads that record at once. What they recorded is
-/// sent in between: the queue has room, and its memory is used again and again.
+/// The time of a call on each of several threads that record at once. Requests are sent in between,
+/// so the queue has room and reuses its memory.
 fn threads(c: &mut Criterion, name: &str, threads: u64, queue: &Queue, drain: impl Fn(&Queue)) {
     let hello = queue.endpoint(Method::GET, "/hello");
     c.bench_function(name, |bencher| {
@@ -79,7 +79,7 @@ fn record(c: &mut Criterion) {
     threads(c, "try_record, 2 threads", 2, &queue, sent);
     threads(c, "try_record, 16 threads", 16, &queue, sent);
     assert_eq!(queue.stats().lost(), 0);
-    // Nobody is there: the queue is full most of the time.
+    // No server listens, so the queue is full most of the time.
     let full = Queue::builder("http://127.0.0.1:9").queue_requests_max(10_000);
     let full = runtime.block_on(full.connect()).expect("a queue");
     threads(c, "try_record, full, 1 thread", 1, &full, |_| {});

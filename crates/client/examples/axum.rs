@@ -1,4 +1,4 @@
-//! An axum service whose requests are counted by their routes.
+//! An axum service that counts its requests by route.
 //!
 //! `cargo run -p tally-client --features axum --example axum [127.0.0.1:3000]`, then
 //! `curl http://127.0.0.1:3000/hello/you` and `tally totals --live`.
@@ -14,7 +14,7 @@ use tally_client::Queue;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// What the service has seen by itself, to compare with the totals.
+/// The service's own count, to compare with the totals.
 static VISITS: AtomicU64 = AtomicU64::new(0);
 
 #[tokio::main]
@@ -44,7 +44,7 @@ async fn hello(Path(name): Path<String>) -> String {
     format!("Hello {name}, you are visitor {}.\n", visit())
 }
 
-/// A body that comes in pieces, 13 MB in all.
+/// A body in pieces, 13 MB in all.
 async fn download() -> Body {
     visit();
     let pieces = (0..200).map(|_| Ok::<_, io::Error>(Bytes::from_static(&[b'.'; 65_536])));
@@ -55,7 +55,7 @@ fn visit() -> u64 {
     VISITS.fetch_add(1, Ordering::Relaxed) + 1
 }
 
-/// Ends with the first SIGTERM or ctrl-c from now on.
+/// Waits for the first SIGTERM or ctrl-c.
 fn stopped() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -1,4 +1,4 @@
-//! A job without requests that counts what it does: here, the lines that it reads.
+//! A job that counts the lines it reads.
 //!
 //! `seq 1000 | cargo run -p tally-client --example batch_job`, then `tally totals --live`.
 
@@ -14,7 +14,7 @@ async fn main() -> Result<(), Box<dyn error::Error>> {
     let tally = env::var("TALLY_SERVER").unwrap_or_else(|_| "http://127.0.0.1:7777".to_owned());
 
     let queue = Queue::connect(tally).await?;
-    // Made once, and then free to copy.
+    // Made once; copies are free.
     let even = queue.endpoint(Method::POST, "/numbers/even");
     let odd = queue.endpoint(Method::POST, "/numbers/odd");
     let other = queue.endpoint(Method::POST, "/numbers/other");
@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn error::Error>> {
             Ok(_) => odd,
             Err(_) => other,
         };
-        // A job may wait for room, where a service must not: it has `record_or_drop`.
+        // A job may wait for room. A service must not, and uses `record_or_drop`.
         queue.record(endpoint).await?;
     }
 
@@ -41,7 +41,7 @@ async fn main() -> Result<(), Box<dyn error::Error>> {
     Ok(())
 }
 
-/// The lines of the standard input, from a thread of their own: to read them blocks.
+/// The lines of standard input, from their own thread because reading blocks.
 fn lines_of_stdin() -> mpsc::Receiver<io::Result<String>> {
     let (sender, lines) = mpsc::channel(1_024);
     thread::spawn(move || {
@@ -54,7 +54,7 @@ fn lines_of_stdin() -> mpsc::Receiver<io::Result<String>> {
     lines
 }
 
-/// Ends with the first SIGTERM or ctrl-c from now on.
+/// Waits for the first SIGTERM or ctrl-c.
 fn stopped() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -1,8 +1,8 @@
-//! A tonic service that is counted by an interceptor, where a layer does not fit.
+//! A tonic service counted by an interceptor, for where a layer does not fit.
 //!
-//! `cargo run -p tally-client --example tonic_interceptor [127.0.0.1:3000]`. It serves the
-//! health service, so that no protobuf compiler is needed. An interceptor sees no path:
-//! `PathLayer` tells it. Without that, calls are counted under the name of the service.
+//! `cargo run -p tally-client --example tonic_interceptor [127.0.0.1:3000]`. It serves the health
+//! service, which needs no protobuf compiler. `PathLayer` gives the interceptor the path; without
+//! it, calls are counted under the service's name.
 
 use std::{env, error, io};
 
@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn error::Error>> {
     Ok(())
 }
 
-/// Ends with the first SIGTERM or ctrl-c from now on.
+/// Waits for the first SIGTERM or ctrl-c.
 fn stopped() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

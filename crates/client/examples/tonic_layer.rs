@@ -1,7 +1,7 @@
-//! A tonic server whose calls are counted by their methods.
+//! A tonic server that counts its calls by method.
 //!
 //! `cargo run -p tally-client --example tonic_layer [127.0.0.1:3000]`. It serves the health
-//! service, so that no protobuf compiler is needed; any other is counted in the same way.
+//! service, which needs no protobuf compiler.
 
 use std::{env, error, io};
 
@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn error::Error>> {
     Ok(())
 }
 
-/// Ends with the first SIGTERM or ctrl-c from now on.
+/// Waits for the first SIGTERM or ctrl-c.
 fn stopped() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -1,20 +1,19 @@
-//! What the fuzz target and the test `any_bytes` of the spool do with bytes that nothing has
-//! checked. The files are made as FORMAT.md describes them, not by the code under test.
+//! Feeds unchecked bytes to the spool, for the fuzz target and the test `any_bytes`. The files
+//! follow FORMAT.md and not the code under test.
 
 use std::fs;
 use std::path::Path;
 
 use crate::spool::{Error, Fsync, Options, Spool, Stored};
 
-/// Which producer the files belong to.
+/// The files' producer.
 const PRODUCER: [u8; 16] = [1; 16];
 
-/// What the records of [`segment`] begin with.
+/// Begins the records of [`segment`].
 pub(crate) const SALT: u64 = 0x5a5a_a5a5_0f0f_f0f0;
 
-/// Makes a segment of any bytes in which every checksum is right, so that what comes after the
-/// checksums is reached: numbers that make no sense, lengths beyond the end, records out of
-/// order.
+/// Makes a segment of any bytes in which every checksum is right, to reach the code after the
+/// checks: absurd numbers, lengths beyond the end, records out of order.
 #[must_use]
 pub(crate) fn segment(mut input: &[u8]) -> Vec<u8> {
     let mut next = |bytes: usize| {
@@ -48,11 +47,11 @@ pub(crate) fn segment(mut input: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Opens a directory with these bytes as its only segment, with and without a state, reads what
-/// is pending, goes on, and opens again.
+/// Opens a directory with these bytes as its only segment, with and without a state, reads the
+/// pending batches, appends, and opens again.
 ///
 /// # Panics
-/// When a promise of the spool is broken, or the directory cannot be used.
+/// The spool breaks a promise, or the directory cannot be used.
 pub(crate) fn open(directory: &Path, bytes: &[u8], with_state: bool) {
     let _ = fs::remove_dir_all(directory);
     fs::create_dir_all(directory).expect("the directory can be made");
@@ -72,7 +71,7 @@ pub(crate) fn open(directory: &Path, bytes: &[u8], with_state: bool) {
             return;
         }
     };
-    // A hole may be as large as the numbers; one look into each is enough.
+    // A hole may span all numbers; one look into each is enough.
     let mut sequence = recovered.acknowledged + 1;
     while sequence < recovered.next_sequence {
         sequence = match spool.read(sequence).expect("it is pending") {
@@ -100,7 +99,7 @@ fn segment_header() -> Vec<u8> {
     with_checksum(body.concat())
 }
 
-/// A state at epoch 1 with the claim 4, which knows of no batch.
+/// A state at epoch 1 with the claim 4 and no batch.
 fn state() -> Vec<u8> {
     let (generation, salt_before, salt_next, epoch) = (1, 2, 3, 1);
     let mut body = [begin(b"TALLYSPL"), PRODUCER.to_vec()].concat();
@@ -111,7 +110,7 @@ fn state() -> Vec<u8> {
     with_checksum(body).repeat(2)
 }
 
-/// What every file begins with.
+/// The beginning of every file.
 fn begin(magic: &[u8; 8]) -> Vec<u8> {
     with_checksum([&magic[..], &1_u32.to_le_bytes()].concat())
 }

@@ -1,4 +1,4 @@
-//! The clock: the only place of this crate that asks the machine what time it is.
+//! The clock: the only place in this crate that reads the machine's time.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> SystemTime;
 }
 
-/// The clock of a queue: the machine's, which is called without an indirection, or another.
+/// The machine's clock, called without an indirection, or another.
 #[derive(Clone, Default)]
 pub(crate) struct AnyClock(pub(crate) Option<Arc<dyn Clock>>);
 
@@ -23,13 +23,12 @@ const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
 // === impl AnyClock ===
 
 impl AnyClock {
-    /// The latest time that a server with this clock would take.
+    /// The latest time that a server with this clock accepts.
     pub(crate) fn latest_micros(&self) -> i64 {
         self.micros().saturating_add(AHEAD_MICROS_MAX)
     }
 
-    /// Now, in microseconds since 1970-01-01 UTC. A clock that is beyond what can be sent
-    /// shows the nearest time that can be.
+    /// Now, in microseconds since 1970-01-01 UTC, or the nearest time that can be sent.
     #[inline]
     pub(crate) fn micros(&self) -> i64 {
         let now = match &self.0 {
@@ -47,8 +46,7 @@ impl fmt::Debug for AnyClock {
     }
 }
 
-/// A time in microseconds since 1970-01-01 UTC, if it can be sent. Parts of a microsecond are
-/// cut off towards the past.
+/// Microseconds since 1970-01-01 UTC, rounded down, if this time can be sent.
 #[inline]
 pub(crate) fn micros(time: SystemTime) -> Option<i64> {
     let (since, sign) = match time.duration_since(UNIX_EPOCH) {
@@ -70,7 +68,7 @@ pub(crate) fn time(micros: i64) -> SystemTime {
     time.unwrap_or(UNIX_EPOCH)
 }
 
-/// This long after a moment; if that cannot be represented, far in the future.
+/// This long after a moment, or far in the future if that overflows.
 pub(crate) fn later(moment: Instant, limit: Duration) -> Instant {
     moment.checked_add(limit).unwrap_or_else(|| moment + FAR)
 }

@@ -1,5 +1,4 @@
-//! The task that sends: takes requests from a source, keeps one stream open, and reconnects after
-//! every break.
+//! The task that sends: takes requests from a source and keeps one stream open.
 
 mod accounts;
 mod add;
@@ -33,26 +32,22 @@ pub(crate) use handle::DriverHandle;
 use link::Link;
 use record::{Reason, Stream};
 
-/// How long a server is asked at the end what became of the batches that it has not acknowledged.
+/// How long to ask the server at the end about unacknowledged batches.
 const CONCLUDE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Where a driver gets requests from.
 pub(crate) trait Source: Send + 'static {
-    /// Waits for the next requests. None: there will be no more. Dropping the future loses
-    /// nothing.
+    /// Waits for the next requests; None at the end. Dropping the future loses nothing.
     fn take(&mut self) -> impl Future<Output = Option<Requests>> + Send;
 
-    /// Takes no more, and drops what still waits. Returns how many of these requests the source
-    /// has no account of.
+    /// Takes no more and drops what waits. Returns how many requests the source does not report.
     fn close(&mut self) -> u64;
 
-    /// Reports what the source has done, for as long as the driver works.
+    /// Reports what the source has done while the driver works.
     fn report(&self) -> impl Future<Output = Infallible> + Send + 'static {
         std::future::pending()
     }
 }
 
-/// Carries requests from a source to the server.
 struct Driver<S: Source> {
     source: S,
     /// Nothing more will come from the source.
@@ -60,11 +55,10 @@ struct Driver<S: Source> {
     link: Link,
     batches: Batches,
     accounts: Accounts,
-    /// What the end of the last stream tells the server to remember.
+    /// What the end of the last stream has the server remember.
     counted_files: Arc<OnceLock<Vec<CountedFile>>>,
 }
 
-/// How a connection ended.
 enum Ended {
     /// Nothing is left to do.
     Done,
@@ -73,7 +67,7 @@ enum Ended {
     /// Open again after a pause.
     Broken {
         status: Status,
-        /// It had worked.
+        /// The connection worked before.
         healthy: bool,
     },
     /// Go on as a new producer, after a pause.
@@ -85,13 +79,13 @@ enum Ended {
 /// Why this producer cannot go on.
 struct Anew {
     why: String,
-    /// The server's database went back in time: it has none of the batches that are here.
+    /// The server's database went back in time and has none of the pending batches.
     lost: bool,
-    /// How many batches that the server had acknowledged are missing there.
+    /// How many acknowledged batches are missing there.
     missing: u64,
 }
 
-/// Starts the task that sends, from the source that `connect` makes, and returns what that keeps.
+/// Starts the driver with the source that `connect` makes, and returns the handle from `connect`.
 pub(crate) async fn start<S: Source, H>(
     settings: Settings,
     connect: impl FnOnce(DriverHandle, Arc<Endpoints>) -> (S, H),
@@ -115,7 +109,7 @@ pub(crate) async fn start<S: Source, H>(
 // === impl Driver ===
 
 impl<S: Source> Driver<S> {
-    /// Sends until everything is settled and nothing more comes, or the time is over.
+    /// Sends until everything is settled and the source ends, or the deadline passes.
     async fn run(mut self, mut deadline: watch::Receiver<Option<Instant>>) {
         let closing = deadline.clone();
         let reports = self.source.report();
@@ -170,13 +164,13 @@ impl<S: Source> Driver<S> {
             let pause = self.link.pause();
             let changes = tokio::time::timeout(pause, changes(&mut closing));
             if let Some(Ok(())) = self.meanwhile(changes).await {
-                // The client closes, and tries once more at once.
+                // The client is closing: retry at once.
                 self.link.failures = 0;
             }
         }
     }
 
-    /// Waits for this, unless nothing is left to do. What comes meanwhile goes to the spool.
+    /// Waits for a future unless everything is done. Meanwhile, requests go to the spool.
     async fn meanwhile<T>(&mut self, waited_for: impl Future<Output = T>) -> Option<T> {
         let mut waited_for = std::pin::pin!(waited_for);
         loop {
@@ -193,7 +187,6 @@ impl<S: Source> Driver<S> {
         }
     }
 
-    /// One connection, from beginning to end.
     async fn connect(&mut self) -> Ended {
         let limit = self.link.patience(self.link.settings.connect_timeout, &self.batches);
         let target = self.link.target.clone();
@@ -219,8 +212,7 @@ impl<S: Source> Driver<S> {
         }
     }
 
-    /// Whether to take more requests: only what can be numbered at once, because the rest can still
-    /// be dropped.
+    /// Takes only what can be numbered at once: until then, a request can still be dropped.
     fn wants_more(&self) -> bool {
         !self.ended && self.batches.carry.is_empty()
     }
@@ -243,12 +235,12 @@ impl<S: Source> Driver<S> {
         self.accounts.connection(connection);
         self.accounts.notices.back(connection);
         if self.batches.ledger.pending() == 0 {
-            self.accounts.notices.well();
+            self.accounts.notices.note(None);
         }
     }
 
-    /// Asks the server which of the batches that were sent are committed. It opens the producer with
-    /// another claim, so the server refuses whatever is still on its way with the one before.
+    /// Asks the server which of the sent batches are committed. Opening with another claim makes
+    /// the server refuse batches of the previous one that are still on their way.
     async fn conclude(&mut self) {
         if self.batches.has_spool()
             || self.batches.ledger.doubtful() == self.batches.ledger.acknowledged()
@@ -267,7 +259,7 @@ impl<S: Source> Driver<S> {
 }
 
 impl<S: Source> Drop for Driver<S> {
-    /// The task ends here, even if its runtime goes away under it.
+    /// The task ends here, even if its runtime shuts down first.
     fn drop(&mut self) {
         let mut left = self.batches.give_up();
         left.dropped += self.source.close();
@@ -287,29 +279,29 @@ impl From<Breach> for Ended {
     }
 }
 
-/// Waits until a deadline is set, or another one.
+/// Waits until the deadline is set or changed.
 async fn changes(deadline: &mut watch::Receiver<Option<Instant>>) {
-    // The handle that could set one may be gone.
+    // The handle that could set one may be dropped.
     if deadline.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
-/// Waits until a deadline is set and over.
+/// Waits until a deadline passes.
 async fn expired(deadline: &mut watch::Receiver<Option<Instant>>) {
     loop {
         let at = *deadline.borrow_and_update();
         tokio::select! {
             () = sleep_until(at) => return,
             changed = deadline.changed() => if changed.is_err() {
-                // The handle that could set another one is gone.
+                // No handle can change it any more.
                 return sleep_until(at).await;
             },
         }
     }
 }
 
-/// Waits until then, or for ever without a time.
+/// Waits until this time, or for ever without one.
 async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,

@@ -4,13 +4,11 @@ use std::fmt;
 
 use tally_proto::methods;
 
-/// The method of a request: an HTTP method, or gRPC. A number of `count.v1.Method`; any
-/// number is stored as what it is.
+/// The method of a request: HTTP or gRPC. Any number of `count.v1.Method` is stored as it is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Method(pub i32);
 
-/// An endpoint that a [`Queue`](crate::Queue) knows: a method and a path. It costs nothing to
-/// copy, and is meaningful only to the queue that made it and the clones of that queue.
+/// A method and a path, known to the [`Queue`](crate::Queue) that made it and to its clones only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Endpoint(pub(crate) u32);
 
@@ -59,9 +57,8 @@ impl fmt::Debug for Method {
 }
 
 impl From<&http::Method> for Method {
-    /// `PROPFIND`, `PURGE` and further methods have numbers of their own; lower case counts as upper
-    /// case. A method that has no number is [`Method::UNSPECIFIED`], and so is a request that says
-    /// `GRPC`: no gRPC call does.
+    /// Ignores case. Further methods, such as `PROPFIND`, have their own numbers. An unknown
+    /// method, or the text `GRPC`, which no gRPC call sends, is [`Method::UNSPECIFIED`].
     fn from(method: &http::Method) -> Self {
         match Self(methods::number_of_token(method.as_str().as_bytes())) {
             Self::GRPC => Self::UNSPECIFIED,

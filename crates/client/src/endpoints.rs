@@ -1,7 +1,7 @@
-//! The endpoints that a client knows, each with a number: found without a lock or an allocation.
+//! The endpoints that a client knows, by number: found without a lock or an allocation.
 //!
-//! A table of fixed size (open addressing, linear probing) holds numbers; the numbers lead to
-//! entries that are written once and never change. Only a new endpoint takes the lock.
+//! An open-addressing table of fixed size holds numbers that lead to entries, each written once.
+//! Only a new endpoint takes the lock.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,14 +17,14 @@ const OTHERS_MAX: usize = 32;
 /// How many entries are allocated at a time.
 const BLOCK: usize = 256;
 
-/// A slot of the table that holds no number.
+/// An empty slot of the table.
 const FREE: u32 = u32::MAX;
 
 pub(crate) struct Endpoints {
     /// How many may be added, not counting those with [`OTHER_PATH`].
     max: usize,
     hasher: RandomState,
-    /// Numbers, at the place that their hash gives or after it. At most half are taken.
+    /// Numbers, at their hash's place or after it. At most half of the slots are used.
     table: Box<[AtomicU32]>,
     /// The entries by number.
     blocks: Box<[OnceLock<Box<Block>>]>,
@@ -49,32 +49,30 @@ struct Growing {
 // === impl Endpoints ===
 
 impl Endpoints {
-    /// Where everything goes that has no room anywhere else: always there.
+    /// The endpoint for all that have no room; always there.
     pub(crate) const LAST_RESORT: u32 = 0;
 
     pub(crate) fn new(max: usize) -> Self {
-        // Number FREE is never given out.
+        // FREE is never a number.
         let max = max.clamp(1, 1 << 24);
         let all = max + OTHERS_MAX + 1;
         let table = (0..(2 * all).next_power_of_two()).map(|_| AtomicU32::new(FREE)).collect();
         let blocks = (0..all.div_ceil(BLOCK)).map(|_| OnceLock::new()).collect();
         let endpoints =
             Self { max, hasher: RandomState::new(), table, blocks, growing: Mutex::default() };
-        // Number LAST_RESORT.
+        // This one gets the number LAST_RESORT.
         endpoints.insert(Method::UNSPECIFIED, OTHER_PATH, &mut endpoints.grow());
         endpoints
     }
 
-    /// The endpoint of a method and a path; a new one is added. When there is no room for it,
-    /// or its path is empty, longer than [`PATH_BYTES_MAX`] or contains a NUL, it is the one
-    /// with [`OTHER_PATH`] of its method.
+    /// Finds or adds an endpoint. Without room, or for an empty path, one longer than
+    /// [`PATH_BYTES_MAX`] or one with a NUL, it is [`OTHER_PATH`] of the same method.
     #[inline]
     pub(crate) fn endpoint(&self, method: Method, path: &str) -> Endpoint {
         self.find(method, path).unwrap_or_else(|| self.add(method, path))
     }
 
-    /// The method and the path of an endpoint. One of another client may be unknown here: it
-    /// is counted under [`OTHER_PATH`].
+    /// The method and the path of an endpoint. Another client's may be unknown: [`OTHER_PATH`].
     pub(crate) fn name(&self, endpoint: u32) -> (Method, &str) {
         match self.entry(endpoint) {
             Some(entry) => (entry.method, &entry.path),
@@ -82,7 +80,6 @@ impl Endpoints {
         }
     }
 
-    /// Whether this client has made this endpoint.
     #[inline]
     pub(crate) fn knows(&self, endpoint: u32) -> bool {
         self.entry(endpoint).is_some()
@@ -138,8 +135,7 @@ impl Endpoints {
         self.find(Method::UNSPECIFIED, OTHER_PATH).expect("it was the first to be added")
     }
 
-    /// Adds what is not there. There is room in the table: it has twice as many slots as
-    /// there can be entries.
+    /// Adds a new endpoint. The table has twice as many slots as entries, so there is room.
     fn insert(&self, method: Method, path: &str, growing: &mut Growing) -> Endpoint {
         let at = growing.len;
         let block = self.blocks[at / BLOCK]

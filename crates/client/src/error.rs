@@ -1,4 +1,4 @@
-//! What can go wrong, and what is given back then.
+//! Errors, and what they give back.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -7,8 +7,7 @@ use crate::Endpoint;
 use crate::transport::causes;
 
 /// A queue or a producer cannot be made. An unreachable server is not an error here.
-///
-/// Its `Debug` is made for people too, because that is what a `main` prints that returns an error.
+/// `Debug` prints for people, because a `main` that returns an error shows that.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
@@ -26,10 +25,10 @@ pub enum ConnectError {
         /// The address as it was given.
         url: String,
     },
-    /// What `ca_certificates` was given has no certificate that could be trusted.
+    /// The PEM text given to `ca_certificates` has no certificate.
     #[error("the certificates to trust are not PEM: there is no BEGIN CERTIFICATE")]
     NoCaCertificate,
-    /// A certificate that `ca_certificates` was given cannot be read.
+    /// A certificate given to `ca_certificates` cannot be read.
     #[error("certificate {number} of those to trust cannot be read")]
     CaCertificate {
         /// Its place in the text, from 1.
@@ -37,20 +36,19 @@ pub enum ConnectError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// What `client_certificate` was given cannot be read, or the key is another one's.
+    /// `client_certificate` cannot be read, or the key does not match it.
     #[error("the client's certificate and key cannot be used")]
     ClientCertificate(#[source] tonic::transport::Error),
-    /// TLS cannot be set up, such as when the operating system trusts no certificates at all.
+    /// TLS cannot be set up, such as when the operating system trusts no certificate.
     #[error("cannot set TLS up")]
     Tls(#[source] tonic::transport::Error),
-    /// The token has characters that no header can have.
+    /// The token has characters that a header cannot have.
     #[error("the token has characters that a header cannot have")]
     Token,
-    /// There is no tokio runtime here. Connect within `#[tokio::main]`, or after
-    /// `Runtime::enter`.
+    /// Not within a tokio runtime: connect in `#[tokio::main]`, or after `Runtime::enter`.
     #[error("not within a tokio runtime: connect in an async fn that tokio runs")]
     NoRuntime,
-    /// The file of the spool cannot be used.
+    /// The spool cannot be used.
     #[error("cannot use the spool in {}", dir.display())]
     Spool {
         /// The spool's folder.
@@ -61,18 +59,15 @@ pub enum ConnectError {
 }
 
 impl fmt::Debug for ConnectError {
-    /// What happened, and all causes.
+    /// The error and all of its causes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")?;
         causes(self).skip(1).try_for_each(|cause| write!(f, ": {cause}"))
     }
 }
 
-/// A request could not be taken. It is given back: [`Queue::record_at`] waits until it can be, and
-/// [`Queue::note_dropped`] notes it as dropped.
-///
-/// [`Queue::note_dropped`]: crate::Queue::note_dropped
-/// [`Queue::record_at`]: crate::Queue::record_at
+/// A request was not taken. Pass it to [`Queue::record_at`](crate::Queue::record_at), which waits
+/// for room, or to [`Queue::note_dropped`](crate::Queue::note_dropped).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a request cannot be counted: {reason}")]
 pub struct TryRecordError {
@@ -94,17 +89,16 @@ pub enum Refusal {
     /// The queue is closed, or the runtime of the queue or the producer is gone.
     #[error("it is closed")]
     Closed,
-    /// The time is not from year 1 to 9999, or more than 24 hours ahead of this machine's clock. A
-    /// server would refuse it, and all that is sent with it.
+    /// The time is outside the years 1 to 9999, or over 24 hours ahead of this machine's clock.
     #[error("the time is out of range")]
     Time,
 }
 
-/// Not everything that was recorded before a flush is known to be counted.
+/// A flush could not show that everything recorded before it is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FlushError {
-    /// It took too long. What waits goes on waiting.
+    /// The limit passed. The requests keep waiting.
     #[error("{waiting} requests are not acknowledged after {} ms", limit.as_millis())]
     TimedOut {
         /// How many requests still wait.
@@ -112,8 +106,7 @@ pub enum FlushError {
         /// The limit.
         limit: Duration,
     },
-    /// Nothing waits any more, but since the flush began requests were dropped, were rejected by
-    /// the server, or are in doubt.
+    /// Everything is settled, but requests were dropped, rejected, or are in doubt.
     #[error("{lost} requests were dropped, rejected, or are in doubt")]
     Lost {
         /// How many.
@@ -127,7 +120,7 @@ pub enum FlushError {
     },
 }
 
-/// The producer does not take rows. They are given back, all of them.
+/// The producer takes none of the rows, and gives them back.
 #[derive(Debug, thiserror::Error)]
 #[error("rows cannot be counted: {reason}")]
 pub struct SendError {

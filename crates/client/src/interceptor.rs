@@ -1,4 +1,4 @@
-//! A tonic interceptor that counts calls, and the layer that tells it their path.
+//! A tonic interceptor that counts calls, and the layer that gives it their path.
 
 use std::task::{Context, Poll};
 
@@ -12,21 +12,15 @@ use crate::{Endpoint, Method, Queue};
 
 /// Counts the calls of a tonic service or client; [`Queue::interceptor`] makes it.
 ///
-/// Prefer [`CountLayer`](crate::CountLayer), which sees the path by itself and counts before
-/// any other layer can refuse a call. An interceptor is for where only an interceptor fits:
-/// behind another that authenticates, or for one service among many.
+/// Prefer [`CountLayer`](crate::CountLayer), which sees the path by itself and counts before other
+/// layers can refuse a call. Use an interceptor where only an interceptor fits, such as behind
+/// one that authenticates. It counts each call once, when it runs, however the call ends.
 ///
-/// # Under which path
-/// tonic removes the URI before a server's interceptor runs, so the first of these that there
-/// is:
+/// tonic hides the URI from a server's interceptors, so the path is the first of these:
 ///
-/// 1. the full method path, `/package.Service/Method`, that a [`PathLayer`] outside put into
-///    the extensions;
-/// 2. in a client: the full method path that generated code puts there;
+/// 1. the full method path, `/package.Service/Method`, from a [`PathLayer`] around the service;
+/// 2. in a client: the full method path that generated code sets;
 /// 3. the name that the interceptor was made with.
-///
-/// Each call is counted once, when the interceptor runs, however it ends. The crate's example
-/// `tonic_interceptor` has a service with both.
 #[derive(Clone, Debug)]
 pub struct CountInterceptor {
     queue: Queue,
@@ -49,8 +43,7 @@ struct CallUri(http::Uri);
 // === impl Queue ===
 
 impl Queue {
-    /// A tonic interceptor that counts the calls of a service or a client, under `name` where
-    /// it cannot know the method.
+    /// An interceptor for a service or a client. Calls of unknown methods count under `name`.
     #[must_use]
     pub fn interceptor(&self, name: &str) -> CountInterceptor {
         CountInterceptor { fallback: self.endpoint(Method::GRPC, name), queue: self.clone() }
@@ -110,7 +103,7 @@ where
     }
 }
 
-/// A tonic service with its path is served under its own name.
+/// tonic serves it under the inner service's name.
 impl<S: tonic::server::NamedService> tonic::server::NamedService for WithPath<S> {
     const NAME: &'static str = S::NAME;
 }

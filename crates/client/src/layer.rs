@@ -15,55 +15,44 @@ use rules::Rules;
 
 pub use head::Head;
 
-/// The path under which requests are counted that match no route, unless
-/// [`CountLayer::unmatched`] gives another. No path of HTTP begins without a slash, so it is
-/// never a path that a client asked for.
+/// The path of requests that match no route, unless [`CountLayer::unmatched`] changes it. It has no
+/// leading slash, so no HTTP client can request it.
 pub const UNMATCHED: &str = "_unmatched";
 
 /// A tower layer that counts the requests of a service; [`Queue::layer`] makes it.
 ///
 /// # When a request is counted
-/// Once, when the service is called: it was received. Nothing that comes later changes this: not
-/// an error, a panic, a client that goes away, an upgrade, nor a future that is dropped before it
-/// was ever polled. What `poll_ready` refuses was never called, and is not counted. The response
-/// future is that of the inner service itself.
+/// Once, when the service is called. Errors, panics, disconnects, upgrades and futures that are
+/// never polled do not change that. Requests that `poll_ready` turns away are not counted.
 ///
-/// Each layer counts each call that it sees. So use one for a request: two nested routers with
-/// a layer each count twice. Outside of a retry layer it counts requests, inside it counts
-/// tries.
+/// Two nested layers count a request twice. A layer inside a retry layer counts attempts.
 ///
 /// # Under which path
-/// The first of these that there is:
+/// The first of these that applies:
 ///
-/// 1. what the closure of [`path`](Self::path) gives;
-/// 2. for gRPC the full method path, `/package.Service/Method`, under
-///    [`Method::GRPC`](crate::Method::GRPC). gRPC is a POST whose content type is
-///    `application/grpc`, with or without `+proto` and the like. gRPC-Web calls the same
-///    methods, so it counts as the same, whether the layer is inside or outside of what
-///    translates it;
-/// 3. with the feature `axum`: the route that axum matched, `/users/{id}`, with the prefixes
-///    of all routers that it is nested in;
-/// 4. with [`raw_path`](Self::raw_path): the path as it is, without the query;
-/// 5. [`UNMATCHED`], or the name that [`unmatched`](Self::unmatched) was given.
+/// 1. the result of the [`path`](Self::path) closure;
+/// 2. for gRPC and gRPC-Web (a POST with content type `application/grpc` or a variant): the full
+///    method path, `/package.Service/Method`, under [`Method::GRPC`](crate::Method::GRPC);
+/// 3. with the feature `axum`: the matched route, `/users/{id}`, with the prefixes of all routers
+///    that it is nested in;
+/// 4. with [`raw_path`](Self::raw_path): the path without the query, percent escapes as sent;
+/// 5. [`UNMATCHED`], or the name given to [`unmatched`](Self::unmatched). Requests without a path,
+///    such as CONNECT, are counted here too.
 ///
-/// A request without a path, such as CONNECT, goes by that last name too. A path that is longer
-/// than 2,048 bytes is counted under `_other`, as all are for which there is no room, so that the
-/// sum stays exact. Percent escapes are counted as they were sent. `PROPFIND`, `PURGE` and further
-/// methods are kept apart, in upper or lower case; a method without a number is
-/// [`Method::UNSPECIFIED`](crate::Method::UNSPECIFIED).
+/// Paths longer than 2,048 bytes, and new ones once the list of endpoints is full, are counted
+/// under `_other`. The method is [`Method::from`](crate::Method).
 ///
 /// # Where to put it in axum
 /// | where | counted | path |
 /// |---|---|---|
-/// | `Router::layer`, as the last layer | every request of the routes above it, 404 and 405 as well, also when another layer answers | the route; `_unmatched` for fallbacks and 404 |
+/// | `Router::layer`, as the last layer | every request of the routes above it, including 404, 405 and what another layer answers | the route; `_unmatched` for fallbacks and 404 |
 /// | `Router::route_layer` | the same without fallbacks and 404 | the route |
 /// | `get(handler).layer(…)` | one route | the route |
 /// | on a router that is then nested | that router's requests; what it does not match goes to the outer router, uncounted, unless it has a fallback of its own | the route with its prefix |
 /// | on the router around a `nest_service` or a `fallback_service` | every request | `_unmatched` below these: axum knows no route yet, so put the layer on the inner router |
 /// | around the whole router, as in `queue.layer().layer(router)` | every request | `_unmatched`: the router has not run yet, so say [`path`](Self::path) or [`raw_path`](Self::raw_path) |
 ///
-/// Routes that are added after `Router::layer` are not counted. A layer that is added later is
-/// outside: what it answers itself never comes here.
+/// `Router::layer` does not count routes added after it, or what an outer layer answers itself.
 ///
 /// In tonic, `Server::builder().layer(queue.layer())` counts every call of every service.
 #[derive(Clone, Debug)]
@@ -91,18 +80,13 @@ impl Queue {
 // === impl CountLayer ===
 
 impl CountLayer {
-    /// Counts requests under the path that the closure gives, and as without it where it gives
-    /// `None`.
-    ///
-    /// What is borrowed from the request, or from the program, costs no allocation. Keep the
-    /// paths few: each is stored for good.
+    /// Counts under the path that the closure returns; after `None`, as without the closure.
+    /// Borrowed paths cost no allocation. Return few different ones: each is stored for good.
     ///
     /// ```
     /// # let queue = tally_client::Queue::in_memory();
     /// let layer = queue.layer().path(|head| {
-    ///     let mut parts = head.path().split('/');
-    ///     let is_download = parts.nth(1) == Some("downloads");
-    ///     is_download.then(|| "/downloads".into())
+    ///     head.path().starts_with("/downloads/").then(|| "/downloads".into())
     /// });
     /// ```
     #[must_use]
@@ -114,8 +98,8 @@ impl CountLayer {
         self
     }
 
-    /// Does not count the requests for which the closure says so, such as health checks. How
-    /// many they were is in the [`Report`](crate::Report).
+    /// Does not count requests for which the closure returns true, such as health checks; see
+    /// [`Report::skipped`](crate::Report::skipped).
     #[must_use]
     pub fn skip<F>(mut self, skip: F) -> Self
     where
@@ -125,19 +109,15 @@ impl CountLayer {
         self
     }
 
-    /// Counts requests that match no route under their path without the query, for a service
-    /// that has no router.
-    ///
-    /// Everyone who can send requests can make paths: a scanner's thousands are stored for good
-    /// and fill the list of endpoints. Where there are routes, count by them.
+    /// Counts requests without a route under their path, without the query. For services without a
+    /// router: clients can invent paths, and each fills the list of endpoints for good.
     #[must_use]
     pub fn raw_path(mut self) -> Self {
         Arc::make_mut(&mut self.rules).raw_path = true;
         self
     }
 
-    /// The path under which requests are counted that match no route: [`UNMATCHED`] by
-    /// default, and when it is empty.
+    /// The path of requests that match no route; empty means [`UNMATCHED`], the default.
     #[must_use]
     pub fn unmatched(mut self, path: &str) -> Self {
         let path = if path.is_empty() { UNMATCHED } else { path };
@@ -174,7 +154,7 @@ where
     }
 }
 
-/// A counted tonic service is served under its own name.
+/// tonic serves it under the inner service's name.
 impl<S: tonic::server::NamedService> tonic::server::NamedService for Count<S> {
     const NAME: &'static str = S::NAME;
 }

@@ -1,5 +1,4 @@
-//! What a producer has numbered and what became of it. No input and no output: every rule of
-//! the protocol that a client must keep is here.
+//! What a producer has numbered and its outcome: the client's rules of the protocol, without I/O.
 
 use std::collections::VecDeque;
 
@@ -10,10 +9,9 @@ use crate::random::{self, ProducerId};
 use crate::rows::Requests;
 use crate::spool::Recovered;
 
-/// The shortest time for which a server remembers a silent producer: a day, in microseconds.
+/// How long a server remembers a silent producer at least: a day, in microseconds.
 const RETENTION_MIN_US: i64 = 24 * 60 * 60 * 1_000_000;
 
-/// A producer as its client sees it.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     pub(crate) id: ProducerId,
@@ -27,13 +25,12 @@ pub(crate) struct Ledger {
     pending: VecDeque<Batch>,
     /// The last batch that was ever sent under this id.
     sent: u64,
-    /// The last one that may be committed although it is not acknowledged, and the last such one
-    /// of those that were sent on earlier streams.
+    /// The last batch that may be committed unacknowledged, and the same of earlier streams.
     doubtful: u64,
     doubtful_before: u64,
 }
 
-/// What the server knows a producer's owner by.
+/// How the server recognizes a producer's owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lease {
     pub(crate) epoch: u64,
@@ -41,18 +38,18 @@ pub(crate) struct Lease {
     pub(crate) claims: Vec<u64>,
 }
 
-/// A numbered batch. It keeps its number and never changes, unless the server has refused it.
+/// A numbered batch. It keeps its number, and its content unless the server refuses it.
 #[derive(Debug, Clone)]
 pub(crate) struct Batch {
     /// How many requests of this process it has.
     count: u64,
     /// None: the spool has it.
     pub(crate) requests: Option<Requests>,
-    /// The server has refused all rows, and the drops report them.
+    /// The server refused all rows; the drops report them.
     set_aside: bool,
 }
 
-/// What has come to its end.
+/// Requests that have come to an end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Settled {
     pub(crate) acknowledged: u64,
@@ -64,7 +61,7 @@ pub(crate) struct Settled {
     pub(crate) drops_reported: u64,
 }
 
-/// The server's answer does not fit to what this client has done.
+/// The server's answer contradicts what this client did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Breach {
     #[error(
@@ -72,7 +69,7 @@ pub(crate) enum Breach {
          this producer's id"
     )]
     Foreign { committed: u64, sent: u64 },
-    /// The server has lost batches that it had acknowledged.
+    /// The server lost batches that it had acknowledged.
     #[error(
         "the server's database has batches up to {committed}, and had acknowledged those up to \
          {acknowledged}"
@@ -83,7 +80,6 @@ pub(crate) enum Breach {
 // === impl Ledger ===
 
 impl Ledger {
-    /// A new producer.
     pub(crate) fn new(id: ProducerId, name: String) -> Self {
         Self {
             id,
@@ -109,7 +105,6 @@ impl Ledger {
         }
     }
 
-    /// The number of the next batch.
     pub(crate) fn next_sequence(&self) -> u64 {
         self.acknowledged + self.pending.len() as u64 + 1
     }
@@ -118,10 +113,10 @@ impl Ledger {
         self.acknowledged
     }
 
-    /// Takes over a producer that an earlier process has left in a spool.
+    /// Takes over the producer that an earlier process left in a spool.
     pub(crate) fn go_on(&mut self, left: &Recovered) {
         self.id = left.producer_id;
-        // This process's own claim is added to them.
+        // This leaves room for this process's own claim.
         let from = left.claims.len().saturating_sub(CLAIMS_MAX - 1);
         self.lease.claims.splice(..0, left.claims[from..].iter().copied());
         self.lease.epoch = left.epoch;
@@ -134,14 +129,13 @@ impl Ledger {
         self.doubtful = self.sent;
     }
 
-    /// Numbers a batch of this many new requests, which are here or in the spool.
+    /// Numbers a batch of new requests, which are in memory or in the spool.
     pub(crate) fn push(&mut self, count: usize, requests: Option<Requests>) -> u64 {
         self.pending.push_back(Batch { count: count as u64, requests, set_aside: false });
         self.next_sequence() - 1
     }
 
-    /// The content of a batch was read from the spool, and stays here from now on. If the batch was
-    /// damaged, its requests are lost.
+    /// Keeps a batch read from the spool in memory. The requests of a damaged one are lost.
     pub(crate) fn load(&mut self, sequence: u64, requests: Requests, damaged: bool) -> Settled {
         let mut settled = Settled::default();
         if let Some(batch) = self.at(sequence).and_then(|at| self.pending.get_mut(at)) {
@@ -153,8 +147,7 @@ impl Ledger {
         settled
     }
 
-    /// The spool has only these of the batches after `after`; each damaged one among them only
-    /// reports what was lost.
+    /// The spool has only these batches after `after`; damaged ones only report their loss.
     pub(crate) fn keep_only(&mut self, after: u64, kept: &[(u64, bool)]) -> Settled {
         let mut settled = Settled::default();
         let mut sequence = self.acknowledged;
@@ -179,59 +172,52 @@ impl Ledger {
         self.doubtful.max(self.acknowledged)
     }
 
-    /// A stream begins.
     pub(crate) fn begin_stream(&mut self) {
         self.doubtful_before = self.doubtful;
     }
 
-    /// The server has ended the stream: every batch up to this one is committed, and none after it
-    /// that was sent on this stream will be.
+    /// The server ended the stream: it will commit no batch of this stream after `committed`.
     pub(crate) fn concluded(&mut self, committed: u64) -> Result<Settled, Breach> {
         let settled = self.committed(committed)?;
         self.doubtful = self.doubtful_before;
         Ok(settled)
     }
 
-    /// The server has said what it has, at this time.
+    /// Notes when the server said what it has.
     pub(crate) fn heard(&mut self, now_micros: i64) -> Option<i64> {
         self.acknowledged_at = (self.acknowledged > 0).then_some(now_micros);
         self.acknowledged_at
     }
 
     /// How many acknowledged batches are missing from a server that does not know this producer:
-    /// none if it was silent for long enough that a server may forget it.
+    /// none after a silence that lets servers forget it.
     pub(crate) fn missing_if_forgotten(&self, now_micros: i64) -> u64 {
         let heard = self.acknowledged_at.is_some_and(|at| now_micros - at < RETENTION_MIN_US);
         if heard { self.acknowledged } else { 0 }
     }
 
-    /// No batch is committed that is not acknowledged, and none that was sent will be.
+    /// Only acknowledged batches are committed, and no sent one will be.
     pub(crate) fn nothing_in_doubt(&mut self) {
         self.doubtful = self.acknowledged;
     }
 
-    /// A batch that is not acknowledged.
     pub(crate) fn batch(&self, sequence: u64) -> Option<&Batch> {
         self.pending.get(self.at(sequence)?)
     }
 
-    /// Where in `pending` a batch is.
     fn at(&self, sequence: u64) -> Option<usize> {
         usize::try_from(sequence.checked_sub(self.acknowledged + 1)?).ok()
     }
 
-    /// How many batches are not acknowledged.
     pub(crate) fn pending(&self) -> usize {
         self.pending.len()
     }
 
-    /// A batch is about to be sent.
     pub(crate) fn sending(&mut self, sequence: u64) {
         self.sent = self.sent.max(sequence);
         self.doubtful = self.doubtful.max(sequence);
     }
 
-    /// The server has opened the producer.
     pub(crate) fn opened(&mut self, epoch: u64, committed: u64) -> Result<Settled, Breach> {
         if committed < self.acknowledged {
             return Err(Breach::Lost { committed, acknowledged: self.acknowledged });
@@ -258,15 +244,14 @@ impl Ledger {
         Ok(settled)
     }
 
-    /// Whether the first batch that is not acknowledged has requests that are later than this.
+    /// Whether the first pending batch has requests later than this.
     pub(crate) fn has_later(&self, micros: i64) -> bool {
         let first = self.pending.front().and_then(|batch| batch.requests.as_ref());
         first.is_some_and(|it| it.rows.iter().any(|row| row.time_us > micros))
     }
 
-    /// The server refuses the first batch that is not acknowledged, for what it contains. It keeps
-    /// its number, and reports as dropped those of its requests that are later than `micros`.
-    /// None: it has no requests left, or there is no batch.
+    /// The server refuses the first pending batch. It keeps its number and reports the requests
+    /// later than `micros` as dropped. None: there is no batch, or it has no requests left.
     pub(crate) fn set_aside(&mut self, micros: i64) -> Option<Settled> {
         let batch = self.pending.front_mut().filter(|batch| !batch.set_aside)?;
         let requests = batch.requests.as_mut()?;
@@ -281,8 +266,8 @@ impl Ledger {
         Some(Settled { rejected, ..Settled::default() })
     }
 
-    /// Becomes a new producer, after the server forgot this one or someone else uses its id.
-    /// What was sent is in doubt, and is let go; what was not is numbered anew.
+    /// Becomes a new producer because the server forgot this one or another client uses its id.
+    /// What was sent is in doubt and let go; the rest is numbered anew.
     pub(crate) fn begin_anew(&mut self, id: ProducerId) -> Settled {
         let mut settled = Settled::default();
         while self.acknowledged < self.doubtful {
@@ -294,8 +279,7 @@ impl Ledger {
         settled
     }
 
-    /// Becomes a new producer, after the server's database went back in time: it has none of
-    /// the batches that are still here.
+    /// Becomes a new producer because the server's database went back in time.
     pub(crate) fn number_anew(&mut self, id: ProducerId) {
         self.id = id;
         self.lease = Lease::new();
@@ -303,8 +287,7 @@ impl Ledger {
         (self.doubtful, self.doubtful_before) = (0, 0);
     }
 
-    /// Gives everything up: how many requests were sent and are in doubt, and how many were never
-    /// sent.
+    /// Gives everything up. Returns how many requests are in doubt, and how many were never sent.
     pub(crate) fn give_up(&mut self) -> (u64, u64) {
         let sent = usize::try_from(self.doubtful() - self.acknowledged).unwrap_or(usize::MAX);
         let sent = sent.min(self.pending.len());

@@ -1,5 +1,5 @@
-//! Counts every request of an HTTP or gRPC service with one line, through a Tally server: what is
-//! acknowledged is counted once, and what is lost, by a crash or for want of room, is known.
+//! Counts every request of an HTTP or gRPC service with one line, through a Tally server:
+//! acknowledged requests are counted exactly once, and losses are known.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -14,13 +14,11 @@
 //! # Ok(()) }
 //! ```
 //!
-//! With the feature `axum` it counts by axum's routes; without it, everything as `_unmatched`
-//! unless the layer is told otherwise ([`CountLayer`]).
+//! The feature `axum` counts by route; without it, all is `_unmatched` by default ([`CountLayer`]).
 //!
-//! The service starts whether or not the server is there, and never waits for it: requests wait
-//! in memory until they can be sent. [`Queue`] is for services, [`Producer`] for importers and
-//! jobs. Where it is impossible to tell whether a request is counted, it is not sent again: the
-//! [`Report`] says how many are in doubt.
+//! The service never waits for the server: requests wait in memory until they can be sent.
+//! [`Queue`] is for services, [`Producer`] for importers and jobs. A request that may already be
+//! counted is not sent again: it is in doubt in the [`Report`].
 //!
 //! | feature | what it adds |
 //! |---|---|
@@ -28,21 +26,20 @@
 //! | `tls` | `https://` |
 //! | `metrics` | counters for the `metrics` facade; the README lists them |
 //!
-//! Settings, defaults and limits are at [`QueueBuilder`]. Everything is logged through
-//! `tracing`.
+//! Settings, defaults and limits are at [`QueueBuilder`]. Logs go through `tracing`.
 //!
 //! | file | what it owns |
 //! |---|---|
 //! | `clock.rs` | the time of day |
 //! | `driver.rs` | the task that sends; `driver/` has its connection, its batches and its accounts |
-//! | `endpoint.rs` | what is counted: a method and a path |
+//! | `endpoint.rs` | a method and a path |
 //! | `endpoints.rs` | the endpoints that a client knows, found without a lock |
-//! | `error.rs` | what can go wrong, and what is given back |
-//! | `interceptor.rs` | a tonic interceptor that counts calls, and the layer that tells it their path |
+//! | `error.rs` | errors, and what they give back |
+//! | `interceptor.rs` | a tonic interceptor that counts calls, and the layer that gives it their path |
 //! | `layer.rs` | a tower layer that counts each request once; `layer/` has its rules |
-//! | `ledger.rs` | what is numbered and what became of it: the client's rules of the protocol |
+//! | `ledger.rs` | numbered batches and their outcome: the client's rules of the protocol |
 //! | `measure.rs` | counters of the `metrics` facade |
-//! | `producer.rs` | the low level: batches of rows, in order |
+//! | `producer.rs` | the low-level client: batches of rows, in order |
 //! | `progress.rs` | how far a producer's rows have come |
 //! | `queue.rs` | the handle that services record with; `queue/` has where requests wait |
 //! | `random.rs` | ids, claims, jitter |

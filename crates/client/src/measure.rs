@@ -1,12 +1,9 @@
-//! Counters of the `metrics` facade, with the feature `metrics`; the README lists them. Each has the
-//! label `producer`. They are brought up to date when requests are taken to be sent, and every second
-//! while none can be. When a queue has ended they say what its [`Report`](crate::Report) does, and
-//! what is recorded after that is in the report alone.
+//! Counters of the `metrics` facade, labelled by `producer`; the README lists them. They are
+//! updated when requests are taken and every second. After a queue ends, only its report changes.
 
 use crate::ledger::Settled;
 use crate::progress::Connection;
 
-/// Rows came to their end.
 pub(crate) fn settled(producer: &str, settled: Settled) {
     add("tally_client_requests_acknowledged_total", producer, settled.acknowledged);
     add("tally_client_requests_rejected_total", producer, settled.rejected);
@@ -14,7 +11,7 @@ pub(crate) fn settled(producer: &str, settled: Settled) {
     add("tally_client_requests_dropped_total", producer, settled.dropped);
 }
 
-/// A queue has recorded, dropped and skipped this many requests, and `queued` wait now.
+/// What a queue recorded, dropped and skipped since the last call, and what waits now.
 pub(crate) fn queue(producer: &str, recorded: u64, dropped: u64, skipped: u64, queued: u64) {
     add("tally_client_requests_recorded_total", producer, recorded);
     add("tally_client_requests_dropped_total", producer, dropped);
@@ -22,12 +19,10 @@ pub(crate) fn queue(producer: &str, recorded: u64, dropped: u64, skipped: u64, q
     set("tally_client_requests_queued", producer, queued);
 }
 
-/// How many rows are not acknowledged.
 pub(crate) fn unsettled(producer: &str, rows: u64) {
     set("tally_client_requests_unsettled", producer, rows);
 }
 
-/// There is a connection, or there is none any more.
 pub(crate) fn connection(producer: &str, connection: Connection) {
     let connected = matches!(connection, Connection::Record | Connection::Add);
     set("tally_client_connected", producer, u64::from(connected));

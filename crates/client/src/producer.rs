@@ -1,4 +1,4 @@
-//! The low level: batches of rows, sent in order, with their progress. For importers and jobs.
+//! The low-level client for importers and jobs: batches of rows in order, with their progress.
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,12 +30,11 @@ use crate::{CountedFile, Endpoint, Method};
 /// # Ok(()) }
 /// ```
 ///
-/// A server that is away is waited for, without end: bound the wait with
-/// [`tokio::time::timeout`]. Rows that were given are kept in memory until they are
-/// acknowledged: at most [`batches_in_flight_max`](ProducerBuilder::batches_in_flight_max)
-/// batches and two calls' worth, 16 bytes a row; [`send`](Self::send) waits for room.
+/// An unreachable server is retried without end: bound the wait with [`tokio::time::timeout`].
+/// Unacknowledged rows stay in memory, 16 bytes each: at most
+/// [`batches_in_flight_max`](ProducerBuilder::batches_in_flight_max) batches and two calls' worth.
 ///
-/// When it is dropped, what was given is sent in the background for at most
+/// After a drop, rows are sent in the background for at most
 /// [`close_timeout`](ProducerBuilder::close_timeout).
 pub struct Producer {
     slot: watch::Sender<Slot>,
@@ -46,8 +45,7 @@ pub struct Producer {
     given: u64,
 }
 
-/// Where rows lie between the caller that gives them and the task that sends them. Unlike with a
-/// channel, closing it and taking what is in it are one step, so every row has an account.
+/// Where rows wait for the driver: unlike a channel, it is closed and emptied in one step.
 #[derive(Default)]
 struct Slot {
     rows: Vec<Row>,
@@ -69,11 +67,10 @@ pub struct ProducerBuilder {
 impl ProducerBuilder {
     common_settings!();
 
-    /// Starts the producer. It connects in the background, and goes on trying when the server
-    /// is away: see [`Producer::ready`].
+    /// Starts the producer, which connects in the background and keeps trying: [`Producer::ready`].
     ///
     /// # Errors
-    /// When a setting cannot be used, or this is not within a tokio runtime.
+    /// A setting cannot be used, or this is not within a tokio runtime.
     pub async fn connect(self) -> Result<Producer, ConnectError> {
         let settings = self.settings;
         driver::start(settings.clone(), |driver, endpoints| {
@@ -87,37 +84,24 @@ impl ProducerBuilder {
 // === impl Producer ===
 
 impl Producer {
-    /// A producer with the default settings: [`ProducerBuilder::connect`].
-    ///
-    /// # Errors
-    /// When the address cannot be understood, or this is not within a tokio runtime.
-    pub async fn connect(url: impl Into<String>) -> Result<Self, ConnectError> {
-        Self::builder(url).connect().await
-    }
-
-    /// Settings for a producer that sends to the server at this address, such as
-    /// `http://127.0.0.1:7777`.
+    /// Settings for a producer of the server at this address, such as `http://127.0.0.1:7777`.
     pub fn builder(url: impl Into<String>) -> ProducerBuilder {
         ProducerBuilder { settings: Settings::new(url) }
     }
 
-    /// The endpoint of a method and a path, without a query. It is meaningful to this producer
-    /// only. Beyond [`endpoints_max`](ProducerBuilder::endpoints_max), and for a path that is
-    /// empty, longer than 2,048 bytes or contains a NUL, it is that of the path `_other`.
+    /// An endpoint for rows of this producer. Give the path without a query. Beyond
+    /// [`endpoints_max`](ProducerBuilder::endpoints_max), and for a path that is empty, longer than
+    /// 2,048 bytes or contains a NUL, the path is `_other`.
     #[must_use]
     pub fn endpoint(&self, method: Method, path: &str) -> Endpoint {
         self.endpoints.endpoint(method, path)
     }
 
-    /// Gives rows to be sent, in this order; many at a time cost less. Waits for room. Answers
-    /// how many rows were given so far: the position of which
-    /// [`settled`](Self::settled) can be asked.
-    ///
-    /// Dropping the future before it is ready gives nothing.
+    /// Sends rows, in this order; large calls cost less. Waits for room. Returns the number of rows
+    /// given so far, a position for [`settled`](Self::settled). A dropped future sends nothing.
     ///
     /// # Errors
-    /// When a time is out of range, or the runtime of the producer is gone. No row is taken
-    /// then, and all are given back.
+    /// A time is out of range, or the producer's runtime is gone. All rows are given back.
     pub async fn send(&mut self, rows: Vec<Row>) -> Result<u64, SendError> {
         let latest = self.settings.clock.latest_micros();
         let wrong = |row: &Row| !MICROS.contains(&row.time_us) || row.time_us > latest;
@@ -154,8 +138,7 @@ impl Producer {
         self.driver.progress.clone()
     }
 
-    /// What is wrong at the moment, in words for a person: why there is no connection, or why the
-    /// server refused requests. The same is logged.
+    /// Why there is no connection, or why the server refused requests, for people. Also logged.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         self.driver.trouble.borrow().clone()
@@ -167,30 +150,27 @@ impl Producer {
         self.driver.trouble.clone()
     }
 
-    /// Waits until this many rows have come to their end, or the producer's runtime is gone.
+    /// Waits until this many rows are settled, or the producer's runtime is gone.
     pub async fn settled(&self, position: u64) -> Progress {
         self.driver.wait(|progress| progress.settled() >= position).await
     }
 
-    /// Waits until there is a connection, or the producer's runtime is gone
-    /// ([`Progress::finished`]).
+    /// Waits for a connection, or the end of the producer's runtime ([`Progress::finished`]).
     pub async fn ready(&self) -> Progress {
         self.driver.wait(|progress| progress.connection != Connection::Away).await
     }
 
-    /// Has the server remember these files, at most 1,000, when it is told that the producer is done:
-    /// once everything is acknowledged, in the transaction that forgets the producer. Call it
-    /// before [`close`](Self::close), and once. With a spool, and with a server that speaks only
-    /// `count.v1`, nothing is remembered, nor if the files have more requests than the server has
-    /// stored of this producer.
+    /// Has the server remember these files, at most 1,000, in the transaction that ends the
+    /// producer after everything is acknowledged. Call it once, before [`close`](Self::close).
+    /// Nothing is remembered with a spool, by a server that speaks only `count.v1`, or if the files
+    /// have more requests than the server has stored of this producer.
     pub fn remember(&self, files: Vec<CountedFile>) {
         let _ = self.driver.counted_files.set(files);
     }
 
-    /// Sends what was given, and waits until it is acknowledged, for at most
-    /// [`close_timeout`](ProducerBuilder::close_timeout). What is not sent by then is dropped. Of
-    /// what is not acknowledged, the server is asked what it has, for a second at most: the rest
-    /// is dropped too, or, without an answer, is in doubt.
+    /// Sends the rows given and waits for their acknowledgement, for at most
+    /// [`close_timeout`](ProducerBuilder::close_timeout). Unsent rows are dropped. The server then
+    /// has a second to say which of the others it has; without an answer they are in doubt.
     pub async fn close(self) -> Progress {
         let limit = self.settings.close_timeout;
         self.close_within(limit).await
@@ -203,7 +183,7 @@ impl Producer {
         self.progress()
     }
 
-    /// Gives no more, and has what was given sent for at most this long.
+    /// Takes no more rows, and sends those given for at most this long.
     fn end(&self, limit: Duration) {
         self.slot.send_modify(|slot| slot.ended = true);
         self.driver.close_within(limit);

@@ -1,31 +1,28 @@
 //! How far a producer's rows have come.
 
-/// How far a producer's rows have come. Rows come to their end in the order in which they were
-/// sent: the first [`settled`](Self::settled) of them have.
+/// How far a producer's rows have come. They settle in the order in which they were sent: the first
+/// [`settled`](Self::settled) have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
     /// Committed in the server's database.
     pub acknowledged: u64,
-    /// Refused by the server, and not counted: they break a rule. The server is told that they
-    /// were dropped.
+    /// Refused by the server because they break a rule; reported to it as dropped.
     pub rejected: u64,
-    /// Sent, and impossible to tell whether they are counted. They are not sent again, so they
-    /// are never counted twice.
+    /// Sent without a known outcome, and not sent again, so never counted twice.
     pub in_doubt: u64,
-    /// Given up before they were sent, because the time to close was over.
+    /// Unsent when the time to close was over.
     pub dropped: u64,
-    /// Kept in the spool's file, for the next process.
+    /// Left in the spool for the next process.
     pub spooled: u64,
-    /// How many of the requests that the caller dropped were reported to the server.
+    /// Dropped requests that were reported to the server.
     pub drops_reported: u64,
-    /// How many acknowledged batches are gone: the server's database went back to an earlier
-    /// state, or is another one. Their requests are in
-    /// [`acknowledged`](Self::acknowledged), as far as this process sent them.
+    /// Acknowledged batches missing from the server's database: it went back to an earlier state,
+    /// or is another one. Their requests remain in [`acknowledged`](Self::acknowledged).
     pub batches_lost: u64,
     /// Whether there is a connection, and what is spoken.
     pub connection: Connection,
-    /// Nothing will change any more.
+    /// Nothing changes any more.
     pub finished: bool,
 }
 
@@ -33,29 +30,27 @@ pub struct Progress {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Connection {
-    /// There is none; the client goes on trying.
+    /// No connection; the client keeps trying.
     #[default]
     Away,
     /// The server records exactly once.
     Record,
-    /// The server speaks only `count.v1`: what is in doubt when an `Add` stream breaks is not
-    /// sent again.
+    /// The server speaks only `count.v1`: requests of a broken `Add` stream are in doubt.
     Add,
-    /// Everything has come to its end, and nothing will be sent any more.
+    /// Everything is settled, and nothing more is sent.
     Closed,
 }
 
 // === impl Progress ===
 
 impl Progress {
-    /// How many rows have come to their end, whatever it was.
+    /// How many rows have come to an end.
     #[must_use]
     pub fn settled(&self) -> u64 {
         self.acknowledged + self.lost()
     }
 
-    /// How many rows are not known to be counted, and will not be sent any more by this
-    /// process.
+    /// Rows not known to be counted, which this process will not send any more.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.rejected + self.in_doubt + self.dropped + self.spooled

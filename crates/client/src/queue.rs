@@ -41,17 +41,16 @@ use source::Reported;
 /// # Ok(()) }
 /// ```
 ///
-/// # When the last handle is dropped
-/// What waits is sent in the background, for at most
-/// [`close_timeout`](QueueBuilder::close_timeout). A process that ends before that loses it:
+/// After the last handle is dropped, requests are sent in the background for at most
+/// [`close_timeout`](QueueBuilder::close_timeout), or until the process ends;
 /// [`close`](Self::close) waits.
 #[derive(Clone)]
 pub struct Queue(Arc<Handle>);
 
-/// What all clones share. Dropped with the last of them, while the tasks may still work.
+/// Shared by all clones. Dropped with the last, while the tasks may still run.
 struct Handle(Arc<Shared>);
 
-/// What the handles and the tasks share.
+/// Shared by the handles and the tasks.
 struct Shared {
     shards: Shards,
     endpoints: Arc<Endpoints>,
@@ -59,27 +58,23 @@ struct Shared {
     skipped: AtomicU64,
     close_timeout: Duration,
     reported: Mutex<Reported>,
-    /// None: nothing is sent.
+    /// None: in memory.
     driver: Option<DriverHandle>,
-    /// What was counted then.
+    /// The counts of an in-memory queue.
     memory: Memory,
 }
 
 // === impl Queue ===
 
 impl Queue {
-    /// A queue with the default settings that sends to the server at this address, such as
-    /// `http://127.0.0.1:7777`.
-    ///
-    /// The server need not be there: a service starts without it, and what is recorded waits.
-    /// [`ready`](Self::ready) waits for a connection.
+    /// A queue with default settings for the server at this address, such as
+    /// `http://127.0.0.1:7777`. Does not wait for it; see [`ready`](Self::ready).
     ///
     /// # Errors
-    /// When the address cannot be understood, or this is not within a tokio runtime.
+    /// The address is invalid, or this is not within a tokio runtime.
     ///
     /// # Panics
-    /// The runtime needs its timers and its input and output: a builder of runtimes says
-    /// `enable_all`. Without them the tasks of the queue panic.
+    /// The queue's tasks panic in a runtime without timers and I/O (`enable_all`).
     pub async fn connect(url: impl Into<String>) -> Result<Self, ConnectError> {
         Self::builder(url).connect().await
     }
@@ -89,38 +84,36 @@ impl Queue {
         QueueBuilder::new(url)
     }
 
-    /// A queue that sends nothing and keeps its [`counts`](Self::counts), for the tests of
-    /// services. It needs no runtime, and is never full. In its report everything that was
-    /// recorded stays `queued`.
+    /// A queue for tests: it sends nothing, keeps its [`counts`](Self::counts), needs no runtime
+    /// and is never full. In its report, all recorded requests stay `queued`.
     #[must_use]
     pub fn in_memory() -> Self {
         Self(Arc::new(Handle(Arc::new(memory::shared()))))
     }
 
-    /// The endpoint of a method and a path. For a known one this takes no lock and allocates
-    /// nothing. Each path is stored for good, so cut off what makes them many, such as a query.
+    /// The endpoint of a method and a path. A known one takes no lock and allocates nothing. Each
+    /// path is stored for good, so remove what makes them many, such as a query.
     ///
-    /// Beyond [`endpoints_max`](QueueBuilder::endpoints_max), and for a path that is empty,
-    /// longer than 2,048 bytes or contains a NUL, it is that of the path `_other`.
+    /// Beyond [`endpoints_max`](QueueBuilder::endpoints_max), and for a path that is empty, longer
+    /// than 2,048 bytes or contains a NUL, the path is `_other`.
     #[must_use]
     #[inline]
     pub fn endpoint(&self, method: Method, path: &str) -> Endpoint {
         self.shared().endpoints.endpoint(method, path)
     }
 
-    /// Counts a request that comes now. Never blocks, never waits, and allocates nothing but
-    /// room for those that wait: 8 KiB for each 512 of them, and used again.
+    /// Counts a request that arrives now. Never blocks or waits. It allocates only room for waiting
+    /// requests, 8 KiB for each 512, which is reused.
     ///
     /// # Errors
-    /// When there is no room, or the queue is closed. The request is given back, and nothing is
-    /// noted: [`note_dropped`](Self::note_dropped) does that.
+    /// The queue is full or closed. The request is given back; [`note_dropped`](Self::note_dropped)
+    /// reports it.
     #[inline]
     pub fn try_record(&self, endpoint: Endpoint) -> Result<(), TryRecordError> {
         self.shared().record(Row { endpoint, time_us: self.shared().clock.micros() })
     }
 
-    /// Counts a request that comes now, as [`try_record`](Self::try_record) does, or notes it as
-    /// dropped.
+    /// Like [`try_record`](Self::try_record), but notes a refused request as dropped.
     #[inline]
     pub fn record_or_drop(&self, endpoint: Endpoint) {
         let row = Row { endpoint, time_us: self.shared().clock.micros() };
@@ -129,8 +122,8 @@ impl Queue {
         }
     }
 
-    /// Notes a request that was given back as dropped: it is in the report as
-    /// [`refused`](Report::refused), and the server is told by how much its totals are short.
+    /// Notes a request that was given back as dropped: the report counts it as
+    /// [`refused`](Report::refused), and the server learns of it.
     #[cold]
     pub fn note_dropped(&self, given_back: &TryRecordError) {
         let TryRecordError { endpoint, at, .. } = *given_back;
@@ -138,30 +131,28 @@ impl Queue {
         self.shared().shards.refuse(Row { endpoint, time_us });
     }
 
-    /// Counts a request that came at a certain time.
+    /// Counts a request that arrived at this time.
     ///
     /// # Errors
-    /// As [`try_record`](Self::try_record), and when the time is out of range.
+    /// As [`try_record`](Self::try_record), or the time is out of range.
     pub fn try_record_at(&self, endpoint: Endpoint, at: SystemTime) -> Result<(), TryRecordError> {
         let row = self.shared().row(endpoint, at)?;
         self.shared().record(row)
     }
 
-    /// Counts a request that comes now, and waits for room if there is none. Dropping the
-    /// future before it is ready counts nothing.
+    /// Counts a request that arrives now, and waits for room. A dropped future counts nothing.
     ///
     /// # Errors
-    /// When the queue is closed.
+    /// The queue is closed.
     pub async fn record(&self, endpoint: Endpoint) -> Result<(), TryRecordError> {
         let row = Row { endpoint, time_us: self.shared().clock.micros() };
         self.shared().record_when_roomy(row).await
     }
 
-    /// Counts a request that came at a certain time, such as one that was given back, and waits for
-    /// room if there is none.
+    /// Counts a request that arrived at this time, such as one given back, and waits for room.
     ///
     /// # Errors
-    /// When the queue is closed, or the time is out of range.
+    /// The queue is closed, or the time is out of range.
     pub async fn record_at(
         &self,
         endpoint: Endpoint,
@@ -171,24 +162,24 @@ impl Queue {
         self.shared().record_when_roomy(row).await
     }
 
-    /// Notes a request that is not counted on purpose.
+    /// Notes a request that is left out on purpose.
     #[inline]
     pub fn note_skipped(&self) {
         self.shared().skipped.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Waits until there is a connection, or the queue can have none any more.
+    /// Waits for a connection, or for the end of the queue.
     pub async fn ready(&self) -> Connection {
         let Some(driver) = &self.shared().driver else { return Connection::Away };
         driver.wait(|progress| progress.connection != Connection::Away).await.connection
     }
 
-    /// Waits until everything that was recorded before this call has come to its end, for at most
-    /// [`close_timeout`](QueueBuilder::close_timeout). If nothing was lost before either, which
-    /// [`stats`](Self::stats) says, it is all acknowledged.
+    /// Waits until all requests recorded before this call are settled, for at most
+    /// [`close_timeout`](QueueBuilder::close_timeout). They are all acknowledged if
+    /// [`stats`](Self::stats) shows no earlier loss either.
     ///
     /// # Errors
-    /// When it takes longer, or something was lost meanwhile.
+    /// It takes longer, or requests were lost meanwhile.
     pub async fn flush(&self) -> Result<(), FlushError> {
         self.flush_within(self.shared().close_timeout).await
     }
@@ -211,12 +202,11 @@ impl Queue {
         }
     }
 
-    /// Takes no more requests, from any clone, sends those that wait, and says what became of
-    /// all of them. It waits for at most [`close_timeout`](QueueBuilder::close_timeout): what
-    /// is not sent by then is dropped. Of what is not acknowledged, the server is asked what it
-    /// has, for a second at most: the rest is dropped too, or, without an answer, is in doubt.
-    /// With a spool that is not full it waits only for the attempt to connect that is under way, and another
-    /// one of a second at most: the next process sends what is there.
+    /// Closes all clones, sends the waiting requests, and reports the outcome of all. Takes at most
+    /// [`close_timeout`](QueueBuilder::close_timeout), and drops what is unsent by then. The server
+    /// then has a second to say which of the others it has; without an answer they are in doubt.
+    /// With a spool that is not full it waits only for the current attempt to connect and another
+    /// of at most a second: the next process sends the rest.
     pub async fn close(&self) -> Report {
         self.close_within(self.shared().close_timeout).await
     }
@@ -275,7 +265,7 @@ impl Shared {
         self.shards.record(row).or_else(|reason| self.record_again(row, reason))
     }
 
-    /// A request was not taken: a queue in memory makes room.
+    /// A request was refused: an in-memory queue makes room.
     #[cold]
     fn record_again(&self, row: Row, reason: Refusal) -> Result<(), TryRecordError> {
         let mut result = Err(reason);
@@ -310,7 +300,7 @@ impl Shared {
         }
     }
 
-    /// Takes no more requests, and sends those that wait for at most this long.
+    /// Takes no more requests, and sends the waiting ones for at most this long.
     fn shut(&self, limit: Duration) {
         self.shards.close();
         if let Some(driver) = &self.driver {
@@ -318,12 +308,12 @@ impl Shared {
         }
     }
 
-    /// Waits until what was recorded so far has come to its end. False: it never will.
+    /// Waits until all requests recorded so far are settled. False: they never will be.
     async fn settle_all(&self) -> bool {
         let Some(driver) = &self.driver else { return true };
         let moment = self.shards.moment();
         self.shards.hurry.notify_one();
-        // How many had been taken when the last of these was.
+        // How many requests had been taken after the last of these.
         let mut position = None;
         let mut has_settled = |settled: u64| {
             if position.is_none() && self.shards.has_passed(&moment) {

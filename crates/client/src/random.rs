@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-/// The id of a producer: a UUID.
 pub(crate) type ProducerId = [u8; 16];
 
 /// A UUID of version 7 (RFC 9562): 48 bits of milliseconds, then random bits.

@@ -11,11 +11,11 @@ use crate::clock;
 use crate::endpoints::Endpoints;
 use crate::{Endpoint, Method};
 
-/// What a batch's message takes besides its rows, its endpoints and its drops, in bytes.
+/// Bytes of a batch's message without rows, endpoints and drops.
 const MESSAGE_BYTES: usize = 64;
-/// What an endpoint takes besides its path.
+/// Bytes of an endpoint without its path.
 const ENDPOINT_BYTES: usize = 24;
-/// What a day's drops take.
+/// Bytes of a day's drops.
 const DROPS_BYTES: usize = 24;
 
 /// Not named on this stream.
@@ -34,14 +34,13 @@ pub struct Row {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Drops(pub(crate) BTreeMap<i32, u64>);
 
-/// Requests and the drops beside them: what a source gives, and what a batch holds.
+/// Requests with their drops: what a source gives, and what a batch holds.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Requests {
     pub(crate) rows: Vec<Row>,
     pub(crate) drops: Drops,
 }
 
-/// How large a batch may be.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BatchLimits {
     pub(crate) rows: usize,
@@ -49,19 +48,19 @@ pub(crate) struct BatchLimits {
     pub(crate) endpoints: usize,
 }
 
-/// Which endpoints a stream has named, and the numbers that they have there.
+/// The numbers of the endpoints that a stream has named.
 #[derive(Debug)]
 pub(crate) struct Names {
     numbers: Vec<u32>,
     named: u32,
-    /// How long a path may be. A longer one goes to the endpoint of last resort.
+    /// Longer paths become the endpoint of last resort.
     path_bytes_max: usize,
 }
 
 // === impl Requests ===
 
 impl Requests {
-    /// A batch that is lost, and is reported as drops of this day.
+    /// Reports a lost batch as drops of this day.
     pub(crate) fn dropped(day: i32, count: u64) -> Self {
         let mut drops = Drops::default();
         drops.add(day, count);
@@ -119,8 +118,7 @@ impl Drops {
         self.0.is_empty()
     }
 
-    /// Adds the requests of the days that a batch has no room for to the last day that it has:
-    /// the sum stays exact.
+    /// Adds the drops of days beyond a batch's limit to its last day, so the sum stays exact.
     pub(crate) fn bound(&mut self) {
         let kept = self.take_some();
         let rest = std::mem::replace(self, kept).total();
@@ -144,17 +142,14 @@ impl Drops {
 // === impl Names ===
 
 impl Names {
-    /// For a stream whose paths have at most this many bytes.
     pub(crate) fn new(path_bytes_max: usize) -> Self {
         Self { numbers: Vec::new(), named: 0, path_bytes_max }
     }
 
-    /// How many endpoints the stream has named.
     pub(crate) fn len(&self) -> usize {
         self.named as usize
     }
 
-    /// How many of these rows' endpoints the stream has not named.
     pub(crate) fn missing(&self, rows: &[Row]) -> usize {
         let mut missing: Vec<u32> = rows
             .iter()
@@ -194,7 +189,7 @@ impl Names {
     }
 }
 
-/// How many of these rows, from the first, fit into one batch: at least one.
+/// How many rows, from the first, fit into a batch: at least one.
 pub(crate) fn fitting(
     rows: &[Row],
     drops: &Drops,
@@ -220,7 +215,7 @@ pub(crate) fn fitting(
     rows.len().min(limits.rows.max(1))
 }
 
-/// The message of a batch, as it is sent on a stream that has named `names`.
+/// A batch for a stream that has named `names`.
 pub(crate) fn message(
     sequence: u64,
     rows: &[Row],
@@ -249,7 +244,7 @@ pub(crate) fn message(
     }
 }
 
-/// A batch as a spool stores it: a message that names all of its endpoints.
+/// A batch as a spool stores it: it names all of its endpoints.
 pub(crate) fn payload(rows: &[Row], drops: &Drops, endpoints: &Endpoints) -> Vec<u8> {
     message(0, rows, drops, &mut Names::new(usize::MAX), endpoints).encode_to_vec()
 }

@@ -7,10 +7,9 @@ use tally_proto::wire::NAME_BYTES_MAX;
 use crate::clock::AnyClock;
 use crate::transport::Address;
 
-/// How many endpoints have a count of their own.
 pub(crate) const ENDPOINTS_MAX: usize = 10_000;
 
-/// What both a queue and a producer are told.
+/// Settings of queues and producers.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) address: Address,
@@ -51,24 +50,22 @@ impl Settings {
         }
     }
 
-    /// The name as a server takes it.
+    /// The name within the server's limits.
     pub(crate) fn short_name(&self) -> String {
         self.name[..self.name.floor_char_boundary(NAME_BYTES_MAX)].replace('\0', " ")
     }
 }
 
-/// The name of the program's file, as far as it is known.
 fn program_name() -> String {
     let path = std::env::current_exe().ok();
     let name = path.as_deref().and_then(std::path::Path::file_stem);
     name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// The methods that the builders of queues and of producers have in common.
+/// The builder methods that queues and producers share.
 macro_rules! common_settings {
     () => {
-        /// What people call this producer, such as the service's name. At most 200 bytes are
-        /// sent. Default: the name of the program's file.
+        /// The producer's name for people. At most 200 bytes are sent. Default: the program's name.
         pub fn name(mut self, name: impl Into<String>) -> Self {
             self.settings.name = name.into();
             self
@@ -80,15 +77,14 @@ macro_rules! common_settings {
             self
         }
 
-        /// Trusts the certificates of this PEM text, and no others. Default: those that the
-        /// operating system trusts.
+        /// Trusts only the certificates of this PEM text. Default: the operating system's.
         #[cfg(feature = "tls")]
         pub fn ca_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
             self.settings.address.ca = Some(pem.into());
             self
         }
 
-        /// Shows this certificate and key, both PEM, to a server that asks for one.
+        /// Presents this certificate and key, both PEM, to the server.
         #[cfg(feature = "tls")]
         pub fn client_certificate(
             mut self,
@@ -99,74 +95,68 @@ macro_rules! common_settings {
             self
         }
 
-        /// How many requests a batch has at most, from 1; the server may set less. Default:
-        /// 10,000.
+        /// Requests in a batch, from 1; the server may set less. Default: 10,000.
         pub fn batch_rows_max(mut self, rows: usize) -> Self {
             self.settings.batch_rows_max = rows.clamp(1, 1 << 24);
             self
         }
 
-        /// How many batches are on their way without being acknowledged, from 1; the server
-        /// may set less. Default: 8.
+        /// Batches sent but not acknowledged, from 1; the server may set less. Default: 8.
         pub fn batches_in_flight_max(mut self, batches: usize) -> Self {
             self.settings.batches_in_flight_max = batches.max(1);
             self
         }
 
-        /// How many endpoints have a count of their own, from 1 to 16,777,216. Further ones are
-        /// counted under the path `_other` of their method, so that sums stay exact. Default:
-        /// 10,000, which takes 128 KiB, and some 64 bytes and the path for each endpoint.
+        /// Endpoints with their own counts, from 1 to 16,777,216. Further ones count under the path
+        /// `_other` of their method. Default: 10,000: 128 KiB, and 64 bytes and the path for each.
         pub fn endpoints_max(mut self, endpoints: usize) -> Self {
             self.settings.endpoints_max = endpoints;
             self
         }
 
-        /// How long a connection may take to come about. Default: 5 s.
+        /// How long connecting may take. Default: 5 s.
         pub fn connect_timeout(mut self, limit: std::time::Duration) -> Self {
             self.settings.connect_timeout = limit;
             self
         }
 
-        /// How long a server may take to answer the opening of a stream. Default: 10 s.
+        /// How long the server may take to open a stream. Default: 10 s.
         pub fn open_timeout(mut self, limit: std::time::Duration) -> Self {
             self.settings.open_timeout = limit;
             self
         }
 
-        /// How long a server may acknowledge nothing while something is on its way to it,
-        /// before the client connects anew. Default: 60 s.
+        /// The longest wait for an acknowledgement before reconnecting. Default: 60 s.
         pub fn acknowledge_timeout(mut self, limit: std::time::Duration) -> Self {
             self.settings.acknowledge_timeout = limit;
             self
         }
 
-        /// The pause before the first attempt to reconnect, and the longest one. It doubles with
-        /// each attempt that fails, and each is cut at random to between half of it and all of
-        /// it. Both are 1 ms at least. Default: 100 ms and 30 s.
+        /// The first and the longest pause between attempts to reconnect, at least 1 ms. It doubles
+        /// with each failure; jitter cuts it by up to half. Default: 100 ms and 30 s.
         pub fn backoff(mut self, min: std::time::Duration, max: std::time::Duration) -> Self {
             self.settings.backoff_min = min.max(std::time::Duration::from_millis(1));
             self.settings.backoff_max = max.max(self.settings.backoff_min);
             self
         }
 
-        /// How long a close, and the drop of the last handle, wait for what is not
-        /// acknowledged. Default: 10 s.
+        /// How long a close, a flush or the last drop waits for acknowledgements. Default: 10 s.
         pub fn close_timeout(mut self, limit: std::time::Duration) -> Self {
             self.settings.close_timeout = limit;
             self
         }
 
-        /// Whether a server that speaks only `count.v1` is sent `Add` streams. Those are not
-        /// exactly once: when one breaks, its requests are in doubt, and are not sent again.
-        /// Without this, such a server counts as away. Default: yes.
+        /// Whether to send `Add` streams to a server that speaks only `count.v1`. They are not
+        /// exactly once: requests of a broken one are in doubt. Otherwise it counts as away.
+        /// Default: yes.
         pub fn fallback(mut self, allowed: bool) -> Self {
             self.settings.fallback = allowed;
             self
         }
 
-        /// Keeps batches in files in this folder before they are sent. What a process leaves
-        /// behind, the next one that is given the folder sends; it must be no other's. With a
-        /// spool there is no [`fallback`](Self::fallback). Default: none.
+        /// Writes batches to files in this folder before they are sent; the next process that is
+        /// given it sends the rest. No other process may use it. Disables
+        /// [`fallback`](Self::fallback). Default: none.
         pub fn spool(
             mut self,
             dir: impl Into<std::path::PathBuf>,
@@ -176,7 +166,7 @@ macro_rules! common_settings {
             self
         }
 
-        /// The clock that says when a request came. Default: the machine's.
+        /// The clock for the times of requests. Default: the machine's.
         pub fn clock(mut self, clock: std::sync::Arc<dyn $crate::Clock>) -> Self {
             self.settings.clock.0 = Some(clock);
             self

@@ -1,39 +1,22 @@
 //! A queue of batches in files, which survives the end of the process.
 //!
-//! A process that is started again goes on as the same producer and sends what is pending once
-//! more; the server leaves out what it has.
+//! The next process continues as the same producer and resends; the server skips what it has.
 //!
-//! # What survives
 //! | what ends | what is lost |
 //! |---|---|
-//! | the process, even by SIGKILL | nothing that was in the spool, with any [`Fsync`] |
-//! | the machine or its power | with [`Fsync::EachBatch`] nothing that was in the spool; otherwise what was not written yet, at the end of the row |
-//! | a part of a file | the batches in it; the log says which, and the server is told how many requests they had |
+//! | the process, even by SIGKILL | nothing in the spool, with any [`Fsync`] |
+//! | the machine or its power | with [`Fsync::EachBatch`] nothing in the spool; otherwise unsynced batches at the end |
+//! | a part of a file | the batches in it; the log says which, and the server learns how many requests they had |
 //!
-//! What is lost at the end of the row leaves no hole, so the next batch gets the sequence of a
-//! lost one, which the server may have stored. The server's first answer then names a committed
-//! sequence that the spool does not know, and the process goes on as a new producer.
+//! After losing batches at the end, the spool reuses their sequences, although the server may have
+//! them. If it does, it names a committed sequence that the spool does not know, and the process
+//! goes on as a new producer.
 //!
-//! # Where
-//! On a local file system, in a directory of its own for each process. Other files in the
-//! directory are left alone, unless they have the name of a spool's file. A spool is locked with
-//! `flock`, so the lock ends with the process; a child that was made by `fork` without `exec`
-//! holds it too, and must not use the spool. On NFS a lock may not be seen by other machines.
+//! Give each process a directory on a local file system; foreign files in it are left alone. The
+//! lock is a `flock`, which ends with the process. A child made by `fork` without `exec` holds it
+//! too, and must not use the spool. NFS may hide the lock from other machines.
 //!
-//! All calls of `Spool` block. `FORMAT.md` beside the source describes the format.
-//!
-//! | file | what it owns |
-//! |---|---|
-//! | `record.rs` | the bytes of a segment |
-//! | `state.rs` | the bytes of the state file |
-//! | `files.rs` | the directory: names, the lock, writing a file as a whole |
-//! | `scan.rs` | finding the records of a segment, even of a damaged one |
-//! | `recover.rs` | what a directory holds, and mending its end |
-//! | `log.rs` | appending to segments and removing them |
-//! | `reading.rs` | reading batches back |
-//! | `rewrite.rs` | a new producer for what is pending |
-//! | `report.rs` | what was found |
-//! | `error.rs` | what can go wrong |
+//! `FORMAT.md` beside the source describes the files.
 
 mod error;
 mod files;
@@ -61,39 +44,35 @@ use log::Log;
 use recover::Recovery;
 use state::State;
 
-/// How large a spool may be, and what it survives.
+/// The size and the durability of a spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// How many bytes the segments may have together on the disk; 256 MiB by default. The space
-    /// of a batch is free again when all of its segment is acknowledged.
+    /// Disk space of all segments; 256 MiB by default. Segments are removed once acknowledged.
     pub bytes_max: u64,
-    /// When a segment has this many bytes, the next one is begun; 8 MiB by default. At least
-    /// 1,024 and at most half of `bytes_max`.
+    /// When to begin the next segment; 8 MiB by default, from 1,024 to half of `bytes_max`.
     pub segment_bytes_max: u64,
-    /// When the disk must have written what was appended.
+    /// When the disk must have an appended batch.
     pub fsync: Fsync,
 }
 
-/// When the disk must have written what was appended. A killed process loses nothing either
-/// way; this is about the machine and its power.
+/// When the disk must have an appended batch. A killed process loses nothing either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fsync {
-    /// Before the batch counts as kept. The default.
+    /// Before the batch is sent. The default.
     EachBatch,
-    /// At most this long after a batch was appended.
+    /// At most this long after the batch is appended.
     Interval(Duration),
-    /// When the operating system decides to.
+    /// When the operating system decides.
     OsOnly,
 }
 
-/// An open spool.
 #[derive(Debug)]
 pub(crate) struct Spool {
     state: State,
     log: Log,
     /// Pending batches that cannot be read, in order.
     missing: Vec<Missing>,
-    /// The last field, so that the lock is let go last.
+    /// The last field, because it unlocks the directory.
     directory: Directory,
 }
 
@@ -121,16 +100,8 @@ impl Options {
 // === impl Spool ===
 
 impl Spool {
-    /// Opens the spool in a directory, and makes both if they are not there. Checks every
-    /// record, which takes about as long as reading the files.
-    ///
-    /// `new_producer_id` is taken if the spool is new or empty of everything, and is ignored
-    /// otherwise.
-    ///
-    /// # Errors
-    /// When the directory cannot be read and written, is in use, was written by a newer version,
-    /// or has a file of another spool. Nothing is changed then. Damage is not an error: it is in
-    /// [`Recovered`].
+    /// Opens or makes the spool, and checks every record. `new_producer_id` is for an empty spool.
+    /// Damage is not an error: [`Recovered`] has it. An error has changed nothing.
     pub(crate) fn open(
         directory: impl AsRef<Path>,
         options: Options,
@@ -158,11 +129,8 @@ impl Spool {
         Ok((spool, recovered))
     }
 
-    /// Adds the next batch. `rows` is what is lost if the batch is: its requests and its drops.
-    ///
-    /// # Errors
-    /// When there is no room or the system refuses. The batch is then not in the spool, and the
-    /// same sequence is next.
+    /// Adds the next batch. `rows` is what is lost with it: its requests and its drops. After an
+    /// error the batch is not in the spool, and the same sequence is next.
     pub(crate) fn append(&mut self, sequence: u64, rows: u64, payload: &[u8]) -> Result<(), Error> {
         let next = self.next_sequence();
         if sequence != next {
@@ -176,18 +144,13 @@ impl Spool {
             self.collect()?;
         }
         if self.log.append(rows, payload)? {
-            // The segment before may be acknowledged already. The batch is stored, whether or
-            // not that one can be removed now.
+            // The segment before may be acknowledged. The batch is stored even if that stays.
             let _ = self.collect();
         }
         Ok(())
     }
 
-    /// Reads a pending batch.
-    ///
-    /// # Errors
-    /// When it is not pending, or the system refuses. A damaged batch is not an error:
-    /// [`Stored::Missing`] says how many rows are lost.
+    /// Reads a pending batch; [`Stored::Missing`] if it is damaged.
     pub(crate) fn read(&mut self, sequence: u64) -> Result<Stored, Error> {
         let (acknowledged, next) = (self.state.acknowledged, self.next_sequence());
         if sequence <= acknowledged || sequence >= next {
@@ -206,13 +169,9 @@ impl Spool {
         Ok(stored)
     }
 
-    /// Notes that the server has every batch up to this one, and removes the segments that have
-    /// no others. Not durable by itself: what a crash forgets is sent again and left out by the
-    /// server. Acknowledging less than before changes nothing.
-    ///
-    /// # Errors
-    /// When the batch was never appended. When a segment cannot be removed: it is tried again
-    /// with the next acknowledgement.
+    /// The server has every batch up to this one: removes the segments that have no others. Not
+    /// durable by itself: the server skips what is resent after a crash. An error that leaves a
+    /// segment is retried with the next acknowledgement.
     pub(crate) fn acknowledge(&mut self, up_to: u64) -> Result<(), Error> {
         let (acknowledged, next) = (self.state.acknowledged, self.next_sequence());
         if up_to >= next {
@@ -226,17 +185,12 @@ impl Spool {
         self.collect()
     }
 
-    /// Notes when the last acknowledgement came, in microseconds since 1970-01-01 UTC. Not durable
-    /// by itself, like the acknowledgement.
+    /// Notes when that was heard, in microseconds since 1970-01-01 UTC. Not durable by itself.
     pub(crate) fn set_acknowledged_at(&mut self, at_micros: Option<i64>) {
         self.state.acknowledged_at = at_micros;
     }
 
-    /// Keeps the epoch and the claims. They are on the disk when this returns.
-    ///
-    /// # Errors
-    /// When there are more than [`CLAIMS_MAX`] claims, or the system refuses: the ones before
-    /// stay in force.
+    /// Stores the epoch and the claims, durably. After an error the old ones stay in force.
     pub(crate) fn set_lease(&mut self, epoch: u64, claims: &[u64]) -> Result<(), Error> {
         if claims.len() > CLAIMS_MAX {
             return Err(Error::Invalid { what: "a producer has at most 64 claims" });
@@ -247,26 +201,19 @@ impl Spool {
         self.write_state().inspect_err(|_| (self.state.epoch, self.state.claims) = before)
     }
 
-    /// Has the disk write everything that was appended.
-    ///
-    /// # Errors
-    /// When the system refuses. What was appended since the last time may then be lost with the
-    /// power; what comes next goes to a new segment.
+    /// Syncs what was appended. After an error, what was appended since the last sync may be lost
+    /// with the power; the next batch goes to a new segment.
     pub(crate) fn sync(&mut self) -> Result<(), Error> {
         self.log.sync()
     }
 
-    /// When [`sync`](Self::sync) should be called: never, unless [`Fsync::Interval`] is chosen
-    /// and something waits for it.
+    /// When to call [`sync`](Self::sync); None without [`Fsync::Interval`] or unsynced batches.
     pub(crate) fn sync_due(&self) -> Option<Instant> {
         self.log.sync_due()
     }
 
-    /// Has the disk write everything, with what is acknowledged, and lets the directory go.
-    /// A spool that is only dropped loses no batch, but may forget acknowledgements.
-    ///
-    /// # Errors
-    /// When the system refuses.
+    /// Syncs everything with its acknowledgements, and unlocks the directory. A spool that is only
+    /// dropped loses no batch, but may forget acknowledgements.
     pub(crate) fn close(mut self) -> Result<(), Error> {
         self.log.sync()?;
         if self.state.acknowledged == self.log.last.sequence {
@@ -276,7 +223,6 @@ impl Spool {
         self.write_state()
     }
 
-    /// The sequence of the next batch.
     pub(crate) fn next_sequence(&self) -> u64 {
         self.log.last.sequence.saturating_add(1)
     }
@@ -284,11 +230,11 @@ impl Spool {
     fn write_state(&mut self) -> Result<(), Error> {
         self.state.last = self.log.last;
         self.directory.put_state(&self.state)?;
-        self.directory.sync()
+        files::sync_directory(self.directory.path())
     }
 
-    /// Removes the segments that only have acknowledged batches. The state says so first, so
-    /// that a power failure that undoes some of the removals makes no hole.
+    /// Removes the acknowledged segments. The state says so first, so a power failure that undoes
+    /// some removals leaves no hole.
     fn collect(&mut self) -> Result<(), Error> {
         let removable = self.log.removable(self.state.acknowledged);
         if removable == 0 {
@@ -298,8 +244,8 @@ impl Spool {
         if self.write_state().is_ok() {
             return self.log.remove(removable);
         }
-        // The disk may be full: make room first. The last segment stays until the state is
-        // written, because it says how far the numbers have come.
+        // The disk may be full: make room first. The last segment stays until the state is written
+        // because it says how far the numbers have come.
         let last = self.log.segments.len() - 1;
         self.log.remove(removable.min(last))?;
         self.write_state()?;

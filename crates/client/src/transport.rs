@@ -9,31 +9,29 @@ use tonic::{Request, Status};
 
 use crate::error::ConnectError;
 
-/// How often a silent server is asked whether it is still there, while a stream is open.
+/// How often to ping the server while a stream is open.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 
-/// How long it may take to say so.
+/// How long it may take to answer.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where a server is, and what to show it. `Debug` hides the secrets.
+/// A server's address and credentials. `Debug` hides the secrets.
 #[derive(Clone, Default)]
 pub(crate) struct Address {
     pub(crate) url: String,
-    /// A bearer token.
     pub(crate) token: Option<String>,
-    /// PEM of the certificates to trust, instead of the operating system's.
+    /// PEM of the trusted certificates, instead of the operating system's.
     #[cfg(feature = "tls")]
     pub(crate) ca: Option<Vec<u8>>,
-    /// PEM of the certificate and the key to show.
+    /// PEM of the client's certificate and key.
     #[cfg(feature = "tls")]
     pub(crate) identity: Option<(Vec<u8>, Vec<u8>)>,
 }
 
-/// A server that can be connected to, again and again.
 #[derive(Clone)]
 pub(crate) struct Target {
     endpoint: Endpoint,
-    /// What may be wrong when the server ends a connection without a word.
+    /// What may be wrong if the server closes a connection without a reason.
     hint: &'static str,
     authorization: Option<MetadataValue<Ascii>>,
 }
@@ -65,7 +63,6 @@ impl Target {
         Ok(Self { endpoint, hint, authorization })
     }
 
-    /// A new connection.
     pub(crate) async fn connect(&self, limit: Duration) -> Result<Channel, Status> {
         match tokio::time::timeout(limit, self.endpoint.connect()).await {
             Ok(Ok(channel)) => Ok(channel),
@@ -78,9 +75,8 @@ impl Target {
         }
     }
 
-    /// Why the server gave no first answer. One that refuses the client's certificate, or no TLS,
-    /// ends the connection, and what says why is often lost with it: the client has begun to send
-    /// by then.
+    /// Adds a hint to an error before the first answer: a server that refuses the client's
+    /// certificate or plain text closes the connection, and its reason is often lost.
     pub(crate) fn unanswered(&self, status: Status) -> Status {
         match std::error::Error::source(&status) {
             Some(cause) => Status::new(status.code(), self.hinted(cause)),
@@ -92,7 +88,7 @@ impl Target {
         format!("{}; {}", innermost(error), self.hint)
     }
 
-    /// A call with the token, if there is one.
+    /// A call with the token, if set.
     pub(crate) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         if let Some(value) = &self.authorization {
@@ -102,7 +98,6 @@ impl Target {
     }
 }
 
-/// What is wrong with an address.
 fn flaw(uri: &http::Uri) -> Option<&'static str> {
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
         return Some("it does not begin with http:// or https://");
@@ -124,7 +119,7 @@ fn flaw(uri: &http::Uri) -> Option<&'static str> {
     }
 }
 
-/// The part of an address that can be shown: no user name, no password, no token.
+/// The part of an address without user name, password and token.
 fn shown(url: &str) -> String {
     let Some(secret) = url.find(['@', '?', '#']) else { return url.to_owned() };
     let from = url.rfind('@').map_or(0, |at| at + 1);
@@ -134,7 +129,7 @@ fn shown(url: &str) -> String {
     format!("\u{2026}{}\u{2026}", &host[..end])
 }
 
-/// An endpoint with TLS, and what may be wrong when the server ends its connections.
+/// An endpoint with TLS, and the hint for a closed connection.
 #[cfg(feature = "tls")]
 fn secured(
     endpoint: Endpoint,
@@ -146,7 +141,7 @@ fn secured(
         None => ClientTlsConfig::new().with_native_roots(),
     };
     let secured = endpoint.clone().tls_config(config.clone()).map_err(ConnectError::Tls)?;
-    // In a step of its own, so that the error says what it is about.
+    // In its own step, so the error says what is wrong.
     let Some((certificate, key)) = &address.identity else {
         return Ok((secured, "the server may demand a client certificate, and none is set"));
     };
@@ -155,8 +150,8 @@ fn secured(
     Ok((secured, "the server may not accept the client certificate"))
 }
 
-/// The certificates of a PEM text. tonic would pass over those that cannot be read, and a client
-/// that trusts nobody would go on trying.
+/// The certificates of a PEM text. tonic would skip unreadable ones, and a client that trusts
+/// nothing would retry for ever.
 #[cfg(feature = "tls")]
 fn trusted(pem: &[u8]) -> Result<rustls::RootCertStore, ConnectError> {
     use rustls::pki_types::{CertificateDer, pem::PemObject as _};
@@ -181,7 +176,7 @@ pub(crate) fn causes<'a>(
     std::iter::successors(Some(error), |error| error.source())
 }
 
-/// The last cause, which is the one that says something.
+/// The last cause, which is the informative one.
 fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let said = causes(error).last().map(ToString::to_string).unwrap_or_default();
     // The words of rustls for an answer without TLS.
@@ -189,7 +184,7 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     if plain { format!("{said}; the server may want http://") } else { said }
 }
 
-/// Whether the server has ended a connection that was there.
+/// Whether the server closed an existing connection.
 fn is_cut(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut kinds = causes(error).filter_map(|error| error.downcast_ref::<std::io::Error>());
     kinds.any(|error| {
@@ -198,20 +193,20 @@ fn is_cut(error: &(dyn std::error::Error + 'static)) -> bool {
     })
 }
 
-/// What a failed call has to say: the server's own words, or why the connection broke.
+/// Why a call failed: the server's words, or why the connection broke.
 pub(crate) fn describe(status: &Status) -> String {
     match std::error::Error::source(status) {
         Some(cause) => innermost(cause),
-        // What tonic makes of an answer that is no message, such as a page of text.
+        // What tonic makes of an answer that is not gRPC, such as a web page.
         None if status.message().contains("invalid compression flag") => {
-            "what answers there does not speak gRPC: is it another server's address?".to_owned()
+            "the server there does not speak gRPC: is the address right?".to_owned()
         }
         None if status.message().is_empty() => status.code().description().to_owned(),
         None => status.message().chars().flat_map(printable).take(1_000).collect(),
     }
 }
 
-/// Escapes what could steer a terminal; quotes can not.
+/// Escapes what could control a terminal, but not quotes.
 fn printable(character: char) -> impl Iterator<Item = char> {
     let is_plain = matches!(character, '\'' | '"' | '\\');
     let escaped = (!is_plain).then(|| character.escape_debug());

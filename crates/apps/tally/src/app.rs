@@ -19,11 +19,10 @@ use crate::port::{self, Port};
 use crate::schema::Sets;
 use crate::settings::{LogSettings, Settings};
 
-/// How long connections stay open after everything is stored and answered.
+/// How long connections stay open once everything is stored.
 pub(crate) const LAST_ANSWERS_MAX: Duration = Duration::from_secs(3);
 
-/// Opens the database, and logs what was ignored of what is read besides its URL. The error names
-/// it, without its password.
+/// Opens the database, and logs which settings of libpq were ignored.
 pub(crate) async fn open(
     url: &DatabaseUrl,
     pool: tally_store::postgres::Settings,
@@ -34,16 +33,15 @@ pub(crate) async fn open(
     Database::open(url, pool).await.map_err(plain)
 }
 
-/// An error in one line, which does not repeat itself, and is safe to show: databases and other
-/// programs have a say in it.
+/// An error in one line that is safe to show: parts of it come from other programs.
 pub(crate) fn plain(error: impl std::error::Error + 'static) -> anyhow::Error {
     anyhow::anyhow!(visible(&chain(&error)).into_owned())
 }
 
-/// Serves until a signal, and until all that was taken is stored.
+/// Serves until a signal or a successor, and then until everything accepted is stored.
 pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::install().context("take over SIGTERM, SIGHUP and Ctrl-C")?;
-    // The port first: a second server started by mistake touches no database.
+    // First, so that a second server started by mistake touches no database.
     let mut port = Port::get(&settings).await.map_err(plain)?;
     let drain = Drain::new();
     let (drain_timeout, on) = (settings.drain_timeout, settings.on().copied().collect::<Vec<_>>());
@@ -64,7 +62,7 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
     let probe = move || ready(asked.clone());
     let serving = server.run(listener, probe, &drain);
     tokio::pin!(serving);
-    // Kept to the end of the process: a successor on SQLite waits for that.
+    // Held until the process ends, which a successor on SQLite waits for.
     let _successor = tokio::select! {
         ended = &mut serving => {
             ended.context("the server ended by itself")?;
@@ -74,7 +72,7 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
     };
     let stored = timeout(drain_timeout, async {
         tokio::select! {
-            // The connections go on meanwhile, so that the streams hear how they ended.
+            // Connections stay open meanwhile, so that streams learn how they ended.
             ended = &mut serving => {
                 domains.finished().await;
                 ended.map(|()| true)
@@ -85,7 +83,7 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
     let are_closed = tokio::select! {
         stored = stored => match stored {
             Ok(ended) => ended?,
-            // An idle server has nothing to wait for, however short the time.
+            // An idle server succeeds even if the timeout is zero.
             Err(_) if domains.queued_rows() == 0 => false,
             Err(_) => {
                 let (rows, ms) = (domains.queued_rows(), drain_timeout.as_millis());
@@ -112,20 +110,20 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whether what is sent can be stored; or why not.
+/// Whether requests can be stored, or why not.
 async fn ready((database, domains): (Database, Domains)) -> Result<(), String> {
     domains.ready().await?;
     database.ping().await.map_err(|error| chain(&error))
 }
 
-/// Closes the database; what of it fails is no loss.
+/// Closes the database; a failure loses nothing.
 pub(crate) async fn close(database: &Database) {
     if let Err(error) = database.close().await {
-        tracing::warn!(error = chain(&error), "could not close the database well");
+        tracing::warn!(error = chain(&error), "could not close the database cleanly");
     }
 }
 
-/// Waits for a signal, or for a server that takes the port over, and begins the drain.
+/// Waits for a signal or a successor, and begins the drain.
 async fn told_to_stop(
     signals: &mut Signals,
     offer: Option<Offer>,
@@ -135,13 +133,13 @@ async fn told_to_stop(
     let mut successor = tokio::select! {
         signal = signals.recv() => {
             let queued_rows = domains.queued_rows();
-            tracing::info!(signal, queued_rows, "stopping: storing what was taken");
+            tracing::info!(signal, queued_rows, "stopping: storing what was accepted");
             None
         }
         successor = port::taken(offer.as_ref()) => {
             let (process, queued_rows) = (successor.process(), domains.queued_rows());
             tracing::info!(
-                process, queued_rows, "a new server takes the port over: storing what was taken"
+                process, queued_rows, "a new server is taking over the port: storing what was accepted"
             );
             Some(successor)
         }
@@ -157,8 +155,7 @@ async fn told_to_stop(
     successor
 }
 
-/// Lets the streams hear how they ended. Somebody who watches the health of the server, or
-/// reads slowly, cannot hold it for long.
+/// Lets streams learn how they ended, but a health watcher or a slow reader cannot hold the server.
 async fn last_answers(serving: impl Future, signals: &mut Signals) {
     tokio::select! {
         _ = timeout(LAST_ANSWERS_MAX, serving) => {}
@@ -166,7 +163,7 @@ async fn last_answers(serving: impl Future, signals: &mut Signals) {
     }
 }
 
-/// Opens the database, brings its tables up to date, and starts the domains on it.
+/// Opens the database, migrates it, and starts the domains.
 async fn start(
     settings: Settings,
     port: &mut Port,
@@ -205,7 +202,7 @@ async fn start(
     Ok((database, server))
 }
 
-/// The first thing that a new user sees.
+/// Prints the first lines that a new user sees.
 fn greet(listener: &Listener, url: &DatabaseUrl, domains: &[Domain]) {
     let address = listener.address();
     let version = env!("CARGO_PKG_VERSION");
@@ -224,7 +221,7 @@ fn about<'a>(domains: impl Iterator<Item = &'a Domain>) -> String {
     format!("Tally {} keeps exact books of {}.", env!("CARGO_PKG_VERSION"), names.join(", "))
 }
 
-/// What a new user can do with these domains, a line each.
+/// What a new user can do with these domains, one line each.
 fn hints<'a>(domains: impl IntoIterator<Item = &'a Domain>, address: SocketAddr) -> String {
     let hints: Vec<_> = domains.into_iter().flat_map(|domain| domain.hints).collect();
     let width = hints.iter().map(|(words, _)| words.len() + 1).max().unwrap_or(0);
@@ -236,7 +233,7 @@ fn hints<'a>(domains: impl IntoIterator<Item = &'a Domain>, address: SocketAddr)
     hints.iter().map(line).collect()
 }
 
-/// What to say of an address that other machines may reach.
+/// A warning if other machines can reach the address.
 fn open_door(address: SocketAddr) -> Option<String> {
     let is_loopback = address.ip().to_canonical().is_loopback();
     (!is_loopback).then(|| {
@@ -246,7 +243,7 @@ fn open_door(address: SocketAddr) -> Option<String> {
     })
 }
 
-/// What a command on this machine needs to find the server at this address.
+/// The flag that a command on this machine needs to reach this address.
 fn server_flag(mut address: SocketAddr) -> String {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),

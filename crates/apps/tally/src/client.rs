@@ -1,10 +1,4 @@
-//! Connecting to a server, and saying in one line why it cannot be reached.
-//!
-//! | file | what it owns |
-//! |---|---|
-//! | `caller.rs` | calls with a key, and answers that are gRPC or an error |
-//! | `look.rs` | looking at what answers when gRPC does not work |
-//! | `why.rs` | why what answers is no Tally server, and what to do about it |
+//! Connects to a server, or says in one line why that fails.
 
 mod caller;
 mod look;
@@ -30,52 +24,46 @@ pub(crate) use self::caller::Caller;
 use self::why::ADVICE;
 use crate::output::{say, visible};
 
-/// Where a server is unless something else is said.
 pub(crate) const SERVER_DEFAULT: &str = "http://127.0.0.1:7777";
 
-/// After what silence a look is taken at what answers, and how long that may take.
+/// After this silence the address is probed, for at most this long.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
 
-/// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long an answer is waited for without a word.
+/// How long to wait for an answer before saying so.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 
-/// How often a silent server is asked whether it is still there, while it works on something.
+/// How often a busy, silent server is pinged, and how long it may take to reply.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
-
-/// How long it may take to say so.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What may be on its way to us: answers are large.
+/// The flow-control window: answers are large.
 const WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 
-/// The largest message that is taken. A year of a large service in one answer.
+/// The largest answer: a year of a large service.
 const MESSAGE_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
-/// How many endpoints an import tells apart; a server has a limit of its own.
+/// How many endpoints an import tells apart; the server has its own limit.
 const ENDPOINTS_MAX: usize = 1_000_000;
 
-/// How many requests one batch of an import has.
 const BATCH_ROWS_MAX: usize = 20_000;
 
-/// The pauses before a lost connection is tried again: a person waits.
+/// Short pauses before reconnecting, because a person waits.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
-/// How a certificate begins in a PEM file.
 const PEM_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 
-/// Which server to talk to, and what to show it.
+/// Which server to use, and its credentials.
 #[derive(Clone, Args)]
 pub(crate) struct ServerArgs {
     /// The server's address, `http://` or `https://`
     #[arg(long, env = "TALLY_SERVER", value_name = "URL", default_value = SERVER_DEFAULT)]
     pub(crate) server: String,
 
-    /// A key to show to the server, or to a proxy before it: it is sent as `authorization: Bearer
-    /// KEY`. Other users of this machine see command lines, so TALLY_KEY is the better place
+    /// A key for the server or a proxy before it, sent as `authorization: Bearer KEY`; prefer
+    /// TALLY_KEY, because other users of this machine can see command lines
     #[arg(
         long,
         visible_alias = "token",
@@ -85,11 +73,11 @@ pub(crate) struct ServerArgs {
     )]
     key: Option<String>,
 
-    /// A PEM file with the certificates to trust [default: those that the operating system trusts]
+    /// A PEM file with the certificates to trust [default: those of the operating system]
     #[arg(long, env = "TALLY_CA_CERTIFICATES", value_name = "FILE")]
     ca_certificates: Option<PathBuf>,
 
-    /// A PEM file with the certificate to show to a server that asks for one
+    /// A PEM file with a certificate for a server that asks for one
     #[arg(long, env = "TALLY_CLIENT_CERTIFICATE", value_name = "FILE")]
     client_certificate: Option<PathBuf>,
 
@@ -98,7 +86,7 @@ pub(crate) struct ServerArgs {
     client_key: Option<PathBuf>,
 }
 
-/// What is shown and trusted, read from its files.
+/// Credentials and trusted certificates, as read from their files.
 #[derive(Default)]
 struct Papers {
     authorization: Option<HeaderValue>,
@@ -109,12 +97,12 @@ struct Papers {
 // === impl ServerArgs ===
 
 impl ServerArgs {
-    /// Connects, and makes sure that what answers counts.
+    /// Connects, and makes sure that a Tally server answers.
     pub(crate) async fn connect(&self) -> anyhow::Result<Caller> {
         self.connect_within(CONNECT_TIMEOUT).await
     }
 
-    /// The same, if the first answer, which may not come, is not waited for so long.
+    /// The same, waiting at most this long for the first answer, which is not required.
     async fn connect_within(&self, first_answer_max: Duration) -> anyhow::Result<Caller> {
         let papers = self.papers()?;
         let endpoint = self.endpoint(&papers)?;
@@ -127,13 +115,12 @@ impl ServerArgs {
             }
         };
         let caller = Caller::new(channel, papers.authorization);
-        // A stream without requests counts nothing. A server that is slow to answer it may be slow
-        // to answer everything.
+        // An empty stream counts nothing. A server may be slow to answer even that.
         let mut client = CountServiceClient::new(caller.clone());
         let mut nothing = pin!(client.add(tokio_stream::empty()));
         let mut answer = timeout(LOOK_AFTER.min(first_answer_max), &mut nothing).await;
         if answer.is_err() {
-            // A connection that broke as the call began may leave it waiting.
+            // A connection that broke as the call began may never answer it.
             if let Some(why) = why::looked(endpoint.uri(), LOOK_AFTER).await {
                 return Err(self.unreachable(&why));
             }
@@ -147,14 +134,13 @@ impl ServerArgs {
         Ok(caller)
     }
 
-    /// Connects, to count.
     pub(crate) async fn count(&self) -> anyhow::Result<CountServiceClient<Caller>> {
         let caller = self.connect().await?;
         Ok(CountServiceClient::new(caller).max_decoding_message_size(MESSAGE_BYTES_MAX))
     }
 
-    /// Connects, to record exactly once. That the server is there is known then; when it goes
-    /// away later, the producer waits for it: half of `patience` is kept for that.
+    /// Connects to record exactly once. If the server goes away later, the producer waits for it:
+    /// half of `patience` is kept for that.
     pub(crate) async fn producer(
         &self,
         name: &str,
@@ -179,14 +165,12 @@ impl ServerArgs {
         builder.connect().await.context("cannot send to the server")
     }
 
-    /// Connects, to ask for totals.
     pub(crate) async fn requests(&self) -> anyhow::Result<RequestServiceClient<Caller>> {
         let caller = self.connect().await?;
         Ok(RequestServiceClient::new(caller).max_decoding_message_size(MESSAGE_BYTES_MAX))
     }
 
-    /// Waits for an answer, and says so when it takes its time. A server that is not there any more
-    /// is found out by the connection itself.
+    /// Waits for an answer, and says so if it is slow; the connection itself notices a lost server.
     pub(crate) async fn answer<T>(&self, call: impl Future<Output = T>) -> T {
         tokio::pin!(call);
         if let Ok(answer) = timeout(SILENCE_MAX, &mut call).await {
@@ -197,25 +181,23 @@ impl ServerArgs {
         call.await
     }
 
-    /// Why the server cannot be used: all commands say it in this one way.
     fn unreachable(&self, why: &str) -> anyhow::Error {
         anyhow!("cannot reach the server at {}: {why}", visible(&self.server))
     }
 
-    /// With a scheme, which may be left out.
+    /// The address with its scheme, which users may omit.
     fn url(&self) -> String {
         let text = self.server.trim();
         if text.contains("://") { text.to_owned() } else { format!("http://{text}") }
     }
 
-    /// Empty, as env files often have it, is none.
+    /// An empty key is none: env files often have one.
     fn key(&self) -> Option<&str> {
         self.key.as_deref().filter(|key| !key.is_empty())
     }
 
     fn papers(&self) -> anyhow::Result<Papers> {
         let read = |flag: &str, path: &Option<PathBuf>| {
-            // Empty, as env files often have it, says nothing.
             let path = path.as_ref().filter(|path| !path.as_os_str().is_empty());
             let Some(path) = path else { return Ok(None) };
             let failed = || format!("{flag}: cannot read {}", path.display());
@@ -293,7 +275,7 @@ impl Papers {
     }
 }
 
-/// What a failed call has to say: the server's own words, or why there are none.
+/// Why a call failed: the server's own words, or why there are none.
 pub(crate) fn describe(status: &Status) -> String {
     match status.source() {
         Some(cause) => match why::foreign(cause) {

@@ -1,4 +1,4 @@
-//! One file for each command: those of a domain in its folder, those of the server beside it.
+//! One file per command: a domain's in its folder, the server's beside it.
 
 pub(crate) mod config;
 pub(crate) mod health;

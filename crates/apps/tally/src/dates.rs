@@ -1,12 +1,12 @@
-//! Days, months, years and ranges of them, as arguments. All of them are UTC.
+//! Days, months, years and ranges of them as arguments, all in UTC.
 
 use std::fmt;
 
 use jiff::civil::Date as Day;
-use jiff::{Timestamp, ToSpan as _};
+use jiff::{Span, Timestamp, ToSpan as _};
 use tally_proto::google::r#type::Date;
 
-/// A day, a month (`day` is 0) or a year (`month` is 0 too) that exists.
+/// An existing day, month (`day` is 0) or year (`month` is 0 too).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Period {
     year: i16,
@@ -14,46 +14,44 @@ pub(crate) struct Period {
     day: i8,
 }
 
-/// A period as an argument: `2015-05-17`, `2015-05`, `2015`, `today`, `yesterday`, `this-week` and
-/// its like, or the last days, as in `7d`.
+/// A period as an argument: `2015-05-17`, `2015-05`, `2015`, `today`, `last-week`, `7d` and so on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PeriodArg {
-    Today,
-    Yesterday,
+    /// This many days before today; the other units accordingly.
+    Day(i32),
     /// From Monday to Sunday.
-    ThisWeek,
-    LastWeek,
-    ThisMonth,
-    LastMonth,
-    ThisYear,
-    LastYear,
+    Week(i32),
+    Month(i32),
+    Year(i32),
     /// The last days, today included.
-    LastDays(u16),
+    LastDays(i32),
     Fixed(Period),
 }
 
-/// A period, or two with `..` between them, both included.
+const NAMED: [(&str, PeriodArg); 8] = [
+    ("today", PeriodArg::Day(0)),
+    ("yesterday", PeriodArg::Day(1)),
+    ("this-week", PeriodArg::Week(0)),
+    ("last-week", PeriodArg::Week(1)),
+    ("this-month", PeriodArg::Month(0)),
+    ("last-month", PeriodArg::Month(1)),
+    ("this-year", PeriodArg::Year(0)),
+    ("last-year", PeriodArg::Year(1)),
+];
+
+/// A period, or two with `..` between them, both inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RangeArg {
     first: PeriodArg,
     last: PeriodArg,
 }
 
-/// How many days `7d` and its like may be: a century.
-const LAST_DAYS_MAX: u16 = 36_500;
+/// The most days that `7d` and the like may cover: a century.
+const LAST_DAYS_MAX: i32 = 36_500;
 
-/// Reads a period.
 pub(crate) fn parse_period(text: &str) -> Result<PeriodArg, String> {
-    match text {
-        "today" => return Ok(PeriodArg::Today),
-        "yesterday" => return Ok(PeriodArg::Yesterday),
-        "this-week" => return Ok(PeriodArg::ThisWeek),
-        "last-week" => return Ok(PeriodArg::LastWeek),
-        "this-year" => return Ok(PeriodArg::ThisYear),
-        "last-year" => return Ok(PeriodArg::LastYear),
-        "this-month" => return Ok(PeriodArg::ThisMonth),
-        "last-month" => return Ok(PeriodArg::LastMonth),
-        _ => {}
+    if let Some((_, period)) = NAMED.iter().find(|(name, _)| *name == text) {
+        return Ok(*period);
     }
     if let Some(days) = text.strip_suffix('d')
         && !days.is_empty()
@@ -79,59 +77,44 @@ pub(crate) fn parse_period(text: &str) -> Result<PeriodArg, String> {
     Ok(PeriodArg::Fixed(Period { year, month, day }))
 }
 
-/// Reads a range.
 pub(crate) fn parse_range(text: &str) -> Result<RangeArg, String> {
     let (first, last) = text.split_once("..").unwrap_or((text, text));
-    match (first, last) {
-        ("", "") => {}
-        (first, "") => {
-            return Err(format!(
-                "a range has two ends: write {first}..today, or in `tally totals` --from {first}"
-            ));
-        }
-        ("", last) => {
-            return Err(format!(
-                "a range has two ends: write the first day, or in `tally totals` --to {last}"
-            ));
-        }
-        _ => {}
-    }
     let side =
         |side| parse_period(side).map_err(|reason| format!("\u{201c}{side}\u{201d}: {reason}"));
-    if first == last {
-        let period = parse_period(first)?;
-        return Ok(RangeArg { first: period, last: period });
-    }
-    Ok(RangeArg { first: side(first)?, last: side(last)? })
+    let one_end = match (first, last) {
+        _ if first == last => {
+            let period = parse_period(first)?;
+            return Ok(RangeArg { first: period, last: period });
+        }
+        (_, "") => format!("{first}..today, or in `tally totals` --from {first}"),
+        ("", _) => format!("the first day, or in `tally totals` --to {last}"),
+        _ => return Ok(RangeArg { first: side(first)?, last: side(last)? }),
+    };
+    Err(format!("a range has two ends: write {one_end}"))
 }
 
-/// Cuts a range of days into whole years, whole months and days, as few as can be.
+/// Cuts a range of days into as few years, months and days as possible.
 pub(crate) fn cut(first: Day, last: Day) -> Vec<Period> {
     let mut periods = Vec::new();
     let mut from = Some(first);
     while let Some(day) = from.filter(|day| *day <= last) {
-        let (year, month) = (day.year(), day.month());
-        let candidates = [
-            Period { year, month: 0, day: 0 },
-            Period { year, month, day: 0 },
-            Period { year, month, day: day.day() },
-        ];
-        let fits = |period: &&Period| period.first_day() == day && period.last_day() <= last;
-        // The last candidate, the day itself, always fits.
-        let period = candidates.iter().find(fits).copied().unwrap_or(candidates[2]);
+        let one_day = Period::of_day(day);
+        let fits = |period: &Period| period.first_day() == day && period.last_day() <= last;
+        let longer = [one_day.whole_year(), one_day.whole_month()];
+        let period = longer.into_iter().find(fits).unwrap_or(one_day);
         periods.push(period);
         from = period.last_day().tomorrow().ok();
     }
     periods
 }
 
-/// The day of a protobuf date, if it is one that exists.
+/// The day of a protobuf date, if it exists.
 pub(crate) fn day(date: Date) -> Option<Day> {
     let year = i16::try_from(date.year).ok()?;
     Day::new(year, i8::try_from(date.month).ok()?, i8::try_from(date.day).ok()?).ok()
 }
 
-/// A protobuf date as ISO 8601 writes it, as far as it goes: `2015-05-17`, `2015-05`, `2015`.
+/// A protobuf date in ISO 8601: `2015-05-17`, `2015-05` or `2015`.
 pub(crate) fn iso(date: Date) -> String {
     let Date { year, month, day } = date;
     match (month, day) {
@@ -141,7 +124,6 @@ pub(crate) fn iso(date: Date) -> String {
     }
 }
 
-/// The first day of the week.
 fn monday(day: Day) -> Day {
     day.saturating_sub(i32::from(day.weekday().to_monday_zero_offset()).days())
 }
@@ -180,16 +162,16 @@ impl Period {
         Date { year: self.year.into(), month: self.month.into(), day: self.day.into() }
     }
 
-    fn of_year(day: Day) -> Self {
-        Self { year: day.year(), month: 0, day: 0 }
-    }
-
-    fn of_month(day: Day) -> Self {
-        Self { year: day.year(), month: day.month(), day: 0 }
-    }
-
     fn of_day(day: Day) -> Self {
         Self { year: day.year(), month: day.month(), day: day.day() }
+    }
+
+    fn whole_month(self) -> Self {
+        Self { day: 0, ..self }
+    }
+
+    fn whole_year(self) -> Self {
+        Self { month: 0, day: 0, ..self }
     }
 }
 
@@ -205,27 +187,22 @@ impl PeriodArg {
     /// The period that it begins with at this moment.
     pub(crate) fn first_at(self, now: Timestamp) -> Period {
         let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
+        let before = |span: Span| today.saturating_sub(span);
         match self {
-            Self::Today => Period::of_day(today),
-            Self::Yesterday => Period::of_day(today.saturating_sub(1.day())),
-            Self::ThisWeek => Period::of_day(monday(today)),
-            Self::LastWeek => Period::of_day(monday(today).saturating_sub(1.week())),
-            Self::ThisYear => Period::of_year(today),
-            Self::LastYear => Period::of_year(today.saturating_sub(1.year())),
-            Self::ThisMonth => Period::of_month(today),
-            Self::LastMonth => Period::of_month(today.saturating_sub(1.month())),
-            Self::LastDays(days) => {
-                Period::of_day(today.saturating_sub((i32::from(days) - 1).days()))
-            }
+            Self::Day(back) => Period::of_day(before(back.days())),
+            Self::Week(back) => Period::of_day(monday(before(back.weeks()))),
+            Self::Month(back) => Period::of_day(before(back.months())).whole_month(),
+            Self::Year(back) => Period::of_day(before(back.years())).whole_year(),
+            Self::LastDays(days) => Period::of_day(before((days - 1).days())),
             Self::Fixed(period) => period,
         }
     }
 
-    /// The period that it ends with; mostly it is the one that it begins with.
+    /// The period that it ends with, which usually is the one that it begins with.
     pub(crate) fn last_at(self, now: Timestamp) -> Period {
         match self {
-            Self::LastDays(_) => Self::Today.first_at(now),
-            Self::ThisWeek | Self::LastWeek => {
+            Self::LastDays(_) => Self::Day(0).first_at(now),
+            Self::Week(_) => {
                 Period::of_day(self.first_at(now).first_day().saturating_add(6.days()))
             }
             _ => self.first_at(now),
@@ -236,14 +213,8 @@ impl PeriodArg {
 // === impl RangeArg ===
 
 impl RangeArg {
-    /// The first and the last day at this moment. The last may be before the first.
-    pub(crate) fn at(self, now: Timestamp) -> (Day, Day) {
-        let (first, last) = self.periods_at(now);
-        (first.first_day(), last.last_day())
-    }
-
-    /// The same as the periods that were named.
-    pub(crate) fn periods_at(self, now: Timestamp) -> (Period, Period) {
+    /// The first and the last period at this moment; the last may be before the first.
+    pub(crate) fn at(self, now: Timestamp) -> (Period, Period) {
         (self.first.first_at(now), self.last.last_at(now))
     }
 }
@@ -260,7 +231,8 @@ mod tests {
     }
 
     fn days(text: &str) -> (Day, Day) {
-        parse_range(text).expect("a range").at(now())
+        let (first, last) = parse_range(text).expect("a range").at(now());
+        (first.first_day(), last.last_day())
     }
 
     #[test]

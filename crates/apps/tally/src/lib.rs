@@ -1,18 +1,18 @@
-//! Tally's binary, all but the list of its domains: reads the command line and runs the command.
+//! Tally's binary except for its list of domains: reads the command line and runs the command.
 //!
 //! | file | what it owns |
 //! |---|---|
 //! | `main.rs` | the list of the domains |
-//! | `app.rs` | composing the server from its domains, running it, draining it |
-//! | `client.rs`, `client/` | connecting to a server, and why it cannot be reached |
-//! | `commands.rs`, `commands/` | one file for each command, and a folder for each domain's |
-//! | `dates.rs` | days, months, years and ranges of them, as arguments |
+//! | `app.rs` | composes the server from its domains, runs it, drains it |
+//! | `client.rs`, `client/` | connects to a server, and says why it cannot |
+//! | `commands.rs`, `commands/` | one file per command, one folder per domain |
+//! | `dates.rs` | periods and ranges as arguments |
 //! | `numbers.rs` | numbers as arguments |
 //! | `output.rs`, `output/` | what commands print |
 //! | `port.rs` | the server's port: inherited, free, or handed over |
-//! | `schema.rs` | the tables of several domains, brought up to date as one |
+//! | `schema.rs` | the migrations of all domains as one |
 //! | `settings.rs` | the server's own settings, without its domains' |
-//! | `variables.rs` | variables of the environment that look like settings, and are none |
+//! | `variables.rs` | environment variables that look like settings but are not |
 
 mod app;
 mod client;
@@ -43,9 +43,9 @@ use crate::settings::{DomainArgs, ServeArgs};
 
 /// Exact counts of what other services do
 ///
-/// Start a server with `tally serve`, count something with `tally add GET /hello`, and look at
-/// it with `tally totals --live`. Settings come from flags, then from the environment (a file
-/// .env in the working directory is read), then from defaults.
+/// Start a server with `tally serve`, count a request with `tally add GET /hello`, and see it with
+/// `tally totals --live`. Settings come from flags, then the environment, then a file .env in the
+/// working directory, then defaults.
 #[derive(Debug, Parser)]
 #[command(name = "tally", version)]
 struct Cli {
@@ -55,7 +55,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve, until a signal or a new server stops it
+    /// Serve until a signal or a new server stops it
     Serve(Box<ServeArgs>),
     Add(add::AddArgs),
     Import(import_logs::ImportArgs),
@@ -63,10 +63,9 @@ enum Command {
     RollUp(roll_up::RollUpArgs),
     Totals(totals::TotalsArgs),
     Producers(producers::ProducersArgs),
-    /// Bring the database's tables up to date, or say what is missing
+    /// Bring the tables up to date, or list what is missing
     Migrate(migrate::MigrateArgs),
-    /// Show the settings that `tally serve` would have if it were started here, and where each
-    /// comes from
+    /// Show the settings that `tally serve` would use here, and where each comes from
     Config(Box<ServeArgs>),
     Health(health::HealthArgs),
 }
@@ -74,7 +73,7 @@ enum Command {
 // === impl Command ===
 
 impl Command {
-    /// Whether a setting that does not count makes it another server, or another database.
+    /// Whether a misspelled setting could make it use another server or database.
     fn has_settings(&self) -> bool {
         matches!(self, Self::Serve(_) | Self::Migrate(_) | Self::Config(_))
     }
@@ -84,7 +83,7 @@ impl Command {
     }
 }
 
-/// Reads the command line, and runs the command. The server has these domains.
+/// Reads the command line and runs the command, for a server of these domains.
 pub async fn run(domains: &[Domain]) -> ExitCode {
     let from_file = match read_env_file(Path::new(".env")) {
         Ok(from_file) => from_file,
@@ -96,7 +95,7 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
     let matches = match variables::without_empty(command(domains)).try_get_matches() {
         Ok(matches) => matches,
         Err(error) if error.use_stderr() => error.exit(),
-        // The help names every variable, also one that is empty.
+        // The help names every variable, even an empty one.
         Err(_) => command(domains).get_matches(),
     };
     let cli = match Cli::from_arg_matches(&matches) {
@@ -110,7 +109,6 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
         }
         _ => {}
     }
-    // The settings of the domains.
     let given = matches.subcommand().map(|(_, given)| given).expect("there is always a command");
     let done = match cli.command {
         Command::Serve(args) => serve::run(*args, domains, given, Arc::new(SystemClock)).await,
@@ -137,7 +135,7 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
 /// The command line, with the settings of the domains.
 fn command(domains: &[Domain]) -> clap::Command {
     let add = |command: clap::Command, domain: &Domain| {
-        // The domain's own are for its settings only.
+        // The domain's heading and texts apply to its own settings only.
         let about = command.get_about().cloned().unwrap_or_default();
         (domain.arguments)(command.next_help_heading(None)).about(about).long_about(None)
     };
@@ -151,24 +149,24 @@ fn command(domains: &[Domain]) -> clap::Command {
         .mut_subcommand("migrate", with_help)
 }
 
-/// The environment itself goes before the file. Gives the names of what is from the file.
+/// Adds the file to the environment, which wins, and returns the names that the file set.
 fn read_env_file(path: &Path) -> anyhow::Result<BTreeSet<OsString>> {
     let names = || std::env::vars_os().map(|(name, _)| name).collect::<BTreeSet<_>>();
     let before = names();
     match dotenvy::from_path(path) {
         Ok(()) => Ok(&names() - &before),
         Err(error) if error.not_found() => Ok(BTreeSet::new()),
-        // Nothing of the line is shown: it may hold a password.
+        // The line is not shown: it may hold a password.
         Err(dotenvy::Error::LineParse(..)) => anyhow::bail!(
             "line {} of the file .env cannot be read: write NAME=value, with quotes around a \
-             value that has spaces or #",
+             value with spaces or #",
             broken_line(path)
         ),
         Err(error) => anyhow::bail!("read the file .env: {}", tally_runtime::chain(&error)),
     }
 }
 
-/// The number of the first line that cannot be read by itself.
+/// The number of the first unreadable line.
 fn broken_line(path: &Path) -> usize {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let is_broken = |line: &str| dotenvy::from_read_iter(line.as_bytes()).any(|one| one.is_err());

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use tally_runtime::config::words;
 
-/// Reads a whole number within limits, both included; says what is wrong in words for people.
+/// Reads a whole number within limits, both inclusive.
 pub(crate) fn within<T>(
     low: T,
     high: T,

@@ -1,4 +1,4 @@
-//! What commands print: data to stdout, words to stderr.
+//! What commands print: data to stdout, messages to stderr.
 
 pub(crate) mod csv;
 pub(crate) mod json;
@@ -6,19 +6,20 @@ pub(crate) mod table;
 
 use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
-use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write as _};
+use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
 
-/// How much output is gathered before it is written.
+use self::table::Align;
+
 const BUFFER_BYTES: usize = 128 * 1024;
 
-/// How many columns a terminal has that does not say.
+/// The width of a terminal that does not report it.
 const COLUMNS: usize = 80;
 
-/// Wrong usage, as clap says it too.
+/// Wrong usage, as for clap.
 const EXIT_USAGE: u8 = 2;
 
 /// How data is printed.
@@ -28,8 +29,74 @@ pub(crate) enum OutputFormat {
     Table,
     /// Comma-separated values (RFC 4180), with a header
     Csv,
-    /// An array of objects, one a line
+    /// An array of objects, one per line
     Json,
+}
+
+/// A value to print.
+#[derive(Debug, Clone)]
+pub(crate) enum Cell<'a> {
+    Text(Cow<'a, str>),
+    Number(i128),
+    Unknown,
+}
+
+// === impl OutputFormat ===
+
+impl OutputFormat {
+    /// The format that was asked for, or the usual one: a table on a terminal, CSV elsewhere.
+    pub(crate) fn or_usual(given: Option<Self>) -> Self {
+        given.unwrap_or(if stdout_is_terminal() { Self::Table } else { Self::Csv })
+    }
+}
+
+// === impl Cell ===
+
+impl Cell<'_> {
+    fn to_text(&self, format: OutputFormat) -> String {
+        match (self, format) {
+            (Self::Text(text), OutputFormat::Table) => visible(text).into_owned(),
+            (Self::Text(text), OutputFormat::Csv) => csv::quoted(text).into_owned(),
+            (Self::Text(text), OutputFormat::Json) => json::quoted(text),
+            (Self::Number(number), OutputFormat::Table) => thousands(*number),
+            (Self::Number(number), _) => number.to_string(),
+            (Self::Unknown, OutputFormat::Json) => "null".to_owned(),
+            (Self::Unknown, _) => String::new(),
+        }
+    }
+}
+
+/// Prints rows; a table without rows is empty.
+pub(crate) fn print<'a, const N: usize>(
+    out: &mut impl Write,
+    format: OutputFormat,
+    columns: [(&'a str, Align); N],
+    rows: impl Iterator<Item = [Cell<'a>; N]> + Clone,
+) -> io::Result<()> {
+    let names = columns.map(|(name, _)| name);
+    let mut rows = rows.map(|row| row.map(|cell| cell.to_text(format))).peekable();
+    match format {
+        OutputFormat::Table if rows.peek().is_none() => {}
+        OutputFormat::Table => {
+            let rows = rows.map(|row| row.map(Cow::Owned));
+            table::write(out, terminal_columns(), columns, rows)?;
+        }
+        OutputFormat::Csv => {
+            writeln!(out, "{}", names.join(","))?;
+            rows.try_for_each(|row| writeln!(out, "{}", row.join(",")))?;
+        }
+        OutputFormat::Json => {
+            let mut array = json::Array::new();
+            for row in rows {
+                array.next(out)?;
+                let member = |(name, text)| format!("\"{name}\":{text}");
+                let members: Vec<_> = names.iter().zip(row).map(member).collect();
+                write!(out, "{{{}}}", members.join(","))?;
+            }
+            array.end(out)?;
+        }
+    }
+    out.flush()
 }
 
 /// Buffered stdout.
@@ -37,20 +104,18 @@ pub(crate) fn stdout() -> BufWriter<Stdout> {
     BufWriter::with_capacity(BUFFER_BYTES, io::stdout())
 }
 
-/// Whether a person looks at stdout.
 pub(crate) fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// How many columns the terminal has that stdout is; `None` if it is none, and so nothing must fit.
+/// The width of the terminal; `None` if stdout is not one, so that nothing must fit.
 pub(crate) fn terminal_columns() -> Option<usize> {
     let stdout = io::stdout();
     let size = || terminal_size::terminal_size_of(&stdout).map(|(width, _)| usize::from(width.0));
     stdout.is_terminal().then(|| size().filter(|columns| *columns > 0).unwrap_or(COLUMNS))
 }
 
-/// What came of writing to stdout: false when nobody reads it any more, as under `| head`,
-/// which is no failure.
+/// Whether stdout is still read: under `| head`, a closed pipe is not a failure.
 pub(crate) fn written(result: io::Result<()>) -> anyhow::Result<bool> {
     match result {
         Ok(()) => Ok(true),
@@ -59,18 +124,18 @@ pub(crate) fn written(result: io::Result<()>) -> anyhow::Result<bool> {
     }
 }
 
-/// Says a line to the person, on stderr. If nobody listens, so be it.
+/// Prints a line to stderr; a failure does not matter.
 pub(crate) fn say(line: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// Says that a command was used wrongly, and gives the exit code for it.
+/// Reports wrong usage, and returns the exit code for it.
 pub(crate) fn wrong_usage(line: impl Display) -> ExitCode {
     say(format_args!("error: {line}"));
     ExitCode::from(EXIT_USAGE)
 }
 
-/// A number with a comma between thousands: `1,234,567`.
+/// A number with thousands separators: `1,234,567`.
 pub(crate) fn thousands(number: impl Into<i128>) -> String {
     let number = number.into();
     let digits = number.unsigned_abs().to_string();
@@ -93,8 +158,7 @@ pub(crate) fn plural(number: impl Into<i128>, noun: &str) -> String {
     format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
 }
 
-/// Text that is safe to show: what could steer a terminal, or hide or reorder text on it,
-/// is written as an escape.
+/// Text that is safe to show: characters that steer a terminal, or hide or reorder text, are escaped.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
         return Cow::Borrowed(text);
@@ -110,7 +174,7 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// Control characters, and the marks that order or hide text (Unicode UAX 9 and its kind).
+/// Control characters, and marks that reorder or hide text (Unicode UAX 9 among others).
 fn is_hidden(character: char) -> bool {
     character.is_control()
         || matches!(

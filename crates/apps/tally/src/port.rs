@@ -9,27 +9,26 @@ use tally_store::{Database, DatabaseUrl};
 use crate::app::{LAST_ANSWERS_MAX, open, plain};
 use crate::settings::Settings;
 
-/// How much longer than its drain the end of the server before this one may take.
+/// How much longer than its drain the predecessor may take to exit.
 const PREDECESSOR_EXIT_MAX: Duration = Duration::from_secs(5);
-/// How long a SQLite file may stay locked after the process that had it has closed its sockets,
-/// and how often it is looked at.
+/// How long a SQLite file may stay locked after its process closed its sockets, and how often to try.
 const LOCK_RELEASE_MAX: Duration = Duration::from_secs(2);
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
-/// A port, and the server that still serves on it.
+/// A port, and the server that may still be serving on it.
 pub(crate) struct Port {
     pub(crate) listener: Listener,
     work: Work,
     predecessor: Option<Predecessor>,
-    /// Whoever started this process restarts it as well, and has its own copy of the socket.
+    /// The parent restarts this process and has its own copy of the socket.
     is_inherited: bool,
 }
 
 // === impl Port ===
 
 impl Port {
-    /// A port that is in use is taken over from a Tally server of the same user and database.
-    /// That one goes on until [`Port::open_database`] or [`Port::replace`].
+    /// Takes over a port in use from a Tally server of the same user and database, which goes on
+    /// until [`Port::open_database`] or [`Port::replace`].
     pub(crate) async fn get(settings: &Settings) -> Result<Self, Error> {
         let url = &settings.database.url;
         let work = Work { database: name(url), version: settings.version };
@@ -51,8 +50,8 @@ impl Port {
         Ok(Self { listener, work, predecessor: Some(predecessor), is_inherited: false })
     }
 
-    /// Opens the database. A SQLite file has one server at a time, so the one before this must
-    /// end first; its clients wait meanwhile.
+    /// Opens the database. A SQLite file allows one server at a time, so the predecessor must end
+    /// first; its clients wait meanwhile.
     pub(crate) async fn open_database(&mut self, settings: &Settings) -> anyhow::Result<Database> {
         let (url, pool) = (&settings.database.url, settings.database.pool);
         let predecessor = self.predecessor.take_if(|_| matches!(url, DatabaseUrl::Sqlite(_)));
@@ -73,7 +72,7 @@ impl Port {
         }
     }
 
-    /// Says that this server is ready: the one before it, if it still runs, stops.
+    /// Tells the predecessor, if it still runs, to stop.
     pub(crate) async fn replace(&mut self) -> anyhow::Result<()> {
         match self.predecessor.take() {
             Some(mut predecessor) => predecessor.stop().await.map_err(plain),
@@ -81,7 +80,7 @@ impl Port {
         }
     }
 
-    /// Where a later server can ask for the port.
+    /// Where a successor can ask for the port.
     pub(crate) fn offer(&self) -> Option<Offer> {
         if self.is_inherited {
             return None;
@@ -91,7 +90,7 @@ impl Port {
     }
 }
 
-/// Waits until a successor is ready, for ever when there is no offer.
+/// Waits until a successor is ready; forever without an offer.
 pub(crate) async fn taken(offer: Option<&Offer>) -> Successor {
     match offer {
         Some(offer) => offer.taken().await,
@@ -99,10 +98,10 @@ pub(crate) async fn taken(offer: Option<&Offer>) -> Successor {
     }
 }
 
-/// The same for two servers only if they count into the same database.
+/// Equal for two servers only if they use the same database.
 fn name(url: &DatabaseUrl) -> String {
     let sqlite = match url {
-        // An address leaves the parameters out, and they may name the database.
+        // An address lacks the parameters, which may name the database.
         DatabaseUrl::Postgres(postgres) => {
             let fingerprint = postgres.fingerprint() & 0xffff_ffff;
             return format!("{} ({fingerprint:08x})", postgres.address());

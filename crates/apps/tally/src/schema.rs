@@ -1,12 +1,12 @@
-//! The tables of several domains, brought up to date as one.
+//! The migrations of all domains as one.
 
 use tally_serve::Domain;
 use tally_store::{Database, Dialect, Error, Migrations, Schema};
 
-/// The sets of migrations that all domains share. They come first.
+/// The sets that all domains share, which come first.
 const SHARED: &[Migrations] = &[tally_producers::MIGRATIONS];
 
-/// Sets of migrations, in the order in which they are applied.
+/// Sets of migrations, in order.
 #[derive(Debug)]
 pub(crate) struct Sets(Vec<Migrations>);
 
@@ -22,7 +22,7 @@ impl Sets {
         Self(SHARED.iter().copied().chain(of_domains).collect())
     }
 
-    /// Applies what is missing, and says where the database stood before.
+    /// Applies what is missing, and returns where the database stood before.
     pub(crate) async fn run(&self, database: &Database) -> Result<Schemas, Error> {
         let mut schemas = Vec::new();
         for set in &self.0 {
@@ -31,7 +31,7 @@ impl Sets {
         Ok(Schemas(schemas))
     }
 
-    /// Says what is missing, and changes nothing.
+    /// Returns where the database stands.
     pub(crate) async fn check(&self, database: &Database) -> Result<Schemas, Error> {
         let mut schemas = Vec::new();
         for set in &self.0 {
@@ -40,7 +40,7 @@ impl Sets {
         Ok(Schemas(schemas))
     }
 
-    /// The names of the migrations that a new database lacks: all of them.
+    /// The names of all migrations, which a new database lacks.
     pub(crate) fn pending_of_none(&self, dialect: Dialect) -> String {
         let names = self.0.iter().flat_map(|set| set.pending_of_none(dialect));
         names.collect::<Vec<_>>().join(", ")
@@ -61,7 +61,7 @@ impl Schemas {
         names.map(String::as_str).collect()
     }
 
-    /// As in `requests at version 3`: the newest migration that the database had of each set.
+    /// The newest migration that the database had of each set, as in `requests at version 3`.
     pub(crate) fn current(&self) -> String {
         self.versions(|schema| schema.current)
     }

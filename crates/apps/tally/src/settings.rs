@@ -1,5 +1,4 @@
-//! The server's own settings, without its domains': flags, then environment, then defaults; every
-//! mistake at once.
+//! The server's own settings, without its domains': every mistake is reported at once.
 
 use std::net::Ipv6Addr;
 use std::time::Duration;
@@ -13,10 +12,11 @@ use tally_store::{DatabaseUrl, Dialect, Driver, Environment};
 
 use crate::schema::Sets;
 
-/// How messages call the database's setting.
+/// What messages call the settings whose variables lack the prefix.
 const DATABASE_URL: &str = "--database-url (DB_URL)";
+const LISTEN: &str = "--listen (LISTEN_ADDR)";
 
-/// The most connections that a server may open.
+/// The most database connections that may be configured.
 const CONNECTIONS_MAX: usize = 1_000;
 
 /// What a command needs that opens the database itself.
@@ -26,7 +26,7 @@ pub(crate) const OF_COMMANDS: Connections =
 /// The health check has a connection of its own.
 const OF_HEALTH: Connections = Connections { writers: 0, others: 1, write_max: Duration::ZERO };
 
-/// Which database, and how much of it.
+/// The database.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DatabaseArgs {
     /// The database: sqlite:PATH, postgres://USER@HOST/DATABASE or cockroachdb://…
@@ -39,12 +39,12 @@ pub(crate) struct DatabaseArgs {
     )]
     database_url: Given<DatabaseUrl>,
 
-    /// What the database is, in the words of the Go server: pgx or cockroachdb
+    /// The database's kind, as the Go server calls it: pgx or cockroachdb
     #[arg(long, env = "MIGRATION_DRIVER", value_name = "DRIVER")]
     migration_driver: Option<Given<Driver>>,
 
-    /// The most connections to Postgres or CockroachDB that are opened; by default, and at least, as
-    /// many as the domains can use at the same time
+    /// The most connections to Postgres or CockroachDB; by default and at least as many as the
+    /// domains can use at once
     #[arg(long, env = "TALLY_CONNECTIONS_MAX", value_name = "N")]
     connections_max: Option<Given<usize>>,
 }
@@ -52,19 +52,19 @@ pub(crate) struct DatabaseArgs {
 /// What is logged.
 #[derive(Debug, clap::Args)]
 pub(crate) struct LogArgs {
-    /// What is logged: error, warn, info, debug or trace, or as in info,tally_store=debug
+    /// What to log: error, warn, info, debug or trace, or as in info,tally_store=debug
     #[arg(long, env = "TALLY_LOG", value_name = "LEVEL", default_value = "info")]
     log_level: Given<telemetry::Level>,
 
-    /// How it is logged: text or json
+    /// How to log: text or json
     #[arg(long, env = "TALLY_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     log_format: Given<telemetry::Format>,
 }
 
-/// Which domains there are.
+/// Which domains are on.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DomainArgs {
-    // The help is written where the domains are known.
+    // Its help is added where the domains are known.
     #[arg(long, env = "TALLY_DOMAINS", value_name = "NAMES", default_value = ALL)]
     domains: String,
 }
@@ -72,29 +72,29 @@ pub(crate) struct DomainArgs {
 /// The word for all domains.
 const ALL: &str = "all";
 
-/// Clients that number their batches, in all domains.
+/// Producers of all domains.
 #[derive(Debug, clap::Args)]
 struct ProducerArgs {
-    /// How many clients that number their batches are known at the same time
+    /// The most clients that number their batches which the server remembers at once
     #[arg(long, env = "TALLY_PRODUCERS_MAX", value_name = "N", default_value = "100000")]
     producers_max: Given<u32>,
 
-    /// For how many days such a client is remembered while it stores nothing
+    /// For how many days the server remembers such a client after its last batch
     #[arg(long, env = "TALLY_PRODUCER_RETENTION_DAYS", value_name = "DAYS", default_value = "30")]
     producer_retention_days: Given<u32>,
 }
 
-/// The server's settings, as they were given, without those of its domains.
+/// The server's settings as given, without its domains'.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeArgs {
-    /// Where the server listens, for gRPC and HTTP; there is no TLS and no login on this port
+    /// Where to listen for gRPC and HTTP; this port has no TLS and no login
     #[arg(long, env = "LISTEN_ADDR", value_name = "HOST:PORT", default_value = "127.0.0.1:7777")]
     listen: Given<String>,
 
     #[command(flatten)]
     pub(crate) database: DatabaseArgs,
 
-    /// Whether the server brings the tables up to date when it starts: true or false
+    /// Whether to bring the tables up to date at start: true or false
     #[arg(long, env = "TALLY_MIGRATE", value_name = "BOOL", default_value = "true")]
     migrate: Given<bool>,
 
@@ -104,7 +104,7 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     producers: ProducerArgs,
 
-    /// How long a stop waits until what was taken is stored and answered
+    /// How long a stopping server may take to store and acknowledge what it accepted
     #[arg(long, env = "TALLY_DRAIN_TIMEOUT_MS", value_name = "MS", default_value = "30000")]
     drain_timeout_ms: Given<u64>,
 
@@ -136,14 +136,13 @@ pub(crate) struct Settings {
     pub(crate) log: LogSettings,
     /// The domains that are on.
     pub(crate) domains: Vec<(Domain, Box<dyn Configured>)>,
-    /// Grows with every version of the program that changes the database, whatever is on.
+    /// Grows with each migration of any domain, even of those that are off.
     pub(crate) version: i64,
 }
 
 // === impl DatabaseArgs ===
 
 impl DatabaseArgs {
-    /// The database itself, or none if it is wrong.
     pub(crate) fn url(&self, problems: &mut Problems) -> Option<DatabaseUrl> {
         let driver = self.driver(problems);
         database_url(problems, DATABASE_URL, &self.database_url, driver)
@@ -190,12 +189,9 @@ impl LogArgs {
 // === impl DomainArgs ===
 
 impl DomainArgs {
-    /// What its help says.
     pub(crate) fn help(known: &[Domain]) -> String {
         let names = names(known);
-        format!(
-            "Which domains are on: {ALL}, or some of these: {names}; one that is off has no tables"
-        )
+        format!("The domains to serve: {ALL}, or some of {names}; one that is off has no tables")
     }
 
     /// The domains that are on.
@@ -206,7 +202,7 @@ impl DomainArgs {
         }
         for unknown in chosen.iter().filter(|name| !known.iter().any(|one| one.name == **name)) {
             problems.add(format!(
-                "{}: \u{201c}{unknown}\u{201d}: there is no such domain: write {ALL}, or some of these: {}",
+                "{}: \u{201c}{unknown}\u{201d}: there is no such domain: write {ALL}, or some of {}",
                 name("domains"),
                 names(known)
             ));
@@ -223,18 +219,11 @@ fn names(domains: &[Domain]) -> String {
 
 impl ProducerArgs {
     fn check(&self, problems: &mut Problems) -> Terms {
+        let (max, days) = (&self.producers_max, &self.producer_retention_days);
         Terms {
-            producers_max: problems.within(
-                &name("producers-max"),
-                &self.producers_max,
-                0..=10_000_000,
-            ),
+            producers_max: problems.within(&name("producers-max"), max, 0..=10_000_000),
             // A worker that was silent for a day begins anew, so it is never forgotten before.
-            retention_days: problems.within(
-                &name("producer-retention-days"),
-                &self.producer_retention_days,
-                1..=36_500,
-            ),
+            retention_days: problems.within(&name("producer-retention-days"), days, 1..=36_500),
         }
     }
 }
@@ -243,9 +232,6 @@ impl ProducerArgs {
 
 impl ServeArgs {
     /// Checks these settings, and those of the domains that are on, which `matches` has.
-    ///
-    /// # Errors
-    /// All mistakes, by name.
     pub(crate) fn check(
         &self,
         known: &[Domain],
@@ -263,11 +249,10 @@ impl ServeArgs {
         matches: &ArgMatches,
         problems: &mut Problems,
     ) -> Option<Settings> {
-        let listen = problems.take("--listen (LISTEN_ADDR)", &self.listen);
-        let listen = listen.and_then(|listen| {
+        let listen = problems.take(LISTEN, &self.listen).and_then(|listen| {
             let wrong = |reason| {
                 problems.add(format!(
-                    "--listen (LISTEN_ADDR): \u{201c}{listen}\u{201d}: {reason}: write HOST:PORT, as in \
+                    "{LISTEN}: \u{201c}{listen}\u{201d}: {reason}: write HOST:PORT, as in \
                      127.0.0.1:7777 or [::1]:7777"
                 ));
             };
@@ -277,16 +262,18 @@ impl ServeArgs {
         let drain_timeout = problems.ms(&name("drain-timeout-ms"), &self.drain_timeout_ms);
         let log = self.log.check(problems);
         let producers = self.producers.check(problems);
-        let mut domains = Vec::new();
-        for domain in self.domains.check(known, problems) {
-            if let Some(configured) = (domain.check)(matches, producers, problems) {
-                domains.push((domain, configured));
-            }
-        }
+        let on = self.domains.check(known, problems).into_iter();
+        let domains: Vec<_> = on
+            .filter_map(|domain| Some((domain, (domain.check)(matches, producers, problems)?)))
+            .collect();
         let needed = domains.iter().map(|(_, configured)| configured.connections());
         let needed = needed.fold(Connections::default(), Connections::and);
         let database = self.database.check(needed, problems)?;
-        let version = Sets::of(known).version(dialect(&database.url));
+        let dialect = match &database.url {
+            DatabaseUrl::Sqlite(_) => Dialect::Sqlite,
+            DatabaseUrl::Postgres(url) => url.dialect(),
+        };
+        let version = Sets::of(known).version(dialect);
         let (listen, migrate, log) = (listen?, migrate?, log?);
         Some(Settings { listen, database, migrate, drain_timeout, log, domains, version })
     }
@@ -301,16 +288,7 @@ impl Settings {
     }
 }
 
-/// Which of the migrations a database has.
-fn dialect(url: &DatabaseUrl) -> Dialect {
-    match url {
-        DatabaseUrl::Sqlite(_) => Dialect::Sqlite,
-        DatabaseUrl::Postgres(url) => url.dialect(),
-    }
-}
-
-/// A database as it is opened: of the kind that the driver says, and with what libpq reads besides
-/// the URL.
+/// A database with the driver's dialect, and with what libpq reads besides the URL.
 pub(crate) fn database_url(
     problems: &mut Problems,
     flag: &str,
@@ -325,7 +303,7 @@ pub(crate) fn database_url(
     url.map_err(|error| problems.add(format!("{flag}: {error}"))).ok()
 }
 
-/// An address to listen on. Without a host, as in `:7777`, it is every address of this machine.
+/// An address to listen on: `:7777` is every address of this machine.
 fn host_and_port(listen: &str) -> Result<String, &'static str> {
     let (host, port) = listen.rsplit_once(':').ok_or("it has no port")?;
     if listen.contains("://") {

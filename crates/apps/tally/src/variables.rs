@@ -1,19 +1,18 @@
-//! Variables of the environment that look like settings, and are none.
+//! Environment variables that look like settings but are not.
 
 use std::collections::BTreeSet;
 
 use clap::{Arg, Command};
 
-/// What the names of settings begin with.
 const PREFIX: &str = "TALLY_";
 
-/// Stops a process at a point where a test wants it.
+/// Tests stop a process at a chosen point with it.
 const FAULT: &str = "TALLY_FAULT";
 
-/// How far off a name may be that is meant.
+/// How many letters a misspelled name may be off.
 const DISTANCE_MAX: usize = 3;
 
-/// The command, with variables that are empty as good as not set: files for containers have them.
+/// Treats empty variables as unset, because env files for containers have them.
 pub(crate) fn without_empty(command: Command) -> Command {
     let is_empty = |argument: &Arg| {
         argument.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty())
@@ -25,10 +24,7 @@ pub(crate) fn without_empty(command: Command) -> Command {
     })
 }
 
-/// Says in one line which variables are no settings, others than those below.
-///
-/// # Errors
-/// When a variable is called almost like a setting: each is named, with that setting.
+/// Lists unknown variables; those that resemble a setting are an error that names it.
 pub(crate) fn check(command: &Command) -> Result<Option<String>, String> {
     let arguments = command.get_subcommands().flat_map(Command::get_arguments);
     let known: BTreeSet<_> = arguments
@@ -53,8 +49,7 @@ pub(crate) fn check(command: &Command) -> Result<Option<String>, String> {
     match lines.as_slice() {
         [] if others.is_empty() => Ok(None),
         [] => Ok(Some(format!(
-            "no settings of Tally: {}; `tally help serve` and `tally help totals` list those that \
-             there are",
+            "no settings of Tally: {}; `tally help serve` and `tally help totals` list them all",
             others.join(", ")
         ))),
         [one] => Err(one.clone()),
@@ -62,8 +57,8 @@ pub(crate) fn check(command: &Command) -> Result<Option<String>, String> {
     }
 }
 
-/// The setting that is meant: a few letters off, with words missing at the end, or with the same
-/// words in another order; and all that without its domain.
+/// The setting that a name resembles, with or without its domain: a few letters are off, words are
+/// missing at the end, or in another order.
 fn nearest<'a>(name: &str, known: &'a BTreeSet<String>) -> Option<&'a str> {
     let words = |name: &str| {
         let mut words: Vec<_> = name.split('_').map(str::to_owned).collect();
@@ -74,7 +69,7 @@ fn nearest<'a>(name: &str, known: &'a BTreeSet<String>) -> Option<&'a str> {
         let is_cut = spelling.strip_prefix(name).is_some_and(|rest| rest.starts_with('_'));
         if is_cut || words(spelling) == words(name) { 1 } else { distance(name, spelling) }
     };
-    // That many letters off, a short name is another name.
+    // A short name with that many letters off is another name.
     let is_near = |off: usize, spelling: &str| {
         off <= DISTANCE_MAX && 2 * off <= spelling.len() - PREFIX.len()
     };
@@ -89,8 +84,8 @@ fn nearest<'a>(name: &str, known: &'a BTreeSet<String>) -> Option<&'a str> {
     near.min_by_key(|(off, ..)| *off).map(|(.., known)| known.as_str())
 }
 
-/// Whether this is meant for us. Kubernetes and Docker set variables for a service that is called
-/// `tally`, or `tally-…`: its address and its ports, and for a link its name and its environment.
+/// Whether a person set this. For a service called `tally` or `tally-…`, Kubernetes and Docker set
+/// its address, its ports, and a link's name and environment.
 fn is_ours(name: &str, value: &str) -> bool {
     let Some(rest) = name.strip_prefix(PREFIX) else { return false };
     let is_link = rest.ends_with("SERVICE_HOST")
@@ -103,7 +98,7 @@ fn is_ours(name: &str, value: &str) -> bool {
     name != FAULT && !is_link
 }
 
-/// How many letters must be put in, taken out or replaced (Levenshtein).
+/// The Levenshtein distance.
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<_> = (0..=b.len()).collect();
     for (at, letter) in (1..).zip(a.bytes()) {

@@ -1,4 +1,4 @@
-//! Times, as far as they can be sent.
+//! Times within the sendable range.
 
 use super::*;
 

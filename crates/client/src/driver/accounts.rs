@@ -1,4 +1,4 @@
-//! What became of the requests that the driver took.
+//! The outcome of the requests that the driver took.
 
 use tokio::sync::watch;
 
@@ -11,9 +11,8 @@ use crate::settings::Settings;
 pub(super) struct Accounts {
     progress: watch::Sender<Progress>,
     producer: String,
-    /// How many requests were taken.
     taken: u64,
-    /// How many batches were refused since requests were last acknowledged.
+    /// How many batches were refused since the last acknowledgement.
     pub(super) refusals: u32,
     pub(super) notices: Notices,
 }
@@ -32,7 +31,7 @@ impl Accounts {
         (accounts, progresses, troubles)
     }
 
-    /// Requests were taken, which a flush waits for.
+    /// Notes requests that were taken; a flush waits for this.
     pub(super) fn took(&mut self, requests: usize) {
         self.taken += requests as u64;
         self.progress.send_modify(|_| {});
@@ -42,7 +41,7 @@ impl Accounts {
     pub(super) fn settle(&mut self, settled: Settled) {
         if settled.acknowledged > 0 {
             self.refusals = 0;
-            self.notices.well();
+            self.notices.note(None);
         }
         if settled != Settled::default() {
             self.progress.send_modify(|progress| {
@@ -58,7 +57,7 @@ impl Accounts {
         }
     }
 
-    /// Acknowledged batches are missing from the server's database.
+    /// Notes acknowledged batches that are missing from the server's database.
     pub(super) fn lost(&self, batches: u64) {
         if batches > 0 {
             self.progress.send_modify(|progress| progress.batches_lost += batches);
@@ -72,7 +71,6 @@ impl Accounts {
         measure::connection(&self.producer, connection);
     }
 
-    /// Nothing changes any more.
     pub(super) fn close(&mut self, left: Settled) {
         self.settle(left);
         self.notices.given_up(left.in_doubt, left.dropped);
@@ -84,7 +82,6 @@ impl Accounts {
         });
     }
 
-    /// How many requests wait here, or are on their way.
     fn measure(&self) {
         let unsettled = self.taken.saturating_sub(self.progress.borrow().settled());
         measure::unsettled(&self.producer, unsettled);

@@ -1,8 +1,8 @@
 //! `Add` streams, for a server that speaks only `count.v1`.
 //!
-//! Such a stream is acknowledged as a whole once it is half-closed, so each carries one batch.
-//! If it breaks, the trailer `tally-counted` says how far it is counted. Without that, all of its
-//! requests are in doubt. They are not sent again: that could count them twice.
+//! Such a stream is acknowledged as a whole after its end, so each carries one batch. If it breaks,
+//! the trailer `tally-counted` says how much is counted; without it all is in doubt, and not sent
+//! again, because that could count it twice.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::progress::Connection;
 use crate::rows::Row;
 use crate::transport::causes;
 
-/// Sends one stream after the other until one fails.
+/// Sends streams until one fails.
 pub(super) async fn run<S: Source>(driver: &mut Driver<S>, channel: Channel) -> Ended {
     let mut client = CountServiceClient::new(channel);
     driver.connected(Connection::Add);
@@ -69,16 +69,16 @@ pub(super) async fn run<S: Source>(driver: &mut Driver<S>, channel: Channel) -> 
     }
 }
 
-/// What is certain of the rows of a stream that failed. The others are certainly not counted.
+/// What is certain about the rows of a failed stream. The others are not counted.
 fn settled(rows: u64, status: &Status) -> Settled {
     let Some(counted) = wire::number(status, COUNTED_TRAILER).filter(|counted| *counted <= rows)
     else {
-        // A server without the method has counted nothing, and neither has one without a connection.
+        // Without the method or a connection, nothing is counted.
         let is_uncounted = status.code() == Code::Unimplemented || is_unconnected(status);
         let in_doubt = if is_uncounted { 0 } else { rows };
         return Settled { in_doubt, ..Settled::default() };
     };
-    // For their times; the server does not say which.
+    // Refused for their times; the server does not say which.
     let mut rejected = wire::number(status, REFUSED_TRAILER).unwrap_or(0).min(counted);
     let acknowledged = counted - rejected;
     if status.code() == Code::InvalidArgument && counted < rows {
@@ -102,7 +102,7 @@ fn messages(
     })
 }
 
-/// Whether there was no connection to send anything by.
+/// Whether nothing could be sent because there was no connection.
 fn is_unconnected(status: &Status) -> bool {
     causes(status).any(<dyn std::error::Error>::is::<tonic::ConnectError>)
 }

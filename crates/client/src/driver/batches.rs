@@ -1,4 +1,4 @@
-//! The batches that the driver has: what is not numbered yet, what is, and where it is stored.
+//! The driver's batches: unnumbered, numbered, and in the spool.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -20,45 +20,43 @@ use crate::rows::{self, BatchLimits, Requests, Row};
 use crate::settings::Settings;
 use crate::spool::Stored;
 
-/// How long to wait before a full spool is tried again.
+/// How long to wait before retrying a full spool.
 const SPOOL_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Batches {
-    /// What was taken and is not numbered yet.
+    /// Taken, but not numbered yet.
     pub(super) carry: Requests,
     pub(super) ledger: Ledger,
     spool: Option<Store>,
     under_way: UnderWay,
-    /// How large a batch may be, as far as is known.
+    /// How large a batch may be, as far as known.
     pub(super) limits: BatchLimits,
-    /// Up to this batch, one is sent at a time, to find the one that the server refuses.
+    /// Send one batch at a time up to this one, to find the one that the server refuses.
     pub(super) careful_until: u64,
-    /// How many batches stay in memory although the spool has them.
+    /// How many batches stay in memory besides the spool.
     in_memory_max: usize,
     pub(super) endpoints: Arc<Endpoints>,
     pub(super) clock: AnyClock,
 }
 
-/// The spool, which has each batch before it is sent.
+/// The spool, which stores each batch before it is sent.
 struct Store {
     thread: SpoolThread,
-    /// The lease that is stored.
     lease: Option<Lease>,
-    /// When the spool is tried again, after it was full.
+    /// When to retry the spool after it was full.
     append_at: Option<Instant>,
-    /// The last of the batches that an earlier process has left, and how many they are, until all
-    /// are acknowledged.
+    /// The last of the batches that an earlier process left, and their number, until settled.
     left: Option<(u64, u64)>,
 }
 
-/// What is being done with requests, and undecided until it is done.
+/// Requests whose fate is undecided while this runs.
 enum UnderWay {
     Nothing,
-    /// The first of `carry` are written to the spool; the outcome says whether they are there.
+    /// Writing the first of `carry` to the spool; the outcome says whether they are there.
     Appending(usize, Arc<OnceLock<bool>>),
-    /// What was sent is taken out of the spool.
+    /// Removing sent batches from the spool.
     LettingGo,
-    /// The first of `carry` are sent by `Add`.
+    /// Sending the first of `carry` by `Add`.
     Adding(usize),
 }
 
@@ -85,7 +83,7 @@ impl Batches {
                     producer = settings.name,
                     folder = %dir.display(),
                     batches,
-                    "going on with the batches that an earlier process left in the spool"
+                    "continuing with the batches that an earlier process left in the spool"
                 );
             }
             let left = (batches > 0).then_some((recovered.next_sequence - 1, batches));
@@ -117,18 +115,16 @@ impl Batches {
         self.carry.is_empty() && self.ledger.pending() == 0
     }
 
-    /// When the spool is tried again, after it was full.
     pub(super) fn append_at(&self) -> Option<Instant> {
         self.spool.as_ref()?.append_at
     }
 
-    /// Stores what was taken, if there is a spool.
+    /// Stores what was taken in the spool, if there is one.
     pub(super) async fn store(&mut self, accounts: &mut Accounts) {
         while self.has_spool() && self.number(accounts).await {}
     }
 
-    /// Numbers a batch of what was taken, and stores it in the spool. False: there is nothing, or
-    /// no room.
+    /// Numbers a batch of what was taken, and stores it in the spool. False: nothing, or no room.
     pub(super) async fn number(&mut self, accounts: &mut Accounts) -> bool {
         if self.carry.is_empty() || self.append_at().is_some_and(|at| at > Instant::now()) {
             return false;
@@ -154,13 +150,13 @@ impl Batches {
         self.carry.drops.take_some();
         let rest = self.carry.rows.split_off(fitting);
         let rows = std::mem::replace(&mut self.carry.rows, rest);
-        // What cannot be sent soon need not stay in memory.
+        // Batches that are sent later stay in the spool only.
         let stays = !self.has_spool() || self.ledger.pending() < self.in_memory_max;
         self.ledger.push(fitting, stays.then_some(Requests { rows, drops }));
         true
     }
 
-    /// Reads a batch from the spool. None: the ledger has it.
+    /// Reads a batch from the spool. None: it is in the ledger.
     pub(super) async fn load(
         &mut self,
         sequence: u64,
@@ -170,7 +166,7 @@ impl Batches {
         if self.ledger.batch(sequence).is_none_or(|batch| batch.requests.is_some()) {
             return Ok(None);
         }
-        let stored = thread.read(sequence).await;
+        let stored = thread.call(move |spool| spool.read(sequence)).await;
         let count = match stored.map_err(|error| accounts.notices.spool(&error))? {
             Stored::Batch { rows, payload, .. } => {
                 match Requests::decode(&payload, &self.endpoints) {
@@ -178,7 +174,7 @@ impl Batches {
                     None => rows,
                 }
             }
-            // Each batch of a hole has a number, and must report something.
+            // Each batch of a hole has a number, so it must report something.
             Stored::Missing(missing) if sequence > missing.first => 1,
             Stored::Missing(missing) => missing.rows.saturating_sub(missing.last - missing.first),
         };
@@ -190,19 +186,19 @@ impl Batches {
         Ok(None)
     }
 
-    /// Stores the lease, if it has changed.
+    /// Stores a changed lease.
     pub(super) async fn store_lease(&mut self, accounts: &mut Accounts) -> Result<(), Status> {
         let Some(spool) = &mut self.spool else { return Ok(()) };
-        let lease = &self.ledger.lease;
-        if spool.lease.as_ref() != Some(lease) {
-            let stored = spool.thread.set_lease(lease.epoch, lease.claims.clone()).await;
+        let lease = self.ledger.lease.clone();
+        if spool.lease.as_ref() != Some(&lease) {
+            let Lease { epoch, claims } = lease.clone();
+            let stored = spool.thread.call(move |spool| spool.set_lease(epoch, &claims)).await;
             stored.map_err(|error| accounts.notices.spool(&error))?;
-            spool.lease = Some(lease.clone());
+            spool.lease = Some(lease);
         }
         Ok(())
     }
 
-    /// The server has said what it has.
     pub(super) fn heard(&mut self) {
         let at = self.ledger.heard(self.clock.micros());
         if let Some(spool) = &self.spool {
@@ -220,8 +216,7 @@ impl Batches {
         }
     }
 
-    /// The server refuses the first batch that is not acknowledged. False: nothing has changed, and
-    /// the batch is to be sent again.
+    /// The server refuses the first pending batch. False: send it again, unchanged.
     pub(super) async fn set_aside(
         &mut self,
         status: &Status,
@@ -236,9 +231,8 @@ impl Batches {
             Ok(None) => {}
             Err(_) => return Ok(false),
         }
-        // A time that is ahead by this machine's clock too did not come from a correct clock: the
-        // batches behind it do not wait for that day. Otherwise the clocks disagree, and nothing is
-        // lost until a person has set one of them.
+        // A time ahead of this machine's clock too is wrong: later batches do not wait for it. If
+        // only the server's clock is behind, nothing is lost until a person sets one of them.
         let latest = match reason {
             Reason::TimeAhead => self.clock.latest_micros(),
             _ => i64::MIN,
@@ -258,8 +252,7 @@ impl Batches {
         Ok(true)
     }
 
-    /// Whether a batch is larger than the server allows, because the server before it had larger
-    /// limits.
+    /// Whether a batch exceeds this server's limits because the server before had larger ones.
     fn is_large(&self, sequence: u64) -> bool {
         let requests = self.ledger.batch(sequence).and_then(|batch| batch.requests.as_ref());
         requests.is_some_and(|Requests { rows, drops }| {
@@ -267,7 +260,7 @@ impl Batches {
         })
     }
 
-    /// Goes on as a new producer, because this one's batches can no longer be told apart.
+    /// Goes on as a new producer because this one's batches can no longer be told apart.
     pub(super) async fn begin_anew(&mut self, anew: Anew, accounts: &mut Accounts) {
         let Anew { why, lost, missing } = anew;
         let now = self.clock.micros();
@@ -291,7 +284,7 @@ impl Batches {
                     let_go = taken_over.let_go;
                     accounts.settle(self.ledger.keep_only(keep_after, &taken_over.batches));
                 }
-                // The server refuses the old producer again, and this is tried again.
+                // The server will refuse the old producer again, which retries this.
                 Err(error) => {
                     accounts.notices.spool(&error);
                     return;
@@ -306,29 +299,29 @@ impl Batches {
         } else {
             settled = self.ledger.begin_anew(id);
         }
-        // The batches that an earlier process has left are in none of this one's sums.
+        // This process's sums do not include an earlier one's batches.
         accounts.notices.new_producer(&why, lost, settled.in_doubt.max(let_go), missing);
         accounts.settle(settled);
     }
 
-    /// The first of what was taken, to be sent by `Add`.
+    /// Takes the first rows to send by `Add`.
     pub(super) fn adding(&mut self, rows_max: usize) -> Arc<[Row]> {
         let rows = &self.carry.rows[..rows_max.min(self.carry.rows.len())];
         self.under_way = UnderWay::Adding(rows.len());
         rows.into()
     }
 
-    /// This many of them have come to an end; the others are still to be sent.
+    /// This many rows are settled; the others are still to be sent.
     pub(super) fn added(&mut self, rows: usize) {
         self.under_way = UnderWay::Nothing;
         self.carry.rows.drain(..rows);
     }
 
-    /// Gives everything up, and says what becomes of it.
+    /// Gives everything up, and returns its outcome.
     pub(super) fn give_up(&mut self) -> Settled {
         let (in_doubt, unsent) = self.ledger.give_up();
         let mut left = Settled::default();
-        // The next process finds what is in the spool, unless that is just letting it go.
+        // The next process finds what is in the spool, unless it is just being removed.
         let stays = self.has_spool() && !matches!(self.under_way, UnderWay::LettingGo);
         *if stays { &mut left.spooled } else { &mut left.in_doubt } += in_doubt;
         *if self.has_spool() { &mut left.spooled } else { &mut left.dropped } += unsent;
@@ -339,7 +332,7 @@ impl Batches {
                 let end = match outcome.get() {
                     Some(true) => &mut left.spooled,
                     Some(false) => &mut left.dropped,
-                    // The runtime went away meanwhile.
+                    // The runtime shut down meanwhile.
                     None => &mut left.in_doubt,
                 };
                 (*count as u64, end)
@@ -350,7 +343,6 @@ impl Batches {
         left
     }
 
-    /// Closes the spool. Nothing more is stored then.
     pub(super) async fn close(&mut self) {
         if let Some(spool) = &mut self.spool {
             spool.thread.close().await;

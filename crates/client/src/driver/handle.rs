@@ -1,4 +1,4 @@
-//! What a queue and a producer hold of the task that sends.
+//! The handle of the driver that queues and producers keep.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::progress::Progress;
 use crate::{CountedFile, clock};
 
-/// How long after its limit a close waits for a task that does not end.
+/// How long past its limit a close waits for a task that does not end.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
 
 pub(crate) struct DriverHandle {
@@ -22,13 +22,13 @@ pub(crate) struct DriverHandle {
 // === impl DriverHandle ===
 
 impl DriverHandle {
-    /// Sends what waits for at most this long.
+    /// Gives the driver this long to send what waits.
     pub(crate) fn close_within(&self, limit: Duration) {
         let at = clock::later(Instant::now(), limit);
         self.deadline.send_modify(|set| *set = Some(set.map_or(at, |set| set.min(at))));
     }
 
-    /// Waits until this is so, or never will be.
+    /// Waits until the condition holds, or never will.
     pub(crate) async fn wait(&self, mut so: impl FnMut(&Progress) -> bool) -> Progress {
         let mut progress = self.progress.clone();
         let waited = progress.wait_for(|progress| progress.finished || so(progress)).await;
@@ -36,8 +36,8 @@ impl DriverHandle {
         waited.unwrap_or_else(|_| *self.progress.borrow())
     }
 
-    /// Waits for the end of the task. It comes by itself at the limit, unless the task's runtime is
-    /// there and does not run. Outside of a runtime there is no clock to wait by.
+    /// Waits for the end of the task, which comes at the limit unless its runtime exists but does
+    /// not run. Outside a runtime there is no clock to wait by.
     pub(crate) async fn finished(&self, limit: Duration) {
         let end = self.wait(|_| false);
         if tokio::runtime::Handle::try_current().is_err() {

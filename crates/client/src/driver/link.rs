@@ -1,4 +1,4 @@
-//! The way to the server: how to connect, and how long to wait before trying again.
+//! The connection's target, time limits and pauses.
 
 use std::time::Duration;
 
@@ -8,20 +8,19 @@ use crate::random;
 use crate::settings::Settings;
 use crate::transport::Target;
 
-/// The longest wait for a server, or before the next attempt to connect, once the client closes.
+/// The longest wait for a server or a retry while closing.
 const CLOSING_PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// The longest pause after a batch was refused: those behind it may be good.
+/// The longest pause after a refused batch: later ones may be good.
 const REFUSED_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 pub(super) struct Link {
     pub(super) target: Target,
     pub(super) settings: Settings,
-    /// The time to close runs.
     pub(super) closing: bool,
-    /// The server has opened this client before, so it knows the protocol.
+    /// The server has opened this client before, so it speaks the protocol.
     pub(super) opened_once: bool,
-    /// How many attempts failed since the last success.
+    /// Failed attempts since the last success.
     pub(super) failures: u32,
 }
 
@@ -32,13 +31,11 @@ impl Link {
         Self { target, settings, closing: false, opened_once: false, failures: 0 }
     }
 
-    /// How long to wait for a server that usually may take this long: a silent one does not hold up
-    /// a process whose requests are in the spool.
+    /// The limit for a server's answer: shorter on closing, if requests are safe in the spool.
     pub(super) fn patience(&self, limit: Duration, batches: &Batches) -> Duration {
         if self.closing && batches.has_spool() { limit.min(CLOSING_PAUSE_MAX) } else { limit }
     }
 
-    /// The pause before the next attempt.
     pub(super) fn pause(&mut self) -> Duration {
         let max = self.settings.backoff_max;
         let max = if self.closing { max.min(CLOSING_PAUSE_MAX) } else { max };
@@ -47,7 +44,7 @@ impl Link {
         pause
     }
 
-    /// The pause after a batch was refused, from the second in a row.
+    /// The pause after a refused batch, from the second in a row.
     pub(super) fn refused_pause(&self, accounts: &mut Accounts) -> Option<Duration> {
         let doublings = accounts.refusals.checked_sub(1);
         accounts.refusals += 1;

@@ -1,4 +1,4 @@
-//! What is logged: one line when the server goes away and one when it is back, and no flood.
+//! Logging: one line when the server becomes unreachable and one when it is back, at limited rates.
 
 use std::time::Duration;
 
@@ -19,17 +19,17 @@ const REJECTED_INTERVAL: Duration = Duration::from_secs(10);
 pub(super) struct Notices {
     server: String,
     producer: String,
-    /// What was last logged of the connection, and when.
+    /// The last logged state of the connection, and when.
     last: Option<(Instant, Said)>,
-    /// When a person was last called for.
+    /// When a person was last asked to act.
     called: Option<Instant>,
-    /// It was logged that the server speaks only `count.v1`.
+    /// Logged that the server speaks only `count.v1`.
     said_add: bool,
-    /// When it was last logged that the spool fails.
+    /// When a failing spool was last logged.
     said_spool: Option<Instant>,
-    /// When it was last logged that the server refuses requests, and how many more since.
+    /// When refused requests were last logged, and how many came since.
     said_rejected: (Option<Instant>, u64),
-    /// What is wrong at the moment, for the handles.
+    /// The current trouble, for the handles.
     trouble: watch::Sender<Option<String>>,
 }
 
@@ -41,7 +41,7 @@ enum Said {
     Back,
 }
 
-/// Logs with the names of the server and the producer.
+/// Logs with the server and the producer.
 macro_rules! log {
     ($level:ident, $notices:ident, $($rest:tt)+) => {
         tracing::$level!(server = $notices.server, producer = $notices.producer, $($rest)+)
@@ -68,7 +68,8 @@ impl Notices {
         }
     }
 
-    fn note(&self, trouble: Option<String>) {
+    /// Notes what is wrong for the handles; None if nothing is.
+    pub(super) fn note(&self, trouble: Option<String>) {
         self.trouble.send_if_modified(|noted| {
             *noted != trouble && {
                 *noted = trouble;
@@ -86,7 +87,7 @@ impl Notices {
         let now = Instant::now();
         let due = self.last.is_none_or(|(at, said)| {
             let called = self.called.is_some_and(|called| now - called < INTERVAL);
-            // The same again is logged once.
+            // Log the same state once.
             said != says && (now - at >= INTERVAL || needs_a_person && !called)
         });
         if !due {
@@ -108,19 +109,13 @@ impl Notices {
                  until the clocks are set"
             );
         } else {
-            log!(error, self, error, code, "Tally refuses this client; it goes on trying");
+            log!(error, self, error, code, "Tally refuses this client, which keeps trying");
         }
     }
 
-    /// The batches that an earlier process has left are settled. If they were not counted, that was
-    /// logged.
+    /// The batches of an earlier process are settled. Uncounted ones were logged.
     pub(super) fn recovered(&self, batches: u64) {
-        log!(info, self, batches, "all that was left in the spool is settled");
-    }
-
-    /// Nothing is wrong any more.
-    pub(super) fn well(&self) {
-        self.note(None);
+        log!(info, self, batches, "all batches left in the spool are settled");
     }
 
     pub(super) fn back(&mut self, connection: Connection) {
@@ -140,16 +135,16 @@ impl Notices {
 
     pub(super) fn new_producer(&self, why: &str, lost: bool, in_doubt: u64, batches_lost: u64) {
         let rest = match lost {
-            true => "what it has lost is lost, and the rest goes on under a new id",
+            true => "those batches are lost, and the rest continues under a new id",
             false => {
-                "going on under a new id. What was sent and not acknowledged is in doubt, and is \
+                "continuing under a new id. Sent but unacknowledged requests are in doubt, and are \
                  not sent again"
             }
         };
         log!(error, self, in_doubt, batches_lost, "{why}; {rest}");
     }
 
-    /// The spool has failed, such as when it is full.
+    /// The spool failed, for example because it is full.
     pub(super) fn spool(&mut self, error: &str) -> Status {
         let now = Instant::now();
         if self.said_spool.is_none_or(|at| now - at >= INTERVAL) {
@@ -159,7 +154,7 @@ impl Notices {
         Status::data_loss(error)
     }
 
-    /// Logged once in a while, with the requests since the last time.
+    /// Logs at a limited rate, with the sum since the last time.
     pub(super) fn rejected(&mut self, sequence: u64, requests: u64, status: &Status) {
         let error = describe(status);
         self.note(Some(error.clone()));
@@ -195,7 +190,7 @@ impl Notices {
     }
 }
 
-/// Whether trying again will hardly help by itself.
+/// Whether retrying will hardly help by itself.
 fn needs_a_person(code: Code) -> bool {
     use Code::{InvalidArgument, NotFound, PermissionDenied, Unauthenticated, Unimplemented};
     matches!(code, Unauthenticated | PermissionDenied | Unimplemented | InvalidArgument | NotFound)

@@ -21,15 +21,14 @@ use crate::rows::{self, BatchLimits, Names};
 /// A stream that lasted this long counts as healthy, however it ended.
 const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 
-/// How long to wait for the end of a stream once everything on it is acknowledged.
+/// How long to wait for the end of a stream after its last acknowledgement.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// An open stream.
 pub(super) struct Stream {
     messages: mpsc::UnboundedSender<proto::RecordRequest>,
     answers: Streaming<producers::Acknowledgement>,
     since: Instant,
-    /// Since when the server owes an acknowledgement.
+    /// Since when an acknowledgement is due.
     silent_since: Instant,
     /// How many batches may be in flight.
     window: u64,
@@ -38,14 +37,14 @@ pub(super) struct Stream {
     sent: u64,
     /// Something was acknowledged on this stream.
     acknowledged: bool,
-    /// It can name no more endpoints: once its batches are acknowledged, another one is opened.
+    /// No more endpoints can be named: open another stream once all batches are acknowledged.
     full: bool,
 }
 
-/// Why the server has ended a stream.
+/// Why the server ended a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// None that this client treats specially.
+    /// No special treatment.
     Other,
     Forgotten,
     InUse,
@@ -57,7 +56,6 @@ pub(super) enum Reason {
 // === impl Stream ===
 
 impl Stream {
-    /// Opens a stream.
     pub(super) async fn open<S: Source>(
         driver: &mut Driver<S>,
         channel: Channel,
@@ -101,7 +99,7 @@ impl Stream {
         let settled = batches.ledger.opened(opened.epoch, committed_sequence)?;
         batches.settle(settled, &mut driver.accounts);
         batches.heard();
-        // From here on the earlier claims may be forgotten, and not before.
+        // Only now may the earlier claims be forgotten.
         batches.store_lease(&mut driver.accounts).await.map_err(broken)?;
         batches.ledger.begin_stream();
         driver.link.opened_once = true;
@@ -109,7 +107,7 @@ impl Stream {
         Ok(Self::new(driver, messages, answers, &opened))
     }
 
-    /// A stream within the server's limits and this client's.
+    /// Applies the limits of the server and of this client.
     fn new<S: Source>(
         driver: &mut Driver<S>,
         messages: mpsc::UnboundedSender<proto::RecordRequest>,
@@ -141,7 +139,6 @@ impl Stream {
         }
     }
 
-    /// Uses the stream until it ends.
     pub(super) async fn run<S: Source>(mut self, driver: &mut Driver<S>) -> Ended {
         loop {
             if let Err(ended) = self.fill(driver).await {
@@ -150,7 +147,7 @@ impl Stream {
             let in_flight = self.sent - driver.batches.ledger.acknowledged();
             let is_done = driver.is_done();
             if is_done || self.full && in_flight == 0 {
-                // With a spool, the next process comes back as the same producer.
+                // With a spool, the next process continues as the same producer.
                 if is_done && !driver.batches.has_spool() {
                     let files = driver.counted_files.get().cloned().unwrap_or_default();
                     self.send(Kind::Done(proto::Done { files }));
@@ -158,7 +155,7 @@ impl Stream {
                 self.finish(driver.link.settings.open_timeout).await;
                 return if is_done { Ended::Done } else { Ended::Reopen };
             }
-            // A spool takes what the server does not take yet.
+            // The spool takes requests even if the server does not.
             let may_take = (in_flight < self.window && !self.full) || driver.batches.has_spool();
             let append_at = driver.batches.append_at();
             let limit = driver.link.settings.acknowledge_timeout;
@@ -188,7 +185,7 @@ impl Stream {
         let _ = self.messages.send(proto::RecordRequest { kind: Some(kind) });
     }
 
-    /// Sends what the window allows: first what is numbered, then what is new.
+    /// Sends what the window allows: numbered batches first, then new ones.
     async fn fill<S: Source>(&mut self, driver: &mut Driver<S>) -> Result<(), Ended> {
         let Driver { batches, accounts, .. } = driver;
         batches.store(accounts).await;
@@ -258,14 +255,14 @@ impl Stream {
         let acknowledged = batches.ledger.acknowledged();
         let in_flight = self.sent.saturating_sub(acknowledged);
         let reason = Reason::of(&status);
-        // A producer that had stored nothing may begin again. The answer to Open says whether it may.
+        // A producer without stored batches may begin again; the answer to Open decides.
         let begins = reason == Reason::Forgotten && acknowledged == 0;
         if let Some(anew) = anew(driver, reason).filter(|_| !begins) {
             return Err(Ended::Anew(anew));
         }
         let refuses = matches!(reason, Reason::InvalidBatch | Reason::Limit | Reason::TimeAhead);
         if refuses && in_flight > 1 {
-            // The one that is refused shows when they are sent one at a time.
+            // Sending one at a time shows which one is refused.
             driver.batches.careful_until = self.sent;
             return Err(Ended::Reopen);
         }
@@ -280,12 +277,12 @@ impl Stream {
         let Self { messages, mut answers, .. } = self;
         drop(messages);
         let end = async { while let Ok(Some(_)) = answers.message().await {} };
-        // Everything is acknowledged: how the stream ends does not matter.
+        // Everything is acknowledged, so the way the stream ends does not matter.
         let _ = tokio::time::timeout(open_timeout.min(FINISH_TIMEOUT), end).await;
     }
 }
 
-/// Why the driver has to go on as a new producer, if it has to.
+/// Whether and why the driver must go on as a new producer.
 fn anew<S: Source>(driver: &Driver<S>, reason: Reason) -> Option<Anew> {
     let ledger = &driver.batches.ledger;
     let (why, missing) = match reason {

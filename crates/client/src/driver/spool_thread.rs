@@ -11,10 +11,10 @@ use crate::error::ConnectError;
 use crate::random::ProducerId;
 use crate::spool::{Error, Options, Recovered, Spool, Stored};
 
-/// The longest wait when there is nothing to do.
+/// The longest wait without anything to do.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// The pause before a refused sync is tried again.
+/// The pause before retrying a failed sync.
 const SYNC_PAUSE: Duration = Duration::from_secs(1);
 
 /// Log a failing disk at most this often.
@@ -22,9 +22,8 @@ const SYNC_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 type Task = Box<dyn FnOnce(&mut Spool) + Send>;
 
-/// The thread that has the files.
 pub(crate) struct SpoolThread {
-    /// None: nothing more is to be done.
+    /// None once the spool is closing.
     tasks: Option<Sender<Task>>,
     /// Ends when the files are closed.
     ended: oneshot::Receiver<()>,
@@ -33,16 +32,16 @@ pub(crate) struct SpoolThread {
 /// What a new producer takes over from the one before.
 #[derive(Default)]
 pub(crate) struct TakenOver {
-    /// The number that each of its batches had, and whether that one was damaged, in order.
+    /// The old number of each of its batches, and whether it was damaged, in order.
     pub(crate) batches: Vec<(u64, bool)>,
-    /// How many requests and drops it does not take over.
+    /// Requests and drops that it does not take over.
     pub(crate) let_go: u64,
 }
 
 // === impl SpoolThread ===
 
 impl SpoolThread {
-    /// Opens the spool, and says what an earlier process left there.
+    /// Opens the spool, and returns what an earlier process left.
     pub(crate) async fn open(
         dir: PathBuf,
         options: Options,
@@ -66,14 +65,13 @@ impl SpoolThread {
         Ok((Self { tasks: Some(tasks), ended }, recovered))
     }
 
-    /// Closes the files once every task that was begun is done.
+    /// Closes the files after all begun tasks.
     pub(crate) async fn close(&mut self) {
         self.tasks = None;
         let _ = (&mut self.ended).await;
     }
 
-    /// Stores a batch. Once begun, it is done even if the future is dropped; `outcome` says whether
-    /// the batch is stored.
+    /// Stores a batch, even if the future is dropped; `outcome` then says whether it is stored.
     pub(crate) async fn append(
         &self,
         sequence: u64,
@@ -89,12 +87,7 @@ impl SpoolThread {
         .await
     }
 
-    /// Reads a batch back.
-    pub(crate) async fn read(&self, sequence: u64) -> Result<Stored, String> {
-        self.call(move |spool| spool.read(sequence)).await
-    }
-
-    /// Every batch up to this one is committed, as was heard at this time.
+    /// Every batch up to this one is committed, as heard at this time.
     pub(crate) fn acknowledge(&self, sequence: u64, at_micros: Option<i64>) {
         self.tell(move |spool| {
             spool.set_acknowledged_at(at_micros);
@@ -104,13 +97,8 @@ impl SpoolThread {
         });
     }
 
-    /// Stores the epoch and the claims of the producer's lease.
-    pub(crate) async fn set_lease(&self, epoch: u64, claims: Vec<u64>) -> Result<(), String> {
-        self.call(move |spool| spool.set_lease(epoch, &claims)).await
-    }
-
-    /// Becomes another producer, which has the batches after `keep_after`, in order. Of damaged
-    /// batches side by side it has one, whose payload `as_dropped` makes of their requests.
+    /// Becomes another producer with the batches after `keep_after`. Adjacent damaged ones become
+    /// one batch, with the payload that `as_dropped` makes of their requests.
     pub(crate) async fn begin_anew(
         &self,
         id: ProducerId,
@@ -136,7 +124,8 @@ impl SpoolThread {
         .await
     }
 
-    async fn call<T: Send + 'static>(
+    /// Runs a task on the thread, even if the future is dropped.
+    pub(crate) async fn call<T: Send + 'static>(
         &self,
         task: impl FnOnce(&mut Spool) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, String> {
@@ -150,7 +139,7 @@ impl SpoolThread {
 
     fn tell(&self, task: impl FnOnce(&mut Spool) + Send + 'static) {
         if let Some(tasks) = &self.tasks {
-            // If the thread is gone, the caller sees that no answer comes.
+            // Without the thread, the caller gets no answer, which is an error.
             let _ = tasks.send(Box::new(task));
         }
     }
@@ -186,7 +175,7 @@ fn work(
                 }
                 let Err(error) = spool.sync() else { continue };
                 let now = Instant::now();
-                // The sync stays overdue until the disk takes it.
+                // The sync stays due until the disk takes it.
                 not_before = Some(now + SYNC_PAUSE);
                 if said.is_none_or(|at| now.duration_since(at) >= SYNC_LOG_INTERVAL) {
                     said = Some(now);

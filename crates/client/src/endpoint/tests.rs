@@ -1,4 +1,4 @@
-//! The methods of HTTP.
+//! HTTP methods.
 
 use super::*;
 

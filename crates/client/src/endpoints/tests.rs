@@ -1,4 +1,4 @@
-//! Endpoints: found by every thread, and never more than there is room for.
+//! Endpoints: found by every thread, within the limit.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What a closure sees of a request: everything but its body.
+//! What a closure sees of a request.
 
 /// A request without its body. The fields are those of [`http::request::Parts`].
 #[derive(Debug, Clone, Copy)]
@@ -6,14 +6,13 @@
 pub struct Head<'r> {
     /// The method of HTTP; gRPC is a POST.
     pub method: &'r http::Method,
-    /// The URI as the service sees it. A router that is nested in another sees it without the
-    /// prefix; [`path`](Self::path) has it.
+    /// The URI; in a nested router without the prefix, which [`path`](Self::path) has.
     pub uri: &'r http::Uri,
     /// The version of HTTP.
     pub version: http::Version,
     /// The headers.
     pub headers: &'r http::HeaderMap,
-    /// What the server and the layers outside of this one know of the request.
+    /// What the server and outer layers know of the request.
     pub extensions: &'r http::Extensions,
 }
 
@@ -30,8 +29,8 @@ impl<'r> Head<'r> {
         }
     }
 
-    /// The path without the query, as the client sent it: with the feature `axum` also within
-    /// nested routers, where the URI lacks the prefix. Empty for CONNECT in HTTP/1.
+    /// The path without the query, as the client sent it; with the feature `axum` even within
+    /// nested routers. Empty for CONNECT in HTTP/1.
     #[must_use]
     pub fn path(self) -> &'r str {
         self.original_uri().path()
@@ -45,8 +44,8 @@ impl<'r> Head<'r> {
         self.uri
     }
 
-    /// The route that axum matched, with the prefixes of all routers that it is nested in.
-    /// `None` where none is known yet, and without the feature `axum`.
+    /// The route that axum matched, with the prefixes of outer routers. `None` if none is known
+    /// yet, or without the feature `axum`.
     #[must_use]
     pub fn route(self) -> Option<&'r str> {
         #[cfg(feature = "axum")]
@@ -67,8 +66,7 @@ impl<'r> Head<'r> {
     }
 }
 
-/// Whether a content type is `application/grpc`, `-web` or `-web-text`, with any parameter or
-/// suffix.
+/// Whether this is `application/grpc`, `-web` or `-web-text`, with any parameter or suffix.
 fn is_grpc(content_type: &[u8]) -> bool {
     const GRPC: &[u8] = b"application/grpc";
     let Some((start, rest)) = content_type.split_at_checked(GRPC.len()) else {

@@ -1,4 +1,4 @@
-//! What is counted, and under which path.
+//! Which requests are counted, and under which path.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,8 +11,7 @@ use crate::{Method, Queue};
 type PathFn = dyn for<'r> Fn(Head<'r>) -> Option<Cow<'r, str>> + Send + Sync;
 type SkipFn = dyn for<'r> Fn(Head<'r>) -> bool + Send + Sync;
 
-/// What a layer does with a request. All clones of a layer and its services share one, so that
-/// a clone of a service, which axum makes for every request, costs one reference count.
+/// What a layer does with a request. Clones share it, because axum clones services per request.
 #[derive(Clone)]
 pub(super) struct Rules {
     queue: Queue,
@@ -21,25 +20,24 @@ pub(super) struct Rules {
     pub(super) raw_path: bool,
     /// Not empty.
     pub(super) unmatched: Arc<str>,
-    /// How many requests had no route, until one has: whether a layer sees any route at all.
+    /// Requests without a route, until one has a route.
     routeless: Arc<AtomicU32>,
 }
 
-/// This many requests without a route, and none with one, are a mistake.
+/// After this many requests without a route, warn.
 const ROUTELESS: u32 = 100;
 
-/// Nothing is left to find out. Threads that looked before may still add to it.
+/// The question is settled. Threads that looked earlier may still add to this.
 const KNOWN: u32 = 1 << 31;
 
-/// What helps then.
 const HINT: &str = if cfg!(feature = "axum") {
-    "Only axum 0.8 tells routes, and only to a layer that is put there by Router::layer; elsewhere \
-     say CountLayer::path or CountLayer::raw_path"
+    "Only axum 0.8 provides routes, and only to layers added with Router::layer; otherwise use \
+     CountLayer::path or CountLayer::raw_path"
 } else {
-    "Enable the feature `axum` of tally-client, or say CountLayer::path or CountLayer::raw_path"
+    "Enable the feature `axum` of tally-client, or use CountLayer::path or CountLayer::raw_path"
 };
 
-/// Counts a request without its path when a closure panics on it, so that the sum stays exact.
+/// Counts a request without its path if a closure panics, so the sum stays exact.
 struct OnPanic<'r> {
     rules: &'r Rules,
     method: Method,

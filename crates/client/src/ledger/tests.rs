@@ -10,7 +10,7 @@ fn rows(count: usize) -> Vec<Row> {
     vec![Row { endpoint: Endpoint(0), time_us: 86_400_000_000 }; count]
 }
 
-/// Numbers a batch of so many requests.
+/// Numbers a batch of this many requests.
 fn push(ledger: &mut Ledger, count: usize) -> u64 {
     ledger.push(count, Some(Requests { rows: rows(count), drops: Drops::default() }))
 }
@@ -80,7 +80,7 @@ fn only_the_requests_that_are_too_late_are_set_aside() {
     assert_eq!(ledger.committed(1).expect("sent").acknowledged, 2);
 }
 
-/// What the server has said of one stream says nothing of those before it.
+/// The server's word on one stream does not apply to earlier streams.
 #[test]
 fn what_is_in_doubt_is_what_no_stream_has_told() {
     let send = |ledger: &mut Ledger, batches: u64| {
@@ -95,7 +95,7 @@ fn what_is_in_doubt_is_what_no_stream_has_told() {
     assert_eq!((ledger.concluded(1).expect("sent").acknowledged, ledger.doubtful()), (1, 1));
     ledger.begin_stream();
     send(&mut ledger, 2);
-    // It breaks off, and the next one is ended by the server.
+    // This stream breaks, and the server ends the next one.
     ledger.begin_stream();
     send(&mut ledger, 1);
     assert_eq!((ledger.concluded(2).expect("sent").acknowledged, ledger.doubtful()), (1, 5));
@@ -117,7 +117,7 @@ fn a_restored_database_is_seen() {
     assert_eq!((requests(&ledger, 1).rows.len(), ledger.next_sequence()), (1, 2));
 }
 
-/// What happens to a ledger.
+/// A step of a ledger.
 #[derive(Debug, Clone)]
 enum Step {
     Push(usize),
@@ -140,7 +140,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever happens, every row comes to one end or is pending, and no number is used twice
+    /// In every order of steps, each row has one end or is pending, and no number is used twice
     /// under one id.
     #[test]
     fn every_row_comes_to_one_end(steps in proptest::collection::vec(step(), 0..200)) {

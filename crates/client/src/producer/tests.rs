@@ -1,4 +1,4 @@
-//! What a caller gives is taken, or given back.
+//! Every row is taken or given back.
 
 use futures_util::FutureExt as _;
 
@@ -8,9 +8,9 @@ fn rows(count: usize) -> Vec<Row> {
     vec![Row { endpoint: Endpoint(0), time_us: 0 }; count]
 }
 
-/// A producer and the side that the driver takes from.
+/// A producer and the driver's side of it.
 async fn producer() -> (Producer, watch::Sender<Slot>) {
-    // Nothing listens there; the driver takes from a slot of its own.
+    // No server listens; the driver takes from a slot of its own.
     let builder = Producer::builder("http://127.0.0.1:1");
     let mut producer = builder.connect().await.expect("a producer");
     producer.slot = watch::Sender::default();

@@ -9,7 +9,7 @@ use crate::driver;
 use crate::error::ConnectError;
 use crate::settings::{Settings, common_settings};
 
-/// Sets a [`Queue`] up; [`Queue::builder`] makes it, and [`connect`](Self::connect) starts the queue.
+/// Sets a [`Queue`] up; [`Queue::builder`] makes it.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct QueueBuilder {
@@ -31,27 +31,25 @@ impl QueueBuilder {
 
     common_settings!();
 
-    /// How many requests wait at most to be sent, from 1; each takes 16 bytes. Besides them,
-    /// [`batches_in_flight_max`](Self::batches_in_flight_max) and one further batch are kept
-    /// until they are acknowledged. Default: 1,000,000, which is 16 MB.
+    /// Requests waiting in the queue, from 1, 16 bytes each. Up to
+    /// [`batches_in_flight_max`](Self::batches_in_flight_max) + 1 batches are kept besides, until
+    /// they are acknowledged. Default: 1,000,000, which is 16 MB.
     pub fn queue_requests_max(mut self, requests: usize) -> Self {
         self.queue_requests_max = requests.clamp(1, u32::MAX as usize);
         self
     }
 
-    /// How long requests are gathered before a batch of them is sent, unless there are many,
-    /// or a flush or a close waits. It bounds how often the sending task is woken. 0 sends at
-    /// once. Default: 50 ms.
+    /// How long to gather requests for a batch, unless there are many or a flush or a close waits.
+    /// Bounds how often the sending task wakes. 0 sends at once. Default: 50 ms.
     pub fn linger(mut self, linger: Duration) -> Self {
         self.linger = linger;
         self
     }
 
-    /// Starts the queue. It connects in the background, and goes on trying when the server is
-    /// away: see [`Queue::ready`].
+    /// Starts the queue, which connects in the background and keeps trying: [`Queue::ready`].
     ///
     /// # Errors
-    /// When a setting cannot be used, or this is not within a tokio runtime.
+    /// A setting cannot be used, or this is not within a tokio runtime.
     pub async fn connect(self) -> Result<Queue, ConnectError> {
         let Self { settings, queue_requests_max, linger } = self;
         driver::start(settings.clone(), |driver, endpoints| {

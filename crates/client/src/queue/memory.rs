@@ -1,4 +1,4 @@
-//! A queue that sends nothing.
+//! The in-memory queue.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,20 +14,18 @@ use crate::settings::{ENDPOINTS_MAX, Settings};
 /// How many requests wait before they are added up.
 const REQUESTS_MAX: usize = 100_000;
 
-/// No endpoint of such a queue has a number as high as this.
+/// An exclusive limit for this queue's endpoints.
 const NUMBERS_MAX: u32 = 2 * ENDPOINTS_MAX as u32;
 
-/// What was added up, by the number of the endpoint.
+/// Counts by the endpoint's number.
 #[derive(Default)]
 pub(super) struct Memory(Mutex<Vec<u64>>);
 
-/// The parts of such a queue.
 pub(super) fn shared() -> Shared {
     let settings = Settings::new("");
     Shared::new(&settings, REQUESTS_MAX, Arc::new(Endpoints::new(ENDPOINTS_MAX)), None)
 }
 
-/// What was counted, by name.
 pub(super) fn counts(shared: &Shared) -> BTreeMap<(Method, String), u64> {
     let mut named = BTreeMap::new();
     if shared.driver.is_none() {
@@ -43,12 +41,12 @@ pub(super) fn counts(shared: &Shared) -> BTreeMap<(Method, String), u64> {
 // === impl Memory ===
 
 impl Memory {
-    /// Adds up what waits, which makes room for this one.
+    /// Adds up what waits, to make room for this one.
     pub(super) fn record(&self, shards: &Shards, row: Row) -> Result<(), Refusal> {
         loop {
             let _counts = self.add_up(shards);
             match shards.record(row) {
-                // Other threads were faster.
+                // Other threads took the room.
                 Err(Refusal::Full) => {}
                 recorded => return recorded,
             }
@@ -58,7 +56,7 @@ impl Memory {
     fn add_up(&self, shards: &Shards) -> MutexGuard<'_, Vec<u64>> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for row in shards.take(REQUESTS_MAX, 0).rows {
-            // Another queue's endpoint is unknown here, and counted where those are.
+            // Another queue's endpoint counts as the last resort.
             let at = Some(row.endpoint.0).filter(|at| *at < NUMBERS_MAX);
             let at = at.unwrap_or(Endpoints::LAST_RESORT) as usize;
             if counts.len() <= at {

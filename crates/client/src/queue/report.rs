@@ -1,4 +1,4 @@
-//! What has become of the requests of a queue.
+//! The outcome of a queue's requests.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -7,7 +7,7 @@ use super::{Queue, memory};
 use crate::Method;
 use crate::progress::Connection;
 
-/// What has become of the requests of a queue. Always:
+/// The outcome of a queue's requests. Always:
 /// `recorded = acknowledged + dropped + rejected + in_doubt + spooled + queued`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -16,27 +16,24 @@ pub struct Report {
     pub recorded: u64,
     /// Committed in the server's database, each exactly once.
     pub acknowledged: u64,
-    /// Taken, and dropped before they were sent because the time to close was over.
+    /// Taken, but unsent when the time to close was over.
     pub dropped: u64,
-    /// Refused by the server, and not counted: they break a rule. The server is told that they
-    /// were dropped.
+    /// Refused by the server because they break a rule; reported to it as dropped.
     pub rejected: u64,
-    /// Sent, and impossible to tell whether they are counted. They are not sent again, so they
-    /// are never counted twice.
+    /// Sent without a known outcome, and not sent again, so never counted twice.
     pub in_doubt: u64,
-    /// Kept in the spool's file, for the next process.
+    /// Left in the spool for the next process.
     pub spooled: u64,
     /// Waiting, or on their way.
     pub queued: u64,
-    /// Not taken, and noted as dropped: there was no room, or the queue was closed.
+    /// Not taken because there was no room or the queue was closed, and noted as dropped.
     pub refused: u64,
     /// Not counted on purpose, such as health checks.
     pub skipped: u64,
-    /// How many of the dropped and refused ones were reported to the server.
+    /// Dropped and refused requests that were reported to the server.
     pub drops_reported: u64,
-    /// How many acknowledged batches are gone: the server's database went back to an earlier
-    /// state, or is another one. Their requests are in
-    /// [`acknowledged`](Self::acknowledged), as far as this process recorded them.
+    /// Acknowledged batches missing from the server's database: it went back to an earlier state,
+    /// or is another one. Their requests remain in [`acknowledged`](Self::acknowledged).
     pub batches_lost: u64,
     /// Whether there is a connection, and what is spoken.
     pub connection: Connection,
@@ -45,11 +42,11 @@ pub struct Report {
 // === impl Queue ===
 
 impl Queue {
-    /// What has become of the requests so far.
+    /// The outcome so far.
     #[must_use]
     pub fn stats(&self) -> Report {
         let shared = self.shared();
-        // First how far they came, then how many there are: no more can have come than are.
+        // Read the progress first: it can never exceed the counts read after it.
         let progress =
             shared.driver.as_ref().map(|driver| *driver.progress.borrow()).unwrap_or_default();
         let counts = shared.shards.counts();
@@ -69,8 +66,7 @@ impl Queue {
         }
     }
 
-    /// What is wrong at the moment, in words for a person: why there is no connection, or why the
-    /// server refused requests. The same is logged.
+    /// Why there is no connection, or why the server refused requests, for people. Also logged.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         self.shared().driver.as_ref()?.trouble.borrow().clone()
@@ -82,7 +78,7 @@ impl Queue {
         memory::counts(self.shared())
     }
 
-    /// How often an endpoint is in [`counts`](Self::counts).
+    /// The count of an endpoint in [`counts`](Self::counts).
     #[must_use]
     pub fn count(&self, method: Method, path: &str) -> u64 {
         self.counts().get(&(method, path.to_owned())).copied().unwrap_or(0)
@@ -92,8 +88,7 @@ impl Queue {
 // === impl Report ===
 
 impl Report {
-    /// How many requests are not known to be counted, and will not be sent any more. What is in a
-    /// spool's files is not among them: the next process sends it.
+    /// Requests not known to be counted, which no process will send; so without `spooled`.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.dropped + self.rejected + self.in_doubt + self.refused

@@ -1,4 +1,4 @@
-//! One shard: a chunk that is written to, and a list of full ones; and what was dropped.
+//! One shard: the current chunk, the full ones, and the drops.
 
 use std::collections::VecDeque;
 
@@ -6,17 +6,17 @@ use crate::rows::{Drops, Row};
 
 #[derive(Default)]
 pub(super) struct Shard {
-    /// The newest requests. There is memory for a chunk.
+    /// The newest requests, with memory for a chunk.
     current: Vec<Row>,
-    /// How long `current` may become before anything has to be looked at: its room is reserved.
+    /// How long `current` may become: this room is reserved.
     limit: usize,
     full: VecDeque<Vec<Row>>,
     full_rows: usize,
     pub(super) taken: u64,
     pub(super) dropped: u64,
-    /// How many requests were refused and noted as dropped.
+    /// How many requests were noted as dropped.
     pub(super) refused: u64,
-    /// Those of them that are still to be reported.
+    /// Drops that are still to be reported.
     pub(super) noted: Drops,
     pub(super) closed: bool,
 }
@@ -24,7 +24,7 @@ pub(super) struct Shard {
 // === impl Shard ===
 
 impl Shard {
-    /// A shard with memory for one chunk and for a list of this many.
+    /// Allocates one chunk and a list for this many.
     pub(super) fn new(chunk_rows: usize, chunks: usize) -> Self {
         let (current, full) = (Vec::with_capacity(chunk_rows), VecDeque::with_capacity(chunks));
         Self { current, full, ..Self::default() }
@@ -35,18 +35,17 @@ impl Shard {
         self.current.is_empty() && self.full.is_empty()
     }
 
-    /// How many requests came.
     pub(super) fn recorded(&self) -> u64 {
         self.taken + self.dropped + (self.full_rows + self.current.len()) as u64
     }
 
-    /// How many requests may come without anything being looked at.
+    /// How many requests fit into the reserved room.
     #[inline]
     pub(super) fn free(&self) -> usize {
         self.limit - self.current.len()
     }
 
-    /// Adds a request to a shard that is free. True: there was nothing before.
+    /// Adds a request to reserved room. True: the shard was empty.
     #[inline]
     pub(super) fn push(&mut self, row: Row) -> bool {
         let was_empty = self.is_empty();
@@ -54,7 +53,7 @@ impl Shard {
         was_empty
     }
 
-    /// Makes the shard free for as many requests as `reserve` grants. False: for none.
+    /// Reserves room for as many requests as `reserve` grants. False: none.
     pub(super) fn make_free(
         &mut self,
         chunk_rows: usize,
@@ -71,7 +70,6 @@ impl Shard {
         granted > 0
     }
 
-    /// No more requests come.
     pub(super) fn close(&mut self) {
         self.limit = self.current.len();
         self.closed = true;
@@ -94,13 +92,12 @@ impl Shard {
         })
     }
 
-    /// Drops the requests that wait in a shard that is closed.
+    /// Drops the waiting requests of a closed shard.
     pub(super) fn drop_all(&mut self) {
         self.dropped += (self.full_rows + self.current.len()) as u64;
         (self.full_rows, self.full, self.current, self.limit) = Default::default();
     }
 
-    /// Notes a request that is not taken.
     pub(super) fn refuse(&mut self, row: Row) {
         self.noted.add_rows(&[row]);
         self.refused += 1;

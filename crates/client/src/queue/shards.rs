@@ -1,10 +1,8 @@
-//! Where requests wait: one shard for each few threads, so that recording touches nothing that
-//! another thread writes.
+//! Where requests wait: one shard per few threads, so recording threads share no cache line.
 //!
-//! A shard has a chunk that it writes to and a list of full ones. Room is reserved from the
-//! queue's limit a chunk at a time, and chunks are used again, so a request costs a lock that
-//! no other thread holds and 16 bytes of writing. The lock is one that takes a single atomic
-//! operation: it is held for some nanoseconds, and a thread that records goes elsewhere when it is.
+//! A shard has a current chunk and a list of full ones. Room is reserved a chunk at a time, and
+//! chunks are reused, so a request costs an uncontended lock of one atomic operation and 16 bytes
+//! of writing. A thread that finds its shard's lock held goes to another shard.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,51 +16,45 @@ use super::shard::Shard;
 use crate::error::Refusal;
 use crate::rows::{Drops, Requests, Row};
 
-/// How many shards there are at most.
 const SHARDS_MAX: usize = 32;
 
-/// How many requests a chunk has: 8 KiB.
+/// Requests in a chunk: 8 KiB.
 const CHUNK_ROWS: usize = 512;
 
-/// How often a lock is tried before the thread yields, and then before it pauses: a thread
-/// that holds one for this long was descheduled.
+/// How often to try a lock before yielding, and then before pausing: its holder is descheduled.
 const SPINS: u32 = 64;
 const YIELDS: u32 = 64;
 
-/// How long a pause is.
 const LOCK_PAUSE: Duration = Duration::from_micros(50);
 
 thread_local! {
-    /// This thread's number, from 1: which shard it records in. 0 before it has one.
+    /// This thread's number, which picks its shard; 0 before it has one.
     static THREAD: Cell<usize> = const { Cell::new(0) };
 }
 
-/// How many threads have a number.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
-/// The requests that wait.
 pub(crate) struct Shards {
     shards: Box<[Padded]>,
-    /// How many requests may come that no shard has reserved room for.
+    /// How many requests no shard has reserved room for.
     room: AtomicUsize,
     max: usize,
     chunk_rows: usize,
-    /// Chunks to be used again.
+    /// Chunks for reuse.
     spares: Mutex<Vec<Vec<Row>>>,
-    /// The driver has found nothing to take, and waits to be woken.
+    /// The driver found nothing to take, and waits for a wake-up.
     sleeping: AtomicBool,
     pub(crate) work: Notify,
-    /// Take what is there, without waiting for more.
+    /// Take what waits, without gathering more.
     pub(crate) hurry: Notify,
     /// There is room again.
     pub(crate) roomy: Notify,
 }
 
-/// On cache lines of its own. Processors fetch them in pairs.
+/// On its own cache lines, which processors fetch in pairs.
 #[repr(align(128))]
 struct Padded(TryLock<Shard>);
 
-/// What has become of the requests so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) recorded: u64,
@@ -76,7 +68,7 @@ pub(crate) struct Counts {
 impl Shards {
     pub(crate) fn new(max: usize, batch_rows_max: usize) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        // More than can run at a time, so that two seldom have the same.
+        // More shards than running threads, so two threads rarely share one.
         let count = (4 * threads).next_power_of_two().min(SHARDS_MAX);
         let chunk_rows = (max / (4 * count)).clamp(1, CHUNK_ROWS.min(batch_rows_max));
         let shard = || {
@@ -112,8 +104,7 @@ impl Shards {
         Ok(())
     }
 
-    /// A shard, preferably this thread's: a lock holder may be descheduled, so the other shards are
-    /// tried before waiting.
+    /// This thread's shard, or another unlocked one: a lock holder may be descheduled.
     #[inline]
     fn lock_any(&self) -> Locked<'_, Shard> {
         let (at, mask) = (thread_number(), self.shards.len() - 1);
@@ -122,7 +113,7 @@ impl Shards {
         }
         for other in at + 1..=at + mask {
             if let Some(shard) = self.shards[other & mask].0.try_lock() {
-                // Two threads have the same one: this one moves.
+                // Two threads share a shard: this one moves.
                 THREAD.set(other);
                 return shard;
             }
@@ -142,7 +133,7 @@ impl Shards {
             } else if attempts < SPINS + YIELDS {
                 std::thread::yield_now();
             } else {
-                // Also when the system prefers this thread to the one that holds the lock.
+                // Sleep even if the system prefers this thread to the one that holds the lock.
                 std::thread::sleep(LOCK_PAUSE);
             }
         }
@@ -153,8 +144,7 @@ impl Shards {
         if shard.closed {
             return Err(Refusal::Closed);
         }
-        // Other shards may have reserved room that they do not use: a quarter of the queue's at most,
-        // which is not worth a search in all of them.
+        // Other shards may hold unused room, a quarter of the queue's at most: not worth a search.
         if !shard.make_free(self.chunk_rows, |rows| self.reserve(rows), || self.spare()) {
             return Err(Refusal::Full);
         }
@@ -169,14 +159,13 @@ impl Shards {
         Ok(())
     }
 
-    /// Notes a request that was not taken as dropped.
     pub(crate) fn refuse(&self, row: Row) {
         self.lock_any().refuse(row);
         // Drops are reported even if nothing else is.
         self.wake();
     }
 
-    /// Waits until there is something to take, or a drop to tell, or the queue is closed.
+    /// Waits for requests, drops to report, or the close.
     pub(crate) async fn wait_for_work(&self) {
         self.sleeping.store(true, Ordering::SeqCst);
         if !self.is_empty() || self.is_closed() {
@@ -197,7 +186,7 @@ impl Shards {
         self.lock(0).closed
     }
 
-    /// Takes about this many requests, beginning with this shard, and all drops.
+    /// Takes about this many requests, starting with this shard, and all drops.
     pub(crate) fn take(&self, rows_max: usize, from: usize) -> Requests {
         let mut chunks = Vec::new();
         let mut count = 0;
@@ -220,8 +209,7 @@ impl Shards {
         Requests { rows, drops }
     }
 
-    /// Takes no more requests. The first shard is the last to be closed: when it is, no other
-    /// one takes any.
+    /// Takes no more requests. The first shard closes last: once it is closed, all are.
     pub(crate) fn close(&self) {
         for at in (0..self.shards.len()).rev() {
             self.lock(at).close();
@@ -251,13 +239,12 @@ impl Shards {
         counts
     }
 
-    /// How many requests each shard has recorded: a moment that
-    /// [`has_passed`](Self::has_passed) can be asked about.
+    /// How many requests each shard has recorded: a moment for [`has_passed`](Self::has_passed).
     pub(crate) fn moment(&self) -> Vec<u64> {
         (0..self.shards.len()).map(|at| self.lock(at).recorded()).collect()
     }
 
-    /// Whether everything that was recorded before a moment has been taken or dropped.
+    /// Whether everything recorded before a moment is taken or dropped.
     pub(crate) fn has_passed(&self, moment: &[u64]) -> bool {
         let passed = |(at, recorded): (usize, &u64)| {
             let shard = self.lock(at);
@@ -266,9 +253,9 @@ impl Shards {
         moment.iter().enumerate().all(passed)
     }
 
-    /// As much room as is there, up to this.
+    /// Reserves up to this much room.
     fn reserve(&self, rows: usize) -> usize {
-        // When there is none, as for a long time when nothing is sent, nothing is written.
+        // Without room, for example during a long outage, do not write.
         if self.room.load(Ordering::SeqCst) == 0 {
             return 0;
         }
@@ -279,7 +266,7 @@ impl Shards {
     }
 
     fn spare(&self) -> Vec<Row> {
-        // A thread that records does not wait for another one's memory.
+        // A recording thread does not wait for another one's memory.
         let spare = self.spares.try_lock().ok().and_then(|mut spares| spares.pop());
         spare.unwrap_or_else(|| Vec::with_capacity(self.chunk_rows))
     }
@@ -287,7 +274,7 @@ impl Shards {
     fn recycle(&self, mut chunk: Vec<Row>) {
         chunk.clear();
         let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
-        // A burst leaves no more behind than a batch or so.
+        // Keep about one batch after a burst.
         if spares.len() < 4 * self.shards.len() {
             spares.push(chunk);
         }
@@ -295,15 +282,14 @@ impl Shards {
 
     #[inline]
     fn wake(&self) {
-        // The driver says that it sleeps before it looks at the shards for the last time, and both
-        // sides hold the shard's lock in between: one of the two sees the other.
+        // The driver sets `sleeping` before its last look, and both sides hold the shard's lock in
+        // between, so one sees the other.
         if self.sleeping.load(Ordering::SeqCst) && self.sleeping.swap(false, Ordering::SeqCst) {
             self.work.notify_one();
         }
     }
 }
 
-/// This thread's number.
 #[inline]
 fn thread_number() -> usize {
     match THREAD.get() {

@@ -1,5 +1,5 @@
-//! The side of a queue that the driver takes from, and what it reports of the queue. It takes no
-//! more than can be sent, because what waits in the queue can still be dropped.
+//! The driver's side of a queue, and what it reports. It takes only what can be sent, because
+//! waiting requests can still be dropped.
 
 use std::convert::Infallible;
 use std::sync::atomic::Ordering;
@@ -16,7 +16,7 @@ use crate::measure;
 use crate::rows::Requests;
 use crate::settings::Settings;
 
-/// How often to report what the queue has done while nothing is taken.
+/// How often to report while nothing is taken.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Log dropped requests at most this often.
@@ -27,17 +27,17 @@ pub(super) struct QueueSource {
     producer: Arc<str>,
     batch_rows_max: usize,
     linger: Duration,
-    /// When the requests that wait have been gathered for long enough.
+    /// When the waiting requests have been gathered for long enough.
     gathered_at: Option<Instant>,
-    /// Many were taken the last time: the next ones are not gathered first.
+    /// The last take was large: do not gather before the next.
     many: bool,
     /// Which shard comes first.
     first: usize,
-    /// The queue is closed, and the last was taken.
+    /// The queue is closed, and everything was taken.
     ended: bool,
 }
 
-/// What was reported of a queue.
+/// What was reported so far.
 #[derive(Default)]
 pub(super) struct Reported {
     measured: Counts,
@@ -62,7 +62,7 @@ impl QueueSource {
         }
     }
 
-    /// Waits until there is something to take, and it has been gathered for long enough.
+    /// Waits for requests, and gathers more of them.
     async fn gather(&mut self) {
         let shards = &self.shared.shards;
         shards.wait_for_work().await;
@@ -86,7 +86,7 @@ impl Source for QueueSource {
             let requests = self.shared.shards.take(self.batch_rows_max, self.first);
             self.first = self.first.wrapping_add(1);
             self.many = requests.rows.len() >= self.batch_rows_max / 2;
-            // Drops from now on are in the report alone.
+            // Later drops are in the report alone.
             self.ended = closed && requests.rows.is_empty();
             self.shared.report_to(&self.producer, false);
             if !requests.is_empty() {
@@ -99,7 +99,7 @@ impl Source for QueueSource {
     fn close(&mut self) -> u64 {
         self.shared.shards.abandon();
         self.shared.report_to(&self.producer, true);
-        // The queue has them in its own account.
+        // The queue accounts for them.
         0
     }
 
@@ -117,7 +117,7 @@ impl Source for QueueSource {
 // === impl Shared ===
 
 impl Shared {
-    /// Brings the metrics up to date, and logs drops: some of the time, and all of them at the end.
+    /// Updates the metrics, and logs drops: at a limited rate, and all of them at the end.
     fn report_to(&self, producer: &str, ends: bool) {
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         let Reported { measured, skipped, logged } = &mut *reported;
@@ -138,15 +138,7 @@ impl Shared {
         }
         *logged = (dropped, Some(Instant::now()));
         let requests = unlogged;
-        if ends {
-            tracing::warn!(
-                producer,
-                requests,
-                "requests were dropped: the queue was full, or closed before they were sent"
-            );
-        } else {
-            tracing::warn!(producer, requests, "the queue is full: requests were dropped");
-        }
+        tracing::warn!(producer, requests, "requests were dropped: the queue was full or closed");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is random, and how far.
+//! The shape and the range of random values.
 
 use super::*;
 

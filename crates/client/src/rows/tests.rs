@@ -1,4 +1,4 @@
-//! Batches: how they are cut and encoded.
+//! How batches are cut and encoded.
 
 use proptest::prelude::*;
 use prost::Message as _;
@@ -38,7 +38,7 @@ fn an_endpoint_is_named_once_on_a_stream() {
 }
 
 proptest! {
-    /// What fits is within every limit, and as much as fits is taken.
+    /// A batch is within every limit, and as large as they allow.
     #[test]
     fn what_fits_is_within_the_limits(
         requests in proptest::collection::vec((0..40_usize, any::<i32>()), 1..300),

@@ -1,4 +1,4 @@
-//! What a server takes as a name.
+//! The name within the server's limits.
 
 use super::*;
 

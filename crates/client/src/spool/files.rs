@@ -7,19 +7,14 @@ use std::path::{Path, PathBuf};
 use super::Error;
 use super::state::State;
 
-/// Locked for as long as the spool is open. It has the process id of who locked it last.
+/// Locked while the spool is open. Contains the process id of the last owner.
 const LOCK: &str = "lock";
 
-/// The state.
 const STATE: &str = "state";
-
-/// The state while it is written.
 const STATE_NEW: &str = "state.new";
-
-/// How the name of a segment ends.
 const SEGMENT: &str = ".segment";
 
-/// A directory that is locked for us.
+/// A directory that this process has locked.
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
@@ -38,7 +33,7 @@ pub(super) struct SegmentFile {
 // === impl Directory ===
 
 impl Directory {
-    /// Makes the directory if it is not there, and locks it.
+    /// Makes the directory if necessary, and locks it.
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
         create(path).map_err(Error::io("make the directory", path))?;
         let file = path.join(LOCK);
@@ -61,7 +56,7 @@ impl Directory {
                 return Err(Error::Io { action: "lock", path: file, source });
             }
         }
-        // For the message of the next one; a full disk is no reason to stop here.
+        // For the message of the next process; a full disk does not matter here.
         let _ = lock.set_len(0);
         let _ = writeln!(lock, "{}", std::process::id());
         Ok(Self { path: path.to_owned(), lock })
@@ -75,7 +70,7 @@ impl Directory {
         self.path.join(STATE)
     }
 
-    /// The segments in order of generation and sequence. What has another name is not ours.
+    /// The segments in order of generation and sequence, ignoring other names.
     pub(super) fn segments(&self) -> Result<Vec<SegmentFile>, Error> {
         let mut segments = Vec::new();
         for entry in fs::read_dir(&self.path).map_err(Error::io("list", &self.path))? {
@@ -90,8 +85,7 @@ impl Directory {
         Ok(segments)
     }
 
-    /// Puts the state in the place of the one before: after a crash one of them is there. It is
-    /// the new one once [`sync`](Self::sync) has returned.
+    /// Replaces the state atomically; durable once the directory is synced.
     pub(super) fn put_state(&self, state: &State) -> Result<(), Error> {
         let (new, path) = (self.path.join(STATE_NEW), self.state_path());
         let written = write_synced(&new, &state.encode()).and_then(|()| {
@@ -103,11 +97,6 @@ impl Directory {
         written
     }
 
-    /// Has the disk write the names of the files.
-    pub(super) fn sync(&self) -> Result<(), Error> {
-        sync_directory(&self.path)
-    }
-
     /// Removes what a crash in [`put_state`](Self::put_state) may have left.
     pub(super) fn remove_half_written(&self) -> Result<(), Error> {
         remove(&self.path.join(STATE_NEW))
@@ -115,14 +104,13 @@ impl Directory {
 }
 
 impl Drop for Directory {
-    /// To close the file is not enough: a child that another thread has forked a moment ago
-    /// has it open too, until its `exec`.
+    /// Closing the file is not enough: a just forked child holds it too until its `exec`.
     fn drop(&mut self) {
         let _ = self.lock.unlock();
     }
 }
 
-/// The name of a segment. Numbers have all their digits, so that names sort as they do.
+/// The name of a segment, with all digits, so names sort like numbers.
 pub(super) fn segment_path(directory: &Path, generation: u64, first: u64) -> PathBuf {
     directory.join(format!("{generation:020}-{first:020}{SEGMENT}"))
 }
@@ -136,7 +124,7 @@ fn parse(name: &str) -> Option<(u64, u64)> {
     Some((number(generation)?, number(first)?)).filter(|(_, first)| *first > 0)
 }
 
-/// The size of a file that is there; an error when it is something else than a file.
+/// The size of an existing file; an error if it is not a regular file.
 pub(super) fn regular(path: &Path) -> Result<Option<u64>, Error> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
@@ -146,7 +134,7 @@ pub(super) fn regular(path: &Path) -> Result<Option<u64>, Error> {
     }
 }
 
-/// Cuts a file to this length. Without any, removes it; it may be gone already.
+/// Cuts a file to this length; removes it at 0. It may be missing.
 pub(super) fn cut(path: &Path, bytes: u64) -> Result<(), Error> {
     if bytes == 0 {
         return remove(path);
@@ -155,7 +143,7 @@ pub(super) fn cut(path: &Path, bytes: u64) -> Result<(), Error> {
     file.and_then(|file| file.set_len(bytes)).map_err(Error::io("cut the end off", path))
 }
 
-/// Removes a file, which may be gone already.
+/// Removes a file, which may be missing.
 pub(super) fn remove(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -176,7 +164,7 @@ fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     file.sync_all().map_err(Error::io("sync", path))
 }
 
-/// Has the disk write the names in a directory.
+/// Syncs the names in a directory.
 pub(super) fn sync_directory(path: &Path) -> Result<(), Error> {
     #[cfg(unix)]
     File::open(path).and_then(|it| it.sync_all()).map_err(Error::io("sync", path))?;
@@ -185,7 +173,7 @@ pub(super) fn sync_directory(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// How files are made: for their owner only.
+/// Options that make files for their owner only.
 pub(super) fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
@@ -193,7 +181,7 @@ pub(super) fn options() -> OpenOptions {
     options.clone()
 }
 
-/// Makes a directory and those above it, for their owner only, and has the disk write them.
+/// Makes a directory and its parents for their owner only, and syncs them.
 fn create(path: &Path) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|found| found.is_dir()) {
         return Ok(());
@@ -206,7 +194,7 @@ fn create(path: &Path) -> io::Result<()> {
     builder.create(path)?;
     for made in missing {
         let parent = made.parent().filter(|it| !it.as_os_str().is_empty());
-        // Some directories above cannot be opened, only passed through.
+        // Some parents can be passed through, but not opened.
         let _ = sync_directory(parent.unwrap_or(Path::new(".")));
     }
     Ok(())

@@ -14,17 +14,15 @@ use super::record::{
 use super::scan::Entry;
 use super::{Error, Fsync, Options};
 
-/// A segment that is there.
 #[derive(Debug)]
 pub(super) struct Segment {
     /// Its first sequence, as in its name.
     pub(super) first: u64,
     /// The position before its first record.
     pub(super) before: Position,
-    /// Its records, in order.
     pub(super) entries: Vec<Entry>,
     pub(super) bytes: u64,
-    /// The disk may not have all of it.
+    /// Not synced.
     pub(super) dirty: bool,
 }
 
@@ -35,17 +33,17 @@ pub(super) struct Log {
     pub(super) options: Options,
     pub(super) identity: Identity,
     pub(super) segments: VecDeque<Segment>,
-    /// The last segment, when it has been written to.
+    /// The last segment, once this process has written to it.
     active: Option<File>,
     /// The last segment takes no more.
     pub(super) sealed: bool,
     /// The position after the last batch.
     pub(super) last: Position,
-    /// Since when something waits for the disk.
+    /// When the first unsynced batch was appended.
     unsynced_since: Option<Instant>,
-    /// The disk may not have the names of all segments.
+    /// The names of some segments are not synced.
     directory_dirty: bool,
-    /// Cut this file to this length: a failed append has left more and could not take it back.
+    /// Cut this file to this length, after a failed append that could not be undone.
     repair: Option<(PathBuf, u64)>,
 }
 
@@ -72,7 +70,6 @@ impl Log {
         }
     }
 
-    /// How many bytes the segments have on the disk.
     pub(super) fn bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.bytes).sum()
     }
@@ -87,7 +84,7 @@ impl Log {
         self.active = None;
     }
 
-    /// Whether a batch fits: [`Error::TooLarge`] says never, [`Error::Full`] not now.
+    /// Whether a batch fits: [`Error::TooLarge`] means never, [`Error::Full`] not now.
     pub(super) fn room_for(&self, payload: &[u8]) -> Result<(), Error> {
         let (header, bytes_max) = (SEGMENT_HEADER_BYTES as u64, self.options.bytes_max);
         let record = (RECORD_HEADER_BYTES + payload.len()) as u64;
@@ -113,8 +110,7 @@ impl Log {
             })
     }
 
-    /// Adds a batch, with the fsync that the options ask for. On an error nothing was added.
-    /// Says whether a segment was begun for it.
+    /// Adds a batch and syncs if due. True: it began a segment. An error adds nothing.
     pub(super) fn append(&mut self, rows: u64, payload: &[u8]) -> Result<bool, Error> {
         self.room_for(payload)?;
         self.repair()?;
@@ -128,7 +124,7 @@ impl Log {
             _ => (after.sequence, SEGMENT_HEADER_BYTES as u64),
         };
         if new && self.segments.back().is_some_and(|last| last.first == first) {
-            // One without records, which takes none.
+            // An empty one, sealed: replace it.
             files::remove(&self.path(first))?;
             self.segments.pop_back();
         }
@@ -156,7 +152,7 @@ impl Log {
         Ok(new)
     }
 
-    /// Writes to the end of the file, and has the disk write it if that is asked for.
+    /// Appends to the file, and syncs if due.
     fn write(&mut self, new: bool, path: &Path, offset: u64, bytes: &[u8]) -> Result<File, Error> {
         let active = self.active.take_if(|_| !new);
         let mut file = match active {
@@ -180,7 +176,7 @@ impl Log {
             if !due {
                 return Ok(());
             }
-            // After a failure it is not known what the disk has of the segment.
+            // After a failed sync, the segment's state on the disk is unknown.
             file.sync_data().map_err(Error::io("sync", path)).inspect_err(|_| self.seal())?;
             self.sync_others()
         });
@@ -189,14 +185,14 @@ impl Log {
             Err(error) => {
                 drop(file);
                 self.repair = Some((path.to_owned(), if new { 0 } else { offset }));
-                // If it does not work, the next append tries again and says so.
+                // After a failure, the next append retries and reports it.
                 let _ = self.repair();
                 Err(error)
             }
         }
     }
 
-    /// Takes back what a failed append has left.
+    /// Undoes a failed append.
     fn repair(&mut self) -> Result<(), Error> {
         if let Some((path, bytes)) = &self.repair {
             files::cut(path, *bytes)?;
@@ -205,15 +201,13 @@ impl Log {
         Ok(())
     }
 
-    /// Has the disk write everything.
     pub(super) fn sync(&mut self) -> Result<(), Error> {
         self.repair()?;
         self.sync_others()
     }
 
-    /// Has the disk write the segments that it may not have, and their names. When it cannot,
-    /// the next record goes to a new segment: what the system does with the pages of a failed
-    /// write is not defined.
+    /// Syncs dirty segments and their names. After a failure the next record goes to a new segment,
+    /// because the state of pages after a failed write is undefined.
     fn sync_others(&mut self) -> Result<(), Error> {
         let result = (|| {
             for at in 0..self.segments.len() {
@@ -238,7 +232,6 @@ impl Log {
         result
     }
 
-    /// When `sync` should be called.
     pub(super) fn sync_due(&self) -> Option<Instant> {
         match self.options.fsync {
             Fsync::Interval(interval) => self.unsynced_since?.checked_add(interval),
@@ -246,7 +239,7 @@ impl Log {
         }
     }
 
-    /// The segment that a batch is in, and the position after that segment.
+    /// The segment of a batch, and the position after it.
     pub(super) fn segment_of(&self, sequence: u64) -> Option<(&Segment, Position)> {
         let at =
             self.segments.partition_point(|it| it.before.sequence < sequence).checked_sub(1)?;
@@ -258,15 +251,13 @@ impl Log {
         self.segments.get(at).map_or(self.last, |next| next.before)
     }
 
-    /// How many segments from the front have nothing but acknowledged batches and are not
-    /// written to.
+    /// How many segments from the front have only acknowledged batches and are not written to.
     pub(super) fn removable(&self, acknowledged: u64) -> usize {
         let ends = (1..=self.segments.len()).map(|at| self.before(at).sequence);
         let done = ends.take_while(|end| *end <= acknowledged).count();
         done.min(self.segments.len() - usize::from(!self.sealed && !self.segments.is_empty()))
     }
 
-    /// Removes segments from the front.
     pub(super) fn remove(&mut self, segments: usize) -> Result<(), Error> {
         for _ in 0..segments {
             let Some(first) = self.segments.front() else { break };
@@ -276,7 +267,6 @@ impl Log {
         Ok(())
     }
 
-    /// Removes everything.
     pub(super) fn remove_all(&mut self) -> Result<(), Error> {
         self.seal();
         self.remove(self.segments.len())?;

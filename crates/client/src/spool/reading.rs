@@ -9,10 +9,10 @@ use super::record::{Place, RECORD_HEADER_BYTES, RecordHeader, crc};
 use super::scan::Entry;
 use super::{Error, Missing, Stored};
 
-/// Reads a batch, or says in which hole it is.
+/// Reads a batch, or returns the hole it is in.
 pub(super) fn read(log: &Log, sequence: u64) -> Result<Stored, Error> {
     let Some((segment, after)) = log.segment_of(sequence) else {
-        // Before the first segment, or there is none: nothing of it is left.
+        // Before the first segment, or there is none.
         let last = log.before(0).sequence;
         return Ok(Stored::Missing(Missing { first: sequence, last, rows: 0 }));
     };
@@ -33,7 +33,7 @@ pub(super) fn read(log: &Log, sequence: u64) -> Result<Stored, Error> {
     })
 }
 
-/// The payload, if the record is still what it was.
+/// The payload, if the record is unchanged.
 fn payload(path: &Path, expected: &RecordHeader, place: Place) -> io::Result<Option<Vec<u8>>> {
     let mut record = vec![0; RECORD_HEADER_BYTES + expected.length as usize];
     let read = File::open(path).and_then(|mut file| {

@@ -2,24 +2,20 @@
 
 use crc32fast::Hasher;
 
-/// The version of the format that is written, and the newest that is read.
+/// The version written, and the newest one read.
 pub(super) const VERSION: u32 = 1;
 
-/// The magic, the version and their checksum: the same in every version of the format.
+/// The magic, the version and their checksum, in every version of the format.
 const PREAMBLE_BYTES: usize = 16;
 
-/// What a segment begins with.
 pub(super) const SEGMENT_HEADER_BYTES: usize = 68;
-
-/// What a record begins with.
 pub(super) const RECORD_HEADER_BYTES: usize = 44;
 
-/// The largest payload. It bounds what a damaged file can make a reader allocate.
+/// Bounds what a damaged file can make a reader allocate.
 pub(super) const PAYLOAD_BYTES_MAX: u32 = 64 << 20;
 
 const SEGMENT_MAGIC: [u8; 8] = *b"TALLYSEG";
 
-/// What a header turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decoded<T> {
     Intact(T),
@@ -27,34 +23,30 @@ pub(super) enum Decoded<T> {
     Newer(u32),
 }
 
-/// A place in the row of batches: after this sequence, and after this number of rows in all.
+/// A position between batches: after this sequence, and this number of rows in all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Position {
     pub(super) sequence: u64,
     pub(super) rows: u64,
 }
 
-/// Whose batches they are, and under which numbering.
+/// The owner of the batches, and their numbering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity {
     pub(super) producer_id: [u8; 16],
-    /// Counts the numberings of a spool: a new producer's batches are in files of their own.
+    /// Counts the numberings of a spool; each new producer's batches are in new files.
     pub(super) generation: u64,
-    /// Each record begins with it. It is random, so that a payload whose content somebody else
-    /// chooses cannot contain what looks like a record.
+    /// Begins each record. Random, so that no payload can imitate a record.
     pub(super) salt: u64,
 }
 
-/// The header of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SegmentHeader {
     pub(super) identity: Identity,
-    /// The position before the segment's first record.
     pub(super) before: Position,
 }
 
-/// Where a record is: its checksum covers this, so that a record counts only where it was
-/// written.
+/// Where a record is. Its checksum covers this, so a record counts only where it was written.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
     pub(super) salt: u64,
@@ -64,27 +56,23 @@ pub(super) struct Place {
     pub(super) offset: u64,
 }
 
-/// The header of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RecordHeader {
     /// The position after this batch.
     pub(super) after: Position,
-    /// The rows of this batch.
     pub(super) rows: u64,
-    /// The size of the payload.
     pub(super) length: u32,
     pub(super) payload_crc: u32,
 }
 
-/// Reads numbers one after the other, little-endian. The caller has checked how many bytes there
-/// are.
+/// Reads little-endian numbers. The caller has checked the length.
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 pub(super) fn crc(bytes: &[u8]) -> u32 {
     crc32fast::hash(bytes)
 }
 
-/// The part of a file that every version of the format has.
+/// The beginning of a file in every version of the format.
 pub(super) fn preamble(magic: [u8; 8]) -> Vec<u8> {
     let mut bytes = [&magic[..], &VERSION.to_le_bytes()].concat();
     bytes.extend(crc(&bytes).to_le_bytes());
@@ -96,7 +84,7 @@ pub(super) fn put(bytes: &mut Vec<u8>, numbers: &[u64]) {
     bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
 }
 
-/// Reads the first `length` bytes, which begin with the preamble and end with a checksum.
+/// Reads a block of `length` bytes: a preamble, a body and a checksum.
 pub(super) fn block<T>(
     magic: [u8; 8],
     bytes: &[u8],
@@ -125,8 +113,7 @@ pub(super) fn block<T>(
 // === impl Position ===
 
 impl Position {
-    /// The position after one more batch, or nothing when a number ends. The largest number is
-    /// no sequence, so that there is always a next one to name.
+    /// The position after one more batch, unless a number ends. The largest is no sequence.
     pub(super) fn next(self, rows: u64) -> Option<Self> {
         let sequence = self.sequence.checked_add(1).filter(|next| *next < u64::MAX)?;
         Some(Self { sequence, rows: self.rows.checked_add(rows)? })
@@ -152,7 +139,7 @@ impl SegmentHeader {
     }
 }
 
-/// The first `length` bytes without the checksum that ends them, and the checksum.
+/// Splits a block of `length` bytes into its content and its checksum.
 fn split_crc(bytes: &[u8], length: usize) -> Option<(&[u8], u32)> {
     let (body, check) = bytes.get(..length)?.split_at(length - 4);
     Some((body, Reader(check).u32()))
@@ -170,7 +157,7 @@ impl RecordHeader {
         bytes
     }
 
-    /// The header, if these bytes are one and were written at this place.
+    /// Decodes a header that was written at this place.
     pub(super) fn decode(bytes: &[u8], place: Place) -> Option<Self> {
         let (body, check) = split_crc(bytes, RECORD_HEADER_BYTES)?;
         let mut reader = Reader(body);
@@ -183,8 +170,7 @@ impl RecordHeader {
         (header.length <= PAYLOAD_BYTES_MAX).then_some(header)
     }
 
-    /// Whether the batch can come after this position: the next one with its rows added, or
-    /// one further on that leaves room for the rows of those between.
+    /// Whether the batch can come next, or later with room for the rows of those between.
     pub(super) fn can_follow(&self, before: Position) -> bool {
         if self.after.sequence <= before.sequence || self.after.sequence == u64::MAX {
             return false;
@@ -196,7 +182,6 @@ impl RecordHeader {
         }
     }
 
-    /// The position before this batch.
     pub(super) fn before(&self) -> Position {
         Position {
             sequence: self.after.sequence.saturating_sub(1),

@@ -1,4 +1,4 @@
-//! What a directory holds: which files count, which batches are there, and what is damaged.
+//! Reads a directory: which files are valid, which batches they hold, and what is damaged.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -12,24 +12,23 @@ use super::state::{STATE_BYTES, State};
 use super::{Error, Finding, Missing, Options};
 use crate::random;
 
-/// What was found.
 pub(super) struct Recovery {
     pub(super) state: State,
-    /// Its last position is how far the walk through the segments has come.
+    /// Its last position is how far the walk has come.
     pub(super) log: Log,
-    /// Pending batches that are lost, in order.
+    /// Lost pending batches, in order.
     pub(super) missing: Vec<Missing>,
     pub(super) findings: Vec<Finding>,
-    /// The state is not what the file has.
+    /// The state differs from its file.
     pub(super) changed: bool,
-    /// The end of the last segment is no record: cut it to this length.
+    /// The last segment ends in garbage: cut it to this length.
     cut: Option<(PathBuf, u64)>,
 }
 
-/// A segment, with its header if that is whole.
+/// A segment, with its header if intact.
 type Headed = (SegmentFile, Option<SegmentHeader>);
 
-/// A state, and where it is from.
+/// A state and its origin.
 struct Start {
     state: State,
     /// The position before the first segment is known.
@@ -97,7 +96,7 @@ fn header(file: &SegmentFile) -> Result<Option<SegmentHeader>, Error> {
     }
 }
 
-/// The state, from its file if that is whole.
+/// The state, from its file if intact.
 fn start(directory: &Directory, headed: &[Headed], new_id: [u8; 16]) -> Result<Start, Error> {
     let path = directory.state_path();
     let found = match files::regular(&path)? {
@@ -115,7 +114,8 @@ fn start(directory: &Directory, headed: &[Headed], new_id: [u8; 16]) -> Result<S
         Some(Decoded::Intact((state, true))) => (state, true, None),
         Some(Decoded::Intact((state, false))) => (state, true, Some(Finding::StateCopy { path })),
         Some(Decoded::Damaged) | None if headed.is_empty() => {
-            (fresh(new_id), true, (!is_new).then_some(Finding::State { path }))
+            let identity = Identity { producer_id: new_id, generation: 1, salt: random::number() };
+            (State::new(identity), true, (!is_new).then_some(Finding::State { path }))
         }
         Some(Decoded::Damaged) | None => {
             let (state, base_known) = from_segments(directory, headed)?;
@@ -126,22 +126,7 @@ fn start(directory: &Directory, headed: &[Headed], new_id: [u8; 16]) -> Result<S
     Ok(Start { state, base_known, finding, changed })
 }
 
-/// The state of a new spool.
-fn fresh(producer_id: [u8; 16]) -> State {
-    State {
-        identity: Identity { producer_id, generation: 1, salt: random::number() },
-        salt_before: random::number(),
-        salt_next: random::number(),
-        epoch: 0,
-        claims: Vec::new(),
-        acknowledged: 0,
-        acknowledged_at: None,
-        base: Position::default(),
-        last: Position::default(),
-    }
-}
-
-/// As much of the state as the segments know, and whether that includes its base.
+/// What the segments know of the state, and whether that includes its base.
 fn from_segments(directory: &Directory, headed: &[Headed]) -> Result<(State, bool), Error> {
     let unreadable = || Error::Unreadable { directory: directory.path().to_owned() };
     let identity = headed.iter().find_map(|(_, header)| *header).ok_or_else(unreadable)?.identity;
@@ -155,11 +140,11 @@ fn from_segments(directory: &Directory, headed: &[Headed]) -> Result<(State, boo
     let first = headed.first().and_then(|(_, header)| *header);
     let base = first.map(|header| header.before).unwrap_or_default();
     let acknowledged = base.sequence;
-    let state = State { identity, base, acknowledged, last: base, ..fresh(identity.producer_id) };
+    let state = State { base, acknowledged, last: base, ..State::new(identity) };
     Ok((state, first.is_some()))
 }
 
-/// Whether the file is only waiting to be removed.
+/// Whether the file only waits for its removal.
 fn is_left(
     file: &SegmentFile,
     header: Option<&SegmentHeader>,
@@ -189,7 +174,7 @@ fn is_left(
 // === impl Recovery ===
 
 impl Recovery {
-    /// Goes through a segment. `known` says whether the walk knows the position before it.
+    /// Walks a segment. `known`: the position before it is known.
     fn segment(
         &mut self,
         (file, header): &Headed,
@@ -226,14 +211,14 @@ impl Recovery {
         if let Some(tail) = found.tail {
             self.tail(path, &tail, is_last);
             if is_last {
-                // A whole header stays: it says where in the row the segment is.
+                // An intact header stays: it has the segment's position.
                 let stays = !found.entries.is_empty() || header.is_some();
                 bytes = if stays { tail.offset } else { 0 };
                 self.cut = Some((path.clone(), bytes));
             }
         }
         if bytes == 0 {
-            // The one before it is the last now, and its end was not looked at as such.
+            // The segment before it is the last now, and its end was not checked as such.
             self.log.sealed = true;
             self.cut = Some((path.clone(), 0));
         } else {
@@ -269,7 +254,7 @@ impl Recovery {
         }
     }
 
-    /// The batches up to this position are missing, if they were not seen.
+    /// Marks unseen batches up to this position as missing.
     fn reach(&mut self, position: Position) {
         if position.sequence > self.log.last.sequence {
             self.missing.push(Missing::between(self.log.last, position));
@@ -288,7 +273,7 @@ impl Recovery {
         });
     }
 
-    /// Compares the last record with what the state knows.
+    /// Compares the last record with the state.
     fn end(&mut self) {
         self.log.sealed |= self.state.last.sequence > self.log.last.sequence;
         self.reach(self.state.last);

@@ -1,53 +1,47 @@
-//! What a spool says when it is opened and read.
+//! What a spool reports when it is opened and read.
 
 use std::path::PathBuf;
 
 use super::record::Position;
 
-/// What was found when the spool was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Recovered {
-    /// The id that the caller proposed, if the spool is new.
+    /// The proposed id, if the spool is new.
     pub(crate) producer_id: [u8; 16],
-    /// 0 without claims if they are lost: the server may not let the producer go on.
+    /// 0 without claims if they are lost: the server may then refuse the producer.
     pub(crate) epoch: u64,
     pub(crate) claims: Vec<u64>,
-    /// The last batch that was acknowledged. A crash may have forgotten later ones: sending them
-    /// again is harmless.
+    /// The last acknowledged batch; a crash may have forgotten later ones.
     pub(crate) acknowledged: u64,
-    /// When the last acknowledgement came, in microseconds since 1970-01-01 UTC, if it was noted.
+    /// When that was heard, in microseconds since 1970-01-01 UTC.
     pub(crate) acknowledged_at: Option<i64>,
     pub(crate) next_sequence: u64,
-    /// Pending batches that are certainly lost, in order.
+    /// Lost pending batches, in order.
     pub(crate) missing: Vec<Missing>,
-    /// What was damaged, by file and place.
     pub(crate) findings: Vec<Finding>,
 }
 
-/// Batches that were appended and can no longer be read.
+/// Appended batches that cannot be read any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Missing {
     pub(crate) first: u64,
     pub(crate) last: u64,
-    /// How many rows they had together. It is exact, because each record has the sum so far.
+    /// Their rows together, exact because each record has the sum so far.
     pub(crate) rows: u64,
 }
 
-/// A pending batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Stored {
-    /// What was appended.
+    /// The batch as appended.
     Batch { sequence: u64, rows: u64, payload: Vec<u8> },
-    /// The batch is damaged, perhaps with its neighbours. The server takes batches in order, so
-    /// one that reports the rows as dropped goes in its place. A hole has the same extent at
-    /// each opening while any of it is pending, unless more is damaged beside it.
+    /// The batch is damaged, perhaps with its neighbours: the server needs one in its place that
+    /// reports the rows as dropped. While any of it is pending, a hole keeps its extent.
     Missing(Missing),
 }
 
-/// One damaged place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Finding {
-    /// A process or the power went away in the middle of a write.
+    /// The process or the power failed during a write.
     #[error(
         "{}: the last record was not written to its end; cut off {bytes} bytes at byte {offset}{}",
         path.display(),
@@ -57,7 +51,7 @@ pub(crate) enum Finding {
         path: PathBuf,
         offset: u64,
         bytes: u64,
-        /// The batch and its rows, if enough was written to tell.
+        /// The batch and its rows, if known.
         batch: Option<(u64, u64)>,
     },
     #[error(
@@ -69,7 +63,7 @@ pub(crate) enum Finding {
         path: PathBuf,
         offset: u64,
         bytes: u64,
-        /// They were the end of the last segment.
+        /// At the end of the last segment.
         cut_off: bool,
     },
     #[error(
@@ -93,7 +87,6 @@ pub(crate) enum Finding {
 // === impl Missing ===
 
 impl Missing {
-    /// The batches after one position and up to another.
     pub(super) fn between(before: Position, after: Position) -> Self {
         Self {
             first: before.sequence.saturating_add(1),

@@ -1,28 +1,19 @@
-//! A new producer takes over what is pending: all of it, or nothing.
+//! A new producer takes over all pending batches, or none.
 
 use super::log::Log;
 use super::record::{Identity, Position};
 use super::state::State;
 use super::{Error, Fsync, Options, Spool, Stored, files};
-use crate::random;
 
-/// Called with the new sequence of each pending batch, in order. It gives the rows and the
-/// payload under that sequence, or nothing to leave the batch out; the next batch then has the
-/// sequence.
+/// Maps each pending batch, with its new sequence, to rows and a payload, or leaves it out.
 pub(crate) type Rewrite<'a> = &'a mut dyn FnMut(u64, Stored) -> Option<(u64, Vec<u8>)>;
 
 // === impl Spool ===
 
 impl Spool {
-    /// Becomes a new producer, at epoch 0 without claims, whose batches begin with 1. Each
-    /// pending batch goes through `rewrite`. All or nothing, even if the process is killed or
-    /// the disk is full: the batches are written as the next generation beside the present one,
-    /// and then the state names that one. The limit `bytes_max` holds for the old batches and
-    /// for the new ones.
-    ///
-    /// # Errors
-    /// When a batch that `rewrite` gives is too large, there is no room, or the system refuses:
-    /// the producer and the batches are then what they were.
+    /// Becomes a new producer, at epoch 0 without claims, with the pending batches that `rewrite`
+    /// gives, from sequence 1. All or nothing: they are written as the next generation beside this
+    /// one, and then the state names that. `bytes_max` holds for the old and for the new batches.
     pub(crate) fn start_new_producer(
         &mut self,
         producer_id: [u8; 16],
@@ -33,7 +24,7 @@ impl Spool {
         let generation = generation.ok_or(Error::Invalid { what })?;
         let identity = Identity { producer_id, generation, salt: self.state.salt_next };
         for file in self.directory.segments()? {
-            // An earlier try has left it.
+            // Left by an earlier attempt.
             if file.generation == generation {
                 files::remove(&file.path)?;
             }
@@ -43,24 +34,15 @@ impl Spool {
         let at_end = Options { fsync: Fsync::OsOnly, ..options };
         let mut log = Log::new(self.directory.path(), at_end, identity, Position::default());
         let copied = self.copy(&mut log, rewrite).and_then(|()| log.sync());
-        let state = State {
-            identity,
-            salt_before: self.state.identity.salt,
-            salt_next: random::number(),
-            epoch: 0,
-            claims: Vec::new(),
-            acknowledged: 0,
-            acknowledged_at: None,
-            base: Position::default(),
-            last: log.last,
-        };
+        let salt_before = self.state.identity.salt;
+        let state = State { salt_before, last: log.last, ..State::new(identity) };
         if let Err(error) = copied.and_then(|()| self.directory.put_state(&state)) {
-            // What cannot be removed now is removed by the next try or by `open`.
+            // The next attempt or `open` removes what is left.
             let _ = log.remove_all();
             return Err(error);
         }
-        if let Err(error) = self.directory.sync() {
-            // Which of the two states a power failure leaves is open: all files stay.
+        if let Err(error) = files::sync_directory(self.directory.path()) {
+            // A power failure may leave either state, so all files stay.
             self.directory.put_state(&self.state)?;
             return Err(error);
         }

@@ -6,24 +6,21 @@ use super::record::{
     Place, Position, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, crc,
 };
 
-/// How much is searched at once for the next record after damage.
+/// How much to search at once for the next record after damage.
 const SEARCH_BYTES: usize = 64 << 10;
 
-/// A record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) offset: u64,
     pub(super) header: RecordHeader,
-    /// The payload has its checksum.
+    /// The payload matches its checksum.
     pub(super) intact: bool,
 }
 
-/// What a segment holds.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Scan {
-    /// The records, in order.
     pub(super) entries: Vec<Entry>,
-    /// Bytes between records that are none: offset and length.
+    /// Bytes between records: offset and length.
     pub(super) unreadable: Vec<(u64, u64)>,
     pub(super) tail: Option<Tail>,
 }
@@ -33,23 +30,23 @@ pub(super) struct Scan {
 pub(super) struct Tail {
     pub(super) offset: u64,
     pub(super) bytes: u64,
-    /// The header of a record that ends after the file.
+    /// The header of a record that continues beyond the file.
     pub(super) header: Option<RecordHeader>,
 }
 
-/// A segment that is read from front to back, with jumps after damage.
+/// A segment, read from front to back with jumps after damage.
 struct Source<R> {
     reader: BufReader<R>,
     at: u64,
     salt: u64,
     first: u64,
     bytes: u64,
-    /// The position after the last record, if it is known.
+    /// The position after the last record, if known.
     last: Option<Position>,
 }
 
-/// Finds every record that is certainly one, in the first `bytes` of the segment that begins
-/// with the sequence `first`, after the position `before` if that is known.
+/// Finds every certain record in the first `bytes` of a segment that begins with the sequence
+/// `first`, after the position `before` if known.
 pub(super) fn scan<R: Read + Seek>(
     reader: R,
     salt: u64,
@@ -94,7 +91,7 @@ pub(super) fn scan<R: Read + Seek>(
 // === impl Tail ===
 
 impl Tail {
-    /// It is the beginning of a record, as far as can be seen.
+    /// Whether it looks like the beginning of a record.
     pub(super) fn is_torn(&self) -> bool {
         self.header.is_some() || self.bytes < RECORD_HEADER_BYTES as u64 || self.offset == 0
     }
@@ -132,19 +129,19 @@ impl<R: Read + Seek> Source<R> {
         }
     }
 
-    /// The header, if it is one and its batch can come after the last.
+    /// The header, if valid and its batch can come next.
     fn accept(&self, bytes: &[u8], offset: u64) -> Option<RecordHeader> {
         let place = Place { salt: self.salt, first: self.first, offset };
         let header = RecordHeader::decode(bytes, place)?;
         let follows = match self.last {
             Some(last) => header.can_follow(last),
-            // The first of all: it comes after whatever it says.
+            // The first record defines its position.
             None => header.after.sequence >= self.first && header.can_follow(header.before()),
         };
         follows.then_some(header)
     }
 
-    /// Fills the bytes; false if the file ends before.
+    /// Fills the bytes; false at the end of the file.
     fn read(&mut self, offset: u64, bytes: &mut [u8]) -> io::Result<bool> {
         if offset + bytes.len() as u64 > self.bytes {
             return Ok(false);

@@ -3,38 +3,52 @@
 use tally_proto::wire::CLAIMS_MAX;
 
 use super::record::{Decoded, Identity, Position, Reader, block, crc, preamble, put};
+use crate::random;
 
-/// A block of most disks, so that the copies do not share one.
+/// The block size of most disks, so the copies do not share a block.
 const COPY_BYTES: usize = 4096;
 
-/// The size of the file.
 pub(super) const STATE_BYTES: usize = 2 * COPY_BYTES;
 
 const MAGIC: [u8; 8] = *b"TALLYSPL";
 
-/// What a spool knows beside its batches.
+/// What a spool knows besides its batches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct State {
     pub(super) identity: Identity,
-    /// The salt of the generation before, whose files may not be removed yet.
+    /// The salt of the previous generation, whose files may still be there.
     pub(super) salt_before: u64,
     /// The salt of the next generation, whose files may be half written.
     pub(super) salt_next: u64,
     pub(super) epoch: u64,
     pub(super) claims: Vec<u64>,
     pub(super) acknowledged: u64,
-    /// When that was heard, in microseconds since 1970-01-01 UTC; in the file 0 if it is not known.
+    /// When that was heard, in microseconds since 1970-01-01 UTC; 0 in the file if unknown.
     pub(super) acknowledged_at: Option<i64>,
-    /// The position before the first segment that counts: a segment that begins at or before
-    /// it is only waiting to be removed.
+    /// The position before the first live segment; those that begin earlier await removal.
     pub(super) base: Position,
-    /// The last batch when this was written; there may be more.
+    /// The last batch when this was written, or an earlier one.
     pub(super) last: Position,
 }
 
 // === impl State ===
 
 impl State {
+    /// A producer without batches.
+    pub(super) fn new(identity: Identity) -> Self {
+        Self {
+            identity,
+            salt_before: random::number(),
+            salt_next: random::number(),
+            epoch: 0,
+            claims: Vec::new(),
+            acknowledged: 0,
+            acknowledged_at: None,
+            base: Position::default(),
+            last: Position::default(),
+        }
+    }
+
     pub(super) fn encode(&self) -> Vec<u8> {
         let Identity { producer_id, generation, salt } = self.identity;
         let mut bytes = preamble(MAGIC);
@@ -51,7 +65,7 @@ impl State {
         bytes.repeat(2)
     }
 
-    /// Reads a state file, and says whether both copies are whole.
+    /// Reads a state file. True: both copies are intact.
     pub(super) fn decode(bytes: &[u8]) -> Decoded<(Self, bool)> {
         let copy = |at| block(MAGIC, bytes.get(at..).unwrap_or_default(), COPY_BYTES, Self::read);
         match (copy(0), copy(COPY_BYTES)) {

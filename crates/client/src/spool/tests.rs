@@ -1,4 +1,4 @@
-//! The spool: what it keeps, what it finds, and what it says.
+//! The spool: its content, its findings, and its messages.
 
 mod any_bytes;
 mod damage;
@@ -19,7 +19,7 @@ const PRODUCER: [u8; 16] = *b"producer-number1";
 const SMALL: Options =
     Options { bytes_max: 1 << 20, segment_bytes_max: 1024, fsync: Fsync::OsOnly };
 
-/// A folder in memory where there is one, since thousands of spools are made in it.
+/// A folder in memory if possible, because the tests make thousands of spools.
 fn scratch() -> TempDir {
     let memory = Path::new("/dev/shm");
     let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
@@ -58,7 +58,7 @@ fn lease_lost(recovered: &Recovered) -> bool {
     recovered.findings.iter().any(|it| matches!(it, Finding::State { .. }))
 }
 
-/// Everything that is pending.
+/// All pending batches.
 fn pending(spool: &mut Spool) -> Vec<Stored> {
     (spool.state.acknowledged + 1..spool.next_sequence())
         .map(|sequence| spool.read(sequence).expect("it is pending"))

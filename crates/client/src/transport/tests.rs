@@ -1,4 +1,4 @@
-//! The words of a server.
+//! How a server's words are printed.
 
 use super::*;
 

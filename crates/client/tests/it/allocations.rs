@@ -20,7 +20,7 @@ async fn counting_a_known_endpoint_allocates_nothing() {
             }
         });
         assert_eq!(allocations.count_total, 0);
-        // The chunks come back once they are sent.
+        // Sent chunks are reused.
         queue.flush().await.expect("everything");
     }
     assert_eq!(queue.close().await.acknowledged, 25_001);

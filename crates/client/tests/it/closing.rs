@@ -50,7 +50,7 @@ async fn an_address_is_checked_at_once() {
         assert!(matches!(error, ConnectError::Url { .. }), "{error:?}");
         assert!(error.to_string().contains(said), "{url}: {error}");
         assert!(!format!("{error:?}").contains("sesame"), "{error}");
-        // What `main` prints.
+        // As `main` prints it.
         assert_eq!(error.to_string(), format!("{error:?}"));
     }
     let builder = Queue::builder("http://me:sesame@h");
@@ -90,7 +90,7 @@ async fn a_close_that_takes_too_long_says_what_is_lost() {
     assert_eq!(queue.close().await.in_doubt, 20);
 }
 
-/// A server that still answers Open leaves nothing in doubt, also when its last answer was lost.
+/// A server that still answers Open leaves nothing in doubt, even if its last answer was lost.
 #[tokio::test]
 async fn a_close_asks_what_became_of_the_rest() {
     let batches = AtomicU64::new(0);
@@ -116,7 +116,7 @@ async fn a_close_asks_what_became_of_the_rest() {
     assert_eq!((mock.total(), epoch()), (20, Some(2)), "an earlier stream stores nothing more");
 }
 
-/// The server has said that it stored nothing more of the stream; then it goes away.
+/// The server reports that it stored no more of the stream, and then disappears.
 #[tokio::test]
 async fn what_the_server_certainly_did_not_store_is_not_in_doubt() {
     let opens = AtomicU64::new(0);
@@ -158,7 +158,7 @@ async fn the_last_handle_flushes_in_the_background() {
 }
 
 #[tokio::test]
-async fn the_last_handle_waits_for_nobody_for_ever() {
+async fn the_last_handle_waits_for_a_limited_time() {
     let server = Mock::new(|_| Act::Hold).start();
     let queue = server.queue().close_timeout(Duration::from_millis(20));
     let queue = queue.connect().await.expect("a queue");
@@ -186,7 +186,7 @@ fn a_runtime_that_ends_closes_its_queue() {
     runtime.shutdown_background();
     let other = tokio::runtime::Builder::new_current_thread().enable_all().build();
     other.expect("a runtime").block_on(async {
-        // It ends, although nobody sends.
+        // It ends although nothing is sent.
         let limit = Duration::from_secs(3600);
         if let Err(error) = queue.flush_within(limit).await {
             assert!(!matches!(error, FlushError::TimedOut { .. }), "{error}");
@@ -198,9 +198,9 @@ fn a_runtime_that_ends_closes_its_queue() {
     assert_eq!(queue.try_record(endpoint).expect_err("closed").reason, Refusal::Closed);
 }
 
-/// The queue's runtime is there, and nobody runs it any more.
+/// The queue's runtime exists, but does not run.
 #[test]
-fn a_close_ends_although_nobody_runs_the_queue() {
+fn a_close_ends_even_if_the_runtime_does_not_run() {
     let runtime = |paused| {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         builder.enable_all().start_paused(paused).build().expect("a runtime")
@@ -214,7 +214,7 @@ fn a_close_ends_although_nobody_runs_the_queue() {
     assert!(adds_up(&report), "{report:?}");
 }
 
-/// However long the client would have waited before its next attempt.
+/// However long the pause before the next attempt.
 #[tokio::test]
 async fn a_close_tries_to_connect_at_once() {
     let mock = Mock::good();

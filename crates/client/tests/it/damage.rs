@@ -1,5 +1,5 @@
-//! Files of a spool that are damaged or gone, and producers that a spool must give up: what is
-//! lost is said, and nothing else is touched.
+//! Damaged and missing files, and producers that a spool must give up: losses are reported, and
+//! nothing else is touched.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,7 +26,7 @@ async fn send(producer: &mut Producer, path: &str) {
     producer.send(rows).await.expect("room");
 }
 
-/// Changes a byte of this text in the files. False: it is not there.
+/// Changes a byte of this text in the files. False: the text is not there.
 fn damage(dir: &Path, text: &str) -> bool {
     let text = text.as_bytes();
     let files = std::fs::read_dir(dir).expect("files").map(|file| file.expect("a file").path());
@@ -42,7 +42,7 @@ fn damage(dir: &Path, text: &str) -> bool {
     found
 }
 
-/// Damaged while the process runs: what is lost is not called acknowledged.
+/// Damaged while the process runs: lost requests are not called acknowledged.
 #[tokio::test]
 async fn a_batch_that_cannot_be_read_is_not_acknowledged() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -128,7 +128,7 @@ async fn a_folder_that_is_gone_is_no_reason_to_spin() {
     let mock = Mock::good();
     let address = mock.start().address();
     let later = Options { fsync: Fsync::Interval(Duration::from_millis(100)), ..options() };
-    // The spool's thread logs: all of the process is listened to.
+    // The spool's thread logs, so capture the whole process.
     let lines = Lines::everywhere();
     let dir = tempfile::tempdir().expect("a folder");
     let builder = fast_producer(&format!("http://{address}")).spool(dir.path(), later);
@@ -136,7 +136,7 @@ async fn a_folder_that_is_gone_is_no_reason_to_spin() {
     send(&mut producer, "/text").await;
     until("the batch is in the files", || damage(dir.path(), "/text")).await;
     std::fs::remove_dir_all(dir.path()).expect("removed");
-    // The file is open still; the disk gets it, and the folder, once the interval is over.
+    // The file is still open; the disk gets it, and the folder, after the interval.
     send(&mut producer, "/text").await;
     let path = dir.path().display().to_string();
     let said = || lines.count("cannot be written to the disk", &path);
@@ -145,8 +145,7 @@ async fn a_folder_that_is_gone_is_no_reason_to_spin() {
     assert_eq!(said(), 1, "a thread that spins says it again and again");
 }
 
-/// A server that refuses everything is neither asked without a pause nor complained about in
-/// each line of the log.
+/// A server that refuses everything is asked with pauses, and logged at a limited rate.
 #[tokio::test]
 async fn refusals_flood_neither_the_server_nor_the_log() {
     let mock = Mock::new(|event| match event {

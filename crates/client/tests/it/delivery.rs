@@ -78,7 +78,7 @@ async fn lost_answers_and_resets_count_once() {
     assert_eq!(mock.database().producers.len(), 1);
 }
 
-/// The answer to Open is lost: the producer is made, and the client does not know it.
+/// The answer to Open is lost: the producer exists, and the client does not know.
 #[tokio::test]
 async fn a_lost_answer_to_open_keeps_the_producer() {
     let opens = AtomicU64::new(0);
@@ -111,7 +111,7 @@ async fn servers_that_are_killed_count_once() {
             queue.try_record(hello).expect("room");
         }
         server = mock.start_at(address);
-        // Something was acknowledged by this one.
+        // This stream acknowledged something.
         let before = queue.stats().acknowledged;
         until("something is acknowledged", || queue.stats().acknowledged != before).await;
     }
@@ -132,7 +132,8 @@ async fn a_server_that_comes_later_gets_everything() {
     for _ in 0..100 {
         queue.try_record(hello).expect("room");
     }
-    let error = queue.flush_within(Duration::from_millis(20)).await.expect_err("nobody is there");
+    let error =
+        queue.flush_within(Duration::from_millis(20)).await.expect_err("no server is there");
     assert_eq!(
         error,
         tally_client::FlushError::TimedOut { waiting: 100, limit: Duration::from_millis(20) }
@@ -142,7 +143,7 @@ async fn a_server_that_comes_later_gets_everything() {
     assert_eq!(mock.total(), 100);
 }
 
-/// A server that answers nothing is left after a while, and its batches are sent again.
+/// A silent server is left after a while, and its batches are sent again.
 #[tokio::test]
 async fn a_silent_server_is_left() {
     let held = AtomicU64::new(0);
@@ -173,11 +174,11 @@ async fn no_more_batches_than_the_window_are_in_flight() {
     let builder = server.producer().acknowledge_timeout(Duration::from_millis(200));
     let mut producer = builder.connect().await.expect("a producer");
     producer.send(rows(&producer, 10)).await.expect("room");
-    // The second stream begins when the first was silent for long.
+    // The second stream begins after the first was silent for long.
     until("the producer is opened again", || mock.database().opens >= 2).await;
     assert_eq!(mock.database().in_flight, 3);
     let progress = producer.close_within(Duration::ZERO).await;
-    // What the server does not have by then it will not have.
+    // What the server lacks by then, it will never have.
     assert_eq!((progress.in_doubt, progress.dropped), (0, 10));
 }
 
@@ -246,8 +247,7 @@ async fn a_clock_that_steps_back_loses_nothing() {
     assert_eq!(mock.total(), 100);
 }
 
-/// What an earlier stream has sent may be committed after the next one was opened, which may have
-/// a smaller window.
+/// Batches of an earlier stream may be committed after the next one, with a smaller window, opens.
 #[tokio::test]
 async fn an_answer_may_be_ahead_of_its_stream() {
     use tally_proto::tally::producers::v1::Acknowledgement;

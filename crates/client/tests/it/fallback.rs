@@ -62,8 +62,7 @@ async fn a_request_that_is_refused_goes_alone() {
     assert_eq!((progress.acknowledged, progress.rejected, mock.total()), (99, 1, 99));
 }
 
-/// Their times are refused, and nobody says whose: the others are counted, and nothing is sent
-/// again.
+/// The server refuses some times without saying whose: the others are counted, and none are resent.
 #[tokio::test]
 async fn requests_that_are_refused_for_their_times_are_told() {
     let calls = AtomicU64::new(0);
@@ -126,7 +125,7 @@ async fn a_server_that_learns_record_is_used_so() {
     let _server = mock.with(|_| Act::Serve).start_at(address);
     let hello = queue.endpoint(Method::GET, "/");
     queue.try_record(hello).expect("room");
-    // The first may be in doubt, being sent into the broken connection.
+    // The first may be in doubt: it is sent into the broken connection.
     let _ = queue.flush().await;
     queue.try_record(hello).expect("room");
     queue.flush().await.expect("acknowledged");

@@ -1,4 +1,4 @@
-//! A queue without room.
+//! A full queue.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn silent() -> Mock {
     })
 }
 
-/// Records until the queue is full for certain, and returns how many were taken and dropped.
+/// Records until the queue is surely full, and returns how many were taken and dropped.
 fn fill(queue: &Queue, count: u64) -> (u64, u64) {
     let (endpoint, before) = (queue.endpoint(Method::GET, "/"), queue.stats());
     (0..count).for_each(|_| queue.record_or_drop(endpoint));
@@ -33,7 +33,7 @@ async fn the_newest_are_dropped_and_told() {
     let mock = silent();
     let (queue, server) = stuck(&mock, 1000).await;
     let (taken, refused) = fill(&queue, 5000);
-    // None was sent, since this thread did not let the task run.
+    // None was sent because this thread did not let the task run.
     assert_eq!((taken, refused), (1000, 4000));
     let error = queue.try_record(queue.endpoint(Method::GET, "/")).expect_err("full");
     assert_eq!((error.reason, queue.stats().refused), (Refusal::Full, 4000));
@@ -113,7 +113,7 @@ fn a_queue_in_memory_is_never_full() {
     assert_eq!(queue.counts()[&(Method::GET, "/a".to_owned())], 300_000);
 }
 
-/// One message tells of so many days at most.
+/// The most days whose drops fit into one message.
 #[tokio::test]
 async fn drops_of_many_days_are_all_told_at_the_close() {
     let mock = Mock::good();

@@ -1,4 +1,4 @@
-//! A producer that the server forgot, or that someone else uses.
+//! A producer that the server forgot, or that another client uses.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 
 use crate::mock::{Act, Event, Mock, refusal};
 
-/// Three batches of one row: the first is stored, and what follows depends on the server.
+/// Three batches of one row: the first is stored, and the server decides about the others.
 async fn send(mock: &Mock, rows: i64) -> tally_client::Progress {
     let server = mock.start();
     let mut producer = server.producer().batch_rows_max(1).connect().await.expect("a producer");
@@ -24,7 +24,7 @@ async fn what_a_forgotten_producer_had_sent_is_in_doubt() {
     let batches = AtomicU64::new(0);
     let mock = Mock::new(move |event| match event {
         Event::Batch(_) if batches.fetch_add(1, Ordering::Relaxed) == 1 => {
-            Act::End(Status::unavailable("the database comes back without the producer"))
+            Act::End(Status::unavailable("the database lost the producer"))
         }
         Event::Open(open) if open.epoch > 0 => {
             Act::End(refusal(Code::FailedPrecondition, "PRODUCER_FORGOTTEN"))
@@ -35,12 +35,12 @@ async fn what_a_forgotten_producer_had_sent_is_in_doubt() {
     let progress = send(&mock, 10).await;
     assert_eq!(progress.settled(), 10);
     assert!((1..=2).contains(&progress.in_doubt), "{progress:?}");
-    // What is in doubt was not sent again, and the rest went on under a new id.
+    // The batch in doubt is not sent again; the rest continues under a new id.
     assert_eq!(progress.acknowledged, mock.total());
     assert_eq!(mock.database().producers.len(), 2);
 }
 
-/// Nothing of it can be stored, so it begins again under its id, and nothing is in doubt.
+/// The server has none of its batches, so it begins again under its id, and nothing is in doubt.
 #[tokio::test]
 async fn a_producer_that_stored_nothing_begins_again() {
     let batches = AtomicU64::new(0);
@@ -59,7 +59,7 @@ async fn a_producer_that_stored_nothing_begins_again() {
     assert_eq!((database.producers.len(), database.opens), (1, 2));
 }
 
-/// So the server need not remember it.
+/// The server can then forget it.
 #[tokio::test]
 async fn a_producer_that_is_closed_says_that_it_is_done() {
     let mock = Mock::good();
@@ -96,7 +96,7 @@ async fn batches_that_were_never_sent_show_another_client() {
     assert_eq!((progress.acknowledged, progress.in_doubt, mock.total()), (5, 0, 5));
 }
 
-/// An acknowledgement of what was never sent, in the middle of a stream.
+/// An acknowledgement, in the middle of a stream, of a batch that was never sent.
 #[tokio::test]
 async fn an_impossible_acknowledgement_is_not_believed() {
     let batches = AtomicU64::new(0);
@@ -111,7 +111,7 @@ async fn an_impossible_acknowledgement_is_not_believed() {
     assert_eq!((progress.acknowledged, progress.in_doubt, mock.total()), (4, 1, 4));
 }
 
-/// So the server can know that its database has lost what it had acknowledged.
+/// This lets the server notice that its database lost acknowledged batches.
 #[tokio::test]
 async fn what_was_acknowledged_is_said_with_open() {
     let breaks = AtomicU64::new(0);
@@ -138,7 +138,7 @@ async fn what_was_acknowledged_is_said_with_open() {
     assert!(told[1].1.is_some_and(|at| at.seconds > 1_700_000_000), "{told:?}");
 }
 
-/// A server whose backup is restored when the third batch comes: the first one alone is in it.
+/// A server whose backup is restored at the third batch: it has only the first one.
 fn restored() -> Mock {
     let lost = AtomicU64::new(0);
     let inner = Mock::good();
@@ -154,7 +154,7 @@ fn restored() -> Mock {
     mock.limits(|limits| limits.batches_in_flight_max = 1)
 }
 
-/// The report of a queue says it too.
+/// A queue's report shows it too.
 #[tokio::test]
 async fn a_queue_reports_batches_that_the_database_has_lost() {
     let mock = restored();
@@ -174,7 +174,7 @@ async fn a_database_that_went_back_gets_what_is_left() {
     let mock = restored();
     let progress = send(&mock, 5).await;
     assert_eq!((progress.acknowledged, progress.in_doubt, progress.batches_lost), (5, 0, 1));
-    // Two were stored before, and their rows are still in this mock.
+    // Two were stored before, and this mock still has their rows.
     assert_eq!((mock.total(), mock.database().producers.len()), (5, 2));
 }
 

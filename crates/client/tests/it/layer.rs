@@ -1,4 +1,4 @@
-//! Tests of the tower layer and the tonic interceptor: what is counted, and under which path.
+//! The tower layer and the tonic interceptor: which requests are counted, and under which path.
 
 mod allocations;
 mod connections;

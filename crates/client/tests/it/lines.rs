@@ -1,4 +1,4 @@
-//! What the client logs.
+//! The client's log lines.
 
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -14,17 +14,17 @@ pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
 struct Line(String);
 
 impl Lines {
-    /// Takes what this thread logs, until the guard is dropped.
+    /// Captures this thread's log until the guard is dropped.
     pub(crate) fn take() -> (Self, DefaultGuard) {
-        // Without a subscriber for all, a thread that has none and logs a line first has it
-        // turned off for this thread as well.
+        // Without a global subscriber, a thread without one that logs a line first disables it for
+        // this thread as well.
         Self::everywhere();
         let lines = Self::default();
         let guard = tracing::subscriber::set_default(lines.clone());
         (lines, guard)
     }
 
-    /// Takes what threads log that nothing else is taken from.
+    /// Captures the log of all threads without their own capture.
     pub(crate) fn everywhere() -> &'static Self {
         static LINES: OnceLock<Lines> = OnceLock::new();
         LINES.get_or_init(|| {

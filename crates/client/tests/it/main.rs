@@ -1,5 +1,5 @@
 //! The queue and the producer against a server in this process that breaks in every way; in
-//! `layer`, that part alone.
+//! `layer`, the layer alone.
 
 mod allocations;
 mod closing;

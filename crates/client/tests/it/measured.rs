@@ -1,5 +1,4 @@
-//! What a service sees of its queue from outside: the counters of the `metrics` facade, and the
-//! lines of the log about drops.
+//! A queue seen from outside: the counters of the `metrics` facade, and the log of drops.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,7 +13,7 @@ use tonic::{Code, Status};
 use crate::lines::Lines;
 use crate::mock::{Act, Event, Mock, fast_queue, refusal, until};
 
-/// What was measured, by name. A gauge is kept as the bits of a double.
+/// Metrics by name. A gauge is kept as the bits of a double.
 #[derive(Default)]
 struct Measured(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
 
@@ -41,7 +40,7 @@ impl Measured {
         f64::from_bits(self.get(&format!("tally_client_{what}")))
     }
 
-    /// Says what the report does.
+    /// Checks the metrics against the report.
     #[track_caller]
     fn assert_is(&self, report: &Report) {
         for (what, expected) in [
@@ -84,7 +83,7 @@ fn record(queue: &Queue, path: &str, requests: u32) {
     }
 }
 
-/// A server that refuses `/bad`, and answers nothing any more once it is told so.
+/// A server that refuses `/bad`, and can be switched to silence.
 fn moody(silent: Arc<AtomicBool>) -> Mock {
     let bad = AtomicBool::new(false);
     Mock::new(move |event| match event {
@@ -136,7 +135,7 @@ async fn the_counters_say_what_the_report_says() {
     measured.assert_is(&report);
     assert_eq!((measured.gauge("requests_queued"), measured.gauge("connected")), (0.0, 0.0));
     assert_eq!(measured.gauge("requests_unsettled"), 0.0);
-    // Every kind of end was there.
+    // Every outcome occurred.
     assert!(report.acknowledged > 100 && report.rejected > 0 && report.in_doubt > 0, "{report:?}");
     assert!(report.dropped > 0 && report.refused == 4000 && report.skipped == 1, "{report:?}");
 }
@@ -158,7 +157,7 @@ async fn a_connection_that_breaks_is_measured() {
     assert_eq!(measured.gauge("connected"), 0.0);
 }
 
-/// Where nobody listens.
+/// An address without a server.
 fn nowhere() -> SocketAddr {
     Mock::good().start().address()
 }
@@ -172,7 +171,7 @@ fn sum(lines: &Lines, text: &str, field: &str) -> u64 {
     lines.with(text).into_iter().map(number).sum()
 }
 
-const FULL: &str = "the queue is full: requests were dropped";
+const FULL: &str = "requests were dropped: the queue was full or closed";
 
 #[tokio::test(start_paused = true)]
 async fn drops_are_logged_once_in_ten_seconds_and_all_of_them() {
@@ -194,14 +193,14 @@ async fn drops_are_logged_once_in_ten_seconds_and_all_of_them() {
     let so_far = dropped();
     assert!(so_far > 8000, "{so_far}");
     assert_eq!((lines.with(FULL).len(), sum(&lines, FULL, "requests")), (2, so_far));
-    // Nothing more was dropped, so nothing is said.
+    // Nothing more was dropped, so nothing is logged.
     tokio::time::sleep(60 * second).await;
     assert_eq!(lines.with(FULL).len(), 2);
 
     record(&queue, "/", 1);
     tokio::time::sleep(12 * second).await;
     assert_eq!((lines.with(FULL).len(), sum(&lines, FULL, "requests")), (3, so_far + 1));
-    // Too soon for a line of their own: they are said in the end.
+    // Too soon for a line of their own: they are logged at the end.
     record(&queue, "/", 30);
     let report = queue.close_within(Duration::ZERO).await;
     assert!(report.refused > so_far && report.dropped > 0, "{report:?}");
@@ -210,7 +209,7 @@ async fn drops_are_logged_once_in_ten_seconds_and_all_of_them() {
     assert_eq!(logged + closing, report.refused + report.dropped, "{:?}", lines.with(""));
 }
 
-/// Many attempts, each of which fails.
+/// Many failing attempts.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_is_away_for_long_is_no_flood() {
     let (lines, _guard) = Lines::take();
@@ -227,7 +226,7 @@ async fn a_server_that_is_away_for_long_is_no_flood() {
     assert_eq!(lines.with("").len(), of_drops + 1, "{:?}", lines.with(""));
 }
 
-/// Two reasons that take turns.
+/// Two alternating reasons.
 #[tokio::test]
 async fn a_server_that_refuses_the_client_is_no_flood() {
     let (lines, _guard) = Lines::take();

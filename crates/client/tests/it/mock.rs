@@ -27,7 +27,7 @@ use tonic::{Code, Request, Response, Status, Streaming, async_trait};
 /// More than any test needs.
 const TERMS: Terms = Terms { producers_max: 1_000, retention_days: 31 };
 
-/// What survives a server: its database, and what the test has it do.
+/// What outlives a server: its database, and the test's instructions.
 #[derive(Clone)]
 pub(crate) struct Mock {
     database: Arc<Mutex<Database>>,
@@ -45,14 +45,14 @@ pub(crate) enum Event<'a> {
     Add(usize),
 }
 
-/// What the server does with it.
+/// How the server reacts.
 pub(crate) enum Act {
-    /// What is right.
+    /// As it should.
     Serve,
     /// Ends the stream, and does nothing else.
     End(Status),
-    /// Stores it, and ends the stream instead of answering. Of an `Add` stream, stores so many
-    /// requests.
+    /// Stores it, or this many requests of an `Add` stream, and ends the stream instead of
+    /// answering.
     StoreAndEnd(usize, Status),
     /// Neither answers nor ends.
     Hold,
@@ -69,7 +69,7 @@ pub(crate) struct Database {
     /// How large each stored batch was.
     pub(crate) batches: Vec<usize>,
     pub(crate) opens: u64,
-    /// How many clients have said that they are done.
+    /// How many clients are done.
     pub(crate) done: u64,
     /// The most batches that were sent and not answered.
     pub(crate) in_flight: u64,
@@ -113,7 +113,7 @@ impl Mock {
         Self::new(|_| Act::Serve)
     }
 
-    /// The same database, behind a server that does something else.
+    /// The same database, behind another server.
     pub(crate) fn with(&self, hook: impl Fn(&Event<'_>) -> Act + Send + Sync + 'static) -> Self {
         Self { hook: Arc::new(hook), ..self.clone() }
     }
@@ -127,7 +127,7 @@ impl Mock {
         self.database.lock().expect("no test panics while it looks")
     }
 
-    /// How many requests are stored. Fails when the client did something wrong.
+    /// How many requests are stored. Fails if the client did something wrong.
     pub(crate) fn total(&self) -> u64 {
         let database = self.database();
         assert!(database.wrong.is_empty(), "{:?}", database.wrong);
@@ -207,7 +207,7 @@ impl Server {
     }
 }
 
-/// A producer that does not pause for long.
+/// A producer with short pauses.
 pub(crate) fn fast_producer(url: &str) -> ProducerBuilder {
     tally_client::Producer::builder(url)
         .name("test")
@@ -215,7 +215,7 @@ pub(crate) fn fast_producer(url: &str) -> ProducerBuilder {
         .close_timeout(Duration::from_secs(30))
 }
 
-/// A queue that neither gathers nor pauses for long.
+/// A queue with short pauses and hardly any gathering.
 pub(crate) fn fast_queue(url: &str) -> QueueBuilder {
     tally_client::Queue::builder(url)
         .name("test")
@@ -334,12 +334,12 @@ impl Database {
     }
 }
 
-/// Waits for what nothing announces.
+/// Polls for a condition that sends no notification.
 pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     tally_testkit::eventually(what, Duration::from_secs(60), async || holds()).await;
 }
 
-/// Waits until the runtime of this test has nothing but the test itself.
+/// Waits until this test's runtime has no other tasks.
 pub(crate) async fn no_task_is_left() {
     let metrics = tokio::runtime::Handle::current().metrics();
     until("no task is left", || metrics.num_alive_tasks() == 0).await;

@@ -11,8 +11,8 @@ use crate::mock::{Act, Event, Mock, refusal, until};
 
 const DAY_US: i64 = 86_400_000_000;
 
-/// The server refuses batches whose first row is of day 3, and those before are not always
-/// stored when it says so.
+/// The server refuses batches whose first row is of day 3, without always having stored those
+/// before.
 #[tokio::test]
 async fn a_refused_batch_is_set_aside_and_told_as_dropped() {
     let mock = Mock::new(|event| match event {
@@ -35,7 +35,7 @@ async fn a_refused_batch_is_set_aside_and_told_as_dropped() {
     assert_eq!(database.producers.values().next().expect("one").sequence, 6);
 }
 
-/// A refusal that is said while batches before the bad one are not stored.
+/// A refusal while batches before the bad one are not stored.
 #[tokio::test]
 async fn the_wrong_batch_is_not_blamed() {
     let first = AtomicU64::new(0);
@@ -45,7 +45,7 @@ async fn the_wrong_batch_is_not_blamed() {
         if bad {
             return Act::End(refusal(Code::InvalidArgument, "INVALID_BATCH"));
         }
-        // Before it was refused for the first time, nothing is stored.
+        // Nothing is stored before the first refusal.
         if first.fetch_add(1, Ordering::Relaxed) < 2 { Act::Hold } else { Act::Serve }
     });
     let server = mock.start();
@@ -58,7 +58,7 @@ async fn the_wrong_batch_is_not_blamed() {
     assert_eq!((mock.total(), mock.database().drops.get(&2)), (3, Some(&1)));
 }
 
-/// The server's clock is behind: what it refuses is kept, and counted when the clock is right.
+/// The server's clock is behind: refused requests are kept, and counted once the clock is right.
 #[tokio::test]
 async fn a_time_ahead_of_the_servers_clock_is_kept() {
     let refused = Arc::new(AtomicU64::new(0));
@@ -80,8 +80,7 @@ async fn a_time_ahead_of_the_servers_clock_is_kept() {
     assert!(refused.load(Ordering::Relaxed) > 5);
 }
 
-/// This machine's clock was ahead, and has been set: the requests of that time are not waited
-/// for until that day comes.
+/// This machine's clock was ahead, and has been set: requests from before do not delay others.
 #[tokio::test]
 async fn times_that_no_clock_has_any_more_hold_nothing_up() {
     let mock = Mock::new(|event| match event {
@@ -106,7 +105,7 @@ async fn times_that_no_clock_has_any_more_hold_nothing_up() {
     assert_eq!((mock.total(), mock.database().drops.get(&100)), (6, Some(&2)));
 }
 
-/// A clock whose hands a test sets.
+/// A clock that a test sets.
 struct Hands(AtomicI64);
 
 impl Hands {
@@ -178,7 +177,7 @@ async fn a_server_that_refuses_the_client_is_asked_again() {
     assert_eq!(mock.total(), 3);
 }
 
-/// Another server's address, which is easily mistaken.
+/// Another kind of server, which is an easy mistake.
 #[tokio::test]
 async fn a_server_that_is_not_tally_is_told() {
     let app = axum::Router::new().fallback(|| async { "Nothing is here." });

@@ -27,7 +27,7 @@ async fn send(producer: &mut Producer, path: &str, count: i64) {
 #[tokio::test]
 async fn what_a_process_leaves_the_next_one_sends() {
     let dir = tempfile::tempdir().expect("a folder");
-    // Some are stored without an answer, and then nothing is answered.
+    // Some are stored without an answer, and later ones are not answered.
     let seen = AtomicU64::new(0);
     let mock = Mock::new(move |event| match event {
         Event::Batch(_) if seen.fetch_add(1, Ordering::Relaxed) == 3 => {
@@ -62,10 +62,10 @@ async fn what_a_process_leaves_the_next_one_sends() {
     let producer = spooled(&server, dir.path()).connect().await.expect("a producer");
     assert!(producer.close().await.finished);
     assert_eq!(mock.total(), 1100);
-    assert_eq!(mock.database().done, 0, "the next process goes on as the same producer");
+    assert_eq!(mock.database().done, 0, "the next process continues as the same producer");
 }
 
-/// Nobody is there: everything goes to the files, and little stays in memory.
+/// Without a server, everything goes to the files, and little stays in memory.
 #[tokio::test]
 async fn a_server_that_is_away_is_outlived() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -92,7 +92,7 @@ async fn a_server_that_is_away_is_outlived() {
     assert_eq!(mock.total(), 3000);
     let batches = format!(" batches={}", mock.database().batches.len());
     for said in
-        ["an earlier process left in the spool", "all that was left in the spool is settled"]
+        ["an earlier process left in the spool", "all batches left in the spool are settled"]
     {
         let said = lines.with(said);
         assert!(said.len() == 1 && said[0].ends_with(&batches), "{batches}: {:?}", lines.with(""));
@@ -123,7 +123,7 @@ async fn times_ahead_of_the_servers_clock_stay_in_the_spool() {
     assert_eq!(mock.total(), 100);
 }
 
-/// Each process is stopped after its Open was accepted and before it heard so.
+/// Each process is stopped after the server accepted its Open and before the answer.
 #[tokio::test]
 async fn lost_answers_to_open_keep_the_producer() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -167,7 +167,7 @@ async fn a_copied_spool_is_told_and_counts_nothing_twice() {
     drop(server);
     let good = mock.with(|_| Act::Serve);
     let server = good.start();
-    // Each folder twice: what is in it afterwards is right too.
+    // Each folder twice, to check the files left behind too.
     let folders = [(&dir, "/first"), (&copy, "/second"), (&dir, "/first"), (&copy, "/second")];
     for (folder, path) in folders {
         let mut producer = spooled(&server, folder.path()).connect().await.expect("a producer");
@@ -212,7 +212,7 @@ async fn a_folder_has_one_owner() {
     assert!(matches!(error, ConnectError::Spool { .. }), "{error:?}");
 }
 
-/// Refused batches of a spool are told as dropped, also after a restart.
+/// Refused batches of a spool are reported as dropped, even after a restart.
 #[tokio::test]
 async fn a_refused_batch_in_a_spool_is_set_aside() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -230,7 +230,7 @@ async fn a_refused_batch_in_a_spool_is_set_aside() {
     assert_eq!((mock.total(), mock.dropped()), (490, 10));
 }
 
-/// Also of a batch that was being written when the time was over.
+/// Even of a batch that was being written when the time was over.
 #[tokio::test]
 async fn the_report_says_what_is_in_the_files() {
     let mock = Mock::good();

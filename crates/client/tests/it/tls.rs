@@ -1,4 +1,4 @@
-//! TLS: who is trusted, who is let in, and what is said when it does not work.
+//! TLS: trust, admission, and the messages when it fails.
 
 use std::error::Error as _;
 use std::path::Path;
@@ -12,10 +12,10 @@ use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 use crate::lines::Lines;
 use crate::mock::{Mock, Server, fast_queue, until};
 
-/// Where the child process connects to.
+/// The child process's server.
 const URL: &str = "TALLY_TLS_URL";
 
-/// Who signs certificates.
+/// An authority that signs certificates.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 // === impl Authority ===
@@ -64,7 +64,7 @@ async fn assert_counted(builder: QueueBuilder, mock: &Mock) {
     assert_eq!((report.acknowledged, report.lost(), mock.total()), (100, 0, 100), "{report:?}");
 }
 
-/// Asserts that nothing arrives, that it is said why, and that the end is reported as it is.
+/// Asserts that nothing arrives, that the reason is given, and that the report is right.
 async fn assert_refused(builder: QueueBuilder, mock: &Mock, why: &str) {
     let (lines, _guard) = Lines::take();
     let queue = recording(builder).await;
@@ -87,7 +87,7 @@ async fn assert_refused(builder: QueueBuilder, mock: &Mock, why: &str) {
     assert_untouched(mock);
 }
 
-/// Nobody has opened anything, and no token was shown.
+/// Nothing was opened, and no token was shown.
 #[track_caller]
 fn assert_untouched(mock: &Mock) {
     let database = mock.database();
@@ -142,7 +142,7 @@ async fn a_client_certificate_lets_in() {
     assert_counted(trusting().client_certificate(certificate, key), &mock).await;
 }
 
-/// Signed by someone else, or for another name: neither a request nor a token reaches it.
+/// Signed by another authority, or for another name: neither a request nor a token reaches it.
 #[tokio::test]
 async fn a_server_that_is_not_trusted_is_sent_nothing() {
     let (authority, other) = (Authority::new("own"), Authority::new("other"));
@@ -160,7 +160,7 @@ async fn a_server_that_is_not_trusted_is_sent_nothing() {
     }
 }
 
-/// One of them speaks TLS, and the other one does not.
+/// Only one of them speaks TLS.
 #[tokio::test]
 async fn both_ends_must_speak_tls() {
     let (authority, mock) = (Authority::new("own"), Mock::good());
@@ -173,7 +173,7 @@ async fn both_ends_must_speak_tls() {
     assert_refused(fast_queue(&url).token("sesame"), &mock, "may want https://").await;
 }
 
-/// What the child prints that trusts what the operating system trusts: these files.
+/// Printed by a child that trusts the operating system's certificates: these files.
 fn by_default(server: &Server, trusted: &Path) -> String {
     let output = Command::new(std::env::current_exe().expect("this program"))
         .args(["--exact", "tls::child", "--nocapture", "--test-threads=1"])
@@ -188,7 +188,7 @@ fn by_default(server: &Server, trusted: &Path) -> String {
     said.unwrap_or_else(|| panic!("{text} {}", String::from_utf8_lossy(&output.stderr)))
 }
 
-/// Not a test of its own: what the children of the tests below do.
+/// Not a test of its own: the children of the tests below run it.
 #[tokio::test]
 async fn child() {
     let Ok(url) = std::env::var(URL) else { return };
@@ -227,7 +227,7 @@ fn without_other_certificates_those_of_the_system_are_trusted() {
     assert_eq!(mock.total(), 1);
 }
 
-/// A PEM text that has a certificate by its form only.
+/// PEM text around something that is not a certificate.
 const GARBAGE: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 
 #[tokio::test]

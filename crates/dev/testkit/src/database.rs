@@ -45,9 +45,6 @@ impl TestDatabase {
 
     /// As [`TestDatabase::create`], but if Postgres is missing and `TALLY_TEST_NO_POSTGRES=1`,
     /// reports that on standard error and returns `None`. Never under `CI`.
-    ///
-    /// # Panics
-    /// If Postgres is missing and the test must not be skipped.
     #[track_caller]
     pub fn create_or_skip(hint: &str) -> Option<TestDatabase> {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -60,9 +57,6 @@ impl TestDatabase {
     }
 
     /// Creates a database on the CockroachDB of `TEST_COCKROACH_URL`; `None` if that is unset.
-    ///
-    /// # Panics
-    /// If the server is unreachable or refuses to create a database.
     #[track_caller]
     pub fn create_on_cockroach(hint: &str) -> Option<TestDatabase> {
         let url = std::env::var(COCKROACH_URL).ok().filter(|url| !url.is_empty())?;
@@ -98,17 +92,8 @@ impl TestDatabase {
     }
 
     /// Connects; the connection's task runs on the current runtime.
-    ///
-    /// # Panics
-    /// If the database is unreachable.
     pub async fn connect(&self) -> Client {
-        let url = as_postgres(&self.url());
-        let (client, connection) = tokio_postgres::connect(&url, NoTls)
-            .await
-            .unwrap_or_else(|error| panic!("cannot connect to {}: {error:?}", self.name));
-        #[expect(clippy::disallowed_methods, reason = "a test's connection ends with the test")]
-        tokio::spawn(connection);
-        client
+        connect(&as_postgres(&self.url())).await
     }
 }
 
@@ -123,6 +108,16 @@ impl Drop for TestDatabase {
         // If a test killed the server, the database is removed with the server.
         let _ = execute(&self.server_url, statements);
     }
+}
+
+/// Connects; the connection's task runs on the current runtime.
+pub(crate) async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls)
+        .await
+        .unwrap_or_else(|error| panic!("cannot connect to {}: {error:?}", without_password(url)));
+    #[expect(clippy::disallowed_methods, reason = "it ends with its client")]
+    tokio::spawn(connection);
+    client
 }
 
 /// The URL of the server shared by this process's tests.

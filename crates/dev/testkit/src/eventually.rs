@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// idle.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// The outcome of one attempt: the condition's value, or a description of the current state.
+/// The outcome of one attempt.
 ///
 /// An `Option` has no description, a `Result` describes its error with `Debug`, and a `bool` stands
 /// for itself.
@@ -15,10 +15,7 @@ pub trait Attempt {
     /// The condition's value once it holds.
     type Value;
 
-    /// The value, or a description of the current state.
-    ///
-    /// # Errors
-    /// The condition does not hold; the text describes the current state.
+    /// The value if the condition holds, or a description of the current state.
     fn settle(self) -> Result<Self::Value, String>;
 }
 
@@ -58,21 +55,18 @@ pub async fn eventually<A: Attempt>(
     limit: Duration,
     mut condition: impl AsyncFnMut() -> A,
 ) -> A::Value {
-    let deadline = tokio::time::Instant::now() + limit;
     let mut last = "the first attempt did not return".to_owned();
-    loop {
-        match tokio::time::timeout_at(deadline, condition()).await {
-            Ok(attempt) => match attempt.settle() {
+    let attempts = async {
+        loop {
+            match condition().await.settle() {
                 Ok(value) => return value,
                 Err(seen) => last = seen,
-            },
-            Err(_) => panic!("{what}: not within {limit:?}; last attempt: {last}"),
+            }
+            tokio::time::sleep(PAUSE).await;
         }
-        if tokio::time::Instant::now() >= deadline {
-            panic!("{what}: not within {limit:?}; last attempt: {last}");
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
+    };
+    let outcome = tokio::time::timeout(limit, attempts).await;
+    outcome.unwrap_or_else(|_| panic!("{what}: not within {limit:?}; last attempt: {last}"))
 }
 
 /// Tries `condition` until it holds or `limit` has passed. For code without a runtime.

@@ -1,11 +1,11 @@
-//! A cluster's folder, its watchdog, and the sweep of folders with dead owners.
+//! Folders with a watchdog, and the sweep of clusters' folders with dead owners.
 
 use std::fs::{self, DirBuilder, File};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::port::random;
@@ -27,12 +27,15 @@ const BASE_BYTES_MAX: usize = 60;
 /// A younger folder may not be locked by its owner yet.
 const SWEEP_AGE: Duration = Duration::from_secs(60);
 
-/// Waits for the end of standard input, then stops the server in the folder `$1`, removes its
-/// shared memory if it was killed, and removes the folder.
+/// Waits for the end of standard input, then removes the folder `$1` unless it read `keep`. If the
+/// folder has a server, stops it first, and removes its shared memory if it was killed. Retries
+/// because dying processes may still write files, and even create a folder without a server again.
 const WATCHDOG: &str = "\
 trap '' HUP INT TERM
 folder=$1
-read -r _
+read -r word
+[ \"$word\" = keep ] && exit
+[ -d \"$folder/data\" ] && has_server=1
 lock=$folder/data/postmaster.pid
 pid=$(cat \"$folder/server.pid\")
 if [ -n \"$pid\" ]; then
@@ -47,16 +50,66 @@ if [ -e \"$lock\" ]; then
   ipcrm -m \"$(sed -n 7p \"$lock\" | tr -s ' ' | sed 's/^ //' | cut -d ' ' -f 2)\"
 fi
 tries=0
-until rm -rf \"$folder\" || [ $tries -ge 100 ]; do sleep 0.05; tries=$((tries + 1)); done";
+until rm -rf \"$folder\" || [ $tries -ge 100 ]; do sleep 0.05; tries=$((tries + 1)); done
+[ -n \"$has_server\" ] && exit
+sleep 0.2
+rm -rf \"$folder\"";
 
-/// A private folder that is removed, after its server is stopped, when the owner ends.
-pub(crate) struct Folder {
+/// A folder that is removed when this is dropped and when our process ends, even by SIGKILL.
+pub struct Watched {
     path: PathBuf,
+    watchdog: Child,
+}
+
+/// A cluster's private folder. Its server is stopped before it is removed.
+pub(crate) struct Folder {
+    watched: Watched,
     /// The user that runs the programs, because Postgres refuses root.
     user: Option<User>,
     _lock: File,
-    watchdog: Child,
-    pipe: Option<ChildStdin>,
+}
+
+// === impl Watched ===
+
+impl Watched {
+    /// Creates a folder for temporary files whose name starts with `prefix`.
+    pub fn create(prefix: &str) -> io::Result<Watched> {
+        Watched::of(tempfile::TempDir::with_prefix(prefix)?.keep())
+    }
+
+    fn of(path: PathBuf) -> io::Result<Watched> {
+        let watchdog = Command::new("sh")
+            .args(["-c", WATCHDOG, "tally-watchdog"])
+            .arg(&path)
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        Ok(Watched { path, watchdog })
+    }
+
+    /// The folder's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Keeps the folder.
+    pub fn keep(&self) {
+        if let Some(mut pipe) = self.watchdog.stdin.as_ref() {
+            // A dead watchdog removes nothing.
+            let _ = pipe.write_all(b"keep\n");
+        }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        // The watchdog cleans up in any case.
+        drop(self.watchdog.stdin.take());
+        let _ = self.watchdog.wait();
+    }
 }
 
 // === impl Folder ===
@@ -74,26 +127,16 @@ impl Folder {
         if let Some(user) = user {
             chown(&path, Some(user.uid), Some(user.gid))?;
         }
-        let mut watchdog = Command::new("sh")
-            .args(["-c", WATCHDOG, "tally-watchdog"])
-            .arg(&path)
-            .current_dir("/")
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let pipe = watchdog.stdin.take();
-        Ok(Folder { path, user, _lock: lock, watchdog, pipe })
+        Ok(Folder { watched: Watched::of(path)?, user, _lock: lock })
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        &self.watched.path
     }
 
     /// The folder of the database.
     pub(crate) fn data(&self) -> PathBuf {
-        self.path.join("data")
+        self.path().join("data")
     }
 
     /// A command that runs the program here as the folder's user. It writes its process id for the
@@ -101,8 +144,8 @@ impl Folder {
     pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", "echo $$ >\"$1\" && shift && exec \"$@\"", "sh"]);
-        command.arg(self.path.join(SERVER_PID)).arg(program);
-        command.current_dir(&self.path).process_group(0).stdin(Stdio::null());
+        command.arg(self.path().join(SERVER_PID)).arg(program);
+        command.current_dir(self.path()).process_group(0).stdin(Stdio::null());
         if let Some(user) = self.user {
             command.uid(user.uid).gid(user.gid);
         }
@@ -111,7 +154,7 @@ impl Folder {
 
     /// Removes the process id of a reaped process, because the system may reuse it.
     pub(crate) fn forget_process(&self) {
-        let _ = fs::remove_file(self.path.join(SERVER_PID));
+        let _ = fs::remove_file(self.path().join(SERVER_PID));
     }
 
     /// Writes a file that only the folder's user can read.
@@ -122,14 +165,6 @@ impl Folder {
             Some(user) => chown(path, Some(user.uid), Some(user.gid)),
             None => Ok(()),
         }
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // The watchdog cleans up in any case.
-        drop(self.pipe.take());
-        let _ = self.watchdog.wait();
     }
 }
 

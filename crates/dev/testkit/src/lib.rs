@@ -2,14 +2,15 @@
 //!
 //! Everything started here ends with the process that started it, even if that is killed with
 //! SIGKILL: beside each child a small `sh` reads a pipe from us, and when the pipe ends it kills
-//! the child and removes its files.
+//! the child and removes its files. Whatever cannot be started, or does not happen in time, fails the
+//! test with the reason and the captured output.
 //!
 //! | file | what it owns |
 //! |---|---|
 //! | `binaries.rs` | finding the installed Postgres |
 //! | `database.rs` | [`TestDatabase`]: an empty database for one test |
 //! | `eventually.rs` | [`eventually`]: polling for a condition; the only place that pauses |
-//! | `folder.rs` | a cluster's folder, its watchdog, and the sweep of folders with dead owners |
+//! | `folder.rs` | [`Watched`]: folders with a watchdog, and the sweep of clusters' folders with dead owners |
 //! | `output.rs` | the captured output of a child process |
 //! | `port.rs` | TCP ports that stay free while nothing listens on them |
 //! | `postgres.rs` | [`Cluster`]: a private Postgres server that can be stopped and killed |
@@ -41,6 +42,7 @@ pub use database::TestDatabase;
 #[cfg(feature = "async")]
 pub use eventually::eventually;
 pub use eventually::{Attempt, eventually_blocking};
+pub use folder::Watched;
 pub use output::Stream;
 pub use port::free_port;
 pub use postgres::{Cluster, Error, Options};

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::ExitStatus;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// One of a process's two output streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +23,8 @@ pub(crate) struct Record {
 
 #[derive(Default)]
 pub(crate) struct State {
-    stdout: Captured,
-    stderr: Captured,
+    /// By stream.
+    captured: [Captured; 2],
     /// Set once the child is reaped; its id may be reused from then on.
     pub(crate) status: Option<ExitStatus>,
 }
@@ -46,7 +46,7 @@ impl Record {
         from: Option<impl Read + Send + 'static>,
     ) {
         let Some(from) = from else {
-            self.lock().captured_mut(stream).ended = true;
+            self.lock().captured[stream as usize].ended = true;
             return;
         };
         let record = Arc::clone(self);
@@ -56,7 +56,7 @@ impl Record {
                 let mut line = Vec::new();
                 let read = from.read_until(b'\n', &mut line);
                 let mut state = record.lock();
-                let captured = state.captured_mut(stream);
+                let captured = &mut state.captured[stream as usize];
                 match read {
                     Ok(1..) => captured.lines.push(String::from_utf8_lossy(&line).into_owned()),
                     Ok(0) | Err(_) => captured.ended = true,
@@ -86,53 +86,34 @@ impl Record {
         limit: Duration,
         mut done: impl FnMut(&State) -> Option<T>,
     ) -> Option<T> {
-        let start = Instant::now();
-        let mut state = self.lock();
-        loop {
-            if let Some(value) = done(&state) {
-                return Some(value);
-            }
-            let left = limit.checked_sub(start.elapsed()).filter(|left| !left.is_zero())?;
-            state = self
-                .changed
-                .wait_timeout(state, left)
-                .expect("no thread panics while it holds the record")
-                .0;
-        }
+        let mut value = None;
+        let waits = |state: &mut State| {
+            value = done(state);
+            value.is_none()
+        };
+        let waited = self.changed.wait_timeout_while(self.lock(), limit, waits);
+        drop(waited.expect("no thread panics while it holds the record"));
+        value
     }
 }
 
 // === impl State ===
 
 impl State {
-    fn captured(&self, stream: Stream) -> &Captured {
-        match stream {
-            Stream::Stdout => &self.stdout,
-            Stream::Stderr => &self.stderr,
-        }
-    }
-
-    fn captured_mut(&mut self, stream: Stream) -> &mut Captured {
-        match stream {
-            Stream::Stdout => &mut self.stdout,
-            Stream::Stderr => &mut self.stderr,
-        }
-    }
-
     /// Everything written to the stream.
     pub(crate) fn text(&self, stream: Stream) -> String {
-        self.captured(stream).lines.concat()
+        self.captured[stream as usize].lines.concat()
     }
 
     /// The first line that contains `pattern`, without its line end.
     pub(crate) fn find(&self, stream: Stream, pattern: &str) -> Option<String> {
-        let lines = &self.captured(stream).lines;
+        let lines = &self.captured[stream as usize].lines;
         lines.iter().find(|line| line.contains(pattern)).map(|line| line.trim_end().to_owned())
     }
 
     /// Whether the stream has ended.
     pub(crate) fn ended(&self, stream: Stream) -> bool {
-        self.captured(stream).ended
+        self.captured[stream as usize].ended
     }
 
     /// Both streams, for the message of a failed test.

@@ -10,9 +10,6 @@ const PORTS: std::ops::Range<u16> = 12_000..32_000;
 /// A port of 127.0.0.1 that nothing listens on.
 ///
 /// For a server that must restart on the same port. Otherwise, let the server listen on port 0.
-///
-/// # Panics
-/// If no port of the range is free.
 pub fn free_port() -> u16 {
     let count = PORTS.end - PORTS.start;
     let start = (random() % u64::from(count)) as u16;

@@ -66,9 +66,11 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
-    /// `initdb` failed.
-    #[error("initdb failed:\n{output}")]
-    Initdb {
+    /// A program such as `initdb` failed.
+    #[error("{program} failed:\n{output}")]
+    Program {
+        /// The program's path.
+        program: PathBuf,
         /// Its output.
         output: String,
     },
@@ -101,9 +103,6 @@ pub struct Cluster {
 
 impl Cluster {
     /// Creates a database cluster and starts its server. Takes about a second.
-    ///
-    /// # Errors
-    /// If Postgres is not installed or does not start; the error says why.
     pub fn start(options: Options) -> Result<Cluster, Error> {
         let bin = bin_dir().ok_or(Error::NotInstalled)?;
         let folder = Folder::create().map_err(Error::Folder)?;
@@ -152,9 +151,6 @@ impl Cluster {
     }
 
     /// Stops the server as an administrator would; its connections end with 57P01.
-    ///
-    /// # Errors
-    /// If it does not stop within a minute.
     pub fn stop(&self) -> Result<(), Error> {
         let mut server = self.lock();
         let Some(child) = server.as_mut() else { return Ok(()) };
@@ -178,24 +174,15 @@ impl Cluster {
     }
 
     /// Stops the server if it runs, and starts it with the same port and data.
-    ///
-    /// # Errors
-    /// If it does not stop or start within a minute.
     pub fn restart(&self) -> Result<(), Error> {
         self.stop()?;
         // After `kill9` the last processes may still hold the shared memory for a moment.
-        let mut error = None;
-        let started = eventually_blocking(START_LIMIT, || match self.launch() {
-            Ok(()) => true,
-            Err(cause) => {
-                error = Some(cause);
-                false
-            }
+        let mut launched = Ok(());
+        let _ = eventually_blocking(START_LIMIT, || {
+            launched = self.launch();
+            launched.is_ok()
         });
-        match (started, error) {
-            (Err(_), Some(cause)) => Err(cause),
-            _ => Ok(()),
-        }
+        launched
     }
 
     fn initdb(&self) -> Result<(), Error> {
@@ -208,18 +195,30 @@ impl Cluster {
     }
 
     fn run_initdb(&self, password: &Path, locale: &[&str]) -> Result<(), Error> {
-        let program = self.bin.join("initdb");
+        let data = self.folder.data();
+        self.run("initdb", |initdb| {
+            initdb.arg("-D").arg(data).arg("--pwfile").arg(password);
+            initdb.args(["-U", USER, "-E", "UTF8", "--no-sync", "--no-instructions"]);
+            initdb.args(["--auth-local=trust", "--auth-host=scram-sha-256"]).args(locale);
+        })
+    }
+
+    /// Runs a program with these arguments to its end.
+    fn run(&self, program: &str, arguments: impl FnOnce(&mut Command)) -> Result<(), Error> {
+        let program = self.bin.join(program);
         let mut command = self.folder.command(&program);
-        command.arg("-D").arg(self.folder.data()).arg("--pwfile").arg(password);
-        command.args(["-U", USER, "-E", "UTF8", "--no-sync", "--no-instructions"]);
-        command.args(["--auth-local=trust", "--auth-host=scram-sha-256"]).args(locale);
-        let output = command.output().map_err(|source| Error::Run { program, source })?;
+        arguments(&mut command);
+        let output = command.output();
         self.folder.forget_process();
+        let output = match output {
+            Ok(output) => output,
+            Err(source) => return Err(Error::Run { program, source }),
+        };
         if output.status.success() {
             return Ok(());
         }
         let text = [output.stdout, output.stderr].concat();
-        Err(Error::Initdb { output: String::from_utf8_lossy(&text).into_owned() })
+        Err(Error::Program { program, output: String::from_utf8_lossy(&text).into_owned() })
     }
 
     /// Writes the certificates and pg_hba.conf.

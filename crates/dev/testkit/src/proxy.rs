@@ -3,7 +3,7 @@
 mod carry;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -45,53 +45,40 @@ struct Acceptor {
 }
 
 /// State read by every connection.
+#[derive(Default)]
 struct Shared {
-    upstream: Mutex<String>,
+    faults: Mutex<Faults>,
     stalled: watch::Sender<bool>,
     /// How often all connections were reset.
     resets: watch::Sender<u64>,
-    delay_ms: AtomicU64,
-    /// By direction, whether its bytes are discarded.
-    lost: [AtomicBool; 2],
     bytes_lost: AtomicUsize,
-    /// How many more bytes to forward to the server before a reset.
-    tear_after: Mutex<Option<usize>>,
     torn: AtomicUsize,
-    /// Bytes that a client sends in this order before its answer is lost.
-    patterns: Mutex<Patterns>,
     swallowed: AtomicUsize,
     accepted: AtomicUsize,
 }
 
-/// The patterns to search for; empty to search for none.
+/// Where the bytes go, and what happens to them.
 #[derive(Default)]
-struct Patterns {
-    wanted: Vec<Vec<u8>>,
-    /// Changes whenever they are set, so that connections restart the search.
-    number: u64,
+struct Faults {
+    upstream: String,
+    delay: Duration,
+    /// By direction, whether its bytes are discarded.
+    lost: [bool; 2],
+    /// How many more bytes to forward to the server before a reset.
+    tear_after: Option<usize>,
+    /// Bytes that a client sends in this order before its answer is lost; empty to lose none.
+    patterns: Vec<Vec<u8>>,
+    /// Changes whenever the patterns are set, so that connections restart the search.
+    search: u64,
 }
 
 // === impl Proxy ===
 
 impl Proxy {
     /// Listens on a port of 127.0.0.1 and forwards to `upstream`, a `host:port`.
-    ///
-    /// # Panics
-    /// If it cannot listen on a port.
     pub async fn start(upstream: impl ToString) -> Proxy {
-        let shared = Arc::new(Shared {
-            upstream: Mutex::new(upstream.to_string()),
-            stalled: watch::Sender::new(false),
-            resets: watch::Sender::new(0),
-            delay_ms: AtomicU64::new(0),
-            lost: [AtomicBool::new(false), AtomicBool::new(false)],
-            bytes_lost: AtomicUsize::new(0),
-            tear_after: Mutex::new(None),
-            torn: AtomicUsize::new(0),
-            patterns: Mutex::default(),
-            swallowed: AtomicUsize::new(0),
-            accepted: AtomicUsize::new(0),
-        });
+        let shared = Arc::<Shared>::default();
+        shared.faults().upstream = upstream.to_string();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let proxy = Proxy { address, shared, acceptor: tokio::sync::Mutex::new(None) };
         proxy.restore().await;
@@ -99,9 +86,6 @@ impl Proxy {
     }
 
     /// Starts a proxy in front of this URL's server, and returns the URL through the proxy.
-    ///
-    /// # Panics
-    /// If the URL has no `host:port`, or the proxy cannot listen on a port.
     pub async fn before(url: &str) -> (Proxy, String) {
         let start = url.find("://").map_or(0, |at| at + "://".len());
         let end = url[start..].find(['/', '?']).map_or(url.len(), |at| start + at);
@@ -126,9 +110,6 @@ impl Proxy {
     }
 
     /// Accepts connections again after [`Proxy::cut`].
-    ///
-    /// # Panics
-    /// If it cannot listen on its port any longer.
     pub async fn restore(&self) {
         let mut acceptor = self.acceptor.lock().await;
         if acceptor.is_some() {
@@ -161,7 +142,7 @@ impl Proxy {
     /// Forwards this many more bytes to the server, even if that cuts a message, and resets the
     /// connection that carried the last one.
     pub fn tear_after(&self, bytes: usize) {
-        *self.shared.tear_after() = Some(bytes);
+        self.shared.faults().tear_after = Some(bytes);
     }
 
     /// How many connections were reset by [`Proxy::tear_after`].
@@ -172,7 +153,7 @@ impl Proxy {
     /// Discards the bytes of one direction until [`Proxy::heal`], while the other one works, as in
     /// a half-open connection.
     pub fn lose(&self, direction: Direction) {
-        self.shared.lost[direction as usize].store(true, Ordering::SeqCst);
+        self.shared.faults().lost[direction as usize] = true;
     }
 
     /// How many bytes were discarded by [`Proxy::lose`].
@@ -182,43 +163,35 @@ impl Proxy {
 
     /// Delays all data by this long, in both directions, until [`Proxy::heal`].
     pub fn delay(&self, by: Duration) {
-        let ms = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
-        self.shared.delay_ms.store(ms, Ordering::SeqCst);
+        self.shared.faults().delay = by;
     }
 
     /// Undoes [`Proxy::lose`], [`Proxy::delay`], [`Proxy::tear_after`] and
     /// [`Proxy::swallow_after`]. If bytes were being lost, all connections are reset.
     pub fn heal(&self) {
-        self.shared.delay_ms.store(0, Ordering::SeqCst);
-        *self.shared.tear_after() = None;
-        self.shared.patterns().wanted.clear();
-        let lost = &self.shared.lost;
-        let had_holes = lost.iter().filter(|lost| lost.swap(false, Ordering::SeqCst)).count() > 0;
-        if had_holes {
+        let mut faults = self.shared.faults();
+        faults.delay = Duration::ZERO;
+        faults.tear_after = None;
+        faults.patterns.clear();
+        if std::mem::take(&mut faults.lost).contains(&true) {
             self.reset();
         }
     }
 
     /// Forwards new connections to another server, a `host:port`.
     pub fn redirect(&self, upstream: &str) {
-        *self.shared.upstream() = upstream.to_owned();
+        self.shared.faults().upstream = upstream.to_owned();
     }
 
     /// Loses one answer, as when the network fails between a COMMIT and its answer: when a client
-    /// next sends these bytes, the proxy forwards them, waits for the server's answer, discards it,
-    /// and closes the connection.
-    pub fn swallow_after(&self, pattern: &[u8]) {
-        self.swallow_after_all(&[pattern]);
-    }
-
-    /// As [`Proxy::swallow_after`], on a connection that sends all of these, in this order, from
-    /// now on.
-    pub fn swallow_after_all(&self, patterns: &[&[u8]]) {
+    /// has sent all of these bytes, in this order and from now on, the proxy forwards them, waits
+    /// for the server's answer, discards it, and closes the connection.
+    pub fn swallow_after(&self, patterns: &[&[u8]]) {
         let empty = patterns.iter().any(|pattern| pattern.is_empty());
         assert!(!empty && !patterns.is_empty(), "an empty pattern matches everything");
-        let mut shared = self.shared.patterns();
-        shared.number += 1;
-        shared.wanted = patterns.iter().map(|pattern| pattern.to_vec()).collect();
+        let mut faults = self.shared.faults();
+        faults.search += 1;
+        faults.patterns = patterns.iter().map(|pattern| pattern.to_vec()).collect();
     }
 
     /// How many answers were lost to [`Proxy::swallow_after`].
@@ -243,15 +216,7 @@ impl Drop for Proxy {
 // === impl Shared ===
 
 impl Shared {
-    fn upstream(&self) -> MutexGuard<'_, String> {
-        self.upstream.lock().expect("no thread panics while it holds the address")
-    }
-
-    fn tear_after(&self) -> MutexGuard<'_, Option<usize>> {
-        self.tear_after.lock().expect("no thread panics while it holds the number")
-    }
-
-    fn patterns(&self) -> MutexGuard<'_, Patterns> {
-        self.patterns.lock().expect("no thread panics while it holds the patterns")
+    fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.faults.lock().expect("no thread panics while it holds the faults")
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
+use crate::database::connect;
 use crate::eventually::eventually;
 use crate::postgres::Cluster;
 
@@ -18,12 +19,9 @@ const FINDER: &str = "standby finder";
 
 impl Cluster {
     /// Makes each COMMIT wait for a missing standby until [`Cluster::let_commits_go`].
-    ///
-    /// # Panics
-    /// If the server does not apply the setting.
     pub async fn hang_commits(&self) {
         let client = self.session().await;
-        self.set(&client, "ALTER SYSTEM SET synchronous_standby_names = 'missing'").await;
+        self.change("synchronous_standby_names", "missing").expect("changed");
         let finder = self.session().await;
         let committing = async {
             while finder.batch_execute(COMMIT).await.is_ok() {
@@ -42,12 +40,9 @@ impl Cluster {
     }
 
     /// Lets the hanging COMMITs and all later ones finish.
-    ///
-    /// # Panics
-    /// If the server does not apply the setting.
     pub async fn let_commits_go(&self) {
         let client = self.session().await;
-        self.set(&client, "ALTER SYSTEM RESET synchronous_standby_names").await;
+        self.change("synchronous_standby_names", "").expect("changed");
         // It waits like the others.
         client.batch_execute(COMMIT).await.expect("committed");
     }
@@ -55,15 +50,6 @@ impl Cluster {
     async fn session(&self) -> Client {
         let url =
             format!("{}?application_name={}", self.url("postgres"), FINDER.replace(' ', "%20"));
-        let (client, connection) =
-            tokio_postgres::connect(&url, NoTls).await.expect("the server accepts connections");
-        #[expect(clippy::disallowed_methods, reason = "it ends with its client")]
-        tokio::spawn(connection);
-        client
-    }
-
-    async fn set(&self, client: &Client, sql: &str) {
-        client.batch_execute(sql).await.expect("set");
-        client.batch_execute("SELECT pg_reload_conf()").await.expect("reloaded");
+        connect(&url).await
     }
 }

@@ -25,9 +25,6 @@ impl Tls {
     }
 
     /// Creates an authority and a certificate for these host names and addresses.
-    ///
-    /// # Panics
-    /// If a name is not a host name.
     pub fn for_names(names: &[&str]) -> Tls {
         use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 

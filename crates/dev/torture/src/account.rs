@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 
 use crate::journal::{Key, Line, Parcel};
 
+/// The accounts of all clients, by name.
+pub(crate) type Accounts = BTreeMap<String, Account>;
+
 /// A client's requests according to its journal.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Account {
@@ -81,11 +84,6 @@ impl Account {
             Line::UpTo(number) => {
                 let after = self.open.split_off(&(number + 1));
                 for parcel in std::mem::replace(&mut self.open, after).into_values() {
-                    self.acknowledge(&parcel);
-                }
-            }
-            Line::Acknowledged(number) => {
-                if let Some(parcel) = self.open.remove(&number) {
                     self.acknowledge(&parcel);
                 }
             }

@@ -23,6 +23,7 @@ mod spooled;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ValueEnum as _;
 use tally_runtime::{Clock as _, Signals, SystemClock};
 use tonic::transport::{Channel, Endpoint};
 
@@ -81,16 +82,29 @@ pub(crate) struct Arguments {
     pub(crate) stubborn: bool,
 }
 
+/// A client process at work.
+struct Session<'a> {
+    arguments: &'a Arguments,
+    journal: Journal,
+    /// What earlier processes wrote to the journal.
+    past: Vec<Line>,
+    signals: Signals,
+}
+
 /// Runs until SIGTERM, then until everything it sent is acknowledged.
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let signals = Signals::install()?;
     eprintln!("{READY}");
-    let (journal, past) = Journal::open(&arguments.journal())?;
+    let (mut journal, past) = Journal::resume(&arguments.journal())?;
+    let resumed = arguments.kind == Kind::Raw;
+    let drops = matches!(arguments.kind, Kind::Queue | Kind::Spool);
+    journal.write(&Line::Start { resumed, drops })?;
+    let session = Session { arguments, journal, past, signals };
     match arguments.kind {
-        Kind::Raw => raw::run(arguments, journal, &past, signals).await,
-        Kind::Add => add::run(arguments, journal, &past, signals).await,
-        Kind::Producer => producer::run(arguments, journal, &past, signals).await,
-        Kind::Queue | Kind::Spool => queue::run(arguments, journal, &past, signals).await,
+        Kind::Raw => raw::run(session).await,
+        Kind::Add => add::run(session).await,
+        Kind::Producer => producer::run(session).await,
+        Kind::Queue | Kind::Spool => queue::run(session).await,
     }
 }
 
@@ -98,14 +112,9 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 impl Kind {
     /// The value on the command line.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Kind::Raw => "raw",
-            Kind::Add => "add",
-            Kind::Producer => "producer",
-            Kind::Queue => "queue",
-            Kind::Spool => "spool",
-        }
+    pub(crate) fn word(self) -> String {
+        let value = self.to_possible_value().expect("every kind has a value");
+        value.get_name().to_owned()
     }
 }
 
@@ -114,34 +123,6 @@ impl Kind {
 impl Arguments {
     pub(crate) fn journal(&self) -> PathBuf {
         self.folder.join(format!("{}.journal", self.name))
-    }
-
-    fn spool(&self) -> PathBuf {
-        self.folder.join(format!("{}.spool", self.name))
-    }
-
-    fn load(&self, base_micros: i64, past: &[Line]) -> Load {
-        let processes = past.iter().filter(|line| matches!(line, Line::Start { .. })).count();
-        // A process that does not resume its predecessor gets its own paths, so that doubts about
-        // the predecessor's requests hide no errors here.
-        let prefix = match self.kind {
-            Kind::Raw => format!("/{}", self.name),
-            _ => format!("/{}/{}", self.name, processes + 1),
-        };
-        Load {
-            seed: self.seed,
-            client: self.name.clone(),
-            prefix,
-            base_micros,
-            rows_max: (self.rate / 20).clamp(2, 400),
-            // A queue reports how many requests are acknowledged, but not which.
-            shares: matches!(self.kind, Kind::Raw | Kind::Producer),
-            drops: self.kind == Kind::Raw,
-        }
-    }
-
-    fn random(&self, past: &[Line]) -> Random {
-        Random::derived(self.seed, &self.name, u64::MAX - past.len() as u64)
     }
 
     /// A connection that notices when the other side is dead.
@@ -155,6 +136,39 @@ impl Arguments {
     }
 }
 
+// === impl Session ===
+
+impl Session<'_> {
+    fn load(&self, base_micros: i64) -> Load {
+        let Arguments { kind, name, seed, rate, .. } = self.arguments;
+        let processes = self.past.iter().filter(|line| matches!(line, Line::Start { .. })).count();
+        Load {
+            seed: *seed,
+            client: name.clone(),
+            // A process that does not resume its predecessor gets its own paths, so that doubts
+            // about the predecessor's requests hide no errors here.
+            prefix: match kind {
+                Kind::Raw => format!("/{name}"),
+                _ => format!("/{name}/{}", processes + 1),
+            },
+            base_micros,
+            rows_max: (rate / 20).clamp(2, 400),
+            // A queue reports how many requests are acknowledged, but not which.
+            shares: matches!(kind, Kind::Raw | Kind::Producer),
+            drops: *kind == Kind::Raw,
+        }
+    }
+
+    /// The number of the last announced parcel.
+    fn last_sent(&self) -> u64 {
+        let sent = self.past.iter().filter_map(|line| match line {
+            Line::Sent(number, _) => Some(*number),
+            _ => None,
+        });
+        sent.max().unwrap_or(0)
+    }
+}
+
 /// Now, in microseconds since 1970-01-01 UTC.
 fn now_micros() -> i64 {
     SystemClock.now().as_microsecond()
@@ -163,13 +177,4 @@ fn now_micros() -> i64 {
 /// Pauses before the next attempt.
 async fn back_off(random: &mut Random) {
     tokio::time::sleep(Duration::from_millis(random.within(BACKOFF_MS.0, BACKOFF_MS.1))).await;
-}
-
-/// The number of the last announced parcel.
-fn last_sent(past: &[Line]) -> u64 {
-    let sent = past.iter().filter_map(|line| match line {
-        Line::Sent(number, _) => Some(*number),
-        _ => None,
-    });
-    sent.max().unwrap_or(0)
 }

@@ -40,8 +40,6 @@ pub(crate) enum Line {
     Sent(u64, Parcel),
     /// Every parcel up to this one is acknowledged.
     UpTo(u64),
-    /// This parcel is acknowledged.
-    Acknowledged(u64),
     /// Exactly this many requests of this single-key parcel are counted.
     Exactly(u64, u64),
     /// Any number of requests of this parcel may be counted.
@@ -66,15 +64,11 @@ pub(crate) enum Line {
     Lost(String),
 }
 
-/// Writes a journal.
+/// A journal that is read while it grows, or written.
 #[derive(Debug)]
-pub(crate) struct Journal(File);
-
-/// Reads a journal while it grows.
-#[derive(Debug)]
-pub(crate) struct Reader {
+pub(crate) struct Journal {
     file: File,
-    /// Where the next line begins.
+    /// Where the next line to read begins.
     at: u64,
 }
 
@@ -122,15 +116,14 @@ impl fmt::Display for Line {
             Line::Queued(number, parcel) => write!(f, "queued {number}{parcel}"),
             Line::Spooled(number, parcel) => write!(f, "spooled {number}{parcel}"),
             Line::UpTo(number) => write!(f, "upto {number}"),
-            Line::Acknowledged(number) => write!(f, "acknowledged {number}"),
             Line::Exactly(number, count) => write!(f, "exactly {number} {count}"),
             Line::Doubtful(number) => write!(f, "doubtful {number}"),
             Line::Total(count) => write!(f, "total {count}"),
             Line::Done => write!(f, "done"),
             Line::InDoubt => write!(f, "indoubt"),
-            Line::Broken(what) => write!(f, "broken {}", what.replace('\n', " ")),
-            Line::Setback(what) => write!(f, "setback {}", what.replace('\n', " ")),
-            Line::Lost(what) => write!(f, "lost {}", what.replace('\n', " ")),
+            Line::Broken(what) => write!(f, "broken {what}"),
+            Line::Setback(what) => write!(f, "setback {what}"),
+            Line::Lost(what) => write!(f, "lost {what}"),
         }
     }
 }
@@ -147,7 +140,6 @@ impl FromStr for Line {
             "queued" => numbered(rest).map(|(number, parcel)| Line::Queued(number, parcel))?,
             "spooled" => numbered(rest).map(|(number, parcel)| Line::Spooled(number, parcel))?,
             "upto" => Line::UpTo(rest.parse()?),
-            "acknowledged" => Line::Acknowledged(rest.parse()?),
             "exactly" => Line::Exactly(pair().0.parse()?, pair().1.parse()?),
             "doubtful" => Line::Doubtful(rest.parse()?),
             "total" => Line::Total(rest.parse()?),
@@ -161,59 +153,40 @@ impl FromStr for Line {
     }
 }
 
-/// A number and the items of a parcel.
+/// A number and the items of a parcel: `day:method:path:count` or, for drops, `day:count`.
 fn numbered(rest: &str) -> anyhow::Result<(u64, Parcel)> {
     let mut words = rest.split(' ');
     let number = words.next().unwrap_or_default().parse()?;
     let mut parcel = Parcel::default();
-    words.try_for_each(|item| item_of(item, &mut parcel))?;
-    Ok((number, parcel))
-}
-
-/// `day:method:path:count` or, for drops, `day:count`.
-fn item_of(item: &str, parcel: &mut Parcel) -> anyhow::Result<()> {
-    match item.split(':').collect::<Vec<_>>()[..] {
-        [day, method, path, count] => {
-            let key = Key { day: day.parse()?, method: method.parse()?, path: path.to_owned() };
-            parcel.requests.insert(key, count.parse()?);
+    for item in words {
+        match item.split(':').collect::<Vec<_>>()[..] {
+            [day, method, path, count] => {
+                let key = Key { day: day.parse()?, method: method.parse()?, path: path.to_owned() };
+                parcel.requests.insert(key, count.parse()?);
+            }
+            [day, count] => {
+                parcel.drops.insert(day.parse()?, count.parse()?);
+            }
+            _ => anyhow::bail!("not an item of a parcel: {item:?}"),
         }
-        [day, count] => {
-            parcel.drops.insert(day.parse()?, count.parse()?);
-        }
-        _ => anyhow::bail!("not an item of a parcel: {item:?}"),
     }
-    Ok(())
+    Ok((number, parcel))
 }
 
 // === impl Journal ===
 
 impl Journal {
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Journal> {
+        let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        Ok(Journal { file, at: 0 })
+    }
+
     /// Opens a journal for appending after its last whole line, and returns its lines.
-    pub(crate) fn open(path: &Path) -> anyhow::Result<(Journal, Vec<Line>)> {
-        let mut file =
-            OpenOptions::new().read(true).append(true).create(true).truncate(false).open(path)?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        file.set_len(end as u64)?;
-        let text = std::str::from_utf8(&bytes[..end])?;
-        let lines = text.lines().map(str::parse).collect::<anyhow::Result<_>>()?;
-        Ok((Journal(file), lines))
-    }
-
-    /// Appends a line. Once this returns, the line outlives the process.
-    pub(crate) fn write(&mut self, line: &Line) -> io::Result<()> {
-        self.0.write_all(format!("{line}\n").as_bytes())
-    }
-}
-
-// === impl Reader ===
-
-impl Reader {
-    pub(crate) fn open(path: &Path) -> anyhow::Result<Reader> {
-        let file =
-            OpenOptions::new().read(true).append(true).create(true).truncate(false).open(path)?;
-        Ok(Reader { file, at: 0 })
+    pub(crate) fn resume(path: &Path) -> anyhow::Result<(Journal, Vec<Line>)> {
+        let mut journal = Journal::open(path)?;
+        let lines = journal.next()?;
+        journal.file.set_len(journal.at)?;
+        Ok((journal, lines))
     }
 
     /// The whole lines added after the last call.
@@ -225,6 +198,12 @@ impl Reader {
         let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         self.at += end as u64;
         std::str::from_utf8(&bytes[..end])?.lines().map(str::parse).collect()
+    }
+
+    /// Appends a line. Once this returns, the line outlives the process.
+    pub(crate) fn write(&mut self, line: &Line) -> io::Result<()> {
+        let line = line.to_string().replace('\n', " ");
+        self.file.write_all(format!("{line}\n").as_bytes())
     }
 }
 
@@ -247,7 +226,6 @@ mod tests {
             Line::Sent(12, parcel),
             Line::Spooled(12, Parcel::of(key(1, "/a"), 2)),
             Line::UpTo(12),
-            Line::Acknowledged(13),
             Line::Exactly(14, 0),
             Line::Doubtful(15),
             Line::Total(16),
@@ -268,14 +246,14 @@ mod tests {
     fn a_torn_line_does_not_count_and_is_overwritten_by_the_next_process() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
-        let mut reader = Reader::open(&path).unwrap();
+        let mut reader = Journal::open(&path).unwrap();
         std::fs::write(&path, "start 0 0\nupto 1\nup").unwrap();
         assert_eq!(
             reader.next().unwrap(),
             [Line::Start { resumed: false, drops: false }, Line::UpTo(1)]
         );
 
-        let (mut journal, lines) = Journal::open(&path).unwrap();
+        let (mut journal, lines) = Journal::resume(&path).unwrap();
         assert_eq!(lines.len(), 2);
         journal.write(&Line::UpTo(2)).unwrap();
         assert_eq!(reader.next().unwrap(), [Line::UpTo(2)]);

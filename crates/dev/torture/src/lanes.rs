@@ -5,7 +5,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use tally_testkit::{Direction, Proxy};
 
 use crate::rewind;
@@ -82,130 +81,73 @@ impl Log {
 }
 
 /// Runs a lane's schedule until the run stops.
-pub(crate) fn run(
-    world: &World,
-    watch: &Watch<'_>,
-    seed: u64,
-    lane: Lane,
-    stop: &Stop,
-    log: &Log,
-) -> anyhow::Result<()> {
-    for step in Schedule::new(seed, lane, world.shape()) {
-        if !stop.pause_ms(step.pause_ms) {
+pub(crate) fn run(watch: &Watch<'_>, seed: u64, lane: Lane, stop: &Stop) -> anyhow::Result<()> {
+    let world = watch.world;
+    for (pause_ms, act) in Schedule::new(seed, lane, world.shape) {
+        if !stop.pause(pause_ms) {
             break;
         }
-        log.say(|| format!("{:?}", step.act));
-        if lane == Lane::Rewind {
-            // Even if the run stops meanwhile: half a rewind would be another loss.
-            rewind::act(world, watch, step.act, stop, log)
-                .with_context(|| format!("{:?}", step.act))?;
-            log.done(step.act.name());
-            continue;
-        }
-        let acted = act(world, step.act, stop, log);
-        if !stop.is_set() {
-            acted.with_context(|| format!("{:?}", step.act))?;
+        world.log.say(|| format!("{act:?}"));
+        let acted = match lane {
+            Lane::ClientLinks | Lane::DatabaseLinks => Ok(on_link(world, act, stop)),
+            Lane::Servers => on_server(world, act, stop),
+            Lane::Postgres => on_postgres(world, act, stop).map(|()| true),
+            Lane::Clients => on_client(world, act, stop).map(|()| true),
+            Lane::Rewind => rewind::act(watch, act, stop).map(|()| true),
+        };
+        match acted {
+            Ok(true) => world.log.done(act.name()),
+            Ok(false) => {}
+            // Half a rewind would be another loss.
+            Err(_) if stop.is_set() && lane != Lane::Rewind => {}
+            Err(error) => return Err(error.context(format!("{act:?}"))),
         }
     }
-    Ok(())
-}
-
-fn act(world: &World, act: Act, stop: &Stop, log: &Log) -> anyhow::Result<()> {
-    match act {
-        Act::Cut { link, .. }
-        | Act::Reset { link }
-        | Act::Tear { link, .. }
-        | Act::HalfOpen { link, .. }
-        | Act::Delay { link, .. }
-        | Act::Stall { link, .. }
-        | Act::LoseCommit { link, .. } => {
-            if on_link(world, act, world.links()[link], stop) {
-                log.done(act.name());
-            }
-            return Ok(());
-        }
-        Act::Redirect { client, server } => {
-            world.clients[client].proxy.redirect(&world.servers[server].address);
-            world.clients[client].proxy.reset();
-        }
-        Act::KillServer { .. } | Act::TerminateServer { .. } | Act::StopServer { .. } => {
-            on_server(world, act, stop)?;
-        }
-        Act::FillDisk { server, kib, ms } => {
-            if fill_disk(world, &world.servers[server], (kib, ms), stop)? {
-                log.done(act.name());
-            }
-            return Ok(());
-        }
-        Act::KillPostgres { .. }
-        | Act::RestartPostgres { .. }
-        | Act::EndSessions
-        | Act::UseUpConnections { .. } => on_postgres(world, act, stop)?,
-        Act::KillClient { client, ms } => {
-            world.clients[client].kill();
-            stop.pause_ms(ms);
-            world.clients[client].start(false)?;
-        }
-        Act::TerminateClient { client } => {
-            let client = &world.clients[client];
-            client.signal("TERM");
-            // `await_end` kills one that does not finish in time.
-            let _ = client.await_end(TERMINATE_LIMIT);
-            client.start(false)?;
-        }
-        Act::StopClient { client, ms } => {
-            world.clients[client].signal("STOP");
-            stop.pause_ms(ms);
-            world.clients[client].signal("CONT");
-        }
-        // These have their own lane.
-        Act::Restore { .. }
-        | Act::LoseCommits { .. }
-        | Act::FailOver { .. }
-        | Act::DeleteNames { .. } => return Ok(()),
-    }
-    log.done(act.name());
     Ok(())
 }
 
 /// Returns whether it happened: tearing a message or losing an answer needs traffic.
-fn on_link(world: &World, act: Act, proxy: &Proxy, stop: &Stop) -> bool {
+fn on_link(world: &World, act: Act, stop: &Stop) -> bool {
+    let links = world.links();
     match act {
-        Act::Cut { ms, .. } => {
-            world.runtime.block_on(proxy.cut());
-            stop.pause_ms(ms);
-            world.runtime.block_on(proxy.restore());
+        Act::Cut { link, ms } => {
+            world.runtime.block_on(links[link].cut());
+            stop.pause(ms);
+            world.runtime.block_on(links[link].restore());
         }
-        Act::Reset { .. } => proxy.reset(),
-        Act::Tear { bytes, .. } => {
-            let before = proxy.torn();
-            proxy.tear_after(bytes);
-            let torn = wait_briefly(stop, || proxy.torn() > before);
-            proxy.heal();
+        Act::Reset { link } => links[link].reset(),
+        Act::Tear { link, bytes } => {
+            let before = links[link].torn();
+            links[link].tear_after(bytes);
+            let torn = wait_briefly(stop, || links[link].torn() > before);
+            links[link].heal();
             return torn;
         }
-        Act::HalfOpen { to_client, ms, .. } => {
-            proxy.lose(if to_client { Direction::ToClient } else { Direction::ToServer });
-            stop.pause_ms(ms);
-            proxy.heal();
+        Act::HalfOpen { link, to_client, ms } => {
+            links[link].lose(if to_client { Direction::ToClient } else { Direction::ToServer });
+            stop.pause(ms);
+            links[link].heal();
         }
-        Act::Delay { by_ms, ms, .. } => {
-            proxy.delay(Duration::from_millis(by_ms));
-            stop.pause_ms(ms);
-            proxy.heal();
+        Act::Delay { link, by_ms, ms } => {
+            links[link].delay(Duration::from_millis(by_ms));
+            stop.pause(ms);
+            links[link].heal();
         }
-        Act::Stall { ms, .. } => {
-            proxy.stall();
-            stop.pause_ms(ms);
-            proxy.resume();
+        Act::Stall { link, ms } => {
+            links[link].stall();
+            stop.pause(ms);
+            links[link].resume();
         }
-        Act::LoseCommit { small, .. } => {
-            let before = proxy.swallowed();
-            let batch: &[&[u8]] = if small { &[TIMES] } else { &LARGE_COMMIT };
-            proxy.swallow_after_all(batch);
-            let lost = wait_briefly(stop, || proxy.swallowed() > before);
-            proxy.heal();
+        Act::LoseCommit { link, small } => {
+            let before = links[link].swallowed();
+            links[link].swallow_after(if small { &[TIMES] } else { &LARGE_COMMIT });
+            let lost = wait_briefly(stop, || links[link].swallowed() > before);
+            links[link].heal();
             return lost;
+        }
+        Act::Redirect { client, server } => {
+            links[client].redirect(&world.servers[server].address);
+            links[client].reset();
         }
         _ => {}
     }
@@ -214,28 +156,57 @@ fn on_link(world: &World, act: Act, proxy: &Proxy, stop: &Stop) -> bool {
 
 /// Waits up to a second for traffic to trigger a fault.
 fn wait_briefly(stop: &Stop, done: impl Fn() -> bool) -> bool {
-    (0..100).any(|_| done() || !stop.pause_ms(10)) && done()
+    (0..100).any(|_| done() || !stop.pause(10)) && done()
 }
 
-fn on_server(world: &World, act: Act, stop: &Stop) -> anyhow::Result<()> {
+/// Returns whether it happened: a disk must fill up in time.
+fn on_server(world: &World, act: Act, stop: &Stop) -> anyhow::Result<bool> {
     match act {
         Act::KillServer { server, ms, errors } => {
             let server = &world.servers[server];
-            server.kill();
-            stop.pause_ms(ms);
+            server.process.kill();
+            stop.pause(ms);
             let fault = errors.map(|(state, every)| format!("sqlstate.{state}.{every}"));
-            world.bring_up(server, &StartOptions { fault, ..StartOptions::default() }, stop)
+            server.bring_up(&StartOptions { fault, ..StartOptions::default() }, stop)?;
         }
         Act::TerminateServer { server, ms } => {
             let server = &world.servers[server];
-            server.terminate();
-            stop.pause_ms(ms);
-            world.bring_up(server, &StartOptions::default(), stop)
+            // How it ends matters at the end of the run only.
+            let _ = server.terminate();
+            stop.pause(ms);
+            server.bring_up(&StartOptions::default(), stop)?;
         }
         Act::StopServer { server, ms } => {
-            world.servers[server].signal("STOP");
-            stop.pause_ms(ms);
-            world.servers[server].signal("CONT");
+            world.servers[server].process.signal("STOP");
+            stop.pause(ms);
+            world.servers[server].process.signal("CONT");
+        }
+        Act::FillDisk { server, kib, ms } => {
+            return fill_disk(world, &world.servers[server], (kib, ms), stop);
+        }
+        _ => {}
+    }
+    Ok(true)
+}
+
+fn on_client(world: &World, act: Act, stop: &Stop) -> anyhow::Result<()> {
+    match act {
+        Act::KillClient { client, ms } => {
+            world.clients[client].process.kill();
+            stop.pause(ms);
+            world.clients[client].start(false)
+        }
+        Act::TerminateClient { client } => {
+            let client = &world.clients[client];
+            client.process.signal("TERM");
+            // `await_end` kills one that does not finish in time.
+            let _ = client.process.await_end(TERMINATE_LIMIT);
+            client.start(false)
+        }
+        Act::StopClient { client, ms } => {
+            world.clients[client].process.signal("STOP");
+            stop.pause(ms);
+            world.clients[client].process.signal("CONT");
             Ok(())
         }
         _ => Ok(()),
@@ -250,20 +221,20 @@ fn fill_disk(
     (kib, ms): (u64, u64),
     stop: &Stop,
 ) -> anyhow::Result<bool> {
-    server.kill();
+    server.process.kill();
     let size = std::fs::metadata(world.sqlite_path()).map_or(0, |file| file.len());
     let size_bytes_max = Some(size + kib * 1024);
     world.roll_ups_paused.store(true, Ordering::SeqCst);
-    world.bring_up(server, &StartOptions { size_bytes_max, ..StartOptions::default() }, stop)?;
+    server.bring_up(&StartOptions { size_bytes_max, ..StartOptions::default() }, stop)?;
     let fills_up = Instant::now() + FILLS_UP_LIMIT;
     let mut is_full = false;
-    while !is_full && Instant::now() < fills_up && stop.pause_ms(20) {
-        is_full = server.has_logged(FULL);
+    while !is_full && Instant::now() < fills_up && stop.pause(20) {
+        is_full = server.process.has_logged(FULL);
     }
-    stop.pause_ms(ms);
+    stop.pause(ms);
     world.roll_ups_paused.store(false, Ordering::SeqCst);
-    server.kill();
-    world.bring_up(server, &StartOptions::default(), stop)?;
+    server.process.kill();
+    server.bring_up(&StartOptions::default(), stop)?;
     Ok(is_full)
 }
 
@@ -273,24 +244,20 @@ fn on_postgres(world: &World, act: Act, stop: &Stop) -> anyhow::Result<()> {
     match act {
         Act::KillPostgres { ms } => {
             postgres.kill9();
-            stop.pause_ms(ms);
+            stop.pause(ms);
             postgres.restart()?;
         }
         Act::RestartPostgres { ms } => {
             postgres.stop()?;
-            stop.pause_ms(ms);
+            stop.pause(ms);
             postgres.restart()?;
         }
         Act::EndSessions => world.runtime.block_on(sessions::end_all(&url))?,
         Act::UseUpConnections { ms } => {
             let held = world.runtime.block_on(sessions::use_up(&url));
             // Now every new connection is refused.
-            world
-                .servers
-                .iter()
-                .filter_map(|server| server.database.as_ref())
-                .for_each(Proxy::reset);
-            stop.pause_ms(ms);
+            world.databases().for_each(Proxy::reset);
+            stop.pause(ms);
             drop(held);
         }
         _ => {}
@@ -315,13 +282,13 @@ impl World {
         }
         for server in &self.servers {
             // Even a running server may have a fault or be stopped.
-            server.signal("CONT");
-            server.terminate();
-            self.bring_up(server, &StartOptions::default(), &Stop::default())?;
+            server.process.signal("CONT");
+            let _ = server.terminate();
+            server.bring_up(&StartOptions::default(), &Stop::default())?;
         }
         for client in &self.clients {
-            client.signal("CONT");
-            if !client.is_running() {
+            client.process.signal("CONT");
+            if !client.process.is_running() {
                 client.start(false)?;
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tally_proto::wire::UNKNOWN_PATH;
 
-use crate::account::{Account, add};
+use crate::account::{Account, Accounts, add};
 use crate::journal::Key;
 use crate::stored::Totals;
 
@@ -39,11 +39,7 @@ impl Losses {
     /// The database was set back to a state that has everything acknowledged in `before`, and
     /// nothing sent after `now` is affected. So at most the parcels unacknowledged in `before` and
     /// those sent in between are lost; those already counted as lost are not counted again.
-    pub(crate) fn add(
-        &mut self,
-        before: &BTreeMap<String, Account>,
-        now: &BTreeMap<String, Account>,
-    ) {
+    pub(crate) fn add(&mut self, before: &Accounts, now: &Accounts) {
         for (client, now) in now {
             self.seen_before.insert(client.clone(), now.losses);
             let before = before.get(client).cloned().unwrap_or_default();
@@ -129,7 +125,7 @@ mod tests {
         Key { day: DAY, method: 3, path: path.to_owned() }
     }
 
-    fn accounts(lines: &[Line]) -> BTreeMap<String, Account> {
+    fn accounts(lines: &[Line]) -> Accounts {
         BTreeMap::from([("one".to_owned(), Account::of(lines.to_vec()))])
     }
 

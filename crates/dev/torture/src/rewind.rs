@@ -11,8 +11,8 @@ use anyhow::Context as _;
 use rusqlite::{Connection, TransactionBehavior};
 use rustix::process::{Pid, Signal, kill_process};
 use tally_testkit::{Cluster, eventually_blocking};
+use tokio_postgres::types::FromSqlOwned;
 
-use crate::lanes::Log;
 use crate::schedule::Act;
 use crate::sessions;
 use crate::stop::Stop;
@@ -22,53 +22,47 @@ use crate::world::{DATABASE, World};
 /// Limit for a locked file, for a standby that catches up, and so on.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// How many requests Postgres has accepted.
+const ACCEPTED: &str = include_str!("sql/postgres_accepted.sql");
+
 /// An id with its method and path.
 type Named = (i64, (i32, String));
 
-pub(crate) fn act(
-    world: &World,
-    watch: &Watch<'_>,
-    act: Act,
-    stop: &Stop,
-    log: &Log,
-) -> anyhow::Result<()> {
+pub(crate) fn act(watch: &Watch<'_>, act: Act, stop: &Stop) -> anyhow::Result<()> {
     let pause = |ms| {
         move || {
-            stop.pause_ms(ms);
+            stop.pause(ms);
             Ok(())
         }
     };
     match act {
-        Act::Restore { ms } => restore(world, watch, log, pause(ms)),
-        Act::LoseCommits { ms } => lose_commits(world, watch, log, pause(ms)),
-        Act::FailOver { ms } => fail_over(world, watch, log, pause(ms)),
-        Act::DeleteNames { every } => delete_names(world, watch, every),
+        Act::Restore { ms } => restore(watch, pause(ms)),
+        Act::LoseCommits { ms } => lose_commits(watch, pause(ms)),
+        Act::FailOver { ms } => fail_over(watch, pause(ms)),
+        Act::DeleteNames { every } => delete_names(watch, every),
         _ => Ok(()),
     }
 }
 
 /// Uses the method that is certain to lose everything stored `meanwhile`.
 pub(crate) fn lose_all(
-    world: &World,
     watch: &Watch<'_>,
-    log: &Log,
     meanwhile: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    if world.postgres.is_some() {
-        fail_over(world, watch, log, meanwhile)
+    if watch.world.postgres.is_some() {
+        fail_over(watch, meanwhile)
     } else {
-        restore(world, watch, log, meanwhile)
+        restore(watch, meanwhile)
     }
 }
 
 /// Backs up a SQLite file and restores its tables from the backup, as the sqlite3 shell can do
 /// while the server runs.
 fn restore(
-    world: &World,
     watch: &Watch<'_>,
-    log: &Log,
     meanwhile: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
+    let world = watch.world;
     let backup = world.file("backup.db");
     if backup.exists() {
         std::fs::remove_file(&backup)?;
@@ -91,7 +85,7 @@ fn restore(
             transaction.execute(&sql.replace(":table", &table), [])?;
         }
     }
-    log.lose(before, accepted_by_sqlite(&transaction)?);
+    world.log.lose(before, accepted_by_sqlite(&transaction)?);
     transaction.commit()?;
     watch.rewound(&mark)
 }
@@ -101,10 +95,11 @@ fn accepted_by_sqlite(connection: &Connection) -> anyhow::Result<i64> {
     Ok(connection.query_row(include_str!("sql/sqlite_accepted.sql"), [], |row| row.get(0))?)
 }
 
-fn accepted_by_postgres(world: &World, postgres: &Cluster) -> anyhow::Result<i64> {
+/// The only value in the answer of a Postgres to this SQL.
+fn value<T: FromSqlOwned>(world: &World, postgres: &Cluster, sql: &str) -> anyhow::Result<T> {
     world.runtime.block_on(async {
         let client = sessions::connect_in_time(&postgres.url(DATABASE)).await?;
-        Ok(client.query_one(include_str!("sql/postgres_accepted.sql"), &[]).await?.get(0))
+        Ok(client.query_one(sql, &[]).await?.try_get(0)?)
     })
 }
 
@@ -117,11 +112,10 @@ fn open(path: &Path) -> anyhow::Result<Connection> {
 /// With `synchronous_commit = off` a commit is acknowledged before it is written, so a kill loses
 /// the latest commits.
 fn lose_commits(
-    world: &World,
     watch: &Watch<'_>,
-    log: &Log,
     meanwhile: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
+    let world = watch.world;
     let Some(postgres) = world.postgres() else { return Ok(()) };
     // All commits up to here are written.
     let mark = watch.mark()?;
@@ -129,10 +123,11 @@ fn lose_commits(
     world.roll_ups_paused.store(true, Ordering::SeqCst);
     postgres.change("synchronous_commit", "off")?;
     // A running WAL writer would write them within milliseconds.
-    let writer = wal_writer(world, &postgres)?;
+    let writer = Pid::from_raw(value(world, &postgres, include_str!("sql/wal_writer.sql"))?);
+    let writer = writer.context("a process has an id")?;
     kill_process(writer, Signal::STOP)?;
     meanwhile()?;
-    let before = accepted_by_postgres(world, &postgres)?;
+    let before = value(world, &postgres, ACCEPTED)?;
     watch.rewinding();
     postgres.kill9();
     kill_process(writer, Signal::KILL)?;
@@ -140,73 +135,52 @@ fn lose_commits(
     // This waits until the previous postmaster's sessions have ended.
     postgres.restart()?;
     world.roll_ups_paused.store(false, Ordering::SeqCst);
-    log.lose(before, accepted_by_postgres(world, &postgres)?);
+    world.log.lose(before, value(world, &postgres, ACCEPTED)?);
     watch.rewound(&mark)
-}
-
-/// The process that writes asynchronous commits.
-fn wal_writer(world: &World, postgres: &Cluster) -> anyhow::Result<Pid> {
-    let pid: i32 = world.runtime.block_on(async {
-        let client = sessions::connect_in_time(&postgres.url(DATABASE)).await?;
-        anyhow::Ok(client.query_one(include_str!("sql/wal_writer.sql"), &[]).await?.get(0))
-    })?;
-    Pid::from_raw(pid).context("a process has an id")
 }
 
 /// Creates a standby, disconnects it, and promotes it.
 fn fail_over(
-    world: &World,
     watch: &Watch<'_>,
-    log: &Log,
     meanwhile: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
+    let world = watch.world;
     let Some(mut postgres) = world.postgres() else { return Ok(()) };
     let standby = postgres.standby()?;
     let mark = watch.mark()?;
     follows(world, &postgres, &standby)?;
     standby.change("primary_conninfo", "")?;
     meanwhile()?;
-    let before = accepted_by_postgres(world, &postgres)?;
+    let before = value(world, &postgres, ACCEPTED)?;
     watch.rewinding();
     postgres.kill9();
     // Its sessions may still commit, so cut them off: no client may see that.
-    let proxies = || world.servers.iter().filter_map(|server| server.database.as_ref());
-    proxies().for_each(|proxy| world.runtime.block_on(proxy.cut()));
-    world.runtime.block_on(async {
-        let client = sessions::connect(&standby.url(DATABASE)).await?;
-        client.query_one(include_str!("sql/promote.sql"), &[]).await?;
-        anyhow::Ok(())
-    })?;
-    for proxy in proxies() {
+    world.databases().for_each(|proxy| world.runtime.block_on(proxy.cut()));
+    value::<bool>(world, &standby, include_str!("sql/promote.sql"))?;
+    for proxy in world.databases() {
         proxy.redirect(&format!("127.0.0.1:{}", standby.port()));
         world.runtime.block_on(proxy.restore());
     }
     *postgres = standby;
-    log.lose(before, accepted_by_postgres(world, &postgres)?);
+    world.log.lose(before, value(world, &postgres, ACCEPTED)?);
     watch.rewound(&mark)
 }
 
 /// Waits until the standby has everything that the primary has now.
 fn follows(world: &World, primary: &Cluster, standby: &Cluster) -> anyhow::Result<()> {
-    world.runtime.block_on(async {
-        let (primary, standby) = (primary.url(DATABASE), standby.url(DATABASE));
-        let row = sessions::connect_in_time(&primary).await?;
-        let row = row.query_one(include_str!("sql/written.sql"), &[]).await?;
-        let written: String = row.get(0);
-        let standby = sessions::connect(&standby).await?;
-        for _ in 0..LIMIT.as_millis() / 20 {
-            let row = standby.query_one(include_str!("sql/follows.sql"), &[&written]).await?;
-            if row.get(0) {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        anyhow::bail!("the standby did not follow up to {written} within {LIMIT:?}")
-    })
+    let written: String = value(world, primary, include_str!("sql/written.sql"))?;
+    let standby = world.runtime.block_on(sessions::connect(&standby.url(DATABASE)))?;
+    let follows = || {
+        let sql = include_str!("sql/follows.sql");
+        world.runtime.block_on(standby.query_one(sql, &[&written])).is_ok_and(|row| row.get(0))
+    };
+    eventually_blocking(LIMIT, follows)
+        .map_err(|_| anyhow::anyhow!("the standby did not follow up to {written} within {LIMIT:?}"))
 }
 
 /// Deletes the names whose id is divisible by `every`.
-fn delete_names(world: &World, watch: &Watch<'_>, every: u64) -> anyhow::Result<()> {
+fn delete_names(watch: &Watch<'_>, every: u64) -> anyhow::Result<()> {
+    let world = watch.world;
     let sql = include_str!("sql/delete_names.sql").replace(":every", &every.to_string());
     // The lock keeps the Postgres lane from killing the database meanwhile.
     let postgres = world.postgres();
@@ -214,14 +188,9 @@ fn delete_names(world: &World, watch: &Watch<'_>, every: u64) -> anyhow::Result<
     let names: Vec<Named> = match postgres {
         Some(postgres) => {
             let url = postgres.url(DATABASE);
-            let mut error = None;
-            let deleted = eventually_blocking(LIMIT, || {
-                let deleted = world.runtime.block_on(delete_from_postgres(&url, &sql));
-                // It may deadlock with a server that adds names.
-                deleted.map_err(|cause| error = Some(cause)).ok()
-            });
-            deleted
-                .map_err(|_| error.unwrap_or_else(|| anyhow::anyhow!("no names were deleted")))?
+            // It may deadlock with a server that adds names.
+            let delete = || world.runtime.block_on(delete_from_postgres(&url, &sql));
+            eventually_blocking(LIMIT, delete).map_err(anyhow::Error::msg)?
         }
         None => open(&world.sqlite_path())?
             .prepare(&sql)?

@@ -1,25 +1,23 @@
 //! One run, from the seed to the verdict.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use tokio::runtime::Handle;
 
-use crate::account::Account;
 use crate::arguments::Run;
 use crate::client::load::day;
 use crate::lanes::{self, Log};
-use crate::losses::Losses;
-use crate::oracle::{self, Stored, Verdict};
+use crate::oracle::Judge;
 use crate::report::Report;
 use crate::scenes;
 use crate::schedule::Lane;
 use crate::stop::{Stop, StopOnDrop};
-use crate::stored;
+use crate::stored::{self, Stored};
 use crate::watch::Watch;
 use crate::world::World;
+use crate::world::server::Server;
 use tally_runtime::{Clock as _, SystemClock};
 
 /// How long the clients may take after the last fault until everything is acknowledged.
@@ -33,19 +31,21 @@ pub(crate) fn run(run: &Run, runtime: &Handle) -> anyhow::Result<bool> {
     println!("seed {}, {:?}, {} requests/s", run.seed, run.backend, run.rate);
     let tally = tally(run)?;
     let world = World::build(run, &tally, runtime.clone())?;
-    let log = Log::new(run.verbose);
     let start = Instant::now();
-    let outcome = torture(run, &world, &log);
-    let (report, passed) = match outcome {
-        Ok((accounts, losses, stored, verdict)) => {
-            let (passed, took) = (verdict.passed(), start.elapsed());
-            (Report { accounts, losses, stored, verdict, log: &log, took }.text(), passed)
+    let mut text = String::new();
+    let passed = match torture(run, &world) {
+        Ok(report) => {
+            report.write(&world.log, start.elapsed(), &mut text)?;
+            report.verdict.passed()
         }
-        Err(error) => (format!("FAIL: the run ended early: {error:#}\n"), false),
+        Err(error) => {
+            text = format!("FAIL: the run ended early: {error:#}\n");
+            false
+        }
     };
-    print!("{report}");
+    print!("{text}");
     if run.keep || !passed {
-        world.keep(&report);
+        world.keep(&text);
     }
     Ok(passed)
 }
@@ -59,16 +59,14 @@ fn tally(run: &Run) -> anyhow::Result<PathBuf> {
     })
 }
 
-type Outcome = (BTreeMap<String, Account>, Losses, Stored, Verdict);
-
-fn torture(run: &Run, world: &World, log: &Log) -> anyhow::Result<Outcome> {
+fn torture(run: &Run, world: &World) -> anyhow::Result<Report> {
     let watch = Watch::new(world)?;
-    scenes::run(world, &watch, run, log).context("in a scene")?;
-    for (number, server) in world.servers.iter().enumerate().skip(1) {
-        server.start(&Default::default()).with_context(|| format!("server {number}"))?;
+    scenes::run(&watch, run).context("in a scene")?;
+    for server in &world.servers[1..] {
+        server.start(&Default::default())?;
     }
     for client in &world.clients {
-        if !client.is_running() {
+        if !client.process.is_running() {
             client.start(false)?;
         }
     }
@@ -76,51 +74,46 @@ fn torture(run: &Run, world: &World, log: &Log) -> anyhow::Result<Outcome> {
         scenes::acknowledged(&watch, client, 1)?;
     }
     if run.minutes > 0.0 {
-        chaos(run, world, &watch, log)?;
+        chaos(run, &watch)?;
     }
-    log.say(|| "all faults are over".to_owned());
+    world.log.say(|| "all faults are over".to_owned());
     world.heal()?;
-    for client in &world.clients {
-        client.signal("TERM");
-    }
+    let processes = || world.clients.iter().map(|client| &client.process);
+    processes().for_each(|process| process.signal("TERM"));
     let ends: Vec<_> =
-        world.clients.iter().filter_map(|client| client.await_end(FINISH_LIMIT).err()).collect();
-    log.say(|| "all clients have ended".to_owned());
+        processes().filter_map(|process| process.await_end(FINISH_LIMIT).err()).collect();
+    world.log.say(|| "all clients have ended".to_owned());
     let stored = read(world)?;
     let (accounts, losses, mut verdict) = watch.result()?;
-    verdict.merge(oracle::judge(&accounts, &losses, &stored));
+    let (of, all) = (&accounts, &losses);
+    Judge { accounts: of, losses: all, stored: &stored, verdict: &mut verdict }.judge();
     for error in ends {
         verdict.check("clients ended", false, || error.to_string());
     }
-    Ok((accounts, losses, stored, verdict))
+    Ok(Report { accounts, losses, stored, verdict })
 }
 
 /// Runs all lanes at once until everything requested has happened.
-fn chaos(run: &Run, world: &World, watch: &Watch<'_>, log: &Log) -> anyhow::Result<()> {
-    let stop = Stop::default();
+fn chaos(run: &Run, watch: &Watch<'_>) -> anyhow::Result<()> {
+    let (world, stop) = (watch.world, &Stop::default());
+    let mut works: Vec<Box<dyn FnOnce() -> anyhow::Result<()> + Send + '_>> = Vec::new();
+    for lane in Lane::all(world.shape) {
+        works.push(Box::new(move || lanes::run(watch, run.seed, lane, stop)));
+    }
+    for server in &world.servers {
+        works.push(Box::new(move || watch.query(server, stop)));
+        works.push(Box::new(move || watch.roll_ups(server, run.seed, stop)));
+    }
     std::thread::scope(|scope| {
         let mut threads = Vec::new();
-        for lane in Lane::all(world.shape()) {
-            let stop = &stop;
+        for work in works {
             threads.push(scope.spawn(move || {
                 let _stop = StopOnDrop(stop);
-                lanes::run(world, watch, run.seed, lane, stop, log)
+                work()
             }));
         }
-        for server in &world.servers {
-            let stop = &stop;
-            threads.push(scope.spawn(move || {
-                let _stop = StopOnDrop(stop);
-                watch.query(server, stop, log)
-            }));
-            threads.push(scope.spawn(move || {
-                let _stop = StopOnDrop(stop);
-                watch.roll_ups(server, run.seed, stop, log)
-            }));
-        }
-        let enough = until_enough(run, &stop, log);
+        let mut outcome = until_enough(run, stop, &world.log);
         stop.set();
-        let mut outcome = enough;
         for thread in threads {
             let ended = thread.join().unwrap_or_else(|_| Err(anyhow!("a thread panicked")));
             outcome = outcome.and(ended);
@@ -138,7 +131,7 @@ fn until_enough(run: &Run, stop: &Stop, log: &Log) -> anyhow::Result<()> {
             && log.count("Postgres: kill -9") >= run.database_kills
             && log.count("network: ") >= run.network_faults
     };
-    while stop.pause_ms(50) {
+    while stop.pause(50) {
         if is_enough() {
             return Ok(());
         }
@@ -154,35 +147,25 @@ fn until_enough(run: &Run, stop: &Stop, log: &Log) -> anyhow::Result<()> {
 /// Reads what is stored: live, then rolled up, then directly from the database.
 fn read(world: &World) -> anyhow::Result<Stored> {
     let mut stored = Stored::default();
-    let query = |url: &str, live| world.runtime.block_on(stored::query(url, live));
+    let query = |server: &Server, live| world.runtime.block_on(stored::query(&server.url(), live));
     for server in &world.servers {
-        let answer = query(&server.url(), true)?;
-        stored.live.push(answer.totals);
-        stored.dropped_total.push(answer.dropped);
-        stored.setbacks.push(answer.setbacks);
+        stored.live.push(query(server, true)?);
     }
     let first = world.servers[0].url();
     stored.accepted_of_client = world.runtime.block_on(stored::accepted(&first))?;
     let today = day(SystemClock.now().as_microsecond());
-    let years = [stored::date_of(16_572, 1), stored::date_of(today - 40, 1)];
-    for date in years.into_iter().chain([stored::date_of(today + 1, 1)]) {
-        world.runtime.block_on(stored::roll_up(&first, date))?;
+    for day in [16_572, today - 40, today + 1] {
+        world.runtime.block_on(stored::roll_up(&first, stored::date_of(day, 1)))?;
     }
     for server in &world.servers {
-        stored.rolled_up.push(query(&server.url(), false)?.totals);
+        stored.rolled_up.push(query(server, false)?.totals);
     }
-    for server in &world.servers {
-        stored.exits.insert(server.name.clone(), server.terminate());
-    }
+    let ended = |server: &Server| server.terminate().map_err(|error| error.to_string());
+    stored.exits = world.servers.iter().map(ended).collect();
     stored.panics = world.panics()?;
-    let tables = match world.postgres_url() {
+    stored.tables = match world.postgres_url() {
         Some(url) => world.runtime.block_on(stored::postgres(&url))?,
         None => stored::sqlite(&world.sqlite_path())?,
     };
-    stored.table = tables.totals;
-    stored.unnamed = tables.unnamed;
-    stored.rows_left = tables.rows_left;
-    stored.accepted = tables.accepted;
-    stored.dropped = tables.dropped;
     Ok(stored)
 }

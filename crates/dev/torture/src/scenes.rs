@@ -9,11 +9,10 @@ use tally_testkit::eventually_blocking;
 use crate::arguments::{Broken, Run};
 use crate::client::Kind;
 use crate::client::load::{FIRST_LARGE, LARGE_ROWS};
-use crate::lanes::{LARGE_COMMIT, Log};
+use crate::lanes::LARGE_COMMIT;
 use crate::rewind::lose_all;
 use crate::stop::Stop;
 use crate::watch::Watch;
-use crate::world::World;
 use crate::world::client::Client;
 use crate::world::server::StartOptions;
 
@@ -29,14 +28,15 @@ const COMMITTED: &str = "append.committed";
 
 /// Kills a server before a commit and after one, and loses the answer to one, while one client
 /// counts and resends everything unacknowledged.
-pub(crate) fn run(world: &World, watch: &Watch<'_>, run: &Run, log: &Log) -> anyhow::Result<()> {
+pub(crate) fn run(watch: &Watch<'_>, run: &Run) -> anyhow::Result<()> {
+    let (world, log) = (watch.world, &watch.world.log);
     let (server, client) = (&world.servers[0], world.first(Kind::Raw));
     client.proxy.redirect(&server.address);
     for point in [BEFORE_COMMIT, COMMITTED] {
         log.say(|| format!("scene: a server is killed at {point}"));
         let how = StartOptions { fault: Some(point.to_owned()), ..StartOptions::default() };
-        world.bring_up(server, &how, &Stop::default())?;
-        if !client.is_running() {
+        server.bring_up(&how, &Stop::default())?;
+        if !client.process.is_running() {
             client.start(true)?;
         }
         server.await_log(&format!("stopped at {point}")).context(
@@ -46,26 +46,26 @@ pub(crate) fn run(world: &World, watch: &Watch<'_>, run: &Run, log: &Log) -> any
             // The premature acknowledgement must arrive before the server dies.
             acknowledged(watch, client, 1)?;
         }
-        server.kill();
+        server.process.kill();
         log.done("scene: server killed in a commit");
     }
-    world.bring_up(server, &StartOptions::default(), &Stop::default())?;
+    server.bring_up(&StartOptions::default(), &Stop::default())?;
     // One of these parcels was sent on two streams, and another followed it on the second.
     acknowledged(watch, client, FIRST_LARGE * LARGE_ROWS)?;
 
     if let Some(proxy) = &server.database {
         log.say(|| "scene: the answer to a COMMIT is lost".to_owned());
-        proxy.swallow_after_all(&LARGE_COMMIT);
+        proxy.swallow_after(&LARGE_COMMIT);
         eventually_blocking(LIMIT, || proxy.swallowed() > 0)
             .map_err(|_| anyhow::anyhow!("no COMMIT was sent within {LIMIT:?}"))?;
         proxy.heal();
         log.done("scene: lost COMMIT answer");
-        let (_, before) = watch.progress(&client.name)?;
+        let before = watch.progress(client)?;
         acknowledged(watch, client, before + 1)?;
     }
     if run.rewinds() {
         log.say(|| "scene: the database is set back".to_owned());
-        rewind(world, watch, log)?;
+        rewind(watch)?;
         log.done("scene: database set back");
     }
     Ok(())
@@ -74,22 +74,22 @@ pub(crate) fn run(world: &World, watch: &Watch<'_>, run: &Run, log: &Log) -> any
 /// Loses the names of one client, then adds another client's names, then lets the first client
 /// continue. A server that trusts its cached names counts the first client's requests under the
 /// other's names, or under none.
-fn rewind(world: &World, watch: &Watch<'_>, log: &Log) -> anyhow::Result<()> {
+fn rewind(watch: &Watch<'_>) -> anyhow::Result<()> {
+    let world = watch.world;
     let server = &world.servers[0];
-    let first = world.first(Kind::Raw);
-    let mut others = world.clients.iter().filter(|client| client.name != first.name);
-    let early = others.find(|client| client.kind == Kind::Raw).context("two raw clients")?;
+    let raw = |client: &&Client| client.arguments.kind == Kind::Raw;
+    let early = world.clients.iter().filter(raw).nth(1).context("two raw clients")?;
     let late = world.first(Kind::Add);
     for client in [early, late] {
         client.proxy.redirect(&server.address);
     }
-    lose_all(world, watch, log, || {
+    lose_all(watch, || {
         early.start(false)?;
         acknowledged(watch, early, ALL_PATHS)
     })?;
     late.start(false)?;
     acknowledged(watch, late, 1)?;
-    let (_, before) = watch.progress(&early.name)?;
+    let before = watch.progress(early)?;
     acknowledged(watch, early, before + ALL_PATHS)?;
     // Before a restart of the server, which would clear its cache.
     let asked = || watch.live_query(server).is_ok_and(|answered| answered);
@@ -98,9 +98,9 @@ fn rewind(world: &World, watch: &Watch<'_>, log: &Log) -> anyhow::Result<()> {
 
 /// Waits until this many requests of a client are acknowledged.
 pub(crate) fn acknowledged(watch: &Watch<'_>, client: &Client, count: u64) -> anyhow::Result<()> {
-    let name = &client.name;
-    let reached = || watch.progress(name).is_ok_and(|(_, acknowledged)| acknowledged >= count);
+    let reached = || watch.progress(client).is_ok_and(|acknowledged| acknowledged >= count);
     eventually_blocking(LIMIT, reached).map_err(|_| {
+        let name = &client.process.name;
         anyhow::anyhow!("{name} did not have {count} requests acknowledged within {LIMIT:?}")
     })
 }

@@ -80,14 +80,7 @@ pub(crate) enum Act {
     DeleteNames { every: u64 },
 }
 
-/// A pause and the act after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Step {
-    pub(crate) pause_ms: u64,
-    pub(crate) act: Act,
-}
-
-/// The endless steps of one lane.
+/// The endless acts of one lane, each with the milliseconds to pause before it.
 #[derive(Clone, Debug)]
 pub(crate) struct Schedule {
     random: Random,
@@ -237,27 +230,18 @@ impl Schedule {
 }
 
 impl Iterator for Schedule {
-    type Item = Step;
+    type Item = (u64, Act);
 
-    fn next(&mut self) -> Option<Step> {
-        let (from, to) = match self.lane {
-            Lane::ClientLinks => (20, 300),
-            Lane::DatabaseLinks => (100, 600),
-            Lane::Servers => (200, 1_200),
-            Lane::Postgres => (1_000, 3_000),
-            Lane::Clients => (500, 2_500),
-            Lane::Rewind => (1_000, 6_000),
+    fn next(&mut self) -> Option<(u64, Act)> {
+        let ((from, to), act): (_, fn(&mut Schedule) -> Act) = match self.lane {
+            Lane::ClientLinks => ((20, 300), Schedule::client_link),
+            Lane::DatabaseLinks => ((100, 600), Schedule::database_link),
+            Lane::Servers => ((200, 1_200), Schedule::server),
+            Lane::Postgres => ((1_000, 3_000), Schedule::postgres),
+            Lane::Clients => ((500, 2_500), Schedule::client),
+            Lane::Rewind => ((1_000, 6_000), Schedule::rewind),
         };
-        let pause_ms = self.random.within(from, to);
-        let act = match self.lane {
-            Lane::ClientLinks => self.client_link(),
-            Lane::DatabaseLinks => self.database_link(),
-            Lane::Servers => self.server(),
-            Lane::Postgres => self.postgres(),
-            Lane::Clients => self.client(),
-            Lane::Rewind => self.rewind(),
-        };
-        Some(Step { pause_ms, act })
+        Some((self.random.within(from, to), act(self)))
     }
 }
 
@@ -270,7 +254,7 @@ mod tests {
     const POSTGRES: Shape = Shape { clients: 4, servers: 2, is_postgres: true, rewinds: false };
     const SQLITE: Shape = Shape { clients: 4, servers: 1, is_postgres: false, rewinds: false };
 
-    fn steps(seed: u64, lane: Lane, shape: Shape) -> Vec<Step> {
+    fn steps(seed: u64, lane: Lane, shape: Shape) -> Vec<(u64, Act)> {
         Schedule::new(seed, lane, shape).take(1_000).collect()
     }
 
@@ -286,7 +270,7 @@ mod tests {
     fn every_possible_fault_occurs() {
         let names = |shape| -> BTreeSet<&str> {
             let lanes = Lane::all(shape).into_iter();
-            lanes.flat_map(|lane| steps(7, lane, shape)).map(|step| step.act.name()).collect()
+            lanes.flat_map(|lane| steps(7, lane, shape)).map(|(_, act)| act.name()).collect()
         };
         assert_eq!(names(POSTGRES).len(), 18, "all except the full disk: {:?}", names(POSTGRES));
         assert_eq!(names(SQLITE).len(), 13, "none for Postgres: {:?}", names(SQLITE));

@@ -1,7 +1,7 @@
 //! Stopping all threads, and pausing until then.
 
 use std::sync::{Condvar, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Whether the run stops.
 #[derive(Debug, Default)]
@@ -26,26 +26,10 @@ impl Stop {
     }
 
     /// Waits for this long or until the run stops. Returns whether the run continues.
-    pub(crate) fn pause(&self, length: Duration) -> bool {
-        let end = Instant::now() + length;
-        let mut stopped = self.lock();
-        while !*stopped {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return true;
-            }
-            stopped = self
-                .changed
-                .wait_timeout(stopped, left)
-                .expect("no thread panics while it holds the flag")
-                .0;
-        }
-        false
-    }
-
-    /// As [`Stop::pause`], in milliseconds.
-    pub(crate) fn pause_ms(&self, ms: u64) -> bool {
-        self.pause(Duration::from_millis(ms))
+    pub(crate) fn pause(&self, ms: u64) -> bool {
+        let length = Duration::from_millis(ms);
+        let waited = self.changed.wait_timeout_while(self.lock(), length, |stopped| !*stopped);
+        !*waited.expect("no thread panics while it holds the flag").0
     }
 
     fn lock(&self) -> MutexGuard<'_, bool> {

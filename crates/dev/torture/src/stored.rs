@@ -10,10 +10,12 @@ use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::count::v1::{CountDailyTotalsRequest, MethodCount};
 use tally_proto::google::r#type::Date;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
-use tally_proto::tally::requests::v1::{Granularity, ListProducersRequest, QueryTotalsRequest};
+use tally_proto::tally::requests::v1::{
+    Endpoint, Granularity, ListProducersRequest, QueryTotalsRequest,
+};
 use tally_proto::wire::UNKNOWN_PATH;
 use tokio::time::timeout;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{self, Channel};
 
 use crate::journal::Key;
 use crate::sessions;
@@ -27,19 +29,38 @@ const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Requests by key.
 pub(crate) type Totals = BTreeMap<Key, u64>;
 
+/// What the servers and the database have at the end.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stored {
+    /// Live totals from each server, before the final roll-up.
+    pub(crate) live: Vec<Answer>,
+    /// Rolled-up totals from each server, after it.
+    pub(crate) rolled_up: Vec<Totals>,
+    /// What the database has after it.
+    pub(crate) tables: Tables,
+    /// By client, how many requests of its producers a server has accepted.
+    pub(crate) accepted_of_client: BTreeMap<String, u64>,
+    /// How each server ended after the final SIGTERM.
+    pub(crate) exits: Vec<Result<(), String>>,
+    /// Panic messages of servers and clients.
+    pub(crate) panics: Vec<String>,
+}
+
 /// What the database has.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Tables {
     pub(crate) totals: Totals,
     /// The totals without a name, by day and id.
     pub(crate) unnamed: BTreeMap<(i32, i64), u64>,
+    /// Rows that are not rolled up.
     pub(crate) rows_left: u64,
+    /// By day, requests accepted from producers and drops reported by them.
     pub(crate) accepted: BTreeMap<i32, u64>,
     pub(crate) dropped: BTreeMap<i32, u64>,
 }
 
 /// A server's answer over all days.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Answer {
     pub(crate) totals: Totals,
     pub(crate) dropped: u64,
@@ -49,31 +70,41 @@ pub(crate) struct Answer {
 
 /// Queries the totals of all days, with drops and setbacks.
 pub(crate) async fn query(url: &str, live: bool) -> anyhow::Result<Answer> {
-    timeout(ANSWER_TIMEOUT, query_without_limit(url, live)).await.context("QueryTotals")?
-}
-
-async fn query_without_limit(url: &str, live: bool) -> anyhow::Result<Answer> {
-    let client = RequestServiceClient::new(connect(url).await?);
-    let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let granularity = Granularity::Day.into();
-    let request = QueryTotalsRequest { granularity, live, ..QueryTotalsRequest::default() };
-    let mut answers = client.query_totals(request).await?.into_inner();
-    let (mut all, mut endpoints) = (Answer::default(), Vec::new());
-    while let Some(answer) = answers.message().await? {
-        all.dropped += u64::try_from(answer.dropped)?;
-        all.setbacks.extend(answer.setbacks.into_iter().map(|setback| setback.name));
-        endpoints.extend(answer.endpoints);
-        for period in answer.periods {
-            let day = day_of(period.period.as_ref().context("a total without a day")?)?;
-            for (endpoint, count) in period.endpoint.iter().zip(&period.count) {
-                let endpoint = endpoints.get(*endpoint as usize).context("an unknown endpoint")?;
-                let key = Key { day, method: endpoint.method, path: endpoint.path.clone() };
-                let twice = all.totals.insert(key, u64::try_from(*count)?).is_some();
-                anyhow::ensure!(!twice, "an endpoint occurs twice in a day of an answer");
+    let work = async {
+        let client = RequestServiceClient::new(connect(url).await?);
+        let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let granularity = Granularity::Day.into();
+        let request = QueryTotalsRequest { granularity, live, ..QueryTotalsRequest::default() };
+        let mut answers = client.query_totals(request).await?.into_inner();
+        let (mut all, mut endpoints) = (Answer::default(), Vec::new());
+        while let Some(answer) = answers.message().await? {
+            all.dropped += u64::try_from(answer.dropped)?;
+            all.setbacks.extend(answer.setbacks.into_iter().map(|setback| setback.name));
+            endpoints.extend(answer.endpoints);
+            for period in answer.periods {
+                for (at, count) in period.endpoint.iter().zip(period.count) {
+                    let named = endpoints.get(*at as usize).context("an unknown endpoint")?;
+                    let Endpoint { method, path } = named.clone();
+                    add_once(&mut all.totals, period.period.as_ref(), (method, path), count)?;
+                }
             }
         }
-    }
-    Ok(all)
+        Ok(all)
+    };
+    timeout(ANSWER_TIMEOUT, work).await.context("QueryTotals")?
+}
+
+/// Adds a total of an answer.
+fn add_once(
+    totals: &mut Totals,
+    date: Option<&Date>,
+    (method, path): (i32, String),
+    count: i64,
+) -> anyhow::Result<()> {
+    let day = day_of(date.context("a total without a day")?)?;
+    let twice = totals.insert(Key { day, method, path }, u64::try_from(count)?).is_some();
+    anyhow::ensure!(!twice, "an endpoint occurs twice in a day of an answer");
+    Ok(())
 }
 
 /// Asks how many requests were accepted, by client name.
@@ -102,9 +133,7 @@ pub(crate) async fn roll_up(url: &str, date: Date) -> anyhow::Result<Totals> {
         let answer = client.count_daily_totals(request).await?.into_inner();
         let mut totals = Totals::new();
         for MethodCount { method, path, count, date } in answer.method_counts {
-            let day = day_of(date.as_ref().context("a total without a day")?)?;
-            let twice = totals.insert(Key { day, method, path }, u64::try_from(count)?).is_some();
-            anyhow::ensure!(!twice, "an endpoint occurs twice in a day of an answer");
+            add_once(&mut totals, date.as_ref(), (method, path), count)?;
         }
         Ok(totals)
     };
@@ -112,7 +141,8 @@ pub(crate) async fn roll_up(url: &str, date: Date) -> anyhow::Result<Totals> {
 }
 
 async fn connect(url: &str) -> anyhow::Result<Channel> {
-    Ok(Endpoint::from_shared(url.to_owned())?.connect_timeout(ANSWER_TIMEOUT).connect().await?)
+    let endpoint = transport::Endpoint::from_shared(url.to_owned())?;
+    Ok(endpoint.connect_timeout(ANSWER_TIMEOUT).connect().await?)
 }
 
 /// The days from 1970-01-01 to a full date.

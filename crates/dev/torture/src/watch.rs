@@ -3,36 +3,35 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard};
-use std::time::Duration;
 
 use tally_runtime::{Clock as _, SystemClock};
 use tokio::time::error::Elapsed;
 use tonic::{Code, Status};
 
-use crate::account::{Account, add};
+use crate::account::{Account, Accounts, add};
 use crate::client::load::day;
-use crate::journal::{Key, Reader};
-use crate::lanes::Log;
+use crate::journal::{Journal, Key};
 use crate::losses::{Losses, is_unknown};
 use crate::oracle::{Verdict, count, name};
 use crate::random::Random;
 use crate::stop::Stop;
 use crate::stored::{self, Totals};
 use crate::world::World;
+use crate::world::client::Client;
 use crate::world::server::Server;
 
-/// Pause between queries: short, so that some hit the last moments of a roll-up.
-const QUERY_PAUSE: Duration = Duration::from_millis(5);
+/// Milliseconds between queries: few, so that some hit the last moments of a roll-up.
+const QUERY_PAUSE_MS: u64 = 5;
 
 /// The journals, and the answers so far.
 pub(crate) struct Watch<'a> {
-    world: &'a World,
+    pub(crate) world: &'a World,
     books: Mutex<Books>,
 }
 
 #[derive(Default)]
 struct Books {
-    journals: BTreeMap<String, (Reader, Account)>,
+    journals: BTreeMap<String, (Journal, Account)>,
     /// The highest count of a key in an answer. A later answer must not be lower.
     seen: Totals,
     losses: Losses,
@@ -46,45 +45,36 @@ struct Least {
     times: Option<u64>,
 }
 
-/// The accounts at a moment whose acknowledged requests survive the coming rewind.
-pub(crate) struct Mark(BTreeMap<String, Account>);
-
 // === impl Watch ===
 
 impl<'a> Watch<'a> {
     pub(crate) fn new(world: &'a World) -> anyhow::Result<Watch<'a>> {
         let mut books = Books::default();
         for client in &world.clients {
-            let reader = Reader::open(&client.journal())?;
-            books.journals.insert(client.name.clone(), (reader, Account::default()));
+            let journal = Journal::open(&client.arguments.journal())?;
+            books.journals.insert(client.process.name.clone(), (journal, Account::default()));
         }
         Ok(Watch { world, books: Mutex::new(books) })
     }
 
     /// Queries a server's live totals until the run stops. A missing answer is not an error.
-    pub(crate) fn query(&self, server: &Server, stop: &Stop, log: &Log) -> anyhow::Result<()> {
-        while stop.pause(QUERY_PAUSE) {
+    pub(crate) fn query(&self, server: &Server, stop: &Stop) -> anyhow::Result<()> {
+        while stop.pause(QUERY_PAUSE_MS) {
             let answered = self.live_query(server)?;
-            log.done(if answered { "asked: live totals" } else { "asked: no answer" });
+            self.world.log.done(if answered { "asked: live totals" } else { "asked: no answer" });
         }
         Ok(())
     }
 
     /// Lets a server roll up until the run stops, except while roll-ups are paused.
-    pub(crate) fn roll_ups(
-        &self,
-        server: &Server,
-        seed: u64,
-        stop: &Stop,
-        log: &Log,
-    ) -> anyhow::Result<()> {
-        let mut random = Random::derived(seed, &server.name, 0);
-        while stop.pause_ms(random.within(10, 200)) {
+    pub(crate) fn roll_ups(&self, server: &Server, seed: u64, stop: &Stop) -> anyhow::Result<()> {
+        let mut random = Random::derived(seed, &server.process.name, 0);
+        while stop.pause(random.within(10, 200)) {
             if self.world.roll_ups_paused.load(Ordering::SeqCst) {
                 continue;
             }
             let answered = self.roll_up(server, &mut random)?;
-            log.done(if answered { "asked: roll-up" } else { "asked: no answer" });
+            self.world.log.done(if answered { "asked: roll-up" } else { "asked: no answer" });
         }
         Ok(())
     }
@@ -125,12 +115,12 @@ impl<'a> Watch<'a> {
         if let Some(status) = error.downcast_ref::<Status>() {
             let mut books = self.lock();
             books.verdict.check("statuses", is_expected(status.code()), || {
-                format!("{}: {:?} {}", server.name, status.code(), status.message())
+                format!("{}: {:?} {}", server.process.name, status.code(), status.message())
             });
             return Ok(None);
         }
         let is_lost = error.is::<Elapsed>() || error.is::<tonic::transport::Error>();
-        if is_lost { Ok(None) } else { Err(error.context(server.name.clone())) }
+        if is_lost { Ok(None) } else { Err(error.context(server.process.name.clone())) }
     }
 
     /// The least that an answer may contain from now on.
@@ -172,7 +162,7 @@ impl<'a> Watch<'a> {
             let (high, found) = (count(&most, key), count(answer, key));
             let holds = found <= high && low <= found + count(&unnamed, &key.day);
             books.verdict.check(check, holds, || {
-                format!("{}: {}: {found}, expected {low} to {high}", server.name, name(key))
+                format!("{}: {}: {found}, expected {low} to {high}", server.process.name, name(key))
             });
             if is_later {
                 let seen = books.seen.entry(key.clone()).or_default();
@@ -183,10 +173,10 @@ impl<'a> Watch<'a> {
     }
 
     /// The accounts now, before the state to which the database will be set back.
-    pub(crate) fn mark(&self) -> anyhow::Result<Mark> {
+    pub(crate) fn mark(&self) -> anyhow::Result<Accounts> {
         let mut books = self.lock();
         books.read()?;
-        Ok(Mark(books.accounts()))
+        Ok(books.accounts())
     }
 
     /// Notes that a rewind starts.
@@ -195,11 +185,11 @@ impl<'a> Watch<'a> {
     }
 
     /// Notes that a rewind ended: whatever is acknowledged from now on stays.
-    pub(crate) fn rewound(&self, to: &Mark) -> anyhow::Result<()> {
+    pub(crate) fn rewound(&self, to: &Accounts) -> anyhow::Result<()> {
         let mut books = self.lock();
         books.read()?;
         let now = books.accounts();
-        books.losses.add(&to.0, &now);
+        books.losses.add(to, &now);
         books.settle();
         Ok(())
     }
@@ -218,17 +208,15 @@ impl<'a> Watch<'a> {
         books.settle();
     }
 
-    /// How many of a client's requests are sent, and how many are acknowledged.
-    pub(crate) fn progress(&self, client: &str) -> anyhow::Result<(u64, u64)> {
+    /// How many of a client's requests are acknowledged.
+    pub(crate) fn progress(&self, client: &Client) -> anyhow::Result<u64> {
         let mut books = self.lock();
         books.read()?;
-        let account = books.journals.get(client).map(|(_, account)| account);
-        Ok(account
-            .map_or((0, 0), |account| (account.sent.values().sum(), account.acknowledged_total())))
+        Ok(books.journals[&client.process.name].1.acknowledged_total())
     }
 
     /// The accounts, the losses, and the verdict so far.
-    pub(crate) fn result(&self) -> anyhow::Result<(BTreeMap<String, Account>, Losses, Verdict)> {
+    pub(crate) fn result(&self) -> anyhow::Result<(Accounts, Losses, Verdict)> {
         let mut books = self.lock();
         books.read()?;
         Ok((books.accounts(), books.losses.clone(), books.verdict.clone()))
@@ -250,9 +238,9 @@ fn is_expected(code: Code) -> bool {
 // === impl Books ===
 
 impl Books {
-    fn accounts(&self) -> BTreeMap<String, Account> {
-        let accounts = self.journals.iter();
-        accounts.map(|(name, (_, account))| (name.clone(), account.clone())).collect()
+    fn accounts(&self) -> Accounts {
+        let journals = self.journals.iter();
+        journals.map(|(name, (_, account))| (name.clone(), account.clone())).collect()
     }
 
     /// Ends a rewind: later answers count as lower bounds again.

@@ -69,7 +69,7 @@ impl RememberFiles {
 impl OnForget for RememberFiles {
     async fn postgres(
         &self,
-        transaction: &postgres::Transaction<'_>,
+        transaction: &postgres::Transaction,
         accepted: i64,
     ) -> Result<(), tally_store::Error> {
         store::postgres::files::note(transaction, self.files_within(accepted)).await

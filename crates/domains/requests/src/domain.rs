@@ -44,7 +44,7 @@ impl Configured for Settings {
             writers: self.workers + PLACES + 1,
             // The queries, a roll-up, and housekeeping.
             others: QUERIES_MAX + 2,
-            write_max: self.attempt_max(),
+            write_max: self.of_workers().attempt_max(),
         }
     }
 

@@ -41,11 +41,8 @@ impl House {
 
     /// Keeps house once an hour until the server stops.
     pub(crate) async fn keep(self, drain: Drain) {
-        loop {
-            tokio::select! {
-                () = drain.begun() => return,
-                () = tokio::time::sleep(MAINTENANCE_INTERVAL) => self.maintain().await,
-            }
+        while drain.pause(MAINTENANCE_INTERVAL).await {
+            self.maintain().await;
         }
     }
 

@@ -1,13 +1,11 @@
 //! The domain's operations, and the parts that they are made of. `grpc/` only translates.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use tally_ingest::{Queue, Workers};
 use tally_producers::stream::Streams;
-use tally_producers::{Producer, Producers, Setback, Writer};
-use tally_runtime::{Kind, Tasks, chain};
+use tally_producers::{Producer, Producers, Setback};
+use tally_runtime::Kind;
 use tally_serve::{Parts, Running};
 use tokio::sync::Semaphore;
 
@@ -30,9 +28,6 @@ pub(crate) const QUERIES_MAX: usize = 3;
 /// must not pile them up.
 const ROLL_UPS_WAITING_MAX: usize = 32;
 
-/// How much longer an attempt waits for the database's own word that it took too long.
-const ATTEMPT_GRACE: Duration = Duration::from_secs(2);
-
 /// Counts requests, rolls them up, and answers. Clones share everything.
 #[derive(Clone)]
 pub struct Service {
@@ -44,7 +39,6 @@ pub struct Service {
     /// One at a time, because roll-ups would only wait for each other in the database.
     roll_ups: Arc<Semaphore>,
     waiting_roll_ups: Arc<Semaphore>,
-    workers: Arc<Workers>,
 }
 
 // === impl Service ===
@@ -68,12 +62,6 @@ impl Service {
         // Today's partition must exist before the first request.
         house.maintain().await;
         tasks.spawn("housekeeping", house.clone().keep(drain.clone()));
-        let queue = Queue::new(settings.queue);
-        let worker_settings = settings.of_workers(&database);
-        let attempt_max = settings.attempt_max() + ATTEMPT_GRACE;
-        let writer = Writer::new(house.clone(), producers.clone(), attempt_max, Arc::clone(&clock));
-        let workers = Workers::start(&queue, &Arc::new(writer), worker_settings, &clock);
-        let workers = Arc::new(workers);
         let intake = Intake {
             endpoints,
             clock: Arc::clone(&clock),
@@ -81,16 +69,10 @@ impl Service {
             ahead: Ahead::new(),
             record: settings.record,
         };
-        let streams = Streams {
-            queue,
-            workers: Arc::clone(&workers),
-            producers,
-            opening_wait_max: settings.queue.wait_max,
-            batches_in_flight_max: settings.record.batches_in_flight_max,
-            clock,
-            drain,
-            tasks: Tasks::new(),
-        };
+        let (limits, workers) = (settings.queue, settings.of_workers());
+        let window = settings.record.batches_in_flight_max;
+        let streams =
+            Streams::start(house.clone(), producers, limits, workers, window, clock, drain);
         Ok(Self {
             intake: Arc::new(intake),
             streams: Arc::new(streams),
@@ -99,7 +81,6 @@ impl Service {
             queries: Arc::new(Semaphore::new(QUERIES_MAX)),
             roll_ups: Arc::new(Semaphore::new(1)),
             waiting_roll_ups: Arc::new(Semaphore::new(ROLL_UPS_WAITING_MAX)),
-            workers,
         })
     }
 
@@ -233,25 +214,14 @@ impl Service {
 #[async_trait]
 impl Running for Service {
     async fn ready(&self) -> Result<(), String> {
-        // Only if the last attempt failed and no request is waiting to be the next one, write
-        // something to find out.
-        let Some(trouble) = self.workers.trouble() else { return Ok(()) };
-        if trouble.is_trying {
-            return Err(trouble.message);
-        }
-        self.house.store.try_write().await.map_err(|error| chain(&error))?;
-        self.workers.recovered();
-        Ok(())
+        self.streams.ready(self.house.store.try_write()).await
     }
 
     fn queued_rows(&self) -> usize {
-        self.streams.queue.rows()
+        self.streams.queued_rows()
     }
 
     async fn finished(&self) {
-        self.streams.tasks.close();
-        self.streams.tasks.finished().await;
-        self.streams.queue.close();
-        self.workers.finished().await;
+        self.streams.finished().await;
     }
 }

@@ -5,14 +5,8 @@ use std::time::Duration;
 use tally_ingest::Limits;
 use tally_producers::Terms;
 use tally_runtime::config::{Given, Problems, name};
-use tally_store::Database;
 
 use crate::batch::RecordLimits;
-
-/// Shortest timeout per attempt: a busy database may need this long for one batch.
-const ATTEMPT_MIN: Duration = Duration::from_secs(1);
-/// Longest timeout per attempt, even if a batch may be tried for much longer.
-const ATTEMPT_MAX: Duration = Duration::from_secs(25);
 
 /// How many endpoints are told apart.
 #[derive(Debug, clap::Args)]
@@ -36,6 +30,7 @@ pub struct NamesArgs {
 /// The domain's settings, as they were given.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Requests")]
+#[group(skip)]
 pub(crate) struct Arguments {
     /// How many batches are written at the same time (SQLite: always one)
     #[arg(long, env = "TALLY_REQUESTS_WORKERS", value_name = "N", default_value = "2")]
@@ -175,19 +170,10 @@ impl Arguments {
 // === impl Settings ===
 
 impl Settings {
-    /// The timeout of one attempt to store a batch: a part of the time that it is tried, so that an
-    /// unknown outcome leaves time to repeat it under its number.
+    /// How the insert workers write.
     #[must_use]
-    pub fn attempt_max(&self) -> Duration {
-        (self.write_wait_max / 3).clamp(ATTEMPT_MIN, ATTEMPT_MAX)
-    }
-
-    pub(crate) fn of_workers(&self, database: &Database) -> tally_ingest::Settings {
-        let workers = match database {
-            Database::Sqlite(_) => 1,
-            Database::Postgres(_) => self.workers,
-        };
-        let Self { batch_rows_max, write_wait_max, .. } = *self;
+    pub fn of_workers(&self) -> tally_ingest::Settings {
+        let Self { workers, batch_rows_max, write_wait_max, .. } = *self;
         tally_ingest::Settings { workers, batch_rows_max, write_wait_max }
     }
 }

@@ -14,9 +14,9 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use jiff::Timestamp;
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction};
 use tally_ingest::{Batch, WriteError};
-use tally_producers::{Fate, Parcel};
+use tally_producers::{Fate, Parcel, append};
 use tally_store::{Database, Dialect};
 
 use crate::counted::CountedFile;
@@ -144,14 +144,11 @@ impl Store {
         match &self.database {
             Database::Postgres(database) => postgres::append::append(database, batch, names).await,
             Database::Sqlite(database) => {
-                let Batch { producer, sequence, is_repeated, .. } = *batch;
-                let (chunks, names) = (batch.chunks.to_vec(), names.clone());
-                let file = Arc::clone(&self.file);
-                let append = move |connection: &mut Connection| {
-                    let batch = Batch { producer, sequence, is_repeated, chunks: &chunks };
-                    Ok(sqlite::append::append(connection, &batch, &names, &file))
+                let (names, file) = (names.clone(), Arc::clone(&self.file));
+                let append = move |transaction: &Transaction<'_>, batch: &Batch<'_, _>| {
+                    sqlite::append::append(transaction, batch, &names, &file)
                 };
-                database.write(append).await?
+                append::sqlite::transaction(database, batch, append).await
             }
         }
     }

@@ -74,7 +74,6 @@ impl<R, O> Clone for Queue<R, O> {
 
 impl<R: Rows, O> Queue<R, O> {
     /// An empty queue.
-    #[must_use]
     pub fn new(limits: Limits) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
         Self {
@@ -89,9 +88,6 @@ impl<R: Rows, O> Queue<R, O> {
 
     /// Adds rows to the queue, waiting for room up to the limit. `receipt` learns when they
     /// are stored.
-    ///
-    /// # Errors
-    /// Gives the rows back when there was no room in time.
     pub async fn push(&self, rows: R, receipt: &Receipt<O>) -> Result<(), Full<R>> {
         let Some(room) = self.reserve(rows.rows(), rows.bytes()).await else {
             return Err(Full(rows));
@@ -106,9 +102,6 @@ impl<R: Rows, O> Queue<R, O> {
     }
 
     /// Adds rows to the queue at the place that was taken for them.
-    ///
-    /// # Errors
-    /// Gives the rows back when the queue is closed.
     pub fn push_into(&self, room: Room, rows: R, receipt: &Receipt<O>) -> Result<(), Full<R>> {
         let stub = receipt.stub(rows.rows());
         self.sender.send(Chunk { rows, stub, room }).map_err(|mpsc::error::SendError(chunk)| {
@@ -126,7 +119,6 @@ impl<R: Rows, O> Queue<R, O> {
     }
 
     /// How many rows are in the queue or being written.
-    #[must_use]
     pub fn rows(&self) -> usize {
         (self.limits.rows_max as usize).saturating_sub(self.rows.available_permits())
     }

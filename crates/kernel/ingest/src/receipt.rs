@@ -93,29 +93,23 @@ impl<O> Default for Receipt<O> {
 
 impl<O> Receipt<O> {
     /// For a stream that has pushed nothing yet.
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// The same receipt for rows among which, or before which, the stream has skipped this many
     /// that it does not store: their places are those of these rows.
-    #[must_use]
     pub fn skipping(&self, skipped: u64) -> Self {
         Self { inner: Arc::clone(&self.inner), skipped }
     }
 
     /// How many of what is stored was skipped over.
-    #[must_use]
     pub fn skipped(&self) -> u64 {
         self.lock().skipped
     }
 
     /// Waits until everything that was pushed so far is stored; returns how many rows, with what
     /// was skipped over.
-    ///
-    /// # Errors
-    /// As soon as nothing of the stream is under way any more and some of it was not stored.
     pub async fn settled(&self) -> Result<u64, Failure> {
         loop {
             let changed = self.inner.changed.notified();
@@ -131,19 +125,16 @@ impl<O> Receipt<O> {
 
     /// What the sink says became of the chunk that was settled last, if it is stored. It is given
     /// once; a stream that needs to know it of each chunk has a receipt for each.
-    #[must_use]
     pub fn outcome(&self) -> Option<O> {
         self.lock().outcome.take()
     }
 
     /// Whether some of the stream's rows could not be stored: it need not go on.
-    #[must_use]
     pub fn has_failed(&self) -> bool {
         self.lock().failure.is_some()
     }
 
     /// Whether nothing of the stream is under way.
-    #[must_use]
     pub fn is_settled(&self) -> bool {
         self.lock().open == 0
     }

@@ -71,7 +71,6 @@ pub enum WriteError {
 
 impl<R: Rows> Batch<'_, R> {
     /// How many rows there are in all.
-    #[must_use]
     pub fn rows(&self) -> usize {
         self.chunks.iter().map(Rows::rows).sum()
     }

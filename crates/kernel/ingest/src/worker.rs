@@ -21,6 +21,11 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// forgets producers that are silent for long.
 const PRODUCER_IDLE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Shortest timeout per attempt: a busy database may need this long for one batch.
+const ATTEMPT_MIN: Duration = Duration::from_secs(1);
+/// A batch that takes longer than this is tried again, even if it may be tried for longer in all.
+const ATTEMPT_MAX: Duration = Duration::from_secs(25);
+
 /// How the workers write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
@@ -53,6 +58,17 @@ struct Worker<S: Sink> {
     /// The number of the last batch that is known to be stored.
     sequence: i64,
     last_stored: Instant,
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// How long one attempt may take in the database: a part of the time that a batch is tried, so
+    /// that one whose outcome is unknown is repeated under its number before it is given up.
+    #[must_use]
+    pub fn attempt_max(&self) -> Duration {
+        (self.write_wait_max / 3).clamp(ATTEMPT_MIN, ATTEMPT_MAX)
+    }
 }
 
 // === impl Workers ===
@@ -92,13 +108,11 @@ impl Workers {
                 }
             });
         }
-        tasks.close();
         Self { tasks, progress }
     }
 
     /// Why rows cannot be stored: the last attempt failed, or a batch is being written for too
     /// long.
-    #[must_use]
     pub fn trouble(&self) -> Option<Trouble> {
         self.progress.trouble()
     }
@@ -165,19 +179,10 @@ impl<S: Sink> Worker<S> {
                 }
                 Err(error) => error,
             };
-            // The database has lost batches of this worker because it was restored or failed over,
-            // or a copy of this server counts under the same id. Either way this batch is not
-            // stored, and may begin again under a new id; unless an earlier attempt may be what
-            // brought the number this far, or was stored before the producer was removed.
-            let is_missing = match &error {
-                WriteError::OutOfSequence { stored, .. } => {
-                    !indeterminate || (1..self.sequence).contains(stored)
-                }
-                WriteError::Failed(error) => {
-                    indeterminate |= error.outcome() == Outcome::Indeterminate;
-                    false
-                }
-            };
+            let is_missing = self.is_missing(&error, indeterminate);
+            if let WriteError::Failed(error) = &error {
+                indeterminate |= error.outcome() == Outcome::Indeterminate;
+            }
             let error = error.for_streams();
             let message = chain(&error);
             if is_missing && !has_renumbered {
@@ -211,6 +216,15 @@ impl<S: Sink> Worker<S> {
             tokio::time::sleep(pause).await;
             attempt += 1;
         }
+    }
+
+    /// Whether the database has lost batches of this worker because it was restored or failed over,
+    /// or a copy of this server counts under the same id. Either way this batch is not stored, and
+    /// may begin again under a new id; unless an earlier attempt may be what brought the number
+    /// this far, or was stored before the producer was removed.
+    fn is_missing(&self, error: &WriteError, indeterminate: bool) -> bool {
+        let WriteError::OutOfSequence { stored, .. } = error else { return false };
+        !indeterminate || (1..self.sequence).contains(stored)
     }
 
     fn become_new_producer(&mut self) {

@@ -131,7 +131,6 @@ pub struct Producer {
 
 impl Refusal {
     /// What it means to the client.
-    #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
             Self::InUse | Self::OtherDomain { .. } => Kind::AlreadyExists,
@@ -141,7 +140,6 @@ impl Refusal {
     }
 
     /// What the client can tell apart, beside the code.
-    #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
             Self::InUse | Self::OtherDomain { .. } => reason::PRODUCER_IN_USE,
@@ -155,7 +153,6 @@ impl Refusal {
 
 impl Opening {
     /// The claim of the process that asks.
-    #[must_use]
     pub fn claim(&self) -> i64 {
         *self.claims.last().expect("a client has a claim: this is checked when it asks")
     }
@@ -183,7 +180,6 @@ impl Opening {
     /// - Any other process must know the epoch, or the claim that led to it, which a process notes
     ///   before it asks. The epoch changes then, so that only one of two clients that know the same
     ///   goes on. Both numbers are random: knowing an id does not help to guess them.
-    #[must_use]
     pub fn step(&self, standing: Option<Standing>) -> Step {
         let Some(Standing { epoch, claim, sequence }) = standing else {
             return if self.may_be_new { Step::Add } else { Step::Refuse(Refusal::Forgotten) };
@@ -217,7 +213,6 @@ impl From<Producer> for proto::Producer {
 
 /// An epoch, 1 to 2^63-1. It is random, so that no client guesses it, and so that it differs from
 /// the one before and from those of a database that went back.
-#[must_use]
 pub fn draw_epoch() -> i64 {
     // The bits that version 4 fixes in one half are random in the other.
     let (high, low) = Uuid::new_v4().as_u64_pair();
@@ -226,7 +221,6 @@ pub fn draw_epoch() -> i64 {
 
 /// What people see of an id: its end, which is random. They do not see all of it, because the id is
 /// half of what opens a producer.
-#[must_use]
 pub fn short_id(id: Uuid) -> String {
     let [.., a, b, c, d] = id.into_bytes();
     format!("{:08x}", u32::from_be_bytes([a, b, c, d]))

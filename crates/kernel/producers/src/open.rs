@@ -53,9 +53,6 @@ pub enum InvalidOpen {
 
 impl Opening {
     /// Reads the first message of a stream.
-    ///
-    /// # Errors
-    /// When it breaks one of the rules that are written at its fields.
     pub fn read(open: proto::Open, terms: Terms, now: Timestamp) -> Result<Self, InvalidOpen> {
         let proto::Open {
             producer_id,

@@ -54,10 +54,6 @@ impl<C: Content> Plan<C> {
     }
 
     /// By where the producers stand: the caller keeps them there.
-    ///
-    /// # Errors
-    /// When the worker's number is not the next one, and not that of a repeated batch either.
-    /// Nothing of the batch is stored then.
     pub(crate) fn new(
         batch: &Batch<'_, Parcel<C>>,
         mut places: Places,

@@ -136,11 +136,8 @@ pub(crate) async fn clear_setbacks(
 }
 
 /// How much of these days was dropped, by all clients of a domain together.
-///
-/// # Errors
-/// When the database fails.
 pub async fn dropped(
-    transaction: &Transaction<'_>,
+    transaction: &Transaction,
     domain: &str,
     first: i32,
     last: i32,
@@ -152,14 +149,7 @@ pub async fn dropped(
 
 /// Adds to the days of a domain what belongs to no producer that it has: forgotten ones brought it, or
 /// something without a number.
-///
-/// # Errors
-/// When the database fails.
-pub async fn add_days(
-    transaction: &Transaction<'_>,
-    domain: &str,
-    days: &Days,
-) -> Result<(), Error> {
+pub async fn add_days(transaction: &Transaction, domain: &str, days: &Days) -> Result<(), Error> {
     let (accepted, dropped): (Vec<i64>, Vec<i64>) =
         days.values().map(|counted| (counted.accepted, counted.dropped)).unzip();
     let days: Vec<i32> = days.keys().copied().collect();
@@ -213,17 +203,13 @@ async fn open_once(
 
 /// A producer's batch locks it until it is stored. What waits for that holds one of few places, so
 /// it gives up soon and comes back later.
-async fn wait_briefly(transaction: &Transaction<'_>) -> Result<(), Error> {
+async fn wait_briefly(transaction: &Transaction) -> Result<(), Error> {
     let sql = include_str!("postgres/wait_hardly_for_producer.sql");
     transaction.script("limit the wait for a producer", sql).await
 }
 
 /// Where a producer stands, and since when. This locks it.
-async fn find(
-    transaction: &Transaction<'_>,
-    domain: &str,
-    id: Uuid,
-) -> Result<Option<Found>, Error> {
+async fn find(transaction: &Transaction, domain: &str, id: Uuid) -> Result<Option<Found>, Error> {
     let sql = include_str!("postgres/find_producer.sql");
     let rows = transaction.rows("look where a producer stands", sql, &[&id, &domain]).await?;
     Ok(rows.first().map(|row| {
@@ -238,7 +224,7 @@ async fn find(
 
 /// Notes what is missing. Returns it if it is to be logged.
 async fn note(
-    transaction: &Transaction<'_>,
+    transaction: &Transaction,
     domain: &str,
     setback: Option<Setback>,
 ) -> Result<Option<Setback>, Error> {

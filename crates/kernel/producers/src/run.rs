@@ -22,7 +22,6 @@ pub trait Content: Clone + Debug + Send + Sync + 'static {
     /// How many rows each day has, each day once.
     fn days(&self) -> &[(Day, i64)];
     /// The rows after the first ones.
-    #[must_use]
     fn skip(&self, rows: usize) -> Self;
 }
 
@@ -114,13 +113,11 @@ pub(crate) fn bytes(content: usize, drops: usize) -> usize {
 
 impl Run {
     /// How many days with drops its batches have.
-    #[must_use]
     pub fn drops(&self) -> usize {
         self.batches.iter().map(|batch| batch.drops.len()).sum()
     }
 
     /// The number of the last batch.
-    #[must_use]
     pub fn last(&self) -> i64 {
         self.first - 1 + i64::try_from(self.batches.len()).expect("batches fit into memory")
     }

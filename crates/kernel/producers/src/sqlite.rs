@@ -123,9 +123,6 @@ pub(crate) fn clear_setbacks(
 }
 
 /// How much of these days was dropped, by all clients of a domain together.
-///
-/// # Errors
-/// When the database fails.
 pub fn dropped(connection: &Connection, domain: &str, first: i32, last: i32) -> Result<i64, Error> {
     let sql = include_str!("sqlite/dropped.sql");
     let counts = rows(connection, sql, (domain, first, last), |row| row.get(0));
@@ -134,9 +131,6 @@ pub fn dropped(connection: &Connection, domain: &str, first: i32, last: i32) -> 
 
 /// Adds to the days of a domain what belongs to no producer that it has: forgotten ones brought it, or
 /// something without a number.
-///
-/// # Errors
-/// When the database fails.
 pub fn add_days(transaction: &Transaction<'_>, domain: &str, days: &Days) -> Result<(), Error> {
     let step = "add to the days of a domain";
     let sql = include_str!("sqlite/add_days.sql");
@@ -210,7 +204,7 @@ fn commit(transaction: Transaction<'_>, setback: Option<&Setback>) -> Result<(),
 }
 
 /// A transaction that writes takes the lock for writing at once.
-fn begin(connection: &mut Connection) -> Result<Transaction<'_>, Error> {
+pub(crate) fn begin(connection: &mut Connection) -> Result<Transaction<'_>, Error> {
     connection.transaction_with_behavior(TransactionBehavior::Immediate).step("begin a transaction")
 }
 

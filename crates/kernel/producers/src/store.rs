@@ -29,19 +29,13 @@ pub struct Producers {
 #[async_trait]
 pub trait OnForget: Send + Sync + 'static {
     /// In Postgres and CockroachDB. `accepted` is how much the producer has stored in all.
-    ///
-    /// # Errors
-    /// When the database fails. The producer is not forgotten then.
     async fn postgres(
         &self,
-        transaction: &tally_store::postgres::Transaction<'_>,
+        transaction: &tally_store::postgres::Transaction,
         accepted: i64,
     ) -> Result<(), Error>;
 
     /// The same in SQLite.
-    ///
-    /// # Errors
-    /// As above.
     fn sqlite(&self, transaction: &rusqlite::Transaction<'_>, accepted: i64) -> Result<(), Error>;
 }
 
@@ -49,13 +43,16 @@ pub trait OnForget: Send + Sync + 'static {
 
 impl Producers {
     /// Those of a domain, in a database whose migrations are applied.
-    #[must_use]
     pub fn new(database: Database, domain: &'static str, terms: Terms) -> Self {
         Self { database, domain, terms, places: Arc::new(Semaphore::new(PLACES)) }
     }
 
+    /// Whether the database stores one batch at a time.
+    pub(crate) fn has_one_writer(&self) -> bool {
+        matches!(self.database, Database::Sqlite(_))
+    }
+
     /// Which clients the domain takes.
-    #[must_use]
     pub fn terms(&self) -> Terms {
         self.terms
     }
@@ -63,9 +60,6 @@ impl Producers {
     /// Opens a producer for a client, by the rules of [`Opening`]. From then on the database stores
     /// only this client's batches. It also notes what the client was told and is missing. It may be
     /// repeated.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn open(&self, opening: &Opening) -> Result<Result<Standing, Refusal>, Error> {
         let (domain, max) = (self.domain, self.terms.producers_max);
         match &self.database {
@@ -84,9 +78,6 @@ impl Producers {
 
     /// Forgets a producer, if it stands there, and lets the domain add to the transaction. What the
     /// producer stored and dropped stays known. It may be repeated.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn forget(&self, leaving: Leaving, then: Arc<dyn OnForget>) -> Result<(), Error> {
         let domain = self.domain;
         match &self.database {
@@ -105,9 +96,6 @@ impl Producers {
     /// Forgets producers that have been silent for longer than the domain's terms allow, and those
     /// that have been silent for an hour and have stored nothing. What they stored and dropped stays
     /// known.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn forget_silent(&self) -> Result<(), Error> {
         let (domain, retention_days) = (self.domain, self.terms.retention_days);
         match &self.database {
@@ -124,9 +112,6 @@ impl Producers {
     }
 
     /// The producers, the one seen last first.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn list(&self, with_workers: bool) -> Result<Vec<Producer>, Error> {
         let domain = self.domain;
         match &self.database {
@@ -141,9 +126,6 @@ impl Producers {
 
     /// Notes which batches of a worker, up to this one, are missing. It may be repeated: it is noted
     /// once.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn note_setback(&self, worker: Uuid, told: Told) -> Result<(), Error> {
         let domain = self.domain;
         match &self.database {
@@ -160,9 +142,6 @@ impl Producers {
     }
 
     /// What was acknowledged and is missing, as far as it was noticed.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn setbacks(&self) -> Result<Vec<Setback>, Error> {
         let domain = self.domain;
         match &self.database {
@@ -175,9 +154,6 @@ impl Producers {
 
     /// Clears the setbacks of the producers with this [short id](crate::short_id), or all if it is
     /// `all`. Returns and logs what it cleared.
-    ///
-    /// # Errors
-    /// When the database fails. They may be cleared all the same.
     pub async fn clear_setbacks(&self, short_id: &str) -> Result<Vec<Setback>, Error> {
         let domain = self.domain;
         let cleared = match &self.database {
@@ -202,7 +178,7 @@ impl Producers {
 impl OnForget for () {
     async fn postgres(
         &self,
-        _transaction: &tally_store::postgres::Transaction<'_>,
+        _transaction: &tally_store::postgres::Transaction,
         _accepted: i64,
     ) -> Result<(), Error> {
         Ok(())

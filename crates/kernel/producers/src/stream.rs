@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
-use tally_ingest::{Queue, Workers};
+use tally_ingest::{Limits, Queue, Workers};
 use tally_proto::tally::producers::v1 as proto;
 use tally_runtime::{Clock, Day, Drain, Tasks, chain};
 use tokio::sync::watch;
@@ -36,21 +36,25 @@ use self::recording::Recording;
 use crate::lease::{Leaving, Opening, Standing};
 use crate::run::{Content, Fate, Parcel};
 use crate::store::{OnForget, Producers};
+use crate::writer::{Append, Writer};
+
+/// How much longer an attempt waits for the database's own word that it took too long.
+const ATTEMPT_GRACE: Duration = Duration::from_secs(2);
 
 /// What all streams of a domain share.
 pub struct Streams<C> {
     /// Where rows wait for the insert workers.
     pub queue: Queue<Parcel<C>, Fate>,
     /// They say whether something can be stored.
-    pub workers: Arc<Workers>,
+    workers: Arc<Workers>,
     /// The domain's producers.
-    pub producers: Producers,
+    producers: Producers,
     /// How long a stream waits for its producer to be opened or forgotten.
-    pub opening_wait_max: Duration,
+    opening_wait_max: Duration,
     /// How many batches may be sent and not yet acknowledged.
-    pub batches_in_flight_max: u32,
+    batches_in_flight_max: u32,
     /// Says when a client was told something.
-    pub clock: Arc<dyn Clock>,
+    clock: Arc<dyn Clock>,
     /// Begins when the server stops.
     pub drain: Drain,
     /// The streams that are read. The drain waits for them.
@@ -91,31 +95,19 @@ pub trait Batches: Send + 'static {
 
     /// Holds a batch against the limits before the stream waits for its place, so that nothing that
     /// is too large stays in memory.
-    ///
-    /// # Errors
-    /// What is wrong with it.
     fn measure(&self, batch: &Self::Batch) -> Result<Size, Self::Invalid>;
 
     /// Notes what later batches build upon. This comes for every batch, even if it is stored already
     /// or on its way.
-    ///
-    /// # Errors
-    /// What is wrong with it.
     fn learn(&mut self, batch: &mut Self::Batch) -> Result<(), Self::Invalid>;
 
     /// Begins a run.
     fn builder(&self) -> Self::Builder;
 
     /// Adds the rows of a batch, or none of them.
-    ///
-    /// # Errors
-    /// What is wrong with it.
     fn add(&mut self, batch: &Self::Batch, into: &mut Self::Builder) -> Result<(), Self::Invalid>;
 
     /// Notes what the client says when it is done.
-    ///
-    /// # Errors
-    /// What is wrong with it, in words.
     fn done(&mut self, done: Self::Done) -> Result<(), Cow<'static, str>>;
 
     /// What is stored when the producer is forgotten.
@@ -173,6 +165,67 @@ type ContentOf<B> = <<B as Batches>::Builder as Builder>::Content;
 // === impl Streams ===
 
 impl<C: Content> Streams<C> {
+    /// Starts the insert workers of a domain. `window` is how many batches a client may have sent
+    /// that are not acknowledged.
+    pub fn start<A: Append<Content = C>>(
+        store: A,
+        producers: Producers,
+        limits: Limits,
+        mut workers: tally_ingest::Settings,
+        window: u32,
+        clock: Arc<dyn Clock>,
+        drain: Drain,
+    ) -> Self {
+        if producers.has_one_writer() {
+            workers.workers = 1;
+        }
+        let queue = Queue::new(limits);
+        let attempt_max = workers.attempt_max() + ATTEMPT_GRACE;
+        let writer = Writer::new(store, producers.clone(), attempt_max, Arc::clone(&clock));
+        let workers = Workers::start(&queue, &Arc::new(writer), workers, &clock);
+        Self {
+            queue,
+            workers: Arc::new(workers),
+            producers,
+            opening_wait_max: limits.wait_max,
+            batches_in_flight_max: window,
+            clock,
+            drain,
+            tasks: Tasks::new(),
+        }
+    }
+
+    /// Whether something can be stored now. If the last attempt failed, and nothing is there that
+    /// would be another one, `try_write` is what says so.
+    ///
+    /// # Errors
+    /// Why not, in one line.
+    pub async fn ready(
+        &self,
+        try_write: impl Future<Output = Result<(), tally_store::Error>>,
+    ) -> Result<(), String> {
+        let Some(trouble) = self.workers.trouble() else { return Ok(()) };
+        if trouble.is_trying {
+            return Err(trouble.message);
+        }
+        try_write.await.map_err(|error| chain(&error))?;
+        self.workers.recovered();
+        Ok(())
+    }
+
+    /// How many rows wait or are being written.
+    #[must_use]
+    pub fn queued_rows(&self) -> usize {
+        self.queue.rows()
+    }
+
+    /// Waits, after the drain has begun, until the streams are answered and the queue is written.
+    pub async fn finished(&self) {
+        self.tasks.finished().await;
+        self.queue.close();
+        self.workers.finished().await;
+    }
+
     /// Takes a stream in. Whatever ends it, what came before is stored before this returns.
     async fn take<B, S>(
         &self,

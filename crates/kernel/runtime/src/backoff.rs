@@ -4,7 +4,6 @@ use std::time::Duration;
 
 /// A pause that doubles with each attempt (the first is 1), with jitter: between half of it and the
 /// whole. `random` is any number; see [`random::number`](crate::random::number).
-#[must_use]
 pub fn pause(min: Duration, max: Duration, attempt: u32, random: u64) -> Duration {
     let whole = min.saturating_mul(1 << (attempt - 1).min(16)).min(max);
     let random = u32::try_from(random % 1000).expect("less than a thousand");

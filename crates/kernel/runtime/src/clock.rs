@@ -31,7 +31,6 @@ impl Clock for SystemClock {
 
 impl ManualClock {
     /// A clock that shows `now`.
-    #[must_use]
     pub fn new(now: Timestamp) -> Self {
         Self(Mutex::new(now))
     }

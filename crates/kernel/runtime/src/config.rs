@@ -1,9 +1,8 @@
 //! Settings whose mistakes are collected and reported at once.
 //!
-//! A command line parser stops at the first value that it cannot read. Someone who sets a
-//! server up for the first time has several wrong, and wants to hear of all of them. So a
-//! setting is read as [`Given`], which never fails, and [`Problems`] collects what is wrong
-//! with each before the server starts.
+//! A command line parser stops at the first value that it cannot read, but someone who sets a server
+//! up for the first time wants to hear of all mistakes at once. So a setting is read as [`Given`],
+//! which never fails, and [`Problems`] collects the mistakes before the server starts.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -49,13 +48,11 @@ impl<T> fmt::Display for Given<T> {
 }
 
 /// How messages call a setting: `--rows-max (TALLY_ROWS_MAX)` for `rows-max`.
-#[must_use]
 pub fn name(flag: &str) -> String {
     format!("--{flag} (TALLY_{})", flag.to_uppercase().replace('-', "_"))
 }
 
 /// What is wrong, in words for people: the standard library's are for programmers.
-#[must_use]
 pub fn words(error: &(impl fmt::Display + 'static)) -> String {
     let any: &dyn Any = error;
     if let Some(error) = any.downcast_ref::<ParseIntError>() {
@@ -76,7 +73,6 @@ pub fn words(error: &(impl fmt::Display + 'static)) -> String {
 
 impl Problems {
     /// Nothing is wrong yet.
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
@@ -88,28 +84,17 @@ impl Problems {
 
     /// The value of a setting; a mistake is noted under the setting's name.
     pub fn take<T: Clone>(&mut self, name: &str, given: &Given<T>) -> Option<T> {
-        match &given.value {
-            Ok(value) => Some(value.clone()),
-            Err(reason) => {
-                self.add(format!("{name}: \u{201c}{}\u{201d}: {reason}", given.text));
-                None
-            }
-        }
+        self.take_secret(&format!("{name}: \u{201c}{}\u{201d}", given.text), given)
     }
 
     /// The same for a setting whose text may hold a secret and is not repeated.
     pub fn take_secret<T: Clone>(&mut self, name: &str, given: &Given<T>) -> Option<T> {
-        match &given.value {
-            Ok(value) => Some(value.clone()),
-            Err(reason) => {
-                self.add(format!("{name}: {reason}"));
-                None
-            }
-        }
+        let value = given.value.clone();
+        value.map_err(|reason| self.add(format!("{name}: {reason}"))).ok()
     }
 
-    /// The value of a setting that must lie within limits; returns the lower limit when it
-    /// is wrong, which does no harm, since [`Problems::check`] will fail.
+    /// The value of a setting that must lie within limits. A wrong one becomes the lower limit,
+    /// which is harmless because [`Problems::check`] fails.
     pub fn within<T>(&mut self, name: &str, given: &Given<T>, limits: RangeInclusive<T>) -> T
     where
         T: Copy + PartialOrd + fmt::Display,
@@ -133,8 +118,7 @@ impl Problems {
         Duration::from_millis(self.within(name, given, 0..=HOUR_MS))
     }
 
-    /// # Errors
-    /// When a mistake was noted.
+    /// Fails if a mistake was noted.
     pub fn check(self) -> Result<(), Invalid> {
         if self.0.is_empty() { Ok(()) } else { Err(Invalid(self.0)) }
     }

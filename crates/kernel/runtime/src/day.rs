@@ -21,18 +21,16 @@ impl Day {
     pub const MAX: Self = Self(2_932_896);
 
     /// The day of a time in microseconds since 1970-01-01 UTC.
-    #[must_use]
     pub fn of_micros(micros: i64) -> Self {
         Self(i32::try_from(micros.div_euclid(DAY_MICROS)).expect("10^19 µs are fewer days"))
     }
 
     /// The day of a time.
-    #[must_use]
     pub fn of(time: Timestamp) -> Self {
         Self::of_micros(time.as_microsecond())
     }
 
-    /// Its first microsecond, since 1970-01-01 UTC.
+    /// When it begins, in microseconds since 1970-01-01 UTC.
     #[must_use]
     pub fn start_micros(self) -> i64 {
         i64::from(self.0) * DAY_MICROS

@@ -32,8 +32,8 @@ pub struct Error {
 pub struct Said {
     /// In one line.
     pub words: String,
-    /// The SQLSTATE, five characters as the SQL standard has them. For SQLite, which has numbers of
-    /// its own, the SQLSTATE that Postgres has for the same violation of a constraint.
+    /// The SQLSTATE: five characters. SQLite has numbers of its own, so for a violated constraint
+    /// this is Postgres's SQLSTATE.
     pub sqlstate: String,
     /// The constraint that was violated, if the database names it.
     pub constraint: Option<String>,
@@ -41,17 +41,19 @@ pub struct Said {
     pub table: Option<String>,
 }
 
-/// An error and everything behind it, in one line: `outer: inner: innermost`.
-///
-/// A cause that the level above it already prints is not repeated.
-#[must_use]
+/// An error and everything behind it, in one line: `outer: inner: innermost`. A cause that the level
+/// above it already prints is not repeated.
 pub fn chain(error: &(dyn StdError + 'static)) -> String {
     chain_by(error, |_| None)
 }
 
-/// The same, with other words for some errors: those stand for everything behind the error, too.
-#[must_use]
-pub fn chain_by(
+/// The same for clients, who need not know where the database is and who its users are.
+pub fn chain_for_clients(error: &(dyn StdError + 'static)) -> String {
+    chain_by(error, |error| error.downcast_ref::<Error>()?.for_clients.map(str::to_owned))
+}
+
+/// The same, where other words may stand for an error and everything behind it.
+fn chain_by(
     error: &(dyn StdError + 'static),
     instead: impl Fn(&(dyn StdError + 'static)) -> Option<String>,
 ) -> String {
@@ -68,13 +70,6 @@ pub fn chain_by(
         }
     }
     line
-}
-
-/// An error and everything behind it in one line, for clients, who need not know where the database
-/// is and who its users are.
-#[must_use]
-pub fn chain_for_clients(error: &(dyn StdError + 'static)) -> String {
-    chain_by(error, |error| error.downcast_ref::<Error>()?.for_clients.map(str::to_owned))
 }
 
 // === impl Error ===
@@ -110,13 +105,13 @@ impl Error {
         Self { outcome, ..self }
     }
 
-    /// The same failure, which may pass by itself after all: the caller knows what caused it.
+    /// The same failure, which may pass by itself after all.
     #[must_use]
     pub fn that_passes(self) -> Self {
         Self { transient: true, kind: Kind::Unavailable, ..self }
     }
 
-    /// With what clients are told instead, because it names the database's address or its users.
+    /// With what clients are told instead, because the error names the database's address or users.
     #[must_use]
     pub fn for_clients(self, text: &'static str) -> Self {
         Self { for_clients: Some(text), ..self }
@@ -136,43 +131,36 @@ impl Error {
     }
 
     /// Did it happen?
-    #[must_use]
     pub fn outcome(&self) -> Outcome {
         self.outcome
     }
 
     /// Whether the same operation may succeed later.
-    #[must_use]
     pub fn is_transient(&self) -> bool {
         self.transient
     }
 
     /// What it means to the caller.
-    #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
     /// What the database said, if it refused a statement.
-    #[must_use]
     pub fn said(&self) -> Option<&Said> {
         self.find()
     }
 
     /// The SQLSTATE, if the database refused a statement; see [`Said::sqlstate`].
-    #[must_use]
     pub fn sqlstate(&self) -> Option<&str> {
         self.said().map(|said| said.sqlstate.as_str())
     }
 
     /// The constraint that was violated, if the database names it.
-    #[must_use]
     pub fn constraint(&self) -> Option<&str> {
         self.said()?.constraint.as_deref()
     }
 
     /// The first error of a type among this one and those behind it.
-    #[must_use]
     pub fn find<E: StdError + 'static>(&self) -> Option<&E> {
         let mut next: Option<&(dyn StdError + 'static)> = Some(self);
         while let Some(error) = next {

@@ -30,7 +30,7 @@ pub mod telemetry;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use day::Day;
-pub use error::{Error, Outcome, Said, chain, chain_by, chain_for_clients};
+pub use error::{Error, Outcome, Said, chain, chain_for_clients};
 pub use kind::Kind;
 pub use signal::Signals;
 pub use tasks::{Drain, Tasks};

@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use uuid::{NoContext, Uuid};
 
 /// A number of 64 random bits, from the operating system's source for secrets.
-#[must_use]
 pub fn number() -> u64 {
     // The bits that version 4 fixes in one half are random in the other.
     let (high, low) = Uuid::new_v4().as_u64_pair();
@@ -12,7 +11,6 @@ pub fn number() -> u64 {
 }
 
 /// A new id, UUID version 7 (RFC 9562): the time is `now`, the rest is random.
-#[must_use]
 pub fn id(now: Timestamp) -> Uuid {
     let seconds = u64::try_from(now.as_second()).unwrap_or_default();
     let nanos = u32::try_from(now.subsec_nanosecond()).unwrap_or_default();

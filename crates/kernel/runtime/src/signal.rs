@@ -18,9 +18,6 @@ pub struct Signals {
 
 impl Signals {
     /// Takes the signals over from the default action.
-    ///
-    /// # Errors
-    /// When the operating system refuses the handler.
     pub fn install() -> io::Result<Self> {
         #[cfg(unix)]
         {

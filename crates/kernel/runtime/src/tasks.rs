@@ -1,19 +1,16 @@
 //! Named tasks, and waiting for them at the end.
 
 use std::future::Future;
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use tokio_util::task::TaskTracker;
 
-/// Starts tasks with a name and waits for all of them when the process ends.
-///
-/// A server drains in order: it has one `Tasks` for each stage, and closes them one after
-/// the other.
+/// Starts tasks with a name, and waits for them at the end. A server has one `Tasks` for each stage
+/// of its drain.
 #[derive(Debug, Clone, Default)]
-pub struct Tasks {
-    tracker: TaskTracker,
-}
+pub struct Tasks(TaskTracker);
 
 /// Tells a task that the server is stopping.
 #[derive(Debug, Clone, Default)]
@@ -25,8 +22,7 @@ struct Running(&'static str);
 // === impl Tasks ===
 
 impl Tasks {
-    /// No tasks yet.
-    #[must_use]
+    /// Without tasks yet.
     pub fn new() -> Self {
         Self::default()
     }
@@ -39,13 +35,13 @@ impl Tasks {
         F::Output: Send + 'static,
     {
         let running = Running(name);
-        self.tracker.spawn(async move {
+        self.0.spawn(async move {
             let _running = running;
             future.await
         })
     }
 
-    /// Starts a task that no drain waits for: the process may end in the middle of it.
+    /// Starts a task that no drain waits for: the process may end before it does.
     pub fn detach<F>(name: &'static str, future: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
@@ -54,14 +50,10 @@ impl Tasks {
         Self::new().spawn(name, future)
     }
 
-    /// Lets [`Tasks::finished`] return once every task has ended.
-    pub fn close(&self) {
-        self.tracker.close();
-    }
-
-    /// Waits until [`Tasks::close`] was called and every task has ended.
+    /// Waits until every task has ended.
     pub async fn finished(&self) {
-        self.tracker.wait().await;
+        self.0.close();
+        self.0.wait().await;
     }
 }
 
@@ -79,7 +71,6 @@ impl Drop for Running {
 
 impl Drain {
     /// Not draining yet.
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
@@ -90,9 +81,13 @@ impl Drain {
     }
 
     /// Whether the server is stopping.
-    #[must_use]
     pub fn has_begun(&self) -> bool {
         self.0.is_cancelled()
+    }
+
+    /// Waits for this long, or until the server is stopping; says whether it goes on.
+    pub async fn pause(&self, pause: Duration) -> bool {
+        tokio::time::timeout(pause, self.begun()).await.is_err()
     }
 
     /// Waits until the server is stopping.
@@ -133,7 +128,6 @@ mod tests {
         let tasks = Tasks::new();
         let panicked = tasks.spawn("falls over", async { panic!("on purpose") });
         let fine = tasks.spawn("stands", async { 7 });
-        tasks.close();
         tasks.finished().await;
         assert!(panicked.await.is_err());
         assert_eq!(fine.await.expect("stands"), 7);

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,16 +21,8 @@ pub enum Format {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Level(Targets);
 
-/// The log could not be set up.
-#[derive(Debug, thiserror::Error)]
-#[error("set up the log: {0}")]
-pub struct Error(String);
-
-/// Starts writing log lines to stderr. Call it once.
-///
-/// # Errors
-/// When the process has a log already.
-pub fn install(level: &Level, format: Format) -> Result<(), Error> {
+/// Starts writing log lines to stderr. Fails when the process has a log already.
+pub fn install(level: &Level, format: Format) -> Result<(), TryInitError> {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal());
@@ -39,7 +31,6 @@ pub fn install(level: &Level, format: Format) -> Result<(), Error> {
         Format::Text => filtered.with(lines.with_target(false)).try_init(),
         Format::Json => filtered.with(lines.json().flatten_event(true)).try_init(),
     }
-    .map_err(|error| Error(error.to_string()))
 }
 
 // === impl Format ===

@@ -1,9 +1,8 @@
-//! Who may ask: no web page of somebody else, and gRPC methods only by gRPC.
+//! Who may ask: no other site's web page, and gRPC methods only by gRPC.
 //!
-//! There is no login on the port, so a browser on this machine is a way in. A page of any site
-//! can make it send requests here, with the page's `Origin`; and a site can give its own name
-//! this machine's address (DNS rebinding), so that its pages may read the answers too, with the
-//! site's name as `Host`.
+//! The port has no login, so a browser on this machine is a way in. Any site's page can make it send
+//! requests here, with the page's `Origin`. A site can also give its own name this machine's address
+//! (DNS rebinding), so that its pages can read the answers, with the site's name as `Host`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -11,17 +10,17 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
+use axum::response::IntoResponse as _;
 use http::uri::Authority;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header};
 use tonic::Status;
 
 /// Which names of this server are right.
 #[derive(Debug)]
 pub(crate) struct Names {
-    /// On a loopback address, clients know the server by a name of this machine. Elsewhere any
-    /// name may be right: it is up to DNS and proxies.
+    /// On a loopback address, only names of this machine are right. Elsewhere DNS and proxies decide.
     is_loopback: bool,
-    /// The name that `--listen` has.
+    /// The name in `--listen`.
     configured: Option<String>,
 }
 
@@ -52,7 +51,7 @@ impl Names {
     }
 }
 
-/// Refuses what comes from elsewhere, whatever it asks for.
+/// Refuses all requests from elsewhere.
 pub(crate) async fn admit(
     State(names): State<Arc<Names>>,
     request: Request,
@@ -78,14 +77,12 @@ pub(crate) async fn admit(
     next.run(request).await
 }
 
-/// Refuses what is not gRPC before a method runs: it would do its work, and its answer would not
-/// be understood.
+/// Refuses what is not gRPC, because the method would do its work, and the caller would not
+/// understand the answer.
 pub(crate) async fn only_grpc(request: Request, next: Next) -> Response<Body> {
     if request.method() != Method::POST {
-        let mut response = refused(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "a gRPC method is called by POST: use a gRPC client",
-        );
+        let reason = "a gRPC method is called by POST: use a gRPC client";
+        let mut response = refused(StatusCode::METHOD_NOT_ALLOWED, reason);
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
         return response;
     }
@@ -129,12 +126,7 @@ fn is_of(origin: &HeaderValue, authority: &str) -> bool {
 }
 
 fn refused(status: StatusCode, reason: &str) -> Response<Body> {
-    const TEXT: (HeaderName, HeaderValue) =
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    let mut response = Response::new(Body::from(format!("{reason}\n")));
-    *response.status_mut() = status;
-    response.headers_mut().insert(TEXT.0, TEXT.1);
-    response
+    (status, format!("{reason}\n")).into_response()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a domain gives to an app, and an app to a domain: neither knows more of the other.
+//! What a domain and an app know of each other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tally_store::{Database, Migrations};
 
 use crate::Doors;
 
-/// A domain: all that an app needs to offer it. A server is made from a list of them.
+/// A domain: all that an app needs to offer it.
 #[derive(Debug, Clone, Copy)]
 pub struct Domain {
     /// What `--domains` calls it. Its settings are `--<name>-…` and `TALLY_<NAME>_…`.
@@ -21,13 +21,14 @@ pub struct Domain {
     pub migrations: Migrations,
     /// What a new user can do: a few words, and the command for it.
     pub hints: &'static [(&'static str, &'static str)],
-    /// Adds the domain's settings to a command.
+    /// Adds the domain's settings to a command. Derived ones are marked `#[group(skip)]`, because
+    /// clap names a group by its type, and every domain may have a type of that name.
     pub arguments: fn(clap::Command) -> clap::Command,
-    /// Reads the settings, and notes every mistake. Gives nothing only if it has noted one.
+    /// Reads the settings and notes every mistake. Gives nothing only after a mistake.
     pub check: fn(&clap::ArgMatches, Terms, &mut Problems) -> Option<Box<dyn Configured>>,
 }
 
-/// The database connections that a domain uses at the same time, at most.
+/// How many database connections a domain uses at the same time, at most.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Connections {
     /// Connections that store what a caller waits for.
@@ -46,7 +47,7 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Begins when the server stops.
     pub drain: Drain,
-    /// For background tasks. They end by themselves once the drain begins, and are waited for
+    /// For background tasks, which end by themselves once the drain begins. The app waits for them
     /// after [`Running::finished`].
     pub tasks: Tasks,
 }
@@ -58,9 +59,6 @@ pub trait Configured: Send + Sync {
     fn connections(&self) -> Connections;
 
     /// Starts it.
-    ///
-    /// # Errors
-    /// When the database fails.
     async fn start(
         self: Box<Self>,
         parts: Parts,
@@ -70,16 +68,13 @@ pub trait Configured: Send + Sync {
 /// A domain that runs.
 #[async_trait]
 pub trait Running: Send + Sync {
-    /// Whether it can store what is sent.
-    ///
-    /// # Errors
-    /// Why not, in one line.
+    /// Whether it can store what is sent; if not, why, in one line.
     async fn ready(&self) -> Result<(), String>;
 
-    /// How many rows are neither stored nor given up.
+    /// How many rows are neither stored nor lost.
     fn queued_rows(&self) -> usize;
 
-    /// Waits, once the drain has begun, until everything that was taken is stored and answered.
+    /// Waits, once the drain has begun, until everything is stored and answered.
     async fn finished(&self);
 }
 
@@ -95,7 +90,7 @@ pub struct Started {
 
 /// The domains that a server runs, as one. Clones are the same domains.
 #[derive(Clone)]
-pub struct Domains(Arc<[Draining]>);
+pub struct Domains(pub(crate) Arc<[Draining]>);
 
 /// A domain, with the tasks that end before it and after it.
 pub(crate) struct Draining {
@@ -118,7 +113,6 @@ impl Connections {
     }
 
     /// All of them.
-    #[must_use]
     pub fn total(&self) -> usize {
         self.writers + self.others
     }
@@ -127,14 +121,7 @@ impl Connections {
 // === impl Domains ===
 
 impl Domains {
-    pub(crate) fn new(domains: Vec<Draining>) -> Self {
-        Self(domains.into())
-    }
-
-    /// Whether all of them can store what is sent.
-    ///
-    /// # Errors
-    /// Why the first one that cannot does not, in one line.
+    /// As [`Running::ready`]: why the first one that cannot store does not.
     pub async fn ready(&self) -> Result<(), String> {
         for domain in self.0.iter() {
             domain.running.ready().await?;
@@ -142,13 +129,12 @@ impl Domains {
         Ok(())
     }
 
-    /// How many rows are neither stored nor given up.
-    #[must_use]
+    /// As [`Running::queued_rows`], in all.
     pub fn queued_rows(&self) -> usize {
         self.0.iter().map(|domain| domain.running.queued_rows()).sum()
     }
 
-    /// Waits, once the drain has begun, until everything that was taken is stored and answered.
+    /// As [`Running::finished`], for all.
     pub async fn finished(&self) {
         join_all(self.0.iter().map(Draining::finished)).await;
     }
@@ -157,13 +143,11 @@ impl Domains {
 // === impl Draining ===
 
 impl Draining {
-    /// The sockets first: they bring what the domain stores. The background tasks last: the
-    /// domain may need them until it is done.
+    /// The sockets first, because they bring what the domain stores; the background tasks last,
+    /// because the domain may need them until it is done.
     async fn finished(&self) {
-        self.sockets.close();
         self.sockets.finished().await;
         self.running.finished().await;
-        self.tasks.close();
         self.tasks.finished().await;
     }
 }

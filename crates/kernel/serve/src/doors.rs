@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use crate::udp::{Datagrams, Socket};
 
-/// The ways into a domain. None is there until it is added.
+/// The ways into a domain.
 #[derive(Default)]
 pub struct Doors {
     pub(crate) grpc: RoutesBuilder,
@@ -27,7 +27,6 @@ pub struct Doors {
 
 impl Doors {
     /// No doors yet.
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
@@ -57,14 +56,14 @@ impl Doors {
         self
     }
 
-    /// Adds HTTP routes. Two domains with the same route are a broken invariant, and panic.
+    /// Adds HTTP routes. Panics if two domains have the same route.
     #[must_use]
     pub fn http(mut self, routes: Router) -> Self {
         self.http = self.http.merge(routes);
         self
     }
 
-    /// Adds a UDP socket, bound to `address` once the server starts.
+    /// Adds a UDP socket, which is bound to `address` when the server starts.
     #[must_use]
     pub fn udp(mut self, address: impl Into<String>, datagrams: Arc<dyn Datagrams>) -> Self {
         self.sockets.push(Socket { address: address.into(), datagrams });

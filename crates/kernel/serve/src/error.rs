@@ -30,7 +30,7 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
-    /// `LISTEN_FDS` promises something else than one listening TCP socket.
+    /// `LISTEN_FDS` promises something other than one listening TCP socket.
     #[error(
         "cannot take the socket that LISTEN_FDS promises: {problem}; pass one listening TCP \
          socket, as file descriptor 3, or unset LISTEN_FDS"
@@ -47,7 +47,7 @@ pub enum Error {
         /// In the words of that server.
         reason: String,
     },
-    /// The server that runs there does not hand its port over as it should.
+    /// The server that runs there did not hand its port over.
     #[error(
         "cannot take {address} over from the Tally server that runs there; stop it, or choose \
          another port with --listen"

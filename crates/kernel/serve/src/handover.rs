@@ -1,16 +1,16 @@
 //! Handing the port over to a server that replaces this one, so that no connection is refused
-//! while one stops and the other starts.
+//! meanwhile.
 //!
-//! The running server waits at a Unix socket. Its name is abstract, so it is gone with the
-//! process, and has the port's address and the user in it; only the same user is answered. Its
-//! successor asks there, and may leave again at any time before it says that it is ready:
+//! The running server waits at a Unix socket whose name contains the port's address and the user.
+//! The name is abstract, so it vanishes with the process. Only the same user gets an answer. A
+//! successor asks there, and may leave at any time before it says that it is ready:
 //!
 //! | who | says |
 //! |---|---|
 //! | successor | a line: the protocol, the version of its work, and what it works on |
 //! | running server | `y`, with the listening socket; or `n`, why not, and the end |
 //! | successor, once it is ready | `g` |
-//! | running server, once it does not wait here any more | `g`; then it stops |
+//! | running server, once it no longer waits here | `g`; then it stops |
 //!
 //! The end of the connection is the end of the running server's process.
 
@@ -28,27 +28,18 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
-use crate::{Error, Listener};
+use crate::{Error, Listener, Work};
 
 /// The first word of a successor. Another version of this protocol has another one.
 const PROTOCOL: &str = "tally-handover-1";
-/// How long each side waits for the other one's next word.
+/// How long each side waits for the other's next word.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
-/// How long a successor may take to get ready, with its migrations, while others wait.
+/// How long a successor may take to get ready, including its migrations, while others wait.
 const PREPARE_MAX: Duration = Duration::from_secs(600);
 /// How much of what the other side says is read.
 const TEXT_BYTES_MAX: u64 = 8 * 1024;
 /// The pause after a successor could not be let in.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// What a server works on. Its successor must work on the same.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Work {
-    /// The database, in one line without secrets.
-    pub database: String,
-    /// Grows with each version of the program that changes the database.
-    pub version: i64,
-}
 
 /// The running server's side: it waits for a successor.
 #[derive(Debug)]
@@ -77,9 +68,6 @@ pub struct Predecessor {
 
 impl Offer {
     /// Waits for a successor at this listener's address.
-    ///
-    /// # Errors
-    /// When the socket's name is taken, or cannot be made.
     pub fn new(listener: &Listener, work: Work) -> io::Result<Self> {
         let waiting = UnixListener::bind(name(listener.address()))?;
         let socket = listener.socket.as_fd().try_clone_to_owned()?;
@@ -122,14 +110,11 @@ impl Offer {
         within(ANSWER_MAX, request.read_line(&mut line)).await?;
         if let Err(reason) = self.accept(line.trim_end_matches('\n')) {
             within(ANSWER_MAX, stream.write_all(format!("n{reason}").as_bytes())).await?;
-            // The reason speaks to the other one.
-            let theirs = line.trim_end().splitn(3, ' ').nth(2).unwrap_or_default();
-            tracing::info!(
-                process,
-                database = self.work.database,
-                asked_for = theirs,
-                "another server asked for this port and was refused"
-            );
+            // The reason speaks to the other server.
+            let asked_for = line.trim_end().splitn(3, ' ').nth(2).unwrap_or_default();
+            let database = &self.work.database;
+            let message = "another server asked for this port and was refused";
+            tracing::info!(process, database, asked_for, "{message}");
             return Ok(None);
         }
         within(ANSWER_MAX, stream.async_io(Interest::WRITABLE, || send(&stream, &self.socket)))
@@ -172,16 +157,12 @@ impl Offer {
 
 impl Successor {
     /// The successor's process.
-    #[must_use]
     pub fn process(&self) -> i32 {
         self.process
     }
 
-    /// Tells it that the port is its own. Drop the [`Offer`] before, and the successor only when
-    /// the work is left.
-    ///
-    /// # Errors
-    /// When it is gone.
+    /// Tells it that the port is its own. Drop the [`Offer`] first, and this only once the work is
+    /// done.
     pub async fn go(&mut self) -> io::Result<()> {
         within(ANSWER_MAX, self.stream.write_all(b"g")).await
     }
@@ -190,11 +171,8 @@ impl Successor {
 // === impl Predecessor ===
 
 impl Predecessor {
-    /// Asks the server that listens on `address` for its port. There is none when nobody answers
-    /// who may be asked.
-    ///
-    /// # Errors
-    /// When it keeps the port.
+    /// Asks the server that listens on `address` for its port. Gives nothing if no server of this
+    /// user answers, and fails if that one keeps the port.
     pub async fn ask(address: &str, work: &Work) -> Result<Option<(Listener, Self)>, Error> {
         let Ok(candidates) = tokio::net::lookup_host(address).await else { return Ok(None) };
         for candidate in candidates {
@@ -207,37 +185,25 @@ impl Predecessor {
     }
 
     /// The running server's process.
-    #[must_use]
     pub fn process(&self) -> i32 {
         self.process
     }
 
-    /// Tells it to stop listening, and waits until it has.
-    ///
-    /// One that is gone by now has stopped as well: this process has the socket.
-    ///
-    /// # Errors
-    /// When it does not answer in time.
+    /// Tells it to stop listening, and waits until it has. One that is gone has stopped as well.
     pub async fn stop(&mut self) -> Result<(), Error> {
-        let told = async {
-            let answer = async {
-                self.stream.write_all(b"g").await?;
-                self.stream.read_u8().await
-            };
-            match answer.await {
-                Err(error) if is_end(&error) => Ok(()),
-                answer => answer.map(drop),
-            }
+        let answer = async {
+            self.stream.write_all(b"g").await?;
+            self.stream.read_u8().await
         };
-        within(ANSWER_MAX, told)
-            .await
-            .map_err(|source| Error::Handover { address: self.address.clone(), source })
+        match within(ANSWER_MAX, answer).await {
+            Err(source) if !is_end(&source) => {
+                Err(Error::Handover { address: self.address.clone(), source })
+            }
+            _ => Ok(()),
+        }
     }
 
-    /// Waits until its process has ended.
-    ///
-    /// # Errors
-    /// When it has not within `limit`.
+    /// Waits until its process has ended, for at most `limit`.
     pub async fn ended(&mut self, limit: Duration) -> Result<(), Error> {
         let end = async {
             // A reset is an end as well.
@@ -272,7 +238,7 @@ impl Predecessor {
     }
 }
 
-/// Where the server of an address waits for its successor.
+/// Where the server of an address waits.
 fn name(address: SocketAddr) -> String {
     format!("\0tally-serve/{}/{address}", rustix::process::geteuid().as_raw())
 }
@@ -316,7 +282,7 @@ async fn within<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -
 }
 
 /// Whether the other side is gone.
-fn is_end(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+fn is_end(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
     [BrokenPipe, ConnectionReset, UnexpectedEof].contains(&error.kind())
 }

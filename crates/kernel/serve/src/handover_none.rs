@@ -1,87 +1,56 @@
 //! Where no Unix socket has an abstract name, no server hands its port over.
 
-use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 
-use crate::{Error, Listener};
-
-/// What a server works on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Work {
-    /// The database, in one line without secrets.
-    pub database: String,
-    /// Grows with each version of the program that changes the database.
-    pub version: i64,
-}
+use crate::{Error, Listener, Work};
 
 /// There is none.
-#[derive(Debug)]
-pub struct Offer(Infallible);
-
+pub type Offer = Nobody;
 /// There is none.
-#[derive(Debug)]
-pub struct Successor(Infallible);
-
+pub type Successor = Nobody;
 /// There is none.
+pub type Predecessor = Nobody;
+
+/// Another server, of which this one never hears.
 #[derive(Debug)]
-pub struct Predecessor(Infallible);
+pub enum Nobody {}
 
-// === impl Offer ===
+// === impl Nobody ===
 
-impl Offer {
-    /// # Errors
-    /// Always.
+impl Nobody {
+    /// Always fails.
     pub fn new(_listener: &Listener, _work: Work) -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Never.
-    pub async fn taken(&self) -> Successor {
-        match self.0 {}
+    pub async fn taken(&self) -> Self {
+        match *self {}
     }
-}
 
-// === impl Successor ===
-
-impl Successor {
     /// Never.
-    #[must_use]
     pub fn process(&self) -> i32 {
-        match self.0 {}
+        match *self {}
     }
 
-    /// # Errors
     /// Never.
     pub async fn go(&mut self) -> io::Result<()> {
-        match self.0 {}
+        match *self {}
     }
-}
 
-// === impl Predecessor ===
-
-impl Predecessor {
-    /// # Errors
-    /// Never.
+    /// Finds none.
     pub async fn ask(_address: &str, _work: &Work) -> Result<Option<(Listener, Self)>, Error> {
         Ok(None)
     }
 
     /// Never.
-    #[must_use]
-    pub fn process(&self) -> i32 {
-        match self.0 {}
-    }
-
-    /// # Errors
-    /// Never.
     pub async fn stop(&mut self) -> Result<(), Error> {
-        match self.0 {}
+        match *self {}
     }
 
-    /// # Errors
     /// Never.
     pub async fn ended(&mut self, _limit: Duration) -> Result<(), Error> {
-        match self.0 {}
+        match *self {}
     }
 }

@@ -9,13 +9,11 @@ use tokio::time::timeout;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-/// How often the server is asked whether it can do its work.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// How long it may take to answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Asks again and again, and reports the answer for each of the services, until the drain begins.
-/// The service without a name is the whole server.
+/// Probes the server until the drain begins, and reports the answer for each service. The service
+/// without a name is the whole server.
 pub(crate) async fn watch<P, F>(
     probe: P,
     reporter: HealthReporter,

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::IntoResponse as _;
 use axum::routing::get;
 use http::{Response, StatusCode};
 use tokio::sync::watch;
@@ -20,8 +21,7 @@ pub(crate) fn about(
     services: impl Iterator<Item = &'static str>,
     hints: &str,
 ) -> String {
-    let services = services.chain(["grpc.health.v1.Health", "reflection"]);
-    let services: Vec<_> = services.collect();
+    let services: Vec<_> = services.chain(["grpc.health.v1.Health", "reflection"]).collect();
     format!(
         "{title}\n\n\
          gRPC   {}\n\
@@ -31,8 +31,8 @@ pub(crate) fn about(
     )
 }
 
-/// Puts the gRPC services, the domains' HTTP routes and the server's own together, and says who
-/// may ask for what.
+/// Joins the gRPC services, the domains' HTTP routes and the server's own, and says who may ask for
+/// what.
 pub(crate) fn with_pages(
     grpc: Router,
     routes: Router,
@@ -40,19 +40,13 @@ pub(crate) fn with_pages(
     about: String,
     serving: watch::Receiver<bool>,
 ) -> Router {
-    let health = move || {
-        let is_serving = *serving.borrow();
-        async move {
-            if is_serving {
-                (StatusCode::OK, "serving\n")
-            } else {
-                (
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "not serving: what is sent cannot be stored now, or the server is stopping; \
-                     its log says why\n",
-                )
-            }
+    let health = async move || {
+        if *serving.borrow() {
+            return (StatusCode::OK, "serving\n");
         }
+        let reason = "not serving: what is sent cannot be stored now, or the server is stopping; its \
+                      log says why\n";
+        (StatusCode::SERVICE_UNAVAILABLE, reason)
     };
     grpc.layer(from_fn(only_grpc))
         .merge(routes)
@@ -68,8 +62,6 @@ async fn unknown(request: Request) -> Response<Body> {
     if is_grpc(request.headers()) {
         return Status::unimplemented(format!("this server has no method {path}")).into_http();
     }
-    let mut response =
-        Response::new(Body::from(format!("nothing is served at {path}; see / for what is\n")));
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    response
+    let reason = format!("nothing is served at {path}; see / for what is\n");
+    (StatusCode::NOT_FOUND, reason).into_response()
 }

@@ -2,7 +2,7 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `admission.rs` | who may ask: no web page of somebody else, and gRPC methods only by gRPC |
+//! | `admission.rs` | who may ask: no other site's web page, and gRPC methods only by gRPC |
 //! | `domain.rs` | what a domain gives to an app, and an app to a domain |
 //! | `doors.rs` | the ways into a domain: gRPC services, HTTP routes, UDP sockets |
 //! | `error.rs` | what can go wrong with a server and its port |
@@ -11,7 +11,7 @@
 //! | `health.rs` | SERVING only while what is sent can be stored |
 //! | `http.rs` | what a browser or a load balancer sees, and calls to unknown services |
 //! | `linger.rs` | the end of a connection, which the client hears |
-//! | `listener.rs` | the port: bound, or inherited from a service manager |
+//! | `listener.rs` | the port: bound, or inherited from a service manager; what its server works on |
 //! | `server.rs` | the domains behind one port: the connection's limits, the graceful end |
 //! | `udp.rs` | a UDP socket of a domain: datagrams of bounded size, in a bounded queue |
 //! | `unfinished.rs` | how many requests of a connection are unfinished while it is read |
@@ -33,7 +33,7 @@ mod unfinished;
 pub use domain::{Configured, Connections, Domain, Domains, Parts, Running, Started};
 pub use doors::Doors;
 pub use error::Error;
-pub use handover::{Offer, Predecessor, Successor, Work};
-pub use listener::Listener;
+pub use handover::{Offer, Predecessor, Successor};
+pub use listener::{Listener, Work};
 pub use server::Server;
 pub use udp::Datagrams;

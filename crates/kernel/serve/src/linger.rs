@@ -1,9 +1,9 @@
-//! A connection whose end the client hears: it is closed only after the client stops sending.
+//! A connection that closes only after the client stops sending, so that the client hears its end.
 //!
-//! When a socket is closed with unread bytes in it, the system resets the connection, and what
-//! the client has not read yet is lost to it: the status of its stream, with what was stored.
-//! So, as nginx does (`lingering_close`): say that nothing more will come, then read and throw
-//! away until the client has closed its side, or for a while.
+//! When a socket is closed with unread bytes in it, the system resets the connection, and the client
+//! loses what it has not read yet: the status of its stream, with what was stored. So, as in nginx
+//! (`lingering_close`): say that nothing more comes, then read and discard until the client closes
+//! its side, or for a while.
 
 use std::future::Future as _;
 use std::io;
@@ -21,7 +21,6 @@ use crate::unfinished::{Ticket, Unfinished};
 
 /// How long a client may take to notice the end.
 const LINGER_MAX: Duration = Duration::from_secs(2);
-/// How much is thrown away at a time.
 const DISCARD_BYTES: usize = 16 * 1024;
 
 /// A TCP connection that lingers at its end.

@@ -16,13 +16,19 @@ pub struct Listener {
     host: Option<String>,
 }
 
+/// What a server works on. Its successor must work on the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Work {
+    /// The database, in one line without secrets.
+    pub database: String,
+    /// Grows with each version of the program that changes the database.
+    pub version: i64,
+}
+
 // === impl Listener ===
 
 impl Listener {
-    /// Binds `address`, as in `127.0.0.1:7777`; port 0 means any free port.
-    ///
-    /// # Errors
-    /// When the address is taken, or is none of this machine's.
+    /// Binds `address`, such as `127.0.0.1:7777`; port 0 means any free port.
     pub async fn bind(address: &str) -> Result<Self, Error> {
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::AddrInUse => Error::PortInUse { address: address.to_owned() },
@@ -32,12 +38,9 @@ impl Listener {
         Self::new(socket, Some(address)).map_err(failed)
     }
 
-    /// The socket that systemd, or whoever speaks its protocol (`sd_listen_fds(3)`), has opened
-    /// for this process. It outlives the process, so connections wait during a restart instead
-    /// of being refused.
-    ///
-    /// # Errors
-    /// When `LISTEN_FDS` promises something else than one listening TCP socket.
+    /// The socket that systemd, or another program with its protocol (`sd_listen_fds(3)`), has
+    /// opened for this process. It outlives the process, so connections wait during a restart
+    /// instead of being refused.
     #[cfg(unix)]
     pub fn inherited() -> Result<Option<Self>, Error> {
         let failed = |problem: String| Error::Inherited { problem };
@@ -52,17 +55,13 @@ impl Listener {
         Self::from_std(socket, None).map(Some).map_err(|error| failed(error.to_string()))
     }
 
-    /// No socket: there is no such protocol here.
-    ///
-    /// # Errors
-    /// None.
+    /// There is no such protocol here.
     #[cfg(not(unix))]
     pub fn inherited() -> Result<Option<Self>, Error> {
         Ok(None)
     }
 
     /// Where it listens.
-    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }

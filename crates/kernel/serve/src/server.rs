@@ -33,25 +33,24 @@ const STREAM_WINDOW_BYTES: u32 = 40 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
 /// How many streams one connection may have at the same time.
 pub(crate) const STREAMS_MAX: u32 = 1_024;
-/// How many streams of a connection may be cancelled before the service sees them: a client that
-/// opens and cancels one for each message does that whenever the server is behind. Each keeps its
-/// headers until then.
+/// How many streams of a connection may be cancelled before the service sees them, as happens when
+/// the server is behind a client that opens and cancels one for each message. Each keeps its headers
+/// until then.
 const UNSEEN_RESETS_MAX: usize = 4_096;
 /// How large the headers of a request may be. gRPC's have some hundred bytes.
 const HEADERS_BYTES_MAX: u32 = 8 << 10;
-/// How many frames of a connection, over its lifetime, may be answered by the reset of a stream.
-/// Frames for streams that were ended here, and are forgotten, are: a client sends them until it
-/// hears of the end.
+/// How many frames of a connection, over its lifetime, may be answered by the reset of a stream: a
+/// client sends frames for a stream that has ended here until it hears of the end.
 const FRAMES_TOO_LATE_MAX: usize = 65_536;
-/// How often an idle connection is asked for a sign of life, and how long that may take: a
-/// client that vanished frees its streams.
+/// How often an idle connection is pinged, and how long the answer may take: a client that vanished
+/// frees its streams.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// The pause after a connection could not be accepted, which will not be better at once: the
-/// process has no file descriptor left, most of the time.
+/// The pause after a connection could not be accepted, mostly because the process has no file
+/// descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long a stop waits for the first bytes of connections that it has just accepted. They could
-/// not be told to go elsewhere before.
+/// How long a stop waits for the first bytes of connections that it has just accepted, because only
+/// then can they be told to go elsewhere.
 const FIRST_BYTES_MAX: Duration = Duration::from_millis(250);
 
 /// A server with its domains, before it listens.
@@ -67,9 +66,6 @@ pub struct Server {
 impl Server {
     /// A server of these domains. Their UDP sockets are read from now on, until the drain begins.
     /// `GET /` answers with the title, the gRPC services, and the hints.
-    ///
-    /// # Errors
-    /// When a UDP socket cannot be bound.
     pub async fn open(
         title: &str,
         hints: &str,
@@ -87,20 +83,16 @@ impl Server {
         }
         let services = doors.iter().flat_map(|doors| &doors.names).copied();
         let about = http::about(title, services, hints);
-        Ok(Self { about, domains: Domains::new(draining), doors })
+        Ok(Self { about, domains: Domains(draining.into()), doors })
     }
 
     /// The domains, to ask and to wait for while the server runs.
-    #[must_use]
     pub fn domains(&self) -> Domains {
         self.domains.clone()
     }
 
-    /// Serves until the drain begins and every call is answered. `probe` says whether the
-    /// server can do its work.
-    ///
-    /// # Errors
-    /// When the listener fails.
+    /// Serves until the drain begins and every call is answered. `probe` says whether the server
+    /// can work.
     pub async fn run<P, F>(self, listener: Listener, probe: P, drain: &Drain) -> Result<(), Error>
     where
         P: Fn() -> F + Send + 'static,
@@ -147,7 +139,6 @@ impl Server {
             .serve_with_incoming_shutdown(incoming, stopped)
             .await
             .map_err(Error::Serve)?;
-        tasks.close();
         tasks.finished().await;
         Ok(())
     }

@@ -15,17 +15,17 @@ use crate::Error;
 
 /// The largest datagram that is taken. Larger ones are dropped.
 const DATAGRAM_BYTES_MAX: usize = 8 << 10;
-/// How many datagrams wait for their domain: 8 MiB at most.
+/// How many datagrams may wait for their domain: at most 8 MiB.
 const QUEUE_DATAGRAMS_MAX: usize = 1_024;
-/// How long an address may stay in use: the server before this one closes its sockets once its
-/// drain begins. And how often it is tried.
+/// How long to retry an address in use, and how often: the server before this one closes its
+/// sockets once its drain begins.
 const ADDRESS_RELEASE_MAX: Duration = Duration::from_secs(2);
 const ADDRESS_PAUSE: Duration = Duration::from_millis(10);
 
-/// Takes the datagrams of a socket, one after the other.
+/// Takes the datagrams of a socket, one by one.
 #[async_trait]
 pub trait Datagrams: Send + Sync {
-    /// Takes one. The next ones wait until this returns.
+    /// Takes one. The next one waits until this returns.
     async fn take(&self, datagram: Bytes, from: SocketAddr);
 }
 
@@ -35,13 +35,12 @@ pub(crate) struct Socket {
     pub(crate) datagrams: Arc<dyn Datagrams>,
 }
 
-/// What waits for the domain.
 type Queue = mpsc::Sender<(Bytes, SocketAddr)>;
 
 // === impl Socket ===
 
 impl Socket {
-    /// Binds the socket, and starts the tasks that read it and hand over what they read.
+    /// Binds the socket, and starts the tasks that read it and feed the domain.
     pub(crate) async fn open(self, tasks: &Tasks, drain: Drain) -> Result<(), Error> {
         let socket = bind(&self.address).await?;
         let (sender, mut receiver) = mpsc::channel(QUEUE_DATAGRAMS_MAX);
@@ -74,13 +73,13 @@ async fn bind(address: &str) -> Result<UdpSocket, Error> {
     }
 }
 
-/// Reads until the drain begins, and then what has arrived by then. While the queue is full,
-/// datagrams wait in the system's buffer, which drops what has no room.
+/// Reads what arrives before the drain begins. While the queue is full, datagrams wait in the
+/// system's buffer, which drops what has no room.
 async fn read(socket: UdpSocket, queue: Queue, drain: Drain) -> io::Result<()> {
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX + 1];
     loop {
         tokio::select! {
-            // An error is about an earlier answer that could not be delivered, for example.
+            // For example, an earlier answer could not be delivered.
             received = socket.recv_from(&mut buffer) => match received {
                 Ok((bytes, from)) => hand_over(&buffer[..bytes], from, &queue).await,
                 Err(error) => tracing::debug!(%error, "could not read a datagram"),
@@ -101,6 +100,6 @@ async fn hand_over(datagram: &[u8], from: SocketAddr, queue: &Queue) {
         tracing::debug!(%from, "dropped a datagram of more than {DATAGRAM_BYTES_MAX} bytes");
         return;
     }
-    // The other end lives until this one is dropped, unless the domain panicked.
+    // This fails only if the domain panicked.
     let _ = queue.send((Bytes::copy_from_slice(datagram), from)).await;
 }

@@ -1,8 +1,8 @@
 //! How many requests of a connection are unfinished, and when its bytes wait for them.
 //!
-//! h2 bounds the streams that are open. A request whose stream was cancelled is still a task until
-//! that has run, with its headers and what else it holds, and a client cancels faster than tasks
-//! run. So a connection with too many of them is not read until some are over.
+//! h2 bounds the open streams. A request whose stream was cancelled remains a task that holds its
+//! headers and more, and a client can cancel faster than tasks run. So a connection with too many of
+//! them is not read until some are over.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use http_body::{Frame, SizeHint};
 
 use crate::server::STREAMS_MAX;
 
-/// With how many unfinished requests a connection is not read. More than may be open at the same
-/// time: those can end only when their connection is read. A request with the largest headers
+/// A connection with this many unfinished requests is not read. This is more than may be open at the
+/// same time, because those end only if their connection is read. A request with the largest headers
 /// takes some 13 KB.
 const UNFINISHED_MAX: usize = STREAMS_MAX as usize / 4 * 5;
 
@@ -30,18 +30,18 @@ struct Requests {
     reader: AtomicWaker,
 }
 
-/// The side of the connection.
+/// The connection's side.
 #[derive(Debug, Default)]
 pub(crate) struct Unfinished(Arc<Requests>);
 
 /// One unfinished request, until it is dropped.
 ///
-/// It goes through tonic as what a request can know of its connection: tonic clones that with its
-/// services, and hyper clones those in the task of the connection, before it spawns the request's.
+/// tonic carries it as the request's connection information, which it clones with its services, and
+/// hyper clones those in the connection's task, before it spawns the request's.
 #[derive(Debug)]
 pub(crate) struct Ticket(Arc<Requests>);
 
-/// A body whose request is unfinished as long as it lives.
+/// A body that keeps its request unfinished.
 struct Held {
     body: Body,
     _ticket: Arc<Ticket>,
@@ -88,8 +88,8 @@ impl Drop for Ticket {
     }
 }
 
-/// Keeps a request's ticket as long as anything holds the request or its answer: a service may go
-/// on reading a request after its call is cancelled.
+/// Keeps a request's ticket for as long as the request or its answer exists: a service may read on
+/// after its call is cancelled.
 pub(crate) async fn held(mut request: Request, next: Next) -> Response<Body> {
     let Some(ticket) = request.extensions_mut().remove::<Ticket>() else {
         return next.run(request).await;

@@ -3,33 +3,28 @@
 use tally_runtime::{Error, Kind, Outcome, Said};
 use tokio_postgres::error::{DbError, SqlState};
 
-/// What to say when statements of one connection are answered by different sessions.
+/// Said when different sessions answer the statements of one connection.
 pub(crate) const POOLED: &str = "this looks like PgBouncer in transaction mode, in which sessions do \
     not last: put it into session mode, or connect to Postgres itself";
 
-/// Another server uses the database, which takes one at a time. The step that failed says it all.
+/// Another server uses the database, which takes one at a time.
 #[derive(Debug, thiserror::Error)]
 #[error("")]
 struct Locked;
 
 /// Adds the step that failed to a driver's error.
 pub trait Step<T> {
-    /// Names the step, in the imperative: `count the rows`.
-    ///
-    /// # Errors
-    /// The driver's error, classified. It counts as [`Outcome::Determinate`], because a statement
-    /// that fails before COMMIT is never stored.
+    /// Names the step, in the imperative: `count the rows`. The error counts as
+    /// [`Outcome::Determinate`], because a statement that fails before COMMIT is never stored.
     fn step(self, step: &'static str) -> Result<T, Error>;
 }
 
-/// Another server uses the database, which takes one at a time.
 pub(crate) fn locked(step: impl Into<String>) -> Error {
     Error::permanent(step, Kind::FailedPrecondition).because(Locked)
 }
 
-/// Whether another server uses the database, which takes one at a time. When that one has stopped,
-/// it can be opened.
-#[must_use]
+/// Whether another server uses the database, which takes one at a time: it can be opened once that
+/// one has stopped.
 pub fn is_locked(error: &Error) -> bool {
     error.find::<Locked>().is_some()
 }
@@ -105,8 +100,8 @@ fn failed(step: impl Into<String>, transient: bool, outcome: Outcome) -> Error {
     }
 }
 
-/// A violated constraint of SQLite, which names a CHECK at the end of its words, and of all others
-/// the columns.
+/// A violated constraint of SQLite, which names a CHECK at the end of its words, but for the others
+/// only the columns.
 fn violated(extended_code: i32, words: String) -> Said {
     use rusqlite::ffi;
     let state = match extended_code {
@@ -135,19 +130,19 @@ impl<T> Step<T> for Result<T, rusqlite::Error> {
     }
 }
 
-/// What a database has to say, in one line, without what the driver puts before it.
+/// What a database says, in one line, without the driver's prefix.
 pub(crate) fn words_of(said: &DbError) -> String {
     let more = [said.detail(), said.hint()].into_iter().flatten();
     let words = std::iter::once(said.message()).chain(more);
     words.collect::<Vec<_>>().join("; ").replace('\n', " ")
 }
 
-/// The part of Postgres that ends a statement because of a limit or a request to cancel it. A COMMIT
-/// that has begun is not ended there: it goes on, or its session goes away with 57P01.
+/// The part of Postgres that ends a statement at a limit or on request. It does not end a COMMIT that
+/// has begun: that goes on, or its session ends with 57P01.
 const POSTGRES_INTERRUPTS: &str = "ProcessInterrupts";
 
-/// SQLSTATEs that the server sends only when the transaction is rolled back. What is not
-/// here is Indeterminate: 40003, the 57P class (the server went away), a lost connection.
+/// SQLSTATEs that the server sends only when the transaction is rolled back. All others are
+/// Indeterminate: 40003, the 57P class (the server went away), a lost connection.
 fn certainly_rolled_back(state: &SqlState) -> bool {
     const CLASSES: [&str; 9] = ["21", "22", "23", "25", "42", "44", "53", "54", "55"];
     const STATES: [SqlState; 3] = [
@@ -165,13 +160,13 @@ fn is_pooled(error: &tokio_postgres::Error) -> bool {
     })
 }
 
-/// Worth trying again: the connection is gone, the server restarts or is full, or another
-/// transaction was in the way.
+/// Whether the connection is gone, the server restarts or is full, or another transaction was in
+/// the way.
 fn postgres_is_transient(error: &tokio_postgres::Error) -> bool {
     const CLASSES: [&str; 4] = ["08", "40", "53", "57"];
     let Some(state) = error.code() else {
-        // Without a SQLSTATE it is the connection that failed, except for mistakes of ours
-        // in using the driver, which end at the retry's limit.
+        // Without a SQLSTATE the connection failed, or we misused the driver, which ends at the
+        // retry's limit.
         return true;
     };
     *state == SqlState::LOCK_NOT_AVAILABLE

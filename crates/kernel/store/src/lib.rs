@@ -1,7 +1,7 @@
 //! From a database URL to something that can be asked: connections, retries, migrations.
 //!
-//! It knows Postgres, CockroachDB and SQLite, and no table: what is stored is each domain's
-//! business, in SQL of its own for each [`Dialect`].
+//! It knows Postgres, CockroachDB and SQLite, but no table: each domain has SQL of its own for each
+//! [`Dialect`]. What returns an [`Error`] fails when the database does.
 //!
 //! | file | what it owns |
 //! |---|---|
@@ -47,11 +47,8 @@ pub enum Database {
 // === impl Database ===
 
 impl Database {
-    /// Opens the database and checks that it answers.
-    ///
-    /// # Errors
-    /// When it cannot be reached, refuses the user, or is too old. A second server on one
-    /// SQLite file is refused.
+    /// Opens the database and checks that it answers. A SQLite file that another server uses is
+    /// refused, and so is a Postgres that is too old.
     pub async fn open(url: &DatabaseUrl, settings: postgres::Settings) -> Result<Self, Error> {
         match url {
             DatabaseUrl::Postgres(url) => {
@@ -62,7 +59,6 @@ impl Database {
     }
 
     /// Which SQL it understands.
-    #[must_use]
     pub fn dialect(&self) -> Dialect {
         match self {
             Self::Postgres(database) => database.dialect(),
@@ -70,10 +66,7 @@ impl Database {
         }
     }
 
-    /// Asks the database for a sign of life.
-    ///
-    /// # Errors
-    /// When it does not answer, or cannot be written to.
+    /// Asks whether the database answers, and takes writes.
     pub async fn ping(&self) -> Result<(), Error> {
         match self {
             Self::Postgres(database) => database.ping().await,
@@ -81,10 +74,7 @@ impl Database {
         }
     }
 
-    /// Whether what was stored is found the next time, for the end of a server.
-    ///
-    /// # Errors
-    /// When a SQLite file was removed or replaced.
+    /// Fails at the end of a server whose SQLite file was removed or replaced.
     pub fn check_at_end(&self) -> Result<(), Error> {
         match self {
             Self::Postgres(_) => Ok(()),
@@ -92,11 +82,8 @@ impl Database {
         }
     }
 
-    /// Closes the database at the end. A SQLite database is one file then, which can be copied.
-    ///
-    /// # Errors
-    /// When something of a SQLite database stays in the write-ahead log beside it, where it is
-    /// found the next time.
+    /// Closes the database. A SQLite database is then one file, which can be copied; if this fails,
+    /// part of it stays in the write-ahead log, where the next server finds it.
     pub async fn close(&self) -> Result<(), Error> {
         match self {
             Self::Postgres(_) => Ok(()),

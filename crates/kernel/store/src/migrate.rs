@@ -32,37 +32,29 @@ pub struct Schema {
 // === impl Migrations ===
 
 impl Migrations {
-    /// Applies what is missing, and says where the database stood before. Several servers may
-    /// do this at once.
-    ///
-    /// # Errors
-    /// When the database is newer than the program, or a migration fails.
+    /// Applies what is missing, and says where the database stood before. Several servers may do
+    /// this at once. A database that is newer than the program is refused.
     pub async fn run(&self, database: &Database) -> Result<Schema, Error> {
         match database {
             Database::Postgres(database) => postgres::migrate::run(self, database).await,
-            Database::Sqlite(database) => sqlite::migrate::run(*self, database).await,
+            Database::Sqlite(database) => sqlite::migrate::check(*self, database, true).await,
         }
     }
 
-    /// Says what is missing, and changes nothing.
-    ///
-    /// # Errors
-    /// When the database is newer than the program.
+    /// The same, but changes nothing.
     pub async fn check(&self, database: &Database) -> Result<Schema, Error> {
         match database {
             Database::Postgres(database) => postgres::migrate::check(self, database).await,
-            Database::Sqlite(database) => sqlite::migrate::check(*self, database).await,
+            Database::Sqlite(database) => sqlite::migrate::check(*self, database, false).await,
         }
     }
 
     /// The newest migration that the program has for this kind of database.
-    #[must_use]
     pub fn latest(&self, dialect: Dialect) -> i64 {
         self.runner(dialect).get_migrations().iter().map(Migration::version).max().unwrap_or(0)
     }
 
     /// The names of the migrations that a new database lacks: all of them.
-    #[must_use]
     pub fn pending_of_none(&self, dialect: Dialect) -> Vec<String> {
         let runner = self.runner(dialect);
         let mut all: Vec<_> = runner.get_migrations().iter().collect();

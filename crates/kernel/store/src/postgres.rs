@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-pub use deadpool_postgres::GenericClient;
 use deadpool_postgres::{
     ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
     TimeoutType,
@@ -42,13 +41,12 @@ use crate::{Dialect, Error, Outcome};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Where Postgres listens, unless the URL says it.
 const PORT_DEFAULT: u16 = 5432;
-/// How long the network may be silent before a connection is taken for lost. Those that were given
-/// up are some of the pool's until then.
+/// How long the network may be silent before a connection counts as lost. An abandoned one keeps its
+/// place in the pool until then.
 const NETWORK_SILENCE_MAX: Duration = Duration::from_secs(15);
-/// How often a connection on which nothing happens is looked after, and how many times this may
-/// fail.
+/// When and how often an idle connection is probed, and how many probes may fail.
 const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(30), Duration::from_secs(10), 3);
-/// How long a write waits for a connection: each that is written at a time has one, unless the
+/// How long a write waits for a connection: there is one for each concurrent write, unless the
 /// database does not answer.
 const WRITER_WAIT: Duration = Duration::from_secs(2);
 /// The health check's one connection is in use only when the database does not answer.
@@ -63,14 +61,13 @@ const CONNECT_FOR_CLIENTS: &str = "the database cannot be reached; the server's 
 /// What a pool is made with.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// How many connections there are at most, one for the health check included.
+    /// How many connections there are at most, including one for the health check.
     pub connections_max: usize,
-    /// How many of them are for what is stored: while the database takes no writes, the others
-    /// still read.
+    /// How many of them write: while the database takes no writes, the others still read.
     pub writers_max: usize,
-    /// How long a statement on one of these may take before Postgres ends it.
+    /// How long a writer's statement may take before Postgres ends it.
     pub write_max: Duration,
-    /// How long an operation waits for one of the others.
+    /// How long an operation waits for a connection that does not write.
     pub connection_wait: Duration,
 }
 
@@ -83,7 +80,7 @@ pub struct Database {
     tls: MakeRustlsConnect,
     url: Arc<PostgresUrl>,
     dialect: Dialect,
-    /// How long a new connection may take, the login included.
+    /// How long a new connection may take, including the login.
     login_max: Duration,
     /// How many connections the pool of writers has made.
     writers_made: Arc<AtomicU64>,
@@ -146,56 +143,38 @@ impl Database {
     }
 
     /// Which SQL it understands.
-    #[must_use]
     pub fn dialect(&self) -> Dialect {
         self.dialect
     }
 
-    /// How many connections it has made to store. A new one may be to a server that was restored,
-    /// has lost its last commits in a crash, or was a standby that lagged behind: what was
-    /// committed through an earlier one need not be there.
-    #[must_use]
+    /// How many writers it has made. A new one may talk to a server that was restored, lost its last
+    /// commits in a crash, or was a standby that lagged behind: earlier commits may be missing there.
     pub fn writers_made(&self) -> u64 {
         self.writers_made.load(Ordering::Acquire)
     }
 
-    /// A connection to read, or for work that takes its time; waits for one if all are in use.
-    ///
-    /// # Errors
-    /// When none can be had in time.
+    /// A connection that reads, or does slow work; waits for one if all are in use.
     pub async fn connection(&self) -> Result<Connection, Error> {
         self.of(&self.pool).await
     }
 
-    /// A connection to store something that somebody waits for. Postgres ends a statement on it
-    /// that takes too long, and so it certainly did not happen.
-    ///
-    /// # Errors
-    /// When none can be had in time.
+    /// A connection that stores what a caller waits for. Postgres ends a statement on it that takes
+    /// too long, so that it certainly did not happen.
     pub async fn writer(&self) -> Result<Connection, Error> {
         self.of(&self.writers).await
     }
 
     /// The health check's own connection.
-    ///
-    /// # Errors
-    /// When it cannot be had in time.
     pub async fn probe(&self) -> Result<Connection, Error> {
         self.of(&self.probe).await
     }
 
-    /// A transaction on such a connection.
-    ///
-    /// # Errors
-    /// When there is no connection, or it is gone.
-    pub async fn begin(&self, isolation: Isolation) -> Result<Transaction<'static>, Error> {
+    /// A transaction on a [`Self::connection`].
+    pub async fn begin(&self, isolation: Isolation) -> Result<Transaction, Error> {
         self.connection().await?.transaction(isolation).await
     }
 
     /// The rows of one statement that only reads.
-    ///
-    /// # Errors
-    /// When there is no connection, or the statement fails.
     pub async fn rows(
         &self,
         step: &'static str,
@@ -209,9 +188,6 @@ impl Database {
     }
 
     /// The rows of one statement that commits by itself. Its error says whether it did.
-    ///
-    /// # Errors
-    /// When there is no connection, or the statement fails.
     pub async fn commit_rows(
         &self,
         step: &'static str,
@@ -283,7 +259,7 @@ impl Database {
         Ok(client)
     }
 
-    /// The port is open, and who has it says nothing, or too little.
+    /// The port is open, but nothing there answers.
     fn silent(&self) -> Error {
         let (peers, seconds) = (peers(&self.url.config), self.login_max.as_secs());
         Error::transient(format!("connect to {}", self.url), Outcome::Determinate)
@@ -291,7 +267,7 @@ impl Database {
     }
 }
 
-/// How long a connection may take, the login included: `connect_timeout` is for each host.
+/// How long a connection may take, including the login: `connect_timeout` is for each host.
 fn login_max(config: &tokio_postgres::Config) -> Duration {
     let hosts = config.get_hosts().len().max(config.get_hostaddrs().len()).max(1);
     let hosts = u32::try_from(hosts).unwrap_or(u32::MAX);
@@ -301,7 +277,6 @@ fn login_max(config: &tokio_postgres::Config) -> Duration {
     }
 }
 
-/// The hosts and their ports.
 fn peers(config: &tokio_postgres::Config) -> String {
     use tokio_postgres::config::Host;
     let ports = config.get_ports();

@@ -4,11 +4,10 @@ use std::future::Future;
 use std::time::Duration;
 
 use tally_runtime::{Error, Outcome, backoff, random};
-use tokio::time::Instant;
+use tokio::time::timeout;
 
-/// How an operation is repeated. Every operation that goes through it must be harmless to
-/// repeat after an [`Outcome::Indeterminate`] failure, because it is a read, or carries an
-/// id, or finds nothing left to do when it did happen.
+/// How an operation is repeated. The operation must be harmless to repeat after an
+/// [`Outcome::Indeterminate`] failure: it reads, carries an id, or finds nothing left to do.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
     /// What the log calls the operation.
@@ -27,7 +26,6 @@ pub struct Policy {
 
 impl Policy {
     /// For short statements: eight attempts within a few seconds.
-    #[must_use]
     pub const fn short(name: &'static str) -> Self {
         Self {
             name,
@@ -39,15 +37,11 @@ impl Policy {
     }
 
     /// For a step that may read or move a whole day's rows.
-    #[must_use]
     pub const fn long(name: &'static str) -> Self {
         Self { attempt_timeout: Duration::from_secs(30 * 60), ..Self::short(name) }
     }
 
-    /// Runs the operation until it succeeds, fails for good, or was tried often enough.
-    ///
-    /// # Errors
-    /// The last failure.
+    /// Runs the operation until it succeeds, fails for good, or was tried `attempts_max` times.
     pub async fn run<T, F, R>(&self, operation: F) -> Result<T, Error>
     where
         F: Fn() -> R,
@@ -55,14 +49,18 @@ impl Policy {
     {
         let mut attempt = 1;
         loop {
-            let error = match self.once(&operation).await {
+            let done = timeout(self.attempt_timeout, operation()).await.unwrap_or_else(|_| {
+                let step = format!("{} within {:?}", self.name, self.attempt_timeout);
+                Err(Error::transient(step, Outcome::Indeterminate))
+            });
+            let error = match done {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
             if !error.is_transient() || attempt >= self.attempts_max {
                 return Err(error);
             }
-            let pause = self.pause(attempt);
+            let pause = backoff::pause(self.pause_min, self.pause_max, attempt, random::number());
             tracing::warn!(
                 operation = self.name,
                 attempt,
@@ -73,22 +71,6 @@ impl Policy {
             tokio::time::sleep(pause).await;
             attempt += 1;
         }
-    }
-
-    async fn once<T, F, R>(&self, operation: &F) -> Result<T, Error>
-    where
-        F: Fn() -> R,
-        R: Future<Output = Result<T, Error>>,
-    {
-        let deadline = Instant::now() + self.attempt_timeout;
-        tokio::time::timeout_at(deadline, operation()).await.unwrap_or_else(|_| {
-            let step = format!("{} within {:?}", self.name, self.attempt_timeout);
-            Err(Error::transient(step, Outcome::Indeterminate))
-        })
-    }
-
-    fn pause(&self, attempt: u32) -> Duration {
-        backoff::pause(self.pause_min, self.pause_max, attempt, random::number())
     }
 }
 

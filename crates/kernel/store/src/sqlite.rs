@@ -50,25 +50,17 @@ impl Database {
         let path = files::real_path(&url.path)?;
         // Each thread keeps it, until its connection is closed.
         let lock = Arc::new(files::lock(&path)?);
-        let writer = {
-            let url = SqliteUrl { path: path.clone(), ..url.clone() };
-            Worker::start("sqlite writer", &lock, move || open_writer(&url)).await?
-        };
-        let reader = {
+        let url = SqliteUrl { path: path.clone(), ..url.clone() };
+        let writer = Worker::start("sqlite writer", &lock, move || open_writer(&url)).await?;
+        let reader = |name| {
             let path = path.clone();
-            Worker::start("sqlite reader", &lock, move || open_reader(&path)).await?
+            Worker::start(name, &lock, move || open_reader(&path))
         };
-        let prober = {
-            let path = path.clone();
-            Worker::start("sqlite prober", &lock, move || open_reader(&path)).await?
-        };
+        let (reader, prober) = (reader("sqlite reader").await?, reader("sqlite prober").await?);
         Ok(Self(Arc::new(Inner { writer, reader, prober, files: Files::of(&path) })))
     }
 
     /// Runs on the writer's thread, in the order of the calls.
-    ///
-    /// # Errors
-    /// What `work` returns.
     pub async fn write<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -84,11 +76,7 @@ impl Database {
             .await
     }
 
-    /// Runs on the reader's thread; a transaction there sees one snapshot, and holds up no
-    /// writer.
-    ///
-    /// # Errors
-    /// What `work` returns.
+    /// Runs on the reader's thread, where a transaction sees one snapshot and holds up no writer.
     pub async fn read<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -114,7 +102,7 @@ impl Database {
         self.0.files.check_at_end()
     }
 
-    /// Ends the threads. Everything is in the one file then, unless another program has it open.
+    /// Ends the threads. Everything is then in one file, unless another program has it open.
     pub(crate) async fn close(&self) -> Result<(), Error> {
         let Inner { writer, reader, prober, .. } = &*self.0;
         for worker in [reader, prober] {
@@ -128,8 +116,8 @@ impl Database {
     }
 }
 
-/// The database or its log has lost its name, and what was stored would go with it when the server
-/// ends: while the log is open it can still be moved into the database's own file.
+/// The database or its log has lost its name, and its content would be lost when the server ends.
+/// While the log is open, it can still be moved into the database's own file.
 fn rescue(connection: &Connection, missing: Error) -> Error {
     match checkpoint(connection) {
         Ok(()) => missing,
@@ -157,8 +145,8 @@ fn open_writer(url: &SqliteUrl) -> Result<Connection, Error> {
         return Err(Error::permanent(step(), Kind::FailedPrecondition)
             .because("the file is read-only for this user"));
     }
-    // Of a file that is new. Many rows are appended at a time, and SQLite's work for a page is nearly
-    // the same whatever its size; but a single row writes whole pages too.
+    // This applies to a new file. Large pages suit large batches, because a page costs nearly the
+    // same whatever its size; but a single row writes whole pages too.
     connection.pragma_update(None, "page_size", PAGE_BYTES).map_err(failed)?;
     // WAL lets readers and the writer work side by side; FULL makes COMMIT wait for the disk,
     // so that what was acknowledged survives a power cut.

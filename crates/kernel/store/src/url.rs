@@ -46,7 +46,7 @@ pub enum Driver {
     Cockroachdb,
 }
 
-/// The URL does not name a database that Tally knows. What it says never repeats a password.
+/// The URL does not name a database that Tally knows. No message repeats a password.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidUrl {
     /// No or another scheme.
@@ -80,7 +80,7 @@ pub enum InvalidUrl {
          parameter write @ as %40"
     )]
     At,
-    /// A setting of the session that is called like a secret.
+    /// A setting of the session whose name sounds like a secret.
     #[error(
         "{0} would be a setting of the session, which is no secret: write a password as \
          USER:PASSWORD@HOST, or into the parameter password"
@@ -92,10 +92,10 @@ pub enum InvalidUrl {
          connection takes only one: name one host, or give its lines the same password"
     )]
     Passwords(String),
-    /// An IPv6 address without brackets, or another host that is none.
+    /// An IPv6 address without brackets, or something that is not a host.
     #[error("a host is not a name or an address: write an IPv6 address as [::1]")]
     Host,
-    /// There are as many ports as hosts, or one.
+    /// Neither one port nor one for each host.
     #[error("{hosts} hosts have {ports} ports: give one for all, or one for each")]
     Ports {
         /// How many hosts there are.
@@ -139,10 +139,7 @@ impl DatabaseUrl {
         self
     }
 
-    /// The same URL, with what libpq would read for what it leaves out.
-    ///
-    /// # Errors
-    /// When that is wrong.
+    /// The same URL, completed with what libpq would read besides it.
     pub fn completed(self, environment: &Environment) -> Result<Self, InvalidUrl> {
         match self {
             Self::Postgres(url) => url.completed(environment).map(Box::new).map(Self::Postgres),

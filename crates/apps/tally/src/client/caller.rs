@@ -1,4 +1,4 @@
-//! Calls with a key, and answers that are gRPC or an error.
+//! Sends calls with a key, and turns answers that are not gRPC into errors.
 
 use std::task::{Context, Poll};
 
@@ -9,8 +9,8 @@ use tonic::transport::Channel;
 
 use super::why::Foreign;
 
-/// A connection that shows the key with every call. An answer that is not gRPC, as a proxy gives
-/// it, is the error that says so, and not bytes that make no sense as messages.
+/// A connection that sends the key with every call. An answer that is not gRPC, such as a proxy's,
+/// is an error that says so.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     channel: Channel,

@@ -1,48 +1,44 @@
-//! Looking at what answers when gRPC does not work.
+//! Probes what answers when gRPC fails.
 
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tonic::codegen::http::{StatusCode, Uri};
+use tonic::codegen::http::Uri;
 
 use super::why::Foreign;
 
-/// How long one look may take after a call that failed.
+/// How long one probe may take after a failed call.
 pub(super) const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How much of an answer is looked at.
 const ANSWER_BYTES_MAX: usize = 8 * 1024;
 
 /// How an HTTP/2 connection begins: the preface, and empty SETTINGS.
 const HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// A record of TLS that is an alert or belongs to a handshake, of any version.
+/// The first bytes of a TLS alert and of a handshake, of any version.
 const TLS_RECORDS: [[u8; 2]; 2] = [[0x15, 0x03], [0x16, 0x03]];
 
 /// What answers at an address of `http://`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// HTTP/2: there is nothing wrong with that.
     Http2,
-    /// Something that speaks TLS.
     Tls,
     /// HTTP/1 only.
     Http1(Foreign),
-    /// Something that answers otherwise.
     Other,
-    /// The connection ends without a word.
+    /// The connection ends without an answer.
     Nothing,
 }
 
-/// Looks, unless nothing can be seen in time.
+/// Probes the address; `None` if nothing answers in time.
 pub(super) async fn look(uri: &Uri, limit: Duration) -> Option<Seen> {
     let (host, port) = (uri.host()?, uri.port_u16().unwrap_or(80));
     let address = (host.trim_matches(['[', ']']), port);
     match seen(&ask(address, HTTP_2, limit).await?) {
         seen @ (Seen::Http2 | Seen::Tls | Seen::Other) => Some(seen),
-        // It may say more of itself to a request that it understands.
+        // It may reveal more to a request that it understands.
         first @ (Seen::Http1(_) | Seen::Nothing) => {
             let host = uri.authority()?;
             let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
@@ -54,12 +50,12 @@ pub(super) async fn look(uri: &Uri, limit: Duration) -> Option<Seen> {
     }
 }
 
-/// The beginning of an answer; nothing if there is no connection, or not a word in time.
+/// The beginning of an answer; `None` without a connection, or without an answer in time.
 async fn ask(address: (&str, u16), request: &[u8], limit: Duration) -> Option<Vec<u8>> {
     let mut answer = Vec::new();
     let asking = async {
         let mut connection = TcpStream::connect(address).await.ok()?;
-        // It may have ended the connection already, and still have answered.
+        // It may have answered before it closed the connection.
         let _ = connection.write_all(request).await;
         let mut bytes = [0; 1024];
         while answer.len() < ANSWER_BYTES_MAX {
@@ -67,7 +63,7 @@ async fn ask(address: (&str, u16), request: &[u8], limit: Duration) -> Option<Ve
                 Ok(0) | Err(_) => break,
                 Ok(length) => answer.extend_from_slice(&bytes[..length]),
             }
-            // Only HTTP/1 has more to say that matters.
+            // Only HTTP/1 is read beyond its first bytes.
             if answer.len() >= 9 && !answer.starts_with(b"HTTP/") {
                 break;
             }
@@ -88,7 +84,7 @@ fn seen(answer: &[u8]) -> Seen {
     if TLS_RECORDS.iter().any(|record| answer.starts_with(record)) {
         return Seen::Tls;
     }
-    // A frame of HTTP/2: three bytes of length, and the kind, which is SETTINGS or GOAWAY.
+    // An HTTP/2 frame: three bytes of length, then its type, SETTINGS or GOAWAY.
     if matches!(answer, [0, _, _, 0x04 | 0x07, ..]) {
         return Seen::Http2;
     }
@@ -97,7 +93,7 @@ fn seen(answer: &[u8]) -> Seen {
     let head = lines.next().unwrap_or_default();
     let status = head.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1)?.parse().ok());
     let Some(status) = status else { return Seen::Other };
-    // The words of nginx and Go, among others.
+    // As nginx and Go say it, among others.
     let wants_tls = ["HTTPS port", "HTTPS server", "HTTPS scheme"];
     if status == 400 && wants_tls.iter().any(|words| text.contains(words)) {
         return Seen::Tls;
@@ -109,11 +105,6 @@ fn seen(answer: &[u8]) -> Seen {
     };
     let (location, kind) = (header("location"), header("content-type"));
     Seen::Http1(Foreign { status, location, kind })
-}
-
-/// A status with its usual words: `302 Found`.
-pub(super) fn named(status: u16) -> String {
-    StatusCode::from_u16(status).map_or_else(|_| status.to_string(), |status| status.to_string())
 }
 
 #[cfg(test)]

@@ -1,27 +1,25 @@
-//! Why what answers is no Tally server, and what to do about it.
+//! Why an address is not a Tally server's, and what to do.
 
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use tonic::codegen::http::Uri;
+use tonic::codegen::http::{StatusCode, Uri};
 use tonic::{Code, Status};
 
-use super::look::{LOOK_TIMEOUT, Seen, look, named};
+use super::look::{LOOK_TIMEOUT, Seen, look};
 use crate::output::visible;
 
-/// What to do when nothing answers.
 pub(super) const ADVICE: &str = "start one with `tally serve`, or name another with --server";
 
-/// The words of a connection that ends because the other side was asked for a sign and gave none.
+/// How a connection ends whose keep-alive ping was not answered.
 pub(super) const SILENCE: &str = "operation timed out";
 
-/// What a server says that wants TLS of a client that does not speak it, or the other way round.
 const USE_HTTPS: &str = "it wants TLS: write https:// instead of http:// in --server";
 const USE_HTTP: &str = "it does not speak TLS: write http:// instead of https:// in --server";
 
-const OTHER_CERTIFICATE: &str = "it ends the connection, as servers do that want a certificate of \
-    the client: give one that it accepts with --client-certificate and --client-key";
+const OTHER_CERTIFICATE: &str = "it ends the connection, as servers do that ask for a client \
+    certificate: give one that it accepts with --client-certificate and --client-key";
 
 /// An answer that is not gRPC.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +27,7 @@ pub(super) struct Foreign {
     pub(super) status: u16,
     /// Where a redirect points.
     pub(super) location: Option<String>,
-    /// The type of its content.
+    /// Its content type.
     pub(super) kind: Option<String>,
 }
 
@@ -39,7 +37,9 @@ impl Error for Foreign {}
 
 impl fmt::Display for Foreign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let status = named(self.status);
+        // With its reason, as in `302 Found`.
+        let known = StatusCode::from_u16(self.status);
+        let status = known.map_or_else(|_| self.status.to_string(), |known| known.to_string());
         match self.status {
             401 | 407 => write!(
                 f,
@@ -77,18 +77,17 @@ impl fmt::Display for Foreign {
     }
 }
 
-/// The answer that was not gRPC, if that is the cause.
 pub(super) fn foreign<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Foreign> {
     causes(error).find_map(<dyn Error>::downcast_ref)
 }
 
-/// Why a first call failed, if no other call can do better; nothing if what answers is a server
-/// that counts, or if it only went away.
+/// Why a first call failed, if every other call would too; `None` if a Tally server answered, or
+/// only went away.
 pub(super) async fn no_tally(status: &Status, uri: &Uri, has_key: bool) -> Option<String> {
     if let Some(cause) = status.source() {
         return match foreign(cause) {
             Some(foreign) => Some(foreign.to_string()),
-            // One that refuses the client's certificate may do so after the handshake.
+            // A server may refuse the client's certificate after the handshake.
             None if uri.scheme_str() == Some("https") => {
                 Some(broken_tls(cause).unwrap_or_else(|| OTHER_CERTIFICATE.to_owned()))
             }
@@ -105,21 +104,17 @@ pub(super) async fn no_tally(status: &Status, uri: &Uri, has_key: bool) -> Optio
             Some("it does not accept the key: check --key (TALLY_KEY)".to_owned())
         }
         Code::Unauthenticated => Some("it wants a key: give one with --key (TALLY_KEY)".to_owned()),
-        // A connection may break without a cause that is told.
+        // A connection may break without a reported cause.
         _ => looked(uri, LOOK_TIMEOUT).await,
     }
 }
 
-/// What is wrong with what answers at an address of `http://`, if that can be seen.
+/// What is wrong at an `http://` address, if that can be seen.
 pub(super) async fn looked(uri: &Uri, limit: Duration) -> Option<String> {
     if uri.scheme_str() != Some("http") {
         return None;
     }
-    seen(look(uri, limit).await?)
-}
-
-fn seen(seen: Seen) -> Option<String> {
-    match seen {
+    match look(uri, limit).await? {
         Seen::Http2 => None,
         Seen::Tls => Some(USE_HTTPS.to_owned()),
         Seen::Http1(foreign) if matches!(foreign.status, 300..=399 | 401 | 403 | 407 | 502..=504) => {
@@ -143,12 +138,11 @@ fn seen(seen: Seen) -> Option<String> {
     }
 }
 
-/// Why there is no connection.
 pub(super) fn connecting(error: &(dyn Error + 'static)) -> String {
     broken_tls(error).unwrap_or_else(|| format!("{}; {ADVICE}", innermost(error)))
 }
 
-/// What TLS has to say, by the words of the library that speaks it.
+/// What is wrong with TLS, judged by the library's words.
 fn broken_tls(error: &(dyn Error + 'static)) -> Option<String> {
     let text = causes(error).last().map(ToString::to_string).unwrap_or_default();
     let has = |words: &[&str]| words.iter().any(|words| text.contains(words));
@@ -159,12 +153,12 @@ fn broken_tls(error: &(dyn Error + 'static)) -> Option<String> {
          proxy there speak HTTP/2"
             .to_owned()
     } else if has(&["UnknownIssuer", "CaUsedAsEndEntity"]) {
-        "no authority that is trusted here has signed its certificate: name a file with that \
+        "its certificate is signed by no authority that is trusted here: name a file with that \
          authority's certificate with --ca-certificates (TALLY_CA_CERTIFICATES)"
             .to_owned()
     } else if has(&["invalid peer certificate"]) {
         let detail = text.split("invalid peer certificate: ").nth(1).unwrap_or(&text);
-        format!("its certificate is not good for this connection: {detail}")
+        format!("its certificate is not valid for this connection: {detail}")
     } else if has(&["CertificateRequired", "BadCertificate", "UnknownCA", "HandshakeFailure"]) {
         OTHER_CERTIFICATE.to_owned()
     } else {
@@ -173,8 +167,7 @@ fn broken_tls(error: &(dyn Error + 'static)) -> Option<String> {
     Some(said)
 }
 
-/// The last cause, which is the one that says something. The operating system's number is
-/// left out.
+/// The last cause, which says the most, without the operating system's number.
 pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
     let text = causes(error).last().map(ToString::to_string).unwrap_or_default();
     let words = text.split(" (os error").next().unwrap_or(&text);

@@ -1,5 +1,4 @@
-//! `tally config`: the settings that `tally serve` would have if it were started here, and where
-//! each comes from.
+//! `tally config`: the settings that `tally serve` would use here, and where each comes from.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -20,8 +19,7 @@ const SECRET: &str = "DB_URL";
 /// The variable whose default depends on the domains.
 const CONNECTIONS: &str = "TALLY_CONNECTIONS_MAX";
 
-/// Prints the settings as an environment file. Passwords are left out, and the settings of domains
-/// that are off.
+/// Prints the settings as an env file, without passwords and without domains that are off.
 pub(crate) fn run(
     args: &ServeArgs,
     domains: &[Domain],
@@ -71,7 +69,7 @@ pub(crate) fn run(
     }
 }
 
-/// The database as `tally serve` would open it. What is wrong is said at the end, with the rest.
+/// The database as `tally serve` would open it; mistakes are reported with the others.
 fn without_password(args: &ServeArgs) -> String {
     let url = args.database.url(&mut Problems::new());
     url.map_or_else(|| "(invalid)".into(), |url| url.to_string())

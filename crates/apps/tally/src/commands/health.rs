@@ -1,4 +1,4 @@
-//! `tally health`: whether the server serves, for scripts and container health checks.
+//! `tally health`: whether the server is serving, for scripts and container health checks.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use tonic_health::pb::health_client::HealthClient;
 use crate::client::{ServerArgs, describe};
 use crate::output::{self, say};
 
-/// How long the server may take to answer, the connection included.
+/// How long connecting and the answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Ask the server whether it serves: `SERVING` and exit code 0, or exit code 1
+/// Ask whether the server is serving: `SERVING` and exit code 0, or exit code 1
 #[derive(Debug, Args)]
 pub(crate) struct HealthArgs {
     #[command(flatten)]

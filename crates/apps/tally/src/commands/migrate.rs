@@ -1,4 +1,4 @@
-//! `tally migrate`: bring the tables up to date, or say what is missing.
+//! `tally migrate`: brings the tables up to date, or lists what is missing.
 
 use std::process::ExitCode;
 
@@ -13,7 +13,6 @@ use crate::settings::{
     DatabaseArgs, DatabaseSettings, DomainArgs, LogArgs, LogSettings, OF_COMMANDS,
 };
 
-/// What `tally migrate` is told.
 #[derive(Debug, clap::Args)]
 pub(crate) struct MigrateArgs {
     #[command(flatten)]
@@ -25,12 +24,11 @@ pub(crate) struct MigrateArgs {
     #[command(flatten)]
     log: LogArgs,
 
-    /// Change nothing: exit with 0 if the tables are up to date, with 1 if not
+    /// Change nothing; exit with 0 if the tables are up to date, else with 1
     #[arg(long)]
     check: bool,
 }
 
-/// Migrates, or checks.
 pub(crate) async fn run(args: MigrateArgs, known: &[Domain]) -> anyhow::Result<ExitCode> {
     let (settings, log, sets) = match args.check(known) {
         Ok(checked) => checked,

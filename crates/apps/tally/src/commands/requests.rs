@@ -1,4 +1,4 @@
-//! The commands that count requests and show how many there were.
+//! The commands that count requests and show their totals.
 
 pub(crate) mod add;
 pub(crate) mod import;

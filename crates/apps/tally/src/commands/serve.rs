@@ -1,4 +1,4 @@
-//! `tally serve`: serve the domains until it is stopped.
+//! `tally serve`: serves the domains until it is stopped.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,7 +11,6 @@ use crate::app;
 use crate::output::wrong_usage;
 use crate::settings::ServeArgs;
 
-/// Serves until a signal or a new server stops it.
 pub(crate) async fn run(
     args: ServeArgs,
     domains: &[Domain],

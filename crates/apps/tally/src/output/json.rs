@@ -1,8 +1,8 @@
-//! An array of objects, one a line, so that it can be streamed and read by line tools too.
+//! An array of objects, one per line, which can be streamed and read by line tools.
 
 use std::io::{self, Write};
 
-/// Writes the array around the objects.
+/// Writes what stands around the objects of an array.
 pub(crate) struct Array {
     empty: bool,
 }
@@ -14,13 +14,11 @@ impl Array {
         Self { empty: true }
     }
 
-    /// Writes what stands before the next object.
     pub(crate) fn next(&mut self, out: &mut impl Write) -> io::Result<()> {
         let before = if std::mem::take(&mut self.empty) { "[\n" } else { ",\n" };
         out.write_all(before.as_bytes())
     }
 
-    /// Writes what stands after the last object.
     pub(crate) fn end(&self, out: &mut impl Write) -> io::Result<()> {
         out.write_all(if self.empty { b"[]\n" } else { b"\n]\n" })
     }

@@ -5,27 +5,24 @@ use std::io::{self, Write};
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// Elsewhere than on a terminal, a longer cell sticks out, and does not make every other line as
-/// long.
+/// Outside a terminal, a longer cell sticks out rather than widen every line.
 const CELL_WIDTH_MAX: usize = 80;
 
-/// On a terminal, a cell is not shortened to less than this.
+/// On a terminal, a cell keeps at least this width.
 const SHORTENED_WIDTH_MIN: usize = 8;
 
-/// Between two columns.
 const GAP: &str = "  ";
 
-/// On which side a column's cells are aligned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Align {
     Left,
     Right,
-    /// On the left, and shortened where the table is wider than the terminal.
+    /// Left, and shortened if the table is wider than the terminal.
     Shorten,
 }
 
-/// Writes a header and rows, in lines that fit the terminal if there is one. The rows are gone
-/// through twice: to measure, and to write.
+/// Writes a header and rows in lines that fit the terminal. Rows are read twice: to measure and to
+/// write.
 pub(crate) fn write<'a, const N: usize>(
     out: &mut impl Write,
     terminal_columns: Option<usize>,
@@ -60,7 +57,7 @@ pub(crate) fn write<'a, const N: usize>(
     Ok(())
 }
 
-/// Makes the columns that may be shortened as narrow as the line must be.
+/// Narrows the columns that may be shortened until the line fits.
 fn fit<const N: usize>(widths: &mut [usize; N], columns: [(&str, Align); N], width_max: usize) {
     let gaps = GAP.len() * N.saturating_sub(1);
     let mut too_wide = (widths.iter().sum::<usize>() + gaps).saturating_sub(width_max);
@@ -74,7 +71,7 @@ fn fit<const N: usize>(widths: &mut [usize; N], columns: [(&str, Align); N], wid
     }
 }
 
-/// The text without its middle, if it is too wide: the ends say most of a path.
+/// Cuts the middle out of text that is too wide: the ends of a path say most.
 fn shortened(text: &str, width_max: usize) -> Cow<'_, str> {
     if text.width() <= width_max {
         return Cow::Borrowed(text);
@@ -85,7 +82,7 @@ fn shortened(text: &str, width_max: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}\u{2026}{}", &text[..head], &text[text.len() - tail..]))
 }
 
-/// How many bytes of the characters that come first are this wide at most.
+/// How many bytes the first characters have that fit this width.
 fn fitting(characters: impl Iterator<Item = char>, width_max: usize) -> usize {
     let (mut bytes, mut width) = (0, 0);
     for character in characters {

@@ -62,7 +62,7 @@ async fn by_add() {
 #[tokio::test]
 async fn by_record() {
     let (_home, server) = server();
-    let mut producer = Producer::connect(&server.url).await.expect("it starts");
+    let mut producer = Producer::builder(&server.url).connect().await.expect("it starts");
     for Case { token, path, time } in cases() {
         let method = http::Method::from_bytes(token.as_bytes()).expect("a token");
         let endpoint = producer.endpoint(Method::from(&method), &path);

@@ -147,7 +147,7 @@ async fn a_second_signal_does_not_wait_for_the_database() {
         tokio::task::block_in_place(|| {
             // The first signal waits for the request above, which cannot be stored.
             server.process.signal("TERM");
-            server.process.wait_for_line(Stream::Stderr, "storing what was taken", LIMIT);
+            server.process.wait_for_line(Stream::Stderr, "storing what was accepted", LIMIT);
             assert!(server.process.is_running());
             server.process.signal("TERM");
             let output = server.process.wait(LIMIT);

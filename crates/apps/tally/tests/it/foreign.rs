@@ -273,7 +273,11 @@ fn a_server_behind_tls_that_wants_a_key() {
     assert_fails(&run(plain, &[], &trusting), 1, &["it wants a key", "--key (TALLY_KEY)"]);
     let wrong = run(plain, &[("TALLY_KEY", "s3cret2")], &trusting);
     assert_fails(&wrong, 1, &["it does not accept the key"]);
-    assert_fails(&run(plain, &with_key, &[]), 1, &["no authority that is trusted here", "--ca-c"]);
+    assert_fails(
+        &run(plain, &with_key, &[]),
+        1,
+        &["by no authority that is trusted here", "--ca-c"],
+    );
     assert_fails(&run(mutual, &with_key, &trusting), 1, &["--client-certificate and --client-key"]);
     assert_fails(&run(plain, &with_key, &[&trusting[..], &shown[..2]].concat()), 1, &["both"]);
     assert_fails(&run(plain, &[], &["--ca-certificates", &key]), 1, &["no certificate in PEM"]);

@@ -101,7 +101,7 @@ async fn is_taken_over(home: &Home) {
             assert_eq!(next.url, server.url);
             let output = server.process.wait(LIMIT);
             assert_eq!(output.status.code(), Some(0), "{output:?}");
-            assert!(output.stderr.contains("a new server takes the port over"), "{output:?}");
+            assert!(output.stderr.contains("a new server is taking over the port"), "{output:?}");
             assert!(output.stderr.contains("everything that was acknowledged"), "{output:?}");
             server = next;
         });

@@ -103,7 +103,7 @@ fn a_custom_format() {
     assert_eq!(server.live(), totals([("GET /a", 1), ("PURGE /a", 1)]));
     let output = server.run(&["import", "--format", "$msec$request", &path]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
-    assert!(output.stderr.contains("stand side by side"), "{output:?}");
+    assert!(output.stderr.contains("are adjacent"), "{output:?}");
 }
 
 #[test]

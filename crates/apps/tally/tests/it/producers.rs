@@ -105,7 +105,7 @@ fn totals_report_a_restored_database() {
     let whose = server.ok(&["producers"]);
     assert!(whose.stderr.contains("the database went back on "), "{whose:?}");
     assert!(whose.stderr.contains("tally serve)"), "{whose:?}");
-    assert!(!whose.stderr.contains("no producer is known"), "{whose:?}");
+    assert!(!whose.stderr.contains("no producers are known"), "{whose:?}");
     assert!(server.log().contains("acknowledged batches are missing"), "{}", server.log());
 }
 

@@ -38,7 +38,7 @@ async fn a_batch_with_a_lost_answer_counts_once() {
         // The statement that stores these requests contains their time as Postgres encodes it:
         // microseconds since 2000. It commits, and its answer is lost.
         let micros: i64 = (1_431_857_103 - 946_684_800) * 1_000_000;
-        proxy.swallow_after(&micros.to_be_bytes());
+        proxy.swallow_after(&[&micros.to_be_bytes()]);
         server.ok(&["add", "GET", "/a", "-n", "5", "--at", "2015-05-17T10:05:03Z"]);
         assert_eq!(proxy.swallowed(), 1, "{}", server.log());
         assert_eq!(server.live(), totals([("GET /a", 6)]));

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The server has ended while nothing was on its way to it: what comes next is not sent.
+/// The server ended while nothing was in flight: the next requests are not sent.
 #[tokio::test]
 async fn without_a_connection_nothing_is_in_doubt() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");

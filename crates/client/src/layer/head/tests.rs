@@ -1,4 +1,4 @@
-//! What counts as a call by gRPC.
+//! Which requests are gRPC calls.
 
 use super::is_grpc;
 

@@ -1,8 +1,8 @@
-//! When a layer warns that it sees no route.
+//! The warning of a layer that sees no route.
 
 use super::*;
 
-/// A thread may have looked before another one knew.
+/// A thread may have looked before another one settled the question.
 #[test]
 fn what_is_known_stays_known() {
     for routed in [true, false] {

@@ -1,4 +1,4 @@
-//! Requests that wait: none is lost, none is there twice, and there are never too many.
+//! Waiting requests: none is lost or duplicated, and the limit holds.
 
 use proptest::prelude::*;
 
@@ -53,7 +53,7 @@ fn threads_that_meet_a_full_queue_are_all_accounted_for() {
     let row = |n: u64| Row { time_us: (n % 2).cast_signed() * 86_400_000_000, ..row(0) };
     let running = AtomicUsize::new(3);
     let given_back = AtomicU64::new(0);
-    // What is given back is noted as dropped, two times of three.
+    // Two of three requests given back are noted as dropped.
     let record = |n| {
         if shards.record(row(n)) == Err(Refusal::Full) {
             match n % 3 {
@@ -62,7 +62,7 @@ fn threads_that_meet_a_full_queue_are_all_accounted_for() {
             }
         }
     };
-    // There is no room for the last 50 of these, on either day.
+    // The last 50 of these find no room, on either day.
     (0..150).for_each(record);
     let (mut taken, mut told) = (0, Drops::default());
     std::thread::scope(|scope| {
@@ -88,9 +88,9 @@ fn threads_that_meet_a_full_queue_are_all_accounted_for() {
     assert_eq!((told.total(), told.0.len()), (counts.refused, 2));
 }
 
-/// The system may put threads aside that hold locks.
+/// The system may deschedule lock holders.
 #[test]
-fn whoever_finds_all_shards_locked_waits() {
+fn a_thread_waits_if_all_shards_are_locked() {
     let shards = Shards::new(1_000, 1_000);
     let started = std::sync::Barrier::new(3);
     let recorded = std::thread::scope(|scope| {
@@ -117,7 +117,7 @@ fn whoever_finds_all_shards_locked_waits() {
     assert_eq!(shards.counts().recorded, 1);
 }
 
-/// Yields until something is so, or a long time is over.
+/// Yields until the condition holds, or for a long time.
 fn comes_about(so: impl Fn() -> bool) -> bool {
     (0..1_000_000).any(|_| {
         std::thread::yield_now();
@@ -125,7 +125,7 @@ fn comes_about(so: impl Fn() -> bool) -> bool {
     })
 }
 
-/// The system may deschedule a lock holder for long.
+/// The system may deschedule a lock holder for a long time.
 #[test]
 fn recording_waits_for_no_lock_that_another_thread_holds() {
     let shards = Shards::new(100, 100);
@@ -148,7 +148,7 @@ fn recording_waits_for_no_lock_that_another_thread_holds() {
     assert_eq!(shards.counts().recorded, 100);
 }
 
-/// Whoever asks the first shard knows of all.
+/// The first shard's state implies the others'.
 #[test]
 fn the_first_shard_is_closed_last() {
     let shards = Shards::new(1_000, 1_000);
@@ -163,7 +163,7 @@ fn the_first_shard_is_closed_last() {
     assert!(shards.is_closed());
 }
 
-/// Nobody was woken for what came while nobody slept: it is seen before going to sleep.
+/// A request that arrives while the driver is awake wakes nothing: it is seen before sleeping.
 #[tokio::test]
 async fn what_came_before_the_sleep_is_seen() {
     use futures_util::FutureExt;
@@ -175,14 +175,14 @@ async fn what_came_before_the_sleep_is_seen() {
     assert!(shards.wait_for_work().now_or_never().is_some());
     shards.take(10, 0);
     assert!(shards.wait_for_work().now_or_never().is_none());
-    // Now somebody sleeps, and is woken once.
+    // Now the driver sleeps, and is woken once.
     shards.record(row(2)).expect("room");
     assert!(shards.work.notified().now_or_never().is_some());
     shards.record(row(3)).expect("room");
     assert!(shards.work.notified().now_or_never().is_none());
 }
 
-/// What a flush asks.
+/// The condition of a flush.
 #[test]
 fn a_moment_passes_when_what_came_before_it_is_taken() {
     let shards = Shards::new(100, 100);

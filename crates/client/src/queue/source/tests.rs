@@ -1,4 +1,4 @@
-//! When a driver gets what a queue has recorded.
+//! When the driver gets recorded requests.
 
 use futures_util::FutureExt as _;
 
@@ -18,7 +18,7 @@ fn row(time_us: i64) -> Row {
     Row { endpoint: Endpoint(0), time_us }
 }
 
-/// A driver asks again after everything that happens meanwhile.
+/// The driver asks again after every event.
 #[tokio::test(start_paused = true)]
 async fn what_is_gathered_waits_no_longer_because_it_is_asked_for_again() {
     let (shared, mut source) = queue();
@@ -33,7 +33,7 @@ async fn what_is_gathered_waits_no_longer_because_it_is_asked_for_again() {
     assert_eq!(taken.rows.len(), 2);
 }
 
-/// Drops of many days come at once, and then the end.
+/// Drops of many days come in one piece, and then the end.
 #[tokio::test]
 async fn a_closed_queue_gives_its_drops_and_ends() {
     let (shared, mut source) = queue();
@@ -45,7 +45,7 @@ async fn a_closed_queue_gives_its_drops_and_ends() {
     assert!(source.take().await.is_none());
 }
 
-/// Nothing waits for a driver that has ended.
+/// Nothing waits for an ended driver.
 #[tokio::test]
 async fn what_is_left_is_dropped_in_the_queues_own_account() {
     let (shared, mut source) = queue();

@@ -1,4 +1,4 @@
-//! Files that nothing has checked, with a bounded number of pseudo-random inputs.
+//! Unchecked files, with a bounded number of pseudo-random inputs.
 
 #[path = "../../../fuzz/entry.rs"]
 mod entry;
@@ -10,7 +10,7 @@ use super::super::scan::scan;
 use super::super::state::State;
 use super::scratch;
 
-/// The same numbers each time (SplitMix64), so that a failure can be repeated.
+/// The same numbers each time (SplitMix64), so failures are repeatable.
 struct Random(u64);
 
 impl Random {

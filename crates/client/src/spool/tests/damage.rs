@@ -1,4 +1,4 @@
-//! Damage: nothing that was not appended ever comes back, and what is lost is said.
+//! Damage: only appended batches are ever read, and losses are reported.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -62,7 +62,7 @@ fn is_segment(name: &str) -> bool {
     name.ends_with(".segment")
 }
 
-/// Reads everything and checks it against what was appended. Gives the sequences that are lost.
+/// Reads everything and checks it against what was appended. Returns the lost sequences.
 fn check(spool: &mut Spool, recovered: &Recovered) -> Vec<u64> {
     let mut lost = Vec::new();
     for (stored, sequence) in pending(spool).into_iter().zip(recovered.acknowledged + 1..) {
@@ -84,7 +84,7 @@ fn check(spool: &mut Spool, recovered: &Recovered) -> Vec<u64> {
     lost
 }
 
-/// What was found is the same the second time, and the spool goes on.
+/// The second opening finds the same, and the spool continues.
 fn goes_on(directory: &Path, first: &Recovered, lost: &[u64]) {
     let (mut spool, recovered) = open(directory);
     assert_eq!(recovered.missing, first.missing);
@@ -108,7 +108,7 @@ fn every_byte_flipped() {
     let directory = folder.path();
     for (name, bytes) in &files {
         for at in 0..bytes.len() {
-            // The zeros that fill the state are all alike.
+            // The zeros that pad the state are all alike.
             let filling = name == "state" && at % 4096 > 200;
             let patterns: &[u8] = if filling { &[0x10] } else { &[0x01, 0x80, 0xff] };
             for pattern in patterns {
@@ -120,7 +120,7 @@ fn every_byte_flipped() {
                 let hit = places
                     .iter()
                     .find(|(_, (file, start, end))| file == name && (*start..*end).contains(&at));
-                // The batch with the byte is lost, and no other.
+                // Only the batch with the byte is lost.
                 let expected: Vec<u64> = hit.map(|(sequence, _)| *sequence).into_iter().collect();
                 assert_eq!(lost, expected, "byte {at} of {name}");
                 assert_eq!(recovered.findings.len(), 1, "byte {at} of {name}: {recovered:?}");
@@ -128,7 +128,7 @@ fn every_byte_flipped() {
                 assert!(!lease_lost(&recovered));
                 assert_eq!((recovered.epoch, recovered.claims.as_slice()), (5, &[9][..]));
                 drop(spool);
-                // One place in each record and header is enough for what comes after.
+                // One place in each record and header is enough for the rest.
                 if at % 64 == 7 {
                     goes_on(directory, &recovered, &lost);
                 }
@@ -156,7 +156,7 @@ fn every_length_cut() {
                 .map(|(sequence, _)| *sequence)
                 .collect();
             assert_eq!(lost, expected, "{name} of {length} bytes");
-            // An end between two records of the last segment is no damage that shows.
+            // A cut between two records of the last segment is invisible.
             let between = length == 0
                 || length == 68
                 || places.values().any(|(file, _, end)| file == name && *end == length);
@@ -229,7 +229,7 @@ fn a_closed_spool_knows_what_its_end_had() {
     let (mut spool, again) = open(folder.path());
     assert_eq!(again.missing, recovered.missing);
     assert_eq!(spool.read(11).unwrap(), batch(11));
-    // The hole keeps its extent for as long as any of it is pending.
+    // The hole keeps its extent while any of it is pending.
     spool.acknowledge(4).unwrap();
     assert_eq!(spool.read(5).unwrap(), Stored::Missing(recovered.missing[0]));
     spool.acknowledge(10).unwrap();
@@ -310,7 +310,7 @@ fn a_newer_version_is_refused_and_nothing_is_touched() {
     for (name, at) in places {
         let folder = scratch();
         store(folder.path(), &files);
-        // Something that would be mended otherwise.
+        // Damage that would otherwise be repaired.
         let last = files.keys().rfind(|name| is_segment(name)).unwrap();
         let cut = files[last].len() - 1;
         fs::write(folder.path().join(last), &files[last][..cut]).unwrap();
@@ -365,7 +365,7 @@ fn other_files_are_left_alone() {
     let left = load(folder.path());
     assert!(left.keys().eq(files.keys()));
     assert!(left.iter().all(|(name, bytes)| name == "state" || *bytes == files[name]));
-    // What has the name of a segment must be a file.
+    // A segment must be a file.
     let pipe: PathBuf = folder.path().join(format!("{:020}-{:020}.segment", 1, 500));
     fs::create_dir(&pipe).unwrap();
     let error = Spool::open(folder.path(), SMALL, PRODUCER).unwrap_err().to_string();
@@ -385,7 +385,7 @@ fn without_a_state_the_segments_say_who_it_is() {
     assert!(matches!(recovered.findings[..], [Finding::State { .. }]));
     assert_eq!(check(&mut spool, &recovered), []);
     drop(spool);
-    // And without their headers nobody does.
+    // Without their headers, nothing does.
     for (name, bytes) in &mut files {
         if is_segment(name) {
             bytes[20] ^= 1;
@@ -397,7 +397,7 @@ fn without_a_state_the_segments_say_who_it_is() {
     assert!(load(folder.path()) == files);
 }
 
-/// Something that happens to a file.
+/// An accident of a file.
 #[derive(Debug, Clone)]
 enum Edit {
     Flip(usize, u8),

@@ -1,4 +1,4 @@
-//! The limits, and the words of the errors.
+//! The limits, and the messages of errors.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -36,7 +36,7 @@ fn a_full_spool_takes_no_more_until_some_are_acknowledged() {
     let next = spool.next_sequence();
     spool.acknowledge(2).unwrap();
     spool.append(next, 1, &payload).unwrap();
-    // With everything acknowledged, also the segment that was written to makes room.
+    // Once all is acknowledged, even the active segment makes room.
     while spool.append(spool.next_sequence(), 1, &payload).is_ok() {}
     spool.acknowledge(spool.next_sequence() - 1).unwrap();
     for _ in 0..100 {
@@ -54,7 +54,7 @@ fn a_batch_that_can_never_fit_is_said_to_be_too_large() {
     let error = spool.append(1, 1, &vec![0; most + 1]).unwrap_err();
     assert!(matches!(error, Error::TooLarge { .. }), "{error}");
     assert!(error.to_string().contains("3984"), "{error}");
-    // Larger than a segment: it has one of its own.
+    // A batch larger than a segment has its own.
     spool.append(1, 1, &vec![1; most]).unwrap();
     drop(spool);
     let (mut spool, _) = Spool::open(folder.path(), TIGHT, PRODUCER).unwrap();
@@ -71,7 +71,7 @@ fn empty_payloads_and_no_rows_are_batches() {
     let (mut spool, _) = open(folder.path());
     spool.append(1, 0, b"").unwrap();
     spool.append(2, u64::MAX, b"").unwrap();
-    // No number is left to count on with.
+    // The numbers are exhausted.
     assert!(matches!(spool.append(3, 1, b""), Err(Error::Invalid { .. })));
     drop(spool);
     assert_eq!(open(folder.path()).1.next_sequence, 3);

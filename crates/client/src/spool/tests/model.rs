@@ -1,4 +1,4 @@
-//! A spool does what a list in memory does, whatever is done to it in whatever order.
+//! A spool behaves like a list in memory, in every order of steps.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,12 +12,12 @@ use super::{PRODUCER, SMALL, open, scratch};
 #[derive(Debug, Clone)]
 enum Step {
     Append(u64, usize),
-    /// Of what is pending, this share.
+    /// This share of the pending batches.
     Acknowledge(prop::sample::Index),
     Read(prop::sample::Index),
     Custody(u64, Vec<u64>),
     Sync,
-    /// The process ends without a word.
+    /// The process ends without closing the spool.
     Drop,
     Close,
     /// The process ends in the middle of the last append.
@@ -46,7 +46,7 @@ struct Model {
     custody: (u64, Vec<u64>),
     acknowledged: u64,
     next: u64,
-    /// Also those that are acknowledged, since a crash may forget that.
+    /// Includes acknowledged batches, because a crash may forget acknowledgements.
     batches: BTreeMap<u64, Stored>,
     rows: BTreeMap<u64, u64>,
     made: u64,
@@ -65,7 +65,7 @@ impl Model {
         }
     }
 
-    /// Compares everything, and takes over what a crash may have changed.
+    /// Compares everything, and adopts what a crash may have changed.
     fn reopened(&mut self, spool: &mut Spool, recovered: &Recovered, forgets: bool) {
         assert_eq!(recovered.producer_id, self.producer);
         assert_eq!((recovered.epoch, recovered.claims.clone()), self.custody);
@@ -81,7 +81,7 @@ impl Model {
             let stored = spool.read(sequence).unwrap();
             match (stored, &self.batches[&sequence]) {
                 (Stored::Missing(hole), Stored::Missing(_)) => {
-                    // Holes that were made beside each other are one.
+                    // Adjacent holes are one.
                     self.batches.insert(sequence, Stored::Missing(hole));
                     holes.insert(hole.first, hole);
                 }
@@ -104,7 +104,7 @@ impl Model {
         self.next += 1;
     }
 
-    /// The last batch is gone: it is a hole if the state knew of it.
+    /// The last batch is lost: a hole if the state knew of it.
     fn torn(&mut self, recovered: &Recovered) {
         let last = self.next - 1;
         self.batches.remove(&last).unwrap();
@@ -161,7 +161,7 @@ fn renamed(next: u64, stored: &Stored) -> Option<(u64, Vec<u8>)> {
     }
 }
 
-/// Cuts a part of the last record off. False when there is no record.
+/// Cuts off a part of the last record. False: there is no record.
 fn tear(directory: &Path, part: &prop::sample::Index, last: Option<&Stored>) -> bool {
     let Some(Stored::Batch { payload, .. }) = last else { return false };
     let record = 44 + payload.len();

@@ -1,4 +1,4 @@
-//! Other processes: killed ones, ones that want the same spool, ones that may not write.
+//! Other processes: killed, competing for the same spool, or without permission.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 
 use super::{PRODUCER, SMALL, append, batch, open, payload, pending, rows, scratch};
 
-/// What the test binary does when it is run as a child, and where.
+/// The task of the test binary as a child, and its directory.
 const ROLE: &str = "TALLY_SPOOL_ROLE";
 const DIRECTORY: &str = "TALLY_SPOOL_DIRECTORY";
 
@@ -21,7 +21,7 @@ const CHILD: Options =
 /// The user and the group of no privileges, `nobody` on most systems.
 const NOBODY: u32 = 65_534;
 
-/// Killed when the test ends, whatever happens.
+/// Killed when the test ends, even by a panic.
 struct Killed(Child);
 
 impl Drop for Killed {
@@ -31,7 +31,7 @@ impl Drop for Killed {
     }
 }
 
-/// This binary, which will only run the test `child` in a role.
+/// This binary, running only the test `child` in a role.
 fn command(role: &str, directory: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     as_child(&mut command, role, directory);
@@ -46,7 +46,7 @@ fn as_child(command: &mut Command, role: &str, directory: &Path) {
         .stdout(Stdio::piped());
 }
 
-/// Not a test of its own: what the children of the tests below do.
+/// Not a test of its own: the children of the tests below run it.
 #[test]
 fn child() {
     let Some(role) = std::env::var_os(ROLE) else { return };
@@ -60,14 +60,14 @@ fn child() {
     }
 }
 
-/// Past the capture of the test harness.
+/// Bypasses the test harness's capture.
 fn say(text: &str) {
     let mut output = std::io::stdout().lock();
     writeln!(output, "@{text}").expect("the parent reads");
     output.flush().expect("the parent reads");
 }
 
-/// Says each sequence once its batch is appended, and acknowledges now and then.
+/// Prints each sequence once its batch is appended, and acknowledges now and then.
 fn append_for_ever(directory: &Path) {
     let (mut spool, _) = Spool::open(directory, CHILD, PRODUCER).unwrap();
     loop {
@@ -90,7 +90,7 @@ fn report_open(directory: &Path) {
     }
 }
 
-/// What a child said, until it ended.
+/// The child's output up to its end.
 fn said(child: &mut Killed) -> Vec<String> {
     let mut text = String::new();
     child.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
@@ -107,14 +107,14 @@ fn a_killed_process_loses_nothing_that_it_had_appended() {
         let mut lines = 0;
         let mut line = String::new();
         let mut before = None;
-        // At another point in each round; the kill itself falls where it falls.
+        // At another point in each round; the kill itself hits any step.
         while output.read_line(&mut line).unwrap() > 0 {
-            // A line without an end was not written in whole.
+            // A line without an end is incomplete.
             if let (Some((_, number)), true) = (line.split_once('@'), line.ends_with('\n')) {
                 let sequence: u64 = number.trim().parse().unwrap();
                 assert!(reported == 0 || sequence > reported);
                 reported = sequence;
-                // The same process did what comes after the number before this one.
+                // The child performed the step after the number before this one.
                 custody = before.filter(|number| number % 64 == 0).unwrap_or(custody);
                 before = Some(sequence);
                 lines += 1;
@@ -129,10 +129,10 @@ fn a_killed_process_loses_nothing_that_it_had_appended() {
 
         let (mut spool, recovered) = open(folder.path());
         assert_eq!(recovered.missing, []);
-        // It may have appended one more than it could say.
+        // It may have appended one more than it reported.
         let last = spool.next_sequence() - 1;
         assert!((reported..=reported + 1).contains(&last), "{reported} {recovered:?}");
-        // What it does after it has said its last number may not be done.
+        // The step after its last reported number may not have happened.
         assert!(recovered.epoch >= custody, "{custody} {recovered:?}");
         assert_eq!(recovered.claims.iter().sum::<u64>(), recovered.epoch);
         let first = recovered.acknowledged + 1;
@@ -169,10 +169,10 @@ fn a_directory_that_may_not_be_written_is_named() {
     for entry in std::fs::read_dir(&directory).unwrap() {
         mode(&entry.unwrap().path(), 0o444);
     }
-    // Root may write everything, so it sends somebody else, with a program within reach.
+    // Root may write everything, so it runs another user's program within reach.
     let program = folder.path().join("program");
-    // Not by this process: a child of another test could hold the copy open for writing, and such
-    // a file does not run.
+    // Another program copies it: a child of another test could hold a copy of this process's open
+    // for writing, and such a file does not run.
     let copy = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status();
     assert!(copy.unwrap().success());
     mode(&program, 0o755);
@@ -188,7 +188,7 @@ fn a_directory_that_may_not_be_written_is_named() {
     mode(&directory, 0o755);
 }
 
-/// Fills the disk, as far as this process may, and goes on when there is room again.
+/// Fills the disk as far as this process may; the spool continues once there is room.
 fn fill(directory: &Path) {
     let limit = getrlimit(Resource::Fsize);
     let (mut spool, _) = Spool::open(directory, CHILD_LARGE, PRODUCER).unwrap();
@@ -202,7 +202,7 @@ fn fill(directory: &Path) {
     assert!(matches!(error, Error::Io { action: "write", .. }), "{error:?}");
     say(&error.to_string());
     let full = spool.next_sequence() - 1;
-    // As often as one likes: the file ends with a whole record.
+    // Any number of times: the file ends with a whole record.
     for _ in 0..3 {
         assert!(spool.append(full + 1, rows(full + 1), &payload(full + 1)).is_err());
         assert_eq!(pending(&mut spool), (1..=full).map(batch).collect::<Vec<_>>());
@@ -219,7 +219,7 @@ fn fill(directory: &Path) {
     say(&format!("{}", spool.next_sequence()));
 }
 
-/// One segment that reaches the limit of the process before it is full.
+/// One segment that reaches the process's limit before its own.
 const CHILD_LARGE: Options =
     Options { bytes_max: 4 << 20, segment_bytes_max: 1 << 20, fsync: Fsync::EachBatch };
 

@@ -1,4 +1,4 @@
-//! New numbers for what is pending: all of it, or nothing.
+//! New numbers for all pending batches, or for none.
 
 use std::fs;
 use std::path::Path;
@@ -49,7 +49,7 @@ fn a_new_producer_takes_what_is_pending() {
     assert!(names(folder.path()).iter().all(|name| !name.starts_with("00000000000000000001")));
 }
 
-/// Every state of the directory in which a crash could have left it.
+/// Every state of the directory that a crash could leave.
 #[test]
 fn a_crash_leaves_the_old_numbers_or_the_new_ones() {
     let folder = scratch();
@@ -81,7 +81,7 @@ fn a_crash_leaves_the_old_numbers_or_the_new_ones() {
             assert_eq!(names(crashed.path()), old);
         }
     }
-    // The new state, and the old segments go one after the other.
+    // The new state, and the removals of the old segments, one by one.
     let old: Vec<_> = before.iter().filter(|(name, _)| is_segment(name)).collect();
     for gone in 0..=old.len() {
         let crashed = scratch();
@@ -108,7 +108,7 @@ fn what_does_not_fit_changes_nothing() {
     assert_eq!(spool.state.identity.producer_id, PRODUCER);
     assert_eq!(pending(&mut spool), (1..=10).map(batch).collect::<Vec<_>>());
     spool.append(11, rows(11), &payload(11)).unwrap();
-    // And it can be tried again.
+    // A retry works.
     spool.start_new_producer(OTHER, &mut |_, _| None).unwrap();
     assert_eq!(pending(&mut spool), []);
 }

@@ -1,4 +1,4 @@
-//! What counting costs in allocations: none, for an endpoint that is known.
+//! Counting a known endpoint allocates nothing.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -16,7 +16,7 @@ use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 
 use super::support::request;
 
-/// A service that does nothing, as a layer would wrap one.
+/// A service without work, as a layer would wrap one.
 #[derive(Clone)]
 struct Through<S>(S, #[expect(dead_code, reason = "only its size matters")] Arc<()>);
 
@@ -39,7 +39,7 @@ fn answer(_: Request<()>) -> Ready<Result<(), Infallible>> {
 }
 
 /// How many allocations ninety requests make in the layer, after a first one. They fit into the
-/// first piece of a queue's memory, and are too few to wonder why none has a route.
+/// queue's first chunk, and are too few for the warning about missing routes.
 fn allocations(layer: &CountLayer, head: &Request<()>) -> u64 {
     let mut service = layer.layer(service_fn(answer));
     drop(service.call(head.clone()));

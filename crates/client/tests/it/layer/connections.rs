@@ -1,4 +1,4 @@
-//! Real connections: clients that go away, upgrades, tunnels, and requests of odd shapes.
+//! Real connections: disconnecting clients, upgrades, tunnels, and requests of odd shapes.
 
 use std::io;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::support::{Server, assert_counts, read_until, send};
 
-/// Says when it is dropped.
+/// Signals its drop.
 struct Dropped(mpsc::UnboundedSender<&'static str>);
 
 impl Drop for Dropped {
@@ -168,7 +168,7 @@ async fn upgrading(
     (Server::http(app.fallback(upgrade).layer(queue.layer())).await, given)
 }
 
-/// Sends a head that takes over the connection, and bytes both ways on what it became.
+/// Sends a head that takes over the connection, and then bytes in both directions.
 async fn talk(server: &Server, head: &str, given: &mut mpsc::UnboundedReceiver<OnUpgrade>) {
     let mut connection = server.send(head).await;
     read_until(&mut connection, "\r\n\r\n").await;
@@ -209,7 +209,7 @@ async fn odd_methods_are_counted() {
         let answer = server.ask(&format!("{method} /pot/1 HTTP/1.1")).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{method}: {answer}");
     }
-    // The server as a whole, which axum has no route for.
+    // The server as a whole, for which axum has no route.
     let answer = server.ask("OPTIONS * HTTP/1.1").await;
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
     let expected = [
@@ -235,7 +235,7 @@ async fn odd_paths_are_counted() {
     assert_counts(&queue, expected);
 }
 
-/// What hyper refuses never was a request of the service.
+/// A request that hyper refuses never reaches the service.
 #[tokio::test]
 async fn bytes_that_are_no_request_are_not_counted() {
     let queue = Queue::in_memory();

@@ -33,14 +33,14 @@ use super::support::{Server, assert_counts, request};
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// Answers each kind of call, and knows when the one that never ends was called and dropped.
+/// Answers each kind of call, and notes the call and the drop of the endless one.
 #[derive(Clone, Default)]
 pub(crate) struct Services {
     called: Arc<Notify>,
     dropped: Arc<Notify>,
 }
 
-/// Tells when it is dropped.
+/// Signals its drop.
 struct Guard(Arc<Notify>);
 
 impl Drop for Guard {
@@ -136,7 +136,7 @@ impl RequestService for Services {
     }
 }
 
-/// What serves the test's services.
+/// Serves the test's services.
 pub(crate) fn routes(services: &Services) -> Routes {
     Routes::new(CountServiceServer::new(services.clone()))
         .add_service(RequestServiceServer::new(services.clone()))
@@ -157,7 +157,7 @@ pub(crate) async fn channel(server: &Server) -> Channel {
     endpoint.expect("a URL").connect().await.expect("it listens")
 }
 
-/// Makes each kind of call to its end.
+/// Completes each kind of call.
 pub(crate) async fn call_each_kind(channel: &Channel) {
     let mut count = CountServiceClient::new(channel.clone());
     let mut requests = RequestServiceClient::new(channel.clone());
@@ -237,7 +237,7 @@ async fn a_method_that_is_not_implemented_is_counted_under_its_path() {
 async fn around_one_service_only_that_one_is_counted() {
     let queue = Queue::in_memory();
     let services = Services::default();
-    // A counted service has the name of the service within.
+    // A counted service has the inner service's name.
     let counted = queue.layer().layer(CountServiceServer::new(services.clone()));
     let routes = Routes::new(counted).add_service(RequestServiceServer::new(services));
     let mut count = CountServiceClient::new(routes.clone());

@@ -1,4 +1,4 @@
-//! The interceptor, with and without the layer that tells it the path.
+//! The interceptor, with and without the layer that gives it the path.
 
 use tally_client::{CountInterceptor, PathLayer, Queue};
 use tally_proto::count::v1::ListDailyTotalsRequest;
@@ -14,7 +14,7 @@ use tower::Layer as _;
 use super::grpc::{Services, call_each_kind, channel, routes};
 use super::support::{Server, assert_counts};
 
-/// Each service with an interceptor of its own.
+/// Each service with its own interceptor.
 fn intercepted(queue: &Queue) -> Routes {
     let services = Services::default();
     let count = queue.interceptor("count.v1.CountService");
@@ -107,6 +107,6 @@ async fn within_another_interceptor_it_counts_what_that_one_lets_pass() {
     let mut request = Request::new(ListDailyTotalsRequest::default());
     request.metadata_mut().insert("authorization", "yes".parse().expect("a value"));
     count.list_daily_totals(request).await.expect("a token");
-    // Without a network between them, the service sees what the client knows.
+    // Without a network in between, the service sees the client's extensions.
     assert_counts(&queue, [("GRPC /count.v1.CountService/ListDailyTotals", 1)]);
 }

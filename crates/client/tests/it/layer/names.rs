@@ -1,4 +1,4 @@
-//! Under which method and path a request is counted that no router has matched.
+//! The method and the path of requests that no router has matched.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -10,7 +10,7 @@ use tower::{Layer as _, Service as _, service_fn};
 
 use super::support::assert_counts;
 
-/// How long a path may be, in bytes.
+/// The longest path, in bytes.
 const PATH_BYTES_MAX: usize = 2_048;
 
 fn answer(_: Request<()>) -> Ready<Result<(), Infallible>> {
@@ -219,7 +219,7 @@ fn a_request_on_which_a_closure_panics_is_counted() {
     assert_counts(&queue, [("GET _unmatched", 2)]);
 }
 
-/// A layer that sees no route at all is a mistake; a service that does not know some paths is none.
+/// A layer that sees no route at all is a mistake; a service with some unknown paths is not.
 #[test]
 fn a_layer_without_routes_says_so_once() {
     const SAID: &str = "no request had a route so far";

@@ -1,4 +1,4 @@
-//! Where the layer is put in axum: in a router, on a route, around the whole.
+//! The layer's places in axum: in a router, on a route, around the whole.
 
 use std::convert::Infallible;
 
@@ -13,12 +13,12 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use super::support::{assert_counts, request, status};
 
-/// Answers with the path that was matched.
+/// Answers with the matched path.
 async fn ok() -> &'static str {
     "ok"
 }
 
-/// A layer that answers by itself what has no token.
+/// A layer that itself answers requests without a token.
 async fn refuse(request: Request, next: Next) -> Result<Response, StatusCode> {
     if request.headers().contains_key("authorization") {
         return Ok(next.run(request).await);
@@ -180,7 +180,7 @@ async fn outside_of_a_nested_service_no_route_is_known_yet() {
     let queue = Queue::in_memory();
     let app = Router::new().nest_service("/api", users()).layer(queue.layer());
     assert_eq!(status(&app, "GET", "/api/users/7").await, 200);
-    // What it is nested at is a route of its own.
+    // The nesting prefix is a route of its own.
     assert_eq!(status(&app, "GET", "/api").await, 404);
     assert_counts(&queue, [("GET /api", 1), ("GET _unmatched", 1)]);
 }

@@ -1,4 +1,4 @@
-//! The service around which the layer is: its errors, its readiness, its clones, its types.
+//! The service in the layer: its errors, its readiness, its clones, its types.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -19,14 +19,14 @@ use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 
 use super::support::assert_counts;
 
-/// Says that it is ready when it is told so, and only to the instance that is asked: a clone
-/// is not ready, as tower allows.
+/// Is ready on command, and only for the instance that was asked: tower allows clones to be
+/// unready.
 struct Gate {
     open: Rc<Cell<bool>>,
     is_ready: bool,
 }
 
-/// Tries twice more after an error.
+/// Retries an error twice.
 #[derive(Clone)]
 struct TwoMore(u32);
 
@@ -163,7 +163,7 @@ fn readiness_is_that_of_the_instance_that_is_called() {
 
     open.set(true);
     assert_eq!(poll_ready(&mut service), Poll::Ready(Ok(())));
-    // Were a clone called in its place, the gate would panic.
+    // The gate would panic if a clone were called.
     assert_eq!(service.call(get("/a")).into_inner(), Ok(()));
     assert_counts(&queue, [("GET /a", 1)]);
 
@@ -255,7 +255,7 @@ async fn outside_of_a_retry_layer_it_counts_requests_and_inside_tries() {
     assert_counts(&tries, [("GET /a", 3)]);
 }
 
-/// A layer has no caller to give them back to.
+/// A layer cannot give requests back.
 #[tokio::test]
 async fn requests_for_which_there_is_no_room_are_noted() {
     // Nothing listens on port 1.
@@ -286,7 +286,7 @@ fn the_service_needs_to_be_neither_send_nor_static_nor_clone() {
         ready(Ok::<_, Rc<str>>(Rc::clone(request.body())))
     });
     let mut service = queue.layer().raw_path().layer(inner);
-    // The future is the inner one, and no other.
+    // The future is the inner one itself.
     let future: Ready<Result<Rc<str>, Rc<str>>> = service.call(get("/a").map(|()| "four".into()));
     assert_eq!(future.into_inner(), Ok("four".into()));
     assert_eq!(calls.get(), 4);

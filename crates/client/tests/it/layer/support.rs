@@ -1,4 +1,4 @@
-//! What these tests share: counts as text, a server over loopback, and bytes on a connection.
+//! Shared by these tests: counts as text, a server over loopback, and bytes on a connection.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
-/// Methods by their names; all that have no number are `?`.
+/// Methods by name; all without a number are `?`.
 const METHODS: [(Method, &str); 12] = [
     (Method::UNSPECIFIED, "?"),
     (Method::CONNECT, "CONNECT"),
@@ -28,13 +28,13 @@ const METHODS: [(Method, &str); 12] = [
     (Method(101), "PROPFIND"),
 ];
 
-/// A server on a port of its own, which ends with this.
+/// A server on its own port, which ends with this.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     _task: JoinSet<()>,
 }
 
-/// Asserts that a queue has counted this and nothing else.
+/// Asserts that a queue has counted exactly this.
 #[track_caller]
 pub(crate) fn assert_counts<const N: usize>(queue: &Queue, expected: [(&str, u64); N]) {
     let name = |method: Method| METHODS.iter().find(|(known, _)| *known == method);
@@ -55,7 +55,7 @@ pub(crate) fn request(method: &str, uri: &str) -> Request<Body> {
     request.expect("a request that can be made")
 }
 
-/// Asks a router, and gives the status.
+/// Asks a router, and returns the status.
 pub(crate) async fn status(app: &Router, method: &str, uri: &str) -> u16 {
     let Ok(response) = app.clone().oneshot(request(method, uri)).await;
     response.status().as_u16()
@@ -73,7 +73,7 @@ impl Server {
         Server { address, _task: task }
     }
 
-    /// Runs what serves on the listener.
+    /// Serves on the listener.
     pub(crate) async fn with<F>(serve: impl FnOnce(TcpListener) -> F) -> Server
     where
         F: Future<Output = ()> + Send + 'static,
@@ -89,14 +89,14 @@ impl Server {
         TcpStream::connect(self.address).await.expect("it listens")
     }
 
-    /// Sends the head of a request, without a body, on a connection of its own.
+    /// Sends the head of a request, without a body, on its own connection.
     pub(crate) async fn send(&self, head: &str) -> TcpStream {
         let mut connection = self.connect().await;
         send(&mut connection, head).await;
         connection
     }
 
-    /// Sends a head, and gives the whole answer.
+    /// Sends a head, and returns the whole answer.
     pub(crate) async fn ask(&self, head: &str) -> String {
         let mut connection = self.send(&format!("{head}\r\nConnection: close")).await;
         let mut answer = Vec::new();
@@ -111,7 +111,7 @@ pub(crate) async fn send(connection: &mut TcpStream, head: &str) {
     connection.write_all(head.as_bytes()).await.expect("the server reads");
 }
 
-/// Reads until these bytes have come, and gives all that came.
+/// Reads until these bytes arrive, and returns all that arrived.
 pub(crate) async fn read_until(connection: &mut TcpStream, end: &str) -> String {
     let mut read = Vec::new();
     let mut chunk = [0; 4096];

@@ -16,14 +16,15 @@ impl Cluster {
     /// `primary_conninfo` is [changed](Cluster::change) to an empty string. It answers queries, and
     /// `pg_promote()` makes it a primary. TLS is not supported: it has no file for
     /// [`Cluster::ca_path`].
-    ///
-    /// # Errors
-    /// If this server cannot be copied, or the copy does not start.
     pub fn standby(&self) -> Result<Cluster, Error> {
         let folder = Folder::create().map_err(Error::Folder)?;
         let (bin, options) = (self.bin.clone(), self.options.clone());
         let mut standby = Cluster { bin, port: 0, options, server: Mutex::new(None), folder };
-        standby.copy(self)?;
+        let data = standby.folder.data();
+        standby.run("pg_basebackup", |copy| {
+            copy.arg("-h").arg(self.socket_dir()).args(["-p", &self.port.to_string(), "-U", USER]);
+            copy.arg("-D").arg(data).args(["-c", "fast", "--no-sync"]);
+        })?;
         let from = format!("host={} port={} user={USER}", self.socket_dir().display(), self.port);
         standby.change("primary_conninfo", &from)?;
         let signal = standby.folder.data().join("standby.signal");
@@ -34,9 +35,6 @@ impl Cluster {
 
     /// Changes a setting that needs no restart, and keeps it across restarts. A running server
     /// applies it immediately, each session before its next command.
-    ///
-    /// # Errors
-    /// If the settings file cannot be written.
     pub fn change(&self, name: &str, value: &str) -> Result<(), Error> {
         let path = self.folder.data().join("postgresql.conf");
         let written = File::options()
@@ -49,20 +47,5 @@ impl Cluster {
                 .map_err(|error| self.failed(format!("cannot reload its settings: {error}")))?;
         }
         Ok(())
-    }
-
-    /// Copies the data of a running server.
-    fn copy(&self, from: &Cluster) -> Result<(), Error> {
-        let program = self.bin.join("pg_basebackup");
-        let mut command = self.folder.command(&program);
-        command.arg("-h").arg(from.socket_dir()).args(["-p", &from.port.to_string(), "-U", USER]);
-        command.arg("-D").arg(self.folder.data()).args(["-c", "fast", "--no-sync"]);
-        let output = command.output().map_err(|source| Error::Run { program, source })?;
-        self.folder.forget_process();
-        if output.status.success() {
-            return Ok(());
-        }
-        let log = String::from_utf8_lossy(&output.stderr).into_owned();
-        Err(Error::Server { what: "cannot be copied".to_owned(), log })
     }
 }

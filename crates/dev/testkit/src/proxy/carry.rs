@@ -3,7 +3,6 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
@@ -11,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::{Direction, Shared};
+use super::{Direction, Faults, Shared};
 
 /// How much is forwarded at a time in each direction.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -20,9 +19,9 @@ const CHUNK_BYTES: usize = 64 * 1024;
 #[derive(Default)]
 struct Tail {
     bytes: Vec<u8>,
-    /// How many patterns were found, and the number of these patterns.
+    /// How many patterns were found in this search.
     found: usize,
-    number: u64,
+    search: u64,
 }
 
 /// Ends a connection in a way that both sides see as a reset.
@@ -56,7 +55,7 @@ pub(super) async fn accept(
 /// Runs one connection to its end.
 async fn connect(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
     let mut resets = shared.resets.subscribe();
-    let upstream = shared.upstream().clone();
+    let upstream = shared.faults().upstream.clone();
     let mut server = TcpStream::connect(upstream).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
@@ -77,15 +76,16 @@ async fn carry(client: &mut TcpStream, server: &mut TcpStream, shared: &Shared) 
     let (server_read, server_write) = server.split();
     let losing = AtomicBool::new(false);
     tokio::try_join!(
-        requests(client_read, server_write, shared, &losing),
-        answers(server_read, client_write, shared, &losing),
+        forward(client_read, server_write, Direction::ToServer, shared, &losing),
+        forward(server_read, client_write, Direction::ToClient, shared, &losing),
     )?;
     Ok(())
 }
 
-async fn requests(
+async fn forward(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
+    direction: Direction,
     shared: &Shared,
     losing: &AtomicBool,
 ) -> io::Result<()> {
@@ -95,54 +95,30 @@ async fn requests(
     loop {
         let read = from.read(&mut chunk).await?;
         shared.hold().await;
-        // Nothing may follow a hole, because the server would misread it.
-        has_hole |= shared.loses(Direction::ToServer);
-        if has_hole {
-            if read == 0 {
-                return Ok(());
-            }
-            shared.bytes_lost.fetch_add(read, Ordering::SeqCst);
-            continue;
-        }
-        if read == 0 {
-            return to.shutdown().await;
-        }
-        if let Some(rest) = shared.tears(read) {
-            to.write_all(&chunk[..rest]).await?;
-            return Err(RESET.into());
-        }
-        if shared.matches(&mut tail, &chunk[..read]) {
-            losing.store(true, Ordering::SeqCst);
-        }
-        to.write_all(&chunk[..read]).await?;
-    }
-}
-
-async fn answers(
-    mut from: ReadHalf<'_>,
-    mut to: WriteHalf<'_>,
-    shared: &Shared,
-    losing: &AtomicBool,
-) -> io::Result<()> {
-    let mut chunk = vec![0; CHUNK_BYTES];
-    let mut has_hole = false;
-    loop {
-        let read = from.read(&mut chunk).await?;
-        shared.hold().await;
-        if losing.load(Ordering::SeqCst) {
+        if direction == Direction::ToClient && losing.load(Ordering::SeqCst) {
             shared.swallowed.fetch_add(1, Ordering::SeqCst);
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
-        has_hole |= shared.loses(Direction::ToClient);
+        // Nothing may follow a hole, because the receiver would misread it.
+        has_hole |= shared.faults().lost[direction as usize];
+        if has_hole && read == 0 {
+            return Ok(());
+        }
         if has_hole {
-            if read == 0 {
-                return Ok(());
-            }
             shared.bytes_lost.fetch_add(read, Ordering::SeqCst);
             continue;
         }
         if read == 0 {
             return to.shutdown().await;
+        }
+        if direction == Direction::ToServer {
+            if let Some(rest) = shared.tears(read) {
+                to.write_all(&chunk[..rest]).await?;
+                return Err(RESET.into());
+            }
+            if shared.faults().matches(&mut tail, &chunk[..read]) {
+                losing.store(true, Ordering::SeqCst);
+            }
         }
         to.write_all(&chunk[..read]).await?;
     }
@@ -156,45 +132,43 @@ impl Shared {
         let mut stalled = self.stalled.subscribe();
         // The sender lives as long as `self`.
         let _ = stalled.wait_for(|stalled| !*stalled).await;
-        let delay_ms = self.delay_ms.load(Ordering::SeqCst);
-        if delay_ms > 0 {
-            tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+        let delay = self.faults().delay;
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
         }
-    }
-
-    fn loses(&self, direction: Direction) -> bool {
-        self.lost[direction as usize].load(Ordering::SeqCst)
     }
 
     /// How many of these bytes to forward before a reset; `None` without a reset.
     fn tears(&self, bytes: usize) -> Option<usize> {
-        let mut after = self.tear_after();
-        let left = (*after)?;
-        if left >= bytes {
-            *after = Some(left - bytes);
+        let mut faults = self.faults();
+        let left = faults.tear_after?;
+        faults.tear_after = left.checked_sub(bytes);
+        if faults.tear_after.is_some() {
             return None;
         }
-        *after = None;
         self.torn.fetch_add(1, Ordering::SeqCst);
         Some(left)
     }
+}
 
+// === impl Faults ===
+
+impl Faults {
     /// Whether the client has sent the last pattern; if so, the search ends.
-    fn matches(&self, tail: &mut Tail, bytes: &[u8]) -> bool {
-        let mut patterns = self.patterns();
-        if patterns.wanted.is_empty() || tail.number != patterns.number {
+    fn matches(&mut self, tail: &mut Tail, bytes: &[u8]) -> bool {
+        if self.patterns.is_empty() || tail.search != self.search {
             // Bytes from before the patterns were set do not count.
-            *tail = Tail { number: patterns.number, ..Tail::default() };
+            *tail = Tail { search: self.search, ..Tail::default() };
         }
         tail.bytes.extend_from_slice(bytes);
-        while let Some(wanted) = patterns.wanted.get(tail.found) {
+        while let Some(wanted) = self.patterns.get(tail.found) {
             if !tail.find(wanted) {
                 return false;
             }
             tail.found += 1;
         }
-        let all_found = !patterns.wanted.is_empty();
-        patterns.wanted.clear();
+        let all_found = !self.patterns.is_empty();
+        self.patterns.clear();
         tail.bytes.clear();
         all_found
     }

@@ -107,7 +107,7 @@ async fn only_new_connections_are_redirected() {
 async fn an_answer_is_lost_only_after_all_patterns_in_order() {
     let (proxy, listener, mut client, mut server) = connected().await;
     let (mut other, mut other_server) = through(&proxy, &listener).await;
-    proxy.swallow_after_all(&[b"first", b"second"]);
+    proxy.swallow_after(&[b"first", b"second"]);
     assert_eq!(sent(&mut client, &mut server, b"second, fir").await, b"second, fir");
     assert_eq!(sent(&mut server, &mut client, b"answer").await, b"answer");
     assert_eq!(sent(&mut client, &mut server, b"st, sec").await, b"st, sec");

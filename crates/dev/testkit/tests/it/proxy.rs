@@ -55,7 +55,7 @@ async fn a_commit_with_a_lost_answer_has_happened() {
     client.batch_execute("CREATE TABLE numbers (n int)").await.unwrap();
     client.batch_execute("BEGIN; INSERT INTO numbers VALUES (1)").await.unwrap();
 
-    proxy.swallow_after(b"COMMIT");
+    proxy.swallow_after(&[b"COMMIT"]);
     let lost = client.batch_execute("COMMIT").await.unwrap_err();
     assert!(lost.as_db_error().is_none(), "the answer came through: {lost}");
     assert_eq!(proxy.swallowed(), 1);

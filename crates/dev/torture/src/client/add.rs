@@ -5,14 +5,13 @@ use std::sync::{Mutex, MutexGuard};
 use tally_proto::count::v1::AddRequest;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::wire::{self, COUNTED_TRAILER, timestamp};
-use tally_runtime::Signals;
 use tokio::sync::watch;
 use tonic::Status;
 use tonic::transport::Channel;
 
 use super::load::{clock, day};
 use super::pace::Pace;
-use super::{Arguments, back_off, last_sent, now_micros};
+use super::{Arguments, Session, back_off, now_micros};
 use crate::journal::{Journal, Key, Line, Parcel};
 use crate::random::Random;
 
@@ -41,15 +40,10 @@ struct Slot<'a> {
 }
 
 /// Sends streams in all slots until a signal arrives.
-pub(super) async fn run(
-    arguments: &Arguments,
-    mut journal: Journal,
-    past: &[Line],
-    mut signals: Signals,
-) -> anyhow::Result<()> {
-    journal.write(&Line::Start { resumed: false, drops: false })?;
-    let rows_max = arguments.load(0, past).rows_max;
-    let common = Mutex::new(Common { journal, number: last_sent(past) });
+pub(super) async fn run(session: Session<'_>) -> anyhow::Result<()> {
+    let (rows_max, number) = (session.load(0).rows_max, session.last_sent());
+    let Session { arguments, journal, past, mut signals } = session;
+    let common = Mutex::new(Common { journal, number });
     let stop = watch::Sender::new(false);
     let slots = (0..SLOTS).map(|number| {
         let random = Random::derived(arguments.seed, &arguments.name, past.len() as u64 ^ number);
@@ -110,7 +104,7 @@ impl Slot<'_> {
             (number, key)
         };
         let line = match send(channel, &key, micros, count).await {
-            Ok(()) => Line::Acknowledged(number),
+            Ok(()) => Line::Exactly(number, count),
             Err(status) => outcome(number, count, &status),
         };
         if matches!(line, Line::Doubtful(_)) {

@@ -4,10 +4,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use tally_client::{Method, Producer, Progress, Row};
-use tally_runtime::Signals;
 
 use super::pace::Pace;
-use super::{Arguments, CLOSE_LIMIT, CONNECT_TIMEOUT, last_sent, now_micros};
+use super::{CLOSE_LIMIT, CONNECT_TIMEOUT, Session, now_micros};
 use crate::journal::{Journal, Line};
 
 /// Parcels that are sent and not settled.
@@ -19,14 +18,10 @@ struct Open {
 }
 
 /// Sends parcels until a signal arrives, then waits until all of them are acknowledged.
-pub(super) async fn run(
-    arguments: &Arguments,
-    mut journal: Journal,
-    past: &[Line],
-    mut signals: Signals,
-) -> anyhow::Result<()> {
-    journal.write(&Line::Start { resumed: false, drops: false })?;
-    let load = arguments.load(now_micros(), past);
+pub(super) async fn run(session: Session<'_>) -> anyhow::Result<()> {
+    let load = session.load(now_micros());
+    let mut number = session.last_sent();
+    let Session { arguments, mut journal, mut signals, .. } = session;
     let builder = Producer::builder(arguments.server.clone())
         .name(arguments.name.clone())
         .connect_timeout(CONNECT_TIMEOUT)
@@ -39,7 +34,6 @@ pub(super) async fn run(
         .into_iter()
         .map(|(method, path)| producer.endpoint(Method(method), &path))
         .collect();
-    let mut number = last_sent(past);
     let mut pace = Pace::new(arguments.rate);
     let mut open = Open::default();
     let mut progress = producer.watch();

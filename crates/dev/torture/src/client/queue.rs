@@ -7,12 +7,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tally_client::spool::Options;
 use tally_client::{Clock, Method, Queue};
-use tally_runtime::Signals;
 
 use super::load::{Row, day};
 use super::pace::Pace;
-use super::{Arguments, CLOSE_LIMIT, CONNECT_TIMEOUT, Kind, last_sent, now_micros, spooled};
-use crate::journal::{Journal, Key, Line, Parcel};
+use super::{Arguments, CLOSE_LIMIT, CONNECT_TIMEOUT, Kind, Session, now_micros, spooled};
+use crate::journal::{Key, Line, Parcel};
 
 /// Interval between notes of the acknowledged total.
 const NOTE_INTERVAL: Duration = Duration::from_millis(50);
@@ -25,26 +24,22 @@ const ROOM_SECONDS: u64 = 2;
 struct SetClock(AtomicI64);
 
 /// Records parcels until a signal arrives, then closes the queue.
-pub(super) async fn run(
-    arguments: &Arguments,
-    mut journal: Journal,
-    past: &[Line],
-    mut signals: Signals,
-) -> anyhow::Result<()> {
-    journal.write(&Line::Start { resumed: false, drops: true })?;
-    let spool = (arguments.kind == Kind::Spool).then(|| arguments.spool());
+pub(super) async fn run(session: Session<'_>) -> anyhow::Result<()> {
+    let mut number = session.last_sent();
+    let load = session.load(now_micros());
+    let Session { arguments, mut journal, mut signals, .. } = session;
+    let spool = arguments.folder.join(format!("{}.spool", arguments.name));
+    let spool = (arguments.kind == Kind::Spool).then_some(spool);
     if let Some(spool) = &spool {
         for line in spooled::read(spool)? {
             journal.write(&line)?;
         }
     }
-    let load = arguments.load(now_micros(), past);
     let clock = Arc::new(SetClock::default());
     let queue = connect(arguments, &clock, spool.as_deref()).await?;
     let endpoints = load.endpoints();
     let handles: Vec<_> =
         endpoints.iter().map(|(method, path)| queue.endpoint(Method(*method), path)).collect();
-    let mut number = last_sent(past);
     let mut pace = Pace::new(arguments.rate);
     let mut interval = tokio::time::interval(NOTE_INTERVAL);
     loop {

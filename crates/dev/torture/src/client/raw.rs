@@ -5,11 +5,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use prost_types::Timestamp;
-use tally_proto::tally::producers::v1::{Acknowledgement, Drops, Open, Opened};
+use tally_proto::tally::producers::v1::{Acknowledgement, Drops, Open};
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tally_proto::tally::requests::v1::{Batch, Endpoint, RecordRequest, record_request::Kind};
 use tally_proto::wire::{self, COMMITTED_TRAILER, REASON_TRAILER, reason, timestamp};
-use tally_runtime::Signals;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
@@ -19,8 +18,8 @@ use tonic::{Code, Status, Streaming};
 use super::load::{Load, Row};
 use super::memory::Memory;
 use super::pace::Pace;
-use super::{Arguments, back_off, last_sent, now_micros};
-use crate::journal::{Journal, Line};
+use super::{Session, back_off, now_micros};
+use crate::journal::Line;
 use crate::random::Random;
 
 /// Maximum batches in flight, even if the server allows more.
@@ -36,8 +35,7 @@ const TWIN_TIMEOUT: Duration = Duration::from_secs(6);
 const STUBBORN_PERCENT: u64 = 30;
 
 struct Raw<'a> {
-    arguments: &'a Arguments,
-    journal: Journal,
+    session: Session<'a>,
     load: Load,
     endpoints: Vec<(i32, String)>,
     memory: Memory,
@@ -67,44 +65,38 @@ struct Stream {
 }
 
 /// Sends batches until a signal arrives, then until all of them are acknowledged.
-pub(super) async fn run(
-    arguments: &Arguments,
-    mut journal: Journal,
-    past: &[Line],
-    mut signals: Signals,
-) -> anyhow::Result<()> {
-    journal.write(&Line::Start { resumed: true, drops: false })?;
+pub(super) async fn run(session: Session<'_>) -> anyhow::Result<()> {
+    let arguments = session.arguments;
     let file = arguments.folder.join(format!("{}.memory", arguments.name));
     let memory = Memory::open(&file, now_micros())?;
-    let mut random = arguments.random(past);
-    let load = arguments.load(memory.base_micros, past);
+    let number = u64::MAX - session.past.len() as u64;
+    let mut random = Random::derived(arguments.seed, &arguments.name, number);
+    let load = session.load(memory.base_micros);
     let mut raw = Raw {
-        arguments,
-        journal,
         endpoints: load.endpoints(),
         load,
         memory,
         claim: random.next() | 1,
         random,
         pace: Pace::new(arguments.rate),
-        sent: last_sent(past),
-        acknowledged: last_acknowledged(past),
+        sent: session.last_sent(),
+        acknowledged: last_acknowledged(&session.past),
         heard: None,
         stopping: false,
+        session,
     };
     while !(raw.stopping && raw.acknowledged == raw.sent) {
         if let Ok(channel) = arguments.connect().await
-            && let Err(status) = raw.stream(channel, &mut signals).await?
+            && let Err(error) = raw.stream(channel).await
         {
-            raw.failed(&status)?;
+            raw.failed(&error.downcast()?)?;
         }
         tokio::select! {
             () = back_off(&mut raw.random) => {}
-            _ = signals.recv() => raw.stopping = true,
+            _ = raw.session.signals.recv() => raw.stopping = true,
         }
     }
-    raw.journal.write(&Line::Done)?;
-    Ok(())
+    Ok(raw.session.journal.write(&Line::Done)?)
 }
 
 /// The last parcel that is not resent.
@@ -119,22 +111,12 @@ fn last_acknowledged(past: &[Line]) -> u64 {
 // === impl Raw ===
 
 impl Raw<'_> {
-    /// Runs one stream to its end. The outer error is ours, the inner one the stream's.
-    async fn stream(
-        &mut self,
-        channel: Channel,
-        signals: &mut Signals,
-    ) -> anyhow::Result<Result<(), Status>> {
-        let stubborn = self.arguments.stubborn || self.random.percent(STUBBORN_PERCENT);
-        let mut stream = match self.open(channel.clone(), stubborn).await? {
-            Ok(stream) => stream,
-            Err(status) => return Ok(Err(status)),
-        };
+    /// Runs one stream to its end. An error other than a [`Status`] is ours.
+    async fn stream(&mut self, channel: Channel) -> anyhow::Result<()> {
+        let stubborn = self.session.arguments.stubborn || self.random.percent(STUBBORN_PERCENT);
+        let mut stream = self.open(channel.clone(), stubborn).await?;
         if stubborn && !self.stopping {
-            stream = match self.twice(channel, stream).await? {
-                Ok(stream) => stream,
-                Err(status) => return Ok(Err(status)),
-            };
+            stream = self.twice(channel, stream).await?;
         }
         loop {
             let in_flight = (stream.next - 1).saturating_sub(stream.committed);
@@ -143,17 +125,14 @@ impl Raw<'_> {
                 stream.requests = None;
             }
             tokio::select! {
-                answer = stream.answers.message() => match answer {
-                    Ok(Some(answer)) => {
-                        self.answer(&mut stream, self.memory.before + answer.committed_sequence)?;
-                    }
-                    Ok(None) => return self.ended(&stream).map(Ok),
-                    Err(status) => return Ok(Err(status)),
+                answer = stream.answers.message() => match answer? {
+                    Some(answer) => self.answer(&mut stream, answer.committed_sequence)?,
+                    None => return self.ended(&stream),
                 },
                 () = self.pace.ready(), if has_more && in_flight < stream.in_flight_max => {
                     self.send(&mut stream).await?;
                 }
-                _ = signals.recv(), if !self.stopping => self.stopping = true,
+                _ = self.session.signals.recv(), if !self.stopping => self.stopping = true,
             }
         }
     }
@@ -161,36 +140,22 @@ impl Raw<'_> {
     /// Opens a second stream, as a client does when it takes the first one for dead. Then sends the
     /// next parcel on the first, waits until it is committed, and continues on the second, which
     /// starts with the same parcel.
-    async fn twice(
-        &mut self,
-        channel: Channel,
-        mut first: Stream,
-    ) -> anyhow::Result<Result<Stream, Status>> {
-        let mut second = match self.open(channel, true).await? {
-            Ok(stream) => stream,
-            Err(status) => return Ok(Err(status)),
-        };
+    async fn twice(&mut self, channel: Channel, mut first: Stream) -> anyhow::Result<Stream> {
+        let mut second = self.open(channel, true).await?;
         let number = first.committed + 1;
         (first.next, second.next) = (number, number);
         self.send(&mut first).await?;
-        while first.committed < number {
-            match timeout(TWIN_TIMEOUT, first.answers.message()).await {
-                Ok(Ok(Some(answer))) => {
-                    self.answer(&mut first, self.memory.before + answer.committed_sequence)?;
-                }
-                // Whatever happened to the parcel, the second stream sends it again.
-                Ok(Ok(None) | Err(_)) | Err(_) => break,
-            }
+        // Whatever happens to the parcel, the second stream sends it again.
+        while first.committed < number
+            && let Ok(Ok(Some(answer))) = timeout(TWIN_TIMEOUT, first.answers.message()).await
+        {
+            self.answer(&mut first, answer.committed_sequence)?;
         }
-        Ok(Ok(second))
+        Ok(second)
     }
 
     /// Opens the producer on a new stream.
-    async fn open(
-        &mut self,
-        channel: Channel,
-        stubborn: bool,
-    ) -> anyhow::Result<Result<Stream, Status>> {
+    async fn open(&mut self, channel: Channel, stubborn: bool) -> anyhow::Result<Stream> {
         if self.memory.claims.last() != Some(&self.claim) {
             self.memory.claims.push(self.claim);
             self.memory.save()?;
@@ -199,7 +164,7 @@ impl Raw<'_> {
             producer_id: self.memory.producer.as_bytes().to_vec(),
             epoch: self.memory.epoch,
             claims: self.memory.claims.clone(),
-            name: self.arguments.name.clone(),
+            name: self.session.arguments.name.clone(),
             acknowledged_sequence: Some(self.acknowledged - self.memory.before),
             acknowledged_at: self.heard,
         };
@@ -210,55 +175,35 @@ impl Raw<'_> {
             let mut client = RequestServiceClient::new(channel);
             let mut answers = client.record(ReceiverStream::new(receiver)).await?.into_inner();
             let first = answers.message().await?;
-            Ok((first, answers))
+            Ok::<_, Status>((first, answers))
         };
-        let (first, answers) = match timeout(OPEN_TIMEOUT, opening).await {
-            Ok(Ok((Some(first), answers))) => (first, answers),
-            Ok(Ok((None, _))) => {
-                self.broken("the stream ended with OK before Opened".to_owned())?;
-                return Ok(Err(Status::unavailable("no answer to Open")));
-            }
-            Ok(Err(status)) => return Ok(Err(status)),
-            Err(_) => return Ok(Err(Status::unavailable("no answer to Open in time"))),
-        };
-        let Some(opened) = first.opened else {
-            self.broken("the first answer has no Opened".to_owned())?;
-            return Ok(Err(Status::unavailable("no Opened")));
+        let late = |_| Status::unavailable("no answer to Open in time");
+        let (first, answers) = timeout(OPEN_TIMEOUT, opening).await.map_err(late)??;
+        let Some(Acknowledgement { opened: Some(opened), committed_sequence, .. }) = first else {
+            self.broken(format!("the stream begins with {first:?} in place of Opened"))?;
+            return Err(Status::unavailable("no Opened").into());
         };
         self.memory.epoch = opened.epoch;
         self.memory.claims = vec![self.claim];
         self.memory.save()?;
-        let committed = self.memory.before + first.committed_sequence;
+        let committed = self.memory.before + committed_sequence;
         if committed < self.acknowledged {
             let before = self.acknowledged;
             let what = format!("Opened has {committed}, and {before} was acknowledged");
-            self.journal.write(&Line::Lost(what))?;
+            self.session.journal.write(&Line::Lost(what))?;
             // Acknowledged requests are not resent: a real client no longer has them.
             self.memory.renew(before)?;
-            return Ok(Err(Status::data_loss("the database lost batches")));
+            return Err(Status::data_loss("the database lost batches").into());
         }
-        let stream = self.opened(requests, answers, &opened, (committed, stubborn))?;
-        Ok(Ok(stream))
-    }
-
-    fn opened(
-        &mut self,
-        requests: mpsc::Sender<RecordRequest>,
-        answers: Streaming<Acknowledgement>,
-        opened: &Opened,
-        (committed, stubborn): (u64, bool),
-    ) -> anyhow::Result<Stream> {
-        let unacknowledged = self.acknowledged + 1;
-        let in_flight_max = u64::from(opened.batches_in_flight_max).clamp(1, IN_FLIGHT_MAX);
         let mut stream = Stream {
             requests: Some(requests),
             answers,
-            in_flight_max,
-            next: if stubborn { unacknowledged } else { committed + 1 },
+            in_flight_max: u64::from(opened.batches_in_flight_max).clamp(1, IN_FLIGHT_MAX),
+            next: 1 + if stubborn { self.acknowledged } else { committed },
             named: HashMap::new(),
             committed: 0,
         };
-        self.answer(&mut stream, committed)?;
+        self.answer(&mut stream, committed_sequence)?;
         Ok(stream)
     }
 
@@ -266,7 +211,7 @@ impl Raw<'_> {
     async fn send(&mut self, stream: &mut Stream) -> anyhow::Result<()> {
         let number = stream.next;
         if number > self.sent {
-            self.journal.write(&Line::Sent(number, self.load.parcel(number)))?;
+            self.session.journal.write(&Line::Sent(number, self.load.parcel(number)))?;
             self.sent = number;
         }
         let batch = self.batch(stream, number);
@@ -302,7 +247,8 @@ impl Raw<'_> {
     }
 
     /// Notes which batches an answer acknowledges.
-    fn answer(&mut self, stream: &mut Stream, committed: u64) -> anyhow::Result<()> {
+    fn answer(&mut self, stream: &mut Stream, sequence: u64) -> anyhow::Result<()> {
+        let committed = self.memory.before + sequence;
         if committed > self.sent {
             let sent = self.sent;
             return self.broken(format!("{committed} is acknowledged, but only {sent} were sent"));
@@ -319,7 +265,7 @@ impl Raw<'_> {
         if committed > self.acknowledged {
             self.acknowledged = committed;
             self.heard = Some(timestamp(now_micros()));
-            self.journal.write(&Line::UpTo(committed))?;
+            self.session.journal.write(&Line::UpTo(committed))?;
         }
         Ok(())
     }
@@ -368,15 +314,15 @@ impl Raw<'_> {
     /// The server can no longer tell this producer's batches apart because its database was set
     /// back. Whatever was sent is in doubt and is not resent.
     fn start_over(&mut self, why: &Line) -> anyhow::Result<()> {
-        self.journal.write(why)?;
+        self.session.journal.write(why)?;
         for number in self.acknowledged + 1..=self.sent {
-            self.journal.write(&Line::Doubtful(number))?;
+            self.session.journal.write(&Line::Doubtful(number))?;
         }
         self.acknowledged = self.sent;
         self.memory.renew(self.sent)
     }
 
     fn broken(&mut self, what: String) -> anyhow::Result<()> {
-        Ok(self.journal.write(&Line::Broken(what))?)
+        Ok(self.session.journal.write(&Line::Broken(what))?)
     }
 }

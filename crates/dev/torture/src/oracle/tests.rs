@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tally_proto::wire::UNKNOWN_PATH;
 
-use super::{Stored, Verdict};
-use crate::account::Account;
+use super::{Judge, Verdict};
+use crate::account::{Account, Accounts};
 use crate::journal::{Key, Line, Parcel};
 use crate::losses::Losses;
+use crate::stored::{Answer, Stored, Tables, Totals};
 
 const DAY: i32 = 20_000;
 
@@ -17,7 +18,7 @@ fn key(day: i32, path: &str) -> Key {
 
 /// Three clients: one finished, one was killed with an unacknowledged parcel, and one knows only
 /// how many of its requests are acknowledged.
-fn accounts() -> BTreeMap<String, Account> {
+fn accounts() -> Accounts {
     let start = || Line::Start { resumed: false, drops: false };
     let mut first = Parcel::of(key(DAY, "/shared/a"), 10);
     first.requests.insert(key(DAY, "/one/b"), 5);
@@ -27,7 +28,7 @@ fn accounts() -> BTreeMap<String, Account> {
     let two = [
         start(),
         Line::Sent(1, of_two("/shared/a", 3)),
-        Line::Acknowledged(1),
+        Line::Exactly(1, 3),
         Line::Sent(2, of_two("/shared/a", 4)),
         start(),
         Line::Done,
@@ -53,36 +54,47 @@ fn stored() -> Stored {
         (key(DAY, "/three/a"), 6),
         (key(DAY, "/three/b"), 4),
     ]);
+    let answer = Answer { totals: totals.clone(), dropped: 2, setbacks: BTreeSet::new() };
     Stored {
-        live: vec![totals.clone(), totals.clone()],
+        live: vec![answer.clone(), answer],
         rolled_up: vec![totals.clone(), totals.clone()],
-        table: totals,
-        unnamed: BTreeMap::new(),
-        rows_left: 0,
+        tables: Tables {
+            totals,
+            unnamed: BTreeMap::new(),
+            rows_left: 0,
+            accepted: BTreeMap::from([(DAY, 30)]),
+            dropped: BTreeMap::from([(DAY, 2)]),
+        },
         accepted_of_client: BTreeMap::from([("one".to_owned(), 15), ("three".to_owned(), 10)]),
-        accepted: BTreeMap::from([(DAY, 30)]),
-        dropped: BTreeMap::from([(DAY, 2)]),
-        dropped_total: vec![2, 2],
-        setbacks: vec![BTreeSet::new(), BTreeSet::new()],
-        exits: BTreeMap::from([("server-1".to_owned(), Some(0))]),
+        exits: vec![Ok(())],
         panics: Vec::new(),
     }
 }
 
 /// The verdict if the database was not set back.
-fn judge(accounts: &BTreeMap<String, Account>, stored: &Stored) -> Verdict {
-    super::judge(accounts, &Losses::default(), stored)
+fn judge(accounts: &Accounts, stored: &Stored) -> Verdict {
+    with_losses(accounts, &Losses::default(), stored)
+}
+
+fn with_losses(accounts: &Accounts, losses: &Losses, stored: &Stored) -> Verdict {
+    let mut verdict = Verdict::default();
+    Judge { accounts, losses, stored, verdict: &mut verdict }.judge();
+    verdict
+}
+
+fn all_live(answers: &mut [Answer]) -> impl Iterator<Item = &mut Totals> {
+    answers.iter_mut().map(|answer| &mut answer.totals)
 }
 
 /// The verdict after the totals changed everywhere in the same way, as if a server stored the wrong
 /// counts: everything read from it agrees.
 fn after(change: impl Fn(&mut BTreeMap<Key, u64>)) -> Verdict {
     let mut stored = stored();
-    stored.live.iter_mut().chain(&mut stored.rolled_up).for_each(&change);
-    change(&mut stored.table);
-    stored.accepted.clear();
-    for (key, count) in &stored.table {
-        *stored.accepted.entry(key.day).or_default() += count;
+    all_live(&mut stored.live).chain(&mut stored.rolled_up).for_each(&change);
+    change(&mut stored.tables.totals);
+    stored.tables.accepted.clear();
+    for (key, count) in &stored.tables.totals {
+        *stored.tables.accepted.entry(key.day).or_default() += count;
     }
     judge(&accounts(), &stored)
 }
@@ -169,20 +181,20 @@ fn a_request_of_another_endpoint_or_method_is_found() {
 #[test]
 fn disagreeing_answers_are_found() {
     let mut wrong = stored();
-    wrong.live[1].insert(key(DAY, "/shared/a"), 14);
+    wrong.live[1].totals.insert(key(DAY, "/shared/a"), 14);
     assert_found(&judge(&accounts(), &wrong), "live = rolled up");
     let mut wrong = stored();
     wrong.rolled_up[0].remove(&key(DAY, "/one/b"));
     assert_found(&judge(&accounts(), &wrong), "rolled up = table");
     let mut wrong = stored();
-    wrong.rows_left = 1;
+    wrong.tables.rows_left = 1;
     assert_found(&judge(&accounts(), &wrong), "no rows left: 1 rows");
 }
 
 #[test]
 fn wrong_books_of_producers_and_drops_are_found() {
     let mut wrong = stored();
-    wrong.accepted.insert(DAY, 31);
+    wrong.tables.accepted.insert(DAY, 31);
     assert_found(&judge(&accounts(), &wrong), "accepted = stored");
     let mut accounts = accounts();
     accounts.get_mut("one").unwrap().resumed = true;
@@ -193,7 +205,7 @@ fn wrong_books_of_producers_and_drops_are_found() {
     }
     for dropped in [1, 3] {
         let mut wrong = stored();
-        wrong.dropped.insert(DAY, dropped);
+        wrong.tables.dropped.insert(DAY, dropped);
         assert_found(&judge(&accounts, &wrong), "drops: day 20000");
         assert_found(&judge(&accounts, &wrong), "drops in answers");
     }
@@ -213,7 +225,7 @@ fn unfinished_clients_and_broken_rules_are_found() {
 #[test]
 fn a_server_that_fails_or_panics_is_found() {
     let mut wrong = stored();
-    wrong.exits.insert("server-1".to_owned(), Some(1));
+    wrong.exits[0] = Err("server-1 failed".to_owned());
     assert_found(&judge(&accounts(), &wrong), "servers ended: server-1: Some(1)");
     let mut wrong = stored();
     wrong.panics.push("server-1: thread 'main' panicked".to_owned());
@@ -243,16 +255,16 @@ fn lost_requests_may_be_missing_and_none_may_be_added() {
     let lose = |totals: &mut BTreeMap<Key, u64>| {
         totals.remove(&key(DAY, "/one/b"));
     };
-    found.live.iter_mut().chain(&mut found.rolled_up).for_each(lose);
-    lose(&mut found.table);
-    found.accepted.insert(DAY, 25);
+    all_live(&mut found.live).chain(&mut found.rolled_up).for_each(lose);
+    lose(&mut found.tables.totals);
+    found.tables.accepted.insert(DAY, 25);
     found.accepted_of_client.insert("one".to_owned(), 10);
-    let verdict = super::judge(&accounts(), &all_lost(), &found);
+    let verdict = with_losses(&accounts(), &all_lost(), &found);
     assert!(verdict.passed(), "{:#?}", verdict.differences);
     assert_found(&judge(&accounts(), &found), "/one/b: LOST 5");
     let mut wrong = stored();
-    wrong.live[0].insert(key(DAY, "/shared/a"), 18);
-    assert_found(&super::judge(&accounts(), &all_lost(), &wrong), "/shared/a: 1 TOO MANY");
+    wrong.live[0].totals.insert(key(DAY, "/shared/a"), 18);
+    assert_found(&with_losses(&accounts(), &all_lost(), &wrong), "/shared/a: 1 TOO MANY");
 }
 
 #[test]
@@ -262,9 +274,9 @@ fn only_deleted_names_may_be_missing() {
         let count = totals.remove(&key(DAY, "/one/b")).unwrap();
         totals.insert(Key { method: 0, ..key(DAY, UNKNOWN_PATH) }, count);
     };
-    found.live.iter_mut().chain(&mut found.rolled_up).for_each(unname);
-    unname(&mut found.table);
-    found.unnamed.insert((DAY, 77), 5);
+    all_live(&mut found.live).chain(&mut found.rolled_up).for_each(unname);
+    unname(&mut found.tables.totals);
+    found.tables.unnamed.insert((DAY, 77), 5);
     assert_found(&judge(&accounts(), &found), "5 of endpoint 77 have no name");
     assert_found(&judge(&accounts(), &found), "/one/b: LOST 5");
     let deleted = |path: &str| {
@@ -272,13 +284,13 @@ fn only_deleted_names_may_be_missing() {
         losses.deleted = Some(BTreeMap::from([(77, (3, path.to_owned()))]));
         losses
     };
-    let verdict = super::judge(&accounts(), &deleted("/one/b"), &found);
+    let verdict = with_losses(&accounts(), &deleted("/one/b"), &found);
     assert!(verdict.passed(), "{:#?}", verdict.differences);
     // The table has them under another endpoint's id.
-    let verdict = super::judge(&accounts(), &deleted("/shared/a"), &found);
+    let verdict = with_losses(&accounts(), &deleted("/shared/a"), &found);
     assert_found(&verdict, "/shared/a: 3 TOO MANY");
-    *found.live[0].get_mut(&Key { method: 0, ..key(DAY, UNKNOWN_PATH) }).unwrap() = 4;
-    let verdict = super::judge(&accounts(), &deleted("/one/b"), &found);
+    *found.live[0].totals.get_mut(&Key { method: 0, ..key(DAY, UNKNOWN_PATH) }).unwrap() = 4;
+    let verdict = with_losses(&accounts(), &deleted("/one/b"), &found);
     assert_found(&verdict, "without a name: day 20000: 4");
 }
 
@@ -286,15 +298,15 @@ fn only_deleted_names_may_be_missing() {
 fn an_unreported_loss_is_found() {
     let mut accounts = accounts();
     let losses = all_lost();
-    assert!(super::judge(&accounts, &losses, &stored()).passed());
+    assert!(with_losses(&accounts, &losses, &stored()).passed());
     accounts.get_mut("one").unwrap().apply(Line::Lost("Opened has 0".to_owned()));
     let mut found = stored();
-    assert_found(&super::judge(&accounts, &losses, &found), "losses are reported");
+    assert_found(&with_losses(&accounts, &losses, &found), "losses are reported");
     // Without a rewind no loss may happen.
     assert_found(&judge(&accounts, &found), "protocol: one: Opened has 0");
-    found.setbacks = vec![BTreeSet::from(["two".to_owned()])];
-    assert_found(&super::judge(&accounts, &losses, &found), "losses are reported: one is not in");
-    found.setbacks = vec![BTreeSet::from(["one".to_owned()])];
-    assert!(super::judge(&accounts, &losses, &found).passed());
+    found.live.iter_mut().for_each(|answer| answer.setbacks = ["two".to_owned()].into());
+    assert_found(&with_losses(&accounts, &losses, &found), "losses are reported: one is not in");
+    found.live.iter_mut().for_each(|answer| answer.setbacks = ["one".to_owned()].into());
+    assert!(with_losses(&accounts, &losses, &found).passed());
     assert_found(&judge(&accounts, &found), "no setback without a rewind: {\"one\"}");
 }

@@ -55,12 +55,13 @@ pub(super) async fn read(
         send(&transaction, include_str!("requests.sql"), request, Piece::Requests, pieces).await?;
     }
     let _ = pieces.send(Ok(Piece::End)).await;
-    transaction.rollback().await
+    transaction.rollback().await?.release();
+    Ok(())
 }
 
 /// Streams an answer, in pieces.
 async fn send<T>(
-    transaction: &Transaction<'_>,
+    transaction: &Transaction,
     sql: &str,
     read: impl Fn(&Row) -> T,
     piece: impl Fn(Vec<T>) -> Piece,

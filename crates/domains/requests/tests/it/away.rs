@@ -82,7 +82,7 @@ async fn a_lost_answer_stores_a_stream_once() {
     counting.add(vec![get("/", NOW)]).await.unwrap();
     for round in 1..=5 {
         let time = format!("2030-06-15T01:02:03.{round:06}Z");
-        proxy.swallow_after(&as_sent(&time));
+        proxy.swallow_after(&[&as_sent(&time)]);
         counting.add(vec![get("/", &time); 10]).await.unwrap();
         assert_eq!(proxy.swallowed(), round);
         assert_eq!(sum(&live(&database).await), 1 + 10 * i64::try_from(round).unwrap());
@@ -102,7 +102,7 @@ async fn a_lost_commit_is_unknown_and_safe_to_repeat() {
     let chunks = [(0..rows).map(|_| (id, noon(TODAY))).collect::<Rows>().into()];
     for sequence in 1..=3 {
         let batch = batch(producer, sequence, &chunks);
-        proxy.swallow_after(b"COMMIT");
+        proxy.swallow_after(&[b"COMMIT"]);
         let error = append_named(&store, &batch, &names).await.unwrap_err();
         assert_eq!(error.outcome(), Outcome::Indeterminate, "{error}");
         assert!(error.is_transient());
@@ -158,7 +158,7 @@ async fn a_roll_up_survives_a_lost_commit() {
         let chunks = [(0..100).map(|_| (id, noon(day))).collect::<Rows>().into()];
         let producer = Uuid::now_v7();
         append_named(&store, &batch(producer, 1, &chunks), &names).await.unwrap();
-        proxy.swallow_after(b"COMMIT");
+        proxy.swallow_after(&[b"COMMIT"]);
         store.roll_up(tally_requests::DayRange::ALL).await.unwrap();
         assert_eq!(proxy.swallowed(), sequence);
         assert_eq!(sum(&live(&database).await), 100 * i64::try_from(sequence).unwrap());

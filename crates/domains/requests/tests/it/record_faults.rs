@@ -77,14 +77,14 @@ async fn a_lost_answer_stores_a_batch_once() {
     for round in 1..=5_u32 {
         let time = format!("2030-06-15T01:02:03.{round:06}Z");
         let micros = at(&time) - at("2000-01-01T00:00:00Z");
-        proxy.swallow_after(&micros.to_be_bytes());
+        proxy.swallow_after(&[&micros.to_be_bytes()]);
         let mut small = batch(u64::from(round) * 2 - 1, 0, &[("/", time.as_str()); 10]);
         if round > 1 {
             small.endpoints.clear();
         }
         stream.send(small);
         stream.acknowledged(u64::from(round) * 2 - 1).await.unwrap();
-        proxy.swallow_after(b"COMMIT");
+        proxy.swallow_after(&[b"COMMIT"]);
         stream.send(many(u64::from(round) * 2, false, 2_500));
         stream.acknowledged(u64::from(round) * 2).await.unwrap();
         assert_eq!(proxy.swallowed(), 2 * round as usize);

@@ -53,7 +53,7 @@ pub(crate) fn settings() -> Settings {
 impl Counting {
     /// Creates the tables of a database and starts a service on it.
     pub(crate) async fn start(url: &str, settings: Settings) -> Self {
-        let database = open_with(url, settings.attempt_max()).await;
+        let database = open_with(url, settings.of_workers().attempt_max()).await;
         tally_producers::MIGRATIONS.run(&database).await.expect("migrations");
         MIGRATIONS.run(&database).await.expect("migrations");
         let drain = Drain::new();
@@ -79,7 +79,6 @@ impl Counting {
             let probe = || async { Ok(()) };
             server.run(listener, probe, &until).await.expect("it serves");
         });
-        tasks.close();
         Self { service, domains, clock, address, drain, tasks }
     }
 

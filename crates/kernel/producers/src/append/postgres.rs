@@ -55,7 +55,7 @@ pub trait Table: Send {
     /// Copies rows.
     fn copy(
         &self,
-        _transaction: &Transaction<'_>,
+        _transaction: &Transaction,
         _content: &[Self::Content],
     ) -> impl Future<Output = Result<(), Error>> + Send {
         ready(Ok(()))
@@ -69,7 +69,7 @@ pub trait Table: Send {
     /// Stores it. This comes first in every transaction, so that two batches cannot deadlock.
     fn store_more(
         &mut self,
-        _transaction: &Transaction<'_>,
+        _transaction: &Transaction,
     ) -> impl Future<Output = Result<(), Error>> + Send {
         ready(Ok(()))
     }
@@ -98,48 +98,43 @@ struct Columns {
 /// This first tries as if all of it were new, in one statement or one COPY. If that does not fit,
 /// because some of it is stored already or cannot be, a transaction locks the producers, looks where
 /// they stand, and stores the rest.
-///
-/// # Errors
-/// When the database fails, or the batch's number does not fit.
 pub async fn append<T: Table>(
-    connection: &mut Connection,
+    mut connection: Connection,
     batch: &Batch<'_, Parcel<T::Content>>,
     table: &mut T,
 ) -> Result<Vec<Fate>, WriteError> {
     let mut plan = Plan::hopeful(batch)?;
     if batch.sequence == 1 {
-        begin_worker(connection, batch.producer, table.domain()).await?;
+        begin_worker(&connection, batch.producer, table.domain()).await?;
     }
-    let is_stored = if table.copies(plan.row_count()) || table.has_more() {
-        let transaction = connection.begin(Isolation::Default).await?;
+    if table.copies(plan.row_count()) || table.has_more() {
+        let transaction = connection.transaction(Isolation::Default).await?;
         table.store_more(&transaction).await?;
-        let fits = in_transaction(&transaction, table, &mut plan).await?;
-        if fits {
+        if in_transaction(&transaction, table, &mut plan).await? {
             commit(transaction).await?;
-        } else {
-            transaction.rollback().await?;
+            return Ok(plan.fates);
         }
-        fits
+        connection = transaction.rollback().await?;
     } else {
         adapt(table, &mut plan);
-        fail(&**connection).await?;
-        let fits = in_one(connection, table, &plan, commits_itself).await?;
+        fail(&connection).await?;
+        let is_stored = in_one(&connection, table, &plan, commits_itself).await?;
         faults::point("append.small.committed").await;
-        fits
-    };
-    if !is_stored {
-        plan = what_is_new(connection, batch, table).await?;
+        if is_stored {
+            connection.release();
+            return Ok(plan.fates);
+        }
     }
-    Ok(plan.fates)
+    what_is_new(connection, batch, table).await
 }
 
 /// Stores what of a batch is not stored yet.
 async fn what_is_new<T: Table>(
-    connection: &mut Connection,
+    connection: Connection,
     batch: &Batch<'_, Parcel<T::Content>>,
     table: &mut T,
-) -> Result<Plan<T::Content>, WriteError> {
-    let transaction = connection.begin(Isolation::Default).await?;
+) -> Result<Vec<Fate>, WriteError> {
+    let transaction = connection.transaction(Isolation::Default).await?;
     table.store_more(&transaction).await?;
     let mut plan = Plan::new(batch, places(&transaction, batch).await?)?;
     if !plan.moves.is_empty() && !in_transaction(&transaction, table, &mut plan).await? {
@@ -148,12 +143,12 @@ async fn what_is_new<T: Table>(
         return Err(Error::transient(step, Outcome::Determinate).into());
     }
     commit(transaction).await?;
-    Ok(plan)
+    Ok(plan.fates)
 }
 
 /// Whether all of it fitted; if not, nothing happened.
 async fn in_transaction<T: Table>(
-    transaction: &Transaction<'_>,
+    transaction: &Transaction,
     table: &T,
     plan: &mut Plan<T::Content>,
 ) -> Result<bool, Error> {
@@ -191,7 +186,7 @@ async fn in_one<T: Table>(
 
 /// Where the producers of a batch stand, and stay until the transaction ends.
 async fn places<C>(
-    transaction: &Transaction<'_>,
+    transaction: &Transaction,
     batch: &Batch<'_, Parcel<C>>,
 ) -> Result<Places, Error> {
     let step = "look where producers stand";
@@ -215,7 +210,7 @@ fn adapt<T: Table>(table: &T, plan: &mut Plan<T::Content>) {
     plan.content = content.into_iter().map(|one| table.adapt(one)).collect();
 }
 
-async fn commit(transaction: Transaction<'_>) -> Result<(), Error> {
+async fn commit(transaction: Transaction) -> Result<(), Error> {
     faults::point("append.before_commit").await;
     transaction.commit().await?;
     faults::point("append.committed").await;
@@ -227,26 +222,22 @@ async fn commit(transaction: Transaction<'_>) -> Result<(), Error> {
 impl Statements {
     /// With a domain's part: `, stored AS (INSERT …)`, whose values are `$9` and on, and which stores
     /// nothing unless `moved` has rows.
-    #[must_use]
     pub fn new(stored: &str) -> Self {
         let with = |sql: &str| sql.replace(STORED, stored);
         Self { one: with(include_str!("move_one.sql")), many: with(MOVES) }
     }
 
     /// For batches of one producer.
-    #[must_use]
     pub fn one(&self) -> &str {
         &self.one
     }
 
     /// For batches of several.
-    #[must_use]
     pub fn many(&self) -> &str {
         &self.many
     }
 
     /// For batches whose rows are copied.
-    #[must_use]
     pub fn moves(&self) -> &str {
         MOVES
     }

@@ -2,20 +2,46 @@
 
 use std::collections::hash_map::Entry;
 
-use rusqlite::{OptionalExtension as _, Row, Transaction};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
 use tally_ingest::{Batch, WriteError};
+use tally_runtime::faults;
 use tally_store::Error;
 use tally_store::error::Step as _;
+use tally_store::sqlite::Database;
 use uuid::Uuid;
 
 use crate::plan::{Place, Places, Plan};
 use crate::run::{Content, Parcel};
+use crate::sqlite::begin;
+
+/// Does something with a batch in a transaction of its own, and returns after the commit.
+///
+/// # Errors
+/// When the database or `work` fails.
+pub async fn transaction<C: Content, T: Send + 'static>(
+    database: &Database,
+    batch: &Batch<'_, Parcel<C>>,
+    work: impl FnOnce(&Transaction<'_>, &Batch<'_, Parcel<C>>) -> Result<T, WriteError> + Send + 'static,
+) -> Result<T, WriteError> {
+    let Batch { producer, sequence, is_repeated, .. } = *batch;
+    let chunks = batch.chunks.to_vec();
+    let commit = move |connection: &mut Connection| {
+        let batch = Batch { producer, sequence, is_repeated, chunks: &chunks };
+        let transaction = begin(connection)?;
+        let done = match work(&transaction, &batch) {
+            Ok(done) => done,
+            Err(error) => return Ok(Err(error)),
+        };
+        faults::blocking_point("append.before_commit");
+        transaction.commit().step("commit")?;
+        faults::blocking_point("append.committed");
+        Ok(Ok(done))
+    };
+    database.write(commit).await?
+}
 
 /// Moves the producers of a batch, and counts what is new of it to its days. The caller stores the
 /// content of the plan in the same transaction; after its commit the plan's fates are the batch's.
-///
-/// # Errors
-/// When the database fails, or the batch's number does not fit.
 pub fn append<C: Content>(
     transaction: &Transaction<'_>,
     domain: &str,

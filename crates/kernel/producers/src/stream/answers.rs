@@ -74,7 +74,6 @@ impl<R: Invalid> Listening<R> {
 }
 
 /// An error as its client hears it: without the database's address and users, which the log has.
-#[must_use]
 pub fn status(
     error: &(dyn StdError + 'static),
     kind: Kind,

@@ -111,7 +111,6 @@ fn numbering(number: u64) -> &'static str {
 
 impl<R: Invalid> Error<R> {
     /// What it means to the client.
-    #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
             Self::Open(_)
@@ -134,7 +133,6 @@ impl<R: Invalid> Error<R> {
     }
 
     /// What the client can tell apart, beside the code.
-    #[must_use]
     pub fn reason(&self) -> Option<&'static str> {
         match self {
             Self::OutOfSequence { .. } => Some(reason::OUT_OF_SEQUENCE),

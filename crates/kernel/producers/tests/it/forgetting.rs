@@ -28,7 +28,7 @@ impl Farewell {
 impl OnForget for Farewell {
     async fn postgres(
         &self,
-        transaction: &tally_store::postgres::Transaction<'_>,
+        transaction: &tally_store::postgres::Transaction,
         accepted: i64,
     ) -> Result<(), Error> {
         transaction.batch_execute("INSERT INTO farewells VALUES (1)").await.expect("a row");

@@ -77,8 +77,7 @@ impl Place {
                 .await
                 .expect("sums"),
             Database::Postgres(database) => {
-                let mut connection = database.connection().await.expect("a connection");
-                let transaction = connection.begin(Isolation::Default).await.expect("begun");
+                let transaction = database.begin(Isolation::Default).await.expect("begun");
                 postgres::dropped(&transaction, domain, DAYS.0, DAYS.1).await.expect("sums")
             }
         }
@@ -96,8 +95,7 @@ impl Place {
                 .await
                 .expect("added"),
             Database::Postgres(database) => {
-                let mut connection = database.connection().await.expect("a connection");
-                let transaction = connection.begin(Isolation::Default).await.expect("begun");
+                let transaction = database.begin(Isolation::Default).await.expect("begun");
                 postgres::add_days(&transaction, domain, &days).await.expect("added");
                 transaction.commit().await.expect("committed");
             }

@@ -209,7 +209,6 @@ async fn datagrams_are_bounded_and_what_has_arrived_is_drained() {
     eventually("the socket is closed", LIMIT, is_closed).await;
     assert_eq!(made_up.events(), [""; 0], "nothing has a place");
     made_up.0.places.add_permits(3);
-    finished.close();
     finished.finished().await;
     let expected = ["1 bytes", "8192 bytes", "2 bytes", "finished", "background"];
     assert_eq!(made_up.events(), expected);

@@ -186,7 +186,6 @@ impl Running {
     /// Waits until it has drained.
     pub(crate) async fn stop(self) {
         self.drain.begin();
-        self.tasks.close();
         tokio::time::timeout(LIMIT, self.tasks.finished()).await.expect("it drains");
     }
 }

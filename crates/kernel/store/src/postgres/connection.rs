@@ -1,6 +1,6 @@
 //! A connection of the pool, and transactions that know whether they happened.
 
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
 use std::time::Duration;
 
 use deadpool_postgres::Object;
@@ -15,31 +15,23 @@ use super::CONNECT_TIMEOUT;
 use crate::Error;
 use crate::error::{self, Step as _};
 
-/// How long a connection that was given up is one of the pool's, if the database does not end what
-/// it is doing. So a server that hangs gets a few connections more in this time, and one that hangs
-/// for good does not hold up another that has taken its place for longer.
+/// How long an abandoned connection keeps its place in the pool while the database does not end its
+/// statement. So a hanging server gets only a few more connections in this time, and one that hangs
+/// for good does not hold up its replacement for longer.
 const ABANDONED_MAX: Duration = Duration::from_secs(5 * 60);
 
-/// A connection of the pool. It goes back when [`Connection::release`] says that all is well
-/// with it; otherwise it is closed, so that no half-done work waits for the next one.
+/// A connection of the pool. [`Connection::release`] puts it back; dropping it closes it, so that
+/// nobody inherits half-done work.
 pub struct Connection {
     object: Option<Object>,
     tls: MakeRustlsConnect,
-    /// Whether a transaction is open that has not begun to commit. Only such a one may be
-    /// cancelled: to cancel a COMMIT can make it succeed before a standby has it.
+    /// Whether a transaction is open that has not begun to commit. Only that may be cancelled:
+    /// cancelling a COMMIT can make it succeed before a standby has it.
     may_cancel: bool,
 }
 
-/// A transaction, which is rolled back unless it is committed. One that is dropped takes its
-/// connection with it.
-pub struct Transaction<'a>(Held<'a>);
-
-#[expect(clippy::large_enum_variant, reason = "there are few, and none is kept in a collection")]
-enum Held<'a> {
-    /// It goes back to the pool with the end of the transaction.
-    Own(Connection),
-    Lent(&'a mut Connection),
-}
+/// A transaction. Dropping it rolls it back and closes its connection.
+pub struct Transaction(Connection);
 
 /// How a transaction sees the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,40 +49,19 @@ impl Connection {
         Self { object: Some(object), tls, may_cancel: false }
     }
 
-    /// Begins a transaction, after which the connection goes on.
-    ///
-    /// # Errors
-    /// When the connection is gone.
-    pub async fn begin(&mut self, isolation: Isolation) -> Result<Transaction<'_>, Error> {
-        self.start(isolation).await?;
-        Ok(Transaction(Held::Lent(self)))
-    }
-
-    /// Begins a transaction, at whose end the connection goes back to the pool.
-    ///
-    /// # Errors
-    /// When the connection is gone.
-    pub async fn transaction(
-        mut self,
-        isolation: Isolation,
-    ) -> Result<Transaction<'static>, Error> {
-        self.start(isolation).await?;
-        Ok(Transaction(Held::Own(self)))
-    }
-
-    async fn start(&mut self, isolation: Isolation) -> Result<(), Error> {
+    /// Begins a transaction.
+    pub async fn transaction(mut self, isolation: Isolation) -> Result<Transaction, Error> {
         self.may_cancel = true;
         let sql = match isolation {
             Isolation::Default => include_str!("begin.sql"),
             Isolation::Snapshot => include_str!("begin_snapshot.sql"),
         };
-        self.script("begin a transaction", sql).await
+        self.script("begin a transaction", sql).await?;
+        Ok(Transaction(self))
     }
 
-    /// The rows of a statement, which is prepared once for each connection.
-    ///
-    /// # Errors
-    /// When it fails, under the name of the step. Before a COMMIT it certainly did not happen.
+    /// The rows of a statement, which is prepared once for each connection. An error before COMMIT
+    /// means that it certainly did not happen.
     pub async fn rows(
         &self,
         step: &'static str,
@@ -102,9 +73,6 @@ impl Connection {
     }
 
     /// The one row of such a statement.
-    ///
-    /// # Errors
-    /// When it fails, or has another number of rows.
     pub async fn row(
         &self,
         step: &'static str,
@@ -116,9 +84,6 @@ impl Connection {
     }
 
     /// How many rows such a statement has changed.
-    ///
-    /// # Errors
-    /// When it fails.
     pub async fn write(
         &self,
         step: &'static str,
@@ -130,9 +95,6 @@ impl Connection {
     }
 
     /// The rows of such a statement one by one, for an answer that is not held as a whole.
-    ///
-    /// # Errors
-    /// When the statement fails, at its beginning or in the middle of its rows.
     pub async fn stream(
         &self,
         step: &'static str,
@@ -145,18 +107,13 @@ impl Connection {
     }
 
     /// Runs statements without values and without an answer, in one round trip.
-    ///
-    /// # Errors
-    /// When one fails.
     pub async fn script(&self, step: &'static str, sql: &str) -> Result<(), Error> {
         self.batch_execute(sql).await.step(step)
     }
 
-    /// Gives the connection back to the pool. One whose transaction was dropped is closed.
+    /// Puts the connection back into the pool.
     pub fn release(mut self) {
-        if !self.may_cancel {
-            drop(self.object.take());
-        }
+        drop(self.object.take());
     }
 }
 
@@ -179,28 +136,24 @@ impl Drop for Connection {
     }
 }
 
-/// The server would go on with what no caller waits for, and keep its locks. A COMMIT it must go on
-/// with. Until it has ended, the pool makes no other connection in place of this one: they would
-/// pile up in the server.
+/// Cancels what no caller waits for, which would keep its locks; a COMMIT must go on. Until that has
+/// ended, the pool does not replace this connection: connections would pile up in the server.
 async fn let_go(object: Object, cancel: Option<(CancelToken, MakeRustlsConnect)>) {
     if let Some((token, tls)) = cancel {
         let _ = timeout(CONNECT_TIMEOUT, token.cancel_query(tls)).await;
     }
-    // The answer to this comes after everything that was asked for before.
+    // The answer to this comes after everything before it.
     let _ = timeout(ABANDONED_MAX, object.check_connection()).await;
     drop(Object::take(object));
 }
 
 // === impl Transaction ===
 
-impl Transaction<'_> {
-    /// Commits. After an [`Outcome::Indeterminate`](crate::Outcome::Indeterminate) error it may or
-    /// may not have.
-    ///
-    /// # Errors
-    /// When the database does not confirm it.
+impl Transaction {
+    /// Commits. [`Outcome::Indeterminate`](crate::Outcome::Indeterminate) means that it may have
+    /// happened.
     pub async fn commit(mut self) -> Result<(), Error> {
-        super::faults::fail(&**self).await?;
+        super::faults::fail(&self).await?;
         self.0.may_cancel = false;
         let done = self.batch_execute(include_str!("commit.sql")).await;
         done.map_err(|error| error::commit("commit", error))?;
@@ -208,11 +161,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Runs a statement and takes it back, to know whether it could be done. The transaction goes
-    /// on, and its COMMIT is a real one.
-    ///
-    /// # Errors
-    /// Why it cannot be done.
+    /// Runs a statement and takes it back, to see whether it works. The transaction goes on.
     pub async fn try_out(&self, sql: &str) -> Result<(), Error> {
         let step = "try a statement out";
         self.script(step, include_str!("savepoint.sql")).await?;
@@ -220,53 +169,19 @@ impl Transaction<'_> {
         self.script(step, include_str!("rollback_to_savepoint.sql")).await
     }
 
-    /// Rolls back at once.
-    ///
-    /// # Errors
-    /// When the connection is gone.
-    pub async fn rollback(mut self) -> Result<(), Error> {
+    /// Rolls back at once. The connection can go on.
+    pub async fn rollback(mut self) -> Result<Connection, Error> {
         self.0.may_cancel = false;
         self.script("roll back", include_str!("rollback.sql")).await?;
-        self.0.release();
-        Ok(())
+        Ok(self.0)
     }
 }
 
-impl Deref for Transaction<'_> {
+impl Deref for Transaction {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
         &self.0
-    }
-}
-
-// === impl Held ===
-
-impl Held<'_> {
-    fn release(self) {
-        if let Self::Own(connection) = self {
-            connection.release();
-        }
-    }
-}
-
-impl Deref for Held<'_> {
-    type Target = Connection;
-
-    fn deref(&self) -> &Connection {
-        match self {
-            Self::Own(connection) => connection,
-            Self::Lent(connection) => connection,
-        }
-    }
-}
-
-impl DerefMut for Held<'_> {
-    fn deref_mut(&mut self) -> &mut Connection {
-        match self {
-            Self::Own(connection) => connection,
-            Self::Lent(connection) => connection,
-        }
     }
 }
 

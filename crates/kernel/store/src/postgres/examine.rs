@@ -1,4 +1,4 @@
-//! Looking at what answers: which database, how old, how it commits, and what stands before it.
+//! What answers: which database, how old, how it commits, and whether a pooler is in between.
 
 use tally_runtime::Kind;
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
@@ -18,7 +18,7 @@ pub(super) async fn examine(database: &Database) -> Result<Dialect, Error> {
         Err(Error::permanent(step, Kind::FailedPrecondition))
     };
     let connection = database.connection().await?;
-    // By simple queries, which every pooler carries.
+    // Every pooler carries simple queries.
     let answer = connection.simple_query(include_str!("version.sql")).await.step(step)?;
     let text = |at: usize| first_row(&answer).and_then(|row| row.get(at)).unwrap_or_default();
     if text(0).contains("CockroachDB") {
@@ -45,8 +45,8 @@ pub(super) async fn examine(database: &Database) -> Result<Dialect, Error> {
     Ok(database.dialect)
 }
 
-/// Whether sessions do not last: what answers on one connection answers on another one too, or is
-/// replaced while that one is in a transaction.
+/// Whether sessions do not last: one session answers on two connections, or another one answers while
+/// the other connection is in a transaction.
 async fn is_pooled(database: &Database, one: &Connection) -> Result<bool, Error> {
     let (sql, step) = (include_str!("session_id.sql"), "ask the database for the session's id");
     let id = |answer: &[SimpleQueryMessage]| {
@@ -57,7 +57,7 @@ async fn is_pooled(database: &Database, one: &Connection) -> Result<bool, Error>
     let transaction = other.transaction(Isolation::Default).await?;
     let second = id(&transaction.simple_query(sql).await.step(step)?);
     let again = id(&one.simple_query(sql).await.step(step)?);
-    transaction.rollback().await?;
+    transaction.rollback().await?.release();
     Ok(first == second || first != again)
 }
 

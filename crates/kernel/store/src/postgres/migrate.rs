@@ -11,7 +11,7 @@ use crate::migrate::{self, Migrations, Schema};
 use crate::retry::Policy;
 use crate::{Dialect, Error};
 
-/// Postgres does not know CockroachDB's setting.
+/// Said when Postgres does not know CockroachDB's setting.
 const NOT_COCKROACH: &str = "this is PostgreSQL, not CockroachDB: write postgres:// in the URL, and \
     pgx if MIGRATION_DRIVER is set";
 
@@ -37,9 +37,8 @@ async fn run_once(
 ) -> Result<Schema, Error> {
     let mut client = database.private_connection().await?;
     if database.dialect == Dialect::Cockroach {
-        // Advisory locks do nothing there. Its migrations are idempotent, one statement
-        // each, and the history's primary key lets only one server note each of them: the
-        // other one fails, and tries again.
+        // It ignores advisory locks. Its migrations are idempotent, one statement each, and the
+        // history's primary key lets only one server note each: the other fails, and tries again.
         client.batch_execute(include_str!("autocommit_ddl.sql")).await.map_err(
             |error| match error.code() {
                 Some(&SqlState::UNDEFINED_OBJECT) => {
@@ -99,7 +98,7 @@ fn failed(database: &Database, error: &refinery::Error) -> Error {
     failed.because(advice.unwrap_or_else(|| words(error)))
 }
 
-/// What the database said, if it is that which failed.
+/// What the database said, if that is what failed.
 fn said(error: &refinery::Error) -> Option<&DbError> {
     let refinery::error::Kind::Connection(_, cause) = error.kind() else { return None };
     cause.downcast_ref::<tokio_postgres::Error>()?.as_db_error()

@@ -1,5 +1,5 @@
-//! The files of a database: the lock that keeps a second server away, and what tells them from
-//! others that take their names.
+//! The files of a database: the lock that keeps a second server away, and noticing that others took
+//! their names.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
@@ -47,13 +47,12 @@ impl Files {
         Err(Error::transient(step, Outcome::Determinate))
     }
 
-    /// Whether the database's own file is the one that was opened. What was stored is in it, also
-    /// when those beside it are gone.
+    /// Whether the database's own file is still the one that was opened. It holds what was stored,
+    /// even if those beside it are gone.
     fn has_database(&self) -> bool {
         self.0.first().is_some_and(|(path, known)| identity(path) == *known)
     }
 
-    /// Whether what was stored is found the next time.
     pub(super) fn check_at_end(&self) -> Result<(), Error> {
         let Some((path, _)) = self.0.first().filter(|_| !self.has_database()) else {
             return Ok(());
@@ -93,11 +92,11 @@ pub(super) fn real_path(path: &Path) -> Result<PathBuf, Error> {
     Ok(folder.join(path.file_name().unwrap_or(path.as_os_str())))
 }
 
-/// Locks the database, and makes it when it is missing. On Linux it is the file itself, so that a
-/// second name or a second mount of it is refused too: this lock (`flock`) and SQLite's own
-/// (`fcntl`) do not see each other there. Elsewhere they do, so a file beside it is locked.
+/// Locks the database, and makes it if it is missing. Linux locks the file itself, so that a second
+/// name or mount of it is refused too: there this lock (`flock`) and SQLite's own (`fcntl`) do not
+/// see each other. Elsewhere they do, so a file beside it is locked.
 ///
-/// The handle must stay open for as long as SQLite has the file open: closing any handle of it
+/// The handle must stay open while SQLite has the file open, because closing any handle of it
 /// releases SQLite's own locks.
 pub(super) fn lock(path: &Path) -> Result<File, Error> {
     let is_itself = cfg!(target_os = "linux");

@@ -9,31 +9,24 @@ use crate::error::Step as _;
 use crate::migrate::{Migrations, Schema, words};
 use crate::{Dialect, Error};
 
-/// Applies what is missing.
-pub(crate) async fn run(migrations: Migrations, database: &Database) -> Result<Schema, Error> {
+/// Says what is missing, and applies it if asked to.
+pub(crate) async fn check(
+    migrations: Migrations,
+    database: &Database,
+    applies: bool,
+) -> Result<Schema, Error> {
     database
         .write(move |connection| {
             let runner = migrations.runner(Dialect::Sqlite);
             let applied = applied(&migrations, &runner, connection)?;
             let before = migrations.compare(&runner, &applied)?;
-            if !before.pending.is_empty() {
+            if applies && !before.pending.is_empty() {
                 runner.run(connection).map_err(|error| {
                     Error::permanent("migrate the database", Kind::FailedPrecondition)
                         .because(words(&error))
                 })?;
             }
             Ok(before)
-        })
-        .await
-}
-
-/// Says what is missing.
-pub(crate) async fn check(migrations: Migrations, database: &Database) -> Result<Schema, Error> {
-    database
-        .write(move |connection| {
-            let runner = migrations.runner(Dialect::Sqlite);
-            let applied = applied(&migrations, &runner, connection)?;
-            migrations.compare(&runner, &applied)
         })
         .await
 }

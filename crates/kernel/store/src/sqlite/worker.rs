@@ -15,8 +15,8 @@ use crate::Error;
 
 /// How many jobs may wait. Callers hold their own data, so this bounds nothing but the list.
 const JOBS_MAX: usize = 1024;
-/// How often a statement is interrupted that keeps the thread from ending: an interrupt that
-/// comes between two statements does nothing.
+/// How often a statement that keeps the thread from ending is interrupted: an interrupt between two
+/// statements does nothing.
 const INTERRUPT_INTERVAL: Duration = Duration::from_millis(50);
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
@@ -32,8 +32,8 @@ pub(super) struct Worker {
 // === impl Worker ===
 
 impl Worker {
-    /// Starts the thread, and waits until its connection is open. `lock` is kept until the
-    /// connection is closed.
+    /// Starts the thread, which keeps `lock` until it has closed its connection, and waits until that
+    /// is open.
     pub(super) async fn start<F>(
         name: &'static str,
         lock: &Arc<File>,
@@ -66,8 +66,7 @@ impl Worker {
         Ok(Self { jobs: Mutex::new(Some(jobs)), interrupt, closed })
     }
 
-    /// Runs a job on the thread. Once it has begun it runs to its end, even when the caller
-    /// stops waiting.
+    /// Runs a job on the thread. Once begun, it runs to its end even if the caller stops waiting.
     pub(super) async fn run<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -75,7 +74,7 @@ impl Worker {
     {
         let (done, result) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
-            // What nobody waits for any more is not begun.
+            // A job whose caller has gone does not begin.
             if !done.is_closed() {
                 let _ = done.send(work(connection));
             }
@@ -94,7 +93,7 @@ impl Worker {
         result.await.map_err(|_| gone("SQLite"))?
     }
 
-    /// Interrupts what runs, until nothing does: it fails, and its transaction is rolled back.
+    /// Interrupts jobs until none runs: they fail, and their transactions are rolled back.
     pub(super) async fn interrupt(&self) {
         let idle = self.run(|_| Ok(()));
         tokio::pin!(idle);

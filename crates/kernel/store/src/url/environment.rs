@@ -41,7 +41,6 @@ pub struct Environment {
 
 impl Environment {
     /// What this process has.
-    #[must_use]
     pub fn of_process() -> Self {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
@@ -49,10 +48,7 @@ impl Environment {
         Self { variables: std::env::vars_os().filter_map(text).collect() }
     }
 
-    /// Adds what the URL leaves out. The notes are for people.
-    ///
-    /// # Errors
-    /// When the hosts have more than one password.
+    /// Adds what the URL leaves out, and notes for people.
     pub(super) fn complete(
         &self,
         parameters: &mut Parameters,
@@ -79,7 +75,7 @@ impl Environment {
         Ok(())
     }
 
-    /// What the password file has for the hosts. Each gets the same one, so none may have another.
+    /// The password file's password for the hosts, which must be the same for all.
     fn password(
         &self,
         path: &Path,
@@ -158,8 +154,8 @@ fn is_open_to_others(_: &fs::Metadata) -> bool {
     false
 }
 
-/// The password of a line `host:port:database:user:password`, if the line is for what is wanted. A
-/// `*` is for everything, and a backslash goes before a colon or a backslash that is meant.
+/// The password of a line `host:port:database:user:password`, if the line is for what is wanted. `*`
+/// matches everything, and a backslash escapes a colon or a backslash.
 fn password_of(line: &str, wanted: [&str; 4]) -> Option<String> {
     if line.starts_with('#') {
         return None;

@@ -13,8 +13,8 @@ use super::InvalidUrl;
 use crate::Dialect;
 use crate::postgres::TlsSettings;
 
-/// Parameters of libpq that are about something that Tally does not have. Any other name is a
-/// setting of the session, and the database knows whether there is such a one.
+/// Parameters of libpq for what Tally does not have. Any other name is a setting of the session,
+/// which the database knows or refuses.
 const UNSUPPORTED: [&str; 24] = [
     "fallback_application_name",
     "gssdelegation",
@@ -42,7 +42,7 @@ const UNSUPPORTED: [&str; 24] = [
     "sslpassword",
 ];
 
-/// Names and values, each with the variable that it comes from, if it is not from the URL.
+/// Names and values, each with its variable if it is not from the URL.
 #[derive(Clone, Default)]
 pub(super) struct Parameters(BTreeMap<String, (String, Option<&'static str>)>);
 
@@ -149,140 +149,89 @@ fn take(
     name: &str,
     value: &str,
 ) -> Result<bool, &'static str> {
-    match name {
-        "user" => {
-            config.user(value);
-        }
-        "password" => {
-            config.password(value);
-        }
-        "dbname" => {
-            config.dbname(value);
-        }
-        "application_name" => {
-            config.application_name(value);
-        }
+    let _: &mut Config = match name {
+        "user" => config.user(value),
+        "password" => config.password(value),
+        "dbname" => config.dbname(value),
+        "application_name" => config.application_name(value),
         // Put together with the settings of the session.
-        "options" | "passfile" => {}
-        "host" => {
-            for host in value.split(',') {
-                if host.is_empty() {
-                    return Err("has an empty host");
-                }
-                config.host(host);
-            }
-        }
-        "hostaddr" => {
-            for address in value.split(',') {
-                let address = address.parse().map_err(|_| "is not an IP address")?;
-                config.hostaddr(address);
-            }
-        }
-        "port" => {
-            for port in value.split(',') {
-                let port = match port {
-                    "" => Some(default_port(dialect)),
-                    port => port.parse().ok().filter(|port| *port > 0),
-                };
-                config.port(port.ok_or("is not a port from 1 to 65535")?);
-            }
-        }
+        "options" | "passfile" => config,
+        "host" if value.split(',').any(str::is_empty) => return Err("has an empty host"),
+        "host" => value.split(',').fold(config, Config::host),
+        "hostaddr" => value.split(',').try_fold(config, |config, address| {
+            let address = address.parse().map_err(|_| "is not an IP address")?;
+            Ok::<_, &str>(config.hostaddr(address))
+        })?,
+        "port" => value.split(',').try_fold(config, |config, port| {
+            let port = match port {
+                "" => Some(default_port(dialect)),
+                port => port.parse().ok().filter(|port| *port > 0),
+            };
+            Ok::<_, &str>(config.port(port.ok_or("is not a port from 1 to 65535")?))
+        })?,
         "client_encoding" if !["auto", "utf8", "utf-8"].contains(&&*value.to_lowercase()) => {
             return Err("is not UTF8, which paths need");
         }
-        "client_encoding" => {}
+        "client_encoding" => config,
         _ => return Ok(take_time(config, name, value)? || take_choice(config, name, value)?),
+    };
+    Ok(true)
+}
+
+/// The same for limits of time, and for what keeps a silent connection alive. 0 is no limit.
+fn take_time(config: &mut Config, name: &str, value: &str) -> Result<bool, &'static str> {
+    let whole = |reason| value.parse::<u64>().map_err(|_| reason);
+    let seconds = || whole("is not a number of seconds").map(Duration::from_secs);
+    match name {
+        "keepalives" => {
+            config.keepalives(whole("is neither 0 nor 1")? != 0);
+        }
+        "keepalives_count" => {
+            let reason = "is not a number of attempts";
+            config.keepalives_retries(u32::try_from(whole(reason)?).map_err(|_| reason)?);
+        }
+        "tcp_user_timeout" => {
+            let limit = Duration::from_millis(whole("is not a number of milliseconds")?);
+            set(config, Config::tcp_user_timeout, limit);
+        }
+        "connect_timeout" => set(config, Config::connect_timeout, seconds()?),
+        "keepalives_idle" => set(config, Config::keepalives_idle, seconds()?),
+        "keepalives_interval" => set(config, Config::keepalives_interval, seconds()?),
+        _ => return Ok(false),
     }
     Ok(true)
 }
 
-/// The same for limits of time, and for what keeps a silent connection alive.
-fn take_time(config: &mut Config, name: &str, value: &str) -> Result<bool, &'static str> {
-    match name {
-        "connect_timeout" => {
-            if let Some(limit) = seconds(value)? {
-                config.connect_timeout(limit);
-            }
-        }
-        "tcp_user_timeout" => {
-            let ms = whole(value, "is not a number of milliseconds")?;
-            if ms > 0 {
-                config.tcp_user_timeout(Duration::from_millis(ms));
-            }
-        }
-        "keepalives" => {
-            let is_on = whole(value, "is neither 0 nor 1")? != 0;
-            config.keepalives(is_on);
-        }
-        "keepalives_idle" => {
-            if let Some(idle) = seconds(value)? {
-                config.keepalives_idle(idle);
-            }
-        }
-        "keepalives_interval" => {
-            if let Some(interval) = seconds(value)? {
-                config.keepalives_interval(interval);
-            }
-        }
-        "keepalives_count" => {
-            let reason = "is not a number of attempts";
-            config.keepalives_retries(u32::try_from(whole(value, reason)?).map_err(|_| reason)?);
-        }
-        _ => return Ok(false),
+fn set(config: &mut Config, setter: fn(&mut Config, Duration) -> &mut Config, limit: Duration) {
+    if !limit.is_zero() {
+        setter(config, limit);
     }
-    Ok(true)
 }
 
 /// The same for parameters that are one of a few words.
 fn take_choice(config: &mut Config, name: &str, value: &str) -> Result<bool, &'static str> {
-    match (name, value) {
-        ("sslnegotiation", "postgres") => {
-            config.ssl_negotiation(SslNegotiation::Postgres);
-        }
-        ("sslnegotiation", "direct") => {
-            config.ssl_negotiation(SslNegotiation::Direct);
-        }
+    let _: &mut Config = match (name, value) {
+        ("sslnegotiation", "postgres") => config.ssl_negotiation(SslNegotiation::Postgres),
+        ("sslnegotiation", "direct") => config.ssl_negotiation(SslNegotiation::Direct),
         ("sslnegotiation", _) => return Err("is neither postgres nor direct"),
-        ("target_session_attrs", "any") => {
-            config.target_session_attrs(TargetSessionAttrs::Any);
-        }
+        ("target_session_attrs", "any") => config.target_session_attrs(TargetSessionAttrs::Any),
         ("target_session_attrs", "read-write" | "primary") => {
-            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite)
         }
         ("target_session_attrs", _) => {
             return Err("is none of any, read-write and primary: Tally writes");
         }
-        ("channel_binding", "disable") => {
-            config.channel_binding(ChannelBinding::Disable);
-        }
-        ("channel_binding", "prefer") => {
-            config.channel_binding(ChannelBinding::Prefer);
-        }
-        ("channel_binding", "require") => {
-            config.channel_binding(ChannelBinding::Require);
-        }
+        ("channel_binding", "disable") => config.channel_binding(ChannelBinding::Disable),
+        ("channel_binding", "prefer") => config.channel_binding(ChannelBinding::Prefer),
+        ("channel_binding", "require") => config.channel_binding(ChannelBinding::Require),
         ("channel_binding", _) => return Err("is none of disable, prefer, require"),
-        ("load_balance_hosts", "disable") => {
-            config.load_balance_hosts(LoadBalanceHosts::Disable);
-        }
-        ("load_balance_hosts", "random") => {
-            config.load_balance_hosts(LoadBalanceHosts::Random);
-        }
+        ("load_balance_hosts", "disable") => config.load_balance_hosts(LoadBalanceHosts::Disable),
+        ("load_balance_hosts", "random") => config.load_balance_hosts(LoadBalanceHosts::Random),
         ("load_balance_hosts", _) => return Err("is neither disable nor random"),
         // By the name of the host, always.
-        ("sslsni", "1") => {}
+        ("sslsni", "1") => config,
         ("sslsni", _) => return Err("is not 1"),
         _ => return Ok(false),
-    }
+    };
     Ok(true)
-}
-
-fn whole(value: &str, reason: &'static str) -> Result<u64, &'static str> {
-    value.parse().map_err(|_| reason)
-}
-
-/// 0 is no limit.
-fn seconds(value: &str) -> Result<Option<Duration>, &'static str> {
-    let seconds = whole(value, "is not a number of seconds")?;
-    Ok((seconds > 0).then(|| Duration::from_secs(seconds)))
 }

@@ -22,15 +22,12 @@ pub struct PostgresUrl {
 // === impl PostgresUrl ===
 
 impl PostgresUrl {
-    /// Which SQL the database understands, as far as the URL says.
-    #[must_use]
+    /// Which SQL the database understands, according to the URL.
     pub fn dialect(&self) -> Dialect {
         self.dialect
     }
 
-    /// Which database it is, as far as the URL says: another number for every other host, port,
-    /// database, user or option. It says nothing of the password.
-    #[must_use]
+    /// A number for the host, port, database, user and options of the URL, without the password.
     pub fn fingerprint(&self) -> u64 {
         use std::hash::{DefaultHasher, Hash as _, Hasher as _};
         let config = &self.config;
@@ -41,14 +38,12 @@ impl PostgresUrl {
         hasher.finish()
     }
 
-    /// What a person should know of what was read besides the URL, such as a file that was ignored.
-    #[must_use]
+    /// Notes for people about what was read besides the URL, such as an ignored file.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
     /// The URL without its parameters and its password.
-    #[must_use]
     pub fn address(&self) -> String {
         let scheme = if self.dialect == Dialect::Cockroach { "cockroachdb" } else { "postgres" };
         let get = |name| self.parameters.get(name);

@@ -17,7 +17,6 @@ pub struct SqliteUrl {
 
 impl SqliteUrl {
     /// The file.
-    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -49,10 +49,10 @@ async fn hanging_commits_do_not_pile_up_and_are_not_ended() {
     cluster.hang_commits().await;
     let insert = "INSERT INTO things VALUES (1)";
     for hanging in 1..=2 {
-        let mut connection = database.writer().await.expect("a connection");
-        let commit = async {
+        let connection = database.writer().await.expect("a connection");
+        let commit = async move {
             if hanging == 1 {
-                let transaction = connection.begin(Isolation::Default).await.expect("begun");
+                let transaction = connection.transaction(Isolation::Default).await.expect("begun");
                 transaction.batch_execute(insert).await.expect("inserted");
                 transaction.commit().await
             } else {
@@ -64,7 +64,6 @@ async fn hanging_commits_do_not_pile_up_and_are_not_ended() {
             done = commit => panic!("{done:?}"),
             () = eventually("the COMMIT hangs", LIMIT, waits) => {}
         }
-        drop(connection);
     }
     let error = database.writer().await.err().expect("both hang");
     assert_eq!(error.outcome(), Outcome::Determinate);

@@ -1,4 +1,4 @@
-//! `tally add`: counting by hand.
+//! `tally add`: counts requests by hand.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -20,10 +20,9 @@ use crate::client::ServerArgs;
 use crate::output::{plural, say, visible};
 use crate::{dates, numbers};
 
-/// How many requests are made at a time.
 const CHUNK_REQUESTS: u32 = 10_000;
 
-/// Seconds since 1970 have so many digits from 1973 on; what has fewer is a year or a typo.
+/// Seconds since 1970 have at least 9 digits from 1973 on; fewer are a year or a typo.
 const SECONDS_DIGITS_MIN: usize = 9;
 
 /// Count requests by hand
@@ -39,7 +38,7 @@ pub(crate) struct AddArgs {
     #[arg(value_parser = methods::parse, allow_negative_numbers = true)]
     method: i32,
 
-    /// The path, as it is to be counted; one that is empty or has more than 2,048 bytes is _other
+    /// The path to count; an empty one or one over 2,048 bytes is counted as _other
     path: String,
 
     /// How many requests
@@ -47,11 +46,11 @@ pub(crate) struct AddArgs {
           value_parser = numbers::within(1, u64::MAX))]
     count: u64,
 
-    /// When, as RFC 3339, seconds since 1970, or a day [default: now]
+    /// When: RFC 3339, seconds since 1970, or a day [default: now]
     #[arg(long, value_name = "TIME", value_parser = parse_at)]
     at: Option<i64>,
 
-    /// How long a server that takes nothing is waited for, in seconds
+    /// How many seconds to wait for a server that accepts nothing
     #[arg(long, value_name = "SECONDS", default_value_t = 10,
           value_parser = numbers::within(1, 86_400_u64))]
     patience: u64,
@@ -74,7 +73,7 @@ pub(crate) async fn run(args: AddArgs, clock: &dyn Clock) -> anyhow::Result<Exit
     let (sender, chunks) = mpsc::channel(1);
     let (_stop, stopped) = watch::channel(false);
     let mut silent = |_: &News| {};
-    // One ends with the other: the sender when nobody takes its chunks any more.
+    // The sender ends once its chunks have no receiver.
     let (outcome, ()) = tokio::join!(
         send_all(producer, chunks, Vec::new(), stopped, patience, &mut silent),
         feed(sender, entry, args.count),
@@ -114,7 +113,7 @@ pub(crate) async fn run(args: AddArgs, clock: &dyn Clock) -> anyhow::Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
-/// Gives the same request many times, in chunks.
+/// Sends the same request many times, in chunks.
 async fn feed(sender: mpsc::Sender<Fed>, mut entry: Entry<'_>, count: u64) {
     let mut left = count;
     while left > 0 {
@@ -130,7 +129,6 @@ async fn feed(sender: mpsc::Sender<Fed>, mut entry: Entry<'_>, count: u64) {
 }
 
 fn parse_at(text: &str) -> Result<i64, String> {
-    // A year is also a number; what has the form of a day is one.
     if text.len() == 10 && text.contains('-') && text.starts_with(|c: char| c.is_ascii_digit()) {
         let midnight = dates::parse_period(text)?.first_at(Timestamp::UNIX_EPOCH).first_day();
         let midnight = midnight.to_zoned(jiff::tz::TimeZone::UTC).map_err(|e| e.to_string())?;
@@ -138,9 +136,11 @@ fn parse_at(text: &str) -> Result<i64, String> {
     }
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if is_number && text.len() < SECONDS_DIGITS_MIN {
-        return Err("as seconds since 1970 that is before March 1973, and hardly meant; write a \
-                    day as 2015-05-17, and a time as 2015-05-17T10:05:03Z"
-            .to_owned());
+        return Err(
+            "as seconds since 1970, that is before March 1973; write a day as 2015-05-17, \
+                    and a time as 2015-05-17T10:05:03Z"
+                .to_owned(),
+        );
     }
     parse_text(text).map_err(|reason| format!("{reason}; write it as 2015-05-17T10:05:03Z"))
 }

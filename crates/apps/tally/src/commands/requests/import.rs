@@ -1,33 +1,30 @@
-//! `tally import`: access logs into a running server, at the server's speed.
+//! `tally import`: sends access logs to a running server, at the server's speed.
 //!
-//! A thread of its own reads and parses (`feed`), in chunks, through a bounded channel to the task
-//! that sends them (`send`).
+//! A thread (`feed`) reads and parses, and passes chunks through a bounded channel to a task
+//! (`send`).
 //!
 //! | file | what it owns |
 //! |---|---|
 //! | `args.rs` | the flags |
-//! | `counted.rs` | files that the server has counted already |
-//! | `counts.rs` | how many lines were what, and why |
+//! | `counted.rs` | files that the server has already counted |
+//! | `counts.rs` | counts lines by kind and reason |
 //! | `dry_run.rs` | `--dry-run`: what would be counted |
-//! | `fake.rs` | a server for the tests |
 //! | `feed.rs` | the thread that turns files into chunks of requests |
-//! | `fingerprint.rs` | what tells one file from another |
-//! | `input.rs` | opening files: what is compressed, or missing |
-//! | `lines.rs` | lines out of bytes, never holding a line over the limit |
+//! | `fingerprint.rs` | identifies a file without reading all of it |
+//! | `input.rs` | opens files, and says why one cannot be read |
+//! | `lines.rs` | cuts bytes into lines of limited length |
 //! | `parse.rs` | a line → an entry: every format |
-//! | `paths.rs` | what paths are counted under: `--collapse-ids`, `--rewrite`, `--path-prefix` |
-//! | `report.rs` | what is said at the end |
-//! | `entries.rs` | entries as they travel from the reader's thread |
-//! | `same.rs` | the same file twice in one command |
-//! | `send.rs` | one acknowledged stream after the other |
+//! | `paths.rs` | maps paths: `--collapse-ids`, `--rewrite`, `--path-prefix` |
+//! | `report.rs` | the lines printed at the end |
+//! | `entries.rs` | packed entries on their way from the reader's thread |
+//! | `same.rs` | finds the same file twice in one command |
+//! | `send.rs` | sends chunks, and knows which lines are counted |
 
 mod args;
 mod counted;
 mod counts;
 mod dry_run;
 pub(super) mod entries;
-#[cfg(test)]
-mod fake;
 pub(super) mod feed;
 mod fingerprint;
 mod input;
@@ -60,12 +57,11 @@ use self::parse::Parser;
 use self::paths::MANY_ENDPOINTS;
 use self::same::Double;
 use self::send::{News, Outcome, UNSETTLED_MAX, send_all};
-use crate::output::{plural, say, thousands, visible, wrong_usage};
+use crate::output::{self, OutputFormat, plural, say, thousands, visible, wrong_usage};
 
-/// How often the bar moves without news.
 const BAR_TICK: Duration = Duration::from_millis(200);
 
-/// The exit code of a program that Ctrl-C ended.
+/// Ended by Ctrl-C.
 const EXIT_INTERRUPTED: u8 = 130;
 
 pub(crate) async fn run(args: ImportArgs, clock: Arc<dyn Clock>) -> anyhow::Result<ExitCode> {
@@ -130,14 +126,13 @@ pub(crate) async fn run(args: ImportArgs, clock: Arc<dyn Clock>) -> anyhow::Resu
         }
     };
     bar.finish_and_clear();
-    // After an early end the thread may wait for input for ever; it ends with the process.
+    // After an early end the thread may wait for input forever; it ends with the process.
     if outcome.stop.is_none() && thread.join().is_err() {
         return Err(anyhow!("the reader's thread panicked; not everything was read"));
     }
     Ok(conclude(&args, &inputs, &outcome, begin.elapsed()))
 }
 
-/// What the reader's thread has to do.
 fn job(
     args: &ImportArgs,
     inputs: Vec<Input>,
@@ -150,7 +145,7 @@ fn job(
     Ok(Job {
         inputs,
         parser,
-        paths: args.paths(),
+        paths: args.paths.clone(),
         from_line: args.from_line,
         malformed,
         many_endpoints: Box::new(move |path| bar.suspend(|| say(many_endpoints(path)))),
@@ -158,7 +153,6 @@ fn job(
     })
 }
 
-/// Reads it all, and prints what would be counted.
 async fn dry_run(args: &ImportArgs, job: Job, bar: &ProgressBar) -> anyhow::Result<ExitCode> {
     let inputs = job.inputs.clone();
     let begin = Instant::now();
@@ -173,7 +167,7 @@ async fn dry_run(args: &ImportArgs, job: Job, bar: &ProgressBar) -> anyhow::Resu
     if thread.join().is_err() {
         return Err(anyhow!("the reader's thread panicked; not everything was read"));
     }
-    counts.print()?;
+    output::written(counts.print(&mut output::stdout(), OutputFormat::or_usual(None)))?;
     let code = conclude(args, &inputs, &outcome, begin.elapsed());
     say(format_args!(
         "{} would be counted; nothing was sent",
@@ -182,7 +176,7 @@ async fn dry_run(args: &ImportArgs, job: Job, bar: &ProgressBar) -> anyhow::Resu
     Ok(code)
 }
 
-/// The file for malformed lines, which must not be read at the same time.
+/// The file for malformed lines, which must not be an input.
 fn keep_in(path: &Path, inputs: &[Input]) -> anyhow::Result<File> {
     let file = File::options().append(true).create(true).open(path);
     let file =
@@ -193,22 +187,19 @@ fn keep_in(path: &Path, inputs: &[Input]) -> anyhow::Result<File> {
         Input::File(path) => path.canonicalize().is_ok_and(|path| path == kept),
     };
     if inputs.iter().any(is_read) {
-        return Err(anyhow!(
-            "{} is to be read, and cannot take the malformed lines",
-            path.display()
-        ));
+        return Err(anyhow!("{} is an input, and cannot take the malformed lines", path.display()));
     }
     Ok(file)
 }
 
-/// Leaves out files that are the same as an earlier one.
+/// Leaves out copies of earlier files.
 fn without_doubles(inputs: Vec<Input>) -> Vec<Input> {
     let doubles = same::doubles(&inputs);
     doubles.iter().for_each(say);
     let mut left: Vec<&Double> = doubles.iter().filter(|double| double.is_whole).collect();
     let mut seen = Vec::new();
     for input in inputs {
-        // The first one of a name that comes twice stays.
+        // Of a name that occurs twice, the first stays.
         let at = left.iter().position(|double| double.input == input && seen.contains(&double.of));
         match at {
             Some(at) => drop(left.remove(at)),
@@ -221,14 +212,14 @@ fn without_doubles(inputs: Vec<Input>) -> Vec<Input> {
 fn many_endpoints(path: &str) -> String {
     let many = thousands(MANY_ENDPOINTS);
     format!(
-        "warning: about {many} different endpoints so far, the last one is {}; a server tells \
-         100,000 apart unless it is set otherwise, and counts the rest under _other. --dry-run \
-         shows them, --collapse-ids, --rewrite and --path-prefix make them fewer",
+        "warning: about {many} different endpoints so far, the last one is {}; by default a server \
+         tells 100,000 apart and counts the rest under _other. --dry-run shows them; --collapse-ids, \
+         --rewrite and --path-prefix make them fewer",
         visible(path)
     )
 }
 
-/// Says how it went, and whether that is a success.
+/// Prints the report, and returns whether the import succeeded.
 fn conclude(args: &ImportArgs, inputs: &[Input], outcome: &Outcome, elapsed: Duration) -> ExitCode {
     let report = report::Report { args, inputs, outcome };
     for line in report.lines(elapsed) {
@@ -262,8 +253,8 @@ fn inputs(files: &[PathBuf]) -> Result<Vec<Input>, String> {
     Ok(inputs)
 }
 
-/// A bar over the bytes of all files, or a spinner when a size is not known. It draws on
-/// stderr, and only if that is a terminal.
+/// A bar over the bytes of all files, or a spinner if a size is unknown; it draws on stderr, and only
+/// on a terminal.
 fn bar(inputs: &[Input]) -> ProgressBar {
     let bytes = inputs.iter().map(Input::bytes).sum::<Option<u64>>();
     let template = match bytes {

@@ -1,4 +1,4 @@
-//! `tally import-count`: import the tables of the Go server of `count.v1`.
+//! `tally import-count`: imports the tables of the Go server of `count.v1`.
 
 use std::process::ExitCode;
 
@@ -15,8 +15,8 @@ use crate::settings::{
 
 /// Import what the Go server of count.v1 has counted: its methods, requests and daily totals
 ///
-/// It works on the databases themselves and needs no server. What was imported before is not
-/// imported again. The Go server's tables stay as they are.
+/// It works on the databases and needs no server. Nothing is imported twice, and the Go server's
+/// tables stay unchanged.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ImportCountArgs {
     #[command(flatten)]
@@ -28,24 +28,22 @@ pub(crate) struct ImportCountArgs {
     #[command(flatten)]
     log: LogArgs,
 
-    /// The Go server's Postgres, if it is not the same database: its DB_URL
+    /// The Go server's DB_URL, unless its Postgres is the same database
     #[arg(long, value_name = "URL")]
     from: Option<Given<DatabaseUrl>>,
 
-    /// What its tables are called in the notes of what was imported, if tables of another database
-    /// were imported before
+    /// A name for its tables in the record of imports, if another database was imported before
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
 
-    /// Change nothing: say what would be imported
+    /// Change nothing; print what would be imported
     #[arg(long)]
     dry_run: bool,
 }
 
-/// A dry run changes nothing, so it makes no tables either.
+/// A dry run creates no tables either.
 const NO_TABLES: &str = "Tally's tables are missing or older: run `tally migrate` first";
 
-/// Imports the tables.
 pub(crate) async fn run(args: ImportCountArgs) -> anyhow::Result<ExitCode> {
     let (settings, log, from, how) = match args.check() {
         Ok(checked) => checked,
@@ -71,7 +69,6 @@ pub(crate) async fn run(args: ImportCountArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The tables must be there.
 async fn prepare(database: &Database, is_dry: bool) -> anyhow::Result<()> {
     let sets = Sets::of([&DOMAIN]);
     if !is_dry {
@@ -100,32 +97,27 @@ fn report(imported: &Imported, is_dry: bool) {
             thousands(imported.requests),
         ));
     }
-    if imported.before > 0 {
-        say(format_args!("{} were imported before", thousands(imported.before)));
-    }
-    if imported.missing > 0 {
-        say(format_args!(
-            "{} that were imported before are not in the tables any more; they stay counted",
-            thousands(imported.missing)
-        ));
+    for (number, is_or_are) in [
+        (imported.before, "were imported before"),
+        (
+            imported.missing,
+            "that were imported before are not in the tables any more; they stay counted",
+        ),
+        (
+            imported.clamped,
+            "are outside the years 1 to 9999, and counted on the first or the last day",
+        ),
+        (imported.endless, "are at an infinite time, and not counted"),
+    ] {
+        if number > 0 {
+            say(format_args!("{} {is_or_are}", thousands(number)));
+        }
     }
     if imported.other > 0 {
         say(format_args!(
             "{} are counted under the path _other: their paths are empty or too long, or there are \
              more endpoints than --requests-endpoints-max",
             plural(imported.other, "endpoint")
-        ));
-    }
-    if imported.clamped > 0 {
-        say(format_args!(
-            "{} are outside of the years 1 to 9999, and counted on the first or the last day",
-            thousands(imported.clamped)
-        ));
-    }
-    if imported.endless > 0 {
-        say(format_args!(
-            "{} are at an infinite time, and not counted",
-            thousands(imported.endless)
         ));
     }
     if !matches!(&*imported.time_zone, "UTC" | "Etc/UTC" | "GMT" | "Etc/GMT") {
@@ -140,7 +132,7 @@ fn report(imported: &Imported, is_dry: bool) {
 // === impl ImportCountArgs ===
 
 impl ImportCountArgs {
-    /// The settings, the Go server's database if it is another one, and how it is imported.
+    /// The settings, the Go server's database if it is another one, and how to import it.
     fn check(
         &self,
     ) -> Result<(DatabaseSettings, LogSettings, Option<DatabaseUrl>, ImportCount), Invalid> {

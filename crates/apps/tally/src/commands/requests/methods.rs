@@ -1,4 +1,4 @@
-//! Methods as people write them and read them.
+//! Methods as people write and read them.
 
 use std::borrow::Cow;
 
@@ -7,29 +7,13 @@ use tally_proto::methods;
 pub(crate) use tally_proto::methods::number_of_token;
 
 /// Whether these bytes can be a method: an HTTP token (RFC 9110, 5.6.2) with a letter in it,
-/// since log formats write `-` for a method that is not known.
+/// because log formats write `-` for an unknown method.
 pub(crate) fn is_token(bytes: &[u8]) -> bool {
-    let mut letter = false;
-    for &byte in bytes {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' => letter = true,
-            b'0'..=b'9'
-            | b'!'
-            | b'#'..=b'\''
-            | b'*'
-            | b'+'
-            | b'-'
-            | b'.'
-            | b'^'..=b'`'
-            | b'|'
-            | b'~' => {}
-            _ => return false,
-        }
-    }
-    letter
+    let is_char = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    bytes.iter().all(is_char) && bytes.iter().any(u8::is_ascii_alphabetic)
 }
 
-/// Reads a method argument: a name in any case, or a number.
+/// Reads a name in any case, or a number.
 pub(crate) fn parse(text: &str) -> Result<i32, String> {
     if let Ok(number) = text.parse::<i32>() {
         return Ok(number);
@@ -47,7 +31,7 @@ pub(crate) fn parse(text: &str) -> Result<i32, String> {
     }
 }
 
-/// The name of a method: `UNSPECIFIED` for 0, and the number itself where it has no name.
+/// The name of a method; `UNSPECIFIED` for 0, and the number if it has no name.
 pub(crate) fn name(number: i32) -> Cow<'static, str> {
     match methods::name(number) {
         _ if number == Method::Unspecified as i32 => Cow::Borrowed("UNSPECIFIED"),

@@ -1,4 +1,4 @@
-//! `tally producers`: who counts here, how far each has come, and what it dropped.
+//! `tally producers`: which clients count here, their last batch, and their drops.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -12,24 +12,23 @@ use tally_proto::tally::requests::v1::{ClearSetbacksRequest, ListProducersReques
 
 use super::setbacks;
 use crate::client::{ServerArgs, describe};
-use crate::output::json::{Array, quoted};
-use crate::output::table::{self, Align};
-use crate::output::{self, OutputFormat, csv, plural, say, thousands, visible};
+use crate::output::table::Align;
+use crate::output::{self, Cell, OutputFormat, plural, say, visible};
 
-/// List the clients that count by the exactly-once protocol
+/// List the clients that use the exactly-once protocol
 ///
-/// Each is a producer: it numbers its batches 1, 2, 3 ..., and the server keeps the last number
-/// that is stored. Those that were seen last come first. `dropped` are requests that a client
-/// gave up on purpose, and reported: the totals of their days are short by that many.
+/// Each is a producer: it numbers its batches 1, 2, 3 ..., and the server keeps the last stored
+/// number. The last seen come first. `dropped` are requests that a client gave up and reported: the
+/// totals of their days are short by that many.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct ProducersArgs {
-    /// Also the insert workers of servers, which store what comes by count.v1
+    /// Include the servers' insert workers, which store requests sent by count.v1
     #[arg(long)]
     workers: bool,
 
-    /// Clear the setbacks of the producer with this ID or of all, once you know why acknowledged
-    /// batches are missing: totals of their days are then as complete as before
+    /// Clear the setbacks of this producer or of all, once you know why acknowledged batches are
+    /// missing: the totals of their days count as complete again
     #[arg(long, value_name = "ID|all", conflicts_with_all = ["workers", "format"])]
     clear_setback: Option<String>,
 
@@ -45,8 +44,7 @@ pub(crate) async fn run(args: ProducersArgs) -> anyhow::Result<ExitCode> {
     if let Some(of) = &args.clear_setback {
         return clear(of, &args.server).await;
     }
-    let usual = if output::stdout_is_terminal() { OutputFormat::Table } else { OutputFormat::Csv };
-    let format = args.format.unwrap_or(usual);
+    let format = OutputFormat::or_usual(args.format);
     let mut client = args.server.requests().await?;
     let failed = |status| anyhow!("cannot list the producers: {}", describe(&status));
     let request = ListProducersRequest { with_workers: args.workers };
@@ -57,12 +55,11 @@ pub(crate) async fn run(args: ProducersArgs) -> anyhow::Result<ExitCode> {
         producers.extend(part.producers);
         setbacks.extend(part.setbacks);
     }
-    let columns = output::terminal_columns();
-    output::written(print(&mut output::stdout(), format, columns, &producers))?;
+    output::written(print(&mut output::stdout(), format, &producers))?;
     if producers.is_empty() && setbacks.is_empty() {
         say(
-            "no producer is known at present; those that are done are forgotten, and clients that \
-             use count.v1 are not listed",
+            "no producers are known; finished ones are forgotten, and clients that use count.v1 are \
+             not listed",
         );
     } else if format == OutputFormat::Table && !producers.is_empty() {
         let dropped: i128 = producers.iter().map(|one| i128::from(one.dropped)).sum();
@@ -80,7 +77,6 @@ pub(crate) async fn run(args: ProducersArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Clears what a person has seen to.
 async fn clear(of: &str, server: &ServerArgs) -> anyhow::Result<ExitCode> {
     let short_id = of.to_ascii_lowercase();
     let answer = server.requests().await?.clear_setbacks(ClearSetbacksRequest { short_id }).await;
@@ -96,83 +92,39 @@ async fn clear(of: &str, server: &ServerArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(
-    out: &mut impl Write,
-    format: OutputFormat,
-    terminal: Option<usize>,
-    producers: &[Producer],
-) -> io::Result<()> {
-    match format {
-        OutputFormat::Csv => print_csv(out, producers)?,
-        OutputFormat::Json => print_json(out, producers)?,
-        OutputFormat::Table if producers.is_empty() => {}
-        OutputFormat::Table => print_table(out, terminal, producers)?,
-    }
-    out.flush()
-}
-
-fn print_csv(out: &mut impl Write, producers: &[Producer]) -> io::Result<()> {
-    out.write_all(b"id,name,kind,sequence,last_seen,accepted,dropped\n")?;
-    producers.iter().try_for_each(|one| {
-        let (id, name) = (csv::quoted(&one.short_id), csv::quoted(&one.name));
-        let Producer { sequence, accepted, dropped, .. } = one;
-        writeln!(out, "{id},{name},{},{sequence},{},{accepted},{dropped}", kind(one), seen(one))
-    })
-}
-
-fn print_json(out: &mut impl Write, producers: &[Producer]) -> io::Result<()> {
-    let mut array = Array::new();
-    for one in producers {
-        array.next(out)?;
-        let (id, name, kind) = (quoted(&one.short_id), quoted(&one.name), kind(one));
-        let seen = one.last_seen.map_or_else(|| "null".to_owned(), |_| quoted(&seen(one)));
-        let Producer { sequence, accepted, dropped, .. } = one;
-        write!(
-            out,
-            "{{\"id\":{id},\"name\":{name},\"kind\":\"{kind}\",\"sequence\":{sequence},\
-             \"last_seen\":{seen},\"accepted\":{accepted},\"dropped\":{dropped}}}"
-        )?;
-    }
-    array.end(out)
-}
-
-fn print_table(
-    out: &mut impl Write,
-    terminal: Option<usize>,
-    producers: &[Producer],
-) -> io::Result<()> {
-    let columns = [
+fn print(out: &mut impl Write, format: OutputFormat, producers: &[Producer]) -> io::Result<()> {
+    let is_table = format == OutputFormat::Table;
+    let mut columns = [
         ("id", Align::Left),
+        ("name", Align::Shorten),
         ("kind", Align::Left),
         ("sequence", Align::Right),
-        ("last seen", Align::Left),
+        (if is_table { "last seen" } else { "last_seen" }, Align::Left),
         ("accepted", Align::Right),
         ("dropped", Align::Right),
-        ("name", Align::Shorten),
     ];
+    // Names, which may be long, are last in a table.
+    let name_last = usize::from(is_table);
+    columns[1..].rotate_left(name_last);
     let rows = producers.iter().map(|one| {
-        [
-            visible(&one.short_id),
-            Cow::Borrowed(kind(one)),
-            Cow::Owned(thousands(one.sequence)),
-            Cow::Owned(seen(one)),
-            Cow::Owned(thousands(one.accepted)),
-            Cow::Owned(thousands(one.dropped)),
-            visible(&one.name),
-        ]
+        let mut cells = [
+            Cell::Text(Cow::Borrowed(&one.short_id)),
+            Cell::Text(Cow::Borrowed(&one.name)),
+            Cell::Text(Cow::Borrowed(if one.is_worker { "worker" } else { "client" })),
+            Cell::Number(one.sequence.into()),
+            seen(one).map_or(Cell::Unknown, |seen| Cell::Text(Cow::Owned(seen))),
+            Cell::Number(one.accepted.into()),
+            Cell::Number(one.dropped.into()),
+        ];
+        cells[1..].rotate_left(name_last);
+        cells
     });
-    table::write(out, terminal, columns, rows)
+    output::print(out, format, columns, rows)
 }
 
-fn kind(producer: &Producer) -> &'static str {
-    if producer.is_worker { "worker" } else { "client" }
-}
-
-/// To the second, in UTC; empty if the server does not say.
-fn seen(producer: &Producer) -> String {
-    let seconds = producer.last_seen.map(|at| at.seconds);
-    let time = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());
-    time.map(|time| time.to_string()).unwrap_or_default()
+/// In UTC, to the second.
+fn seen(producer: &Producer) -> Option<String> {
+    Some(Timestamp::from_second(producer.last_seen?.seconds).ok()?.to_string())
 }
 
 #[cfg(test)]
@@ -198,7 +150,7 @@ mod tests {
 
     fn printed(format: OutputFormat, producers: &[Producer]) -> String {
         let mut out = Vec::new();
-        print(&mut out, format, None, producers).expect("written");
+        print(&mut out, format, producers).expect("written");
         String::from_utf8(out).expect("text")
     }
 

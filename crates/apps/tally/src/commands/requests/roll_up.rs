@@ -1,4 +1,4 @@
-//! `tally roll-up`: what a timer calls once a day.
+//! `tally roll-up`, which a timer calls once a day.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -14,14 +14,12 @@ use tonic::Status;
 
 use crate::client::{ServerArgs, describe};
 use crate::dates::{self, RangeArg};
-use crate::output::json::Array;
-use crate::output::table::{self, Align};
-use crate::output::{self, OutputFormat, plural, say, thousands, wrong_usage};
+use crate::output::table::Align;
+use crate::output::{self, Cell, OutputFormat, plural, say, wrong_usage};
 
 /// Roll days up into totals, and prune their requests
 ///
-/// Doing it again is harmless: it adds what came late. A day that has not ended may be rolled
-/// up too.
+/// Repeating it is harmless and adds late requests. A day that has not ended may be rolled up too.
 ///
 /// Examples:
 ///   tally roll-up                         yesterday (UTC)
@@ -32,7 +30,7 @@ use crate::output::{self, OutputFormat, plural, say, thousands, wrong_usage};
 #[command(verbatim_doc_comment)]
 pub(crate) struct RollUpArgs {
     /// A day, a month, a year, today, yesterday, this-week, last-week (also -month and -year), the
-    /// last days as in 7d, or two of them with `..` between; all in UTC
+    /// last days as in 7d, or a range of two with `..`; all in UTC
     #[arg(default_value = "yesterday", value_parser = dates::parse_range)]
     period: RangeArg,
 
@@ -44,7 +42,6 @@ pub(crate) struct RollUpArgs {
     server: ServerArgs,
 }
 
-/// What a day was rolled up to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct DaySum {
     day: Day,
@@ -54,6 +51,7 @@ struct DaySum {
 
 pub(crate) async fn run(args: RollUpArgs, clock: &dyn Clock) -> anyhow::Result<ExitCode> {
     let (first, last) = args.period.at(clock.now());
+    let (first, last) = (first.first_day(), last.last_day());
     if last < first {
         return Ok(wrong_usage(format_args!(
             "the range ends on {last}, before it begins on {first}"
@@ -68,7 +66,7 @@ pub(crate) async fn run(args: RollUpArgs, clock: &dyn Clock) -> anyhow::Result<E
             Err(status) if is_too_large(&status) => {
                 is_listed = false;
                 say(format_args!(
-                    "rolled up {period}; its totals are too many to be listed here: use tally totals"
+                    "rolled up {period}, but it has too many totals to list here: use tally totals"
                 ));
             }
             Err(status) => {
@@ -78,10 +76,8 @@ pub(crate) async fn run(args: RollUpArgs, clock: &dyn Clock) -> anyhow::Result<E
             }
         }
     }
-    let mut out = output::stdout();
-    let usual = if output::stdout_is_terminal() { OutputFormat::Table } else { OutputFormat::Csv };
-    let format = args.format.unwrap_or(usual);
-    output::written(print(&mut out, &days, format).and_then(|()| out.flush()))?;
+    let format = OutputFormat::or_usual(args.format);
+    output::written(print(&mut output::stdout(), &days, format))?;
     let requests = days.iter().map(|day| i128::from(day.requests)).sum::<i128>();
     if days.is_empty() && !is_listed {
         return Ok(ExitCode::SUCCESS);
@@ -90,13 +86,13 @@ pub(crate) async fn run(args: RollUpArgs, clock: &dyn Clock) -> anyhow::Result<E
         say(format_args!("rolled up nothing: no requests from {first} to {last} (UTC)"));
     } else {
         let (days, requests) = (plural(days.len() as u64, "day"), plural(requests, "request"));
-        // The answer has whole totals, and not how much of them is new.
+        // The answer has whole totals; how much of them is new is unknown.
         say(format_args!("{days} rolled up, with {requests} in all"));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whether the roll-up is done, and only its answer is not to be had.
+/// Whether the roll-up is done and only its answer is too large.
 fn is_too_large(status: &Status) -> bool {
     wire::trailer(status, wire::REASON_TRAILER) == Some(wire::reason::ANSWER_TOO_LARGE)
 }
@@ -120,33 +116,15 @@ fn add_days(days: &mut Vec<DaySum>, counts: &[MethodCount]) -> anyhow::Result<()
 }
 
 fn print(out: &mut impl Write, days: &[DaySum], format: OutputFormat) -> io::Result<()> {
-    match format {
-        OutputFormat::Table if days.is_empty() => Ok(()),
-        OutputFormat::Table => {
-            let columns =
-                [("day", Align::Left), ("requests", Align::Right), ("endpoints", Align::Right)];
-            let number = |number: i64| Cow::Owned(thousands(number));
-            let rows = days.iter().map(|sum| {
-                [Cow::Owned(sum.day.to_string()), number(sum.requests), number(sum.endpoints)]
-            });
-            table::write(out, None, columns, rows)
-        }
-        OutputFormat::Csv => {
-            out.write_all(b"day,requests,endpoints\n")?;
-            days.iter().try_for_each(|DaySum { day, requests, endpoints }| {
-                writeln!(out, "{day},{requests},{endpoints}")
-            })
-        }
-        OutputFormat::Json => {
-            let mut array = Array::new();
-            for DaySum { day, requests, endpoints } in days {
-                array.next(out)?;
-                let (day, requests) = (format_args!("\"day\":\"{day}\""), requests);
-                write!(out, "{{{day},\"requests\":{requests},\"endpoints\":{endpoints}}}")?;
-            }
-            array.end(out)
-        }
-    }
+    let columns = [("day", Align::Left), ("requests", Align::Right), ("endpoints", Align::Right)];
+    let rows = days.iter().map(|sum| {
+        [
+            Cell::Text(Cow::Owned(sum.day.to_string())),
+            Cell::Number(sum.requests.into()),
+            Cell::Number(sum.endpoints.into()),
+        ]
+    });
+    output::print(out, format, columns, rows)
 }
 
 #[cfg(test)]

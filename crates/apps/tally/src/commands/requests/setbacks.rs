@@ -1,4 +1,4 @@
-//! What `tally totals` and `tally producers` say of acknowledged batches that are missing.
+//! How `tally totals` and `tally producers` report missing acknowledged batches.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -7,7 +7,7 @@ use tally_proto::tally::producers::v1::Setback;
 
 use crate::output::{plural, thousands, visible};
 
-/// All of them in one line; nothing if nothing is missing.
+/// All of them in one line.
 pub(super) fn summary(setbacks: &[Setback]) -> Option<String> {
     let noticed = setbacks.iter().filter_map(|one| day(one.noticed_at)).max();
     let since = setbacks.iter().filter_map(|one| day(one.since)).min();
@@ -23,7 +23,7 @@ pub(super) fn summary(setbacks: &[Setback]) -> Option<String> {
     })
 }
 
-/// One line for each.
+/// One of them.
 pub(super) fn line(setback: &Setback) -> String {
     let Setback { short_id, name, batches, producers, .. } = setback;
     let missing = missing((*batches).into(), (*producers).into(), day(setback.since));

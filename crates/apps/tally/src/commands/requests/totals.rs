@@ -33,15 +33,15 @@ use crate::output::{self, OutputFormat, plural, say, thousands, visible, wrong_u
 #[command(verbatim_doc_comment)]
 pub(crate) struct TotalsArgs {
     /// A day, a month, a year, today, yesterday, this-week, last-week (also -month and -year), the
-    /// last days as in 7d (today included), or two of them with `..` between [default: everything]
+    /// last days as in 7d (today included), or a range of two with `..` [default: everything]
     #[arg(value_parser = dates::parse_range, conflicts_with_all = ["from", "to"])]
     period: Option<RangeArg>,
 
-    /// The first day; of a longer period, its first day [default: the beginning]
+    /// The first day, or the period that it begins [default: the beginning]
     #[arg(long, value_name = "PERIOD", value_parser = dates::parse_period)]
     from: Option<PeriodArg>,
 
-    /// The last day, which is included; of a longer period, its last day [default: no end]
+    /// The last day, inclusive, or the period that it ends [default: no end]
     #[arg(long, value_name = "PERIOD", value_parser = dates::parse_period)]
     to: Option<PeriodArg>,
 
@@ -49,7 +49,7 @@ pub(crate) struct TotalsArgs {
     #[arg(long, value_enum, default_value_t = By::Day)]
     by: By,
 
-    /// One number for each period, over all endpoints that are asked for
+    /// One number per period, over all matching endpoints
     #[arg(long)]
     sum: bool,
 
@@ -57,11 +57,11 @@ pub(crate) struct TotalsArgs {
     #[arg(long, value_parser = methods::parse, allow_negative_numbers = true)]
     method: Option<i32>,
 
-    /// Only this path; can be given several times
+    /// Only this path; repeatable
     #[arg(long)]
     path: Vec<String>,
 
-    /// Only paths that begin with this
+    /// Only paths with this prefix
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
     path_prefix: String,
 
@@ -69,7 +69,7 @@ pub(crate) struct TotalsArgs {
     #[arg(long)]
     live: bool,
 
-    /// In which order
+    /// The order of the lines
     #[arg(long, value_enum, default_value_t = Sort::Path)]
     sort: Sort,
 
@@ -81,7 +81,7 @@ pub(crate) struct TotalsArgs {
     #[arg(long, value_enum)]
     format: Option<OutputFormat>,
 
-    /// Say nothing on stderr but errors
+    /// Print only errors on stderr
     #[arg(long, short)]
     quiet: bool,
 
@@ -89,7 +89,6 @@ pub(crate) struct TotalsArgs {
     server: ServerArgs,
 }
 
-/// What totals are summed by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum By {
     /// Each UTC day
@@ -102,7 +101,6 @@ enum By {
     Whole,
 }
 
-/// In which order totals are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Sort {
     /// By date, path and method
@@ -113,7 +111,7 @@ enum Sort {
 
 pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<ExitCode> {
     let now = clock.now();
-    let (from, to) = match args.period.map(|range| range.periods_at(now)) {
+    let (from, to) = match args.period.map(|range| range.at(now)) {
         Some((first, last)) => (Some(first), Some(last)),
         None => (args.from.map(|from| from.first_at(now)), args.to.map(|to| to.last_at(now))),
     };
@@ -125,9 +123,7 @@ pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<E
             None => format!("--to {to} is before --from {from}"),
         }));
     }
-    let terminal = output::terminal_columns();
-    let usual = if terminal.is_some() { OutputFormat::Table } else { OutputFormat::Csv };
-    let format = args.format.unwrap_or(usual);
+    let format = OutputFormat::or_usual(args.format);
     let mut client = args.server.requests().await?;
     let failed = |status| anyhow!("cannot read the totals: {}", describe(&status));
     let asking = client.query_totals(args.request(from, to));
@@ -135,7 +131,7 @@ pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<E
     let mut answer = answer.map_err(failed)?.into_inner();
     let how = How {
         format,
-        terminal_columns: terminal,
+        terminal_columns: output::terminal_columns(),
         is_sum: args.sum,
         is_largest_first: args.sort == Sort::Count,
     };
@@ -196,7 +192,8 @@ impl TotalsArgs {
         }
     }
 
-    /// What a part of the answer shows that the server does not know: it comes after so many totals.
+    /// The flag that the server ignores, judged by a part of its answer and the number of totals
+    /// before it.
     fn ignored_by(&self, part: &QueryTotalsResponse, before: u64) -> Option<&'static str> {
         let is_asked_for = |path| self.path.is_empty() || self.path.contains(path);
         if !part.endpoints.iter().all(|endpoint| is_asked_for(&endpoint.path)) {
@@ -207,7 +204,6 @@ impl TotalsArgs {
         self.limit.is_some_and(is_more).then_some("--limit")
     }
 
-    /// Says how much it is, and what is missing.
     fn say_what_it_is(
         &self,
         format: OutputFormat,
@@ -235,7 +231,6 @@ impl TotalsArgs {
             let more = match (self.live, is_complete) {
                 (true, true) => "; complete: no drops are known",
                 (true, false) => "",
-                // What came since the roll-up is not among them.
                 (false, _) => ", rolled up; --live adds later ones",
             };
             say(format_args!("{}{more}", self.how_much(printed, omitted)));

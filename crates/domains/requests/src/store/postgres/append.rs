@@ -56,18 +56,17 @@ pub(crate) async fn append(
     batch: &Batch<'_, Parcel<Rows>>,
     names: &Names,
 ) -> Result<Appended, WriteError> {
-    let mut connection = database.writer().await?;
+    let connection = database.writer().await?;
     if database.writers_made() != names.state {
         connection.release();
         return Ok(Appended::Stale);
     }
     let mut table = RowTable { names, moved: HashMap::new(), way: way(database) };
-    let appended = postgres::append(&mut connection, batch, &mut table).await;
+    let appended = postgres::append(connection, batch, &mut table).await;
     let fates = appended.map_err(|error| match error {
         WriteError::Failed(error) if was_just_made(&error) => error.that_passes().into(),
         error => error,
     })?;
-    connection.release();
     Ok(Appended::Stored { fates, moved: table.moved })
 }
 
@@ -79,7 +78,7 @@ pub(crate) async fn try_write(database: &Database) -> Result<()> {
 }
 
 /// Stores rows by COPY.
-pub(super) async fn copy_rows(transaction: &Transaction<'_>, chunks: &[Rows]) -> Result<()> {
+pub(super) async fn copy_rows(transaction: &Transaction, chunks: &[Rows]) -> Result<()> {
     let step = "copy rows";
     let copy = transaction.copy_in::<_, Bytes>(include_str!("append_copy.sql")).await.step(step)?;
     pin_mut!(copy);
@@ -116,7 +115,7 @@ impl Table for RowTable<'_> {
         self.way.copy_rows_min.is_some_and(|min| rows >= min)
     }
 
-    async fn copy(&self, transaction: &Transaction<'_>, content: &[Rows]) -> Result<()> {
+    async fn copy(&self, transaction: &Transaction, content: &[Rows]) -> Result<()> {
         copy_rows(transaction, content).await
     }
 
@@ -124,7 +123,7 @@ impl Table for RowTable<'_> {
         !self.names.new.is_empty()
     }
 
-    async fn store_more(&mut self, transaction: &Transaction<'_>) -> Result<()> {
+    async fn store_more(&mut self, transaction: &Transaction) -> Result<()> {
         self.moved = endpoints::add(transaction, &self.names.new).await?;
         Ok(())
     }

@@ -55,7 +55,7 @@ pub(super) async fn read(
 /// Adds names, and returns those that the database has under another id. They are sorted by id, so
 /// that two servers that add the same names do not deadlock.
 pub(crate) async fn add(
-    transaction: &Transaction<'_>,
+    transaction: &Transaction,
     names: &[Arc<Named>],
 ) -> Result<HashMap<EndpointId, EndpointId>> {
     let step = "add endpoints";

@@ -11,7 +11,7 @@ use crate::counted::{CountedFile, REMEMBERED_MAX};
 use crate::rows::Micros;
 
 /// Remembers files.
-pub(crate) async fn note(transaction: &Transaction<'_>, files: &[CountedFile]) -> Result<()> {
+pub(crate) async fn note(transaction: &Transaction, files: &[CountedFile]) -> Result<()> {
     if files.is_empty() {
         return Ok(());
     }

@@ -67,7 +67,7 @@ pub(crate) async fn import_count(database: &Database, mut tables: CountTables) -
         transaction.commit().await?;
         faults::point("import_count.committed").await;
     } else {
-        transaction.rollback().await?;
+        transaction.rollback().await?.release();
     }
     Ok(tables.settling.imported)
 }
@@ -88,11 +88,7 @@ async fn name(
 }
 
 /// How many of each were imported before.
-async fn imported(
-    transaction: &Transaction<'_>,
-    source: &str,
-    counts: &[Count],
-) -> Result<Vec<i64>> {
+async fn imported(transaction: &Transaction, source: &str, counts: &[Count]) -> Result<Vec<i64>> {
     let step = "read what was imported before";
     let days: Vec<Option<i32>> = counts.iter().map(|count| count.day).collect();
     let methods: Vec<i64> = counts.iter().map(|count| i64::from(count.method)).collect();
@@ -102,7 +98,7 @@ async fn imported(
 }
 
 /// Adds to the totals.
-async fn add(transaction: &Transaction<'_>, tables: &CountTables) -> Result<()> {
+async fn add(transaction: &Transaction, tables: &CountTables) -> Result<()> {
     let step = "add to the totals";
     let totals = &tables.settling.totals;
     let days: Vec<i32> = totals.keys().map(|(day, _)| day.0).collect();
@@ -118,7 +114,7 @@ async fn add(transaction: &Transaction<'_>, tables: &CountTables) -> Result<()> 
 }
 
 /// Notes what was imported.
-async fn note(transaction: &Transaction<'_>, of: &Imported, new: &[Noted]) -> Result<()> {
+async fn note(transaction: &Transaction, of: &Imported, new: &[Noted]) -> Result<()> {
     let step = "note what was imported";
     let days: Vec<i32> = new.iter().map(|one| one.day).collect();
     let methods: Vec<i64> = new.iter().map(|one| i64::from(one.method)).collect();

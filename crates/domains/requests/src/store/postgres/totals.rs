@@ -47,7 +47,7 @@ async fn once(database: &Database, query: &Query) -> Result<Totals> {
 }
 
 /// The endpoints that the filter lets through, if there is one.
-async fn filtered(transaction: &Transaction<'_>, query: &Query) -> Result<Option<Vec<EndpointId>>> {
+async fn filtered(transaction: &Transaction, query: &Query) -> Result<Option<Vec<EndpointId>>> {
     let filter = &query.filter;
     if filter.is_empty() {
         return Ok(None);
@@ -60,7 +60,7 @@ async fn filtered(transaction: &Transaction<'_>, query: &Query) -> Result<Option
 
 /// Adds what is rolled up. Postgres sums longer periods itself, which saves sending every day.
 async fn rolled_up(
-    transaction: &Transaction<'_>,
+    transaction: &Transaction,
     query: &Query,
     ids: Option<Vec<EndpointId>>,
     collector: &mut Collector,
@@ -92,7 +92,7 @@ fn periods(days: DayRange, granularity: Granularity) -> (Vec<i32>, Vec<i32>) {
 
 /// Runs a query whose rows are a day, an endpoint and a count.
 async fn collect(
-    transaction: &Transaction<'_>,
+    transaction: &Transaction,
     sql: &'static str,
     values: &[&(dyn ToSql + Sync)],
     collector: &mut Collector,

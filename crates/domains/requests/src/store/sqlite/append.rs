@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use rusqlite::{Connection, Transaction};
 use tally_ingest::{Batch, WriteError};
 use tally_producers::{Parcel, append};
-use tally_runtime::faults;
 use tally_store::error::Step as _;
 
 use super::super::{Appended, Names, Result};
@@ -26,23 +25,19 @@ pub(crate) struct State {
 const INSERT_ROWS: [usize; 3] = [100, 10, 1];
 
 pub(crate) fn append(
-    connection: &mut Connection,
+    transaction: &Transaction<'_>,
     batch: &Batch<'_, Parcel<Rows>>,
     names: &Names,
     state: &State,
 ) -> Result<Appended, WriteError> {
-    let transaction = begin(connection)?;
-    if state.look(&transaction)? != names.state {
+    if state.look(transaction)? != names.state {
         return Ok(Appended::Stale);
     }
-    let moved = endpoints::add(&transaction, &names.new)?;
-    let plan = append::sqlite::append(&transaction, NAME, batch)?;
+    let moved = endpoints::add(transaction, &names.new)?;
+    let plan = append::sqlite::append(transaction, NAME, batch)?;
     let known = names.moved_with(&moved);
     let rows: Vec<Rows> = plan.content.into_iter().map(|rows| rows.moved(&known)).collect();
-    insert(&transaction, &rows)?;
-    faults::blocking_point("append.before_commit");
-    transaction.commit().step("commit")?;
-    faults::blocking_point("append.committed");
+    insert(transaction, &rows)?;
     Ok(Appended::Stored { fates: plan.fates, moved })
 }
 

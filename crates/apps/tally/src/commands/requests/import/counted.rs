@@ -1,4 +1,4 @@
-//! Files that were counted by an earlier import.
+//! Files that an earlier import has counted.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -17,17 +17,16 @@ use super::input::Input;
 use crate::client::describe;
 use crate::output::{plural, say, thousands, visible};
 
-/// How much of a file's name is told.
 const NAME_CHARS_MAX: usize = 200;
 
-/// How long one question may take, and the pause before it is asked again.
+/// How long one call may take, and the pause before the next.
 const CALL_MAX: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Counted files by their fingerprints.
 type Counted = HashMap<Vec<u8>, proto::CountedFile>;
 
-/// What a server is to remember of each input, before it is read.
+/// What the server is to remember of each input, as far as known before reading.
 pub(super) fn files(args: &ImportArgs, inputs: &[Input]) -> Vec<tally_client::CountedFile> {
     let reading = args.how();
     let of = |input: &Input| tally_client::CountedFile {
@@ -38,13 +37,13 @@ pub(super) fn files(args: &ImportArgs, inputs: &[Input]) -> Vec<tally_client::Co
     inputs.iter().map(of).collect()
 }
 
-/// Leaves out the files that the server knows to be counted, with a word for each. One that was
-/// counted with other flags is an error: with these it may have other requests, or the same ones.
+/// Leaves out files that the server has counted, and says so. One counted with other flags is an
+/// error, because it may have the same requests with these.
 pub(super) async fn without_counted(
     args: &ImportArgs,
     inputs: Vec<Input>,
 ) -> anyhow::Result<Vec<Input>> {
-    // Nothing is known of what cannot be read twice, and of a file that is begun in its middle.
+    // A pipe, or a file that is begun in the middle, has no fingerprint.
     let known = |(at, input): (usize, &Input)| match input {
         Input::File(path) if at > 0 || args.from_line == 1 => {
             File::open(path).and_then(|file| fingerprint(&file)).ok().flatten()
@@ -79,7 +78,7 @@ pub(super) async fn without_counted(
     Ok(left)
 }
 
-/// Asks which files are counted. A server that cannot say it now is waited for.
+/// Asks which files are counted, and waits for a server that cannot say it yet.
 async fn find(args: &ImportArgs, asked: &[Vec<u8>]) -> anyhow::Result<Counted> {
     const STEP: &str = "cannot ask which files are counted already";
     let until = Instant::now() + Duration::from_secs(args.patience);
@@ -141,7 +140,7 @@ fn was_counted(input: &Input, file: &proto::CountedFile) -> String {
 mod tests {
     use clap::Parser;
 
-    use super::super::fake::Fake;
+    use super::super::send::tests::fake::Fake;
     use super::*;
 
     #[derive(Parser)]

@@ -1,22 +1,21 @@
-//! How many lines were what, and why those that do not count do not.
+//! Counts lines by kind, and malformed ones by reason.
 
 use super::parse::Malformed;
 
-/// How many lines were what.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct LineCounts {
     pub(crate) lines: u64,
     pub(crate) blank: u64,
-    /// They are not about requests, or not about those that were asked for.
+    /// Not about requests, or not about those that are wanted.
     pub(crate) left_out: u64,
     pub(crate) malformed: u64,
-    /// The malformed lines, by reason, in order of appearance.
+    /// Malformed lines by reason, in order of appearance.
     pub(crate) reasons: Vec<Reasoned>,
-    /// A malformed last line that had no end.
+    /// A malformed last line without an end.
     pub(crate) torn: Option<(usize, u64)>,
 }
 
-/// Lines that are malformed for one reason: how many, and the first of them.
+/// Lines that are malformed for one reason; the first of them is named.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Reasoned {
     pub(crate) count: u64,
@@ -41,7 +40,6 @@ impl LineCounts {
         }
     }
 
-    /// Adds the counts of later lines.
     pub(crate) fn add(&mut self, later: Self) {
         self.lines += later.lines;
         self.blank += later.blank;

@@ -1,8 +1,8 @@
-//! Entries as they travel from the reader's thread, without an allocation for each.
+//! Packed entries on their way from the reader's thread, without an allocation for each.
 
 use super::parse::Entry;
 
-/// Entries in order, each with its line. Their paths lie one behind the other.
+/// Entries in order; their paths follow one another.
 #[derive(Debug, Default)]
 pub(crate) struct Entries {
     all: Vec<Packed>,
@@ -31,12 +31,10 @@ impl Entries {
         self.lines.resize(self.lines.len() + times as usize, line);
     }
 
-    /// How many requests they stand for.
     pub(crate) fn requests(&self) -> usize {
         self.lines.len()
     }
 
-    /// The line of each request.
     pub(crate) fn into_lines(self) -> Vec<u64> {
         self.lines
     }

@@ -18,14 +18,12 @@ use super::lines::Line;
 use super::parse::{Context, Malformed, Parser};
 use super::paths::{Paths, Seen};
 
-/// How many chunks may wait to be sent. Each is what one read gave.
+/// How many chunks may wait to be sent; each comes from one read.
 const CHUNKS_MAX: usize = 16;
 
-/// How many requests a chunk takes before it is passed on. Lines that stand for several may make
-/// very many.
+/// How many requests end a chunk early: lines that stand for several can make it large.
 const CHUNK_REQUESTS_MAX: usize = 100_000;
 
-/// What is to be read, and how.
 pub(crate) struct Job {
     pub(crate) inputs: Vec<Input>,
     pub(crate) parser: Parser,
@@ -34,17 +32,15 @@ pub(crate) struct Job {
     pub(crate) from_line: u64,
     /// Where malformed lines go.
     pub(crate) malformed: Option<File>,
-    /// Called with the path that makes it many different endpoints.
+    /// Called with the path that makes it [many](super::paths::MANY_ENDPOINTS) endpoints.
     pub(crate) many_endpoints: Box<dyn Fn(&str) + Send>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
-/// What the thread has to say.
 #[derive(Debug)]
 pub(crate) enum Fed {
     Chunk(Chunk),
-    /// All of a file was read, and it did not change meanwhile: which input, and what tells the file
-    /// apart.
+    /// All of an input was read, and it did not change meanwhile; with its fingerprint.
     Whole(usize, Vec<u8>),
     Failed(Failure),
 }
@@ -52,12 +48,11 @@ pub(crate) enum Fed {
 /// Some lines of one input, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
-    /// Which of the inputs.
     pub(crate) input: usize,
     pub(crate) entries: Entries,
-    /// The last line that is in this chunk or was left out of it.
+    /// The last line, even if it was left out.
     pub(crate) through: u64,
-    /// How many bytes of all inputs had been read.
+    /// Bytes read of all inputs so far.
     pub(crate) bytes: u64,
     pub(crate) counts: LineCounts,
 }
@@ -69,13 +64,13 @@ pub(crate) enum Failure {
     Open(Unreadable),
     #[error("{input}: cannot be read beyond line {line}")]
     Read { input: Input, line: u64, source: io::Error },
-    #[error("malformed lines cannot be kept any more")]
+    #[error("malformed lines can no longer be kept")]
     Keep { source: io::Error },
     #[error("{input} has only {lines} lines: --from-line {from_line} leaves out all of it")]
     Short { input: Input, lines: u64, from_line: u64 },
 }
 
-/// Starts the thread. It ends when everything is read or the receiver is dropped.
+/// Starts the thread, which ends when everything is read or the receiver is dropped.
 pub(crate) fn start(job: Job) -> io::Result<(mpsc::Receiver<Fed>, JoinHandle<()>)> {
     let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
     let thread = thread::Builder::new().name("import-reader".to_owned()).spawn(move || {
@@ -105,7 +100,7 @@ struct Reader {
     job: Job,
     bytes: Arc<AtomicU64>,
     seen: Seen,
-    /// Why malformed lines are not kept any more, until that is said.
+    /// Why malformed lines are no longer kept, until it is reported.
     unkept: Option<Failure>,
     sender: mpsc::Sender<Fed>,
 }
@@ -116,7 +111,7 @@ impl Reader {
     fn read(&mut self, at: usize, input: &Input) -> Result<(), Stopped> {
         let failed = |source| Stopped::Failed(Failure::Open(source));
         let file = input.file().map_err(failed)?;
-        // Of the file that is read: by now another one may have its name.
+        // Fingerprints the open file, because another may have its name by now.
         let same_file = file.as_ref().and_then(|file| file.try_clone().ok());
         let known = || fingerprint(same_file.as_ref()?).ok().flatten();
         let before = known();
@@ -126,7 +121,7 @@ impl Reader {
         let mut read = Ok(true);
         let mut is_torn = false;
         loop {
-            // What was read is sent before the next read, which may wait for a slow pipe.
+            // Sends what was read before the next read, which may wait for a slow pipe.
             loop {
                 let chunk = self.cut_chunk(&mut lines, &mut context, (at, from_line));
                 is_torn |= chunk.counts.torn.is_some();
@@ -165,7 +160,7 @@ impl Reader {
         self.sender.blocking_send(fed).map_err(|_closed| Stopped::NobodyListens)
     }
 
-    /// Parses lines that have been read, from line `from_line` on.
+    /// Parses the lines read so far, from `from_line` on.
     fn cut_chunk(
         &mut self,
         lines: &mut OpenInput,
@@ -221,7 +216,6 @@ impl Reader {
         chunk
     }
 
-    /// Keeps a malformed line, if that is asked for and possible.
     fn keep(&mut self, line: &[u8]) {
         let Some(file) = &mut self.job.malformed else { return };
         if let Err(source) = file.write_all(&[line, b"\n"].concat()) {

@@ -1,4 +1,4 @@
-//! What tells one file from another, without reading all of it.
+//! Identifies a file without reading all of it.
 
 use std::fs::File;
 use std::hash::Hasher as _;
@@ -6,15 +6,13 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
-/// How much of a file's beginning and of its end is looked at.
 const PIECE_BYTES: u64 = 64 * 1024;
 
 /// The key of the hash. Servers remember fingerprints, so it never changes.
 const KEY: (u64, u64) = (0x7461_6c6c_792e_6669, 0x6c65_732e_3130_3031);
 
-/// A hash over a file's size, and the first and the last 64 KiB of it as it is stored. Logs that
-/// differ elsewhere differ there too: their times do. `None` if it is no file that can be read
-/// twice. The file is at its beginning afterwards.
+/// A hash over a file's size and its first and last 64 KiB as stored: logs that differ elsewhere
+/// have other times there too. `None` unless it can be read twice. Rewinds the file.
 pub(crate) fn fingerprint(mut file: &File) -> io::Result<Option<Vec<u8>>> {
     let data = file.metadata()?;
     if !data.is_file() {
@@ -34,7 +32,6 @@ pub(crate) fn fingerprint(mut file: &File) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(hasher.finish128().as_bytes().to_vec()))
 }
 
-/// A hash over a text.
 pub(crate) fn of_text(text: &str) -> Vec<u8> {
     let mut hasher = hasher();
     hasher.write(text.as_bytes());

@@ -1,9 +1,9 @@
-//! Opening what is to be imported: what is compressed, missing or a directory.
+//! Opens what is to be imported, and says why one cannot be read.
 
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,15 +12,14 @@ use flate2::bufread::GzDecoder;
 use super::lines::Lines;
 use crate::output::visible;
 
-/// How much of a compressed file is read at once.
 const COMPRESSED_BUFFER_BYTES: usize = 128 * 1024;
 
 const GZIP_MAGIC: &[u8] = b"\x1f\x8b";
 
-/// Where a tar archive says that it is one (POSIX, ustar).
+/// Where a tar archive has `ustar` (POSIX).
 const TAR_MAGIC_AT: usize = 257;
 
-/// The first bytes of what is refused, what it is, and how to read it anyway.
+/// What is refused: its first bytes, its name, and the tool that reads it.
 const REFUSED: &[(&[u8], &str, &str)] = &[
     (b"\x28\xb5\x2f\xfd", "zstd", "zstdcat"),
     (b"\xfd7zXZ\0", "xz", "xzcat"),
@@ -28,7 +27,6 @@ const REFUSED: &[(&[u8], &str, &str)] = &[
     (b"PK\x03\x04", "zip", "unzip -p"),
 ];
 
-/// Where lines come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Input {
     Stdin,
@@ -43,7 +41,7 @@ pub(crate) enum Unreadable {
     #[error("{input} is a directory; name the files in it")]
     Directory { input: Input },
     #[error(
-        "{input} is compressed with {name}, which is not read here: `{tool} … | tally import -`"
+        "{input} is compressed with {name}, which is not supported: `{tool} … | tally import -`"
     )]
     Compressed { input: Input, name: &'static str, tool: &'static str },
     #[error("{input} is UTF-16 text; convert it first: `iconv -f UTF-16 -t UTF-8`")]
@@ -52,17 +50,14 @@ pub(crate) enum Unreadable {
     Tar { input: Input },
 }
 
-/// An input that is being read.
 pub(crate) type OpenInput = Lines<Box<dyn Read + Send>>;
 
-/// Decompresses one member after the other. Zeros behind a member, which tapes and copies leave,
-/// are skipped.
+/// Decompresses one member after another, and skips zeros between them, which tapes and copies leave.
 struct Gzip<R> {
     /// None at the end.
     member: Option<GzDecoder<R>>,
 }
 
-/// Counts the bytes that are read.
 struct Counting<R> {
     reader: R,
     bytes: Arc<AtomicU64>,
@@ -71,18 +66,21 @@ struct Counting<R> {
 // === impl Input ===
 
 impl Input {
-    /// Opens it, decompresses gzip, and looks at the first bytes. The bytes that are read, as
-    /// they are stored, are added to `bytes`.
+    /// Opens the input, decompresses gzip, and checks the first bytes. Adds the bytes read, as
+    /// stored, to `bytes`.
     pub(crate) fn open(&self, bytes: Arc<AtomicU64>) -> Result<OpenInput, Unreadable> {
         self.read(self.file()?, bytes)
     }
 
     /// The file itself; `None` is stdin.
     pub(crate) fn file(&self) -> Result<Option<File>, Unreadable> {
-        match self {
-            Self::Stdin => Ok(None),
-            Self::File(path) => open_file(self, path).map(Some),
+        let Self::File(path) = self else { return Ok(None) };
+        let failed = |source| Unreadable::Open { input: self.clone(), source };
+        let file = File::open(path).map_err(failed)?;
+        if file.metadata().map_err(failed)?.is_dir() {
+            return Err(Unreadable::Directory { input: self.clone() });
         }
+        Ok(Some(file))
     }
 
     /// As [`open`](Self::open), with the file in hand.
@@ -135,8 +133,7 @@ impl Input {
         }
     }
 
-    /// Checks that it can be read, before anything is sent. A pipe can be read only once, so
-    /// it is not looked into.
+    /// Checks that it can be read, except for a pipe, which can be read only once.
     pub(crate) fn check(&self) -> Result<(), Unreadable> {
         let Self::File(path) = self else { return Ok(()) };
         let data = fs::metadata(path)
@@ -149,7 +146,7 @@ impl Input {
         Ok(())
     }
 
-    /// Its size as it is stored, if that is known.
+    /// Its stored size, if known.
     pub(crate) fn bytes(&self) -> Option<u64> {
         match self {
             Self::Stdin => None,
@@ -159,10 +156,10 @@ impl Input {
         }
     }
 
-    /// The first bytes, enough to tell the kind of file.
+    /// The first bytes, enough to recognize a compressed file.
     fn head(&self, reader: &mut impl Read) -> Result<Vec<u8>, Unreadable> {
         let mut head = Vec::with_capacity(6);
-        // A byte that tells nothing ends it: the next one may take long to come.
+        // Stops at the first other byte, because the next one may take long to come.
         while head.len() < 6 && is_beginning_of_magic(&head) {
             let mut byte = [0];
             match reader.read(&mut byte) {
@@ -187,15 +184,6 @@ impl fmt::Display for Input {
 
 fn is_beginning_of_magic(head: &[u8]) -> bool {
     GZIP_MAGIC.starts_with(head) || REFUSED.iter().any(|(magic, ..)| magic.starts_with(head))
-}
-
-fn open_file(input: &Input, path: &Path) -> Result<File, Unreadable> {
-    let failed = |source| Unreadable::Open { input: input.clone(), source };
-    let file = File::open(path).map_err(failed)?;
-    if file.metadata().map_err(failed)?.is_dir() {
-        return Err(Unreadable::Directory { input: input.clone() });
-    }
-    Ok(file)
 }
 
 // === impl Gzip ===

@@ -1,37 +1,31 @@
-//! Lines out of bytes, without ever holding a line that is over the limit.
+//! Cuts bytes into lines, without ever holding a line over the limit.
 
 use std::io::{self, Read};
 
-/// The longest line that is looked at. Servers take targets and headers of up to some 64 KiB, and
-/// escape bytes as four.
+/// The longest line: servers accept targets and headers of some 64 KiB, and escape a byte as four.
 pub(crate) const LINE_BYTES_MAX: usize = 256 * 1024;
 
-/// How much is read at once. What is made of it fits into a processor's cache.
+/// How much is read at once: what it becomes fits into a processor's cache.
 const READ_BYTES: usize = 256 * 1024;
 
-/// A line, and what is read behind its beginning.
 const BUFFER_BYTES: usize = LINE_BYTES_MAX + READ_BYTES;
 
-/// How much is looked at before a file counts as text.
+/// How much decides whether a file is text.
 const PEEK_BYTES: usize = 8 * 1024;
 
-/// The byte order mark that some editors put in front of UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// A line, without its end.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Line<'a> {
     Text(&'a [u8]),
-    /// The last one, without an end in the file: someone may be writing it.
+    /// The last line, without a line end: it may still be being written.
     Torn(&'a [u8]),
     /// More than [`LINE_BYTES_MAX`] bytes. They are skipped.
     TooLong,
 }
 
-/// Cuts a reader into lines.
-///
-/// Reading and cutting are separate steps, so that what was read can be passed on before the
-/// next read, which may take as long as it likes.
+/// Cuts a reader into lines. Reading and cutting are separate steps, so that lines can be passed on
+/// before the next read, which may take long.
 pub(crate) struct Lines<R> {
     reader: R,
     buffer: Vec<u8>,
@@ -64,8 +58,8 @@ impl<R: Read> Lines<R> {
         self.number
     }
 
-    /// Reads the first line, or more, to be looked at before any line is cut: at most
-    /// [`PEEK_BYTES`] of it. An error waits for the next read.
+    /// Reads the first line or [`PEEK_BYTES`] of it, before any line is cut. The next read returns
+    /// an error of this one.
     pub(crate) fn peek(&mut self) -> &[u8] {
         while self.end < PEEK_BYTES && memchr::memchr(b'\n', &self.buffer[..self.end]).is_none() {
             match self.read() {
@@ -104,8 +98,7 @@ impl<R: Read> Lines<R> {
 
     /// The next line of what has been read.
     pub(crate) fn cut(&mut self) -> Option<Line<'_>> {
-        // A writer that does not append goes on at its old place in a file that was truncated,
-        // and what is before it is NULs.
+        // NULs precede a writer that goes on at its old place in a truncated file.
         if !self.skipping && self.buffer[self.start..self.end].first() == Some(&0) {
             let rest = &self.buffer[self.start..self.end];
             self.start += rest.iter().position(|&byte| byte != 0).unwrap_or(rest.len());
@@ -130,7 +123,7 @@ impl<R: Read> Lines<R> {
         }
         let line = &self.buffer[from..from + length];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        // Files that were joined have one in the middle.
+        // Joined files have one in the middle.
         let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
         Some(if next > length { Line::Text(line) } else { Line::Torn(line) })
     }

@@ -1,17 +1,17 @@
-//! One line of a log → one entry, in every format that is read.
+//! Reads one line of a log as one entry, in every format.
 //!
 //! | file | what it owns |
 //! |---|---|
 //! | `clf.rs` | Common and Combined Log Format, as almost every line is |
-//! | `entry.rs` | which entries of a JSON log are requests, and lines that are wrapped in JSON |
-//! | `fields.rs` | the JSON fields that are known, and finding their values |
-//! | `format.rs` | `--format`: how lines are written |
+//! | `entry.rs` | which JSON entries are requests, and lines wrapped in JSON |
+//! | `fields.rs` | the known JSON fields, and finding their values |
+//! | `format.rs` | `--format` |
 //! | `heroku.rs` | the log of Heroku's router |
-//! | `json.rs` | JSON lines → requests |
+//! | `json.rs` | JSON lines |
 //! | `malformed.rs` | why a line does not count |
 //! | `mend.rs` | JSON that nginx wrote without `escape=json` |
 //! | `repeated.rs` | lines that stand for several |
-//! | `target.rs` | request lines and URLs → method and path |
+//! | `target.rs` | the method and path of request lines and URLs |
 //! | `template.rs` | nginx's `log_format` and Apache's `LogFormat` |
 //! | `text.rs` | other lines with a time and a request in quotes: Envoy, AWS, HAProxy, … |
 //! | `time.rs` | times, exact to the microsecond |
@@ -43,7 +43,6 @@ use self::format::LogFormat;
 use self::malformed::quote;
 use self::time::Zone;
 
-/// How to read lines.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Parser {
     pub(crate) format: LogFormat,
@@ -51,23 +50,22 @@ pub(crate) struct Parser {
     pub(crate) reading: Reading,
 }
 
-/// What all formats need to know.
+/// What all formats need.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Reading {
     pub(crate) keep_query: bool,
-    /// The zone of times that do not say it.
+    /// The zone of times without one.
     pub(crate) zone: Option<Zone>,
 }
 
-/// What the lines of an input have said so far about those that follow.
+/// What earlier lines of an input say about later ones.
 #[derive(Debug, Default)]
 pub(crate) struct Context {
     columns: Option<w3c::Columns>,
-    /// This line has no end, so it may be cut off.
+    /// This line has no end: it may be cut off.
     pub(crate) is_torn: bool,
 }
 
-/// What one line says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry<'a> {
     /// The method's number in `count.v1`.
@@ -82,8 +80,8 @@ pub(crate) struct Entry<'a> {
 // === impl Parser ===
 
 impl Parser {
-    /// Reads one line that is not blank. `None`: it is not about a request, and is not meant to
-    /// be. A time after `latest` (microseconds since 1970) is refused.
+    /// Reads a line that is not blank; `None` if it is rightly not about a request. Refuses a time
+    /// after `latest` (microseconds since 1970).
     #[inline]
     pub(crate) fn parse<'a>(
         &self,
@@ -101,8 +99,7 @@ impl Parser {
         Ok(Some(entry))
     }
 
-    /// Whether a line says something about those that follow, which it must even if it is left
-    /// out itself.
+    /// Follows a line's directives, even if the line itself is left out.
     pub(crate) fn follow(&self, line: &[u8], context: &mut Context) {
         if self.format.has_directives() && w3c::is_directive(line) {
             w3c::follow(line, context);
@@ -136,7 +133,7 @@ impl Parser {
         self.parse_alone(line)
     }
 
-    /// Reads a line that needs no other.
+    /// Reads a line without its context.
     #[inline]
     pub(super) fn parse_alone<'a>(&self, line: &'a [u8]) -> Result<Option<Entry<'a>>, Malformed> {
         if let Some((inner, times)) = repeated::unfold(line)? {
@@ -149,16 +146,16 @@ impl Parser {
     #[inline]
     fn parse_one<'a>(&self, line: &'a [u8]) -> Result<Option<Entry<'a>>, Malformed> {
         match self.format {
-            LogFormat::Json => match json::object_in(line) {
-                Some(at) => json::parse(&line[at..], &line[..at], self),
-                None => json::parse(line, &[], self),
-            },
+            LogFormat::Json => {
+                let at = json::object_in(line).unwrap_or(0);
+                json::parse(&line[at..], &line[..at], self)
+            }
             LogFormat::Clf | LogFormat::Template(_) => self.parse_text(line),
             LogFormat::Auto if line.trim_ascii_start().starts_with(b"{") => {
                 json::parse(line, &[], self)
             }
             LogFormat::Auto => match clf::parse(line, &self.reading) {
-                // Almost every line. No JSON is one.
+                // Almost every line; JSON never.
                 Some(_) if !self.fields.conditions_hold_without_fields() => {
                     Err(Malformed::Fieldless(quote(line)))
                 }
@@ -176,7 +173,7 @@ impl Parser {
 
     fn parse_text<'a>(&self, line: &'a [u8]) -> Result<Option<Entry<'a>>, Malformed> {
         if !self.fields.conditions_hold_without_fields() {
-            // Logs of JSON have other text in between.
+            // Other text may stand between JSON lines.
             let is_request = clf::parse(line, &self.reading).is_some();
             return if is_request { Err(Malformed::Fieldless(quote(line))) } else { Ok(None) };
         }

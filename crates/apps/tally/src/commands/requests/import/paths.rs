@@ -2,12 +2,12 @@
 //!
 //! | asked for | what it does |
 //! |---|---|
-//! | `--path-prefix PREFIX` | other paths are left out |
-//! | `--rewrite 'REGEX=TEMPLATE'` | what matches is replaced, as the crate `regex-lite` does it |
+//! | `--path-prefix PREFIX` | leaves out other paths |
+//! | `--rewrite 'REGEX=TEMPLATE'` | replaces matches, as the crate `regex-lite` does |
 //! | `--collapse-ids` | numbers, UUIDs and hashes become `{id}` |
 //!
-//! They apply in this order. And many different paths in one import are pointed out early, since
-//! a server tells only so many apart.
+//! They apply in this order. Many different paths in one import cause an early warning, because a
+//! server limits how many it tells apart.
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -16,23 +16,30 @@ use regex_lite::Regex;
 
 use super::parse::Entry;
 
-/// The shortest hash that is taken for one. Shorter ones may be words.
+/// The shortest hash; shorter ones may be words.
 const HASH_DIGITS_MIN: usize = 16;
 
-/// How many different endpoints are worth a word: a tenth of what a server tells apart unless it
-/// is set otherwise.
+/// How many different endpoints cause a warning: a tenth of a server's default limit.
 pub(crate) const MANY_ENDPOINTS: u32 = 10_000;
 
-/// How many endpoints are told apart here, give or take; a power of two.
+/// How many endpoints are told apart here, roughly; a power of two.
 const SEEN_BITS: usize = 1 << 17;
 
 const ID: &str = "{id}";
 
 /// What paths are counted under.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Paths {
+    /// Count only paths that begin with this; repeatable
+    #[arg(long = "path-prefix", value_name = "PREFIX", value_parser = parse_prefix)]
     pub(crate) prefixes: Vec<String>,
+
+    /// Replace what matches in each path, as in '^/users/[^/]+=/users/{name}'; repeatable
+    #[arg(long = "rewrite", value_name = "REGEX=TEMPLATE")]
     pub(crate) rewrites: Vec<Rewrite>,
+
+    /// Count numbers, UUIDs and hashes in paths as {id}
+    #[arg(long)]
     pub(crate) collapse_ids: bool,
 }
 
@@ -44,24 +51,31 @@ pub(crate) struct Rewrite {
     template: String,
 }
 
-/// Which endpoints were there, roughly.
+/// Which endpoints have been seen, roughly.
 #[derive(Debug)]
 pub(crate) struct Seen {
     bits: Vec<u64>,
     count: u32,
 }
 
+/// Paths in logs begin with `/` or are `*`: any other prefix would leave everything out.
+fn parse_prefix(given: &str) -> Result<String, String> {
+    if !given.is_empty() && !given.starts_with(['/', '*']) {
+        return Err(format!("a path begins with /: write /{given}"));
+    }
+    Ok(given.to_owned())
+}
+
 // === impl Paths ===
 
 impl Paths {
-    /// A entry under the path that it is counted under; `None` if it is left out.
     #[inline]
     pub(crate) fn on<'a>(&self, entry: Entry<'a>) -> Option<Entry<'a>> {
         let path = self.apply(entry.path)?;
         Some(Entry { path, ..entry })
     }
 
-    /// What a path is counted under; `None` if its request is left out.
+    /// The path to count; `None` if its request is left out.
     #[inline]
     pub(crate) fn apply<'a>(&self, path: Cow<'a, str>) -> Option<Cow<'a, str>> {
         let mut path = path;
@@ -85,7 +99,7 @@ impl Paths {
     }
 }
 
-/// A path with `{id}` for its ids, if it has any. A query stays as it is.
+/// A path with `{id}` for its ids, if it has any; a query stays.
 fn collapsed(path: &str) -> Option<String> {
     let end = path.find('?').unwrap_or(path.len());
     let (path, query) = path.split_at(end);
@@ -99,7 +113,7 @@ fn collapsed(path: &str) -> Option<String> {
             if at > 0 {
                 collapsed.push('.');
             }
-            // `7.png` is about an id, `jquery.3.js` is not.
+            // `7.png` has an id, `jquery.3.js` does not.
             let is_id = is_uuid(part) || is_hash(part) || (at == 0 && is_number(part));
             any |= is_id;
             collapsed.push_str(if is_id { ID } else { part });
@@ -149,7 +163,7 @@ impl Default for Seen {
 }
 
 impl Seen {
-    /// Whether this endpoint is the one that makes it many. So it is said once.
+    /// True once: for the endpoint that reaches [`MANY_ENDPOINTS`].
     #[inline]
     pub(crate) fn makes_many(&mut self, method: i32, path: &str) -> bool {
         if self.count >= MANY_ENDPOINTS {
@@ -165,7 +179,7 @@ impl Seen {
     }
 }
 
-/// A hash that is quick, and that nobody's safety depends on.
+/// A quick hash, without any defence against collisions.
 #[inline]
 fn hash(method: i32, path: &str) -> u64 {
     // The fraction of the golden ratio.
@@ -175,7 +189,7 @@ fn hash(method: i32, path: &str) -> u64 {
     };
     let bytes = path.as_bytes();
     let (words, rest) = bytes.as_chunks::<8>();
-    // The last bytes, some of them again; a short path has no other.
+    // The last 8 bytes, which may overlap; a short path is padded.
     let last = bytes.last_chunk().copied().unwrap_or_else(|| {
         let mut short = [0; 8];
         short[..rest.len()].copy_from_slice(rest);

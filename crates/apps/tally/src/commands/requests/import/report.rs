@@ -1,4 +1,4 @@
-//! What `tally import` says at its end.
+//! What `tally import` prints at the end.
 
 use std::time::Duration;
 
@@ -20,7 +20,6 @@ pub(super) struct Report<'a> {
 // === impl Report ===
 
 impl Report<'_> {
-    /// The lines to say, in order.
     pub(super) fn lines(&self, elapsed: Duration) -> Vec<String> {
         let mut lines = vec![self.summary(elapsed)];
         let counts = &self.outcome.counts;
@@ -35,7 +34,7 @@ impl Report<'_> {
         }
         if let Some((input, line)) = counts.torn {
             lines.push(format!(
-                "  the last line has no end; if it is still being written, go on with it later: {}",
+                "  the last line has no end; if it is still being written, go on later with: {}",
                 self.go_on(Place { input, line })
             ));
         }
@@ -52,15 +51,15 @@ impl Report<'_> {
         if self.outcome.in_doubt > 0 {
             let requests = plural(self.outcome.in_doubt, "request");
             lines.push(format!(
-                "error: {requests} sent, and it is not known whether they are counted: the server \
-                 did not know this import any more, or its database went back"
+                "error: {requests} sent, but it is not known whether they are counted: the server no \
+                 longer knew this import, or its database went back"
             ));
         }
         lines.extend(self.outcome.lost().map(|lost| format!("error: {lost}")));
         if self.outcome.not_remembered > 0 {
             lines.push(format!(
-                "warning: of one command the server remembers {} files; {} more are counted, and \
-                 would be counted again the next time: import fewer at once",
+                "warning: the server remembers {} files of one command; {} more are counted, and would \
+                 be counted again the next time: import fewer at once",
                 thousands(COUNTED_FILES_MAX as u64),
                 thousands(self.outcome.not_remembered)
             ));
@@ -79,7 +78,7 @@ impl Report<'_> {
         lines
     }
 
-    /// Whether there were lines, and each was malformed.
+    /// Whether there were lines, and all were malformed.
     pub(super) fn nothing_understood(&self) -> bool {
         let counts = &self.outcome.counts;
         counts.malformed > 0 && counts.malformed + counts.blank + counts.left_out == counts.lines
@@ -107,11 +106,13 @@ impl Report<'_> {
     }
 
     fn interrupted(&self) -> String {
-        match self.outcome.through {
-            Some(through) => {
-                let next = Place { line: through.line + 1, ..through };
-                let place = self.place(through);
-                format!("interrupted after {place}; go on with: {}", self.go_on(next))
+        match self.outcome.through.zip(self.after_through()) {
+            Some((through, next)) => {
+                format!(
+                    "interrupted after {}; go on with: {}",
+                    self.place(through),
+                    self.go_on(next)
+                )
             }
             None => "interrupted before anything was read".to_owned(),
         }
@@ -119,31 +120,23 @@ impl Report<'_> {
 
     fn gave_up(&self, maybe: u64, next: Option<Place>) -> Vec<String> {
         let counted = self.outcome.counted;
-        let mut lines = Vec::new();
+        let requests = plural(counted, "request");
         let Some(next) = next.or_else(|| self.after_through()) else {
-            lines.push(format!("counted {}", plural(counted, "request")));
-            return lines;
+            return vec![format!("counted {requests}")];
         };
         let upto = match self.outcome.through {
             Some(through) => format!("lines up to {} are counted", self.place(through)),
             None => "no line is known to be counted".to_owned(),
         };
         if maybe > 0 {
-            let most = thousands(counted + maybe);
-            lines.push(format!(
-                "between {} and {most} requests counted; {upto}",
-                thousands(counted)
-            ));
-            lines.push(format!(
-                "to go on, at the risk of counting up to {} twice: {}",
-                plural(maybe, "request"),
-                self.go_on(next)
-            ));
-        } else {
-            lines.push(format!("counted {}; {upto}", plural(counted, "request")));
-            lines.push(format!("go on with: {}", self.go_on(next)));
+            let (least, most) = (thousands(counted), thousands(counted + maybe));
+            let (risk, go_on) = (plural(maybe, "request"), self.go_on(next));
+            return vec![
+                format!("between {least} and {most} requests counted; {upto}"),
+                format!("to go on, at the risk of counting up to {risk} twice: {go_on}"),
+            ];
         }
-        lines
+        vec![format!("counted {requests}; {upto}"), format!("go on with: {}", self.go_on(next))]
     }
 
     fn after_through(&self) -> Option<Place> {
@@ -154,7 +147,7 @@ impl Report<'_> {
         format!("{}:{}", self.inputs[place.input], place.line)
     }
 
-    /// The command that imports from a place on.
+    /// The command that goes on from a place.
     fn go_on(&self, place: Place) -> String {
         let mut words = vec!["tally".to_owned(), "import".to_owned()];
         let args = self.args;
@@ -174,7 +167,7 @@ impl Report<'_> {
     }
 }
 
-/// A word as a shell takes it.
+/// A word, quoted for a shell.
 fn quoted(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-:@%+=,".contains(&byte);
     let word = visible(word);
@@ -233,7 +226,7 @@ mod tests {
              2.0 s, 500 a second\n  it's.log:7: the time \"02/Okt\": its month is none of Jan, Feb, \
              Mar, Apr, May, Jun, Jul, Aug, Sep, Oct, Nov, Dec (1,200 lines like this)\n  a.log:9: \
              the line has more than 256 KiB\n  the last line has no end; if it is still being \
-             written, go on with it later: tally import --from-line 400 'it'\\''s.log'"
+             written, go on later with: tally import --from-line 400 'it'\\''s.log'"
         );
     }
 
@@ -304,7 +297,8 @@ mod tests {
     #[test]
     fn files_that_are_not_remembered_are_said() {
         let text = report(&Outcome { not_remembered: 1_200, ..Outcome::default() }, &[]);
-        let words = "the server remembers 1,000 files; 1,200 more are counted, and would be";
+        let words =
+            "the server remembers 1,000 files of one command; 1,200 more are counted, and would be";
         assert!(text.contains(words), "{text}");
         assert!(!report(&Outcome::default(), &[]).contains("remember"));
     }
@@ -312,7 +306,7 @@ mod tests {
     #[test]
     fn what_is_in_doubt_is_said() {
         let text = report(&Outcome { counted: 5, in_doubt: 3, ..Outcome::default() }, &[]);
-        assert!(text.contains("error: 3 requests sent, and it is not known"), "{text}");
+        assert!(text.contains("error: 3 requests sent, but it is not known"), "{text}");
     }
 
     #[test]

@@ -1,6 +1,5 @@
-//! The same file twice in one command, by whatever name and however it is compressed.
-//!
-//! A glob such as `access.log.1*` finds a file and its compressed copy while logrotate works on it.
+//! Finds the same file twice in one command, under any name or compression: while logrotate works,
+//! a glob such as `access.log.1*` matches a file and its compressed copy.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,10 +11,9 @@ use super::input::Input;
 /// Files that begin with the same bytes are compared.
 const HEAD_BYTES: usize = 256;
 
-/// Files that differ only behind so many bytes are parts of the same log.
+/// Files that differ only after this many bytes are parts of the same log.
 const COMMON_BYTES: u64 = 64 * 1024;
 
-/// How much is compared at once.
 const BLOCK_BYTES: usize = 64 * 1024;
 
 /// Two inputs that have lines in common.
@@ -23,11 +21,11 @@ const BLOCK_BYTES: usize = 64 * 1024;
 pub(crate) struct Double {
     pub(crate) input: Input,
     pub(crate) of: Input,
-    /// All of it is the same; if not, only its beginning is.
+    /// All of it is the same, not only its beginning.
     pub(crate) is_whole: bool,
 }
 
-/// Finds files that have the lines of an earlier one. What cannot be read is not compared.
+/// Finds files with the lines of an earlier one, except unreadable ones.
 pub(crate) fn doubles(inputs: &[Input]) -> Vec<Double> {
     let mut heads: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
     let mut paths: HashMap<PathBuf, usize> = HashMap::new();
@@ -83,7 +81,7 @@ fn likeness(one: &Input, two: &Input) -> io::Result<Option<bool>> {
         let same = first.iter().zip(&second).take_while(|(one, two)| one == two).count();
         common += same as u64;
         if same < first.len() || same < second.len() {
-            // One of them is the beginning of the other, or they are long the same.
+            // One is the beginning of the other, or both begin alike for long.
             let begins = same == first.len() || same == second.len();
             return Ok((begins || common >= COMMON_BYTES).then_some(false));
         }
@@ -105,10 +103,7 @@ impl fmt::Display for Double {
         if *is_whole {
             write!(f, "{input} is the same as {of}, and is counted once; --again counts it twice")
         } else {
-            write!(
-                f,
-                "warning: {input} begins as {of} does; lines that are in both are counted twice"
-            )
+            write!(f, "warning: {input} begins like {of}; lines in both are counted twice")
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Sending what was read, by the exactly-once protocol, and knowing which lines are counted.
+//! Sends requests by the exactly-once protocol, and knows which lines are counted.
 //!
-//! Rows come to their end in the order in which they were given, so the line up to which
-//! everything is counted follows from one number. A server that goes away is waited for, and
-//! what it had not acknowledged is sent again: it is counted once.
+//! Rows are settled in the order in which they were sent, so one number says up to which line
+//! everything is counted. If the server goes away, the sender waits, and sends again what was not
+//! acknowledged: it is counted once.
 
 use std::collections::VecDeque;
 use std::iter::repeat_n;
@@ -19,35 +19,29 @@ use super::feed::{Chunk, Failure, Fed};
 use super::parse::Entry;
 use crate::output::{plural, thousands};
 
-/// How many requests may be given and not be counted yet: some batches on their way, and some
-/// that are read meanwhile.
+/// How many requests may be unsettled: some batches on their way, and some read meanwhile.
 pub(crate) const UNSETTLED_MAX: u64 = 200_000;
 
-/// A line of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) input: usize,
     pub(crate) line: u64,
 }
 
-/// What is known at the end.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    /// So many requests were acknowledged: they are counted, unless some batches are lost.
+    /// Acknowledged requests, which are counted unless batches are lost.
     pub(crate) counted: u64,
-    /// The server refused so many, and counted those around them.
+    /// Requests that the server refused.
     pub(crate) rejected: u64,
-    /// Of so many nobody can tell whether they are counted, and those around them are: the
-    /// server did not know this import any more.
+    /// Requests of unknown outcome, because the server no longer knew this import.
     pub(crate) in_doubt: u64,
-    /// So many batches were acknowledged, and are not in the server's database any more: their
-    /// requests are among those that are `counted`.
+    /// Acknowledged batches that the database lost; `counted` includes their requests.
     pub(crate) batches_lost: u64,
-    /// What it said to a refusal.
     pub(crate) rejected_why: Option<String>,
-    /// Every request up to this line is counted, or was refused.
+    /// Every request up to this line is counted or refused.
     pub(crate) through: Option<Place>,
-    /// So many files are counted as a whole beyond those that the server remembers.
+    /// Fully counted files beyond those that the server remembers.
     pub(crate) not_remembered: u64,
     pub(crate) counts: LineCounts,
     pub(crate) failures: Vec<Failure>,
@@ -57,32 +51,29 @@ pub(crate) struct Outcome {
 /// Why not everything was sent.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// The person asked for it.
     Interrupted,
-    /// The server took nothing for too long, or is not one that can be used.
+    /// The server accepted nothing for too long, or cannot be used.
     GaveUp {
         why: String,
-        /// How many requests may be counted beyond those that are.
+        /// How many more requests may be counted.
         maybe: u64,
-        /// The first request that is not known to be counted.
+        /// The first line that is not known to be counted.
         next: Option<Place>,
     },
 }
 
-/// What is told while it goes on.
+/// Progress.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct News {
-    /// How many requests are counted.
     pub(crate) counted: u64,
-    /// How many bytes were read for them.
+    /// Bytes read for them.
     pub(crate) bytes: u64,
-    /// Why nothing moves, if the server is away.
+    /// Why nothing moves.
     pub(crate) trouble: Option<String>,
 }
 
-/// Sends what the reader thread gives, until it ends, `stop` turns true, or the server takes
-/// nothing for as long as `patience`. Of each input, `files` has what the server remembers of it beside
-/// what the thread says.
+/// Sends chunks until they end, `stop` turns true, or the server accepts nothing for `patience`.
+/// `files` is what the server is to remember of each input, completed from the chunks.
 pub(crate) async fn send_all(
     producer: Producer,
     chunks: mpsc::Receiver<Fed>,
@@ -117,24 +108,23 @@ struct Sender {
     chunks: mpsc::Receiver<Fed>,
     stop: watch::Receiver<bool>,
     patience: Duration,
-    /// When something was last counted, or there was nothing to count.
+    /// When something was last counted, or nothing was left to count.
     moved: Instant,
-    /// Chunks that have not come to their end, oldest first.
+    /// Unsettled chunks, oldest first.
     sent: VecDeque<Sent>,
-    /// How many requests were given to the producer.
+    /// How many requests the producer has taken.
     given: u64,
-    /// Each input, with a fingerprint once it was read as a whole.
+    /// Each input, with a fingerprint once all of it was read.
     files: Vec<CountedFile>,
-    /// How many the producer did not take.
+    /// How many requests the producer refused.
     refused_here: u64,
     news: News,
     outcome: Outcome,
 }
 
-/// Some lines of one input.
 struct Sent {
     input: usize,
-    /// How many requests had been given before these.
+    /// How many requests the producer had taken before these.
     before: u64,
     /// The line of each request; none if they were all left out.
     lines: Vec<u64>,
@@ -143,7 +133,6 @@ struct Sent {
     bytes: u64,
 }
 
-/// What happens next.
 enum Next {
     Fed(Option<Fed>),
     Moved,
@@ -175,7 +164,7 @@ impl Sender {
                 Next::Silence => return self.give_up(news).await,
             }
             if self.outcome.stop.is_some() {
-                // What was given is waited for.
+                // Waits only for what was sent.
                 self.chunks.close();
                 open = false;
             }
@@ -191,7 +180,7 @@ impl Sender {
         self.outcome
     }
 
-    /// The inputs that are counted as a whole. What was given is settled.
+    /// The fully counted inputs, once everything is settled.
     fn counted_files(&mut self) -> Vec<CountedFile> {
         let lost = self.progress.borrow().lost() + self.progress.borrow().batches_lost;
         if self.outcome.rejected + lost > 0 {
@@ -202,7 +191,7 @@ impl Sender {
         files
     }
 
-    /// Dropping this future loses nothing.
+    /// Cancel-safe.
     async fn next(&mut self, open: bool) -> Next {
         let interrupted = self.outcome.stop.is_some();
         let unsettled = self.given - self.progress.borrow().settled();
@@ -217,7 +206,7 @@ impl Sender {
         }
     }
 
-    /// Gives a chunk's requests to the producer, which waits for room. True: it goes on.
+    /// Gives a chunk's requests to the producer, which waits for room; false gives up.
     async fn give(&mut self, mut chunk: Chunk) -> bool {
         let malformed = chunk.counts.malformed;
         self.outcome.counts.add(std::mem::take(&mut chunk.counts));
@@ -246,7 +235,7 @@ impl Sender {
                     }
                 }
                 Ok(_) = self.stop.wait_for(|stop| *stop) => {
-                    // These were not given: whoever goes on begins with them.
+                    // These were not sent: the next import begins with them.
                     self.sent.pop_back();
                     self.outcome.stop = Some(Stop::Interrupted);
                     return true;
@@ -263,7 +252,7 @@ impl Sender {
                 }
             }
             Err(error) => {
-                // The reader leaves such times out: a clock was set back meanwhile.
+                // Only after a clock was set back: the reader leaves out such times.
                 self.outcome.rejected_why.get_or_insert_with(|| error.to_string());
                 self.refused_here += count;
                 self.sent.pop_back();
@@ -272,7 +261,7 @@ impl Sender {
         true
     }
 
-    /// Takes note of what has come to its end.
+    /// Notes what is settled.
     fn settle(&mut self, news: &mut dyn FnMut(&News)) {
         let progress = *self.progress.borrow_and_update();
         let settled = progress.settled();
@@ -303,13 +292,11 @@ impl Sender {
         news(&self.news);
     }
 
-    /// Ends without the server.
     async fn give_up(mut self, news: &mut dyn FnMut(&News)) -> Outcome {
         let why = self.producer.trouble().unwrap_or_else(|| {
             format!("the server acknowledged nothing for {} s", self.patience.as_secs())
         });
-        // What is in doubt by now came before others that are counted: whoever goes on does not
-        // begin with those.
+        // What is in doubt by now precedes counted requests, so the next import begins after it.
         let before = *self.progress.borrow();
         self.settle(news);
         let last = self.producer.close_within(Duration::ZERO).await;
@@ -330,7 +317,7 @@ impl Sender {
 // === impl Outcome ===
 
 impl Outcome {
-    /// What of the acknowledged requests is not there any more, in words.
+    /// Which acknowledged batches are missing, in words.
     pub(crate) fn lost(&self) -> Option<String> {
         let are = if self.batches_lost == 1 { "batch is" } else { "batches are" };
         (self.batches_lost > 0).then(|| {
@@ -347,7 +334,6 @@ impl Outcome {
 // === impl Sent ===
 
 impl Sent {
-    /// The line of one of its requests.
     fn place(&self, at: u64) -> Option<Place> {
         let line = *self.lines.get(usize::try_from(at).ok()?)?;
         Some(Place { input: self.input, line })
@@ -355,4 +341,4 @@ impl Sent {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -8,46 +8,42 @@ use tally_proto::tally::requests::v1::{Endpoint, PeriodTotals, QueryTotalsRespon
 
 use crate::commands::requests::methods;
 use crate::dates;
-use crate::output::csv::{self, push_number};
 use crate::output::json::{Array, quoted};
 use crate::output::table::{self, Align};
-use crate::output::{OutputFormat, thousands, visible};
+use crate::output::{OutputFormat, csv, thousands, visible};
 
-/// Prints the parts of an answer. CSV and JSON are written at once. A table is measured first, and
-/// what is to be sorted must be complete, so these rows are held until the end.
+/// Prints the parts of an answer. The rows of a table, which are measured, and rows that are sorted
+/// are held until the end; others are written at once.
 pub(super) struct Printer<W> {
     out: W,
     how: How,
-    /// The method and the path of each endpoint, quoted once as the format needs them.
+    /// The method and the path of each endpoint, quoted for the format.
     endpoints: Vec<(String, String)>,
-    /// Their dates; empty for the whole range.
+    /// The dates; empty for the whole range.
     periods: Vec<String>,
-    /// Period, endpoint, count: the rows that are held.
+    /// The held rows: period, endpoint, count.
     rows: Vec<(usize, usize, i64)>,
-    /// What is written before the next row's own text: the header of CSV.
+    /// The next line; at first the header of CSV.
     line: Vec<u8>,
     array: Array,
     printed: Printed,
 }
 
-/// How to print.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct How {
     pub(super) format: OutputFormat,
-    /// How wide the lines of a table may be.
     pub(super) terminal_columns: Option<usize>,
-    /// Whether each period has one total, over all endpoints.
+    /// Whether each period has one total over all endpoints.
     pub(super) is_sum: bool,
     pub(super) is_largest_first: bool,
 }
 
-/// What was printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Printed {
     pub(super) requests: i128,
     pub(super) totals: u64,
     pub(super) endpoints: u64,
-    /// How many requests of the range the clients said to have dropped.
+    /// How many requests of the range were dropped, as clients reported.
     pub(super) dropped: i128,
 }
 
@@ -87,7 +83,7 @@ impl<W: Write> Printer<W> {
         Printed { endpoints: self.endpoints.len() as u64, ..self.printed }
     }
 
-    /// Takes the next part of the answer. The inner result is that of writing.
+    /// Takes the next part of the answer; the inner result is that of writing.
     pub(super) fn take(&mut self, part: QueryTotalsResponse) -> Result<io::Result<()>, Nonsense> {
         self.printed.dropped += i128::from(part.dropped);
         self.name(part.endpoints);
@@ -104,10 +100,9 @@ impl<W: Write> Printer<W> {
         Ok(Ok(()))
     }
 
-    /// Ends the output.
     pub(super) fn finish(mut self) -> io::Result<()> {
         if self.how.is_largest_first {
-            // Equal ones stay in the usual order.
+            // A stable sort: equal counts stay in the usual order.
             self.rows.sort_by_key(|(.., count)| Reverse(*count));
         }
         if self.how.format == OutputFormat::Table {
@@ -151,7 +146,6 @@ impl<W: Write> Printer<W> {
         }
     }
 
-    /// Holds a period whose endpoints are all named.
     fn hold(&mut self, period: PeriodTotals) {
         let PeriodTotals { period, mut endpoint, count } = period;
         endpoint.resize(count.len(), 0);
@@ -162,10 +156,10 @@ impl<W: Write> Printer<W> {
         self.rows.extend(endpoint.iter().zip(count).map(|(one, count)| (at, *one as usize, count)));
     }
 
-    /// Prints the rows that are held as CSV or JSON.
+    /// Prints the held rows as CSV or JSON.
     fn print_rows(&mut self) -> io::Result<()> {
         let is_json = self.how.format == OutputFormat::Json;
-        // What stands before the date, the method, the path and the count, and after it.
+        // Stands before the date, the method, the path and the count, and after the count.
         let [date_at, method_at, path_at, count_at, end] = if is_json {
             ["{\"date\":\"", "\",\"method\":", ",\"path\":", ",\"count\":", "}"]
         } else {
@@ -184,10 +178,9 @@ impl<W: Write> Printer<W> {
                 push(sum_at);
             } else {
                 let (method, path) = &self.endpoints[endpoint];
-                [method_at, method, path_at, path, count_at].into_iter().for_each(push);
+                [method_at, method, path_at, path, count_at].into_iter().for_each(&mut push);
             }
-            push_number(line, count);
-            line.extend_from_slice(end.as_bytes());
+            [&count.to_string(), end].into_iter().for_each(push);
             self.out.write_all(line)?;
             line.clear();
         }

@@ -189,9 +189,8 @@ fn what_may_be_cut_off_is_not_counted() {
     assert_eq!(requests, [(0, "/whole".to_owned(), 2)]);
     assert_eq!((counts.malformed, counts.torn), (1, Some((0, 3))));
     fs::write(&file, "1431857103.0 GET /whole\n1431857103.0 GET /cut-o").expect("written");
-    let format: crate::commands::requests::import::parse::format::FormatArg =
-        "$msec $request_method $request_uri".parse().expect("a format");
-    let parser = Parser { format: format.format, ..Parser::default() };
+    let format = "$msec $request_method $request_uri".parse().expect("a format");
+    let parser = Parser { format, ..Parser::default() };
     let (requests, counts, _) = run(Job { parser, ..job(vec![Input::File(file)], 1) });
     assert_eq!(requests, [(0, "/whole".to_owned(), 1)]);
     assert_eq!(counts.torn, Some((0, 2)));

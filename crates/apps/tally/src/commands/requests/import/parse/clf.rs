@@ -1,8 +1,8 @@
 //! Common and Combined Log Format: `host ident user [time] "request" status bytes …`.
 //!
-//! The format is the one of Apache's `mod_log_config` (`%h %l %u %t "%r" %>s %b`), which
-//! nginx writes too. What stands before the time and after the status is not looked at. Almost
-//! every line is one of these, and reading them is quick; `text` reads those that differ.
+//! The format is that of Apache's `mod_log_config` (`%h %l %u %t "%r" %>s %b`), which nginx writes
+//! too. What precedes the time or follows the status is ignored. Almost every line is one of these,
+//! so reading them is quick; `text` reads the others.
 
 use std::borrow::Cow;
 
@@ -13,12 +13,12 @@ use super::{Entry, Malformed, Reading};
 /// Length of `17/May/2015:10:05:03 +0000`.
 const TIME_BYTES: usize = 26;
 
-/// Reads one line, without its end. `None`: it is not one, or not a good one, and `text` says why.
+/// Reads one line; `None` if it is another, or malformed as `text` says.
 #[inline]
 pub(crate) fn parse<'a>(line: &'a [u8], reading: &Reading) -> Option<Entry<'a>> {
     for open in memchr::memchr_iter(b'[', line) {
-        // A host may be in brackets too, and a user may be anything, so each bracket is tried.
-        // What clients send is never followed by the quote, which servers escape in it.
+        // Tries each bracket, because hosts and users may have some. No client can forge the quote
+        // after it, which servers escape.
         let inner = &line[open + 1..];
         let Some(rest) = inner.get(TIME_BYTES..).and_then(|rest| rest.strip_prefix(b"] \"")) else {
             continue;
@@ -33,7 +33,7 @@ pub(crate) fn parse<'a>(line: &'a [u8], reading: &Reading) -> Option<Entry<'a>> 
     None
 }
 
-/// What a request line says that was written with escapes.
+/// The entry of a request line with escapes.
 #[inline]
 pub(crate) fn entry<'a>(
     request: &'a [u8],
@@ -50,7 +50,7 @@ pub(crate) fn entry<'a>(
     Ok(Entry { method, path, micros, times: 1 })
 }
 
-/// Where the quote is that ends the request: the first one without a backslash before it.
+/// The position of the first quote without a backslash before it.
 pub(crate) fn closing_quote(text: &[u8]) -> Option<usize> {
     let mut from = 0;
     loop {
@@ -62,7 +62,7 @@ pub(crate) fn closing_quote(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Whether a status of three digits follows, or `-`.
+/// Whether a status of three digits or `-` follows.
 pub(crate) fn is_status(text: &[u8]) -> bool {
     match text {
         [b' ', a, b, c, rest @ ..] if [a, b, c].iter().all(|byte| byte.is_ascii_digit()) => {
@@ -73,8 +73,8 @@ pub(crate) fn is_status(text: &[u8]) -> bool {
     }
 }
 
-/// Undoes the escapes that Apache and nginx write. A backslash that begins none of them
-/// stays, since other servers escape nothing.
+/// Undoes the escapes of Apache and nginx. Any other backslash stays, because other servers escape
+/// nothing.
 pub(crate) fn unescape(text: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(text.len());
     let mut rest = text;

@@ -1,18 +1,18 @@
-//! Which entries of a JSON log are requests, and lines of a log that are wrapped in JSON.
+//! Which JSON entries are requests, and lines of a log wrapped in JSON.
 //!
-//! Of an entry with an object `request`, as Caddy has it, and of lines that are wrapped:
+//! Of entries with an object `request`, such as Caddy's, and of wrapped lines:
 //!
-//! | entry | by | what it is |
+//! | entry | by | meaning |
 //! |---|---|---|
 //! | `logger` is `http.log.access` or begins with `http.log.access.` | Caddy | a request |
 //! | `logger` begins with `http.` otherwise, such as `http.log.error` | Caddy | the same request, once more |
 //! | `msg` is `upstream roundtrip`, or there is an `err_id` | Caddy, without `logger` | the same |
 //! | `level` is `debug`, and the request is in an object `request` | Caddy, without `logger` | the same |
-//! | `log` | Docker's json-file, Fluent Bit | a line of a log, if there is no method or path |
+//! | `log` | Docker's json-file, Fluent Bit | a line of a log, unless there are a method and a path |
 //! | `MESSAGE`, as text or as an array of bytes | `journalctl -o json` | the same |
 //! | `message`, `textPayload` | Logstash, Beats, Google Cloud | the same |
 //!
-//! Conditions of the user (`--where`) take the place of the first four.
+//! The user's conditions (`--where`) replace the first four.
 
 use std::borrow::Cow;
 
@@ -20,7 +20,7 @@ use super::fields::{Found, JsonFields};
 use super::malformed::quote;
 use super::{Malformed, json};
 
-/// Whether an entry that has a request is the one that counts it.
+/// Whether an entry with a request is the one to count.
 pub(crate) fn is_request<'a>(
     fields: &JsonFields,
     found: &Found<'a>,
@@ -31,20 +31,25 @@ pub(crate) fn is_request<'a>(
         return Ok(true);
     }
     if let Some(logger) = fields.logger.text(found) {
-        let logger = logger.trim_matches('"');
-        let access = logger.strip_prefix("http.log.access");
-        let is_access = access.is_some_and(|name| name.is_empty() || name.starts_with('.'));
-        return Ok(is_access || !logger.starts_with("http."));
+        return Ok(logs_requests(logger.trim_matches('"').as_bytes()));
     }
     let mut rare = Found::default();
-    fields.find_rare(text, &mut rare)?;
+    fields.rare_keys.find(text, &mut rare)?;
     let is_debug =
         fields.level.text(&rare).is_some_and(|level| level.eq_ignore_ascii_case("\"debug\""));
     let is_roundtrip = fields.message.text(&rare) == Some("\"upstream roundtrip\"");
     Ok(!is_debug && !is_roundtrip && fields.error.text(&rare).is_none())
 }
 
-/// Whether the conditions hold. A field that is not there may be one of the entry around this one.
+/// Whether the entries of this logger of Caddy's, or of another program, are requests.
+pub(crate) fn logs_requests(logger: &[u8]) -> bool {
+    match logger.strip_prefix(b"http.log.access") {
+        Some(name) => name.is_empty() || name.starts_with(b"."),
+        None => !logger.starts_with(b"http."),
+    }
+}
+
+/// Whether the conditions hold; a missing field may be one of the entry around this one.
 pub(crate) fn meets(
     fields: &JsonFields,
     found: &Found<'_>,
@@ -62,7 +67,7 @@ pub(crate) fn meets(
     Ok(true)
 }
 
-/// The values of the conditions' fields, for the entry inside of this one.
+/// The values of the conditions' fields, for the entry inside this one.
 pub(crate) fn values(
     fields: &JsonFields,
     found: &Found<'_>,
@@ -83,7 +88,7 @@ fn value<'a>(
     fields.conditions[at].1.raw(found).map(json::string).transpose()
 }
 
-/// The line that is wrapped in an entry which has no request itself.
+/// The line that is wrapped in an entry without a request.
 pub(crate) fn wrapped(
     fields: &JsonFields,
     found: &Found<'_>,
@@ -91,7 +96,7 @@ pub(crate) fn wrapped(
     if let Some(raw) = fields.wrapped.text(found) {
         return Ok(Some(json::string(raw)?.into_owned().into_bytes()));
     }
-    // journald writes what is not UTF-8 as an array of bytes.
+    // journald writes other text than UTF-8 as an array of bytes.
     match fields.wrapped.raw(found) {
         Some(raw) if raw.starts_with('[') => serde_json::from_str(raw)
             .map(Some)

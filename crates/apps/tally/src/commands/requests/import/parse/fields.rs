@@ -1,4 +1,4 @@
-//! The JSON fields that are known, and finding their values in an object.
+//! The known JSON fields, and finding their values in an object.
 //!
 //! | by | method | path | time |
 //! |---|---|---|---|
@@ -12,8 +12,8 @@
 //! | Cloudflare | `ClientRequestMethod` | `ClientRequestURI` | `EdgeStartTimestamp` |
 //! | others | `method` | `path`, `url` | `time`, `timestamp`, `@timestamp`, `ts`, `date` |
 //!
-//! Each is as its manual names it. A whole request line in `request` comes before all other paths,
-//! since it is what the client asked for, and `uri` may be what the server made of it.
+//! The names are from the manuals. A whole request line in `request` takes precedence over all other
+//! paths, because `uri` may be what the server made of it.
 
 mod find;
 
@@ -23,60 +23,25 @@ pub(crate) use self::find::Found;
 
 use self::find::Keys;
 
-const METHOD_FIELDS: &[&str] = &[
-    "request_method",
-    "request.method",
-    "method",
-    "RequestMethod",
-    "httpRequest.requestMethod",
-    "http.request.method",
-    "httpMethod",
-    "ClientRequestMethod",
-];
+const METHOD_FIELDS: &str = "request_method request.method method RequestMethod \
+    httpRequest.requestMethod http.request.method httpMethod ClientRequestMethod";
 
-const REQUEST_FIELDS: &[&str] = &["request"];
+/// What the client asked for precedes what the server made of it.
+const PATH_FIELDS: &str = "request_uri request.uri uri path url RequestPath httpRequest.requestUrl \
+    url.original url.path ClientRequestURI ClientRequestPath";
 
-/// What the client asked for comes before what the server made of it.
-const PATH_FIELDS: &[&str] = &[
-    "request_uri",
-    "request.uri",
-    "uri",
-    "path",
-    "url",
-    "RequestPath",
-    "httpRequest.requestUrl",
-    "url.original",
-    "url.path",
-    "ClientRequestURI",
-    "ClientRequestPath",
-];
+/// The finest comes first, and a request's time before an entry's.
+const TIME_FIELDS: &str = "msec time_iso8601 time_local StartUTC start_time ts time timestamp \
+    @timestamp requestTime EdgeStartTimestamp date";
 
-/// The finest comes first, and the time of the request before that of the entry.
-const TIME_FIELDS: &[&str] = &[
-    "msec",
-    "time_iso8601",
-    "time_local",
-    "StartUTC",
-    "start_time",
-    "ts",
-    "time",
-    "timestamp",
-    "@timestamp",
-    "requestTime",
-    "EdgeStartTimestamp",
-    "date",
-];
-
-/// Lines of a log that are wrapped in JSON: Docker, journald, Logstash and Beats, Google Cloud.
-const WRAPPED_FIELDS: &[&str] = &["log", "MESSAGE", "message", "textPayload"];
+/// Lines of a log wrapped in JSON: Docker, journald, Logstash and Beats, Google Cloud.
+const WRAPPED_FIELDS: &str = "log MESSAGE message textPayload";
 
 /// How many fields are looked for in one line.
 pub(crate) const SLOTS_MAX: usize = 64;
 
-/// How many names of fields a message lists.
 const NAMES_MAX: usize = 4;
 
-/// The fields that are looked for.
 #[derive(Debug, Clone)]
 pub(crate) struct JsonFields {
     pub(crate) method: Wanted,
@@ -90,21 +55,32 @@ pub(crate) struct JsonFields {
     pub(crate) wrapped: Wanted,
     pub(crate) journal_time: Wanted,
     pub(crate) conditions: Vec<(Condition, Wanted)>,
-    keys: Keys,
-    /// What is looked for only where the rest does not say enough.
-    rare_keys: Keys,
+    pub(crate) keys: Keys,
+    /// Looked for only if the others do not say enough.
+    pub(crate) rare_keys: Keys,
 }
 
-/// The names of the fields that a user gave, instead of the usual ones.
-#[derive(Debug, Clone, Default)]
+/// What a user says of the fields.
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Named {
-    pub(crate) method: Option<String>,
-    pub(crate) path: Option<String>,
-    pub(crate) time: Option<String>,
+    /// Count only JSON entries with this value, or with != those without it; repeatable
+    #[arg(long = "where", value_name = "FIELD=VALUE")]
     pub(crate) conditions: Vec<Condition>,
+
+    /// The JSON field of the method; a dot goes into a nested object
+    #[arg(long = "method-field", value_name = "NAME")]
+    pub(crate) method: Option<String>,
+
+    /// The JSON field of the path or URL
+    #[arg(long = "path-field", value_name = "NAME")]
+    pub(crate) path: Option<String>,
+
+    /// The JSON field of the time
+    #[arg(long = "time-field", value_name = "NAME")]
+    pub(crate) time: Option<String>,
 }
 
-/// What an entry must say to be a request: `FIELD=VALUE`, or `FIELD!=VALUE`.
+/// What makes an entry a request: `FIELD=VALUE` or `FIELD!=VALUE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Condition {
     field: String,
@@ -112,12 +88,11 @@ pub(crate) struct Condition {
     equal: bool,
 }
 
-/// The names of one thing, in order of preference, and where their values will be.
+/// The names of one thing, in order of preference, and the slots of their values.
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     names: Vec<String>,
     first_slot: usize,
-    /// A user named it.
     pub(crate) is_named: bool,
 }
 
@@ -130,26 +105,26 @@ impl Default for JsonFields {
 }
 
 impl JsonFields {
-    /// The usual fields, or the given ones instead. A dot goes into a nested object; a key
-    /// that itself contains the dots is found as well.
+    /// The usual fields, or the given ones instead. A dot goes into a nested object, but may also be
+    /// part of a key.
     pub(crate) fn new(named: Named) -> Self {
         let mut slots = Slots::default();
         let method = slots.wanted(named.method, METHOD_FIELDS);
-        let request = slots.wanted(None, REQUEST_FIELDS);
+        let request = slots.wanted(None, "request");
         let path = slots.wanted(named.path, PATH_FIELDS);
         let time = slots.wanted(named.time, TIME_FIELDS);
         let conditions = named.conditions.into_iter().map(|condition| {
-            let field = slots.wanted(Some(condition.field.clone()), &[]);
+            let field = slots.wanted(Some(condition.field.clone()), "");
             (condition, field)
         });
         let conditions: Vec<_> = conditions.collect();
-        let logger = slots.wanted(None, &["logger"]);
+        let logger = slots.wanted(None, "logger");
         let mut rare = Slots::default();
-        let level = rare.wanted(None, &["level"]);
-        let message = rare.wanted(None, &["msg"]);
-        let error = rare.wanted(None, &["err_id"]);
+        let level = rare.wanted(None, "level");
+        let message = rare.wanted(None, "msg");
+        let error = rare.wanted(None, "err_id");
         let wrapped = rare.wanted(None, WRAPPED_FIELDS);
-        let journal_time = rare.wanted(None, &["__REALTIME_TIMESTAMP"]);
+        let journal_time = rare.wanted(None, "__REALTIME_TIMESTAMP");
         Self {
             method,
             request,
@@ -167,25 +142,7 @@ impl JsonFields {
         }
     }
 
-    /// Finds the values of an object.
-    pub(crate) fn find<'a>(
-        &self,
-        text: &'a str,
-        found: &mut Found<'a>,
-    ) -> Result<(), serde_json::Error> {
-        self.keys.find(text, found)
-    }
-
-    /// Finds the values of an object that matter only if the others do not say enough.
-    pub(crate) fn find_rare<'a>(
-        &self,
-        text: &'a str,
-        found: &mut Found<'a>,
-    ) -> Result<(), serde_json::Error> {
-        self.rare_keys.find(text, found)
-    }
-
-    /// The field that comes twice, though it may not.
+    /// The field that occurs twice.
     pub(crate) fn twice(&self, found: &Found<'_>) -> Option<&str> {
         let slot = found.twice?;
         let conditions = self.conditions.iter().map(|(_, field)| field);
@@ -195,13 +152,13 @@ impl JsonFields {
         })
     }
 
-    /// Whether a line that has no fields meets the conditions.
+    /// Whether a line without fields meets the conditions.
     pub(crate) fn conditions_hold_without_fields(&self) -> bool {
         self.conditions.iter().all(|(condition, _)| condition.holds(None))
     }
 }
 
-/// Gives each name a place for its value.
+/// Gives each name a slot for its value.
 #[derive(Default)]
 struct Slots {
     keys: Keys,
@@ -211,11 +168,11 @@ struct Slots {
 // === impl Slots ===
 
 impl Slots {
-    fn wanted(&mut self, given: Option<String>, usual: &[&str]) -> Wanted {
+    fn wanted(&mut self, given: Option<String>, usual: &str) -> Wanted {
         let is_named = given.is_some();
         let names: Vec<_> = match given {
             Some(name) => vec![name],
-            None => usual.iter().map(|&name| name.to_owned()).collect(),
+            None => usual.split_whitespace().map(str::to_owned).collect(),
         };
         let first_slot = self.count;
         for name in &names {
@@ -232,7 +189,6 @@ impl Slots {
 // === impl Condition ===
 
 impl Condition {
-    /// Whether an entry meets it whose field has this value.
     pub(crate) fn holds(&self, value: Option<&str>) -> bool {
         (value == Some(&*self.value)) == self.equal
     }
@@ -263,8 +219,7 @@ impl fmt::Display for Condition {
 // === impl Wanted ===
 
 impl Wanted {
-    /// The values that are there and say something, in order of preference. Servers write `-`
-    /// where there is none.
+    /// The present values, in order of preference; servers write `-` for a missing one.
     pub(crate) fn values<'f, 'a>(
         &self,
         found: &'f Found<'a>,
@@ -275,7 +230,7 @@ impl Wanted {
         })
     }
 
-    /// The first that is there, whatever it is.
+    /// The first that is present, whatever it is.
     pub(crate) fn raw<'a>(&self, found: &Found<'a>) -> Option<&'a str> {
         found.values[self.first_slot..self.first_slot + self.names.len()]
             .iter()
@@ -303,13 +258,14 @@ mod tests {
     #[test]
     fn every_known_field_is_found() {
         let fields = JsonFields::default();
-        for name in [METHOD_FIELDS, PATH_FIELDS, TIME_FIELDS, WRAPPED_FIELDS].concat() {
+        let all = [METHOD_FIELDS, PATH_FIELDS, TIME_FIELDS, WRAPPED_FIELDS].join(" ");
+        for name in all.split_whitespace() {
             let text = format!("{{\"{name}\":\"x\"}}");
             let mut found = Found::default();
-            fields.find(&text, &mut found).expect("JSON");
+            fields.keys.find(&text, &mut found).expect("JSON");
             let mut rare = Found::default();
-            fields.find_rare(&text, &mut rare).expect("JSON");
-            let is_wrapped = WRAPPED_FIELDS.contains(&name);
+            fields.rare_keys.find(&text, &mut rare).expect("JSON");
+            let is_wrapped = WRAPPED_FIELDS.contains(name);
             assert_eq!(rare.values.contains(&Some("\"x\"")), is_wrapped, "{name}");
             assert_eq!(found.values.contains(&Some("\"x\"")), !is_wrapped, "{name}");
         }
@@ -320,7 +276,7 @@ mod tests {
         let conditions = vec!["a=b".parse().expect("one"); 16];
         let fields = JsonFields::new(Named { conditions, ..Named::default() });
         let mut found = Found::default();
-        assert!(fields.find("{\"a\":\"b\",\"logger\":\"c\"}", &mut found).is_ok());
+        assert!(fields.keys.find("{\"a\":\"b\",\"logger\":\"c\"}", &mut found).is_ok());
     }
 
     #[test]

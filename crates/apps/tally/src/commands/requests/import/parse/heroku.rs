@@ -1,4 +1,4 @@
-//! The log of Heroku's router, which has pairs of names and values.
+//! The log of Heroku's router: pairs of names and values.
 //!
 //! | accepted | source |
 //! |---|---|
@@ -14,7 +14,7 @@ use super::{Entry, Malformed, Reading};
 
 const ROUTER: &[u8] = b" heroku[router]: ";
 
-/// Reads one line, without its end. `None`: it is not the router's.
+/// Reads one line; `None` if it is not the router's.
 pub(crate) fn parse<'a>(line: &'a [u8], reading: &Reading) -> Option<Result<Entry<'a>, Malformed>> {
     let at = memchr::memmem::find(line, ROUTER)?;
     Some(pairs(&line[..at], &line[at + ROUTER.len() - 1..], reading))

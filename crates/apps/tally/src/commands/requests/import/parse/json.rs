@@ -1,9 +1,9 @@
-//! JSON lines: one object a line, as servers, clouds and most frameworks write them.
+//! JSON lines: one object per line, as servers, clouds and most frameworks write them.
 //!
 //! | accepted | where |
 //! |---|---|
 //! | which fields are what | `fields` |
-//! | which entries are requests, and lines that are wrapped in JSON | `entry` |
+//! | which entries are requests, and lines wrapped in JSON | `entry` |
 //! | JSON that nginx wrote without `escape=json` | `mend` |
 //! | an object behind a prefix without quotes: syslog, CRI, compose, Caddy's console | here |
 
@@ -15,29 +15,28 @@ use super::target::{self, is_connect, path, utf8};
 use super::time::{BadTime, parse_date_and_time, parse_logged};
 use super::{Entry, Malformed, Parser, entry, mend};
 
-/// How deep lines may be wrapped: Docker's JSON in journald's.
+/// How deeply lines may be wrapped: Docker's JSON in journald's.
 const DEPTH_MAX: u8 = 2;
 
-/// What is known from outside of an object.
+/// What surrounds an object.
 #[derive(Debug, Clone, Default)]
 struct Around<'p> {
-    /// What stands before it in its line.
     prefix: &'p [u8],
-    /// The time of the entry that it is wrapped in.
+    /// The time of the entry around it.
     micros: Option<i64>,
-    /// The values of the conditions' fields there.
+    /// The conditions' values in the entry around it.
     values: Vec<Option<String>>,
     depth: u8,
 }
 
-/// Where an object begins that is all that has quotes in its line.
+/// The position of the object in a line that has no quotes before it.
 pub(crate) fn object_in(line: &[u8]) -> Option<usize> {
     let quote = memchr::memchr(b'"', line)?;
     let before = line[..quote].trim_ascii_end();
     before.ends_with(b"{").then(|| before.len() - 1)
 }
 
-/// Reads an object, and what stands before it in its line.
+/// Reads an object after a prefix in its line.
 pub(crate) fn parse<'a>(
     object: &'a [u8],
     prefix: &[u8],
@@ -83,14 +82,14 @@ fn parse_object<'a>(
 ) -> Result<Option<Entry<'a>>, Malformed> {
     let fields = &parser.fields;
     let mut found = Found::default();
-    fields.find(text, &mut found).map_err(|error| not_json(&error))?;
+    fields.keys.find(text, &mut found).map_err(|error| not_json(&error))?;
     if let Some(name) = fields.twice(&found) {
         return Err(Malformed::Twice(name.to_owned()));
     }
     let request = request(&found, parser)?;
     if request.is_err() && around.depth < DEPTH_MAX {
         let mut rare = Found::default();
-        fields.find_rare(text, &mut rare).map_err(|error| not_json(&error))?;
+        fields.rare_keys.find(text, &mut rare).map_err(|error| not_json(&error))?;
         if let Some(line) = entry::wrapped(fields, &rare)? {
             return unwrap(&line, (&found, &rare), around, parser);
         }
@@ -106,16 +105,18 @@ fn parse_object<'a>(
             return Err(Malformed::Missing(Box::new(missing)));
         }
     };
+    // Caddy's console: `TIME<TAB>LEVEL<TAB>LOGGER<TAB>MESSAGE<TAB>{…}`.
+    let console_logger = around.prefix.split(|&byte| byte == b'\t').nth(2);
     if fields.conditions.is_empty()
         && !(entry::is_request(fields, &found, text).map_err(|error| not_json(&error))?
-            && is_of_access_logger(around.prefix))
+            && console_logger.is_none_or(entry::logs_requests))
     {
         return Ok(None);
     }
     Ok(Some(Entry { method, path, micros: time?, times: 1 }))
 }
 
-/// A line that is the value of a field.
+/// Reads a line that is the value of a field.
 fn unwrap<'a>(
     line: &[u8],
     (found, rare): (&Found<'_>, &Found<'_>),
@@ -144,8 +145,8 @@ fn unwrap<'a>(
     Ok(parse_around(&line[at..], &inside, parser)?.map(into_owned))
 }
 
-/// The method and the path, or what is missing. What the client asked for comes before all other
-/// fields, except for one that the user named.
+/// The method and the path, or what is missing. What the client asked for takes precedence over all
+/// fields except those that the user named.
 fn request<'a>(
     found: &Found<'a>,
     parser: &Parser,
@@ -155,7 +156,7 @@ fn request<'a>(
     let target = fields.path.text(found).map(string).transpose()?;
     let line = fields.request.text(found).map(string).transpose()?;
     let (asked, asked_path) = match line {
-        // Some call a path `request`.
+        // In some logs, `request` is a path.
         Some(line) if line.starts_with('/') || is_url(&line) => (None, Some(line)),
         line => (line.map(|line| request_line(line, parser)), None),
     };
@@ -215,7 +216,7 @@ fn request_line<'a>(line: Cow<'a, str>, parser: &Parser) -> Result<(i32, Cow<'a,
     }
 }
 
-/// The time: of the first field that has one, of the prefix, or of the entry around it.
+/// The time of the first field that has one, of the entry around it, or of the prefix.
 fn time(found: &Found<'_>, around: &Around<'_>, parser: &Parser) -> Result<i64, Malformed> {
     let zone = parser.reading.zone.as_ref();
     let mut failure = None;
@@ -223,7 +224,7 @@ fn time(found: &Found<'_>, around: &Around<'_>, parser: &Parser) -> Result<i64, 
         let text = string(raw)?;
         match parse_logged(&text, zone) {
             Ok(micros) => return Ok(micros),
-            // Many call a duration `time`.
+            // In many logs, `time` is a duration.
             Err(why @ (BadTime::Form | BadTime::Implausible)) => {
                 failure.get_or_insert_with(|| Malformed::time(text.as_bytes(), why));
             }
@@ -233,7 +234,7 @@ fn time(found: &Found<'_>, around: &Around<'_>, parser: &Parser) -> Result<i64, 
     if let Some(micros) = around.micros {
         return Ok(micros);
     }
-    // What a prefix begins with: `2026-03-02T10:00:00Z stdout F`, `2026/03/02 10:00:00<TAB>INFO`.
+    // A prefix may begin with it: `2026-03-02T10:00:00Z stdout F`, `2026/03/02 10:00:00<TAB>INFO`.
     let words = around.prefix.split(|&byte| byte == b'\t').next().unwrap_or_default();
     let first = words.split(|&byte| byte == b' ').next().unwrap_or_default();
     for text in [first, words] {
@@ -249,18 +250,7 @@ fn time(found: &Found<'_>, around: &Around<'_>, parser: &Parser) -> Result<i64, 
     }))
 }
 
-/// Caddy's console: `TIME<TAB>LEVEL<TAB>LOGGER<TAB>MESSAGE<TAB>{…}`.
-fn is_of_access_logger(prefix: &[u8]) -> bool {
-    match prefix.split(|&byte| byte == b'\t').nth(2) {
-        Some(logger) if logger.starts_with(b"http.") => {
-            let access = logger.strip_prefix(b"http.log.access");
-            access.is_some_and(|name| name.is_empty() || name.starts_with(b"."))
-        }
-        _ => true,
-    }
-}
-
-/// What a raw value says as text: a string's content, or anything else as it stands.
+/// A raw value as text: a string's content, or anything else as is.
 pub(crate) fn string(raw: &str) -> Result<Cow<'_, str>, Malformed> {
     match raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
         Some(inner) if !inner.contains('\\') => Ok(Cow::Borrowed(inner)),

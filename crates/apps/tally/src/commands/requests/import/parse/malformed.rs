@@ -1,4 +1,4 @@
-//! Why a line does not count: what is wrong with it, with the piece that is, and what to do.
+//! Why a line is malformed: what is wrong, where, and what to do.
 
 use std::mem::{Discriminant, discriminant};
 
@@ -6,10 +6,8 @@ use super::repeated::TIMES_MAX;
 use super::time::BadTime;
 use crate::commands::requests::import::lines::LINE_BYTES_MAX;
 
-/// How much of a line is quoted.
 const QUOTED_CHARS_MAX: usize = 60;
 
-/// Why a line does not count.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Malformed {
     #[error(
@@ -41,45 +39,44 @@ pub(crate) enum Malformed {
     Target(String),
     #[error("the line has more than {} KiB", LINE_BYTES_MAX / 1_024)]
     LineTooLong,
-    #[error("the last line has no end, and what it ends with may be cut off: {0:?}")]
+    #[error("the last line has no end, and may be cut off: {0:?}")]
     Torn(String),
-    #[error("it stands for lines before it that it does not repeat: {0:?}")]
+    #[error("it stands for earlier lines that it does not repeat: {0:?}")]
     RepeatsUnsaid(String),
     #[error("it stands for more than {TIMES_MAX} lines: {0:?}")]
     RepeatsTooMany(String),
     #[error("not a JSON object: {0}")]
     Json(String),
     #[error(
-        "a piece of JSON that goes over many lines; one object a line is read: `jq -c '.[]' FILE | \
+        "a piece of JSON over several lines; write one object per line: `jq -c '.[]' FILE | \
          tally import -` for an array, `jq -c .` for objects"
     )]
     JsonPiece,
-    #[error("a JSON array; one object a line is read: `jq -c '.[]' FILE | tally import -`")]
+    #[error("a JSON array; write one object per line: `jq -c '.[]' FILE | tally import -`")]
     JsonArray,
-    #[error("the field {0} comes twice")]
+    #[error("the field {0} occurs twice")]
     Twice(String),
     #[error("{0}")]
     Missing(Box<Missing>),
     #[error("{found} columns, but #Fields: names {named}")]
     Columns { found: usize, named: usize },
-    #[error("#Fields: does not name {0}, so this log does not say what was asked for")]
+    #[error("#Fields: does not name {0}, so this log does not say which requests there were")]
     FieldsMissing(String),
-    #[error("the W3C format, but no #Fields: line came before it in {0:?}")]
+    #[error("the W3C format, but without a #Fields: line before it: {0:?}")]
     NoFields(String),
     #[error("a line of text has no fields, so --where leaves it out: {0:?}")]
     Fieldless(String),
-    #[error("not as --format says, from here on: {0:?}")]
+    #[error("differs from --format from here on: {0:?}")]
     NotAsFormat(String),
     #[error("--format can be read in two ways here: {0}")]
     TwoReadings(Box<Two>),
 }
 
-/// Two pieces of a line that cannot be told apart.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} and {1:?}")]
 pub(crate) struct Two(pub(crate) String, pub(crate) String);
 
-/// What an entry of fields does not say, and where it was looked for.
+/// What an entry lacks, and the names under which it was looked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Missing {
     pub(crate) method: Option<String>,
@@ -87,17 +84,17 @@ pub(crate) struct Missing {
     pub(crate) time: Option<String>,
 }
 
-/// What lines have in common that are malformed for one reason, whatever they say.
+/// What lines have in common that are malformed for one reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reason<'a> {
     kind: Discriminant<Malformed>,
     time: Option<BadTime>,
     missing: [bool; 3],
-    /// What the JSON parser said, without the place.
+    /// What the JSON parser said, without the position.
     json: &'a str,
 }
 
-/// A piece of a line, to be shown.
+/// The beginning of a piece of a line, for a message.
 pub(crate) fn quote(piece: &[u8]) -> String {
     // Four bytes a character at most.
     let piece = &piece[..piece.len().min(4 * (QUOTED_CHARS_MAX + 1))];
@@ -111,7 +108,7 @@ pub(crate) fn quote(piece: &[u8]) -> String {
 // === impl Malformed ===
 
 impl Malformed {
-    /// Two pieces of a line that cannot be told apart.
+    /// Two pieces that cannot be told apart.
     pub(crate) fn two(one: &[u8], two: &[u8]) -> Box<Two> {
         Box::new(Two(quote(one), quote(two)))
     }

@@ -1,4 +1,4 @@
-//! JSON that nginx wrote by a `log_format` without `escape=json`, and Apache by one of JSON's shape.
+//! Mends JSON that nginx wrote without `escape=json`, or Apache by a JSON-like `LogFormat`.
 //!
 //! | written | meant |
 //! |---|---|
@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use super::clf::hex;
 use super::target::utf8;
 
-/// The JSON that was meant, or `None` if there is nothing to mend.
+/// The JSON that was meant; `None` if nothing can be mended.
 pub(crate) fn mend(text: &str) -> Option<String> {
     let mut mended = String::with_capacity(text.len() + 16);
     let mut changed = false;
@@ -39,7 +39,7 @@ fn end_of_string(content: &str) -> Option<usize> {
     })
 }
 
-/// What stands between strings: punctuation, numbers and words.
+/// Pushes what stands between strings: punctuation, numbers and words.
 fn push_between(mended: &mut String, text: &str, changed: &mut bool) {
     let mut rest = text;
     while let Some(at) = rest.find([',', ':']) {
@@ -66,7 +66,7 @@ fn push_between(mended: &mut String, text: &str, changed: &mut bool) {
     mended.push_str(rest);
 }
 
-/// The content of a string, with what is escaped as nothing but JSON is.
+/// Pushes the content of a string, escaped as JSON.
 fn push_string(mended: &mut String, content: &str, changed: &mut bool) {
     if !content.contains("\\x") && !content.bytes().any(|byte| byte < 0x20) {
         mended.push_str(content);

@@ -9,13 +9,13 @@
 use super::Malformed;
 use super::malformed::quote;
 
-/// How many lines one line may stand for. Such a line is one second of one client.
+/// How many lines one line may stand for: a second of one client.
 pub(crate) const TIMES_MAX: u32 = 10_000;
 
 const REPEATED: &[u8] = b"message repeated ";
 const SUPPRESSED: &[u8] = b" times, suppressed by syslog-ng on";
 
-/// What a line stands for: a line, and how many times. `None`: the line itself.
+/// The line that this one repeats, and how many times; `None` if it stands for itself.
 #[inline]
 pub(crate) fn unfold(line: &[u8]) -> Result<Option<(&[u8], u32)>, Malformed> {
     match line.last() {
@@ -58,7 +58,7 @@ fn in_brackets(line: &[u8]) -> Result<Option<(&[u8], u32)>, Malformed> {
     if before.ends_with(b"last ") && after.is_empty() {
         return Err(Malformed::RepeatsUnsaid(quote(&line[at - 5..])));
     }
-    // What clients send comes in quotes, or after the tag of the program.
+    // A client can only write in quotes, or after the program's tag.
     if !before.ends_with(b": ") || before.contains(&b'"') {
         return Ok(None);
     }

@@ -1,4 +1,4 @@
-//! From a request line or a logged URL to a method and a path.
+//! The method and path of a request line or a logged URL.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -12,8 +12,8 @@ use crate::commands::requests::methods;
 const UNSPECIFIED: i32 = Method::Unspecified as i32;
 const CONNECT: i32 = Method::Connect as i32;
 
-/// The method and the path of a request line: `GET /path?query HTTP/1.1`, or without the
-/// version as in HTTP/0.9. The target is a path, a URL, `*`, or the `host:port` of CONNECT.
+/// Reads `GET /path?query HTTP/1.1`, or without the version as in HTTP/0.9. The target is a path, a
+/// URL, `*`, or the `host:port` of CONNECT.
 pub(crate) fn request_line(
     line: &[u8],
     keep_query: bool,
@@ -22,7 +22,7 @@ pub(crate) fn request_line(
         Some(at) => (&line[..at], &line[at + 1..]),
         None => (line, &[][..]),
     };
-    // Those that have a number are tokens.
+    // Known methods are tokens.
     let number = methods::number_of_token(method);
     if number == UNSPECIFIED && !methods::is_token(method) {
         return Err(Malformed::Method(quote(line)));
@@ -44,7 +44,7 @@ pub(crate) fn request_line(
     Ok((number, path(target, connect, keep_query)))
 }
 
-/// Whether this is a whole request line, with its version: nothing else looks like it.
+/// Whether this is a request line with its version, which nothing else resembles.
 pub(crate) fn is_whole_request_line(line: &[u8]) -> bool {
     let version = memchr::memrchr(b' ', line).map(|at| &line[at + 1..]);
     version.is_some_and(|version| {
@@ -54,7 +54,7 @@ pub(crate) fn is_whole_request_line(line: &[u8]) -> bool {
     }) && request_line(line, false).is_ok()
 }
 
-/// The method of a field that has nothing else.
+/// Reads a field that holds only a method.
 pub(crate) fn method(text: &[u8]) -> Result<i32, Malformed> {
     if !methods::is_token(text) {
         return Err(Malformed::Method(quote(text)));
@@ -62,13 +62,13 @@ pub(crate) fn method(text: &[u8]) -> Result<i32, Malformed> {
     Ok(methods::number_of_token(text))
 }
 
-/// CONNECT asks for a host and a port, which are no URL.
+/// CONNECT asks for a host and a port, not a URL.
 pub(crate) fn is_connect(method: &[u8]) -> bool {
     method.eq_ignore_ascii_case(b"CONNECT")
 }
 
-/// The path of a target: without its query unless that is kept, without scheme and host,
-/// `/` if nothing is left, and with percent-encoding in place of bytes that are not UTF-8.
+/// The path of a target, without scheme and host and, unless kept, the query; `/` if nothing is
+/// left.
 pub(crate) fn path(target: &[u8], connect: bool, keep_query: bool) -> Cow<'_, str> {
     let end = memchr::memchr(b'?', target).unwrap_or(target.len());
     let (mut path, query) = target.split_at(end);
@@ -81,8 +81,7 @@ pub(crate) fn path(target: &[u8], connect: bool, keep_query: bool) -> Cow<'_, st
     if keep_query && !query.is_empty() { path + utf8(query) } else { path }
 }
 
-/// Text as it is, with `%XX` for each byte that is not UTF-8, so that paths which differ in
-/// such bytes stay different.
+/// Text with `%XX` for each byte that is not UTF-8, so that such paths stay different.
 pub(crate) fn utf8(bytes: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(bytes) {
         return Cow::Borrowed(text);

@@ -1,14 +1,14 @@
-//! Lines as a server's own configuration describes them.
+//! Lines as a server's configuration describes them.
 //!
 //! | accepted for `--format` | source |
 //! |---|---|
 //! | `log_format NAME [escape=default\|json\|none] '…' '…';`, or the string alone | nginx, `ngx_http_log_module` |
 //! | `LogFormat "…" [NAME]`, or the string alone | Apache, `mod_log_config` |
 //!
-//! A line is the string with values in place of the variables. A value may be anything up to the
-//! text that follows its variable; values in quotes end at the first quote without a backslash,
-//! and numbers and addresses have no spaces. A line that can be read in two ways, with different
-//! requests, is refused, and so is a string in which two variables stand side by side.
+//! A line is the string with values for its variables. A value goes up to the text that follows its
+//! variable; in quotes it ends at the first quote without a backslash, and numbers and addresses have
+//! no spaces. A line with two readings that differ in the request is refused, and so is a string with
+//! adjacent variables.
 
 mod apache;
 mod nginx;
@@ -26,15 +26,14 @@ use super::target::{is_connect, method, path};
 use super::time::{BadTime, parse_logged};
 use super::{Entry, Malformed, Reading};
 
-/// How many ways of reading a line are tried.
+/// How many steps all readings of a line may take.
 const STEPS_MAX: u32 = 10_000;
 
-/// A log format.
 #[derive(Debug)]
 pub(crate) struct Template {
     pieces: Vec<Piece>,
     escape: Escape,
-    /// The format of all times that have one, for `strptime`.
+    /// The `strptime` formats of all times, joined.
     time_format: String,
 }
 
@@ -44,48 +43,45 @@ enum Piece {
     Field { name: String, kind: Kind },
 }
 
-/// What a variable says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
-    /// The whole request line.
+    /// The request line.
     Request,
     Method,
-    /// A path, maybe with a query.
+    /// A path, perhaps with a query.
     Target,
-    /// A host, and a path behind it.
+    /// A host, then a path.
     HostAndTarget,
-    /// A query, with its question mark if there is one.
+    /// A query, perhaps with its question mark.
     Query,
-    /// A question mark, if there is a query.
+    /// A question mark if there is a query.
     QuestionMark,
-    /// A time in one of the usual forms.
+    /// A time in a usual form.
     Time,
-    /// A time, or a part of one, in a form that `strptime` reads.
+    /// A time or a part of one, as a `strptime` format.
     TimeAs(String),
-    /// Something without spaces.
+    /// Without spaces.
     Word,
     Any,
 }
 
-/// How the server escapes what is not plain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Escape {
-    /// `\xHH`, and some with a letter.
+    /// `\xHH`, and some letters.
     Bytes,
     Json,
     None,
 }
 
-/// A way of reading a line: what the variables say.
+/// A search for the readings of a line.
 struct Walk<'t, 'a> {
     template: &'t Template,
     line: &'a [u8],
     reading: &'t Reading,
-    /// For each variable so far, its place among the pieces and its value.
+    /// The variables so far, by the index of their piece, with their values.
     values: Vec<(usize, &'a [u8])>,
     found: Option<Entry<'a>>,
     failure: Option<Malformed>,
-    /// How far a reading has come.
     furthest: usize,
     steps: u32,
 }
@@ -139,16 +135,13 @@ impl Template {
         }
         for pair in pieces.windows(2) {
             if let [Piece::Field { name: one, .. }, Piece::Field { name: two, .. }] = pair {
-                return Err(format!(
-                    "{one} and {two} stand side by side, and cannot be told apart"
-                ));
+                return Err(format!("{one} and {two} are adjacent, and cannot be told apart"));
             }
         }
         let time_format = formats.join(" ");
         Ok(Self { pieces, escape, time_format })
     }
 
-    /// Reads one line, without its end.
     pub(crate) fn parse<'a>(
         &self,
         line: &'a [u8],
@@ -172,7 +165,7 @@ impl Template {
         Err(walk.failure.unwrap_or(place))
     }
 
-    /// Whether a line that is cut off may look whole, and say something else.
+    /// Whether a line that is cut off may look whole.
     pub(crate) fn ends_open(&self) -> bool {
         match self.pieces.last() {
             Some(Piece::Field { kind, .. }) => !matches!(kind, Kind::Word | Kind::Any),
@@ -180,7 +173,6 @@ impl Template {
         }
     }
 
-    /// The request of a line's values.
     fn entry<'a>(
         &self,
         values: &[(usize, &'a [u8])],
@@ -249,7 +241,6 @@ impl Template {
         parse_logged(&local, reading.zone.as_ref()).map_err(failed)
     }
 
-    /// A value without its escapes.
     fn plain<'a>(&self, value: &'a [u8]) -> Result<Cow<'a, [u8]>, Malformed> {
         if self.escape == Escape::None || memchr::memchr(b'\\', value).is_none() {
             return Ok(Cow::Borrowed(value));
@@ -266,7 +257,7 @@ impl Template {
 // === impl Walk ===
 
 impl<'a> Walk<'_, 'a> {
-    /// Reads from a piece on, which begins at a place of the line. An error ends it all.
+    /// Reads from this piece on, at this position of the line. An error ends the search.
     fn step(&mut self, piece: usize, at: usize) -> Result<(), Malformed> {
         self.steps += 1;
         if self.steps > STEPS_MAX {
@@ -295,7 +286,7 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
-    /// Tries each end that the value of a variable may have.
+    /// Tries each possible end of a variable's value.
     fn up_to(
         &mut self,
         text: &[u8],
@@ -336,7 +327,7 @@ impl<'a> Walk<'_, 'a> {
         result
     }
 
-    /// Takes note of a whole reading.
+    /// Notes a complete reading.
     fn arrive(&mut self) -> Result<(), Malformed> {
         match self.template.entry(&self.values, self.reading) {
             Ok(entry) => match &self.found {
@@ -357,7 +348,7 @@ impl<'a> Walk<'_, 'a> {
     }
 }
 
-/// Makes one piece of those that say one thing together, such as `%U%q` and `$host$request_uri`.
+/// Merges pieces that mean one thing, such as `%U%q` and `$host$request_uri`.
 fn merged(pieces: Vec<Piece>) -> Vec<Piece> {
     let mut merged: Vec<Piece> = Vec::with_capacity(pieces.len());
     for piece in pieces {

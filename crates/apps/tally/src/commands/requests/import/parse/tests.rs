@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
-use super::format::FormatArg;
+use super::format::LogFormat;
 use super::*;
 use crate::commands::requests::methods;
 
@@ -204,7 +204,7 @@ proptest! {
     #[test]
     fn every_format_is_read_as_it_is_written(request in requests()) {
         for (format, line, path) in written(&request) {
-            let FormatArg { format: log_format, .. } = format.parse().expect(format);
+            let log_format: LogFormat = format.parse().expect(format);
             let parser = Parser { format: log_format, ..Parser::default() };
             let read = parser.parse(line.as_bytes(), &mut Context::default(), i64::MAX);
             let entry = match read {
@@ -252,7 +252,7 @@ proptest! {
     #[test]
     fn what_is_cut_off_counts_right_or_not_at_all(request in requests(), cut in 0..400_usize) {
         for (format, line, path) in written(&request) {
-            let FormatArg { format: log_format, .. } = format.parse().expect(format);
+            let log_format: LogFormat = format.parse().expect(format);
             let parser = Parser { format: log_format, ..Parser::default() };
             // A path at the end of a line may be cut off, and nobody knows.
             if format.ends_with("$request_uri") {

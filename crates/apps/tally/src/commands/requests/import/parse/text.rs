@@ -1,4 +1,4 @@
-//! Lines that have a time and, somewhere behind it, a request in quotes.
+//! Lines with a time and, somewhere after it, a request in quotes.
 //!
 //! | accepted | by | source |
 //! |---|---|---|
@@ -9,10 +9,9 @@
 //! | `OWNER BUCKET [TIME] … "REQUEST" …` | AWS S3 | S3, "Server access log format" |
 //! | `… [02/Mar/2026:10:00:00.000] … "REQUEST"` | HAProxy, `option httplog`; its times need `--tz` | HAProxy's manual, 8.2.3 |
 //!
-//! What may stand before all that, such as a prefix of syslog, is not looked at. TIME is the
-//! Common Log Format's or RFC 3339. The request is what follows the time directly, or the first
-//! piece in quotes behind it if that is a whole request line, or the only one that is. HAProxy's is
-//! the last one, since headers come before it.
+//! A prefix, such as syslog's, is ignored. TIME is the Common Log Format's or RFC 3339. The request
+//! directly follows the time, or is the first quoted piece after it if that is a whole request line,
+//! or the only one that is. HAProxy's is the last one, because headers precede it.
 
 use super::clf::{closing_quote, entry, is_status};
 use super::malformed::quote;
@@ -23,10 +22,10 @@ use super::{Entry, Malformed, Reading};
 /// The longest time in brackets, with room for nanoseconds and a wrong month.
 const TIME_BYTES_MAX: usize = 48;
 
-/// Among how many words a time without brackets is looked for.
+/// How many words may hold a time without brackets.
 const LEADING_WORDS_MAX: usize = 6;
 
-/// A piece in quotes: where what is in them begins and ends.
+/// A quoted piece: where its content begins and ends.
 #[derive(Debug, Clone, Copy)]
 struct Quoted {
     begin: usize,
@@ -34,7 +33,7 @@ struct Quoted {
     closed: bool,
 }
 
-/// What looks like a time, and where what is behind it begins.
+/// What looks like a time, and where the rest begins.
 #[derive(Debug, Clone, Copy)]
 struct Time<'a> {
     text: &'a [u8],
@@ -43,7 +42,6 @@ struct Time<'a> {
     in_brackets: bool,
 }
 
-/// Reads one line, without its end.
 pub(crate) fn parse<'a>(line: &'a [u8], reading: &Reading) -> Result<Entry<'a>, Malformed> {
     let quoted = quoted(line);
     let time = time(line, &quoted, reading)?;
@@ -59,7 +57,6 @@ pub(crate) fn parse<'a>(line: &'a [u8], reading: &Reading) -> Result<Entry<'a>, 
     entry(request.of(line), micros, reading)
 }
 
-/// Which piece is the request.
 fn request(line: &[u8], time: &Time<'_>, behind: &[Quoted]) -> Result<Quoted, Malformed> {
     let Some((first, rest)) = behind.split_first() else {
         return Err(no_request(line, time, behind));
@@ -81,7 +78,7 @@ fn request(line: &[u8], time: &Time<'_>, behind: &[Quoted]) -> Result<Quoted, Ma
     };
     let mut candidates = rest.iter().filter(whole);
     match (candidates.next(), candidates.next()) {
-        // The server's own log of errors quotes requests too, behind what it says.
+        // Error logs quote requests too, after their message.
         (Some(only), None) if time.in_brackets => Ok(*only),
         (Some(one), Some(two)) => {
             Err(Malformed::TwoRequests(Malformed::two(one.of(line), two.of(line))))
@@ -100,7 +97,6 @@ fn no_request(line: &[u8], time: &Time<'_>, behind: &[Quoted]) -> Malformed {
     }
 }
 
-/// The time of the request.
 fn time<'a>(line: &'a [u8], quoted: &[Quoted], reading: &Reading) -> Result<Time<'a>, Malformed> {
     let outside = |at: usize| !quoted.iter().any(|piece| (piece.begin..piece.end).contains(&at));
     let mut found: Option<Time<'_>> = None;
@@ -129,7 +125,7 @@ fn time<'a>(line: &'a [u8], quoted: &[Quoted], reading: &Reading) -> Result<Time
     found.or_else(|| leading_time(line, reading)).ok_or_else(|| without_time(line))
 }
 
-/// A time of RFC 3339 among the first words. The last one is that of the server itself.
+/// An RFC 3339 time among the first words; the last one is the server's own.
 fn leading_time<'a>(line: &'a [u8], reading: &Reading) -> Option<Time<'a>> {
     let mut begin = 0;
     let mut found = None;
@@ -151,7 +147,7 @@ fn leading_time<'a>(line: &'a [u8], reading: &Reading) -> Option<Time<'a>> {
     found
 }
 
-/// Why there is no time: what the line may be instead.
+/// Why there is no time, judged by what the line resembles.
 fn without_time(line: &[u8]) -> Malformed {
     let text = line.trim_ascii();
     let looks_like_a_date = |text: &[u8]| {
@@ -176,7 +172,7 @@ fn without_time(line: &[u8]) -> Malformed {
     }
 }
 
-/// All pieces in quotes. The last one may be cut off.
+/// All quoted pieces; the last may be cut off.
 fn quoted(line: &[u8]) -> Vec<Quoted> {
     let mut pieces = Vec::new();
     let mut from = 0;
@@ -207,7 +203,7 @@ impl Quoted {
 // === impl Time ===
 
 impl Time<'_> {
-    /// A fraction of a second and no offset: nobody else writes that.
+    /// Only HAProxy writes a fraction of a second without an offset.
     fn is_haproxys(&self) -> bool {
         self.in_brackets
             && self.text.contains(&b'.')

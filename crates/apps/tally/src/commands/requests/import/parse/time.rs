@@ -1,4 +1,4 @@
-//! Times as logs write them, read exactly: microseconds since 1970, UTC.
+//! Reads times in logs exactly: microseconds since 1970, UTC.
 
 #[cfg(test)]
 mod tests;
@@ -8,19 +8,16 @@ use tally_proto::wire::{DAY_MICROS, MICROS};
 
 pub(crate) use self::zone::Zone;
 
-/// Microseconds in a second.
 pub(crate) const SECOND_US: i64 = 1_000_000;
 
-/// 2001-09-09T01:46:40Z, a thousand million seconds.
+/// 2001-09-09T01:46:40Z: a billion seconds.
 const PLAUSIBLE_MIN: i64 = 1_000_000_000 * SECOND_US;
 
-/// Digits of a number that are kept. More than any time needs: 20 before the point, and 6.
+/// How many digits of a number are kept; a time needs 20 before the point and 6 after it.
 const DIGITS_MAX: usize = 30;
 
-/// An exponent beyond this cannot be a time.
 const EXPONENT_MAX: i64 = 1_000;
 
-/// Why a text is not a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadTime {
     #[error("it is in no known form; known are RFC 3339, the Common Log Format's, and numbers")]
@@ -58,9 +55,8 @@ pub(crate) fn parse_clf(text: &[u8]) -> Result<i64, BadTime> {
     in_range(days(year, month, day)? * DAY_MICROS + clock - offset)
 }
 
-/// Reads a time that was written as text: RFC 3339 (with a `T` or a space, `Z` or an offset
-/// with or without its colon, slashes for the date's dashes), the Common Log Format's, or a
-/// number in quotes.
+/// Reads RFC 3339 (with a `T` or a space, `Z` or an offset with or without a colon, dashes or
+/// slashes in the date), the Common Log Format's time, or a number.
 pub(crate) fn parse_text(text: &str) -> Result<i64, BadTime> {
     let text = text.trim();
     match parse_date_and_time(text.as_bytes(), None) {
@@ -69,19 +65,21 @@ pub(crate) fn parse_text(text: &str) -> Result<i64, BadTime> {
     }
 }
 
-/// Reads a time that a log has in a field of its own, maybe in brackets: as [`parse_text`], but
-/// a number has to be a plausible time.
+/// Reads a field of a log, perhaps in brackets, like [`parse_text`], but only plausible numbers.
 pub(crate) fn parse_logged(text: &str, zone: Option<&Zone>) -> Result<i64, BadTime> {
     let text = text.trim();
     let text = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     match parse_date_and_time(text.as_bytes(), zone) {
-        Err(BadTime::Form) => parse_plausible_number(text),
+        // A number before 2001-09-09, such as 0.003, is a duration or a count.
+        Err(BadTime::Form) => match parse_number(text)? {
+            micros if micros < PLAUSIBLE_MIN => Err(BadTime::Implausible),
+            micros => Ok(micros),
+        },
         result => result,
     }
 }
 
-/// Reads a time that begins with a date: RFC 3339, or the Common Log Format's and what servers
-/// make of it. Everything else is [`BadTime::Form`].
+/// Reads RFC 3339, or the Common Log Format's time and its variants; all else is [`BadTime::Form`].
 pub(crate) fn parse_date_and_time(text: &[u8], zone: Option<&Zone>) -> Result<i64, BadTime> {
     match text {
         [_, b'/', ..] | [_, _, b'/', ..] => parse_clf_like(text, zone),
@@ -90,8 +88,8 @@ pub(crate) fn parse_date_and_time(text: &[u8], zone: Option<&Zone>) -> Result<i6
     }
 }
 
-/// The Common Log Format's time as servers vary it: a day without its zero, a space before the
-/// hour, a fraction of a second, a colon in the offset, and no offset at all.
+/// Variants of the Common Log Format's time: a day without its zero, a space before the hour, a
+/// fraction of a second, a colon in the offset, no offset.
 fn parse_clf_like(text: &[u8], zone: Option<&Zone>) -> Result<i64, BadTime> {
     let mut date = text.splitn(3, |&byte| byte == b'/');
     let (Some(day), Some(name), Some(rest)) = (date.next(), date.next(), date.next()) else {
@@ -131,7 +129,7 @@ fn parse_rfc3339(text: &[u8], zone: Option<&Zone>) -> Result<i64, BadTime> {
     to_utc(day * DAY_MICROS + clock, offset, zone)
 }
 
-/// What may follow the seconds: a fraction, and an offset from UTC.
+/// Reads what may follow the seconds: a fraction, and an offset from UTC.
 fn fraction_and_offset(rest: &[u8]) -> Result<(i64, Option<i64>), BadTime> {
     let (fraction, zone) = match rest {
         [b'.' | b',', digits @ ..] => {
@@ -158,7 +156,7 @@ fn fraction_and_offset(rest: &[u8]) -> Result<(i64, Option<i64>), BadTime> {
     Ok((micros, offset))
 }
 
-/// A time without an offset is one of the given zone.
+/// A time without an offset is in the given zone.
 fn to_utc(local: i64, offset: Option<i64>, zone: Option<&Zone>) -> Result<i64, BadTime> {
     match (offset, zone) {
         (Some(offset), _) => in_range(local - offset),
@@ -167,18 +165,9 @@ fn to_utc(local: i64, offset: Option<i64>, zone: Option<&Zone>) -> Result<i64, B
     }
 }
 
-/// Reads a number that nothing but its size says to be a time: what is before 2001-09-09, as
-/// 0.003 is, is a duration or a count, and so is what a number with another unit would be.
-fn parse_plausible_number(text: &str) -> Result<i64, BadTime> {
-    let micros = parse_number(text)?;
-    if micros < PLAUSIBLE_MIN { Err(BadTime::Implausible) } else { Ok(micros) }
-}
-
-/// Reads a time that was written as a decimal number, without rounding it through a float.
-///
-/// The unit follows from the digits before the point: up to 11 are seconds (to the year
-/// 5138), 12 to 14 milliseconds (from March 1973), 15 to 17 microseconds, 18 to 20
-/// nanoseconds. What is finer than a microsecond is cut off, towards the past.
+/// Reads a decimal number, without rounding it through a float. The digits before the point give
+/// the unit: up to 11 are seconds (to the year 5138), 12 to 14 milliseconds (from March 1973), 15 to
+/// 17 microseconds, 18 to 20 nanoseconds. Cuts off finer digits, towards the past.
 pub(crate) fn parse_number(text: &str) -> Result<i64, BadTime> {
     let (negative, unsigned) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -196,7 +185,7 @@ pub(crate) fn parse_number(text: &str) -> Result<i64, BadTime> {
     in_range(if negative { -micros - i64::from(!exact) } else { micros })
 }
 
-/// A decimal number: `digits` × 10^`exponent`, with digits cut off beyond the 30th.
+/// A decimal number: `digits` × 10^`exponent`, cut off after [`DIGITS_MAX`] digits.
 struct Decimal {
     digits: i128,
     length: i64,
@@ -214,10 +203,8 @@ impl Decimal {
         };
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-        if whole.is_empty() || !is_digits(whole) || !is_digits(fraction) {
-            return None;
-        }
-        if exponent.abs() > EXPONENT_MAX {
+        let is_decimal = !whole.is_empty() && is_digits(whole) && is_digits(fraction);
+        if !is_decimal || exponent.abs() > EXPONENT_MAX {
             return None;
         }
         let exponent = exponent - i64::try_from(fraction.len()).ok()?;
@@ -238,12 +225,12 @@ impl Decimal {
         }
     }
 
-    /// How many digits are before the point, leading zeros aside; 0 for less than one.
+    /// How many digits are before the point, without leading zeros.
     fn integer_digits(&self) -> i64 {
         if self.length == 0 { 0 } else { (self.length + self.exponent).max(0) }
     }
 
-    /// The number × 10^`shift`, cut off to an integer, and whether nothing was cut off.
+    /// The number × 10^`shift` as an integer, and whether that is exact.
     fn scaled(&self, shift: i64) -> Option<(i64, bool)> {
         let exponent = self.exponent + shift;
         if self.length == 0 {
@@ -289,7 +276,7 @@ fn two(digits: &[u8]) -> Result<i64, BadTime> {
     }
 }
 
-/// Microseconds since midnight. A leap second, `:60`, is the last microsecond before it.
+/// Microseconds since midnight; a leap second, `:60`, is the last microsecond before it.
 fn time_of_day(hour: i64, minute: i64, second: i64, micros: i64) -> Result<i64, BadTime> {
     if hour > 23 || minute > 59 || second > 60 {
         return Err(BadTime::TimeOfDay);

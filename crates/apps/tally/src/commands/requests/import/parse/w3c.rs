@@ -1,12 +1,12 @@
-//! The W3C extended log file format, whose lines say what is in their columns.
+//! The W3C extended log file format, whose `#Fields:` line names the columns.
 //!
 //! | accepted | by |
 //! |---|---|
 //! | `#Fields: date time … cs-method … cs-uri-stem … cs-uri-query …`, with spaces between values | IIS |
 //! | the same, with tabs | CloudFront |
 //!
-//! The format is the W3C's working draft WD-logfile-960323; times are in UTC. Other lines that
-//! begin with `#` are its remarks. A later `#Fields:` changes the columns.
+//! The format is the W3C's working draft WD-logfile-960323; times are in UTC. Other lines with `#`
+//! are remarks. A later `#Fields:` changes the columns.
 
 use std::borrow::Cow;
 
@@ -25,7 +25,7 @@ const DIRECTIVES: &[&[u8]] = &[
     b"#Remark:",
 ];
 
-/// Where in a line what is.
+/// The columns of what matters.
 #[derive(Debug, Default)]
 pub(crate) struct Columns {
     count: usize,
@@ -36,13 +36,11 @@ pub(crate) struct Columns {
     query: Option<usize>,
 }
 
-/// Whether a line is about the log, and not of it.
 #[inline]
 pub(crate) fn is_directive(line: &[u8]) -> bool {
     line.first() == Some(&b'#') && DIRECTIVES.iter().any(|directive| line.starts_with(directive))
 }
 
-/// Takes note of a directive.
 pub(crate) fn follow(line: &[u8], context: &mut Context) {
     let Some(names) = line.strip_prefix(b"#Fields:") else { return };
     let mut columns = Columns::default();
@@ -66,7 +64,6 @@ pub(crate) fn follow(line: &[u8], context: &mut Context) {
 // === impl Columns ===
 
 impl Columns {
-    /// Reads one line, without its end.
     pub(crate) fn parse<'a>(
         &self,
         line: &'a [u8],
@@ -100,7 +97,7 @@ impl Columns {
         Ok(Some(Entry { method: number, path, micros, times: 1 }))
     }
 
-    /// Whether a line that is cut off may look whole, and say something else.
+    /// Whether a line that is cut off may look whole.
     pub(crate) fn end_open(&self) -> bool {
         let last = self.count.checked_sub(1);
         [self.date, self.time, self.method, self.stem, self.query].contains(&last)

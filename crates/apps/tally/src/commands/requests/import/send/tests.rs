@@ -1,13 +1,15 @@
 //! Sending, against a server that refuses when it is told to.
 
+pub(in crate::commands::requests::import) mod fake;
+
 use std::io;
 
 use tally_proto::tally::requests::v1 as proto;
 use tally_testkit::eventually;
 use tonic::Status;
 
+use self::fake::Fake;
 use super::super::entries::Entries;
-use super::super::fake::Fake;
 use super::super::input::Input;
 use super::*;
 

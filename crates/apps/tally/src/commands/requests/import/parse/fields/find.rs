@@ -1,4 +1,4 @@
-//! Finding the values of some keys in an object, without building it.
+//! Finds the values of some keys in an object, without building it.
 
 use std::fmt;
 
@@ -15,15 +15,15 @@ pub(crate) struct Found<'a> {
     pub(super) twice: Option<usize>,
 }
 
-/// The keys of an object that are looked for, by a hash.
+/// The wanted keys of an object, by a hash.
 #[derive(Debug, Clone)]
-pub(super) struct Keys {
+pub(crate) struct Keys {
     nodes: Vec<Node>,
     /// One more than the first node of a hash; 0 for none.
     heads: [u8; 64],
 }
 
-/// A key, the slots for its value, and what is wanted from inside it.
+/// A key, the slots for its value, and the wanted keys inside it.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     key: String,
@@ -40,17 +40,6 @@ struct Object<'n, 'f, 'de> {
 
 /// Finds the node of a key without copying the key.
 struct Key<'n>(&'n Keys);
-
-/// Puts the wanted values of an object into their slots.
-fn collect<'de>(
-    text: &'de str,
-    keys: &Keys,
-    found: &mut Found<'de>,
-) -> Result<(), serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    deserializer.deserialize_map(Object { keys, found })?;
-    deserializer.end()
-}
 
 // === impl Found ===
 
@@ -69,13 +58,15 @@ impl Default for Keys {
 }
 
 impl Keys {
-    /// Finds the values of an object.
-    pub(super) fn find<'a>(
+    /// Puts the wanted values of an object into their slots.
+    pub(crate) fn find<'a>(
         &self,
         text: &'a str,
         found: &mut Found<'a>,
     ) -> Result<(), serde_json::Error> {
-        collect(text, self, found)
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        deserializer.deserialize_map(Object { keys: self, found })?;
+        deserializer.end()
     }
 
     fn get(&self, key: &str) -> Option<&Node> {
@@ -103,7 +94,7 @@ impl Keys {
             let head = &mut self.heads[hash(key)];
             let node = Node { key: key.to_owned(), slots: Vec::new(), children: None, next: *head };
             self.nodes.push(node);
-            // There are at most as many as slots.
+            // There are no more nodes than slots.
             *head = u8::try_from(self.nodes.len()).unwrap_or(u8::MAX);
             self.nodes.len() - 1
         });
@@ -136,7 +127,7 @@ impl<'de> Visitor<'de> for Object<'_, '_, 'de> {
             let raw = map.next_value::<&'de RawValue>()?.get();
             for &slot in &node.slots {
                 if self.found.values[slot].replace(raw).is_some() {
-                    // The first slots are those that matter.
+                    // The first slots matter most.
                     let before = self.found.twice.unwrap_or(slot);
                     self.found.twice = Some(slot.min(before));
                 }
@@ -144,7 +135,7 @@ impl<'de> Visitor<'de> for Object<'_, '_, 'de> {
             if let Some(children) = &node.children
                 && raw.starts_with('{')
             {
-                collect(raw, children, self.found).map_err(serde::de::Error::custom)?;
+                children.find(raw, self.found).map_err(serde::de::Error::custom)?;
             }
         }
         Ok(())

@@ -31,7 +31,7 @@ pub(super) fn pieces(text: &str) -> Result<(Vec<Piece>, Escape), String> {
     Ok((pieces, Escape::Bytes))
 }
 
-/// `!200,304{Referer}i`: what is in braces, the letter, and what follows.
+/// Splits `!200,304{Referer}i` into the argument in braces, the letter, and the rest.
 fn directive(text: &str) -> Option<(&str, &str, &str)> {
     let is_condition = |character: char| matches!(character, '!' | '<' | '>' | ',' | '0'..='9');
     let rest = text.trim_start_matches(is_condition);

@@ -1,25 +1,22 @@
-//! The zone of times that do not say their offset from UTC.
+//! The zone of times without an offset from UTC.
 
 use std::str::FromStr;
 
 use jiff::Timestamp;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
+use tally_proto::wire::DAY_MICROS;
 
 use super::BadTime;
 
-/// Microseconds in a day.
-const DAY_US: i64 = 86_400 * super::SECOND_US;
-
-/// A time zone: `UTC`, an offset such as `+05:30`, or a name such as `Europe/Berlin`, which the
-/// machine's time zone database must know.
+/// `UTC`, an offset such as `+05:30`, or a name in the machine's time zone database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Zone(TimeZone);
 
 // === impl Zone ===
 
 impl Zone {
-    /// The instant of a local time, which is given as if it were UTC. Of an hour that comes twice
-    /// the first one is meant, unless the other one is on another UTC day.
+    /// The instant of a local time, given as if it were UTC. If an hour occurs twice, the first is
+    /// meant, unless they are on different UTC days.
     pub(super) fn to_utc(&self, local: i64) -> Result<i64, BadTime> {
         let local = Timestamp::from_microsecond(local).map_err(|_| BadTime::Range)?;
         let local = TimeZone::UTC.to_datetime(local);
@@ -32,7 +29,7 @@ impl Zone {
         let [first, second] = [first, second].map(|offset| offset.to_timestamp(local));
         let first = first.map_err(|_| BadTime::Range)?.as_microsecond();
         let second = second.map_err(|_| BadTime::Range)?.as_microsecond();
-        let same_day = first.div_euclid(DAY_US) == second.div_euclid(DAY_US);
+        let same_day = first.div_euclid(DAY_MICROS) == second.div_euclid(DAY_MICROS);
         if same_day { Ok(first) } else { Err(BadTime::Clocks) }
     }
 }

@@ -20,34 +20,37 @@ use tonic::{Code, Request, Response, Status, Streaming};
 
 /// A server, and what it has.
 #[derive(Clone, Default)]
-pub(super) struct Fake {
-    pub(super) state: Arc<Mutex<State>>,
+pub(in crate::commands::requests::import) struct Fake {
+    pub(in crate::commands::requests::import) state: Arc<Mutex<State>>,
     /// What the batch with this number is answered with.
-    pub(super) refuses: Option<(u64, fn() -> Status)>,
+    pub(in crate::commands::requests::import) refuses: Option<(u64, fn() -> Status)>,
     /// It has only `count.v1`.
-    pub(super) is_older: bool,
+    pub(in crate::commands::requests::import) is_older: bool,
 }
 
 /// What a server has.
 #[derive(Default)]
-pub(super) struct State {
+pub(in crate::commands::requests::import) struct State {
     committed: u64,
-    pub(super) requests: u64,
-    pub(super) paths: BTreeSet<String>,
-    pub(super) files: Vec<proto::CountedFile>,
+    pub(in crate::commands::requests::import) requests: u64,
+    pub(in crate::commands::requests::import) paths: BTreeSet<String>,
+    pub(in crate::commands::requests::import) files: Vec<proto::CountedFile>,
     /// How many more times it cannot say which files are counted.
-    pub(super) refusals: u32,
+    pub(in crate::commands::requests::import) refusals: u32,
 }
 
 // === impl Fake ===
 
 impl Fake {
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(in crate::commands::requests::import) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("not poisoned")
     }
 
     /// Serves at an address for as long as the work there takes.
-    pub(super) async fn serve<T>(&self, work: impl AsyncFnOnce(String) -> T) -> T {
+    pub(in crate::commands::requests::import) async fn serve<T>(
+        &self,
+        work: impl AsyncFnOnce(String) -> T,
+    ) -> T {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = format!("http://{}", listener.local_addr().expect("an address"));
         let requests = (!self.is_older).then(|| RequestServiceServer::new(self.clone()));
