@@ -71,8 +71,8 @@ impl Service {
         };
         let (limits, workers) = (settings.queue, settings.of_workers());
         let window = settings.record.batches_in_flight_max;
-        let streams =
-            Streams::start(house.clone(), producers, limits, workers, window, clock, drain);
+        let batches = house.clone();
+        let streams = Streams::start(batches, producers, limits, workers, window, clock, drain);
         Ok(Self {
             intake: Arc::new(intake),
             streams: Arc::new(streams),

@@ -14,9 +14,10 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use jiff::Timestamp;
-use rusqlite::{Connection, Transaction};
+use rusqlite::Connection;
 use tally_ingest::{Batch, WriteError};
-use tally_producers::{Fate, Parcel, append};
+use tally_producers::append::sqlite::transaction;
+use tally_producers::{Fate, Parcel};
 use tally_store::{Database, Dialect};
 
 use crate::counted::CountedFile;
@@ -145,10 +146,10 @@ impl Store {
             Database::Postgres(database) => postgres::append::append(database, batch, names).await,
             Database::Sqlite(database) => {
                 let (names, file) = (names.clone(), Arc::clone(&self.file));
-                let append = move |transaction: &Transaction<'_>, batch: &Batch<'_, _>| {
+                transaction(database, batch, move |transaction, batch| {
                     sqlite::append::append(transaction, batch, &names, &file)
-                };
-                append::sqlite::transaction(database, batch, append).await
+                })
+                .await
             }
         }
     }

@@ -1,8 +1,8 @@
 //! A stream of numbered batches: open, read, push, acknowledge by number.
 //!
-//! One run of a stream is being stored at a time. What arrives meanwhile becomes the next one, with
-//! all batches that are there; so load makes transactions large by itself, and a producer's batches
-//! are stored in their order. Runs of many streams share a transaction.
+//! A stream stores one run at a time, and all batches that arrive meanwhile become the next one. So
+//! load makes transactions large by itself, and a producer's batches are stored in order. Runs of
+//! many streams share a transaction.
 //!
 //! | file | what it owns |
 //! |---|---|
@@ -51,7 +51,7 @@ pub struct Streams<C> {
     producers: Producers,
     /// How long a stream waits for its producer to be opened or forgotten.
     opening_wait_max: Duration,
-    /// How many batches may be sent and not yet acknowledged.
+    /// How many batches may be sent before they are acknowledged.
     batches_in_flight_max: u32,
     /// Says when a client was told something.
     clock: Arc<dyn Clock>,
@@ -93,12 +93,12 @@ pub trait Batches: Send + 'static {
     /// A batch's number, as it was sent.
     fn sequence(batch: &Self::Batch) -> u64;
 
-    /// Holds a batch against the limits before the stream waits for its place, so that nothing that
-    /// is too large stays in memory.
+    /// Measures a batch and checks the limits, before the stream waits for room, so that nothing too
+    /// large stays in memory.
     fn measure(&self, batch: &Self::Batch) -> Result<Size, Self::Invalid>;
 
-    /// Notes what later batches build upon. This comes for every batch, even if it is stored already
-    /// or on its way.
+    /// Notes what later batches build upon. Every batch comes here, even one that is stored already or
+    /// on its way.
     fn learn(&mut self, batch: &mut Self::Batch) -> Result<(), Self::Invalid>;
 
     /// Begins a run.
@@ -107,7 +107,7 @@ pub trait Batches: Send + 'static {
     /// Adds the rows of a batch, or none of them.
     fn add(&mut self, batch: &Self::Batch, into: &mut Self::Builder) -> Result<(), Self::Invalid>;
 
-    /// Notes what the client says when it is done.
+    /// Notes what the client says when it is done, or says what is wrong with that.
     fn done(&mut self, done: Self::Done) -> Result<(), Cow<'static, str>>;
 
     /// What is stored when the producer is forgotten.
@@ -154,8 +154,8 @@ struct Progress {
 /// How a stream ended.
 #[derive(Debug)]
 struct Ending<R: Invalid> {
-    /// The last committed batch: none after it that the stream brought ever will be committed. `None`
-    /// if that is not known, or if the producer was not opened.
+    /// The last batch of the stream that is or ever will be committed. `None` if that is unknown, or if
+    /// the producer was not opened.
     committed: Option<i64>,
     error: Option<Error<R>>,
 }
@@ -196,10 +196,7 @@ impl<C: Content> Streams<C> {
     }
 
     /// Whether something can be stored now. If the last attempt failed, and nothing is there that
-    /// would be another one, `try_write` is what says so.
-    ///
-    /// # Errors
-    /// Why not, in one line.
+    /// would be another one, `try_write` says so. An error is one line.
     pub async fn ready(
         &self,
         try_write: impl Future<Output = Result<(), tally_store::Error>>,
@@ -255,7 +252,7 @@ impl<C: Content> Streams<C> {
                 ended = self.forget(leave(committed), recording.on_forget()).await;
             }
             // A producer that has stored nothing costs a row. If this fails, or the server stops,
-            // housekeeping does it. The client does not notice: it opens the producer again.
+            // housekeeping forgets it. The client just opens it again.
             Some(0) if !self.drain.has_begun() => {
                 let _ = self.forget::<B::Invalid>(leave(0), Arc::new(())).await;
             }

@@ -1,0 +1,2 @@
+-- One mark, in SQLite.
+INSERT INTO tally_marks (mark, day) VALUES (?, ?)

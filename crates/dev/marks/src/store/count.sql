@@ -1,0 +1,2 @@
+-- How many marks there are.
+SELECT count(*) FROM tally_marks

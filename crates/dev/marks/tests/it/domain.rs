@@ -1,0 +1,108 @@
+//! What listing a domain gives, and what leaving it out does.
+
+use tally_testkit::{eventually_blocking, run};
+use tonic::Code;
+
+use crate::support::{Client, Home, LIMIT, wait_for};
+
+#[test]
+fn each_batch_is_stored_once_in_sqlite() {
+    stored_once(&Home::sqlite());
+}
+
+#[test]
+fn each_batch_is_stored_once_in_postgres() {
+    stored_once(&Home::postgres("marks_once"));
+}
+
+fn stored_once(home: &Home) {
+    let server = home.serve(&[]);
+    let mut client = Client::new();
+    wait_for(async {
+        let mut one = client.open(&server.address).await.expect("it opens");
+        let mut two = client.open(&server.address).await.expect("it opens again");
+        for stream in [&mut one, &mut two] {
+            for (sequence, marks) in [(1, vec![10, 11]), (2, vec![20]), (1, vec![10, 11])] {
+                stream.send(sequence, marks);
+            }
+            stream.acknowledged(2).await.expect("it is stored");
+        }
+    });
+    assert_eq!(server.number("count"), 3);
+    server.kill();
+    let server = home.serve(&[]);
+    wait_for(async {
+        let mut again = client.again().open(&server.address).await.expect("it is known");
+        assert_eq!(again.committed, 2);
+        for (sequence, marks) in [(1, vec![10, 11]), (2, vec![20]), (3, vec![30])] {
+            again.send(sequence, marks);
+        }
+        again.acknowledged(3).await.expect("it is stored");
+        again.send(4, vec![0; 1_001]);
+        let status = again.acknowledged(4).await.expect_err("it is too large");
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+        assert!(status.message().starts_with("batch 4: it has 1001 marks"), "{status}");
+    });
+    let answer = server.get("/api/v1/marks/count");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.contains("\r\ncontent-type: application/json\r\n"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\n{\"count\":4,\"rounds\":0}\n"), "{answer}");
+    server.stop();
+    assert_eq!(home.column::<i64>("SELECT mark FROM tally_marks ORDER BY mark"), [10, 11, 20, 30]);
+}
+
+#[test]
+fn the_background_task_runs_and_ends_with_the_drain() {
+    let home = Home::sqlite();
+    let server = home.serve(&["--marks-round-ms", "5"]);
+    let rounds = eventually_blocking(LIMIT, || server.number("rounds") > 1);
+    assert_eq!(rounds, Ok(()));
+    let log = server.stop();
+    let ended = log.find("housekeeping of marks has ended").expect("the task ended");
+    assert!(ended < log.find("stopped: everything").expect("the server ended"), "{log}");
+}
+
+#[test]
+fn a_domain_that_is_left_out_is_not_in_sqlite() {
+    left_out(Home::sqlite);
+}
+
+#[test]
+fn a_domain_that_is_left_out_is_not_in_postgres() {
+    left_out(|| Home::postgres("marks_left_out"));
+}
+
+fn left_out(home: impl Fn() -> Home) {
+    let own = |table: &String| table.starts_with("tally_request");
+    for (domains, marks, requests) in
+        [("requests", false, true), ("marks", true, false), ("marks,requests", true, true)]
+    {
+        let home = home();
+        let server = home.serve(&["--domains", domains]);
+        let about = server.get("/");
+        assert_eq!(about.contains("tally.marks.v1.MarkService"), marks, "{about}");
+        assert_eq!(about.contains("tally.requests.v1.RequestService"), requests, "{about}");
+        let status = if marks { "HTTP/1.1 200 " } else { "HTTP/1.1 404 " };
+        let answer = server.get("/api/v1/marks/count");
+        assert!(answer.starts_with(status), "{domains}: {answer}");
+        server.stop();
+        let tables = home.tables();
+        for table in ["tally_marks", "tally_migrations_marks"] {
+            assert_eq!(tables.contains(&table.to_owned()), marks, "{domains}: {tables:?}");
+        }
+        assert_eq!(tables.iter().any(own), requests, "{domains}: {tables:?}");
+        assert!(tables.contains(&"tally_producers".to_owned()), "{tables:?}");
+    }
+}
+
+#[test]
+fn an_unknown_domain_is_one_clear_error() {
+    let home = Home::sqlite();
+    let output = run(&home.command(&["--domains", "marks,debts"]), b"", LIMIT);
+    assert_ne!(output.status.code(), Some(0));
+    let errors: Vec<_> = output.stderr.lines().filter(|line| line.contains("error")).collect();
+    assert_eq!(errors.len(), 1, "{}", output.stderr);
+    for words in ["debts", "requests", "marks"] {
+        assert!(errors[0].contains(words), "{words} is not in {}", errors[0]);
+    }
+}
