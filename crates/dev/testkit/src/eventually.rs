@@ -43,12 +43,8 @@ impl Attempt for bool {
     }
 }
 
-/// Tries `condition` until it holds, and returns its value.
-///
-/// The limit bounds the whole wait, even if an attempt never returns.
-///
-/// # Panics
-/// If the condition does not hold within `limit`, with `what` and the last attempt's state.
+/// Tries `condition` until it holds, and returns its value. The limit bounds the whole wait, even if
+/// an attempt never returns; then it panics with `what` and the last attempt's state.
 #[cfg(feature = "async")]
 pub async fn eventually<A: Attempt>(
     what: &str,
@@ -69,10 +65,8 @@ pub async fn eventually<A: Attempt>(
     outcome.unwrap_or_else(|_| panic!("{what}: not within {limit:?}; last attempt: {last}"))
 }
 
-/// Tries `condition` until it holds or `limit` has passed. For code without a runtime.
-///
-/// # Errors
-/// The condition does not hold within `limit`; the text describes the last attempt.
+/// Tries `condition` until it holds or `limit` has passed; then the error describes the last attempt.
+/// For code without a runtime.
 pub fn eventually_blocking<A: Attempt>(
     limit: Duration,
     mut condition: impl FnMut() -> A,

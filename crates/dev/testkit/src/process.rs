@@ -174,7 +174,7 @@ impl Process {
         panic!(
             "{} wrote no line with {pattern:?} to {stream:?}: {reason}\n{}",
             self.name,
-            self.record.lock().describe()
+            self.describe()
         );
     }
 
@@ -218,8 +218,13 @@ impl Process {
             Some(Output { status, stdout, stderr })
         });
         output.unwrap_or_else(|| {
-            panic!("{} did not end within {limit:?}\n{}", self.name, self.record.lock().describe())
+            panic!("{} did not end within {limit:?}\n{}", self.name, self.describe())
         })
+    }
+
+    /// Its status and output. The lock is free again when the caller panics with them.
+    fn describe(&self) -> String {
+        self.record.lock().describe()
     }
 }
 
