@@ -65,7 +65,6 @@ struct Worker<S: Sink> {
 impl Settings {
     /// How long one attempt may take in the database: a part of the time that a batch is tried, so
     /// that one whose outcome is unknown is repeated under its number before it is given up.
-    #[must_use]
     pub fn attempt_max(&self) -> Duration {
         (self.write_wait_max / 3).clamp(ATTEMPT_MIN, ATTEMPT_MAX)
     }

@@ -211,7 +211,6 @@ impl<C: Content> Streams<C> {
     }
 
     /// How many rows wait or are being written.
-    #[must_use]
     pub fn queued_rows(&self) -> usize {
         self.queue.rows()
     }

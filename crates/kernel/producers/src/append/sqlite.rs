@@ -15,9 +15,6 @@ use crate::run::{Content, Parcel};
 use crate::sqlite::begin;
 
 /// Does something with a batch in a transaction of its own, and returns after the commit.
-///
-/// # Errors
-/// When the database or `work` fails.
 pub async fn transaction<C: Content, T: Send + 'static>(
     database: &Database,
     batch: &Batch<'_, Parcel<C>>,
