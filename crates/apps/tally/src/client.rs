@@ -1,10 +1,4 @@
 //! Connects to a server, or says in one line why that fails.
-//!
-//! | file | what it owns |
-//! |---|---|
-//! | `caller.rs` | sends calls with a key, and turns answers that are not gRPC into errors |
-//! | `look.rs` | probes what answers when gRPC fails |
-//! | `why.rs` | why an address is not a Tally server's, and what to do |
 
 mod caller;
 mod look;

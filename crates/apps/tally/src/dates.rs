@@ -213,13 +213,8 @@ impl PeriodArg {
 // === impl RangeArg ===
 
 impl RangeArg {
-    /// The first and the last day at this moment; the last may be before the first.
-    pub(crate) fn at(self, now: Timestamp) -> (Day, Day) {
-        let (first, last) = self.periods_at(now);
-        (first.first_day(), last.last_day())
-    }
-
-    pub(crate) fn periods_at(self, now: Timestamp) -> (Period, Period) {
+    /// The first and the last period at this moment; the last may be before the first.
+    pub(crate) fn at(self, now: Timestamp) -> (Period, Period) {
         (self.first.first_at(now), self.last.last_at(now))
     }
 }
@@ -236,7 +231,8 @@ mod tests {
     }
 
     fn days(text: &str) -> (Day, Day) {
-        parse_range(text).expect("a range").at(now())
+        let (first, last) = parse_range(text).expect("a range").at(now());
+        (first.first_day(), last.last_day())
     }
 
     #[test]

@@ -6,11 +6,13 @@ pub(crate) mod table;
 
 use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
-use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write as _};
+use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
+
+use self::table::Align;
 
 const BUFFER_BYTES: usize = 128 * 1024;
 
@@ -31,6 +33,14 @@ pub(crate) enum OutputFormat {
     Json,
 }
 
+/// A value to print.
+#[derive(Debug, Clone)]
+pub(crate) enum Cell<'a> {
+    Text(Cow<'a, str>),
+    Number(i128),
+    Unknown,
+}
+
 // === impl OutputFormat ===
 
 impl OutputFormat {
@@ -38,6 +48,55 @@ impl OutputFormat {
     pub(crate) fn or_usual(given: Option<Self>) -> Self {
         given.unwrap_or(if stdout_is_terminal() { Self::Table } else { Self::Csv })
     }
+}
+
+// === impl Cell ===
+
+impl Cell<'_> {
+    fn to_text(&self, format: OutputFormat) -> String {
+        match (self, format) {
+            (Self::Text(text), OutputFormat::Table) => visible(text).into_owned(),
+            (Self::Text(text), OutputFormat::Csv) => csv::quoted(text).into_owned(),
+            (Self::Text(text), OutputFormat::Json) => json::quoted(text),
+            (Self::Number(number), OutputFormat::Table) => thousands(*number),
+            (Self::Number(number), _) => number.to_string(),
+            (Self::Unknown, OutputFormat::Json) => "null".to_owned(),
+            (Self::Unknown, _) => String::new(),
+        }
+    }
+}
+
+/// Prints rows; a table without rows is empty.
+pub(crate) fn print<'a, const N: usize>(
+    out: &mut impl Write,
+    format: OutputFormat,
+    columns: [(&'a str, Align); N],
+    rows: impl Iterator<Item = [Cell<'a>; N]> + Clone,
+) -> io::Result<()> {
+    let names = columns.map(|(name, _)| name);
+    let mut rows = rows.map(|row| row.map(|cell| cell.to_text(format))).peekable();
+    match format {
+        OutputFormat::Table if rows.peek().is_none() => {}
+        OutputFormat::Table => {
+            let rows = rows.map(|row| row.map(Cow::Owned));
+            table::write(out, terminal_columns(), columns, rows)?;
+        }
+        OutputFormat::Csv => {
+            writeln!(out, "{}", names.join(","))?;
+            rows.try_for_each(|row| writeln!(out, "{}", row.join(",")))?;
+        }
+        OutputFormat::Json => {
+            let mut array = json::Array::new();
+            for row in rows {
+                array.next(out)?;
+                let member = |(name, text)| format!("\"{name}\":{text}");
+                let members: Vec<_> = names.iter().zip(row).map(member).collect();
+                write!(out, "{{{}}}", members.join(","))?;
+            }
+            array.end(out)?;
+        }
+    }
+    out.flush()
 }
 
 /// Buffered stdout.

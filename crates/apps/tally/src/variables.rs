@@ -31,8 +31,7 @@ pub(crate) fn check(command: &Command) -> Result<Option<String>, String> {
         .filter_map(Arg::get_env)
         .map(|name| name.to_string_lossy().into_owned())
         .collect();
-    let variables = std::env::vars_os();
-    let unknown: BTreeSet<_> = variables
+    let unknown: BTreeSet<_> = std::env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value))
         .filter(|(name, value)| is_ours(name, &value.to_string_lossy()) && !known.contains(name))
         .map(|(name, _)| name)
@@ -57,9 +56,16 @@ pub(crate) fn check(command: &Command) -> Result<Option<String>, String> {
     }
 }
 
-/// The setting that a name resembles, with or without its domain: a few letters are off, words are
-/// missing at the end, or in another order.
+/// The setting that a name resembles, even if it lacks its domain or has one too many: a few letters
+/// are off, words are missing at the end, or in another order.
 fn nearest<'a>(name: &str, known: &'a BTreeSet<String>) -> Option<&'a str> {
+    let own = name.strip_prefix(PREFIX).and_then(|name| name.split_once('_'));
+    if let Some((domain, rest)) = own
+        && let Some(shared) = known.get(&format!("{PREFIX}{rest}"))
+        && known.iter().any(|known| known.starts_with(&format!("{PREFIX}{domain}_")))
+    {
+        return Some(shared);
+    }
     let words = |name: &str| {
         let mut words: Vec<_> = name.split('_').map(str::to_owned).collect();
         words.sort_unstable();
@@ -141,6 +147,8 @@ mod tests {
             ("TALLY_MAX_QUEUE_ROWS", Some("TALLY_A_QUEUE_ROWS_MAX")),
             ("TALLY_QUEUE_ROWS", Some("TALLY_A_QUEUE_ROWS_MAX")),
             ("TALLY_WORKER", Some("TALLY_REQUESTS_WORKERS")),
+            ("TALLY_REQUESTS_LOG", Some("TALLY_LOG")),
+            ("TALLY_OURS_LOG", None),
             ("TALLY_VERSION", None),
             ("TALLY_HOME", None),
             ("TALLY_W", None),

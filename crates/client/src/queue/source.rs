@@ -138,15 +138,7 @@ impl Shared {
         }
         *logged = (dropped, Some(Instant::now()));
         let requests = unlogged;
-        if ends {
-            tracing::warn!(
-                producer,
-                requests,
-                "requests were dropped: the queue was full, or closed before they were sent"
-            );
-        } else {
-            tracing::warn!(producer, requests, "the queue is full: requests were dropped");
-        }
+        tracing::warn!(producer, requests, "requests were dropped: the queue was full or closed");
     }
 }
 

@@ -171,7 +171,7 @@ fn sum(lines: &Lines, text: &str, field: &str) -> u64 {
     lines.with(text).into_iter().map(number).sum()
 }
 
-const FULL: &str = "the queue is full: requests were dropped";
+const FULL: &str = "requests were dropped: the queue was full or closed";
 
 #[tokio::test(start_paused = true)]
 async fn drops_are_logged_once_in_ten_seconds_and_all_of_them() {

@@ -1,7 +1,7 @@
 //! An empty database for one test, on a server shared by all tests of the process.
 
 use std::io::Write;
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 
 use tokio_postgres::{Client, NoTls};
 
@@ -63,10 +63,8 @@ impl TestDatabase {
         Some(TestDatabase::create_on(&url, hint))
     }
 
-    /// Creates a database on the server of this URL, whose user must be allowed to.
-    ///
-    /// # Panics
-    /// If the server is unreachable without TLS or refuses to create a database.
+    /// Creates a database on the server of this URL, which must not require TLS and whose user must
+    /// be allowed to.
     #[track_caller]
     pub fn create_on(server_url: &str, hint: &str) -> TestDatabase {
         let hint: String = hint
@@ -122,23 +120,19 @@ pub(crate) async fn connect(url: &str) -> Client {
 
 /// The URL of the server shared by this process's tests.
 fn server_url() -> &'static str {
-    static URL: OnceLock<String> = OnceLock::new();
     // Never dropped: the cluster's watchdog stops it at the end of the process.
-    static CLUSTER: Mutex<Option<Cluster>> = Mutex::new(None);
-    URL.get_or_init(|| {
+    static SERVER: OnceLock<(String, Option<Cluster>)> = OnceLock::new();
+    let (url, _) = SERVER.get_or_init(|| {
         if let Some(url) = std::env::var(SERVER_URL).ok().filter(|url| !url.is_empty()) {
-            return url;
+            return (url, None);
         }
         match Cluster::start(Options::default()) {
-            Ok(cluster) => {
-                let url = cluster.url("postgres");
-                *CLUSTER.lock().expect("only set here") = Some(cluster);
-                url
-            }
+            Ok(cluster) => (cluster.url("postgres"), Some(cluster)),
             Err(crate::postgres::Error::NotInstalled) => panic!("{INSTALL_HINT}"),
             Err(error) => panic!("{error}: {:?}", std::error::Error::source(&error)),
         }
-    })
+    });
+    url
 }
 
 /// Runs these statements until one succeeds. Uses a thread with its own runtime because the caller
@@ -146,10 +140,8 @@ fn server_url() -> &'static str {
 fn execute(server_url: &str, statements: Vec<String>) -> Result<(), String> {
     let url = as_postgres(server_url);
     let thread = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| error.to_string())?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| error.to_string())?;
         runtime.block_on(async {
             let (client, connection) =
                 tokio_postgres::connect(&url, NoTls).await.map_err(|error| format!("{error:?}"))?;

@@ -18,7 +18,8 @@ pub enum Stream {
 #[derive(Default)]
 pub(crate) struct Record {
     state: Mutex<State>,
-    changed: Condvar,
+    /// Notified after each change of the state.
+    pub(crate) changed: Condvar,
 }
 
 #[derive(Default)]
@@ -73,11 +74,6 @@ impl Record {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no thread panics while it holds the record")
-    }
-
-    /// Wakes the waiting threads after a change of the state.
-    pub(crate) fn notify(&self) {
-        self.changed.notify_all();
     }
 
     /// Waits until `done` returns a value; `None` if it does not within `limit`.

@@ -208,12 +208,9 @@ impl Cluster {
         let program = self.bin.join(program);
         let mut command = self.folder.command(&program);
         arguments(&mut command);
-        let output = command.output();
+        let failed = |source| Error::Run { program: program.clone(), source };
+        let output = command.output().map_err(failed)?;
         self.folder.forget_process();
-        let output = match output {
-            Ok(output) => output,
-            Err(source) => return Err(Error::Run { program, source }),
-        };
         if output.status.success() {
             return Ok(());
         }

@@ -148,7 +148,7 @@ impl Process {
             let mut state = of_reaper.lock();
             state.status = Some(child.wait().expect("our child is reaped here only"));
             drop(state);
-            of_reaper.notify();
+            of_reaper.changed.notify_all();
         });
         Process { name, pid, record, reaper: Some(reaper), _watchdog: watchdog }
     }
@@ -158,11 +158,8 @@ impl Process {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
-    /// The first line of the stream that contains `pattern`; waits for it if necessary.
-    ///
-    /// # Panics
-    /// If no such line appears within `limit`, or the stream ends without it; the message includes
-    /// all output.
+    /// The first line of the stream that contains `pattern`; waits for it until the limit or until
+    /// the stream ends.
     #[track_caller]
     pub fn wait_for_line(&self, stream: Stream, pattern: &str, limit: Duration) -> String {
         let found = self.record.wait(limit, |state| match state.find(stream, pattern) {
@@ -177,7 +174,7 @@ impl Process {
         panic!(
             "{} wrote no line with {pattern:?} to {stream:?}: {reason}\n{}",
             self.name,
-            self.describe()
+            self.record.lock().describe()
         );
     }
 
@@ -221,12 +218,8 @@ impl Process {
             Some(Output { status, stdout, stderr })
         });
         output.unwrap_or_else(|| {
-            panic!("{} did not end within {limit:?}\n{}", self.name, self.describe())
+            panic!("{} did not end within {limit:?}\n{}", self.name, self.record.lock().describe())
         })
-    }
-
-    fn describe(&self) -> String {
-        self.record.lock().describe()
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio_postgres::Client;
-
 use crate::database::connect;
 use crate::eventually::eventually;
 use crate::postgres::Cluster;
@@ -15,14 +13,15 @@ const LIMIT: Duration = Duration::from_secs(60);
 const COMMIT: &str = "SELECT pg_logical_emit_message(true, 'test', 'x')";
 
 /// The name of sessions that test whether COMMITs hang.
-const FINDER: &str = "standby finder";
+const FINDER: &str = "standby-finder";
 
 impl Cluster {
     /// Makes each COMMIT wait for a missing standby until [`Cluster::let_commits_go`].
     pub async fn hang_commits(&self) {
-        let client = self.session().await;
+        let client = connect(&self.url("postgres")).await;
         self.change("synchronous_standby_names", "missing").expect("changed");
-        let finder = self.session().await;
+        let finder = format!("{}?application_name={FINDER}", self.url("postgres"));
+        let finder = connect(&finder).await;
         let committing = async {
             while finder.batch_execute(COMMIT).await.is_ok() {
                 tokio::task::yield_now().await;
@@ -41,15 +40,9 @@ impl Cluster {
 
     /// Lets the hanging COMMITs and all later ones finish.
     pub async fn let_commits_go(&self) {
-        let client = self.session().await;
+        let client = connect(&self.url("postgres")).await;
         self.change("synchronous_standby_names", "").expect("changed");
         // It waits like the others.
         client.batch_execute(COMMIT).await.expect("committed");
-    }
-
-    async fn session(&self) -> Client {
-        let url =
-            format!("{}?application_name={}", self.url("postgres"), FINDER.replace(' ', "%20"));
-        connect(&url).await
     }
 }

@@ -1,5 +1,4 @@
-//! What a client's journal means: how many requests of each key must be stored, and how many may
-//! be.
+//! What a client's journal means: how many requests of each key must be stored and may be.
 
 use std::collections::BTreeMap;
 
@@ -101,11 +100,9 @@ impl Account {
             }
             Line::Total(count) => self.total = count,
             Line::Done => {
+                self.apply(Line::UpTo(self.last));
                 self.done = true;
                 self.handing_over = None;
-                for parcel in std::mem::take(&mut self.open).into_values() {
-                    self.acknowledge(&parcel);
-                }
             }
             Line::InDoubt => {
                 self.done = true;
@@ -170,6 +167,11 @@ impl Account {
         add(&mut self.acknowledged, &parcel.requests);
         add(&mut self.drops_acknowledged, &parcel.drops);
     }
+}
+
+/// The count of a key, or 0.
+pub(crate) fn count<K: Ord>(counts: &BTreeMap<K, u64>, key: &K) -> u64 {
+    counts.get(key).copied().unwrap_or(0)
 }
 
 /// Adds `counts` to `to`.

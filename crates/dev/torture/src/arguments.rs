@@ -6,6 +6,10 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::client::{self, Kind};
 
+/// The clients of a run. The scenes need two that resume, and one more.
+pub(crate) const CLIENTS: [Kind; 6] =
+    [Kind::Raw, Kind::Raw, Kind::Add, Kind::Producer, Kind::Queue, Kind::Spool];
+
 /// Kills, cuts and starves Tally while it counts, and checks that every count is right.
 #[derive(Debug, Parser)]
 #[command(name = "tally-torture", version)]
@@ -98,11 +102,6 @@ pub(crate) enum Broken {
 // === impl Run ===
 
 impl Run {
-    /// The clients of a run.
-    pub(crate) fn clients(&self) -> Vec<Kind> {
-        vec![Kind::Raw, Kind::Raw, Kind::Add, Kind::Producer, Kind::Queue, Kind::Spool]
-    }
-
     /// Whether the database is sometimes set back to an earlier state.
     pub(crate) fn rewinds(&self) -> bool {
         self.goes_back || matches!(self.broken, Some(Broken::KeepNames | Broken::ReuseIds))
@@ -110,19 +109,7 @@ impl Run {
 
     /// Requests per second of one client.
     pub(crate) fn rate(&self) -> u64 {
-        (self.rate / self.clients().len() as u64).max(1)
-    }
-}
-
-// === impl Backend ===
-
-impl Backend {
-    /// A SQLite file belongs to one server.
-    pub(crate) fn servers(self) -> usize {
-        match self {
-            Backend::Sqlite => 1,
-            Backend::Postgres => 2,
-        }
+        (self.rate / CLIENTS.len() as u64).max(1)
     }
 }
 

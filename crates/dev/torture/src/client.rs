@@ -170,7 +170,7 @@ impl Session<'_> {
 }
 
 /// Now, in microseconds since 1970-01-01 UTC.
-fn now_micros() -> i64 {
+pub(crate) fn now_micros() -> i64 {
     SystemClock.now().as_microsecond()
 }
 

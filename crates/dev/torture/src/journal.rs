@@ -72,6 +72,14 @@ pub(crate) struct Journal {
     at: u64,
 }
 
+// === impl Key ===
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "day {} method {} {}", self.day, self.method, self.path)
+    }
+}
+
 // === impl Parcel ===
 
 impl Parcel {
@@ -87,11 +95,6 @@ impl Parcel {
             *days.entry(key.day).or_default() += count;
         }
         days
-    }
-
-    #[cfg(test)]
-    pub(crate) fn count(&self) -> u64 {
-        self.requests.values().sum()
     }
 }
 

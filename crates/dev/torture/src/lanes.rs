@@ -18,8 +18,11 @@ use crate::world::{DATABASE, World};
 /// How long a client may take to end after SIGTERM before it is killed.
 const TERMINATE_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long traffic may take to trigger a fault.
+const TRAFFIC_LIMIT_MS: u64 = 1_000;
+
 /// How long the clients may take to fill a disk, and what a server logs then.
-const FILLS_UP_LIMIT: Duration = Duration::from_secs(10);
+const FILLS_UP_LIMIT_MS: u64 = 10_000;
 const FULL: &str = "disk is full";
 
 /// The header of an array of timestamps on the wire, which only a small batch has: one dimension,
@@ -36,7 +39,7 @@ pub(crate) struct Log {
     verbose: bool,
     counts: Mutex<BTreeMap<&'static str, u64>>,
     /// How many requests the database is known to have lost.
-    lost: AtomicU64,
+    pub(crate) lost: AtomicU64,
 }
 
 // === impl Log ===
@@ -63,10 +66,6 @@ impl Log {
         let lost = u64::try_from(before - after).unwrap_or(0);
         self.say(|| format!("the database lost {lost} requests"));
         self.lost.fetch_add(lost, Ordering::SeqCst);
-    }
-
-    pub(crate) fn lost(&self) -> u64 {
-        self.lost.load(Ordering::SeqCst)
     }
 
     pub(crate) fn counts(&self) -> BTreeMap<&'static str, u64> {
@@ -119,7 +118,7 @@ fn on_link(world: &World, act: Act, stop: &Stop) -> bool {
         Act::Tear { link, bytes } => {
             let before = links[link].torn();
             links[link].tear_after(bytes);
-            let torn = wait_briefly(stop, || links[link].torn() > before);
+            let torn = happens(stop, TRAFFIC_LIMIT_MS, || links[link].torn() > before);
             links[link].heal();
             return torn;
         }
@@ -141,7 +140,7 @@ fn on_link(world: &World, act: Act, stop: &Stop) -> bool {
         Act::LoseCommit { link, small } => {
             let before = links[link].swallowed();
             links[link].swallow_after(if small { &[TIMES] } else { &LARGE_COMMIT });
-            let lost = wait_briefly(stop, || links[link].swallowed() > before);
+            let lost = happens(stop, TRAFFIC_LIMIT_MS, || links[link].swallowed() > before);
             links[link].heal();
             return lost;
         }
@@ -154,9 +153,9 @@ fn on_link(world: &World, act: Act, stop: &Stop) -> bool {
     true
 }
 
-/// Waits up to a second for traffic to trigger a fault.
-fn wait_briefly(stop: &Stop, done: impl Fn() -> bool) -> bool {
-    (0..100).any(|_| done() || !stop.pause(10)) && done()
+/// Waits until it is done, the limit is reached, or the run stops. Returns whether it is done.
+fn happens(stop: &Stop, limit_ms: u64, done: impl Fn() -> bool) -> bool {
+    (0..limit_ms / 10).any(|_| done() || !stop.pause(10)) && done()
 }
 
 /// Returns whether it happened: a disk must fill up in time.
@@ -226,11 +225,7 @@ fn fill_disk(
     let size_bytes_max = Some(size + kib * 1024);
     world.roll_ups_paused.store(true, Ordering::SeqCst);
     server.bring_up(&StartOptions { size_bytes_max, ..StartOptions::default() }, stop)?;
-    let fills_up = Instant::now() + FILLS_UP_LIMIT;
-    let mut is_full = false;
-    while !is_full && Instant::now() < fills_up && stop.pause(20) {
-        is_full = server.process.has_logged(FULL);
-    }
+    let is_full = happens(stop, FILLS_UP_LIMIT_MS, || server.process.has_logged(FULL));
     stop.pause(ms);
     world.roll_ups_paused.store(false, Ordering::SeqCst);
     server.process.kill();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tally_proto::wire::UNKNOWN_PATH;
 
-use crate::account::{Account, Accounts, add};
+use crate::account::{Account, Accounts, add, count};
 use crate::journal::Key;
 use crate::stored::Totals;
 
@@ -61,10 +61,8 @@ impl Losses {
 
     /// The acknowledged requests of a client that must be stored despite the losses.
     pub(crate) fn due(&self, client: &str, acknowledged: &Totals) -> Totals {
-        match self.by_client.get(client) {
-            Some(loss) => excess(acknowledged, &loss.requests),
-            None => acknowledged.clone(),
-        }
+        let loss = self.by_client.get(client);
+        loss.map_or_else(|| acknowledged.clone(), |loss| excess(acknowledged, &loss.requests))
     }
 
     /// The same for their total.
@@ -109,9 +107,8 @@ fn excess<K: Ord + Clone>(
     counts: &BTreeMap<K, u64>,
     others: &BTreeMap<K, u64>,
 ) -> BTreeMap<K, u64> {
-    let other = |key| others.get(key).copied().unwrap_or(0);
-    let excess = counts.iter().map(|(key, count)| (key.clone(), count.saturating_sub(other(key))));
-    excess.filter(|(_, count)| *count > 0).collect()
+    let excess = |(key, most): (&K, &u64)| (key.clone(), most.saturating_sub(count(others, key)));
+    counts.iter().map(excess).filter(|(_, count)| *count > 0).collect()
 }
 
 #[cfg(test)]

@@ -63,8 +63,7 @@ fn main() -> ExitCode {
         }
     };
     match passed {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(passed) => ExitCode::from(u8::from(!passed)),
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

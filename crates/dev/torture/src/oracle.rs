@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::account::{Accounts, add};
+use crate::account::{Accounts, add, count};
 use crate::journal::Key;
 use crate::losses::{Losses, is_unknown};
-use crate::stored::{Answer, Stored, Totals};
+use crate::stored::{Answer, Stored, Totals, sum_under};
 
 /// How many differences are listed; the others are only counted.
 const DIFFERENCES_MAX: usize = 20;
@@ -129,7 +129,8 @@ impl Judge<'_> {
             self.verdict.check("protocol", broken.is_empty(), say);
         }
         for exit in &self.stored.exits {
-            self.verdict.check("servers ended", exit.is_ok(), || format!("{exit:?}"));
+            let say = || exit.clone().err().unwrap_or_default();
+            self.verdict.check("servers ended", exit.is_ok(), say);
         }
         let panics = &self.stored.panics;
         self.verdict.check("no panic", panics.is_empty(), || panics.join("; "));
@@ -170,14 +171,10 @@ impl Judge<'_> {
             let (least, most, found) = (count(&lower, key), count(&upper, key), count(stored, key));
             let with_unnamed = found + count(&unnamed, &key.day);
             self.verdict.check("acknowledged <= stored", least <= with_unnamed, || {
-                format!(
-                    "{}: LOST {}: {found} stored, {least} acknowledged",
-                    name(key),
-                    least - found
-                )
+                format!("{key}: LOST {}: {found} stored, {least} acknowledged", least - found)
             });
             self.verdict.check("stored <= sent", found <= most, || {
-                format!("{}: {} TOO MANY: {found} stored, {most} sent", name(key), found - most)
+                format!("{key}: {} TOO MANY: {found} stored, {most} sent", found - most)
             });
             *missing.entry(key.day).or_default() += least.saturating_sub(found);
             *room.entry(key.day).or_default() += most.saturating_sub(found);
@@ -194,27 +191,19 @@ impl Judge<'_> {
     fn by_client(&mut self, stored: &Totals) {
         for (client, account) in self.accounts {
             let own = format!("/{client}/");
-            let of_client = |counts: &BTreeMap<Key, u64>| -> u64 {
-                let own = counts.iter().filter(|(key, _)| key.path.starts_with(&own));
-                own.map(|(_, count)| count).sum()
-            };
-            let found = of_client(stored);
+            let found = sum_under(stored, &own);
             let least = self.losses.due_of_total(client, account.acknowledged_total());
-            // A finished client has sent its whole spool, and these keys are its own. After a rewind it
-            // may have dropped batches because they were in doubt.
+            // A finished client has sent its whole spool, and these keys are its own. After a
+            // rewind it may have dropped batches because they were in doubt.
             let mut spooled = BTreeMap::new();
             account.spooled.values().for_each(|parcel| add(&mut spooled, &parcel.requests));
             for (key, least) in spooled.iter().filter(|_| account.done && self.losses.times == 0) {
                 let found = count(stored, key);
                 self.verdict.check("spooled <= stored", *least <= found, || {
-                    format!(
-                        "{}: LOST {}: {found} stored, {least} spooled",
-                        name(key),
-                        least - found
-                    )
+                    format!("{key}: LOST {}: {found} stored, {least} spooled", least - found)
                 });
             }
-            let shared = of_client(&account.sent) < account.sent.values().sum();
+            let shared = sum_under(&account.sent, &own) < account.sent.values().sum();
             self.verdict.check("client: acknowledged <= stored", shared || least <= found, || {
                 format!("{client}: LOST {}: {found} stored, {least} acknowledged", least - found)
             });
@@ -249,16 +238,6 @@ impl Judge<'_> {
             });
         }
     }
-}
-
-/// The count of a key, or 0.
-pub(crate) fn count<K: Ord>(counts: &BTreeMap<K, u64>, key: &K) -> u64 {
-    counts.get(key).copied().unwrap_or(0)
-}
-
-/// A key for humans.
-pub(crate) fn name(key: &Key) -> String {
-    format!("day {} method {} {}", key.day, key.method, key.path)
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! What a run prints at the end.
 
 use std::fmt::Write as _;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::account::{Account, Accounts};
 use crate::lanes::Log;
 use crate::losses::Losses;
 use crate::oracle::Verdict;
-use crate::stored::Stored;
+use crate::stored::{Stored, sum_under};
 
 /// The outcome of a run.
 pub(crate) struct Report {
@@ -33,24 +34,20 @@ impl Report {
             "\n{:<16}{:>10}{:>14}{:>14}{:>14}",
             "client", "processes", "sent", "acknowledged", "stored"
         )?;
+        let totals = &self.stored.tables.totals;
         for (name, account) in &self.accounts {
-            let own = format!("/{name}/");
-            let of_client =
-                self.stored.tables.totals.iter().filter(|(key, _)| key.path.starts_with(&own));
             let (sent, acknowledged) =
                 (account.sent.values().sum::<u64>(), account.acknowledged_total());
-            let stored: u64 = of_client.map(|(_, count)| count).sum();
+            let stored = sum_under(totals, &format!("/{name}/"));
             let processes = account.processes;
             writeln!(out, "  {name:<14}{processes:>10}{sent:>14}{acknowledged:>14}{stored:>14}")?;
         }
-        let shared =
-            self.stored.tables.totals.iter().filter(|(key, _)| key.path.starts_with("/shared/"));
-        let shared: u64 = shared.map(|(_, count)| count).sum();
+        let shared = sum_under(totals, "/shared/");
         writeln!(out, "  {:<52}{shared:>14}", "under shared paths")?;
         let sum = |of: fn(&Account) -> u64| self.accounts.values().map(of).sum::<u64>();
         let (sent, acknowledged) =
             (sum(|account| account.sent.values().sum()), sum(Account::acknowledged_total));
-        let stored: u64 = self.stored.tables.totals.values().sum();
+        let stored: u64 = totals.values().sum();
         let dropped: u64 = self.stored.tables.dropped.values().sum();
         writeln!(out, "  {:<24}{sent:>14}{acknowledged:>14}{stored:>14}", "all")?;
         writeln!(out, "  {:<52}{dropped:>14}", "reported as dropped")?;
@@ -58,7 +55,7 @@ impl Report {
         if self.losses.times > 0 {
             let unnamed: u64 = self.stored.tables.unnamed.values().sum();
             writeln!(out, "  {:<52}{unnamed:>14}", "stored without a name")?;
-            let (lost, most) = (log.lost(), self.losses.sum());
+            let (lost, most) = (log.lost.load(Ordering::SeqCst), self.losses.sum());
             writeln!(out, "  {:<52}{lost:>14}", "lost by the database, at least")?;
             writeln!(out, "  {:<52}{most:>14}", "lost by the database, at most")?;
         }

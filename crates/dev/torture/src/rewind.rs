@@ -97,10 +97,11 @@ fn accepted_by_sqlite(connection: &Connection) -> anyhow::Result<i64> {
 
 /// The only value in the answer of a Postgres to this SQL.
 fn value<T: FromSqlOwned>(world: &World, postgres: &Cluster, sql: &str) -> anyhow::Result<T> {
-    world.runtime.block_on(async {
-        let client = sessions::connect_in_time(&postgres.url(DATABASE)).await?;
-        Ok(client.query_one(sql, &[]).await?.try_get(0)?)
-    })
+    let url = postgres.url(DATABASE);
+    // All connections may be in use for a moment.
+    let connect = || world.runtime.block_on(sessions::connect(&url));
+    let client = eventually_blocking(LIMIT, connect).map_err(anyhow::Error::msg)?;
+    Ok(world.runtime.block_on(client.query_one(sql, &[]))?.try_get(0)?)
 }
 
 fn open(path: &Path) -> anyhow::Result<Connection> {

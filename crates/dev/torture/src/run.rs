@@ -1,13 +1,12 @@
 //! One run, from the seed to the verdict.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use tokio::runtime::Handle;
 
 use crate::arguments::Run;
-use crate::client::load::day;
+use crate::client::{load::day, now_micros};
 use crate::lanes::{self, Log};
 use crate::oracle::Judge;
 use crate::report::Report;
@@ -16,9 +15,8 @@ use crate::schedule::Lane;
 use crate::stop::{Stop, StopOnDrop};
 use crate::stored::{self, Stored};
 use crate::watch::Watch;
-use crate::world::World;
 use crate::world::server::Server;
-use tally_runtime::{Clock as _, SystemClock};
+use crate::world::{DATABASE, World};
 
 /// How long the clients may take after the last fault until everything is acknowledged.
 const FINISH_LIMIT: Duration = Duration::from_secs(90);
@@ -29,7 +27,11 @@ const EXTRA: Duration = Duration::from_secs(15 * 60);
 /// Runs and prints the report. Returns whether the run passed.
 pub(crate) fn run(run: &Run, runtime: &Handle) -> anyhow::Result<bool> {
     println!("seed {}, {:?}, {} requests/s", run.seed, run.backend, run.rate);
-    let tally = tally(run)?;
+    let beside = std::env::current_exe()?.with_file_name("tally");
+    let tally = run.tally.clone().unwrap_or(beside);
+    let tally = tally.canonicalize().with_context(|| {
+        format!("{} does not exist: run `cargo xtask torture` to build it", tally.display())
+    })?;
     let world = World::build(run, &tally, runtime.clone())?;
     let start = Instant::now();
     let mut text = String::new();
@@ -48,15 +50,6 @@ pub(crate) fn run(run: &Run, runtime: &Handle) -> anyhow::Result<bool> {
         world.keep(&text);
     }
     Ok(passed)
-}
-
-/// The server's program.
-fn tally(run: &Run) -> anyhow::Result<PathBuf> {
-    let beside = std::env::current_exe()?.with_file_name("tally");
-    let tally = run.tally.clone().unwrap_or(beside);
-    tally.canonicalize().with_context(|| {
-        format!("{} does not exist: run `cargo xtask torture` to build it", tally.display())
-    })
 }
 
 fn torture(run: &Run, world: &World) -> anyhow::Result<Report> {
@@ -153,7 +146,7 @@ fn read(world: &World) -> anyhow::Result<Stored> {
     }
     let first = world.servers[0].url();
     stored.accepted_of_client = world.runtime.block_on(stored::accepted(&first))?;
-    let today = day(SystemClock.now().as_microsecond());
+    let today = day(now_micros());
     for day in [16_572, today - 40, today + 1] {
         world.runtime.block_on(stored::roll_up(&first, stored::date_of(day, 1)))?;
     }
@@ -163,8 +156,8 @@ fn read(world: &World) -> anyhow::Result<Stored> {
     let ended = |server: &Server| server.terminate().map_err(|error| error.to_string());
     stored.exits = world.servers.iter().map(ended).collect();
     stored.panics = world.panics()?;
-    stored.tables = match world.postgres_url() {
-        Some(url) => world.runtime.block_on(stored::postgres(&url))?,
+    stored.tables = match world.postgres() {
+        Some(cluster) => world.runtime.block_on(stored::postgres(&cluster.url(DATABASE)))?,
         None => stored::sqlite(&world.sqlite_path())?,
     };
     Ok(stored)

@@ -7,7 +7,6 @@ use anyhow::Context as _;
 use tally_testkit::eventually_blocking;
 
 use crate::arguments::{Broken, Run};
-use crate::client::Kind;
 use crate::client::load::{FIRST_LARGE, LARGE_ROWS};
 use crate::lanes::LARGE_COMMIT;
 use crate::rewind::lose_all;
@@ -30,7 +29,7 @@ const COMMITTED: &str = "append.committed";
 /// counts and resends everything unacknowledged.
 pub(crate) fn run(watch: &Watch<'_>, run: &Run) -> anyhow::Result<()> {
     let (world, log) = (watch.world, &watch.world.log);
-    let (server, client) = (&world.servers[0], world.first(Kind::Raw));
+    let (server, client) = (&world.servers[0], &world.clients[0]);
     client.proxy.redirect(&server.address);
     for point in [BEFORE_COMMIT, COMMITTED] {
         log.say(|| format!("scene: a server is killed at {point}"));
@@ -39,7 +38,8 @@ pub(crate) fn run(watch: &Watch<'_>, run: &Run) -> anyhow::Result<()> {
         if !client.process.is_running() {
             client.start(true)?;
         }
-        server.await_log(&format!("stopped at {point}")).context(
+        let stopped = format!("stopped at {point}");
+        eventually_blocking(LIMIT, || server.process.has_logged(&stopped)).ok().context(
             "the server needs the feature `faults`: `cargo xtask torture` builds it that way",
         )?;
         if point == BEFORE_COMMIT && run.broken == Some(Broken::AckBeforeCommit) {
@@ -77,9 +77,7 @@ pub(crate) fn run(watch: &Watch<'_>, run: &Run) -> anyhow::Result<()> {
 fn rewind(watch: &Watch<'_>) -> anyhow::Result<()> {
     let world = watch.world;
     let server = &world.servers[0];
-    let raw = |client: &&Client| client.arguments.kind == Kind::Raw;
-    let early = world.clients.iter().filter(raw).nth(1).context("two raw clients")?;
-    let late = world.first(Kind::Add);
+    let (early, late) = (&world.clients[1], &world.clients[2]);
     for client in [early, late] {
         client.proxy.redirect(&server.address);
     }

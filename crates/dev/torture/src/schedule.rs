@@ -9,11 +9,8 @@ pub(crate) enum Lane {
     ClientLinks,
     /// The network between servers and Postgres.
     DatabaseLinks,
-    /// The servers.
     Servers,
-    /// Postgres.
     Postgres,
-    /// The clients.
     Clients,
     /// The state of the database, which is set back.
     Rewind,

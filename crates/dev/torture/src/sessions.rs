@@ -3,17 +3,13 @@
 use std::time::Duration;
 
 use tally_runtime::Tasks;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_postgres::{Client, NoTls};
 
 use crate::world::CONNECTIONS_MAX;
 
 /// Timeout to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long to retry while all connections are in use, and the pause between attempts.
-const CONNECT_IN_TIME: Duration = Duration::from_secs(30);
-const CONNECT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Connects. The connection's task ends with the client.
 pub(crate) async fn connect(url: &str) -> anyhow::Result<Client> {
@@ -26,17 +22,6 @@ pub(crate) async fn connect(url: &str) -> anyhow::Result<Client> {
     Ok(client)
 }
 
-/// As [`connect`], but retries while all connections are in use.
-pub(crate) async fn connect_in_time(url: &str) -> anyhow::Result<Client> {
-    let end = Instant::now() + CONNECT_IN_TIME;
-    loop {
-        match connect(url).await {
-            Err(_) if Instant::now() < end => tokio::time::sleep(CONNECT_PAUSE).await,
-            connected => return connected,
-        }
-    }
-}
-
 /// Ends all other sessions with 57P01.
 pub(crate) async fn end_all(url: &str) -> anyhow::Result<()> {
     connect(url).await?.batch_execute(include_str!("sql/end_sessions.sql")).await?;
@@ -46,11 +31,10 @@ pub(crate) async fn end_all(url: &str) -> anyhow::Result<()> {
 /// Takes all remaining connections and holds them until the value is dropped.
 pub(crate) async fn use_up(url: &str) -> Vec<Client> {
     let mut held = Vec::new();
-    while held.len() < CONNECTIONS_MAX {
-        match connect(url).await {
-            Ok(client) => held.push(client),
-            Err(_) => break,
-        }
+    while held.len() < CONNECTIONS_MAX
+        && let Ok(client) = connect(url).await
+    {
+        held.push(client);
     }
     held
 }

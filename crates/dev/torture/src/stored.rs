@@ -29,6 +29,11 @@ const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Requests by key.
 pub(crate) type Totals = BTreeMap<Key, u64>;
 
+/// How many requests have a path that starts with `prefix`.
+pub(crate) fn sum_under(totals: &Totals, prefix: &str) -> u64 {
+    totals.iter().filter(|(key, _)| key.path.starts_with(prefix)).map(|(_, count)| count).sum()
+}
+
 /// What the servers and the database have at the end.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stored {

@@ -4,15 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard};
 
-use tally_runtime::{Clock as _, SystemClock};
 use tokio::time::error::Elapsed;
 use tonic::{Code, Status};
 
-use crate::account::{Account, Accounts, add};
-use crate::client::load::day;
+use crate::account::{Account, Accounts, add, count};
+use crate::client::{load::day, now_micros};
 use crate::journal::{Journal, Key};
 use crate::losses::{Losses, is_unknown};
-use crate::oracle::{Verdict, count, name};
+use crate::oracle::Verdict;
 use crate::random::Random;
 use crate::stop::Stop;
 use crate::stored::{self, Totals};
@@ -89,10 +88,9 @@ impl<'a> Watch<'a> {
     }
 
     fn roll_up(&self, server: &Server, random: &mut Random) -> anyhow::Result<bool> {
-        let today = day(SystemClock.now().as_microsecond());
+        let today = day(now_micros());
         let (back, parts) = [(0, 3), (0, 3), (1, 3), (3, 3), (0, 2), (0, 1)][random.index(6)];
-        let long_ago = random.percent(15);
-        let date = if long_ago {
+        let date = if random.percent(15) {
             stored::date_of(16_572, random.within(1, 3))
         } else {
             stored::date_of(today - back, parts)
@@ -113,9 +111,12 @@ impl<'a> Watch<'a> {
             Err(error) => error,
         };
         if let Some(status) = error.downcast_ref::<Status>() {
-            let mut books = self.lock();
-            books.verdict.check("statuses", is_expected(status.code()), || {
-                format!("{}: {:?} {}", server.process.name, status.code(), status.message())
+            let code = status.code();
+            // With another code a failing server would misjudge its own failure. tonic reports
+            // Unknown for a connection that ends in the middle of an answer.
+            let lost = [Code::Unavailable, Code::Cancelled, Code::DeadlineExceeded, Code::Unknown];
+            self.lock().verdict.check("statuses", lost.contains(&code), || {
+                format!("{}: {code:?} {}", server.process.name, status.message())
             });
             return Ok(None);
         }
@@ -162,7 +163,7 @@ impl<'a> Watch<'a> {
             let (high, found) = (count(&most, key), count(answer, key));
             let holds = found <= high && low <= found + count(&unnamed, &key.day);
             books.verdict.check(check, holds, || {
-                format!("{}: {}: {found}, expected {low} to {high}", server.process.name, name(key))
+                format!("{}: {key}: {found}, expected {low} to {high}", server.process.name)
             });
             if is_later {
                 let seen = books.seen.entry(key.clone()).or_default();
@@ -225,14 +226,6 @@ impl<'a> Watch<'a> {
     fn lock(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
-}
-
-/// Whether a failing server may answer with this code. Other codes would mean that it misjudged its
-/// own failure.
-fn is_expected(code: Code) -> bool {
-    // tonic reports Unknown for a connection that ends in the middle of an answer.
-    let lost = [Code::Unavailable, Code::Cancelled, Code::DeadlineExceeded, Code::Unknown];
-    lost.contains(&code)
 }
 
 // === impl Books ===

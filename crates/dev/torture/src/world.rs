@@ -19,8 +19,8 @@ use anyhow::Context as _;
 use tally_testkit::{Cluster, Options, Proxy, Watched, free_port};
 use tokio::runtime::Handle;
 
-use crate::arguments::{Backend, Run};
-use crate::client::{Arguments, Kind};
+use crate::arguments::{Backend, CLIENTS, Run};
+use crate::client::Arguments;
 use crate::lanes::Log;
 use crate::schedule::Shape;
 use child::Child;
@@ -35,9 +35,6 @@ const SQLITE_FILE: &str = "tally.db";
 
 /// Connections that this Postgres allows: few, so that they can be used up.
 pub(crate) const CONNECTIONS_MAX: usize = 40;
-
-/// Room for commits that are not written yet.
-const WAL_BUFFERS: (&str, &str) = ("wal_buffers", "64MB");
 
 /// Everything that runs. Dropped in this order: clients, servers, Postgres, folder.
 pub(crate) struct World {
@@ -72,18 +69,16 @@ impl World {
         let program = copy_program(&std::env::current_exe()?, &path)?;
         let postgres = match run.backend {
             Backend::Postgres => {
-                let mut settings = vec![("max_connections", CONNECTIONS_MAX.to_string())];
-                if run.rewinds() {
-                    settings.push((WAL_BUFFERS.0, WAL_BUFFERS.1.to_owned()));
-                }
-                let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value));
-                let settings = settings.collect();
+                let connections = ("max_connections".to_owned(), CONNECTIONS_MAX.to_string());
+                // Room for commits that are not written yet.
+                let settings = vec![connections, ("wal_buffers".to_owned(), "64MB".to_owned())];
                 Some(Cluster::start(Options { settings, ..Options::default() })?)
             }
             Backend::Sqlite => None,
         };
         let mut servers = Vec::new();
-        for number in 1..=run.backend.servers() {
+        // A SQLite file belongs to one server.
+        for number in 1..=if postgres.is_some() { 2 } else { 1 } {
             let (database, database_url) = match &postgres {
                 Some(cluster) => {
                     let (proxy, url) = runtime.block_on(Proxy::before(&cluster.url(DATABASE)));
@@ -97,7 +92,7 @@ impl World {
             servers.push(Server { address, database, database_url, tally, broken, process });
         }
         let mut clients = Vec::new();
-        for (number, kind) in run.clients().into_iter().enumerate() {
+        for (number, kind) in CLIENTS.into_iter().enumerate() {
             let server: &Server = &servers[number % servers.len()];
             let proxy = runtime.block_on(Proxy::start(&server.address));
             let arguments = Arguments {
@@ -123,23 +118,10 @@ impl World {
         Ok(World { clients, servers, postgres, folder, runtime, roll_ups_paused, shape, log })
     }
 
-    /// The first client of this kind.
-    pub(crate) fn first(&self, kind: Kind) -> &Client {
-        let mut clients = self.clients.iter();
-        clients
-            .find(|client| client.arguments.kind == kind)
-            .expect("every run has one of each kind")
-    }
-
     /// Locks the primary Postgres.
     pub(crate) fn postgres(&self) -> Option<MutexGuard<'_, Cluster>> {
         let postgres = self.postgres.as_ref()?;
         Some(postgres.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
-    }
-
-    /// The URL of the database without a proxy.
-    pub(crate) fn postgres_url(&self) -> Option<String> {
-        self.postgres().map(|cluster| cluster.url(DATABASE))
     }
 
     pub(crate) fn sqlite_path(&self) -> PathBuf {

@@ -16,69 +16,68 @@ use tonic::codegen::Body as _;
 
 use crate::error::{Ended, Error, InvalidTime, WrongTimes};
 use crate::framing::Framing;
-use crate::intake::Intake;
+use crate::intake::{Intake, Rules};
 use crate::message::Message;
 use crate::model::Endpoint;
 use crate::rows::{Rows, RowsBuilder};
-use crate::validate::Rules;
 
-/// How large a message from a client may be: one request, or one question. A batch has a limit of its
-/// own.
+/// The largest message from a client that is not a batch.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
-/// How many requests of one stream travel together at most.
+/// At most this many requests of a stream travel together.
 const CHUNK_ROWS_MAX: usize = 1_024;
 
-/// What a stream takes while requests of it wait to be stored. It counts with the first of them,
-/// because a cancelled stream waits as well, and no connection bounds those.
+/// The memory of a stream whose requests wait to be stored. The queue counts it with the first of
+/// them, because no connection limits cancelled streams, which wait as well.
 const STREAM_BYTES: usize = 4 << 10;
 
-/// After a drain begins, a stream is read until nothing is ready, and for at most about this long: it
-/// is checked between chunks. A client of count.v1 that does not read its answer never sends again
-/// what nobody took; and while the last of it is stored, more arrives.
+/// After a drain begins, read a stream until nothing is ready, for about this long, checked between
+/// chunks: a client of count.v1 that ignores its answer never resends what was not read, and more
+/// arrives while the last chunk is stored.
 const LATE_MAX: Duration = Duration::from_millis(250);
 
-/// What all `Add` streams share.
+/// Takes in `Add` streams.
 pub(crate) struct Adding {
     pub(crate) intake: Arc<Intake>,
     pub(crate) streams: Arc<Streams<Rows>>,
 }
 
-/// How a stream ended: how far it is counted, and the error, if it was one.
+/// How a stream ended.
 #[derive(Debug)]
 pub(crate) struct Ending {
-    /// Every request up to this position is stored, or is refused for its time, and none after it
-    /// is stored; if that is known.
+    /// If known: all requests up to this position are stored, or refused for their times, and none
+    /// after it is.
     pub(crate) counted: Option<u64>,
     /// How many of them are refused.
     pub(crate) refused: u64,
     pub(crate) error: Option<Error>,
 }
 
-/// Requests of one stream that are not in the queue yet.
+/// Requests of a stream that are not in the queue yet.
 #[derive(Debug)]
 struct Chunk {
     rows: RowsBuilder,
-    /// How many requests were read for it, those that are refused among them.
+    /// How many requests were read for it, including refused ones.
     len: usize,
-    /// What its requests are held against. A chunk waits for nothing, so it is of one moment.
+    /// The rules at the chunk's first request. They hold for all, because a chunk waits for
+    /// nothing.
     rules: Option<Rules>,
-    /// Requests of endpoints that are new, which are named together.
+    /// Requests of new endpoints, which are named together.
     unknown: Vec<(Endpoint, i64)>,
 }
 
-/// Requests of one stream whose times are wrong.
+/// Requests of a stream whose times are wrong.
 #[derive(Debug, Default)]
 struct Wrong {
     times: Option<WrongTimes>,
-    /// How many came since requests were last put into the queue.
+    /// How many came since the last push.
     pending: u64,
 }
 
 // === impl Adding ===
 
 impl Adding {
-    /// Takes a stream in. Whatever ends it, what came before is stored before this returns.
+    /// Takes in a stream. Returns once what came before its end is stored, however it ends.
     pub(crate) async fn add(&self, body: Body) -> Ending {
         let receipt = Receipt::new();
         let mut wrong = Wrong::default();
@@ -97,7 +96,7 @@ impl Adding {
         }
     }
 
-    /// Pushes everything that the stream brings.
+    /// Pushes what the stream brings.
     async fn read(
         &self,
         mut body: Body,
@@ -109,12 +108,12 @@ impl Adding {
         let mut late_since = None;
         loop {
             if receipt.has_failed() {
-                // The stream cannot succeed any more: settling it will say why.
+                // The stream cannot succeed, and settling it will say why.
                 return Ok(());
             }
             let is_late = self.streams.drain.has_begun();
             if is_late {
-                // Whether it could be stored is asked at the end.
+                // The end checks the result.
                 let _ = receipt.settled().await;
                 if late_since.get_or_insert_with(Instant::now).elapsed() > LATE_MAX {
                     return Err(Ended::Draining.into());
@@ -128,8 +127,8 @@ impl Adding {
         }
     }
 
-    /// Fills a chunk. No timer: it is done when it is full, or when nothing more is there at this
-    /// moment. Returns how the stream ends, if it does; a late one does when nothing is there.
+    /// Fills a chunk until it is full or nothing more is ready; there is no timer. Returns how the
+    /// stream ends, if it does. A late stream ends when nothing is ready.
     async fn fill(
         &self,
         chunk: &mut Chunk,
@@ -150,7 +149,7 @@ impl Adding {
                 Ok(None) => {}
                 Err(error) => return Some(Err(error)),
             }
-            // A stream that always has another frame must leave other tasks their turn.
+            // A stream that always has another frame must yield to other tasks.
             tokio::task::coop::consume_budget().await;
             let next = next_frame(body);
             let frame = if chunk.len > 0 {
@@ -196,7 +195,7 @@ impl Adding {
         Ok(())
     }
 
-    /// Puts a chunk into the queue. Once it is there, it is stored or the receipt says why not.
+    /// Puts a chunk into the queue. From then on it is stored, or the receipt says why not.
     async fn push(
         &self,
         chunk: &mut Chunk,
@@ -240,10 +239,10 @@ impl Wrong {
     }
 }
 
-/// What the body brings next; `None` at its end.
+/// The next frame of the body; `None` at its end.
 async fn next_frame(body: &mut Body) -> Result<Option<Bytes>, Error> {
     match poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
-        // Trailers come last, and say nothing.
+        // Trailers come last and mean nothing.
         Some(Ok(frame)) => Ok(frame.into_data().ok()),
         Some(Err(status)) => Err(Ended::Broken(status.message().to_owned()).into()),
         None => Ok(None),

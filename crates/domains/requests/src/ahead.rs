@@ -1,22 +1,22 @@
-//! Clients' times that are ahead of the server's clock: one of the clocks is wrong.
+//! Clients whose times are ahead of the server's clock: one of the two clocks is wrong.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::InvalidBatch;
 
-/// Log it at most this often, in microseconds.
+/// Log at most this often.
 const INTERVAL_MICROS: i64 = 60_000_000;
 
 /// Watches the times that clients send.
 #[derive(Debug)]
 pub(crate) struct Ahead {
-    /// When a client last sent a time that was not ahead, by the server's clock.
+    /// When a time that was not ahead last came, by the server's clock.
     last_in_time: AtomicI64,
     since: Mutex<Since>,
 }
 
-/// What came since it was last logged.
+/// What has come since the last log line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Since {
     logged_at: Option<i64>,
@@ -31,12 +31,12 @@ impl Ahead {
         Self { last_in_time: AtomicI64::new(i64::MIN), since: Mutex::default() }
     }
 
-    /// Requests came whose times are not ahead.
+    /// The times of some requests are not ahead.
     pub(crate) fn in_time(&self, now_micros: i64) {
         self.last_in_time.store(now_micros, Ordering::Relaxed);
     }
 
-    /// A batch came whose times are not ahead, unless it was refused for that.
+    /// Notes a batch: refused, or with no time ahead.
     pub(crate) fn note(&self, now_micros: i64, refused: Option<&InvalidBatch>) {
         match refused {
             None => self.in_time(now_micros),
@@ -47,7 +47,7 @@ impl Ahead {
         }
     }
 
-    /// A request or a batch was refused because its time is ahead.
+    /// A request or batch was refused because its time is ahead.
     pub(crate) fn refused(&self, now_micros: i64, ahead_seconds: i64) {
         let Some((Since { times, ahead_seconds, .. }, are_all)) =
             self.notice(now_micros, ahead_seconds)
@@ -71,8 +71,8 @@ impl Ahead {
         }
     }
 
-    /// What to log, if it is time, and whether every client's times were ahead: that shows once one
-    /// has been for a while.
+    /// What to log, if anything, and whether all clients are ahead, which takes an interval to
+    /// tell.
     fn notice(&self, now_micros: i64, ahead_seconds: i64) -> Option<(Since, bool)> {
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         since.times += 1;

@@ -1,4 +1,4 @@
-//! One batch of a `Record` stream: from a message to rows, or what is wrong with it.
+//! One batch of a `Record` stream: its message becomes rows, or an error.
 
 use prost::Message as _;
 use tally_producers::stream::{Builder as _, read_drops};
@@ -7,11 +7,11 @@ use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_proto::wire::{BATCH_BYTES_MAX, MICROS, PATH_BYTES_MAX};
 
 use crate::error::InvalidBatch;
+use crate::intake::Rules;
 use crate::model::{Endpoint, EndpointId};
 use crate::rows::{Rows, RowsBuilder};
-use crate::validate::Rules;
 
-/// What a `Record` stream may bring.
+/// The limits of a `Record` stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordLimits {
     /// How many requests a batch may have.
@@ -37,7 +37,7 @@ impl Default for RecordLimits {
     }
 }
 
-/// The endpoints that a batch names for the first time, after `named` others.
+/// The endpoints that a batch names, after `named` earlier ones.
 pub(crate) fn endpoints(
     batch: &mut proto::Batch,
     named: usize,
@@ -53,7 +53,7 @@ pub(crate) fn endpoints(
     Ok(named.iter().map(|one| Endpoint::new(one.method, rules.path(&one.path))).collect())
 }
 
-/// How many rows a batch has, which its lists agree on.
+/// The number of rows, checked against the lists.
 pub(crate) fn rows(batch: &proto::Batch, limits: &RecordLimits) -> Result<usize, InvalidBatch> {
     let lists = [("endpoint", batch.endpoint.len()), ("time_delta", batch.time_delta.len())];
     let longest = lists.iter().map(|(_, len)| *len).chain([batch.count as usize]).max();
@@ -70,8 +70,8 @@ pub(crate) fn rows(batch: &proto::Batch, limits: &RecordLimits) -> Result<usize,
     Ok(batch.count as usize)
 }
 
-/// Adds the rows of a batch, or none of them. The lists have the same length; `ids` are those
-/// of the stream's endpoints, by their numbers.
+/// Adds all rows of a batch, or none. Its lists have the same length; `ids` are those of the
+/// stream's endpoints, by their numbers.
 pub(crate) fn encode(
     batch: &proto::Batch,
     ids: &[EndpointId],
@@ -103,12 +103,11 @@ pub(crate) fn encode(
     added
 }
 
-/// Reads the bytes of one message as a `Record` stream does, with the numbers of the endpoints
-/// as their ids, at a given time in microseconds since 1970-01-01 UTC. It takes any bytes, and
-/// never panics: for tests and fuzzing.
+/// For fuzzing: reads a message as a `Record` stream does at this time, with the endpoints' numbers
+/// as their ids.
 ///
 /// # Errors
-/// What is wrong with the message, in words.
+/// What is wrong with the message.
 pub fn decode_batch(bytes: &[u8], now_micros: i64) -> Result<Rows, String> {
     let message = proto::RecordRequest::decode(bytes).map_err(|error| error.to_string())?;
     let Some(Kind::Batch(mut batch)) = message.kind else {

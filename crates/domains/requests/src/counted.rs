@@ -1,4 +1,4 @@
-//! Files that were counted as a whole, so that an import can say so before it counts one again.
+//! Files that were counted as a whole, so that an import can warn before it counts one again.
 
 use std::borrow::Cow;
 
@@ -11,21 +11,21 @@ use uuid::Uuid;
 
 use crate::store;
 
-/// How long a fingerprint may be, and what tells readings apart.
+/// The longest fingerprint or reading.
 const FINGERPRINT_BYTES_MAX: usize = 64;
-/// How long a file's name may be.
+/// The longest name of a file.
 const NAME_BYTES_MAX: usize = 1_024;
-/// How many files are remembered: those that were counted last.
+/// Only the latest files are remembered.
 pub(crate) const REMEMBERED_MAX: i64 = 10_000;
 
 /// A file that was counted as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CountedFile {
-    /// What tells it apart, by a rule of the client's.
+    /// Identifies the file, by a rule of the client's.
     pub fingerprint: Vec<u8>,
-    /// What people call it.
+    /// Its name, for people.
     pub name: String,
-    /// What tells apart how its lines were read, by a rule of the client's.
+    /// Identifies how its lines were read, by a rule of the client's.
     pub reading: Vec<u8>,
     /// How many requests it has.
     pub requests: i64,
@@ -47,8 +47,8 @@ pub struct RememberFiles {
 // === impl RememberFiles ===
 
 impl RememberFiles {
-    /// The files to remember, if this many requests were accepted from the producer. One that names
-    /// more than it has brought has not counted them, whatever it says.
+    /// The files to remember. None if they have more requests than were accepted from the producer,
+    /// which then cannot have counted them.
     fn files_within(&self, accepted: i64) -> &[CountedFile] {
         let requests = self.files.iter().fold(0_i64, |sum, file| sum.saturating_add(file.requests));
         if requests <= accepted {
@@ -84,7 +84,7 @@ impl OnForget for RememberFiles {
     }
 }
 
-/// Reads what a client says that it has counted: each fingerprint once.
+/// Reads the files that a client has counted, each fingerprint once.
 pub(crate) fn files(
     files: Vec<proto::CountedFile>,
     now_micros: i64,
@@ -112,7 +112,7 @@ pub(crate) fn files(
     Ok(read)
 }
 
-/// Holds fingerprints against the limits.
+/// Checks fingerprints against the limits.
 pub(crate) fn check<'a>(
     mut fingerprints: impl ExactSizeIterator<Item = &'a Vec<u8>>,
 ) -> Result<(), Cow<'static, str>> {

@@ -1,13 +1,13 @@
 //! From a method and a path to an id, without a lock, an allocation or the database.
 //!
 //! The cache is cut into shards. A lookup loads a shard's current table, which never changes;
-//! adding endpoints makes a new table and puts it in the old one's place.
+//! adding endpoints replaces the table.
 //!
-//! An id is a function of what it names, so the cache is right whatever the database does. What
-//! may change is what the database *has*: a name is written in the transaction of the first rows
-//! that use it, and is then confirmed under the present *belief*. Whatever hints that the database
-//! may have gone back, such as a new connection or a gap in a worker's numbers, begins a new
-//! belief, under which nothing is confirmed.
+//! An id is a function of what it names, so the cache is always right. What can change is what the
+//! database *has*: a name is written in the transaction of the first rows that use it, and is then
+//! confirmed under the present *belief*. Any hint that the database has gone back, such as a new
+//! connection or a gap in a worker's numbers, begins a new belief, under which nothing is
+//! confirmed.
 
 use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -28,20 +28,19 @@ use crate::store::Names;
 
 /// Enough that adding one of 100,000 endpoints copies less than 400.
 const SHARDS: usize = 256;
-/// How many endpoints have the path `_other`: one for each method of count.v1. All other methods
-/// are METHOD_UNSPECIFIED there, so that `_other` itself stays bounded.
+/// How many endpoints have the path `_other`: one for each method of count.v1. Other methods become
+/// METHOD_UNSPECIFIED there, which bounds `_other` itself.
 const OTHERS_MAX: usize = 11;
-/// How many bytes the paths may have on average, over the endpoints that may be told apart. It bounds
-/// the memory of the cache and the size of the table.
+/// The longest that paths may be on average. It bounds the cache's memory and the table's size.
 pub(crate) const MEAN_PATH_BYTES_MAX: usize = 256;
 
-/// Every answer lacks names that are gone for good. This is logged, and they are stored again, at most
-/// this often.
+/// Every answer lacks names that are gone for good, so log them and store them again at most this
+/// often.
 const UNNAMED_INTERVAL: Duration = Duration::from_secs(60);
 
 type Shard = HashTable<Arc<Named>>;
 
-/// The endpoints that this server tells apart.
+/// The endpoints that this server distinguishes.
 pub(crate) struct Endpoints {
     shards: Vec<ArcSwap<Shard>>,
     hasher: DefaultHashBuilder,
@@ -56,14 +55,13 @@ pub(crate) struct Endpoints {
 #[derive(Default)]
 struct Inner {
     by_id: HashMap<EndpointId, Arc<Named>>,
-    /// How many of them are told apart by their paths: all but those of `_other`.
+    /// How many of them are not `_other`.
     told_apart: usize,
-    /// What their paths take.
+    /// The length of those paths in all.
     path_bytes: usize,
     /// The state of the store under the present belief.
     state: u64,
-    /// Endpoints that the database has under other ids, under the present belief: another name
-    /// had the id first.
+    /// Endpoints that the database has under other ids, because another name had the id first.
     moved: HashMap<EndpointId, EndpointId>,
 }
 
@@ -74,7 +72,7 @@ impl Endpoints {
         Self {
             shards: (0..SHARDS).map(|_| ArcSwap::default()).collect(),
             hasher: DefaultHashBuilder::default(),
-            // Of the names that are confirmed under 0 there are none.
+            // A new name is confirmed under 0, which is never the belief.
             belief: AtomicU64::new(1),
             is_full: AtomicBool::new(false),
             max,
@@ -83,39 +81,30 @@ impl Endpoints {
         }
     }
 
-    /// How many bytes the paths may have in all.
     fn path_bytes_max(&self) -> usize {
         self.max.saturating_mul(MEAN_PATH_BYTES_MAX)
     }
 
-    /// How many endpoints the dictionary may have to be known as a whole, and bytes of paths. It has
-    /// some of `_other` beyond the limit, and others that servers added at the same time.
+    /// How many endpoints, and bytes of paths, to load at most. The dictionary exceeds the limits
+    /// by those of `_other`, and by those that several servers added at the same time.
     pub(crate) fn loaded_max(&self) -> (usize, usize) {
         let path_bytes = self.path_bytes_max().saturating_mul(2);
         (self.max.saturating_mul(2).saturating_add(OTHERS_MAX), path_bytes)
     }
 
-    /// Takes in what the database has, in this state.
+    /// Adds what the database has in this state.
     pub(crate) fn load(&self, names: Vec<(EndpointId, Endpoint)>, state: u64) {
-        let mut inner = self.lock();
-        self.follow(&mut inner, state);
+        self.follow(&mut self.lock(), state);
         let belief = self.belief();
-        let added = self.take_in(&mut inner, names);
-        added.iter().for_each(|named| named.confirm(belief));
-        self.publish(added);
+        self.learn(names).iter().for_each(|named| named.confirm(belief));
     }
 
-    /// Takes in what other servers have added. The database may have gone back since it was read, so
-    /// nothing is believed: each name is written once more with the first rows that need it.
-    pub(crate) fn learn(&self, names: Vec<(EndpointId, Endpoint)>) {
-        let mut inner = self.lock();
-        let added = self.take_in(&mut inner, names);
-        self.publish(added);
-    }
-
-    /// Those of the names that are not known, and that have room.
-    fn take_in(&self, inner: &mut Inner, names: Vec<(EndpointId, Endpoint)>) -> Vec<Arc<Named>> {
+    /// Adds names that are new, while there is room, and returns them. They are unconfirmed, because
+    /// the database may have gone back since they were read: each is written once more with the first
+    /// rows that need it.
+    pub(crate) fn learn(&self, names: Vec<(EndpointId, Endpoint)>) -> Vec<Arc<Named>> {
         let (count_max, path_bytes_max) = self.loaded_max();
+        let mut inner = self.lock();
         let mut added = Vec::new();
         for (id, endpoint) in names {
             let has_room = inner.by_id.len() < count_max
@@ -127,10 +116,11 @@ impl Endpoints {
                 added.push(inner.add(id, endpoint));
             }
         }
+        self.publish(added.iter().cloned());
         added
     }
 
-    /// Looks an endpoint up that this server knows, and does something with it.
+    /// Looks up a known endpoint.
     pub(crate) fn find<T>(
         &self,
         method: i32,
@@ -138,16 +128,16 @@ impl Endpoints {
         then: impl FnOnce(&Arc<Named>) -> T,
     ) -> Option<T> {
         let hash = self.hash(method, path);
-        let shard = self.shard(hash).load();
+        let shard = self.shards[shard_index(hash)].load();
         let is_it =
             |named: &Arc<Named>| named.endpoint.method == method && *named.endpoint.path == *path;
         shard.find(hash, is_it).map(then)
     }
 
-    /// The endpoints in the same order, each under an id; beyond the limit, as `_other`.
+    /// Names the endpoints, in the same order; beyond the limit, as `_other`.
     pub(crate) fn resolve(&self, endpoints: &[Endpoint]) -> Vec<Arc<Named>> {
         let find = |one: &Endpoint| self.find(one.method, &one.path, Arc::clone);
-        // Once there is no room for more, what is unknown stays so.
+        // When the cache is full, an unknown endpoint stays unknown.
         let known = |one| find(one).or_else(|| self.is_full().then(|| find(&other(one)))?);
         if let Some(all) = endpoints.iter().map(known).collect() {
             return all;
@@ -174,18 +164,18 @@ impl Endpoints {
         all
     }
 
-    /// What names are held against. It is read before rows are encoded.
+    /// The present belief. Read it before encoding rows.
     pub(crate) fn belief(&self) -> u64 {
         self.belief.load(Ordering::Acquire)
     }
 
-    /// Nothing that this server has stored is believed to be in the database any more.
+    /// Stops believing that the database has what this server has stored.
     pub(crate) fn doubt(&self) {
         self.begin_belief(&mut self.lock());
     }
 
-    /// Totals have this many endpoints that the dictionary does not name: somebody has removed names.
-    /// Those that this server knows are stored again with their next rows.
+    /// The dictionary lacks the names of this many endpoints in an answer: they were removed. Those
+    /// that this server knows are stored again with their next rows.
     pub(crate) fn notice_unnamed(&self, unnamed: usize) {
         let mut last = self.unnamed_at.lock().unwrap_or_else(PoisonError::into_inner);
         if unnamed > 0 && last.is_none_or(|last| last.elapsed() >= UNNAMED_INTERVAL) {
@@ -199,7 +189,7 @@ impl Endpoints {
         }
     }
 
-    /// The names that must be stored with a batch, for a store in this state.
+    /// The names to store with a batch, for a store in this state.
     pub(crate) fn names_of(&self, chunks: &[Parcel<Rows>], state: u64) -> Names {
         let (belief, moved) = {
             let mut inner = self.lock();
@@ -213,7 +203,7 @@ impl Endpoints {
                 new.extend(unconfirmed.iter().map(|named| (named.id, Arc::clone(named))));
                 continue;
             }
-            // What was left out then may be needed now.
+            // The names that were left out then may be needed now.
             let ids: HashSet<EndpointId> = content.iter().map(|(id, _)| id).collect();
             let inner = self.lock();
             let named = ids.iter().filter_map(|id| inner.by_id.get(id));
@@ -237,7 +227,7 @@ impl Endpoints {
         }
     }
 
-    /// A state of the store that is not the one before it begins a new belief.
+    /// A new state of the store begins a new belief.
     fn follow(&self, inner: &mut Inner, state: u64) {
         if inner.state != state {
             inner.state = state;
@@ -274,7 +264,7 @@ impl Endpoints {
         has_room
     }
 
-    /// Puts endpoints into the tables that lookups use.
+    /// Makes endpoints visible to lookups.
     fn publish(&self, added: impl IntoIterator<Item = Arc<Named>>) {
         let mut by_shard: Vec<Vec<(u64, Arc<Named>)>> = vec![Vec::new(); SHARDS];
         for named in added {
@@ -295,17 +285,13 @@ impl Endpoints {
         }
     }
 
-    /// No operation leaves it half done.
+    /// A poisoned lock is fine: no operation leaves it half done.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn hash(&self, method: i32, path: &str) -> u64 {
         self.hasher.hash_one((method, path))
-    }
-
-    fn shard(&self, hash: u64) -> &ArcSwap<Shard> {
-        &self.shards[shard_index(hash)]
     }
 }
 
@@ -329,7 +315,7 @@ impl Inner {
     }
 }
 
-/// By bits that the table itself hardly uses.
+/// Uses bits that the table itself hardly uses.
 fn shard_index(hash: u64) -> usize {
     usize::from((hash >> 40).to_le_bytes()[0])
 }

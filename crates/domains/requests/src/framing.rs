@@ -1,24 +1,24 @@
-//! gRPC's messages in the frames of a body, read where they lie.
+//! gRPC's messages in the frames of a body, read in place.
 
 use bytes::Bytes;
 
 use crate::error::{Ended, Error};
 
-/// What stands before a message: whether it is compressed, and its length in four bytes.
+/// The prefix of a message: whether it is compressed, and its length in four bytes.
 const PREFIX_BYTES: usize = 5;
 
-/// From frames, of which each may have several messages and parts of them, to messages.
+/// Splits frames into messages, which may span frames.
 #[derive(Debug)]
 pub(crate) struct Framing {
     message_bytes_max: usize,
-    /// The last frame, which is read up to here.
+    /// The current frame, read up to here.
     frame: Bytes,
     read: usize,
-    /// A message that began in an earlier frame, with its prefix.
+    /// A message that began in an earlier frame, prefix included.
     split: Vec<u8>,
-    /// Whether that was given out.
+    /// Whether `split` was returned.
     is_done: bool,
-    /// How many messages were given out.
+    /// How many messages were returned.
     position: u64,
 }
 
@@ -30,7 +30,7 @@ impl Framing {
         Self { message_bytes_max, frame, read: 0, split, is_done: false, position: 0 }
     }
 
-    /// The next message, or `None` when that needs another frame.
+    /// The next message, or `None` if it needs another frame.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<&[u8]>, Error> {
         if self.is_done {
@@ -55,18 +55,18 @@ impl Framing {
         }
     }
 
-    /// The frame after the one that was read.
+    /// The next frame, once the current one is read.
     pub(crate) fn put(&mut self, frame: Bytes) {
         debug_assert_eq!(self.read, self.frame.len(), "a frame is read before the next one");
         (self.frame, self.read) = (frame, 0);
     }
 
-    /// How many messages there were.
+    /// The position of the last message, from 1.
     pub(crate) fn position(&self) -> u64 {
         self.position
     }
 
-    /// There is no further frame.
+    /// The body has ended: an error if within a message.
     pub(crate) fn end(&self) -> Result<(), Error> {
         if self.is_done || self.split.is_empty() {
             return Ok(());
@@ -93,7 +93,7 @@ impl Framing {
         }
     }
 
-    /// How long the message is that begins here, with its prefix, once that is there.
+    /// The length of the message that begins here, prefix included, once that is complete.
     fn len(&self, bytes: &[u8]) -> Result<Option<usize>, Error> {
         let Some((&[flag, length @ ..], _)) = bytes.split_first_chunk::<PREFIX_BYTES>() else {
             return Ok(None);

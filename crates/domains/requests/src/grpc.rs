@@ -1,5 +1,4 @@
-//! `count.v1.CountService` and `tally.requests.v1.RequestService`: between their messages and the
-//! service.
+//! `count.v1.CountService` and `tally.requests.v1.RequestService`: between messages and service.
 //!
 //! | file | what it owns |
 //! |---|---|

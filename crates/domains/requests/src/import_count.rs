@@ -5,9 +5,9 @@
 //! | `settle.rs` | what of the tables is new, by what was imported before |
 //! | `source.rs` | reading the Go server's tables in one snapshot |
 //!
-//! Its requests have no key, so they cannot be told apart. What is remembered is how many were
-//! imported of each of its methods and days, in the transaction that imports them. A request that it
-//! has rolled up since then is still one of the same day, so it is counted once.
+//! Its requests have no key to tell them apart. So the transaction that imports them notes how many
+//! of each method and day it took. A request that the Go server rolls up later still belongs to the
+//! same day, so it is counted once.
 
 mod settle;
 mod source;
@@ -21,17 +21,17 @@ use crate::endpoints::Endpoints;
 use crate::model::Endpoint;
 use crate::store;
 
-/// How many pieces are read ahead.
+/// Pieces to read ahead.
 const PIECES_AHEAD: usize = 2;
 
 /// How the tables are imported.
 #[derive(Debug, Clone)]
 pub struct ImportCount {
-    /// What the tables are called in the notes of what was imported; by default by where they are.
+    /// The name under which imports are noted; by default from where the tables are.
     pub source: Option<String>,
-    /// How many endpoints are told apart.
+    /// How many endpoints to distinguish.
     pub endpoints_max: usize,
-    /// How long a path may be, in bytes.
+    /// The longest path, in bytes.
     pub path_bytes_max: usize,
     /// Change nothing.
     pub dry_run: bool,
@@ -40,21 +40,21 @@ pub struct ImportCount {
 /// What was imported.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Imported {
-    /// What the tables are called.
+    /// The name of the tables.
     pub source: String,
-    /// The time zone in which the Go server cut its days.
+    /// The time zone of the Go server's days.
     pub time_zone: String,
-    /// How many methods, each with a path, the tables have.
+    /// Methods, each with a path.
     pub methods: u64,
-    /// How many of them are counted under `_other`.
+    /// Methods that are counted under `_other`.
     pub other: u64,
     /// Requests that the Go server had not rolled up.
     pub requests: u64,
     /// Requests in its daily totals.
     pub rolled_up: u64,
-    /// Requests that an earlier run has imported.
+    /// Requests that an earlier run imported.
     pub before: u64,
-    /// Requests that an earlier run has imported, and that are not in the tables any more.
+    /// Requests that an earlier run imported, and that the tables no longer have.
     pub missing: u64,
     /// Requests and totals outside of the years 1 to 9999, which are counted at their ends.
     pub clamped: u64,
@@ -64,14 +64,14 @@ pub struct Imported {
 
 /// The Go server's tables on their way into a store.
 pub(crate) struct CountTables {
-    /// Not told before the store is ready, so that what is read is not older than what was
+    /// Begins the reading once the store is ready, so that what is read is not older than what was
     /// imported.
     begin: Option<oneshot::Sender<()>>,
     pieces: mpsc::Receiver<Result<Piece, Error>>,
     pub(crate) settling: Settling,
 }
 
-/// A piece of the tables; they come in this order.
+/// A piece of the tables, in this order.
 pub(crate) enum Piece {
     /// Which tables these are, and the time zone of their days.
     Source(String, String),
@@ -79,14 +79,13 @@ pub(crate) enum Piece {
     Methods(Vec<(i32, Endpoint)>),
     /// By day and method.
     Counts(Vec<Count>),
-    /// Requests that are not rolled up, by day and method, and the latest first.
+    /// Requests that are not rolled up, by day and method, the latest first.
     Requests(Vec<Request>),
     /// That was all.
     End,
 }
 
-/// How many requests the tables have of a method's day. Days are those of the Go server; what is at
-/// an infinite time has none.
+/// The requests of a method on one of the Go server's days; none for an infinite time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Count {
     pub(crate) day: Option<i32>,
@@ -103,13 +102,12 @@ pub(crate) struct Request {
     pub(crate) micros: i64,
 }
 
-/// Imports the Go server's tables in `from` into `database`, whose migrations are applied, in one
-/// transaction. What was imported before is not imported again.
+/// Imports what is new in the Go server's tables in `from` into `database`, whose migrations are
+/// applied, in one transaction.
 ///
 /// # Errors
-/// When a database fails, or there are no such tables, or it is not certain that they are the ones
-/// that were imported before. Nothing was counted then, unless the outcome of the COMMIT is
-/// unknown.
+/// If a database fails, if there are no such tables, or if they may be others than those imported
+/// before. Nothing was counted then, unless the outcome of the COMMIT is unknown.
 pub async fn import_count(
     database: &Database,
     from: &Database,
@@ -134,7 +132,7 @@ pub async fn import_count(
     let settling = Settling::new(endpoints, how);
     let tables = CountTables { begin: Some(begin), pieces, settling };
     let reading = async {
-        // Without it the store has failed, and says why.
+        // Otherwise the store has failed, and says why.
         if begun.await.is_ok()
             && let Err(error) = source::read(&source, &sender, path_bytes_max, with_requests).await
         {

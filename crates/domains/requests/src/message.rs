@@ -1,4 +1,4 @@
-//! One request of an `Add` stream, read where its message lies.
+//! One request of an `Add` stream, parsed in place.
 
 use std::borrow::Cow;
 
@@ -6,8 +6,7 @@ use prost::Message as _;
 use prost_types::Timestamp;
 use tally_proto::count::v1::AddRequest;
 
-/// What an [`AddRequest`] says. Nothing is copied of a message that has only fields that are known
-/// and in order, as clients write them.
+/// An [`AddRequest`]. A message as clients write it is not copied.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Message<'a> {
     pub(crate) method: i32,
@@ -18,7 +17,7 @@ pub(crate) struct Message<'a> {
 // === impl Message ===
 
 impl<'a> Message<'a> {
-    /// Any bytes are a request: see [`AddRequest`].
+    /// Any bytes are a request; see [`AddRequest`].
     pub(crate) fn read(bytes: &'a [u8]) -> Self {
         Self::read_plain(bytes).unwrap_or_else(|| {
             let AddRequest { method, path, request_timestamp } =
@@ -27,20 +26,19 @@ impl<'a> Message<'a> {
         })
     }
 
-    /// `None` for whatever is unusual, right or wrong.
+    /// `None` if anything is unusual, valid or not.
     #[inline]
     fn read_plain(mut bytes: &'a [u8]) -> Option<Self> {
         let mut message = Self { method: 0, path: Cow::Borrowed(""), time: None };
         while let Some((key, rest)) = bytes.split_first() {
             bytes = rest;
-            // The number of a field, and how its value is written: as a varint (0), or as bytes
-            // after their length (2).
+            // A field's number and wire type: a varint (0), or bytes after their length (2).
             match key {
                 0o10 => message.method = low_half(varint(&mut bytes)?),
                 0o22 => {
                     message.path = Cow::Borrowed(str::from_utf8(field(&mut bytes)?).ok()?);
                 }
-                // A second one would add to the first.
+                // A second timestamp merges with the first.
                 0o32 if message.time.is_none() => {
                     message.time = Some(timestamp(field(&mut bytes)?)?);
                 }
@@ -64,7 +62,7 @@ fn timestamp(mut bytes: &[u8]) -> Option<Timestamp> {
     Some(time)
 }
 
-/// Takes the bytes of a field.
+/// Takes a field with its length.
 fn field<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     let len = usize::try_from(varint(bytes)?).ok()?;
     let (field, rest) = bytes.split_at_checked(len)?;
@@ -85,7 +83,7 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// A number of 32 bits: what is above them does not count.
+/// The low 32 bits, which are all that count.
 #[allow(clippy::cast_possible_truncation, reason = "as protobuf has it")]
 fn low_half(number: u64) -> i32 {
     number as i32

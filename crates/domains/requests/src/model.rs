@@ -9,7 +9,7 @@ use siphasher::sip::SipHasher24;
 use tally_proto::wire::method_order;
 pub use tally_runtime::Day;
 
-/// The key of the hash that makes ids. It is in every database: it never changes.
+/// The key of the hash that makes ids. It never changes, because ids are in every database.
 const ID_KEY: (u64, u64) = (0x7461_6c6c_792e_7265, 0x7175_6573_7473_2e31);
 
 /// An endpoint's id: see [`Endpoint::id`].
@@ -18,21 +18,20 @@ pub type EndpointId = i64;
 /// What is counted: a method and a path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {
-    /// A number of `count.v1.Method`, or one that is not listed there.
+    /// A number of `count.v1.Method`, or any other.
     pub method: i32,
-    /// The path; 1 to 2,048 bytes unless set otherwise.
+    /// The path, of 1 to 2,048 bytes by default.
     pub path: Box<str>,
 }
 
-/// An endpoint under the id that this process gives its rows.
+/// An endpoint and the id of its rows in this process.
 #[derive(Debug)]
 pub struct Named {
-    /// No other endpoint has it in this process.
+    /// Unique within this process.
     pub id: EndpointId,
-    /// What it names.
+    /// The endpoint.
     pub endpoint: Endpoint,
-    /// The belief under which the database is known to have this name; see
-    /// [`Endpoints`](crate::endpoints::Endpoints).
+    /// The belief under which the database has this name; see `endpoints.rs`.
     confirmed: AtomicU64,
 }
 
@@ -62,17 +61,16 @@ impl Endpoint {
         Self { method, path: path.into() }
     }
 
-    /// A function of the method and the path, so that an id never means anything else: not after
-    /// a restored backup, and not in another database. 63 bits of SipHash-2-4 over the method
-    /// (32 bits, little-endian) and the path. Two endpoints with one id are told apart by `salt`,
-    /// which is 0 for the one that came first; see `docs/exactly-once.md`.
+    /// A function of the method and the path, so that an id means the same in every database, and
+    /// after a restored backup: 63 bits of SipHash-2-4 over the method (32 bits, little-endian) and
+    /// the path. `salt` is 0, unless another endpoint had the id first; see `docs/exactly-once.md`.
     #[must_use]
     pub fn id(&self, salt: u32) -> EndpointId {
         let mut hasher = SipHasher24::new_with_keys(ID_KEY.0, ID_KEY.1);
         hasher.write(&self.method.to_le_bytes());
         hasher.write(self.path.as_bytes());
         if salt > 0 {
-            // No path has a NUL, so nothing else is hashed like this.
+            // No path has a NUL, so no other endpoint hashes the same bytes.
             hasher.write(&[0]);
             hasher.write(&salt.to_le_bytes());
         }
@@ -80,7 +78,7 @@ impl Endpoint {
     }
 }
 
-/// By path, byte by byte, then by the method's name: the order of every list of totals.
+/// By path, byte by byte, then by the method's name: the order of all totals.
 impl Ord for Endpoint {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         let by_method = || method_order(self.method).cmp(&method_order(other.method));
@@ -103,7 +101,7 @@ impl Named {
         Self { id, endpoint, confirmed: AtomicU64::new(0) }
     }
 
-    /// Whether the database is known to have it, under this belief.
+    /// Whether the database has it, under this belief.
     pub(crate) fn is_confirmed(&self, belief: u64) -> bool {
         self.confirmed.load(Ordering::Acquire) == belief
     }
@@ -132,7 +130,7 @@ impl DayRange {
         self.first <= day && day <= self.last
     }
 
-    /// From its first microsecond to the first that is not in it.
+    /// Its microseconds since 1970-01-01 UTC.
     #[must_use]
     pub fn micros(self) -> std::ops::Range<i64> {
         self.first.start_micros()..self.last.plus(1).start_micros()

@@ -1,4 +1,4 @@
-//! How the batches of a `Record` stream become rows. The stream itself is `tally_producers::stream`.
+//! How batches of a `Record` stream become rows. The stream itself is `tally_producers::stream`.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,35 +10,33 @@ use tally_proto::tally::requests::v1::record_request::Kind;
 use uuid::Uuid;
 
 use crate::batch;
-use crate::copy::ROW_BYTES;
 use crate::counted::{self, CountedFile, RememberFiles};
 use crate::error::InvalidBatch;
 use crate::intake::Intake;
 use crate::model::{EndpointId, Named};
-use crate::rows::RowsBuilder;
+use crate::rows::{ROW_BYTES, RowsBuilder};
 
 /// The batches of one stream.
 pub(crate) struct Record {
     intake: Arc<Intake>,
-    /// The endpoints that the stream has named, by their numbers, and their ids.
+    /// The stream's endpoints, by their numbers, and their ids.
     names: Vec<Arc<Named>>,
     ids: Vec<EndpointId>,
-    /// This many of them are known to be in the database, under this belief.
+    /// Under this belief, this many of them are in the database.
     confirmed: (u64, usize),
-    /// What the client has counted as a whole.
+    /// The files that the client has counted.
     files: Vec<CountedFile>,
 }
 
 // === impl Record ===
 
 impl Record {
-    /// A stream that has named nothing yet.
     pub(crate) fn new(intake: Arc<Intake>) -> Self {
         let (names, ids, files) = (Vec::new(), Vec::new(), Vec::new());
         Self { intake, names, ids, confirmed: (0, 0), files }
     }
 
-    /// Adds the names that the database is not known to have.
+    /// Adds the names that the database may lack.
     fn name(&mut self, rows: &mut RowsBuilder) {
         let belief = rows.belief();
         let first = if self.confirmed.0 == belief { self.confirmed.1 } else { 0 };

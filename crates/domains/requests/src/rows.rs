@@ -1,22 +1,44 @@
 //! Rows as they travel from a stream to the store, with the names that they need.
+//!
+//! A row is encoded once, as it comes, for Postgres's binary COPY: the number of fields, then the
+//! length and value of the series' id and of the time, 26 bytes in all.
 
+use std::error::Error as StdError;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut as _, Bytes, BytesMut};
 use hashbrown::HashMap;
 use tally_producers::stream::Builder;
 use tally_producers::{Content, Parcel, Run};
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
-use crate::copy::{self, ROW_BYTES};
 use crate::model::{Day, EndpointId, Named};
+
+/// 2000-01-01 UTC in microseconds since 1970-01-01 UTC.
+pub(crate) const EPOCH_MICROS: i64 = 946_684_800_000_000;
+
+/// The signature, flags and extension length of Postgres's binary COPY format.
+pub(crate) const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// The end of the format: a field count of -1.
+pub(crate) const TRAILER: &[u8] = b"\xff\xff";
+
+/// Bytes that one row takes.
+pub(crate) const ROW_BYTES: usize = 26;
+
+/// A row with two fields of 8 bytes, all 0.
+const ROW: [u8; ROW_BYTES] = {
+    let mut row = [0; ROW_BYTES];
+    (row[1], row[5], row[17]) = (2, 8, 8);
+    row
+};
 
 /// Rows in Postgres's binary COPY format, ready to be sent.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
     bytes: Bytes,
-    /// How many there are of each day.
+    /// How many rows each day has.
     days: Arc<[(Day, i64)]>,
-    /// The names among them that the database was not known to have, under this belief.
+    /// The names that the database may lack, under this belief.
     unconfirmed: Arc<[Arc<Named>]>,
     belief: u64,
 }
@@ -33,16 +55,20 @@ pub(crate) struct RowsBuilder {
 /// How many rows each day has. Most rows have the day of the one before.
 #[derive(Debug, Default)]
 struct Days {
-    /// The day of the last row, in microseconds, and how many came since it began.
+    /// The day of the last row, in microseconds, and the rows since it came up.
     last: std::ops::Range<i64>,
     rows: i64,
     counted: HashMap<Day, i64>,
 }
 
+/// A time as Postgres keeps it, from microseconds since 1970-01-01 UTC.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Micros(pub(crate) i64);
+
 // === impl Rows ===
 
 impl Rows {
-    /// The same rows as the batches of a run, whose ends they must reach.
+    /// These rows as the batches of a run, which must add up to them.
     #[must_use]
     pub fn of_run(self, run: Run) -> Parcel<Self> {
         Parcel { content: self, run: Some(Arc::new(run)) }
@@ -54,25 +80,25 @@ impl Rows {
         self.bytes.clone()
     }
 
-    /// The names among them that the database was not known to have, and under which belief.
+    /// The names that the database may lack, and under which belief.
     pub(crate) fn unconfirmed(&self) -> (&[Arc<Named>], u64) {
         (&self.unconfirmed, self.belief)
     }
 
-    /// The same rows under the ids that the database has for them.
+    /// These rows under the ids that the database has for them.
     #[must_use]
     pub(crate) fn moved(self, moved: &HashMap<EndpointId, EndpointId>) -> Self {
         if moved.is_empty() {
             return self;
         }
         let id = |id| moved.get(&id).copied().unwrap_or(id);
-        let rows = self.iter().flat_map(|(endpoint, micros)| copy::row(id(endpoint), micros));
+        let rows = self.iter().flat_map(|(endpoint, micros)| encode(id(endpoint), micros));
         Self { bytes: rows.collect(), ..self }
     }
 
     /// Endpoint ids and times, in microseconds since 1970-01-01 UTC.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (EndpointId, i64)> + '_ {
-        copy::rows(&self.bytes)
+        decode(&self.bytes)
     }
 }
 
@@ -109,7 +135,7 @@ impl FromIterator<(EndpointId, i64)> for Rows {
 // === impl RowsBuilder ===
 
 impl RowsBuilder {
-    /// No rows yet; names are held against this belief.
+    /// No rows, under this belief.
     pub(crate) fn new(belief: u64) -> Self {
         let (bytes, unconfirmed) = (BytesMut::new(), HashMap::new());
         Self { bytes, days: Days::default(), unconfirmed, belief }
@@ -118,23 +144,22 @@ impl RowsBuilder {
     /// Adds a request at `micros` since 1970-01-01 UTC.
     pub(crate) fn push(&mut self, endpoint: EndpointId, micros: i64) {
         self.days.add(micros);
-        // In one piece: each one that is added by itself looks for room again.
-        self.bytes.extend_from_slice(&copy::row(endpoint, micros));
+        // In one piece, because every addition checks for room.
+        self.bytes.extend_from_slice(&encode(endpoint, micros));
     }
 
-    /// The name of rows. It is stored with them, unless the database is known to have it.
+    /// Stores a name with the rows, unless the database has it.
     pub(crate) fn name(&mut self, named: &Arc<Named>) {
         if !named.is_confirmed(self.belief) {
             self.unconfirmed.entry(named.id).or_insert_with(|| Arc::clone(named));
         }
     }
 
-    /// What names are held against.
     pub(crate) fn belief(&self) -> u64 {
         self.belief
     }
 
-    /// Leaves only the first rows.
+    /// Keeps only the first rows.
     pub(crate) fn truncate(&mut self, rows: usize) {
         self.bytes.truncate(rows * ROW_BYTES);
         self.days = Days::of(&self.bytes);
@@ -165,7 +190,7 @@ impl Days {
     /// Those of encoded rows.
     fn of(bytes: &[u8]) -> Self {
         let mut days = Self::default();
-        copy::rows(bytes).for_each(|(_, micros)| days.add(micros));
+        decode(bytes).for_each(|(_, micros)| days.add(micros));
         days
     }
 
@@ -180,7 +205,7 @@ impl Days {
         self.rows += 1;
     }
 
-    /// Counts the rows of the last day.
+    /// Adds up the rows of the last day.
     fn turn(&mut self) {
         if self.rows > 0 {
             *self.counted.entry(Day::of_micros(self.last.start)).or_default() += self.rows;
@@ -192,6 +217,43 @@ impl Days {
         self.turn();
         self.counted.into_iter().collect()
     }
+}
+
+// === impl Micros ===
+
+impl ToSql for Micros {
+    fn to_sql(
+        &self,
+        _ty: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
+        out.put_i64(self.0 - EPOCH_MICROS);
+        Ok(IsNull::No)
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::TIMESTAMPTZ
+    }
+
+    to_sql_checked!();
+}
+
+/// A request of an endpoint at `micros` since 1970-01-01 UTC.
+fn encode(endpoint: EndpointId, micros: i64) -> [u8; ROW_BYTES] {
+    let mut row = ROW;
+    row[6..14].copy_from_slice(&endpoint.to_be_bytes());
+    row[18..].copy_from_slice(&(micros - EPOCH_MICROS).to_be_bytes());
+    row
+}
+
+/// The endpoints and times of rows.
+fn decode(bytes: &[u8]) -> impl ExactSizeIterator<Item = (EndpointId, i64)> + '_ {
+    let int = |bytes: &[u8]| {
+        i64::from_be_bytes(bytes.try_into().expect("a row's fields have eight bytes"))
+    };
+    bytes
+        .chunks_exact(ROW_BYTES)
+        .map(move |row| (int(&row[6..14]), int(&row[18..26]) + EPOCH_MICROS))
 }
 
 #[cfg(test)]

@@ -1,5 +1,4 @@
-//! The domain's operations, and the parts that they are made of. What speaks to clients only
-//! translates.
+//! The domain's operations, and the parts that they are made of. `grpc/` only translates.
 
 use std::sync::Arc;
 
@@ -15,34 +14,30 @@ use crate::counted::{self, CountedFile};
 use crate::domain::NAME;
 use crate::endpoints::Endpoints;
 use crate::error::{Ended, Error};
+use crate::house::House;
 use crate::intake::Intake;
 use crate::model::{Day, DayRange};
-use crate::rollup::House;
 use crate::rows::Rows;
 use crate::settings::Settings;
 use crate::store;
 use crate::totals::{Filter, Granularity, PATH_BYTES_FACTOR, Query, TooMany, Totals};
 
-/// How many queries use the database at the same time, so that they leave connections to the
-/// insert workers. The others wait.
+/// How many queries run at the same time. More would take connections from the insert workers.
 pub(crate) const QUERIES_MAX: usize = 3;
-/// How many roll-ups may be asked for at the same time: each goes on when its caller gives up, so
-/// an impatient caller must not pile them up.
+/// How many roll-ups may run or wait. Each goes on when its caller gives up, so an impatient caller
+/// must not pile them up.
 const ROLL_UPS_WAITING_MAX: usize = 32;
 
-/// Counts requests, rolls them up, and answers. Clones are the same service.
+/// Counts requests, rolls them up, and answers. Clones share everything.
 #[derive(Clone)]
 pub struct Service {
     pub(crate) intake: Arc<Intake>,
     pub(crate) streams: Arc<Streams<Rows>>,
-    /// How many totals an answer may have.
     pub(crate) totals_max: usize,
     house: House,
-    /// A place for each query that may use the database now.
     queries: Arc<Semaphore>,
-    /// One roll-up at a time: they would only wait for each other in the database.
+    /// One at a time, because roll-ups would only wait for each other in the database.
     roll_ups: Arc<Semaphore>,
-    /// A place for each roll-up that runs or waits.
     waiting_roll_ups: Arc<Semaphore>,
 }
 
@@ -50,9 +45,6 @@ pub struct Service {
 
 impl Service {
     /// Starts the service on a database whose migrations are applied.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn start(parts: Parts, settings: Settings) -> Result<Self, tally_store::Error> {
         let Parts { database, clock, drain, tasks } = parts;
         let store = store::open(&database);
@@ -67,7 +59,7 @@ impl Service {
             producers: producers.clone(),
             clock: Arc::clone(&clock),
         };
-        // The partition of today is there before the first request comes.
+        // Today's partition must exist before the first request.
         house.maintain().await;
         tasks.spawn("housekeeping", house.clone().keep(drain.clone()));
         let intake = Intake {
@@ -92,8 +84,7 @@ impl Service {
         })
     }
 
-    /// Does something to its end, even if its caller goes away; the drain waits for it. None if it
-    /// panicked.
+    /// Finishes the work even if its caller goes away; the drain waits for it. None if it panicked.
     pub(crate) async fn to_its_end<T: Send + 'static>(
         &self,
         name: &'static str,
@@ -102,9 +93,8 @@ impl Service {
         self.streams.tasks.spawn(name, work).await.ok()
     }
 
-    /// Rolls days up, and answers with their totals. It goes on even if the caller goes away,
-    /// because cron may have a timeout. A roll-up that the server's stop interrupts is rolled back,
-    /// and the next call does it.
+    /// Rolls up days and returns their totals. It goes on even if the caller goes away, because
+    /// cron may have a timeout. If the server stops, it is rolled back, and the next call does it.
     pub(crate) async fn roll_up(&self, days: DayRange) -> Result<Totals, Error> {
         let waiting = Arc::clone(&self.waiting_roll_ups).try_acquire_owned();
         let waiting = waiting.map_err(|_| {
@@ -127,7 +117,7 @@ impl Service {
         self.to_its_end("roll-up", work).await.unwrap_or_else(|| Err(Ended::Panicked.into()))
     }
 
-    /// The totals of days that are rolled up, of every endpoint.
+    /// The totals of rolled-up days, over all endpoints. An error if there are none.
     pub(crate) async fn rolled_up(
         &self,
         days: DayRange,
@@ -157,7 +147,7 @@ impl Service {
         self.totals(&query).await
     }
 
-    /// Answers a query, and notices if the dictionary lacks names.
+    /// Answers a query.
     pub(crate) async fn totals(&self, query: &Query) -> Result<Totals, Error> {
         let answer = {
             let _place = self.queries.acquire().await;
@@ -179,7 +169,7 @@ impl Service {
         Ok(totals)
     }
 
-    /// What may be missing from these days, beside what clients have dropped.
+    /// What may be missing from these days, besides what clients have dropped.
     pub(crate) async fn setbacks(&self, days: DayRange) -> Result<Vec<Setback>, Error> {
         let mut setbacks = {
             let _place = self.queries.acquire().await;
@@ -192,7 +182,7 @@ impl Service {
         Ok(setbacks)
     }
 
-    /// Clears what is known to be missing, of one producer or of all. Returns what was cleared.
+    /// Clears the setbacks of one producer, or of all, and returns them.
     pub(crate) async fn clear_setbacks(&self, short_id: &str) -> Result<Vec<Setback>, Error> {
         if short_id.is_empty() {
             let text = "short_id is empty: give the 8 hex digits of a producer, or all";

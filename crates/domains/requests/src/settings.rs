@@ -21,8 +21,8 @@ pub struct NamesArgs {
     )]
     requests_path_bytes_max: Given<usize>,
 
-    /// How many endpoints are told apart, and 256 times as many bytes of paths; beyond, requests are
-    /// counted under the path _other
+    /// How many endpoints are told apart, and 256 times as many bytes of paths; beyond, requests
+    /// are counted under the path _other
     #[arg(long, env = "TALLY_REQUESTS_ENDPOINTS_MAX", value_name = "N", default_value = "100000")]
     requests_endpoints_max: Given<usize>,
 }
@@ -79,34 +79,34 @@ pub(crate) struct Arguments {
     requests_totals_max: Given<usize>,
 }
 
-/// What the service is made with: the checked settings, and the limits that are fixed.
+/// The checked settings, and the limits that are fixed.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// How many batches are written at the same time. SQLite has one writer, whatever this says.
+    /// How many batches are written at the same time. SQLite always has one writer.
     pub workers: usize,
-    /// How many rows a batch takes at most, give or take a chunk: 1,024 rows of an `Add` stream,
-    /// or up to 98,303 of a `Record` stream.
+    /// How many rows a batch takes, give or take a chunk: 1,024 rows of an `Add` stream, or up to
+    /// 98,303 of a `Record` stream.
     pub batch_rows_max: usize,
-    /// How much may wait, and for how long a stream is held back.
+    /// How much may wait, and how long a stream is held back.
     pub queue: Limits,
     /// How long a batch is tried while the database is away.
     pub write_wait_max: Duration,
-    /// How long a path may be, in bytes.
+    /// The longest path, in bytes.
     pub path_bytes_max: usize,
-    /// How many endpoints are told apart.
+    /// How many endpoints to distinguish.
     pub endpoints_max: usize,
     /// How many totals an answer may have.
     pub totals_max: usize,
-    /// What a `Record` stream may bring.
+    /// The limits of a `Record` stream.
     pub record: RecordLimits,
-    /// Which clients that number their batches it takes.
+    /// Which clients of `Record` to accept.
     pub terms: Terms,
 }
 
 // === impl NamesArgs ===
 
 impl NamesArgs {
-    /// How many bytes a path may have, and how many endpoints there may be.
+    /// The longest path, in bytes, and how many endpoints there may be.
     pub fn check(&self, problems: &mut Problems) -> (usize, usize) {
         // Postgres takes at most a third of a page, 2,704 bytes, into its unique index.
         let path_bytes_max = problems.within(

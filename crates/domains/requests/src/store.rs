@@ -26,62 +26,61 @@ use crate::model::{DayRange, Endpoint, EndpointId, Named};
 use crate::rows::Rows;
 use crate::totals::{Query, Totals};
 
-/// How many ids an endpoint is tried under. A second endpoint with the same id is unheard of,
-/// unless somebody looks for one; each further salt is 2^31 times as hard.
+/// How many ids to try for an endpoint. Two endpoints with the same id are unheard of, except by
+/// deliberate search; each further salt is 2^31 times as hard.
 const SALTS_MAX: u32 = 16;
 
 /// The result of a storage operation.
 pub type Result<T, E = tally_store::Error> = std::result::Result<T, E>;
 
-/// What a batch's transaction must know of endpoints.
+/// What a batch's transaction must know about endpoints.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
-    /// Endpoints that the database may not have, in order of their ids. They are stored in the
-    /// batch's transaction, before its rows.
+    /// Endpoints that the database may lack, sorted by id. They are stored before the rows, in the
+    /// same transaction.
     pub new: Vec<Arc<Named>>,
-    /// Ids under which the database has other ones than the rows do.
+    /// From ids of rows to other ids that the database has for the same endpoints.
     pub moved: HashMap<EndpointId, EndpointId>,
-    /// The state of the store for which this holds; see [`Store::state`].
+    /// The [state of the store](Store::state) for which this holds.
     pub state: u64,
-    /// The belief of the cache for which this holds.
+    /// The belief for which this holds.
     pub(crate) belief: u64,
 }
 
-/// What became of a batch.
+/// The outcome of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Appended {
-    /// It is committed, now or before.
+    /// Committed, now or before.
     Stored {
-        /// What became of each parcel, in order.
+        /// The outcome of each parcel, in order.
         fates: Vec<Fate>,
-        /// Those of the new names that the database has under another id.
+        /// The new names that the database has under another id.
         moved: HashMap<EndpointId, EndpointId>,
     },
-    /// Nothing was stored: the store is in another state than the names are for.
+    /// Nothing was stored: the names are for another state of the store.
     Stale,
 }
 
 /// Where requests and totals are kept.
 ///
-/// Every database keeps these promises, and one suite of tests holds each of them to it:
+/// Every database keeps these promises, and the same tests check each of them:
 ///
-/// - A batch is stored in one transaction, or not at all; one that its producer has stored
-///   before is not stored again.
-/// - The same holds for each batch of a client that is in it, by the client's own number. What
-///   becomes of it fails no other part of the batch.
-/// - An id means one endpoint: the one that has the id in the dictionary, whichever server wrote it.
-/// - Totals show every row. One whose name the dictionary lacks is counted under `_unknown`.
-/// - For each day, the sum of what was accepted from producers is the number of its rows and its
-///   rolled-up requests.
-/// - A roll-up moves rows into totals: whatever happens, a request is in exactly one of the
-///   two. It takes every row that was committed before it began.
-/// - Totals only grow, by addition: a roll-up that is repeated or late does no harm.
+/// - A batch is stored in one transaction, or not at all. A batch that its producer has already
+///   stored is not stored again.
+/// - The same holds for each client's batch within it, by the client's own number. Its outcome
+///   never fails another part of the batch.
+/// - An id means the one endpoint that has it in the dictionary, whichever server wrote it.
+/// - Totals show every row. A row whose name the dictionary lacks is counted under `_unknown`.
+/// - For each day, rows plus rolled-up requests equal what was accepted from producers.
+/// - A roll-up moves rows into totals, at least those committed before it began. A request is
+///   always in exactly one of the two.
+/// - Totals only grow, by addition, so a repeated or late roll-up does no harm.
 /// - With `live`, totals are one snapshot of both.
-/// - Days are UTC, whatever the time zone of the session or the machine.
+/// - Days are UTC, in any time zone of the session or the machine.
 #[derive(Debug)]
 pub struct Store {
     database: Database,
-    /// The state of a SQLite file.
+    /// Which state SQLite's file is in.
     file: Arc<sqlite::State>,
 }
 
@@ -95,7 +94,7 @@ pub fn open(database: &Database) -> Arc<Store> {
 
 /// Each operation fails when the database does.
 impl Store {
-    /// Endpoints that the dictionary has, at most `count_max` with at most `path_bytes_max` bytes of
+    /// The dictionary's endpoints, at most `count_max` with at most `path_bytes_max` bytes of
     /// paths, and the [state](Self::state) for which this holds.
     pub async fn endpoints(
         &self,
@@ -122,9 +121,8 @@ impl Store {
         }
     }
 
-    /// A number that changes whenever the database may have gone back to an earlier state without
-    /// this store's doing, as far as the store can see: with each new connection, or when
-    /// another program wrote.
+    /// Changes whenever the database may have gone back to an earlier state, as far as the store
+    /// can see: with each new connection, or when another program wrote.
     #[must_use]
     pub fn state(&self) -> u64 {
         match &self.database {
@@ -133,12 +131,12 @@ impl Store {
         }
     }
 
-    /// Stores a batch and the names that it needs, and returns after the commit. The runs of
-    /// clients in it are judged by themselves, even if the batch itself is a duplicate.
+    /// Commits a batch and the names that it needs. An error says whether it may be committed
+    /// anyway.
     ///
-    /// A batch whose producer is at its sequence already is a duplicate, which is acknowledged
-    /// and not stored, only if it is [repeated](Batch::is_repeated). An error says whether the batch
-    /// may be stored all the same.
+    /// A batch whose producer is already at its sequence is a duplicate, acknowledged and not
+    /// stored, only if it is [repeated](Batch::is_repeated). Clients' runs in it are judged by
+    /// themselves.
     pub async fn append(
         &self,
         batch: &Batch<'_, Parcel<Rows>>,
@@ -156,8 +154,8 @@ impl Store {
         }
     }
 
-    /// Turns the rows of the days into totals and prunes them; returns how many rows. What was done
-    /// before a failure is kept, and calling it again goes on.
+    /// Moves the days' rows into totals, and returns how many. After a failure, the next call goes
+    /// on.
     pub async fn roll_up(&self, days: DayRange) -> Result<u64> {
         match &self.database {
             Database::Postgres(database) if is_cockroach(database) => {
@@ -170,7 +168,7 @@ impl Store {
         }
     }
 
-    /// Answers a query from one snapshot, or fails with [`TooMany`](crate::TooMany) totals.
+    /// Answers a query from one snapshot. Fails if there are [`TooMany`](crate::TooMany) totals.
     pub async fn totals(&self, query: &Query) -> Result<Totals> {
         match &self.database {
             Database::Postgres(database) => postgres::totals::read(database, query).await,
@@ -181,7 +179,7 @@ impl Store {
         }
     }
 
-    /// Which of these files were counted as a whole, as far as that is remembered.
+    /// Which of these files are remembered as counted.
     pub async fn counted_files(&self, fingerprints: &[Vec<u8>]) -> Result<Vec<CountedFile>> {
         match &self.database {
             Database::Postgres(database) => postgres::files::find(database, fingerprints).await,
@@ -192,8 +190,8 @@ impl Store {
         }
     }
 
-    /// Writes and commits something that leaves nothing behind, to know whether a request could be
-    /// stored now. It does not wait behind queries.
+    /// Commits something that leaves no trace, to find out whether a request could be stored now.
+    /// It does not wait for queries.
     pub async fn try_write(&self) -> Result<()> {
         match &self.database {
             Database::Postgres(database) => postgres::append::try_write(database).await,
@@ -201,7 +199,7 @@ impl Store {
         }
     }
 
-    /// Imports what is new of the Go server's tables, in one transaction that notes how much it was.
+    /// Imports what is new in the Go server's tables, and notes how much, in one transaction.
     pub(crate) async fn import_count(&self, tables: CountTables) -> Result<Imported> {
         match &self.database {
             Database::Postgres(database) => {
@@ -216,8 +214,7 @@ impl Store {
         }
     }
 
-    /// Regular housekeeping, which may be called at any time: makes partitions ahead, drops empty
-    /// ones, and forgets counted files beyond the latest 10,000.
+    /// Makes partitions ahead, drops empty ones, and forgets all but the latest counted files.
     pub async fn maintain(&self, now: Timestamp) -> Result<()> {
         match &self.database {
             Database::Postgres(database) => {
@@ -241,13 +238,13 @@ fn is_cockroach(database: &tally_store::postgres::Database) -> bool {
 // === impl Names ===
 
 impl Names {
-    /// Those for a store in this state.
+    /// For a store in this state.
     #[must_use]
     pub fn new(new: Vec<Arc<Named>>, state: u64) -> Self {
         Self { new, state, ..Self::default() }
     }
 
-    /// Those that are known to have moved, and those that were just found to have.
+    /// The ids that have moved, including those that were just found.
     fn moved_with(
         &self,
         moved: &HashMap<EndpointId, EndpointId>,

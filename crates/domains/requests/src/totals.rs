@@ -14,7 +14,7 @@ use tally_runtime::Kind;
 pub(crate) use self::limit::{LimitOrder, Omitted};
 use crate::model::{Day, DayRange, Endpoint, EndpointId};
 
-/// What the days of a range are summed by.
+/// The periods by which a range is summed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Granularity {
     /// Each day by itself.
@@ -53,8 +53,8 @@ pub struct Query {
     pub sum: bool,
     /// How many totals the answer may have.
     pub totals_max: usize,
-    /// How many of the first totals are wanted, and which are the first; all, without a limit. The
-    /// service leaves the others out of what the store finds.
+    /// Return only this many totals, the first in this order. The service applies it to what the
+    /// store finds.
     pub limit: Option<(usize, LimitOrder)>,
 }
 
@@ -63,8 +63,7 @@ pub struct Query {
 pub struct PeriodTotals {
     /// The period's first day within the calendar, such as the first of the month.
     pub first: Day,
-    /// Positions in [`Totals::endpoints`], and how many requests each had. One of no endpoint if
-    /// all are summed.
+    /// Positions in [`Totals::endpoints`] and counts. A sum of all endpoints is one count.
     pub counts: Vec<(u32, i64)>,
 }
 
@@ -75,39 +74,39 @@ pub struct Totals {
     pub endpoints: Vec<Endpoint>,
     /// The periods that have requests.
     pub periods: Vec<PeriodTotals>,
-    /// How many requests of the days, of all endpoints, were dropped by clients that said so.
+    /// How many requests of these days clients have reported as dropped, over all endpoints.
     pub dropped: i64,
-    /// How many endpoints the dictionary has no name for: all of them are `_unknown`.
+    /// How many endpoints have no name in the dictionary: they are `_unknown`.
     pub unnamed: usize,
-    /// What the query's limit left out.
+    /// What the query's limit leaves out.
     pub omitted: Option<Omitted>,
 }
 
-/// Collects what a store finds, in any order, and puts it in order. Sums stay within 64 bits.
+/// Collects what a store finds, in any order, and sorts it. Sums saturate at 64 bits.
 #[derive(Debug)]
 pub(crate) struct Collector {
     granularity: Granularity,
-    /// Whether all endpoints are summed.
     sum: bool,
     max: usize,
-    /// The endpoints that the query's filter lets through; `None` if it lets all through.
+    /// The endpoints that the filter lets through; `None` for all.
     only: Option<HashSet<EndpointId>>,
-    /// The endpoints that have counts, in the order in which they were found.
+    /// The endpoints that have counts, as they were found.
     ids: Vec<EndpointId>,
-    /// Their places in that order.
+    /// Where in `ids` each endpoint is.
     places: HashMap<EndpointId, u32>,
-    /// In the order in which they were found, with several counts of the same endpoint.
+    /// As they were found; an endpoint may have several counts.
     periods: Vec<PeriodTotals>,
     /// Where in `periods` each period is, by its first day.
     period_places: HashMap<Day, usize>,
-    /// The day that was found last, and where its period is.
+    /// The last day, and where its period is.
     last: Option<(Day, usize)>,
     counts: usize,
-    /// With more counts than this, those of the same endpoint are summed.
+    /// Beyond this many counts, sum those of the same endpoint.
     counts_max: usize,
 }
 
-/// At most this many bytes of paths for each total allowed, and never less than PATH_BYTES_LEAST.
+/// How many bytes of paths an answer may have for each total allowed, but at least the constant
+/// below.
 pub(crate) const PATH_BYTES_FACTOR: usize = 64;
 const PATH_BYTES_LEAST: usize = 1 << 20;
 
@@ -119,7 +118,7 @@ pub struct TooMany;
 // === impl Granularity ===
 
 impl Granularity {
-    /// The first day of the period that a day belongs to.
+    /// The first day of a day's period.
     #[must_use]
     pub fn first_day(self, day: Day) -> Day {
         let date = day.date();
@@ -135,13 +134,13 @@ impl Granularity {
 // === impl Filter ===
 
 impl Filter {
-    /// Whether it lets every endpoint through.
+    /// Whether it lets all endpoints through.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.method.is_none() && self.path_prefix.is_empty() && self.paths.is_empty()
     }
 
-    /// Whether it lets this one through.
+    /// Whether it lets this endpoint through.
     #[must_use]
     pub fn lets_through(&self, method: i32, path: &[u8]) -> bool {
         self.method.is_none_or(|only| only == method)
@@ -154,7 +153,7 @@ impl Filter {
 // === impl Collector ===
 
 impl Collector {
-    /// For a query, and the endpoints that its filter lets through, if it has one.
+    /// `only` are the endpoints that the filter lets through, if there is a filter.
     pub(crate) fn new(query: &Query, only: Option<HashSet<EndpointId>>) -> Self {
         Self {
             granularity: query.granularity,
@@ -171,13 +170,13 @@ impl Collector {
         }
     }
 
-    /// Whether the query's filter lets the endpoint through.
+    /// Whether the filter lets the endpoint through.
     pub(crate) fn wants(&self, endpoint: EndpointId) -> bool {
         self.only.as_ref().is_none_or(|only| only.contains(&endpoint))
     }
 
-    /// Adds a count of one day, or of a part of it, or of the part of a period that begins on
-    /// that day. Counts of endpoints that the filter does not let through are left out.
+    /// Adds a count of a day, or of the part of a period that begins on that day, unless the filter
+    /// excludes the endpoint.
     pub(crate) fn add(
         &mut self,
         day: Day,
@@ -204,13 +203,13 @@ impl Collector {
         self.counts += 1;
         if self.counts > self.counts_max {
             self.sum_up()?;
-            // So much later again, so that each count is summed a few times at most.
+            // Leave enough room that each count is summed only a few times.
             self.counts_max = self.max.max(self.counts + self.max / 4);
         }
         Ok(())
     }
 
-    /// Where the period of a day is.
+    /// The place of a day's period.
     fn period(&mut self, day: Day) -> usize {
         if let Some((last, place)) = self.last
             && last == day
@@ -226,7 +225,7 @@ impl Collector {
         place
     }
 
-    /// Sums what is of the same period and endpoint, and orders it.
+    /// Sums the counts of each period by endpoint.
     fn sum_up(&mut self) -> Result<(), TooMany> {
         self.counts = 0;
         for period in &mut self.periods {
@@ -236,17 +235,17 @@ impl Collector {
         if self.counts > self.max { Err(TooMany) } else { Ok(()) }
     }
 
-    /// The endpoints that have counts, which the answer needs the names of.
+    /// The endpoints that the answer needs the names of.
     pub(crate) fn ids(&self) -> &[EndpointId] {
         &self.ids
     }
 
-    /// How many bytes the paths of their names may have.
+    /// How many bytes of paths the answer may have.
     pub(crate) fn path_bytes_max(&self) -> usize {
         self.max.saturating_mul(PATH_BYTES_FACTOR).max(PATH_BYTES_LEAST)
     }
 
-    /// The answer, with the names of the endpoints. Those without a name are `_unknown`.
+    /// The answer. Endpoints without a name are `_unknown`.
     pub(crate) fn finish(mut self, names: Vec<(EndpointId, Endpoint)>) -> Result<Totals, TooMany> {
         let mut endpoints: Vec<(Endpoint, Option<u32>)> = names
             .into_iter()
@@ -254,7 +253,7 @@ impl Collector {
             .collect();
         let unnamed = self.ids.len() - endpoints.len();
         let unknown = Endpoint::new(0, UNKNOWN_PATH);
-        // Somebody may have called an endpoint so.
+        // A real endpoint may have this name.
         if unnamed > 0 && !endpoints.iter().any(|(endpoint, _)| *endpoint == unknown) {
             endpoints.push((unknown.clone(), None));
         }
@@ -280,10 +279,9 @@ impl Collector {
     }
 }
 
-/// Sums the counts of the same endpoint, and orders them.
+/// Sorts counts by endpoint, and sums them.
 fn sum_up(counts: &mut Vec<(u32, i64)>) {
-    // Often they are in order already, or some days that are, one after the other: this sort
-    // sees it.
+    // A stable sort is fast here: counts come as sorted runs, one for each day.
     counts.sort_by_key(|(endpoint, _)| *endpoint);
     counts.dedup_by(|(endpoint, count), (kept, sum)| {
         let is_same = endpoint == kept;

@@ -1,9 +1,9 @@
 //! From many streams to few transactions: a bounded queue, batches without a timer, workers.
 //!
-//! A stream pushes [`Rows`] in chunks and gets a [`Receipt`] for all that it pushed. A worker
-//! takes one chunk, drains what else waits up to a limit, writes it as one batch through a
-//! [`Sink`], and goes on. Under load batches grow by themselves; an idle server adds no
-//! latency. What a row is, is the domain's business.
+//! A stream pushes [`Rows`] in chunks and gets a [`Receipt`] for all that it pushed. A worker takes
+//! one chunk and what else waits, up to a limit, and writes it as one batch through a [`Sink`]. Under
+//! load batches grow by themselves; an idle server adds no latency. What a row is, is the domain's
+//! business.
 //!
 //! | file | what it owns |
 //! |---|---|

@@ -5,20 +5,20 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long a batch may be in a worker's hands, attempts that failed included, before it says that
-/// nothing can be stored. What waits is younger, since the workers take the oldest first.
+/// How long a worker may have a batch, including failed attempts, before nothing counts as storable.
+/// What waits is younger, because the workers take the oldest first.
 const STALLED_AFTER: Duration = Duration::from_secs(10);
 
 /// What the workers of one queue tell about their writes.
 #[derive(Debug, Clone)]
 pub(crate) struct Progress(Arc<Mutex<State>>);
 
-/// Rows cannot be stored at the moment.
+/// Rows cannot be stored now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
     /// Why not, in one line.
     pub message: String,
-    /// Whether a worker is trying now. When none is, only another write can tell that it is over.
+    /// Whether a worker is trying now. If none is, only another write can show that it is over.
     pub is_trying: bool,
 }
 

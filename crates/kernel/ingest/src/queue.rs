@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 use crate::receipt::Stub;
 use crate::{Receipt, Rows};
 
-/// A batch that changes this many rows is written, give or take a chunk. Changing them takes some
-/// tenths of a second, and locks them meanwhile.
+/// A batch that changes this many rows takes no further chunk. Changing them takes some tenths of a
+/// second, and locks them meanwhile.
 const BATCH_UPDATES_MAX: usize = 16_384;
 
-/// How much may wait, written batches in progress included.
+/// How much may wait, including batches that are being written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Rows.
@@ -25,8 +25,7 @@ pub struct Limits {
     pub wait_max: Duration,
 }
 
-/// A bounded queue of chunks, of which the sink says what became of each (`O`). Clones are the same
-/// queue.
+/// A bounded queue of chunks; the sink says what became of each (`O`). Clones are the same queue.
 #[derive(Debug)]
 pub struct Queue<R, O> {
     sender: mpsc::UnboundedSender<Chunk<R, O>>,
@@ -86,8 +85,8 @@ impl<R: Rows, O> Queue<R, O> {
         }
     }
 
-    /// Adds rows to the queue, waiting for room up to the limit. `receipt` learns when they
-    /// are stored.
+    /// Adds rows to the queue, or gives them back if there is no room within the limit. `receipt`
+    /// learns when they are stored.
     pub async fn push(&self, rows: R, receipt: &Receipt<O>) -> Result<(), Full<R>> {
         let Some(room) = self.reserve(rows.rows(), rows.bytes()).await else {
             return Err(Full(rows));
@@ -95,13 +94,13 @@ impl<R: Rows, O> Queue<R, O> {
         self.push_into(room, rows, receipt)
     }
 
-    /// Takes a place for rows that are pushed later, waiting for room up to the limit; `None`
-    /// when there was none in time. Rows that are held back count like those that wait.
+    /// Takes a place for rows that are pushed later; `None` if there is no room within the limit. Rows
+    /// that are held back count like those that wait.
     pub async fn reserve(&self, rows: usize, bytes: usize) -> Option<Room> {
         timeout(self.limits.wait_max, self.room(rows, bytes)).await.ok().flatten()
     }
 
-    /// Adds rows to the queue at the place that was taken for them.
+    /// Adds rows at their place, or gives them back if the queue is closed.
     pub fn push_into(&self, room: Room, rows: R, receipt: &Receipt<O>) -> Result<(), Full<R>> {
         let stub = receipt.stub(rows.rows());
         self.sender.send(Chunk { rows, stub, room }).map_err(|mpsc::error::SendError(chunk)| {
@@ -110,9 +109,9 @@ impl<R: Rows, O> Queue<R, O> {
         })
     }
 
-    /// Takes no more rows: pushes fail, and the workers end when they have written the rest.
+    /// Takes no more rows. The workers end when they have written the rest.
     pub fn close(&self) {
-        // Wakes those who wait for room.
+        // This wakes all that wait for room.
         self.rows.close();
         self.bytes.close();
         self.closing.cancel();

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tally_runtime::Kind;
 use tokio::sync::Notify;
 
-/// One stream's view of the rows that it pushed: how many are stored, what failed, and what the sink
-/// says became of them. Clones are the same receipt.
+/// What one stream knows of its rows: how many are stored, what failed, and what the sink says of
+/// them. Clones are the same receipt.
 #[derive(Debug)]
 pub struct Receipt<O> {
     inner: Arc<Inner<O>>,
@@ -22,13 +22,13 @@ pub struct Failure {
     pub message: String,
     /// What it means to the stream.
     pub kind: Kind,
-    /// How many rows from the beginning of the stream are stored, and none after them, with what
-    /// was skipped over among them; or `None` when that is not known.
+    /// How many rows from the beginning of the stream are stored, including skipped ones, and none
+    /// after them; `None` if that is unknown.
     pub stored: Option<u64>,
 }
 
-/// The part of a receipt that travels with a chunk. Dropping it unsettled counts as a
-/// failure, so that a stream never waits for rows that are gone.
+/// The part of a receipt that travels with a chunk. Dropping it unsettled is a failure, so that no
+/// stream waits for rows that are gone.
 #[derive(Debug)]
 pub(crate) struct Stub<O> {
     receipt: Receipt<O>,
@@ -92,24 +92,24 @@ impl<O> Default for Receipt<O> {
 }
 
 impl<O> Receipt<O> {
-    /// For a stream that has pushed nothing yet.
+    /// For a new stream.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same receipt for rows among which, or before which, the stream has skipped this many
-    /// that it does not store: their places are those of these rows.
+    /// The same receipt for rows before or among which the stream has skipped this many. Those have
+    /// their places among these rows.
     pub fn skipping(&self, skipped: u64) -> Self {
         Self { inner: Arc::clone(&self.inner), skipped }
     }
 
-    /// How many of what is stored was skipped over.
+    /// How many of the stored places were skipped.
     pub fn skipped(&self) -> u64 {
         self.lock().skipped
     }
 
-    /// Waits until everything that was pushed so far is stored; returns how many rows, with what
-    /// was skipped over.
+    /// Waits until nothing of the stream is under way. Returns how many rows are stored, including
+    /// skipped ones, or fails if some were not stored.
     pub async fn settled(&self) -> Result<u64, Failure> {
         loop {
             let changed = self.inner.changed.notified();
@@ -123,13 +123,13 @@ impl<O> Receipt<O> {
         }
     }
 
-    /// What the sink says became of the chunk that was settled last, if it is stored. It is given
-    /// once; a stream that needs to know it of each chunk has a receipt for each.
+    /// What the sink says of the chunk that was settled last, if it is stored. It is given once; a
+    /// stream that needs it for each chunk has a receipt for each.
     pub fn outcome(&self) -> Option<O> {
         self.lock().outcome.take()
     }
 
-    /// Whether some of the stream's rows could not be stored: it need not go on.
+    /// Whether some of the stream's rows could not be stored.
     pub fn has_failed(&self) -> bool {
         self.lock().failure.is_some()
     }

@@ -10,8 +10,7 @@ use uuid::Uuid;
 pub trait Rows: Send + 'static {
     /// How many rows.
     fn rows(&self) -> usize;
-    /// How many rows that are there already change with them, at most: those cost more than new
-    /// ones.
+    /// How many existing rows change with them, at most: those cost more than new ones.
     fn updates(&self) -> usize {
         0
     }
@@ -26,8 +25,8 @@ pub struct Batch<'a, R> {
     pub producer: Uuid,
     /// The batch's number: 1, 2, 3 … for each producer.
     pub sequence: i64,
-    /// Whether an earlier attempt to store it ended without a known outcome. Only then does a
-    /// number that is used already mean that it is stored.
+    /// Whether an earlier attempt to store it had an unknown outcome. Only then does a used number
+    /// mean that it is stored.
     pub is_repeated: bool,
     /// The rows, in chunks.
     pub chunks: &'a [R],
@@ -37,13 +36,12 @@ pub struct Batch<'a, R> {
 pub trait Sink: Send + Sync + 'static {
     /// What it stores.
     type Rows: Rows + Sync;
-    /// What becomes of a chunk in a batch that is stored: a sink that judges says here that it
-    /// refused one.
+    /// What becomes of a chunk in a stored batch, for example that the sink refused it.
     type Outcome: Send + 'static;
 
-    /// Stores a batch, and returns after the commit, with one outcome for each chunk, in order. A
-    /// repeated batch whose number the producer has used already was stored before, and is not
-    /// stored again: this is what makes it safe to repeat a batch whose outcome is unknown.
+    /// Stores a batch, and returns one outcome for each chunk, in order, after the commit. A repeated
+    /// batch whose number is used already is not stored again, so a batch whose outcome is unknown can
+    /// be repeated safely.
     fn write(
         &self,
         batch: Batch<'_, Self::Rows>,
@@ -53,8 +51,8 @@ pub trait Sink: Send + Sync + 'static {
 /// A batch was not stored, or may not have been.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// The number is not the one after the producer's last stored batch: the store has lost
-    /// batches, or a copy of this process uses the producer. This attempt stored nothing.
+    /// The number does not follow the producer's last stored batch: the store has lost batches, or a
+    /// copy of this process uses the producer. This attempt stored nothing.
     #[error("store batch {sent}: the last stored batch of the worker is {stored}")]
     OutOfSequence {
         /// The batch's number.
@@ -79,7 +77,7 @@ impl<R: Rows> Batch<'_, R> {
 // === impl WriteError ===
 
 impl WriteError {
-    /// The error as the streams see it, which did nothing wrong if the number does not fit.
+    /// The error as the streams see it: a number that does not fit is not their fault.
     pub(crate) fn for_streams(self) -> Error {
         match self {
             Self::OutOfSequence { .. } => Error::permanent(self.to_string(), Kind::Unavailable),

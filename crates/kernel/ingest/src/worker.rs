@@ -17,8 +17,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(20);
 /// The longest pause between two attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// After this long without a batch a worker numbers from 1 again under a new id, because a store
-/// forgets producers that are silent for long.
+/// After this long without a batch, a worker numbers from 1 again under a new id, because a store
+/// forgets silent producers.
 const PRODUCER_IDLE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Shortest timeout per attempt: a busy database may need this long for one batch.
@@ -33,7 +33,7 @@ pub struct Settings {
     pub workers: usize,
     /// How many rows a batch takes before it is written, whatever else waits.
     pub batch_rows_max: usize,
-    /// How long a batch is tried while the database is away, before its streams are told.
+    /// How long a batch is tried before its streams are told that it failed.
     pub write_wait_max: Duration,
 }
 
@@ -111,18 +111,17 @@ impl Workers {
         Self { tasks, progress }
     }
 
-    /// Why rows cannot be stored: the last attempt failed, or a batch is being written for too
-    /// long.
+    /// Why rows cannot be stored: the last attempt failed, or a batch takes too long.
     pub fn trouble(&self) -> Option<Trouble> {
         self.progress.trouble()
     }
 
-    /// Something could not be stored past the workers, which is trouble as well.
+    /// Notes that something past the workers could not be stored.
     pub fn failed(&self, message: &str) {
         self.progress.failed(message);
     }
 
-    /// Something was stored past the workers, after an attempt had failed.
+    /// Notes that something past the workers was stored after all.
     pub fn recovered(&self) {
         self.progress.stored();
     }
@@ -142,8 +141,7 @@ impl<S: Sink> Worker<S> {
             let progress = self.progress.clone();
             let _writing = progress.begin(self.index);
             match self.store(&rows).await {
-                // Nothing will mend this batch as a whole, but perhaps only one stream's
-                // rows are at fault: no other stream pays for them.
+                // Perhaps only one stream's rows are at fault: no other stream pays for them.
                 Err(error) if rows.len() > 1 && is_final(&error) => {
                     for (rows, stub) in rows.into_iter().zip(stubs) {
                         let result = self.store(std::slice::from_ref(&rows)).await;
@@ -155,8 +153,8 @@ impl<S: Sink> Worker<S> {
         }
     }
 
-    /// Stores one batch, trying again while the failure is transient. The number stays the
-    /// same, so that a batch whose outcome is unknown is not stored twice.
+    /// Stores one batch, trying again while the failure is transient, under the same number, so that
+    /// a batch whose outcome is unknown is not stored twice.
     async fn store(&mut self, chunks: &[S::Rows]) -> Result<Vec<S::Outcome>, Error> {
         let started = Instant::now();
         if self.last_stored.elapsed() > PRODUCER_IDLE_MAX {

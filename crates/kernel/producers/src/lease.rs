@@ -1,9 +1,9 @@
 //! Who has a producer. A *lease* is an epoch and claims: a client shows it to go on with its
-//! producer, and the database holds it against the ones that it has.
+//! producer, and the database compares it with its own.
 
 use tally_proto::tally::producers::v1 as proto;
 use tally_proto::wire::{reason, timestamp};
-use tally_runtime::Kind;
+use tally_runtime::{Kind, random};
 use uuid::Uuid;
 
 use crate::setback::{Setback, Told};
@@ -19,8 +19,7 @@ pub struct Opening {
     pub claims: Vec<i64>,
     /// What people call it.
     pub name: String,
-    /// Whether the database may add it: the client has not opened it before, or nothing that it
-    /// sent can be stored.
+    /// Whether the database may add it: the client has not opened it before, or has stored nothing.
     pub may_be_new: bool,
     /// The last acknowledgement that the client received, if it received one.
     pub told: Option<Told>,
@@ -157,7 +156,7 @@ impl Opening {
         *self.claims.last().expect("a client has a claim: this is checked when it asks")
     }
 
-    /// What to do, given what the database has of the producer, and what to note as missing.
+    /// What to do, and what to note as missing, given what the database has of the producer.
     pub(crate) fn decide(
         &self,
         domain: &'static str,
@@ -172,13 +171,11 @@ impl Opening {
         (step, told.and_then(|told| told.setback(self.id, &self.name, found)))
     }
 
-    /// What opening does to a producer that stands here. These rules never lock a client out
-    /// because an answer was lost:
+    /// What opening does to a producer that stands here. No lost answer locks a client out:
     ///
-    /// - The process that opened it last may open it again; nothing changes. So it may reconnect
-    ///   any number of times, whichever answers it receives.
+    /// - The process that opened it last may open it again, any number of times; nothing changes.
     /// - Any other process must know the epoch, or the claim that led to it, which a process notes
-    ///   before it asks. The epoch changes then, so that only one of two clients that know the same
+    ///   before it asks. The epoch then changes, so that only one of two clients that know the same
     ///   goes on. Both numbers are random: knowing an id does not help to guess them.
     pub fn step(&self, standing: Option<Standing>) -> Step {
         let Some(Standing { epoch, claim, sequence }) = standing else {
@@ -211,16 +208,13 @@ impl From<Producer> for proto::Producer {
     }
 }
 
-/// An epoch, 1 to 2^63-1. It is random, so that no client guesses it, and so that it differs from
-/// the one before and from those of a database that went back.
+/// An epoch, 1 to 2^63-1. It is random, so that no client guesses it, and that it differs from the
+/// one before and from those of a database that went back.
 pub fn draw_epoch() -> i64 {
-    // The bits that version 4 fixes in one half are random in the other.
-    let (high, low) = Uuid::new_v4().as_u64_pair();
-    ((high ^ low) >> 1).cast_signed().max(1)
+    (random::number() >> 1).cast_signed().max(1)
 }
 
-/// What people see of an id: its end, which is random. They do not see all of it, because the id is
-/// half of what opens a producer.
+/// What people see of an id: its random end only, because the id is half of what opens a producer.
 pub fn short_id(id: Uuid) -> String {
     let [.., a, b, c, d] = id.into_bytes();
     format!("{:08x}", u32::from_be_bytes([a, b, c, d]))

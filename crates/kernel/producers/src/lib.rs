@@ -1,5 +1,6 @@
 //! Exactly once: a producer numbers its batches 1, 2, 3 …, and its number moves in the transaction
-//! that stores the batch. What a batch holds is the domain's business.
+//! that stores the batch. What a batch holds is the domain's business. What returns an error of the
+//! store fails when the database does.
 //!
 //! | file | what it owns |
 //! |---|---|

@@ -52,7 +52,7 @@ pub enum InvalidOpen {
 // === impl Opening ===
 
 impl Opening {
-    /// Reads the first message of a stream.
+    /// Reads the first message of a stream, by the rules at its fields.
     pub fn read(open: proto::Open, terms: Terms, now: Timestamp) -> Result<Self, InvalidOpen> {
         let proto::Open {
             producer_id,
@@ -104,10 +104,9 @@ impl Opening {
 // === impl Terms ===
 
 impl Terms {
-    /// Whether an id is too young for a producer of this id to have stored something and been
-    /// forgotten.
+    /// Whether an id is too young for its producer to have been forgotten.
     fn is_young(self, id: Uuid, now: Timestamp) -> bool {
-        // Other versions say when they were drawn in other ways, or not at all.
+        // Other versions say it in other ways, or not at all.
         let drawn = id.get_timestamp().filter(|_| id.get_version_num() == 7);
         let drawn = drawn.and_then(|drawn| i64::try_from(drawn.to_unix().0).ok());
         drawn.is_some_and(|seconds| self.remember(seconds, now))
@@ -116,7 +115,7 @@ impl Terms {
     /// Whether a producer that stored something at this time is remembered now.
     fn remember(self, seconds: i64, now: Timestamp) -> bool {
         let age = now.as_second().saturating_sub(seconds);
-        // Clocks differ by a day at most; a time further ahead would be recent for ever.
+        // Clocks differ by at most a day; a time further ahead would be recent for ever.
         (-DAY_SECONDS..(i64::from(self.retention_days) - 1) * DAY_SECONDS).contains(&age)
     }
 }

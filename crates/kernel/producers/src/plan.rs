@@ -1,7 +1,6 @@
 //! What of a batch is new, by where its producers stand.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use tally_ingest::{Batch, WriteError};
 use tally_runtime::{Day, faults};
@@ -40,20 +39,21 @@ pub struct Plan<C> {
     pub fates: Vec<Fate>,
 }
 
-/// Where producers stand. Those that are not in it are assumed to be where the batch needs them;
-/// the statement that moves them verifies it.
+/// Where producers stand. Any other is assumed to be where the batch needs it; the statement that
+/// moves it verifies that.
 pub(crate) type Places = HashMap<Uuid, Option<Place>>;
 
 // === impl Plan ===
 
 impl<C: Content> Plan<C> {
-    /// As if everything were new, which it is unless something failed before. The database holds
-    /// each move against the truth.
+    /// Assumes that everything is new, which it is unless something failed before. The database
+    /// verifies each move.
     pub(crate) fn hopeful(batch: &Batch<'_, Parcel<C>>) -> Result<Self, WriteError> {
         Self::new(batch, Places::new())
     }
 
-    /// By where the producers stand: the caller keeps them there.
+    /// By where the producers stand, and stay. Fails if the worker's number is neither the next one
+    /// nor that of a repeated batch; nothing of the batch is stored then.
     pub(crate) fn new(
         batch: &Batch<'_, Parcel<C>>,
         mut places: Places,
@@ -65,8 +65,8 @@ impl<C: Content> Plan<C> {
             places.remove(&batch.producer).unwrap_or(Some(Place { epoch: 0, sequence: before }));
         let stored = own.map_or(0, |place| place.sequence);
         let is_new = stored == before;
-        // Only the worker uses its id, so a number that is used without an attempt of its own was
-        // used by a copy of this server.
+        // Only the worker uses its id. If it has not tried this number before, a copy of this server
+        // has used it.
         let is_duplicate = batch.is_repeated && stored == batch.sequence;
         if !is_new && !is_duplicate {
             return Err(WriteError::OutOfSequence { sent: batch.sequence, stored });

@@ -17,8 +17,8 @@ use crate::store::OnForget;
 /// How many producers one transaction forgets.
 const FORGET_MAX: i64 = 1_000;
 
-/// Opens a producer. After a lost answer this tries again, and finds its own claim. It gives its
-/// place to others while it waits for that.
+/// Opens a producer. After a lost answer this tries again and finds its own claim. Between attempts
+/// others have its place.
 pub(crate) async fn open(
     database: &Database,
     places: &Semaphore,
@@ -147,8 +147,7 @@ pub async fn dropped(
     Ok(transaction.row(step, sql, &[&domain, &first, &last]).await?.get(0))
 }
 
-/// Adds to the days of a domain what belongs to no producer that it has: forgotten ones brought it, or
-/// something without a number.
+/// Adds to a domain's days what forgotten producers brought, or something without a number.
 pub async fn add_days(transaction: &Transaction, domain: &str, days: &Days) -> Result<(), Error> {
     let (accepted, dropped): (Vec<i64>, Vec<i64>) =
         days.values().map(|counted| (counted.accepted, counted.dropped)).unzip();
@@ -168,7 +167,10 @@ async fn open_once(
     let step = "register the client";
     let transaction = database.writer().await?.transaction(Isolation::Default).await?;
     wait_briefly(&transaction).await?;
-    let found = find(&transaction, domain, opening.id).await?;
+    let found = match find(&transaction, domain, opening.id).await {
+        Ok(found) => found,
+        Err(error) => return Err(transaction.failed(error).await),
+    };
     let (next, setback) = opening.decide(domain, found.as_ref());
     let setback = note(&transaction, domain, setback).await?;
     let (id, name, claim) = (&opening.id, &opening.name, opening.claim());
@@ -201,8 +203,8 @@ async fn open_once(
     Ok(opened)
 }
 
-/// A producer's batch locks it until it is stored. What waits for that holds one of few places, so
-/// it gives up soon and comes back later.
+/// A producer is locked while its batch is stored. Waiting for that takes one of few places, so it
+/// gives up soon and comes back later.
 async fn wait_briefly(transaction: &Transaction) -> Result<(), Error> {
     let sql = include_str!("postgres/wait_hardly_for_producer.sql");
     transaction.script("limit the wait for a producer", sql).await
@@ -252,9 +254,9 @@ fn setback(row: &Row) -> Setback {
     }
 }
 
-/// Deletes producers by one statement and keeps what they brought, in one transaction. Returns how
-/// many. Repeated after a lost answer, it finds the next ones, or none. With `then`, a client waits
-/// for it, so it waits for locks only briefly.
+/// Deletes producers by one statement, keeps what they brought, and returns how many they were.
+/// Repeated after a lost answer, it finds the next ones, or none. With `then`, a client waits, so it
+/// waits for locks only briefly.
 async fn forget_some(
     database: &Database,
     domain: &str,
@@ -269,7 +271,10 @@ async fn forget_some(
     if then.is_some() {
         wait_briefly(&transaction).await?;
     }
-    let gone = transaction.rows(step, sql, values).await?;
+    let gone = match transaction.rows(step, sql, values).await {
+        Ok(gone) => gone,
+        Err(error) => return Err(transaction.failed(error).await),
+    };
     let ids: Vec<Uuid> = gone.iter().map(|row| row.get(0)).collect();
     if !ids.is_empty() {
         let mut days = Days::new();

@@ -8,9 +8,8 @@ use uuid::Uuid;
 
 use crate::lease::Refusal;
 
-/// Bytes that a day with its drops takes.
 const DROP_BYTES: usize = size_of::<(Day, i64)>();
-/// What a parcel takes beside its rows: its place in the queue and in the allocator.
+/// What a parcel takes besides its rows: its place in the queue and in the allocator.
 pub(crate) const OVERHEAD_BYTES: usize = 256;
 
 /// Rows of one domain, as it stores them.
@@ -34,13 +33,13 @@ pub struct Parcel<C> {
     pub run: Option<Arc<Run>>,
 }
 
-/// Batches of one producer, which follow each other.
+/// Consecutive batches of one producer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
     /// Whose batches these are.
     pub producer: Uuid,
-    /// The epoch under which the stream opened the producer. Each process has another one, and so has
-    /// a producer that was forgotten and began again: what an older stream has left is not stored.
+    /// The epoch under which the stream opened the producer. It changes with each process, and when a
+    /// forgotten producer begins again, so that nothing from an older stream is stored.
     pub epoch: i64,
     /// The number of the first batch.
     pub first: i64,
@@ -65,7 +64,7 @@ pub enum Fate {
         /// The last committed batch of the run's producer; 0 for rows without numbers.
         committed: i64,
     },
-    /// None of it is stored: it does not begin after the producer's last batch.
+    /// None of it is stored: it does not follow the producer's last batch.
     Gap {
         /// The producer's last committed batch.
         committed: i64,
@@ -89,7 +88,7 @@ impl<C> From<C> for Parcel<C> {
 }
 
 impl<C: Content> tally_ingest::Rows for Parcel<C> {
-    /// What a client has dropped of a day counts as a row: it is stored too.
+    /// The drops of a day count as a row, because they are stored too.
     fn rows(&self) -> usize {
         self.content.rows() + self.drops()
     }

@@ -17,7 +17,7 @@ pub struct Told {
     pub sequence: i64,
     /// When the client received it, in microseconds since 1970-01-01 UTC, if it says so.
     pub at_micros: Option<i64>,
-    /// Whether this is too recent for the producer to have been forgotten for its silence.
+    /// Whether this is too recent for the producer to have been forgotten.
     pub is_recent: bool,
     /// Now, in microseconds since 1970-01-01 UTC.
     pub now_micros: i64,
@@ -70,7 +70,7 @@ impl Told {
         self.setback(worker, WORKER_NAME, found)
     }
 
-    /// When a producer began that the database does not have.
+    /// When a producer began that the database lacks.
     fn born(&self, producer: Uuid) -> i64 {
         let born = producer.get_timestamp().map(|drawn| {
             let (seconds, nanos) = drawn.to_unix();

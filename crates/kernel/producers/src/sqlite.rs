@@ -129,8 +129,7 @@ pub fn dropped(connection: &Connection, domain: &str, first: i32, last: i32) -> 
     Ok(counts.step("read how much was dropped")?.into_iter().fold(0, i64::saturating_add))
 }
 
-/// Adds to the days of a domain what belongs to no producer that it has: forgotten ones brought it, or
-/// something without a number.
+/// Adds to a domain's days what forgotten producers brought, or something without a number.
 pub fn add_days(transaction: &Transaction<'_>, domain: &str, days: &Days) -> Result<(), Error> {
     let step = "add to the days of a domain";
     let sql = include_str!("sqlite/add_days.sql");

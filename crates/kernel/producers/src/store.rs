@@ -12,8 +12,8 @@ use crate::open::Terms;
 use crate::setback::{Setback, Told};
 use crate::{postgres, sqlite};
 
-/// How many producers are opened or forgotten at the same time: clients that all come back at once
-/// leave the other connections to the insert workers.
+/// How many producers are opened or forgotten at the same time, so that clients that all come back at
+/// once leave connections to the insert workers.
 pub const PLACES: usize = 3;
 
 /// The producers of one domain. Clones share their places.
@@ -25,7 +25,8 @@ pub struct Producers {
     places: Arc<Semaphore>,
 }
 
-/// What a domain stores when a client leaves for good, in the transaction that forgets its producer.
+/// What a domain stores in the transaction that forgets a producer. If this fails, the producer is
+/// not forgotten.
 #[async_trait]
 pub trait OnForget: Send + Sync + 'static {
     /// In Postgres and CockroachDB. `accepted` is how much the producer has stored in all.
@@ -57,9 +58,8 @@ impl Producers {
         self.terms
     }
 
-    /// Opens a producer for a client, by the rules of [`Opening`]. From then on the database stores
-    /// only this client's batches. It also notes what the client was told and is missing. It may be
-    /// repeated.
+    /// Opens a producer for a client, by the rules of [`Opening`]: from then on the database stores
+    /// only this client's batches. Notes what was acknowledged and is missing. Safe to repeat.
     pub async fn open(&self, opening: &Opening) -> Result<Result<Standing, Refusal>, Error> {
         let (domain, max) = (self.domain, self.terms.producers_max);
         match &self.database {
@@ -68,16 +68,15 @@ impl Producers {
             }
             Database::Sqlite(database) => {
                 let opening = opening.clone();
-                let open = move |connection: &mut rusqlite::Connection| {
-                    sqlite::open(connection, domain, max, &opening)
-                };
-                database.write(open).await
+                database
+                    .write(move |connection| sqlite::open(connection, domain, max, &opening))
+                    .await
             }
         }
     }
 
     /// Forgets a producer, if it stands there, and lets the domain add to the transaction. What the
-    /// producer stored and dropped stays known. It may be repeated.
+    /// producer stored and dropped stays known. Safe to repeat.
     pub async fn forget(&self, leaving: Leaving, then: Arc<dyn OnForget>) -> Result<(), Error> {
         let domain = self.domain;
         match &self.database {
@@ -85,17 +84,15 @@ impl Producers {
                 postgres::forget(database, &self.places, domain, leaving, &*then).await
             }
             Database::Sqlite(database) => {
-                let forget = move |connection: &mut rusqlite::Connection| {
-                    sqlite::forget(connection, domain, leaving, &*then)
-                };
-                database.write(forget).await
+                database
+                    .write(move |connection| sqlite::forget(connection, domain, leaving, &*then))
+                    .await
             }
         }
     }
 
-    /// Forgets producers that have been silent for longer than the domain's terms allow, and those
-    /// that have been silent for an hour and have stored nothing. What they stored and dropped stays
-    /// known.
+    /// Forgets producers that were silent for longer than the domain's terms allow, or for an hour if
+    /// they have stored nothing. What they stored and dropped stays known.
     pub async fn forget_silent(&self) -> Result<(), Error> {
         let (domain, retention_days) = (self.domain, self.terms.retention_days);
         match &self.database {
@@ -103,15 +100,16 @@ impl Producers {
                 postgres::forget_silent(database, domain, retention_days).await
             }
             Database::Sqlite(database) => {
-                let forget = move |connection: &mut rusqlite::Connection| {
-                    sqlite::forget_silent(connection, domain, retention_days)
-                };
-                database.write(forget).await
+                database
+                    .write(move |connection| {
+                        sqlite::forget_silent(connection, domain, retention_days)
+                    })
+                    .await
             }
         }
     }
 
-    /// The producers, the one seen last first.
+    /// The producers, the last seen first.
     pub async fn list(&self, with_workers: bool) -> Result<Vec<Producer>, Error> {
         let domain = self.domain;
         match &self.database {
@@ -124,8 +122,7 @@ impl Producers {
         }
     }
 
-    /// Notes which batches of a worker, up to this one, are missing. It may be repeated: it is noted
-    /// once.
+    /// Notes which batches of a worker, up to this one, are missing. Safe to repeat.
     pub async fn note_setback(&self, worker: Uuid, told: Told) -> Result<(), Error> {
         let domain = self.domain;
         match &self.database {
@@ -133,15 +130,14 @@ impl Producers {
                 postgres::note_setback(database, domain, worker, told).await
             }
             Database::Sqlite(database) => {
-                let note = move |connection: &mut rusqlite::Connection| {
-                    sqlite::note_setback(connection, domain, worker, told)
-                };
-                database.write(note).await
+                database
+                    .write(move |connection| sqlite::note_setback(connection, domain, worker, told))
+                    .await
             }
         }
     }
 
-    /// What was acknowledged and is missing, as far as it was noticed.
+    /// What was acknowledged and is missing, as far as anyone noticed.
     pub async fn setbacks(&self) -> Result<Vec<Setback>, Error> {
         let domain = self.domain;
         match &self.database {
@@ -162,10 +158,9 @@ impl Producers {
             }
             Database::Sqlite(database) => {
                 let short_id = short_id.to_owned();
-                let clear = move |connection: &mut rusqlite::Connection| {
-                    sqlite::clear_setbacks(connection, domain, &short_id)
-                };
-                database.write(clear).await
+                database
+                    .write(move |connection| sqlite::clear_setbacks(connection, domain, &short_id))
+                    .await
             }
         }?;
         cleared.iter().for_each(Setback::tell_cleared);

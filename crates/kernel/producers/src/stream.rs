@@ -1,8 +1,8 @@
 //! A stream of numbered batches: open, read, push, acknowledge by number.
 //!
-//! One run of a stream is being stored at a time. What arrives meanwhile becomes the next one, with
-//! all batches that are there; so load makes transactions large by itself, and a producer's batches
-//! are stored in their order. Runs of many streams share a transaction.
+//! A stream stores one run at a time, and all batches that arrive meanwhile become the next one. So
+//! load makes transactions large by itself, and a producer's batches are stored in order. Runs of
+//! many streams share a transaction.
 //!
 //! | file | what it owns |
 //! |---|---|
@@ -51,7 +51,7 @@ pub struct Streams<C> {
     producers: Producers,
     /// How long a stream waits for its producer to be opened or forgotten.
     opening_wait_max: Duration,
-    /// How many batches may be sent and not yet acknowledged.
+    /// How many batches may be sent before they are acknowledged.
     batches_in_flight_max: u32,
     /// Says when a client was told something.
     clock: Arc<dyn Clock>,
@@ -93,12 +93,12 @@ pub trait Batches: Send + 'static {
     /// A batch's number, as it was sent.
     fn sequence(batch: &Self::Batch) -> u64;
 
-    /// Holds a batch against the limits before the stream waits for its place, so that nothing that
-    /// is too large stays in memory.
+    /// Measures a batch and checks the limits, before the stream waits for room, so that nothing too
+    /// large stays in memory.
     fn measure(&self, batch: &Self::Batch) -> Result<Size, Self::Invalid>;
 
-    /// Notes what later batches build upon. This comes for every batch, even if it is stored already
-    /// or on its way.
+    /// Notes what later batches build upon. Every batch comes here, even one that is stored already or
+    /// on its way.
     fn learn(&mut self, _batch: &mut Self::Batch) -> Result<(), Self::Invalid> {
         Ok(())
     }
@@ -109,7 +109,7 @@ pub trait Batches: Send + 'static {
     /// Adds the rows of a batch, or none of them.
     fn add(&mut self, batch: &Self::Batch, into: &mut Self::Builder) -> Result<(), Self::Invalid>;
 
-    /// Notes what the client says when it is done.
+    /// Notes what the client says when it is done, or says what is wrong with that.
     fn done(&mut self, done: Self::Done) -> Result<(), Cow<'static, str>>;
 
     /// What is stored when the producer is forgotten.
@@ -156,8 +156,8 @@ struct Progress {
 /// How a stream ended.
 #[derive(Debug)]
 struct Ending<R: Invalid> {
-    /// The last committed batch: none after it that the stream brought ever will be committed. `None`
-    /// if that is not known, or if the producer was not opened.
+    /// The last batch of the stream that is or ever will be committed. `None` if that is unknown, or if
+    /// the producer was not opened.
     committed: Option<i64>,
     error: Option<Error<R>>,
 }
@@ -247,14 +247,14 @@ impl<C: Content> Streams<C> {
         });
         let mut recording = Recording::new(self, batches, progress, opening.id, standing);
         let mut ended = recording.run(stream).await;
-        let (committed, is_done) = (recording.committed(), recording.is_done());
+        let (committed, is_done) = (recording.committed(), recording.is_done);
         let leave = |sequence| Leaving { id: opening.id, epoch, sequence };
         match committed {
             Some(committed) if ended.is_ok() && is_done => {
                 ended = self.forget(leave(committed), recording.on_forget()).await;
             }
             // A producer that has stored nothing costs a row. If this fails, or the server stops,
-            // housekeeping does it. The client does not notice: it opens the producer again.
+            // housekeeping forgets it. The client just opens it again.
             Some(0) if !self.drain.has_begun() => {
                 let _ = self.forget::<B::Invalid>(leave(0), Arc::new(())).await;
             }
@@ -287,7 +287,7 @@ impl<C: Content> Streams<C> {
         let opening = opening.map_err(Error::Open)?;
         let opened = timeout(self.opening_wait_max, self.producers.open(&opening)).await;
         let opened = opened.map_err(|_elapsed| Error::ProducerTimeout).and_then(|opened| {
-            opened.map_err(|source| Error::Store { step: "register the client", source })
+            opened.map_err(|source| Error::Store(source.within("register the client")))
         });
         // An idle server learns of a full database by this alone.
         let opened = opened.inspect_err(|error| {
@@ -307,7 +307,7 @@ impl<C: Content> Streams<C> {
         timeout(self.opening_wait_max, self.producers.forget(leaving, then))
             .await
             .map_err(|_elapsed| Error::ProducerTimeout)?
-            .map_err(|source| Error::Store { step: "forget a producer", source })
+            .map_err(|source| Error::Store(source.within("forget a producer")))
     }
 
     /// Why the queue took nothing.

@@ -13,7 +13,7 @@ use crate::run::{Content, Fate, Parcel};
 use crate::setback::Told;
 use crate::store::Producers;
 
-/// At most this many losses that could not be noted are kept in mind.
+/// At most this many losses wait to be noted.
 const SETBACKS_OWED_MAX: usize = 64;
 
 /// Stores the batches of a domain.
@@ -52,8 +52,8 @@ impl<A> Writer<A> {
         Self { store, producers, attempt_max, clock, owed: Mutex::default() }
     }
 
-    /// Notes that batches of a worker up to this one were stored, and are not all there any more.
-    /// What cannot be noted now is noted with a later batch.
+    /// Notes that batches of a worker up to this one were stored, and that some are gone. If that
+    /// fails, a later batch tries again.
     async fn note_setback(&self, worker: Uuid, sequence: i64) {
         let now_micros = self.clock.now().as_microsecond();
         let told = Told { sequence, at_micros: None, is_recent: true, now_micros };

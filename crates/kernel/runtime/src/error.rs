@@ -120,14 +120,8 @@ impl Error {
     /// The same error under the name of a larger step.
     #[must_use]
     pub fn within(self, step: impl Into<String>) -> Self {
-        Self {
-            step: step.into(),
-            outcome: self.outcome,
-            transient: self.transient,
-            kind: self.kind,
-            for_clients: None,
-            source: Some(Box::new(self)),
-        }
+        let Self { outcome, transient, kind, .. } = self;
+        Self { outcome, transient, ..Self::permanent(step, kind).because(self) }
     }
 
     /// Did it happen?
@@ -162,14 +156,9 @@ impl Error {
 
     /// The first error of a type among this one and those behind it.
     pub fn find<E: StdError + 'static>(&self) -> Option<&E> {
-        let mut next: Option<&(dyn StdError + 'static)> = Some(self);
-        while let Some(error) = next {
-            if let Some(found) = error.downcast_ref() {
-                return Some(found);
-            }
-            next = error.source();
-        }
-        None
+        let outermost: &(dyn StdError + 'static) = self;
+        std::iter::successors(Some(outermost), |&error| error.source())
+            .find_map(|error| error.downcast_ref())
     }
 }
 

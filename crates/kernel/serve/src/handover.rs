@@ -126,28 +126,22 @@ impl Offer {
     }
 
     fn accept(&self, line: &str) -> Result<(), String> {
-        let process = std::process::id();
+        let there = format!("the Tally server that runs there (process {})", std::process::id());
         let mut words = line.splitn(3, ' ');
         let is_known = words.next() == Some(PROTOCOL);
         let version = words.next().and_then(|word| word.parse::<i64>().ok());
         let (true, Some(version), Some(database)) = (is_known, version, words.next()) else {
-            return Err(format!(
-                "the Tally server that runs there (process {process}) hands over in another way: \
-                 stop it first"
-            ));
+            return Err(format!("{there} hands over in another way: stop it first"));
         };
         if database != self.work.database {
             return Err(format!(
-                "the Tally server that runs there (process {process}) stores in {}, not in \
-                 {database}: stop it, or choose another port with --listen",
+                "{there} stores in {}, not in {database}: stop it, or choose another port with \
+                 --listen",
                 self.work.database
             ));
         }
         if version < self.work.version {
-            return Err(format!(
-                "the Tally server that runs there (process {process}) is newer than this one: \
-                 stop it first"
-            ));
+            return Err(format!("{there} is newer than this one: stop it first"));
         }
         Ok(())
     }
@@ -223,13 +217,10 @@ impl Predecessor {
             (b'y', Some(socket)) => std::net::TcpListener::from(socket),
             (b'n', _) => {
                 let mut reason = String::new();
-                let rest = (&mut self.stream).take(TEXT_BYTES_MAX);
-                let read = within(ANSWER_MAX, { rest }.read_to_string(&mut reason)).await;
-                let address = self.address.clone();
-                return Err(match read {
-                    Ok(_) => Error::Refused { address, reason },
-                    Err(source) => Error::Handover { address, source },
-                });
+                let mut rest = (&mut self.stream).take(TEXT_BYTES_MAX);
+                let read = within(ANSWER_MAX, rest.read_to_string(&mut reason)).await;
+                read.map_err(failed)?;
+                return Err(Error::Refused { address: self.address, reason });
             }
             _ => return Err(failed(io::ErrorKind::InvalidData.into())),
         };

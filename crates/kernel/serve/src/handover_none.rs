@@ -6,19 +6,19 @@ use std::time::Duration;
 use crate::{Error, Listener, Work};
 
 /// There is none.
-pub type Offer = Nobody;
+pub type Offer = Never;
 /// There is none.
-pub type Successor = Nobody;
+pub type Successor = Never;
 /// There is none.
-pub type Predecessor = Nobody;
+pub type Predecessor = Never;
 
-/// Another server, of which this one never hears.
+/// There is never another server to speak to.
 #[derive(Debug)]
-pub enum Nobody {}
+pub enum Never {}
 
-// === impl Nobody ===
+// === impl Never ===
 
-impl Nobody {
+impl Never {
     /// Always fails.
     pub fn new(_listener: &Listener, _work: Work) -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())

@@ -13,7 +13,7 @@ pub struct Listener {
     pub(crate) socket: TcpListener,
     address: SocketAddr,
     /// The host's name or address, as configured.
-    host: Option<String>,
+    pub(crate) host: Option<String>,
 }
 
 /// What a server works on. Its successor must work on the same.
@@ -64,10 +64,6 @@ impl Listener {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    pub(crate) fn host(&self) -> Option<&str> {
-        self.host.as_deref()
     }
 
     /// A socket that another process has opened.

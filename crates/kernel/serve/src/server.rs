@@ -111,7 +111,7 @@ impl Server {
         }
         let tasks = Tasks::new();
         tasks.spawn("health", health::watch(probe, reporter, services, serving, drain.clone()));
-        let names = Names::new(listener.address(), listener.host());
+        let names = Names::new(listener.address(), listener.host.as_deref());
         let router = http::with_pages(grpc, routes, names, self.about, is_serving);
         let newcomers = TaskTracker::new();
         let incoming = TcpIncoming::from(listener.socket)

@@ -51,15 +51,12 @@ impl Migrations {
 
     /// The newest migration that the program has for this kind of database.
     pub fn latest(&self, dialect: Dialect) -> i64 {
-        self.runner(dialect).get_migrations().iter().map(Migration::version).max().unwrap_or(0)
+        latest(self.runner(dialect).get_migrations())
     }
 
     /// The names of the migrations that a new database lacks: all of them.
     pub fn pending_of_none(&self, dialect: Dialect) -> Vec<String> {
-        let runner = self.runner(dialect);
-        let mut all: Vec<_> = runner.get_migrations().iter().collect();
-        all.sort_by_key(|one| one.version());
-        all.iter().map(ToString::to_string).collect()
+        pending(&self.runner(dialect), 0)
     }
 
     /// The table that says which migrations were applied.
@@ -79,10 +76,7 @@ impl Migrations {
 
     /// Compares what the program has with what the database has.
     pub(crate) fn compare(&self, runner: &Runner, applied: &[Migration]) -> Result<Schema, Error> {
-        let version = |migration: &Migration| migration.version();
-        let current = applied.iter().map(version).max().unwrap_or(0);
-        let known = runner.get_migrations();
-        let latest = known.iter().map(version).max().unwrap_or(0);
+        let (current, latest) = (latest(applied), latest(runner.get_migrations()));
         if current > latest {
             return Err(Error::permanent(
                 format!(
@@ -93,16 +87,30 @@ impl Migrations {
                 Kind::FailedPrecondition,
             ));
         }
-        let mut pending: Vec<_> = known.iter().filter(|one| version(one) > current).collect();
-        pending.sort_by_key(|one| version(one));
-        Ok(Schema { current, latest, pending: pending.iter().map(ToString::to_string).collect() })
+        Ok(Schema { current, latest, pending: pending(runner, current) })
     }
+}
+
+fn latest(migrations: &[Migration]) -> i64 {
+    migrations.iter().map(Migration::version).max().unwrap_or(0)
+}
+
+/// The names of the migrations after `current`, in order.
+fn pending(runner: &Runner, current: i64) -> Vec<String> {
+    let known = runner.get_migrations().iter();
+    let mut pending: Vec<_> = known.filter(|one| one.version() > current).collect();
+    pending.sort_by_key(|one| one.version());
+    pending.iter().map(ToString::to_string).collect()
 }
 
 /// What failed, said once: the library's error repeats the one behind it.
 pub(crate) fn words(error: &refinery::Error) -> String {
-    match error.kind() {
-        refinery::error::Kind::Connection(doing, cause) => format!("{doing}: {}", chain(&**cause)),
-        _ => error.to_string(),
+    let refinery::error::Kind::Connection(doing, cause) = error.kind() else {
+        return error.to_string();
+    };
+    match cause.downcast_ref() {
+        // It would print the whole migration, too.
+        Some(rusqlite::Error::SqlInputError { msg, .. }) => format!("{doing}: {msg}"),
+        _ => format!("{doing}: {}", chain(&**cause)),
     }
 }

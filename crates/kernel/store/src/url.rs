@@ -130,11 +130,8 @@ impl DatabaseUrl {
     /// The same URL, with the kind of database that `MIGRATION_DRIVER` names.
     #[must_use]
     pub fn with_driver(mut self, driver: Driver) -> Self {
-        if let Self::Postgres(url) = &mut self {
-            url.dialect = match driver {
-                Driver::Pgx => url.dialect,
-                Driver::Cockroachdb => Dialect::Cockroach,
-            };
+        if let (Self::Postgres(url), Driver::Cockroachdb) = (&mut self, driver) {
+            url.dialect = Dialect::Cockroach;
         }
         self
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tonic::codegen::http::{StatusCode, Uri};
+use tonic::codegen::http::Uri;
 
 use super::why::Foreign;
 
@@ -105,11 +105,6 @@ fn seen(answer: &[u8]) -> Seen {
     };
     let (location, kind) = (header("location"), header("content-type"));
     Seen::Http1(Foreign { status, location, kind })
-}
-
-/// A status with its reason: `302 Found`.
-pub(super) fn named(status: u16) -> String {
-    StatusCode::from_u16(status).map_or_else(|_| status.to_string(), |status| status.to_string())
 }
 
 #[cfg(test)]

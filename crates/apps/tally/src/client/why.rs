@@ -4,10 +4,10 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use tonic::codegen::http::Uri;
+use tonic::codegen::http::{StatusCode, Uri};
 use tonic::{Code, Status};
 
-use super::look::{LOOK_TIMEOUT, Seen, look, named};
+use super::look::{LOOK_TIMEOUT, Seen, look};
 use crate::output::visible;
 
 pub(super) const ADVICE: &str = "start one with `tally serve`, or name another with --server";
@@ -37,7 +37,9 @@ impl Error for Foreign {}
 
 impl fmt::Display for Foreign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let status = named(self.status);
+        // With its reason, as in `302 Found`.
+        let known = StatusCode::from_u16(self.status);
+        let status = known.map_or_else(|_| self.status.to_string(), |known| known.to_string());
         match self.status {
             401 | 407 => write!(
                 f,
@@ -112,11 +114,7 @@ pub(super) async fn looked(uri: &Uri, limit: Duration) -> Option<String> {
     if uri.scheme_str() != Some("http") {
         return None;
     }
-    seen(look(uri, limit).await?)
-}
-
-fn seen(seen: Seen) -> Option<String> {
-    match seen {
+    match look(uri, limit).await? {
         Seen::Http2 => None,
         Seen::Tls => Some(USE_HTTPS.to_owned()),
         Seen::Http1(foreign) if matches!(foreign.status, 300..=399 | 401 | 403 | 407 | 502..=504) => {

@@ -85,7 +85,7 @@ fn a_domain_that_is_off_has_no_tables_and_its_settings_are_not_checked() {
 fn an_unknown_domain_is_one_mistake_that_names_the_known_ones() {
     let wrong = checked(&["--domains", "requests, debts"]).err().expect("it is wrong");
     let words = "--domains (TALLY_DOMAINS): \u{201c}debts\u{201d}: there is no such domain: \
-                 write all, or some of these: requests,made-up";
+                 write all, or some of requests,made-up";
     assert_eq!(wrong, format!("a setting is wrong: {words}"));
 }
 

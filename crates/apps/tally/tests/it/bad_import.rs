@@ -96,7 +96,7 @@ fn malformed_lines_are_saved_for_repair() {
     let mended = home.file("mended.log", lines.replace("Mai", "May"));
     server.ok(&["import", "--strict", &mended]);
     assert_eq!(server.live(), totals([("GET /a", 3)]));
-    assert_fails(&server.run(&["import", "--malformed", &kept, &kept]), 1, &["is to be read"]);
+    assert_fails(&server.run(&["import", "--malformed", &kept, &kept]), 1, &["is an input"]);
 }
 
 #[test]

@@ -244,7 +244,7 @@ fn odd_tables_lose_nothing() {
         let said = imported(&home, &["--from", &source.url()]);
         assert_says(&said, "imported 29 requests to 6 endpoints");
         assert_says(&said, "2 endpoints are counted under the path _other");
-        assert_says(&said, "19 are outside of the years 1 to 9999");
+        assert_says(&said, "19 are outside the years 1 to 9999");
         assert_says(&said, "10 are at an infinite time, and not counted");
         let expected = totals([
             ("0001-01-01 GRPC /s/M", 11),

@@ -71,21 +71,18 @@ impl Slot<'_> {
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
                 () = pace.ready() => {}
             }
-            let connected = match channel.take() {
-                Some(connected) => connected,
-                None => match self.arguments.connect().await {
-                    Ok(connected) => connected,
-                    Err(_) => {
-                        back_off(&mut self.random).await;
-                        continue;
-                    }
-                },
+            if channel.is_none() {
+                channel = self.arguments.connect().await.ok();
+            }
+            let Some(connected) = channel.clone() else {
+                back_off(&mut self.random).await;
+                continue;
             };
             let count = self.random.within(1, self.rows_max);
             pace.sent(count);
-            self.stream(connected.clone(), count).await?;
-            if self.random.percent(95) {
-                channel = Some(connected);
+            self.stream(connected, count).await?;
+            if !self.random.percent(95) {
+                channel = None;
             }
         }
     }

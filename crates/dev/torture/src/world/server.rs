@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use tally_testkit::{Proxy, eventually_blocking};
+use tally_testkit::Proxy;
 
 use super::child::{Child, END_LIMIT};
 use crate::arguments::Broken;
@@ -57,12 +57,6 @@ impl Server {
     pub(crate) fn terminate(&self) -> anyhow::Result<()> {
         self.process.signal("TERM");
         self.process.await_end(END_LIMIT)
-    }
-
-    /// Waits until its log contains `words`.
-    pub(crate) fn await_log(&self, words: &str) -> anyhow::Result<()> {
-        eventually_blocking(END_LIMIT, || self.process.has_logged(words))
-            .map_err(|_| anyhow::anyhow!("{} did not log {words:?} in time", self.process.name))
     }
 
     fn command(&self, how: &StartOptions) -> Command {

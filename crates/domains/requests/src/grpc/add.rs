@@ -1,5 +1,5 @@
-//! `Add`, whose messages go past tonic: to make an object of each, and to poll for it, takes
-//! longer than to count it.
+//! `Add`, whose messages bypass tonic: making and polling an object for each takes longer than
+//! counting it.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,8 +24,8 @@ const ADD: &str = "/count.v1.CountService/Add";
 #[derive(Clone)]
 pub struct CountServer(pub(super) CountServiceServer<Service>);
 
-/// The body of an `Add` call. It comes beside the call, which itself has an empty one; so tonic
-/// does everything about the call but read its messages.
+/// The body of an `Add` call, passed beside a call with an empty one, so that tonic does everything
+/// but read the messages.
 #[derive(Debug, Clone)]
 struct Unread(Arc<Mutex<Body>>);
 
@@ -53,18 +53,17 @@ impl HttpService<http::Request<Body>> for CountServer {
     }
 }
 
-/// Counts the requests of a stream, and answers it.
+/// Counts the requests of a stream.
 pub(super) async fn add(
     service: &Service,
     mut request: Request<Streaming<AddRequest>>,
 ) -> Result<Response<AddResponse>, Status> {
     let unread = request.extensions_mut().remove::<Unread>();
-    let Unread(body) = unread.expect("every call comes by the one who put it there");
+    let Unread(body) = unread.expect("`CountServer` puts it into every call");
     let body = std::mem::take(&mut *body.lock().unwrap_or_else(PoisonError::into_inner));
     let (intake, streams) = (Arc::clone(&service.intake), Arc::clone(&service.streams));
     let adding = Adding { intake, streams };
-    // When the client goes away, this call is dropped, and what the client sent is counted all the
-    // same.
+    // If the client goes away, this call is dropped, but what was sent is still counted.
     let ended = service.to_its_end("add stream", async move { adding.add(body).await }).await;
     let panicked = Ending { counted: None, refused: 0, error: Some(Ended::Panicked.into()) };
     let Ending { counted, refused, error } = ended.unwrap_or(panicked);

@@ -9,15 +9,14 @@ use tally_proto::count::v1::{
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::{add, date};
+use crate::dates;
 use crate::error::Error;
 use crate::service::Service;
 use crate::totals::{Granularity, PeriodTotals, Totals};
-use crate::validate;
 
-/// How large an answer of one message may be. It takes several times as much memory while it is
-/// made.
+/// The largest answer in one message. It takes several times as much memory while it is made.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
-/// What a total takes in it beside its path: at most, and less than that for most.
+/// The most that a total takes besides its path.
 const COUNT_BYTES: usize = 40;
 
 #[async_trait]
@@ -33,7 +32,7 @@ impl CountService for Service {
         &self,
         request: Request<CountDailyTotalsRequest>,
     ) -> Result<Response<CountDailyTotalsResponse>, Status> {
-        let period = validate::period("date", request.get_ref().date.as_ref())?;
+        let period = dates::period("date", request.get_ref().date.as_ref())?;
         let totals = self.roll_up(period.days()).await?;
         let method_counts = method_counts(&totals, Granularity::Day)
             .map_err(|error| Error::RolledUp(Box::new(error)))?;
@@ -45,9 +44,9 @@ impl CountService for Service {
         request: Request<ListDailyTotalsRequest>,
     ) -> Result<Response<ListDailyTotalsResponse>, Status> {
         let request = request.get_ref();
-        let start = validate::period("start_date", request.start_date.as_ref())?;
-        let end = validate::period("end_date", request.end_date.as_ref())?;
-        let days = validate::range(("start_date", Some(start)), ("end_date", Some(end)))?;
+        let start = dates::period("start_date", request.start_date.as_ref())?;
+        let end = dates::period("end_date", request.end_date.as_ref())?;
+        let days = dates::range(("start_date", Some(start)), ("end_date", Some(end)))?;
         let totals = self.rolled_up(days, Granularity::Day).await?;
         let method_counts = method_counts(&totals, Granularity::Day)?;
         Ok(Response::new(ListDailyTotalsResponse { method_counts }))
@@ -57,7 +56,7 @@ impl CountService for Service {
         &self,
         request: Request<GetPeriodTotalsRequest>,
     ) -> Result<Response<GetPeriodTotalsResponse>, Status> {
-        let period = validate::period("period", request.get_ref().period.as_ref())?;
+        let period = dates::period("period", request.get_ref().period.as_ref())?;
         let totals = self.rolled_up(period.days(), Granularity::Whole).await?;
         let method_counts = method_counts(&totals, Granularity::Whole)?;
         Ok(Response::new(GetPeriodTotalsResponse { method_counts }))

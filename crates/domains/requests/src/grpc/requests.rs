@@ -14,10 +14,10 @@ use crate::model::DayRange;
 use crate::record::Record;
 use crate::service::Service;
 
-/// How many producers one message has at most: some 256 KiB with the longest names.
+/// At most this many producers in a message: some 256 KiB with the longest names.
 const MESSAGE_PRODUCERS_MAX: usize = 1_000;
 
-/// An answer in messages of bounded size, which are made as the client takes them.
+/// An answer in messages of bounded size, made as the client takes them.
 type Messages<T> = Iter<Boxed<T>>;
 type Boxed<T> = Box<dyn Iterator<Item = Result<T, Status>> + Send>;
 

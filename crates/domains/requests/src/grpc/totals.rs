@@ -5,13 +5,13 @@ use tally_proto::google::r#type::Date;
 use tally_proto::tally::requests::v1 as requests;
 
 use super::date;
+use crate::dates;
 use crate::error::Error;
 use crate::totals::{Filter, Granularity, LimitOrder, Omitted, PeriodTotals, Query, Totals};
-use crate::validate;
 
-/// How many totals one message of a streamed answer has at most: some 64 KiB.
+/// At most this many totals in a message: some 64 KiB.
 const MESSAGE_ITEMS_MAX: usize = 4_096;
-/// How many endpoints: 512 KiB even with the longest paths, and clients take 4 MiB by default.
+/// At most this many endpoints: 512 KiB with the longest paths, and clients take 4 MiB by default.
 const MESSAGE_ENDPOINTS_MAX: usize = 200;
 
 /// Reads a query.
@@ -24,8 +24,8 @@ pub(super) fn query(
     if let Some((field, _)) = all.find(|(_, path)| path.contains('\0')) {
         return Err(Error::invalid(format!("{field} contains a NUL byte, and no path does")));
     }
-    let from = validate::optional_period("from", request.from.as_ref())?;
-    let to = validate::optional_period("to", request.to.as_ref())?;
+    let from = dates::optional_period("from", request.from.as_ref())?;
+    let to = dates::optional_period("to", request.to.as_ref())?;
     let granularity = match request.granularity() {
         requests::Granularity::Unspecified | requests::Granularity::Day => Granularity::Day,
         requests::Granularity::Month => Granularity::Month,
@@ -38,7 +38,7 @@ pub(super) fn query(
     };
     let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0);
     Ok(Query {
-        days: validate::range(("from", from), ("to", to))?,
+        days: dates::range(("from", from), ("to", to))?,
         granularity,
         filter: Filter {
             method: request.method,
@@ -52,9 +52,8 @@ pub(super) fn query(
     })
 }
 
-/// An answer, cut into messages of bounded size, which are made as the client takes them. All
-/// endpoints come first: they are sorted, so an endpoint's number is its place in the order of
-/// paths. The first message says what is missing, even if there are no endpoints.
+/// Cuts an answer into messages of bounded size, made as the client takes them. All endpoints come
+/// first, sorted, and are numbered in that order. The first message says what is missing.
 pub(super) fn messages(
     totals: Totals,
     setbacks: Vec<Setback>,
@@ -99,7 +98,7 @@ pub(super) fn messages(
     names.chain(counts)
 }
 
-/// A period, cut where it would not fit into a message.
+/// A period, cut where it exceeds a message.
 fn parts(period: &PeriodTotals, date: Option<Date>, is_sum: bool) -> Vec<requests::PeriodTotals> {
     let part = |counts: &[(u32, i64)]| {
         let (endpoint, count) = counts.iter().copied().unzip();

@@ -1,4 +1,4 @@
-//! What of the tables is new, by what was imported before.
+//! What is new in the tables, by what was imported before.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,22 +15,22 @@ use crate::endpoints::Endpoints;
 use crate::model::{Day, Endpoint, EndpointId, Named};
 use crate::rows::{Rows, RowsBuilder};
 
-/// The tables as far as they are read.
+/// The tables, as far as they have been read.
 pub(crate) struct Settling {
     endpoints: Endpoints,
     pub(crate) how: ImportCount,
     /// The ids of the Go server's methods.
     ids: HashMap<i32, EndpointId>,
-    /// How many requests are still to be imported of a day and a method.
+    /// How many requests of a day and a method are still to be imported.
     wanted: HashMap<(i32, i32), i64>,
-    /// What comes to the daily totals.
+    /// What to add to the daily totals.
     pub(crate) totals: BTreeMap<(Day, EndpointId), i64>,
     /// What is imported of each UTC day.
     pub(crate) accepted: Days,
     pub(crate) imported: Imported,
 }
 
-/// How many more are imported of one of the Go server's days and methods.
+/// How many more requests of a day and a method are imported.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Noted {
     pub(crate) day: i32,
@@ -53,7 +53,7 @@ impl Settling {
         }
     }
 
-    /// Which tables these are, and which were imported before.
+    /// Checks whether these tables may be imported, given those that were before.
     pub(crate) fn begin(
         &mut self,
         source: String,
@@ -105,7 +105,7 @@ impl Settling {
         names
     }
 
-    /// The database has some of them under other ids.
+    /// Takes over the ids that the database has.
     pub(crate) fn moved(
         &mut self,
         methods: &[(i32, Endpoint)],
@@ -120,7 +120,7 @@ impl Settling {
         }
     }
 
-    /// What is new of these counts. `before` says how many of each were imported before.
+    /// What is new in these counts. `before` is how many of each were imported before.
     pub(crate) fn settle(&mut self, counts: &[Count], before: &[i64]) -> Result<Vec<Noted>, Error> {
         let mut noted = Vec::new();
         for (count, before) in counts.iter().zip(before) {
@@ -137,7 +137,7 @@ impl Settling {
                 of.missing = of.missing.saturating_add(new.unsigned_abs());
                 continue;
             }
-            // Which of the day's requests were imported is not known, but how many were.
+            // It is known how many of the day's requests were imported, but not which.
             let requests = new.min(count.requests);
             let total = new - requests;
             noted.push(Noted { day, method: count.method, imported: new });
@@ -152,14 +152,14 @@ impl Settling {
                     of.clamped = of.clamped.saturating_add(total.unsigned_abs());
                 }
                 self.accept(within, count.method, total)?;
-                // A part of what is accepted, so it cannot be too large.
+                // No overflow: it is a part of what was accepted.
                 *self.totals.entry((within, self.id(count.method)?)).or_default() += total;
             }
         }
         Ok(noted)
     }
 
-    /// The rows for those of these requests that are new.
+    /// The rows for the new ones of these requests.
     pub(crate) fn rows(&mut self, requests: &[Request]) -> Result<Rows, Error> {
         let mut rows = RowsBuilder::new(self.endpoints.belief());
         for request in requests {
@@ -180,7 +180,7 @@ impl Settling {
         Ok(rows.finish())
     }
 
-    /// Counts requests of a method to their day.
+    /// Counts requests of a method towards their day.
     fn accept(&mut self, day: Day, method: i32, count: i64) -> Result<(), Error> {
         let accepted = &mut self.accepted.entry(day.0).or_default().accepted;
         *accepted = sum(*accepted, count, day.0, method)?;
@@ -196,8 +196,6 @@ impl Settling {
     }
 }
 
-/// # Errors
-/// When the sum is larger than any count can be.
 fn sum(one: i64, other: i64, day: i32, method: i32) -> Result<i64, Error> {
     one.checked_add(other).ok_or_else(|| {
         let step = format!(

@@ -12,16 +12,16 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 
 use super::{Count, Piece, Request};
-use crate::copy::EPOCH_MICROS;
 use crate::model::Endpoint;
+use crate::rows::EPOCH_MICROS;
 
-/// How many lines of a table are one piece.
+/// Lines per piece.
 const PIECE_LINES: usize = 10_000;
 
-/// Microseconds since 1970-01-01 UTC, of any time that Postgres has.
+/// Microseconds since 1970-01-01 UTC, for any time in Postgres.
 struct Micros(i64);
 
-/// Reads the tables. When nobody takes the pieces any more, it ends.
+/// Reads the tables, until they or the receiver end.
 pub(super) async fn read(
     database: &Database,
     pieces: &mpsc::Sender<Result<Piece, Error>>,
@@ -87,7 +87,7 @@ async fn send<T>(
     Ok(())
 }
 
-/// The Go server stores the name of a method, and a number that has none as its digits.
+/// The Go server stores a method's name, or the digits of a number without a name.
 fn number(method: &str) -> i32 {
     method.parse().unwrap_or_else(|_| methods::number_of_token(method.as_bytes()))
 }

@@ -11,18 +11,17 @@ use super::Result;
 use super::postgres::append::Way;
 use crate::model::DayRange;
 
-/// How many rows one step of a roll-up moves: CockroachDB advises against larger transactions.
+/// Rows per step of a roll-up: CockroachDB advises against larger transactions.
 const STEP_ROWS: i64 = 10_000;
 
-/// There is no COPY in the form that the driver speaks.
+/// CockroachDB lacks the form of COPY that the driver uses.
 pub(super) static WAY: LazyLock<Way> = LazyLock::new(|| Way {
     statements: Statements::new(include_str!("cockroach/append.sql")),
     copy_rows_min: None,
     try_row: include_str!("cockroach/try_row.sql"),
 });
 
-/// Turns rows into totals, step by step. A repeated step finds what the one before it left: it moves
-/// no row twice.
+/// Moves rows into totals, step by step. A repeated step finds only the rows that are left.
 pub(super) async fn roll_up(database: &Database, days: DayRange) -> Result<u64> {
     let (step, sql) = ("move rows into totals", include_str!("cockroach/roll_up.sql"));
     let values: [&(dyn ToSql + Sync); 3] = [&days.first.0, &days.last.0, &STEP_ROWS];

@@ -22,7 +22,7 @@ use tally_store::error::Step as _;
 pub(super) use self::append::State;
 use super::Result;
 
-/// A transaction that writes, and so takes the write lock at once.
+/// A transaction that takes the write lock at once.
 pub(super) fn begin(connection: &mut Connection) -> Result<Transaction<'_>> {
     connection.transaction_with_behavior(TransactionBehavior::Immediate).step("begin a transaction")
 }

@@ -4,16 +4,16 @@ use std::cmp::Reverse;
 
 use super::Totals;
 
-/// Which totals are the first ones.
+/// The order that a limit uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LimitOrder {
     /// In the usual order: by period, path and method.
     Path,
-    /// The largest; of equal ones, the first in the usual order.
+    /// The largest first, ties in the usual order.
     Count,
 }
 
-/// What a limit left out.
+/// What a limit leaves out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Omitted {
     /// How many totals.
@@ -25,8 +25,8 @@ pub struct Omitted {
 // === impl Totals ===
 
 impl Totals {
-    /// Keeps the first totals only, in the usual order, and the endpoints that they refer to. Says
-    /// what it left out, if there was more.
+    /// Keeps only the first totals by `order`, sorted as usual, and their endpoints. Returns what
+    /// it left out, if anything.
     pub(crate) fn keep_first(&mut self, limit: usize, order: LimitOrder) -> Option<Omitted> {
         let key = |period: usize, endpoint: u32, count: i64| match order {
             LimitOrder::Path => (Reverse(0), period, endpoint),
@@ -51,7 +51,7 @@ impl Totals {
         Some(Omitted { totals, requests: requests - self.sum() })
     }
 
-    /// Forgets the endpoints that no total refers to.
+    /// Drops the endpoints that no total refers to.
     fn forget_unused(&mut self) {
         let mut new_places = vec![None; self.endpoints.len()];
         for (endpoint, _) in self.periods.iter().flat_map(|period| &period.counts) {

@@ -123,3 +123,15 @@ async fn a_newer_sqlite_file_is_refused() {
     rusqlite::Connection::open(&path).unwrap().execute_batch(FROM_THE_FUTURE).unwrap();
     refuse(&database).await;
 }
+
+#[tokio::test]
+async fn a_table_in_the_way_is_named_without_the_migration() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tally.db");
+    let sql = "CREATE TABLE tally_requests (id INTEGER)";
+    rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+    let database = open(&format!("sqlite:{}", path.display())).await;
+    let line = tally_runtime::chain(&MIGRATIONS.run(&database).await.unwrap_err());
+    assert!(line.contains("table tally_requests already exists"), "{line}");
+    assert!(!line.contains("CREATE"), "{line}");
+}

@@ -1,6 +1,6 @@
 //! The plans of queries that must not scan a table.
 
-use tally_producers::append::postgres::Statements;
+use tally_producers::append::postgres::{MOVES, Statements};
 use tally_testkit::TestDatabase;
 use tokio_postgres::Client;
 
@@ -96,17 +96,17 @@ async fn producers_are_moved_by_their_keys() {
     let statements = Statements::new(include_str!("../../src/store/postgres/append.sql"));
     for (sql, types, arguments) in [
         (
-            statements.one(),
+            &*statements.one,
             "UUID, INT8, INT8, INT8, UUID[], INT4[], INT8[], INT8[], INT8[], TIMESTAMPTZ[]"
                 .to_owned(),
             "gen_random_uuid(), 0, 1, 2, '{}', '{}', '{}', '{}', '{}', '{}'".to_owned(),
         ),
         (
-            statements.many(),
+            &statements.many,
             format!("{types}, INT8[], TIMESTAMPTZ[]"),
             format!("{arguments}, '{{}}', '{{}}'"),
         ),
-        (statements.moves(), types.to_owned(), arguments.to_owned()),
+        (MOVES, types.to_owned(), arguments.to_owned()),
     ] {
         let plan = plan(&client, sql, &types, &arguments).await;
         assert!(plan.contains("tally_producers_pkey"), "{plan}");

@@ -14,11 +14,11 @@ use uuid::Uuid;
 use crate::plan::{Move, Place, Places, Plan};
 use crate::run::{Content, Fate, Parcel};
 
-/// Where the domain's part of a statement goes: a comment, so that the statement without it is whole.
+/// Where the domain's part of a statement goes: a comment, so that the statement works without it.
 const STORED: &str = "-- :stored";
 
-/// Moves the producers of a batch, and stores no rows.
-const MOVES: &str = include_str!("move_many.sql");
+/// Moves the producers of a batch whose rows are copied.
+pub const MOVES: &str = include_str!("move_many.sql");
 
 /// The values of one column.
 pub type Column = Box<dyn ToSql + Sync + Send>;
@@ -27,9 +27,9 @@ pub type Column = Box<dyn ToSql + Sync + Send>;
 #[derive(Debug)]
 pub struct Statements {
     /// For batches of one producer.
-    one: String,
+    pub one: String,
     /// For batches of several.
-    many: String,
+    pub many: String,
 }
 
 /// How a domain stores the rows of one batch.
@@ -37,7 +37,7 @@ pub trait Table: Send {
     /// Its rows.
     type Content: Content;
 
-    /// Whose producers these are.
+    /// The domain's name.
     fn domain(&self) -> &'static str;
 
     /// Its statements.
@@ -66,7 +66,7 @@ pub trait Table: Send {
         false
     }
 
-    /// Stores it. This comes first in every transaction, so that two batches cannot deadlock.
+    /// Stores it, first in every transaction, so that two batches cannot deadlock.
     fn store_more(
         &mut self,
         _transaction: &Transaction,
@@ -93,11 +93,11 @@ struct Columns {
     dropped: Vec<i64>,
 }
 
-/// Stores a batch once.
+/// Stores a batch once. Fails also if the batch's number does not fit.
 ///
-/// This first tries as if all of it were new, in one statement or one COPY. If that does not fit,
-/// because some of it is stored already or cannot be, a transaction locks the producers, looks where
-/// they stand, and stores the rest.
+/// It first assumes that all of the batch is new, and stores it in one statement or one COPY. If some
+/// of it is stored already or cannot be, a transaction locks the producers, looks where they stand,
+/// and stores the rest.
 pub async fn append<T: Table>(
     mut connection: Connection,
     batch: &Batch<'_, Parcel<T::Content>>,
@@ -138,7 +138,7 @@ async fn what_is_new<T: Table>(
     table.store_more(&transaction).await?;
     let mut plan = Plan::new(batch, places(&transaction, batch).await?)?;
     if !plan.moves.is_empty() && !in_transaction(&transaction, table, &mut plan).await? {
-        // They are locked: this happens only in another isolation than the one that is asked for.
+        // They are locked: this happens only under another isolation level.
         let step = "move producers that are locked";
         return Err(Error::transient(step, Outcome::Determinate).into());
     }
@@ -146,7 +146,7 @@ async fn what_is_new<T: Table>(
     Ok(plan.fates)
 }
 
-/// Whether all of it fitted; if not, nothing happened.
+/// As [`in_one`], or by COPY.
 async fn in_transaction<T: Table>(
     transaction: &Transaction,
     table: &T,
@@ -165,7 +165,7 @@ async fn in_transaction<T: Table>(
     Ok(fits)
 }
 
-/// One statement. Whether all of it fitted; if not, nothing happened.
+/// Stores a plan in one statement, or nothing. Returns whether it fitted.
 async fn in_one<T: Table>(
     connection: &Connection,
     table: &T,
@@ -175,8 +175,8 @@ async fn in_one<T: Table>(
     let step = "insert the rows of a batch";
     let (columns, rows) = (Columns::of(plan), table.columns(&plan.content));
     let (sql, mut values) = match &*plan.moves {
-        [one] => (table.statements().one(), columns.of_one(one)),
-        _ => (table.statements().many(), columns.of_many()),
+        [one] => (&table.statements().one, columns.of_one(one)),
+        _ => (&table.statements().many, columns.of_many()),
     };
     let statement = connection.prepare_cached(sql).await.step(step)?;
     values.extend(rows.iter().map(|column| &**column as &(dyn ToSql + Sync)));
@@ -220,26 +220,11 @@ async fn commit(transaction: Transaction) -> Result<(), Error> {
 // === impl Statements ===
 
 impl Statements {
-    /// With a domain's part: `, stored AS (INSERT …)`, whose values are `$9` and on, and which stores
+    /// With a domain's part: `, stored AS (INSERT …)`, whose values begin at `$9`, and which stores
     /// nothing unless `moved` has rows.
     pub fn new(stored: &str) -> Self {
         let with = |sql: &str| sql.replace(STORED, stored);
         Self { one: with(include_str!("move_one.sql")), many: with(MOVES) }
-    }
-
-    /// For batches of one producer.
-    pub fn one(&self) -> &str {
-        &self.one
-    }
-
-    /// For batches of several.
-    pub fn many(&self) -> &str {
-        &self.many
-    }
-
-    /// For batches whose rows are copied.
-    pub fn moves(&self) -> &str {
-        MOVES
     }
 }
 

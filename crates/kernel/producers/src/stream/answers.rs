@@ -30,9 +30,8 @@ struct Listening<R: Invalid> {
 // === impl Streams ===
 
 impl<C> Streams<C> {
-    /// Takes a stream in, by a task of its own: when the client goes away, the answers are dropped,
-    /// and what the client had sent is stored all the same. `opened` is the first answer, but for
-    /// its epoch.
+    /// Takes a stream in by a task of its own, so that what a client has sent is stored even if the
+    /// client goes away and the answers are dropped. `opened` is the first answer except its epoch.
     pub fn answers<B, S>(self: &Arc<Self>, messages: S, batches: B, opened: Opened) -> Answers
     where
         B: Batches,
@@ -53,7 +52,6 @@ impl<C> Streams<C> {
 
 impl<R: Invalid> Listening<R> {
     async fn next(mut self) -> Option<(Result<Acknowledgement, Status>, Self)> {
-        // What was said before the end is seen before the end.
         if self.progress.changed().await.is_ok() {
             let now = *self.progress.borrow_and_update();
             let epoch = now.epoch.filter(|_| !self.has_opened).map(i64::unsigned_abs);
@@ -73,7 +71,7 @@ impl<R: Invalid> Listening<R> {
     }
 }
 
-/// An error as its client hears it: without the database's address and users, which the log has.
+/// An error as its client hears it. Only the log names the database's address and users.
 pub fn status(
     error: &(dyn StdError + 'static),
     kind: Kind,

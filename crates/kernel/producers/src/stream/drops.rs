@@ -31,8 +31,8 @@ pub enum InvalidDrops {
     },
 }
 
-/// How much of each day a client says that it has dropped. A clock that is wrong is no reason to
-/// forget drops: they can be told only once.
+/// How much of each day a client says that it has dropped. Any day counts, even from a wrong clock,
+/// because drops are told only once.
 pub fn read_drops(drops: &[proto::Drops]) -> Result<Vec<(Day, i64)>, InvalidDrops> {
     let len = drops.len();
     if len > DROP_DAYS_MAX {

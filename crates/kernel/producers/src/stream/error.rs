@@ -37,13 +37,8 @@ pub enum Error<R: Invalid> {
     #[error("the database did not take the requests")]
     Write(#[source] Failure),
     /// The database failed.
-    #[error("{step}")]
-    Store {
-        /// What was being done, in the imperative.
-        step: &'static str,
-        /// Why it failed.
-        source: tally_runtime::Error,
-    },
+    #[error(transparent)]
+    Store(tally_runtime::Error),
     /// The message that opens a producer is not acceptable.
     #[error("open: {0}")]
     Open(InvalidOpen),
@@ -127,7 +122,7 @@ impl<R: Invalid> Error<R> {
             }
             Self::Batch { reason, .. } => reason.kind(),
             Self::Write(failure) => failure.kind,
-            Self::Store { source, .. } => source.kind(),
+            Self::Store(error) => error.kind(),
             Self::Panicked => Kind::Internal,
         }
     }

@@ -37,7 +37,7 @@ pub(super) struct Recording<'a, B: Batches> {
     /// How many messages the stream has brought.
     position: u64,
     /// The client has said that nothing more comes of this producer.
-    is_done: bool,
+    pub(super) is_done: bool,
     /// Runs that wait until the one before them is stored. The last one grows.
     waiting: VecDeque<Growing<B::Builder>>,
     storing: Option<Storing>,
@@ -92,16 +92,11 @@ impl<'a, B: Batches> Recording<'a, B> {
         (!self.in_doubt).then_some(self.committed)
     }
 
-    pub(super) fn is_done(&self) -> bool {
-        self.is_done
-    }
-
     pub(super) fn on_forget(&mut self) -> Arc<dyn OnForget> {
         self.batches.on_forget(self.producer)
     }
 
-    /// Reads and stores until the stream ends, or until nothing more can come of it. What was read
-    /// before is stored and acknowledged first.
+    /// Reads until the stream ends or fails, and stores and acknowledges what it has read.
     pub(super) async fn run<S>(&mut self, mut stream: S) -> Result<(), Error<B::Invalid>>
     where
         S: Stream<Item = Result<B::Message, Status>> + Unpin,
@@ -141,8 +136,8 @@ impl<'a, B: Batches> Recording<'a, B> {
         message: Option<Result<B::Message, Status>>,
     ) -> Option<Result<(), Error<B::Invalid>>> {
         self.position += 1;
-        // Others have their turn first: a stream that always has another message holds nobody up,
-        // and the connection lets the client send more while this message is worked on.
+        // Others have their turn first, so that a stream that always has another message does not
+        // hold them up, and the connection lets the client send more meanwhile.
         tokio::task::yield_now().await;
         let taken = match message {
             None => return Some(Ok(())),
@@ -178,7 +173,7 @@ impl<'a, B: Batches> Recording<'a, B> {
         let is_new = sequence == self.next;
         let size = if is_new { Some(self.batches.measure(&batch).map_err(invalid)?) } else { None };
         self.batches.learn(&mut batch).map_err(invalid)?;
-        // Of what is stored, or on its way, only what later batches build upon counts.
+        // A batch that is stored, or on its way, only counts for what later batches build upon.
         let Some(Size { rows, bytes, drops }) = size else {
             self.progress.send_modify(|progress| progress.repeats += 1);
             return Ok(());
@@ -211,8 +206,7 @@ impl<'a, B: Batches> Recording<'a, B> {
         added.map_err(invalid)
     }
 
-    /// A place in the queue for a batch. Those before it are stored meanwhile: they may be what
-    /// takes the room.
+    /// A place in the queue for a batch. Earlier batches are stored meanwhile: they may take the room.
     async fn make_room(
         &mut self,
         rows: usize,
@@ -236,8 +230,7 @@ impl<'a, B: Batches> Recording<'a, B> {
         }
     }
 
-    /// Puts the next run into the queue, if none is being stored. Once it is there, it is
-    /// stored or the receipt says why not.
+    /// Puts the next run into the queue, if none is being stored. The receipt says what becomes of it.
     fn push(&mut self) -> Result<(), Error<B::Invalid>> {
         if self.storing.is_some() {
             return Ok(());
@@ -258,8 +251,7 @@ impl<'a, B: Batches> Recording<'a, B> {
         Ok(())
     }
 
-    /// The run that was being stored is stored, or not. If not, what waits for it is of no use any
-    /// more.
+    /// Takes note that the run is stored, or not, and then drops what waits for it.
     fn settle(&mut self, settled: Result<u64, Failure>) -> Result<(), Error<B::Invalid>> {
         let Storing { first, receipt } = self.storing.take().expect("the caller has waited for it");
         let error = match (settled, receipt.outcome()) {
@@ -288,8 +280,8 @@ impl<'a, B: Batches> Recording<'a, B> {
     }
 }
 
-/// Whether no further batch goes into a run. Half of what may be on its way is enough: otherwise a
-/// client that fills its window would wait for every other run.
+/// Whether no further batch goes into a run. It is full at half the client's window, because otherwise
+/// a client that fills its window would wait for every other run.
 fn is_full<T: Builder>(growing: &Growing<T>, batches_in_flight_max: u32) -> bool {
     growing.batches.len() >= batches_in_flight_max.div_ceil(2) as usize
         || growing.builder.rows() + growing.drops >= RUN_ROWS

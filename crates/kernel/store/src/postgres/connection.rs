@@ -7,6 +7,7 @@ use deadpool_postgres::Object;
 use futures_util::stream::{BoxStream, StreamExt as _};
 use tally_runtime::Tasks;
 use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{CancelToken, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -20,8 +21,8 @@ use crate::error::{self, Step as _};
 /// for good does not hold up its replacement for longer.
 const ABANDONED_MAX: Duration = Duration::from_secs(5 * 60);
 
-/// A connection of the pool. [`Connection::release`] puts it back; dropping it closes it, so that
-/// nobody inherits half-done work.
+/// A connection of the pool. [`Connection::release`] puts it back; dropping it closes it, so that the
+/// next caller does not inherit half-done work.
 pub struct Connection {
     object: Option<Object>,
     tls: MakeRustlsConnect,
@@ -174,6 +175,16 @@ impl Transaction {
         self.0.may_cancel = false;
         self.script("roll back", include_str!("rollback.sql")).await?;
         Ok(self.0)
+    }
+
+    /// Ends it after this error. If the database refused a lock, the connection goes back to the
+    /// pool, because callers come back soon and a new connection costs more than the wait did.
+    pub async fn failed(self, error: Error) -> Error {
+        if error.sqlstate() == Some(SqlState::LOCK_NOT_AVAILABLE.code()) {
+            // Unless this succeeds, the connection is closed.
+            let _ = self.rollback().await;
+        }
+        error
     }
 }
 

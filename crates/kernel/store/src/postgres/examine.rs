@@ -45,8 +45,8 @@ pub(super) async fn examine(database: &Database) -> Result<Dialect, Error> {
     Ok(database.dialect)
 }
 
-/// Whether sessions do not last: one session answers on two connections, or another one answers while
-/// the other connection is in a transaction.
+/// Whether sessions do not last: both connections have one session, or the first has another one once
+/// the second is in a transaction.
 async fn is_pooled(database: &Database, one: &Connection) -> Result<bool, Error> {
     let (sql, step) = (include_str!("session_id.sql"), "ask the database for the session's id");
     let id = |answer: &[SimpleQueryMessage]| {

@@ -83,28 +83,24 @@ impl Environment {
         dialect: Dialect,
         notes: &mut Vec<String>,
     ) -> Result<Option<String>, InvalidUrl> {
+        let shown = path.display();
         let kind = match fs::metadata(path) {
             Ok(kind) => kind,
             Err(error) => {
                 // The usual one need not be there.
                 if parameters.get("passfile").is_some() {
-                    let path = path.display();
-                    notes.push(format!("the password file {path} cannot be read: {error}"));
+                    notes.push(format!("the password file {shown} cannot be read: {error}"));
                 }
                 return Ok(None);
             }
         };
         if !kind.is_file() {
-            notes.push(format!(
-                "the password file {} is ignored: it is not a regular file",
-                path.display()
-            ));
+            notes.push(format!("the password file {shown} is ignored: it is not a regular file"));
             return Ok(None);
         }
         if is_open_to_others(&kind) {
             notes.push(format!(
-                "the password file {} is ignored, because others may read it: chmod 600 {0}",
-                path.display()
+                "the password file {shown} is ignored, because others may read it: chmod 600 {shown}"
             ));
             return Ok(None);
         }
@@ -133,13 +129,6 @@ impl Environment {
 
     fn at_home(&self, name: &str) -> Option<PathBuf> {
         self.get("HOME").map(|home| Path::new(home).join(name))
-    }
-}
-
-#[cfg(test)]
-impl<const N: usize> From<[(&str, &str); N]> for Environment {
-    fn from(variables: [(&str, &str); N]) -> Self {
-        Self { variables: variables.map(|(name, value)| (name.into(), value.into())).into() }
     }
 }
 
@@ -191,6 +180,12 @@ fn password_of(line: &str, wanted: [&str; 4]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl<const N: usize> From<[(&str, &str); N]> for Environment {
+        fn from(variables: [(&str, &str); N]) -> Self {
+            Self { variables: variables.map(|(name, value)| (name.into(), value.into())).into() }
+        }
+    }
 
     #[test]
     fn a_line_of_the_password_file_is_for_what_it_says() {

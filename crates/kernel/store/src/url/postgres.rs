@@ -138,18 +138,10 @@ fn read_address(address: &str, parameters: &mut Parameters) -> Result<(), Invali
     if database.contains('@') {
         return Err(InvalidUrl::Login);
     }
-    let (login, hosts) = match authority.rsplit_once('@') {
-        Some((login, hosts)) => (Some(login), hosts),
-        None => (None, authority),
-    };
-    if let Some(login) = login {
-        let (user, password) = match login.split_once(':') {
-            Some((user, password)) => (user, Some(password)),
-            None => (login, None),
-        };
-        parameters.set_if_some("user", user);
-        parameters.set_if_some("password", password.unwrap_or_default());
-    }
+    let (login, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let (user, password) = login.split_once(':').unwrap_or((login, ""));
+    parameters.set_if_some("user", user);
+    parameters.set_if_some("password", password);
     parameters.set_if_some("dbname", database);
     let (mut names, mut ports) = (Vec::new(), Vec::new());
     for host in hosts.split(',') {

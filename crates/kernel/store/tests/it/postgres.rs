@@ -106,6 +106,26 @@ async fn only_an_ended_transaction_gives_its_connection_back() {
     assert_ne!(id().await, first, "its transaction was dropped");
 }
 
+/// Callers who were refused a lock come back soon. After any other failure the connection is closed,
+/// because its server may have become a standby.
+#[tokio::test]
+async fn a_refused_lock_keeps_its_connection() {
+    let Some(database) = TestDatabase::create_or_skip("refused_lock") else { return };
+    let Ok(Database::Postgres(opened)) = open(&database.url()).await else { panic!("Postgres") };
+    let locking = database.connect().await;
+    locking.batch_execute("CREATE TABLE t ()").await.expect("a table");
+    locking.batch_execute("BEGIN; LOCK TABLE t").await.expect("locked");
+    let (step, process) = ("ask for the process", "SELECT pg_backend_pid()");
+    for (sql, is_kept) in [("LOCK TABLE t NOWAIT", true), ("SELECT 1 / 0", false)] {
+        let transaction = opened.begin(Isolation::Default).await.expect("begun");
+        let id: i32 = transaction.row(step, process, &[]).await.expect("an id").get(0);
+        let error = transaction.script("fail", sql).await.expect_err("it fails");
+        transaction.failed(error).await;
+        let next = opened.rows(step, process, &[]).await.expect("an id");
+        assert_eq!(next.first().expect("a row").get::<_, i32>(0) == id, is_kept, "{sql}");
+    }
+}
+
 /// The system accepts the connections, but the port's owner never answers.
 #[tokio::test]
 async fn a_silent_server_times_out_as_the_url_says() {

@@ -57,7 +57,7 @@ use self::parse::Parser;
 use self::paths::MANY_ENDPOINTS;
 use self::same::Double;
 use self::send::{News, Outcome, UNSETTLED_MAX, send_all};
-use crate::output::{plural, say, thousands, visible, wrong_usage};
+use crate::output::{self, OutputFormat, plural, say, thousands, visible, wrong_usage};
 
 const BAR_TICK: Duration = Duration::from_millis(200);
 
@@ -167,11 +167,11 @@ async fn dry_run(args: &ImportArgs, job: Job, bar: &ProgressBar) -> anyhow::Resu
     if thread.join().is_err() {
         return Err(anyhow!("the reader's thread panicked; not everything was read"));
     }
-    counts.print()?;
+    output::written(counts.print(&mut output::stdout(), OutputFormat::or_usual(None)))?;
     let code = conclude(args, &inputs, &outcome, begin.elapsed());
     say(format_args!(
         "{} would be counted; nothing was sent",
-        plural(counts.endpoints() as u64, "endpoint")
+        plural(counts.endpoints as u64, "endpoint")
     ));
     Ok(code)
 }

@@ -12,9 +12,8 @@ use tally_proto::tally::requests::v1::{ClearSetbacksRequest, ListProducersReques
 
 use super::setbacks;
 use crate::client::{ServerArgs, describe};
-use crate::output::json::{Array, quoted};
-use crate::output::table::{self, Align};
-use crate::output::{self, OutputFormat, csv, plural, say, thousands, visible};
+use crate::output::table::Align;
+use crate::output::{self, Cell, OutputFormat, plural, say, visible};
 
 /// List the clients that use the exactly-once protocol
 ///
@@ -56,8 +55,7 @@ pub(crate) async fn run(args: ProducersArgs) -> anyhow::Result<ExitCode> {
         producers.extend(part.producers);
         setbacks.extend(part.setbacks);
     }
-    let columns = output::terminal_columns();
-    output::written(print(&mut output::stdout(), format, columns, &producers))?;
+    output::written(print(&mut output::stdout(), format, &producers))?;
     if producers.is_empty() && setbacks.is_empty() {
         say(
             "no producers are known; finished ones are forgotten, and clients that use count.v1 are \
@@ -94,83 +92,39 @@ async fn clear(of: &str, server: &ServerArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(
-    out: &mut impl Write,
-    format: OutputFormat,
-    terminal: Option<usize>,
-    producers: &[Producer],
-) -> io::Result<()> {
-    match format {
-        OutputFormat::Csv => print_csv(out, producers)?,
-        OutputFormat::Json => print_json(out, producers)?,
-        OutputFormat::Table if producers.is_empty() => {}
-        OutputFormat::Table => print_table(out, terminal, producers)?,
-    }
-    out.flush()
-}
-
-fn print_csv(out: &mut impl Write, producers: &[Producer]) -> io::Result<()> {
-    out.write_all(b"id,name,kind,sequence,last_seen,accepted,dropped\n")?;
-    producers.iter().try_for_each(|one| {
-        let (id, name) = (csv::quoted(&one.short_id), csv::quoted(&one.name));
-        let Producer { sequence, accepted, dropped, .. } = one;
-        writeln!(out, "{id},{name},{},{sequence},{},{accepted},{dropped}", kind(one), seen(one))
-    })
-}
-
-fn print_json(out: &mut impl Write, producers: &[Producer]) -> io::Result<()> {
-    let mut array = Array::new();
-    for one in producers {
-        array.next(out)?;
-        let (id, name, kind) = (quoted(&one.short_id), quoted(&one.name), kind(one));
-        let seen = one.last_seen.map_or_else(|| "null".to_owned(), |_| quoted(&seen(one)));
-        let Producer { sequence, accepted, dropped, .. } = one;
-        write!(
-            out,
-            "{{\"id\":{id},\"name\":{name},\"kind\":\"{kind}\",\"sequence\":{sequence},\
-             \"last_seen\":{seen},\"accepted\":{accepted},\"dropped\":{dropped}}}"
-        )?;
-    }
-    array.end(out)
-}
-
-fn print_table(
-    out: &mut impl Write,
-    terminal: Option<usize>,
-    producers: &[Producer],
-) -> io::Result<()> {
-    let columns = [
+fn print(out: &mut impl Write, format: OutputFormat, producers: &[Producer]) -> io::Result<()> {
+    let is_table = format == OutputFormat::Table;
+    let mut columns = [
         ("id", Align::Left),
+        ("name", Align::Shorten),
         ("kind", Align::Left),
         ("sequence", Align::Right),
-        ("last seen", Align::Left),
+        (if is_table { "last seen" } else { "last_seen" }, Align::Left),
         ("accepted", Align::Right),
         ("dropped", Align::Right),
-        ("name", Align::Shorten),
     ];
+    // Names, which may be long, are last in a table.
+    let name_last = usize::from(is_table);
+    columns[1..].rotate_left(name_last);
     let rows = producers.iter().map(|one| {
-        [
-            visible(&one.short_id),
-            Cow::Borrowed(kind(one)),
-            Cow::Owned(thousands(one.sequence)),
-            Cow::Owned(seen(one)),
-            Cow::Owned(thousands(one.accepted)),
-            Cow::Owned(thousands(one.dropped)),
-            visible(&one.name),
-        ]
+        let mut cells = [
+            Cell::Text(Cow::Borrowed(&one.short_id)),
+            Cell::Text(Cow::Borrowed(&one.name)),
+            Cell::Text(Cow::Borrowed(if one.is_worker { "worker" } else { "client" })),
+            Cell::Number(one.sequence.into()),
+            seen(one).map_or(Cell::Unknown, |seen| Cell::Text(Cow::Owned(seen))),
+            Cell::Number(one.accepted.into()),
+            Cell::Number(one.dropped.into()),
+        ];
+        cells[1..].rotate_left(name_last);
+        cells
     });
-    table::write(out, terminal, columns, rows)
+    output::print(out, format, columns, rows)
 }
 
-fn kind(producer: &Producer) -> &'static str {
-    if producer.is_worker { "worker" } else { "client" }
-}
-
-/// In UTC, to the second; empty if the server does not say.
-fn seen(producer: &Producer) -> String {
-    let seconds = producer.last_seen.map(|at| at.seconds);
-    let time = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());
-    time.map(|time| time.to_string()).unwrap_or_default()
+/// In UTC, to the second.
+fn seen(producer: &Producer) -> Option<String> {
+    Some(Timestamp::from_second(producer.last_seen?.seconds).ok()?.to_string())
 }
 
 #[cfg(test)]
@@ -196,7 +150,7 @@ mod tests {
 
     fn printed(format: OutputFormat, producers: &[Producer]) -> String {
         let mut out = Vec::new();
-        print(&mut out, format, None, producers).expect("written");
+        print(&mut out, format, producers).expect("written");
         String::from_utf8(out).expect("text")
     }
 

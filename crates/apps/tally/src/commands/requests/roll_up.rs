@@ -14,9 +14,8 @@ use tonic::Status;
 
 use crate::client::{ServerArgs, describe};
 use crate::dates::{self, RangeArg};
-use crate::output::json::Array;
-use crate::output::table::{self, Align};
-use crate::output::{self, OutputFormat, plural, say, thousands, wrong_usage};
+use crate::output::table::Align;
+use crate::output::{self, Cell, OutputFormat, plural, say, wrong_usage};
 
 /// Roll days up into totals, and prune their requests
 ///
@@ -52,6 +51,7 @@ struct DaySum {
 
 pub(crate) async fn run(args: RollUpArgs, clock: &dyn Clock) -> anyhow::Result<ExitCode> {
     let (first, last) = args.period.at(clock.now());
+    let (first, last) = (first.first_day(), last.last_day());
     if last < first {
         return Ok(wrong_usage(format_args!(
             "the range ends on {last}, before it begins on {first}"
@@ -76,9 +76,8 @@ pub(crate) async fn run(args: RollUpArgs, clock: &dyn Clock) -> anyhow::Result<E
             }
         }
     }
-    let mut out = output::stdout();
     let format = OutputFormat::or_usual(args.format);
-    output::written(print(&mut out, &days, format).and_then(|()| out.flush()))?;
+    output::written(print(&mut output::stdout(), &days, format))?;
     let requests = days.iter().map(|day| i128::from(day.requests)).sum::<i128>();
     if days.is_empty() && !is_listed {
         return Ok(ExitCode::SUCCESS);
@@ -117,33 +116,15 @@ fn add_days(days: &mut Vec<DaySum>, counts: &[MethodCount]) -> anyhow::Result<()
 }
 
 fn print(out: &mut impl Write, days: &[DaySum], format: OutputFormat) -> io::Result<()> {
-    match format {
-        OutputFormat::Table if days.is_empty() => Ok(()),
-        OutputFormat::Table => {
-            let columns =
-                [("day", Align::Left), ("requests", Align::Right), ("endpoints", Align::Right)];
-            let number = |number: i64| Cow::Owned(thousands(number));
-            let rows = days.iter().map(|sum| {
-                [Cow::Owned(sum.day.to_string()), number(sum.requests), number(sum.endpoints)]
-            });
-            table::write(out, None, columns, rows)
-        }
-        OutputFormat::Csv => {
-            out.write_all(b"day,requests,endpoints\n")?;
-            days.iter().try_for_each(|DaySum { day, requests, endpoints }| {
-                writeln!(out, "{day},{requests},{endpoints}")
-            })
-        }
-        OutputFormat::Json => {
-            let mut array = Array::new();
-            for DaySum { day, requests, endpoints } in days {
-                array.next(out)?;
-                let (day, requests) = (format_args!("\"day\":\"{day}\""), requests);
-                write!(out, "{{{day},\"requests\":{requests},\"endpoints\":{endpoints}}}")?;
-            }
-            array.end(out)
-        }
-    }
+    let columns = [("day", Align::Left), ("requests", Align::Right), ("endpoints", Align::Right)];
+    let rows = days.iter().map(|sum| {
+        [
+            Cell::Text(Cow::Owned(sum.day.to_string())),
+            Cell::Number(sum.requests.into()),
+            Cell::Number(sum.endpoints.into()),
+        ]
+    });
+    output::print(out, format, columns, rows)
 }
 
 #[cfg(test)]

@@ -83,7 +83,7 @@ pub(crate) struct TotalsArgs {
 
     /// Print only errors on stderr
     #[arg(long, short)]
-    quiet: bool,
+    pub(crate) quiet: bool,
 
     #[command(flatten)]
     server: ServerArgs,
@@ -111,7 +111,7 @@ enum Sort {
 
 pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<ExitCode> {
     let now = clock.now();
-    let (from, to) = match args.period.map(|range| range.periods_at(now)) {
+    let (from, to) = match args.period.map(|range| range.at(now)) {
         Some((first, last)) => (Some(first), Some(last)),
         None => (args.from.map(|from| from.first_at(now)), args.to.map(|to| to.last_at(now))),
     };
@@ -163,10 +163,6 @@ pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<E
 // === impl TotalsArgs ===
 
 impl TotalsArgs {
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.quiet
-    }
-
     fn request(&self, from: Option<Period>, to: Option<Period>) -> QueryTotalsRequest {
         let granularity = match self.by {
             By::Day => Granularity::Day,

@@ -15,9 +15,8 @@ use super::super::{Appended, Names, Result, cockroach, is_cockroach};
 use super::endpoints;
 use super::partitions::was_just_made;
 use crate::NAME;
-use crate::copy::{self, Micros};
 use crate::model::EndpointId;
-use crate::rows::Rows;
+use crate::rows::{self, Micros, Rows};
 
 /// From this many rows on COPY is faster than one INSERT from arrays.
 const COPY_ROWS_MIN: usize = 2_000;
@@ -79,15 +78,15 @@ pub(crate) async fn try_write(database: &Database) -> Result<()> {
 }
 
 /// Stores rows by COPY.
-pub(super) async fn copy_rows(transaction: &Transaction, rows: &[Rows]) -> Result<()> {
+pub(super) async fn copy_rows(transaction: &Transaction, chunks: &[Rows]) -> Result<()> {
     let step = "copy rows";
     let copy = transaction.copy_in::<_, Bytes>(include_str!("append_copy.sql")).await.step(step)?;
     pin_mut!(copy);
-    copy.feed(Bytes::from_static(copy::HEADER)).await.step(step)?;
-    for rows in rows {
+    copy.feed(Bytes::from_static(rows::HEADER)).await.step(step)?;
+    for rows in chunks {
         copy.feed(rows.copy_bytes()).await.step(step)?;
     }
-    copy.feed(Bytes::from_static(copy::TRAILER)).await.step(step)?;
+    copy.feed(Bytes::from_static(rows::TRAILER)).await.step(step)?;
     copy.finish().await.step(step)?;
     Ok(())
 }

@@ -12,7 +12,7 @@ use tokio_postgres::Row;
 use super::super::{Result, SALTS_MAX};
 use crate::model::{Endpoint, EndpointId, Named};
 
-/// Endpoints, until there are too many or their paths take too much.
+/// Endpoints, up to the limits.
 pub(crate) async fn list(
     database: &Database,
     count_max: usize,
@@ -24,7 +24,7 @@ pub(crate) async fn list(
         let connection = database.connection().await?;
         let rows = connection.stream(step, sql, &[&limit]).await?;
         let (known, are_all) = read(rows, path_bytes_max).await?;
-        // Otherwise it is closed with the rest of the answer in it.
+        // Otherwise drop it: the rest of the answer is still in it.
         if are_all {
             connection.release();
         }
@@ -33,7 +33,7 @@ pub(crate) async fn list(
     Policy::short(step).run(once).await
 }
 
-/// Reads endpoints until their paths take too much. Says whether these are all.
+/// Reads endpoints until their paths are too long. Returns whether that is all.
 pub(super) async fn read(
     mut rows: impl Stream<Item = Result<Row>> + Unpin,
     path_bytes_max: usize,
@@ -52,15 +52,15 @@ pub(super) async fn read(
     Ok((found, true))
 }
 
-/// Adds names, and says which of them the database has under another id. They are in order of
-/// their ids, so that two servers that add the same ones do not deadlock.
+/// Adds names, and returns those that the database has under another id. They are sorted by id, so
+/// that two servers that add the same names do not deadlock.
 pub(crate) async fn add(
     transaction: &Transaction,
     names: &[Arc<Named>],
 ) -> Result<HashMap<EndpointId, EndpointId>> {
     let step = "add endpoints";
     let mut moved = HashMap::new();
-    // Each with the id that it is tried under.
+    // Each with the id to try next.
     let mut wanted: Vec<(EndpointId, &Named)> = names.iter().map(|one| (one.id, &**one)).collect();
     if faults::is_on("endpoints.reuse_ids") && !names.is_empty() {
         let next = transaction.row(step, include_str!("../next_id.sql"), &[]).await?;

@@ -7,8 +7,8 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::super::Result;
-use crate::copy::Micros;
 use crate::counted::{CountedFile, REMEMBERED_MAX};
+use crate::rows::Micros;
 
 /// Remembers files.
 pub(crate) async fn note(transaction: &Transaction, files: &[CountedFile]) -> Result<()> {
@@ -28,7 +28,7 @@ pub(crate) async fn note(transaction: &Transaction, files: &[CountedFile]) -> Re
     Ok(())
 }
 
-/// Those that were counted.
+/// Which of these were counted.
 pub(crate) async fn find(
     database: &Database,
     fingerprints: &[Vec<u8>],
@@ -47,7 +47,7 @@ pub(crate) async fn find(
     Ok(rows.iter().map(file).collect())
 }
 
-/// Forgets those that were counted long ago.
+/// Forgets all but the latest.
 pub(crate) async fn forget(database: &Database) -> Result<()> {
     let (step, sql) = ("forget counted files", include_str!("forget_files.sql"));
     Policy::short(step).run(|| database.commit_rows(step, sql, &[&REMEMBERED_MAX])).await?;

@@ -14,7 +14,7 @@ use crate::NAME;
 use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
 use crate::model::{EndpointId, Named};
 
-/// How many totals one statement adds.
+/// Totals per statement.
 const TOTALS: usize = 10_000;
 
 /// Imports what is new.
@@ -60,7 +60,7 @@ pub(crate) async fn import_count(database: &Database, mut tables: CountTables) -
     }
     if is_real {
         faults::point("import_count.copied").await;
-        // Servers write these lines too, and would wait for the COMMIT: so they come last.
+        // Last, because servers that write the same lines wait for the COMMIT.
         add(&transaction, &tables).await?;
         tally_producers::postgres::add_days(&transaction, NAME, &tables.settling.accepted).await?;
         faults::point("import_count.before_commit").await;
@@ -72,8 +72,8 @@ pub(crate) async fn import_count(database: &Database, mut tables: CountTables) -
     Ok(tables.settling.imported)
 }
 
-/// Adds names, and commits them at once: servers that need the same ones would wait for the long
-/// transaction. Names without counts do no harm.
+/// Adds names in a transaction of their own: servers that need the same names would wait for the
+/// long one. Names without counts do no harm.
 async fn name(
     database: &Database,
     names: &[Arc<Named>],
@@ -87,7 +87,7 @@ async fn name(
     Policy::short("add endpoints").run(add).await
 }
 
-/// How many were imported before of each.
+/// How many of each were imported before.
 async fn imported(transaction: &Transaction, source: &str, counts: &[Count]) -> Result<Vec<i64>> {
     let step = "read what was imported before";
     let days: Vec<Option<i32>> = counts.iter().map(|count| count.day).collect();

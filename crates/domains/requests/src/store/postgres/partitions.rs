@@ -1,8 +1,7 @@
 //! Which partitions there are; making and dropping them.
 //!
-//! Nothing depends on a partition being there: a day without one has its rows in the default
-//! partition, where they are counted as exactly, only slower. So what cannot be had at once
-//! here is left for the next time.
+//! Nothing depends on a partition: the rows of a day without one are in the default partition,
+//! where they are counted as exactly, only slower. So what fails here is left for the next time.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -16,12 +15,12 @@ use tokio_postgres::error::SqlState;
 use super::super::Result;
 use crate::model::{Day, DayRange};
 
-/// How many days ahead partitions are made.
+/// Make partitions for this many days ahead.
 const DAYS_AHEAD: i32 = 7;
-/// More are made only when there are fewer: Postgres reads the default partition for each new
-/// one, so this is done every few days, not every day.
+/// Make more only when fewer are left: Postgres reads the default partition for each new one, so
+/// every few days is better than every day.
 const DAYS_AHEAD_MIN: i32 = 3;
-/// What a day's partition is called, before the date.
+/// A day's partition has this name and the date.
 const PREFIX: &str = "tally_requests_p";
 /// The partition of the days that have none.
 const DEFAULT: &str = "tally_requests_default";
@@ -40,7 +39,7 @@ impl Partition {
         format!("{PREFIX}{:04}{:02}{:02}", date.year(), date.month(), date.day())
     }
 
-    /// A statement about this partition. Its name is made of digits, and needs no quotes.
+    /// A statement about this partition, whose name needs no quotes.
     pub(super) fn sql(self, template: &str) -> String {
         template
             .replace(":partition", &self.name())
@@ -65,7 +64,7 @@ pub(super) async fn list(database: &Database, days: DayRange) -> Result<Vec<Part
     Ok(found)
 }
 
-/// Makes the partitions of today and the days to come.
+/// Makes the partitions of today and the next days.
 pub(crate) async fn make_ahead(database: &Database, now: Timestamp) -> Result<()> {
     let today = Day::of(now);
     let days = DayRange { first: today, last: today.plus(DAYS_AHEAD) };
@@ -89,7 +88,7 @@ pub(crate) async fn make_ahead(database: &Database, now: Timestamp) -> Result<()
     Ok(())
 }
 
-/// Drops the partitions of days that are over, if they are empty.
+/// Drops the empty partitions of past days.
 pub(crate) async fn drop_empty(database: &Database, now: Timestamp) -> Result<()> {
     let days = DayRange { first: Day::MIN, last: Day::of(now).plus(-1) };
     for partition in list(database, days).await? {
@@ -99,7 +98,7 @@ pub(crate) async fn drop_empty(database: &Database, now: Timestamp) -> Result<()
                 error = tally_runtime::chain(&error),
                 "could not drop an empty partition now"
             );
-            // The table is in use: the others would only hold it up again.
+            // The table is in use, and the next attempt would hold it up again.
             return Ok(());
         }
     }
@@ -122,14 +121,14 @@ async fn make(database: &Database, partition: Partition) -> Result<()> {
 
 async fn drop_if_empty(database: &Database, partition: Partition) -> Result<()> {
     let connection = database.connection().await?;
-    // Most partitions that are not empty are found without a lock.
+    // No lock is needed to find most partitions that are not empty.
     if has_rows(&connection, partition).await? {
         connection.release();
         return Ok(());
     }
     let transaction = connection.transaction(Isolation::Default).await?;
-    // The parent before the partition, the order in which everybody takes them: so no deadlock.
-    // The lock stops all inserts, so the wait for it is short.
+    // The parent before the partition, as everywhere, so that there is no deadlock. The lock stops
+    // all inserts, so the wait for it is short.
     let step = "lock the row table for a moment";
     transaction.script(step, include_str!("wait_hardly.sql")).await?;
     transaction.script(step, include_str!("lock_parent.sql")).await?;
@@ -143,7 +142,7 @@ async fn drop_if_empty(database: &Database, partition: Partition) -> Result<()> 
     transaction.commit().await
 }
 
-/// Whether a partition has rows that are committed. It is asked for by name, and so not prepared.
+/// Whether a partition has committed rows. Not prepared, because the name is in the statement.
 pub(super) async fn has_rows(connection: &Connection, partition: Partition) -> Result<bool> {
     let sql = partition.sql(include_str!("has_rows.sql"));
     match connection.query_one(&sql, &[]).await.step("look into a partition") {
@@ -153,10 +152,10 @@ pub(super) async fn has_rows(connection: &Connection, partition: Partition) -> R
 }
 
 /// Whether a row was refused because the partition of its day was made while the row was on its way
-/// to the default partition. Sent again, it goes to the new one.
+/// to the default partition. The next attempt uses the new one.
 pub(super) fn was_just_made(error: &Error) -> bool {
     let is_partition = |said: &Said| {
-        // Postgres names the constraint of a partition nowhere, and the partition as the table.
+        // Postgres names the partition as the table, and does not name its constraint.
         said.sqlstate == SqlState::CHECK_VIOLATION.code()
             && said.constraint.is_none()
             && said.table.as_deref() == Some(DEFAULT)

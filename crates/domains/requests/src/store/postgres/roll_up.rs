@@ -10,27 +10,27 @@ use tokio_postgres::Row;
 
 use super::super::Result;
 use super::partitions::{self, Partition};
-use crate::copy::Micros;
 use crate::model::DayRange;
+use crate::rows::Micros;
 
-/// How many blocks of the default partition one transaction walks: 16 MiB, some 370,000 rows.
+/// Blocks of the default partition per transaction: 16 MiB, some 370,000 rows.
 const STEP_BLOCKS: i64 = 2_048;
 
-/// A wait for an exclusive lock holds up the inserts that come after it. So a roll-up waits for it
-/// briefly, and lets the inserts pass between two attempts.
+/// Waiting for an exclusive lock holds up later inserts. So a roll-up waits briefly, and lets
+/// inserts pass between two attempts.
 const LOCKING: Policy = Policy {
     attempts_max: 300,
     pause_min: Duration::from_millis(100),
     ..Policy::long("roll a day up")
 };
 
-/// Every row of the days that is committed now; returns how many.
+/// Rolls up every row of the days that is committed now. Returns how many.
 pub(crate) async fn roll_up(database: &Database, days: DayRange) -> Result<u64> {
     let mut rows = 0;
     for partition in partitions::list(database, days).await? {
         rows += LOCKING.run(|| one_day(database, partition)).await?;
     }
-    // Rows that are committed now lie within these blocks, and stay where they are.
+    // Rows that are committed now are within these blocks, and stay there.
     let (step, sql) = ("measure the default partition", include_str!("default_blocks.sql"));
     let measured = Policy::short(step).run(|| database.rows(step, sql, &[])).await?;
     let blocks: i64 = measured.first().map_or(0, |row| row.get(0));
@@ -46,11 +46,10 @@ pub(crate) async fn roll_up(database: &Database, days: DayRange) -> Result<u64> 
     Ok(rows)
 }
 
-/// One transaction: lock the partition, which waits for the batches that are being stored in
-/// it; count; add; empty it.
+/// One transaction: lock the partition, which waits for batches in progress; count; add; empty it.
 async fn one_day(database: &Database, partition: Partition) -> Result<u64> {
     let connection = database.connection().await?;
-    // What is committed is seen without a lock; an empty partition needs none.
+    // Committed rows are visible without a lock, and an empty partition needs none.
     if !partitions::has_rows(&connection, partition).await? {
         connection.release();
         return Ok(0);
@@ -60,7 +59,7 @@ async fn one_day(database: &Database, partition: Partition) -> Result<u64> {
     transaction.script("limit the wait for a lock", include_str!("wait_briefly.sql")).await?;
     let sql = partition.sql(include_str!("lock_partition.sql"));
     match transaction.script("lock the day's partition", &sql).await {
-        // Another server rolled it up, and dropped it.
+        // Another server has rolled it up and dropped it.
         Err(error) if partitions::is_undefined_table(&error) => return Ok(0),
         locked => locked?,
     }
@@ -76,7 +75,7 @@ async fn one_day(database: &Database, partition: Partition) -> Result<u64> {
     Ok(u64_of(&row))
 }
 
-/// One statement: delete some blocks' rows of the days, and add them up.
+/// One statement: delete the days' rows from some blocks, and add them up.
 async fn late_rows(database: &Database, days: DayRange, first: i64) -> Result<u64> {
     let transaction = database.begin(Isolation::Default).await?;
     faults::point("roll_up.late.begun").await;
@@ -91,8 +90,8 @@ async fn late_rows(database: &Database, days: DayRange, first: i64) -> Result<u6
     Ok(u64_of(&row))
 }
 
-/// Gives the default partition's space back if nothing is left in it and it is not in use right
-/// now; otherwise the space waits for the next roll-up, or for VACUUM.
+/// Gives the default partition's space back, if it is empty and not in use. Otherwise the next
+/// roll-up or VACUUM does it.
 async fn reclaim(database: &Database) {
     let attempt = async {
         let step = "give the default partition's space back";

@@ -9,8 +9,8 @@ use tokio_postgres::types::ToSql;
 use super::super::{Result, is_cockroach};
 use super::endpoints;
 use crate::NAME;
-use crate::copy::Micros;
 use crate::model::{Day, DayRange, EndpointId};
+use crate::rows::Micros;
 use crate::totals::{Collector, Granularity, Query, TooMany, Totals};
 
 /// Reads an answer in one snapshot.
@@ -58,7 +58,7 @@ async fn filtered(transaction: &Transaction, query: &Query) -> Result<Option<Vec
     Ok(Some(rows.iter().map(|row| row.get(0)).collect()))
 }
 
-/// Adds what is rolled up. Postgres sums longer periods itself, so that it need not send every day.
+/// Adds what is rolled up. Postgres sums longer periods itself, which saves sending every day.
 async fn rolled_up(
     transaction: &Transaction,
     query: &Query,
@@ -79,7 +79,7 @@ async fn rolled_up(
     collect(transaction, sql, &[&firsts, &nexts, &ids], collector).await
 }
 
-/// The days, cut where a period ends: the first day of each part, and the one after its last.
+/// Cuts days where periods end: the first day of each part, and the day after its last.
 fn periods(days: DayRange, granularity: Granularity) -> (Vec<i32>, Vec<i32>) {
     let mut firsts = vec![days.first.0];
     if granularity != Granularity::Whole {

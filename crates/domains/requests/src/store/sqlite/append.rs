@@ -1,4 +1,4 @@
-//! Storing a batch: what of it is new, in one transaction.
+//! Storing what is new in a batch, in one transaction.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -12,7 +12,7 @@ use super::{begin, endpoints};
 use crate::NAME;
 use crate::rows::Rows;
 
-/// How often somebody else has written to the file, as far as is known.
+/// Counts the times when another program was found to have written to the file.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     /// SQLite's number of the last commit by another connection.
@@ -20,8 +20,8 @@ pub(crate) struct State {
     changes: AtomicU64,
 }
 
-/// How many rows one INSERT takes: more is hardly faster. The rest of a batch goes in smaller ones,
-/// so that there are few statements, and each is prepared once.
+/// Rows per INSERT: more is hardly faster. Smaller ones take the rest of a batch, so that few
+/// statements are prepared, each once.
 const INSERT_ROWS: [usize; 3] = [100, 10, 1];
 
 pub(crate) fn append(
@@ -48,7 +48,7 @@ impl State {
         self.changes.load(Ordering::Acquire)
     }
 
-    /// Looks whether somebody else has written. Only on the writer's thread, in a transaction.
+    /// Checks whether another program has written. Only in a transaction of the writer's thread.
     pub(crate) fn look(&self, transaction: &Transaction<'_>) -> Result<u64> {
         let version: i64 = transaction
             .prepare_cached(include_str!("data_version.sql"))
@@ -61,11 +61,11 @@ impl State {
     }
 }
 
-/// Stores a row, removes it, and commits: unlike what is rolled back, this reaches the disk.
+/// Stores a row, removes it, and commits. Unlike a rollback, this reaches the disk.
 pub(crate) fn try_write(connection: &mut Connection) -> Result<()> {
     let step = "try to store a row";
     let transaction = begin(connection)?;
-    // As much room as any row takes.
+    // No row takes more room.
     transaction.execute(&insert_sql(1), [i64::MAX; 2]).step(step)?;
     let row = transaction.last_insert_rowid();
     transaction.execute(include_str!("remove_row.sql"), [row]).step(step)?;
@@ -93,7 +93,7 @@ pub(super) fn insert(transaction: &Transaction<'_>, chunks: &[Rows]) -> Result<(
     Ok(())
 }
 
-/// An INSERT of so many rows.
+/// An INSERT of this many rows.
 fn insert_sql(rows: usize) -> String {
     let values = vec!["(?, ?)"; rows].join(", ");
     format!("{} {values}", include_str!("append.sql").trim_end())

@@ -11,7 +11,7 @@ use tally_store::error::Step as _;
 use super::super::{Result, SALTS_MAX};
 use crate::model::{Endpoint, EndpointId, Named};
 
-/// Endpoints, until there are too many or their paths take too much.
+/// Endpoints, up to the limits.
 pub(crate) fn list(
     connection: &Connection,
     count_max: usize,
@@ -24,7 +24,7 @@ pub(crate) fn list(
     Ok(read(rows.map(|row| row.step(step)), path_bytes_max)?.0)
 }
 
-/// Reads endpoints until their paths take too much. Says whether these are all.
+/// Reads endpoints until their paths are too long. Returns whether that is all.
 pub(super) fn read(
     rows: impl Iterator<Item = Result<(EndpointId, Endpoint)>>,
     path_bytes_max: usize,
@@ -41,7 +41,7 @@ pub(super) fn read(
     Ok((found, true))
 }
 
-/// Adds names, and says which of them the database has under another id.
+/// Adds names, and returns those that the database has under another id.
 pub(super) fn add(
     transaction: &Transaction<'_>,
     names: &[Arc<Named>],

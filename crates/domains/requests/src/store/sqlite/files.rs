@@ -18,7 +18,7 @@ pub(crate) fn note(transaction: &Transaction<'_>, files: &[CountedFile]) -> Resu
     Ok(())
 }
 
-/// Those that were counted.
+/// Which of these were counted.
 pub(crate) fn find(connection: &Connection, fingerprints: &[Vec<u8>]) -> Result<Vec<CountedFile>> {
     let step = "look for counted files";
     let mut find = connection.prepare_cached(include_str!("counted_file.sql")).step(step)?;
@@ -39,7 +39,7 @@ pub(crate) fn find(connection: &Connection, fingerprints: &[Vec<u8>]) -> Result<
     Ok(found)
 }
 
-/// Forgets those that were counted long ago.
+/// Forgets all but the latest.
 pub(crate) fn forget(connection: &Connection) -> Result<()> {
     connection
         .execute(include_str!("forget_files.sql"), [REMEMBERED_MAX])

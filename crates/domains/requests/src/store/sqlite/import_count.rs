@@ -9,7 +9,7 @@ use super::{append, begin, endpoints};
 use crate::NAME;
 use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
 
-/// Imports what is new. The thread waits for the tables meanwhile.
+/// Imports what is new. The thread waits for each piece.
 pub(crate) fn import_count(
     connection: &mut Connection,
     mut tables: CountTables,
@@ -60,7 +60,7 @@ fn sources(transaction: &Transaction<'_>) -> Result<Vec<(String, String)>> {
     rows.collect::<rusqlite::Result<_>>().step(step)
 }
 
-/// How many were imported before of each.
+/// How many of each were imported before.
 fn imported(transaction: &Transaction<'_>, source: &str, counts: &[Count]) -> Result<Vec<i64>> {
     let step = "read what was imported before";
     let mut statement = transaction.prepare_cached(include_str!("imported.sql")).step(step)?;

@@ -11,7 +11,7 @@ use super::begin;
 use super::totals::COUNTED_MAX;
 use crate::model::{Day, DayRange, EndpointId};
 
-/// One transaction: count, add, delete. Returns how many rows.
+/// One transaction: count, add, delete. Returns the number of rows.
 pub(crate) fn roll_up(connection: &mut Connection, days: DayRange) -> Result<u64> {
     let transaction = begin(connection)?;
     blocking_point("roll_up.begun");
@@ -38,7 +38,7 @@ pub(crate) fn roll_up(connection: &mut Connection, days: DayRange) -> Result<u64
     blocking_point("roll_up.added");
     let step = "delete the rows";
     if others == 0 {
-        // Without WHERE SQLite drops the pages instead of visiting the rows.
+        // Without WHERE, SQLite drops the pages instead of visiting the rows.
         transaction.execute(include_str!("delete_all.sql"), []).step(step)?;
     } else if added > 0 {
         let range = days.micros();
@@ -52,7 +52,7 @@ pub(crate) fn roll_up(connection: &mut Connection, days: DayRange) -> Result<u64
     Ok(added)
 }
 
-/// Adds counts to the totals, and says how many rows they are.
+/// Adds counts to the totals, and returns their sum.
 fn add(transaction: &Transaction<'_>, counts: &mut HashMap<(Day, EndpointId), i64>) -> Result<u64> {
     let step = "add rows to totals";
     let mut statement = transaction.prepare_cached(include_str!("add_total.sql")).step(step)?;

@@ -11,7 +11,7 @@ use crate::NAME;
 use crate::model::{Day, EndpointId};
 use crate::totals::{Collector, Query, TooMany, Totals};
 
-/// How many counts of rows are held before they are added to the answer: a few MiB.
+/// Counts of rows to hold before adding them up: a few MiB.
 pub(super) const COUNTED_MAX: usize = 1 << 17;
 
 pub(crate) fn read(connection: &mut Connection, query: &Query) -> Result<Totals> {

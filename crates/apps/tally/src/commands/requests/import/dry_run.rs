@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 use super::feed::Fed;
 use super::send::Outcome;
 use crate::commands::requests::methods;
-use crate::output::table::{self, Align};
-use crate::output::{self, csv, thousands, visible};
+use crate::output::table::Align;
+use crate::output::{self, Cell, OutputFormat};
 
 const ENDPOINTS_MAX: usize = 1_000_000;
 
@@ -20,7 +20,7 @@ const ENDPOINTS_MAX: usize = 1_000_000;
 pub(super) struct DryRun {
     /// By method, then path.
     counts: BTreeMap<i32, HashMap<String, u64>>,
-    endpoints: usize,
+    pub(super) endpoints: usize,
 }
 
 // === impl DryRun ===
@@ -61,48 +61,20 @@ impl DryRun {
         *count += times;
     }
 
-    pub(super) fn endpoints(&self) -> usize {
-        self.endpoints
-    }
-
     /// The most called first.
-    fn rows(&self) -> Vec<Row<'_>> {
-        let mut rows: Vec<Row<'_>> = Vec::with_capacity(self.endpoints);
+    pub(super) fn print(&self, out: &mut impl Write, format: OutputFormat) -> io::Result<()> {
+        let mut rows = Vec::with_capacity(self.endpoints);
         for (method, counts) in &self.counts {
             rows.extend(counts.iter().map(|(path, count)| (*method, &**path, *count)));
         }
         rows.sort_unstable_by_key(|(method, path, count)| (Reverse(*count), *method, *path));
-        rows
+        let columns = [("method", Align::Left), ("path", Align::Shorten), ("count", Align::Right)];
+        let rows = rows.into_iter().map(|(method, path, count)| {
+            let (method, path) = (methods::name(method), Cow::Borrowed(path));
+            [Cell::Text(method), Cell::Text(path), Cell::Number(count.into())]
+        });
+        output::print(out, format, columns, rows)
     }
-
-    pub(super) fn print(&self) -> anyhow::Result<()> {
-        let rows = self.rows();
-        let mut out = output::stdout();
-        let result = if output::stdout_is_terminal() {
-            print_table(&mut out, &rows)
-        } else {
-            print_csv(&mut out, &rows)
-        };
-        output::written(result.and_then(|()| out.flush())).map(|_| ())
-    }
-}
-
-/// Method, path, count.
-type Row<'a> = (i32, &'a str, u64);
-
-fn print_table(out: &mut impl Write, rows: &[Row<'_>]) -> io::Result<()> {
-    let columns = [("method", Align::Left), ("path", Align::Shorten), ("count", Align::Right)];
-    let rows = rows.iter().map(|(method, path, count)| {
-        [methods::name(*method), visible(path), Cow::Owned(thousands(*count))]
-    });
-    table::write(out, output::terminal_columns(), columns, rows)
-}
-
-fn print_csv(out: &mut impl Write, rows: &[Row<'_>]) -> io::Result<()> {
-    out.write_all(b"method,path,count\n")?;
-    rows.iter().try_for_each(|(method, path, count)| {
-        writeln!(out, "{},{},{count}", csv::quoted(&methods::name(*method)), csv::quoted(path))
-    })
 }
 
 #[cfg(test)]
@@ -116,9 +88,9 @@ mod tests {
             dry_run.add(method, path, times);
         }
         let mut out = Vec::new();
-        print_csv(&mut out, &dry_run.rows()).expect("written");
+        dry_run.print(&mut out, OutputFormat::Csv).expect("written");
         let text = String::from_utf8(out).expect("text");
         assert_eq!(text, "method,path,count\nPOST,\"/c,d\",3\nGET,/a,2\nGET,/b,2\n");
-        assert_eq!(dry_run.endpoints(), 3);
+        assert_eq!(dry_run.endpoints, 3);
     }
 }

@@ -8,7 +8,7 @@ pub(crate) struct Entries {
     all: Vec<Packed>,
     paths: String,
     /// The line of each request.
-    lines: Vec<u64>,
+    pub(super) lines: Vec<u64>,
 }
 
 /// An entry; its path follows that of the one before it in `paths`.
@@ -33,10 +33,6 @@ impl Entries {
 
     pub(crate) fn requests(&self) -> usize {
         self.lines.len()
-    }
-
-    pub(crate) fn into_lines(self) -> Vec<u64> {
-        self.lines
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
@@ -65,6 +61,6 @@ mod tests {
         }
         assert!(entries.iter().eq(all));
         assert_eq!(entries.requests(), 7);
-        assert_eq!(entries.into_lines(), [1, 2, 2, 3, 3, 3, 4]);
+        assert_eq!(entries.lines, [1, 2, 2, 3, 3, 3, 4]);
     }
 }

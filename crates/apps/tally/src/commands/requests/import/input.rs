@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -74,10 +74,13 @@ impl Input {
 
     /// The file itself; `None` is stdin.
     pub(crate) fn file(&self) -> Result<Option<File>, Unreadable> {
-        match self {
-            Self::Stdin => Ok(None),
-            Self::File(path) => open_file(self, path).map(Some),
+        let Self::File(path) = self else { return Ok(None) };
+        let failed = |source| Unreadable::Open { input: self.clone(), source };
+        let file = File::open(path).map_err(failed)?;
+        if file.metadata().map_err(failed)?.is_dir() {
+            return Err(Unreadable::Directory { input: self.clone() });
         }
+        Ok(Some(file))
     }
 
     /// As [`open`](Self::open), with the file in hand.
@@ -181,15 +184,6 @@ impl fmt::Display for Input {
 
 fn is_beginning_of_magic(head: &[u8]) -> bool {
     GZIP_MAGIC.starts_with(head) || REFUSED.iter().any(|(magic, ..)| magic.starts_with(head))
-}
-
-fn open_file(input: &Input, path: &Path) -> Result<File, Unreadable> {
-    let failed = |source| Unreadable::Open { input: input.clone(), source };
-    let file = File::open(path).map_err(failed)?;
-    if file.metadata().map_err(failed)?.is_dir() {
-        return Err(Unreadable::Directory { input: input.clone() });
-    }
-    Ok(file)
 }
 
 // === impl Gzip ===

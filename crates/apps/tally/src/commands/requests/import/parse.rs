@@ -1,21 +1,4 @@
 //! Reads one line of a log as one entry, in every format.
-//!
-//! | file | what it owns |
-//! |---|---|
-//! | `clf.rs` | Common and Combined Log Format, as almost every line is |
-//! | `entry.rs` | which JSON entries are requests, and lines wrapped in JSON |
-//! | `fields.rs` | the known JSON fields, and finding their values |
-//! | `format.rs` | `--format` |
-//! | `heroku.rs` | the log of Heroku's router |
-//! | `json.rs` | JSON lines |
-//! | `malformed.rs` | why a line does not count |
-//! | `mend.rs` | JSON that nginx wrote without `escape=json` |
-//! | `repeated.rs` | lines that stand for several |
-//! | `target.rs` | the method and path of request lines and URLs |
-//! | `template.rs` | nginx's `log_format` and Apache's `LogFormat` |
-//! | `text.rs` | other lines with a time and a request in quotes: Envoy, AWS, HAProxy, … |
-//! | `time.rs` | times, exact to the microsecond |
-//! | `w3c.rs` | the W3C extended format: IIS, CloudFront |
 
 pub(crate) mod clf;
 pub(crate) mod entry;
@@ -146,10 +129,10 @@ impl Parser {
     #[inline]
     fn parse_one<'a>(&self, line: &'a [u8]) -> Result<Option<Entry<'a>>, Malformed> {
         match self.format {
-            LogFormat::Json => match json::object_in(line) {
-                Some(at) => json::parse(&line[at..], &line[..at], self),
-                None => json::parse(line, &[], self),
-            },
+            LogFormat::Json => {
+                let at = json::object_in(line).unwrap_or(0);
+                json::parse(&line[at..], &line[..at], self)
+            }
             LogFormat::Clf | LogFormat::Template(_) => self.parse_text(line),
             LogFormat::Auto if line.trim_ascii_start().starts_with(b"{") => {
                 json::parse(line, &[], self)

@@ -226,7 +226,7 @@ mod tests {
              2.0 s, 500 a second\n  it's.log:7: the time \"02/Okt\": its month is none of Jan, Feb, \
              Mar, Apr, May, Jun, Jul, Aug, Sep, Oct, Nov, Dec (1,200 lines like this)\n  a.log:9: \
              the line has more than 256 KiB\n  the last line has no end; if it is still being \
-             written, go on with it later: tally import --from-line 400 'it'\\''s.log'"
+             written, go on later with: tally import --from-line 400 'it'\\''s.log'"
         );
     }
 
@@ -297,7 +297,8 @@ mod tests {
     #[test]
     fn files_that_are_not_remembered_are_said() {
         let text = report(&Outcome { not_remembered: 1_200, ..Outcome::default() }, &[]);
-        let words = "the server remembers 1,000 files; 1,200 more are counted, and would be";
+        let words =
+            "the server remembers 1,000 files of one command; 1,200 more are counted, and would be";
         assert!(text.contains(words), "{text}");
         assert!(!report(&Outcome::default(), &[]).contains("remember"));
     }
@@ -305,7 +306,7 @@ mod tests {
     #[test]
     fn what_is_in_doubt_is_said() {
         let text = report(&Outcome { counted: 5, in_doubt: 3, ..Outcome::default() }, &[]);
-        assert!(text.contains("error: 3 requests sent, and it is not known"), "{text}");
+        assert!(text.contains("error: 3 requests sent, but it is not known"), "{text}");
     }
 
     #[test]

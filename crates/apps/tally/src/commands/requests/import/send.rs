@@ -219,7 +219,7 @@ impl Sender {
             let endpoint = self.producer.endpoint(Method(method), &path);
             rows.extend(repeat_n(Row { endpoint, time_us: micros }, times as usize));
         }
-        let (before, lines) = (self.given, entries.into_lines());
+        let (before, lines) = (self.given, entries.lines);
         self.sent.push_back(Sent { input, before, lines, through, bytes });
         let count = rows.len() as u64;
         let mut send = pin!(self.producer.send(rows));

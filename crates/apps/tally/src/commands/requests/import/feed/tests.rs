@@ -34,7 +34,7 @@ fn run(job: Job) -> (Vec<(usize, String, u64)>, LineCounts, Vec<Failure>) {
             Fed::Chunk(chunk) => {
                 let paths = chunk.entries.iter().map(|entry| entry.path.into_owned());
                 let paths: Vec<_> = paths.collect();
-                let lines = paths.into_iter().zip(chunk.entries.into_lines());
+                let lines = paths.into_iter().zip(chunk.entries.lines);
                 requests.extend(lines.map(|(path, line)| (chunk.input, path, line)));
                 counts.add(chunk.counts);
             }

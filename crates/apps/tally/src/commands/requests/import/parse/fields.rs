@@ -108,35 +108,22 @@ impl JsonFields {
     /// The usual fields, or the given ones instead. A dot goes into a nested object, but may also be
     /// part of a key.
     pub(crate) fn new(named: Named) -> Self {
-        let mut slots = Slots::default();
-        let method = slots.wanted(named.method, METHOD_FIELDS);
-        let request = slots.wanted(None, "request");
-        let path = slots.wanted(named.path, PATH_FIELDS);
-        let time = slots.wanted(named.time, TIME_FIELDS);
-        let conditions = named.conditions.into_iter().map(|condition| {
-            let field = slots.wanted(Some(condition.field.clone()), "");
-            (condition, field)
-        });
-        let conditions: Vec<_> = conditions.collect();
-        let logger = slots.wanted(None, "logger");
-        let mut rare = Slots::default();
-        let level = rare.wanted(None, "level");
-        let message = rare.wanted(None, "msg");
-        let error = rare.wanted(None, "err_id");
-        let wrapped = rare.wanted(None, WRAPPED_FIELDS);
-        let journal_time = rare.wanted(None, "__REALTIME_TIMESTAMP");
+        let (mut slots, mut rare) = (Slots::default(), Slots::default());
         Self {
-            method,
-            request,
-            path,
-            time,
-            logger,
-            level,
-            message,
-            error,
-            wrapped,
-            journal_time,
-            conditions,
+            method: slots.wanted(named.method, METHOD_FIELDS),
+            request: slots.wanted(None, "request"),
+            path: slots.wanted(named.path, PATH_FIELDS),
+            time: slots.wanted(named.time, TIME_FIELDS),
+            conditions: Vec::from_iter(named.conditions.into_iter().map(|condition| {
+                let field = slots.wanted(Some(condition.field.clone()), "");
+                (condition, field)
+            })),
+            logger: slots.wanted(None, "logger"),
+            level: rare.wanted(None, "level"),
+            message: rare.wanted(None, "msg"),
+            error: rare.wanted(None, "err_id"),
+            wrapped: rare.wanted(None, WRAPPED_FIELDS),
+            journal_time: rare.wanted(None, "__REALTIME_TIMESTAMP"),
             keys: slots.keys,
             rare_keys: rare.keys,
         }

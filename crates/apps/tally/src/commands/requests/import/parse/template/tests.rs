@@ -58,7 +58,7 @@ fn formats_as_they_stand_in_configurations() {
 #[test]
 fn what_cannot_be_told_apart_is_refused_by_name() {
     for (format, words) in [
-        ("$remote_addr$request [$time_local]", "$remote_addr and $request stand side by side"),
+        ("$remote_addr$request [$time_local]", "$remote_addr and $request are adjacent"),
         ("%h %t %>s", "the method ($request"),
         ("$request_method $time_local", "the path"),
         ("%r", "the time"),
