@@ -75,10 +75,7 @@ enum Command {
 impl Command {
     /// Whether a misspelled setting could make it use another server or database.
     fn has_settings(&self) -> bool {
-        matches!(
-            self,
-            Self::Serve(_) | Self::Migrate(_) | Self::Config(_) | Self::ImportCount(_)
-        )
+        matches!(self, Self::Serve(_) | Self::Migrate(_) | Self::Config(_) | Self::ImportCount(_))
     }
 
     fn is_quiet(&self) -> bool {

@@ -102,7 +102,7 @@ impl Error {
 
     /// Names what the store was asked for.
     pub(crate) fn store(step: &'static str) -> impl FnOnce(tally_store::Error) -> Self {
-        move |source| Ended::Store { step, source }.into()
+        move |source| Ended::Store(source.within(step)).into()
     }
 
     /// What it means to the client.
