@@ -87,7 +87,6 @@ impl Batches for MarkBatches {
         match message.kind {
             Some(message::Kind::Open(open)) => Message::Open(open),
             Some(message::Kind::Batch(batch)) => Message::Batch(batch),
-            Some(message::Kind::Done(done)) => Message::Done(done),
             None => Message::Empty,
         }
     }
@@ -102,10 +101,6 @@ impl Batches for MarkBatches {
             return Err(TooMany(rows));
         }
         Ok(Size { rows, bytes: size_of_val(&*batch.marks), ..Size::default() })
-    }
-
-    fn learn(&mut self, _batch: &mut Batch) -> Result<(), TooMany> {
-        Ok(())
     }
 
     fn builder(&self) -> Marks {

@@ -5,19 +5,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
-use tally_ingest::Limits;
 use tally_producers::{PLACES, Terms};
 use tally_runtime::config::{Given, Problems, name};
 use tally_serve::{Configured, Connections, Domain, Doors, Parts, Running};
 
 use crate::grpc::MarkServer;
-use crate::service::Service;
+use crate::service::{Service, WORKERS};
 use crate::{http, store};
 
 /// The domain's name, in the tables as well.
 pub(crate) const NAME: &str = "marks";
-/// How many batches of a client may be on their way: few, so that a run is short.
-pub(crate) const WINDOW: u32 = 8;
 
 /// Storing marks.
 pub const DOMAIN: Domain = Domain {
@@ -40,8 +37,6 @@ struct Arguments {
 /// What the service is made with.
 pub(crate) struct Settings {
     pub(crate) terms: Terms,
-    pub(crate) limits: Limits,
-    pub(crate) workers: tally_ingest::Settings,
     pub(crate) round: Duration,
 }
 
@@ -52,24 +47,17 @@ fn check(
 ) -> Option<Box<dyn Configured>> {
     let arguments = Arguments::from_arg_matches(matches).expect("the command has these arguments");
     let round = problems.ms(&name("marks-round-ms"), &arguments.marks_round_ms);
-    let wait_max = Duration::from_secs(5);
-    let write_wait_max = Duration::from_secs(30);
-    Some(Box::new(Settings {
-        terms,
-        limits: Limits { rows_max: 10_000, bytes_max: 1 << 20, wait_max },
-        workers: tally_ingest::Settings { workers: 2, batch_rows_max: 5_000, write_wait_max },
-        round,
-    }))
+    Some(Box::new(Settings { terms, round }))
 }
 
 #[async_trait]
 impl Configured for Settings {
     fn connections(&self) -> Connections {
         Connections {
-            writers: self.workers.workers + PLACES + 1,
+            writers: WORKERS.workers + PLACES + 1,
             // The count and housekeeping.
             others: 2,
-            write_max: self.workers.attempt_max(),
+            write_max: WORKERS.attempt_max(),
         }
     }
 
@@ -77,24 +65,8 @@ impl Configured for Settings {
         self: Box<Self>,
         parts: Parts,
     ) -> Result<(Arc<dyn Running>, Doors), tally_store::Error> {
-        let service = Service::start(parts, *self);
-        let doors =
-            Doors::new().grpc(MarkServer(service.clone())).http(http::routes(service.clone()));
-        Ok((Arc::new(service), doors))
-    }
-}
-
-#[async_trait]
-impl Running for Service {
-    async fn ready(&self) -> Result<(), String> {
-        self.ready().await
-    }
-
-    fn queued_rows(&self) -> usize {
-        self.streams.queued_rows()
-    }
-
-    async fn finished(&self) {
-        self.streams.finished().await;
+        let service = Service::start(parts, &self);
+        let doors = Doors::new().grpc(MarkServer(Arc::clone(&service)));
+        Ok((Arc::clone(&service) as _, doors.http(http::routes(service))))
     }
 }

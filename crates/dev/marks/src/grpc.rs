@@ -15,16 +15,15 @@ use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use crate::batches::{BATCH_MARKS_MAX, MarkBatches};
-use crate::domain::WINDOW;
 use crate::message::MarkRequest;
-use crate::service::Service;
+use crate::service::{Service, WINDOW};
 
 /// The method's path.
 pub const RECORD: &str = "/tally.marks.v1.MarkService/Record";
 
 /// The gRPC service.
 #[derive(Clone)]
-pub(crate) struct MarkServer(pub(crate) Service);
+pub(crate) struct MarkServer(pub(crate) Arc<Service>);
 
 // === impl MarkServer ===
 

@@ -1,5 +1,7 @@
 //! `GET /api/v1/marks/count`.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -9,7 +11,7 @@ use tally_runtime::chain_for_clients;
 
 use crate::service::Service;
 
-pub(crate) fn routes(service: Service) -> Router {
+pub(crate) fn routes(service: Arc<Service>) -> Router {
     Router::new().route("/api/v1/marks/count", get(async move || count(&service).await))
 }
 

@@ -6,7 +6,7 @@ use tally_proto::tally::producers::v1::Open;
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct MarkRequest {
     /// What it is.
-    #[prost(oneof = "Kind", tags = "1, 2, 3")]
+    #[prost(oneof = "Kind", tags = "1, 2")]
     pub kind: Option<Kind>,
 }
 
@@ -19,9 +19,6 @@ pub enum Kind {
     /// Every message after it.
     #[prost(message, tag = "2")]
     Batch(Batch),
-    /// The last message of a producer that is not opened again.
-    #[prost(message, tag = "3")]
-    Done(()),
 }
 
 /// Marks that are stored together.

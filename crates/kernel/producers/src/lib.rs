@@ -40,4 +40,4 @@ pub use plan::Plan;
 pub use run::{BatchEnd, Content, Fate, Parcel, Run};
 pub use setback::{Setback, Told};
 pub use store::{OnForget, PLACES, Producers};
-pub use writer::{Append, Writer};
+pub use writer::Append;

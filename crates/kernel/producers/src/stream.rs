@@ -46,7 +46,7 @@ pub struct Streams<C> {
     /// Where rows wait for the insert workers.
     pub queue: Queue<Parcel<C>, Fate>,
     /// They say whether something can be stored.
-    workers: Arc<Workers>,
+    workers: Workers,
     /// The domain's producers.
     producers: Producers,
     /// How long a stream waits for its producer to be opened or forgotten.
@@ -99,7 +99,9 @@ pub trait Batches: Send + 'static {
 
     /// Notes what later batches build upon. Every batch comes here, even one that is stored already or
     /// on its way.
-    fn learn(&mut self, batch: &mut Self::Batch) -> Result<(), Self::Invalid>;
+    fn learn(&mut self, _batch: &mut Self::Batch) -> Result<(), Self::Invalid> {
+        Ok(())
+    }
 
     /// Begins a run.
     fn builder(&self) -> Self::Builder;
@@ -185,7 +187,7 @@ impl<C: Content> Streams<C> {
         let workers = Workers::start(&queue, &Arc::new(writer), workers, &clock);
         Self {
             queue,
-            workers: Arc::new(workers),
+            workers,
             producers,
             opening_wait_max: limits.wait_max,
             batches_in_flight_max: window,

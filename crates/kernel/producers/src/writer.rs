@@ -29,7 +29,7 @@ pub trait Append: Send + Sync + 'static {
 }
 
 /// A domain's store as the insert workers see it. It notes what the database has lost of them.
-pub struct Writer<A> {
+pub(crate) struct Writer<A> {
     store: A,
     producers: Producers,
     /// How long to wait for the outcome of one attempt.
@@ -43,7 +43,7 @@ pub struct Writer<A> {
 
 impl<A> Writer<A> {
     /// Gives an attempt up after `attempt_max`: its outcome is unknown then.
-    pub fn new(
+    pub(crate) fn new(
         store: A,
         producers: Producers,
         attempt_max: Duration,

@@ -12,7 +12,7 @@ use crate::support::{Client, Home, LIMIT, Server, wait_for};
 
 const CLIENTS: u8 = 3;
 /// How often the server is killed.
-const KILLS: usize = 6;
+const KILLS: usize = 5;
 /// How many batches a client sends before it waits: the server allows as many.
 const WINDOW: u64 = 8;
 
