@@ -2,7 +2,7 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `add.rs` | `Add` |
+//! | `add.rs`, `add/` | `Add`, whose messages bypass tonic |
 //! | `count.rs` | the other calls of `CountService` |
 //! | `requests.rs` | `RequestService` |
 //! | `totals.rs` | `QueryTotals`: a query from its message, and an answer in messages |
@@ -19,7 +19,7 @@ use tally_proto::tally::requests::v1::request_service_server::RequestServiceServ
 use tonic::Status;
 
 pub(crate) use self::add::CountServer;
-use crate::add::MESSAGE_BYTES_MAX;
+use self::add::MESSAGE_BYTES_MAX;
 use crate::error::Error;
 use crate::model::Day;
 use crate::service::Service;

@@ -2,7 +2,6 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `add.rs` | one `Add` stream: decode, validate, push, acknowledge |
 //! | `ahead.rs` | clients' times that are ahead of the server's clock |
 //! | `batch.rs` | one batch of a `Record` stream: from a message to rows |
 //! | `counted.rs` | files that were counted as a whole |
@@ -10,12 +9,10 @@
 //! | `domain.rs` | the domain as an app lists it |
 //! | `endpoints.rs` | from a method and a path to an id, without a lock or an allocation |
 //! | `error.rs` | what can go wrong, and what it means to the client |
-//! | `framing.rs` | gRPC's messages in the frames of a body, read in place |
 //! | `grpc.rs` | `count.v1.CountService` and `tally.requests.v1.RequestService` |
 //! | `house.rs` | storing batches with the names that they need, rolling up, and housekeeping |
 //! | `import_count.rs` | importing the Go server's tables |
 //! | `intake.rs` | what streams share: the endpoints, and the rules for requests |
-//! | `message.rs` | one request of an `Add` stream, parsed in place |
 //! | `migrations.rs` | the tables, for each kind of database |
 //! | `model.rs` | endpoint, day, period |
 //! | `record.rs` | how the batches of a `Record` stream become rows |
@@ -25,7 +22,6 @@
 //! | `store/` | what a store must do, and which database does it how |
 //! | `totals.rs` | a question about totals, and its answer in order |
 
-mod add;
 mod ahead;
 mod batch;
 mod counted;
@@ -33,12 +29,10 @@ mod dates;
 mod domain;
 mod endpoints;
 mod error;
-mod framing;
 mod grpc;
 mod house;
 mod import_count;
 mod intake;
-mod message;
 mod migrations;
 mod model;
 mod record;

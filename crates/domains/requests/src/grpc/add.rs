@@ -1,20 +1,34 @@
 //! `Add`, whose messages bypass tonic: making and polling an object for each takes longer than
 //! counting it.
 
+mod message;
+
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use tally_ingest::{Receipt, Rows as _};
+use tally_producers::stream::{Builder as _, Streams};
+use tally_producers::{Fate, Parcel};
 use tally_proto::count::v1::count_service_server::{CountServiceServer, SERVICE_NAME};
 use tally_proto::count::v1::{AddRequest, AddResponse};
 use tally_proto::wire::{COUNTED_TRAILER, REFUSED_TRAILER};
+use tokio::time::Instant;
 use tonic::body::Body;
-use tonic::codegen::{BoxFuture, Service as HttpService, http};
+use tonic::codegen::{Body as _, BoxFuture, Service as HttpService, http};
 use tonic::server::NamedService;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::add::{Adding, Ending};
-use crate::error::Ended;
+use self::message::{Framing, Message};
+use crate::error::{Ended, Error, InvalidTime, WrongTimes};
+use crate::intake::{Intake, Rules};
+use crate::model::Endpoint;
+use crate::rows::{Rows, RowsBuilder};
 use crate::service::Service;
 
 /// The method whose bodies are read here.
@@ -77,3 +91,234 @@ pub(super) async fn add(
     }
     Err(status)
 }
+
+/// The largest message from a client that is not a batch.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 64 << 10;
+
+/// At most this many requests of a stream travel together.
+const CHUNK_ROWS_MAX: usize = 1_024;
+
+/// The memory of a stream whose requests wait to be stored. The queue counts it with the first of
+/// them, because no connection limits cancelled streams, which wait as well.
+const STREAM_BYTES: usize = 4 << 10;
+
+/// After a drain begins, read a stream until nothing is ready, for about this long, checked between
+/// chunks: a client of count.v1 that ignores its answer never resends what was not read, and more
+/// arrives while the last chunk is stored.
+const LATE_MAX: Duration = Duration::from_millis(250);
+
+/// Takes in `Add` streams.
+pub(crate) struct Adding {
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) streams: Arc<Streams<Rows>>,
+}
+
+/// How a stream ended.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    /// If known: all requests up to this position are stored, or refused for their times, and none
+    /// after it is.
+    pub(crate) counted: Option<u64>,
+    /// How many of them are refused.
+    pub(crate) refused: u64,
+    pub(crate) error: Option<Error>,
+}
+
+/// Requests of a stream that are not in the queue yet.
+#[derive(Debug)]
+struct Chunk {
+    rows: RowsBuilder,
+    /// How many requests were read for it, including refused ones.
+    len: usize,
+    /// The rules at the chunk's first request. They hold for all, because a chunk waits for
+    /// nothing.
+    rules: Option<Rules>,
+    /// Requests of new endpoints, which are named together.
+    unknown: Vec<(Endpoint, i64)>,
+}
+
+/// Requests of a stream whose times are wrong.
+#[derive(Debug, Default)]
+struct Wrong {
+    times: Option<WrongTimes>,
+    /// How many came since the last push.
+    pending: u64,
+}
+
+// === impl Adding ===
+
+impl Adding {
+    /// Takes in a stream. Returns once what came before its end is stored, however it ends.
+    pub(crate) async fn add(&self, body: Body) -> Ending {
+        let receipt = Receipt::new();
+        let mut wrong = Wrong::default();
+        let error = self.read(body, &receipt, &mut wrong).await.err();
+        match receipt.settled().await {
+            Ok(stored) => Ending {
+                counted: Some(stored + wrong.pending),
+                refused: receipt.skipped() + wrong.pending,
+                error: error.or(wrong.times.map(Error::Times)),
+            },
+            Err(failure) => Ending {
+                counted: failure.stored,
+                refused: receipt.skipped(),
+                error: Some(Ended::Write(failure).into()),
+            },
+        }
+    }
+
+    /// Pushes what the stream brings.
+    async fn read(
+        &self,
+        mut body: Body,
+        receipt: &Receipt<Fate>,
+        wrong: &mut Wrong,
+    ) -> Result<(), Error> {
+        let mut framing = Framing::new(MESSAGE_BYTES_MAX);
+        let mut chunk = self.chunk();
+        let mut late_since = None;
+        loop {
+            if receipt.has_failed() {
+                // The stream cannot succeed, and settling it will say why.
+                return Ok(());
+            }
+            let is_late = self.streams.drain.has_begun();
+            if is_late {
+                // The end checks the result.
+                let _ = receipt.settled().await;
+                if late_since.get_or_insert_with(Instant::now).elapsed() > LATE_MAX {
+                    return Err(Ended::Draining.into());
+                }
+            }
+            let ended = self.fill(&mut chunk, &mut framing, &mut body, wrong, is_late).await;
+            self.push(&mut chunk, receipt, wrong).await?;
+            if let Some(ending) = ended {
+                return ending;
+            }
+        }
+    }
+
+    /// Fills a chunk until it is full or nothing more is ready; there is no timer. Returns how the
+    /// stream ends, if it does. A late stream ends when nothing is ready.
+    async fn fill(
+        &self,
+        chunk: &mut Chunk,
+        framing: &mut Framing,
+        body: &mut Body,
+        wrong: &mut Wrong,
+        is_late: bool,
+    ) -> Option<Result<(), Error>> {
+        while chunk.len < CHUNK_ROWS_MAX {
+            match framing.next() {
+                Ok(Some(message)) => {
+                    chunk.len += 1;
+                    if let Err(reason) = self.take(message, chunk) {
+                        wrong.add(framing.position(), reason);
+                    }
+                    continue;
+                }
+                Ok(None) => {}
+                Err(error) => return Some(Err(error)),
+            }
+            // A stream that always has another frame must yield to other tasks.
+            tokio::task::coop::consume_budget().await;
+            let next = next_frame(body);
+            let frame = if chunk.len > 0 {
+                next.now_or_never()?
+            } else if is_late {
+                let Some(frame) = next.now_or_never() else {
+                    return Some(Err(Ended::Draining.into()));
+                };
+                frame
+            } else {
+                tokio::select! {
+                    frame = next => frame,
+                    () = self.streams.drain.begun() => return None,
+                }
+            };
+            match frame {
+                Ok(Some(frame)) => framing.put(frame),
+                Ok(None) => return Some(framing.end()),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn take(&self, message: &[u8], chunk: &mut Chunk) -> Result<(), InvalidTime> {
+        let Message { method, path, time } = Message::read(message);
+        let rules = *chunk.rules.get_or_insert_with(|| self.intake.rules());
+        let micros = rules.time(time).inspect_err(|reason| {
+            if let InvalidTime::Ahead { ahead_seconds } = reason {
+                self.intake.ahead.refused(rules.now_micros, *ahead_seconds);
+            }
+        })?;
+        let path = rules.path(&path);
+        let rows = &mut chunk.rows;
+        let known = self.intake.endpoints.find(method, path, |named| {
+            rows.push(named.id, micros);
+            rows.name(named);
+        });
+        if known.is_none() {
+            chunk.unknown.push((Endpoint::new(method, path), micros));
+        }
+        Ok(())
+    }
+
+    /// Puts a chunk into the queue. From then on it is stored, or the receipt says why not.
+    async fn push(
+        &self,
+        chunk: &mut Chunk,
+        receipt: &Receipt<Fate>,
+        wrong: &mut Wrong,
+    ) -> Result<(), Error> {
+        let Chunk { mut rows, unknown, .. } = std::mem::replace(chunk, self.chunk());
+        if rows.rows() == 0 && unknown.is_empty() {
+            return Ok(());
+        }
+        self.intake.ahead.in_time(self.intake.rules().now_micros);
+        let receipt = receipt.skipping(std::mem::take(&mut wrong.pending));
+        if !unknown.is_empty() {
+            let (endpoints, times): (Vec<_>, Vec<_>) = unknown.into_iter().unzip();
+            for (named, micros) in self.intake.endpoints.resolve(&endpoints).into_iter().zip(times)
+            {
+                rows.push(named.id, micros);
+                rows.name(&named);
+            }
+        }
+        let rows = Parcel::from(rows.finish());
+        let stream = if receipt.is_settled() { STREAM_BYTES } else { 0 };
+        let room = self.streams.queue.reserve(rows.rows(), rows.bytes() + stream).await;
+        let pushed = room.and_then(|room| self.streams.queue.push_into(room, rows, &receipt).ok());
+        pushed.ok_or_else(|| self.streams.no_room().into())
+    }
+
+    fn chunk(&self) -> Chunk {
+        let (len, rules, unknown) = (0, None, Vec::new());
+        Chunk { rows: self.intake.builder(), len, rules, unknown }
+    }
+}
+
+// === impl Wrong ===
+
+impl Wrong {
+    fn add(&mut self, position: u64, reason: InvalidTime) {
+        let first = WrongTimes { first: position, reason, count: 0 };
+        self.times.get_or_insert(first).count += 1;
+        self.pending += 1;
+    }
+}
+
+/// The next frame of the body; `None` at its end.
+async fn next_frame(body: &mut Body) -> Result<Option<Bytes>, Error> {
+    match poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
+        // Trailers come last and mean nothing.
+        Some(Ok(frame)) => Ok(frame.into_data().ok()),
+        Some(Err(status)) => Err(Ended::Broken(status.message().to_owned()).into()),
+        None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests;

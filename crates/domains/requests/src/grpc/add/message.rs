@@ -1,6 +1,11 @@
-//! gRPC's messages in the frames of a body, read in place.
+//! The requests of an `Add` stream: gRPC's messages in the frames of a body, parsed in place.
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
+use prost::Message as _;
+use prost_types::Timestamp;
+use tally_proto::count::v1::AddRequest;
 
 use crate::error::{Ended, Error};
 
@@ -118,98 +123,88 @@ impl Framing {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
+/// An [`AddRequest`]. A message as clients write it is not copied.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Message<'a> {
+    pub(crate) method: i32,
+    pub(crate) path: Cow<'a, str>,
+    pub(crate) time: Option<Timestamp>,
+}
 
-    use super::*;
+// === impl Message ===
 
-    const MAX: usize = 300;
-
-    fn prefixed(message: &[u8]) -> Vec<u8> {
-        let len = u32::try_from(message.len()).unwrap();
-        [&[0], &len.to_be_bytes()[..], message].concat()
+impl<'a> Message<'a> {
+    /// Any bytes are a request; see [`AddRequest`].
+    pub(crate) fn read(bytes: &'a [u8]) -> Self {
+        Self::read_plain(bytes).unwrap_or_else(|| {
+            let AddRequest { method, path, request_timestamp } =
+                AddRequest::decode(bytes).unwrap_or_default();
+            Self { method, path: Cow::Owned(path), time: request_timestamp }
+        })
     }
 
-    /// All messages, and how it ended.
-    fn read(frames: &[&[u8]]) -> (Vec<Vec<u8>>, Result<(), Error>) {
-        let mut framing = Framing::new(MAX);
-        let mut messages = Vec::new();
-        for frame in frames {
-            framing.put(Bytes::copy_from_slice(frame));
-            loop {
-                match framing.next() {
-                    Ok(Some(message)) => messages.push(message.to_vec()),
-                    Ok(None) => break,
-                    Err(error) => return (messages, Err(error)),
+    /// `None` if anything is unusual, valid or not.
+    #[inline]
+    fn read_plain(mut bytes: &'a [u8]) -> Option<Self> {
+        let mut message = Self { method: 0, path: Cow::Borrowed(""), time: None };
+        while let Some((key, rest)) = bytes.split_first() {
+            bytes = rest;
+            // A field's number and wire type: a varint (0), or bytes after their length (2).
+            match key {
+                0o10 => message.method = low_half(varint(&mut bytes)?),
+                0o22 => {
+                    message.path = Cow::Borrowed(str::from_utf8(field(&mut bytes)?).ok()?);
                 }
+                // A second timestamp merges with the first.
+                0o32 if message.time.is_none() => {
+                    message.time = Some(timestamp(field(&mut bytes)?)?);
+                }
+                _ => return None,
             }
         }
-        assert_eq!(framing.position(), messages.len() as u64);
-        (messages, framing.end())
-    }
-
-    #[test]
-    fn messages_come_whole_wherever_frames_end() {
-        let sent = [&b"first"[..], b"", &[7; MAX], b"last"].map(<[u8]>::to_vec);
-        let bytes = sent.each_ref().map(|message| prefixed(message)).concat();
-        for first in 0..=bytes.len() {
-            for second in first..=bytes.len() {
-                let frames = [&bytes[..first], &bytes[first..second], &bytes[second..]];
-                let (messages, end) = read(&frames);
-                assert_eq!(messages, sent, "{first} {second}");
-                end.expect("it ends between two messages");
-            }
-        }
-        let bytewise: Vec<&[u8]> = bytes.chunks(1).collect();
-        assert_eq!(read(&bytewise).0, sent);
-    }
-
-    #[test]
-    fn what_ends_within_a_message_is_broken() {
-        let bytes = [prefixed(b"one"), prefixed(b"two")].concat();
-        for end in 0..bytes.len() {
-            let (messages, ended) = read(&[&bytes[..end]]);
-            assert_eq!(messages.len(), end / 8, "{end}");
-            assert_eq!(ended.is_err(), ![0, 8].contains(&end), "{end}");
-        }
-    }
-
-    #[test]
-    fn a_prefix_that_no_message_can_have_ends_it() {
-        let good = prefixed(b"good");
-        let large = u32::try_from(MAX + 1).unwrap().to_be_bytes();
-        for (prefix, is_too_large) in
-            [([&[0], &large[..]].concat(), true), (vec![1, 0, 0, 0, 0], false), (vec![9; 5], false)]
-        {
-            let bytes = [&good, &*prefix, &good].concat();
-            for cut in 0..bytes.len() {
-                let (messages, end) = read(&[&bytes[..cut], &bytes[cut..]]);
-                assert_eq!(messages, [b"good"]);
-                let error = end.expect_err("no message");
-                let is_it = error.to_string().contains("has 301 bytes, and may have at most 300");
-                assert_eq!(is_it, is_too_large, "{error}");
-                assert!(error.to_string().contains(" 2 "), "{error}");
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_messages_in_any_frames(
-            sent in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..MAX), 0..20),
-            mut cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
-        ) {
-            let bytes = sent.iter().flat_map(|message| prefixed(message)).collect::<Vec<_>>();
-            let mut ends: Vec<_> = cuts.drain(..).map(|cut| cut.index(bytes.len() + 1)).collect();
-            ends.push(bytes.len());
-            ends.sort_unstable();
-            let mut start = 0;
-            let frames: Vec<_> =
-                ends.iter().map(|end| &bytes[std::mem::replace(&mut start, *end)..*end]).collect();
-            let (messages, end) = read(&frames);
-            prop_assert_eq!(messages, sent);
-            prop_assert!(end.is_ok());
-        }
+        Some(message)
     }
 }
+
+fn timestamp(mut bytes: &[u8]) -> Option<Timestamp> {
+    let mut time = Timestamp::default();
+    while let Some((key, rest)) = bytes.split_first() {
+        bytes = rest;
+        match key {
+            0o10 => time.seconds = varint(&mut bytes)?.cast_signed(),
+            0o20 => time.nanos = low_half(varint(&mut bytes)?),
+            _ => return None,
+        }
+    }
+    Some(time)
+}
+
+/// Takes a field with its length.
+fn field<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let len = usize::try_from(varint(bytes)?).ok()?;
+    let (field, rest) = bytes.split_at_checked(len)?;
+    *bytes = rest;
+    Some(field)
+}
+
+/// Takes a number of up to 63 bits.
+fn varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for (at, byte) in bytes.iter().take(9).enumerate() {
+        number |= u64::from(byte & 0x7f) << (7 * at);
+        if *byte < 0x80 {
+            *bytes = &bytes[at + 1..];
+            return Some(number);
+        }
+    }
+    None
+}
+
+/// The low 32 bits, which are all that count.
+#[allow(clippy::cast_possible_truncation, reason = "as protobuf has it")]
+fn low_half(number: u64) -> i32 {
+    number as i32
+}
+
+#[cfg(test)]
+mod tests;
