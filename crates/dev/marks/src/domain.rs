@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
-use tally_producers::{PLACES, Terms};
+use tally_producers::{OPENINGS_MAX, Terms};
 use tally_runtime::config::{Given, Problems, name};
 use tally_serve::{Configured, Connections, Domain, Doors, Parts, Running};
 
@@ -54,7 +54,7 @@ fn check(
 impl Configured for Settings {
     fn connections(&self) -> Connections {
         Connections {
-            writers: WORKERS.workers + PLACES + 1,
+            writers: WORKERS.workers + OPENINGS_MAX + 1,
             // The count and housekeeping.
             others: 2,
             write_max: WORKERS.attempt_max(),

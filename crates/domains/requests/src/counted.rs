@@ -14,7 +14,7 @@ use crate::store;
 /// The longest fingerprint or reading.
 const FINGERPRINT_BYTES_MAX: usize = 64;
 /// The longest name of a file.
-const NAME_BYTES_MAX: usize = 1_024;
+const FILE_NAME_BYTES_MAX: usize = 1_024;
 /// Only the latest files are remembered.
 pub(crate) const REMEMBERED_MAX: i64 = 10_000;
 
@@ -93,7 +93,7 @@ pub(crate) fn files(
     let mut read: Vec<CountedFile> = Vec::with_capacity(files.len());
     for file in files {
         let proto::CountedFile { fingerprint, name, reading, requests, malformed, .. } = file;
-        if name.len() > NAME_BYTES_MAX || name.contains('\0') {
+        if name.len() > FILE_NAME_BYTES_MAX || name.contains('\0') {
             return Err("the name of a file has more than 1,024 bytes, or a NUL".into());
         }
         if reading.len() > FINGERPRINT_BYTES_MAX {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
-use tally_producers::{PLACES, Terms};
+use tally_producers::{OPENINGS_MAX, Terms};
 use tally_runtime::config::Problems;
 use tally_serve::{Configured, Connections, Domain, Doors, Parts, Running};
 
@@ -41,7 +41,7 @@ impl Configured for Settings {
     fn connections(&self) -> Connections {
         Connections {
             // Opening a producer stores, and so does the health check.
-            writers: self.workers + PLACES + 1,
+            writers: self.workers + OPENINGS_MAX + 1,
             // The queries, a roll-up, and housekeeping.
             others: QUERIES_MAX + 2,
             write_max: self.of_workers().attempt_max(),

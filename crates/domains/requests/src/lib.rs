@@ -10,7 +10,6 @@
 //! | `endpoints.rs` | from a method and a path to an id, without a lock or an allocation |
 //! | `error.rs` | what can go wrong, and what it means to the client |
 //! | `grpc.rs` | `count.v1.CountService` and `tally.requests.v1.RequestService` |
-//! | `house.rs` | storing batches with the names that they need, rolling up, and housekeeping |
 //! | `import_count.rs` | importing the Go server's tables |
 //! | `intake.rs` | what streams share: the endpoints, and the rules for requests |
 //! | `migrations.rs` | the tables, for each kind of database |
@@ -19,7 +18,7 @@
 //! | `rows.rs` | rows as they travel, with the names that they need |
 //! | `service.rs` | the domain's operations, and the parts that they are made of |
 //! | `settings.rs` | the domain's settings: as flags and variables, and checked |
-//! | `store/` | what a store must do, and which database does it how |
+//! | `store.rs`, `store/` | storing batches with the names that they need, housekeeping, and which database does it how |
 //! | `totals.rs` | a question about totals, and its answer in order |
 
 mod ahead;
@@ -30,7 +29,6 @@ mod domain;
 mod endpoints;
 mod error;
 mod grpc;
-mod house;
 mod import_count;
 mod intake;
 mod migrations;

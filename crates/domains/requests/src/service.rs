@@ -14,12 +14,12 @@ use crate::counted::{self, CountedFile};
 use crate::domain::NAME;
 use crate::endpoints::Endpoints;
 use crate::error::{Ended, Error};
-use crate::house::House;
 use crate::intake::Intake;
 use crate::model::{Day, DayRange};
 use crate::rows::Rows;
 use crate::settings::Settings;
 use crate::store;
+use crate::store::House;
 use crate::totals::{Filter, Granularity, PATH_BYTES_FACTOR, Query, TooMany, Totals};
 
 /// How many queries run at the same time. More would take connections from the insert workers.

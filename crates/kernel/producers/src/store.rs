@@ -14,7 +14,7 @@ use crate::{postgres, sqlite};
 
 /// How many producers are opened or forgotten at the same time, so that clients that all come back at
 /// once leave connections to the insert workers.
-pub const PLACES: usize = 3;
+pub const OPENINGS_MAX: usize = 3;
 
 /// The producers of one domain. Clones share their places.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ pub trait OnForget: Send + Sync + 'static {
 impl Producers {
     /// Those of a domain, in a database whose migrations are applied.
     pub fn new(database: Database, domain: &'static str, terms: Terms) -> Self {
-        Self { database, domain, terms, places: Arc::new(Semaphore::new(PLACES)) }
+        Self { database, domain, terms, places: Arc::new(Semaphore::new(OPENINGS_MAX)) }
     }
 
     /// Whether the database stores one batch at a time.

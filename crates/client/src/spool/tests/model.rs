@@ -15,7 +15,7 @@ enum Step {
     /// This share of the pending batches.
     Acknowledge(prop::sample::Index),
     Read(prop::sample::Index),
-    Custody(u64, Vec<u64>),
+    Lease(u64, Vec<u64>),
     Sync,
     /// The process ends without closing the spool.
     Drop,
@@ -31,7 +31,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => any::<prop::sample::Index>().prop_map(Step::Acknowledge),
         3 => any::<prop::sample::Index>().prop_map(Step::Read),
         1 => (any::<u64>(), prop::collection::vec(any::<u64>(), 0..64))
-            .prop_map(|(epoch, claims)| Step::Custody(epoch, claims)),
+            .prop_map(|(epoch, claims)| Step::Lease(epoch, claims)),
         1 => Just(Step::Sync),
         2 => Just(Step::Drop),
         1 => Just(Step::Close),
@@ -43,7 +43,7 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Debug)]
 struct Model {
     producer: [u8; 16],
-    custody: (u64, Vec<u64>),
+    lease: (u64, Vec<u64>),
     acknowledged: u64,
     next: u64,
     /// Includes acknowledged batches, because a crash may forget acknowledgements.
@@ -56,7 +56,7 @@ impl Model {
     fn new() -> Self {
         Self {
             producer: PRODUCER,
-            custody: (0, Vec::new()),
+            lease: (0, Vec::new()),
             acknowledged: 0,
             next: 1,
             batches: BTreeMap::new(),
@@ -68,7 +68,7 @@ impl Model {
     /// Compares everything, and adopts what a crash may have changed.
     fn reopened(&mut self, spool: &mut Spool, recovered: &Recovered, forgets: bool) {
         assert_eq!(recovered.producer_id, self.producer);
-        assert_eq!((recovered.epoch, recovered.claims.clone()), self.custody);
+        assert_eq!((recovered.epoch, recovered.claims.clone()), self.lease);
         assert_eq!(recovered.next_sequence, self.next);
         if forgets {
             assert!(recovered.acknowledged <= self.acknowledged, "{recovered:?} {self:?}");
@@ -197,9 +197,9 @@ fn run(directory: &Path, steps: Vec<Step>) {
                 assert_eq!(spool.read(sequence).unwrap(), model.batches[&sequence]);
             }
             Step::Acknowledge(_) | Step::Read(_) => {}
-            Step::Custody(epoch, claims) => {
+            Step::Lease(epoch, claims) => {
                 spool.set_lease(epoch, &claims).unwrap();
-                model.custody = (epoch, claims);
+                model.lease = (epoch, claims);
             }
             Step::Sync => spool.sync().unwrap(),
             Step::Drop | Step::Close => {
@@ -231,7 +231,7 @@ fn run(directory: &Path, steps: Vec<Step>) {
                 spool.start_new_producer([id; 16], &mut rewrite).unwrap();
                 drop(rewrite);
                 model.producer = [id; 16];
-                model.custody = (0, Vec::new());
+                model.lease = (0, Vec::new());
             }
         }
         assert_eq!(spool.next_sequence(), model.next);

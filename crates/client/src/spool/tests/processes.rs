@@ -100,7 +100,7 @@ fn said(child: &mut Killed) -> Vec<String> {
 #[test]
 fn a_killed_process_loses_nothing_that_it_had_appended() {
     let folder = scratch();
-    let (mut reported, mut custody) = (0, 0);
+    let (mut reported, mut lease) = (0, 0);
     for round in 1..=30_usize {
         let mut killed = Killed(command("append", folder.path()).spawn().unwrap());
         let mut output = BufReader::new(killed.0.stdout.take().unwrap());
@@ -115,7 +115,7 @@ fn a_killed_process_loses_nothing_that_it_had_appended() {
                 assert!(reported == 0 || sequence > reported);
                 reported = sequence;
                 // The child performed the step after the number before this one.
-                custody = before.filter(|number| number % 64 == 0).unwrap_or(custody);
+                lease = before.filter(|number| number % 64 == 0).unwrap_or(lease);
                 before = Some(sequence);
                 lines += 1;
                 if lines == round * 7 {
@@ -133,7 +133,7 @@ fn a_killed_process_loses_nothing_that_it_had_appended() {
         let last = spool.next_sequence() - 1;
         assert!((reported..=reported + 1).contains(&last), "{reported} {recovered:?}");
         // The step after its last reported number may not have happened.
-        assert!(recovered.epoch >= custody, "{custody} {recovered:?}");
+        assert!(recovered.epoch >= lease, "{lease} {recovered:?}");
         assert_eq!(recovered.claims.iter().sum::<u64>(), recovered.epoch);
         let first = recovered.acknowledged + 1;
         assert!(first <= reported.max(8) - 7, "{recovered:?}");

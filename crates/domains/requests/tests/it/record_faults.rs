@@ -109,7 +109,7 @@ async fn a_client_continues_with_another_server() {
         proxy.cut().await;
         stream.send(many(2, false, size));
         let status = stream.ended().await;
-        assert_unavailable(&status, "the database did not take the requests", "1");
+        assert_unavailable(&status, "the database did not take the rows", "1");
         let mut stream = Recording::open(&second, open(id, 1, &[5])).await.unwrap();
         assert_eq!(stream.committed, 1);
         stream.send(many(2, true, size));

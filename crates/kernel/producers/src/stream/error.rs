@@ -34,7 +34,7 @@ pub enum Error<R: Invalid> {
     #[error("the stream broke off: {0}")]
     Broken(String),
     /// Rows of the stream were not stored.
-    #[error("the database did not take the requests")]
+    #[error("the database did not take the rows")]
     Write(#[source] Failure),
     /// The database failed.
     #[error(transparent)]
