@@ -62,7 +62,7 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "TALLY_SERVER", value_name = "URL", default_value = SERVER_DEFAULT)]
     pub(crate) server: String,
 
-    /// A key for the server or a proxy before it, sent as `authorization: Bearer KEY`; prefer
+    /// A key for the server or a proxy in front of it, sent as `authorization: Bearer KEY`; prefer
     /// TALLY_KEY, because other users of this machine can see command lines
     #[arg(
         long,

@@ -16,7 +16,7 @@ where
 {
     move |text| match text.parse::<T>() {
         Ok(number) if low <= number && number <= high => Ok(number),
-        Ok(_) => Err(format!("it is not between {low} and {high}")),
+        Ok(_) => Err(format!("must be between {low} and {high}")),
         Err(error) => Err(words(&error)),
     }
 }
@@ -33,7 +33,7 @@ mod tests {
             ("ten", "it is not a whole number"),
             ("", "it is empty, and a whole number is needed"),
             ("1.5", "it is not a whole number"),
-            ("0", "it is not between 1 and 4294967295"),
+            ("0", "must be between 1 and 4294967295"),
             ("4294967296", "it is too large"),
         ] {
             assert_eq!(read(text), Err(words.to_owned()), "{text}");

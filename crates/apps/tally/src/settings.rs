@@ -191,7 +191,9 @@ impl LogArgs {
 impl DomainArgs {
     pub(crate) fn help(known: &[Domain]) -> String {
         let names = names(known);
-        format!("The domains to serve: {ALL}, or some of {names}; one that is off has no tables")
+        format!(
+            "The domains to serve: {ALL}, or a comma-separated list of: {names}; one that is off has no tables"
+        )
     }
 
     /// The domains that are on.
@@ -201,18 +203,22 @@ impl DomainArgs {
             return known.to_vec();
         }
         for unknown in chosen.iter().filter(|name| !known.iter().any(|one| one.name == **name)) {
-            problems.add(format!(
-                "{}: \u{201c}{unknown}\u{201d}: there is no such domain: write {ALL}, or some of {}",
-                name("domains"),
-                names(known)
-            ));
+            let wrong = match *unknown {
+                ALL => format!("{ALL} stands alone"),
+                _ => format!(
+                    "there is no domain \u{201c}{unknown}\u{201d}: write {ALL}, or a comma-separated \
+                     list of: {}",
+                    names(known)
+                ),
+            };
+            problems.add(format!("{}: {wrong}", name("domains")));
         }
         known.iter().copied().filter(|domain| chosen.contains(&domain.name)).collect()
     }
 }
 
 fn names(domains: &[Domain]) -> String {
-    domains.iter().map(|domain| domain.name).collect::<Vec<_>>().join(",")
+    domains.iter().map(|domain| domain.name).collect::<Vec<_>>().join(", ")
 }
 
 // === impl ProducerArgs ===

@@ -48,7 +48,7 @@ pub(crate) fn check(command: &Command) -> Result<Option<String>, String> {
     match lines.as_slice() {
         [] if others.is_empty() => Ok(None),
         [] => Ok(Some(format!(
-            "no settings of Tally: {}; `tally help serve` and `tally help totals` list them all",
+            "unknown variables, ignored: {}; `tally help serve` and `tally help totals` list the known ones",
             others.join(", ")
         ))),
         [one] => Err(one.clone()),

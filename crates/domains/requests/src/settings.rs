@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
     #[arg(long, env = "TALLY_REQUESTS_WORKERS", value_name = "N", default_value = "2")]
     requests_workers: Given<usize>,
 
-    /// How many requests a batch takes before it is written, give or take a chunk
+    /// Roughly how many rows a batch collects before it is written
     #[arg(
         long,
         env = "TALLY_REQUESTS_BATCH_ROWS_MAX",

@@ -31,7 +31,7 @@ const ATTEMPT_MAX: Duration = Duration::from_secs(25);
 pub struct Settings {
     /// How many batches are written at the same time.
     pub workers: usize,
-    /// How many rows a batch takes before it is written, whatever else waits.
+    /// Roughly how many rows a batch collects before it is written.
     pub batch_rows_max: usize,
     /// How long a batch is tried before its streams are told that it failed.
     pub write_wait_max: Duration,

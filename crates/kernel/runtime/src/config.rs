@@ -104,7 +104,7 @@ impl Problems {
             Some(value) if limits.contains(&value) => value,
             Some(value) => {
                 self.add(format!(
-                    "{name}: \u{201c}{value}\u{201d}: it is not between {low} and {high}"
+                    "{name}: \u{201c}{value}\u{201d}: must be between {low} and {high}"
                 ));
                 low
             }
@@ -171,9 +171,6 @@ mod tests {
         assert!(text.starts_with("2 settings are wrong:"), "{text}");
         assert!(text.contains("--queue-rows-max: \u{201c}many\u{201d}"), "{text}");
         assert!(text.contains("\u{201c}many\u{201d}: it is not a whole number"), "{text}");
-        assert!(
-            text.contains("--workers: \u{201c}99\u{201d}: it is not between 1 and 16"),
-            "{text}"
-        );
+        assert!(text.contains("--workers: \u{201c}99\u{201d}: must be between 1 and 16"), "{text}");
     }
 }

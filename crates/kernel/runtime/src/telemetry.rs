@@ -42,7 +42,7 @@ impl FromStr for Format {
         match text {
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
-            _ => Err("is neither `text` nor `json`"),
+            _ => Err("must be `text` or `json`"),
         }
     }
 }

@@ -90,7 +90,7 @@ pub(crate) async fn only_grpc(request: Request, next: Next) -> Response<Body> {
         return refused(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "a gRPC method takes application/grpc: use a gRPC client; grpc-web and Connect are \
-             not spoken here",
+             not supported",
         );
     }
     if request.version() != Version::HTTP_2 {

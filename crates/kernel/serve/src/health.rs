@@ -1,4 +1,4 @@
-//! SERVING only while what is sent can be stored.
+//! SERVING only while the domains can store.
 
 use std::future::Future;
 use std::time::Duration;
@@ -33,8 +33,8 @@ pub(crate) async fn watch<P, F>(
             serving.send_if_modified(|known| std::mem::replace(known, is_serving) != is_serving);
         if changed && !drain.has_begun() {
             match answer {
-                Ok(()) => tracing::info!("ready: what is sent can be stored"),
-                Err(error) => tracing::warn!(error, "not ready: what is sent cannot be stored"),
+                Ok(()) => tracing::info!("ready"),
+                Err(error) => tracing::warn!(error, "not ready"),
             }
         }
         let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };

@@ -25,7 +25,7 @@ pub(crate) fn about(
     format!(
         "{title}\n\n\
          gRPC   {}\n\
-         HTTP   GET /healthz: 200 while what is sent can be stored, 503 otherwise\n\n\
+         HTTP   GET /healthz: 200 while the domains can store, 503 otherwise\n\n\
          {hints}",
         services.join("\n       ")
     )
@@ -44,8 +44,8 @@ pub(crate) fn with_pages(
         if *serving.borrow() {
             return (StatusCode::OK, "serving\n");
         }
-        let reason = "not serving: what is sent cannot be stored now, or the server is stopping; its \
-                      log says why\n";
+        let reason = "not serving: the domains cannot store now, or the server is stopping; its log \
+                      says why\n";
         (StatusCode::SERVICE_UNAVAILABLE, reason)
     };
     grpc.layer(from_fn(only_grpc))
@@ -62,6 +62,6 @@ async fn unknown(request: Request) -> Response<Body> {
     if is_grpc(request.headers()) {
         return Status::unimplemented(format!("this server has no method {path}")).into_http();
     }
-    let reason = format!("nothing is served at {path}; see / for what is\n");
+    let reason = format!("not found: {path}; GET / lists what is served\n");
     (StatusCode::NOT_FOUND, reason).into_response()
 }

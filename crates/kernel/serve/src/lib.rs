@@ -8,7 +8,7 @@
 //! | `error.rs` | what can go wrong with a server and its port |
 //! | `handover.rs` | handing the port over to a server that replaces this one |
 //! | `handover_none.rs` | the same where that cannot be done |
-//! | `health.rs` | SERVING only while what is sent can be stored |
+//! | `health.rs` | SERVING only while the domains can store |
 //! | `http.rs` | what a browser or a load balancer sees, and calls to unknown services |
 //! | `linger.rs` | the end of a connection, which the client hears |
 //! | `listener.rs` | the port: bound, or inherited from a service manager; what its server works on |

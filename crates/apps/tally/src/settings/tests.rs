@@ -84,9 +84,11 @@ fn a_domain_that_is_off_has_no_tables_and_its_settings_are_not_checked() {
 #[test]
 fn an_unknown_domain_is_one_mistake_that_names_the_known_ones() {
     let wrong = checked(&["--domains", "requests, debts"]).err().expect("it is wrong");
-    let words = "--domains (TALLY_DOMAINS): \u{201c}debts\u{201d}: there is no such domain: \
-                 write all, or some of requests,made-up";
+    let words = "--domains (TALLY_DOMAINS): there is no domain \u{201c}debts\u{201d}: \
+                 write all, or a comma-separated list of: requests, made-up";
     assert_eq!(wrong, format!("a setting is wrong: {words}"));
+    let wrong = checked(&["--domains", "all,requests"]).err().expect("it is wrong");
+    assert!(wrong.ends_with("--domains (TALLY_DOMAINS): all stands alone"), "{wrong}");
 }
 
 #[test]
@@ -94,7 +96,7 @@ fn connections_are_enough_for_the_domains_on_postgres() {
     let few = ["--connections-max", "18", "--database-url"];
     let wrong = checked(&[&few[..], &["postgres://me@db/x"]].concat()).err().expect("too few");
     assert!(wrong.contains("--connections-max (TALLY_CONNECTIONS_MAX)"), "{wrong}");
-    assert!(wrong.contains("it is not between 19 and 1000"), "{wrong}");
+    assert!(wrong.contains("must be between 19 and 1000"), "{wrong}");
     // A file has none.
     checked(&[&few[..], &["sqlite:x.db"]].concat()).expect("they are right");
 }

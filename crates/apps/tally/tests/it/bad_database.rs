@@ -155,10 +155,10 @@ fn a_file_used_by_another_server() {
     let home = Home::sqlite();
     let server = home.serve(&[]);
     let url = home.database_url();
-    assert_fails(&home.serve_fails(&url), 1, &[&url, "another Tally server uses this file"]);
+    assert_fails(&home.serve_fails(&url), 1, &[&url, "a Tally server uses this file"]);
     fs::hard_link(home.path("tally.db"), home.path("b.db")).expect("a second name");
     let second = format!("sqlite:{}", text(&home.path("b.db")));
-    assert_fails(&home.serve_fails(&second), 1, &["another Tally server uses this file"]);
+    assert_fails(&home.serve_fails(&second), 1, &["a Tally server uses this file"]);
     server.ok(&["add", "GET", "/a"]);
     server.kill();
     // A killed server leaves no lock.

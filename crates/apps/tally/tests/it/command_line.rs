@@ -46,7 +46,7 @@ fn every_wrong_setting_is_reported_at_once() {
     assert_fails(&output, 2, &["5 settings are wrong"]);
     for words in [
         "--listen (LISTEN_ADDR): \u{201c}http://127.0.0.1:7777\u{201d}: it is a URL: write HOST:PORT",
-        "--requests-workers (TALLY_REQUESTS_WORKERS): \u{201c}0\u{201d}: it is not between 1 and 64",
+        "--requests-workers (TALLY_REQUESTS_WORKERS): \u{201c}0\u{201d}: must be between 1 and 64",
         "--requests-write-wait-ms (TALLY_REQUESTS_WRITE_WAIT_MS): \u{201c}soon\u{201d}: it is not a whole number",
         "--database-url (DB_URL): oracle://",
         "--log-format (TALLY_LOG_FORMAT): \u{201c}xml\u{201d}",
@@ -234,7 +234,8 @@ fn foreign_variables_are_only_warned_about() {
     let others = "TALLY_VERSION=1.2\nTALLY_HOME=/srv\nTALLY_NAME=/web/tally\nTALLY_ENV_PATH=/\n";
     home.file(".env", others);
     let server = home.serve(&[]);
-    let words = "warning: no settings of Tally: TALLY_HOME, TALLY_VERSION; `tally help serve`";
+    let words =
+        "warning: unknown variables, ignored: TALLY_HOME, TALLY_VERSION; `tally help serve`";
     let is_warning = |line: &&str| line.contains("TALLY_");
     for command in ["config", "totals"] {
         let output = server.ok(&[command]);

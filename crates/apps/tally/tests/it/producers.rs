@@ -129,7 +129,7 @@ fn a_setback_can_be_cleared() {
         assert!(cleared.stderr.contains("(0d0e0f10, stranger)"), "{cleared:?}");
         assert!(summary(&server).contains("12 acknowledged batches of 1 producer"));
         let again = server.run(&["producers", "--clear-setback", "0d0e0f10"]);
-        assert_fails(&again, 1, &["producer 0d0e0f10 has no setback"]);
+        assert_fails(&again, 1, &["no producer 0d0e0f10 with a setback"]);
         let empty = server.run(&["producers", "--clear-setback", ""]);
         assert_fails(&empty, 1, &["short_id is empty", "or all"]);
         assert!(summary(&server).contains("12 acknowledged batches of 1 producer"));

@@ -14,7 +14,7 @@ const SERVER_VERSION_MIN: i64 = 140_000;
 pub(super) async fn examine(database: &Database) -> Result<Dialect, Error> {
     let step = "ask the database for its version";
     let refused = |reason: String| {
-        let step = format!("use {}: {reason}", database.url);
+        let step = format!("open {}: {reason}", database.url);
         Err(Error::permanent(step, Kind::FailedPrecondition))
     };
     let connection = database.connection().await?;

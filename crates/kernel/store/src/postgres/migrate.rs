@@ -42,7 +42,7 @@ async fn run_once(
         client.batch_execute(include_str!("autocommit_ddl.sql")).await.map_err(
             |error| match error.code() {
                 Some(&SqlState::UNDEFINED_OBJECT) => {
-                    Error::permanent(format!("use {}", database.url), Kind::FailedPrecondition)
+                    Error::permanent(format!("open {}", database.url), Kind::FailedPrecondition)
                         .because(NOT_COCKROACH)
                 }
                 _ => error::statement("prepare to migrate", error),

@@ -115,7 +115,7 @@ pub(super) fn lock(path: &Path) -> Result<File, Error> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(error::locked(format!(
-            "open sqlite:{}: another Tally server uses this file; stop it, or choose another \
+            "open sqlite:{}: a Tally server uses this file; stop it, or choose another \
              file with --database-url",
             path.display()
         ))),

@@ -131,7 +131,9 @@ async fn feed(sender: mpsc::Sender<Fed>, mut entry: Entry<'_>, count: u64) {
 fn parse_at(text: &str) -> Result<i64, String> {
     if text.len() == 10 && text.contains('-') && text.starts_with(|c: char| c.is_ascii_digit()) {
         let midnight = dates::parse_period(text)?.first_at(Timestamp::UNIX_EPOCH).first_day();
-        let midnight = midnight.to_zoned(jiff::tz::TimeZone::UTC).map_err(|e| e.to_string())?;
+        let midnight = midnight.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| {
+            "a time lies in the years 1 to 9999, and at most 24 h ahead of the clock".to_owned()
+        })?;
         return Ok(midnight.timestamp().as_microsecond());
     }
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -157,6 +159,7 @@ mod tests {
         assert_eq!(parse_at("2015-05-17 02:00:00+02:00"), Ok(midnight));
         assert_eq!(parse_at("1431820800.5"), Ok(midnight + 500_000));
         assert!(parse_at("2015-02-30").is_err());
+        assert!(parse_at("9999-12-31").is_err_and(|why| why.contains("years 1 to 9999")));
         for no_moment in ["noon", "this-month", "last-month", "today", "7d"] {
             assert!(parse_at(no_moment).is_err(), "{no_moment}");
         }

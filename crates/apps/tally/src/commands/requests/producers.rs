@@ -21,7 +21,6 @@ use crate::output::{self, Cell, OutputFormat, plural, say, visible};
 /// number. The last seen come first. `dropped` are requests that a client gave up and reported: the
 /// totals of their days are short by that many.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
 pub(crate) struct ProducersArgs {
     /// Include the servers' insert workers, which store requests sent by count.v1
     #[arg(long)]
@@ -83,7 +82,7 @@ async fn clear(of: &str, server: &ServerArgs) -> anyhow::Result<ExitCode> {
     let failed = |status| anyhow!("cannot clear setbacks: {}", describe(&status));
     let cleared = answer.map_err(failed)?.into_inner().setbacks;
     if cleared.is_empty() && !of.eq_ignore_ascii_case("all") {
-        bail!("producer {} has no setback: `tally producers` lists them", visible(of));
+        bail!("no producer {} with a setback; `tally producers` lists the producers", visible(of));
     }
     cleared.iter().for_each(|one| say(format_args!("cleared: {}", setbacks::line(one))));
     if cleared.is_empty() {

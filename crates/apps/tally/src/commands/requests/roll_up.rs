@@ -83,7 +83,8 @@ pub(crate) async fn run(args: RollUpArgs, clock: &dyn Clock) -> anyhow::Result<E
         return Ok(ExitCode::SUCCESS);
     }
     if days.is_empty() {
-        say(format_args!("rolled up nothing: no requests from {first} to {last} (UTC)"));
+        let when = if first == last { "on".to_owned() } else { format!("from {first} to") };
+        say(format_args!("rolled up nothing: no requests {when} {last} (UTC)"));
     } else {
         let (days, requests) = (plural(days.len() as u64, "day"), plural(requests, "request"));
         // The answer has whole totals; how much of them is new is unknown.

@@ -22,9 +22,9 @@ use crate::output::{self, OutputFormat, plural, say, thousands, visible, wrong_u
 ///
 /// Examples:
 ///   tally totals                                        every rolled-up day
-///   tally totals today --live --sort count --limit 10   today's top ten endpoints
-///   tally totals 7d --live --sum                        requests of each of the last 7 days
-///   tally totals --from yesterday --live                since yesterday, up to this moment
+///   tally totals today --live --sort count --limit 10   today's top ten
+///   tally totals 7d --live --sum                        sums of the last 7 days
+///   tally totals --from yesterday --live                from yesterday to now
 ///   tally totals 2015-05 --by month --format csv
 ///   tally totals last-month --by whole --path-prefix /api/ --method POST
 ///

@@ -15,33 +15,29 @@ use crate::client::ServerArgs;
 use crate::numbers;
 
 /// Count the requests of access logs
-///
-/// Reads the logs of nginx, Apache, Caddy, Traefik, Envoy, HAProxy, IIS, AWS and others, plain or
-/// gzipped, and sends them to a running server. Query strings are dropped; times become UTC.
-///
-/// Examples:
-///   tally import access.log access.log.1.gz
-///   zstdcat access.log.zst | tally import -
-///   tally import --dry-run --collapse-ids access.log
-///   tally import --format '$time_iso8601 $request_method $request_uri' access.log
-///   tally import --path-field route --time-field at --where level=info app.log
-///
-/// Text lines have a time in brackets, then a request in quotes. In JSON lines, servers' usual
-/// fields are known; what the client asked for (request, request_uri) takes precedence over what
-/// the server made of it (uri, path, url). Files with a #Fields: line are read accordingly.
-///
-/// A time is RFC 3339, Common Log Format, or a number since 1970, from 2001-09-09 on: up to 11
-/// digits before the point are seconds, 12 to 14 milliseconds, 15 to 17 microseconds, 18 to 20
-/// nanoseconds.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(long_about = "Count the requests of access logs\n\n\
+    Reads the logs of nginx, Apache, Caddy, Traefik, Envoy, HAProxy, IIS, AWS and others, plain or \
+    gzipped, and sends them to a running server. Query strings are dropped; times become UTC.\n\n\
+    Examples:\n  \
+      tally import access.log access.log.1.gz\n  \
+      zstdcat access.log.zst | tally import -\n  \
+      tally import --dry-run --collapse-ids access.log\n  \
+      tally import --format '$time_iso8601 $request_method $request_uri' app.log\n  \
+      tally import --path-field route --time-field at --where level=info app.log\n\n\
+    Text lines have a time in brackets, then a request in quotes. In JSON lines, servers' usual \
+    fields are known; what the client asked for (request, request_uri) takes precedence over what \
+    the server made of it (uri, path, url). Files with a #Fields: line are read accordingly.\n\n\
+    A time is RFC 3339, Common Log Format, or a number since 1970, from 2001-09-09 on: up to 11 \
+    digits before the point are seconds, 12 to 14 milliseconds, 15 to 17 microseconds, 18 to 20 \
+    nanoseconds.")]
 pub(crate) struct ImportArgs {
     /// Files to read, `-` for stdin [default: stdin, unless it is a terminal]
     #[arg(value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
 
     /// How lines are written: auto, clf (text; also common, combined), json, or nginx's log_format or
-    /// Apache's LogFormat as it stands in the configuration
+    /// Apache's LogFormat as written in the configuration
     #[arg(long, default_value = "auto")]
     format: Written<LogFormat>,
 
@@ -59,7 +55,7 @@ pub(crate) struct ImportArgs {
     #[command(flatten)]
     pub(super) paths: Paths,
 
-    /// Begin at this line of the first file, to go on after an interruption
+    /// Begin at this line of the first file, to resume after an interruption
     #[arg(long, value_name = "LINE", default_value_t = 1,
           value_parser = numbers::within(1, u64::MAX))]
     pub(super) from_line: u64,

@@ -67,7 +67,7 @@ pub(crate) struct Named {
     #[arg(long = "where", value_name = "FIELD=VALUE")]
     pub(crate) conditions: Vec<Condition>,
 
-    /// The JSON field of the method; a dot goes into a nested object
+    /// The JSON field of the method; a dot selects from a nested object
     #[arg(long = "method-field", value_name = "NAME")]
     pub(crate) method: Option<String>,
 
@@ -105,7 +105,7 @@ impl Default for JsonFields {
 }
 
 impl JsonFields {
-    /// The usual fields, or the given ones instead. A dot goes into a nested object, but may also be
+    /// The usual fields, or the given ones instead. A dot selects from a nested object, but may also be
     /// part of a key.
     pub(crate) fn new(named: Named) -> Self {
         let (mut slots, mut rare) = (Slots::default(), Slots::default());
