@@ -90,12 +90,18 @@ fn words_name_a_range() {
     assert_eq!(from.stdout, "date,count\n,19\n");
     let may = server.ok(&["totals", "2015-05", "--sum", "--by", "month"]);
     assert_eq!(may.stdout, "date,count\n2015-05,3\n");
+    for (range, when) in
+        [("2015-01-01", "on 2015-01-01"), ("2014", "from 2014-01-01 to 2014-12-31")]
+    {
+        let nothing = server.ok(&["roll-up", range]).stderr;
+        assert!(nothing.contains(&format!("no requests {when} (UTC)")), "{nothing}");
+    }
     assert_fails(&server.run(&["totals", "today..2015"]), 2, &["ends with 2015, before it begins"]);
     assert_fails(&server.run(&["totals", "today", "--from", "2015"]), 2, &["cannot be used with"]);
     assert_fails(&server.run(&["totals", "next-week"]), 2, &["last-year and 7d (the last 7 days)"]);
-    for limit in ["0", "ten"] {
+    for (limit, words) in [("0", "must be between 1"), ("ten", "not a whole number")] {
         let output = server.run(&["totals", "--limit", limit]);
-        assert_fails(&output, 2, &["--limit <N>", "it is not"]);
+        assert_fails(&output, 2, &["--limit <N>", words]);
     }
 }
 

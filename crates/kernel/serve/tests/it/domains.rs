@@ -117,6 +117,8 @@ async fn grpc_and_the_routes_of_two_domains_are_on_one_port() {
         let answer = ask(address, &format!("GET {path}"), &["host: localhost"]);
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
     }
+    let absent = ask(address, "GET /nothing", &["host: localhost"]);
+    assert!(absent.ends_with("not found: /nothing; GET / lists what is served\n"), "{absent}");
     let unknown = call(address, &own, "POST", "/test.Gate/Another", grpc).await;
     assert_eq!(unknown, (200, Some("0".to_owned())), "a service has all of its methods");
     let unknown = call(address, &own, "POST", "/test.Nothing/Pass", grpc).await;
