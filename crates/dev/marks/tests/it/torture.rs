@@ -32,6 +32,8 @@ struct Stubborn<'a> {
     acknowledged: u64,
     /// The last batch that was ever sent.
     last: u64,
+    /// Whether new batches were acknowledged on two streams, both open before the first batch came.
+    has_resent: bool,
 }
 
 #[test]
@@ -136,7 +138,7 @@ fn below(limit: u64) -> u64 {
 
 impl<'a> Stubborn<'a> {
     fn new(shared: &'a Shared, number: u8) -> Self {
-        Self { shared, number, client: Client::new(), acknowledged: 0, last: 0 }
+        Self { shared, number, client: Client::new(), acknowledged: 0, last: 0, has_resent: false }
     }
 
     /// Sends until it is over. Returns how many batches it has sent.
@@ -148,12 +150,14 @@ impl<'a> Stubborn<'a> {
     /// Sends what is not acknowledged, and what is.
     async fn attempt(&mut self) -> Result<(), Status> {
         let is_over = self.shared.is_over.load(Ordering::SeqCst);
-        if self.acknowledged == self.last && !is_over {
+        let is_new = self.acknowledged == self.last && (!is_over || !self.has_resent);
+        if is_new {
             self.last += 1 + below(WINDOW);
         }
         let mut streams = Vec::new();
         // Both are open before the first batch comes: neither knows of what the other brings.
-        for _ in 0..=below(2) {
+        let is_twice = !self.has_resent || below(2) == 1;
+        for _ in 0..=u8::from(is_twice) {
             streams.push(self.client.open(&self.shared.address).await?);
         }
         let first = if is_over || below(4) == 0 { 1 } else { self.acknowledged + 1 };
@@ -161,7 +165,7 @@ impl<'a> Stubborn<'a> {
             for sequence in first..=self.last {
                 stream.send(sequence, marks(self.number, sequence));
             }
-            if !is_over && below(8) == 0 {
+            if self.has_resent && !is_over && below(8) == 0 {
                 // Whether it was stored is not known here.
                 return Err(Status::cancelled("gave up"));
             }
@@ -169,6 +173,7 @@ impl<'a> Stubborn<'a> {
             let new = self.last - std::mem::replace(&mut self.acknowledged, self.last);
             self.shared.acknowledged.fetch_add(new, Ordering::SeqCst);
         }
-        if is_over { Ok(()) } else { Err(Status::aborted("it goes on")) }
+        self.has_resent |= is_new && is_twice;
+        if is_over && self.has_resent { Ok(()) } else { Err(Status::aborted("it goes on")) }
     }
 }

@@ -182,7 +182,9 @@ impl Transaction {
     pub async fn failed(self, error: Error) -> Error {
         if error.sqlstate() == Some(SqlState::LOCK_NOT_AVAILABLE.code()) {
             // Unless this succeeds, the connection is closed.
-            let _ = self.rollback().await;
+            if let Ok(connection) = self.rollback().await {
+                connection.release();
+            }
         }
         error
     }
