@@ -294,7 +294,10 @@ pub(crate) fn unprivileged(home: &Home) -> (PathBuf, Option<User>) {
     let is_root = fs::metadata(folder).expect("the folder is there").uid() == 0;
     set_mode(folder, 0o755);
     let program = home.path("tally");
-    fs::copy(env!("CARGO_BIN_EXE_tally"), &program).expect("room for the program");
+    // By another process: a child forked meanwhile would inherit the file, open for writing, and a
+    // program that is open for writing cannot be run.
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_tally")).arg(&program).status();
+    assert!(copied.expect("cp is there").success(), "room for the program");
     set_mode(&program, 0o755);
     (program, is_root.then_some(User::NOBODY))
 }
