@@ -7,9 +7,8 @@ use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_proto::wire::{BATCH_BYTES_MAX, MICROS, PATH_BYTES_MAX};
 
 use crate::error::InvalidBatch;
-use crate::intake::Rules;
 use crate::model::{Endpoint, EndpointId};
-use crate::rows::{Rows, RowsBuilder};
+use crate::rows::{Rows, RowsBuilder, Rules};
 
 /// The limits of a `Record` stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,11 +11,10 @@
 //! | `error.rs` | what can go wrong, and what it means to the client |
 //! | `grpc.rs` | `count.v1.CountService` and `tally.requests.v1.RequestService` |
 //! | `import_count.rs` | importing the Go server's tables |
-//! | `intake.rs` | what streams share: the endpoints, and the rules for requests |
 //! | `migrations.rs` | the tables, for each kind of database |
 //! | `model.rs` | endpoint, day, period |
 //! | `record.rs` | how the batches of a `Record` stream become rows |
-//! | `rows.rs` | rows as they travel, with the names that they need |
+//! | `rows.rs` | from requests to rows: the rules for requests, and rows as they travel |
 //! | `service.rs` | the domain's operations, and the parts that they are made of |
 //! | `settings.rs` | the domain's settings: as flags and variables, and checked |
 //! | `store.rs`, `store/` | storing batches with the names that they need, housekeeping, and which database does it how |
@@ -30,7 +29,6 @@ mod endpoints;
 mod error;
 mod grpc;
 mod import_count;
-mod intake;
 mod migrations;
 mod model;
 mod record;

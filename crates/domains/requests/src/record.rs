@@ -12,9 +12,8 @@ use uuid::Uuid;
 use crate::batch;
 use crate::counted::{self, CountedFile, RememberFiles};
 use crate::error::InvalidBatch;
-use crate::intake::Intake;
 use crate::model::{EndpointId, Named};
-use crate::rows::{ROW_BYTES, RowsBuilder};
+use crate::rows::{Intake, ROW_BYTES, RowsBuilder};
 
 /// The batches of one stream.
 pub(crate) struct Record {

@@ -1,4 +1,5 @@
-//! Rows as they travel from a stream to the store, with the names that they need.
+//! From requests to rows: the rules that requests are checked against, and rows as they travel from a
+//! stream to the store, with the names that they need.
 //!
 //! A row is encoded once, as it comes, for Postgres's binary COPY: the number of fields, then the
 //! length and value of the series' id and of the time, 26 bytes in all.
@@ -8,10 +9,17 @@ use std::sync::Arc;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use hashbrown::HashMap;
+use prost_types::Timestamp;
 use tally_producers::stream::Builder;
 use tally_producers::{Content, Parcel, Run};
+use tally_proto::wire;
+use tally_runtime::Clock;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
+use crate::ahead::Ahead;
+use crate::batch::RecordLimits;
+use crate::endpoints::Endpoints;
+use crate::error::InvalidTime;
 use crate::model::{Day, EndpointId, Named};
 
 /// 2000-01-01 UTC in microseconds since 1970-01-01 UTC.
@@ -31,6 +39,23 @@ const ROW: [u8; ROW_BYTES] = {
     (row[1], row[5], row[17]) = (2, 8, 8);
     row
 };
+
+/// The endpoints, and what requests are checked against.
+pub(crate) struct Intake {
+    pub(crate) endpoints: Arc<Endpoints>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) path_bytes_max: usize,
+    pub(crate) ahead: Ahead,
+    pub(crate) record: RecordLimits,
+}
+
+/// What requests are checked against.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    pub(crate) path_bytes_max: usize,
+    /// Now, in microseconds since 1970-01-01 UTC.
+    pub(crate) now_micros: i64,
+}
 
 /// Rows in Postgres's binary COPY format, ready to be sent.
 #[derive(Debug, Clone, Default)]
@@ -64,6 +89,47 @@ struct Days {
 /// A time as Postgres keeps it, from microseconds since 1970-01-01 UTC.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Micros(pub(crate) i64);
+
+// === impl Intake ===
+
+impl Intake {
+    /// The rules at this moment.
+    pub(crate) fn rules(&self) -> Rules {
+        let now_micros = self.clock.now().as_microsecond();
+        Rules { path_bytes_max: self.path_bytes_max, now_micros }
+    }
+
+    /// For rows under the present belief.
+    pub(crate) fn builder(&self) -> RowsBuilder {
+        RowsBuilder::new(self.endpoints.belief())
+    }
+}
+
+// === impl Rules ===
+
+impl Rules {
+    /// The path that a request is counted under.
+    pub(crate) fn path(self, path: &str) -> &str {
+        wire::path(path, self.path_bytes_max)
+    }
+
+    /// The time of a request, by default now, in microseconds since 1970-01-01 UTC.
+    pub(crate) fn time(self, time: Option<Timestamp>) -> Result<i64, InvalidTime> {
+        let Some(time) = time else { return Ok(self.now_micros) };
+        let Timestamp { seconds, nanos } = time;
+        let micros = wire::micros(time).ok_or(InvalidTime::OutOfRange { seconds, nanos })?;
+        match self.ahead_seconds(micros) {
+            Some(ahead_seconds) => Err(InvalidTime::Ahead { ahead_seconds }),
+            None => Ok(micros),
+        }
+    }
+
+    /// How far a time is ahead, if too far.
+    pub(crate) fn ahead_seconds(self, micros: i64) -> Option<i64> {
+        let ahead = micros.saturating_sub(self.now_micros);
+        (ahead > wire::AHEAD_MICROS_MAX).then_some(ahead / 1_000_000)
+    }
+}
 
 // === impl Rows ===
 
@@ -257,52 +323,4 @@ fn decode(bytes: &[u8]) -> impl ExactSizeIterator<Item = (EndpointId, i64)> + '_
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const DAY_MICROS: i64 = 86_400_000_000;
-
-    proptest! {
-        #[test]
-        fn rows_come_back_as_they_went_in(
-            rows in prop::collection::vec((any::<i64>(), -62_135_596_800_000_000..253_402_300_800_000_000_i64), 0..50)
-        ) {
-            let packed: Rows = rows.iter().copied().collect();
-            prop_assert_eq!(packed.rows(), rows.len());
-            prop_assert_eq!(packed.iter().collect::<Vec<_>>(), rows);
-        }
-
-        #[test]
-        fn days_are_counted_once(times in prop::collection::vec(-3 * DAY_MICROS..3 * DAY_MICROS, 0..50)) {
-            let packed: Rows = times.iter().map(|time| (1, *time)).collect();
-            for day in -4..4 {
-                let counted: Vec<i64> =
-                    packed.days().iter().filter(|(of, _)| of.0 == day).map(|(_, rows)| *rows).collect();
-                let there = times.iter().filter(|time| Day::of_micros(**time).0 == day).count();
-                prop_assert_eq!(counted, Vec::from_iter((there > 0).then_some(there as i64)));
-            }
-        }
-
-        #[test]
-        fn what_is_cut_off_is_not_counted(
-            times in prop::collection::vec(-3 * DAY_MICROS..3 * DAY_MICROS, 1..50),
-            at: prop::sample::Index,
-        ) {
-            let sorted = |rows: &Rows| {
-                let mut days = rows.days().to_vec();
-                days.sort_unstable();
-                days
-            };
-            let at = at.index(times.len());
-            let (first, rest) = times.split_at(at);
-            let of = |times: &[i64]| times.iter().map(|time| (1, *time)).collect::<Rows>();
-            prop_assert_eq!(sorted(&of(&times).skip(at)), sorted(&of(rest)));
-            let mut builder = RowsBuilder::new(0);
-            times.iter().for_each(|time| builder.push(1, *time));
-            builder.truncate(at);
-            prop_assert_eq!(sorted(&builder.finish()), sorted(&of(first)));
-        }
-    }
-}
+mod tests;

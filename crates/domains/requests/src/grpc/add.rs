@@ -26,9 +26,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 use self::message::{Framing, Message};
 use crate::error::{Ended, Error, InvalidTime, WrongTimes};
-use crate::intake::{Intake, Rules};
 use crate::model::Endpoint;
-use crate::rows::{Rows, RowsBuilder};
+use crate::rows::{Intake, Rows, RowsBuilder, Rules};
 use crate::service::Service;
 
 /// The method whose bodies are read here.
