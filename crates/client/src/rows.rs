@@ -241,6 +241,7 @@ pub(crate) fn message(
         endpoint: numbers,
         time_delta,
         drops: drops.0.iter().map(|(&day, &count)| producers::Drops { day, count }).collect(),
+        ..Default::default()
     }
 }
 

@@ -19,13 +19,36 @@ CREATE TABLE tally_requests (
 -- Takes every request whose day has no partition: late ones, and imported history.
 CREATE TABLE tally_requests_default PARTITION OF tally_requests DEFAULT;
 
--- How many requests a series had on one UTC day, as far as the day is rolled up.
+-- How many requests a series had on one UTC day, as far as its rows are folded, and in which quarters
+-- of the day: a JSON array of the first quarter's index, from 0, and the counts from it on.
 CREATE TABLE tally_request_days (
     day DATE NOT NULL,
     series_id BIGINT NOT NULL,
     total BIGINT NOT NULL,
+    quarters TEXT NOT NULL DEFAULT '[]',
     PRIMARY KEY (day, series_id)
 );
+
+-- How many requests a series had in a month, which is named by its first day, as far as the days are
+-- rolled up; and on which days, in the same form as the quarters of a day.
+CREATE TABLE tally_request_months (
+    month DATE NOT NULL,
+    series_id BIGINT NOT NULL,
+    total BIGINT NOT NULL,
+    days TEXT NOT NULL,
+    PRIMARY KEY (month, series_id)
+);
+
+-- The days that have totals. A rolled-up day is in its month as well; a pruned one is only there.
+CREATE TABLE tally_request_calendar (
+    day DATE PRIMARY KEY,
+    rolled_up_at TIMESTAMPTZ,
+    pruned_at TIMESTAMPTZ
+);
+
+-- For the days that still have to be rolled up, and those whose quarters are gone.
+CREATE INDEX tally_request_calendar_open ON tally_request_calendar (day) WHERE rolled_up_at IS NULL;
+CREATE INDEX tally_request_calendar_pruned ON tally_request_calendar (day) WHERE pruned_at IS NOT NULL;
 
 -- How many requests of one of its days and methods were imported from a Go server of count.v1. The
 -- transaction that imports them writes this, so that none is imported twice.

@@ -15,14 +15,36 @@ CREATE TABLE tally_requests (
     requested_at INTEGER NOT NULL
 ) STRICT;
 
--- How many requests a series had on one UTC day, as far as the day is rolled up; day counts days
--- since 1970-01-01.
+-- How many requests a series had on one UTC day, as far as its rows are folded, and in which quarters
+-- of the day: a JSON array of the first quarter's index, from 0, and the counts from it on.
 CREATE TABLE tally_request_days (
     day INTEGER NOT NULL,
     series_id INTEGER NOT NULL,
     total INTEGER NOT NULL,
+    quarters TEXT NOT NULL DEFAULT '[]',
     PRIMARY KEY (day, series_id)
 ) STRICT, WITHOUT ROWID;
+
+-- How many requests a series had in a month, which is named by its first day, as far as the days are
+-- rolled up; and on which days, in the same form as the quarters of a day.
+CREATE TABLE tally_request_months (
+    month INTEGER NOT NULL,
+    series_id INTEGER NOT NULL,
+    total INTEGER NOT NULL,
+    days TEXT NOT NULL,
+    PRIMARY KEY (month, series_id)
+) STRICT, WITHOUT ROWID;
+
+-- The days that have totals. A rolled-up day is in its month as well; a pruned one is only there.
+CREATE TABLE tally_request_calendar (
+    day INTEGER PRIMARY KEY,
+    rolled_up_at INTEGER,
+    pruned_at INTEGER
+) STRICT, WITHOUT ROWID;
+
+-- For the days that still have to be rolled up, and those whose quarters are gone.
+CREATE INDEX tally_request_calendar_open ON tally_request_calendar (day) WHERE rolled_up_at IS NULL;
+CREATE INDEX tally_request_calendar_pruned ON tally_request_calendar (day) WHERE pruned_at IS NOT NULL;
 
 -- How many requests of one of its days and methods were imported from a Go server of count.v1. The
 -- transaction that imports them writes this, so that none is imported twice. day counts days since

@@ -472,6 +472,13 @@ impl RequestService for Mock {
         Err(Status::unimplemented("ClearSetbacks"))
     }
 
+    async fn fold(
+        &self,
+        _request: Request<proto::FoldRequest>,
+    ) -> Result<Response<proto::FoldResponse>, Status> {
+        Err(Status::unimplemented("no folds here"))
+    }
+
     async fn query_totals(
         &self,
         _request: Request<proto::QueryTotalsRequest>,

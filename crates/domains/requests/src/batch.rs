@@ -152,6 +152,7 @@ mod tests {
             count: u32::try_from(requests.len()).unwrap(),
             time_delta: requests.iter().map(delta).collect(),
             drops,
+            ..Default::default()
         }
     }
 

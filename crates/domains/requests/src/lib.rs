@@ -30,7 +30,7 @@ mod error;
 mod grpc;
 mod import_count;
 mod migrations;
-mod model;
+pub mod model;
 mod record;
 mod rows;
 mod service;

@@ -127,6 +127,13 @@ impl RequestService for Services {
     }
 
     /// Answers with a stream that breaks.
+    async fn fold(
+        &self,
+        _request: Request<proto::FoldRequest>,
+    ) -> Result<Response<proto::FoldResponse>, Status> {
+        Err(Status::unimplemented("no folds here"))
+    }
+
     async fn query_totals(
         &self,
         _: Request<QueryTotalsRequest>,

@@ -80,6 +80,13 @@ impl RequestService for Service {
         Ok(Response::new(proto::ClearSetbacksResponse { setbacks }))
     }
 
+    async fn fold(
+        &self,
+        _request: Request<proto::FoldRequest>,
+    ) -> Result<Response<proto::FoldResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
     async fn query_totals(
         &self,
         request: Request<proto::QueryTotalsRequest>,

@@ -31,6 +31,7 @@ pub(super) fn query(
         requests::Granularity::Month => Granularity::Month,
         requests::Granularity::Year => Granularity::Year,
         requests::Granularity::Whole => Granularity::Whole,
+        _ => return Err(Error::invalid("not yet")),
     };
     let order = match request.limit_order() {
         requests::LimitOrder::Unspecified | requests::LimitOrder::Path => LimitOrder::Path,
@@ -103,7 +104,7 @@ fn parts(period: &PeriodTotals, date: Option<Date>, is_sum: bool) -> Vec<request
     let part = |counts: &[(u32, i64)]| {
         let (endpoint, count) = counts.iter().copied().unzip();
         let endpoint = if is_sum { Vec::new() } else { endpoint };
-        requests::PeriodTotals { period: date, endpoint, count }
+        requests::PeriodTotals { period: date, endpoint, count, ..Default::default() }
     };
     period.counts.chunks(MESSAGE_ITEMS_MAX).map(part).collect()
 }

@@ -50,7 +50,7 @@ fn batch(sequence: u64, rows: usize) -> Kind {
         endpoint: vec![0; rows],
         time_delta: vec![0; rows],
         count: u32::try_from(rows).expect("few"),
-        drops: Vec::new(),
+        ..Default::default()
     })
 }
 

@@ -124,7 +124,7 @@ pub(crate) fn many(sequence: u64, is_first: bool, rows: u32) -> proto::Batch {
         endpoint: vec![0; rows as usize],
         time_delta,
         count: rows,
-        drops: Vec::new(),
+        ..Default::default()
     }
 }
 

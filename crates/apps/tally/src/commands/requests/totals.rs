@@ -185,6 +185,7 @@ impl TotalsArgs {
             sum: self.sum,
             limit: self.limit.unwrap_or(0),
             limit_order: limit_order.into(),
+            ..Default::default()
         }
     }
 

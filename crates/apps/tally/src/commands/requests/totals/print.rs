@@ -147,7 +147,7 @@ impl<W: Write> Printer<W> {
     }
 
     fn hold(&mut self, period: PeriodTotals) {
-        let PeriodTotals { period, mut endpoint, count } = period;
+        let PeriodTotals { period, mut endpoint, count, .. } = period;
         endpoint.resize(count.len(), 0);
         self.printed.totals += count.len() as u64;
         self.printed.requests += count.iter().copied().map(i128::from).sum::<i128>();

@@ -137,6 +137,13 @@ impl RequestService for Fake {
         Ok(Response::new(proto::FindCountedFilesResponse { files }))
     }
 
+    async fn fold(
+        &self,
+        _request: Request<proto::FoldRequest>,
+    ) -> Result<Response<proto::FoldResponse>, Status> {
+        Err(Status::unimplemented("no folds here"))
+    }
+
     async fn query_totals(
         &self,
         _: Request<proto::QueryTotalsRequest>,
