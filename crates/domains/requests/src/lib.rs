@@ -13,6 +13,7 @@
 //! | `import_count.rs` | importing the Go server's tables |
 //! | `migrations.rs` | the tables, for each kind of database |
 //! | `model.rs` | endpoint, day, period |
+//! | `packed.rs` | counts of a day's quarters or a month's days in one text |
 //! | `record.rs` | how the batches of a `Record` stream become rows |
 //! | `rows.rs` | from requests to rows: the rules for requests, and rows as they travel |
 //! | `service.rs` | the domain's operations, and the parts that they are made of |
@@ -31,6 +32,7 @@ mod grpc;
 mod import_count;
 mod migrations;
 pub mod model;
+mod packed;
 mod record;
 mod rows;
 mod service;
