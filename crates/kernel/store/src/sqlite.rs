@@ -1,5 +1,5 @@
-//! SQLite: one thread that writes, one that reads, one for the health check, and a lock against a
-//! second server.
+//! SQLite: one thread that writes, one that reads, one that reads for long, one for the health check,
+//! and a lock against a second server.
 //!
 //! | file | what it owns |
 //! |---|---|
@@ -38,6 +38,8 @@ pub struct Database(Arc<Inner>);
 struct Inner {
     writer: Worker,
     reader: Worker,
+    /// A fold counts millions of rows, and queries go on meanwhile.
+    long_reader: Worker,
     /// A long query must not make the health check say no.
     prober: Worker,
     files: Files,
@@ -56,8 +58,10 @@ impl Database {
             let path = path.clone();
             Worker::start(name, &lock, move || open_reader(&path))
         };
+        let long_reader = reader("sqlite long reader").await?;
         let (reader, prober) = (reader("sqlite reader").await?, reader("sqlite prober").await?);
-        Ok(Self(Arc::new(Inner { writer, reader, prober, files: Files::of(&path) })))
+        let files = Files::of(&path);
+        Ok(Self(Arc::new(Inner { writer, reader, long_reader, prober, files })))
     }
 
     /// Runs on the writer's thread, in the order of the calls.
@@ -85,6 +89,15 @@ impl Database {
         self.0.reader.run(work).await
     }
 
+    /// The same on another thread, for work that takes long and that no client waits for.
+    pub async fn read_long<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<T, Error> + Send + 'static,
+    {
+        self.0.long_reader.run(work).await
+    }
+
     pub(crate) async fn ping(&self) -> Result<(), Error> {
         if self.0.files.check().is_err() {
             // Also when nothing is being counted.
@@ -104,8 +117,8 @@ impl Database {
 
     /// Ends the threads. Everything is then in one file, unless another program has it open.
     pub(crate) async fn close(&self) -> Result<(), Error> {
-        let Inner { writer, reader, prober, .. } = &*self.0;
-        for worker in [reader, prober] {
+        let Inner { writer, reader, long_reader, prober, .. } = &*self.0;
+        for worker in [reader, long_reader, prober] {
             worker.interrupt().await;
             worker.stop().await;
         }

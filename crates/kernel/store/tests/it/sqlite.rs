@@ -50,17 +50,23 @@ async fn a_closed_database_is_one_file() {
     // An endless query.
     let endless = "WITH RECURSIVE n AS (SELECT 1 UNION ALL SELECT 1 FROM n) SELECT count(*) FROM n";
     let (begun, has_begun) = tokio::sync::oneshot::channel();
-    let query = opened.read(move |connection| {
+    let query = opened.read_long(move |connection| {
         let _ = begun.send(());
         connection.query_row(endless, [], |_| Ok(())).step("count for ever")
     });
-    let closing = async {
+    let others = async {
         has_begun.await.expect("the query started");
+        opened.read(|_| Ok(())).await.expect("a read apart from it");
         let database = Database::Sqlite(opened.clone());
         database.ping().await.expect("a long query does not block it");
-        database.close().await.expect("closed");
+        let query = opened.read(move |connection| {
+            connection.query_row(endless, [], |_| Ok(())).step("count for ever")
+        });
+        let (query, closed) = tokio::join!(query, database.close());
+        query.expect_err("it was interrupted");
+        closed.expect("closed");
     };
-    let (query, ()) = tokio::join!(query, closing);
+    let (query, ()) = tokio::join!(query, others);
     query.expect_err("it was interrupted");
     let left = std::fs::read_dir(folder.path()).expect("the folder").count();
     assert_eq!(left, 1, "only the database itself");
