@@ -4,6 +4,6 @@ CREATE TABLE IF NOT EXISTS tally_request_days (
     day DATE NOT NULL,
     series_id INT8 NOT NULL,
     total INT8 NOT NULL,
-    quarters TEXT NOT NULL DEFAULT '[]',
+    quarters TEXT NOT NULL,
     PRIMARY KEY (day, series_id)
 )

@@ -8,16 +8,19 @@ CREATE TABLE tally_request_series (
     UNIQUE (method, path)
 );
 
--- One row for each request. It has no key, no foreign key and no index, because each of them would
--- make inserts several times slower. A UTC day has a partition of its own, made ahead, which the
--- roll-up empties in one step and then drops.
+-- Rows: requests of a series at a time; requests is NULL for one, which then costs no space. They lie
+-- in trays, which take them by turns: while one is filled, the others are folded into days and emptied.
+-- This table is the parent of all trays. They have no key, no foreign key and no index, because each of
+-- them would make inserts several times slower, and nothing to vacuum, because a fold truncates them.
 CREATE TABLE tally_requests (
     series_id BIGINT NOT NULL,
-    requested_at TIMESTAMPTZ NOT NULL
-) PARTITION BY RANGE (requested_at);
-
--- Takes every request whose day has no partition: late ones, and imported history.
-CREATE TABLE tally_requests_default PARTITION OF tally_requests DEFAULT;
+    requested_at TIMESTAMPTZ NOT NULL,
+    requests BIGINT
+);
+CREATE TABLE tally_requests_0 () INHERITS (tally_requests) WITH (autovacuum_enabled = false);
+CREATE TABLE tally_requests_1 () INHERITS (tally_requests) WITH (autovacuum_enabled = false);
+CREATE TABLE tally_requests_2 () INHERITS (tally_requests) WITH (autovacuum_enabled = false);
+CREATE TABLE tally_requests_3 () INHERITS (tally_requests) WITH (autovacuum_enabled = false);
 
 -- How many requests a series had on one UTC day, as far as its rows are folded, and in which quarters
 -- of the day: a JSON array of the first quarter's index, from 0, and the counts from it on.
@@ -25,7 +28,7 @@ CREATE TABLE tally_request_days (
     day DATE NOT NULL,
     series_id BIGINT NOT NULL,
     total BIGINT NOT NULL,
-    quarters TEXT NOT NULL DEFAULT '[]',
+    quarters TEXT NOT NULL,
     PRIMARY KEY (day, series_id)
 );
 

@@ -8,12 +8,25 @@ CREATE TABLE tally_request_series (
     UNIQUE (method, path)
 ) STRICT;
 
--- One row for each request; requested_at counts microseconds since 1970-01-01 UTC. It has no key
--- but SQLite's own, and no index, which would make inserts several times slower.
-CREATE TABLE tally_requests (
+-- Rows: requests of a series at a time, in microseconds since 1970-01-01 UTC; requests is NULL for one.
+-- They lie in two trays: while one is filled, the other is folded into days and emptied. These have no
+-- key but SQLite's own, and no index, which would make inserts several times slower.
+CREATE TABLE tally_requests_0 (
     series_id INTEGER NOT NULL,
-    requested_at INTEGER NOT NULL
+    requested_at INTEGER NOT NULL,
+    requests INTEGER
 ) STRICT;
+CREATE TABLE tally_requests_1 (
+    series_id INTEGER NOT NULL,
+    requested_at INTEGER NOT NULL,
+    requests INTEGER
+) STRICT;
+
+-- Both of them.
+CREATE VIEW tally_requests (series_id, requested_at, requests) AS
+SELECT series_id, requested_at, requests FROM tally_requests_0
+UNION ALL
+SELECT series_id, requested_at, requests FROM tally_requests_1;
 
 -- How many requests a series had on one UTC day, as far as its rows are folded, and in which quarters
 -- of the day: a JSON array of the first quarter's index, from 0, and the counts from it on.
@@ -21,7 +34,7 @@ CREATE TABLE tally_request_days (
     day INTEGER NOT NULL,
     series_id INTEGER NOT NULL,
     total INTEGER NOT NULL,
-    quarters TEXT NOT NULL DEFAULT '[]',
+    quarters TEXT NOT NULL,
     PRIMARY KEY (day, series_id)
 ) STRICT, WITHOUT ROWID;
 

@@ -23,6 +23,7 @@
 
 mod ahead;
 mod batch;
+mod books;
 mod counted;
 mod dates;
 mod domain;

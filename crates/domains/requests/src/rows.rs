@@ -14,7 +14,7 @@ use tally_producers::stream::Builder;
 use tally_producers::{Content, Parcel, Run};
 use tally_proto::wire;
 use tally_runtime::Clock;
-use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
 use crate::ahead::Ahead;
 use crate::batch::RecordLimits;
@@ -302,6 +302,16 @@ impl ToSql for Micros {
     }
 
     to_sql_checked!();
+}
+
+impl<'a> FromSql<'a> for Micros {
+    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
+        Ok(Self(i64::from_sql(ty, raw)? + EPOCH_MICROS))
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        <Self as ToSql>::accepts(ty)
+    }
 }
 
 /// A request of an endpoint at `micros` since 1970-01-01 UTC.

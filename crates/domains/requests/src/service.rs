@@ -58,7 +58,6 @@ impl Service {
             producers: producers.clone(),
             clock: Arc::clone(&clock),
         };
-        // Today's partition must exist before the first request.
         house.maintain().await;
         tasks.spawn("housekeeping", house.clone().keep(drain.clone()));
         let intake = Intake {
@@ -213,7 +212,8 @@ impl Service {
 #[async_trait]
 impl Running for Service {
     async fn ready(&self) -> Result<(), String> {
-        self.streams.ready(self.house.store.try_write()).await
+        let now = self.intake.clock.now();
+        self.streams.ready(self.house.store.try_write(now)).await
     }
 
     fn queued_rows(&self) -> usize {

@@ -22,10 +22,11 @@ use tally_producers::{Append, Fate, Parcel, Producers};
 use tally_runtime::{Clock, Drain, Error, Outcome, chain};
 use tally_store::{Database, Dialect};
 
+use crate::books::Folded;
 use crate::counted::CountedFile;
 use crate::endpoints::Endpoints;
 use crate::import_count::{CountTables, Imported};
-use crate::model::{DayRange, Endpoint, EndpointId, Named};
+use crate::model::{Day, DayRange, Endpoint, EndpointId, Named, Quarter};
 use crate::rows::Rows;
 use crate::totals::{Query, Totals};
 
@@ -80,17 +81,22 @@ pub enum Appended {
 ///   never fails another part of the batch.
 /// - An id means the one endpoint that has it in the dictionary, whichever server wrote it.
 /// - Totals show every row. A row whose name the dictionary lacks is counted under `_unknown`.
-/// - For each day, rows plus rolled-up requests equal what was accepted from producers.
-/// - A roll-up moves rows into totals, at least those committed before it began. A request is
-///   always in exactly one of the two.
+/// - For each day, rows plus totals equal what was accepted from producers.
+/// - A fold moves rows into the totals of their days, and a roll-up these into their months, at least
+///   those committed before it began. A request is in exactly one of: the rows, the days that are not
+///   rolled up, the months.
 /// - Totals only grow, by addition, so a repeated or late roll-up does no harm.
 /// - With `live`, totals are one snapshot of both.
 /// - Days are UTC, in any time zone of the session or the machine.
 #[derive(Debug)]
 pub struct Store {
     database: Database,
+    /// Which tray of Postgres takes rows now.
+    turns: postgres::trays::Turns,
     /// Which state SQLite's file is in.
     file: Arc<sqlite::State>,
+    /// One fold at a time: others would only wait for it in the database.
+    folding: tokio::sync::Mutex<()>,
 }
 
 /// The store, the endpoints that it is believed to have, and its producers: batches go in here, and
@@ -106,7 +112,12 @@ pub(crate) struct House {
 /// The store for a database whose migrations are applied.
 #[must_use]
 pub fn open(database: &Database) -> Arc<Store> {
-    Arc::new(Store { database: database.clone(), file: Arc::default() })
+    Arc::new(Store {
+        database: database.clone(),
+        turns: postgres::trays::Turns::default(),
+        file: Arc::default(),
+        folding: tokio::sync::Mutex::default(),
+    })
 }
 
 // === impl Store ===
@@ -150,8 +161,8 @@ impl Store {
         }
     }
 
-    /// Commits a batch and the names that it needs. An error says whether it may be committed
-    /// anyway.
+    /// Commits a batch and the names that it needs, at this time by the server's clock. An error says
+    /// whether it may be committed anyway.
     ///
     /// A batch whose producer is already at its sequence is a duplicate, acknowledged and not
     /// stored, only if it is [repeated](Batch::is_repeated). Clients' runs in it are judged by
@@ -160,9 +171,12 @@ impl Store {
         &self,
         batch: &Batch<'_, Parcel<Rows>>,
         names: &Names,
+        now: Timestamp,
     ) -> Result<Appended, WriteError> {
         match &self.database {
-            Database::Postgres(database) => postgres::append::append(database, batch, names).await,
+            Database::Postgres(database) => {
+                postgres::append::append(database, batch, names, self.turns.now(now)).await
+            }
             Database::Sqlite(database) => {
                 let (names, file) = (names.clone(), Arc::clone(&self.file));
                 transaction(database, batch, move |transaction, batch| {
@@ -173,16 +187,87 @@ impl Store {
         }
     }
 
-    /// Moves the days' rows into totals, and returns how many. After a failure, the next call goes
-    /// on.
-    pub async fn roll_up(&self, days: DayRange) -> Result<u64> {
+    /// Adds every row that is committed now to its day, and removes it.
+    pub async fn fold(&self) -> Result<Folded> {
+        let _turn = self.folding.lock().await;
         match &self.database {
             Database::Postgres(database) if is_cockroach(database) => {
-                cockroach::roll_up(database, days).await
+                cockroach::fold(database, DayRange::ALL.micros()).await
             }
-            Database::Postgres(database) => postgres::roll_up::roll_up(database, days).await,
+            Database::Postgres(database) => postgres::trays::fold_all(database, &self.turns).await,
+            Database::Sqlite(database) => sqlite::trays::fold_all(database, &self.file).await,
+        }
+    }
+
+    /// Folds the rows that need not wait for others of their quarter: those of trays that are large, and
+    /// of trays that were last folded in a quarter before this one, which `folded` notes.
+    pub(crate) async fn fold_due(
+        &self,
+        now: Timestamp,
+        folded: &mut HashMap<usize, Quarter>,
+    ) -> Result<Folded> {
+        let _turn = self.folding.lock().await;
+        let quarter = Quarter::of_micros(now.as_microsecond());
+        let is_due = |tray: usize| folded.get(&tray).is_none_or(|last| *last < quarter);
+        let (mut all, mut done) = (Folded::default(), Vec::new());
+        match &self.database {
+            Database::Postgres(database) if is_cockroach(database) => {
+                if is_due(0) {
+                    let micros = DayRange::ALL.micros().start..quarter.start_micros();
+                    done.push((0, cockroach::fold(database, micros).await?));
+                }
+            }
+            Database::Postgres(database) => {
+                let is_due = |tray: postgres::trays::Tray| is_due(tray.index());
+                let current = self.turns.now(now);
+                for (tray, one) in postgres::trays::fold_due(database, current, is_due).await? {
+                    done.push((tray.index(), one));
+                }
+            }
             Database::Sqlite(database) => {
-                database.write(move |connection| sqlite::roll_up::roll_up(connection, days)).await
+                done = sqlite::trays::fold_due(database, &self.file, is_due).await?;
+            }
+        }
+        for (tray, one) in done {
+            folded.insert(tray, quarter);
+            all += one;
+        }
+        Ok(all)
+    }
+
+    /// Rolls the days up, after all rows are folded. Returns how many requests that were not in months
+    /// are there now. After a failure, the next call goes on.
+    pub async fn roll_up(&self, days: DayRange) -> Result<u64> {
+        let folded = self.fold().await?;
+        let requests = match &self.database {
+            Database::Postgres(database) => postgres::books::roll_up(database, days).await?,
+            Database::Sqlite(database) => {
+                let roll_up =
+                    move |connection: &mut Connection| sqlite::books::roll_up(connection, days);
+                let mut requests = 0;
+                while let Some(some) = database.write(roll_up).await? {
+                    requests += some;
+                }
+                requests
+            }
+        };
+        Ok(folded.rolled_up + requests)
+    }
+
+    /// Deletes the quarters of rolled-up days before this one. Returns how many days.
+    pub async fn prune(&self, before: Day) -> Result<usize> {
+        match &self.database {
+            Database::Postgres(database) => postgres::books::prune(database, before).await,
+            Database::Sqlite(database) => {
+                let prune =
+                    move |connection: &mut Connection| sqlite::books::prune(connection, before);
+                let mut days = 0;
+                loop {
+                    match database.write(prune).await? {
+                        0 => return Ok(days),
+                        some => days += some,
+                    }
+                }
             }
         }
     }
@@ -211,10 +296,15 @@ impl Store {
 
     /// Commits something that leaves no trace, to find out whether a request could be stored now.
     /// It does not wait for queries.
-    pub async fn try_write(&self) -> Result<()> {
+    pub async fn try_write(&self, now: Timestamp) -> Result<()> {
         match &self.database {
-            Database::Postgres(database) => postgres::append::try_write(database).await,
-            Database::Sqlite(database) => database.write(sqlite::append::try_write).await,
+            Database::Postgres(database) => {
+                postgres::append::try_write(database, self.turns.now(now)).await
+            }
+            Database::Sqlite(database) => {
+                let file = Arc::clone(&self.file);
+                database.write(move |connection| sqlite::append::try_write(connection, &file)).await
+            }
         }
     }
 
@@ -225,24 +315,19 @@ impl Store {
                 postgres::import_count::import_count(database, tables).await
             }
             Database::Sqlite(database) => {
-                let import = |connection: &mut Connection| {
-                    sqlite::import_count::import_count(connection, tables)
+                let file = Arc::clone(&self.file);
+                let import = move |connection: &mut Connection| {
+                    sqlite::import_count::import_count(connection, tables, &file)
                 };
                 database.write(import).await
             }
         }
     }
 
-    /// Makes partitions ahead, drops empty ones, and forgets all but the latest counted files.
-    pub async fn maintain(&self, now: Timestamp) -> Result<()> {
+    /// Forgets all but the latest counted files.
+    pub async fn forget_files(&self) -> Result<()> {
         match &self.database {
-            Database::Postgres(database) => {
-                if !is_cockroach(database) {
-                    postgres::partitions::make_ahead(database, now).await?;
-                    postgres::partitions::drop_empty(database, now).await?;
-                }
-                postgres::files::forget(database).await
-            }
+            Database::Postgres(database) => postgres::files::forget(database).await,
             Database::Sqlite(database) => {
                 database.write(|connection| sqlite::files::forget(connection)).await
             }
@@ -293,7 +378,7 @@ impl House {
     /// Keeps house now. A failure is logged.
     pub(crate) async fn maintain(&self) {
         let done = async {
-            self.store.maintain(self.clock.now()).await?;
+            self.store.forget_files().await?;
             self.producers.forget_silent().await?;
             if self.endpoints.is_full() {
                 // An endpoint that another server distinguishes is not `_other` here either.
@@ -314,7 +399,7 @@ impl Append for House {
     async fn append(&self, batch: &Batch<'_, Parcel<Rows>>) -> Result<Vec<Fate>, WriteError> {
         for _ in 0..STALE_MAX {
             let names = self.endpoints.names_of(batch.chunks, self.store.state());
-            match self.store.append(batch, &names).await {
+            match self.store.append(batch, &names, self.clock.now()).await {
                 Ok(Appended::Stored { fates, moved }) => {
                     self.endpoints.confirm(&names, moved);
                     return Ok(fates);

@@ -11,6 +11,7 @@ use tally_runtime::Kind;
 use tally_store::Error;
 
 use super::{Count, ImportCount, Imported, Request};
+use crate::books::Entry;
 use crate::endpoints::Endpoints;
 use crate::model::{Day, Endpoint, EndpointId, Named};
 use crate::rows::{Rows, RowsBuilder};
@@ -178,6 +179,18 @@ impl Settling {
             rows.push(self.id(request.method)?, micros);
         }
         Ok(rows.finish())
+    }
+
+    /// The totals of days as entries of their months, and these days.
+    pub(crate) fn for_months(&self) -> (Vec<Entry>, Vec<Day>) {
+        let of_day = |((day, series), total): (&(Day, EndpointId), &i64)| {
+            Entry::of_day(*day, *series, *total)
+        };
+        let mut entries: Vec<_> = self.totals.iter().map(of_day).collect();
+        entries.sort_unstable();
+        let mut days: Vec<_> = self.totals.keys().map(|(day, _)| *day).collect();
+        days.dedup();
+        (entries, days)
     }
 
     /// Counts requests of a method towards their day.

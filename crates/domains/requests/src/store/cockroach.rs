@@ -1,38 +1,59 @@
-//! CockroachDB: one table of rows, whose key is led by a hash of the day.
+//! CockroachDB: one table of rows, whose key is led by a hash and then the time.
 
 use std::sync::LazyLock;
 
 use tally_producers::append::postgres::Statements;
+use tally_runtime::faults;
 use tally_store::postgres::Database;
 use tally_store::retry::Policy;
 use tokio_postgres::types::ToSql;
 
 use super::Result;
 use super::postgres::append::Way;
-use crate::model::DayRange;
+use super::postgres::{books, trays};
+use crate::books::{Entry, Folded};
+use crate::model::Quarter;
+use crate::rows::Micros;
 
-/// Rows per step of a roll-up: CockroachDB advises against larger transactions.
+/// Rows per step of a fold: CockroachDB advises against larger transactions.
 const STEP_ROWS: i64 = 10_000;
 
 /// CockroachDB lacks the form of COPY that the driver uses.
 pub(super) static WAY: LazyLock<Way> = LazyLock::new(|| Way {
     statements: Statements::new(include_str!("cockroach/append.sql")),
-    copy_rows_min: None,
-    try_row: include_str!("cockroach/try_row.sql"),
+    copy: None,
+    try_row: include_str!("cockroach/try_row.sql").to_owned(),
 });
 
-/// Moves rows into totals, step by step. A repeated step finds only the rows that are left.
-pub(super) async fn roll_up(database: &Database, days: DayRange) -> Result<u64> {
-    let (step, sql) = ("move rows into totals", include_str!("cockroach/roll_up.sql"));
-    let values: [&(dyn ToSql + Sync); 3] = [&days.first.0, &days.last.0, &STEP_ROWS];
-    let mut rows = 0;
+/// Folds the rows of these times, in microseconds since 1970-01-01 UTC, step by step. A repeated step
+/// finds only the rows that are left.
+pub(super) async fn fold(database: &Database, micros: std::ops::Range<i64>) -> Result<Folded> {
+    let mut all = Folded::default();
     loop {
-        let once = || database.commit_rows(step, sql, &values);
-        let moved = Policy::long("roll rows up").run(once).await?;
-        let moved: i64 = moved.first().map_or(0, |row| row.get(0));
-        if moved == 0 {
-            return Ok(rows);
+        let once = || step(database, &micros);
+        let (rows, folded) = Policy::long("fold rows").run(once).await?;
+        all += folded;
+        if rows < STEP_ROWS {
+            return Ok(all);
         }
-        rows += moved.unsigned_abs();
     }
+}
+
+/// One transaction: delete some rows, and add them. Returns how many rows.
+async fn step(database: &Database, micros: &std::ops::Range<i64>) -> Result<(i64, Folded)> {
+    let transaction = books::begin(database).await?;
+    faults::point("fold.begun").await;
+    let (from, to) = (Micros(micros.start), Micros(micros.end));
+    let values: [&(dyn ToSql + Sync); 3] = [&from, &to, &STEP_ROWS];
+    let sql = include_str!("cockroach/take_rows.sql");
+    let rows = transaction.rows("take the rows of a fold", sql, &values).await?;
+    let entry = |row: &tokio_postgres::Row| {
+        let Micros(micros) = row.get(0);
+        Entry::of_quarter(Quarter::of_micros(micros), row.get(1), row.get(2))
+    };
+    let folded = trays::add(&transaction, rows.iter().map(entry).collect()).await?;
+    faults::point("fold.before_commit").await;
+    transaction.commit().await?;
+    faults::point("fold.committed").await;
+    Ok((i64::try_from(rows.len()).unwrap_or(i64::MAX), folded))
 }

@@ -1,20 +1,22 @@
-//! SQLite: one table of rows, written by one thread.
+//! SQLite: two trays of rows, written by one thread.
 //!
 //! | file | what it owns |
 //! |---|---|
 //! | `append.rs` | storing a batch |
+//! | `books.rs` | days, months and the calendar |
 //! | `endpoints.rs` | the dictionary of endpoints |
 //! | `files.rs` | files that were counted as a whole |
 //! | `import_count.rs` | importing the Go server's tables |
-//! | `roll_up.rs` | rolling rows up: one scan, counted here |
 //! | `totals.rs` | answering queries |
+//! | `trays.rs` | which table takes rows, and folding it |
 
 pub(super) mod append;
+pub(super) mod books;
 pub(super) mod endpoints;
 pub(crate) mod files;
 pub(super) mod import_count;
-pub(super) mod roll_up;
 pub(super) mod totals;
+pub(super) mod trays;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tally_store::error::Step as _;

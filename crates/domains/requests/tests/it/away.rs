@@ -151,7 +151,6 @@ async fn a_roll_up_survives_a_lost_commit() {
     let Some(database) = TestDatabase::create_or_skip("lost_roll_up") else { return };
     let (proxy, url) = Proxy::before(&database.url()).await;
     let store = store::open(&migrated(&url).await);
-    store.maintain(NOW.parse().unwrap()).await.unwrap();
     let names = [named(3, "/")];
     let id = names[0].id;
     for (sequence, day) in [(1, TODAY), (2, "2015-05-17")] {

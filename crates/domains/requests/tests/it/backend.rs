@@ -18,11 +18,11 @@ use tally_testkit::TestDatabase;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-/// The tests' current day; partitions start here.
+/// When the tests take place.
 pub(crate) const NOW: &str = "2030-06-15T12:00:00Z";
-/// A day with a partition on Postgres after housekeeping.
+/// Its day.
 pub(crate) const TODAY: &str = "2030-06-15";
-/// A day without a partition: its rows go to the default one.
+/// A day long before.
 pub(crate) const OLD: &str = "2015-05-17";
 
 /// Which clients the tests' servers take.
@@ -228,8 +228,7 @@ impl Backend {
     }
 
     pub(crate) async fn maintain(&self) {
-        let now = NOW.parse().expect("a time");
-        self.store.maintain(now).await.expect("housekeeping");
+        self.store.forget_files().await.expect("housekeeping");
         self.producers.forget_silent().await.expect("forgotten");
     }
 
@@ -347,11 +346,16 @@ pub(crate) async fn appended(
 ) -> Result<(Vec<Fate>, HashMap<EndpointId, EndpointId>), WriteError> {
     for _ in 0..10 {
         let names = Names::new(names.to_vec(), store.state());
-        if let Appended::Stored { fates, moved } = store.append(batch, &names).await? {
+        if let Appended::Stored { fates, moved } = store.append(batch, &names, now()).await? {
             return Ok((fates, moved));
         }
     }
     panic!("the store never stays in one state");
+}
+
+/// [`NOW`].
+pub(crate) fn now() -> Timestamp {
+    NOW.parse().expect("a time")
 }
 
 /// A name as a new row has it.

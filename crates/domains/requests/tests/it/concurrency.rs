@@ -98,11 +98,11 @@ async fn roller(store: Arc<Store>, progress: Arc<Progress>) {
 
 async fn keeper(store: Arc<Store>, progress: Arc<Progress>) {
     while !progress.is_over() {
-        // A day after the partition in use, so that it may be dropped when empty.
-        for now in ["2030-06-16T00:00:00Z", NOW] {
-            if let Err(error) = store.maintain(now.parse().unwrap()).await {
-                panic!("housekeeping: {}", chain(&error));
-            }
+        if let Err(error) = store.fold().await {
+            panic!("fold: {}", chain(&error));
+        }
+        if let Err(error) = store.prune(day(TODAY)).await {
+            panic!("prune: {}", chain(&error));
         }
         tokio::task::yield_now().await;
     }

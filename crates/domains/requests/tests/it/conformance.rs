@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::backend::{
     Backend, NOW, OLD, Producer, SENDS_MAX, TODAY, append, append_batch, append_named, appended,
-    ask, at, batch, listed, named, noon, one_day, query, sum, total,
+    ask, at, batch, day, listed, named, noon, now, one_day, query, sum, total,
 };
 
 /// Defines a test of each case on each backend; missing backends are skipped loudly.
@@ -63,7 +63,8 @@ on_every_backend!(crate::conformance:
     a_repeated_roll_up_changes_nothing,
     late_rows_are_added,
     nothing_to_roll_up,
-    housekeeping_may_be_repeated,
+    folds_change_no_total,
+    pruned_days_keep_their_totals,
     only_silent_producers_are_forgotten,
 );
 
@@ -126,7 +127,7 @@ async fn a_second_name_with_the_same_id_gets_another(backend: Backend) {
         let mut names = Names::new(Vec::new(), backend.store.state());
         names.moved = moved;
         let batch = crate::backend::batch(Uuid::now_v7(), 1, &chunks);
-        let appended = backend.store.append(&batch, &names).await.unwrap();
+        let appended = backend.store.append(&batch, &names, now()).await.unwrap();
         let fates = vec![Fate::Stored { committed: 0 }];
         assert_eq!(appended, Appended::Stored { fates, moved: HashMap::new() });
     }
@@ -160,7 +161,7 @@ async fn a_batch_for_another_state_is_not_stored(backend: Backend) {
     append(&backend, [(id, noon(OLD))]).await;
     let batch = batch(Uuid::now_v7(), 1, &chunks);
     let names = Names::new(Vec::new(), backend.store.state() + 1);
-    assert_eq!(backend.store.append(&batch, &names).await.unwrap(), Appended::Stale);
+    assert_eq!(backend.store.append(&batch, &names, now()).await.unwrap(), Appended::Stale);
     assert_eq!(sum(&backend.live().await), 1);
 }
 
@@ -320,7 +321,6 @@ async fn a_roll_up_moves_everything_of_its_days(backend: Backend) {
     assert_eq!(before.len(), 8);
     assert_eq!(backend.roll_up(one_day(TODAY)).await, 10);
     assert_eq!(backend.roll_up(one_day(OLD)).await, 10);
-    assert_eq!(backend.count("tally_requests").await, 20, "other days do not change");
     let of = |day: &str| before.iter().filter(|one| one.0 == day).cloned().collect::<Vec<_>>();
     assert_eq!(backend.rolled_up().await, [of(OLD), of(TODAY)].concat());
     assert_eq!(backend.live().await, before);
@@ -369,27 +369,45 @@ async fn nothing_to_roll_up(backend: Backend) {
     assert_eq!(sum(&backend.live().await), 2);
 }
 
-async fn housekeeping_may_be_repeated(backend: Backend) {
+async fn folds_change_no_total(backend: Backend) {
     let id = backend.id(3, "/").await;
-    // Stored before any partition exists, so it blocks the creation of today's.
-    append(&backend, [(id, noon(TODAY))]).await;
-    for _ in 0..2 {
-        backend.maintain().await;
-        append(&backend, [(id, noon(TODAY)), (id, noon("2030-06-16")), (id, noon(OLD))]).await;
+    for (round, day) in (1..).zip([TODAY, OLD, TODAY, "9999-12-31", "0001-01-01", OLD]) {
+        append(&backend, [(id, noon(day)), (id, noon(day) + 900_000_000)]).await;
+        assert_eq!(sum(&backend.live().await), 2 * round);
+        assert_eq!(backend.store.fold().await.unwrap().requests, 2);
+        assert_eq!(backend.count("tally_requests").await, 0);
+        assert_eq!(sum(&backend.live().await), 2 * round);
+        assert!(backend.rolled_up().await.is_empty());
     }
-    assert_eq!(sum(&backend.live().await), 7);
-    assert_eq!(backend.roll_up(one_day("2030-06-16")).await, 2);
-    // Years later, all partitions are past, and some have rows.
-    let later = "2032-01-01T00:00:00Z";
-    for now in [later, later, NOW] {
-        backend.store.maintain(now.parse().unwrap()).await.unwrap();
-        assert_eq!(sum(&backend.live().await), 7);
+    let live = backend.live().await;
+    assert_eq!(backend.roll_up(DayRange::ALL).await, 12);
+    assert_eq!((backend.rolled_up().await, backend.live().await), (live.clone(), live));
+    // Later rows of rolled-up days are in both at once.
+    append(&backend, [(id, noon(OLD))]).await;
+    assert_eq!(backend.store.fold().await.unwrap().rolled_up, 1);
+    assert_eq!((sum(&backend.rolled_up().await), sum(&backend.live().await)), (13, 13));
+}
+
+async fn pruned_days_keep_their_totals(backend: Backend) {
+    let id = backend.id(3, "/").await;
+    for day in [TODAY, OLD, "2015-05-18"] {
+        append(&backend, [(id, noon(day))]).await;
     }
-    append(&backend, [(id, noon("2030-06-16")), (id, noon("2032-01-02"))]).await;
-    assert_eq!(backend.roll_up(DayRange::ALL).await, 7);
-    assert_eq!(sum(&backend.rolled_up().await), 9);
-    backend.store.maintain(later.parse().unwrap()).await.unwrap();
-    assert_eq!(sum(&backend.live().await), 9);
+    backend.roll_up(one_day(OLD)).await;
+    // Only days that are rolled up are pruned.
+    assert_eq!(backend.store.prune(day(TODAY)).await.unwrap(), 1);
+    assert_eq!(backend.store.prune(day(TODAY)).await.unwrap(), 0);
+    assert_eq!(backend.count("tally_request_days").await, 2);
+    append(&backend, [(id, noon(OLD))]).await;
+    assert_eq!(sum(&backend.live().await), 4);
+    assert_eq!(backend.roll_up(DayRange::ALL).await, 3);
+    assert_eq!(backend.rolled_up().await, backend.live().await);
+    assert_eq!(sum(&backend.live().await), 4);
+    assert_eq!(
+        backend.count("tally_request_days").await,
+        2,
+        "late rows of a pruned day are not there"
+    );
 }
 
 async fn only_silent_producers_are_forgotten(backend: Backend) {

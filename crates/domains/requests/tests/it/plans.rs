@@ -16,13 +16,13 @@ async fn filled(hint: &str) -> Option<(TestDatabase, Client)> {
     let sql = format!(
         "INSERT INTO tally_request_series (id, method, path) \
              SELECT n, 3, '/' || n FROM generate_series(1, {ENDPOINTS}) AS n; \
-         INSERT INTO tally_request_days (day, series_id, total) \
-             SELECT DATE '2020-01-01' + d, e, 1 \
+         INSERT INTO tally_request_days (day, series_id, total, quarters) \
+             SELECT DATE '2020-01-01' + d, e, 1, '[0,1]' \
              FROM generate_series(0, 399) AS d, generate_series(1, 100) AS e; \
-         INSERT INTO tally_requests (series_id, requested_at) \
+         INSERT INTO tally_requests_0 (series_id, requested_at) \
              SELECT n % 100, TIMESTAMPTZ '2015-05-17 12:00:00+00' \
              FROM generate_series(1, 50000) AS n; \
-         ANALYZE tally_request_series, tally_request_days, tally_requests_default"
+         ANALYZE tally_request_series, tally_request_days, tally_requests_0"
     );
     client.batch_execute(&sql).await.expect("rows");
     Some((database, client))
@@ -74,12 +74,12 @@ async fn endpoints_are_found_by_their_indexes() {
 }
 
 #[tokio::test]
-async fn late_rows_are_rolled_up_by_ranges_of_blocks() {
-    let Some((_database, client)) = filled("plan_late_rows").await else { return };
-    let sql = include_str!("../../src/store/postgres/roll_up_late_rows.sql");
-    let arguments = "'(0,0)', '(20,0)', '2015-05-17 00:00:00+00', '2015-05-18 00:00:00+00'";
-    let plan = plan(&client, sql, "TEXT, TEXT, TIMESTAMPTZ, TIMESTAMPTZ", arguments).await;
-    assert!(plan.contains("Tid Range Scan on tally_requests_default"), "{plan}");
+async fn a_large_tray_is_folded_by_ranges_of_blocks() {
+    let Some((_database, client)) = filled("plan_blocks").await else { return };
+    let sql = include_str!("../../src/store/postgres/count_blocks.sql");
+    let sql = sql.replace(":tray", "tally_requests_0");
+    let plan = plan(&client, &sql, "TEXT, TEXT", "'(0,0)', '(20,0)'").await;
+    assert!(plan.contains("Tid Range Scan on tally_requests_0"), "{plan}");
     assert!(!plan.contains("Seq Scan"), "{plan}");
 }
 
@@ -93,7 +93,9 @@ async fn producers_are_moved_by_their_keys() {
     client.batch_execute(sql).await.expect("rows");
     let types = "UUID[], INT8[], INT8[], INT8[], UUID[], INT4[], INT8[], INT8[]";
     let arguments = "ARRAY[gen_random_uuid()], '{0}', '{1}', '{2}', '{}', '{}', '{}', '{}'";
-    let statements = Statements::new(include_str!("../../src/store/postgres/append.sql"));
+    let statements = Statements::new(
+        &include_str!("../../src/store/postgres/append.sql").replace(":tray", "tally_requests_0"),
+    );
     for (sql, types, arguments) in [
         (
             &*statements.one,

@@ -1,6 +1,6 @@
-//! After any sequence of appends, roll-ups and housekeeping, live totals match a model.
+//! After any sequence of appends, folds, roll-ups and prunings, totals match a model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -20,7 +20,9 @@ enum Action {
     Repeat,
     /// From one of the days to another.
     RollUp(usize, usize),
-    Maintain(&'static str),
+    Fold,
+    /// Before one of the days.
+    Prune(usize),
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -29,27 +31,49 @@ fn action() -> impl Strategy<Value = Action> {
         4 => prop::collection::vec(row, 1..12).prop_map(Action::Append),
         1 => Just(Action::Repeat),
         3 => (0..DAYS.len(), 0..DAYS.len()).prop_map(|(a, b)| Action::RollUp(a.min(b), a.max(b))),
-        1 => prop::sample::select(vec!["2030-06-15T00:00:00Z", "2030-06-16T23:59:59Z", "2031-01-01T00:00:00Z"])
-            .prop_map(Action::Maintain),
+        2 => Just(Action::Fold),
+        1 => (0..DAYS.len()).prop_map(Action::Prune),
     ]
 }
 
-/// The expected state.
+/// The expected state: for each day and path, how many requests.
 #[derive(Default)]
 struct Model {
     rows: BTreeMap<(usize, usize), i64>,
+    /// Folded, of days that are not rolled up.
+    open: BTreeMap<(usize, usize), i64>,
+    /// Of rolled-up days.
     totals: BTreeMap<(usize, usize), i64>,
+    rolled_up: BTreeSet<usize>,
 }
 
 // === impl Model ===
 
 impl Model {
+    /// Returns how many requests are folded, and how many of them are of rolled-up days.
+    fn fold(&mut self) -> (i64, i64) {
+        let (mut all, mut rolled_up) = (0, 0);
+        for (key, count) in std::mem::take(&mut self.rows) {
+            all += count;
+            if self.rolled_up.contains(&key.0) {
+                rolled_up += count;
+                *self.totals.entry(key).or_default() += count;
+            } else {
+                *self.open.entry(key).or_default() += count;
+            }
+        }
+        (all, rolled_up)
+    }
+
     fn roll_up(&mut self, first: usize, last: usize) -> i64 {
-        let mut moved = 0;
-        for ((day, path), count) in &mut self.rows {
-            if (first..=last).contains(day) && *count > 0 {
-                moved += *count;
-                *self.totals.entry((*day, *path)).or_default() += std::mem::take(count);
+        let (_, mut moved) = self.fold();
+        for (key, count) in std::mem::take(&mut self.open) {
+            if (first..=last).contains(&key.0) {
+                moved += count;
+                self.rolled_up.insert(key.0);
+                *self.totals.entry(key).or_default() += count;
+            } else {
+                self.open.insert(key, count);
             }
         }
         moved
@@ -61,7 +85,7 @@ impl Model {
 
     fn live(&self) -> Vec<Total> {
         let mut sums = self.totals.clone();
-        for (key, count) in self.rows.iter().filter(|(_, count)| **count > 0) {
+        for (key, count) in self.rows.iter().chain(&self.open) {
             *sums.entry(*key).or_default() += count;
         }
         Self::list(sums.into_iter())
@@ -102,8 +126,14 @@ async fn tell(backend: &Backend, actions: &[Action]) {
                 let moved = backend.roll_up(days).await;
                 assert_eq!(i64::try_from(moved).unwrap(), model.roll_up(*a, *b));
             }
-            Action::Maintain(now) => {
-                backend.store.maintain(now.parse().unwrap()).await.unwrap();
+            Action::Fold => {
+                let folded = backend.store.fold().await.unwrap();
+                let done =
+                    [folded.requests, folded.rolled_up].map(|one| i64::try_from(one).unwrap());
+                assert_eq!(done, <[i64; 2]>::from(model.fold()));
+            }
+            Action::Prune(before) => {
+                backend.store.prune(day(DAYS[*before])).await.unwrap();
             }
         }
         assert_eq!(backend.live().await, model.live());

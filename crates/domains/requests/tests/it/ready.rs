@@ -22,11 +22,11 @@ fn impatient() -> Settings {
 
 async fn a_trial_row_leaves_nothing_behind(backend: Backend) {
     backend.maintain().await;
-    backend.store.try_write().await.unwrap();
+    backend.store.try_write(crate::backend::now()).await.unwrap();
     assert_eq!(backend.count("tally_requests").await, 0);
     let id = backend.id(3, "/").await;
     crate::backend::append(&backend, [(id, noon(TODAY))]).await;
-    backend.store.try_write().await.unwrap();
+    backend.store.try_write(crate::backend::now()).await.unwrap();
     assert_eq!(backend.count("tally_requests").await, 1);
 }
 
@@ -50,10 +50,10 @@ async fn a_full_sqlite_file_and_new_room_are_noticed() {
             }
         }
     }
-    let error = store.try_write().await.unwrap_err();
+    let error = store.try_write(crate::backend::now()).await.unwrap_err();
     assert!(tally_runtime::chain(&error).contains("full"), "{}", tally_runtime::chain(&error));
     store.roll_up(DayRange::ALL).await.unwrap();
-    store.try_write().await.unwrap();
+    store.try_write(crate::backend::now()).await.unwrap();
 }
 
 /// A small batch's statement ends in the database before the server gives up on it, so it is

@@ -1,15 +1,13 @@
 //! Postgres: forces the two races that only a lock makes safe.
 
-use std::cell::Cell;
-
 use tally_requests::Granularity;
 use tally_testkit::eventually;
 
 use crate::LIMIT;
-use crate::backend::{Backend, NOW, TODAY, append, ask, listed, noon, one_day, query, total};
+use crate::backend::{Backend, TODAY, append, ask, listed, noon, one_day, query, total};
 
-/// The partition of [`TODAY`].
-const PARTITION: &str = "tally_requests_p20300615";
+/// The tray that takes rows at [`NOW`](crate::backend::NOW).
+const TRAY: &str = "tally_requests_0";
 
 /// A backend with one row of today.
 async fn one_row(hint: &str) -> Option<Backend> {
@@ -29,36 +27,35 @@ async fn wait_for_a_waiter(backend: &Backend) {
     eventually("a session waits for the lock", LIMIT, waits).await;
 }
 
-/// A roll-up empties its partition by TRUNCATE, which snapshots do not respect, so a live answer
+/// A fold empties its tray by TRUNCATE, which snapshots do not respect, so a live answer
 /// must be entirely before or after it.
 #[tokio::test]
-async fn a_live_answer_is_taken_before_or_after_a_roll_up() {
+async fn a_live_answer_is_taken_before_or_after_a_fold() {
     let Some(backend) = one_row("live_beside_roll_up").await else { return };
-    let rolling_up = backend.connect().await;
-    let begin = format!("BEGIN; LOCK TABLE {PARTITION} IN ACCESS EXCLUSIVE MODE");
-    rolling_up.batch_execute(&begin).await.unwrap();
+    let folding = backend.connect().await;
+    let begin = format!("BEGIN; LOCK TABLE {TRAY} IN ACCESS EXCLUSIVE MODE");
+    folding.batch_execute(&begin).await.unwrap();
     let going_on = async {
         wait_for_a_waiter(&backend).await;
         let end = format!(
-            "INSERT INTO tally_request_days (day, series_id, total) \
-                 SELECT DATE '{TODAY}', series_id, count(*) FROM {PARTITION} GROUP BY 2; \
-             TRUNCATE TABLE {PARTITION}; COMMIT"
+            "INSERT INTO tally_request_days (day, series_id, total, quarters) \
+                 SELECT DATE '{TODAY}', series_id, count(*), '[48,1]' FROM {TRAY} GROUP BY 2; \
+             INSERT INTO tally_request_calendar (day) VALUES ('{TODAY}'); \
+             TRUNCATE TABLE {TRAY}; COMMIT"
         );
-        rolling_up.batch_execute(&end).await.unwrap();
+        folding.batch_execute(&end).await.unwrap();
     };
     let asked = query(Granularity::Day, true);
     let (answer, ()) = tokio::join!(ask(&backend.store, &asked), going_on);
     assert_eq!(listed(&answer.unwrap()), [total(TODAY, 3, "/", 1)]);
 }
 
-/// A roll-up waits for a batch of its day that is being stored.
+/// A roll-up waits for a batch that is being stored.
 #[tokio::test]
 async fn a_roll_up_waits_for_the_batch_that_is_being_stored() {
     let Some(backend) = one_row("roll_up_beside_batch").await else { return };
     let storing = backend.connect().await;
-    let begin = format!(
-        "BEGIN; INSERT INTO tally_requests SELECT series_id, requested_at FROM {PARTITION}"
-    );
+    let begin = format!("BEGIN; INSERT INTO {TRAY} SELECT series_id, requested_at FROM {TRAY}");
     storing.batch_execute(&begin).await.unwrap();
     let committing = async {
         wait_for_a_waiter(&backend).await;
@@ -75,7 +72,7 @@ async fn a_roll_up_waits_for_the_batch_that_is_being_stored() {
 async fn a_roll_up_that_waits_lets_batches_pass() {
     let Some(backend) = one_row("batch_beside_waiting").await else { return };
     let reading = backend.connect().await;
-    let begin = format!("BEGIN; LOCK TABLE {PARTITION} IN ACCESS SHARE MODE");
+    let begin = format!("BEGIN; LOCK TABLE {TRAY} IN ACCESS SHARE MODE");
     reading.batch_execute(&begin).await.unwrap();
     let passing = async {
         wait_for_a_waiter(&backend).await;
@@ -84,31 +81,7 @@ async fn a_roll_up_that_waits_lets_batches_pass() {
         reading.batch_execute("COMMIT").await.unwrap();
     };
     let (moved, ()) = tokio::join!(backend.roll_up(one_day(TODAY)), passing);
-    assert_eq!(moved, 2);
-}
-
-/// Housekeeping creates and drops partitions while a batch is being stored.
-#[tokio::test]
-async fn housekeeping_drops_no_partition_that_is_being_filled() {
-    let Some(backend) = Backend::postgres("drop_beside_batch").await else { return };
-    backend.maintain().await;
-    let id = backend.id(3, "/").await;
-    let storing = backend.connect().await;
-    let sql = format!("BEGIN; INSERT INTO tally_requests VALUES ({id}, '{NOW}')");
-    storing.batch_execute(&sql).await.unwrap();
-    let later = "2030-06-17T00:00:00Z".parse().unwrap();
-    let is_stored = Cell::new(false);
-    let committing = async {
-        wait_for_a_waiter(&backend).await;
-        storing.batch_execute("COMMIT").await.unwrap();
-        is_stored.set(true);
-    };
-    // Housekeeping waits for the lock only briefly, so it may have to try more than once.
-    let dropping = async {
-        while !is_stored.get() {
-            backend.store.maintain(later).await.unwrap();
-        }
-    };
-    tokio::join!(dropping, committing);
-    assert_eq!(backend.live().await, [total(TODAY, 3, "/", 1)]);
+    // The batch went to the next tray.
+    assert_eq!(moved, 1);
+    assert_eq!(backend.live().await, [total(TODAY, 3, "/", 2)]);
 }

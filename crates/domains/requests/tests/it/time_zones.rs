@@ -34,7 +34,6 @@ async fn cockroachs_sql_in_a_session_elsewhere_changes_no_day() {
 async fn check(backend: &Backend) {
     backend.maintain().await;
     let id = backend.id(3, "/").await;
-    // Days with their own partition, and days in the default one.
     let days = ["2015-05-16", "2015-05-17", "2030-06-15", "2030-06-16"];
     for size in [1, 800] {
         let times = days.iter().flat_map(|day| TIMES.map(|time| at(&format!("{day}{time}"))));

@@ -1,9 +1,8 @@
--- As in Postgres, with the day, which leads the key; and with RETURNING, which CockroachDB wants of
--- every statement in WITH.
+-- As in Postgres, with RETURNING, which CockroachDB wants of every statement in WITH.
 , stored AS (
-    INSERT INTO tally_requests (day, series_id, requested_at)
-    SELECT (r.requested_at AT TIME ZONE 'UTC')::DATE, r.series_id, r.requested_at
+    INSERT INTO tally_requests (requested_at, series_id)
+    SELECT r.requested_at, r.series_id
     FROM unnest($9::INT8[], $10::TIMESTAMPTZ[]) AS r (series_id, requested_at)
     WHERE EXISTS (SELECT 1 FROM moved)
-    RETURNING day
+    RETURNING series_id
 )

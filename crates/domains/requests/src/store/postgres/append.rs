@@ -13,7 +13,7 @@ use tally_store::postgres::{Database, Isolation, Transaction};
 
 use super::super::{Appended, Names, Result, cockroach, is_cockroach};
 use super::endpoints;
-use super::partitions::was_just_made;
+use super::trays::Tray;
 use crate::NAME;
 use crate::model::EndpointId;
 use crate::rows::{self, Micros, Rows};
@@ -26,10 +26,10 @@ const COPY_ROWS_MIN: usize = 2_000;
 pub(crate) struct Way {
     /// The statements for small batches.
     pub(crate) statements: Statements,
-    /// From how many rows on COPY is used, if there is a COPY.
-    pub(crate) copy_rows_min: Option<usize>,
+    /// The COPY, from [`COPY_ROWS_MIN`] rows on, if there is one.
+    pub(crate) copy: Option<String>,
     /// Stores a row, and takes it back.
-    pub(crate) try_row: &'static str,
+    pub(crate) try_row: String,
 }
 
 /// The table of rows, for one batch and the names that it needs.
@@ -40,14 +40,17 @@ struct RowTable<'a> {
     way: &'static Way,
 }
 
-static COPIES: LazyLock<Way> = LazyLock::new(|| Way {
-    statements: Statements::new(include_str!("append.sql")),
-    copy_rows_min: Some(COPY_ROWS_MIN),
-    try_row: include_str!("try_row.sql"),
+/// For each tray.
+static TRAYS: LazyLock<[Way; Tray::ALL.len()]> = LazyLock::new(|| {
+    Tray::ALL.map(|tray| Way {
+        statements: Statements::new(&tray.sql(include_str!("append.sql"))),
+        copy: Some(tray.sql(include_str!("append_copy.sql"))),
+        try_row: tray.sql(include_str!("try_row.sql")),
+    })
 });
 
-fn way(database: &Database) -> &'static Way {
-    if is_cockroach(database) { &cockroach::WAY } else { &COPIES }
+fn way(database: &Database, tray: Tray) -> &'static Way {
+    if is_cockroach(database) { &cockroach::WAY } else { &TRAYS[tray.index()] }
 }
 
 /// Stores a batch once.
@@ -55,32 +58,35 @@ pub(crate) async fn append(
     database: &Database,
     batch: &Batch<'_, Parcel<Rows>>,
     names: &Names,
+    tray: Tray,
 ) -> Result<Appended, WriteError> {
     let connection = database.writer().await?;
     if database.writers_made() != names.state {
         connection.release();
         return Ok(Appended::Stale);
     }
-    let mut table = RowTable { names, moved: HashMap::new(), way: way(database) };
-    let appended = postgres::append(connection, batch, &mut table).await;
-    let fates = appended.map_err(|error| match error {
-        WriteError::Failed(error) if was_just_made(&error) => error.that_passes().into(),
-        error => error,
-    })?;
+    let mut table = RowTable { names, moved: HashMap::new(), way: way(database, tray) };
+    let fates = postgres::append(connection, batch, &mut table).await?;
     Ok(Appended::Stored { fates, moved: table.moved })
 }
 
 /// Stores a row, takes it back, and commits.
-pub(crate) async fn try_write(database: &Database) -> Result<()> {
+pub(crate) async fn try_write(database: &Database, tray: Tray) -> Result<()> {
     let transaction = database.probe().await?.transaction(Isolation::Default).await?;
-    transaction.try_out(way(database).try_row).await?;
+    transaction.try_out(&way(database, tray).try_row).await?;
     transaction.commit().await
 }
 
+/// Stores rows in the parent of the trays.
+pub(super) async fn import_rows(transaction: &Transaction, rows: &Rows) -> Result<()> {
+    let sql = TRAYS[Tray::PARENT.index()].copy.as_deref().unwrap_or_default();
+    copy_rows(transaction, sql, std::slice::from_ref(rows)).await
+}
+
 /// Stores rows by COPY.
-pub(super) async fn copy_rows(transaction: &Transaction, chunks: &[Rows]) -> Result<()> {
+async fn copy_rows(transaction: &Transaction, sql: &str, chunks: &[Rows]) -> Result<()> {
     let step = "copy rows";
-    let copy = transaction.copy_in::<_, Bytes>(include_str!("append_copy.sql")).await.step(step)?;
+    let copy = transaction.copy_in::<_, Bytes>(sql).await.step(step)?;
     pin_mut!(copy);
     copy.feed(Bytes::from_static(rows::HEADER)).await.step(step)?;
     for rows in chunks {
@@ -112,11 +118,11 @@ impl Table for RowTable<'_> {
     }
 
     fn copies(&self, rows: usize) -> bool {
-        self.way.copy_rows_min.is_some_and(|min| rows >= min)
+        self.way.copy.is_some() && rows >= COPY_ROWS_MIN
     }
 
     async fn copy(&self, transaction: &Transaction, content: &[Rows]) -> Result<()> {
-        copy_rows(transaction, content).await
+        copy_rows(transaction, self.way.copy.as_deref().unwrap_or_default(), content).await
     }
 
     fn has_more(&self) -> bool {

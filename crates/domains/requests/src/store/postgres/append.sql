@@ -1,7 +1,7 @@
 -- The domain's part of the statements that move a batch's producers: its rows are stored if those
 -- move. See kernel/producers.
 , stored AS (
-    INSERT INTO tally_requests (series_id, requested_at)
+    INSERT INTO :tray (series_id, requested_at)
     SELECT r.series_id, r.requested_at
     FROM unnest($9::INT8[], $10::TIMESTAMPTZ[]) AS r (series_id, requested_at)
     WHERE EXISTS (SELECT 1 FROM moved)

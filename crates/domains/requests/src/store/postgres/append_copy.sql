@@ -1,2 +1,2 @@
--- Through the parent: Postgres finds each row's partition.
-COPY tally_requests (series_id, requested_at) FROM STDIN (FORMAT binary)
+-- Into the tray that takes rows now.
+COPY :tray (series_id, requested_at) FROM STDIN (FORMAT binary)

@@ -9,13 +9,10 @@ use tally_store::postgres::{Database, Isolation, Transaction};
 use tally_store::retry::Policy;
 
 use super::super::{Result, is_cockroach};
-use super::{append, endpoints};
+use super::{append, books, endpoints};
 use crate::NAME;
 use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
 use crate::model::{EndpointId, Named};
-
-/// Totals per statement.
-const TOTALS: usize = 10_000;
 
 /// Imports what is new.
 pub(crate) async fn import_count(database: &Database, mut tables: CountTables) -> Result<Imported> {
@@ -53,7 +50,7 @@ pub(crate) async fn import_count(database: &Database, mut tables: CountTables) -
                 }
             }
             Piece::Requests(requests) => {
-                append::copy_rows(&transaction, &[settling.rows(&requests)?]).await?;
+                append::import_rows(&transaction, &settling.rows(&requests)?).await?;
             }
             Piece::End => break,
         }
@@ -61,7 +58,8 @@ pub(crate) async fn import_count(database: &Database, mut tables: CountTables) -
     if is_real {
         faults::point("import_count.copied").await;
         // Last, because servers that write the same lines wait for the COMMIT.
-        add(&transaction, &tables).await?;
+        let (totals, days) = tables.settling.for_months();
+        books::import(&transaction, &totals, &days).await?;
         tally_producers::postgres::add_days(&transaction, NAME, &tables.settling.accepted).await?;
         faults::point("import_count.before_commit").await;
         transaction.commit().await?;
@@ -95,22 +93,6 @@ async fn imported(transaction: &Transaction, source: &str, counts: &[Count]) -> 
     let sql = include_str!("imported.sql");
     let rows = transaction.rows(step, sql, &[&source, &days, &methods]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
-}
-
-/// Adds to the totals.
-async fn add(transaction: &Transaction, tables: &CountTables) -> Result<()> {
-    let step = "add to the totals";
-    let totals = &tables.settling.totals;
-    let days: Vec<i32> = totals.keys().map(|(day, _)| day.0).collect();
-    let endpoints: Vec<i64> = totals.keys().map(|(_, endpoint)| *endpoint).collect();
-    let totals: Vec<i64> = totals.values().copied().collect();
-    let sql = include_str!("add_totals.sql");
-    for ((days, endpoints), totals) in
-        days.chunks(TOTALS).zip(endpoints.chunks(TOTALS)).zip(totals.chunks(TOTALS))
-    {
-        transaction.write(step, sql, &[&days, &endpoints, &totals]).await?;
-    }
-    Ok(())
 }
 
 /// Notes what was imported.

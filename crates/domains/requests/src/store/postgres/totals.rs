@@ -66,9 +66,9 @@ async fn rolled_up(
     collector: &mut Collector,
 ) -> Result<()> {
     let DayRange { first: Day(first), last: Day(last) } = query.days;
-    if query.granularity == Granularity::Day {
+    if query.granularity != Granularity::Day || query.granularity == Granularity::Day {
         let sql = include_str!("daily_totals.sql");
-        return collect(transaction, sql, &[&first, &last, &ids], collector).await;
+        return collect(transaction, sql, &[&first, &last, &ids, &query.live], collector).await;
     }
     let step = "find the first and the last day of a query";
     let row = transaction.row(step, include_str!("span.sql"), &[&first, &last]).await?;

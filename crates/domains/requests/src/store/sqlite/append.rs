@@ -1,6 +1,6 @@
 //! Storing what is new in a batch, in one transaction.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use rusqlite::{Connection, Transaction};
 use tally_ingest::{Batch, WriteError};
@@ -8,13 +8,16 @@ use tally_producers::{Parcel, append};
 use tally_store::error::Step as _;
 
 use super::super::{Appended, Names, Result};
+use super::trays::Tray;
 use super::{begin, endpoints};
 use crate::NAME;
 use crate::rows::Rows;
 
-/// Counts the times when another program was found to have written to the file.
+/// Counts the times when another program was found to have written to the file, and knows which tray
+/// takes rows. Only the writer's thread changes it.
 #[derive(Debug, Default)]
 pub(crate) struct State {
+    filling: AtomicUsize,
     /// SQLite's number of the last commit by another connection.
     version: AtomicI64,
     changes: AtomicU64,
@@ -37,7 +40,7 @@ pub(crate) fn append(
     let plan = append::sqlite::append(transaction, NAME, batch)?;
     let known = names.moved_with(&moved);
     let rows: Vec<Rows> = plan.content.into_iter().map(|rows| rows.moved(&known)).collect();
-    insert(transaction, &rows)?;
+    insert(transaction, state.filling(), &rows)?;
     Ok(Appended::Stored { fates: plan.fates, moved })
 }
 
@@ -46,6 +49,15 @@ pub(crate) fn append(
 impl State {
     pub(crate) fn get(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
+    }
+
+    /// The tray that takes rows.
+    pub(super) fn filling(&self) -> Tray {
+        Tray(self.filling.load(Ordering::Acquire))
+    }
+
+    pub(super) fn fill(&self, tray: Tray) {
+        self.filling.store(tray.0, Ordering::Release);
     }
 
     /// Checks whether another program has written. Only in a transaction of the writer's thread.
@@ -62,17 +74,18 @@ impl State {
 }
 
 /// Stores a row, removes it, and commits. Unlike a rollback, this reaches the disk.
-pub(crate) fn try_write(connection: &mut Connection) -> Result<()> {
+pub(crate) fn try_write(connection: &mut Connection, state: &State) -> Result<()> {
     let step = "try to store a row";
     let transaction = begin(connection)?;
     // No row takes more room.
-    transaction.execute(&insert_sql(1), [i64::MAX; 2]).step(step)?;
+    let tray = state.filling();
+    transaction.execute(&insert_sql(tray, 1), [i64::MAX; 2]).step(step)?;
     let row = transaction.last_insert_rowid();
-    transaction.execute(include_str!("remove_row.sql"), [row]).step(step)?;
+    transaction.execute(&tray.sql(include_str!("remove_row.sql")), [row]).step(step)?;
     transaction.commit().step("commit")
 }
 
-pub(super) fn insert(transaction: &Transaction<'_>, chunks: &[Rows]) -> Result<()> {
+pub(super) fn insert(transaction: &Transaction<'_>, tray: Tray, chunks: &[Rows]) -> Result<()> {
     let step = "insert the rows of a batch";
     let mut left: usize = chunks.iter().map(|rows| rows.iter().len()).sum();
     let mut rows = chunks.iter().flat_map(Rows::iter);
@@ -80,7 +93,7 @@ pub(super) fn insert(transaction: &Transaction<'_>, chunks: &[Rows]) -> Result<(
         if left < size {
             continue;
         }
-        let mut statement = transaction.prepare_cached(&insert_sql(size)).step(step)?;
+        let mut statement = transaction.prepare_cached(&insert_sql(tray, size)).step(step)?;
         for _ in 0..left / size {
             for (at, (endpoint, micros)) in (1..).step_by(2).zip(rows.by_ref().take(size)) {
                 statement.raw_bind_parameter(at, endpoint).step(step)?;
@@ -94,7 +107,7 @@ pub(super) fn insert(transaction: &Transaction<'_>, chunks: &[Rows]) -> Result<(
 }
 
 /// An INSERT of this many rows.
-fn insert_sql(rows: usize) -> String {
+fn insert_sql(tray: Tray, rows: usize) -> String {
     let values = vec!["(?, ?)"; rows].join(", ");
-    format!("{} {values}", include_str!("append.sql").trim_end())
+    format!("{} {values}", tray.sql(include_str!("append.sql").trim_end()))
 }

@@ -5,7 +5,7 @@ use tally_runtime::faults;
 use tally_store::error::Step as _;
 
 use super::super::Result;
-use super::{append, begin, endpoints};
+use super::{State, append, begin, books, endpoints};
 use crate::NAME;
 use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
 
@@ -13,7 +13,9 @@ use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
 pub(crate) fn import_count(
     connection: &mut Connection,
     mut tables: CountTables,
+    state: &State,
 ) -> Result<Imported> {
+    let filling = state.filling();
     let is_real = !tables.settling.how.dry_run;
     let transaction = begin(connection)?;
     loop {
@@ -38,13 +40,14 @@ pub(crate) fn import_count(
                 }
             }
             Piece::Requests(requests) => {
-                append::insert(&transaction, &[settling.rows(&requests)?])?;
+                append::insert(&transaction, filling, &[settling.rows(&requests)?])?;
             }
             Piece::End => break,
         }
     }
     if is_real {
-        add(&transaction, &tables)?;
+        let (totals, days) = tables.settling.for_months();
+        books::import(&transaction, &totals, &days)?;
         tally_producers::sqlite::add_days(&transaction, NAME, &tables.settling.accepted)?;
         faults::blocking_point("import_count.before_commit");
         transaction.commit().step("commit")?;
@@ -69,16 +72,6 @@ fn imported(transaction: &Transaction<'_>, source: &str, counts: &[Count]) -> Re
         imported.optional().map(Option::unwrap_or_default).step(step)
     };
     counts.iter().map(&mut one).collect()
-}
-
-/// Adds to the totals.
-fn add(transaction: &Transaction<'_>, tables: &CountTables) -> Result<()> {
-    let step = "add to the totals";
-    let mut add = transaction.prepare_cached(include_str!("add_total.sql")).step(step)?;
-    for ((day, endpoint), total) in &tables.settling.totals {
-        add.execute((day.0, endpoint, total)).step(step)?;
-    }
-    Ok(())
 }
 
 /// Notes what was imported.

@@ -54,7 +54,8 @@ fn filtered(connection: &Connection, query: &Query) -> Result<HashSet<EndpointId
 fn rolled_up(connection: &Connection, query: &Query, collector: &mut Collector) -> Result<()> {
     let step = "read daily totals";
     let mut statement = connection.prepare_cached(include_str!("daily_totals.sql")).step(step)?;
-    let mut rows = statement.query((query.days.first.0, query.days.last.0)).step(step)?;
+    let mut rows =
+        statement.query((query.days.first.0, query.days.last.0, query.live)).step(step)?;
     while let Some(row) = rows.next().step(step)? {
         let endpoint = row.get(1).step(step)?;
         let (day, count) = (Day(row.get(0).step(step)?), row.get(2).step(step)?);

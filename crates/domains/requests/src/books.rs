@@ -1,0 +1,255 @@
+//! What is added to the days and the months, before a database does it: the arithmetic of folds,
+//! roll-ups and imports.
+//!
+//! A day has its requests by quarter, and a month by day. Both are a row for each series, with the sum
+//! and the packed counts of its slots, so one code adds to either.
+
+use hashbrown::HashMap;
+
+use crate::model::{Day, Quarter, SeriesId};
+use crate::packed::{DAYS, Malformed, Packed, QUARTERS};
+
+/// Rows of days or months that are read and written at once.
+pub(crate) const STEP_ROWS: usize = 10_000;
+
+/// How far a day has come; see `tally_request_calendar`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// It has totals, in the days only.
+    Open,
+    /// It is in its month as well.
+    RolledUp,
+    /// It is in its month only.
+    Pruned,
+}
+
+/// What has a row for each series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    Days,
+    Months,
+}
+
+/// Requests of a series in one slot of a day or a month.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Entry {
+    /// The day, or the first day of the month.
+    pub(crate) period: Day,
+    pub(crate) series: SeriesId,
+    /// The quarter of the day, or the day of the month, from 0.
+    pub(crate) slot: u8,
+    pub(crate) requests: i64,
+}
+
+/// A row of the days or the months.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sum {
+    pub(crate) period: Day,
+    pub(crate) series: SeriesId,
+    pub(crate) total: i64,
+    pub(crate) slots: String,
+}
+
+/// The rows that are there already, by period and series: their total and slots.
+pub(crate) type Held = HashMap<(Day, SeriesId), (i64, String)>;
+
+/// What a fold adds.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fold {
+    /// To the days, in order.
+    pub(crate) days: Vec<Entry>,
+    /// To the months, in order.
+    pub(crate) months: Vec<Entry>,
+}
+
+/// What a fold has done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Folded {
+    /// How many requests it has folded.
+    pub requests: u64,
+    /// How many of them are of rolled-up days.
+    pub rolled_up: u64,
+}
+
+// === impl Folded ===
+
+impl std::ops::AddAssign for Folded {
+    fn add_assign(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.rolled_up += other.rolled_up;
+    }
+}
+
+// === impl Level ===
+
+impl Level {
+    pub(crate) fn packed(self) -> Packed {
+        match self {
+            Self::Days => QUARTERS,
+            Self::Months => DAYS,
+        }
+    }
+}
+
+// === impl Entry ===
+
+impl Entry {
+    /// Requests of a quarter.
+    pub(crate) fn of_quarter(quarter: Quarter, series: SeriesId, requests: i64) -> Self {
+        let slot = u8::try_from(quarter.index()).expect("a day has 96 quarters");
+        Self { period: quarter.day(), series, slot, requests }
+    }
+
+    /// Requests of a day, for its month.
+    pub(crate) fn of_day(day: Day, series: SeriesId, requests: i64) -> Self {
+        let date = day.date();
+        let slot = date.day().unsigned_abs() - 1;
+        Self { period: date.first_of_month().into(), series, slot, requests }
+    }
+}
+
+// === impl Fold ===
+
+impl Fold {
+    /// Of entries of days, in any order. Every day must have a stage.
+    pub(crate) fn of(mut entries: Vec<Entry>, stages: &HashMap<Day, Stage>) -> Self {
+        entries.sort_unstable();
+        let stage = |entry: &Entry| stages.get(&entry.period).copied().unwrap_or(Stage::Open);
+        let is_rolled_up = |entry: &&Entry| stage(entry) != Stage::Open;
+        let of_day = |entry: &Entry| Entry::of_day(entry.period, entry.series, entry.requests);
+        let mut months: Vec<_> = entries.iter().filter(is_rolled_up).map(of_day).collect();
+        months.sort_unstable();
+        entries.retain(|entry| stage(entry) != Stage::Pruned);
+        Self { days: entries, months }
+    }
+
+    /// How many requests are added to months.
+    pub(crate) fn rolled_up(&self) -> u64 {
+        self.months.iter().map(|entry| entry.requests.unsigned_abs()).sum()
+    }
+}
+
+/// Which days these entries are of, in order.
+pub(crate) fn days(entries: &[Entry]) -> Vec<Day> {
+    let mut days: Vec<_> = entries.iter().map(|entry| entry.period).collect();
+    days.sort_unstable();
+    days.dedup();
+    days
+}
+
+/// Cuts sorted entries into steps, each with the rows that it adds to.
+pub(crate) fn steps(entries: &[Entry]) -> impl Iterator<Item = &[Entry]> {
+    let mut rest = entries;
+    std::iter::from_fn(move || {
+        let mut rows = rest.chunk_by(|a, b| (a.period, a.series) == (b.period, b.series));
+        let len = rows.by_ref().take(STEP_ROWS).map(<[Entry]>::len).sum();
+        let (step, after) = rest.split_at(len);
+        rest = after;
+        (!step.is_empty()).then_some(step)
+    })
+}
+
+/// The rows that a step adds to, in order.
+pub(crate) fn keys(step: &[Entry]) -> impl Iterator<Item = (Day, SeriesId)> {
+    let rows = step.chunk_by(|a, b| (a.period, a.series) == (b.period, b.series));
+    rows.map(|row| (row[0].period, row[0].series))
+}
+
+/// Adds a step to the rows that are there. Sums saturate at 64 bits.
+pub(crate) fn add(level: Level, step: &[Entry], held: &Held) -> Result<Vec<Sum>, Malformed> {
+    let packed = level.packed();
+    let rows = step.chunk_by(|a, b| (a.period, a.series) == (b.period, b.series));
+    let sum = |row: &[Entry]| {
+        let (period, series) = (row[0].period, row[0].series);
+        let mut counts = [0_i64; QUARTERS.slots];
+        let mut total = 0_i64;
+        if let Some((before, slots)) = held.get(&(period, series)) {
+            total = *before;
+            packed.add_to(&mut counts, slots.as_bytes())?;
+        }
+        for entry in row {
+            let count = &mut counts[usize::from(entry.slot)];
+            *count = count.saturating_add(entry.requests);
+            total = total.saturating_add(entry.requests);
+        }
+        Ok(Sum { period, series, total, slots: packed.pack(&counts[..packed.slots]) })
+    };
+    rows.map(sum).collect()
+}
+
+/// Cuts days, with the number of rows that each has, into groups of at most [`STEP_ROWS`] rows, or of
+/// one day.
+pub(crate) fn day_groups(days: &[(Day, i64)]) -> Vec<Vec<Day>> {
+    let (mut groups, mut rows) = (Vec::new(), 0);
+    for (day, of_day) in days {
+        if groups.is_empty() || rows + of_day > STEP_ROWS as i64 {
+            groups.push(Vec::new());
+            rows = 0;
+        }
+        rows += of_day;
+        groups.last_mut().expect("one was added").push(*day);
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(text: &str) -> Day {
+        text.parse::<jiff::civil::Date>().expect("a date").into()
+    }
+
+    fn entry(text: &str, series: SeriesId, slot: u8, requests: i64) -> Entry {
+        Entry { period: day(text), series, slot, requests }
+    }
+
+    #[test]
+    fn a_fold_adds_to_where_the_day_is() {
+        let entries =
+            ["2024-02-29", "2024-03-01", "2024-03-02"].map(|text| entry(text, 7, 95, 3)).to_vec();
+        let stages = [
+            ("2024-02-29", Stage::Pruned),
+            ("2024-03-01", Stage::RolledUp),
+            ("2024-03-02", Stage::Open),
+        ];
+        let stages = stages.map(|(text, stage)| (day(text), stage)).into_iter().collect();
+        let fold = Fold::of(entries, &stages);
+        assert_eq!(fold.days, [entry("2024-03-01", 7, 95, 3), entry("2024-03-02", 7, 95, 3)]);
+        assert_eq!(fold.months, [entry("2024-02-01", 7, 28, 3), entry("2024-03-01", 7, 0, 3)]);
+        assert_eq!(fold.rolled_up(), 6);
+    }
+
+    #[test]
+    fn entries_add_to_what_is_there() {
+        let step = [
+            entry("2024-03-01", 7, 2, 5),
+            entry("2024-03-01", 7, 4, 1),
+            entry("2024-03-01", 8, 0, 9),
+        ];
+        let held = [((day("2024-03-01"), 7), (10, "[2,10]".to_owned()))].into_iter().collect();
+        let sums = add(Level::Days, &step, &held).expect("well formed");
+        let rows: Vec<_> = sums.iter().map(|sum| (sum.series, sum.total, &*sum.slots)).collect();
+        assert_eq!(rows, [(7, 16, "[2,15,0,1]"), (8, 9, "[0,9]")]);
+        let full = [((day("2024-03-01"), 7), (i64::MAX, format!("[2,{}]", i64::MAX)))];
+        let sums = add(Level::Days, &step[..1], &full.into_iter().collect()).expect("well formed");
+        assert_eq!(sums[0].total, i64::MAX);
+    }
+
+    #[test]
+    fn steps_cut_between_rows() {
+        let entries: Vec<_> =
+            (0..25_000).map(|n| entry("2024-03-01", n / 2, (n % 2) as u8, 1)).collect();
+        let lens: Vec<_> = steps(&entries).map(<[Entry]>::len).collect();
+        assert_eq!(lens, [20_000, 5_000]);
+        assert_eq!(keys(&entries[..4]).collect::<Vec<_>>().len(), 2);
+    }
+
+    #[test]
+    fn groups_of_days_are_bounded() {
+        let days =
+            [(1, 9_000), (2, 900), (3, 200), (4, 50_000), (5, 1)].map(|(n, rows)| (Day(n), rows));
+        let groups = day_groups(&days);
+        assert_eq!(groups, [vec![Day(1), Day(2)], vec![Day(3)], vec![Day(4)], vec![Day(5)]]);
+    }
+}

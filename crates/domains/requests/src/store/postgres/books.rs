@@ -1,0 +1,188 @@
+//! Days, months and the calendar: adding to them, rolling days up, and pruning them.
+
+use hashbrown::HashMap;
+use tally_runtime::faults;
+use tally_store::Dialect;
+use tally_store::postgres::{Database, Isolation, Transaction};
+use tally_store::retry::Policy;
+use tokio_postgres::Row;
+
+use super::super::Result;
+use crate::books::{self, Entry, Held, Level, STEP_ROWS, Stage, Sum};
+use crate::model::{Day, DayRange, SeriesId};
+
+/// How many days are looked up at once.
+const LISTED_DAYS: i64 = 10_000;
+
+/// The statements of a level.
+struct Sql {
+    held: &'static str,
+    put: &'static str,
+}
+
+impl Sql {
+    fn of(level: Level) -> Self {
+        match level {
+            Level::Days => {
+                Self { held: include_str!("held_days.sql"), put: include_str!("put_days.sql") }
+            }
+            Level::Months => {
+                Self { held: include_str!("held_months.sql"), put: include_str!("put_months.sql") }
+            }
+        }
+    }
+}
+
+/// Begins a transaction that is the only one to change the books. CockroachDB's isolation needs no lock
+/// for that.
+pub(crate) async fn begin(database: &Database) -> Result<Transaction> {
+    let transaction = database.begin(Isolation::Default).await?;
+    lock(&transaction, database.dialect()).await?;
+    Ok(transaction)
+}
+
+async fn lock(transaction: &Transaction, dialect: Dialect) -> Result<()> {
+    if dialect == Dialect::Postgres {
+        transaction.script("lock the books", include_str!("lock_books.sql")).await?;
+    }
+    Ok(())
+}
+
+/// How far the days of these entries have come. New ones are noted in the calendar.
+pub(super) async fn stages(
+    transaction: &Transaction,
+    entries: &[Entry],
+) -> Result<HashMap<Day, Stage>> {
+    let (step, sql) = ("look days up in the calendar", include_str!("stages.sql"));
+    let days = numbers(&books::days(entries));
+    let mut stages = HashMap::new();
+    for days in days.chunks(STEP_ROWS) {
+        for row in transaction.rows(step, sql, &[&days]).await? {
+            let stage = match (row.get(1), row.get(2)) {
+                (_, true) => Stage::Pruned,
+                (true, false) => Stage::RolledUp,
+                (false, false) => Stage::Open,
+            };
+            stages.insert(Day(row.get(0)), stage);
+        }
+    }
+    Ok(stages)
+}
+
+/// Adds sorted entries to days or months.
+pub(super) async fn add(transaction: &Transaction, level: Level, entries: &[Entry]) -> Result<()> {
+    let (step, sql) = ("add to days and months", Sql::of(level));
+    for entries in books::steps(entries) {
+        let (periods, series): (Vec<i32>, Vec<SeriesId>) =
+            books::keys(entries).map(|(period, series)| (period.0, series)).unzip();
+        let rows = transaction.rows(step, sql.held, &[&periods, &series]).await?;
+        let held: Held = rows
+            .iter()
+            .map(|row| ((Day(row.get(0)), row.get(1)), (row.get(2), row.get(3))))
+            .collect();
+        let sums = books::add(level, entries, &held)?;
+        let totals: Vec<i64> = sums.iter().map(|sum| sum.total).collect();
+        let slots: Vec<&str> = sums.iter().map(|Sum { slots, .. }| &**slots).collect();
+        transaction.write(step, sql.put, &[&periods, &series, &totals, &slots]).await?;
+    }
+    Ok(())
+}
+
+/// Rolls up every day of the range that is in the calendar. Returns how many requests.
+pub(crate) async fn roll_up(database: &Database, range: DayRange) -> Result<u64> {
+    let (step, sql) = ("find the days to roll up", include_str!("open_days.sql"));
+    let mut requests = 0;
+    loop {
+        let list = || async {
+            database.rows(step, sql, &[&range.first.0, &range.last.0, &LISTED_DAYS]).await
+        };
+        let open = counted(&Policy::short(step).run(list).await?);
+        if open.is_empty() {
+            return Ok(requests);
+        }
+        for days in books::day_groups(&open) {
+            requests += Policy::long("roll days up").run(|| in_one(database, &days)).await?;
+        }
+    }
+}
+
+/// Rolls up some days in one transaction.
+async fn in_one(database: &Database, days: &[Day]) -> Result<u64> {
+    let transaction = begin(database).await?;
+    faults::point("roll_up.begun").await;
+    let requests = roll_up_days(&transaction, days).await?;
+    faults::point("roll_up.before_commit").await;
+    transaction.commit().await?;
+    faults::point("roll_up.committed").await;
+    Ok(requests)
+}
+
+/// Adds those of these days that are open to their months.
+async fn roll_up_days(transaction: &Transaction, days: &[Day]) -> Result<u64> {
+    let step = "roll days up";
+    let open = transaction.rows(step, include_str!("still_open.sql"), &[&numbers(days)]).await?;
+    let open: Vec<i32> = open.iter().map(|row| row.get(0)).collect();
+    let rows = transaction.rows(step, include_str!("totals_of_days.sql"), &[&open]).await?;
+    let entry = |row: &Row| Entry::of_day(Day(row.get(0)), row.get(1), row.get(2));
+    let mut entries: Vec<_> = rows.iter().map(entry).collect();
+    entries.sort_unstable();
+    add(transaction, Level::Months, &entries).await?;
+    faults::point("roll_up.added").await;
+    transaction.write(step, include_str!("mark_rolled_up.sql"), &[&open]).await?;
+    Ok(entries.iter().map(|entry| entry.requests.unsigned_abs()).sum())
+}
+
+/// Deletes the quarters of rolled-up days before this one. Returns how many days.
+pub(crate) async fn prune(database: &Database, before: Day) -> Result<usize> {
+    let (step, sql) = ("find the days to prune", include_str!("prunable_days.sql"));
+    let mut pruned = 0;
+    loop {
+        let list = || async { database.rows(step, sql, &[&before.0, &LISTED_DAYS]).await };
+        let days = counted(&Policy::short(step).run(list).await?);
+        if days.is_empty() {
+            return Ok(pruned);
+        }
+        for days in books::day_groups(&days) {
+            let once = || async {
+                let transaction = begin(database).await?;
+                prune_days(&transaction, &days).await?;
+                faults::point("prune.before_commit").await;
+                transaction.commit().await
+            };
+            Policy::long("prune days").run(once).await?;
+            pruned += days.len();
+        }
+    }
+}
+
+async fn prune_days(transaction: &Transaction, days: &[Day]) -> Result<()> {
+    let (step, days) = ("prune days", numbers(days));
+    transaction.write(step, include_str!("mark_pruned.sql"), &[&days]).await?;
+    transaction.write(step, include_str!("delete_days.sql"), &[&days]).await?;
+    Ok(())
+}
+
+/// Adds the totals of whole days, whose quarters are not known.
+pub(super) async fn import(
+    transaction: &Transaction,
+    totals: &[Entry],
+    days: &[Day],
+) -> Result<()> {
+    lock(transaction, Dialect::Postgres).await?;
+    let of_days: Vec<_> =
+        days.iter().map(|day| Entry { period: *day, series: 0, slot: 0, requests: 0 }).collect();
+    stages(transaction, &of_days).await?;
+    for days in days.chunks(STEP_ROWS) {
+        roll_up_days(transaction, days).await?;
+        prune_days(transaction, days).await?;
+    }
+    add(transaction, Level::Months, totals).await
+}
+
+fn numbers(days: &[Day]) -> Vec<i32> {
+    days.iter().map(|day| day.0).collect()
+}
+
+fn counted(rows: &[Row]) -> Vec<(Day, i64)> {
+    rows.iter().map(|row| (Day(row.get(0)), row.get(1))).collect()
+}

@@ -1,2 +1,0 @@
--- Reads one row at most.
-SELECT EXISTS (SELECT 1 FROM :partition)

@@ -1,0 +1,235 @@
+//! Trays: which one takes rows now, and folding the others.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use jiff::Timestamp;
+use tally_runtime::faults;
+use tally_store::Error;
+use tally_store::postgres::{Database, Transaction};
+use tally_store::retry::Policy;
+
+use super::super::Result;
+use super::books;
+use crate::books::{Entry, Fold, Folded};
+use crate::model::{Quarter, SeriesId};
+
+/// The parent table first: only imports put rows there.
+const NAMES: [&str; 5] = [
+    "tally_requests",
+    "tally_requests_0",
+    "tally_requests_1",
+    "tally_requests_2",
+    "tally_requests_3",
+];
+/// How many trays take rows by turns.
+const TURNS: usize = 4;
+
+/// A tray of this size is folded although its quarter goes on: 8 MiB, some 190,000 rows.
+const LARGE_BLOCKS: i64 = 1_024;
+/// How many quarters and series a fold holds in memory: 24 MiB. Beyond that it folds a large tray in
+/// parts.
+const ENTRIES_MAX: usize = 1 << 20;
+/// Blocks of one part: 64 MiB, some 1.5 million rows at most.
+const PART_BLOCKS: usize = 8_192;
+
+/// How a roll-up waits for a tray: waiting for its lock holds up later inserts. So it waits briefly, and
+/// lets inserts pass between two attempts.
+const FOLDING: Policy = Policy {
+    attempts_max: 300,
+    pause_min: Duration::from_millis(100),
+    ..Policy::long("fold rows")
+};
+
+/// A table of rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tray(usize);
+
+/// Which tray takes rows now: they take them by turns of a second, by this server's clock, so that
+/// several servers agree without a word. If their clocks do not, inserts wait for a fold now and then.
+#[derive(Debug, Default)]
+pub(crate) struct Turns {
+    /// How often a roll-up has brought the next one forward.
+    shift: AtomicUsize,
+}
+
+/// What a scan of a tray has found.
+enum Found {
+    All(Vec<Entry>),
+    TooMany,
+}
+
+// === impl Tray ===
+
+impl Tray {
+    /// The parent, where imports put their rows: their transactions take long.
+    pub(super) const PARENT: Self = Self(0);
+    pub(crate) const ALL: [Self; NAMES.len()] = [Self(0), Self(1), Self(2), Self(3), Self(4)];
+
+    /// Its place among all of them.
+    pub(crate) fn index(self) -> usize {
+        self.0
+    }
+
+    pub(super) fn sql(self, template: &str) -> String {
+        template.replace(":tray", NAMES[self.0])
+    }
+}
+
+// === impl Turns ===
+
+impl Turns {
+    pub(crate) fn now(&self, now: Timestamp) -> Tray {
+        let seconds = now.as_second().rem_euclid(TURNS as i64).unsigned_abs() as usize;
+        let turn = seconds.wrapping_add(self.shift.load(Ordering::Relaxed)) % TURNS;
+        Tray(1 + turn)
+    }
+
+    /// Lets the next tray take rows.
+    pub(crate) fn skip(&self) {
+        self.shift.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Folds what is due: a tray that has been filled before, and that does not take rows now or next.
+/// It is due if it is large, or if `is_due` says so.
+pub(crate) async fn fold_due(
+    database: &Database,
+    current: Tray,
+    is_due: impl Fn(Tray) -> bool,
+) -> Result<Vec<(Tray, Folded)>> {
+    let next = Tray(1 + current.0 % TURNS);
+    let mut folded = Vec::new();
+    for (tray, blocks) in filled(database).await? {
+        if tray != current && tray != next && (blocks >= LARGE_BLOCKS || is_due(tray)) {
+            match fold(database, tray, blocks, include_str!("wait_hardly.sql")).await {
+                Err(error) if is_busy(&error) => {}
+                done => folded.push((tray, done?)),
+            }
+        }
+    }
+    Ok(folded)
+}
+
+/// Folds every row that is committed now.
+pub(crate) async fn fold_all(database: &Database, turns: &Turns) -> Result<Folded> {
+    turns.skip();
+    let mut all = Folded::default();
+    for (tray, blocks) in Policy::short("find trays").run(|| filled(database)).await? {
+        let patience = include_str!("wait_briefly.sql");
+        all += FOLDING.run(|| fold(database, tray, blocks, patience)).await?;
+    }
+    Ok(all)
+}
+
+/// The trays that may have rows, and their sizes in blocks.
+async fn filled(database: &Database) -> Result<Vec<(Tray, i64)>> {
+    let (step, sql) = ("find the trays that have rows", include_str!("tray_blocks.sql"));
+    let rows = database.rows(step, sql, &[]).await?;
+    let tray = |row: &tokio_postgres::Row| {
+        let name: &str = row.get(0);
+        let tray = Tray::ALL.into_iter().find(|tray| NAMES[tray.0] == name)?;
+        Some((tray, row.get(1)))
+    };
+    let mut filled: Vec<_> = rows.iter().filter_map(tray).collect();
+    filled.sort_unstable_by_key(|(tray, _)| tray.0);
+    Ok(filled)
+}
+
+/// One transaction: lock the books and the tray, count it, add, and empty it.
+async fn fold(
+    database: &Database,
+    tray: Tray,
+    blocks: i64,
+    patience: &'static str,
+) -> Result<Folded> {
+    // The books first: a fold that waits for them must not hold up inserts.
+    let transaction = books::begin(database).await?;
+    faults::point("fold.begun").await;
+    match in_transaction(&transaction, tray, blocks, patience).await {
+        Ok(folded) => {
+            faults::point("fold.before_commit").await;
+            transaction.commit().await?;
+            faults::point("fold.committed").await;
+            Ok(folded)
+        }
+        Err(error) => Err(transaction.failed(error).await),
+    }
+}
+
+async fn in_transaction(
+    transaction: &Transaction,
+    tray: Tray,
+    blocks: i64,
+    patience: &'static str,
+) -> Result<Folded> {
+    transaction.script("limit the wait for a lock", patience).await?;
+    transaction.script("lock a tray", &tray.sql(include_str!("lock_tray.sql"))).await?;
+    faults::point("fold.locked").await;
+    let mut folded = Folded::default();
+    match count(transaction, tray).await? {
+        Found::All(entries) => folded += add(transaction, entries).await?,
+        Found::TooMany => {
+            // Blocks that were added since are of transactions that the lock has waited for.
+            let blocks = blocks.max(last_block(transaction, tray).await?);
+            for first in (0..blocks).step_by(PART_BLOCKS) {
+                folded += add(transaction, part(transaction, tray, first).await?).await?;
+            }
+        }
+    }
+    faults::point("fold.added").await;
+    let step = "empty a tray";
+    transaction.script(step, include_str!("wait_briefly.sql")).await?;
+    transaction.script(step, &tray.sql(include_str!("empty_tray.sql"))).await?;
+    Ok(folded)
+}
+
+/// Counts a tray by quarter and series.
+async fn count(transaction: &Transaction, tray: Tray) -> Result<Found> {
+    let sql = tray.sql(include_str!("count_tray.sql"));
+    let mut rows = transaction.stream("count the rows of a tray", &sql, &[]).await?;
+    let mut entries = Vec::new();
+    while let Some(row) = rows.next().await {
+        if entries.len() == ENTRIES_MAX {
+            return Ok(Found::TooMany);
+        }
+        entries.push(entry(&row?));
+    }
+    Ok(Found::All(entries))
+}
+
+/// Counts some blocks of a tray.
+async fn part(transaction: &Transaction, tray: Tray, first: i64) -> Result<Vec<Entry>> {
+    let [begin, end] = [first, first + PART_BLOCKS as i64].map(|block| format!("({block},0)"));
+    let sql = tray.sql(include_str!("count_blocks.sql"));
+    let rows = transaction.rows("count a part of a tray", &sql, &[&begin, &end]).await?;
+    Ok(rows.iter().map(entry).collect())
+}
+
+async fn last_block(transaction: &Transaction, tray: Tray) -> Result<i64> {
+    let sql = include_str!("tray_blocks.sql");
+    let rows = transaction.rows("measure a tray", sql, &[]).await?;
+    let of_tray = rows.iter().find(|row| row.get::<_, &str>(0) == NAMES[tray.0]);
+    Ok(of_tray.map_or(0, |row| row.get(1)))
+}
+
+fn entry(row: &tokio_postgres::Row) -> Entry {
+    let (quarter, series, requests): (i32, SeriesId, i64) = (row.get(0), row.get(1), row.get(2));
+    Entry::of_quarter(Quarter(quarter), series, requests)
+}
+
+/// Adds what was counted to where the days are.
+pub(crate) async fn add(transaction: &Transaction, entries: Vec<Entry>) -> Result<Folded> {
+    let requests = entries.iter().map(|entry| entry.requests.unsigned_abs()).sum();
+    let stages = books::stages(transaction, &entries).await?;
+    let fold = Fold::of(entries, &stages);
+    books::add(transaction, crate::books::Level::Days, &fold.days).await?;
+    books::add(transaction, crate::books::Level::Months, &fold.months).await?;
+    Ok(Folded { requests, rolled_up: fold.rolled_up() })
+}
+
+/// Whether a lock could not be had in time: others go first.
+fn is_busy(error: &Error) -> bool {
+    error.sqlstate() == Some(tokio_postgres::error::SqlState::LOCK_NOT_AVAILABLE.code())
+}

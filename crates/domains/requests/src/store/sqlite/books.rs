@@ -1,0 +1,167 @@
+//! Days, months and the calendar: adding to them, rolling days up, and pruning them. Only the writer's
+//! thread changes them.
+
+use hashbrown::HashMap;
+use rusqlite::{Connection, OptionalExtension as _, Transaction};
+use tally_runtime::faults::blocking_point;
+use tally_store::error::Step as _;
+
+use super::super::Result;
+use super::begin;
+use crate::books::{self, Entry, Fold, Folded, Held, Level, Stage};
+use crate::model::{Day, DayRange};
+
+/// The statements of a level.
+struct Sql {
+    held: &'static str,
+    put: &'static str,
+}
+
+impl Sql {
+    fn of(level: Level) -> Self {
+        match level {
+            Level::Days => {
+                Self { held: include_str!("held_day.sql"), put: include_str!("put_day.sql") }
+            }
+            Level::Months => {
+                Self { held: include_str!("held_month.sql"), put: include_str!("put_month.sql") }
+            }
+        }
+    }
+}
+
+/// Adds what a fold has counted to where the days are.
+pub(super) fn fold(transaction: &Transaction<'_>, entries: Vec<Entry>) -> Result<Folded> {
+    let requests = entries.iter().map(|entry| entry.requests.unsigned_abs()).sum();
+    let stages = stages(transaction, &books::days(&entries))?;
+    let fold = Fold::of(entries, &stages);
+    add(transaction, Level::Days, &fold.days)?;
+    add(transaction, Level::Months, &fold.months)?;
+    Ok(Folded { requests, rolled_up: fold.rolled_up() })
+}
+
+/// How far these days have come. New ones are noted in the calendar.
+fn stages(transaction: &Transaction<'_>, days: &[Day]) -> Result<HashMap<Day, Stage>> {
+    let step = "look days up in the calendar";
+    let mut find = transaction.prepare_cached(include_str!("stage.sql")).step(step)?;
+    let mut note = transaction.prepare_cached(include_str!("note_day.sql")).step(step)?;
+    let mut stages = HashMap::new();
+    for day in days {
+        let found = find.query_row([day.0], |row| Ok((row.get(0)?, row.get(1)?)));
+        let stage = match found.optional().step(step)? {
+            Some((_, true)) => Stage::Pruned,
+            Some((true, false)) => Stage::RolledUp,
+            Some((false, false)) => Stage::Open,
+            None => {
+                note.execute([day.0]).step(step)?;
+                Stage::Open
+            }
+        };
+        stages.insert(*day, stage);
+    }
+    Ok(stages)
+}
+
+/// Adds sorted entries to days or months.
+fn add(transaction: &Transaction<'_>, level: Level, entries: &[Entry]) -> Result<()> {
+    let (step, sql) = ("add to days and months", Sql::of(level));
+    let mut find = transaction.prepare_cached(sql.held).step(step)?;
+    let mut put = transaction.prepare_cached(sql.put).step(step)?;
+    for entries in books::steps(entries) {
+        let mut held = Held::new();
+        for (period, series) in books::keys(entries) {
+            let row = find.query_row((period.0, series), |row| Ok((row.get(0)?, row.get(1)?)));
+            if let Some(row) = row.optional().step(step)? {
+                held.insert((period, series), row);
+            }
+        }
+        for sum in books::add(level, entries, &held)? {
+            put.execute((sum.period.0, sum.series, sum.total, sum.slots)).step(step)?;
+        }
+    }
+    Ok(())
+}
+
+/// Rolls up the first open days of the range, and returns how many requests; `None` if there were none.
+pub(crate) fn roll_up(connection: &mut Connection, range: DayRange) -> Result<Option<u64>> {
+    let transaction = begin(connection)?;
+    blocking_point("roll_up.begun");
+    let sql = include_str!("open_days.sql");
+    let days = first_group(&transaction, sql, (range.first.0, range.last.0))?;
+    if days.is_empty() {
+        return Ok(None);
+    }
+    let requests = roll_up_days(&transaction, &days)?;
+    blocking_point("roll_up.before_commit");
+    transaction.commit().step("commit")?;
+    blocking_point("roll_up.committed");
+    Ok(Some(requests))
+}
+
+/// The first days that a statement lists, few enough for one transaction.
+fn first_group(
+    transaction: &Transaction<'_>,
+    sql: &str,
+    values: impl rusqlite::Params,
+) -> Result<Vec<Day>> {
+    let step = "list days";
+    let mut statement = transaction.prepare_cached(sql).step(step)?;
+    let day = |row: &rusqlite::Row<'_>| Ok((Day(row.get(0)?), row.get(1)?));
+    let days = statement.query_map(values, day).step(step)?;
+    let days = days.collect::<rusqlite::Result<Vec<_>>>().step(step)?;
+    Ok(books::day_groups(&days).into_iter().next().unwrap_or_default())
+}
+
+/// Adds open days to their months.
+fn roll_up_days(transaction: &Transaction<'_>, days: &[Day]) -> Result<u64> {
+    let step = "roll days up";
+    let mut entries = Vec::new();
+    {
+        let sql = include_str!("totals_of_day.sql");
+        let mut statement = transaction.prepare_cached(sql).step(step)?;
+        let mut mark = transaction.prepare_cached(include_str!("mark_rolled_up.sql")).step(step)?;
+        for day in days {
+            let mut rows = statement.query([day.0]).step(step)?;
+            while let Some(row) = rows.next().step(step)? {
+                let (series, total) = (row.get(0).step(step)?, row.get(1).step(step)?);
+                entries.push(Entry::of_day(*day, series, total));
+            }
+            mark.execute([day.0]).step(step)?;
+        }
+    }
+    entries.sort_unstable();
+    add(transaction, Level::Months, &entries)?;
+    blocking_point("roll_up.added");
+    Ok(entries.iter().map(|entry| entry.requests.unsigned_abs()).sum())
+}
+
+/// Deletes the quarters of the first rolled-up days before this one. Returns how many days.
+pub(crate) fn prune(connection: &mut Connection, before: Day) -> Result<usize> {
+    let transaction = begin(connection)?;
+    let days = first_group(&transaction, include_str!("prunable_days.sql"), [before.0])?;
+    prune_days(&transaction, &days)?;
+    blocking_point("prune.before_commit");
+    transaction.commit().step("commit")?;
+    Ok(days.len())
+}
+
+fn prune_days(transaction: &Transaction<'_>, days: &[Day]) -> Result<()> {
+    let step = "prune days";
+    let mut mark = transaction.prepare_cached(include_str!("mark_pruned.sql")).step(step)?;
+    let mut delete = transaction.prepare_cached(include_str!("delete_day.sql")).step(step)?;
+    for day in days {
+        mark.execute([day.0]).step(step)?;
+        delete.execute([day.0]).step(step)?;
+    }
+    Ok(())
+}
+
+/// Adds the totals of whole days, whose quarters are not known.
+pub(super) fn import(transaction: &Transaction<'_>, totals: &[Entry], days: &[Day]) -> Result<()> {
+    let stages = stages(transaction, days)?;
+    let is_open = |day: &&Day| stages.get(*day) == Some(&Stage::Open);
+    let open: Vec<Day> = days.iter().filter(is_open).copied().collect();
+    roll_up_days(transaction, &open)?;
+    prune_days(transaction, days)?;
+    add(transaction, Level::Months, totals)
+}

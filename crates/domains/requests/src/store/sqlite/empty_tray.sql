@@ -1,0 +1,2 @@
+-- Without WHERE, SQLite drops the pages instead of visiting the rows.
+DELETE FROM :tray

@@ -1,0 +1,2 @@
+-- Reads one row at most.
+SELECT EXISTS (SELECT 1 FROM :tray)
