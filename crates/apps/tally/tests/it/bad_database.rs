@@ -196,7 +196,7 @@ fn migrations_are_checked_and_applied() {
             assert!(
                 output
                     .stderr
-                    .contains("is up to date: producers at version 1, requests at version"),
+                    .contains("is up to date: kernel at version 1, requests at version"),
                 "{output:?}"
             );
         }
