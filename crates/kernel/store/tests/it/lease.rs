@@ -103,13 +103,18 @@ async fn a_fresh_lease_is_not_asked_for() {
 #[tokio::test]
 async fn a_lease_that_is_released_is_taken_at_once() {
     for (database, table) in databases("lease_release") {
-        let (opened, _client) = prepared(&database, table).await;
+        let (opened, client) = prepared(&database, table).await;
         let [one, two] = [(); 2].map(|()| Lease::new(opened.clone(), "x"));
         assert!(one.hold().await.unwrap() && !two.hold().await.unwrap());
         two.release().await.unwrap();
         assert!(!two.hold().await.unwrap(), "only its holder releases it");
         one.release().await.unwrap();
         assert!(two.hold().await.unwrap() && !one.hold().await.unwrap());
+        // One that has lost it, and does not know, releases nothing.
+        set_until(&client, "-1 s").await;
+        assert!(one.hold().await.unwrap());
+        two.release().await.unwrap();
+        assert!(!two.hold().await.unwrap());
     }
 }
 
