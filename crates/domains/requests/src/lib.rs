@@ -15,6 +15,7 @@
 //! | `model.rs` | endpoint, day, period |
 //! | `record.rs` | how the batches of a `Record` stream become rows |
 //! | `rows.rs` | from requests to rows: the rules for requests, and rows as they travel |
+//! | `schedule.rs` | when a server rolls up by itself |
 //! | `service.rs` | the domain's operations, and the parts that they are made of |
 //! | `settings.rs` | the domain's settings: as flags and variables, and checked |
 //! | `store.rs`, `store/` | storing batches with the names that they need, housekeeping, and which database does it how |
@@ -33,6 +34,7 @@ mod migrations;
 pub mod model;
 mod record;
 mod rows;
+mod schedule;
 mod service;
 mod settings;
 pub mod store;
@@ -47,6 +49,7 @@ pub use import_count::{ImportCount, Imported, import_count};
 pub use migrations::MIGRATIONS;
 pub use model::{Day, DayRange, Endpoint, EndpointId, Named};
 pub use rows::Rows;
+pub use schedule::{InvalidSchedule, Schedule};
 pub use service::Service;
 pub use settings::{NamesArgs, Settings};
 pub use totals::{Filter, Granularity, Query, TooMany, Totals};

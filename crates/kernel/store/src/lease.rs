@@ -58,7 +58,8 @@ impl Lease {
         }
         let (now, term) = (Instant::now(), TERM.as_secs_f64());
         let sql = include_str!("lease/hold.sql");
-        let rows = match ask(database, "hold a lease", sql, &[&self.name, &self.holder, &term]).await
+        let rows = match ask(database, "hold a lease", sql, &[&self.name, &self.holder, &term])
+            .await
         {
             Ok(rows) => rows,
             // Another server asked at the same time. The next call knows what became of it.
