@@ -16,6 +16,7 @@
 //! | `packed.rs` | counts of a day's quarters or a month's days in one text |
 //! | `record.rs` | how the batches of a `Record` stream become rows |
 //! | `rows.rs` | from requests to rows: the rules for requests, and rows as they travel |
+//! | `schedule.rs` | when a server rolls up by itself |
 //! | `service.rs` | the domain's operations, and the parts that they are made of |
 //! | `settings.rs` | the domain's settings: as flags and variables, and checked |
 //! | `store.rs`, `store/` | storing batches with the names that they need, housekeeping, and which database does it how |
@@ -36,6 +37,7 @@ pub mod model;
 mod packed;
 mod record;
 mod rows;
+mod schedule;
 mod service;
 mod settings;
 pub mod store;
@@ -50,6 +52,7 @@ pub use import_count::{ImportCount, Imported, import_count};
 pub use migrations::MIGRATIONS;
 pub use model::{Day, DayRange, Endpoint, EndpointId, Named};
 pub use rows::Rows;
+pub use schedule::{InvalidSchedule, Schedule};
 pub use service::Service;
 pub use settings::{NamesArgs, Settings};
 pub use totals::{Filter, Granularity, Query, TooMany, Totals};

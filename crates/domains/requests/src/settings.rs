@@ -7,6 +7,7 @@ use tally_producers::Terms;
 use tally_runtime::config::{Given, Problems, name};
 
 use crate::batch::RecordLimits;
+use crate::schedule::Schedule;
 
 /// How many endpoints are told apart.
 #[derive(Debug, clap::Args)]
@@ -77,6 +78,28 @@ pub(crate) struct Arguments {
     /// How many totals one answer may have, and 64 times as many bytes of paths
     #[arg(long, env = "TALLY_REQUESTS_TOTALS_MAX", value_name = "N", default_value = "1000000")]
     requests_totals_max: Given<usize>,
+
+    #[command(flatten)]
+    life: LifeArgs,
+}
+
+/// What becomes of a day that is over.
+#[derive(Debug, clap::Args)]
+struct LifeArgs {
+    /// When the server rolls up by itself every day that is over: each day at this time in UTC, as in
+    /// 00:10, or never
+    #[arg(long, env = "TALLY_REQUESTS_ROLL_UP_AT", value_name = "HH:MM", default_value = "never")]
+    requests_roll_up_at: Given<Schedule>,
+
+    /// For how many days the server keeps the quarter-hours of rolled-up days, which totals by hour
+    /// and in other time zones need; 0 is for ever
+    #[arg(
+        long,
+        env = "TALLY_REQUESTS_QUARTER_RETENTION_DAYS",
+        value_name = "DAYS",
+        default_value = "400"
+    )]
+    requests_quarter_retention_days: Given<u32>,
 }
 
 /// The checked settings, and the limits that are fixed.
@@ -97,6 +120,10 @@ pub struct Settings {
     pub endpoints_max: usize,
     /// How many totals an answer may have.
     pub totals_max: usize,
+    /// When the server rolls up by itself.
+    pub roll_up_at: Schedule,
+    /// For how many days to keep the quarters of rolled-up days; 0 is for ever.
+    pub quarter_retention_days: u32,
     /// The limits of a `Record` stream.
     pub record: RecordLimits,
     /// Which clients of `Record` to accept.
@@ -123,6 +150,28 @@ impl NamesArgs {
     }
 }
 
+// === impl LifeArgs ===
+
+impl LifeArgs {
+    fn roll_up_at(&self, problems: &mut Problems) -> Schedule {
+        let given = problems.take(&name("requests-roll-up-at"), &self.requests_roll_up_at);
+        given.unwrap_or(Schedule::NEVER)
+    }
+
+    fn quarter_retention_days(&self, problems: &mut Problems) -> u32 {
+        let (name, given) =
+            (name("requests-quarter-retention-days"), &self.requests_quarter_retention_days);
+        let days = problems.within(&name, given, 0..=36_500);
+        if days == 1 {
+            problems.add(format!(
+                "{name}: \u{201c}1\u{201d}: must be 0, for ever, or at least 2: a day in another \
+                 time zone needs the quarter-hours of two UTC days, and its roll-up comes a day late"
+            ));
+        }
+        days
+    }
+}
+
 // === impl Arguments ===
 
 impl Arguments {
@@ -140,6 +189,8 @@ impl Arguments {
                 .ms(&name("requests-write-wait-ms"), &self.requests_write_wait_ms),
             path_bytes_max,
             endpoints_max,
+            roll_up_at: self.life.roll_up_at(problems),
+            quarter_retention_days: self.life.quarter_retention_days(problems),
             totals_max: problems.within(
                 &name("requests-totals-max"),
                 &self.requests_totals_max,

@@ -3,20 +3,20 @@
 use tally_store::Migrations;
 
 mod postgres {
-    refinery::embed_migrations!("../../../migrations/postgres/producers");
+    refinery::embed_migrations!("../../../migrations/postgres/kernel");
 }
 
 mod cockroach {
-    refinery::embed_migrations!("../../../migrations/cockroach/producers");
+    refinery::embed_migrations!("../../../migrations/cockroach/kernel");
 }
 
 mod sqlite {
-    refinery::embed_migrations!("../../../migrations/sqlite/producers");
+    refinery::embed_migrations!("../../../migrations/sqlite/kernel");
 }
 
-/// The tables of producers, which every domain with numbered batches needs.
+/// The tables that all domains share.
 pub const MIGRATIONS: Migrations = Migrations {
-    set: "producers",
+    set: "kernel",
     postgres: postgres::migrations::runner,
     cockroach: cockroach::migrations::runner,
     sqlite: sqlite::migrations::runner,

@@ -5,6 +5,7 @@
 //! | `admission.rs` | who may ask: no other site's web page, and gRPC methods only by gRPC |
 //! | `domain.rs` | what a domain gives to an app, and an app to a domain |
 //! | `doors.rs` | the ways into a domain: gRPC services, HTTP routes, UDP sockets |
+//! | `duties.rs` | the work of a domain that one server does for all |
 //! | `error.rs` | what can go wrong with a server and its port |
 //! | `handover.rs` | handing the port over to a server that replaces this one |
 //! | `handover_none.rs` | the same where that cannot be done |
@@ -19,6 +20,7 @@
 mod admission;
 mod domain;
 mod doors;
+mod duties;
 mod error;
 #[cfg_attr(not(target_os = "linux"), path = "handover_none.rs")]
 mod handover;
@@ -32,6 +34,7 @@ mod unfinished;
 
 pub use domain::{Configured, Connections, Domain, Domains, Parts, Running, Started};
 pub use doors::Doors;
+pub use duties::Duties;
 pub use error::Error;
 pub use handover::{Offer, Predecessor, Successor};
 pub use listener::{Listener, Work};

@@ -1,11 +1,12 @@
 //! From a database URL to something that can be asked: connections, retries, migrations.
 //!
-//! It knows Postgres, CockroachDB and SQLite, but no table: each domain has SQL of its own for each
-//! [`Dialect`]. What returns an [`Error`] fails when the database does.
+//! It knows Postgres, CockroachDB and SQLite, but no table except that of the leases: each domain has
+//! SQL of its own for each [`Dialect`]. What returns an [`Error`] fails when the database does.
 //!
 //! | file | what it owns |
 //! |---|---|
 //! | `error.rs` | classifying what the drivers report: did it happen, is it worth repeating? |
+//! | `lease.rs`, `lease/` | which server does what one does for all |
 //! | `migrate.rs` | bringing a set of tables up to date |
 //! | `postgres/` | Postgres and CockroachDB: pool, TLS, transactions, migration lock |
 //! | `retry.rs` | the one loop that repeats a failed operation |
@@ -13,6 +14,7 @@
 //! | `url.rs`, `url/` | reading a database URL, and printing it without its password |
 
 pub mod error;
+mod lease;
 mod migrate;
 pub mod postgres;
 pub mod retry;
@@ -20,6 +22,7 @@ pub mod sqlite;
 mod url;
 
 pub use error::is_locked;
+pub use lease::Lease;
 pub use migrate::{Migrations, Schema};
 pub use tally_runtime::{Error, Outcome};
 pub use url::{DatabaseUrl, Driver, Environment, InvalidUrl, PostgresUrl, SqliteUrl};

@@ -38,16 +38,22 @@ fn every_wrong_setting_is_reported_at_once() {
         "0",
         "--requests-write-wait-ms",
         "soon",
+        "--requests-roll-up-at",
+        "24:00",
+        "--requests-quarter-retention-days",
+        "1",
         "--database-url",
         "oracle://me:s3cret@db/counts",
     ]);
     command.env("TALLY_LOG_FORMAT", "xml");
     let output = run(&command, b"", LIMIT);
-    assert_fails(&output, 2, &["5 settings are wrong"]);
+    assert_fails(&output, 2, &["7 settings are wrong"]);
     for words in [
         "--listen (LISTEN_ADDR): \u{201c}http://127.0.0.1:7777\u{201d}: it is a URL: write HOST:PORT",
         "--requests-workers (TALLY_REQUESTS_WORKERS): \u{201c}0\u{201d}: must be between 1 and 64",
         "--requests-write-wait-ms (TALLY_REQUESTS_WRITE_WAIT_MS): \u{201c}soon\u{201d}: it is not a whole number",
+        "--requests-roll-up-at (TALLY_REQUESTS_ROLL_UP_AT): \u{201c}24:00\u{201d}: write a time of day in UTC as HH:MM",
+        "--requests-quarter-retention-days (TALLY_REQUESTS_QUARTER_RETENTION_DAYS): \u{201c}1\u{201d}: must be 0, for ever, or at least 2",
         "--database-url (DB_URL): oracle://",
         "--log-format (TALLY_LOG_FORMAT): \u{201c}xml\u{201d}",
     ] {

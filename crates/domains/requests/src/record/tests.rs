@@ -36,6 +36,8 @@ pub(crate) async fn service(folder: &std::path::Path) -> Service {
         path_bytes_max: 100,
         endpoints_max: 100,
         totals_max: 100,
+        roll_up_at: crate::Schedule::NEVER,
+        quarter_retention_days: 400,
         record: RecordLimits::default(),
         terms: tally_producers::Terms { producers_max: 100, retention_days: 30 },
     };

@@ -43,6 +43,8 @@ pub(crate) fn settings() -> Settings {
         path_bytes_max: 2_048,
         endpoints_max: 1_000,
         totals_max: 1_000_000,
+        roll_up_at: tally_requests::Schedule::NEVER,
+        quarter_retention_days: 400,
         record: RecordLimits::default(),
         terms: Terms { producers_max: 1_000, ..TERMS },
     }

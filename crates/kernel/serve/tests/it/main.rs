@@ -1,8 +1,10 @@
 //! The port as clients meet it: raw frames, requests that only look like gRPC, a new owner, and
-//! what the domains behind it see.
+//! what the domains behind it see;
+//! and the duties of a domain.
 
 mod admission;
 mod domains;
+mod duties;
 mod frames;
 mod handover;
 mod support;

@@ -38,3 +38,11 @@ CREATE TABLE tally_producer_setbacks (
     batches BIGINT NOT NULL,
     PRIMARY KEY (domain, producer_id)
 );
+
+-- Which server does the work that one does for all, until when by the database's clock, and for each
+-- domain. The holder is an id that a server draws at its start.
+CREATE TABLE tally_leases (
+    name TEXT PRIMARY KEY,
+    holder UUID NOT NULL,
+    until TIMESTAMPTZ NOT NULL
+);

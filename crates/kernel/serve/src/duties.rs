@@ -1,0 +1,81 @@
+//! Duties: the work of a domain that one server does for all.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tally_runtime::{Drain, Error, Kind, backoff, chain, random};
+use tally_store::Lease;
+
+/// The pause between two rounds.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// The longest pause after failures. It is longer than the term of a lease, so that another server may
+/// try what this one fails to do.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// The duties of one domain. They need not be done by one server only to be right: a lease can be lost
+/// at any point.
+#[derive(Debug)]
+pub struct Duties {
+    lease: Lease,
+    drain: Drain,
+}
+
+// === impl Duties ===
+
+impl Duties {
+    /// Under this lease, until this drain.
+    #[must_use]
+    pub fn new(lease: Lease, drain: Drain) -> Self {
+        Self { lease, drain }
+    }
+
+    /// Calls `tick` every second while this server holds the lease. At the drain, the call that has
+    /// begun is dropped, and the lease released. A failure is logged if it is another one than the
+    /// last, and the pauses grow until a call succeeds. A panic is a failure.
+    pub async fn run<T>(self, tick: impl Fn() -> T)
+    where
+        T: Future<Output = Result<(), Error>>,
+    {
+        let (mut pause, mut failures, mut last) = (ROUND, 0, None);
+        while self.drain.pause(pause).await {
+            let Err(error) = self.round(&tick).await else {
+                (pause, failures, last) = (ROUND, 0, None);
+                continue;
+            };
+            failures += 1;
+            pause = ROUND + backoff::pause(ROUND, PAUSE_MAX, failures, random::number());
+            let step = error.to_string();
+            if last.as_ref() != Some(&step) {
+                tracing::warn!(error = chain(&error), "duties failed, will try again");
+                last = Some(step);
+            }
+        }
+        if let Err(error) = self.lease.release().await {
+            tracing::debug!(error = chain(&error), "the lease is left to end by itself");
+        }
+    }
+
+    async fn round<T>(&self, tick: &impl Fn() -> T) -> Result<(), Error>
+    where
+        T: Future<Output = Result<(), Error>>,
+    {
+        if !self.lease.hold().await? {
+            return Ok(());
+        }
+        let ticking = AssertUnwindSafe(async { tick().await }).catch_unwind();
+        let renewing = async {
+            while self.drain.pause(ROUND).await {
+                // If this fails, or another server has the lease, the next round knows.
+                let _ = self.lease.hold().await;
+            }
+        };
+        tokio::select! {
+            done = ticking => done.unwrap_or_else(|_| {
+                Err(Error::permanent("do the duties: a panic, logged above", Kind::Internal))
+            }),
+            () = renewing => Ok(()),
+        }
+    }
+}
