@@ -36,7 +36,7 @@ use tally_runtime::SystemClock;
 use tally_serve::Domain;
 
 use crate::commands::requests::{
-    add, import as import_logs, import_count, producers, roll_up, totals,
+    add, fold, import as import_logs, import_count, producers, roll_up, totals,
 };
 use crate::commands::{config, health, migrate, serve};
 use crate::settings::{DomainArgs, ServeArgs};
@@ -61,6 +61,7 @@ enum Command {
     Import(import_logs::ImportArgs),
     ImportCount(import_count::ImportCountArgs),
     RollUp(roll_up::RollUpArgs),
+    Fold(fold::FoldArgs),
     Totals(totals::TotalsArgs),
     Producers(producers::ProducersArgs),
     /// Bring the tables up to date, or list what is missing
@@ -116,6 +117,7 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
         Command::Import(args) => import_logs::run(args, Arc::new(SystemClock)).await,
         Command::ImportCount(args) => import_count::run(args).await,
         Command::RollUp(args) => roll_up::run(args, &SystemClock).await,
+        Command::Fold(args) => fold::run(args).await,
         Command::Totals(args) => totals::run(args, &SystemClock).await,
         Command::Producers(args) => producers::run(args).await,
         Command::Migrate(args) => migrate::run(args, domains).await,

@@ -32,6 +32,7 @@ mod endpoints;
 mod error;
 mod grpc;
 mod import_count;
+mod keeper;
 mod migrations;
 pub mod model;
 mod packed;

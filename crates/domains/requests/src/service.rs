@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use tally_producers::stream::Streams;
 use tally_producers::{Producer, Producers, Setback};
 use tally_runtime::Kind;
-use tally_serve::{Parts, Running};
+use tally_serve::{Duties, Parts, Running};
+use tally_store::Lease;
 use tokio::sync::Semaphore;
 
 use crate::ahead::Ahead;
@@ -14,6 +15,7 @@ use crate::counted::{self, CountedFile};
 use crate::domain::NAME;
 use crate::endpoints::Endpoints;
 use crate::error::{Ended, Error};
+use crate::keeper::Keeper;
 use crate::model::{Day, DayRange};
 use crate::rows::{Intake, Rows};
 use crate::settings::Settings;
@@ -34,6 +36,7 @@ pub struct Service {
     pub(crate) streams: Arc<Streams<Rows>>,
     pub(crate) totals_max: usize,
     house: House,
+    keeper: Arc<Keeper>,
     queries: Arc<Semaphore>,
     /// One at a time, because roll-ups would only wait for each other in the database.
     roll_ups: Arc<Semaphore>,
@@ -58,8 +61,15 @@ impl Service {
             producers: producers.clone(),
             clock: Arc::clone(&clock),
         };
-        house.maintain().await;
-        tasks.spawn("housekeeping", house.clone().keep(drain.clone()));
+        tasks.spawn("learn endpoints", house.clone().learn(drain.clone()));
+        let keeper = Keeper::new(house.clone(), &settings);
+        let duties = Duties::new(Lease::new(database.clone(), NAME), drain.clone());
+        let ticking = Arc::clone(&keeper);
+        let tick = move || {
+            let keeper = Arc::clone(&ticking);
+            async move { keeper.tick().await }
+        };
+        tasks.spawn("duties", duties.run(tick));
         let intake = Intake {
             endpoints,
             clock: Arc::clone(&clock),
@@ -76,6 +86,7 @@ impl Service {
             streams: Arc::new(streams),
             totals_max: settings.totals_max,
             house,
+            keeper,
             queries: Arc::new(Semaphore::new(QUERIES_MAX)),
             roll_ups: Arc::new(Semaphore::new(1)),
             waiting_roll_ups: Arc::new(Semaphore::new(ROLL_UPS_WAITING_MAX)),
@@ -91,9 +102,32 @@ impl Service {
         self.streams.tasks.spawn(name, work).await.ok()
     }
 
+    /// What one server does for all, now.
+    #[must_use]
+    pub fn keeper(&self) -> Arc<Keeper> {
+        Arc::clone(&self.keeper)
+    }
+
+    /// Folds every row that is committed now. Returns how many requests.
+    pub(crate) async fn fold(&self) -> Result<u64, Error> {
+        let service = self.clone();
+        let work = async move {
+            tokio::select! {
+                folded = service.house.store.fold() => Ok(folded.map_err(Error::store("fold"))?.requests),
+                () = service.streams.drain.begun() => Err(Ended::Draining.into()),
+            }
+        };
+        self.to_its_end("fold", work).await.unwrap_or_else(|| Err(Ended::Panicked.into()))
+    }
+
     /// Rolls up days and returns their totals. It goes on even if the caller goes away, because
     /// cron may have a timeout. If the server stops, it is rolled back, and the next call does it.
     pub(crate) async fn roll_up(&self, days: DayRange) -> Result<Totals, Error> {
+        let tomorrow = Day::of(self.intake.clock.now()).plus(1);
+        if days.first > tomorrow {
+            let text = format!("date: {days} is in the future, and no request can be");
+            return Err(Error::invalid(text));
+        }
         let waiting = Arc::clone(&self.waiting_roll_ups).try_acquire_owned();
         let waiting = waiting.map_err(|_| {
             let text = "too many roll-ups are waiting already; they go on without their callers";

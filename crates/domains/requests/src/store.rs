@@ -26,6 +26,7 @@ use crate::books::Folded;
 use crate::counted::CountedFile;
 use crate::endpoints::Endpoints;
 use crate::import_count::{CountTables, Imported};
+use crate::keeper::Folds;
 use crate::model::{Day, DayRange, Endpoint, EndpointId, Named, Quarter};
 use crate::rows::Rows;
 use crate::totals::{Query, Totals};
@@ -37,8 +38,8 @@ const SALTS_MAX: u32 = 16;
 /// How often an attempt starts over because a new connection was made meanwhile.
 const STALE_MAX: usize = 32;
 
-/// How often housekeeping runs, besides after every roll-up.
-const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(60 * 60);
+/// How often a server that has no room for more endpoints asks which ones others tell apart.
+const LEARNING_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// The result of a storage operation.
 pub type Result<T, E = tally_store::Error> = std::result::Result<T, E>;
@@ -199,16 +200,12 @@ impl Store {
         }
     }
 
-    /// Folds the rows that need not wait for others of their quarter: those of trays that are large, and
-    /// of trays that were last folded in a quarter before this one, which `folded` notes.
-    pub(crate) async fn fold_due(
-        &self,
-        now: Timestamp,
-        folded: &mut HashMap<usize, Quarter>,
-    ) -> Result<Folded> {
+    /// Folds the rows that need not wait for others of their quarter: those of trays that are large, or
+    /// that were last folded in another quarter.
+    pub(crate) async fn fold_due(&self, now: Timestamp, folds: &mut Folds) -> Result<Folded> {
         let _turn = self.folding.lock().await;
         let quarter = Quarter::of_micros(now.as_microsecond());
-        let is_due = |tray: usize| folded.get(&tray).is_none_or(|last| *last < quarter);
+        let is_due = |tray: usize| folds.is_due(tray, quarter);
         let (mut all, mut done) = (Folded::default(), Vec::new());
         match &self.database {
             Database::Postgres(database) if is_cockroach(database) => {
@@ -229,7 +226,7 @@ impl Store {
             }
         }
         for (tray, one) in done {
-            folded.insert(tray, quarter);
+            folds.note(tray, quarter);
             all += one;
         }
         Ok(all)
@@ -360,35 +357,26 @@ impl Names {
 // === impl House ===
 
 impl House {
-    /// Rolls up the days and keeps house. Returns how many rows were rolled up.
+    /// Rolls up the days. Returns how many requests are in months now that were not before.
     pub(crate) async fn roll_up(&self, days: DayRange) -> Result<u64> {
-        let rows = self.store.roll_up(days).await?;
-        tracing::info!(days = %days, rows, "rolled up");
-        self.maintain().await;
-        Ok(rows)
+        let requests = self.store.roll_up(days).await?;
+        tracing::info!(days = %days, requests, "rolled up");
+        Ok(requests)
     }
 
-    /// Keeps house once an hour until the server stops.
-    pub(crate) async fn keep(self, drain: Drain) {
-        while drain.pause(MAINTENANCE_INTERVAL).await {
-            self.maintain().await;
-        }
-    }
-
-    /// Keeps house now. A failure is logged.
-    pub(crate) async fn maintain(&self) {
-        let done = async {
-            self.store.forget_files().await?;
-            self.producers.forget_silent().await?;
+    /// Learns once an hour, while this server has no room for more endpoints, which ones other servers
+    /// tell apart: these are not `_other` here either.
+    pub(crate) async fn learn(self, drain: Drain) {
+        while drain.pause(LEARNING_INTERVAL).await {
             if self.endpoints.is_full() {
-                // An endpoint that another server distinguishes is not `_other` here either.
                 let (count_max, path_bytes_max) = self.endpoints.loaded_max();
-                self.endpoints.learn(self.store.endpoints(count_max, path_bytes_max).await?.0);
+                match self.store.endpoints(count_max, path_bytes_max).await {
+                    Ok((known, _)) => drop(self.endpoints.learn(known)),
+                    Err(error) => {
+                        tracing::warn!(error = chain(&error), "could not read the endpoints");
+                    }
+                }
             }
-            Ok::<_, Error>(())
-        };
-        if let Err(error) = done.await {
-            tracing::warn!(error = chain(&error), "housekeeping failed, will try again");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The commands that count requests and show their totals.
 
 pub(crate) mod add;
+pub(crate) mod fold;
 pub(crate) mod import;
 pub(crate) mod import_count;
 mod methods;

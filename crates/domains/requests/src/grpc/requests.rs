@@ -82,9 +82,9 @@ impl RequestService for Service {
 
     async fn fold(
         &self,
-        _request: Request<proto::FoldRequest>,
+        _: Request<proto::FoldRequest>,
     ) -> Result<Response<proto::FoldResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        Ok(Response::new(proto::FoldResponse { requests: self.fold().await? }))
     }
 
     async fn query_totals(

@@ -1,0 +1,108 @@
+//! What one server does for all: folding, rolling up on schedule, pruning, and housekeeping.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use jiff::Timestamp;
+use tally_runtime::Error;
+use tokio::sync::Mutex;
+
+use crate::model::{Day, DayRange, Quarter};
+use crate::schedule::Schedule;
+use crate::settings::Settings;
+use crate::store::House;
+
+/// How often days are pruned, and producers and files forgotten.
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// The duties. Each is right by itself, whoever else does it at the same time.
+pub struct Keeper {
+    house: House,
+    roll_up_at: Schedule,
+    quarter_retention_days: u32,
+    done: Mutex<Done>,
+}
+
+/// What this server has done last.
+struct Done {
+    folds: Folds,
+    rolled_up: Option<Timestamp>,
+    kept_house: Option<Timestamp>,
+}
+
+/// In which quarter each tray was folded last.
+pub(crate) struct Folds {
+    /// What counts for a tray that this server has not folded.
+    started: Quarter,
+    trays: HashMap<usize, Quarter>,
+}
+
+// === impl Keeper ===
+
+impl Keeper {
+    pub(crate) fn new(house: House, settings: &Settings) -> Arc<Self> {
+        let folds = Folds::new(house.clock.now());
+        let Settings { roll_up_at, quarter_retention_days, .. } = *settings;
+        let done = Mutex::new(Done { folds, rolled_up: None, kept_house: None });
+        Arc::new(Self { house, roll_up_at, quarter_retention_days, done })
+    }
+
+    /// Does what is due.
+    ///
+    /// # Errors
+    /// When the database fails. What is left is still due.
+    pub async fn tick(&self) -> Result<(), Error> {
+        let now = self.house.clock.now();
+        let mut done = self.done.lock().await;
+        let store = &self.house.store;
+        let folded = store.fold_due(now, &mut done.folds).await?;
+        if folded.requests > 0 {
+            tracing::debug!(requests = folded.requests, "folded");
+        }
+        if self.roll_up_at.is_due(now, done.rolled_up) {
+            let over = DayRange { first: Day::MIN, last: Day::of(now).plus(-1) };
+            self.house.roll_up(over).await?;
+            done.rolled_up = Some(now);
+        }
+        if is_over(HOUSEKEEPING_INTERVAL, now, done.kept_house) {
+            self.prune(now).await?;
+            store.forget_files().await?;
+            self.house.producers.forget_silent().await?;
+            done.kept_house = Some(now);
+        }
+        Ok(())
+    }
+
+    async fn prune(&self, now: Timestamp) -> Result<(), Error> {
+        let Ok(days @ 1..) = i32::try_from(self.quarter_retention_days) else { return Ok(()) };
+        let before = Day::of(now).plus(-days);
+        let pruned = self.house.store.prune(before).await?;
+        if pruned > 0 {
+            tracing::info!(days = pruned, before = %before, "pruned the quarters of rolled-up days");
+        }
+        Ok(())
+    }
+}
+
+/// Whether this much time has passed since, or the clock went back.
+fn is_over(interval: Duration, now: Timestamp, since: Option<Timestamp>) -> bool {
+    since.is_none_or(|since| now < since || now.duration_since(since).unsigned_abs() >= interval)
+}
+
+// === impl Folds ===
+
+impl Folds {
+    pub(crate) fn new(now: Timestamp) -> Self {
+        Self { started: Quarter::of_micros(now.as_microsecond()), trays: HashMap::new() }
+    }
+
+    /// Whether a tray may have rows of an earlier quarter than this one.
+    pub(crate) fn is_due(&self, tray: usize, quarter: Quarter) -> bool {
+        self.trays.get(&tray).unwrap_or(&self.started) != &quarter
+    }
+
+    pub(crate) fn note(&mut self, tray: usize, quarter: Quarter) {
+        self.trays.insert(tray, quarter);
+    }
+}
