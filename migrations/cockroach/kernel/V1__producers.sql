@@ -5,6 +5,7 @@
 CREATE TABLE IF NOT EXISTS tally_producers (
     id UUID NOT NULL PRIMARY KEY,
     domain TEXT NOT NULL,
+    namespace_id INT8 NOT NULL DEFAULT 0,
     name TEXT NOT NULL DEFAULT '',
     epoch INT8 NOT NULL DEFAULT 0,
     claim INT8 NOT NULL DEFAULT 0,

@@ -4,7 +4,8 @@ CREATE TABLE IF NOT EXISTS tally_producer_days (
     producer_id UUID NOT NULL,
     day DATE NOT NULL,
     domain TEXT NOT NULL,
+    namespace_id INT8 NOT NULL,
     accepted INT8 NOT NULL,
     dropped INT8 NOT NULL,
-    PRIMARY KEY (producer_id, day, domain)
+    PRIMARY KEY (producer_id, day, domain, namespace_id)
 )

@@ -1,3 +1,11 @@
+-- Books kept apart in one database.
+CREATE TABLE tally_namespaces (
+    id BIGINT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+);
+
+INSERT INTO tally_namespaces (id, name) VALUES (0, 'default');
+
 -- Who stores batches for a domain, and the number of the last batch that each has stored. A batch
 -- moves its producer's number in its own transaction, so that it is never stored twice. The epoch is
 -- a random number, drawn when a client's producer changes hands, and 0 for an insert worker of a
@@ -5,6 +13,7 @@
 CREATE TABLE tally_producers (
     id UUID PRIMARY KEY,
     domain TEXT NOT NULL,
+    namespace_id BIGINT NOT NULL DEFAULT 0,
     name TEXT NOT NULL DEFAULT '',
     epoch BIGINT NOT NULL DEFAULT 0,
     claim BIGINT NOT NULL DEFAULT 0,
@@ -18,25 +27,27 @@ CREATE TABLE tally_producer_days (
     producer_id UUID NOT NULL,
     day DATE NOT NULL,
     domain TEXT NOT NULL,
+    namespace_id BIGINT NOT NULL,
     accepted BIGINT NOT NULL,
     dropped BIGINT NOT NULL,
-    PRIMARY KEY (producer_id, day, domain)
+    PRIMARY KEY (producer_id, day, domain, namespace_id)
 );
 
 -- For what is missing from a range of days: most rows are not in it.
-CREATE INDEX tally_producer_days_dropped ON tally_producer_days (domain, day) WHERE dropped > 0;
+CREATE INDEX tally_producer_days_dropped ON tally_producer_days (domain, namespace_id, day) WHERE dropped > 0;
 
 -- Batches that were acknowledged and are missing, because the database went back to an earlier state.
 -- One row for each producer that noticed; a domain's further ones share the row of the nil UUID.
 CREATE TABLE tally_producer_setbacks (
     domain TEXT NOT NULL,
+    namespace_id BIGINT NOT NULL,
     producer_id UUID NOT NULL,
     name TEXT NOT NULL,
     noticed_at TIMESTAMPTZ NOT NULL,
     since TIMESTAMPTZ NOT NULL,
     producers BIGINT NOT NULL,
     batches BIGINT NOT NULL,
-    PRIMARY KEY (domain, producer_id)
+    PRIMARY KEY (domain, namespace_id, producer_id)
 );
 
 -- Which server does the work that one does for all, until when by the database's clock, and for each

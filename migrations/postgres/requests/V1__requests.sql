@@ -56,21 +56,24 @@ CREATE INDEX tally_request_calendar_pruned ON tally_request_calendar (day) WHERE
 -- How many requests of one of its days and methods were imported from a Go server of count.v1. The
 -- transaction that imports them writes this, so that none is imported twice.
 CREATE TABLE tally_request_imports (
+    namespace_id BIGINT NOT NULL,
     source TEXT NOT NULL,
     time_zone TEXT NOT NULL,
     day DATE NOT NULL,
     method BIGINT NOT NULL,
     imported BIGINT NOT NULL,
-    PRIMARY KEY (source, day, method)
+    PRIMARY KEY (namespace_id, source, day, method)
 );
 
 -- Files that were counted as a whole, by fingerprints of their content. An import asks for a file
 -- before it counts it again. The transaction that forgets the import's producer writes this.
 CREATE TABLE tally_request_files (
-    fingerprint BYTEA PRIMARY KEY,
+    namespace_id BIGINT NOT NULL,
+    fingerprint BYTEA NOT NULL,
     name TEXT NOT NULL,
     reading BYTEA NOT NULL,
     requests BIGINT NOT NULL,
     malformed BIGINT NOT NULL,
-    counted_at TIMESTAMPTZ NOT NULL
+    counted_at TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (namespace_id, fingerprint)
 );

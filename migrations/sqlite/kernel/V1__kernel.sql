@@ -1,3 +1,11 @@
+-- Books kept apart in one database.
+CREATE TABLE tally_namespaces (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+) STRICT;
+
+INSERT INTO tally_namespaces (id, name) VALUES (0, 'default');
+
 -- Who stores batches for a domain, and the number of the last batch that each has stored. A batch
 -- moves its producer's number in its own transaction, so that it is never stored twice. The epoch is
 -- a random number, drawn when a client's producer changes hands, and 0 for an insert worker of the
@@ -6,6 +14,7 @@
 CREATE TABLE tally_producers (
     id BLOB NOT NULL PRIMARY KEY,
     domain TEXT NOT NULL,
+    namespace_id INTEGER NOT NULL DEFAULT 0,
     name TEXT NOT NULL DEFAULT '',
     epoch INTEGER NOT NULL DEFAULT 0,
     claim INTEGER NOT NULL DEFAULT 0,
@@ -20,24 +29,26 @@ CREATE TABLE tally_producer_days (
     producer_id BLOB NOT NULL,
     day INTEGER NOT NULL,
     domain TEXT NOT NULL,
+    namespace_id INTEGER NOT NULL,
     accepted INTEGER NOT NULL,
     dropped INTEGER NOT NULL,
-    PRIMARY KEY (producer_id, day, domain)
+    PRIMARY KEY (producer_id, day, domain, namespace_id)
 ) STRICT, WITHOUT ROWID;
 
 -- For what is missing from a range of days: most rows are not in it.
-CREATE INDEX tally_producer_days_dropped ON tally_producer_days (domain, day) WHERE dropped > 0;
+CREATE INDEX tally_producer_days_dropped ON tally_producer_days (domain, namespace_id, day) WHERE dropped > 0;
 
 -- Batches that were acknowledged and are missing, because the database went back to an earlier state.
 -- One row for each producer that noticed; a domain's further ones share the row of the nil UUID.
 -- Times are microseconds since 1970-01-01 UTC.
 CREATE TABLE tally_producer_setbacks (
     domain TEXT NOT NULL,
+    namespace_id INTEGER NOT NULL,
     producer_id BLOB NOT NULL,
     name TEXT NOT NULL,
     noticed_at INTEGER NOT NULL,
     since INTEGER NOT NULL,
     producers INTEGER NOT NULL,
     batches INTEGER NOT NULL,
-    PRIMARY KEY (domain, producer_id)
+    PRIMARY KEY (domain, namespace_id, producer_id)
 ) STRICT, WITHOUT ROWID;

@@ -63,22 +63,25 @@ CREATE INDEX tally_request_calendar_pruned ON tally_request_calendar (day) WHERE
 -- transaction that imports them writes this, so that none is imported twice. day counts days since
 -- 1970-01-01.
 CREATE TABLE tally_request_imports (
+    namespace_id INTEGER NOT NULL,
     source TEXT NOT NULL,
     time_zone TEXT NOT NULL,
     day INTEGER NOT NULL,
     method INTEGER NOT NULL,
     imported INTEGER NOT NULL,
-    PRIMARY KEY (source, day, method)
+    PRIMARY KEY (namespace_id, source, day, method)
 ) STRICT, WITHOUT ROWID;
 
 -- Files that were counted as a whole, by fingerprints of their content. An import asks for a file
 -- before it counts it again. The transaction that forgets the import's producer writes this.
 -- counted_at counts microseconds since 1970-01-01 UTC.
 CREATE TABLE tally_request_files (
-    fingerprint BLOB NOT NULL PRIMARY KEY,
+    namespace_id INTEGER NOT NULL,
+    fingerprint BLOB NOT NULL,
     name TEXT NOT NULL,
     reading BLOB NOT NULL,
     requests INTEGER NOT NULL,
     malformed INTEGER NOT NULL,
-    counted_at INTEGER NOT NULL
+    counted_at INTEGER NOT NULL,
+    PRIMARY KEY (namespace_id, fingerprint)
 ) STRICT, WITHOUT ROWID;

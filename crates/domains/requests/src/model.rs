@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jiff::civil::Date;
 use siphasher::sip::SipHasher24;
 use tally_proto::wire::method_order;
-pub use tally_runtime::Day;
+pub use tally_runtime::{Day, Namespace};
 
 /// The key of the hash that makes ids. It never changes, because ids are in every database.
 const ID_KEY: (u64, u64) = (0x7461_6c6c_792e_7265, 0x7175_6573_7473_2e31);
@@ -30,8 +30,8 @@ pub struct Endpoint {
 /// A namespace's number.
 pub type NamespaceId = i64;
 
-/// The namespace `default`, the only one until there are keys.
-pub const DEFAULT_NAMESPACE: NamespaceId = 0;
+/// The namespace `default`.
+pub const DEFAULT_NAMESPACE: NamespaceId = Namespace::DEFAULT.0;
 
 /// What a row refers to: an endpoint with who served it, with what result, and for whom.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]

@@ -25,6 +25,6 @@ impl Counted {
 }
 
 /// How much was accepted on all of these days.
-pub(crate) fn accepted(days: &Days) -> i64 {
-    days.values().fold(0, |sum, counted| sum.saturating_add(counted.accepted))
+pub(crate) fn accepted<'a>(days: impl Iterator<Item = &'a Days>) -> i64 {
+    days.flat_map(Days::values).fold(0, |sum, counted| sum.saturating_add(counted.accepted))
 }

@@ -105,6 +105,8 @@ pub(crate) struct Found {
     pub(crate) last_seen_micros: i64,
     /// Whether it belongs to the domain that asks.
     pub(crate) is_of_domain: bool,
+    /// Whether it belongs to the namespace that asks.
+    pub(crate) is_of_namespace: bool,
 }
 
 /// A producer as it is listed.
@@ -164,6 +166,9 @@ impl Opening {
     ) -> (Step, Option<Setback>) {
         if found.is_some_and(|found| !found.is_of_domain) {
             return (Step::Refuse(Refusal::OtherDomain { domain }), None);
+        }
+        if found.is_some_and(|found| !found.is_of_namespace) {
+            return (Step::Refuse(Refusal::InUse), None);
         }
         let step = self.step(found.map(|found| found.standing));
         // Another client's word says nothing about this producer.

@@ -1,6 +1,9 @@
 //! Producers in Postgres and CockroachDB.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
+use tally_runtime::Namespace;
 use tally_store::postgres::{Database, Isolation, Transaction, commits_itself};
 use tally_store::retry::Policy;
 use tally_store::{Error, Outcome};
@@ -12,7 +15,7 @@ use uuid::Uuid;
 use crate::days::{Counted, Days, accepted};
 use crate::lease::{Found, Leaving, Opening, Producer, Refusal, Standing, Step};
 use crate::setback::{Setback, Told};
-use crate::store::OnForget;
+use crate::store::{OnForget, Owner};
 
 /// How many producers one transaction forgets.
 const FORGET_MAX: i64 = 1_000;
@@ -22,13 +25,13 @@ const FORGET_MAX: i64 = 1_000;
 pub(crate) async fn open(
     database: &Database,
     places: &Semaphore,
-    domain: &'static str,
+    owner: Owner,
     producers_max: u32,
     opening: &Opening,
 ) -> Result<Result<Standing, Refusal>, Error> {
     let once = async || {
         let _place = places.acquire().await;
-        open_once(database, domain, producers_max, opening).await
+        open_once(database, owner, producers_max, opening).await
     };
     Policy::short("register the client").run(once).await
 }
@@ -37,15 +40,17 @@ pub(crate) async fn open(
 pub(crate) async fn forget(
     database: &Database,
     places: &Semaphore,
-    domain: &str,
+    owner: Owner,
     leaving: Leaving,
     then: &dyn OnForget,
 ) -> Result<(), Error> {
     let sql = include_str!("postgres/forget_producer.sql");
     let Leaving { id, epoch, sequence } = leaving;
+    let values: [&(dyn ToSql + Sync); 5] =
+        [&owner.domain, &owner.namespace.0, &id, &epoch, &sequence];
     let once = async || {
         let _place = places.acquire().await;
-        forget_some(database, domain, sql, &[&domain, &id, &epoch, &sequence], Some(then)).await
+        forget_some(database, owner.domain, sql, &values, Some(then)).await
     };
     Policy::short("forget a producer").run(once).await.map(|_| ())
 }
@@ -69,13 +74,14 @@ pub(crate) async fn forget_silent(
 
 pub(crate) async fn list(
     database: &Database,
-    domain: &str,
+    owner: Owner,
     with_workers: bool,
 ) -> Result<Vec<Producer>, Error> {
     let step = "list producers";
     let once = async || {
         let sql = include_str!("postgres/list_producers.sql");
-        let rows = database.rows(step, sql, &[&domain, &with_workers]).await?;
+        let rows =
+            database.rows(step, sql, &[&owner.domain, &owner.namespace.0, &with_workers]).await?;
         let producer = |row: &Row| Producer {
             id: row.get(0),
             name: row.get(1),
@@ -93,14 +99,14 @@ pub(crate) async fn list(
 /// Notes what is missing of a worker's batches.
 pub(crate) async fn note_setback(
     database: &Database,
-    domain: &str,
+    owner: Owner,
     worker: Uuid,
     told: Told,
 ) -> Result<(), Error> {
     let once = async || {
         let transaction = database.writer().await?.transaction(Isolation::Default).await?;
-        let found = find(&transaction, domain, worker).await?;
-        let setback = note(&transaction, domain, told.of_worker(worker, found.as_ref())).await?;
+        let found = find(&transaction, owner, worker).await?;
+        let setback = note(&transaction, owner, told.of_worker(worker, found.as_ref())).await?;
         transaction.commit().await?;
         setback.iter().for_each(Setback::tell);
         Ok(())
@@ -108,11 +114,11 @@ pub(crate) async fn note_setback(
     Policy::short("note what is missing").run(once).await
 }
 
-pub(crate) async fn setbacks(database: &Database, domain: &str) -> Result<Vec<Setback>, Error> {
+pub(crate) async fn setbacks(database: &Database, owner: Owner) -> Result<Vec<Setback>, Error> {
     let step = "list what is missing";
     let once = async || {
         let sql = include_str!("postgres/list_setbacks.sql");
-        let rows = database.rows(step, sql, &[&domain]).await?;
+        let rows = database.rows(step, sql, &[&owner.domain, &owner.namespace.0]).await?;
         Ok(rows.iter().map(setback).collect())
     };
     Policy::short(step).run(once).await
@@ -121,14 +127,17 @@ pub(crate) async fn setbacks(database: &Database, domain: &str) -> Result<Vec<Se
 /// Clears setbacks. Once only: repeated after a lost answer, it would not say what it cleared.
 pub(crate) async fn clear_setbacks(
     database: &Database,
-    domain: &str,
+    owner: Owner,
     short_id: &str,
 ) -> Result<Vec<Setback>, Error> {
     let step = "clear setbacks";
     let once = async || {
         let connection = database.writer().await?;
         let sql = include_str!("postgres/clear_setbacks.sql");
-        let rows = commits_itself(step, connection.query(sql, &[&domain, &short_id]).await)?;
+        let rows = commits_itself(
+            step,
+            connection.query(sql, &[&owner.domain, &owner.namespace.0, &short_id]).await,
+        )?;
         connection.release();
         Ok(rows.iter().map(setback).collect())
     };
@@ -139,52 +148,59 @@ pub(crate) async fn clear_setbacks(
 pub async fn dropped(
     transaction: &Transaction,
     domain: &str,
+    namespace: Namespace,
     first: i32,
     last: i32,
 ) -> Result<i64, Error> {
     let step = "read how much was dropped";
     let sql = include_str!("postgres/dropped.sql");
-    Ok(transaction.row(step, sql, &[&domain, &first, &last]).await?.get(0))
+    Ok(transaction.row(step, sql, &[&domain, &namespace.0, &first, &last]).await?.get(0))
 }
 
 /// Adds to a domain's days what forgotten producers brought, or something without a number.
-pub async fn add_days(transaction: &Transaction, domain: &str, days: &Days) -> Result<(), Error> {
+pub async fn add_days(
+    transaction: &Transaction,
+    domain: &str,
+    namespace: Namespace,
+    days: &Days,
+) -> Result<(), Error> {
     let (accepted, dropped): (Vec<i64>, Vec<i64>) =
         days.values().map(|counted| (counted.accepted, counted.dropped)).unzip();
     let days: Vec<i32> = days.keys().copied().collect();
     let sql = include_str!("postgres/add_days.sql");
-    let values: [&(dyn ToSql + Sync); 4] = [&domain, &days, &accepted, &dropped];
+    let values: [&(dyn ToSql + Sync); 5] = [&domain, &namespace.0, &days, &accepted, &dropped];
     transaction.write("add to the days of a domain", sql, &values).await?;
     Ok(())
 }
 
 async fn open_once(
     database: &Database,
-    domain: &'static str,
+    owner: Owner,
     producers_max: u32,
     opening: &Opening,
 ) -> Result<Result<Standing, Refusal>, Error> {
     let step = "register the client";
     let transaction = database.writer().await?.transaction(Isolation::Default).await?;
     wait_briefly(&transaction).await?;
-    let found = match find(&transaction, domain, opening.id).await {
+    let found = match find(&transaction, owner, opening.id).await {
         Ok(found) => found,
         Err(error) => return Err(transaction.failed(error).await),
     };
-    let (next, setback) = opening.decide(domain, found.as_ref());
-    let setback = note(&transaction, domain, setback).await?;
+    let (next, setback) = opening.decide(owner.domain, found.as_ref());
+    let setback = note(&transaction, owner, setback).await?;
     let (id, name, claim) = (&opening.id, &opening.name, opening.claim());
     let opened = match next {
         Step::Refuse(refusal) => Err(refusal),
         Step::Add => {
             let sql = include_str!("postgres/count_producers.sql");
             let max = i64::from(producers_max);
-            let row = transaction.row(step, sql, &[&domain, &max]).await?;
+            let row = transaction.row(step, sql, &[&owner.domain, &max]).await?;
             if row.get::<_, i64>(0) >= max {
                 Err(Refusal::TooMany { max: producers_max })
             } else {
                 let (sql, epoch) = (include_str!("postgres/add_producer.sql"), opening.next_epoch);
-                let values: [&(dyn ToSql + Sync); 5] = [id, &domain, &epoch, &claim, name];
+                let values: [&(dyn ToSql + Sync); 6] =
+                    [id, &owner.domain, &owner.namespace.0, &epoch, &claim, name];
                 if transaction.write(step, sql, &values).await? == 0 {
                     let step = "add a producer: another server was faster";
                     return Err(Error::transient(step, Outcome::Determinate));
@@ -211,15 +227,18 @@ async fn wait_briefly(transaction: &Transaction) -> Result<(), Error> {
 }
 
 /// Where a producer stands, and since when. This locks it.
-async fn find(transaction: &Transaction, domain: &str, id: Uuid) -> Result<Option<Found>, Error> {
+async fn find(transaction: &Transaction, owner: Owner, id: Uuid) -> Result<Option<Found>, Error> {
     let sql = include_str!("postgres/find_producer.sql");
-    let rows = transaction.rows("look where a producer stands", sql, &[&id, &domain]).await?;
+    let rows = transaction
+        .rows("look where a producer stands", sql, &[&id, &owner.domain, &owner.namespace.0])
+        .await?;
     Ok(rows.first().map(|row| {
         let (epoch, claim, sequence) = (row.get(0), row.get(1), row.get(2));
         Found {
             standing: Standing { epoch, claim, sequence },
             last_seen_micros: row.get::<_, Timestamp>(3).as_microsecond(),
             is_of_domain: row.get(4),
+            is_of_namespace: row.get(5),
         }
     }))
 }
@@ -227,14 +246,15 @@ async fn find(transaction: &Transaction, domain: &str, id: Uuid) -> Result<Optio
 /// Notes what is missing. Returns it if it is to be logged.
 async fn note(
     transaction: &Transaction,
-    domain: &str,
+    owner: Owner,
     setback: Option<Setback>,
 ) -> Result<Option<Setback>, Error> {
     let Some(setback) = setback else { return Ok(None) };
     let Setback { producer, name, noticed_micros, since_micros, batches, .. } = &setback;
     let (noticed, since) = (time(*noticed_micros), time(*since_micros));
     let sql = include_str!("postgres/note_setback.sql");
-    let values: [&(dyn ToSql + Sync); 6] = [&domain, producer, name, &noticed, &since, batches];
+    let values: [&(dyn ToSql + Sync); 7] =
+        [&owner.domain, &owner.namespace.0, producer, name, &noticed, &since, batches];
     let noted = transaction.rows("note what is missing", sql, &values).await?;
     Ok(noted.first().is_some_and(|row| row.get(0)).then_some(setback))
 }
@@ -277,15 +297,18 @@ async fn forget_some(
     };
     let ids: Vec<Uuid> = gone.iter().map(|row| row.get(0)).collect();
     if !ids.is_empty() {
-        let mut days = Days::new();
+        let mut kept = BTreeMap::<Namespace, Days>::new();
         let sql = include_str!("postgres/forget_days.sql");
         for row in transaction.rows(step, sql, &[&ids]).await? {
-            let counted = Counted { accepted: row.get(1), dropped: row.get(2) };
-            days.entry(row.get(0)).or_default().add(counted);
+            let days = kept.entry(Namespace(row.get(0))).or_default();
+            let counted = Counted { accepted: row.get(2), dropped: row.get(3) };
+            days.entry(row.get(1)).or_default().add(counted);
         }
-        add_days(&transaction, domain, &days).await?;
+        for (namespace, days) in &kept {
+            add_days(&transaction, domain, *namespace, days).await?;
+        }
         if let Some(then) = then {
-            then.postgres(&transaction, accepted(&days)).await?;
+            then.postgres(&transaction, accepted(kept.values())).await?;
         }
         tally_runtime::faults::point("forget.before_commit").await;
     }

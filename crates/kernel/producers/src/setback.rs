@@ -157,6 +157,7 @@ mod tests {
                 standing: Standing { epoch: 1, claim: 1, sequence },
                 last_seen_micros,
                 is_of_domain: true,
+                is_of_namespace: true,
             });
             let setback = told.setback(id, "shop", found.as_ref());
             let found = setback.map(|one| (one.batches, one.since_micros));

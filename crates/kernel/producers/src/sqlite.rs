@@ -1,6 +1,9 @@
 //! Producers in SQLite.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, Transaction, TransactionBehavior};
+use tally_runtime::Namespace;
 use tally_store::Error;
 use tally_store::error::Step as _;
 use uuid::Uuid;
@@ -8,30 +11,32 @@ use uuid::Uuid;
 use crate::days::{Counted, Days, accepted};
 use crate::lease::{Found, Leaving, Opening, Producer, Refusal, Standing, Step};
 use crate::setback::{Setback, Told};
-use crate::store::OnForget;
+use crate::store::{OnForget, Owner};
 
 pub(crate) fn open(
     connection: &mut Connection,
-    domain: &'static str,
+    owner: Owner,
     max: u32,
     opening: &Opening,
 ) -> Result<Result<Standing, Refusal>, Error> {
     let step = "register the client";
     let transaction = begin(connection)?;
-    let found = find(&transaction, domain, opening.id)?;
-    let (next, setback) = opening.decide(domain, found.as_ref());
-    let setback = note(&transaction, domain, setback)?;
+    let found = find(&transaction, owner, opening.id)?;
+    let (next, setback) = opening.decide(owner.domain, found.as_ref());
+    let setback = note(&transaction, owner, setback)?;
     let (id, name, claim) = (opening.id.as_bytes(), &opening.name, opening.claim());
     let opened = match next {
         Step::Refuse(refusal) => Err(refusal),
         Step::Add => {
             let sql = include_str!("sqlite/count_producers.sql");
-            let count = transaction.query_row(sql, (domain, max), |row| row.get::<_, u32>(0));
+            let count = transaction.query_row(sql, (owner.domain, max), |row| row.get::<_, u32>(0));
             if count.step(step)? >= max {
                 Err(Refusal::TooMany { max })
             } else {
                 let (sql, epoch) = (include_str!("sqlite/add_producer.sql"), opening.next_epoch);
-                transaction.execute(sql, (id, domain, epoch, claim, name)).step(step)?;
+                transaction
+                    .execute(sql, (id, owner.domain, owner.namespace.0, epoch, claim, name))
+                    .step(step)?;
                 Ok(Standing { epoch, claim, sequence: 0 })
             }
         }
@@ -47,13 +52,13 @@ pub(crate) fn open(
 
 pub(crate) fn forget(
     connection: &mut Connection,
-    domain: &str,
+    owner: Owner,
     leaving: Leaving,
     then: &dyn OnForget,
 ) -> Result<(), Error> {
     let Leaving { id, epoch, sequence } = leaving;
-    let values = (domain, id.as_bytes(), epoch, sequence);
-    forget_some(connection, domain, include_str!("sqlite/forget_producer.sql"), values, then)
+    let values = (owner.domain, owner.namespace.0, id.as_bytes(), epoch, sequence);
+    forget_some(connection, owner.domain, include_str!("sqlite/forget_producer.sql"), values, then)
 }
 
 pub(crate) fn forget_silent(
@@ -67,7 +72,7 @@ pub(crate) fn forget_silent(
 
 pub(crate) fn list(
     connection: &mut Connection,
-    domain: &str,
+    owner: Owner,
     with_workers: bool,
 ) -> Result<Vec<Producer>, Error> {
     let step = "list producers";
@@ -84,10 +89,12 @@ pub(crate) fn list(
         })
     };
     let sql = include_str!("sqlite/list_producers.sql");
-    let mut producers = rows(&snapshot, sql, (domain, with_workers), producer).step(step)?;
+    let mut producers =
+        rows(&snapshot, sql, (owner.domain, owner.namespace.0, with_workers), producer)
+            .step(step)?;
     for producer in &mut producers {
         let mut sum = Counted::default();
-        days(&snapshot, producer.id)?.into_iter().for_each(|(_, counted)| sum.add(counted));
+        days(&snapshot, producer.id)?.into_iter().for_each(|(.., counted)| sum.add(counted));
         (producer.accepted, producer.dropped) = (sum.accepted, sum.dropped);
     }
     Ok(producers)
@@ -95,47 +102,59 @@ pub(crate) fn list(
 
 pub(crate) fn note_setback(
     connection: &mut Connection,
-    domain: &str,
+    owner: Owner,
     worker: Uuid,
     told: Told,
 ) -> Result<(), Error> {
     let transaction = begin(connection)?;
-    let found = find(&transaction, domain, worker)?;
-    let setback = note(&transaction, domain, told.of_worker(worker, found.as_ref()))?;
+    let found = find(&transaction, owner, worker)?;
+    let setback = note(&transaction, owner, told.of_worker(worker, found.as_ref()))?;
     commit(transaction, setback.as_ref())
 }
 
-pub(crate) fn setbacks(connection: &Connection, domain: &str) -> Result<Vec<Setback>, Error> {
+pub(crate) fn setbacks(connection: &Connection, owner: Owner) -> Result<Vec<Setback>, Error> {
     let sql = include_str!("sqlite/list_setbacks.sql");
-    rows(connection, sql, [domain], setback).step("list what is missing")
+    rows(connection, sql, (owner.domain, owner.namespace.0), setback).step("list what is missing")
 }
 
 pub(crate) fn clear_setbacks(
     connection: &mut Connection,
-    domain: &str,
+    owner: Owner,
     short_id: &str,
 ) -> Result<Vec<Setback>, Error> {
     let transaction = begin(connection)?;
     let sql = include_str!("sqlite/clear_setbacks.sql");
-    let cleared = rows(&transaction, sql, (domain, short_id), setback).step("clear setbacks")?;
+    let cleared = rows(&transaction, sql, (owner.domain, owner.namespace.0, short_id), setback)
+        .step("clear setbacks")?;
     transaction.commit().step("commit")?;
     Ok(cleared)
 }
 
 /// How much of these days was dropped, by all clients of a domain together.
-pub fn dropped(connection: &Connection, domain: &str, first: i32, last: i32) -> Result<i64, Error> {
+pub fn dropped(
+    connection: &Connection,
+    domain: &str,
+    namespace: Namespace,
+    first: i32,
+    last: i32,
+) -> Result<i64, Error> {
     let sql = include_str!("sqlite/dropped.sql");
-    let counts = rows(connection, sql, (domain, first, last), |row| row.get(0));
+    let counts = rows(connection, sql, (domain, namespace.0, first, last), |row| row.get(0));
     Ok(counts.step("read how much was dropped")?.into_iter().fold(0, i64::saturating_add))
 }
 
 /// Adds to a domain's days what forgotten producers brought, or something without a number.
-pub fn add_days(transaction: &Transaction<'_>, domain: &str, days: &Days) -> Result<(), Error> {
+pub fn add_days(
+    transaction: &Transaction<'_>,
+    domain: &str,
+    namespace: Namespace,
+    days: &Days,
+) -> Result<(), Error> {
     let step = "add to the days of a domain";
     let sql = include_str!("sqlite/add_days.sql");
     let mut count = transaction.prepare_cached(sql).step(step)?;
     for (day, Counted { accepted, dropped }) in days {
-        count.execute((domain, day, accepted, dropped)).step(step)?;
+        count.execute((domain, namespace.0, day, accepted, dropped)).step(step)?;
     }
     Ok(())
 }
@@ -155,42 +174,58 @@ fn forget_some(
     if gone.is_empty() {
         return Ok(());
     }
-    let mut kept = Days::new();
+    let mut kept = BTreeMap::<Namespace, Days>::new();
     for id in gone {
-        for (day, counted) in days(&transaction, id)? {
-            kept.entry(day).or_default().add(counted);
+        for (namespace, day, counted) in days(&transaction, id)? {
+            kept.entry(namespace).or_default().entry(day).or_default().add(counted);
         }
         let sql = include_str!("sqlite/forget_days.sql");
         transaction.execute(sql, [id.as_bytes()]).step(step)?;
     }
-    add_days(&transaction, domain, &kept)?;
-    then.sqlite(&transaction, accepted(&kept))?;
+    for (namespace, days) in &kept {
+        add_days(&transaction, domain, *namespace, days)?;
+    }
+    then.sqlite(&transaction, accepted(kept.values()))?;
     tally_runtime::faults::blocking_point("forget.before_commit");
     transaction.commit().step("commit")
 }
 
 /// Where a producer stands, and since when.
-fn find(transaction: &Transaction<'_>, domain: &str, id: Uuid) -> Result<Option<Found>, Error> {
+fn find(transaction: &Transaction<'_>, owner: Owner, id: Uuid) -> Result<Option<Found>, Error> {
     let sql = include_str!("sqlite/find_producer.sql");
-    let found = transaction.query_row(sql, (id.as_bytes(), domain), |row| {
-        Ok(Found {
-            standing: Standing { epoch: row.get(0)?, claim: row.get(1)?, sequence: row.get(2)? },
-            last_seen_micros: row.get(3)?,
-            is_of_domain: row.get(4)?,
-        })
-    });
+    let found =
+        transaction.query_row(sql, (id.as_bytes(), owner.domain, owner.namespace.0), |row| {
+            Ok(Found {
+                standing: Standing {
+                    epoch: row.get(0)?,
+                    claim: row.get(1)?,
+                    sequence: row.get(2)?,
+                },
+                last_seen_micros: row.get(3)?,
+                is_of_domain: row.get(4)?,
+                is_of_namespace: row.get(5)?,
+            })
+        });
     found.optional().step("look where a producer stands")
 }
 
 /// Notes what is missing. Returns it if it is to be logged.
 fn note(
     transaction: &Transaction<'_>,
-    domain: &str,
+    owner: Owner,
     setback: Option<Setback>,
 ) -> Result<Option<Setback>, Error> {
     let Some(setback) = setback else { return Ok(None) };
     let Setback { producer, name, noticed_micros, since_micros, batches, .. } = &setback;
-    let values = (domain, producer.as_bytes(), name, noticed_micros, since_micros, batches);
+    let values = (
+        owner.domain,
+        owner.namespace.0,
+        producer.as_bytes(),
+        name,
+        noticed_micros,
+        since_micros,
+        batches,
+    );
     let sql = include_str!("sqlite/note_setback.sql");
     let noted = transaction.query_row(sql, values, |row| row.get::<_, bool>(0)).optional();
     Ok(noted.step("note what is missing")?.unwrap_or_default().then_some(setback))
@@ -218,10 +253,12 @@ fn setback(row: &Row<'_>) -> rusqlite::Result<Setback> {
     })
 }
 
-fn days(connection: &Connection, producer: Uuid) -> Result<Vec<(i32, Counted)>, Error> {
+fn days(connection: &Connection, producer: Uuid) -> Result<Vec<(Namespace, i32, Counted)>, Error> {
     let sql = include_str!("sqlite/producer_days.sql");
-    let day =
-        |row: &Row<'_>| Ok((row.get(0)?, Counted { accepted: row.get(1)?, dropped: row.get(2)? }));
+    let day = |row: &Row<'_>| {
+        let counted = Counted { accepted: row.get(2)?, dropped: row.get(3)? };
+        Ok((Namespace(row.get(0)?), row.get(1)?, counted))
+    };
     rows(connection, sql, [producer.as_bytes()], day).step("read what a producer brought")
 }
 

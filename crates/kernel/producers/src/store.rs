@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tally_runtime::Namespace;
 use tally_store::{Database, Error};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -16,13 +17,20 @@ use crate::{postgres, sqlite};
 /// once leave connections to the insert workers.
 pub const OPENINGS_MAX: usize = 3;
 
-/// The producers of one domain. Clones share their places.
+/// The producers of one domain in one namespace. Clones share their places.
 #[derive(Debug, Clone)]
 pub struct Producers {
     database: Database,
-    domain: &'static str,
+    owner: Owner,
     terms: Terms,
     places: Arc<Semaphore>,
+}
+
+/// Whose producers these are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Owner {
+    pub(crate) domain: &'static str,
+    pub(crate) namespace: Namespace,
 }
 
 /// What a domain stores in the transaction that forgets a producer. If this fails, the producer is
@@ -43,9 +51,17 @@ pub trait OnForget: Send + Sync + 'static {
 // === impl Producers ===
 
 impl Producers {
-    /// Those of a domain, in a database whose migrations are applied.
+    /// Those of a domain in the default namespace, in a database whose migrations are applied.
     pub fn new(database: Database, domain: &'static str, terms: Terms) -> Self {
-        Self { database, domain, terms, places: Arc::new(Semaphore::new(OPENINGS_MAX)) }
+        let owner = Owner { domain, namespace: Namespace::DEFAULT };
+        Self { database, owner, terms, places: Arc::new(Semaphore::new(OPENINGS_MAX)) }
+    }
+
+    /// Those of the same domain in another namespace. They share the places and the limits.
+    #[must_use]
+    pub fn of(&self, namespace: Namespace) -> Self {
+        let owner = Owner { namespace, ..self.owner };
+        Self { owner, ..self.clone() }
     }
 
     /// Whether the database stores one batch at a time.
@@ -61,15 +77,15 @@ impl Producers {
     /// Opens a producer for a client, by the rules of [`Opening`]: from then on the database stores
     /// only this client's batches. Notes what was acknowledged and is missing. Safe to repeat.
     pub async fn open(&self, opening: &Opening) -> Result<Result<Standing, Refusal>, Error> {
-        let (domain, max) = (self.domain, self.terms.producers_max);
+        let (owner, max) = (self.owner, self.terms.producers_max);
         match &self.database {
             Database::Postgres(database) => {
-                postgres::open(database, &self.places, domain, max, opening).await
+                postgres::open(database, &self.places, owner, max, opening).await
             }
             Database::Sqlite(database) => {
                 let opening = opening.clone();
                 database
-                    .write(move |connection| sqlite::open(connection, domain, max, &opening))
+                    .write(move |connection| sqlite::open(connection, owner, max, &opening))
                     .await
             }
         }
@@ -78,23 +94,23 @@ impl Producers {
     /// Forgets a producer, if it stands there, and lets the domain add to the transaction. What the
     /// producer stored and dropped stays known. Safe to repeat.
     pub async fn forget(&self, leaving: Leaving, then: Arc<dyn OnForget>) -> Result<(), Error> {
-        let domain = self.domain;
+        let owner = self.owner;
         match &self.database {
             Database::Postgres(database) => {
-                postgres::forget(database, &self.places, domain, leaving, &*then).await
+                postgres::forget(database, &self.places, owner, leaving, &*then).await
             }
             Database::Sqlite(database) => {
                 database
-                    .write(move |connection| sqlite::forget(connection, domain, leaving, &*then))
+                    .write(move |connection| sqlite::forget(connection, owner, leaving, &*then))
                     .await
             }
         }
     }
 
-    /// Forgets producers that were silent for longer than the domain's terms allow, or for an hour if
-    /// they have stored nothing. What they stored and dropped stays known.
+    /// Forgets producers of all namespaces that were silent for longer than the domain's terms allow,
+    /// or for an hour if they have stored nothing. What they stored and dropped stays known.
     pub async fn forget_silent(&self) -> Result<(), Error> {
-        let (domain, retention_days) = (self.domain, self.terms.retention_days);
+        let (domain, retention_days) = (self.owner.domain, self.terms.retention_days);
         match &self.database {
             Database::Postgres(database) => {
                 postgres::forget_silent(database, domain, retention_days).await
@@ -111,27 +127,25 @@ impl Producers {
 
     /// The producers, the last seen first.
     pub async fn list(&self, with_workers: bool) -> Result<Vec<Producer>, Error> {
-        let domain = self.domain;
+        let owner = self.owner;
         match &self.database {
-            Database::Postgres(database) => postgres::list(database, domain, with_workers).await,
+            Database::Postgres(database) => postgres::list(database, owner, with_workers).await,
             Database::Sqlite(database) => {
-                database
-                    .read(move |connection| sqlite::list(connection, domain, with_workers))
-                    .await
+                database.read(move |connection| sqlite::list(connection, owner, with_workers)).await
             }
         }
     }
 
     /// Notes which batches of a worker, up to this one, are missing. Safe to repeat.
     pub async fn note_setback(&self, worker: Uuid, told: Told) -> Result<(), Error> {
-        let domain = self.domain;
+        let owner = self.owner;
         match &self.database {
             Database::Postgres(database) => {
-                postgres::note_setback(database, domain, worker, told).await
+                postgres::note_setback(database, owner, worker, told).await
             }
             Database::Sqlite(database) => {
                 database
-                    .write(move |connection| sqlite::note_setback(connection, domain, worker, told))
+                    .write(move |connection| sqlite::note_setback(connection, owner, worker, told))
                     .await
             }
         }
@@ -139,11 +153,11 @@ impl Producers {
 
     /// What was acknowledged and is missing, as far as anyone noticed.
     pub async fn setbacks(&self) -> Result<Vec<Setback>, Error> {
-        let domain = self.domain;
+        let owner = self.owner;
         match &self.database {
-            Database::Postgres(database) => postgres::setbacks(database, domain).await,
+            Database::Postgres(database) => postgres::setbacks(database, owner).await,
             Database::Sqlite(database) => {
-                database.read(move |connection| sqlite::setbacks(connection, domain)).await
+                database.read(move |connection| sqlite::setbacks(connection, owner)).await
             }
         }
     }
@@ -151,15 +165,15 @@ impl Producers {
     /// Clears the setbacks of the producers with this [short id](crate::short_id), or all if it is
     /// `all`. Returns and logs what it cleared.
     pub async fn clear_setbacks(&self, short_id: &str) -> Result<Vec<Setback>, Error> {
-        let domain = self.domain;
+        let owner = self.owner;
         let cleared = match &self.database {
             Database::Postgres(database) => {
-                postgres::clear_setbacks(database, domain, short_id).await
+                postgres::clear_setbacks(database, owner, short_id).await
             }
             Database::Sqlite(database) => {
                 let short_id = short_id.to_owned();
                 database
-                    .write(move |connection| sqlite::clear_setbacks(connection, domain, &short_id))
+                    .write(move |connection| sqlite::clear_setbacks(connection, owner, &short_id))
                     .await
             }
         }?;

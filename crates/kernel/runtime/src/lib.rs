@@ -11,6 +11,7 @@
 //! | `error.rs` | the error of an operation on a database: did it happen, is it worth repeating |
 //! | `faults.rs` | points at which a test can stop the process |
 //! | `kind.rs` | the kinds of failure, and the one table from kind to gRPC and HTTP status |
+//! | `namespace.rs` | a namespace |
 //! | `random.rs` | the only place that draws random numbers and ids |
 //! | `signal.rs` | SIGTERM, Ctrl-C and SIGHUP |
 //! | `tasks.rs` | named tasks, and waiting for them at the end |
@@ -23,6 +24,7 @@ mod day;
 mod error;
 pub mod faults;
 mod kind;
+mod namespace;
 pub mod random;
 mod signal;
 mod tasks;
@@ -32,5 +34,6 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use day::Day;
 pub use error::{Error, Outcome, Said, chain, chain_for_clients};
 pub use kind::Kind;
+pub use namespace::Namespace;
 pub use signal::Signals;
 pub use tasks::{Drain, Tasks};

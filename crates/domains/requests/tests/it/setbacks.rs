@@ -182,7 +182,7 @@ async fn made_up_losses_do_not_fill_the_log() {
     let Some(database) = TestDatabase::create_or_skip("made_up") else { return };
     let counting = Counting::start(&database.url(), settings()).await;
     let many = "INSERT INTO tally_producer_setbacks \
-         SELECT 'requests', gen_random_uuid(), '', now(), now(), 1, 1 \
+         SELECT 'requests', 0, gen_random_uuid(), '', now(), now(), 1, 1 \
          FROM generate_series(1, 999)";
     database.connect().await.batch_execute(many).await.expect("rows");
     let (log, _guard) = Log::begin();

@@ -6,7 +6,7 @@ WITH wanted AS (
     SELECT * FROM unnest($1::UUID[], $2::INT8[], $3::INT8[], $4::INT8[])
         AS w (id, epoch, before, last)
 ), locked AS MATERIALIZED (
-    SELECT p.id, p.domain, p.epoch, p.sequence FROM tally_producers AS p
+    SELECT p.id, p.domain, p.namespace_id, p.epoch, p.sequence FROM tally_producers AS p
     WHERE p.id = ANY ($1::UUID[]) ORDER BY p.id FOR UPDATE
 ), fitting AS MATERIALIZED (
     SELECT count(*) AS producers FROM locked AS l
@@ -17,13 +17,13 @@ WITH wanted AS (
     WHERE p.id = w.id AND (SELECT producers FROM fitting) = array_length($1::UUID[], 1)
     RETURNING p.id
 ), counted AS (
-    INSERT INTO tally_producer_days AS d (producer_id, day, domain, accepted, dropped)
-    SELECT l.id, DATE '1970-01-01' + n.day, l.domain, n.accepted, n.dropped
+    INSERT INTO tally_producer_days AS d (producer_id, day, domain, namespace_id, accepted, dropped)
+    SELECT l.id, DATE '1970-01-01' + n.day, l.domain, l.namespace_id, n.accepted, n.dropped
     FROM unnest($5::UUID[], $6::INT4[], $7::INT8[], $8::INT8[])
         AS n (producer_id, day, accepted, dropped)
     JOIN locked AS l ON l.id = n.producer_id
     WHERE (SELECT producers FROM fitting) = array_length($1::UUID[], 1)
-    ON CONFLICT (producer_id, day, domain) DO UPDATE SET
+    ON CONFLICT (producer_id, day, domain, namespace_id) DO UPDATE SET
         accepted = d.accepted + excluded.accepted,
         dropped = d.dropped + least(excluded.dropped, 9223372036854775807 - d.dropped)
     RETURNING d.day

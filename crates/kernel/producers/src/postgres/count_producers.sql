@@ -1,2 +1,3 @@
--- Reads no more rows than the limit; only new producers ask.
+-- Reads no more rows than the limit; only new producers ask. The limit is for all
+-- namespaces together.
 SELECT count(*) FROM (SELECT 1 FROM tally_producers WHERE domain = $1::TEXT AND epoch > 0 LIMIT $2) AS p

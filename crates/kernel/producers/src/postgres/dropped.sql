@@ -3,5 +3,5 @@
 SELECT least(coalesce(sum(dropped), 0), 9223372036854775807)::INT8
 FROM tally_producer_days
 WHERE dropped > 0
-  AND domain = $1::TEXT
-  AND day BETWEEN DATE '1970-01-01' + $2::INT4 AND DATE '1970-01-01' + $3::INT4
+  AND domain = $1::TEXT AND namespace_id = $2::INT8
+  AND day BETWEEN DATE '1970-01-01' + $3::INT4 AND DATE '1970-01-01' + $4::INT4

@@ -1,3 +1,3 @@
 -- One row, locked until its epoch and claim are decided.
-SELECT epoch, claim, sequence, last_seen, domain = $2 FROM tally_producers WHERE id = $1
+SELECT epoch, claim, sequence, last_seen, domain = $2, namespace_id = $3 FROM tally_producers WHERE id = $1
 FOR UPDATE

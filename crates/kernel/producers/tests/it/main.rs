@@ -3,5 +3,6 @@
 mod domains;
 mod forgetting;
 mod migrations;
+mod namespaces;
 mod place;
 mod plans;

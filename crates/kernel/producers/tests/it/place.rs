@@ -1,6 +1,7 @@
 //! An empty database of each kind, and two domains in it.
 
 use tally_producers::{Days, MIGRATIONS, Opening, Producers, Terms, draw_epoch, postgres, sqlite};
+use tally_runtime::Namespace;
 use tally_store::postgres::{Isolation, Settings};
 use tally_store::{Database, DatabaseUrl};
 use tally_testkit::TestDatabase;
@@ -46,13 +47,16 @@ impl Place {
     }
 
     pub(crate) async fn execute(&self, sql: &str) {
+        assert!(self.try_execute(sql).await, "{sql}");
+    }
+
+    /// Whether the database does it.
+    pub(crate) async fn try_execute(&self, sql: &str) -> bool {
         match &self.home {
-            Home::Postgres(database) => {
-                database.connect().await.batch_execute(sql).await.expect(sql);
-            }
+            Home::Postgres(database) => database.connect().await.batch_execute(sql).await.is_ok(),
             Home::Sqlite(folder) => {
                 let file = rusqlite::Connection::open(folder.path().join("tally.db"));
-                file.and_then(|file| file.execute_batch(sql)).expect(sql);
+                file.and_then(|file| file.execute_batch(sql)).is_ok()
             }
         }
     }
@@ -64,31 +68,43 @@ impl Place {
             Home::Sqlite(_) => (format!("x'{}'", id.simple()), DAYS.0.to_string()),
         };
         self.execute(&format!(
-            "INSERT INTO tally_producer_days (producer_id, day, domain, accepted, dropped) \
-             VALUES ({id}, {day}, '{domain}', {accepted}, {dropped})"
+            "INSERT INTO tally_producer_days (producer_id, day, domain, namespace_id, accepted, dropped) \
+             VALUES ({id}, {day}, '{domain}', 0, {accepted}, {dropped})"
         ))
         .await;
     }
 
     pub(crate) async fn dropped(&self, domain: &'static str) -> i64 {
+        self.dropped_of(domain, Namespace::DEFAULT).await
+    }
+
+    pub(crate) async fn dropped_of(&self, domain: &'static str, namespace: Namespace) -> i64 {
         match &self.database {
             Database::Sqlite(database) => database
-                .read(move |connection| sqlite::dropped(connection, domain, DAYS.0, DAYS.1))
+                .read(move |connection| {
+                    sqlite::dropped(connection, domain, namespace, DAYS.0, DAYS.1)
+                })
                 .await
                 .expect("sums"),
             Database::Postgres(database) => {
                 let transaction = database.begin(Isolation::Default).await.expect("begun");
-                postgres::dropped(&transaction, domain, DAYS.0, DAYS.1).await.expect("sums")
+                postgres::dropped(&transaction, domain, namespace, DAYS.0, DAYS.1)
+                    .await
+                    .expect("sums")
             }
         }
     }
 
     pub(crate) async fn add_days(&self, domain: &'static str, days: Days) {
+        self.add_days_of(domain, Namespace::DEFAULT, days).await;
+    }
+
+    pub(crate) async fn add_days_of(&self, domain: &'static str, namespace: Namespace, days: Days) {
         match &self.database {
             Database::Sqlite(database) => database
                 .write(move |connection| {
                     let transaction = connection.transaction().expect("begun");
-                    sqlite::add_days(&transaction, domain, &days)?;
+                    sqlite::add_days(&transaction, domain, namespace, &days)?;
                     transaction.commit().expect("committed");
                     Ok(())
                 })
@@ -96,7 +112,7 @@ impl Place {
                 .expect("added"),
             Database::Postgres(database) => {
                 let transaction = database.begin(Isolation::Default).await.expect("begun");
-                postgres::add_days(&transaction, domain, &days).await.expect("added");
+                postgres::add_days(&transaction, domain, namespace, &days).await.expect("added");
                 transaction.commit().await.expect("committed");
             }
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use tally_runtime::{Kind, faults};
+use tally_runtime::{Kind, Namespace, faults};
 use tally_store::Error;
 use tally_store::postgres::{Database, Isolation, Transaction};
 use tally_store::retry::Policy;
@@ -12,7 +12,7 @@ use super::super::{Result, is_cockroach};
 use super::{append, books, endpoints};
 use crate::NAME;
 use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
-use crate::model::{EndpointId, Named};
+use crate::model::{DEFAULT_NAMESPACE, EndpointId, Named};
 
 /// Imports what is new.
 pub(crate) async fn import_count(database: &Database, mut tables: CountTables) -> Result<Imported> {
@@ -32,7 +32,7 @@ pub(crate) async fn import_count(database: &Database, mut tables: CountTables) -
         match piece {
             Piece::Source(source, time_zone) => {
                 let sql = include_str!("imported_sources.sql");
-                let rows = transaction.rows(step, sql, &[]).await?;
+                let rows = transaction.rows(step, sql, &[&DEFAULT_NAMESPACE]).await?;
                 let before: Vec<_> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
                 settling.begin(source, time_zone, &before)?;
             }
@@ -60,7 +60,13 @@ pub(crate) async fn import_count(database: &Database, mut tables: CountTables) -
         // Last, because servers that write the same lines wait for the COMMIT.
         let (totals, days) = tables.settling.for_months();
         books::import(&transaction, &totals, &days).await?;
-        tally_producers::postgres::add_days(&transaction, NAME, &tables.settling.accepted).await?;
+        tally_producers::postgres::add_days(
+            &transaction,
+            NAME,
+            Namespace::DEFAULT,
+            &tables.settling.accepted,
+        )
+        .await?;
         faults::point("import_count.before_commit").await;
         transaction.commit().await?;
         faults::point("import_count.committed").await;
@@ -91,7 +97,7 @@ async fn imported(transaction: &Transaction, source: &str, counts: &[Count]) -> 
     let days: Vec<Option<i32>> = counts.iter().map(|count| count.day).collect();
     let methods: Vec<i64> = counts.iter().map(|count| i64::from(count.method)).collect();
     let sql = include_str!("imported.sql");
-    let rows = transaction.rows(step, sql, &[&source, &days, &methods]).await?;
+    let rows = transaction.rows(step, sql, &[&source, &days, &methods, &DEFAULT_NAMESPACE]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
@@ -102,6 +108,8 @@ async fn note(transaction: &Transaction, of: &Imported, new: &[Noted]) -> Result
     let methods: Vec<i64> = new.iter().map(|one| i64::from(one.method)).collect();
     let imported: Vec<i64> = new.iter().map(|one| one.imported).collect();
     let (sql, source, zone) = (include_str!("note_imported.sql"), &of.source, &of.time_zone);
-    transaction.write(step, sql, &[source, zone, &days, &methods, &imported]).await?;
+    transaction
+        .write(step, sql, &[source, zone, &days, &methods, &imported, &DEFAULT_NAMESPACE])
+        .await?;
     Ok(())
 }

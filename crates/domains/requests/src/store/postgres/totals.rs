@@ -2,6 +2,7 @@
 
 use futures_util::StreamExt as _;
 use tally_producers::postgres::dropped;
+use tally_runtime::Namespace;
 use tally_store::postgres::{Database, Isolation, Transaction};
 use tally_store::retry::Policy;
 use tokio_postgres::types::ToSql;
@@ -41,7 +42,9 @@ async fn once(database: &Database, query: &Query) -> Result<Totals> {
     if !are_all {
         return Err(TooMany.into());
     }
-    let dropped = dropped(&transaction, NAME, query.days.first.0, query.days.last.0).await?;
+    let dropped =
+        dropped(&transaction, NAME, Namespace::DEFAULT, query.days.first.0, query.days.last.0)
+            .await?;
     transaction.commit().await?;
     Ok(Totals { dropped, ..collector.finish(names)? })
 }

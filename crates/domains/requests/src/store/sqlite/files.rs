@@ -5,6 +5,7 @@ use tally_store::error::Step as _;
 
 use super::super::Result;
 use crate::counted::{CountedFile, REMEMBERED_MAX};
+use crate::model::DEFAULT_NAMESPACE;
 
 /// Remembers files.
 pub(crate) fn note(transaction: &Transaction<'_>, files: &[CountedFile]) -> Result<()> {
@@ -12,7 +13,8 @@ pub(crate) fn note(transaction: &Transaction<'_>, files: &[CountedFile]) -> Resu
     let mut note = transaction.prepare_cached(include_str!("note_file.sql")).step(step)?;
     for file in files {
         let CountedFile { fingerprint, name, reading, requests, malformed, counted_micros } = file;
-        let values = (fingerprint, name, reading, requests, malformed, counted_micros);
+        let values =
+            (fingerprint, name, reading, requests, malformed, counted_micros, DEFAULT_NAMESPACE);
         note.execute(values).step(step)?;
     }
     Ok(())
@@ -24,7 +26,7 @@ pub(crate) fn find(connection: &Connection, fingerprints: &[Vec<u8>]) -> Result<
     let mut find = connection.prepare_cached(include_str!("counted_file.sql")).step(step)?;
     let mut found = Vec::new();
     for fingerprint in fingerprints {
-        let file = find.query_row([fingerprint], |row| {
+        let file = find.query_row((fingerprint, DEFAULT_NAMESPACE), |row| {
             Ok(CountedFile {
                 fingerprint: fingerprint.clone(),
                 name: row.get(0)?,

@@ -1,13 +1,14 @@
 //! Importing the Go server's tables, in one transaction.
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
-use tally_runtime::faults;
+use tally_runtime::{Namespace, faults};
 use tally_store::error::Step as _;
 
 use super::super::Result;
 use super::{State, append, begin, books, endpoints};
 use crate::NAME;
 use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
+use crate::model::DEFAULT_NAMESPACE;
 
 /// Imports what is new. The thread waits for each piece.
 pub(crate) fn import_count(
@@ -48,7 +49,12 @@ pub(crate) fn import_count(
     if is_real {
         let (totals, days) = tables.settling.for_months();
         books::import(&transaction, &totals, &days)?;
-        tally_producers::sqlite::add_days(&transaction, NAME, &tables.settling.accepted)?;
+        tally_producers::sqlite::add_days(
+            &transaction,
+            NAME,
+            Namespace::DEFAULT,
+            &tables.settling.accepted,
+        )?;
         faults::blocking_point("import_count.before_commit");
         transaction.commit().step("commit")?;
         faults::blocking_point("import_count.committed");
@@ -59,7 +65,9 @@ pub(crate) fn import_count(
 fn sources(transaction: &Transaction<'_>) -> Result<Vec<(String, String)>> {
     let step = "read what was imported before";
     let mut statement = transaction.prepare(include_str!("imported_sources.sql")).step(step)?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).step(step)?;
+    let rows = statement
+        .query_map([DEFAULT_NAMESPACE], |row| Ok((row.get(0)?, row.get(1)?)))
+        .step(step)?;
     rows.collect::<rusqlite::Result<_>>().step(step)
 }
 
@@ -68,7 +76,8 @@ fn imported(transaction: &Transaction<'_>, source: &str, counts: &[Count]) -> Re
     let step = "read what was imported before";
     let mut statement = transaction.prepare_cached(include_str!("imported.sql")).step(step)?;
     let mut one = |count: &Count| {
-        let imported = statement.query_row((source, count.day, count.method), |row| row.get(0));
+        let imported = statement
+            .query_row((source, count.day, count.method, DEFAULT_NAMESPACE), |row| row.get(0));
         imported.optional().map(Option::unwrap_or_default).step(step)
     };
     counts.iter().map(&mut one).collect()
@@ -79,7 +88,9 @@ fn note(transaction: &Transaction<'_>, of: &Imported, new: &[Noted]) -> Result<(
     let step = "note what was imported";
     let mut note = transaction.prepare_cached(include_str!("note_imported.sql")).step(step)?;
     for one in new {
-        note.execute((&of.source, &of.time_zone, one.day, one.method, one.imported)).step(step)?;
+        let values =
+            (&of.source, &of.time_zone, one.day, one.method, one.imported, DEFAULT_NAMESPACE);
+        note.execute(values).step(step)?;
     }
     Ok(())
 }

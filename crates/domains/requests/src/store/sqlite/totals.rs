@@ -3,6 +3,7 @@
 use hashbrown::{HashMap, HashSet};
 use rusqlite::{Connection, OptionalExtension as _};
 use tally_producers::sqlite::dropped;
+use tally_runtime::Namespace;
 use tally_store::error::Step as _;
 
 use super::super::Result;
@@ -22,7 +23,8 @@ pub(crate) fn read(connection: &mut Connection, query: &Query) -> Result<Totals>
     if query.live {
         not_rolled_up(&snapshot, query, &mut collector)?;
     }
-    let dropped = dropped(&snapshot, NAME, query.days.first.0, query.days.last.0)?;
+    let dropped =
+        dropped(&snapshot, NAME, Namespace::DEFAULT, query.days.first.0, query.days.last.0)?;
     let step = "name the endpoints of an answer";
     let mut name = snapshot.prepare_cached(include_str!("name_endpoint.sql")).step(step)?;
     let names = collector.ids().iter().filter_map(|id| {

@@ -1,0 +1,70 @@
+//! A producer belongs to one namespace, and no namespace sees what another one has.
+
+use std::sync::Arc;
+
+use tally_producers::{Counted, Days, Leaving, Opening, Refusal, Told};
+use tally_runtime::Namespace;
+use uuid::Uuid;
+
+use crate::place::{DAYS, Place, opening};
+
+const OTHER: Namespace = Namespace(7);
+
+#[tokio::test]
+async fn a_producer_of_another_namespace_is_in_use() {
+    for place in Place::all("namespaces_id").await {
+        let one = place.producers("one");
+        let other = one.of(OTHER);
+        let id = Uuid::now_v7();
+        let standing = one.open(&opening(id)).await.unwrap().unwrap();
+        // Even if the client knows all about the producer; and nothing is missing.
+        let told = Told { sequence: 9, at_micros: None, is_recent: true, now_micros: 1 };
+        let known = Opening { epoch: standing.epoch, told: Some(told), ..opening(id) };
+        assert_eq!(other.open(&known).await.unwrap(), Err(Refusal::InUse));
+        assert_eq!(other.setbacks().await.unwrap(), []);
+        assert_eq!(other.list(true).await.unwrap(), []);
+        let leaving = Leaving { id, epoch: standing.epoch, sequence: 0 };
+        other.forget(leaving, Arc::new(())).await.unwrap();
+        assert_eq!(one.list(true).await.unwrap().len(), 1);
+        assert_eq!(one.open(&opening(id)).await.unwrap().unwrap(), standing);
+
+        // The room is the domain's.
+        other.open(&opening(Uuid::now_v7())).await.unwrap().unwrap();
+        let third = other.open(&opening(Uuid::now_v7())).await.unwrap();
+        assert_eq!(third, Err(Refusal::TooMany { max: 2 }));
+        assert_eq!(other.list(true).await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn sums_and_setbacks_are_by_namespace() {
+    for place in Place::all("namespaces_sums").await {
+        let one = place.producers("one");
+        let other = one.of(OTHER);
+        for (namespace, dropped) in [(Namespace::DEFAULT, 5), (OTHER, 70)] {
+            let counted = Counted { accepted: 1, dropped };
+            place.add_days_of("one", namespace, Days::from([(DAYS.1, counted)])).await;
+        }
+        assert_eq!(place.dropped("one").await, 5);
+        assert_eq!(place.dropped_of("one", OTHER).await, 70);
+
+        let id = Uuid::now_v7();
+        other.open(&opening(id)).await.unwrap().unwrap();
+        let told = Told { sequence: 4, at_micros: None, is_recent: true, now_micros: 1 << 50 };
+        other.open(&Opening { told: Some(told), ..opening(id) }).await.unwrap().unwrap();
+        assert_eq!(one.setbacks().await.unwrap(), []);
+        assert_eq!(one.clear_setbacks("all").await.unwrap(), []);
+        assert_eq!(other.clear_setbacks("all").await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn there_is_one_namespace() {
+    for place in Place::all("namespaces_default").await {
+        place.execute("INSERT INTO tally_namespaces (id, name) VALUES (1, 'staging')").await;
+        for taken in ["(0, 'books')", "(2, 'default')"] {
+            let sql = format!("INSERT INTO tally_namespaces (id, name) VALUES {taken}");
+            assert!(!place.try_execute(&sql).await, "{taken} is there");
+        }
+    }
+}
