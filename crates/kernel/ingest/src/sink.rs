@@ -46,6 +46,11 @@ pub trait Sink: Send + Sync + 'static {
         &self,
         batch: Batch<'_, Self::Rows>,
     ) -> impl Future<Output = Result<Vec<Self::Outcome>, WriteError>> + Send;
+
+    /// Notes that a producer sends no more: this was its last batch, and it is stored.
+    fn retire(&self, _producer: Uuid, _sequence: i64) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 }
 
 /// A batch was not stored, or may not have been.

@@ -21,6 +21,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// forgets silent producers.
 const PRODUCER_IDLE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// After this many batches too. Every batch updates the worker's rows, and as long as a transaction
+/// of somebody else is open, Postgres keeps all versions of a row, which the next update has to pass.
+const PRODUCER_BATCHES_MAX: i64 = 1_000;
+
 /// Shortest timeout per attempt: a busy database may need this long for one batch.
 const ATTEMPT_MIN: Duration = Duration::from_secs(1);
 /// A batch that takes longer than this is tried again, even if it may be tried for longer in all.
@@ -148,6 +152,10 @@ impl<S: Sink> Worker<S> {
                     }
                 }
                 result => settle(stubs, result),
+            }
+            if self.sequence >= PRODUCER_BATCHES_MAX {
+                self.sink.retire(self.producer, self.sequence).await;
+                self.become_new_producer();
             }
         }
     }

@@ -9,6 +9,7 @@ use tally_runtime::{Clock, Error, Outcome, chain};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use crate::lease::Leaving;
 use crate::run::{Content, Fate, Parcel};
 use crate::setback::Told;
 use crate::store::Producers;
@@ -96,5 +97,92 @@ impl<A: Append> Sink for Writer<A> {
             Err(WriteError::Failed(_)) => {}
         }
         result
+    }
+
+    async fn retire(&self, worker: Uuid, sequence: i64) {
+        let leaving = Leaving { id: worker, epoch: 0, sequence };
+        let forgetting = self.producers.forget(leaving, Arc::new(()));
+        if let Ok(Err(error)) = timeout(self.attempt_max, forgetting).await {
+            // Until the terms of the domain forget it.
+            tracing::debug!(error = chain(&error), "a worker's old id is not forgotten yet");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tally_runtime::SystemClock;
+    use tally_store::{Database, postgres};
+
+    use super::*;
+    use crate::{MIGRATIONS, Terms};
+
+    /// Nothing is stored here.
+    struct Nowhere;
+
+    #[derive(Debug, Clone)]
+    struct Nothing;
+
+    impl Content for Nothing {
+        fn rows(&self) -> usize {
+            0
+        }
+        fn bytes(&self) -> usize {
+            0
+        }
+        fn days(&self) -> &[(tally_runtime::Day, i64)] {
+            &[]
+        }
+        fn skip(&self, _rows: usize) -> Self {
+            Self
+        }
+    }
+
+    impl Append for Nowhere {
+        type Content = Nothing;
+
+        async fn append(&self, _: &Batch<'_, Parcel<Nothing>>) -> Result<Vec<Fate>, WriteError> {
+            Ok(Vec::new())
+        }
+    }
+
+    /// A row for each thousand batches would be many, and its days are in the accounts.
+    #[tokio::test]
+    async fn a_retired_worker_leaves_its_days() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tally.db");
+        let url = format!("sqlite:{}", path.display()).parse().unwrap();
+        let database = Database::open(&url, postgres::Settings::default()).await.unwrap();
+        MIGRATIONS.run(&database).await.unwrap();
+        let file = rusqlite::Connection::open(&path).unwrap();
+        let (worker, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        for id in [worker, other] {
+            let (sql, days) = (
+                "INSERT INTO tally_producers (id, domain, sequence, last_seen) VALUES (?1, 'one', 9, 0)",
+                "INSERT INTO tally_producer_days (producer_id, day, domain, accepted, dropped) \
+                 VALUES (?1, 20000, 'one', 5, 0)",
+            );
+            for sql in [sql, days] {
+                file.execute(sql, [id.as_bytes()]).unwrap();
+            }
+        }
+        let terms = Terms { producers_max: 2, retention_days: 30 };
+        let producers = Producers::new(database, "one", terms);
+        let writer =
+            Writer::new(Nowhere, producers, Duration::from_secs(30), Arc::new(SystemClock));
+        writer.retire(worker, 9).await;
+        // Something came after its last batch.
+        writer.retire(other, 8).await;
+        let left: Vec<Vec<u8>> = all(&file, "SELECT id FROM tally_producers");
+        assert_eq!(left, [other.as_bytes()]);
+        let days: Vec<Vec<u8>> =
+            all(&file, "SELECT producer_id FROM tally_producer_days ORDER BY 1");
+        assert_eq!(days, [Uuid::nil().as_bytes(), other.as_bytes()]);
+        assert_eq!(all::<i64>(&file, "SELECT sum(accepted) FROM tally_producer_days"), [10]);
+    }
+
+    fn all<T: rusqlite::types::FromSql>(file: &rusqlite::Connection, sql: &str) -> Vec<T> {
+        let mut statement = file.prepare(sql).unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
     }
 }

@@ -1,13 +1,15 @@
-//! SQLite: one thread that writes, one that reads, one that reads for long, one for the health check,
-//! and a lock against a second server.
+//! SQLite: one thread that writes, one that moves the log, one that reads, one that reads for long, one
+//! for the health check, and a lock against a second server.
 //!
 //! | file | what it owns |
 //! |---|---|
 //! | `files.rs` | the lock, and noticing that a file was removed or replaced |
+//! | `log.rs` | moving the write-ahead log into the database's own file |
 //! | `migrate.rs` | running migrations |
 //! | `worker.rs` | a thread that owns a connection |
 
 mod files;
+mod log;
 pub(crate) mod migrate;
 mod worker;
 
@@ -15,10 +17,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OpenFlags};
-use tally_runtime::Kind;
+use tally_runtime::{Kind, Tasks, chain};
 
 use self::files::Files;
+use self::log::{Growth, LOG_BYTES_MAX, Log};
 use self::worker::Worker;
 use crate::error::{self, Step as _};
 use crate::url::SqliteUrl;
@@ -37,6 +41,7 @@ pub struct Database(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     writer: Worker,
+    log: Log,
     reader: Worker,
     /// A fold counts millions of rows, and queries go on meanwhile.
     long_reader: Worker,
@@ -53,7 +58,12 @@ impl Database {
         // Each thread keeps it, until its connection is closed.
         let lock = Arc::new(files::lock(&path)?);
         let url = SqliteUrl { path: path.clone(), ..url.clone() };
-        let writer = Worker::start("sqlite writer", &lock, move || open_writer(&url)).await?;
+        let growth = Arc::<Growth>::default();
+        let (open, grown) = (url.clone(), Arc::clone(&growth));
+        let writer =
+            Worker::start("sqlite writer", &lock, move || open_writer(&open, grown)).await?;
+        let mover = Worker::start("sqlite mover", &lock, move || open_mover(&url)).await?;
+        let log = Log::new(growth, mover, &lock);
         let reader = |name| {
             let path = path.clone();
             Worker::start(name, &lock, move || open_reader(&path))
@@ -61,7 +71,7 @@ impl Database {
         let long_reader = reader("sqlite long reader").await?;
         let (reader, prober) = (reader("sqlite reader").await?, reader("sqlite prober").await?);
         let files = Files::of(&path);
-        Ok(Self(Arc::new(Inner { writer, reader, long_reader, prober, files })))
+        Ok(Self(Arc::new(Inner { writer, log, reader, long_reader, prober, files })))
     }
 
     /// Runs on the writer's thread, in the order of the calls.
@@ -71,13 +81,38 @@ impl Database {
         F: FnOnce(&mut Connection) -> Result<T, Error> + Send + 'static,
     {
         let inner = Arc::clone(&self.0);
-        self.0
+        let written = self
+            .0
             .writer
             .run(move |connection| {
                 inner.files.check().map_err(|missing| rescue(connection, missing))?;
                 work(connection)
             })
-            .await
+            .await;
+        if self.0.log.is_due() {
+            let inner = Arc::clone(&self.0);
+            Tasks::detach("move the write-ahead log", async move {
+                if let Err(error) = inner.log.move_all(&inner.writer).await {
+                    // The next one that writes tries again.
+                    tracing::debug!(error = chain(&error), "the write-ahead log is not moved");
+                }
+            });
+        }
+        written
+    }
+
+    /// One short step of housekeeping on the writer's thread: gives at most `pages_max` free pages
+    /// back to the file system, and shortens the log if a long read has made it large. It leaves
+    /// `pages_kept` free pages for what is stored next. The answer is how many more it can give back:
+    /// none in a file that was made without this.
+    pub async fn give_back(&self, pages_max: u32, pages_kept: u32) -> Result<u32, Error> {
+        let inner = &self.0;
+        if inner.files.log_bytes() > u64::from(LOG_BYTES_MAX)
+            && inner.log.move_all(&inner.writer).await?
+        {
+            self.write(|connection| shorten_log(connection)).await?;
+        }
+        self.write(move |connection| give_back(connection, pages_max, pages_kept)).await
     }
 
     /// Runs on the reader's thread, where a transaction sees one snapshot and holds up no writer.
@@ -117,8 +152,8 @@ impl Database {
 
     /// Ends the threads. Everything is then in one file, unless another program has it open.
     pub(crate) async fn close(&self) -> Result<(), Error> {
-        let Inner { writer, reader, long_reader, prober, .. } = &*self.0;
-        for worker in [reader, long_reader, prober] {
+        let Inner { writer, log, reader, long_reader, prober, .. } = &*self.0;
+        for worker in [log.mover(), reader, long_reader, prober] {
             worker.interrupt().await;
             worker.stop().await;
         }
@@ -149,10 +184,38 @@ fn checkpoint(connection: &Connection) -> Result<(), Error> {
     Ok(())
 }
 
-fn open_writer(url: &SqliteUrl) -> Result<Connection, Error> {
+/// The log is empty: its file needs no more room. Without waiting for a reader.
+fn shorten_log(connection: &Connection) -> Result<(), Error> {
+    let failed = |error| error::sqlite("shorten the write-ahead log", error);
+    connection.busy_timeout(Duration::ZERO).map_err(failed)?;
+    let done = connection.query_row(include_str!("sqlite/checkpoint.sql"), [], |_| Ok(()));
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    done.map_err(failed)
+}
+
+fn give_back(connection: &Connection, pages_max: u32, pages_kept: u32) -> Result<u32, Error> {
+    let failed = |error| error::sqlite("give free pages back", error);
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
+    let too_many =
+        || -> rusqlite::Result<u32> { Ok(number("freelist_count")?.saturating_sub(pages_kept)) };
+    let pages = too_many().map_err(failed)?.min(pages_max);
+    if pages == 0 || number("auto_vacuum").map_err(failed)? == 0 {
+        return Ok(0);
+    }
+    let sql = include_str!("sqlite/give_back.sql").replace(":pages", &pages.to_string());
+    connection.execute_batch(&sql).map_err(failed)?;
+    too_many().map_err(failed)
+}
+
+/// It commits nothing, so it needs none of the writer's settings.
+fn open_mover(url: &SqliteUrl) -> Result<Connection, Error> {
+    Connection::open(&url.path).map_err(|error| error::sqlite(format!("open {url}"), error))
+}
+
+fn open_writer(url: &SqliteUrl, growth: Arc<Growth>) -> Result<Connection, Error> {
     let step = || format!("open {url}");
     let failed = |error| error::sqlite(step(), error);
-    let connection = Connection::open(&url.path).map_err(failed)?;
+    let mut connection = Connection::open(&url.path).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     if connection.is_readonly(rusqlite::MAIN_DB).map_err(failed)? {
         return Err(Error::permanent(step(), Kind::FailedPrecondition)
@@ -161,10 +224,19 @@ fn open_writer(url: &SqliteUrl) -> Result<Connection, Error> {
     // This applies to a new file. Large pages suit large batches, because a page costs nearly the
     // same whatever its size; but a single row writes whole pages too.
     connection.pragma_update(None, "page_size", PAGE_BYTES).map_err(failed)?;
+    // This too. What is deleted leaves free pages, which housekeeping gives back.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(failed)?;
     // WAL lets readers and the writer work side by side; FULL makes COMMIT wait for the disk,
     // so that what was acknowledged survives a power cut.
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES_MAX).map_err(failed)?;
+    // In place of SQLite's own, which would move the log on this thread.
+    let grew = move |_: &mut Wal, pages| {
+        growth.note(u32::try_from(pages).unwrap_or(0));
+        Ok(())
+    };
+    connection.wal_hook(Some(grew)).map_err(failed)?;
     if let Some(bytes) = url.size_bytes_max {
         let page: i64 =
             connection.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(failed)?;
@@ -173,6 +245,15 @@ fn open_writer(url: &SqliteUrl) -> Result<Connection, Error> {
     }
     // The first read makes the files beside the database.
     connection.query_row(include_str!("sqlite/ping.sql"), [], |_| Ok(())).map_err(failed)?;
+    let gives_back: u32 =
+        connection.pragma_query_value(None, "auto_vacuum", |row| row.get(0)).map_err(failed)?;
+    if gives_back == 0 {
+        tracing::info!(
+            path = %url.path.display(),
+            "the file never gets smaller; to change that, stop the server and run: sqlite3 FILE \
+             'PRAGMA auto_vacuum = INCREMENTAL; VACUUM'"
+        );
+    }
     Ok(connection)
 }
 

@@ -72,6 +72,11 @@ impl Sink for Memory {
     /// The first number of the chunk.
     type Outcome = u32;
 
+    async fn retire(&self, producer: Uuid, sequence: i64) {
+        let mut sequences = self.sequences.lock().unwrap();
+        assert_eq!(sequences.remove(&producer), Some(sequence));
+    }
+
     async fn write(&self, batch: Batch<'_, Numbers>) -> Result<Vec<u32>, WriteError> {
         if let Some(stored) = self.stored_instead(&batch) {
             return Err(WriteError::OutOfSequence { sent: batch.sequence, stored });
@@ -284,6 +289,26 @@ async fn after_a_long_silence_a_new_producer_begins() {
     queue.close();
     workers.finished().await;
     assert_eq!(sink.sorted(), [0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_many_batches_a_new_producer_begins() {
+    // One of them loses its answer.
+    let script = std::iter::repeat_n(Next::StoreAndLoseTheAnswer, 1);
+    let (queue, sink, workers) =
+        start(Memory { script: Mutex::new(script.collect()), ..Memory::default() });
+    let numbers = 0..5 * PRODUCER_BATCHES_MAX as u32;
+    for number in numbers.clone() {
+        let receipt = Receipt::new();
+        queue.push(Numbers(vec![number]), &receipt).await.expect("room");
+        assert_eq!(receipt.settled().await, Ok(1));
+    }
+    queue.close();
+    workers.finished().await;
+    assert!(sink.sorted().into_iter().eq(numbers));
+    let sequences = sink.sequences.lock().unwrap();
+    assert!(sequences.len() <= 2, "{sequences:?}");
+    assert!(sequences.values().all(|last| *last < PRODUCER_BATCHES_MAX), "{sequences:?}");
 }
 
 #[tokio::test(start_paused = true)]

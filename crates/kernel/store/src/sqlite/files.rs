@@ -53,6 +53,12 @@ impl Files {
         self.0.first().is_some_and(|(path, known)| identity(path) == *known)
     }
 
+    /// How large the write-ahead log's file is.
+    pub(super) fn log_bytes(&self) -> u64 {
+        let log = self.0.get(1).and_then(|(path, _)| path.metadata().ok());
+        log.map_or(0, |log| log.len())
+    }
+
     pub(super) fn check_at_end(&self) -> Result<(), Error> {
         let Some((path, _)) = self.0.first().filter(|_| !self.has_database()) else {
             return Ok(());

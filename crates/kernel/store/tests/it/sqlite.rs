@@ -142,6 +142,115 @@ async fn a_full_file_is_transient() {
     fill(&opened, 1_000).await.expect("still room for this");
 }
 
+/// The space of what was deleted comes back, in steps, up to what is kept for the next rows.
+#[tokio::test]
+async fn a_file_gets_smaller_after_a_deletion() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tally.db");
+    let Ok(Database::Sqlite(opened)) = open(&format!("sqlite:{}", path.display())).await else {
+        panic!("SQLite")
+    };
+    for _ in 0..32 {
+        fill(&opened, 1 << 20).await.expect("room");
+    }
+    let delete = |connection: &mut rusqlite::Connection| {
+        connection.execute("DELETE FROM blobs WHERE rowid % 4 > 0", []).step("delete").map(|_| ())
+    };
+    opened.write(delete).await.expect("deleted");
+    let (mut left, mut steps) = (u32::MAX, 0);
+    while left > 0 {
+        let now = opened.give_back(500, 100).await.expect("a step");
+        assert!(now < left, "{now} pages are left after {left}");
+        (left, steps) = (now, steps + 1);
+    }
+    assert!(steps > 3, "{steps} steps");
+    Database::Sqlite(opened.clone()).close().await.expect("closed");
+    let (bytes, kept) = (path.metadata().expect("the file").len(), 100 * (8 << 10));
+    assert!(bytes > (8 << 20) + kept && bytes < (9 << 20) + kept, "{bytes} bytes");
+    assert_eq!(blobs(&path), 8);
+}
+
+/// It takes the operator, because it takes long.
+#[tokio::test]
+async fn a_file_from_before_gives_nothing_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tally.db");
+    let before = rusqlite::Connection::open(&path).expect("a database");
+    before.execute_batch("CREATE TABLE blobs (b BLOB)").expect("a table");
+    drop(before);
+    let Ok(Database::Sqlite(opened)) = open(&format!("sqlite:{}", path.display())).await else {
+        panic!("SQLite")
+    };
+    fill(&opened, 1 << 20).await.expect("room");
+    let delete = |connection: &mut rusqlite::Connection| {
+        connection.execute("DELETE FROM blobs", []).step("delete").map(|_| ())
+    };
+    opened.write(delete).await.expect("deleted");
+    assert_eq!(opened.give_back(500, 0).await.expect("a step"), 0);
+}
+
+/// The log of what is stored while a snapshot is read for long is large only as long.
+#[tokio::test]
+async fn the_log_is_small_again_after_a_long_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tally.db");
+    let log = folder.path().join("tally.db-wal");
+    let Ok(Database::Sqlite(opened)) = open(&format!("sqlite:{}", path.display())).await else {
+        panic!("SQLite")
+    };
+    let bytes = || log.metadata().expect("the log").len();
+    fill(&opened, 1 << 20).await.expect("room");
+    let (end, has_ended) = std::sync::mpsc::channel::<()>();
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let read = opened.read_long(move |connection| {
+        let snapshot = connection.transaction().step("begin")?;
+        let count = "SELECT count(*) FROM blobs";
+        let blobs: i64 = snapshot.query_row(count, [], |row| row.get(0)).step("count")?;
+        let _ = begun.send(());
+        let _ = has_ended.recv();
+        Ok(blobs)
+    });
+    let write = async {
+        has_begun.await.expect("a snapshot");
+        for _ in 0..48 {
+            fill(&opened, 1 << 20).await.expect("room");
+        }
+        let large = bytes();
+        assert!(large > 48 << 20, "{large} bytes while the snapshot is read");
+        opened.give_back(0, 0).await.expect("a step");
+        assert_eq!(bytes(), large, "nothing is given back while it is read");
+        end.send(()).expect("the reader waits");
+    };
+    let (read, ()) = tokio::join!(read, write);
+    assert_eq!(read.expect("a count"), 1);
+    // Nothing else is stored meanwhile.
+    let step = async || match opened.give_back(0, 0).await {
+        Ok(_) if bytes() < 32 << 20 => Ok(()),
+        Ok(_) => Err(format!("the log has {} bytes", bytes())),
+        Err(error) => Err(chain(&error)),
+    };
+    eventually("the log is small", std::time::Duration::from_secs(30), step).await;
+    assert_eq!(blobs(&path), 49);
+}
+
+/// By what is stored next.
+#[tokio::test]
+async fn the_log_gets_small_without_housekeeping() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tally.db");
+    let Ok(Database::Sqlite(opened)) = open(&format!("sqlite:{}", path.display())).await else {
+        panic!("SQLite")
+    };
+    fill(&opened, 48 << 20).await.expect("room");
+    let log = folder.path().join("tally.db-wal");
+    let step = async || {
+        fill(&opened, 1_000).await.expect("room");
+        let bytes = log.metadata().expect("the log").len();
+        if bytes > 32 << 20 { Err(format!("the log has {bytes} bytes")) } else { Ok(()) }
+    };
+    eventually("the log is small", std::time::Duration::from_secs(30), step).await;
+}
+
 /// Stores a blob of this size.
 async fn fill(database: &tally_store::sqlite::Database, bytes: i64) -> Result<(), Error> {
     let store = move |connection: &mut rusqlite::Connection| {
