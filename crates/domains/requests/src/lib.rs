@@ -13,6 +13,7 @@
 //! | `import_count.rs` | importing the Go server's tables |
 //! | `migrations.rs` | the tables, for each kind of database |
 //! | `model.rs` | endpoint, day, period |
+//! | `periods.rs`, `periods/` | time zones, ranges of dates and their periods, as quarters |
 //! | `record.rs` | how the batches of a `Record` stream become rows |
 //! | `rows.rs` | from requests to rows: the rules for requests, and rows as they travel |
 //! | `service.rs` | the domain's operations, and the parts that they are made of |
@@ -31,6 +32,7 @@ mod grpc;
 mod import_count;
 mod migrations;
 pub mod model;
+pub mod periods;
 mod record;
 mod rows;
 mod service;
