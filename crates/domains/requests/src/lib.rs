@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `ahead.rs` | clients' times that are ahead of the server's clock |
 //! | `batch.rs` | one batch of a `Record` stream: from a message to rows |
+//! | `books.rs` | what folds, roll-ups and imports add to days and months |
 //! | `counted.rs` | files that were counted as a whole |
 //! | `dates.rs` | dates of calls: periods and ranges |
 //! | `domain.rs` | the domain as an app lists it |
@@ -11,9 +12,11 @@
 //! | `error.rs` | what can go wrong, and what it means to the client |
 //! | `grpc.rs` | `count.v1.CountService` and `tally.requests.v1.RequestService` |
 //! | `import_count.rs` | importing the Go server's tables |
+//! | `keeper.rs` | what one server does for all: folds, the schedule, pruning |
 //! | `migrations.rs` | the tables, for each kind of database |
 //! | `model.rs` | endpoint, day, period |
 //! | `packed.rs` | counts of a day's quarters or a month's days in one text |
+//! | `periods.rs`, `periods/` | time zones, ranges of dates and their periods, as quarters |
 //! | `record.rs` | how the batches of a `Record` stream become rows |
 //! | `rows.rs` | from requests to rows: the rules for requests, and rows as they travel |
 //! | `schedule.rs` | when a server rolls up by itself |
@@ -36,6 +39,7 @@ mod keeper;
 mod migrations;
 pub mod model;
 mod packed;
+pub mod periods;
 mod record;
 mod rows;
 mod schedule;

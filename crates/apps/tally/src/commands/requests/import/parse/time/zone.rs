@@ -8,7 +8,7 @@ use tally_proto::wire::DAY_MICROS;
 
 use super::BadTime;
 
-/// `UTC`, an offset such as `+05:30`, or a name in the machine's time zone database.
+/// `UTC`, an offset such as `+05:30`, or a name in the bundled time zone database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Zone(TimeZone);
 
