@@ -59,6 +59,9 @@ impl Keeper {
         let folded = store.fold_due(now, &mut done.folds).await?;
         if folded.requests > 0 {
             tracing::debug!(requests = folded.requests, "folded");
+        } else {
+            // The next rows need no more room than the last ones left.
+            store.give_back().await?;
         }
         if self.roll_up_at.is_due(now, done.rolled_up) {
             let over = DayRange { first: Day::MIN, last: Day::of(now).plus(-1) };

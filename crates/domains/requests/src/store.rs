@@ -38,6 +38,12 @@ const SALTS_MAX: u32 = 16;
 /// How often an attempt starts over because a new connection was made meanwhile.
 const STALE_MAX: usize = 32;
 
+/// Pages that SQLite gives back in one step, 4 MiB, and steps in a second.
+const GIVEN_PAGES: u32 = 512;
+const GIVEN_STEPS: usize = 16;
+/// Free pages that it keeps for the next rows: 16 MiB.
+const KEPT_PAGES: u32 = 2_048;
+
 /// How often a server that has no room for more endpoints asks which ones others tell apart.
 const LEARNING_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
@@ -319,6 +325,18 @@ impl Store {
                 database.write(import).await
             }
         }
+    }
+
+    /// Gives space that is free for good back to the file system, in short steps.
+    pub(crate) async fn give_back(&self) -> Result<()> {
+        if let Database::Sqlite(database) = &self.database {
+            for _ in 0..GIVEN_STEPS {
+                if database.give_back(GIVEN_PAGES, KEPT_PAGES).await? == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Forgets all but the latest counted files.

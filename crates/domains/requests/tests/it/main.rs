@@ -13,6 +13,7 @@ mod dates;
 mod drops;
 mod frames;
 mod import_count;
+mod keeper;
 mod leaving;
 mod log;
 mod migrations;
