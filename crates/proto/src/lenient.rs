@@ -1,8 +1,8 @@
 //! The messages whose texts may be any bytes, and that count all the same.
 //!
 //! A proto3 string is UTF-8, and the code that prost generates refuses anything else, and the whole
-//! message with it; tonic then ends the stream. Here a text that is not UTF-8 is read as an empty
-//! one. Both messages are otherwise what is generated for `proto/`.
+//! message with it; tonic then ends the stream. Here a text that is not UTF-8 is read as one that
+//! counts as `_other`. Both messages are otherwise what is generated for `proto/`.
 
 use prost::bytes::{Buf, BufMut};
 use prost::encoding::{
@@ -67,7 +67,7 @@ impl Message for AddRequest {
     ) -> Result<(), DecodeError> {
         match tag {
             1 => int32::merge(wire_type, &mut self.method, buf, ctx),
-            2 => merge_text(wire_type, &mut self.path, buf, ctx),
+            2 => merge_text(wire_type, &mut self.path, "", buf, ctx),
             3 => {
                 let time = self.request_timestamp.get_or_insert_default();
                 message::merge(wire_type, time, buf, ctx)
@@ -118,11 +118,11 @@ impl Message for Series {
         ctx: DecodeContext,
     ) -> Result<(), DecodeError> {
         match tag {
-            1 => merge_text(wire_type, &mut self.service, buf, ctx),
-            2 => merge_text(wire_type, &mut self.method, buf, ctx),
-            3 => merge_text(wire_type, &mut self.path, buf, ctx),
+            1 => merge_text(wire_type, &mut self.service, NOT_TEXT, buf, ctx),
+            2 => merge_text(wire_type, &mut self.method, NOT_TEXT, buf, ctx),
+            3 => merge_text(wire_type, &mut self.path, NOT_TEXT, buf, ctx),
             4 => uint32::merge(wire_type, &mut self.status, buf, ctx),
-            5 => merge_text(wire_type, &mut self.customer, buf, ctx),
+            5 => merge_text(wire_type, &mut self.customer, NOT_TEXT, buf, ctx),
             _ => skip_field(wire_type, tag, buf, ctx),
         }
     }
@@ -151,10 +151,15 @@ fn text_len(tag: u32, text: &String) -> usize {
     if text.is_empty() { 0 } else { string::encoded_len(tag, text) }
 }
 
-/// Reads a text; one that is not UTF-8 is read as an empty one.
+/// What a text of a series is read as that is not UTF-8: no database takes a NUL, and an empty text
+/// has a meaning.
+const NOT_TEXT: &str = "\0";
+
+/// Reads a text; one that is not UTF-8 is read as `or_else`.
 fn merge_text(
     wire_type: WireType,
     text: &mut String,
+    or_else: &str,
     buf: &mut impl Buf,
     ctx: DecodeContext,
 ) -> Result<(), DecodeError> {
@@ -166,7 +171,7 @@ fn merge_text(
     };
     let mut bytes = Vec::with_capacity(len);
     bytes.put(buf.take(len));
-    *text = String::from_utf8(bytes).unwrap_or_default();
+    *text = String::from_utf8(bytes).unwrap_or_else(|_| or_else.to_owned());
     Ok(())
 }
 
@@ -242,10 +247,9 @@ mod tests {
         }
         let sent = sent_series([b"shop\xff", b"\xff", b"/a\xffb", b"acme"], 404);
         let series = Series::decode(&*sent.encode_to_vec()).expect("it is read");
-        assert_eq!(
-            series,
-            Series { status: 404, customer: "acme".to_owned(), ..Series::default() }
-        );
+        let [service, method, path] = [NOT_TEXT; 3].map(str::to_owned);
+        let customer = "acme".to_owned();
+        assert_eq!(series, Series { service, method, path, status: 404, customer });
         assert!(Series::decode(&b"\x1a\x05/a"[..]).is_err(), "cut off");
     }
 

@@ -3,7 +3,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `append.rs` | storing a batch, by COPY or by unnest |
-//! | `endpoints.rs` | finding and adding endpoints |
+//! | `series.rs` | the dictionary of series |
 //! | `files.rs` | files that were counted as a whole |
 //! | `import_count.rs` | importing the Go server's tables |
 //! | `partitions.rs` | which partitions there are; making and dropping them |
@@ -11,9 +11,9 @@
 //! | `totals.rs` | answering queries |
 
 pub(super) mod append;
-pub(super) mod endpoints;
 pub(crate) mod files;
 pub(super) mod import_count;
 pub(super) mod partitions;
 pub(super) mod roll_up;
+pub(super) mod series;
 pub(super) mod totals;

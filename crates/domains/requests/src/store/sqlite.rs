@@ -3,17 +3,17 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `append.rs` | storing a batch |
-//! | `endpoints.rs` | the dictionary of endpoints |
+//! | `series.rs` | the dictionary of series |
 //! | `files.rs` | files that were counted as a whole |
 //! | `import_count.rs` | importing the Go server's tables |
 //! | `roll_up.rs` | rolling rows up: one scan, counted here |
 //! | `totals.rs` | answering queries |
 
 pub(super) mod append;
-pub(super) mod endpoints;
 pub(crate) mod files;
 pub(super) mod import_count;
 pub(super) mod roll_up;
+pub(super) mod series;
 pub(super) mod totals;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};

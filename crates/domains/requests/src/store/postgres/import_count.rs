@@ -9,10 +9,10 @@ use tally_store::postgres::{Database, Isolation, Transaction};
 use tally_store::retry::Policy;
 
 use super::super::{Result, is_cockroach};
-use super::{append, endpoints};
+use super::{append, series};
 use crate::NAME;
 use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
-use crate::model::{EndpointId, Named};
+use crate::model::{Named, SeriesId};
 
 /// Totals per statement.
 const TOTALS: usize = 10_000;
@@ -74,17 +74,14 @@ pub(crate) async fn import_count(database: &Database, mut tables: CountTables) -
 
 /// Adds names in a transaction of their own: servers that need the same names would wait for the
 /// long one. Names without counts do no harm.
-async fn name(
-    database: &Database,
-    names: &[Arc<Named>],
-) -> Result<HashMap<EndpointId, EndpointId>> {
+async fn name(database: &Database, names: &[Arc<Named>]) -> Result<HashMap<SeriesId, SeriesId>> {
     let add = || async {
         let transaction = database.begin(Isolation::Default).await?;
-        let moved = endpoints::add(&transaction, names).await?;
+        let moved = series::add(&transaction, names).await?;
         transaction.commit().await?;
         Result::Ok(moved)
     };
-    Policy::short("add endpoints").run(add).await
+    Policy::short("add series").run(add).await
 }
 
 /// How many of each were imported before.
@@ -102,13 +99,13 @@ async fn add(transaction: &Transaction, tables: &CountTables) -> Result<()> {
     let step = "add to the totals";
     let totals = &tables.settling.totals;
     let days: Vec<i32> = totals.keys().map(|(day, _)| day.0).collect();
-    let endpoints: Vec<i64> = totals.keys().map(|(_, endpoint)| *endpoint).collect();
+    let series: Vec<i64> = totals.keys().map(|(_, series)| *series).collect();
     let totals: Vec<i64> = totals.values().copied().collect();
     let sql = include_str!("add_totals.sql");
-    for ((days, endpoints), totals) in
-        days.chunks(TOTALS).zip(endpoints.chunks(TOTALS)).zip(totals.chunks(TOTALS))
+    for ((days, series), totals) in
+        days.chunks(TOTALS).zip(series.chunks(TOTALS)).zip(totals.chunks(TOTALS))
     {
-        transaction.write(step, sql, &[&days, &endpoints, &totals]).await?;
+        transaction.write(step, sql, &[&days, &series, &totals]).await?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use tally_producers::{Parcel, append};
 use tally_store::error::Step as _;
 
 use super::super::{Appended, Names, Result};
-use super::{begin, endpoints};
+use super::{begin, series};
 use crate::NAME;
 use crate::rows::Rows;
 
@@ -33,7 +33,7 @@ pub(crate) fn append(
     if state.look(transaction)? != names.state {
         return Ok(Appended::Stale);
     }
-    let moved = endpoints::add(transaction, &names.new)?;
+    let moved = series::add(transaction, &names.new)?;
     let plan = append::sqlite::append(transaction, NAME, batch)?;
     let known = names.moved_with(&moved);
     let rows: Vec<Rows> = plan.content.into_iter().map(|rows| rows.moved(&known)).collect();
@@ -82,8 +82,8 @@ pub(super) fn insert(transaction: &Transaction<'_>, chunks: &[Rows]) -> Result<(
         }
         let mut statement = transaction.prepare_cached(&insert_sql(size)).step(step)?;
         for _ in 0..left / size {
-            for (at, (endpoint, micros)) in (1..).step_by(2).zip(rows.by_ref().take(size)) {
-                statement.raw_bind_parameter(at, endpoint).step(step)?;
+            for (at, (id, micros)) in (1..).step_by(2).zip(rows.by_ref().take(size)) {
+                statement.raw_bind_parameter(at, id).step(step)?;
                 statement.raw_bind_parameter(at + 1, micros).step(step)?;
             }
             statement.raw_execute().step(step)?;

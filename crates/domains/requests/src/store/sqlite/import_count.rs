@@ -5,7 +5,7 @@ use tally_runtime::faults;
 use tally_store::error::Step as _;
 
 use super::super::Result;
-use super::{append, begin, endpoints};
+use super::{append, begin, series};
 use crate::NAME;
 use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
 
@@ -26,7 +26,7 @@ pub(crate) fn import_count(
             Piece::Methods(methods) => {
                 let names = settling.resolve(&methods);
                 if is_real {
-                    let moved = endpoints::add(&transaction, &names)?;
+                    let moved = series::add(&transaction, &names)?;
                     settling.moved(&methods, &moved);
                 }
             }
@@ -75,8 +75,8 @@ fn imported(transaction: &Transaction<'_>, source: &str, counts: &[Count]) -> Re
 fn add(transaction: &Transaction<'_>, tables: &CountTables) -> Result<()> {
     let step = "add to the totals";
     let mut add = transaction.prepare_cached(include_str!("add_total.sql")).step(step)?;
-    for ((day, endpoint), total) in &tables.settling.totals {
-        add.execute((day.0, endpoint, total)).step(step)?;
+    for ((day, series), total) in &tables.settling.totals {
+        add.execute((day.0, series, total)).step(step)?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use tally_store::error::Step as _;
 use super::super::Result;
 use super::begin;
 use super::totals::COUNTED_MAX;
-use crate::model::{Day, DayRange, EndpointId};
+use crate::model::{Day, DayRange, SeriesId};
 
 /// One transaction: count, add, delete. Returns the number of rows.
 pub(crate) fn roll_up(connection: &mut Connection, days: DayRange) -> Result<u64> {
@@ -53,7 +53,7 @@ pub(crate) fn roll_up(connection: &mut Connection, days: DayRange) -> Result<u64
 }
 
 /// Adds counts to the totals, and returns their sum.
-fn add(transaction: &Transaction<'_>, counts: &mut HashMap<(Day, EndpointId), i64>) -> Result<u64> {
+fn add(transaction: &Transaction<'_>, counts: &mut HashMap<(Day, SeriesId), i64>) -> Result<u64> {
     let step = "add rows to totals";
     let mut statement = transaction.prepare_cached(include_str!("add_total.sql")).step(step)?;
     let mut added = 0;
