@@ -58,9 +58,9 @@ fn generate(root: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
         .build_client(true)
         .build_server(true)
         .server_mod_attribute(".", "#[cfg(feature = \"server\")]")
-        // Handwritten because their paths may be any bytes.
+        // Handwritten because their texts may be any bytes.
         .extern_path(".count.v1.AddRequest", "crate::lenient::AddRequest")
-        .extern_path(".tally.requests.v1.Endpoint", "crate::lenient::Endpoint")
+        .extern_path(".tally.requests.v1.Series", "crate::lenient::Series")
         .emit_rerun_if_changed(false)
         .out_dir(output.path())
         .compile_fds(compiler.file_descriptor_set())

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use prost::Message as _;
+use tally_proto::methods;
 use tally_proto::tally::producers::v1 as producers;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::wire::{self, DROP_DAYS_MAX};
@@ -70,9 +71,11 @@ impl Requests {
     /// Reads what [`payload`] has made.
     pub(crate) fn decode(payload: &[u8], endpoints: &Endpoints) -> Option<Self> {
         let batch = proto::Batch::decode(payload).ok()?;
-        let named = |name: &proto::Endpoint| endpoints.endpoint(Method(name.method), &name.path);
-        let names: Vec<_> = batch.endpoints.iter().map(named).collect();
-        if batch.endpoint.len() != batch.time_delta.len() {
+        let named = |name: &proto::Series| {
+            endpoints.endpoint(Method(methods::number_of_text(&name.method)), &name.path)
+        };
+        let names: Vec<_> = batch.series.iter().map(named).collect();
+        if batch.number.len() != batch.time_delta.len() {
             return None;
         }
         let mut time_us = 0_i64;
@@ -80,7 +83,7 @@ impl Requests {
             time_us = time_us.checked_add(*delta)?;
             Some(Row { endpoint: *names.get(*number as usize)?, time_us })
         };
-        let rows = batch.endpoint.iter().zip(&batch.time_delta).map(row).collect::<Option<_>>()?;
+        let rows = batch.number.iter().zip(&batch.time_delta).map(row).collect::<Option<_>>()?;
         let mut requests = Self { rows, drops: Drops::default() };
         batch.drops.iter().for_each(|told| requests.drops.add(told.day, told.count));
         (!requests.is_empty()).then_some(requests)
@@ -167,7 +170,7 @@ impl Names {
 
     /// The number of an endpoint on this stream, and whether it is new there.
     #[inline]
-    fn name(&mut self, endpoint: u32, endpoints: &Endpoints) -> (u32, Option<proto::Endpoint>) {
+    fn name(&mut self, endpoint: u32, endpoints: &Endpoints) -> (u32, Option<proto::Series>) {
         if let Some(number) = self.number(endpoint) {
             return (number, None);
         }
@@ -185,7 +188,8 @@ impl Names {
         self.named += 1;
         let (method, path) = endpoints.name(endpoint);
         let path = wire::path(path, self.path_bytes_max);
-        (number, Some(proto::Endpoint { method: method.0, path: path.to_owned() }))
+        let method = methods::text(method.0).into_owned();
+        (number, Some(proto::Series { method, path: path.to_owned(), ..Default::default() }))
     }
 }
 
@@ -201,7 +205,7 @@ pub(crate) fn fitting(
     let mut before = 0;
     for (at, row) in rows.iter().enumerate().take(limits.rows) {
         if let (_, Some(new)) = names.name(row.endpoint.0, endpoints) {
-            bytes += ENDPOINT_BYTES + new.path.len();
+            bytes += ENDPOINT_BYTES + new.method.len() + new.path.len();
         }
         let delta = row.time_us.wrapping_sub(before);
         let zigzag = ((delta << 1) ^ (delta >> 63)).cast_unsigned();
@@ -236,12 +240,11 @@ pub(crate) fn message(
     }
     proto::Batch {
         sequence,
-        endpoints: new,
+        series: new,
         count: u32::try_from(rows.len()).expect("batch_rows_max is below 2^24"),
-        endpoint: numbers,
+        number: numbers,
         time_delta,
         drops: drops.0.iter().map(|(&day, &count)| producers::Drops { day, count }).collect(),
-        ..Default::default()
     }
 }
 

@@ -54,7 +54,7 @@ pub mod tally {
         /// What `count.v1` has no words for, and the stubs of `RequestService`.
         #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
         pub mod v1 {
-            pub use crate::lenient::Endpoint;
+            pub use crate::lenient::Series;
             include!("gen/tally.requests.v1.rs");
         }
     }

@@ -16,6 +16,18 @@ pub const UNKNOWN_PATH: &str = "_unknown";
 /// How long a path may be, in bytes, unless the server is set otherwise.
 pub const PATH_BYTES_MAX: usize = 2_048;
 
+/// How long the service of a series may be, in bytes.
+pub const SERVICE_BYTES_MAX: usize = 128;
+
+/// How long the method of a series may be, in bytes.
+pub const METHOD_BYTES_MAX: usize = 32;
+
+/// How long the customer of a series may be, in bytes.
+pub const CUSTOMER_BYTES_MAX: usize = 256;
+
+/// The highest status of a series.
+pub const STATUS_MAX: u16 = 999;
+
 /// How many claims a producer may have.
 pub const CLAIMS_MAX: usize = 64;
 
@@ -96,6 +108,13 @@ pub fn path(path: &str, bytes_max: usize) -> &str {
     if can_be_stored { path } else { OTHER_PATH }
 }
 
+/// The service or the customer that a request is counted under: its own, or [`OTHER_PATH`] if that
+/// is longer than `bytes_max` or contains a NUL. It may be empty.
+#[must_use]
+pub fn text(text: &str, bytes_max: usize) -> &str {
+    if text.is_empty() { text } else { path(text, bytes_max) }
+}
+
 /// A time in microseconds since 1970-01-01 UTC, cut off towards the past; `None` if it is not
 /// within [`MICROS`] or the nanoseconds are not those of one second.
 #[must_use]
@@ -134,6 +153,11 @@ mod tests {
         }
         for bad in ["", "0123456789a", "ééééé.", "/\0", "\0"] {
             assert_eq!(path(bad, 10), OTHER_PATH, "{bad:?}");
+        }
+        for (given, stored) in
+            [("", ""), ("shop", "shop"), ("0123456789a", OTHER_PATH), ("\0", OTHER_PATH)]
+        {
+            assert_eq!(text(given, 10), stored);
         }
     }
 

@@ -1,11 +1,16 @@
--- What rows refer to: a method (a number of count.v1.Method) and a path. Stored once, in the
--- transaction of the first rows that need it. The id is a hash of the two, so that it never means
--- anything else. Paths are ordered by their bytes, as everywhere in Tally.
+-- What rows refer to: everything that requests are told apart by. Stored once, in the transaction of
+-- the first rows that need it. The id is a hash of all the rest, so that it never means anything else.
+-- The texts are ordered by their bytes, as everywhere in Tally. An entry of the unique index holds at
+-- most 2,704 bytes, which bounds the texts together.
 CREATE TABLE tally_request_series (
     id BIGINT PRIMARY KEY,
-    method BIGINT NOT NULL,
+    namespace_id BIGINT NOT NULL,
+    service TEXT COLLATE "C" NOT NULL,
+    method TEXT COLLATE "C" NOT NULL,
     path TEXT COLLATE "C" NOT NULL,
-    UNIQUE (method, path)
+    status SMALLINT NOT NULL,
+    customer TEXT COLLATE "C" NOT NULL,
+    UNIQUE (namespace_id, service, method, path, status, customer)
 );
 
 -- Rows: requests of a series at a time; requests is NULL for one, which then costs no space. They lie

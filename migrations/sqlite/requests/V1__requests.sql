@@ -1,11 +1,14 @@
--- What rows refer to: a method (a number of count.v1.Method) and a path. Stored once, in the
--- transaction of the first rows that need it. The id is a hash of the two, so that it never means
--- anything else.
+-- What rows refer to: everything that requests are told apart by. Stored once, in the transaction of
+-- the first rows that need it. The id is a hash of all the rest, so that it never means anything else.
 CREATE TABLE tally_request_series (
     id INTEGER PRIMARY KEY,
-    method INTEGER NOT NULL,
+    namespace_id INTEGER NOT NULL,
+    service TEXT NOT NULL,
+    method TEXT NOT NULL,
     path TEXT NOT NULL,
-    UNIQUE (method, path)
+    status INTEGER NOT NULL,
+    customer TEXT NOT NULL,
+    UNIQUE (namespace_id, service, method, path, status, customer)
 ) STRICT;
 
 -- Rows: requests of a series at a time, in microseconds since 1970-01-01 UTC; requests is NULL for one.

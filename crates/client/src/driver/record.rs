@@ -122,7 +122,7 @@ impl Stream {
         driver.batches.limits = BatchLimits {
             rows: or_ours(opened.batch_rows_max, settings.batch_rows_max),
             bytes: or_ours(opened.batch_bytes_max, usize::MAX),
-            endpoints: or_ours(opened.endpoints_max, usize::MAX),
+            endpoints: or_ours(opened.series_max, usize::MAX),
         };
         let window = or_ours(opened.batches_in_flight_max, settings.batches_in_flight_max);
         let now = Instant::now();

@@ -28,13 +28,13 @@ fn an_endpoint_is_named_once_on_a_stream() {
     let mut names = Names::new(usize::MAX);
     let none = Drops::default();
     let first = message(1, &[row("/a"), row("/b"), row("/a")], &none, &mut names, &endpoints);
-    assert_eq!((first.endpoints.len(), first.endpoint), (2, vec![0, 1, 0]));
+    assert_eq!((first.series.len(), first.number), (2, vec![0, 1, 0]));
     assert_eq!((first.time_delta, first.count), (vec![5, 0, 0], 3));
     let foreign = Row { endpoint: Endpoint(9_999), time_us: 0 };
     assert_eq!(names.missing(&[row("/b"), row("/c"), foreign]), 2);
     let second = message(2, &[row("/b"), row("/c"), foreign], &none, &mut names, &endpoints);
-    let paths: Vec<_> = second.endpoints.iter().map(|name| &*name.path).collect();
-    assert_eq!((paths, second.endpoint), (vec!["/c", "_other"], vec![1, 2, 3]));
+    let paths: Vec<_> = second.series.iter().map(|name| &*name.path).collect();
+    assert_eq!((paths, second.number), (vec!["/c", "_other"], vec![1, 2, 3]));
 }
 
 proptest! {
@@ -58,13 +58,13 @@ proptest! {
         let mut names = Names::new(usize::MAX);
         let batch = message(u64::MAX, &rows[..fits], &Drops::default(), &mut names, &endpoints);
         prop_assert!(batch.encoded_len() <= bytes, "{} > {bytes}", batch.encoded_len());
-        prop_assert!(batch.endpoints.len() <= named);
+        prop_assert!(batch.series.len() <= named);
         let mut time = 0;
-        for ((delta, number), row) in batch.time_delta.iter().zip(&batch.endpoint).zip(&rows) {
+        for ((delta, number), row) in batch.time_delta.iter().zip(&batch.number).zip(&rows) {
             time += delta;
-            let name = &batch.endpoints[*number as usize];
+            let name = &batch.series[*number as usize];
             let (method, path) = endpoints.name(row.endpoint.0);
-            prop_assert_eq!((time, name.method, &*name.path), (row.time_us, method.0, path));
+            prop_assert_eq!((time, methods::number_of_text(&name.method), &*name.path), (row.time_us, method.0, path));
         }
     }
 }

@@ -185,7 +185,7 @@ async fn no_more_batches_than_the_window_are_in_flight() {
 #[tokio::test]
 async fn a_stream_that_can_name_no_more_is_replaced() {
     let mock = Mock::good().limits(|limits| {
-        limits.endpoints_max = 4;
+        limits.series_max = 4;
         limits.batch_rows_max = 3;
     });
     let server = mock.start();

@@ -10,6 +10,7 @@ use tally_client::{ProducerBuilder, QueueBuilder};
 use tally_producers::{Opening, Refusal, Standing, Step, Terms};
 use tally_proto::count::v1 as count;
 use tally_proto::count::v1::count_service_server::{CountService, CountServiceServer};
+use tally_proto::methods::number_of_text;
 use tally_proto::tally::producers::v1 as producers;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
@@ -101,7 +102,7 @@ impl Mock {
             epoch: 0,
             batch_rows_max: 10_000,
             batch_bytes_max: 1 << 20,
-            endpoints_max: 10_000,
+            series_max: 10_000,
             batches_in_flight_max: 4,
             path_bytes_max: 0,
         };
@@ -284,7 +285,7 @@ impl Database {
         &mut self,
         (id, claim): (&[u8], u64),
         batch: &proto::Batch,
-        names: &[proto::Endpoint],
+        names: &[proto::Series],
     ) -> Result<u64, Status> {
         let Some(stored) = self.producers.get_mut(id) else {
             return Err(refusal(Code::FailedPrecondition, reason::PRODUCER_FORGOTTEN));
@@ -300,11 +301,14 @@ impl Database {
         }
         stored.sequence = batch.sequence;
         let committed = stored.sequence;
-        self.batches.push(batch.endpoint.len());
-        for number in &batch.endpoint {
+        self.batches.push(batch.number.len());
+        for number in &batch.number {
             match names.get(*number as usize) {
                 Some(name) => {
-                    *self.counts.entry((name.method, name.path.clone())).or_default() += 1;
+                    *self
+                        .counts
+                        .entry((number_of_text(&name.method), name.path.clone()))
+                        .or_default() += 1;
                 }
                 None => self.wrong.push(format!("endpoint {number} is not named")),
             }
@@ -316,13 +320,13 @@ impl Database {
     }
 
     fn check(&mut self, batch: &proto::Batch, limits: &producers::Opened, names: usize) {
-        let rows = batch.endpoint.len();
+        let rows = batch.number.len();
         let counted = rows == batch.count as usize && rows == batch.time_delta.len();
         let empty = rows == 0 && batch.drops.is_empty();
         let bytes = prost::Message::encoded_len(batch);
         let large = rows > limits.batch_rows_max as usize
             || bytes > limits.batch_bytes_max as usize
-            || names > limits.endpoints_max as usize
+            || names > limits.series_max as usize
             || batch.drops.len() > 1000;
         if !counted || empty || large {
             self.wrong.push(format!(
@@ -396,7 +400,7 @@ impl Mock {
                 Some(Kind::Batch(batch)) => batch,
                 kind => return self.database().last(kind.as_ref(), &open.producer_id, last),
             };
-            names.extend(batch.endpoints.iter().cloned());
+            names.extend(batch.series.iter().cloned());
             let mut database = self.database();
             database.check(&batch, &self.limits, names.len());
             if batch.sequence != last + 1 {

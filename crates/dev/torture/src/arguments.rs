@@ -121,8 +121,8 @@ impl Broken {
         match self {
             Broken::AckBeforeCommit => "record.acknowledge_early",
             Broken::SkipSequenceCheck => "record.skip_sequence",
-            Broken::KeepNames => "endpoints.keep",
-            Broken::ReuseIds => "endpoints.keep,endpoints.reuse_ids",
+            Broken::KeepNames => "series.keep",
+            Broken::ReuseIds => "series.keep,series.reuse_ids",
         }
     }
 }

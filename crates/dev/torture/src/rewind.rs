@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rusqlite::{Connection, TransactionBehavior};
 use rustix::process::{Pid, Signal, kill_process};
+use tally_proto::methods::number_of_text;
 use tally_testkit::{Cluster, eventually_blocking};
 use tokio_postgres::types::FromSqlOwned;
 
@@ -195,7 +196,10 @@ fn delete_names(watch: &Watch<'_>, every: u64) -> anyhow::Result<()> {
         }
         None => open(&world.sqlite_path())?
             .prepare(&sql)?
-            .query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?
+            .query_map([], |row| {
+                let method = number_of_text(&row.get::<_, String>(1)?);
+                Ok((row.get(0)?, (method, row.get(2)?)))
+            })?
             .collect::<rusqlite::Result<_>>()?,
     };
     watch.names_deleted(names);
@@ -204,8 +208,6 @@ fn delete_names(watch: &Watch<'_>, every: u64) -> anyhow::Result<()> {
 
 async fn delete_from_postgres(url: &str, sql: &str) -> anyhow::Result<Vec<Named>> {
     let rows = sessions::connect(url).await?.query(sql, &[]).await?;
-    let named = |row: &tokio_postgres::Row| {
-        Ok((row.get(0), (row.get::<_, i64>(1).try_into()?, row.get(2))))
-    };
-    rows.iter().map(named).collect()
+    let named = |row: &tokio_postgres::Row| (row.get(0), (number_of_text(row.get(1)), row.get(2)));
+    Ok(rows.iter().map(named).collect())
 }

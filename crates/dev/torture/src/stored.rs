@@ -9,6 +9,7 @@ use rusqlite::OpenFlags;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::count::v1::{CountDailyTotalsRequest, MethodCount};
 use tally_proto::google::r#type::Date;
+use tally_proto::methods::number_of_text;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tally_proto::tally::requests::v1::{
     Endpoint, Granularity, ListProducersRequest, QueryTotalsRequest,
@@ -177,7 +178,7 @@ pub(crate) async fn postgres(url: &str) -> anyhow::Result<Tables> {
     let client = sessions::connect(url).await?;
     let mut tables = Tables::default();
     for row in client.query(include_str!("sql/postgres_totals.sql"), &[]).await? {
-        let name = row.get::<_, Option<i64>>(2).zip(row.get(3));
+        let name = row.get::<_, Option<String>>(2).zip(row.get(3));
         tables.add_total(row.get(0), row.get(1), name, row.get(4))?;
     }
     let row = client.query_one(include_str!("sql/rows_left.sql"), &[]).await?;
@@ -195,7 +196,7 @@ pub(crate) fn sqlite(path: &std::path::Path) -> anyhow::Result<Tables> {
     let mut tables = Tables::default();
     let mut statement = connection.prepare(include_str!("sql/sqlite_totals.sql"))?;
     let rows = statement.query_map([], |row| {
-        let name = row.get::<_, Option<i64>>(2)?.zip(row.get(3)?);
+        let name = row.get::<_, Option<String>>(2)?.zip(row.get(3)?);
         Ok((row.get(0)?, row.get(1)?, name, row.get(4)?))
     })?;
     for row in rows {
@@ -222,15 +223,15 @@ impl Tables {
         &mut self,
         day: i64,
         id: i64,
-        name: Option<(i64, String)>,
+        name: Option<(String, String)>,
         count: i64,
     ) -> anyhow::Result<()> {
         let (day, count) = (i32::try_from(day)?, u64::try_from(count)?);
         let (method, path) = name.unwrap_or_else(|| {
             self.unnamed.insert((day, id), count);
-            (0, UNKNOWN_PATH.to_owned())
+            (String::new(), UNKNOWN_PATH.to_owned())
         });
-        let key = Key { day, method: method.try_into()?, path };
+        let key = Key { day, method: number_of_text(&method), path };
         *self.totals.entry(key).or_default() += count;
         Ok(())
     }

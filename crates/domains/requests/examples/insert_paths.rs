@@ -94,8 +94,12 @@ async fn record(channel: Channel, requests: usize, rows: usize) -> Result<()> {
         let mut batch = batch(rows.min(requests - sent), now);
         batch.sequence = sequence;
         if sequence == 1 {
-            let name = |n| proto::Endpoint { method: 3, path: format!("/path/{n}") };
-            batch.endpoints = (0..PATHS).map(name).collect();
+            let name = |n| proto::Series {
+                method: "GET".into(),
+                path: format!("/path/{n}"),
+                ..Default::default()
+            };
+            batch.series = (0..PATHS).map(name).collect();
         }
         send(Kind::Batch(batch)).await?;
     }
@@ -109,7 +113,7 @@ fn batch(rows: usize, now: i64) -> proto::Batch {
     let mut time_delta = vec![0; rows];
     time_delta[0] = now;
     proto::Batch {
-        endpoint: (0..rows).map(|n| u32::try_from(n % PATHS).unwrap_or(0)).collect(),
+        number: (0..rows).map(|n| u32::try_from(n % PATHS).unwrap_or(0)).collect(),
         time_delta,
         count: u32::try_from(rows).unwrap_or(0),
         ..Default::default()

@@ -11,9 +11,7 @@ use std::time::{Duration, Instant};
 
 use tally_ingest::Batch;
 use tally_requests::store::{self, Appended, Names, Store};
-use tally_requests::{
-    Day, DayRange, Endpoint, Filter, Granularity, MIGRATIONS, Named, Query, Rows,
-};
+use tally_requests::{Day, DayRange, Filter, Granularity, MIGRATIONS, Named, Query, Rows, Series};
 use tally_store::postgres::Settings;
 use tally_store::{Database, DatabaseUrl};
 use tally_testkit::TestDatabase;
@@ -56,7 +54,8 @@ async fn main() -> Result<()> {
 
 /// Stores a request of each day and endpoint, and rolls them up.
 async fn fill(store: &Store, days: i32, endpoints: usize) -> Result<()> {
-    let names = (0..endpoints).map(|n| Endpoint::new(3, format!("/some/path/to/something/{n}")));
+    let names =
+        (0..endpoints).map(|n| Series::of_endpoint(3, &format!("/some/path/to/something/{n}")));
     let mut names: Vec<_> = names.map(|one| Arc::new(Named::new(one.id(0), one))).collect();
     names.sort_unstable_by_key(|named| named.id);
     let producer = Uuid::now_v7();

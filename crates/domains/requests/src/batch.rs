@@ -7,7 +7,7 @@ use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_proto::wire::{BATCH_BYTES_MAX, MICROS, PATH_BYTES_MAX};
 
 use crate::error::InvalidBatch;
-use crate::model::{Endpoint, EndpointId};
+use crate::model::{Series, SeriesId};
 use crate::rows::{Rows, RowsBuilder, Rules};
 
 /// The limits of a `Record` stream.
@@ -17,8 +17,8 @@ pub struct RecordLimits {
     pub batch_rows_max: u32,
     /// How large its message may be, in bytes.
     pub batch_bytes_max: u32,
-    /// How many endpoints a stream may name.
-    pub endpoints_max: u32,
+    /// How many series a stream may name.
+    pub series_max: u32,
     /// How many batches may be sent and not yet acknowledged.
     pub batches_in_flight_max: u32,
 }
@@ -30,31 +30,35 @@ impl Default for RecordLimits {
         Self {
             batch_rows_max: 65_536,
             batch_bytes_max: BATCH_BYTES_MAX,
-            endpoints_max: 100_000,
+            series_max: 100_000,
             batches_in_flight_max: 64,
         }
     }
 }
 
-/// The endpoints that a batch names, after `named` earlier ones.
-pub(crate) fn endpoints(
+/// The series that a batch names, after `named` earlier ones.
+pub(crate) fn series(
     batch: &mut proto::Batch,
     named: usize,
     limits: &RecordLimits,
     rules: Rules,
-) -> Result<Vec<Endpoint>, InvalidBatch> {
-    let count = named.saturating_add(batch.endpoints.len());
-    let max = limits.endpoints_max;
+) -> Result<Vec<Series>, InvalidBatch> {
+    let count = named.saturating_add(batch.series.len());
+    let max = limits.series_max;
     if count > max as usize {
-        return Err(InvalidBatch::TooManyEndpoints { count, max });
+        return Err(InvalidBatch::TooManySeries { count, max });
     }
-    let named = std::mem::take(&mut batch.endpoints);
-    Ok(named.iter().map(|one| Endpoint::new(one.method, rules.path(&one.path))).collect())
+    let read = |(position, series): (usize, &proto::Series)| {
+        let status = series.status;
+        rules.series(series).ok_or(InvalidBatch::Status { position, status })
+    };
+    let named = std::mem::take(&mut batch.series);
+    (1..).zip(&named).map(read).collect()
 }
 
 /// The number of rows, checked against the lists.
 pub(crate) fn rows(batch: &proto::Batch, limits: &RecordLimits) -> Result<usize, InvalidBatch> {
-    let lists = [("endpoint", batch.endpoint.len()), ("time_delta", batch.time_delta.len())];
+    let lists = [("number", batch.number.len()), ("time_delta", batch.time_delta.len())];
     let longest = lists.iter().map(|(_, len)| *len).chain([batch.count as usize]).max();
     let max = limits.batch_rows_max;
     if let Some(count) = longest.filter(|count| *count > max as usize) {
@@ -70,17 +74,17 @@ pub(crate) fn rows(batch: &proto::Batch, limits: &RecordLimits) -> Result<usize,
 }
 
 /// Adds all rows of a batch, or none. Its lists have the same length; `ids` are those of the
-/// stream's endpoints, by their numbers.
+/// stream's series, by their numbers.
 pub(crate) fn encode(
     batch: &proto::Batch,
-    ids: &[EndpointId],
+    ids: &[SeriesId],
     rules: Rules,
     into: &mut RowsBuilder,
 ) -> Result<(), InvalidBatch> {
     let before = into.rows();
     let mut micros = 0_i64;
     let mut add = |position, number: u32, delta: i64| {
-        let unknown = InvalidBatch::EndpointNumber { position, number, named: ids.len() };
+        let unknown = InvalidBatch::SeriesNumber { position, number, named: ids.len() };
         let id = *ids.get(number as usize).ok_or(unknown)?;
         micros = micros
             .checked_add(delta)
@@ -92,7 +96,7 @@ pub(crate) fn encode(
         into.push(id, micros);
         Ok(())
     };
-    let requests = (1..).zip(batch.endpoint.iter().zip(&batch.time_delta));
+    let requests = (1..).zip(batch.number.iter().zip(&batch.time_delta));
     let mut requests = requests.map(|(position, (number, delta))| add(position, *number, *delta));
     let added = requests.try_for_each(|added| added);
     drop(requests);
@@ -102,7 +106,7 @@ pub(crate) fn encode(
     added
 }
 
-/// For fuzzing: reads a message as a `Record` stream does at this time, with the endpoints' numbers
+/// For fuzzing: reads a message as a `Record` stream does at this time, with the series' numbers
 /// as their ids.
 ///
 /// # Errors
@@ -116,10 +120,10 @@ pub fn decode_batch(bytes: &[u8], now_micros: i64) -> Result<Rows, String> {
         (RecordLimits::default(), Rules { path_bytes_max: PATH_BYTES_MAX, now_micros });
     let mut builder = RowsBuilder::new(0);
     let mut read = || {
-        let named = endpoints(&mut batch, 0, &limits, rules)?;
+        let named = series(&mut batch, 0, &limits, rules)?;
         rows(&batch, &limits)?;
         read_drops(&batch.drops)?;
-        let ids: Vec<EndpointId> = (0..).take(named.len()).collect();
+        let ids: Vec<SeriesId> = (0..).take(named.len()).collect();
         encode(&batch, &ids, rules, &mut builder)
     };
     read().map_err(|error: InvalidBatch| error.to_string())?;
@@ -145,14 +149,13 @@ mod tests {
         let delta = |(_, micros): &(u32, i64)| micros - std::mem::replace(&mut last, *micros);
         proto::Batch {
             sequence: 1,
-            endpoints: (0..paths)
-                .map(|n| proto::Endpoint { method: 3, path: format!("/{n}") })
+            series: (0..paths)
+                .map(|n| proto::Series { path: format!("/{n}"), ..Default::default() })
                 .collect(),
-            endpoint: requests.iter().map(|(number, _)| *number).collect(),
+            number: requests.iter().map(|(number, _)| *number).collect(),
             count: u32::try_from(requests.len()).unwrap(),
             time_delta: requests.iter().map(delta).collect(),
             drops,
-            ..Default::default()
         }
     }
 
@@ -188,14 +191,14 @@ mod tests {
         #[test]
         fn any_numbers_are_read_or_refused(
             sequence: u64, count in 0..4_u32, paths in 0..3_usize,
-            endpoint in prop::collection::vec(0..4_u32, 0..4),
+            number in prop::collection::vec(0..4_u32, 0..4),
             time_delta in prop::collection::vec(any::<i64>(), 0..4),
             drops in prop::collection::vec((any::<i32>(), any::<u64>()), 0..4),
             now: i64,
         ) {
             let drops = drops.into_iter().map(|(day, count)| producers::Drops { day, count });
             let base = message(paths, &[], drops.collect());
-            let batch = proto::Batch { sequence, endpoint, time_delta, count, ..base };
+            let batch = proto::Batch { sequence, number, time_delta, count, ..base };
             let _ = decode_batch(&bytes(batch), now);
         }
 

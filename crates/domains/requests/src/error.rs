@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use tally_producers::stream::{self, Invalid, InvalidDrops};
-use tally_proto::wire::reason;
+use tally_proto::wire::{STATUS_MAX, reason};
 use tally_runtime::Kind;
 
 /// How a stream ends before its end.
@@ -58,14 +58,16 @@ pub(crate) enum InvalidBatch {
     Length { field: &'static str, len: usize, count: u32 },
     #[error("count is {count}, and a batch may have at most {max} requests")]
     TooManyRows { count: usize, max: u32 },
-    /// The count includes the endpoints of earlier batches.
-    #[error("endpoints: the stream names {count}, and may name at most {max}: open another one")]
-    TooManyEndpoints { count: usize, max: u32 },
+    /// The count includes the series of earlier batches.
+    #[error("series: the stream names {count}, and may name at most {max}: open another one")]
+    TooManySeries { count: usize, max: u32 },
+    #[error("series, position {position}: status is {status}, and may be at most {STATUS_MAX}")]
+    Status { position: usize, status: u32 },
     #[error(
-        "endpoint, position {position}: number {number}, and the stream has named {named} \
-         endpoints, numbered from 0"
+        "number, position {position}: number {number}, and the stream has named {named} series, \
+         numbered from 0"
     )]
-    EndpointNumber { position: usize, number: u32, named: usize },
+    SeriesNumber { position: usize, number: u32, named: usize },
     #[error(
         "time_delta, position {position}: the time is not between 0001-01-01T00:00:00Z and \
          9999-12-31T23:59:59.999999Z"
@@ -132,7 +134,7 @@ impl Error {
 impl Invalid for InvalidBatch {
     fn kind(&self) -> Kind {
         match self {
-            Self::TooManyRows { .. } | Self::TooManyEndpoints { .. } => Kind::ResourceExhausted,
+            Self::TooManyRows { .. } | Self::TooManySeries { .. } => Kind::ResourceExhausted,
             // It will be acceptable, once the clock that is wrong is right.
             Self::TimeAhead { .. } => Kind::Unavailable,
             _ => Kind::InvalidArgument,

@@ -17,8 +17,8 @@ use tally_store::{Database, Dialect, Error};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::settle::{Noted, Settling};
-use crate::endpoints::Endpoints;
-use crate::model::Endpoint;
+use crate::model::Series;
+use crate::series::KnownSeries;
 use crate::store;
 
 /// Pieces to read ahead.
@@ -29,8 +29,8 @@ const PIECES_AHEAD: usize = 2;
 pub struct ImportCount {
     /// The name under which imports are noted; by default from where the tables are.
     pub source: Option<String>,
-    /// How many endpoints to distinguish.
-    pub endpoints_max: usize,
+    /// How many series to tell apart.
+    pub series_max: usize,
     /// The longest path, in bytes.
     pub path_bytes_max: usize,
     /// Change nothing.
@@ -76,7 +76,7 @@ pub(crate) enum Piece {
     /// Which tables these are, and the time zone of their days.
     Source(String, String),
     /// What the Go server calls methods, by their ids there.
-    Methods(Vec<(i32, Endpoint)>),
+    Methods(Vec<(i32, Series)>),
     /// By day and method.
     Counts(Vec<Count>),
     /// Requests that are not rolled up, by day and method, the latest first.
@@ -122,14 +122,14 @@ pub async fn import_count(
         }
     };
     let store = store::open(database);
-    let endpoints = Endpoints::new(how.endpoints_max);
-    let (count_max, path_bytes_max) = endpoints.loaded_max();
-    let (known, state) = store.endpoints(count_max, path_bytes_max).await?;
-    endpoints.load(known, state);
+    let series = KnownSeries::new(how.series_max);
+    let (count_max, text_bytes_max) = series.loaded_max();
+    let (known, state) = store.series(count_max, text_bytes_max).await?;
+    series.load(known, state);
     let (begin, begun) = oneshot::channel();
     let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
     let (path_bytes_max, with_requests) = (how.path_bytes_max, !how.dry_run);
-    let settling = Settling::new(endpoints, how);
+    let settling = Settling::new(series, how);
     let tables = CountTables { begin: Some(begin), pieces, settling };
     let reading = async {
         // Otherwise the store has failed, and says why.

@@ -8,18 +8,18 @@
 //! | `counted.rs` | files that were counted as a whole |
 //! | `dates.rs` | dates of calls: periods and ranges |
 //! | `domain.rs` | the domain as an app lists it |
-//! | `endpoints.rs` | from a method and a path to an id, without a lock or an allocation |
 //! | `error.rs` | what can go wrong, and what it means to the client |
 //! | `grpc.rs` | `count.v1.CountService` and `tally.requests.v1.RequestService` |
 //! | `import_count.rs` | importing the Go server's tables |
 //! | `keeper.rs` | what one server does for all: folds, the schedule, pruning |
 //! | `migrations.rs` | the tables, for each kind of database |
-//! | `model.rs` | endpoint, day, period |
+//! | `model.rs` | series, endpoint, quarter, day, period |
 //! | `packed.rs` | counts of a day's quarters or a month's days in one text |
 //! | `periods.rs`, `periods/` | time zones, ranges of dates and their periods, as quarters |
 //! | `record.rs` | how the batches of a `Record` stream become rows |
 //! | `rows.rs` | from requests to rows: the rules for requests, and rows as they travel |
 //! | `schedule.rs` | when a server rolls up by itself |
+//! | `series.rs` | from a series to an id, without a lock or an allocation; how many there may be |
 //! | `service.rs` | the domain's operations, and the parts that they are made of |
 //! | `settings.rs` | the domain's settings: as flags and variables, and checked |
 //! | `store.rs`, `store/` | storing batches with the names that they need, housekeeping, and which database does it how |
@@ -31,7 +31,6 @@ mod books;
 mod counted;
 mod dates;
 mod domain;
-mod endpoints;
 mod error;
 mod grpc;
 mod import_count;
@@ -43,6 +42,7 @@ pub mod periods;
 mod record;
 mod rows;
 mod schedule;
+mod series;
 mod service;
 mod settings;
 pub mod store;
@@ -55,7 +55,7 @@ pub use counted::{CountedFile, RememberFiles};
 pub use domain::DOMAIN;
 pub use import_count::{ImportCount, Imported, import_count};
 pub use migrations::MIGRATIONS;
-pub use model::{Day, DayRange, Endpoint, EndpointId, Named};
+pub use model::{Day, DayRange, Endpoint, Named, Series, SeriesId};
 pub use rows::Rows;
 pub use schedule::{InvalidSchedule, Schedule};
 pub use service::Service;

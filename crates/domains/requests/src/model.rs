@@ -1,4 +1,4 @@
-//! Endpoint, day, period.
+//! Series, endpoint, day, period.
 
 use std::fmt;
 use std::hash::Hasher as _;
@@ -6,24 +6,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::civil::Date;
 use siphasher::sip::SipHasher24;
+use tally_proto::methods;
 use tally_proto::wire::method_order;
 pub use tally_runtime::{Day, Namespace};
 
 /// The key of the hash that makes ids. It never changes, because ids are in every database.
 const ID_KEY: (u64, u64) = (0x7461_6c6c_792e_7265, 0x7175_6573_7473_2e31);
 
-/// An endpoint's id: see [`Endpoint::id`].
-pub type EndpointId = i64;
-
 /// A series' id: see [`Series::id`].
 pub type SeriesId = i64;
 
-/// What is counted: a method and a path.
+/// A method and a path: what count.v1 knows of a series.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     /// A number of `count.v1.Method`, or any other.
     pub method: i32,
-    /// The path, of 1 to 2,048 bytes by default.
+    /// The path.
     pub path: Box<str>,
 }
 
@@ -51,18 +49,29 @@ pub struct Series {
     pub customer: Box<str>,
 }
 
+/// The fields of a series that another value has: what is looked up, without an allocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct SeriesRef<'a> {
+    pub(crate) namespace: NamespaceId,
+    pub(crate) service: &'a str,
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) status: u16,
+    pub(crate) customer: &'a str,
+}
+
 /// A quarter-hour of UTC, as the number of quarter-hours since 1970-01-01.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Quarter(pub i32);
 
-/// An endpoint and the id of its rows in this process.
+/// A series and the id of its rows in this process.
 #[derive(Debug)]
 pub struct Named {
     /// Unique within this process.
-    pub id: EndpointId,
-    /// The endpoint.
-    pub endpoint: Endpoint,
-    /// The belief under which the database has this name; see `endpoints.rs`.
+    pub id: SeriesId,
+    /// The series.
+    pub series: Series,
+    /// The belief under which the database has this name; see `series.rs`.
     confirmed: AtomicU64,
 }
 
@@ -91,22 +100,6 @@ impl Endpoint {
     pub fn new(method: i32, path: impl Into<Box<str>>) -> Self {
         Self { method, path: path.into() }
     }
-
-    /// A function of the method and the path, so that an id means the same in every database, and
-    /// after a restored backup: 63 bits of SipHash-2-4 over the method (32 bits, little-endian) and
-    /// the path. `salt` is 0, unless another endpoint had the id first; see `docs/exactly-once.md`.
-    #[must_use]
-    pub fn id(&self, salt: u32) -> EndpointId {
-        let mut hasher = SipHasher24::new_with_keys(ID_KEY.0, ID_KEY.1);
-        hasher.write(&self.method.to_le_bytes());
-        hasher.write(self.path.as_bytes());
-        if salt > 0 {
-            // No path has a NUL, so no other endpoint hashes the same bytes.
-            hasher.write(&[0]);
-            hasher.write(&salt.to_le_bytes());
-        }
-        (hasher.finish() >> 1).cast_signed()
-    }
 }
 
 /// By path, byte by byte, then by the method's name: the order of all totals.
@@ -126,6 +119,18 @@ impl PartialOrd for Endpoint {
 // === impl Series ===
 
 impl Series {
+    /// Of an endpoint, by its method's number: all that count.v1 says.
+    #[must_use]
+    pub fn of_endpoint(method: i32, path: &str) -> Self {
+        SeriesRef::of_endpoint(&methods::text(method), path).to_owned()
+    }
+
+    /// Its method, by number, and its path.
+    #[must_use]
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint::new(methods::number_of_text(&self.method), self.path.clone())
+    }
+
     /// A function of all fields, so that an id means the same in every database, and after a restored
     /// backup: 63 bits of SipHash-2-4 over the namespace (64 bits, little-endian), the status (16
     /// bits), and the texts, each with a NUL behind it. `salt` is 0, unless another series had the id
@@ -144,6 +149,35 @@ impl Series {
             hasher.write(&salt.to_le_bytes());
         }
         (hasher.finish() >> 1).cast_signed()
+    }
+}
+
+// === impl SeriesRef ===
+
+impl<'a> SeriesRef<'a> {
+    /// All that count.v1 says: a method's text and a path.
+    pub(crate) fn of_endpoint(method: &'a str, path: &'a str) -> Self {
+        let (namespace, status) = (DEFAULT_NAMESPACE, 0);
+        Self { namespace, service: "", method, path, status, customer: "" }
+    }
+
+    pub(crate) fn to_owned(self) -> Series {
+        let Self { namespace, service, method, path, status, customer } = self;
+        let (service, method) = (service.into(), method.into());
+        Series { namespace, service, method, path: path.into(), status, customer: customer.into() }
+    }
+
+    /// How long its texts are.
+    pub(crate) fn text_bytes(self) -> usize {
+        self.service.len() + self.method.len() + self.path.len() + self.customer.len()
+    }
+}
+
+impl<'a> From<&'a Series> for SeriesRef<'a> {
+    fn from(series: &'a Series) -> Self {
+        let Series { namespace, service, method, path, status, customer } = series;
+        let (namespace, status) = (*namespace, *status);
+        Self { namespace, service, method, path, status, customer }
     }
 }
 
@@ -191,8 +225,8 @@ impl Quarter {
 impl Named {
     /// A name that no database is known to have.
     #[must_use]
-    pub fn new(id: EndpointId, endpoint: Endpoint) -> Self {
-        Self { id, endpoint, confirmed: AtomicU64::new(0) }
+    pub fn new(id: SeriesId, series: Series) -> Self {
+        Self { id, series, confirmed: AtomicU64::new(0) }
     }
 
     /// Whether the database has it, under this belief.
@@ -275,17 +309,60 @@ mod tests {
     /// Ids are in databases: this is no test of the hash, but of its being the same for ever.
     #[test]
     fn ids_never_change() {
-        let ids = [(3, "/", 0), (6, "/", 0), (3, "/users/é", 0), (3, "/", 1), (-1, "_other", 0)];
-        let ids = ids.map(|(method, path, salt)| Endpoint::new(method, path).id(salt));
+        let series = |service: &str, method: &str, path: &str, status, customer: &str| Series {
+            namespace: DEFAULT_NAMESPACE,
+            service: service.into(),
+            method: method.into(),
+            path: path.into(),
+            status,
+            customer: customer.into(),
+        };
+        let ids = [
+            Series::of_endpoint(3, "/").id(0),
+            Series::of_endpoint(6, "/").id(0),
+            Series::of_endpoint(3, "/users/é").id(0),
+            Series::of_endpoint(3, "/").id(1),
+            Series::of_endpoint(-1, "_other").id(0),
+            series("shop", "GET", "/", 200, "acme").id(0),
+            series("", "GET", "/", 0, "shop").id(0),
+            Series { namespace: 1, ..series("", "GET", "/", 0, "") }.id(0),
+        ];
         assert_eq!(
             ids,
             [
-                2_981_967_654_293_335_488,
-                3_774_244_281_563_177_833,
-                2_962_437_979_650_391_323,
-                365_108_588_445_895_805,
-                6_198_225_270_497_175_446,
+                1_137_433_166_799_261_932,
+                3_194_976_980_771_869_663,
+                5_020_459_821_039_462_279,
+                3_478_705_944_851_258_280,
+                8_034_052_272_967_671_416,
+                8_286_095_680_328_433,
+                1_490_573_823_520_282_918,
+                6_980_708_797_978_759_509,
             ]
         );
+    }
+
+    #[test]
+    fn every_field_makes_another_id() {
+        let base = Series {
+            namespace: 1,
+            service: "a".into(),
+            method: "b".into(),
+            path: "c".into(),
+            status: 4,
+            customer: "d".into(),
+        };
+        let all = [
+            base.clone(),
+            Series { namespace: 2, ..base.clone() },
+            Series { service: "ab".into(), method: "".into(), ..base.clone() },
+            Series { service: "".into(), method: "ab".into(), ..base.clone() },
+            Series { path: "".into(), customer: "cd".into(), ..base.clone() },
+            Series { status: 5, ..base.clone() },
+            Series { customer: "".into(), ..base.clone() },
+        ];
+        let ids: std::collections::HashSet<_> =
+            all.iter().flat_map(|one| [one.id(0), one.id(1), one.id(2)]).collect();
+        assert_eq!(ids.len(), 3 * all.len());
     }
 }

@@ -1,8 +1,10 @@
 //! How batches of a `Record` stream become rows. The stream itself is `tally_producers::stream`.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use tally_producers::OnForget;
 use tally_producers::stream::{Batches, Builder as _, Message, Size, read_drops};
 use tally_proto::tally::requests::v1 as proto;
@@ -12,27 +14,57 @@ use uuid::Uuid;
 use crate::batch;
 use crate::counted::{self, CountedFile, RememberFiles};
 use crate::error::InvalidBatch;
-use crate::model::{EndpointId, Named};
+use crate::model::{Named, Series, SeriesId, SeriesRef};
 use crate::rows::{Intake, ROW_BYTES, RowsBuilder};
 
 /// The batches of one stream.
 pub(crate) struct Record {
     intake: Arc<Intake>,
-    /// The stream's endpoints, by their numbers, and their ids.
+    /// What the stream's series are counted under, by their numbers, and the ids of that.
     names: Vec<Arc<Named>>,
-    ids: Vec<EndpointId>,
+    ids: Vec<SeriesId>,
+    undecided: Undecided,
     /// Under this belief, this many of them are in the database.
     confirmed: (u64, usize),
     /// The files that the client has counted.
     files: Vec<CountedFile>,
 }
 
+/// Those of a stream's series that must come again to be told apart. A stream names them only once, so
+/// its requests show it.
+#[derive(Default)]
+struct Undecided {
+    by_number: HashMap<u32, Series>,
+    /// The numbers as they came. Some may be decided already.
+    numbers: VecDeque<u32>,
+}
+
+/// How many undecided series a stream remembers: the latest, some 2.5 MB with the longest texts.
+const UNDECIDED_MAX: usize = 1_024;
+
 // === impl Record ===
 
 impl Record {
     pub(crate) fn new(intake: Arc<Intake>) -> Self {
         let (names, ids, files) = (Vec::new(), Vec::new(), Vec::new());
-        Self { intake, names, ids, confirmed: (0, 0), files }
+        Self { intake, names, ids, undecided: Undecided::default(), confirmed: (0, 0), files }
+    }
+
+    /// Asks again for those undecided series of which this batch has requests.
+    fn decide(&mut self, batch: &proto::Batch) {
+        let asked = self.undecided.asked(&batch.number);
+        let series = asked.iter().map(|(number, requests)| {
+            (SeriesRef::from(&self.undecided.by_number[number]), *requests)
+        });
+        let named = self.intake.series.resolve(series);
+        for ((number, _), named) in asked.into_iter().zip(named) {
+            if self.undecided.by_number[&number] == named.series {
+                self.undecided.by_number.remove(&number);
+                self.ids[number as usize] = named.id;
+                self.names[number as usize] = named;
+                self.confirmed = (0, 0);
+            }
+        }
     }
 
     /// Adds the names that the database may lack.
@@ -73,10 +105,30 @@ impl Batches for Record {
 
     fn learn(&mut self, batch: &mut proto::Batch) -> Result<(), InvalidBatch> {
         let (named, rules) = (self.names.len(), self.intake.rules());
-        let new = batch::endpoints(batch, named, &self.intake.record, rules)?;
-        let new = self.intake.endpoints.resolve(&new);
-        self.ids.extend(new.iter().map(|named| named.id));
-        self.names.extend(new);
+        let new = batch::series(batch, named, &self.intake.record, rules)?;
+        if !self.undecided.by_number.is_empty() {
+            self.decide(batch);
+        }
+        if new.is_empty() {
+            return Ok(());
+        }
+        let mut requests = vec![0_u32; new.len()];
+        for number in &batch.number {
+            let place = (*number as usize).checked_sub(named);
+            if let Some(requests) = place.and_then(|place| requests.get_mut(place)) {
+                *requests = requests.saturating_add(1);
+            }
+        }
+        let names = self.intake.series.resolve(new.iter().map(SeriesRef::from).zip(requests));
+        self.ids.extend(names.iter().map(|named| named.id));
+        if !self.intake.series.is_full() {
+            for ((number, named), series) in (named..).zip(&names).zip(new) {
+                if named.series != series {
+                    self.undecided.add(number, series);
+                }
+            }
+        }
+        self.names.extend(names);
         Ok(())
     }
 
@@ -103,6 +155,30 @@ impl Batches for Record {
 
     fn on_forget(&mut self, producer: Uuid) -> Arc<dyn OnForget> {
         Arc::new(RememberFiles { producer, files: std::mem::take(&mut self.files) })
+    }
+}
+
+// === impl Undecided ===
+
+impl Undecided {
+    fn add(&mut self, number: usize, series: Series) {
+        let number = u32::try_from(number).expect("series_max is below 2^32");
+        self.by_number.insert(number, series);
+        self.numbers.push_back(number);
+        if self.numbers.len() > UNDECIDED_MAX
+            && let Some(first) = self.numbers.pop_front()
+        {
+            self.by_number.remove(&first);
+        }
+    }
+
+    /// How many of these requests each undecided series has, if any.
+    fn asked(&self, numbers: &[u32]) -> HashMap<u32, u32> {
+        let mut asked = HashMap::new();
+        for number in numbers.iter().filter(|number| self.by_number.contains_key(*number)) {
+            *asked.entry(*number).or_default() += 1;
+        }
+        asked
     }
 }
 

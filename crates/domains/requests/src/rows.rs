@@ -12,15 +12,18 @@ use hashbrown::HashMap;
 use prost_types::Timestamp;
 use tally_producers::stream::Builder;
 use tally_producers::{Content, Parcel, Run};
-use tally_proto::wire;
+use tally_proto::tally::requests::v1 as proto;
+use tally_proto::wire::{
+    self, CUSTOMER_BYTES_MAX, METHOD_BYTES_MAX, SERVICE_BYTES_MAX, STATUS_MAX,
+};
 use tally_runtime::Clock;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
 use crate::ahead::Ahead;
 use crate::batch::RecordLimits;
-use crate::endpoints::Endpoints;
 use crate::error::InvalidTime;
-use crate::model::{Day, EndpointId, Named};
+use crate::model::{DEFAULT_NAMESPACE, Day, Named, Series, SeriesId};
+use crate::series::KnownSeries;
 
 /// 2000-01-01 UTC in microseconds since 1970-01-01 UTC.
 pub(crate) const EPOCH_MICROS: i64 = 946_684_800_000_000;
@@ -40,9 +43,9 @@ const ROW: [u8; ROW_BYTES] = {
     row
 };
 
-/// The endpoints, and what requests are checked against.
+/// The series, and what requests are checked against.
 pub(crate) struct Intake {
-    pub(crate) endpoints: Arc<Endpoints>,
+    pub(crate) series: Arc<KnownSeries>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) path_bytes_max: usize,
     pub(crate) ahead: Ahead,
@@ -73,7 +76,7 @@ pub struct Rows {
 pub(crate) struct RowsBuilder {
     bytes: BytesMut,
     days: Days,
-    unconfirmed: HashMap<EndpointId, Arc<Named>>,
+    unconfirmed: HashMap<SeriesId, Arc<Named>>,
     belief: u64,
 }
 
@@ -101,7 +104,7 @@ impl Intake {
 
     /// For rows under the present belief.
     pub(crate) fn builder(&self) -> RowsBuilder {
-        RowsBuilder::new(self.endpoints.belief())
+        RowsBuilder::new(self.series.belief())
     }
 }
 
@@ -111,6 +114,20 @@ impl Rules {
     /// The path that a request is counted under.
     pub(crate) fn path(self, path: &str) -> &str {
         wire::path(path, self.path_bytes_max)
+    }
+
+    /// The series that a request is counted under; `None` if its status cannot be.
+    pub(crate) fn series(self, series: &proto::Series) -> Option<Series> {
+        let text = |text, bytes_max| Box::from(wire::text(text, bytes_max));
+        let status = u16::try_from(series.status).ok().filter(|status| *status <= STATUS_MAX)?;
+        Some(Series {
+            namespace: DEFAULT_NAMESPACE,
+            service: text(&series.service, SERVICE_BYTES_MAX),
+            method: text(&series.method, METHOD_BYTES_MAX),
+            path: self.path(&series.path).into(),
+            status,
+            customer: text(&series.customer, CUSTOMER_BYTES_MAX),
+        })
     }
 
     /// The time of a request, by default now, in microseconds since 1970-01-01 UTC.
@@ -153,17 +170,17 @@ impl Rows {
 
     /// These rows under the ids that the database has for them.
     #[must_use]
-    pub(crate) fn moved(self, moved: &HashMap<EndpointId, EndpointId>) -> Self {
+    pub(crate) fn moved(self, moved: &HashMap<SeriesId, SeriesId>) -> Self {
         if moved.is_empty() {
             return self;
         }
         let id = |id| moved.get(&id).copied().unwrap_or(id);
-        let rows = self.iter().flat_map(|(endpoint, micros)| encode(id(endpoint), micros));
+        let rows = self.iter().flat_map(|(series, micros)| encode(id(series), micros));
         Self { bytes: rows.collect(), ..self }
     }
 
-    /// Endpoint ids and times, in microseconds since 1970-01-01 UTC.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (EndpointId, i64)> + '_ {
+    /// Series' ids and times, in microseconds since 1970-01-01 UTC.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (SeriesId, i64)> + '_ {
         decode(&self.bytes)
     }
 }
@@ -190,10 +207,10 @@ impl Content for Rows {
     }
 }
 
-impl FromIterator<(EndpointId, i64)> for Rows {
-    fn from_iter<I: IntoIterator<Item = (EndpointId, i64)>>(rows: I) -> Self {
+impl FromIterator<(SeriesId, i64)> for Rows {
+    fn from_iter<I: IntoIterator<Item = (SeriesId, i64)>>(rows: I) -> Self {
         let mut builder = RowsBuilder::new(0);
-        rows.into_iter().for_each(|(endpoint, micros)| builder.push(endpoint, micros));
+        rows.into_iter().for_each(|(series, micros)| builder.push(series, micros));
         builder.finish()
     }
 }
@@ -208,10 +225,10 @@ impl RowsBuilder {
     }
 
     /// Adds a request at `micros` since 1970-01-01 UTC.
-    pub(crate) fn push(&mut self, endpoint: EndpointId, micros: i64) {
+    pub(crate) fn push(&mut self, series: SeriesId, micros: i64) {
         self.days.add(micros);
         // In one piece, because every addition checks for room.
-        self.bytes.extend_from_slice(&encode(endpoint, micros));
+        self.bytes.extend_from_slice(&encode(series, micros));
     }
 
     /// Stores a name with the rows, unless the database has it.
@@ -314,16 +331,16 @@ impl<'a> FromSql<'a> for Micros {
     }
 }
 
-/// A request of an endpoint at `micros` since 1970-01-01 UTC.
-fn encode(endpoint: EndpointId, micros: i64) -> [u8; ROW_BYTES] {
+/// A request of a series at `micros` since 1970-01-01 UTC.
+fn encode(series: SeriesId, micros: i64) -> [u8; ROW_BYTES] {
     let mut row = ROW;
-    row[6..14].copy_from_slice(&endpoint.to_be_bytes());
+    row[6..14].copy_from_slice(&series.to_be_bytes());
     row[18..].copy_from_slice(&(micros - EPOCH_MICROS).to_be_bytes());
     row
 }
 
-/// The endpoints and times of rows.
-fn decode(bytes: &[u8]) -> impl ExactSizeIterator<Item = (EndpointId, i64)> + '_ {
+/// The series and times of rows.
+fn decode(bytes: &[u8]) -> impl ExactSizeIterator<Item = (SeriesId, i64)> + '_ {
     let int = |bytes: &[u8]| {
         i64::from_be_bytes(bytes.try_into().expect("a row's fields have eight bytes"))
     };

@@ -13,11 +13,11 @@ use tokio::sync::Semaphore;
 use crate::ahead::Ahead;
 use crate::counted::{self, CountedFile};
 use crate::domain::NAME;
-use crate::endpoints::Endpoints;
 use crate::error::{Ended, Error};
 use crate::keeper::Keeper;
 use crate::model::{Day, DayRange};
 use crate::rows::{Intake, Rows};
+use crate::series::KnownSeries;
 use crate::settings::Settings;
 use crate::store;
 use crate::store::House;
@@ -50,14 +50,14 @@ impl Service {
     pub async fn start(parts: Parts, settings: Settings) -> Result<Self, tally_store::Error> {
         let Parts { database, clock, drain, tasks } = parts;
         let store = store::open(&database);
-        let endpoints = Arc::new(Endpoints::new(settings.endpoints_max));
-        let (count_max, path_bytes_max) = endpoints.loaded_max();
-        let (known, state) = store.endpoints(count_max, path_bytes_max).await?;
-        endpoints.load(known, state);
+        let series = Arc::new(KnownSeries::new(settings.series_max));
+        let (count_max, text_bytes_max) = series.loaded_max();
+        let (known, state) = store.series(count_max, text_bytes_max).await?;
+        series.load(known, state);
         let producers = Producers::new(database.clone(), NAME, settings.terms);
         let house = House {
             store,
-            endpoints: Arc::clone(&endpoints),
+            series: Arc::clone(&series),
             producers: producers.clone(),
             clock: Arc::clone(&clock),
         };
@@ -71,7 +71,7 @@ impl Service {
         };
         tasks.spawn("duties", duties.run(tick));
         let intake = Intake {
-            endpoints,
+            series,
             clock: Arc::clone(&clock),
             path_bytes_max: settings.path_bytes_max,
             ahead: Ahead::new(),
@@ -194,7 +194,7 @@ impl Service {
             )),
             None => Error::store("read totals")(error),
         })?;
-        self.intake.endpoints.notice_unnamed(totals.unnamed);
+        self.intake.series.notice_unnamed(totals.unnamed);
         if let Some((limit, order)) = query.limit {
             totals.omitted = totals.keep_first(limit, order);
         }

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use tally_ingest::Limits;
 use tally_producers::Terms;
+use tally_proto::wire::PATH_BYTES_MAX;
 use tally_runtime::config::{Given, Problems, name};
 
 use crate::batch::RecordLimits;
 use crate::schedule::Schedule;
 
-/// How many endpoints are told apart.
+/// How many series are told apart.
 #[derive(Debug, clap::Args)]
 pub struct NamesArgs {
     /// The longest path that is counted under its own name; longer ones are counted under the path
@@ -22,10 +23,10 @@ pub struct NamesArgs {
     )]
     requests_path_bytes_max: Given<usize>,
 
-    /// How many endpoints are told apart, and 256 times as many bytes of paths; beyond, requests
+    /// How many series are told apart, and 256 times as many bytes of their texts; beyond, requests
     /// are counted under the path _other
-    #[arg(long, env = "TALLY_REQUESTS_ENDPOINTS_MAX", value_name = "N", default_value = "100000")]
-    requests_endpoints_max: Given<usize>,
+    #[arg(long, env = "TALLY_REQUESTS_SERIES_MAX", value_name = "N", default_value = "100000")]
+    requests_series_max: Given<usize>,
 }
 
 /// The domain's settings, as they were given.
@@ -116,8 +117,8 @@ pub struct Settings {
     pub write_wait_max: Duration,
     /// The longest path, in bytes.
     pub path_bytes_max: usize,
-    /// How many endpoints to distinguish.
-    pub endpoints_max: usize,
+    /// How many series to tell apart.
+    pub series_max: usize,
     /// How many totals an answer may have.
     pub totals_max: usize,
     /// When the server rolls up by itself.
@@ -133,20 +134,21 @@ pub struct Settings {
 // === impl NamesArgs ===
 
 impl NamesArgs {
-    /// The longest path, in bytes, and how many endpoints there may be.
+    /// The longest path, in bytes, and how many series there may be.
     pub fn check(&self, problems: &mut Problems) -> (usize, usize) {
-        // Postgres takes at most a third of a page, 2,704 bytes, into its unique index.
+        // Postgres takes at most a third of a page, 2,704 bytes, into its unique index, and a series
+        // has other texts too.
         let path_bytes_max = problems.within(
             &name("requests-path-bytes-max"),
             &self.requests_path_bytes_max,
-            1..=2_600,
+            1..=PATH_BYTES_MAX,
         );
-        let endpoints_max = problems.within(
-            &name("requests-endpoints-max"),
-            &self.requests_endpoints_max,
+        let series_max = problems.within(
+            &name("requests-series-max"),
+            &self.requests_series_max,
             0..=10_000_000,
         );
-        (path_bytes_max, endpoints_max)
+        (path_bytes_max, series_max)
     }
 }
 
@@ -176,7 +178,7 @@ impl LifeArgs {
 
 impl Arguments {
     pub(crate) fn check(&self, terms: Terms, problems: &mut Problems) -> Settings {
-        let (path_bytes_max, endpoints_max) = self.names.check(problems);
+        let (path_bytes_max, series_max) = self.names.check(problems);
         Settings {
             workers: problems.within(&name("requests-workers"), &self.requests_workers, 1..=64),
             batch_rows_max: problems.within(
@@ -188,7 +190,7 @@ impl Arguments {
             write_wait_max: problems
                 .ms(&name("requests-write-wait-ms"), &self.requests_write_wait_ms),
             path_bytes_max,
-            endpoints_max,
+            series_max,
             roll_up_at: self.life.roll_up_at(problems),
             quarter_retention_days: self.life.quarter_retention_days(problems),
             totals_max: problems.within(

@@ -24,14 +24,14 @@ use tally_store::{Database, Dialect};
 
 use crate::books::Folded;
 use crate::counted::CountedFile;
-use crate::endpoints::Endpoints;
 use crate::import_count::{CountTables, Imported};
 use crate::keeper::Folds;
-use crate::model::{Day, DayRange, Endpoint, EndpointId, Named, Quarter};
+use crate::model::{Day, DayRange, Named, Quarter, Series, SeriesId};
 use crate::rows::Rows;
+use crate::series::KnownSeries;
 use crate::totals::{Query, Totals};
 
-/// How many ids to try for an endpoint. Two endpoints with the same id are unheard of, except by
+/// How many ids to try for a series. Two series with the same id are unheard of, except by
 /// deliberate search; each further salt is 2^31 times as hard.
 const SALTS_MAX: u32 = 16;
 
@@ -50,14 +50,14 @@ const LEARNING_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// The result of a storage operation.
 pub type Result<T, E = tally_store::Error> = std::result::Result<T, E>;
 
-/// What a batch's transaction must know about endpoints.
+/// What a batch's transaction must know about series.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
-    /// Endpoints that the database may lack, sorted by id. They are stored before the rows, in the
+    /// Series that the database may lack, sorted by id. They are stored before the rows, in the
     /// same transaction.
     pub new: Vec<Arc<Named>>,
-    /// From ids of rows to other ids that the database has for the same endpoints.
-    pub moved: HashMap<EndpointId, EndpointId>,
+    /// From ids of rows to other ids that the database has for the same series.
+    pub moved: HashMap<SeriesId, SeriesId>,
     /// The [state of the store](Store::state) for which this holds.
     pub state: u64,
     /// The belief for which this holds.
@@ -72,7 +72,7 @@ pub enum Appended {
         /// The outcome of each parcel, in order.
         fates: Vec<Fate>,
         /// The new names that the database has under another id.
-        moved: HashMap<EndpointId, EndpointId>,
+        moved: HashMap<SeriesId, SeriesId>,
     },
     /// Nothing was stored: the names are for another state of the store.
     Stale,
@@ -86,7 +86,7 @@ pub enum Appended {
 ///   stored is not stored again.
 /// - The same holds for each client's batch within it, by the client's own number. Its outcome
 ///   never fails another part of the batch.
-/// - An id means the one endpoint that has it in the dictionary, whichever server wrote it.
+/// - An id means the one series that has it in the dictionary, whichever server wrote it.
 /// - Totals show every row. A row whose name the dictionary lacks is counted under `_unknown`.
 /// - For each day, rows plus totals equal what was accepted from producers.
 /// - A fold moves rows into the totals of their days, and a roll-up these into their months, at least
@@ -106,12 +106,12 @@ pub struct Store {
     folding: tokio::sync::Mutex<()>,
 }
 
-/// The store, the endpoints that it is believed to have, and its producers: batches go in here, and
+/// The store, the series that it is believed to have, and its producers: batches go in here, and
 /// housekeeping looks after it. Clones share everything.
 #[derive(Clone)]
 pub(crate) struct House {
     pub(crate) store: Arc<Store>,
-    pub(crate) endpoints: Arc<Endpoints>,
+    pub(crate) series: Arc<KnownSeries>,
     pub(crate) producers: Producers,
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -131,17 +131,17 @@ pub fn open(database: &Database) -> Arc<Store> {
 
 /// Each operation fails when the database does.
 impl Store {
-    /// The dictionary's endpoints, at most `count_max` with at most `path_bytes_max` bytes of
-    /// paths, and the [state](Self::state) for which this holds.
-    pub async fn endpoints(
+    /// The dictionary's series, at most `count_max` with at most `text_bytes_max` bytes of texts,
+    /// and the [state](Self::state) for which this holds.
+    pub async fn series(
         &self,
         count_max: usize,
-        path_bytes_max: usize,
-    ) -> Result<(Vec<(EndpointId, Endpoint)>, u64)> {
+        text_bytes_max: usize,
+    ) -> Result<(Vec<(SeriesId, Series)>, u64)> {
         match &self.database {
             Database::Postgres(database) => {
                 let state = self.state();
-                Ok((postgres::endpoints::list(database, count_max, path_bytes_max).await?, state))
+                Ok((postgres::series::list(database, count_max, text_bytes_max).await?, state))
             }
             Database::Sqlite(database) => {
                 // On the writer's thread: only its connection can tell whether another program has
@@ -150,7 +150,7 @@ impl Store {
                 let list = move |connection: &mut Connection| {
                     let transaction = sqlite::begin(connection)?;
                     let state = file.look(&transaction)?;
-                    let known = sqlite::endpoints::list(&transaction, count_max, path_bytes_max)?;
+                    let known = sqlite::series::list(&transaction, count_max, text_bytes_max)?;
                     Ok((known, state))
                 };
                 database.write(list).await
@@ -364,10 +364,7 @@ impl Names {
     }
 
     /// The ids that have moved, including those that were just found.
-    fn moved_with(
-        &self,
-        moved: &HashMap<EndpointId, EndpointId>,
-    ) -> HashMap<EndpointId, EndpointId> {
+    fn moved_with(&self, moved: &HashMap<SeriesId, SeriesId>) -> HashMap<SeriesId, SeriesId> {
         self.moved.iter().chain(moved).map(|(from, to)| (*from, *to)).collect()
     }
 }
@@ -382,16 +379,16 @@ impl House {
         Ok(requests)
     }
 
-    /// Learns once an hour, while this server has no room for more endpoints, which ones other servers
-    /// tell apart: these are not `_other` here either.
+    /// Learns once an hour, while this server has no room for more series, which ones other servers tell
+    /// apart: these are not `_other` here either.
     pub(crate) async fn learn(self, drain: Drain) {
         while drain.pause(LEARNING_INTERVAL).await {
-            if self.endpoints.is_full() {
-                let (count_max, path_bytes_max) = self.endpoints.loaded_max();
-                match self.store.endpoints(count_max, path_bytes_max).await {
-                    Ok((known, _)) => drop(self.endpoints.learn(known)),
+            if self.series.has_refused() {
+                let (count_max, text_bytes_max) = self.series.loaded_max();
+                match self.store.series(count_max, text_bytes_max).await {
+                    Ok((known, _)) => drop(self.series.learn(known)),
                     Err(error) => {
-                        tracing::warn!(error = chain(&error), "could not read the endpoints");
+                        tracing::warn!(error = chain(&error), "could not read the series");
                     }
                 }
             }
@@ -404,16 +401,16 @@ impl Append for House {
 
     async fn append(&self, batch: &Batch<'_, Parcel<Rows>>) -> Result<Vec<Fate>, WriteError> {
         for _ in 0..STALE_MAX {
-            let names = self.endpoints.names_of(batch.chunks, self.store.state());
+            let names = self.series.names_of(batch.chunks, self.store.state());
             match self.store.append(batch, &names, self.clock.now()).await {
                 Ok(Appended::Stored { fates, moved }) => {
-                    self.endpoints.confirm(&names, moved);
+                    self.series.confirm(&names, moved);
                     return Ok(fates);
                 }
                 Ok(Appended::Stale) => {}
                 Err(error) => {
                     if matches!(error, WriteError::OutOfSequence { .. }) {
-                        self.endpoints.doubt();
+                        self.series.doubt();
                     }
                     return Err(error);
                 }

@@ -12,7 +12,7 @@ use tally_proto::wire::UNKNOWN_PATH;
 use tally_runtime::Kind;
 
 pub(crate) use self::limit::{LimitOrder, Omitted};
-use crate::model::{Day, DayRange, Endpoint, EndpointId};
+use crate::model::{Day, DayRange, Endpoint, SeriesId};
 
 /// The periods by which a range is summed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,11 +89,11 @@ pub(crate) struct Collector {
     sum: bool,
     max: usize,
     /// The endpoints that the filter lets through; `None` for all.
-    only: Option<HashSet<EndpointId>>,
+    only: Option<HashSet<SeriesId>>,
     /// The endpoints that have counts, as they were found.
-    ids: Vec<EndpointId>,
+    ids: Vec<SeriesId>,
     /// Where in `ids` each endpoint is.
-    places: HashMap<EndpointId, u32>,
+    places: HashMap<SeriesId, u32>,
     /// As they were found; an endpoint may have several counts.
     periods: Vec<PeriodTotals>,
     /// Where in `periods` each period is, by its first day.
@@ -154,7 +154,7 @@ impl Filter {
 
 impl Collector {
     /// `only` are the endpoints that the filter lets through, if there is a filter.
-    pub(crate) fn new(query: &Query, only: Option<HashSet<EndpointId>>) -> Self {
+    pub(crate) fn new(query: &Query, only: Option<HashSet<SeriesId>>) -> Self {
         Self {
             granularity: query.granularity,
             sum: query.sum,
@@ -171,18 +171,13 @@ impl Collector {
     }
 
     /// Whether the filter lets the endpoint through.
-    pub(crate) fn wants(&self, endpoint: EndpointId) -> bool {
+    pub(crate) fn wants(&self, endpoint: SeriesId) -> bool {
         self.only.as_ref().is_none_or(|only| only.contains(&endpoint))
     }
 
     /// Adds a count of a day, or of the part of a period that begins on that day, unless the filter
     /// excludes the endpoint.
-    pub(crate) fn add(
-        &mut self,
-        day: Day,
-        endpoint: EndpointId,
-        count: i64,
-    ) -> Result<(), TooMany> {
+    pub(crate) fn add(&mut self, day: Day, endpoint: SeriesId, count: i64) -> Result<(), TooMany> {
         if !self.wants(endpoint) {
             return Ok(());
         }
@@ -236,7 +231,7 @@ impl Collector {
     }
 
     /// The endpoints that the answer needs the names of.
-    pub(crate) fn ids(&self) -> &[EndpointId] {
+    pub(crate) fn ids(&self) -> &[SeriesId] {
         &self.ids
     }
 
@@ -246,7 +241,7 @@ impl Collector {
     }
 
     /// The answer. Endpoints without a name are `_unknown`.
-    pub(crate) fn finish(mut self, names: Vec<(EndpointId, Endpoint)>) -> Result<Totals, TooMany> {
+    pub(crate) fn finish(mut self, names: Vec<(SeriesId, Endpoint)>) -> Result<Totals, TooMany> {
         let mut endpoints: Vec<(Endpoint, Option<u32>)> = names
             .into_iter()
             .filter_map(|(id, endpoint)| Some((endpoint, Some(*self.places.get(&id)?))))
@@ -258,24 +253,28 @@ impl Collector {
             endpoints.push((unknown.clone(), None));
         }
         endpoints.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        let unknown = endpoints.iter().position(|(endpoint, _)| *endpoint == unknown);
-        let unknown = unknown.unwrap_or_default();
-        let mut ranks = vec![u32::try_from(unknown).unwrap_or_default(); self.ids.len()];
-        for (rank, (_, place)) in (0..).zip(&endpoints) {
+        let mut ranks = vec![None; self.ids.len()];
+        // Several series may be of one endpoint.
+        let mut named: Vec<Endpoint> = Vec::new();
+        for (endpoint, place) in endpoints {
+            if named.last() != Some(&endpoint) {
+                named.push(endpoint);
+            }
             if let Some(place) = place {
-                ranks[*place as usize] = rank;
+                ranks[place as usize] = u32::try_from(named.len() - 1).ok();
             }
         }
+        let unknown = named.iter().position(|endpoint| *endpoint == unknown).unwrap_or_default();
+        let unknown = u32::try_from(unknown).unwrap_or_default();
         if !self.sum {
             for (place, _) in self.periods.iter_mut().flat_map(|period| &mut period.counts) {
-                *place = ranks[*place as usize];
+                *place = ranks[*place as usize].unwrap_or(unknown);
             }
         }
         self.sum_up()?;
         let mut periods = self.periods;
         periods.sort_unstable_by_key(|period| period.first);
-        let endpoints = endpoints.into_iter().map(|(endpoint, _)| endpoint).collect();
-        Ok(Totals { endpoints, periods, unnamed, ..Totals::default() })
+        Ok(Totals { endpoints: named, periods, unnamed, ..Totals::default() })
     }
 }
 

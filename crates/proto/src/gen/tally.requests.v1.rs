@@ -64,7 +64,7 @@ pub struct QueryTotalsResponse {
     /// The next endpoints. The first endpoint of the stream has number 0, the next 1, and
     /// so on across the messages of the stream.
     #[prost(message, repeated, tag = "1")]
-    pub endpoints: ::prost::alloc::vec::Vec<crate::lenient::Endpoint>,
+    pub endpoints: ::prost::alloc::vec::Vec<Endpoint>,
     /// The next totals. A period may be continued by the first entry of the next message.
     #[prost(message, repeated, tag = "2")]
     pub periods: ::prost::alloc::vec::Vec<PeriodTotals>,
@@ -96,27 +96,6 @@ pub struct Omitted {
     #[prost(int64, tag = "2")]
     pub requests: i64,
 }
-/// What a request counts under.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Series {
-    /// Who served it. At most 128 bytes. May be empty: not known.
-    #[prost(string, tag = "1")]
-    pub service: ::prost::alloc::string::String,
-    /// Such as GET, PROPFIND or GRPC. At most 32 bytes. A number of count.v1.Method that has no name
-    /// is written as its digits; METHOD_UNSPECIFIED is empty.
-    #[prost(string, tag = "2")]
-    pub method: ::prost::alloc::string::String,
-    /// In a Batch, one that is empty, longer than path_bytes_max, not UTF-8, or that contains a NUL,
-    /// is counted under the path `_other`.
-    #[prost(string, tag = "3")]
-    pub path: ::prost::alloc::string::String,
-    /// The HTTP status, or the gRPC code if the method is GRPC. 0 to 999; 0: not known.
-    #[prost(uint32, tag = "4")]
-    pub status: u32,
-    /// On whose behalf: the owner of an API key, or a tenant of the service. At most 256 bytes.
-    #[prost(string, tag = "5")]
-    pub customer: ::prost::alloc::string::String,
-}
 /// What a total stands for: those fields have a value that the query groups by.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Group {
@@ -147,6 +126,14 @@ pub struct Resolved {
     pub start: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(message, optional, tag = "4")]
     pub end: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// A method and a path.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Endpoint {
+    #[prost(enumeration = "super::super::super::count::v1::Method", tag = "1")]
+    pub method: i32,
+    #[prost(string, tag = "2")]
+    pub path: ::prost::alloc::string::String,
 }
 /// The totals of one period. The two lists have the same length, except in an answer to a query
 /// with `sum`: there `endpoint` is empty, and `count` has the one total.
@@ -239,13 +226,13 @@ pub struct Batch {
     /// One more than the batch before it.
     #[prost(uint64, tag = "1")]
     pub sequence: u64,
-    /// Endpoints that this stream names for the first time. The first endpoint of the stream has
-    /// number 0, the next 1, and so on across the messages of the stream.
+    /// Series that this stream names for the first time. The first series of the stream has number 0,
+    /// the next 1, and so on across the messages of the stream.
     #[prost(message, repeated, tag = "2")]
-    pub endpoints: ::prost::alloc::vec::Vec<crate::lenient::Endpoint>,
-    /// For each request the number of its endpoint.
+    pub series: ::prost::alloc::vec::Vec<crate::lenient::Series>,
+    /// For each request the number of its series.
     #[prost(uint32, repeated, tag = "3")]
-    pub endpoint: ::prost::alloc::vec::Vec<u32>,
+    pub number: ::prost::alloc::vec::Vec<u32>,
     /// For each request its time in microseconds since 1970-01-01 UTC, as the difference from the
     /// request before it; the first one's from 0.
     #[prost(sint64, repeated, tag = "4")]
@@ -256,13 +243,6 @@ pub struct Batch {
     /// Requests that the client has dropped since its batch before this one.
     #[prost(message, repeated, tag = "6")]
     pub drops: ::prost::alloc::vec::Vec<super::super::producers::v1::Drops>,
-    /// Series that this stream names for the first time. The first series of the stream has number 0,
-    /// the next 1, and so on across the messages of the stream.
-    #[prost(message, repeated, tag = "7")]
-    pub series: ::prost::alloc::vec::Vec<Series>,
-    /// For each request the number of its series.
-    #[prost(uint32, repeated, tag = "8")]
-    pub number: ::prost::alloc::vec::Vec<u32>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListProducersRequest {

@@ -258,7 +258,7 @@ fn odd_tables_lose_nothing() {
         assert_says(&imported(&home, &["--from", &source.url()]), "nothing is new");
     }
     let home = Home::sqlite();
-    imported(&home, &["--from", &source.url(), "--requests-endpoints-max", "1"]);
+    imported(&home, &["--from", &source.url(), "--requests-series-max", "1"]);
     assert_eq!(counted(&home).values().sum::<i64>(), 29);
 }
 

@@ -10,7 +10,7 @@ const MEMORY: u32 = 64 << 10;
 /// other limits. Postgres compresses them.
 const ENDPOINTS: u32 = 20_000;
 const PATH_BYTES: u32 = 2_048;
-const LIMITS: [&str; 4] = ["--requests-endpoints-max", "1000", "--requests-totals-max", "100000"];
+const LIMITS: [&str; 4] = ["--requests-series-max", "1000", "--requests-totals-max", "100000"];
 
 #[test]
 fn a_server_starts_and_answers_in_little_memory() {
@@ -18,7 +18,7 @@ fn a_server_starts_and_answers_in_little_memory() {
     home.serve(&LIMITS).stop();
     home.sql(&format!(
         "INSERT INTO tally_request_series
-             SELECT id, 3, rpad('/' || id || '/', {PATH_BYTES}, 'x')
+             SELECT id, 0, '', 'GET', rpad('/' || id || '/', {PATH_BYTES}, 'x'), 0, ''
              FROM generate_series(1, {ENDPOINTS}) AS id;
          INSERT INTO tally_request_days
              SELECT '{OLD_DAY}', id, 1 FROM generate_series(1, {ENDPOINTS}) AS id"

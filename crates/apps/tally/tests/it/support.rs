@@ -132,8 +132,10 @@ impl Home {
         let server = self.serve(&[]);
         server.stop();
         if self.database.is_some() {
-            let id = tally_requests::Endpoint::new(3, path).id(0);
-            self.sql(&format!("INSERT INTO tally_request_series VALUES ({id}, 3, '{path}')"));
+            let id = tally_requests::Series::of_endpoint(3, path).id(0);
+            self.sql(&format!(
+                "INSERT INTO tally_request_series VALUES ({id}, 0, '', 'GET', '{path}', 0, '')"
+            ));
         }
     }
 

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use prost_types::Timestamp;
+use tally_proto::methods;
 use tally_proto::tally::producers::v1::{Acknowledgement, Drops, Open};
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
-use tally_proto::tally::requests::v1::{Batch, Endpoint, RecordRequest, record_request::Kind};
+use tally_proto::tally::requests::v1::{Batch, RecordRequest, Series, record_request::Kind};
 use tally_proto::wire::{self, COMMITTED_TRAILER, REASON_TRAILER, reason, timestamp};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -233,10 +234,11 @@ impl Raw<'_> {
             let known = u32::try_from(stream.named.len()).expect("a few endpoints");
             let on_stream = *stream.named.entry(endpoint).or_insert_with(|| {
                 let (method, path) = self.endpoints[endpoint].clone();
-                batch.endpoints.push(Endpoint { method, path });
+                let method = methods::text(method).into_owned();
+                batch.series.push(Series { method, path, ..Default::default() });
                 known
             });
-            batch.endpoint.push(on_stream);
+            batch.number.push(on_stream);
             batch.time_delta.push(micros - before);
             before = micros;
             batch.count += 1;

@@ -17,6 +17,7 @@ use tally_producers::stream::{Builder as _, Streams};
 use tally_producers::{Fate, Parcel};
 use tally_proto::count::v1::count_service_server::{CountServiceServer, SERVICE_NAME};
 use tally_proto::count::v1::{AddRequest, AddResponse};
+use tally_proto::methods;
 use tally_proto::wire::{COUNTED_TRAILER, REFUSED_TRAILER};
 use tokio::time::Instant;
 use tonic::body::Body;
@@ -26,7 +27,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use self::message::{Framing, Message};
 use crate::error::{Ended, Error, InvalidTime, WrongTimes};
-use crate::model::Endpoint;
+use crate::model::{Series, SeriesRef};
 use crate::rows::{Intake, Rows, RowsBuilder, Rules};
 use crate::service::Service;
 
@@ -132,8 +133,8 @@ struct Chunk {
     /// The rules at the chunk's first request. They hold for all, because a chunk waits for
     /// nothing.
     rules: Option<Rules>,
-    /// Requests of new endpoints, which are named together.
-    unknown: Vec<(Endpoint, i64)>,
+    /// Requests of new series, which are named together.
+    unknown: Vec<(Series, i64)>,
 }
 
 /// Requests of a stream whose times are wrong.
@@ -255,12 +256,14 @@ impl Adding {
         })?;
         let path = rules.path(&path);
         let rows = &mut chunk.rows;
-        let known = self.intake.endpoints.find(method, path, |named| {
+        let method = methods::text(method);
+        let series = SeriesRef::of_endpoint(&method, path);
+        let known = self.intake.series.find(series, |named| {
             rows.push(named.id, micros);
             rows.name(named);
         });
         if known.is_none() {
-            chunk.unknown.push((Endpoint::new(method, path), micros));
+            chunk.unknown.push((series.to_owned(), micros));
         }
         Ok(())
     }
@@ -279,11 +282,11 @@ impl Adding {
         self.intake.ahead.in_time(self.intake.rules().now_micros);
         let receipt = receipt.skipping(std::mem::take(&mut wrong.pending));
         if !unknown.is_empty() {
-            let (endpoints, times): (Vec<_>, Vec<_>) = unknown.into_iter().unzip();
-            for (named, micros) in self.intake.endpoints.resolve(&endpoints).into_iter().zip(times)
-            {
-                rows.push(named.id, micros);
-                rows.name(&named);
+            let series = unknown.iter().map(|(series, _)| (SeriesRef::from(series), 1));
+            let named = self.intake.series.resolve(series);
+            for (named, (_, micros)) in named.iter().zip(&unknown) {
+                rows.push(named.id, *micros);
+                rows.name(named);
             }
         }
         let rows = Parcel::from(rows.finish());

@@ -36,7 +36,7 @@ impl RequestService for Service {
             epoch: 0,
             batch_rows_max: limits.batch_rows_max,
             batch_bytes_max: limits.batch_bytes_max,
-            endpoints_max: limits.endpoints_max,
+            series_max: limits.series_max,
             batches_in_flight_max: limits.batches_in_flight_max,
             path_bytes_max: u32::try_from(intake.path_bytes_max).unwrap_or(u32::MAX),
         };

@@ -12,20 +12,20 @@ use tally_store::Error;
 
 use super::{Count, ImportCount, Imported, Request};
 use crate::books::Entry;
-use crate::endpoints::Endpoints;
-use crate::model::{Day, Endpoint, EndpointId, Named};
+use crate::model::{Day, Named, Series, SeriesId, SeriesRef};
 use crate::rows::{Rows, RowsBuilder};
+use crate::series::{KnownSeries, REQUESTS_ENOUGH};
 
 /// The tables, as far as they have been read.
 pub(crate) struct Settling {
-    endpoints: Endpoints,
+    series: KnownSeries,
     pub(crate) how: ImportCount,
     /// The ids of the Go server's methods.
-    ids: HashMap<i32, EndpointId>,
+    ids: HashMap<i32, SeriesId>,
     /// How many requests of a day and a method are still to be imported.
     wanted: HashMap<(i32, i32), i64>,
     /// What to add to the daily totals.
-    pub(crate) totals: BTreeMap<(Day, EndpointId), i64>,
+    pub(crate) totals: BTreeMap<(Day, SeriesId), i64>,
     /// What is imported of each UTC day.
     pub(crate) accepted: Days,
     pub(crate) imported: Imported,
@@ -42,9 +42,9 @@ pub(crate) struct Noted {
 // === impl Settling ===
 
 impl Settling {
-    pub(super) fn new(endpoints: Endpoints, how: ImportCount) -> Self {
+    pub(super) fn new(series: KnownSeries, how: ImportCount) -> Self {
         Self {
-            endpoints,
+            series,
             how,
             ids: HashMap::new(),
             wanted: HashMap::new(),
@@ -92,12 +92,12 @@ impl Settling {
         Ok(())
     }
 
-    /// The endpoints that these methods are counted under.
-    pub(crate) fn resolve(&mut self, methods: &[(i32, Endpoint)]) -> Vec<Arc<Named>> {
-        let endpoints: Vec<Endpoint> = methods.iter().map(|(_, one)| one.clone()).collect();
-        let named = self.endpoints.resolve(&endpoints);
+    /// The series that these methods are counted under.
+    pub(crate) fn resolve(&mut self, methods: &[(i32, Series)]) -> Vec<Arc<Named>> {
+        let series = methods.iter().map(|(_, one)| (SeriesRef::from(one), REQUESTS_ENOUGH));
+        let named = self.series.resolve(series);
         self.imported.methods += methods.len() as u64;
-        let is_other = |named: &&Arc<Named>| &*named.endpoint.path == OTHER_PATH;
+        let is_other = |named: &&Arc<Named>| &*named.series.path == OTHER_PATH;
         self.imported.other += named.iter().filter(is_other).count() as u64;
         self.ids.extend(methods.iter().zip(&named).map(|((id, _), named)| (*id, named.id)));
         let mut names = named;
@@ -107,11 +107,7 @@ impl Settling {
     }
 
     /// Takes over the ids that the database has.
-    pub(crate) fn moved(
-        &mut self,
-        methods: &[(i32, Endpoint)],
-        moved: &HashMap<EndpointId, EndpointId>,
-    ) {
+    pub(crate) fn moved(&mut self, methods: &[(i32, Series)], moved: &HashMap<SeriesId, SeriesId>) {
         for (method, _) in methods {
             if let Some(id) = self.ids.get_mut(method)
                 && let Some(to) = moved.get(id)
@@ -162,7 +158,7 @@ impl Settling {
 
     /// The rows for the new ones of these requests.
     pub(crate) fn rows(&mut self, requests: &[Request]) -> Result<Rows, Error> {
-        let mut rows = RowsBuilder::new(self.endpoints.belief());
+        let mut rows = RowsBuilder::new(self.series.belief());
         for request in requests {
             let Some(wanted) = self.wanted.get_mut(&(request.day, request.method)) else {
                 continue;
@@ -183,9 +179,8 @@ impl Settling {
 
     /// The totals of days as entries of their months, and these days.
     pub(crate) fn for_months(&self) -> (Vec<Entry>, Vec<Day>) {
-        let of_day = |((day, series), total): (&(Day, EndpointId), &i64)| {
-            Entry::of_day(*day, *series, *total)
-        };
+        let of_day =
+            |((day, series), total): (&(Day, SeriesId), &i64)| Entry::of_day(*day, *series, *total);
         let mut entries: Vec<_> = self.totals.iter().map(of_day).collect();
         entries.sort_unstable();
         let mut days: Vec<_> = self.totals.keys().map(|(day, _)| *day).collect();
@@ -201,7 +196,7 @@ impl Settling {
     }
 
     /// The tables refer to each other, and were read in one snapshot.
-    fn id(&self, method: i32) -> Result<EndpointId, Error> {
+    fn id(&self, method: i32) -> Result<SeriesId, Error> {
         self.ids.get(&method).copied().ok_or_else(|| {
             let step = format!("find method {method} of the Go server's tables");
             Error::permanent(step, Kind::FailedPrecondition)

@@ -12,7 +12,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 
 use super::{Count, Piece, Request};
-use crate::model::Endpoint;
+use crate::model::Series;
 use crate::rows::EPOCH_MICROS;
 
 /// Lines per piece.
@@ -39,7 +39,7 @@ pub(super) async fn read(
     let _ = pieces.send(Ok(Piece::Source(source.get(0), source.get(1)))).await;
     let method = |row: &Row| {
         let path = wire::path(row.get(2), path_bytes_max);
-        (row.get(0), Endpoint::new(number(row.get(1)), path))
+        (row.get(0), Series::of_endpoint(number(row.get(1)), path))
     };
     send(&transaction, include_str!("methods.sql"), method, Piece::Methods, pieces).await?;
     let count = |row: &Row| {

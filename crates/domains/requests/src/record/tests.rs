@@ -34,7 +34,7 @@ pub(crate) async fn service(folder: &std::path::Path) -> Service {
         queue: Limits { rows_max: 10_000, bytes_max: 1_000_000, wait_max },
         write_wait_max: wait_max,
         path_bytes_max: 100,
-        endpoints_max: 100,
+        series_max: 100,
         totals_max: 100,
         roll_up_at: crate::Schedule::NEVER,
         quarter_retention_days: 400,
@@ -45,11 +45,11 @@ pub(crate) async fn service(folder: &std::path::Path) -> Service {
 }
 
 fn batch(sequence: u64, rows: usize) -> Kind {
-    let endpoint = proto::Endpoint { method: 3, path: "/".into() };
+    let series = proto::Series { path: "/".into(), ..Default::default() };
     Kind::Batch(proto::Batch {
         sequence,
-        endpoints: (rows > 0).then_some(endpoint).into_iter().collect(),
-        endpoint: vec![0; rows],
+        series: (rows > 0).then_some(series).into_iter().collect(),
+        number: vec![0; rows],
         time_delta: vec![0; rows],
         count: u32::try_from(rows).expect("few"),
         ..Default::default()

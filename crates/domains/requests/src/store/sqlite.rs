@@ -4,17 +4,17 @@
 //! |---|---|
 //! | `append.rs` | storing a batch |
 //! | `books.rs` | days, months and the calendar |
-//! | `endpoints.rs` | the dictionary of endpoints |
 //! | `files.rs` | files that were counted as a whole |
 //! | `import_count.rs` | importing the Go server's tables |
+//! | `series.rs` | the dictionary of series |
 //! | `totals.rs` | answering queries |
 //! | `trays.rs` | which table takes rows, and folding it |
 
 pub(super) mod append;
 pub(super) mod books;
-pub(super) mod endpoints;
 pub(crate) mod files;
 pub(super) mod import_count;
+pub(super) mod series;
 pub(super) mod totals;
 pub(super) mod trays;
 

@@ -10,8 +10,8 @@ use tally_ingest::{Batch, WriteError};
 use tally_producers::{Fate, Parcel, Producers, Terms};
 use tally_requests::store::{self, Appended, Names, Store};
 use tally_requests::{
-    DOMAIN, Day, DayRange, Endpoint, EndpointId, Filter, Granularity, MIGRATIONS, Named, Query,
-    Rows, TooMany, Totals,
+    DOMAIN, Day, DayRange, Endpoint, Filter, Granularity, MIGRATIONS, Named, Query, Rows, Series,
+    SeriesId, TooMany, Totals,
 };
 use tally_store::{Database, DatabaseUrl, Outcome};
 use tally_testkit::TestDatabase;
@@ -210,18 +210,19 @@ impl Backend {
         rusqlite::Connection::open(folder.path().join("tally.db")).expect("the file")
     }
 
-    /// Adds an endpoint's name to the dictionary and returns its id.
-    pub(crate) async fn id(&self, method: i32, path: &str) -> EndpointId {
-        let id = Endpoint::new(method, path).id(0);
+    /// Adds the series of an endpoint to the dictionary and returns its id.
+    pub(crate) async fn id(&self, method: i32, path: &str) -> SeriesId {
+        let id = Series::of_endpoint(method, path).id(0);
         self.name(id, method, path).await;
         id
     }
 
     /// Adds a name to the dictionary.
-    pub(crate) async fn name(&self, id: EndpointId, method: i32, path: &str) {
+    pub(crate) async fn name(&self, id: SeriesId, method: i32, path: &str) {
+        let Series { method, path, .. } = Series::of_endpoint(method, path);
         let path = path.replace('\'', "''");
         self.execute(&format!(
-            "INSERT INTO tally_request_series (id, method, path) VALUES ({id}, {method}, '{path}') \
+            "INSERT INTO tally_request_series VALUES ({id}, 0, '', '{method}', '{path}', 0, '') \
              ON CONFLICT DO NOTHING"
         ))
         .await;
@@ -272,7 +273,7 @@ impl Producer {
         &mut self,
         store: &Store,
         is_cockroach: bool,
-        rows: impl IntoIterator<Item = (EndpointId, i64)>,
+        rows: impl IntoIterator<Item = (SeriesId, i64)>,
     ) {
         self.send(store, is_cockroach, &[rows.into_iter().collect::<Rows>().into()]).await;
     }
@@ -300,7 +301,7 @@ impl Producer {
 }
 
 /// Stores one batch of a new producer.
-pub(crate) async fn append(backend: &Backend, rows: impl IntoIterator<Item = (EndpointId, i64)>) {
+pub(crate) async fn append(backend: &Backend, rows: impl IntoIterator<Item = (SeriesId, i64)>) {
     Producer::new().append(&backend.store, backend.is_cockroach(), rows).await;
 }
 
@@ -334,7 +335,7 @@ pub(crate) async fn append_named(
     store: &Store,
     batch: &Batch<'_, Parcel<Rows>>,
     names: &[Arc<Named>],
-) -> Result<HashMap<EndpointId, EndpointId>, tally_store::Error> {
+) -> Result<HashMap<SeriesId, SeriesId>, tally_store::Error> {
     appended(store, batch, names).await.map(|(_, moved)| moved).map_err(failed)
 }
 
@@ -343,7 +344,7 @@ pub(crate) async fn appended(
     store: &Store,
     batch: &Batch<'_, Parcel<Rows>>,
     names: &[Arc<Named>],
-) -> Result<(Vec<Fate>, HashMap<EndpointId, EndpointId>), WriteError> {
+) -> Result<(Vec<Fate>, HashMap<SeriesId, SeriesId>), WriteError> {
     for _ in 0..10 {
         let names = Names::new(names.to_vec(), store.state());
         if let Appended::Stored { fates, moved } = store.append(batch, &names, now()).await? {
@@ -360,8 +361,8 @@ pub(crate) fn now() -> Timestamp {
 
 /// A name as a new row has it.
 pub(crate) fn named(method: i32, path: &str) -> Arc<Named> {
-    let endpoint = Endpoint::new(method, path);
-    Arc::new(Named::new(endpoint.id(0), endpoint))
+    let series = Series::of_endpoint(method, path);
+    Arc::new(Named::new(series.id(0), series))
 }
 
 /// Opens a database.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use tally_requests::store::Store;
-use tally_requests::{DayRange, EndpointId};
+use tally_requests::{DayRange, SeriesId};
 use tally_runtime::chain;
 use tokio::task::JoinSet;
 
@@ -69,7 +69,7 @@ async fn nothing_is_lost_while_a_day_is_rolled_up(backend: Backend) {
 async fn appender(
     store: Arc<Store>,
     is_cockroach: bool,
-    ids: [EndpointId; 2],
+    ids: [SeriesId; 2],
     progress: Arc<Progress>,
 ) {
     let mut producer = Producer::new();

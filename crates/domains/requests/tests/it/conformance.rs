@@ -48,7 +48,7 @@ pub(crate) use {on, on_every_backend};
 
 on_every_backend!(crate::conformance:
     names_are_stored_with_their_first_rows,
-    two_stores_name_the_same_endpoints_at_once,
+    two_stores_name_the_same_series_at_once,
     a_second_name_with_the_same_id_gets_another,
     rows_without_a_name_count_as_unknown,
     a_batch_for_another_state_is_not_stored,
@@ -75,17 +75,17 @@ async fn names_are_stored_with_their_first_rows(backend: Backend) {
         let batch = batch(Uuid::now_v7(), 1, rows);
         assert!(append_named(&backend.store, &batch, &names).await.unwrap().is_empty());
     }
-    let (mut all, _) = backend.second.endpoints(10, 1_000).await.unwrap();
+    let (mut all, _) = backend.second.series(10, 1_000).await.unwrap();
     all.sort_by_key(|(id, _)| *id);
-    let mut expected: Vec<_> = names.iter().map(|one| (one.id, one.endpoint.clone())).collect();
+    let mut expected: Vec<_> = names.iter().map(|one| (one.id, one.series.clone())).collect();
     expected.sort_by_key(|(id, _)| *id);
     assert_eq!(all, expected);
     assert_eq!(sum(&backend.live().await), 3);
-    assert_eq!(backend.second.endpoints(2, 1_000).await.unwrap().0.len(), 2);
-    assert!(backend.second.endpoints(10, 9).await.unwrap().0.len() < 3);
+    assert_eq!(backend.second.series(2, 1_000).await.unwrap().0.len(), 2);
+    assert!(backend.second.series(10, 9).await.unwrap().0.len() < 3);
 }
 
-async fn two_stores_name_the_same_endpoints_at_once(backend: Backend) {
+async fn two_stores_name_the_same_series_at_once(backend: Backend) {
     for round in 0..10 {
         let mut names: Vec<_> = (0..50).map(|n| named(n % 5, &format!("/{round}/{n}"))).collect();
         names.sort_by_key(|one| one.id);
@@ -111,7 +111,7 @@ async fn two_stores_name_the_same_endpoints_at_once(backend: Backend) {
 async fn a_second_name_with_the_same_id_gets_another(backend: Backend) {
     let (first, second) = (named(3, "/first"), named(3, "/second"));
     backend.name(second.id, 3, "/first").await;
-    backend.name(second.endpoint.id(1), 6, "/salted").await;
+    backend.name(second.series.id(1), 6, "/salted").await;
     for (sequence, rows) in [(1, 2), (2, 2_500)] {
         let chunks = [(0..rows)
             .flat_map(|_| [(first.id, noon(OLD)), (second.id, noon(OLD))])
@@ -121,7 +121,7 @@ async fn a_second_name_with_the_same_id_gets_another(backend: Backend) {
         names.sort_by_key(|one| one.id);
         let batch = batch(Uuid::now_v7(), 1, &chunks);
         let moved = append_named(&backend.store, &batch, &names).await.unwrap();
-        let expected = [(first.id, second.id), (second.id, second.endpoint.id(2))];
+        let expected = [(first.id, second.id), (second.id, second.series.id(2))];
         assert_eq!(moved, expected.into(), "{sequence}");
         // Rows with the new id need no name.
         let mut names = Names::new(Vec::new(), backend.store.state());

@@ -8,13 +8,12 @@ use crate::backend::{as_cockroach, open};
 #[tokio::test]
 async fn cockroach_refuses_and_says_what_to_do() {
     let Some(database) = TestDatabase::create_or_skip("import_count") else { return };
-    let endpoints =
+    let series =
         include_str!("../../../../../migrations/cockroach/requests/V1__request_series.sql");
-    database.connect().await.batch_execute(endpoints).await.expect("the table");
+    database.connect().await.batch_execute(series).await.expect("the table");
     let (postgres, cockroach) =
         (open(&database.url()).await, open(&as_cockroach(&database.url())).await);
-    let how =
-        || ImportCount { source: None, endpoints_max: 10, path_bytes_max: 100, dry_run: false };
+    let how = || ImportCount { source: None, series_max: 10, path_bytes_max: 100, dry_run: false };
     let refused =
         import_count(&cockroach, &postgres, how()).await.expect_err("refused").to_string();
     assert!(refused.contains("CockroachDB") && refused.contains("SQLite"), "{refused}");

@@ -14,8 +14,8 @@ async fn filled(hint: &str) -> Option<(TestDatabase, Client)> {
     migrated(&database.url()).await;
     let client = database.connect().await;
     let sql = format!(
-        "INSERT INTO tally_request_series (id, method, path) \
-             SELECT n, 3, '/' || n FROM generate_series(1, {ENDPOINTS}) AS n; \
+        "INSERT INTO tally_request_series \
+             SELECT n, 0, 'shop', 'GET', '/' || n, 200, '' FROM generate_series(1, {ENDPOINTS}) AS n; \
          INSERT INTO tally_request_days (day, series_id, total, quarters) \
              SELECT DATE '2020-01-01' + d, e, 1, '[0,1]' \
              FROM generate_series(0, 399) AS d, generate_series(1, 100) AS e; \
@@ -62,14 +62,16 @@ async fn daily_totals_are_read_by_the_primary_key() {
 }
 
 #[tokio::test]
-async fn endpoints_are_found_by_their_indexes() {
-    let Some((_database, client)) = filled("plan_endpoints").await else { return };
+async fn series_are_found_by_their_indexes() {
+    let Some((_database, client)) = filled("plan_series").await else { return };
     let sql = include_str!("../../src/store/postgres/find_endpoints.sql");
     let found = plan(&client, sql, "INT8[]", "'{1,2}'").await;
     assert!(found.contains("tally_request_series_pkey"), "{found}");
-    let sql = include_str!("../../src/store/postgres/stored_endpoints.sql");
-    let stored = plan(&client, sql, "INT8[], TEXT[]", "'{3}', '{/1}'").await;
-    assert!(stored.contains("tally_request_series_method_path_key"), "{stored}");
+    let sql = include_str!("../../src/store/postgres/stored_series.sql");
+    let types = "INT8[], TEXT[], TEXT[], TEXT[], INT2[], TEXT[]";
+    let arguments = "'{0}', '{shop}', '{GET}', '{/1}', '{200}', '{}'";
+    let stored = plan(&client, sql, types, arguments).await;
+    assert!(stored.contains("Index Scan using tally_request_series_namespace_id"), "{stored}");
     assert!(!found.contains("Seq Scan") && !stored.contains("Seq Scan"), "{found}\n{stored}");
 }
 

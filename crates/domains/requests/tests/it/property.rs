@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use tally_requests::{DayRange, EndpointId};
+use tally_requests::{DayRange, SeriesId};
 
 use crate::backend::{Backend, Producer, Total, day, noon, sum};
 
@@ -99,7 +99,7 @@ impl Model {
 }
 
 async fn tell(backend: &Backend, actions: &[Action]) {
-    let mut ids: Vec<EndpointId> = Vec::new();
+    let mut ids: Vec<SeriesId> = Vec::new();
     for path in PATHS {
         ids.push(backend.id(3, path).await);
     }

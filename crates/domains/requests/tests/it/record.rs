@@ -11,14 +11,14 @@ use uuid::Uuid;
 
 use crate::add::{on_sqlite, stopped};
 use crate::backend::{NOW, TERMS, TODAY, day, total};
-use crate::recording::{Recording, batch, many, open, totals, trailer};
+use crate::recording::{Recording, batch, many, open, series, totals, trailer};
 use crate::server::settings;
 
 fn limits() -> RecordLimits {
     RecordLimits {
         batch_rows_max: 10,
         batch_bytes_max: 100_000,
-        endpoints_max: 5,
+        series_max: 5,
         ..Default::default()
     }
 }
@@ -28,15 +28,14 @@ pub(crate) fn drops(sequence: u64, drops: &[(i32, u64)]) -> proto::Batch {
     proto::Batch { sequence, drops: drops.collect(), ..Default::default() }
 }
 
-/// A batch 2 with these lists, after a batch 1 that named one endpoint.
-fn lists(endpoint: &[u32], time_delta: &[i64], count: u32) -> proto::Batch {
-    let (endpoint, time_delta) = (endpoint.to_vec(), time_delta.to_vec());
-    proto::Batch { sequence: 2, endpoint, time_delta, count, ..Default::default() }
+/// A batch 2 with these lists, after a batch 1 that named one series.
+fn lists(number: &[u32], time_delta: &[i64], count: u32) -> proto::Batch {
+    let (number, time_delta) = (number.to_vec(), time_delta.to_vec());
+    proto::Batch { sequence: 2, number, time_delta, count, ..Default::default() }
 }
 
 fn paths(paths: &[&str]) -> proto::Batch {
-    let named = paths.iter().map(|path| proto::Endpoint { method: 3, path: (*path).to_owned() });
-    proto::Batch { endpoints: named.collect(), ..lists(&[0], &[0], 1) }
+    proto::Batch { series: paths.iter().map(|path| series(path)).collect(), ..lists(&[0], &[0], 1) }
 }
 
 #[tokio::test]
@@ -46,11 +45,11 @@ async fn mistakes_in_a_batch_are_named() {
         (batch(0, 1, &[("/", NOW)]), "batch 0: sequence is 0"),
         (batch(u64::MAX, 1, &[("/", NOW)]), "sequence is beyond 2^63-1"),
         (lists(&[], &[], 0), "batch 2: count is 0, and there are no drops"),
-        (lists(&[0], &[0, 0], 2), "batch 2: endpoint has 1 entries, and count is 2"),
+        (lists(&[0], &[0, 0], 2), "batch 2: number has 1 entries, and count is 2"),
         (lists(&[0, 0], &[0], 2), "batch 2: time_delta has 1 entries, and count is 2"),
-        (lists(&[0, 0], &[0, 0], 1), "batch 2: endpoint has 2 entries, and count is 1"),
-        (lists(&[0, 1], &[0, 0], 2), "endpoint, position 2: number 1, and the stream has named 1"),
-        (lists(&[u32::MAX], &[0], 1), "endpoint, position 1: number 4294967295"),
+        (lists(&[0, 0], &[0, 0], 1), "batch 2: number has 2 entries, and count is 1"),
+        (lists(&[0, 1], &[0, 0], 2), "number, position 2: number 1, and the stream has named 1"),
+        (lists(&[u32::MAX], &[0], 1), "number, position 1: number 4294967295"),
         (lists(&[0], &[i64::MIN], 1), "time_delta, position 1: the time is not between"),
         (lists(&[0, 0], &[-1, i64::MIN], 2), "time_delta, position 2: the time is not between"),
         (lists(&[0], &[-62_135_596_800_000_001], 1), "position 1: the time is not between"),
@@ -136,15 +135,15 @@ async fn limits_of_opened_are_enforced() {
         let names: Vec<String> = (0..count).map(|n| format!("/{n}")).collect();
         paths(&names.iter().map(String::as_str).collect::<Vec<_>>())
     };
-    let large = proto::Batch { endpoint: vec![u32::MAX; 50_000], ..many(2, false, 0) };
+    let large = proto::Batch { number: vec![u32::MAX; 50_000], ..many(2, false, 0) };
     for (batch_2, words) in [
         (many(2, false, 11), "batch 2: count is 11, and a batch may have at most 10 requests"),
         (proto::Batch { count: 0, ..many(2, false, 11) }, "count is 11, and a batch may have"),
-        (names(5), "batch 2: endpoints: the stream names 6, and may name at most 5"),
+        (names(5), "batch 2: series: the stream names 6, and may name at most 5"),
         (large, "message 3 of the stream cannot be read"),
     ] {
         let mut stream = Recording::start(&counting).await;
-        assert_eq!((stream.opened.batch_rows_max, stream.opened.endpoints_max), (10, 5));
+        assert_eq!((stream.opened.batch_rows_max, stream.opened.series_max), (10, 5));
         assert_eq!(stream.opened.batch_bytes_max, 100_000);
         stream.send(many(1, true, 10));
         stream.send(batch_2);
@@ -218,11 +217,11 @@ async fn a_duplicate_is_acknowledged_and_a_gap_is_refused() {
     stream.send(many(1, true, 3));
     stream.send(many(2, false, 3));
     stream.acknowledged(2).await.unwrap();
-    // Even an endpoint that only a duplicate names gets a number.
+    // Even a series that only a duplicate names gets a number.
     stream.send(batch(1, 1, &[("/new", NOW)]));
     let again = stream.answers.message().await.unwrap().expect("an answer to a duplicate");
     assert_eq!(again.committed_sequence, 2);
-    stream.send(proto::Batch { endpoint: vec![1], ..many(3, false, 1) });
+    stream.send(proto::Batch { number: vec![1], ..many(3, false, 1) });
     stream.acknowledged(3).await.unwrap();
     stream.send(many(5, false, 1));
     let status = stream.ended().await;

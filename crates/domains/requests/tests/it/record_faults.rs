@@ -80,7 +80,7 @@ async fn a_lost_answer_stores_a_batch_once() {
         proxy.swallow_after(&[&micros.to_be_bytes()]);
         let mut small = batch(u64::from(round) * 2 - 1, 0, &[("/", time.as_str()); 10]);
         if round > 1 {
-            small.endpoints.clear();
+            small.series.clear();
         }
         stream.send(small);
         stream.acknowledged(u64::from(round) * 2 - 1).await.unwrap();
@@ -278,7 +278,7 @@ async fn streams_that_share_a_small_queue_all_end() {
     counting.stop().await;
 }
 
-/// A batch that will be refused does not occupy memory while it waits for an endpoint's id.
+/// A batch that will be refused does not occupy memory while it waits for a series' id.
 #[tokio::test]
 async fn overlong_lists_are_refused_without_waiting() {
     let Some(database) = TestDatabase::create_or_skip("long") else { return };

@@ -93,7 +93,12 @@ pub(crate) fn open(id: Uuid, epoch: u64, claims: &[u64]) -> producers::Open {
     producers::Open { producer_id, epoch, claims, name: "a test".into(), ..Default::default() }
 }
 
-/// A batch that names its own endpoints, after `named` earlier ones.
+/// A series with GET and this path.
+pub(crate) fn series(path: &str) -> proto::Series {
+    proto::Series { method: "GET".into(), path: path.into(), ..Default::default() }
+}
+
+/// A batch that names its own series, after `named` earlier ones.
 pub(crate) fn batch(sequence: u64, named: u32, requests: &[(&str, &str)]) -> proto::Batch {
     let mut numbers: HashMap<&str, u32> = HashMap::new();
     let mut batch = proto::Batch { sequence, ..Default::default() };
@@ -101,27 +106,26 @@ pub(crate) fn batch(sequence: u64, named: u32, requests: &[(&str, &str)]) -> pro
     for (path, time) in requests {
         let next = named + u32::try_from(numbers.len()).expect("few");
         let number = *numbers.entry(path).or_insert_with(|| {
-            batch.endpoints.push(proto::Endpoint { method: 3, path: (*path).to_owned() });
+            batch.series.push(series(path));
             next
         });
-        batch.endpoint.push(number);
+        batch.number.push(number);
         batch.time_delta.push(at(time) - std::mem::replace(&mut last, at(time)));
     }
     batch.count = u32::try_from(requests.len()).expect("few");
     batch
 }
 
-/// A batch of `rows` requests of endpoint 0, which it names if it is the stream's first one.
+/// A batch of `rows` requests of series 0, which it names if it is the stream's first one.
 pub(crate) fn many(sequence: u64, is_first: bool, rows: u32) -> proto::Batch {
-    let endpoint = proto::Endpoint { method: 3, path: "/".into() };
     let mut time_delta = vec![0; rows as usize];
     if let Some(first) = time_delta.first_mut() {
         *first = at(NOW);
     }
     proto::Batch {
         sequence,
-        endpoints: is_first.then_some(endpoint).into_iter().collect(),
-        endpoint: vec![0; rows as usize],
+        series: is_first.then(|| series("/")).into_iter().collect(),
+        number: vec![0; rows as usize],
         time_delta,
         count: rows,
         ..Default::default()

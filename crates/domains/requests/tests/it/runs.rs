@@ -6,7 +6,7 @@ use tally_producers::{
     BatchEnd, Fate, Leaving, Opening, Parcel, Producers, Refusal, Run, Standing, Terms, Told,
     draw_epoch,
 };
-use tally_requests::{DOMAIN, Day, DayRange, EndpointId, Rows};
+use tally_requests::{DOMAIN, Day, DayRange, Rows, SeriesId};
 use uuid::Uuid;
 
 use crate::backend::{
@@ -52,7 +52,7 @@ impl Client {
     }
 
     /// Batches from `first` on, each of so many rows at noon of a day.
-    fn run(&self, first: i64, sizes: &[usize], id: EndpointId, at: &str) -> Parcel<Rows> {
+    fn run(&self, first: i64, sizes: &[usize], id: SeriesId, at: &str) -> Parcel<Rows> {
         let ends = sizes.iter().scan(0, |sum, size| {
             *sum += size;
             Some(BatchEnd { rows: *sum, drops: Vec::new() })

@@ -41,7 +41,7 @@ pub(crate) fn settings() -> Settings {
         },
         write_wait_max: Duration::from_secs(30),
         path_bytes_max: 2_048,
-        endpoints_max: 1_000,
+        series_max: 1_000,
         totals_max: 1_000_000,
         roll_up_at: tally_requests::Schedule::NEVER,
         quarter_retention_days: 400,

@@ -116,7 +116,7 @@ fn report(imported: &Imported, is_dry: bool) {
     if imported.other > 0 {
         say(format_args!(
             "{} are counted under the path _other: their paths are empty or too long, or there are \
-             more endpoints than --requests-endpoints-max",
+             more series than --requests-series-max",
             plural(imported.other, "endpoint")
         ));
     }
@@ -139,7 +139,7 @@ impl ImportCountArgs {
         let mut problems = Problems::new();
         let settings = self.database.check(OF_COMMANDS, &mut problems);
         let log = self.log.check(&mut problems);
-        let (path_bytes_max, endpoints_max) = self.names.check(&mut problems);
+        let (path_bytes_max, series_max) = self.names.check(&mut problems);
         let driver = settings.as_ref().and_then(|settings| settings.driver);
         let given = self.from.as_ref();
         let from = given.and_then(|given| database_url(&mut problems, "--from", given, driver));
@@ -161,6 +161,6 @@ impl ImportCountArgs {
         problems.check()?;
         let (settings, log) = settings.zip(log).expect("without problems there are settings");
         let (source, dry_run) = (self.source.clone(), self.dry_run);
-        Ok((settings, log, from, ImportCount { source, endpoints_max, path_bytes_max, dry_run }))
+        Ok((settings, log, from, ImportCount { source, series_max, path_bytes_max, dry_run }))
     }
 }

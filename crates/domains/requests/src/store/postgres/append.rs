@@ -12,10 +12,10 @@ use tally_store::error::Step as _;
 use tally_store::postgres::{Database, Isolation, Transaction};
 
 use super::super::{Appended, Names, Result, cockroach, is_cockroach};
-use super::endpoints;
+use super::series;
 use super::trays::Tray;
 use crate::NAME;
-use crate::model::EndpointId;
+use crate::model::SeriesId;
 use crate::rows::{self, Micros, Rows};
 
 /// From this many rows on COPY is faster than one INSERT from arrays.
@@ -36,7 +36,7 @@ pub(crate) struct Way {
 struct RowTable<'a> {
     names: &'a Names,
     /// Those of the new names that the database has under another id.
-    moved: HashMap<EndpointId, EndpointId>,
+    moved: HashMap<SeriesId, SeriesId>,
     way: &'static Way,
 }
 
@@ -130,7 +130,7 @@ impl Table for RowTable<'_> {
     }
 
     async fn store_more(&mut self, transaction: &Transaction) -> Result<()> {
-        self.moved = endpoints::add(transaction, &self.names.new).await?;
+        self.moved = series::add(transaction, &self.names.new).await?;
         Ok(())
     }
 

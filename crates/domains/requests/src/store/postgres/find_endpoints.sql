@@ -1,2 +1,3 @@
--- One lookup in the primary key for each endpoint of an answer.
-SELECT id, method, path FROM tally_request_series WHERE id = ANY ($1::INT8[])
+-- One lookup in the primary key for each series of an answer.
+SELECT id, namespace_id, service, method, path, status, customer
+FROM tally_request_series WHERE id = ANY ($1::INT8[])

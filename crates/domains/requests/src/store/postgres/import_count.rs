@@ -9,10 +9,10 @@ use tally_store::postgres::{Database, Isolation, Transaction};
 use tally_store::retry::Policy;
 
 use super::super::{Result, is_cockroach};
-use super::{append, books, endpoints};
+use super::{append, books, series};
 use crate::NAME;
 use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
-use crate::model::{DEFAULT_NAMESPACE, EndpointId, Named};
+use crate::model::{DEFAULT_NAMESPACE, Named, SeriesId};
 
 /// Imports what is new.
 pub(crate) async fn import_count(database: &Database, mut tables: CountTables) -> Result<Imported> {
@@ -78,17 +78,14 @@ pub(crate) async fn import_count(database: &Database, mut tables: CountTables) -
 
 /// Adds names in a transaction of their own: servers that need the same names would wait for the
 /// long one. Names without counts do no harm.
-async fn name(
-    database: &Database,
-    names: &[Arc<Named>],
-) -> Result<HashMap<EndpointId, EndpointId>> {
+async fn name(database: &Database, names: &[Arc<Named>]) -> Result<HashMap<SeriesId, SeriesId>> {
     let add = || async {
         let transaction = database.begin(Isolation::Default).await?;
-        let moved = endpoints::add(&transaction, names).await?;
+        let moved = series::add(&transaction, names).await?;
         transaction.commit().await?;
         Result::Ok(moved)
     };
-    Policy::short("add endpoints").run(add).await
+    Policy::short("add series").run(add).await
 }
 
 /// How many of each were imported before.

@@ -2,15 +2,16 @@
 
 use futures_util::StreamExt as _;
 use tally_producers::postgres::dropped;
+use tally_proto::methods;
 use tally_runtime::Namespace;
 use tally_store::postgres::{Database, Isolation, Transaction};
 use tally_store::retry::Policy;
 use tokio_postgres::types::ToSql;
 
 use super::super::{Result, is_cockroach};
-use super::endpoints;
+use super::series;
 use crate::NAME;
-use crate::model::{Day, DayRange, EndpointId};
+use crate::model::{Day, DayRange, SeriesId};
 use crate::rows::Micros;
 use crate::totals::{Collector, Granularity, Query, TooMany, Totals};
 
@@ -38,7 +39,7 @@ async fn once(database: &Database, query: &Query) -> Result<Totals> {
     }
     let (step, sql) = ("name the endpoints of an answer", include_str!("find_endpoints.sql"));
     let rows = transaction.stream(step, sql, &[&collector.ids()]).await?;
-    let (names, are_all) = endpoints::read(rows, collector.path_bytes_max()).await?;
+    let (names, are_all) = series::read(rows, collector.path_bytes_max()).await?;
     if !are_all {
         return Err(TooMany.into());
     }
@@ -46,18 +47,21 @@ async fn once(database: &Database, query: &Query) -> Result<Totals> {
         dropped(&transaction, NAME, Namespace::DEFAULT, query.days.first.0, query.days.last.0)
             .await?;
     transaction.commit().await?;
+    let names = names.into_iter().map(|(id, series)| (id, series.endpoint())).collect();
     Ok(Totals { dropped, ..collector.finish(names)? })
 }
 
 /// The endpoints that the filter lets through, if there is one.
-async fn filtered(transaction: &Transaction, query: &Query) -> Result<Option<Vec<EndpointId>>> {
+async fn filtered(transaction: &Transaction, query: &Query) -> Result<Option<Vec<SeriesId>>> {
     let filter = &query.filter;
     if filter.is_empty() {
         return Ok(None);
     }
-    let (method, paths) = (filter.method.map(i64::from), filter.paths.iter().collect::<Vec<_>>());
+    let (method, paths) =
+        (filter.method.map(methods::text), filter.paths.iter().collect::<Vec<_>>());
     let (step, sql) = ("find the endpoints of a query", include_str!("filter_endpoints.sql"));
-    let rows = transaction.rows(step, sql, &[&method, &filter.path_prefix, &paths]).await?;
+    let rows =
+        transaction.rows(step, sql, &[&method.as_deref(), &filter.path_prefix, &paths]).await?;
     Ok(Some(rows.iter().map(|row| row.get(0)).collect()))
 }
 
@@ -65,7 +69,7 @@ async fn filtered(transaction: &Transaction, query: &Query) -> Result<Option<Vec
 async fn rolled_up(
     transaction: &Transaction,
     query: &Query,
-    ids: Option<Vec<EndpointId>>,
+    ids: Option<Vec<SeriesId>>,
     collector: &mut Collector,
 ) -> Result<()> {
     let DayRange { first: Day(first), last: Day(last) } = query.days;

@@ -9,7 +9,7 @@ use tally_store::error::Step as _;
 
 use super::super::{Appended, Names, Result};
 use super::trays::Tray;
-use super::{begin, endpoints};
+use super::{begin, series};
 use crate::NAME;
 use crate::rows::Rows;
 
@@ -36,7 +36,7 @@ pub(crate) fn append(
     if state.look(transaction)? != names.state {
         return Ok(Appended::Stale);
     }
-    let moved = endpoints::add(transaction, &names.new)?;
+    let moved = series::add(transaction, &names.new)?;
     let plan = append::sqlite::append(transaction, NAME, batch)?;
     let known = names.moved_with(&moved);
     let rows: Vec<Rows> = plan.content.into_iter().map(|rows| rows.moved(&known)).collect();
@@ -95,8 +95,8 @@ pub(super) fn insert(transaction: &Transaction<'_>, tray: Tray, chunks: &[Rows])
         }
         let mut statement = transaction.prepare_cached(&insert_sql(tray, size)).step(step)?;
         for _ in 0..left / size {
-            for (at, (endpoint, micros)) in (1..).step_by(2).zip(rows.by_ref().take(size)) {
-                statement.raw_bind_parameter(at, endpoint).step(step)?;
+            for (at, (id, micros)) in (1..).step_by(2).zip(rows.by_ref().take(size)) {
+                statement.raw_bind_parameter(at, id).step(step)?;
                 statement.raw_bind_parameter(at + 1, micros).step(step)?;
             }
             statement.raw_execute().step(step)?;

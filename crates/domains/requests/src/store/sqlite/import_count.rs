@@ -5,7 +5,7 @@ use tally_runtime::{Namespace, faults};
 use tally_store::error::Step as _;
 
 use super::super::Result;
-use super::{State, append, begin, books, endpoints};
+use super::{State, append, begin, books, series};
 use crate::NAME;
 use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
 use crate::model::DEFAULT_NAMESPACE;
@@ -29,7 +29,7 @@ pub(crate) fn import_count(
             Piece::Methods(methods) => {
                 let names = settling.resolve(&methods);
                 if is_real {
-                    let moved = endpoints::add(&transaction, &names)?;
+                    let moved = series::add(&transaction, &names)?;
                     settling.moved(&methods, &moved);
                 }
             }

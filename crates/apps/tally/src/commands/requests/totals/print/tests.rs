@@ -10,7 +10,8 @@ fn endpoint(method: i32, path: &str) -> Endpoint {
 
 fn period(month: i32, day: i32, endpoint: &[u32], count: &[i64]) -> PeriodTotals {
     let period = (month > 0).then_some(Date { year: 2015, month, day });
-    PeriodTotals { period, endpoint: endpoint.to_vec(), count: count.to_vec() }
+    let (endpoint, count) = (endpoint.to_vec(), count.to_vec());
+    PeriodTotals { period, endpoint, count, ..Default::default() }
 }
 
 fn parts() -> [QueryTotalsResponse; 3] {

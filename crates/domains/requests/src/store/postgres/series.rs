@@ -1,0 +1,105 @@
+//! The dictionary of series: reading it, and adding names in a batch's transaction.
+
+use std::sync::Arc;
+
+use futures_util::{Stream, StreamExt as _};
+use hashbrown::HashMap;
+use tally_runtime::{Kind, faults};
+use tally_store::postgres::{Database, Transaction};
+use tally_store::retry::Policy;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use super::super::{Result, SALTS_MAX};
+use crate::model::{Named, NamespaceId, Series, SeriesId, SeriesRef};
+
+/// Series, up to the limits.
+pub(crate) async fn list(
+    database: &Database,
+    count_max: usize,
+    text_bytes_max: usize,
+) -> Result<Vec<(SeriesId, Series)>> {
+    let (step, sql) = ("list series", include_str!("series.sql"));
+    let limit = i64::try_from(count_max).unwrap_or(i64::MAX);
+    let once = async || {
+        let connection = database.connection().await?;
+        let rows = connection.stream(step, sql, &[&limit]).await?;
+        let (known, are_all) = read(rows, text_bytes_max).await?;
+        // Otherwise drop it: the rest of the answer is still in it.
+        if are_all {
+            connection.release();
+        }
+        Ok(known)
+    };
+    Policy::short(step).run(once).await
+}
+
+/// Reads series until their texts are too long. Returns whether that is all.
+pub(super) async fn read(
+    mut rows: impl Stream<Item = Result<Row>> + Unpin,
+    text_bytes_max: usize,
+) -> Result<(Vec<(SeriesId, Series)>, bool)> {
+    let (mut found, mut text_bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.next().await {
+        let row = row?;
+        let series = SeriesRef {
+            namespace: row.get(1),
+            service: row.get(2),
+            method: row.get(3),
+            path: row.get(4),
+            status: row.get::<_, i16>(5).try_into().unwrap_or_default(),
+            customer: row.get(6),
+        };
+        text_bytes += series.text_bytes();
+        if text_bytes > text_bytes_max {
+            return Ok((found, false));
+        }
+        found.push((row.get(0), series.to_owned()));
+    }
+    Ok((found, true))
+}
+
+/// Adds names, and returns those that the database has under another id. They are sorted by id, so
+/// that two servers that add the same names do not deadlock.
+pub(crate) async fn add(
+    transaction: &Transaction,
+    names: &[Arc<Named>],
+) -> Result<HashMap<SeriesId, SeriesId>> {
+    let step = "add series";
+    let mut moved = HashMap::new();
+    // Each with the id to try next.
+    let mut wanted: Vec<(SeriesId, &Named)> = names.iter().map(|one| (one.id, &**one)).collect();
+    if faults::is_on("series.reuse_ids") && !names.is_empty() {
+        let next = transaction.row(step, include_str!("../next_id.sql"), &[]).await?;
+        wanted.iter_mut().zip(next.get::<_, i64>(0)..).for_each(|(one, id)| one.0 = id);
+    }
+    for salt in 1..=SALTS_MAX {
+        if wanted.is_empty() {
+            return Ok(moved);
+        }
+        let ids: Vec<SeriesId> = wanted.iter().map(|(id, _)| *id).collect();
+        let series = || wanted.iter().map(|(_, named)| &named.series);
+        let namespaces: Vec<NamespaceId> = series().map(|one| one.namespace).collect();
+        let services: Vec<&str> = series().map(|one| &*one.service).collect();
+        let methods: Vec<&str> = series().map(|one| &*one.method).collect();
+        let paths: Vec<&str> = series().map(|one| &*one.path).collect();
+        let statuses: Vec<i16> = series().map(|one| one.status.cast_signed()).collect();
+        let customers: Vec<&str> = series().map(|one| &*one.customer).collect();
+        let all: [&(dyn ToSql + Sync); 7] =
+            [&ids, &namespaces, &services, &methods, &paths, &statuses, &customers];
+        transaction.write(step, include_str!("add_series.sql"), &all).await?;
+        let rows = transaction.rows(step, include_str!("stored_series.sql"), &all[1..]).await?;
+        let mut taken = Vec::new();
+        for row in rows {
+            let (_, named) = wanted[usize::try_from(row.get::<_, i64>(0) - 1).unwrap_or_default()];
+            match row.get::<_, Option<SeriesId>>(1) {
+                Some(id) if id == named.id => {}
+                Some(id) => drop(moved.insert(named.id, id)),
+                None => taken.push((named.series.id(salt), named)),
+            }
+        }
+        taken.sort_unstable_by_key(|(id, _)| *id);
+        wanted = taken;
+    }
+    Err(tally_store::Error::permanent("find an id for a series", Kind::Internal))
+}

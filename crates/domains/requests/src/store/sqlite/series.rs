@@ -1,0 +1,94 @@
+//! The dictionary of series: reading it, and adding names in a batch's transaction.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
+use tally_runtime::Kind;
+use tally_runtime::faults;
+use tally_store::error::Step as _;
+
+use super::super::{Result, SALTS_MAX};
+use crate::model::{Named, Series, SeriesId, SeriesRef};
+
+/// Series, up to the limits.
+pub(crate) fn list(
+    connection: &Connection,
+    count_max: usize,
+    text_bytes_max: usize,
+) -> Result<Vec<(SeriesId, Series)>> {
+    let step = "list series";
+    let mut statement = connection.prepare_cached(include_str!("series.sql")).step(step)?;
+    let limit = i64::try_from(count_max).unwrap_or(-1);
+    let rows = statement.query_map([limit], series).step(step)?;
+    Ok(read(rows.map(|row| row.step(step)), text_bytes_max)?.0)
+}
+
+/// Reads series until their texts are too long. Returns whether that is all.
+pub(super) fn read(
+    rows: impl Iterator<Item = Result<(SeriesId, Series)>>,
+    text_bytes_max: usize,
+) -> Result<(Vec<(SeriesId, Series)>, bool)> {
+    let (mut found, mut text_bytes) = (Vec::new(), 0);
+    for row in rows {
+        let one = row?;
+        text_bytes += SeriesRef::from(&one.1).text_bytes();
+        if text_bytes > text_bytes_max {
+            return Ok((found, false));
+        }
+        found.push(one);
+    }
+    Ok((found, true))
+}
+
+/// Adds names, and returns those that the database has under another id.
+pub(super) fn add(
+    transaction: &Transaction<'_>,
+    names: &[Arc<Named>],
+) -> Result<HashMap<SeriesId, SeriesId>> {
+    let step = "add series";
+    let mut moved = HashMap::new();
+    let mut add = transaction.prepare_cached(include_str!("add_series.sql")).step(step)?;
+    let mut find = transaction.prepare_cached(include_str!("find_series.sql")).step(step)?;
+    for named in names {
+        let Series { namespace, service, method, path, status, customer } = &named.series;
+        let ids = (1..SALTS_MAX).map(|salt| named.series.id(salt));
+        let mut found = None;
+        let first = if faults::is_on("series.reuse_ids") {
+            let next = transaction.query_row(include_str!("../next_id.sql"), [], |row| row.get(0));
+            next.step(step)?
+        } else {
+            named.id
+        };
+        for id in std::iter::once(first).chain(ids) {
+            add.execute((id, namespace, service, method, path, status, customer)).step(step)?;
+            let fields = (namespace, service, method, path, status, customer);
+            let row = find.query_row(fields, |row| row.get(0));
+            found = row.optional().step(step)?;
+            if found.is_some() {
+                break;
+            }
+        }
+        let found = found.ok_or_else(|| {
+            tally_store::Error::permanent("find an id for a series", Kind::Internal)
+        })?;
+        if found != named.id {
+            moved.insert(named.id, found);
+        }
+    }
+    Ok(moved)
+}
+
+/// Reads an id and a series.
+pub(super) fn series(row: &Row<'_>) -> rusqlite::Result<(SeriesId, Series)> {
+    let text = |at| Ok::<Box<str>, rusqlite::Error>(row.get::<_, String>(at)?.into());
+    let series = Series {
+        namespace: row.get(1)?,
+        service: text(2)?,
+        method: text(3)?,
+        path: text(4)?,
+        status: row.get(5)?,
+        customer: text(6)?,
+    };
+    Ok((row.get(0)?, series))
+}

@@ -1,0 +1,3 @@
+-- As many series as a server may tell apart; with a negative limit all of them.
+SELECT id, namespace_id, service, method, path, status, customer
+FROM tally_request_series LIMIT ?1
