@@ -1,6 +1,6 @@
 //! A server in this process that keeps the protocol of `Record`, and breaks where a test says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use tally_client::{ProducerBuilder, QueueBuilder};
 use tally_producers::{Opening, Refusal, Standing, Step, Terms};
 use tally_proto::count::v1 as count;
 use tally_proto::count::v1::count_service_server::{CountService, CountServiceServer};
+use tally_proto::methods;
 use tally_proto::tally::producers::v1 as producers;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
@@ -65,6 +66,8 @@ pub(crate) struct Database {
     pub(crate) producers: BTreeMap<Vec<u8>, Stored>,
     /// Requests by method and path.
     pub(crate) counts: BTreeMap<(i32, String), u64>,
+    /// Those of `Record` by all that they count under.
+    pub(crate) series: HashMap<proto::Series, u64>,
     pub(crate) drops: BTreeMap<i32, u64>,
     /// How large each stored batch was.
     pub(crate) batches: Vec<usize>,
@@ -101,7 +104,7 @@ impl Mock {
             epoch: 0,
             batch_rows_max: 10_000,
             batch_bytes_max: 1 << 20,
-            endpoints_max: 10_000,
+            series_max: 10_000,
             batches_in_flight_max: 4,
             path_bytes_max: 0,
         };
@@ -279,12 +282,12 @@ impl Database {
         Ok(())
     }
 
-    /// Stores a batch whose endpoints are `names`, unless it is a duplicate.
+    /// Stores a batch whose series are `names`, unless it is a duplicate.
     fn store(
         &mut self,
         (id, claim): (&[u8], u64),
         batch: &proto::Batch,
-        names: &[proto::Endpoint],
+        names: &[proto::Series],
     ) -> Result<u64, Status> {
         let Some(stored) = self.producers.get_mut(id) else {
             return Err(refusal(Code::FailedPrecondition, reason::PRODUCER_FORGOTTEN));
@@ -300,13 +303,15 @@ impl Database {
         }
         stored.sequence = batch.sequence;
         let committed = stored.sequence;
-        self.batches.push(batch.endpoint.len());
-        for number in &batch.endpoint {
+        self.batches.push(batch.number.len());
+        for number in &batch.number {
             match names.get(*number as usize) {
                 Some(name) => {
-                    *self.counts.entry((name.method, name.path.clone())).or_default() += 1;
+                    let method = methods::number_of_text(&name.method);
+                    *self.counts.entry((method, name.path.clone())).or_default() += 1;
+                    *self.series.entry(name.clone()).or_default() += 1;
                 }
-                None => self.wrong.push(format!("endpoint {number} is not named")),
+                None => self.wrong.push(format!("series {number} is not named")),
             }
         }
         for drops in &batch.drops {
@@ -316,17 +321,17 @@ impl Database {
     }
 
     fn check(&mut self, batch: &proto::Batch, limits: &producers::Opened, names: usize) {
-        let rows = batch.endpoint.len();
+        let rows = batch.number.len();
         let counted = rows == batch.count as usize && rows == batch.time_delta.len();
         let empty = rows == 0 && batch.drops.is_empty();
         let bytes = prost::Message::encoded_len(batch);
         let large = rows > limits.batch_rows_max as usize
             || bytes > limits.batch_bytes_max as usize
-            || names > limits.endpoints_max as usize
+            || names > limits.series_max as usize
             || batch.drops.len() > 1000;
         if !counted || empty || large {
             self.wrong.push(format!(
-                "batch {} has {rows} rows in {bytes} bytes, {names} endpoints, {} drops",
+                "batch {} has {rows} rows in {bytes} bytes, {names} series, {} drops",
                 batch.sequence,
                 batch.drops.len()
             ));
@@ -396,7 +401,7 @@ impl Mock {
                 Some(Kind::Batch(batch)) => batch,
                 kind => return self.database().last(kind.as_ref(), &open.producer_id, last),
             };
-            names.extend(batch.endpoints.iter().cloned());
+            names.extend(batch.series.iter().cloned());
             let mut database = self.database();
             database.check(&batch, &self.limits, names.len());
             if batch.sequence != last + 1 {

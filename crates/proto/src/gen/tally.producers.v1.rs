@@ -53,9 +53,9 @@ pub struct Opened {
     /// How large the message of a batch may be, in bytes.
     #[prost(uint32, tag = "3")]
     pub batch_bytes_max: u32,
-    /// How many endpoints the stream may name.
+    /// How many series the stream may name.
     #[prost(uint32, tag = "4")]
-    pub endpoints_max: u32,
+    pub series_max: u32,
     /// How many batches may be sent and not yet acknowledged.
     #[prost(uint32, tag = "5")]
     pub batches_in_flight_max: u32,

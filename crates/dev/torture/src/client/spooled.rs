@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use prost::Message as _;
+use tally_proto::methods;
 use tally_proto::tally::requests::v1::Batch;
 
 use super::load::day;
@@ -62,10 +63,11 @@ fn number(bytes: &[u8], at: usize) -> u64 {
 fn parcel(batch: &Batch) -> anyhow::Result<Parcel> {
     let mut parcel = Parcel::default();
     let mut micros = 0;
-    for (endpoint, delta) in batch.endpoint.iter().zip(&batch.time_delta) {
+    for (number, delta) in batch.number.iter().zip(&batch.time_delta) {
         micros += delta;
-        let endpoint = batch.endpoints.get(*endpoint as usize).context("an unknown endpoint")?;
-        let key = Key { day: day(micros), method: endpoint.method, path: endpoint.path.clone() };
+        let series = batch.series.get(*number as usize).context("an unknown series")?;
+        let method = methods::number_of_text(&series.method);
+        let key = Key { day: day(micros), method, path: series.path.clone() };
         *parcel.requests.entry(key).or_default() += 1;
     }
     for drops in &batch.drops {
@@ -89,8 +91,8 @@ mod tests {
         let builder = Producer::builder("http://127.0.0.1:1").batch_rows_max(10);
         let builder = builder.spool(folder.path(), Options::default());
         let mut producer = builder.connect().await.unwrap();
-        let endpoint = producer.endpoint(Method::GET, "/a");
-        producer.send(vec![Row { endpoint, time_us: -5 }; 30]).await.unwrap();
+        let series = producer.endpoint(Method::GET, "/a");
+        producer.send(vec![Row { series, time_us: -5 }; 30]).await.unwrap();
         let report = producer.close_within(Duration::from_secs(60)).await;
         assert_eq!(report.spooled, 30);
 

@@ -29,7 +29,16 @@ async fn receive(
         let producer = Producer::builder(server).batch_rows_max(1_000);
         let producer = producer.connect().await.expect("starts");
         let file = CountedFile { name: "a.log".to_owned(), ..CountedFile::default() };
-        send_all(producer, chunks, vec![file; inputs], stop, patience, &mut news).await
+        send_all(
+            producer,
+            Parties::default(),
+            chunks,
+            vec![file; inputs],
+            stop,
+            patience,
+            &mut news,
+        )
+        .await
     };
     let outcome = fake.serve(send).await;
     (outcome, all)
@@ -40,7 +49,7 @@ fn chunk(input: usize, after: u64, count: u64) -> Fed {
     let mut entries = Entries::default();
     for line in after + 1..=after + count {
         let path = format!("/{line}").into();
-        entries.push(&Entry { method: 0, path, micros: 0, times: 1 }, line);
+        entries.push(&Entry { method: 0, path, status: 0, micros: 0, times: 1 }, line);
     }
     let through = after + count + 1;
     let counts = LineCounts { lines: count + 1, malformed: 1, ..LineCounts::default() };

@@ -79,7 +79,7 @@ impl Fake {
                 assert_eq!(batch.sequence, state.committed + 1);
                 state.committed = batch.sequence;
                 state.requests += u64::from(batch.count);
-                state.paths.extend(batch.endpoints.into_iter().map(|one| one.path));
+                state.paths.extend(batch.series.into_iter().map(|one| one.path));
             }
             Kind::Done(done) => state.files = done.files,
         }
