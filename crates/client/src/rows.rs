@@ -254,7 +254,6 @@ pub(crate) fn message(
         time_delta,
         count: u32::try_from(rows.len()).expect("batch_rows_max is below 2^24"),
         drops: drops.0.iter().map(|(&day, &count)| producers::Drops { day, count }).collect(),
-        ..Default::default()
     }
 }
 

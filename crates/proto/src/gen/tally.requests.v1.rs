@@ -228,13 +228,13 @@ pub struct Batch {
     /// One more than the batch before it.
     #[prost(uint64, tag = "1")]
     pub sequence: u64,
-    /// Endpoints that this stream names for the first time. The first endpoint of the stream has
-    /// number 0, the next 1, and so on across the messages of the stream.
+    /// Series that this stream names for the first time. The first series of the stream has number 0,
+    /// the next 1, and so on across the messages of the stream.
     #[prost(message, repeated, tag = "2")]
-    pub endpoints: ::prost::alloc::vec::Vec<Endpoint>,
-    /// For each request the number of its endpoint.
+    pub series: ::prost::alloc::vec::Vec<crate::lenient::Series>,
+    /// For each request the number of its series.
     #[prost(uint32, repeated, tag = "3")]
-    pub endpoint: ::prost::alloc::vec::Vec<u32>,
+    pub number: ::prost::alloc::vec::Vec<u32>,
     /// For each request its time in microseconds since 1970-01-01 UTC, as the difference from the
     /// request before it; the first one's from 0.
     #[prost(sint64, repeated, tag = "4")]
@@ -245,13 +245,6 @@ pub struct Batch {
     /// Requests that the client has dropped since its batch before this one.
     #[prost(message, repeated, tag = "6")]
     pub drops: ::prost::alloc::vec::Vec<super::super::producers::v1::Drops>,
-    /// Series that this stream names for the first time. The first series of the stream has number 0,
-    /// the next 1, and so on across the messages of the stream.
-    #[prost(message, repeated, tag = "7")]
-    pub series: ::prost::alloc::vec::Vec<crate::lenient::Series>,
-    /// For each request the number of its series.
-    #[prost(uint32, repeated, tag = "8")]
-    pub number: ::prost::alloc::vec::Vec<u32>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListProducersRequest {

@@ -4,7 +4,7 @@ use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::tally::producers::v1::{Drops, Open};
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
-use tally_proto::tally::requests::v1::{Batch, Endpoint, RecordRequest};
+use tally_proto::tally::requests::v1::{Batch, RecordRequest, Series};
 
 use tally_runtime::{Clock as _, SystemClock};
 use tonic::Code;
@@ -27,8 +27,12 @@ fn count_and_drop(server: &Server) {
     };
     let batch = Batch {
         sequence: 1,
-        endpoints: vec![Endpoint { method: 3, path: "/a".to_owned() }],
-        endpoint: vec![0],
+        series: vec![Series {
+            method: "GET".to_owned(),
+            path: "/a".to_owned(),
+            ..Series::default()
+        }],
+        number: vec![0],
         time_delta: vec![i64::from(OLD_DAY_NUMBER) * 86_400_000_000],
         count: 1,
         drops: vec![Drops { day: OLD_DAY_NUMBER, count: 12 }],

@@ -79,14 +79,14 @@ impl Client {
 fn batch(sequence: u64, rows: u32, micros: i64) -> proto::Batch {
     let mut time_delta = vec![0; rows as usize];
     time_delta[0] = micros;
-    let endpoint = proto::Endpoint { method: 3, path: "/a".into() };
+    let series = proto::Series { method: "GET".into(), path: "/a".into(), ..Default::default() };
     proto::Batch {
         sequence,
-        endpoints: (sequence == 1).then_some(endpoint).into_iter().collect(),
-        endpoint: vec![0; rows as usize],
+        series: (sequence == 1).then_some(series).into_iter().collect(),
+        number: vec![0; rows as usize],
         time_delta,
         count: rows,
-        ..Default::default()
+        drops: Vec::new(),
     }
 }
 
