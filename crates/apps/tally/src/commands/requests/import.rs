@@ -214,8 +214,8 @@ fn without_doubles(inputs: Vec<Input>) -> Vec<Input> {
 fn many_series(path: &str) -> String {
     let many = thousands(MANY_SERIES);
     format!(
-        "warning: about {many} different paths with their methods and statuses so far, the last path \
-         is {}; by default a server tells 100,000 apart and counts the rest under _other. --dry-run shows them; --collapse-ids, \
+        "warning: about {many} different series (method, path and status) so far, the last one is \
+         of {}; by default a server tells 100,000 apart and counts the rest under _other. --dry-run shows them; --collapse-ids, \
          --rewrite and --path-prefix make them fewer",
         visible(path)
     )
