@@ -18,12 +18,12 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use crate::CountedFile;
-use crate::endpoints::Endpoints;
 use crate::error::ConnectError;
 use crate::ledger::Breach;
 use crate::progress::Connection;
 use crate::random;
 use crate::rows::Requests;
+use crate::series::Table;
 use crate::settings::Settings;
 use crate::transport::Target;
 use accounts::Accounts;
@@ -88,18 +88,18 @@ struct Anew {
 /// Starts the driver with the source that `connect` makes, and returns the handle from `connect`.
 pub(crate) async fn start<S: Source, H>(
     settings: Settings,
-    connect: impl FnOnce(DriverHandle, Arc<Endpoints>) -> (S, H),
+    connect: impl FnOnce(DriverHandle, Arc<Table>) -> (S, H),
 ) -> Result<H, ConnectError> {
     let target = Target::new(&settings.address)?;
     let runtime = tokio::runtime::Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;
-    let endpoints = Arc::new(Endpoints::new(settings.endpoints_max));
-    let batches = Batches::open(&settings, Arc::clone(&endpoints)).await?;
+    let table = Arc::new(Table::new(settings.series_max));
+    let batches = Batches::open(&settings, Arc::clone(&table)).await?;
     let counted_files = Arc::default();
     let (accounts, progress, trouble) = Accounts::new(&settings);
     let (deadline, deadlines) = watch::channel(None);
     let handle =
         DriverHandle { progress, trouble, deadline, counted_files: Arc::clone(&counted_files) };
-    let (source, kept) = connect(handle, endpoints);
+    let (source, kept) = connect(handle, table);
     let link = Link::new(target, settings);
     let driver = Driver { source, ended: false, link, batches, accounts, counted_files };
     runtime.spawn(driver.run(deadlines));

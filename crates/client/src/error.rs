@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use crate::Endpoint;
+use crate::Series;
 use crate::transport::causes;
 
 /// A queue or a producer cannot be made. An unreachable server is not an error here.
@@ -71,8 +71,8 @@ impl fmt::Debug for ConnectError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a request cannot be counted: {reason}")]
 pub struct TryRecordError {
-    /// What was called.
-    pub endpoint: Endpoint,
+    /// What it counts under.
+    pub series: Series,
     /// When.
     pub at: SystemTime,
     /// Why it was not taken.

@@ -8,7 +8,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::layer::Head;
-use crate::{Endpoint, Method, Queue};
+use crate::{Method, Queue, Series};
 
 /// Counts the calls of a tonic service or client; [`Queue::interceptor`] makes it.
 ///
@@ -25,7 +25,7 @@ use crate::{Endpoint, Method, Queue};
 pub struct CountInterceptor {
     queue: Queue,
     /// For calls of an unknown path.
-    fallback: Endpoint,
+    fallback: Series,
 }
 
 /// Puts the path of each request into its extensions, for [`CountInterceptor`].
@@ -53,7 +53,7 @@ impl Queue {
 // === impl CountInterceptor ===
 
 impl CountInterceptor {
-    fn endpoint(&self, extensions: &tonic::Extensions) -> Endpoint {
+    fn series(&self, extensions: &tonic::Extensions) -> Series {
         if let Some(CallUri(uri)) = extensions.get() {
             return self.queue.endpoint(Method::GRPC, uri.path());
         }
@@ -67,7 +67,7 @@ impl CountInterceptor {
 
 impl Interceptor for CountInterceptor {
     fn call(&mut self, request: tonic::Request<()>) -> Result<tonic::Request<()>, Status> {
-        self.queue.record_or_drop(self.endpoint(request.extensions()));
+        self.queue.record_or_drop(self.series(request.extensions()));
         Ok(request)
     }
 }

@@ -32,10 +32,9 @@
 //! |---|---|
 //! | `clock.rs` | the time of day |
 //! | `driver.rs` | the task that sends; `driver/` has its connection, its batches and its accounts |
-//! | `endpoint.rs` | a method and a path |
-//! | `endpoints.rs` | the endpoints that a client knows, found without a lock |
 //! | `error.rs` | errors, and what they give back |
 //! | `interceptor.rs` | a tonic interceptor that counts calls, and the layer that gives it their path |
+//! | `key.rs` | what requests are counted under: methods, and the keys of series |
 //! | `layer.rs` | a tower layer that counts each request once; `layer/` has its rules |
 //! | `ledger.rs` | numbered batches and their outcome: the client's rules of the protocol |
 //! | `measure.rs` | counters of the `metrics` facade |
@@ -44,6 +43,7 @@
 //! | `queue.rs` | the handle that services record with; `queue/` has where requests wait |
 //! | `random.rs` | ids, claims, jitter |
 //! | `rows.rs` | rows and drops, and how they become batches |
+//! | `series.rs` | the series that a client knows, found without a lock |
 //! | `settings.rs` | settings, defaults, limits |
 //! | `spool.rs` | batches in files, which survive a restart; `spool/` has the format |
 //! | `transport.rs` | connecting to a server |
@@ -52,10 +52,9 @@
 
 mod clock;
 mod driver;
-mod endpoint;
-mod endpoints;
 mod error;
 mod interceptor;
+mod key;
 mod layer;
 mod ledger;
 mod measure;
@@ -64,19 +63,21 @@ mod progress;
 mod queue;
 mod random;
 mod rows;
+mod series;
 mod settings;
 pub mod spool;
 mod transport;
 
 pub use clock::Clock;
-pub use endpoint::{Endpoint, Method};
 pub use error::{ConnectError, FlushError, Refusal, SendError, TryRecordError};
 pub use interceptor::{CountInterceptor, PathLayer, WithPath};
+pub use key::{Method, SeriesKey};
 pub use layer::{Count, CountLayer, Head, UNMATCHED};
 pub use producer::{Producer, ProducerBuilder};
 pub use progress::{Connection, Progress};
 pub use queue::{Queue, QueueBuilder, Report};
 pub use rows::Row;
+pub use series::Series;
 pub use tally_proto::tally::requests::v1::CountedFile;
 
 /// The examples of the README are compiled with the documentation's.

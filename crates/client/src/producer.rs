@@ -8,12 +8,12 @@ use tally_proto::wire::MICROS;
 use tokio::sync::watch;
 
 use crate::driver::{self, DriverHandle, Source};
-use crate::endpoints::Endpoints;
 use crate::error::{ConnectError, Refusal, SendError};
 use crate::progress::{Connection, Progress};
 use crate::rows::{Drops, Requests, Row};
+use crate::series::Table;
 use crate::settings::{Settings, common_settings};
-use crate::{CountedFile, Endpoint, Method};
+use crate::{CountedFile, Method, Series, SeriesKey};
 
 /// Sends rows to Tally, each counted exactly once, in the order in which they are given.
 ///
@@ -22,8 +22,8 @@ use crate::{CountedFile, Endpoint, Method};
 /// use tally_client::{Method, Producer, Row};
 ///
 /// let mut producer = Producer::builder("http://127.0.0.1:7777").name("nightly import").connect().await?;
-/// let endpoint = producer.endpoint(Method::GET, "/hello");
-/// let position = producer.send(vec![Row { endpoint, time_us: 1_431_857_103_000_000 }]).await?;
+/// let series = producer.endpoint(Method::GET, "/hello");
+/// let position = producer.send(vec![Row { series, time_us: 1_431_857_103_000_000 }]).await?;
 /// let progress = producer.settled(position).await;
 /// assert_eq!(progress.acknowledged, 1);
 /// producer.close().await;
@@ -39,7 +39,7 @@ use crate::{CountedFile, Endpoint, Method};
 pub struct Producer {
     slot: watch::Sender<Slot>,
     driver: DriverHandle,
-    endpoints: Arc<Endpoints>,
+    table: Arc<Table>,
     settings: Settings,
     /// How many rows were given.
     given: u64,
@@ -73,9 +73,9 @@ impl ProducerBuilder {
     /// A setting cannot be used, or this is not within a tokio runtime.
     pub async fn connect(self) -> Result<Producer, ConnectError> {
         let settings = self.settings;
-        driver::start(settings.clone(), |driver, endpoints| {
+        driver::start(settings.clone(), |driver, table| {
             let slot = watch::Sender::default();
-            (slot.clone(), Producer { slot, driver, endpoints, settings, given: 0 })
+            (slot.clone(), Producer { slot, driver, table, settings, given: 0 })
         })
         .await
     }
@@ -89,12 +89,18 @@ impl Producer {
         ProducerBuilder { settings: Settings::new(url) }
     }
 
-    /// An endpoint for rows of this producer. Give the path without a query. Beyond
-    /// [`endpoints_max`](ProducerBuilder::endpoints_max), and for a path that is empty, longer than
-    /// 2,048 bytes or contains a NUL, the path is `_other`.
+    /// A series for rows of this producer. Beyond [`series_max`](ProducerBuilder::series_max), the
+    /// path is `_other`, and there is no customer. A server that speaks only `count.v1` learns only
+    /// the method and the path.
     #[must_use]
-    pub fn endpoint(&self, method: Method, path: &str) -> Endpoint {
-        self.endpoints.endpoint(method, path)
+    pub fn series(&self, key: SeriesKey<'_>) -> Series {
+        self.table.series(key)
+    }
+
+    /// The [`series`](Self::series) of a method and a path alone.
+    #[must_use]
+    pub fn endpoint(&self, method: Method, path: &str) -> Series {
+        self.series(SeriesKey::endpoint(method, path))
     }
 
     /// Sends rows, in this order; large calls cost less. Waits for room. Returns the number of rows

@@ -15,12 +15,12 @@ use std::time::{Duration, SystemTime};
 
 use crate::clock::{self, AnyClock};
 use crate::driver::DriverHandle;
-use crate::endpoints::Endpoints;
 use crate::error::{ConnectError, FlushError, Refusal, TryRecordError};
 use crate::progress::Connection;
 use crate::rows::Row;
+use crate::series::Table;
 use crate::settings::Settings;
-use crate::{Endpoint, Method};
+use crate::{Method, Series, SeriesKey};
 pub use builder::QueueBuilder;
 use memory::Memory;
 pub use report::Report;
@@ -53,7 +53,7 @@ struct Handle(Arc<Shared>);
 /// Shared by the handles and the tasks.
 struct Shared {
     shards: Shards,
-    endpoints: Arc<Endpoints>,
+    table: Arc<Table>,
     clock: AnyClock,
     skipped: AtomicU64,
     close_timeout: Duration,
@@ -91,15 +91,22 @@ impl Queue {
         Self(Arc::new(Handle(Arc::new(memory::shared()))))
     }
 
-    /// The endpoint of a method and a path. A known one takes no lock and allocates nothing. Each
-    /// path is stored for good, so remove what makes them many, such as a query.
+    /// The series of a key. A known one takes no lock and allocates nothing. Each key is stored for
+    /// good, so remove what makes them many, such as the query of a path.
     ///
-    /// Beyond [`endpoints_max`](QueueBuilder::endpoints_max), and for a path that is empty, longer
-    /// than 2,048 bytes or contains a NUL, the path is `_other`.
+    /// Beyond [`series_max`](QueueBuilder::series_max), the path is `_other`, and there is no
+    /// customer. A server that speaks only `count.v1` learns only the method and the path.
     #[must_use]
     #[inline]
-    pub fn endpoint(&self, method: Method, path: &str) -> Endpoint {
-        self.shared().endpoints.endpoint(method, path)
+    pub fn series(&self, key: SeriesKey<'_>) -> Series {
+        self.shared().table.series(key)
+    }
+
+    /// The [`series`](Self::series) of a method and a path alone.
+    #[must_use]
+    #[inline]
+    pub fn endpoint(&self, method: Method, path: &str) -> Series {
+        self.series(SeriesKey::endpoint(method, path))
     }
 
     /// Counts a request that arrives now. Never blocks or waits. It allocates only room for waiting
@@ -109,14 +116,14 @@ impl Queue {
     /// The queue is full or closed. The request is given back; [`note_dropped`](Self::note_dropped)
     /// reports it.
     #[inline]
-    pub fn try_record(&self, endpoint: Endpoint) -> Result<(), TryRecordError> {
-        self.shared().record(Row { endpoint, time_us: self.shared().clock.micros() })
+    pub fn try_record(&self, series: Series) -> Result<(), TryRecordError> {
+        self.shared().record(Row { series, time_us: self.shared().clock.micros() })
     }
 
     /// Like [`try_record`](Self::try_record), but notes a refused request as dropped.
     #[inline]
-    pub fn record_or_drop(&self, endpoint: Endpoint) {
-        let row = Row { endpoint, time_us: self.shared().clock.micros() };
+    pub fn record_or_drop(&self, series: Series) {
+        let row = Row { series, time_us: self.shared().clock.micros() };
         if self.shared().record(row).is_err() {
             self.shared().shards.refuse(row);
         }
@@ -126,17 +133,17 @@ impl Queue {
     /// [`refused`](Report::refused), and the server learns of it.
     #[cold]
     pub fn note_dropped(&self, given_back: &TryRecordError) {
-        let TryRecordError { endpoint, at, .. } = *given_back;
+        let TryRecordError { series, at, .. } = *given_back;
         let time_us = clock::micros(at).unwrap_or_else(|| self.shared().clock.micros());
-        self.shared().shards.refuse(Row { endpoint, time_us });
+        self.shared().shards.refuse(Row { series, time_us });
     }
 
     /// Counts a request that arrived at this time.
     ///
     /// # Errors
     /// As [`try_record`](Self::try_record), or the time is out of range.
-    pub fn try_record_at(&self, endpoint: Endpoint, at: SystemTime) -> Result<(), TryRecordError> {
-        let row = self.shared().row(endpoint, at)?;
+    pub fn try_record_at(&self, series: Series, at: SystemTime) -> Result<(), TryRecordError> {
+        let row = self.shared().row(series, at)?;
         self.shared().record(row)
     }
 
@@ -144,8 +151,8 @@ impl Queue {
     ///
     /// # Errors
     /// The queue is closed.
-    pub async fn record(&self, endpoint: Endpoint) -> Result<(), TryRecordError> {
-        let row = Row { endpoint, time_us: self.shared().clock.micros() };
+    pub async fn record(&self, series: Series) -> Result<(), TryRecordError> {
+        let row = Row { series, time_us: self.shared().clock.micros() };
         self.shared().record_when_roomy(row).await
     }
 
@@ -153,12 +160,8 @@ impl Queue {
     ///
     /// # Errors
     /// The queue is closed, or the time is out of range.
-    pub async fn record_at(
-        &self,
-        endpoint: Endpoint,
-        at: SystemTime,
-    ) -> Result<(), TryRecordError> {
-        let row = self.shared().row(endpoint, at)?;
+    pub async fn record_at(&self, series: Series, at: SystemTime) -> Result<(), TryRecordError> {
+        let row = self.shared().row(series, at)?;
         self.shared().record_when_roomy(row).await
     }
 
@@ -245,12 +248,12 @@ impl Shared {
     fn new(
         settings: &Settings,
         queue_requests_max: usize,
-        endpoints: Arc<Endpoints>,
+        table: Arc<Table>,
         driver: Option<DriverHandle>,
     ) -> Self {
         Self {
             shards: Shards::new(queue_requests_max, settings.batch_rows_max),
-            endpoints,
+            table,
             clock: settings.clock.clone(),
             skipped: AtomicU64::new(0),
             close_timeout: settings.close_timeout,
@@ -274,7 +277,7 @@ impl Shared {
         }
         result.map_err(|reason| {
             let at = clock::time(row.time_us);
-            TryRecordError { endpoint: row.endpoint, at, reason }
+            TryRecordError { series: row.series, at, reason }
         })
     }
 
@@ -292,11 +295,11 @@ impl Shared {
         }
     }
 
-    fn row(&self, endpoint: Endpoint, at: SystemTime) -> Result<Row, TryRecordError> {
+    fn row(&self, series: Series, at: SystemTime) -> Result<Row, TryRecordError> {
         let latest = self.clock.latest_micros();
         match clock::micros(at).filter(|micros| *micros <= latest) {
-            Some(time_us) => Ok(Row { endpoint, time_us }),
-            None => Err(TryRecordError { endpoint, at, reason: Refusal::Time }),
+            Some(time_us) => Ok(Row { series, time_us }),
+            None => Err(TryRecordError { series, at, reason: Refusal::Time }),
         }
     }
 

@@ -9,13 +9,13 @@ use tally_proto::tally::requests::v1 as proto;
 use tally_proto::wire::{self, DROP_DAYS_MAX};
 
 use crate::clock;
-use crate::endpoints::Endpoints;
-use crate::{Endpoint, Method};
+use crate::series::Table;
+use crate::{Method, Series, SeriesKey};
 
-/// Bytes of a batch's message without rows, endpoints and drops.
+/// Bytes of a batch's message without rows, series and drops.
 const MESSAGE_BYTES: usize = 64;
-/// Bytes of an endpoint without its path.
-const ENDPOINT_BYTES: usize = 24;
+/// Bytes of a series in a batch besides its own message: a tag, and a length below 2^21.
+const SERIES_BYTES: usize = 4;
 /// Bytes of a day's drops.
 const DROPS_BYTES: usize = 24;
 
@@ -25,8 +25,8 @@ const UNNAMED: u32 = u32::MAX;
 /// One request: what was called, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row {
-    /// An endpoint that the same producer has made.
-    pub endpoint: Endpoint,
+    /// A series that the same producer has made.
+    pub series: Series,
     /// Microseconds since 1970-01-01 UTC.
     pub time_us: i64,
 }
@@ -46,15 +46,15 @@ pub(crate) struct Requests {
 pub(crate) struct BatchLimits {
     pub(crate) rows: usize,
     pub(crate) bytes: usize,
-    pub(crate) endpoints: usize,
+    pub(crate) series: usize,
 }
 
-/// The numbers of the endpoints that a stream has named.
+/// The numbers of the series that a stream has named.
 #[derive(Debug)]
 pub(crate) struct Names {
     numbers: Vec<u32>,
     named: u32,
-    /// Longer paths become the endpoint of last resort.
+    /// Longer paths are sent as [`OTHER_PATH`](wire::OTHER_PATH).
     path_bytes_max: usize,
 }
 
@@ -69,10 +69,16 @@ impl Requests {
     }
 
     /// Reads what [`payload`] has made.
-    pub(crate) fn decode(payload: &[u8], endpoints: &Endpoints) -> Option<Self> {
+    pub(crate) fn decode(payload: &[u8], table: &Table) -> Option<Self> {
         let batch = proto::Batch::decode(payload).ok()?;
-        let named = |name: &proto::Series| {
-            endpoints.endpoint(Method(methods::number_of_text(&name.method)), &name.path)
+        let named = |series: &proto::Series| {
+            table.series(SeriesKey {
+                service: &series.service,
+                method: Method(methods::number_of_text(&series.method)),
+                path: &series.path,
+                status: u16::try_from(series.status).unwrap_or(0),
+                customer: &series.customer,
+            })
         };
         let names: Vec<_> = batch.series.iter().map(named).collect();
         if batch.number.len() != batch.time_delta.len() {
@@ -81,7 +87,7 @@ impl Requests {
         let mut time_us = 0_i64;
         let row = |(number, delta): (&u32, &i64)| {
             time_us = time_us.checked_add(*delta)?;
-            Some(Row { endpoint: *names.get(*number as usize)?, time_us })
+            Some(Row { series: *names.get(*number as usize)?, time_us })
         };
         let rows = batch.number.iter().zip(&batch.time_delta).map(row).collect::<Option<_>>()?;
         let mut requests = Self { rows, drops: Drops::default() };
@@ -156,7 +162,7 @@ impl Names {
     pub(crate) fn missing(&self, rows: &[Row]) -> usize {
         let mut missing: Vec<u32> = rows
             .iter()
-            .map(|row| row.endpoint.0)
+            .map(|row| row.series.0)
             .filter(|number| self.number(*number).is_none())
             .collect();
         missing.sort_unstable();
@@ -164,55 +170,58 @@ impl Names {
         missing.len()
     }
 
-    fn number(&self, endpoint: u32) -> Option<u32> {
-        self.numbers.get(endpoint as usize).copied().filter(|number| *number != UNNAMED)
+    fn number(&self, series: u32) -> Option<u32> {
+        self.numbers.get(series as usize).copied().filter(|number| *number != UNNAMED)
     }
 
-    /// The number of an endpoint on this stream, and whether it is new there.
+    /// The number of a series on this stream, and its message if it is new there.
     #[inline]
-    fn name(&mut self, endpoint: u32, endpoints: &Endpoints) -> (u32, Option<proto::Series>) {
-        if let Some(number) = self.number(endpoint) {
+    fn name(&mut self, series: u32, table: &Table) -> (u32, Option<proto::Series>) {
+        if let Some(number) = self.number(series) {
             return (number, None);
         }
-        // Another client's endpoint goes to the one of last resort.
-        let endpoint = if endpoints.knows(endpoint) { endpoint } else { Endpoints::LAST_RESORT };
-        if let Some(number) = self.number(endpoint) {
+        // Another client's series goes to the one of last resort.
+        let series = if table.knows(series) { series } else { Table::LAST_RESORT };
+        if let Some(number) = self.number(series) {
             return (number, None);
         }
-        let at = endpoint as usize;
+        let at = series as usize;
         if self.numbers.len() <= at {
             self.numbers.resize(at + 1, UNNAMED);
         }
         let number = self.named;
         self.numbers[at] = number;
         self.named += 1;
-        let (method, path) = endpoints.name(endpoint);
-        let path = wire::path(path, self.path_bytes_max);
-        let method = methods::text(method.0).into_owned();
-        (number, Some(proto::Series { method, path: path.to_owned(), ..Default::default() }))
+        (number, Some(named(table.key(series), self.path_bytes_max)))
+    }
+}
+
+/// A series as a stream names it.
+fn named(key: SeriesKey<'_>, path_bytes_max: usize) -> proto::Series {
+    proto::Series {
+        service: key.service.to_owned(),
+        method: methods::text(key.method.0).into_owned(),
+        path: wire::path(key.path, path_bytes_max).to_owned(),
+        status: key.status.into(),
+        customer: key.customer.to_owned(),
     }
 }
 
 /// How many rows, from the first, fit into a batch: at least one.
-pub(crate) fn fitting(
-    rows: &[Row],
-    drops: &Drops,
-    limits: BatchLimits,
-    endpoints: &Endpoints,
-) -> usize {
+pub(crate) fn fitting(rows: &[Row], drops: &Drops, limits: BatchLimits, table: &Table) -> usize {
     let mut bytes = MESSAGE_BYTES + drops.0.len() * DROPS_BYTES;
     let mut names = Names::new(usize::MAX);
     let mut before = 0;
     for (at, row) in rows.iter().enumerate().take(limits.rows) {
-        if let (_, Some(new)) = names.name(row.endpoint.0, endpoints) {
-            bytes += ENDPOINT_BYTES + new.method.len() + new.path.len();
+        if let (_, Some(new)) = names.name(row.series.0, table) {
+            bytes += SERIES_BYTES + new.encoded_len();
         }
         let delta = row.time_us.wrapping_sub(before);
         let zigzag = ((delta << 1) ^ (delta >> 63)).cast_unsigned();
-        // Its endpoint's number takes at most 4 bytes, being below 2^28.
+        // Its series' number takes at most 4 bytes, being below 2^28.
         bytes += 4 + prost::encoding::encoded_len_varint(zigzag);
         before = row.time_us;
-        if (bytes > limits.bytes || names.len() > limits.endpoints) && at > 0 {
+        if (bytes > limits.bytes || names.len() > limits.series) && at > 0 {
             return at;
         }
     }
@@ -225,32 +234,32 @@ pub(crate) fn message(
     rows: &[Row],
     drops: &Drops,
     names: &mut Names,
-    endpoints: &Endpoints,
+    table: &Table,
 ) -> proto::Batch {
-    let mut new = Vec::new();
-    let mut numbers = Vec::with_capacity(rows.len());
+    let mut series = Vec::new();
+    let mut number = Vec::with_capacity(rows.len());
     let mut time_delta = Vec::with_capacity(rows.len());
     let mut before = 0;
     for row in rows {
-        let (number, named) = names.name(row.endpoint.0, endpoints);
-        new.extend(named);
-        numbers.push(number);
+        let (at, named) = names.name(row.series.0, table);
+        series.extend(named);
+        number.push(at);
         time_delta.push(row.time_us.wrapping_sub(before));
         before = row.time_us;
     }
     proto::Batch {
         sequence,
-        series: new,
-        count: u32::try_from(rows.len()).expect("batch_rows_max is below 2^24"),
-        number: numbers,
+        series,
+        number,
         time_delta,
+        count: u32::try_from(rows.len()).expect("batch_rows_max is below 2^24"),
         drops: drops.0.iter().map(|(&day, &count)| producers::Drops { day, count }).collect(),
     }
 }
 
-/// A batch as a spool stores it: it names all of its endpoints.
-pub(crate) fn payload(rows: &[Row], drops: &Drops, endpoints: &Endpoints) -> Vec<u8> {
-    message(0, rows, drops, &mut Names::new(usize::MAX), endpoints).encode_to_vec()
+/// A batch as a spool stores it: it names all of its series.
+pub(crate) fn payload(rows: &[Row], drops: &Drops, table: &Table) -> Vec<u8> {
+    message(0, rows, drops, &mut Names::new(usize::MAX), table).encode_to_vec()
 }
 
 #[cfg(test)]

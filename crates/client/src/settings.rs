@@ -7,7 +7,7 @@ use tally_proto::wire::NAME_BYTES_MAX;
 use crate::clock::AnyClock;
 use crate::transport::Address;
 
-pub(crate) const ENDPOINTS_MAX: usize = 10_000;
+pub(crate) const SERIES_MAX: usize = 10_000;
 
 /// Settings of queues and producers.
 #[derive(Debug, Clone)]
@@ -16,7 +16,7 @@ pub(crate) struct Settings {
     pub(crate) name: String,
     pub(crate) batch_rows_max: usize,
     pub(crate) batches_in_flight_max: usize,
-    pub(crate) endpoints_max: usize,
+    pub(crate) series_max: usize,
     pub(crate) connect_timeout: Duration,
     pub(crate) open_timeout: Duration,
     pub(crate) acknowledge_timeout: Duration,
@@ -37,7 +37,7 @@ impl Settings {
             name: program_name(),
             batch_rows_max: 10_000,
             batches_in_flight_max: 8,
-            endpoints_max: ENDPOINTS_MAX,
+            series_max: SERIES_MAX,
             connect_timeout: Duration::from_secs(5),
             open_timeout: Duration::from_secs(10),
             acknowledge_timeout: Duration::from_secs(60),
@@ -107,10 +107,11 @@ macro_rules! common_settings {
             self
         }
 
-        /// Endpoints with their own counts, from 1 to 16,777,216. Further ones count under the path
-        /// `_other` of their method. Default: 10,000: 128 KiB, and 64 bytes and the path for each.
-        pub fn endpoints_max(mut self, endpoints: usize) -> Self {
-            self.settings.endpoints_max = endpoints;
+        /// Series with their own counts, from 1 to 16,777,216. Further ones count under the path
+        /// `_other` of their service, method and status. Default: 10,000: 128 KiB, and 96 bytes and
+        /// the texts for each.
+        pub fn series_max(mut self, series: usize) -> Self {
+            self.settings.series_max = series;
             self
         }
 

@@ -45,7 +45,7 @@ const WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 const MESSAGE_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
 /// How many endpoints an import tells apart; the server has its own limit.
-const ENDPOINTS_MAX: usize = 1_000_000;
+const SERIES_MAX: usize = 1_000_000;
 
 const BATCH_ROWS_MAX: usize = 20_000;
 
@@ -149,7 +149,7 @@ impl ServerArgs {
         self.connect_within(CONNECT_TIMEOUT.min(patience / 2)).await?;
         let mut builder = Producer::builder(self.url())
             .name(name)
-            .endpoints_max(ENDPOINTS_MAX)
+            .series_max(SERIES_MAX)
             .batch_rows_max(BATCH_ROWS_MAX)
             .backoff(BACKOFF_MIN, BACKOFF_MAX);
         let papers = self.papers()?;

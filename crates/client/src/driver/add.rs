@@ -1,5 +1,8 @@
 //! `Add` streams, for a server that speaks only `count.v1`.
 //!
+//! It has no words for a service, a status and a customer: these are lost, and the requests count
+//! under their method and path.
+//!
 //! Such a stream is acknowledged as a whole after its end, so each carries one batch. If it breaks,
 //! the trailer `tally-counted` says how much is counted; without it all is in doubt, and not sent
 //! again, because that could count it twice.
@@ -14,10 +17,10 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use super::{Driver, Ended, Source};
-use crate::endpoints::Endpoints;
 use crate::ledger::Settled;
 use crate::progress::Connection;
 use crate::rows::Row;
+use crate::series::Table;
 use crate::transport::causes;
 
 /// Sends streams until one fails.
@@ -37,7 +40,7 @@ pub(super) async fn run<S: Source>(driver: &mut Driver<S>, channel: Channel) -> 
             continue;
         }
         let rows = driver.batches.adding(driver.link.settings.batch_rows_max);
-        let messages = messages(Arc::clone(&rows), Arc::clone(&driver.batches.endpoints));
+        let messages = messages(Arc::clone(&rows), Arc::clone(&driver.batches.table));
         let request = driver.link.target.request(tokio_stream::iter(messages));
         let limit = driver.link.settings.acknowledge_timeout;
         let answer = match tokio::time::timeout(limit, client.add(request)).await {
@@ -89,14 +92,14 @@ fn settled(rows: u64, status: &Status) -> Settled {
 
 fn messages(
     rows: Arc<[Row]>,
-    endpoints: Arc<Endpoints>,
+    table: Arc<Table>,
 ) -> impl Iterator<Item = AddRequest> + Send + 'static {
     (0..rows.len()).map(move |at| {
         let row = rows[at];
-        let (method, path) = endpoints.name(row.endpoint.0);
+        let key = table.key(row.series.0);
         AddRequest {
-            method: method.0,
-            path: path.to_owned(),
+            method: key.method.0,
+            path: key.path.to_owned(),
             request_timestamp: Some(wire::timestamp(row.time_us)),
         }
     })

@@ -12,11 +12,11 @@ use super::accounts::Accounts;
 use super::record::Reason;
 use super::spool_thread::SpoolThread;
 use crate::clock::{self, AnyClock};
-use crate::endpoints::Endpoints;
 use crate::error::ConnectError;
 use crate::ledger::{Lease, Ledger, Settled};
 use crate::random;
 use crate::rows::{self, BatchLimits, Requests, Row};
+use crate::series::Table;
 use crate::settings::Settings;
 use crate::spool::Stored;
 
@@ -35,7 +35,7 @@ pub(super) struct Batches {
     pub(super) careful_until: u64,
     /// How many batches stay in memory besides the spool.
     in_memory_max: usize,
-    pub(super) endpoints: Arc<Endpoints>,
+    pub(super) table: Arc<Table>,
     pub(super) clock: AnyClock,
 }
 
@@ -63,10 +63,7 @@ enum UnderWay {
 // === impl Batches ===
 
 impl Batches {
-    pub(super) async fn open(
-        settings: &Settings,
-        endpoints: Arc<Endpoints>,
-    ) -> Result<Self, ConnectError> {
+    pub(super) async fn open(settings: &Settings, table: Arc<Table>) -> Result<Self, ConnectError> {
         let clock = settings.clock.clone();
         let id = random::producer_id(clock.micros());
         let mut ledger = Ledger::new(id, settings.short_name());
@@ -92,7 +89,7 @@ impl Batches {
         let limits = BatchLimits {
             rows: settings.batch_rows_max,
             bytes: BATCH_BYTES_MAX as usize,
-            endpoints: settings.endpoints_max.max(1),
+            series: settings.series_max.max(1),
         };
         Ok(Self {
             carry: Requests::default(),
@@ -102,7 +99,7 @@ impl Batches {
             limits,
             careful_until: 0,
             in_memory_max: settings.batches_in_flight_max,
-            endpoints,
+            table,
             clock,
         })
     }
@@ -131,13 +128,13 @@ impl Batches {
         }
         let drops = self.carry.drops.clone().take_some();
         let rows = &self.carry.rows;
-        let fitting = rows::fitting(rows, &drops, self.limits, &self.endpoints).min(rows.len());
+        let fitting = rows::fitting(rows, &drops, self.limits, &self.table).min(rows.len());
         if let Some(spool) = &mut self.spool {
             spool.append_at = None;
             let outcome = Arc::new(OnceLock::new());
             self.under_way = UnderWay::Appending(fitting, Arc::clone(&outcome));
             let requests = fitting as u64 + drops.total();
-            let payload = rows::payload(&rows[..fitting], &drops, &self.endpoints);
+            let payload = rows::payload(&rows[..fitting], &drops, &self.table);
             let sequence = self.ledger.next_sequence();
             let appended = spool.thread.append(sequence, requests, payload, outcome).await;
             self.under_way = UnderWay::Nothing;
@@ -168,12 +165,10 @@ impl Batches {
         }
         let stored = thread.call(move |spool| spool.read(sequence)).await;
         let count = match stored.map_err(|error| accounts.notices.spool(&error))? {
-            Stored::Batch { rows, payload, .. } => {
-                match Requests::decode(&payload, &self.endpoints) {
-                    Some(requests) => return Ok(Some(requests)),
-                    None => rows,
-                }
-            }
+            Stored::Batch { rows, payload, .. } => match Requests::decode(&payload, &self.table) {
+                Some(requests) => return Ok(Some(requests)),
+                None => rows,
+            },
             // Each batch of a hole has a number, so it must report something.
             Stored::Missing(missing) if sequence > missing.first => 1,
             Stored::Missing(missing) => missing.rows.saturating_sub(missing.last - missing.first),
@@ -256,7 +251,7 @@ impl Batches {
     fn is_large(&self, sequence: u64) -> bool {
         let requests = self.ledger.batch(sequence).and_then(|batch| batch.requests.as_ref());
         requests.is_some_and(|Requests { rows, drops }| {
-            rows::fitting(rows, drops, self.limits, &self.endpoints) < rows.len()
+            rows::fitting(rows, drops, self.limits, &self.table) < rows.len()
         })
     }
 
@@ -271,10 +266,10 @@ impl Batches {
             if !lost {
                 self.under_way = UnderWay::LettingGo;
             }
-            let endpoints = Arc::clone(&self.endpoints);
+            let table = Arc::clone(&self.table);
             let as_dropped = move |count| {
                 let Requests { rows, drops } = Requests::dropped(clock::day(now), count);
-                rows::payload(&rows, &drops, &endpoints)
+                rows::payload(&rows, &drops, &table)
             };
             let taken_over = spool.thread.begin_anew(id, keep_after, as_dropped).await;
             self.under_way = UnderWay::Nothing;

@@ -37,7 +37,7 @@ pub(super) struct Stream {
     sent: u64,
     /// Something was acknowledged on this stream.
     acknowledged: bool,
-    /// No more endpoints can be named: open another stream once all batches are acknowledged.
+    /// No more series can be named: open another stream once all batches are acknowledged.
     full: bool,
 }
 
@@ -122,7 +122,7 @@ impl Stream {
         driver.batches.limits = BatchLimits {
             rows: or_ours(opened.batch_rows_max, settings.batch_rows_max),
             bytes: or_ours(opened.batch_bytes_max, usize::MAX),
-            endpoints: or_ours(opened.series_max, usize::MAX),
+            series: or_ours(opened.series_max, usize::MAX),
         };
         let window = or_ours(opened.batches_in_flight_max, settings.batches_in_flight_max);
         let now = Instant::now();
@@ -206,13 +206,12 @@ impl Stream {
             let requests = loaded.as_ref().or(held).expect("it is in memory or was loaded");
             let named = self.names.len();
             let new = self.names.missing(&requests.rows);
-            if named > 0 && named + new > batches.limits.endpoints {
+            if named > 0 && named + new > batches.limits.series {
                 self.full = true;
                 return Ok(());
             }
-            let (names, endpoints) = (&mut self.names, &batches.endpoints);
-            let message =
-                rows::message(sequence, &requests.rows, &requests.drops, names, endpoints);
+            let (names, table) = (&mut self.names, &batches.table);
+            let message = rows::message(sequence, &requests.rows, &requests.drops, names, table);
             batches.ledger.sending(sequence);
             if in_flight == 0 {
                 self.silent_since = Instant::now();

@@ -3,11 +3,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::Endpoint;
+use crate::Series;
 use crate::rows::{Drops, Row};
 
 fn rows(count: usize) -> Vec<Row> {
-    vec![Row { endpoint: Endpoint(0), time_us: 86_400_000_000 }; count]
+    vec![Row { series: Series(0), time_us: 86_400_000_000 }; count]
 }
 
 /// Numbers a batch of this many requests.

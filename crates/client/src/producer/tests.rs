@@ -5,7 +5,7 @@ use futures_util::FutureExt as _;
 use super::*;
 
 fn rows(count: usize) -> Vec<Row> {
-    vec![Row { endpoint: Endpoint(0), time_us: 0 }; count]
+    vec![Row { series: Series(0), time_us: 0 }; count]
 }
 
 /// A producer and the driver's side of it.

@@ -52,8 +52,8 @@ impl QueueBuilder {
     /// A setting cannot be used, or this is not within a tokio runtime.
     pub async fn connect(self) -> Result<Queue, ConnectError> {
         let Self { settings, queue_requests_max, linger } = self;
-        driver::start(settings.clone(), |driver, endpoints| {
-            let shared = Shared::new(&settings, queue_requests_max, endpoints, Some(driver));
+        driver::start(settings.clone(), |driver, table| {
+            let shared = Shared::new(&settings, queue_requests_max, table, Some(driver));
             let shared = Arc::new(shared);
             let source = QueueSource::new(Arc::clone(&shared), &settings, linger);
             (source, Queue(Arc::new(Handle(shared))))

@@ -4,34 +4,34 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Shared;
-use crate::Method;
-use crate::endpoints::Endpoints;
 use crate::error::Refusal;
 use crate::queue::shards::Shards;
 use crate::rows::Row;
-use crate::settings::{ENDPOINTS_MAX, Settings};
+use crate::series::Table;
+use crate::settings::{SERIES_MAX, Settings};
+use crate::{Method, SeriesKey};
 
 /// How many requests wait before they are added up.
 const REQUESTS_MAX: usize = 100_000;
 
-/// An exclusive limit for this queue's endpoints.
-const NUMBERS_MAX: u32 = 2 * ENDPOINTS_MAX as u32;
+/// An exclusive limit for the numbers of this queue's series.
+const NUMBERS_MAX: u32 = 2 * SERIES_MAX as u32;
 
-/// Counts by the endpoint's number.
+/// Counts by the series' number.
 #[derive(Default)]
 pub(super) struct Memory(Mutex<Vec<u64>>);
 
 pub(super) fn shared() -> Shared {
     let settings = Settings::new("");
-    Shared::new(&settings, REQUESTS_MAX, Arc::new(Endpoints::new(ENDPOINTS_MAX)), None)
+    Shared::new(&settings, REQUESTS_MAX, Arc::new(Table::new(SERIES_MAX)), None)
 }
 
 pub(super) fn counts(shared: &Shared) -> BTreeMap<(Method, String), u64> {
     let mut named = BTreeMap::new();
     if shared.driver.is_none() {
         let counts = shared.memory.add_up(&shared.shards);
-        for (endpoint, count) in (0..).zip(counts.iter().copied()).filter(|(_, count)| *count > 0) {
-            let (method, path) = shared.endpoints.name(endpoint);
+        for (series, count) in (0..).zip(counts.iter().copied()).filter(|(_, count)| *count > 0) {
+            let SeriesKey { method, path, .. } = shared.table.key(series);
             *named.entry((method, path.to_owned())).or_default() += count;
         }
     }
@@ -56,9 +56,9 @@ impl Memory {
     fn add_up(&self, shards: &Shards) -> MutexGuard<'_, Vec<u64>> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for row in shards.take(REQUESTS_MAX, 0).rows {
-            // Another queue's endpoint counts as the last resort.
-            let at = Some(row.endpoint.0).filter(|at| *at < NUMBERS_MAX);
-            let at = at.unwrap_or(Endpoints::LAST_RESORT) as usize;
+            // Another queue's series counts as the last resort.
+            let at = Some(row.series.0).filter(|at| *at < NUMBERS_MAX);
+            let at = at.unwrap_or(Table::LAST_RESORT) as usize;
             if counts.len() <= at {
                 counts.resize(at + 1, 0);
             }

@@ -72,13 +72,13 @@ impl Queue {
         self.shared().driver.as_ref()?.trouble.borrow().clone()
     }
 
-    /// What an [in-memory](Self::in_memory) queue has counted.
+    /// What an [in-memory](Self::in_memory) queue has counted, by method and path.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<(Method, String), u64> {
         memory::counts(self.shared())
     }
 
-    /// The count of an endpoint in [`counts`](Self::counts).
+    /// The count of a method and a path in [`counts`](Self::counts).
     #[must_use]
     pub fn count(&self, method: Method, path: &str) -> u64 {
         self.counts().get(&(method, path.to_owned())).copied().unwrap_or(0)

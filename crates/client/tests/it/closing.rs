@@ -75,18 +75,18 @@ async fn a_close_that_takes_too_long_says_what_is_lost() {
     let queue = server.queue().batch_rows_max(10).batches_in_flight_max(2);
     let queue = queue.connect().await.expect("a queue");
     let _ = queue.ready().await;
-    let endpoint = queue.endpoint(Method::GET, "/");
+    let series = queue.endpoint(Method::GET, "/");
     for _ in 0..100 {
-        queue.try_record(endpoint).expect("room");
+        queue.try_record(series).expect("room");
     }
     until("batches are on their way", || mock.database().in_flight >= 2).await;
     let report = queue.close_within(Duration::from_millis(20)).await;
     assert!(adds_up(&report), "{report:?}");
     assert_eq!((report.recorded, report.queued, report.acknowledged), (100, 0, 0));
     assert_eq!((report.in_doubt, report.dropped), (20, 80));
-    let error = queue.try_record(endpoint).expect_err("closed");
+    let error = queue.try_record(series).expect_err("closed");
     assert_eq!(error.reason, Refusal::Closed);
-    assert_eq!(queue.record(endpoint).await.expect_err("closed").reason, Refusal::Closed);
+    assert_eq!(queue.record(series).await.expect_err("closed").reason, Refusal::Closed);
     assert_eq!(queue.close().await.in_doubt, 20);
 }
 
@@ -106,8 +106,8 @@ async fn a_close_asks_what_became_of_the_rest() {
     let server = mock.start();
     let builder = server.producer().batch_rows_max(10).batches_in_flight_max(2);
     let mut producer = builder.connect().await.expect("a producer");
-    let endpoint = producer.endpoint(Method::GET, "/");
-    producer.send(vec![Row { endpoint, time_us: 0 }; 100]).await.expect("room");
+    let series = producer.endpoint(Method::GET, "/");
+    producer.send(vec![Row { series, time_us: 0 }; 100]).await.expect("room");
     let epoch = || mock.database().producers.values().next().map(|stored| stored.epoch);
     producer.settled(20).await;
     assert_eq!(epoch(), Some(1));
@@ -134,8 +134,8 @@ async fn what_the_server_certainly_did_not_store_is_not_in_doubt() {
     let server = mock.start();
     let builder = server.producer().batch_rows_max(10).batches_in_flight_max(3);
     let mut producer = builder.connect().await.expect("a producer");
-    let endpoint = producer.endpoint(Method::GET, "/");
-    producer.send(vec![Row { endpoint, time_us: 0 }; 100]).await.expect("room");
+    let series = producer.endpoint(Method::GET, "/");
+    producer.send(vec![Row { series, time_us: 0 }; 100]).await.expect("room");
     until("the producer is in trouble", || producer.trouble().as_deref() == Some("gone")).await;
     let progress = producer.close_within(Duration::ZERO).await;
     assert_eq!((progress.acknowledged, progress.dropped, progress.in_doubt), (10, 90, 0));
@@ -181,8 +181,8 @@ fn a_runtime_that_ends_closes_its_queue() {
         until("batches are on their way", || mock.database().in_flight != 0).await;
         queue
     });
-    let endpoint = queue.endpoint(Method::GET, "/");
-    queue.try_record(endpoint).expect("room");
+    let series = queue.endpoint(Method::GET, "/");
+    queue.try_record(series).expect("room");
     runtime.shutdown_background();
     let other = tokio::runtime::Builder::new_current_thread().enable_all().build();
     other.expect("a runtime").block_on(async {
@@ -195,7 +195,7 @@ fn a_runtime_that_ends_closes_its_queue() {
         assert!(adds_up(&report), "{report:?}");
         assert_eq!((report.in_doubt, report.dropped, report.queued), (1, 1, 0));
     });
-    assert_eq!(queue.try_record(endpoint).expect_err("closed").reason, Refusal::Closed);
+    assert_eq!(queue.try_record(series).expect_err("closed").reason, Refusal::Closed);
 }
 
 /// The queue's runtime exists, but does not run.
@@ -241,10 +241,10 @@ async fn no_time_is_too_long() {
         queue.close_timeout(ever)
     };
     let queue = builder().connect().await.expect("a queue");
-    let endpoint = queue.endpoint(Method::GET, "/");
-    queue.try_record(endpoint).expect("room");
+    let series = queue.endpoint(Method::GET, "/");
+    queue.try_record(series).expect("room");
     queue.flush_within(ever).await.expect("everything");
-    queue.try_record(endpoint).expect("room");
+    queue.try_record(series).expect("room");
     assert_eq!(queue.close_within(ever).await.acknowledged, 2);
     let dropped = builder().connect().await.expect("a queue");
     dropped.record(dropped.endpoint(Method::GET, "/")).await.expect("room");

@@ -21,8 +21,8 @@ fn spooled(server: &Server, dir: &Path) -> ProducerBuilder {
 }
 
 async fn send(producer: &mut Producer, path: &str) {
-    let endpoint = producer.endpoint(Method::GET, path);
-    let rows = (0..10).map(|time_us| Row { endpoint, time_us }).collect();
+    let series = producer.endpoint(Method::GET, path);
+    let rows = (0..10).map(|time_us| Row { series, time_us }).collect();
     producer.send(rows).await.expect("room");
 }
 

@@ -3,14 +3,15 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tally_client::{Connection, Method, Producer, Queue, Row};
+use tally_client::{Connection, Method, Producer, Queue, Row, SeriesKey};
+use tally_proto::tally::requests::v1::Series;
 use tonic::Status;
 
 use crate::mock::{Act, Event, Mock, fast_queue, no_task_is_left, until};
 
 fn rows(producer: &Producer, count: u32) -> Vec<Row> {
     let row = |n| Row {
-        endpoint: producer.endpoint(Method::GET, &format!("/{}", n % 10)),
+        series: producer.endpoint(Method::GET, &format!("/{}", n % 10)),
         time_us: 1_700_000_000_000_000 + i64::from(n % 7) * 1000,
     };
     (0..count).map(row).collect()
@@ -36,6 +37,39 @@ async fn a_queue_counts_what_it_is_given() {
     assert_eq!(database.authorization.as_deref(), Some("Bearer sesame"));
     let producer = database.producers.values().next().expect("one");
     assert_eq!((database.producers.len(), &*producer.name, database.opens), (1, "test", 1));
+}
+
+#[tokio::test]
+async fn each_series_arrives_whole() {
+    let mock = Mock::good();
+    let server = mock.start();
+    let queue = server.queue().connect().await.expect("a queue");
+    assert_eq!(queue.ready().await, Connection::Record);
+    let shop = SeriesKey {
+        service: "shop",
+        method: Method::GET,
+        path: "/a",
+        status: 200,
+        customer: "acme",
+    };
+    let missing = SeriesKey { status: 404, customer: "", ..shop };
+    let numbered = SeriesKey { method: Method(42), path: "/a", ..SeriesKey::default() };
+    for (key, count) in [(shop, 3), (missing, 2), (numbered, 1)] {
+        for _ in 0..count {
+            queue.try_record(queue.series(key)).expect("room");
+        }
+    }
+    assert_eq!(queue.close().await.acknowledged, 6);
+    let series = |texts: [&str; 4], status| {
+        let [service, method, path, customer] = texts.map(str::to_owned);
+        Series { service, method, path, status, customer }
+    };
+    let expected = [
+        (series(["shop", "GET", "/a", "acme"], 200), 3),
+        (series(["shop", "GET", "/a", ""], 404), 2),
+        (series(["", "42", "/a", ""], 0), 1),
+    ];
+    assert_eq!(mock.database().series, expected.into());
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tally_client::{Connection, Method, Progress, Row};
+use tally_client::{Connection, Method, Progress, Row, SeriesKey};
 use tonic::{Code, Status};
 
 use crate::mock::{Act, Event, Mock};
@@ -19,8 +19,16 @@ async fn send(mock: &Mock) -> Progress {
     let server = mock.start();
     let mut producer = server.producer().batch_rows_max(10).connect().await.expect("a producer");
     assert_eq!(producer.ready().await.connection, Connection::Add);
-    let endpoint = producer.endpoint(Method::GET, "/");
-    let rows = (0..100).map(|time_us| Row { endpoint, time_us }).collect();
+    // `Add` has no words for what tells these apart.
+    let key = |n: u16| SeriesKey {
+        service: "shop",
+        method: Method::GET,
+        path: "/",
+        status: 200 + n % 2,
+        ..SeriesKey::default()
+    };
+    let row = |n| Row { series: producer.series(key(n)), time_us: n.into() };
+    let rows = (0..100).map(row).collect();
     producer.send(rows).await.expect("room");
     producer.close().await
 }
@@ -29,7 +37,7 @@ async fn send(mock: &Mock) -> Progress {
 async fn an_old_server_is_sent_add_streams() {
     let mock = old(|_| Act::Serve);
     let progress = send(&mock).await;
-    assert_eq!((progress.acknowledged, mock.total()), (100, 100));
+    assert_eq!((progress.acknowledged, mock.total(), mock.count("/")), (100, 100, 100));
 }
 
 #[tokio::test]

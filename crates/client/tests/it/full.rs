@@ -58,7 +58,7 @@ async fn what_is_given_back_is_not_noted() {
     let address = server.address();
     drop(server);
     let _server = mock.with(|_| Act::Serve).start_at(address);
-    queue.record_at(error.endpoint, error.at).await.expect("room at last");
+    queue.record_at(error.series, error.at).await.expect("room at last");
     let report = queue.close().await;
     assert_eq!((report.acknowledged, report.refused, mock.dropped()), (11, 0, 0));
     assert_eq!(mock.total(), 11);

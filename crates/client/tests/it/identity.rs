@@ -13,8 +13,8 @@ use crate::mock::{Act, Event, Mock, refusal};
 async fn send(mock: &Mock, rows: i64) -> tally_client::Progress {
     let server = mock.start();
     let mut producer = server.producer().batch_rows_max(1).connect().await.expect("a producer");
-    let endpoint = producer.endpoint(Method::GET, "/");
-    let rows = (0..rows).map(|time_us| Row { endpoint, time_us }).collect();
+    let series = producer.endpoint(Method::GET, "/");
+    let rows = (0..rows).map(|time_us| Row { series, time_us }).collect();
     producer.send(rows).await.expect("room");
     producer.close().await
 }
@@ -160,9 +160,9 @@ async fn a_queue_reports_batches_that_the_database_has_lost() {
     let mock = restored();
     let server = mock.start();
     let queue = server.queue().batch_rows_max(1).connect().await.expect("a queue");
-    let endpoint = queue.endpoint(Method::GET, "/");
+    let series = queue.endpoint(Method::GET, "/");
     for _ in 0..5 {
-        queue.try_record(endpoint).expect("room");
+        queue.try_record(series).expect("room");
     }
     let report = queue.close().await;
     assert_eq!((report.acknowledged, report.lost(), report.batches_lost), (5, 0, 1));

@@ -89,8 +89,8 @@ fn moody(silent: Arc<AtomicBool>) -> Mock {
     Mock::new(move |event| match event {
         _ if silent.load(Ordering::Relaxed) => Act::Hold,
         Event::Batch(batch) => {
-            bad.fetch_or(batch.endpoints.iter().any(|it| it.path == "/bad"), Ordering::Relaxed);
-            match batch.endpoint.is_empty() || !bad.swap(false, Ordering::Relaxed) {
+            bad.fetch_or(batch.series.iter().any(|it| it.path == "/bad"), Ordering::Relaxed);
+            match batch.number.is_empty() || !bad.swap(false, Ordering::Relaxed) {
                 true => Act::Serve,
                 false => Act::End(refusal(Code::InvalidArgument, "INVALID_BATCH")),
             }

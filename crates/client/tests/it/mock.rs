@@ -1,6 +1,6 @@
 //! A server in this process that keeps the protocol of `Record`, and breaks where a test says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tally_client::{ProducerBuilder, QueueBuilder};
 use tally_producers::{Opening, Refusal, Standing, Step, Terms};
 use tally_proto::count::v1 as count;
 use tally_proto::count::v1::count_service_server::{CountService, CountServiceServer};
-use tally_proto::methods::number_of_text;
+use tally_proto::methods;
 use tally_proto::tally::producers::v1 as producers;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
@@ -66,6 +66,8 @@ pub(crate) struct Database {
     pub(crate) producers: BTreeMap<Vec<u8>, Stored>,
     /// Requests by method and path.
     pub(crate) counts: BTreeMap<(i32, String), u64>,
+    /// Those of `Record` by all that they count under.
+    pub(crate) series: HashMap<proto::Series, u64>,
     pub(crate) drops: BTreeMap<i32, u64>,
     /// How large each stored batch was.
     pub(crate) batches: Vec<usize>,
@@ -280,7 +282,7 @@ impl Database {
         Ok(())
     }
 
-    /// Stores a batch whose endpoints are `names`, unless it is a duplicate.
+    /// Stores a batch whose series are `names`, unless it is a duplicate.
     fn store(
         &mut self,
         (id, claim): (&[u8], u64),
@@ -305,12 +307,11 @@ impl Database {
         for number in &batch.number {
             match names.get(*number as usize) {
                 Some(name) => {
-                    *self
-                        .counts
-                        .entry((number_of_text(&name.method), name.path.clone()))
-                        .or_default() += 1;
+                    let method = methods::number_of_text(&name.method);
+                    *self.counts.entry((method, name.path.clone())).or_default() += 1;
+                    *self.series.entry(name.clone()).or_default() += 1;
                 }
-                None => self.wrong.push(format!("endpoint {number} is not named")),
+                None => self.wrong.push(format!("series {number} is not named")),
             }
         }
         for drops in &batch.drops {
@@ -330,7 +331,7 @@ impl Database {
             || batch.drops.len() > 1000;
         if !counted || empty || large {
             self.wrong.push(format!(
-                "batch {} has {rows} rows in {bytes} bytes, {names} endpoints, {} drops",
+                "batch {} has {rows} rows in {bytes} bytes, {names} series, {} drops",
                 batch.sequence,
                 batch.drops.len()
             ));

@@ -23,9 +23,9 @@ async fn a_refused_batch_is_set_aside_and_told_as_dropped() {
     });
     let server = mock.start();
     let mut producer = server.producer().batch_rows_max(2).connect().await.expect("a producer");
-    let endpoint = producer.endpoint(Method::GET, "/");
+    let series = producer.endpoint(Method::GET, "/");
     let rows = (0..6).flat_map(|day| [day * DAY_US; 2]);
-    let rows = rows.map(|time_us| Row { endpoint, time_us }).collect();
+    let rows = rows.map(|time_us| Row { series, time_us }).collect();
     producer.send(rows).await.expect("room");
     let progress = producer.close().await;
     assert_eq!((progress.acknowledged, progress.rejected, progress.in_doubt), (10, 2, 0));
@@ -50,8 +50,8 @@ async fn the_wrong_batch_is_not_blamed() {
     });
     let server = mock.start();
     let mut producer = server.producer().batch_rows_max(1).connect().await.expect("a producer");
-    let endpoint = producer.endpoint(Method::GET, "/");
-    let rows = (0..4).map(|day| Row { endpoint, time_us: day * DAY_US }).collect();
+    let series = producer.endpoint(Method::GET, "/");
+    let rows = (0..4).map(|day| Row { series, time_us: day * DAY_US }).collect();
     producer.send(rows).await.expect("room");
     let progress = producer.close().await;
     assert_eq!((progress.acknowledged, progress.rejected), (3, 1));
@@ -73,8 +73,8 @@ async fn a_time_ahead_of_the_servers_clock_is_kept() {
     let clock = Hands::at(3 * DAY_US);
     let builder = server.producer().batch_rows_max(2).clock(clock);
     let mut producer = builder.connect().await.expect("a producer");
-    let endpoint = producer.endpoint(Method::GET, "/");
-    producer.send(vec![Row { endpoint, time_us: 3 * DAY_US }; 10]).await.expect("room");
+    let series = producer.endpoint(Method::GET, "/");
+    producer.send(vec![Row { series, time_us: 3 * DAY_US }; 10]).await.expect("room");
     let progress = producer.close().await;
     assert_eq!((progress.acknowledged, progress.lost(), mock.total()), (10, 0, 10));
     assert!(refused.load(Ordering::Relaxed) > 5);
@@ -93,9 +93,9 @@ async fn times_that_no_clock_has_any_more_hold_nothing_up() {
     let clock = Hands::at(100 * DAY_US);
     let builder = server.producer().batch_rows_max(4).clock(clock.clone());
     let mut producer = builder.connect().await.expect("a producer");
-    let endpoint = producer.endpoint(Method::GET, "/");
+    let series = producer.endpoint(Method::GET, "/");
     let days = [1, 1, 1, 100, 100, 1, 1, 1];
-    let rows = days.map(|day| Row { endpoint, time_us: day * DAY_US });
+    let rows = days.map(|day| Row { series, time_us: day * DAY_US });
     producer.send(rows.to_vec()).await.expect("room");
     until("the producer is in trouble", || producer.trouble().is_some()).await;
     assert_eq!(producer.progress().rejected, 0, "not before the clock is set");
@@ -133,8 +133,8 @@ async fn a_batch_too_large_for_another_server_is_set_aside() {
     let server = mock.start();
     let address = server.address();
     let mut producer = server.producer().connect().await.expect("a producer");
-    let endpoint = producer.endpoint(Method::GET, "/");
-    producer.send(vec![Row { endpoint, time_us: 0 }; 100]).await.expect("room");
+    let series = producer.endpoint(Method::GET, "/");
+    producer.send(vec![Row { series, time_us: 0 }; 100]).await.expect("room");
     until("the producer is opened again", || mock.database().opens >= 2).await;
     drop(server);
     let small = mock
@@ -147,7 +147,7 @@ async fn a_batch_too_large_for_another_server_is_set_aside() {
         .limits(|limits| limits.batch_rows_max = 10);
     let _server = small.start_at(address);
     assert_eq!(producer.settled(100).await.rejected, 100);
-    producer.send(vec![Row { endpoint, time_us: 0 }; 25]).await.expect("room");
+    producer.send(vec![Row { series, time_us: 0 }; 25]).await.expect("room");
     let progress = producer.close().await;
     assert_eq!((progress.acknowledged, progress.rejected), (25, 100));
     assert_eq!(mock.dropped(), 100);
@@ -171,8 +171,8 @@ async fn a_server_that_refuses_the_client_is_asked_again() {
     });
     let server = mock.start();
     let mut producer = server.producer().connect().await.expect("a producer");
-    let endpoint = producer.endpoint(Method::GET, "/");
-    producer.send(vec![Row { endpoint, time_us: 0 }; 3]).await.expect("room");
+    let series = producer.endpoint(Method::GET, "/");
+    producer.send(vec![Row { series, time_us: 0 }; 3]).await.expect("room");
     assert_eq!(producer.close().await.acknowledged, 3);
     assert_eq!(mock.total(), 3);
 }
@@ -186,8 +186,8 @@ async fn a_server_that_is_not_tally_is_told() {
     let serving =
         tokio::runtime::Handle::current().spawn(async move { axum::serve(listener, app).await });
     let queue = crate::mock::fast_queue(&url).connect().await.expect("a queue");
-    let endpoint = queue.endpoint(tally_client::Method::GET, "/");
-    queue.try_record(endpoint).expect("room");
+    let series = queue.endpoint(tally_client::Method::GET, "/");
+    queue.try_record(series).expect("room");
     until("the queue is in trouble", || queue.trouble().is_some()).await;
     let trouble = queue.trouble().expect("it stays");
     assert!(trouble.contains("does not speak gRPC"), "{trouble}");

@@ -8,4 +8,5 @@ mod methods;
 pub(crate) mod producers;
 pub(crate) mod roll_up;
 mod setbacks;
+mod texts;
 pub(crate) mod totals;

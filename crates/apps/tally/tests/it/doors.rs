@@ -65,8 +65,8 @@ async fn by_record() {
     let mut producer = Producer::builder(&server.url).connect().await.expect("it starts");
     for Case { token, path, time } in cases() {
         let method = http::Method::from_bytes(token.as_bytes()).expect("a token");
-        let endpoint = producer.endpoint(Method::from(&method), &path);
-        let given = producer.send(vec![Row { endpoint, time_us: time.as_microsecond() }]).await;
+        let series = producer.endpoint(Method::from(&method), &path);
+        let given = producer.send(vec![Row { series, time_us: time.as_microsecond() }]).await;
         assert_eq!(given.is_err(), path == "/ahead", "{path}");
     }
     producer.close().await;

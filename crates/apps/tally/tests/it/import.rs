@@ -117,15 +117,15 @@ fn a_dry_run_needs_no_server() {
     assert!(output.stderr.contains("3 endpoints would be counted; nothing was sent"), "{output:?}");
 }
 
-/// A scanner's log can use up a server's endpoints, so that real routes count as `_other`.
+/// A scanner's log can use up a server's series, so that real routes count as `_other`.
 #[test]
-fn many_endpoints_cause_a_warning() {
+fn many_series_cause_a_warning() {
     let home = Home::sqlite();
     let line =
         |number| format!("h - - [17/May/2015:10:05:03 +0000] \"GET /x/{number} HTTP/1.1\" 404 1\n");
     let path = home.file("scan.log", (0..11_000).map(line).collect::<String>());
     let output = home.run(&["import", "--dry-run", &path]);
-    assert_eq!(output.stderr.matches("warning: about 10,000 different endpoints").count(), 1);
+    assert_eq!(output.stderr.matches("warning: about 10,000 different series").count(), 1);
     let output = home.run(&["import", "--dry-run", "--collapse-ids", &path]);
     assert!(!output.stderr.contains("warning"), "{}", output.stderr);
     assert_eq!(output.stdout, "method,path,count\nGET,/x/{id},11000\n");

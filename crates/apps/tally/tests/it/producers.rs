@@ -27,7 +27,11 @@ fn count_and_drop(server: &Server) {
     };
     let batch = Batch {
         sequence: 1,
-        series: vec![Series { method: "GET".into(), path: "/a".into(), ..Default::default() }],
+        series: vec![Series {
+            method: "GET".to_owned(),
+            path: "/a".to_owned(),
+            ..Series::default()
+        }],
         number: vec![0],
         time_delta: vec![i64::from(OLD_DAY_NUMBER) * 86_400_000_000],
         count: 1,

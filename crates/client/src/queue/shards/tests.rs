@@ -5,10 +5,10 @@ use proptest::prelude::*;
 use std::sync::atomic::AtomicU64;
 
 use super::*;
-use crate::Endpoint;
+use crate::Series;
 
 fn row(n: u32) -> Row {
-    Row { endpoint: Endpoint(n), time_us: 0 }
+    Row { series: Series(n), time_us: 0 }
 }
 
 #[test]
@@ -256,7 +256,7 @@ proptest! {
         told += shards.take(0, 0).drops.total();
         prop_assert_eq!(told, shards.counts().refused);
         // In one thread's order, and none twice.
-        prop_assert!(taken.windows(2).all(|two| two[0].endpoint.0 < two[1].endpoint.0));
+        prop_assert!(taken.windows(2).all(|two| two[0].series.0 < two[1].series.0));
         shards.abandon();
         let counts = shards.counts();
         prop_assert_eq!(counts.recorded, counts.taken + counts.dropped);

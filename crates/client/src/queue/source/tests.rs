@@ -3,7 +3,7 @@
 use futures_util::FutureExt as _;
 
 use super::*;
-use crate::Endpoint;
+use crate::Series;
 use crate::rows::Row;
 
 const LINGER: Duration = Duration::from_secs(1);
@@ -15,7 +15,7 @@ fn queue() -> (Arc<Shared>, QueueSource) {
 }
 
 fn row(time_us: i64) -> Row {
-    Row { endpoint: Endpoint(0), time_us }
+    Row { series: Series(0), time_us }
 }
 
 /// The driver asks again after every event.

@@ -19,8 +19,8 @@ use tally_proto::tally::requests::v1::request_service_server::{
     RequestService, RequestServiceServer,
 };
 use tally_proto::tally::requests::v1::{
-    ClearSetbacksRequest, ClearSetbacksResponse, ListProducersRequest, ListProducersResponse,
-    QueryTotalsRequest, QueryTotalsResponse, RecordRequest,
+    ClearSetbacksRequest, ClearSetbacksResponse, FoldRequest, FoldResponse, ListProducersRequest,
+    ListProducersResponse, QueryTotalsRequest, QueryTotalsResponse, RecordRequest,
 };
 use tokio::sync::Notify;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -126,14 +126,11 @@ impl RequestService for Services {
         Err(Status::unimplemented("not here"))
     }
 
-    /// Answers with a stream that breaks.
-    async fn fold(
-        &self,
-        _request: Request<proto::FoldRequest>,
-    ) -> Result<Response<proto::FoldResponse>, Status> {
-        Err(Status::unimplemented("no folds here"))
+    async fn fold(&self, _: Request<FoldRequest>) -> Result<Response<FoldResponse>, Status> {
+        Err(Status::unimplemented("not here"))
     }
 
+    /// Answers with a stream that breaks.
     async fn query_totals(
         &self,
         _: Request<QueryTotalsRequest>,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use tally_client::{Method, SeriesKey};
+
 use crate::journal::{Key, Parcel};
 use crate::random::Random;
 
@@ -11,9 +13,12 @@ const DAY: i64 = 86_400 * SECOND;
 /// 2015-05-17, a day without a partition, in microseconds.
 const LONG_AGO: i64 = 16_572 * DAY;
 
-/// Endpoints of this client only, and of all clients.
-const OWN_PATHS: u64 = 12;
-const SHARED_PATHS: u64 = 4;
+/// Series of this client only, and of all clients: three for each path.
+const OWN_SERIES: u64 = 36;
+const SHARED_SERIES: u64 = 12;
+
+/// The services, statuses and customers of each path.
+const KINDS: [(&str, u16, &str); 3] = [("", 0, ""), ("shop", 200, "acme"), ("shop", 503, "")];
 
 /// Rows of a large parcel: enough for the server to store it by COPY.
 pub(crate) const LARGE_ROWS: u64 = 3_000;
@@ -40,21 +45,32 @@ pub(crate) struct Load {
     pub(crate) drops: bool,
 }
 
+/// What a request counts under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Series {
+    pub(crate) service: &'static str,
+    /// A number of `count.v1.Method`.
+    pub(crate) method: i32,
+    pub(crate) path: String,
+    pub(crate) status: u16,
+    pub(crate) customer: &'static str,
+}
+
 /// One request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
-    /// An index of [`Load::endpoints`].
-    pub(crate) endpoint: usize,
+    /// An index of [`Load::series`].
+    pub(crate) series: usize,
     pub(crate) micros: i64,
 }
 
 // === impl Load ===
 
 impl Load {
-    /// Method and path of every endpoint: this client's own, then the shared ones.
-    pub(crate) fn endpoints(&self) -> Vec<(i32, String)> {
-        let own = (0..OWN_PATHS).map(|n| (method(n), format!("{}/{n}", self.prefix)));
-        let shared = (0..SHARED_PATHS).map(|n| (method(n), format!("/shared/{n}")));
+    /// Every series: this client's own, then the shared ones.
+    pub(crate) fn series(&self) -> Vec<Series> {
+        let own = (0..OWN_SERIES).map(|n| Series::new(&self.prefix, n));
+        let shared = (0..SHARED_SERIES).map(|n| Series::new("/shared", n));
         own.chain(shared).collect()
     }
 
@@ -66,11 +82,11 @@ impl Load {
         let groups = random.within(1, 3);
         let mut all = Vec::new();
         for _ in 0..groups {
-            let endpoints = if self.shares { OWN_PATHS + SHARED_PATHS } else { OWN_PATHS };
-            let endpoint = random.index(usize::try_from(endpoints).expect("a few"));
+            let count = if self.shares { OWN_SERIES + SHARED_SERIES } else { OWN_SERIES };
+            let series = random.index(usize::try_from(count).expect("a few"));
             let start = clock(&mut random, self.base_micros + i64::try_from(number).unwrap_or(0));
             let size = i64::try_from(rows.div_ceil(groups)).expect("a few thousand");
-            all.extend((0..size).map(|row| Row { endpoint, micros: start + row }));
+            all.extend((0..size).map(|row| Row { series, micros: start + row }));
         }
         all
     }
@@ -87,13 +103,34 @@ impl Load {
 
     /// A parcel as the journal records it.
     pub(crate) fn parcel(&self, number: u64) -> Parcel {
-        let endpoints = self.endpoints();
+        let series = self.series();
         let mut parcel = Parcel { requests: BTreeMap::new(), drops: self.drops_of(number) };
-        for Row { endpoint, micros } in self.rows(number) {
-            let (method, path) = endpoints[endpoint].clone();
-            *parcel.requests.entry(Key { day: day(micros), method, path }).or_default() += 1;
+        for row in self.rows(number) {
+            *parcel.requests.entry(series[row.series].key(row.micros)).or_default() += 1;
         }
         parcel
+    }
+}
+
+// === impl Series ===
+
+impl Series {
+    /// The `n`th below this prefix. Those of a path differ in service, status and customer.
+    fn new(prefix: &str, n: u64) -> Series {
+        let (path, kind) = (n / KINDS.len() as u64, n % KINDS.len() as u64);
+        let (service, status, customer) = KINDS[usize::try_from(kind).expect("a few")];
+        Series { service, method: method(path), path: format!("{prefix}/{path}"), status, customer }
+    }
+
+    /// What the journal keeps counts for.
+    pub(crate) fn key(&self, micros: i64) -> Key {
+        Key { day: day(micros), method: self.method, path: self.path.clone() }
+    }
+
+    /// As the client library takes it.
+    pub(crate) fn as_key(&self) -> SeriesKey<'_> {
+        let Series { service, method, ref path, status, customer } = *self;
+        SeriesKey { service, method: Method(method), path, status, customer }
     }
 }
 

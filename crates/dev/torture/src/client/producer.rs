@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use tally_client::{Method, Producer, Progress, Row};
+use tally_client::{Producer, Progress, Row};
 
 use super::pace::Pace;
 use super::{CLOSE_LIMIT, CONNECT_TIMEOUT, Session, now_micros};
@@ -29,11 +29,8 @@ pub(super) async fn run(session: Session<'_>) -> anyhow::Result<()> {
         .acknowledge_timeout(Duration::from_secs(8))
         .fallback(false);
     let mut producer = builder.connect().await?;
-    let endpoints: Vec<_> = load
-        .endpoints()
-        .into_iter()
-        .map(|(method, path)| producer.endpoint(Method(method), &path))
-        .collect();
+    let series: Vec<_> =
+        load.series().iter().map(|series| producer.series(series.as_key())).collect();
     let mut pace = Pace::new(arguments.rate);
     let mut open = Open::default();
     let mut progress = producer.watch();
@@ -50,7 +47,7 @@ pub(super) async fn run(session: Session<'_>) -> anyhow::Result<()> {
                 let rows: Vec<Row> = load
                     .rows(number)
                     .iter()
-                    .map(|row| Row { endpoint: endpoints[row.endpoint], time_us: row.micros })
+                    .map(|row| Row { series: series[row.series], time_us: row.micros })
                     .collect();
                 pace.sent(rows.len() as u64);
                 journal.write(&Line::Sent(number, load.parcel(number)))?;

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tally_client::spool::Options;
-use tally_client::{Clock, Method, Queue};
+use tally_client::{Clock, Queue};
 
-use super::load::{Row, day};
+use super::load::Row;
 use super::pace::Pace;
 use super::{Arguments, CLOSE_LIMIT, CONNECT_TIMEOUT, Kind, Session, now_micros, spooled};
-use crate::journal::{Key, Line, Parcel};
+use crate::journal::{Line, Parcel};
 
 /// Interval between notes of the acknowledged total.
 const NOTE_INTERVAL: Duration = Duration::from_millis(50);
@@ -37,9 +37,8 @@ pub(super) async fn run(session: Session<'_>) -> anyhow::Result<()> {
     }
     let clock = Arc::new(SetClock::default());
     let queue = connect(arguments, &clock, spool.as_deref()).await?;
-    let endpoints = load.endpoints();
-    let handles: Vec<_> =
-        endpoints.iter().map(|(method, path)| queue.endpoint(Method(*method), path)).collect();
+    let series = load.series();
+    let handles: Vec<_> = series.iter().map(|series| queue.series(series.as_key())).collect();
     let mut pace = Pace::new(arguments.rate);
     let mut interval = tokio::time::interval(NOTE_INTERVAL);
     loop {
@@ -52,13 +51,11 @@ pub(super) async fn run(session: Session<'_>) -> anyhow::Result<()> {
                 pace.sent(rows.len() as u64);
                 journal.write(&Line::Sent(number, load.parcel(number)))?;
                 let mut left = Parcel::default();
-                for Row { endpoint, micros } in rows {
+                for Row { series: at, micros } in rows {
                     clock.0.store(micros, Ordering::SeqCst);
-                    if let Err(given_back) = queue.try_record(handles[endpoint]) {
+                    if let Err(given_back) = queue.try_record(handles[at]) {
                         queue.note_dropped(&given_back);
-                        let (method, path) = endpoints[endpoint].clone();
-                        let key = Key { day: day(micros), method, path };
-                        *left.requests.entry(key).or_default() += 1;
+                        *left.requests.entry(series[at].key(micros)).or_default() += 1;
                     }
                 }
                 journal.write(&Line::Queued(number, left))?;

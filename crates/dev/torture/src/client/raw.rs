@@ -16,7 +16,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
-use super::load::{Load, Row};
+use super::load::{self, Load, Row};
 use super::memory::Memory;
 use super::pace::Pace;
 use super::{Session, back_off, now_micros};
@@ -38,7 +38,7 @@ const STUBBORN_PERCENT: u64 = 30;
 struct Raw<'a> {
     session: Session<'a>,
     load: Load,
-    endpoints: Vec<(i32, String)>,
+    series: Vec<load::Series>,
     memory: Memory,
     claim: u64,
     random: Random,
@@ -59,7 +59,7 @@ struct Stream {
     in_flight_max: u64,
     /// The next parcel to send.
     next: u64,
-    /// The numbers of the endpoints named on it.
+    /// The numbers of the series named on it.
     named: HashMap<usize, u32>,
     /// The last parcel acknowledged on this stream.
     committed: u64,
@@ -74,7 +74,7 @@ pub(super) async fn run(session: Session<'_>) -> anyhow::Result<()> {
     let mut random = Random::derived(arguments.seed, &arguments.name, number);
     let load = session.load(memory.base_micros);
     let mut raw = Raw {
-        endpoints: load.endpoints(),
+        series: load.series(),
         load,
         memory,
         claim: random.next() | 1,
@@ -230,15 +230,20 @@ impl Raw<'_> {
         let rows = self.load.rows(number);
         let mut batch = Batch { sequence: number - self.memory.before, ..Batch::default() };
         let mut before = 0;
-        for Row { endpoint, micros } in rows {
-            let known = u32::try_from(stream.named.len()).expect("a few endpoints");
-            let on_stream = *stream.named.entry(endpoint).or_insert_with(|| {
-                let (method, path) = self.endpoints[endpoint].clone();
-                let method = methods::text(method).into_owned();
-                batch.series.push(Series { method, path, ..Default::default() });
+        for Row { series, micros } in rows {
+            let known = u32::try_from(stream.named.len()).expect("a few series");
+            let number = *stream.named.entry(series).or_insert_with(|| {
+                let load::Series { service, method, path, status, customer } = &self.series[series];
+                batch.series.push(Series {
+                    service: (*service).to_owned(),
+                    method: methods::text(*method).into_owned(),
+                    path: path.clone(),
+                    status: (*status).into(),
+                    customer: (*customer).to_owned(),
+                });
                 known
             });
-            batch.number.push(on_stream);
+            batch.number.push(number);
             batch.time_delta.push(micros - before);
             before = micros;
             batch.count += 1;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use prost::Message as _;
-use tally_proto::methods::number_of_text;
+use tally_proto::methods;
 use tally_proto::tally::requests::v1::Batch;
 
 use super::load::day;
@@ -66,7 +66,7 @@ fn parcel(batch: &Batch) -> anyhow::Result<Parcel> {
     for (number, delta) in batch.number.iter().zip(&batch.time_delta) {
         micros += delta;
         let series = batch.series.get(*number as usize).context("an unknown series")?;
-        let method = number_of_text(&series.method);
+        let method = methods::number_of_text(&series.method);
         let key = Key { day: day(micros), method, path: series.path.clone() };
         *parcel.requests.entry(key).or_default() += 1;
     }
@@ -91,8 +91,8 @@ mod tests {
         let builder = Producer::builder("http://127.0.0.1:1").batch_rows_max(10);
         let builder = builder.spool(folder.path(), Options::default());
         let mut producer = builder.connect().await.unwrap();
-        let endpoint = producer.endpoint(Method::GET, "/a");
-        producer.send(vec![Row { endpoint, time_us: -5 }; 30]).await.unwrap();
+        let series = producer.endpoint(Method::GET, "/a");
+        producer.send(vec![Row { series, time_us: -5 }; 30]).await.unwrap();
         let report = producer.close_within(Duration::from_secs(60)).await;
         assert_eq!(report.spooled, 30);
 

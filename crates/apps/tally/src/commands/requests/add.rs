@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use clap::Args;
 use jiff::Timestamp;
-use tally_proto::wire::{self, AHEAD_MICROS_MAX, PATH_BYTES_MAX};
+use tally_proto::wire::{self, AHEAD_MICROS_MAX, PATH_BYTES_MAX, STATUS_MAX};
 use tally_runtime::Clock;
 use tokio::sync::{mpsc, watch};
 
@@ -14,8 +14,8 @@ use super::import::entries::Entries;
 use super::import::feed::{Chunk, Fed};
 use super::import::parse::Entry;
 use super::import::parse::time::parse_text;
-use super::import::send::{News, Stop, send_all};
-use super::methods;
+use super::import::send::{News, Parties, Stop, send_all};
+use super::{methods, texts};
 use crate::client::ServerArgs;
 use crate::output::{plural, say, visible};
 use crate::{dates, numbers};
@@ -31,6 +31,7 @@ const SECONDS_DIGITS_MIN: usize = 9;
 ///   tally add GET /hello
 ///   tally add POST /orders -n 3
 ///   tally add GRPC /shop.Orders/Create --at 2015-05-17T10:05:03Z
+///   tally add GET /orders --service shop --status 404 --customer acme
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct AddArgs {
@@ -45,6 +46,19 @@ pub(crate) struct AddArgs {
     #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 1,
           value_parser = numbers::within(1, u64::MAX))]
     count: u64,
+
+    /// Who served it; at most 128 bytes
+    #[arg(long, value_name = "NAME", value_parser = texts::service)]
+    service: Option<String>,
+
+    /// The HTTP status, or the gRPC code of a GRPC call; 0 if it is not known
+    #[arg(long, value_name = "CODE", default_value_t = 0, hide_default_value = true,
+          value_parser = numbers::within(0, STATUS_MAX))]
+    status: u16,
+
+    /// On whose behalf; at most 256 bytes
+    #[arg(long, value_name = "NAME", value_parser = texts::customer)]
+    customer: Option<String>,
 
     /// When: RFC 3339, seconds since 1970, or a day [default: now]
     #[arg(long, value_name = "TIME", value_parser = parse_at)]
@@ -66,7 +80,12 @@ pub(crate) async fn run(args: AddArgs, clock: &dyn Clock) -> anyhow::Result<Exit
         return Err(anyhow!("nothing was counted: the time is more than 24 h ahead of the clock"));
     }
     let path = wire::path(&args.path, PATH_BYTES_MAX);
-    let entry = Entry { method: args.method, path: path.into(), micros, times: CHUNK_REQUESTS };
+    let AddArgs { method, status, .. } = args;
+    let entry = Entry { method, path: path.into(), status, micros, times: CHUNK_REQUESTS };
+    let parties = Parties {
+        service: args.service.clone().unwrap_or_default(),
+        customer: args.customer.clone().unwrap_or_default(),
+    };
     let (patience, begin) = (Duration::from_secs(args.patience), Instant::now());
     let producer = args.server.producer("tally add", patience).await?;
     let patience = patience.saturating_sub(begin.elapsed());
@@ -75,7 +94,7 @@ pub(crate) async fn run(args: AddArgs, clock: &dyn Clock) -> anyhow::Result<Exit
     let mut silent = |_: &News| {};
     // The sender ends once its chunks have no receiver.
     let (outcome, ()) = tokio::join!(
-        send_all(producer, chunks, Vec::new(), stopped, patience, &mut silent),
+        send_all(producer, parties, chunks, Vec::new(), stopped, patience, &mut silent),
         feed(sender, entry, args.count),
     );
     let counted = outcome.counted;
@@ -108,9 +127,21 @@ pub(crate) async fn run(args: AddArgs, clock: &dyn Clock) -> anyhow::Result<Exit
     if let Some(lost) = lost {
         return Err(anyhow!(lost));
     }
-    let (method, path) = (methods::name(args.method), visible(path));
-    say(format_args!("counted {}: {method} {path}", plural(args.count, "request")));
+    let (method, path, more) = (methods::name(method), visible(path), args.more());
+    say(format_args!("counted {}: {method} {path}{more}", plural(args.count, "request")));
     Ok(ExitCode::SUCCESS)
+}
+
+// === impl AddArgs ===
+
+impl AddArgs {
+    /// What else they count under.
+    fn more(&self) -> String {
+        let status = (self.status > 0).then(|| self.status.to_string());
+        let all = [("service", &self.service), ("status", &status), ("customer", &self.customer)];
+        let given = all.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+        given.map(|(name, value)| format!(", {name} {}", visible(value))).collect()
+    }
 }
 
 /// Sends the same request many times, in chunks.

@@ -54,9 +54,9 @@ use self::dry_run::DryRun;
 use self::feed::Job;
 use self::input::Input;
 use self::parse::Parser;
-use self::paths::MANY_ENDPOINTS;
+use self::paths::MANY_SERIES;
 use self::same::Double;
-use self::send::{News, Outcome, UNSETTLED_MAX, send_all};
+use self::send::{News, Outcome, Parties, UNSETTLED_MAX, send_all};
 use crate::output::{self, OutputFormat, plural, say, thousands, visible, wrong_usage};
 
 const BAR_TICK: Duration = Duration::from_millis(200);
@@ -108,8 +108,10 @@ pub(crate) async fn run(args: ImportArgs, clock: Arc<dyn Clock>) -> anyhow::Resu
         }
     };
     let files = files(&args, &inputs);
+    let parties =
+        Parties { service: args.service.clone().unwrap_or_default(), ..Parties::default() };
     let outcome = tokio::select! {
-        outcome = send_all(producer, chunks, files, stopped, patience, &mut tell) => outcome,
+        outcome = send_all(producer, parties, chunks, files, stopped, patience, &mut tell) => outcome,
         () = async {
             signals.recv().await;
             bar.suspend(|| say("stopping; waiting for the server (again to leave at once)"));
@@ -148,7 +150,7 @@ fn job(
         paths: args.paths.clone(),
         from_line: args.from_line,
         malformed,
-        many_endpoints: Box::new(move |path| bar.suspend(|| say(many_endpoints(path)))),
+        many_series: Box::new(move |path| bar.suspend(|| say(many_series(path)))),
         clock,
     })
 }
@@ -209,11 +211,11 @@ fn without_doubles(inputs: Vec<Input>) -> Vec<Input> {
     seen
 }
 
-fn many_endpoints(path: &str) -> String {
-    let many = thousands(MANY_ENDPOINTS);
+fn many_series(path: &str) -> String {
+    let many = thousands(MANY_SERIES);
     format!(
-        "warning: about {many} different endpoints so far, the last one is {}; by default a server \
-         tells 100,000 apart and counts the rest under _other. --dry-run shows them; --collapse-ids, \
+        "warning: about {many} different series (method, path and status) so far, the last one is \
+         of {}; by default a server tells 100,000 apart and counts the rest under _other. --dry-run shows them; --collapse-ids, \
          --rewrite and --path-prefix make them fewer",
         visible(path)
     )

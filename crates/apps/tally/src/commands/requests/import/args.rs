@@ -12,6 +12,7 @@ use super::parse::time::Zone;
 use super::parse::{Parser, Reading};
 use super::paths::Paths;
 use crate::client::ServerArgs;
+use crate::commands::requests::texts;
 use crate::numbers;
 
 /// Count the requests of access logs
@@ -47,6 +48,10 @@ pub(crate) struct ImportArgs {
 
     #[command(flatten)]
     named: Named,
+
+    /// The service that wrote these logs
+    #[arg(long, value_name = "NAME", value_parser = texts::service)]
+    pub(super) service: Option<String>,
 
     /// Count /a?b and /a?c as different paths
     #[arg(long)]
@@ -129,7 +134,7 @@ impl ImportArgs {
 
     /// The flags that decide what is counted, with their values.
     pub(super) fn flags(&self) -> Vec<(&'static str, Option<String>)> {
-        let Named { conditions, method, path, time } = &self.named;
+        let Named { conditions, method, path, time, status } = &self.named;
         let mut flags = Vec::new();
         let mut with = |flag, value: Option<String>| {
             flags.extend(value.map(|value| (flag, Some(value))));
@@ -140,6 +145,8 @@ impl ImportArgs {
         with("--method-field", method.clone());
         with("--path-field", path.clone());
         with("--time-field", time.clone());
+        with("--status-field", status.clone());
+        with("--service", self.service.clone());
         let Paths { prefixes, rewrites, collapse_ids } = &self.paths;
         prefixes.iter().for_each(|one| with("--path-prefix", Some(one.clone())));
         rewrites.iter().for_each(|one| with("--rewrite", Some(one.given.clone())));

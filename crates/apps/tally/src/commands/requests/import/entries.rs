@@ -18,16 +18,17 @@ struct Packed {
     method: i32,
     path_bytes: u32,
     times: u32,
+    status: u16,
 }
 
 // === impl Entries ===
 
 impl Entries {
     pub(crate) fn push(&mut self, entry: &Entry<'_>, line: u64) {
-        let Entry { method, ref path, micros, times } = *entry;
+        let Entry { method, ref path, status, micros, times } = *entry;
         let path_bytes = u32::try_from(path.len()).expect("lines are shorter");
         self.paths.push_str(path);
-        self.all.push(Packed { micros, method, path_bytes, times });
+        self.all.push(Packed { micros, method, path_bytes, times, status });
         self.lines.resize(self.lines.len() + times as usize, line);
     }
 
@@ -38,10 +39,10 @@ impl Entries {
     pub(crate) fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
         let mut rest = self.paths.as_str();
         self.all.iter().map(move |packed| {
-            let Packed { micros, method, path_bytes, times } = *packed;
+            let Packed { micros, method, path_bytes, times, status } = *packed;
             let (path, after) = rest.split_at(path_bytes as usize);
             rest = after;
-            Entry { method, path: path.into(), micros, times }
+            Entry { method, path: path.into(), status, micros, times }
         })
     }
 }
@@ -53,9 +54,16 @@ mod tests {
     #[test]
     fn each_entry_has_its_path_and_each_request_its_line() {
         let mut entries = Entries::default();
-        let all = [(3, "/a", 7, 1), (6, "", 8, 2), (3, "/\u{e4}/b", -9, 3), (3, "/c", 7, 1)].map(
-            |(method, path, micros, times)| Entry { method, path: path.into(), micros, times },
-        );
+        let all = [
+            (3, "/a", 200, 7, 1),
+            (6, "", 0, 8, 2),
+            (3, "/\u{e4}/b", 404, -9, 3),
+            (3, "/c", 200, 7, 1),
+        ]
+        .map(|(method, path, status, micros, times)| {
+            let path = path.into();
+            Entry { method, path, status, micros, times }
+        });
         for (line, entry) in (1..).zip(&all) {
             entries.push(entry, line);
         }

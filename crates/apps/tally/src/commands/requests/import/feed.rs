@@ -32,8 +32,8 @@ pub(crate) struct Job {
     pub(crate) from_line: u64,
     /// Where malformed lines go.
     pub(crate) malformed: Option<File>,
-    /// Called with the path that makes it [many](super::paths::MANY_ENDPOINTS) endpoints.
-    pub(crate) many_endpoints: Box<dyn Fn(&str) + Send>,
+    /// Called with the path that makes it [many](super::paths::MANY_SERIES) series.
+    pub(crate) many_series: Box<dyn Fn(&str) + Send>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -207,8 +207,8 @@ impl Reader {
             }
         }
         for entry in chunk.entries.iter() {
-            if self.seen.makes_many(entry.method, &entry.path) {
-                (self.job.many_endpoints)(&entry.path);
+            if self.seen.makes_many(&entry) {
+                (self.job.many_series)(&entry.path);
             }
         }
         chunk.through = number;

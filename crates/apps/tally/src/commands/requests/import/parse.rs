@@ -9,6 +9,7 @@ pub(crate) mod json;
 pub(crate) mod malformed;
 pub(crate) mod mend;
 pub(crate) mod repeated;
+pub(crate) mod status;
 pub(crate) mod target;
 pub(crate) mod template;
 pub(crate) mod text;
@@ -54,6 +55,8 @@ pub(crate) struct Entry<'a> {
     /// The method's number in `count.v1`.
     pub(crate) method: i32,
     pub(crate) path: Cow<'a, str>,
+    /// The HTTP status; 0 if the line does not say it.
+    pub(crate) status: u16,
     /// Microseconds since 1970, UTC.
     pub(crate) micros: i64,
     /// How many requests the line stands for.

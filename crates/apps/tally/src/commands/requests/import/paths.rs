@@ -6,7 +6,7 @@
 //! | `--rewrite 'REGEX=TEMPLATE'` | replaces matches, as the crate `regex-lite` does |
 //! | `--collapse-ids` | numbers, UUIDs and hashes become `{id}` |
 //!
-//! They apply in this order. Many different paths in one import cause an early warning, because a
+//! They apply in this order. Many different series in one import cause an early warning, because a
 //! server limits how many it tells apart.
 
 use std::borrow::Cow;
@@ -19,10 +19,10 @@ use super::parse::Entry;
 /// The shortest hash; shorter ones may be words.
 const HASH_DIGITS_MIN: usize = 16;
 
-/// How many different endpoints cause a warning: a tenth of a server's default limit.
-pub(crate) const MANY_ENDPOINTS: u32 = 10_000;
+/// How many different series cause a warning: a tenth of a server's default limit.
+pub(crate) const MANY_SERIES: u32 = 10_000;
 
-/// How many endpoints are told apart here, roughly; a power of two.
+/// How many series are told apart here, roughly; a power of two.
 const SEEN_BITS: usize = 1 << 17;
 
 const ID: &str = "{id}";
@@ -51,7 +51,7 @@ pub(crate) struct Rewrite {
     template: String,
 }
 
-/// Which endpoints have been seen, roughly.
+/// Which series have been seen, roughly.
 #[derive(Debug)]
 pub(crate) struct Seen {
     bits: Vec<u64>,
@@ -163,30 +163,31 @@ impl Default for Seen {
 }
 
 impl Seen {
-    /// True once: for the endpoint that reaches [`MANY_ENDPOINTS`].
+    /// True once: for the entry whose series reaches [`MANY_SERIES`].
     #[inline]
-    pub(crate) fn makes_many(&mut self, method: i32, path: &str) -> bool {
-        if self.count >= MANY_ENDPOINTS {
+    pub(crate) fn makes_many(&mut self, entry: &Entry<'_>) -> bool {
+        if self.count >= MANY_SERIES {
             return false;
         }
-        let at = usize::try_from(hash(method, path) % SEEN_BITS as u64).unwrap_or_default();
+        let at = usize::try_from(hash(entry) % SEEN_BITS as u64).unwrap_or_default();
         let (word, bit) = (&mut self.bits[at / 64], 1 << (at % 64));
         if *word & bit == 0 {
             *word |= bit;
             self.count += 1;
         }
-        self.count >= MANY_ENDPOINTS
+        self.count >= MANY_SERIES
     }
 }
 
 /// A quick hash, without any defence against collisions.
 #[inline]
-fn hash(method: i32, path: &str) -> u64 {
+fn hash(entry: &Entry<'_>) -> u64 {
     // The fraction of the golden ratio.
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
     let mix = |hash: u64, word: [u8; 8]| {
         (hash ^ u64::from_le_bytes(word)).wrapping_mul(FACTOR).rotate_left(31)
     };
+    let path = &*entry.path;
     let bytes = path.as_bytes();
     let (words, rest) = bytes.as_chunks::<8>();
     // The last 8 bytes, which may overlap; a short path is padded.
@@ -195,8 +196,8 @@ fn hash(method: i32, path: &str) -> u64 {
         short[..rest.len()].copy_from_slice(rest);
         short
     });
-    let method = u64::from(method.unsigned_abs());
-    let hash = words.iter().fold(method, |hash, word| mix(hash, *word));
+    let first = u64::from(entry.method.unsigned_abs()) << 16 | u64::from(entry.status);
+    let hash = words.iter().fold(first, |hash, word| mix(hash, *word));
     mix(mix(hash, last), (path.len() as u64).to_le_bytes())
 }
 
@@ -257,21 +258,24 @@ mod tests {
     }
 
     #[test]
-    fn many_endpoints_are_said_once() {
+    fn many_series_are_said_once() {
         for (before, after) in
             [("/", ""), ("/x/", ""), ("/users/", "/posts"), ("/a/long/path/", ".php")]
         {
             let mut seen = Seen::default();
             let mut said = Vec::new();
             for number in 0..30_000_u32 {
+                let path = Cow::Owned(format!("{before}{}{after}", number / 2));
+                let status = if number % 2 == 0 { 200 } else { 404 };
+                let entry = Entry { method: 3, path, status, micros: 0, times: 1 };
                 for _ in 0..2 {
-                    if seen.makes_many(3, &format!("{before}{number}{after}")) {
+                    if seen.makes_many(&entry) {
                         said.push(number);
                     }
                 }
             }
             assert_eq!(said.len(), 1, "{before}");
-            let about = MANY_ENDPOINTS - 1..MANY_ENDPOINTS * 11 / 10;
+            let about = MANY_SERIES - 1..MANY_SERIES * 11 / 10;
             assert!(about.contains(&said[0]), "{before}: {said:?}");
         }
     }

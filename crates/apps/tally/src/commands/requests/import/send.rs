@@ -9,7 +9,7 @@ use std::iter::repeat_n;
 use std::pin::pin;
 use std::time::Duration;
 
-use tally_client::{CountedFile, Method, Producer, Progress, Row};
+use tally_client::{CountedFile, Method, Producer, Progress, Row, SeriesKey};
 use tally_proto::wire::COUNTED_FILES_MAX;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
@@ -62,6 +62,13 @@ pub(crate) enum Stop {
     },
 }
 
+/// Who served all of the requests, and for whom; empty if that is not known.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Parties {
+    pub(crate) service: String,
+    pub(crate) customer: String,
+}
+
 /// Progress.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct News {
@@ -76,6 +83,7 @@ pub(crate) struct News {
 /// `files` is what the server is to remember of each input, completed from the chunks.
 pub(crate) async fn send_all(
     producer: Producer,
+    parties: Parties,
     chunks: mpsc::Receiver<Fed>,
     files: Vec<CountedFile>,
     stop: watch::Receiver<bool>,
@@ -85,6 +93,7 @@ pub(crate) async fn send_all(
     let (progress, trouble) = (producer.watch(), producer.watch_trouble());
     let sender = Sender {
         producer,
+        parties,
         progress,
         trouble,
         chunks,
@@ -103,6 +112,7 @@ pub(crate) async fn send_all(
 
 struct Sender {
     producer: Producer,
+    parties: Parties,
     progress: watch::Receiver<Progress>,
     trouble: watch::Receiver<Option<String>>,
     chunks: mpsc::Receiver<Fed>,
@@ -215,9 +225,12 @@ impl Sender {
         }
         let Chunk { input, entries, through, bytes, .. } = chunk;
         let mut rows = Vec::with_capacity(entries.requests());
-        for Entry { method, path, micros, times } in entries.iter() {
-            let endpoint = self.producer.endpoint(Method(method), &path);
-            rows.extend(repeat_n(Row { endpoint, time_us: micros }, times as usize));
+        let Parties { service, customer } = &self.parties;
+        for Entry { method, path, status, micros, times } in entries.iter() {
+            let (method, path) = (Method(method), &*path);
+            let series =
+                self.producer.series(SeriesKey { service, method, path, status, customer });
+            rows.extend(repeat_n(Row { series, time_us: micros }, times as usize));
         }
         let (before, lines) = (self.given, entries.lines);
         self.sent.push_back(Sent { input, before, lines, through, bytes });

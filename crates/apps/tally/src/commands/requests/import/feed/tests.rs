@@ -17,7 +17,7 @@ fn job(inputs: Vec<Input>, from_line: u64) -> Job {
         paths: Paths::default(),
         from_line,
         malformed: None,
-        many_endpoints: Box::new(|_| {}),
+        many_series: Box::new(|_| {}),
         clock: Arc::new(ManualClock::new(now)),
     }
 }

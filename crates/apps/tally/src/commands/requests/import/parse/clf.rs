@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use super::status::status;
 use super::target::request_line;
 use super::time::parse_clf;
 use super::{Entry, Malformed, Reading};
@@ -25,10 +26,8 @@ pub(crate) fn parse<'a>(line: &'a [u8], reading: &Reading) -> Option<Entry<'a>> 
         };
         let Ok(micros) = parse_clf(&inner[..TIME_BYTES]) else { continue };
         let end = closing_quote(rest)?;
-        if !is_status(&rest[end + 1..]) {
-            return None;
-        }
-        return entry(&rest[..end], micros, reading).ok();
+        let status = following_status(&rest[end + 1..])?;
+        return entry(&rest[..end], status, micros, reading).ok();
     }
     None
 }
@@ -37,6 +36,7 @@ pub(crate) fn parse<'a>(line: &'a [u8], reading: &Reading) -> Option<Entry<'a>> 
 #[inline]
 pub(crate) fn entry<'a>(
     request: &'a [u8],
+    status: u16,
     micros: i64,
     reading: &Reading,
 ) -> Result<Entry<'a>, Malformed> {
@@ -47,7 +47,7 @@ pub(crate) fn entry<'a>(
         let (method, path) = request_line(&request, reading.keep_query)?;
         (method, Cow::Owned(path.into_owned()))
     };
-    Ok(Entry { method, path, micros, times: 1 })
+    Ok(Entry { method, path, status, micros, times: 1 })
 }
 
 /// The position of the first quote without a backslash before it.
@@ -62,15 +62,17 @@ pub(crate) fn closing_quote(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Whether a status of three digits or `-` follows.
-pub(crate) fn is_status(text: &[u8]) -> bool {
-    match text {
+/// The status that follows, if three digits or `-` do.
+#[inline]
+pub(crate) fn following_status(text: &[u8]) -> Option<u16> {
+    let (code, rest) = match text {
         [b' ', a, b, c, rest @ ..] if [a, b, c].iter().all(|byte| byte.is_ascii_digit()) => {
-            matches!(rest, [] | [b' ', ..])
+            (status(&[*a, *b, *c]), rest)
         }
-        [b' ', b'-', rest @ ..] => matches!(rest, [] | [b' ', ..]),
-        _ => false,
-    }
+        [b' ', b'-', rest @ ..] => (0, rest),
+        _ => return None,
+    };
+    matches!(rest, [] | [b' ', ..]).then_some(code)
 }
 
 /// Undoes the escapes of Apache and nginx. Any other backslash stays, because other servers escape
@@ -135,6 +137,17 @@ mod tests {
             r#"h - - [17/May/2015:10:05:03 +0000] "GET /a HTTP/1.1" 200 1 "a\"b" "c [d] \" e""#,
         ] {
             assert_eq!(read(line), get, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_status_is_what_follows_the_request() {
+        for (rest, status) in
+            [("200 17", 200), ("304 -", 304), ("499", 499), ("- 0", 0), ("000 0", 0), ("999 5", 0)]
+        {
+            let line = format!("h - - [17/May/2015:10:05:03 +0000] \"GET /a HTTP/1.1\" {rest}");
+            let entry = parse(line.as_bytes(), &Reading::default()).expect("a line");
+            assert_eq!(entry.status, status, "{line}");
         }
     }
 

@@ -1,18 +1,18 @@
 //! The known JSON fields, and finding their values in an object.
 //!
-//! | by | method | path | time |
-//! |---|---|---|---|
-//! | nginx | `request_method` | `request_uri`, `uri` | `msec`, `time_iso8601`, `time_local` |
-//! | Caddy | `request.method` | `request.uri` | `ts` |
-//! | Traefik | `RequestMethod` | `RequestPath` | `StartUTC` |
-//! | Envoy, Istio | `method` | `path` | `start_time` |
-//! | Google Cloud | `httpRequest.requestMethod` | `httpRequest.requestUrl` | `timestamp` |
-//! | Elastic Common Schema | `http.request.method` | `url.original`, `url.path` | `@timestamp` |
-//! | AWS API Gateway | `httpMethod` | `path` | `requestTime` |
-//! | Cloudflare | `ClientRequestMethod` | `ClientRequestURI` | `EdgeStartTimestamp` |
-//! | others | `method` | `path`, `url` | `time`, `timestamp`, `@timestamp`, `ts`, `date` |
+//! | by | method | path | time | status |
+//! |---|---|---|---|---|
+//! | nginx | `request_method` | `request_uri`, `uri` | `msec`, `time_iso8601`, `time_local` | `status` |
+//! | Caddy | `request.method` | `request.uri` | `ts` | `status` |
+//! | Traefik | `RequestMethod` | `RequestPath` | `StartUTC` | `DownstreamStatus` |
+//! | Envoy, Istio | `method` | `path` | `start_time` | `response_code` |
+//! | Google Cloud | `httpRequest.requestMethod` | `httpRequest.requestUrl` | `timestamp` | `httpRequest.status` |
+//! | Elastic Common Schema | `http.request.method` | `url.original`, `url.path` | `@timestamp` | `http.response.status_code` |
+//! | AWS API Gateway | `httpMethod` | `path` | `requestTime` | `status` |
+//! | Cloudflare | `ClientRequestMethod` | `ClientRequestURI` | `EdgeStartTimestamp` | `EdgeResponseStatus` |
+//! | others | `method` | `path`, `url` | `time`, `timestamp`, `@timestamp`, `ts`, `date` | `status_code`, `statusCode` |
 //!
-//! The names are from the manuals. A whole request line in `request` takes precedence over all other
+//! The names are from the manuals. The status is the first that is one of HTTP's. A whole request line in `request` takes precedence over all other
 //! paths, because `uri` may be what the server made of it.
 
 mod find;
@@ -34,6 +34,10 @@ const PATH_FIELDS: &str = "request_uri request.uri uri path url RequestPath http
 const TIME_FIELDS: &str = "msec time_iso8601 time_local StartUTC start_time ts time timestamp \
     @timestamp requestTime EdgeStartTimestamp date";
 
+/// What the client got.
+const STATUS_FIELDS: &str = "status DownstreamStatus response_code httpRequest.status \
+    http.response.status_code EdgeResponseStatus status_code statusCode";
+
 /// Lines of a log wrapped in JSON: Docker, journald, Logstash and Beats, Google Cloud.
 const WRAPPED_FIELDS: &str = "log MESSAGE message textPayload";
 
@@ -48,6 +52,7 @@ pub(crate) struct JsonFields {
     pub(crate) request: Wanted,
     pub(crate) path: Wanted,
     pub(crate) time: Wanted,
+    pub(crate) status: Wanted,
     pub(crate) logger: Wanted,
     pub(crate) level: Wanted,
     pub(crate) message: Wanted,
@@ -78,6 +83,10 @@ pub(crate) struct Named {
     /// The JSON field of the time
     #[arg(long = "time-field", value_name = "NAME")]
     pub(crate) time: Option<String>,
+
+    /// The JSON field of the status
+    #[arg(long = "status-field", value_name = "NAME")]
+    pub(crate) status: Option<String>,
 }
 
 /// What makes an entry a request: `FIELD=VALUE` or `FIELD!=VALUE`.
@@ -119,6 +128,8 @@ impl JsonFields {
                 (condition, field)
             })),
             logger: slots.wanted(None, "logger"),
+            // The last ones: of several fields that occur twice, the first is named.
+            status: slots.wanted(named.status, STATUS_FIELDS),
             level: rare.wanted(None, "level"),
             message: rare.wanted(None, "msg"),
             error: rare.wanted(None, "err_id"),
@@ -245,7 +256,8 @@ mod tests {
     #[test]
     fn every_known_field_is_found() {
         let fields = JsonFields::default();
-        let all = [METHOD_FIELDS, PATH_FIELDS, TIME_FIELDS, WRAPPED_FIELDS].join(" ");
+        let all =
+            [METHOD_FIELDS, PATH_FIELDS, TIME_FIELDS, STATUS_FIELDS, WRAPPED_FIELDS].join(" ");
         for name in all.split_whitespace() {
             let text = format!("{{\"{name}\":\"x\"}}");
             let mut found = Found::default();

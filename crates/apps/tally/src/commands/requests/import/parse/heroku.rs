@@ -8,11 +8,13 @@ use std::borrow::Cow;
 
 use super::clf::closing_quote;
 use super::malformed::{Missing, quote};
+use super::status::status;
 use super::target::{is_connect, method, path};
 use super::time::parse_date_and_time;
 use super::{Entry, Malformed, Reading};
 
 const ROUTER: &[u8] = b" heroku[router]: ";
+const STATUS: &[u8] = b" status=";
 
 /// Reads one line; `None` if it is not the router's.
 pub(crate) fn parse<'a>(line: &'a [u8], reading: &Reading) -> Option<Result<Entry<'a>, Malformed>> {
@@ -46,19 +48,28 @@ fn pairs<'a>(before: &[u8], pairs: &'a [u8], reading: &Reading) -> Result<Entry<
     };
     let number = method(verb)?;
     let path: Cow<'_, str> = path(target, is_connect(verb), reading.keep_query);
-    Ok(Entry { method: number, path, micros, times: 1 })
+    // No client can write behind the last one.
+    let at = memchr::memmem::rfind(pairs, STATUS).map(|at| &pairs[at + STATUS.len()..]);
+    let status = at.and_then(|rest| rest.split(|&byte| byte == b' ').next()).map_or(0, status);
+    Ok(Entry { method: number, path, status, micros, times: 1 })
 }
 
 #[cfg(test)]
 mod tests {
     use crate::commands::requests::import::parse::Parser;
-    use crate::commands::requests::import::parse::tests::{counted, read_as};
+    use crate::commands::requests::import::parse::tests::{counted, read_as, status_of};
 
     #[test]
     fn the_routers_pairs() {
         let head = "2015-05-17T10:05:03.123456+00:00 heroku[router]: at=info";
         let line = format!("{head} method=GET path=\"/a?b=c d\" host=h fwd=\"1\" status=200");
         assert_eq!(counted(&line), (3, "/a".to_owned()));
+        let forged =
+            format!("{head} method=GET path=\"/ status=500 x\" fwd=\"1\" status=404 bytes=1");
+        for (line, status) in [(&*line, 200), (&*forged, 404), (&*line.replace("=200", "=\"\""), 0)]
+        {
+            assert_eq!(status_of(line), status, "{line}");
+        }
         for (rest, words) in [
             ("code=H10", "no method (looked for method=), no path"),
             ("method=GET path=\"/cut", "cut off after \"/cut\""),

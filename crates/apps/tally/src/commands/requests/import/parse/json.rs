@@ -11,6 +11,7 @@ use std::borrow::Cow;
 
 use super::fields::Found;
 use super::malformed::{Missing, quote};
+use super::status::status;
 use super::target::{self, is_connect, path, utf8};
 use super::time::{BadTime, parse_date_and_time, parse_logged};
 use super::{Entry, Malformed, Parser, entry, mend};
@@ -113,7 +114,10 @@ fn parse_object<'a>(
     {
         return Ok(None);
     }
-    Ok(Some(Entry { method, path, micros: time?, times: 1 }))
+    let mut statuses =
+        fields.status.values(&found).map(|raw| status(raw.trim_matches('"').as_bytes()));
+    let status = statuses.find(|status| *status > 0).unwrap_or(0);
+    Ok(Some(Entry { method, path, status, micros: time?, times: 1 }))
 }
 
 /// Reads a line that is the value of a field.

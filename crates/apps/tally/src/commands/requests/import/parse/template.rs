@@ -22,6 +22,7 @@ use jiff::fmt::strtime::BrokenDownTime;
 
 use super::clf::{entry, unescape};
 use super::malformed::quote;
+use super::status::status;
 use super::target::{is_connect, method, path};
 use super::time::{BadTime, parse_logged};
 use super::{Entry, Malformed, Reading};
@@ -60,6 +61,7 @@ enum Kind {
     Time,
     /// A time or a part of one, as a `strptime` format.
     TimeAs(String),
+    Status,
     /// Without spaces.
     Word,
     Any,
@@ -168,7 +170,9 @@ impl Template {
     /// Whether a line that is cut off may look whole.
     pub(crate) fn ends_open(&self) -> bool {
         match self.pieces.last() {
-            Some(Piece::Field { kind, .. }) => !matches!(kind, Kind::Word | Kind::Any),
+            Some(Piece::Field { kind, .. }) => {
+                !matches!(kind, Kind::Word | Kind::Status | Kind::Any)
+            }
             _ => false,
         }
     }
@@ -179,7 +183,7 @@ impl Template {
         reading: &Reading,
     ) -> Result<Entry<'a>, Malformed> {
         let (mut request, mut verb, mut target, mut query) = (None, None, None, None);
-        let (mut time, mut parts) = (None, Vec::new());
+        let (mut time, mut parts, mut code) = (None, Vec::new(), None);
         for &(at, value) in values {
             let Piece::Field { kind, .. } = &self.pieces[at] else { continue };
             match kind {
@@ -193,6 +197,7 @@ impl Template {
                 Kind::Query => query = Some(value),
                 Kind::Time => time = time.or(Some(value)),
                 Kind::TimeAs(_) => parts.push(value),
+                Kind::Status => code = code.or(Some(status(value))),
                 Kind::QuestionMark | Kind::Word | Kind::Any => {}
             }
         }
@@ -204,13 +209,15 @@ impl Template {
             }
             None => self.time(&parts.join(&b' '), reading),
         }?;
+        let status = code.unwrap_or(0);
         if let Some(request) = request.filter(|_| self.escape == Escape::Bytes) {
-            return entry(request, micros, reading);
+            return entry(request, status, micros, reading);
         }
         if let Some(request) = request {
             let request = self.plain(request)?;
             let (method, path) = super::target::request_line(&request, reading.keep_query)?;
-            return Ok(Entry { method, path: Cow::Owned(path.into_owned()), micros, times: 1 });
+            let path = Cow::Owned(path.into_owned());
+            return Ok(Entry { method, path, status, micros, times: 1 });
         }
         let verb = verb.unwrap_or_default();
         let number = method(verb)?;
@@ -226,7 +233,7 @@ impl Template {
             target = Cow::Owned([&*target, b"?", &*query].concat());
         }
         let path = path(&target, is_connect(verb), reading.keep_query).into_owned();
-        Ok(Entry { method: number, path: Cow::Owned(path), micros, times: 1 })
+        Ok(Entry { method: number, path: Cow::Owned(path), status, micros, times: 1 })
     }
 
     fn time(&self, text: &[u8], reading: &Reading) -> Result<i64, Malformed> {
@@ -305,7 +312,9 @@ impl<'a> Walk<'_, 'a> {
                 }
                 return self.take(piece, kind, at, end);
             }
-            if matches!(kind, Kind::Word | Kind::Method) && line[at..end].contains(&b' ') {
+            if matches!(kind, Kind::Word | Kind::Method | Kind::Status)
+                && line[at..end].contains(&b' ')
+            {
                 return Ok(());
             }
             self.take(piece, kind, at, end)?;
@@ -330,12 +339,21 @@ impl<'a> Walk<'_, 'a> {
     /// Notes a complete reading.
     fn arrive(&mut self) -> Result<(), Malformed> {
         match self.template.entry(&self.values, self.reading) {
-            Ok(entry) => match &self.found {
-                Some(before) if *before != entry => Err(Malformed::TwoReadings(Malformed::two(
-                    before.path.as_bytes(),
-                    entry.path.as_bytes(),
-                ))),
-                _ => {
+            Ok(entry) => match &mut self.found {
+                Some(before) => {
+                    let is_same = Entry { status: before.status, ..entry.clone() } == *before;
+                    if !is_same {
+                        return Err(Malformed::TwoReadings(Malformed::two(
+                            before.path.as_bytes(),
+                            entry.path.as_bytes(),
+                        )));
+                    }
+                    if before.status != entry.status {
+                        before.status = 0;
+                    }
+                    Ok(())
+                }
+                None => {
                     self.found = Some(entry);
                     Ok(())
                 }

@@ -26,13 +26,20 @@ pub(crate) fn counted(line: &str) -> (i32, String) {
     }
 }
 
+/// The status of a line that counts.
+#[track_caller]
+pub(crate) fn status_of(line: &str) -> u16 {
+    let parsed = Parser::default().parse(line.as_bytes(), &mut Context::default(), i64::MAX);
+    parsed.expect("well-formed").expect("a request").status
+}
+
 #[test]
 fn the_form_is_decided_line_by_line() {
     let parser = Parser::default();
     let clf = br#"h - - [17/May/2015:10:05:03 +0000] "GET /a HTTP/1.1" 200 1"#;
-    let json = br#"  {"method":"GET","path":"/a","time":"2015-05-17T10:05:03Z"}"#;
+    let json = br#"  {"method":"GET","path":"/a","status":200,"time":"2015-05-17T10:05:03Z"}"#;
     let micros = 1_431_857_103_000_000;
-    let entry = Entry { method: 3, path: Cow::Borrowed("/a"), micros, times: 1 };
+    let entry = Entry { method: 3, path: Cow::Borrowed("/a"), status: 200, micros, times: 1 };
     let expected = Ok(Some(entry));
     let mut context = Context::default();
     assert_eq!(parser.parse(clf, &mut context, micros), expected);

@@ -12,15 +12,23 @@
 //! A prefix, such as syslog's, is ignored. TIME is the Common Log Format's or RFC 3339. The request
 //! directly follows the time, or is the first quoted piece after it if that is a whole request line,
 //! or the only one that is. HAProxy's is the last one, because headers precede it.
+//!
+//! The status follows the request, with more behind it: three digits at the end of a line may be the
+//! bytes. AWS's load balancers write `STATUS STATUS BYTES BYTES` before the request, and HAProxy
+//! `FRONTEND BACKEND/SERVER TIMERS STATUS` behind the time.
 
-use super::clf::{closing_quote, entry, is_status};
+use super::clf::{closing_quote, entry, following_status};
 use super::malformed::quote;
+use super::status::status;
 use super::target::is_whole_request_line;
 use super::time::{BadTime, parse_date_and_time};
 use super::{Entry, Malformed, Reading};
 
 /// The longest time in brackets, with room for nanoseconds and a wrong month.
 const TIME_BYTES_MAX: usize = 48;
+
+/// HAProxy's status is this word behind the time, from 0.
+const HAPROXY_STATUS_AT: usize = 3;
 
 /// How many words may hold a time without brackets.
 const LEADING_WORDS_MAX: usize = 6;
@@ -54,7 +62,30 @@ pub(crate) fn parse<'a>(line: &'a [u8], reading: &Reading) -> Result<Entry<'a>, 
     } else {
         request(line, &time, &behind)
     }?;
-    entry(request.of(line), micros, reading)
+    entry(request.of(line), status_of(line, request, &time), micros, reading)
+}
+
+/// The status of a request, where its server writes it.
+fn status_of(line: &[u8], request: Quoted, time: &Time<'_>) -> u16 {
+    let words = |text| <[u8]>::split(text, |byte| *byte == b' ');
+    if time.is_haproxys() {
+        let behind = line[time.behind..].trim_ascii_start();
+        return words(behind).nth(HAPROXY_STATUS_AT).map_or(0, status);
+    }
+    let after = &line[request.end + 1..];
+    if after.get(4) == Some(&b' ')
+        && let Some(code) = following_status(after)
+        && code > 0
+    {
+        return code;
+    }
+    let before = line[time.behind.min(request.begin - 1)..request.begin - 1].trim_ascii_end();
+    let is_number = |word: &&[u8]| *word == b"-" || word.iter().all(u8::is_ascii_digit);
+    let mut last = before.rsplit(|byte| *byte == b' ').take(4).filter(is_number);
+    match (last.next(), last.next(), last.next(), last.next()) {
+        (Some(_), Some(_), Some(_), Some(code)) if !time.in_brackets => status(code),
+        _ => 0,
+    }
 }
 
 fn request(line: &[u8], time: &Time<'_>, behind: &[Quoted]) -> Result<Quoted, Malformed> {
@@ -66,7 +97,9 @@ fn request(line: &[u8], time: &Time<'_>, behind: &[Quoted]) -> Result<Quoted, Ma
     }
     let after = &line[first.end + 1..];
     let is_whole = is_whole_request_line(first.of(line));
-    if (time.in_brackets && is_status(after)) || (is_whole && after.starts_with(b" ")) {
+    if (time.in_brackets && following_status(after).is_some())
+        || (is_whole && after.starts_with(b" "))
+    {
         return Ok(*first);
     }
     if is_whole && after.is_empty() {
@@ -217,8 +250,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::commands::requests::import::parse::Parser;
-    use crate::commands::requests::import::parse::tests::{counted, read_as};
+    use crate::commands::requests::import::parse::tests::{counted, read_as, status_of};
+    use crate::commands::requests::import::parse::{Context, Parser};
 
     fn refused(line: &str) -> Malformed {
         read_as(&Parser::default(), line).expect_err(line)
@@ -271,6 +304,25 @@ mod tests {
     }
 
     #[test]
+    fn the_status_is_where_the_server_writes_it() {
+        for (line, status) in [
+            (format!("shop {TIME} 0/799 \"GET /a HTTP/1.1\" 404 5 \"-\""), 404),
+            // The bytes.
+            (format!("{TIME} 192.0.2.1 TLSv1.2 ECDHE-RSA \"GET /a HTTP/1.1\" 137"), 0),
+            (format!("{TIME} 192.0.2.1 TLSv1.2 ECDHE-RSA \"GET /a HTTP/1.1\" 1375"), 0),
+            (r#"[2015-05-17T10:05:03.310Z] "GET /a?b HTTP/2" 204 - 154 0 226 100 "10.0.35.28""#.to_owned(), 204),
+            (r#"[2015-05-17T10:05:03.310Z] "GET /a HTTP/2" 0 DC 154 0 226 - "-""#.to_owned(), 0),
+            (r#"https 2015-05-17T10:05:03.186641Z app/lb/50dc 192.0.2.1:2817 10.0.0.1:80 0.086 0.048 0.037 502 200 0 57 "GET https://h:443/a HTTP/2.0" "curl/7.46.0" TLS"#.to_owned(), 502),
+            (r#"https 2015-05-17T10:05:03.186641Z app/lb/50dc 192.0.2.1:2817 - -1 -1 -1 460 - 0 57 "GET https://h:443/a HTTP/2.0" "curl/7.46.0" TLS"#.to_owned(), 460),
+            (r#"2015-05-17T10:05:03.945958Z lb 192.0.2.1:2817 10.0.0.1:80 0.000073 0.001048 0.000057 200 500 0 29 "GET http://h:80/a HTTP/1.1" "curl/7.38.0" - -"#.to_owned(), 200),
+            (r#"79a59df9 bucket [17/May/2015:10:05:03 +0000] 192.0.2.3 79a59df9 3E57427F REST.GET.OBJECT a "GET /a?versioning HTTP/1.1" 403 AccessDenied 113 - 7 - "-""#.to_owned(), 403),
+            (r#"2015-05-17T10:05:03.123456789Z stdout F INFO:     127.0.0.1:5000 - "GET /a HTTP/1.1" 200 OK"#.to_owned(), 200),
+        ] {
+            assert_eq!(status_of(&line), status, "{line}");
+        }
+    }
+
+    #[test]
     fn haproxy_needs_a_zone() {
         let head = "May 17 10:05:03 lb haproxy[1]: 192.0.2.1:1 [17/May/2015:12:05:03.294] fe~ be/s 0/0/0/6/6";
         let line = format!(
@@ -283,6 +335,8 @@ mod tests {
             Parser { reading: Reading { zone, ..Reading::default() }, ..Parser::default() };
         let micros = 1_431_857_103_294_000;
         assert_eq!(read_as(&parser, &line), Ok(Some((3, "/a".to_owned(), micros, 1))));
+        let entry = parser.parse(line.as_bytes(), &mut Context::default(), i64::MAX);
+        assert_eq!(entry.expect("a line").expect("a request").status, 200);
         for (rest, expected) in [
             ("400 0 - - PR-- 0/0 \"<BADREQ>\"", "no request in quotes"),
             ("200 0 - - ---- 0/0 \"GET /cut/off", "not closed"),

@@ -2,7 +2,7 @@
 //!
 //! | accepted | by |
 //! |---|---|
-//! | `#Fields: date time … cs-method … cs-uri-stem … cs-uri-query …`, with spaces between values | IIS |
+//! | `#Fields: date time … cs-method … cs-uri-stem … cs-uri-query … sc-status …`, with spaces between values | IIS |
 //! | the same, with tabs | CloudFront |
 //!
 //! The format is the W3C's working draft WD-logfile-960323; times are in UTC. Other lines with `#`
@@ -11,6 +11,7 @@
 use std::borrow::Cow;
 
 use super::malformed::quote;
+use super::status::status;
 use super::target::{is_connect, method, path};
 use super::time::parse_date_and_time;
 use super::{Context, Entry, Malformed, Reading};
@@ -34,6 +35,7 @@ pub(crate) struct Columns {
     method: Option<usize>,
     stem: Option<usize>,
     query: Option<usize>,
+    status: Option<usize>,
 }
 
 #[inline]
@@ -51,6 +53,7 @@ pub(crate) fn follow(line: &[u8], context: &mut Context) {
             b"cs-method" => Some(&mut columns.method),
             b"cs-uri-stem" | b"cs-uri" => Some(&mut columns.stem),
             b"cs-uri-query" => Some(&mut columns.query),
+            b"sc-status" => Some(&mut columns.status),
             _ => None,
         };
         if let Some(place) = place {
@@ -94,7 +97,8 @@ impl Columns {
         } else {
             path(stem, connect, reading.keep_query)
         };
-        Ok(Some(Entry { method: number, path, micros, times: 1 }))
+        let status = self.status.map_or(0, |at| status(values[at]));
+        Ok(Some(Entry { method: number, path, status, micros, times: 1 }))
     }
 
     /// Whether a line that is cut off may look whole.
@@ -158,6 +162,21 @@ mod tests {
         assert_eq!(*no_date, Err(Malformed::FieldsMissing("date".to_owned())));
         assert_eq!(read(true, &lines)[1], Ok((3, "/a?x=1".to_owned(), at)));
         assert_eq!(read(true, &lines)[0], Ok((3, "/a".to_owned(), at)));
+    }
+
+    #[test]
+    fn the_status_has_a_column() {
+        let parser = Parser::default();
+        let mut context = Context::default();
+        let mut read = |line: &str| {
+            let read = parser.parse(line.as_bytes(), &mut context, i64::MAX).expect("well-formed");
+            read.map(|entry| entry.status)
+        };
+        assert_eq!(read("#Fields: date time cs-method cs-uri-stem sc-status sc-substatus"), None);
+        assert_eq!(read("2015-05-17 10:05:03 GET /a 404 0"), Some(404));
+        assert_eq!(read("2015-05-17 10:05:03 GET /a - 0"), Some(0));
+        assert_eq!(read("#Fields: date time cs-method cs-uri-stem sc-substatus"), None);
+        assert_eq!(read("2015-05-17 10:05:03 GET /a 200"), Some(0));
     }
 
     #[test]

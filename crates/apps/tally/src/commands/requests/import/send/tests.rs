@@ -15,6 +15,8 @@ use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+const SERVICE: &str = "shop";
+
 /// Sends what comes through `chunks` to this server.
 async fn receive(
     fake: &Fake,
@@ -28,8 +30,9 @@ async fn receive(
         let mut news = |news: &News| all.push(news.clone());
         let producer = Producer::builder(server).batch_rows_max(1_000);
         let producer = producer.connect().await.expect("starts");
+        let parties = Parties { service: SERVICE.to_owned(), customer: "acme".to_owned() };
         let file = CountedFile { name: "a.log".to_owned(), ..CountedFile::default() };
-        send_all(producer, chunks, vec![file; inputs], stop, patience, &mut news).await
+        send_all(producer, parties, chunks, vec![file; inputs], stop, patience, &mut news).await
     };
     let outcome = fake.serve(send).await;
     (outcome, all)
@@ -40,7 +43,7 @@ fn chunk(input: usize, after: u64, count: u64) -> Fed {
     let mut entries = Entries::default();
     for line in after + 1..=after + count {
         let path = format!("/{line}").into();
-        entries.push(&Entry { method: 0, path, micros: 0, times: 1 }, line);
+        entries.push(&Entry { method: 0, path, status: 0, micros: 0, times: 1 }, line);
     }
     let through = after + count + 1;
     let counts = LineCounts { lines: count + 1, malformed: 1, ..LineCounts::default() };
@@ -72,7 +75,27 @@ async fn everything_is_sent_and_known_to_be_counted() {
     assert!(news.is_sorted_by_key(|news| (news.counted, news.bytes)));
     let last = news.last().expect("some");
     assert_eq!((last.counted, last.bytes, &last.trouble), (10_050, 520, &None));
-    assert_eq!(fake.state().paths.len(), 10_000);
+    assert_eq!(fake.state().series.len(), 10_000);
+}
+
+#[tokio::test]
+async fn a_series_has_a_status_and_the_parties() {
+    let fake = Fake::default();
+    let (_stop, stopped) = watch::channel(false);
+    let mut entries = Entries::default();
+    for (line, status) in [(1, 200), (2, 404), (3, 0), (4, 200)] {
+        entries.push(&Entry { method: 3, path: "/a".into(), status, micros: 0, times: 1 }, line);
+    }
+    let chunk = Fed::Chunk(Chunk { entries, through: 4, ..Chunk::default() });
+    receive(&fake, channel(vec![chunk]), stopped, 0, PATIENCE).await;
+    let series = |status| proto::Series {
+        service: SERVICE.to_owned(),
+        method: "GET".to_owned(),
+        path: "/a".to_owned(),
+        status,
+        customer: "acme".to_owned(),
+    };
+    assert_eq!(fake.state().series, [200, 404, 0].map(series));
 }
 
 #[tokio::test]

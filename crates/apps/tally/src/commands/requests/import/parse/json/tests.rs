@@ -43,6 +43,35 @@ fn what_servers_write() {
 }
 
 #[test]
+fn the_status_is_the_first_that_is_one() {
+    let request = r#""method":"GET","path":"/a","ts":1431857103.123456"#;
+    let status = |parser: &Parser, rest: &str| {
+        let line = format!("{{{request},{rest}}}");
+        parse(line.as_bytes(), &[], parser).expect("well-formed").expect("a request").status
+    };
+    for (rest, expected) in [
+        (r#""status":200"#, 200),
+        (r#""status":"404""#, 404),
+        (r#""DownstreamStatus":502,"OriginStatus":200"#, 502),
+        (r#""httpRequest":{"status":301}"#, 301),
+        (r#""http":{"response":{"status_code":503}}"#, 503),
+        (r#""status":"ok","statusCode":201"#, 201),
+        (r#""status":0"#, 0),
+        (r#""status":200.0"#, 0),
+        (r#""status":{"code":200}"#, 0),
+        (r#""status":null"#, 0),
+        (r#""duration":200"#, 0),
+        // A line counts whatever it says of this, even twice.
+        (r#""status":200,"status":404"#, 404),
+    ] {
+        assert_eq!(status(&Parser::default(), rest), expected, "{rest}");
+    }
+    let named = Named { status: Some("code".to_owned()), ..Named::default() };
+    let parser = Parser { fields: JsonFields::new(named), ..Parser::default() };
+    assert_eq!(status(&parser, r#""status":200,"code":418"#), 418);
+}
+
+#[test]
 fn what_the_client_asked_for_comes_first() {
     let time = r#""ts":1431857103.123456"#;
     for (fields, method, path) in [
@@ -102,7 +131,7 @@ fn named_fields_may_be_nested() {
         method: name("http.verb"),
         path: name("http.route.path"),
         time: name("at"),
-        conditions: Vec::new(),
+        ..Named::default()
     };
     let parser = Parser { fields: JsonFields::new(named), ..Parser::default() };
     let at = "1431857103.123456";

@@ -53,9 +53,10 @@ fn kind(argument: &str, letters: &str) -> Result<Kind, String> {
         "m" => Kind::Method,
         "U" => Kind::Target,
         "q" => Kind::Query,
+        "s" => Kind::Status,
         "t" => time(argument)?,
         "a" | "A" | "B" | "b" | "D" | "f" | "H" | "h" | "I" | "k" | "L" | "l" | "O" | "P" | "p"
-        | "S" | "s" | "T" | "V" | "v" | "X" => Kind::Word,
+        | "S" | "T" | "V" | "v" | "X" => Kind::Word,
         _ => Kind::Any,
     })
 }

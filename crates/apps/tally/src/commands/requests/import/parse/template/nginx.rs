@@ -4,7 +4,7 @@ use super::{Escape, Kind, Piece};
 
 /// Variables whose values have no spaces.
 const WORDS: &str = "remote_addr realip_remote_addr remote_port server_addr server_port host \
-    server_name scheme server_protocol status bytes_sent body_bytes_sent request_length \
+    server_name scheme server_protocol bytes_sent body_bytes_sent request_length \
     request_time request_id connection connection_requests pipe pid gzip_ratio ssl_protocol \
     ssl_cipher upstream_cache_status hostname";
 
@@ -53,6 +53,7 @@ fn kind(name: &str) -> Kind {
         "request_uri" | "uri" | "document_uri" => Kind::Target,
         "args" | "query_string" => Kind::Query,
         "is_args" => Kind::QuestionMark,
+        "status" => Kind::Status,
         "time_local" | "time_iso8601" | "msec" => Kind::Time,
         _ if WORDS.split_whitespace().any(|word| word == name) => Kind::Word,
         _ => Kind::Any,

@@ -56,6 +56,31 @@ fn formats_as_they_stand_in_configurations() {
 }
 
 #[test]
+fn the_status_has_a_variable() {
+    let status = |format: &str, line: &str| {
+        template(format).parse(line.as_bytes(), &Reading::default()).map(|entry| entry.status)
+    };
+    for (format, line, expected) in [
+        ("$msec $status \"$request\"", "1431857103.000 404 \"GET /a HTTP/1.1\"", 404),
+        ("$msec $status \"$request\"", "1431857103.000 000 \"GET /a HTTP/1.1\"", 0),
+        ("$msec $request_method $uri $status", "1431857103.000 GET /a 500", 500),
+        ("$msec $request_method $uri", "1431857103.000 GET /a", 0),
+        ("%{sec}t \"%r\" %>s %b", "1431857103 \"GET /a HTTP/1.1\" 304 -", 304),
+        ("%{sec}t \"%r\" %s", "1431857103 \"GET /a HTTP/1.1\" -", 0),
+        ("%{sec}t %s %m %U", "1431857103 201 GET /a", 201),
+        (
+            "log_format j escape=json '{\"t\":$msec,\"r\":\"$request\",\"s\":$status}';",
+            "{\"t\":1431857103.000,\"r\":\"GET /a HTTP/1.1\",\"s\":403}",
+            403,
+        ),
+        // Two readings of the same request, which differ in the status only.
+        ("$msec $a|$status|$b $request_method $request_uri", "1431857103.000 x|200|404|y GET /", 0),
+    ] {
+        assert_eq!(status(format, line), Ok(expected), "{format}");
+    }
+}
+
+#[test]
 fn what_cannot_be_told_apart_is_refused_by_name() {
     for (format, words) in [
         ("$remote_addr$request [$time_local]", "$remote_addr and $request are adjacent"),

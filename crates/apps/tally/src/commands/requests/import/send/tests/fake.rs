@@ -1,6 +1,5 @@
 //! A server as tests of an import want it: it counts, and refuses when it is told to.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tally_proto::count::v1;
@@ -33,7 +32,7 @@ pub(in crate::commands::requests::import) struct Fake {
 pub(in crate::commands::requests::import) struct State {
     committed: u64,
     pub(in crate::commands::requests::import) requests: u64,
-    pub(in crate::commands::requests::import) paths: BTreeSet<String>,
+    pub(in crate::commands::requests::import) series: Vec<proto::Series>,
     pub(in crate::commands::requests::import) files: Vec<proto::CountedFile>,
     /// How many more times it cannot say which files are counted.
     pub(in crate::commands::requests::import) refusals: u32,
@@ -79,7 +78,7 @@ impl Fake {
                 assert_eq!(batch.sequence, state.committed + 1);
                 state.committed = batch.sequence;
                 state.requests += u64::from(batch.count);
-                state.paths.extend(batch.series.into_iter().map(|one| one.path));
+                state.series.extend(batch.series);
             }
             Kind::Done(done) => state.files = done.files,
         }
