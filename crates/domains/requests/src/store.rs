@@ -295,6 +295,7 @@ impl House {
         let done = async {
             self.store.maintain(self.clock.now()).await?;
             self.producers.forget_silent().await?;
+            self.producers.gather_days().await?;
             if self.endpoints.is_full() {
                 // An endpoint that another server distinguishes is not `_other` here either.
                 let (count_max, path_bytes_max) = self.endpoints.loaded_max();
