@@ -60,12 +60,11 @@ pub fn append<C: Content>(
             })
             .step("move a producer on")?;
     }
-    count_days(transaction, domain, batch.producer, &plan)
-        .step("count the days of a batch")
-        .map(|()| plan)
-        .map_err(WriteError::from)
+    count_days(transaction, domain, batch.producer, &plan).step("count the days of a batch")?;
+    Ok(plan)
 }
 
+/// Counts the days, in a way that suits how many there are.
 fn count_days<C: Content>(
     transaction: &Transaction<'_>,
     domain: &str,
