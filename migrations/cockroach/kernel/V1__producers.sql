@@ -10,5 +10,7 @@ CREATE TABLE IF NOT EXISTS tally_producers (
     epoch INT8 NOT NULL DEFAULT 0,
     claim INT8 NOT NULL DEFAULT 0,
     sequence INT8 NOT NULL,
+    accepted INT8 NOT NULL DEFAULT 0,
+    dropped INT8 NOT NULL DEFAULT 0,
     last_seen TIMESTAMPTZ NOT NULL DEFAULT now()
 )

@@ -18,23 +18,45 @@ CREATE TABLE tally_producers (
     epoch BIGINT NOT NULL DEFAULT 0,
     claim BIGINT NOT NULL DEFAULT 0,
     sequence BIGINT NOT NULL,
+    accepted BIGINT NOT NULL DEFAULT 0,
+    dropped BIGINT NOT NULL DEFAULT 0,
     last_seen TIMESTAMPTZ NOT NULL DEFAULT now()
 );
 
--- How much of a day was accepted from a producer, and how much it said to have dropped. The domain is
--- the producer's. The days of a domain's forgotten producers are added up under the nil UUID.
+-- How much of each day was accepted from all producers, and how much they said to have dropped, by the
+-- insert worker that stored it, so that workers do not wait for each other. The days of forgotten
+-- workers, and those of batches of many days, are added up under the nil UUID.
 CREATE TABLE tally_producer_days (
-    producer_id UUID NOT NULL,
+    worker_id UUID NOT NULL,
     day DATE NOT NULL,
     domain TEXT NOT NULL,
     namespace_id BIGINT NOT NULL,
     accepted BIGINT NOT NULL,
     dropped BIGINT NOT NULL,
-    PRIMARY KEY (producer_id, day, domain, namespace_id)
+    PRIMARY KEY (worker_id, day, domain, namespace_id)
 );
 
 -- For what is missing from a range of days: most rows are not in it.
 CREATE INDEX tally_producer_days_dropped ON tally_producer_days (domain, namespace_id, day) WHERE dropped > 0;
+
+-- The days of batches that have many, until they are added up under the nil UUID: one row for each
+-- batch, because a row for each of its days would cost more than its requests. Not compressed, which
+-- would take longer than writing.
+CREATE TABLE tally_producer_batches (
+    worker_id UUID NOT NULL,
+    sequence BIGINT NOT NULL,
+    domain TEXT NOT NULL,
+    namespace_id BIGINT NOT NULL,
+    days INT[] NOT NULL,
+    accepted BIGINT[] NOT NULL,
+    dropped BIGINT[] NOT NULL,
+    PRIMARY KEY (worker_id, sequence)
+);
+
+ALTER TABLE tally_producer_batches
+    ALTER days SET STORAGE EXTERNAL,
+    ALTER accepted SET STORAGE EXTERNAL,
+    ALTER dropped SET STORAGE EXTERNAL;
 
 -- Batches that were acknowledged and are missing, because the database went back to an earlier state.
 -- One row for each producer that noticed; a domain's further ones share the row of the nil UUID.

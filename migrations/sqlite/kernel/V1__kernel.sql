@@ -19,24 +19,37 @@ CREATE TABLE tally_producers (
     epoch INTEGER NOT NULL DEFAULT 0,
     claim INTEGER NOT NULL DEFAULT 0,
     sequence INTEGER NOT NULL,
+    accepted INTEGER NOT NULL DEFAULT 0,
+    dropped INTEGER NOT NULL DEFAULT 0,
     last_seen INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- How much of a day was accepted from a producer, and how much it said to have dropped; day counts
--- days since 1970-01-01. The domain is the producer's. The days of a domain's forgotten producers are
--- added up under the nil UUID.
+-- How much of each day was accepted from all producers, and how much they said to have dropped, by the
+-- insert worker that stored it, so that workers do not wait for each other. The days of forgotten
+-- workers, and those of batches of many days, are added up under the nil UUID. day counts days since
+-- 1970-01-01.
 CREATE TABLE tally_producer_days (
-    producer_id BLOB NOT NULL,
+    worker_id BLOB NOT NULL,
     day INTEGER NOT NULL,
     domain TEXT NOT NULL,
     namespace_id INTEGER NOT NULL,
     accepted INTEGER NOT NULL,
     dropped INTEGER NOT NULL,
-    PRIMARY KEY (producer_id, day, domain, namespace_id)
+    PRIMARY KEY (worker_id, day, domain, namespace_id)
 ) STRICT, WITHOUT ROWID;
 
 -- For what is missing from a range of days: most rows are not in it.
 CREATE INDEX tally_producer_days_dropped ON tally_producer_days (domain, namespace_id, day) WHERE dropped > 0;
+
+-- The days of batches that have many, until they are added up under the nil UUID. It has no key but
+-- SQLite's own, because the days would be all over it.
+CREATE TABLE tally_producer_batches (
+    domain TEXT NOT NULL,
+    namespace_id INTEGER NOT NULL,
+    day INTEGER NOT NULL,
+    accepted INTEGER NOT NULL,
+    dropped INTEGER NOT NULL
+) STRICT;
 
 -- Batches that were acknowledged and are missing, because the database went back to an earlier state.
 -- One row for each producer that noticed; a domain's further ones share the row of the nil UUID.

@@ -72,6 +72,7 @@ impl Keeper {
             self.prune(now).await?;
             store.forget_files().await?;
             self.house.producers.forget_silent().await?;
+            self.house.producers.gather_days().await?;
             done.kept_house = Some(now);
         }
         Ok(())

@@ -23,8 +23,3 @@ impl Counted {
         self.dropped = self.dropped.saturating_add(other.dropped);
     }
 }
-
-/// How much was accepted on all of these days.
-pub(crate) fn accepted<'a>(days: impl Iterator<Item = &'a Days>) -> i64 {
-    days.flat_map(Days::values).fold(0, |sum, counted| sum.saturating_add(counted.accepted))
-}

@@ -26,6 +26,8 @@ pub(crate) struct Move {
     pub(crate) before: i64,
     /// The number that it gets.
     pub(crate) last: i64,
+    /// What is new of it, on all days.
+    pub(crate) brought: Counted,
 }
 
 /// What one transaction does with a batch.
@@ -34,10 +36,14 @@ pub struct Plan<C> {
     pub(crate) moves: Vec<Move>,
     /// What is stored.
     pub content: Vec<C>,
-    pub(crate) days: BTreeMap<(Uuid, Day), Counted>,
+    /// What is new, of all producers together.
+    pub(crate) days: BTreeMap<Day, Counted>,
     /// What becomes of each parcel, in order, once this is committed.
     pub fates: Vec<Fate>,
 }
+
+/// A batch of more days than this has many: then a row for each would cost more than its requests.
+const MANY_DAYS: usize = 64;
 
 /// Where producers stand. Any other is assumed to be where the batch needs it; the statement that
 /// moves it verifies that.
@@ -71,22 +77,29 @@ impl<C: Content> Plan<C> {
         if !is_new && !is_duplicate {
             return Err(WriteError::OutOfSequence { sent: batch.sequence, stored });
         }
-        if is_new {
-            plan.move_on(batch.producer, Place { epoch: 0, sequence: before }, batch.sequence);
-        }
+        let mut own = Counted::default();
         for chunk in batch.chunks {
             let fate = match &chunk.run {
                 Some(run) => plan.add_run(run, &chunk.content, &mut places),
                 None => {
                     if is_new {
-                        plan.store(batch.producer, chunk.content.clone());
+                        own.add(plan.store(chunk.content.clone()));
                     }
                     Fate::Stored { committed: 0 }
                 }
             };
             plan.fates.push(fate);
         }
+        if is_new {
+            let place = Place { epoch: 0, sequence: before };
+            plan.move_on(batch.producer, place, batch.sequence, own);
+        }
         Ok(plan)
+    }
+
+    /// Whether the days are stored in a way that costs little for each.
+    pub(crate) fn has_many_days(&self) -> bool {
+        self.days.len() > MANY_DAYS
     }
 
     pub(crate) fn row_count(&self) -> usize {
@@ -107,10 +120,10 @@ impl<C: Content> Plan<C> {
                 let known = if faults::is_on("record.skip_sequence") { 0 } else { known };
                 if known < run.batches.len() {
                     let first_row = known.checked_sub(1).map_or(0, |last| run.batches[last].rows);
-                    self.store(run.producer, content.skip(first_row));
-                    self.drop_days(run, known);
+                    let mut brought = self.store(content.skip(first_row));
+                    brought.add(self.drop_days(run, known));
                     let last = run.last().max(place.sequence);
-                    self.move_on(run.producer, *place, last);
+                    self.move_on(run.producer, *place, last, brought);
                     place.sequence = last;
                 }
                 Fate::Stored { committed: place.sequence }
@@ -119,31 +132,44 @@ impl<C: Content> Plan<C> {
     }
 
     /// Two runs of one producer, of two streams of one process, are one move.
-    fn move_on(&mut self, id: Uuid, from: Place, last: i64) {
+    fn move_on(&mut self, id: Uuid, from: Place, last: i64, brought: Counted) {
         match self.moves.iter_mut().find(|one| one.id == id) {
-            Some(known) => known.last = last,
+            Some(known) => {
+                known.last = last;
+                known.brought.add(brought);
+            }
             None => {
                 let Place { epoch, sequence: before } = from;
-                self.moves.push(Move { id, epoch, before, last });
+                self.moves.push(Move { id, epoch, before, last, brought });
             }
         }
     }
 
-    fn store(&mut self, producer: Uuid, content: C) {
+    /// Returns how much that is.
+    fn store(&mut self, content: C) -> Counted {
+        let mut brought = Counted::default();
         if content.rows() == 0 {
-            return;
+            return brought;
         }
         for (day, count) in content.days() {
-            self.days.entry((producer, *day)).or_default().accepted += count;
+            self.count(*day, Counted { accepted: *count, dropped: 0 }, &mut brought);
         }
         self.content.push(content);
+        brought
     }
 
-    fn drop_days(&mut self, run: &Run, known: usize) {
+    /// Returns how much that is.
+    fn drop_days(&mut self, run: &Run, known: usize) -> Counted {
+        let mut brought = Counted::default();
         for (day, count) in run.batches[known..].iter().flat_map(|batch| &batch.drops) {
-            let dropped = &mut self.days.entry((run.producer, *day)).or_default().dropped;
-            *dropped = dropped.saturating_add(*count);
+            self.count(*day, Counted { accepted: 0, dropped: *count }, &mut brought);
         }
+        brought
+    }
+
+    fn count(&mut self, day: Day, counted: Counted, brought: &mut Counted) {
+        self.days.entry(day).or_default().add(counted);
+        brought.add(counted);
     }
 }
 
@@ -229,7 +255,7 @@ mod tests {
             let moved = plan.moves.iter().find(|one| one.id == CLIENT).map(|one| one.last);
             let new = stored.filter(|stored| (4..7).contains(stored));
             assert_eq!(moved, new.map(|_| 7));
-            let dropped = plan.days.get(&(CLIENT, Day(0))).map_or(0, |day| day.dropped);
+            let dropped = plan.days.get(&Day(0)).map_or(0, |day| day.dropped);
             assert_eq!(dropped, new.map_or(0, |stored| (stored + 1..=7).sum()));
         }
     }
@@ -239,7 +265,8 @@ mod tests {
         let chunks = [chunk(5, &[1, 1]), chunk(5, &[1, 1, 1]), chunk(9, &[1])];
         let plan = plan(&chunks, Some(4));
         assert_eq!(sequences(&plan), [5, 6, 7]);
-        assert_eq!(plan.moves[1], Move { id: CLIENT, epoch: 9, before: 4, last: 7 });
+        let brought = Counted { accepted: 3, dropped: 18 };
+        assert_eq!(plan.moves[0], Move { id: CLIENT, epoch: 9, before: 4, last: 7, brought });
         let (six, seven) = (Fate::Stored { committed: 6 }, Fate::Stored { committed: 7 });
         assert_eq!(plan.fates, [six, seven, Fate::Gap { committed: 7 }]);
     }

@@ -1,7 +1,5 @@
 //! Producers in Postgres and CockroachDB.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use tally_runtime::Namespace;
 use tally_store::postgres::{Database, Isolation, Transaction, commits_itself};
@@ -12,13 +10,15 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::days::{Counted, Days, accepted};
+use crate::days::Days;
 use crate::lease::{Found, Leaving, Opening, Producer, Refusal, Standing, Step};
 use crate::setback::{Setback, Told};
 use crate::store::{OnForget, Owner};
 
 /// How many producers one transaction forgets.
 const FORGET_MAX: i64 = 1_000;
+/// Of how many batches, each of some 16,000 days at most, one transaction adds up the days.
+const GATHER_MAX: i64 = 2;
 
 /// Opens a producer. After a lost answer this tries again and finds its own claim. Between attempts
 /// others have its place.
@@ -50,7 +50,7 @@ pub(crate) async fn forget(
         [&owner.domain, &owner.namespace.0, &id, &epoch, &sequence];
     let once = async || {
         let _place = places.acquire().await;
-        forget_some(database, owner.domain, sql, &values, Some(then)).await
+        forget_some(database, sql, &values, Some(then)).await
     };
     Policy::short("forget a producer").run(once).await.map(|_| ())
 }
@@ -65,7 +65,7 @@ pub(crate) async fn forget_silent(
     let policy = Policy::short("forget old producers");
     loop {
         let values: [&(dyn ToSql + Sync); 3] = [&domain, &days, &FORGET_MAX];
-        let once = async || forget_some(database, domain, sql, &values, None).await;
+        let once = async || forget_some(database, sql, &values, None).await;
         if policy.run(once).await? < FORGET_MAX {
             return Ok(());
         }
@@ -142,6 +142,21 @@ pub(crate) async fn clear_setbacks(
         Ok(rows.iter().map(setback).collect())
     };
     Policy { attempts_max: 1, ..Policy::short(step) }.run(once).await
+}
+
+/// Adds up the days of batches that have many, in bounded steps. A step that is repeated after a lost
+/// answer takes the next ones.
+pub(crate) async fn gather_days(database: &Database) -> Result<(), Error> {
+    let (step, sql) = ("add up the days of batches", include_str!("postgres/gather_days.sql"));
+    let once = async || {
+        let transaction = database.begin(Isolation::Default).await?;
+        let batches = transaction.row(step, sql, &[&GATHER_MAX]).await?.get::<_, i64>(0);
+        transaction.commit().await?;
+        Ok(batches)
+    };
+    let policy = Policy::short(step);
+    while policy.run(once).await? == GATHER_MAX {}
+    Ok(())
 }
 
 /// How much of these days was dropped, by all clients of a domain together.
@@ -279,7 +294,6 @@ fn setback(row: &Row) -> Setback {
 /// waits for locks only briefly.
 async fn forget_some(
     database: &Database,
-    domain: &str,
     sql: &str,
     values: &[&(dyn ToSql + Sync)],
     then: Option<&dyn OnForget>,
@@ -295,23 +309,19 @@ async fn forget_some(
         Ok(gone) => gone,
         Err(error) => return Err(transaction.failed(error).await),
     };
-    let ids: Vec<Uuid> = gone.iter().map(|row| row.get(0)).collect();
-    if !ids.is_empty() {
-        let mut kept = BTreeMap::<Namespace, Days>::new();
-        let sql = include_str!("postgres/forget_days.sql");
-        for row in transaction.rows(step, sql, &[&ids]).await? {
-            let days = kept.entry(Namespace(row.get(0))).or_default();
-            let counted = Counted { accepted: row.get(2), dropped: row.get(3) };
-            days.entry(row.get(1)).or_default().add(counted);
-        }
-        for (namespace, days) in &kept {
-            add_days(&transaction, domain, *namespace, days).await?;
-        }
+    let workers = gone.iter().filter(|row| row.get(1)).map(|row| row.get(0));
+    let workers: Vec<Uuid> = workers.collect();
+    if !workers.is_empty() {
+        transaction.write(step, include_str!("postgres/forget_days.sql"), &[&workers]).await?;
+        transaction.write(step, include_str!("postgres/remove_days.sql"), &[&workers]).await?;
+    }
+    if !gone.is_empty() {
         if let Some(then) = then {
-            then.postgres(&transaction, accepted(kept.values())).await?;
+            let accepted = gone.iter().map(|row| row.get::<_, i64>(2)).sum();
+            then.postgres(&transaction, accepted).await?;
         }
         tally_runtime::faults::point("forget.before_commit").await;
     }
     transaction.commit().await?;
-    Ok(i64::try_from(ids.len()).unwrap_or(FORGET_MAX))
+    Ok(i64::try_from(gone.len()).unwrap_or(FORGET_MAX))
 }

@@ -93,7 +93,7 @@ impl<C: Content> tally_ingest::Rows for Parcel<C> {
         self.content.rows() + self.drops()
     }
 
-    /// Each day of a producer is a row of its own.
+    /// Each day is an account of its own.
     fn updates(&self) -> usize {
         self.content.days().len() + self.drops()
     }

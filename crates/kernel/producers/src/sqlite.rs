@@ -1,17 +1,18 @@
 //! Producers in SQLite.
 
-use std::collections::BTreeMap;
-
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, Transaction, TransactionBehavior};
 use tally_runtime::Namespace;
 use tally_store::Error;
 use tally_store::error::Step as _;
 use uuid::Uuid;
 
-use crate::days::{Counted, Days, accepted};
+use crate::days::{Counted, Days};
 use crate::lease::{Found, Leaving, Opening, Producer, Refusal, Standing, Step};
 use crate::setback::{Setback, Told};
 use crate::store::{OnForget, Owner};
+
+/// How many days of batches one transaction adds up: batches wait for it.
+const GATHER_MAX: u32 = 4_000;
 
 pub(crate) fn open(
     connection: &mut Connection,
@@ -58,7 +59,7 @@ pub(crate) fn forget(
 ) -> Result<(), Error> {
     let Leaving { id, epoch, sequence } = leaving;
     let values = (owner.domain, owner.namespace.0, id.as_bytes(), epoch, sequence);
-    forget_some(connection, owner.domain, include_str!("sqlite/forget_producer.sql"), values, then)
+    forget_some(connection, include_str!("sqlite/forget_producer.sql"), values, then)
 }
 
 pub(crate) fn forget_silent(
@@ -67,16 +68,15 @@ pub(crate) fn forget_silent(
     retention_days: u32,
 ) -> Result<(), Error> {
     let values = (domain, retention_days);
-    forget_some(connection, domain, include_str!("sqlite/forget_producers.sql"), values, &())
+    forget_some(connection, include_str!("sqlite/forget_producers.sql"), values, &())
 }
 
 pub(crate) fn list(
-    connection: &mut Connection,
+    connection: &Connection,
     owner: Owner,
     with_workers: bool,
 ) -> Result<Vec<Producer>, Error> {
     let step = "list producers";
-    let snapshot = connection.transaction().step("begin a transaction")?;
     let producer = |row: &Row<'_>| {
         Ok(Producer {
             id: Uuid::from_bytes(row.get(0)?),
@@ -84,20 +84,13 @@ pub(crate) fn list(
             sequence: row.get(2)?,
             is_worker: row.get(3)?,
             last_seen_micros: row.get(4)?,
-            accepted: 0,
-            dropped: 0,
+            accepted: row.get(5)?,
+            dropped: row.get(6)?,
         })
     };
     let sql = include_str!("sqlite/list_producers.sql");
-    let mut producers =
-        rows(&snapshot, sql, (owner.domain, owner.namespace.0, with_workers), producer)
-            .step(step)?;
-    for producer in &mut producers {
-        let mut sum = Counted::default();
-        days(&snapshot, producer.id)?.into_iter().for_each(|(.., counted)| sum.add(counted));
-        (producer.accepted, producer.dropped) = (sum.accepted, sum.dropped);
-    }
-    Ok(producers)
+    let values = (owner.domain, owner.namespace.0, with_workers);
+    rows(connection, sql, values, producer).step(step)
 }
 
 pub(crate) fn note_setback(
@@ -128,6 +121,18 @@ pub(crate) fn clear_setbacks(
         .step("clear setbacks")?;
     transaction.commit().step("commit")?;
     Ok(cleared)
+}
+
+/// Adds up some of the days of batches that have many. Returns whether there may be more.
+pub(crate) fn gather_days(connection: &mut Connection) -> Result<bool, Error> {
+    let step = "add up the days of batches";
+    let transaction = begin(connection)?;
+    let days =
+        transaction.execute(include_str!("sqlite/gather_days.sql"), [GATHER_MAX]).step(step)?;
+    let sql = include_str!("sqlite/remove_gathered_days.sql");
+    transaction.execute(sql, [GATHER_MAX]).step(step)?;
+    transaction.commit().step("commit")?;
+    Ok(days == GATHER_MAX as usize)
 }
 
 /// How much of these days was dropped, by all clients of a domain together.
@@ -162,30 +167,27 @@ pub fn add_days(
 /// Deletes producers by one statement and keeps what they brought, in one transaction.
 fn forget_some(
     connection: &mut Connection,
-    domain: &str,
     sql: &str,
     values: impl Params,
     then: &dyn OnForget,
 ) -> Result<(), Error> {
     let step = "forget producers";
     let transaction = begin(connection)?;
-    let gone =
-        rows(&transaction, sql, values, |row| row.get(0).map(Uuid::from_bytes)).step(step)?;
+    let producer = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    let gone: Vec<([u8; 16], bool, i64)> = rows(&transaction, sql, values, producer).step(step)?;
     if gone.is_empty() {
         return Ok(());
     }
-    let mut kept = BTreeMap::<Namespace, Days>::new();
-    for id in gone {
-        for (namespace, day, counted) in days(&transaction, id)? {
-            kept.entry(namespace).or_default().entry(day).or_default().add(counted);
+    for (id, is_worker, _) in &gone {
+        if *is_worker {
+            for sql in
+                [include_str!("sqlite/forget_days.sql"), include_str!("sqlite/remove_days.sql")]
+            {
+                transaction.execute(sql, [id]).step(step)?;
+            }
         }
-        let sql = include_str!("sqlite/forget_days.sql");
-        transaction.execute(sql, [id.as_bytes()]).step(step)?;
     }
-    for (namespace, days) in &kept {
-        add_days(&transaction, domain, *namespace, days)?;
-    }
-    then.sqlite(&transaction, accepted(kept.values()))?;
+    then.sqlite(&transaction, gone.iter().map(|(.., accepted)| accepted).sum())?;
     tally_runtime::faults::blocking_point("forget.before_commit");
     transaction.commit().step("commit")
 }
@@ -251,15 +253,6 @@ fn setback(row: &Row<'_>) -> rusqlite::Result<Setback> {
         producers: row.get(4)?,
         batches: row.get(5)?,
     })
-}
-
-fn days(connection: &Connection, producer: Uuid) -> Result<Vec<(Namespace, i32, Counted)>, Error> {
-    let sql = include_str!("sqlite/producer_days.sql");
-    let day = |row: &Row<'_>| {
-        let counted = Counted { accepted: row.get(2)?, dropped: row.get(3)? };
-        Ok((Namespace(row.get(0)?), row.get(1)?, counted))
-    };
-    rows(connection, sql, [producer.as_bytes()], day).step("read what a producer brought")
 }
 
 fn rows<T>(

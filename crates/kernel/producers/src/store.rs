@@ -125,6 +125,18 @@ impl Producers {
         }
     }
 
+    /// Adds up the days of batches that have many, of all domains, so that there are a few rows for each
+    /// day whatever clients send. Safe to repeat, and to leave off.
+    pub async fn gather_days(&self) -> Result<(), Error> {
+        match &self.database {
+            Database::Postgres(database) => postgres::gather_days(database).await,
+            Database::Sqlite(database) => {
+                while database.write(sqlite::gather_days).await? {}
+                Ok(())
+            }
+        }
+    }
+
     /// The producers, the last seen first.
     pub async fn list(&self, with_workers: bool) -> Result<Vec<Producer>, Error> {
         let owner = self.owner;

@@ -1,2 +1,7 @@
 -- By day, the requests accepted from all producers and the drops they reported.
-SELECT day, sum(accepted), sum(dropped) FROM tally_producer_days WHERE domain = 'requests' GROUP BY day;
+SELECT day, sum(accepted), sum(dropped) FROM (
+    SELECT day, domain, accepted, dropped FROM tally_producer_days
+    UNION ALL
+    SELECT day, domain, accepted, dropped FROM tally_producer_batches
+)
+WHERE domain = 'requests' GROUP BY day;

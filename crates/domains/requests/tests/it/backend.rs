@@ -171,22 +171,33 @@ impl Backend {
         }
     }
 
-    /// By day, the requests accepted from all producers, and the most that one of them dropped.
+    /// By day, the requests accepted from all producers, and the most that one account has dropped.
     pub(crate) async fn accounts(&self) -> Vec<(Day, i64, i64)> {
-        let sql = "SELECT day, sum(accepted), max(dropped) FROM tally_producer_days \
-                   GROUP BY day ORDER BY day";
+        let many = match &self.place {
+            Place::Sqlite(_) => "SELECT day, accepted, dropped FROM tally_producer_batches",
+            _ => {
+                "SELECT DATE '1970-01-01' + n.day, n.accepted, n.dropped \
+                 FROM tally_producer_batches AS b, \
+                     unnest(b.days, b.accepted, b.dropped) AS n (day, accepted, dropped)"
+            }
+        };
+        let sql = format!(
+            "SELECT day, sum(accepted), max(dropped) FROM ( \
+                 SELECT day, accepted, dropped FROM tally_producer_days UNION ALL {many} \
+             ) AS d GROUP BY day ORDER BY day"
+        );
         match &self.place {
             Place::Sqlite(_) => {
                 let file = self.sqlite_file();
-                let mut statement = file.prepare(sql).expect(sql);
+                let mut statement = file.prepare(&sql).expect(&sql);
                 let account =
                     |row: &rusqlite::Row<'_>| Ok((Day(row.get(0)?), row.get(1)?, row.get(2)?));
-                let rows = statement.query_map([], account).expect(sql);
-                rows.collect::<rusqlite::Result<_>>().expect(sql)
+                let rows = statement.query_map([], account).expect(&sql);
+                rows.collect::<rusqlite::Result<_>>().expect(&sql)
             }
             Place::Postgres(database) | Place::Cockroach(database) => {
                 let sql = sql
-                    .replace("SELECT day", "SELECT (day - DATE '1970-01-01')::INT4")
+                    .replacen("SELECT day", "SELECT (day - DATE '1970-01-01')::INT4", 1)
                     .replace("sum(accepted)", "sum(accepted)::INT8");
                 let rows = database.connect().await.query(&sql, &[]).await.expect(&sql);
                 rows.iter().map(|row| (Day(row.get(0)), row.get(1), row.get(2))).collect()
@@ -231,6 +242,7 @@ impl Backend {
     pub(crate) async fn maintain(&self) {
         self.store.forget_files().await.expect("housekeeping");
         self.producers.forget_silent().await.expect("forgotten");
+        self.producers.gather_days().await.expect("gathered");
     }
 
     pub(crate) async fn roll_up(&self, days: DayRange) -> u64 {

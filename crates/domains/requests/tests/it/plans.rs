@@ -93,17 +93,20 @@ async fn producers_are_moved_by_their_keys() {
                    SELECT gen_random_uuid(), 'requests', 1 FROM generate_series(1, 100000); \
                ANALYZE tally_producers";
     client.batch_execute(sql).await.expect("rows");
-    let types = "UUID[], INT8[], INT8[], INT8[], UUID[], INT4[], INT8[], INT8[]";
-    let arguments = "ARRAY[gen_random_uuid()], '{0}', '{1}', '{2}', '{}', '{}', '{}', '{}'";
+    let types = "UUID[], INT8[], INT8[], INT8[], INT8[], INT8[], UUID, INT4[], INT8[], INT8[]";
+    let arguments = "ARRAY[gen_random_uuid()], '{0}', '{1}', '{2}', '{0}', '{0}', \
+                     gen_random_uuid(), '{}', '{}', '{}'";
     let statements = Statements::new(
         &include_str!("../../src/store/postgres/append.sql").replace(":tray", "tally_requests_0"),
     );
     for (sql, types, arguments) in [
         (
             &*statements.one,
-            "UUID, INT8, INT8, INT8, UUID[], INT4[], INT8[], INT8[], INT8[], TIMESTAMPTZ[]"
+            "UUID, INT8, INT8, INT8, INT8, INT8, UUID, INT4[], INT8[], INT8[], INT8[], \
+             TIMESTAMPTZ[]"
                 .to_owned(),
-            "gen_random_uuid(), 0, 1, 2, '{}', '{}', '{}', '{}', '{}', '{}'".to_owned(),
+            "gen_random_uuid(), 0, 1, 2, 0, 0, gen_random_uuid(), '{}', '{}', '{}', '{}', '{}'"
+                .to_owned(),
         ),
         (
             &statements.many,

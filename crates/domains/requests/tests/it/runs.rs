@@ -30,6 +30,7 @@ on_every_backend!(crate::runs:
     setbacks_do_not_fill_the_table,
     every_request_is_in_the_accounts,
     the_drops_of_a_forgotten_producer_stay,
+    many_days_are_in_the_accounts,
 );
 
 /// Below and above the size from which Postgres uses COPY.
@@ -524,4 +525,40 @@ async fn the_drops_of_a_forgotten_producer_stay(backend: Backend) {
     let days: Vec<_> = backend.accounts().await.into_iter().map(|one| (one.0, one.2)).collect();
     assert_eq!(days, [(day(OLD), i64::MAX), (day(TODAY), 6)]);
     audit(&backend).await;
+}
+
+/// However many days a client's batches have, and however many clients: there are a few rows for each
+/// day, and every sum is right before these are added up and afterwards.
+async fn many_days_are_in_the_accounts(backend: Backend) {
+    let endpoint = backend.id(3, "/").await;
+    let (first, days) = (day(OLD).0, 5_000);
+    let (mut requests, mut drops) = (0, 0);
+    for round in 0..4_i64 {
+        let client = Client::open(&backend.producers).await;
+        // By COPY and from arrays, and each sequence of a worker after its first.
+        let size = [5_000, 100][usize::try_from(round % 2).unwrap()];
+        let at = |n: i32| i64::from(first + n * (days / size)) * 86_400_000_000;
+        let rows = Rows::from_iter((0..size).map(|n| (endpoint, at(n))));
+        let dropped = (0..1_000).map(|n| (Day(first + n), 2)).collect();
+        let ends = vec![BatchEnd { rows: size.unsigned_abs() as usize, drops: dropped }];
+        assert_eq!(store(&backend, rows.of_run(client.of(1, ends))).await, stored(1));
+        requests += i64::from(size);
+        drops += 2_000;
+        for is_gathered in [false, true] {
+            let waiting = backend.count("tally_producer_batches").await;
+            assert_eq!(waiting > 0, !is_gathered, "{waiting}");
+            audit(&backend).await;
+            let whole = query(tally_requests::Granularity::Whole, true);
+            assert_eq!(ask(&backend.store, &whole).await.unwrap().dropped, drops);
+            backend.producers.gather_days().await.unwrap();
+        }
+        assert_eq!(backend.count("tally_producer_days").await, 5_000);
+        let listed = backend.producers.list(false).await.unwrap();
+        let brought = listed.iter().find(|one| one.id == client.id).unwrap();
+        assert_eq!((brought.accepted, brought.dropped), (i64::from(size), 2_000));
+    }
+    backend.age_producers(31).await;
+    backend.maintain().await;
+    audit(&backend).await;
+    assert_eq!(sum(&backend.live().await), requests);
 }

@@ -1,10 +1,11 @@
 -- All producers of a batch move on, or none does. They are locked first, in one order, so that
 -- two servers with the same producers wait for each other instead of deadlocking; and a server
--- that comes second with the same batch finds that it does not fit any more. A domain's rows, which
+-- that comes second with the same batch finds that it does not fit any more. The days are counted
+-- under the worker, which no other transaction does; all are of one namespace. A domain's rows, which
 -- are stored if the producers move, go where ':stored' is. The answer is how many producers moved.
 WITH wanted AS (
-    SELECT * FROM unnest($1::UUID[], $2::INT8[], $3::INT8[], $4::INT8[])
-        AS w (id, epoch, before, last)
+    SELECT * FROM unnest($1::UUID[], $2::INT8[], $3::INT8[], $4::INT8[], $5::INT8[], $6::INT8[])
+        AS w (id, epoch, before, last, accepted, dropped)
 ), locked AS MATERIALIZED (
     SELECT p.id, p.domain, p.namespace_id, p.epoch, p.sequence FROM tally_producers AS p
     WHERE p.id = ANY ($1::UUID[]) ORDER BY p.id FOR UPDATE
@@ -12,18 +13,21 @@ WITH wanted AS (
     SELECT count(*) AS producers FROM locked AS l
     JOIN wanted AS w ON w.id = l.id AND w.epoch = l.epoch AND w.before = l.sequence
 ), moved AS (
-    UPDATE tally_producers AS p SET sequence = w.last, last_seen = now()
+    UPDATE tally_producers AS p SET
+        sequence = w.last,
+        last_seen = now(),
+        accepted = p.accepted + w.accepted,
+        dropped = p.dropped + least(w.dropped, 9223372036854775807 - p.dropped)
     FROM wanted AS w
     WHERE p.id = w.id AND (SELECT producers FROM fitting) = array_length($1::UUID[], 1)
     RETURNING p.id
 ), counted AS (
-    INSERT INTO tally_producer_days AS d (producer_id, day, domain, namespace_id, accepted, dropped)
-    SELECT l.id, DATE '1970-01-01' + n.day, l.domain, l.namespace_id, n.accepted, n.dropped
-    FROM unnest($5::UUID[], $6::INT4[], $7::INT8[], $8::INT8[])
-        AS n (producer_id, day, accepted, dropped)
-    JOIN locked AS l ON l.id = n.producer_id
+    INSERT INTO tally_producer_days AS d (worker_id, day, domain, namespace_id, accepted, dropped)
+    SELECT $7::UUID, DATE '1970-01-01' + n.day, l.domain, l.namespace_id, n.accepted, n.dropped
+    FROM unnest($8::INT4[], $9::INT8[], $10::INT8[]) AS n (day, accepted, dropped)
+    CROSS JOIN (SELECT domain, namespace_id FROM locked LIMIT 1) AS l
     WHERE (SELECT producers FROM fitting) = array_length($1::UUID[], 1)
-    ON CONFLICT (producer_id, day, domain, namespace_id) DO UPDATE SET
+    ON CONFLICT (worker_id, day, domain, namespace_id) DO UPDATE SET
         accepted = d.accepted + excluded.accepted,
         dropped = d.dropped + least(excluded.dropped, 9223372036854775807 - d.dropped)
     RETURNING d.day

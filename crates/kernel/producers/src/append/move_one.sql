@@ -2,16 +2,19 @@
 -- batch of a few rows. A domain's rows, which are stored if the producer moves, go where ':stored'
 -- is. The answer is how many producers moved.
 WITH moved AS (
-    UPDATE tally_producers SET sequence = $4::INT8, last_seen = now()
+    UPDATE tally_producers SET
+        sequence = $4::INT8,
+        last_seen = now(),
+        accepted = accepted + $5::INT8,
+        dropped = dropped + least($6::INT8, 9223372036854775807 - dropped)
     WHERE id = $1::UUID AND epoch = $2::INT8 AND sequence = $3::INT8
     RETURNING id, domain, namespace_id
 ), counted AS (
-    INSERT INTO tally_producer_days AS d (producer_id, day, domain, namespace_id, accepted, dropped)
-    SELECT m.id, DATE '1970-01-01' + n.day, m.domain, m.namespace_id, n.accepted, n.dropped
-    FROM unnest($5::UUID[], $6::INT4[], $7::INT8[], $8::INT8[])
-        AS n (producer_id, day, accepted, dropped)
-    JOIN moved AS m ON m.id = n.producer_id
-    ON CONFLICT (producer_id, day, domain, namespace_id) DO UPDATE SET
+    INSERT INTO tally_producer_days AS d (worker_id, day, domain, namespace_id, accepted, dropped)
+    SELECT $7::UUID, DATE '1970-01-01' + n.day, m.domain, m.namespace_id, n.accepted, n.dropped
+    FROM unnest($8::INT4[], $9::INT8[], $10::INT8[]) AS n (day, accepted, dropped)
+    CROSS JOIN moved AS m
+    ON CONFLICT (worker_id, day, domain, namespace_id) DO UPDATE SET
         accepted = d.accepted + excluded.accepted,
         dropped = d.dropped + least(excluded.dropped, 9223372036854775807 - d.dropped)
     RETURNING d.day

@@ -3,7 +3,7 @@
 use std::future::{Future, ready};
 
 use tally_ingest::{Batch, WriteError};
-use tally_runtime::faults;
+use tally_runtime::{Namespace, faults};
 use tally_store::error::Step as _;
 use tally_store::postgres::{Connection, Isolation, Transaction, commits_itself, fail};
 use tally_store::{Error, Outcome};
@@ -11,6 +11,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+use crate::days::Counted;
 use crate::plan::{Move, Place, Places, Plan};
 use crate::run::{Content, Fate, Parcel};
 
@@ -87,7 +88,9 @@ struct Columns {
     epochs: Vec<i64>,
     before: Vec<i64>,
     last: Vec<i64>,
-    day_ids: Vec<Uuid>,
+    brought: Vec<i64>,
+    given_up: Vec<i64>,
+    worker: Uuid,
     days: Vec<i32>,
     accepted: Vec<i64>,
     dropped: Vec<i64>,
@@ -107,10 +110,10 @@ pub async fn append<T: Table>(
     if batch.sequence == 1 {
         begin_worker(&connection, batch.producer, table.domain()).await?;
     }
-    if table.copies(plan.row_count()) || table.has_more() {
+    if table.copies(plan.row_count()) || table.has_more() || plan.has_many_days() {
         let transaction = connection.transaction(Isolation::Default).await?;
         table.store_more(&transaction).await?;
-        if in_transaction(&transaction, table, &mut plan).await? {
+        if in_transaction(&transaction, batch, table, &mut plan).await? {
             commit(transaction).await?;
             return Ok(plan.fates);
         }
@@ -118,7 +121,7 @@ pub async fn append<T: Table>(
     } else {
         adapt(table, &mut plan);
         fail(&connection).await?;
-        let is_stored = in_one(&connection, table, &plan, commits_itself).await?;
+        let is_stored = in_one(&connection, batch, table, &plan, commits_itself).await?;
         faults::point("append.small.committed").await;
         if is_stored {
             connection.release();
@@ -137,7 +140,7 @@ async fn what_is_new<T: Table>(
     let transaction = connection.transaction(Isolation::Default).await?;
     table.store_more(&transaction).await?;
     let mut plan = Plan::new(batch, places(&transaction, batch).await?)?;
-    if !plan.moves.is_empty() && !in_transaction(&transaction, table, &mut plan).await? {
+    if !plan.moves.is_empty() && !in_transaction(&transaction, batch, table, &mut plan).await? {
         // They are locked: this happens only under another isolation level.
         let step = "move producers that are locked";
         return Err(Error::transient(step, Outcome::Determinate).into());
@@ -149,31 +152,56 @@ async fn what_is_new<T: Table>(
 /// As [`in_one`], or by COPY.
 async fn in_transaction<T: Table>(
     transaction: &Transaction,
+    batch: &Batch<'_, Parcel<T::Content>>,
     table: &T,
     plan: &mut Plan<T::Content>,
 ) -> Result<bool, Error> {
     adapt(table, plan);
-    if !table.copies(plan.row_count()) {
-        return in_one(transaction, table, plan, |step, result| result.step(step)).await;
-    }
-    let step = "move the producers of a batch";
-    let columns = Columns::of(plan);
-    let fits = transaction.row(step, MOVES, &columns.of_many()).await?.get::<_, i64>(0) > 0;
-    if fits {
+    let copies = table.copies(plan.row_count());
+    let fits = if copies {
+        let step = "move the producers of a batch";
+        let columns = Columns::of(plan, batch.producer);
+        transaction.row(step, MOVES, &columns.of_many()).await?.get::<_, i64>(0) > 0
+    } else {
+        in_one(transaction, batch, table, plan, |step, result| result.step(step)).await?
+    };
+    if fits && copies {
         table.copy(transaction, &plan.content).await?;
     }
+    if fits && plan.has_many_days() {
+        count_many_days(transaction, batch, table.domain(), plan).await?;
+    }
     Ok(fits)
+}
+
+/// Counts the days in one row, which is added up later.
+async fn count_many_days<C>(
+    transaction: &Transaction,
+    batch: &Batch<'_, Parcel<C>>,
+    domain: &str,
+    plan: &Plan<C>,
+) -> Result<(), Error> {
+    let sql = include_str!("count_many_days.sql");
+    let namespace = Namespace::DEFAULT.0;
+    let days: Vec<i32> = plan.days.keys().map(|day| day.0).collect();
+    let (accepted, dropped): (Vec<i64>, Vec<i64>) =
+        plan.days.values().map(|counted| (counted.accepted, counted.dropped)).unzip();
+    let values: [&(dyn ToSql + Sync); 7] =
+        [&batch.producer, &batch.sequence, &domain, &namespace, &days, &accepted, &dropped];
+    transaction.write("count the days of a batch", sql, &values).await?;
+    Ok(())
 }
 
 /// Stores a plan in one statement, or nothing. Returns whether it fitted.
 async fn in_one<T: Table>(
     connection: &Connection,
+    batch: &Batch<'_, Parcel<T::Content>>,
     table: &T,
     plan: &Plan<T::Content>,
     classify: fn(&'static str, Result<Row, tokio_postgres::Error>) -> Result<Row, Error>,
 ) -> Result<bool, Error> {
     let step = "insert the rows of a batch";
-    let (columns, rows) = (Columns::of(plan), table.columns(&plan.content));
+    let (columns, rows) = (Columns::of(plan, batch.producer), table.columns(&plan.content));
     let (sql, mut values) = match &*plan.moves {
         [one] => (&table.statements().one, columns.of_one(one)),
         _ => (&table.statements().many, columns.of_many()),
@@ -220,7 +248,7 @@ async fn commit(transaction: Transaction) -> Result<(), Error> {
 // === impl Statements ===
 
 impl Statements {
-    /// With a domain's part: `, stored AS (INSERT …)`, whose values begin at `$9`, and which stores
+    /// With a domain's part: `, stored AS (INSERT …)`, whose values begin at `$11`, and which stores
     /// nothing unless `moved` has rows.
     pub fn new(stored: &str) -> Self {
         let with = |sql: &str| sql.replace(STORED, stored);
@@ -231,16 +259,21 @@ impl Statements {
 // === impl Columns ===
 
 impl Columns {
-    fn of<C>(plan: &Plan<C>) -> Self {
-        let mut columns = Self::default();
+    /// Without the days, if there are many.
+    fn of<C: Content>(plan: &Plan<C>, worker: Uuid) -> Self {
+        let mut columns = Self { worker, ..Self::default() };
         for one in &plan.moves {
             columns.ids.push(one.id);
             columns.epochs.push(one.epoch);
             columns.before.push(one.before);
             columns.last.push(one.last);
+            columns.brought.push(one.brought.accepted);
+            columns.given_up.push(one.brought.dropped);
         }
-        for ((producer, day), counted) in &plan.days {
-            columns.day_ids.push(*producer);
+        if plan.has_many_days() {
+            return columns;
+        }
+        for (day, counted) in &plan.days {
             columns.days.push(day.0);
             columns.accepted.push(counted.accepted);
             columns.dropped.push(counted.dropped);
@@ -249,16 +282,18 @@ impl Columns {
     }
 
     fn of_one<'a>(&'a self, one: &'a Move) -> Vec<&'a (dyn ToSql + Sync)> {
-        let Move { id, epoch, before, last } = one;
-        [[id as &(dyn ToSql + Sync), epoch, before, last], self.of_days()].concat()
+        let Move { id, epoch, before, last, brought: Counted { accepted, dropped } } = one;
+        let moves: [&(dyn ToSql + Sync); 6] = [id, epoch, before, last, accepted, dropped];
+        moves.into_iter().chain(self.of_days()).collect()
     }
 
     fn of_many(&self) -> Vec<&(dyn ToSql + Sync)> {
-        let moves: [&(dyn ToSql + Sync); 4] = [&self.ids, &self.epochs, &self.before, &self.last];
-        [moves, self.of_days()].concat()
+        let moves: [&(dyn ToSql + Sync); 6] =
+            [&self.ids, &self.epochs, &self.before, &self.last, &self.brought, &self.given_up];
+        moves.into_iter().chain(self.of_days()).collect()
     }
 
     fn of_days(&self) -> [&(dyn ToSql + Sync); 4] {
-        [&self.day_ids, &self.days, &self.accepted, &self.dropped]
+        [&self.worker, &self.days, &self.accepted, &self.dropped]
     }
 }

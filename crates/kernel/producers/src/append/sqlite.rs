@@ -4,12 +4,13 @@ use std::collections::hash_map::Entry;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
 use tally_ingest::{Batch, WriteError};
-use tally_runtime::faults;
+use tally_runtime::{Namespace, faults};
 use tally_store::Error;
 use tally_store::error::Step as _;
 use tally_store::sqlite::Database;
 use uuid::Uuid;
 
+use crate::days::Counted;
 use crate::plan::{Place, Places, Plan};
 use crate::run::{Content, Parcel};
 use crate::sqlite::begin;
@@ -53,17 +54,37 @@ pub fn append<C: Content>(
     for one in &plan.moves {
         transaction
             .prepare_cached(include_str!("sqlite/move_producer.sql"))
-            .and_then(|mut statement| statement.execute((one.id.as_bytes(), one.last)))
+            .and_then(|mut statement| {
+                let Counted { accepted, dropped } = one.brought;
+                statement.execute((one.id.as_bytes(), one.last, accepted, dropped))
+            })
             .step("move a producer on")?;
     }
-    for ((producer, day), counted) in &plan.days {
-        let values = (producer.as_bytes(), day.0, counted.accepted, counted.dropped);
-        transaction
-            .prepare_cached(include_str!("sqlite/count_day.sql"))
-            .and_then(|mut statement| statement.execute(values))
-            .step("count what a producer brought")?;
-    }
+    count_days(transaction, domain, batch.producer, &plan).step("count the days of a batch")?;
     Ok(plan)
+}
+
+/// Counts the days, in a way that suits how many there are.
+fn count_days<C: Content>(
+    transaction: &Transaction<'_>,
+    domain: &str,
+    worker: Uuid,
+    plan: &Plan<C>,
+) -> rusqlite::Result<()> {
+    let namespace = Namespace::DEFAULT.0;
+    if plan.has_many_days() {
+        let sql = include_str!("sqlite/count_many_days.sql");
+        let mut count = transaction.prepare_cached(sql)?;
+        for (day, Counted { accepted, dropped }) in &plan.days {
+            count.execute((day.0, domain, namespace, accepted, dropped))?;
+        }
+    } else {
+        let mut count = transaction.prepare_cached(include_str!("sqlite/count_day.sql"))?;
+        for (day, Counted { accepted, dropped }) in &plan.days {
+            count.execute((worker.as_bytes(), day.0, domain, namespace, accepted, dropped))?;
+        }
+    }
+    Ok(())
 }
 
 /// Where the producers of a batch stand.

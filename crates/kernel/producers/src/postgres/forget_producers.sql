@@ -1,6 +1,6 @@
 -- A bounded step. A scan of the producers is cheaper than an index that every batch would have
 -- to keep up. The database's own clock decides, because it has set last_seen. One that has stored
--- nothing may begin again. The statements after this one add up the days of the others.
+-- nothing may begin again. The statements after this one add up the days of workers.
 DELETE FROM tally_producers
 WHERE id IN (
     SELECT id FROM tally_producers
@@ -10,4 +10,4 @@ WHERE id IN (
     ORDER BY id LIMIT $3::INT8
     FOR UPDATE
 )
-RETURNING id
+RETURNING id, epoch = 0, accepted

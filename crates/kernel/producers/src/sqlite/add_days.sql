@@ -1,6 +1,6 @@
 -- Under the nil UUID. The sum of what was dropped stays within 64 bits.
-INSERT INTO tally_producer_days (producer_id, day, domain, namespace_id, accepted, dropped)
+INSERT INTO tally_producer_days (worker_id, day, domain, namespace_id, accepted, dropped)
 VALUES (zeroblob(16), ?3, ?1, ?2, ?4, ?5)
-ON CONFLICT (producer_id, day, domain, namespace_id) DO UPDATE SET
+ON CONFLICT (worker_id, day, domain, namespace_id) DO UPDATE SET
     accepted = accepted + excluded.accepted,
     dropped = dropped + min(excluded.dropped, 9223372036854775807 - dropped)

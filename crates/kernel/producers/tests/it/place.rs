@@ -68,7 +68,9 @@ impl Place {
             Home::Sqlite(_) => (format!("x'{}'", id.simple()), DAYS.0.to_string()),
         };
         self.execute(&format!(
-            "INSERT INTO tally_producer_days (producer_id, day, domain, namespace_id, accepted, dropped) \
+            "UPDATE tally_producers SET accepted = {accepted}, dropped = {dropped} WHERE id = {id}; \
+             INSERT INTO tally_producer_days \
+                 (worker_id, day, domain, namespace_id, accepted, dropped) \
              VALUES ({id}, {day}, '{domain}', 0, {accepted}, {dropped})"
         ))
         .await;

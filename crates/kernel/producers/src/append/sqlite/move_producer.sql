@@ -1,5 +1,9 @@
 -- The caller has read the number in the same transaction. The time is the machine's, in
--- microseconds, and only decides when a silent producer is forgotten.
-UPDATE tally_producers
-SET sequence = ?2, last_seen = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+-- microseconds, and only decides when a silent producer is forgotten. The sum of what was dropped
+-- stays within 64 bits, whatever a client says.
+UPDATE tally_producers SET
+    sequence = ?2,
+    last_seen = CAST(unixepoch('subsec') * 1000000 AS INTEGER),
+    accepted = accepted + ?3,
+    dropped = dropped + min(?4, 9223372036854775807 - dropped)
 WHERE id = ?1
