@@ -88,3 +88,39 @@ CREATE TABLE tally_request_files (
     counted_at INTEGER NOT NULL,
     PRIMARY KEY (namespace_id, fingerprint)
 ) STRICT, WITHOUT ROWID;
+
+-- The live totals of all days, for people and other programs; one statement is one snapshot of them.
+CREATE VIEW tally_totals_by_day AS
+SELECT date(t.day * 86400, 'unixepoch') AS day,
+       coalesce(n.name, '_unknown') AS namespace,
+       coalesce(s.service, '') AS service,
+       coalesce(s.method, '') AS method,
+       coalesce(s.path, '_unknown') AS path,
+       coalesce(s.status, 0) AS status,
+       coalesce(s.customer, '') AS customer,
+       sum(t.total) AS total
+FROM (
+    SELECT d.day, d.series_id, d.total
+    FROM tally_request_calendar AS c
+    JOIN tally_request_days AS d ON d.day = c.day
+    WHERE c.pruned_at IS NULL
+    UNION ALL
+    -- Of a pruned day only its month knows: the number behind the first slot's.
+    SELECT p.day, p.series_id, p.days ->> (p.slot - p.first_slot + 1)
+    FROM (
+        SELECT c.day, m.series_id, m.days, c.day - m.month AS slot, m.days ->> 0 AS first_slot
+        FROM tally_request_calendar AS c
+        JOIN tally_request_months AS m
+            ON m.month = unixepoch(date(c.day * 86400, 'unixepoch', 'start of month')) / 86400
+        WHERE c.pruned_at IS NOT NULL
+    ) AS p
+    WHERE p.slot >= p.first_slot AND p.days ->> (p.slot - p.first_slot + 1) > 0
+    UNION ALL
+    SELECT iif(requested_at >= 0, requested_at, requested_at - 86399999999) / 86400000000,
+           series_id,
+           coalesce(requests, 1)
+    FROM tally_requests
+) AS t
+LEFT JOIN tally_request_series AS s ON s.id = t.series_id
+LEFT JOIN tally_namespaces AS n ON n.id = coalesce(s.namespace_id, 0)
+GROUP BY t.day, n.name, s.service, s.method, s.path, s.status, s.customer;

@@ -205,6 +205,27 @@ impl Backend {
         }
     }
 
+    /// The day, the path and the number of each of the view's totals, with all other names on the way.
+    pub(crate) async fn view(&self) -> Vec<(String, String, i64)> {
+        let sql = "SELECT CAST(day AS TEXT), path, CAST(sum(total) AS BIGINT) FROM tally_totals_by_day \
+                   WHERE namespace = 'default' AND service = '' AND method = 'GET' AND status = 0 \
+                     AND customer = '' \
+                   GROUP BY day, path ORDER BY day, path";
+        match &self.place {
+            Place::Sqlite(_) => {
+                let file = self.sqlite_file();
+                let mut statement = file.prepare(sql).expect(sql);
+                let total = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+                let rows = statement.query_map([], total).expect(sql);
+                rows.collect::<rusqlite::Result<_>>().expect(sql)
+            }
+            Place::Postgres(database) | Place::Cockroach(database) => {
+                let rows = database.connect().await.query(sql, &[]).await.expect(sql);
+                rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
+            }
+        }
+    }
+
     /// Makes all producers look silent for this many days.
     pub(crate) async fn age_producers(&self, days: i32) {
         let sql = match &self.place {

@@ -138,6 +138,9 @@ async fn tell(backend: &Backend, actions: &[Action]) {
         }
         assert_eq!(backend.live().await, model.live());
         assert_eq!(backend.rolled_up().await, model.rolled_up());
+        let of_view = |(day, _, path, count): Total| (day, path, count);
+        let live: Vec<_> = model.live().into_iter().map(of_view).collect();
+        assert_eq!(backend.view().await, live);
     }
     assert_eq!(backend.count("tally_requests").await, model.rows.values().sum::<i64>());
     assert!(sum(&backend.live().await) >= sum(&backend.rolled_up().await));
