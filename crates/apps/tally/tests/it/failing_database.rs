@@ -18,8 +18,12 @@ const DISK_FULL: &str = "
         RAISE EXCEPTION 'could not extend file: No space left on device'
         USING ERRCODE = '53100';
     END $$;
-    CREATE TRIGGER disk_full BEFORE INSERT ON tally_requests
-    FOR EACH ROW EXECUTE FUNCTION disk_full();";
+    DO $$ BEGIN
+        FOR tray IN 0..3 LOOP
+            EXECUTE format('CREATE TRIGGER disk_full BEFORE INSERT ON tally_requests_%s
+                            FOR EACH ROW EXECUTE FUNCTION disk_full()', tray);
+        END LOOP;
+    END $$";
 
 /// Makes room again. The trigger stays, because dropping it needs a lock that inserts may block.
 const ROOM_AGAIN: &str = "

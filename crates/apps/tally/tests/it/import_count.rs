@@ -131,9 +131,7 @@ fn the_same_postgres_is_imported_once() {
                 SELECT day, sum(accepted) FROM tally_producer_days GROUP BY day
                 EXCEPT
                 SELECT day, sum(n) FROM (
-                    SELECT day, total AS n FROM tally_request_days
-                    UNION ALL
-                    SELECT (requested_at AT TIME ZONE 'UTC')::DATE, 1 FROM tally_requests
+                    SELECT day, total AS n FROM tally_totals_by_day
                 ) AS counted GROUP BY day
             );
         END $$",

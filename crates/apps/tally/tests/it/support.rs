@@ -145,7 +145,17 @@ impl Home {
             .unwrap_or_else(|error| panic!("{statements}: {error:?}"));
     }
 
-    /// How many rows are not rolled up; Postgres only, because SQLite locks out other programs.
+    /// How many requests are stored; Postgres only.
+    pub(crate) fn stored(&self) -> i64 {
+        wait_for(async {
+            let sql = "SELECT coalesce(sum(total), 0)::INT8 FROM tally_totals_by_day";
+            self.database().connect().await.query_one(sql, &[]).await
+        })
+        .expect("the view is there")
+        .get(0)
+    }
+
+    /// How many rows are not folded; Postgres only, because SQLite locks out other programs.
     pub(crate) fn rows(&self) -> i64 {
         wait_for(async {
             let client = self.database().connect().await;

@@ -129,7 +129,7 @@ async fn a_failed_open_is_noticed() {
     let full = "CREATE FUNCTION full_disk() RETURNS TRIGGER LANGUAGE plpgsql AS $$ BEGIN \
          RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END $$; \
          CREATE TRIGGER full_disk BEFORE INSERT ON tally_producers EXECUTE FUNCTION full_disk(); \
-         CREATE TRIGGER full_disk BEFORE INSERT ON tally_requests EXECUTE FUNCTION full_disk()";
+         CREATE TRIGGER full_disk BEFORE INSERT ON tally_requests_0 EXECUTE FUNCTION full_disk()";
     client.batch_execute(full).await.expect("full");
     assert_eq!(counting.service.ready().await, Ok(()), "nothing was tried yet");
     let open = crate::recording::open(uuid::Uuid::now_v7(), 0, &[7]);

@@ -16,7 +16,7 @@ use crate::server::{Counting, get, settings};
 const BACK: [&str; 3] = [
     "UPDATE tally_producers SET sequence = 1 WHERE epoch > 0",
     "DELETE FROM tally_producers WHERE epoch = 0",
-    "DELETE FROM tally_requests",
+    "DELETE FROM tally_requests_0",
 ];
 
 async fn first_messages(

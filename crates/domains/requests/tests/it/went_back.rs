@@ -12,9 +12,11 @@ use crate::backend::{NOW, TODAY, sum, total};
 use crate::server::{Counting, get, settings};
 
 /// The tables of a backup.
-const TABLES: [&str; 5] = [
+const TABLES: [&str; 7] = [
     "tally_request_series",
-    "tally_requests",
+    "tally_requests_0",
+    "tally_request_calendar",
+    "tally_request_months",
     "tally_request_days",
     "tally_producers",
     "tally_producer_days",
