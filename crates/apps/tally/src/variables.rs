@@ -9,6 +9,9 @@ const PREFIX: &str = "TALLY_";
 /// Tests stop a process at a chosen point with it.
 const FAULT: &str = "TALLY_FAULT";
 
+/// Names that settings had before, and have now.
+const FORMER: [(&str, &str); 1] = [("TALLY_REQUESTS_ENDPOINTS_MAX", "TALLY_REQUESTS_SERIES_MAX")];
+
 /// How many letters a misspelled name may be off.
 const DISTANCE_MAX: usize = 3;
 
@@ -59,6 +62,9 @@ pub(crate) fn check(command: &Command) -> Result<Option<String>, String> {
 /// The setting that a name resembles, even if it lacks its domain or has one too many: a few letters
 /// are off, words are missing at the end, or in another order.
 fn nearest<'a>(name: &str, known: &'a BTreeSet<String>) -> Option<&'a str> {
+    if let Some((_, now)) = FORMER.iter().find(|(former, _)| *former == name) {
+        return known.get(*now).map(String::as_str);
+    }
     let own = name.strip_prefix(PREFIX).and_then(|name| name.split_once('_'));
     if let Some((domain, rest)) = own
         && let Some(shared) = known.get(&format!("{PREFIX}{rest}"))

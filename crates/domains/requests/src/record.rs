@@ -119,6 +119,7 @@ impl Batches for Record {
                 *requests = requests.saturating_add(1);
             }
         }
+        let requests = requests.into_iter().map(|requests| requests.max(1));
         let names = self.intake.series.resolve(new.iter().map(SeriesRef::from).zip(requests));
         self.ids.extend(names.iter().map(|named| named.id));
         if !self.intake.series.is_full() {

@@ -129,56 +129,50 @@ impl KnownSeries {
         &self,
         series: impl IntoIterator<Item = (SeriesRef<'a>, u32)>,
     ) -> Vec<Arc<Named>> {
-        let decide = |(series, requests)| self.known_or_new(series, requests);
-        let decided: Vec<Result<Arc<Named>, SeriesRef<'a>>> =
-            series.into_iter().map(decide).collect();
+        let decide = |(series, requests)| {
+            let seen = self.room.seen(series, || self.hash(series), requests);
+            self.place(series, seen, |one| self.find(one, Arc::clone)).map_err(|_| (series, seen))
+        };
+        let known = |(series, requests)| {
+            self.find(series, Arc::clone).map_or_else(|| decide((series, requests)), Ok)
+        };
+        let decided: Vec<Result<Arc<Named>, (SeriesRef<'a>, u32)>> =
+            series.into_iter().map(known).collect();
         if decided.iter().all(Result::is_ok) {
             return decided.into_iter().flatten().collect();
         }
         let mut inner = self.lock();
         let mut added: HashMap<SeriesRef<'a>, Arc<Named>> = HashMap::new();
-        let mut add = |new: SeriesRef<'a>| {
-            // Another task may have added it, or have taken the room.
-            for form in form_of(new)..FORMS {
-                let new = coarser(new, form);
-                let known = self.find(new, Arc::clone).or_else(|| added.get(&new).cloned());
-                if let Some(known) = known {
-                    return known;
-                }
-                if self.room.has(new) {
-                    self.room.take(new);
-                    let series = new.to_owned();
-                    let id = inner.free_id(&series);
-                    let named = inner.add(id, series);
-                    added.insert(new, Arc::clone(&named));
-                    return named;
-                }
-            }
-            unreachable!("the coarsest form has room")
+        // Decided again, because the series before it, and other tasks, have taken room.
+        let mut add = |(series, seen)| {
+            let find = |one| self.find(one, Arc::clone).or_else(|| added.get(&one).cloned());
+            self.place(series, seen, find).unwrap_or_else(|new| {
+                self.room.take(new);
+                let series = new.to_owned();
+                let id = inner.free_id(&series);
+                let named = inner.add(id, series);
+                added.insert(new, Arc::clone(&named));
+                named
+            })
         };
         let all = decided.into_iter().map(|one| one.unwrap_or_else(&mut add)).collect();
         self.publish(added.into_values());
         all
     }
 
-    /// What a series is counted under, or what is to be added for it.
-    fn known_or_new<'a>(
+    /// What a series is counted under that has been seen this often, or what is to be added for it.
+    fn place<'a>(
         &self,
         series: SeriesRef<'a>,
-        requests: u32,
+        seen: u32,
+        find: impl Fn(SeriesRef<'a>) -> Option<Arc<Named>>,
     ) -> Result<Arc<Named>, SeriesRef<'a>> {
-        let own_form = form_of(series);
-        for form in own_form..FORMS {
+        for form in form_of(series)..FORMS {
             let candidate = coarser(series, form);
-            if let Some(known) = self.find(candidate, Arc::clone) {
+            if let Some(known) = find(candidate) {
                 return Ok(known);
             }
-            let has_room = if form == own_form {
-                self.room.admits(candidate, self.hash(candidate), requests)
-            } else {
-                self.room.has(candidate)
-            };
-            if has_room {
+            if self.room.admits(candidate, seen) {
                 return Err(candidate);
             }
         }

@@ -101,3 +101,41 @@ async fn a_stream_that_is_never_empty_leaves_others_their_turn() {
         assert!(repeats < REPEATS_MAX - 1, "{waits_for_the_first}: it took its turn at the end");
     }
 }
+
+/// The batch names these paths, and has a request of each of these numbers.
+fn learn(record: &mut Record, paths: std::ops::Range<usize>, numbers: &[u32]) {
+    let series = |n| proto::Series { path: format!("/{n}"), ..Default::default() };
+    let (series, number) = (paths.map(series).collect(), numbers.to_vec());
+    record.learn(&mut proto::Batch { series, number, ..Default::default() }).expect("valid");
+}
+
+/// A stream names a series once. Once it has come often enough, its later requests count under it.
+#[tokio::test]
+async fn a_series_is_told_apart_later_on_the_same_stream() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let service = service(folder.path()).await;
+    let mut record = Record::new(Arc::clone(&service.intake));
+    // Half of the room, and one more.
+    learn(&mut record, 0..51, &[50]);
+    let path = |record: &Record| record.names[50].series.path.to_string();
+    assert_eq!(path(&record), "_other");
+    learn(&mut record, 0..0, &[50, 0]);
+    learn(&mut record, 0..0, &[0, 0, 0]);
+    assert_eq!(path(&record), "_other");
+    record.confirmed = (7, 51);
+    learn(&mut record, 0..0, &[50, 50, 0]);
+    assert_eq!(path(&record), "/50");
+    assert_eq!(record.ids[50], record.names[50].id);
+    assert_eq!(record.confirmed, (0, 0), "its name must be stored");
+    assert!(record.undecided.by_number.is_empty());
+}
+
+#[tokio::test]
+async fn a_stream_remembers_few_undecided_series() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let service = service(folder.path()).await;
+    let mut record = Record::new(Arc::clone(&service.intake));
+    learn(&mut record, 0..3 * UNDECIDED_MAX, &[]);
+    assert_eq!(record.undecided.by_number.len(), UNDECIDED_MAX);
+    assert_eq!(record.undecided.numbers.len(), UNDECIDED_MAX);
+}

@@ -105,19 +105,26 @@ impl Room {
         taken < self.max && bytes <= self.bytes_max()
     }
 
-    /// Whether an unknown series, of which some requests come now, has room and has come often enough.
-    pub(super) fn admits(&self, series: SeriesRef<'_>, hash: u64, requests: u32) -> bool {
+    /// How often an unknown series, of which these requests come now, has come: as far as that matters.
+    pub(super) fn seen(
+        &self,
+        series: SeriesRef<'_>,
+        hash: impl FnOnce() -> u64,
+        requests: u32,
+    ) -> u32 {
+        let matters = form_of(series) == 0 && self.wanted() > 1 && self.has(series);
+        if matters { self.sightings.add(hash(), requests) } else { requests }
+    }
+
+    /// Whether an unknown series, which has come this often, has room in the form that it has.
+    pub(super) fn admits(&self, series: SeriesRef<'_>, seen: u32) -> bool {
+        let has_room = self.has(series);
         if form_of(series) > 0 {
-            return self.has(series);
+            return has_room;
         }
-        if !self.has(series) {
-            self.log(2);
-            return false;
-        }
-        let wanted = self.wanted();
-        let admits = wanted <= 1 || self.sightings.add(hash, requests) >= wanted;
+        let admits = has_room && seen >= self.wanted();
         if !admits {
-            self.log(1);
+            self.log(if has_room { 1 } else { 2 });
         }
         admits
     }

@@ -217,7 +217,7 @@ fn made_up() -> [(&'static str, Box<dyn Fn(u32) -> Series>); 6] {
 fn made_up_names_are_bounded_and_crowd_no_route_out() {
     for (what, make) in made_up() {
         let mut flood = Flood::new(MAX);
-        let made_up = if what == "paths" { MADE_UP } else { MADE_UP / 10 };
+        let made_up = if what == "paths" { MADE_UP } else { MADE_UP / 20 };
         flood.send((0..made_up).flat_map(|n| [make(n), make(n)]));
         let stored = flood.check();
         assert!(stored <= MAX + COARSE_MAX, "{what}: {stored}");
@@ -228,6 +228,15 @@ fn made_up_names_are_bounded_and_crowd_no_route_out() {
         assert_eq!(resolve(&flood.known, &route).series, route, "{what}");
         flood.check();
     }
+}
+
+/// A batch that names very many at once takes no more of the room than single ones.
+#[test]
+fn many_names_at_once_take_the_first_half_only() {
+    let known = KnownSeries::new(MAX);
+    let all: Vec<_> = (0..10 * MAX).map(|n| get(&format!("/{n}"))).collect();
+    known.resolve(all.iter().map(|one| (one.into(), 1)));
+    assert_eq!(known.lock().by_id.len(), MAX / 2 + 1);
 }
 
 /// Also while they come.
@@ -241,7 +250,7 @@ fn a_route_is_told_apart_amidst_made_up_names() {
     flood.check();
 }
 
-/// Who repeats made-up names often enough fills the room, and no more.
+/// Made-up names that come often enough fill the room; what comes then is decided without a lock.
 #[test]
 fn what_has_no_room_takes_no_lock() {
     let mut flood = Flood::new(100);
@@ -256,14 +265,14 @@ fn what_has_no_room_takes_no_lock() {
         flood.send((0..10_000).map(make));
     }
     let stored = flood.check();
-    // Whoever takes the lock now waits for ever.
+    // What took the lock now would wait for ever.
     let known = flood.known;
     let _held = known.lock();
     for (what, make) in made_up() {
         for n in 0..10_000 {
             let series = make(n);
-            let is_decided = known.known_or_new((&series).into(), 1).is_ok();
-            assert!(is_decided, "{what}");
+            let is_decided = known.place((&series).into(), 1, |one| known.find(one, Arc::clone));
+            assert!(is_decided.is_ok(), "{what}");
         }
     }
     assert!(stored <= 100 + COARSE_MAX);

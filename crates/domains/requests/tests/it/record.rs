@@ -50,6 +50,13 @@ async fn mistakes_in_a_batch_are_named() {
         (lists(&[0, 0], &[0, 0], 1), "batch 2: number has 2 entries, and count is 1"),
         (lists(&[0, 1], &[0, 0], 2), "number, position 2: number 1, and the stream has named 1"),
         (lists(&[u32::MAX], &[0], 1), "number, position 1: number 4294967295"),
+        (
+            proto::Batch {
+                series: vec![series("/a"), proto::Series { status: 1_000, ..series("/a") }],
+                ..lists(&[0], &[0], 1)
+            },
+            "batch 2: series, position 2: status is 1000, and may be at most 999",
+        ),
         (lists(&[0], &[i64::MIN], 1), "time_delta, position 1: the time is not between"),
         (lists(&[0, 0], &[-1, i64::MIN], 2), "time_delta, position 2: the time is not between"),
         (lists(&[0], &[-62_135_596_800_000_001], 1), "position 1: the time is not between"),
