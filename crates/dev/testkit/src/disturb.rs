@@ -55,12 +55,13 @@ struct Link {
 // === impl Disturbance ===
 
 impl Disturbance {
-    /// Each of them, as CockroachDB does it: a retry, an ambiguous result, a node that drains, and
-    /// a node that is gone.
-    pub const ALL: [Self; 5] = [
+    /// Each of them, as CockroachDB does it: a retry, an ambiguous result, a node that drains, a range
+    /// without a quorum, and a node that is gone.
+    pub const ALL: [Self; 6] = [
         Self::Refused("40001"),
         Self::DoneBut("40003"),
         Self::Refused("57P01"),
+        Self::Refused("58C00"),
         Self::LostBefore,
         Self::LostAfter,
     ];
