@@ -3,6 +3,7 @@
 //! | file | rules |
 //! |---|---|
 //! | `arrows.rs` | which crates may depend on which, and which are published |
+//! | `cockroach.rs` | SQL that CockroachDB runs: what it does not accept |
 //! | `sizes.rs` | the length of files and functions, and `tidy-exceptions.txt` |
 //! | `source.rs` | Rust files: opening line, table of files, clock, SQL, attributes |
 //! | `sql.rs` | SQL files: a comment first, one statement |
@@ -12,6 +13,7 @@
 //! | `tests.rs` | a small bad tree in which each rule must find its violation |
 
 mod arrows;
+mod cockroach;
 mod sizes;
 mod source;
 mod sql;
@@ -97,6 +99,7 @@ fn check(root: &Path) -> anyhow::Result<Vec<Violation>> {
         }
         if file.has_extension("sql") {
             sql::check(file, &mut violations);
+            cockroach::check(file, &mut violations);
         }
     }
     violations.extend(sizes.check(&files));

@@ -40,7 +40,7 @@ fn statements(text: &str) -> Vec<usize> {
 }
 
 /// The length of the comment or quoted text at the start of `rest`.
-fn quoted(rest: &str) -> Option<usize> {
+pub(super) fn quoted(rest: &str) -> Option<usize> {
     let until = |from: usize, end: &str| {
         rest[from..].find(end).map_or(rest.len(), |found| from + found + end.len())
     };

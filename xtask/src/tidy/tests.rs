@@ -385,3 +385,31 @@ fn ignored_tests_notes_and_empty_folders_are_found() {
     let found: Vec<_> = check(root.path()).unwrap().iter().map(ToString::to_string).collect();
     assert!(found.len() == 1 && found[0].contains("faults:1: empty: "), "{found:#?}");
 }
+
+#[test]
+fn cockroachs_sql_has_only_what_it_accepts() {
+    let path = "migrations/cockroach/requests/V9__a.sql";
+    let rule = |line: usize, advice: &str| format!("{path}:{line}: cockroach: {advice}");
+    for (text, line, advice) in [
+        ("CREATE TABLE IF NOT EXISTS t (\n    a INT PRIMARY KEY)", 2, "64 bits"),
+        ("CREATE TABLE t (a INT8 PRIMARY KEY)", 1, "IF NOT EXISTS"),
+        ("CREATE TABLE IF NOT EXISTS t (a INT8)", 1, "a table has a primary key"),
+        ("CREATE TABLE IF NOT EXISTS t (at TIMESTAMPTZ, PRIMARY KEY (at))", 1, "a key that is led"),
+        ("CREATE INDEX IF NOT EXISTS a ON t (a); DROP TABLE IF EXISTS u", 1, "one statement"),
+    ] {
+        breaks(path, text, &rule(line, advice));
+    }
+    let path = "crates/kernel/store/src/cockroach/a.sql";
+    let rule = |line: usize, advice: &str| format!("{path}:{line}: cockroach: {advice}");
+    for (text, line, advice) in [
+        ("-- Why.\nLOCK TABLE t", 2, "it locks no tables"),
+        ("-- Why.\nWITH a AS (DELETE FROM t) SELECT 1", 1, "each part of WITH"),
+        (
+            "-- Why.\nWITH a AS (DELETE FROM t RETURNING b)\nINSERT INTO t SELECT b FROM a",
+            3,
+            "one statement changes a table once",
+        ),
+    ] {
+        breaks(path, text, &rule(line, advice));
+    }
+}

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `binaries.rs` | finding the installed Postgres |
 //! | `database.rs` | [`TestDatabase`]: an empty database for one test |
+//! | `disturb.rs` | [`Disturber`]: one statement after the other goes wrong |
 //! | `eventually.rs` | [`eventually`]: polling for a condition; the only place that pauses |
 //! | `folder.rs` | [`Watched`]: folders with a watchdog, and the sweep of clusters' folders with dead owners |
 //! | `output.rs` | the captured output of a child process |
@@ -24,6 +25,8 @@
 mod binaries;
 #[cfg(feature = "async")]
 mod database;
+#[cfg(feature = "async")]
+mod disturb;
 mod eventually;
 mod folder;
 mod output;
@@ -39,6 +42,8 @@ mod tls;
 pub use binaries::{INSTALL_HINT, bin_dir};
 #[cfg(feature = "async")]
 pub use database::TestDatabase;
+#[cfg(feature = "async")]
+pub use disturb::{Disturbance, Disturber};
 #[cfg(feature = "async")]
 pub use eventually::eventually;
 pub use eventually::{Attempt, eventually_blocking};

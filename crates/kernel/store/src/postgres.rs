@@ -2,12 +2,14 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `age.rs` | when a connection to CockroachDB is replaced |
 //! | `connection.rs` | a connection, its transactions, and what becomes of it when it is given up |
 //! | `examine.rs` | looking at what answers |
 //! | `faults.rs` | transactions that fail on purpose |
 //! | `migrate.rs` | running migrations under a lock |
 //! | `tls.rs` | TLS with libpq's parameters |
 
+mod age;
 mod connection;
 mod examine;
 mod faults;
@@ -15,6 +17,7 @@ pub(crate) mod migrate;
 mod tls;
 
 use std::fmt;
+use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -115,17 +118,18 @@ impl Database {
         let tls = url.tls.connector()?;
         let others = settings.connections_max.saturating_sub(settings.writers_max + 1).max(1);
         let writers_made = Arc::<AtomicU64>::default();
-        let pool =
-            |size, wait| pool(&url.config, &tls, size, (wait, login_max), None, Arc::default());
-        let writers = |limit| {
+        let pool = |size, wait, of| {
+            pool(&url.config, &tls, size, (wait, login_max), None, of, Arc::default())
+        };
+        let writers = |limit, of| {
             let made = Arc::clone(&writers_made);
             let waits = (WRITER_WAIT, login_max);
-            self::pool(&url.config, &tls, settings.writers_max, waits, limit, made)
+            self::pool(&url.config, &tls, settings.writers_max, waits, limit, of, made)
         };
         let mut database = Self {
-            pool: pool(others, settings.connection_wait)?,
-            writers: writers(Some(settings.write_max))?,
-            probe: pool(1, PROBE_WAIT)?,
+            pool: pool(others, settings.connection_wait, url.dialect)?,
+            writers: writers(Some(settings.write_max), url.dialect)?,
+            probe: pool(1, PROBE_WAIT, url.dialect)?,
             tls: tls.clone(),
             dialect: url.dialect,
             url: Arc::new(url.clone()),
@@ -135,7 +139,8 @@ impl Database {
         database.dialect = examine::examine(&database).await?;
         if database.dialect == Dialect::Cockroach {
             // Its limit may come in the middle of a commit.
-            database.writers = writers(None)?;
+            database.writers = writers(None, Dialect::Cockroach)?;
+            database.pool = pool(others, settings.connection_wait, Dialect::Cockroach)?;
         }
         // The first one that stores finds a connection.
         database.writer().await?.release();
@@ -316,8 +321,10 @@ fn pool(
     size: usize,
     (wait, login_max): (Duration, Duration),
     statement_max: Option<Duration>,
+    dialect: Dialect,
     made: Arc<AtomicU64>,
 ) -> Result<Pool, Error> {
+    let jitter = RandomState::new();
     let manager = Manager::from_config(
         config.clone(),
         tls.clone(),
@@ -331,6 +338,12 @@ fn pool(
         .post_create(Hook::async_fn(move |client, _| {
             made.fetch_add(1, Ordering::AcqRel);
             Box::pin(prepare_session(client, statement_max))
+        }))
+        .pre_recycle(Hook::sync_fn(move |_, metrics| {
+            if dialect == Dialect::Cockroach && age::is_old(metrics, &jitter) {
+                return Err(HookError::message("it is old enough"));
+            }
+            Ok(())
         }))
         .build()
         .map_err(|error| {

@@ -14,7 +14,7 @@ use tally_requests::{
     SeriesId, TooMany, Totals,
 };
 use tally_store::{Database, DatabaseUrl, Outcome};
-use tally_testkit::TestDatabase;
+use tally_testkit::{Disturber, TestDatabase};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -126,6 +126,17 @@ impl Backend {
         let Place::Cockroach(database) = &self.place else { panic!("not CockroachDB's SQL") };
         let url = as_cockroach(&database.url());
         Self::of(open(&url).await, &open(&url).await, self.place)
+    }
+
+    /// The same database behind a proxy that lets statements go wrong. What bypasses the store
+    /// bypasses the proxy too.
+    pub(crate) async fn disturbed(self) -> (Self, Disturber) {
+        let (Place::Postgres(database) | Place::Cockroach(database)) = &self.place else {
+            panic!("not Postgres")
+        };
+        let (disturber, url) = Disturber::before(&database.url()).await;
+        let url = if self.is_cockroach() { as_cockroach(&url) } else { url };
+        (Self::of(open(&url).await, &open(&url).await, self.place), disturber)
     }
 
     /// The database's name.

@@ -10,6 +10,7 @@ mod concurrency;
 mod conformance;
 mod counted_files;
 mod dates;
+mod disturbed;
 mod drops;
 mod frames;
 mod import_count;
