@@ -1,4 +1,6 @@
-//! HTTP methods and the numbers that they are counted under.
+//! HTTP methods, and the numbers and texts that they are counted under.
+
+use std::borrow::Cow;
 
 use crate::count::v1::Method;
 
@@ -86,6 +88,23 @@ pub fn name(number: i32) -> Option<&'static str> {
     }
 }
 
+/// The text of a method in a `Series`: its [`name`], the digits of a number without one, or nothing
+/// for `METHOD_UNSPECIFIED`.
+#[must_use]
+pub fn text(number: i32) -> Cow<'static, str> {
+    match name(number) {
+        _ if number == Method::Unspecified as i32 => Cow::Borrowed(""),
+        Some(name) => Cow::Borrowed(name),
+        None => Cow::Owned(number.to_string()),
+    }
+}
+
+/// The number of a [`text`]. One that has none is `METHOD_UNSPECIFIED`.
+#[must_use]
+pub fn number_of_text(text: &str) -> i32 {
+    text.parse().unwrap_or_else(|_| number_of_token(text.as_bytes()))
+}
+
 /// What is not in upper case as `count.v1` has it.
 #[cold]
 fn further(token: &[u8]) -> Option<i32> {
@@ -112,6 +131,24 @@ mod tests {
             assert_eq!(number_of_token(unknown), 0, "{unknown:?}");
         }
         assert_eq!((name(42), name(-1), name(149)), (None, None, None));
+    }
+
+    #[test]
+    fn every_number_has_a_text() {
+        for (number, expected) in [
+            (0, ""),
+            (3, "GET"),
+            (100, "GRPC"),
+            (101, "PROPFIND"),
+            (42, "42"),
+            (i32::MIN, "-2147483648"),
+        ] {
+            assert_eq!(text(number), expected);
+            assert_eq!(number_of_text(expected), number);
+        }
+        for unknown in ["FETCH", "2147483648", "-", "METHOD_UNSPECIFIED"] {
+            assert_eq!(number_of_text(unknown), 0, "{unknown}");
+        }
     }
 
     #[test]

@@ -1,9 +1,13 @@
--- What rows refer to: a method (a number of count.v1.Method) and a path. Stored once, in the
--- transaction of the first rows that need it. The id is a hash of the two, so that it never means
+-- What rows refer to: who served a request with what result, and for whom. Stored once, in the
+-- transaction of the first rows that need it. The id is a hash of all the rest, so that it never means
 -- anything else.
 CREATE TABLE IF NOT EXISTS tally_request_series (
     id INT8 NOT NULL PRIMARY KEY,
-    method INT8 NOT NULL,
+    namespace_id INT8 NOT NULL,
+    service TEXT NOT NULL,
+    method TEXT NOT NULL,
     path TEXT NOT NULL,
-    UNIQUE (method, path)
+    status INT8 NOT NULL,
+    customer TEXT NOT NULL,
+    UNIQUE (namespace_id, service, method, path, status, customer)
 )

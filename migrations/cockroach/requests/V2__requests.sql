@@ -5,6 +5,7 @@ CREATE TABLE IF NOT EXISTS tally_requests (
     day DATE NOT NULL,
     series_id INT8 NOT NULL,
     requested_at TIMESTAMPTZ NOT NULL,
+    requests INT8,
     id UUID NOT NULL DEFAULT gen_random_uuid(),
     PRIMARY KEY (day, series_id, id) USING HASH WITH (bucket_count = 8)
 )

@@ -1,11 +1,15 @@
--- What rows refer to: a method (a number of count.v1.Method) and a path. Stored once, in the
--- transaction of the first rows that need it. The id is a hash of the two, so that it never means
--- anything else. Paths are ordered by their bytes, as everywhere in Tally.
+-- What rows refer to: who served a request with what result, and for whom. Stored once, in the
+-- transaction of the first rows that need it. The id is a hash of all the rest, so that it never means
+-- anything else. Texts are ordered by their bytes, as everywhere in Tally.
 CREATE TABLE tally_request_series (
     id BIGINT PRIMARY KEY,
-    method BIGINT NOT NULL,
+    namespace_id BIGINT NOT NULL,
+    service TEXT COLLATE "C" NOT NULL,
+    method TEXT COLLATE "C" NOT NULL,
     path TEXT COLLATE "C" NOT NULL,
-    UNIQUE (method, path)
+    status BIGINT NOT NULL,
+    customer TEXT COLLATE "C" NOT NULL,
+    UNIQUE (namespace_id, service, method, path, status, customer)
 );
 
 -- One row for each request. It has no key, no foreign key and no index, because each of them would
@@ -13,7 +17,8 @@ CREATE TABLE tally_request_series (
 -- roll-up empties in one step and then drops.
 CREATE TABLE tally_requests (
     series_id BIGINT NOT NULL,
-    requested_at TIMESTAMPTZ NOT NULL
+    requested_at TIMESTAMPTZ NOT NULL,
+    requests BIGINT
 ) PARTITION BY RANGE (requested_at);
 
 -- Takes every request whose day has no partition: late ones, and imported history.

@@ -1,18 +1,23 @@
--- What rows refer to: a method (a number of count.v1.Method) and a path. Stored once, in the
--- transaction of the first rows that need it. The id is a hash of the two, so that it never means
+-- What rows refer to: who served a request with what result, and for whom. Stored once, in the
+-- transaction of the first rows that need it. The id is a hash of all the rest, so that it never means
 -- anything else.
 CREATE TABLE tally_request_series (
     id INTEGER PRIMARY KEY,
-    method INTEGER NOT NULL,
+    namespace_id INTEGER NOT NULL,
+    service TEXT NOT NULL,
+    method TEXT NOT NULL,
     path TEXT NOT NULL,
-    UNIQUE (method, path)
+    status INTEGER NOT NULL,
+    customer TEXT NOT NULL,
+    UNIQUE (namespace_id, service, method, path, status, customer)
 ) STRICT;
 
 -- One row for each request; requested_at counts microseconds since 1970-01-01 UTC. It has no key
 -- but SQLite's own, and no index, which would make inserts several times slower.
 CREATE TABLE tally_requests (
     series_id INTEGER NOT NULL,
-    requested_at INTEGER NOT NULL
+    requested_at INTEGER NOT NULL,
+    requests INTEGER
 ) STRICT;
 
 -- How many requests a series had on one UTC day, as far as its rows are folded, and in which quarters

@@ -14,6 +14,7 @@
 //! | `migrations.rs` | the tables, for each kind of database |
 //! | `model.rs` | endpoint, day, period |
 //! | `packed.rs` | counts of a day's quarters or a month's days in one text |
+//! | `periods.rs`, `periods/` | time zones, ranges of dates and their periods, as quarters |
 //! | `record.rs` | how the batches of a `Record` stream become rows |
 //! | `rows.rs` | from requests to rows: the rules for requests, and rows as they travel |
 //! | `service.rs` | the domain's operations, and the parts that they are made of |
@@ -33,6 +34,7 @@ mod import_count;
 mod migrations;
 pub mod model;
 mod packed;
+pub mod periods;
 mod record;
 mod rows;
 mod service;
@@ -51,4 +53,4 @@ pub use model::{Day, DayRange, Endpoint, EndpointId, Named};
 pub use rows::Rows;
 pub use service::Service;
 pub use settings::{NamesArgs, Settings};
-pub use totals::{Filter, Granularity, Query, TooMany, Totals};
+pub use totals::{Filter, Group, GroupBy, Query, TooMany, Totals};

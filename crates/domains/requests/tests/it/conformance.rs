@@ -3,8 +3,9 @@
 use hashbrown::HashMap;
 use tally_ingest::{Batch, WriteError};
 use tally_producers::Fate;
+use tally_requests::periods::Granularity;
 use tally_requests::store::{Appended, Names, Store};
-use tally_requests::{Day, DayRange, Granularity, Rows};
+use tally_requests::{Day, DayRange, Rows};
 use uuid::Uuid;
 
 use crate::backend::{

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use tally_requests::Granularity;
+use tally_requests::periods::Granularity;
 use tally_testkit::eventually;
 
 use crate::LIMIT;

@@ -34,7 +34,7 @@ pub(crate) async fn list(
 }
 
 /// Reads endpoints until their paths are too long. Returns whether that is all.
-pub(super) async fn read(
+async fn read(
     mut rows: impl Stream<Item = Result<Row>> + Unpin,
     path_bytes_max: usize,
 ) -> Result<(Vec<(EndpointId, Endpoint)>, bool)> {

@@ -25,7 +25,7 @@ pub(crate) fn list(
 }
 
 /// Reads endpoints until their paths are too long. Returns whether that is all.
-pub(super) fn read(
+fn read(
     rows: impl Iterator<Item = Result<(EndpointId, Endpoint)>>,
     path_bytes_max: usize,
 ) -> Result<(Vec<(EndpointId, Endpoint)>, bool)> {
@@ -79,6 +79,6 @@ pub(super) fn add(
 }
 
 /// Reads an id, a method and a path.
-pub(super) fn endpoint(row: &Row<'_>) -> rusqlite::Result<(EndpointId, Endpoint)> {
+fn endpoint(row: &Row<'_>) -> rusqlite::Result<(EndpointId, Endpoint)> {
     Ok((row.get(0)?, Endpoint::new(row.get(1)?, row.get::<_, String>(2)?)))
 }

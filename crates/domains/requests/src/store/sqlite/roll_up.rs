@@ -8,8 +8,10 @@ use tally_store::error::Step as _;
 
 use super::super::Result;
 use super::begin;
-use super::totals::COUNTED_MAX;
 use crate::model::{Day, DayRange, EndpointId};
+
+/// Counts of rows to hold before adding them up: a few MiB.
+const COUNTED_MAX: usize = 1 << 17;
 
 /// One transaction: count, add, delete. Returns the number of rows.
 pub(crate) fn roll_up(connection: &mut Connection, days: DayRange) -> Result<u64> {

