@@ -120,9 +120,9 @@ fn days(
             let day = Day(row.get(0).step(STEP)?);
             let is_cut = collector.plan.is_cut(day);
             if is_cut {
-                cut.push(day)
+                cut.push(day);
             } else {
-                uncut.push(day)
+                uncut.push(day);
             }
             Ok(())
         })?;
