@@ -12,7 +12,7 @@ use tally_proto::google::r#type::Date;
 use tally_proto::methods::number_of_text;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tally_proto::tally::requests::v1::{
-    Endpoint, Granularity, ListProducersRequest, QueryTotalsRequest,
+    Granularity, Group, ListProducersRequest, QueryTotalsRequest,
 };
 use tally_proto::wire::UNKNOWN_PATH;
 use tokio::time::timeout;
@@ -82,16 +82,17 @@ pub(crate) async fn query(url: &str, live: bool) -> anyhow::Result<Answer> {
         let granularity = Granularity::Day.into();
         let request = QueryTotalsRequest { granularity, live, ..QueryTotalsRequest::default() };
         let mut answers = client.query_totals(request).await?.into_inner();
-        let (mut all, mut endpoints) = (Answer::default(), Vec::new());
+        let (mut all, mut groups) = (Answer::default(), Vec::new());
         while let Some(answer) = answers.message().await? {
             all.dropped += u64::try_from(answer.dropped)?;
             all.setbacks.extend(answer.setbacks.into_iter().map(|setback| setback.name));
-            endpoints.extend(answer.endpoints);
+            groups.extend(answer.groups);
             for period in answer.periods {
-                for (at, count) in period.endpoint.iter().zip(period.count) {
-                    let named = endpoints.get(*at as usize).context("an unknown endpoint")?;
-                    let Endpoint { method, path } = named.clone();
-                    add_once(&mut all.totals, period.period.as_ref(), (method, path), count)?;
+                for (at, count) in period.number.iter().zip(period.count) {
+                    let named = groups.get(*at as usize).context("an unknown group")?;
+                    let Group { method, path, .. } = named.clone();
+                    let endpoint = (number_of_text(&method), path);
+                    add_once(&mut all.totals, period.period.as_ref(), endpoint, count)?;
                 }
             }
         }

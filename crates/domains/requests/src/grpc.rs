@@ -12,6 +12,7 @@ mod count;
 mod requests;
 mod totals;
 
+use jiff::civil;
 use tally_producers::stream;
 use tally_proto::count::v1::count_service_server::CountServiceServer;
 use tally_proto::google::r#type::Date;
@@ -21,9 +22,8 @@ use tonic::Status;
 pub(crate) use self::add::CountServer;
 use self::add::MESSAGE_BYTES_MAX;
 use crate::error::Error;
-use crate::model::Day;
+use crate::periods::Granularity;
 use crate::service::Service;
-use crate::totals::Granularity;
 
 // === impl Service ===
 
@@ -43,12 +43,11 @@ impl Service {
     }
 }
 
-fn date(first: Day, granularity: Granularity) -> Option<Date> {
-    let date = first.date();
+fn date(first: civil::Date, granularity: Granularity) -> Option<Date> {
     let (year, month, day) =
-        (i32::from(date.year()), i32::from(date.month()), i32::from(date.day()));
+        (i32::from(first.year()), i32::from(first.month()), i32::from(first.day()));
     match granularity {
-        Granularity::Day => Some(Date { year, month, day }),
+        Granularity::Hour | Granularity::Day | Granularity::Week => Some(Date { year, month, day }),
         Granularity::Month => Some(Date { year, month, day: 0 }),
         Granularity::Year => Some(Date { year, month: 0, day: 0 }),
         Granularity::Whole => None,

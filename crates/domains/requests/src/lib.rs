@@ -60,4 +60,4 @@ pub use rows::Rows;
 pub use schedule::{InvalidSchedule, Schedule};
 pub use service::Service;
 pub use settings::{NamesArgs, Settings};
-pub use totals::{Filter, Granularity, Query, TooMany, Totals};
+pub use totals::{Filter, Group, GroupBy, Query, TooMany, Totals};

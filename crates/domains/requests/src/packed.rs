@@ -9,7 +9,6 @@ use std::ops::Range;
 use tally_runtime::Kind;
 
 /// `tally_request_days.quarters`: a slot for each quarter of the day.
-
 pub(crate) const QUARTERS: Packed = Packed { column: "tally_request_days.quarters", slots: 96 };
 /// `tally_request_months.days`: a slot for each day of the month.
 pub(crate) const DAYS: Packed = Packed { column: "tally_request_months.days", slots: 31 };

@@ -16,12 +16,13 @@ use crate::domain::NAME;
 use crate::error::{Ended, Error};
 use crate::keeper::Keeper;
 use crate::model::{Day, DayRange};
+use crate::periods::{Granularity, QuarterRange, Zone};
 use crate::rows::{Intake, Rows};
 use crate::series::KnownSeries;
 use crate::settings::Settings;
 use crate::store;
 use crate::store::House;
-use crate::totals::{Filter, Granularity, PATH_BYTES_FACTOR, Query, TooMany, Totals};
+use crate::totals::{Filter, GroupBy, Query, TEXT_BYTES_FACTOR, TooMany, Totals};
 
 /// How many queries run at the same time. More would take connections from the insert workers.
 pub(crate) const QUERIES_MAX: usize = 3;
@@ -173,9 +174,17 @@ impl Service {
         days: DayRange,
         granularity: Granularity,
     ) -> Result<Totals, Error> {
-        let (filter, totals_max) = (Filter::default(), self.totals_max);
-        let query =
-            Query { days, granularity, filter, live: false, sum: false, totals_max, limit: None };
+        let query = Query {
+            range: QuarterRange::of_days(days),
+            granularity,
+            zone: Zone::utc(),
+            filter: Filter::default(),
+            group_by: vec![GroupBy::Method, GroupBy::Path],
+            live: false,
+            sum: false,
+            totals_max: self.totals_max,
+            limit: None,
+        };
         self.totals(&query).await
     }
 
@@ -185,14 +194,19 @@ impl Service {
             let _place = self.queries.acquire().await;
             self.house.store.totals(query).await
         };
-        let mut totals = answer.map_err(|error| match error.find::<TooMany>() {
-            Some(_) => Error::AnswerTooLarge(format!(
-                "the answer has more than {} totals, or paths of more than {PATH_BYTES_FACTOR} times \
-                 as many bytes: ask for a shorter range, for months instead of days, for a path \
-                 prefix, or for sums over all endpoints",
-                query.totals_max
-            )),
-            None => Error::store("read totals")(error),
+        let mut totals = answer.map_err(|error| {
+            if error.find::<TooMany>().is_some() {
+                return Error::AnswerTooLarge(format!(
+                    "the answer has more than {} totals, or texts of more than {TEXT_BYTES_FACTOR} \
+                     times as many bytes: ask for a shorter range, for months instead of days, for \
+                     fewer groups, for a path prefix, or for sums over all groups",
+                    query.totals_max
+                ));
+            }
+            match error.find::<Error>() {
+                Some(refused) => Error::Refused(refused.kind(), refused.to_string().into()),
+                None => Error::store("read totals")(error),
+            }
         })?;
         self.intake.series.notice_unnamed(totals.unnamed);
         if let Some((limit, order)) = query.limit {

@@ -2,54 +2,66 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `cells.rs` | the counts of an answer while they are added up |
+//! | `collector.rs` | from what a store finds to an answer |
+//! | `group.rs` | what totals are grouped by, and the groups of series |
 //! | `limit.rs` | the first totals of an answer |
+//! | `plan.rs` | which months and days a store reads, and which period each of them is in |
 
+mod cells;
+mod collector;
+mod group;
 mod limit;
+mod plan;
 
-use hashbrown::{HashMap, HashSet};
-use jiff::civil::Date;
-use tally_proto::wire::UNKNOWN_PATH;
+use hashbrown::HashSet;
 use tally_runtime::Kind;
 
+pub(crate) use self::collector::Collector;
+pub use self::group::{Group, GroupBy};
+pub(crate) use self::group::{Groups, Known};
 pub(crate) use self::limit::{LimitOrder, Omitted};
-use crate::model::{Day, DayRange, Endpoint, SeriesId};
+pub(crate) use self::plan::{Plan, Span};
+use crate::model::{DEFAULT_NAMESPACE, DayRange, NamespaceId};
+use crate::periods::{Granularity, Label, QuarterRange, Zone};
 
-/// The periods by which a range is summed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Granularity {
-    /// Each day by itself.
-    Day,
-    /// Each month.
-    Month,
-    /// Each year.
-    Year,
-    /// The whole range.
-    Whole,
-}
-
-/// Which endpoints are asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Which series are asked for. What is empty lets all through.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
-    /// Only this method.
-    pub method: Option<i32>,
+    /// Whose books.
+    pub namespace: NamespaceId,
+    /// Only these services.
+    pub services: HashSet<String>,
+    /// Only these methods.
+    pub methods: HashSet<String>,
     /// Only paths that begin with this, byte by byte.
     pub path_prefix: String,
-    /// Only these paths; all if there are none.
+    /// Only these paths.
     pub paths: HashSet<String>,
+    /// Only these statuses, or the classes below.
+    pub statuses: HashSet<u16>,
+    /// Only these classes of statuses, or the statuses above.
+    pub status_classes: HashSet<u8>,
+    /// Only these customers.
+    pub customers: HashSet<String>,
 }
 
 /// A question about totals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
-    /// Which days.
-    pub days: DayRange,
-    /// What they are summed by.
+    /// From when to when.
+    pub range: QuarterRange,
+    /// What it is summed by.
     pub granularity: Granularity,
-    /// Which endpoints.
+    /// Whose calendar the periods are of.
+    pub zone: Zone,
+    /// Which series.
     pub filter: Filter,
-    /// Whether rows that are not rolled up are added.
+    /// What totals are told apart by.
+    pub group_by: Vec<GroupBy>,
+    /// Whether what is not rolled up is added.
     pub live: bool,
-    /// Whether all endpoints are summed.
+    /// Whether all groups are summed.
     pub sum: bool,
     /// How many totals the answer may have.
     pub totals_max: usize,
@@ -58,237 +70,92 @@ pub struct Query {
     pub limit: Option<(usize, LimitOrder)>,
 }
 
-/// The totals of one period, by path and method.
+/// The totals of one period, in the order of groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeriodTotals {
-    /// The period's first day within the calendar, such as the first of the month.
-    pub first: Day,
-    /// Positions in [`Totals::endpoints`] and counts. A sum of all endpoints is one count.
+    /// The period.
+    pub label: Label,
+    /// Positions in [`Totals::groups`] and counts. A sum of all groups is one count.
     pub counts: Vec<(u32, i64)>,
 }
 
-/// An answer, in order of period, path and method.
+/// An answer, in order of period and group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// The endpoints that the totals refer to, by path and method.
-    pub endpoints: Vec<Endpoint>,
+    /// The groups that the totals refer to, by path, method, service, status and customer.
+    pub groups: Vec<Group>,
     /// The periods that have requests.
     pub periods: Vec<PeriodTotals>,
-    /// How many requests of these days clients have reported as dropped, over all endpoints.
+    /// How many requests of these days clients have reported as dropped, over all series.
     pub dropped: i64,
-    /// How many endpoints have no name in the dictionary: they are `_unknown`.
+    /// How many series have no name in the dictionary: they are `_unknown`.
     pub unnamed: usize,
     /// What the query's limit leaves out.
     pub omitted: Option<Omitted>,
 }
 
-/// Collects what a store finds, in any order, and sorts it. Sums saturate at 64 bits.
-#[derive(Debug)]
-pub(crate) struct Collector {
-    granularity: Granularity,
-    sum: bool,
-    max: usize,
-    /// The endpoints that the filter lets through; `None` for all.
-    only: Option<HashSet<SeriesId>>,
-    /// The endpoints that have counts, as they were found.
-    ids: Vec<SeriesId>,
-    /// Where in `ids` each endpoint is.
-    places: HashMap<SeriesId, u32>,
-    /// As they were found; an endpoint may have several counts.
-    periods: Vec<PeriodTotals>,
-    /// Where in `periods` each period is, by its first day.
-    period_places: HashMap<Day, usize>,
-    /// The last day, and where its period is.
-    last: Option<(Day, usize)>,
-    counts: usize,
-    /// Beyond this many counts, sum those of the same endpoint.
-    counts_max: usize,
-}
-
-/// How many bytes of paths an answer may have for each total allowed, but at least the constant
+/// How many bytes of texts an answer may have for each total allowed, but at least the constant
 /// below.
-pub(crate) const PATH_BYTES_FACTOR: usize = 64;
-const PATH_BYTES_LEAST: usize = 1 << 20;
+pub(crate) const TEXT_BYTES_FACTOR: usize = 64;
+const TEXT_BYTES_LEAST: usize = 1 << 20;
 
 /// More totals than the query allows, or longer names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the answer has too many totals, or names that are too long")]
 pub struct TooMany;
 
-// === impl Granularity ===
-
-impl Granularity {
-    /// The first day of a day's period.
-    #[must_use]
-    pub fn first_day(self, day: Day) -> Day {
-        let date = day.date();
-        match self {
-            Self::Day => day,
-            Self::Month => date.first_of_month().into(),
-            Self::Year => Date::constant(date.year(), 1, 1).into(),
-            Self::Whole => Day(0),
-        }
-    }
-}
-
 // === impl Filter ===
 
 impl Filter {
-    /// Whether it lets all endpoints through.
+    /// Whether it lets all series of the namespace through.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.method.is_none() && self.path_prefix.is_empty() && self.paths.is_empty()
+        *self == Self { namespace: self.namespace, ..Self::default() }
     }
 
-    /// Whether it lets this endpoint through.
-    #[must_use]
-    pub fn lets_through(&self, method: i32, path: &[u8]) -> bool {
-        self.method.is_none_or(|only| only == method)
-            && path.starts_with(self.path_prefix.as_bytes())
-            && (self.paths.is_empty()
-                || std::str::from_utf8(path).is_ok_and(|path| self.paths.contains(path)))
+    /// Whether it lets this series through.
+    pub(crate) fn lets_through(&self, series: &Known<'_>) -> bool {
+        let any = |of: &HashSet<String>, text| of.is_empty() || of.contains(text);
+        series.namespace == self.namespace
+            && any(&self.services, series.service)
+            && any(&self.methods, series.method)
+            && any(&self.paths, series.path)
+            && any(&self.customers, series.customer)
+            && series.path.as_bytes().starts_with(self.path_prefix.as_bytes())
+            && ((self.statuses.is_empty() && self.status_classes.is_empty())
+                || self.statuses.contains(&series.status)
+                || self.status_classes.contains(&series.status_class()))
     }
 }
 
-// === impl Collector ===
-
-impl Collector {
-    /// `only` are the endpoints that the filter lets through, if there is a filter.
-    pub(crate) fn new(query: &Query, only: Option<HashSet<SeriesId>>) -> Self {
+impl Default for Filter {
+    fn default() -> Self {
         Self {
-            granularity: query.granularity,
-            sum: query.sum,
-            max: query.totals_max,
-            only,
-            ids: Vec::new(),
-            places: HashMap::new(),
-            periods: Vec::new(),
-            period_places: HashMap::new(),
-            last: None,
-            counts: 0,
-            counts_max: query.totals_max,
+            namespace: DEFAULT_NAMESPACE,
+            services: HashSet::new(),
+            methods: HashSet::new(),
+            path_prefix: String::new(),
+            paths: HashSet::new(),
+            statuses: HashSet::new(),
+            status_classes: HashSet::new(),
+            customers: HashSet::new(),
         }
-    }
-
-    /// Whether the filter lets the endpoint through.
-    pub(crate) fn wants(&self, endpoint: SeriesId) -> bool {
-        self.only.as_ref().is_none_or(|only| only.contains(&endpoint))
-    }
-
-    /// Adds a count of a day, or of the part of a period that begins on that day, unless the filter
-    /// excludes the endpoint.
-    pub(crate) fn add(&mut self, day: Day, endpoint: SeriesId, count: i64) -> Result<(), TooMany> {
-        if !self.wants(endpoint) {
-            return Ok(());
-        }
-        if self.sum {
-            let period = self.period(day);
-            match self.periods[period].counts.as_mut_slice() {
-                [(_, sum)] => *sum = sum.saturating_add(count),
-                _ => self.periods[period].counts.push((0, count)),
-            }
-            return Ok(());
-        }
-        let place = *self.places.entry(endpoint).or_insert_with(|| {
-            self.ids.push(endpoint);
-            u32::try_from(self.ids.len() - 1).expect("an answer has fewer totals")
-        });
-        let period = self.period(day);
-        self.periods[period].counts.push((place, count));
-        self.counts += 1;
-        if self.counts > self.counts_max {
-            self.sum_up()?;
-            // Leave enough room that each count is summed only a few times.
-            self.counts_max = self.max.max(self.counts + self.max / 4);
-        }
-        Ok(())
-    }
-
-    /// The place of a day's period.
-    fn period(&mut self, day: Day) -> usize {
-        if let Some((last, place)) = self.last
-            && last == day
-        {
-            return place;
-        }
-        let first = self.granularity.first_day(day);
-        let place = *self.period_places.entry(first).or_insert_with(|| {
-            self.periods.push(PeriodTotals { first, counts: Vec::new() });
-            self.periods.len() - 1
-        });
-        self.last = Some((day, place));
-        place
-    }
-
-    /// Sums the counts of each period by endpoint.
-    fn sum_up(&mut self) -> Result<(), TooMany> {
-        self.counts = 0;
-        for period in &mut self.periods {
-            sum_up(&mut period.counts);
-            self.counts += period.counts.len();
-        }
-        if self.counts > self.max { Err(TooMany) } else { Ok(()) }
-    }
-
-    /// The endpoints that the answer needs the names of.
-    pub(crate) fn ids(&self) -> &[SeriesId] {
-        &self.ids
-    }
-
-    /// How many bytes of paths the answer may have.
-    pub(crate) fn path_bytes_max(&self) -> usize {
-        self.max.saturating_mul(PATH_BYTES_FACTOR).max(PATH_BYTES_LEAST)
-    }
-
-    /// The answer. Endpoints without a name are `_unknown`.
-    pub(crate) fn finish(mut self, names: Vec<(SeriesId, Endpoint)>) -> Result<Totals, TooMany> {
-        let mut endpoints: Vec<(Endpoint, Option<u32>)> = names
-            .into_iter()
-            .filter_map(|(id, endpoint)| Some((endpoint, Some(*self.places.get(&id)?))))
-            .collect();
-        let unnamed = self.ids.len() - endpoints.len();
-        let unknown = Endpoint::new(0, UNKNOWN_PATH);
-        // A real endpoint may have this name.
-        if unnamed > 0 && !endpoints.iter().any(|(endpoint, _)| *endpoint == unknown) {
-            endpoints.push((unknown.clone(), None));
-        }
-        endpoints.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        let mut ranks = vec![None; self.ids.len()];
-        // Several series may be of one endpoint.
-        let mut named: Vec<Endpoint> = Vec::new();
-        for (endpoint, place) in endpoints {
-            if named.last() != Some(&endpoint) {
-                named.push(endpoint);
-            }
-            if let Some(place) = place {
-                ranks[place as usize] = u32::try_from(named.len() - 1).ok();
-            }
-        }
-        let unknown = named.iter().position(|endpoint| *endpoint == unknown).unwrap_or_default();
-        let unknown = u32::try_from(unknown).unwrap_or_default();
-        if !self.sum {
-            for (place, _) in self.periods.iter_mut().flat_map(|period| &mut period.counts) {
-                *place = ranks[*place as usize].unwrap_or(unknown);
-            }
-        }
-        self.sum_up()?;
-        let mut periods = self.periods;
-        periods.sort_unstable_by_key(|period| period.first);
-        Ok(Totals { endpoints: named, periods, unnamed, ..Totals::default() })
     }
 }
 
-/// Sorts counts by endpoint, and sums them.
-fn sum_up(counts: &mut Vec<(u32, i64)>) {
-    // A stable sort is fast here: counts come as sorted runs, one for each day.
-    counts.sort_by_key(|(endpoint, _)| *endpoint);
-    counts.dedup_by(|(endpoint, count), (kept, sum)| {
-        let is_same = endpoint == kept;
-        if is_same {
-            *sum = sum.saturating_add(*count);
-        }
-        is_same
-    });
+// === impl Query ===
+
+impl Query {
+    /// The days of UTC that the range touches.
+    #[must_use]
+    pub fn days(&self) -> DayRange {
+        plan::days(self.range)
+    }
+
+    /// What totals are told apart by: nothing, if all are summed.
+    fn groups_by(&self) -> &[GroupBy] {
+        if self.sum { &[] } else { &self.group_by }
+    }
 }
 
 // === impl TooMany ===

@@ -17,59 +17,56 @@ pub struct QueryTotalsRequest {
     pub to: ::core::option::Option<super::super::super::google::r#type::Date>,
     #[prost(enumeration = "Granularity", tag = "3")]
     pub granularity: i32,
-    /// Only this method.
-    #[prost(enumeration = "super::super::super::count::v1::Method", optional, tag = "4")]
-    pub method: ::core::option::Option<i32>,
     /// Only paths that begin with this, compared byte by byte. Empty: every path.
-    #[prost(string, tag = "5")]
+    #[prost(string, tag = "4")]
     pub path_prefix: ::prost::alloc::string::String,
-    /// Add the rows that are not rolled up yet. Without it: rolled-up days only.
-    #[prost(bool, tag = "6")]
+    /// Add what is not rolled up yet. Without it: rolled-up days only.
+    #[prost(bool, tag = "5")]
     pub live: bool,
     /// Only these paths, compared byte by byte. Empty: every path.
-    #[prost(string, repeated, tag = "7")]
+    #[prost(string, repeated, tag = "6")]
     pub paths: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// One total for each period, over all endpoints: see PeriodTotals.
-    #[prost(bool, tag = "8")]
+    /// One total for each period, over all groups: see PeriodTotals.
+    #[prost(bool, tag = "7")]
     pub sum: bool,
     /// How many totals the answer has at most: the first ones by limit_order. The answer itself is in
     /// its usual order all the same. 0: all of them.
-    #[prost(uint32, tag = "9")]
+    #[prost(uint32, tag = "8")]
     pub limit: u32,
-    #[prost(enumeration = "LimitOrder", tag = "10")]
+    #[prost(enumeration = "LimitOrder", tag = "9")]
     pub limit_order: i32,
     /// The time zone of all dates and periods: an IANA name such as Asia/Kolkata. Empty: UTC.
-    #[prost(string, tag = "11")]
+    #[prost(string, tag = "10")]
     pub time_zone: ::prost::alloc::string::String,
     /// What to tell apart. Empty: METHOD and PATH.
-    #[prost(enumeration = "GroupBy", repeated, tag = "12")]
+    #[prost(enumeration = "GroupBy", repeated, tag = "11")]
     pub group_by: ::prost::alloc::vec::Vec<i32>,
     /// Only these, compared byte by byte; an empty text is a series without one. No entry: all.
-    #[prost(string, repeated, tag = "13")]
+    #[prost(string, repeated, tag = "12")]
     pub services: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    #[prost(string, repeated, tag = "14")]
+    #[prost(string, repeated, tag = "13")]
     pub methods: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    #[prost(uint32, repeated, tag = "15")]
+    #[prost(uint32, repeated, tag = "14")]
     pub statuses: ::prost::alloc::vec::Vec<u32>,
     /// 1 to 5, as in STATUS_CLASS. A series passes if its status or its status' class is named.
-    #[prost(uint32, repeated, tag = "16")]
+    #[prost(uint32, repeated, tag = "15")]
     pub status_classes: ::prost::alloc::vec::Vec<u32>,
-    #[prost(string, repeated, tag = "17")]
+    #[prost(string, repeated, tag = "16")]
     pub customers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
-/// A part of the answer. Endpoints are named once and then referred to by number, so
-/// that a year of daily totals stays small.
+/// A part of the answer. Groups are named once and then referred to by number, so that a year of
+/// daily totals stays small.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct QueryTotalsResponse {
-    /// The next endpoints. The first endpoint of the stream has number 0, the next 1, and
-    /// so on across the messages of the stream.
+    /// The next groups. The first group of the stream has number 0, the next 1, and so on across the
+    /// messages of the stream.
     #[prost(message, repeated, tag = "1")]
-    pub endpoints: ::prost::alloc::vec::Vec<Endpoint>,
+    pub groups: ::prost::alloc::vec::Vec<Group>,
     /// The next totals. A period may be continued by the first entry of the next message.
     #[prost(message, repeated, tag = "2")]
     pub periods: ::prost::alloc::vec::Vec<PeriodTotals>,
-    /// In the first message: how many requests of these days, of all endpoints, were dropped by
-    /// the clients that said so. 0: the totals are complete as far as is known.
+    /// In the first message: how many requests of these days, of all series, were dropped by the
+    /// clients that said so. 0: the totals are complete as far as is known.
     #[prost(int64, tag = "3")]
     pub dropped: i64,
     /// In the first message: what was acknowledged and may be missing from these days, since the
@@ -79,12 +76,8 @@ pub struct QueryTotalsResponse {
     /// In the first message: what the limit left out. Unset: nothing.
     #[prost(message, optional, tag = "5")]
     pub omitted: ::core::option::Option<Omitted>,
-    /// The next groups. The first group of the stream has number 0, the next 1, and so on across the
-    /// messages of the stream.
-    #[prost(message, repeated, tag = "6")]
-    pub groups: ::prost::alloc::vec::Vec<Group>,
     /// In the first message.
-    #[prost(message, optional, tag = "7")]
+    #[prost(message, optional, tag = "6")]
     pub resolved: ::core::option::Option<Resolved>,
 }
 /// Totals that an answer leaves out.
@@ -136,19 +129,20 @@ pub struct Endpoint {
     pub path: ::prost::alloc::string::String,
 }
 /// The totals of one period. The two lists have the same length, except in an answer to a query
-/// with `sum`: there `endpoint` is empty, and `count` has the one total.
+/// with `sum`: there `number` is empty, and `count` has the one total.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PeriodTotals {
-    /// The day, the month (day 0) or the year (month and day 0); unset for the whole range.
+    /// The day, the week's Monday, the month (day 0) or the year (month and day 0); unset for the whole
+    /// range. By HOUR: the date that the clock shows.
     #[prost(message, optional, tag = "1")]
     pub period: ::core::option::Option<super::super::super::google::r#type::Date>,
-    /// Numbers of endpoints that were named in this message or an earlier one.
+    /// Numbers of groups that were named in this message or an earlier one.
     #[prost(uint32, repeated, tag = "2")]
-    pub endpoint: ::prost::alloc::vec::Vec<u32>,
+    pub number: ::prost::alloc::vec::Vec<u32>,
     /// How many requests each of them had.
     #[prost(int64, repeated, tag = "3")]
     pub count: ::prost::alloc::vec::Vec<i64>,
-    /// By HOUR: when the hour begins, and the offset of the zone's clock at that moment.
+    /// By HOUR: when the hour begins, and how far the zone's clock is ahead of UTC at that moment.
     #[prost(message, optional, tag = "4")]
     pub start: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(int32, tag = "5")]
@@ -366,7 +360,7 @@ impl GroupBy {
 pub enum LimitOrder {
     /// The same as PATH.
     Unspecified = 0,
-    /// In the usual order: by period, path and method.
+    /// In the usual order: by period and group.
     Path = 1,
     /// The largest; of equal ones, the first in the usual order.
     Count = 2,
@@ -647,14 +641,16 @@ pub mod request_service_client {
                 .insert(GrpcMethod::new("tally.requests.v1.RequestService", "Fold"));
             self.inner.unary(req, path, codec).await
         }
-        /// Reads the totals of a range of days, in order of period, path and method (by name).
+        /// Reads the totals of a range of days, in order of period and group: of groups, by path, method (by
+        /// name), service, status and customer.
         ///
         /// The whole answer is one snapshot: with `live`, a request is in it exactly once,
         /// whether its day is rolled up, is not, or is being rolled up at this moment.
-        /// The first message says what is known to be missing. An empty range from which nothing is
-        /// missing answers an empty stream.
+        /// The first message says what the question was understood as, and what is known to be missing.
         ///
-        /// INVALID_ARGUMENT: a date is impossible, or the end is before the start.
+        /// INVALID_ARGUMENT: a date is impossible, the end is before the start, or there is no such zone.
+        /// FAILED_PRECONDITION: it takes quarter-hours of days whose quarter-hours are not kept any more. The
+        ///   text says from which date on there is an answer.
         /// RESOURCE_EXHAUSTED: the answer has more totals than the server allows.
         pub async fn query_totals(
             &mut self,
@@ -780,14 +776,16 @@ pub mod request_service_server {
             >
             + std::marker::Send
             + 'static;
-        /// Reads the totals of a range of days, in order of period, path and method (by name).
+        /// Reads the totals of a range of days, in order of period and group: of groups, by path, method (by
+        /// name), service, status and customer.
         ///
         /// The whole answer is one snapshot: with `live`, a request is in it exactly once,
         /// whether its day is rolled up, is not, or is being rolled up at this moment.
-        /// The first message says what is known to be missing. An empty range from which nothing is
-        /// missing answers an empty stream.
+        /// The first message says what the question was understood as, and what is known to be missing.
         ///
-        /// INVALID_ARGUMENT: a date is impossible, or the end is before the start.
+        /// INVALID_ARGUMENT: a date is impossible, the end is before the start, or there is no such zone.
+        /// FAILED_PRECONDITION: it takes quarter-hours of days whose quarter-hours are not kept any more. The
+        ///   text says from which date on there is an answer.
         /// RESOURCE_EXHAUSTED: the answer has more totals than the server allows.
         async fn query_totals(
             &self,

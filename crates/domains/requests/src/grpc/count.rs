@@ -1,18 +1,23 @@
 //! The calls of `count.v1.CountService` that roll up and answer.
 
+use std::collections::BTreeMap;
+
 use tally_proto::count::v1::count_service_server::CountService;
 use tally_proto::count::v1::{
     AddRequest, AddResponse, CountDailyTotalsRequest, CountDailyTotalsResponse,
     GetPeriodTotalsRequest, GetPeriodTotalsResponse, ListDailyTotalsRequest,
     ListDailyTotalsResponse, MethodCount,
 };
+use tally_proto::methods::number_of_text;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::{add, date};
 use crate::dates;
 use crate::error::Error;
+use crate::model::Endpoint;
+use crate::periods::Granularity;
 use crate::service::Service;
-use crate::totals::{Granularity, PeriodTotals, Totals};
+use crate::totals::{Group, PeriodTotals, Totals};
 
 /// The largest answer in one message. It takes several times as much memory while it is made.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
@@ -64,21 +69,32 @@ impl CountService for Service {
 }
 
 fn method_counts(totals: &Totals, granularity: Granularity) -> Result<Vec<MethodCount>, Error> {
-    let endpoint = |(endpoint, _): &(u32, i64)| &totals.endpoints[*endpoint as usize];
     let counts = totals.periods.iter().flat_map(|period| &period.counts);
-    let bytes: usize = counts.map(|count| endpoint(count).path.len() + COUNT_BYTES).sum();
+    let path = |(group, _): &(u32, i64)| &totals.groups[*group as usize].path;
+    let bytes: usize = counts.map(|count| path(count).len() + COUNT_BYTES).sum();
     if bytes > ANSWER_BYTES_MAX {
         return Err(Error::AnswerTooLarge(format!(
             "the answer takes more than {ANSWER_BYTES_MAX} bytes: ask for a shorter range, or read \
              it in parts by tally.requests.v1.RequestService/QueryTotals, as tally totals does"
         )));
     }
+    // Methods that have no number are one here.
+    let endpoint = |group: &Group| Endpoint::new(number_of_text(&group.method), &*group.path);
+    let endpoints: Vec<_> = totals.groups.iter().map(endpoint).collect();
     let counts = |period: &PeriodTotals| {
-        let date = date(period.first, granularity);
-        period.counts.clone().into_iter().map(move |(endpoint, count)| {
-            let endpoint = &totals.endpoints[endpoint as usize];
-            MethodCount { method: endpoint.method, path: endpoint.path.to_string(), count, date }
-        })
+        let date = date(period.label.date, granularity);
+        let mut counts: BTreeMap<&Endpoint, i64> = BTreeMap::new();
+        for (group, count) in &period.counts {
+            let sum = counts.entry(&endpoints[*group as usize]).or_default();
+            *sum = sum.saturating_add(*count);
+        }
+        let one = move |(endpoint, count): (&Endpoint, i64)| MethodCount {
+            method: endpoint.method,
+            path: endpoint.path.to_string(),
+            count,
+            date,
+        };
+        counts.into_iter().map(one).collect::<Vec<_>>()
     };
     Ok(totals.periods.iter().flat_map(counts).collect())
 }

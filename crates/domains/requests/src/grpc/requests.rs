@@ -93,8 +93,8 @@ impl RequestService for Service {
     ) -> Result<Response<Self::QueryTotalsStream>, Status> {
         let query = totals::query(request.get_ref(), self.totals_max)?;
         let totals = self.totals(&query).await?;
-        let setbacks = self.setbacks(query.days).await?;
-        Ok(stream(totals::messages(totals, setbacks, query.granularity, query.sum)))
+        let setbacks = self.setbacks(query.days()).await?;
+        Ok(stream(totals::messages(totals, setbacks, &query)))
     }
 }
 

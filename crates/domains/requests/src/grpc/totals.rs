@@ -1,51 +1,48 @@
 //! `QueryTotals`: a query from its message, and an answer in messages.
 
+use hashbrown::HashSet;
 use tally_producers::Setback;
 use tally_proto::google::r#type::Date;
 use tally_proto::tally::requests::v1 as requests;
+use tally_proto::wire;
 
 use super::date;
 use crate::dates;
 use crate::error::Error;
-use crate::totals::{Filter, Granularity, LimitOrder, Omitted, PeriodTotals, Query, Totals};
+use crate::model::{DEFAULT_NAMESPACE, Quarter};
+use crate::periods::{Granularity, QuarterRange, TZDB_VERSION, Zone};
+use crate::totals::{Filter, Group, GroupBy, LimitOrder, Omitted, PeriodTotals, Query, Totals};
 
 /// At most this many totals in a message: some 64 KiB.
 const MESSAGE_ITEMS_MAX: usize = 4_096;
-/// At most this many endpoints: 512 KiB with the longest paths, and clients take 4 MiB by default.
-const MESSAGE_ENDPOINTS_MAX: usize = 200;
+/// At most this many groups: 512 KiB with the longest paths, and clients take 4 MiB by default.
+const MESSAGE_GROUPS_MAX: usize = 200;
 
 /// Reads a query.
 pub(super) fn query(
     request: &requests::QueryTotalsRequest,
     totals_max: usize,
 ) -> Result<Query, Error> {
-    let paths = request.paths.iter().map(|path| ("paths", path));
-    let mut all = std::iter::once(("path_prefix", &request.path_prefix)).chain(paths);
-    if let Some((field, _)) = all.find(|(_, path)| path.contains('\0')) {
-        return Err(Error::invalid(format!("{field} contains a NUL byte, and no path does")));
-    }
+    let zone = match &*request.time_zone {
+        "" => Zone::utc(),
+        name => Zone::named(name)?,
+    };
     let from = dates::optional_period("from", request.from.as_ref())?;
     let to = dates::optional_period("to", request.to.as_ref())?;
-    let granularity = match request.granularity() {
-        requests::Granularity::Unspecified | requests::Granularity::Day => Granularity::Day,
-        requests::Granularity::Month => Granularity::Month,
-        requests::Granularity::Year => Granularity::Year,
-        requests::Granularity::Whole => Granularity::Whole,
-        _ => return Err(Error::invalid("not yet")),
-    };
+    dates::range(("from", from), ("to", to))?;
+    let from = from.map(|period| period.days().first.date());
+    let to = to.map(|period| period.days().last.date());
     let order = match request.limit_order() {
         requests::LimitOrder::Unspecified | requests::LimitOrder::Path => LimitOrder::Path,
         requests::LimitOrder::Count => LimitOrder::Count,
     };
     let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0);
     Ok(Query {
-        days: dates::range(("from", from), ("to", to))?,
-        granularity,
-        filter: Filter {
-            method: request.method,
-            path_prefix: request.path_prefix.clone(),
-            paths: request.paths.iter().cloned().collect(),
-        },
+        range: QuarterRange::of_dates(from, to, &zone)?,
+        granularity: granularity(request.granularity()),
+        zone,
+        filter: filter(request)?,
+        group_by: group_by(request)?,
         live: request.live,
         sum: request.sum,
         totals_max,
@@ -53,39 +50,104 @@ pub(super) fn query(
     })
 }
 
-/// Cuts an answer into messages of bounded size, made as the client takes them. All endpoints come
-/// first, sorted, and are numbered in that order. The first message says what is missing.
+fn granularity(of: requests::Granularity) -> Granularity {
+    match of {
+        requests::Granularity::Hour => Granularity::Hour,
+        requests::Granularity::Unspecified | requests::Granularity::Day => Granularity::Day,
+        requests::Granularity::Week => Granularity::Week,
+        requests::Granularity::Month => Granularity::Month,
+        requests::Granularity::Year => Granularity::Year,
+        requests::Granularity::Whole => Granularity::Whole,
+    }
+}
+
+fn group_by(request: &requests::QueryTotalsRequest) -> Result<Vec<GroupBy>, Error> {
+    if request.group_by.is_empty() {
+        return Ok(vec![GroupBy::Method, GroupBy::Path]);
+    }
+    let one = |of| match of {
+        requests::GroupBy::Service => Ok(GroupBy::Service),
+        requests::GroupBy::Method => Ok(GroupBy::Method),
+        requests::GroupBy::Path => Ok(GroupBy::Path),
+        requests::GroupBy::Status => Ok(GroupBy::Status),
+        requests::GroupBy::StatusClass => Ok(GroupBy::StatusClass),
+        requests::GroupBy::Customer => Ok(GroupBy::Customer),
+        requests::GroupBy::Unspecified => {
+            Err(Error::invalid("group_by: is unspecified, or newer than this server"))
+        }
+    };
+    request.group_by().map(one).collect()
+}
+
+fn filter(request: &requests::QueryTotalsRequest) -> Result<Filter, Error> {
+    let texts = |field: &str, texts: &[String]| -> Result<HashSet<String>, Error> {
+        match texts.iter().any(|text| text.contains('\0')) {
+            true => Err(Error::invalid(format!("{field} contains a NUL byte, and no name does"))),
+            false => Ok(texts.iter().cloned().collect()),
+        }
+    };
+    let prefix = texts("path_prefix", std::slice::from_ref(&request.path_prefix))?;
+    let status = |status: &u32| match u16::try_from(*status) {
+        Ok(status @ 0..=999) => Ok(status),
+        _ => Err(Error::invalid(format!("statuses: {status} is not between 0 and 999"))),
+    };
+    let class = |class: &u32| match u8::try_from(*class) {
+        Ok(class @ 1..=5) => Ok(class),
+        _ => Err(Error::invalid(format!("status_classes: {class} is not between 1 and 5"))),
+    };
+    Ok(Filter {
+        namespace: DEFAULT_NAMESPACE,
+        services: texts("services", &request.services)?,
+        methods: texts("methods", &request.methods)?,
+        path_prefix: prefix.into_iter().next().unwrap_or_default(),
+        paths: texts("paths", &request.paths)?,
+        statuses: request.statuses.iter().map(status).collect::<Result<_, _>>()?,
+        status_classes: request.status_classes.iter().map(class).collect::<Result<_, _>>()?,
+        customers: texts("customers", &request.customers)?,
+    })
+}
+
+/// What the range and the zone were understood as.
+fn resolved(query: &Query) -> requests::Resolved {
+    let time = |quarter: Quarter| wire::timestamp(quarter.start_micros());
+    let QuarterRange { start, end } = query.range;
+    requests::Resolved {
+        time_zone: query.zone.name().to_owned(),
+        tzdb_version: TZDB_VERSION.to_owned(),
+        start: (start != QuarterRange::ALL.start).then(|| time(start)),
+        end: (end != QuarterRange::ALL.end).then(|| time(end)),
+    }
+}
+
+/// Cuts an answer into messages of bounded size, made as the client takes them. All groups come
+/// first, sorted, and are numbered in that order. The first message says how the query was
+/// understood, and what is missing.
 pub(super) fn messages(
     totals: Totals,
     setbacks: Vec<Setback>,
-    granularity: Granularity,
-    is_sum: bool,
-) -> impl Iterator<Item = requests::QueryTotalsResponse> + Send {
+    query: &Query,
+) -> impl Iterator<Item = requests::QueryTotalsResponse> + Send + use<> {
     let omitted = |one: Omitted| requests::Omitted { totals: one.totals, requests: one.requests };
-    let missing = requests::QueryTotalsResponse {
+    let mut first = Some(requests::QueryTotalsResponse {
+        resolved: Some(resolved(query)),
         dropped: totals.dropped,
         setbacks: setbacks.into_iter().map(Into::into).collect(),
         omitted: totals.omitted.map(omitted),
         ..Default::default()
-    };
-    let mut missing = (missing != Default::default()).then_some(missing);
-    let mut endpoints = totals.endpoints.into_iter().peekable();
+    });
+    let mut groups = totals.groups.into_iter().map(group).peekable();
     let names = std::iter::from_fn(move || {
-        if endpoints.peek().is_none() && missing.is_none() {
+        if groups.peek().is_none() && first.is_none() {
             return None;
         }
-        let endpoints = endpoints
-            .by_ref()
-            .take(MESSAGE_ENDPOINTS_MAX)
-            .map(|one| requests::Endpoint { method: one.method, path: one.path.into() })
-            .collect();
-        let missing = missing.take().unwrap_or_default();
-        Some(requests::QueryTotalsResponse { endpoints, ..missing })
+        let groups = groups.by_ref().take(MESSAGE_GROUPS_MAX).collect();
+        Some(requests::QueryTotalsResponse { groups, ..first.take().unwrap_or_default() })
     });
+    let (granularity, is_sum) = (query.granularity, query.sum);
     let mut parts = totals
         .periods
         .into_iter()
-        .flat_map(move |period| parts(&period, date(period.first, granularity), is_sum))
+        .flat_map(move |period| parts(&period, granularity, is_sum))
         .peekable();
     let counts = std::iter::from_fn(move || {
         let mut items = parts.peek()?.count.len();
@@ -99,12 +161,35 @@ pub(super) fn messages(
     names.chain(counts)
 }
 
+fn group(one: Group) -> requests::Group {
+    requests::Group {
+        service: one.service.into(),
+        method: one.method.into(),
+        path: one.path.into(),
+        status: one.status.into(),
+        status_class: one.status_class.into(),
+        customer: one.customer.into(),
+    }
+}
+
 /// A period, cut where it exceeds a message.
-fn parts(period: &PeriodTotals, date: Option<Date>, is_sum: bool) -> Vec<requests::PeriodTotals> {
+fn parts(
+    period: &PeriodTotals,
+    granularity: Granularity,
+    is_sum: bool,
+) -> Vec<requests::PeriodTotals> {
+    let PeriodTotals { label, counts } = period;
+    let date: Option<Date> = date(label.date, granularity);
+    let is_hour = granularity == Granularity::Hour;
     let part = |counts: &[(u32, i64)]| {
-        let (endpoint, count) = counts.iter().copied().unzip();
-        let endpoint = if is_sum { Vec::new() } else { endpoint };
-        requests::PeriodTotals { period: date, endpoint, count, ..Default::default() }
+        let (number, count) = counts.iter().copied().unzip();
+        requests::PeriodTotals {
+            period: date,
+            number: if is_sum { Vec::new() } else { number },
+            count,
+            start: is_hour.then(|| wire::timestamp(label.start.start_micros())),
+            utc_offset_seconds: if is_hour { label.utc_offset_seconds } else { 0 },
+        }
     };
-    period.counts.chunks(MESSAGE_ITEMS_MAX).map(part).collect()
+    counts.chunks(MESSAGE_ITEMS_MAX).map(part).collect()
 }

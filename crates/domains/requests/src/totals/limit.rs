@@ -7,7 +7,7 @@ use super::Totals;
 /// The order that a limit uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LimitOrder {
-    /// In the usual order: by period, path and method.
+    /// In the usual order: by period and group.
     Path,
     /// The largest first, ties in the usual order.
     Count,
@@ -25,12 +25,12 @@ pub struct Omitted {
 // === impl Totals ===
 
 impl Totals {
-    /// Keeps only the first totals by `order`, sorted as usual, and their endpoints. Returns what
+    /// Keeps only the first totals by `order`, sorted as usual, and their groups. Returns what
     /// it left out, if anything.
     pub(crate) fn keep_first(&mut self, limit: usize, order: LimitOrder) -> Option<Omitted> {
-        let key = |period: usize, endpoint: u32, count: i64| match order {
-            LimitOrder::Path => (Reverse(0), period, endpoint),
-            LimitOrder::Count => (Reverse(count), period, endpoint),
+        let key = |period: usize, group: u32, count: i64| match order {
+            LimitOrder::Path => (Reverse(0), period, group),
+            LimitOrder::Count => (Reverse(count), period, group),
         };
         let periods = self.periods.iter().enumerate();
         let mut keys: Vec<_> = periods
@@ -43,7 +43,7 @@ impl Totals {
         let (_, first_left_out, _) = keys.select_nth_unstable(limit);
         let end = *first_left_out;
         for (period, of) in self.periods.iter_mut().enumerate() {
-            of.counts.retain(|(endpoint, count)| key(period, *endpoint, *count) < end);
+            of.counts.retain(|(group, count)| key(period, *group, *count) < end);
         }
         self.periods.retain(|period| !period.counts.is_empty());
         self.forget_unused();
@@ -51,11 +51,11 @@ impl Totals {
         Some(Omitted { totals, requests: requests - self.sum() })
     }
 
-    /// Drops the endpoints that no total refers to.
+    /// Drops the groups that no total refers to.
     fn forget_unused(&mut self) {
-        let mut new_places = vec![None; self.endpoints.len()];
-        for (endpoint, _) in self.periods.iter().flat_map(|period| &period.counts) {
-            if let Some(place) = new_places.get_mut(*endpoint as usize) {
+        let mut new_places = vec![None; self.groups.len()];
+        for (group, _) in self.periods.iter().flat_map(|period| &period.counts) {
+            if let Some(place) = new_places.get_mut(*group as usize) {
                 *place = Some(0);
             }
         }
@@ -63,10 +63,10 @@ impl Totals {
             *new_place = place;
         }
         let mut are_used = new_places.iter().map(Option::is_some);
-        self.endpoints.retain(|_| are_used.next().unwrap_or(false));
-        for (endpoint, _) in self.periods.iter_mut().flat_map(|period| &mut period.counts) {
-            let new_place = new_places.get(*endpoint as usize).copied().flatten();
-            *endpoint = new_place.unwrap_or(*endpoint);
+        self.groups.retain(|_| are_used.next().unwrap_or(false));
+        for (group, _) in self.periods.iter_mut().flat_map(|period| &mut period.counts) {
+            let new_place = new_places.get(*group as usize).copied().flatten();
+            *group = new_place.unwrap_or(*group);
         }
     }
 }
@@ -76,24 +76,31 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{Day, Endpoint};
-    use crate::totals::PeriodTotals;
+    use crate::model::{Day, Quarter};
+    use crate::periods::Label;
+    use crate::totals::{Group, PeriodTotals};
 
     /// Of each period, the counts of some endpoints.
     fn totals(periods: &[&[(u32, i64)]]) -> Totals {
-        let endpoints = (0..10).map(|n| Endpoint::new(3, format!("/{n}"))).collect();
+        let group = |n| Group { path: format!("/{n}").into(), ..Group::default() };
+        let groups = (0..10).map(group).collect();
+        let label = |n| Label {
+            date: Day(n).date(),
+            start: Quarter::first_of(Day(n)),
+            utc_offset_seconds: 0,
+        };
         let periods = (0..).zip(periods);
-        let periods = periods.map(|(n, of)| PeriodTotals { first: Day(n), counts: of.to_vec() });
-        Totals { endpoints, periods: periods.collect(), ..Totals::default() }
+        let periods = periods.map(|(n, of)| PeriodTotals { label: label(n), counts: of.to_vec() });
+        Totals { groups, periods: periods.collect(), ..Totals::default() }
     }
 
     /// Day, path and count of each total.
     fn rows(totals: &Totals) -> Vec<(i32, String, i64)> {
-        let row = |first: Day, (endpoint, count): &(u32, i64)| {
-            (first.0, totals.endpoints[*endpoint as usize].path.to_string(), *count)
+        let row = |label: Label, (group, count): &(u32, i64)| {
+            (label.start.day().0, totals.groups[*group as usize].path.to_string(), *count)
         };
         let periods = totals.periods.iter();
-        periods.flat_map(|one| one.counts.iter().map(move |count| row(one.first, count))).collect()
+        periods.flat_map(|one| one.counts.iter().map(move |count| row(one.label, count))).collect()
     }
 
     #[test]
@@ -103,7 +110,7 @@ mod tests {
         assert_eq!(omitted, Some(Omitted { totals: 2, requests: 6 }));
         let expected = [(0, "/1", 5), (0, "/3", 9), (2, "/9", 7)];
         assert_eq!(rows(&largest), expected.map(|(day, path, n)| (day, path.to_owned(), n)));
-        assert_eq!(largest.endpoints.len(), 3);
+        assert_eq!(largest.groups.len(), 3);
     }
 
     #[test]
@@ -114,8 +121,8 @@ mod tests {
     }
 
     #[test]
-    fn sums_have_no_endpoints() {
-        let mut sums = Totals { endpoints: Vec::new(), ..totals(&[&[(0, 5)], &[(0, 6)]]) };
+    fn sums_have_no_groups() {
+        let mut sums = Totals { groups: Vec::new(), ..totals(&[&[(0, 5)], &[(0, 6)]]) };
         let omitted = sums.keep_first(1, LimitOrder::Path);
         assert_eq!(omitted, Some(Omitted { totals: 1, requests: 6 }));
         assert_eq!(sums.periods[0].counts, [(0, 5)]);
@@ -129,8 +136,8 @@ mod tests {
             by_count: bool,
         ) {
             let mut periods = vec![Vec::new(); 4];
-            for ((period, endpoint), count) in counts {
-                periods[period].push((endpoint, count));
+            for ((period, group), count) in counts {
+                periods[period].push((group, count));
             }
             let periods: Vec<_> = periods.iter().map(Vec::as_slice).collect();
             let mut first = totals(&periods);

@@ -44,7 +44,7 @@ pub(crate) async fn stopped(folder: &tempfile::TempDir, counting: Counting) -> V
 }
 
 async fn live(store: &Store) -> Vec<Total> {
-    let query = query(tally_requests::Granularity::Day, true);
+    let query = query(tally_requests::periods::Granularity::Day, true);
     listed(&ask(store, &query).await.expect("not too many"))
 }
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use tally_ingest::Batch;
+use tally_requests::periods::Granularity;
 use tally_requests::store;
-use tally_requests::{Granularity, Rows, Settings};
+use tally_requests::{Rows, Settings};
 use tally_serve::Running as _;
 use tally_store::Outcome;
 use tally_testkit::{Proxy, TestDatabase, eventually};

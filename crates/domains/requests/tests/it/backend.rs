@@ -8,9 +8,11 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use tally_ingest::{Batch, WriteError};
 use tally_producers::{Fate, Parcel, Producers, Terms};
+use tally_proto::methods::number_of_text;
+use tally_requests::periods::{Granularity, Label, QuarterRange, Zone};
 use tally_requests::store::{self, Appended, Names, Store};
 use tally_requests::{
-    DOMAIN, Day, DayRange, Endpoint, Filter, Granularity, MIGRATIONS, Named, Query, Rows, Series,
+    DOMAIN, Day, DayRange, Filter, Group, GroupBy, MIGRATIONS, Named, Query, Rows, Series,
     SeriesId, TooMany, Totals,
 };
 use tally_store::{Database, DatabaseUrl, Outcome};
@@ -444,9 +446,17 @@ pub(crate) fn as_cockroach(url: &str) -> String {
 
 /// Every day, every endpoint.
 pub(crate) fn query(granularity: Granularity, live: bool) -> Query {
-    let (days, filter) = (DayRange::ALL, Filter::default());
-    let (totals_max, limit) = (1_000_000, None);
-    Query { days, granularity, filter, live, sum: false, totals_max, limit }
+    Query {
+        range: QuarterRange::ALL,
+        granularity,
+        zone: Zone::utc(),
+        filter: Filter::default(),
+        group_by: vec![GroupBy::Method, GroupBy::Path],
+        live,
+        sum: false,
+        totals_max: 1_000_000,
+        limit: None,
+    }
 }
 
 pub(crate) async fn ask(store: &Store, query: &Query) -> Result<Totals, TooMany> {
@@ -459,15 +469,14 @@ pub(crate) async fn ask(store: &Store, query: &Query) -> Result<Totals, TooMany>
 
 /// An answer as a list in its own order.
 pub(crate) fn listed(totals: &Totals) -> Vec<Total> {
-    let endpoints = &totals.endpoints;
-    let one = |first: Day, (endpoint, count): &(u32, i64)| {
-        let Endpoint { method, path } = &endpoints[*endpoint as usize];
-        (first.to_string(), *method, path.to_string(), *count)
+    let one = |label: Label, (group, count): &(u32, i64)| {
+        let Group { method, path, .. } = &totals.groups[*group as usize];
+        (label.date.to_string(), number_of_text(method), path.to_string(), *count)
     };
     totals
         .periods
         .iter()
-        .flat_map(|period| period.counts.iter().map(move |count| one(period.first, count)))
+        .flat_map(|period| period.counts.iter().map(move |count| one(period.label, count)))
         .collect()
 }
 

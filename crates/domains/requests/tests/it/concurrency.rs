@@ -9,7 +9,7 @@ use tally_runtime::chain;
 use tokio::task::JoinSet;
 
 use crate::backend::{
-    Backend, NOW, OLD, Producer, TODAY, append, ask, day, listed, noon, query, sum,
+    Backend, OLD, Producer, TODAY, append, ask, day, listed, noon, query, sum,
 };
 use crate::conformance::on_every_backend;
 
@@ -110,7 +110,7 @@ async fn keeper(store: Arc<Store>, progress: Arc<Progress>) {
 
 /// Sees all acknowledged requests, and none twice.
 async fn reader(store: Arc<Store>, progress: Arc<Progress>) {
-    let query = query(tally_requests::Granularity::Day, true);
+    let query = query(tally_requests::periods::Granularity::Day, true);
     let mut seen = 0;
     while !progress.is_over() {
         let acknowledged = progress.acknowledged.load(Ordering::SeqCst);

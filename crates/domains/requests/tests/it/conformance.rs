@@ -3,12 +3,13 @@
 use hashbrown::HashMap;
 use tally_ingest::{Batch, WriteError};
 use tally_producers::Fate;
+use tally_requests::periods::Granularity;
 use tally_requests::store::{Appended, Names, Store};
-use tally_requests::{Day, DayRange, Granularity, Rows};
+use tally_requests::{Day, DayRange, Rows};
 use uuid::Uuid;
 
 use crate::backend::{
-    Backend, NOW, OLD, Producer, SENDS_MAX, TODAY, append, append_batch, append_named, appended,
+    Backend, OLD, Producer, SENDS_MAX, TODAY, append, append_batch, append_named, appended,
     ask, at, batch, day, listed, named, noon, now, one_day, query, sum, total,
 };
 

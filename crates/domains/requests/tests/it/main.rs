@@ -30,6 +30,7 @@ mod server;
 mod setbacks;
 mod snapshots;
 mod time_zones;
+mod totals;
 mod went_back;
 
 use std::time::Duration;

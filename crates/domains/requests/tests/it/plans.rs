@@ -14,15 +14,22 @@ async fn filled(hint: &str) -> Option<(TestDatabase, Client)> {
     migrated(&database.url()).await;
     let client = database.connect().await;
     let sql = format!(
-        "INSERT INTO tally_request_series \
-             SELECT n, 0, 'shop', 'GET', '/' || n, 200, '' FROM generate_series(1, {ENDPOINTS}) AS n; \
+        "INSERT INTO tally_request_series (id, namespace_id, service, method, path, status, customer) \
+             SELECT n, 0, '', 'GET', '/' || n, 0, '' FROM generate_series(1, {ENDPOINTS}) AS n; \
          INSERT INTO tally_request_days (day, series_id, total, quarters) \
              SELECT DATE '2020-01-01' + d, e, 1, '[0,1]' \
              FROM generate_series(0, 399) AS d, generate_series(1, 100) AS e; \
+         INSERT INTO tally_request_months (month, series_id, total, days) \
+             SELECT DATE '2000-01-01' + m * INTERVAL '1 month', e, 1, '[0,1]' \
+             FROM generate_series(0, 399) AS m, generate_series(1, 100) AS e; \
+         INSERT INTO tally_request_calendar (day, rolled_up_at) \
+             SELECT DATE '2000-01-01' + d, CASE WHEN d < 9990 THEN now() END \
+             FROM generate_series(0, 9999) AS d; \
          INSERT INTO tally_requests_0 (series_id, requested_at) \
              SELECT n % 100, TIMESTAMPTZ '2015-05-17 12:00:00+00' \
              FROM generate_series(1, 50000) AS n; \
-         ANALYZE tally_request_series, tally_request_days, tally_requests_0"
+         ANALYZE tally_request_series, tally_request_days, tally_request_months, \
+             tally_request_calendar, tally_requests_0"
     );
     client.batch_execute(&sql).await.expect("rows");
     Some((database, client))
@@ -40,23 +47,37 @@ async fn plan(client: &Client, sql: &str, types: &str, arguments: &str) -> Strin
 }
 
 #[tokio::test]
-async fn daily_totals_are_read_by_the_primary_key() {
+async fn totals_are_read_by_their_keys() {
     let Some((_database, client)) = filled("plan_totals").await else { return };
-    for (sql, types, arguments) in [
+    macro_rules! sql {
+        ($name:literal) => {
+            include_str!(concat!("../../src/store/postgres/", $name, ".sql"))
+        };
+    }
+    let (days, date) = ("DATE, DATE", "'2020-02-10', '2020-02-16'");
+    let [months, of_days, calendar] =
+        ["months_pkey", "days_pkey", "calendar_pkey"].map(|key| format!("tally_request_{key}"));
+    for (sql, types, arguments, key) in [
         (
-            include_str!("../../src/store/postgres/daily_totals.sql"),
-            "INT4, INT4, INT8[]",
-            "18300, 18306, NULL",
+            sql!("month_totals"),
+            "INT4[], DATE[], DATE[], INT8[]",
+            "'{0}', '{2020-02-01}', '{2020-03-01}', NULL",
+            &*months,
         ),
         (
-            include_str!("../../src/store/postgres/period_totals.sql"),
-            "INT4[], INT4[], INT8[]",
-            "'{18300}', '{18307}', NULL",
+            sql!("month_days"),
+            "DATE[], DATE[], INT8[]",
+            "'{2020-02-01}', '{2020-03-01}', NULL",
+            &months,
         ),
-        (include_str!("../../src/store/postgres/span.sql"), "INT4, INT4", "18300, 18306"),
+        (sql!("day_totals"), "DATE[], INT8[]", "'{2020-02-10,2020-02-16}', NULL", &of_days),
+        (sql!("day_quarters"), "DATE[], INT8[]", "'{2020-02-10,2020-02-16}', NULL", &of_days),
+        (sql!("span"), days, date, &calendar),
+        (sql!("rolled_up_days"), days, date, &calendar),
+        (sql!("open_days"), days, date, "tally_request_calendar_open"),
     ] {
         let plan = plan(&client, sql, types, arguments).await;
-        assert!(plan.contains("tally_request_days_pkey"), "{plan}");
+        assert!(plan.contains(key), "{plan}");
         assert!(!plan.contains("Seq Scan"), "{plan}");
     }
 }

@@ -1,6 +1,8 @@
 //! Queries of totals: periods, filters, order and limits, live and rolled up.
 
-use tally_requests::{DayRange, Filter, Granularity, Query, TooMany};
+use tally_proto::methods::text;
+use tally_requests::periods::{Granularity, QuarterRange};
+use tally_requests::{DayRange, Filter, Query, TooMany};
 
 use crate::backend::{
     Backend, OLD, TODAY, Total, append, ask, day, listed, noon, one_day, query, sum, total,
@@ -42,6 +44,10 @@ async fn some_days(backend: &Backend) {
     }
 }
 
+fn of_method(method: i32) -> Filter {
+    Filter { methods: [text(method).into_owned()].into(), ..Filter::default() }
+}
+
 async fn totals_by_every_period(backend: Backend) {
     some_days(&backend).await;
     let expected = |periods: &[(&str, i64)]| -> Vec<Total> {
@@ -78,7 +84,7 @@ async fn totals_by_every_period(backend: Backend) {
 async fn totals_of_a_range_only(backend: Backend) {
     some_days(&backend).await;
     let days = DayRange { first: day("2015-05-31"), last: day("2015-12-31") };
-    let query = Query { days, ..query(Granularity::Day, true) };
+    let query = Query { range: QuarterRange::of_days(days), ..query(Granularity::Day, true) };
     let expected = ["2015-05-31", "2015-06-01", "2015-12-31"]
         .map(|day| [total(day, 3, "/a", 1), total(day, 3, "/b", 2)])
         .concat();
@@ -92,12 +98,12 @@ async fn totals_of_a_method(backend: Backend) {
         append(&backend, (0..=n).map(|_| (id, noon(TODAY)))).await;
     }
     for (method, count) in [(42, 4), (i32::MAX, 5), (0, 1), (i32::MIN, 6)] {
-        let filter = Filter { method: Some(method), ..Filter::default() };
+        let filter = of_method(method);
         let query = Query { filter, ..query(Granularity::Day, true) };
         let live = listed(&ask(&backend.store, &query).await.unwrap());
         assert_eq!(live, [total(TODAY, method, "/", count)]);
     }
-    let filter = Filter { method: Some(3), ..Filter::default() };
+    let filter = of_method(3);
     let query = Query { filter, ..query(Granularity::Day, true) };
     at_every_stage(&backend, &query, &[total(TODAY, 3, "/", 2)]).await;
 }
@@ -110,7 +116,7 @@ async fn totals_of_exact_paths(backend: Backend) {
     }
     let filtered = |prefix: &str, paths: &[&str]| {
         let paths = paths.iter().map(|path| (*path).to_owned()).collect();
-        let filter = Filter { method: Some(3), path_prefix: prefix.to_owned(), paths };
+        let filter = Filter { path_prefix: prefix.to_owned(), paths, ..of_method(3) };
         Query { filter, ..query(Granularity::Day, true) }
     };
     for (prefix, paths, expected) in [
@@ -134,7 +140,7 @@ async fn sums_over_all_endpoints(backend: Backend) {
         append(&backend, (0..rows).map(|_| (id, noon(TODAY)))).await;
         append(&backend, [(id, noon(OLD))]).await;
     }
-    let of_posts = Filter { method: Some(6), ..Filter::default() };
+    let of_posts = of_method(6);
     for days in [one_day("1970-01-01"), one_day(OLD), one_day(TODAY), DayRange::ALL] {
         backend.roll_up(days).await;
         for (filter, whole, by_day) in [
@@ -159,7 +165,7 @@ async fn sums_over_all_endpoints(backend: Backend) {
                     answer.periods.iter().flat_map(|period| &period.counts).collect();
                 let expected: Vec<_> = expected.iter().map(|sum| (0, *sum)).collect();
                 assert_eq!(sums, expected.iter().collect::<Vec<_>>(), "{query:?} {days}");
-                assert!(answer.endpoints.is_empty());
+                assert!(answer.groups.is_empty());
             }
         }
     }
@@ -173,8 +179,7 @@ async fn totals_of_a_path_prefix(backend: Backend) {
         append(&backend, [(id, noon(TODAY)), (id, noon(OLD))]).await;
     }
     let filtered = |prefix: &str| {
-        let filter =
-            Filter { method: Some(3), path_prefix: prefix.to_owned(), ..Filter::default() };
+        let filter = Filter { path_prefix: prefix.to_owned(), ..of_method(3) };
         Query { filter, ..query(Granularity::Whole, true) }
     };
     for stage in ["live", "half", "rolled up"] {

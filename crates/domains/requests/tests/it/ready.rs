@@ -97,7 +97,7 @@ async fn a_hanging_commit_is_noticed() {
     cluster.let_commits_go().await;
     is_ready(&counting).await;
     counting.add(vec![get("/", NOW)]).await.unwrap();
-    let live = crate::backend::query(tally_requests::Granularity::Day, true);
+    let live = crate::backend::query(tally_requests::periods::Granularity::Day, true);
     let store = tally_requests::store::open(&crate::backend::open(&url).await);
     let sum = sum(&crate::backend::listed(&crate::backend::ask(&store, &live).await.unwrap()));
     assert!((2..=4).contains(&sum), "{sum}");

@@ -502,7 +502,7 @@ async fn every_request_is_in_the_accounts(backend: Backend) {
 async fn the_drops_of_a_forgotten_producer_stay(backend: Backend) {
     let endpoint = backend.id(3, "/").await;
     let dropped = async |backend: &Backend| {
-        let whole = query(tally_requests::Granularity::Whole, true);
+        let whole = query(tally_requests::periods::Granularity::Whole, true);
         ask(&backend.store, &whole).await.unwrap().dropped
     };
     for count in [5, i64::MAX, i64::MAX] {
@@ -548,7 +548,7 @@ async fn many_days_are_in_the_accounts(backend: Backend) {
             let waiting = backend.count("tally_producer_batches").await;
             assert_eq!(waiting > 0, !is_gathered, "{waiting}");
             audit(&backend).await;
-            let whole = query(tally_requests::Granularity::Whole, true);
+            let whole = query(tally_requests::periods::Granularity::Whole, true);
             assert_eq!(ask(&backend.store, &whole).await.unwrap().dropped, drops);
             backend.producers.gather_days().await.unwrap();
         }

@@ -8,6 +8,7 @@ use tally_ingest::Limits;
 use tally_producers::Terms;
 use tally_proto::count::v1::AddRequest;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
+use tally_proto::methods::number_of_text;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tally_proto::wire::{COUNTED_TRAILER, REFUSED_TRAILER, timestamp};
@@ -111,15 +112,15 @@ impl Counting {
         let query = proto::QueryTotalsRequest { live: true, ..Default::default() };
         let mut answers =
             self.request_client().await.query_totals(query).await.unwrap().into_inner();
-        let (mut endpoints, mut totals) = (Vec::new(), Vec::new());
+        let (mut groups, mut totals) = (Vec::new(), Vec::new());
         while let Some(answer) = answers.message().await.unwrap() {
-            endpoints.extend(answer.endpoints);
+            groups.extend(answer.groups);
             for part in answer.periods {
                 let date = part.period.expect("a day");
                 let day = format!("{:04}-{:02}-{:02}", date.year, date.month, date.day);
-                for (endpoint, count) in part.endpoint.iter().zip(part.count) {
-                    let proto::Endpoint { method, path } = &endpoints[*endpoint as usize];
-                    totals.push(total(&day, *method, path, count));
+                for (number, count) in part.number.iter().zip(part.count) {
+                    let proto::Group { method, path, .. } = &groups[*number as usize];
+                    totals.push(total(&day, number_of_text(method), path, count));
                 }
             }
         }

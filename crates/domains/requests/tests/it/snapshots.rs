@@ -1,6 +1,6 @@
 //! Postgres: forces the two races that only a lock makes safe.
 
-use tally_requests::Granularity;
+use tally_requests::periods::Granularity;
 use tally_testkit::eventually;
 
 use crate::LIMIT;

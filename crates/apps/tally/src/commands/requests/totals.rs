@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use clap::{Args, ValueEnum};
+use tally_proto::methods::text;
 use tally_proto::tally::requests::v1::{
     Granularity, LimitOrder, Omitted, QueryTotalsRequest, QueryTotalsResponse,
 };
@@ -178,7 +179,7 @@ impl TotalsArgs {
             from: from.map(Period::to_proto),
             to: to.map(Period::to_proto),
             granularity: granularity.into(),
-            method: self.method,
+            methods: self.method.map(|number| text(number).into_owned()).into_iter().collect(),
             path_prefix: self.path_prefix.clone(),
             live: self.live,
             paths: self.path.clone(),
@@ -193,7 +194,7 @@ impl TotalsArgs {
     /// before it.
     fn ignored_by(&self, part: &QueryTotalsResponse, before: u64) -> Option<&'static str> {
         let is_asked_for = |path| self.path.is_empty() || self.path.contains(path);
-        if !part.endpoints.iter().all(|endpoint| is_asked_for(&endpoint.path)) {
+        if !part.groups.iter().all(|group| is_asked_for(&group.path)) {
             return Some("--path");
         }
         let totals: usize = part.periods.iter().map(|period| period.count.len()).sum();
@@ -260,7 +261,7 @@ impl TotalsArgs {
 #[cfg(test)]
 mod tests {
     use clap::FromArgMatches as _;
-    use tally_proto::tally::requests::v1::{Endpoint, PeriodTotals};
+    use tally_proto::tally::requests::v1::{Group, PeriodTotals};
 
     use super::*;
 
@@ -272,10 +273,10 @@ mod tests {
                 .try_get_matches_from(given)
                 .expect("they are right");
             let args = TotalsArgs::from_arg_matches(&matches).expect("they are right");
-            let endpoint = |path: &&str| Endpoint { method: 3, path: (*path).to_owned() };
+            let group = |path: &&str| Group { path: (*path).to_owned(), ..Default::default() };
             let period = PeriodTotals { count: vec![1; paths.len()], ..Default::default() };
             let part = QueryTotalsResponse {
-                endpoints: paths.iter().map(endpoint).collect(),
+                groups: paths.iter().map(group).collect(),
                 periods: vec![period],
                 ..Default::default()
             };

@@ -1,4 +1,2 @@
 -- The two ends of the primary key within the range.
-SELECT (min(day) - DATE '1970-01-01')::INT4, (max(day) - DATE '1970-01-01')::INT4
-FROM tally_request_days
-WHERE day BETWEEN DATE '1970-01-01' + $1::INT4 AND DATE '1970-01-01' + $2::INT4
+SELECT min(day), max(day) FROM tally_request_calendar WHERE day BETWEEN $1::DATE AND $2::DATE

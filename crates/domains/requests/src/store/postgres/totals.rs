@@ -1,23 +1,30 @@
 //! Answering queries.
 
 use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use jiff::Timestamp;
+use jiff::civil::Date;
 use tally_producers::postgres::dropped;
-use tally_proto::methods;
 use tally_runtime::Namespace;
 use tally_store::postgres::{Database, Isolation, Transaction};
 use tally_store::retry::Policy;
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::super::{Result, is_cockroach};
-use super::series;
+use super::super::{Result, is_cockroach, refused};
 use crate::NAME;
-use crate::model::{Day, DayRange, SeriesId};
+use crate::model::{Day, DayRange, Quarter, SeriesId};
 use crate::rows::Micros;
-use crate::totals::{Collector, Granularity, Query, TooMany, Totals};
+use crate::totals::{Collector, Groups, Known, Plan, Query, Span, Totals};
+
+const STEP: &str = "read totals";
+/// Up to this many series are asked for by their ids. More are sifted out here, because the database
+/// may compare a long list with each row.
+const IDS_MAX: usize = 100;
 
 /// Reads an answer in one snapshot.
 pub(crate) async fn read(database: &Database, query: &Query) -> Result<Totals> {
-    Policy::long("read totals").run(|| once(database, query)).await
+    Policy::long(STEP).run(|| once(database, query)).await
 }
 
 async fn once(database: &Database, query: &Query) -> Result<Totals> {
@@ -27,108 +34,197 @@ async fn once(database: &Database, query: &Query) -> Result<Totals> {
         let step = "lock the rows for a live answer";
         transaction.script(step, include_str!("lock_for_live.sql")).await?;
     }
-    let ids = filtered(&transaction, query).await?;
-    let mut collector =
-        Collector::new(query, ids.as_ref().map(|ids| ids.iter().copied().collect()));
-    rolled_up(&transaction, query, ids, &mut collector).await?;
-    if query.live {
-        let range = query.days.micros();
-        let (from, to) = (Micros(range.start), Micros(range.end));
-        let sql = include_str!("count_rows.sql");
-        collect(&transaction, sql, &[&from, &to], &mut collector).await?;
+    let DayRange { first: Day(first), last: Day(last) } = query.days();
+    let dropped = dropped(&transaction, NAME, Namespace(query.filter.namespace), first, last).await?;
+    let plan = plan(&transaction, query).await?;
+    let groups = groups(&transaction, query).await?;
+    let mut collector = Collector::new(query, plan, groups);
+    if let Some(days) = collector.plan.days() {
+        let ids = collector.few(IDS_MAX);
+        months(&transaction, ids.as_deref(), &mut collector).await?;
+        self::days(&transaction, query, days, ids.as_deref(), &mut collector).await?;
+        if query.live {
+            let is_cockroach = is_cockroach(database);
+            rows(&transaction, is_cockroach, &mut collector).await?;
+        }
     }
-    let (step, sql) = ("name the endpoints of an answer", include_str!("find_endpoints.sql"));
-    let rows = transaction.stream(step, sql, &[&collector.ids()]).await?;
-    let (names, are_all) = series::read(rows, collector.path_bytes_max()).await?;
-    if !are_all {
-        return Err(TooMany.into());
-    }
-    let dropped =
-        dropped(&transaction, NAME, Namespace::DEFAULT, query.days.first.0, query.days.last.0)
-            .await?;
     transaction.commit().await?;
-    let names = names.into_iter().map(|(id, series)| (id, series.endpoint())).collect();
-    Ok(Totals { dropped, ..collector.finish(names)? })
+    Ok(Totals { dropped, ..collector.finish()? })
 }
 
-/// The endpoints that the filter lets through, if there is one.
-async fn filtered(transaction: &Transaction, query: &Query) -> Result<Option<Vec<SeriesId>>> {
+/// Finds out which days have something.
+async fn plan(transaction: &Transaction, query: &Query) -> Result<Plan> {
+    let days = query.days();
+    let span = include_str!("span.sql");
+    let row = transaction.row(STEP, span, &[&days.first.date(), &days.last.date()]).await?;
+    let calendar = span_of(row.get(0), row.get::<_, Option<Date>>(1), Day::from);
+    let rows = if Plan::needs_rows_span(query) {
+        let (from, to) = (micros(query.range.start), micros(query.range.end));
+        let row = transaction.row(STEP, include_str!("span_of_rows.sql"), &[&from, &to]).await?;
+        Some(span_of(row.get(0), row.get::<_, Option<Timestamp>>(1), Day::of))
+    } else {
+        None
+    };
+    Plan::of(query, calendar, rows).map_err(refused)
+}
+
+fn span_of<T>(first: Option<T>, last: Option<T>, day: impl Fn(T) -> Day) -> Span {
+    Span(first.zip(last).map(|(first, last)| DayRange { first: day(first), last: day(last) }))
+}
+
+fn micros(quarter: Quarter) -> Micros {
+    Micros(quarter.start_micros())
+}
+
+/// The groups of the series that the filter lets through.
+async fn groups(transaction: &Transaction, query: &Query) -> Result<Groups> {
     let filter = &query.filter;
-    if filter.is_empty() {
-        return Ok(None);
-    }
-    let (method, paths) =
-        (filter.method.map(methods::text), filter.paths.iter().collect::<Vec<_>>());
-    let (step, sql) = ("find the endpoints of a query", include_str!("filter_endpoints.sql"));
-    let rows =
-        transaction.rows(step, sql, &[&method.as_deref(), &filter.path_prefix, &paths]).await?;
-    Ok(Some(rows.iter().map(|row| row.get(0)).collect()))
-}
-
-/// Adds what is rolled up. Postgres sums longer periods itself, which saves sending every day.
-async fn rolled_up(
-    transaction: &Transaction,
-    query: &Query,
-    ids: Option<Vec<SeriesId>>,
-    collector: &mut Collector,
-) -> Result<()> {
-    let DayRange { first: Day(first), last: Day(last) } = query.days;
-    if query.granularity != Granularity::Day || query.granularity == Granularity::Day {
-        let sql = include_str!("daily_totals.sql");
-        return collect(transaction, sql, &[&first, &last, &ids, &query.live], collector).await;
-    }
-    let step = "find the first and the last day of a query";
-    let row = transaction.row(step, include_str!("span.sql"), &[&first, &last]).await?;
-    let (Some(first), Some(last)) = (row.get(0), row.get(1)) else { return Ok(()) };
-    let days = DayRange { first: Day(first), last: Day(last) };
-    let (firsts, nexts) = periods(days, query.granularity);
-    let sql = include_str!("period_totals.sql");
-    collect(transaction, sql, &[&firsts, &nexts, &ids], collector).await
-}
-
-/// Cuts days where periods end: the first day of each part, and the day after its last.
-fn periods(days: DayRange, granularity: Granularity) -> (Vec<i32>, Vec<i32>) {
-    let mut firsts = vec![days.first.0];
-    if granularity != Granularity::Whole {
-        let days = days.first.0 + 1..=days.last.0;
-        firsts.extend(days.filter(|day| granularity.first_day(Day(*day)) == Day(*day)));
-    }
-    let nexts = firsts[1..].iter().copied().chain([days.last.0 + 1]).collect();
-    (firsts, nexts)
-}
-
-/// Runs a query whose rows are a day, an endpoint and a count.
-async fn collect(
-    transaction: &Transaction,
-    sql: &'static str,
-    values: &[&(dyn ToSql + Sync)],
-    collector: &mut Collector,
-) -> Result<()> {
-    let mut rows = transaction.stream("read totals", sql, values).await?;
+    // Otherwise those of other namespaces must be told from those that have no name.
+    let namespace = (!filter.is_empty()).then_some(filter.namespace);
+    let texts = [&filter.paths, &filter.services, &filter.methods, &filter.customers];
+    let [paths, services, methods, customers] = texts.map(|of| of.iter().collect::<Vec<_>>());
+    let values: [&(dyn ToSql + Sync); 6] =
+        [&namespace, &filter.path_prefix, &paths, &services, &methods, &customers];
+    let mut rows = transaction.stream(STEP, include_str!("query_series.sql"), &values).await?;
+    let mut groups = Groups::new(query);
     while let Some(row) = rows.next().await {
         let row = row?;
-        collector.add(Day(row.get(0)), row.get(1), row.get(2))?;
+        let series = Known {
+            namespace: row.get(1),
+            service: row.get(2),
+            method: row.get(3),
+            path: row.get(4),
+            status: u16::try_from(row.get::<_, i64>(5)).unwrap_or_default(),
+            customer: row.get(6),
+        };
+        if namespace.is_none() || filter.lets_through(&series) {
+            groups.add(row.get(0), &series);
+        }
+    }
+    Ok(groups)
+}
+
+/// Adds what is rolled up, but for the days that are cut.
+async fn months(
+    transaction: &Transaction,
+    ids: Option<&[SeriesId]>,
+    collector: &mut Collector,
+) -> Result<()> {
+    let date = |day: &Day| day.date();
+    let whole = &collector.plan.whole;
+    if !whole.is_empty() {
+        let periods: Vec<i32> = whole.iter().map(|of| of.2.cast_signed()).collect();
+        let firsts: Vec<Date> = whole.iter().map(|of| date(&of.0)).collect();
+        let lasts: Vec<Date> = whole.iter().map(|of| date(&of.1)).collect();
+        let sql = include_str!("month_totals.sql");
+        let mut rows = transaction.stream(STEP, sql, &[&periods, &firsts, &lasts, &ids]).await?;
+        while let Some(row) = rows.next().await {
+            let row = row?;
+            let period: i32 = row.get(0);
+            collector.add_months(period.cast_unsigned(), row.get(1), row.get(2))?;
+        }
+    }
+    let parts = &collector.plan.parts;
+    if !parts.is_empty() {
+        let firsts: Vec<Date> = parts.iter().map(|of| date(&of.0)).collect();
+        let lasts: Vec<Date> = parts.iter().map(|of| date(&of.1)).collect();
+        let sql = include_str!("month_days.sql");
+        let mut rows = transaction.stream(STEP, sql, &[&firsts, &lasts, &ids]).await?;
+        while let Some(row) = rows.next().await {
+            let row = row?;
+            let days: &str = row.get(2);
+            collector.add_days(row.get::<_, Date>(0).into(), row.get(1), days.as_bytes())?;
+        }
     }
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn days_are_cut_where_months_and_years_end() {
-        let day = |text: &str| Day::from(text.parse::<jiff::civil::Date>().unwrap());
-        let days = DayRange { first: day("2023-12-30"), last: day("2024-02-01") };
-        let cut = |granularity| {
-            let (firsts, nexts) = periods(days, granularity);
-            firsts.into_iter().zip(nexts).map(|(a, b)| (Day(a), Day(b))).collect::<Vec<_>>()
-        };
-        let [start, new_year] = [day("2023-12-30"), day("2024-01-01")];
-        let [february, end] = [day("2024-02-01"), day("2024-02-02")];
-        assert_eq!(cut(Granularity::Whole), [(start, end)]);
-        assert_eq!(cut(Granularity::Year), [(start, new_year), (new_year, end)]);
-        let months = [(start, new_year), (new_year, february), (february, end)];
-        assert_eq!(cut(Granularity::Month), months);
+/// Adds the days that are cut, and with `live` those that are not rolled up.
+async fn days(
+    transaction: &Transaction,
+    query: &Query,
+    days: DayRange,
+    ids: Option<&[SeriesId]>,
+    collector: &mut Collector,
+) -> Result<()> {
+    let between: [&(dyn ToSql + Sync); 2] = [&days.first.date(), &days.last.date()];
+    let (mut cut, mut uncut) = (Vec::new(), Vec::new());
+    if collector.plan.has_cuts() {
+        let mut pruned = None;
+        let mut is_refused = false;
+        let mut rows = stream(transaction, include_str!("rolled_up_days.sql"), &between).await?;
+        while let Some(row) = rows.next().await {
+            let row = row?;
+            let (date, is_pruned): (Date, bool) = (row.get(0), row.get(1));
+            let day = Day::from(date);
+            pruned = pruned.max(is_pruned.then_some(day));
+            if collector.plan.is_cut(day) {
+                is_refused |= is_pruned;
+                cut.push(date);
+            }
+        }
+        if let Some(pruned) = pruned.filter(|_| is_refused) {
+            return Err(refused(collector.plan.refuse(pruned)));
+        }
     }
+    if query.live {
+        let mut rows = stream(transaction, include_str!("open_totals.sql"), &between).await?;
+        while let Some(row) = rows.next().await {
+            let date: Date = row?.get(0);
+            let is_cut = collector.plan.is_cut(date.into());
+            if is_cut { cut.push(date) } else { uncut.push(date) }
+        }
+    }
+    if !uncut.is_empty() {
+        let values: [&(dyn ToSql + Sync); 2] = [&uncut, &ids];
+        let mut rows = stream(transaction, include_str!("day_totals.sql"), &values).await?;
+        while let Some(row) = rows.next().await {
+            let row = row?;
+            collector.add_day(row.get::<_, Date>(0).into(), row.get(1), row.get(2))?;
+        }
+    }
+    if !cut.is_empty() {
+        let values: [&(dyn ToSql + Sync); 2] = [&cut, &ids];
+        let mut rows = stream(transaction, include_str!("day_quarters.sql"), &values).await?;
+        while let Some(row) = rows.next().await {
+            let row = row?;
+            let quarters: &str = row.get(2);
+            collector.add_quarters(
+                row.get::<_, Date>(0).into(),
+                row.get(1),
+                quarters.as_bytes(),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Adds the rows that are not folded.
+async fn rows(
+    transaction: &Transaction,
+    is_cockroach: bool,
+    collector: &mut Collector,
+) -> Result<()> {
+    let sql = if is_cockroach {
+        include_str!("../cockroach/count_rows.sql")
+    } else {
+        include_str!("count_rows.sql")
+    };
+    let range = collector.plan.range();
+    let values: [&(dyn ToSql + Sync); 3] =
+        [&micros(range.start), &micros(range.end), &collector.plan.rows_quarters()];
+    let mut rows = stream(transaction, sql, &values).await?;
+    while let Some(row) = rows.next().await {
+        let row = row?;
+        collector.add_rows(Quarter(row.get(0)), row.get(1), row.get(2))?;
+    }
+    Ok(())
+}
+
+async fn stream(
+    transaction: &Transaction,
+    sql: &'static str,
+    values: &[&(dyn ToSql + Sync)],
+) -> Result<BoxStream<'static, Result<Row>>> {
+    transaction.stream(STEP, sql, values).await
 }

@@ -1,96 +1,173 @@
 //! Answering queries, in one snapshot of the reader's connection.
 
-use hashbrown::{HashMap, HashSet};
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, Params, Row};
 use tally_producers::sqlite::dropped;
-use tally_proto::methods;
 use tally_runtime::Namespace;
 use tally_store::error::Step as _;
 
-use super::super::Result;
-use super::series;
+use super::super::{Result, refused};
 use crate::NAME;
-use crate::model::{Day, SeriesId};
-use crate::totals::{Collector, Query, TooMany, Totals};
+use crate::model::{Day, DayRange, Quarter};
+use crate::totals::{Collector, Groups, Known, Plan, Query, Span, Totals};
 
-/// Counts of rows to hold before adding them up: a few MiB.
-pub(super) const COUNTED_MAX: usize = 1 << 17;
+const STEP: &str = "read totals";
 
 pub(crate) fn read(connection: &mut Connection, query: &Query) -> Result<Totals> {
     let snapshot = connection.transaction().step("begin a snapshot")?;
-    let only = (!query.filter.is_empty()).then(|| filtered(&snapshot, query)).transpose()?;
-    let mut collector = Collector::new(query, only);
-    rolled_up(&snapshot, query, &mut collector)?;
-    if query.live {
-        not_rolled_up(&snapshot, query, &mut collector)?;
-    }
-    let dropped =
-        dropped(&snapshot, NAME, Namespace::DEFAULT, query.days.first.0, query.days.last.0)?;
-    let step = "name the endpoints of an answer";
-    let mut name = snapshot.prepare_cached(include_str!("name_series.sql")).step(step)?;
-    let names = collector.ids().iter().filter_map(|id| {
-        let named = name.query_row([id], series::series).optional();
-        named.step(step).transpose()
-    });
-    let (names, are_all) = series::read(names, collector.path_bytes_max())?;
-    if !are_all {
-        return Err(TooMany.into());
-    }
-    let names = names.into_iter().map(|(id, series)| (id, series.endpoint())).collect();
-    Ok(Totals { dropped, ..collector.finish(names)? })
-}
-
-/// The endpoints that the query's filter lets through.
-fn filtered(connection: &Connection, query: &Query) -> Result<HashSet<SeriesId>> {
-    let step = "find the endpoints of a query";
-    let mut statement = connection.prepare_cached(include_str!("series.sql")).step(step)?;
-    let mut rows = statement.query([-1]).step(step)?;
-    let mut found = HashSet::new();
-    while let Some(row) = rows.next().step(step)? {
-        let (method, path) = (row.get_ref(3).step(step)?, row.get_ref(4).step(step)?);
-        let method = methods::number_of_text(method.as_str().unwrap_or_default());
-        if path.as_bytes().is_ok_and(|path| query.filter.lets_through(method, path)) {
-            found.insert(row.get(0).step(step)?);
+    let days = query.days();
+    let dropped = dropped(&snapshot, NAME, Namespace(query.filter.namespace), days.first.0, days.last.0)?;
+    let plan = plan(&snapshot, query)?;
+    let groups = groups(&snapshot, query)?;
+    let mut collector = Collector::new(query, plan, groups);
+    if let Some(days) = collector.plan.days() {
+        months(&snapshot, &mut collector)?;
+        self::days(&snapshot, query, days, &mut collector)?;
+        if query.live {
+            rows(&snapshot, &mut collector)?;
         }
     }
-    Ok(found)
+    Ok(Totals { dropped, ..collector.finish()? })
 }
 
-fn rolled_up(connection: &Connection, query: &Query, collector: &mut Collector) -> Result<()> {
-    let step = "read daily totals";
-    let mut statement = connection.prepare_cached(include_str!("daily_totals.sql")).step(step)?;
-    let mut rows =
-        statement.query((query.days.first.0, query.days.last.0, query.live)).step(step)?;
-    while let Some(row) = rows.next().step(step)? {
-        let endpoint = row.get(1).step(step)?;
-        let (day, count) = (Day(row.get(0).step(step)?), row.get(2).step(step)?);
-        collector.add(day, endpoint, count)?;
+/// Finds out which days have something.
+fn plan(connection: &Connection, query: &Query) -> Result<Plan> {
+    let span = |sql, first: i64, last: i64, day: fn(i64) -> Day| {
+        let mut found = Span::default();
+        each(connection, sql, (first, last), |row| {
+            let ends: Option<i64> = row.get(0).step(STEP)?;
+            let ends = ends.zip(row.get::<_, Option<i64>>(1).step(STEP)?);
+            found = Span(ends.map(|ends| DayRange { first: day(ends.0), last: day(ends.1) }));
+            Ok(())
+        })?;
+        Ok::<_, tally_store::Error>(found)
+    };
+    let days = query.days();
+    let (first, last) = (i64::from(days.first.0), i64::from(days.last.0));
+    let day = |day| Day(i32::try_from(day).unwrap_or_default());
+    let calendar = span(include_str!("span.sql"), first, last, day)?;
+    let rows = if Plan::needs_rows_span(query) {
+        let (from, to) = (query.range.start.start_micros(), query.range.end.start_micros());
+        Some(span(include_str!("span_of_rows.sql"), from, to, Day::of_micros)?)
+    } else {
+        None
+    };
+    Plan::of(query, calendar, rows).map_err(refused)
+}
+
+/// The groups of the series that the filter lets through.
+fn groups(connection: &Connection, query: &Query) -> Result<Groups> {
+    let mut groups = Groups::new(query);
+    // Otherwise those of other namespaces must be told from those that have no name.
+    let takes_all = query.filter.is_empty();
+    each(connection, include_str!("query_series.sql"), (), |row| {
+        let series = Known {
+            namespace: row.get(1).step(STEP)?,
+            service: text(row, 2)?,
+            method: text(row, 3)?,
+            path: text(row, 4)?,
+            status: row.get(5).step(STEP)?,
+            customer: text(row, 6)?,
+        };
+        if takes_all || query.filter.lets_through(&series) {
+            groups.add(row.get(0).step(STEP)?, &series);
+        }
+        Ok(())
+    })?;
+    Ok(groups)
+}
+
+/// Adds what is rolled up, but for the days that are cut.
+fn months(connection: &Connection, collector: &mut Collector) -> Result<()> {
+    for (first, last, period) in collector.plan.whole.clone() {
+        each(connection, include_str!("month_totals.sql"), (first.0, last.0), |row| {
+            collector.add_months(period, row.get(0).step(STEP)?, row.get(1).step(STEP)?)
+        })?;
+    }
+    for (first, last) in collector.plan.parts.clone() {
+        each(connection, include_str!("month_days.sql"), (first.0, last.0), |row| {
+            let days = text(row, 2)?.as_bytes();
+            collector.add_days(Day(row.get(0).step(STEP)?), row.get(1).step(STEP)?, days)
+        })?;
     }
     Ok(())
 }
 
-fn not_rolled_up(connection: &Connection, query: &Query, collector: &mut Collector) -> Result<()> {
-    let step = "count the rows";
-    let mut counts: HashMap<(Day, SeriesId), i64> = HashMap::new();
-    let mut statement = connection.prepare_cached(include_str!("rows.sql")).step(step)?;
-    let mut rows = statement.query([]).step(step)?;
-    while let Some(row) = rows.next().step(step)? {
-        let day = Day::of_micros(row.get(1).step(step)?);
-        let endpoint = row.get(0).step(step)?;
-        if query.days.contains(day) && collector.wants(endpoint) {
-            *counts.entry((day, endpoint)).or_default() += 1;
-            if counts.len() >= COUNTED_MAX {
-                add_all(&mut counts, collector)?;
+/// Adds the days that are cut, and with `live` those that are not rolled up.
+fn days(
+    connection: &Connection,
+    query: &Query,
+    days: DayRange,
+    collector: &mut Collector,
+) -> Result<()> {
+    let between = (days.first.0, days.last.0);
+    let (mut cut, mut uncut) = (Vec::new(), Vec::new());
+    if collector.plan.has_cuts() {
+        let (mut pruned, mut is_refused) = (None, false);
+        each(connection, include_str!("rolled_up_days.sql"), between, |row| {
+            let (day, is_pruned): (_, bool) = (Day(row.get(0).step(STEP)?), row.get(1).step(STEP)?);
+            pruned = pruned.max(is_pruned.then_some(day));
+            if collector.plan.is_cut(day) {
+                is_refused |= is_pruned;
+                cut.push(day);
             }
+            Ok(())
+        })?;
+        if let Some(pruned) = pruned.filter(|_| is_refused) {
+            return Err(refused(collector.plan.refuse(pruned)));
         }
     }
-    Ok(add_all(&mut counts, collector)?)
+    if query.live {
+        each(connection, include_str!("open_totals.sql"), between, |row| {
+            let day = Day(row.get(0).step(STEP)?);
+            let is_cut = collector.plan.is_cut(day);
+            if is_cut {
+                cut.push(day);
+            } else {
+                uncut.push(day);
+            }
+            Ok(())
+        })?;
+    }
+    for day in uncut {
+        each(connection, include_str!("day_totals.sql"), (day.0,), |row| {
+            collector.add_day(day, row.get(0).step(STEP)?, row.get(1).step(STEP)?)
+        })?;
+    }
+    for day in cut {
+        each(connection, include_str!("day_quarters.sql"), (day.0,), |row| {
+            let quarters = text(row, 1)?.as_bytes();
+            collector.add_quarters(day, row.get(0).step(STEP)?, quarters)
+        })?;
+    }
+    Ok(())
 }
 
-fn add_all(
-    counts: &mut HashMap<(Day, SeriesId), i64>,
-    collector: &mut Collector,
-) -> Result<(), TooMany> {
-    let mut counts = counts.drain();
-    counts.try_for_each(|((day, endpoint), count)| collector.add(day, endpoint, count))
+/// Adds the rows that are not folded.
+fn rows(connection: &Connection, collector: &mut Collector) -> Result<()> {
+    let range = collector.plan.range();
+    let between = (range.start.start_micros(), range.end.start_micros());
+    each(connection, include_str!("unfolded_rows.sql"), between, |row| {
+        let quarter = Quarter::of_micros(row.get(1).step(STEP)?);
+        collector.add_rows(quarter, row.get(0).step(STEP)?, row.get(2).step(STEP)?)
+    })
+}
+
+fn text<'row>(row: &'row Row<'_>, at: usize) -> Result<&'row str> {
+    let text = row.get_ref(at).step(STEP)?.as_str();
+    text.map_err(rusqlite::Error::from).step(STEP)
+}
+
+/// Takes each row of a statement.
+fn each(
+    connection: &Connection,
+    sql: &str,
+    values: impl Params,
+    mut take: impl FnMut(&Row<'_>) -> Result<()>,
+) -> Result<()> {
+    let mut statement = connection.prepare_cached(sql).step(STEP)?;
+    let mut rows = statement.query(values).step(STEP)?;
+    while let Some(row) = rows.next().step(STEP)? {
+        take(row)?;
+    }
+    Ok(())
 }

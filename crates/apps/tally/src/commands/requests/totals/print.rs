@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::io::{self, Write};
 
-use tally_proto::tally::requests::v1::{Endpoint, PeriodTotals, QueryTotalsResponse};
+use tally_proto::tally::requests::v1::{Group, PeriodTotals, QueryTotalsResponse};
 
 use crate::commands::requests::methods;
 use crate::dates;
@@ -86,7 +86,7 @@ impl<W: Write> Printer<W> {
     /// Takes the next part of the answer; the inner result is that of writing.
     pub(super) fn take(&mut self, part: QueryTotalsResponse) -> Result<io::Result<()>, Nonsense> {
         self.printed.dropped += i128::from(part.dropped);
-        self.name(part.endpoints);
+        self.name(part.groups);
         for period in part.periods {
             self.check(&period)?;
             self.hold(period);
@@ -117,9 +117,9 @@ impl<W: Write> Printer<W> {
         self.out.flush()
     }
 
-    fn name(&mut self, endpoints: Vec<Endpoint>) {
-        for Endpoint { method, path } in endpoints {
-            let method = methods::name(method);
+    fn name(&mut self, groups: Vec<Group>) {
+        for Group { method, path, .. } in groups {
+            let method = if method.is_empty() { methods::name(0) } else { Cow::Borrowed(&*method) };
             self.endpoints.push(match self.how.format {
                 OutputFormat::Csv => {
                     (csv::quoted(&method).into_owned(), csv::quoted(&path).into_owned())
@@ -131,7 +131,7 @@ impl<W: Write> Printer<W> {
     }
 
     fn check(&self, period: &PeriodTotals) -> Result<(), Nonsense> {
-        let (endpoints, counts) = (period.endpoint.len(), period.count.len());
+        let (endpoints, counts) = (period.number.len(), period.count.len());
         if self.how.is_sum {
             let is_one = (endpoints, counts) == (0, 1);
             return if is_one { Ok(()) } else { Err(Nonsense::Sums { endpoints, counts }) };
@@ -140,14 +140,14 @@ impl<W: Write> Printer<W> {
             return Err(Nonsense::Lengths { endpoints, counts });
         }
         let named = self.endpoints.len();
-        match period.endpoint.iter().find(|endpoint| **endpoint as usize >= named) {
+        match period.number.iter().find(|endpoint| **endpoint as usize >= named) {
             Some(&endpoint) => Err(Nonsense::Endpoint { endpoint, named }),
             None => Ok(()),
         }
     }
 
     fn hold(&mut self, period: PeriodTotals) {
-        let PeriodTotals { period, mut endpoint, count, .. } = period;
+        let PeriodTotals { period, number: mut endpoint, count, .. } = period;
         endpoint.resize(count.len(), 0);
         self.printed.totals += count.len() as u64;
         self.printed.requests += count.iter().copied().map(i128::from).sum::<i128>();

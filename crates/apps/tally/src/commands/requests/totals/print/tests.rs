@@ -4,30 +4,29 @@ use tally_proto::google::r#type::Date;
 
 use super::*;
 
-fn endpoint(method: i32, path: &str) -> Endpoint {
-    Endpoint { method, path: path.to_owned() }
+fn endpoint(method: &str, path: &str) -> Group {
+    Group { method: method.to_owned(), path: path.to_owned(), ..Default::default() }
 }
 
-fn period(month: i32, day: i32, endpoint: &[u32], count: &[i64]) -> PeriodTotals {
+fn period(month: i32, day: i32, number: &[u32], count: &[i64]) -> PeriodTotals {
     let period = (month > 0).then_some(Date { year: 2015, month, day });
-    let (endpoint, count) = (endpoint.to_vec(), count.to_vec());
-    PeriodTotals { period, endpoint, count, ..Default::default() }
+    PeriodTotals { period, number: number.to_vec(), count: count.to_vec(), ..Default::default() }
 }
 
 fn parts() -> [QueryTotalsResponse; 3] {
     [
         QueryTotalsResponse {
-            endpoints: vec![endpoint(3, "/a,b"), endpoint(0, "/\x1b")],
+            groups: vec![endpoint("GET", "/a,b"), endpoint("", "/\x1b")],
             periods: vec![period(5, 17, &[0, 1], &[1_000, 2])],
             ..Default::default()
         },
         QueryTotalsResponse {
-            endpoints: vec![endpoint(42, "/\"c\"")],
+            groups: vec![endpoint("42", "/\"c\"")],
             periods: vec![period(5, 17, &[2], &[3]), period(5, 0, &[0], &[4])],
             ..Default::default()
         },
         QueryTotalsResponse {
-            endpoints: vec![],
+            groups: vec![],
             periods: vec![period(0, 0, &[1], &[5])],
             ..Default::default()
         },
@@ -120,7 +119,7 @@ fn a_sum_has_no_endpoint() {
     assert_eq!(printed(OutputFormat::Table), table);
     let mut printer = Printer::new(Vec::new(), how(OutputFormat::Csv));
     let of_endpoints = QueryTotalsResponse {
-        endpoints: vec![endpoint(3, "/")],
+        groups: vec![endpoint("GET", "/")],
         periods: vec![period(5, 1, &[0], &[1])],
         ..Default::default()
     };
@@ -130,8 +129,8 @@ fn a_sum_has_no_endpoint() {
 #[test]
 fn an_answer_that_breaks_its_rules_is_no_answer() {
     let take = |periods| {
-        let endpoints = vec![endpoint(3, "/")];
-        let part = QueryTotalsResponse { endpoints, periods: vec![periods], ..Default::default() };
+        let groups = vec![endpoint("GET", "/")];
+        let part = QueryTotalsResponse { groups, periods: vec![periods], ..Default::default() };
         Printer::new(Vec::new(), usual(OutputFormat::Csv)).take(part).map(|_| ())
     };
     assert_eq!(take(period(5, 1, &[0], &[1])), Ok(()));

@@ -1,0 +1,125 @@
+//! From what a store finds, in any order, to an answer.
+
+use super::cells::Cells;
+use super::plan::NONE;
+use super::{
+    Group, Groups, PeriodTotals, Plan, Query, TEXT_BYTES_FACTOR, TEXT_BYTES_LEAST, TooMany, Totals,
+};
+use crate::model::{Day, Quarter, SeriesId};
+use crate::packed;
+
+/// Adds up counts by period and group.
+#[derive(Debug)]
+pub(crate) struct Collector {
+    pub(crate) plan: Plan,
+    groups: Groups,
+    cells: Cells,
+    is_sum: bool,
+    max: usize,
+    /// The periods of the days of the month before.
+    month: Option<(Day, [u32; packed::DAYS.slots])>,
+    /// The periods of the quarters of the day before.
+    day: Option<(Day, [u32; packed::QUARTERS.slots])>,
+}
+
+type Result<T = (), E = tally_store::Error> = std::result::Result<T, E>;
+
+// === impl Collector ===
+
+impl Collector {
+    pub(crate) fn new(query: &Query, plan: Plan, groups: Groups) -> Self {
+        let cells = Cells::new(plan.periods().len(), groups.len(), query.totals_max);
+        Self {
+            plan,
+            groups,
+            cells,
+            is_sum: query.sum,
+            max: query.totals_max,
+            month: None,
+            day: None,
+        }
+    }
+
+    /// Adds the total of months that lie in one period.
+    pub(crate) fn add_months(&mut self, period: u32, series: SeriesId, total: i64) -> Result {
+        match self.groups.of(series) {
+            Some(group) => Ok(self.cells.add(period, group, total)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds the days of a month that are not cut.
+    pub(crate) fn add_days(&mut self, month: Day, series: SeriesId, days: &[u8]) -> Result {
+        let Some(group) = self.groups.of(series) else { return Ok(()) };
+        let periods = match &mut self.month {
+            Some((of, periods)) if *of == month => periods,
+            last => &mut last.insert((month, self.plan.of_month(month))).1,
+        };
+        for one in packed::DAYS.counts(days) {
+            let (slot, count) = one?;
+            if periods[slot] != NONE {
+                self.cells.add(periods[slot], group, count)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the total of a day that is not cut.
+    pub(crate) fn add_day(&mut self, day: Day, series: SeriesId, total: i64) -> Result {
+        match (self.plan.of_day(day), self.groups.of(series)) {
+            (Some(period), Some(group)) => Ok(self.cells.add(period, group, total)?),
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds the quarters of a day that is cut.
+    pub(crate) fn add_quarters(&mut self, day: Day, series: SeriesId, quarters: &[u8]) -> Result {
+        let Some(group) = self.groups.of(series) else { return Ok(()) };
+        let periods = match &mut self.day {
+            Some((of, periods)) if *of == day => periods,
+            last => &mut last.insert((day, self.plan.of_quarters(day))).1,
+        };
+        for one in packed::QUARTERS.counts(quarters) {
+            let (slot, count) = one?;
+            if periods[slot] != NONE {
+                self.cells.add(periods[slot], group, count)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds rows of a quarter.
+    pub(crate) fn add_rows(&mut self, quarter: Quarter, series: SeriesId, count: i64) -> Result {
+        match (self.plan.of_quarter(quarter), self.groups.of(series)) {
+            (Some(period), Some(group)) => Ok(self.cells.add(period, group, count)?),
+            _ => Ok(()),
+        }
+    }
+
+    /// The series to ask for, if they are few.
+    pub(crate) fn few(&self, max: usize) -> Option<Vec<SeriesId>> {
+        self.groups.few(max)
+    }
+
+    /// The answer.
+    pub(crate) fn finish(self) -> Result<Totals, TooMany> {
+        let Self { plan, groups, cells, is_sum, max, .. } = self;
+        let unnamed = if is_sum { 0 } else { groups.unnamed() };
+        let mut totals = cells.into_totals(max)?;
+        let mut are_used = vec![false; groups.len()];
+        totals.iter().for_each(|(_, group, _)| are_used[*group as usize] = true);
+        let text_bytes_max = max.saturating_mul(TEXT_BYTES_FACTOR).max(TEXT_BYTES_LEAST);
+        let (groups, ranks): (Vec<Group>, _) = groups.ranked(&are_used, text_bytes_max)?;
+        totals.iter_mut().for_each(|(_, group, _)| *group = ranks[*group as usize]);
+        totals.sort_unstable_by_key(|(period, group, _)| (*period, *group));
+        let periods = totals
+            .chunk_by(|a, b| a.0 == b.0)
+            .map(|of| PeriodTotals {
+                label: plan.periods().label(of[0].0 as usize),
+                counts: of.iter().map(|(_, group, count)| (*group, *count)).collect(),
+            })
+            .collect();
+        let groups = if is_sum { Vec::new() } else { groups };
+        Ok(Totals { groups, periods, unnamed, ..Totals::default() })
+    }
+}
