@@ -65,7 +65,7 @@ pub(crate) struct TotalsArgs {
     tz: Option<Zone>,
 
     /// What to tell apart, separated by commas; each has a column [default: method,path]
-    #[arg(long, value_enum, value_delimiter = ',', conflicts_with = "sum")]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "PARTS", conflicts_with = "sum")]
     group_by: Vec<Part>,
 
     /// One number per period, over all that matches

@@ -23,7 +23,7 @@ pub(super) enum Part {
 /// Only series that match.
 #[derive(Debug, Args)]
 pub(super) struct Filters {
-    /// Only this service; repeatable. An empty one is not known
+    /// Only this service, or "" for those without one; repeatable
     #[arg(long, value_name = "NAME")]
     pub(super) service: Vec<String>,
 
@@ -43,7 +43,7 @@ pub(super) struct Filters {
     #[arg(long, value_parser = parse_status)]
     pub(super) status: Vec<Status>,
 
-    /// Only this customer; repeatable. An empty one is not known
+    /// Only this customer, or "" for those without one; repeatable
     #[arg(long, value_name = "NAME")]
     pub(super) customer: Vec<String>,
 }
