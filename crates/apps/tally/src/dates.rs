@@ -1,9 +1,9 @@
-//! Days, months, years and ranges of them as arguments, all in UTC.
+//! Days, months, years and ranges of them as arguments. What today is, the caller says.
 
 use std::fmt;
 
 use jiff::civil::Date as Day;
-use jiff::{Span, Timestamp, ToSpan as _};
+use jiff::{Span, ToSpan as _};
 use tally_proto::google::r#type::Date;
 
 /// An existing day, month (`day` is 0) or year (`month` is 0 too).
@@ -184,9 +184,8 @@ impl fmt::Display for Period {
 // === impl PeriodArg ===
 
 impl PeriodArg {
-    /// The period that it begins with at this moment.
-    pub(crate) fn first_at(self, now: Timestamp) -> Period {
-        let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
+    /// The period that it begins with.
+    pub(crate) fn first_on(self, today: Day) -> Period {
         let before = |span: Span| today.saturating_sub(span);
         match self {
             Self::Day(back) => Period::of_day(before(back.days())),
@@ -199,13 +198,13 @@ impl PeriodArg {
     }
 
     /// The period that it ends with, which usually is the one that it begins with.
-    pub(crate) fn last_at(self, now: Timestamp) -> Period {
+    pub(crate) fn last_on(self, today: Day) -> Period {
         match self {
-            Self::LastDays(_) => Self::Day(0).first_at(now),
+            Self::LastDays(_) => Period::of_day(today),
             Self::Week(_) => {
-                Period::of_day(self.first_at(now).first_day().saturating_add(6.days()))
+                Period::of_day(self.first_on(today).first_day().saturating_add(6.days()))
             }
-            _ => self.first_at(now),
+            _ => self.first_on(today),
         }
     }
 }
@@ -213,9 +212,9 @@ impl PeriodArg {
 // === impl RangeArg ===
 
 impl RangeArg {
-    /// The first and the last period at this moment; the last may be before the first.
-    pub(crate) fn at(self, now: Timestamp) -> (Period, Period) {
-        (self.first.first_at(now), self.last.last_at(now))
+    /// The first and the last period; the last may be before the first.
+    pub(crate) fn on(self, today: Day) -> (Period, Period) {
+        (self.first.first_on(today), self.last.last_on(today))
     }
 }
 
@@ -226,12 +225,8 @@ mod tests {
 
     use super::*;
 
-    fn now() -> Timestamp {
-        "2024-03-01T00:30:00Z".parse().expect("a time")
-    }
-
     fn days(text: &str) -> (Day, Day) {
-        let (first, last) = parse_range(text).expect("a range").at(now());
+        let (first, last) = parse_range(text).expect("a range").on(date(2024, 3, 1));
         (first.first_day(), last.last_day())
     }
 

@@ -79,7 +79,7 @@ pub(crate) fn print<'a, const N: usize>(
         OutputFormat::Table if rows.peek().is_none() => {}
         OutputFormat::Table => {
             let rows = rows.map(|row| row.map(Cow::Owned));
-            table::write(out, terminal_columns(), columns, rows)?;
+            table::write(out, terminal_columns(), &columns, rows)?;
         }
         OutputFormat::Csv => {
             writeln!(out, "{}", names.join(","))?;

@@ -120,18 +120,18 @@ impl Granularity {
         }
     }
 
-    /// The first date of the period after the one that begins with `date`, unless the calendar ends
+    /// The first day of the period after the one that begins with `day`, unless the calendar ends
     /// before.
-    fn next(self, date: Date) -> Option<Date> {
-        let span = jiff::Span::new();
-        let span = match self {
-            Self::Hour | Self::Whole => return None,
-            Self::Day => return date.tomorrow().ok(),
-            Self::Week => span.days(7),
-            Self::Month => span.months(1),
-            Self::Year => span.years(1),
-        };
-        date.checked_add(span).ok()
+    fn next(self, day: Day) -> Option<Day> {
+        let days = |days| Some(day.plus(days)).filter(|next| *next <= Day::MAX);
+        let dates = |span| day.date().checked_add(span).ok().map(Day::from);
+        match self {
+            Self::Hour | Self::Whole => None,
+            Self::Day => days(1),
+            Self::Week => days(7),
+            Self::Month => dates(jiff::Span::new().months(1)),
+            Self::Year => dates(jiff::Span::new().years(1)),
+        }
     }
 }
 
@@ -268,14 +268,22 @@ fn dates(
 ) -> Result<Vec<Quarter>, Error> {
     let mut starts = vec![range.start];
     let mut last = range.start;
-    let mut date = granularity.first(zone.date_of(seconds(range.start)));
-    while let Some(next) = granularity.next(date) {
-        date = next;
-        let start = zone.day_start(date);
+    let mut day = Day::from(granularity.first(zone.date_of(seconds(range.start))));
+    // Until the next change of clocks days begin at the same time of UTC: millions are fast.
+    let mut steady = zone.steady_after(seconds(range.start));
+    while let Some(next) = granularity.next(day) {
+        day = next;
+        let start = steady.day_start(day).unwrap_or_else(|| {
+            let start = zone.day_start(day.date());
+            if start >= steady.during.end {
+                steady = zone.steady_after(start);
+            }
+            start
+        });
         if start >= seconds(range.end) {
             break;
         }
-        let start = quarter(start).ok_or_else(|| zone.off_quarter(date))?;
+        let start = quarter(start).ok_or_else(|| zone.off_quarter(day.date()))?;
         // A date that the zone skipped starts where the next one does.
         if start > last {
             starts.push(start);

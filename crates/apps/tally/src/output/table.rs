@@ -22,25 +22,25 @@ pub(crate) enum Align {
 }
 
 /// Writes a header and rows in lines that fit the terminal. Rows are read twice: to measure and to
-/// write.
-pub(crate) fn write<'a, const N: usize>(
+/// write. Each has a cell for each column.
+pub(crate) fn write<'a, R: AsRef<[Cow<'a, str>]>>(
     out: &mut impl Write,
     terminal_columns: Option<usize>,
-    columns: [(&'a str, Align); N],
-    rows: impl Iterator<Item = [Cow<'a, str>; N]> + Clone,
+    columns: &[(&'a str, Align)],
+    rows: impl Iterator<Item = R> + Clone,
 ) -> io::Result<()> {
     let cell_width_max = if terminal_columns.is_some() { usize::MAX } else { CELL_WIDTH_MAX };
-    let mut widths = columns.map(|(name, _)| name.width());
+    let mut widths: Vec<_> = columns.iter().map(|(name, _)| name.width()).collect();
     for row in rows.clone() {
-        for (width, cell) in widths.iter_mut().zip(&row) {
+        for (width, cell) in widths.iter_mut().zip(row.as_ref()) {
             *width = (*width).max(cell.width().min(cell_width_max));
         }
     }
     if let Some(width_max) = terminal_columns {
         fit(&mut widths, columns, width_max);
     }
-    let header = columns.map(|(name, _)| Cow::Borrowed(name));
-    for row in std::iter::once(header).chain(rows) {
+    let header: Vec<_> = columns.iter().map(|(name, _)| Cow::Borrowed(*name)).collect();
+    let mut line = |row: &[Cow<'a, str>]| {
         for (at, cell) in row.iter().enumerate() {
             let gap = if at == 0 { "" } else { GAP };
             let is_short = terminal_columns.is_none() || columns[at].1 != Align::Shorten;
@@ -48,21 +48,25 @@ pub(crate) fn write<'a, const N: usize>(
             let space = widths[at].saturating_sub(cell.width());
             match columns[at].1 {
                 Align::Right => write!(out, "{gap}{:space$}{cell}", "")?,
-                _ if at + 1 == N => write!(out, "{gap}{cell}")?,
+                _ if at + 1 == columns.len() => write!(out, "{gap}{cell}")?,
                 _ => write!(out, "{gap}{cell}{:space$}", "")?,
             }
         }
-        writeln!(out)?;
+        writeln!(out)
+    };
+    line(&header)?;
+    for row in rows {
+        line(row.as_ref())?;
     }
     Ok(())
 }
 
 /// Narrows the columns that may be shortened until the line fits.
-fn fit<const N: usize>(widths: &mut [usize; N], columns: [(&str, Align); N], width_max: usize) {
-    let gaps = GAP.len() * N.saturating_sub(1);
+fn fit(widths: &mut [usize], columns: &[(&str, Align)], width_max: usize) {
+    let gaps = GAP.len() * columns.len().saturating_sub(1);
     let mut too_wide = (widths.iter().sum::<usize>() + gaps).saturating_sub(width_max);
     for (width, (name, align)) in widths.iter_mut().zip(columns) {
-        if align == Align::Shorten {
+        if *align == Align::Shorten {
             let least = SHORTENED_WIDTH_MIN.max(name.width()).min(*width);
             let less = too_wide.min(*width - least);
             *width -= less;
@@ -107,7 +111,7 @@ mod tests {
         let mut out = Vec::new();
         let columns = columns.map(|align| ("", align));
         let rows = rows.iter().map(|row| row.map(Cow::Borrowed));
-        write(&mut out, terminal_columns, columns, rows).expect("written");
+        write(&mut out, terminal_columns, &columns, rows).expect("written");
         String::from_utf8(out).expect("text")
     }
 
@@ -117,7 +121,7 @@ mod tests {
         let mut out = Vec::new();
         let columns = [("path", Align::Left), ("count", Align::Right), ("", Align::Left)];
         let rows = rows.iter().map(|(path, count)| [*path, *count, "x"].map(Cow::Borrowed));
-        write(&mut out, None, columns, rows).expect("written");
+        write(&mut out, None, &columns, rows).expect("written");
         let text = String::from_utf8(out).expect("text");
         let lines =
             ["path  count  ", "/\u{e4}        1  x", "/\u{6771}   1,000  x", "/abc     20  x"];

@@ -1,3 +1,5 @@
+//! Periods, compared with those of another implementation and at the ends of the calendar.
+
 use super::zone::ALL_EXACT_FROM;
 use super::*;
 

@@ -1,5 +1,7 @@
 //! Time zones, by the names of the bundled tz database.
 
+use std::ops::Range;
+
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneTransition};
@@ -29,6 +31,13 @@ pub(super) const ALL_EXACT_FROM: Date = Date::constant(1979, 10, 2);
 pub struct Zone {
     name: &'static str,
     rules: TimeZone,
+}
+
+/// A time in which the clock does not change, and before which it shows no date that begins in it.
+#[derive(Debug)]
+pub(super) struct Steady {
+    pub(super) during: Range<i64>,
+    offset: i64,
 }
 
 // === impl Zone ===
@@ -84,6 +93,13 @@ impl Zone {
         }
     }
 
+    /// The time after this moment, until the offset changes.
+    pub(super) fn steady_after(&self, seconds: i64) -> Steady {
+        let until = self.changes_after(seconds).next().map_or(i64::MAX, |(change, _)| change);
+        // A change at this moment may show a date again that it showed before, but not a later one.
+        Steady { during: seconds + 2 * DAY_SECONDS..until, offset: self.offset_at(seconds) }
+    }
+
     /// The date whose day a moment is in. Where the clock goes back over midnight, that is the later
     /// one. The calendar ends at the years 1 and 9999: what is beyond belongs to its last days.
     pub(super) fn date_of(&self, seconds: i64) -> Date {
@@ -137,6 +153,16 @@ impl Zone {
             exact_from = before;
         }
         Error::OffQuarter { zone: self.name, date, exact_from }
+    }
+}
+
+// === impl Steady ===
+
+impl Steady {
+    /// When a date begins, if that is in this time.
+    pub(super) fn day_start(&self, date: Day) -> Option<i64> {
+        let start = i64::from(date.0) * DAY_SECONDS - self.offset;
+        self.during.contains(&start).then_some(start)
     }
 }
 

@@ -161,6 +161,11 @@ impl Backend {
         matches!(self.place, Place::Cockroach(_))
     }
 
+    /// The table that has the rows, or one of them.
+    pub(crate) fn tray(&self) -> &'static str {
+        if self.is_cockroach() { "tally_requests" } else { "tally_requests_0" }
+    }
+
     /// Runs SQL that every backend understands.
     pub(crate) async fn execute(&self, sql: &str) {
         match &self.place {

@@ -147,6 +147,7 @@ impl Books {
     /// Fills the tables.
     async fn fill(&mut self, backend: &Backend, random: &mut Random) {
         let is_sqlite = backend.database_name() == "main";
+        let rows = backend.tray();
         let date = |day: Day| match is_sqlite {
             true => day.0.to_string(),
             false => format!("DATE '{day}'"),
@@ -256,14 +257,10 @@ impl Books {
             let quarter = Quarter::of_micros(micros);
             self.requests.push(Requests { quarter, series, count, is_rolled_up: false });
             let (id, at) = (self.series[series].id, time(micros));
-            let (column, value) = match backend.is_cockroach() {
-                true => ("day, ", date(of) + ", "),
-                false => ("", String::new()),
-            };
             writeln!(
                 sql,
-                "INSERT INTO tally_requests ({column}series_id, requested_at, requests) \
-                 VALUES ({value}{id}, {at}, {requests});"
+                "INSERT INTO {rows} (series_id, requested_at, requests) \
+                 VALUES ({id}, {at}, {requests});"
             )
             .unwrap();
         }
@@ -491,7 +488,7 @@ fn listed(totals: &Totals, query: &Query) -> BTreeMap<Key, i64> {
 async fn every_form_of_a_query_is_exact(backend: Backend) {
     let (mut refused, mut too_many, mut answered) = (0, 0, 0);
     for seed in SEEDS {
-        backend.execute("DELETE FROM tally_requests").await;
+        backend.execute(&format!("DELETE FROM {}", backend.tray())).await;
         for table in ["series", "days", "months", "calendar"] {
             backend.execute(&format!("DELETE FROM tally_request_{table}")).await;
         }

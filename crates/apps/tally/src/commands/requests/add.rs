@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use clap::Args;
-use jiff::Timestamp;
+use jiff::civil::Date;
 use tally_proto::wire::{self, AHEAD_MICROS_MAX, PATH_BYTES_MAX, STATUS_MAX};
 use tally_runtime::Clock;
 use tokio::sync::{mpsc, watch};
@@ -161,7 +161,7 @@ async fn feed(sender: mpsc::Sender<Fed>, mut entry: Entry<'_>, count: u64) {
 
 fn parse_at(text: &str) -> Result<i64, String> {
     if text.len() == 10 && text.contains('-') && text.starts_with(|c: char| c.is_ascii_digit()) {
-        let midnight = dates::parse_period(text)?.first_at(Timestamp::UNIX_EPOCH).first_day();
+        let midnight = dates::parse_period(text)?.first_on(Date::constant(1970, 1, 1)).first_day();
         let midnight = midnight.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| {
             "a time lies in the years 1 to 9999, and at most 24 h ahead of the clock".to_owned()
         })?;

@@ -9,6 +9,7 @@ use clap::Args;
 use jiff::civil::Date as Day;
 use tally_proto::count::v1::{CountDailyTotalsRequest, MethodCount};
 use tally_proto::wire;
+use tally_requests::periods::Zone;
 use tally_runtime::Clock;
 use tonic::Status;
 
@@ -50,7 +51,7 @@ struct DaySum {
 }
 
 pub(crate) async fn run(args: RollUpArgs, clock: &dyn Clock) -> anyhow::Result<ExitCode> {
-    let (first, last) = args.period.at(clock.now());
+    let (first, last) = args.period.on(Zone::utc().date_at(clock.now()));
     let (first, last) = (first.first_day(), last.last_day());
     if last < first {
         return Ok(wrong_usage(format_args!(

@@ -1,19 +1,26 @@
-//! `tally totals`: how often each endpoint was called.
+//! `tally totals`: how often endpoints were called, or what else tells series apart.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `print.rs` | printing totals as they arrive |
+//! | `series.rs` | what totals are told apart by and filtered by |
 
 mod print;
+mod series;
 
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use clap::{Args, ValueEnum};
-use tally_proto::methods::text;
 use tally_proto::tally::requests::v1::{
-    Granularity, LimitOrder, Omitted, QueryTotalsRequest, QueryTotalsResponse,
+    Granularity, LimitOrder, Omitted, QueryTotalsRequest, Resolved,
 };
+use tally_requests::periods::Zone;
 use tally_runtime::Clock;
 
 use self::print::{How, Printed, Printer};
-use super::{methods, setbacks};
+use self::series::{Filters, Part};
+use super::setbacks;
 use crate::client::{ServerArgs, describe};
 use crate::dates::{self, Period, PeriodArg, RangeArg};
 use crate::numbers;
@@ -28,8 +35,11 @@ use crate::output::{self, OutputFormat, plural, say, thousands, visible, wrong_u
 ///   tally totals --from yesterday --live                from yesterday to now
 ///   tally totals 2015-05 --by month --format csv
 ///   tally totals last-month --by whole --path-prefix /api/ --method POST
+///   tally totals today --live --by hour --tz Asia/Kolkata --sum
+///   tally totals 7d --live --group-by service,status-class
+///   tally totals this-month --live --by week --status 5xx --customer acme
 ///
-/// All days are UTC.
+/// Days are UTC, unless --tz names a zone: then today is that zone's as well.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct TotalsArgs {
@@ -50,21 +60,20 @@ pub(crate) struct TotalsArgs {
     #[arg(long, value_enum, default_value_t = By::Day)]
     by: By,
 
-    /// One number per period, over all matching endpoints
+    /// The time zone of all dates, such as Europe/Berlin [default: UTC]
+    #[arg(long, value_name = "ZONE", value_parser = Zone::named)]
+    tz: Option<Zone>,
+
+    /// What to tell apart, separated by commas; each has a column [default: method,path]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "PARTS", conflicts_with = "sum")]
+    group_by: Vec<Part>,
+
+    /// One number per period, over all that matches
     #[arg(long)]
     sum: bool,
 
-    /// Only this method: a name or a number
-    #[arg(long, value_parser = methods::parse, allow_negative_numbers = true)]
-    method: Option<i32>,
-
-    /// Only this path; repeatable
-    #[arg(long)]
-    path: Vec<String>,
-
-    /// Only paths with this prefix
-    #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
-    path_prefix: String,
+    #[command(flatten)]
+    filters: Filters,
 
     /// Include requests that are not rolled up yet
     #[arg(long)]
@@ -92,8 +101,12 @@ pub(crate) struct TotalsArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum By {
-    /// Each UTC day
+    /// Each hour that the zone's clock shows
+    Hour,
+    /// Each day
     Day,
+    /// Each week, from Monday on
+    Week,
     /// Each month
     Month,
     /// Each year
@@ -104,17 +117,26 @@ enum By {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Sort {
-    /// By date, path and method
+    /// By date, path, method and so on
     Path,
     /// The largest first
     Count,
 }
 
+/// What the first part of an answer says about all of it.
+#[derive(Debug, Default)]
+struct About {
+    omitted: Option<Omitted>,
+    /// What the database may have lost.
+    incomplete: Option<String>,
+    resolved: Resolved,
+}
+
 pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<ExitCode> {
-    let now = clock.now();
-    let (from, to) = match args.period.map(|range| range.at(now)) {
+    let today = args.tz.as_ref().unwrap_or(&Zone::utc()).date_at(clock.now());
+    let (from, to) = match args.period.map(|range| range.on(today)) {
         Some((first, last)) => (Some(first), Some(last)),
-        None => (args.from.map(|from| from.first_at(now)), args.to.map(|to| to.last_at(now))),
+        None => (args.from.map(|from| from.first_on(today)), args.to.map(|to| to.last_on(today))),
     };
     if let (Some(from), Some(to)) = (from, to)
         && to.last_day() < from.first_day()
@@ -133,19 +155,20 @@ pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<E
     let how = How {
         format,
         terminal_columns: output::terminal_columns(),
+        columns: args.columns(),
         is_sum: args.sum,
         is_largest_first: args.sort == Sort::Count,
     };
     let mut printer = Printer::new(output::stdout(), how);
-    let (mut omitted, mut setbacks) = (None, Vec::new());
+    let (mut about, mut setbacks, mut is_first) = (About::default(), Vec::new(), true);
     while let Some(mut part) = answer.message().await.map_err(failed)? {
-        if let Some(ignored) = args.ignored_by(&part, printer.printed().totals) {
-            let server = visible(&args.server.server);
-            return Err(anyhow!(
-                "the server at {server} is older than this command and ignores {ignored}: update it"
-            ));
+        if std::mem::take(&mut is_first) {
+            about.omitted = part.omitted;
+            about.resolved = part.resolved.take().ok_or_else(|| {
+                let server = visible(&args.server.server);
+                anyhow!("the server at {server} is older than this command: update it")
+            })?;
         }
-        omitted = omitted.or(part.omitted);
         setbacks.append(&mut part.setbacks);
         let rows = printer.take(part).context("the server's answer makes no sense")?;
         if !output::written(rows)? {
@@ -153,10 +176,10 @@ pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<E
         }
     }
     let printed = printer.printed();
-    let incomplete = setbacks::summary(&setbacks);
+    about.incomplete = setbacks::summary(&setbacks);
     output::written(printer.finish())?;
     if !args.quiet {
-        args.say_what_it_is(format, printed, omitted, incomplete.as_deref());
+        args.say_what_it_is(format, printed, &about);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -166,6 +189,8 @@ pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<E
 impl TotalsArgs {
     fn request(&self, from: Option<Period>, to: Option<Period>) -> QueryTotalsRequest {
         let granularity = match self.by {
+            By::Hour => Granularity::Hour,
+            By::Week => Granularity::Week,
             By::Day => Granularity::Day,
             By::Month => Granularity::Month,
             By::Year => Granularity::Year,
@@ -179,38 +204,40 @@ impl TotalsArgs {
             from: from.map(Period::to_proto),
             to: to.map(Period::to_proto),
             granularity: granularity.into(),
-            methods: self.method.map(|number| text(number).into_owned()).into_iter().collect(),
-            path_prefix: self.path_prefix.clone(),
+            path_prefix: self.filters.path_prefix.clone(),
             live: self.live,
-            paths: self.path.clone(),
+            paths: self.filters.path.clone(),
             sum: self.sum,
             limit: self.limit.unwrap_or(0),
             limit_order: limit_order.into(),
+            time_zone: self.tz.as_ref().map(|zone| zone.name().to_owned()).unwrap_or_default(),
+            group_by: self.columns().iter().map(|part| part.to_proto().into()).collect(),
+            services: self.filters.service.clone(),
+            methods: self.filters.method.clone(),
+            statuses: self.filters.statuses(),
+            status_classes: self.filters.status_classes(),
+            customers: self.filters.customer.clone(),
             ..Default::default()
         }
     }
 
-    /// The flag that the server ignores, judged by a part of its answer and the number of totals
-    /// before it.
-    fn ignored_by(&self, part: &QueryTotalsResponse, before: u64) -> Option<&'static str> {
-        let is_asked_for = |path| self.path.is_empty() || self.path.contains(path);
-        if !part.groups.iter().all(|group| is_asked_for(&group.path)) {
-            return Some("--path");
+    /// What is told apart, each once.
+    fn columns(&self) -> Vec<Part> {
+        let mut columns = Vec::new();
+        if self.sum {
+            return columns;
         }
-        let totals: usize = part.periods.iter().map(|period| period.count.len()).sum();
-        let is_more = |limit| before + totals as u64 > u64::from(limit);
-        self.limit.is_some_and(is_more).then_some("--limit")
+        let given = if self.group_by.is_empty() { &Part::USUAL[..] } else { &self.group_by };
+        for part in given {
+            if !columns.contains(part) {
+                columns.push(*part);
+            }
+        }
+        columns
     }
 
-    fn say_what_it_is(
-        &self,
-        format: OutputFormat,
-        printed: Printed,
-        omitted: Option<Omitted>,
-        incomplete: Option<&str>,
-    ) {
-        let is_filtered =
-            self.method.is_some() || !self.path_prefix.is_empty() || !self.path.is_empty();
+    fn say_what_it_is(&self, format: OutputFormat, printed: Printed, about: &About) {
+        let is_filtered = !self.filters.is_empty();
         if printed.totals == 0 {
             say(match (self.live, is_filtered) {
                 (true, false) => "nothing was counted in this range",
@@ -225,69 +252,46 @@ impl TotalsArgs {
                 }
             });
         } else if format == OutputFormat::Table {
-            let is_complete = printed.dropped == 0 && incomplete.is_none();
+            let is_complete = printed.dropped == 0 && about.incomplete.is_none();
             let more = match (self.live, is_complete) {
                 (true, true) => "; complete: no drops are known",
                 (true, false) => "",
                 (false, _) => ", rolled up; --live adds later ones",
             };
-            say(format_args!("{}{more}", self.how_much(printed, omitted)));
+            say(format_args!("{}{more}", self.how_much(printed, about)));
         }
         if printed.dropped > 0 {
-            let of_all = if is_filtered { ", over all endpoints" } else { "" };
+            let of_all = if is_filtered { ", over all series" } else { "" };
             let drops = plural(printed.dropped, "known drop");
             say(format_args!(
                 "short by {drops}{of_all}: `tally producers` shows whose, unless that client is done"
             ));
         }
-        incomplete.iter().for_each(say);
+        about.incomplete.iter().for_each(say);
     }
 
-    fn how_much(&self, printed: Printed, omitted: Option<Omitted>) -> String {
+    fn how_much(&self, printed: Printed, about: &About) -> String {
         let requests = plural(printed.requests, "request");
-        match omitted {
+        let much = match &about.omitted {
             Some(Omitted { totals: more, requests: others }) => {
-                let of_all = thousands(i128::from(printed.totals) + i128::from(more));
-                let of_requests = plural(printed.requests + i128::from(others), "request");
+                let of_all = thousands(i128::from(printed.totals) + i128::from(*more));
+                let of_requests = plural(printed.requests + i128::from(*others), "request");
                 let (lines, some) = (thousands(printed.totals), thousands(printed.requests));
                 format!("{lines} of {of_all} lines, with {some} of {of_requests}")
             }
             None if self.sum => requests,
-            None => format!("{requests} to {}", plural(printed.endpoints, "endpoint")),
+            None if self.columns() == Part::USUAL => {
+                format!("{requests} to {}", plural(printed.groups, "endpoint"))
+            }
+            None => format!("{requests} in {}", plural(printed.groups, "group")),
+        };
+        let Resolved { time_zone, tzdb_version, .. } = &about.resolved;
+        match visible(time_zone) {
+            zone if zone.is_empty() || zone == "UTC" => much,
+            zone => format!("{much}, in {zone} (tz database {})", visible(tzdb_version)),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::FromArgMatches as _;
-    use tally_proto::tally::requests::v1::{Group, PeriodTotals};
-
-    use super::*;
-
-    #[test]
-    fn an_answer_to_another_question_is_of_an_older_server() {
-        let ignored = |given: &[&str], paths: &[&str], before| {
-            let given = ["totals"].iter().chain(given);
-            let matches = TotalsArgs::augment_args(clap::Command::new("totals"))
-                .try_get_matches_from(given)
-                .expect("they are right");
-            let args = TotalsArgs::from_arg_matches(&matches).expect("they are right");
-            let group = |path: &&str| Group { path: (*path).to_owned(), ..Default::default() };
-            let period = PeriodTotals { count: vec![1; paths.len()], ..Default::default() };
-            let part = QueryTotalsResponse {
-                groups: paths.iter().map(group).collect(),
-                periods: vec![period],
-                ..Default::default()
-            };
-            args.ignored_by(&part, before)
-        };
-        let path = ["--path", "/a", "--path", "/b"];
-        assert_eq!(ignored(&[], &["/a", "/c"], 0), None);
-        assert_eq!(ignored(&path, &["/a", "/b"], 0), None);
-        assert_eq!(ignored(&path, &["/a", "/c"], 0), Some("--path"));
-        let limit = ["--limit", "2"];
-        assert_eq!(ignored(&limit, &["/a", "/c"], 0), None);
-        assert_eq!(ignored(&limit, &["/a", "/c"], 1), Some("--limit"));
-    }
-}
+mod tests;

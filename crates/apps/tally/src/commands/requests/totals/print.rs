@@ -6,22 +6,22 @@ use std::io::{self, Write};
 
 use tally_proto::tally::requests::v1::{Group, PeriodTotals, QueryTotalsResponse};
 
-use crate::commands::requests::methods;
+use super::series::Part;
 use crate::dates;
-use crate::output::json::{Array, quoted};
+use crate::output::json::Array;
 use crate::output::table::{self, Align};
-use crate::output::{OutputFormat, csv, thousands, visible};
+use crate::output::{OutputFormat, thousands};
 
 /// Prints the parts of an answer. The rows of a table, which are measured, and rows that are sorted
 /// are held until the end; others are written at once.
 pub(super) struct Printer<W> {
     out: W,
     how: How,
-    /// The method and the path of each endpoint, quoted for the format.
-    endpoints: Vec<(String, String)>,
+    /// The cells of each group, as the format writes them.
+    groups: Vec<Box<[String]>>,
     /// The dates; empty for the whole range.
     periods: Vec<String>,
-    /// The held rows: period, endpoint, count.
+    /// The held rows: period, group, count.
     rows: Vec<(usize, usize, i64)>,
     /// The next line; at first the header of CSV.
     line: Vec<u8>,
@@ -29,11 +29,13 @@ pub(super) struct Printer<W> {
     printed: Printed,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct How {
     pub(super) format: OutputFormat,
     pub(super) terminal_columns: Option<usize>,
-    /// Whether each period has one total over all endpoints.
+    /// What stands between the date and the count.
+    pub(super) columns: Vec<Part>,
+    /// Whether each period has one total over all groups.
     pub(super) is_sum: bool,
     pub(super) is_largest_first: bool,
 }
@@ -42,7 +44,7 @@ pub(super) struct How {
 pub(super) struct Printed {
     pub(super) requests: i128,
     pub(super) totals: u64,
-    pub(super) endpoints: u64,
+    pub(super) groups: u64,
     /// How many requests of the range were dropped, as clients reported.
     pub(super) dropped: i128,
 }
@@ -50,12 +52,12 @@ pub(super) struct Printed {
 /// An answer that breaks its own rules.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Nonsense {
-    #[error("a sum of {endpoints} endpoints with {counts} counts")]
-    Sums { endpoints: usize, counts: usize },
-    #[error("{endpoints} endpoints with {counts} counts")]
-    Lengths { endpoints: usize, counts: usize },
-    #[error("a total of endpoint {endpoint}, of {named} that were named")]
-    Endpoint { endpoint: u32, named: usize },
+    #[error("a sum of {groups} groups with {counts} counts")]
+    Sums { groups: usize, counts: usize },
+    #[error("{groups} groups with {counts} counts")]
+    Lengths { groups: usize, counts: usize },
+    #[error("a total of group {group}, of {named} that were named")]
+    Group { group: u32, named: usize },
 }
 
 // === impl Printer ===
@@ -63,14 +65,17 @@ pub(super) enum Nonsense {
 impl<W: Write> Printer<W> {
     pub(super) fn new(out: W, how: How) -> Self {
         let header = match how.format {
-            OutputFormat::Csv if how.is_sum => "date,count\n",
-            OutputFormat::Csv => "date,method,path,count\n",
-            OutputFormat::Json | OutputFormat::Table => "",
+            OutputFormat::Csv => {
+                let names = how.columns.iter().map(|part| part.name());
+                let names: Vec<_> = ["date"].into_iter().chain(names).chain(["count"]).collect();
+                names.join(",") + "\n"
+            }
+            OutputFormat::Json | OutputFormat::Table => String::new(),
         };
         Self {
             out,
             how,
-            endpoints: Vec::new(),
+            groups: Vec::new(),
             periods: Vec::new(),
             rows: Vec::new(),
             line: header.into(),
@@ -80,13 +85,13 @@ impl<W: Write> Printer<W> {
     }
 
     pub(super) fn printed(&self) -> Printed {
-        Printed { endpoints: self.endpoints.len() as u64, ..self.printed }
+        Printed { groups: self.groups.len() as u64, ..self.printed }
     }
 
     /// Takes the next part of the answer; the inner result is that of writing.
     pub(super) fn take(&mut self, part: QueryTotalsResponse) -> Result<io::Result<()>, Nonsense> {
         self.printed.dropped += i128::from(part.dropped);
-        self.name(part.groups);
+        self.name(&part.groups);
         for period in part.periods {
             self.check(&period)?;
             self.hold(period);
@@ -117,70 +122,61 @@ impl<W: Write> Printer<W> {
         self.out.flush()
     }
 
-    fn name(&mut self, groups: Vec<Group>) {
-        for Group { method, path, .. } in groups {
-            let method = if method.is_empty() { methods::name(0) } else { Cow::Borrowed(&*method) };
-            self.endpoints.push(match self.how.format {
-                OutputFormat::Csv => {
-                    (csv::quoted(&method).into_owned(), csv::quoted(&path).into_owned())
-                }
-                OutputFormat::Json => (quoted(&method), quoted(&path)),
-                OutputFormat::Table => (method.into_owned(), visible(&path).into_owned()),
-            });
-        }
+    fn name(&mut self, groups: &[Group]) {
+        let How { columns, format, .. } = &self.how;
+        let cells = |group| columns.iter().map(|part| part.cell(group, *format)).collect();
+        self.groups.extend(groups.iter().map(cells));
     }
 
     fn check(&self, period: &PeriodTotals) -> Result<(), Nonsense> {
-        let (endpoints, counts) = (period.number.len(), period.count.len());
+        let (groups, counts) = (period.number.len(), period.count.len());
         if self.how.is_sum {
-            let is_one = (endpoints, counts) == (0, 1);
-            return if is_one { Ok(()) } else { Err(Nonsense::Sums { endpoints, counts }) };
+            let is_one = (groups, counts) == (0, 1);
+            return if is_one { Ok(()) } else { Err(Nonsense::Sums { groups, counts }) };
         }
-        if endpoints != counts {
-            return Err(Nonsense::Lengths { endpoints, counts });
+        if groups != counts {
+            return Err(Nonsense::Lengths { groups, counts });
         }
-        let named = self.endpoints.len();
-        match period.number.iter().find(|endpoint| **endpoint as usize >= named) {
-            Some(&endpoint) => Err(Nonsense::Endpoint { endpoint, named }),
+        let named = self.groups.len();
+        match period.number.iter().find(|group| **group as usize >= named) {
+            Some(&group) => Err(Nonsense::Group { group, named }),
             None => Ok(()),
         }
     }
 
     fn hold(&mut self, period: PeriodTotals) {
-        let PeriodTotals { period, number: mut endpoint, count, .. } = period;
-        endpoint.resize(count.len(), 0);
+        let at = self.periods.len();
+        self.periods.push(date(&period));
+        let PeriodTotals { number: mut groups, count, .. } = period;
+        groups.resize(count.len(), 0);
         self.printed.totals += count.len() as u64;
         self.printed.requests += count.iter().copied().map(i128::from).sum::<i128>();
-        let at = self.periods.len();
-        self.periods.push(period.map(dates::iso).unwrap_or_default());
-        self.rows.extend(endpoint.iter().zip(count).map(|(one, count)| (at, *one as usize, count)));
+        self.rows.extend(groups.iter().zip(count).map(|(one, count)| (at, *one as usize, count)));
     }
 
     /// Prints the held rows as CSV or JSON.
     fn print_rows(&mut self) -> io::Result<()> {
         let is_json = self.how.format == OutputFormat::Json;
-        // Stands before the date, the method, the path and the count, and after the count.
-        let [date_at, method_at, path_at, count_at, end] = if is_json {
-            ["{\"date\":\"", "\",\"method\":", ",\"path\":", ",\"count\":", "}"]
-        } else {
-            ["", ",", ",", ",", "\n"]
-        };
-        let sum_at = if is_json { "\",\"count\":" } else { "," };
         let line = &mut self.line;
-        for (period, endpoint, count) in self.rows.drain(..) {
+        for (period, group, count) in self.rows.drain(..) {
             if is_json {
                 self.array.next(&mut self.out)?;
+                line.extend_from_slice(b"{\"date\":\"");
             }
             let mut push = |text: &str| line.extend_from_slice(text.as_bytes());
-            push(date_at);
             push(&self.periods[period]);
-            if self.how.is_sum {
-                push(sum_at);
-            } else {
-                let (method, path) = &self.endpoints[endpoint];
-                [method_at, method, path_at, path, count_at].into_iter().for_each(&mut push);
+            push(if is_json { "\"" } else { "" });
+            // A sum has no group.
+            let cells = self.groups.get(group).map(AsRef::as_ref).unwrap_or_default();
+            for (part, cell) in self.how.columns.iter().zip(cells) {
+                push(",");
+                if is_json {
+                    ["\"", part.name(), "\":"].into_iter().for_each(&mut push);
+                }
+                push(cell);
             }
-            [&count.to_string(), end].into_iter().for_each(push);
+            let (count_at, end) = if is_json { (",\"count\":", "}") } else { (",", "\n") };
+            [count_at, &count.to_string(), end].into_iter().for_each(push);
             self.out.write_all(line)?;
             line.clear();
         }
@@ -192,22 +188,30 @@ impl<W: Write> Printer<W> {
         if self.rows.is_empty() {
             return Ok(());
         }
+        let parts = self.how.columns.iter().map(|part| (part.name(), part.align()));
         let (date, count) = (("date", Align::Left), ("count", Align::Right));
-        let (method, path) = (("method", Align::Left), ("path", Align::Shorten));
-        let dates = |period: usize| Cow::Borrowed(self.periods[period].as_str());
-        let width = self.how.terminal_columns;
-        if self.how.is_sum {
-            let rows = self.rows.iter();
-            let rows = rows.map(|row| [dates(row.0), Cow::Owned(thousands(row.2))]);
-            return table::write(&mut self.out, width, [date, count], rows);
-        }
-        let rows = self.rows.iter().map(|&(period, endpoint, count)| {
-            let (method, path) = &self.endpoints[endpoint];
-            let (method, path) = (method.as_str().into(), path.as_str().into());
-            [dates(period), method, path, Cow::Owned(thousands(count))]
+        let columns: Vec<_> = [date].into_iter().chain(parts).chain([count]).collect();
+        let rows = self.rows.iter().map(|&(period, group, count)| {
+            let cells = self.groups.get(group).map(AsRef::as_ref).unwrap_or_default();
+            let mut row: Vec<Cow<'_, str>> = Vec::with_capacity(columns.len());
+            row.push(self.periods[period].as_str().into());
+            row.extend(cells.iter().map(|cell| Cow::Borrowed(cell.as_str())));
+            row.push(thousands(count).into());
+            row
         });
-        table::write(&mut self.out, width, [date, method, path, count], rows)
+        table::write(&mut self.out, self.how.terminal_columns, &columns, rows)
     }
+}
+
+/// What a period is called: its date, or of an hour what the zone's clock shows, with its offset.
+fn date(totals: &PeriodTotals) -> String {
+    let date = totals.period.map(dates::iso).unwrap_or_default();
+    let Some(start) = &totals.start else { return date };
+    let shown = start.seconds.saturating_add(totals.utc_offset_seconds.into()).rem_euclid(86_400);
+    let sign = if totals.utc_offset_seconds < 0 { '-' } else { '+' };
+    let time = |seconds: u64| format!("{:02}:{:02}", seconds / 3_600, seconds / 60 % 60);
+    let offset = time(totals.utc_offset_seconds.unsigned_abs().into());
+    format!("{date}T{}:{:02}{sign}{offset}", time(shown.unsigned_abs()), shown % 60)
 }
 
 #[cfg(test)]

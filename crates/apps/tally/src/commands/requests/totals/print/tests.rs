@@ -8,9 +8,9 @@ fn endpoint(method: &str, path: &str) -> Group {
     Group { method: method.to_owned(), path: path.to_owned(), ..Default::default() }
 }
 
-fn period(month: i32, day: i32, number: &[u32], count: &[i64]) -> PeriodTotals {
+fn period(month: i32, day: i32, groups: &[u32], count: &[i64]) -> PeriodTotals {
     let period = (month > 0).then_some(Date { year: 2015, month, day });
-    PeriodTotals { period, number: number.to_vec(), count: count.to_vec(), ..Default::default() }
+    PeriodTotals { period, number: groups.to_vec(), count: count.to_vec(), ..Default::default() }
 }
 
 fn parts() -> [QueryTotalsResponse; 3] {
@@ -34,7 +34,8 @@ fn parts() -> [QueryTotalsResponse; 3] {
 }
 
 fn usual(format: OutputFormat) -> How {
-    How { format, terminal_columns: None, is_sum: false, is_largest_first: false }
+    let columns = Part::USUAL.to_vec();
+    How { format, terminal_columns: None, columns, is_sum: false, is_largest_first: false }
 }
 
 fn printed(format: OutputFormat, parts: &[QueryTotalsResponse]) -> String {
@@ -104,13 +105,13 @@ fn the_largest_come_first_in_every_format() {
 }
 
 #[test]
-fn a_sum_has_no_endpoint() {
+fn a_sum_has_no_group() {
     let sum = |month, day, count| period(month, day, &[], &[count]);
     let part = QueryTotalsResponse {
         periods: vec![sum(5, 17, 1_000), sum(0, 0, 7)],
         ..Default::default()
     };
-    let how = |format| How { is_sum: true, ..usual(format) };
+    let how = |format| How { is_sum: true, columns: Vec::new(), ..usual(format) };
     let printed = |format| printed_so(how(format), std::slice::from_ref(&part));
     assert_eq!(printed(OutputFormat::Csv), "date,count\n2015-05-17,1000\n,7\n");
     let json = "[\n{\"date\":\"2015-05-17\",\"count\":1000},\n{\"date\":\"\",\"count\":7}\n]\n";
@@ -127,6 +128,64 @@ fn a_sum_has_no_endpoint() {
 }
 
 #[test]
+fn groups_are_columns_in_the_order_that_was_asked_for() {
+    let group = |service: &str, status, status_class| Group {
+        service: service.to_owned(),
+        status,
+        status_class,
+        ..Default::default()
+    };
+    let part = QueryTotalsResponse {
+        groups: vec![group("shop, big", 503, 5), group("", 0, 0)],
+        periods: vec![period(5, 17, &[0, 1], &[1_000, 2])],
+        ..Default::default()
+    };
+    let columns = [Part::StatusClass, Part::Service, Part::Status];
+    let printed = |format| {
+        let how = How { columns: columns.to_vec(), ..usual(format) };
+        printed_so(how, std::slice::from_ref(&part))
+    };
+    let csv = "date,status_class,service,status,count\n\
+               2015-05-17,5xx,\"shop, big\",503,1000\n\
+               2015-05-17,,,,2\n";
+    assert_eq!(printed(OutputFormat::Csv), csv);
+    let json = "[\n{\"date\":\"2015-05-17\",\"status_class\":\"5xx\",\"service\":\"shop, big\",\
+                \"status\":503,\"count\":1000},\n\
+                {\"date\":\"2015-05-17\",\"status_class\":\"\",\"service\":\"\",\
+                \"status\":null,\"count\":2}\n]\n";
+    assert_eq!(printed(OutputFormat::Json), json);
+    let table = "date        status_class  service    status  count\n\
+                 2015-05-17  5xx           shop, big     503  1,000\n\
+                 2015-05-17                                       2\n";
+    assert_eq!(printed(OutputFormat::Table), table);
+}
+
+#[test]
+fn an_hour_is_what_the_clock_shows_with_its_offset() {
+    let hour = |start: &str, utc_offset_seconds: i32, day| {
+        let start: jiff::Timestamp = start.parse().expect("a time");
+        let start = Some(prost_types::Timestamp { seconds: start.as_second(), nanos: 0 });
+        PeriodTotals { start, utc_offset_seconds, ..period(5, day, &[], &[1]) }
+    };
+    let part = QueryTotalsResponse {
+        periods: vec![
+            hour("2015-05-17T04:30:00Z", 19_800, 17),
+            hour("2015-05-17T20:00:00Z", 19_800, 18),
+            hour("2015-05-17T00:00:00Z", 0, 17),
+            hour("2015-05-17T01:00:00Z", -9_000, 16),
+        ],
+        ..Default::default()
+    };
+    let how = How { is_sum: true, columns: Vec::new(), ..usual(OutputFormat::Csv) };
+    let expected = "date,count\n\
+                    2015-05-17T10:00:00+05:30,1\n\
+                    2015-05-18T01:30:00+05:30,1\n\
+                    2015-05-17T00:00:00+00:00,1\n\
+                    2015-05-16T22:30:00-02:30,1\n";
+    assert_eq!(printed_so(how, &[part]), expected);
+}
+
+#[test]
 fn an_answer_that_breaks_its_rules_is_no_answer() {
     let take = |periods| {
         let groups = vec![endpoint("GET", "/")];
@@ -135,5 +194,5 @@ fn an_answer_that_breaks_its_rules_is_no_answer() {
     };
     assert_eq!(take(period(5, 1, &[0], &[1])), Ok(()));
     assert!(matches!(take(period(5, 1, &[0], &[])), Err(Nonsense::Lengths { .. })));
-    assert!(matches!(take(period(5, 1, &[1], &[1])), Err(Nonsense::Endpoint { .. })));
+    assert!(matches!(take(period(5, 1, &[1], &[1])), Err(Nonsense::Group { .. })));
 }
