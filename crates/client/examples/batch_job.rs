@@ -27,13 +27,13 @@ async fn main() -> Result<(), Box<dyn error::Error>> {
             () = &mut stopped => break,
         };
         let Some(line) = line else { break };
-        let endpoint = match line?.trim().parse::<u64>() {
+        let series = match line?.trim().parse::<u64>() {
             Ok(number) if number % 2 == 0 => even,
             Ok(_) => odd,
             Err(_) => other,
         };
         // A job may wait for room. A service must not, and uses `record_or_drop`.
-        queue.record(endpoint).await?;
+        queue.record(series).await?;
     }
 
     let report = queue.close().await;
