@@ -8,6 +8,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `binaries.rs` | finding the installed Postgres |
+//! | `built.rs` | [`built_tally`]: `tally` itself, for the tests of other packages |
 //! | `database.rs` | [`TestDatabase`]: an empty database for one test |
 //! | `eventually.rs` | [`eventually`]: polling for a condition; the only place that pauses |
 //! | `folder.rs` | [`Watched`]: folders with a watchdog, and the sweep of clusters' folders with dead owners |
@@ -22,6 +23,7 @@
 //! The feature `async`, on by default, adds everything that needs tokio or creates certificates.
 
 mod binaries;
+mod built;
 #[cfg(feature = "async")]
 mod database;
 mod eventually;
@@ -37,6 +39,7 @@ mod standby;
 mod tls;
 
 pub use binaries::{INSTALL_HINT, bin_dir};
+pub use built::built_tally;
 #[cfg(feature = "async")]
 pub use database::TestDatabase;
 #[cfg(feature = "async")]
