@@ -56,11 +56,10 @@ pub(crate) async fn run(
         let mut counts = Samples::default();
         let mut line = Vec::new();
         for _ in 0..COUNTS {
-            let start = Instant::now();
-            let counted = count(&database, place, day).await?;
+            let (counted, took) = count(&database, place, day).await?;
             anyhow::ensure!(counted == rows, "{counted} of {rows} rows are there");
-            line.push(ms(start.elapsed()));
-            counts.add(start.elapsed());
+            line.push(ms(took));
+            counts.add(took);
         }
         let start = Instant::now();
         let moved = store.roll_up(DayRange::one(day)).await?;
@@ -122,27 +121,32 @@ async fn fill(
     Ok(start.elapsed())
 }
 
-/// Counts the rows of the day by series, on a connection with the same settings; returns their sum.
-async fn count(database: &Database, place: &Place, day: Day) -> anyhow::Result<u64> {
+/// Counts the rows of the day by series, on a connection with the same settings; returns their sum,
+/// and how long that took.
+async fn count(database: &Database, place: &Place, day: Day) -> anyhow::Result<(u64, Duration)> {
     let micros = day.micros();
-    let sum: i64 = match database {
+    let (sum, took): (i64, Duration) = match database {
         Database::Postgres(_) => {
             let client = place.postgres().await.context("Postgres")?;
-            let seconds = [micros.start / 1_000_000, micros.end / 1_000_000];
-            let rows = client.query(POSTGRES_COUNT, &[&seconds[0], &seconds[1]]).await?;
-            rows.iter().map(|row| row.get::<_, i64>(1)).sum()
+            let statement = client.prepare(POSTGRES_COUNT).await?;
+            let (first, end) = (micros.start / 1_000_000, micros.end / 1_000_000);
+            let start = Instant::now();
+            let rows = client.query(&statement, &[&first, &end]).await?;
+            (rows.iter().map(|row| row.get::<_, i64>(1)).sum(), start.elapsed())
         }
         Database::Sqlite(database) => {
-            let sums = database.read(move |connection| {
-                Ok((|| {
+            let counted = database.read(move |connection| {
+                let start = Instant::now();
+                let sum = || {
                     let mut statement = connection.prepare(SQLITE_COUNT)?;
                     let range = [micros.start, micros.end];
                     let counts = statement.query_map(range, |row| row.get::<_, i64>(1))?;
                     counts.sum::<rusqlite::Result<i64>>()
-                })())
+                };
+                Ok(sum().map(|sum| (sum, start.elapsed())))
             });
-            sums.await??
+            counted.await??
         }
     };
-    Ok(sum.unsigned_abs())
+    Ok((sum.unsigned_abs(), took))
 }

@@ -29,6 +29,7 @@ mod setbacks;
 mod snapshots;
 mod time_zones;
 mod went_back;
+mod year;
 
 use std::time::Duration;
 
