@@ -176,7 +176,10 @@ impl Zone {
         let first = match by {
             // An hour begins anew when the clock changes.
             By::Hour => {
-                return ((local - local.rem_euclid(HOUR)).max(since.saturating_add(offset)), offset);
+                return (
+                    (local - local.rem_euclid(HOUR)).max(since.saturating_add(offset)),
+                    offset,
+                );
             }
             By::Day => day,
             // 1970-01-01 was a Thursday.
@@ -270,7 +273,7 @@ impl<B: Books> Simulation<'_, B> {
                 self.import().await;
             }
             // The duties are with one server or the other.
-            let server = usize::from(self.random.below(2) == 1);
+            let server = self.server();
             let rolls_up = !WITHOUT_ROLL_UP.contains(&day.date());
             // Its clock is an hour ahead: the day is not over.
             self.step(day.start_micros() + 23 * HOUR + 600 * SECOND).await;
@@ -313,22 +316,25 @@ impl<B: Books> Simulation<'_, B> {
         }
     }
 
-    /// Lets the time come: what is due is sent, to one server or both, and sometimes it is folded.
+    /// Lets the time come: what is due is sent to a server, and sometimes it is folded.
     async fn step(&mut self, now: i64) {
         self.set_clocks(now);
         let later = self.due.split_off(&(now + 1));
-        let mut due =
-            std::mem::replace(&mut self.due, later).into_values().flatten().collect::<Vec<_>>();
-        let half = due.split_off(due.len() / 2);
-        for (server, requests) in [due, half].into_iter().enumerate() {
-            self.count(server, &requests).await;
-        }
+        let due = std::mem::replace(&mut self.due, later);
+        let requests: Vec<_> = due.into_values().flatten().collect();
+        let server = self.server();
+        self.count(server, &requests).await;
         if self.random.below(2) == 0 {
-            let server = self.random.below(2).unsigned_abs() as usize;
+            let server = self.server();
             if self.books.fold(server).await {
                 self.ledger.fold();
             }
         }
+    }
+
+    /// One of the two.
+    fn server(&mut self) -> usize {
+        usize::from(self.random.below(2) == 1)
     }
 
     fn set_clocks(&mut self, now: i64) {
@@ -377,7 +383,7 @@ impl<B: Books> Simulation<'_, B> {
                     let start = if by == By::Hour { week } else { *zone.dates.start() };
                     let question =
                         Question { zone: zone.name, by, dates: start.min(end)..=end, live };
-                    let server = self.random.below(2).unsigned_abs() as usize;
+                    let server = self.server();
                     let Some(answer) = self.books.totals(server, &question).await else { continue };
                     let expected = self.ledger.totals(&question);
                     assert_eq!(answer, expected, "{question:?} on {}", day.date());
