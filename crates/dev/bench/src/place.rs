@@ -28,7 +28,7 @@ enum Held {
     /// Dropped in this order: the database, then its server.
     Postgres {
         database: TestDatabase,
-        _server: Option<Cluster>,
+        _server: Option<Box<Cluster>>,
     },
 }
 
@@ -49,7 +49,7 @@ impl Place {
                 let settings = safe.into_iter().chain(arguments.postgres.clone()).collect();
                 let cluster = Cluster::start(Options { settings, ..Options::default() })?;
                 let url = cluster.url("postgres");
-                (Some(cluster), url)
+                (Some(Box::new(cluster)), url)
             }
         };
         let database = TestDatabase::create_on(&server_url, "bench");
