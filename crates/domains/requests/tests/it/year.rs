@@ -267,8 +267,6 @@ impl<B: Books> Simulation<'_, B> {
         let (first, last) = (Day::from(*YEAR.start()), Day::from(*YEAR.end()));
         for day in (first.0..=last.0).map(Day) {
             self.plan(day);
-            let before_noon = self.random.below(HOUR);
-            self.step(day.start_micros() + 11 * HOUR + before_noon).await;
             if day == first.plus(40) {
                 self.import().await;
             }
