@@ -2,18 +2,22 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `bench.rs` | `bench`: fills Tally with requests and books, and prints how long it takes |
 //! | `cargo.rs` | running a program as from a shell, ended with us |
 //! | `ci.rs` | `ci`: the checks before a merge |
 //! | `codegen.rs` | `codegen`: the Rust code generated from `proto/` |
 //! | `install.rs` | Postgres from Debian's and Ubuntu's packages |
+//! | `programs.rs` | developers' programs that run `tally` |
 //! | `test.rs` | `test`: all tests, on a private Postgres |
 //! | `tidy/` | `tidy`: house rules checked by machine |
 //! | `torture.rs` | `torture`: kills and cuts Tally while it counts, and checks every count |
 
+mod bench;
 mod cargo;
 mod ci;
 mod codegen;
 mod install;
+mod programs;
 mod test;
 mod tidy;
 mod torture;
@@ -60,6 +64,15 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Fill Tally with requests and books, and print how long it takes
+    ///
+    /// See `cargo xtask bench --help`.
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Arguments for `tally-bench`, such as day --requests N --backend sqlite
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Run .ci/run: formatting, lints, tidy, generated code, documentation, all tests
     Ci,
 }
@@ -71,6 +84,7 @@ fn main() -> ExitCode {
         Verb::Tidy => tidy::run(&root),
         Verb::Codegen { check } => codegen::run(&root, check).map(|()| ExitCode::SUCCESS),
         Verb::Torture { release, arguments } => torture::run(&root, release, &arguments),
+        Verb::Bench { arguments } => bench::run(&root, &arguments),
         Verb::Ci => ci::run(&root),
     };
     done.unwrap_or_else(|error| {

@@ -8,6 +8,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `binaries.rs` | finding the installed Postgres |
+//! | `built.rs` | [`built_tally`]: `tally` itself, for the tests of other packages |
 //! | `database.rs` | [`TestDatabase`]: an empty database for one test |
 //! | `disturb.rs` | [`Disturber`]: one statement after the other goes wrong |
 //! | `eventually.rs` | [`eventually`]: polling for a condition; the only place that pauses |
@@ -23,6 +24,7 @@
 //! The feature `async`, on by default, adds everything that needs tokio or creates certificates.
 
 mod binaries;
+mod built;
 #[cfg(feature = "async")]
 mod database;
 #[cfg(feature = "async")]
@@ -40,6 +42,7 @@ mod standby;
 mod tls;
 
 pub use binaries::{INSTALL_HINT, bin_dir};
+pub use built::built_tally;
 #[cfg(feature = "async")]
 pub use database::TestDatabase;
 #[cfg(feature = "async")]

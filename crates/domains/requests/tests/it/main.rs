@@ -32,6 +32,7 @@ mod snapshots;
 mod time_zones;
 mod totals;
 mod went_back;
+mod year;
 
 use std::time::Duration;
 

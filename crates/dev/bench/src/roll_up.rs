@@ -1,0 +1,152 @@
+//! `roll-up`: a day's roll-up against the bare aggregate of its rows.
+//!
+//! It uses the store itself, because a server would fold the rows meanwhile.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use tally_ingest::Batch;
+use tally_requests::store::{self, Appended, Names, Store};
+use tally_requests::{DayRange, Endpoint, MIGRATIONS, Named, Rows};
+use tally_runtime::{Clock as _, Day, SystemClock};
+use tally_store::postgres::Settings;
+use tally_store::{Database, DatabaseUrl};
+use uuid::Uuid;
+
+use crate::arguments::{self, Arguments};
+use crate::mix::{Mix, mixed, within};
+use crate::place::{Place, megabytes};
+use crate::samples::{Samples, ms, per_second};
+
+/// How many rows are stored at once.
+const BATCH_ROWS: u64 = 100_000;
+
+/// How often the rows are counted by the bare statement.
+const COUNTS: usize = 3;
+
+/// The statement that a roll-up is held against, by the day's beginning and end.
+const POSTGRES_COUNT: &str = "SELECT series_id, count(*) FROM tally_requests \
+     WHERE requested_at >= to_timestamp($1::BIGINT) AND requested_at < to_timestamp($2::BIGINT) \
+     GROUP BY series_id";
+const SQLITE_COUNT: &str = "SELECT series_id, count(*) FROM tally_requests \
+     WHERE requested_at >= ?1 AND requested_at < ?2 GROUP BY series_id";
+
+pub(crate) async fn run(
+    arguments: &Arguments,
+    asked: &arguments::RollUp,
+    place: &Place,
+) -> anyhow::Result<bool> {
+    let rows = arguments.size(asked.rows, 10_000_000, 50_000);
+    let rounds = arguments.size(asked.rounds, 3, 2);
+    place.print_settings().await?;
+    let url: DatabaseUrl = place.url.parse()?;
+    let database = Database::open(&url, Settings::default()).await?;
+    tally_producers::MIGRATIONS.run(&database).await?;
+    MIGRATIONS.run(&database).await?;
+    let store = store::open(&database);
+    let now = SystemClock.now();
+    store.maintain(now).await?;
+    let day = Day::of(now);
+    let mix = Mix::new(asked.series, false, arguments.seed);
+    let (mut bare, mut rolled_up, mut is_right) = (Samples::default(), Samples::default(), true);
+    for round in 1..=rounds {
+        let took = fill(&store, &mix, day, rows, u64::from(round)).await?;
+        let stored = per_second(rows, took);
+        let mut counts = Samples::default();
+        let mut line = Vec::new();
+        for _ in 0..COUNTS {
+            let (counted, took) = count(&database, place, day).await?;
+            anyhow::ensure!(counted == rows, "{counted} of {rows} rows are there");
+            line.push(ms(took));
+            counts.add(took);
+        }
+        let start = Instant::now();
+        let moved = store.roll_up(DayRange::one(day)).await?;
+        let took = start.elapsed();
+        is_right &= moved == rows;
+        println!(
+            "round {round}: {rows} rows stored at {stored}; bare {} ms; roll-up {} ms, {moved} rows; \
+             size {}",
+            line.join(", "),
+            ms(took),
+            megabytes(place.bytes().await?)
+        );
+        bare.add(counts.median());
+        rolled_up.add(took);
+    }
+    let (bare, rolled_up) = (bare.median(), rolled_up.median());
+    let ratio = rolled_up.as_secs_f64() / bare.as_secs_f64();
+    println!(
+        "medians: bare {} ms, roll-up {} ms, ratio {ratio:.2} (target: 1.5); {}",
+        ms(bare),
+        ms(rolled_up),
+        if is_right { "PASS" } else { "FAIL" }
+    );
+    Ok(is_right)
+}
+
+/// Stores rows of the day, as an insert worker does.
+async fn fill(
+    store: &Store,
+    mix: &Mix,
+    day: Day,
+    rows: u64,
+    round: u64,
+) -> anyhow::Result<Duration> {
+    let start = Instant::now();
+    let names = mix.series.iter().map(|one| {
+        let endpoint = Endpoint::new(one.method_number, one.path.as_str());
+        Arc::new(Named::new(endpoint.id(0), endpoint))
+    });
+    let ids: Vec<Arc<Named>> = names.collect();
+    let mut new = ids.clone();
+    new.sort_unstable_by_key(|named| named.id);
+    new.dedup_by_key(|named| named.id);
+    let producer = Uuid::now_v7();
+    let mut sequence = 0;
+    for first in (0..rows).step_by(usize::try_from(BATCH_ROWS)?) {
+        sequence += 1;
+        let row = |n| {
+            let id = ids[mix.pick(round, n) as usize].id;
+            (id, within(mixed(3, round, n), &day.micros()))
+        };
+        let chunk: Rows = (first..rows.min(first + BATCH_ROWS)).map(row).collect();
+        let chunks = [chunk.into()];
+        let batch = Batch { producer, sequence, is_repeated: false, chunks: &chunks };
+        let names = if sequence == 1 { new.clone() } else { Vec::new() };
+        let append = async || store.append(&batch, &Names::new(names.clone(), store.state())).await;
+        while append().await? == Appended::Stale {}
+    }
+    Ok(start.elapsed())
+}
+
+/// Counts the rows of the day by series, on a connection with the same settings; returns their sum,
+/// and how long that took.
+async fn count(database: &Database, place: &Place, day: Day) -> anyhow::Result<(u64, Duration)> {
+    let micros = day.micros();
+    let (sum, took): (i64, Duration) = match database {
+        Database::Postgres(_) => {
+            let client = place.postgres().await.context("Postgres")?;
+            let statement = client.prepare(POSTGRES_COUNT).await?;
+            let (first, end) = (micros.start / 1_000_000, micros.end / 1_000_000);
+            let start = Instant::now();
+            let rows = client.query(&statement, &[&first, &end]).await?;
+            (rows.iter().map(|row| row.get::<_, i64>(1)).sum(), start.elapsed())
+        }
+        Database::Sqlite(database) => {
+            let counted = database.read(move |connection| {
+                let start = Instant::now();
+                let sum = || {
+                    let mut statement = connection.prepare(SQLITE_COUNT)?;
+                    let range = [micros.start, micros.end];
+                    let counts = statement.query_map(range, |row| row.get::<_, i64>(1))?;
+                    counts.sum::<rusqlite::Result<i64>>()
+                };
+                Ok(sum().map(|sum| (sum, start.elapsed())))
+            });
+            counted.await??
+        }
+    };
+    Ok((sum.unsigned_abs(), took))
+}

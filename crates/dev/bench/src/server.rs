@@ -1,0 +1,118 @@
+//! A `tally serve`, and calls to it.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use tally_proto::count::v1::CountDailyTotalsRequest;
+use tally_proto::count::v1::count_service_client::CountServiceClient;
+use tally_proto::google::r#type::Date;
+use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
+use tally_proto::tally::requests::v1::{FoldRequest, QueryTotalsRequest};
+use tally_testkit::{Process, Stream};
+
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+
+use crate::arguments::Arguments;
+use crate::place::Place;
+
+/// How long a server may take to start: it migrates first. And to stop: it folds the SQLite log.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// How large an answer in one message may be.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// A server of this run, ended with this value.
+pub(crate) struct Server {
+    process: Process,
+    endpoint: Endpoint,
+}
+
+/// An answer to a query.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Answer {
+    /// How many totals it has.
+    pub(crate) totals: usize,
+    /// Their sum.
+    pub(crate) sum: i64,
+}
+
+// === impl Server ===
+
+impl Server {
+    pub(crate) fn start(arguments: &Arguments, place: &Place) -> anyhow::Result<Self> {
+        let mut command = Command::new(arguments.tally()?);
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy();
+            let of_tally = ["LISTEN_ADDR", "DB_URL", "MIGRATION_DRIVER"].contains(&&*name);
+            if of_tally || name.starts_with("TALLY_") || name.starts_with("PG") {
+                command.env_remove(&*name);
+            }
+        }
+        command.args(["serve", "--listen", "127.0.0.1:0", "--database-url", &place.url]);
+        command.current_dir(std::env::temp_dir());
+        let process = Process::spawn(&command);
+        let line = process.wait_for_line(Stream::Stderr, "listens on http://", LIMIT);
+        let url = line.split_whitespace().find(|word| word.starts_with("http://"));
+        let endpoint = Endpoint::new(url.context("the server's address")?.to_owned())?;
+        Ok(Self { process, endpoint })
+    }
+
+    pub(crate) async fn connect(&self) -> anyhow::Result<Channel> {
+        self.endpoint.connect().await.with_context(|| self.log())
+    }
+
+    /// Ends it as in production; fails if it does not end well.
+    pub(crate) fn stop(&self) -> anyhow::Result<()> {
+        self.process.signal("TERM");
+        let output = self.process.wait(LIMIT);
+        anyhow::ensure!(output.status.success(), "the server ended badly: {}", output.stderr);
+        Ok(())
+    }
+
+    /// The end of what it has logged.
+    pub(crate) fn log(&self) -> String {
+        let log = self.process.text(Stream::Stderr);
+        let lines: Vec<&str> = log.lines().collect();
+        format!("the server's log:\n{}", lines[lines.len().saturating_sub(20)..].join("\n"))
+    }
+}
+
+/// Asks for totals, reads the whole answer, and says how long that took.
+pub(crate) async fn ask(
+    channel: &Channel,
+    query: &QueryTotalsRequest,
+) -> Result<(Answer, Duration), Status> {
+    let start = Instant::now();
+    let mut client = RequestServiceClient::new(channel.clone());
+    client = client.max_decoding_message_size(ANSWER_BYTES_MAX);
+    let mut messages = client.query_totals(query.clone()).await?.into_inner();
+    let mut answer = Answer::default();
+    while let Some(message) = messages.message().await? {
+        for period in &message.periods {
+            answer.totals += period.count.len();
+            answer.sum += period.count.iter().sum::<i64>();
+        }
+    }
+    Ok((answer, start.elapsed()))
+}
+
+/// Folds now, and says how long that took; `None` if the server cannot.
+pub(crate) async fn fold(channel: &Channel) -> Result<Option<Duration>, Status> {
+    let start = Instant::now();
+    match RequestServiceClient::new(channel.clone()).fold(FoldRequest {}).await {
+        Ok(_) => Ok(Some(start.elapsed())),
+        Err(status) if status.code() == Code::Unimplemented => Ok(None),
+        Err(status) => Err(status),
+    }
+}
+
+/// Rolls a day, a month or a year up, and says how long that took.
+pub(crate) async fn roll_up(channel: &Channel, date: Date) -> Result<Duration, Status> {
+    let start = Instant::now();
+    let mut client = CountServiceClient::new(channel.clone());
+    client = client.max_decoding_message_size(ANSWER_BYTES_MAX);
+    client.count_daily_totals(CountDailyTotalsRequest { date: Some(date) }).await?;
+    Ok(start.elapsed())
+}

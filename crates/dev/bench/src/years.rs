@@ -1,0 +1,123 @@
+//! `years`: three years of books, and each form of query.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `books.rs` | the made-up totals |
+//! | `fill.rs` | writing them into the tables |
+//! | `forms.rs` | the forms of query that the command line offers |
+
+mod books;
+mod fill;
+mod forms;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use tally_proto::tally::requests::v1::{Granularity, QueryTotalsRequest};
+use tally_runtime::{Clock as _, Day, SystemClock};
+use tonic::transport::Channel;
+
+use crate::arguments::{self, Arguments};
+use crate::mix::Mix;
+use crate::place::{Place, megabytes};
+use crate::record;
+use crate::samples::{Samples, ms};
+use crate::server::{self, Answer, Server};
+use books::Books;
+use forms::Form;
+
+/// How long an answer may take.
+const TARGET: Duration = Duration::from_millis(200);
+
+/// An answer that takes longer is asked for once.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How many requests of this moment are not folded, at first.
+const ROWS: u64 = 50_000;
+
+pub(crate) async fn run(
+    arguments: &Arguments,
+    asked: &arguments::Years,
+    place: &Place,
+) -> anyhow::Result<bool> {
+    let days = arguments.size(asked.days, 1_096, 70).max(2);
+    let quarter_days = arguments.size(asked.quarter_days, 400, 40).clamp(2, days);
+    let series = arguments.size(asked.series, 5_000, 50);
+    let rounds = arguments.size(asked.rounds, 5, 1).max(1);
+    place.print_settings().await?;
+    // The server makes the tables.
+    Server::start(arguments, place)?.stop()?;
+    let today = Day::of(SystemClock.now());
+    let mix = Arc::new(Mix::new(series, false, arguments.seed));
+    let books = Books::new(&mix, today, days, quarter_days);
+    let start = Instant::now();
+    fill::fill(place, &books).await.context("fill the tables")?;
+    println!(
+        "{days} days, the last {quarter_days} with quarters, of {series} series: filled in {:.1} s, size {}",
+        start.elapsed().as_secs_f64(),
+        megabytes(place.bytes().await?)
+    );
+    let server = Server::start(arguments, place)?;
+    let channel = server.connect().await?;
+    let request = |n| (mix.pick(0, n), SystemClock.now().as_microsecond());
+    let rows = if arguments.quick { 500 } else { ROWS };
+    record::fast(channel.clone(), &mix, rows, request).await.context("count some requests")?;
+    let is_right = verify(&channel, &books, rows).await?;
+    let mut slow = 0;
+    let forms = forms::all(today, days, quarter_days);
+    let chosen = |form: &&Form| asked.only.as_ref().is_none_or(|text| form.name.contains(text));
+    let forms: Vec<&Form> = forms.iter().filter(chosen).collect();
+    println!("{:<64} {:>8} {:>9} {:>9}", "form", "totals", "median ms", "p95 ms");
+    for form in &forms {
+        slow += u32::from(measure(&channel, form, rounds).await);
+    }
+    println!("{slow} of {} forms take more than {} ms", forms.len(), TARGET.as_millis());
+    server.stop()?;
+    Ok(is_right)
+}
+
+/// Asks several times and prints a line; says whether it is too slow.
+async fn measure(channel: &Channel, form: &Form, rounds: usize) -> bool {
+    let mut samples = Samples::default();
+    let mut totals = 0;
+    for _ in 0..rounds {
+        match server::ask(channel, &form.query).await {
+            Ok((answer, took)) => {
+                totals = answer.totals;
+                samples.add(took);
+                if took > PATIENCE {
+                    break;
+                }
+            }
+            Err(status) => {
+                println!("{:<64} {:?}: {}", form.name, status.code(), status.message());
+                return false;
+            }
+        }
+    }
+    let p95 = samples.at(950);
+    let mark = if p95 > TARGET { "  SLOW" } else { "" };
+    let (median, name) = (ms(samples.median()), &form.name);
+    println!("{name:<64} {totals:>8} {median:>9} {:>9}{mark}", ms(p95));
+    p95 > TARGET
+}
+
+/// Whether the totals of all days are those that were written.
+async fn verify(channel: &Channel, books: &Books, rows: u64) -> anyhow::Result<bool> {
+    let mut is_right = true;
+    for live in [false, true] {
+        let query = QueryTotalsRequest {
+            granularity: Granularity::Whole.into(),
+            sum: true,
+            live,
+            ..QueryTotalsRequest::default()
+        };
+        let (Answer { sum, .. }, _) = server::ask(channel, &query).await?;
+        let expected = books.sum(live) + if live { rows.cast_signed() } else { 0 };
+        is_right &= sum == expected;
+        let verdict = if sum == expected { "PASS" } else { "FAIL" };
+        println!("whole, live {live}: {sum} of {expected}: {verdict}");
+    }
+    Ok(is_right)
+}

@@ -1,0 +1,150 @@
+//! Writing made-up totals into the tables.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::pin::pin;
+
+use bytes::Bytes;
+use futures_util::SinkExt as _;
+use rusqlite::types::Value;
+use tally_runtime::Day;
+
+use super::books::{Books, packed, quarters, total};
+use crate::place::Place;
+
+/// The tables and their columns.
+const SERIES: &str =
+    "tally_request_series (id, namespace_id, service, method, path, status, customer)";
+const DAYS: &str = "tally_request_days (day, series_id, total, quarters)";
+const MONTHS: &str = "tally_request_months (month, series_id, total, days)";
+const CALENDAR: &str = "tally_request_calendar (day, rolled_up_at, pruned_at)";
+
+/// How much text is sent at once.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// A value in a row.
+enum Field {
+    Int(i64),
+    Text(String),
+    Day(Day),
+    /// The beginning of a day, or none.
+    Since(Option<Day>),
+}
+
+/// A table, and its rows, which are made as they are written.
+type Rows<'a> = (&'static str, Box<dyn Iterator<Item = Vec<Field>> + 'a>);
+
+/// Writes all tables; nothing else uses the database.
+pub(super) async fn fill(place: &Place, books: &Books) -> anyhow::Result<()> {
+    let tables = [series(books), days(books), months(books), calendar(books)];
+    match (place.postgres().await, place.file()) {
+        (Some(client), _) => {
+            for (table, rows) in tables {
+                copy(&client, table, rows).await?;
+            }
+            client.batch_execute("VACUUM (ANALYZE)").await?;
+        }
+        (None, file) => insert(&file.expect("a file, if it is not Postgres"), tables)?,
+    }
+    Ok(())
+}
+
+fn series(books: &Books) -> Rows<'_> {
+    let rows = books.series.iter().map(|(id, one)| {
+        let status = Field::Int(i64::from(one.status));
+        let text = |text: &str| Field::Text(text.to_owned());
+        let (service, method, path) = (text(&one.service), text(one.method), text(&one.path));
+        vec![Field::Int(*id), Field::Int(0), service, method, path, status, text(&one.customer)]
+    });
+    (SERIES, Box::new(rows))
+}
+
+fn days(books: &Books) -> Rows<'_> {
+    let days = (books.first_quarters.0..=books.today.0).map(Day);
+    let rows = days.flat_map(|day| {
+        books.series.iter().enumerate().map(move |(n, (id, _))| {
+            let quarters = Field::Text(packed(&quarters(n, day)));
+            vec![Field::Day(day), Field::Int(*id), Field::Int(total(n, day)), quarters]
+        })
+    });
+    (DAYS, Box::new(rows))
+}
+
+/// The months, as far as their days are rolled up.
+fn months(books: &Books) -> Rows<'_> {
+    let firsts = books.days().filter(|day| *day == books.first || day.date().day() == 1);
+    let rows = firsts.filter(|first| *first < books.today).flat_map(|first| {
+        let (month, last) = (first.date().first_of_month(), first.date().last_of_month());
+        let last = Day::from(last).min(books.today.plus(-1));
+        books.series.iter().enumerate().map(move |(n, (id, _))| {
+            let mut counts = [0; 31];
+            for day in (first.0..=last.0).map(Day) {
+                counts[day.date().day().unsigned_abs() as usize - 1] = total(n, day);
+            }
+            let sum = Field::Int(counts.iter().sum());
+            vec![Field::Day(month.into()), Field::Int(*id), sum, Field::Text(packed(&counts))]
+        })
+    });
+    (MONTHS, Box::new(rows))
+}
+
+fn calendar(books: &Books) -> Rows<'_> {
+    let rows = books.days().map(|day| {
+        let rolled_up = (day < books.today).then(|| day.plus(1));
+        let pruned = (day < books.first_quarters).then_some(books.today);
+        vec![Field::Day(day), Field::Since(rolled_up), Field::Since(pruned)]
+    });
+    (CALENDAR, Box::new(rows))
+}
+
+async fn copy(
+    client: &tokio_postgres::Client,
+    table: &str,
+    rows: impl Iterator<Item = Vec<Field>>,
+) -> anyhow::Result<()> {
+    let mut sink = pin!(client.copy_in::<_, Bytes>(&format!("COPY {table} FROM STDIN")).await?);
+    let mut text = String::new();
+    for row in rows {
+        for (n, field) in row.into_iter().enumerate() {
+            text.push_str(if n == 0 { "" } else { "\t" });
+            match field {
+                Field::Int(number) => write!(text, "{number}")?,
+                // Nothing that is made up has a tab or a backslash.
+                Field::Text(value) => text.push_str(&value),
+                Field::Day(day) => write!(text, "{day}")?,
+                Field::Since(Some(day)) => write!(text, "{day} 00:00:00+00")?,
+                Field::Since(None) => text.push_str("\\N"),
+            }
+        }
+        text.push('\n');
+        if text.len() > CHUNK_BYTES {
+            sink.send(std::mem::take(&mut text).into()).await?;
+        }
+    }
+    sink.send(text.into()).await?;
+    sink.close().await?;
+    Ok(())
+}
+
+fn insert(file: &Path, tables: [Rows<'_>; 4]) -> anyhow::Result<()> {
+    let mut connection = rusqlite::Connection::open(file)?;
+    let transaction = connection.transaction()?;
+    for (table, rows) in tables {
+        let columns = table.matches(',').count() + 1;
+        let places = vec!["?"; columns].join(", ");
+        let mut statement =
+            transaction.prepare(&format!("INSERT INTO {table} VALUES ({places})"))?;
+        for row in rows {
+            let value = |field| match field {
+                Field::Int(number) => Value::Integer(number),
+                Field::Text(text) => Value::Text(text),
+                Field::Day(day) => Value::Integer(i64::from(day.0)),
+                Field::Since(day) => {
+                    day.map_or(Value::Null, |day: Day| Value::Integer(day.start_micros()))
+                }
+            };
+            statement.execute(rusqlite::params_from_iter(row.into_iter().map(value)))?;
+        }
+    }
+    Ok(transaction.commit()?)
+}
