@@ -8,9 +8,7 @@ use tally_requests::{DayRange, SeriesId};
 use tally_runtime::chain;
 use tokio::task::JoinSet;
 
-use crate::backend::{
-    Backend, OLD, Producer, TODAY, append, ask, day, listed, noon, query, sum,
-};
+use crate::backend::{Backend, OLD, Producer, TODAY, append, ask, day, listed, noon, query, sum};
 use crate::conformance::on_every_backend;
 
 on_every_backend!(crate::concurrency:

@@ -9,8 +9,8 @@ use tally_requests::{Day, DayRange, Rows};
 use uuid::Uuid;
 
 use crate::backend::{
-    Backend, OLD, Producer, SENDS_MAX, TODAY, append, append_batch, append_named, appended,
-    ask, at, batch, day, listed, named, noon, now, one_day, query, sum, total,
+    Backend, OLD, Producer, SENDS_MAX, TODAY, append, append_batch, append_named, appended, ask,
+    at, batch, day, listed, named, noon, now, one_day, query, sum, total,
 };
 
 /// Defines a test of each case on each backend; missing backends are skipped loudly.

@@ -147,7 +147,6 @@ impl Books {
     /// Fills the tables.
     async fn fill(&mut self, backend: &Backend, random: &mut Random) {
         let is_sqlite = backend.database_name() == "main";
-        let rows = backend.tray();
         let date = |day: Day| match is_sqlite {
             true => day.0.to_string(),
             false => format!("DATE '{day}'"),
@@ -228,17 +227,16 @@ impl Books {
             )
             .unwrap();
         }
-        self.add_rows(backend, random, &mut sql, &date, &time);
+        self.add_rows(backend.tray(), random, &mut sql, &time);
         backend.execute(&sql).await;
     }
 
     /// Rows that are not folded, of any day.
     fn add_rows(
         &mut self,
-        backend: &Backend,
+        rows: &str,
         random: &mut Random,
         sql: &mut String,
-        date: &dyn Fn(Day) -> String,
         time: &dyn Fn(i64) -> String,
     ) {
         for _ in 0..400 {

@@ -35,7 +35,8 @@ async fn once(database: &Database, query: &Query) -> Result<Totals> {
         transaction.script(step, include_str!("lock_for_live.sql")).await?;
     }
     let DayRange { first: Day(first), last: Day(last) } = query.days();
-    let dropped = dropped(&transaction, NAME, Namespace(query.filter.namespace), first, last).await?;
+    let dropped =
+        dropped(&transaction, NAME, Namespace(query.filter.namespace), first, last).await?;
     let plan = plan(&transaction, query).await?;
     let groups = groups(&transaction, query).await?;
     let mut collector = Collector::new(query, plan, groups);

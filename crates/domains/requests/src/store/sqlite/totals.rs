@@ -15,7 +15,8 @@ const STEP: &str = "read totals";
 pub(crate) fn read(connection: &mut Connection, query: &Query) -> Result<Totals> {
     let snapshot = connection.transaction().step("begin a snapshot")?;
     let days = query.days();
-    let dropped = dropped(&snapshot, NAME, Namespace(query.filter.namespace), days.first.0, days.last.0)?;
+    let dropped =
+        dropped(&snapshot, NAME, Namespace(query.filter.namespace), days.first.0, days.last.0)?;
     let plan = plan(&snapshot, query)?;
     let groups = groups(&snapshot, query)?;
     let mut collector = Collector::new(query, plan, groups);
