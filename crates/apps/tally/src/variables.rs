@@ -165,6 +165,14 @@ mod tests {
     }
 
     #[test]
+    fn a_former_name_is_the_present_one() {
+        for (former, now) in FORMER {
+            let known = BTreeSet::from([now.to_owned()]);
+            assert_eq!(nearest(former, &known), Some(now));
+        }
+    }
+
+    #[test]
     fn what_others_set_for_a_service_is_not_meant() {
         for (name, value) in [
             ("TALLY_SERVICE_HOST", "10.0.0.1"),

@@ -123,7 +123,7 @@ async fn a_series_is_told_apart_later_on_the_same_stream() {
     learn(&mut record, 0..0, &[0, 0, 0]);
     assert_eq!(path(&record), "_other");
     record.confirmed = (7, 51);
-    learn(&mut record, 0..0, &[50, 50, 0]);
+    learn(&mut record, 0..0, &[50, 50, 50]);
     assert_eq!(path(&record), "/50");
     assert_eq!(record.ids[50], record.names[50].id);
     assert_eq!(record.confirmed, (0, 0), "its name must be stored");

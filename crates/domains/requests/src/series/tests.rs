@@ -194,7 +194,10 @@ impl Flood {
 const MADE_UP: u32 = 1_000_000;
 const MAX: usize = 1_000;
 
-fn made_up() -> [(&'static str, Box<dyn Fn(u32) -> Series>); 6] {
+/// What is made up, and the series of each number.
+type MadeUp = (&'static str, Box<dyn Fn(u32) -> Series>);
+
+fn made_up() -> [MadeUp; 6] {
     let base = || Series { service: "shop".into(), status: 200, ..get("/") };
     [
         ("paths", Box::new(|n| get(&format!("/{n}")))),
