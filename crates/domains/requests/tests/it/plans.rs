@@ -74,7 +74,8 @@ async fn totals_are_read_by_their_keys() {
         (sql!("day_quarters"), "DATE[], INT8[]", "'{2020-02-10,2020-02-16}', NULL", &of_days),
         (sql!("span"), days, date, &calendar),
         (sql!("rolled_up_days"), days, date, &calendar),
-        (sql!("open_days"), days, date, "tally_request_calendar_open"),
+        (sql!("open_totals"), days, date, "tally_request_calendar_open"),
+        (sql!("open_days"), "INT4, INT4, INT8", "18000, 18006, 10", "tally_request_calendar_open"),
     ] {
         let plan = plan(&client, sql, types, arguments).await;
         assert!(plan.contains(key), "{plan}");
