@@ -7,7 +7,7 @@ SELECT DATE '1970-01-01' + d, now(), CASE WHEN d < {kept} THEN now() END
 FROM generate_series({first}, {last}) AS d;
 INSERT INTO tally_request_months
 SELECT m, n, 31 * (n % 900 + 100),
-       '[0' || (SELECT string_agg(',' || n % 900 + 100, '') FROM generate_series(1, 31)) || ']'
+       '[0' || repeat(',' || n % 900 + 100, 31) || ']'
 FROM generate_series(DATE '1970-01-01' + {first}, DATE '1970-01-01' + {last}, INTERVAL '1 month') AS m,
      generate_series(1, {series}) AS n;
 INSERT INTO tally_request_days
