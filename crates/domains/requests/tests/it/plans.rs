@@ -83,7 +83,7 @@ async fn totals_are_read_by_their_keys() {
 }
 
 #[tokio::test]
-async fn series_are_found_by_their_indexes() {
+async fn series_are_found_by_their_index() {
     let Some((_database, client)) = filled("plan_series").await else { return };
     let sql = include_str!("../../src/store/postgres/stored_series.sql");
     let types = "INT8[], TEXT[], TEXT[], TEXT[], INT8[], TEXT[]";
