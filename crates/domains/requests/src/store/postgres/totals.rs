@@ -95,7 +95,7 @@ async fn groups(transaction: &Transaction, query: &Query) -> Result<Groups> {
             service: row.get(2),
             method: row.get(3),
             path: row.get(4),
-            status: u16::try_from(row.get::<_, i16>(5)).unwrap_or_default(),
+            status: u16::try_from(row.get::<_, i64>(5)).unwrap_or_default(),
             customer: row.get(6),
         };
         if namespace.is_none() || filter.lets_through(&series) {
