@@ -36,10 +36,6 @@ struct Counted {
 // === impl Tray ===
 
 impl Tray {
-    pub(crate) fn index(self) -> usize {
-        self.0
-    }
-
     pub(super) fn other(self) -> Self {
         Self(1 - self.0)
     }
