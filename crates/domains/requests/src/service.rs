@@ -20,8 +20,7 @@ use crate::periods::{Granularity, QuarterRange, Zone};
 use crate::rows::{Intake, Rows};
 use crate::series::KnownSeries;
 use crate::settings::Settings;
-use crate::store;
-use crate::store::House;
+use crate::store::{self, House, Store};
 use crate::totals::{Filter, GroupBy, Query, TEXT_BYTES_FACTOR, TooMany, Totals};
 
 /// How many queries run at the same time. More would take connections from the insert workers.
@@ -107,6 +106,12 @@ impl Service {
     #[must_use]
     pub fn keeper(&self) -> Arc<Keeper> {
         Arc::clone(&self.keeper)
+    }
+
+    /// Where its requests are.
+    #[must_use]
+    pub fn store(&self) -> Arc<Store> {
+        Arc::clone(&self.house.store)
     }
 
     /// Folds every row that is committed now. Returns how many requests.
