@@ -62,7 +62,7 @@ impl Service {
             producers: producers.clone(),
             clock: Arc::clone(&clock),
         };
-        tasks.spawn("learn endpoints", house.clone().learn(drain.clone()));
+        tasks.spawn("learn series", house.clone().learn(drain.clone()));
         let keeper = Keeper::new(house.clone(), &settings);
         let duties = Duties::new(Lease::new(database.clone(), NAME), drain.clone());
         let ticking = Arc::clone(&keeper);
@@ -150,7 +150,7 @@ impl Service {
         self.to_its_end("roll-up", work).await.unwrap_or_else(|| Err(Ended::Panicked.into()))
     }
 
-    /// The totals of rolled-up days, over all endpoints. An error if there are none.
+    /// The totals of rolled-up days, by method and path. An error if there are none.
     pub(crate) async fn rolled_up(
         &self,
         days: DayRange,
