@@ -61,7 +61,7 @@ impl Service {
             producers: producers.clone(),
             clock: Arc::clone(&clock),
         };
-        tasks.spawn("learn endpoints", house.clone().learn(drain.clone()));
+        tasks.spawn("learn series", house.clone().learn(drain.clone()));
         let keeper = Keeper::new(house.clone(), &settings);
         let duties = Duties::new(Lease::new(database.clone(), NAME), drain.clone());
         let ticking = Arc::clone(&keeper);
@@ -164,7 +164,7 @@ impl Service {
         totals.map_err(|error| Error::RolledUp(Box::new(error)))
     }
 
-    /// The totals of rolled-up days, over all endpoints. An error if there are none.
+    /// The totals of rolled-up days, by method and path. An error if there are none.
     pub(crate) async fn rolled_up(
         &self,
         days: DayRange,
