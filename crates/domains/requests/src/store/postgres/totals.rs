@@ -95,7 +95,7 @@ async fn groups(transaction: &Transaction, query: &Query) -> Result<Groups> {
             service: row.get(2),
             method: row.get(3),
             path: row.get(4),
-            status: u16::try_from(row.get::<_, i16>(5)).unwrap_or_default(),
+            status: u16::try_from(row.get::<_, i64>(5)).unwrap_or_default(),
             customer: row.get(6),
         };
         if namespace.is_none() || filter.lets_through(&series) {
@@ -112,13 +112,19 @@ async fn months(
     collector: &mut Collector,
 ) -> Result<()> {
     let date = |day: &Day| day.date();
-    let whole = &collector.plan.whole;
-    if !whole.is_empty() {
-        let periods: Vec<i32> = whole.iter().map(|of| of.2.cast_signed()).collect();
-        let firsts: Vec<Date> = whole.iter().map(|of| date(&of.0)).collect();
-        let lasts: Vec<Date> = whole.iter().map(|of| date(&of.1)).collect();
-        let sql = include_str!("month_totals.sql");
-        let mut rows = transaction.stream(STEP, sql, &[&periods, &firsts, &lasts, &ids]).await?;
+    let whole = collector.plan.whole.iter().copied();
+    let (single, several): (Vec<_>, Vec<_>) = whole.partition(|(first, last, _)| first == last);
+    for (sql, months) in
+        [(include_str!("each_month.sql"), single), (include_str!("month_totals.sql"), several)]
+    {
+        if months.is_empty() {
+            continue;
+        }
+        let periods: Vec<i32> = months.iter().map(|of| of.2.cast_signed()).collect();
+        let firsts: Vec<Date> = months.iter().map(|of| date(&of.0)).collect();
+        let lasts: Vec<Date> = months.iter().map(|of| date(&of.1)).collect();
+        let values: [&(dyn ToSql + Sync); 4] = [&periods, &firsts, &lasts, &ids];
+        let mut rows = stream(transaction, sql, &values).await?;
         while let Some(row) = rows.next().await {
             let row = row?;
             let period: i32 = row.get(0);
