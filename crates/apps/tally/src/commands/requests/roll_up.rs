@@ -18,9 +18,11 @@ use crate::dates::{self, RangeArg};
 use crate::output::table::Align;
 use crate::output::{self, Cell, OutputFormat, plural, say, wrong_usage};
 
-/// Roll days up into totals, and prune their requests
+/// Add whole days to the totals that need no --live
 ///
-/// Repeating it is harmless and adds late requests. A day that has not ended may be rolled up too.
+/// `tally totals` without --live shows rolled-up days only. A server with
+/// --requests-roll-up-at does this by itself each day. Repeating it is harmless
+/// and adds late requests. A day that has not ended may be rolled up too.
 ///
 /// Examples:
 ///   tally roll-up                         yesterday (UTC)
