@@ -59,7 +59,7 @@ const IMPORTED: RangeInclusive<Date> = date(2011, 12, 25)..=date(2012, 1, 3);
 const IMPORTS: [Date; 2] = [date(2024, 2, 10), date(2024, 7, 20)];
 
 /// How many days apart the totals are compared, besides around the changes of clocks.
-const CHECK_DAYS: i32 = 40;
+const CHECK_DAYS: i32 = 61;
 
 /// For how many days quarters are kept in the second year.
 const RETENTION_DAYS: u32 = 100;
@@ -109,13 +109,12 @@ struct Seen {
 
 async fn a_year_is_exact(backend: Backend) {
     let seen = simulate(backend, 0).await;
-    // Apia has no requests until the import; the others always have some.
-    assert!(seen.answers > 1_000 && seen.unfolded > 300 && seen.refusals == 0, "{seen:?}");
+    assert!(seen.answers > 1_000 && seen.unfolded > 150 && seen.refusals == 0, "{seen:?}");
 }
 
 async fn a_year_is_exact_while_quarters_are_pruned(backend: Backend) {
     let seen = simulate(backend, RETENTION_DAYS).await;
-    assert!(seen.answers > 1_000 && seen.unfolded > 300 && seen.refusals > 100, "{seen:?}");
+    assert!(seen.answers > 1_000 && seen.unfolded > 150 && seen.refusals > 100, "{seen:?}");
 }
 
 /// Goes through the year.
@@ -227,13 +226,14 @@ impl Simulation {
                 let second = seconds[self.random.below(5).unsigned_abs() as usize];
                 self.step(day.start_micros() + hour * HOUR + second * SECOND).await;
             }
-            self.step(day.micros().end - 1).await;
+            self.arrive(day.micros().end - 1).await;
             let is_near_a_change = ZONES
                 .iter()
                 .any(|zone| zone.changes_on(day.date()) || zone.changes_on(day.plus(-2).date()));
             if is_near_a_change || (day.0 - first.0) % CHECK_DAYS == 0 || day == last {
                 self.check(day).await;
             }
+            self.attend().await;
         }
         self.step(last.plus(9).start_micros()).await;
         for server in 0..self.servers.len() {
@@ -260,18 +260,28 @@ impl Simulation {
         }
     }
 
-    /// Lets the time come: what is due is sent to a server, and servers do their duties, or people the
-    /// same by hand.
     async fn step(&mut self, now: i64) {
+        self.arrive(now).await;
+        self.attend().await;
+    }
+
+    /// Lets the time come: what is due is sent to a server.
+    async fn arrive(&mut self, now: i64) {
         self.now = now;
         self.set_clocks();
         let later = self.due.split_off(&(now + 1));
         let due = std::mem::replace(&mut self.due, later);
-        for requests in due.into_values() {
+        let requests: Vec<Request> = due.into_values().flatten().collect();
+        if !requests.is_empty() {
             let server = self.server();
             self.count(server, &requests).await;
         }
-        let is_attended = !UNATTENDED.contains(&Day::of_micros(now).date());
+    }
+
+    /// Servers do their duties, or people the same by hand.
+    async fn attend(&mut self) {
+        let today = Day::of_micros(self.now);
+        let is_attended = !UNATTENDED.contains(&today.date());
         let server = self.server();
         if is_attended {
             self.tick(server).await;
@@ -285,7 +295,6 @@ impl Simulation {
             self.servers[server].store().fold().await.expect("a fold");
         }
         if is_attended && self.random.is_one_in(20) {
-            let today = Day::of_micros(now);
             let days = DayRange { first: today.plus(-4), last: today };
             self.servers[server].store().roll_up(days).await.expect("a roll-up");
             self.ledger.roll_up(days.first, days.last);
@@ -351,7 +360,9 @@ impl Simulation {
         let path = |id| of.iter().position(|one| *one == id).expect("one of ours");
         let rows = self.backend.rows().await;
         let unfolded: Vec<Request> = rows.into_iter().map(|(id, at)| (path(id), at)).collect();
-        for zone in &ZONES {
+        // Before the imports, nothing is there in Apia's year.
+        let is_imported = day.date() >= IMPORTS[0];
+        for zone in ZONES.iter().filter(|zone| is_imported || zone.dates == YEAR) {
             let end = day.date().min(*zone.dates.end());
             let week = Day::from(end).plus(-8).date();
             for by in BY {
@@ -380,7 +391,7 @@ impl Simulation {
         let server = self.server();
         let answer = self.ask(server, question).await;
         let answer = answer.unwrap_or_else(|error| panic!("{error}: {question:?} on {day}"));
-        let expected = self.ledger.totals(question, unfolded.to_vec());
+        let expected = self.ledger.totals(question, unfolded);
         assert_eq!(answer, expected, "{question:?} on {day}");
         self.seen.answers += usize::from(!answer.is_empty());
         self.seen.unfolded += usize::from(!answer.is_empty() && !unfolded.is_empty());

@@ -47,7 +47,7 @@ pub(crate) struct AddArgs {
           value_parser = numbers::within(1, u64::MAX))]
     count: u64,
 
-    /// Who served it; at most 128 bytes
+    /// The service that was called; at most 128 bytes
     #[arg(long, value_name = "NAME", value_parser = texts::service)]
     service: Option<String>,
 
@@ -56,11 +56,11 @@ pub(crate) struct AddArgs {
           value_parser = numbers::within(0, STATUS_MAX))]
     status: u16,
 
-    /// On whose behalf; at most 256 bytes
+    /// On whose behalf it was called; at most 256 bytes
     #[arg(long, value_name = "NAME", value_parser = texts::customer)]
     customer: Option<String>,
 
-    /// When: RFC 3339, seconds since 1970, or a day [default: now]
+    /// When: RFC 3339, seconds since 1970, or a day, which means its midnight (UTC) [default: now]
     #[arg(long, value_name = "TIME", value_parser = parse_at)]
     at: Option<i64>,
 

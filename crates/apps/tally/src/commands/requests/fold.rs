@@ -9,10 +9,12 @@ use tally_proto::tally::requests::v1::FoldRequest;
 use crate::client::{ServerArgs, describe};
 use crate::output::{plural, say};
 
-/// Add the requests that are stored one by one to the totals of their days, now
+/// Add requests to the counts of their quarter-hours now
 ///
-/// Servers do it by themselves, every quarter-hour and under load more often. What `tally totals --live`
-/// shows does not change.
+/// A request is stored as a row of its own. A fold adds the rows to one count for each series and
+/// quarter-hour (00:00 to 00:15 UTC and so on) and removes them, so that the database stays small
+/// and live totals fast. Servers do it by themselves, every quarter-hour and under load more often.
+/// No total changes.
 #[derive(Debug, Args)]
 pub(crate) struct FoldArgs {
     #[command(flatten)]

@@ -28,6 +28,10 @@ use crate::output::{self, OutputFormat, plural, say, thousands, visible, wrong_u
 
 /// Print how often each endpoint was called
 ///
+/// Without --live, these are the totals of days that are rolled up: by
+/// `tally roll-up`, or by a server with --requests-roll-up-at. With --live, they
+/// include everything counted until now.
+///
 /// Examples:
 ///   tally totals                                        every rolled-up day
 ///   tally totals today --live --sort count --limit 10   today's top ten
@@ -40,6 +44,9 @@ use crate::output::{self, OutputFormat, plural, say, thousands, visible, wrong_u
 ///   tally totals this-month --live --by week --status 5xx --customer acme
 ///
 /// Days are UTC, unless --tz names a zone: then today is that zone's as well.
+/// Hours, and days of other zones, are added up from quarter-hours, which a
+/// server keeps for 400 days unless --requests-quarter-retention-days says
+/// otherwise.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct TotalsArgs {
@@ -75,7 +82,7 @@ pub(crate) struct TotalsArgs {
     #[command(flatten)]
     filters: Filters,
 
-    /// Include requests that are not rolled up yet
+    /// Include what is not rolled up yet: everything counted until now
     #[arg(long)]
     live: bool,
 

@@ -50,46 +50,50 @@ impl Ledger {
     }
 
     /// What the answer must be, if these requests are not folded.
-    pub(super) fn totals(&self, question: &Question, mut unfolded: Vec<Request>) -> Answer {
+    pub(super) fn totals(&self, question: &Question, unfolded: &[Request]) -> Answer {
         let zone = Zone::of(question.zone);
+        let (first, last) = (Day::from(*question.dates.start()), Day::from(*question.dates.end()));
+        let hours_or_days = if question.by == By::Hour { By::Hour } else { By::Day };
         let mut sums: BTreeMap<((i64, i64), usize), i64> = BTreeMap::new();
-        unfolded.sort_unstable();
-        let mut folded = self.requests.clone();
-        folded.sort_unstable();
-        let mut unfolded = unfolded.into_iter().peekable();
-        for (path, micros) in folded {
-            let is_folded = unfolded.next_if_eq(&(path, micros)).is_none();
-            let is_seen = is_folded && self.rolled_up.contains(&Day::of_micros(micros));
-            if (is_seen || question.live) && question.dates.contains(&zone.date(micros)) {
-                *sums.entry((zone.period(question.by, micros), path)).or_default() += 1;
+        let mut add = |(path, micros): Request, count| {
+            if (first..=last).contains(&zone.day(micros)) {
+                *sums.entry((zone.period(hours_or_days, micros), path)).or_default() += count;
             }
+        };
+        let is_rolled_up = |one: &&Request| self.rolled_up.contains(&Day::of_micros(one.1));
+        let is_seen = |one: &&Request| question.live || is_rolled_up(one);
+        self.requests.iter().filter(is_seen).for_each(|one| add(*one, 1));
+        if !question.live {
+            unfolded.iter().filter(is_rolled_up).for_each(|one| add(*one, -1));
         }
-        assert_eq!(unfolded.next(), None, "a row that was never counted");
         let called = |(start, offset)| match question.by {
             By::Hour => hour_label(start, offset),
             By::Whole => String::new(),
-            _ => Day::of_micros(start).to_string(),
+            by => Zone::first_day(by, Day::of_micros(start)).to_string(),
         };
-        sums.into_iter().map(|((period, path), count)| ((called(period), path), count)).collect()
+        let mut answer = Answer::new();
+        for ((period, path), count) in sums.into_iter().filter(|(_, count)| *count != 0) {
+            *answer.entry((called(period), path)).or_default() += count;
+        }
+        answer
     }
 
     /// The first date that can be answered, if a period cuts a pruned day.
     pub(super) fn refuses(&self, question: &Question) -> Option<Date> {
         let zone = Zone::of(question.zone);
+        let (first, last) = (Day::from(*question.dates.start()), Day::from(*question.dates.end()));
         let period = |micros: i64| {
-            let is_asked = question.dates.contains(&zone.date(micros));
+            let is_asked = (first..=last).contains(&zone.day(micros));
             is_asked.then(|| zone.period(question.by, micros))
         };
         // No range lies within a day of UTC.
         let cut = |day: &&Day| period(day.start_micros()) != period(day.micros().end - 1);
         self.pruned.iter().find(cut)?;
-        let (first, last) = (*question.dates.start(), question.dates.end().tomorrow().unwrap());
-        let asked = zone.start(first)..zone.start(last);
+        let asked = zone.start(first)..zone.start(last.plus(1));
         let is_asked =
             |day: &&Day| day.micros().end > asked.start && day.start_micros() < asked.end;
         let kept = self.pruned.iter().rfind(is_asked)?.micros().end;
-        let later = std::iter::successors(Some(first), |date| date.tomorrow().ok());
-        later.skip_while(|date| zone.start(*date) < kept).next()
+        (first.0..).map(Day).find(|day| zone.start(*day) >= kept).map(Day::date)
     }
 }
 

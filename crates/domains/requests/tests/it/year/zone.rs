@@ -69,32 +69,32 @@ impl Zone {
         (since.saturating_mul(SECOND), offset * SECOND)
     }
 
-    /// The date on the clock.
-    pub(super) fn date(&self, micros: i64) -> Date {
-        Day::of_micros(micros + self.offset(micros).1).date()
+    /// The day on the clock.
+    pub(super) fn day(&self, micros: i64) -> Day {
+        Day::of_micros(micros + self.offset(micros).1)
     }
 
     /// When the period of a time begins, on the clock, in microseconds, and the offset of an hour.
     pub(super) fn period(&self, by: By, micros: i64) -> (i64, i64) {
+        if by != By::Hour {
+            return (Self::first_day(by, self.day(micros)).start_micros(), 0);
+        }
         let (since, offset) = self.offset(micros);
         let local = micros + offset;
-        let day = Day::of_micros(local);
-        let first = match by {
-            // An hour begins anew when the clock changes.
-            By::Hour => {
-                return (
-                    (local - local.rem_euclid(HOUR)).max(since.saturating_add(offset)),
-                    offset,
-                );
-            }
-            By::Day => day,
+        // An hour begins anew when the clock changes.
+        ((local - local.rem_euclid(HOUR)).max(since.saturating_add(offset)), offset)
+    }
+
+    /// The first day of a day's period.
+    pub(super) fn first_day(by: By, day: Day) -> Day {
+        match by {
+            By::Hour | By::Day => day,
             // 1970-01-01 was a Thursday.
             By::Week => day.plus(-(day.0 + 3).rem_euclid(7)),
             By::Month => day.plus(1 - i32::from(day.date().day())),
             By::Year => day.plus(1 - i32::from(day.date().day_of_year())),
             By::Whole => Day(0),
-        };
-        (first.start_micros(), 0)
+        }
     }
 
     /// The moments at which its clock shows midnight or changes, on a day of UTC.
@@ -113,10 +113,10 @@ impl Zone {
         self.offsets[1..].iter().any(|(since, _)| Day::of_micros(since * SECOND) == Day::from(date))
     }
 
-    /// When a date begins.
-    pub(super) fn start(&self, date: Date) -> i64 {
-        let near = Day::from(date).start_micros() - DAY;
-        let shows = |micros: &i64| self.date(*micros) >= date;
+    /// When a day begins, or if the clock skips it, the next one.
+    pub(super) fn start(&self, day: Day) -> i64 {
+        let near = day.start_micros() - DAY;
+        let shows = |micros: &i64| self.day(*micros) >= day;
         (near..near + 2 * DAY + 1).step_by(QUARTER).find(shows).expect("within a day of UTC's")
     }
 }
