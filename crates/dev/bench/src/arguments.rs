@@ -90,6 +90,10 @@ pub(crate) struct RollUp {
     #[arg(long, value_name = "N", default_value = "1000")]
     pub(crate) series: usize,
 
+    /// Rows lie in no order of their times; otherwise as they happened
+    #[arg(long)]
+    pub(crate) shuffled: bool,
+
     /// How often it is filled and rolled up [default: 3]
     #[arg(long, value_name = "N")]
     pub(crate) rounds: Option<u32>,

@@ -2,6 +2,7 @@
 //!
 //! It uses the store itself, because a server would fold the rows meanwhile.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,14 @@ const POSTGRES_COUNT: &str = "SELECT series_id, count(*) FROM tally_requests \
 const SQLITE_COUNT: &str = "SELECT series_id, count(*) FROM tally_requests \
      WHERE requested_at >= ?1 AND requested_at < ?2 GROUP BY series_id";
 
+/// Rows that a day is filled with.
+struct Filling {
+    mix: Mix,
+    day: Day,
+    rows: u64,
+    is_shuffled: bool,
+}
+
 pub(crate) async fn run(
     arguments: &Arguments,
     asked: &arguments::RollUp,
@@ -47,9 +56,10 @@ pub(crate) async fn run(
     let store = store::open(&database);
     let day = Day::of(SystemClock.now());
     let mix = Mix::new(asked.series, false, arguments.seed);
+    let filling = Filling { mix, day, rows, is_shuffled: asked.shuffled };
     let (mut bare, mut rolled_up, mut is_right) = (Samples::default(), Samples::default(), true);
     for round in 1..=rounds {
-        let took = fill(&store, &mix, day, rows, u64::from(round)).await?;
+        let took = filling.store(&store, u64::from(round)).await?;
         let stored = per_second(rows, took);
         let mut counts = Samples::default();
         let mut line = Vec::new();
@@ -84,41 +94,6 @@ pub(crate) async fn run(
     Ok(is_right)
 }
 
-/// Stores rows of the day, as an insert worker does.
-async fn fill(
-    store: &Store,
-    mix: &Mix,
-    day: Day,
-    rows: u64,
-    round: u64,
-) -> anyhow::Result<Duration> {
-    let start = Instant::now();
-    let names = mix.series.iter().map(|one| {
-        let series = one.stored();
-        Arc::new(Named::new(series.id(0), series))
-    });
-    let all: Vec<Arc<Named>> = names.collect();
-    let producer = Uuid::now_v7();
-    let mut sequence = 0;
-    for first in (0..rows).step_by(usize::try_from(BATCH_ROWS)?) {
-        sequence += 1;
-        let row = |n| {
-            let id = all[mix.pick(round, n) as usize].id;
-            (id, within(mixed(3, round, n), &day.micros()))
-        };
-        let chunk: Rows = (first..rows.min(first + BATCH_ROWS)).map(row).collect();
-        let chunks = [chunk.into()];
-        let batch = Batch { producer, sequence, is_repeated: false, chunks: &chunks };
-        let names = if sequence == 1 { all.clone() } else { Vec::new() };
-        let append = async || {
-            let names = Names::new(names.clone(), store.state());
-            store.append(&batch, &names, SystemClock.now()).await
-        };
-        while append().await? == Appended::Stale {}
-    }
-    Ok(start.elapsed())
-}
-
 /// Counts the rows of the day by series, on a connection with the same settings; returns their sum,
 /// and how long that took.
 async fn count(database: &Database, place: &Place, day: Day) -> anyhow::Result<(u64, Duration)> {
@@ -147,4 +122,50 @@ async fn count(database: &Database, place: &Place, day: Day) -> anyhow::Result<(
         }
     };
     Ok((sum.unsigned_abs(), took))
+}
+
+// === impl Filling ===
+
+impl Filling {
+    /// Stores rows of the day, as an insert worker does.
+    async fn store(&self, store: &Store, round: u64) -> anyhow::Result<Duration> {
+        let start = Instant::now();
+        let names = self.mix.series.iter().map(|one| {
+            let series = one.stored();
+            Arc::new(Named::new(series.id(0), series))
+        });
+        let all: Vec<Arc<Named>> = names.collect();
+        let producer = Uuid::now_v7();
+        let mut sequence = 0;
+        for first in (0..self.rows).step_by(usize::try_from(BATCH_ROWS)?) {
+            sequence += 1;
+            let range = first..self.rows.min(first + BATCH_ROWS);
+            let micros = self.micros(&range);
+            let row = |n| {
+                let id = all[self.mix.pick(round, n) as usize].id;
+                (id, within(mixed(3, round, n), &micros))
+            };
+            let chunk: Rows = range.map(row).collect();
+            let chunks = [chunk.into()];
+            let batch = Batch { producer, sequence, is_repeated: false, chunks: &chunks };
+            let names = if sequence == 1 { all.clone() } else { Vec::new() };
+            let append = async || {
+                let names = Names::new(names.clone(), store.state());
+                store.append(&batch, &names, SystemClock.now()).await
+            };
+            while append().await? == Appended::Stale {}
+        }
+        Ok(start.elapsed())
+    }
+
+    /// When the rows of a batch happened: in their part of the day, or anywhere in it.
+    fn micros(&self, batch: &Range<u64>) -> Range<i64> {
+        let day = self.day.micros();
+        if self.is_shuffled {
+            return day;
+        }
+        let length = i128::from(day.end - day.start);
+        let at = |n: u64| day.start + (length * i128::from(n) / i128::from(self.rows)) as i64;
+        at(batch.start)..at(batch.end)
+    }
 }

@@ -1,11 +1,8 @@
 -- As count_tray.sql, for some blocks. The plan must show a Tid Range Scan: without it every step would
 -- read the whole tray.
-SELECT (extract(epoch FROM t.quarter) / 900)::INT4, t.series_id, t.requests
-FROM (
-    SELECT date_bin('15 minutes', requested_at, TIMESTAMPTZ '0001-01-01 00:00:00+00') AS quarter,
-           series_id,
-           (count(*) + coalesce(sum(requests - 1), 0))::INT8 AS requests
-    FROM ONLY :tray
-    WHERE ctid >= $1::TEXT::TID AND ctid < $2::TEXT::TID
-    GROUP BY 1, 2
-) AS t
+SELECT date_bin('15 minutes', requested_at, TIMESTAMPTZ '0001-01-01 00:00:00+00'),
+       series_id,
+       (count(*) + coalesce(sum(requests - 1) FILTER (WHERE requests IS NOT NULL), 0))::INT8
+FROM ONLY :tray
+WHERE ctid >= $1::TEXT::TID AND ctid < $2::TEXT::TID
+GROUP BY 1, 2

@@ -13,7 +13,8 @@ use tally_store::retry::Policy;
 use super::super::Result;
 use super::books;
 use crate::books::{Entry, Fold, Folded};
-use crate::model::{Quarter, SeriesId};
+use crate::model::Quarter;
+use crate::rows::Micros;
 
 /// The parent table first: only imports put rows there.
 const NAMES: [&str; 5] = [
@@ -164,6 +165,7 @@ async fn in_transaction(
     blocks: i64,
     patience: &'static str,
 ) -> Result<Folded> {
+    transaction.script("give a fold memory", include_str!("count_memory.sql")).await?;
     transaction.script("limit the wait for a lock", patience).await?;
     transaction.script("lock a tray", &tray.sql(include_str!("lock_tray.sql"))).await?;
     faults::point("fold.locked").await;
@@ -215,8 +217,8 @@ async fn last_block(transaction: &Transaction, tray: Tray) -> Result<i64> {
 }
 
 fn entry(row: &tokio_postgres::Row) -> Entry {
-    let (quarter, series, requests): (i32, SeriesId, i64) = (row.get(0), row.get(1), row.get(2));
-    Entry::of_quarter(Quarter(quarter), series, requests)
+    let (Micros(start), series, requests) = (row.get(0), row.get(1), row.get(2));
+    Entry::of_quarter(Quarter::of_micros(start), series, requests)
 }
 
 /// Adds what was counted to where the days are.

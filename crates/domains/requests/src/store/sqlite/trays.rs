@@ -126,15 +126,14 @@ fn count(connection: &mut Connection, tray: Tray) -> Result<Counted> {
     let mut statement =
         connection.prepare_cached(&tray.sql(include_str!("count_tray.sql"))).step(step)?;
     let mut rows = statement.query([]).step(step)?;
-    let (mut last, mut through) = (0, None);
+    let mut through = None;
     while let Some(row) = rows.next().step(step)? {
         let (series, micros) = (row.get(1).step(step)?, row.get(2).step(step)?);
         let requests = row.get::<_, Option<i64>>(3).step(step)?.unwrap_or(1);
         if counts.len() == ENTRIES_MAX {
-            through = Some(last);
+            through = Some(row.get::<_, i64>(0).step(step)? - 1);
             break;
         }
-        last = row.get(0).step(step)?;
         let count = counts.entry((Quarter::of_micros(micros), series)).or_default();
         *count = count.saturating_add(requests);
     }
