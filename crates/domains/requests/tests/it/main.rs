@@ -4,6 +4,7 @@
 
 mod add;
 mod ahead;
+mod audit;
 mod away;
 mod backend;
 mod concurrency;

@@ -4,7 +4,7 @@ SELECT (extract(epoch FROM t.quarter) / 900)::INT4, t.series_id, t.requests
 FROM (
     SELECT date_bin('15 minutes', requested_at, TIMESTAMPTZ '0001-01-01 00:00:00+00') AS quarter,
            series_id,
-           (count(*) + coalesce(sum(requests - 1), 0))::INT8 AS requests
+           least(count(*) + coalesce(sum(requests - 1), 0), 9223372036854775807)::INT8 AS requests
     FROM ONLY :tray
     GROUP BY 1, 2
 ) AS t
