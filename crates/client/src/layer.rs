@@ -39,7 +39,7 @@ pub const UNMATCHED: &str = "_unmatched";
 /// 5. [`UNMATCHED`], or the name given to [`unmatched`](Self::unmatched). Requests without a path,
 ///    such as CONNECT, are counted here too.
 ///
-/// Paths longer than 2,048 bytes, and new ones once the list of endpoints is full, are counted
+/// Paths longer than 2,048 bytes, and new ones once the list of series is full, are counted
 /// under `_other`. The method is [`Method::from`](crate::Method).
 ///
 /// # Where to put it in axum
@@ -110,7 +110,7 @@ impl CountLayer {
     }
 
     /// Counts requests without a route under their path, without the query. For services without a
-    /// router: clients can invent paths, and each fills the list of endpoints for good.
+    /// router: clients can invent paths, and each fills the list of series for good.
     #[must_use]
     pub fn raw_path(mut self) -> Self {
         Arc::make_mut(&mut self.rules).raw_path = true;

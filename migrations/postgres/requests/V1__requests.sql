@@ -8,7 +8,7 @@ CREATE TABLE tally_request_series (
     service TEXT COLLATE "C" NOT NULL,
     method TEXT COLLATE "C" NOT NULL,
     path TEXT COLLATE "C" NOT NULL,
-    status SMALLINT NOT NULL,
+    status BIGINT NOT NULL,
     customer TEXT COLLATE "C" NOT NULL,
     UNIQUE (namespace_id, service, method, path, status, customer)
 );

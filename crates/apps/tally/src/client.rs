@@ -44,7 +44,7 @@ const WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 /// The largest answer: a year of a large service.
 const MESSAGE_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
-/// How many endpoints an import tells apart; the server has its own limit.
+/// How many series an import tells apart; the server has its own limit.
 const SERIES_MAX: usize = 1_000_000;
 
 const BATCH_ROWS_MAX: usize = 20_000;

@@ -194,9 +194,7 @@ impl Run<'_> {
     ) -> anyhow::Result<(Samples, Samples)> {
         let (mut folds, mut roll_ups) = (Samples::default(), Samples::default());
         while is_wanted && !is_over.load(Ordering::Relaxed) {
-            if let Some(took) = server::fold(&channel).await? {
-                folds.add(took);
-            }
+            folds.add(server::fold(&channel).await?);
             tokio::time::sleep(PAUSE).await;
             roll_ups.add(server::roll_up(&channel, message::date(self.day)).await?);
             tokio::time::sleep(PAUSE).await;

@@ -3,7 +3,7 @@
 use tally_proto::google::r#type::Date;
 use tally_proto::tally::producers::v1::Open;
 use tally_proto::tally::requests::v1::record_request::Kind;
-use tally_proto::tally::requests::v1::{Batch, Endpoint, QueryTotalsRequest, RecordRequest};
+use tally_proto::tally::requests::v1::{Batch, QueryTotalsRequest, RecordRequest, Series as Name};
 use tally_runtime::Day;
 use uuid::Uuid;
 
@@ -51,11 +51,11 @@ pub(crate) fn batch(
     let mut before = 0;
     for (index, micros) in requests {
         let number = *named.numbers[*index as usize].get_or_insert_with(|| {
-            batch.endpoints.push(name(&series[*index as usize]));
+            batch.series.push(name(&series[*index as usize]));
             named.next += 1;
             named.next - 1
         });
-        batch.endpoint.push(number);
+        batch.number.push(number);
         batch.time_delta.push(micros - before);
         before = *micros;
     }
@@ -63,8 +63,14 @@ pub(crate) fn batch(
     RecordRequest { kind: Some(Kind::Batch(batch)) }
 }
 
-fn name(series: &Series) -> Endpoint {
-    Endpoint { method: series.method_number, path: series.path.clone() }
+fn name(series: &Series) -> Name {
+    Name {
+        service: series.service.clone(),
+        method: series.method.into(),
+        path: series.path.clone(),
+        status: u32::from(series.status),
+        customer: series.customer.clone(),
+    }
 }
 
 /// The live totals of a day, by endpoint.

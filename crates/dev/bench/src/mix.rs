@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-/// Methods of made-up series, as numbers of `count.v1.Method`, and their names.
-const METHODS: [(i32, &str); 4] = [(3, "GET"), (6, "POST"), (7, "PUT"), (2, "DELETE")];
+/// Methods of made-up series.
+const METHODS: [&str; 4] = ["GET", "POST", "PUT", "DELETE"];
 
 /// Statuses of made-up series.
 const STATUSES: [u16; 5] = [200, 204, 302, 404, 503];
@@ -16,8 +16,6 @@ const CUSTOMERS: usize = 50;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Series {
     pub(crate) service: String,
-    /// The method's number.
-    pub(crate) method_number: i32,
     pub(crate) method: &'static str,
     pub(crate) path: String,
     pub(crate) status: u16,
@@ -38,14 +36,25 @@ impl Series {
     /// The n-th one. Five of them have one endpoint, and differ in their status.
     pub(crate) fn nth(n: usize) -> Self {
         let endpoint = n / STATUSES.len();
-        let (method_number, method) = METHODS[endpoint % METHODS.len()];
         Self {
             service: format!("service-{}", endpoint % SERVICES),
-            method_number,
-            method,
+            method: METHODS[endpoint % METHODS.len()],
             path: format!("/api/v1/collections/{}/items", endpoint / METHODS.len()),
             status: STATUSES[n % STATUSES.len()],
             customer: format!("customer-{}", n % CUSTOMERS),
+        }
+    }
+
+    /// As the server knows it.
+    pub(crate) fn stored(&self) -> tally_requests::Series {
+        let Self { service, method, path, status, customer } = self;
+        tally_requests::Series {
+            service: service.as_str().into(),
+            method: (*method).into(),
+            path: path.as_str().into(),
+            status: *status,
+            customer: customer.as_str().into(),
+            ..tally_requests::Series::default()
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tally_ingest::Batch;
 use tally_requests::store::{self, Appended, Names, Store};
-use tally_requests::{DayRange, Endpoint, MIGRATIONS, Named, Rows};
+use tally_requests::{DayRange, MIGRATIONS, Named, Rows};
 use tally_runtime::{Clock as _, Day, SystemClock};
 use tally_store::postgres::Settings;
 use tally_store::{Database, DatabaseUrl};
@@ -45,9 +45,7 @@ pub(crate) async fn run(
     tally_producers::MIGRATIONS.run(&database).await?;
     MIGRATIONS.run(&database).await?;
     let store = store::open(&database);
-    let now = SystemClock.now();
-    store.maintain(now).await?;
-    let day = Day::of(now);
+    let day = Day::of(SystemClock.now());
     let mix = Mix::new(asked.series, false, arguments.seed);
     let (mut bare, mut rolled_up, mut is_right) = (Samples::default(), Samples::default(), true);
     for round in 1..=rounds {
@@ -96,26 +94,26 @@ async fn fill(
 ) -> anyhow::Result<Duration> {
     let start = Instant::now();
     let names = mix.series.iter().map(|one| {
-        let endpoint = Endpoint::new(one.method_number, one.path.as_str());
-        Arc::new(Named::new(endpoint.id(0), endpoint))
+        let series = one.stored();
+        Arc::new(Named::new(series.id(0), series))
     });
-    let ids: Vec<Arc<Named>> = names.collect();
-    let mut new = ids.clone();
-    new.sort_unstable_by_key(|named| named.id);
-    new.dedup_by_key(|named| named.id);
+    let all: Vec<Arc<Named>> = names.collect();
     let producer = Uuid::now_v7();
     let mut sequence = 0;
     for first in (0..rows).step_by(usize::try_from(BATCH_ROWS)?) {
         sequence += 1;
         let row = |n| {
-            let id = ids[mix.pick(round, n) as usize].id;
+            let id = all[mix.pick(round, n) as usize].id;
             (id, within(mixed(3, round, n), &day.micros()))
         };
         let chunk: Rows = (first..rows.min(first + BATCH_ROWS)).map(row).collect();
         let chunks = [chunk.into()];
         let batch = Batch { producer, sequence, is_repeated: false, chunks: &chunks };
-        let names = if sequence == 1 { new.clone() } else { Vec::new() };
-        let append = async || store.append(&batch, &Names::new(names.clone(), store.state())).await;
+        let names = if sequence == 1 { all.clone() } else { Vec::new() };
+        let append = async || {
+            let names = Names::new(names.clone(), store.state());
+            store.append(&batch, &names, SystemClock.now()).await
+        };
         while append().await? == Appended::Stale {}
     }
     Ok(start.elapsed())

@@ -10,9 +10,8 @@ use tally_proto::google::r#type::Date;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tally_proto::tally::requests::v1::{FoldRequest, QueryTotalsRequest};
 use tally_testkit::{Process, Stream};
-
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status};
+use tonic::Status;
 
 use crate::arguments::Arguments;
 use crate::place::Place;
@@ -98,14 +97,11 @@ pub(crate) async fn ask(
     Ok((answer, start.elapsed()))
 }
 
-/// Folds now, and says how long that took; `None` if the server cannot.
-pub(crate) async fn fold(channel: &Channel) -> Result<Option<Duration>, Status> {
+/// Folds now, and says how long that took.
+pub(crate) async fn fold(channel: &Channel) -> Result<Duration, Status> {
     let start = Instant::now();
-    match RequestServiceClient::new(channel.clone()).fold(FoldRequest {}).await {
-        Ok(_) => Ok(Some(start.elapsed())),
-        Err(status) if status.code() == Code::Unimplemented => Ok(None),
-        Err(status) => Err(status),
-    }
+    RequestServiceClient::new(channel.clone()).fold(FoldRequest {}).await?;
+    Ok(start.elapsed())
 }
 
 /// Rolls a day, a month or a year up, and says how long that took.

@@ -51,7 +51,7 @@ pub(crate) async fn run(
         );
         println!("  size {}", megabytes(place.bytes().await?));
         let folded = server::fold(&channel).await.with_context(|| server.log())?;
-        println!("  fold {} ms", folded.map_or("-".into(), ms));
+        println!("  fold {} ms", ms(folded));
         // As the command line does it: one call for each year.
         let first_year = if name == "today" { last_year } else { first_year };
         let (start, mut years) = (Instant::now(), Samples::default());

@@ -184,9 +184,11 @@ pub(crate) fn add<K: Ord + Clone>(to: &mut BTreeMap<K, u64>, counts: &BTreeMap<K
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::Series;
 
     fn key(path: &str) -> Key {
-        Key { day: 20_000, method: 3, path: path.to_owned() }
+        let series = Series { method: 3, path: path.to_owned(), ..Series::default() };
+        Key { quarter: 20_000 * 96, series }
     }
 
     fn sent(number: u64, path: &str, count: u64) -> Line {
@@ -194,7 +196,7 @@ mod tests {
     }
 
     fn counts(of: &BTreeMap<Key, u64>) -> Vec<(&str, u64)> {
-        of.iter().map(|(key, count)| (key.path.as_str(), *count)).collect()
+        of.iter().map(|(key, count)| (key.series.path.as_str(), *count)).collect()
     }
 
     #[test]

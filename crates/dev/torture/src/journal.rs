@@ -11,14 +11,28 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::str::FromStr;
 
-/// What counts are kept for: an endpoint on a day.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Key {
-    /// Days since 1970-01-01 UTC.
-    pub(crate) day: i32,
+/// How many quarters a day of UTC has, and a quarter in microseconds.
+pub(crate) const QUARTERS_PER_DAY: i32 = 96;
+const QUARTER_MICROS: i64 = 900_000_000;
+
+/// What a request counts under.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Series {
+    pub(crate) path: String,
     /// A number of `count.v1.Method`.
     pub(crate) method: i32,
-    pub(crate) path: String,
+    pub(crate) service: String,
+    /// Or its class, where only that is known.
+    pub(crate) status: u16,
+    pub(crate) customer: String,
+}
+
+/// What counts are kept for: a series in a quarter.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    /// Quarters since 1970-01-01 UTC; of a longer period, its first one.
+    pub(crate) quarter: i32,
+    pub(crate) series: Series,
 }
 
 /// What a client sends in one step.
@@ -72,11 +86,34 @@ pub(crate) struct Journal {
     at: u64,
 }
 
+// === impl Series ===
+
+impl fmt::Display for Series {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Series { path, method, service, status, customer } = self;
+        write!(f, "{service}:{method}:{path}:{status}:{customer}")
+    }
+}
+
 // === impl Key ===
+
+impl Key {
+    /// A series at a time in microseconds.
+    pub(crate) fn at(micros: i64, series: Series) -> Key {
+        let quarter = micros.div_euclid(QUARTER_MICROS);
+        Key { quarter: i32::try_from(quarter).expect("the quarter fits i32"), series }
+    }
+
+    /// Days since 1970-01-01 UTC.
+    pub(crate) fn day(&self) -> i32 {
+        self.quarter.div_euclid(QUARTERS_PER_DAY)
+    }
+}
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "day {} method {} {}", self.day, self.method, self.path)
+        let (day, slot) = (self.day(), self.quarter.rem_euclid(QUARTERS_PER_DAY));
+        write!(f, "day {day} quarter {slot} {}", self.series)
     }
 }
 
@@ -92,7 +129,7 @@ impl Parcel {
     pub(crate) fn days(&self) -> BTreeMap<i32, u64> {
         let mut days = BTreeMap::new();
         for (key, count) in &self.requests {
-            *days.entry(key.day).or_default() += count;
+            *days.entry(key.day()).or_default() += count;
         }
         days
     }
@@ -100,8 +137,8 @@ impl Parcel {
 
 impl fmt::Display for Parcel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (Key { day, method, path }, count) in &self.requests {
-            write!(f, " {day}:{method}:{path}:{count}")?;
+        for (Key { quarter, series }, count) in &self.requests {
+            write!(f, " {quarter}:{series}:{count}")?;
         }
         self.drops.iter().try_for_each(|(day, count)| write!(f, " {day}:{count}"))
     }
@@ -156,16 +193,23 @@ impl FromStr for Line {
     }
 }
 
-/// A number and the items of a parcel: `day:method:path:count` or, for drops, `day:count`.
+/// A number and the items of a parcel: `quarter:service:method:path:status:customer:count` or, for
+/// drops, `day:count`.
 fn numbered(rest: &str) -> anyhow::Result<(u64, Parcel)> {
     let mut words = rest.split(' ');
     let number = words.next().unwrap_or_default().parse()?;
     let mut parcel = Parcel::default();
     for item in words {
         match item.split(':').collect::<Vec<_>>()[..] {
-            [day, method, path, count] => {
-                let key = Key { day: day.parse()?, method: method.parse()?, path: path.to_owned() };
-                parcel.requests.insert(key, count.parse()?);
+            [quarter, service, method, path, status, customer, count] => {
+                let series = Series {
+                    path: path.to_owned(),
+                    method: method.parse()?,
+                    service: service.to_owned(),
+                    status: status.parse()?,
+                    customer: customer.to_owned(),
+                };
+                parcel.requests.insert(Key { quarter: quarter.parse()?, series }, count.parse()?);
             }
             [day, count] => {
                 parcel.drops.insert(day.parse()?, count.parse()?);
@@ -214,14 +258,18 @@ impl Journal {
 mod tests {
     use super::*;
 
-    fn key(day: i32, path: &str) -> Key {
-        Key { day, method: 3, path: path.to_owned() }
+    fn key(quarter: i32, path: &str) -> Key {
+        let series = Series { method: 3, path: path.to_owned(), ..Series::default() };
+        Key { quarter, series }
     }
 
     #[test]
     fn every_line_round_trips() {
         let mut parcel = Parcel::of(key(16_572, "/a"), 7);
-        parcel.requests.insert(key(-1, "/b/c"), 1);
+        let mut full = key(-1, "/b/c");
+        (full.series.service, full.series.customer) = ("shop".to_owned(), "acme".to_owned());
+        full.series.status = 503;
+        parcel.requests.insert(full, 1);
         parcel.drops.insert(20_000, 3);
         let lines = [
             Line::Start { resumed: true, drops: false },

@@ -21,6 +21,9 @@ const TERMINATE_LIMIT: Duration = Duration::from_secs(5);
 /// How long traffic may take to trigger a fault.
 const TRAFFIC_LIMIT_MS: u64 = 1_000;
 
+/// How long a server may take to come to a point in its books.
+const POINT_LIMIT_MS: u64 = 3_000;
+
 /// How long the clients may take to fill a disk, and what a server logs then.
 const FILLS_UP_LIMIT_MS: u64 = 10_000;
 const FULL: &str = "disk is full";
@@ -92,6 +95,7 @@ pub(crate) fn run(watch: &Watch<'_>, seed: u64, lane: Lane, stop: &Stop) -> anyh
             Lane::Servers => on_server(world, act, stop),
             Lane::Postgres => on_postgres(world, act, stop).map(|()| true),
             Lane::Clients => on_client(world, act, stop).map(|()| true),
+            Lane::Duties => on_duties(watch, act),
             Lane::Rewind => rewind::act(watch, act, stop).map(|()| true),
         };
         match acted {
@@ -180,12 +184,49 @@ fn on_server(world: &World, act: Act, stop: &Stop) -> anyhow::Result<bool> {
             stop.pause(ms);
             world.servers[server].process.signal("CONT");
         }
+        Act::OutliveLease { server, ms } => {
+            let server = &world.servers[server];
+            server.process.signal("STOP");
+            let ended = end_leases(world);
+            stop.pause(ms);
+            server.process.signal("CONT");
+            return Ok(ended);
+        }
+        Act::KillServerAt { server, point, ms } => {
+            let server = &world.servers[server];
+            server.process.kill();
+            stop.pause(ms);
+            let fault = Some(point.to_owned());
+            server.bring_up(&StartOptions { fault, ..StartOptions::default() }, stop)?;
+            end_leases(world);
+            let stopped = format!("stopped at {point}");
+            let reached = happens(stop, POINT_LIMIT_MS, || server.process.has_logged(&stopped));
+            // Others notice what it holds.
+            stop.pause(ms);
+            server.process.kill();
+            server.bring_up(&StartOptions::default(), stop)?;
+            return Ok(reached);
+        }
         Act::FillDisk { server, kib, ms } => {
             return fill_disk(world, &world.servers[server], (kib, ms), stop);
         }
         _ => {}
     }
     Ok(true)
+}
+
+/// Returns whether it happened: a server or the database may be away.
+fn on_duties(watch: &Watch<'_>, act: Act) -> anyhow::Result<bool> {
+    match act {
+        Act::Fold { server } => watch.fold(&watch.world.servers[server]),
+        _ => Ok(end_leases(watch.world)),
+    }
+}
+
+/// Ends every lease, unless the database is away. Returns whether it did.
+fn end_leases(world: &World) -> bool {
+    let url = world.postgres().map(|postgres| postgres.url(DATABASE));
+    url.is_some_and(|url| world.runtime.block_on(sessions::end_leases(&url)).is_ok())
 }
 
 fn on_client(world: &World, act: Act, stop: &Stop) -> anyhow::Result<()> {

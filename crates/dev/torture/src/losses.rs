@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tally_proto::wire::UNKNOWN_PATH;
 
 use crate::account::{Account, Accounts, add, count};
-use crate::journal::Key;
+use crate::journal::{Key, Series};
 use crate::stored::Totals;
 
 /// All that was lost in a run.
@@ -21,7 +21,7 @@ pub(crate) struct Losses {
     /// By day, the most drops that the database may have lost.
     drops: BTreeMap<i32, u64>,
     /// Deleted names by id; None if no name was deleted.
-    pub(crate) deleted: Option<BTreeMap<i64, (i32, String)>>,
+    pub(crate) deleted: Option<BTreeMap<i64, Series>>,
 }
 
 /// The most requests of a client that may be lost.
@@ -87,19 +87,19 @@ impl Losses {
         self.by_client.values().map(|loss| loss.total).sum()
     }
 
-    /// By day, the requests that an answer counts without a name; empty unless names were deleted.
+    /// By period, the requests that an answer counts without a name; empty unless names were deleted.
     pub(crate) fn unnamed(&self, answer: &Totals) -> BTreeMap<i32, u64> {
         let mut unnamed = BTreeMap::new();
         if self.deleted.is_some() {
             let all = answer.iter().filter(|(key, _)| is_unknown(key));
-            unnamed.extend(all.map(|(key, count)| (key.day, *count)));
+            unnamed.extend(all.map(|(key, count)| (key.quarter, *count)));
         }
         unnamed
     }
 }
 
 pub(crate) fn is_unknown(key: &Key) -> bool {
-    key.method == 0 && key.path == UNKNOWN_PATH
+    key.series.path == UNKNOWN_PATH
 }
 
 /// How much each count exceeds the other one.
@@ -116,10 +116,11 @@ mod tests {
     use super::*;
     use crate::journal::{Line, Parcel};
 
-    const DAY: i32 = 20_000;
+    const QUARTER: i32 = 20_000 * 96;
 
     fn key(path: &str) -> Key {
-        Key { day: DAY, method: 3, path: path.to_owned() }
+        let series = Series { method: 3, path: path.to_owned(), ..Series::default() };
+        Key { quarter: QUARTER, series }
     }
 
     fn accounts(lines: &[Line]) -> Accounts {
@@ -164,11 +165,11 @@ mod tests {
 
     #[test]
     fn only_deleted_names_may_be_missing() {
-        let unknown = Key { method: 0, ..key(UNKNOWN_PATH) };
+        let unknown = key(UNKNOWN_PATH);
         let answer = BTreeMap::from([(unknown, 3), (key("/a"), 1)]);
         let mut losses = Losses::default();
         assert!(losses.unnamed(&answer).is_empty());
         losses.deleted = Some(BTreeMap::new());
-        assert_eq!(losses.unnamed(&answer), BTreeMap::from([(DAY, 3)]));
+        assert_eq!(losses.unnamed(&answer), BTreeMap::from([(QUARTER, 3)]));
     }
 }

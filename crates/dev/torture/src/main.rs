@@ -20,7 +20,9 @@
 //! | `schedule.rs` | what goes wrong and when |
 //! | `sessions.rs` | ending and exhausting Postgres's sessions |
 //! | `stop.rs` | stopping all threads |
-//! | `stored.rs` | reading what is stored |
+//! | `stored.rs` | reading what is stored, from servers |
+//! | `tables.rs` | reading the database, and whether its books are balanced |
+//! | `views.rs` | what answers tell apart |
 //! | `watch.rs` | queries and roll-ups during the run |
 //! | `world/` | the database, the servers, the clients, and the network between them |
 
@@ -40,6 +42,8 @@ mod schedule;
 mod sessions;
 mod stop;
 mod stored;
+mod tables;
+mod views;
 mod watch;
 mod world;
 

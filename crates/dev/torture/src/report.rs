@@ -34,7 +34,7 @@ impl Report {
             "\n{:<16}{:>10}{:>14}{:>14}{:>14}",
             "client", "processes", "sent", "acknowledged", "stored"
         )?;
-        let totals = &self.stored.tables.totals;
+        let totals = &self.stored.tables.totals();
         for (name, account) in &self.accounts {
             let (sent, acknowledged) =
                 (account.sent.values().sum::<u64>(), account.acknowledged_total());
@@ -53,7 +53,7 @@ impl Report {
         writeln!(out, "  {:<52}{dropped:>14}", "reported as dropped")?;
 
         if self.losses.times > 0 {
-            let unnamed: u64 = self.stored.tables.unnamed.values().sum();
+            let unnamed: u64 = self.stored.tables.unnamed().values().sum();
             writeln!(out, "  {:<52}{unnamed:>14}", "stored without a name")?;
             let (lost, most) = (log.lost.load(Ordering::SeqCst), self.losses.sum());
             writeln!(out, "  {:<52}{lost:>14}", "lost by the database, at least")?;

@@ -14,6 +14,7 @@ use tally_proto::methods::number_of_text;
 use tally_testkit::{Cluster, eventually_blocking};
 use tokio_postgres::types::FromSqlOwned;
 
+use crate::journal::Series;
 use crate::schedule::Act;
 use crate::sessions;
 use crate::stop::Stop;
@@ -26,8 +27,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// How many requests Postgres has accepted.
 const ACCEPTED: &str = include_str!("sql/postgres_accepted.sql");
 
-/// An id with its method and path.
-type Named = (i64, (i32, String));
+/// An id with its name.
+type Named = (i64, Series);
 
 pub(crate) fn act(watch: &Watch<'_>, act: Act, stop: &Stop) -> anyhow::Result<()> {
     let pause = |ms| {
@@ -121,7 +122,7 @@ fn lose_commits(
     let Some(postgres) = world.postgres() else { return Ok(()) };
     // All commits up to here are written.
     let mark = watch.mark()?;
-    // A roll-up drops tables, which flushes all earlier commits.
+    // A fold truncates a tray, which flushes all earlier commits. Those of the duties remain.
     world.roll_ups_paused.store(true, Ordering::SeqCst);
     postgres.change("synchronous_commit", "off")?;
     // A running WAL writer would write them within milliseconds.
@@ -197,8 +198,14 @@ fn delete_names(watch: &Watch<'_>, every: u64) -> anyhow::Result<()> {
         None => open(&world.sqlite_path())?
             .prepare(&sql)?
             .query_map([], |row| {
-                let method = number_of_text(&row.get::<_, String>(1)?);
-                Ok((row.get(0)?, (method, row.get(2)?)))
+                let series = Series {
+                    service: row.get(1)?,
+                    method: number_of_text(&row.get::<_, String>(2)?),
+                    path: row.get(3)?,
+                    status: row.get(4)?,
+                    customer: row.get(5)?,
+                };
+                Ok((row.get(0)?, series))
             })?
             .collect::<rusqlite::Result<_>>()?,
     };
@@ -208,6 +215,15 @@ fn delete_names(watch: &Watch<'_>, every: u64) -> anyhow::Result<()> {
 
 async fn delete_from_postgres(url: &str, sql: &str) -> anyhow::Result<Vec<Named>> {
     let rows = sessions::connect(url).await?.query(sql, &[]).await?;
-    let named = |row: &tokio_postgres::Row| (row.get(0), (number_of_text(row.get(1)), row.get(2)));
-    Ok(rows.iter().map(named).collect())
+    let named = |row: &tokio_postgres::Row| {
+        let series = Series {
+            service: row.get(1),
+            method: number_of_text(row.get(2)),
+            path: row.get(3),
+            status: row.get::<_, i64>(4).try_into()?,
+            customer: row.get(5),
+        };
+        Ok((row.get(0), series))
+    };
+    rows.iter().map(named).collect()
 }

@@ -14,9 +14,10 @@ use crate::scenes;
 use crate::schedule::Lane;
 use crate::stop::{Stop, StopOnDrop};
 use crate::stored::{self, Stored};
+use crate::views::{Question, View, date_of};
 use crate::watch::Watch;
 use crate::world::server::Server;
-use crate::world::{DATABASE, World};
+use crate::world::World;
 
 /// How long the clients may take after the last fault until everything is acknowledged.
 const FINISH_LIMIT: Duration = Duration::from_secs(90);
@@ -76,7 +77,7 @@ fn torture(run: &Run, world: &World) -> anyhow::Result<Report> {
     let ends: Vec<_> =
         processes().filter_map(|process| process.await_end(FINISH_LIMIT).err()).collect();
     world.log.say(|| "all clients have ended".to_owned());
-    let stored = read(world)?;
+    let stored = read(&watch)?;
     let (accounts, losses, mut verdict) = watch.result()?;
     let (of, all) = (&accounts, &losses);
     Judge { accounts: of, losses: all, stored: &stored, verdict: &mut verdict }.judge();
@@ -93,8 +94,9 @@ fn chaos(run: &Run, watch: &Watch<'_>) -> anyhow::Result<()> {
     for lane in Lane::all(world.shape) {
         works.push(Box::new(move || lanes::run(watch, run.seed, lane, stop)));
     }
+    works.push(Box::new(move || watch.books(stop)));
     for server in &world.servers {
-        works.push(Box::new(move || watch.query(server, stop)));
+        works.push(Box::new(move || watch.query(server, run.seed, stop)));
         works.push(Box::new(move || watch.roll_ups(server, run.seed, stop)));
     }
     std::thread::scope(|scope| {
@@ -137,28 +139,34 @@ fn until_enough(run: &Run, stop: &Stop, log: &Log) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads what is stored: live, then rolled up, then directly from the database.
-fn read(world: &World) -> anyhow::Result<Stored> {
+/// Reads what is stored: live and as it lies in the database, then the same rolled up.
+fn read(watch: &Watch<'_>) -> anyhow::Result<Stored> {
+    let world = watch.world;
     let mut stored = Stored::default();
-    let query = |server: &Server, live| world.runtime.block_on(stored::query(&server.url(), live));
+    let query = |server: &Server, question| {
+        world.runtime.block_on(stored::query(&server.url(), question))
+    };
+    let look = || watch.look().context("the database is away");
+    let today = day(now_micros());
     for server in &world.servers {
-        stored.live.push(query(server, true)?);
+        for view in View::ASKED {
+            let question = Question::live(view, today);
+            stored.live.push((question, query(server, question)?));
+        }
     }
+    stored.before = look()?;
     let first = world.servers[0].url();
     stored.accepted_of_client = world.runtime.block_on(stored::accepted(&first))?;
-    let today = day(now_micros());
     for day in [16_572, today - 40, today + 1] {
-        world.runtime.block_on(stored::roll_up(&first, stored::date_of(day, 1)))?;
+        world.runtime.block_on(stored::roll_up(&first, date_of(day, 1)))?;
     }
     for server in &world.servers {
-        stored.rolled_up.push(query(server, false)?.totals);
+        let question = Question { view: View::Days, from: None, live: false };
+        stored.rolled_up.push(query(server, question)?.totals);
     }
     let ended = |server: &Server| server.terminate().map_err(|error| error.to_string());
     stored.exits = world.servers.iter().map(ended).collect();
     stored.panics = world.panics()?;
-    stored.tables = match world.postgres() {
-        Some(cluster) => world.runtime.block_on(stored::postgres(&cluster.url(DATABASE)))?,
-        None => stored::sqlite(&world.sqlite_path())?,
-    };
+    stored.tables = look()?;
     Ok(stored)
 }

@@ -11,6 +11,7 @@ use crate::client::load::{FIRST_LARGE, LARGE_ROWS};
 use crate::lanes::LARGE_COMMIT;
 use crate::rewind::lose_all;
 use crate::stop::Stop;
+use crate::views::View;
 use crate::watch::Watch;
 use crate::world::client::Client;
 use crate::world::server::StartOptions;
@@ -90,7 +91,7 @@ fn rewind(watch: &Watch<'_>) -> anyhow::Result<()> {
     let before = watch.progress(early)?;
     acknowledged(watch, early, before + ALL_PATHS)?;
     // Before a restart of the server, which would clear its cache.
-    let asked = || watch.live_query(server).is_ok_and(|answered| answered);
+    let asked = || watch.live_query(server, View::Days).is_ok_and(|answered| answered);
     eventually_blocking(LIMIT, asked).map_err(|_| anyhow::anyhow!("no live totals in {LIMIT:?}"))
 }
 

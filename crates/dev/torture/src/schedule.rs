@@ -12,9 +12,25 @@ pub(crate) enum Lane {
     Servers,
     Postgres,
     Clients,
+    /// Folding, and who has the lease for it.
+    Duties,
     /// The state of the database, which is set back.
     Rewind,
 }
+
+/// Where a server is stopped and killed; the last one exists only on Postgres.
+const POINTS: [&str; 10] = [
+    "fold.begun",
+    "fold.added",
+    "fold.before_commit",
+    "fold.committed",
+    "roll_up.begun",
+    "roll_up.added",
+    "roll_up.before_commit",
+    "roll_up.committed",
+    "prune.before_commit",
+    "fold.locked",
+];
 
 /// The size of the world.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +66,10 @@ pub(crate) enum Act {
     TerminateServer { server: usize, ms: u64 },
     /// SIGSTOP, then SIGCONT.
     StopServer { server: usize, ms: u64 },
+    /// SIGSTOP until after the end of every lease, then SIGCONT.
+    OutliveLease { server: usize, ms: u64 },
+    /// A start with a point at which it stops, SIGKILL there, then a start.
+    KillServerAt { server: usize, point: &'static str, ms: u64 },
     /// SIGKILL, then a start with this much room in the file, then one without a limit after the
     /// file was full for this long.
     FillDisk { server: usize, kib: u64, ms: u64 },
@@ -67,6 +87,10 @@ pub(crate) enum Act {
     TerminateClient { client: usize },
     /// SIGSTOP, then SIGCONT.
     StopClient { client: usize, ms: u64 },
+    /// A server folds everything.
+    Fold { server: usize },
+    /// Every lease ends, whatever its holder believes.
+    EndLeases,
     /// A SQLite file is restored from a backup of this age while the server runs.
     Restore { ms: u64 },
     /// Postgres gets SIGKILL after it has not written commits for this long.
@@ -90,7 +114,7 @@ pub(crate) struct Schedule {
 impl Lane {
     /// The lanes of a world of this shape.
     pub(crate) fn all(shape: Shape) -> Vec<Lane> {
-        let mut lanes = vec![Lane::ClientLinks, Lane::Servers, Lane::Clients];
+        let mut lanes = vec![Lane::ClientLinks, Lane::Servers, Lane::Clients, Lane::Duties];
         if shape.is_postgres {
             lanes.extend([Lane::DatabaseLinks, Lane::Postgres]);
         }
@@ -118,6 +142,8 @@ impl Act {
             Act::KillServer { .. } => "server: kill -9",
             Act::TerminateServer { .. } => "server: SIGTERM",
             Act::StopServer { .. } => "server: SIGSTOP",
+            Act::OutliveLease { .. } => "server: SIGSTOP beyond its lease",
+            Act::KillServerAt { .. } => "server: kill -9 in its books",
             Act::FillDisk { .. } => "server: disk full",
             Act::KillPostgres { .. } => "Postgres: kill -9",
             Act::RestartPostgres { .. } => "Postgres: restart",
@@ -126,6 +152,8 @@ impl Act {
             Act::KillClient { .. } => "client: kill -9",
             Act::TerminateClient { .. } => "client: SIGTERM",
             Act::StopClient { .. } => "client: SIGSTOP",
+            Act::Fold { .. } => "books: fold",
+            Act::EndLeases => "books: all leases end",
             Act::Restore { .. } => "rewind: restore",
             Act::LoseCommits { .. } => "rewind: commits lost",
             Act::FailOver { .. } => "rewind: failover",
@@ -179,15 +207,23 @@ impl Schedule {
         let server = self.random.index(self.shape.servers);
         let random = &mut self.random;
         let ms = random.within(0, 300);
-        match random.within(0, 19) {
-            0..=13 => {
+        match random.within(0, 23) {
+            0..=3 => Act::KillServerAt {
+                server,
+                point: POINTS[random.index(POINTS.len() - usize::from(!self.shape.is_postgres))],
+                ms,
+            },
+            4..=13 => {
                 let states = ["40001", "40P01", "57P01", "53300"];
                 let with_errors = self.shape.is_postgres && random.percent(30);
                 let state = (states[random.index(states.len())], random.within(3, 12));
                 Act::KillServer { server, ms, errors: with_errors.then_some(state) }
             }
-            14 | 15 => Act::TerminateServer { server, ms },
-            16 | 17 => Act::StopServer { server, ms: random.within(50, 1_500) },
+            14..=16 => Act::TerminateServer { server, ms },
+            17..=19 => Act::StopServer { server, ms: random.within(50, 1_500) },
+            20 | 21 if self.shape.is_postgres => {
+                Act::OutliveLease { server, ms: random.within(500, 3_000) }
+            }
             _ if self.shape.is_postgres => Act::KillServer { server, ms, errors: None },
             _ => {
                 Act::FillDisk { server, kib: random.within(0, 500), ms: random.within(100, 2_000) }
@@ -215,6 +251,12 @@ impl Schedule {
         }
     }
 
+    fn duties(&mut self) -> Act {
+        let server = self.random.index(self.shape.servers);
+        let ends = self.shape.is_postgres && self.random.percent(40);
+        if ends { Act::EndLeases } else { Act::Fold { server } }
+    }
+
     fn rewind(&mut self) -> Act {
         let random = &mut self.random;
         match random.within(0, 9) {
@@ -236,6 +278,7 @@ impl Iterator for Schedule {
             Lane::Servers => ((200, 1_200), Schedule::server),
             Lane::Postgres => ((1_000, 3_000), Schedule::postgres),
             Lane::Clients => ((500, 2_500), Schedule::client),
+            Lane::Duties => ((200, 1_500), Schedule::duties),
             Lane::Rewind => ((1_000, 6_000), Schedule::rewind),
         };
         Some((self.random.within(from, to), act(self)))
@@ -269,9 +312,9 @@ mod tests {
             let lanes = Lane::all(shape).into_iter();
             lanes.flat_map(|lane| steps(7, lane, shape)).map(|(_, act)| act.name()).collect()
         };
-        assert_eq!(names(POSTGRES).len(), 18, "all except the full disk: {:?}", names(POSTGRES));
-        assert_eq!(names(SQLITE).len(), 13, "none for Postgres: {:?}", names(SQLITE));
+        assert_eq!(names(POSTGRES).len(), 22, "all except the full disk: {:?}", names(POSTGRES));
+        assert_eq!(names(SQLITE).len(), 15, "none for Postgres: {:?}", names(SQLITE));
         let with_rewinds = |shape| names(Shape { rewinds: true, ..shape }).len();
-        assert_eq!((with_rewinds(POSTGRES), with_rewinds(SQLITE)), (18 + 3, 13 + 2));
+        assert_eq!((with_rewinds(POSTGRES), with_rewinds(SQLITE)), (22 + 3, 15 + 2));
     }
 }

@@ -11,6 +11,9 @@ use crate::world::CONNECTIONS_MAX;
 /// Timeout to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Timeout to end leases, which waits for a server that is renewing one.
+const LEASES_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Connects. The connection's task ends with the client.
 pub(crate) async fn connect(url: &str) -> anyhow::Result<Client> {
     let (client, connection) =
@@ -26,6 +29,15 @@ pub(crate) async fn connect(url: &str) -> anyhow::Result<Client> {
 pub(crate) async fn end_all(url: &str) -> anyhow::Result<()> {
     connect(url).await?.batch_execute(include_str!("sql/end_sessions.sql")).await?;
     Ok(())
+}
+
+/// Ends every lease.
+pub(crate) async fn end_leases(url: &str) -> anyhow::Result<()> {
+    let work = async {
+        connect(url).await?.batch_execute(include_str!("sql/end_leases.sql")).await?;
+        Ok(())
+    };
+    timeout(LEASES_TIMEOUT, work).await?
 }
 
 /// Takes all remaining connections and holds them until the value is dropped.

@@ -9,18 +9,26 @@ use tonic::{Code, Status};
 
 use crate::account::{Account, Accounts, add, count};
 use crate::client::{load::day, now_micros};
-use crate::journal::{Journal, Key};
+use crate::journal::{Journal, Key, Series};
 use crate::losses::{Losses, is_unknown};
 use crate::oracle::Verdict;
 use crate::random::Random;
 use crate::stop::Stop;
 use crate::stored::{self, Totals};
-use crate::world::World;
+use crate::tables::{self, Tables};
+use crate::views::{self, Question, View, sums_by_period};
+use crate::world::{DATABASE, World};
 use crate::world::client::Client;
 use crate::world::server::Server;
 
 /// Milliseconds between queries: few, so that some hit the last moments of a roll-up.
 const QUERY_PAUSE_MS: u64 = 5;
+
+/// Milliseconds between two looks into the database, and how often a server rests from roll-ups, so
+/// that rows are left for those who fold by themselves.
+const LOOK_PAUSE_MS: u64 = 300;
+const REST_PERCENT: u64 = 5;
+const REST_MS: (u64, u64) = (1_000, 4_000);
 
 /// The journals, and the answers so far.
 pub(crate) struct Watch<'a> {
@@ -31,14 +39,15 @@ pub(crate) struct Watch<'a> {
 #[derive(Default)]
 struct Books {
     journals: BTreeMap<String, (Journal, Account)>,
-    /// The highest count of a key in an answer. A later answer must not be lower.
-    seen: Totals,
+    /// By view, the highest count of a key in an answer. A later answer must not be lower.
+    seen: BTreeMap<View, Totals>,
     losses: Losses,
     verdict: Verdict,
 }
 
 /// The least that an answer to a query sent now may contain.
 struct Least {
+    view: View,
     totals: Totals,
     /// How often the database was set back; None while it is being set back.
     times: Option<u64>,
@@ -57,9 +66,11 @@ impl<'a> Watch<'a> {
     }
 
     /// Queries a server's live totals until the run stops. A missing answer is not an error.
-    pub(crate) fn query(&self, server: &Server, stop: &Stop) -> anyhow::Result<()> {
+    pub(crate) fn query(&self, server: &Server, seed: u64, stop: &Stop) -> anyhow::Result<()> {
+        let mut random = Random::derived(seed, &server.process.name, 1);
         while stop.pause(QUERY_PAUSE_MS) {
-            let answered = self.live_query(server)?;
+            let view = View::ASKED[random.index(View::ASKED.len())];
+            let answered = self.live_query(server, view)?;
             self.world.log.done(if answered { "asked: live totals" } else { "asked: no answer" });
         }
         Ok(())
@@ -72,34 +83,69 @@ impl<'a> Watch<'a> {
             if self.world.roll_ups_paused.load(Ordering::SeqCst) {
                 continue;
             }
+            if random.percent(REST_PERCENT) && !stop.pause(random.within(REST_MS.0, REST_MS.1)) {
+                break;
+            }
             let answered = self.roll_up(server, &mut random)?;
             self.world.log.done(if answered { "asked: roll-up" } else { "asked: no answer" });
         }
         Ok(())
     }
 
-    /// Queries live totals once. Returns whether there was an answer.
-    pub(crate) fn live_query(&self, server: &Server) -> anyhow::Result<bool> {
-        let least = self.least()?;
-        let answer = self.world.runtime.block_on(stored::query(&server.url(), true));
+    /// Checks that the books in the database are balanced until the run stops.
+    pub(crate) fn books(&self, stop: &Stop) -> anyhow::Result<()> {
+        while stop.pause(LOOK_PAUSE_MS) {
+            let tables = self.look();
+            let is_read = tables.is_some();
+            if let Some(tables) = tables {
+                tables.check(&mut self.lock().verdict);
+            }
+            self.world.log.done(if is_read { "asked: the books" } else { "asked: no answer" });
+        }
+        Ok(())
+    }
+
+    /// What the database has now; None if it is away.
+    pub(crate) fn look(&self) -> Option<Tables> {
+        let tables = match self.world.postgres().map(|cluster| cluster.url(DATABASE)) {
+            Some(url) => self.world.runtime.block_on(tables::postgres(&url)),
+            None => tables::sqlite(&self.world.sqlite_path()),
+        };
+        tables.inspect_err(|error| self.world.log.say(|| format!("no books: {error:#}"))).ok()
+    }
+
+    /// Asks for live totals once. Returns whether there was an answer.
+    pub(crate) fn live_query(&self, server: &Server, view: View) -> anyhow::Result<bool> {
+        let question = Question::live(view, day(now_micros()));
+        let mut least = self.least(view)?;
+        let answer = self.world.runtime.block_on(stored::query(&server.url(), question));
         let Some(answer) = self.answer(server, answer)? else { return Ok(false) };
+        // The answer covers some days only.
+        least.totals.retain(|key, _| question.covers(key));
         self.check("live answers", server, &least, &answer.totals)?;
         Ok(true)
     }
 
+    /// Lets a server fold once. Returns whether it did.
+    pub(crate) fn fold(&self, server: &Server) -> anyhow::Result<bool> {
+        let answer = self.world.runtime.block_on(stored::fold(&server.url()));
+        Ok(self.answer(server, answer)?.is_some())
+    }
+
     fn roll_up(&self, server: &Server, random: &mut Random) -> anyhow::Result<bool> {
         let today = day(now_micros());
+        let date_of = views::date_of;
         let (back, parts) = [(0, 3), (0, 3), (1, 3), (3, 3), (0, 2), (0, 1)][random.index(6)];
         let date = if random.percent(15) {
-            stored::date_of(16_572, random.within(1, 3))
+            date_of(16_572, random.within(1, 3))
         } else {
-            stored::date_of(today - back, parts)
+            date_of(today - back, parts)
         };
-        let mut least = self.least()?;
+        let mut least = self.least(View::Endpoints)?;
         let answer = self.world.runtime.block_on(stored::roll_up(&server.url(), date));
         let Some(totals) = self.answer(server, answer)? else { return Ok(false) };
         // The answer covers this period only.
-        least.totals.retain(|key, _| stored::is_in(key.day, date));
+        least.totals.retain(|key, _| views::is_in(key.day(), date));
         self.check("roll-up answers", server, &least, &totals)?;
         Ok(true)
     }
@@ -125,18 +171,18 @@ impl<'a> Watch<'a> {
     }
 
     /// The least that an answer may contain from now on.
-    fn least(&self) -> anyhow::Result<Least> {
+    fn least(&self, view: View) -> anyhow::Result<Least> {
         let mut books = self.lock();
         books.read()?;
         let mut totals = Totals::new();
         for (client, (_, account)) in &books.journals {
-            add(&mut totals, &books.losses.due(client, &account.acknowledged));
+            add(&mut totals, &view.totals(&books.losses.due(client, &account.acknowledged)));
         }
-        for (key, seen) in &books.seen {
+        for (key, seen) in books.seen.get(&view).into_iter().flatten() {
             let entry = totals.entry(key.clone()).or_default();
             *entry = (*entry).max(*seen);
         }
-        Ok(Least { totals, times: books.losses.settled_times() })
+        Ok(Least { view, totals, times: books.losses.settled_times() })
     }
 
     /// Checks an answer: at least `least`, and at most what was sent by now.
@@ -152,21 +198,30 @@ impl<'a> Watch<'a> {
         // If the database was set back meanwhile, the answer may be from before or after that.
         let is_later = least.times.is_some() && least.times == books.losses.settled_times();
         let unnamed = books.losses.unnamed(answer);
-        let mut most = Totals::new();
-        books.journals.values().for_each(|(_, account)| add(&mut most, &account.sent));
-        let keys: BTreeSet<&Key> = least.totals.keys().chain(answer.keys()).collect();
+        let (mut low, mut high, mut found) = (least.totals.clone(), Totals::new(), answer.clone());
+        for (_, account) in books.journals.values() {
+            add(&mut high, &least.view.totals(&account.sent));
+        }
+        let is_whole = books.losses.deleted.is_none() || least.view.has_paths();
+        if !is_whole {
+            (low, high) = (sums_by_period(&low), sums_by_period(&high));
+            found = sums_by_period(&found);
+        }
+        let keys: BTreeSet<&Key> = low.keys().chain(found.keys()).collect();
         for key in keys {
-            if unnamed.contains_key(&key.day) && is_unknown(key) {
+            if unnamed.contains_key(&key.quarter) && is_unknown(key) {
                 continue;
             }
-            let low = if is_later { count(&least.totals, key) } else { 0 };
-            let (high, found) = (count(&most, key), count(answer, key));
-            let holds = found <= high && low <= found + count(&unnamed, &key.day);
+            let low = if is_later { count(&low, key) } else { 0 };
+            let (high, found) = (count(&high, key), count(&found, key));
+            let holds = found <= high && low <= found + count(&unnamed, &key.quarter);
             books.verdict.check(check, holds, || {
-                format!("{}: {key}: {found}, expected {low} to {high}", server.process.name)
+                let (name, view) = (&server.process.name, least.view);
+                format!("{name}: {view:?}: {key}: {found}, expected {low} to {high}")
             });
-            if is_later {
-                let seen = books.seen.entry(key.clone()).or_default();
+            if is_later && is_whole {
+                let seen = books.seen.entry(least.view).or_default();
+                let seen = seen.entry(key.clone()).or_default();
                 *seen = (*seen).max(found);
             }
         }
@@ -203,7 +258,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Notes which names were deleted.
-    pub(crate) fn names_deleted(&self, names: Vec<(i64, (i32, String))>) {
+    pub(crate) fn names_deleted(&self, names: Vec<(i64, Series)>) {
         let mut books = self.lock();
         books.losses.deleted.get_or_insert_default().extend(names);
         books.settle();

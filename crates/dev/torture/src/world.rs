@@ -12,7 +12,7 @@ pub(crate) mod server;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Mutex, MutexGuard};
 
 use anyhow::Context as _;
@@ -89,7 +89,16 @@ impl World {
             let address = format!("127.0.0.1:{}", free_port());
             let process = Child::new(format!("server-{number}"), path.clone());
             let (tally, broken) = (tally.clone(), run.broken);
-            servers.push(Server { address, database, database_url, tally, broken, process });
+            let starts = AtomicUsize::new(0);
+            servers.push(Server {
+                address,
+                database,
+                database_url,
+                tally,
+                broken,
+                starts,
+                process,
+            });
         }
         let mut clients = Vec::new();
         for (number, kind) in CLIENTS.into_iter().enumerate() {

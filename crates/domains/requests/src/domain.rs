@@ -42,7 +42,7 @@ impl Configured for Settings {
         Connections {
             // Opening a producer stores, and so does the health check.
             writers: self.workers + OPENINGS_MAX + 1,
-            // The queries, a roll-up, the duties, and learning endpoints.
+            // The queries, a roll-up, the duties, and learning series.
             others: QUERIES_MAX + 3,
             write_max: self.of_workers().attempt_max(),
         }

@@ -20,8 +20,7 @@ use crate::periods::{Granularity, QuarterRange, Zone};
 use crate::rows::{Intake, Rows};
 use crate::series::KnownSeries;
 use crate::settings::Settings;
-use crate::store;
-use crate::store::House;
+use crate::store::{self, House, Store};
 use crate::totals::{Filter, GroupBy, Query, TEXT_BYTES_FACTOR, TooMany, Totals};
 
 /// How many queries run at the same time. More would take connections from the insert workers.
@@ -62,7 +61,7 @@ impl Service {
             producers: producers.clone(),
             clock: Arc::clone(&clock),
         };
-        tasks.spawn("learn endpoints", house.clone().learn(drain.clone()));
+        tasks.spawn("learn series", house.clone().learn(drain.clone()));
         let keeper = Keeper::new(house.clone(), &settings);
         let duties = Duties::new(Lease::new(database.clone(), NAME), drain.clone());
         let ticking = Arc::clone(&keeper);
@@ -109,26 +108,29 @@ impl Service {
         Arc::clone(&self.keeper)
     }
 
-    /// Folds every row that is committed now. Returns how many requests.
-    pub(crate) async fn fold(&self) -> Result<u64, Error> {
-        let service = self.clone();
-        let work = async move {
-            tokio::select! {
-                folded = service.house.store.fold() => Ok(folded.map_err(Error::store("fold"))?.requests),
-                () = service.streams.drain.begun() => Err(Ended::Draining.into()),
-            }
-        };
-        self.to_its_end("fold", work).await.unwrap_or_else(|| Err(Ended::Panicked.into()))
+    /// Where its requests are.
+    #[must_use]
+    pub fn store(&self) -> Arc<Store> {
+        Arc::clone(&self.house.store)
     }
 
-    /// Rolls up days and returns their totals. It goes on even if the caller goes away, because
-    /// cron may have a timeout. If the server stops, it is rolled back, and the next call does it.
-    pub(crate) async fn roll_up(&self, days: DayRange) -> Result<Totals, Error> {
-        let tomorrow = Day::of(self.intake.clock.now()).plus(1);
-        if days.first > tomorrow {
-            let text = format!("date: {days} is in the future, and no request can be");
-            return Err(Error::invalid(text));
-        }
+    /// Folds every row that is committed now. Returns how many requests.
+    pub(crate) async fn fold(&self) -> Result<u64, Error> {
+        let store = Arc::clone(&self.house.store);
+        self.one_at_a_time("fold", async move {
+            Ok(store.fold().await.map_err(Error::store("fold"))?.requests)
+        })
+        .await
+    }
+
+    /// Does work that changes totals once no other does. It goes on even if the caller goes away,
+    /// because cron may have a timeout. If the server stops, it is rolled back, and the next call does
+    /// it.
+    async fn one_at_a_time<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
         let waiting = Arc::clone(&self.waiting_roll_ups).try_acquire_owned();
         let waiting = waiting.map_err(|_| {
             let text = "too many roll-ups are waiting already; they go on without their callers";
@@ -136,21 +138,33 @@ impl Service {
         })?;
         let service = self.clone();
         let work = async move {
-            {
-                let _waiting = waiting;
-                let _place = service.roll_ups.acquire().await;
-                tokio::select! {
-                    rows = service.house.roll_up(days) => rows.map_err(Error::store("roll up"))?,
-                    () = service.streams.drain.begun() => return Err(Ended::Draining.into()),
-                };
+            let _waiting = waiting;
+            let _place = service.roll_ups.acquire().await;
+            tokio::select! {
+                done = work => done,
+                () = service.streams.drain.begun() => Err(Ended::Draining.into()),
             }
-            let totals = service.rolled_up_or_none(days, Granularity::Day).await;
-            totals.map_err(|error| Error::RolledUp(Box::new(error)))
         };
-        self.to_its_end("roll-up", work).await.unwrap_or_else(|| Err(Ended::Panicked.into()))
+        self.to_its_end(name, work).await.unwrap_or_else(|| Err(Ended::Panicked.into()))
     }
 
-    /// The totals of rolled-up days, over all endpoints. An error if there are none.
+    /// Rolls up days and returns their totals.
+    pub(crate) async fn roll_up(&self, days: DayRange) -> Result<Totals, Error> {
+        let tomorrow = Day::of(self.intake.clock.now()).plus(1);
+        if days.first > tomorrow {
+            let text = format!("date: {days} is in the future, and no request can be");
+            return Err(Error::invalid(text));
+        }
+        let house = self.house.clone();
+        self.one_at_a_time("roll-up", async move {
+            house.roll_up(days).await.map_err(Error::store("roll up"))
+        })
+        .await?;
+        let totals = self.rolled_up_or_none(days, Granularity::Day).await;
+        totals.map_err(|error| Error::RolledUp(Box::new(error)))
+    }
+
+    /// The totals of rolled-up days, by method and path. An error if there are none.
     pub(crate) async fn rolled_up(
         &self,
         days: DayRange,

@@ -76,7 +76,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     names: NamesArgs,
 
-    /// How many totals one answer may have, and 64 times as many bytes of paths
+    /// How many totals one answer may have, and 64 times as many bytes of texts
     #[arg(long, env = "TALLY_REQUESTS_TOTALS_MAX", value_name = "N", default_value = "1000000")]
     requests_totals_max: Given<usize>,
 
@@ -87,8 +87,8 @@ pub(crate) struct Arguments {
 /// What becomes of a day that is over.
 #[derive(Debug, clap::Args)]
 struct LifeArgs {
-    /// When the server rolls up by itself every day that is over: each day at this time in UTC, as in
-    /// 00:10, or never
+    /// When the server rolls up by itself every day that is over: at its start, and each day at this
+    /// time in UTC, as in 00:10; or never
     #[arg(long, env = "TALLY_REQUESTS_ROLL_UP_AT", value_name = "HH:MM", default_value = "never")]
     requests_roll_up_at: Given<Schedule>,
 

@@ -3,8 +3,8 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `cockroach.rs` | what CockroachDB does in another way than Postgres |
-//! | `postgres/` | Postgres; all of it but partitions holds for CockroachDB too |
-//! | `sqlite/` | SQLite: one table of rows, written by one thread |
+//! | `postgres/` | Postgres; all of it but trays holds for CockroachDB too |
+//! | `sqlite/` | SQLite: two trays of rows, written by one thread |
 
 mod cockroach;
 pub(crate) mod postgres;
@@ -44,7 +44,7 @@ const GIVEN_STEPS: usize = 32;
 /// Free pages that it keeps for the next rows: 16 MiB.
 const KEPT_PAGES: u32 = 2_048;
 
-/// How often a server that has no room for more endpoints asks which ones others tell apart.
+/// How often a server that has no room for more series asks which ones others tell apart.
 const LEARNING_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// The result of a storage operation.
@@ -92,7 +92,7 @@ pub enum Appended {
 /// - A fold moves rows into the totals of their days, and a roll-up these into their months, at least
 ///   those committed before it began. A request is in exactly one of: the rows, the days that are not
 ///   rolled up, the months.
-/// - Totals only grow, by addition, so a repeated or late roll-up does no harm.
+/// - Totals only grow, by addition, and a repeated fold or roll-up finds nothing to add.
 /// - With `live`, totals are one snapshot of both.
 /// - Days are UTC, in any time zone of the session or the machine.
 #[derive(Debug)]

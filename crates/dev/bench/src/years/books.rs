@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 
-use tally_requests::model::Series as Stored;
 use tally_runtime::Day;
 
 use crate::mix::{Mix, Series, mixed};
@@ -30,7 +29,7 @@ pub(crate) struct Books {
 impl Books {
     pub(crate) fn new(mix: &Mix, today: Day, days: u32, quarter_days: u32) -> Self {
         let back = |days: u32| today.plus(1 - days.cast_signed());
-        let named = |series: &Series| (id(series), series.clone());
+        let named = |series: &Series| (series.stored().id(0), series.clone());
         let mut series: Vec<(i64, Series)> = mix.series.iter().map(named).collect();
         series.sort_unstable_by_key(|(id, _)| *id);
         Self { series, first: back(days), first_quarters: back(quarter_days), today }
@@ -45,20 +44,6 @@ impl Books {
         let days = self.days().filter(|day| live || *day < self.today);
         days.map(|day| (0..self.series.len()).map(|n| total(n, day)).sum::<i64>()).sum()
     }
-}
-
-/// The id by which the server knows it.
-fn id(series: &Series) -> i64 {
-    let Series { service, method, path, status, customer, .. } = series;
-    let stored = Stored {
-        service: service.as_str().into(),
-        method: (*method).into(),
-        path: path.as_str().into(),
-        status: *status,
-        customer: customer.as_str().into(),
-        ..Stored::default()
-    };
-    stored.id(0)
 }
 
 /// How many requests the n-th series has on a day: 1 or more.

@@ -44,3 +44,11 @@ fn requests_of_all_years_are_counted_exactly() {
     let printed = quick(&["wild"]);
     assert!(printed.contains("PASS"), "{printed}");
 }
+
+#[test]
+fn years_of_books_are_read_exactly() {
+    let printed = quick(&["years"]);
+    assert!(printed.contains("PASS") && !printed.contains("FAIL"), "{printed}");
+    // Every form has an answer: those that have none print a status.
+    assert!(!printed.contains(": "), "{printed}");
+}

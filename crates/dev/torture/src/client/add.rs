@@ -9,10 +9,10 @@ use tokio::sync::watch;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::load::{clock, day};
+use super::load::clock;
 use super::pace::Pace;
 use super::{Arguments, Session, back_off, now_micros};
-use crate::journal::{Journal, Key, Line, Parcel};
+use crate::journal::{Journal, Key, Line, Parcel, Series};
 use crate::random::Random;
 
 /// GET.
@@ -95,7 +95,8 @@ impl Slot<'_> {
             if self.path.is_empty() {
                 self.path = format!("/{}/{}", self.arguments.name, common.number);
             }
-            let key = Key { day: day(micros), method: METHOD, path: self.path.clone() };
+            let path = self.path.clone();
+            let key = Key::at(micros, Series { method: METHOD, path, ..Series::default() });
             let number = common.number;
             common.journal.write(&Line::Sent(number, Parcel::of(key.clone(), count)))?;
             (number, key)
@@ -117,10 +118,10 @@ fn lock(common: &Mutex<Common>) -> MutexGuard<'_, Common> {
 
 /// Sends `count` equal requests and waits for the answer.
 async fn send(channel: Channel, key: &Key, micros: i64, count: u64) -> Result<(), Status> {
-    // One timestamp puts them all on one day.
+    // One timestamp puts them all in one quarter.
     let request = AddRequest {
-        method: key.method,
-        path: key.path.clone(),
+        method: key.series.method,
+        path: key.series.path.clone(),
         request_timestamp: Some(timestamp(micros)),
     };
     let requests = tokio_stream::iter((0..count).map(move |_| request.clone()));

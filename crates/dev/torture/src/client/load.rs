@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use tally_client::{Method, SeriesKey};
 
-use crate::journal::{Key, Parcel};
+use crate::journal::{Key, Parcel, Series};
 use crate::random::Random;
 
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
 
-/// 2015-05-17, a day without a partition, in microseconds.
+/// 2015-05-17, in microseconds.
 const LONG_AGO: i64 = 16_572 * DAY;
 
 /// Series of this client only, and of all clients: three for each path.
@@ -45,17 +45,6 @@ pub(crate) struct Load {
     pub(crate) drops: bool,
 }
 
-/// What a request counts under.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Series {
-    pub(crate) service: &'static str,
-    /// A number of `count.v1.Method`.
-    pub(crate) method: i32,
-    pub(crate) path: String,
-    pub(crate) status: u16,
-    pub(crate) customer: &'static str,
-}
-
 /// One request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
@@ -69,8 +58,8 @@ pub(crate) struct Row {
 impl Load {
     /// Every series: this client's own, then the shared ones.
     pub(crate) fn series(&self) -> Vec<Series> {
-        let own = (0..OWN_SERIES).map(|n| Series::new(&self.prefix, n));
-        let shared = (0..SHARED_SERIES).map(|n| Series::new("/shared", n));
+        let own = (0..OWN_SERIES).map(|n| series(&self.prefix, n));
+        let shared = (0..SHARED_SERIES).map(|n| series("/shared", n));
         own.chain(shared).collect()
     }
 
@@ -106,32 +95,29 @@ impl Load {
         let series = self.series();
         let mut parcel = Parcel { requests: BTreeMap::new(), drops: self.drops_of(number) };
         for row in self.rows(number) {
-            *parcel.requests.entry(series[row.series].key(row.micros)).or_default() += 1;
+            *parcel.requests.entry(Key::at(row.micros, series[row.series].clone())).or_default() += 1;
         }
         parcel
     }
 }
 
-// === impl Series ===
-
-impl Series {
-    /// The `n`th below this prefix. Those of a path differ in service, status and customer.
-    fn new(prefix: &str, n: u64) -> Series {
-        let (path, kind) = (n / KINDS.len() as u64, n % KINDS.len() as u64);
-        let (service, status, customer) = KINDS[usize::try_from(kind).expect("a few")];
-        Series { service, method: method(path), path: format!("{prefix}/{path}"), status, customer }
+/// The `n`th series below this prefix. Those of a path differ in service, status and customer.
+fn series(prefix: &str, n: u64) -> Series {
+    let (path, kind) = (n / KINDS.len() as u64, n % KINDS.len() as u64);
+    let (service, status, customer) = KINDS[usize::try_from(kind).expect("a few")];
+    Series {
+        path: format!("{prefix}/{path}"),
+        method: method(path),
+        service: service.to_owned(),
+        status,
+        customer: customer.to_owned(),
     }
+}
 
-    /// What the journal keeps counts for.
-    pub(crate) fn key(&self, micros: i64) -> Key {
-        Key { day: day(micros), method: self.method, path: self.path.clone() }
-    }
-
-    /// As the client library takes it.
-    pub(crate) fn as_key(&self) -> SeriesKey<'_> {
-        let Series { service, method, ref path, status, customer } = *self;
-        SeriesKey { service, method: Method(method), path, status, customer }
-    }
+/// As the client library takes it.
+pub(super) fn as_key(series: &Series) -> SeriesKey<'_> {
+    let Series { path, method, service, status, customer } = series;
+    SeriesKey { service, method: Method(*method), path, status: *status, customer }
 }
 
 /// The UTC day of a time, in days since 1970-01-01.
@@ -143,7 +129,9 @@ pub(crate) fn day(micros: i64) -> i32 {
 pub(crate) fn clock(random: &mut Random, now: i64) -> i64 {
     match random.within(0, 9) {
         0..=4 => now,
-        5 | 6 => now - DAY,
+        5 => now - DAY,
+        // Another quarter, which begins another hour of some time zones.
+        6 => now - DAY - 6 * 900 * SECOND,
         7 => now - 3 * DAY,
         8 => now + 20 * 3_600 * SECOND,
         _ => LONG_AGO + now.rem_euclid(DAY),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tally_client::{Producer, Progress, Row};
 
+use super::load::as_key;
 use super::pace::Pace;
 use super::{CLOSE_LIMIT, CONNECT_TIMEOUT, Session, now_micros};
 use crate::journal::{Journal, Line};
@@ -30,7 +31,7 @@ pub(super) async fn run(session: Session<'_>) -> anyhow::Result<()> {
         .fallback(false);
     let mut producer = builder.connect().await?;
     let series: Vec<_> =
-        load.series().iter().map(|series| producer.series(series.as_key())).collect();
+        load.series().iter().map(|series| producer.series(as_key(series))).collect();
     let mut pace = Pace::new(arguments.rate);
     let mut open = Open::default();
     let mut progress = producer.watch();

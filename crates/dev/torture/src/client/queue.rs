@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tally_client::spool::Options;
 use tally_client::{Clock, Queue};
 
-use super::load::Row;
+use super::load::{Row, as_key};
 use super::pace::Pace;
 use super::{Arguments, CLOSE_LIMIT, CONNECT_TIMEOUT, Kind, Session, now_micros, spooled};
-use crate::journal::{Line, Parcel};
+use crate::journal::{Key, Line, Parcel};
 
 /// Interval between notes of the acknowledged total.
 const NOTE_INTERVAL: Duration = Duration::from_millis(50);
@@ -38,7 +38,7 @@ pub(super) async fn run(session: Session<'_>) -> anyhow::Result<()> {
     let clock = Arc::new(SetClock::default());
     let queue = connect(arguments, &clock, spool.as_deref()).await?;
     let series = load.series();
-    let handles: Vec<_> = series.iter().map(|series| queue.series(series.as_key())).collect();
+    let handles: Vec<_> = series.iter().map(|series| queue.series(as_key(series))).collect();
     let mut pace = Pace::new(arguments.rate);
     let mut interval = tokio::time::interval(NOTE_INTERVAL);
     loop {
@@ -55,7 +55,7 @@ pub(super) async fn run(session: Session<'_>) -> anyhow::Result<()> {
                     clock.0.store(micros, Ordering::SeqCst);
                     if let Err(given_back) = queue.try_record(handles[at]) {
                         queue.note_dropped(&given_back);
-                        *left.requests.entry(series[at].key(micros)).or_default() += 1;
+                        *left.requests.entry(Key::at(micros, series[at].clone())).or_default() += 1;
                     }
                 }
                 journal.write(&Line::Queued(number, left))?;

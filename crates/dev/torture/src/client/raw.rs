@@ -16,11 +16,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
-use super::load::{self, Load, Row};
+use super::load::{Load, Row};
 use super::memory::Memory;
 use super::pace::Pace;
 use super::{Session, back_off, now_micros};
-use crate::journal::Line;
+use crate::journal::{self, Line};
 use crate::random::Random;
 
 /// Maximum batches in flight, even if the server allows more.
@@ -38,7 +38,7 @@ const STUBBORN_PERCENT: u64 = 30;
 struct Raw<'a> {
     session: Session<'a>,
     load: Load,
-    series: Vec<load::Series>,
+    series: Vec<journal::Series>,
     memory: Memory,
     claim: u64,
     random: Random,
@@ -233,13 +233,14 @@ impl Raw<'_> {
         for Row { series, micros } in rows {
             let known = u32::try_from(stream.named.len()).expect("a few series");
             let number = *stream.named.entry(series).or_insert_with(|| {
-                let load::Series { service, method, path, status, customer } = &self.series[series];
+                let journal::Series { path, method, service, status, customer } =
+                    &self.series[series];
                 batch.series.push(Series {
-                    service: (*service).to_owned(),
+                    service: service.clone(),
                     method: methods::text(*method).into_owned(),
                     path: path.clone(),
                     status: (*status).into(),
-                    customer: (*customer).to_owned(),
+                    customer: customer.clone(),
                 });
                 known
             });

@@ -8,8 +8,7 @@ use prost::Message as _;
 use tally_proto::methods;
 use tally_proto::tally::requests::v1::Batch;
 
-use super::load::day;
-use crate::journal::{Key, Line, Parcel};
+use crate::journal::{Key, Line, Parcel, Series};
 
 /// What a segment and a record begin with, in bytes.
 const SEGMENT_HEADER: usize = 68;
@@ -66,9 +65,14 @@ fn parcel(batch: &Batch) -> anyhow::Result<Parcel> {
     for (number, delta) in batch.number.iter().zip(&batch.time_delta) {
         micros += delta;
         let series = batch.series.get(*number as usize).context("an unknown series")?;
-        let method = methods::number_of_text(&series.method);
-        let key = Key { day: day(micros), method, path: series.path.clone() };
-        *parcel.requests.entry(key).or_default() += 1;
+        let series = Series {
+            path: series.path.clone(),
+            method: methods::number_of_text(&series.method),
+            service: series.service.clone(),
+            status: series.status.try_into()?,
+            customer: series.customer.clone(),
+        };
+        *parcel.requests.entry(Key::at(micros, series)).or_default() += 1;
     }
     for drops in &batch.drops {
         *parcel.drops.entry(drops.day).or_default() += drops.count;
@@ -96,7 +100,8 @@ mod tests {
         let report = producer.close_within(Duration::from_secs(60)).await;
         assert_eq!(report.spooled, 30);
 
-        let key = Key { day: -1, method: Method::GET.0, path: "/a".to_owned() };
+        let (path, method) = ("/a".to_owned(), Method::GET.0);
+        let key = Key { quarter: -1, series: Series { path, method, ..Series::default() } };
         let ten = || Parcel { requests: [(key.clone(), 10)].into(), ..Parcel::default() };
         let expected: Vec<_> = (1..=3).map(|number| Line::Spooled(number, ten())).collect();
         assert_eq!(read(folder.path()).unwrap(), expected);

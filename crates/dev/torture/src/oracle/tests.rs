@@ -6,14 +6,22 @@ use tally_proto::wire::UNKNOWN_PATH;
 
 use super::{Judge, Verdict};
 use crate::account::{Account, Accounts};
-use crate::journal::{Key, Line, Parcel};
+use crate::journal::{Key, Line, Parcel, QUARTERS_PER_DAY, Series};
 use crate::losses::Losses;
-use crate::stored::{Answer, Stored, Tables, Totals};
+use crate::stored::{Answer, Stored, Totals};
+use crate::tables::Tables;
+use crate::views::{Question, View};
 
 const DAY: i32 = 20_000;
 
 fn key(day: i32, path: &str) -> Key {
-    Key { day, method: 3, path: path.to_owned() }
+    let series = Series { method: 3, path: path.to_owned(), ..Series::default() };
+    Key { quarter: day * QUARTERS_PER_DAY, series }
+}
+
+fn unknown() -> Key {
+    let series = Series { path: UNKNOWN_PATH.to_owned(), ..Series::default() };
+    Key { quarter: DAY * QUARTERS_PER_DAY, series }
 }
 
 /// Three clients: one finished, one was killed with an unacknowledged parcel, and one knows only
@@ -54,17 +62,15 @@ fn stored() -> Stored {
         (key(DAY, "/three/a"), 6),
         (key(DAY, "/three/b"), 4),
     ]);
-    let answer = Answer { totals: totals.clone(), dropped: 2, setbacks: BTreeSet::new() };
+    let answer = |view: View| {
+        let answer = Answer { totals: view.totals(&totals), dropped: 2, setbacks: BTreeSet::new() };
+        (Question::live(view, DAY), answer)
+    };
     Stored {
-        live: vec![answer.clone(), answer],
+        live: View::ASKED.map(answer).into(),
+        before: Tables::unfolded(&totals, 2),
         rolled_up: vec![totals.clone(), totals.clone()],
-        tables: Tables {
-            totals,
-            unnamed: BTreeMap::new(),
-            rows_left: 0,
-            accepted: BTreeMap::from([(DAY, 30)]),
-            dropped: BTreeMap::from([(DAY, 2)]),
-        },
+        tables: Tables::pruned(&totals, 2),
         accepted_of_client: BTreeMap::from([("one".to_owned(), 15), ("three".to_owned(), 10)]),
         exits: vec![Ok(())],
         panics: Vec::new(),
@@ -82,21 +88,25 @@ fn with_losses(accounts: &Accounts, losses: &Losses, stored: &Stored) -> Verdict
     verdict
 }
 
-fn all_live(answers: &mut [Answer]) -> impl Iterator<Item = &mut Totals> {
-    answers.iter_mut().map(|answer| &mut answer.totals)
+/// The stored counts after they changed everywhere in the same way, as if a server stored wrong ones:
+/// everything read from it agrees.
+fn changed(change: impl Fn(&mut Totals)) -> Stored {
+    let mut stored = stored();
+    let totals = &mut stored.rolled_up[0];
+    change(totals);
+    let totals = totals.clone();
+    for (question, answer) in &mut stored.live {
+        answer.totals = question.view.totals(&totals);
+    }
+    stored.before = Tables::unfolded(&totals, 2);
+    stored.tables = Tables::pruned(&totals, 2);
+    stored.rolled_up = vec![totals.clone(), totals];
+    stored
 }
 
-/// The verdict after the totals changed everywhere in the same way, as if a server stored the wrong
-/// counts: everything read from it agrees.
-fn after(change: impl Fn(&mut BTreeMap<Key, u64>)) -> Verdict {
-    let mut stored = stored();
-    all_live(&mut stored.live).chain(&mut stored.rolled_up).for_each(&change);
-    change(&mut stored.tables.totals);
-    stored.tables.accepted.clear();
-    for (key, count) in &stored.tables.totals {
-        *stored.tables.accepted.entry(key.day).or_default() += count;
-    }
-    judge(&accounts(), &stored)
+/// The verdict after that.
+fn after(change: impl Fn(&mut Totals)) -> Verdict {
+    judge(&accounts(), &changed(change))
 }
 
 #[track_caller]
@@ -124,11 +134,11 @@ fn one_lost_request_is_found() {
     let verdict = after(|totals| {
         totals.insert(key(DAY, "/one/b"), 4);
     });
-    assert_found(&verdict, "/one/b: LOST 1: 4 stored, 5 acknowledged");
+    assert_found(&verdict, "/one/b:0:: LOST 1: 4 stored, 5 acknowledged");
     let verdict = after(|totals| {
         totals.remove(&key(DAY, "/one/b"));
     });
-    assert_found(&verdict, "/one/b: LOST 5");
+    assert_found(&verdict, "/one/b:0:: LOST 5");
 }
 
 #[test]
@@ -147,7 +157,7 @@ fn a_lost_spooled_batch_is_found() {
     assert!(judge(&accounts, &stored()).passed());
     let account = accounts.get_mut("three").unwrap();
     account.apply(Line::Spooled(2, Parcel::of(key(DAY, "/three/b"), 1)));
-    assert_found(&judge(&accounts, &stored()), "/three/b: LOST 1: 4 stored, 5 spooled");
+    assert_found(&judge(&accounts, &stored()), "/three/b:0:: LOST 1: 4 stored, 5 spooled");
 }
 
 #[test]
@@ -155,7 +165,7 @@ fn one_request_too_many_is_found() {
     let verdict = after(|totals| {
         totals.insert(key(DAY, "/shared/a"), 18);
     });
-    assert_found(&verdict, "/shared/a: 1 TOO MANY: 18 stored, 17 sent");
+    assert_found(&verdict, "/shared/a:0:: 1 TOO MANY: 18 stored, 17 sent");
 }
 
 #[test]
@@ -164,13 +174,22 @@ fn a_request_on_another_day_is_found() {
         totals.insert(key(DAY, "/one/b"), 4);
         totals.insert(key(DAY + 1, "/one/b"), 1);
     });
-    assert_found(&verdict, "day 20000 method 3 /one/b: LOST 1");
-    assert_found(&verdict, "day 20001 method 3 /one/b: 1 TOO MANY: 1 stored, 0 sent");
+    assert_found(&verdict, "day 20000 quarter 0 :3:/one/b:0:: LOST 1");
+    assert_found(&verdict, "day 20001 quarter 0 :3:/one/b:0:: 1 TOO MANY: 1 stored, 0 sent");
 }
 
 #[test]
-fn a_request_of_another_endpoint_or_method_is_found() {
-    for wrong in [key(DAY, "/unknown"), Key { method: 5, ..key(DAY, "/one/b") }] {
+fn a_request_of_another_series_or_quarter_is_found() {
+    let right = || key(DAY, "/one/b");
+    let series = [
+        Series { method: 5, ..right().series },
+        Series { service: "shop".to_owned(), ..right().series },
+        Series { status: 200, ..right().series },
+        Series { customer: "acme".to_owned(), ..right().series },
+    ];
+    let mut wrong = series.map(|series| Key { series, ..right() }).to_vec();
+    wrong.extend([key(DAY, "/unknown"), Key { quarter: right().quarter + 1, ..right() }]);
+    for wrong in wrong {
         let verdict = after(|totals| {
             totals.insert(wrong.clone(), 1);
         });
@@ -180,22 +199,24 @@ fn a_request_of_another_endpoint_or_method_is_found() {
 
 #[test]
 fn disagreeing_answers_are_found() {
-    let mut wrong = stored();
-    wrong.live[1].totals.insert(key(DAY, "/shared/a"), 14);
-    assert_found(&judge(&accounts(), &wrong), "live = rolled up");
+    for at in 0..View::ASKED.len() {
+        let mut wrong = stored();
+        *wrong.live[at].1.totals.values_mut().next().unwrap() -= 1;
+        assert_found(&judge(&accounts(), &wrong), "live = table");
+    }
     let mut wrong = stored();
     wrong.rolled_up[0].remove(&key(DAY, "/one/b"));
     assert_found(&judge(&accounts(), &wrong), "rolled up = table");
     let mut wrong = stored();
-    wrong.tables.rows_left = 1;
-    assert_found(&judge(&accounts(), &wrong), "no rows left: 1 rows");
+    wrong.tables = wrong.before.clone();
+    assert_found(&judge(&accounts(), &wrong), "no rows left");
 }
 
 #[test]
 fn wrong_books_of_producers_and_drops_are_found() {
     let mut wrong = stored();
     wrong.tables.accepted.insert(DAY, 31);
-    assert_found(&judge(&accounts(), &wrong), "accepted = stored");
+    assert_found(&judge(&accounts(), &wrong), "books: accepted = rows + folded");
     let mut accounts = accounts();
     accounts.get_mut("one").unwrap().resumed = true;
     for (client, accepted) in [("one", 14), ("one", 16), ("three", 13), ("unknown", 1)] {
@@ -251,47 +272,41 @@ fn all_lost() -> Losses {
 
 #[test]
 fn lost_requests_may_be_missing_and_none_may_be_added() {
-    let mut found = stored();
-    let lose = |totals: &mut BTreeMap<Key, u64>| {
+    let mut found = changed(|totals| {
         totals.remove(&key(DAY, "/one/b"));
-    };
-    all_live(&mut found.live).chain(&mut found.rolled_up).for_each(lose);
-    lose(&mut found.tables.totals);
-    found.tables.accepted.insert(DAY, 25);
+    });
     found.accepted_of_client.insert("one".to_owned(), 10);
     let verdict = with_losses(&accounts(), &all_lost(), &found);
     assert!(verdict.passed(), "{:#?}", verdict.differences);
-    assert_found(&judge(&accounts(), &found), "/one/b: LOST 5");
+    assert_found(&judge(&accounts(), &found), "/one/b:0:: LOST 5");
     let mut wrong = stored();
-    wrong.live[0].totals.insert(key(DAY, "/shared/a"), 18);
-    assert_found(&with_losses(&accounts(), &all_lost(), &wrong), "/shared/a: 1 TOO MANY");
+    wrong.live[0].1.totals.insert(key(DAY, "/shared/a"), 18);
+    assert_found(&with_losses(&accounts(), &all_lost(), &wrong), "/shared/a:0:: 1 TOO MANY");
 }
 
 #[test]
 fn only_deleted_names_may_be_missing() {
-    let mut found = stored();
-    let unname = |totals: &mut BTreeMap<Key, u64>| {
+    let mut found = changed(|totals| {
         let count = totals.remove(&key(DAY, "/one/b")).unwrap();
-        totals.insert(Key { method: 0, ..key(DAY, UNKNOWN_PATH) }, count);
-    };
-    all_live(&mut found.live).chain(&mut found.rolled_up).for_each(unname);
-    unname(&mut found.tables.totals);
-    found.tables.unnamed.insert((DAY, 77), 5);
-    assert_found(&judge(&accounts(), &found), "5 of endpoint 77 have no name");
-    assert_found(&judge(&accounts(), &found), "/one/b: LOST 5");
+        totals.insert(unknown(), count);
+    });
+    let id = found.tables.forget(UNKNOWN_PATH);
+    found.before.forget(UNKNOWN_PATH);
+    assert_found(&judge(&accounts(), &found), &format!("5 of series {id} have no name"));
+    assert_found(&judge(&accounts(), &found), "/one/b:0:: LOST 5");
     let deleted = |path: &str| {
         let mut losses = Losses::default();
-        losses.deleted = Some(BTreeMap::from([(77, (3, path.to_owned()))]));
+        losses.deleted = Some(BTreeMap::from([(id, key(DAY, path).series)]));
         losses
     };
     let verdict = with_losses(&accounts(), &deleted("/one/b"), &found);
     assert!(verdict.passed(), "{:#?}", verdict.differences);
-    // The table has them under another endpoint's id.
+    // The table has them under another series' id.
     let verdict = with_losses(&accounts(), &deleted("/shared/a"), &found);
-    assert_found(&verdict, "/shared/a: 3 TOO MANY");
-    *found.live[0].totals.get_mut(&Key { method: 0, ..key(DAY, UNKNOWN_PATH) }).unwrap() = 4;
+    assert_found(&verdict, "/shared/a:0:: 3 TOO MANY");
+    *found.live[0].1.totals.get_mut(&unknown()).unwrap() = 4;
     let verdict = with_losses(&accounts(), &deleted("/one/b"), &found);
-    assert_found(&verdict, "without a name: day 20000: 4");
+    assert_found(&verdict, "without a name: quarter 1920000: 4");
 }
 
 #[test]
@@ -304,9 +319,9 @@ fn an_unreported_loss_is_found() {
     assert_found(&with_losses(&accounts, &losses, &found), "losses are reported");
     // Without a rewind no loss may happen.
     assert_found(&judge(&accounts, &found), "protocol: one: Opened has 0");
-    found.live.iter_mut().for_each(|answer| answer.setbacks = ["two".to_owned()].into());
+    found.live.iter_mut().for_each(|(_, answer)| answer.setbacks = ["two".to_owned()].into());
     assert_found(&with_losses(&accounts, &losses, &found), "losses are reported: one is not in");
-    found.live.iter_mut().for_each(|answer| answer.setbacks = ["one".to_owned()].into());
+    found.live.iter_mut().for_each(|(_, answer)| answer.setbacks = ["one".to_owned()].into());
     assert!(with_losses(&accounts, &losses, &found).passed());
     assert_found(&judge(&accounts, &found), "no setback without a rewind: {\"one\"}");
 }

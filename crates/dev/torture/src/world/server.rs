@@ -2,12 +2,16 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tally_testkit::Proxy;
 
 use super::child::{Child, END_LIMIT};
 use crate::arguments::Broken;
 use crate::stop::Stop;
+
+/// The duties find everything due in each round.
+const EAGER: &str = "duties.eager";
 
 /// Faults of one start.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +32,7 @@ pub(crate) struct Server {
     pub(super) tally: PathBuf,
     /// A fault of every start.
     pub(super) broken: Option<Broken>,
+    pub(super) starts: AtomicUsize,
     pub(crate) process: Child,
 }
 
@@ -76,7 +81,15 @@ impl Server {
         // Short waits, so that some writes give up.
         command.args(["--requests-write-wait-ms", "800", "--requests-queue-wait-ms", "1500"]);
         command.args(["--drain-timeout-ms", "4000"]);
-        let faults = [self.broken.map(Broken::fault), how.fault.as_deref()];
+        // Some processes do by themselves what others are asked for, and some prune what others keep.
+        let start = self.starts.fetch_add(1, Ordering::SeqCst);
+        if start % 3 != 0 {
+            command.args(["--requests-roll-up-at", "00:00"]);
+        }
+        let retention = if start % 2 == 0 { "2" } else { "0" };
+        command.args(["--requests-quarter-retention-days", retention]);
+        let eager = (start % 4 != 3).then_some(EAGER);
+        let faults = [self.broken.map(Broken::fault), how.fault.as_deref(), eager];
         let faults: Vec<&str> = faults.into_iter().flatten().collect();
         command.env("TALLY_FAULT", faults.join(","));
         command

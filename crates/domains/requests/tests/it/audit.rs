@@ -77,14 +77,19 @@ impl Books {
     fn all(&self) -> ByDay {
         for (of, total) in &self.days {
             match self.calendar.get(&of.0).map(String::as_str) {
-                Some("open") => assert!(!self.months.contains_key(of), "{of:?} is open, and in a month"),
+                Some("open") => {
+                    assert!(!self.months.contains_key(of), "{of:?} is open, and in a month")
+                }
                 Some("rolled up") => assert_eq!(self.months.get(of), Some(total), "{of:?}"),
                 stage => panic!("{of:?} has quarters, and is {stage:?}"),
             }
         }
         for of in self.months.keys() {
             let stage = self.calendar.get(&of.0).map(String::as_str);
-            assert!(matches!(stage, Some("rolled up" | "pruned")), "{of:?} is in a month, and {stage:?}");
+            assert!(
+                matches!(stage, Some("rolled up" | "pruned")),
+                "{of:?} is in a month, and {stage:?}"
+            );
         }
         let is_open = |of: &Day| self.calendar.get(of).is_some_and(|stage| stage == "open");
         let open = self.days.iter().filter(|(of, _)| is_open(&of.0));

@@ -43,6 +43,8 @@ pub(crate) struct Backend {
     pub(crate) second_producers: Producers,
     /// What `store` is on.
     pub(crate) database: Database,
+    /// What `second` is on.
+    pub(crate) second_database: Database,
     place: Place,
 }
 
@@ -118,6 +120,7 @@ impl Backend {
             producers: Producers::new(database.clone(), DOMAIN.name, TERMS),
             second_producers: Producers::new(second.clone(), DOMAIN.name, TERMS),
             second: store::open(second),
+            second_database: second.clone(),
             database,
             place,
         }
@@ -272,6 +275,26 @@ impl Backend {
             Place::Postgres(database) | Place::Cockroach(database) => {
                 let rows = database.connect().await.query(sql, &[]).await.expect(sql);
                 rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
+            }
+        }
+    }
+
+    /// The series and the times of all rows, in microseconds.
+    pub(crate) async fn rows(&self) -> Vec<(SeriesId, i64)> {
+        match &self.place {
+            Place::Sqlite(_) => {
+                let (file, sql) =
+                    (self.sqlite_file(), "SELECT series_id, requested_at FROM tally_requests");
+                let mut statement = file.prepare(sql).expect(sql);
+                let rows =
+                    statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect(sql);
+                rows.collect::<rusqlite::Result<_>>().expect(sql)
+            }
+            Place::Postgres(database) | Place::Cockroach(database) => {
+                let sql = "SELECT series_id, requested_at FROM tally_requests";
+                let rows = database.connect().await.query(sql, &[]).await.expect(sql);
+                let time = |row: &tokio_postgres::Row| row.get::<_, Timestamp>(1).as_microsecond();
+                rows.iter().map(|row| (row.get(0), time(row))).collect()
             }
         }
     }

@@ -1,10 +1,10 @@
 //! Each statement of an operation goes wrong once, COMMIT included, as CockroachDB lets it: the
 //! operation ends well all the same, and what it did, it did once.
 
-use tally_requests::DayRange;
-use tally_testkit::Disturbance;
+use tally_requests::{DayRange, ImportCount, SeriesId, import_count};
+use tally_testkit::{Disturbance, TestDatabase};
 
-use crate::backend::{Backend, OLD, Producer, append, day, noon, sum};
+use crate::backend::{Backend, OLD, Producer, append, day, noon, open, sum};
 use crate::conformance::on;
 
 mod postgres {
@@ -15,7 +15,8 @@ mod postgres {
         folded_once,
         rolled_up_once,
         pruned_once,
-        gathered_once
+        gathered_once,
+        imported_once
     );
 }
 
@@ -37,8 +38,7 @@ const SIZES: [usize; 2] = [3, 2_500];
 const DAYS: [&str; 4] = [OLD, "2015-05-31", "2015-06-01", "2030-06-15"];
 
 /// Four rows of each day.
-async fn late(backend: &Backend) -> i64 {
-    let ids = [backend.id(3, "/a").await, backend.id(3, "/b").await];
+async fn late(backend: &Backend, ids: [SeriesId; 2]) -> i64 {
     let times = [0, 900_000_000];
     let rows = DAYS.map(|day| ids.map(|id| times.map(|more| (id, noon(day) + more))));
     let rows: Vec<_> = rows.into_iter().flatten().flatten().collect();
@@ -83,10 +83,11 @@ async fn totals_are_read(backend: Backend) {
 /// Open days, rolled-up days and a pruned one.
 async fn folded_once(backend: Backend) {
     let (backend, disturber) = backend.disturbed().await;
-    let mut expected = late(&backend).await;
+    let ids = [backend.id(3, "/a").await, backend.id(3, "/b").await];
+    let mut expected = late(&backend, ids).await;
     backend.roll_up(DayRange { first: day(DAYS[0]), last: day(DAYS[1]) }).await;
     backend.store.prune(day(DAYS[1])).await.expect("pruned");
-    expected += late(&backend).await;
+    expected += late(&backend, ids).await;
     disturber
         .at_every_statement(
             &Disturbance::ALL,
@@ -94,7 +95,7 @@ async fn folded_once(backend: Backend) {
             async |when, _| {
                 assert_eq!(backend.count("tally_requests").await, 0, "{when}");
                 assert_eq!(backend.audit().await, expected, "{when}");
-                expected += late(&backend).await;
+                expected += late(&backend, ids).await;
             },
         )
         .await;
@@ -103,7 +104,8 @@ async fn folded_once(backend: Backend) {
 /// New days, and late rows of rolled-up days, one of which is pruned.
 async fn rolled_up_once(backend: Backend) {
     let (backend, disturber) = backend.disturbed().await;
-    let mut expected = late(&backend).await;
+    let ids = [backend.id(3, "/a").await, backend.id(3, "/b").await];
+    let mut expected = late(&backend, ids).await;
     let (mut round, id) = (0, backend.id(3, "/new").await);
     disturber
         .at_every_statement(
@@ -115,7 +117,7 @@ async fn rolled_up_once(backend: Backend) {
                 backend.store.prune(day(DAYS[1])).await.expect("pruned");
                 round += 1;
                 append(&backend, [(id, noon(OLD) + round * 86_400_000_000 * 30)]).await;
-                expected += 1 + late(&backend).await;
+                expected += 1 + late(&backend, ids).await;
             },
         )
         .await;
@@ -127,7 +129,8 @@ async fn pruned_once(backend: Backend) {
     let (mut round, mut expected) = (0, 0);
     let mut more = async || {
         round += 1;
-        append(&backend, [0, 1].map(|day| (id, noon(OLD) + (2 * round + day) * 86_400_000_000))).await;
+        append(&backend, [0, 1].map(|day| (id, noon(OLD) + (2 * round + day) * 86_400_000_000)))
+            .await;
         backend.roll_up(DayRange::ALL).await;
         2
     };
@@ -148,14 +151,66 @@ async fn pruned_once(backend: Backend) {
 /// The accounts of producers, by day.
 async fn gathered_once(backend: Backend) {
     let (backend, disturber) = backend.disturbed().await;
-    let mut expected = late(&backend).await;
+    let ids = [backend.id(3, "/a").await, backend.id(3, "/b").await];
+    let mut expected = late(&backend, ids).await;
     disturber
         .at_every_statement(
             &Disturbance::ALL,
             async || backend.producers.gather_days().await.expect("gathered"),
             async |when, ()| {
                 assert_eq!(backend.audit().await, expected, "{when}");
-                expected += late(&backend).await;
+                expected += late(&backend, ids).await;
+            },
+        )
+        .await;
+}
+
+/// A Go server's tables: what is refused is imported by the next run, and what is done is done once.
+async fn imported_once(backend: Backend) {
+    let (backend, disturber) = backend.disturbed().await;
+    let go = TestDatabase::create("imported_once");
+    let schema = include_str!("../../../../apps/tally/tests/it/import_count/migrations/count.sql");
+    go.connect().await.batch_execute(schema).await.expect("the tables");
+    let methods = "INSERT INTO count.methods (id, method, path) VALUES (1, 'GET', '/a')";
+    go.connect().await.batch_execute(methods).await.expect("a method");
+    let source = open(&go.url()).await;
+    let ids = [backend.id(3, "/a").await, backend.id(3, "/b").await];
+    let (mut expected, mut round) = (late(&backend, ids).await, 0);
+    // A day of totals, which was open here, and requests that were not rolled up.
+    let mut more = async || {
+        round += 1;
+        let sql = format!(
+            "INSERT INTO count.daily_method_totals VALUES (DATE '{OLD}' + {round}, 1, 1000); \
+             INSERT INTO count.requests \
+                 SELECT 1, TIMESTAMPTZ '2023-05-03 10:00:00+00' FROM generate_series(1, 30)"
+        );
+        go.connect().await.batch_execute(&sql).await.expect("more");
+        let id = ids[0];
+        append(&backend, [(id, noon(OLD) + round * 86_400_000_000)]).await;
+        backend.store.fold().await.expect("a fold");
+        1_031
+    };
+    expected += more().await;
+    disturber
+        .at_every_statement(
+            &Disturbance::ALL,
+            async || {
+                let how = || ImportCount {
+                    source: None,
+                    series_max: 100,
+                    path_bytes_max: 100,
+                    dry_run: false,
+                };
+                for _ in 0..3 {
+                    if import_count(&backend.database, &source, how()).await.is_ok() {
+                        return;
+                    }
+                }
+                panic!("three imports have failed");
+            },
+            async |when, ()| {
+                assert_eq!(backend.audit().await, expected, "{when}");
+                expected += more().await;
             },
         )
         .await;

@@ -30,10 +30,11 @@ mod runs;
 mod server;
 mod setbacks;
 mod snapshots;
+mod sqlite_folds;
 mod time_zones;
 mod totals;
 mod went_back;
-mod year;
+// mod year;
 
 use std::time::Duration;
 

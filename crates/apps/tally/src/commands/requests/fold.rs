@@ -9,9 +9,10 @@ use tally_proto::tally::requests::v1::FoldRequest;
 use crate::client::{ServerArgs, describe};
 use crate::output::{plural, say};
 
-/// Fold requests into quarter-hours now
+/// Add the requests that are stored one by one to the totals of their days, now
 ///
-/// Servers do it by themselves, every quarter-hour and under load more often. No total changes.
+/// Servers do it by themselves, every quarter-hour and under load more often. What `tally totals --live`
+/// shows does not change.
 #[derive(Debug, Args)]
 pub(crate) struct FoldArgs {
     #[command(flatten)]

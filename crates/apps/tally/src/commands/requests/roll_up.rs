@@ -18,9 +18,10 @@ use crate::dates::{self, RangeArg};
 use crate::output::table::Align;
 use crate::output::{self, Cell, OutputFormat, plural, say, wrong_usage};
 
-/// Roll days up into totals, and prune their requests
+/// Roll days up: `tally totals` then shows them without --live
 ///
-/// Repeating it is harmless and adds late requests. A day that has not ended may be rolled up too.
+/// It folds first. Repeating it is harmless, and late requests are added by themselves. A day that has
+/// not ended may be rolled up too. `tally serve --requests-roll-up-at` does it every day.
 ///
 /// Examples:
 ///   tally roll-up                         yesterday (UTC)

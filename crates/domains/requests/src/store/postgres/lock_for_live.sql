@@ -1,3 +1,3 @@
--- Taken before the snapshot, and held with it: a roll-up truncates its partition, which no
--- snapshot protects from. Readers and inserts do not hinder each other.
+-- Taken before the snapshot, and held with it, on all trays: a fold truncates its tray, which no snapshot
+-- protects from. Queries and inserts do not hinder each other.
 LOCK TABLE tally_requests IN ACCESS SHARE MODE

@@ -2,7 +2,6 @@
 
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
-use jiff::Timestamp;
 use jiff::civil::Date;
 use tally_producers::postgres::dropped;
 use tally_runtime::Namespace;
@@ -58,19 +57,20 @@ async fn plan(transaction: &Transaction, query: &Query) -> Result<Plan> {
     let days = query.days();
     let span = include_str!("span.sql");
     let row = transaction.row(STEP, span, &[&days.first.date(), &days.last.date()]).await?;
-    let calendar = span_of(row.get(0), row.get::<_, Option<Date>>(1), Day::from);
+    let calendar = span_of(&row);
     let rows = if Plan::needs_rows_span(query) {
         let (from, to) = (micros(query.range.start), micros(query.range.end));
         let row = transaction.row(STEP, include_str!("span_of_rows.sql"), &[&from, &to]).await?;
-        Some(span_of(row.get(0), row.get::<_, Option<Timestamp>>(1), Day::of))
+        Some(span_of(&row))
     } else {
         None
     };
     Plan::of(query, calendar, rows).map_err(refused)
 }
 
-fn span_of<T>(first: Option<T>, last: Option<T>, day: impl Fn(T) -> Day) -> Span {
-    Span(first.zip(last).map(|(first, last)| DayRange { first: day(first), last: day(last) }))
+fn span_of(row: &Row) -> Span {
+    let ends = row.get::<_, Option<Date>>(0).zip(row.get::<_, Option<Date>>(1));
+    Span(ends.map(|(first, last)| DayRange { first: first.into(), last: last.into() }))
 }
 
 fn micros(quarter: Quarter) -> Micros {

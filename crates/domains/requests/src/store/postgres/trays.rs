@@ -35,7 +35,7 @@ const ENTRIES_MAX: usize = 1 << 20;
 /// Blocks of one part: 64 MiB, some 1.5 million rows at most.
 const PART_BLOCKS: usize = 8_192;
 
-/// How a roll-up waits for a tray: waiting for its lock holds up later inserts. So it waits briefly, and
+/// How a fold of everything waits for a tray: waiting for its lock holds up later inserts. So it waits briefly, and
 /// lets inserts pass between two attempts.
 const FOLDING: Policy = Policy {
     attempts_max: 300,
@@ -51,7 +51,7 @@ pub(crate) struct Tray(usize);
 /// several servers agree without a word. If their clocks do not, inserts wait for a fold now and then.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
-    /// How often a roll-up has brought the next one forward.
+    /// How often a fold of everything has brought the next one forward.
     shift: AtomicUsize,
 }
 

@@ -1,2 +1,2 @@
--- For what can as well be done an hour later: it would hold up the inserts of all days.
+-- For a fold that can as well be tried again a second later: its wait for a tray would hold up inserts.
 SET LOCAL lock_timeout = '100ms'

@@ -1,0 +1,3 @@
+-- The view for people and other programs.
+SELECT (day - DATE '1970-01-01')::bigint, service, method, path, status::bigint, customer, total
+FROM tally_totals_by_day

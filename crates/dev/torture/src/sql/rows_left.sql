@@ -1,2 +1,0 @@
--- How many rows are not rolled up.
-SELECT count(*) FROM tally_requests;

@@ -1,3 +1,0 @@
--- The rolled-up totals, with days as in the journals.
-SELECT t.day, t.series_id, e.method, e.path, t.total
-FROM tally_request_days AS t LEFT JOIN tally_request_series AS e ON e.id = t.series_id;
