@@ -5,9 +5,11 @@
 //! and the packed counts of its slots, so one code adds to either.
 
 use hashbrown::HashMap;
+use tally_runtime::Kind;
+use tally_store::Error;
 
 use crate::model::{Day, Quarter, SeriesId};
-use crate::packed::{DAYS, Malformed, Packed, QUARTERS};
+use crate::packed::{DAYS, Packed, QUARTERS};
 
 /// Rows of days or months that are read and written at once.
 pub(crate) const STEP_ROWS: usize = 10_000;
@@ -75,8 +77,8 @@ pub struct Folded {
 
 impl std::ops::AddAssign for Folded {
     fn add_assign(&mut self, other: Self) {
-        self.requests += other.requests;
-        self.rolled_up += other.rolled_up;
+        self.requests = self.requests.saturating_add(other.requests);
+        self.rolled_up = self.rolled_up.saturating_add(other.rolled_up);
     }
 }
 
@@ -125,8 +127,13 @@ impl Fold {
 
     /// How many requests are added to months.
     pub(crate) fn rolled_up(&self) -> u64 {
-        self.months.iter().map(|entry| entry.requests.unsigned_abs()).sum()
+        requests(&self.months)
     }
+}
+
+/// How many requests these entries have, within 64 bits.
+pub(crate) fn requests(entries: &[Entry]) -> u64 {
+    entries.iter().fold(0, |sum, entry| sum.saturating_add(entry.requests.unsigned_abs()))
 }
 
 /// Which days these entries are of, in order.
@@ -156,21 +163,32 @@ pub(crate) fn keys(step: &[Entry]) -> impl Iterator<Item = (Day, SeriesId)> {
 }
 
 /// Adds a step to the rows that are there. Sums saturate at 64 bits.
-pub(crate) fn add(level: Level, step: &[Entry], held: &Held) -> Result<Vec<Sum>, Malformed> {
+///
+/// # Errors
+/// Names the row that a person has made unreadable, or would.
+pub(crate) fn add(level: Level, step: &[Entry], held: &Held) -> Result<Vec<Sum>, Error> {
     let packed = level.packed();
     let rows = step.chunk_by(|a, b| (a.period, a.series) == (b.period, b.series));
     let sum = |row: &[Entry]| {
         let (period, series) = (row[0].period, row[0].series);
+        let bad = || {
+            let step = format!("add to series {series} of {period} in {}", packed.column);
+            Error::permanent(step, Kind::Internal)
+        };
         let mut counts = [0_i64; QUARTERS.slots];
         let mut total = 0_i64;
         if let Some((before, slots)) = held.get(&(period, series)) {
             total = *before;
-            packed.add_to(&mut counts, slots.as_bytes())?;
+            let added = packed.add_to(&mut counts, slots.as_bytes());
+            added.map_err(|malformed| bad().because(malformed))?;
         }
         for entry in row {
             let count = &mut counts[usize::from(entry.slot)];
             *count = count.saturating_add(entry.requests);
             total = total.saturating_add(entry.requests);
+        }
+        if counts.iter().any(|count| *count < 0) {
+            return Err(bad().because("the rows have less than no requests"));
         }
         Ok(Sum { period, series, total, slots: packed.pack(&counts[..packed.slots]) })
     };
@@ -234,6 +252,21 @@ mod tests {
         let full = [((day("2024-03-01"), 7), (i64::MAX, format!("[2,{}]", i64::MAX)))];
         let sums = add(Level::Days, &step[..1], &full.into_iter().collect()).expect("well formed");
         assert_eq!(sums[0].total, i64::MAX);
+    }
+
+    #[test]
+    fn a_row_that_a_person_has_spoilt_is_named() {
+        let held = [((day("2024-03-01"), 7), (10, "[2,ten]".to_owned()))].into_iter().collect();
+        let said = |step: Entry, held: &Held| {
+            tally_runtime::chain(&add(Level::Days, &[step], held).expect_err("an error"))
+        };
+        let text = said(entry("2024-03-01", 7, 2, 5), &held);
+        for part in ["series 7 of 2024-03-01", "tally_request_days.quarters", "[2,ten]"] {
+            assert!(text.contains(part), "{text}");
+        }
+        let text = said(entry("2024-03-01", 8, 2, -5), &held);
+        assert!(text.contains("series 8 of 2024-03-01"), "{text}");
+        assert_eq!(requests(&[entry("2024-03-01", 8, 2, i64::MAX); 3]), u64::MAX);
     }
 
     #[test]

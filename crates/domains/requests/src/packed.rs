@@ -14,7 +14,7 @@ pub(crate) const DAYS: Packed = Packed { column: "tally_request_months.days", sl
 /// How a column packs its counts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Packed {
-    column: &'static str,
+    pub(crate) column: &'static str,
     /// How many slots there are.
     pub(crate) slots: usize,
 }

@@ -207,35 +207,42 @@ impl Store {
     }
 
     /// Folds the rows that need not wait for others of their quarter: those of trays that are large, or
-    /// that were last folded in another quarter.
+    /// that were last folded in another quarter. A tray that fails stops no other.
     pub(crate) async fn fold_due(&self, now: Timestamp, folds: &mut Folds) -> Result<Folded> {
         let _turn = self.folding.lock().await;
-        let quarter = Quarter::of_micros(now.as_microsecond());
-        let is_due = |tray: usize| folds.is_due(tray, quarter);
-        let (mut all, mut done) = (Folded::default(), Vec::new());
-        match &self.database {
+        let is_due = |tray, is_large| folds.is_due(tray, now, is_large);
+        let done: Vec<(usize, Result<Folded>)> = match &self.database {
             Database::Postgres(database) if is_cockroach(database) => {
-                if is_due(0) {
+                if is_due(0, false) {
+                    let quarter = Quarter::of_micros(now.as_microsecond());
                     let micros = DayRange::ALL.micros().start..quarter.start_micros();
-                    done.push((0, cockroach::fold(database, micros).await?));
+                    vec![(0, cockroach::fold(database, micros).await)]
+                } else {
+                    Vec::new()
                 }
             }
             Database::Postgres(database) => {
-                let is_due = |tray: postgres::trays::Tray| is_due(tray.index());
+                let is_due = |tray: postgres::trays::Tray, is_large| is_due(tray.index(), is_large);
                 let current = self.turns.now(now);
-                for (tray, one) in postgres::trays::fold_due(database, current, is_due).await? {
-                    done.push((tray.index(), one));
-                }
+                let done = postgres::trays::fold_due(database, current, is_due).await?;
+                done.into_iter().map(|(tray, one)| (tray.index(), one)).collect()
             }
             Database::Sqlite(database) => {
-                done = sqlite::trays::fold_due(database, &self.file, is_due).await?;
+                sqlite::trays::fold_due(database, &self.file, is_due).await?
+            }
+        };
+        let (mut all, mut failed) = (Folded::default(), None);
+        for (tray, one) in done {
+            match one {
+                Ok(one) => {
+                    folds.note(tray, now);
+                    all += one;
+                }
+                Err(error) if postgres::trays::is_busy(&error) => folds.note_held(tray, now),
+                Err(error) => failed = Some(error),
             }
         }
-        for (tray, one) in done {
-            folds.note(tray, quarter);
-            all += one;
-        }
-        Ok(all)
+        failed.map_or(Ok(all), Err)
     }
 
     /// Rolls the days up, after all rows are folded. Returns how many requests that were not in months

@@ -160,6 +160,16 @@ impl Backend {
         }
     }
 
+    pub(crate) fn is_sqlite(&self) -> bool {
+        matches!(self.place, Place::Sqlite(_))
+    }
+
+    /// SQLite's file.
+    pub(crate) fn file(&self) -> std::path::PathBuf {
+        let Place::Sqlite(folder) = &self.place else { panic!("not SQLite") };
+        folder.path().join("tally.db")
+    }
+
     pub(crate) fn is_cockroach(&self) -> bool {
         matches!(self.place, Place::Cockroach(_))
     }
@@ -188,6 +198,28 @@ impl Backend {
             }
             Place::Postgres(database) | Place::Cockroach(database) => {
                 database.connect().await.query_one(&sql, &[]).await.expect("a count").get(0)
+            }
+        }
+    }
+
+    /// The lines that a statement finds: a text, three numbers, and a text.
+    pub(crate) async fn lines(&self, sql: &str) -> Vec<(String, i64, i64, i64, String)> {
+        match &self.place {
+            Place::Sqlite(_) => {
+                let file = self.sqlite_file();
+                let mut statement = file.prepare(sql).expect(sql);
+                let line = |row: &rusqlite::Row<'_>| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+                };
+                let rows = statement.query_map([], line).expect(sql);
+                rows.collect::<rusqlite::Result<_>>().expect(sql)
+            }
+            Place::Postgres(database) | Place::Cockroach(database) => {
+                let rows = database.connect().await.query(sql, &[]).await.expect(sql);
+                let line = |row: &tokio_postgres::Row| {
+                    (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4))
+                };
+                rows.iter().map(line).collect()
             }
         }
     }
@@ -279,8 +311,7 @@ impl Backend {
     }
 
     fn sqlite_file(&self) -> rusqlite::Connection {
-        let Place::Sqlite(folder) = &self.place else { panic!("not SQLite") };
-        rusqlite::Connection::open(folder.path().join("tally.db")).expect("the file")
+        rusqlite::Connection::open(self.file()).expect("the file")
     }
 
     /// Adds the series of an endpoint to the dictionary and returns its id.

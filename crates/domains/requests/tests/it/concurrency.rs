@@ -62,6 +62,7 @@ async fn nothing_is_lost_while_a_day_is_rolled_up(backend: Backend) {
     // Four equal totals: two days and two endpoints.
     assert_eq!(rolled_up.iter().map(|one| one.3).collect::<Vec<_>>(), [all / 4; 4]);
     assert_eq!(backend.count("tally_requests").await, 0);
+    assert_eq!(backend.audit().await, all);
 }
 
 async fn appender(
@@ -139,5 +140,6 @@ async fn two_servers_roll_up_one_day_at_once(backend: Backend) {
         assert_eq!(counts, [1_500 * round; 4]);
         assert_eq!(backend.live().await, rolled_up);
         assert_eq!(backend.count("tally_requests").await, 0);
+        backend.audit().await;
     }
 }

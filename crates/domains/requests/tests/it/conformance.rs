@@ -106,6 +106,7 @@ async fn two_stores_name_the_same_series_at_once(backend: Backend) {
     }
     assert_eq!(backend.count("tally_request_series").await, 500);
     assert_eq!(sum(&backend.live().await), 1_000);
+    backend.audit().await;
 }
 
 /// Two names with the same hash: the first one keeps the id.
@@ -153,6 +154,7 @@ async fn rows_without_a_name_count_as_unknown(backend: Backend) {
     let expected =
         [total(OLD, 3, "/gone", 2), total(OLD, 3, "/kept", 1), total(OLD, 0, "_unknown", 1)];
     assert_eq!(backend.live().await, expected);
+    backend.audit().await;
 }
 
 /// Cached names may not exist in another state, so the batch must be resent with all names.
@@ -194,6 +196,7 @@ async fn appended_rows_are_in_live_totals(backend: Backend) {
     let expected = [total(OLD, 3, "/", 1), total(TODAY, 3, "/", 2), total(TODAY, 6, "/", 1)];
     assert_eq!(backend.live().await, expected);
     assert!(backend.rolled_up().await.is_empty());
+    backend.audit().await;
 }
 
 async fn a_batch_is_stored_once(backend: Backend) {
@@ -212,6 +215,7 @@ async fn a_batch_is_stored_once(backend: Backend) {
     // Another producer's first batch is a different batch.
     append(&backend, [(id, noon(TODAY))]).await;
     assert_eq!(sum(&backend.live().await), 2_509);
+    backend.audit().await;
 }
 
 /// The number that was sent, and the last that is stored, if they do not fit.
@@ -243,6 +247,7 @@ async fn a_gap_in_the_sequence_stores_nothing(backend: Backend) {
         }
     }
     assert_eq!(backend.live().await, [total("1970-01-01", 3, "/", 2)]);
+    backend.audit().await;
 }
 
 async fn a_batch_may_have_many_chunks_or_none(backend: Backend) {
@@ -256,6 +261,7 @@ async fn a_batch_may_have_many_chunks_or_none(backend: Backend) {
     producer.sequence = 3;
     producer.append(&backend.store, backend.is_cockroach(), [(id, noon(OLD))]).await;
     assert_eq!(backend.live().await, [total(OLD, 3, "/", 4_351)]);
+    backend.audit().await;
 }
 
 async fn large_batches_of_mixed_days_are_exact(backend: Backend) {
@@ -274,6 +280,7 @@ async fn large_batches_of_mixed_days_are_exact(backend: Backend) {
     assert_eq!(backend.live().await, before);
     assert_eq!(backend.rolled_up().await, before);
     assert_eq!(backend.count("tally_requests").await, 0);
+    backend.audit().await;
 }
 
 async fn the_first_and_the_last_microsecond(backend: Backend) {
@@ -310,6 +317,7 @@ async fn the_first_and_the_last_microsecond(backend: Backend) {
     assert_eq!(backend.roll_up(DayRange::ALL).await, 3);
     assert_eq!(backend.rolled_up().await, expected);
     assert_eq!(backend.live().await, expected);
+    backend.audit().await;
 }
 
 async fn a_roll_up_moves_everything_of_its_days(backend: Backend) {
@@ -329,6 +337,7 @@ async fn a_roll_up_moves_everything_of_its_days(backend: Backend) {
     assert_eq!(backend.count("tally_requests").await, 0);
     assert_eq!(backend.rolled_up().await, before);
     assert_eq!(backend.live().await, before);
+    backend.audit().await;
 }
 
 async fn a_repeated_roll_up_changes_nothing(backend: Backend) {
@@ -341,6 +350,7 @@ async fn a_repeated_roll_up_changes_nothing(backend: Backend) {
         assert_eq!(backend.live().await, before);
         assert_eq!(backend.rolled_up().await, before);
     }
+    backend.audit().await;
 }
 
 async fn late_rows_are_added(backend: Backend) {
@@ -356,6 +366,7 @@ async fn late_rows_are_added(backend: Backend) {
         let rolled_up = backend.rolled_up().await.into_iter().filter(|one| one.0 == day);
         assert_eq!(rolled_up.collect::<Vec<_>>(), live);
     }
+    backend.audit().await;
 }
 
 async fn nothing_to_roll_up(backend: Backend) {
@@ -387,6 +398,7 @@ async fn folds_change_no_total(backend: Backend) {
     append(&backend, [(id, noon(OLD))]).await;
     assert_eq!(backend.store.fold().await.unwrap().rolled_up, 1);
     assert_eq!((sum(&backend.rolled_up().await), sum(&backend.live().await)), (13, 13));
+    backend.audit().await;
 }
 
 async fn pruned_days_keep_their_totals(backend: Backend) {
@@ -409,6 +421,7 @@ async fn pruned_days_keep_their_totals(backend: Backend) {
         2,
         "late rows of a pruned day are not there"
     );
+    backend.audit().await;
 }
 
 async fn only_silent_producers_are_forgotten(backend: Backend) {

@@ -88,3 +88,94 @@ async fn keep(place: &Place) {
     assert_eq!(place.count("tally_request_calendar WHERE pruned_at IS NOT NULL").await, 2);
     assert_eq!(counting.live().await.iter().map(|total| total.3).sum::<i64>(), 6);
 }
+
+/// Somebody reads a tray and does not end. The others are folded, requests are counted, and the tray is
+/// folded when it is free.
+#[tokio::test]
+async fn a_reader_that_stays_holds_up_one_tray() {
+    let Some(database) = TestDatabase::create_or_skip("staying") else { return };
+    let counting = Counting::start(&database.url(), settings()).await;
+    let at = |time: &str| counting.clock.set(time.parse().expect("a time"));
+    // Of two trays.
+    for second in ["12:00:00", "12:00:01"] {
+        at(&format!("2030-06-15T{second}Z"));
+        counting.add(vec![get("/", NOW); 3]).await.unwrap();
+    }
+    let reading = database.connect().await;
+    let begin = "BEGIN; LOCK TABLE tally_requests_0 IN ACCESS SHARE MODE";
+    reading.batch_execute(begin).await.expect("a reader");
+    let rows = async || {
+        let sql = "SELECT count(*) FROM tally_requests";
+        reading.query_one(sql, &[]).await.expect("a count").get::<_, i64>(0)
+    };
+    for second in ["12:15:02", "12:15:03", "12:15:06"] {
+        at(&format!("2030-06-15T{second}Z"));
+        counting.service.keeper().tick().await.expect("the duties");
+    }
+    let live = async || counting.live().await.iter().map(|total| total.3).sum::<i64>();
+    assert_eq!((rows().await, live().await), (3, 6));
+    at("2030-06-15T12:15:04Z");
+    counting.add(vec![get("/", NOW); 3]).await.expect("into the tray that is read");
+    assert_eq!(live().await, 9);
+    reading.batch_execute("COMMIT").await.expect("it ends");
+    at("2030-06-15T12:30:02Z");
+    counting.service.keeper().tick().await.expect("the duties");
+    assert_eq!(live().await, 9);
+    let sql = "SELECT count(*) FROM tally_requests";
+    assert_eq!(reading.query_one(sql, &[]).await.expect("a count").get::<_, i64>(0), 0);
+}
+
+/// Two servers do all duties at the same time, with clocks that differ by an hour: whoever has the
+/// lease, or thinks so, is right. A reader sees every request once, at any time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_keepers_at_once() {
+    let Some(database) = TestDatabase::create_or_skip("two_keepers") else { return };
+    let kept = || {
+        let roll_up_at = "00:10".parse().expect("a time of day");
+        Settings { roll_up_at, quarter_retention_days: 1, ..settings() }
+    };
+    let one = Counting::start(&database.url(), kept()).await;
+    let other = Counting::start(&database.url(), kept()).await;
+    let sum =
+        async |counting: &Counting| counting.live().await.iter().map(|total| total.3).sum::<i64>();
+    let start: jiff::Timestamp = NOW.parse().expect("a time");
+    let (mut expected, mut seen) = (0, 0);
+    for round in 0..24 {
+        let now = start + jiff::SignedDuration::from_secs(round * 10_001);
+        one.clock.set(now);
+        other.clock.set(now - jiff::SignedDuration::from_hours(1));
+        let times = [now.to_string(), NOW.to_owned()];
+        let batch = |path| times.iter().map(|time| get(path, time)).collect::<Vec<_>>();
+        let reading = async {
+            let mut live = seen;
+            for _ in 0..3 {
+                let next = sum(&one).await;
+                assert!(next >= live && next <= expected + 4, "{live}, then {next}");
+                live = next;
+            }
+            live
+        };
+        let (keepers, servers) = ([one.service.keeper(), other.service.keeper()], [&one, &other]);
+        let (a, b, c, d, live) = tokio::join!(
+            keepers[0].tick(),
+            keepers[1].tick(),
+            servers[0].add(batch("/a")),
+            servers[1].add(batch("/b")),
+            reading,
+        );
+        for done in [c, d] {
+            done.expect("requests are counted");
+        }
+        for done in [a, b] {
+            done.unwrap_or_else(|error| panic!("{}", tally_runtime::chain(&error)));
+        }
+        expected += 4;
+        seen = live;
+        assert_eq!(sum(&other).await, expected);
+    }
+    let audit = "SELECT (SELECT sum(total) FROM tally_totals_by_day)::INT8, \
+                        (SELECT count(*) FROM tally_request_calendar WHERE pruned_at IS NOT NULL)";
+    let row = database.connect().await.query_one(audit, &[]).await.expect("sums");
+    assert_eq!(row.get::<_, i64>(0), expected);
+    assert!(row.get::<_, i64>(1) > 0, "days were pruned on the way");
+}

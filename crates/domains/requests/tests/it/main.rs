@@ -4,6 +4,7 @@
 
 mod add;
 mod ahead;
+mod audit;
 mod away;
 mod backend;
 mod concurrency;
@@ -29,10 +30,11 @@ mod runs;
 mod server;
 mod setbacks;
 mod snapshots;
+mod sqlite_folds;
 mod time_zones;
 mod totals;
 mod went_back;
-mod year;
+// mod year;
 
 use std::time::Duration;
 

@@ -141,6 +141,7 @@ async fn tell(backend: &Backend, actions: &[Action]) {
         let of_view = |(day, _, path, count): Total| (day, path, count);
         let live: Vec<_> = model.live().into_iter().map(of_view).collect();
         assert_eq!(backend.view().await, live);
+        backend.audit().await;
     }
     assert_eq!(backend.count("tally_requests").await, model.rows.values().sum::<i64>());
     assert!(sum(&backend.live().await) >= sum(&backend.rolled_up().await));

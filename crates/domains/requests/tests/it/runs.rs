@@ -93,20 +93,6 @@ fn stored(committed: i64) -> Fate {
     Fate::Stored { committed }
 }
 
-/// Checks that the accounts of producers match the requests of each day, rolled up or not.
-async fn audit(backend: &Backend) {
-    let days = backend.accounts().await;
-    let accepted: Vec<_> = days.iter().filter(|day| day.1 > 0).map(|day| (day.0, day.1)).collect();
-    let mut there: Vec<(Day, i64)> = Vec::new();
-    for (text, _, _, count) in backend.live().await {
-        match there.last_mut() {
-            Some((last, sum)) if *last == day(&text) => *sum += count,
-            _ => there.push((day(&text), count)),
-        }
-    }
-    assert_eq!(accepted, there);
-}
-
 async fn a_run_is_stored_once(backend: Backend) {
     backend.maintain().await;
     let id = backend.id(3, "/").await;
@@ -130,7 +116,7 @@ async fn a_run_is_stored_once(backend: Backend) {
         assert_eq!(fates, [stored(6)]);
     }
     assert_eq!(sum(&backend.live().await), expected);
-    audit(&backend).await;
+    backend.audit().await;
 }
 
 async fn only_new_batches_of_a_run_are_stored(backend: Backend) {
@@ -160,7 +146,7 @@ async fn only_new_batches_of_a_run_are_stored(backend: Backend) {
         let brought = brought.iter().find(|one| one.id == client.id).unwrap();
         assert_eq!((brought.accepted, brought.dropped), (4 * size as i64, 2));
     }
-    audit(&backend).await;
+    backend.audit().await;
 }
 
 async fn one_batch_has_runs_of_every_kind(backend: Backend) {
@@ -195,7 +181,7 @@ async fn one_batch_has_runs_of_every_kind(backend: Backend) {
         // One that was known, two of the new one, one of Add, two of two streams.
         assert_eq!(sum(&backend.live().await) - before, 6 * size as i64);
     }
-    audit(&backend).await;
+    backend.audit().await;
 }
 
 /// As after a lost answer, when the worker's own number shows that the batch is stored.
@@ -215,7 +201,7 @@ async fn a_batch_that_is_stored_judges_its_runs_again(backend: Backend) {
         assert_eq!(fates, [stored(0), stored(1), stored(1)]);
         assert_eq!(sum(&backend.live().await) - before, 3 * size as i64);
     }
-    audit(&backend).await;
+    backend.audit().await;
 }
 
 async fn two_servers_with_the_same_run_at_once(backend: Backend) {
@@ -239,7 +225,7 @@ async fn two_servers_with_the_same_run_at_once(backend: Backend) {
         }
     }
     assert_eq!(sum(&backend.live().await), expected);
-    audit(&backend).await;
+    backend.audit().await;
 }
 
 /// In opposite orders, which must not deadlock forever.
@@ -261,7 +247,7 @@ async fn two_servers_with_many_producers_at_once(backend: Backend) {
         assert_eq!(tokio::join!(one, other), (vec![stored(round); 20], vec![stored(round); 20]));
     }
     assert_eq!(sum(&backend.live().await), 20 * 10 * 5);
-    audit(&backend).await;
+    backend.audit().await;
 }
 
 async fn two_clients_open_one_producer_at_once(backend: Backend) {
@@ -352,7 +338,7 @@ async fn a_producer_that_leaves_is_forgotten_at_once(backend: Backend) {
         backend.producers.forget(leaving, Arc::new(())).await.unwrap();
         let left = backend.producers.list(false).await.unwrap();
         assert_eq!(left.iter().map(|one| one.id).collect::<Vec<_>>(), [other.id]);
-        audit(&backend).await;
+        backend.audit().await;
     }
     // A resent batch that arrives this late is not stored again.
     for first in [1, 2, 3] {
@@ -475,7 +461,7 @@ async fn every_request_is_in_the_accounts(backend: Backend) {
         }
         let fate = store(&backend, client.run(1 + 2 * round, &[4, 2_100], id, TODAY)).await;
         assert_eq!(fate, stored(2 + 2 * round));
-        audit(&backend).await;
+        backend.audit().await;
         match round {
             0 => drop(backend.roll_up(one_day(TODAY)).await),
             1 => drop(backend.roll_up(DayRange::ALL).await),
@@ -483,7 +469,7 @@ async fn every_request_is_in_the_accounts(backend: Backend) {
             _ => {}
         }
         backend.maintain().await;
-        audit(&backend).await;
+        backend.audit().await;
         if round == 2 {
             assert_eq!(backend.count("tally_producers").await, 0);
             let forgotten = store(&backend, client.run(9, &[1], id, TODAY)).await;
@@ -524,7 +510,7 @@ async fn the_drops_of_a_forgotten_producer_stay(backend: Backend) {
     }
     let days: Vec<_> = backend.accounts().await.into_iter().map(|one| (one.0, one.2)).collect();
     assert_eq!(days, [(day(OLD), i64::MAX), (day(TODAY), 6)]);
-    audit(&backend).await;
+    backend.audit().await;
 }
 
 /// However many days a client's batches have, and however many clients: there are a few rows for each
@@ -547,7 +533,7 @@ async fn many_days_are_in_the_accounts(backend: Backend) {
         for is_gathered in [false, true] {
             let waiting = backend.count("tally_producer_batches").await;
             assert_eq!(waiting > 0, !is_gathered, "{waiting}");
-            audit(&backend).await;
+            backend.audit().await;
             let whole = query(tally_requests::periods::Granularity::Whole, true);
             assert_eq!(ask(&backend.store, &whole).await.unwrap().dropped, drops);
             backend.producers.gather_days().await.unwrap();
@@ -559,6 +545,6 @@ async fn many_days_are_in_the_accounts(backend: Backend) {
     }
     backend.age_producers(31).await;
     backend.maintain().await;
-    audit(&backend).await;
+    backend.audit().await;
     assert_eq!(sum(&backend.live().await), requests);
 }

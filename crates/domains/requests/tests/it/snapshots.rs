@@ -85,3 +85,82 @@ async fn a_roll_up_that_waits_lets_batches_pass() {
     assert_eq!(moved, 1);
     assert_eq!(backend.live().await, [total(TODAY, 3, "/", 2)]);
 }
+
+/// An import puts its rows into the parent of the trays, in one long transaction, and then wants the books,
+/// which a fold holds. So no fold waits for it.
+#[tokio::test]
+async fn a_roll_up_goes_on_beside_an_import() {
+    let Some(backend) = one_row("roll_up_beside_import").await else { return };
+    let importing = backend.connect().await;
+    let begin =
+        format!("BEGIN; INSERT INTO tally_requests SELECT series_id, requested_at FROM {TRAY}");
+    importing.batch_execute(&begin).await.unwrap();
+    assert_eq!(backend.roll_up(one_day(TODAY)).await, 1);
+    let end = "LOCK TABLE tally_request_calendar IN SHARE ROW EXCLUSIVE MODE; COMMIT";
+    importing.batch_execute(end).await.unwrap();
+    assert_eq!(backend.live().await, [total(TODAY, 3, "/", 2)]);
+    assert_eq!(backend.roll_up(one_day(TODAY)).await, 1);
+    assert_eq!(backend.rolled_up().await, [total(TODAY, 3, "/", 2)]);
+}
+
+/// A server that stands still in a fold holds others up. When the database ends its session, they fold
+/// the same rows, and it cannot go on.
+#[tokio::test]
+async fn a_fold_that_stands_still_is_taken_over() {
+    let Some(backend) = one_row("taken_over").await else { return };
+    let standing = backend.connect().await;
+    let begin = format!(
+        "BEGIN; LOCK TABLE tally_request_calendar IN SHARE ROW EXCLUSIVE MODE; \
+         LOCK TABLE ONLY {TRAY} IN SHARE ROW EXCLUSIVE MODE; \
+         INSERT INTO tally_request_days (day, series_id, total, quarters) \
+             SELECT DATE '{TODAY}', series_id, count(*), '[48,1]' FROM {TRAY} GROUP BY 2; \
+         INSERT INTO tally_request_calendar (day) VALUES ('{TODAY}')"
+    );
+    standing.batch_execute(&begin).await.unwrap();
+    let pid: i32 = standing.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+    let ending = async {
+        wait_for_a_waiter(&backend).await;
+        assert_eq!(backend.live().await, [total(TODAY, 3, "/", 1)], "readers go on");
+        backend.execute(&format!("SELECT pg_terminate_backend({pid})")).await;
+    };
+    let (folded, ()) = tokio::join!(backend.second.fold(), ending);
+    assert_eq!(folded.unwrap().requests, 1);
+    let end = format!("TRUNCATE TABLE ONLY {TRAY}; COMMIT");
+    standing.batch_execute(&end).await.expect_err("its session has ended");
+    assert_eq!(backend.audit().await, 1);
+}
+
+/// More quarters and series than a fold holds in memory, in more blocks than one part has.
+#[tokio::test]
+async fn a_large_tray_is_folded_in_parts() {
+    let Some(backend) = Backend::postgres("parts").await else { return };
+    let fill = format!(
+        "ALTER TABLE {TRAY} SET (fillfactor = 50); \
+         INSERT INTO {TRAY} SELECT s, TIMESTAMPTZ '{TODAY} 00:00+00' + q * INTERVAL '15 minutes', 2 \
+             FROM generate_series(0, 95) AS q, generate_series(1, 11000) AS s"
+    );
+    backend.execute(&fill).await;
+    assert_eq!(backend.store.fold().await.unwrap().requests, 2 * 96 * 11_000);
+    let whole =
+        "tally_request_days WHERE total = 192 AND quarters = '[0' || repeat(',2', 96) || ']'";
+    assert_eq!(backend.count(whole).await, 11_000);
+    assert_eq!(backend.count("tally_requests").await, 0);
+}
+
+/// Numbers that only a person can have written: sums end at 64 bits, and stop no fold.
+#[tokio::test]
+async fn sums_end_at_64_bits() {
+    let Some(backend) = one_row("64_bits").await else { return };
+    let id = backend.id(3, "/").await;
+    let huge = format!(
+        "INSERT INTO tally_requests_1 \
+             SELECT {id} + n, '{TODAY} 12:00+00', 9223372036854775807 \
+             FROM unnest(ARRAY[0, 0, 1, 2]) AS n"
+    );
+    backend.execute(&huge).await;
+    assert_eq!(backend.live().await[0], total(TODAY, 0, "_unknown", i64::MAX));
+    assert_eq!(backend.store.fold().await.unwrap().requests, u64::MAX);
+    assert_eq!(backend.live().await[1], total(TODAY, 3, "/", i64::MAX));
+    backend.roll_up(one_day(TODAY)).await;
+    assert_eq!(backend.rolled_up().await, backend.live().await);
+}

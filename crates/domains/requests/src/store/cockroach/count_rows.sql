@@ -9,7 +9,7 @@ FROM (
                / (900 * ($3::INT4)::INT8)::FLOAT8
            )::INT8 AS bin,
            series_id,
-           (count(*) + coalesce(sum(requests - 1), 0))::INT8 AS requests
+           least(count(*) + coalesce(sum(requests - 1), 0), 9223372036854775807)::INT8 AS requests
     FROM tally_requests
     WHERE requested_at >= $1::TIMESTAMPTZ AND requested_at < $2::TIMESTAMPTZ
     GROUP BY 1, 2

@@ -101,7 +101,8 @@ pub(crate) async fn roll_up(database: &Database, range: DayRange) -> Result<u64>
             return Ok(requests);
         }
         for days in books::day_groups(&open) {
-            requests += Policy::long("roll days up").run(|| in_one(database, &days)).await?;
+            let rolled_up = Policy::long("roll days up").run(|| in_one(database, &days)).await?;
+            requests = u64::saturating_add(requests, rolled_up);
         }
     }
 }
@@ -129,7 +130,7 @@ async fn roll_up_days(transaction: &Transaction, days: &[Day]) -> Result<u64> {
     add(transaction, Level::Months, &entries).await?;
     faults::point("roll_up.added").await;
     transaction.write(step, include_str!("mark_rolled_up.sql"), &[&open]).await?;
-    Ok(entries.iter().map(|entry| entry.requests.unsigned_abs()).sum())
+    Ok(books::requests(&entries))
 }
 
 /// Deletes the quarters of rolled-up days before this one. Returns how many days.

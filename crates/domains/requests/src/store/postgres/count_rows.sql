@@ -5,7 +5,10 @@ FROM (
     SELECT date_bin($3::INT4 * INTERVAL '15 minutes', requested_at, TIMESTAMPTZ '0001-01-01 00:00:00+00')
                AS bin,
            series_id,
-           (count(*) + coalesce(sum(requests - 1) FILTER (WHERE requests IS NOT NULL), 0))::INT8 AS requests
+           least(
+               count(*) + coalesce(sum(requests - 1) FILTER (WHERE requests IS NOT NULL), 0),
+               9223372036854775807
+           )::INT8 AS requests
     FROM tally_requests
     WHERE requested_at >= $1::TIMESTAMPTZ AND requested_at < $2::TIMESTAMPTZ
     GROUP BY 1, 2

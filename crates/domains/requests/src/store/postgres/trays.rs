@@ -1,5 +1,6 @@
 //! Trays: which one takes rows now, and folding the others.
 
+use std::cmp::Reverse;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -94,20 +95,17 @@ impl Turns {
 }
 
 /// Folds what is due: a tray that has been filled before, and that does not take rows now or next.
-/// It is due if it is large, or if `is_due` says so.
+/// `is_due` is told whether it is large. Returns what became of each.
 pub(crate) async fn fold_due(
     database: &Database,
     current: Tray,
-    is_due: impl Fn(Tray) -> bool,
-) -> Result<Vec<(Tray, Folded)>> {
+    is_due: impl Fn(Tray, bool) -> bool,
+) -> Result<Vec<(Tray, Result<Folded>)>> {
     let next = Tray(1 + current.0 % TURNS);
     let mut folded = Vec::new();
     for (tray, blocks) in filled(database).await? {
-        if tray != current && tray != next && (blocks >= LARGE_BLOCKS || is_due(tray)) {
-            match fold(database, tray, blocks, include_str!("wait_hardly.sql")).await {
-                Err(error) if is_busy(&error) => {}
-                done => folded.push((tray, done?)),
-            }
+        if tray != current && tray != next && is_due(tray, blocks >= LARGE_BLOCKS) {
+            folded.push((tray, fold(database, tray, include_str!("wait_hardly.sql")).await));
         }
     }
     Ok(folded)
@@ -117,14 +115,29 @@ pub(crate) async fn fold_due(
 pub(crate) async fn fold_all(database: &Database, turns: &Turns) -> Result<Folded> {
     turns.skip();
     let mut all = Folded::default();
-    for (tray, blocks) in Policy::short("find trays").run(|| filled(database)).await? {
-        let patience = include_str!("wait_briefly.sql");
-        all += FOLDING.run(|| fold(database, tray, blocks, patience)).await?;
+    for (tray, _) in Policy::short("find trays").run(|| filled(database)).await? {
+        let once = || async {
+            match fold(database, tray, include_str!("wait_briefly.sql")).await {
+                // All that is in it is not committed: an import takes long.
+                Err(error) if is_busy(&error) && !has_rows(database, tray).await? => {
+                    Ok(Folded::default())
+                }
+                done => done,
+            }
+        };
+        all += FOLDING.run(once).await?;
     }
     Ok(all)
 }
 
-/// The trays that may have rows, and their sizes in blocks.
+/// Whether a tray has rows that are committed.
+async fn has_rows(database: &Database, tray: Tray) -> Result<bool> {
+    let sql = tray.sql(include_str!("has_rows.sql"));
+    let rows = database.rows("look into a tray", &sql, &[]).await?;
+    Ok(rows.iter().any(|row| row.get(0)))
+}
+
+/// The trays that may have rows, and their sizes in blocks; the parent last, where an import may be.
 async fn filled(database: &Database) -> Result<Vec<(Tray, i64)>> {
     let (step, sql) = ("find the trays that have rows", include_str!("tray_blocks.sql"));
     let rows = database.rows(step, sql, &[]).await?;
@@ -134,21 +147,16 @@ async fn filled(database: &Database) -> Result<Vec<(Tray, i64)>> {
         Some((tray, row.get(1)))
     };
     let mut filled: Vec<_> = rows.iter().filter_map(tray).collect();
-    filled.sort_unstable_by_key(|(tray, _)| tray.0);
+    filled.sort_unstable_by_key(|(tray, _)| Reverse(tray.0));
     Ok(filled)
 }
 
 /// One transaction: lock the books and the tray, count it, add, and empty it.
-async fn fold(
-    database: &Database,
-    tray: Tray,
-    blocks: i64,
-    patience: &'static str,
-) -> Result<Folded> {
+async fn fold(database: &Database, tray: Tray, patience: &'static str) -> Result<Folded> {
     // The books first: a fold that waits for them must not hold up inserts.
     let transaction = books::begin(database).await?;
     faults::point("fold.begun").await;
-    match in_transaction(&transaction, tray, blocks, patience).await {
+    match in_transaction(&transaction, tray, patience).await {
         Ok(folded) => {
             faults::point("fold.before_commit").await;
             transaction.commit().await?;
@@ -162,28 +170,32 @@ async fn fold(
 async fn in_transaction(
     transaction: &Transaction,
     tray: Tray,
-    blocks: i64,
     patience: &'static str,
 ) -> Result<Folded> {
+    let wait = "limit the wait for a lock";
+    let lock = if tray == Tray::PARENT {
+        include_str!("lock_parent.sql").to_owned()
+    } else {
+        tray.sql(include_str!("lock_tray.sql"))
+    };
     transaction.script("give a fold memory", include_str!("count_memory.sql")).await?;
-    transaction.script("limit the wait for a lock", patience).await?;
-    transaction.script("lock a tray", &tray.sql(include_str!("lock_tray.sql"))).await?;
+    transaction.script(wait, patience).await?;
+    transaction.script("lock a tray", &lock).await?;
+    transaction.script(wait, include_str!("wait_briefly.sql")).await?;
+    let queries = "wait for the queries that read a tray";
+    transaction.script(queries, &tray.sql(include_str!("outwait_queries.sql"))).await?;
     faults::point("fold.locked").await;
     let mut folded = Folded::default();
     match count(transaction, tray).await? {
         Found::All(entries) => folded += add(transaction, entries).await?,
         Found::TooMany => {
-            // Blocks that were added since are of transactions that the lock has waited for.
-            let blocks = blocks.max(last_block(transaction, tray).await?);
-            for first in (0..blocks).step_by(PART_BLOCKS) {
+            for first in (0..blocks(transaction, tray).await?).step_by(PART_BLOCKS) {
                 folded += add(transaction, part(transaction, tray, first).await?).await?;
             }
         }
     }
     faults::point("fold.added").await;
-    let step = "empty a tray";
-    transaction.script(step, include_str!("wait_briefly.sql")).await?;
-    transaction.script(step, &tray.sql(include_str!("empty_tray.sql"))).await?;
+    transaction.script("empty a tray", &tray.sql(include_str!("empty_tray.sql"))).await?;
     Ok(folded)
 }
 
@@ -209,7 +221,8 @@ async fn part(transaction: &Transaction, tray: Tray, first: i64) -> Result<Vec<E
     Ok(rows.iter().map(entry).collect())
 }
 
-async fn last_block(transaction: &Transaction, tray: Tray) -> Result<i64> {
+/// How many blocks a tray has that takes no rows.
+async fn blocks(transaction: &Transaction, tray: Tray) -> Result<i64> {
     let sql = include_str!("tray_blocks.sql");
     let rows = transaction.rows("measure a tray", sql, &[]).await?;
     let of_tray = rows.iter().find(|row| row.get::<_, &str>(0) == NAMES[tray.0]);
@@ -223,7 +236,7 @@ fn entry(row: &tokio_postgres::Row) -> Entry {
 
 /// Adds what was counted to where the days are.
 pub(crate) async fn add(transaction: &Transaction, entries: Vec<Entry>) -> Result<Folded> {
-    let requests = entries.iter().map(|entry| entry.requests.unsigned_abs()).sum();
+    let requests = crate::books::requests(&entries);
     let stages = books::stages(transaction, &entries).await?;
     let fold = Fold::of(entries, &stages);
     books::add(transaction, crate::books::Level::Days, &fold.days).await?;
@@ -232,6 +245,6 @@ pub(crate) async fn add(transaction: &Transaction, entries: Vec<Entry>) -> Resul
 }
 
 /// Whether a lock could not be had in time: others go first.
-fn is_busy(error: &Error) -> bool {
+pub(crate) fn is_busy(error: &Error) -> bool {
     error.sqlstate() == Some(tokio_postgres::error::SqlState::LOCK_NOT_AVAILABLE.code())
 }

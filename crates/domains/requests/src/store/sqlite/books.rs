@@ -32,7 +32,7 @@ impl Sql {
 
 /// Adds what a fold has counted to where the days are.
 pub(super) fn fold(transaction: &Transaction<'_>, entries: Vec<Entry>) -> Result<Folded> {
-    let requests = entries.iter().map(|entry| entry.requests.unsigned_abs()).sum();
+    let requests = books::requests(&entries);
     let stages = stages(transaction, &books::days(&entries))?;
     let fold = Fold::of(entries, &stages);
     add(transaction, Level::Days, &fold.days)?;
@@ -132,7 +132,7 @@ fn roll_up_days(transaction: &Transaction<'_>, days: &[Day]) -> Result<u64> {
     entries.sort_unstable();
     add(transaction, Level::Months, &entries)?;
     blocking_point("roll_up.added");
-    Ok(entries.iter().map(|entry| entry.requests.unsigned_abs()).sum())
+    Ok(books::requests(&entries))
 }
 
 /// Deletes the quarters of the first rolled-up days before this one. Returns how many days.

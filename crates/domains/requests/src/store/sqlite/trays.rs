@@ -22,6 +22,10 @@ const LARGE_ROWS: i64 = 200_000;
 /// parts.
 const ENTRIES_MAX: usize = 1 << 20;
 
+/// How often another program may write while a tray is counted. After that it is counted by the writer,
+/// which keeps others out.
+const DISTURBED_MAX: u32 = 3;
+
 /// A table of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tray(pub(super) usize);
@@ -45,19 +49,20 @@ impl Tray {
     }
 }
 
-/// Folds what is due: a tray that takes no rows, and the other one if it is large or `is_due` says so.
+/// Folds what is due: a tray that takes no rows, and the other one if `is_due` says so, which is told
+/// whether it is large. Returns what became of each.
 pub(crate) async fn fold_due(
     database: &Database,
     state: &Arc<State>,
-    is_due: impl Fn(usize) -> bool,
-) -> Result<Vec<(usize, Folded)>> {
+    is_due: impl Fn(usize, bool) -> bool,
+) -> Result<Vec<(usize, Result<Folded>)>> {
     let sizes = database.read_long(|connection| sizes(connection)).await?;
     let filling = state.filling();
     let mut folded = Vec::new();
     for tray in [filling.other(), filling] {
         let rows = sizes[tray.0];
-        if rows > 0 && (tray != filling || rows >= LARGE_ROWS || is_due(tray.0)) {
-            folded.push((tray.0, fold(database, state, tray).await?));
+        if rows > 0 && (tray != filling || is_due(tray.0, rows >= LARGE_ROWS)) {
+            folded.push((tray.0, fold(database, state, tray).await));
         }
     }
     Ok(folded)
@@ -85,21 +90,28 @@ fn sizes(connection: &mut Connection) -> Result<[i64; 2]> {
 
 /// Folds a tray, which takes no rows meanwhile.
 async fn fold(database: &Database, state: &Arc<State>, tray: Tray) -> Result<Folded> {
-    let mut all = Folded::default();
+    let (mut all, mut disturbed) = (Folded::default(), 0);
     loop {
         let of = Arc::clone(state);
         let Some(seen) = database.write(move |connection| leave(connection, &of, tray)).await?
         else {
             return Ok(all);
         };
-        let counted = database.read_long(move |connection| count(connection, tray)).await?;
-        let is_all = counted.through.is_none();
+        let counted = if disturbed < DISTURBED_MAX {
+            Some(database.read_long(move |connection| count(connection, tray)).await?)
+        } else {
+            None
+        };
         let of = Arc::clone(state);
         let add = move |connection: &mut Connection| add(connection, &of, tray, counted, seen);
-        let folded = database.write(add).await?;
-        all += folded.unwrap_or_default();
-        if is_all && folded.is_some() {
-            return Ok(all);
+        match database.write(add).await? {
+            None => disturbed += 1,
+            Some((folded, is_all)) => {
+                all += folded;
+                if is_all {
+                    return Ok(all);
+                }
+            }
         }
     }
 }
@@ -120,7 +132,7 @@ fn leave(connection: &mut Connection, state: &State, tray: Tray) -> Result<Optio
 }
 
 /// Counts a tray by quarter and series: in Rust, which is ten times faster than GROUP BY.
-fn count(connection: &mut Connection, tray: Tray) -> Result<Counted> {
+fn count(connection: &Connection, tray: Tray) -> Result<Counted> {
     let step = "count the rows of a tray";
     let mut counts: HashMap<(Quarter, SeriesId), i64> = HashMap::new();
     let mut statement =
@@ -141,30 +153,33 @@ fn count(connection: &mut Connection, tray: Tray) -> Result<Counted> {
     Ok(Counted { entries: counts.into_iter().map(entry).collect(), through })
 }
 
-/// One transaction: add what was counted, and empty the tray. `None`, and nothing happens, if another
-/// program has written since.
+/// One transaction: empty the tray, and add what was counted, or is counted now. Returns whether that
+/// was all. `None`, and nothing happens, if another program has written since it was counted.
 fn add(
     connection: &mut Connection,
     state: &State,
     tray: Tray,
-    counted: Counted,
+    counted: Option<Counted>,
     seen: u64,
-) -> Result<Option<Folded>> {
+) -> Result<Option<(Folded, bool)>> {
     let step = "empty a tray";
     let transaction = begin(connection)?;
-    if state.look(&transaction)? != seen {
-        return Ok(None);
-    }
-    let folded = books::fold(&transaction, counted.entries)?;
-    blocking_point("fold.added");
+    let counted = match counted {
+        Some(_) if state.look(&transaction)? != seen => return Ok(None),
+        Some(counted) => counted,
+        None => count(&transaction, tray)?,
+    };
+    // First, because a file that is full has only this room.
     match counted.through {
         None => transaction.execute(&tray.sql(include_str!("empty_tray.sql")), []).step(step)?,
         Some(row) => {
             transaction.execute(&tray.sql(include_str!("empty_part.sql")), [row]).step(step)?
         }
     };
+    let folded = books::fold(&transaction, counted.entries)?;
+    blocking_point("fold.added");
     blocking_point("fold.before_commit");
     transaction.commit().step("commit")?;
     blocking_point("fold.committed");
-    Ok(Some(folded))
+    Ok(Some((folded, counted.through.is_none())))
 }

@@ -1,0 +1,78 @@
+//! Folds of a SQLite file that is full, or that other programs write to.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tally_requests::store;
+
+use crate::backend::{Backend, OLD, Producer, append_batch, batch, migrated, noon};
+
+/// A file that has reached its limit has no room but that of its rows, and a fold makes do with it.
+#[tokio::test]
+async fn a_full_file_is_folded() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tally.db");
+    let url = format!("sqlite:{}?size_bytes_max=3000000", path.display());
+    let store = store::open(&migrated(&url).await);
+    let mut expected = 0_u64;
+    for _ in 0..3 {
+        let (mut producer, mut stored) = (Producer::new(), 0);
+        loop {
+            // Four hundred days, and ten series of each.
+            let rows = (0..4_000).map(|n| (n % 10, noon(OLD) + n / 10 * 86_400_000_000));
+            let chunks = [rows.collect::<tally_requests::Rows>().into()];
+            let next = batch(producer.id, producer.sequence + 1, &chunks);
+            match append_batch(&store, &next).await {
+                Ok(_) => (producer.sequence, stored) = (producer.sequence + 1, stored + 4_000),
+                Err(error) => break assert!(error.is_transient(), "{error}"),
+            }
+        }
+        assert!(stored > 20_000, "there is room again: {stored}");
+        assert_eq!(store.fold().await.expect("a fold").requests, stored);
+        expected += stored;
+        let file = rusqlite::Connection::open(&path).expect("the file");
+        let sql = "SELECT (SELECT sum(total) FROM tally_request_days), \
+                          (SELECT count(*) FROM tally_requests)";
+        let sums =
+            file.query_row(sql, [], |row| Ok((row.get::<_, u64>(0)?, row.get::<_, i64>(1)?)));
+        assert_eq!(sums.expect("sums"), (expected, 0));
+    }
+}
+
+/// Another program writes all the time: no row of it is lost, and the fold ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_program_writes_while_rows_are_folded() {
+    let Some(backend) = Backend::sqlite("another program").await else { return };
+    let fill = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 100000) \
+                INSERT INTO tally_requests_0 SELECT n % 10, n, NULL FROM n";
+    backend.execute(fill).await;
+    let (is_over, path) = (AtomicBool::new(false), backend.file());
+    let written = std::thread::scope(|scope| {
+        let writing = scope.spawn(|| {
+            let file = rusqlite::Connection::open(&path).expect("the file");
+            file.busy_timeout(std::time::Duration::from_secs(60)).expect("it waits");
+            let mut written = 0;
+            while !is_over.load(Ordering::SeqCst) {
+                let sql = "INSERT INTO tally_requests_0 VALUES (1, 1, NULL)";
+                file.execute(sql, []).expect("a row");
+                written += 1;
+            }
+            written
+        });
+        let folded = tokio::task::block_in_place(|| {
+            let runtime = tokio::runtime::Handle::current();
+            runtime.block_on(async {
+                for _ in 0..3 {
+                    backend.store.fold().await.expect("a fold");
+                }
+            });
+        });
+        is_over.store(true, Ordering::SeqCst);
+        let () = folded;
+        writing.join().expect("it wrote")
+    });
+    backend.store.fold().await.expect("a fold");
+    assert_eq!(backend.count("tally_requests").await, 0);
+    let sums =
+        backend.lines("SELECT '', sum(total), count(*), 0, '' FROM tally_request_days").await;
+    assert_eq!(sums[0].1, 100_000 + written);
+}
