@@ -6,7 +6,7 @@ CREATE TABLE IF NOT EXISTS tally_request_series (
     service TEXT NOT NULL,
     method TEXT NOT NULL,
     path TEXT NOT NULL,
-    status INT2 NOT NULL,
+    status INT8 NOT NULL,
     customer TEXT NOT NULL,
     UNIQUE (namespace_id, service, method, path, status, customer)
 )

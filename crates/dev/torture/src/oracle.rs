@@ -218,7 +218,9 @@ impl Judge<'_> {
             // A finished client has sent its whole spool, and these keys are its own. After a
             // rewind it may have dropped batches because they were in doubt.
             let mut spooled = BTreeMap::new();
-            account.spooled.values().for_each(|parcel| add(&mut spooled, &parcel.requests));
+            for parcel in account.spooled.values() {
+                add(&mut spooled, &View::Days.totals(&parcel.requests));
+            }
             for (key, least) in spooled.iter().filter(|_| account.done && self.losses.times == 0) {
                 let found = count(stored, key);
                 self.verdict.check("spooled <= stored", *least <= found, || {

@@ -29,6 +29,22 @@ const ROWS: i32 = 1_000_000;
 /// How often each query is asked, after a warm-up.
 const TIMES: usize = 5;
 
+const SQLITE: [&str; 5] = [
+    include_str!("totals_speed/sqlite/series.sql"),
+    include_str!("totals_speed/sqlite/calendar.sql"),
+    include_str!("totals_speed/sqlite/months.sql"),
+    include_str!("totals_speed/sqlite/days.sql"),
+    include_str!("totals_speed/sqlite/rows.sql"),
+];
+const POSTGRES: [&str; 6] = [
+    include_str!("totals_speed/postgres/series.sql"),
+    include_str!("totals_speed/postgres/calendar.sql"),
+    include_str!("totals_speed/postgres/months.sql"),
+    include_str!("totals_speed/postgres/days.sql"),
+    include_str!("totals_speed/postgres/rows.sql"),
+    include_str!("totals_speed/postgres/analyze.sql"),
+];
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -42,7 +58,7 @@ async fn main() -> Result<()> {
     let size = Size { series, days };
     match &database {
         Database::Sqlite(database) => {
-            let sql = size.sql(include_str!("totals_speed/sqlite.sql"));
+            let sql = size.sql(&SQLITE.join(";"));
             database
                 .write(move |connection| {
                     connection.execute_batch(&sql).expect("the tables are new");
@@ -51,7 +67,7 @@ async fn main() -> Result<()> {
                 .await?;
         }
         Database::Postgres(database) => {
-            let sql = size.sql(include_str!("totals_speed/postgres.sql"));
+            let sql = size.sql(&POSTGRES.join(";"));
             database.connection().await?.script("fill the tables", &sql).await?;
         }
     }

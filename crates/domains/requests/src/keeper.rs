@@ -15,6 +15,11 @@ use crate::store::House;
 
 /// How often days are pruned, and producers and files forgotten.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60 * 60);
+/// How often the days of batches that have many are added up.
+const GATHERING_INTERVAL: Duration = Duration::from_secs(60);
+
+/// With this fault everything is due in each round.
+const EAGER: &str = "duties.eager";
 
 /// The duties. Each is right by itself, whoever else does it at the same time.
 pub struct Keeper {
@@ -29,6 +34,7 @@ struct Done {
     folds: Folds,
     rolled_up: Option<Timestamp>,
     kept_house: Option<Timestamp>,
+    gathered: Option<Timestamp>,
 }
 
 /// In which quarter each tray was folded last.
@@ -44,7 +50,7 @@ impl Keeper {
     pub(crate) fn new(house: House, settings: &Settings) -> Arc<Self> {
         let folds = Folds::new(house.clock.now());
         let Settings { roll_up_at, quarter_retention_days, .. } = *settings;
-        let done = Mutex::new(Done { folds, rolled_up: None, kept_house: None });
+        let done = Mutex::new(Done { folds, rolled_up: None, kept_house: None, gathered: None });
         Arc::new(Self { house, roll_up_at, quarter_retention_days, done })
     }
 
@@ -68,12 +74,14 @@ impl Keeper {
             self.house.roll_up(over).await?;
             done.rolled_up = Some(now);
         }
-        let is_eager = faults::is_on("duties.eager");
-        if is_eager || is_over(HOUSEKEEPING_INTERVAL, now, done.kept_house) {
+        if is_over(GATHERING_INTERVAL, now, done.gathered) {
+            self.house.producers.gather_days().await?;
+            done.gathered = Some(now);
+        }
+        if is_over(HOUSEKEEPING_INTERVAL, now, done.kept_house) {
             self.prune(now).await?;
             store.forget_files().await?;
             self.house.producers.forget_silent().await?;
-            self.house.producers.gather_days().await?;
             done.kept_house = Some(now);
         }
         Ok(())
@@ -92,7 +100,8 @@ impl Keeper {
 
 /// Whether this much time has passed since, or the clock went back.
 fn is_over(interval: Duration, now: Timestamp, since: Option<Timestamp>) -> bool {
-    since.is_none_or(|since| now < since || now.duration_since(since).unsigned_abs() >= interval)
+    let is_over = |since| now < since || now.duration_since(since).unsigned_abs() >= interval;
+    faults::is_on(EAGER) || since.is_none_or(is_over)
 }
 
 // === impl Folds ===
@@ -104,7 +113,7 @@ impl Folds {
 
     /// Whether a tray may have rows of an earlier quarter than this one.
     pub(crate) fn is_due(&self, tray: usize, quarter: Quarter) -> bool {
-        self.trays.get(&tray).unwrap_or(&self.started) != &quarter || faults::is_on("duties.eager")
+        self.trays.get(&tray).unwrap_or(&self.started) != &quarter || faults::is_on(EAGER)
     }
 
     pub(crate) fn note(&mut self, tray: usize, quarter: Quarter) {

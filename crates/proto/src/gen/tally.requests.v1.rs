@@ -9,10 +9,10 @@ pub struct FoldResponse {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct QueryTotalsRequest {
-    /// The first day; a month or a year means its first day. Unset: from the beginning.
+    /// The first day, in the time zone; a month or a year means its first day. Unset: from the beginning.
     #[prost(message, optional, tag = "1")]
     pub from: ::core::option::Option<super::super::super::google::r#type::Date>,
-    /// The last day, which is included; a month or a year means its last day. Unset: no end.
+    /// The last day, which is included; a month or a year means its last day. Unset: without an end.
     #[prost(message, optional, tag = "2")]
     pub to: ::core::option::Option<super::super::super::google::r#type::Date>,
     #[prost(enumeration = "Granularity", tag = "3")]
@@ -20,7 +20,8 @@ pub struct QueryTotalsRequest {
     /// Only paths that begin with this, compared byte by byte. Empty: every path.
     #[prost(string, tag = "4")]
     pub path_prefix: ::prost::alloc::string::String,
-    /// Add what is not rolled up yet. Without it: rolled-up days only.
+    /// Add what is not rolled up yet: days that are not, and what was stored since the last fold. Without
+    /// it: rolled-up days (of UTC) only, as far as they are folded.
     #[prost(bool, tag = "5")]
     pub live: bool,
     /// Only these paths, compared byte by byte. Empty: every path.
@@ -35,7 +36,8 @@ pub struct QueryTotalsRequest {
     pub limit: u32,
     #[prost(enumeration = "LimitOrder", tag = "9")]
     pub limit_order: i32,
-    /// The time zone of all dates and periods: an IANA name such as Asia/Kolkata. Empty: UTC.
+    /// The time zone of all dates and periods: an IANA name such as Asia/Kolkata, of the tz database that is
+    /// built into the server. Empty: UTC.
     #[prost(string, tag = "10")]
     pub time_zone: ::prost::alloc::string::String,
     /// What to tell apart. Empty: METHOD and PATH.
@@ -48,7 +50,7 @@ pub struct QueryTotalsRequest {
     pub methods: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(uint32, repeated, tag = "14")]
     pub statuses: ::prost::alloc::vec::Vec<u32>,
-    /// 1 to 5, as in STATUS_CLASS. A series passes if its status or its status' class is named.
+    /// 1 to 5, as in GROUP_BY_STATUS_CLASS. A series passes if its status or the class of it is named.
     #[prost(uint32, repeated, tag = "15")]
     pub status_classes: ::prost::alloc::vec::Vec<u32>,
     #[prost(string, repeated, tag = "16")]
@@ -89,7 +91,7 @@ pub struct Omitted {
     #[prost(int64, tag = "2")]
     pub requests: i64,
 }
-/// What a total stands for: those fields have a value that the query groups by.
+/// What a total stands for. Only the fields that the query groups by have a value.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Group {
     #[prost(string, tag = "1")]
@@ -111,7 +113,7 @@ pub struct Resolved {
     /// The IANA name.
     #[prost(string, tag = "1")]
     pub time_zone: ::prost::alloc::string::String,
-    /// The version of the tz database, such as 2026c.
+    /// The version of the server's tz database, such as 2026c.
     #[prost(string, tag = "2")]
     pub tzdb_version: ::prost::alloc::string::String,
     /// The beginning of the range and its end, which is not included; unset: without a bound.
@@ -119,14 +121,6 @@ pub struct Resolved {
     pub start: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(message, optional, tag = "4")]
     pub end: ::core::option::Option<::prost_types::Timestamp>,
-}
-/// A method and a path.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Endpoint {
-    #[prost(enumeration = "super::super::super::count::v1::Method", tag = "1")]
-    pub method: i32,
-    #[prost(string, tag = "2")]
-    pub path: ::prost::alloc::string::String,
 }
 /// The totals of one period. The two lists have the same length, except in an answer to a query
 /// with `sum`: there `number` is empty, and `count` has the one total.
@@ -275,7 +269,9 @@ pub enum Granularity {
     Year = 3,
     /// One total of each group for the whole range.
     Whole = 4,
-    /// Each hour of the time zone's clock.
+    /// Each hour of the time zone's clock: one begins when the clock shows :00, and when its offset from UTC
+    /// changes (unless within a quarter-hour). So an hour that the clock shows twice is two periods, and some
+    /// are not 60 minutes long.
     Hour = 5,
     /// Each week, from Monday to Sunday (ISO 8601).
     Week = 6,
@@ -618,8 +614,11 @@ pub mod request_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Adds the rows that are not folded yet to the totals, and removes them. Servers do it by themselves;
-        /// this does it now.
+        /// Folds every request that is stored now: adds it to the total of its day and quarter-hour, and removes
+        /// its row. Servers do it by themselves; this does it now. No answer of QueryTotals with `live` changes
+        /// by that. Requests of days that are rolled up appear in answers without `live`.
+        ///
+        /// UNAVAILABLE: the database does not let it happen in time, or the server stops. Call it again.
         pub async fn fold(
             &mut self,
             request: impl tonic::IntoRequest<super::FoldRequest>,
@@ -641,17 +640,21 @@ pub mod request_service_client {
                 .insert(GrpcMethod::new("tally.requests.v1.RequestService", "Fold"));
             self.inner.unary(req, path, codec).await
         }
-        /// Reads the totals of a range of days, in order of period and group: of groups, by path, method (by
-        /// name), service, status and customer.
+        /// Reads the totals of a range of days of a time zone, in order of period and group: of groups, by path,
+        /// method (by name), service, status and customer. Periods and groups without requests are left out.
         ///
-        /// The whole answer is one snapshot: with `live`, a request is in it exactly once,
-        /// whether its day is rolled up, is not, or is being rolled up at this moment.
+        /// The whole answer is one snapshot: with `live`, a request is in it exactly once, whether it is folded
+        /// or its day is rolled up, is not, or either happens at this moment.
         /// The first message says what the question was understood as, and what is known to be missing.
         ///
-        /// INVALID_ARGUMENT: a date is impossible, the end is before the start, or there is no such zone.
-        /// FAILED_PRECONDITION: it takes quarter-hours of days whose quarter-hours are not kept any more. The
-        ///   text says from which date on there is an answer.
-        /// RESOURCE_EXHAUSTED: the answer has more totals than the server allows.
+        /// Counts are kept by quarter-hour of UTC, and a period is made of whole ones.
+        ///
+        /// INVALID_ARGUMENT: a date is impossible, the end is before the start, there is no such time zone, or a
+        ///   field has a value that it cannot have. Or a day does not begin on a quarter-hour of UTC in this zone,
+        ///   as in some zones before 1979: the text says from which date on all days do.
+        /// FAILED_PRECONDITION: a period begins or ends within a UTC day whose quarter-hours are not kept any
+        ///   more. The text says from which date on there is an answer; there is one for days of UTC.
+        /// RESOURCE_EXHAUSTED: the answer has more totals, or longer texts, than the server allows.
         pub async fn query_totals(
             &mut self,
             request: impl tonic::IntoRequest<super::QueryTotalsRequest>,
@@ -764,8 +767,11 @@ pub mod request_service_server {
             tonic::Response<super::ClearSetbacksResponse>,
             tonic::Status,
         >;
-        /// Adds the rows that are not folded yet to the totals, and removes them. Servers do it by themselves;
-        /// this does it now.
+        /// Folds every request that is stored now: adds it to the total of its day and quarter-hour, and removes
+        /// its row. Servers do it by themselves; this does it now. No answer of QueryTotals with `live` changes
+        /// by that. Requests of days that are rolled up appear in answers without `live`.
+        ///
+        /// UNAVAILABLE: the database does not let it happen in time, or the server stops. Call it again.
         async fn fold(
             &self,
             request: tonic::Request<super::FoldRequest>,
@@ -776,17 +782,21 @@ pub mod request_service_server {
             >
             + std::marker::Send
             + 'static;
-        /// Reads the totals of a range of days, in order of period and group: of groups, by path, method (by
-        /// name), service, status and customer.
+        /// Reads the totals of a range of days of a time zone, in order of period and group: of groups, by path,
+        /// method (by name), service, status and customer. Periods and groups without requests are left out.
         ///
-        /// The whole answer is one snapshot: with `live`, a request is in it exactly once,
-        /// whether its day is rolled up, is not, or is being rolled up at this moment.
+        /// The whole answer is one snapshot: with `live`, a request is in it exactly once, whether it is folded
+        /// or its day is rolled up, is not, or either happens at this moment.
         /// The first message says what the question was understood as, and what is known to be missing.
         ///
-        /// INVALID_ARGUMENT: a date is impossible, the end is before the start, or there is no such zone.
-        /// FAILED_PRECONDITION: it takes quarter-hours of days whose quarter-hours are not kept any more. The
-        ///   text says from which date on there is an answer.
-        /// RESOURCE_EXHAUSTED: the answer has more totals than the server allows.
+        /// Counts are kept by quarter-hour of UTC, and a period is made of whole ones.
+        ///
+        /// INVALID_ARGUMENT: a date is impossible, the end is before the start, there is no such time zone, or a
+        ///   field has a value that it cannot have. Or a day does not begin on a quarter-hour of UTC in this zone,
+        ///   as in some zones before 1979: the text says from which date on all days do.
+        /// FAILED_PRECONDITION: a period begins or ends within a UTC day whose quarter-hours are not kept any
+        ///   more. The text says from which date on there is an answer; there is one for days of UTC.
+        /// RESOURCE_EXHAUSTED: the answer has more totals, or longer texts, than the server allows.
         async fn query_totals(
             &self,
             request: tonic::Request<super::QueryTotalsRequest>,

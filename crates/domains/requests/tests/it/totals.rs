@@ -76,6 +76,12 @@ struct Books {
     pruned: BTreeSet<Day>,
 }
 
+/// SQL for one kind of database.
+struct Script {
+    is_sqlite: bool,
+    sql: String,
+}
+
 /// What a total is of.
 type Key = (Quarter, Vec<String>);
 
@@ -117,6 +123,23 @@ fn packed(counts: &BTreeMap<usize, i64>) -> String {
     text + "]"
 }
 
+// === impl Script ===
+
+impl Script {
+    fn date(&self, day: Day) -> String {
+        if self.is_sqlite { day.0.to_string() } else { format!("DATE '{day}'") }
+    }
+
+    fn time(&self, micros: i64) -> String {
+        let time = Timestamp::from_microsecond(micros).unwrap();
+        if self.is_sqlite { micros.to_string() } else { format!("TIMESTAMPTZ '{time}'") }
+    }
+
+    fn insert(&mut self, table: &str, values: &str) {
+        writeln!(self.sql, "INSERT INTO tally_request_{table} VALUES ({values});").unwrap();
+    }
+}
+
 // === impl Books ===
 
 impl Books {
@@ -147,25 +170,17 @@ impl Books {
     /// Fills the tables.
     async fn fill(&mut self, backend: &Backend, random: &mut Random) {
         let is_sqlite = backend.database_name() == "main";
-        let date = |day: Day| match is_sqlite {
-            true => day.0.to_string(),
-            false => format!("DATE '{day}'"),
-        };
-        let time = |micros: i64| match is_sqlite {
-            true => micros.to_string(),
-            false => format!("TIMESTAMPTZ '{}'", Timestamp::from_microsecond(micros).unwrap()),
-        };
-        let mut sql = String::new();
+        let mut script = Script { is_sqlite, sql: String::new() };
         for Series { id, namespace, group } in &self.series {
             let Some(group) = group else { continue };
             let Group { service, method, path, status, customer, .. } = group;
             let customer = customer.replace('\'', "''");
-            writeln!(
-                sql,
-                "INSERT INTO tally_request_series VALUES ({id}, {namespace}, '{service}', \
-                 '{method}', '{path}', {status}, '{customer}');"
-            )
-            .unwrap();
+            script.insert(
+                "series",
+                &format!(
+                    "{id}, {namespace}, '{service}', '{method}', '{path}', {status}, '{customer}'"
+                ),
+            );
         }
         let mut months: BTreeMap<(Day, usize), BTreeMap<usize, i64>> = BTreeMap::new();
         // Around a year's end and two changes of clocks, and a few days far away.
@@ -176,69 +191,68 @@ impl Books {
         for of in days {
             let is_rolled_up = !random.is_one_in(4);
             let is_pruned = is_rolled_up && of <= pruned_until;
-            let now = time(of.start_micros());
+            let now = script.time(of.start_micros());
             let at = |is: bool| if is { &*now } else { "NULL" };
-            let (rolled_up_at, pruned_at) = (at(is_rolled_up), at(is_pruned));
-            let of_calendar = date(of);
-            writeln!(
-                sql,
-                "INSERT INTO tally_request_calendar VALUES ({of_calendar}, {rolled_up_at}, {pruned_at});"
-            )
-            .unwrap();
+            let of_calendar = script.date(of);
+            script.insert(
+                "calendar",
+                &format!("{of_calendar}, {}, {}", at(is_rolled_up), at(is_pruned)),
+            );
             if is_pruned {
                 self.pruned.insert(of);
             }
-            for series in 0..self.series.len() {
-                if !random.is_one_in(5) {
-                    continue;
-                }
-                let mut quarters = BTreeMap::new();
-                for _ in 0..=random.below(6) {
-                    let count = i64::try_from(random.below(1_000)).unwrap() + 1;
-                    *quarters.entry(random.below(96)).or_default() += count;
-                }
-                let total: i64 = quarters.values().sum();
-                for (slot, count) in &quarters {
-                    let quarter = Quarter(Quarter::first_of(of).0 + i32::try_from(*slot).unwrap());
-                    self.requests.push(Requests { quarter, series, count: *count, is_rolled_up });
-                }
-                if is_rolled_up {
-                    let month = first_of_month(of);
-                    let slot = usize::try_from(of.0 - month.0).unwrap();
-                    *months.entry((month, series)).or_default().entry(slot).or_default() += total;
-                }
-                // What is left of a pruned day does not count.
-                if !is_pruned || random.is_one_in(2) {
-                    let (id, text) = (self.series[series].id, packed(&quarters));
-                    writeln!(
-                        sql,
-                        "INSERT INTO tally_request_days VALUES ({of_calendar}, {id}, {total}, '{text}');"
-                    )
-                    .unwrap();
+            let totals = self.add_day(of, is_rolled_up, random, &mut script);
+            if is_rolled_up {
+                let slot = usize::try_from(of.0 - first_of_month(of).0).unwrap();
+                for (series, total) in totals {
+                    months.entry((first_of_month(of), series)).or_default().insert(slot, total);
                 }
             }
         }
         for ((month, series), days) in &months {
-            let (month, id) = (date(*month), self.series[*series].id);
+            let (month, id) = (script.date(*month), self.series[*series].id);
             let (total, text) = (days.values().sum::<i64>(), packed(days));
-            writeln!(
-                sql,
-                "INSERT INTO tally_request_months VALUES ({month}, {id}, {total}, '{text}');"
-            )
-            .unwrap();
+            script.insert("months", &format!("{month}, {id}, {total}, '{text}'"));
         }
-        self.add_rows(backend.tray(), random, &mut sql, &time);
-        backend.execute(&sql).await;
+        self.add_rows(backend.tray(), random, &mut script);
+        backend.execute(&script.sql).await;
+    }
+
+    /// Requests of some series on a day that is folded. Returns the series' totals.
+    fn add_day(
+        &mut self,
+        of: Day,
+        is_rolled_up: bool,
+        random: &mut Random,
+        script: &mut Script,
+    ) -> BTreeMap<usize, i64> {
+        let mut totals = BTreeMap::new();
+        for series in 0..self.series.len() {
+            if !random.is_one_in(5) {
+                continue;
+            }
+            let mut quarters = BTreeMap::new();
+            for _ in 0..=random.below(6) {
+                let count = i64::try_from(random.below(1_000)).unwrap() + 1;
+                *quarters.entry(random.below(96)).or_default() += count;
+            }
+            let total: i64 = quarters.values().sum();
+            totals.insert(series, total);
+            for (slot, count) in &quarters {
+                let quarter = Quarter(Quarter::first_of(of).0 + i32::try_from(*slot).unwrap());
+                self.requests.push(Requests { quarter, series, count: *count, is_rolled_up });
+            }
+            // What is left of a pruned day does not count.
+            if !self.pruned.contains(&of) || random.is_one_in(2) {
+                let (date, id, text) = (script.date(of), self.series[series].id, packed(&quarters));
+                script.insert("days", &format!("{date}, {id}, {total}, '{text}'"));
+            }
+        }
+        totals
     }
 
     /// Rows that are not folded, of any day.
-    fn add_rows(
-        &mut self,
-        rows: &str,
-        random: &mut Random,
-        sql: &mut String,
-        time: &dyn Fn(i64) -> String,
-    ) {
+    fn add_rows(&mut self, rows: &str, random: &mut Random, script: &mut Script) {
         for _ in 0..400 {
             let of = match random.below(20) {
                 0 => day("2023-06-30"),
@@ -254,9 +268,9 @@ impl Books {
             let series = random.below(self.series.len());
             let quarter = Quarter::of_micros(micros);
             self.requests.push(Requests { quarter, series, count, is_rolled_up: false });
-            let (id, at) = (self.series[series].id, time(micros));
+            let (id, at) = (self.series[series].id, script.time(micros));
             writeln!(
-                sql,
+                script.sql,
                 "INSERT INTO {rows} (series_id, requested_at, requests) \
                  VALUES ({id}, {at}, {requests});"
             )

@@ -47,7 +47,7 @@ pub(super) async fn read(
             service: row.get(2),
             method: row.get(3),
             path: row.get(4),
-            status: row.get::<_, i16>(5).try_into().unwrap_or_default(),
+            status: u16::try_from(row.get::<_, i64>(5)).unwrap_or_default(),
             customer: row.get(6),
         };
         text_bytes += series.text_bytes();
@@ -83,7 +83,7 @@ pub(crate) async fn add(
         let services: Vec<&str> = series().map(|one| &*one.service).collect();
         let methods: Vec<&str> = series().map(|one| &*one.method).collect();
         let paths: Vec<&str> = series().map(|one| &*one.path).collect();
-        let statuses: Vec<i16> = series().map(|one| one.status.cast_signed()).collect();
+        let statuses: Vec<i64> = series().map(|one| i64::from(one.status)).collect();
         let customers: Vec<&str> = series().map(|one| &*one.customer).collect();
         let all: [&(dyn ToSql + Sync); 7] =
             [&ids, &namespaces, &services, &methods, &paths, &statuses, &customers];

@@ -2,7 +2,6 @@
 
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
-use jiff::Timestamp;
 use jiff::civil::Date;
 use tally_producers::postgres::dropped;
 use tally_runtime::Namespace;
@@ -58,19 +57,20 @@ async fn plan(transaction: &Transaction, query: &Query) -> Result<Plan> {
     let days = query.days();
     let span = include_str!("span.sql");
     let row = transaction.row(STEP, span, &[&days.first.date(), &days.last.date()]).await?;
-    let calendar = span_of(row.get(0), row.get::<_, Option<Date>>(1), Day::from);
+    let calendar = span_of(&row);
     let rows = if Plan::needs_rows_span(query) {
         let (from, to) = (micros(query.range.start), micros(query.range.end));
         let row = transaction.row(STEP, include_str!("span_of_rows.sql"), &[&from, &to]).await?;
-        Some(span_of(row.get(0), row.get::<_, Option<Timestamp>>(1), Day::of))
+        Some(span_of(&row))
     } else {
         None
     };
     Plan::of(query, calendar, rows).map_err(refused)
 }
 
-fn span_of<T>(first: Option<T>, last: Option<T>, day: impl Fn(T) -> Day) -> Span {
-    Span(first.zip(last).map(|(first, last)| DayRange { first: day(first), last: day(last) }))
+fn span_of(row: &Row) -> Span {
+    let ends = row.get::<_, Option<Date>>(0).zip(row.get::<_, Option<Date>>(1));
+    Span(ends.map(|(first, last)| DayRange { first: first.into(), last: last.into() }))
 }
 
 fn micros(quarter: Quarter) -> Micros {
@@ -112,13 +112,19 @@ async fn months(
     collector: &mut Collector,
 ) -> Result<()> {
     let date = |day: &Day| day.date();
-    let whole = &collector.plan.whole;
-    if !whole.is_empty() {
-        let periods: Vec<i32> = whole.iter().map(|of| of.2.cast_signed()).collect();
-        let firsts: Vec<Date> = whole.iter().map(|of| date(&of.0)).collect();
-        let lasts: Vec<Date> = whole.iter().map(|of| date(&of.1)).collect();
-        let sql = include_str!("month_totals.sql");
-        let mut rows = transaction.stream(STEP, sql, &[&periods, &firsts, &lasts, &ids]).await?;
+    let whole = collector.plan.whole.iter().copied();
+    let (single, several): (Vec<_>, Vec<_>) = whole.partition(|(first, last, _)| first == last);
+    for (sql, months) in
+        [(include_str!("each_month.sql"), single), (include_str!("month_totals.sql"), several)]
+    {
+        if months.is_empty() {
+            continue;
+        }
+        let periods: Vec<i32> = months.iter().map(|of| of.2.cast_signed()).collect();
+        let firsts: Vec<Date> = months.iter().map(|of| date(&of.0)).collect();
+        let lasts: Vec<Date> = months.iter().map(|of| date(&of.1)).collect();
+        let values: [&(dyn ToSql + Sync); 4] = [&periods, &firsts, &lasts, &ids];
+        let mut rows = stream(transaction, sql, &values).await?;
         while let Some(row) = rows.next().await {
             let row = row?;
             let period: i32 = row.get(0);

@@ -147,18 +147,27 @@ async fn fold(
     // The books first: a fold that waits for them must not hold up inserts.
     let transaction = books::begin(database).await?;
     faults::point("fold.begun").await;
-    match in_transaction(&transaction, tray, blocks, patience).await {
-        Ok(folded) => {
-            faults::point("fold.before_commit").await;
-            transaction.commit().await?;
-            faults::point("fold.committed").await;
-            Ok(folded)
-        }
-        Err(error) => Err(transaction.failed(error).await),
+    let folded = match add_rows(&transaction, tray, blocks, patience).await {
+        Ok(folded) => folded,
+        Err(error) => return Err(transaction.failed(error).await),
+    };
+    let transaction = if faults::is_on("fold.split") {
+        transaction.commit().await?;
+        books::begin(database).await?
+    } else {
+        transaction
+    };
+    if let Err(error) = empty(&transaction, tray).await {
+        return Err(transaction.failed(error).await);
     }
+    faults::point("fold.before_commit").await;
+    transaction.commit().await?;
+    faults::point("fold.committed").await;
+    Ok(folded)
 }
 
-async fn in_transaction(
+/// Adds the rows of a tray, which stay.
+async fn add_rows(
     transaction: &Transaction,
     tray: Tray,
     blocks: i64,
@@ -179,10 +188,16 @@ async fn in_transaction(
         }
     }
     faults::point("fold.added").await;
+    Ok(folded)
+}
+
+async fn empty(transaction: &Transaction, tray: Tray) -> Result<()> {
+    if faults::is_on("fold.keep") {
+        return Ok(());
+    }
     let step = "empty a tray";
     transaction.script(step, include_str!("wait_briefly.sql")).await?;
-    transaction.script(step, &tray.sql(include_str!("empty_tray.sql"))).await?;
-    Ok(folded)
+    transaction.script(step, &tray.sql(include_str!("empty_tray.sql"))).await
 }
 
 /// Counts a tray by quarter and series.

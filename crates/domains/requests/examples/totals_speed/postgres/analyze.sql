@@ -1,0 +1,2 @@
+-- What autovacuum does in time.
+ANALYZE
