@@ -6,7 +6,8 @@ use anyhow::{Context as _, anyhow};
 use tokio::runtime::Handle;
 
 use crate::arguments::Run;
-use crate::client::{load::day, now_micros};
+use crate::client::load::{LONG_AGO_DAY, day};
+use crate::client::now_micros;
 use crate::lanes::{self, Log};
 use crate::oracle::Judge;
 use crate::report::Report;
@@ -157,7 +158,7 @@ fn read(watch: &Watch<'_>) -> anyhow::Result<Stored> {
     stored.before = look()?;
     let first = world.servers[0].url();
     stored.accepted_of_client = world.runtime.block_on(stored::accepted(&first))?;
-    for day in [16_572, today - 40, today + 1] {
+    for day in [LONG_AGO_DAY, today - 40, today + 1] {
         world.runtime.block_on(stored::roll_up(&first, date_of(day, 1)))?;
     }
     for server in &world.servers {
