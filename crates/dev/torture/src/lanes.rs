@@ -232,8 +232,7 @@ fn on_duties(watch: &Watch<'_>, act: Act) -> anyhow::Result<bool> {
 
 /// Ends every lease, unless the database is away. Returns whether it did.
 fn end_leases(world: &World) -> bool {
-    let url = world.postgres().map(|postgres| postgres.url(DATABASE));
-    url.is_some_and(|url| world.runtime.block_on(sessions::end_leases(&url)).is_ok())
+    world.primary().is_some_and(|url| world.runtime.block_on(sessions::end_leases(&url)).is_ok())
 }
 
 fn on_client(world: &World, act: Act, stop: &Stop) -> anyhow::Result<()> {

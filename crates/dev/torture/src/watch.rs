@@ -18,7 +18,7 @@ use crate::stop::Stop;
 use crate::stored::{self, Totals};
 use crate::tables::{self, Tables};
 use crate::views::{self, Question, View, sums_by_period};
-use crate::world::{DATABASE, World};
+use crate::world::World;
 use crate::world::client::Client;
 use crate::world::server::Server;
 
@@ -108,7 +108,7 @@ impl<'a> Watch<'a> {
 
     /// What the database has now; None if it is away.
     pub(crate) fn look(&self) -> Option<Tables> {
-        let tables = match self.world.postgres().map(|cluster| cluster.url(DATABASE)) {
+        let tables = match self.world.primary() {
             Some(url) => self.world.runtime.block_on(tables::postgres(&url)),
             None => tables::sqlite(&self.world.sqlite_path()),
         };
