@@ -105,6 +105,8 @@ pub(crate) enum Broken {
     FoldIsSplit,
     /// A fold adds late rows of rolled-up days to the days only
     FoldForgetsMonths,
+    /// Two servers change days and months at the same time; Postgres only, and found by chance
+    BooksUnlocked,
 }
 
 // === impl Run ===
@@ -135,6 +137,7 @@ impl Broken {
             Broken::FoldLosesRows => "fold.lose",
             Broken::FoldIsSplit => "fold.split",
             Broken::FoldForgetsMonths => "fold.days_only",
+            Broken::BooksUnlocked => "books.unlocked",
         }
     }
 }

@@ -25,7 +25,7 @@ const TERMINATE_LIMIT: Duration = Duration::from_secs(5);
 const TRAFFIC_LIMIT_MS: u64 = 1_000;
 
 /// How long a server may take to come to a point in its books.
-const POINT_LIMIT_MS: u64 = 2_500;
+const POINT_LIMIT_MS: u64 = 6_000;
 
 /// How long the clients may take to fill a disk, and what a server logs then.
 const FILLS_UP_LIMIT_MS: u64 = 10_000;
