@@ -97,6 +97,16 @@ pub(crate) enum Broken {
     KeepNames,
     /// As keep-names, and the database also reuses ids; implies --goes-back
     ReuseIds,
+    /// A fold adds rows and does not remove them
+    FoldKeepsRows,
+    /// A fold removes rows and does not add them
+    FoldLosesRows,
+    /// A fold adds in one transaction and removes in another
+    FoldIsSplit,
+    /// A fold adds late rows of rolled-up days to the days only
+    FoldForgetsMonths,
+    /// Two servers change days and months at the same time; Postgres only, and found by chance
+    BooksUnlocked,
 }
 
 // === impl Run ===
@@ -123,6 +133,11 @@ impl Broken {
             Broken::SkipSequenceCheck => "record.skip_sequence",
             Broken::KeepNames => "series.keep",
             Broken::ReuseIds => "series.keep,series.reuse_ids",
+            Broken::FoldKeepsRows => "fold.keep",
+            Broken::FoldLosesRows => "fold.lose",
+            Broken::FoldIsSplit => "fold.split",
+            Broken::FoldForgetsMonths => "fold.days_only",
+            Broken::BooksUnlocked => "books.unlocked",
         }
     }
 }

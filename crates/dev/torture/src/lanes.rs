@@ -7,10 +7,13 @@ use std::time::{Duration, Instant};
 
 use tally_testkit::{Direction, Proxy};
 
+use crate::client::load::LONG_AGO_DAY;
 use crate::rewind;
 use crate::schedule::{Act, Lane, Schedule};
 use crate::sessions;
 use crate::stop::Stop;
+use crate::stored;
+use crate::views::date_of;
 use crate::watch::Watch;
 use crate::world::server::{Server, StartOptions};
 use crate::world::{DATABASE, World};
@@ -22,7 +25,7 @@ const TERMINATE_LIMIT: Duration = Duration::from_secs(5);
 const TRAFFIC_LIMIT_MS: u64 = 1_000;
 
 /// How long a server may take to come to a point in its books.
-const POINT_LIMIT_MS: u64 = 3_000;
+const POINT_LIMIT_MS: u64 = 6_000;
 
 /// How long the clients may take to fill a disk, and what a server logs then.
 const FILLS_UP_LIMIT_MS: u64 = 10_000;
@@ -196,11 +199,15 @@ fn on_server(world: &World, act: Act, stop: &Stop) -> anyhow::Result<bool> {
             let server = &world.servers[server];
             server.process.kill();
             stop.pause(ms);
-            let fault = Some(point.to_owned());
-            server.bring_up(&StartOptions { fault, ..StartOptions::default() }, stop)?;
+            let how = StartOptions { fault: Some(point.to_owned()), ..StartOptions::default() };
+            server.bring_up(&how, stop)?;
             end_leases(world);
+            // A roll-up folds first. The answer does not matter.
+            let (url, date) = (server.url(), date_of(LONG_AGO_DAY, 1));
+            let rolling_up = world.runtime.spawn(async move { stored::roll_up(&url, date).await });
             let stopped = format!("stopped at {point}");
             let reached = happens(stop, POINT_LIMIT_MS, || server.process.has_logged(&stopped));
+            rolling_up.abort();
             // Others notice what it holds.
             stop.pause(ms);
             server.process.kill();
@@ -225,8 +232,7 @@ fn on_duties(watch: &Watch<'_>, act: Act) -> anyhow::Result<bool> {
 
 /// Ends every lease, unless the database is away. Returns whether it did.
 fn end_leases(world: &World) -> bool {
-    let url = world.postgres().map(|postgres| postgres.url(DATABASE));
-    url.is_some_and(|url| world.runtime.block_on(sessions::end_leases(&url)).is_ok())
+    world.primary().is_some_and(|url| world.runtime.block_on(sessions::end_leases(&url)).is_ok())
 }
 
 fn on_client(world: &World, act: Act, stop: &Stop) -> anyhow::Result<()> {

@@ -190,7 +190,8 @@ impl Judge<'_> {
             if unnamed.contains_key(&key.quarter) && is_unknown(key) {
                 continue;
             }
-            let (least, most, found) = (count(&lower, key), count(&upper, key), count(&stored, key));
+            let (least, most, found) =
+                (count(&lower, key), count(&upper, key), count(&stored, key));
             let with_unnamed = found + count(&unnamed, &key.quarter);
             self.verdict.check("acknowledged <= stored", least <= with_unnamed, || {
                 format!("{key}: LOST {}: {found} stored, {least} acknowledged", least - found)
@@ -204,7 +205,9 @@ impl Judge<'_> {
         for (quarter, count_unnamed) in unnamed {
             let (least, most) = (count(&missing, &quarter), count(&room, &quarter));
             self.verdict.check("without a name", (least..=most).contains(&count_unnamed), || {
-                format!("quarter {quarter}: {count_unnamed} have no name, expected {least} to {most}")
+                format!(
+                    "quarter {quarter}: {count_unnamed} have no name, expected {least} to {most}"
+                )
             });
         }
     }
@@ -218,7 +221,9 @@ impl Judge<'_> {
             // A finished client has sent its whole spool, and these keys are its own. After a
             // rewind it may have dropped batches because they were in doubt.
             let mut spooled = BTreeMap::new();
-            account.spooled.values().for_each(|parcel| add(&mut spooled, &parcel.requests));
+            for parcel in account.spooled.values() {
+                add(&mut spooled, &View::Days.totals(&parcel.requests));
+            }
             for (key, least) in spooled.iter().filter(|_| account.done && self.losses.times == 0) {
                 let found = count(stored, key);
                 self.verdict.check("spooled <= stored", *least <= found, || {

@@ -164,7 +164,7 @@ fn fail_over(
         proxy.redirect(&format!("127.0.0.1:{}", standby.port()));
         world.runtime.block_on(proxy.restore());
     }
-    *postgres = standby;
+    world.replace(&mut postgres, standby);
     world.log.lose(before, value(world, &postgres, ACCEPTED)?);
     watch.rewound(&mark)
 }

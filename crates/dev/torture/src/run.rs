@@ -6,7 +6,8 @@ use anyhow::{Context as _, anyhow};
 use tokio::runtime::Handle;
 
 use crate::arguments::Run;
-use crate::client::{load::day, now_micros};
+use crate::client::load::{LONG_AGO_DAY, day};
+use crate::client::now_micros;
 use crate::lanes::{self, Log};
 use crate::oracle::Judge;
 use crate::report::Report;
@@ -16,8 +17,8 @@ use crate::stop::{Stop, StopOnDrop};
 use crate::stored::{self, Stored};
 use crate::views::{Question, View, date_of};
 use crate::watch::Watch;
-use crate::world::server::Server;
 use crate::world::World;
+use crate::world::server::Server;
 
 /// How long the clients may take after the last fault until everything is acknowledged.
 const FINISH_LIMIT: Duration = Duration::from_secs(90);
@@ -143,9 +144,8 @@ fn until_enough(run: &Run, stop: &Stop, log: &Log) -> anyhow::Result<()> {
 fn read(watch: &Watch<'_>) -> anyhow::Result<Stored> {
     let world = watch.world;
     let mut stored = Stored::default();
-    let query = |server: &Server, question| {
-        world.runtime.block_on(stored::query(&server.url(), question))
-    };
+    let query =
+        |server: &Server, question| world.runtime.block_on(stored::query(&server.url(), question));
     let look = || watch.look().context("the database is away");
     let today = day(now_micros());
     for server in &world.servers {
@@ -157,7 +157,7 @@ fn read(watch: &Watch<'_>) -> anyhow::Result<Stored> {
     stored.before = look()?;
     let first = world.servers[0].url();
     stored.accepted_of_client = world.runtime.block_on(stored::accepted(&first))?;
-    for day in [16_572, today - 40, today + 1] {
+    for day in [LONG_AGO_DAY, today - 40, today + 1] {
         world.runtime.block_on(stored::roll_up(&first, date_of(day, 1)))?;
     }
     for server in &world.servers {

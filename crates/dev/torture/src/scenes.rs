@@ -7,11 +7,13 @@ use anyhow::Context as _;
 use tally_testkit::eventually_blocking;
 
 use crate::arguments::{Broken, Run};
-use crate::client::load::{FIRST_LARGE, LARGE_ROWS};
+use crate::client::load::{FIRST_LARGE, LARGE_ROWS, day};
+use crate::client::now_micros;
 use crate::lanes::LARGE_COMMIT;
 use crate::rewind::lose_all;
 use crate::stop::Stop;
-use crate::views::View;
+use crate::stored;
+use crate::views::{View, date_of};
 use crate::watch::Watch;
 use crate::world::client::Client;
 use crate::world::server::StartOptions;
@@ -25,6 +27,9 @@ const ALL_PATHS: u64 = 3 * LARGE_ROWS;
 /// Fault points before and after the commit of a batch.
 const BEFORE_COMMIT: &str = "append.before_commit";
 const COMMITTED: &str = "append.committed";
+
+/// The same for a fold.
+const FOLD_POINTS: [&str; 2] = ["fold.before_commit", "fold.committed"];
 
 /// Kills a server before a commit and after one, and loses the answer to one, while one client
 /// counts and resends everything unacknowledged.
@@ -64,12 +69,48 @@ pub(crate) fn run(watch: &Watch<'_>, run: &Run) -> anyhow::Result<()> {
         let before = watch.progress(client)?;
         acknowledged(watch, client, before + 1)?;
     }
+    fold(watch).context("while it folds")?;
     if run.rewinds() {
         log.say(|| "scene: the database is set back".to_owned());
         rewind(watch)?;
         log.done("scene: database set back");
     }
     Ok(())
+}
+
+/// Kills a server in two folds, before the commit and after it, then rolls up, and folds rows that come
+/// late. A server that adds and removes rows apart from each other loses or doubles some.
+fn fold(watch: &Watch<'_>) -> anyhow::Result<()> {
+    let (world, log) = (watch.world, &watch.world.log);
+    let (server, client) = (&world.servers[0], &world.clients[0]);
+    let more = || acknowledged(watch, client, watch.progress(client)? + 1);
+    for point in FOLD_POINTS {
+        log.say(|| format!("scene: a server is killed at {point}"));
+        more()?;
+        server.process.kill();
+        let how = StartOptions { fault: Some(point.to_owned()), ..StartOptions::default() };
+        server.bring_up(&how, &Stop::default())?;
+        let (runtime, url) = (&world.runtime, server.url());
+        // It may come to this point by itself, and does not answer then.
+        let folding = runtime.spawn(async move { stored::fold(&url).await });
+        let stopped = format!("stopped at {point}");
+        let reached = eventually_blocking(LIMIT, || server.process.has_logged(&stopped));
+        server.process.kill();
+        folding.abort();
+        reached.map_err(|_| anyhow::anyhow!("{point} was not reached within {LIMIT:?}"))?;
+        log.done("scene: server killed in a fold");
+        server.bring_up(&StartOptions::default(), &Stop::default())?;
+    }
+    let today = day(now_micros());
+    let asks = |view| {
+        let asked = || watch.live_query(server, view).is_ok_and(|answered| answered);
+        eventually_blocking(LIMIT, asked).map_err(|_| anyhow::anyhow!("no totals in {LIMIT:?}"))
+    };
+    asks(View::Days)?;
+    world.runtime.block_on(stored::roll_up(&server.url(), date_of(today, 1)))?;
+    more()?;
+    world.runtime.block_on(stored::fold(&server.url()))?;
+    asks(View::Endpoints)
 }
 
 /// Loses the names of one client, then adds another client's names, then lets the first client

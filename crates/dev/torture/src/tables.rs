@@ -7,7 +7,6 @@ use std::time::Duration;
 use rusqlite::OpenFlags;
 use tally_proto::methods::number_of_text;
 use tally_proto::wire::UNKNOWN_PATH;
-use tokio_postgres::IsolationLevel;
 use tokio_postgres::types::Type;
 
 use crate::journal::{Key, QUARTERS_PER_DAY, Series};
@@ -82,14 +81,13 @@ pub(crate) async fn postgres(url: &str) -> anyhow::Result<Tables> {
         view: include_str!("sql/postgres_view.sql"),
         producer_days: include_str!("sql/postgres_producer_days.sql"),
     };
-    let mut client = sessions::connect(url).await?;
-    let transaction =
-        client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).start().await?;
-    transaction.batch_execute(include_str!("sql/postgres_lock_rows.sql")).await?;
+    let client = sessions::connect(url).await?;
+    client.batch_execute(include_str!("sql/postgres_begin.sql")).await?;
+    client.batch_execute(include_str!("sql/postgres_lock_rows.sql")).await?;
     let mut answers = Vec::new();
     for sql in sql.all() {
         let mut answer = Vec::new();
-        for row in transaction.query(sql, &[]).await? {
+        for row in client.query(sql, &[]).await? {
             let cell = |at: usize| match *row.columns()[at].type_() {
                 Type::INT8 => Cell::Number(row.get(at)),
                 _ => Cell::Text(row.get(at)),
@@ -98,7 +96,7 @@ pub(crate) async fn postgres(url: &str) -> anyhow::Result<Tables> {
         }
         answers.push(answer);
     }
-    Tables::of(answers)
+    Tables::of(&answers)
 }
 
 /// Reads a SQLite file.
@@ -128,7 +126,7 @@ pub(crate) fn sqlite(path: &Path) -> anyhow::Result<Tables> {
         })?;
         answers.push(rows.collect::<rusqlite::Result<Vec<_>>>()?);
     }
-    Tables::of(answers)
+    Tables::of(&answers)
 }
 
 // === impl Cell ===
@@ -180,8 +178,8 @@ impl Packed {
 // === impl Tables ===
 
 impl Tables {
-    fn of(answers: Vec<Vec<Vec<Cell>>>) -> anyhow::Result<Tables> {
-        let [names, calendar, days, months, rows, view, producer_days] = &answers[..] else {
+    fn of(answers: &[Vec<Vec<Cell>>]) -> anyhow::Result<Tables> {
+        let [names, calendar, days, months, rows, view, producer_days] = answers else {
             anyhow::bail!("{} answers", answers.len());
         };
         let packed = |rows: &[Vec<Cell>]| -> anyhow::Result<Vec<Packed>> {

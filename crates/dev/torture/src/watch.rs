@@ -8,7 +8,8 @@ use tokio::time::error::Elapsed;
 use tonic::{Code, Status};
 
 use crate::account::{Account, Accounts, add, count};
-use crate::client::{load::day, now_micros};
+use crate::client::load::{LONG_AGO_DAY, day};
+use crate::client::now_micros;
 use crate::journal::{Journal, Key, Series};
 use crate::losses::{Losses, is_unknown};
 use crate::oracle::Verdict;
@@ -17,7 +18,7 @@ use crate::stop::Stop;
 use crate::stored::{self, Totals};
 use crate::tables::{self, Tables};
 use crate::views::{self, Question, View, sums_by_period};
-use crate::world::{DATABASE, World};
+use crate::world::World;
 use crate::world::client::Client;
 use crate::world::server::Server;
 
@@ -107,7 +108,7 @@ impl<'a> Watch<'a> {
 
     /// What the database has now; None if it is away.
     pub(crate) fn look(&self) -> Option<Tables> {
-        let tables = match self.world.postgres().map(|cluster| cluster.url(DATABASE)) {
+        let tables = match self.world.primary() {
             Some(url) => self.world.runtime.block_on(tables::postgres(&url)),
             None => tables::sqlite(&self.world.sqlite_path()),
         };
@@ -137,7 +138,7 @@ impl<'a> Watch<'a> {
         let date_of = views::date_of;
         let (back, parts) = [(0, 3), (0, 3), (1, 3), (3, 3), (0, 2), (0, 1)][random.index(6)];
         let date = if random.percent(15) {
-            date_of(16_572, random.within(1, 3))
+            date_of(LONG_AGO_DAY, random.within(1, 3))
         } else {
             date_of(today - back, parts)
         };

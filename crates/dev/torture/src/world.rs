@@ -42,6 +42,8 @@ pub(crate) struct World {
     pub(crate) servers: Vec<Server>,
     /// The lock serializes threads that kill it. A failover replaces it.
     pub(crate) postgres: Option<Mutex<Cluster>>,
+    /// The primary's URL, for those who need not wait until nobody kills or replaces it.
+    primary: Mutex<Option<String>>,
     pub(crate) folder: Watched,
     pub(crate) runtime: Handle,
     /// Set while a full disk must stay full.
@@ -122,9 +124,30 @@ impl World {
             is_postgres: postgres.is_some(),
             rewinds: run.rewinds(),
         };
+        let primary = Mutex::new(postgres.as_ref().map(|cluster| cluster.url(DATABASE)));
         let (postgres, roll_ups_paused) = (postgres.map(Mutex::new), AtomicBool::new(false));
-        let log = Log::new(run.verbose);
-        Ok(World { clients, servers, postgres, folder, runtime, roll_ups_paused, shape, log })
+        Ok(World {
+            clients,
+            servers,
+            postgres,
+            primary,
+            folder,
+            runtime,
+            roll_ups_paused,
+            shape,
+            log: Log::new(run.verbose),
+        })
+    }
+
+    /// The URL of the primary Postgres, which may be away.
+    pub(crate) fn primary(&self) -> Option<String> {
+        self.primary.lock().expect("no thread panics here").clone()
+    }
+
+    /// Puts another Postgres in the place of the primary.
+    pub(crate) fn replace(&self, primary: &mut Cluster, by: Cluster) {
+        *self.primary.lock().expect("no thread panics here") = Some(by.url(DATABASE));
+        *primary = by;
     }
 
     /// Locks the primary Postgres.

@@ -22,6 +22,8 @@ const GATHERING_INTERVAL: Duration = Duration::from_secs(60);
 const HELD_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// When the log says that others hold a tray.
 const HELD_LONG: Duration = Duration::from_secs(15 * 60);
+/// With this fault everything is due in each round.
+const EAGER: &str = "duties.eager";
 
 /// The duties. Each is right by itself, whoever else does it at the same time.
 pub struct Keeper {
@@ -85,12 +87,11 @@ impl Keeper {
             self.house.roll_up(over).await?;
             done.rolled_up = Some(now);
         }
-        let is_eager = faults::is_on("duties.eager");
-        if is_eager || is_over(GATHERING_INTERVAL, now, done.gathered) {
+        if is_over(GATHERING_INTERVAL, now, done.gathered) {
             self.house.producers.gather_days().await?;
             done.gathered = Some(now);
         }
-        if is_eager || is_over(HOUSEKEEPING_INTERVAL, now, done.kept_house) {
+        if is_over(HOUSEKEEPING_INTERVAL, now, done.kept_house) {
             self.prune(now).await?;
             store.forget_files().await?;
             self.house.producers.forget_silent().await?;
@@ -112,7 +113,8 @@ impl Keeper {
 
 /// Whether this much time has passed since, or the clock went back.
 fn is_over(interval: Duration, now: Timestamp, since: Option<Timestamp>) -> bool {
-    since.is_none_or(|since| now < since || now.duration_since(since).unsigned_abs() >= interval)
+    let is_over = |since| now < since || now.duration_since(since).unsigned_abs() >= interval;
+    faults::is_on(EAGER) || since.is_none_or(is_over)
 }
 
 // === impl Folds ===
@@ -128,7 +130,7 @@ impl Folds {
     pub(crate) fn is_due(&self, tray: usize, now: Timestamp, is_large: bool) -> bool {
         let quarter = Quarter::of_micros(now.as_microsecond());
         let is_due = is_large || self.trays.get(&tray).unwrap_or(&self.started) != &quarter;
-        let is_due = is_due || faults::is_on("duties.eager");
+        let is_due = is_due || faults::is_on(EAGER);
         is_due
             && self.held.get(&tray).is_none_or(|held| is_over(held.pause(), now, Some(held.tried)))
     }

@@ -10,8 +10,10 @@ use crate::random::Random;
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
 
-/// 2015-05-17, in microseconds.
-const LONG_AGO: i64 = 16_572 * DAY;
+/// 2015-05-17, and how many days from it on are used, all of that year: new ones come during the whole
+/// run, so that there are always some to roll up.
+pub(crate) const LONG_AGO_DAY: i32 = 16_572;
+const LONG_AGO_DAYS: u64 = 200;
 
 /// Series of this client only, and of all clients: three for each path.
 const OWN_SERIES: u64 = 36;
@@ -95,7 +97,8 @@ impl Load {
         let series = self.series();
         let mut parcel = Parcel { requests: BTreeMap::new(), drops: self.drops_of(number) };
         for row in self.rows(number) {
-            *parcel.requests.entry(Key::at(row.micros, series[row.series].clone())).or_default() += 1;
+            *parcel.requests.entry(Key::at(row.micros, series[row.series].clone())).or_default() +=
+                1;
         }
         parcel
     }
@@ -134,7 +137,10 @@ pub(crate) fn clock(random: &mut Random, now: i64) -> i64 {
         6 => now - DAY - 6 * 900 * SECOND,
         7 => now - 3 * DAY,
         8 => now + 20 * 3_600 * SECOND,
-        _ => LONG_AGO + now.rem_euclid(DAY),
+        _ => {
+            let day = i64::from(LONG_AGO_DAY) + random.within(0, LONG_AGO_DAYS - 1).cast_signed();
+            day * DAY + now.rem_euclid(DAY)
+        }
     }
 }
 

@@ -83,10 +83,10 @@ impl Server {
         command.args(["--drain-timeout-ms", "4000"]);
         // Some processes do by themselves what others are asked for, and some prune what others keep.
         let start = self.starts.fetch_add(1, Ordering::SeqCst);
-        if start % 3 != 0 {
+        if !start.is_multiple_of(3) {
             command.args(["--requests-roll-up-at", "00:00"]);
         }
-        let retention = if start % 2 == 0 { "2" } else { "0" };
+        let retention = if start.is_multiple_of(2) { "2" } else { "0" };
         command.args(["--requests-quarter-retention-days", retention]);
         let eager = (start % 4 != 3).then_some(EAGER);
         let faults = [self.broken.map(Broken::fault), how.fault.as_deref(), eager];

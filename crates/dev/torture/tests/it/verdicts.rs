@@ -68,6 +68,32 @@ macro_rules! on {
                 let output = run(&[&["--seed", "7", "--minutes", "0"], &broken[..]].concat());
                 assert_finds(&output, &["stored <= sent: ", "TOO MANY"]);
             }
+
+            #[track_caller]
+            fn assert_finds_unbalanced_books(broken: &str) {
+                let output = run(&["--seed", "7", "--minutes", "0", "--broken", broken]);
+                assert_finds(&output, &["books: accepted = rows + folded: "]);
+            }
+
+            #[test]
+            fn a_fold_that_keeps_rows_is_found() {
+                assert_finds_unbalanced_books("fold-keeps-rows");
+            }
+
+            #[test]
+            fn a_fold_that_loses_rows_is_found() {
+                assert_finds_unbalanced_books("fold-loses-rows");
+            }
+
+            #[test]
+            fn a_fold_in_two_transactions_is_found() {
+                assert_finds_unbalanced_books("fold-is-split");
+            }
+
+            #[test]
+            fn a_fold_that_forgets_the_months_is_found() {
+                assert_finds_unbalanced_books("fold-forgets-months");
+            }
         }
     };
 }

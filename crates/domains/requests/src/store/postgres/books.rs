@@ -42,7 +42,7 @@ pub(crate) async fn begin(database: &Database) -> Result<Transaction> {
 }
 
 async fn lock(transaction: &Transaction, dialect: Dialect) -> Result<()> {
-    if dialect == Dialect::Postgres {
+    if dialect == Dialect::Postgres && !faults::is_on("books.unlocked") {
         transaction.script("lock the books", include_str!("lock_books.sql")).await?;
     }
     Ok(())

@@ -154,24 +154,27 @@ async fn filled(database: &Database) -> Result<Vec<(Tray, i64)>> {
 /// One transaction: lock the books and the tray, count it, add, and empty it.
 async fn fold(database: &Database, tray: Tray, patience: &'static str) -> Result<Folded> {
     // The books first: a fold that waits for them must not hold up inserts.
-    let transaction = books::begin(database).await?;
+    let mut transaction = books::begin(database).await?;
     faults::point("fold.begun").await;
-    match in_transaction(&transaction, tray, patience).await {
-        Ok(folded) => {
-            faults::point("fold.before_commit").await;
-            transaction.commit().await?;
-            faults::point("fold.committed").await;
-            Ok(folded)
-        }
-        Err(error) => Err(transaction.failed(error).await),
+    let folded = match add_rows(&transaction, tray, patience).await {
+        Ok(folded) => folded,
+        Err(error) => return Err(transaction.failed(error).await),
+    };
+    if faults::is_on("fold.split") {
+        transaction.commit().await?;
+        transaction = books::begin(database).await?;
     }
+    if let Err(error) = empty(&transaction, tray).await {
+        return Err(transaction.failed(error).await);
+    }
+    faults::point("fold.before_commit").await;
+    transaction.commit().await?;
+    faults::point("fold.committed").await;
+    Ok(folded)
 }
 
-async fn in_transaction(
-    transaction: &Transaction,
-    tray: Tray,
-    patience: &'static str,
-) -> Result<Folded> {
+/// Adds the rows of a tray, which stay.
+async fn add_rows(transaction: &Transaction, tray: Tray, patience: &'static str) -> Result<Folded> {
     let wait = "limit the wait for a lock";
     let lock = if tray == Tray::PARENT {
         include_str!("lock_parent.sql").to_owned()
@@ -195,8 +198,14 @@ async fn in_transaction(
         }
     }
     faults::point("fold.added").await;
-    transaction.script("empty a tray", &tray.sql(include_str!("empty_tray.sql"))).await?;
     Ok(folded)
+}
+
+async fn empty(transaction: &Transaction, tray: Tray) -> Result<()> {
+    if faults::is_on("fold.keep") {
+        return Ok(());
+    }
+    transaction.script("empty a tray", &tray.sql(include_str!("empty_tray.sql"))).await
 }
 
 /// Counts a tray by quarter and series.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use rusqlite::Connection;
-use tally_runtime::faults::blocking_point;
+use tally_runtime::faults::{blocking_point, is_on};
 use tally_store::error::Step as _;
 use tally_store::sqlite::Database;
 
@@ -171,10 +171,17 @@ fn add(
     };
     // First, because a file that is full has only this room.
     match counted.through {
+        _ if is_on("fold.keep") => 0,
         None => transaction.execute(&tray.sql(include_str!("empty_tray.sql")), []).step(step)?,
         Some(row) => {
             transaction.execute(&tray.sql(include_str!("empty_part.sql")), [row]).step(step)?
         }
+    };
+    let transaction = if is_on("fold.split") {
+        transaction.commit().step("commit")?;
+        begin(connection)?
+    } else {
+        transaction
     };
     let folded = books::fold(&transaction, counted.entries)?;
     blocking_point("fold.added");
