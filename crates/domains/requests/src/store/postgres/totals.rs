@@ -163,7 +163,8 @@ async fn days(
             }
         }
         if is_refused {
-            let last: Date = transaction.row(STEP, include_str!("last_pruned.sql"), &[]).await?.get(0);
+            let last: Date =
+                transaction.row(STEP, include_str!("last_pruned.sql"), &[]).await?.get(0);
             return Err(refused(collector.plan.refuse(last.into())));
         }
     }
