@@ -195,7 +195,8 @@ impl Plan {
         period.and_then(|period| u32::try_from(period).ok()).unwrap_or(NONE)
     }
 
-    /// Why a query has no answer whose cut days are pruned: the last pruned day of its range.
+    /// Why a query has no answer whose cut days are pruned. All days after this one, the last pruned one of
+    /// all, have quarters.
     pub(crate) fn refuse(&self, pruned: Day) -> Error {
         let kept = Quarter::first_of(pruned.plus(1));
         let (zone, what) = (
@@ -213,8 +214,8 @@ impl Plan {
         });
         let from = first.map_or(String::new(), |first| format!("ask for {first} and later, or "));
         let text = format!(
-            "{what} of {zone} are counted by quarter-hours, and those of {pruned} (UTC) are not kept \
-             any more: {from}for days of UTC"
+            "{what} of {zone} are counted by quarter-hours, and those of {pruned} (UTC) and before are \
+             not all kept any more: {from}for days of UTC"
         );
         Error::Refused(Kind::FailedPrecondition, text.into())
     }

@@ -34,7 +34,7 @@ async fn at_every_stage(backend: &Backend, query: &Query, expected: &[Total]) {
     assert_eq!(listed(&ask(&backend.store, &rolled_up).await.unwrap()), expected);
 }
 
-/// Rows on days around the end of a month and of a year, in both partitions.
+/// Rows on days around the end of a month and of a year, and of today and later.
 async fn some_days(backend: &Backend) {
     backend.maintain().await;
     let (a, b) = (backend.id(3, "/a").await, backend.id(3, "/b").await);

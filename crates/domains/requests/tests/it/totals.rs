@@ -552,6 +552,13 @@ async fn pruned_days_have_no_hours(backend: Backend) {
         let range = QuarterRange::of_dates(Some(first), None, &zone).unwrap();
         let later = Query { range, ..hours.clone() };
         assert!(ask(&backend.store, &later).await.is_ok(), "it is the first one");
+        let early = books.pruned.iter().next().map(|day| day.date());
+        let range = QuarterRange::of_dates(early, early, &zone).unwrap();
+        let error = refused(&Query { range, ..hours.clone() }).await;
+        assert!(
+            error.contains(&format!("ask for {first} and later")),
+            "of a pruned range: {error}"
+        );
         let before = Some(first.yesterday().unwrap());
         let range = QuarterRange::of_dates(before, before, &zone).unwrap();
         refused(&Query { range, ..hours }).await;

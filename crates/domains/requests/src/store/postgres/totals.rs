@@ -157,21 +157,21 @@ async fn days(
     let between: [&(dyn ToSql + Sync); 2] = [&days.first.date(), &days.last.date()];
     let (mut cut, mut uncut) = (Vec::new(), Vec::new());
     if collector.plan.has_cuts() {
-        let mut pruned = None;
         let mut is_refused = false;
         let mut rows = stream(transaction, include_str!("rolled_up_days.sql"), &between).await?;
         while let Some(row) = rows.next().await {
             let row = row?;
             let (date, is_pruned): (Date, bool) = (row.get(0), row.get(1));
             let day = Day::from(date);
-            pruned = pruned.max(is_pruned.then_some(day));
             if collector.plan.is_cut(day) {
                 is_refused |= is_pruned;
                 cut.push(date);
             }
         }
-        if let Some(pruned) = pruned.filter(|_| is_refused) {
-            return Err(refused(collector.plan.refuse(pruned)));
+        if is_refused {
+            let last: Date =
+                transaction.row(STEP, include_str!("last_pruned.sql"), &[]).await?.get(0);
+            return Err(refused(collector.plan.refuse(last.into())));
         }
     }
     if query.live {

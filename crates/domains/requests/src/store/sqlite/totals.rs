@@ -103,18 +103,22 @@ fn days(
     let between = (days.first.0, days.last.0);
     let (mut cut, mut uncut) = (Vec::new(), Vec::new());
     if collector.plan.has_cuts() {
-        let (mut pruned, mut is_refused) = (None, false);
+        let mut is_refused = false;
         each(connection, include_str!("rolled_up_days.sql"), between, |row| {
             let (day, is_pruned): (_, bool) = (Day(row.get(0).step(STEP)?), row.get(1).step(STEP)?);
-            pruned = pruned.max(is_pruned.then_some(day));
             if collector.plan.is_cut(day) {
                 is_refused |= is_pruned;
                 cut.push(day);
             }
             Ok(())
         })?;
-        if let Some(pruned) = pruned.filter(|_| is_refused) {
-            return Err(refused(collector.plan.refuse(pruned)));
+        if is_refused {
+            let mut last = Day::MIN;
+            each(connection, include_str!("last_pruned.sql"), (), |row| {
+                last = Day(row.get(0).step(STEP)?);
+                Ok(())
+            })?;
+            return Err(refused(collector.plan.refuse(last)));
         }
     }
     if query.live {
