@@ -10,8 +10,8 @@ use tally_proto::google::r#type::Date;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tally_proto::tally::requests::v1::{FoldRequest, QueryTotalsRequest};
 use tally_testkit::{Process, Stream};
-use tonic::transport::{Channel, Endpoint};
 use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
 
 use crate::arguments::Arguments;
 use crate::place::Place;

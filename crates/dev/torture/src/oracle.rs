@@ -190,7 +190,8 @@ impl Judge<'_> {
             if unnamed.contains_key(&key.quarter) && is_unknown(key) {
                 continue;
             }
-            let (least, most, found) = (count(&lower, key), count(&upper, key), count(&stored, key));
+            let (least, most, found) =
+                (count(&lower, key), count(&upper, key), count(&stored, key));
             let with_unnamed = found + count(&unnamed, &key.quarter);
             self.verdict.check("acknowledged <= stored", least <= with_unnamed, || {
                 format!("{key}: LOST {}: {found} stored, {least} acknowledged", least - found)
@@ -204,7 +205,9 @@ impl Judge<'_> {
         for (quarter, count_unnamed) in unnamed {
             let (least, most) = (count(&missing, &quarter), count(&room, &quarter));
             self.verdict.check("without a name", (least..=most).contains(&count_unnamed), || {
-                format!("quarter {quarter}: {count_unnamed} have no name, expected {least} to {most}")
+                format!(
+                    "quarter {quarter}: {count_unnamed} have no name, expected {least} to {most}"
+                )
             });
         }
     }

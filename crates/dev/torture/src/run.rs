@@ -16,8 +16,8 @@ use crate::stop::{Stop, StopOnDrop};
 use crate::stored::{self, Stored};
 use crate::views::{Question, View, date_of};
 use crate::watch::Watch;
-use crate::world::server::Server;
 use crate::world::World;
+use crate::world::server::Server;
 
 /// How long the clients may take after the last fault until everything is acknowledged.
 const FINISH_LIMIT: Duration = Duration::from_secs(90);
@@ -143,9 +143,8 @@ fn until_enough(run: &Run, stop: &Stop, log: &Log) -> anyhow::Result<()> {
 fn read(watch: &Watch<'_>) -> anyhow::Result<Stored> {
     let world = watch.world;
     let mut stored = Stored::default();
-    let query = |server: &Server, question| {
-        world.runtime.block_on(stored::query(&server.url(), question))
-    };
+    let query =
+        |server: &Server, question| world.runtime.block_on(stored::query(&server.url(), question));
     let look = || watch.look().context("the database is away");
     let today = day(now_micros());
     for server in &world.servers {

@@ -27,7 +27,11 @@ pub(crate) type Totals = BTreeMap<Key, u64>;
 
 /// How many requests have a path that starts with `prefix`.
 pub(crate) fn sum_under(totals: &Totals, prefix: &str) -> u64 {
-    totals.iter().filter(|(key, _)| key.series.path.starts_with(prefix)).map(|(_, count)| count).sum()
+    totals
+        .iter()
+        .filter(|(key, _)| key.series.path.starts_with(prefix))
+        .map(|(_, count)| count)
+        .sum()
 }
 
 /// What the servers and the database have at the end.

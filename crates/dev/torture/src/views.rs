@@ -54,9 +54,7 @@ impl View {
         let Series { path, method, service, status, customer } = &key.series;
         let series = match self {
             View::Quarters | View::Days => key.series.clone(),
-            View::Endpoints => {
-                Series { path: path.clone(), method: *method, ..Series::default() }
-            }
+            View::Endpoints => Series { path: path.clone(), method: *method, ..Series::default() },
             View::Services => Series { service: service.clone(), ..Series::default() },
             // No journal has a status for which GRPC has a class of its own.
             View::Classes => Series { status: status / 100, ..Series::default() },

@@ -95,7 +95,8 @@ impl Load {
         let series = self.series();
         let mut parcel = Parcel { requests: BTreeMap::new(), drops: self.drops_of(number) };
         for row in self.rows(number) {
-            *parcel.requests.entry(Key::at(row.micros, series[row.series].clone())).or_default() += 1;
+            *parcel.requests.entry(Key::at(row.micros, series[row.series].clone())).or_default() +=
+                1;
         }
         parcel
     }

@@ -50,8 +50,11 @@ fn series(path: &str) -> Series {
 
 /// A folded day, a rolled-up day, and rows of both.
 fn tables() -> Tables {
-    let day = |first, slots: BTreeMap<i32, u64>| {
-        Packed { first, id: 1, total: slots.values().sum(), slots }
+    let day = |first, slots: BTreeMap<i32, u64>| Packed {
+        first,
+        id: 1,
+        total: slots.values().sum(),
+        slots,
     };
     let stage = |is_rolled_up| Stage { is_rolled_up, is_pruned: false };
     let key = |day: i32| Key { quarter: day * QUARTERS_PER_DAY, series: series("/a") };
@@ -102,7 +105,10 @@ fn books_that_are_not_balanced_are_found() {
     let pruned = Stage { is_rolled_up: false, is_pruned: true };
     let prune = |tables: &mut Tables| tables.calendar.extend([(DAY, pruned)]);
     assert_found(prune, "books: pruned after the roll-up");
-    assert_found(|tables| tables.calendar.retain(|day, _| *day != DAY), "books: days are in the calendar");
+    assert_found(
+        |tables| tables.calendar.retain(|day, _| *day != DAY),
+        "books: days are in the calendar",
+    );
     assert_found(|tables| drop(tables.view.pop_first()), "books: view = tables");
 }
 

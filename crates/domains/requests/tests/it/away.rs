@@ -114,38 +114,6 @@ async fn a_lost_commit_is_unknown_and_safe_to_repeat() {
     }
 }
 
-/// A row that waits for the default partition does not belong there any more when the partition of
-/// its day is made meanwhile. It was not stored, and is worth sending again.
-#[tokio::test]
-async fn a_partition_that_is_made_meanwhile_is_no_fault_of_the_batch() {
-    let Some(database) = TestDatabase::create_or_skip("race") else { return };
-    let store = store::open(&migrated(&database.url()).await);
-    let names = [named(3, "/")];
-    let chunks = [Rows::from_iter([(names[0].id, noon(TODAY))]).into()];
-    let batch = batch(Uuid::now_v7(), 1, &chunks);
-    let (maker, watcher) = (database.connect().await, database.connect().await);
-    let sql = format!(
-        "BEGIN; CREATE TABLE made (LIKE tally_requests); ALTER TABLE tally_requests ATTACH PARTITION \
-         made FOR VALUES FROM ('{TODAY} 00:00+00') TO ('{TODAY} 23:00+00')"
-    );
-    maker.batch_execute(&sql).await.unwrap();
-    let waits = async || {
-        let sql = "SELECT count(*) > 0 FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database \
-                   WHERE d.datname = current_database() AND NOT l.granted";
-        watcher.query_one(sql, &[]).await.unwrap().get::<_, bool>(0)
-    };
-    let made = async {
-        eventually("the row waits", LIMIT, waits).await;
-        maker.batch_execute("COMMIT").await.unwrap();
-    };
-    let (first, ()) = tokio::join!(append_named(&store, &batch, &names), made);
-    let error = first.unwrap_err();
-    assert_eq!((error.sqlstate(), error.outcome()), (Some("23514"), Outcome::Determinate));
-    assert!(error.is_transient());
-    append_named(&store, &batch, &names).await.unwrap();
-    assert_eq!(sum(&live(&database).await), 1);
-}
-
 /// A roll-up whose COMMIT is lost has happened; it goes on, and moves nothing twice.
 #[tokio::test]
 async fn a_roll_up_survives_a_lost_commit() {
