@@ -232,9 +232,11 @@ fn check_view(home: &Home, last: Option<Server>) {
         server.stop();
         let file = rusqlite::Connection::open(home.path("tally.db")).expect("the file");
         let mut statement = file.prepare(sql).expect("the view is there");
-        let names = |row: &rusqlite::Row<'_>| (0..6).map(|n| row.get(n)).collect();
+        let names = |row: &rusqlite::Row<'_>| {
+            (0..6).map(|n| row.get(n)).collect::<rusqlite::Result<Vec<String>>>()
+        };
         let rows = statement.query_map([], |row| Ok((names(row)?, row.get(6)?)));
-        rows.expect("rows").collect::<Result<_, _>>().expect("rows")
+        rows.expect("rows").collect::<rusqlite::Result<_>>().expect("rows")
     };
     found.sort_unstable();
     let mut expected: Vec<(Vec<String>, i64)> = REQUESTS

@@ -109,12 +109,12 @@ struct Seen {
 
 async fn a_year_is_exact(backend: Backend) {
     let seen = simulate(backend, 0).await;
-    assert!(seen.answers > 1_000 && seen.unfolded > 150 && seen.refusals == 0, "{seen:?}");
+    assert!(seen.answers > 500 && seen.unfolded > 100 && seen.refusals == 0, "{seen:?}");
 }
 
 async fn a_year_is_exact_while_quarters_are_pruned(backend: Backend) {
     let seen = simulate(backend, RETENTION_DAYS).await;
-    assert!(seen.answers > 1_000 && seen.unfolded > 150 && seen.refusals > 100, "{seen:?}");
+    assert!(seen.answers > 500 && seen.unfolded > 100 && seen.refusals > 100, "{seen:?}");
 }
 
 /// Goes through the year.
@@ -220,17 +220,15 @@ impl Simulation {
                 self.import(nth).await;
                 self.check(day).await;
             }
-            for hour in [0, 11, 23] {
+            for hour in [0, 23] {
                 // At 00:10 something is due; at 23:10 only by a clock that is ahead.
                 let seconds = [599, 600, 601, 602, self.random.below(3_600)];
                 let second = seconds[self.random.below(5).unsigned_abs() as usize];
                 self.step(day.start_micros() + hour * HOUR + second * SECOND).await;
             }
             self.arrive(day.micros().end - 1).await;
-            let is_near_a_change = ZONES
-                .iter()
-                .any(|zone| zone.changes_on(day.date()) || zone.changes_on(day.plus(-2).date()));
-            if is_near_a_change || (day.0 - first.0) % CHECK_DAYS == 0 || day == last {
+            let has_changed = ZONES.iter().any(|zone| zone.changes_on(day.plus(-1).date()));
+            if has_changed || (day.0 - first.0) % CHECK_DAYS == 0 || day == last {
                 self.check(day).await;
             }
             self.attend().await;
@@ -253,6 +251,11 @@ impl Simulation {
                 times.extend(zone.moments(day).iter().flat_map(|at| [at - 1, *at, at + 1]));
             }
         }
+        // Midnight finds one of a rolled-up day in the rows.
+        let midnight = self.due.entry(day.micros().end - 1).or_default();
+        midnight.extend(
+            [0, 2].map(|days| (days % PATHS.len(), day.plus(-(days as i32)).start_micros())),
+        );
         for micros in times {
             let late = if self.random.is_one_in(10) { self.random.below(3 * DAY) } else { 0 };
             let path = self.random.below(3).unsigned_abs() as usize;
@@ -367,7 +370,11 @@ impl Simulation {
             let week = Day::from(end).plus(-8).date();
             for by in BY {
                 let start = if by == By::Hour { week } else { *zone.dates.start() };
-                for live in [false, true] {
+                // Both, or to save time one of them.
+                let either = [self.random.is_one_in(2)];
+                let live =
+                    if matches!(by, By::Hour | By::Day) { &[false, true][..] } else { &either };
+                for &live in live {
                     let dates = start.min(end)..=end;
                     let mut question = Question { zone: zone.name, by, dates, live };
                     if let Some(first) = self.ledger.refuses(&question) {
