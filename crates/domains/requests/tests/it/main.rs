@@ -34,7 +34,7 @@ mod sqlite_folds;
 mod time_zones;
 mod totals;
 mod went_back;
-// mod year;
+mod year;
 
 use std::time::Duration;
 

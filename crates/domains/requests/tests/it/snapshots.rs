@@ -91,9 +91,9 @@ async fn a_roll_up_that_waits_lets_batches_pass() {
 #[tokio::test]
 async fn a_roll_up_goes_on_beside_an_import() {
     let Some(backend) = one_row("roll_up_beside_import").await else { return };
+    let id = backend.id(3, "/").await;
     let importing = backend.connect().await;
-    let begin =
-        format!("BEGIN; INSERT INTO tally_requests SELECT series_id, requested_at FROM {TRAY}");
+    let begin = format!("BEGIN; INSERT INTO tally_requests VALUES ({id}, '{TODAY} 12:00+00')");
     importing.batch_execute(&begin).await.unwrap();
     assert_eq!(backend.roll_up(one_day(TODAY)).await, 1);
     let end = "LOCK TABLE tally_request_calendar IN SHARE ROW EXCLUSIVE MODE; COMMIT";

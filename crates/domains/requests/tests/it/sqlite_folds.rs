@@ -58,7 +58,7 @@ async fn another_program_writes_while_rows_are_folded() {
             }
             written
         });
-        let folded = tokio::task::block_in_place(|| {
+        tokio::task::block_in_place(|| {
             let runtime = tokio::runtime::Handle::current();
             runtime.block_on(async {
                 for _ in 0..3 {
@@ -67,7 +67,7 @@ async fn another_program_writes_while_rows_are_folded() {
             });
         });
         is_over.store(true, Ordering::SeqCst);
-        let () = folded;
+
         writing.join().expect("it wrote")
     });
     backend.store.fold().await.expect("a fold");
