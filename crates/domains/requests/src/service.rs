@@ -61,7 +61,7 @@ impl Service {
             producers: producers.clone(),
             clock: Arc::clone(&clock),
         };
-        tasks.spawn("learn series", house.clone().learn(drain.clone()));
+        tasks.spawn("learn series", house.clone().keep_learning(drain.clone()));
         let keeper = Keeper::new(house.clone(), &settings);
         let duties = Duties::new(Lease::new(database.clone(), NAME), drain.clone());
         let ticking = Arc::clone(&keeper);
@@ -106,6 +106,11 @@ impl Service {
     #[must_use]
     pub fn keeper(&self) -> Arc<Keeper> {
         Arc::clone(&self.keeper)
+    }
+
+    /// Learns which series other servers tell apart, as it does once an hour.
+    pub async fn learn(&self) {
+        self.house.learn().await;
     }
 
     /// Where its requests are.

@@ -391,18 +391,21 @@ impl House {
         Ok(requests)
     }
 
-    /// Learns once an hour, while this server has no room for more series, which ones other servers tell
-    /// apart: these are not `_other` here either.
-    pub(crate) async fn learn(self, drain: Drain) {
+    /// Learns once an hour.
+    pub(crate) async fn keep_learning(self, drain: Drain) {
         while drain.pause(LEARNING_INTERVAL).await {
-            if self.series.has_refused() {
-                let (count_max, text_bytes_max) = self.series.loaded_max();
-                match self.store.series(count_max, text_bytes_max).await {
-                    Ok((known, _)) => drop(self.series.learn(known)),
-                    Err(error) => {
-                        tracing::warn!(error = chain(&error), "could not read the series");
-                    }
-                }
+            self.learn().await;
+        }
+    }
+
+    /// Learns, if this server has no room for more series, which ones other servers tell apart: these
+    /// are not `_other` here either.
+    pub(crate) async fn learn(&self) {
+        if self.series.has_refused() {
+            let (count_max, text_bytes_max) = self.series.loaded_max();
+            match self.store.series(count_max, text_bytes_max).await {
+                Ok((known, _)) => drop(self.series.learn(known)),
+                Err(error) => tracing::warn!(error = chain(&error), "could not read the series"),
             }
         }
     }

@@ -223,8 +223,7 @@ async fn an_interrupted_stream_reports_its_position() {
     assert_eq!(totals, [total(TODAY, 3, "/a", 3)]);
 }
 
-/// A server without room for more series learns the series of other servers during
-/// housekeeping.
+/// A server without room for more series learns the series of other servers.
 #[tokio::test]
 async fn a_full_server_learns_another_ones_series() {
     let Some(database) = TestDatabase::create_or_skip("two_servers") else { return };
@@ -233,9 +232,7 @@ async fn a_full_server_learns_another_ones_series() {
     let other = Counting::start(&database.url(), settings()).await;
     full.add(["/a", "/b", "/c"].map(|path| get(path, NOW)).to_vec()).await.unwrap();
     other.add(vec![get("/c", NOW)]).await.unwrap();
-    let date = Some(tally_proto::google::r#type::Date { year: 2030, month: 6, day: 15 });
-    let request = tally_proto::count::v1::CountDailyTotalsRequest { date };
-    full.client().await.count_daily_totals(request).await.unwrap();
+    full.service.learn().await;
     full.add(["/c", "/d"].map(|path| get(path, NOW)).to_vec()).await.unwrap();
     let expected = [("/a", 1), ("/b", 1), ("/c", 2), ("_other", 2)];
     assert_eq!(full.live().await, expected.map(|(path, count)| total(TODAY, 3, path, count)));
