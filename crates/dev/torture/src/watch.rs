@@ -18,13 +18,9 @@ use crate::stop::Stop;
 use crate::stored::{self, Totals};
 use crate::tables::{self, Tables};
 use crate::views::{self, Question, View, sums_by_period};
-<<<<<<< HEAD
 use crate::world::World;
-=======
->>>>>>> refs/heads/fixer
 use crate::world::client::Client;
 use crate::world::server::Server;
-use crate::world::{DATABASE, World};
 
 /// Milliseconds between queries: few, so that some hit the last moments of a roll-up.
 const QUERY_PAUSE_MS: u64 = 5;

@@ -34,11 +34,7 @@ async fn at_every_stage(backend: &Backend, query: &Query, expected: &[Total]) {
     assert_eq!(listed(&ask(&backend.store, &rolled_up).await.unwrap()), expected);
 }
 
-<<<<<<< HEAD
-/// Rows on days around the end of a month and of a year, and of today and later.
-=======
 /// Rows on days around the end of a month and of a year.
->>>>>>> refs/heads/fixer
 async fn some_days(backend: &Backend) {
     backend.maintain().await;
     let (a, b) = (backend.id(3, "/a").await, backend.id(3, "/b").await);
