@@ -21,7 +21,6 @@ use crate::views::{self, Question, View, sums_by_period};
 use crate::world::World;
 use crate::world::client::Client;
 use crate::world::server::Server;
-use crate::world::{DATABASE, World};
 
 /// Milliseconds between queries: few, so that some hit the last moments of a roll-up.
 const QUERY_PAUSE_MS: u64 = 5;
