@@ -78,9 +78,10 @@ fn migration(words: &[Word], refuse: &mut impl FnMut(usize, &str)) {
     if starts.count() != 1 {
         refuse(1, "one statement in each file: it commits each change of a table by itself");
     }
-    if !words.windows(2).any(|two| two[0].text == "IF" && matches!(&*two[1].text, "NOT" | "EXISTS"))
-    {
-        refuse(1, "IF NOT EXISTS, or IF EXISTS: a migration may run twice");
+    let repeats = [("IF", "NOT"), ("IF", "EXISTS"), ("OR", "REPLACE"), ("ON", "CONFLICT")];
+    let is_one = |two: &[Word]| repeats.contains(&(&*two[0].text, &*two[1].text));
+    if !words.windows(2).any(is_one) {
+        refuse(1, "IF NOT EXISTS, OR REPLACE or ON CONFLICT: a migration may run twice");
     }
     let Some(key) = (0..words.len()).find(|at| text(*at) == "PRIMARY") else {
         if words.windows(2).any(|two| two[0].text == "CREATE" && two[1].text == "TABLE") {

@@ -8,10 +8,10 @@ use jiff::Timestamp;
 use tally_runtime::{Error, faults};
 use tokio::sync::Mutex;
 
+use crate::house::House;
 use crate::model::{Day, DayRange, Quarter};
 use crate::schedule::Schedule;
 use crate::settings::Settings;
-use crate::store::House;
 
 /// How often days are pruned, and producers and files forgotten.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60 * 60);

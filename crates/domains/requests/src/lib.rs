@@ -10,6 +10,7 @@
 //! | `domain.rs` | the domain as an app lists it |
 //! | `error.rs` | what can go wrong, and what it means to the client |
 //! | `grpc.rs` | `count.v1.CountService` and `tally.requests.v1.RequestService` |
+//! | `house.rs` | the store with the names that its batches need, and its producers |
 //! | `import_count.rs` | importing the Go server's tables |
 //! | `keeper.rs` | what one server does for all: folds, the schedule, pruning |
 //! | `migrations.rs` | the tables, for each kind of database |
@@ -33,6 +34,7 @@ mod dates;
 mod domain;
 mod error;
 mod grpc;
+mod house;
 mod import_count;
 mod keeper;
 mod migrations;

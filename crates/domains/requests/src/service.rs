@@ -14,13 +14,14 @@ use crate::ahead::Ahead;
 use crate::counted::{self, CountedFile};
 use crate::domain::NAME;
 use crate::error::{Ended, Error};
+use crate::house::House;
 use crate::keeper::Keeper;
 use crate::model::{Day, DayRange};
 use crate::periods::{Granularity, QuarterRange, Zone};
 use crate::rows::{Intake, Rows};
 use crate::series::KnownSeries;
 use crate::settings::Settings;
-use crate::store::{self, House, Store};
+use crate::store::{self, Store};
 use crate::totals::{Filter, GroupBy, Query, TEXT_BYTES_FACTOR, TooMany, Totals};
 
 /// How many queries run at the same time. More would take connections from the insert workers.

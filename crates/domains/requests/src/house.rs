@@ -1,0 +1,84 @@
+//! The store, the series that it is believed to have, and its producers, as one: batches go in here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tally_ingest::{Batch, WriteError};
+use tally_producers::{Append, Fate, Parcel, Producers};
+use tally_runtime::{Clock, Drain, Error, Outcome, chain};
+
+use crate::model::DayRange;
+use crate::rows::Rows;
+use crate::series::KnownSeries;
+use crate::store::{Appended, Result, Store};
+
+/// How often an attempt starts over because a new connection was made meanwhile.
+const STALE_MAX: usize = 32;
+
+/// How often a server that has no room for more series asks which ones others tell apart.
+const LEARNING_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// The store, the series that it is believed to have, and its producers: batches go in here, and
+/// housekeeping looks after it. Clones share everything.
+#[derive(Clone)]
+pub(crate) struct House {
+    pub(crate) store: Arc<Store>,
+    pub(crate) series: Arc<KnownSeries>,
+    pub(crate) producers: Producers,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+// === impl House ===
+
+impl House {
+    /// Rolls up the days. Returns how many requests are in months now that were not before.
+    pub(crate) async fn roll_up(&self, days: DayRange) -> Result<u64> {
+        let requests = self.store.roll_up(days).await?;
+        tracing::info!(days = %days, requests, "rolled up");
+        Ok(requests)
+    }
+
+    /// Learns once an hour.
+    pub(crate) async fn keep_learning(self, drain: Drain) {
+        while drain.pause(LEARNING_INTERVAL).await {
+            self.learn().await;
+        }
+    }
+
+    /// Learns, if this server has no room for more series, which ones other servers tell apart: these
+    /// are not `_other` here either.
+    pub(crate) async fn learn(&self) {
+        if self.series.has_refused() {
+            let (count_max, text_bytes_max) = self.series.loaded_max();
+            match self.store.series(count_max, text_bytes_max).await {
+                Ok((known, _)) => drop(self.series.learn(known)),
+                Err(error) => tracing::warn!(error = chain(&error), "could not read the series"),
+            }
+        }
+    }
+}
+
+impl Append for House {
+    type Content = Rows;
+
+    async fn append(&self, batch: &Batch<'_, Parcel<Rows>>) -> Result<Vec<Fate>, WriteError> {
+        for _ in 0..STALE_MAX {
+            let names = self.series.names_of(batch.chunks, self.store.state());
+            match self.store.append(batch, &names, self.clock.now()).await {
+                Ok(Appended::Stored { fates, moved }) => {
+                    self.series.confirm(&names, moved);
+                    return Ok(fates);
+                }
+                Ok(Appended::Stale) => {}
+                Err(error) => {
+                    if matches!(error, WriteError::OutOfSequence { .. }) {
+                        self.series.doubt();
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        let step = "store a batch: the database's connections do not last";
+        Err(Error::transient(step, Outcome::Determinate).into())
+    }
+}
