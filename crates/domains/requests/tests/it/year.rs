@@ -365,7 +365,7 @@ impl Simulation {
         let unfolded: Vec<Request> = rows.into_iter().map(|(id, at)| (path(id), at)).collect();
         // Before the imports, nothing is there in Apia's year.
         let is_imported = day.date() >= IMPORTS[0];
-        for zone in ZONES.iter().filter(|zone| is_imported || zone.dates == YEAR) {
+        for zone in ZONES.iter().filter(|zone| is_imported || *zone.dates.end() == *YEAR.end()) {
             let end = day.date().min(*zone.dates.end());
             let week = Day::from(end).plus(-8).date();
             for by in BY {

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use tally_requests::Day;
 use tally_requests::periods::Granularity as By;
 
-use super::{DAY, HOUR, QUARTER, SECOND, YEAR};
+use super::{DAY, HOUR, IMPORTED, QUARTER, SECOND, YEAR};
 
 /// A time zone: its name, and since when its clock is ahead of UTC by how much, both in seconds.
 pub(super) struct Zone {
@@ -29,7 +29,7 @@ pub(super) struct Zone {
 ///   for t in range(int(d.datetime(first - 1, 12, 1).timestamp()), int(d.datetime(first + 1, 2, 1).timestamp()), 900):
 ///     if offset(zone, t) != last: last = offset(zone, t); print(name, t, last)'`
 pub(super) const ZONES: [Zone; 7] = [
-    Zone { name: "UTC", offsets: &[(i64::MIN, 0)], dates: YEAR },
+    Zone { name: "UTC", offsets: &[(i64::MIN, 0)], dates: *IMPORTED.start()..=*YEAR.end() },
     Zone {
         name: "America/New_York",
         offsets: &[(i64::MIN, -18_000), (1_710_054_000, -14_400), (1_730_613_600, -18_000)],
