@@ -180,8 +180,7 @@ async fn in_transaction(
     transaction.script(wait, patience).await?;
     transaction.script("lock a tray", &lock).await?;
     transaction.script(wait, include_str!("wait_briefly.sql")).await?;
-    let queries = "wait for the queries that read a tray";
-    transaction.script(queries, &tray.sql(include_str!("outwait_queries.sql"))).await?;
+    transaction.try_out(&tray.sql(include_str!("outwait_queries.sql"))).await?;
     faults::point("fold.locked").await;
     let mut folded = Folded::default();
     match count(transaction, tray).await? {
