@@ -78,7 +78,7 @@ impl Books {
         for (of, total) in &self.days {
             match self.calendar.get(&of.0).map(String::as_str) {
                 Some("open") => {
-                    assert!(!self.months.contains_key(of), "{of:?} is open, and in a month")
+                    assert!(!self.months.contains_key(of), "{of:?} is open, and in a month");
                 }
                 Some("rolled up") => assert_eq!(self.months.get(of), Some(total), "{of:?}"),
                 stage => panic!("{of:?} has quarters, and is {stage:?}"),

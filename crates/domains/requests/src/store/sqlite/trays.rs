@@ -56,7 +56,7 @@ pub(crate) async fn fold_due(
     state: &Arc<State>,
     is_due: impl Fn(usize, bool) -> bool,
 ) -> Result<Vec<(usize, Result<Folded>)>> {
-    let sizes = database.read_long(|connection| sizes(connection)).await?;
+    let sizes = database.read_long(sizes).await?;
     let filling = state.filling();
     let mut folded = Vec::new();
     for tray in [filling.other(), filling] {
