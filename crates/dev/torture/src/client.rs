@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum as _;
-use tally_runtime::{Clock as _, Signals, SystemClock};
+use tally_runtime::{Clock as _, Signals, SystemClock, telemetry};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::journal::{Journal, Line};
@@ -93,6 +93,8 @@ struct Session<'a> {
 
 /// Runs until SIGTERM, then until everything it sent is acknowledged.
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let level = "warn".parse().map_err(anyhow::Error::msg)?;
+    telemetry::install(&level, telemetry::Format::Text)?;
     let signals = Signals::install()?;
     eprintln!("{READY}");
     let (mut journal, past) = Journal::resume(&arguments.journal())?;

@@ -9,7 +9,7 @@ use crate::stored::{Answer, Stored, Totals, sum_under};
 use crate::tables::Tables;
 use crate::views::{Question, View, sums_by_period};
 
-/// How many differences are listed; the others are only counted.
+/// How many differences of a check are listed; the others are only counted.
 const DIFFERENCES_MAX: usize = 20;
 
 /// The comparisons and their result.
@@ -19,6 +19,7 @@ pub(crate) struct Verdict {
     /// Comparisons by check.
     pub(crate) by_check: BTreeMap<&'static str, u64>,
     pub(crate) differences: Vec<String>,
+    listed: BTreeMap<&'static str, usize>,
     /// How many more differences there are.
     pub(crate) more: u64,
 }
@@ -37,7 +38,9 @@ impl Verdict {
         if holds {
             return;
         }
-        if self.differences.len() < DIFFERENCES_MAX {
+        let listed = self.listed.entry(check).or_default();
+        *listed += 1;
+        if *listed <= DIFFERENCES_MAX {
             self.differences.push(format!("{check}: {}", say()));
         } else {
             self.more += 1;
