@@ -133,7 +133,7 @@ pub fn timestamp(micros: i64) -> Timestamp {
     Timestamp { seconds: micros.div_euclid(SECOND_MICROS), nanos }
 }
 
-/// What methods are ordered by: their names, and after them the numbers that have none.
+/// What methods are ordered by in count.v1: its names, and after them all other numbers.
 #[must_use]
 pub fn method_order(method: i32) -> (bool, &'static str, i32) {
     match Method::try_from(method) {

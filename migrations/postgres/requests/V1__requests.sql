@@ -1,6 +1,6 @@
 -- What rows refer to: everything that requests are told apart by. Stored once, in the transaction of
 -- the first rows that need it. The id is a hash of all the rest, so that it never means anything else.
--- The texts are ordered by their bytes, as everywhere in Tally. An entry of the unique index holds at
+-- The texts are ordered by their bytes. An entry of the unique index holds at
 -- most 2,704 bytes, which bounds the texts together.
 CREATE TABLE tally_request_series (
     id BIGINT PRIMARY KEY,

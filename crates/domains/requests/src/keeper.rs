@@ -25,7 +25,7 @@ const HELD_LONG: Duration = Duration::from_secs(15 * 60);
 /// With this fault everything is due in each round.
 const EAGER: &str = "duties.eager";
 
-/// The duties. Each is right by itself, whoever else does it at the same time.
+/// The duties. Each is right by itself, even if another server does it at the same time.
 pub struct Keeper {
     house: House,
     roll_up_at: Schedule,

@@ -148,7 +148,7 @@ impl QuarterRange {
     /// is empty if the zone has skipped all these dates.
     ///
     /// # Errors
-    /// If it does not begin and end with a quarter, which zones did up to 1979.
+    /// If it does not begin and end with a quarter, as in some zones up to 1979.
     pub fn of_dates(first: Option<Date>, last: Option<Date>, zone: &Zone) -> Result<Self, Error> {
         let after = last.map(Date::tomorrow).and_then(Result::ok);
         let start = first.map_or(Ok(Self::ALL.start), |date| zone.first_quarter(date))?;

@@ -19,7 +19,7 @@ pub struct Schedule {
     minute: Option<u16>,
 }
 
-/// The text is no schedule.
+/// The text is not a schedule.
 #[derive(Debug, thiserror::Error)]
 #[error("write a time of day in UTC as HH:MM, as in 00:10, or {NEVER}")]
 pub struct InvalidSchedule;

@@ -38,7 +38,7 @@ const SHARDS: usize = 256;
 /// often.
 const UNNAMED_INTERVAL: Duration = Duration::from_secs(60);
 
-/// So many requests that a series is told apart as long as there is room.
+/// Enough requests for a series to be told apart as long as there is room.
 pub(crate) const REQUESTS_ENOUGH: u32 = u32::MAX;
 
 type Shard = HashTable<Arc<Named>>;

@@ -84,7 +84,7 @@ pub enum Appended {
 ///   those committed before it began. A request is in exactly one of: the rows, the days that are not
 ///   rolled up, the months.
 /// - Totals only grow, by addition, and a repeated fold or roll-up finds nothing to add.
-/// - With `live`, totals are one snapshot of both.
+/// - With `live`, totals are one snapshot of the three.
 /// - Days are UTC, in any time zone of the session or the machine.
 #[derive(Debug)]
 pub struct Store {

@@ -16,8 +16,8 @@ use uuid::Uuid;
 
 use crate::{Database, postgres};
 
-/// For how long a holder has the lease after it took or renewed it: for so long nobody does the work
-/// of a server that was killed.
+/// For how long a holder has the lease after it took or renewed it: until then, the work of a
+/// killed server waits.
 const TERM: Duration = Duration::from_secs(20);
 
 /// The age at which a holder renews it. A database that is away for less than the rest changes

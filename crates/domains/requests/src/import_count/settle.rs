@@ -24,7 +24,7 @@ pub(crate) struct Settling {
     ids: HashMap<i32, SeriesId>,
     /// How many requests of a day and a method are still to be imported.
     wanted: HashMap<(i32, i32), i64>,
-    /// What to add to the daily totals.
+    /// What to add to the months, by day.
     pub(crate) totals: BTreeMap<(Day, SeriesId), i64>,
     /// What is imported of each UTC day.
     pub(crate) accepted: Days,

@@ -1,2 +1,2 @@
--- Gives at most so many free pages back to the file system. It has an answer of one row for each.
+-- Gives at most this many free pages back to the file system. It has an answer of one row for each.
 PRAGMA incremental_vacuum(:pages)

@@ -1,2 +1,2 @@
--- Whoever waits for an exclusive lock holds up all who come after it.
+-- A wait for an exclusive lock holds up everything behind it.
 SET LOCAL lock_timeout = '1s'

@@ -1,2 +1,0 @@
--- What autovacuum does in time.
-ANALYZE
