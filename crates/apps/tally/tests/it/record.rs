@@ -137,7 +137,7 @@ fn killed_on_sqlite() {
 #[test]
 fn killed_on_postgres() {
     let home = Home::postgres("record_crash");
-    home.know_endpoint("/a");
+    home.know_endpoint("/a", 0);
     killed_at(&home, "append.small.committed", SMALL);
     for point in ["append.before_commit", "append.committed"] {
         killed_at(&Home::postgres("record_crash"), point, LARGE);

@@ -128,13 +128,14 @@ impl Home {
     /// Adds GET and a path to the dictionary. On Postgres, a server stores small batches of known
     /// names in one statement.
     #[track_caller]
-    pub(crate) fn know_endpoint(&self, path: &str) {
+    pub(crate) fn know_endpoint(&self, path: &str, status: u16) {
         let server = self.serve(&[]);
         server.stop();
         if self.database.is_some() {
-            let id = tally_requests::Series::of_endpoint(3, path).id(0);
+            let endpoint = tally_requests::Series::of_endpoint(3, path);
+            let id = tally_requests::Series { status, ..endpoint }.id(0);
             self.sql(&format!(
-                "INSERT INTO tally_request_series VALUES ({id}, 0, '', 'GET', '{path}', 0, '')"
+                "INSERT INTO tally_request_series VALUES ({id}, 0, '', 'GET', '{path}', {status}, '')"
             ));
         }
     }
