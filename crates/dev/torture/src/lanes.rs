@@ -96,7 +96,7 @@ pub(crate) fn run(watch: &Watch<'_>, seed: u64, lane: Lane, stop: &Stop) -> anyh
         let acted = match lane {
             Lane::ClientLinks | Lane::DatabaseLinks => Ok(on_link(world, act, stop)),
             Lane::Servers => on_server(world, act, stop),
-            Lane::Postgres => on_postgres(world, act, stop).map(|()| true),
+            Lane::Postgres => on_postgres(world, act, stop),
             Lane::Clients => on_client(world, act, stop).map(|()| true),
             Lane::Duties => on_duties(watch, act),
             Lane::Rewind => rewind::act(watch, act, stop).map(|()| true),
@@ -280,8 +280,9 @@ fn fill_disk(
     Ok(is_full)
 }
 
-fn on_postgres(world: &World, act: Act, stop: &Stop) -> anyhow::Result<()> {
-    let Some(postgres) = world.postgres() else { return Ok(()) };
+/// Returns whether it happened: a busy Postgres may not take a connection in time.
+fn on_postgres(world: &World, act: Act, stop: &Stop) -> anyhow::Result<bool> {
+    let Some(postgres) = world.postgres() else { return Ok(false) };
     let url = postgres.url(DATABASE);
     match act {
         Act::KillPostgres { ms } => {
@@ -294,7 +295,7 @@ fn on_postgres(world: &World, act: Act, stop: &Stop) -> anyhow::Result<()> {
             stop.pause(ms);
             postgres.restart()?;
         }
-        Act::EndSessions => world.runtime.block_on(sessions::end_all(&url))?,
+        Act::EndSessions => return Ok(world.runtime.block_on(sessions::end_all(&url)).is_ok()),
         Act::UseUpConnections { ms } => {
             let held = world.runtime.block_on(sessions::use_up(&url));
             // Now every new connection is refused.
@@ -304,7 +305,7 @@ fn on_postgres(world: &World, act: Act, stop: &Stop) -> anyhow::Result<()> {
         }
         _ => {}
     }
-    Ok(())
+    Ok(true)
 }
 
 // === impl World ===
