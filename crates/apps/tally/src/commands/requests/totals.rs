@@ -224,7 +224,6 @@ impl TotalsArgs {
             statuses: self.filters.statuses(),
             status_classes: self.filters.status_classes(),
             customers: self.filters.customer.clone(),
-            ..Default::default()
         }
     }
 
