@@ -60,6 +60,13 @@ fn copy_program(program: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
     Ok(copy)
 }
 
+fn start_postgres() -> anyhow::Result<Cluster> {
+    let connections = ("max_connections".to_owned(), CONNECTIONS_MAX.to_string());
+    // Room for commits that are not written yet.
+    let settings = vec![connections, ("wal_buffers".to_owned(), "64MB".to_owned())];
+    Cluster::start(Options { settings, ..Options::default() })
+}
+
 // === impl World ===
 
 impl World {
@@ -70,12 +77,7 @@ impl World {
         let tally = copy_program(tally, &path)?;
         let program = copy_program(&std::env::current_exe()?, &path)?;
         let postgres = match run.backend {
-            Backend::Postgres => {
-                let connections = ("max_connections".to_owned(), CONNECTIONS_MAX.to_string());
-                // Room for commits that are not written yet.
-                let settings = vec![connections, ("wal_buffers".to_owned(), "64MB".to_owned())];
-                Some(Cluster::start(Options { settings, ..Options::default() })?)
-            }
+            Backend::Postgres => Some(start_postgres()?),
             Backend::Sqlite => None,
         };
         let mut servers = Vec::new();
