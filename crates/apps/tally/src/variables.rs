@@ -9,8 +9,11 @@ const PREFIX: &str = "TALLY_";
 /// Tests stop a process at a chosen point with it.
 const FAULT: &str = "TALLY_FAULT";
 
-/// Names that settings had before, and have now.
-const FORMER: [(&str, &str); 1] = [("TALLY_REQUESTS_ENDPOINTS_MAX", "TALLY_REQUESTS_SERIES_MAX")];
+/// Names that settings had before, without the prefix, and the names that they have now.
+const FORMER: [(&str, &str); 2] = [
+    ("ENDPOINTS_MAX", "TALLY_REQUESTS_SERIES_MAX"),
+    ("REQUESTS_ENDPOINTS_MAX", "TALLY_REQUESTS_SERIES_MAX"),
+];
 
 /// How many letters a misspelled name may be off.
 const DISTANCE_MAX: usize = 3;
@@ -62,7 +65,8 @@ pub(crate) fn check(command: &Command) -> Result<Option<String>, String> {
 /// The setting that a name resembles, even if it lacks its domain or has one too many: a few letters
 /// are off, words are missing at the end, or in another order.
 fn nearest<'a>(name: &str, known: &'a BTreeSet<String>) -> Option<&'a str> {
-    if let Some((_, now)) = FORMER.iter().find(|(former, _)| *former == name) {
+    let is_former = |former: &str| name.strip_prefix(PREFIX) == Some(former);
+    if let Some((_, now)) = FORMER.iter().find(|(former, _)| is_former(former)) {
         return known.get(*now).map(String::as_str);
     }
     let own = name.strip_prefix(PREFIX).and_then(|name| name.split_once('_'));
@@ -168,7 +172,7 @@ mod tests {
     fn a_former_name_is_the_present_one() {
         for (former, now) in FORMER {
             let known = BTreeSet::from([now.to_owned()]);
-            assert_eq!(nearest(former, &known), Some(now));
+            assert_eq!(nearest(&format!("{PREFIX}{former}"), &known), Some(now));
         }
     }
 

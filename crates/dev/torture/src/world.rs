@@ -64,7 +64,7 @@ fn start_postgres() -> anyhow::Result<Cluster> {
     let connections = ("max_connections".to_owned(), CONNECTIONS_MAX.to_string());
     // Room for commits that are not written yet.
     let settings = vec![connections, ("wal_buffers".to_owned(), "64MB".to_owned())];
-    Cluster::start(Options { settings, ..Options::default() })
+    Ok(Cluster::start(Options { settings, ..Options::default() })?)
 }
 
 // === impl World ===

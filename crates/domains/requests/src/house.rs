@@ -34,7 +34,11 @@ impl House {
     /// Rolls up the days. Returns how many requests are in months now that were not before.
     pub(crate) async fn roll_up(&self, days: DayRange) -> Result<u64> {
         let requests = self.store.roll_up(days).await?;
-        tracing::info!(days = %days, requests, "rolled up");
+        if requests > 0 {
+            tracing::info!(days = %days, requests, "rolled up");
+        } else {
+            tracing::debug!(days = %days, "rolled up nothing new");
+        }
         Ok(requests)
     }
 

@@ -105,7 +105,7 @@ impl Keeper {
         let before = Day::of(now).plus(-days);
         let pruned = self.house.store.prune(before).await?;
         if pruned > 0 {
-            tracing::info!(days = pruned, before = %before, "pruned the quarters of rolled-up days");
+            tracing::info!("removed the quarter-hours of {pruned} rolled-up days before {before}");
         }
         Ok(())
     }

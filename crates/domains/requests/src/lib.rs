@@ -23,7 +23,7 @@
 //! | `series.rs` | from a series to an id, without a lock or an allocation; how many there may be |
 //! | `service.rs` | the domain's operations, and the parts that they are made of |
 //! | `settings.rs` | the domain's settings: as flags and variables, and checked |
-//! | `store.rs`, `store/` | storing batches with the names that they need, housekeeping, and which database does it how |
+//! | `store.rs`, `store/` | what every database must promise, and which one does it how |
 //! | `totals.rs` | a question about totals, and its answer in order |
 
 mod ahead;

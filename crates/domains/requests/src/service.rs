@@ -139,7 +139,8 @@ impl Service {
     ) -> Result<T, Error> {
         let waiting = Arc::clone(&self.waiting_roll_ups).try_acquire_owned();
         let waiting = waiting.map_err(|_| {
-            let text = "too many folds and roll-ups are waiting already; they go on without their callers";
+            let text =
+                "too many folds and roll-ups are waiting already; they go on without their callers";
             Error::Refused(Kind::ResourceExhausted, text.into())
         })?;
         let service = self.clone();

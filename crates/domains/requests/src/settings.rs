@@ -23,8 +23,8 @@ pub struct NamesArgs {
     )]
     requests_path_bytes_max: Given<usize>,
 
-    /// How many series are told apart, and 256 times as many bytes of their texts; beyond, requests
-    /// are counted under the path _other
+    /// How many series are told apart, and 256 times as many bytes of their texts; beyond, the path and
+    /// the customer of a request are counted as _other
     #[arg(long, env = "TALLY_REQUESTS_SERIES_MAX", value_name = "N", default_value = "100000")]
     requests_series_max: Given<usize>,
 }
@@ -163,14 +163,17 @@ impl LifeArgs {
     fn quarter_retention_days(&self, problems: &mut Problems) -> u32 {
         let (name, given) =
             (name("requests-quarter-retention-days"), &self.requests_quarter_retention_days);
-        let days = problems.within(&name, given, 0..=36_500);
-        if days == 1 {
-            problems.add(format!(
-                "{name}: \u{201c}1\u{201d}: must be 0, for ever, or at least 2: a day in another \
-                 time zone needs the quarter-hours of two UTC days, and its roll-up comes a day late"
-            ));
+        match problems.take(&name, given) {
+            Some(days @ (0 | 2..=36_500)) => days,
+            Some(days) => {
+                problems.add(format!(
+                    "{name}: \u{201c}{days}\u{201d}: must be 0 (for ever), or 2 to 36500: a day in \
+                     another time zone needs the quarter-hours of two UTC days"
+                ));
+                0
+            }
+            None => 0,
         }
-        days
     }
 }
 

@@ -315,8 +315,8 @@ pub enum GroupBy {
     Method = 2,
     Path = 3,
     Status = 4,
-    /// The first digit of an HTTP status. A gRPC code counts as the HTTP status that stands for it
-    /// (google.rpc.Code); 0 has none.
+    /// The first digit of an HTTP status from 100 to 599; others have none. A gRPC code counts as the
+    /// HTTP status that stands for it (google.rpc.Code), except 0, which is OK or not known.
     StatusClass = 5,
     Customer = 6,
 }
@@ -619,6 +619,7 @@ pub mod request_service_client {
         /// by that. Requests of days that are rolled up appear in answers without `live`.
         ///
         /// UNAVAILABLE: the database does not let it happen in time, or the server stops. Call it again.
+        /// RESOURCE_EXHAUSTED: too many folds and roll-ups are running or waiting already.
         pub async fn fold(
             &mut self,
             request: impl tonic::IntoRequest<super::FoldRequest>,
@@ -643,8 +644,8 @@ pub mod request_service_client {
         /// Reads the totals of a range of days of a time zone, in order of period and group: of groups, by path,
         /// method (by name), service, status and customer. Periods and groups without requests are left out.
         ///
-        /// The whole answer is one snapshot: with `live`, a request is in it exactly once, whether it is folded
-        /// or its day is rolled up, is not, or either happens at this moment.
+        /// The whole answer is one snapshot: with `live`, a request is in it exactly once, whether or not it is
+        /// folded or its day rolled up, even at this moment.
         /// The first message says what the question was understood as, and what is known to be missing.
         ///
         /// Counts are kept by quarter-hour of UTC, and a period is made of whole ones.
@@ -772,6 +773,7 @@ pub mod request_service_server {
         /// by that. Requests of days that are rolled up appear in answers without `live`.
         ///
         /// UNAVAILABLE: the database does not let it happen in time, or the server stops. Call it again.
+        /// RESOURCE_EXHAUSTED: too many folds and roll-ups are running or waiting already.
         async fn fold(
             &self,
             request: tonic::Request<super::FoldRequest>,
@@ -785,8 +787,8 @@ pub mod request_service_server {
         /// Reads the totals of a range of days of a time zone, in order of period and group: of groups, by path,
         /// method (by name), service, status and customer. Periods and groups without requests are left out.
         ///
-        /// The whole answer is one snapshot: with `live`, a request is in it exactly once, whether it is folded
-        /// or its day is rolled up, is not, or either happens at this moment.
+        /// The whole answer is one snapshot: with `live`, a request is in it exactly once, whether or not it is
+        /// folded or its day rolled up, even at this moment.
         /// The first message says what the question was understood as, and what is known to be missing.
         ///
         /// Counts are kept by quarter-hour of UTC, and a period is made of whole ones.

@@ -275,7 +275,11 @@ fn a_wrong_question_has_one_clear_error() {
         (&["totals", "--group-by", "service", "--sum"], 2, &["--group-by", "--sum"]),
         (&["totals", "--status", "999x"], 2, &["999x", "404", "5xx"]),
         (&["totals", "--by", "minute"], 2, &["minute", "--by"]),
-        (&["roll-up", "2099-01-01"], 1, &["2099-01-01", "in the future"]),
+        (
+            &["roll-up", "2099-01-01"],
+            1,
+            &["cannot roll up 2099-01-01: 2099-01-01 is in the future"],
+        ),
         (&["roll-up", "0000-01-01"], 2, &["0000-01-01"]),
         (&["roll-up", "0000"], 2, &["0000"]),
         (&["add", "GET", "/", "--at", "2099-01-01"], 1, &["24 h ahead of the clock"]),
@@ -287,4 +291,14 @@ fn a_wrong_question_has_one_clear_error() {
     assert!(!server.log().contains("panicked"), "{}", server.log());
     let serve = home.run(&["serve", "--requests-quarter-retention-days", "1"]);
     assert_fails(&serve, 2, &["--requests-quarter-retention-days"]);
+}
+
+#[test]
+fn a_range_that_goes_on_after_tomorrow_is_rolled_up_until_then() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    server.ok(&["add", "GET", "/"]);
+    let output = server.ok(&["roll-up", "yesterday..2099"]);
+    assert!(output.stdout.ends_with(",1,1\n"), "{output:?}");
+    assert!(output.stderr.contains("1 day rolled up, with 1 request in all"), "{output:?}");
 }

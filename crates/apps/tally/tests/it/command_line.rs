@@ -53,7 +53,7 @@ fn every_wrong_setting_is_reported_at_once() {
         "--requests-workers (TALLY_REQUESTS_WORKERS): \u{201c}0\u{201d}: must be between 1 and 64",
         "--requests-write-wait-ms (TALLY_REQUESTS_WRITE_WAIT_MS): \u{201c}soon\u{201d}: it is not a whole number",
         "--requests-roll-up-at (TALLY_REQUESTS_ROLL_UP_AT): \u{201c}24:00\u{201d}: write a time of day in UTC as HH:MM",
-        "--requests-quarter-retention-days (TALLY_REQUESTS_QUARTER_RETENTION_DAYS): \u{201c}1\u{201d}: must be 0, for ever, or at least 2",
+        "--requests-quarter-retention-days (TALLY_REQUESTS_QUARTER_RETENTION_DAYS): \u{201c}1\u{201d}: must be 0 (for ever), or 2 to 36500: a day in",
         "--database-url (DB_URL): oracle://",
         "--log-format (TALLY_LOG_FORMAT): \u{201c}xml\u{201d}",
     ] {

@@ -106,13 +106,16 @@ impl PartialOrd for Group {
 // === impl Known ===
 
 impl Known<'_> {
-    /// The first digit of the HTTP status; 0 for none.
+    /// The first digit of the HTTP status, if it is one of 100 to 599; 0 for none.
     pub(crate) fn status_class(&self) -> u8 {
         let http = match usize::from(self.status).checked_sub(1) {
             Some(at) if self.method == GRPC => HTTP_OF_GRPC.get(at).copied().unwrap_or(self.status),
             _ => self.status,
         };
-        u8::try_from(http / 100).unwrap_or_default()
+        match http {
+            100..=599 => u8::try_from(http / 100).unwrap_or_default(),
+            _ => 0,
+        }
     }
 
     fn group(&self, by: &[GroupBy]) -> Group {

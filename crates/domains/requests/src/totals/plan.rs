@@ -215,7 +215,8 @@ impl Plan {
         let from = first.map_or(String::new(), |first| format!("ask for {first} and later, or "));
         let text = format!(
             "{what} of {zone} are counted by quarter-hours, and those of {pruned} (UTC) and before are \
-             not all kept any more: {from}for days of UTC"
+             not all kept any more, by the server's --requests-quarter-retention-days: {from}for \
+             days of UTC"
         );
         Error::Refused(Kind::FailedPrecondition, text.into())
     }

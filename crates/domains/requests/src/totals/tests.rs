@@ -242,6 +242,8 @@ fn a_status_has_the_class_of_its_http_status() {
     for (method, status, class) in [
         ("GET", 200, 2),
         ("GET", 599, 5),
+        ("GET", 600, 0),
+        ("GET", 999, 0),
         ("GET", 5, 0),
         ("GET", 0, 0),
         ("GRPC", 0, 0),

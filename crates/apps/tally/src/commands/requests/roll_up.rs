@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
+use jiff::ToSpan as _;
 use jiff::civil::Date as Day;
 use tally_proto::count::v1::{CountDailyTotalsRequest, MethodCount};
 use tally_proto::wire;
@@ -20,8 +21,9 @@ use crate::output::{self, Cell, OutputFormat, plural, say, wrong_usage};
 
 /// Roll days up: `tally totals` then shows them without --live
 ///
-/// It folds first. Repeating it is harmless, and late requests are added by themselves. A day that has
-/// not ended may be rolled up too. `tally serve --requests-roll-up-at` does it every day.
+/// It folds first. Repeating it is harmless, and late requests are added by
+/// themselves. A day that has not ended may be rolled up too. A range ends
+/// tomorrow at the latest. `tally serve --requests-roll-up-at` does it every day.
 ///
 /// Examples:
 ///   tally roll-up                         yesterday (UTC)
@@ -52,14 +54,19 @@ struct DaySum {
 }
 
 pub(crate) async fn run(args: RollUpArgs, clock: &dyn Clock) -> anyhow::Result<ExitCode> {
-    let (first, last) = args.period.on(Zone::utc().date_at(clock.now()));
+    let today = Zone::utc().date_at(clock.now());
+    let (first, last) = args.period.on(today);
     let (first, last) = (first.first_day(), last.last_day());
     if last < first {
         return Ok(wrong_usage(format_args!(
             "the range ends on {last}, before it begins on {first}"
         )));
     }
+    // No request is later than tomorrow, and the server refuses later days.
+    let tomorrow = today.saturating_add(1.day());
+    let last = if first <= tomorrow { last.min(tomorrow) } else { last };
     let mut client = args.server.count().await?;
+    let format = OutputFormat::or_usual(args.format);
     let (mut days, mut is_listed) = (Vec::new(), true);
     for period in dates::cut(first, last) {
         let request = CountDailyTotalsRequest { date: Some(period.to_proto()) };
@@ -72,13 +79,19 @@ pub(crate) async fn run(args: RollUpArgs, clock: &dyn Clock) -> anyhow::Result<E
                 ));
             }
             Err(status) => {
-                let before =
-                    if days.is_empty() { "" } else { "; the days before it are rolled up" };
-                return Err(anyhow!("cannot roll up {period}: {}{before}", describe(&status)));
+                let before = if days.is_empty() {
+                    ""
+                } else {
+                    output::written(print(&mut output::stdout(), &days, format))?;
+                    "; the days before it are rolled up"
+                };
+                let why = describe(&status);
+                // The name of the call's field says nothing here.
+                let why = why.strip_prefix("date: ").unwrap_or(&why);
+                return Err(anyhow!("cannot roll up {period}: {why}{before}"));
             }
         }
     }
-    let format = OutputFormat::or_usual(args.format);
     output::written(print(&mut output::stdout(), &days, format))?;
     let requests = days.iter().map(|day| i128::from(day.requests)).sum::<i128>();
     if days.is_empty() && !is_listed {

@@ -14,7 +14,8 @@
 //! or the only one that is. HAProxy's is the last one, because headers precede it.
 //!
 //! The status follows the request, with more behind it: three digits at the end of a line may be the
-//! bytes. AWS's load balancers write `STATUS STATUS BYTES BYTES` before the request, and HAProxy
+//! bytes. (`clf` reads a request that directly follows its time, and takes them for the status there.)
+//! AWS's load balancers write `STATUS STATUS BYTES BYTES` before the request, and HAProxy
 //! `FRONTEND BACKEND/SERVER TIMERS STATUS` behind the time.
 
 use super::clf::{closing_quote, entry, following_status};
