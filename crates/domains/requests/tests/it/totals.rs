@@ -369,7 +369,7 @@ fn class(group: &Group) -> u8 {
         ("GRPC", 13) => 500,
         (_, status) => status,
     };
-    u8::try_from(http / 100).unwrap()
+    if (100..600).contains(&http) { u8::try_from(http / 100).unwrap() } else { 0 }
 }
 
 /// The texts of what the query groups by, unless the filter keeps the series out.
