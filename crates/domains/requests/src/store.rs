@@ -205,7 +205,8 @@ impl Store {
             Database::Postgres(database) => {
                 let is_due = |tray: postgres::trays::Tray, is_large| is_due(tray.index(), is_large);
                 let current = self.turns.now(now);
-                let done = postgres::trays::fold_due(database, current, is_due).await?;
+                let done =
+                    postgres::trays::fold_due(database, &self.turns, current, is_due).await?;
                 done.into_iter().map(|(tray, one)| (tray.index(), one)).collect()
             }
             Database::Sqlite(database) => {

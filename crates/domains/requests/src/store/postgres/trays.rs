@@ -52,8 +52,8 @@ pub(crate) struct Tray(usize);
 /// several servers agree without a word. If their clocks do not, inserts wait for a fold now and then.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
-    /// How often a fold of everything has brought the next one forward.
-    shift: AtomicUsize,
+    /// The tray that this server folds: the one after it takes its turn. The parent has none.
+    folding: AtomicUsize,
 }
 
 /// What a scan of a tray has found.
@@ -74,6 +74,11 @@ impl Tray {
         self.0
     }
 
+    /// The one that has its turn after it.
+    fn next(self) -> Self {
+        Self(1 + self.0 % TURNS)
+    }
+
     pub(super) fn sql(self, template: &str) -> String {
         template.replace(":tray", NAMES[self.0])
     }
@@ -84,13 +89,8 @@ impl Tray {
 impl Turns {
     pub(crate) fn now(&self, now: Timestamp) -> Tray {
         let seconds = now.as_second().rem_euclid(TURNS as i64).unsigned_abs() as usize;
-        let turn = seconds.wrapping_add(self.shift.load(Ordering::Relaxed)) % TURNS;
-        Tray(1 + turn)
-    }
-
-    /// Lets the next tray take rows.
-    pub(crate) fn skip(&self) {
-        self.shift.fetch_add(1, Ordering::Relaxed);
+        let turn = Tray(1 + seconds);
+        if turn.0 == self.folding.load(Ordering::Relaxed) { turn.next() } else { turn }
     }
 }
 
@@ -98,14 +98,15 @@ impl Turns {
 /// `is_due` is told whether it is large. Returns what became of each.
 pub(crate) async fn fold_due(
     database: &Database,
+    turns: &Turns,
     current: Tray,
     is_due: impl Fn(Tray, bool) -> bool,
 ) -> Result<Vec<(Tray, Result<Folded>)>> {
-    let next = Tray(1 + current.0 % TURNS);
+    let next = current.next();
     let mut folded = Vec::new();
     for (tray, blocks) in filled(database).await? {
         if tray != current && tray != next && is_due(tray, blocks >= LARGE_BLOCKS) {
-            folded.push((tray, fold(database, tray, include_str!("wait_hardly.sql")).await));
+            folded.push((tray, fold(database, turns, tray, include_str!("wait_hardly.sql")).await));
         }
     }
     Ok(folded)
@@ -113,11 +114,10 @@ pub(crate) async fn fold_due(
 
 /// Folds every row that is committed now.
 pub(crate) async fn fold_all(database: &Database, turns: &Turns) -> Result<Folded> {
-    turns.skip();
     let mut all = Folded::default();
     for (tray, _) in Policy::short("find trays").run(|| filled(database)).await? {
         let once = || async {
-            match fold(database, tray, include_str!("wait_briefly.sql")).await {
+            match fold(database, turns, tray, include_str!("wait_briefly.sql")).await {
                 // All that is in it is not committed: an import takes long.
                 Err(error) if is_busy(&error) && !has_rows(database, tray).await? => {
                     Ok(Folded::default())
@@ -151,8 +151,21 @@ async fn filled(database: &Database) -> Result<Vec<(Tray, i64)>> {
     Ok(filled)
 }
 
+/// Folds a tray; rows that come to this server meanwhile go to another one.
+async fn fold(
+    database: &Database,
+    turns: &Turns,
+    tray: Tray,
+    patience: &'static str,
+) -> Result<Folded> {
+    turns.folding.store(tray.0, Ordering::Relaxed);
+    let folded = in_one(database, tray, patience).await;
+    turns.folding.store(Tray::PARENT.0, Ordering::Relaxed);
+    folded
+}
+
 /// One transaction: lock the books and the tray, count it, add, and empty it.
-async fn fold(database: &Database, tray: Tray, patience: &'static str) -> Result<Folded> {
+async fn in_one(database: &Database, tray: Tray, patience: &'static str) -> Result<Folded> {
     // The books first: a fold that waits for them must not hold up inserts.
     let mut transaction = books::begin(database).await?;
     faults::point("fold.begun").await;
