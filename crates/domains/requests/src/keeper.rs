@@ -82,11 +82,8 @@ impl Keeper {
             // The next rows need no more room than the last ones left.
             store.give_back().await?;
         }
-        if self.roll_up_at.is_due(now, done.rolled_up) {
-            let over = DayRange { first: Day::MIN, last: Day::of(now).plus(-1) };
-            self.house.roll_up(over).await?;
-            done.rolled_up = Some(now);
-        }
+        // A day that cannot be rolled up now keeps no other duty waiting.
+        let rolled_up = self.roll_up_if_due(now, &mut done).await;
         if is_over(GATHERING_INTERVAL, now, done.gathered) {
             self.house.producers.gather_days().await?;
             done.gathered = Some(now);
@@ -97,12 +94,23 @@ impl Keeper {
             self.house.producers.forget_silent().await?;
             done.kept_house = Some(now);
         }
+        rolled_up
+    }
+
+    async fn roll_up_if_due(&self, now: Timestamp, done: &mut Done) -> Result<(), Error> {
+        if self.roll_up_at.is_due(now, done.rolled_up) {
+            let over = DayRange { first: Day::MIN, last: Day::of(now).plus(-1) };
+            self.house.roll_up(over).await?;
+            done.rolled_up = Some(now);
+        }
         Ok(())
     }
 
     async fn prune(&self, now: Timestamp) -> Result<(), Error> {
         let Ok(days @ 1..) = i32::try_from(self.quarter_retention_days) else { return Ok(()) };
-        let before = Day::of(now).plus(-days);
+        // A clock that is wrong must not delete what no other server can bring back.
+        let Some(newest) = self.house.store.newest_day().await? else { return Ok(()) };
+        let before = Day::of(now).min(newest.plus(1)).plus(-days);
         let pruned = self.house.store.prune(before).await?;
         if pruned > 0 {
             tracing::info!("removed the quarter-hours of {pruned} rolled-up days before {before}");

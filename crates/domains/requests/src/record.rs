@@ -39,8 +39,8 @@ struct Undecided {
     numbers: VecDeque<u32>,
 }
 
-/// How many undecided series a stream remembers: the latest, some 2.5 MB with the longest texts.
-const UNDECIDED_MAX: usize = 1_024;
+/// How many undecided series a stream remembers: the latest, some 160 kB with the longest texts.
+const UNDECIDED_MAX: usize = 64;
 
 // === impl Record ===
 

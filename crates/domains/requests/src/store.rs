@@ -190,7 +190,8 @@ impl Store {
     /// Folds the rows that need not wait for others of their quarter: those of trays that are large, or
     /// that were last folded in another quarter. A tray that fails stops no other.
     pub(crate) async fn fold_due(&self, now: Timestamp, folds: &mut Folds) -> Result<Folded> {
-        let _turn = self.folding.lock().await;
+        // A fold of everything goes on, and may wait for long.
+        let Ok(_turn) = self.folding.try_lock() else { return Ok(Folded::default()) };
         let is_due = |tray, is_large| folds.is_due(tray, now, is_large);
         let done: Vec<(usize, Result<Folded>)> = match &self.database {
             Database::Postgres(database) if is_cockroach(database) => {
@@ -244,6 +245,16 @@ impl Store {
             }
         };
         Ok(folded.rolled_up + requests)
+    }
+
+    /// The last day that has totals, or on which one was rolled up.
+    pub(crate) async fn newest_day(&self) -> Result<Option<Day>> {
+        match &self.database {
+            Database::Postgres(database) => postgres::books::newest_day(database).await,
+            Database::Sqlite(database) => {
+                database.read_long(|connection| sqlite::books::newest_day(connection)).await
+            }
+        }
     }
 
     /// Deletes the quarters of rolled-up days before this one. Returns how many days.

@@ -32,14 +32,14 @@ pub(super) fn query(
     dates::range(("from", from), ("to", to))?;
     let from = from.map(|period| period.days().first.date());
     let to = to.map(|period| period.days().last.date());
-    let order = match request.limit_order() {
+    let order = match known("limit_order", request.limit_order)? {
         requests::LimitOrder::Unspecified | requests::LimitOrder::Path => LimitOrder::Path,
         requests::LimitOrder::Count => LimitOrder::Count,
     };
     let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0);
     Ok(Query {
         range: QuarterRange::of_dates(from, to, &zone)?,
-        granularity: granularity(request.granularity()),
+        granularity: granularity(known("granularity", request.granularity)?),
         zone,
         filter: filter(request)?,
         group_by: group_by(request)?,
@@ -48,6 +48,12 @@ pub(super) fn query(
         totals_max,
         limit: limit.map(|limit| (limit, order)),
     })
+}
+
+/// A value of an enum that this server knows.
+fn known<T: TryFrom<i32>>(field: &str, number: i32) -> Result<T, Error> {
+    let newer = || Error::invalid(format!("{field}: {number} is newer than this server"));
+    T::try_from(number).map_err(|_| newer())
 }
 
 fn granularity(of: requests::Granularity) -> Granularity {
@@ -72,11 +78,9 @@ fn group_by(request: &requests::QueryTotalsRequest) -> Result<Vec<GroupBy>, Erro
         requests::GroupBy::Status => Ok(GroupBy::Status),
         requests::GroupBy::StatusClass => Ok(GroupBy::StatusClass),
         requests::GroupBy::Customer => Ok(GroupBy::Customer),
-        requests::GroupBy::Unspecified => {
-            Err(Error::invalid("group_by: is unspecified, or newer than this server"))
-        }
+        requests::GroupBy::Unspecified => Err(Error::invalid("group_by: is unspecified")),
     };
-    request.group_by().map(one).collect()
+    request.group_by.iter().map(|of| one(known("group_by", *of)?)).collect()
 }
 
 fn filter(request: &requests::QueryTotalsRequest) -> Result<Filter, Error> {

@@ -86,6 +86,9 @@ async fn keep(place: &Place) {
     // Two whole days are kept.
     assert_eq!(place.count("tally_request_days").await, 2);
     assert_eq!(place.count("tally_request_calendar WHERE pruned_at IS NOT NULL").await, 2);
+    // A clock that is years ahead deletes nothing.
+    at("2033-01-01T00:00:02Z").await;
+    assert_eq!(place.count("tally_request_days").await, 2);
     assert_eq!(counting.live().await.iter().map(|total| total.3).sum::<i64>(), 6);
 }
 

@@ -133,6 +133,13 @@ async fn roll_up_days(transaction: &Transaction, days: &[Day]) -> Result<u64> {
     Ok(books::requests(&entries))
 }
 
+/// The last day that has totals, or on which one was rolled up.
+pub(crate) async fn newest_day(database: &Database) -> Result<Option<Day>> {
+    let (step, sql) = ("find the newest day", include_str!("newest_day.sql"));
+    let rows = Policy::short(step).run(|| database.rows(step, sql, &[])).await?;
+    Ok(rows.first().and_then(|row| row.get::<_, Option<i32>>(0)).map(Day))
+}
+
 /// Deletes the quarters of rolled-up days before this one. Returns how many days.
 pub(crate) async fn prune(database: &Database, before: Day) -> Result<usize> {
     let (step, sql) = ("find the days to prune", include_str!("prunable_days.sql"));

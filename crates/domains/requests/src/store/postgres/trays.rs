@@ -114,18 +114,25 @@ pub(crate) async fn fold_due(
 
 /// Folds every row that is committed now.
 pub(crate) async fn fold_all(database: &Database, turns: &Turns) -> Result<Folded> {
-    let mut all = Folded::default();
-    for (tray, _) in Policy::short("find trays").run(|| filled(database)).await? {
-        let once = || async {
-            match fold(database, turns, tray, include_str!("wait_briefly.sql")).await {
-                // All that is in it is not committed: an import takes long.
-                Err(error) if is_busy(&error) && !has_rows(database, tray).await? => {
-                    Ok(Folded::default())
-                }
-                done => done,
+    let (mut all, mut held) = (Folded::default(), Vec::new());
+    let once = async |tray| {
+        match fold(database, turns, tray, include_str!("wait_briefly.sql")).await {
+            // All that is in it is not committed: an import takes long.
+            Err(error) if is_busy(&error) && !has_rows(database, tray).await? => {
+                Ok(Folded::default())
             }
-        };
-        all += FOLDING.run(once).await?;
+            done => done,
+        }
+    };
+    for (tray, _) in Policy::short("find trays").run(|| filled(database)).await? {
+        match once(tray).await {
+            Ok(folded) => all += folded,
+            Err(_) => held.push(tray),
+        }
+    }
+    // Those that others hold, after all that can be folded at once.
+    for tray in held {
+        all += FOLDING.run(|| once(tray)).await?;
     }
     Ok(all)
 }

@@ -135,6 +135,14 @@ fn roll_up_days(transaction: &Transaction<'_>, days: &[Day]) -> Result<u64> {
     Ok(books::requests(&entries))
 }
 
+/// The last day that has totals, or on which one was rolled up.
+pub(crate) fn newest_day(connection: &Connection) -> Result<Option<Day>> {
+    let newest = connection
+        .query_row(include_str!("newest_day.sql"), [], |row| row.get::<_, Option<i32>>(0))
+        .step("find the newest day")?;
+    Ok(newest.map(Day))
+}
+
 /// Deletes the quarters of the first rolled-up days before this one. Returns how many days.
 pub(crate) fn prune(connection: &mut Connection, before: Day) -> Result<usize> {
     let transaction = begin(connection)?;
