@@ -158,9 +158,9 @@ mod tests {
         let (worker, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         for id in [worker, other] {
             let (sql, days) = (
-                "INSERT INTO tally_producers (id, domain, sequence, last_seen) VALUES (?1, 'one', 9, 0)",
-                "INSERT INTO tally_producer_days (producer_id, day, domain, accepted, dropped) \
-                 VALUES (?1, 20000, 'one', 5, 0)",
+                "INSERT INTO tally_producers (id, domain, namespace_id, sequence, last_seen) \
+                 VALUES (?1, 'one', 0, 9, 0)",
+                "INSERT INTO tally_producer_days VALUES (?1, 20000, 'one', 0, 5, 0)",
             );
             for sql in [sql, days] {
                 file.execute(sql, [id.as_bytes()]).unwrap();
@@ -175,8 +175,7 @@ mod tests {
         writer.retire(other, 8).await;
         let left: Vec<Vec<u8>> = all(&file, "SELECT id FROM tally_producers");
         assert_eq!(left, [other.as_bytes()]);
-        let days: Vec<Vec<u8>> =
-            all(&file, "SELECT producer_id FROM tally_producer_days ORDER BY 1");
+        let days: Vec<Vec<u8>> = all(&file, "SELECT worker_id FROM tally_producer_days ORDER BY 1");
         assert_eq!(days, [Uuid::nil().as_bytes(), other.as_bytes()]);
         assert_eq!(all::<i64>(&file, "SELECT sum(accepted) FROM tally_producer_days"), [10]);
     }
