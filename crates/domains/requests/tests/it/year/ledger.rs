@@ -89,10 +89,7 @@ impl Ledger {
         // No range lies within a day of UTC.
         let cut = |day: &&Day| period(day.start_micros()) != period(day.micros().end - 1);
         self.pruned.iter().find(cut)?;
-        let asked = zone.start(first)..zone.start(last.plus(1));
-        let is_asked =
-            |day: &&Day| day.micros().end > asked.start && day.start_micros() < asked.end;
-        let kept = self.pruned.iter().rfind(is_asked)?.micros().end;
+        let kept = self.pruned.last()?.micros().end;
         (first.0..).map(Day).find(|day| zone.start(*day) >= kept).map(Day::date)
     }
 }
