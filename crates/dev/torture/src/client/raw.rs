@@ -48,6 +48,8 @@ struct Raw<'a> {
     acknowledged: u64,
     /// When this process last received an acknowledgement.
     heard: Option<Timestamp>,
+    /// Whether the server has opened the producer on the stream that there is now.
+    is_open: bool,
     stopping: bool,
 }
 
@@ -83,6 +85,7 @@ pub(super) async fn run(session: Session<'_>) -> anyhow::Result<()> {
         sent: session.last_sent(),
         acknowledged: last_acknowledged(&session.past),
         heard: None,
+        is_open: false,
         stopping: false,
         session,
     };
@@ -157,6 +160,7 @@ impl Raw<'_> {
 
     /// Opens the producer on a new stream.
     async fn open(&mut self, channel: Channel, stubborn: bool) -> anyhow::Result<Stream> {
+        self.is_open = false;
         if self.memory.claims.last() != Some(&self.claim) {
             self.memory.claims.push(self.claim);
             self.memory.save()?;
@@ -184,6 +188,7 @@ impl Raw<'_> {
             self.broken(format!("the stream begins with {first:?} in place of Opened"))?;
             return Err(Status::unavailable("no Opened").into());
         };
+        self.is_open = true;
         self.memory.epoch = opened.epoch;
         self.memory.claims = vec![self.claim];
         self.memory.save()?;
@@ -191,7 +196,10 @@ impl Raw<'_> {
         if committed < self.acknowledged {
             let before = self.acknowledged;
             let what = format!("Opened has {committed}, and {before} was acknowledged");
-            self.session.journal.write(&Line::Lost(what))?;
+            // A server that does not have the producer cannot tell either, unless it hears when.
+            let is_lost = committed_sequence > 0 || self.heard.is_some();
+            let line = if is_lost { Line::Lost(what) } else { Line::Setback(what) };
+            self.session.journal.write(&line)?;
             // Acknowledged requests are not resent: a real client no longer has them.
             self.memory.renew(before)?;
             return Err(Status::data_loss("the database lost batches").into());
@@ -303,7 +311,9 @@ impl Raw<'_> {
         }
         let what = format!("{:?} {said}: {}", status.code(), status.message());
         let has_begun = self.acknowledged > self.memory.before;
-        if said == reason::PRODUCER_FORGOTTEN {
+        if said == reason::PRODUCER_FORGOTTEN && self.is_open {
+            // The next stream opens it again, and tells the server what was acknowledged.
+        } else if said == reason::PRODUCER_FORGOTTEN {
             // A producer that has stored nothing may start again.
             if has_begun {
                 // Without this time the server cannot tell either.
