@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use tally_requests::model::Quarter;
+use tally_requests::model::{Namespace, Quarter};
 use tally_requests::periods::{Granularity, Label, QuarterRange, Zone};
 use tally_requests::{Day, Filter, Group, GroupBy, Query, TooMany, Totals};
 use tally_runtime::{Kind, chain};
@@ -379,8 +379,9 @@ fn grouped(series: &Series, query: &Query) -> Option<Vec<String>> {
     let group = series.group.as_ref().unwrap_or(&unknown);
     let lets = |of: &hashbrown::HashSet<String>, text: &str| of.is_empty() || of.contains(text);
     let (no_statuses, no_classes) = (filter.statuses.is_empty(), filter.status_classes.is_empty());
-    let is_in = series.namespace == filter.namespace
-        && (series.group.is_some() || (filter.is_empty() && filter.namespace == 0))
+    let is_in = series.namespace == filter.namespace.0
+        && (series.group.is_some()
+            || (filter.is_empty() && filter.namespace == Namespace::DEFAULT))
         && lets(&filter.services, &group.service)
         && lets(&filter.methods, &group.method)
         && lets(&filter.paths, &group.path)
@@ -418,7 +419,7 @@ fn random_filter(random: &mut Random) -> Filter {
             filter.statuses = random.some(&[0, 200, 13]).into_iter().collect();
         }
         6 => filter.customers = texts(random, &["", "o'neil", "日本"]),
-        7 => filter.namespace = 1,
+        7 => filter.namespace = Namespace(1),
         _ => {}
     }
     if random.is_one_in(6) {
