@@ -37,7 +37,7 @@ pub struct QueryTotalsRequest {
     #[prost(enumeration = "LimitOrder", tag = "9")]
     pub limit_order: i32,
     /// The time zone of all dates and periods: an IANA name such as Asia/Kolkata, of the tz database that is
-    /// built into the server. Empty: UTC.
+    /// built into the server, or an offset of whole quarter-hours such as +05:30. Empty: UTC.
     #[prost(string, tag = "10")]
     pub time_zone: ::prost::alloc::string::String,
     /// What to tell apart. Empty: GROUP_BY_METHOD and GROUP_BY_PATH.
@@ -110,7 +110,7 @@ pub struct Group {
 /// What a query's range and zone were understood as.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Resolved {
-    /// The IANA name.
+    /// The IANA name, or the offset.
     #[prost(string, tag = "1")]
     pub time_zone: ::prost::alloc::string::String,
     /// The version of the server's tz database, such as 2026c.
