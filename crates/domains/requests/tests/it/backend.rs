@@ -128,6 +128,18 @@ impl Backend {
         Self::of(open(&url).await, &open(&url).await, self.place)
     }
 
+    /// The same database by new servers, as after a crash of all of them.
+    pub(crate) async fn opened_again(self) -> Self {
+        let url = self.url();
+        Self::of(open(&url).await, &open(&url).await, self.place)
+    }
+
+    /// Postgres's URL.
+    pub(crate) fn url(&self) -> String {
+        let Place::Postgres(database) = &self.place else { panic!("not Postgres") };
+        database.url()
+    }
+
     /// The same database behind a proxy that lets statements go wrong. What bypasses the store
     /// bypasses the proxy too.
     pub(crate) async fn disturbed(self) -> (Self, Disturber) {

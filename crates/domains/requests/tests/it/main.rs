@@ -34,6 +34,7 @@ mod snapshots;
 mod sqlite_folds;
 mod time_zones;
 mod totals;
+mod trays;
 mod went_back;
 mod year;
 

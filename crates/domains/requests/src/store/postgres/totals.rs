@@ -27,11 +27,6 @@ pub(crate) async fn read(database: &Database, query: &Query) -> Result<Totals> {
 
 async fn once(database: &Database, query: &Query) -> Result<Totals> {
     let transaction = database.begin(Isolation::Snapshot).await?;
-    // CockroachDB's snapshots hold without a lock: there rows are deleted, not truncated.
-    if query.live && !is_cockroach(database) {
-        let step = "lock the rows for a live answer";
-        transaction.script(step, include_str!("lock_for_live.sql")).await?;
-    }
     let DayRange { first: Day(first), last: Day(last) } = query.days();
     let dropped = dropped(&transaction, NAME, query.filter.namespace, first, last).await?;
     let plan = plan(&transaction, query).await?;
