@@ -148,6 +148,12 @@ impl Refusal {
             Self::TooMany { .. } => reason::TOO_MANY_PRODUCERS,
         }
     }
+
+    /// For debugging only: a client comes back as often as it likes.
+    pub(crate) fn tell(&self, producer: Uuid, name: &str) {
+        let (producer, reason) = (short_id(producer), self.reason());
+        tracing::debug!(producer, name, reason, "a producer is refused");
+    }
 }
 
 // === impl Opening ===
@@ -217,6 +223,11 @@ impl From<Producer> for proto::Producer {
 /// one before and from those of a database that went back.
 pub fn draw_epoch() -> i64 {
     (random::number() >> 1).cast_signed().max(1)
+}
+
+/// For debugging only: short-lived clients are many.
+pub(crate) fn tell_forgotten(producer: Uuid, accepted: i64) {
+    tracing::debug!(producer = short_id(producer), accepted, "a producer is forgotten");
 }
 
 /// What people see of an id: its random end only, because the id is half of what opens a producer.

@@ -11,7 +11,9 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::days::Days;
-use crate::lease::{Found, Leaving, Opening, Producer, Refusal, Standing, Step};
+use crate::lease::{
+    Found, Leaving, Opening, Producer, Refusal, Standing, Step, tell_forgotten,
+};
 use crate::setback::{Setback, Told};
 use crate::store::{OnForget, Owner};
 
@@ -323,5 +325,8 @@ async fn forget_some(
         tally_runtime::faults::point("forget.before_commit").await;
     }
     transaction.commit().await?;
+    for row in &gone {
+        tell_forgotten(row.get(0), row.get(2));
+    }
     Ok(i64::try_from(gone.len()).unwrap_or(FORGET_MAX))
 }

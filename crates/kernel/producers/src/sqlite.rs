@@ -7,7 +7,9 @@ use tally_store::error::Step as _;
 use uuid::Uuid;
 
 use crate::days::{Counted, Days};
-use crate::lease::{Found, Leaving, Opening, Producer, Refusal, Standing, Step};
+use crate::lease::{
+    Found, Leaving, Opening, Producer, Refusal, Standing, Step, tell_forgotten,
+};
 use crate::setback::{Setback, Told};
 use crate::store::{OnForget, Owner};
 
@@ -189,7 +191,11 @@ fn forget_some(
     }
     then.sqlite(&transaction, gone.iter().map(|(.., accepted)| accepted).sum())?;
     tally_runtime::faults::blocking_point("forget.before_commit");
-    transaction.commit().step("commit")
+    transaction.commit().step("commit")?;
+    for (id, _, accepted) in gone {
+        tell_forgotten(Uuid::from_bytes(id), accepted);
+    }
+    Ok(())
 }
 
 /// Where a producer stands, and since when.

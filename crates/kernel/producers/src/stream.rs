@@ -294,7 +294,8 @@ impl<C: Content> Streams<C> {
             tracing::warn!(error, "a producer could not be opened");
             self.workers.failed(&error);
         });
-        Ok((opening, opened?.map_err(Error::Refused)?))
+        let opened = opened?.inspect_err(|refusal| refusal.tell(opening.id, &opening.name));
+        Ok((opening, opened.map_err(Error::Refused)?))
     }
 
     /// Forgets a producer that stands there, unless another process has opened it since.
