@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy takes the cases of a suite for no tests")]
 
+mod accounts;
 mod add;
 mod ahead;
 mod audit;
