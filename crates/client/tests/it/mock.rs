@@ -247,6 +247,7 @@ impl Database {
             epoch: stored.epoch.cast_signed(),
             claim: stored.claim.cast_signed(),
             sequence: stored.sequence.cast_signed(),
+            last_seen_micros: 0,
         });
         let opening = Opening::read(open.clone(), TERMS, SystemClock.now()).map_err(|error| {
             self.wrong.push(format!("{error}: {open:?}"));

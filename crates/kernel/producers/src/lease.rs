@@ -36,6 +36,9 @@ pub struct Standing {
     pub claim: i64,
     /// The last batch that is committed.
     pub sequence: i64,
+    /// When it was opened or stored something, in microseconds since 1970-01-01 UTC. Later by at least
+    /// one each time that it is opened.
+    pub last_seen_micros: i64,
 }
 
 /// A producer to forget, if it stands here.
@@ -47,6 +50,8 @@ pub struct Leaving {
     pub epoch: i64,
     /// The last batch that is committed.
     pub sequence: i64,
+    /// When it was last seen, if another stream may have opened it since and needs it then.
+    pub last_seen_micros: Option<i64>,
 }
 
 /// A producer could not be opened, or may not go on.
@@ -101,8 +106,6 @@ pub enum Step {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Found {
     pub(crate) standing: Standing,
-    /// In microseconds since 1970-01-01 UTC.
-    pub(crate) last_seen_micros: i64,
     /// Whether it belongs to the domain that asks.
     pub(crate) is_of_domain: bool,
     /// Whether it belongs to the namespace that asks.
@@ -148,6 +151,12 @@ impl Refusal {
             Self::TooMany { .. } => reason::TOO_MANY_PRODUCERS,
         }
     }
+
+    /// For debugging only: a client comes back as often as it likes.
+    pub(crate) fn tell(&self, producer: Uuid, name: &str) {
+        let (producer, reason) = (short_id(producer), self.reason());
+        tracing::debug!(producer, name, reason, "a producer is refused");
+    }
 }
 
 // === impl Opening ===
@@ -183,7 +192,7 @@ impl Opening {
     ///   before it asks. The epoch then changes, so that only one of two clients that know the same
     ///   goes on. Both numbers are random: knowing an id does not help to guess them.
     pub fn step(&self, standing: Option<Standing>) -> Step {
-        let Some(Standing { epoch, claim, sequence }) = standing else {
+        let Some(Standing { epoch, claim, sequence, .. }) = standing else {
             return if self.may_be_new { Step::Add } else { Step::Refuse(Refusal::Forgotten) };
         };
         let is_client = epoch > 0;
@@ -219,6 +228,11 @@ pub fn draw_epoch() -> i64 {
     (random::number() >> 1).cast_signed().max(1)
 }
 
+/// For debugging only: short-lived clients are many.
+pub(crate) fn tell_forgotten(producer: Uuid, accepted: i64) {
+    tracing::debug!(producer = short_id(producer), accepted, "a producer is forgotten");
+}
+
 /// What people see of an id: its random end only, because the id is half of what opens a producer.
 pub fn short_id(id: Uuid) -> String {
     let [.., a, b, c, d] = id.into_bytes();
@@ -240,7 +254,7 @@ mod tests {
     }
 
     fn at(epoch: i64, claim: i64) -> Option<Standing> {
-        Some(Standing { epoch, claim, sequence: 7 })
+        Some(Standing { epoch, claim, sequence: 7, last_seen_micros: 0 })
     }
 
     #[test]

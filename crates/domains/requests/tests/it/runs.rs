@@ -268,8 +268,8 @@ async fn a_replaced_client_stores_nothing(backend: Backend) {
     assert_eq!(store(&backend, old.run(1, &[1], endpoint, OLD)).await, stored(1));
     // It may reopen any number of times.
     for epoch in [0, old.epoch] {
-        let again = opened(&backend.second_producers, old.id, epoch, &[old.claim]).await;
-        assert_eq!(again, Ok(Standing { epoch: old.epoch, claim: old.claim, sequence: 1 }));
+        let again = opened(&backend.second_producers, old.id, epoch, &[old.claim]).await.unwrap();
+        assert_eq!((again.epoch, again.claim, again.sequence), (old.epoch, old.claim, 1));
     }
     let moved = opened(&backend.second_producers, old.id, old.epoch, &[11]).await.unwrap();
     assert_eq!((moved.claim, moved.sequence), (11, 1));
@@ -316,16 +316,20 @@ async fn a_producer_that_leaves_is_forgotten_at_once(backend: Backend) {
     let other = Client::open(&backend.producers).await;
     assert_eq!(store(&backend, client.run(1, &[2, 1], endpoint, OLD)).await, stored(2));
     let Client { id, epoch, claim } = client;
-    // Its state differs: it has stored more, or another process has opened it.
+    let leaving = Leaving { id, epoch, sequence: 2, last_seen_micros: None };
+    // Its state differs: it has stored more, or another process or stream has opened it.
+    let first = opened(&backend.producers, id, epoch, &[claim]).await.unwrap().last_seen_micros;
+    let second = opened(&backend.producers, id, epoch, &[claim]).await.unwrap().last_seen_micros;
     for leaving in [
-        Leaving { id, epoch, sequence: 1 },
-        Leaving { id, epoch: epoch ^ 1, sequence: 2 },
-        Leaving { id: other.id, epoch, sequence: 2 },
+        Leaving { sequence: 1, ..leaving },
+        Leaving { epoch: epoch ^ 1, ..leaving },
+        Leaving { id: other.id, ..leaving },
+        Leaving { last_seen_micros: Some(first), ..leaving },
     ] {
         backend.producers.forget(leaving, Arc::new(())).await.unwrap();
         assert_eq!(backend.producers.list(false).await.unwrap().len(), 2);
     }
-    let leaving = Leaving { id, epoch, sequence: 2 };
+    let leaving = Leaving { last_seen_micros: Some(second), ..leaving };
     for _ in 0..2 {
         backend.producers.forget(leaving, Arc::new(())).await.unwrap();
         let left = backend.producers.list(false).await.unwrap();

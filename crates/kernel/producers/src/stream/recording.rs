@@ -263,7 +263,10 @@ impl<'a, B: Batches> Recording<'a, B> {
                 self.committed = committed;
                 Error::OutOfSequence { sequence: first.unsigned_abs(), next: committed + 1 }
             }
-            (Ok(_), Some(Fate::Refused(refusal))) => Error::Refused(refusal),
+            (Ok(_), Some(Fate::Refused(refusal))) => {
+                refusal.tell(self.producer, "");
+                Error::Refused(refusal)
+            }
             (Ok(_), None) => Error::Panicked,
             (Err(failure), _) => Error::Write(failure),
         };
