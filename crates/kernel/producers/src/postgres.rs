@@ -90,6 +90,8 @@ pub(crate) async fn list(
             last_seen_micros: row.get::<_, Timestamp>(4).as_microsecond(),
             accepted: row.get(5),
             dropped: row.get(6),
+            checkpoint: row.get::<_, Option<_>>(7).unwrap_or_default(),
+            checkpoint_micros: row.get::<_, Option<Timestamp>>(8).map(Timestamp::as_microsecond),
         };
         Ok(rows.iter().map(producer).collect())
     };
@@ -214,19 +216,26 @@ async fn open_once(
                 Err(Refusal::TooMany { max: producers_max })
             } else {
                 let (sql, epoch) = (include_str!("postgres/add_producer.sql"), opening.next_epoch);
-                let values: [&(dyn ToSql + Sync); 6] =
-                    [id, &owner.domain, &owner.namespace.0, &epoch, &claim, name];
+                let values: [&(dyn ToSql + Sync); 7] = [
+                    id,
+                    &owner.domain,
+                    &owner.namespace.0,
+                    &epoch,
+                    &claim,
+                    name,
+                    &opening.take_over,
+                ];
                 if transaction.write(step, sql, &values).await? == 0 {
                     let step = "add a producer: another server was faster";
                     return Err(Error::transient(step, Outcome::Determinate));
                 }
-                Ok(Standing { epoch, claim, sequence: 0 })
+                Ok(opening.begun())
             }
         }
         Step::GoOn { epoch, sequence } => {
             let sql = include_str!("postgres/open_producer.sql");
             transaction.write(step, sql, &[id, &epoch, &claim, name]).await?;
-            Ok(Standing { epoch, claim, sequence })
+            Ok(opening.gone_on(epoch, sequence, found))
         }
     };
     transaction.commit().await?;
@@ -248,12 +257,17 @@ async fn find(transaction: &Transaction, owner: Owner, id: Uuid) -> Result<Optio
         .rows("look where a producer stands", sql, &[&id, &owner.domain, &owner.namespace.0])
         .await?;
     Ok(rows.first().map(|row| {
-        let (epoch, claim, sequence) = (row.get(0), row.get(1), row.get(2));
         Found {
-            standing: Standing { epoch, claim, sequence },
-            last_seen_micros: row.get::<_, Timestamp>(3).as_microsecond(),
-            is_of_domain: row.get(4),
-            is_of_namespace: row.get(5),
+            standing: Standing {
+                epoch: row.get(0),
+                claim: row.get(1),
+                sequence: row.get(2),
+                is_shared: row.get(3),
+                checkpoint: row.get::<_, Option<_>>(4).unwrap_or_default(),
+            },
+            last_seen_micros: row.get::<_, Timestamp>(5).as_microsecond(),
+            is_of_domain: row.get(6),
+            is_of_namespace: row.get(7),
         }
     }))
 }

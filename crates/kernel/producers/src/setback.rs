@@ -154,7 +154,13 @@ mod tests {
             (old, None, None),
         ] {
             let found = stored.map(|(sequence, last_seen_micros)| Found {
-                standing: Standing { epoch: 1, claim: 1, sequence },
+                standing: Standing {
+                    epoch: 1,
+                    claim: 1,
+                    sequence,
+                    is_shared: false,
+                    checkpoint: Vec::new(),
+                },
                 last_seen_micros,
                 is_of_domain: true,
                 is_of_namespace: true,

@@ -36,15 +36,18 @@ pub(crate) fn open(
             } else {
                 let (sql, epoch) = (include_str!("sqlite/add_producer.sql"), opening.next_epoch);
                 transaction
-                    .execute(sql, (id, owner.domain, owner.namespace.0, epoch, claim, name))
+                    .execute(
+                        sql,
+                        (id, owner.domain, owner.namespace.0, epoch, claim, name, opening.take_over),
+                    )
                     .step(step)?;
-                Ok(Standing { epoch, claim, sequence: 0 })
+                Ok(opening.begun())
             }
         }
         Step::GoOn { epoch, sequence } => {
             let sql = include_str!("sqlite/open_producer.sql");
             transaction.execute(sql, (id, epoch, claim, name)).step(step)?;
-            Ok(Standing { epoch, claim, sequence })
+            Ok(opening.gone_on(epoch, sequence, found))
         }
     };
     commit(transaction, setback.as_ref())?;
@@ -86,6 +89,8 @@ pub(crate) fn list(
             last_seen_micros: row.get(4)?,
             accepted: row.get(5)?,
             dropped: row.get(6)?,
+            checkpoint: row.get::<_, Option<_>>(7)?.unwrap_or_default(),
+            checkpoint_micros: row.get(8)?,
         })
     };
     let sql = include_str!("sqlite/list_producers.sql");
@@ -202,10 +207,12 @@ fn find(transaction: &Transaction<'_>, owner: Owner, id: Uuid) -> Result<Option<
                     epoch: row.get(0)?,
                     claim: row.get(1)?,
                     sequence: row.get(2)?,
+                    is_shared: row.get(3)?,
+                    checkpoint: row.get::<_, Option<_>>(4)?.unwrap_or_default(),
                 },
-                last_seen_micros: row.get(3)?,
-                is_of_domain: row.get(4)?,
-                is_of_namespace: row.get(5)?,
+                last_seen_micros: row.get(5)?,
+                is_of_domain: row.get(6)?,
+                is_of_namespace: row.get(7)?,
             })
         });
     found.optional().step("look where a producer stands")

@@ -56,7 +56,7 @@ impl Client {
     fn run(&self, first: i64, sizes: &[usize], id: SeriesId, at: &str) -> Parcel<Rows> {
         let ends = sizes.iter().scan(0, |sum, size| {
             *sum += size;
-            Some(BatchEnd { rows: *sum, drops: Vec::new() })
+            Some(BatchEnd { rows: *sum, ..BatchEnd::default() })
         });
         let rows = Rows::from_iter(vec![(id, noon(at)); sizes.iter().sum()]);
         rows.of_run(self.of(first, ends.collect()))
@@ -70,8 +70,8 @@ impl Client {
 fn opening(id: Uuid, epoch: i64, claims: &[i64]) -> Opening {
     let (claims, name) = (claims.to_vec(), "a test".to_owned());
     let (may_be_new, next_epoch) = (epoch == 0, draw_epoch());
-    let told = None;
-    Opening { id, epoch, claims, name, may_be_new, told, next_epoch }
+    let (take_over, told) = (false, None);
+    Opening { id, epoch, claims, name, may_be_new, take_over, told, next_epoch }
 }
 
 async fn opened(
@@ -130,7 +130,7 @@ async fn only_new_batches_of_a_run_are_stored(backend: Backend) {
         let rows = vec![(ids[0], noon(OLD)); size];
         let new = vec![(ids[1], noon(OLD)); 2 * size];
         let ends =
-            [size, 2 * size, 3 * size].map(|rows| BatchEnd { rows, drops: vec![(Day(0), 1)] });
+            [size, 2 * size, 3 * size].map(|rows| BatchEnd { rows, drops: vec![(Day(0), 1)], ..BatchEnd::default() });
         let run = client.of(2, ends.to_vec());
         let rows = Rows::from_iter(rows.into_iter().chain(new)).of_run(run);
         assert_eq!(store(&backend, rows).await, stored(4));
@@ -277,7 +277,8 @@ async fn a_replaced_client_stores_nothing(backend: Backend) {
     // It may reopen any number of times.
     for epoch in [0, old.epoch] {
         let again = opened(&backend.second_producers, old.id, epoch, &[old.claim]).await;
-        assert_eq!(again, Ok(Standing { epoch: old.epoch, claim: old.claim, sequence: 1 }));
+        let again = again.unwrap();
+        assert_eq!((again.epoch, again.claim, again.sequence), (old.epoch, old.claim, 1));
     }
     let moved = opened(&backend.second_producers, old.id, old.epoch, &[11]).await.unwrap();
     assert_eq!((moved.claim, moved.sequence), (11, 1));
@@ -494,7 +495,7 @@ async fn the_drops_of_a_forgotten_producer_stay(backend: Backend) {
     for count in [5, i64::MAX, i64::MAX] {
         let client = Client::open(&backend.producers).await;
         let drops = vec![(day(OLD), count), (day(TODAY), 1)];
-        let ends = vec![BatchEnd { rows: 1, drops: drops.clone() }, BatchEnd { rows: 1, drops }];
+        let ends = vec![BatchEnd { rows: 1, drops, ..BatchEnd::default() }; 2];
         let rows = Rows::from_iter([(endpoint, noon(OLD))]).of_run(client.of(1, ends));
         assert_eq!(store(&backend, rows).await, stored(2));
         let before = dropped(&backend).await;
@@ -526,7 +527,11 @@ async fn many_days_are_in_the_accounts(backend: Backend) {
         let at = |n: i32| i64::from(first + n * (days / size)) * 86_400_000_000;
         let rows = Rows::from_iter((0..size).map(|n| (endpoint, at(n))));
         let dropped = (0..1_000).map(|n| (Day(first + n), 2)).collect();
-        let ends = vec![BatchEnd { rows: size.unsigned_abs() as usize, drops: dropped }];
+        let ends = vec![BatchEnd {
+            rows: size.unsigned_abs() as usize,
+            drops: dropped,
+            ..BatchEnd::default()
+        }];
         assert_eq!(store(&backend, rows.of_run(client.of(1, ends))).await, stored(1));
         requests += i64::from(size);
         drops += 2_000;
