@@ -71,8 +71,7 @@ impl<C: Content> Plan<C> {
         let (moves, content) = (Vec::new(), Vec::new());
         let mut plan = Self { moves, content, days: BTreeMap::new(), fates: Vec::new() };
         let before = batch.sequence - 1;
-        let own =
-            places.remove(&batch.producer).unwrap_or(Some(Place::hoped_for(0, before)));
+        let own = places.remove(&batch.producer).unwrap_or(Some(Place::hoped_for(0, before)));
         let stored = own.map_or(0, |place| place.sequence);
         let is_new = stored == before;
         // Only the worker uses its id. If it has not tried this number before, a copy of this server
@@ -137,7 +136,8 @@ impl<C: Content> Plan<C> {
                     brought.add(self.drop_days(run, known));
                     let last = run.last().max(place.sequence);
                     let checkpoints = run.batches[known..].iter().rev();
-                    let checkpoint = checkpoints.filter_map(|batch| batch.checkpoint.clone()).next();
+                    let checkpoint =
+                        checkpoints.filter_map(|batch| batch.checkpoint.clone()).next();
                     self.move_on(run.producer, *place, last, brought, checkpoint);
                     place.sequence = last;
                 }

@@ -256,19 +256,17 @@ async fn find(transaction: &Transaction, owner: Owner, id: Uuid) -> Result<Optio
     let rows = transaction
         .rows("look where a producer stands", sql, &[&id, &owner.domain, &owner.namespace.0])
         .await?;
-    Ok(rows.first().map(|row| {
-        Found {
-            standing: Standing {
-                epoch: row.get(0),
-                claim: row.get(1),
-                sequence: row.get(2),
-                is_shared: row.get(3),
-                checkpoint: row.get::<_, Option<_>>(4).unwrap_or_default(),
-            },
-            last_seen_micros: row.get::<_, Timestamp>(5).as_microsecond(),
-            is_of_domain: row.get(6),
-            is_of_namespace: row.get(7),
-        }
+    Ok(rows.first().map(|row| Found {
+        standing: Standing {
+            epoch: row.get(0),
+            claim: row.get(1),
+            sequence: row.get(2),
+            is_shared: row.get(3),
+            checkpoint: row.get::<_, Option<_>>(4).unwrap_or_default(),
+        },
+        last_seen_micros: row.get::<_, Timestamp>(5).as_microsecond(),
+        is_of_domain: row.get(6),
+        is_of_namespace: row.get(7),
     }))
 }
 

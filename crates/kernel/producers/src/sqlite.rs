@@ -38,7 +38,15 @@ pub(crate) fn open(
                 transaction
                     .execute(
                         sql,
-                        (id, owner.domain, owner.namespace.0, epoch, claim, name, opening.take_over),
+                        (
+                            id,
+                            owner.domain,
+                            owner.namespace.0,
+                            epoch,
+                            claim,
+                            name,
+                            opening.take_over,
+                        ),
                     )
                     .step(step)?;
                 Ok(opening.begun())

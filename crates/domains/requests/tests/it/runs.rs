@@ -129,8 +129,11 @@ async fn only_new_batches_of_a_run_are_stored(backend: Backend) {
         // Of the batches 2 to 4 the last two are new: only their rows are stored.
         let rows = vec![(ids[0], noon(OLD)); size];
         let new = vec![(ids[1], noon(OLD)); 2 * size];
-        let ends =
-            [size, 2 * size, 3 * size].map(|rows| BatchEnd { rows, drops: vec![(Day(0), 1)], ..BatchEnd::default() });
+        let ends = [size, 2 * size, 3 * size].map(|rows| BatchEnd {
+            rows,
+            drops: vec![(Day(0), 1)],
+            ..BatchEnd::default()
+        });
         let run = client.of(2, ends.to_vec());
         let rows = Rows::from_iter(rows.into_iter().chain(new)).of_run(run);
         assert_eq!(store(&backend, rows).await, stored(4));

@@ -101,7 +101,10 @@ async fn a_checkpoint_is_stored_with_its_batch(backend: Backend) {
         let gap = holder.batch(5, size, series, b"x");
         assert_eq!(store(&backend, gap).await, Fate::Gap { committed: 3 });
         assert_eq!(store(&backend, holder.batch(2, size, series, b"x")).await, stored(3));
-        assert_eq!(holder.again(&backend).await.expect("it has it").checkpoint, "\0\u{ff}".as_bytes());
+        assert_eq!(
+            holder.again(&backend).await.expect("it has it").checkpoint,
+            "\0\u{ff}".as_bytes()
+        );
         let listed = backend.producers.list(false).await.expect("a list");
         let listed = listed.iter().find(|one| one.id == id).expect("it is known");
         assert_eq!(listed.checkpoint, "\0\u{ff}".as_bytes());
@@ -118,7 +121,8 @@ async fn checkpoints_of_many_producers_in_one_batch(backend: Backend) {
             holders.push(Holder::take(&backend, Uuid::now_v7(), claim).await);
         }
         let checkpoints: [&[u8]; 3] = [b"one", b"", b"three"];
-        let of = |(holder, checkpoint): (&Holder, &&[u8])| holder.batch(1, size, series, checkpoint);
+        let of =
+            |(holder, checkpoint): (&Holder, &&[u8])| holder.batch(1, size, series, checkpoint);
         let batches: Vec<_> = holders.iter().zip(&checkpoints).map(of).collect();
         let fates = Producer::new().send(&backend.store, backend.is_cockroach(), &batches).await;
         assert_eq!(fates, [stored(1); 3]);
@@ -213,9 +217,9 @@ async fn a_checkpoint_outlives_a_silence(backend: Backend) {
     };
     // Another process could be done with it meanwhile, so one that is shared cannot just begin again.
     assert_eq!(left(1).await, [true, true, true]);
-    assert_eq!(left(30).await, [true, false, false]);
-    assert_eq!(left(368).await, [true, false, false]);
-    assert_eq!(left(2).await, [false; 3]);
+    assert_eq!(left(31).await, [true, false, false]);
+    assert_eq!(left(399).await, [true, false, false]);
+    assert_eq!(left(401).await, [false; 3]);
 }
 
 fn taking_over(id: Uuid, epoch: u64, claim: u64) -> producers::Open {
