@@ -117,19 +117,6 @@ CREATE TABLE tally_request_imports (
     PRIMARY KEY (namespace_id, source, day, method)
 );
 
--- Files that were counted as a whole, by fingerprints of their content. An import asks for a file
--- before it counts it again. The transaction that forgets the import's producer writes this.
-CREATE TABLE tally_request_files (
-    namespace_id BIGINT NOT NULL,
-    fingerprint BYTEA NOT NULL,
-    name TEXT NOT NULL,
-    reading BYTEA NOT NULL,
-    requests BIGINT NOT NULL,
-    malformed BIGINT NOT NULL,
-    counted_at TIMESTAMPTZ NOT NULL,
-    PRIMARY KEY (namespace_id, fingerprint)
-);
-
 -- The live totals of all days, for people and other programs. A condition on the day reaches the keys.
 CREATE VIEW tally_totals_by_day AS
 SELECT t.day,

@@ -5,7 +5,6 @@
 //! | `ahead.rs` | clients' times that are ahead of the server's clock |
 //! | `batch.rs` | one batch of a `Record` stream: from a message to rows |
 //! | `books.rs` | what folds, roll-ups and imports add to days and months |
-//! | `counted.rs` | files that were counted as a whole |
 //! | `dates.rs` | dates of calls: periods and ranges |
 //! | `domain.rs` | the domain as an app lists it |
 //! | `due.rs` | which trays are due to be folded, and which ones others hold |
@@ -30,7 +29,6 @@
 mod ahead;
 mod batch;
 mod books;
-mod counted;
 mod dates;
 mod domain;
 mod due;
@@ -55,7 +53,6 @@ mod totals;
 use domain::NAME;
 
 pub use batch::{RecordLimits, decode_batch};
-pub use counted::{CountedFile, RememberFiles};
 pub use domain::DOMAIN;
 pub use import_count::{ImportCount, Imported, import_count};
 pub use migrations::MIGRATIONS;

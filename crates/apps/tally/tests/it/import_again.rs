@@ -70,9 +70,8 @@ fn killed(home: &Home, point: &str, arguments: &[&str]) {
     let server = home.serve_until(point);
     let process = Process::spawn(&server.command(&[&["import"], arguments].concat()));
     let stopped = format!("stopped at {point}");
-    let over = eventually_blocking(LIMIT, || {
-        server.log().contains(&stopped) || !process.is_running()
-    });
+    let over =
+        eventually_blocking(LIMIT, || server.log().contains(&stopped) || !process.is_running());
     assert_eq!(over, Ok(()), "{point}");
     process.signal("KILL");
     process.wait(LIMIT);
@@ -120,7 +119,8 @@ fn grows(home: &Home) {
     // Short, then long, and each time with the beginning of one more line.
     for lines_then in [1, 5, 100, 5_000, 5_001, 5_001] {
         let next = line(lines_then);
-        let log = home.file("a.log", format!("{}{}", lines(0..lines_then), &next[..next.len() / 2]));
+        let log =
+            home.file("a.log", format!("{}{}", lines(0..lines_then), &next[..next.len() / 2]));
         let said = import(&server, &[&log]);
         assert_eq!(server.live(), counts(0..lines_then), "{said}");
         let torn = format!("a.log:{}: the last line has no end, and is left", lines_then + 1);
@@ -129,7 +129,11 @@ fn grows(home: &Home) {
             let (were, new) = (tally_lines(before), lines_then - before);
             let are = if new == 1 { "is" } else { "are" };
             let new = if new == 4_900 { "4,900".to_owned() } else { new.to_string() };
-            assert_known(&said, &format!("a.log: {were} counted before"), &format!("; {new} {are} new"));
+            assert_known(
+                &said,
+                &format!("a.log: {were} counted before"),
+                &format!("; {new} {are} new"),
+            );
         }
         before = lines_then;
     }
@@ -171,9 +175,7 @@ fn rotated(home: &Home) {
         let old = home.file("access.log.2.gz", gzip(&lines(first..last)));
         assert_known(&import(&server, &[&old]), "access.log.2.gz: ", "; 0 are new");
         let older = home.file("access.log.3.gz", gzip(&lines(first..last + 7)));
-        let said = import(&server, &[&older, &old]);
-        assert_known(&said, "access.log.3.gz: ", "; 7 are new");
-        // The one with fewer lines is no successor.
+        assert_known(&import(&server, &[&older]), "access.log.3.gz: ", "; 7 are new");
         assert_eq!(server.live(), more(first..last + 7));
     }
 }
@@ -245,7 +247,11 @@ fn imports_that_take_over_from_each_other_count_each_line_once() {
 fn assert_refused(server: &Server, log: &str, why: &str, again: Totals) {
     let before = server.live();
     let output = server.run(&["import", log]);
-    assert_fails(&output, 1, &["a.log begins like a text of which ", why, "--again counts all of it"]);
+    assert_fails(
+        &output,
+        1,
+        &["a.log begins like a text of which ", why, "--again counts all of it"],
+    );
     assert_eq!(server.live(), before);
     import(server, &["--again", log]);
     assert_eq!(server.live(), both(before, again));
@@ -400,16 +406,18 @@ fn a_file_that_was_not_understood_is_read_again() {
 fn columns_are_known_from_the_lines_before() {
     let home = Home::sqlite();
     let server = home.serve(&[]);
-    let head = "#Software: x\n#Date: 2015-05-17 10:05:03\n#Fields: date time cs-method cs-uri-stem\n";
+    let head =
+        "#Software: x\n#Date: 2015-05-17 10:05:03\n#Fields: date time cs-method cs-uri-stem\n";
     let line = |path: usize| format!("2015-05-17 10:05:03 GET /{path}\n");
     let mut text = String::from(head);
-    for paths in [1, 150, 200] {
+    for (paths, swapped) in [(2, 0), (150, 1), (200, 1)] {
         for path in 1..=paths {
             let _ = write!(text, "{}", line(path));
         }
         let log = home.file("w3c.log", &text);
         let output = server.ok(&["import", "--strict", &log]);
-        assert!(output.stderr.contains(&format!("counted {} requests", paths)) || paths == 1);
+        let counted = format!("counted {} requests", paths + swapped);
+        assert!(output.stderr.contains(&counted), "{output:?}");
         // Other columns from here on.
         text.push_str("#Fields: date time cs-uri-stem cs-method\n");
         let _ = writeln!(text, "2015-05-17 10:05:03 /swapped GET");

@@ -4,7 +4,6 @@
 //! |---|---|
 //! | `append.rs` | storing a batch |
 //! | `books.rs` | days, months and the calendar |
-//! | `files.rs` | files that were counted as a whole |
 //! | `import_count.rs` | importing the Go server's tables |
 //! | `series.rs` | the dictionary of series |
 //! | `state.rs` | what the writer knows of the file |
@@ -13,7 +12,6 @@
 
 pub(super) mod append;
 pub(super) mod books;
-pub(crate) mod files;
 pub(super) mod import_count;
 pub(super) mod series;
 mod state;

@@ -10,7 +10,6 @@ mod away;
 mod backend;
 mod concurrency;
 mod conformance;
-mod counted_files;
 mod dates;
 mod disturbed;
 mod drops;

@@ -83,7 +83,8 @@ impl Keeper<'_> {
             let input = input.clone();
             Job { at, input, lines, begin, context, from_line, ending }
         };
-        let Some(text) = Text::open(input, Arc::clone(bytes)).map_err(|why| Not::of(input, why))? else {
+        let Some(text) = Text::open(input, Arc::clone(bytes)).map_err(|why| Not::of(input, why))?
+        else {
             let producer = self.args.server.new_producer("tally import", None).await;
             let producer = producer.map_err(|why| Not::of(input, why))?;
             let lines = input.open(Arc::clone(bytes)).map_err(|why| Not::of(input, why))?;
@@ -154,7 +155,12 @@ impl Keeper<'_> {
     /// Opens a producer, and takes it over from another import.
     async fn open(&self, id: Id, input: &Input, name: &str) -> Result<Held, Not> {
         let name = format!("tally import {name}");
-        let producer = self.args.server.new_producer(&name, Some(id)).await.map_err(|why| Not::of(input, why))?;
+        let producer = self
+            .args
+            .server
+            .new_producer(&name, Some(id))
+            .await
+            .map_err(|why| Not::of(input, why))?;
         let mut stop = self.stop.clone();
         let mut trouble = producer.watch_trouble();
         let until = Instant::now() + self.patience;
@@ -210,7 +216,8 @@ impl Keeper<'_> {
             return Ok(None);
         }
         if !is_moved {
-            let new = || Checkpoint { at: self.now, name: name.to_owned(), ..Checkpoint::default() };
+            let new =
+                || Checkpoint { at: self.now, name: name.to_owned(), ..Checkpoint::default() };
             let moved = Checkpoint { state: State::Moved, ..known.clone().unwrap_or_else(new) };
             let sent = producer.send_batch(Vec::new(), moved.write()).await;
             let given_up = self.give_up(&producer);

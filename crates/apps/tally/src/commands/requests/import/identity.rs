@@ -90,7 +90,8 @@ mod tests {
 
     #[test]
     fn a_text_is_known_by_the_same_when_it_grows() {
-        let line = |number: usize| format!("h - - [17/May/2015:10:05:03 +0000] \"GET /{number}\"\n");
+        let line =
+            |number: usize| format!("h - - [17/May/2015:10:05:03 +0000] \"GET /{number}\"\n");
         let text: String = (0..200).map(line).collect();
         let (first, whole) = (of(line(0).as_bytes()), of(text.as_bytes()));
         for bytes in line(0).len()..text.len() {

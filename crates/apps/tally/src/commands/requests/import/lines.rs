@@ -130,7 +130,9 @@ impl<R: Read> Lines<R> {
         let rest = &self.buffer[self.start..self.end];
         let (length, next) = match memchr::memchr(b'\n', rest) {
             Some(length) => (length, length + 1),
-            None if self.ended && (self.skipped_from.is_some() || !rest.is_empty()) => (rest.len(), rest.len()),
+            None if self.ended && (self.skipped_from.is_some() || !rest.is_empty()) => {
+                (rest.len(), rest.len())
+            }
             None => {
                 if rest.len() > LINE_BYTES_MAX {
                     self.skipped_from = Some(self.offset());

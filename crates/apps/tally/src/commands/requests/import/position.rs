@@ -96,7 +96,8 @@ impl Checkpoint {
     pub(crate) fn read(stored: &[u8]) -> Option<Self> {
         let text = str::from_utf8(stored).ok()?.strip_prefix(FORM)?.strip_prefix(' ')?;
         let words: Vec<&str> = text.splitn(10, ' ').collect();
-        let [offset, lines, within, fields_at, end, bytes, hash, at, state, name] = words[..] else {
+        let [offset, lines, within, fields_at, end, bytes, hash, at, state, name] = words[..]
+        else {
             return None;
         };
         let hash = u64::from_str_radix(hash, 16).ok()?;

@@ -74,7 +74,8 @@ impl Report<'_> {
             }
             Some(Stop::Stopped(stop)) => lines.push(match stop {
                 tally_client::Stop::TakenOver => {
-                    "error: another import of the same file has begun, and goes on from here".to_owned()
+                    "error: another import of the same file has begun, and goes on from here"
+                        .to_owned()
                 }
                 stop => format!("error: the import stopped: {stop}; run it again to go on"),
             }),
@@ -329,7 +330,10 @@ mod tests {
         };
         let file = file.display();
         let text = lines(Some(Stop::Interrupted));
-        assert!(text.contains(&format!("{file}:7: the last line has no end, and is left")), "{text}");
+        assert!(
+            text.contains(&format!("{file}:7: the last line has no end, and is left")),
+            "{text}"
+        );
         let go_on = format!("go on with: tally import --again {file}");
         assert!(text.ends_with(&format!("interrupted after {file}:6; {go_on}")), "{text}");
         let next = Some(Place { input: 1, line: 8 });

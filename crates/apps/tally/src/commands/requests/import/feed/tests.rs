@@ -143,7 +143,8 @@ fn any_position_is_one_to_go_on_from() {
     let input = Input::File(file);
     let opened = Text::open(&input, Arc::default()).expect("opens").expect("a file");
     let requests = |chunk: &Chunk| {
-        let each = chunk.entries.iter().map(|entry| vec![entry.path.to_string(); entry.times as usize]);
+        let each =
+            chunk.entries.iter().map(|entry| vec![entry.path.to_string(); entry.times as usize]);
         each.flatten().collect::<Vec<_>>()
     };
     let read = |begin: Position| {
@@ -168,8 +169,7 @@ fn any_position_is_one_to_go_on_from() {
     let mut before = 0;
     for chunk in &chunks {
         for request in 0..=requests(chunk).len() {
-            let rest: Vec<_> =
-                read(chunk.position(request)).iter().flat_map(requests).collect();
+            let rest: Vec<_> = read(chunk.position(request)).iter().flat_map(requests).collect();
             assert_eq!(rest, all[before + request..], "{:?}", chunk.position(request));
         }
         before += requests(chunk).len();
@@ -224,8 +224,7 @@ fn a_last_line_without_an_end_counts_by_what_it_is_in() {
         (&bad, Ending::Unknown, 1, true),
     ] {
         fs::write(&file, [&line("/a"), last.trim_end()].concat()).expect("written");
-        let (requests, counts, _) =
-            run_some(reader(), &[Input::File(file.clone())], 1, ending);
+        let (requests, counts, _) = run_some(reader(), &[Input::File(file.clone())], 1, ending);
         assert_eq!((requests.len(), counts.torn.is_some()), (counted, torn), "{last} {ending:?}");
         let is_malformed = last == &bad && ending != Ending::Later;
         assert_eq!(counts.malformed, u64::from(is_malformed));
@@ -239,7 +238,8 @@ fn what_cannot_be_kept_is_said_and_all_else_counts() {
     fs::write(&file, [&line("/a"), "junk\n", &line("/b"), "junk\n"].concat()).expect("written");
     // Open for reading, so that nothing can be written to it.
     let malformed = Some(File::open(&file).expect("opened"));
-    let (requests, counts, failures) = run(Reader { malformed, ..reader() }, &[Input::File(file)], 1);
+    let (requests, counts, failures) =
+        run(Reader { malformed, ..reader() }, &[Input::File(file)], 1);
     assert_eq!((requests.len(), counts.malformed), (2, 2));
     assert!(matches!(failures[..], [Failure::Keep { .. }]), "{failures:?}");
 }

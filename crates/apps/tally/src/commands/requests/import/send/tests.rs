@@ -85,7 +85,11 @@ async fn a_series_has_a_status_and_the_parties() {
     let (_stop, stopped) = watch::channel(false);
     let mut entries = Entries::default();
     for (line, status) in [(1, 200), (2, 404), (3, 0), (4, 200)] {
-        entries.push(&Entry { method: 3, path: "/a".into(), status, micros: 0, times: 1 }, line, 10 * line);
+        entries.push(
+            &Entry { method: 3, path: "/a".into(), status, micros: 0, times: 1 },
+            line,
+            10 * line,
+        );
     }
     let chunk = Fed::Chunk(Chunk { entries, through: 4, ..Chunk::default() });
     receive(&fake, channel(vec![chunk]), stopped, None, PATIENCE).await;
@@ -135,9 +139,14 @@ async fn times_ahead_of_the_servers_clock_are_waited_for_and_named() {
     };
     let fake = Fake { refuses: Some((2, ahead)), ..Fake::default() };
     let (_stop, stopped) = watch::channel(false);
-    let (outcome, news) =
-        receive(&fake, channel(vec![chunk(0, 0, 1_500)]), stopped, None, Duration::from_millis(300))
-            .await;
+    let (outcome, news) = receive(
+        &fake,
+        channel(vec![chunk(0, 0, 1_500)]),
+        stopped,
+        None,
+        Duration::from_millis(300),
+    )
+    .await;
     assert_eq!((fake.state().requests, outcome.counted, outcome.rejected), (1_000, 1_000, 0));
     let why = "batch 2: the time is 172800 s ahead";
     assert!(news.iter().any(|news| news.trouble.as_deref() == Some(why)));
@@ -167,7 +176,8 @@ async fn batches_of_a_file_have_positions() {
     let fake = Fake::default();
     let (_stop, stopped) = watch::channel(false);
     let chunks = vec![chunk(0, 0, 1_600), chunk(0, 1_601, 10), chunk(0, 1_612, 0)];
-    let begun = Checkpoint { name: "a.log".to_owned(), state: State::Again, ..Checkpoint::default() };
+    let begun =
+        Checkpoint { name: "a.log".to_owned(), state: State::Again, ..Checkpoint::default() };
     let (outcome, _) = receive(&fake, channel(chunks), stopped, Some(begun), PATIENCE).await;
     assert_eq!((fake.state().requests, outcome.counted), (1_610, 1_610));
     let stored: Vec<_> = fake.state().checkpoints.clone();

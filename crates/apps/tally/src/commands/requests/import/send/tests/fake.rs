@@ -125,13 +125,6 @@ impl RequestService for Fake {
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
 
-    async fn find_counted_files(
-        &self,
-        _: Request<proto::FindCountedFilesRequest>,
-    ) -> Answer<proto::FindCountedFilesResponse> {
-        not_here()
-    }
-
     async fn fold(
         &self,
         _request: Request<proto::FoldRequest>,
