@@ -15,6 +15,9 @@ use crate::settings::Settings;
 
 /// How often days are pruned, and producers and files forgotten.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60 * 60);
+/// For how long a day keeps its quarters after it was rolled up: whoever imports an old log can ask for
+/// its hours.
+const KEPT_AFTER_ROLL_UP: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often the days of batches that have many are added up.
 const GATHERING_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -111,7 +114,8 @@ impl Keeper {
         // A clock that is wrong must not delete what no other server can bring back.
         let Some(newest) = self.house.store.newest_day().await? else { return Ok(()) };
         let before = Day::of(now).min(newest.plus(1)).plus(-days);
-        let pruned = self.house.store.prune(before).await?;
+        let kept = if faults::is_on(EAGER) { Duration::ZERO } else { KEPT_AFTER_ROLL_UP };
+        let pruned = self.house.store.prune(before, kept).await?;
         if pruned > 0 {
             tracing::info!("removed the quarter-hours of {pruned} rolled-up days before {before}");
         }

@@ -1,5 +1,7 @@
 //! Days, months and the calendar: adding to them, rolling days up, and pruning them.
 
+use std::time::Duration;
+
 use hashbrown::HashMap;
 use tally_runtime::faults;
 use tally_store::Dialect;
@@ -12,7 +14,7 @@ use crate::books::{self, Entry, Held, Level, STEP_ROWS, Stage, Sum};
 use crate::model::{Day, DayRange, SeriesId};
 
 /// How many days are looked up at once.
-const LISTED_DAYS: i64 = 10_000;
+pub(crate) const LISTED_DAYS: i64 = 10_000;
 
 /// The statements of a level.
 struct Sql {
@@ -70,7 +72,7 @@ pub(super) async fn stages(
 }
 
 /// Adds sorted entries to days or months.
-pub(super) async fn add(transaction: &Transaction, level: Level, entries: &[Entry]) -> Result<()> {
+pub(crate) async fn add(transaction: &Transaction, level: Level, entries: &[Entry]) -> Result<()> {
     let (step, sql) = ("add to days and months", Sql::of(level));
     for entries in books::steps(entries) {
         let (periods, series): (Vec<i32>, Vec<SeriesId>) =
@@ -90,13 +92,9 @@ pub(super) async fn add(transaction: &Transaction, level: Level, entries: &[Entr
 
 /// Rolls up every day of the range that is in the calendar. Returns how many requests.
 pub(crate) async fn roll_up(database: &Database, range: DayRange) -> Result<u64> {
-    let (step, sql) = ("find the days to roll up", include_str!("open_days.sql"));
     let mut requests = 0;
     loop {
-        let list = || async {
-            database.rows(step, sql, &[&range.first.0, &range.last.0, &LISTED_DAYS]).await
-        };
-        let open = counted(&Policy::short(step).run(list).await?);
+        let open = open_days(database, range).await?;
         if open.is_empty() {
             return Ok(requests);
         }
@@ -105,6 +103,14 @@ pub(crate) async fn roll_up(database: &Database, range: DayRange) -> Result<u64>
             requests = u64::saturating_add(requests, rolled_up);
         }
     }
+}
+
+/// The first days of the range that are not rolled up, with the number of their rows.
+pub(crate) async fn open_days(database: &Database, range: DayRange) -> Result<Vec<(Day, i64)>> {
+    let (step, sql) = ("find the days to roll up", include_str!("open_days.sql"));
+    let list =
+        || async { database.rows(step, sql, &[&range.first.0, &range.last.0, &LISTED_DAYS]).await };
+    Ok(counted(&Policy::short(step).run(list).await?))
 }
 
 /// Rolls up some days in one transaction.
@@ -140,12 +146,14 @@ pub(crate) async fn newest_day(database: &Database) -> Result<Option<Day>> {
     Ok(rows.first().and_then(|row| row.get::<_, Option<i32>>(0)).map(Day))
 }
 
-/// Deletes the quarters of rolled-up days before this one. Returns how many days.
-pub(crate) async fn prune(database: &Database, before: Day) -> Result<usize> {
+/// Deletes the quarters of days before this one that were rolled up this long ago. Returns how many days.
+pub(crate) async fn prune(database: &Database, before: Day, kept: Duration) -> Result<usize> {
     let (step, sql) = ("find the days to prune", include_str!("prunable_days.sql"));
     let mut pruned = 0;
     loop {
-        let list = || async { database.rows(step, sql, &[&before.0, &LISTED_DAYS]).await };
+        let list = || async {
+            database.rows(step, sql, &[&before.0, &kept.as_secs_f64(), &LISTED_DAYS]).await
+        };
         let days = counted(&Policy::short(step).run(list).await?);
         if days.is_empty() {
             return Ok(pruned);
@@ -187,10 +195,10 @@ pub(super) async fn import(
     add(transaction, Level::Months, totals).await
 }
 
-fn numbers(days: &[Day]) -> Vec<i32> {
+pub(crate) fn numbers(days: &[Day]) -> Vec<i32> {
     days.iter().map(|day| day.0).collect()
 }
 
-fn counted(rows: &[Row]) -> Vec<(Day, i64)> {
+pub(crate) fn counted(rows: &[Row]) -> Vec<(Day, i64)> {
     rows.iter().map(|row| (Day(row.get(0)), row.get(1))).collect()
 }

@@ -10,6 +10,7 @@ use tally_store::retry::Policy;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use super::super::cockroach::books::read_begun;
 use super::super::{Result, is_cockroach, refused};
 use crate::NAME;
 use crate::model::{Day, DayRange, Quarter, SeriesId};
@@ -43,6 +44,9 @@ async fn once(database: &Database, query: &Query) -> Result<Totals> {
         let ids = collector.few(IDS_MAX);
         months(&transaction, ids.as_deref(), &mut collector).await?;
         self::days(&transaction, query, days, ids.as_deref(), &mut collector).await?;
+        if is_cockroach(database) {
+            read_begun(&transaction, days, ids.as_deref(), &mut collector).await?;
+        }
         if query.live {
             let is_cockroach = is_cockroach(database);
             rows(&transaction, is_cockroach, &mut collector).await?;

@@ -1,6 +1,8 @@
 //! Days, months and the calendar: adding to them, rolling days up, and pruning them. Only the writer's
 //! thread changes them.
 
+use std::time::Duration;
+
 use hashbrown::HashMap;
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
 use tally_runtime::faults::blocking_point;
@@ -143,10 +145,13 @@ pub(crate) fn newest_day(connection: &Connection) -> Result<Option<Day>> {
     Ok(newest.map(Day))
 }
 
-/// Deletes the quarters of the first rolled-up days before this one. Returns how many days.
-pub(crate) fn prune(connection: &mut Connection, before: Day) -> Result<usize> {
+/// Deletes the quarters of the first days before this one that were rolled up this long ago. Returns how
+/// many days.
+pub(crate) fn prune(connection: &mut Connection, before: Day, kept: Duration) -> Result<usize> {
     let transaction = begin(connection)?;
-    let days = first_group(&transaction, include_str!("prunable_days.sql"), [before.0])?;
+    let kept_micros = i64::try_from(kept.as_micros()).unwrap_or(i64::MAX);
+    let sql = include_str!("prunable_days.sql");
+    let days = first_group(&transaction, sql, (before.0, kept_micros))?;
     prune_days(&transaction, &days)?;
     blocking_point("prune.before_commit");
     transaction.commit().step("commit")?;
