@@ -15,9 +15,6 @@ use crate::settings::Settings;
 
 /// How often days are pruned, and producers and files forgotten.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60 * 60);
-/// For how long a day keeps its quarters after it was rolled up: whoever imports an old log can ask for
-/// its hours.
-const KEPT_AFTER_ROLL_UP: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often the days of batches that have many are added up.
 const GATHERING_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -33,6 +30,7 @@ pub struct Keeper {
     house: House,
     roll_up_at: Schedule,
     quarter_retention_days: u32,
+    kept_after_roll_up: Duration,
     done: Mutex<Done>,
 }
 
@@ -65,9 +63,9 @@ struct Held {
 impl Keeper {
     pub(crate) fn new(house: House, settings: &Settings) -> Arc<Self> {
         let folds = Folds::new(house.clock.now());
-        let Settings { roll_up_at, quarter_retention_days, .. } = *settings;
+        let Settings { roll_up_at, quarter_retention_days, kept_after_roll_up, .. } = *settings;
         let done = Mutex::new(Done { folds, rolled_up: None, kept_house: None, gathered: None });
-        Arc::new(Self { house, roll_up_at, quarter_retention_days, done })
+        Arc::new(Self { house, roll_up_at, quarter_retention_days, kept_after_roll_up, done })
     }
 
     /// Does what is due.
@@ -114,7 +112,7 @@ impl Keeper {
         // A clock that is wrong must not delete what no other server can bring back.
         let Some(newest) = self.house.store.newest_day().await? else { return Ok(()) };
         let before = Day::of(now).min(newest.plus(1)).plus(-days);
-        let kept = if faults::is_on(EAGER) { Duration::ZERO } else { KEPT_AFTER_ROLL_UP };
+        let kept = if faults::is_on(EAGER) { Duration::ZERO } else { self.kept_after_roll_up };
         let pruned = self.house.store.prune(before, kept).await?;
         if pruned > 0 {
             tracing::info!("removed the quarter-hours of {pruned} rolled-up days before {before}");

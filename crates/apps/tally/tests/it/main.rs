@@ -22,5 +22,6 @@ mod memory;
 mod producers;
 mod record;
 mod restart;
+mod stopped;
 mod support;
 mod totals;

@@ -152,6 +152,14 @@ impl Backend {
         }
     }
 
+    /// Postgres's URL.
+    pub(crate) fn url(&self) -> String {
+        match &self.place {
+            Place::Sqlite(_) => panic!("not Postgres"),
+            Place::Postgres(database) | Place::Cockroach(database) => database.url(),
+        }
+    }
+
     /// A connection that bypasses the store.
     pub(crate) async fn connect(&self) -> tokio_postgres::Client {
         match &self.place {
@@ -340,6 +348,18 @@ impl Backend {
 
     pub(crate) async fn roll_up(&self, days: DayRange) -> u64 {
         self.store.roll_up(days).await.expect("a roll-up")
+    }
+
+    /// Deletes the quarters of rolled-up days before this one, even if they were just rolled up.
+    pub(crate) async fn prune(&self, before: Day) -> usize {
+        self.store.prune(before, Duration::ZERO).await.expect("pruned")
+    }
+
+    /// The same, with steps of a few rows on CockroachDB.
+    pub(crate) fn in_steps(self, rows: i64) -> Self {
+        let [store, second] =
+            [&self.database, &self.second_database].map(|of| store::open_with_steps(of, rows));
+        Self { store, second, ..self }
     }
 
     /// Live totals by day.

@@ -1,10 +1,13 @@
 //! What one server does for all, second by second.
 
 use tally_requests::Settings;
-use tally_testkit::TestDatabase;
+use tally_testkit::{Disturbance, Disturber, TestDatabase};
 
-use crate::backend::NOW;
+use crate::backend::{Backend, NOW, append};
 use crate::server::{Counting, get, settings};
+
+/// Days that are not rolled up.
+const OPEN: &str = "tally_request_calendar WHERE rolled_up_at IS NULL";
 
 /// Asks a database how many rows a table has.
 enum Place {
@@ -90,6 +93,77 @@ async fn keep(place: &Place) {
     at("2033-01-01T00:00:02Z").await;
     assert_eq!(place.count("tally_request_days").await, 2);
     assert_eq!(counting.live().await.iter().map(|total| total.3).sum::<i64>(), 6);
+}
+
+/// A shorter retention prunes what it does not keep any more, a longer one or none brings nothing back, and
+/// a day that was rolled up just now keeps its hours for a day, however old it is.
+#[tokio::test]
+async fn hours_are_kept_as_the_settings_say() {
+    let Some(backend) = Backend::postgres("retention").await else { return };
+    let old = "2029-06-15T12:00:00Z";
+    // The retention, how long the roll-ups seem to be ago, and how many of the three days have hours.
+    for (quarter_retention_days, aged_hours, kept) in
+        [(400, 0, 3), (400, 25, 3), (2, -23, 3), (2, 23, 1), (0, 25, 1), (400, 25, 1)]
+    {
+        let kept_after_roll_up = std::time::Duration::from_secs(24 * 60 * 60);
+        let settings = Settings { quarter_retention_days, kept_after_roll_up, ..settings() };
+        let counting = Counting::start(&backend.url(), settings).await;
+        if counting.live().await.is_empty() {
+            let times = [old, "2030-06-12T12:00:00Z", "2030-06-14T12:00:00Z"];
+            counting.add(times.map(|time| get("/", time)).to_vec()).await.unwrap();
+            counting.service.store().roll_up(tally_requests::DayRange::ALL).await.unwrap();
+        }
+        let age = format!(
+            "UPDATE tally_request_calendar \
+                 SET rolled_up_at = rolled_up_at - INTERVAL '{aged_hours} hours'"
+        );
+        backend.execute(&age).await;
+        counting.service.keeper().tick().await.expect("the duties");
+        let case = format!("{quarter_retention_days} days, aged by {aged_hours} hours");
+        assert_eq!(backend.count("tally_request_days").await, kept, "{case}");
+        assert_eq!(counting.live().await.iter().map(|total| total.3).sum::<i64>(), 3, "{case}");
+        counting.stop().await;
+    }
+}
+
+/// Each statement of the duties goes wrong once. The books are right at any time, and the next round goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn duties_that_are_disturbed_go_on() {
+    let Some(backend) = Backend::postgres("duties_disturbed").await else { return };
+    let (disturber, url) = Disturber::before(&backend.url()).await;
+    let settings =
+        Settings { roll_up_at: "00:10".parse().unwrap(), quarter_retention_days: 2, ..settings() };
+    let counting = Counting::start(&url, settings).await;
+    let id = backend.id(3, "/").await;
+    let start: jiff::Timestamp = NOW.parse().expect("a time");
+    let mut expected = 0;
+    // Each round is a day later, so that all is due: folds, a roll-up, a prune, and housekeeping.
+    let mut round = 0;
+    let mut next_day = async || {
+        round += 1;
+        let now = start + jiff::SignedDuration::from_hours(24 * round);
+        counting.clock.set(now);
+        let of_today = now.as_microsecond();
+        append(&backend, [0, 4].map(|days| (id, of_today - days * 86_400_000_000))).await;
+        2
+    };
+    expected += next_day().await;
+    disturber
+        .at_every_statement(
+            &[Disturbance::Refused("XX000"), Disturbance::LostAfter],
+            async || counting.service.keeper().tick().await,
+            async |when, done| {
+                assert_eq!(backend.audit().await, expected, "{when}");
+                if done.is_err() {
+                    counting.service.keeper().tick().await.expect("the next round");
+                }
+                assert_eq!(backend.count("tally_requests").await, 0, "{when}");
+                assert_eq!(backend.count(OPEN).await, 1, "only today is open, {when}");
+                assert_eq!(backend.audit().await, expected, "{when}");
+                expected += next_day().await;
+            },
+        )
+        .await;
 }
 
 /// Somebody reads a tray and does not end. The others are folded, requests are counted, and the tray is

@@ -31,6 +31,7 @@ mod server;
 mod setbacks;
 mod snapshots;
 mod sqlite_folds;
+mod steps;
 mod time_zones;
 mod totals;
 mod went_back;

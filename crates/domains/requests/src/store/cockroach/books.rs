@@ -117,11 +117,7 @@ async fn roll_up_step(database: &Database, days: &[i32], step_rows: i64) -> Resu
 }
 
 /// Marks days as rolled up: all of them, or those before one, and this up to a series.
-async fn mark(
-    transaction: &Transaction,
-    days: &[i32],
-    cut: Option<(i32, SeriesId)>,
-) -> Result<()> {
+async fn mark(transaction: &Transaction, days: &[i32], cut: Option<(i32, SeriesId)>) -> Result<()> {
     let sql = include_str!("mark_rolled_up.sql");
     let whole: Vec<i32> =
         days.iter().copied().filter(|day| cut.is_none_or(|(cut, _)| *day < cut)).collect();
