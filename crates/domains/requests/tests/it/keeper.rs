@@ -1,9 +1,14 @@
 //! What one server does for all, second by second.
 
-use tally_requests::Settings;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tally_requests::{DayRange, Service, Settings};
+use tally_runtime::{Drain, ManualClock, Tasks};
+use tally_serve::Parts;
 use tally_testkit::{Disturbance, Disturber, TestDatabase};
 
-use crate::backend::{Backend, NOW, append};
+use crate::backend::{Backend, NOW, append, noon, open};
 use crate::server::{Counting, get, settings};
 
 /// Days that are not rolled up.
@@ -100,29 +105,25 @@ async fn keep(place: &Place) {
 #[tokio::test]
 async fn hours_are_kept_as_the_settings_say() {
     let Some(backend) = Backend::postgres("retention").await else { return };
-    let old = "2029-06-15T12:00:00Z";
-    // The retention, how long the roll-ups seem to be ago, and how many of the three days have hours.
-    for (quarter_retention_days, aged_hours, kept) in
-        [(400, 0, 3), (400, 25, 3), (2, -23, 3), (2, 23, 1), (0, 25, 1), (400, 25, 1)]
+    let id = backend.id(3, "/").await;
+    let days = ["2029-06-15", "2030-06-12", "2030-06-14"];
+    append(&backend, days.map(|day| (id, noon(day)))).await;
+    backend.roll_up(DayRange::ALL).await;
+    // The retention, how long the roll-ups are ago, and how many of the three days have hours.
+    for (quarter_retention_days, hours, kept) in
+        [(400, 0, 3), (400, 25, 3), (2, 23, 3), (2, 25, 1), (0, 25, 1), (400, 25, 1)]
     {
-        let kept_after_roll_up = std::time::Duration::from_secs(24 * 60 * 60);
-        let settings = Settings { quarter_retention_days, kept_after_roll_up, ..settings() };
-        let counting = Counting::start(&backend.url(), settings).await;
-        if counting.live().await.is_empty() {
-            let times = [old, "2030-06-12T12:00:00Z", "2030-06-14T12:00:00Z"];
-            counting.add(times.map(|time| get("/", time)).to_vec()).await.unwrap();
-            counting.service.store().roll_up(tally_requests::DayRange::ALL).await.unwrap();
-        }
-        let age = format!(
-            "UPDATE tally_request_calendar \
-                 SET rolled_up_at = rolled_up_at - INTERVAL '{aged_hours} hours'"
+        let sql = format!(
+            "UPDATE tally_request_calendar SET rolled_up_at = now() - INTERVAL '{hours} hours'"
         );
-        backend.execute(&age).await;
-        counting.service.keeper().tick().await.expect("the duties");
-        let case = format!("{quarter_retention_days} days, aged by {aged_hours} hours");
+        backend.execute(&sql).await;
+        let kept_after_roll_up = Duration::from_secs(24 * 60 * 60);
+        let settings = Settings { quarter_retention_days, kept_after_roll_up, ..settings() };
+        let (service, _) = idle(&backend.url(), settings).await;
+        service.keeper().tick().await.expect("the duties");
+        let case = format!("{quarter_retention_days} days, {hours} hours after the roll-up");
         assert_eq!(backend.count("tally_request_days").await, kept, "{case}");
-        assert_eq!(counting.live().await.iter().map(|total| total.3).sum::<i64>(), 3, "{case}");
-        counting.stop().await;
+        assert_eq!(backend.audit().await, 3, "{case}");
     }
 }
 
@@ -131,39 +132,48 @@ async fn hours_are_kept_as_the_settings_say() {
 async fn duties_that_are_disturbed_go_on() {
     let Some(backend) = Backend::postgres("duties_disturbed").await else { return };
     let (disturber, url) = Disturber::before(&backend.url()).await;
-    let settings =
-        Settings { roll_up_at: "00:10".parse().unwrap(), quarter_retention_days: 2, ..settings() };
-    let counting = Counting::start(&url, settings).await;
+    let roll_up_at = "00:10".parse().expect("a time of day");
+    let settings = Settings { roll_up_at, quarter_retention_days: 2, ..settings() };
+    let (service, clock) = idle(&url, settings).await;
     let id = backend.id(3, "/").await;
     let start: jiff::Timestamp = NOW.parse().expect("a time");
-    let mut expected = 0;
     // Each round is a day later, so that all is due: folds, a roll-up, a prune, and housekeeping.
     let mut round = 0;
     let mut next_day = async || {
         round += 1;
         let now = start + jiff::SignedDuration::from_hours(24 * round);
-        counting.clock.set(now);
-        let of_today = now.as_microsecond();
-        append(&backend, [0, 4].map(|days| (id, of_today - days * 86_400_000_000))).await;
-        2
+        clock.set(now);
+        let times = [0, 4].map(|days| now.as_microsecond() - days * 86_400_000_000);
+        append(&backend, times.map(|time| (id, time))).await;
     };
-    expected += next_day().await;
+    next_day().await;
+    let mut expected = 2;
     disturber
         .at_every_statement(
-            &[Disturbance::Refused("XX000"), Disturbance::LostAfter],
-            async || counting.service.keeper().tick().await,
+            &[Disturbance::Refused("XX000")],
+            async || service.keeper().tick().await,
             async |when, done| {
-                assert_eq!(backend.audit().await, expected, "{when}");
                 if done.is_err() {
-                    counting.service.keeper().tick().await.expect("the next round");
+                    assert_eq!(backend.audit().await, expected, "{when}");
+                    service.keeper().tick().await.expect("the next round");
                 }
                 assert_eq!(backend.count("tally_requests").await, 0, "{when}");
                 assert_eq!(backend.count(OPEN).await, 1, "only today is open, {when}");
                 assert_eq!(backend.audit().await, expected, "{when}");
-                expected += next_day().await;
+                next_day().await;
+                expected += 2;
             },
         )
         .await;
+}
+
+/// A service that does its duties when the test says so, and not each second.
+async fn idle(url: &str, settings: Settings) -> (Service, Arc<ManualClock>) {
+    let (clock, drain) = (Arc::new(ManualClock::new(NOW.parse().expect("a time"))), Drain::new());
+    drain.begin();
+    let (database, clock_of_parts) = (open(url).await, Arc::clone(&clock) as _);
+    let parts = Parts { database, clock: clock_of_parts, drain, tasks: Tasks::new() };
+    (Service::start(parts, settings).await.expect("the service starts"), clock)
 }
 
 /// Somebody reads a tray and does not end. The others are folded, requests are counted, and the tray is
