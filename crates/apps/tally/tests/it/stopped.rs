@@ -62,5 +62,6 @@ async fn a_server_that_stands_still_in_its_duties_is_succeeded() {
         assert_eq!(server.rolled_up(), totals([("GET /a", 9)]));
         assert!(server.process.is_running(), "{}", server.process.text(Stream::Stderr));
     }
-    assert_eq!(home.stored(), 9);
+    let sql = "SELECT sum(total)::INT8 FROM tally_totals_by_day";
+    assert_eq!(client.query_one(sql, &[]).await.expect("the view").get::<_, i64>(0), 9);
 }
