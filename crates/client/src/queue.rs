@@ -2,6 +2,7 @@
 
 mod builder;
 mod memory;
+mod open;
 mod report;
 mod shard;
 mod shards;
@@ -10,8 +11,11 @@ mod source;
 use std::fmt;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
+
+use tally_proto::wire::{self, CUSTOMER_BYTES_MAX};
+use tokio::time::Instant;
 
 use crate::clock::{self, AnyClock};
 use crate::driver::DriverHandle;
@@ -23,9 +27,16 @@ use crate::settings::Settings;
 use crate::{Method, Series, SeriesKey};
 pub use builder::QueueBuilder;
 use memory::Memory;
+pub(crate) use open::Ticket;
 pub use report::Report;
 use shards::Shards;
 use source::Reported;
+
+/// How long a close waits for open requests: a server may end before the last of its tasks.
+const OPEN_WAIT: Duration = Duration::from_secs(1);
+
+/// How often a close looks for open requests.
+const OPEN_PAUSE: Duration = Duration::from_millis(5);
 
 /// Takes requests and sends them to Tally in the background. Clones are the same queue.
 ///
@@ -55,6 +66,11 @@ struct Shared {
     shards: Shards,
     table: Arc<Table>,
     clock: AnyClock,
+    /// Who serves the requests of endpoints and layers.
+    service: Box<str>,
+    /// The customers that the layers have named, as paths.
+    customers: OnceLock<Table>,
+    customers_max: usize,
     skipped: AtomicU64,
     close_timeout: Duration,
     reported: Mutex<Reported>,
@@ -62,6 +78,13 @@ struct Shared {
     driver: Option<DriverHandle>,
     /// The counts of an in-memory queue.
     memory: Memory,
+}
+
+/// What a queue keeps in memory at most.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    queue_requests_max: usize,
+    customers_max: usize,
 }
 
 // === impl Queue ===
@@ -102,11 +125,13 @@ impl Queue {
         self.shared().table.series(key)
     }
 
-    /// The [`series`](Self::series) of a method and a path alone.
+    /// The [`series`](Self::series) of a method and a path, with this queue's
+    /// [`service`](QueueBuilder::service).
     #[must_use]
     #[inline]
     pub fn endpoint(&self, method: Method, path: &str) -> Series {
-        self.series(SeriesKey::endpoint(method, path))
+        let service = &self.shared().service;
+        self.series(SeriesKey { service, ..SeriesKey::endpoint(method, path) })
     }
 
     /// Counts a request that arrives now. Never blocks or waits. It allocates only room for waiting
@@ -216,11 +241,60 @@ impl Queue {
 
     /// [`close`](Self::close) with another limit.
     pub async fn close_within(&self, limit: Duration) -> Report {
+        let began = Instant::now();
+        self.shared().open_ended(limit.min(OPEN_WAIT)).await;
+        let limit = limit.saturating_sub(began.elapsed());
         self.shared().shut(limit);
         if let Some(driver) = &self.shared().driver {
             driver.finished(limit).await;
         }
         self.stats()
+    }
+
+    /// Begins a request of a series without a status. None: the queue is closed, and the request
+    /// is noted as dropped.
+    #[inline]
+    pub(crate) fn begin(&self, series: Series) -> Option<Ticket> {
+        let row = Row { series, time_us: self.shared().clock.micros() };
+        let ticket = self.shared().shards.begin(row);
+        if ticket.is_none() {
+            self.shared().shards.refuse(row);
+        }
+        ticket
+    }
+
+    /// The head of its answer is sent, without a status.
+    pub(crate) fn stream(&self, ticket: &Ticket) {
+        self.shared().shards.stream(ticket);
+    }
+
+    /// Counts a request that has begun, unless that is done.
+    #[inline]
+    pub(crate) fn end(&self, ticket: Ticket, begun_as: Series, status: u16) {
+        let shared = self.shared();
+        let series = shared.table.with_status(begun_as, status);
+        if let Err((row, reason)) = shared.shards.end(ticket, series)
+            && shared.record_again(row, reason).is_err()
+        {
+            shared.shards.refuse(row);
+        }
+    }
+
+    /// Who serves the requests.
+    #[inline]
+    pub(crate) fn service(&self) -> &str {
+        &self.shared().service
+    }
+
+    /// The name that a customer counts under: its own, while there is room for more names.
+    pub(crate) fn customer(&self, name: &str) -> &str {
+        let shared = self.shared();
+        if name.is_empty() {
+            return "";
+        }
+        let names = shared.customers.get_or_init(|| Table::new(shared.customers_max));
+        let path = wire::text(name, CUSTOMER_BYTES_MAX);
+        names.key(names.series(SeriesKey { path, ..SeriesKey::default() }).0).path
     }
 
     fn shared(&self) -> &Shared {
@@ -247,14 +321,18 @@ impl Drop for Handle {
 impl Shared {
     fn new(
         settings: &Settings,
-        queue_requests_max: usize,
+        limits: Limits,
+        service: &str,
         table: Arc<Table>,
         driver: Option<DriverHandle>,
     ) -> Self {
         Self {
-            shards: Shards::new(queue_requests_max, settings.batch_rows_max),
+            shards: Shards::new(limits.queue_requests_max, settings.batch_rows_max),
             table,
             clock: settings.clock.clone(),
+            service: service.into(),
+            customers: OnceLock::new(),
+            customers_max: limits.customers_max,
             skipped: AtomicU64::new(0),
             close_timeout: settings.close_timeout,
             reported: Mutex::default(),
@@ -300,6 +378,15 @@ impl Shared {
         match clock::micros(at).filter(|micros| *micros <= latest) {
             Some(time_us) => Ok(Row { series, time_us }),
             None => Err(TryRecordError { series, at, reason: Refusal::Time }),
+        }
+    }
+
+    /// Waits until no request is open, for at most this long.
+    async fn open_ended(&self, limit: Duration) {
+        let until = clock::later(Instant::now(), limit);
+        // An in-memory queue needs no runtime.
+        while self.driver.is_some() && self.shards.open() > 0 && Instant::now() < until {
+            tokio::time::sleep(OPEN_PAUSE).await;
         }
     }
 
