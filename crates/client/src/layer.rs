@@ -119,7 +119,7 @@ impl CountLayer {
     }
 
     /// Counts on behalf of the customer that the closure names, such as the owner of an API key.
-    /// Return few different ones, and nobody's secret: each is stored for good. Names longer than
+    /// Return few different ones, and no secrets: each is stored for good. Names longer than
     /// 256 bytes, and new ones beyond [`customers_max`](crate::QueueBuilder::customers_max), are
     /// `_other`. Only a request that an outer layer lets pass is known to be from whom it says.
     ///

@@ -1,6 +1,7 @@
 //! The handle that services record with.
 
 mod builder;
+mod layered;
 mod memory;
 mod open;
 mod report;
@@ -14,7 +15,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use tally_proto::wire::{self, CUSTOMER_BYTES_MAX};
 use tokio::time::Instant;
 
 use crate::clock::{self, AnyClock};
@@ -31,12 +31,6 @@ pub(crate) use open::Ticket;
 pub use report::Report;
 use shards::Shards;
 use source::Reported;
-
-/// How long a close waits for open requests: a server may end before the last of its tasks.
-const OPEN_WAIT: Duration = Duration::from_secs(1);
-
-/// How often a close looks for open requests.
-const OPEN_PAUSE: Duration = Duration::from_millis(5);
 
 /// Takes requests and sends them to Tally in the background. Clones are the same queue.
 ///
@@ -203,7 +197,8 @@ impl Queue {
     }
 
     /// Waits until all requests recorded before this call are settled, for at most
-    /// [`close_timeout`](QueueBuilder::close_timeout). They are all acknowledged if
+    /// [`close_timeout`](QueueBuilder::close_timeout). A layer records a request when its status is
+    /// known. They are all acknowledged if
     /// [`stats`](Self::stats) shows no earlier loss either.
     ///
     /// # Errors
@@ -230,11 +225,12 @@ impl Queue {
         }
     }
 
-    /// Closes all clones, sends the waiting requests, and reports the outcome of all. Takes at most
-    /// [`close_timeout`](QueueBuilder::close_timeout), and drops what is unsent by then. The server
-    /// then has a second to say which of the others it has; without an answer they are in doubt.
-    /// With a spool that is not full it waits only for the current attempt to connect and another
-    /// of at most a second: the next process sends the rest.
+    /// Closes all clones, sends the waiting requests, and reports the outcome of all. First it waits
+    /// for at most a second until no layer has an open request; those that remain count with the
+    /// status 0. Takes at most [`close_timeout`](QueueBuilder::close_timeout), and drops what is
+    /// unsent by then. The server then has a second to say which of the others it has; without an
+    /// answer they are in doubt. With a spool that is not full it waits only for the current
+    /// attempt to connect and another of at most a second: the next process sends the rest.
     pub async fn close(&self) -> Report {
         self.close_within(self.shared().close_timeout).await
     }
@@ -242,59 +238,13 @@ impl Queue {
     /// [`close`](Self::close) with another limit.
     pub async fn close_within(&self, limit: Duration) -> Report {
         let began = Instant::now();
-        self.shared().open_ended(limit.min(OPEN_WAIT)).await;
+        self.shared().open_ended(limit).await;
         let limit = limit.saturating_sub(began.elapsed());
         self.shared().shut(limit);
         if let Some(driver) = &self.shared().driver {
             driver.finished(limit).await;
         }
         self.stats()
-    }
-
-    /// Begins a request of a series without a status. None: the queue is closed, and the request
-    /// is noted as dropped.
-    #[inline]
-    pub(crate) fn begin(&self, series: Series) -> Option<Ticket> {
-        let row = Row { series, time_us: self.shared().clock.micros() };
-        let ticket = self.shared().shards.begin(row);
-        if ticket.is_none() {
-            self.shared().shards.refuse(row);
-        }
-        ticket
-    }
-
-    /// The head of its answer is sent, without a status.
-    pub(crate) fn stream(&self, ticket: &Ticket) {
-        self.shared().shards.stream(ticket);
-    }
-
-    /// Counts a request that has begun, unless that is done.
-    #[inline]
-    pub(crate) fn end(&self, ticket: Ticket, begun_as: Series, status: u16) {
-        let shared = self.shared();
-        let series = shared.table.with_status(begun_as, status);
-        if let Err((row, reason)) = shared.shards.end(ticket, series)
-            && shared.record_again(row, reason).is_err()
-        {
-            shared.shards.refuse(row);
-        }
-    }
-
-    /// Who serves the requests.
-    #[inline]
-    pub(crate) fn service(&self) -> &str {
-        &self.shared().service
-    }
-
-    /// The name that a customer counts under: its own, while there is room for more names.
-    pub(crate) fn customer(&self, name: &str) -> &str {
-        let shared = self.shared();
-        if name.is_empty() {
-            return "";
-        }
-        let names = shared.customers.get_or_init(|| Table::new(shared.customers_max));
-        let path = wire::text(name, CUSTOMER_BYTES_MAX);
-        names.key(names.series(SeriesKey { path, ..SeriesKey::default() }).0).path
     }
 
     fn shared(&self) -> &Shared {
@@ -378,15 +328,6 @@ impl Shared {
         match clock::micros(at).filter(|micros| *micros <= latest) {
             Some(time_us) => Ok(Row { series, time_us }),
             None => Err(TryRecordError { series, at, reason: Refusal::Time }),
-        }
-    }
-
-    /// Waits until no request is open, for at most this long.
-    async fn open_ended(&self, limit: Duration) {
-        let until = clock::later(Instant::now(), limit);
-        // An in-memory queue needs no runtime.
-        while self.driver.is_some() && self.shards.open() > 0 && Instant::now() < until {
-            tokio::time::sleep(OPEN_PAUSE).await;
         }
     }
 

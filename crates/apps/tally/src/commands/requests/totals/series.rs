@@ -39,8 +39,8 @@ pub(super) struct Filters {
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
     pub(super) path_prefix: String,
 
-    /// Only this status or class, such as 404 or 5xx; 0 is not known, or a GRPC call's OK; the class
-    /// of a gRPC code is that of the HTTP status that stands for it; repeatable
+    /// Only this status or class, such as 404 or 5xx; 0 is not known; a GRPC call's OK is 200, and
+    /// the class of its other codes is that of the HTTP status that stands for it; repeatable
     #[arg(long, value_parser = parse_status)]
     pub(super) status: Vec<Status>,
 
