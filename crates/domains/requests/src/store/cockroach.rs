@@ -12,7 +12,7 @@ use tokio_postgres::types::ToSql;
 
 use super::Result;
 use super::postgres::append::Way;
-use super::postgres::books::begin;
+use super::postgres::books::{begin, fold_by};
 use crate::books::{Entry, Folded};
 use crate::model::Quarter;
 use crate::rows::Micros;
@@ -23,7 +23,7 @@ pub(super) const STEP_ROWS: i64 = 10_000;
 
 /// CockroachDB lacks the form of COPY that the driver uses.
 pub(super) static WAY: LazyLock<Way> = LazyLock::new(|| Way {
-    statements: Statements::new(include_str!("cockroach/append.sql")),
+    statements: Statements::new(include_str!("cockroach/append.sql"), "TRUE"),
     copy: None,
     try_row: include_str!("cockroach/try_row.sql").to_owned(),
 });
@@ -62,7 +62,12 @@ async fn step(
         let Micros(micros) = row.get(0);
         Entry::of_quarter(Quarter::of_micros(micros), row.get(1), row.get(2))
     };
-    let folded = books::fold(&transaction, rows.iter().map(entry).collect()).await?;
+    let folded = fold_by(
+        &transaction,
+        include_str!("cockroach/stages.sql"),
+        rows.iter().map(entry).collect(),
+    )
+    .await?;
     faults::point("fold.before_commit").await;
     transaction.commit().await?;
     faults::point("fold.committed").await;

@@ -8,7 +8,6 @@
 
 use std::time::Duration;
 
-use hashbrown::HashMap;
 use jiff::civil::Date;
 use tally_runtime::faults;
 use tally_store::postgres::{Database, Transaction};
@@ -17,40 +16,12 @@ use tokio_postgres::Row;
 
 use super::super::Result;
 use super::super::postgres::books::{LISTED_DAYS, add, begin, counted, numbers, open_days};
-use crate::books::{self, Entry, Fold, Folded, Level, STEP_ROWS, Stage};
+use crate::books::{self, Entry, Level};
 use crate::model::{Day, DayRange, SeriesId};
 use crate::totals::Collector;
 
 const ROLL_UP: &str = "roll days up";
 const PRUNE: &str = "prune days";
-
-/// Adds what a fold has taken to where the days are.
-pub(super) async fn fold(transaction: &Transaction, entries: Vec<Entry>) -> Result<Folded> {
-    let requests = books::requests(&entries);
-    let stages = stages(transaction, &entries).await?;
-    let fold = Fold::of(entries, &stages);
-    add(transaction, Level::Days, &fold.days).await?;
-    add(transaction, Level::Months, &fold.months).await?;
-    Ok(Folded { requests, rolled_up: fold.rolled_up() })
-}
-
-/// How far the days of these entries have come. New ones are noted in the calendar.
-async fn stages(transaction: &Transaction, entries: &[Entry]) -> Result<HashMap<Day, Stage>> {
-    let (step, sql) = ("look days up in the calendar", include_str!("stages.sql"));
-    let mut stages = HashMap::new();
-    for days in numbers(&books::days(entries)).chunks(STEP_ROWS) {
-        for row in transaction.rows(step, sql, &[&days]).await? {
-            let stage = match (row.get(1), row.get(2), row.get(3)) {
-                (_, true, _) => Stage::Pruned,
-                (true, false, None) => Stage::RolledUp,
-                (true, false, Some(reached)) => Stage::RolledUpTo(reached),
-                (false, false, _) => Stage::Open,
-            };
-            stages.insert(Day(row.get(0)), stage);
-        }
-    }
-    Ok(stages)
-}
 
 /// Rolls up every day of the range that is in the calendar, and what earlier roll-ups have left. Returns
 /// how many requests.

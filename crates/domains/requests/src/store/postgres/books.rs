@@ -10,11 +10,13 @@ use tally_store::retry::Policy;
 use tokio_postgres::Row;
 
 use super::super::Result;
-use crate::books::{self, Entry, Held, Level, STEP_ROWS, Stage, Sum};
+use crate::books::{self, Entry, Fold, Folded, Held, Level, STEP_ROWS, Stage, Sum};
 use crate::model::{Day, DayRange, SeriesId};
 
 /// How many days are looked up at once.
 pub(crate) const LISTED_DAYS: i64 = 10_000;
+
+const STAGES: &str = include_str!("stages.sql");
 
 /// The statements of a level.
 struct Sql {
@@ -50,20 +52,41 @@ async fn lock(transaction: &Transaction, dialect: Dialect) -> Result<()> {
     Ok(())
 }
 
-/// How far the days of these entries have come. New ones are noted in the calendar.
-pub(super) async fn stages(
+/// Adds what was counted to where the days are.
+pub(crate) async fn fold(transaction: &Transaction, entries: Vec<Entry>) -> Result<Folded> {
+    fold_by(transaction, STAGES, entries).await
+}
+
+/// The same, with a statement that says where they are.
+pub(crate) async fn fold_by(
     transaction: &Transaction,
+    stages_sql: &'static str,
+    entries: Vec<Entry>,
+) -> Result<Folded> {
+    let requests = books::requests(&entries);
+    let stages = stages(transaction, stages_sql, &entries).await?;
+    let fold = Fold::of(entries, &stages);
+    add(transaction, Level::Days, &fold.days).await?;
+    add(transaction, Level::Months, &fold.months).await?;
+    Ok(Folded { requests, rolled_up: fold.rolled_up() })
+}
+
+/// How far the days of these entries have come. New ones are noted in the calendar.
+async fn stages(
+    transaction: &Transaction,
+    sql: &'static str,
     entries: &[Entry],
 ) -> Result<HashMap<Day, Stage>> {
-    let (step, sql) = ("look days up in the calendar", include_str!("stages.sql"));
+    let step = "look days up in the calendar";
     let days = numbers(&books::days(entries));
     let mut stages = HashMap::new();
     for days in days.chunks(STEP_ROWS) {
         for row in transaction.rows(step, sql, &[&days]).await? {
-            let stage = match (row.get(1), row.get(2)) {
-                (_, true) => Stage::Pruned,
-                (true, false) => Stage::RolledUp,
-                (false, false) => Stage::Open,
+            let stage = match (row.get(1), row.get(2), row.get(3)) {
+                (_, true, _) => Stage::Pruned,
+                (true, false, None) => Stage::RolledUp,
+                (true, false, Some(reached)) => Stage::RolledUpTo(reached),
+                (false, false, _) => Stage::Open,
             };
             stages.insert(Day(row.get(0)), stage);
         }
@@ -187,7 +210,7 @@ pub(super) async fn import(
     lock(transaction, Dialect::Postgres).await?;
     let of_days: Vec<_> =
         days.iter().map(|day| Entry { period: *day, series: 0, slot: 0, requests: 0 }).collect();
-    stages(transaction, &of_days).await?;
+    stages(transaction, STAGES, &of_days).await?;
     for days in days.chunks(STEP_ROWS) {
         roll_up_days(transaction, days).await?;
         prune_days(transaction, days).await?;
