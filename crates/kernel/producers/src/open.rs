@@ -61,6 +61,7 @@ impl Opening {
             name,
             acknowledged_sequence,
             acknowledged_at,
+            take_over,
         } = open;
         let id =
             Uuid::from_slice(&producer_id).map_err(|_| InvalidOpen::IdLength(producer_id.len()))?;
@@ -94,7 +95,11 @@ impl Opening {
             // The database has no unsigned numbers; the bits stay the same.
             claims: claims.into_iter().map(u64::cast_signed).collect(),
             name,
-            may_be_new: epoch == 0 || (acknowledged == Some(0) && terms.is_young(id, now)),
+            // A shared producer that is missing may have stored batches for another process, which was
+            // then done with it.
+            may_be_new: epoch == 0
+                || (!take_over && acknowledged == Some(0) && terms.is_young(id, now)),
+            take_over,
             told,
             next_epoch: draw_epoch(),
         })

@@ -91,6 +91,8 @@ pub(crate) async fn list(
             last_seen_micros: micros(row, 4),
             accepted: row.get(5),
             dropped: row.get(6),
+            checkpoint: row.get::<_, Option<_>>(7).unwrap_or_default(),
+            checkpoint_micros: row.get::<_, Option<Timestamp>>(8).map(Timestamp::as_microsecond),
         };
         Ok(rows.iter().map(producer).collect())
     };
@@ -215,21 +217,27 @@ async fn open_once(
                 Err(Refusal::TooMany { max: producers_max })
             } else {
                 let (sql, epoch) = (include_str!("postgres/add_producer.sql"), opening.next_epoch);
-                let values: [&(dyn ToSql + Sync); 6] =
-                    [id, &owner.domain, &owner.namespace.0, &epoch, &claim, name];
+                let values: [&(dyn ToSql + Sync); 7] = [
+                    id,
+                    &owner.domain,
+                    &owner.namespace.0,
+                    &epoch,
+                    &claim,
+                    name,
+                    &opening.take_over,
+                ];
                 let added = transaction.rows(step, sql, &values).await?;
-                let last_seen_micros =
-                    added.first().map(|row| micros(row, 0)).ok_or_else(|| {
-                        let step = "add a producer: another server was faster";
-                        Error::transient(step, Outcome::Determinate)
-                    })?;
-                Ok(Standing { epoch, claim, sequence: 0, last_seen_micros })
+                let seen = added.first().map(|row| micros(row, 0)).ok_or_else(|| {
+                    let step = "add a producer: another server was faster";
+                    Error::transient(step, Outcome::Determinate)
+                })?;
+                Ok(opening.begun(seen))
             }
         }
         Step::GoOn { epoch, sequence } => {
             let sql = include_str!("postgres/open_producer.sql");
             let row = transaction.row(step, sql, &[id, &epoch, &claim, name]).await?;
-            Ok(Standing { epoch, claim, sequence, last_seen_micros: micros(&row, 0) })
+            Ok(opening.gone_on(epoch, sequence, micros(&row, 0), found))
         }
     };
     transaction.commit().await?;
@@ -250,13 +258,17 @@ async fn find(transaction: &Transaction, owner: Owner, id: Uuid) -> Result<Optio
     let rows = transaction
         .rows("look where a producer stands", sql, &[&id, &owner.domain, &owner.namespace.0])
         .await?;
-    Ok(rows.first().map(|row| {
-        let (epoch, claim, sequence) = (row.get(0), row.get(1), row.get(2));
-        Found {
-            standing: Standing { epoch, claim, sequence, last_seen_micros: micros(row, 3) },
-            is_of_domain: row.get(4),
-            is_of_namespace: row.get(5),
-        }
+    Ok(rows.first().map(|row| Found {
+        standing: Standing {
+            epoch: row.get(0),
+            claim: row.get(1),
+            sequence: row.get(2),
+            is_shared: row.get(3),
+            checkpoint: row.get::<_, Option<_>>(4).unwrap_or_default(),
+            last_seen_micros: micros(row, 5),
+        },
+        is_of_domain: row.get(6),
+        is_of_namespace: row.get(7),
     }))
 }
 

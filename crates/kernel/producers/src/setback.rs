@@ -156,7 +156,14 @@ mod tests {
             (old, None, None),
         ] {
             let found = stored.map(|(sequence, last_seen_micros)| Found {
-                standing: Standing { epoch: 1, claim: 1, sequence, last_seen_micros },
+                standing: Standing {
+                    epoch: 1,
+                    claim: 1,
+                    sequence,
+                    last_seen_micros,
+                    is_shared: false,
+                    checkpoint: Vec::new(),
+                },
                 is_of_domain: true,
                 is_of_namespace: true,
             });

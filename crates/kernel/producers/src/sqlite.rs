@@ -35,17 +35,17 @@ pub(crate) fn open(
                 Err(Refusal::TooMany { max })
             } else {
                 let (sql, epoch) = (include_str!("sqlite/add_producer.sql"), opening.next_epoch);
-                let values = (id, owner.domain, owner.namespace.0, epoch, claim, name);
-                let last_seen_micros = transaction.query_row(sql, values, |row| row.get(0));
-                let last_seen_micros = last_seen_micros.step(step)?;
-                Ok(Standing { epoch, claim, sequence: 0, last_seen_micros })
+                let values =
+                    (id, owner.domain, owner.namespace.0, epoch, claim, name, opening.take_over);
+                let seen = transaction.query_row(sql, values, |row| row.get(0)).step(step)?;
+                Ok(opening.begun(seen))
             }
         }
         Step::GoOn { epoch, sequence } => {
             let sql = include_str!("sqlite/open_producer.sql");
             let values = (id, epoch, claim, name);
-            let last_seen_micros = transaction.query_row(sql, values, |row| row.get(0));
-            Ok(Standing { epoch, claim, sequence, last_seen_micros: last_seen_micros.step(step)? })
+            let seen = transaction.query_row(sql, values, |row| row.get(0)).step(step)?;
+            Ok(opening.gone_on(epoch, sequence, seen, found))
         }
     };
     commit(transaction, setback.as_ref())?;
@@ -88,6 +88,8 @@ pub(crate) fn list(
             last_seen_micros: row.get(4)?,
             accepted: row.get(5)?,
             dropped: row.get(6)?,
+            checkpoint: row.get::<_, Option<_>>(7)?.unwrap_or_default(),
+            checkpoint_micros: row.get(8)?,
         })
     };
     let sql = include_str!("sqlite/list_producers.sql");
@@ -208,10 +210,12 @@ fn find(transaction: &Transaction<'_>, owner: Owner, id: Uuid) -> Result<Option<
                     epoch: row.get(0)?,
                     claim: row.get(1)?,
                     sequence: row.get(2)?,
-                    last_seen_micros: row.get(3)?,
+                    is_shared: row.get(3)?,
+                    checkpoint: row.get::<_, Option<_>>(4)?.unwrap_or_default(),
+                    last_seen_micros: row.get(5)?,
                 },
-                is_of_domain: row.get(4)?,
-                is_of_namespace: row.get(5)?,
+                is_of_domain: row.get(6)?,
+                is_of_namespace: row.get(7)?,
             })
         });
     found.optional().step("look where a producer stands")

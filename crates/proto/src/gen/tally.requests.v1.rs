@@ -225,12 +225,17 @@ pub struct Batch {
     /// request before it; the first one's from 0.
     #[prost(sint64, repeated, tag = "4")]
     pub time_delta: ::prost::alloc::vec::Vec<i64>,
-    /// How many requests there are, as a check. Not 0, unless there are drops.
+    /// How many requests there are, as a check. Not 0, unless there are drops or a checkpoint.
     #[prost(uint32, tag = "5")]
     pub count: u32,
     /// Requests that the client has dropped since its batch before this one.
     #[prost(message, repeated, tag = "6")]
     pub drops: ::prost::alloc::vec::Vec<super::super::producers::v1::Drops>,
+    /// How far the client has come in what it reads, by a rule of its own. At most 256 bytes. It is stored
+    /// in the transaction of the batch, takes the place of the checkpoint before it, and Opened returns it.
+    /// Empty: the checkpoint before it stays.
+    #[prost(bytes = "vec", tag = "7")]
+    pub checkpoint: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListProducersRequest {
@@ -315,8 +320,8 @@ pub enum GroupBy {
     Method = 2,
     Path = 3,
     Status = 4,
-    /// The first digit of an HTTP status from 100 to 599; others have none. A gRPC code counts as the
-    /// HTTP status that stands for it (google.rpc.Code), except 0, which is OK or not known.
+    /// The first digit of an HTTP status from 100 to 599; others have none. A gRPC code from 1 on counts
+    /// as the HTTP status that stands for it (google.rpc.Code).
     StatusClass = 5,
     Customer = 6,
 }
@@ -485,7 +490,8 @@ pub mod request_service_client {
         /// INVALID_ARGUMENT: a message breaks a rule that is written at its fields (reason INVALID_OPEN,
         ///   INVALID_BATCH or INVALID_MESSAGE). It will be refused again: see Batch.
         /// FAILED_PRECONDITION: a batch is not the next one (reason OUT_OF_SEQUENCE), or the server
-        ///   does not know the producer any more (reason PRODUCER_FORGOTTEN).
+        ///   does not know the producer any more (reason PRODUCER_FORGOTTEN), or another client has taken
+        ///   it over (reason PRODUCER_TAKEN_OVER).
         /// ALREADY_EXISTS: another client uses the producer's id (reason PRODUCER_IN_USE).
         /// RESOURCE_EXHAUSTED: a batch passes a limit of Opened (reason LIMIT), or there are too many
         ///   batches on their way (reason TOO_MANY_BATCHES) or too many producers (reason
@@ -717,7 +723,8 @@ pub mod request_service_server {
         /// INVALID_ARGUMENT: a message breaks a rule that is written at its fields (reason INVALID_OPEN,
         ///   INVALID_BATCH or INVALID_MESSAGE). It will be refused again: see Batch.
         /// FAILED_PRECONDITION: a batch is not the next one (reason OUT_OF_SEQUENCE), or the server
-        ///   does not know the producer any more (reason PRODUCER_FORGOTTEN).
+        ///   does not know the producer any more (reason PRODUCER_FORGOTTEN), or another client has taken
+        ///   it over (reason PRODUCER_TAKEN_OVER).
         /// ALREADY_EXISTS: another client uses the producer's id (reason PRODUCER_IN_USE).
         /// RESOURCE_EXHAUSTED: a batch passes a limit of Opened (reason LIMIT), or there are too many
         ///   batches on their way (reason TOO_MANY_BATCHES) or too many producers (reason

@@ -32,9 +32,9 @@ pub(crate) fn quoted(text: &str) -> String {
     if !json.contains(is_hidden) {
         return json;
     }
-    let mut units = [0; 2];
+    // All of them have four digits at most.
     let escaped = |character: char| match is_hidden(character) {
-        true => character.encode_utf16(&mut units).iter().map(|u| format!("\\u{u:04x}")).collect(),
+        true => format!("\\u{:04x}", u32::from(character)),
         false => character.to_string(),
     };
     json.chars().map(escaped).collect()

@@ -132,7 +132,7 @@ async fn the_drops_of_a_forgotten_producer_stay(backend: Backend) {
     for count in [5, i64::MAX, i64::MAX] {
         let client = Client::open(&backend.producers).await;
         let drops = vec![(day(OLD), count), (day(TODAY), 1)];
-        let ends = vec![BatchEnd { rows: 1, drops: drops.clone() }, BatchEnd { rows: 1, drops }];
+        let ends = vec![BatchEnd { rows: 1, drops, ..BatchEnd::default() }; 2];
         let rows = Rows::from_iter([(endpoint, noon(OLD))]).of_run(client.of(1, ends));
         assert_eq!(store(&backend, rows).await, stored(2));
         let before = dropped(&backend).await;
@@ -164,7 +164,11 @@ async fn many_days_are_in_the_accounts(backend: Backend) {
         let at = |n: i32| i64::from(first + n * (days / size)) * 86_400_000_000;
         let rows = Rows::from_iter((0..size).map(|n| (endpoint, at(n))));
         let dropped = (0..1_000).map(|n| (Day(first + n), 2)).collect();
-        let ends = vec![BatchEnd { rows: size.unsigned_abs() as usize, drops: dropped }];
+        let ends = vec![BatchEnd {
+            rows: size.unsigned_abs() as usize,
+            drops: dropped,
+            ..BatchEnd::default()
+        }];
         assert_eq!(store(&backend, rows.of_run(client.of(1, ends))).await, stored(1));
         requests += i64::from(size);
         drops += 2_000;

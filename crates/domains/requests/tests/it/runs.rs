@@ -48,7 +48,7 @@ impl Client {
     pub(crate) fn run(&self, first: i64, sizes: &[usize], id: SeriesId, at: &str) -> Parcel<Rows> {
         let ends = sizes.iter().scan(0, |sum, size| {
             *sum += size;
-            Some(BatchEnd { rows: *sum, drops: Vec::new() })
+            Some(BatchEnd { rows: *sum, ..BatchEnd::default() })
         });
         let rows = Rows::from_iter(vec![(id, noon(at)); sizes.iter().sum()]);
         rows.of_run(self.of(first, ends.collect()))
@@ -62,8 +62,8 @@ impl Client {
 pub(crate) fn opening(id: Uuid, epoch: i64, claims: &[i64]) -> Opening {
     let (claims, name) = (claims.to_vec(), "a test".to_owned());
     let (may_be_new, next_epoch) = (epoch == 0, draw_epoch());
-    let told = None;
-    Opening { id, epoch, claims, name, may_be_new, told, next_epoch }
+    let (take_over, told) = (false, None);
+    Opening { id, epoch, claims, name, may_be_new, take_over, told, next_epoch }
 }
 
 pub(crate) async fn opened(
@@ -121,8 +121,11 @@ async fn only_new_batches_of_a_run_are_stored(backend: Backend) {
         // Of the batches 2 to 4 the last two are new: only their rows are stored.
         let rows = vec![(ids[0], noon(OLD)); size];
         let new = vec![(ids[1], noon(OLD)); 2 * size];
-        let ends =
-            [size, 2 * size, 3 * size].map(|rows| BatchEnd { rows, drops: vec![(Day(0), 1)] });
+        let ends = [size, 2 * size, 3 * size].map(|rows| BatchEnd {
+            rows,
+            drops: vec![(Day(0), 1)],
+            ..BatchEnd::default()
+        });
         let run = client.of(2, ends.to_vec());
         let rows = Rows::from_iter(rows.into_iter().chain(new)).of_run(run);
         assert_eq!(store(&backend, rows).await, stored(4));
