@@ -19,6 +19,7 @@ mod import;
 mod import_count;
 mod load;
 mod memory;
+mod outcomes;
 mod producers;
 mod record;
 mod restart;
