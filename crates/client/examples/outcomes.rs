@@ -73,6 +73,7 @@ async fn main() -> Result<(), Box<dyn error::Error>> {
     // In axum the last layer is the outermost, in tonic the first.
     let app = Router::new()
         .route("/orders/{id}", get(order))
+        .route("/reports", get(report))
         .route("/events", get(events))
         .layer(queue.layer())
         .layer(notes.clone());
@@ -108,6 +109,12 @@ async fn order() -> Result<&'static str, StatusCode> {
         _ => {}
     }
     Ok("an order\n")
+}
+
+/// It takes so long that clients lose patience.
+async fn report() -> &'static str {
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    "a report\n"
 }
 
 /// A body in pieces, which may break.

@@ -38,7 +38,7 @@ fn http_load(address: &str) {
     for at in 0..REQUESTS {
         // A stopping service accepts no more connections.
         let _ = match at % 20 {
-            5 => send("/orders/7").map(|_| 0),
+            5 => send("/reports").map(|_| 0),
             15 => send("/events").and_then(|mut connection| {
                 connection.read_exact(&mut [0; 50_000])?;
                 connection.shutdown(Shutdown::Both).map(|()| 0)
@@ -161,8 +161,14 @@ async fn tally_has_each_status_as_often_as_the_service() {
     let noted = noted(&output.stdout);
     assert_eq!(tokio::task::block_in_place(|| counted(&server)), noted, "{output:?}");
     assert!(output.stdout.contains("counted, 0 lost"), "{output:?}");
-    for known in [("GET", "200"), ("GET", "500"), ("GRPC", "200"), ("GRPC", "14"), ("GRPC", "499")]
-    {
+    for known in [
+        ("GET", "200"),
+        ("GET", "499"),
+        ("GET", "500"),
+        ("GRPC", "200"),
+        ("GRPC", "14"),
+        ("GRPC", "499"),
+    ] {
         let known = (known.0.to_owned(), known.1.to_owned());
         assert!(noted.contains_key(&known), "{known:?} did not happen: {noted:?}");
     }
