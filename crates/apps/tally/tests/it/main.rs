@@ -20,6 +20,7 @@ mod import_count;
 mod line_reader;
 mod load;
 mod memory;
+mod outcomes;
 mod producers;
 mod record;
 mod restart;
