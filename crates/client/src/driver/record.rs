@@ -269,9 +269,11 @@ impl Stream {
         let acknowledged = batches.ledger.acknowledged();
         let in_flight = self.sent.saturating_sub(acknowledged);
         let reason = Reason::of(&status);
-        // A producer without stored batches may begin again; the answer to Open decides.
-        let begins = reason == Reason::Forgotten && acknowledged == 0;
-        if let Some(anew) = anew(driver, reason).filter(|_| !begins) {
+        // The next Open decides about a forgotten producer: it may begin again if it has stored nothing,
+        // and else tells the server what was acknowledged, which then notes that this is missing.
+        if reason == Reason::InUse
+            && let Some(anew) = anew(driver, reason)
+        {
             return Err(Ended::Anew(anew));
         }
         let refuses = matches!(reason, Reason::InvalidBatch | Reason::Limit | Reason::TimeAhead);

@@ -249,6 +249,7 @@ impl Database {
             epoch: stored.epoch.cast_signed(),
             claim: stored.claim.cast_signed(),
             sequence: stored.sequence.cast_signed(),
+            last_seen_micros: 0,
             is_shared: stored.is_shared,
             checkpoint: stored.checkpoint.clone(),
         });

@@ -38,6 +38,9 @@ pub struct Standing {
     pub claim: i64,
     /// The last batch that is committed.
     pub sequence: i64,
+    /// When it was opened or stored something, in microseconds since 1970-01-01 UTC. Later by at least
+    /// one each time that it is opened.
+    pub last_seen_micros: i64,
     /// Whether processes take it over from each other by its id alone.
     pub is_shared: bool,
     /// How far its client has come, by the client's own rule; empty if it never said so.
@@ -53,6 +56,8 @@ pub struct Leaving {
     pub epoch: i64,
     /// The last batch that is committed.
     pub sequence: i64,
+    /// When it was last seen, if another stream may have opened it since and needs it then.
+    pub last_seen_micros: Option<i64>,
 }
 
 /// A producer could not be opened, or may not go on.
@@ -113,8 +118,6 @@ pub enum Step {
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
     pub(crate) standing: Standing,
-    /// In microseconds since 1970-01-01 UTC.
-    pub(crate) last_seen_micros: i64,
     /// Whether it belongs to the domain that asks.
     pub(crate) is_of_domain: bool,
     /// Whether it belongs to the namespace that asks.
@@ -165,6 +168,12 @@ impl Refusal {
             Self::TooMany { .. } => reason::TOO_MANY_PRODUCERS,
         }
     }
+
+    /// For debugging only: a client comes back as often as it likes.
+    pub(crate) fn tell(&self, producer: Uuid, name: &str) {
+        let (producer, reason) = (short_id(producer), self.reason());
+        tracing::debug!(producer, name, reason, "a producer is refused");
+    }
 }
 
 // === impl Opening ===
@@ -176,15 +185,21 @@ impl Opening {
     }
 
     /// Where a producer stands that is new.
-    pub(crate) fn begun(&self) -> Standing {
+    pub(crate) fn begun(&self, last_seen_micros: i64) -> Standing {
         let (epoch, claim, is_shared) = (self.next_epoch, self.claim(), self.take_over);
-        Standing { epoch, claim, sequence: 0, is_shared, checkpoint: Vec::new() }
+        Standing { epoch, claim, sequence: 0, last_seen_micros, is_shared, checkpoint: Vec::new() }
     }
 
     /// Where a producer stands that goes on.
-    pub(crate) fn gone_on(&self, epoch: i64, sequence: i64, found: Option<Found>) -> Standing {
-        let standing = found.map_or_else(|| self.begun(), |found| found.standing);
-        Standing { epoch, claim: self.claim(), sequence, ..standing }
+    pub(crate) fn gone_on(
+        &self,
+        epoch: i64,
+        sequence: i64,
+        last_seen_micros: i64,
+        found: Option<Found>,
+    ) -> Standing {
+        let standing = found.map_or_else(|| self.begun(last_seen_micros), |found| found.standing);
+        Standing { epoch, claim: self.claim(), sequence, last_seen_micros, ..standing }
     }
 
     /// What to do, and what to note as missing, given what the database has of the producer.
@@ -262,6 +277,11 @@ pub fn draw_epoch() -> i64 {
     (random::number() >> 1).cast_signed().max(1)
 }
 
+/// For debugging only: short-lived clients are many.
+pub(crate) fn tell_forgotten(producer: Uuid, accepted: i64) {
+    tracing::debug!(producer = short_id(producer), accepted, "a producer is forgotten");
+}
+
 /// What people see of an id: its random end only, because the id is half of what opens a producer.
 pub fn short_id(id: Uuid) -> String {
     let [.., a, b, c, d] = id.into_bytes();
@@ -287,8 +307,8 @@ mod tests {
     }
 
     fn at(epoch: i64, claim: i64) -> Option<Standing> {
-        let (is_shared, checkpoint) = (false, Vec::new());
-        Some(Standing { epoch, claim, sequence: 7, is_shared, checkpoint })
+        let (is_shared, checkpoint, last_seen_micros) = (false, Vec::new(), 0);
+        Some(Standing { epoch, claim, sequence: 7, last_seen_micros, is_shared, checkpoint })
     }
 
     fn shared(epoch: i64, claim: i64) -> Option<Standing> {

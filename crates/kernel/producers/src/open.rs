@@ -109,8 +109,9 @@ impl Opening {
 // === impl Terms ===
 
 impl Terms {
-    /// Whether an id is too young for its producer to have been forgotten.
-    fn is_young(self, id: Uuid, now: Timestamp) -> bool {
+    /// Whether an id is too young for its producer to have stored something and been forgotten. Then its
+    /// client may begin again under it.
+    pub(crate) fn is_young(self, id: Uuid, now: Timestamp) -> bool {
         // Other versions say it in other ways, or not at all.
         let drawn = id.get_timestamp().filter(|_| id.get_version_num() == 7);
         let drawn = drawn.and_then(|drawn| i64::try_from(drawn.to_unix().0).ok());

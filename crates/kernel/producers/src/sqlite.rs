@@ -7,7 +7,7 @@ use tally_store::error::Step as _;
 use uuid::Uuid;
 
 use crate::days::{Counted, Days};
-use crate::lease::{Found, Leaving, Opening, Producer, Refusal, Standing, Step};
+use crate::lease::{Found, Leaving, Opening, Producer, Refusal, Standing, Step, tell_forgotten};
 use crate::setback::{Setback, Told};
 use crate::store::{OnForget, Owner};
 
@@ -35,27 +35,17 @@ pub(crate) fn open(
                 Err(Refusal::TooMany { max })
             } else {
                 let (sql, epoch) = (include_str!("sqlite/add_producer.sql"), opening.next_epoch);
-                transaction
-                    .execute(
-                        sql,
-                        (
-                            id,
-                            owner.domain,
-                            owner.namespace.0,
-                            epoch,
-                            claim,
-                            name,
-                            opening.take_over,
-                        ),
-                    )
-                    .step(step)?;
-                Ok(opening.begun())
+                let values =
+                    (id, owner.domain, owner.namespace.0, epoch, claim, name, opening.take_over);
+                let seen = transaction.query_row(sql, values, |row| row.get(0)).step(step)?;
+                Ok(opening.begun(seen))
             }
         }
         Step::GoOn { epoch, sequence } => {
             let sql = include_str!("sqlite/open_producer.sql");
-            transaction.execute(sql, (id, epoch, claim, name)).step(step)?;
-            Ok(opening.gone_on(epoch, sequence, found))
+            let values = (id, epoch, claim, name);
+            let seen = transaction.query_row(sql, values, |row| row.get(0)).step(step)?;
+            Ok(opening.gone_on(epoch, sequence, seen, found))
         }
     };
     commit(transaction, setback.as_ref())?;
@@ -68,8 +58,9 @@ pub(crate) fn forget(
     leaving: Leaving,
     then: &dyn OnForget,
 ) -> Result<(), Error> {
-    let Leaving { id, epoch, sequence } = leaving;
-    let values = (owner.domain, owner.namespace.0, id.as_bytes(), epoch, sequence);
+    let Leaving { id, epoch, sequence, last_seen_micros } = leaving;
+    let values =
+        (owner.domain, owner.namespace.0, id.as_bytes(), epoch, sequence, last_seen_micros);
     forget_some(connection, include_str!("sqlite/forget_producer.sql"), values, then)
 }
 
@@ -202,7 +193,11 @@ fn forget_some(
     }
     then.sqlite(&transaction, gone.iter().map(|(.., accepted)| accepted).sum())?;
     tally_runtime::faults::blocking_point("forget.before_commit");
-    transaction.commit().step("commit")
+    transaction.commit().step("commit")?;
+    for (id, _, accepted) in gone {
+        tell_forgotten(Uuid::from_bytes(id), accepted);
+    }
+    Ok(())
 }
 
 /// Where a producer stands, and since when.
@@ -217,8 +212,8 @@ fn find(transaction: &Transaction<'_>, owner: Owner, id: Uuid) -> Result<Option<
                     sequence: row.get(2)?,
                     is_shared: row.get(3)?,
                     checkpoint: row.get::<_, Option<_>>(4)?.unwrap_or_default(),
+                    last_seen_micros: row.get(5)?,
                 },
-                last_seen_micros: row.get(5)?,
                 is_of_domain: row.get(6)?,
                 is_of_namespace: row.get(7)?,
             })

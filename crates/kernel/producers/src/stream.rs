@@ -245,22 +245,26 @@ impl<C: Content> Streams<C> {
             Ok(opened) => opened,
             Err(error) => return Ending { committed: None, error },
         };
-        let Standing { epoch, sequence, checkpoint, .. } = standing;
+        let Standing { epoch, sequence, last_seen_micros, checkpoint, .. } = standing;
         progress.send_modify(|progress| {
             (progress.opened, progress.committed) = (Some((epoch, checkpoint)), sequence);
         });
         let mut recording = Recording::new(self, batches, progress, opening.id, epoch, sequence);
         let mut ended = recording.run(stream).await;
         let (committed, is_done) = (recording.committed(), recording.is_done);
-        let leave = |sequence| Leaving { id: opening.id, epoch, sequence };
+        let may_begin_again = || self.producers.terms().is_young(opening.id, self.clock.now());
+        let leaving = Leaving { id: opening.id, epoch, sequence: 0, last_seen_micros: None };
         match committed {
-            Some(committed) if ended.is_ok() && is_done => {
-                ended = self.forget(leave(committed), recording.on_forget()).await;
+            Some(sequence) if ended.is_ok() && is_done => {
+                ended = self.forget(Leaving { sequence, ..leaving }, recording.on_forget()).await;
             }
             // A producer that has stored nothing costs a row. If this fails, or the server stops,
-            // housekeeping forgets it. The client just opens it again, which it may not if it is shared.
-            Some(0) if !self.drain.has_begun() && !opening.take_over => {
-                let _ = self.forget::<B::Invalid>(leave(0), Arc::new(())).await;
+            // housekeeping forgets it. A client that comes back later just opens it again, which it may
+            // not if it is shared; one that has come back already, while this stream was not over, keeps
+            // it.
+            Some(0) if !self.drain.has_begun() && !opening.take_over && may_begin_again() => {
+                let leaving = Leaving { last_seen_micros: Some(last_seen_micros), ..leaving };
+                let _ = self.forget::<B::Invalid>(leaving, Arc::new(())).await;
             }
             _ => {}
         }
@@ -299,7 +303,8 @@ impl<C: Content> Streams<C> {
             tracing::warn!(error, "a producer could not be opened");
             self.workers.failed(&error);
         });
-        Ok((opening, opened?.map_err(Error::Refused)?))
+        let opened = opened?.inspect_err(|refusal| refusal.tell(opening.id, &opening.name));
+        Ok((opening, opened.map_err(Error::Refused)?))
     }
 
     /// Forgets a producer that stands there, unless another process has opened it since.

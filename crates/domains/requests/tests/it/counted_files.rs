@@ -47,7 +47,7 @@ async fn stored(backend: &Backend, requests: usize) -> Leaving {
     let rows = [Rows::from_iter(rows).of_run(run)];
     let fates = append_batch(&backend.store, &batch(Uuid::now_v7(), 1, &rows)).await.unwrap();
     assert_eq!(fates, [Fate::Stored { committed: 1 }]);
-    Leaving { id, epoch, sequence: 1 }
+    Leaving { id, epoch, sequence: 1, last_seen_micros: None }
 }
 
 /// Its client leaves, and has counted these files.

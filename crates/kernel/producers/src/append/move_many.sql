@@ -2,7 +2,8 @@
 -- two servers with the same producers wait for each other instead of deadlocking; and a server
 -- that comes second with the same batch finds that it does not fit any more. The days are counted
 -- under the worker, which no other transaction does; all are of one namespace. A domain's rows, which
--- are stored if the producers move, go where ':stored' is. The answer is how many producers moved.
+-- are stored if the producers move, go where ':stored' is. The answer is how many producers moved, or
+-- -1 if the domain's condition does not hold.
 WITH wanted AS (
     SELECT * FROM unnest(
         $1::UUID[], $2::INT8[], $3::INT8[], $4::INT8[], $5::INT8[], $6::INT8[], $11::BYTEA[]
@@ -13,6 +14,7 @@ WITH wanted AS (
 ), fitting AS MATERIALIZED (
     SELECT count(*) AS producers FROM locked AS l
     JOIN wanted AS w ON w.id = l.id AND w.epoch = l.epoch AND w.before = l.sequence
+    WHERE :open
 ), moved AS (
     UPDATE tally_producers AS p SET
         sequence = w.last,
@@ -36,4 +38,4 @@ WITH wanted AS (
     RETURNING d.day
 )
 -- :stored
-SELECT count(*) FROM moved
+SELECT CASE WHEN :open THEN count(*) ELSE -1 END FROM moved

@@ -265,8 +265,12 @@ impl<'a, B: Batches> Recording<'a, B> {
                 self.committed = committed;
                 Error::OutOfSequence { sequence: first.unsigned_abs(), next: committed + 1 }
             }
-            (Ok(_), Some(Fate::Refused(refusal))) => Error::Refused(refusal),
+            (Ok(_), Some(Fate::Refused(refusal))) => {
+                refusal.tell(self.producer, "");
+                Error::Refused(refusal)
+            }
             (Ok(_), Some(Fate::InDoubt(refusal))) => {
+                refusal.tell(self.producer, "in doubt");
                 self.in_doubt = true;
                 Error::Refused(refusal)
             }

@@ -1,5 +1,5 @@
 -- The domain's part of the statements that move a batch's producers: its rows are stored if those
--- move. See kernel/producers.
+-- move. Before a COPY there are none: this locks the tray. See kernel/producers.
 , stored AS (
     INSERT INTO :tray (series_id, requested_at)
     SELECT r.series_id, r.requested_at
