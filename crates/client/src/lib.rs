@@ -35,10 +35,10 @@
 //! | `error.rs` | errors, and what they give back |
 //! | `interceptor.rs` | a tonic interceptor that counts calls, and the layer that gives it their path |
 //! | `key.rs` | what requests are counted under: methods, and the keys of series |
-//! | `layer.rs` | a tower layer that counts each request once; `layer/` has its rules |
+//! | `layer.rs` | a tower layer that counts each request once, with its status; `layer/` has its rules |
 //! | `ledger.rs` | numbered batches and their outcome: the client's rules of the protocol |
 //! | `measure.rs` | counters of the `metrics` facade |
-//! | `producer.rs` | the low-level client: batches of rows, in order |
+//! | `producer.rs` | the low-level client: batches of rows, in order, and checkpoints |
 //! | `progress.rs` | how far a producer's rows have come |
 //! | `queue.rs` | the handle that services record with; `queue/` has where requests wait |
 //! | `random.rs` | ids, claims, jitter |
@@ -72,8 +72,10 @@ pub use clock::Clock;
 pub use error::{ConnectError, FlushError, Refusal, SendError, TryRecordError};
 pub use interceptor::{CountInterceptor, PathLayer, WithPath};
 pub use key::{Method, SeriesKey};
-pub use layer::{Count, CountLayer, Head, UNMATCHED};
-pub use producer::{Producer, ProducerBuilder};
+pub use layer::{
+    Count, CountBody, CountFuture, CountLayer, CountReceipt, Head, ReceiptLayer, UNMATCHED,
+};
+pub use producer::{Opened, Producer, ProducerBuilder, Stop};
 pub use progress::{Connection, Progress};
 pub use queue::{Queue, QueueBuilder, Report};
 pub use rows::Row;

@@ -41,7 +41,7 @@ mod import_count;
 mod keeper;
 mod migrations;
 pub mod model;
-mod packed;
+pub mod packed;
 pub mod periods;
 mod record;
 mod rows;

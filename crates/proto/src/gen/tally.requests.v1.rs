@@ -37,10 +37,10 @@ pub struct QueryTotalsRequest {
     #[prost(enumeration = "LimitOrder", tag = "9")]
     pub limit_order: i32,
     /// The time zone of all dates and periods: an IANA name such as Asia/Kolkata, of the tz database that is
-    /// built into the server. Empty: UTC.
+    /// built into the server, or an offset of whole quarter-hours such as +05:30. Empty: UTC.
     #[prost(string, tag = "10")]
     pub time_zone: ::prost::alloc::string::String,
-    /// What to tell apart. Empty: METHOD and PATH.
+    /// What to tell apart. Empty: GROUP_BY_METHOD and GROUP_BY_PATH.
     #[prost(enumeration = "GroupBy", repeated, tag = "11")]
     pub group_by: ::prost::alloc::vec::Vec<i32>,
     /// Only these, compared byte by byte; an empty text is a series without one. No entry: all.
@@ -110,7 +110,7 @@ pub struct Group {
 /// What a query's range and zone were understood as.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Resolved {
-    /// The IANA name.
+    /// The IANA name, or the offset.
     #[prost(string, tag = "1")]
     pub time_zone: ::prost::alloc::string::String,
     /// The version of the server's tz database, such as 2026c.
@@ -127,7 +127,7 @@ pub struct Resolved {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PeriodTotals {
     /// The day, the week's Monday, the month (day 0) or the year (month and day 0); unset for the whole
-    /// range. By HOUR: the date that the clock shows.
+    /// range. By GRANULARITY_HOUR: the date that the clock shows.
     #[prost(message, optional, tag = "1")]
     pub period: ::core::option::Option<super::super::super::google::r#type::Date>,
     /// Numbers of groups that were named in this message or an earlier one.
@@ -136,7 +136,7 @@ pub struct PeriodTotals {
     /// How many requests each of them had.
     #[prost(int64, repeated, tag = "3")]
     pub count: ::prost::alloc::vec::Vec<i64>,
-    /// By HOUR: when the hour begins, and how far the zone's clock is ahead of UTC at that moment.
+    /// By GRANULARITY_HOUR: when the hour begins, and how far the zone's clock is ahead of UTC at that moment.
     #[prost(message, optional, tag = "4")]
     pub start: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(int32, tag = "5")]
@@ -225,12 +225,17 @@ pub struct Batch {
     /// request before it; the first one's from 0.
     #[prost(sint64, repeated, tag = "4")]
     pub time_delta: ::prost::alloc::vec::Vec<i64>,
-    /// How many requests there are, as a check. Not 0, unless there are drops.
+    /// How many requests there are, as a check. Not 0, unless there are drops or a checkpoint.
     #[prost(uint32, tag = "5")]
     pub count: u32,
     /// Requests that the client has dropped since its batch before this one.
     #[prost(message, repeated, tag = "6")]
     pub drops: ::prost::alloc::vec::Vec<super::super::producers::v1::Drops>,
+    /// How far the client has come in what it reads, by a rule of its own. At most 256 bytes. It is stored
+    /// in the transaction of the batch, takes the place of the checkpoint before it, and Opened returns it.
+    /// Empty: the checkpoint before it stays.
+    #[prost(bytes = "vec", tag = "7")]
+    pub checkpoint: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListProducersRequest {
@@ -262,7 +267,7 @@ pub struct ListProducersResponse {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Granularity {
-    /// The same as DAY.
+    /// The same as GRANULARITY_DAY.
     Unspecified = 0,
     Day = 1,
     Month = 2,
@@ -284,24 +289,24 @@ impl Granularity {
     pub fn as_str_name(&self) -> &'static str {
         match self {
             Self::Unspecified => "GRANULARITY_UNSPECIFIED",
-            Self::Day => "DAY",
-            Self::Month => "MONTH",
-            Self::Year => "YEAR",
-            Self::Whole => "WHOLE",
-            Self::Hour => "HOUR",
-            Self::Week => "WEEK",
+            Self::Day => "GRANULARITY_DAY",
+            Self::Month => "GRANULARITY_MONTH",
+            Self::Year => "GRANULARITY_YEAR",
+            Self::Whole => "GRANULARITY_WHOLE",
+            Self::Hour => "GRANULARITY_HOUR",
+            Self::Week => "GRANULARITY_WEEK",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
     pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
         match value {
             "GRANULARITY_UNSPECIFIED" => Some(Self::Unspecified),
-            "DAY" => Some(Self::Day),
-            "MONTH" => Some(Self::Month),
-            "YEAR" => Some(Self::Year),
-            "WHOLE" => Some(Self::Whole),
-            "HOUR" => Some(Self::Hour),
-            "WEEK" => Some(Self::Week),
+            "GRANULARITY_DAY" => Some(Self::Day),
+            "GRANULARITY_MONTH" => Some(Self::Month),
+            "GRANULARITY_YEAR" => Some(Self::Year),
+            "GRANULARITY_WHOLE" => Some(Self::Whole),
+            "GRANULARITY_HOUR" => Some(Self::Hour),
+            "GRANULARITY_WEEK" => Some(Self::Week),
             _ => None,
         }
     }
@@ -315,8 +320,8 @@ pub enum GroupBy {
     Method = 2,
     Path = 3,
     Status = 4,
-    /// The first digit of an HTTP status from 100 to 599; others have none. A gRPC code counts as the
-    /// HTTP status that stands for it (google.rpc.Code), except 0, which is OK or not known.
+    /// The first digit of an HTTP status from 100 to 599; others have none. A gRPC code from 1 on counts
+    /// as the HTTP status that stands for it (google.rpc.Code).
     StatusClass = 5,
     Customer = 6,
 }
@@ -354,7 +359,7 @@ impl GroupBy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum LimitOrder {
-    /// The same as PATH.
+    /// The same as LIMIT_ORDER_PATH.
     Unspecified = 0,
     /// In the usual order: by period and group.
     Path = 1,
@@ -369,16 +374,16 @@ impl LimitOrder {
     pub fn as_str_name(&self) -> &'static str {
         match self {
             Self::Unspecified => "LIMIT_ORDER_UNSPECIFIED",
-            Self::Path => "PATH",
-            Self::Count => "COUNT",
+            Self::Path => "LIMIT_ORDER_PATH",
+            Self::Count => "LIMIT_ORDER_COUNT",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
     pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
         match value {
             "LIMIT_ORDER_UNSPECIFIED" => Some(Self::Unspecified),
-            "PATH" => Some(Self::Path),
-            "COUNT" => Some(Self::Count),
+            "LIMIT_ORDER_PATH" => Some(Self::Path),
+            "LIMIT_ORDER_COUNT" => Some(Self::Count),
             _ => None,
         }
     }
@@ -485,7 +490,8 @@ pub mod request_service_client {
         /// INVALID_ARGUMENT: a message breaks a rule that is written at its fields (reason INVALID_OPEN,
         ///   INVALID_BATCH or INVALID_MESSAGE). It will be refused again: see Batch.
         /// FAILED_PRECONDITION: a batch is not the next one (reason OUT_OF_SEQUENCE), or the server
-        ///   does not know the producer any more (reason PRODUCER_FORGOTTEN).
+        ///   does not know the producer any more (reason PRODUCER_FORGOTTEN), or another client has taken
+        ///   it over (reason PRODUCER_TAKEN_OVER).
         /// ALREADY_EXISTS: another client uses the producer's id (reason PRODUCER_IN_USE).
         /// RESOURCE_EXHAUSTED: a batch passes a limit of Opened (reason LIMIT), or there are too many
         ///   batches on their way (reason TOO_MANY_BATCHES) or too many producers (reason
@@ -717,7 +723,8 @@ pub mod request_service_server {
         /// INVALID_ARGUMENT: a message breaks a rule that is written at its fields (reason INVALID_OPEN,
         ///   INVALID_BATCH or INVALID_MESSAGE). It will be refused again: see Batch.
         /// FAILED_PRECONDITION: a batch is not the next one (reason OUT_OF_SEQUENCE), or the server
-        ///   does not know the producer any more (reason PRODUCER_FORGOTTEN).
+        ///   does not know the producer any more (reason PRODUCER_FORGOTTEN), or another client has taken
+        ///   it over (reason PRODUCER_TAKEN_OVER).
         /// ALREADY_EXISTS: another client uses the producer's id (reason PRODUCER_IN_USE).
         /// RESOURCE_EXHAUSTED: a batch passes a limit of Opened (reason LIMIT), or there are too many
         ///   batches on their way (reason TOO_MANY_BATCHES) or too many producers (reason

@@ -33,12 +33,12 @@ impl RequestService for Service {
     ) -> Result<Response<Self::RecordStream>, Status> {
         let (intake, limits) = (&self.intake, self.intake.record);
         let opened = producers::Opened {
-            epoch: 0,
             batch_rows_max: limits.batch_rows_max,
             batch_bytes_max: limits.batch_bytes_max,
             series_max: limits.series_max,
             batches_in_flight_max: limits.batches_in_flight_max,
             path_bytes_max: u32::try_from(intake.path_bytes_max).unwrap_or(u32::MAX),
+            ..producers::Opened::default()
         };
         let record = Record::new(Arc::clone(intake));
         Ok(Response::new(self.streams.answers(request.into_inner(), record, opened)))

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy takes the cases of a suite for no tests")]
 
+mod accounts;
 mod add;
 mod ahead;
 mod audit;
@@ -31,6 +32,7 @@ mod server;
 mod setbacks;
 mod snapshots;
 mod sqlite_folds;
+mod taking_over;
 mod time_zones;
 mod totals;
 mod trays;

@@ -6,7 +6,9 @@ WITH moved AS (
         sequence = $4::INT8,
         last_seen = now(),
         accepted = accepted + $5::INT8,
-        dropped = dropped + least($6::INT8, 9223372036854775807 - dropped)
+        dropped = dropped + least($6::INT8, 9223372036854775807 - dropped),
+        checkpoint = coalesce($11::BYTEA, checkpoint),
+        checkpoint_at = CASE WHEN $11::BYTEA IS NULL THEN checkpoint_at ELSE now() END
     WHERE id = $1::UUID AND epoch = $2::INT8 AND sequence = $3::INT8 AND :open
     RETURNING id, domain, namespace_id
 ), counted AS (

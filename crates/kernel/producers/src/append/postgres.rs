@@ -104,6 +104,7 @@ struct Columns {
     days: Vec<i32>,
     accepted: Vec<i64>,
     dropped: Vec<i64>,
+    checkpoints: Vec<Option<Vec<u8>>>,
 }
 
 /// Stores a batch once, or nothing if the [condition](Statements::new) does not hold. Fails also if the
@@ -249,7 +250,8 @@ async fn places<C>(
     let ids: Vec<Uuid> = places.keys().copied().collect();
     let sql = include_str!("lock_producers.sql");
     for row in transaction.rows(step, sql, &[&ids]).await? {
-        places.insert(row.get(0), Some(Place { epoch: row.get(1), sequence: row.get(2) }));
+        let (epoch, sequence, is_shared) = (row.get(1), row.get(2), row.get(3));
+        places.insert(row.get(0), Some(Place { epoch, sequence, is_shared }));
     }
     Ok(places)
 }
@@ -275,7 +277,7 @@ async fn commit(transaction: Transaction) -> Result<(), Error> {
 // === impl Statements ===
 
 impl Statements {
-    /// With a domain's part: `, stored AS (INSERT …)`, whose values begin at `$11`, and which stores
+    /// With a domain's part: `, stored AS (INSERT …)`, whose values begin at `$12`, and which stores
     /// nothing unless `moved` has rows; and a condition, without which nothing moves. The statement locks
     /// what `stored` inserts into before it looks at the condition.
     pub fn new(stored: &str, open: &str) -> Self {
@@ -297,6 +299,7 @@ impl Columns {
             columns.last.push(one.last);
             columns.brought.push(one.brought.accepted);
             columns.given_up.push(one.brought.dropped);
+            columns.checkpoints.push(one.checkpoint.clone());
         }
         if plan.has_many_days() {
             return columns;
@@ -310,15 +313,17 @@ impl Columns {
     }
 
     fn of_one<'a>(&'a self, one: &'a Move) -> Vec<&'a (dyn ToSql + Sync)> {
-        let Move { id, epoch, before, last, brought: Counted { accepted, dropped } } = one;
+        let Move { id, epoch, before, last, brought: Counted { accepted, dropped }, .. } = one;
         let moves: [&(dyn ToSql + Sync); 6] = [id, epoch, before, last, accepted, dropped];
-        moves.into_iter().chain(self.of_days()).collect()
+        let checkpoint: &(dyn ToSql + Sync) = &one.checkpoint;
+        moves.into_iter().chain(self.of_days()).chain([checkpoint]).collect()
     }
 
     fn of_many(&self) -> Vec<&(dyn ToSql + Sync)> {
         let moves: [&(dyn ToSql + Sync); 6] =
             [&self.ids, &self.epochs, &self.before, &self.last, &self.brought, &self.given_up];
-        moves.into_iter().chain(self.of_days()).collect()
+        let checkpoints: &(dyn ToSql + Sync) = &self.checkpoints;
+        moves.into_iter().chain(self.of_days()).chain([checkpoints]).collect()
     }
 
     fn of_days(&self) -> [&(dyn ToSql + Sync); 4] {

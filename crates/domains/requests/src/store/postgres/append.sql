@@ -3,6 +3,6 @@
 , stored AS (
     INSERT INTO :tray (series_id, requested_at)
     SELECT r.series_id, r.requested_at
-    FROM unnest($11::INT8[], $12::TIMESTAMPTZ[]) AS r (series_id, requested_at)
+    FROM unnest($12::INT8[], $13::TIMESTAMPTZ[]) AS r (series_id, requested_at)
     WHERE EXISTS (SELECT 1 FROM moved)
 )
