@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use futures_util::TryStreamExt as _;
 use tally_testkit::{Cluster, Options, TestDatabase, bin_dir, eventually};
+use tokio::task::JoinSet;
 use tokio_postgres::{Client, NoTls};
 
 use crate::LIMIT;
@@ -173,7 +174,9 @@ async fn a_dump_misses_nothing() {
                 (progress.stored.load(Ordering::SeqCst), bin.clone(), url.clone());
             let file = path.display().to_string();
             let dump = move || run(&bin, "pg_dump", &["--no-owner", "--file", &file, &url]);
-            tokio::task::spawn_blocking(dump).await.expect("a dump");
+            let mut dumping = JoinSet::new();
+            dumping.spawn_blocking(dump);
+            dumping.join_next().await.expect("a dump").expect("a dump");
             dumps.push((path, stored, progress.begun.load(Ordering::SeqCst)));
         }
         progress.is_over.store(true, Ordering::SeqCst);
@@ -295,7 +298,8 @@ async fn a_tray_waits_for_a_query_on_a_standby() {
     let standby = primary.standby().expect("a standby");
     let url = standby.url(backend.database_name());
     let (reading, connection) = tokio_postgres::connect(&url, NoTls).await.expect("a standby");
-    let connection = tokio::spawn(connection);
+    let mut connections = JoinSet::new();
+    connections.spawn(connection);
     eventually("it has the row", LIMIT, async || both(&reading).await == (1, 1)).await;
     let told = "SELECT count(*) FROM pg_stat_replication WHERE backend_xmin IS NOT NULL";
     let other = backend.connect().await;
@@ -319,6 +323,4 @@ async fn a_tray_waits_for_a_query_on_a_standby() {
     };
     eventually("the tray is emptied", LIMIT, empties).await;
     eventually("it has both", LIMIT, async || both(&reading).await == (1, 1)).await;
-    drop(reading);
-    let _ = connection.await;
 }

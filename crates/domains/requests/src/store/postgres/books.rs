@@ -8,27 +8,19 @@ use tally_store::retry::Policy;
 use tokio_postgres::Row;
 
 use super::super::Result;
-use crate::books::{self, Entry, Fold, Folded, Held, Level, STEP_ROWS, Stage, Sum};
+use crate::books::{self, Entry, Fold, Folded, Held, Level, STEP_ROWS, Sql, Stage, Sum};
 use crate::model::{Day, DayRange, SeriesId};
 
 /// How many days are looked up at once.
 const LISTED_DAYS: i64 = 10_000;
 
-/// The statements of a level.
-struct Sql {
-    held: &'static str,
-    put: &'static str,
-}
-
-impl Sql {
-    fn of(level: Level) -> Self {
-        match level {
-            Level::Days => {
-                Self { held: include_str!("held_days.sql"), put: include_str!("put_days.sql") }
-            }
-            Level::Months => {
-                Self { held: include_str!("held_months.sql"), put: include_str!("put_months.sql") }
-            }
+fn sql(level: Level) -> Sql {
+    match level {
+        Level::Days => {
+            Sql { held: include_str!("held_days.sql"), put: include_str!("put_days.sql") }
+        }
+        Level::Months => {
+            Sql { held: include_str!("held_months.sql"), put: include_str!("put_months.sql") }
         }
     }
 }
@@ -78,7 +70,7 @@ async fn stages(transaction: &Transaction, entries: &[Entry]) -> Result<HashMap<
 
 /// Adds sorted entries to days or months.
 async fn add(transaction: &Transaction, level: Level, entries: &[Entry]) -> Result<()> {
-    let (step, sql) = ("add to days and months", Sql::of(level));
+    let (step, sql) = ("add to days and months", sql(level));
     for entries in books::steps(entries) {
         let (periods, series): (Vec<i32>, Vec<SeriesId>) =
             books::keys(entries).map(|(period, series)| (period.0, series)).unzip();
