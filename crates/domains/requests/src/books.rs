@@ -35,6 +35,12 @@ pub(crate) enum Level {
     Months,
 }
 
+/// The statements of a level: one reads what it has, one writes the sums.
+pub(crate) struct Sql {
+    pub(crate) held: &'static str,
+    pub(crate) put: &'static str,
+}
+
 /// Requests of a series in one slot of a day or a month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Entry {

@@ -176,8 +176,8 @@ async fn idle(url: &str, settings: Settings) -> (Service, Arc<ManualClock>) {
     (Service::start(parts, settings).await.expect("the service starts"), clock)
 }
 
-/// Somebody reads a tray and does not end. The others are folded, requests are counted, and the tray is
-/// folded when it is free.
+/// Somebody reads a tray and does not end. All are folded, requests are counted, and the tray is emptied
+/// when it is free.
 #[tokio::test]
 async fn a_reader_that_stays_holds_up_one_tray() {
     let Some(database) = TestDatabase::create_or_skip("staying") else { return };
@@ -192,7 +192,7 @@ async fn a_reader_that_stays_holds_up_one_tray() {
     let begin = "BEGIN; LOCK TABLE tally_requests_0 IN ACCESS SHARE MODE";
     reading.batch_execute(begin).await.expect("a reader");
     let rows = async || {
-        let sql = "SELECT count(*) FROM tally_requests";
+        let sql = "SELECT count(*) FROM tally_requests_0";
         reading.query_one(sql, &[]).await.expect("a count").get::<_, i64>(0)
     };
     for second in ["12:15:02", "12:15:03", "12:15:06"] {
@@ -202,13 +202,13 @@ async fn a_reader_that_stays_holds_up_one_tray() {
     let live = async || counting.live().await.iter().map(|total| total.3).sum::<i64>();
     assert_eq!((rows().await, live().await), (3, 6));
     at("2030-06-15T12:15:04Z");
-    counting.add(vec![get("/", NOW); 3]).await.expect("into the tray that is read");
+    counting.add(vec![get("/", NOW); 3]).await.expect("into the next tray");
     assert_eq!(live().await, 9);
     reading.batch_execute("COMMIT").await.expect("it ends");
     at("2030-06-15T12:30:02Z");
     counting.service.keeper().tick().await.expect("the duties");
     assert_eq!(live().await, 9);
-    let sql = "SELECT count(*) FROM tally_requests";
+    let sql = "SELECT count(*) FROM tally_requests_0";
     assert_eq!(reading.query_one(sql, &[]).await.expect("a count").get::<_, i64>(0), 0);
 }
 

@@ -10,7 +10,7 @@ use tally_store::retry::Policy;
 use tokio_postgres::Row;
 
 use super::super::Result;
-use crate::books::{self, Entry, Fold, Folded, Held, Level, STEP_ROWS, Stage, Sum};
+use crate::books::{self, Entry, Fold, Folded, Held, Level, STEP_ROWS, Sql, Stage, Sum};
 use crate::model::{Day, DayRange, SeriesId};
 
 /// How many days are looked up at once.
@@ -18,21 +18,13 @@ pub(crate) const LISTED_DAYS: i64 = 10_000;
 
 const STAGES: &str = include_str!("stages.sql");
 
-/// The statements of a level.
-struct Sql {
-    held: &'static str,
-    put: &'static str,
-}
-
-impl Sql {
-    fn of(level: Level) -> Self {
-        match level {
-            Level::Days => {
-                Self { held: include_str!("held_days.sql"), put: include_str!("put_days.sql") }
-            }
-            Level::Months => {
-                Self { held: include_str!("held_months.sql"), put: include_str!("put_months.sql") }
-            }
+fn sql(level: Level) -> Sql {
+    match level {
+        Level::Days => {
+            Sql { held: include_str!("held_days.sql"), put: include_str!("put_days.sql") }
+        }
+        Level::Months => {
+            Sql { held: include_str!("held_months.sql"), put: include_str!("put_months.sql") }
         }
     }
 }
@@ -96,7 +88,7 @@ async fn stages(
 
 /// Adds sorted entries to days or months.
 pub(crate) async fn add(transaction: &Transaction, level: Level, entries: &[Entry]) -> Result<()> {
-    let (step, sql) = ("add to days and months", Sql::of(level));
+    let (step, sql) = ("add to days and months", sql(level));
     for entries in books::steps(entries) {
         let (periods, series): (Vec<i32>, Vec<SeriesId>) =
             books::keys(entries).map(|(period, series)| (period.0, series)).unzip();

@@ -11,8 +11,9 @@ use tokio_postgres::types::ToSql;
 
 use super::super::cockroach::books::read_begun;
 use super::super::{Result, is_cockroach, refused};
+use super::series;
 use crate::NAME;
-use crate::model::{Day, DayRange, Namespace, Quarter, SeriesId, SeriesRef};
+use crate::model::{Day, DayRange, Quarter, SeriesId};
 use crate::rows::Micros;
 use crate::totals::{Collector, Groups, Plan, Query, Span, Totals};
 
@@ -87,14 +88,7 @@ async fn groups(transaction: &Transaction, query: &Query) -> Result<Groups> {
     let mut groups = Groups::new(query);
     while let Some(row) = rows.next().await {
         let row = row?;
-        let series = SeriesRef {
-            namespace: Namespace(row.get(1)),
-            service: row.get(2),
-            method: row.get(3),
-            path: row.get(4),
-            status: u16::try_from(row.get::<_, i64>(5)).unwrap_or_default(),
-            customer: row.get(6),
-        };
+        let series = series::of_row(&row);
         if namespace.is_none() || filter.lets_through(&series) {
             groups.add(row.get(0), &series);
         }

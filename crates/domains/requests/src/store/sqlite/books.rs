@@ -10,24 +10,14 @@ use tally_store::error::Step as _;
 
 use super::super::Result;
 use super::begin;
-use crate::books::{self, Entry, Fold, Folded, Held, Level, Stage};
+use crate::books::{self, Entry, Fold, Folded, Held, Level, Sql, Stage};
 use crate::model::{Day, DayRange};
 
-/// The statements of a level.
-struct Sql {
-    held: &'static str,
-    put: &'static str,
-}
-
-impl Sql {
-    fn of(level: Level) -> Self {
-        match level {
-            Level::Days => {
-                Self { held: include_str!("held_day.sql"), put: include_str!("put_day.sql") }
-            }
-            Level::Months => {
-                Self { held: include_str!("held_month.sql"), put: include_str!("put_month.sql") }
-            }
+fn sql(level: Level) -> Sql {
+    match level {
+        Level::Days => Sql { held: include_str!("held_day.sql"), put: include_str!("put_day.sql") },
+        Level::Months => {
+            Sql { held: include_str!("held_month.sql"), put: include_str!("put_month.sql") }
         }
     }
 }
@@ -66,7 +56,7 @@ fn stages(transaction: &Transaction<'_>, days: &[Day]) -> Result<HashMap<Day, St
 
 /// Adds sorted entries to days or months.
 fn add(transaction: &Transaction<'_>, level: Level, entries: &[Entry]) -> Result<()> {
-    let (step, sql) = ("add to days and months", Sql::of(level));
+    let (step, sql) = ("add to days and months", sql(level));
     let mut find = transaction.prepare_cached(sql.held).step(step)?;
     let mut put = transaction.prepare_cached(sql.put).step(step)?;
     for entries in books::steps(entries) {
