@@ -143,6 +143,20 @@ async fn a_large_tray_is_folded_by_ranges_of_blocks() {
     assert!(!plan.contains("Seq Scan"), "{plan}");
 }
 
+/// Live totals of a day that is not folded scan all its rows: by as many processes as there are.
+#[tokio::test]
+async fn rows_are_counted_in_parallel() {
+    let Some((_database, client)) = filled("plan_rows").await else { return };
+    client.batch_execute("SET parallel_setup_cost = 0").await.expect("a setting");
+    let rows = include_str!("../../src/store/postgres/rows_of_tray.sql");
+    let arms = ["tally_requests_0", "tally_requests_1"].map(|tray| rows.replace(":tray", tray));
+    let sql = include_str!("../../src/store/postgres/count_rows.sql")
+        .replace(":rows", &format!("({})", arms.join("UNION ALL ")));
+    let range = "'2015-05-17', '2015-05-18', 96";
+    let plan = plan(&client, &sql, "TIMESTAMPTZ, TIMESTAMPTZ, INT4", range).await;
+    assert!(plan.contains("Parallel Seq Scan on tally_requests_0"), "{plan}");
+}
+
 /// Nothing of a folded tray is read, however many rows wait in it to be removed.
 #[tokio::test]
 async fn a_folded_tray_is_not_read() {
@@ -180,16 +194,16 @@ async fn producers_are_moved_by_their_keys() {
     for (sql, types, arguments) in [
         (
             &*statements.one,
-            "UUID, INT8, INT8, INT8, INT8, INT8, UUID, INT4[], INT8[], INT8[], INT8[], \
+            "UUID, INT8, INT8, INT8, INT8, INT8, UUID, INT4[], INT8[], INT8[], BYTEA, INT8[], \
              TIMESTAMPTZ[]"
                 .to_owned(),
-            "gen_random_uuid(), 0, 1, 2, 0, 0, gen_random_uuid(), '{}', '{}', '{}', '{}', '{}'"
+            "gen_random_uuid(), 0, 1, 2, 0, 0, gen_random_uuid(), '{}', '{}', '{}', NULL, '{}', '{}'"
                 .to_owned(),
         ),
         (
             &statements.many,
-            format!("{types}, INT8[], TIMESTAMPTZ[]"),
-            format!("{arguments}, '{{}}', '{{}}'"),
+            format!("{types}, BYTEA[], INT8[], TIMESTAMPTZ[]"),
+            format!("{arguments}, '{{NULL}}', '{{}}', '{{}}'"),
         ),
     ] {
         let plan = plan(&client, sql, &types, &arguments).await;
