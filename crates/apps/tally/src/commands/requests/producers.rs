@@ -24,7 +24,7 @@ const CHECKPOINT_CHARS: usize = 32;
 /// Each is a producer: it numbers its batches 1, 2, 3 ..., and the server keeps the last stored
 /// number. The last seen come first. `dropped` are requests that a client gave up and reported: the
 /// totals of their days are short by that many. A client that reads a file or a queue stores with each
-/// batch how far it has come: its `checkpoint`, in hexadecimal (`0x…`) if it is no text.
+/// batch how far it has come: its `checkpoint`, in hexadecimal (`0x…`) if it is not text.
 #[derive(Debug, Args)]
 pub(crate) struct ProducersArgs {
     /// Include the servers' insert workers, which store requests sent by count.v1
