@@ -34,6 +34,7 @@ pub const UNMATCHED: &str = "_unmatched";
 /// | the service answers: also 101, CONNECT, HEAD, 304, and bodies that break or never end | the HTTP status of the answer | at its head |
 /// | a gRPC call is answered with an HTTP status other than 200, as a proxy does | the HTTP status | at the head |
 /// | a gRPC call is answered by a head with a code | the code; OK is 200 | at the head |
+/// | a gRPC-Web call is answered by a head without a code, which is in the body | 0, not known | at the head |
 /// | a gRPC call is answered by a head without a code | the code in the trailers; OK is 200 | at the trailers |
 /// | … whose body ends without a code, or with one that gRPC does not know | 2, UNKNOWN, as its client takes it | at the end of the body |
 /// | … whose body fails or panics | 500 | then |
@@ -48,9 +49,9 @@ pub const UNMATCHED: &str = "_unmatched";
 ///
 /// So a call of gRPC that says nothing of HTTP has 200 or a code from 1 to 16, and all else is a
 /// status of HTTP. A status is what the service or an inner layer says. What an outer layer makes
-/// of it is not seen, so add this one last. Two nested layers count a request twice. A layer inside
-/// a retry layer counts attempts. gRPC-Web has its code in the body: inside the layer that
-/// translates gRPC-Web it is counted as gRPC, and outside of it as 2.
+/// of it is not seen, so add this one as the outermost: last in axum, first in tonic. Two nested
+/// layers count a request twice. A layer inside a retry layer counts attempts, and one inside the
+/// layer that translates gRPC-Web knows the codes.
 ///
 /// [`at_receipt`](Self::at_receipt) counts when the service is called, without a status.
 ///
@@ -81,7 +82,13 @@ pub const UNMATCHED: &str = "_unmatched";
 ///
 /// `Router::layer` does not count routes added after it, or what an outer layer answers itself.
 ///
-/// In tonic, `Server::builder().layer(queue.layer())` counts every call of every service.
+/// # Where to put it in tonic
+/// | where | counted |
+/// |---|---|
+/// | `Server::builder().layer(…)`, as the first layer | every call of every service, also of unknown ones, and what another layer answers |
+/// | the same, after another layer | what that one lets pass |
+/// | around one service, `queue.layer().layer(service)`, which is then added | the calls of that service |
+/// | around a channel of a client | its calls, with what it gets |
 #[derive(Clone, Debug)]
 pub struct CountLayer {
     rules: Arc<Rules>,

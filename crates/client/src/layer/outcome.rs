@@ -2,6 +2,9 @@
 
 use http::HeaderMap;
 
+/// Not known.
+const NOT_KNOWN: u16 = 0;
+
 /// The client went away before there was a status.
 pub(super) const CLIENT_GONE: u16 = 499;
 
@@ -19,7 +22,11 @@ const CODE_MAX: u16 = 16;
 /// The status of a gRPC answer, if its head has one. Without it, the trailers have.
 pub(super) fn of_grpc_head<B>(head: &http::Response<B>) -> Option<u16> {
     match head.status() {
-        http::StatusCode::OK => of_trailers(head.headers()),
+        http::StatusCode::OK => of_trailers(head.headers()).or_else(|| {
+            // gRPC-Web has its trailers within the body.
+            let kind = head.headers().get(http::header::CONTENT_TYPE)?;
+            kind.as_bytes().starts_with(b"application/grpc-web").then_some(NOT_KNOWN)
+        }),
         status => Some(status.as_u16()),
     }
 }

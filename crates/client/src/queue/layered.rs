@@ -77,5 +77,9 @@ impl Shared {
         while self.driver.is_some() && self.shards.open() > 0 && Instant::now() < until {
             tokio::time::sleep(OPEN_PAUSE).await;
         }
+        let requests = self.shards.open();
+        if requests > 0 {
+            tracing::warn!(requests, "requests are open at the close: they count without a status");
+        }
     }
 }

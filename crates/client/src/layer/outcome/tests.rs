@@ -26,6 +26,8 @@ fn a_head_has_a_status_unless_the_trailers_do() {
     assert_eq!(head(200, None), None);
     assert_eq!(head(200, Some("0")), Some(200));
     assert_eq!(head(200, Some("5")), Some(5));
+    let web = http::Response::builder().header("content-type", "application/grpc-web+proto");
+    assert_eq!(of_grpc_head(&web.body(()).expect("a head")), Some(0));
     // Something in between has answered.
     assert_eq!(head(404, None), Some(404));
     assert_eq!(head(503, Some("14")), Some(503));

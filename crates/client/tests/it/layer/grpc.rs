@@ -286,6 +286,43 @@ async fn a_method_that_is_not_implemented_is_counted_under_its_path() {
     assert_counts(&queue, [("GRPC /tally.requests.v1.RequestService/ListProducers 12", 1)]);
 }
 
+/// In tonic the first layer is the outermost.
+#[tokio::test]
+async fn before_another_layer_it_counts_what_that_one_refuses() {
+    let refuses = tonic::service::InterceptorLayer::new(|_: Request<()>| {
+        Err::<Request<()>, _>(Status::unauthenticated("on purpose"))
+    });
+    for is_first in [true, false] {
+        let queue = Queue::in_memory();
+        let routes = routes(&Services::default());
+        let server = Server::with(|listener| {
+            let incoming = TcpListenerStream::new(listener);
+            let (refuses, counts) = (refuses.clone(), queue.layer());
+            async move {
+                let served = match is_first {
+                    true => {
+                        let mut router = Tonic::builder().layer(counts).layer(refuses);
+                        router.add_routes(routes).serve_with_incoming(incoming).await
+                    }
+                    false => {
+                        let mut router = Tonic::builder().layer(refuses).layer(counts);
+                        router.add_routes(routes).serve_with_incoming(incoming).await
+                    }
+                };
+                served.expect("it serves");
+            }
+        })
+        .await;
+        let mut count = CountServiceClient::new(channel(&server).await);
+        let refused = count.list_daily_totals(ListDailyTotalsRequest::default()).await;
+        assert_eq!(refused.expect_err("on purpose").code(), Code::Unauthenticated);
+        match is_first {
+            true => assert_counts(&queue, [("GRPC /count.v1.CountService/ListDailyTotals 16", 1)]),
+            false => assert_counts(&queue, []),
+        }
+    }
+}
+
 #[tokio::test]
 async fn around_one_service_only_that_one_is_counted() {
     let queue = Queue::in_memory();

@@ -110,6 +110,40 @@ async fn the_limits_and_the_service_are_settings_of_the_queue() {
     assert_eq!(named, expected);
 }
 
+/// Without room for a series, its path and its customer are lost, its service and status are not.
+#[tokio::test]
+async fn beyond_the_limit_of_series_each_status_is_exact() {
+    let mock = Mock::good();
+    let server = mock.start();
+    let queue = server.queue().service("shop").series_max(3).connect().await.expect("a queue");
+    let inner = service_fn(|request: Request<()>| {
+        let status = if request.uri().path() == "/missing" { 404 } else { 200 };
+        let answer = Response::builder().status(status).body(String::new());
+        ready(Ok::<_, Infallible>(answer.expect("an answer")))
+    });
+    let layer = queue.layer().raw_path().customer(|_| Some("acme".into()));
+    let mut service = layer.layer(inner);
+    for _ in 0..10 {
+        for uri in ["/a", "/b", "/c", "/missing"] {
+            let request = Request::get(uri).body(()).expect("a request");
+            assert!(service.call(request).await.is_ok());
+        }
+    }
+    queue.close().await;
+    let database = mock.database();
+    let counted: BTreeMap<_, _> = database
+        .series
+        .iter()
+        .map(|(key, count)| ((&*key.service, &*key.path, key.status, &*key.customer), *count))
+        .collect();
+    let expected = [
+        (("shop", "/a", 200, "acme"), 10),
+        (("shop", "_other", 200, ""), 20),
+        (("shop", "_other", 404, ""), 10),
+    ];
+    assert_eq!(counted, expected.into());
+}
+
 /// It runs itself again to see the variable, because a process cannot change its own safely.
 #[tokio::test]
 async fn the_service_is_that_of_the_environment_or_the_program() {

@@ -54,7 +54,7 @@ async fn two_processes_that_take_over_in_a_loop_each_have_their_turn() {
         let id = Uuid::now_v7();
         let turns = async |producers: &tally_producers::Producers, claim| {
             let mut epochs = Vec::new();
-            for round in 0..50 {
+            for round in 0..50_i64 {
                 // Each turn is a new process.
                 let opening = taking_over(id, claim + 2 * round);
                 epochs.push(producers.open(&opening).await.unwrap().unwrap().epoch);
