@@ -3,11 +3,13 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `add.rs`, `add/` | `Add`, whose messages bypass tonic |
+//! | `changes.rs` | corrections, merges and forgets |
 //! | `count.rs` | the other calls of `CountService` |
 //! | `requests.rs` | `RequestService` |
 //! | `totals.rs` | `QueryTotals`: a query from its message, and an answer in messages |
 
 mod add;
+mod changes;
 mod count;
 mod requests;
 mod totals;

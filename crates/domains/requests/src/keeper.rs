@@ -17,6 +17,9 @@ use crate::settings::Settings;
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// How often the days of batches that have many are added up.
 const GATHERING_INTERVAL: Duration = Duration::from_secs(60);
+/// When a merge or forget is settled: no batch of a server that did not know of it is on its way. Rows of
+/// one that comes later still are count under `_unknown` until they are folded.
+const SETTLED_AFTER_SECONDS: i64 = 60 * 60;
 
 /// The longest pause before a tray that others hold is tried again.
 const HELD_PAUSE_MAX: Duration = Duration::from_secs(60);
@@ -39,6 +42,8 @@ struct Done {
     rolled_up: Option<Timestamp>,
     kept_house: Option<Timestamp>,
     gathered: Option<Timestamp>,
+    /// The last merge or forget of which nothing is left in days and months.
+    settled: i64,
 }
 
 /// In which quarter each tray was folded last, and which trays others hold.
@@ -63,7 +68,7 @@ impl Keeper {
     pub(crate) fn new(house: House, settings: &Settings) -> Arc<Self> {
         let folds = Folds::new(house.clock.now());
         let Settings { roll_up_at, quarter_retention_days, .. } = *settings;
-        let done = Mutex::new(Done { folds, rolled_up: None, kept_house: None, gathered: None });
+        let done = Mutex::new(Done { folds, rolled_up: None, kept_house: None, gathered: None, settled: 0 });
         Arc::new(Self { house, roll_up_at, quarter_retention_days, done })
     }
 
@@ -84,6 +89,7 @@ impl Keeper {
         }
         // A day that cannot be rolled up now keeps no other duty waiting.
         let rolled_up = self.roll_up_if_due(now, &mut done).await;
+        self.settle(&mut done).await?;
         if is_over(GATHERING_INTERVAL, now, done.gathered) {
             self.house.producers.gather_days().await?;
             done.gathered = Some(now);
@@ -102,6 +108,27 @@ impl Keeper {
             let over = DayRange { first: Day::MIN, last: Day::of(now).plus(-1) };
             self.house.roll_up(over).await?;
             done.rolled_up = Some(now);
+        }
+        Ok(())
+    }
+
+    /// Finishes merges and forgets that a server has left, and once more when no server can still write
+    /// rows of series that have moved.
+    async fn settle(&self, done: &mut Done) -> Result<(), Error> {
+        let store = &self.house.store;
+        let unsettled = store.unsettled().await?;
+        let Some((newest, _)) = unsettled.last() else { return Ok(()) };
+        let old = unsettled.iter().filter(|(_, age)| *age >= SETTLED_AFTER_SECONDS);
+        let old = old.map(|(seq, _)| *seq).max();
+        if done.settled < *newest || old.is_some() || faults::is_on(EAGER) {
+            self.house.move_again().await?;
+            store.settle().await?;
+            done.settled = *newest;
+        }
+        if let Some(old) = old {
+            store.fold().await?;
+            store.settle().await?;
+            store.mark_settled(old).await?;
         }
         Ok(())
     }

@@ -2,10 +2,12 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `changes.rs` | corrections, merges and forgets |
 //! | `cockroach.rs` | what CockroachDB does in another way than Postgres |
 //! | `postgres/` | Postgres; all of it but trays holds for CockroachDB too |
 //! | `sqlite/` | SQLite: two trays of rows, written by one thread |
 
+mod changes;
 mod cockroach;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
@@ -20,7 +22,9 @@ use tally_producers::append::sqlite::transaction;
 use tally_producers::{Fate, Parcel};
 use tally_store::{Database, Dialect};
 
+pub(crate) use self::changes::SETTLED_SERIES;
 use crate::books::Folded;
+use crate::changes::Version;
 use crate::counted::CountedFile;
 use crate::import_count::{CountTables, Imported};
 use crate::keeper::Folds;
@@ -51,6 +55,8 @@ pub struct Names {
     pub moved: HashMap<SeriesId, SeriesId>,
     /// The [state of the store](Store::state) for which this holds.
     pub state: u64,
+    /// The last merge or forget that they follow.
+    pub(crate) version: Version,
     /// The belief for which this holds.
     pub(crate) belief: u64,
 }
@@ -67,6 +73,8 @@ pub enum Appended {
     },
     /// Nothing was stored: the names are for another state of the store.
     Stale,
+    /// Nothing was stored: series have been merged or forgotten that the names do not know of.
+    Outdated,
 }
 
 /// Where requests and totals are kept.

@@ -9,7 +9,8 @@ use tally_proto::tally::requests::v1::request_service_server::RequestService;
 use tokio_stream::Iter;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use super::totals;
+use super::{changes, totals};
+use crate::dates;
 use crate::model::DayRange;
 use crate::record::Record;
 use crate::service::Service;
@@ -26,6 +27,7 @@ impl RequestService for Service {
     type QueryTotalsStream = Messages<proto::QueryTotalsResponse>;
     type RecordStream = Answers;
     type ListProducersStream = Messages<proto::ListProducersResponse>;
+    type ListCorrectionsStream = Messages<proto::ListCorrectionsResponse>;
 
     async fn record(
         &self,
@@ -85,6 +87,46 @@ impl RequestService for Service {
         _: Request<proto::FoldRequest>,
     ) -> Result<Response<proto::FoldResponse>, Status> {
         Ok(Response::new(proto::FoldResponse { requests: self.fold().await? }))
+    }
+
+    async fn correct(
+        &self,
+        request: Request<proto::CorrectRequest>,
+    ) -> Result<Response<proto::CorrectResponse>, Status> {
+        let request = request.into_inner();
+        let is_dry_run = request.dry_run;
+        let correction = changes::correction(request, self.intake.rules())?;
+        let balance = self.correct(correction, is_dry_run).await?;
+        Ok(Response::new(balance.into()))
+    }
+
+    async fn list_corrections(
+        &self,
+        request: Request<proto::ListCorrectionsRequest>,
+    ) -> Result<Response<Self::ListCorrectionsStream>, Status> {
+        let request = request.into_inner();
+        let from = dates::optional_period("from", request.from.as_ref())?;
+        let to = dates::optional_period("to", request.to.as_ref())?;
+        let days = dates::range(("from", from), ("to", to))?;
+        Ok(stream(changes::listed(self.corrections(days).await?)))
+    }
+
+    async fn forget(
+        &self,
+        request: Request<proto::ForgetRequest>,
+    ) -> Result<Response<proto::ChangeResponse>, Status> {
+        let change = changes::forget(request.into_inner());
+        let is_dry_run = change.is_dry_run;
+        Ok(Response::new(changes::changed(self.change(change).await?, is_dry_run)))
+    }
+
+    async fn merge(
+        &self,
+        request: Request<proto::MergeRequest>,
+    ) -> Result<Response<proto::ChangeResponse>, Status> {
+        let change = changes::merge(request.into_inner());
+        let is_dry_run = change.is_dry_run;
+        Ok(Response::new(changes::changed(self.change(change).await?, is_dry_run)))
     }
 
     async fn query_totals(

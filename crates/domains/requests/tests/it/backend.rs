@@ -224,6 +224,39 @@ impl Backend {
         }
     }
 
+    /// Every row of every table as a text.
+    pub(crate) async fn everything(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        match &self.place {
+            Place::Sqlite(_) => {
+                let file = self.sqlite_file();
+                let sql = "SELECT name FROM sqlite_master WHERE type = 'table'";
+                let mut statement = file.prepare(sql).expect(sql);
+                let tables = statement.query_map([], |row| row.get::<_, String>(0)).expect(sql);
+                for table in tables {
+                    let sql = format!("SELECT * FROM {}", table.expect("a name"));
+                    let mut statement = file.prepare(&sql).expect(&sql);
+                    let columns = statement.column_count();
+                    let mut rows = statement.query([]).expect(&sql);
+                    while let Some(row) = rows.next().expect(&sql) {
+                        let value = |at| format!("{:?}", row.get_ref(at).expect("a value").as_str());
+                        all.push((0..columns).map(value).collect());
+                    }
+                }
+            }
+            Place::Postgres(database) | Place::Cockroach(database) => {
+                let client = database.connect().await;
+                let sql = "SELECT tablename::TEXT FROM pg_tables WHERE schemaname = 'public'";
+                for table in client.query(sql, &[]).await.expect(sql) {
+                    let sql = format!("SELECT t::TEXT FROM {} AS t", table.get::<_, &str>(0));
+                    let rows = client.query(&sql, &[]).await.expect(&sql);
+                    all.extend(rows.iter().map(|row| row.get::<_, String>(0)));
+                }
+            }
+        }
+        all
+    }
+
     /// By day, the requests accepted from all producers, and the most that one account has dropped.
     pub(crate) async fn accounts(&self) -> Vec<(Day, i64, i64)> {
         let many = match &self.place {
@@ -514,6 +547,7 @@ pub(crate) fn query(granularity: Granularity, live: bool) -> Query {
         live,
         sum: false,
         totals_max: 1_000_000,
+        with_corrections: false,
         limit: None,
     }
 }

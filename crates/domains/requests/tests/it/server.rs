@@ -14,6 +14,7 @@ use tally_proto::tally::requests::v1::request_service_client::RequestServiceClie
 use tally_proto::wire::{COUNTED_TRAILER, REFUSED_TRAILER, timestamp};
 use tally_requests::{MIGRATIONS, RecordLimits, Service, Settings};
 use tally_runtime::{Drain, ManualClock, Tasks};
+use tally_store::Database;
 use tally_serve::{Domains, Doors, Listener, Parts, Server, Started};
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
@@ -59,6 +60,11 @@ impl Counting {
         let database = open_with(url, settings.of_workers().attempt_max()).await;
         tally_producers::MIGRATIONS.run(&database).await.expect("migrations");
         MIGRATIONS.run(&database).await.expect("migrations");
+        Self::on(database, settings).await
+    }
+
+    /// Starts a service on a database that has its tables.
+    pub(crate) async fn on(database: Database, settings: Settings) -> Self {
         let drain = Drain::new();
         let clock = Arc::new(ManualClock::new(NOW.parse().expect("a time")));
         let (of_domain, tasks) = (Tasks::new(), Tasks::new());

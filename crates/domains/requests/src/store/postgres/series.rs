@@ -41,22 +41,27 @@ pub(super) async fn read(
 ) -> Result<(Vec<(SeriesId, Series)>, bool)> {
     let (mut found, mut text_bytes) = (Vec::new(), 0);
     while let Some(row) = rows.next().await {
-        let row = row?;
-        let series = SeriesRef {
-            namespace: row.get(1),
-            service: row.get(2),
-            method: row.get(3),
-            path: row.get(4),
-            status: u16::try_from(row.get::<_, i64>(5)).unwrap_or_default(),
-            customer: row.get(6),
-        };
-        text_bytes += series.text_bytes();
+        let one = of_row(&row?);
+        text_bytes += SeriesRef::from(&one.1).text_bytes();
         if text_bytes > text_bytes_max {
             return Ok((found, false));
         }
-        found.push((row.get(0), series.to_owned()));
+        found.push(one);
     }
     Ok((found, true))
+}
+
+/// Reads an id and a series.
+pub(super) fn of_row(row: &Row) -> (SeriesId, Series) {
+    let series = SeriesRef {
+        namespace: row.get(1),
+        service: row.get(2),
+        method: row.get(3),
+        path: row.get(4),
+        status: u16::try_from(row.get::<_, i64>(5)).unwrap_or_default(),
+        customer: row.get(6),
+    };
+    (row.get(0), series.to_owned())
 }
 
 /// Adds names, and returns those that the database has under another id. They are sorted by id, so

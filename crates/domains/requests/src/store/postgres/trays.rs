@@ -12,7 +12,7 @@ use tally_store::postgres::{Database, Transaction};
 use tally_store::retry::Policy;
 
 use super::super::Result;
-use super::books;
+use super::{books, changes};
 use crate::books::{Entry, Fold, Folded};
 use crate::model::Quarter;
 use crate::rows::Micros;
@@ -263,8 +263,9 @@ fn entry(row: &tokio_postgres::Row) -> Entry {
 }
 
 /// Adds what was counted to where the days are.
-pub(crate) async fn add(transaction: &Transaction, entries: Vec<Entry>) -> Result<Folded> {
+pub(crate) async fn add(transaction: &Transaction, mut entries: Vec<Entry>) -> Result<Folded> {
     let requests = crate::books::requests(&entries);
+    changes::follow(transaction, &mut entries).await?;
     let stages = books::stages(transaction, &entries).await?;
     let fold = Fold::of(entries, &stages);
     books::add(transaction, crate::books::Level::Days, &fold.days).await?;

@@ -35,7 +35,14 @@ fn parts() -> [QueryTotalsResponse; 3] {
 
 fn usual(format: OutputFormat) -> How {
     let columns = Part::USUAL.to_vec();
-    How { format, terminal_columns: None, columns, is_sum: false, is_largest_first: false }
+    How {
+        format,
+        terminal_columns: None,
+        columns,
+        is_sum: false,
+        has_corrections: false,
+        is_largest_first: false,
+    }
 }
 
 fn printed(format: OutputFormat, parts: &[QueryTotalsResponse]) -> String {
