@@ -160,8 +160,8 @@ async fn a_merge_moves_all_that_is_counted(backend: Backend) {
     assert_eq!(backend.rolled_up().await.len(), before / 3 * 2);
     backend.store.fold().await.unwrap();
     assert_eq!(sums(&counting).await, all);
-    let moved = "SELECT '', series_id, 0, 0, '' FROM tally_request_days UNION \
-                 SELECT '', series_id, 0, 0, '' FROM tally_request_months";
+    let moved = "SELECT '', series_id, series_id, series_id, '' FROM tally_request_days UNION \
+                 SELECT '', series_id, series_id, series_id, '' FROM tally_request_months";
     assert_eq!(backend.lines(moved).await.len(), 2, "nothing is left under the old ids");
     assert_eq!(backend.audit().await, 72);
     let view = backend.view().await;
@@ -231,7 +231,7 @@ async fn a_forgotten_customer_is_gone(backend: Backend) {
     let again = forgotten(&counting, customer("ann@x")).await.unwrap();
     assert_eq!((again.series, again.requests), (0, 0));
     assert_eq!(backend.count("tally_request_changes").await, 1);
-    let noted = "SELECT kind || ' ' || selected, series, requests, 0, coalesce(customer, '') \
+    let noted = "SELECT kind || ' ' || selected, series, requests, seq, coalesce(customer, '') \
                  FROM tally_request_changes";
     let noted = backend.lines(noted).await.remove(0);
     assert_eq!((&*noted.0, noted.1, noted.2), ("forget customer", 2, 14));

@@ -68,7 +68,9 @@ async fn series_id(transaction: &Transaction, series: &Series) -> Result<SeriesI
 /// The total of a day and a series, and the sum of its corrections. The day is in the calendar then.
 async fn balance(transaction: &Transaction, day: Day, series: SeriesId) -> Result<(i64, i64)> {
     let of_day = [Entry { period: day, series, slot: 0, requests: 0 }];
-    let total = match books::stages(transaction, &of_day).await?[&day] {
+    let stage = books::stages(transaction, &of_day).await?.get(&day).copied();
+    // A new day is not seen by the statement that adds it.
+    let total = match stage.unwrap_or(Stage::Open) {
         Stage::Open => {
             let sql = include_str!("total_of_day.sql");
             let rows = transaction.rows(STEP, sql, &[&day.0, &series]).await?;
