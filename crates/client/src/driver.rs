@@ -10,7 +10,7 @@ mod record;
 mod spool_thread;
 
 use std::convert::Infallible;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -20,9 +20,10 @@ use tonic::{Code, Status};
 use crate::CountedFile;
 use crate::error::ConnectError;
 use crate::ledger::Breach;
+use crate::producer::{Opened, Stop};
 use crate::progress::Connection;
 use crate::random;
-use crate::rows::Requests;
+use crate::rows::{Requests, Row};
 use crate::series::Table;
 use crate::settings::Settings;
 use crate::transport::Target;
@@ -57,6 +58,10 @@ struct Driver<S: Source> {
     accounts: Accounts,
     /// What the end of the last stream has the server remember.
     counted_files: Arc<OnceLock<Vec<CountedFile>>>,
+    /// What the first answer said, and the limits of the latest.
+    opened: watch::Sender<Option<Opened>>,
+    /// Rows that are left when the producer stops.
+    unsent: Arc<Mutex<Vec<Row>>>,
 }
 
 enum Ended {
@@ -79,6 +84,8 @@ enum Ended {
 /// Why this producer cannot go on.
 struct Anew {
     why: String,
+    /// What this is to a producer that does not go on as a new one.
+    stop: Stop,
     /// The server's database went back in time and has none of the pending batches.
     lost: bool,
     /// How many acknowledged batches are missing there.
@@ -94,14 +101,22 @@ pub(crate) async fn start<S: Source, H>(
     let runtime = tokio::runtime::Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;
     let table = Arc::new(Table::new(settings.series_max));
     let batches = Batches::open(&settings, Arc::clone(&table)).await?;
-    let counted_files = Arc::default();
+    let (counted_files, unsent) = (Arc::default(), Arc::default());
+    let (opened, opens) = watch::channel(None);
     let (accounts, progress, trouble) = Accounts::new(&settings);
     let (deadline, deadlines) = watch::channel(None);
-    let handle =
-        DriverHandle { progress, trouble, deadline, counted_files: Arc::clone(&counted_files) };
+    let handle = DriverHandle {
+        progress,
+        trouble,
+        deadline,
+        counted_files: Arc::clone(&counted_files),
+        opened: opens,
+        unsent: Arc::clone(&unsent),
+    };
     let (source, kept) = connect(handle, table);
     let link = Link::new(target, settings);
-    let driver = Driver { source, ended: false, link, batches, accounts, counted_files };
+    let ended = false;
+    let driver = Driver { source, ended, link, batches, accounts, counted_files, opened, unsent };
     runtime.spawn(driver.run(deadlines));
     Ok(kept)
 }
@@ -139,11 +154,13 @@ impl<S: Source> Driver<S> {
                             continue;
                         }
                         Ok(false) => {}
+                        Err(anew) if self.batches.ledger.takes_over => return self.stop(&anew),
                         Err(anew) => self.batches.begin_anew(anew, &mut self.accounts).await,
                     }
                     self.accounts.notices.away(&status);
                     true
                 }
+                Ended::Anew(anew) if self.batches.ledger.takes_over => return self.stop(&anew),
                 Ended::Anew(anew) => {
                     self.batches.begin_anew(anew, &mut self.accounts).await;
                     false
@@ -168,6 +185,14 @@ impl<S: Source> Driver<S> {
                 self.link.failures = 0;
             }
         }
+    }
+
+    /// Does not go on as a new producer: only what reads the checkpoint knows what is counted.
+    fn stop(&mut self, anew: &Anew) {
+        let unsent = self.batches.unsent();
+        self.accounts.stopped(anew.stop, if anew.lost { anew.missing } else { 0 });
+        self.accounts.notices.stopped(&anew.why, unsent.len());
+        *self.unsent.lock().unwrap_or_else(PoisonError::into_inner) = unsent;
     }
 
     /// Waits for a future unless everything is done. Meanwhile, requests go to the spool.
@@ -203,7 +228,9 @@ impl<S: Source> Driver<S> {
             Ended::Broken { status, .. } if status.code() == Code::Unimplemented => {
                 // The server may speak only `count.v1`.
                 let is_new = !self.link.opened_once && self.batches.ledger.pending() == 0;
-                if self.link.settings.fallback && is_new && !self.batches.has_spool() {
+                // Neither a spool nor a checkpoint is exact without numbers.
+                let is_exact = self.batches.has_spool() || self.batches.ledger.takes_over;
+                if self.link.settings.fallback && is_new && !is_exact {
                     return add::run(self, channel).await;
                 }
                 Ended::Broken { status, healthy: false }
@@ -243,6 +270,7 @@ impl<S: Source> Driver<S> {
     /// the server refuse batches of the previous one that are still on their way.
     async fn conclude(&mut self) {
         if self.batches.has_spool()
+            || self.accounts.is_stopped()
             || self.batches.ledger.doubtful() == self.batches.ledger.acknowledged()
         {
             return;
@@ -271,11 +299,13 @@ impl<S: Source> Drop for Driver<S> {
 
 impl From<Breach> for Ended {
     fn from(breach: Breach) -> Self {
-        let (lost, missing) = match breach {
-            Breach::Foreign { .. } => (false, 0),
-            Breach::Lost { committed, acknowledged } => (true, acknowledged - committed),
+        let (stop, lost, missing) = match breach {
+            Breach::Foreign { .. } => (Stop::InUse, false, 0),
+            Breach::Lost { committed, acknowledged } => {
+                (Stop::WentBack, true, acknowledged - committed)
+            }
         };
-        Self::Anew(Anew { why: breach.to_string(), lost, missing })
+        Self::Anew(Anew { why: breach.to_string(), stop, lost, missing })
     }
 }
 

@@ -48,6 +48,12 @@ pub enum ConnectError {
     /// Not within a tokio runtime: connect in `#[tokio::main]`, or after `Runtime::enter`.
     #[error("not within a tokio runtime: connect in an async fn that tokio runs")]
     NoRuntime,
+    /// The id given to `take_over` is all zero.
+    #[error("a producer's id must not be all zero")]
+    NilId,
+    /// A spool keeps the batches of a producer of its own.
+    #[error("a producer that is taken over cannot have a spool: its checkpoint takes its place")]
+    TakeOverWithSpool,
     /// The spool cannot be used.
     #[error("cannot use the spool in {}", dir.display())]
     Spool {
@@ -92,6 +98,18 @@ pub enum Refusal {
     /// The time is outside the years 1 to 9999, or over 24 hours ahead of this machine's clock.
     #[error("the time is out of range")]
     Time,
+    /// The rows do not fit into one batch: give fewer.
+    #[error("the rows do not fit into one batch")]
+    TooLarge,
+    /// The checkpoint is empty, or longer than 256 bytes.
+    #[error("a checkpoint has 1 to 256 bytes")]
+    Checkpoint,
+    /// Only a producer that was [taken over](crate::ProducerBuilder::take_over) has a checkpoint.
+    #[error("a checkpoint needs `take_over`")]
+    NotTakenOver,
+    /// The producer cannot go on.
+    #[error("{0}")]
+    Stopped(crate::Stop),
 }
 
 /// A flush could not show that everything recorded before it is counted.
@@ -126,6 +144,6 @@ pub enum FlushError {
 pub struct SendError {
     /// The rows that were not taken.
     pub rows: Vec<crate::Row>,
-    /// Why: the time of a row is out of range, or the producer's runtime is gone.
+    /// Why.
     pub reason: Refusal,
 }

@@ -6,7 +6,7 @@ use tally_proto::tally::producers::v1 as producers;
 use tally_proto::wire::{CLAIMS_MAX, timestamp};
 
 use crate::random::{self, ProducerId};
-use crate::rows::Requests;
+use crate::rows::{Requests, Row};
 use crate::spool::Recovered;
 
 /// How long a server remembers a silent producer at least: a day, in microseconds.
@@ -16,6 +16,8 @@ const RETENTION_MIN_US: i64 = 24 * 60 * 60 * 1_000_000;
 pub(crate) struct Ledger {
     pub(crate) id: ProducerId,
     pub(crate) lease: Lease,
+    /// Whether this process takes the producer over from the one that has it.
+    pub(crate) takes_over: bool,
     name: String,
     /// Every batch up to this one is committed.
     acknowledged: u64,
@@ -84,6 +86,7 @@ impl Ledger {
         Self {
             id,
             lease: Lease::new(),
+            takes_over: false,
             name,
             acknowledged: 0,
             acknowledged_at: None,
@@ -102,6 +105,7 @@ impl Ledger {
             name: self.name.clone(),
             acknowledged_sequence: Some(self.acknowledged),
             acknowledged_at: self.acknowledged_at.map(timestamp),
+            take_over: self.takes_over,
         }
     }
 
@@ -219,6 +223,10 @@ impl Ledger {
     }
 
     pub(crate) fn opened(&mut self, epoch: u64, committed: u64) -> Result<Settled, Breach> {
+        if self.takes_over && self.lease.epoch == 0 {
+            // These are the batches of the processes before this one, which has numbered none.
+            (self.acknowledged, self.sent) = (committed, committed);
+        }
         if committed < self.acknowledged {
             return Err(Breach::Lost { committed, acknowledged: self.acknowledged });
         }
@@ -285,6 +293,13 @@ impl Ledger {
         self.lease = Lease::new();
         (self.acknowledged, self.acknowledged_at, self.sent) = (0, None, 0);
         (self.doubtful, self.doubtful_before) = (0, 0);
+    }
+
+    /// The rows of the batches that are not committed and never will be.
+    pub(crate) fn unsent(&self) -> Vec<Row> {
+        let sent = usize::try_from(self.doubtful() - self.acknowledged).unwrap_or(usize::MAX);
+        let unsent = self.pending.iter().skip(sent).filter_map(|batch| batch.requests.as_ref());
+        unsent.flat_map(|requests| &requests.rows).copied().collect()
     }
 
     /// Gives everything up. Returns how many requests are in doubt, and how many were never sent.

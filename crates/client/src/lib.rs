@@ -38,7 +38,7 @@
 //! | `layer.rs` | a tower layer that counts each request once; `layer/` has its rules |
 //! | `ledger.rs` | numbered batches and their outcome: the client's rules of the protocol |
 //! | `measure.rs` | counters of the `metrics` facade |
-//! | `producer.rs` | the low-level client: batches of rows, in order |
+//! | `producer.rs` | the low-level client: batches of rows, in order, and checkpoints |
 //! | `progress.rs` | how far a producer's rows have come |
 //! | `queue.rs` | the handle that services record with; `queue/` has where requests wait |
 //! | `random.rs` | ids, claims, jitter |
@@ -73,7 +73,7 @@ pub use error::{ConnectError, FlushError, Refusal, SendError, TryRecordError};
 pub use interceptor::{CountInterceptor, PathLayer, WithPath};
 pub use key::{Method, SeriesKey};
 pub use layer::{Count, CountLayer, Head, UNMATCHED};
-pub use producer::{Producer, ProducerBuilder};
+pub use producer::{Opened, Producer, ProducerBuilder, Stop};
 pub use progress::{Connection, Progress};
 pub use queue::{Queue, QueueBuilder, Report};
 pub use rows::Row;

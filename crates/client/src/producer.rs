@@ -1,16 +1,22 @@
 //! The low-level client for importers and jobs: batches of rows in order, with their progress.
+//!
+//! `producer/opened.rs` has what a producer learns when it is opened.
+
+mod opened;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tally_proto::wire::MICROS;
 use tokio::sync::watch;
 
+pub use self::opened::{Opened, Stop};
 use crate::driver::{self, DriverHandle, Source};
 use crate::error::{ConnectError, Refusal, SendError};
 use crate::progress::{Connection, Progress};
-use crate::rows::{Drops, Requests, Row};
+use crate::random::ProducerId;
+use crate::rows::{Requests, Row};
 use crate::series::Table;
 use crate::settings::{Settings, common_settings};
 use crate::{CountedFile, Method, Series, SeriesKey};
@@ -49,6 +55,8 @@ pub struct Producer {
 #[derive(Default)]
 struct Slot {
     rows: Vec<Row>,
+    /// How far the rows have come.
+    checkpoint: Vec<u8>,
     /// The producer gives no more.
     ended: bool,
     /// The driver takes no more.
@@ -67,12 +75,34 @@ pub struct ProducerBuilder {
 impl ProducerBuilder {
     common_settings!();
 
+    /// Takes a producer over from the process that has it, or begins it. From the server's answer on,
+    /// nothing of the process before is stored, and [`Opened::checkpoint`] says how far that one has
+    /// come: see [`Producer::opened`] and [`Producer::send_batch`].
+    ///
+    /// The id, 16 bytes that are not all zero, is for one reader of one source: draw it at random once
+    /// and keep it with the reader's configuration, or derive it from what identifies the source. It is
+    /// a secret, because all who know it can take the producer over.
+    ///
+    /// Closing leaves the producer to the next process, unless [`remember`](Producer::remember) was
+    /// called. The server keeps it for 400 days after its last batch. There is no
+    /// [`fallback`](Self::fallback), and there can be no [`spool`](Self::spool). Default: a new producer
+    /// at each start.
+    pub fn take_over(mut self, id: [u8; 16]) -> Self {
+        self.settings.take_over = Some(id);
+        self
+    }
+
     /// Starts the producer, which connects in the background and keeps trying: [`Producer::ready`].
     ///
     /// # Errors
     /// A setting cannot be used, or this is not within a tokio runtime.
     pub async fn connect(self) -> Result<Producer, ConnectError> {
         let settings = self.settings;
+        match settings.take_over {
+            Some(id) if id == ProducerId::default() => return Err(ConnectError::NilId),
+            Some(_) if settings.spool.is_some() => return Err(ConnectError::TakeOverWithSpool),
+            _ => {}
+        }
         driver::start(settings.clone(), |driver, table| {
             let slot = watch::Sender::default();
             (slot.clone(), Producer { slot, driver, table, settings, given: 0 })
@@ -109,27 +139,102 @@ impl Producer {
     /// # Errors
     /// A time is out of range, or the producer's runtime is gone. All rows are given back.
     pub async fn send(&mut self, rows: Vec<Row>) -> Result<u64, SendError> {
+        if let Err(reason) = self.check_times(&rows) {
+            return Err(SendError { rows, reason });
+        }
+        if rows.is_empty() {
+            return Ok(self.given);
+        }
+        self.give(rows, Vec::new()).await
+    }
+
+    /// Sends rows and a checkpoint as one batch: the server stores all of it in one transaction, or
+    /// nothing. The checkpoint, 1 to 256 bytes, says how far the reader has come with these rows, by a
+    /// rule of its own; [`Opened::checkpoint`] tells it to the next process. There may be no rows.
+    ///
+    /// Rows that [`send`](Self::send) takes have no checkpoint, and the one before them stays.
+    ///
+    /// Waits for the first answer of the server, and for room. A dropped future sends nothing.
+    ///
+    /// # Errors
+    /// As `send`; or the checkpoint is empty or too long; the rows do not fit into one batch
+    /// ([`batch_rows_max`](ProducerBuilder::batch_rows_max), and 1 MiB by default), and fewer may; or
+    /// the producer has [stopped](Stop). All rows are given back.
+    pub async fn send_batch(
+        &mut self,
+        rows: Vec<Row>,
+        checkpoint: impl Into<Vec<u8>>,
+    ) -> Result<u64, SendError> {
+        let checkpoint = checkpoint.into();
+        let checked = match self.opened().await {
+            Ok(opened) => {
+                opened.takes(&rows, &checkpoint, &self.table).and_then(|()| self.check_times(&rows))
+            }
+            Err(reason) => Err(reason),
+        };
+        match checked {
+            Ok(()) => self.give(rows, checkpoint).await,
+            Err(reason) => Err(SendError { rows, reason }),
+        }
+    }
+
+    /// Waits for the server's first answer: what it had of the producer by then. An unreachable server
+    /// is waited for without end.
+    ///
+    /// # Errors
+    /// The producer has [stopped](Stop), or its runtime is gone, or it does not
+    /// [take over](ProducerBuilder::take_over).
+    pub async fn opened(&self) -> Result<Opened, Refusal> {
+        if self.settings.take_over.is_none() {
+            return Err(Refusal::NotTakenOver);
+        }
+        let mut opened = self.driver.opened.clone();
+        let opened = opened.wait_for(Option::is_some).await.ok().and_then(|opened| opened.clone());
+        match (self.progress().stopped, opened) {
+            (Some(stop), _) => Err(Refusal::Stopped(stop)),
+            (None, Some(opened)) => Ok(opened),
+            (None, None) => Err(Refusal::Closed),
+        }
+    }
+
+    /// The rows that a producer which has [stopped](Stop) did not send. They are not counted by it, and
+    /// are in [`Progress::dropped`]. Empty until it has [finished](Progress::finished), and when this is
+    /// called again.
+    #[must_use]
+    pub fn take_unsent(&mut self) -> Vec<Row> {
+        let Progress { stopped: Some(_), finished: true, .. } = self.progress() else {
+            return Vec::new();
+        };
+        let unsent = &mut *self.driver.unsent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unsent = std::mem::take(unsent);
+        self.slot.send_modify(|slot| unsent.append(&mut slot.rows));
+        unsent
+    }
+
+    fn check_times(&self, rows: &[Row]) -> Result<(), Refusal> {
         let latest = self.settings.clock.latest_micros();
         let wrong = |row: &Row| !MICROS.contains(&row.time_us) || row.time_us > latest;
-        if rows.iter().any(wrong) {
-            return Err(SendError { rows, reason: Refusal::Time });
-        }
-        if rows.is_empty() {
-            return Ok(self.given);
-        }
+        if rows.iter().any(wrong) { Err(Refusal::Time) } else { Ok(()) }
+    }
+
+    /// Waits for room, and gives the driver all of it or nothing.
+    async fn give(&mut self, rows: Vec<Row>, checkpoint: Vec<u8>) -> Result<u64, SendError> {
         let mut slot = self.slot.subscribe();
-        let _ = slot.wait_for(|slot| slot.rows.is_empty() || slot.closed).await;
-        let (count, mut rows) = (rows.len() as u64, rows);
+        let _ = slot.wait_for(|slot| !slot.is_full() || slot.closed).await;
+        let (count, mut given) = (rows.len() as u64, Some((rows, checkpoint)));
         self.slot.send_modify(|slot| {
-            if !slot.closed {
-                slot.rows = std::mem::take(&mut rows);
+            if !slot.closed
+                && let Some(given) = given.take()
+            {
+                (slot.rows, slot.checkpoint) = given;
             }
         });
-        if rows.is_empty() {
+        let Some((rows, _)) = given else {
             self.given += count;
             return Ok(self.given);
-        }
-        Err(SendError { rows, reason: Refusal::Closed })
+        };
+        let reason = self.progress().stopped.map_or(Refusal::Closed, Refusal::Stopped);
+        Err(SendError { rows, reason })
     }
 
     /// How far the rows have come.
@@ -168,6 +273,8 @@ impl Producer {
 
     /// Has the server remember these files, at most 1,000, in the transaction that ends the
     /// producer after everything is acknowledged. Call it once, before [`close`](Self::close).
+    /// A producer that was [taken over](ProducerBuilder::take_over) is then left to no other process:
+    /// its checkpoint is gone.
     /// Nothing is remembered with a spool, by a server that speaks only `count.v1`, or if the files
     /// have more requests than the server has stored of this producer.
     pub fn remember(&self, files: Vec<CountedFile>) {
@@ -204,18 +311,31 @@ impl Drop for Producer {
 
 // === impl Slot ===
 
+impl Slot {
+    fn is_full(&self) -> bool {
+        !self.rows.is_empty() || !self.checkpoint.is_empty()
+    }
+}
+
 impl Source for watch::Sender<Slot> {
     async fn take(&mut self) -> Option<Requests> {
         let mut slot = self.subscribe();
-        let _ = slot.wait_for(|slot| slot.ended || !slot.rows.is_empty()).await;
-        let mut rows = Vec::new();
-        self.send_modify(|slot| rows = std::mem::take(&mut slot.rows));
-        (!rows.is_empty()).then(|| Requests { rows, drops: Drops::default() })
+        let _ = slot.wait_for(|slot| slot.ended || slot.is_full()).await;
+        let mut requests = Requests::default();
+        self.send_modify(|slot| {
+            requests.rows = std::mem::take(&mut slot.rows);
+            requests.checkpoint = std::mem::take(&mut slot.checkpoint);
+        });
+        (!requests.is_empty()).then_some(requests)
     }
 
     fn close(&mut self) -> u64 {
-        let slot = self.send_replace(Slot { closed: true, ..Slot::default() });
-        slot.rows.len() as u64
+        let mut left = 0;
+        self.send_modify(|slot| {
+            slot.closed = true;
+            left = slot.rows.len() as u64;
+        });
+        left
     }
 }
 

@@ -1,5 +1,7 @@
 //! How far a producer's rows have come.
 
+use crate::producer::Stop;
+
 /// How far a producer's rows have come. They settle in the order in which they were sent: the first
 /// [`settled`](Self::settled) have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -11,7 +13,7 @@ pub struct Progress {
     pub rejected: u64,
     /// Sent without a known outcome, and not sent again, so never counted twice.
     pub in_doubt: u64,
-    /// Unsent when the time to close was over.
+    /// Unsent when the time to close was over, or when the producer [`stopped`](Self::stopped).
     pub dropped: u64,
     /// Left in the spool for the next process.
     pub spooled: u64,
@@ -22,6 +24,9 @@ pub struct Progress {
     pub batches_lost: u64,
     /// Whether there is a connection, and what is spoken.
     pub connection: Connection,
+    /// Why a producer that was [taken over](crate::ProducerBuilder::take_over) cannot go on. It is
+    /// final.
+    pub stopped: Option<Stop>,
     /// Nothing changes any more.
     pub finished: bool,
 }

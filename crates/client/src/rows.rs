@@ -12,7 +12,7 @@ use crate::clock;
 use crate::series::Table;
 use crate::{Method, Series, SeriesKey};
 
-/// Bytes of a batch's message without rows, series and drops.
+/// Bytes of a batch's message without rows, series, drops and a checkpoint.
 const MESSAGE_BYTES: usize = 64;
 /// Bytes of a series in a batch besides its own message: a tag, and a length below 2^21.
 const SERIES_BYTES: usize = 4;
@@ -40,6 +40,8 @@ pub(crate) struct Drops(pub(crate) BTreeMap<i32, u64>);
 pub(crate) struct Requests {
     pub(crate) rows: Vec<Row>,
     pub(crate) drops: Drops,
+    /// How far the source has come with them. They are one batch then.
+    pub(crate) checkpoint: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +67,7 @@ impl Requests {
     pub(crate) fn dropped(day: i32, count: u64) -> Self {
         let mut drops = Drops::default();
         drops.add(day, count);
-        Self { rows: Vec::new(), drops }
+        Self { drops, ..Self::default() }
     }
 
     /// Reads what [`payload`] has made.
@@ -90,13 +92,13 @@ impl Requests {
             Some(Row { series: *names.get(*number as usize)?, time_us })
         };
         let rows = batch.number.iter().zip(&batch.time_delta).map(row).collect::<Option<_>>()?;
-        let mut requests = Self { rows, drops: Drops::default() };
+        let mut requests = Self { rows, ..Self::default() };
         batch.drops.iter().for_each(|told| requests.drops.add(told.day, told.count));
         (!requests.is_empty()).then_some(requests)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.drops.is_empty()
+        self.rows.is_empty() && self.drops.is_empty() && self.checkpoint.is_empty()
     }
 }
 
@@ -254,6 +256,7 @@ pub(crate) fn message(
         time_delta,
         count: u32::try_from(rows.len()).expect("batch_rows_max is below 2^24"),
         drops: drops.0.iter().map(|(&day, &count)| producers::Drops { day, count }).collect(),
+        checkpoint: Vec::new(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tally_proto::wire::NAME_BYTES_MAX;
 
 use crate::clock::AnyClock;
+use crate::random::ProducerId;
 use crate::transport::Address;
 
 pub(crate) const SERIES_MAX: usize = 10_000;
@@ -26,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) fallback: bool,
     pub(crate) clock: AnyClock,
     pub(crate) spool: Option<(std::path::PathBuf, crate::spool::Options)>,
+    /// The id of a producer that this process takes over.
+    pub(crate) take_over: Option<ProducerId>,
 }
 
 // === impl Settings ===
@@ -47,6 +50,7 @@ impl Settings {
             fallback: true,
             clock: AnyClock::default(),
             spool: None,
+            take_over: None,
         }
     }
 

@@ -43,6 +43,9 @@ pub const CLAIMS_MAX: usize = 64;
 /// How long the name of a producer may be, in bytes.
 pub const NAME_BYTES_MAX: usize = 200;
 
+/// How long the checkpoint of a producer may be, in bytes.
+pub const CHECKPOINT_BYTES_MAX: usize = 256;
+
 /// How many days one batch may report drops for.
 pub const DROP_DAYS_MAX: usize = 1_000;
 
@@ -90,6 +93,7 @@ pub mod reason {
     pub const OUT_OF_SEQUENCE: &str = "OUT_OF_SEQUENCE";
     pub const PRODUCER_FORGOTTEN: &str = "PRODUCER_FORGOTTEN";
     pub const PRODUCER_IN_USE: &str = "PRODUCER_IN_USE";
+    pub const PRODUCER_TAKEN_OVER: &str = "PRODUCER_TAKEN_OVER";
     pub const TIME_AHEAD: &str = "TIME_AHEAD";
     pub const TOO_MANY_BATCHES: &str = "TOO_MANY_BATCHES";
     pub const TOO_MANY_PRODUCERS: &str = "TOO_MANY_PRODUCERS";

@@ -1,7 +1,9 @@
 -- Who stores batches for a domain, and the number of the last batch that each has stored. A batch
 -- moves its producer's number in its own transaction, so that it is never stored twice. The epoch is
 -- a random number, drawn when a client's producer changes hands, and 0 for an insert worker of a
--- server; the claim is the number of the process that opened it last.
+-- server; the claim is the number of the process that opened it last. A shared producer is taken over
+-- by whoever knows its id. The checkpoint says how far its client has come in what it reads, by a rule
+-- of the client's; it moves with the number.
 CREATE TABLE IF NOT EXISTS tally_producers (
     id UUID NOT NULL PRIMARY KEY,
     domain TEXT NOT NULL,
@@ -12,5 +14,8 @@ CREATE TABLE IF NOT EXISTS tally_producers (
     sequence INT8 NOT NULL,
     accepted INT8 NOT NULL DEFAULT 0,
     dropped INT8 NOT NULL DEFAULT 0,
-    last_seen TIMESTAMPTZ NOT NULL DEFAULT now()
+    last_seen TIMESTAMPTZ NOT NULL DEFAULT now(),
+    is_shared BOOL NOT NULL DEFAULT FALSE,
+    checkpoint BYTEA,
+    checkpoint_at TIMESTAMPTZ
 )

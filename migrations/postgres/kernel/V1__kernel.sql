@@ -9,7 +9,9 @@ INSERT INTO tally_namespaces (id, name) VALUES (0, 'default');
 -- Who stores batches for a domain, and the number of the last batch that each has stored. A batch
 -- moves its producer's number in its own transaction, so that it is never stored twice. The epoch is
 -- a random number, drawn when a client's producer changes hands, and 0 for an insert worker of a
--- server; the claim is the number of the process that opened it last.
+-- server; the claim is the number of the process that opened it last. A shared producer is taken over
+-- by whoever knows its id. The checkpoint says how far its client has come in what it reads, by a rule
+-- of the client's; it moves with the number.
 CREATE TABLE tally_producers (
     id UUID PRIMARY KEY,
     domain TEXT NOT NULL,
@@ -20,7 +22,10 @@ CREATE TABLE tally_producers (
     sequence BIGINT NOT NULL,
     accepted BIGINT NOT NULL DEFAULT 0,
     dropped BIGINT NOT NULL DEFAULT 0,
-    last_seen TIMESTAMPTZ NOT NULL DEFAULT now()
+    last_seen TIMESTAMPTZ NOT NULL DEFAULT now(),
+    is_shared BOOLEAN NOT NULL DEFAULT FALSE,
+    checkpoint BYTEA,
+    checkpoint_at TIMESTAMPTZ
 );
 
 -- How much of each day was accepted from all producers, and how much they said to have dropped, by the

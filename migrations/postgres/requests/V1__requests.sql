@@ -15,17 +15,63 @@ CREATE TABLE tally_request_series (
 
 -- Rows: requests of a series at a time; requests is NULL for one, which then costs no space. They lie
 -- in trays, which take them by turns: while one is filled, the others are folded into days and emptied.
--- This table is the parent of all trays. They have no key, no foreign key and no index, because each of
--- them would make inserts several times slower, and nothing to vacuum, because a fold truncates them.
-CREATE TABLE tally_requests (
+-- They have no key, no foreign key and no index, because each of them would make inserts several times
+-- slower, and nothing to vacuum, because they are emptied by TRUNCATE.
+CREATE TABLE tally_requests_0 (
     series_id BIGINT NOT NULL,
     requested_at TIMESTAMPTZ NOT NULL,
     requests BIGINT
+) WITH (autovacuum_enabled = false);
+CREATE TABLE tally_requests_1 (LIKE tally_requests_0) WITH (autovacuum_enabled = false);
+CREATE TABLE tally_requests_2 (LIKE tally_requests_0) WITH (autovacuum_enabled = false);
+CREATE TABLE tally_requests_3 (LIKE tally_requests_0) WITH (autovacuum_enabled = false);
+
+-- The tray of imports, whose transactions take long. Its rows are deleted.
+CREATE TABLE tally_requests_imported (LIKE tally_requests_0);
+
+-- What each tray's rows are worth. 'open': it takes rows, and they count. 'closed': it takes no more, and
+-- is being folded; they count. 'folded': they are in the days, and count there. No snapshot protects from
+-- TRUNCATE, so a folded tray is emptied, and opened, when nobody has a snapshot that is older than this
+-- mark. 'imports': it takes the rows of imports, and they count.
+CREATE TABLE tally_request_trays (
+    tray TEXT PRIMARY KEY,
+    state TEXT NOT NULL
 );
-CREATE TABLE tally_requests_0 () INHERITS (tally_requests) WITH (autovacuum_enabled = false);
-CREATE TABLE tally_requests_1 () INHERITS (tally_requests) WITH (autovacuum_enabled = false);
-CREATE TABLE tally_requests_2 () INHERITS (tally_requests) WITH (autovacuum_enabled = false);
-CREATE TABLE tally_requests_3 () INHERITS (tally_requests) WITH (autovacuum_enabled = false);
+
+INSERT INTO tally_request_trays (tray, state)
+SELECT 'tally_requests_' || n, 'open' FROM generate_series(0, 3) AS n
+UNION ALL SELECT 'tally_requests_imported', 'imports';
+
+-- The rows that are not folded. Of a folded tray nothing is read.
+CREATE VIEW tally_requests AS
+SELECT series_id, requested_at, requests FROM tally_requests_0
+WHERE (SELECT state FROM tally_request_trays WHERE tray = 'tally_requests_0') <> 'folded'
+UNION ALL
+SELECT series_id, requested_at, requests FROM tally_requests_1
+WHERE (SELECT state FROM tally_request_trays WHERE tray = 'tally_requests_1') <> 'folded'
+UNION ALL
+SELECT series_id, requested_at, requests FROM tally_requests_2
+WHERE (SELECT state FROM tally_request_trays WHERE tray = 'tally_requests_2') <> 'folded'
+UNION ALL
+SELECT series_id, requested_at, requests FROM tally_requests_3
+WHERE (SELECT state FROM tally_request_trays WHERE tray = 'tally_requests_3') <> 'folded'
+UNION ALL
+SELECT series_id, requested_at, requests FROM tally_requests_imported;
+
+-- Who may still count the rows of a folded tray: whose snapshot is so old that it does not see the mark,
+-- which is a transaction's number in the column xmin. Slots and processes without a database are standbys
+-- that tell what their queries need.
+CREATE VIEW tally_request_readers AS
+SELECT t.tray, r.reader
+FROM tally_request_trays AS t
+JOIN (
+    SELECT 'process ' || pid AS reader, backend_xmin AS oldest
+    FROM pg_stat_activity
+    WHERE pid <> pg_backend_pid() AND (datid IS NULL OR datname = current_database())
+    UNION ALL
+    SELECT 'replication slot ' || slot_name, xmin FROM pg_replication_slots
+) AS r ON age(r.oldest) >= age(t.xmin)
+WHERE t.state = 'folded' AND age(t.xmin) > 0;
 
 -- How many requests a series had on one UTC day, as far as its rows are folded, and in which quarters
 -- of the day: a JSON array of the first quarter's index, from 0, and the counts from it on. Pages keep
@@ -133,8 +179,7 @@ CREATE TABLE tally_request_corrections (
 CREATE INDEX tally_request_corrections_day ON tally_request_corrections (day, series_id);
 CREATE INDEX tally_request_corrections_series ON tally_request_corrections (series_id);
 
--- The live totals of all days, for people and other programs; one statement is one snapshot of them, at
--- the isolation level READ COMMITTED. A condition on the day reaches the keys.
+-- The live totals of all days, for people and other programs. A condition on the day reaches the keys.
 CREATE VIEW tally_totals_by_day AS
 SELECT t.day,
        coalesce(n.name, '_unknown') AS namespace,

@@ -9,8 +9,10 @@ INSERT INTO tally_namespaces (id, name) VALUES (0, 'default');
 -- Who stores batches for a domain, and the number of the last batch that each has stored. A batch
 -- moves its producer's number in its own transaction, so that it is never stored twice. The epoch is
 -- a random number, drawn when a client's producer changes hands, and 0 for an insert worker of the
--- server; the claim is the number of the process that opened it last. last_seen counts microseconds
--- since 1970-01-01 UTC.
+-- server; the claim is the number of the process that opened it last. A shared producer is taken over
+-- by whoever knows its id. The checkpoint says how far its client has come in what it reads, by a rule
+-- of the client's; it moves with the number. last_seen and
+-- checkpoint_at count microseconds since 1970-01-01 UTC.
 CREATE TABLE tally_producers (
     id BLOB NOT NULL PRIMARY KEY,
     domain TEXT NOT NULL,
@@ -21,7 +23,10 @@ CREATE TABLE tally_producers (
     sequence INTEGER NOT NULL,
     accepted INTEGER NOT NULL DEFAULT 0,
     dropped INTEGER NOT NULL DEFAULT 0,
-    last_seen INTEGER NOT NULL
+    last_seen INTEGER NOT NULL,
+    is_shared INTEGER NOT NULL DEFAULT 0,
+    checkpoint BLOB,
+    checkpoint_at INTEGER
 ) STRICT, WITHOUT ROWID;
 
 -- How much of each day was accepted from all producers, and how much they said to have dropped, by the

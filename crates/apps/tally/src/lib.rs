@@ -33,6 +33,7 @@ use std::sync::Arc;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tally_runtime::SystemClock;
+use tally_runtime::config::Problems;
 use tally_serve::Domain;
 
 use crate::commands::requests::{
@@ -40,6 +41,7 @@ use crate::commands::requests::{
 };
 use crate::commands::{config, health, migrate, serve};
 use crate::settings::{DomainArgs, ServeArgs};
+use crate::variables::Unknown;
 
 /// Exact counts of what other services do
 ///
@@ -106,19 +108,24 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
-    match variables::check(&command(domains)) {
-        Err(unknown) if cli.command.has_settings() => return output::wrong_usage(unknown),
-        Ok(Some(unknown)) | Err(unknown) if !cli.command.is_quiet() => {
-            output::say(format_args!("warning: {unknown}"));
-        }
-        _ => {}
+    let Unknown { misspelt, others } = variables::unknown(&command(domains));
+    let (mut problems, mut warnings) = (Problems::new(), Vec::from_iter(others));
+    if cli.command.has_settings() {
+        misspelt.into_iter().for_each(|line| problems.add(line));
+    } else {
+        warnings.extend(misspelt);
+    }
+    if !cli.command.is_quiet() {
+        warnings.iter().for_each(|line| output::say(format_args!("warning: {line}")));
     }
     let given = matches.subcommand().map(|(_, given)| given).expect("there is always a command");
     let done = match cli.command {
-        Command::Serve(args) => serve::run(*args, domains, given, Arc::new(SystemClock)).await,
+        Command::Serve(args) => {
+            serve::run(*args, domains, given, problems, Arc::new(SystemClock)).await
+        }
         Command::Add(args) => add::run(args, &SystemClock).await,
         Command::Import(args) => import_logs::run(args, Arc::new(SystemClock)).await,
-        Command::ImportCount(args) => import_count::run(args).await,
+        Command::ImportCount(args) => import_count::run(args, problems).await,
         Command::RollUp(args) => roll_up::run(args, &SystemClock).await,
         Command::Fold(args) => fold::run(args).await,
         Command::Totals(args) => totals::run(args, &SystemClock).await,
@@ -126,11 +133,11 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
         Command::Merge(args) => merge::run(args).await,
         Command::Forget(args) => forget::run(args).await,
         Command::Producers(args) => producers::run(args).await,
-        Command::Migrate(args) => migrate::run(args, domains).await,
+        Command::Migrate(args) => migrate::run(args, domains, problems).await,
         Command::Config(args) => {
             let command = command(domains);
             let command = command.find_subcommand("config").expect("it was just given");
-            config::run(&args, domains, given, command, &from_file)
+            config::run(&args, domains, given, command, &from_file, problems)
         }
         Command::Health(args) => health::run(args).await,
     };

@@ -48,16 +48,26 @@ impl OutputFormat {
     pub(crate) fn or_usual(given: Option<Self>) -> Self {
         given.unwrap_or(if stdout_is_terminal() { Self::Table } else { Self::Csv })
     }
+
+    /// A text as a cell. What a program reads is exact: CSV escapes what would steer a terminal only on
+    /// a terminal, and JSON has escapes of its own. For the same reason CSV does not alter cells that a
+    /// spreadsheet takes for formulas.
+    pub(crate) fn text(self, text: &str, is_terminal: bool) -> String {
+        match self {
+            Self::Table => visible(text).into_owned(),
+            Self::Csv if is_terminal => csv::quoted(&visible(text)).into_owned(),
+            Self::Csv => csv::quoted(text).into_owned(),
+            Self::Json => json::quoted(text),
+        }
+    }
 }
 
 // === impl Cell ===
 
 impl Cell<'_> {
-    fn to_text(&self, format: OutputFormat) -> String {
+    fn to_text(&self, format: OutputFormat, is_terminal: bool) -> String {
         match (self, format) {
-            (Self::Text(text), OutputFormat::Table) => visible(text).into_owned(),
-            (Self::Text(text), OutputFormat::Csv) => csv::quoted(text).into_owned(),
-            (Self::Text(text), OutputFormat::Json) => json::quoted(text),
+            (Self::Text(text), _) => format.text(text, is_terminal),
             (Self::Number(number), OutputFormat::Table) => thousands(*number),
             (Self::Number(number), _) => number.to_string(),
             (Self::Unknown, OutputFormat::Json) => "null".to_owned(),
@@ -74,7 +84,8 @@ pub(crate) fn print<'a, const N: usize>(
     rows: impl Iterator<Item = [Cell<'a>; N]> + Clone,
 ) -> io::Result<()> {
     let names = columns.map(|(name, _)| name);
-    let mut rows = rows.map(|row| row.map(|cell| cell.to_text(format))).peekable();
+    let is_terminal = stdout_is_terminal();
+    let mut rows = rows.map(|row| row.map(|cell| cell.to_text(format, is_terminal))).peekable();
     match format {
         OutputFormat::Table if rows.peek().is_none() => {}
         OutputFormat::Table => {
@@ -209,6 +220,20 @@ mod tests {
         assert_eq!(visible("/a/\u{e4}\u{1f600}"), "/a/\u{e4}\u{1f600}");
         assert_eq!(visible("/\x1b[2J\x07\n"), "/\\u{1b}[2J\\u{7}\\n");
         assert_eq!(visible("\u{9b}\u{202e}\u{7f}"), "\\u{9b}\\u{202e}\\u{7f}");
+    }
+
+    #[test]
+    fn cells_are_exact_for_programs_and_harmless_on_a_terminal() {
+        let text = "=1+1\x1b[2J,\u{9b}\u{202e}";
+        let escaped = "=1+1\\u{1b}[2J,\\u{9b}\\u{202e}";
+        assert_eq!(OutputFormat::Csv.text(text, false), format!("\"{text}\""));
+        assert_eq!(OutputFormat::Csv.text(text, true), format!("\"{escaped}\""));
+        for is_terminal in [false, true] {
+            assert_eq!(OutputFormat::Table.text(text, is_terminal), escaped);
+            let json = OutputFormat::Json.text(text, is_terminal);
+            assert_eq!(json, "\"=1+1\\u001b[2J,\\u009b\\u202e\"");
+            assert_eq!(serde_json::from_str::<String>(&json).expect("JSON"), text);
+        }
     }
 
     #[test]

@@ -75,7 +75,7 @@ const ALL: &str = "all";
 /// Producers of all domains.
 #[derive(Debug, clap::Args)]
 struct ProducerArgs {
-    /// The most clients that number their batches which the server remembers at once
+    /// How many clients that number their batches the server remembers at most
     #[arg(long, env = "TALLY_PRODUCERS_MAX", value_name = "N", default_value = "100000")]
     producers_max: Given<u32>,
 
@@ -196,13 +196,14 @@ impl DomainArgs {
         )
     }
 
-    /// The domains that are on.
+    /// The domains that are on; all, if a name is wrong, so that mistakes in their settings are noted too.
     pub(crate) fn check(&self, known: &[Domain], problems: &mut Problems) -> Vec<Domain> {
         let chosen: Vec<_> = self.domains.split(',').map(str::trim).collect();
         if chosen == [ALL] {
             return known.to_vec();
         }
-        for unknown in chosen.iter().filter(|name| !known.iter().any(|one| one.name == **name)) {
+        let is_known = |name: &str| known.iter().any(|one| one.name == name);
+        for unknown in chosen.iter().filter(|name| !is_known(name)) {
             let wrong = match *unknown {
                 ALL => format!("{ALL} stands alone"),
                 _ => format!(
@@ -213,7 +214,9 @@ impl DomainArgs {
             };
             problems.add(format!("{}: {wrong}", name("domains")));
         }
-        known.iter().copied().filter(|domain| chosen.contains(&domain.name)).collect()
+        let are_known = chosen.iter().all(|name| is_known(name));
+        let is_on = |domain: &Domain| !are_known || chosen.contains(&domain.name);
+        known.iter().copied().filter(is_on).collect()
     }
 }
 
@@ -237,13 +240,14 @@ impl ProducerArgs {
 // === impl ServeArgs ===
 
 impl ServeArgs {
-    /// Checks these settings, and those of the domains that are on, which `matches` has.
+    /// Checks these settings, and those of the domains that are on, which `matches` has. They may have
+    /// problems already.
     pub(crate) fn check(
         &self,
         known: &[Domain],
         matches: &ArgMatches,
+        mut problems: Problems,
     ) -> Result<Settings, Invalid> {
-        let mut problems = Problems::new();
         let settings = self.collect(known, matches, &mut problems);
         problems.check()?;
         Ok(settings.expect("without problems there are settings"))

@@ -30,8 +30,17 @@ pub(crate) fn without_empty(command: Command) -> Command {
     })
 }
 
-/// Lists unknown variables; those that resemble a setting are an error that names it.
-pub(crate) fn check(command: &Command) -> Result<Option<String>, String> {
+/// Variables that no command reads.
+#[derive(Debug, Default)]
+pub(crate) struct Unknown {
+    /// A line for each that resembles a setting, which it names.
+    pub(crate) misspelt: Vec<String>,
+    /// A line that lists the others.
+    pub(crate) others: Option<String>,
+}
+
+/// Finds the unknown variables.
+pub(crate) fn unknown(command: &Command) -> Unknown {
     let arguments = command.get_subcommands().flat_map(Command::get_arguments);
     let known: BTreeSet<_> = arguments
         .filter_map(Arg::get_env)
@@ -42,24 +51,22 @@ pub(crate) fn check(command: &Command) -> Result<Option<String>, String> {
         .filter(|(name, value)| is_ours(name, &value.to_string_lossy()) && !known.contains(name))
         .map(|(name, _)| name)
         .collect();
-    let (mut lines, mut others) = (Vec::new(), Vec::new());
+    let (mut misspelt, mut others) = (Vec::new(), Vec::new());
     for name in &unknown {
         match nearest(name, &known) {
             Some(near) => {
-                lines.push(format!("the variable {name} is unknown: did you mean {near}?"));
+                misspelt.push(format!("the variable {name} is unknown: did you mean {near}?"));
             }
             None => others.push(name.as_str()),
         }
     }
-    match lines.as_slice() {
-        [] if others.is_empty() => Ok(None),
-        [] => Ok(Some(format!(
+    let listed = || {
+        format!(
             "unknown variables, ignored: {}; `tally help serve` and `tally help totals` list the known ones",
             others.join(", ")
-        ))),
-        [one] => Err(one.clone()),
-        many => Err(format!("{} variables are unknown:\n  {}", many.len(), many.join("\n  "))),
-    }
+        )
+    };
+    Unknown { misspelt, others: (!others.is_empty()).then(listed) }
 }
 
 /// The setting that a name resembles, even if it lacks its domain or has one too many: a few letters

@@ -5,6 +5,7 @@ use tokio::sync::watch;
 use super::notices::Notices;
 use crate::ledger::Settled;
 use crate::measure;
+use crate::producer::Stop;
 use crate::progress::{Connection, Progress};
 use crate::settings::Settings;
 
@@ -62,6 +63,16 @@ impl Accounts {
         if batches > 0 {
             self.progress.send_modify(|progress| progress.batches_lost += batches);
         }
+    }
+
+    /// The producer does not go on.
+    pub(super) fn stopped(&mut self, stop: Stop, batches_lost: u64) {
+        self.lost(batches_lost);
+        self.progress.send_modify(|progress| progress.stopped = Some(stop));
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.progress.borrow().stopped.is_some()
     }
 
     pub(super) fn connection(&self, connection: Connection) {

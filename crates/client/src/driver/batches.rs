@@ -14,6 +14,7 @@ use super::spool_thread::SpoolThread;
 use crate::clock::{self, AnyClock};
 use crate::error::ConnectError;
 use crate::ledger::{Lease, Ledger, Settled};
+use crate::producer::Stop;
 use crate::random;
 use crate::rows::{self, BatchLimits, Requests, Row};
 use crate::series::Table;
@@ -65,8 +66,9 @@ enum UnderWay {
 impl Batches {
     pub(super) async fn open(settings: &Settings, table: Arc<Table>) -> Result<Self, ConnectError> {
         let clock = settings.clock.clone();
-        let id = random::producer_id(clock.micros());
+        let id = settings.take_over.unwrap_or_else(|| random::producer_id(clock.micros()));
         let mut ledger = Ledger::new(id, settings.short_name());
+        ledger.takes_over = settings.take_over.is_some();
         let mut spool = None;
         if let Some((dir, options)) = settings.spool.clone() {
             let (thread, recovered) = SpoolThread::open(dir.clone(), options, id).await?;
@@ -128,7 +130,11 @@ impl Batches {
         }
         let drops = self.carry.drops.clone().take_some();
         let rows = &self.carry.rows;
-        let fitting = rows::fitting(rows, &drops, self.limits, &self.table).min(rows.len());
+        let fitting = match &*self.carry.checkpoint {
+            [] => rows::fitting(rows, &drops, self.limits, &self.table).min(rows.len()),
+            // Otherwise a crash could come between the first rows and the checkpoint.
+            _ => rows.len(),
+        };
         if let Some(spool) = &mut self.spool {
             spool.append_at = None;
             let outcome = Arc::new(OnceLock::new());
@@ -147,9 +153,10 @@ impl Batches {
         self.carry.drops.take_some();
         let rest = self.carry.rows.split_off(fitting);
         let rows = std::mem::replace(&mut self.carry.rows, rest);
+        let checkpoint = std::mem::take(&mut self.carry.checkpoint);
         // Batches that are sent later stay in the spool only.
         let stays = !self.has_spool() || self.ledger.pending() < self.in_memory_max;
-        self.ledger.push(fitting, stays.then_some(Requests { rows, drops }));
+        self.ledger.push(fitting, stays.then_some(Requests { rows, drops, checkpoint }));
         true
     }
 
@@ -239,6 +246,7 @@ impl Batches {
         }
         let settled = self.ledger.set_aside(latest).ok_or_else(|| Anew {
             why: "the server refuses a batch that only reports drops".to_owned(),
+            stop: Stop::Refused,
             lost: false,
             missing: 0,
         })?;
@@ -250,14 +258,14 @@ impl Batches {
     /// Whether a batch exceeds this server's limits because the server before had larger ones.
     fn is_large(&self, sequence: u64) -> bool {
         let requests = self.ledger.batch(sequence).and_then(|batch| batch.requests.as_ref());
-        requests.is_some_and(|Requests { rows, drops }| {
+        requests.is_some_and(|Requests { rows, drops, .. }| {
             rows::fitting(rows, drops, self.limits, &self.table) < rows.len()
         })
     }
 
     /// Goes on as a new producer because this one's batches can no longer be told apart.
     pub(super) async fn begin_anew(&mut self, anew: Anew, accounts: &mut Accounts) {
-        let Anew { why, lost, missing } = anew;
+        let Anew { why, lost, missing, .. } = anew;
         let now = self.clock.micros();
         let id = random::producer_id(now);
         let keep_after = if lost { self.ledger.acknowledged() } else { self.ledger.doubtful() };
@@ -268,7 +276,7 @@ impl Batches {
             }
             let table = Arc::clone(&self.table);
             let as_dropped = move |count| {
-                let Requests { rows, drops } = Requests::dropped(clock::day(now), count);
+                let Requests { rows, drops, .. } = Requests::dropped(clock::day(now), count);
                 rows::payload(&rows, &drops, &table)
             };
             let taken_over = spool.thread.begin_anew(id, keep_after, as_dropped).await;
@@ -310,6 +318,13 @@ impl Batches {
     pub(super) fn added(&mut self, rows: usize) {
         self.under_way = UnderWay::Nothing;
         self.carry.rows.drain(..rows);
+    }
+
+    /// The rows that are certainly not counted, in order. They stay what they are here.
+    pub(super) fn unsent(&self) -> Vec<Row> {
+        let mut unsent = self.ledger.unsent();
+        unsent.extend(&self.carry.rows);
+        unsent
     }
 
     /// Gives everything up, and returns its outcome.

@@ -1,13 +1,14 @@
 //! The handle of the driver that queues and producers keep.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::producer::Opened;
 use crate::progress::Progress;
-use crate::{CountedFile, clock};
+use crate::{CountedFile, Row, clock};
 
 /// How long past its limit a close waits for a task that does not end.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
@@ -17,6 +18,8 @@ pub(crate) struct DriverHandle {
     pub(crate) trouble: watch::Receiver<Option<String>>,
     pub(super) deadline: watch::Sender<Option<Instant>>,
     pub(crate) counted_files: Arc<OnceLock<Vec<CountedFile>>>,
+    pub(crate) opened: watch::Receiver<Option<Opened>>,
+    pub(crate) unsent: Arc<Mutex<Vec<Row>>>,
 }
 
 // === impl DriverHandle ===

@@ -144,6 +144,12 @@ impl Notices {
         log!(error, self, in_doubt, batches_lost, "{why}; {rest}");
     }
 
+    /// The producer does not go on as a new one.
+    pub(super) fn stopped(&mut self, why: &str, unsent: usize) {
+        self.note(Some(why.to_owned()));
+        log!(error, self, unsent, "{why}; this process stops counting");
+    }
+
     /// The spool failed, for example because it is full.
     pub(super) fn spool(&mut self, error: &str) -> Status {
         let now = Instant::now();

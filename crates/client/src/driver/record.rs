@@ -15,6 +15,7 @@ use tonic::{Code, Status, Streaming};
 
 use super::{Anew, Driver, Ended, Source, sleep_until};
 use crate::clock;
+use crate::producer::{Opened, Stop};
 use crate::progress::Connection;
 use crate::rows::{self, BatchLimits, Names};
 
@@ -48,6 +49,7 @@ pub(super) enum Reason {
     Other,
     Forgotten,
     InUse,
+    TakenOver,
     InvalidBatch,
     Limit,
     TimeAhead,
@@ -104,7 +106,15 @@ impl Stream {
         batches.ledger.begin_stream();
         driver.link.opened_once = true;
         driver.connected(Connection::Record);
-        Ok(Self::new(driver, messages, answers, &opened))
+        let stream = Self::new(driver, messages, answers, &opened);
+        driver.opened.send_modify(|known| {
+            let limits = driver.batches.limits;
+            match known {
+                Some(known) => known.limits = limits,
+                None => *known = Some(Opened::new(opened.checkpoint, committed_sequence, limits)),
+            }
+        });
+        Ok(stream)
     }
 
     /// Applies the limits of the server and of this client.
@@ -147,8 +157,11 @@ impl Stream {
             let in_flight = self.sent - driver.batches.ledger.acknowledged();
             let is_done = driver.is_done();
             if is_done || self.full && in_flight == 0 {
-                // With a spool, the next process continues as the same producer.
-                if is_done && !driver.batches.has_spool() {
+                // The next process continues as the same producer, if there can be one.
+                let counted = driver.counted_files.get().is_some();
+                let goes_on =
+                    driver.batches.has_spool() || (driver.batches.ledger.takes_over && !counted);
+                if is_done && !goes_on {
                     let files = driver.counted_files.get().cloned().unwrap_or_default();
                     self.send(Kind::Done(proto::Done { files }));
                 }
@@ -211,7 +224,9 @@ impl Stream {
                 return Ok(());
             }
             let (names, table) = (&mut self.names, &batches.table);
-            let message = rows::message(sequence, &requests.rows, &requests.drops, names, table);
+            let mut message =
+                rows::message(sequence, &requests.rows, &requests.drops, names, table);
+            message.checkpoint.clone_from(&requests.checkpoint);
             batches.ledger.sending(sequence);
             if in_flight == 0 {
                 self.silent_since = Instant::now();
@@ -254,9 +269,11 @@ impl Stream {
         let acknowledged = batches.ledger.acknowledged();
         let in_flight = self.sent.saturating_sub(acknowledged);
         let reason = Reason::of(&status);
-        // A producer without stored batches may begin again; the answer to Open decides.
-        let begins = reason == Reason::Forgotten && acknowledged == 0;
-        if let Some(anew) = anew(driver, reason).filter(|_| !begins) {
+        // The next Open decides about a forgotten producer: it may begin again if it has stored nothing,
+        // and else tells the server what was acknowledged, which then notes that this is missing.
+        if reason == Reason::InUse
+            && let Some(anew) = anew(driver, reason)
+        {
             return Err(Ended::Anew(anew));
         }
         let refuses = matches!(reason, Reason::InvalidBatch | Reason::Limit | Reason::TimeAhead);
@@ -284,15 +301,16 @@ impl Stream {
 /// Whether and why the driver must go on as a new producer.
 fn anew<S: Source>(driver: &Driver<S>, reason: Reason) -> Option<Anew> {
     let ledger = &driver.batches.ledger;
-    let (why, missing) = match reason {
+    let (why, stop, missing) = match reason {
         Reason::Forgotten => {
             let missing = ledger.missing_if_forgotten(driver.batches.clock.micros());
-            ("the server does not know this producer any more", missing)
+            ("the server does not know this producer any more", Stop::Forgotten, missing)
         }
-        Reason::InUse => ("another client uses this producer's id", 0),
+        Reason::InUse => ("another client uses this producer's id", Stop::InUse, 0),
+        Reason::TakenOver => ("another process has taken this producer over", Stop::TakenOver, 0),
         _ => return None,
     };
-    Some(Anew { why: why.to_owned(), lost: false, missing })
+    Some(Anew { why: why.to_owned(), stop, lost: false, missing })
 }
 
 // === impl Reason ===
@@ -302,6 +320,7 @@ impl Reason {
         match (status.code(), wire::trailer(status, REASON_TRAILER)) {
             (Code::FailedPrecondition, Some(reason::PRODUCER_FORGOTTEN)) => Self::Forgotten,
             (Code::AlreadyExists, Some(reason::PRODUCER_IN_USE)) => Self::InUse,
+            (Code::FailedPrecondition, Some(reason::PRODUCER_TAKEN_OVER)) => Self::TakenOver,
             (Code::InvalidArgument, Some(reason::INVALID_BATCH)) => Self::InvalidBatch,
             (Code::ResourceExhausted, Some(reason::LIMIT)) => Self::Limit,
             (Code::Unavailable, Some(reason::TIME_AHEAD)) => Self::TimeAhead,

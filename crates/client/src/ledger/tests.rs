@@ -12,7 +12,7 @@ fn rows(count: usize) -> Vec<Row> {
 
 /// Numbers a batch of this many requests.
 fn push(ledger: &mut Ledger, count: usize) -> u64 {
-    ledger.push(count, Some(Requests { rows: rows(count), drops: Drops::default() }))
+    ledger.push(count, Some(Requests { rows: rows(count), ..Requests::default() }))
 }
 
 fn requests(ledger: &Ledger, sequence: u64) -> &Requests {
@@ -53,7 +53,7 @@ fn a_refused_batch_keeps_its_number_and_tells_its_requests_as_dropped() {
     let mut ledger = ledger();
     let mut drops = Drops::default();
     drops.add(1, 5);
-    let sequence = ledger.push(3, Some(Requests { rows: rows(3), drops }));
+    let sequence = ledger.push(3, Some(Requests { rows: rows(3), drops, ..Requests::default() }));
     ledger.sending(sequence);
     let settled = ledger.set_aside(i64::MIN).expect("it has rows");
     assert_eq!(settled.rejected, 3);
@@ -69,7 +69,7 @@ fn only_the_requests_that_are_too_late_are_set_aside() {
     let mut ledger = ledger();
     let mut mixed = rows(3);
     mixed[1].time_us *= 2;
-    let sequence = ledger.push(3, Some(Requests { rows: mixed, drops: Drops::default() }));
+    let sequence = ledger.push(3, Some(Requests { rows: mixed, ..Requests::default() }));
     ledger.sending(sequence);
     let latest = rows(1)[0].time_us;
     assert!(ledger.has_later(latest));

@@ -206,7 +206,7 @@ impl Shards {
         }
         self.room.fetch_add(count, Ordering::SeqCst);
         self.roomy.notify_waiters();
-        Requests { rows, drops }
+        Requests { rows, drops, checkpoint: Vec::new() }
     }
 
     /// Takes no more requests. The first shard closes last: once it is closed, all are.

@@ -59,6 +59,38 @@ async fn a_producer_that_stored_nothing_begins_again() {
     assert_eq!((database.producers.len(), database.opens), (1, 2));
 }
 
+/// The server notes a loss in the transaction that decides about Open. So a client that hears within a
+/// stream that it is forgotten opens once more under its id, and says what was acknowledged.
+#[tokio::test]
+async fn a_producer_forgotten_within_a_stream_says_what_was_acknowledged() {
+    let (losses, told) = (AtomicU64::new(0), Arc::new(Mutex::new(Vec::new())));
+    let heard = Arc::clone(&told);
+    let inner = Mock::good();
+    let database = inner.clone();
+    let mock = inner.with(move |event| match event {
+        Event::Open(open) => {
+            let says = (open.acknowledged_sequence, open.acknowledged_at.is_some());
+            heard.lock().expect("whole").push((open.producer_id.clone(), says));
+            Act::Serve
+        }
+        Event::Batch(batch)
+            if batch.sequence == 3 && losses.fetch_add(1, Ordering::Relaxed) == 0 =>
+        {
+            database.database().producers.clear();
+            Act::End(refusal(Code::FailedPrecondition, "PRODUCER_FORGOTTEN"))
+        }
+        _ => Act::Serve,
+    });
+    let mock = mock.limits(|limits| limits.batches_in_flight_max = 1);
+    let progress = send(&mock, 5).await;
+    assert_eq!((progress.acknowledged, progress.in_doubt, mock.total()), (4, 1, 4));
+    let told = told.lock().expect("whole").clone();
+    let says: Vec<_> = told.iter().map(|(_, says)| *says).collect();
+    assert_eq!(says, [(Some(0), false), (Some(2), true), (Some(0), false)]);
+    assert_eq!(told[0].0, told[1].0);
+    assert_ne!(told[1].0, told[2].0);
+}
+
 /// The server can then forget it.
 #[tokio::test]
 async fn a_producer_that_is_closed_says_that_it_is_done() {

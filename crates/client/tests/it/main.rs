@@ -14,4 +14,5 @@ mod measured;
 mod mock;
 mod refusals;
 mod spooled;
+mod taking_over;
 mod tls;

@@ -87,6 +87,8 @@ pub(crate) struct Stored {
     pub(crate) sequence: u64,
     pub(crate) epoch: u64,
     pub(crate) claim: u64,
+    pub(crate) is_shared: bool,
+    pub(crate) checkpoint: Vec<u8>,
 }
 
 /// A running server. Dropping it kills it with all its connections.
@@ -106,7 +108,7 @@ impl Mock {
             batch_bytes_max: 1 << 20,
             series_max: 10_000,
             batches_in_flight_max: 4,
-            path_bytes_max: 0,
+            ..producers::Opened::default()
         };
         Self { database: Arc::default(), hook: Arc::new(hook), limits }
     }
@@ -247,23 +249,30 @@ impl Database {
             epoch: stored.epoch.cast_signed(),
             claim: stored.claim.cast_signed(),
             sequence: stored.sequence.cast_signed(),
+            last_seen_micros: 0,
+            is_shared: stored.is_shared,
+            checkpoint: stored.checkpoint.clone(),
         });
         let opening = Opening::read(open.clone(), TERMS, SystemClock.now()).map_err(|error| {
             self.wrong.push(format!("{error}: {open:?}"));
             refusal(Code::InvalidArgument, reason::INVALID_OPEN)
         })?;
         // Not drawn: a test sees how often it changed.
-        let next_epoch = standing.map_or(0, |standing| standing.epoch) + 1;
+        let next_epoch = standing.as_ref().map_or(0, |standing| standing.epoch) + 1;
         let opening = Opening { next_epoch, ..opening };
-        let epoch = match opening.step(standing) {
+        let epoch = match opening.step(standing.as_ref()) {
             Step::Add => next_epoch,
             Step::GoOn { epoch, .. } => epoch,
             Step::Refuse(Refusal::Forgotten) => {
                 return Err(refusal(Code::FailedPrecondition, reason::PRODUCER_FORGOTTEN));
             }
+            Step::Refuse(Refusal::TakenOver) => {
+                return Err(refusal(Code::FailedPrecondition, reason::PRODUCER_TAKEN_OVER));
+            }
             Step::Refuse(_) => return Err(refusal(Code::AlreadyExists, reason::PRODUCER_IN_USE)),
         };
-        let new = || Stored { name: open.name.clone(), ..Stored::default() };
+        let (name, is_shared) = (open.name.clone(), open.take_over);
+        let new = || Stored { name, is_shared, ..Stored::default() };
         let stored = self.producers.entry(open.producer_id.clone()).or_insert_with(new);
         (stored.epoch, stored.claim) = (epoch.cast_unsigned(), opening.claim().cast_unsigned());
         Ok(())
@@ -292,6 +301,9 @@ impl Database {
         let Some(stored) = self.producers.get_mut(id) else {
             return Err(refusal(Code::FailedPrecondition, reason::PRODUCER_FORGOTTEN));
         };
+        if stored.claim != claim && stored.is_shared {
+            return Err(refusal(Code::FailedPrecondition, reason::PRODUCER_TAKEN_OVER));
+        }
         if stored.claim != claim {
             return Err(refusal(Code::AlreadyExists, reason::PRODUCER_IN_USE));
         }
@@ -302,6 +314,9 @@ impl Database {
             return Err(refusal(Code::FailedPrecondition, reason::OUT_OF_SEQUENCE));
         }
         stored.sequence = batch.sequence;
+        if !batch.checkpoint.is_empty() {
+            stored.checkpoint.clone_from(&batch.checkpoint);
+        }
         let committed = stored.sequence;
         self.batches.push(batch.number.len());
         for number in &batch.number {
@@ -323,12 +338,13 @@ impl Database {
     fn check(&mut self, batch: &proto::Batch, limits: &producers::Opened, names: usize) {
         let rows = batch.number.len();
         let counted = rows == batch.count as usize && rows == batch.time_delta.len();
-        let empty = rows == 0 && batch.drops.is_empty();
+        let empty = rows == 0 && batch.drops.is_empty() && batch.checkpoint.is_empty();
         let bytes = prost::Message::encoded_len(batch);
         let large = rows > limits.batch_rows_max as usize
             || bytes > limits.batch_bytes_max as usize
             || names > limits.series_max as usize
-            || batch.drops.len() > 1000;
+            || batch.drops.len() > 1000
+            || batch.checkpoint.len() > wire::CHECKPOINT_BYTES_MAX;
         if !counted || empty || large {
             self.wrong.push(format!(
                 "batch {} has {rows} rows in {bytes} bytes, {names} series, {} drops",
@@ -388,7 +404,11 @@ impl Mock {
             let mut database = self.database();
             database.open(&open)?;
             let stored = database.producers[&open.producer_id].clone();
-            let opened = producers::Opened { epoch: stored.epoch, ..self.limits };
+            let opened = producers::Opened {
+                epoch: stored.epoch,
+                checkpoint: stored.checkpoint,
+                ..self.limits.clone()
+            };
             let committed_sequence = stored.sequence;
             let _ = answers
                 .send(Ok(producers::Acknowledgement { opened: Some(opened), committed_sequence }));

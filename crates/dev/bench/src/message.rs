@@ -36,6 +36,7 @@ pub(crate) fn open(producer: Uuid, epoch: u64, acknowledged: u64) -> RecordReque
         name: "tally-bench".into(),
         acknowledged_sequence: Some(acknowledged),
         acknowledged_at: None,
+        take_over: false,
     };
     RecordRequest { kind: Some(Kind::Open(open)) }
 }

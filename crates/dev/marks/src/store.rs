@@ -31,7 +31,7 @@ pub(crate) const MIGRATIONS: Migrations = Migrations {
 
 /// The statements of Postgres and CockroachDB.
 static STATEMENTS: LazyLock<Statements> =
-    LazyLock::new(|| Statements::new(include_str!("store/append.sql")));
+    LazyLock::new(|| Statements::new(include_str!("store/append.sql"), "TRUE"));
 
 /// Where marks are stored.
 #[derive(Clone)]
@@ -62,7 +62,9 @@ impl Append for Store {
     async fn append(&self, batch: &Batch<'_, Parcel<Marks>>) -> Result<Vec<Fate>, WriteError> {
         match &self.0 {
             Database::Postgres(database) => {
-                postgres::append(database.writer().await?, batch, &mut MarkTable).await
+                let fates =
+                    postgres::append(database.writer().await?, batch, &mut MarkTable).await?;
+                Ok(fates.unwrap_or_default())
             }
             Database::Sqlite(database) => {
                 sqlite::transaction(database, batch, |transaction, batch| {

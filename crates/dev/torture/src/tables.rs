@@ -83,7 +83,6 @@ pub(crate) async fn postgres(url: &str) -> anyhow::Result<Tables> {
     };
     let client = sessions::connect(url).await?;
     client.batch_execute(include_str!("sql/postgres_begin.sql")).await?;
-    client.batch_execute(include_str!("sql/postgres_lock_rows.sql")).await?;
     let mut answers = Vec::new();
     for sql in sql.all() {
         let mut answer = Vec::new();

@@ -1,7 +1,7 @@
 //! One batch of a `Record` stream: its message becomes rows, or an error.
 
 use prost::Message as _;
-use tally_producers::stream::{Builder as _, read_drops};
+use tally_producers::stream::{Builder as _, read_checkpoint, read_drops};
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_proto::wire::{BATCH_BYTES_MAX, MICROS, PATH_BYTES_MAX};
@@ -67,7 +67,7 @@ pub(crate) fn rows(batch: &proto::Batch, limits: &RecordLimits) -> Result<usize,
     if let Some((field, len)) = lists.into_iter().find(|(_, len)| *len != batch.count as usize) {
         return Err(InvalidBatch::Length { field, len, count: batch.count });
     }
-    if batch.count == 0 && batch.drops.is_empty() {
+    if batch.count == 0 && batch.drops.is_empty() && batch.checkpoint.is_empty() {
         return Err(InvalidBatch::Empty);
     }
     Ok(batch.count as usize)
@@ -123,6 +123,7 @@ pub fn decode_batch(bytes: &[u8], now_micros: i64) -> Result<Rows, String> {
         let named = series(&mut batch, 0, &limits, rules)?;
         rows(&batch, &limits)?;
         read_drops(&batch.drops)?;
+        read_checkpoint(&batch.checkpoint)?;
         let ids: Vec<SeriesId> = (0..).take(named.len()).collect();
         encode(&batch, &ids, rules, &mut builder)
     };
@@ -156,6 +157,7 @@ mod tests {
             count: u32::try_from(requests.len()).unwrap(),
             time_delta: requests.iter().map(delta).collect(),
             drops,
+            checkpoint: Vec::new(),
         }
     }
 

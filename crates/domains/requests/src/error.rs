@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use tally_producers::stream::{self, Invalid, InvalidDrops};
+use tally_producers::stream::{self, CheckpointTooLong, Invalid, InvalidDrops};
 use tally_proto::wire::{STATUS_MAX, reason};
 use tally_runtime::Kind;
 
@@ -52,7 +52,7 @@ pub(crate) enum InvalidTime {
 /// Why a batch cannot be counted. Positions are from 1, within the field that is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidBatch {
-    #[error("count is 0, and there are no drops: nothing to store")]
+    #[error("count is 0, and there are no drops and no checkpoint: nothing to store")]
     Empty,
     #[error("{field} has {len} entries, and count is {count}")]
     Length { field: &'static str, len: usize, count: u32 },
@@ -81,6 +81,8 @@ pub(crate) enum InvalidBatch {
     TimeAhead { position: usize, ahead_seconds: i64 },
     #[error(transparent)]
     Drops(#[from] InvalidDrops),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointTooLong),
 }
 
 // === impl WrongTimes ===

@@ -10,6 +10,7 @@
 //! | `counted.rs` | files that were counted as a whole |
 //! | `dates.rs` | dates of calls: periods and ranges |
 //! | `domain.rs` | the domain as an app lists it |
+//! | `due.rs` | which trays are due to be folded, and which ones others hold |
 //! | `error.rs` | what can go wrong, and what it means to the client |
 //! | `grpc.rs` | `count.v1.CountService` and `tally.requests.v1.RequestService` |
 //! | `house.rs` | the store with the names that its batches need, and its producers |
@@ -37,6 +38,7 @@ mod corrections;
 mod counted;
 mod dates;
 mod domain;
+mod due;
 mod error;
 mod grpc;
 mod house;
@@ -44,7 +46,7 @@ mod import_count;
 mod keeper;
 mod migrations;
 pub mod model;
-mod packed;
+pub mod packed;
 pub mod periods;
 mod record;
 mod renaming;

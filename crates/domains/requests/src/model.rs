@@ -25,17 +25,11 @@ pub struct Endpoint {
     pub path: Box<str>,
 }
 
-/// A namespace's number.
-pub type NamespaceId = i64;
-
-/// The namespace `default`.
-pub const DEFAULT_NAMESPACE: NamespaceId = Namespace::DEFAULT.0;
-
 /// What a row refers to: an endpoint with who served it, with what result, and for whom.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Series {
     /// Whose books it is in.
-    pub namespace: NamespaceId,
+    pub namespace: Namespace,
     /// Who served it; may be empty.
     pub service: Box<str>,
     /// The method's name, or the digits of a number of `count.v1.Method` that has none; empty for
@@ -52,7 +46,7 @@ pub struct Series {
 /// The fields of a series that another value has: what is looked up, without an allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct SeriesRef<'a> {
-    pub(crate) namespace: NamespaceId,
+    pub(crate) namespace: Namespace,
     pub(crate) service: &'a str,
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
@@ -138,7 +132,7 @@ impl Series {
     #[must_use]
     pub fn id(&self, salt: u32) -> SeriesId {
         let mut hasher = SipHasher24::new_with_keys(ID_KEY.0, ID_KEY.1);
-        hasher.write(&self.namespace.to_le_bytes());
+        hasher.write(&self.namespace.0.to_le_bytes());
         hasher.write(&self.status.to_le_bytes());
         // No text has a NUL, so no other series hashes the same bytes.
         for text in [&self.service, &self.method, &self.path, &self.customer] {
@@ -157,7 +151,7 @@ impl Series {
 impl<'a> SeriesRef<'a> {
     /// All that count.v1 says: a method's text and a path.
     pub(crate) fn of_endpoint(method: &'a str, path: &'a str) -> Self {
-        let (namespace, status) = (DEFAULT_NAMESPACE, 0);
+        let (namespace, status) = (Namespace::DEFAULT, 0);
         Self { namespace, service: "", method, path, status, customer: "" }
     }
 
@@ -310,7 +304,7 @@ mod tests {
     #[test]
     fn ids_never_change() {
         let series = |service: &str, method: &str, path: &str, status, customer: &str| Series {
-            namespace: DEFAULT_NAMESPACE,
+            namespace: Namespace::DEFAULT,
             service: service.into(),
             method: method.into(),
             path: path.into(),
@@ -325,7 +319,7 @@ mod tests {
             Series::of_endpoint(-1, "_other").id(0),
             series("shop", "GET", "/", 200, "acme").id(0),
             series("", "GET", "/", 0, "shop").id(0),
-            Series { namespace: 1, ..series("", "GET", "/", 0, "") }.id(0),
+            Series { namespace: Namespace(1), ..series("", "GET", "/", 0, "") }.id(0),
         ];
         assert_eq!(
             ids,
@@ -345,7 +339,7 @@ mod tests {
     #[test]
     fn every_field_makes_another_id() {
         let base = Series {
-            namespace: 1,
+            namespace: Namespace(1),
             service: "a".into(),
             method: "b".into(),
             path: "c".into(),
@@ -354,7 +348,7 @@ mod tests {
         };
         let all = [
             base.clone(),
-            Series { namespace: 2, ..base.clone() },
+            Series { namespace: Namespace(2), ..base.clone() },
             Series { service: "ab".into(), method: "".into(), ..base.clone() },
             Series { service: "".into(), method: "ab".into(), ..base.clone() },
             Series { path: "".into(), customer: "cd".into(), ..base.clone() },

@@ -7,13 +7,13 @@
 use tally_runtime::Kind;
 
 /// `tally_request_days.quarters`: a slot for each quarter of the day.
-pub(crate) const QUARTERS: Packed = Packed { column: "tally_request_days.quarters", slots: 96 };
+pub const QUARTERS: Packed = Packed { column: "tally_request_days.quarters", slots: 96 };
 /// `tally_request_months.days`: a slot for each day of the month.
-pub(crate) const DAYS: Packed = Packed { column: "tally_request_months.days", slots: 31 };
+pub const DAYS: Packed = Packed { column: "tally_request_months.days", slots: 31 };
 
 /// How a column packs its counts.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Packed {
+pub struct Packed {
     pub(crate) column: &'static str,
     /// How many slots there are.
     pub(crate) slots: usize,
@@ -43,7 +43,8 @@ pub(crate) struct Counts<'a> {
 
 impl Packed {
     /// Packs the counts of the slots from 0 on, none of which is negative.
-    pub(crate) fn pack(self, counts: &[i64]) -> String {
+    #[must_use]
+    pub fn pack(self, counts: &[i64]) -> String {
         debug_assert!(counts.len() <= self.slots, "{} has {} slots", self.column, self.slots);
         let mut text = String::from("[");
         if let (Some(first), Some(last)) = (

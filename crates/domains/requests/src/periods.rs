@@ -2,7 +2,7 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `zone.rs` | time zones, by the names of the bundled tz database |
+//! | `zone.rs` | time zones: by the names of the bundled tz database, or by an offset from UTC |
 
 mod zone;
 
@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use jiff::civil::{Date, Weekday};
 
-pub use self::zone::{TZDB_VERSION, Zone};
+pub use self::zone::{TZDB_VERSION, Zone, offset};
 use self::zone::{quarter, seconds};
 use crate::model::{Day, DayRange, Quarter};
 
@@ -74,7 +74,7 @@ pub enum Error {
     /// There is no such zone.
     #[error(
         "{name:?} is not a time zone of the tz database {TZDB_VERSION}; names are such as \
-         Europe/Berlin{}",
+         Europe/Berlin, offsets such as +05:30{}",
         .near.map(|near| format!(": did you mean {near}?")).unwrap_or_default()
     )]
     UnknownZone {
@@ -90,11 +90,19 @@ pub enum Error {
     )]
     OffQuarter {
         /// Its name.
-        zone: &'static str,
+        zone: String,
         /// The first date that cannot be answered.
         date: Date,
         /// The first date from which on all days can be answered.
         exact_from: Date,
+    },
+    /// Counts are kept by quarter-hour, and no day of this offset begins on one.
+    #[error(
+        "{name}: counts are kept by quarter-hour, so an offset has whole ones, as in +05:30 or +05:45"
+    )]
+    OffsetOffQuarter {
+        /// The offset.
+        name: String,
     },
     /// More than an answer can have.
     #[error("the range has {count} hours or more, and may have {PERIODS_MAX} at most: shorten it")]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use tally_producers::OnForget;
-use tally_producers::stream::{Batches, Builder as _, Message, Size, read_drops};
+use tally_producers::stream::{Batches, Builder as _, Message, Size, read_checkpoint, read_drops};
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use uuid::Uuid;
@@ -120,7 +120,8 @@ impl Batches for Record {
 
     fn measure(&self, batch: &proto::Batch) -> Result<Size, InvalidBatch> {
         let rows = batch::rows(batch, &self.intake.record)?;
-        Ok(Size { rows, bytes: rows * ROW_BYTES, drops: read_drops(&batch.drops)? })
+        let (bytes, drops) = (rows * ROW_BYTES, read_drops(&batch.drops)?);
+        Ok(Size { rows, bytes, drops, checkpoint: read_checkpoint(&batch.checkpoint)? })
     }
 
     fn learn(&mut self, batch: &mut proto::Batch) -> Result<(), InvalidBatch> {

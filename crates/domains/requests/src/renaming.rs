@@ -8,7 +8,7 @@ use siphasher::sip128::{Hasher128 as _, SipHasher24};
 use tally_proto::wire::is_reserved;
 use tally_runtime::Kind;
 
-use crate::model::{DEFAULT_NAMESPACE, Series, SeriesRef};
+use crate::model::{Namespace, Series, SeriesRef};
 
 /// How large a compiled regex may be: a match takes at most this, times the length of the path.
 const REGEX_BYTES_MAX: usize = 16 << 10;
@@ -286,7 +286,7 @@ impl Renaming {
         let has = |pattern: &Option<Pattern>, name| {
             pattern.as_ref().is_none_or(|pattern| pattern.matches(name, self.key))
         };
-        let is_selected = series.namespace == DEFAULT_NAMESPACE
+        let is_selected = series.namespace == Namespace::DEFAULT
             && has(&self.service, series.service)
             && has(&self.customer, series.customer)
             && has(&self.path, series.path);
@@ -419,7 +419,7 @@ mod tests {
         assert!(apply(&digits, &get("/users/12/x")).is_none());
         assert!(apply(&merge(exactly("/a"), "/b"), &get("/a")).is_some());
         assert!(merge(exactly("/a"), "/a").is_idle() && !users.is_idle());
-        let other = Series { namespace: 1, ..get("/users/7") };
+        let other = Series { namespace: Namespace(1), ..get("/users/7") };
         assert_eq!(apply(&users, &other), None);
     }
 

@@ -22,7 +22,7 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use crate::ahead::Ahead;
 use crate::batch::RecordLimits;
 use crate::error::InvalidTime;
-use crate::model::{DEFAULT_NAMESPACE, Day, Named, Series, SeriesId};
+use crate::model::{Day, Named, Namespace, Series, SeriesId};
 use crate::series::KnownSeries;
 
 /// 2000-01-01 UTC in microseconds since 1970-01-01 UTC.
@@ -121,7 +121,7 @@ impl Rules {
         let text = |text, bytes_max| Box::from(wire::text(text, bytes_max));
         let status = u16::try_from(series.status).ok().filter(|status| *status <= STATUS_MAX)?;
         Some(Series {
-            namespace: DEFAULT_NAMESPACE,
+            namespace: Namespace::DEFAULT,
             service: text(&series.service, SERVICE_BYTES_MAX),
             method: text(&series.method, METHOD_BYTES_MAX),
             path: self.path(&series.path).into(),

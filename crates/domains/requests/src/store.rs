@@ -26,8 +26,8 @@ pub(crate) use self::changes::SETTLED_SERIES;
 use crate::books::Folded;
 use crate::changes::Version;
 use crate::counted::CountedFile;
+use crate::due::{Done, Folds};
 use crate::import_count::{CountTables, Imported};
-use crate::keeper::Folds;
 use crate::model::{Day, DayRange, Named, Quarter, Series, SeriesId};
 use crate::rows::Rows;
 use crate::totals::{Query, Totals};
@@ -97,7 +97,7 @@ pub enum Appended {
 #[derive(Debug)]
 pub struct Store {
     database: Database,
-    /// Which tray of Postgres takes rows now.
+    /// Which tray of Postgres takes rows now, as far as this server knows.
     turns: postgres::trays::Turns,
     /// Which state SQLite's file is in.
     file: Arc<sqlite::State>,
@@ -171,7 +171,7 @@ impl Store {
     ) -> Result<Appended, WriteError> {
         match &self.database {
             Database::Postgres(database) => {
-                postgres::append::append(database, batch, names, self.turns.now(now)).await
+                postgres::append::append(database, batch, names, &self.turns, now).await
             }
             Database::Sqlite(database) => {
                 let (names, file) = (names.clone(), Arc::clone(&self.file));
@@ -190,7 +190,7 @@ impl Store {
             Database::Postgres(database) if is_cockroach(database) => {
                 cockroach::fold(database, DayRange::ALL.micros()).await
             }
-            Database::Postgres(database) => postgres::trays::fold_all(database, &self.turns).await,
+            Database::Postgres(database) => postgres::folds::fold_all(database, &self.turns).await,
             Database::Sqlite(database) => sqlite::trays::fold_all(database, &self.file).await,
         }
     }
@@ -201,35 +201,34 @@ impl Store {
         // A fold of everything goes on, and may wait for long.
         let Ok(_turn) = self.folding.try_lock() else { return Ok(Folded::default()) };
         let is_due = |tray, is_large| folds.is_due(tray, now, is_large);
-        let done: Vec<(usize, Result<Folded>)> = match &self.database {
+        let done: Vec<(usize, Result<Done>)> = match &self.database {
             Database::Postgres(database) if is_cockroach(database) => {
                 if is_due(0, false) {
                     let quarter = Quarter::of_micros(now.as_microsecond());
                     let micros = DayRange::ALL.micros().start..quarter.start_micros();
-                    vec![(0, cockroach::fold(database, micros).await)]
+                    vec![(0, cockroach::fold(database, micros).await.map(Done::Folded))]
                 } else {
                     Vec::new()
                 }
             }
             Database::Postgres(database) => {
                 let is_due = |tray: postgres::trays::Tray, is_large| is_due(tray.index(), is_large);
-                let current = self.turns.now(now);
-                let done =
-                    postgres::trays::fold_due(database, &self.turns, current, is_due).await?;
+                let done = postgres::folds::fold_due(database, &self.turns, now, is_due).await?;
                 done.into_iter().map(|(tray, one)| (tray.index(), one)).collect()
             }
             Database::Sqlite(database) => {
-                sqlite::trays::fold_due(database, &self.file, is_due).await?
+                let done = sqlite::trays::fold_due(database, &self.file, is_due).await?;
+                done.into_iter().map(|(tray, one)| (tray, one.map(Done::Folded))).collect()
             }
         };
         let (mut all, mut failed) = (Folded::default(), None);
         for (tray, one) in done {
             match one {
-                Ok(one) => {
+                Ok(Done::Folded(one)) => {
                     folds.note(tray, now);
                     all += one;
                 }
-                Err(error) if postgres::trays::is_busy(&error) => folds.note_held(tray, now),
+                Ok(Done::Held(holder)) => folds.note_held(tray, now, &holder),
                 Err(error) => failed = Some(error),
             }
         }

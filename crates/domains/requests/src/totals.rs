@@ -18,18 +18,18 @@ use hashbrown::HashSet;
 use tally_runtime::Kind;
 
 pub(crate) use self::collector::Collector;
+pub(crate) use self::group::Groups;
 pub use self::group::{Group, GroupBy};
-pub(crate) use self::group::{Groups, Known};
 pub(crate) use self::limit::{LimitOrder, Omitted};
 pub(crate) use self::plan::{Plan, Span};
-use crate::model::{DEFAULT_NAMESPACE, DayRange, NamespaceId};
+use crate::model::{DayRange, Namespace, SeriesRef};
 use crate::periods::{Granularity, Label, QuarterRange, Zone};
 
 /// Which series are asked for. What is empty lets all through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
     /// Whose books.
-    pub namespace: NamespaceId,
+    pub namespace: Namespace,
     /// Only these services.
     pub services: HashSet<String>,
     /// Only these methods.
@@ -118,7 +118,7 @@ impl Filter {
     }
 
     /// Whether it lets this series through.
-    pub(crate) fn lets_through(&self, series: &Known<'_>) -> bool {
+    pub(crate) fn lets_through(&self, series: &SeriesRef<'_>) -> bool {
         let any = |of: &HashSet<String>, text| of.is_empty() || of.contains(text);
         series.namespace == self.namespace
             && any(&self.services, series.service)
@@ -135,7 +135,7 @@ impl Filter {
 impl Default for Filter {
     fn default() -> Self {
         Self {
-            namespace: DEFAULT_NAMESPACE,
+            namespace: Namespace::DEFAULT,
             services: HashSet::new(),
             methods: HashSet::new(),
             path_prefix: String::new(),

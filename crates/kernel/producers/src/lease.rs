@@ -21,6 +21,8 @@ pub struct Opening {
     pub name: String,
     /// Whether the database may add it: the client has not opened it before, or has stored nothing.
     pub may_be_new: bool,
+    /// Whether it takes the producer over from the process that has it.
+    pub take_over: bool,
     /// The last acknowledgement that the client received, if it received one.
     pub told: Option<Told>,
     /// Its epoch from now on, if it is new or changes hands: see [`draw_epoch`].
@@ -28,7 +30,7 @@ pub struct Opening {
 }
 
 /// Where a producer stands in the database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
     /// Drawn when it last changed hands, and told to its client; 0 for an insert worker of a server.
     pub epoch: i64,
@@ -36,6 +38,13 @@ pub struct Standing {
     pub claim: i64,
     /// The last batch that is committed.
     pub sequence: i64,
+    /// When it was opened or stored something, in microseconds since 1970-01-01 UTC. Later by at least
+    /// one each time that it is opened.
+    pub last_seen_micros: i64,
+    /// Whether processes take it over from each other by its id alone.
+    pub is_shared: bool,
+    /// How far its client has come, by the client's own rule; empty if it never said so.
+    pub checkpoint: Vec<u8>,
 }
 
 /// A producer to forget, if it stands here.
@@ -47,6 +56,8 @@ pub struct Leaving {
     pub epoch: i64,
     /// The last batch that is committed.
     pub sequence: i64,
+    /// When it was last seen, if another stream may have opened it since and needs it then.
+    pub last_seen_micros: Option<i64>,
 }
 
 /// A producer could not be opened, or may not go on.
@@ -58,6 +69,12 @@ pub enum Refusal {
          that continues the one before it"
     )]
     InUse,
+    /// Another process has taken it over.
+    #[error(
+        "another process has taken this producer over: what is not acknowledged to this one is for the \
+         other one to count"
+    )]
+    TakenOver,
     /// It belongs to another domain.
     #[error(
         "this producer's id is in use for something else than {domain}: a client that sends both \
@@ -98,11 +115,9 @@ pub enum Step {
 }
 
 /// What the database has of a producer.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Found {
     pub(crate) standing: Standing,
-    /// In microseconds since 1970-01-01 UTC.
-    pub(crate) last_seen_micros: i64,
     /// Whether it belongs to the domain that asks.
     pub(crate) is_of_domain: bool,
     /// Whether it belongs to the namespace that asks.
@@ -126,6 +141,10 @@ pub struct Producer {
     pub accepted: i64,
     /// How much it said to have dropped.
     pub dropped: i64,
+    /// How far its client has come; empty if it never said so.
+    pub checkpoint: Vec<u8>,
+    /// When it said so, in microseconds since 1970-01-01 UTC.
+    pub checkpoint_micros: Option<i64>,
 }
 
 // === impl Refusal ===
@@ -135,7 +154,7 @@ impl Refusal {
     pub fn kind(&self) -> Kind {
         match self {
             Self::InUse | Self::OtherDomain { .. } => Kind::AlreadyExists,
-            Self::Forgotten => Kind::FailedPrecondition,
+            Self::Forgotten | Self::TakenOver => Kind::FailedPrecondition,
             Self::TooMany { .. } => Kind::ResourceExhausted,
         }
     }
@@ -144,9 +163,16 @@ impl Refusal {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::InUse | Self::OtherDomain { .. } => reason::PRODUCER_IN_USE,
+            Self::TakenOver => reason::PRODUCER_TAKEN_OVER,
             Self::Forgotten => reason::PRODUCER_FORGOTTEN,
             Self::TooMany { .. } => reason::TOO_MANY_PRODUCERS,
         }
+    }
+
+    /// For debugging only: a client comes back as often as it likes.
+    pub(crate) fn tell(&self, producer: Uuid, name: &str) {
+        let (producer, reason) = (short_id(producer), self.reason());
+        tracing::debug!(producer, name, reason, "a producer is refused");
     }
 }
 
@@ -156,6 +182,24 @@ impl Opening {
     /// The claim of the process that asks.
     pub fn claim(&self) -> i64 {
         *self.claims.last().expect("a client has a claim: this is checked when it asks")
+    }
+
+    /// Where a producer stands that is new.
+    pub(crate) fn begun(&self, last_seen_micros: i64) -> Standing {
+        let (epoch, claim, is_shared) = (self.next_epoch, self.claim(), self.take_over);
+        Standing { epoch, claim, sequence: 0, last_seen_micros, is_shared, checkpoint: Vec::new() }
+    }
+
+    /// Where a producer stands that goes on.
+    pub(crate) fn gone_on(
+        &self,
+        epoch: i64,
+        sequence: i64,
+        last_seen_micros: i64,
+        found: Option<Found>,
+    ) -> Standing {
+        let standing = found.map_or_else(|| self.begun(last_seen_micros), |found| found.standing);
+        Standing { epoch, claim: self.claim(), sequence, last_seen_micros, ..standing }
     }
 
     /// What to do, and what to note as missing, given what the database has of the producer.
@@ -170,9 +214,12 @@ impl Opening {
         if found.is_some_and(|found| !found.is_of_namespace) {
             return (Step::Refuse(Refusal::InUse), None);
         }
-        let step = self.step(found.map(|found| found.standing));
-        // Another client's word says nothing about this producer.
-        let told = self.told.filter(|_| step != Step::Refuse(Refusal::InUse));
+        let step = self.step(found.map(|found| &found.standing));
+        // Another client's word says nothing about this producer. One that is shared may be missing
+        // because the process that took it over is done with it.
+        let is_told_by_another = matches!(step, Step::Refuse(Refusal::InUse | Refusal::TakenOver))
+            || (self.take_over && found.is_none());
+        let told = self.told.filter(|_| !is_told_by_another);
         (step, told.and_then(|told| told.setback(self.id, &self.name, found)))
     }
 
@@ -182,15 +229,24 @@ impl Opening {
     /// - Any other process must know the epoch, or the claim that led to it, which a process notes
     ///   before it asks. The epoch then changes, so that only one of two clients that know the same
     ///   goes on. Both numbers are random: knowing an id does not help to guess them.
-    pub fn step(&self, standing: Option<Standing>) -> Step {
-        let Some(Standing { epoch, claim, sequence }) = standing else {
+    /// - A process that has never had it may take it over, if it is shared. One that has had it may
+    ///   not: otherwise two processes that reconnect would take it from each other for ever.
+    pub fn step(&self, standing: Option<&Standing>) -> Step {
+        let Some(&Standing { epoch, claim, sequence, is_shared, .. }) = standing else {
             return if self.may_be_new { Step::Add } else { Step::Refuse(Refusal::Forgotten) };
         };
         let is_client = epoch > 0;
+        let takes_over = is_shared && self.take_over;
         if is_client && claim == self.claim() {
             Step::GoOn { epoch, sequence }
-        } else if is_client && (epoch == self.epoch || self.claims.contains(&claim)) {
+        } else if is_client
+            && (epoch == self.epoch
+                || self.claims.contains(&claim)
+                || (takes_over && self.epoch == 0))
+        {
             Step::GoOn { epoch: self.next_epoch, sequence }
+        } else if takes_over {
+            Step::Refuse(Refusal::TakenOver)
         } else {
             Step::Refuse(Refusal::InUse)
         }
@@ -209,6 +265,8 @@ impl From<Producer> for proto::Producer {
             accepted: producer.accepted,
             dropped: producer.dropped,
             is_worker: producer.is_worker,
+            checkpoint: producer.checkpoint,
+            checkpoint_at: producer.checkpoint_micros.map(timestamp),
         }
     }
 }
@@ -217,6 +275,11 @@ impl From<Producer> for proto::Producer {
 /// one before and from those of a database that went back.
 pub fn draw_epoch() -> i64 {
     (random::number() >> 1).cast_signed().max(1)
+}
+
+/// For debugging only: short-lived clients are many.
+pub(crate) fn tell_forgotten(producer: Uuid, accepted: i64) {
+    tracing::debug!(producer = short_id(producer), accepted, "a producer is forgotten");
 }
 
 /// What people see of an id: its random end only, because the id is half of what opens a producer.
@@ -235,12 +298,21 @@ mod tests {
     fn opening(epoch: i64, claims: &[i64]) -> Opening {
         let (id, name) = (Uuid::from_u128(1), String::new());
         let (claims, may_be_new) = (claims.to_vec(), epoch == 0);
-        let (told, next_epoch) = (None, NEXT);
-        Opening { id, epoch, claims, name, may_be_new, told, next_epoch }
+        let (take_over, told, next_epoch) = (false, None, NEXT);
+        Opening { id, epoch, claims, name, may_be_new, take_over, told, next_epoch }
+    }
+
+    fn taking_over(epoch: i64, claims: &[i64]) -> Opening {
+        Opening { take_over: true, ..opening(epoch, claims) }
     }
 
     fn at(epoch: i64, claim: i64) -> Option<Standing> {
-        Some(Standing { epoch, claim, sequence: 7 })
+        let (is_shared, checkpoint, last_seen_micros) = (false, Vec::new(), 0);
+        Some(Standing { epoch, claim, sequence: 7, last_seen_micros, is_shared, checkpoint })
+    }
+
+    fn shared(epoch: i64, claim: i64) -> Option<Standing> {
+        at(epoch, claim).map(|standing| Standing { is_shared: true, ..standing })
     }
 
     #[test]
@@ -255,6 +327,7 @@ mod tests {
     #[test]
     fn the_rules_of_opening() {
         let (in_use, forgotten) = (Step::Refuse(Refusal::InUse), Step::Refuse(Refusal::Forgotten));
+        let taken_over = Step::Refuse(Refusal::TakenOver);
         let go_on = |epoch| Step::GoOn { epoch, sequence: 7 };
         for (opening, standing, step) in [
             (opening(0, &[5]), None, Step::Add),
@@ -275,8 +348,20 @@ mod tests {
             (opening(69, &[6]), at(70, 5), in_use),
             // A server's own worker.
             (opening(0, &[6]), at(0, 0), in_use),
+            (taking_over(0, &[6]), at(0, 0), in_use),
+            // It takes over what was shared from the beginning, and nothing else.
+            (taking_over(0, &[5]), None, Step::Add),
+            (taking_over(0, &[6]), shared(70, 5), go_on(NEXT)),
+            (taking_over(0, &[6]), at(70, 5), in_use),
+            (opening(0, &[6]), shared(70, 5), in_use),
+            // The process that has it comes back, or the one after it with what it knew.
+            (taking_over(70, &[5]), shared(70, 5), go_on(70)),
+            (taking_over(70, &[5, 6]), shared(70, 5), go_on(NEXT)),
+            // Another one has it by now.
+            (taking_over(69, &[5]), shared(70, 6), taken_over),
+            (taking_over(3, &[5]), None, forgotten),
         ] {
-            assert_eq!(opening.step(standing), step, "{opening:?} at {standing:?}");
+            assert_eq!(opening.step(standing.as_ref()), step, "{opening:?} at {standing:?}");
         }
     }
 
@@ -291,7 +376,7 @@ mod tests {
                     noted.push(claim);
                 }
                 let opening = Opening { next_epoch: draw_epoch(), ..opening(epoch, &noted) };
-                let now = match opening.step(standing) {
+                let now = match opening.step(standing.as_ref()) {
                     Step::Add => opening.next_epoch,
                     Step::GoOn { epoch, .. } => epoch,
                     Step::Refuse(refusal) => panic!("{lost:b}: {refusal}"),
@@ -302,7 +387,7 @@ mod tests {
                 }
                 for guess in 0..8 {
                     let other = Opening { epoch: guess, claims: vec![99], ..opening.clone() };
-                    assert_eq!(other.step(standing), Step::Refuse(Refusal::InUse));
+                    assert_eq!(other.step(standing.as_ref()), Step::Refuse(Refusal::InUse));
                 }
             }
         }

@@ -61,6 +61,7 @@ impl Opening {
             name,
             acknowledged_sequence,
             acknowledged_at,
+            take_over,
         } = open;
         let id =
             Uuid::from_slice(&producer_id).map_err(|_| InvalidOpen::IdLength(producer_id.len()))?;
@@ -94,7 +95,11 @@ impl Opening {
             // The database has no unsigned numbers; the bits stay the same.
             claims: claims.into_iter().map(u64::cast_signed).collect(),
             name,
-            may_be_new: epoch == 0 || (acknowledged == Some(0) && terms.is_young(id, now)),
+            // A shared producer that is missing may have stored batches for another process, which was
+            // then done with it.
+            may_be_new: epoch == 0
+                || (!take_over && acknowledged == Some(0) && terms.is_young(id, now)),
+            take_over,
             told,
             next_epoch: draw_epoch(),
         })
@@ -104,8 +109,9 @@ impl Opening {
 // === impl Terms ===
 
 impl Terms {
-    /// Whether an id is too young for its producer to have been forgotten.
-    fn is_young(self, id: Uuid, now: Timestamp) -> bool {
+    /// Whether an id is too young for its producer to have stored something and been forgotten. Then its
+    /// client may begin again under it.
+    pub(crate) fn is_young(self, id: Uuid, now: Timestamp) -> bool {
         // Other versions say it in other ways, or not at all.
         let drawn = id.get_timestamp().filter(|_| id.get_version_num() == 7);
         let drawn = drawn.and_then(|drawn| i64::try_from(drawn.to_unix().0).ok());

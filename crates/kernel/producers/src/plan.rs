@@ -15,10 +15,12 @@ use crate::run::{Content, Fate, Parcel, Run};
 pub(crate) struct Place {
     pub(crate) epoch: i64,
     pub(crate) sequence: i64,
+    /// Whether it may be taken over. It decides nothing but why a run is refused.
+    pub(crate) is_shared: bool,
 }
 
 /// A producer that moves on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Move {
     pub(crate) id: Uuid,
     pub(crate) epoch: i64,
@@ -28,6 +30,8 @@ pub(crate) struct Move {
     pub(crate) last: i64,
     /// What is new of it, on all days.
     pub(crate) brought: Counted,
+    /// The last checkpoint that is new.
+    pub(crate) checkpoint: Option<Vec<u8>>,
 }
 
 /// What one transaction does with a batch.
@@ -67,8 +71,7 @@ impl<C: Content> Plan<C> {
         let (moves, content) = (Vec::new(), Vec::new());
         let mut plan = Self { moves, content, days: BTreeMap::new(), fates: Vec::new() };
         let before = batch.sequence - 1;
-        let own =
-            places.remove(&batch.producer).unwrap_or(Some(Place { epoch: 0, sequence: before }));
+        let own = places.remove(&batch.producer).unwrap_or(Some(Place::hoped_for(0, before)));
         let stored = own.map_or(0, |place| place.sequence);
         let is_new = stored == before;
         // Only the worker uses its id. If it has not tried this number before, a copy of this server
@@ -80,7 +83,7 @@ impl<C: Content> Plan<C> {
         let mut own = Counted::default();
         for chunk in batch.chunks {
             let fate = match &chunk.run {
-                Some(run) => plan.add_run(run, &chunk.content, &mut places),
+                Some(run) => plan.add_run(run, &chunk.content, &mut places, is_duplicate),
                 None => {
                     if is_new {
                         own.add(plan.store(chunk.content.clone()));
@@ -91,8 +94,7 @@ impl<C: Content> Plan<C> {
             plan.fates.push(fate);
         }
         if is_new {
-            let place = Place { epoch: 0, sequence: before };
-            plan.move_on(batch.producer, place, batch.sequence, own);
+            plan.move_on(batch.producer, Place::hoped_for(0, before), batch.sequence, own, None);
         }
         Ok(plan)
     }
@@ -106,12 +108,22 @@ impl<C: Content> Plan<C> {
         self.content.iter().map(Content::rows).sum()
     }
 
-    fn add_run(&mut self, run: &Run, content: &C, places: &mut Places) -> Fate {
-        let hoped = Place { epoch: run.epoch, sequence: run.first - 1 };
+    /// `was_committed`: an earlier attempt was, and it was told by then where the producers stood.
+    fn add_run(
+        &mut self,
+        run: &Run,
+        content: &C,
+        places: &mut Places,
+        was_committed: bool,
+    ) -> Fate {
+        let hoped = Place::hoped_for(run.epoch, run.first - 1);
         let place = places.entry(run.producer).or_insert(Some(hoped));
         match place {
-            None => Fate::Refused(Refusal::Forgotten),
-            Some(place) if place.epoch != run.epoch => Fate::Refused(Refusal::InUse),
+            None => Fate::refused(Refusal::Forgotten, was_committed),
+            Some(place) if place.epoch != run.epoch => {
+                let refusal = if place.is_shared { Refusal::TakenOver } else { Refusal::InUse };
+                Fate::refused(refusal, was_committed && place.sequence >= run.first)
+            }
             Some(Place { sequence, .. }) if *sequence < run.first - 1 => {
                 Fate::Gap { committed: *sequence }
             }
@@ -123,7 +135,10 @@ impl<C: Content> Plan<C> {
                     let mut brought = self.store(content.skip(first_row));
                     brought.add(self.drop_days(run, known));
                     let last = run.last().max(place.sequence);
-                    self.move_on(run.producer, *place, last, brought);
+                    let checkpoints = run.batches[known..].iter().rev();
+                    let checkpoint =
+                        checkpoints.filter_map(|batch| batch.checkpoint.clone()).next();
+                    self.move_on(run.producer, *place, last, brought, checkpoint);
                     place.sequence = last;
                 }
                 Fate::Stored { committed: place.sequence }
@@ -132,15 +147,23 @@ impl<C: Content> Plan<C> {
     }
 
     /// Two runs of one producer, of two streams of one process, are one move.
-    fn move_on(&mut self, id: Uuid, from: Place, last: i64, brought: Counted) {
+    fn move_on(
+        &mut self,
+        id: Uuid,
+        from: Place,
+        last: i64,
+        brought: Counted,
+        checkpoint: Option<Vec<u8>>,
+    ) {
         match self.moves.iter_mut().find(|one| one.id == id) {
             Some(known) => {
                 known.last = last;
                 known.brought.add(brought);
+                known.checkpoint = checkpoint.or(known.checkpoint.take());
             }
             None => {
-                let Place { epoch, sequence: before } = from;
-                self.moves.push(Move { id, epoch, before, last, brought });
+                let Place { epoch, sequence: before, .. } = from;
+                self.moves.push(Move { id, epoch, before, last, brought, checkpoint });
             }
         }
     }
@@ -170,6 +193,23 @@ impl<C: Content> Plan<C> {
     fn count(&mut self, day: Day, counted: Counted, brought: &mut Counted) {
         self.days.entry(day).or_default().add(counted);
         brought.add(counted);
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    /// Where a producer stands if what comes is the next of it.
+    fn hoped_for(epoch: i64, sequence: i64) -> Self {
+        Self { epoch, sequence, is_shared: false }
+    }
+}
+
+// === impl Fate ===
+
+impl Fate {
+    fn refused(refusal: Refusal, may_be_stored: bool) -> Self {
+        if may_be_stored { Self::InDoubt(refusal) } else { Self::Refused(refusal) }
     }
 }
 
@@ -218,7 +258,12 @@ mod tests {
         let mut batches = Vec::new();
         for (sequence, size) in (first..).zip(sizes) {
             rows.extend((0..*size).map(|_| (sequence, 0)));
-            batches.push(BatchEnd { rows: rows.len(), drops: vec![(Day(0), sequence)] });
+            let checkpoint = (sequence % 3 > 0).then(|| sequence.to_string().into_bytes());
+            batches.push(BatchEnd {
+                rows: rows.len(),
+                drops: vec![(Day(0), sequence)],
+                checkpoint,
+            });
         }
         of_run(rows, Run { producer: CLIENT, epoch: 9, first, batches })
     }
@@ -228,7 +273,7 @@ mod tests {
     }
 
     fn plan(chunks: &[Parcel<Pairs>], stored: Option<i64>) -> Plan<Pairs> {
-        let place = stored.map(|sequence| Place { epoch: 9, sequence });
+        let place = stored.map(|sequence| Place::hoped_for(9, sequence));
         let batch = Batch { producer: WORKER, sequence: 1, is_repeated: false, chunks };
         Plan::new(&batch, Places::from([(CLIENT, place)])).unwrap()
     }
@@ -266,9 +311,47 @@ mod tests {
         let plan = plan(&chunks, Some(4));
         assert_eq!(sequences(&plan), [5, 6, 7]);
         let brought = Counted { accepted: 3, dropped: 18 };
-        assert_eq!(plan.moves[0], Move { id: CLIENT, epoch: 9, before: 4, last: 7, brought });
+        let checkpoint = Some(b"7".to_vec());
+        let expected = Move { id: CLIENT, epoch: 9, before: 4, last: 7, brought, checkpoint };
+        assert_eq!(plan.moves[0], expected);
         let (six, seven) = (Fate::Stored { committed: 6 }, Fate::Stored { committed: 7 });
         assert_eq!(plan.fates, [six, seven, Fate::Gap { committed: 7 }]);
+    }
+
+    #[test]
+    fn the_last_new_checkpoint_moves_with_the_number() {
+        let chunks = [chunk(5, &[1, 1, 1, 1, 1])];
+        for (stored, checkpoint) in [(4, Some("8")), (7, Some("8")), (8, None), (9, None)] {
+            let plan = plan(&chunks, Some(stored));
+            let moved = plan.moves.iter().find(|one| one.id == CLIENT);
+            let moved = moved.and_then(|one| one.checkpoint.as_deref());
+            assert_eq!(moved, checkpoint.map(str::as_bytes), "{stored}");
+        }
+    }
+
+    /// The answer to a COMMIT was lost, and meanwhile another process has taken the producer over. What
+    /// it has stored since cannot be told from what the first attempt stored.
+    #[test]
+    fn a_repeated_run_of_a_producer_that_changed_hands_may_be_stored() {
+        let chunks = [chunk(5, &[1, 1])];
+        let (refused, in_doubt) = (Fate::Refused as fn(_) -> _, Fate::InDoubt as fn(_) -> _);
+        let taken_over = |sequence| Some(Place { epoch: 8, sequence, is_shared: true });
+        let in_use = |sequence| Some(Place { epoch: 8, sequence, is_shared: false });
+        for (worker, place, fate) in [
+            (0, taken_over(6), refused(Refusal::TakenOver)),
+            (1, taken_over(4), refused(Refusal::TakenOver)),
+            (1, taken_over(5), in_doubt(Refusal::TakenOver)),
+            (1, in_use(6), in_doubt(Refusal::InUse)),
+            (0, None, refused(Refusal::Forgotten)),
+            (1, None, in_doubt(Refusal::Forgotten)),
+        ] {
+            let worker = Some(Place::hoped_for(0, worker));
+            let batch = Batch { producer: WORKER, sequence: 1, is_repeated: true, chunks: &chunks };
+            let places = Places::from([(WORKER, worker), (CLIENT, place)]);
+            let plan = Plan::new(&batch, places).unwrap();
+            assert_eq!(plan.fates, [fate], "{worker:?} {place:?}");
+            assert!(plan.content.is_empty());
+        }
     }
 
     proptest! {
@@ -282,12 +365,12 @@ mod tests {
         ) {
             let id = |client| Uuid::from_u128(100 + client);
             let mut database: HashMap<Uuid, Place> =
-                (0..3).map(|client| (id(client), Place { epoch: 9, sequence: 0 })).collect();
+                (0..3).map(|client| (id(client), Place::hoped_for(9, 0))).collect();
             let mut stored = HashSet::new();
             for (sequence, runs) in (1..).zip(batches) {
                 let mut chunks = Vec::new();
                 for (client, first, len) in runs {
-                    let ends = (1..=len).map(|rows| BatchEnd { rows, drops: Vec::new() });
+                    let ends = (1..=len).map(|rows| BatchEnd { rows, ..BatchEnd::default() });
                     let (producer, batches) = (id(client), ends.collect());
                     let run = Run { producer, epoch: 9, first, batches };
                     let rows = (first..).take(len).map(|sequence| (sequence, client as i64));
@@ -295,7 +378,7 @@ mod tests {
                 }
                 let batch = Batch { producer: WORKER, sequence, is_repeated: false, chunks: &chunks };
                 let fits = |plan: &Plan<Pairs>| plan.moves.iter().filter(|one| one.id != WORKER).all(|one| {
-                    database[&one.id] == Place { epoch: one.epoch, sequence: one.before }
+                    database[&one.id] == Place::hoped_for(one.epoch, one.before)
                 });
                 let mut plan = Plan::hopeful(&batch).unwrap();
                 if !fits(&plan) {
@@ -304,7 +387,7 @@ mod tests {
                     prop_assert!(fits(&plan));
                 }
                 for one in plan.moves.iter().filter(|one| one.id != WORKER) {
-                    database.insert(one.id, Place { epoch: 9, sequence: one.last });
+                    database.insert(one.id, Place::hoped_for(9, one.last));
                 }
                 for row in plan.content.iter().flat_map(|one| one.0.clone()) {
                     prop_assert!(stored.insert(row), "{row:?} is stored twice");
@@ -316,7 +399,9 @@ mod tests {
                             prop_assert!(database[&run.producer].sequence >= committed);
                         }
                         Fate::Gap { committed } => prop_assert!(committed < run.first - 1),
-                        Fate::Refused(refusal) => prop_assert!(false, "{refusal}"),
+                        Fate::Refused(refusal) | Fate::InDoubt(refusal) => {
+                            prop_assert!(false, "{refusal}");
+                        }
                     }
                 }
             }

@@ -11,7 +11,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::days::Days;
-use crate::lease::{Found, Leaving, Opening, Producer, Refusal, Standing, Step};
+use crate::lease::{Found, Leaving, Opening, Producer, Refusal, Standing, Step, tell_forgotten};
 use crate::setback::{Setback, Told};
 use crate::store::{OnForget, Owner};
 
@@ -45,9 +45,10 @@ pub(crate) async fn forget(
     then: &dyn OnForget,
 ) -> Result<(), Error> {
     let sql = include_str!("postgres/forget_producer.sql");
-    let Leaving { id, epoch, sequence } = leaving;
-    let values: [&(dyn ToSql + Sync); 5] =
-        [&owner.domain, &owner.namespace.0, &id, &epoch, &sequence];
+    let Leaving { id, epoch, sequence, last_seen_micros } = leaving;
+    let last_seen = last_seen_micros.map(time);
+    let values: [&(dyn ToSql + Sync); 6] =
+        [&owner.domain, &owner.namespace.0, &id, &epoch, &sequence, &last_seen];
     let once = async || {
         let _place = places.acquire().await;
         forget_some(database, sql, &values, Some(then)).await
@@ -87,9 +88,11 @@ pub(crate) async fn list(
             name: row.get(1),
             sequence: row.get(2),
             is_worker: row.get(3),
-            last_seen_micros: row.get::<_, Timestamp>(4).as_microsecond(),
+            last_seen_micros: micros(row, 4),
             accepted: row.get(5),
             dropped: row.get(6),
+            checkpoint: row.get::<_, Option<_>>(7).unwrap_or_default(),
+            checkpoint_micros: row.get::<_, Option<Timestamp>>(8).map(Timestamp::as_microsecond),
         };
         Ok(rows.iter().map(producer).collect())
     };
@@ -214,19 +217,27 @@ async fn open_once(
                 Err(Refusal::TooMany { max: producers_max })
             } else {
                 let (sql, epoch) = (include_str!("postgres/add_producer.sql"), opening.next_epoch);
-                let values: [&(dyn ToSql + Sync); 6] =
-                    [id, &owner.domain, &owner.namespace.0, &epoch, &claim, name];
-                if transaction.write(step, sql, &values).await? == 0 {
+                let values: [&(dyn ToSql + Sync); 7] = [
+                    id,
+                    &owner.domain,
+                    &owner.namespace.0,
+                    &epoch,
+                    &claim,
+                    name,
+                    &opening.take_over,
+                ];
+                let added = transaction.rows(step, sql, &values).await?;
+                let seen = added.first().map(|row| micros(row, 0)).ok_or_else(|| {
                     let step = "add a producer: another server was faster";
-                    return Err(Error::transient(step, Outcome::Determinate));
-                }
-                Ok(Standing { epoch, claim, sequence: 0 })
+                    Error::transient(step, Outcome::Determinate)
+                })?;
+                Ok(opening.begun(seen))
             }
         }
         Step::GoOn { epoch, sequence } => {
             let sql = include_str!("postgres/open_producer.sql");
-            transaction.write(step, sql, &[id, &epoch, &claim, name]).await?;
-            Ok(Standing { epoch, claim, sequence })
+            let row = transaction.row(step, sql, &[id, &epoch, &claim, name]).await?;
+            Ok(opening.gone_on(epoch, sequence, micros(&row, 0), found))
         }
     };
     transaction.commit().await?;
@@ -247,14 +258,17 @@ async fn find(transaction: &Transaction, owner: Owner, id: Uuid) -> Result<Optio
     let rows = transaction
         .rows("look where a producer stands", sql, &[&id, &owner.domain, &owner.namespace.0])
         .await?;
-    Ok(rows.first().map(|row| {
-        let (epoch, claim, sequence) = (row.get(0), row.get(1), row.get(2));
-        Found {
-            standing: Standing { epoch, claim, sequence },
-            last_seen_micros: row.get::<_, Timestamp>(3).as_microsecond(),
-            is_of_domain: row.get(4),
-            is_of_namespace: row.get(5),
-        }
+    Ok(rows.first().map(|row| Found {
+        standing: Standing {
+            epoch: row.get(0),
+            claim: row.get(1),
+            sequence: row.get(2),
+            is_shared: row.get(3),
+            checkpoint: row.get::<_, Option<_>>(4).unwrap_or_default(),
+            last_seen_micros: micros(row, 5),
+        },
+        is_of_domain: row.get(6),
+        is_of_namespace: row.get(7),
     }))
 }
 
@@ -278,12 +292,16 @@ fn time(micros: i64) -> Timestamp {
     Timestamp::from_microsecond(micros).unwrap_or_default()
 }
 
+fn micros(row: &Row, column: usize) -> i64 {
+    row.get::<_, Timestamp>(column).as_microsecond()
+}
+
 fn setback(row: &Row) -> Setback {
     Setback {
         producer: row.get(0),
         name: row.get(1),
-        noticed_micros: row.get::<_, Timestamp>(2).as_microsecond(),
-        since_micros: row.get::<_, Timestamp>(3).as_microsecond(),
+        noticed_micros: micros(row, 2),
+        since_micros: micros(row, 3),
         producers: row.get(4),
         batches: row.get(5),
     }
@@ -323,5 +341,8 @@ async fn forget_some(
         tally_runtime::faults::point("forget.before_commit").await;
     }
     transaction.commit().await?;
+    for row in &gone {
+        tell_forgotten(row.get(0), row.get(2));
+    }
     Ok(i64::try_from(gone.len()).unwrap_or(FORGET_MAX))
 }

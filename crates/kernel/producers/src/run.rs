@@ -54,6 +54,8 @@ pub struct BatchEnd {
     pub rows: usize,
     /// How many rows of each day the client has dropped before it.
     pub drops: Vec<(Day, i64)>,
+    /// How far the client has come with it; `None` leaves what is stored.
+    pub checkpoint: Option<Vec<u8>>,
 }
 
 /// What became of a parcel whose transaction is committed.
@@ -71,6 +73,8 @@ pub enum Fate {
     },
     /// None of it is stored: the producer may not go on.
     Refused(Refusal),
+    /// The producer may not go on, and it is unknown whether an earlier attempt has stored it.
+    InDoubt(Refusal),
 }
 
 // === impl Parcel ===

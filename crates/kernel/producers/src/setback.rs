@@ -5,7 +5,7 @@ use tally_proto::tally::producers::v1 as proto;
 use tally_proto::wire::timestamp;
 use uuid::Uuid;
 
-use crate::lease::{Found, short_id};
+use crate::lease::{Found, Standing, short_id};
 
 /// What people call an insert worker.
 const WORKER_NAME: &str = "tally serve";
@@ -51,7 +51,10 @@ impl Told {
         found: Option<&Found>,
     ) -> Option<Setback> {
         let (batches, since_micros) = match found {
-            Some(found) => (self.sequence - found.standing.sequence, found.last_seen_micros),
+            Some(found) => {
+                let Standing { sequence, last_seen_micros, .. } = found.standing;
+                (self.sequence - sequence, last_seen_micros)
+            }
             None if self.is_recent => (self.sequence, self.born(producer)),
             None => return None,
         };
@@ -131,7 +134,6 @@ fn time(micros: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lease::Standing;
 
     /// 2026-01-31 as the milliseconds of a version-7 id.
     const BORN_MICROS: i64 = 1_769_817_600_000_000;
@@ -154,8 +156,14 @@ mod tests {
             (old, None, None),
         ] {
             let found = stored.map(|(sequence, last_seen_micros)| Found {
-                standing: Standing { epoch: 1, claim: 1, sequence },
-                last_seen_micros,
+                standing: Standing {
+                    epoch: 1,
+                    claim: 1,
+                    sequence,
+                    last_seen_micros,
+                    is_shared: false,
+                    checkpoint: Vec::new(),
+                },
                 is_of_domain: true,
                 is_of_namespace: true,
             });

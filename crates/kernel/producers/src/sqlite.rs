@@ -7,7 +7,7 @@ use tally_store::error::Step as _;
 use uuid::Uuid;
 
 use crate::days::{Counted, Days};
-use crate::lease::{Found, Leaving, Opening, Producer, Refusal, Standing, Step};
+use crate::lease::{Found, Leaving, Opening, Producer, Refusal, Standing, Step, tell_forgotten};
 use crate::setback::{Setback, Told};
 use crate::store::{OnForget, Owner};
 
@@ -35,16 +35,17 @@ pub(crate) fn open(
                 Err(Refusal::TooMany { max })
             } else {
                 let (sql, epoch) = (include_str!("sqlite/add_producer.sql"), opening.next_epoch);
-                transaction
-                    .execute(sql, (id, owner.domain, owner.namespace.0, epoch, claim, name))
-                    .step(step)?;
-                Ok(Standing { epoch, claim, sequence: 0 })
+                let values =
+                    (id, owner.domain, owner.namespace.0, epoch, claim, name, opening.take_over);
+                let seen = transaction.query_row(sql, values, |row| row.get(0)).step(step)?;
+                Ok(opening.begun(seen))
             }
         }
         Step::GoOn { epoch, sequence } => {
             let sql = include_str!("sqlite/open_producer.sql");
-            transaction.execute(sql, (id, epoch, claim, name)).step(step)?;
-            Ok(Standing { epoch, claim, sequence })
+            let values = (id, epoch, claim, name);
+            let seen = transaction.query_row(sql, values, |row| row.get(0)).step(step)?;
+            Ok(opening.gone_on(epoch, sequence, seen, found))
         }
     };
     commit(transaction, setback.as_ref())?;
@@ -57,8 +58,9 @@ pub(crate) fn forget(
     leaving: Leaving,
     then: &dyn OnForget,
 ) -> Result<(), Error> {
-    let Leaving { id, epoch, sequence } = leaving;
-    let values = (owner.domain, owner.namespace.0, id.as_bytes(), epoch, sequence);
+    let Leaving { id, epoch, sequence, last_seen_micros } = leaving;
+    let values =
+        (owner.domain, owner.namespace.0, id.as_bytes(), epoch, sequence, last_seen_micros);
     forget_some(connection, include_str!("sqlite/forget_producer.sql"), values, then)
 }
 
@@ -86,6 +88,8 @@ pub(crate) fn list(
             last_seen_micros: row.get(4)?,
             accepted: row.get(5)?,
             dropped: row.get(6)?,
+            checkpoint: row.get::<_, Option<_>>(7)?.unwrap_or_default(),
+            checkpoint_micros: row.get(8)?,
         })
     };
     let sql = include_str!("sqlite/list_producers.sql");
@@ -189,7 +193,11 @@ fn forget_some(
     }
     then.sqlite(&transaction, gone.iter().map(|(.., accepted)| accepted).sum())?;
     tally_runtime::faults::blocking_point("forget.before_commit");
-    transaction.commit().step("commit")
+    transaction.commit().step("commit")?;
+    for (id, _, accepted) in gone {
+        tell_forgotten(Uuid::from_bytes(id), accepted);
+    }
+    Ok(())
 }
 
 /// Where a producer stands, and since when.
@@ -202,10 +210,12 @@ fn find(transaction: &Transaction<'_>, owner: Owner, id: Uuid) -> Result<Option<
                     epoch: row.get(0)?,
                     claim: row.get(1)?,
                     sequence: row.get(2)?,
+                    is_shared: row.get(3)?,
+                    checkpoint: row.get::<_, Option<_>>(4)?.unwrap_or_default(),
+                    last_seen_micros: row.get(5)?,
                 },
-                last_seen_micros: row.get(3)?,
-                is_of_domain: row.get(4)?,
-                is_of_namespace: row.get(5)?,
+                is_of_domain: row.get(6)?,
+                is_of_namespace: row.get(7)?,
             })
         });
     found.optional().step("look where a producer stands")

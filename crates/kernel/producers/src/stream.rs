@@ -7,11 +7,13 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `answers.rs` | what the client hears of its stream |
+//! | `checkpoint.rs` | how far a client says that it has come |
 //! | `drops.rs` | what a client says that it has dropped |
 //! | `error.rs` | how a stream ends before its end, and what it means to the client |
 //! | `recording.rs` | one stream whose producer is open |
 
 mod answers;
+mod checkpoint;
 mod drops;
 mod error;
 mod recording;
@@ -30,6 +32,7 @@ use tonic::Status;
 use uuid::Uuid;
 
 pub use self::answers::{Answers, status};
+pub use self::checkpoint::{CheckpointTooLong, read_checkpoint};
 pub use self::drops::{InvalidDrops, read_drops};
 pub use self::error::{Error, Invalid};
 use self::recording::Recording;
@@ -140,13 +143,15 @@ pub struct Size {
     pub bytes: usize,
     /// How many rows of each day the client has dropped before it.
     pub drops: Vec<(Day, i64)>,
+    /// How far the client has come with it, if it says so.
+    pub checkpoint: Option<Vec<u8>>,
 }
 
 /// What the client is told. A later state takes the place of one that was not sent yet.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Progress {
-    /// Once the producer is open.
-    epoch: Option<i64>,
+    /// Once the producer is open: its epoch and its checkpoint.
+    opened: Option<(i64, Vec<u8>)>,
     /// Every batch up to this one is committed.
     committed: i64,
     /// Counts duplicates, so that they are answered too.
@@ -240,22 +245,26 @@ impl<C: Content> Streams<C> {
             Ok(opened) => opened,
             Err(error) => return Ending { committed: None, error },
         };
-        let Standing { epoch, sequence, .. } = standing;
+        let Standing { epoch, sequence, last_seen_micros, checkpoint, .. } = standing;
         progress.send_modify(|progress| {
-            (progress.epoch, progress.committed) = (Some(epoch), sequence);
+            (progress.opened, progress.committed) = (Some((epoch, checkpoint)), sequence);
         });
-        let mut recording = Recording::new(self, batches, progress, opening.id, standing);
+        let mut recording = Recording::new(self, batches, progress, opening.id, epoch, sequence);
         let mut ended = recording.run(stream).await;
         let (committed, is_done) = (recording.committed(), recording.is_done);
-        let leave = |sequence| Leaving { id: opening.id, epoch, sequence };
+        let may_begin_again = || self.producers.terms().is_young(opening.id, self.clock.now());
+        let leaving = Leaving { id: opening.id, epoch, sequence: 0, last_seen_micros: None };
         match committed {
-            Some(committed) if ended.is_ok() && is_done => {
-                ended = self.forget(leave(committed), recording.on_forget()).await;
+            Some(sequence) if ended.is_ok() && is_done => {
+                ended = self.forget(Leaving { sequence, ..leaving }, recording.on_forget()).await;
             }
             // A producer that has stored nothing costs a row. If this fails, or the server stops,
-            // housekeeping forgets it. The client just opens it again.
-            Some(0) if !self.drain.has_begun() => {
-                let _ = self.forget::<B::Invalid>(leave(0), Arc::new(())).await;
+            // housekeeping forgets it. A client that comes back later just opens it again, which it may
+            // not if it is shared; one that has come back already, while this stream was not over, keeps
+            // it.
+            Some(0) if !self.drain.has_begun() && !opening.take_over && may_begin_again() => {
+                let leaving = Leaving { last_seen_micros: Some(last_seen_micros), ..leaving };
+                let _ = self.forget::<B::Invalid>(leaving, Arc::new(())).await;
             }
             _ => {}
         }
@@ -294,7 +303,8 @@ impl<C: Content> Streams<C> {
             tracing::warn!(error, "a producer could not be opened");
             self.workers.failed(&error);
         });
-        Ok((opening, opened?.map_err(Error::Refused)?))
+        let opened = opened?.inspect_err(|refusal| refusal.tell(opening.id, &opening.name));
+        Ok((opening, opened.map_err(Error::Refused)?))
     }
 
     /// Forgets a producer that stands there, unless another process has opened it since.

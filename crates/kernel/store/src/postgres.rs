@@ -337,7 +337,7 @@ fn pool(
         .runtime(Runtime::Tokio1)
         .post_create(Hook::async_fn(move |client, _| {
             made.fetch_add(1, Ordering::AcqRel);
-            Box::pin(prepare_session(client, statement_max))
+            Box::pin(prepare_session(client, statement_max, dialect))
         }))
         .pre_recycle(Hook::sync_fn(move |_, metrics| {
             if dialect == Dialect::Cockroach && age::is_old(metrics, &jitter) {
@@ -355,10 +355,14 @@ fn pool(
 async fn prepare_session(
     client: &ClientWrapper,
     statement_max: Option<Duration>,
+    dialect: Dialect,
 ) -> Result<(), HookError> {
     let statements = async {
         client.batch_execute(include_str!("postgres/session.sql")).await?;
         client.batch_execute(include_str!("postgres/session_idle.sql")).await?;
+        if dialect == Dialect::Postgres {
+            client.batch_execute(include_str!("postgres/session_isolation.sql")).await?;
+        }
         if let Some(max) = statement_max {
             let ms = max.as_millis().to_string();
             let sql = include_str!("postgres/session_write.sql").replace(":limit_ms", &ms);

@@ -29,9 +29,17 @@ pub struct Open {
     /// lost acknowledged batches from a producer that was silent for long.
     #[prost(message, optional, tag = "6")]
     pub acknowledged_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Hands the producer to this client, and fences the one that has it. The server's batches of that
+    /// one are either committed by then, or refused with PRODUCER_TAKEN_OVER.
+    ///
+    /// Only a producer that was opened with this when it was new can be taken over: whoever knows its id
+    /// can do so, so the id must be kept secret. Only with `epoch` 0: a client that has had an epoch, and
+    /// comes back after another one has taken the producer over, is refused.
+    #[prost(bool, tag = "7")]
+    pub take_over: bool,
 }
 /// An answer to a stream of numbered batches.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Acknowledgement {
     /// In the first answer, and only there.
     #[prost(message, optional, tag = "1")]
@@ -42,7 +50,7 @@ pub struct Acknowledgement {
 }
 /// What the client may do on this stream. A limit is 0 where the stream's batches have no such
 /// thing.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Opened {
     /// A random number, to be sent with the producer's next Open.
     #[prost(uint64, tag = "1")]
@@ -62,6 +70,9 @@ pub struct Opened {
     /// How long a path may be, in bytes.
     #[prost(uint32, tag = "6")]
     pub path_bytes_max: u32,
+    /// The checkpoint of the producer, as of `committed_sequence`; empty if it has none.
+    #[prost(bytes = "vec", tag = "7")]
+    pub checkpoint: ::prost::alloc::vec::Vec<u8>,
 }
 /// How much of a day a client has dropped.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -95,6 +106,11 @@ pub struct Producer {
     /// Whether this is an insert worker of a server.
     #[prost(bool, tag = "7")]
     pub is_worker: bool,
+    /// Its checkpoint, and when that was stored; empty and unset if it has none.
+    #[prost(bytes = "vec", tag = "8")]
+    pub checkpoint: ::prost::alloc::vec::Vec<u8>,
+    #[prost(message, optional, tag = "9")]
+    pub checkpoint_at: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// Batches of a producer that were acknowledged, and that the database does not have any more.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

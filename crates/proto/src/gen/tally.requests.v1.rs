@@ -185,10 +185,10 @@ pub struct QueryTotalsRequest {
     #[prost(enumeration = "LimitOrder", tag = "9")]
     pub limit_order: i32,
     /// The time zone of all dates and periods: an IANA name such as Asia/Kolkata, of the tz database that is
-    /// built into the server. Empty: UTC.
+    /// built into the server, or an offset of whole quarter-hours such as +05:30. Empty: UTC.
     #[prost(string, tag = "10")]
     pub time_zone: ::prost::alloc::string::String,
-    /// What to tell apart. Empty: METHOD and PATH.
+    /// What to tell apart. Empty: GROUP_BY_METHOD and GROUP_BY_PATH.
     #[prost(enumeration = "GroupBy", repeated, tag = "11")]
     pub group_by: ::prost::alloc::vec::Vec<i32>,
     /// Only these, compared byte by byte; an empty text is a series without one. No entry: all.
@@ -261,7 +261,7 @@ pub struct Group {
 /// What a query's range and zone were understood as.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Resolved {
-    /// The IANA name.
+    /// The IANA name, or the offset.
     #[prost(string, tag = "1")]
     pub time_zone: ::prost::alloc::string::String,
     /// The version of the server's tz database, such as 2026c.
@@ -278,7 +278,7 @@ pub struct Resolved {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PeriodTotals {
     /// The day, the week's Monday, the month (day 0) or the year (month and day 0); unset for the whole
-    /// range. By HOUR: the date that the clock shows.
+    /// range. By GRANULARITY_HOUR: the date that the clock shows.
     #[prost(message, optional, tag = "1")]
     pub period: ::core::option::Option<super::super::super::google::r#type::Date>,
     /// Numbers of groups that were named in this message or an earlier one.
@@ -287,7 +287,7 @@ pub struct PeriodTotals {
     /// How many requests each of them had.
     #[prost(int64, repeated, tag = "3")]
     pub count: ::prost::alloc::vec::Vec<i64>,
-    /// By HOUR: when the hour begins, and how far the zone's clock is ahead of UTC at that moment.
+    /// By GRANULARITY_HOUR: when the hour begins, and how far the zone's clock is ahead of UTC at that moment.
     #[prost(message, optional, tag = "4")]
     pub start: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(int32, tag = "5")]
@@ -379,12 +379,17 @@ pub struct Batch {
     /// request before it; the first one's from 0.
     #[prost(sint64, repeated, tag = "4")]
     pub time_delta: ::prost::alloc::vec::Vec<i64>,
-    /// How many requests there are, as a check. Not 0, unless there are drops.
+    /// How many requests there are, as a check. Not 0, unless there are drops or a checkpoint.
     #[prost(uint32, tag = "5")]
     pub count: u32,
     /// Requests that the client has dropped since its batch before this one.
     #[prost(message, repeated, tag = "6")]
     pub drops: ::prost::alloc::vec::Vec<super::super::producers::v1::Drops>,
+    /// How far the client has come in what it reads, by a rule of its own. At most 256 bytes. It is stored
+    /// in the transaction of the batch, takes the place of the checkpoint before it, and Opened returns it.
+    /// Empty: the checkpoint before it stays.
+    #[prost(bytes = "vec", tag = "7")]
+    pub checkpoint: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListProducersRequest {
@@ -416,7 +421,7 @@ pub struct ListProducersResponse {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Granularity {
-    /// The same as DAY.
+    /// The same as GRANULARITY_DAY.
     Unspecified = 0,
     Day = 1,
     Month = 2,
@@ -438,24 +443,24 @@ impl Granularity {
     pub fn as_str_name(&self) -> &'static str {
         match self {
             Self::Unspecified => "GRANULARITY_UNSPECIFIED",
-            Self::Day => "DAY",
-            Self::Month => "MONTH",
-            Self::Year => "YEAR",
-            Self::Whole => "WHOLE",
-            Self::Hour => "HOUR",
-            Self::Week => "WEEK",
+            Self::Day => "GRANULARITY_DAY",
+            Self::Month => "GRANULARITY_MONTH",
+            Self::Year => "GRANULARITY_YEAR",
+            Self::Whole => "GRANULARITY_WHOLE",
+            Self::Hour => "GRANULARITY_HOUR",
+            Self::Week => "GRANULARITY_WEEK",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
     pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
         match value {
             "GRANULARITY_UNSPECIFIED" => Some(Self::Unspecified),
-            "DAY" => Some(Self::Day),
-            "MONTH" => Some(Self::Month),
-            "YEAR" => Some(Self::Year),
-            "WHOLE" => Some(Self::Whole),
-            "HOUR" => Some(Self::Hour),
-            "WEEK" => Some(Self::Week),
+            "GRANULARITY_DAY" => Some(Self::Day),
+            "GRANULARITY_MONTH" => Some(Self::Month),
+            "GRANULARITY_YEAR" => Some(Self::Year),
+            "GRANULARITY_WHOLE" => Some(Self::Whole),
+            "GRANULARITY_HOUR" => Some(Self::Hour),
+            "GRANULARITY_WEEK" => Some(Self::Week),
             _ => None,
         }
     }
@@ -508,7 +513,7 @@ impl GroupBy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum LimitOrder {
-    /// The same as PATH.
+    /// The same as LIMIT_ORDER_PATH.
     Unspecified = 0,
     /// In the usual order: by period and group.
     Path = 1,
@@ -523,16 +528,16 @@ impl LimitOrder {
     pub fn as_str_name(&self) -> &'static str {
         match self {
             Self::Unspecified => "LIMIT_ORDER_UNSPECIFIED",
-            Self::Path => "PATH",
-            Self::Count => "COUNT",
+            Self::Path => "LIMIT_ORDER_PATH",
+            Self::Count => "LIMIT_ORDER_COUNT",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
     pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
         match value {
             "LIMIT_ORDER_UNSPECIFIED" => Some(Self::Unspecified),
-            "PATH" => Some(Self::Path),
-            "COUNT" => Some(Self::Count),
+            "LIMIT_ORDER_PATH" => Some(Self::Path),
+            "LIMIT_ORDER_COUNT" => Some(Self::Count),
             _ => None,
         }
     }
@@ -639,7 +644,8 @@ pub mod request_service_client {
         /// INVALID_ARGUMENT: a message breaks a rule that is written at its fields (reason INVALID_OPEN,
         ///   INVALID_BATCH or INVALID_MESSAGE). It will be refused again: see Batch.
         /// FAILED_PRECONDITION: a batch is not the next one (reason OUT_OF_SEQUENCE), or the server
-        ///   does not know the producer any more (reason PRODUCER_FORGOTTEN).
+        ///   does not know the producer any more (reason PRODUCER_FORGOTTEN), or another client has taken
+        ///   it over (reason PRODUCER_TAKEN_OVER).
         /// ALREADY_EXISTS: another client uses the producer's id (reason PRODUCER_IN_USE).
         /// RESOURCE_EXHAUSTED: a batch passes a limit of Opened (reason LIMIT), or there are too many
         ///   batches on their way (reason TOO_MANY_BATCHES) or too many producers (reason
@@ -836,127 +842,6 @@ pub mod request_service_client {
                 );
             self.inner.server_streaming(req, path, codec).await
         }
-        /// Adds a signed correction to a day and a series, with a reason. No total has it in it: it is kept and
-        /// shown apart. The total of the day and the series with all of its corrections stays at least 0; what is
-        /// stored is folded first. The same one again, by its id, changes nothing.
-        ///
-        /// INVALID_ARGUMENT: a field is missing or too long, the day is in the future, or the correction is 0.
-        /// NOT_FOUND: there is no such series.
-        /// FAILED_PRECONDITION: the total with all corrections would be below 0.
-        /// ALREADY_EXISTS: another correction has this id.
-        pub async fn correct(
-            &mut self,
-            request: impl tonic::IntoRequest<super::CorrectRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::CorrectResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/tally.requests.v1.RequestService/Correct",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tally.requests.v1.RequestService", "Correct"));
-            self.inner.unary(req, path, codec).await
-        }
-        /// Lists the corrections of a range of days.
-        ///
-        /// RESOURCE_EXHAUSTED: there are more than 10,000.
-        pub async fn list_corrections(
-            &mut self,
-            request: impl tonic::IntoRequest<super::ListCorrectionsRequest>,
-        ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::ListCorrectionsResponse>>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/tally.requests.v1.RequestService/ListCorrections",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new(
-                        "tally.requests.v1.RequestService",
-                        "ListCorrections",
-                    ),
-                );
-            self.inner.server_streaming(req, path, codec).await
-        }
-        /// Forgets names: the requests of every series that is selected count under `_forgotten` in place of
-        /// the names that it is selected by, and these are gone from the database and, within seconds, from every
-        /// server. What comes later under the same names counts there too, except after a regex. No sum changes.
-        /// It can be repeated.
-        ///
-        /// INVALID_ARGUMENT: nothing is selected, a name is too long, or the regex is wrong or takes too long.
-        /// FAILED_PRECONDITION: every path is selected without `everything`.
-        /// RESOURCE_EXHAUSTED: there are too many merges and forgets.
-        pub async fn forget(
-            &mut self,
-            request: impl tonic::IntoRequest<super::ForgetRequest>,
-        ) -> std::result::Result<tonic::Response<super::ChangeResponse>, tonic::Status> {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/tally.requests.v1.RequestService/Forget",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tally.requests.v1.RequestService", "Forget"));
-            self.inner.unary(req, path, codec).await
-        }
-        /// Merges series: the requests of every series that is selected count under the names of `into`, and
-        /// so does what comes later. No sum changes. It can be repeated.
-        ///
-        /// INVALID_ARGUMENT: as of Forget; or it would merge something into itself.
-        /// FAILED_PRECONDITION: as of Forget; or what it merges into was itself merged or forgotten, which
-        ///   would be a circle.
-        /// RESOURCE_EXHAUSTED: there are too many merges and forgets.
-        pub async fn merge(
-            &mut self,
-            request: impl tonic::IntoRequest<super::MergeRequest>,
-        ) -> std::result::Result<tonic::Response<super::ChangeResponse>, tonic::Status> {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/tally.requests.v1.RequestService/Merge",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tally.requests.v1.RequestService", "Merge"));
-            self.inner.unary(req, path, codec).await
-        }
     }
 }
 /// Generated server implementations.
@@ -992,7 +877,8 @@ pub mod request_service_server {
         /// INVALID_ARGUMENT: a message breaks a rule that is written at its fields (reason INVALID_OPEN,
         ///   INVALID_BATCH or INVALID_MESSAGE). It will be refused again: see Batch.
         /// FAILED_PRECONDITION: a batch is not the next one (reason OUT_OF_SEQUENCE), or the server
-        ///   does not know the producer any more (reason PRODUCER_FORGOTTEN).
+        ///   does not know the producer any more (reason PRODUCER_FORGOTTEN), or another client has taken
+        ///   it over (reason PRODUCER_TAKEN_OVER).
         /// ALREADY_EXISTS: another client uses the producer's id (reason PRODUCER_IN_USE).
         /// RESOURCE_EXHAUSTED: a batch passes a limit of Opened (reason LIMIT), or there are too many
         ///   batches on their way (reason TOO_MANY_BATCHES) or too many producers (reason
@@ -1081,57 +967,6 @@ pub mod request_service_server {
             tonic::Response<Self::QueryTotalsStream>,
             tonic::Status,
         >;
-        /// Adds a signed correction to a day and a series, with a reason. No total has it in it: it is kept and
-        /// shown apart. The total of the day and the series with all of its corrections stays at least 0; what is
-        /// stored is folded first. The same one again, by its id, changes nothing.
-        ///
-        /// INVALID_ARGUMENT: a field is missing or too long, the day is in the future, or the correction is 0.
-        /// NOT_FOUND: there is no such series.
-        /// FAILED_PRECONDITION: the total with all corrections would be below 0.
-        /// ALREADY_EXISTS: another correction has this id.
-        async fn correct(
-            &self,
-            request: tonic::Request<super::CorrectRequest>,
-        ) -> std::result::Result<tonic::Response<super::CorrectResponse>, tonic::Status>;
-        /// Server streaming response type for the ListCorrections method.
-        type ListCorrectionsStream: tonic::codegen::tokio_stream::Stream<
-                Item = std::result::Result<super::ListCorrectionsResponse, tonic::Status>,
-            >
-            + std::marker::Send
-            + 'static;
-        /// Lists the corrections of a range of days.
-        ///
-        /// RESOURCE_EXHAUSTED: there are more than 10,000.
-        async fn list_corrections(
-            &self,
-            request: tonic::Request<super::ListCorrectionsRequest>,
-        ) -> std::result::Result<
-            tonic::Response<Self::ListCorrectionsStream>,
-            tonic::Status,
-        >;
-        /// Forgets names: the requests of every series that is selected count under `_forgotten` in place of
-        /// the names that it is selected by, and these are gone from the database and, within seconds, from every
-        /// server. What comes later under the same names counts there too, except after a regex. No sum changes.
-        /// It can be repeated.
-        ///
-        /// INVALID_ARGUMENT: nothing is selected, a name is too long, or the regex is wrong or takes too long.
-        /// FAILED_PRECONDITION: every path is selected without `everything`.
-        /// RESOURCE_EXHAUSTED: there are too many merges and forgets.
-        async fn forget(
-            &self,
-            request: tonic::Request<super::ForgetRequest>,
-        ) -> std::result::Result<tonic::Response<super::ChangeResponse>, tonic::Status>;
-        /// Merges series: the requests of every series that is selected count under the names of `into`, and
-        /// so does what comes later. No sum changes. It can be repeated.
-        ///
-        /// INVALID_ARGUMENT: as of Forget; or it would merge something into itself.
-        /// FAILED_PRECONDITION: as of Forget; or what it merges into was itself merged or forgotten, which
-        ///   would be a circle.
-        /// RESOURCE_EXHAUSTED: there are too many merges and forgets.
-        async fn merge(
-            &self,
-            request: tonic::Request<super::MergeRequest>,
-        ) -> std::result::Result<tonic::Response<super::ChangeResponse>, tonic::Status>;
     }
     /// Counts requests exactly once, and reads their totals.
     #[derive(Debug)]
@@ -1485,11 +1320,406 @@ pub mod request_service_server {
                     };
                     Box::pin(fut)
                 }
-                "/tally.requests.v1.RequestService/Correct" => {
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for RequestServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "tally.requests.v1.RequestService";
+    impl<T> tonic::server::NamedService for RequestServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Generated client implementations.
+pub mod book_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Corrects totals, and merges and forgets series: what people do to the books, and no service.
+    #[derive(Debug, Clone)]
+    pub struct BookServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl BookServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> BookServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> BookServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            BookServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Adds a signed correction to a day and a series, with a reason. No total has it in it: it is kept and
+        /// shown apart. The total of the day and the series with all of its corrections stays at least 0; what is
+        /// stored is folded first. The same one again, by its id, changes nothing.
+        ///
+        /// INVALID_ARGUMENT: a field is missing or too long, the day is in the future, or the correction is 0.
+        /// NOT_FOUND: there is no such series.
+        /// FAILED_PRECONDITION: the total with all corrections would be below 0.
+        /// ALREADY_EXISTS: another correction has this id.
+        pub async fn correct(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CorrectRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CorrectResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tally.requests.v1.BookService/Correct",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tally.requests.v1.BookService", "Correct"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists the corrections of a range of days.
+        ///
+        /// RESOURCE_EXHAUSTED: there are more than 10,000.
+        pub async fn list_corrections(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListCorrectionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ListCorrectionsResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tally.requests.v1.BookService/ListCorrections",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tally.requests.v1.BookService", "ListCorrections"),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Forgets names: the requests of every series that is selected count under `_forgotten` in place of
+        /// the names that it is selected by, and these are gone from the database and, within seconds, from every
+        /// server. What comes later under the same names counts there too, except after a regex. No sum changes.
+        /// It can be repeated.
+        ///
+        /// INVALID_ARGUMENT: nothing is selected, a name is too long, or the regex is wrong or takes too long.
+        /// FAILED_PRECONDITION: every path is selected without `everything`.
+        /// RESOURCE_EXHAUSTED: there are too many merges and forgets.
+        pub async fn forget(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ForgetRequest>,
+        ) -> std::result::Result<tonic::Response<super::ChangeResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tally.requests.v1.BookService/Forget",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tally.requests.v1.BookService", "Forget"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Merges series: the requests of every series that is selected count under the names of `into`, and
+        /// so does what comes later. No sum changes. It can be repeated.
+        ///
+        /// INVALID_ARGUMENT: as of Forget; or it would merge something into itself.
+        /// FAILED_PRECONDITION: as of Forget; or what it merges into was itself merged or forgotten, which
+        ///   would be a circle.
+        /// RESOURCE_EXHAUSTED: there are too many merges and forgets.
+        pub async fn merge(
+            &mut self,
+            request: impl tonic::IntoRequest<super::MergeRequest>,
+        ) -> std::result::Result<tonic::Response<super::ChangeResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tally.requests.v1.BookService/Merge",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tally.requests.v1.BookService", "Merge"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+#[cfg(feature = "server")]
+pub mod book_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with BookServiceServer.
+    #[async_trait]
+    pub trait BookService: std::marker::Send + std::marker::Sync + 'static {
+        /// Adds a signed correction to a day and a series, with a reason. No total has it in it: it is kept and
+        /// shown apart. The total of the day and the series with all of its corrections stays at least 0; what is
+        /// stored is folded first. The same one again, by its id, changes nothing.
+        ///
+        /// INVALID_ARGUMENT: a field is missing or too long, the day is in the future, or the correction is 0.
+        /// NOT_FOUND: there is no such series.
+        /// FAILED_PRECONDITION: the total with all corrections would be below 0.
+        /// ALREADY_EXISTS: another correction has this id.
+        async fn correct(
+            &self,
+            request: tonic::Request<super::CorrectRequest>,
+        ) -> std::result::Result<tonic::Response<super::CorrectResponse>, tonic::Status>;
+        /// Server streaming response type for the ListCorrections method.
+        type ListCorrectionsStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ListCorrectionsResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Lists the corrections of a range of days.
+        ///
+        /// RESOURCE_EXHAUSTED: there are more than 10,000.
+        async fn list_corrections(
+            &self,
+            request: tonic::Request<super::ListCorrectionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::ListCorrectionsStream>,
+            tonic::Status,
+        >;
+        /// Forgets names: the requests of every series that is selected count under `_forgotten` in place of
+        /// the names that it is selected by, and these are gone from the database and, within seconds, from every
+        /// server. What comes later under the same names counts there too, except after a regex. No sum changes.
+        /// It can be repeated.
+        ///
+        /// INVALID_ARGUMENT: nothing is selected, a name is too long, or the regex is wrong or takes too long.
+        /// FAILED_PRECONDITION: every path is selected without `everything`.
+        /// RESOURCE_EXHAUSTED: there are too many merges and forgets.
+        async fn forget(
+            &self,
+            request: tonic::Request<super::ForgetRequest>,
+        ) -> std::result::Result<tonic::Response<super::ChangeResponse>, tonic::Status>;
+        /// Merges series: the requests of every series that is selected count under the names of `into`, and
+        /// so does what comes later. No sum changes. It can be repeated.
+        ///
+        /// INVALID_ARGUMENT: as of Forget; or it would merge something into itself.
+        /// FAILED_PRECONDITION: as of Forget; or what it merges into was itself merged or forgotten, which
+        ///   would be a circle.
+        /// RESOURCE_EXHAUSTED: there are too many merges and forgets.
+        async fn merge(
+            &self,
+            request: tonic::Request<super::MergeRequest>,
+        ) -> std::result::Result<tonic::Response<super::ChangeResponse>, tonic::Status>;
+    }
+    /// Corrects totals, and merges and forgets series: what people do to the books, and no service.
+    #[derive(Debug)]
+    pub struct BookServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> BookServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for BookServiceServer<T>
+    where
+        T: BookService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/tally.requests.v1.BookService/Correct" => {
                     #[allow(non_camel_case_types)]
-                    struct CorrectSvc<T: RequestService>(pub Arc<T>);
+                    struct CorrectSvc<T: BookService>(pub Arc<T>);
                     impl<
-                        T: RequestService,
+                        T: BookService,
                     > tonic::server::UnaryService<super::CorrectRequest>
                     for CorrectSvc<T> {
                         type Response = super::CorrectResponse;
@@ -1503,7 +1733,7 @@ pub mod request_service_server {
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as RequestService>::correct(&inner, request).await
+                                <T as BookService>::correct(&inner, request).await
                             };
                             Box::pin(fut)
                         }
@@ -1530,11 +1760,11 @@ pub mod request_service_server {
                     };
                     Box::pin(fut)
                 }
-                "/tally.requests.v1.RequestService/ListCorrections" => {
+                "/tally.requests.v1.BookService/ListCorrections" => {
                     #[allow(non_camel_case_types)]
-                    struct ListCorrectionsSvc<T: RequestService>(pub Arc<T>);
+                    struct ListCorrectionsSvc<T: BookService>(pub Arc<T>);
                     impl<
-                        T: RequestService,
+                        T: BookService,
                     > tonic::server::ServerStreamingService<
                         super::ListCorrectionsRequest,
                     > for ListCorrectionsSvc<T> {
@@ -1550,8 +1780,7 @@ pub mod request_service_server {
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as RequestService>::list_corrections(&inner, request)
-                                    .await
+                                <T as BookService>::list_corrections(&inner, request).await
                             };
                             Box::pin(fut)
                         }
@@ -1578,11 +1807,11 @@ pub mod request_service_server {
                     };
                     Box::pin(fut)
                 }
-                "/tally.requests.v1.RequestService/Forget" => {
+                "/tally.requests.v1.BookService/Forget" => {
                     #[allow(non_camel_case_types)]
-                    struct ForgetSvc<T: RequestService>(pub Arc<T>);
+                    struct ForgetSvc<T: BookService>(pub Arc<T>);
                     impl<
-                        T: RequestService,
+                        T: BookService,
                     > tonic::server::UnaryService<super::ForgetRequest>
                     for ForgetSvc<T> {
                         type Response = super::ChangeResponse;
@@ -1596,7 +1825,7 @@ pub mod request_service_server {
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as RequestService>::forget(&inner, request).await
+                                <T as BookService>::forget(&inner, request).await
                             };
                             Box::pin(fut)
                         }
@@ -1623,12 +1852,11 @@ pub mod request_service_server {
                     };
                     Box::pin(fut)
                 }
-                "/tally.requests.v1.RequestService/Merge" => {
+                "/tally.requests.v1.BookService/Merge" => {
                     #[allow(non_camel_case_types)]
-                    struct MergeSvc<T: RequestService>(pub Arc<T>);
-                    impl<
-                        T: RequestService,
-                    > tonic::server::UnaryService<super::MergeRequest> for MergeSvc<T> {
+                    struct MergeSvc<T: BookService>(pub Arc<T>);
+                    impl<T: BookService> tonic::server::UnaryService<super::MergeRequest>
+                    for MergeSvc<T> {
                         type Response = super::ChangeResponse;
                         type Future = BoxFuture<
                             tonic::Response<Self::Response>,
@@ -1640,7 +1868,7 @@ pub mod request_service_server {
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as RequestService>::merge(&inner, request).await
+                                <T as BookService>::merge(&inner, request).await
                             };
                             Box::pin(fut)
                         }
@@ -1689,7 +1917,7 @@ pub mod request_service_server {
             }
         }
     }
-    impl<T> Clone for RequestServiceServer<T> {
+    impl<T> Clone for BookServiceServer<T> {
         fn clone(&self) -> Self {
             let inner = self.inner.clone();
             Self {
@@ -1702,8 +1930,8 @@ pub mod request_service_server {
         }
     }
     /// Generated gRPC service name
-    pub const SERVICE_NAME: &str = "tally.requests.v1.RequestService";
-    impl<T> tonic::server::NamedService for RequestServiceServer<T> {
+    pub const SERVICE_NAME: &str = "tally.requests.v1.BookService";
+    impl<T> tonic::server::NamedService for BookServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

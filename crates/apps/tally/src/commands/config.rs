@@ -26,12 +26,13 @@ pub(crate) fn run(
     matches: &ArgMatches,
     command: &Command,
     from_file: &BTreeSet<OsString>,
+    problems: Problems,
 ) -> anyhow::Result<ExitCode> {
     let on = args.domains.check(domains, &mut Problems::new());
     let off = domains.iter().filter(|domain| on.iter().all(|other| other.name != domain.name));
     let off: Vec<_> =
         off.map(|one| format!("TALLY_{}_", one.name.to_uppercase().replace('-', "_"))).collect();
-    let checked = args.check(domains, matches);
+    let checked = args.check(domains, matches, problems);
     for argument in command.get_arguments() {
         let Some(name) = argument.get_env() else { continue };
         let is_from_file = from_file.contains(name);

@@ -29,8 +29,12 @@ pub(crate) struct MigrateArgs {
     check: bool,
 }
 
-pub(crate) async fn run(args: MigrateArgs, known: &[Domain]) -> anyhow::Result<ExitCode> {
-    let (settings, log, sets) = match args.check(known) {
+pub(crate) async fn run(
+    args: MigrateArgs,
+    known: &[Domain],
+    problems: Problems,
+) -> anyhow::Result<ExitCode> {
+    let (settings, log, sets) = match args.check(known, problems) {
         Ok(checked) => checked,
         Err(invalid) => return Ok(wrong_usage(invalid)),
     };
@@ -68,8 +72,11 @@ pub(crate) async fn run(args: MigrateArgs, known: &[Domain]) -> anyhow::Result<E
 // === impl MigrateArgs ===
 
 impl MigrateArgs {
-    fn check(&self, known: &[Domain]) -> Result<(DatabaseSettings, LogSettings, Sets), Invalid> {
-        let mut problems = Problems::new();
+    fn check(
+        &self,
+        known: &[Domain],
+        mut problems: Problems,
+    ) -> Result<(DatabaseSettings, LogSettings, Sets), Invalid> {
         let settings = self.database.check(OF_COMMANDS, &mut problems);
         let log = self.log.check(&mut problems);
         let sets = Sets::of(&self.domains.check(known, &mut problems));

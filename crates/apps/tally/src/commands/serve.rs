@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::ArgMatches;
 use tally_runtime::Clock;
+use tally_runtime::config::Problems;
 use tally_serve::Domain;
 
 use crate::app;
@@ -15,9 +16,10 @@ pub(crate) async fn run(
     args: ServeArgs,
     domains: &[Domain],
     matches: &ArgMatches,
+    problems: Problems,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<ExitCode> {
-    let settings = match args.check(domains, matches) {
+    let settings = match args.check(domains, matches, problems) {
         Ok(settings) => settings,
         Err(invalid) => return Ok(wrong_usage(invalid)),
     };

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use super::is_hidden;
+
 /// Writes what stands around the objects of an array.
 pub(crate) struct Array {
     empty: bool,
@@ -24,9 +26,18 @@ impl Array {
     }
 }
 
-/// Text as a JSON string, with its quotes.
+/// Text as a JSON string, with its quotes. What would steer a terminal is escaped, and read as the same.
 pub(crate) fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    let json = serde_json::Value::from(text).to_string();
+    if !json.contains(is_hidden) {
+        return json;
+    }
+    // All of them have four digits at most.
+    let escaped = |character: char| match is_hidden(character) {
+        true => format!("\\u{:04x}", u32::from(character)),
+        false => character.to_string(),
+    };
+    json.chars().map(escaped).collect()
 }
 
 #[cfg(test)]

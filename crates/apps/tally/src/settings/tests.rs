@@ -50,7 +50,7 @@ fn checked(flags: &[&str]) -> Result<Settings, String> {
     let matches = crate::command(&known).get_matches_from([&["tally", "serve"], flags].concat());
     let (_, given) = matches.subcommand().expect("serve");
     let args = ServeArgs::from_arg_matches(given).expect("it has its arguments");
-    args.check(&known, given).map_err(|invalid| invalid.to_string())
+    args.check(&known, given, Problems::new()).map_err(|invalid| invalid.to_string())
 }
 
 #[test]
@@ -87,6 +87,9 @@ fn an_unknown_domain_is_one_mistake_that_names_the_known_ones() {
     let words = "--domains (TALLY_DOMAINS): there is no domain \u{201c}debts\u{201d}: \
                  write all, or a comma-separated list of: requests, made-up";
     assert_eq!(wrong, format!("a setting is wrong: {words}"));
+    let more = ["--domains", "debts", "--made-up-limit", "9", "--requests-workers", "0"];
+    let wrong = checked(&more).err().expect("they are wrong");
+    assert!(wrong.starts_with("3 settings are wrong"), "it hides no other mistake: {wrong}");
     let wrong = checked(&["--domains", "all,requests"]).err().expect("it is wrong");
     assert!(wrong.ends_with("--domains (TALLY_DOMAINS): all stands alone"), "{wrong}");
 }

@@ -74,7 +74,7 @@ const OF_DAYS: [(&str, &str); 24] = [
 
 /// Questions whose periods cut days of UTC, their answers, and the first date that is answered once the
 /// quarters are pruned.
-const OF_QUARTERS: [(&str, &str, &str); 7] = [
+const OF_QUARTERS: [(&str, &str, &str); 9] = [
     (
         "--sum --by hour",
         "date,count\n2015-05-17T10:00:00+00:00,3\n2015-05-17T18:00:00+00:00,6\n\
@@ -86,6 +86,8 @@ const OF_QUARTERS: [(&str, &str, &str); 7] = [
         "date,count\n2015-05-17,5\n2015-05-18,16\n2016-01-01,7\n",
         "2016-01-03",
     ),
+    ("--sum --tz +05:30 --by year", "date,count\n2015,21\n2016,7\n", "2016-01-03"),
+    ("--sum --tz -02:30 2015-05", "date,count\n2015-05-17,14\n2015-05-18,7\n", "2016-01-02"),
     ("--sum --tz Asia/Kolkata --by year", "date,count\n2015,21\n2016,7\n", "2016-01-03"),
     (
         "--sum --tz Asia/Kolkata --by hour 2015-05-17..2015-05-18",
@@ -259,6 +261,8 @@ fn a_wrong_question_has_one_clear_error() {
     for (arguments, code, words) in [
         (&["totals", "--tz", "Asia/Calcuta"][..], 2, &["Asia/Calcuta", "did you mean Asia/"][..]),
         (&["totals", "--tz", ""], 2, &["--tz"]),
+        (&["totals", "--tz", "+5:30"], 2, &["+5:30", "offsets such as +05:30"]),
+        (&["totals", "--tz", "+05:10"], 2, &["+05:10", "kept by quarter-hour"]),
         (&["totals", "2016..2015"], 2, &["ends with 2015, before it begins with 2016"]),
         (&["totals", "--from", "2016", "--to", "2015"], 2, &["--to 2015 is before --from 2016"]),
         (

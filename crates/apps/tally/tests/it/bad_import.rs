@@ -295,7 +295,8 @@ fn a_loss_in_the_database_fails_a_running_import() {
     assert_eq!(stored, Ok(()));
     // Folded or not.
     home.sql(
-        "DELETE FROM tally_requests; DELETE FROM tally_request_days; \
+        "DELETE FROM tally_requests_0; DELETE FROM tally_requests_1; DELETE FROM tally_requests_2; \
+         DELETE FROM tally_requests_3; DELETE FROM tally_request_days; \
          DELETE FROM tally_request_calendar; UPDATE tally_producers SET sequence = 0",
     );
     log.write_all(LINE.repeat(2).as_bytes()).expect("it reads");

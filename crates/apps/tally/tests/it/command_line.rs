@@ -220,9 +220,17 @@ fn an_unknown_variable_is_reported_with_the_nearest_setting() {
     assert_fails(&output, 2, &words);
     home.file(".env", "TALLY_QUEUE_ROWS=5\nTALLY_MAX_BATCH_ROWS=6\nTALLY_COLOUR=red\n");
     let output = home.run(&["config"]);
-    assert_fails(&output, 2, &["2 variables are unknown"]);
+    assert_fails(&output, 2, &["2 settings are wrong"]);
     for words in ["mean TALLY_REQUESTS_QUEUE_ROWS_MAX?", "mean TALLY_REQUESTS_BATCH_ROWS_MAX?"] {
         assert!(output.stderr.contains(words), "{words} is not in {output:?}");
+    }
+    // It hides no other mistake.
+    for command in ["serve", "migrate", "import-count"] {
+        let output = home.run(&[command, "--migration-driver", "x"]);
+        assert_fails(&output, 2, &["settings are wrong"]);
+        for words in ["TALLY_QUEUE_ROWS is unknown", "--migration-driver (MIGRATION_DRIVER)"] {
+            assert!(output.stderr.contains(words), "{command}: {words} is not in {output:?}");
+        }
     }
     // The advice can be followed while the variable is still there.
     for (command, variable) in

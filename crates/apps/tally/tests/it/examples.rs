@@ -71,7 +71,7 @@ impl Example {
 
 /// An example that counts at this server.
 #[track_caller]
-fn command(server: &Server, name: &str) -> Command {
+pub(crate) fn command(server: &Server, name: &str) -> Command {
     let program = program(name);
     let is_there = program.is_file();
     assert!(is_there, "no {}: `cargo build -p tally-client --examples`", program.display());

@@ -17,6 +17,7 @@ mod foreign;
 mod handover;
 mod import;
 mod import_count;
+mod line_reader;
 mod load;
 mod memory;
 mod producers;

@@ -36,6 +36,7 @@ fn count_and_drop(server: &Server) {
         time_delta: vec![i64::from(OLD_DAY_NUMBER) * 86_400_000_000],
         count: 1,
         drops: vec![Drops { day: OLD_DAY_NUMBER, count: 12 }],
+        checkpoint: Vec::new(),
     };
     let messages = [Kind::Open(open), Kind::Batch(batch)];
     let messages = messages.map(|kind| RecordRequest { kind: Some(kind) });
@@ -154,6 +155,7 @@ async fn forge_setback(server: &Server, last: u8) {
         name: "stranger".to_owned(),
         acknowledged_sequence: Some(12),
         acknowledged_at: Some(prost_types::Timestamp { seconds: now, nanos: 0 }),
+        ..Open::default()
     };
     let message = RecordRequest { kind: Some(Kind::Open(open)) };
     let mut client = RequestServiceClient::connect(server.url.clone()).await.expect("it listens");

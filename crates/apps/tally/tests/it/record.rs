@@ -86,7 +86,7 @@ fn batch(sequence: u64, rows: u32, micros: i64) -> proto::Batch {
         number: vec![0; rows as usize],
         time_delta,
         count: rows,
-        drops: Vec::new(),
+        ..proto::Batch::default()
     }
 }
 

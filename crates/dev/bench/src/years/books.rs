@@ -1,6 +1,5 @@
 //! The made-up totals: a function of the series and the day.
 
-use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 
 use tally_runtime::Day;
@@ -74,18 +73,6 @@ pub(crate) fn quarters(n: usize, day: Day) -> [i64; QUARTERS] {
     counts
 }
 
-/// As the tables have counts: the position of the first one, and all of them from it on.
-pub(crate) fn packed(counts: &[i64]) -> String {
-    let Some(first) = counts.iter().position(|count| *count != 0) else { return "[]".into() };
-    let last = counts.iter().rposition(|count| *count != 0).unwrap_or(first);
-    let mut text = format!("[{first}");
-    for count in &counts[first..=last] {
-        let _ = write!(text, ",{count}");
-    }
-    text.push(']');
-    text
-}
-
 fn random(n: usize, day: Day) -> u64 {
     mixed(4, n as u64, u64::from(day.0.cast_unsigned()))
 }
@@ -93,14 +80,6 @@ fn random(n: usize, day: Day) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn counts_are_packed_from_the_first_to_the_last() {
-        let mut counts = [0; QUARTERS];
-        assert_eq!(packed(&counts), "[]");
-        (counts[57], counts[59]) = (12, 9);
-        assert_eq!(packed(&counts), "[57,12,0,9]");
-    }
 
     #[test]
     fn quarters_add_up_to_the_total() {

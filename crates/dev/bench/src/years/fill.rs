@@ -7,9 +7,10 @@ use std::pin::pin;
 use bytes::Bytes;
 use futures_util::SinkExt as _;
 use rusqlite::types::Value;
+use tally_requests::packed;
 use tally_runtime::Day;
 
-use super::books::{Books, packed, quarters, total};
+use super::books::{Books, quarters, total};
 use crate::place::Place;
 
 /// The tables and their columns.
@@ -63,7 +64,7 @@ fn days(books: &Books) -> Rows<'_> {
     let days = (books.first_quarters.0..=books.today.0).map(Day);
     let rows = days.flat_map(|day| {
         books.series.iter().enumerate().map(move |(n, (id, _))| {
-            let quarters = Field::Text(packed(&quarters(n, day)));
+            let quarters = Field::Text(packed::QUARTERS.pack(&quarters(n, day)));
             vec![Field::Day(day), Field::Int(*id), Field::Int(total(n, day)), quarters]
         })
     });
@@ -82,7 +83,12 @@ fn months(books: &Books) -> Rows<'_> {
                 counts[day.date().day().unsigned_abs() as usize - 1] = total(n, day);
             }
             let sum = Field::Int(counts.iter().sum());
-            vec![Field::Day(month.into()), Field::Int(*id), sum, Field::Text(packed(&counts))]
+            vec![
+                Field::Day(month.into()),
+                Field::Int(*id),
+                sum,
+                Field::Text(packed::DAYS.pack(&counts)),
+            ]
         })
     });
     (MONTHS, Box::new(rows))

@@ -19,7 +19,8 @@ const NOTE_INTERVAL: Duration = Duration::from_millis(50);
 /// The queue has room for this many seconds of requests.
 const ROOM_SECONDS: u64 = 2;
 
-/// A clock that is set before each request.
+/// A clock that is set before each request. It begins in 1970, as that of a device without a battery, so
+/// the server takes the producer's id for an old one.
 #[derive(Debug, Default)]
 struct SetClock(AtomicI64);
 

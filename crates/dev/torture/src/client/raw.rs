@@ -172,6 +172,7 @@ impl Raw<'_> {
             name: self.session.arguments.name.clone(),
             acknowledged_sequence: Some(self.acknowledged - self.memory.before),
             acknowledged_at: self.heard,
+            take_over: false,
         };
         let (requests, receiver) = mpsc::channel(2);
         let first = RecordRequest { kind: Some(Kind::Open(open)) };

@@ -78,6 +78,8 @@ impl Server {
             }
         }
         command.args(["serve", "--listen", &self.address, "--database-url", &url]);
+        // Why a producer is gone or refused.
+        command.args(["--log-level", "info,tally_producers=debug"]);
         // Short waits, so that some writes give up.
         command.args(["--requests-write-wait-ms", "800", "--requests-queue-wait-ms", "1500"]);
         command.args(["--drain-timeout-ms", "4000"]);

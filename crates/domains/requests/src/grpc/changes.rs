@@ -1,11 +1,14 @@
-//! Corrections, merges and forgets: from messages and to messages.
+//! `tally.requests.v1.BookService`: corrections, merges and forgets.
 
 use tally_proto::tally::requests::v1 as proto;
+use tally_proto::tally::requests::v1::book_service_server::BookService;
 use tally_proto::tally::requests::v1::selection::PathIs as PathIsProto;
 use tally_proto::wire::{self, STATUS_MAX};
+use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 
 use super::date;
+use super::requests::{Messages, stream};
 use crate::changes::{Change, ChangeKind, Changed};
 use crate::corrections::{Balance, Corrected, Correction};
 use crate::dates;
@@ -14,14 +17,60 @@ use crate::model::{Period, Series};
 use crate::periods::Granularity;
 use crate::renaming::{NewNames, PathIs, Selection};
 use crate::rows::Rules;
+use crate::service::Service;
 
 /// At most this many corrections in a message: some 500 KiB with the longest texts.
 const MESSAGE_CORRECTIONS_MAX: usize = 100;
 /// At most this many series in the answer to a dry run.
 const MOVED_MAX: usize = 1_000;
 
+#[async_trait]
+impl BookService for Service {
+    type ListCorrectionsStream = Messages<proto::ListCorrectionsResponse>;
+
+    async fn correct(
+        &self,
+        request: Request<proto::CorrectRequest>,
+    ) -> Result<Response<proto::CorrectResponse>, Status> {
+        let request = request.into_inner();
+        let is_dry_run = request.dry_run;
+        let correction = correction(request, self.intake.rules())?;
+        let balance = self.correct(correction, is_dry_run).await?;
+        Ok(Response::new(balance.into()))
+    }
+
+    async fn list_corrections(
+        &self,
+        request: Request<proto::ListCorrectionsRequest>,
+    ) -> Result<Response<Self::ListCorrectionsStream>, Status> {
+        let request = request.into_inner();
+        let from = dates::optional_period("from", request.from.as_ref())?;
+        let to = dates::optional_period("to", request.to.as_ref())?;
+        let days = dates::range(("from", from), ("to", to))?;
+        Ok(stream(listed(self.corrections(days).await?)))
+    }
+
+    async fn forget(
+        &self,
+        request: Request<proto::ForgetRequest>,
+    ) -> Result<Response<proto::ChangeResponse>, Status> {
+        let change = forget(request.into_inner());
+        let is_dry_run = change.is_dry_run;
+        Ok(Response::new(changed(self.change(change).await?, is_dry_run)))
+    }
+
+    async fn merge(
+        &self,
+        request: Request<proto::MergeRequest>,
+    ) -> Result<Response<proto::ChangeResponse>, Status> {
+        let change = merge(request.into_inner());
+        let is_dry_run = change.is_dry_run;
+        Ok(Response::new(changed(self.change(change).await?, is_dry_run)))
+    }
+}
+
 /// Reads a correction.
-pub(super) fn correction(request: proto::CorrectRequest, rules: Rules) -> Result<Correction, Error> {
+fn correction(request: proto::CorrectRequest, rules: Rules) -> Result<Correction, Error> {
     let proto::CorrectRequest { id, day, series, requests, reason, author, .. } = request;
     let id = Uuid::from_slice(&id).map_err(|_| Error::invalid("id: is no UUID of 16 bytes"))?;
     let Period::Day(day) = dates::period("day", day.as_ref())? else {
@@ -36,7 +85,7 @@ pub(super) fn correction(request: proto::CorrectRequest, rules: Rules) -> Result
 }
 
 /// Reads a forget.
-pub(super) fn forget(request: proto::ForgetRequest) -> Change {
+fn forget(request: proto::ForgetRequest) -> Change {
     let proto::ForgetRequest { selection, everything, dry_run, author } = request;
     Change {
         kind: ChangeKind::Forget,
@@ -49,7 +98,7 @@ pub(super) fn forget(request: proto::ForgetRequest) -> Change {
 }
 
 /// Reads a merge.
-pub(super) fn merge(request: proto::MergeRequest) -> Change {
+fn merge(request: proto::MergeRequest) -> Change {
     let [service, path, customer] =
         [request.into_service, request.into_path, request.into_customer].map(boxed);
     Change {
@@ -77,7 +126,7 @@ fn boxed(text: Option<String>) -> Option<Box<str>> {
 }
 
 /// What a change has done.
-pub(super) fn changed(changed: Changed, is_dry_run: bool) -> proto::ChangeResponse {
+fn changed(changed: Changed, is_dry_run: bool) -> proto::ChangeResponse {
     let Changed { series, is_kept } = changed;
     let requests = series.iter().map(|one| one.1).fold(0, i64::saturating_add);
     let moved = |(one, requests): &(Series, i64)| proto::MovedSeries {
@@ -94,7 +143,7 @@ pub(super) fn changed(changed: Changed, is_dry_run: bool) -> proto::ChangeRespon
 }
 
 /// Cuts a list into messages.
-pub(super) fn listed(
+fn listed(
     corrections: Vec<Corrected>,
 ) -> impl Iterator<Item = proto::ListCorrectionsResponse> + Send {
     let mut all = corrections.into_iter().map(proto::Correction::from).peekable();

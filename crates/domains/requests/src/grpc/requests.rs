@@ -9,8 +9,7 @@ use tally_proto::tally::requests::v1::request_service_server::RequestService;
 use tokio_stream::Iter;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use super::{changes, totals};
-use crate::dates;
+use super::totals;
 use crate::model::DayRange;
 use crate::record::Record;
 use crate::service::Service;
@@ -19,15 +18,14 @@ use crate::service::Service;
 const MESSAGE_PRODUCERS_MAX: usize = 1_000;
 
 /// An answer in messages of bounded size, made as the client takes them.
-type Messages<T> = Iter<Boxed<T>>;
-type Boxed<T> = Box<dyn Iterator<Item = Result<T, Status>> + Send>;
+pub(super) type Messages<T> = Iter<Boxed<T>>;
+pub(super) type Boxed<T> = Box<dyn Iterator<Item = Result<T, Status>> + Send>;
 
 #[async_trait]
 impl RequestService for Service {
     type QueryTotalsStream = Messages<proto::QueryTotalsResponse>;
     type RecordStream = Answers;
     type ListProducersStream = Messages<proto::ListProducersResponse>;
-    type ListCorrectionsStream = Messages<proto::ListCorrectionsResponse>;
 
     async fn record(
         &self,
@@ -35,12 +33,12 @@ impl RequestService for Service {
     ) -> Result<Response<Self::RecordStream>, Status> {
         let (intake, limits) = (&self.intake, self.intake.record);
         let opened = producers::Opened {
-            epoch: 0,
             batch_rows_max: limits.batch_rows_max,
             batch_bytes_max: limits.batch_bytes_max,
             series_max: limits.series_max,
             batches_in_flight_max: limits.batches_in_flight_max,
             path_bytes_max: u32::try_from(intake.path_bytes_max).unwrap_or(u32::MAX),
+            ..producers::Opened::default()
         };
         let record = Record::new(Arc::clone(intake));
         Ok(Response::new(self.streams.answers(request.into_inner(), record, opened)))
@@ -89,46 +87,6 @@ impl RequestService for Service {
         Ok(Response::new(proto::FoldResponse { requests: self.fold().await? }))
     }
 
-    async fn correct(
-        &self,
-        request: Request<proto::CorrectRequest>,
-    ) -> Result<Response<proto::CorrectResponse>, Status> {
-        let request = request.into_inner();
-        let is_dry_run = request.dry_run;
-        let correction = changes::correction(request, self.intake.rules())?;
-        let balance = self.correct(correction, is_dry_run).await?;
-        Ok(Response::new(balance.into()))
-    }
-
-    async fn list_corrections(
-        &self,
-        request: Request<proto::ListCorrectionsRequest>,
-    ) -> Result<Response<Self::ListCorrectionsStream>, Status> {
-        let request = request.into_inner();
-        let from = dates::optional_period("from", request.from.as_ref())?;
-        let to = dates::optional_period("to", request.to.as_ref())?;
-        let days = dates::range(("from", from), ("to", to))?;
-        Ok(stream(changes::listed(self.corrections(days).await?)))
-    }
-
-    async fn forget(
-        &self,
-        request: Request<proto::ForgetRequest>,
-    ) -> Result<Response<proto::ChangeResponse>, Status> {
-        let change = changes::forget(request.into_inner());
-        let is_dry_run = change.is_dry_run;
-        Ok(Response::new(changes::changed(self.change(change).await?, is_dry_run)))
-    }
-
-    async fn merge(
-        &self,
-        request: Request<proto::MergeRequest>,
-    ) -> Result<Response<proto::ChangeResponse>, Status> {
-        let change = changes::merge(request.into_inner());
-        let is_dry_run = change.is_dry_run;
-        Ok(Response::new(changes::changed(self.change(change).await?, is_dry_run)))
-    }
-
     async fn query_totals(
         &self,
         request: Request<proto::QueryTotalsRequest>,
@@ -140,7 +98,7 @@ impl RequestService for Service {
     }
 }
 
-fn stream<T: 'static>(messages: impl Iterator<Item = T> + Send + 'static) -> Response<Messages<T>> {
+pub(super) fn stream<T: 'static>(messages: impl Iterator<Item = T> + Send + 'static) -> Response<Messages<T>> {
     let messages: Boxed<T> = Box::new(messages.map(Ok));
     Response::new(tokio_stream::iter(messages))
 }

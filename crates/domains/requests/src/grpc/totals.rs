@@ -9,7 +9,7 @@ use tally_proto::wire;
 use super::date;
 use crate::dates;
 use crate::error::Error;
-use crate::model::{DEFAULT_NAMESPACE, Quarter};
+use crate::model::{Namespace, Quarter};
 use crate::periods::{Granularity, QuarterRange, TZDB_VERSION, Zone};
 use crate::totals::{Filter, Group, GroupBy, LimitOrder, Omitted, PeriodTotals, Query, Totals};
 
@@ -101,7 +101,7 @@ fn filter(request: &requests::QueryTotalsRequest) -> Result<Filter, Error> {
         _ => Err(Error::invalid(format!("status_classes: {class} is not between 1 and 5"))),
     };
     Ok(Filter {
-        namespace: DEFAULT_NAMESPACE,
+        namespace: Namespace::DEFAULT,
         services: texts("services", &request.services)?,
         methods: texts("methods", &request.methods)?,
         path_prefix: prefix.into_iter().next().unwrap_or_default(),

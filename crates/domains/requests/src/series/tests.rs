@@ -6,6 +6,7 @@ use tally_proto::wire::OTHER_PATH;
 
 use super::room::{COARSE_MAX, MEAN_TEXT_BYTES_MAX, OTHERS_MAX};
 use super::*;
+use crate::model::Namespace;
 
 /// Enough requests for a series to be told apart, however little room is left.
 const OFTEN: usize = 1 << 15;
@@ -80,7 +81,7 @@ fn every_field_tells_series_apart() {
     let base = get("/");
     let all = [
         base.clone(),
-        Series { namespace: 1, ..base.clone() },
+        Series { namespace: Namespace(1), ..base.clone() },
         Series { service: "shop".into(), ..base.clone() },
         Series { method: "POST".into(), ..base.clone() },
         Series { path: "/a".into(), ..base.clone() },
@@ -100,7 +101,7 @@ fn every_field_tells_series_apart() {
 #[test]
 fn a_series_without_room_counts_under_a_coarser_form() {
     let series = Series {
-        namespace: 7,
+        namespace: Namespace(7),
         service: "shop".into(),
         method: "GET".into(),
         path: "/".into(),
@@ -293,7 +294,7 @@ proptest! {
         for (service, method, path, status, customer) in requests {
             let text = |n: u8| -> Box<str> { if n == 0 { "".into() } else { format!("{n}").into() } };
             let series = Series {
-                namespace: i64::from(service % 2),
+                namespace: Namespace(i64::from(service % 2)),
                 service: text(service),
                 method: text(method),
                 path: format!("/{path}").into(),

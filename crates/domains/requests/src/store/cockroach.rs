@@ -10,7 +10,7 @@ use tokio_postgres::types::ToSql;
 
 use super::Result;
 use super::postgres::append::Way;
-use super::postgres::{books, trays};
+use super::postgres::books;
 use crate::books::{Entry, Folded};
 use crate::model::Quarter;
 use crate::rows::Micros;
@@ -20,7 +20,7 @@ const STEP_ROWS: i64 = 10_000;
 
 /// CockroachDB lacks the form of COPY that the driver uses.
 pub(super) static WAY: LazyLock<Way> = LazyLock::new(|| Way {
-    statements: Statements::new(include_str!("cockroach/append.sql")),
+    statements: Statements::new(include_str!("cockroach/append.sql"), "TRUE"),
     copy: None,
     try_row: include_str!("cockroach/try_row.sql").to_owned(),
 });
@@ -51,7 +51,7 @@ async fn step(database: &Database, micros: &std::ops::Range<i64>) -> Result<(i64
         let Micros(micros) = row.get(0);
         Entry::of_quarter(Quarter::of_micros(micros), row.get(1), row.get(2))
     };
-    let folded = trays::add(&transaction, rows.iter().map(entry).collect()).await?;
+    let folded = books::fold(&transaction, rows.iter().map(entry).collect()).await?;
     faults::point("fold.before_commit").await;
     transaction.commit().await?;
     faults::point("fold.committed").await;

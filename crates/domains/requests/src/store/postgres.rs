@@ -7,16 +7,18 @@
 //! | `changes.rs` | merges and forgets |
 //! | `corrections.rs` | corrections of totals |
 //! | `files.rs` | files that were counted as a whole |
+//! | `folds.rs` | adding the rows of trays to the days |
 //! | `import_count.rs` | importing the Go server's tables |
 //! | `series.rs` | the dictionary of series |
 //! | `totals.rs` | answering queries |
-//! | `trays.rs` | which table takes rows, and folding the others |
+//! | `trays.rs` | which table takes rows now, closing one for a fold, and emptying it |
 
 pub(super) mod append;
 pub(super) mod books;
 pub(super) mod changes;
 pub(super) mod corrections;
 pub(crate) mod files;
+pub(super) mod folds;
 pub(super) mod import_count;
 pub(super) mod series;
 pub(super) mod totals;

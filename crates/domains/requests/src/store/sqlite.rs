@@ -9,6 +9,7 @@
 //! | `files.rs` | files that were counted as a whole |
 //! | `import_count.rs` | importing the Go server's tables |
 //! | `series.rs` | the dictionary of series |
+//! | `state.rs` | what the writer knows of the file |
 //! | `totals.rs` | answering queries |
 //! | `trays.rs` | which table takes rows, and folding it |
 
@@ -19,13 +20,14 @@ pub(super) mod corrections;
 pub(crate) mod files;
 pub(super) mod import_count;
 pub(super) mod series;
+mod state;
 pub(super) mod totals;
 pub(super) mod trays;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tally_store::error::Step as _;
 
-pub(super) use self::append::State;
+pub(super) use self::state::State;
 use super::Result;
 
 /// A transaction that takes the write lock at once.

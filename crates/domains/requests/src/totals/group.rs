@@ -4,7 +4,7 @@ use hashbrown::{HashMap, HashSet};
 use tally_proto::wire::UNKNOWN_PATH;
 
 use super::{Query, TooMany};
-use crate::model::{DEFAULT_NAMESPACE, NamespaceId, SeriesId};
+use crate::model::{Namespace, SeriesId, SeriesRef};
 
 /// The method of gRPC calls, whose statuses are gRPC's codes.
 const GRPC: &str = "GRPC";
@@ -51,22 +51,11 @@ pub struct Group {
     pub customer: Box<str>,
 }
 
-/// A series as the dictionary has it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Known<'a> {
-    pub(crate) namespace: NamespaceId,
-    pub(crate) service: &'a str,
-    pub(crate) method: &'a str,
-    pub(crate) path: &'a str,
-    pub(crate) status: u16,
-    pub(crate) customer: &'a str,
-}
-
 /// From a series to the number of its group. Memory goes with series, and not with series and periods.
 #[derive(Debug)]
 pub(crate) struct Groups {
     by: Vec<GroupBy>,
-    namespace: NamespaceId,
+    namespace: Namespace,
     numbers: HashMap<Group, u32>,
     of_series: HashMap<SeriesId, u32>,
     /// The group of series without a name.
@@ -103,9 +92,9 @@ impl PartialOrd for Group {
     }
 }
 
-// === impl Known ===
+// === impl SeriesRef ===
 
-impl Known<'_> {
+impl SeriesRef<'_> {
     /// The first digit of the HTTP status, if it is one of 100 to 599; 0 for none.
     pub(crate) fn status_class(&self) -> u8 {
         let http = match usize::from(self.status).checked_sub(1) {
@@ -148,16 +137,16 @@ impl Groups {
             unnamed: HashSet::new(),
         };
         // What has no name is in no other namespace, and in no filter.
-        if query.filter.is_empty() && namespace == DEFAULT_NAMESPACE {
+        if query.filter.is_empty() && namespace == Namespace::DEFAULT {
             let (service, method, path, customer) = ("", "", UNKNOWN_PATH, "");
-            let unknown = Known { namespace, service, method, path, status: 0, customer };
+            let unknown = SeriesRef { namespace, service, method, path, status: 0, customer };
             groups.unknown = groups.number(&unknown);
         }
         groups
     }
 
     /// Adds a series that the filter lets through.
-    pub(crate) fn add(&mut self, id: SeriesId, series: &Known<'_>) {
+    pub(crate) fn add(&mut self, id: SeriesId, series: &SeriesRef<'_>) {
         let group = if series.namespace == self.namespace { self.number(series) } else { NONE };
         self.of_series.insert(id, group);
     }
@@ -170,7 +159,7 @@ impl Groups {
         }
     }
 
-    fn number(&mut self, series: &Known<'_>) -> u32 {
+    fn number(&mut self, series: &SeriesRef<'_>) -> u32 {
         let next = u32::try_from(self.numbers.len()).expect("fewer series than 2^32");
         *self.numbers.entry(series.group(&self.by)).or_insert(next)
     }

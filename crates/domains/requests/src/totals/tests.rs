@@ -4,7 +4,7 @@ use jiff::civil::Date;
 use tally_proto::wire::UNKNOWN_PATH;
 
 use super::*;
-use crate::model::{Day, DayRange, Quarter};
+use crate::model::{Day, DayRange, Quarter, SeriesRef};
 
 fn query(granularity: Granularity, totals_max: usize) -> Query {
     Query {
@@ -25,8 +25,8 @@ fn day(text: &str) -> Day {
     text.parse::<Date>().unwrap().into()
 }
 
-fn known<'a>(method: &'a str, path: &'a str) -> Known<'a> {
-    Known { namespace: 0, service: "", method, path, status: 0, customer: "" }
+fn known<'a>(method: &'a str, path: &'a str) -> SeriesRef<'a> {
+    SeriesRef { namespace: Namespace::DEFAULT, service: "", method, path, status: 0, customer: "" }
 }
 
 fn plan(query: &Query, first: &str, last: &str) -> Plan {
@@ -35,7 +35,7 @@ fn plan(query: &Query, first: &str, last: &str) -> Plan {
 }
 
 /// For the days from 2015-01-01 to 2016-12-31.
-fn collector(query: &Query, series: &[(i64, Known<'_>)]) -> Collector {
+fn collector(query: &Query, series: &[(i64, SeriesRef<'_>)]) -> Collector {
     let mut groups = Groups::new(query);
     let filter = &query.filter;
     let asked = series.iter().filter(|one| filter.is_empty() || filter.lets_through(&one.1));
@@ -138,7 +138,7 @@ fn what_has_no_name_is_unknown_and_in_the_sum() {
     assert_eq!(counts, [("/", 2), (UNKNOWN_PATH, 10)]);
     assert_eq!(totals.unnamed, 2);
     let get = Filter { methods: ["GET".to_owned()].into(), ..Filter::default() };
-    for filter in [get, Filter { namespace: 1, ..Filter::default() }] {
+    for filter in [get, Filter { namespace: Namespace(1), ..Filter::default() }] {
         let totals = count(&Query { filter, ..query(Granularity::Whole, 100) });
         assert_eq!(totals.unnamed, 0, "they are in no filter and in no other namespace");
         assert!(totals.groups.iter().all(|group| &*group.path != UNKNOWN_PATH));
@@ -149,8 +149,11 @@ fn what_has_no_name_is_unknown_and_in_the_sum() {
 fn too_many_totals_are_refused() {
     let series: Vec<_> = (0..100_000).map(|id| (id, known("GET", "/"))).collect();
     let paths: Vec<String> = series.iter().map(|(id, _)| format!("/{id}")).collect();
-    let series: Vec<_> =
-        series.iter().zip(&paths).map(|((id, one), path)| (*id, Known { path, ..*one })).collect();
+    let series: Vec<_> = series
+        .iter()
+        .zip(&paths)
+        .map(|((id, one), path)| (*id, SeriesRef { path, ..*one }))
+        .collect();
     // Few cells, which all have a place; and many, of which few may have one.
     for some in [2, 100_000] {
         let mut collector = collector(&query(Granularity::Day, 2), &series[..some]);
@@ -172,7 +175,7 @@ fn too_many_totals_are_refused() {
 #[test]
 fn texts_that_are_too_long_are_refused() {
     let long = "x".repeat(1 << 19);
-    let series = ["a", "b", "c"].map(|path| Known { customer: &long, ..known("GET", path) });
+    let series = ["a", "b", "c"].map(|path| SeriesRef { customer: &long, ..known("GET", path) });
     let series: Vec<_> = (1..).zip(series).collect();
     let by = [GroupBy::Customer, GroupBy::Path];
     for (group_by, used, is_refused) in
@@ -257,7 +260,7 @@ fn a_status_has_the_class_of_its_http_status() {
         ("GRPC", 17, 0),
         ("GRPC", 404, 4),
     ] {
-        let series = Known { status, ..known(method, "/") };
+        let series = SeriesRef { status, ..known(method, "/") };
         assert_eq!(series.status_class(), class, "{method} {status}");
     }
 }

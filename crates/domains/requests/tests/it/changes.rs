@@ -101,7 +101,7 @@ pub(crate) async fn merged(
     counting: &Counting,
     request: proto::MergeRequest,
 ) -> Result<proto::ChangeResponse, Status> {
-    Ok(counting.request_client().await.merge(request).await?.into_inner())
+    Ok(counting.book_client().await.merge(request).await?.into_inner())
 }
 
 pub(crate) async fn forgotten(
@@ -109,7 +109,7 @@ pub(crate) async fn forgotten(
     selection: proto::Selection,
 ) -> Result<proto::ChangeResponse, Status> {
     let request = proto::ForgetRequest { selection: Some(selection), ..Default::default() };
-    Ok(counting.request_client().await.forget(request).await?.into_inner())
+    Ok(counting.book_client().await.forget(request).await?.into_inner())
 }
 
 pub(crate) fn customer(name: &str) -> proto::Selection {
@@ -275,7 +275,7 @@ async fn a_dry_run_changes_nothing(backend: Backend) {
         dry_run: true,
         ..Default::default()
     };
-    let answer = counting.request_client().await.forget(request).await.unwrap().into_inner();
+    let answer = counting.book_client().await.forget(request).await.unwrap().into_inner();
     assert_eq!((answer.series, answer.requests), (2, 3));
     assert_eq!(backend.everything().await, before);
 }
@@ -321,7 +321,7 @@ async fn mistakes_are_refused(backend: Backend) {
         everything: true,
         ..Default::default()
     };
-    counting.request_client().await.forget(request).await.unwrap();
+    counting.book_client().await.forget(request).await.unwrap();
     assert_eq!(sums(&counting).await, expected(&[("_forgotten", "x", 1), ("_forgotten", "", 2)]));
 }
 

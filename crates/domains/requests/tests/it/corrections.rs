@@ -40,7 +40,7 @@ async fn correct(
     counting: &Counting,
     request: proto::CorrectRequest,
 ) -> Result<proto::CorrectResponse, Status> {
-    Ok(counting.request_client().await.correct(request).await?.into_inner())
+    Ok(counting.book_client().await.correct(request).await?.into_inner())
 }
 
 async fn corrected(counting: &Counting, day: &str, path: &str, requests: i64) -> (i64, i64) {
@@ -113,7 +113,7 @@ async fn corrections_are_kept_apart(backend: Backend) {
 
     let request = proto::ListCorrectionsRequest { from: date(OLD), to: date("2015-05-18") };
     let mut answers =
-        counting.request_client().await.list_corrections(request).await.unwrap().into_inner();
+        counting.book_client().await.list_corrections(request).await.unwrap().into_inner();
     let listed = answers.message().await.unwrap().expect("a list").corrections;
     let listed: Vec<_> = listed
         .iter()
@@ -184,7 +184,7 @@ async fn corrections_follow_moves(backend: Backend) {
     assert_eq!((answer.total, answer.corrections), (8, -8));
     forgotten(&counting, customer("x")).await.unwrap();
     assert_eq!(totals(&counting, query(true, true)).await, rows(&[("/b", 8, -8)]));
-    let mut client = counting.request_client().await;
+    let mut client = counting.book_client().await;
     let listed = client.list_corrections(proto::ListCorrectionsRequest::default());
     let listed = listed.await.unwrap().into_inner().message().await.unwrap().expect("a list");
     assert!(

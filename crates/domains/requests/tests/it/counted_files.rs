@@ -35,18 +35,19 @@ async fn stored(backend: &Backend, requests: usize) -> Leaving {
         claims: vec![7],
         name: "a test".to_owned(),
         may_be_new: true,
+        take_over: false,
         told: None,
         next_epoch: draw_epoch(),
     };
     let opened = backend.producers.open(&opening).await.unwrap();
     let Standing { epoch, .. } = opened.unwrap();
-    let batches = vec![BatchEnd { rows: requests, drops: Vec::new() }];
+    let batches = vec![BatchEnd { rows: requests, ..BatchEnd::default() }];
     let run = Run { producer: id, epoch, first: 1, batches };
     let rows = vec![(backend.id(3, "/a").await, noon(OLD)); requests];
     let rows = [Rows::from_iter(rows).of_run(run)];
     let fates = append_batch(&backend.store, &batch(Uuid::now_v7(), 1, &rows)).await.unwrap();
     assert_eq!(fates, [Fate::Stored { committed: 1 }]);
-    Leaving { id, epoch, sequence: 1 }
+    Leaving { id, epoch, sequence: 1, last_seen_micros: None }
 }
 
 /// Its client leaves, and has counted these files.

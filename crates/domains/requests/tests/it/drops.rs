@@ -52,7 +52,7 @@ impl Sink for Noting {
 /// A batch with only drops, of its own producer.
 fn drops_only() -> Parcel<Rows> {
     let drops = (0..DROPS_MAX).map(|day| (Day(day), 1)).collect();
-    let batches = vec![BatchEnd { rows: 0, drops }];
+    let batches = vec![BatchEnd { drops, ..BatchEnd::default() }];
     Rows::default().of_run(Run { producer: Uuid::now_v7(), epoch: 1, first: 1, batches })
 }
 

@@ -34,13 +34,18 @@ async fn listed(counting: &Counting) -> usize {
     listed
 }
 
+/// A stream of a client whose clock is the server's.
+async fn start(counting: &Counting) -> Recording {
+    Recording::open(counting, open(id_of_age(0), 0, &[1])).await.expect("it opens")
+}
+
 /// Some half-close their stream, and some just disconnect.
 #[tokio::test]
 async fn an_empty_stream_leaves_nothing_behind() {
     let (_folder, counting) =
         on_sqlite(Settings { terms: Terms { producers_max: 3, ..TERMS }, ..settings() }).await;
     for round in 0..20 {
-        let stream = Recording::start(&counting).await;
+        let stream = start(&counting).await;
         assert_eq!(listed(&counting).await, 1, "round {round}");
         if round % 2 == 0 {
             stream.finish().await.expect("a good end");
@@ -49,6 +54,48 @@ async fn an_empty_stream_leaves_nothing_behind() {
         }
         eventually("it is forgotten", LIMIT, async || listed(&counting).await == 0).await;
     }
+}
+
+/// The client's connection breaks before it has stored something. It is back before the server sees the
+/// end of the first stream.
+#[tokio::test]
+async fn a_stream_that_ends_late_takes_nothing_from_a_newer_one() {
+    let (_folder, counting) = on_sqlite(settings()).await;
+    let id = id_of_age(0);
+    for claim in [7, 8] {
+        let first = Recording::open(&counting, open(id, 0, &[7])).await.expect("it opens");
+        let known = open(id, first.opened.epoch, &[claim]);
+        let mut second = Recording::open(&counting, known).await.expect("it opens");
+        first.finish().await.expect("a good end");
+        assert_eq!(listed(&counting).await, 1);
+        if claim == 8 {
+            second.send(many(1, true, 3));
+            second.acknowledged(1).await.expect("stored");
+        } else {
+            second.finish().await.expect("a good end");
+            assert_eq!(listed(&counting).await, 0, "the last one forgets it");
+        }
+    }
+    assert_eq!(totals(&counting).await.0, 3);
+}
+
+/// A client whose clock is far off, such as a device that starts in 1970, has an id that looks old. It
+/// could not begin again under it, and a batch whose stream broke would stay in doubt.
+#[tokio::test]
+async fn a_producer_that_could_not_begin_again_outlives_its_stream() {
+    let (_folder, counting) = on_sqlite(settings()).await;
+    let born_in_1970 = at(NOW) / 86_400_000_000;
+    for age in [-2, 29, born_in_1970] {
+        let id = id_of_age(age);
+        let first = Recording::open(&counting, open(id, 0, &[7])).await.expect("it opens");
+        let epoch = first.opened.epoch;
+        first.finish().await.expect("a good end");
+        let again = producers::Open { acknowledged_sequence: Some(0), ..open(id, epoch, &[7]) };
+        let mut stream = Recording::open(&counting, again).await.expect("it is still known");
+        stream.send(many(1, true, 3));
+        stream.acknowledged(1).await.expect("stored");
+    }
+    assert_eq!(totals(&counting).await.0, 9);
 }
 
 #[tokio::test]

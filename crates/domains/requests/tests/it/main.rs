@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy takes the cases of a suite for no tests")]
 
+mod accounts;
 mod add;
 mod ahead;
 mod audit;
@@ -33,8 +34,10 @@ mod server;
 mod setbacks;
 mod snapshots;
 mod sqlite_folds;
+mod taking_over;
 mod time_zones;
 mod totals;
+mod trays;
 mod went_back;
 mod year;
 

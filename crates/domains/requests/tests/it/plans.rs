@@ -1,6 +1,6 @@
 //! The plans of queries that must not scan a table.
 
-use tally_producers::append::postgres::{MOVES, Statements};
+use tally_producers::append::postgres::Statements;
 use tally_testkit::TestDatabase;
 use tokio_postgres::Client;
 
@@ -104,6 +104,24 @@ async fn a_large_tray_is_folded_by_ranges_of_blocks() {
     assert!(!plan.contains("Seq Scan"), "{plan}");
 }
 
+/// Nothing of a folded tray is read, however many rows wait in it to be removed.
+#[tokio::test]
+async fn a_folded_tray_is_not_read() {
+    let Some((_database, client)) = filled("plan_folded").await else { return };
+    let explain = async || {
+        let sql =
+            "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) SELECT sum(total) FROM tally_totals_by_day";
+        let rows = client.query(sql, &[]).await.expect("a plan");
+        let plan: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        let scan = "Seq Scan on tally_requests_0 ";
+        plan.into_iter().find(|line| line.contains(scan)).expect("a scan")
+    };
+    assert!(explain().await.contains("rows="));
+    let mark = "UPDATE tally_request_trays SET state = 'folded' WHERE tray = 'tally_requests_0'";
+    client.batch_execute(mark).await.expect("a mark");
+    assert!(explain().await.contains("never executed"));
+}
+
 /// Even with the maximum number of producers, a batch reads only its own.
 #[tokio::test]
 async fn producers_are_moved_by_their_keys() {
@@ -117,6 +135,8 @@ async fn producers_are_moved_by_their_keys() {
                      gen_random_uuid(), '{}', '{}', '{}'";
     let statements = Statements::new(
         &include_str!("../../src/store/postgres/append.sql").replace(":tray", "tally_requests_0"),
+        &include_str!("../../src/store/postgres/append_open.sql")
+            .replace(":tray", "tally_requests_0"),
     );
     for (sql, types, arguments) in [
         (
@@ -132,10 +152,10 @@ async fn producers_are_moved_by_their_keys() {
             format!("{types}, INT8[], TIMESTAMPTZ[]"),
             format!("{arguments}, '{{}}', '{{}}'"),
         ),
-        (MOVES, types.to_owned(), arguments.to_owned()),
     ] {
         let plan = plan(&client, sql, &types, &arguments).await;
         assert!(plan.contains("tally_producers_pkey"), "{plan}");
+        let plan = plan.replace("Seq Scan on tally_request_trays", "one page");
         assert!(!plan.contains("Seq Scan"), "{plan}");
     }
 }

@@ -65,6 +65,10 @@ async fn mistakes_in_a_batch_are_named() {
         (drops(2, &[(i32::MAX, 1)]), "drops, position 1: day 2147483647 is not between"),
         (drops(2, &[(i32::MIN, 1)]), "drops, position 1: day -2147483648 is not between"),
         (drops(2, &vec![(today, 1); 1_001]), "drops has 1001 entries, and at most 1000"),
+        (
+            proto::Batch { checkpoint: vec![1; 257], ..lists(&[0], &[0], 1) },
+            "batch 2: checkpoint has 257 bytes, and at most 256 are allowed",
+        ),
     ];
     let (_folder, counting) = on_sqlite(Settings { record: limits(), ..settings() }).await;
     let mut healthy = Recording::start(&counting).await;

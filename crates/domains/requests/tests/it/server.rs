@@ -10,6 +10,7 @@ use tally_proto::count::v1::AddRequest;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::methods::number_of_text;
 use tally_proto::tally::requests::v1 as proto;
+use tally_proto::tally::requests::v1::book_service_client::BookServiceClient;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tally_proto::wire::{COUNTED_TRAILER, REFUSED_TRAILER, timestamp};
 use tally_requests::{MIGRATIONS, RecordLimits, Service, Settings};
@@ -79,7 +80,10 @@ impl Counting {
         let address = listener.address();
         let started = Started {
             running: Arc::new(service.clone()),
-            doors: Doors::new().grpc(service.count_service()).grpc(service.request_service()),
+            doors: Doors::new()
+                .grpc(service.count_service())
+                .grpc(service.request_service())
+                .grpc(service.book_service()),
             tasks: of_domain,
         };
         let server = Server::open("a test", "", vec![started], &drain).await.expect("no sockets");
@@ -105,6 +109,11 @@ impl Counting {
     /// A client of Tally's own API with its own connection.
     pub(crate) async fn request_client(&self) -> RequestServiceClient<Channel> {
         RequestServiceClient::new(self.channel().await).max_decoding_message_size(16 << 20)
+    }
+
+    /// A client that changes the books, with its own connection.
+    pub(crate) async fn book_client(&self) -> BookServiceClient<Channel> {
+        BookServiceClient::new(self.channel().await)
     }
 
     /// Sends requests as one stream.

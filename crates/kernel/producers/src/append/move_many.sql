@@ -2,22 +2,27 @@
 -- two servers with the same producers wait for each other instead of deadlocking; and a server
 -- that comes second with the same batch finds that it does not fit any more. The days are counted
 -- under the worker, which no other transaction does; all are of one namespace. A domain's rows, which
--- are stored if the producers move, go where ':stored' is. The answer is how many producers moved.
+-- are stored if the producers move, go where ':stored' is. The answer is how many producers moved, or
+-- -1 if the domain's condition does not hold.
 WITH wanted AS (
-    SELECT * FROM unnest($1::UUID[], $2::INT8[], $3::INT8[], $4::INT8[], $5::INT8[], $6::INT8[])
-        AS w (id, epoch, before, last, accepted, dropped)
+    SELECT * FROM unnest(
+        $1::UUID[], $2::INT8[], $3::INT8[], $4::INT8[], $5::INT8[], $6::INT8[], $11::BYTEA[]
+    ) AS w (id, epoch, before, last, accepted, dropped, checkpoint)
 ), locked AS MATERIALIZED (
     SELECT p.id, p.domain, p.namespace_id, p.epoch, p.sequence FROM tally_producers AS p
     WHERE p.id = ANY ($1::UUID[]) ORDER BY p.id FOR UPDATE
 ), fitting AS MATERIALIZED (
     SELECT count(*) AS producers FROM locked AS l
     JOIN wanted AS w ON w.id = l.id AND w.epoch = l.epoch AND w.before = l.sequence
+    WHERE :open
 ), moved AS (
     UPDATE tally_producers AS p SET
         sequence = w.last,
         last_seen = now(),
         accepted = p.accepted + w.accepted,
-        dropped = p.dropped + least(w.dropped, 9223372036854775807 - p.dropped)
+        dropped = p.dropped + least(w.dropped, 9223372036854775807 - p.dropped),
+        checkpoint = coalesce(w.checkpoint, p.checkpoint),
+        checkpoint_at = CASE WHEN w.checkpoint IS NULL THEN p.checkpoint_at ELSE now() END
     FROM wanted AS w
     WHERE p.id = w.id AND (SELECT producers FROM fitting) = array_length($1::UUID[], 1)
     RETURNING p.id
@@ -33,4 +38,4 @@ WITH wanted AS (
     RETURNING d.day
 )
 -- :stored
-SELECT count(*) FROM moved
+SELECT CASE WHEN :open THEN count(*) ELSE -1 END FROM moved

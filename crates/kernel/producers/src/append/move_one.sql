@@ -1,13 +1,15 @@
 -- The same as move_many.sql for a batch of one producer, which most are: half of the work for a
 -- batch of a few rows. A domain's rows, which are stored if the producer moves, go where ':stored'
--- is. The answer is how many producers moved.
+-- is. The answer is how many producers moved, or -1 if the domain's condition does not hold.
 WITH moved AS (
     UPDATE tally_producers SET
         sequence = $4::INT8,
         last_seen = now(),
         accepted = accepted + $5::INT8,
-        dropped = dropped + least($6::INT8, 9223372036854775807 - dropped)
-    WHERE id = $1::UUID AND epoch = $2::INT8 AND sequence = $3::INT8
+        dropped = dropped + least($6::INT8, 9223372036854775807 - dropped),
+        checkpoint = coalesce($11::BYTEA, checkpoint),
+        checkpoint_at = CASE WHEN $11::BYTEA IS NULL THEN checkpoint_at ELSE now() END
+    WHERE id = $1::UUID AND epoch = $2::INT8 AND sequence = $3::INT8 AND :open
     RETURNING id, domain, namespace_id
 ), counted AS (
     INSERT INTO tally_producer_days AS d (worker_id, day, domain, namespace_id, accepted, dropped)
@@ -20,4 +22,4 @@ WITH moved AS (
     RETURNING d.day
 )
 -- :stored
-SELECT count(*) FROM moved
+SELECT CASE WHEN :open THEN count(*) ELSE -1 END FROM moved

@@ -15,11 +15,11 @@ use crate::days::Counted;
 use crate::plan::{Move, Place, Places, Plan};
 use crate::run::{Content, Fate, Parcel};
 
-/// Where the domain's part of a statement goes: a comment, so that the statement works without it.
+/// Where the domain's part of a statement goes, and its condition.
 const STORED: &str = "-- :stored";
-
-/// Moves the producers of a batch whose rows are copied.
-pub const MOVES: &str = include_str!("move_many.sql");
+const OPEN: &str = ":open";
+/// The answer of a statement whose condition does not hold.
+const CLOSED: i64 = -1;
 
 /// The values of one column.
 pub type Column = Box<dyn ToSql + Sync + Send>;
@@ -53,7 +53,7 @@ pub trait Table: Send {
         false
     }
 
-    /// Copies rows.
+    /// Copies rows, after the statement for none has moved the producers and locked the table.
     fn copy(
         &self,
         _transaction: &Transaction,
@@ -81,6 +81,16 @@ pub trait Table: Send {
     }
 }
 
+/// What became of a statement that moves producers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Moved {
+    All,
+    /// Not all of them stand where the plan has them.
+    Unfit,
+    /// The domain's condition does not hold.
+    Closed,
+}
+
 /// What the statements take, column by column.
 #[derive(Debug, Default)]
 struct Columns {
@@ -94,9 +104,11 @@ struct Columns {
     days: Vec<i32>,
     accepted: Vec<i64>,
     dropped: Vec<i64>,
+    checkpoints: Vec<Option<Vec<u8>>>,
 }
 
-/// Stores a batch once. Fails also if the batch's number does not fit.
+/// Stores a batch once, or nothing if the [condition](Statements::new) does not hold. Fails also if the
+/// batch's number does not fit.
 ///
 /// It first assumes that all of the batch is new, and stores it in one statement or one COPY. If some
 /// of it is stored already or cannot be, a transaction locks the producers, looks where they stand,
@@ -105,7 +117,7 @@ pub async fn append<T: Table>(
     mut connection: Connection,
     batch: &Batch<'_, Parcel<T::Content>>,
     table: &mut T,
-) -> Result<Vec<Fate>, WriteError> {
+) -> Result<Option<Vec<Fate>>, WriteError> {
     let mut plan = Plan::hopeful(batch)?;
     if batch.sequence == 1 {
         begin_worker(&connection, batch.producer, table.domain()).await?;
@@ -113,19 +125,24 @@ pub async fn append<T: Table>(
     if table.copies(plan.row_count()) || table.has_more() || plan.has_many_days() {
         let transaction = connection.transaction(Isolation::Default).await?;
         table.store_more(&transaction).await?;
-        if in_transaction(&transaction, batch, table, &mut plan).await? {
+        let moved = in_transaction(&transaction, batch, table, &mut plan).await?;
+        if moved == Moved::All {
             commit(transaction).await?;
-            return Ok(plan.fates);
+            return Ok(Some(plan.fates));
         }
         connection = transaction.rollback().await?;
+        if moved == Moved::Closed {
+            connection.release();
+            return Ok(None);
+        }
     } else {
         adapt(table, &mut plan);
         fail(&connection).await?;
-        let is_stored = in_one(&connection, batch, table, &plan, commits_itself).await?;
+        let moved = in_one(&connection, batch, table, &plan, commits_itself).await?;
         faults::point("append.small.committed").await;
-        if is_stored {
+        if moved != Moved::Unfit {
             connection.release();
-            return Ok(plan.fates);
+            return Ok((moved == Moved::All).then_some(plan.fates));
         }
     }
     what_is_new(connection, batch, table).await
@@ -136,17 +153,26 @@ async fn what_is_new<T: Table>(
     connection: Connection,
     batch: &Batch<'_, Parcel<T::Content>>,
     table: &mut T,
-) -> Result<Vec<Fate>, WriteError> {
+) -> Result<Option<Vec<Fate>>, WriteError> {
     let transaction = connection.transaction(Isolation::Default).await?;
     table.store_more(&transaction).await?;
     let mut plan = Plan::new(batch, places(&transaction, batch).await?)?;
-    if !plan.moves.is_empty() && !in_transaction(&transaction, batch, table, &mut plan).await? {
-        // They are locked: this happens only under another isolation level.
-        let step = "move producers that are locked";
-        return Err(Error::transient(step, Outcome::Determinate).into());
+    if !plan.moves.is_empty() {
+        match in_transaction(&transaction, batch, table, &mut plan).await? {
+            Moved::All => {}
+            Moved::Closed => {
+                transaction.rollback().await?.release();
+                return Ok(None);
+            }
+            Moved::Unfit => {
+                // They are locked: this happens only under another isolation level.
+                let step = "move producers that are locked";
+                return Err(Error::transient(step, Outcome::Determinate).into());
+            }
+        }
     }
     commit(transaction).await?;
-    Ok(plan.fates)
+    Ok(Some(plan.fates))
 }
 
 /// As [`in_one`], or by COPY.
@@ -155,23 +181,21 @@ async fn in_transaction<T: Table>(
     batch: &Batch<'_, Parcel<T::Content>>,
     table: &T,
     plan: &mut Plan<T::Content>,
-) -> Result<bool, Error> {
+) -> Result<Moved, Error> {
     adapt(table, plan);
-    let copies = table.copies(plan.row_count());
-    let fits = if copies {
-        let step = "move the producers of a batch";
-        let columns = Columns::of(plan, batch.producer);
-        transaction.row(step, MOVES, &columns.of_many()).await?.get::<_, i64>(0) > 0
-    } else {
-        in_one(transaction, batch, table, plan, |step, result| result.step(step)).await?
-    };
-    if fits && copies {
-        table.copy(transaction, &plan.content).await?;
+    let copied =
+        if table.copies(plan.row_count()) { std::mem::take(&mut plan.content) } else { Vec::new() };
+    let moved = in_one(transaction, batch, table, plan, |step, result| result.step(step)).await?;
+    if moved != Moved::All {
+        return Ok(moved);
     }
-    if fits && plan.has_many_days() {
+    if !copied.is_empty() {
+        table.copy(transaction, &copied).await?;
+    }
+    if plan.has_many_days() {
         count_many_days(transaction, batch, table.domain(), plan).await?;
     }
-    Ok(fits)
+    Ok(moved)
 }
 
 /// Counts the days in one row, which is added up later.
@@ -192,14 +216,14 @@ async fn count_many_days<C>(
     Ok(())
 }
 
-/// Stores a plan in one statement, or nothing. Returns whether it fitted.
+/// Stores a plan in one statement, or nothing.
 async fn in_one<T: Table>(
     connection: &Connection,
     batch: &Batch<'_, Parcel<T::Content>>,
     table: &T,
     plan: &Plan<T::Content>,
     classify: fn(&'static str, Result<Row, tokio_postgres::Error>) -> Result<Row, Error>,
-) -> Result<bool, Error> {
+) -> Result<Moved, Error> {
     let step = "insert the rows of a batch";
     let (columns, rows) = (Columns::of(plan, batch.producer), table.columns(&plan.content));
     let (sql, mut values) = match &*plan.moves {
@@ -209,7 +233,11 @@ async fn in_one<T: Table>(
     let statement = connection.prepare_cached(sql).await.step(step)?;
     values.extend(rows.iter().map(|column| &**column as &(dyn ToSql + Sync)));
     let row = classify(step, connection.query_one(&statement, &values).await)?;
-    Ok(row.get::<_, i64>(0) > 0)
+    Ok(match row.get::<_, i64>(0) {
+        CLOSED => Moved::Closed,
+        producers if producers > 0 => Moved::All,
+        _ => Moved::Unfit,
+    })
 }
 
 /// Where the producers of a batch stand, and stay until the transaction ends.
@@ -222,7 +250,8 @@ async fn places<C>(
     let ids: Vec<Uuid> = places.keys().copied().collect();
     let sql = include_str!("lock_producers.sql");
     for row in transaction.rows(step, sql, &[&ids]).await? {
-        places.insert(row.get(0), Some(Place { epoch: row.get(1), sequence: row.get(2) }));
+        let (epoch, sequence, is_shared) = (row.get(1), row.get(2), row.get(3));
+        places.insert(row.get(0), Some(Place { epoch, sequence, is_shared }));
     }
     Ok(places)
 }
@@ -248,11 +277,12 @@ async fn commit(transaction: Transaction) -> Result<(), Error> {
 // === impl Statements ===
 
 impl Statements {
-    /// With a domain's part: `, stored AS (INSERT …)`, whose values begin at `$11`, and which stores
-    /// nothing unless `moved` has rows.
-    pub fn new(stored: &str) -> Self {
-        let with = |sql: &str| sql.replace(STORED, stored);
-        Self { one: with(include_str!("move_one.sql")), many: with(MOVES) }
+    /// With a domain's part: `, stored AS (INSERT …)`, whose values begin at `$12`, and which stores
+    /// nothing unless `moved` has rows; and a condition, without which nothing moves. The statement locks
+    /// what `stored` inserts into before it looks at the condition.
+    pub fn new(stored: &str, open: &str) -> Self {
+        let with = |sql: &str| sql.replace(STORED, stored).replace(OPEN, open);
+        Self { one: with(include_str!("move_one.sql")), many: with(include_str!("move_many.sql")) }
     }
 }
 
@@ -269,6 +299,7 @@ impl Columns {
             columns.last.push(one.last);
             columns.brought.push(one.brought.accepted);
             columns.given_up.push(one.brought.dropped);
+            columns.checkpoints.push(one.checkpoint.clone());
         }
         if plan.has_many_days() {
             return columns;
@@ -282,15 +313,17 @@ impl Columns {
     }
 
     fn of_one<'a>(&'a self, one: &'a Move) -> Vec<&'a (dyn ToSql + Sync)> {
-        let Move { id, epoch, before, last, brought: Counted { accepted, dropped } } = one;
+        let Move { id, epoch, before, last, brought: Counted { accepted, dropped }, .. } = one;
         let moves: [&(dyn ToSql + Sync); 6] = [id, epoch, before, last, accepted, dropped];
-        moves.into_iter().chain(self.of_days()).collect()
+        let checkpoint: &(dyn ToSql + Sync) = &one.checkpoint;
+        moves.into_iter().chain(self.of_days()).chain([checkpoint]).collect()
     }
 
     fn of_many(&self) -> Vec<&(dyn ToSql + Sync)> {
         let moves: [&(dyn ToSql + Sync); 6] =
             [&self.ids, &self.epochs, &self.before, &self.last, &self.brought, &self.given_up];
-        moves.into_iter().chain(self.of_days()).collect()
+        let checkpoints: &(dyn ToSql + Sync) = &self.checkpoints;
+        moves.into_iter().chain(self.of_days()).chain([checkpoints]).collect()
     }
 
     fn of_days(&self) -> [&(dyn ToSql + Sync); 4] {

@@ -56,7 +56,7 @@ pub fn append<C: Content>(
             .prepare_cached(include_str!("sqlite/move_producer.sql"))
             .and_then(|mut statement| {
                 let Counted { accepted, dropped } = one.brought;
-                statement.execute((one.id.as_bytes(), one.last, accepted, dropped))
+                statement.execute((one.id.as_bytes(), one.last, accepted, dropped, &one.checkpoint))
             })
             .step("move a producer on")?;
     }
@@ -99,7 +99,9 @@ fn places<C>(transaction: &Transaction<'_>, batch: &Batch<'_, Parcel<C>>) -> Res
 }
 
 fn place(transaction: &Transaction<'_>, id: Uuid) -> Result<Option<Place>, Error> {
-    let place = |row: &Row<'_>| Ok(Place { epoch: row.get(0)?, sequence: row.get(1)? });
+    let place = |row: &Row<'_>| {
+        Ok(Place { epoch: row.get(0)?, sequence: row.get(1)?, is_shared: row.get(2)? })
+    };
     transaction
         .prepare_cached(include_str!("sqlite/producer.sql"))
         .and_then(|mut statement| statement.query_row([id.as_bytes()], place).optional())

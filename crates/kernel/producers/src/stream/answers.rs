@@ -21,18 +21,19 @@ pub type Answers = Pin<Box<dyn Stream<Item = Result<Acknowledgement, Status>> + 
 /// Makes answers of what a stream's task says.
 struct Listening<R: Invalid> {
     progress: watch::Receiver<Progress>,
-    opened: Opened,
+    /// Until the client is told.
+    limits: Option<Opened>,
     /// Until its end is told.
     task: Option<JoinHandle<Ending<R>>>,
-    has_opened: bool,
 }
 
 // === impl Streams ===
 
 impl<C> Streams<C> {
     /// Takes a stream in by a task of its own, so that what a client has sent is stored even if the
-    /// client goes away and the answers are dropped. `opened` is the first answer except its epoch.
-    pub fn answers<B, S>(self: &Arc<Self>, messages: S, batches: B, opened: Opened) -> Answers
+    /// client goes away and the answers are dropped. `limits` is the first answer except what is the
+    /// producer's own.
+    pub fn answers<B, S>(self: &Arc<Self>, messages: S, batches: B, limits: Opened) -> Answers
     where
         B: Batches,
         B::Builder: Builder<Content = C>,
@@ -43,7 +44,7 @@ impl<C> Streams<C> {
         let streams: Arc<Streams<ContentOf<B>>> = Arc::clone(self);
         let taking = async move { streams.take(messages, batches, &sender).await };
         let task = Some(self.tasks.spawn("numbered stream", taking));
-        let listening = Listening { progress, opened, task, has_opened: false };
+        let listening = Listening { progress, limits: Some(limits), task };
         Box::pin(stream::unfold(listening, Listening::next))
     }
 }
@@ -53,10 +54,11 @@ impl<C> Streams<C> {
 impl<R: Invalid> Listening<R> {
     async fn next(mut self) -> Option<(Result<Acknowledgement, Status>, Self)> {
         if self.progress.changed().await.is_ok() {
-            let now = *self.progress.borrow_and_update();
-            let epoch = now.epoch.filter(|_| !self.has_opened).map(i64::unsigned_abs);
-            self.has_opened |= epoch.is_some();
-            let opened = epoch.map(|epoch| Opened { epoch, ..self.opened });
+            let now = self.progress.borrow_and_update().clone();
+            let opened = now.opened.and_then(|(epoch, checkpoint)| {
+                let limits = self.limits.take()?;
+                Some(Opened { epoch: epoch.unsigned_abs(), checkpoint, ..limits })
+            });
             let committed_sequence = now.committed.unsigned_abs();
             return Some((Ok(Acknowledgement { opened, committed_sequence }), self));
         }

@@ -13,7 +13,6 @@ use tonic::Status;
 use uuid::Uuid;
 
 use super::{Batches, Builder, ContentOf, Error, Message, Progress, Size, Streams};
-use crate::lease::Standing;
 use crate::run::{BatchEnd, Fate, Parcel, Run, bytes};
 use crate::store::OnForget;
 
@@ -69,7 +68,8 @@ impl<'a, B: Batches> Recording<'a, B> {
         batches: B,
         progress: &'a watch::Sender<Progress>,
         producer: Uuid,
-        Standing { epoch, sequence, .. }: Standing,
+        epoch: i64,
+        sequence: i64,
     ) -> Self {
         Self {
             streams,
@@ -174,7 +174,7 @@ impl<'a, B: Batches> Recording<'a, B> {
         let size = if is_new { Some(self.batches.measure(&batch).map_err(invalid)?) } else { None };
         self.batches.learn(&mut batch).map_err(invalid)?;
         // A batch that is stored, or on its way, only counts for what later batches build upon.
-        let Some(Size { rows, bytes, drops }) = size else {
+        let Some(Size { rows, bytes, drops, checkpoint }) = size else {
             self.progress.send_modify(|progress| progress.repeats += 1);
             return Ok(());
         };
@@ -182,6 +182,7 @@ impl<'a, B: Batches> Recording<'a, B> {
         if self.next - 1 - self.committed >= i64::from(max) {
             return Err(Error::TooManyBatches { sequence: number, max });
         }
+        let bytes = bytes + checkpoint.as_ref().map_or(0, Vec::len);
         let room = self.make_room(rows, bytes, drops.len()).await?;
         let grows = self.waiting.back().is_some_and(|last| !is_full(last, max));
         let mut growing = match grows.then(|| self.waiting.pop_back()).flatten() {
@@ -197,7 +198,8 @@ impl<'a, B: Batches> Recording<'a, B> {
         let added = self.batches.add(&batch, &mut growing.builder);
         if added.is_ok() {
             growing.drops += drops.len();
-            growing.batches.push(BatchEnd { rows: growing.builder.rows(), drops });
+            let rows = growing.builder.rows();
+            growing.batches.push(BatchEnd { rows, drops, checkpoint });
             self.next += 1;
         }
         if !growing.batches.is_empty() {
@@ -263,11 +265,19 @@ impl<'a, B: Batches> Recording<'a, B> {
                 self.committed = committed;
                 Error::OutOfSequence { sequence: first.unsigned_abs(), next: committed + 1 }
             }
-            (Ok(_), Some(Fate::Refused(refusal))) => Error::Refused(refusal),
+            (Ok(_), Some(Fate::Refused(refusal))) => {
+                refusal.tell(self.producer, "");
+                Error::Refused(refusal)
+            }
+            (Ok(_), Some(Fate::InDoubt(refusal))) => {
+                refusal.tell(self.producer, "in doubt");
+                self.in_doubt = true;
+                Error::Refused(refusal)
+            }
             (Ok(_), None) => Error::Panicked,
             (Err(failure), _) => Error::Write(failure),
         };
-        self.in_doubt = error.is_indeterminate();
+        self.in_doubt |= error.is_indeterminate();
         self.waiting.clear();
         Err(error)
     }

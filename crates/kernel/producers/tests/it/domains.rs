@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tally_producers::{Counted, Days, Leaving, Opening, Refusal, Told};
+use tally_producers::{Counted, Days, Leaving, Opening, Refusal, Standing, Told};
 use uuid::Uuid;
 
 use crate::place::{DAYS, Place, opening};
@@ -20,8 +20,10 @@ async fn an_id_of_another_domain_is_refused() {
         assert_eq!(refusal, Refusal::OtherDomain { domain: "two" });
         assert!(refusal.to_string().contains("something else than two"), "{refusal}");
         assert_eq!(two.setbacks().await.unwrap(), []);
-        assert_eq!(one.open(&opening(id)).await.unwrap().unwrap(), standing);
-        let leaving = Leaving { id, epoch: standing.epoch, sequence: 0 };
+        let again = one.open(&opening(id)).await.unwrap().unwrap();
+        let Standing { epoch, last_seen_micros, .. } = standing;
+        assert_eq!(Standing { last_seen_micros, ..again }, standing);
+        let leaving = Leaving { id, epoch, sequence: 0, last_seen_micros: None };
         two.forget(leaving, Arc::new(())).await.unwrap();
         assert_eq!(one.list(true).await.unwrap().len(), 1);
     }
@@ -58,7 +60,7 @@ async fn what_forgotten_producers_brought_stays_with_their_domain() {
             place.count(id, domain, 3, dropped).await;
             let listed = producers.list(false).await.unwrap();
             assert_eq!((listed[0].accepted, listed[0].dropped), (3, dropped));
-            let leaving = Leaving { id, epoch, sequence: 0 };
+            let leaving = Leaving { id, epoch, sequence: 0, last_seen_micros: None };
             producers.forget(leaving, Arc::new(())).await.unwrap();
             assert_eq!(producers.list(true).await.unwrap(), []);
             assert_eq!(place.dropped(domain).await, dropped);

@@ -49,7 +49,7 @@ async fn a_domain_adds_to_the_transaction_that_forgets() {
         let (producers, id) = (place.producers("one"), Uuid::now_v7());
         let epoch = producers.open(&opening(id)).await.unwrap().unwrap().epoch;
         place.count(id, "one", 6, 1).await;
-        let leaving = Leaving { id, epoch, sequence: 0 };
+        let leaving = Leaving { id, epoch, sequence: 0, last_seen_micros: None };
         let failing = Arc::new(Farewell { fails: true, ..Farewell::default() });
         let then: Arc<dyn OnForget> = Arc::clone(&failing) as _;
         producers.forget(leaving, then).await.unwrap_err();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tally_producers::{Counted, Days, Leaving, Opening, Refusal, Told};
+use tally_producers::{Counted, Days, Leaving, Opening, Refusal, Standing, Told};
 use tally_runtime::Namespace;
 use uuid::Uuid;
 
@@ -23,10 +23,12 @@ async fn a_producer_of_another_namespace_is_in_use() {
         assert_eq!(other.open(&known).await.unwrap(), Err(Refusal::InUse));
         assert_eq!(other.setbacks().await.unwrap(), []);
         assert_eq!(other.list(true).await.unwrap(), []);
-        let leaving = Leaving { id, epoch: standing.epoch, sequence: 0 };
+        let Standing { epoch, sequence, last_seen_micros, .. } = standing;
+        let leaving = Leaving { id, epoch, sequence, last_seen_micros: Some(last_seen_micros) };
         other.forget(leaving, Arc::new(())).await.unwrap();
         assert_eq!(one.list(true).await.unwrap().len(), 1);
-        assert_eq!(one.open(&opening(id)).await.unwrap().unwrap(), standing);
+        let again = one.open(&opening(id)).await.unwrap().unwrap();
+        assert_eq!(Standing { last_seen_micros, ..again }, standing);
 
         // The room is the domain's.
         other.open(&opening(Uuid::now_v7())).await.unwrap().unwrap();

@@ -132,6 +132,7 @@ pub(crate) fn opening(id: Uuid) -> Opening {
         claims: vec![7],
         name: "a test".to_owned(),
         may_be_new: true,
+        take_over: false,
         told: None,
         next_epoch: draw_epoch(),
     }

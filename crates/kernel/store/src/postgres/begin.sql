@@ -1,3 +1,3 @@
--- At the database's default isolation: SERIALIZABLE in CockroachDB, one snapshot for each statement in
+-- At the session's default isolation: SERIALIZABLE in CockroachDB, one snapshot for each statement in
 -- Postgres.
 START TRANSACTION

@@ -149,7 +149,7 @@ pub(crate) async fn run(args: CorrectArgs, clock: &dyn Clock) -> anyhow::Result<
         author: author(args.author),
         dry_run: args.dry_run,
     };
-    let mut client = args.server.requests().await?;
+    let mut client = args.server.books().await?;
     let answer = args.server.answer(client.correct(request)).await;
     let failed = |status: tonic::Status| match status.code() {
         tonic::Code::Unavailable | tonic::Code::Unknown | tonic::Code::Internal => anyhow!(
@@ -184,7 +184,7 @@ fn parse_listed(text: &str) -> Result<Listed, String> {
 }
 
 async fn list(args: &CorrectArgs, request: ListCorrectionsRequest) -> anyhow::Result<ExitCode> {
-    let mut client = args.server.requests().await?;
+    let mut client = args.server.books().await?;
     let failed = |status| anyhow!("cannot list the corrections: {}", describe(&status));
     let answer = args.server.answer(client.list_corrections(request)).await;
     let mut answer = answer.map_err(failed)?.into_inner();

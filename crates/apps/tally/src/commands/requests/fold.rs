@@ -9,7 +9,7 @@ use tally_proto::tally::requests::v1::FoldRequest;
 use crate::client::{ServerArgs, describe};
 use crate::output::{plural, say};
 
-/// Add requests to the counts of their quarter-hours now
+/// Fold now: add stored requests to the counts of their quarter-hours
 ///
 /// A request is stored as a row of its own. A fold adds the rows to one count for each series and
 /// quarter-hour (00:00 to 00:15 UTC and so on) and removes them, so that the database stays small

@@ -57,7 +57,7 @@ pub(crate) async fn run(args: ForgetArgs) -> anyhow::Result<ExitCode> {
         dry_run: args.dry_run,
         author: author(args.author),
     };
-    let mut client = args.server.requests().await?;
+    let mut client = args.server.books().await?;
     let answer = args.server.answer(client.forget(request)).await;
     let answer = answer.map_err(|status| anyhow!("cannot forget: {}", describe(&status)))?;
     let answer = answer.into_inner();

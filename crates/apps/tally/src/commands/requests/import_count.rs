@@ -44,8 +44,8 @@ pub(crate) struct ImportCountArgs {
 /// A dry run creates no tables either.
 const NO_TABLES: &str = "Tally's tables are missing or older: run `tally migrate` first";
 
-pub(crate) async fn run(args: ImportCountArgs) -> anyhow::Result<ExitCode> {
-    let (settings, log, from, how) = match args.check() {
+pub(crate) async fn run(args: ImportCountArgs, problems: Problems) -> anyhow::Result<ExitCode> {
+    let (settings, log, from, how) = match args.check(problems) {
         Ok(checked) => checked,
         Err(invalid) => return Ok(wrong_usage(invalid)),
     };
@@ -135,8 +135,8 @@ impl ImportCountArgs {
     /// The settings, the Go server's database if it is another one, and how to import it.
     fn check(
         &self,
+        mut problems: Problems,
     ) -> Result<(DatabaseSettings, LogSettings, Option<DatabaseUrl>, ImportCount), Invalid> {
-        let mut problems = Problems::new();
         let settings = self.database.check(OF_COMMANDS, &mut problems);
         let log = self.log.check(&mut problems);
         let (path_bytes_max, series_max) = self.names.check(&mut problems);

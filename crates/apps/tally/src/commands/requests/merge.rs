@@ -80,7 +80,7 @@ pub(crate) async fn run(args: MergeArgs) -> anyhow::Result<ExitCode> {
         dry_run: args.dry_run,
         author: author(args.author),
     };
-    let mut client = args.server.requests().await?;
+    let mut client = args.server.books().await?;
     let answer = args.server.answer(client.merge(request)).await;
     let answer = answer.map_err(|status| anyhow!("cannot merge: {}", describe(&status)))?;
     let answer = answer.into_inner();

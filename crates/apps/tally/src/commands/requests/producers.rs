@@ -1,6 +1,7 @@
 //! `tally producers`: which clients count here, their last batch, and their drops.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -15,11 +16,15 @@ use crate::client::{ServerArgs, describe};
 use crate::output::table::Align;
 use crate::output::{self, Cell, OutputFormat, plural, say, visible};
 
+/// How much of a checkpoint a table shows.
+const CHECKPOINT_CHARS: usize = 32;
+
 /// List the clients that use the exactly-once protocol
 ///
 /// Each is a producer: it numbers its batches 1, 2, 3 ..., and the server keeps the last stored
 /// number. The last seen come first. `dropped` are requests that a client gave up and reported: the
-/// totals of their days are short by that many.
+/// totals of their days are short by that many. A client that reads a file or a queue stores with each
+/// batch how far it has come: its `checkpoint`, in hexadecimal (`0x…`) if it is no text.
 #[derive(Debug, Args)]
 pub(crate) struct ProducersArgs {
     /// Include the servers' insert workers, which store requests sent by count.v1
@@ -54,7 +59,7 @@ pub(crate) async fn run(args: ProducersArgs) -> anyhow::Result<ExitCode> {
         producers.extend(part.producers);
         setbacks.extend(part.setbacks);
     }
-    output::written(print(&mut output::stdout(), format, &producers))?;
+    output::written(print(&mut output::stdout(), format, &producers, Timestamp::now()))?;
     if producers.is_empty() && setbacks.is_empty() {
         say(
             "no producers are known; finished ones are forgotten, and clients that use count.v1 are \
@@ -91,7 +96,12 @@ async fn clear(of: &str, server: &ServerArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(out: &mut impl Write, format: OutputFormat, producers: &[Producer]) -> io::Result<()> {
+fn print(
+    out: &mut impl Write,
+    format: OutputFormat,
+    producers: &[Producer],
+    now: Timestamp,
+) -> io::Result<()> {
     let is_table = format == OutputFormat::Table;
     let mut columns = [
         ("id", Align::Left),
@@ -101,6 +111,8 @@ fn print(out: &mut impl Write, format: OutputFormat, producers: &[Producer]) -> 
         (if is_table { "last seen" } else { "last_seen" }, Align::Left),
         ("accepted", Align::Right),
         ("dropped", Align::Right),
+        ("checkpoint", Align::Left),
+        (if is_table { "stored" } else { "checkpoint_at" }, Align::Left),
     ];
     // Names, which may be long, are last in a table.
     let name_last = usize::from(is_table);
@@ -111,9 +123,11 @@ fn print(out: &mut impl Write, format: OutputFormat, producers: &[Producer]) -> 
             Cell::Text(Cow::Borrowed(&one.name)),
             Cell::Text(Cow::Borrowed(if one.is_worker { "worker" } else { "client" })),
             Cell::Number(one.sequence.into()),
-            seen(one).map_or(Cell::Unknown, |seen| Cell::Text(Cow::Owned(seen))),
+            time(one.last_seen),
             Cell::Number(one.accepted.into()),
             Cell::Number(one.dropped.into()),
+            Cell::Text(Cow::Owned(checkpoint(&one.checkpoint, is_table))),
+            stored(one, is_table.then_some(now)),
         ];
         cells[1..].rotate_left(name_last);
         cells
@@ -122,8 +136,49 @@ fn print(out: &mut impl Write, format: OutputFormat, producers: &[Producer]) -> 
 }
 
 /// In UTC, to the second.
-fn seen(producer: &Producer) -> Option<String> {
-    Some(Timestamp::from_second(producer.last_seen?.seconds).ok()?.to_string())
+fn time<'a>(time: Option<prost_types::Timestamp>) -> Cell<'a> {
+    let time = time.and_then(|time| Timestamp::from_second(time.seconds).ok());
+    time.map_or(Cell::Unknown, |time| Cell::Text(Cow::Owned(time.to_string())))
+}
+
+/// As text if that is what it is, and in hexadecimal otherwise. In a table, its beginning.
+fn checkpoint(checkpoint: &[u8], is_short: bool) -> String {
+    let text = std::str::from_utf8(checkpoint).ok();
+    let mut shown = match text.filter(|text| *visible(text) == **text && !text.starts_with("0x")) {
+        Some(text) => text.to_owned(),
+        None => checkpoint.iter().fold("0x".to_owned(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        }),
+    };
+    if is_short && let Some((end, _)) = shown.char_indices().nth(CHECKPOINT_CHARS) {
+        shown.truncate(end);
+        shown.push('\u{2026}');
+    }
+    shown
+}
+
+/// When the checkpoint was stored; with the present time, how long ago.
+fn stored<'a>(producer: &Producer, now: Option<Timestamp>) -> Cell<'a> {
+    match (producer.checkpoint_at, now) {
+        (Some(at), Some(now)) => {
+            Cell::Text(Cow::Owned(format!("{} ago", age(now.as_second() - at.seconds))))
+        }
+        // Most producers have none, and a table needs no word for that.
+        (None, Some(_)) => Cell::Text(Cow::Borrowed("")),
+        (at, None) => time(at),
+    }
+}
+
+/// In the largest unit of which there are two.
+fn age(seconds: i64) -> String {
+    let seconds = seconds.max(0);
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
 }
 
 #[cfg(test)]
@@ -142,6 +197,8 @@ mod tests {
                 accepted: 1_000_000,
                 dropped: 12,
                 is_worker: false,
+                checkpoint: b"access.log 4711".to_vec(),
+                checkpoint_at: Some(Timestamp { seconds: 1_431_821_070, nanos: 5 }),
             },
             Producer { short_id: "ffffffff".to_owned(), is_worker: true, ..Producer::default() },
         ]
@@ -149,7 +206,8 @@ mod tests {
 
     fn printed(format: OutputFormat, producers: &[Producer]) -> String {
         let mut out = Vec::new();
-        print(&mut out, format, producers).expect("written");
+        let now = jiff::Timestamp::from_second(1_431_821_190).expect("a time");
+        print(&mut out, format, producers, now).expect("written");
         String::from_utf8(out).expect("text")
     }
 
@@ -157,10 +215,10 @@ mod tests {
     fn csv() {
         let text = printed(OutputFormat::Csv, &producers());
         let lines = [
-            "id,name,kind,sequence,last_seen,accepted,dropped",
+            "id,name,kind,sequence,last_seen,accepted,dropped,checkpoint,checkpoint_at",
             "0d0e0f10,\"shop, \"\"eu\"\"\x1b\",client,1234,\
-             2015-05-17T00:04:35Z,1000000,12",
-            "ffffffff,,worker,0,,0,0",
+             2015-05-17T00:04:35Z,1000000,12,access.log 4711,2015-05-17T00:04:30Z",
+            "ffffffff,,worker,0,,0,0,,",
         ];
         assert_eq!(text.lines().collect::<Vec<_>>(), lines);
     }
@@ -179,9 +237,41 @@ mod tests {
     }
 
     #[test]
+    fn a_checkpoint_that_is_no_text_is_hexadecimal() {
+        for (bytes, shown) in [
+            (&b""[..], ""),
+            (b"4711", "4711"),
+            ("\u{e9}".as_bytes(), "\u{e9}"),
+            (b"\0\xff", "0x00ff"),
+            (b"a\x1b", "0x611b"),
+            (b"0x12", "0x30783132"),
+        ] {
+            assert_eq!(checkpoint(bytes, true), shown);
+        }
+        let long = [0xff; 256];
+        assert_eq!(checkpoint(&long, true), format!("0x{}\u{2026}", "f".repeat(30)));
+        assert_eq!(checkpoint(&long, false).len(), 514);
+    }
+
+    #[test]
+    fn an_age_has_one_unit() {
+        for (seconds, text) in [
+            (-5, "0 s"),
+            (119, "119 s"),
+            (120, "2 min"),
+            (7_199, "119 min"),
+            (7_200, "2 h"),
+            (172_800, "2 d"),
+        ] {
+            assert_eq!(age(seconds), text);
+        }
+    }
+
+    #[test]
     fn a_table_steers_no_terminal() {
         let text = printed(OutputFormat::Table, &producers());
         assert!(text.contains("1,234") && text.contains("\\u{1b}"), "{text}");
+        assert!(text.contains("access.log 4711  2 min ago"), "{text}");
         assert!(!text.contains('\x1b'));
         assert_eq!(printed(OutputFormat::Table, &[]), "");
     }

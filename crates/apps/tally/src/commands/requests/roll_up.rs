@@ -21,9 +21,10 @@ use crate::output::{self, Cell, OutputFormat, plural, say, wrong_usage};
 
 /// Roll days up: `tally totals` then shows them without --live
 ///
-/// It folds first. Repeating it is harmless, and late requests are added by
-/// themselves. A day that has not ended may be rolled up too. A range ends
-/// tomorrow at the latest. `tally serve --requests-roll-up-at` does it every day.
+/// It folds first. Repeating it counts nothing twice. The server adds requests
+/// that come late to their rolled-up day by itself, so a day that has not ended
+/// can be rolled up too. Days after tomorrow are left out.
+/// `tally serve --requests-roll-up-at` does it every day.
 ///
 /// Examples:
 ///   tally roll-up                         yesterday (UTC)

@@ -43,15 +43,19 @@ use crate::output::{self, OutputFormat, plural, say, thousands, visible, wrong_u
 ///   tally totals 7d --live --group-by service,status-class
 ///   tally totals this-month --live --by week --status 5xx --customer acme
 ///
-/// Days are UTC, unless --tz names a zone: then today is that zone's as well.
-/// Hours, and days of other zones, are added up from quarter-hours, which a
-/// server keeps for 400 days unless --requests-quarter-retention-days says
-/// otherwise.
+/// Days are UTC, unless --tz says otherwise: then today is that zone's as well.
+/// Hours, and days of other zones, are added up from quarter-hours, which the
+/// server keeps for 400 days (--requests-quarter-retention-days).
+///
+/// CSV and JSON have texts exactly as they were counted; a spreadsheet takes a
+/// cell that begins with = + - or @ for a formula, unless it imports the column
+/// as text.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct TotalsArgs {
-    /// A day, a month, a year, today, yesterday, this-week, last-week (also -month and -year), the
-    /// last days as in 7d (today included), or a range of two with `..` [default: everything]
+    /// A day (2015-05-17), a month (2015-05), a year (2015), today, yesterday, this-week, last-week (also
+    /// -month and -year), the last days as in 7d (today included), or a range of two with `..`
+    /// [default: everything]
     #[arg(value_parser = dates::parse_range, conflicts_with_all = ["from", "to"])]
     period: Option<RangeArg>,
 
@@ -67,8 +71,8 @@ pub(crate) struct TotalsArgs {
     #[arg(long, value_enum, default_value_t = By::Day)]
     by: By,
 
-    /// The time zone of all dates, such as Europe/Berlin [default: UTC]
-    #[arg(long, value_name = "ZONE", value_parser = Zone::named)]
+    /// The time zone of all dates, such as Europe/Berlin or +02:00 [default: UTC]
+    #[arg(long, value_name = "ZONE", value_parser = Zone::named, allow_hyphen_values = true)]
     tz: Option<Zone>,
 
     /// What to tell apart, separated by commas; each has a column [default: method,path]
@@ -304,6 +308,7 @@ impl TotalsArgs {
         let Resolved { time_zone, tzdb_version, .. } = &about.resolved;
         match visible(time_zone) {
             zone if zone.is_empty() || zone == "UTC" => much,
+            offset if offset.starts_with(['+', '-']) => format!("{much}, in {offset}"),
             zone => format!("{much}, in {zone} (tz database {})", visible(tzdb_version)),
         }
     }

@@ -2,7 +2,7 @@
 , stored AS (
     INSERT INTO tally_requests (requested_at, series_id)
     SELECT r.requested_at, r.series_id
-    FROM unnest($11::INT8[], $12::TIMESTAMPTZ[]) AS r (series_id, requested_at)
+    FROM unnest($12::INT8[], $13::TIMESTAMPTZ[]) AS r (series_id, requested_at)
     WHERE EXISTS (SELECT 1 FROM moved)
     RETURNING series_id
 )

@@ -5,15 +5,17 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use futures_util::{SinkExt as _, pin_mut};
 use hashbrown::HashMap;
+use jiff::Timestamp;
 use tally_ingest::{Batch, WriteError};
 use tally_producers::Parcel;
 use tally_producers::append::postgres::{self, Column, Statements, Table};
 use tally_store::error::Step as _;
 use tally_store::postgres::{Database, Isolation, Transaction};
+use tally_store::{Error, Outcome};
 
 use super::super::{Appended, Names, Result, cockroach, is_cockroach};
+use super::trays::{Tray, Turns};
 use super::{changes, series};
-use super::trays::Tray;
 use crate::NAME;
 use crate::changes::Outdated;
 use crate::model::SeriesId;
@@ -44,7 +46,10 @@ struct RowTable<'a> {
 /// For each tray.
 static TRAYS: LazyLock<[Way; Tray::ALL.len()]> = LazyLock::new(|| {
     Tray::ALL.map(|tray| Way {
-        statements: Statements::new(&tray.sql(include_str!("append.sql"))),
+        statements: Statements::new(
+            &tray.sql(include_str!("append.sql")),
+            &tray.sql(include_str!("append_open.sql")),
+        ),
         copy: Some(tray.sql(include_str!("append_copy.sql"))),
         try_row: tray.sql(include_str!("try_row.sql")),
     })
@@ -54,27 +59,34 @@ fn way(database: &Database, tray: Tray) -> &'static Way {
     if is_cockroach(database) { &cockroach::WAY } else { &TRAYS[tray.index()] }
 }
 
-/// Stores a batch once.
+/// Stores a batch once, in the first tray that is open.
 pub(crate) async fn append(
     database: &Database,
     batch: &Batch<'_, Parcel<Rows>>,
     names: &Names,
-    tray: Tray,
+    turns: &Turns,
+    now: Timestamp,
 ) -> Result<Appended, WriteError> {
-    let connection = database.writer().await?;
-    if database.writers_made() != names.state {
-        connection.release();
-        return Ok(Appended::Stale);
-    }
-    let mut table = RowTable { names, moved: HashMap::new(), way: way(database, tray) };
-    let fates = match postgres::append(connection, batch, &mut table).await {
-        Ok(fates) => fates,
-        Err(WriteError::Failed(error)) if error.find::<Outdated>().is_some() => {
-            return Ok(Appended::Outdated);
+    for tray in turns.order(now) {
+        let connection = database.writer().await?;
+        if database.writers_made() != names.state {
+            connection.release();
+            return Ok(Appended::Stale);
         }
-        Err(error) => return Err(error),
-    };
-    Ok(Appended::Stored { fates, moved: table.moved })
+        let mut table = RowTable { names, moved: HashMap::new(), way: way(database, tray) };
+        match postgres::append(connection, batch, &mut table).await {
+            Ok(Some(fates)) => return Ok(Appended::Stored { fates, moved: table.moved }),
+            Ok(None) => {}
+            Err(WriteError::Failed(error)) if error.find::<Outdated>().is_some() => {
+                return Ok(Appended::Outdated);
+            }
+            Err(error) => return Err(error),
+        }
+        turns.note_closed(tray);
+    }
+    // One was always open, but it was not the same one all the time.
+    let step = "store rows: no tray was open when it was tried";
+    Err(Error::transient(step, Outcome::Determinate).into())
 }
 
 /// Stores a row, takes it back, and commits.
@@ -84,9 +96,9 @@ pub(crate) async fn try_write(database: &Database, tray: Tray) -> Result<()> {
     transaction.commit().await
 }
 
-/// Stores rows in the parent of the trays.
+/// Stores rows in the tray of imports.
 pub(super) async fn import_rows(transaction: &Transaction, rows: &Rows) -> Result<()> {
-    let sql = TRAYS[Tray::PARENT.index()].copy.as_deref().unwrap_or_default();
+    let sql = TRAYS[Tray::IMPORTED.index()].copy.as_deref().unwrap_or_default();
     copy_rows(transaction, sql, std::slice::from_ref(rows)).await
 }
 

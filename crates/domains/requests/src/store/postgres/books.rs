@@ -8,7 +8,8 @@ use tally_store::retry::Policy;
 use tokio_postgres::Row;
 
 use super::super::Result;
-use crate::books::{self, Entry, Held, Level, STEP_ROWS, Stage, Sum};
+use super::changes;
+use crate::books::{self, Entry, Fold, Folded, Held, Level, STEP_ROWS, Stage, Sum};
 use crate::model::{Day, DayRange, SeriesId};
 
 /// How many days are looked up at once.
@@ -48,11 +49,19 @@ async fn lock(transaction: &Transaction, dialect: Dialect) -> Result<()> {
     Ok(())
 }
 
+/// Adds what was counted to where the days are.
+pub(crate) async fn fold(transaction: &Transaction, mut entries: Vec<Entry>) -> Result<Folded> {
+    let requests = books::requests(&entries);
+    changes::follow(transaction, &mut entries).await?;
+    let stages = stages(transaction, &entries).await?;
+    let fold = Fold::of(entries, &stages);
+    add(transaction, Level::Days, &fold.days).await?;
+    add(transaction, Level::Months, &fold.months).await?;
+    Ok(Folded { requests, rolled_up: fold.rolled_up() })
+}
+
 /// How far the days of these entries have come. New ones are noted in the calendar.
-pub(super) async fn stages(
-    transaction: &Transaction,
-    entries: &[Entry],
-) -> Result<HashMap<Day, Stage>> {
+pub(super) async fn stages(transaction: &Transaction, entries: &[Entry]) -> Result<HashMap<Day, Stage>> {
     let (step, sql) = ("look days up in the calendar", include_str!("stages.sql"));
     let days = numbers(&books::days(entries));
     let mut stages = HashMap::new();

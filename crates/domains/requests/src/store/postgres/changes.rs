@@ -14,7 +14,7 @@ use super::super::{Result, is_cockroach};
 use super::{books, series};
 use crate::books::{Entry, Level};
 use crate::changes::{Changes, Draft, Line, MovedAway, Outdated, Plan, Version};
-use crate::model::{DEFAULT_NAMESPACE, Day, Quarter, Series, SeriesId};
+use crate::model::{Day, Namespace, Quarter, Series, SeriesId};
 use crate::packed::{DAYS, QUARTERS};
 use crate::renaming::{Columns, NewNames, Renaming, Renamings};
 
@@ -159,7 +159,7 @@ async fn note(transaction: &Transaction, line: &Line, seq: i64, series: usize) -
     let values: [&(dyn ToSql + Sync); 15] = [
         &seq,
         stamp,
-        &DEFAULT_NAMESPACE,
+        &Namespace::DEFAULT.0,
         kind,
         selected,
         author,

@@ -10,7 +10,7 @@ use super::super::{Result, refused, sqlite};
 use super::books;
 use crate::books::{Entry, Stage};
 use crate::corrections::{Balance, Corrected, Correction, Listed};
-use crate::model::{Day, Series, SeriesId};
+use crate::model::{Day, Namespace, Series, SeriesId};
 use crate::packed::DAYS;
 
 const STEP: &str = "correct a total";
@@ -57,7 +57,7 @@ async fn series_id(transaction: &Transaction, series: &Series) -> Result<SeriesI
     let Series { namespace, service, method, path, status, customer } = series;
     let [service, method, path, customer] =
         [service, method, path, customer].map(|text| vec![&**text]);
-    let (namespaces, statuses) = (vec![*namespace], vec![i64::from(*status)]);
+    let (namespaces, statuses) = (vec![namespace.0], vec![i64::from(*status)]);
     let values: [&(dyn ToSql + Sync); 6] =
         [&namespaces, &service, &method, &path, &statuses, &customer];
     let rows = transaction.rows(STEP, include_str!("stored_series.sql"), &values).await?;
@@ -102,7 +102,7 @@ pub(crate) async fn list(database: &Database, listed: Listed) -> Result<Vec<Corr
     let corrected = |row: &Row| {
         let text = |at| Box::from(row.get::<_, &str>(at));
         let series = Series {
-            namespace: row.get(6),
+            namespace: Namespace(row.get(6)),
             service: text(7),
             method: text(8),
             path: text(9),

@@ -6,6 +6,6 @@ SELECT date_bin('15 minutes', requested_at, TIMESTAMPTZ '0001-01-01 00:00:00+00'
            count(*) + coalesce(sum(requests - 1) FILTER (WHERE requests IS NOT NULL), 0),
            9223372036854775807
        )::INT8
-FROM ONLY :tray
+FROM :tray
 WHERE ctid >= $1::TEXT::TID AND ctid < $2::TEXT::TID
 GROUP BY 1, 2

@@ -8,7 +8,7 @@ use tokio_postgres::types::ToSql;
 
 use super::super::Result;
 use crate::counted::{CountedFile, REMEMBERED_MAX};
-use crate::model::DEFAULT_NAMESPACE;
+use crate::model::Namespace;
 use crate::rows::Micros;
 
 /// Remembers files.
@@ -23,7 +23,7 @@ pub(crate) async fn note(transaction: &Transaction, files: &[CountedFile]) -> Re
     let malformed: Vec<i64> = files.iter().map(|file| file.malformed).collect();
     let times: Vec<Micros> = files.iter().map(|file| Micros(file.counted_micros)).collect();
     let values: [&(dyn ToSql + Sync); 7] =
-        [&fingerprints, &names, &readings, &requests, &malformed, &times, &DEFAULT_NAMESPACE];
+        [&fingerprints, &names, &readings, &requests, &malformed, &times, &Namespace::DEFAULT.0];
     let sql = include_str!("note_files.sql");
     transaction.write("remember which files are counted", sql, &values).await?;
     Ok(())
@@ -35,7 +35,7 @@ pub(crate) async fn find(
     fingerprints: &[Vec<u8>],
 ) -> Result<Vec<CountedFile>> {
     let (step, sql) = ("look for counted files", include_str!("counted_files.sql"));
-    let once = async || database.rows(step, sql, &[&fingerprints, &DEFAULT_NAMESPACE]).await;
+    let once = async || database.rows(step, sql, &[&fingerprints, &Namespace::DEFAULT.0]).await;
     let rows = Policy::short(step).run(once).await?;
     let file = |row: &Row| CountedFile {
         fingerprint: row.get(0),

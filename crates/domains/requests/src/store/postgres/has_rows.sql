@@ -1,2 +1,2 @@
 -- Stops at the first row that is committed.
-SELECT EXISTS (SELECT 1 FROM ONLY :tray)
+SELECT EXISTS (SELECT 1 FROM :tray)

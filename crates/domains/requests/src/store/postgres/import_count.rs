@@ -12,7 +12,7 @@ use super::super::{Result, is_cockroach};
 use super::{append, books, series};
 use crate::NAME;
 use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
-use crate::model::{DEFAULT_NAMESPACE, Named, SeriesId};
+use crate::model::{Named, SeriesId};
 
 /// Imports what is new.
 pub(crate) async fn import_count(database: &Database, mut tables: CountTables) -> Result<Imported> {
@@ -32,7 +32,7 @@ pub(crate) async fn import_count(database: &Database, mut tables: CountTables) -
         match piece {
             Piece::Source(source, time_zone) => {
                 let sql = include_str!("imported_sources.sql");
-                let rows = transaction.rows(step, sql, &[&DEFAULT_NAMESPACE]).await?;
+                let rows = transaction.rows(step, sql, &[&Namespace::DEFAULT.0]).await?;
                 let before: Vec<_> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
                 settling.begin(source, time_zone, &before)?;
             }
@@ -94,7 +94,8 @@ async fn imported(transaction: &Transaction, source: &str, counts: &[Count]) -> 
     let days: Vec<Option<i32>> = counts.iter().map(|count| count.day).collect();
     let methods: Vec<i64> = counts.iter().map(|count| i64::from(count.method)).collect();
     let sql = include_str!("imported.sql");
-    let rows = transaction.rows(step, sql, &[&source, &days, &methods, &DEFAULT_NAMESPACE]).await?;
+    let rows =
+        transaction.rows(step, sql, &[&source, &days, &methods, &Namespace::DEFAULT.0]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
@@ -106,7 +107,7 @@ async fn note(transaction: &Transaction, of: &Imported, new: &[Noted]) -> Result
     let imported: Vec<i64> = new.iter().map(|one| one.imported).collect();
     let (sql, source, zone) = (include_str!("note_imported.sql"), &of.source, &of.time_zone);
     transaction
-        .write(step, sql, &[source, zone, &days, &methods, &imported, &DEFAULT_NAMESPACE])
+        .write(step, sql, &[source, zone, &days, &methods, &imported, &Namespace::DEFAULT.0])
         .await?;
     Ok(())
 }

@@ -1,3 +1,3 @@
 -- Waits for the batches that are being stored in this tray, and holds up those that come later, but no
 -- query.
-LOCK TABLE ONLY :tray IN SHARE ROW EXCLUSIVE MODE
+LOCK TABLE :tray IN SHARE ROW EXCLUSIVE MODE

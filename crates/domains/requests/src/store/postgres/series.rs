@@ -11,7 +11,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::super::{Result, SALTS_MAX};
-use crate::model::{Named, NamespaceId, Series, SeriesId, SeriesRef};
+use crate::model::{Named, Namespace, Series, SeriesId, SeriesRef};
 
 /// Series, up to the limits.
 pub(crate) async fn list(
@@ -54,7 +54,7 @@ pub(super) async fn read(
 /// Reads an id and a series.
 pub(super) fn of_row(row: &Row) -> (SeriesId, Series) {
     let series = SeriesRef {
-        namespace: row.get(1),
+        namespace: Namespace(row.get(1)),
         service: row.get(2),
         method: row.get(3),
         path: row.get(4),
@@ -84,7 +84,7 @@ pub(crate) async fn add(
         }
         let ids: Vec<SeriesId> = wanted.iter().map(|(id, _)| *id).collect();
         let series = || wanted.iter().map(|(_, named)| &named.series);
-        let namespaces: Vec<NamespaceId> = series().map(|one| one.namespace).collect();
+        let namespaces: Vec<i64> = series().map(|one| one.namespace.0).collect();
         let services: Vec<&str> = series().map(|one| &*one.service).collect();
         let methods: Vec<&str> = series().map(|one| &*one.method).collect();
         let paths: Vec<&str> = series().map(|one| &*one.path).collect();

@@ -4,7 +4,6 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use jiff::civil::Date;
 use tally_producers::postgres::dropped;
-use tally_runtime::Namespace;
 use tally_store::postgres::{Database, Isolation, Transaction};
 use tally_store::retry::Policy;
 use tokio_postgres::Row;
@@ -12,9 +11,9 @@ use tokio_postgres::types::ToSql;
 
 use super::super::{Result, is_cockroach, refused};
 use crate::NAME;
-use crate::model::{Day, DayRange, Quarter, SeriesId};
+use crate::model::{Day, DayRange, Namespace, Quarter, SeriesId, SeriesRef};
 use crate::rows::Micros;
-use crate::totals::{Collector, Groups, Known, Plan, Query, Span, Totals};
+use crate::totals::{Collector, Groups, Plan, Query, Span, Totals};
 
 const STEP: &str = "read totals";
 /// Up to this many series are asked for by their ids. More are sifted out here, because the database
@@ -28,14 +27,8 @@ pub(crate) async fn read(database: &Database, query: &Query) -> Result<Totals> {
 
 async fn once(database: &Database, query: &Query) -> Result<Totals> {
     let transaction = database.begin(Isolation::Snapshot).await?;
-    // CockroachDB's snapshots hold without a lock: there rows are deleted, not truncated.
-    if query.live && !is_cockroach(database) {
-        let step = "lock the rows for a live answer";
-        transaction.script(step, include_str!("lock_for_live.sql")).await?;
-    }
     let DayRange { first: Day(first), last: Day(last) } = query.days();
-    let dropped =
-        dropped(&transaction, NAME, Namespace(query.filter.namespace), first, last).await?;
+    let dropped = dropped(&transaction, NAME, query.filter.namespace, first, last).await?;
     let plan = plan(&transaction, query).await?;
     let groups = groups(&transaction, query).await?;
     let mut collector = Collector::new(query, plan, groups);
@@ -92,7 +85,7 @@ fn micros(quarter: Quarter) -> Micros {
 async fn groups(transaction: &Transaction, query: &Query) -> Result<Groups> {
     let filter = &query.filter;
     // Otherwise those of other namespaces must be told from those that have no name.
-    let namespace = (!filter.is_empty()).then_some(filter.namespace);
+    let namespace = (!filter.is_empty()).then_some(filter.namespace.0);
     let texts = [&filter.paths, &filter.services, &filter.methods, &filter.customers];
     let [paths, services, methods, customers] = texts.map(|of| of.iter().collect::<Vec<_>>());
     let values: [&(dyn ToSql + Sync); 6] =
@@ -101,8 +94,8 @@ async fn groups(transaction: &Transaction, query: &Query) -> Result<Groups> {
     let mut groups = Groups::new(query);
     while let Some(row) = rows.next().await {
         let row = row?;
-        let series = Known {
-            namespace: row.get(1),
+        let series = SeriesRef {
+            namespace: Namespace(row.get(1)),
             service: row.get(2),
             method: row.get(3),
             path: row.get(4),

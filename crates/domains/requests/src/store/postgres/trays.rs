@@ -1,72 +1,69 @@
-//! Trays: which one takes rows now, and folding the others.
+//! Trays: which one takes rows now, closing one for a fold, and emptying it afterwards.
 
-use std::cmp::Reverse;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use futures_util::StreamExt as _;
 use jiff::Timestamp;
-use tally_runtime::faults;
+use tally_runtime::{Kind, faults};
 use tally_store::Error;
-use tally_store::postgres::{Database, Transaction};
-use tally_store::retry::Policy;
+use tally_store::postgres::{Database, Isolation, Transaction};
 
 use super::super::Result;
-use super::{books, changes};
-use crate::books::{Entry, Fold, Folded};
-use crate::model::Quarter;
-use crate::rows::Micros;
 
-/// The parent table first: only imports put rows there.
 const NAMES: [&str; 5] = [
-    "tally_requests",
     "tally_requests_0",
     "tally_requests_1",
     "tally_requests_2",
     "tally_requests_3",
+    "tally_requests_imported",
 ];
-/// How many trays take rows by turns.
+/// How many trays take rows by turns: the first ones.
 const TURNS: usize = 4;
 
-/// A tray of this size is folded although its quarter goes on: 8 MiB, some 190,000 rows.
-const LARGE_BLOCKS: i64 = 1_024;
-/// How many quarters and series a fold holds in memory: 24 MiB. Beyond that it folds a large tray in
-/// parts.
-const ENTRIES_MAX: usize = 1 << 20;
-/// Blocks of one part: 64 MiB, some 1.5 million rows at most.
-const PART_BLOCKS: usize = 8_192;
-
-/// How a fold of everything waits for a tray: waiting for its lock holds up later inserts. So it waits briefly, and
-/// lets inserts pass between two attempts.
-const FOLDING: Policy = Policy {
-    attempts_max: 300,
-    pause_min: Duration::from_millis(100),
-    ..Policy::long("fold rows")
-};
+/// How long a server believes that a tray is closed. Then it finds out at the next batch, for a statement
+/// that stores nothing.
+const CLOSED_FOR: Duration = Duration::from_secs(5);
 
 /// A table of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tray(usize);
 
-/// Which tray takes rows now: they take them by turns of a second, by this server's clock, so that
-/// several servers agree without a word. If their clocks do not, inserts wait for a fold now and then.
-#[derive(Debug, Default)]
-pub(crate) struct Turns {
-    /// The tray that this server folds: the one after it takes its turn. The parent has none.
-    folding: AtomicUsize,
+/// What a tray's rows are worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// It takes rows, and they count.
+    Open,
+    /// It takes no more rows, and they count until a fold has added them to the days.
+    Closed,
+    /// Its rows count in the days, and it waits to be emptied.
+    Folded,
+    /// It takes the rows of imports, and they count.
+    Imports,
 }
 
-/// What a scan of a tray has found.
-enum Found {
-    All(Vec<Entry>),
-    TooMany,
+/// A tray as it was a moment ago.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) tray: Tray,
+    pub(super) state: State,
+    pub(super) blocks: i64,
+    /// One of those who may still read the rows of a folded tray.
+    pub(super) reader: Option<String>,
+}
+
+/// Which tray takes rows now: they take them by turns of a second, by this server's clock, so that
+/// several servers agree without a word. If their clocks do not, folds wait for inserts now and then.
+#[derive(Debug, Default)]
+pub(crate) struct Turns {
+    /// Since when this server believes that a tray is closed.
+    closed: Mutex<[Option<Instant>; TURNS]>,
 }
 
 // === impl Tray ===
 
 impl Tray {
-    /// The parent, where imports put their rows: their transactions take long.
-    pub(super) const PARENT: Self = Self(0);
+    /// Where imports put their rows: their transactions take long.
+    pub(super) const IMPORTED: Self = Self(TURNS);
     pub(crate) const ALL: [Self; NAMES.len()] = [Self(0), Self(1), Self(2), Self(3), Self(4)];
 
     /// Its place among all of them.
@@ -74,206 +71,165 @@ impl Tray {
         self.0
     }
 
-    /// The one that has its turn after it.
-    fn next(self) -> Self {
-        Self(1 + self.0 % TURNS)
+    pub(super) fn name(self) -> &'static str {
+        NAMES[self.0]
     }
 
     pub(super) fn sql(self, template: &str) -> String {
-        template.replace(":tray", NAMES[self.0])
+        template.replace(":tray", self.name())
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn of(text: &str) -> Result<Self> {
+        match text {
+            "open" => Ok(Self::Open),
+            "closed" => Ok(Self::Closed),
+            "folded" => Ok(Self::Folded),
+            "imports" => Ok(Self::Imports),
+            _ => Err(Error::permanent(format!("know a tray's state {text:?}"), Kind::Internal)),
+        }
     }
 }
 
 // === impl Turns ===
 
 impl Turns {
+    /// The tray whose turn it is, or that takes rows in place of it.
     pub(crate) fn now(&self, now: Timestamp) -> Tray {
-        let seconds = now.as_second().rem_euclid(TURNS as i64).unsigned_abs() as usize;
-        let turn = Tray(1 + seconds);
-        if turn.0 == self.folding.load(Ordering::Relaxed) { turn.next() } else { turn }
+        self.order(now)[0]
     }
-}
 
-/// Folds what is due: a tray that has been filled before, and that does not take rows now or next.
-/// `is_due` is told whether it is large. Returns what became of each.
-pub(crate) async fn fold_due(
-    database: &Database,
-    turns: &Turns,
-    current: Tray,
-    is_due: impl Fn(Tray, bool) -> bool,
-) -> Result<Vec<(Tray, Result<Folded>)>> {
-    let next = current.next();
-    let mut folded = Vec::new();
-    for (tray, blocks) in filled(database).await? {
-        if tray != current && tray != next && is_due(tray, blocks >= LARGE_BLOCKS) {
-            folded.push((tray, fold(database, turns, tray, include_str!("wait_hardly.sql")).await));
+    /// All of them in the order in which to try them: those that are believed to be closed come last.
+    pub(crate) fn order(&self, now: Timestamp) -> [Tray; TURNS] {
+        let turn = now.as_second().rem_euclid(TURNS as i64).unsigned_abs() as usize;
+        let closed = *self.lock();
+        let mut order = std::array::from_fn(|n| Tray((turn + n) % TURNS));
+        order.sort_by_key(|tray: &Tray| {
+            closed[tray.0].is_some_and(|since| since.elapsed() < CLOSED_FOR)
+        });
+        order
+    }
+
+    pub(super) fn note_all(&self, listed: &[Listed]) {
+        for one in listed {
+            self.note(one.tray, (one.state != State::Open).then(Instant::now));
         }
     }
-    Ok(folded)
-}
 
-/// Folds every row that is committed now.
-pub(crate) async fn fold_all(database: &Database, turns: &Turns) -> Result<Folded> {
-    let (mut all, mut held) = (Folded::default(), Vec::new());
-    let once = async |tray| {
-        match fold(database, turns, tray, include_str!("wait_briefly.sql")).await {
-            // All that is in it is not committed: an import takes long.
-            Err(error) if is_busy(&error) && !has_rows(database, tray).await? => {
-                Ok(Folded::default())
-            }
-            done => done,
-        }
-    };
-    for (tray, _) in Policy::short("find trays").run(|| filled(database)).await? {
-        match once(tray).await {
-            Ok(folded) => all += folded,
-            Err(_) => held.push(tray),
+    pub(super) fn note_closed(&self, tray: Tray) {
+        self.note(tray, Some(Instant::now()));
+    }
+
+    fn note(&self, tray: Tray, closed: Option<Instant>) {
+        if let Some(place) = self.lock().get_mut(tray.0) {
+            *place = closed;
         }
     }
-    // Those that others hold, after all that can be folded at once.
-    for tray in held {
-        all += FOLDING.run(|| once(tray)).await?;
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, [Option<Instant>; TURNS]> {
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    Ok(all)
 }
 
-/// Whether a tray has rows that are committed.
-async fn has_rows(database: &Database, tray: Tray) -> Result<bool> {
-    let sql = tray.sql(include_str!("has_rows.sql"));
-    let rows = database.rows("look into a tray", &sql, &[]).await?;
-    Ok(rows.iter().any(|row| row.get(0)))
-}
-
-/// The trays that may have rows, and their sizes in blocks; the parent last, where an import may be.
-async fn filled(database: &Database) -> Result<Vec<(Tray, i64)>> {
-    let (step, sql) = ("find the trays that have rows", include_str!("tray_blocks.sql"));
-    let rows = database.rows(step, sql, &[]).await?;
-    let tray = |row: &tokio_postgres::Row| {
+pub(super) async fn list(database: &Database) -> Result<Vec<Listed>> {
+    let (step, sql) = ("list the trays", include_str!("trays.sql"));
+    let mut listed = Vec::new();
+    for row in database.rows(step, sql, &[]).await? {
         let name: &str = row.get(0);
-        let tray = Tray::ALL.into_iter().find(|tray| NAMES[tray.0] == name)?;
-        Some((tray, row.get(1)))
-    };
-    let mut filled: Vec<_> = rows.iter().filter_map(tray).collect();
-    filled.sort_unstable_by_key(|(tray, _)| Reverse(tray.0));
-    Ok(filled)
+        let Some(tray) = Tray::ALL.into_iter().find(|tray| tray.name() == name) else { continue };
+        let (state, blocks, reader) = (State::of(row.get(1))?, row.get(2), row.get(3));
+        listed.push(Listed { tray, state, blocks, reader });
+    }
+    Ok(listed)
 }
 
-/// Folds a tray; rows that come to this server meanwhile go to another one.
-async fn fold(
-    database: &Database,
-    turns: &Turns,
-    tray: Tray,
-    patience: &'static str,
-) -> Result<Folded> {
-    turns.folding.store(tray.0, Ordering::Relaxed);
-    let folded = in_one(database, tray, patience).await;
-    turns.folding.store(Tray::PARENT.0, Ordering::Relaxed);
-    folded
+pub(super) async fn state(transaction: &Transaction, tray: Tray) -> Result<State> {
+    let (step, sql) = ("look at a tray's state", include_str!("tray_state.sql"));
+    State::of(transaction.row(step, sql, &[&tray.name()]).await?.get(0))
 }
 
-/// One transaction: lock the books and the tray, count it, add, and empty it.
-async fn in_one(database: &Database, tray: Tray, patience: &'static str) -> Result<Folded> {
-    // The books first: a fold that waits for them must not hold up inserts.
-    let mut transaction = books::begin(database).await?;
-    faults::point("fold.begun").await;
-    let folded = match add_rows(&transaction, tray, patience).await {
-        Ok(folded) => folded,
-        Err(error) => return Err(transaction.failed(error).await),
+/// Lets a tray take no more rows, unless no other one takes any. Batches that are being stored in it are
+/// waited for, but hardly, because that holds up later ones. Returns the state it has then.
+pub(super) async fn close(database: &Database, turns: &Turns, tray: Tray) -> Result<State> {
+    // This server's next batches go to another one at once.
+    turns.note_closed(tray);
+    let transaction = database.begin(Isolation::Default).await?;
+    let state = match close_in(&transaction, tray).await {
+        Ok(state) => state,
+        Err(error) => {
+            turns.note(tray, None);
+            return Err(transaction.failed(error).await);
+        }
     };
-    if faults::is_on("fold.split") {
-        transaction.commit().await?;
-        transaction = books::begin(database).await?;
-    }
-    if let Err(error) = empty(&transaction, tray).await {
-        return Err(transaction.failed(error).await);
-    }
-    faults::point("fold.before_commit").await;
+    faults::point("tray.before_close").await;
     transaction.commit().await?;
-    faults::point("fold.committed").await;
-    Ok(folded)
+    faults::point("tray.closed").await;
+    if matches!(state, State::Open | State::Imports) {
+        turns.note(tray, None);
+    }
+    Ok(state)
 }
 
-/// Adds the rows of a tray, which stay.
-async fn add_rows(transaction: &Transaction, tray: Tray, patience: &'static str) -> Result<Folded> {
-    let wait = "limit the wait for a lock";
-    let lock = if tray == Tray::PARENT {
-        include_str!("lock_parent.sql").to_owned()
-    } else {
-        tray.sql(include_str!("lock_tray.sql"))
-    };
-    transaction.script("give a fold memory", include_str!("count_memory.sql")).await?;
-    transaction.script(wait, patience).await?;
-    transaction.script("lock a tray", &lock).await?;
-    transaction.script(wait, include_str!("wait_briefly.sql")).await?;
-    transaction.try_out(&tray.sql(include_str!("outwait_queries.sql"))).await?;
-    faults::point("fold.locked").await;
-    let mut folded = Folded::default();
-    match count(transaction, tray).await? {
-        Found::All(entries) => folded += add(transaction, entries).await?,
-        Found::TooMany => {
-            for first in (0..blocks(transaction, tray).await?).step_by(PART_BLOCKS) {
-                folded += add(transaction, part(transaction, tray, first).await?).await?;
-            }
+async fn close_in(transaction: &Transaction, tray: Tray) -> Result<State> {
+    let step = "close a tray";
+    transaction.script(step, include_str!("wait_hardly.sql")).await?;
+    transaction.script(step, &tray.sql(include_str!("lock_tray.sql"))).await?;
+    transaction.script(step, include_str!("lock_trays.sql")).await?;
+    transaction.write(step, include_str!("close_tray.sql"), &[&tray.name()]).await?;
+    state(transaction, tray).await
+}
+
+/// Empties a folded tray, which takes rows from then on, if nobody may still read it. Returns whether it
+/// did.
+pub(super) async fn empty(database: &Database, turns: &Turns, tray: Tray) -> Result<bool> {
+    let transaction = database.begin(Isolation::Default).await?;
+    match empty_in(&transaction, tray).await {
+        Ok(true) => {}
+        Ok(false) => {
+            transaction.rollback().await?.release();
+            return Ok(false);
         }
+        Err(error) => return Err(transaction.failed(error).await),
     }
-    faults::point("fold.added").await;
-    Ok(folded)
+    faults::point("tray.before_open").await;
+    transaction.commit().await?;
+    turns.note(tray, None);
+    Ok(true)
 }
 
-async fn empty(transaction: &Transaction, tray: Tray) -> Result<()> {
-    if faults::is_on("fold.keep") {
-        return Ok(());
+async fn empty_in(transaction: &Transaction, tray: Tray) -> Result<bool> {
+    let step = "empty a tray";
+    transaction.script(step, include_str!("wait_hardly.sql")).await?;
+    transaction.script(step, &tray.sql(include_str!("lock_folded_tray.sql"))).await?;
+    if transaction.write(step, include_str!("open_tray.sql"), &[&tray.name()]).await? == 0 {
+        return Ok(false);
     }
-    transaction.script("empty a tray", &tray.sql(include_str!("empty_tray.sql"))).await
-}
-
-/// Counts a tray by quarter and series.
-async fn count(transaction: &Transaction, tray: Tray) -> Result<Found> {
-    let sql = tray.sql(include_str!("count_tray.sql"));
-    let mut rows = transaction.stream("count the rows of a tray", &sql, &[]).await?;
-    let mut entries = Vec::new();
-    while let Some(row) = rows.next().await {
-        if entries.len() == ENTRIES_MAX {
-            return Ok(Found::TooMany);
-        }
-        entries.push(entry(&row?));
-    }
-    Ok(Found::All(entries))
-}
-
-/// Counts some blocks of a tray.
-async fn part(transaction: &Transaction, tray: Tray, first: i64) -> Result<Vec<Entry>> {
-    let [begin, end] = [first, first + PART_BLOCKS as i64].map(|block| format!("({block},0)"));
-    let sql = tray.sql(include_str!("count_blocks.sql"));
-    let rows = transaction.rows("count a part of a tray", &sql, &[&begin, &end]).await?;
-    Ok(rows.iter().map(entry).collect())
-}
-
-/// How many blocks a tray has that takes no rows.
-async fn blocks(transaction: &Transaction, tray: Tray) -> Result<i64> {
-    let sql = include_str!("tray_blocks.sql");
-    let rows = transaction.rows("measure a tray", sql, &[]).await?;
-    let of_tray = rows.iter().find(|row| row.get::<_, &str>(0) == NAMES[tray.0]);
-    Ok(of_tray.map_or(0, |row| row.get(1)))
-}
-
-fn entry(row: &tokio_postgres::Row) -> Entry {
-    let (Micros(start), series, requests) = (row.get(0), row.get(1), row.get(2));
-    Entry::of_quarter(Quarter::of_micros(start), series, requests)
-}
-
-/// Adds what was counted to where the days are.
-pub(crate) async fn add(transaction: &Transaction, mut entries: Vec<Entry>) -> Result<Folded> {
-    let requests = crate::books::requests(&entries);
-    changes::follow(transaction, &mut entries).await?;
-    let stages = books::stages(transaction, &entries).await?;
-    let fold = Fold::of(entries, &stages);
-    books::add(transaction, crate::books::Level::Days, &fold.days).await?;
-    books::add(transaction, crate::books::Level::Months, &fold.months).await?;
-    Ok(Folded { requests, rolled_up: fold.rolled_up() })
+    transaction.script(step, &tray.sql(include_str!("empty_tray.sql"))).await?;
+    Ok(true)
 }
 
 /// Whether a lock could not be had in time: others go first.
-pub(crate) fn is_busy(error: &Error) -> bool {
+pub(super) fn is_busy(error: &Error) -> bool {
     error.sqlstate() == Some(tokio_postgres::error::SqlState::LOCK_NOT_AVAILABLE.code())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trays_that_are_closed_come_last() {
+        let turns = Turns::default();
+        let at = |second: &str| format!("2030-06-15T12:00:0{second}Z").parse().expect("a time");
+        assert_eq!(turns.order(at("1")), [1, 2, 3, 0].map(Tray));
+        turns.note_closed(Tray(1));
+        turns.note_closed(Tray(3));
+        turns.note_closed(Tray::IMPORTED);
+        assert_eq!(turns.order(at("1")), [2, 0, 1, 3].map(Tray));
+        turns.note(Tray(1), None);
+        assert_eq!(turns.now(at("5")), Tray(1));
+    }
 }

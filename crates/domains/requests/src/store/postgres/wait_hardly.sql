@@ -1,2 +1,2 @@
--- For a fold that can as well be tried again a second later: its wait for a tray would hold up inserts.
-SET LOCAL lock_timeout = '100ms'
+-- For a lock that can as well be tried for again: the wait for it holds up inserts or queries.
+SET LOCAL lock_timeout = '50ms'

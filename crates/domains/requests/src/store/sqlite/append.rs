@@ -1,7 +1,5 @@
 //! Storing what is new in a batch, in one transaction.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
-
 use rusqlite::{Connection, Transaction};
 use tally_ingest::{Batch, WriteError};
 use tally_producers::{Parcel, append};
@@ -9,19 +7,9 @@ use tally_store::error::Step as _;
 
 use super::super::{Appended, Names, Result};
 use super::trays::Tray;
-use super::{begin, changes, series};
+use super::{State, begin, changes, series};
 use crate::NAME;
 use crate::rows::Rows;
-
-/// Counts the times when another program was found to have written to the file, and knows which tray
-/// takes rows. Only the writer's thread changes it.
-#[derive(Debug, Default)]
-pub(crate) struct State {
-    filling: AtomicUsize,
-    /// SQLite's number of the last commit by another connection.
-    version: AtomicI64,
-    changes: AtomicU64,
-}
 
 /// Rows per INSERT: more is hardly faster. Smaller ones take the rest of a batch, so that few
 /// statements are prepared, each once.
@@ -45,35 +33,6 @@ pub(crate) fn append(
     let rows: Vec<Rows> = plan.content.into_iter().map(|rows| rows.moved(&known)).collect();
     insert(transaction, state.filling(), &rows)?;
     Ok(Appended::Stored { fates: plan.fates, moved })
-}
-
-// === impl State ===
-
-impl State {
-    pub(crate) fn get(&self) -> u64 {
-        self.changes.load(Ordering::Acquire)
-    }
-
-    /// The tray that takes rows.
-    pub(super) fn filling(&self) -> Tray {
-        Tray(self.filling.load(Ordering::Acquire))
-    }
-
-    pub(super) fn fill(&self, tray: Tray) {
-        self.filling.store(tray.0, Ordering::Release);
-    }
-
-    /// Checks whether another program has written. Only in a transaction of the writer's thread.
-    pub(crate) fn look(&self, transaction: &Transaction<'_>) -> Result<u64> {
-        let version: i64 = transaction
-            .prepare_cached(include_str!("data_version.sql"))
-            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
-            .step("look whether another program has written")?;
-        if self.version.swap(version, Ordering::AcqRel) != version {
-            self.changes.fetch_add(1, Ordering::AcqRel);
-        }
-        Ok(self.get())
-    }
 }
 
 /// Stores a row, removes it, and commits. Unlike a rollback, this reaches the disk.

@@ -9,7 +9,7 @@ use super::super::{Result, SETTLED_SERIES};
 use super::{begin, books, series};
 use crate::books::{Entry, Level};
 use crate::changes::{Changes, Draft, Line, MovedAway, Outdated, Plan, Version};
-use crate::model::{DEFAULT_NAMESPACE, Day, Quarter, Series, SeriesId};
+use crate::model::{Day, Namespace, Quarter, Series, SeriesId};
 use crate::packed::{DAYS, QUARTERS};
 use crate::renaming::{Columns, NewNames, Renaming, Renamings};
 
@@ -91,7 +91,7 @@ fn note(transaction: &Transaction<'_>, line: &Line, seq: i64, series: usize) -> 
             rusqlite::params![
                 seq,
                 stamp,
-                DEFAULT_NAMESPACE,
+                Namespace::DEFAULT.0,
                 kind,
                 selected,
                 author,

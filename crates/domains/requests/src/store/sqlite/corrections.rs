@@ -10,7 +10,7 @@ use super::{begin, books, changes};
 use crate::books::Stage;
 use crate::corrections::{Balance, Corrected, Correction, Listed};
 use crate::error::Error;
-use crate::model::{Day, Series, SeriesId};
+use crate::model::{Day, Namespace, Series, SeriesId};
 use crate::packed::DAYS;
 
 const STEP: &str = "correct a total";
@@ -49,7 +49,7 @@ pub(crate) fn correct(
 
 fn series_id(transaction: &Transaction<'_>, series: &Series) -> Result<SeriesId> {
     let Series { namespace, service, method, path, status, customer } = series;
-    let fields = (namespace, service, method, path, status, customer);
+    let fields = (namespace.0, service, method, path, status, customer);
     let row =
         transaction.query_row(include_str!("find_series.sql"), fields, |row| row.get(0)).optional();
     row.step(STEP)?.ok_or_else(|| refused(unknown(series)))
@@ -95,7 +95,7 @@ pub(crate) fn list(connection: &Connection, listed: Listed) -> Result<Vec<Correc
     let text = |row: &Row<'_>, at| Ok::<Box<str>, rusqlite::Error>(row.get::<_, String>(at)?.into());
     let corrected = |row: &Row<'_>| {
         let series = Series {
-            namespace: row.get(6)?,
+            namespace: Namespace(row.get(6)?),
             service: text(row, 7)?,
             method: text(row, 8)?,
             path: text(row, 9)?,

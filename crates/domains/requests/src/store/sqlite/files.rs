@@ -5,7 +5,7 @@ use tally_store::error::Step as _;
 
 use super::super::Result;
 use crate::counted::{CountedFile, REMEMBERED_MAX};
-use crate::model::DEFAULT_NAMESPACE;
+use crate::model::Namespace;
 
 /// Remembers files.
 pub(crate) fn note(transaction: &Transaction<'_>, files: &[CountedFile]) -> Result<()> {
@@ -14,7 +14,7 @@ pub(crate) fn note(transaction: &Transaction<'_>, files: &[CountedFile]) -> Resu
     for file in files {
         let CountedFile { fingerprint, name, reading, requests, malformed, counted_micros } = file;
         let values =
-            (fingerprint, name, reading, requests, malformed, counted_micros, DEFAULT_NAMESPACE);
+            (fingerprint, name, reading, requests, malformed, counted_micros, Namespace::DEFAULT.0);
         note.execute(values).step(step)?;
     }
     Ok(())
@@ -26,7 +26,7 @@ pub(crate) fn find(connection: &Connection, fingerprints: &[Vec<u8>]) -> Result<
     let mut find = connection.prepare_cached(include_str!("counted_file.sql")).step(step)?;
     let mut found = Vec::new();
     for fingerprint in fingerprints {
-        let file = find.query_row((fingerprint, DEFAULT_NAMESPACE), |row| {
+        let file = find.query_row((fingerprint, Namespace::DEFAULT.0), |row| {
             Ok(CountedFile {
                 fingerprint: fingerprint.clone(),
                 name: row.get(0)?,

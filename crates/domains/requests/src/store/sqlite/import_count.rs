@@ -8,7 +8,6 @@ use super::super::Result;
 use super::{State, append, begin, books, series};
 use crate::NAME;
 use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
-use crate::model::DEFAULT_NAMESPACE;
 
 /// Imports what is new. The thread waits for each piece.
 pub(crate) fn import_count(
@@ -66,7 +65,7 @@ fn sources(transaction: &Transaction<'_>) -> Result<Vec<(String, String)>> {
     let step = "read what was imported before";
     let mut statement = transaction.prepare(include_str!("imported_sources.sql")).step(step)?;
     let rows = statement
-        .query_map([DEFAULT_NAMESPACE], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_map([Namespace::DEFAULT.0], |row| Ok((row.get(0)?, row.get(1)?)))
         .step(step)?;
     rows.collect::<rusqlite::Result<_>>().step(step)
 }
@@ -77,7 +76,7 @@ fn imported(transaction: &Transaction<'_>, source: &str, counts: &[Count]) -> Re
     let mut statement = transaction.prepare_cached(include_str!("imported.sql")).step(step)?;
     let mut one = |count: &Count| {
         let imported = statement
-            .query_row((source, count.day, count.method, DEFAULT_NAMESPACE), |row| row.get(0));
+            .query_row((source, count.day, count.method, Namespace::DEFAULT.0), |row| row.get(0));
         imported.optional().map(Option::unwrap_or_default).step(step)
     };
     counts.iter().map(&mut one).collect()
@@ -89,7 +88,7 @@ fn note(transaction: &Transaction<'_>, of: &Imported, new: &[Noted]) -> Result<(
     let mut note = transaction.prepare_cached(include_str!("note_imported.sql")).step(step)?;
     for one in new {
         let values =
-            (&of.source, &of.time_zone, one.day, one.method, one.imported, DEFAULT_NAMESPACE);
+            (&of.source, &of.time_zone, one.day, one.method, one.imported, Namespace::DEFAULT.0);
         note.execute(values).step(step)?;
     }
     Ok(())

@@ -9,7 +9,7 @@ use tally_runtime::faults;
 use tally_store::error::Step as _;
 
 use super::super::{Result, SALTS_MAX};
-use crate::model::{Named, Series, SeriesId, SeriesRef};
+use crate::model::{Named, Namespace, Series, SeriesId, SeriesRef};
 
 /// Series, up to the limits.
 pub(crate) fn list(
@@ -61,8 +61,8 @@ pub(super) fn add(
             named.id
         };
         for id in std::iter::once(first).chain(ids) {
-            add.execute((id, namespace, service, method, path, status, customer)).step(step)?;
-            let fields = (namespace, service, method, path, status, customer);
+            add.execute((id, namespace.0, service, method, path, status, customer)).step(step)?;
+            let fields = (namespace.0, service, method, path, status, customer);
             let row = find.query_row(fields, |row| row.get(0));
             found = row.optional().step(step)?;
             if found.is_some() {
@@ -83,7 +83,7 @@ pub(super) fn add(
 pub(super) fn series(row: &Row<'_>) -> rusqlite::Result<(SeriesId, Series)> {
     let text = |at| Ok::<Box<str>, rusqlite::Error>(row.get::<_, String>(at)?.into());
     let series = Series {
-        namespace: row.get(1)?,
+        namespace: Namespace(row.get(1)?),
         service: text(2)?,
         method: text(3)?,
         path: text(4)?,

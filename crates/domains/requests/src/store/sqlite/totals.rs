@@ -2,21 +2,19 @@
 
 use rusqlite::{Connection, Params, Row};
 use tally_producers::sqlite::dropped;
-use tally_runtime::Namespace;
 use tally_store::error::Step as _;
 
 use super::super::{Result, refused};
 use crate::NAME;
-use crate::model::{Day, DayRange, Quarter};
-use crate::totals::{Collector, Groups, Known, Plan, Query, Span, Totals};
+use crate::model::{Day, DayRange, Namespace, Quarter, SeriesRef};
+use crate::totals::{Collector, Groups, Plan, Query, Span, Totals};
 
 const STEP: &str = "read totals";
 
 pub(crate) fn read(connection: &mut Connection, query: &Query) -> Result<Totals> {
     let snapshot = connection.transaction().step("begin a snapshot")?;
     let days = query.days();
-    let dropped =
-        dropped(&snapshot, NAME, Namespace(query.filter.namespace), days.first.0, days.last.0)?;
+    let dropped = dropped(&snapshot, NAME, query.filter.namespace, days.first.0, days.last.0)?;
     let plan = plan(&snapshot, query)?;
     let groups = groups(&snapshot, query)?;
     let mut collector = Collector::new(query, plan, groups);
@@ -72,8 +70,8 @@ fn groups(connection: &Connection, query: &Query) -> Result<Groups> {
     // Otherwise those of other namespaces must be told from those that have no name.
     let takes_all = query.filter.is_empty();
     each(connection, include_str!("query_series.sql"), (), |row| {
-        let series = Known {
-            namespace: row.get(1).step(STEP)?,
+        let series = SeriesRef {
+            namespace: Namespace(row.get(1).step(STEP)?),
             service: text(row, 2)?,
             method: text(row, 3)?,
             path: text(row, 4)?,

@@ -1,9 +1,12 @@
 -- The caller has read the number in the same transaction. The time is the machine's, in
--- microseconds, and only decides when a silent producer is forgotten. The sum of what was dropped
+-- microseconds, and only decides when a silent producer is forgotten. Without a new checkpoint, the
+-- one before it stays. The sum of what was dropped
 -- stays within 64 bits, whatever a client says.
 UPDATE tally_producers SET
     sequence = ?2,
     last_seen = CAST(unixepoch('subsec') * 1000000 AS INTEGER),
     accepted = accepted + ?3,
-    dropped = dropped + min(?4, 9223372036854775807 - dropped)
+    dropped = dropped + min(?4, 9223372036854775807 - dropped),
+    checkpoint = coalesce(?5, checkpoint),
+    checkpoint_at = iif(?5 IS NULL, checkpoint_at, CAST(unixepoch('subsec') * 1000000 AS INTEGER))
 WHERE id = ?1

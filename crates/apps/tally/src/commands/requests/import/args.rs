@@ -42,7 +42,8 @@ pub(crate) struct ImportArgs {
     #[arg(long, default_value = "auto")]
     format: Written<LogFormat>,
 
-    /// The zone of times without one: UTC, +02:00, Europe/Berlin
+    /// The zone of times that name none, without which they are malformed: UTC, +02:00 or
+    /// Europe/Berlin
     #[arg(long, value_name = "ZONE", allow_hyphen_values = true)]
     tz: Option<Written<Zone>>,
 

@@ -32,6 +32,7 @@ pub(super) struct Printer<W> {
 #[derive(Debug, Clone)]
 pub(super) struct How {
     pub(super) format: OutputFormat,
+    /// `None` if it is printed elsewhere.
     pub(super) terminal_columns: Option<usize>,
     /// What stands between the date and the count.
     pub(super) columns: Vec<Part>,
@@ -139,8 +140,10 @@ impl<W: Write> Printer<W> {
     }
 
     fn name(&mut self, groups: &[Group]) {
-        let How { columns, format, .. } = &self.how;
-        let cells = |group| columns.iter().map(|part| part.cell(group, *format)).collect();
+        let How { columns, format, terminal_columns, .. } = &self.how;
+        let is_terminal = terminal_columns.is_some();
+        let cells =
+            |group| columns.iter().map(|part| part.cell(group, *format, is_terminal)).collect();
         self.groups.extend(groups.iter().map(cells));
     }
 

@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 use tally_proto::tally::requests::v1::{Group, GroupBy};
 
 use crate::commands::requests::methods;
+use crate::output::OutputFormat;
 use crate::output::table::Align;
-use crate::output::{OutputFormat, csv, json, visible};
 
 /// A part of a series, which has a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -39,8 +39,8 @@ pub(super) struct Filters {
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
     pub(super) path_prefix: String,
 
-    /// Only this status or class, such as 404 or 5xx; 0 is not known, or a GRPC call's OK; the class
-    /// of a gRPC code is that of the HTTP status that stands for it; repeatable
+    /// Only this status or class, such as 404 or 5xx; 0 is not known, or a GRPC call's OK; a gRPC code
+    /// is in the class of the HTTP status that stands for it: UNAVAILABLE (14) in 5xx; repeatable
     #[arg(long, value_parser = parse_status)]
     pub(super) status: Vec<Status>,
 
@@ -99,7 +99,7 @@ impl Part {
 
     /// A group's cell, as the format writes it. What is not known is empty, and in JSON null if it
     /// would be a number.
-    pub(super) fn cell(self, group: &Group, format: OutputFormat) -> String {
+    pub(super) fn cell(self, group: &Group, format: OutputFormat, is_terminal: bool) -> String {
         let text = match self {
             Self::Service => Cow::Borrowed(&*group.service),
             Self::Method if group.method.is_empty() => Cow::Borrowed("UNSPECIFIED"),
@@ -114,11 +114,7 @@ impl Part {
             Self::StatusClass => Cow::Owned(format!("{}xx", group.status_class)),
             Self::Customer => Cow::Borrowed(&*group.customer),
         };
-        match format {
-            OutputFormat::Csv => csv::quoted(&text).into_owned(),
-            OutputFormat::Json => json::quoted(&text),
-            OutputFormat::Table => visible(&text).into_owned(),
-        }
+        format.text(&text, is_terminal)
     }
 }
 
@@ -219,7 +215,7 @@ mod tests {
             (Part::StatusClass, ["", "\"\""]),
             (Part::Customer, ["", "\"\""]),
         ] {
-            assert_eq!(formats.map(|format| part.cell(&none, format)), cells);
+            assert_eq!(formats.map(|format| part.cell(&none, format, false)), cells);
         }
     }
 }

@@ -69,6 +69,8 @@ fn csv_is_for_scripts() {
                     ,UNSPECIFIED,/\x1b,5\n";
     assert_eq!(printed(OutputFormat::Csv, &parts()), expected);
     assert_eq!(printed(OutputFormat::Csv, &[]), "date,method,path,count\n");
+    let on_terminal = How { terminal_columns: Some(80), ..usual(OutputFormat::Csv) };
+    assert_eq!(printed_so(on_terminal, &parts()), expected.replace('\x1b', "\\u{1b}"));
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
+use jiff::tz::{AmbiguousOffset, TimeZone};
 use tally_proto::wire::DAY_MICROS;
+use tally_requests::periods::offset;
 
 use super::BadTime;
 
@@ -53,29 +54,6 @@ impl FromStr for Zone {
             format!("{error}; give UTC, an offset such as +02:00, or a name such as Europe/Berlin")
         })
     }
-}
-
-/// `+02:00`, `-0330` or `+02`.
-fn offset(text: &str) -> Option<Offset> {
-    let (sign, digits) = match text.split_at_checked(1)? {
-        ("+", digits) => (1, digits),
-        ("-", digits) => (-1, digits),
-        _ => return None,
-    };
-    let digits = digits.replace(':', "");
-    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let (hours, minutes) = match digits.len() {
-        2 => (&*digits, "0"),
-        4 => digits.split_at(2),
-        _ => return None,
-    };
-    let (hours, minutes) = (hours.parse::<u8>().ok()?, minutes.parse::<u8>().ok()?);
-    if hours > 23 || minutes > 59 {
-        return None;
-    }
-    Offset::from_seconds(sign * (i32::from(hours) * 3_600 + i32::from(minutes) * 60)).ok()
 }
 
 #[cfg(test)]
