@@ -37,7 +37,8 @@ use tally_runtime::config::Problems;
 use tally_serve::Domain;
 
 use crate::commands::requests::{
-    add, correct, fold, forget, import as import_logs, import_count, merge, producers, roll_up, totals,
+    add, correct, fold, forget, import as import_logs, import_count, merge, producers, roll_up,
+    totals,
 };
 use crate::commands::{config, health, migrate, serve};
 use crate::settings::{DomainArgs, ServeArgs};

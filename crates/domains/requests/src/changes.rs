@@ -11,7 +11,8 @@ use hashbrown::HashSet;
 use tokio::time::Instant;
 
 use crate::model::{Series, SeriesId};
-use crate::renaming::{Columns, NewNames, Renaming, Renamings, Selection};
+use crate::renaming::{Columns, Renaming, Renamings};
+use crate::selection::{NewNames, Selection};
 
 /// How long a regex may take for all series.
 const LOOKING_MAX: Duration = Duration::from_secs(10);

@@ -67,16 +67,15 @@ impl Correction {
             check_text(field, text, max)?;
         }
         if *day > today.plus(1) {
-            return Err(Error::invalid(format!("day: {day} is in the future, and no request can be")));
+            return Err(Error::invalid(format!(
+                "day: {day} is in the future, and no request can be"
+            )));
         }
         Ok(())
     }
 
     /// Whether this is the same one again. What a series is called may have changed meanwhile.
-    pub(crate) fn check_repeated(
-        &self,
-        before: (Day, i64, &str, &str),
-    ) -> Result<(), Error> {
+    pub(crate) fn check_repeated(&self, before: (Day, i64, &str, &str)) -> Result<(), Error> {
         if before == (self.day, self.requests, &*self.reason, &*self.author) {
             return Ok(());
         }

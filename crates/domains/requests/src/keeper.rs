@@ -45,7 +45,13 @@ impl Keeper {
     pub(crate) fn new(house: House, settings: &Settings) -> Arc<Self> {
         let folds = Folds::new(house.clock.now());
         let Settings { roll_up_at, quarter_retention_days, .. } = *settings;
-        let done = Mutex::new(Done { folds, rolled_up: None, kept_house: None, gathered: None, settled: 0 });
+        let done = Mutex::new(Done {
+            folds,
+            rolled_up: None,
+            kept_house: None,
+            gathered: None,
+            settled: 0,
+        });
         Arc::new(Self { house, roll_up_at, quarter_retention_days, done })
     }
 

@@ -21,9 +21,10 @@
 //! | `packed.rs` | counts of a day's quarters or a month's days in one text |
 //! | `periods.rs`, `periods/` | time zones, ranges of dates and their periods, as quarters |
 //! | `record.rs` | how the batches of a `Record` stream become rows |
-//! | `renaming.rs` | which series a merge or a forget is about, and what becomes of them |
+//! | `renaming.rs` | what becomes of series, by merges and forgets |
 //! | `rows.rs` | from requests to rows: the rules for requests, and rows as they travel |
 //! | `schedule.rs` | when a server rolls up by itself |
+//! | `selection.rs` | which series a merge or a forget is asked for |
 //! | `series.rs` | from a series to an id, without a lock or an allocation; how many there may be |
 //! | `service.rs`, `service/` | the domain's operations, and the parts that they are made of |
 //! | `settings.rs` | the domain's settings: as flags and variables, and checked |
@@ -52,6 +53,7 @@ mod record;
 mod renaming;
 mod rows;
 mod schedule;
+mod selection;
 mod series;
 mod service;
 mod settings;

@@ -9,45 +9,13 @@ use tally_proto::wire::is_reserved;
 use tally_runtime::Kind;
 
 use crate::model::{Namespace, Series, SeriesRef};
+use crate::selection::{NewNames, PathIs, Selection};
 
 /// How large a compiled regex may be: a match takes at most this, times the length of the path.
 const REGEX_BYTES_MAX: usize = 16 << 10;
 /// How often the renamings are gone through. Merges that would need more are refused when they are asked
 /// for.
 const ROUNDS_MAX: usize = 8;
-
-/// What a path must be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum PathIs {
-    /// Just this.
-    Exactly(Box<str>),
-    /// Any that begins with this, byte by byte.
-    BeginsWith(Box<str>),
-    /// Any that this regex finds something in.
-    Matches(Box<str>),
-}
-
-/// Which series a merge or a forget is about: those that have all of this.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Selection {
-    /// The path.
-    pub(crate) path: Option<PathIs>,
-    /// The service.
-    pub(crate) service: Option<Box<str>>,
-    /// The customer.
-    pub(crate) customer: Option<Box<str>>,
-}
-
-/// What series get in place of their own. None: they keep it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct NewNames {
-    /// The service; may be empty.
-    pub(crate) service: Option<Box<str>>,
-    /// The path.
-    pub(crate) path: Option<Box<str>>,
-    /// The customer; may be empty.
-    pub(crate) customer: Option<Box<str>>,
-}
 
 /// What a field of a series must be.
 #[derive(Debug, Clone)]
@@ -56,7 +24,11 @@ enum Pattern {
     BeginsWith(Box<str>),
     Matches(Regex),
     /// A text of so many bytes with this hash, or what begins with one.
-    Hashed { bytes: usize, hash: u128, is_prefix: bool },
+    Hashed {
+        bytes: usize,
+        hash: u128,
+        is_prefix: bool,
+    },
 }
 
 /// What becomes of series that have all that is said here.
@@ -95,48 +67,6 @@ pub(crate) struct BadRegex(#[from] regex_lite::Error);
 #[derive(Debug, thiserror::Error)]
 #[error("tally_request_changes has {0:?}, which says nothing about a name")]
 struct Malformed(String);
-
-// === impl Selection ===
-
-impl Selection {
-    /// Which kinds of names it selects by, for people.
-    pub(crate) fn kinds(&self) -> String {
-        let path = self.path.as_ref().map(|path| match path {
-            PathIs::Exactly(_) => "path",
-            PathIs::BeginsWith(_) => "path-prefix",
-            PathIs::Matches(_) => "path-regex",
-        });
-        let service = self.service.as_ref().map(|_| "service");
-        let customer = self.customer.as_ref().map(|_| "customer");
-        let kinds: Vec<_> = [path, service, customer].into_iter().flatten().collect();
-        kinds.join(",")
-    }
-
-    /// Whether every name that it selects by is a whole one.
-    pub(crate) fn is_exact(&self) -> bool {
-        matches!(self.path, Some(PathIs::Exactly(_)))
-            || self.service.is_some()
-            || self.customer.is_some()
-    }
-
-    /// Whether a regex takes part.
-    pub(crate) fn has_regex(&self) -> bool {
-        matches!(self.path, Some(PathIs::Matches(_)))
-    }
-
-    /// As a renaming.
-    pub(crate) fn renamed(&self, into: NewNames) -> Result<Renaming, BadRegex> {
-        let path = match &self.path {
-            Some(PathIs::Exactly(path)) => Some(Pattern::Exactly(path.clone())),
-            Some(PathIs::BeginsWith(prefix)) => Some(Pattern::BeginsWith(prefix.clone())),
-            Some(PathIs::Matches(regex)) => Some(Pattern::regex(regex)?),
-            None => None,
-        };
-        let exactly = |name: &Option<Box<str>>| name.clone().map(Pattern::Exactly);
-        let (service, customer) = (exactly(&self.service), exactly(&self.customer));
-        Ok(Renaming { service, path, customer, into, key: (0, 0) })
-    }
-}
 
 // === impl Pattern ===
 
@@ -235,13 +165,27 @@ fn hash(bytes: &[u8], key: HashKey) -> u128 {
 // === impl Renaming ===
 
 impl Renaming {
+    /// Of series that are selected.
+    pub(crate) fn of(selection: &Selection, into: NewNames) -> Result<Self, BadRegex> {
+        let path = match &selection.path {
+            Some(PathIs::Exactly(path)) => Some(Pattern::Exactly(path.clone())),
+            Some(PathIs::BeginsWith(prefix)) => Some(Pattern::BeginsWith(prefix.clone())),
+            Some(PathIs::Matches(regex)) => Some(Pattern::regex(regex)?),
+            None => None,
+        };
+        let exactly = |name: &Option<Box<str>>| name.clone().map(Pattern::Exactly);
+        let (service, customer) = (exactly(&selection.service), exactly(&selection.customer));
+        Ok(Self { service, path, customer, into, key: (0, 0) })
+    }
+
     /// Reads what is stored.
     pub(crate) fn of_columns(columns: &Columns) -> Result<Option<Self>, tally_store::Error> {
         let Columns { service, path, customer, into, hash_key } = columns;
         if [service, path, customer].iter().all(|column| column.is_none()) {
             return Ok(None);
         }
-        let pattern = |column: &Option<String>| column.as_deref().map(Pattern::of_column).transpose();
+        let pattern =
+            |column: &Option<String>| column.as_deref().map(Pattern::of_column).transpose();
         let key = hash_key.as_deref().and_then(|key| u128::from_str_radix(key, 16).ok());
         let key = key.unwrap_or_default();
         Ok(Some(Self {
@@ -318,15 +262,13 @@ impl Renaming {
     /// Whether what `earlier` renames includes series that have just been renamed by this one: then it
     /// would be a chain, or a circle.
     pub(crate) fn leads_into(&self, earlier: &Self) -> bool {
-        let can = |own: &Option<Pattern>, into: &Option<Box<str>>, theirs: &Option<Pattern>| {
-            match (into, own, theirs) {
-                (_, _, None) => true,
-                (Some(name), _, Some(theirs)) => theirs.matches(name, earlier.key),
-                (None, Some(Pattern::Exactly(name)), Some(theirs)) => {
-                    theirs.matches(name, earlier.key)
-                }
-                (None, ..) => true,
-            }
+        let can = |own: &Option<Pattern>, into: &Option<Box<str>>, theirs: &Option<Pattern>| match (
+            into, own, theirs,
+        ) {
+            (_, _, None) => true,
+            (Some(name), _, Some(theirs)) => theirs.matches(name, earlier.key),
+            (None, Some(Pattern::Exactly(name)), Some(theirs)) => theirs.matches(name, earlier.key),
+            (None, ..) => true,
         };
         let changes = |own: &Option<Box<str>>, theirs: &Option<Box<str>>| {
             theirs.is_some() && own.is_some() && own != theirs
@@ -383,115 +325,4 @@ impl Renamings {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn get(path: &str) -> Series {
-        Series::of_endpoint(3, path)
-    }
-
-    fn of_customer(path: &str, customer: &str) -> Series {
-        Series { customer: customer.into(), ..get(path) }
-    }
-
-    fn merge(path: PathIs, into: &str) -> Renaming {
-        let selection = Selection { path: Some(path), ..Selection::default() };
-        selection.renamed(NewNames { path: Some(into.into()), ..NewNames::default() }).expect("a regex")
-    }
-
-    fn exactly(path: &str) -> PathIs {
-        PathIs::Exactly(path.into())
-    }
-
-    fn apply(renaming: &Renaming, series: &Series) -> Option<String> {
-        renaming.apply(series.into()).map(|one| format!("{} {}", one.path, one.customer))
-    }
-
-    #[test]
-    fn names_are_compared_whole_by_prefix_or_by_regex() {
-        let users = merge(PathIs::BeginsWith("/users/".into()), "/users/{id}");
-        assert_eq!(apply(&users, &of_customer("/users/7", "acme")), Some("/users/{id} acme".into()));
-        for path in ["/users", "/user/7", "_other", "_forgotten", "/users/{id}"] {
-            assert_eq!(apply(&users, &get(path)), None, "{path}");
-        }
-        let digits = merge(PathIs::Matches("^/users/[0-9]+$".into()), "/users/{id}");
-        assert!(apply(&digits, &get("/users/12")).is_some());
-        assert!(apply(&digits, &get("/users/12/x")).is_none());
-        assert!(apply(&merge(exactly("/a"), "/b"), &get("/a")).is_some());
-        assert!(merge(exactly("/a"), "/a").is_idle() && !users.is_idle());
-        let other = Series { namespace: Namespace(1), ..get("/users/7") };
-        assert_eq!(apply(&users, &other), None);
-    }
-
-    #[test]
-    fn a_regex_is_bounded() {
-        for bad in ["(", "a{5000}{5000}", "(?:x{1000}){1000}", &"(".repeat(1_000)] {
-            let path = Some(PathIs::Matches(bad.into()));
-            let selection = Selection { path, ..Selection::default() };
-            assert!(selection.renamed(NewNames::default()).is_err(), "{bad}");
-        }
-        // One that would not end elsewhere.
-        let slow = merge(PathIs::Matches("^(a+)+$".into()), "/a");
-        assert!(apply(&slow, &get(&format!("{}!", "a".repeat(2_000)))).is_none());
-    }
-
-    #[test]
-    fn what_is_stored_of_a_forget_has_no_name() {
-        let selection = Selection {
-            path: Some(PathIs::BeginsWith("/users/ann/".into())),
-            customer: Some("ann".into()),
-            ..Selection::default()
-        };
-        let forgotten = || Some("_forgotten".into());
-        let into = NewNames { path: forgotten(), customer: forgotten(), ..NewNames::default() };
-        let renaming = selection.renamed(into).expect("no regex");
-        let hashed = renaming.hashed((7, 8)).expect("no regex");
-        let columns = hashed.columns();
-        assert!(!format!("{columns:?}").contains("ann"), "{columns:?}");
-        let read = Renaming::of_columns(&columns).expect("well formed").expect("a renaming");
-        for one in [&renaming, &hashed, &read] {
-            assert!(apply(one, &of_customer("/users/ann/7", "ann")).is_some());
-            assert!(apply(one, &of_customer("/users/ann/", "ann")).is_some());
-            assert!(apply(one, &of_customer("/users/ann", "ann")).is_none());
-            assert!(apply(one, &of_customer("/users/ann/7", "bob")).is_none());
-            assert!(one.is(&renaming));
-        }
-        let other = merge(exactly("/users/ann/"), "_forgotten");
-        assert!(!read.is(&other));
-    }
-
-    #[test]
-    fn columns_are_read_again() {
-        for path in [exactly("/a:b"), PathIs::BeginsWith("é:".into()), PathIs::Matches("^x:".into())] {
-            let renaming = merge(path, "/into");
-            let columns = renaming.columns();
-            let read = Renaming::of_columns(&columns).expect("well formed").expect("a renaming");
-            assert_eq!(read.columns(), columns);
-            assert!(read.is(&renaming));
-        }
-        let none = Renaming::of_columns(&Columns::default()).expect("well formed");
-        assert!(none.is_none());
-        let path = Some("what:ever".to_owned());
-        let error = Renaming::of_columns(&Columns { path, ..Columns::default() });
-        assert!(tally_runtime::chain(&error.expect_err("malformed")).contains("what:ever"));
-    }
-
-    #[test]
-    fn later_merges_follow_and_circles_are_seen() {
-        let (ab, bc) = (merge(exactly("/a"), "/b"), merge(exactly("/b"), "/c"));
-        let renamings = Renamings(vec![Arc::new(ab.clone()), Arc::new(bc.clone())]);
-        let renamed = renamings.apply((&get("/a")).into()).expect("renamed");
-        assert_eq!(&*renamed.path, "/c");
-        assert!(renamings.apply((&get("/c")).into()).is_none());
-        // NewNames what was merged away, and back.
-        assert!(merge(exactly("/x"), "/a").leads_into(&ab));
-        assert!(merge(exactly("/b"), "/a").leads_into(&ab));
-        assert!(!bc.leads_into(&ab));
-        let users = merge(PathIs::BeginsWith("/users/".into()), "/users/{id}");
-        assert!(!users.leads_into(&users));
-        assert!(merge(exactly("/x"), "/users/7").leads_into(&users));
-        // Even one that was made in spite of that ends.
-        let circle = Renamings(vec![Arc::new(ab), Arc::new(merge(exactly("/b"), "/a"))]);
-        assert!(circle.apply((&get("/a")).into()).is_none());
-    }
-}
+mod tests;

@@ -142,7 +142,8 @@ impl KnownSeries {
             return self.resolve_as_is(series);
         }
         let series: Vec<_> = series.into_iter().collect();
-        let rename = |one| self.find(one, |_| ()).map_or_else(|| moved.renamings.apply(one), |()| None);
+        let rename =
+            |one| self.find(one, |_| ()).map_or_else(|| moved.renamings.apply(one), |()| None);
         let renamed: Vec<Option<Series>> = series.iter().map(|(one, _)| rename(*one)).collect();
         self.resolve_as_is(series.iter().zip(&renamed).map(|((one, requests), renamed)| {
             (renamed.as_ref().map_or(*one, SeriesRef::from), *requests)

@@ -91,7 +91,7 @@ pub enum Appended {
 /// - A fold moves rows into the totals of their days, and a roll-up these into their months, at least
 ///   those committed before it began. A request is in exactly one of: the rows, the days that are not
 ///   rolled up, the months.
-/// - Totals only grow, by addition, and a repeated fold or roll-up finds nothing to add.
+/// - Totals only grow, by addition, or go to another series as a whole; and a repeated fold or roll-up finds nothing to add.
 /// - With `live`, totals are one snapshot of the three.
 /// - Days are UTC, in any time zone of the session or the machine.
 #[derive(Debug)]

@@ -15,8 +15,8 @@ use crate::dates;
 use crate::error::Error;
 use crate::model::{Period, Series};
 use crate::periods::Granularity;
-use crate::renaming::{NewNames, PathIs, Selection};
 use crate::rows::Rules;
+use crate::selection::{NewNames, PathIs, Selection};
 use crate::service::Service;
 
 /// At most this many corrections in a message: some 500 KiB with the longest texts.

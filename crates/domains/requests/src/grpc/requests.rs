@@ -98,7 +98,9 @@ impl RequestService for Service {
     }
 }
 
-pub(super) fn stream<T: 'static>(messages: impl Iterator<Item = T> + Send + 'static) -> Response<Messages<T>> {
+pub(super) fn stream<T: 'static>(
+    messages: impl Iterator<Item = T> + Send + 'static,
+) -> Response<Messages<T>> {
     let messages: Boxed<T> = Box::new(messages.map(Ok));
     Response::new(tokio_stream::iter(messages))
 }

@@ -95,7 +95,10 @@ impl KnownSeries {
                 let fields = SeriesRef::from(&series);
                 let found = self.find(fields, |one| one.id);
                 let found = found.or_else(|| {
-                    added.iter().find(|one| SeriesRef::from(&one.series) == fields).map(|one| one.id)
+                    added
+                        .iter()
+                        .find(|one| SeriesRef::from(&one.series) == fields)
+                        .map(|one| one.id)
                 });
                 let to = found.unwrap_or_else(|| {
                     self.room.take(fields);

@@ -20,8 +20,9 @@ use crate::error::Error;
 use crate::house::House;
 use crate::model::{Day, DayRange, Series, SeriesId};
 use crate::periods::{Granularity, QuarterRange, Zone};
-use crate::renaming::{Columns, NewNames, PathIs, Renaming, Renamings, Selection};
-use crate::totals::{Filter, GroupBy, Query};
+use crate::renaming::{Columns, Renaming, Renamings};
+use crate::selection::{NewNames, PathIs, Selection};
+use crate::totals::{GroupBy, Query};
 
 /// How often a change is decided again because another one was first.
 const ATTEMPTS_MAX: usize = 10;
@@ -86,7 +87,8 @@ impl Service {
                         return Ok(changed);
                     }
                 }
-                let text = "other series are being merged or forgotten all the time: try again later";
+                let text =
+                    "other series are being merged or forgotten all the time: try again later";
                 Err(Error::Refused(Kind::Unavailable, text.into()))
             })
             .await?;
@@ -111,7 +113,7 @@ async fn decide_and_move(house: &House, change: &Change) -> Result<Option<Change
     plan.see_all(&known).await.map_err(|slow: TooSlow| Error::invalid(slow.to_string()))?;
     change.check_extent(&plan, &known)?;
     let changed = Changed {
-        series: with_requests(house, &known, &plan).await?,
+        series: with_requests(house, change, &known, &plan).await?,
         is_kept: !change.selection.has_regex() || change.kind == ChangeKind::Merge,
     };
     if change.is_dry_run || (!is_new && plan.moves.is_empty()) {
@@ -140,12 +142,17 @@ async fn decide_and_move(house: &House, change: &Change) -> Result<Option<Change
 /// What moves, with the live totals of each.
 async fn with_requests(
     house: &House,
+    change: &Change,
     known: &[(SeriesId, Series)],
     plan: &Plan,
 ) -> Result<Vec<(Series, i64)>, Error> {
     let names: HashMap<SeriesId, &Series> = known.iter().map(|(id, one)| (*id, one)).collect();
-    let mut moving: Vec<(Series, i64)> =
-        plan.moves.iter().filter_map(|(id, _)| names.get(id)).map(|one| ((*one).clone(), 0)).collect();
+    let mut moving: Vec<(Series, i64)> = plan
+        .moves
+        .iter()
+        .filter_map(|(id, _)| names.get(id))
+        .map(|one| ((*one).clone(), 0))
+        .collect();
     if moving.is_empty() {
         return Ok(moving);
     }
@@ -153,7 +160,7 @@ async fn with_requests(
         range: QuarterRange::ALL,
         granularity: Granularity::Whole,
         zone: Zone::utc(),
-        filter: Filter::default(),
+        filter: change.selection.filter(),
         group_by: vec![
             GroupBy::Service,
             GroupBy::Method,
@@ -269,11 +276,13 @@ impl Change {
 
     /// What it says about series, checked against what others have said before.
     fn renaming(&self, changes: &Changes) -> Result<Renaming, Error> {
-        let renaming = self.selection.renamed(self.into.clone());
+        let renaming = Renaming::of(&self.selection, self.into.clone());
         let renaming = renaming.map_err(|bad| Error::invalid(format!("path_regex: {bad}")))?;
         let Renamings(earlier) = &changes.renamings;
         if renaming.is_idle() {
-            return Err(Error::invalid("into: is what is selected; it cannot be merged into itself"));
+            return Err(Error::invalid(
+                "into: is what is selected; it cannot be merged into itself",
+            ));
         }
         if earlier.iter().any(|one| renaming.leads_into(one)) {
             let text = "into: what it names was itself merged or forgotten, or would be merged back \
@@ -289,7 +298,8 @@ impl Change {
             ChangeKind::Merge if renaming.has_regex() && regexes >= REGEXES_MAX => REGEXES_MAX,
             _ => return Ok(renaming),
         };
-        let text = format!("there are {full} merges and forgets of this kind, and servers follow no more");
+        let text =
+            format!("there are {full} merges and forgets of this kind, and servers follow no more");
         Err(Error::Refused(Kind::ResourceExhausted, text.into()))
     }
 

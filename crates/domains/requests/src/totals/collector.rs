@@ -151,9 +151,11 @@ impl Collector {
             .map(|of| PeriodTotals {
                 label: plan.periods().label(of[0].0 as usize),
                 counts: of.iter().map(|(_, group, count)| (*group, *count)).collect(),
-                corrections: corrections.next_if(|one| one[0].0 == of[0].0).map_or_else(Vec::new, |one| {
-                    one.iter().map(|(_, group, count)| (*group, *count)).collect()
-                }),
+                corrections: corrections
+                    .next_if(|one| one[0].0 == of[0].0)
+                    .map_or_else(Vec::new, |one| {
+                        one.iter().map(|(_, group, count)| (*group, *count)).collect()
+                    }),
             })
             .collect();
         let groups = if is_sum { Vec::new() } else { groups };

@@ -50,10 +50,8 @@ async fn corrected(counting: &Counting, day: &str, path: &str, requests: i64) ->
 
 /// Path, count and correction of each total.
 async fn totals(counting: &Counting, query: proto::QueryTotalsRequest) -> Vec<(String, i64, i64)> {
-    let query = proto::QueryTotalsRequest {
-        granularity: proto::Granularity::Whole.into(),
-        ..query
-    };
+    let query =
+        proto::QueryTotalsRequest { granularity: proto::Granularity::Whole.into(), ..query };
     let mut answers =
         counting.request_client().await.query_totals(query).await.expect("totals").into_inner();
     let (mut groups, mut found) = (Vec::new(), Vec::new());

@@ -16,6 +16,7 @@ mod counted_files;
 mod dates;
 mod disturbed;
 mod drops;
+mod following;
 mod frames;
 mod import_count;
 mod keeper;

@@ -51,8 +51,12 @@ pub(crate) struct CorrectArgs {
     path: Option<String>,
 
     /// How many requests to add; below 0, to take
-    #[arg(long, value_name = "COUNT", allow_negative_numbers = true,
-          required_unless_present = "list")]
+    #[arg(
+        long,
+        value_name = "COUNT",
+        allow_negative_numbers = true,
+        required_unless_present = "list"
+    )]
     requests: Option<i64>,
 
     /// Why, for those who read it later

@@ -61,7 +61,10 @@ pub(crate) async fn fold(transaction: &Transaction, mut entries: Vec<Entry>) -> 
 }
 
 /// How far the days of these entries have come. New ones are noted in the calendar.
-pub(super) async fn stages(transaction: &Transaction, entries: &[Entry]) -> Result<HashMap<Day, Stage>> {
+pub(super) async fn stages(
+    transaction: &Transaction,
+    entries: &[Entry],
+) -> Result<HashMap<Day, Stage>> {
     let (step, sql) = ("look days up in the calendar", include_str!("stages.sql"));
     let days = numbers(&books::days(entries));
     let mut stages = HashMap::new();

@@ -16,7 +16,8 @@ use crate::books::{Entry, Level};
 use crate::changes::{Changes, Draft, Line, MovedAway, Outdated, Plan, Version};
 use crate::model::{Day, Namespace, Quarter, Series, SeriesId};
 use crate::packed::{DAYS, QUARTERS};
-use crate::renaming::{Columns, NewNames, Renaming, Renamings};
+use crate::renaming::{Columns, Renaming, Renamings};
+use crate::selection::NewNames;
 
 const STEP: &str = "move series";
 /// How many series move in one transaction of CockroachDB, which advises against larger ones. Elsewhere
@@ -173,9 +174,7 @@ async fn note(transaction: &Transaction, line: &Line, seq: i64, series: usize) -
         &into_customer,
         hash_key,
     ];
-    transaction
-        .write("note a change of series", include_str!("add_change.sql"), &values)
-        .await?;
+    transaction.write("note a change of series", include_str!("add_change.sql"), &values).await?;
     Ok(())
 }
 
@@ -208,10 +207,7 @@ async fn write_moves(
 }
 
 /// Those of these series that have moved, and where.
-async fn moved(
-    transaction: &Transaction,
-    ids: &[SeriesId],
-) -> Result<HashMap<SeriesId, SeriesId>> {
+async fn moved(transaction: &Transaction, ids: &[SeriesId]) -> Result<HashMap<SeriesId, SeriesId>> {
     let rows = transaction.rows(STEP, include_str!("moved.sql"), &[&ids]).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }

@@ -11,7 +11,8 @@ use crate::books::{Entry, Level};
 use crate::changes::{Changes, Draft, Line, MovedAway, Outdated, Plan, Version};
 use crate::model::{Day, Namespace, Quarter, Series, SeriesId};
 use crate::packed::{DAYS, QUARTERS};
-use crate::renaming::{Columns, NewNames, Renaming, Renamings};
+use crate::renaming::{Columns, Renaming, Renamings};
+use crate::selection::NewNames;
 
 const STEP: &str = "move series";
 
@@ -129,7 +130,8 @@ fn write_moves(
     let mut add = transaction.prepare_cached(include_str!("add_move.sql")).step(STEP)?;
     let mut lengthen = transaction.prepare_cached(include_str!("lengthen_moves.sql")).step(STEP)?;
     let mut forget = transaction.prepare_cached(include_str!("delete_name.sql")).step(STEP)?;
-    let mut correct = transaction.prepare_cached(include_str!("move_corrections.sql")).step(STEP)?;
+    let mut correct =
+        transaction.prepare_cached(include_str!("move_corrections.sql")).step(STEP)?;
     for (from, target) in moves {
         let to = ids[target];
         add.execute((from, to, change)).step(STEP)?;

@@ -78,7 +78,9 @@ fn balance(transaction: &Transaction<'_>, day: Day, id: SeriesId) -> Result<(i64
             let (month, slot) = (Day::from(date.first_of_month()), date.day().unsigned_abs() - 1);
             let sql = include_str!("days_of_month.sql");
             let mut counts = [0; DAYS.slots];
-            for days in changes::all(transaction, sql, (month.0, id), |row| row.get::<_, String>(0))? {
+            for days in
+                changes::all(transaction, sql, (month.0, id), |row| row.get::<_, String>(0))?
+            {
                 DAYS.add_to(&mut counts, days.as_bytes())?;
             }
             counts[usize::from(slot)]
@@ -92,7 +94,8 @@ fn balance(transaction: &Transaction<'_>, day: Day, id: SeriesId) -> Result<(i64
 
 /// Corrections in the order of days.
 pub(crate) fn list(connection: &Connection, listed: Listed) -> Result<Vec<Corrected>> {
-    let text = |row: &Row<'_>, at| Ok::<Box<str>, rusqlite::Error>(row.get::<_, String>(at)?.into());
+    let text =
+        |row: &Row<'_>, at| Ok::<Box<str>, rusqlite::Error>(row.get::<_, String>(at)?.into());
     let corrected = |row: &Row<'_>| {
         let series = Series {
             namespace: Namespace(row.get(6)?),

@@ -73,7 +73,9 @@ impl Backend {
             }
             return all;
         }
-        let sql = "SELECT tablename::TEXT FROM pg_tables WHERE schemaname = 'public'";
+        // The leases change all the time.
+        let sql = "SELECT tablename::TEXT FROM pg_tables \
+                   WHERE schemaname = 'public' AND tablename <> 'tally_leases'";
         let tables: Vec<String> = self.find(sql, |row| row.get(0), |row| row.get(0)).await;
         for table in tables {
             let sql = format!("SELECT t::TEXT FROM {table} AS t");
