@@ -47,7 +47,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // This leaves the producer to the next process, which counts what is added to the file.
     let progress = producer.close().await;
     if let Some(stop) = progress.stopped {
-        return Err(stop.into());
+        return Err(stop.to_string().into());
     }
     println!("{} counted, {} lost", progress.acknowledged, progress.lost());
     Ok(())

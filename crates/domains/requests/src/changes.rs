@@ -10,7 +10,7 @@ use std::time::Duration;
 use hashbrown::HashSet;
 use tokio::time::Instant;
 
-use crate::model::{Series, SeriesId};
+use crate::model::{Series, SeriesId, SeriesRef};
 use crate::renaming::{Columns, Renaming, Renamings};
 use crate::selection::{NewNames, Selection};
 
@@ -169,9 +169,9 @@ impl Plan {
     }
 
     /// Looks at a series, once.
-    pub(crate) fn see(&mut self, id: SeriesId, series: &Series) {
+    pub(crate) fn see(&mut self, id: SeriesId, series: SeriesRef<'_>) {
         if self.seen.insert(id)
-            && let Some(renamed) = self.renamings.apply(series.into())
+            && let Some(renamed) = self.renamings.apply(series)
         {
             self.moves.push((id, renamed));
         }
@@ -181,7 +181,7 @@ impl Plan {
     pub(crate) async fn see_all(&mut self, known: &[(SeriesId, Series)]) -> Result<(), TooSlow> {
         let begin = Instant::now();
         for some in known.chunks(LOOKED_AT_ONCE) {
-            some.iter().for_each(|(id, series)| self.see(*id, series));
+            some.iter().for_each(|(id, series)| self.see(*id, series.into()));
             if begin.elapsed() > LOOKING_MAX {
                 return Err(TooSlow);
             }

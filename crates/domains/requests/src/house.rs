@@ -7,7 +7,7 @@ use tally_ingest::{Batch, WriteError};
 use tally_producers::{Append, Fate, Parcel, Producers};
 use tally_runtime::{Clock, Drain, Error, Outcome, chain};
 
-use crate::changes::{Draft, Plan, Version};
+use crate::changes::{Draft, Outdated, Plan, Version};
 use crate::model::DayRange;
 use crate::rows::Rows;
 use crate::series::KnownSeries;
@@ -84,11 +84,17 @@ impl House {
     }
 
     /// Moves what merges and forgets are about and a program that knows nothing of them has brought since.
-    pub(crate) async fn move_again(&self) -> Result<()> {
+    /// Returns whether it did: not if there is a newer one.
+    pub(crate) async fn move_again(&self) -> Result<bool> {
         let changes = self.store.changes(Version::default()).await?;
         let (version, plan) = (changes.version, Plan::new(changes.renamings));
-        self.store.move_series(&Draft { version, plan, line: None }).await?;
-        self.follow_changes().await
+        match self.store.move_series(&Draft { version, plan, line: None }).await {
+            Ok(_) => {}
+            Err(error) if error.find::<Outdated>().is_some() => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        self.follow_changes().await?;
+        Ok(true)
     }
 
     /// Follows merges and forgets.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tally_runtime::Error;
+use tally_runtime::{Error, faults};
 use tokio::sync::Mutex;
 
-use crate::due::{Folds, is_over};
+use crate::due::{EAGER, Folds, is_over};
 use crate::house::House;
 use crate::model::{Day, DayRange};
 use crate::schedule::Schedule;
@@ -26,6 +26,7 @@ pub struct Keeper {
     house: House,
     roll_up_at: Schedule,
     quarter_retention_days: u32,
+    kept_after_roll_up: Duration,
     done: Mutex<Done>,
 }
 
@@ -44,7 +45,7 @@ struct Done {
 impl Keeper {
     pub(crate) fn new(house: House, settings: &Settings) -> Arc<Self> {
         let folds = Folds::new(house.clock.now());
-        let Settings { roll_up_at, quarter_retention_days, .. } = *settings;
+        let Settings { roll_up_at, quarter_retention_days, kept_after_roll_up, .. } = *settings;
         let done = Mutex::new(Done {
             folds,
             rolled_up: None,
@@ -52,7 +53,7 @@ impl Keeper {
             gathered: None,
             settled: 0,
         });
-        Arc::new(Self { house, roll_up_at, quarter_retention_days, done })
+        Arc::new(Self { house, roll_up_at, quarter_retention_days, kept_after_roll_up, done })
     }
 
     /// Does what is due.
@@ -104,14 +105,15 @@ impl Keeper {
         let old = unsettled.iter().filter(|(_, age)| *age >= SETTLED_AFTER_SECONDS);
         let old = old.map(|(seq, _)| *seq).max();
         if done.settled < *newest || old.is_some() {
-            self.house.move_again().await?;
-            store.settle().await?;
-            done.settled = *newest;
+            if self.house.move_again().await? && store.settle().await? {
+                done.settled = *newest;
+            }
         }
         if let Some(old) = old {
             store.fold().await?;
-            store.settle().await?;
-            store.mark_settled(old).await?;
+            if store.settle().await? {
+                store.mark_settled(old).await?;
+            }
         }
         Ok(())
     }
@@ -121,7 +123,8 @@ impl Keeper {
         // A clock that is wrong must not delete what no other server can bring back.
         let Some(newest) = self.house.store.newest_day().await? else { return Ok(()) };
         let before = Day::of(now).min(newest.plus(1)).plus(-days);
-        let pruned = self.house.store.prune(before).await?;
+        let kept = if faults::is_on(EAGER) { Duration::ZERO } else { self.kept_after_roll_up };
+        let pruned = self.house.store.prune(before, kept).await?;
         if pruned > 0 {
             tracing::info!("removed the quarter-hours of {pruned} rolled-up days before {before}");
         }

@@ -13,6 +13,7 @@ pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use jiff::Timestamp;
@@ -103,16 +104,25 @@ pub struct Store {
     file: Arc<sqlite::State>,
     /// One fold at a time: others would only wait for it in the database.
     folding: tokio::sync::Mutex<()>,
+    /// How many rows a step takes on CockroachDB.
+    step_rows: i64,
 }
 
 /// The store for a database whose migrations are applied.
 #[must_use]
 pub fn open(database: &Database) -> Arc<Store> {
+    open_with_steps(database, cockroach::STEP_ROWS)
+}
+
+/// The same, with steps of this many rows on CockroachDB, so that a test needs few rows for many steps.
+#[must_use]
+pub fn open_with_steps(database: &Database, step_rows: i64) -> Arc<Store> {
     Arc::new(Store {
         database: database.clone(),
         turns: postgres::trays::Turns::default(),
         file: Arc::default(),
         folding: tokio::sync::Mutex::default(),
+        step_rows,
     })
 }
 
@@ -188,7 +198,7 @@ impl Store {
         let _turn = self.folding.lock().await;
         match &self.database {
             Database::Postgres(database) if is_cockroach(database) => {
-                cockroach::fold(database, DayRange::ALL.micros()).await
+                cockroach::fold(database, DayRange::ALL.micros(), self.step_rows).await
             }
             Database::Postgres(database) => postgres::folds::fold_all(database, &self.turns).await,
             Database::Sqlite(database) => sqlite::trays::fold_all(database, &self.file).await,
@@ -206,7 +216,8 @@ impl Store {
                 if is_due(0, false) {
                     let quarter = Quarter::of_micros(now.as_microsecond());
                     let micros = DayRange::ALL.micros().start..quarter.start_micros();
-                    vec![(0, cockroach::fold(database, micros).await.map(Done::Folded))]
+                    let folded = cockroach::fold(database, micros, self.step_rows).await;
+                    vec![(0, folded.map(Done::Folded))]
                 } else {
                     Vec::new()
                 }
@@ -240,6 +251,9 @@ impl Store {
     pub async fn roll_up(&self, days: DayRange) -> Result<u64> {
         let folded = self.fold().await?;
         let requests = match &self.database {
+            Database::Postgres(database) if is_cockroach(database) => {
+                cockroach::books::roll_up(database, days, self.step_rows).await?
+            }
             Database::Postgres(database) => postgres::books::roll_up(database, days).await?,
             Database::Sqlite(database) => {
                 let roll_up =
@@ -264,13 +278,18 @@ impl Store {
         }
     }
 
-    /// Deletes the quarters of rolled-up days before this one. Returns how many days.
-    pub async fn prune(&self, before: Day) -> Result<usize> {
+    /// Deletes the quarters of days before this one that were rolled up this long ago, by the database's
+    /// clock. Returns how many days.
+    pub async fn prune(&self, before: Day, kept: Duration) -> Result<usize> {
         match &self.database {
-            Database::Postgres(database) => postgres::books::prune(database, before).await,
+            Database::Postgres(database) if is_cockroach(database) => {
+                cockroach::books::prune(database, before, kept, self.step_rows).await
+            }
+            Database::Postgres(database) => postgres::books::prune(database, before, kept).await,
             Database::Sqlite(database) => {
-                let prune =
-                    move |connection: &mut Connection| sqlite::books::prune(connection, before);
+                let prune = move |connection: &mut Connection| {
+                    sqlite::books::prune(connection, before, kept)
+                };
                 let mut days = 0;
                 loop {
                     match database.write(prune).await? {

@@ -474,8 +474,8 @@ pub enum GroupBy {
     Method = 2,
     Path = 3,
     Status = 4,
-    /// The first digit of an HTTP status from 100 to 599; others have none. A gRPC code counts as the
-    /// HTTP status that stands for it (google.rpc.Code), except 0, which is OK or not known.
+    /// The first digit of an HTTP status from 100 to 599; others have none. A gRPC code from 1 on counts
+    /// as the HTTP status that stands for it (google.rpc.Code).
     StatusClass = 5,
     Customer = 6,
 }

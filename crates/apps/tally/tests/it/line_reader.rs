@@ -98,7 +98,7 @@ fn many_at_once(home: &Home) {
                             return stopped;
                         }
                         let words = "another process has taken this producer over";
-                        assert!(output.stderr.contains(words), "{output:?}");
+                        assert!(output.stderr.contains(words), "{}", output.stderr);
                         stopped += 1;
                     }
                 })

@@ -205,3 +205,34 @@ fn parts(
     };
     counts.chunks(MESSAGE_ITEMS_MAX).map(part).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use tally_runtime::Kind;
+
+    use super::*;
+
+    /// A client that is newer than the server hears so, and gets no answer to another question.
+    #[test]
+    fn values_that_are_newer_than_the_server_are_refused() {
+        let asked = requests::QueryTotalsRequest::default;
+        for (request, field) in [
+            (requests::QueryTotalsRequest { granularity: 7, ..asked() }, "granularity: 7"),
+            (requests::QueryTotalsRequest { group_by: vec![3, 7], ..asked() }, "group_by: 7"),
+            (requests::QueryTotalsRequest { limit_order: 3, ..asked() }, "limit_order: 3"),
+            (requests::QueryTotalsRequest { granularity: -1, ..asked() }, "granularity: -1"),
+        ] {
+            let error = query(&request, 10).expect_err(field);
+            assert_eq!(error.kind(), Kind::InvalidArgument, "{field}");
+            let text = error.to_string();
+            assert!(text.contains(&format!("{field} is newer than this server")), "{text}");
+        }
+        let known = requests::QueryTotalsRequest {
+            granularity: 6,
+            group_by: vec![1, 2, 3, 4, 5, 6],
+            limit_order: 2,
+            ..asked()
+        };
+        assert!(query(&known, 10).is_ok());
+    }
+}

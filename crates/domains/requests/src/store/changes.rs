@@ -48,8 +48,10 @@ impl Store {
     }
 
     /// Adds what days and months have of series that have moved to those that they have moved to, step
-    /// by step. No answer changes.
-    pub(crate) async fn settle(&self) -> Result<()> {
+    /// by step. No answer changes. Returns whether nothing is left: a roll-up that is under way is not
+    /// disturbed.
+    pub(crate) async fn settle(&self) -> Result<bool> {
+        let mut is_all = true;
         let months = match self.database() {
             Database::Postgres(database) => postgres::changes::months(database).await?,
             Database::Sqlite(database) => {
@@ -71,7 +73,7 @@ impl Store {
             for some in moved.chunks(SETTLED_SERIES) {
                 match self.database() {
                     Database::Postgres(database) => {
-                        postgres::changes::settle(database, month, some).await?;
+                        is_all &= postgres::changes::settle(database, month, some).await?;
                     }
                     Database::Sqlite(database) => {
                         let some = some.to_vec();
@@ -84,7 +86,7 @@ impl Store {
                 faults::point("settle.step").await;
             }
         }
-        Ok(())
+        Ok(is_all)
     }
 
     /// The changes that are not settled, and their ages in seconds by the database's clock.

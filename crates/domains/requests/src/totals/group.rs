@@ -6,7 +6,7 @@ use tally_proto::wire::UNKNOWN_PATH;
 use super::{Query, TooMany};
 use crate::model::{Namespace, SeriesId, SeriesRef};
 
-/// The method of gRPC calls, whose statuses are gRPC's codes.
+/// The method of gRPC calls, whose statuses are gRPC's codes, 200 for OK, or those of HTTP.
 const GRPC: &str = "GRPC";
 /// The HTTP statuses that stand for gRPC's codes, from 1 on (google.rpc.Code).
 const HTTP_OF_GRPC: [u16; 16] =

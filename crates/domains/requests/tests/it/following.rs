@@ -74,7 +74,7 @@ async fn sums_are_kept_while_everything_happens_at_once(backend: Backend) {
         false => Some(Counting::on(backend.second_database.clone(), settings()).await),
     };
     let other = other.as_ref().unwrap_or(&counting);
-    let users = || (0..USERS).map(|user| (of(&format!("/u/{user}"), &format!("c{user}")), 1));
+    let users = || (0..USERS).map(|user| (of(&format!("/u/{user}"), &format!("client{user}")), 1));
     let users: Vec<_> = users().collect();
     let is_over = AtomicUsize::new(0);
     let write = async |server: &Counting| {
@@ -93,7 +93,7 @@ async fn sums_are_kept_while_everything_happens_at_once(backend: Backend) {
     };
     let change = async || {
         for user in 0..USERS {
-            forgotten(other, customer(&format!("c{user}"))).await.unwrap();
+            forgotten(other, customer(&format!("client{user}"))).await.unwrap();
             merged(&counting, merge(path(&format!("/u/{user}")), "/u/{id}")).await.unwrap();
         }
     };
@@ -125,7 +125,7 @@ async fn sums_are_kept_while_everything_happens_at_once(backend: Backend) {
                SELECT '', series_id, series_id, series_id, '' FROM tally_request_months";
     assert_eq!(backend.lines(ids).await.len(), 1, "all of it is under one id");
     for user in 0..USERS {
-        is_gone(&backend, &format!("c{user}")).await;
+        is_gone(&backend, &format!("client{user}")).await;
         is_gone(&backend, &format!("/u/{user}")).await;
     }
 }

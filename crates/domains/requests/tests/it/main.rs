@@ -35,6 +35,7 @@ mod server;
 mod setbacks;
 mod snapshots;
 mod sqlite_folds;
+mod steps;
 mod taking_over;
 mod time_zones;
 mod totals;

@@ -10,7 +10,7 @@ use tally_store::retry::Policy;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::super::{Result, is_cockroach};
+use super::super::{Result, cockroach, is_cockroach};
 use super::{books, series};
 use crate::books::{Entry, Level};
 use crate::changes::{Changes, Draft, Line, MovedAway, Outdated, Plan, Version};
@@ -124,8 +124,8 @@ async fn move_some(
     let rows = transaction.stream(STEP, include_str!("series.sql"), &[&i64::MAX]).await?;
     let known: HashSet<SeriesId> = rows
         .try_fold(HashSet::new(), |mut known, row| {
-            let (id, series) = series::of_row(&row);
-            plan.see(id, &series);
+            let (id, series) = (row.get(0), series::of_row(&row));
+            plan.see(id, series);
             known.insert(id);
             std::future::ready(Ok(known))
         })
@@ -258,14 +258,19 @@ pub(crate) async fn moved_in_month(database: &Database, month: Day) -> Result<Ve
 }
 
 /// One transaction: adds what these series have in a month and its days to those that they have moved to.
-pub(crate) async fn settle(database: &Database, month: Day, ids: &[SeriesId]) -> Result<()> {
+/// Returns whether it did: not while a roll-up has some series of a day left, because what moves must be on
+/// one side of it.
+pub(crate) async fn settle(database: &Database, month: Day, ids: &[SeriesId]) -> Result<bool> {
     let once = || async {
         let transaction = books::begin(database).await?;
+        if is_cockroach(database) && cockroach::books::has_begun(&transaction, month).await? {
+            return Ok(false);
+        }
         settle_some(&transaction, month, ids).await?;
         faults::point("settle.before_commit").await;
         transaction.commit().await?;
         faults::point("settle.committed").await;
-        Ok(())
+        Ok(true)
     };
     Policy::long(STEP).run(once).await
 }

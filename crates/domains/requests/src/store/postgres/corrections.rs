@@ -68,15 +68,15 @@ async fn series_id(transaction: &Transaction, series: &Series) -> Result<SeriesI
 /// The total of a day and a series, and the sum of its corrections. The day is in the calendar then.
 async fn balance(transaction: &Transaction, day: Day, series: SeriesId) -> Result<(i64, i64)> {
     let of_day = [Entry { period: day, series, slot: 0, requests: 0 }];
-    let stage = books::stages(transaction, &of_day).await?.get(&day).copied();
+    let stage = books::stages(transaction, books::STAGES, &of_day).await?.get(&day).copied();
     // A new day is not seen by the statement that adds it.
     let total = match stage.unwrap_or(Stage::Open) {
-        Stage::Open => {
+        Stage::Open | Stage::RolledUp | Stage::RolledUpTo(_) => {
             let sql = include_str!("total_of_day.sql");
             let rows = transaction.rows(STEP, sql, &[&day.0, &series]).await?;
             rows.iter().map(|row| row.get::<_, i64>(0)).fold(0, i64::saturating_add)
         }
-        Stage::RolledUp | Stage::Pruned => {
+        Stage::Pruned => {
             let date = day.date();
             let (month, slot) = (Day::from(date.first_of_month()), date.day().unsigned_abs() - 1);
             let sql = include_str!("days_of_month.sql");

@@ -1,6 +1,8 @@
 //! Days, months and the calendar: adding to them, rolling days up, and pruning them. Only the writer's
 //! thread changes them.
 
+use std::time::Duration;
+
 use hashbrown::HashMap;
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
 use tally_runtime::faults::blocking_point;
@@ -8,24 +10,14 @@ use tally_store::error::Step as _;
 
 use super::super::Result;
 use super::{begin, changes};
-use crate::books::{self, Entry, Fold, Folded, Held, Level, Stage};
+use crate::books::{self, Entry, Fold, Folded, Held, Level, Sql, Stage};
 use crate::model::{Day, DayRange};
 
-/// The statements of a level.
-struct Sql {
-    held: &'static str,
-    put: &'static str,
-}
-
-impl Sql {
-    fn of(level: Level) -> Self {
-        match level {
-            Level::Days => {
-                Self { held: include_str!("held_day.sql"), put: include_str!("put_day.sql") }
-            }
-            Level::Months => {
-                Self { held: include_str!("held_month.sql"), put: include_str!("put_month.sql") }
-            }
+fn sql(level: Level) -> Sql {
+    match level {
+        Level::Days => Sql { held: include_str!("held_day.sql"), put: include_str!("put_day.sql") },
+        Level::Months => {
+            Sql { held: include_str!("held_month.sql"), put: include_str!("put_month.sql") }
         }
     }
 }
@@ -65,7 +57,7 @@ pub(super) fn stages(transaction: &Transaction<'_>, days: &[Day]) -> Result<Hash
 
 /// Adds sorted entries to days or months.
 pub(super) fn add(transaction: &Transaction<'_>, level: Level, entries: &[Entry]) -> Result<()> {
-    let (step, sql) = ("add to days and months", Sql::of(level));
+    let (step, sql) = ("add to days and months", sql(level));
     let mut find = transaction.prepare_cached(sql.held).step(step)?;
     let mut put = transaction.prepare_cached(sql.put).step(step)?;
     for entries in books::steps(entries) {
@@ -144,10 +136,13 @@ pub(crate) fn newest_day(connection: &Connection) -> Result<Option<Day>> {
     Ok(newest.map(Day))
 }
 
-/// Deletes the quarters of the first rolled-up days before this one. Returns how many days.
-pub(crate) fn prune(connection: &mut Connection, before: Day) -> Result<usize> {
+/// Deletes the quarters of the first days before this one that were rolled up this long ago. Returns how
+/// many days.
+pub(crate) fn prune(connection: &mut Connection, before: Day, kept: Duration) -> Result<usize> {
     let transaction = begin(connection)?;
-    let days = first_group(&transaction, include_str!("prunable_days.sql"), [before.0])?;
+    let kept_micros = i64::try_from(kept.as_micros()).unwrap_or(i64::MAX);
+    let sql = include_str!("prunable_days.sql");
+    let days = first_group(&transaction, sql, (before.0, kept_micros))?;
     prune_days(&transaction, &days)?;
     blocking_point("prune.before_commit");
     transaction.commit().step("commit")?;

@@ -64,7 +64,7 @@ pub(crate) fn write(connection: &mut Connection, mut draft: Draft) -> Result<usi
     }
     all(&transaction, include_str!("series.sql"), [-1], series::series)?
         .iter()
-        .for_each(|(id, one)| draft.plan.see(*id, one));
+        .for_each(|(id, one)| draft.plan.see(*id, one.into()));
     if draft.line.is_none() {
         transaction.execute(include_str!("delete_moved_names.sql"), []).step(STEP)?;
     }

@@ -68,12 +68,12 @@ pub(crate) fn unknown(series: &Series) -> Error {
 /// The total of a day and a series, and the sum of its corrections. The day is in the calendar then.
 fn balance(transaction: &Transaction<'_>, day: Day, id: SeriesId) -> Result<(i64, i64)> {
     let total = match books::stages(transaction, &[day])?[&day] {
-        Stage::Open => {
+        Stage::Open | Stage::RolledUp | Stage::RolledUpTo(_) => {
             let sql = include_str!("total_of_day.sql");
             let totals = changes::all(transaction, sql, (day.0, id), |row| row.get::<_, i64>(0))?;
             totals.into_iter().fold(0, i64::saturating_add)
         }
-        Stage::RolledUp | Stage::Pruned => {
+        Stage::Pruned => {
             let date = day.date();
             let (month, slot) = (Day::from(date.first_of_month()), date.day().unsigned_abs() - 1);
             let sql = include_str!("days_of_month.sql");
