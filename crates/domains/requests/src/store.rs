@@ -2,10 +2,12 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `changes.rs` | corrections, merges and forgets |
 //! | `cockroach.rs` | what CockroachDB does in another way than Postgres |
 //! | `postgres/` | Postgres; all of it but trays holds for CockroachDB too |
 //! | `sqlite/` | SQLite: two trays of rows, written by one thread |
 
+mod changes;
 mod cockroach;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
@@ -21,7 +23,9 @@ use tally_producers::append::sqlite::transaction;
 use tally_producers::{Fate, Parcel};
 use tally_store::{Database, Dialect};
 
+pub(crate) use self::changes::SETTLED_SERIES;
 use crate::books::Folded;
+use crate::changes::Version;
 use crate::counted::CountedFile;
 use crate::due::{Done, Folds};
 use crate::import_count::{CountTables, Imported};
@@ -52,6 +56,8 @@ pub struct Names {
     pub moved: HashMap<SeriesId, SeriesId>,
     /// The [state of the store](Store::state) for which this holds.
     pub state: u64,
+    /// The last merge or forget that they follow.
+    pub(crate) version: Version,
     /// The belief for which this holds.
     pub(crate) belief: u64,
 }
@@ -68,6 +74,8 @@ pub enum Appended {
     },
     /// Nothing was stored: the names are for another state of the store.
     Stale,
+    /// Nothing was stored: series have been merged or forgotten that the names do not know of.
+    Outdated,
 }
 
 /// Where requests and totals are kept.
@@ -84,7 +92,7 @@ pub enum Appended {
 /// - A fold moves rows into the totals of their days, and a roll-up these into their months, at least
 ///   those committed before it began. A request is in exactly one of: the rows, the days that are not
 ///   rolled up, the months.
-/// - Totals only grow, by addition, and a repeated fold or roll-up finds nothing to add.
+/// - Totals only grow, by addition, or go to another series as a whole; and a repeated fold or roll-up finds nothing to add.
 /// - With `live`, totals are one snapshot of the three.
 /// - Days are UTC, in any time zone of the session or the machine.
 #[derive(Debug)]

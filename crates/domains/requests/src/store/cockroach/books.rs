@@ -119,6 +119,13 @@ pub(in super::super) async fn read_begun(
     Ok(())
 }
 
+/// Whether a roll-up of some day of a month has some series left.
+pub(in super::super) async fn has_begun(transaction: &Transaction, month: Day) -> Result<bool> {
+    let (step, sql) = ("look for roll-ups under way", include_str!("begun_days.sql"));
+    let (first, last) = (month.date(), month.date().last_of_month());
+    Ok(!transaction.rows(step, sql, &[&first, &last]).await?.is_empty())
+}
+
 /// Deletes the quarters of days before this one that were rolled up this long ago, and what earlier prunes
 /// have left. Returns how many days.
 pub(crate) async fn prune(

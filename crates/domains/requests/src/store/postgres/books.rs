@@ -10,13 +10,14 @@ use tally_store::retry::Policy;
 use tokio_postgres::Row;
 
 use super::super::Result;
+use super::changes;
 use crate::books::{self, Entry, Fold, Folded, Held, Level, STEP_ROWS, Sql, Stage, Sum};
 use crate::model::{Day, DayRange, SeriesId};
 
 /// How many days are looked up at once.
 pub(crate) const LISTED_DAYS: i64 = 10_000;
 
-const STAGES: &str = include_str!("stages.sql");
+pub(super) const STAGES: &str = include_str!("stages.sql");
 
 fn sql(level: Level) -> Sql {
     match level {
@@ -53,9 +54,10 @@ pub(crate) async fn fold(transaction: &Transaction, entries: Vec<Entry>) -> Resu
 pub(crate) async fn fold_by(
     transaction: &Transaction,
     stages_sql: &'static str,
-    entries: Vec<Entry>,
+    mut entries: Vec<Entry>,
 ) -> Result<Folded> {
     let requests = books::requests(&entries);
+    changes::follow(transaction, &mut entries).await?;
     let stages = stages(transaction, stages_sql, &entries).await?;
     let fold = Fold::of(entries, &stages);
     add(transaction, Level::Days, &fold.days).await?;
@@ -64,7 +66,7 @@ pub(crate) async fn fold_by(
 }
 
 /// How far the days of these entries have come. New ones are noted in the calendar.
-async fn stages(
+pub(super) async fn stages(
     transaction: &Transaction,
     sql: &'static str,
     entries: &[Entry],

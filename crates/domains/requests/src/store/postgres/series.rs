@@ -54,6 +54,7 @@ pub(super) async fn read(
 
 /// Names of one statement: CockroachDB takes 16 MiB, and a name is up to 2.7 KB.
 const NAMES_MAX: usize = 1_000;
+
 /// The series of a row that has its id first.
 pub(super) fn of_row(row: &Row) -> SeriesRef<'_> {
     SeriesRef {

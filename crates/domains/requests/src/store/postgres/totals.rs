@@ -34,6 +34,10 @@ async fn once(database: &Database, query: &Query) -> Result<Totals> {
     let plan = plan(&transaction, is_cockroach(database), query).await?;
     let groups = groups(&transaction, query).await?;
     let mut collector = Collector::new(query, plan, groups);
+    let sql = include_str!("unsettled_moves.sql");
+    for row in transaction.rows(STEP, sql, &[]).await? {
+        collector.follow(row.get(0), row.get(1));
+    }
     if let Some(days) = collector.plan.days() {
         let ids = collector.few(IDS_MAX);
         months(&transaction, ids.as_deref(), &mut collector).await?;
@@ -44,6 +48,13 @@ async fn once(database: &Database, query: &Query) -> Result<Totals> {
         if query.live {
             let is_cockroach = is_cockroach(database);
             rows(&transaction, is_cockroach, &mut collector).await?;
+        }
+        if query.with_corrections {
+            let sql = include_str!("corrections.sql");
+            let values: [&(dyn ToSql + Sync); 3] = [&days.first.0, &days.last.0, &query.live];
+            for row in transaction.rows(STEP, sql, &values).await? {
+                collector.add_corrections(Day(row.get(0)), row.get(1), row.get(2))?;
+            }
         }
     }
     transaction.commit().await?;

@@ -9,7 +9,7 @@ use tally_runtime::faults::blocking_point;
 use tally_store::error::Step as _;
 
 use super::super::Result;
-use super::begin;
+use super::{begin, changes};
 use crate::books::{self, Entry, Fold, Folded, Held, Level, Sql, Stage};
 use crate::model::{Day, DayRange};
 
@@ -23,8 +23,9 @@ fn sql(level: Level) -> Sql {
 }
 
 /// Adds what a fold has counted to where the days are.
-pub(super) fn fold(transaction: &Transaction<'_>, entries: Vec<Entry>) -> Result<Folded> {
+pub(super) fn fold(transaction: &Transaction<'_>, mut entries: Vec<Entry>) -> Result<Folded> {
     let requests = books::requests(&entries);
+    changes::follow(transaction, &mut entries)?;
     let stages = stages(transaction, &books::days(&entries))?;
     let fold = Fold::of(entries, &stages);
     add(transaction, Level::Days, &fold.days)?;
@@ -33,7 +34,7 @@ pub(super) fn fold(transaction: &Transaction<'_>, entries: Vec<Entry>) -> Result
 }
 
 /// How far these days have come. New ones are noted in the calendar.
-fn stages(transaction: &Transaction<'_>, days: &[Day]) -> Result<HashMap<Day, Stage>> {
+pub(super) fn stages(transaction: &Transaction<'_>, days: &[Day]) -> Result<HashMap<Day, Stage>> {
     let step = "look days up in the calendar";
     let mut find = transaction.prepare_cached(include_str!("stage.sql")).step(step)?;
     let mut note = transaction.prepare_cached(include_str!("note_day.sql")).step(step)?;
@@ -55,7 +56,7 @@ fn stages(transaction: &Transaction<'_>, days: &[Day]) -> Result<HashMap<Day, St
 }
 
 /// Adds sorted entries to days or months.
-fn add(transaction: &Transaction<'_>, level: Level, entries: &[Entry]) -> Result<()> {
+pub(super) fn add(transaction: &Transaction<'_>, level: Level, entries: &[Entry]) -> Result<()> {
     let (step, sql) = ("add to days and months", sql(level));
     let mut find = transaction.prepare_cached(sql.held).step(step)?;
     let mut put = transaction.prepare_cached(sql.put).step(step)?;
