@@ -5,10 +5,13 @@
 
 use std::convert::Infallible;
 use std::hint::black_box;
+use std::pin::Pin;
 use std::sync::Barrier;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use http_body::Body;
 use tally_client::{Method, Queue};
 use tower::{Layer, Service, service_fn};
 
@@ -102,33 +105,83 @@ fn record(c: &mut Criterion) {
     });
 }
 
-fn layer(c: &mut Criterion) {
+/// A gRPC answer of one message, with its code in the trailers.
+struct Answer {
+    trailers: Option<http::HeaderMap>,
+    is_sent: bool,
+}
+
+impl http_body::Body for Answer {
+    type Data = &'static [u8];
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<&'static [u8]>, Infallible>>> {
+        let is_first = !std::mem::replace(&mut self.is_sent, true);
+        Poll::Ready(match is_first {
+            true => Some(Ok(http_body::Frame::data(&[0; 5]))),
+            false => self.trailers.take().map(|trailers| Ok(http_body::Frame::trailers(trailers))),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_sent && self.trailers.is_none()
+    }
+}
+
+/// The time of a request and its answer, read to the end.
+fn served<S, B>(c: &mut Criterion, name: &str, is_grpc: bool, mut service: S)
+where
+    S: Service<http::Request<()>, Response = http::Response<B>, Error = Infallible>,
+    B: Body + Unpin,
+{
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let hello = || {
-        service_fn(|_: http::Request<()>| async { Ok::<_, Infallible>(http::Response::new(())) })
+    let request = || {
+        let kind = if is_grpc { "application/grpc" } else { "text/plain" };
+        let request = http::Request::post("/hello").header("content-type", kind);
+        request.body(()).expect("a request")
     };
-    let request = || http::Request::get("/hello").body(()).expect("a request");
-    let call = |bencher: &mut criterion::Bencher<'_>, counted: bool| {
-        let queue = Queue::in_memory();
-        let mut bare = hello();
-        let mut layered = queue.layer().raw_path().layer(hello());
+    c.bench_function(name, |bencher| {
         bencher.iter_custom(|calls| {
             runtime.block_on(async {
                 let requests: Vec<_> = (0..calls).map(|_| request()).collect();
+                let context = &mut Context::from_waker(Waker::noop());
                 let start = now();
                 for request in requests {
-                    if counted {
-                        let _ = black_box(layered.call(request).await);
-                    } else {
-                        let _ = black_box(bare.call(request).await);
-                    }
+                    let Ok(answer) = service.call(request).await;
+                    let mut body = answer.into_body();
+                    while let Poll::Ready(Some(_)) = Pin::new(&mut body).poll_frame(context) {}
                 }
                 now() - start
             })
         });
+    });
+}
+
+fn layer(c: &mut Criterion) {
+    let hello = |is_grpc: bool| {
+        service_fn(move |_: http::Request<()>| {
+            let mut trailers = http::HeaderMap::new();
+            if is_grpc {
+                trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
+            }
+            let trailers = is_grpc.then_some(trailers);
+            std::future::ready(Ok(http::Response::new(Answer { trailers, is_sent: false })))
+        })
     };
-    c.bench_function("a service, bare", |bencher| call(bencher, false));
-    c.bench_function("a service, with the layer", |bencher| call(bencher, true));
+    let queue = Queue::in_memory();
+    let counted = queue.layer().raw_path();
+    for (kind, is_grpc) in [("HTTP", false), ("gRPC", true)] {
+        served(c, &format!("{kind}, bare"), is_grpc, hello(is_grpc));
+        let at_receipt = counted.clone().at_receipt().layer(hello(is_grpc));
+        served(c, &format!("{kind}, counted at receipt"), is_grpc, at_receipt);
+        served(c, &format!("{kind}, counted"), is_grpc, counted.layer(hello(is_grpc)));
+        let layer = counted.clone().customer(|_| Some("acme".into()));
+        let name = format!("{kind}, counted by customer");
+        served(c, &name, is_grpc, layer.layer(hello(is_grpc)));
+    }
 }
 
 criterion_group!(benches, record, layer);

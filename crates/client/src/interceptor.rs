@@ -12,9 +12,9 @@ use crate::{Method, Queue, Series};
 
 /// Counts the calls of a tonic service or client; [`Queue::interceptor`] makes it.
 ///
-/// Prefer [`CountLayer`](crate::CountLayer), which sees the path by itself and counts before other
-/// layers can refuse a call. Use an interceptor where only an interceptor fits, such as behind
-/// one that authenticates. It counts each call once, when it runs, however the call ends.
+/// Prefer [`CountLayer`](crate::CountLayer), which sees the path and the status, and counts what
+/// other layers refuse. Use an interceptor where only an interceptor fits, such as behind
+/// one that authenticates. It counts each call once, when it runs, without a status.
 ///
 /// tonic hides the URI from a server's interceptors, so the path is the first of these:
 ///

@@ -34,8 +34,8 @@ pub struct SeriesKey<'a> {
     /// The path without a query. One that is empty, longer than 2,048 bytes or contains a NUL is
     /// `_other`.
     pub path: &'a str,
-    /// The HTTP status, or the gRPC code if the method is [`Method::GRPC`]. 0, and any above 999:
-    /// not known.
+    /// The HTTP status. If the method is [`Method::GRPC`]: the gRPC code from 1 to 16, or 200 for
+    /// OK. 0, and any above 999: not known.
     pub status: u16,
     /// On whose behalf, such as the owner of an API key. One longer than 256 bytes or with a NUL is
     /// `_other`. Empty: not known.

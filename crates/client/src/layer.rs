@@ -1,19 +1,23 @@
-//! A tower layer that counts each request once, when the service is called.
+//! A tower layer that counts each request once, with its status.
 
+mod count;
 mod head;
+mod outcome;
+mod pending;
+mod receipt;
 mod rules;
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use tower_layer::Layer;
-use tower_service::Service;
 
 use crate::Queue;
 use rules::Rules;
 
+pub use count::{Count, CountBody, CountFuture};
 pub use head::Head;
+pub use receipt::{CountReceipt, ReceiptLayer};
 
 /// The path of requests that match no route, unless [`CountLayer::unmatched`] changes it. It has no
 /// leading slash, so no HTTP client can request it.
@@ -21,11 +25,35 @@ pub const UNMATCHED: &str = "_unmatched";
 
 /// A tower layer that counts the requests of a service; [`Queue::layer`] makes it.
 ///
-/// # When a request is counted
-/// Once, when the service is called. Errors, panics, disconnects, upgrades and futures that are
-/// never polled do not change that. Requests that `poll_ready` turns away are not counted.
+/// # With which status, and when
+/// Each request is counted once, with the time at which it was received, as soon as its status is
+/// known. The first of these that applies:
 ///
-/// Two nested layers count a request twice. A layer inside a retry layer counts attempts.
+/// | what happens | status | when it is counted |
+/// |---|---|---|
+/// | the service answers: also 101, CONNECT, HEAD, 304, and bodies that break or never end | the HTTP status of the answer | at its head |
+/// | a gRPC call is answered with an HTTP status other than 200, as a proxy does | the HTTP status | at the head |
+/// | a gRPC call is answered by a head with a code | the code; OK is 200 | at the head |
+/// | a gRPC-Web call is answered by a head without a code, which is in the body | 0, not known | at the head |
+/// | a gRPC call is answered by a head without a code | the code in the trailers; OK is 200 | at the trailers |
+/// | … whose body ends without a code, or with one that gRPC does not know | 2, UNKNOWN, as its client takes it | at the end of the body |
+/// | … whose body fails or panics | 500 | then |
+/// | … whose client goes away in the middle | 499 | then |
+/// | … whose trailers do not come within [`status_timeout`](crate::QueueBuilder::status_timeout) of the head | 0, not known | then |
+/// | the client goes away before the head, or an outer layer gives up | 499 | when the future is dropped |
+/// | the service fails | 500 | when its future ends |
+/// | the service panics, or a closure of this layer does | 500 | then; the panic goes on |
+/// | the queue is closed a second after the server ended, and the request is still open | 0, not known | at the close |
+/// | the queue is closed before the request begins | none | it is reported as dropped |
+/// | `poll_ready` turns it away | none | it is not counted |
+///
+/// So a call of gRPC that says nothing of HTTP has 200 or a code from 1 to 16, and all else is a
+/// status of HTTP. A status is what the service or an inner layer says. What an outer layer makes
+/// of it is not seen, so add this one as the outermost: last in axum, first in tonic. Two nested
+/// layers count a request twice. A layer inside a retry layer counts attempts, and one inside the
+/// layer that translates gRPC-Web knows the codes.
+///
+/// [`at_receipt`](Self::at_receipt) counts when the service is called, without a status.
 ///
 /// # Under which path
 /// The first of these that applies:
@@ -54,16 +82,15 @@ pub const UNMATCHED: &str = "_unmatched";
 ///
 /// `Router::layer` does not count routes added after it, or what an outer layer answers itself.
 ///
-/// In tonic, `Server::builder().layer(queue.layer())` counts every call of every service.
+/// # Where to put it in tonic
+/// | where | counted |
+/// |---|---|
+/// | `Server::builder().layer(…)`, as the first layer | every call of every service, also of unknown ones, and what another layer answers |
+/// | the same, after another layer | what that one lets pass |
+/// | around one service, `queue.layer().layer(service)`, which is then added | the calls of that service |
+/// | around a channel of a client | its calls, with what it gets |
 #[derive(Clone, Debug)]
 pub struct CountLayer {
-    rules: Arc<Rules>,
-}
-
-/// A service that counts its requests; [`CountLayer`] makes it.
-#[derive(Clone, Debug)]
-pub struct Count<S> {
-    inner: S,
     rules: Arc<Rules>,
 }
 
@@ -96,6 +123,36 @@ impl CountLayer {
     {
         Arc::make_mut(&mut self.rules).path = Some(Arc::new(path));
         self
+    }
+
+    /// Counts on behalf of the customer that the closure names, such as the owner of an API key.
+    /// Return few different ones, and no secrets: each is stored for good. Names longer than
+    /// 256 bytes, and new ones beyond [`customers_max`](crate::QueueBuilder::customers_max), are
+    /// `_other`. Only a request that an outer layer lets pass is known to be from whom it says.
+    ///
+    /// ```
+    /// #[derive(Clone)]
+    /// struct Owner(String);
+    ///
+    /// # let queue = tally_client::Queue::in_memory();
+    /// let layer = queue.layer().customer(|head| {
+    ///     head.extensions.get::<Owner>().map(|owner| owner.0.as_str().into())
+    /// });
+    /// ```
+    #[must_use]
+    pub fn customer<F>(mut self, customer: F) -> Self
+    where
+        F: for<'r> Fn(Head<'r>) -> Option<Cow<'r, str>> + Send + Sync + 'static,
+    {
+        Arc::make_mut(&mut self.rules).customer = Some(Arc::new(customer));
+        self
+    }
+
+    /// Counts each request when the service is called, without a status: for services whose answer
+    /// is not HTTP's, and where a process that is killed must not lose the requests it is serving.
+    #[must_use]
+    pub fn at_receipt(self) -> ReceiptLayer {
+        ReceiptLayer { rules: self.rules }
     }
 
     /// Does not count requests for which the closure returns true, such as health checks; see
@@ -132,29 +189,4 @@ impl<S> Layer<S> for CountLayer {
     fn layer(&self, inner: S) -> Count<S> {
         Count { inner, rules: Arc::clone(&self.rules) }
     }
-}
-
-// === impl Count ===
-
-impl<S, B> Service<http::Request<B>> for Count<S>
-where
-    S: Service<http::Request<B>>,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: http::Request<B>) -> S::Future {
-        self.rules.count(Head::of(&request));
-        self.inner.call(request)
-    }
-}
-
-/// tonic serves it under the inner service's name.
-impl<S: tonic::server::NamedService> tonic::server::NamedService for Count<S> {
-    const NAME: &'static str = S::NAME;
 }

@@ -35,7 +35,7 @@
 //! | `error.rs` | errors, and what they give back |
 //! | `interceptor.rs` | a tonic interceptor that counts calls, and the layer that gives it their path |
 //! | `key.rs` | what requests are counted under: methods, and the keys of series |
-//! | `layer.rs` | a tower layer that counts each request once; `layer/` has its rules |
+//! | `layer.rs` | a tower layer that counts each request once, with its status; `layer/` has its rules |
 //! | `ledger.rs` | numbered batches and their outcome: the client's rules of the protocol |
 //! | `measure.rs` | counters of the `metrics` facade |
 //! | `producer.rs` | the low-level client: batches of rows, in order, and checkpoints |
@@ -72,7 +72,9 @@ pub use clock::Clock;
 pub use error::{ConnectError, FlushError, Refusal, SendError, TryRecordError};
 pub use interceptor::{CountInterceptor, PathLayer, WithPath};
 pub use key::{Method, SeriesKey};
-pub use layer::{Count, CountLayer, Head, UNMATCHED};
+pub use layer::{
+    Count, CountBody, CountFuture, CountLayer, CountReceipt, Head, ReceiptLayer, UNMATCHED,
+};
 pub use producer::{Opened, Producer, ProducerBuilder, Stop};
 pub use progress::{Connection, Progress};
 pub use queue::{Queue, QueueBuilder, Report};

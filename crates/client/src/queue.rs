@@ -1,7 +1,9 @@
 //! The handle that services record with.
 
 mod builder;
+mod layered;
 mod memory;
+mod open;
 mod report;
 mod shard;
 mod shards;
@@ -10,8 +12,10 @@ mod source;
 use std::fmt;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
 
 use crate::clock::{self, AnyClock};
 use crate::driver::DriverHandle;
@@ -23,6 +27,7 @@ use crate::settings::Settings;
 use crate::{Method, Series, SeriesKey};
 pub use builder::QueueBuilder;
 use memory::Memory;
+pub(crate) use open::Ticket;
 pub use report::Report;
 use shards::Shards;
 use source::Reported;
@@ -55,6 +60,11 @@ struct Shared {
     shards: Shards,
     table: Arc<Table>,
     clock: AnyClock,
+    /// Who serves the requests of endpoints and layers.
+    service: Box<str>,
+    /// The customers that the layers have named, as paths.
+    customers: OnceLock<Table>,
+    customers_max: usize,
     skipped: AtomicU64,
     close_timeout: Duration,
     reported: Mutex<Reported>,
@@ -62,6 +72,13 @@ struct Shared {
     driver: Option<DriverHandle>,
     /// The counts of an in-memory queue.
     memory: Memory,
+}
+
+/// What a queue keeps in memory at most.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    queue_requests_max: usize,
+    customers_max: usize,
 }
 
 // === impl Queue ===
@@ -102,11 +119,13 @@ impl Queue {
         self.shared().table.series(key)
     }
 
-    /// The [`series`](Self::series) of a method and a path alone.
+    /// The [`series`](Self::series) of a method and a path, with this queue's
+    /// [`service`](QueueBuilder::service).
     #[must_use]
     #[inline]
     pub fn endpoint(&self, method: Method, path: &str) -> Series {
-        self.series(SeriesKey::endpoint(method, path))
+        let service = &self.shared().service;
+        self.series(SeriesKey { service, ..SeriesKey::endpoint(method, path) })
     }
 
     /// Counts a request that arrives now. Never blocks or waits. It allocates only room for waiting
@@ -178,7 +197,8 @@ impl Queue {
     }
 
     /// Waits until all requests recorded before this call are settled, for at most
-    /// [`close_timeout`](QueueBuilder::close_timeout). They are all acknowledged if
+    /// [`close_timeout`](QueueBuilder::close_timeout). A layer records a request when its status is
+    /// known. They are all acknowledged if
     /// [`stats`](Self::stats) shows no earlier loss either.
     ///
     /// # Errors
@@ -205,17 +225,21 @@ impl Queue {
         }
     }
 
-    /// Closes all clones, sends the waiting requests, and reports the outcome of all. Takes at most
-    /// [`close_timeout`](QueueBuilder::close_timeout), and drops what is unsent by then. The server
-    /// then has a second to say which of the others it has; without an answer they are in doubt.
-    /// With a spool that is not full it waits only for the current attempt to connect and another
-    /// of at most a second: the next process sends the rest.
+    /// Closes all clones, sends the waiting requests, and reports the outcome of all. First it waits
+    /// for at most a second until no layer has an open request; those that remain count with the
+    /// status 0. Takes at most [`close_timeout`](QueueBuilder::close_timeout), and drops what is
+    /// unsent by then. The server then has a second to say which of the others it has; without an
+    /// answer they are in doubt. With a spool that is not full it waits only for the current
+    /// attempt to connect and another of at most a second: the next process sends the rest.
     pub async fn close(&self) -> Report {
         self.close_within(self.shared().close_timeout).await
     }
 
     /// [`close`](Self::close) with another limit.
     pub async fn close_within(&self, limit: Duration) -> Report {
+        let began = Instant::now();
+        self.shared().open_ended(limit).await;
+        let limit = limit.saturating_sub(began.elapsed());
         self.shared().shut(limit);
         if let Some(driver) = &self.shared().driver {
             driver.finished(limit).await;
@@ -247,14 +271,18 @@ impl Drop for Handle {
 impl Shared {
     fn new(
         settings: &Settings,
-        queue_requests_max: usize,
+        limits: Limits,
+        service: &str,
         table: Arc<Table>,
         driver: Option<DriverHandle>,
     ) -> Self {
         Self {
-            shards: Shards::new(queue_requests_max, settings.batch_rows_max),
+            shards: Shards::new(limits.queue_requests_max, settings.batch_rows_max),
             table,
             clock: settings.clock.clone(),
+            service: service.into(),
+            customers: OnceLock::new(),
+            customers_max: limits.customers_max,
             skipped: AtomicU64::new(0),
             close_timeout: settings.close_timeout,
             reported: Mutex::default(),

@@ -81,6 +81,12 @@ impl Table {
         self.find(key).unwrap_or_else(|| self.add(key))
     }
 
+    /// The series that differs from this one in its status alone.
+    #[inline]
+    pub(crate) fn with_status(&self, series: Series, status: u16) -> Series {
+        self.series(SeriesKey { status, ..self.key(series.0) })
+    }
+
     /// What a series stands for. Another client's may be unknown: the last resort.
     pub(crate) fn key(&self, series: u32) -> SeriesKey<'_> {
         let entry = self.entry(series).or_else(|| self.entry(Self::LAST_RESORT));

@@ -60,7 +60,7 @@ impl Settings {
     }
 }
 
-fn program_name() -> String {
+pub(crate) fn program_name() -> String {
     let path = std::env::current_exe().ok();
     let name = path.as_deref().and_then(std::path::Path::file_stem);
     name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()

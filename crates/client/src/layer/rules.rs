@@ -1,14 +1,16 @@
-//! Which requests are counted, and under which path.
+//! Which requests are counted, and under what.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Head, UNMATCHED};
-use crate::{Method, Queue};
+use super::pending::Pending;
+use super::{Head, UNMATCHED, outcome};
+use crate::{Method, Queue, Series, SeriesKey};
 
 type PathFn = dyn for<'r> Fn(Head<'r>) -> Option<Cow<'r, str>> + Send + Sync;
+type CustomerFn = dyn for<'r> Fn(Head<'r>) -> Option<Cow<'r, str>> + Send + Sync;
 type SkipFn = dyn for<'r> Fn(Head<'r>) -> bool + Send + Sync;
 
 /// What a layer does with a request. Clones share it, because axum clones services per request.
@@ -16,6 +18,7 @@ type SkipFn = dyn for<'r> Fn(Head<'r>) -> bool + Send + Sync;
 pub(super) struct Rules {
     queue: Queue,
     pub(super) path: Option<Arc<PathFn>>,
+    pub(super) customer: Option<Arc<CustomerFn>>,
     pub(super) skip: Option<Arc<SkipFn>>,
     pub(super) raw_path: bool,
     /// Not empty.
@@ -41,6 +44,7 @@ const HINT: &str = if cfg!(feature = "axum") {
 struct OnPanic<'r> {
     rules: &'r Rules,
     method: Method,
+    status: u16,
 }
 
 // === impl Rules ===
@@ -50,6 +54,7 @@ impl Rules {
         Rules {
             queue,
             path: None,
+            customer: None,
             skip: None,
             raw_path: false,
             unmatched: UNMATCHED.into(),
@@ -57,20 +62,35 @@ impl Rules {
         }
     }
 
-    /// Counts a request, or notes that it is skipped.
+    /// Counts a request without a status, or notes that it is skipped.
     pub(super) fn count(&self, head: Head<'_>) {
+        if let Some((series, _)) = self.series(head, 0) {
+            self.queue.record_or_drop(series);
+        }
+    }
+
+    /// Begins to count a request. None: it is skipped, or the queue is closed.
+    pub(super) fn begin(&self, head: Head<'_>) -> Option<Pending> {
+        let (series, is_grpc) = self.series(head, outcome::FAILED)?;
+        Pending::begin(&self.queue, series, is_grpc)
+    }
+
+    /// The series of a request but for its status, and whether it is a gRPC call. None: it is
+    /// skipped. If a closure panics, the request counts with this status.
+    fn series(&self, head: Head<'_>, if_panics: u16) -> Option<(Series, bool)> {
         let is_grpc = head.is_grpc();
         let method = if is_grpc { Method::GRPC } else { Method::from(head.method) };
-        let on_panic = OnPanic { rules: self, method };
+        let on_panic = OnPanic { rules: self, method, status: if_panics };
         let skipped = self.skip.as_ref().is_some_and(|skip| skip(head));
-        let chosen = match &self.path {
-            Some(path) if !skipped => path(head),
-            _ => None,
-        };
+        let (mut chosen, mut customer) = (None, None);
+        if !skipped {
+            chosen = self.path.as_ref().and_then(|path| path(head));
+            customer = self.customer.as_ref().and_then(|customer| customer(head));
+        }
         std::mem::forget(on_panic);
         if skipped {
             self.queue.note_skipped();
-            return;
+            return None;
         }
         let path = match &chosen {
             Some(path) => Some(&**path),
@@ -80,7 +100,11 @@ impl Rules {
         if self.routeless.load(Ordering::Relaxed) < ROUTELESS {
             self.look(path.is_some());
         }
-        self.record(method, path);
+        let path = path.filter(|path| !path.is_empty()).unwrap_or(&self.unmatched);
+        let customer = customer.as_ref().map_or("", |name| self.queue.customer(name));
+        let service = self.queue.service();
+        let key = SeriesKey { service, method, path, status: 0, customer };
+        Some((self.queue.series(key), is_grpc))
     }
 
     #[cold]
@@ -96,12 +120,6 @@ impl Rules {
             );
         }
     }
-
-    fn record(&self, method: Method, path: Option<&str>) {
-        let path = path.filter(|path| !path.is_empty()).unwrap_or(&self.unmatched);
-        let endpoint = self.queue.endpoint(method, path);
-        self.queue.record_or_drop(endpoint);
-    }
 }
 
 impl fmt::Debug for Rules {
@@ -114,7 +132,10 @@ impl fmt::Debug for Rules {
 
 impl Drop for OnPanic<'_> {
     fn drop(&mut self) {
-        self.rules.record(self.method, None);
+        let OnPanic { rules: Rules { queue, unmatched, .. }, method, status } = self;
+        let (service, status) = (queue.service(), *status);
+        let key = SeriesKey { service, method: *method, path: unmatched, status, customer: "" };
+        queue.record_or_drop(queue.series(key));
     }
 }
 

@@ -4,18 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::source::QueueSource;
-use super::{Handle, Queue, Shared};
+use super::{Handle, Limits, Queue, Shared};
 use crate::driver;
 use crate::error::ConnectError;
-use crate::settings::{Settings, common_settings};
+use crate::settings::{Settings, common_settings, program_name};
+
+/// How many customers are told apart.
+pub(super) const CUSTOMERS_MAX: usize = 1_000;
 
 /// Sets a [`Queue`] up; [`Queue::builder`] makes it.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct QueueBuilder {
     settings: Settings,
-    queue_requests_max: usize,
+    limits: Limits,
     linger: Duration,
+    service: String,
+    status_timeout: Duration,
 }
 
 // === impl QueueBuilder ===
@@ -24,8 +29,10 @@ impl QueueBuilder {
     pub(super) fn new(url: impl Into<String>) -> Self {
         Self {
             settings: Settings::new(url),
-            queue_requests_max: 1_000_000,
+            limits: Limits { queue_requests_max: 1_000_000, customers_max: CUSTOMERS_MAX },
             linger: Duration::from_millis(50),
+            service: service(),
+            status_timeout: Duration::from_secs(60),
         }
     }
 
@@ -35,7 +42,7 @@ impl QueueBuilder {
     /// [`batches_in_flight_max`](Self::batches_in_flight_max) + 1 batches are kept besides, until
     /// they are acknowledged. Default: 1,000,000, which is 16 MB.
     pub fn queue_requests_max(mut self, requests: usize) -> Self {
-        self.queue_requests_max = requests.clamp(1, u32::MAX as usize);
+        self.limits.queue_requests_max = requests.clamp(1, u32::MAX as usize);
         self
     }
 
@@ -46,18 +53,47 @@ impl QueueBuilder {
         self
     }
 
+    /// The service that its layers, interceptors and [`endpoint`](Queue::endpoint) count for, at
+    /// most 128 bytes. Empty: not known. Default: the environment variable `TALLY_SERVICE`, or
+    /// without it the program's name.
+    pub fn service(mut self, service: impl Into<String>) -> Self {
+        self.service = service.into();
+        self
+    }
+
+    /// How many customers the layers tell apart, from 1, at most 256 bytes each; requests of others
+    /// count under the customer `_other`. Default: 1,000.
+    pub fn customers_max(mut self, customers: usize) -> Self {
+        self.limits.customers_max = customers;
+        self
+    }
+
+    /// How long after its head a gRPC call can wait for its code. Then it is counted with the
+    /// status 0, which is not known: calls that stream for hours are not held back. Looked at once
+    /// a second. Default: 60 s.
+    pub fn status_timeout(mut self, limit: Duration) -> Self {
+        self.status_timeout = limit;
+        self
+    }
+
     /// Starts the queue, which connects in the background and keeps trying: [`Queue::ready`].
     ///
     /// # Errors
     /// A setting cannot be used, or this is not within a tokio runtime.
     pub async fn connect(self) -> Result<Queue, ConnectError> {
-        let Self { settings, queue_requests_max, linger } = self;
+        let Self { settings, limits, linger, service, status_timeout } = self;
         driver::start(settings.clone(), |driver, table| {
-            let shared = Shared::new(&settings, queue_requests_max, table, Some(driver));
+            let shared = Shared::new(&settings, limits, &service, table, Some(driver));
             let shared = Arc::new(shared);
-            let source = QueueSource::new(Arc::clone(&shared), &settings, linger);
+            let source = QueueSource::new(Arc::clone(&shared), &settings, linger, status_timeout);
             (source, Queue(Arc::new(Handle(shared))))
         })
         .await
     }
+}
+
+/// The service of a queue that is not told one.
+fn service() -> String {
+    let set = std::env::var("TALLY_SERVICE").ok().filter(|service| !service.is_empty());
+    set.unwrap_or_else(program_name)
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Shared;
+use super::builder::CUSTOMERS_MAX;
+use super::{Limits, Shared};
 use crate::error::Refusal;
 use crate::queue::shards::Shards;
 use crate::rows::Row;
@@ -23,17 +24,23 @@ pub(super) struct Memory(Mutex<Vec<u64>>);
 
 pub(super) fn shared() -> Shared {
     let settings = Settings::new("");
-    Shared::new(&settings, REQUESTS_MAX, Arc::new(Table::new(SERIES_MAX)), None)
+    let limits = Limits { queue_requests_max: REQUESTS_MAX, customers_max: CUSTOMERS_MAX };
+    Shared::new(&settings, limits, "", Arc::new(Table::new(SERIES_MAX)), None)
+}
+
+pub(super) fn series_counts(shared: &Shared) -> Vec<(SeriesKey<'_>, u64)> {
+    if shared.driver.is_some() {
+        return Vec::new();
+    }
+    let counts = shared.memory.add_up(&shared.shards);
+    let counted = (0..).zip(counts.iter().copied()).filter(|(_, count)| *count > 0);
+    counted.map(|(series, count)| (shared.table.key(series), count)).collect()
 }
 
 pub(super) fn counts(shared: &Shared) -> BTreeMap<(Method, String), u64> {
     let mut named = BTreeMap::new();
-    if shared.driver.is_none() {
-        let counts = shared.memory.add_up(&shared.shards);
-        for (series, count) in (0..).zip(counts.iter().copied()).filter(|(_, count)| *count > 0) {
-            let SeriesKey { method, path, .. } = shared.table.key(series);
-            *named.entry((method, path.to_owned())).or_default() += count;
-        }
+    for (SeriesKey { method, path, .. }, count) in series_counts(shared) {
+        *named.entry((method, path.to_owned())).or_default() += count;
     }
     named
 }

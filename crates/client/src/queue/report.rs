@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use super::{Queue, memory};
-use crate::Method;
 use crate::progress::Connection;
+use crate::{Method, SeriesKey};
 
 /// The outcome of a queue's requests. Always:
 /// `recorded = acknowledged + dropped + rejected + in_doubt + spooled + queued`.
@@ -76,6 +76,12 @@ impl Queue {
     #[must_use]
     pub fn counts(&self) -> BTreeMap<(Method, String), u64> {
         memory::counts(self.shared())
+    }
+
+    /// What an [in-memory](Self::in_memory) queue has counted, by all that it counts under.
+    #[must_use]
+    pub fn series_counts(&self) -> Vec<(SeriesKey<'_>, u64)> {
+        memory::series_counts(self.shared())
     }
 
     /// The count of a method and a path in [`counts`](Self::counts).

@@ -1,7 +1,8 @@
-//! One shard: the current chunk, the full ones, and the drops.
+//! One shard: the current chunk, the full ones, the drops, and the open requests.
 
 use std::collections::VecDeque;
 
+use super::open::OpenRequests;
 use crate::rows::{Drops, Row};
 
 #[derive(Default)]
@@ -19,6 +20,7 @@ pub(super) struct Shard {
     /// Drops that are still to be reported.
     pub(super) noted: Drops,
     pub(super) closed: bool,
+    pub(super) open: OpenRequests,
 }
 
 // === impl Shard ===

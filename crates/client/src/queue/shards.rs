@@ -5,16 +5,18 @@
 //! of writing. A thread that finds its shard's lock held goes to another shard.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use try_lock::{Locked, TryLock};
 
+use super::open::Ticket;
 use super::shard::Shard;
 use crate::error::Refusal;
 use crate::rows::{Drops, Requests, Row};
+use crate::series::Series;
 
 const SHARDS_MAX: usize = 32;
 
@@ -49,6 +51,8 @@ pub(crate) struct Shards {
     pub(crate) hurry: Notify,
     /// There is room again.
     pub(crate) roomy: Notify,
+    /// How often overdue streams were looked for.
+    looks: AtomicU32,
 }
 
 /// On its own cache lines, which processors fetch in pairs.
@@ -86,13 +90,18 @@ impl Shards {
             work: Notify::new(),
             hurry: Notify::new(),
             roomy: Notify::new(),
+            looks: AtomicU32::new(0),
         }
     }
 
     /// Takes a request, if there is room.
     #[inline]
     pub(crate) fn record(&self, row: Row) -> Result<(), Refusal> {
-        let mut shard = self.lock_any();
+        self.record_in(self.lock_any(), row)
+    }
+
+    #[inline]
+    fn record_in(&self, mut shard: Locked<'_, Shard>, row: Row) -> Result<(), Refusal> {
         if shard.free() == 0 {
             return self.record_slowly(shard, row);
         }
@@ -102,6 +111,68 @@ impl Shards {
             self.wake();
         }
         Ok(())
+    }
+
+    /// Keeps a request whose status is not known yet. None: the queue is closed.
+    #[inline]
+    pub(crate) fn begin(&self, row: Row) -> Option<Ticket> {
+        let mut shard = self.lock_any();
+        if shard.closed {
+            return None;
+        }
+        let slot = shard.open.add(row);
+        Some(Ticket { shard: thread_number() & (self.shards.len() - 1), slot })
+    }
+
+    /// The head of an open request's answer is sent: from now on its status has a limited time.
+    pub(crate) fn stream(&self, ticket: &Ticket) {
+        let now = self.looks.load(Ordering::Relaxed);
+        self.lock(ticket.shard).open.stream(ticket.slot, now);
+    }
+
+    /// Records an open request under this series, unless it is recorded already.
+    #[inline]
+    #[expect(clippy::needless_pass_by_value, reason = "a ticket ends one request, once")]
+    pub(crate) fn end(&self, ticket: Ticket, series: Series) -> Result<(), (Row, Refusal)> {
+        let mut shard = self.lock(ticket.shard);
+        match shard.open.remove(ticket.slot) {
+            None => Ok(()),
+            Some(Row { time_us, .. }) => {
+                let row = Row { series, time_us };
+                self.record_in(shard, row).map_err(|reason| (row, reason))
+            }
+        }
+    }
+
+    /// How many requests are open.
+    pub(crate) fn open(&self) -> usize {
+        (0..self.shards.len()).map(|at| self.lock(at).open.len()).sum()
+    }
+
+    /// Records the streams that still have no status after this many looks.
+    pub(crate) fn record_streams(&self, looks: u32) {
+        let now = self.looks.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        for at in 0..self.shards.len() {
+            let mut shard = self.lock(at);
+            let overdue = shard.open.overdue(now, looks);
+            self.record_open(shard, overdue);
+        }
+    }
+
+    /// Records open requests without a status. Without room, they are dropped.
+    fn record_open(&self, mut shard: Locked<'_, Shard>, rows: Vec<Row>) {
+        let mut wakes = false;
+        for row in rows {
+            let has_room = shard.free() > 0 || self.make_free(&mut shard);
+            wakes |= !has_room || shard.push(row);
+            if !has_room {
+                shard.refuse(row);
+            }
+        }
+        drop(shard);
+        if wakes {
+            self.wake();
+        }
     }
 
     /// This thread's shard, or another unlocked one: a lock holder may be descheduled.
@@ -144,8 +215,7 @@ impl Shards {
         if shard.closed {
             return Err(Refusal::Closed);
         }
-        // Other shards may hold unused room, a quarter of the queue's at most: not worth a search.
-        if !shard.make_free(self.chunk_rows, |rows| self.reserve(rows), || self.spare()) {
+        if !self.make_free(&mut shard) {
             return Err(Refusal::Full);
         }
         let wakes = shard.push(row);
@@ -157,6 +227,11 @@ impl Shards {
             self.hurry.notify_one();
         }
         Ok(())
+    }
+
+    fn make_free(&self, shard: &mut Shard) -> bool {
+        // Other shards may hold unused room, a quarter of the queue's at most: not worth a search.
+        shard.make_free(self.chunk_rows, |rows| self.reserve(rows), || self.spare())
     }
 
     pub(crate) fn refuse(&self, row: Row) {
@@ -209,10 +284,19 @@ impl Shards {
         Requests { rows, drops, checkpoint: Vec::new() }
     }
 
-    /// Takes no more requests. The first shard closes last: once it is closed, all are.
+    /// Takes no more requests, and records the open ones. The first shard closes last: once it is
+    /// closed, all are.
     pub(crate) fn close(&self) {
         for at in (0..self.shards.len()).rev() {
-            self.lock(at).close();
+            loop {
+                let mut shard = self.lock(at);
+                let open = shard.open.all();
+                if open.is_empty() {
+                    shard.close();
+                    break;
+                }
+                self.record_open(shard, open);
+            }
         }
         self.work.notify_one();
         self.hurry.notify_one();

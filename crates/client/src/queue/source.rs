@@ -27,6 +27,8 @@ pub(super) struct QueueSource {
     producer: Arc<str>,
     batch_rows_max: usize,
     linger: Duration,
+    /// After how many reports a stream is counted without its status.
+    status_reports: u32,
     /// When the waiting requests have been gathered for long enough.
     gathered_at: Option<Instant>,
     /// The last take was large: do not gather before the next.
@@ -49,8 +51,15 @@ pub(super) struct Reported {
 // === impl QueueSource ===
 
 impl QueueSource {
-    pub(super) fn new(shared: Arc<Shared>, settings: &Settings, linger: Duration) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        settings: &Settings,
+        linger: Duration,
+        status_timeout: Duration,
+    ) -> Self {
+        let reports = status_timeout.as_millis().div_ceil(REPORT_INTERVAL.as_millis()) + 1;
         Self {
+            status_reports: u32::try_from(reports).unwrap_or(u32::MAX),
             shared,
             producer: settings.name.as_str().into(),
             batch_rows_max: settings.batch_rows_max,
@@ -105,9 +114,11 @@ impl Source for QueueSource {
 
     fn report(&self) -> impl Future<Output = Infallible> + Send + 'static {
         let (shared, producer) = (Arc::clone(&self.shared), Arc::clone(&self.producer));
+        let status_reports = self.status_reports;
         async move {
             loop {
                 tokio::time::sleep(REPORT_INTERVAL).await;
+                shared.shards.record_streams(status_reports);
                 shared.report_to(&producer, false);
             }
         }

@@ -1,10 +1,15 @@
-//! The tower layer and the tonic interceptor: which requests are counted, and under which path.
+//! The tower layer and the tonic interceptor: which requests are counted, and under what.
 
 mod allocations;
+mod cases;
 mod connections;
+mod ends;
 mod grpc;
 mod interceptor;
+mod keys;
 mod names;
 mod placement;
+mod receipt;
 mod service;
+mod shutdown;
 mod support;

@@ -37,7 +37,7 @@ pub struct Series {
     pub method: Box<str>,
     /// The path, of 1 to 2,048 bytes by default.
     pub path: Box<str>,
-    /// The HTTP status, or the gRPC code; 0 if it is not known.
+    /// The HTTP status, or the gRPC code, whose OK is 200; 0 if it is not known.
     pub status: u16,
     /// On whose behalf; may be empty.
     pub customer: Box<str>,

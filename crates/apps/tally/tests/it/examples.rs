@@ -82,7 +82,7 @@ pub(crate) fn command(server: &Server, name: &str) -> Command {
 
 /// The path of an example. Cargo builds examples with all tests of the workspace, beside the folder
 /// of the test programs.
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("this program has a path");
     let built = test.parent().and_then(Path::parent).expect("<target>/<profile>/deps/<test>");
     built.join("examples").join(name)

@@ -10,7 +10,7 @@ const LINGER: Duration = Duration::from_secs(1);
 
 fn queue() -> (Arc<Shared>, QueueSource) {
     let shared = Arc::new(super::super::memory::shared());
-    let source = QueueSource::new(Arc::clone(&shared), &Settings::new(""), LINGER);
+    let source = QueueSource::new(Arc::clone(&shared), &Settings::new(""), LINGER, LINGER);
     (shared, source)
 }
 

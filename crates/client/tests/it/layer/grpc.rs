@@ -119,15 +119,24 @@ impl RequestService for Services {
         Err(Status::unimplemented("not here"))
     }
 
-    async fn fold(&self, _: Request<FoldRequest>) -> Result<Response<FoldResponse>, Status> {
-        Err(Status::unimplemented("not here"))
+    async fn fold(&self, request: Request<FoldRequest>) -> Result<Response<FoldResponse>, Status> {
+        panic!("on purpose: {request:?}")
     }
 
-    /// Answers with a stream that breaks.
+    /// Answers with a stream that breaks, or with one of live totals that never ends.
     async fn query_totals(
         &self,
-        _: Request<QueryTotalsRequest>,
+        request: Request<QueryTotalsRequest>,
     ) -> Result<Response<Self::QueryTotalsStream>, Status> {
+        if request.into_inner().live {
+            let guard = Guard(Arc::clone(&self.dropped));
+            let first = stream::iter([Ok(QueryTotalsResponse::default())]);
+            let never = stream::once(async move {
+                let _guard = guard;
+                std::future::pending().await
+            });
+            return Ok(Response::new(first.chain(never).boxed()));
+        }
         let answers = [Ok(QueryTotalsResponse::default()), Err(Status::aborted("on purpose"))];
         Ok(Response::new(stream::iter(answers).boxed()))
     }
@@ -174,10 +183,10 @@ async fn each_kind_of_call_is_counted_once() {
     let server = counted(&queue, &Services::default()).await;
     call_each_kind(&channel(&server).await).await;
     let expected = [
-        ("GRPC /count.v1.CountService/Add", 1),
-        ("GRPC /count.v1.CountService/ListDailyTotals", 1),
-        ("GRPC /tally.requests.v1.RequestService/ListProducers", 1),
-        ("GRPC /tally.requests.v1.RequestService/Record", 1),
+        ("GRPC /count.v1.CountService/Add 200", 1),
+        ("GRPC /count.v1.CountService/ListDailyTotals 200", 1),
+        ("GRPC /tally.requests.v1.RequestService/ListProducers 200", 1),
+        ("GRPC /tally.requests.v1.RequestService/Record 200", 1),
     ];
     assert_counts(&queue, expected);
 }
@@ -197,8 +206,8 @@ async fn errors_are_counted_once() {
     let broken = totals.next().await.expect("an error").expect_err("on purpose");
     assert_eq!(broken.code(), Code::Aborted);
     let expected = [
-        ("GRPC /count.v1.CountService/GetPeriodTotals", 1),
-        ("GRPC /tally.requests.v1.RequestService/QueryTotals", 1),
+        ("GRPC /count.v1.CountService/GetPeriodTotals 5", 1),
+        ("GRPC /tally.requests.v1.RequestService/QueryTotals 10", 1),
     ];
     assert_counts(&queue, expected);
 }
@@ -216,7 +225,47 @@ async fn a_call_that_is_cancelled_is_counted_once() {
         () = services.called.notified() => {}
     }
     services.dropped.notified().await;
-    assert_counts(&queue, [("GRPC /count.v1.CountService/CountDailyTotals", 1)]);
+    assert_counts(&queue, [("GRPC /count.v1.CountService/CountDailyTotals 499", 1)]);
+}
+
+/// A stream that the client leaves in the middle.
+#[tokio::test]
+async fn a_stream_that_is_cancelled_is_counted_once() {
+    let queue = Queue::in_memory();
+    let services = Services::default();
+    let server = counted(&queue, &services).await;
+    let mut requests = RequestServiceClient::new(channel(&server).await);
+    let endless = QueryTotalsRequest { live: true, ..Default::default() };
+    let mut answers = requests.query_totals(endless).await.expect("a head").into_inner();
+    assert!(answers.next().await.expect("an answer").is_ok());
+    assert_counts(&queue, []);
+    drop(answers);
+    services.dropped.notified().await;
+    assert_counts(&queue, [("GRPC /tally.requests.v1.RequestService/QueryTotals 499", 1)]);
+}
+
+#[tokio::test]
+async fn a_panic_is_counted_once() {
+    let queue = Queue::in_memory();
+    let server = counted(&queue, &Services::default()).await;
+    let mut requests = RequestServiceClient::new(channel(&server).await);
+    requests.fold(FoldRequest::default()).await.expect_err("on purpose");
+    assert_counts(&queue, [("GRPC /tally.requests.v1.RequestService/Fold 500", 1)]);
+}
+
+#[tokio::test]
+async fn a_deadline_is_counted_once() {
+    let queue = Queue::in_memory();
+    let services = Services::default();
+    let server = counted(&queue, &services).await;
+    let mut count = CountServiceClient::new(channel(&server).await);
+    let mut request = Request::new(CountDailyTotalsRequest::default());
+    request.set_timeout(std::time::Duration::from_millis(1));
+    count.count_daily_totals(request).await.expect_err("it never answers");
+    services.dropped.notified().await;
+    // Whoever notices first: tonic's server answers CANCELLED, its client resets the stream.
+    let counts = queue.series_counts();
+    assert!(matches!(counts[..], [(key, 1)] if [1, 4, 499].contains(&key.status)), "{counts:?}");
 }
 
 #[tokio::test]
@@ -227,7 +276,44 @@ async fn a_method_that_is_not_implemented_is_counted_under_its_path() {
     let mut requests = RequestServiceClient::new(service);
     let refused = requests.list_producers(ListProducersRequest::default()).await;
     assert_eq!(refused.expect_err("not there").code(), Code::Unimplemented);
-    assert_counts(&queue, [("GRPC /tally.requests.v1.RequestService/ListProducers", 1)]);
+    assert_counts(&queue, [("GRPC /tally.requests.v1.RequestService/ListProducers 12", 1)]);
+}
+
+/// In tonic the first layer is the outermost.
+#[tokio::test]
+async fn before_another_layer_it_counts_what_that_one_refuses() {
+    let refuses = tonic::service::InterceptorLayer::new(|_: Request<()>| {
+        Err::<Request<()>, _>(Status::unauthenticated("on purpose"))
+    });
+    for is_first in [true, false] {
+        let queue = Queue::in_memory();
+        let routes = routes(&Services::default());
+        let server = Server::with(|listener| {
+            let incoming = TcpListenerStream::new(listener);
+            let (refuses, counts) = (refuses.clone(), queue.layer());
+            async move {
+                let served = match is_first {
+                    true => {
+                        let mut router = Tonic::builder().layer(counts).layer(refuses);
+                        router.add_routes(routes).serve_with_incoming(incoming).await
+                    }
+                    false => {
+                        let mut router = Tonic::builder().layer(refuses).layer(counts);
+                        router.add_routes(routes).serve_with_incoming(incoming).await
+                    }
+                };
+                served.expect("it serves");
+            }
+        })
+        .await;
+        let mut count = CountServiceClient::new(channel(&server).await);
+        let refused = count.list_daily_totals(ListDailyTotalsRequest::default()).await;
+        assert_eq!(refused.expect_err("on purpose").code(), Code::Unauthenticated);
+        match is_first {
+            true => assert_counts(&queue, [("GRPC /count.v1.CountService/ListDailyTotals 16", 1)]),
+            false => assert_counts(&queue, []),
+        }
+    }
 }
 
 #[tokio::test]
@@ -241,7 +327,7 @@ async fn around_one_service_only_that_one_is_counted() {
     count.list_daily_totals(ListDailyTotalsRequest::default()).await.expect("unary");
     let mut requests = RequestServiceClient::new(routes);
     requests.list_producers(ListProducersRequest::default()).await.expect("an answer");
-    assert_counts(&queue, [("GRPC /count.v1.CountService/ListDailyTotals", 1)]);
+    assert_counts(&queue, [("GRPC /count.v1.CountService/ListDailyTotals 200", 1)]);
 }
 
 #[tokio::test]
@@ -250,7 +336,7 @@ async fn a_client_is_counted_as_a_service_is() {
     let client = queue.layer().layer(routes(&Services::default()));
     let mut count = CountServiceClient::new(client);
     count.list_daily_totals(ListDailyTotalsRequest::default()).await.expect("unary");
-    assert_counts(&queue, [("GRPC /count.v1.CountService/ListDailyTotals", 1)]);
+    assert_counts(&queue, [("GRPC /count.v1.CountService/ListDailyTotals 200", 1)]);
 }
 
 #[tokio::test]
@@ -262,7 +348,7 @@ async fn what_is_not_grpc_is_not_counted_as_such() {
     for (method, uri) in [("GET", "/hello"), ("GET", "/count.v1.CountService/Add")] {
         let Ok(_) = app.clone().oneshot(request(method, uri)).await;
     }
-    let expected = [("GET /count.v1.CountService/{*rest}", 1), ("GET /hello", 1)];
+    let expected = [("GET /count.v1.CountService/{*rest} 200", 1), ("GET /hello 200", 1)];
     assert_counts(&queue, expected);
     let mut count = CountServiceClient::new(app);
     count.list_daily_totals(ListDailyTotalsRequest::default()).await.expect("unary");

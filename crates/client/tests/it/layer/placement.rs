@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use axum::Router;
+use axum::body::to_bytes;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
@@ -49,13 +50,13 @@ async fn in_a_router_every_request_is_counted_by_its_route() {
         assert_eq!(status(&app, method, uri).await, answer, "{method} {uri}");
     }
     let expected = [
-        ("? /files/{*path}", 1),
-        ("DELETE /users/{id}", 1),
-        ("GET /users", 1),
-        ("GET /users/{id}", 2),
-        ("GET _unmatched", 2),
-        ("HEAD /users/{id}", 1),
-        ("POST /users", 1),
+        ("? /files/{*path} 200", 1),
+        ("DELETE /users/{id} 405", 1),
+        ("GET /users 200", 1),
+        ("GET /users/{id} 200", 2),
+        ("GET _unmatched 404", 2),
+        ("HEAD /users/{id} 200", 1),
+        ("POST /users 200", 1),
     ];
     assert_counts(&queue, expected);
 }
@@ -65,7 +66,7 @@ async fn a_route_with_a_path_of_10_kb_is_counted_by_its_route() {
     let queue = Queue::in_memory();
     let app = Router::new().route("/files/{*path}", get(ok)).layer(queue.layer());
     assert_eq!(status(&app, "GET", &format!("/files/{}", "%ff".repeat(3_400))).await, 200);
-    assert_counts(&queue, [("GET /files/{*path}", 1)]);
+    assert_counts(&queue, [("GET /files/{*path} 200", 1)]);
 }
 
 #[tokio::test]
@@ -75,7 +76,7 @@ async fn as_a_route_layer_it_leaves_out_what_is_not_found() {
     assert_eq!(status(&app, "GET", "/users/7").await, 200);
     assert_eq!(status(&app, "DELETE", "/users/7").await, 405);
     assert_eq!(status(&app, "GET", "/nothing").await, 200);
-    assert_counts(&queue, [("DELETE /users/{id}", 1), ("GET /users/{id}", 1)]);
+    assert_counts(&queue, [("DELETE /users/{id} 405", 1), ("GET /users/{id} 200", 1)]);
 }
 
 #[tokio::test]
@@ -85,7 +86,7 @@ async fn on_a_handler_it_counts_that_route_alone() {
     assert_eq!(status(&app, "GET", "/paid/1").await, 200);
     assert_eq!(status(&app, "POST", "/paid/2").await, 200);
     assert_eq!(status(&app, "GET", "/users").await, 200);
-    assert_counts(&queue, [("GET /paid/{id}", 1), ("POST /paid/{id}", 1)]);
+    assert_counts(&queue, [("GET /paid/{id} 200", 1), ("POST /paid/{id} 200", 1)]);
 }
 
 #[tokio::test]
@@ -95,7 +96,7 @@ async fn a_fallback_is_unmatched() {
     assert_eq!(status(&app, "GET", "/nothing").await, 200);
     assert_eq!(status(&app, "GET", "/").await, 200);
     assert_eq!(status(&app, "CONNECT", "example.com:443").await, 200);
-    assert_counts(&queue, [("CONNECT _unmatched", 1), ("GET _unmatched", 2)]);
+    assert_counts(&queue, [("CONNECT _unmatched 200", 1), ("GET _unmatched 200", 2)]);
 }
 
 #[tokio::test]
@@ -104,7 +105,7 @@ async fn routes_come_before_raw_paths() {
     let app = users().layer(queue.layer().raw_path());
     assert_eq!(status(&app, "GET", "/users/7").await, 200);
     assert_eq!(status(&app, "GET", "/nothing?x").await, 404);
-    assert_counts(&queue, [("GET /nothing", 1), ("GET /users/{id}", 1)]);
+    assert_counts(&queue, [("GET /nothing 404", 1), ("GET /users/{id} 200", 1)]);
 }
 
 #[tokio::test]
@@ -114,7 +115,7 @@ async fn a_closure_knows_the_route() {
     let app = users().layer(layer);
     assert_eq!(status(&app, "GET", "/users/7").await, 200);
     assert_eq!(status(&app, "GET", "/nothing").await, 404);
-    assert_counts(&queue, [("GET /v1/users/{id}", 1), ("GET _unmatched", 1)]);
+    assert_counts(&queue, [("GET /v1/users/{id} 200", 1), ("GET _unmatched 404", 1)]);
 }
 
 #[tokio::test]
@@ -127,9 +128,9 @@ async fn outside_of_nested_routers_the_whole_template_counts() {
     assert_eq!(status(&app, "GET", "/api/acme/nothing").await, 404);
     assert_eq!(status(&app, "GET", "/nothing").await, 404);
     let expected = [
-        ("GET /api/{tenant}/users/{id}", 1),
-        ("GET _unmatched", 2),
-        ("PUT /api/{tenant}/users/{id}", 1),
+        ("GET /api/{tenant}/users/{id} 200", 1),
+        ("GET _unmatched 404", 2),
+        ("PUT /api/{tenant}/users/{id} 405", 1),
     ];
     assert_counts(&queue, expected);
 }
@@ -143,7 +144,7 @@ async fn on_a_nested_router_the_whole_template_counts() {
     // It goes to the outer router, which is not counted.
     assert_eq!(status(&app, "GET", "/api/acme/nothing").await, 404);
     assert_eq!(status(&app, "GET", "/nothing").await, 404);
-    assert_counts(&queue, [("GET /api/{tenant}/users/{id}", 1)]);
+    assert_counts(&queue, [("GET /api/{tenant}/users/{id} 200", 1)]);
 }
 
 #[tokio::test]
@@ -152,7 +153,7 @@ async fn the_fallback_of_a_nested_router_is_counted_with_it() {
     let app = Router::new().nest("/api", users().fallback(ok).layer(queue.layer()));
     assert_eq!(status(&app, "GET", "/api/nothing").await, 200);
     assert_eq!(status(&app, "GET", "/nothing").await, 404);
-    assert_counts(&queue, [("GET _unmatched", 1)]);
+    assert_counts(&queue, [("GET _unmatched 200", 1)]);
 }
 
 #[tokio::test]
@@ -162,7 +163,7 @@ async fn raw_paths_in_a_nested_router_have_the_prefix() {
     let app = Router::new().nest("/api", users().fallback(ok).layer(layer));
     assert_eq!(status(&app, "GET", "/api/nothing?x").await, 200);
     assert_eq!(status(&app, "GET", "/api/healthz").await, 200);
-    assert_counts(&queue, [("GET /api/nothing", 1)]);
+    assert_counts(&queue, [("GET /api/nothing 200", 1)]);
     assert_eq!(queue.stats().skipped, 1);
 }
 
@@ -172,7 +173,7 @@ async fn inside_of_a_nested_service_the_whole_template_counts() {
     let app = Router::new().nest_service("/api", users().layer(queue.layer()));
     assert_eq!(status(&app, "GET", "/api/users/7").await, 200);
     assert_eq!(status(&app, "GET", "/api/nothing").await, 404);
-    assert_counts(&queue, [("GET /api/users/{id}", 1), ("GET _unmatched", 1)]);
+    assert_counts(&queue, [("GET /api/users/{id} 200", 1), ("GET _unmatched 404", 1)]);
 }
 
 #[tokio::test]
@@ -182,7 +183,7 @@ async fn outside_of_a_nested_service_no_route_is_known_yet() {
     assert_eq!(status(&app, "GET", "/api/users/7").await, 200);
     // The nesting prefix is a route of its own.
     assert_eq!(status(&app, "GET", "/api").await, 404);
-    assert_counts(&queue, [("GET /api", 1), ("GET _unmatched", 1)]);
+    assert_counts(&queue, [("GET /api 404", 1), ("GET _unmatched 200", 1)]);
 }
 
 #[tokio::test]
@@ -193,13 +194,13 @@ async fn merged_routers_are_counted_where_they_have_the_layer() {
     let app = counted.merge(other.clone());
     assert_eq!(status(&app, "GET", "/users").await, 200);
     assert_eq!(status(&app, "POST", "/other").await, 200);
-    assert_counts(&queue, [("GET /users", 1)]);
+    assert_counts(&queue, [("GET /users 200", 1)]);
 
     let both = Queue::in_memory();
     let app = users().merge(other).layer(both.layer());
     assert_eq!(status(&app, "GET", "/users").await, 200);
     assert_eq!(status(&app, "POST", "/other").await, 200);
-    assert_counts(&both, [("GET /users", 1), ("POST /other", 1)]);
+    assert_counts(&both, [("GET /users 200", 1), ("POST /other 200", 1)]);
 }
 
 #[tokio::test]
@@ -216,7 +217,7 @@ async fn a_routed_service_is_counted_by_its_route() {
     let files = service_fn(|_: Request| async { Ok::<_, Infallible>("a file".to_owned()) });
     let app = Router::new().route_service("/files/{name}", files).layer(queue.layer());
     assert_eq!(status(&app, "GET", "/files/a").await, 200);
-    assert_counts(&queue, [("GET /files/{name}", 1)]);
+    assert_counts(&queue, [("GET /files/{name} 200", 1)]);
 }
 
 #[tokio::test]
@@ -224,7 +225,7 @@ async fn outside_of_another_layer_it_counts_what_that_one_refuses() {
     let queue = Queue::in_memory();
     let app = users().layer(from_fn(refuse)).layer(queue.layer());
     assert_eq!(status(&app, "GET", "/users/7").await, 401);
-    assert_counts(&queue, [("GET /users/{id}", 1)]);
+    assert_counts(&queue, [("GET /users/{id} 401", 1)]);
 }
 
 #[tokio::test]
@@ -237,7 +238,7 @@ async fn inside_of_another_layer_it_counts_what_that_one_lets_pass() {
     allowed.headers_mut().insert("authorization", http::HeaderValue::from_static("yes"));
     let Ok(response) = app.oneshot(allowed).await;
     assert_eq!(response.status(), 200);
-    assert_counts(&queue, [("GET /users/{id}", 1)]);
+    assert_counts(&queue, [("GET /users/{id} 200", 1)]);
 }
 
 #[tokio::test]
@@ -247,7 +248,7 @@ async fn around_the_whole_router_no_route_is_known_yet() {
     for uri in ["/users/7", "/nothing"] {
         app.clone().oneshot(request("GET", uri)).await.expect("an answer");
     }
-    assert_counts(&queue, [("GET _unmatched", 2)]);
+    assert_counts(&queue, [("GET _unmatched 200", 1), ("GET _unmatched 404", 1)]);
 }
 
 #[tokio::test]
@@ -261,7 +262,7 @@ async fn around_the_whole_router_paths_are_raw_or_of_a_closure() {
     for uri in ["/users/7", "/users/8", "/nothing?x"] {
         app.clone().oneshot(request("GET", uri)).await.expect("an answer");
     }
-    assert_counts(&queue, [("GET /nothing", 1), ("GET /users/{id}", 2)]);
+    assert_counts(&queue, [("GET /nothing 404", 1), ("GET /users/{id} 200", 2)]);
 }
 
 #[tokio::test]
@@ -269,7 +270,7 @@ async fn two_layers_count_twice() {
     let queue = Queue::in_memory();
     let app = users().layer(queue.layer()).layer(queue.layer());
     assert_eq!(status(&app, "GET", "/users").await, 200);
-    assert_counts(&queue, [("GET /users", 2)]);
+    assert_counts(&queue, [("GET /users 200", 2)]);
 }
 
 #[tokio::test]
@@ -283,7 +284,8 @@ async fn grpc_in_a_router_is_counted_by_its_full_method_path() {
         call.headers_mut().insert("content-type", content_type);
         let Ok(response) = app.clone().oneshot(call).await;
         assert_eq!(response.status(), 200);
+        to_bytes(response.into_body(), 10).await.expect("a short body");
     }
-    let expected = [("GRPC /grpc/pkg.Service/Method", 1), ("GRPC /pkg.Service/Method", 1)];
+    let expected = [("GRPC /grpc/pkg.Service/Method 2", 1), ("GRPC /pkg.Service/Method 2", 1)];
     assert_counts(&queue, expected);
 }

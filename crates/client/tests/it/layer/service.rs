@@ -10,7 +10,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use http::Request;
+use http::{Request, Response};
+use http_body::Body as _;
 use tally_client::Queue;
 use tonic::service::Interceptor as _;
 use tower::limit::ConcurrencyLimit;
@@ -39,9 +40,9 @@ impl Clone for Gate {
 }
 
 impl Service<Request<()>> for Gate {
-    type Response = ();
+    type Response = Response<String>;
     type Error = &'static str;
-    type Future = Ready<Result<(), &'static str>>;
+    type Future = Ready<Result<Response<String>, &'static str>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.is_ready = self.open.get();
@@ -51,19 +52,19 @@ impl Service<Request<()>> for Gate {
     fn call(&mut self, _: Request<()>) -> Self::Future {
         assert!(self.is_ready, "called without having been ready");
         self.is_ready = false;
-        ready(Ok(()))
+        ready(Ok(Response::default()))
     }
 }
 
 // === impl TwoMore ===
 
-impl Policy<Request<()>, (), &'static str> for TwoMore {
+impl<R> Policy<Request<()>, R, &'static str> for TwoMore {
     type Future = Ready<()>;
 
     fn retry(
         &mut self,
         _: &mut Request<()>,
-        result: &mut Result<(), &'static str>,
+        result: &mut Result<R, &'static str>,
     ) -> Option<Ready<()>> {
         if result.is_ok() || self.0 == 0 {
             return None;
@@ -86,23 +87,30 @@ fn context() -> Context<'static> {
 }
 
 #[tokio::test]
-async fn a_plain_answer_is_counted_once() {
+async fn an_answer_is_counted_with_its_status() {
     let queue = Queue::in_memory();
     let inner = service_fn(|request: Request<()>| async move {
-        Ok::<_, Infallible>(request.uri().path().len())
+        let found = request.uri().path() == "/hello";
+        let answer = Response::builder().status(if found { 200 } else { 404 });
+        Ok::<_, Infallible>(answer.body(request.uri().path().to_owned()).expect("an answer"))
     });
     let service = queue.layer().raw_path().layer(inner);
-    assert_eq!(service.oneshot(get("/hello?q=1")).await, Ok(6));
-    assert_counts(&queue, [("GET /hello", 1)]);
+    for (uri, status) in [("/hello?q=1", 200), ("/nothing", 404)] {
+        let answer = service.clone().oneshot(get(uri)).await.expect("an answer");
+        assert_eq!(answer.status(), status);
+        let length = answer.body().size_hint().exact();
+        assert_eq!(length, Some(uri.len() as u64 - if status == 200 { 4 } else { 0 }));
+    }
+    assert_counts(&queue, [("GET /hello 200", 1), ("GET /nothing 404", 1)]);
 }
 
 #[tokio::test]
 async fn an_error_is_counted_once() {
     let queue = Queue::in_memory();
-    let inner = service_fn(|_: Request<()>| async { Err::<(), _>("broken") });
+    let inner = service_fn(|_: Request<()>| async { Err::<Response<String>, _>("broken") });
     let service = queue.layer().raw_path().layer(inner);
-    assert_eq!(service.oneshot(get("/a")).await, Err("broken"));
-    assert_counts(&queue, [("GET /a", 1)]);
+    assert_eq!(service.oneshot(get("/a")).await.expect_err("on purpose"), "broken");
+    assert_counts(&queue, [("GET /a 500", 1)]);
 }
 
 #[tokio::test]
@@ -110,12 +118,12 @@ async fn a_panic_in_the_future_is_counted_once() {
     let queue = Queue::in_memory();
     let inner = service_fn(|request: Request<()>| async move {
         assert!(request.uri().path().is_empty(), "on purpose");
-        Ok::<_, Infallible>(())
+        Ok::<_, Infallible>(Response::<String>::default())
     });
     let service = queue.layer().raw_path().layer(inner);
     let call = AssertUnwindSafe(service.oneshot(get("/a")));
     assert!(call.catch_unwind().await.is_err());
-    assert_counts(&queue, [("GET /a", 1)]);
+    assert_counts(&queue, [("GET /a 500", 1)]);
 }
 
 #[test]
@@ -123,36 +131,36 @@ fn a_panic_in_the_call_itself_is_counted_once() {
     let queue = Queue::in_memory();
     let inner = service_fn(|request: Request<()>| {
         assert!(request.uri().path().is_empty(), "on purpose");
-        ready(Ok::<_, Infallible>(()))
+        ready(Ok::<_, Infallible>(Response::<String>::default()))
     });
     let mut service = queue.layer().raw_path().layer(inner);
     assert!(catch_unwind(AssertUnwindSafe(|| service.call(get("/a")))).is_err());
-    assert_counts(&queue, [("GET /a", 1)]);
+    assert_counts(&queue, [("GET /a 500", 1)]);
 }
 
 #[test]
 fn a_future_that_is_dropped_unpolled_is_counted_once() {
     let queue = Queue::in_memory();
-    let inner = service_fn(|_: Request<()>| pending::<Result<(), Infallible>>());
+    let inner = service_fn(|_: Request<()>| pending::<Result<Response<String>, Infallible>>());
     let mut service = queue.layer().raw_path().layer(inner);
     drop(service.call(get("/unpolled")));
-    assert_counts(&queue, [("GET /unpolled", 1)]);
+    assert_counts(&queue, [("GET /unpolled 499", 1)]);
 }
 
 #[test]
 fn a_future_that_is_dropped_halfway_is_counted_once() {
     let queue = Queue::in_memory();
-    let inner = service_fn(|_: Request<()>| pending::<Result<(), Infallible>>());
+    let inner = service_fn(|_: Request<()>| pending::<Result<Response<String>, Infallible>>());
     let mut service = queue.layer().raw_path().layer(inner);
     {
         let mut call = pin!(service.call(get("/halfway")));
         assert!(call.as_mut().poll(&mut context()).is_pending());
     }
-    assert_counts(&queue, [("GET /halfway", 1)]);
+    assert_counts(&queue, [("GET /halfway 499", 1)]);
 }
 
-#[test]
-fn readiness_is_that_of_the_instance_that_is_called() {
+#[tokio::test]
+async fn readiness_is_that_of_the_instance_that_is_called() {
     let queue = Queue::in_memory();
     let open = Rc::new(Cell::new(false));
     let gate = Gate { open: Rc::clone(&open), is_ready: false };
@@ -164,12 +172,12 @@ fn readiness_is_that_of_the_instance_that_is_called() {
     open.set(true);
     assert_eq!(poll_ready(&mut service), Poll::Ready(Ok(())));
     // The gate would panic if a clone were called.
-    assert_eq!(service.call(get("/a")).into_inner(), Ok(()));
+    assert!(service.call(get("/a")).await.is_ok());
     assert_counts(&queue, [("GET /a", 1)]);
 
     let mut clone = service.clone();
     assert_eq!(poll_ready(&mut clone), Poll::Ready(Ok(())));
-    assert_eq!(clone.call(get("/a")).into_inner(), Ok(()));
+    assert!(clone.call(get("/a")).await.is_ok());
     assert_counts(&queue, [("GET /a", 2)]);
 }
 
@@ -181,9 +189,9 @@ fn poll_ready<S: Service<Request<()>>>(service: &mut S) -> Poll<Result<(), S::Er
 fn an_error_of_readiness_is_passed_on_and_not_counted() {
     struct Broken;
     impl Service<Request<()>> for Broken {
-        type Response = ();
+        type Response = Response<String>;
         type Error = &'static str;
-        type Future = Ready<Result<(), &'static str>>;
+        type Future = Ready<Result<Response<String>, &'static str>>;
 
         fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
             Poll::Ready(Err("broken"))
@@ -203,15 +211,16 @@ fn an_error_of_readiness_is_passed_on_and_not_counted() {
 #[test]
 fn backpressure_is_passed_on() {
     let queue = Queue::in_memory();
-    let inner = service_fn(|_: Request<()>| pending::<Result<(), Infallible>>());
+    let inner = service_fn(|_: Request<()>| pending::<Result<Response<String>, Infallible>>());
     let mut first = queue.layer().raw_path().layer(ConcurrencyLimit::new(inner, 1));
     let mut second = first.clone();
 
     assert!(poll_ready(&mut first).is_ready());
     let call = first.call(get("/a"));
     assert!(poll_ready(&mut second).is_pending());
-    assert_counts(&queue, [("GET /a", 1)]);
+    assert_counts(&queue, []);
     drop(call);
+    assert_counts(&queue, [("GET /a 499", 1)]);
     assert!(poll_ready(&mut second).is_ready());
     drop(second.call(get("/a")));
     assert_counts(&queue, [("GET /a", 2)]);
@@ -221,14 +230,15 @@ fn backpressure_is_passed_on() {
 fn clones_count_into_the_same_queue() {
     let queue = Queue::in_memory();
     let layer = queue.layer().raw_path();
-    let inner = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(())));
+    let inner =
+        service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::<String>::default())));
     let service = layer.clone().layer(inner);
     let threads: Vec<_> = (0..4)
         .map(|_| {
             let mut service = service.clone();
             std::thread::spawn(move || {
                 for _ in 0..250 {
-                    let _ = service.call(get("/a")).into_inner();
+                    drop(service.call(get("/a")));
                 }
             })
         })
@@ -236,23 +246,23 @@ fn clones_count_into_the_same_queue() {
     for thread in threads {
         thread.join().expect("no panic");
     }
-    let _ = layer.layer(inner).call(get("/a")).into_inner();
+    drop(layer.layer(inner).call(get("/a")));
     assert_counts(&queue, [("GET /a", 1_001)]);
 }
 
 #[tokio::test]
 async fn outside_of_a_retry_layer_it_counts_requests_and_inside_tries() {
-    let broken = service_fn(|_: Request<()>| ready(Err::<(), _>("broken")));
+    let broken = service_fn(|_: Request<()>| ready(Err::<Response<String>, _>("broken")));
 
     let requests = Queue::in_memory();
     let service = requests.layer().raw_path().layer(Retry::new(TwoMore(2), broken));
-    assert_eq!(service.oneshot(get("/a")).await, Err("broken"));
-    assert_counts(&requests, [("GET /a", 1)]);
+    assert_eq!(service.oneshot(get("/a")).await.expect_err("on purpose"), "broken");
+    assert_counts(&requests, [("GET /a 500", 1)]);
 
     let tries = Queue::in_memory();
     let service = Retry::new(TwoMore(2), tries.layer().raw_path().layer(broken));
-    assert_eq!(service.oneshot(get("/a")).await, Err("broken"));
-    assert_counts(&tries, [("GET /a", 3)]);
+    assert_eq!(service.oneshot(get("/a")).await.expect_err("on purpose"), "broken");
+    assert_counts(&tries, [("GET /a 500", 3)]);
 }
 
 /// A layer cannot give requests back.
@@ -261,7 +271,8 @@ async fn requests_for_which_there_is_no_room_are_noted() {
     // Nothing listens on port 1.
     let builder = Queue::builder("http://127.0.0.1:1").queue_requests_max(10);
     let queue = builder.connect().await.expect("a good address");
-    let inner = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(())));
+    let inner =
+        service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::<String>::default())));
     let mut service = queue.layer().raw_path().layer(inner);
     for _ in 0..50 {
         drop(service.call(get("/a")));
@@ -275,20 +286,19 @@ async fn requests_for_which_there_is_no_room_are_noted() {
     assert_eq!((report.refused, report.dropped), (42, 10), "closed: {report:?}");
 }
 
-/// A service of this thread alone that borrows, with a body that is neither `Send` nor a body.
-#[test]
-fn the_service_needs_to_be_neither_send_nor_static_nor_clone() {
+/// A service of this thread alone that borrows, with a body of a request that is not `Send`.
+#[tokio::test]
+async fn the_service_needs_to_be_neither_send_nor_static_nor_clone() {
     let queue = Queue::in_memory();
     let calls = Cell::new(0);
     let borrowed = &calls;
     let inner = service_fn(move |request: Request<Rc<str>>| {
         borrowed.set(borrowed.get() + request.body().len());
-        ready(Ok::<_, Rc<str>>(Rc::clone(request.body())))
+        ready(Ok::<_, Rc<str>>(Response::new(request.body().to_string())))
     });
     let mut service = queue.layer().raw_path().layer(inner);
-    // The future is the inner one itself.
-    let future: Ready<Result<Rc<str>, Rc<str>>> = service.call(get("/a").map(|()| "four".into()));
-    assert_eq!(future.into_inner(), Ok("four".into()));
+    let answer = service.call(get("/a").map(|()| "four".into())).await.expect("an answer");
+    assert_eq!(answer.body().size_hint().exact(), Some(4));
     assert_eq!(calls.get(), 4);
-    assert_counts(&queue, [("GET /a", 1)]);
+    assert_counts(&queue, [("GET /a 200", 1)]);
 }

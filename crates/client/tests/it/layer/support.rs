@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use axum::Router;
 use axum::body::Body;
 use http::Request;
-use tally_client::{Method, Queue};
+use tally_client::{Method, Queue, SeriesKey};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -34,17 +34,21 @@ pub(crate) struct Server {
     _task: JoinSet<()>,
 }
 
-/// Asserts that a queue has counted exactly this.
+/// Asserts that a queue has counted exactly this: by method and path or, if a status follows these,
+/// by the status too.
 #[track_caller]
 pub(crate) fn assert_counts<const N: usize>(queue: &Queue, expected: [(&str, u64); N]) {
-    let name = |method: Method| METHODS.iter().find(|(known, _)| *known == method);
-    let counted: BTreeMap<String, u64> = queue
-        .counts()
-        .into_iter()
-        .map(|((method, path), count)| {
-            (format!("{} {path}", name(method).expect("a method of the tests").1), count)
-        })
-        .collect();
+    let has_status = |(name, _): &(&str, u64)| {
+        name.rsplit(' ').next().is_some_and(|last| last.parse::<u16>().is_ok())
+    };
+    let has_statuses = expected.iter().any(has_status);
+    let mut counted: BTreeMap<String, u64> = BTreeMap::new();
+    for (SeriesKey { method, path, status, .. }, count) in queue.series_counts() {
+        let (_, method) =
+            METHODS.iter().find(|(known, _)| *known == method).expect("a method of the tests");
+        let status = if has_statuses { format!(" {status}") } else { String::new() };
+        *counted.entry(format!("{method} {path}{status}")).or_default() += count;
+    }
     let expected = expected.map(|(name, count)| (name.to_owned(), count)).into();
     assert_eq!(counted, expected);
 }

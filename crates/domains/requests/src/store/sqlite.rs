@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `append.rs` | storing a batch |
 //! | `books.rs` | days, months and the calendar |
+//! | `changes.rs` | merges and forgets |
+//! | `corrections.rs` | corrections of totals |
 //! | `import_count.rs` | importing the Go server's tables |
 //! | `series.rs` | the dictionary of series |
 //! | `state.rs` | what the writer knows of the file |
@@ -12,6 +14,8 @@
 
 pub(super) mod append;
 pub(super) mod books;
+pub(super) mod changes;
+pub(super) mod corrections;
 pub(super) mod import_count;
 pub(super) mod series;
 mod state;

@@ -6,7 +6,7 @@ use tally_proto::wire::UNKNOWN_PATH;
 use super::{Query, TooMany};
 use crate::model::{Namespace, SeriesId, SeriesRef};
 
-/// The method of gRPC calls, whose statuses are gRPC's codes.
+/// The method of gRPC calls, whose statuses are gRPC's codes, 200 for OK, or those of HTTP.
 const GRPC: &str = "GRPC";
 /// The HTTP statuses that stand for gRPC's codes, from 1 on (google.rpc.Code).
 const HTTP_OF_GRPC: [u16; 16] =
@@ -149,6 +149,14 @@ impl Groups {
     pub(crate) fn add(&mut self, id: SeriesId, series: &SeriesRef<'_>) {
         let group = if series.namespace == self.namespace { self.number(series) } else { NONE };
         self.of_series.insert(id, group);
+    }
+
+    /// The requests of a series that has moved are those of another one.
+    pub(crate) fn follow(&mut self, from: SeriesId, to: SeriesId) {
+        match self.of_series.get(&to) {
+            Some(group) => drop(self.of_series.insert(from, *group)),
+            None => drop(self.of_series.remove(&from)),
+        }
     }
 
     fn number(&mut self, series: &SeriesRef<'_>) -> u32 {

@@ -14,6 +14,7 @@ fn query(granularity: Granularity, totals_max: usize) -> Query {
         filter: Filter::default(),
         group_by: vec![GroupBy::Method, GroupBy::Path],
         live: true,
+        with_corrections: false,
         sum: false,
         totals_max,
         limit: None,
@@ -257,7 +258,9 @@ fn a_status_has_the_class_of_its_http_status() {
         ("GRPC", 14, 5),
         ("GRPC", 16, 4),
         ("GRPC", 17, 0),
+        ("GRPC", 200, 2),
         ("GRPC", 404, 4),
+        ("GRPC", 499, 4),
     ] {
         let series = SeriesRef { status, ..known(method, "/") };
         assert_eq!(series.status_class(), class, "{method} {status}");

@@ -51,7 +51,7 @@ pub(crate) struct AddArgs {
     #[arg(long, value_name = "NAME", value_parser = texts::service)]
     service: Option<String>,
 
-    /// The HTTP status, or the gRPC code of a GRPC call, whose OK is 0; 0 also means not known
+    /// The HTTP status, or the gRPC code of a GRPC call, whose OK is 200; 0 is not known
     #[arg(long, value_name = "CODE", default_value_t = 0, hide_default_value = true,
           value_parser = numbers::within(0, STATUS_MAX))]
     status: u16,

@@ -39,8 +39,9 @@ pub(super) struct Filters {
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
     pub(super) path_prefix: String,
 
-    /// Only this status or class, such as 404 or 5xx; 0 is not known, or a GRPC call's OK; a gRPC code
-    /// is in the class of the HTTP status that stands for it: UNAVAILABLE (14) in 5xx; repeatable
+    /// Only this status or class, such as 404 or 5xx; 0 is not known; a GRPC call's OK is 200, and its
+    /// other codes are in the class of the HTTP status that stands for them: UNAVAILABLE (14) in 5xx;
+    /// repeatable
     #[arg(long, value_parser = parse_status)]
     pub(super) status: Vec<Status>,
 

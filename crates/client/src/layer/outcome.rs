@@ -1,0 +1,49 @@
+//! The status that a request counts with.
+
+use http::HeaderMap;
+
+/// Not known.
+const NOT_KNOWN: u16 = 0;
+
+/// The client went away before there was a status.
+pub(super) const CLIENT_GONE: u16 = 499;
+
+/// The service panicked or failed before there was a status.
+pub(super) const FAILED: u16 = 500;
+
+/// gRPC's OK, whose code is 0, which means not known here.
+const OK: u16 = 200;
+
+/// gRPC's UNKNOWN: what a client takes an answer for that has no code.
+pub(super) const UNKNOWN: u16 = 2;
+
+const CODE_MAX: u16 = 16;
+
+/// The status of a gRPC answer, if its head has one. Without it, the trailers have.
+pub(super) fn of_grpc_head<B>(head: &http::Response<B>) -> Option<u16> {
+    match head.status() {
+        http::StatusCode::OK => of_trailers(head.headers()).or_else(|| {
+            // gRPC-Web has its trailers within the body.
+            let kind = head.headers().get(http::header::CONTENT_TYPE)?;
+            kind.as_bytes().starts_with(b"application/grpc-web").then_some(NOT_KNOWN)
+        }),
+        status => Some(status.as_u16()),
+    }
+}
+
+/// The status that gRPC's trailers say.
+pub(super) fn of_trailers(trailers: &HeaderMap) -> Option<u16> {
+    Some(of_code(trailers.get("grpc-status")?.as_bytes()))
+}
+
+fn of_code(code: &[u8]) -> u16 {
+    let number = std::str::from_utf8(code).ok().and_then(|code| code.parse().ok());
+    match number {
+        Some(0) => OK,
+        Some(code @ 1..=CODE_MAX) => code,
+        _ => UNKNOWN,
+    }
+}
+
+#[cfg(test)]
+mod tests;

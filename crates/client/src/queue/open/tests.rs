@@ -1,0 +1,41 @@
+//! Each open request is taken once, whoever comes first.
+
+use super::*;
+use crate::Series;
+
+fn row(number: u32) -> Row {
+    Row { series: Series(number), time_us: i64::from(number) }
+}
+
+#[test]
+fn a_request_is_taken_once_and_its_slot_is_used_again() {
+    let mut open = OpenRequests::default();
+    let (first, second) = (open.add(row(1)), open.add(row(2)));
+    assert_eq!(open.len(), 2);
+    assert_eq!(open.remove(first), Some(row(1)));
+    assert_eq!(open.add(row(3)), first);
+    assert_eq!(open.all(), [row(3), row(2)]);
+    assert_eq!((open.len(), open.all()), (0, vec![]));
+    // Their tickets still hold the slots, so no other request is mistaken for them.
+    let third = open.add(row(4));
+    assert!(third != first && third != second);
+    assert_eq!((open.remove(first), open.remove(second)), (None, None));
+    assert_eq!(open.remove(third), Some(row(4)));
+    assert_eq!(open.len(), 0);
+}
+
+#[test]
+fn a_stream_is_overdue_after_its_time_and_what_waits_for_its_head_is_not() {
+    let mut open = OpenRequests::default();
+    let (_waiting, stream) = (open.add(row(1)), open.add(row(2)));
+    open.stream(stream, u32::MAX);
+    assert_eq!(open.overdue(0, 2), []);
+    assert_eq!(open.overdue(1, 2), [row(2)]);
+    assert_eq!(open.overdue(2, 2), []);
+    assert_eq!(open.remove(stream), None);
+    // It is recorded: its head comes too late.
+    let late = open.add(row(3));
+    assert_eq!(open.all().len(), 2);
+    open.stream(late, 5);
+    assert_eq!(open.overdue(9, 0), []);
+}
