@@ -46,7 +46,7 @@ async fn a_shared_producer_that_is_missing_is_no_setback() {
     }
 }
 
-/// Whoever asks last has it, and each has its turn.
+/// The last one that asks has it, and each has its turn.
 #[tokio::test]
 async fn two_processes_that_take_over_in_a_loop_each_have_their_turn() {
     for place in Place::all("taking_over_loop").await {
