@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 use std::{env, io};
 
 use tally_client::{Method, Producer, Row};
@@ -47,16 +47,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // This leaves the producer to the next process, which counts what is added to the file.
     let progress = producer.close().await;
     if let Some(stop) = progress.stopped {
-        return Err(stop.into());
+        return Err(stop.to_string().into());
     }
     println!("{} counted, {} lost", progress.acknowledged, progress.lost());
     Ok(())
 }
 
-/// Some lines, and how many bytes they are. A line without an end is still being written.
+/// Some lines, and how many bytes they are. The requests have the time of the file. A line without an end is still being written.
 fn read(file: &mut BufReader<File>, producer: &Producer) -> io::Result<(Vec<Row>, u64)> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(io::Error::other)?;
-    let time_us = i64::try_from(now.as_micros()).map_err(io::Error::other)?;
+    let modified = file.get_ref().metadata()?.modified()?;
+    let modified = modified.duration_since(UNIX_EPOCH).map_err(io::Error::other)?;
+    let time_us = i64::try_from(modified.as_micros()).map_err(io::Error::other)?;
     let (mut rows, mut bytes, mut line) = (Vec::new(), 0, String::new());
     while rows.len() < LINES {
         line.clear();

@@ -138,12 +138,19 @@ pub enum FlushError {
     },
 }
 
-/// The producer takes none of the rows, and gives them back.
-#[derive(Debug, thiserror::Error)]
+/// The producer takes none of the rows, and gives them back. `Debug` prints for people.
+#[derive(thiserror::Error)]
 #[error("rows cannot be counted: {reason}")]
 pub struct SendError {
     /// The rows that were not taken.
     pub rows: Vec<crate::Row>,
     /// Why.
     pub reason: Refusal,
+}
+
+impl fmt::Debug for SendError {
+    /// Without the rows, which may be thousands.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self} ({} rows)", self.rows.len())
+    }
 }

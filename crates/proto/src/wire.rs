@@ -13,6 +13,15 @@ pub const OTHER_PATH: &str = "_other";
 /// The path of totals whose rows have no name in the database.
 pub const UNKNOWN_PATH: &str = "_unknown";
 
+/// What stands in place of a service, path or customer that was forgotten.
+pub const FORGOTTEN: &str = "_forgotten";
+
+/// Whether a name is Tally's own: requests of several series count under it.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    [OTHER_PATH, UNKNOWN_PATH, FORGOTTEN].contains(&name)
+}
+
 /// How long a path may be, in bytes, unless the server is set otherwise.
 pub const PATH_BYTES_MAX: usize = 2_048;
 

@@ -2,7 +2,7 @@
 -- moves its producer's number in its own transaction, so that it is never stored twice. The epoch is
 -- a random number, drawn when a client's producer changes hands, and 0 for an insert worker of a
 -- server; the claim is the number of the process that opened it last. A shared producer is taken over
--- by whoever knows its id. The checkpoint says how far its client has come in what it reads, by a rule
+-- by all who know its id. The checkpoint says how far its client has come in what it reads, by a rule
 -- of the client's; it moves with the number.
 CREATE TABLE IF NOT EXISTS tally_producers (
     id UUID NOT NULL PRIMARY KEY,

@@ -130,6 +130,55 @@ CREATE TABLE tally_request_files (
     PRIMARY KEY (namespace_id, fingerprint)
 );
 
+-- Merges and forgets, in their order: who, when, and how many requests of how many series they were about
+-- at that time. They say as well what becomes of series that come later: what a series must have (its
+-- service, path and customer: NULL if anything will do), and what it gets instead. Of a forget nothing
+-- but a keyed hash is stored. Until it is settled, days and months may have totals of series that have
+-- moved.
+CREATE TABLE tally_request_changes (
+    seq BIGINT PRIMARY KEY,
+    stamp BIGINT NOT NULL,
+    namespace_id BIGINT NOT NULL,
+    kind TEXT NOT NULL,
+    selected TEXT NOT NULL,
+    author TEXT NOT NULL,
+    changed_at TIMESTAMPTZ NOT NULL,
+    series BIGINT NOT NULL,
+    requests BIGINT NOT NULL,
+    service TEXT,
+    path TEXT,
+    customer TEXT,
+    into_service TEXT,
+    into_path TEXT,
+    into_customer TEXT,
+    hash_key TEXT,
+    settled_at TIMESTAMPTZ
+);
+
+-- Series that have moved: what still comes under the one id counts under the other. No to_id is a from_id.
+CREATE TABLE tally_request_moves (
+    from_id BIGINT PRIMARY KEY,
+    to_id BIGINT NOT NULL,
+    change_seq BIGINT NOT NULL
+);
+
+CREATE INDEX tally_request_moves_to ON tally_request_moves (to_id);
+CREATE INDEX tally_request_moves_change ON tally_request_moves (change_seq);
+
+-- What people add to the total of a day and a series, or take from it, and why. No total has it in it.
+CREATE TABLE tally_request_corrections (
+    id UUID PRIMARY KEY,
+    day DATE NOT NULL,
+    series_id BIGINT NOT NULL,
+    requests BIGINT NOT NULL,
+    reason TEXT NOT NULL,
+    author TEXT NOT NULL,
+    corrected_at TIMESTAMPTZ NOT NULL
+);
+
+CREATE INDEX tally_request_corrections_day ON tally_request_corrections (day, series_id);
+CREATE INDEX tally_request_corrections_series ON tally_request_corrections (series_id);
+
 -- The live totals of all days, for people and other programs. A condition on the day reaches the keys.
 CREATE VIEW tally_totals_by_day AS
 SELECT t.day,
@@ -161,6 +210,7 @@ FROM (
     SELECT (requested_at AT TIME ZONE 'UTC')::DATE, series_id, coalesce(requests, 1)
     FROM tally_requests
 ) AS t
-LEFT JOIN tally_request_series AS s ON s.id = t.series_id
+LEFT JOIN tally_request_moves AS m ON m.from_id = t.series_id
+LEFT JOIN tally_request_series AS s ON s.id = coalesce(m.to_id, t.series_id)
 LEFT JOIN tally_namespaces AS n ON n.id = coalesce(s.namespace_id, 0)
 GROUP BY t.day, n.name, s.service, s.method, s.path, s.status, s.customer;

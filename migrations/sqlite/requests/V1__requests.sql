@@ -89,6 +89,55 @@ CREATE TABLE tally_request_files (
     PRIMARY KEY (namespace_id, fingerprint)
 ) STRICT, WITHOUT ROWID;
 
+-- Merges and forgets, in their order: who, when, and how many requests of how many series they were about
+-- at that time. They say as well what becomes of series that come later: what a series must have (its
+-- service, path and customer: NULL if anything will do), and what it gets instead. Of a forget nothing
+-- but a keyed hash is stored. Until it is settled, days and months may have totals of series that have
+-- moved.
+CREATE TABLE tally_request_changes (
+    seq INTEGER PRIMARY KEY,
+    stamp INTEGER NOT NULL,
+    namespace_id INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    selected TEXT NOT NULL,
+    author TEXT NOT NULL,
+    changed_at INTEGER NOT NULL,
+    series INTEGER NOT NULL,
+    requests INTEGER NOT NULL,
+    service TEXT,
+    path TEXT,
+    customer TEXT,
+    into_service TEXT,
+    into_path TEXT,
+    into_customer TEXT,
+    hash_key TEXT,
+    settled_at INTEGER
+) STRICT;
+
+-- Series that have moved: what still comes under the one id counts under the other. No to_id is a from_id.
+CREATE TABLE tally_request_moves (
+    from_id INTEGER PRIMARY KEY,
+    to_id INTEGER NOT NULL,
+    change_seq INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX tally_request_moves_to ON tally_request_moves (to_id);
+CREATE INDEX tally_request_moves_change ON tally_request_moves (change_seq);
+
+-- What people add to the total of a day and a series, or take from it, and why. No total has it in it.
+CREATE TABLE tally_request_corrections (
+    id BLOB PRIMARY KEY,
+    day INTEGER NOT NULL,
+    series_id INTEGER NOT NULL,
+    requests INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    author TEXT NOT NULL,
+    corrected_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX tally_request_corrections_day ON tally_request_corrections (day, series_id);
+CREATE INDEX tally_request_corrections_series ON tally_request_corrections (series_id);
+
 -- The live totals of all days, for people and other programs; one statement is one snapshot of them.
 CREATE VIEW tally_totals_by_day AS
 SELECT date(t.day * 86400, 'unixepoch') AS day,
@@ -121,6 +170,7 @@ FROM (
            coalesce(requests, 1)
     FROM tally_requests
 ) AS t
-LEFT JOIN tally_request_series AS s ON s.id = t.series_id
+LEFT JOIN tally_request_moves AS m ON m.from_id = t.series_id
+LEFT JOIN tally_request_series AS s ON s.id = coalesce(m.to_id, t.series_id)
 LEFT JOIN tally_namespaces AS n ON n.id = coalesce(s.namespace_id, 0)
 GROUP BY t.day, n.name, s.service, s.method, s.path, s.status, s.customer;

@@ -14,6 +14,7 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 use tally_client::Producer;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
+use tally_proto::tally::requests::v1::book_service_client::BookServiceClient;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tokio::time::timeout;
 use tonic::Status;
@@ -168,6 +169,11 @@ impl ServerArgs {
     pub(crate) async fn requests(&self) -> anyhow::Result<RequestServiceClient<Caller>> {
         let caller = self.connect().await?;
         Ok(RequestServiceClient::new(caller).max_decoding_message_size(MESSAGE_BYTES_MAX))
+    }
+
+    pub(crate) async fn books(&self) -> anyhow::Result<BookServiceClient<Caller>> {
+        let caller = self.connect().await?;
+        Ok(BookServiceClient::new(caller).max_decoding_message_size(MESSAGE_BYTES_MAX))
     }
 
     /// Waits for an answer, and says so if it is slow; the connection itself notices a lost server.

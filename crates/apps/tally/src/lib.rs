@@ -37,7 +37,8 @@ use tally_runtime::config::Problems;
 use tally_serve::Domain;
 
 use crate::commands::requests::{
-    add, fold, import as import_logs, import_count, producers, roll_up, totals,
+    add, correct, fold, forget, import as import_logs, import_count, merge, producers, roll_up,
+    totals,
 };
 use crate::commands::{config, health, migrate, serve};
 use crate::settings::{DomainArgs, ServeArgs};
@@ -65,6 +66,9 @@ enum Command {
     RollUp(roll_up::RollUpArgs),
     Fold(fold::FoldArgs),
     Totals(totals::TotalsArgs),
+    Correct(correct::CorrectArgs),
+    Merge(merge::MergeArgs),
+    Forget(forget::ForgetArgs),
     Producers(producers::ProducersArgs),
     /// Bring the tables up to date, or list what is missing
     Migrate(migrate::MigrateArgs),
@@ -126,6 +130,9 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
         Command::RollUp(args) => roll_up::run(args, &SystemClock).await,
         Command::Fold(args) => fold::run(args).await,
         Command::Totals(args) => totals::run(args, &SystemClock).await,
+        Command::Correct(args) => correct::run(args, &SystemClock).await,
+        Command::Merge(args) => merge::run(args).await,
+        Command::Forget(args) => forget::run(args).await,
         Command::Producers(args) => producers::run(args).await,
         Command::Migrate(args) => migrate::run(args, domains, problems).await,
         Command::Config(args) => {

@@ -377,6 +377,11 @@ pub(crate) fn refusal(code: Code, reason: &'static str) -> Status {
 type Answers = mpsc::UnboundedSender<Result<producers::Acknowledgement, Status>>;
 
 impl Mock {
+    fn opened(&self, stored: &Stored) -> producers::Opened {
+        let (epoch, checkpoint) = (stored.epoch, stored.checkpoint.clone());
+        producers::Opened { epoch, checkpoint, ..self.limits.clone() }
+    }
+
     async fn serve(
         &self,
         mut messages: Streaming<proto::RecordRequest>,
@@ -404,11 +409,7 @@ impl Mock {
             let mut database = self.database();
             database.open(&open)?;
             let stored = database.producers[&open.producer_id].clone();
-            let opened = producers::Opened {
-                epoch: stored.epoch,
-                checkpoint: stored.checkpoint,
-                ..self.limits.clone()
-            };
+            let opened = self.opened(&stored);
             let committed_sequence = stored.sequence;
             let _ = answers
                 .send(Ok(producers::Acknowledgement { opened: Some(opened), committed_sequence }));

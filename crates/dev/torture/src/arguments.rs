@@ -6,9 +6,10 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::client::{self, Kind};
 
-/// The clients of a run. The scenes need two that resume, and one more.
-pub(crate) const CLIENTS: [Kind; 6] =
-    [Kind::Raw, Kind::Raw, Kind::Add, Kind::Producer, Kind::Queue, Kind::Spool];
+/// The clients of a run. The scenes need two that resume, one more, and
+/// the reader at the end.
+pub(crate) const CLIENTS: [Kind; 7] =
+    [Kind::Raw, Kind::Raw, Kind::Add, Kind::Producer, Kind::Queue, Kind::Spool, Kind::Reader];
 
 /// Kills, cuts and starves Tally while it counts, and checks that every count is right.
 #[derive(Debug, Parser)]
@@ -93,6 +94,8 @@ pub(crate) enum Broken {
     AckBeforeCommit,
     /// Batches are stored whatever their sequence is
     SkipSequenceCheck,
+    /// A checkpoint is stored in the transaction after its batch's
+    CheckpointApart,
     /// Stored names are assumed to exist forever; implies --goes-back
     KeepNames,
     /// As keep-names, and the database also reuses ids; implies --goes-back
@@ -131,6 +134,7 @@ impl Broken {
         match self {
             Broken::AckBeforeCommit => "record.acknowledge_early",
             Broken::SkipSequenceCheck => "record.skip_sequence",
+            Broken::CheckpointApart => "record.checkpoint_apart",
             Broken::KeepNames => "series.keep",
             Broken::ReuseIds => "series.keep,series.reuse_ids",
             Broken::FoldKeepsRows => "fold.keep",

@@ -9,6 +9,7 @@
 //! | `producer.rs` | `tally_client::Producer` |
 //! | `queue.rs` | `tally_client::Queue` |
 //! | `raw.rs` | the `Record` protocol by hand, with its state on disk |
+//! | `reader.rs` | `tally_client::Producer` with checkpoints, taken over again and again |
 //! | `spooled.rs` | what a process left in its spool |
 
 mod add;
@@ -18,6 +19,7 @@ mod pace;
 mod producer;
 mod queue;
 mod raw;
+mod reader;
 mod spooled;
 
 use std::path::PathBuf;
@@ -56,6 +58,8 @@ pub(crate) enum Kind {
     Queue,
     /// `tally_client::Queue` with a spool.
     Spool,
+    /// `tally_client::Producer` that takes over and goes on after its checkpoint.
+    Reader,
 }
 
 /// A client process.
@@ -98,7 +102,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let signals = Signals::install()?;
     eprintln!("{READY}");
     let (mut journal, past) = Journal::resume(&arguments.journal())?;
-    let resumed = arguments.kind == Kind::Raw;
+    let resumed = matches!(arguments.kind, Kind::Raw | Kind::Reader);
     let drops = matches!(arguments.kind, Kind::Queue | Kind::Spool);
     journal.write(&Line::Start { resumed, drops })?;
     let session = Session { arguments, journal, past, signals };
@@ -107,6 +111,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Kind::Add => add::run(session).await,
         Kind::Producer => producer::run(session).await,
         Kind::Queue | Kind::Spool => queue::run(session).await,
+        Kind::Reader => reader::run(session).await,
     }
 }
 
@@ -150,13 +155,13 @@ impl Session<'_> {
             // A process that does not resume its predecessor gets its own paths, so that doubts
             // about the predecessor's requests hide no errors here.
             prefix: match kind {
-                Kind::Raw => format!("/{name}"),
+                Kind::Raw | Kind::Reader => format!("/{name}"),
                 _ => format!("/{name}/{}", processes + 1),
             },
             base_micros,
             rows_max: (rate / 20).clamp(2, 400),
             // A queue reports how many requests are acknowledged, but not which.
-            shares: matches!(kind, Kind::Raw | Kind::Producer),
+            shares: matches!(kind, Kind::Raw | Kind::Producer | Kind::Reader),
             drops: *kind == Kind::Raw,
         }
     }

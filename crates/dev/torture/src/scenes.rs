@@ -70,6 +70,9 @@ pub(crate) fn run(watch: &Watch<'_>, run: &Run) -> anyhow::Result<()> {
         acknowledged(watch, client, before + 1)?;
     }
     fold(watch).context("while it folds")?;
+    if run.broken.is_none_or(|broken| broken == Broken::CheckpointApart) {
+        take_over(watch)?;
+    }
     if run.rewinds() {
         log.say(|| "scene: the database is set back".to_owned());
         rewind(watch)?;
@@ -111,6 +114,19 @@ fn fold(watch: &Watch<'_>) -> anyhow::Result<()> {
     more()?;
     world.runtime.block_on(stored::fold(&server.url()))?;
     asks(View::Endpoints)
+}
+
+/// Takes a producer over many times while it counts. A checkpoint that is not stored with its batch makes
+/// the next holder send that batch again.
+fn take_over(watch: &Watch<'_>) -> anyhow::Result<()> {
+    let (world, log) = (watch.world, &watch.world.log);
+    log.say(|| "scene: a producer is taken over".to_owned());
+    let reader = world.clients.last().context("there are clients")?;
+    reader.proxy.redirect(&world.servers[0].address);
+    reader.start(false)?;
+    acknowledged(watch, reader, (FIRST_LARGE + 1) * LARGE_ROWS)?;
+    log.done("scene: producer taken over");
+    Ok(())
 }
 
 /// Loses the names of one client, then adds another client's names, then lets the first client

@@ -42,7 +42,7 @@ impl Configured for Settings {
         Connections {
             // Opening a producer stores, and so does the health check.
             writers: self.workers + OPENINGS_MAX + 1,
-            // The queries, a roll-up, the duties, and learning series.
+            // The queries, a roll-up, the duties, and learning or following series.
             others: QUERIES_MAX + 3,
             write_max: self.of_workers().attempt_max(),
         }
@@ -56,6 +56,7 @@ impl Configured for Settings {
         let doors = Doors::new()
             .grpc(service.count_service())
             .grpc(service.request_service())
+            .grpc(service.book_service())
             .descriptors(tally_proto::FILE_DESCRIPTOR_SET);
         Ok((Arc::new(service), doors))
     }

@@ -3,11 +3,13 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `add.rs`, `add/` | `Add`, whose messages bypass tonic |
+//! | `changes.rs` | `BookService`: corrections, merges and forgets |
 //! | `count.rs` | the other calls of `CountService` |
 //! | `requests.rs` | `RequestService` |
 //! | `totals.rs` | `QueryTotals`: a query from its message, and an answer in messages |
 
 mod add;
+mod changes;
 mod count;
 mod requests;
 mod totals;
@@ -16,6 +18,7 @@ use jiff::civil;
 use tally_producers::stream;
 use tally_proto::count::v1::count_service_server::CountServiceServer;
 use tally_proto::google::r#type::Date;
+use tally_proto::tally::requests::v1::book_service_server::BookServiceServer;
 use tally_proto::tally::requests::v1::request_service_server::RequestServiceServer;
 use tonic::Status;
 
@@ -33,6 +36,12 @@ impl Service {
     pub fn count_service(&self) -> CountServer {
         let server = CountServiceServer::new(self.clone());
         CountServer(server.max_decoding_message_size(MESSAGE_BYTES_MAX))
+    }
+
+    /// What people do to the books.
+    #[must_use]
+    pub fn book_service(&self) -> BookServiceServer<Self> {
+        BookServiceServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// Tally's own API.

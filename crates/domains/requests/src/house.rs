@@ -7,6 +7,7 @@ use tally_ingest::{Batch, WriteError};
 use tally_producers::{Append, Fate, Parcel, Producers};
 use tally_runtime::{Clock, Drain, Error, Outcome, chain};
 
+use crate::changes::{Draft, Outdated, Plan, Version};
 use crate::model::DayRange;
 use crate::rows::Rows;
 use crate::series::KnownSeries;
@@ -17,6 +18,9 @@ const STALE_MAX: usize = 32;
 
 /// How often a server that has no room for more series asks which ones others tell apart.
 const LEARNING_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// How often a server asks whether series were merged or forgotten.
+const FOLLOWING_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The store, the series that it is believed to have, and its producers: batches go in here, and
 /// housekeeping looks after it. Clones share everything.
@@ -62,6 +66,45 @@ impl House {
     }
 }
 
+/// Merges and forgets.
+impl House {
+    /// Follows merges and forgets within about a second, whichever server makes them.
+    pub(crate) async fn keep_following(self, drain: Drain) {
+        while drain.pause(FOLLOWING_INTERVAL).await {
+            let followed = match self.store.version().await {
+                Ok(version) if version == self.series.version() => Ok(()),
+                Ok(_) => self.follow_changes().await,
+                Err(error) => Err(error),
+            };
+            // The next round does it, and names are checked when they are stored.
+            if let Err(error) = followed {
+                tracing::debug!(error = chain(&error), "could not follow changes of series");
+            }
+        }
+    }
+
+    /// Moves what merges and forgets are about and a program that knows nothing of them has brought since.
+    /// Returns whether it did: not if there is a newer one.
+    pub(crate) async fn move_again(&self) -> Result<bool> {
+        let changes = self.store.changes(Version::default()).await?;
+        let (version, plan) = (changes.version, Plan::new(changes.renamings));
+        match self.store.move_series(&Draft { version, plan, line: None }).await {
+            Ok(_) => {}
+            Err(error) if error.find::<Outdated>().is_some() => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        self.follow_changes().await?;
+        Ok(true)
+    }
+
+    /// Follows merges and forgets.
+    pub(crate) async fn follow_changes(&self) -> Result<()> {
+        let changes = self.store.changes(self.series.version()).await?;
+        self.series.follow_changes(changes);
+        Ok(())
+    }
+}
+
 impl Append for House {
     type Content = Rows;
 
@@ -74,6 +117,7 @@ impl Append for House {
                     return Ok(fates);
                 }
                 Ok(Appended::Stale) => {}
+                Ok(Appended::Outdated) => self.follow_changes().await?,
                 Err(error) => {
                     if matches!(error, WriteError::OutOfSequence { .. }) {
                         self.series.doubt();

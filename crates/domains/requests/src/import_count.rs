@@ -17,6 +17,7 @@ use tally_store::{Database, Dialect, Error};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::settle::{Noted, Settling};
+use crate::changes::Version;
 use crate::model::Series;
 use crate::series::KnownSeries;
 use crate::store;
@@ -126,6 +127,7 @@ pub async fn import_count(
     let (count_max, text_bytes_max) = series.loaded_max();
     let (known, state) = store.series(count_max, text_bytes_max).await?;
     series.load(known, state);
+    series.follow_changes(store.changes(Version::default()).await?);
     let (begin, begun) = oneshot::channel();
     let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
     let (path_bytes_max, with_requests) = (how.path_bytes_max, !how.dry_run);

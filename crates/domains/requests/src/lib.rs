@@ -5,6 +5,8 @@
 //! | `ahead.rs` | clients' times that are ahead of the server's clock |
 //! | `batch.rs` | one batch of a `Record` stream: from a message to rows |
 //! | `books.rs` | what folds, roll-ups and imports add to days and months |
+//! | `changes.rs` | merges and forgets: what is asked for, and what a store writes of it |
+//! | `corrections.rs` | what people add to a total, or take from it |
 //! | `counted.rs` | files that were counted as a whole |
 //! | `dates.rs` | dates of calls: periods and ranges |
 //! | `domain.rs` | the domain as an app lists it |
@@ -19,10 +21,12 @@
 //! | `packed.rs` | counts of a day's quarters or a month's days in one text |
 //! | `periods.rs`, `periods/` | time zones, ranges of dates and their periods, as quarters |
 //! | `record.rs` | how the batches of a `Record` stream become rows |
+//! | `renaming.rs` | what becomes of series, by merges and forgets |
 //! | `rows.rs` | from requests to rows: the rules for requests, and rows as they travel |
 //! | `schedule.rs` | when a server rolls up by itself |
+//! | `selection.rs` | which series a merge or a forget is asked for |
 //! | `series.rs` | from a series to an id, without a lock or an allocation; how many there may be |
-//! | `service.rs` | the domain's operations, and the parts that they are made of |
+//! | `service.rs`, `service/` | the domain's operations, and the parts that they are made of |
 //! | `settings.rs` | the domain's settings: as flags and variables, and checked |
 //! | `store.rs`, `store/` | what every database must promise, and which one does it how |
 //! | `totals.rs` | a question about totals, and its answer in order |
@@ -30,6 +34,8 @@
 mod ahead;
 mod batch;
 mod books;
+mod changes;
+mod corrections;
 mod counted;
 mod dates;
 mod domain;
@@ -44,8 +50,10 @@ pub mod model;
 pub mod packed;
 pub mod periods;
 mod record;
+mod renaming;
 mod rows;
 mod schedule;
+mod selection;
 mod series;
 mod service;
 mod settings;

@@ -98,7 +98,7 @@ pub enum Error {
     },
     /// Counts are kept by quarter-hour, and no day of this offset begins on one.
     #[error(
-        "{name}: counts are kept by quarter-hour, so an offset has whole ones, as in +05:30 or +05:45"
+        "{name}: counts are kept by quarter-hour, so an offset is a multiple of 15 minutes, such as +05:30"
     )]
     OffsetOffQuarter {
         /// The offset.

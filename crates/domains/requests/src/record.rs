@@ -12,6 +12,7 @@ use tally_proto::tally::requests::v1::record_request::Kind;
 use uuid::Uuid;
 
 use crate::batch;
+use crate::changes::Version;
 use crate::counted::{self, CountedFile, RememberFiles};
 use crate::error::InvalidBatch;
 use crate::model::{Named, Series, SeriesId, SeriesRef};
@@ -26,6 +27,8 @@ pub(crate) struct Record {
     undecided: Undecided,
     /// Under this belief, this many of them are in the database.
     confirmed: (u64, usize),
+    /// The last merge or forget that they follow.
+    version: Version,
     /// The files that the client has counted.
     files: Vec<CountedFile>,
 }
@@ -47,7 +50,24 @@ const UNDECIDED_MAX: usize = 64;
 impl Record {
     pub(crate) fn new(intake: Arc<Intake>) -> Self {
         let (names, ids, files) = (Vec::new(), Vec::new(), Vec::new());
-        Self { intake, names, ids, undecided: Undecided::default(), confirmed: (0, 0), files }
+        let (undecided, version) = (Undecided::default(), intake.series.version());
+        Self { intake, names, ids, undecided, confirmed: (0, 0), version, files }
+    }
+
+    /// Follows merges and forgets: a stream names its series only once.
+    fn follow(&mut self) {
+        let series = &self.intake.series;
+        if series.version() == self.version {
+            return;
+        }
+        self.version = series.version();
+        for (id, named) in self.ids.iter_mut().zip(&mut self.names) {
+            if let Some(moved) = series.moved(named) {
+                (*id, *named) = (moved.id, moved);
+            }
+        }
+        self.undecided.by_number.retain(|_, one| series.renamed((&*one).into()).is_none());
+        self.confirmed = (0, 0);
     }
 
     /// Asks again for those undecided series of which this batch has requests.
@@ -106,7 +126,13 @@ impl Batches for Record {
 
     fn learn(&mut self, batch: &mut proto::Batch) -> Result<(), InvalidBatch> {
         let (named, rules) = (self.names.len(), self.intake.rules());
-        let new = batch::series(batch, named, &self.intake.record, rules)?;
+        let mut new = batch::series(batch, named, &self.intake.record, rules)?;
+        self.follow();
+        for one in &mut new {
+            if let Some(renamed) = self.intake.series.renamed((&*one).into()) {
+                *one = renamed;
+            }
+        }
         if !self.undecided.by_number.is_empty() {
             self.decide(batch);
         }

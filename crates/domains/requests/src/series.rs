@@ -2,6 +2,7 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `moves.rs` | series that were merged or forgotten, and what they have become |
 //! | `room.rs` | how many series there may be, and how often a new one must come to be told apart |
 //!
 //! The cache is cut into shards. A lookup loads a shard's current table, which never changes;
@@ -13,6 +14,7 @@
 //! connection or a gap in a worker's numbers, begins a new belief, under which nothing is
 //! confirmed.
 
+mod moves;
 mod room;
 
 use std::hash::BuildHasher as _;
@@ -26,6 +28,7 @@ use tally_producers::Parcel;
 use tally_runtime::faults;
 use tokio::time::Instant;
 
+use self::moves::Moved;
 use self::room::{FORMS, Room, coarser, form_of};
 use crate::model::{Named, Series, SeriesId, SeriesRef};
 use crate::rows::Rows;
@@ -49,6 +52,7 @@ pub(crate) struct KnownSeries {
     hasher: DefaultHashBuilder,
     belief: AtomicU64,
     room: Room,
+    moved: ArcSwap<Moved>,
     inner: Mutex<Inner>,
     /// When an answer last lacked names, if one did.
     unnamed_at: Mutex<Option<Instant>>,
@@ -73,6 +77,7 @@ impl KnownSeries {
             // A new name is confirmed under 0, which is never the belief.
             belief: AtomicU64::new(1),
             room: Room::new(max),
+            moved: ArcSwap::default(),
             inner: Mutex::default(),
             unnamed_at: Mutex::default(),
         }
@@ -96,10 +101,12 @@ impl KnownSeries {
     pub(crate) fn learn(&self, names: Vec<(SeriesId, Series)>) -> Vec<Arc<Named>> {
         let (count_max, _) = self.loaded_max();
         let mut inner = self.lock();
+        let moved = self.moved.load();
         let mut added = Vec::new();
         for (id, series) in names {
             let fields = SeriesRef::from(&series);
             if inner.by_id.len() < count_max
+                && !moved.has_moved(id, fields)
                 && self.room.has_room_for_loaded(fields)
                 && self.find(fields, |_| ()).is_none()
                 && !inner.by_id.contains_key(&id)
@@ -124,8 +131,26 @@ impl KnownSeries {
     }
 
     /// Names the series, in the same order, each with how many requests of it come now; those without
-    /// room in coarser forms. Takes the lock only to add one.
+    /// room in coarser forms, and those that were merged or forgotten as what they have become. Takes the
+    /// lock only to add one.
     pub(crate) fn resolve<'a>(
+        &self,
+        series: impl IntoIterator<Item = (SeriesRef<'a>, u32)>,
+    ) -> Vec<Arc<Named>> {
+        let moved = self.moved.load();
+        if moved.renamings.is_empty() {
+            return self.resolve_as_is(series);
+        }
+        let series: Vec<_> = series.into_iter().collect();
+        let rename =
+            |one| self.find(one, |_| ()).map_or_else(|| moved.renamings.apply(one), |()| None);
+        let renamed: Vec<Option<Series>> = series.iter().map(|(one, _)| rename(*one)).collect();
+        self.resolve_as_is(series.iter().zip(&renamed).map(|((one, requests), renamed)| {
+            (renamed.as_ref().map_or(*one, SeriesRef::from), *requests)
+        }))
+    }
+
+    fn resolve_as_is<'a>(
         &self,
         series: impl IntoIterator<Item = (SeriesRef<'a>, u32)>,
     ) -> Vec<Arc<Named>> {
@@ -206,28 +231,38 @@ impl KnownSeries {
 
     /// The names to store with a batch, for a store in this state.
     pub(crate) fn names_of(&self, chunks: &[Parcel<Rows>], state: u64) -> Names {
-        let (belief, moved) = {
+        let (belief, mut moved) = {
             let mut inner = self.lock();
             self.follow(&mut inner, state);
             (self.belief(), inner.moved.clone())
         };
+        let merged = self.moved.load();
         let mut new: HashMap<SeriesId, Arc<Named>> = HashMap::new();
+        let mut take = |inner: &Inner, id: SeriesId, named: Option<&Arc<Named>>| {
+            let to = merged.follow(id);
+            if to != id {
+                moved.insert(id, inner.moved.get(&to).copied().unwrap_or(to));
+            }
+            let named = if to == id { named } else { inner.by_id.get(&to) };
+            new.extend(named.map(|named| (to, Arc::clone(named))));
+        };
         for Parcel { content, .. } in chunks {
             let (unconfirmed, encoded_under) = content.unconfirmed();
-            if encoded_under == belief {
-                new.extend(unconfirmed.iter().map(|named| (named.id, Arc::clone(named))));
+            if unconfirmed.is_empty() && encoded_under == belief {
                 continue;
             }
-            // The names that were left out then may be needed now.
-            let ids: HashSet<SeriesId> = content.iter().map(|(id, _)| id).collect();
             let inner = self.lock();
-            let named = ids.iter().filter_map(|id| inner.by_id.get(id));
-            new.extend(named.map(|named| (named.id, Arc::clone(named))));
+            unconfirmed.iter().for_each(|named| take(&inner, named.id, Some(named)));
+            if encoded_under != belief {
+                // The names that were left out then may be needed now.
+                let ids: HashSet<SeriesId> = content.iter().map(|(id, _)| id).collect();
+                ids.iter().for_each(|id| take(&inner, *id, inner.by_id.get(id)));
+            }
         }
         let mut new: Vec<_> =
             new.into_values().filter(|named| !named.is_confirmed(belief)).collect();
         new.sort_unstable_by_key(|named| named.id);
-        Names { new, moved, state, belief }
+        Names { new, moved, state, belief, version: merged.version }
     }
 
     /// The names are committed; some under other ids.
@@ -256,6 +291,11 @@ impl KnownSeries {
         }
         inner.moved.clear();
         self.belief.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// What it knows.
+    pub(crate) fn names(&self) -> Vec<Series> {
+        self.lock().by_id.values().map(|named| named.series.clone()).collect()
     }
 
     /// Whether a request was counted under a coarser series for want of room.

@@ -1,4 +1,10 @@
 //! The domain's operations, and the parts that they are made of. `grpc/` only translates.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `changes.rs` | corrections, merges and forgets |
+
+mod changes;
 
 use std::sync::Arc;
 
@@ -11,12 +17,13 @@ use tally_store::Lease;
 use tokio::sync::Semaphore;
 
 use crate::ahead::Ahead;
+use crate::changes::Version;
 use crate::counted::{self, CountedFile};
 use crate::domain::NAME;
 use crate::error::{Ended, Error};
 use crate::house::House;
 use crate::keeper::Keeper;
-use crate::model::{Day, DayRange};
+use crate::model::{Day, DayRange, Series};
 use crate::periods::{Granularity, QuarterRange, Zone};
 use crate::rows::{Intake, Rows};
 use crate::series::KnownSeries;
@@ -55,6 +62,7 @@ impl Service {
         let (count_max, text_bytes_max) = series.loaded_max();
         let (known, state) = store.series(count_max, text_bytes_max).await?;
         series.load(known, state);
+        series.follow_changes(store.changes(Version::default()).await?);
         let producers = Producers::new(database.clone(), NAME, settings.terms);
         let house = House {
             store,
@@ -62,6 +70,7 @@ impl Service {
             producers: producers.clone(),
             clock: Arc::clone(&clock),
         };
+        tasks.spawn("follow changes of series", house.clone().keep_following(drain.clone()));
         tasks.spawn("learn series", house.clone().keep_learning(drain.clone()));
         let keeper = Keeper::new(house.clone(), &settings);
         let duties = Duties::new(Lease::new(database.clone(), NAME), drain.clone());
@@ -112,6 +121,12 @@ impl Service {
     /// Learns which series other servers tell apart, as it does once an hour.
     pub async fn learn(&self) {
         self.house.learn().await;
+    }
+
+    /// The series whose names it has in memory.
+    #[must_use]
+    pub fn known_series(&self) -> Vec<Series> {
+        self.house.series.names()
     }
 
     /// Where its requests are.
@@ -202,6 +217,7 @@ impl Service {
             filter: Filter::default(),
             group_by: vec![GroupBy::Method, GroupBy::Path],
             live: false,
+            with_corrections: false,
             sum: false,
             totals_max: self.totals_max,
             limit: None,

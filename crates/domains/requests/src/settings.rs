@@ -10,6 +10,9 @@ use tally_runtime::config::{Given, Problems, name};
 use crate::batch::RecordLimits;
 use crate::schedule::Schedule;
 
+/// A day: roll-ups are scheduled by the day too.
+const KEPT_AFTER_ROLL_UP: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How many series are told apart.
 #[derive(Debug, clap::Args)]
 pub struct NamesArgs {
@@ -125,6 +128,9 @@ pub struct Settings {
     pub roll_up_at: Schedule,
     /// For how many days to keep the quarters of rolled-up days; 0 is for ever.
     pub quarter_retention_days: u32,
+    /// For how long a day keeps them after its roll-up, however old it is: somebody who imports an old
+    /// log can ask for its hours.
+    pub kept_after_roll_up: Duration,
     /// The limits of a `Record` stream.
     pub record: RecordLimits,
     /// Which clients of `Record` to accept.
@@ -201,6 +207,7 @@ impl Arguments {
                 &self.requests_totals_max,
                 1..=1_000_000_000,
             ),
+            kept_after_roll_up: KEPT_AFTER_ROLL_UP,
             record: RecordLimits::default(),
             terms,
         }

@@ -2,15 +2,18 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `changes.rs` | corrections, merges and forgets |
 //! | `cockroach.rs` | what CockroachDB does in another way than Postgres |
 //! | `postgres/` | Postgres; all of it but trays holds for CockroachDB too |
 //! | `sqlite/` | SQLite: two trays of rows, written by one thread |
 
+mod changes;
 mod cockroach;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use jiff::Timestamp;
@@ -20,7 +23,9 @@ use tally_producers::append::sqlite::transaction;
 use tally_producers::{Fate, Parcel};
 use tally_store::{Database, Dialect};
 
+pub(crate) use self::changes::SETTLED_SERIES;
 use crate::books::Folded;
+use crate::changes::Version;
 use crate::counted::CountedFile;
 use crate::due::{Done, Folds};
 use crate::import_count::{CountTables, Imported};
@@ -51,6 +56,8 @@ pub struct Names {
     pub moved: HashMap<SeriesId, SeriesId>,
     /// The [state of the store](Store::state) for which this holds.
     pub state: u64,
+    /// The last merge or forget that they follow.
+    pub(crate) version: Version,
     /// The belief for which this holds.
     pub(crate) belief: u64,
 }
@@ -67,6 +74,8 @@ pub enum Appended {
     },
     /// Nothing was stored: the names are for another state of the store.
     Stale,
+    /// Nothing was stored: series have been merged or forgotten that the names do not know of.
+    Outdated,
 }
 
 /// Where requests and totals are kept.
@@ -83,7 +92,7 @@ pub enum Appended {
 /// - A fold moves rows into the totals of their days, and a roll-up these into their months, at least
 ///   those committed before it began. A request is in exactly one of: the rows, the days that are not
 ///   rolled up, the months.
-/// - Totals only grow, by addition, and a repeated fold or roll-up finds nothing to add.
+/// - Totals only grow, by addition, or go to another series as a whole; and a repeated fold or roll-up finds nothing to add.
 /// - With `live`, totals are one snapshot of the three.
 /// - Days are UTC, in any time zone of the session or the machine.
 #[derive(Debug)]
@@ -95,16 +104,25 @@ pub struct Store {
     file: Arc<sqlite::State>,
     /// One fold at a time: others would only wait for it in the database.
     folding: tokio::sync::Mutex<()>,
+    /// How many rows a step takes on CockroachDB.
+    step_rows: i64,
 }
 
 /// The store for a database whose migrations are applied.
 #[must_use]
 pub fn open(database: &Database) -> Arc<Store> {
+    open_with_steps(database, cockroach::STEP_ROWS)
+}
+
+/// The same, with steps of this many rows on CockroachDB, so that a test needs few rows for many steps.
+#[must_use]
+pub fn open_with_steps(database: &Database, step_rows: i64) -> Arc<Store> {
     Arc::new(Store {
         database: database.clone(),
         turns: postgres::trays::Turns::default(),
         file: Arc::default(),
         folding: tokio::sync::Mutex::default(),
+        step_rows,
     })
 }
 
@@ -180,7 +198,7 @@ impl Store {
         let _turn = self.folding.lock().await;
         match &self.database {
             Database::Postgres(database) if is_cockroach(database) => {
-                cockroach::fold(database, DayRange::ALL.micros()).await
+                cockroach::fold(database, DayRange::ALL.micros(), self.step_rows).await
             }
             Database::Postgres(database) => postgres::folds::fold_all(database, &self.turns).await,
             Database::Sqlite(database) => sqlite::trays::fold_all(database, &self.file).await,
@@ -198,7 +216,8 @@ impl Store {
                 if is_due(0, false) {
                     let quarter = Quarter::of_micros(now.as_microsecond());
                     let micros = DayRange::ALL.micros().start..quarter.start_micros();
-                    vec![(0, cockroach::fold(database, micros).await.map(Done::Folded))]
+                    let folded = cockroach::fold(database, micros, self.step_rows).await;
+                    vec![(0, folded.map(Done::Folded))]
                 } else {
                     Vec::new()
                 }
@@ -232,6 +251,9 @@ impl Store {
     pub async fn roll_up(&self, days: DayRange) -> Result<u64> {
         let folded = self.fold().await?;
         let requests = match &self.database {
+            Database::Postgres(database) if is_cockroach(database) => {
+                cockroach::books::roll_up(database, days, self.step_rows).await?
+            }
             Database::Postgres(database) => postgres::books::roll_up(database, days).await?,
             Database::Sqlite(database) => {
                 let roll_up =
@@ -256,13 +278,18 @@ impl Store {
         }
     }
 
-    /// Deletes the quarters of rolled-up days before this one. Returns how many days.
-    pub async fn prune(&self, before: Day) -> Result<usize> {
+    /// Deletes the quarters of days before this one that were rolled up this long ago, by the database's
+    /// clock. Returns how many days.
+    pub async fn prune(&self, before: Day, kept: Duration) -> Result<usize> {
         match &self.database {
-            Database::Postgres(database) => postgres::books::prune(database, before).await,
+            Database::Postgres(database) if is_cockroach(database) => {
+                cockroach::books::prune(database, before, kept, self.step_rows).await
+            }
+            Database::Postgres(database) => postgres::books::prune(database, before, kept).await,
             Database::Sqlite(database) => {
-                let prune =
-                    move |connection: &mut Connection| sqlite::books::prune(connection, before);
+                let prune = move |connection: &mut Connection| {
+                    sqlite::books::prune(connection, before, kept)
+                };
                 let mut days = 0;
                 loop {
                     match database.write(prune).await? {

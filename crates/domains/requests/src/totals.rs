@@ -61,6 +61,8 @@ pub struct Query {
     pub group_by: Vec<GroupBy>,
     /// Whether what is not rolled up is added.
     pub live: bool,
+    /// Whether corrections are added beside the counts: without `live`, those of rolled-up days.
+    pub with_corrections: bool,
     /// Whether all groups are summed.
     pub sum: bool,
     /// How many totals the answer may have.
@@ -77,6 +79,8 @@ pub struct PeriodTotals {
     pub label: Label,
     /// Positions in [`Totals::groups`] and counts. A sum of all groups is one count.
     pub counts: Vec<(u32, i64)>,
+    /// The same for corrections, which no count has in it. Each group has a count as well, if only 0.
+    pub corrections: Vec<(u32, i64)>,
 }
 
 /// An answer, in order of period and group.
@@ -156,6 +160,16 @@ impl Query {
     fn groups_by(&self) -> &[GroupBy] {
         if self.sum { &[] } else { &self.group_by }
     }
+}
+
+/// Corrections are of whole days.
+fn refused_cut(day: crate::model::Day) -> tally_store::Error {
+    let text = format!(
+        "with_corrections: the corrections of {day} are of the whole day (UTC), and a period of this \
+         answer begins or ends within it: ask for days of UTC, or longer periods"
+    );
+    let refused = crate::error::Error::Refused(Kind::FailedPrecondition, text.into());
+    tally_store::Error::permanent("read totals", Kind::FailedPrecondition).because(refused)
 }
 
 // === impl TooMany ===

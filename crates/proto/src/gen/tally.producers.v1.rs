@@ -32,8 +32,8 @@ pub struct Open {
     /// Hands the producer to this client, and fences the one that has it. The server's batches of that
     /// one are either committed by then, or refused with PRODUCER_TAKEN_OVER.
     ///
-    /// Only a producer that was opened with this when it was new can be taken over: whoever knows its id
-    /// can do so, so the id must be kept secret. Only with `epoch` 0: a client that has had an epoch, and
+    /// Only a producer that was opened with this when it was new can be taken over. All who know its id can
+    /// do so, so the id must be kept secret. Only with `epoch` 0: a client that has had an epoch, and
     /// comes back after another one has taken the producer over, is refused.
     #[prost(bool, tag = "7")]
     pub take_over: bool,

@@ -45,6 +45,30 @@ mod roll_up_on_postgres {
     }
 }
 
+mod merge_on_sqlite {
+    use super::*;
+
+    killed_at! { killed_in_a_merge(Home::sqlite()):
+        noted = "moves.noted",
+        before_commit = "moves.before_commit",
+        committed = "moves.committed",
+        settle_before_commit = "settle.before_commit",
+        settle_committed = "settle.committed",
+    }
+}
+
+mod merge_on_postgres {
+    use super::*;
+
+    killed_at! { killed_in_a_merge(Home::postgres("crash")):
+        noted = "moves.noted",
+        before_commit = "moves.before_commit",
+        committed = "moves.committed",
+        settle_before_commit = "settle.before_commit",
+        settle_committed = "settle.committed",
+    }
+}
+
 mod batch_on_sqlite {
     use super::*;
 
@@ -91,6 +115,33 @@ fn killed_in_a_roll_up(home: &Home, point: &str) {
     if home.is_postgres() {
         assert_eq!(home.rows(), 0, "every row is pruned");
     }
+}
+
+/// It is merged as a whole or not at all, and what is left of it is done by the server that starts next.
+fn killed_in_a_merge(home: &Home, point: &str) {
+    let server = home.serve_until(point);
+    for user in ["/users/1", "/users/2"] {
+        server.ok(&["add", "GET", user, "-n", "5", "--at", OLD_DAY]);
+    }
+    server.ok(&["roll-up", "2015-05"]);
+    server.ok(&["add", "GET", "/users/1", "-n", "3"]);
+    let merge = ["merge", "--path-prefix", "/users/", "--into-path", "/users/{id}"];
+    let client = Process::spawn(&server.command(&merge));
+    server.process.wait_for_line(Stream::Stderr, &format!("stopped at {point}"), LIMIT);
+    server.kill();
+    let output = client.wait(LIMIT);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+
+    let server = home.serve(&[]);
+    let merged = totals([("GET /users/{id}", 13)]);
+    let before = totals([("GET /users/1", 8), ("GET /users/2", 5)]);
+    let is_done = !["moves.noted", "moves.before_commit"].contains(&point);
+    assert_eq!(server.live(), if is_done { merged.clone() } else { before }, "after the crash");
+    server.ok(&merge);
+    assert_eq!(server.live(), merged);
+    server.ok(&["add", "GET", "/users/1"]);
+    server.ok(&["roll-up", "yesterday..today"]);
+    assert_eq!(server.rolled_up(), totals([("GET /users/{id}", 14)]));
 }
 
 /// Three requests are acknowledged and five are not, but `stored` are stored.

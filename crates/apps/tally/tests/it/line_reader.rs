@@ -82,7 +82,7 @@ fn a_killed_reader_counts_each_line_once_on_postgres() {
     killed_at_many_points(&Home::postgres("line_reader"));
 }
 
-/// Readers take the producer from each other. Those that are stopped say so, and whoever has it
+/// Readers take the producer from each other. Those that are stopped say so, and the last one
 /// comes to the end.
 fn many_at_once(home: &Home) {
     let server = home.serve(&[]);
@@ -98,7 +98,7 @@ fn many_at_once(home: &Home) {
                             return stopped;
                         }
                         let words = "another process has taken this producer over";
-                        assert!(output.stderr.contains(words), "{output:?}");
+                        assert!(output.stderr.contains(words), "{}", output.stderr);
                         stopped += 1;
                     }
                 })

@@ -24,5 +24,6 @@ mod outcomes;
 mod producers;
 mod record;
 mod restart;
+mod stopped;
 mod support;
 mod totals;

@@ -18,8 +18,8 @@ use crate::service::Service;
 const MESSAGE_PRODUCERS_MAX: usize = 1_000;
 
 /// An answer in messages of bounded size, made as the client takes them.
-type Messages<T> = Iter<Boxed<T>>;
-type Boxed<T> = Box<dyn Iterator<Item = Result<T, Status>> + Send>;
+pub(super) type Messages<T> = Iter<Boxed<T>>;
+pub(super) type Boxed<T> = Box<dyn Iterator<Item = Result<T, Status>> + Send>;
 
 #[async_trait]
 impl RequestService for Service {
@@ -98,7 +98,9 @@ impl RequestService for Service {
     }
 }
 
-fn stream<T: 'static>(messages: impl Iterator<Item = T> + Send + 'static) -> Response<Messages<T>> {
+pub(super) fn stream<T: 'static>(
+    messages: impl Iterator<Item = T> + Send + 'static,
+) -> Response<Messages<T>> {
     let messages: Boxed<T> = Box::new(messages.map(Ok));
     Response::new(tokio_stream::iter(messages))
 }

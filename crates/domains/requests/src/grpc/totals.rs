@@ -1,6 +1,6 @@
 //! `QueryTotals`: a query from its message, and an answer in messages.
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use tally_producers::Setback;
 use tally_proto::google::r#type::Date;
 use tally_proto::tally::requests::v1 as requests;
@@ -44,6 +44,7 @@ pub(super) fn query(
         filter: filter(request)?,
         group_by: group_by(request)?,
         live: request.live,
+        with_corrections: request.with_corrections,
         sum: request.sum,
         totals_max,
         limit: limit.map(|limit| (limit, order)),
@@ -182,18 +183,56 @@ fn parts(
     granularity: Granularity,
     is_sum: bool,
 ) -> Vec<requests::PeriodTotals> {
-    let PeriodTotals { label, counts } = period;
+    let PeriodTotals { label, counts, corrections } = period;
+    let corrections: HashMap<u32, i64> = corrections.iter().copied().collect();
     let date: Option<Date> = date(label.date, granularity);
     let is_hour = granularity == Granularity::Hour;
     let part = |counts: &[(u32, i64)]| {
+        let of = |(group, _): &(u32, i64)| corrections.get(group).copied().unwrap_or_default();
+        let correction = match corrections.is_empty() {
+            true => Vec::new(),
+            false => counts.iter().map(of).collect(),
+        };
         let (number, count) = counts.iter().copied().unzip();
         requests::PeriodTotals {
             period: date,
             number: if is_sum { Vec::new() } else { number },
             count,
+            correction,
             start: is_hour.then(|| wire::timestamp(label.start.start_micros())),
             utc_offset_seconds: if is_hour { label.utc_offset_seconds } else { 0 },
         }
     };
     counts.chunks(MESSAGE_ITEMS_MAX).map(part).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tally_runtime::Kind;
+
+    use super::*;
+
+    /// A client that is newer than the server hears so, and gets no answer to another question.
+    #[test]
+    fn values_that_are_newer_than_the_server_are_refused() {
+        let asked = requests::QueryTotalsRequest::default;
+        for (request, field) in [
+            (requests::QueryTotalsRequest { granularity: 7, ..asked() }, "granularity: 7"),
+            (requests::QueryTotalsRequest { group_by: vec![3, 7], ..asked() }, "group_by: 7"),
+            (requests::QueryTotalsRequest { limit_order: 3, ..asked() }, "limit_order: 3"),
+            (requests::QueryTotalsRequest { granularity: -1, ..asked() }, "granularity: -1"),
+        ] {
+            let error = query(&request, 10).expect_err(field);
+            assert_eq!(error.kind(), Kind::InvalidArgument, "{field}");
+            let text = error.to_string();
+            assert!(text.contains(&format!("{field} is newer than this server")), "{text}");
+        }
+        let known = requests::QueryTotalsRequest {
+            granularity: 6,
+            group_by: vec![1, 2, 3, 4, 5, 6],
+            limit_order: 2,
+            ..asked()
+        };
+        assert!(query(&known, 10).is_ok());
+    }
 }

@@ -93,6 +93,17 @@ impl Room {
         }
     }
 
+    /// Counts a series that is gone.
+    pub(super) fn give(&self, series: SeriesRef<'_>) {
+        let form = form_of(series);
+        if let Some(taken) = self.taken.get(form) {
+            taken.fetch_sub(1, Ordering::Relaxed);
+        }
+        if form == 0 {
+            self.bytes.fetch_sub(series.text_bytes(), Ordering::Relaxed);
+        }
+    }
+
     /// Whether there is room for this series, in the form that it has.
     pub(super) fn has(&self, series: SeriesRef<'_>) -> bool {
         let form = form_of(series);

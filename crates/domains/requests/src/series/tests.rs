@@ -310,3 +310,45 @@ proptest! {
         prop_assert!(stored <= max + COARSE_MAX);
     }
 }
+
+#[test]
+fn a_series_that_has_moved_is_known_as_what_it_has_become() {
+    use crate::changes::{Changes, Version};
+    use crate::renaming::{Renaming, Renamings};
+    use crate::selection::{NewNames, PathIs, Selection};
+
+    let known = KnownSeries::new(4);
+    let (a, b, c) = (get("/a"), get("/b"), get("/c"));
+    let [of_a, of_c] = [&a, &c].map(|series| resolve(&known, series));
+    let chunks = [rows(&of_a, known.belief()), rows(&of_c, known.belief())];
+    let path = Some(PathIs::Exactly("/a".into()));
+    let selection = Selection { path, ..Selection::default() };
+    let into = NewNames { path: Some("/b".into()), ..NewNames::default() };
+    let renaming = Arc::new(Renaming::of(&selection, into).expect("no regex"));
+    let version = Version { seq: 1, stamp: 7 };
+    let changes = Changes {
+        version,
+        renamings: Renamings(vec![renaming]),
+        are_all: true,
+        moves: vec![(of_a.id, b.id(0))],
+        targets: vec![(b.id(0), b.clone())],
+    };
+    known.follow_changes(changes.clone());
+    // Rows that are on their way go where they belong, and bring the new name instead of the old one.
+    let names = known.names_of(&chunks, 0);
+    assert_eq!(names.version, version);
+    assert_eq!(names.moved, [(of_a.id, b.id(0))].into());
+    let mut new: Vec<_> = names.new.iter().map(|named| &*named.series.path).collect();
+    new.sort_unstable();
+    assert_eq!(new, ["/b", "/c"]);
+    // The old name is nowhere.
+    assert_eq!(resolve(&known, &a).series, b);
+    assert!(known.names().iter().all(|one| *one != a));
+    assert_eq!(known.moved(&of_a).map(|named| named.id), Some(b.id(0)));
+    assert!(known.learn(vec![(of_a.id, a.clone())]).is_empty());
+    // An older answer that comes late changes nothing; a database that went back does.
+    known.follow_changes(Changes { version: Version::default(), are_all: false, ..changes });
+    assert_eq!(known.version(), version);
+    known.follow_changes(Changes { are_all: true, ..Changes::default() });
+    assert_eq!(resolve(&known, &a).id, of_a.id);
+}

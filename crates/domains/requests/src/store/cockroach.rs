@@ -1,5 +1,7 @@
 //! CockroachDB: one table of rows, whose key is led by a hash and then the time.
 
+pub(super) mod books;
+
 use std::sync::LazyLock;
 
 use tally_producers::append::postgres::Statements;
@@ -10,13 +12,14 @@ use tokio_postgres::types::ToSql;
 
 use super::Result;
 use super::postgres::append::Way;
-use super::postgres::books;
+use super::postgres::books::{begin, fold_by};
 use crate::books::{Entry, Folded};
 use crate::model::Quarter;
 use crate::rows::Micros;
 
-/// Rows per step of a fold: CockroachDB advises against larger transactions.
-const STEP_ROWS: i64 = 10_000;
+/// How many rows a step of a fold, a roll-up or a prune takes: CockroachDB advises against larger
+/// transactions.
+pub(super) const STEP_ROWS: i64 = 10_000;
 
 /// CockroachDB lacks the form of COPY that the driver uses.
 pub(super) static WAY: LazyLock<Way> = LazyLock::new(|| Way {
@@ -27,31 +30,44 @@ pub(super) static WAY: LazyLock<Way> = LazyLock::new(|| Way {
 
 /// Folds the rows of these times, in microseconds since 1970-01-01 UTC, step by step. A repeated step
 /// finds only the rows that are left.
-pub(super) async fn fold(database: &Database, micros: std::ops::Range<i64>) -> Result<Folded> {
+pub(super) async fn fold(
+    database: &Database,
+    micros: std::ops::Range<i64>,
+    step_rows: i64,
+) -> Result<Folded> {
     let mut all = Folded::default();
     loop {
-        let once = || step(database, &micros);
+        let once = || step(database, &micros, step_rows);
         let (rows, folded) = Policy::long("fold rows").run(once).await?;
         all += folded;
-        if rows < STEP_ROWS {
+        if rows < step_rows {
             return Ok(all);
         }
     }
 }
 
 /// One transaction: delete some rows, and add them. Returns how many rows.
-async fn step(database: &Database, micros: &std::ops::Range<i64>) -> Result<(i64, Folded)> {
-    let transaction = books::begin(database).await?;
+async fn step(
+    database: &Database,
+    micros: &std::ops::Range<i64>,
+    step_rows: i64,
+) -> Result<(i64, Folded)> {
+    let transaction = begin(database).await?;
     faults::point("fold.begun").await;
     let (from, to) = (Micros(micros.start), Micros(micros.end));
-    let values: [&(dyn ToSql + Sync); 3] = [&from, &to, &STEP_ROWS];
+    let values: [&(dyn ToSql + Sync); 3] = [&from, &to, &step_rows];
     let sql = include_str!("cockroach/take_rows.sql");
     let rows = transaction.rows("take the rows of a fold", sql, &values).await?;
     let entry = |row: &tokio_postgres::Row| {
         let Micros(micros) = row.get(0);
         Entry::of_quarter(Quarter::of_micros(micros), row.get(1), row.get(2))
     };
-    let folded = books::fold(&transaction, rows.iter().map(entry).collect()).await?;
+    let folded = fold_by(
+        &transaction,
+        include_str!("cockroach/stages.sql"),
+        rows.iter().map(entry).collect(),
+    )
+    .await?;
     faults::point("fold.before_commit").await;
     transaction.commit().await?;
     faults::point("fold.committed").await;

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `append.rs` | storing a batch, by COPY or by unnest |
 //! | `books.rs` | days, months and the calendar |
+//! | `changes.rs` | merges and forgets |
+//! | `corrections.rs` | corrections of totals |
 //! | `files.rs` | files that were counted as a whole |
 //! | `folds.rs` | adding the rows of trays to the days |
 //! | `import_count.rs` | importing the Go server's tables |
@@ -13,6 +15,8 @@
 
 pub(super) mod append;
 pub(super) mod books;
+pub(super) mod changes;
+pub(super) mod corrections;
 pub(crate) mod files;
 pub(super) mod folds;
 pub(super) mod import_count;

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `append.rs` | storing a batch |
 //! | `books.rs` | days, months and the calendar |
+//! | `changes.rs` | merges and forgets |
+//! | `corrections.rs` | corrections of totals |
 //! | `files.rs` | files that were counted as a whole |
 //! | `import_count.rs` | importing the Go server's tables |
 //! | `series.rs` | the dictionary of series |
@@ -13,6 +15,8 @@
 
 pub(super) mod append;
 pub(super) mod books;
+pub(super) mod changes;
+pub(super) mod corrections;
 pub(crate) mod files;
 pub(super) mod import_count;
 pub(super) mod series;

@@ -1,5 +1,7 @@
 //! From what a store finds, in any order, to an answer.
 
+use hashbrown::HashSet;
+
 use super::cells::Cells;
 use super::plan::NONE;
 use super::{
@@ -14,6 +16,8 @@ pub(crate) struct Collector {
     pub(crate) plan: Plan,
     groups: Groups,
     cells: Cells,
+    /// The same of corrections.
+    corrections: Cells,
     is_sum: bool,
     max: usize,
     /// The periods of the days of the month before.
@@ -28,11 +32,14 @@ type Result<T = (), E = tally_store::Error> = std::result::Result<T, E>;
 
 impl Collector {
     pub(crate) fn new(query: &Query, plan: Plan, groups: Groups) -> Self {
-        let cells = Cells::new(plan.periods().len(), groups.len(), query.totals_max);
+        let new = |periods| Cells::new(periods, groups.len(), query.totals_max);
+        let cells = new(plan.periods().len());
+        let corrections = new(if query.with_corrections { plan.periods().len() } else { 0 });
         Self {
             plan,
             groups,
             cells,
+            corrections,
             is_sum: query.sum,
             max: query.totals_max,
             month: None,
@@ -96,6 +103,23 @@ impl Collector {
         }
     }
 
+    /// Adds the corrections of a day, which are of a whole one.
+    pub(crate) fn add_corrections(&mut self, day: Day, series: SeriesId, requests: i64) -> Result {
+        let Some(group) = self.groups.of(series) else { return Ok(()) };
+        if self.plan.is_cut(day) {
+            return Err(super::refused_cut(day));
+        }
+        match self.plan.of_day(day) {
+            Some(period) => Ok(self.corrections.add(period, group, requests)?),
+            None => Ok(()),
+        }
+    }
+
+    /// The requests of a series that has moved are those of another one.
+    pub(crate) fn follow(&mut self, from: SeriesId, to: SeriesId) {
+        self.groups.follow(from, to);
+    }
+
     /// The series to ask for, if they are few.
     pub(crate) fn few(&self, max: usize) -> Option<Vec<SeriesId>> {
         self.groups.few(max)
@@ -103,20 +127,35 @@ impl Collector {
 
     /// The answer.
     pub(crate) fn finish(self) -> Result<Totals, TooMany> {
-        let Self { plan, groups, cells, is_sum, max, .. } = self;
+        let Self { plan, groups, cells, corrections, is_sum, max, .. } = self;
         let unnamed = if is_sum { 0 } else { groups.unnamed() };
         let mut totals = cells.into_totals(max)?;
+        let mut corrections = corrections.into_totals(max)?;
+        if !corrections.is_empty() {
+            let counted: HashSet<(u32, u32)> = totals.iter().map(|one| (one.0, one.1)).collect();
+            let more = corrections.iter().filter(|one| !counted.contains(&(one.0, one.1)));
+            totals.extend(more.map(|(period, group, _)| (*period, *group, 0)));
+        }
         let mut are_used = vec![false; groups.len()];
         totals.iter().for_each(|(_, group, _)| are_used[*group as usize] = true);
         let text_bytes_max = max.saturating_mul(TEXT_BYTES_FACTOR).max(TEXT_BYTES_LEAST);
         let (groups, ranks): (Vec<Group>, _) = groups.ranked(&are_used, text_bytes_max)?;
         totals.iter_mut().for_each(|(_, group, _)| *group = ranks[*group as usize]);
-        totals.sort_unstable_by_key(|(period, group, _)| (*period, *group));
+        corrections.iter_mut().for_each(|(_, group, _)| *group = ranks[*group as usize]);
+        for all in [&mut totals, &mut corrections] {
+            all.sort_unstable_by_key(|(period, group, _)| (*period, *group));
+        }
+        let mut corrections = corrections.chunk_by(|a, b| a.0 == b.0).peekable();
         let periods = totals
             .chunk_by(|a, b| a.0 == b.0)
             .map(|of| PeriodTotals {
                 label: plan.periods().label(of[0].0 as usize),
                 counts: of.iter().map(|(_, group, count)| (*group, *count)).collect(),
+                corrections: corrections
+                    .next_if(|one| one[0].0 == of[0].0)
+                    .map_or_else(Vec::new, |one| {
+                        one.iter().map(|(_, group, count)| (*group, *count)).collect()
+                    }),
             })
             .collect();
         let groups = if is_sum { Vec::new() } else { groups };

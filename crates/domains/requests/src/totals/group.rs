@@ -151,6 +151,14 @@ impl Groups {
         self.of_series.insert(id, group);
     }
 
+    /// The requests of a series that has moved are those of another one.
+    pub(crate) fn follow(&mut self, from: SeriesId, to: SeriesId) {
+        match self.of_series.get(&to) {
+            Some(group) => drop(self.of_series.insert(from, *group)),
+            None => drop(self.of_series.remove(&from)),
+        }
+    }
+
     fn number(&mut self, series: &SeriesRef<'_>) -> u32 {
         let next = u32::try_from(self.numbers.len()).expect("fewer series than 2^32");
         *self.numbers.entry(series.group(&self.by)).or_insert(next)

@@ -44,6 +44,8 @@ impl Totals {
         let end = *first_left_out;
         for (period, of) in self.periods.iter_mut().enumerate() {
             of.counts.retain(|(group, count)| key(period, *group, *count) < end);
+            let kept = &of.counts;
+            of.corrections.retain(|(group, _)| kept.iter().any(|one| one.0 == *group));
         }
         self.periods.retain(|period| !period.counts.is_empty());
         self.forget_unused();
@@ -64,7 +66,8 @@ impl Totals {
         }
         let mut are_used = new_places.iter().map(Option::is_some);
         self.groups.retain(|_| are_used.next().unwrap_or(false));
-        for (group, _) in self.periods.iter_mut().flat_map(|period| &mut period.counts) {
+        let lists = self.periods.iter_mut().flat_map(|one| [&mut one.counts, &mut one.corrections]);
+        for (group, _) in lists.flatten() {
             let new_place = new_places.get(*group as usize).copied().flatten();
             *group = new_place.unwrap_or(*group);
         }
@@ -90,7 +93,11 @@ mod tests {
             utc_offset_seconds: 0,
         };
         let periods = (0..).zip(periods);
-        let periods = periods.map(|(n, of)| PeriodTotals { label: label(n), counts: of.to_vec() });
+        let periods = periods.map(|(n, of)| PeriodTotals {
+            label: label(n),
+            counts: of.to_vec(),
+            corrections: Vec::new(),
+        });
         Totals { groups, periods: periods.collect(), ..Totals::default() }
     }
 

@@ -14,6 +14,7 @@ fn query(granularity: Granularity, totals_max: usize) -> Query {
         filter: Filter::default(),
         group_by: vec![GroupBy::Method, GroupBy::Path],
         live: true,
+        with_corrections: false,
         sum: false,
         totals_max,
         limit: None,

@@ -19,7 +19,7 @@ const LINES: &str = "
     UNION ALL SELECT 'month', :month, series_id, total, days FROM tally_request_months
     UNION ALL
     SELECT CASE WHEN pruned_at IS NOT NULL THEN 'pruned' WHEN rolled_up_at IS NOT NULL THEN 'rolled up'
-               ELSE 'open' END, :day, 0, 0, ''
+               ELSE 'open' END, :day, coalesce(:reached, 9223372036854775807), 0, ''
         FROM tally_request_calendar
     UNION ALL
     SELECT 'view', :view_day, 0, CAST(sum(total) AS BIGINT), '' FROM tally_totals_by_day GROUP BY 2";
@@ -34,9 +34,23 @@ struct Books {
     days: BTreeMap<(Day, i64), i64>,
     /// By day, from the months' slots.
     months: BTreeMap<(Day, i64), i64>,
-    /// What has become of each day.
-    calendar: BTreeMap<Day, String>,
+    /// What has become of each day, and up to which series.
+    calendar: BTreeMap<Day, (String, i64)>,
     view: ByDay,
+}
+
+/// Where the requests of a series count on a day that is folded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Unknown,
+    /// In the day.
+    Open,
+    /// In the day, although it is a rolled-up one: a roll-up in steps has not come to the series.
+    ToMonth,
+    InMonth,
+    /// In the month, while the day is being emptied.
+    Emptied,
+    Pruned,
 }
 
 // === impl Books ===
@@ -62,38 +76,53 @@ impl Books {
                         books.months.insert((Day(first.0 + slot), series), count);
                     }
                 }
-                stage => drop(books.calendar.insert(first, stage.to_owned())),
+                stage => drop(books.calendar.insert(first, (stage.to_owned(), series))),
             }
         }
         books
     }
 
-    /// The requests in the months, by day.
+    /// What has become of a series' day.
+    fn stage(&self, (day, series): (Day, i64)) -> Stage {
+        match self.calendar.get(&day).map(|(stage, reached)| (&**stage, *reached)) {
+            None => Stage::Unknown,
+            Some(("open", _)) => Stage::Open,
+            Some(("rolled up", reached)) if series <= reached => Stage::InMonth,
+            Some(("rolled up", _)) => Stage::ToMonth,
+            // What days are emptied of does not count.
+            Some(("pruned", reached)) if reached != i64::MAX => Stage::Emptied,
+            Some(_) => Stage::Pruned,
+        }
+    }
+
+    fn days_at(&self, stages: &[Stage]) -> impl Iterator<Item = (&(Day, i64), &i64)> {
+        self.days.iter().filter(|(of, _)| stages.contains(&self.stage(**of)))
+    }
+
+    /// The requests of rolled-up days, by day.
     fn rolled_up(&self) -> ByDay {
-        by_day(self.months.iter())
+        by_day(self.months.iter().chain(self.days_at(&[Stage::ToMonth])))
     }
 
     /// The requests of each day, from the one place for each where they count.
     fn all(&self) -> ByDay {
         for (of, total) in &self.days {
-            match self.calendar.get(&of.0).map(String::as_str) {
-                Some("open") => {
+            match self.stage(*of) {
+                Stage::Open | Stage::ToMonth => {
                     assert!(!self.months.contains_key(of), "{of:?} is open, and in a month");
                 }
-                Some("rolled up") => assert_eq!(self.months.get(of), Some(total), "{of:?}"),
+                Stage::InMonth => assert_eq!(self.months.get(of), Some(total), "{of:?}"),
+                Stage::Emptied => {}
                 stage => panic!("{of:?} has quarters, and is {stage:?}"),
             }
         }
         for of in self.months.keys() {
-            let stage = self.calendar.get(&of.0).map(String::as_str);
-            assert!(
-                matches!(stage, Some("rolled up" | "pruned")),
-                "{of:?} is in a month, and {stage:?}"
-            );
+            let stage = self.stage(*of);
+            let is_there = matches!(stage, Stage::InMonth | Stage::Pruned | Stage::Emptied);
+            assert!(is_there, "{of:?} is in a month, and {stage:?}");
         }
-        let is_open = |of: &Day| self.calendar.get(of).is_some_and(|stage| stage == "open");
-        let open = self.days.iter().filter(|(of, _)| is_open(&of.0));
-        by_day(self.rows.iter().chain(&self.months).chain(open))
+        let of_days = self.days_at(&[Stage::Open, Stage::ToMonth]);
+        by_day(self.rows.iter().chain(&self.months).chain(of_days))
     }
 }
 
@@ -129,7 +158,7 @@ fn of_totals(totals: &[Total]) -> ByDay {
 }
 
 /// The tables' SQL in the words of a database.
-pub(crate) fn lines_sql(is_sqlite: bool) -> String {
+pub(crate) fn lines_sql(is_sqlite: bool, has_steps: bool) -> String {
     let number = |column: &str| {
         if is_sqlite {
             column.to_owned()
@@ -147,6 +176,7 @@ pub(crate) fn lines_sql(is_sqlite: bool) -> String {
         (number("(requested_at AT TIME ZONE 'UTC')::DATE"), number("day"))
     };
     LINES
+        .replace(":reached", if has_steps { "reached" } else { "NULL" })
         .replace(":row_day", &row_day)
         .replace(":view_day", &view_day)
         .replace(":day", &number("day"))
@@ -157,7 +187,7 @@ impl Backend {
     /// Checks that every request that was accepted is in the books exactly once, whichever way one
     /// reads them. Returns how many there are.
     pub(crate) async fn audit(&self) -> i64 {
-        let books = Books::of(self.lines(&lines_sql(self.is_sqlite())).await);
+        let books = Books::of(self.lines(&lines_sql(self.is_sqlite(), self.is_cockroach())).await);
         let (all, rolled_up) = (books.all(), books.rolled_up());
         let accounts = self.accounts().await;
         let accepted: ByDay =
@@ -176,15 +206,16 @@ fn slots_are_read_from_the_first_one_on() {
     assert_eq!(counts("[]", 96), []);
     let first: Day = "2024-03-01".parse::<Date>().expect("a date").into();
     let lines = [
-        ("rolled up", first.0 + 1, 0, 0, ""),
+        ("rolled up", first.0 + 1, 7, 0, ""),
         ("month", first.0, 7, 5, "[1,5]"),
         ("day", first.0 + 1, 7, 5, "[9,2,3]"),
+        ("day", first.0 + 1, 8, 3, "[9,3]"),
         ("row", first.0 + 1, 7, 4, ""),
     ];
     let line = |(kind, day, series, total, slots): (&str, i32, i64, i64, &str)| {
         (kind.to_owned(), i64::from(day), series, total, slots.to_owned())
     };
     let books = Books::of(lines.map(line).to_vec());
-    assert_eq!(books.all(), ByDay::from([(Day(first.0 + 1), 9)]));
-    assert_eq!(books.rolled_up(), ByDay::from([(Day(first.0 + 1), 5)]));
+    assert_eq!(books.all(), ByDay::from([(Day(first.0 + 1), 12)]));
+    assert_eq!(books.rolled_up(), ByDay::from([(Day(first.0 + 1), 8)]));
 }

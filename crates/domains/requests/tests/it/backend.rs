@@ -196,6 +196,18 @@ impl Backend {
         self.store.roll_up(days).await.expect("a roll-up")
     }
 
+    /// Deletes the quarters of rolled-up days before this one, even if they were just rolled up.
+    pub(crate) async fn prune(&self, before: Day) -> usize {
+        self.store.prune(before, Duration::ZERO).await.expect("pruned")
+    }
+
+    /// The same, with steps of a few rows on CockroachDB.
+    pub(crate) fn in_steps(self, rows: i64) -> Self {
+        let [store, second] =
+            [&self.database, &self.second_database].map(|of| store::open_with_steps(of, rows));
+        Self { store, second, ..self }
+    }
+
     /// Live totals by day.
     pub(crate) async fn live(&self) -> Vec<Total> {
         listed(&ask(&self.store, &query(Granularity::Day, true)).await.expect("not too many"))

@@ -14,6 +14,7 @@ use crate::conformance::on_every_backend;
 on_every_backend!(crate::concurrency:
     nothing_is_lost_while_a_day_is_rolled_up,
     two_servers_roll_up_one_day_at_once,
+    hours_are_exact_or_refused_while_their_days_are_pruned,
 );
 
 /// Tasks that append.
@@ -100,7 +101,7 @@ async fn keeper(store: Arc<Store>, progress: Arc<Progress>) {
         if let Err(error) = store.fold().await {
             panic!("fold: {}", chain(&error));
         }
-        if let Err(error) = store.prune(day(TODAY)).await {
+        if let Err(error) = store.prune(day(TODAY), std::time::Duration::ZERO).await {
             panic!("prune: {}", chain(&error));
         }
         tokio::task::yield_now().await;
@@ -142,4 +143,44 @@ async fn two_servers_roll_up_one_day_at_once(backend: Backend) {
         assert_eq!(backend.count("tally_requests").await, 0);
         backend.audit().await;
     }
+}
+
+/// Days are pruned one after another, while somebody asks for the hours of all of them.
+async fn hours_are_exact_or_refused_while_their_days_are_pruned(backend: Backend) {
+    const DAYS: i64 = 30;
+    let backend = backend.in_steps(3);
+    let ids = [backend.id(3, "/a").await, backend.id(3, "/b").await];
+    let days = (0..DAYS).map(|n| noon(OLD) + n * 86_400_000_000);
+    append(&backend, days.flat_map(|noon| ids.map(|id| (id, noon)))).await;
+    backend.roll_up(DayRange::ALL).await;
+    let hours = query(tally_requests::periods::Granularity::Hour, false);
+    let is_exact = async || match backend.second.totals(&hours).await {
+        Ok(totals) => {
+            assert_eq!(sum(&listed(&totals)), 2 * DAYS);
+            true
+        }
+        Err(error) => {
+            assert_eq!(error.kind(), tally_runtime::Kind::FailedPrecondition, "{}", chain(&error));
+            false
+        }
+    };
+    assert!(is_exact().await);
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let pruning = async {
+        for n in 1..=DAYS as i32 {
+            assert_eq!(backend.prune(day(OLD).plus(n)).await, 1);
+        }
+        is_over.store(true, Ordering::SeqCst);
+    };
+    let asking = async {
+        let mut was_exact = true;
+        while !is_over.load(Ordering::SeqCst) {
+            let is_exact = is_exact().await;
+            assert!(was_exact || !is_exact, "what is pruned does not come back");
+            was_exact = is_exact;
+        }
+    };
+    tokio::join!(pruning, asking);
+    assert!(!is_exact().await);
+    assert_eq!(backend.audit().await, 2 * DAYS);
 }

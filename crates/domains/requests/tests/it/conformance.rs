@@ -51,6 +51,7 @@ on_every_backend!(crate::conformance:
     names_are_stored_with_their_first_rows,
     two_stores_name_the_same_series_at_once,
     a_second_name_with_the_same_id_gets_another,
+    many_new_names_are_stored_at_once,
     rows_without_a_name_count_as_unknown,
     a_batch_for_another_state_is_not_stored,
     a_number_used_by_another_server_is_not_a_duplicate,
@@ -140,6 +141,21 @@ async fn a_second_name_with_the_same_id_gets_another(backend: Backend) {
 }
 
 /// However the name was removed.
+/// More names than one statement takes. Another series has the last one's id.
+async fn many_new_names_are_stored_at_once(backend: Backend) {
+    let mut names: Vec<_> = (0..2_500).map(|n| named(3, &format!("/{n}"))).collect();
+    names.sort_by_key(|one| one.id);
+    let last = names.last().unwrap();
+    backend.name(last.id, 3, "/taken").await;
+    let chunks = [names.iter().map(|one| (one.id, noon(OLD))).collect::<Rows>().into()];
+    let batch = batch(Uuid::now_v7(), 1, &chunks);
+    let moved = append_named(&backend.store, &batch, &names).await.unwrap();
+    assert_eq!(moved, [(last.id, last.series.id(1))].into());
+    assert_eq!(backend.count("tally_request_series").await, 2_501);
+    let live = backend.live().await;
+    assert_eq!((live.len(), sum(&live)), (2_500, 2_500));
+}
+
 async fn rows_without_a_name_count_as_unknown(backend: Backend) {
     let (kept, gone) = (backend.id(3, "/kept").await, backend.id(3, "/gone").await);
     append(&backend, [(kept, noon(OLD)), (gone, noon(OLD)), (99, noon(OLD))]).await;
@@ -407,9 +423,11 @@ async fn pruned_days_keep_their_totals(backend: Backend) {
         append(&backend, [(id, noon(day))]).await;
     }
     backend.roll_up(one_day(OLD)).await;
-    // Only days that are rolled up are pruned.
-    assert_eq!(backend.store.prune(day(TODAY)).await.unwrap(), 1);
-    assert_eq!(backend.store.prune(day(TODAY)).await.unwrap(), 0);
+    // Only days that are rolled up are pruned, and none that was rolled up just now.
+    let hour = std::time::Duration::from_secs(60 * 60);
+    assert_eq!(backend.store.prune(day(TODAY), hour).await.unwrap(), 0);
+    assert_eq!(backend.prune(day(TODAY)).await, 1);
+    assert_eq!(backend.prune(day(TODAY)).await, 0);
     assert_eq!(backend.count("tally_request_days").await, 2);
     append(&backend, [(id, noon(OLD))]).await;
     assert_eq!(sum(&backend.live().await), 4);

@@ -90,7 +90,7 @@ async fn folded_once(backend: Backend) {
     let ids = [backend.id(3, "/a").await, backend.id(3, "/b").await];
     let mut expected = late(&backend, ids).await;
     backend.roll_up(DayRange { first: day(DAYS[0]), last: day(DAYS[1]) }).await;
-    backend.store.prune(day(DAYS[1])).await.expect("pruned");
+    backend.prune(day(DAYS[1])).await;
     expected += late(&backend, ids).await;
     disturber
         .at_every_statement(
@@ -118,7 +118,7 @@ async fn rolled_up_once(backend: Backend) {
             async |when, _moved| {
                 assert_eq!(sum(&backend.rolled_up().await), expected, "{when}");
                 assert_eq!(backend.audit().await, expected, "{when}");
-                backend.store.prune(day(DAYS[1])).await.expect("pruned");
+                backend.prune(day(DAYS[1])).await;
                 round += 1;
                 append(&backend, [(id, noon(OLD) + round * 86_400_000_000 * 30)]).await;
                 expected += 1 + late(&backend, ids).await;
@@ -142,7 +142,7 @@ async fn pruned_once(backend: Backend) {
     disturber
         .at_every_statement(
             &Disturbance::ALL,
-            async || backend.store.prune(day(DAYS[3])).await.expect("pruned"),
+            async || backend.prune(day(DAYS[3])).await,
             async |when, _days| {
                 assert_eq!(backend.count("tally_request_days").await, 0, "{when}");
                 assert_eq!(backend.audit().await, expected, "{when}");

@@ -1,10 +1,18 @@
 //! What one server does for all, second by second.
 
-use tally_requests::Settings;
-use tally_testkit::TestDatabase;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::backend::NOW;
+use tally_requests::{DayRange, Service, Settings};
+use tally_runtime::{Drain, ManualClock, Tasks};
+use tally_serve::Parts;
+use tally_testkit::{Disturbance, Disturber, TestDatabase};
+
+use crate::backend::{Backend, NOW, append, noon, open};
 use crate::server::{Counting, get, settings};
+
+/// Days that are not rolled up.
+const OPEN: &str = "tally_request_calendar WHERE rolled_up_at IS NULL";
 
 /// Asks a database how many rows a table has.
 enum Place {
@@ -92,8 +100,84 @@ async fn keep(place: &Place) {
     assert_eq!(counting.live().await.iter().map(|total| total.3).sum::<i64>(), 6);
 }
 
-/// Somebody reads a tray and does not end. The others are folded, requests are counted, and the tray is
-/// folded when it is free.
+/// A shorter retention prunes what it does not keep any more, a longer one or none brings nothing back, and
+/// a day that was rolled up just now keeps its hours for a day, however old it is.
+#[tokio::test]
+async fn hours_are_kept_as_the_settings_say() {
+    let Some(backend) = Backend::postgres("retention").await else { return };
+    let id = backend.id(3, "/").await;
+    let days = ["2029-06-15", "2030-06-12", "2030-06-14"];
+    append(&backend, days.map(|day| (id, noon(day)))).await;
+    backend.roll_up(DayRange::ALL).await;
+    // The retention, how long the roll-ups are ago, and how many of the three days have hours.
+    for (quarter_retention_days, hours, kept) in
+        [(400, 0, 3), (400, 25, 3), (2, 23, 3), (2, 25, 1), (0, 25, 1), (400, 25, 1)]
+    {
+        let sql = format!(
+            "UPDATE tally_request_calendar SET rolled_up_at = now() - INTERVAL '{hours} hours'"
+        );
+        backend.execute(&sql).await;
+        let kept_after_roll_up = Duration::from_secs(24 * 60 * 60);
+        let settings = Settings { quarter_retention_days, kept_after_roll_up, ..settings() };
+        let (service, _) = idle(&backend.url(), settings).await;
+        service.keeper().tick().await.expect("the duties");
+        let case = format!("{quarter_retention_days} days, {hours} hours after the roll-up");
+        assert_eq!(backend.count("tally_request_days").await, kept, "{case}");
+        assert_eq!(backend.audit().await, 3, "{case}");
+    }
+}
+
+/// Each statement of the duties goes wrong once. The books are right at any time, and the next round goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn duties_that_are_disturbed_go_on() {
+    let Some(backend) = Backend::postgres("duties_disturbed").await else { return };
+    let (disturber, url) = Disturber::before(&backend.url()).await;
+    let roll_up_at = "00:10".parse().expect("a time of day");
+    let settings = Settings { roll_up_at, quarter_retention_days: 2, ..settings() };
+    let (service, clock) = idle(&url, settings).await;
+    let id = backend.id(3, "/").await;
+    let start: jiff::Timestamp = NOW.parse().expect("a time");
+    // Each round is a day later, so that all is due: folds, a roll-up, a prune, and housekeeping.
+    let mut round = 0;
+    let mut next_day = async || {
+        round += 1;
+        let now = start + jiff::SignedDuration::from_hours(24 * round);
+        clock.set(now);
+        let times = [0, 4].map(|days| now.as_microsecond() - days * 86_400_000_000);
+        append(&backend, times.map(|time| (id, time))).await;
+    };
+    next_day().await;
+    let mut expected = 2;
+    disturber
+        .at_every_statement(
+            &[Disturbance::Refused("XX000")],
+            async || service.keeper().tick().await,
+            async |when, done| {
+                if done.is_err() {
+                    assert_eq!(backend.audit().await, expected, "{when}");
+                    service.keeper().tick().await.expect("the next round");
+                }
+                assert_eq!(backend.count("tally_requests").await, 0, "{when}");
+                assert_eq!(backend.count(OPEN).await, 1, "only today is open, {when}");
+                assert_eq!(backend.audit().await, expected, "{when}");
+                next_day().await;
+                expected += 2;
+            },
+        )
+        .await;
+}
+
+/// A service that does its duties when the test says so, and not each second.
+async fn idle(url: &str, settings: Settings) -> (Service, Arc<ManualClock>) {
+    let (clock, drain) = (Arc::new(ManualClock::new(NOW.parse().expect("a time"))), Drain::new());
+    drain.begin();
+    let (database, clock_of_parts) = (open(url).await, Arc::clone(&clock) as _);
+    let parts = Parts { database, clock: clock_of_parts, drain, tasks: Tasks::new() };
+    (Service::start(parts, settings).await.expect("the service starts"), clock)
+}
+
+/// Somebody reads a tray and does not end. All are folded, requests are counted, and the tray is emptied
+/// when it is free.
 #[tokio::test]
 async fn a_reader_that_stays_holds_up_one_tray() {
     let Some(database) = TestDatabase::create_or_skip("staying") else { return };
@@ -108,7 +192,7 @@ async fn a_reader_that_stays_holds_up_one_tray() {
     let begin = "BEGIN; LOCK TABLE tally_requests_0 IN ACCESS SHARE MODE";
     reading.batch_execute(begin).await.expect("a reader");
     let rows = async || {
-        let sql = "SELECT count(*) FROM tally_requests";
+        let sql = "SELECT count(*) FROM tally_requests_0";
         reading.query_one(sql, &[]).await.expect("a count").get::<_, i64>(0)
     };
     for second in ["12:15:02", "12:15:03", "12:15:06"] {
@@ -118,13 +202,13 @@ async fn a_reader_that_stays_holds_up_one_tray() {
     let live = async || counting.live().await.iter().map(|total| total.3).sum::<i64>();
     assert_eq!((rows().await, live().await), (3, 6));
     at("2030-06-15T12:15:04Z");
-    counting.add(vec![get("/", NOW); 3]).await.expect("into the tray that is read");
+    counting.add(vec![get("/", NOW); 3]).await.expect("into the next tray");
     assert_eq!(live().await, 9);
     reading.batch_execute("COMMIT").await.expect("it ends");
     at("2030-06-15T12:30:02Z");
     counting.service.keeper().tick().await.expect("the duties");
     assert_eq!(live().await, 9);
-    let sql = "SELECT count(*) FROM tally_requests";
+    let sql = "SELECT count(*) FROM tally_requests_0";
     assert_eq!(reading.query_one(sql, &[]).await.expect("a count").get::<_, i64>(0), 0);
 }
 

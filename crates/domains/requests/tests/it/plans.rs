@@ -4,7 +4,7 @@ use tally_producers::append::postgres::Statements;
 use tally_testkit::TestDatabase;
 use tokio_postgres::Client;
 
-use crate::backend::migrated;
+use crate::backend::{Backend, migrated};
 
 const ENDPOINTS: i32 = 20_000;
 
@@ -76,10 +76,49 @@ async fn totals_are_read_by_their_keys() {
         (sql!("rolled_up_days"), days, date, &calendar),
         (sql!("open_totals"), days, date, "tally_request_calendar_open"),
         (sql!("open_days"), "INT4, INT4, INT8", "18000, 18006, 10", "tally_request_calendar_open"),
+        (sql!("prunable_days"), "INT4, FLOAT8, INT8", "11000, 86400, 10", &of_days),
+        (sql!("held_days"), "INT4[], INT8[]", "'{18300,18301}', '{1,2}'", &of_days),
+        (sql!("held_months"), "INT4[], INT8[]", "'{18293,18322}', '{1,2}'", &months),
+        (sql!("stages"), "INT4[]", "'{18300,18301}'", &calendar),
     ] {
         let plan = plan(&client, sql, types, arguments).await;
         assert!(plan.contains(key), "{plan}");
         assert!(!plan.contains("Seq Scan"), "{plan}");
+    }
+}
+
+/// SQLite: no statement of the books scans a table, and those that list days go by the calendar.
+#[tokio::test]
+async fn sqlite_reads_the_books_by_their_keys() {
+    let Some(backend) = Backend::sqlite("plans").await else { return };
+    macro_rules! sql {
+        ($name:literal) => {
+            ($name, include_str!(concat!("../../src/store/sqlite/", $name, ".sql")))
+        };
+    }
+    let file = rusqlite::Connection::open(backend.file()).expect("the file");
+    for ((name, sql), found) in [
+        (sql!("held_day"), "SEARCH tally_request_days USING PRIMARY KEY (day=? AND series_id=?)"),
+        (
+            sql!("held_month"),
+            "SEARCH tally_request_months USING PRIMARY KEY (month=? AND series_id=?)",
+        ),
+        (sql!("stage"), "SEARCH tally_request_calendar USING PRIMARY KEY (day=?)"),
+        (sql!("prunable_days"), "SEARCH c USING PRIMARY KEY (day<?)"),
+        (sql!("prunable_days"), "SEARCH d USING PRIMARY KEY (day=?)"),
+        (sql!("open_days"), "SEARCH c USING INDEX tally_request_calendar_open (day>? AND day<?)"),
+        (sql!("open_days"), "SEARCH d USING PRIMARY KEY (day=?)"),
+        (sql!("totals_of_day"), "SEARCH tally_request_days USING PRIMARY KEY (day=?)"),
+        (sql!("day_quarters"), "SEARCH tally_request_days USING PRIMARY KEY (day=?)"),
+        (sql!("month_days"), "SEARCH tally_request_months USING PRIMARY KEY (month>? AND month<?)"),
+    ] {
+        let mut plan = file.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect(name);
+        let lines = vec![rusqlite::types::Value::Null; plan.parameter_count()];
+        let lines =
+            plan.query_map(rusqlite::params_from_iter(lines), |row| row.get::<_, String>(3));
+        let plan: Vec<_> = lines.expect(name).map(|line| line.expect(name)).collect();
+        assert!(plan.iter().any(|line| line == found), "{name}: {plan:?}");
+        assert!(!plan.iter().any(|line| line.starts_with("SCAN")), "{name}: {plan:?}");
     }
 }
 
@@ -102,6 +141,20 @@ async fn a_large_tray_is_folded_by_ranges_of_blocks() {
     let plan = plan(&client, &sql, "TEXT, TEXT", "'(0,0)', '(20,0)'").await;
     assert!(plan.contains("Tid Range Scan on tally_requests_0"), "{plan}");
     assert!(!plan.contains("Seq Scan"), "{plan}");
+}
+
+/// Live totals of a day that is not folded scan all its rows: by as many processes as there are.
+#[tokio::test]
+async fn rows_are_counted_in_parallel() {
+    let Some((_database, client)) = filled("plan_rows").await else { return };
+    client.batch_execute("SET parallel_setup_cost = 0").await.expect("a setting");
+    let rows = include_str!("../../src/store/postgres/rows_of_tray.sql");
+    let arms = ["tally_requests_0", "tally_requests_1"].map(|tray| rows.replace(":tray", tray));
+    let sql = include_str!("../../src/store/postgres/count_rows.sql")
+        .replace(":rows", &format!("({})", arms.join("UNION ALL ")));
+    let range = "'2015-05-17', '2015-05-18', 96";
+    let plan = plan(&client, &sql, "TIMESTAMPTZ, TIMESTAMPTZ, INT4", range).await;
+    assert!(plan.contains("Parallel Seq Scan on tally_requests_0"), "{plan}");
 }
 
 /// Nothing of a folded tray is read, however many rows wait in it to be removed.
@@ -141,16 +194,16 @@ async fn producers_are_moved_by_their_keys() {
     for (sql, types, arguments) in [
         (
             &*statements.one,
-            "UUID, INT8, INT8, INT8, INT8, INT8, UUID, INT4[], INT8[], INT8[], INT8[], \
+            "UUID, INT8, INT8, INT8, INT8, INT8, UUID, INT4[], INT8[], INT8[], BYTEA, INT8[], \
              TIMESTAMPTZ[]"
                 .to_owned(),
-            "gen_random_uuid(), 0, 1, 2, 0, 0, gen_random_uuid(), '{}', '{}', '{}', '{}', '{}'"
+            "gen_random_uuid(), 0, 1, 2, 0, 0, gen_random_uuid(), '{}', '{}', '{}', NULL, '{}', '{}'"
                 .to_owned(),
         ),
         (
             &statements.many,
-            format!("{types}, INT8[], TIMESTAMPTZ[]"),
-            format!("{arguments}, '{{}}', '{{}}'"),
+            format!("{types}, BYTEA[], INT8[], TIMESTAMPTZ[]"),
+            format!("{arguments}, '{{NULL}}', '{{}}', '{{}}'"),
         ),
     ] {
         let plan = plan(&client, sql, &types, &arguments).await;

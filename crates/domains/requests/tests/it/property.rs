@@ -133,7 +133,7 @@ async fn tell(backend: &Backend, actions: &[Action]) {
                 assert_eq!(done, <[i64; 2]>::from(model.fold()));
             }
             Action::Prune(before) => {
-                backend.store.prune(day(DAYS[*before])).await.unwrap();
+                backend.prune(day(DAYS[*before])).await;
             }
         }
         assert_eq!(backend.live().await, model.live());

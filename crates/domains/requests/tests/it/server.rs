@@ -10,11 +10,13 @@ use tally_proto::count::v1::AddRequest;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::methods::number_of_text;
 use tally_proto::tally::requests::v1 as proto;
+use tally_proto::tally::requests::v1::book_service_client::BookServiceClient;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tally_proto::wire::{COUNTED_TRAILER, REFUSED_TRAILER, timestamp};
 use tally_requests::{MIGRATIONS, RecordLimits, Service, Settings};
 use tally_runtime::{Drain, ManualClock, Tasks};
 use tally_serve::{Domains, Doors, Listener, Parts, Server, Started};
+use tally_store::Database;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
@@ -46,6 +48,7 @@ pub(crate) fn settings() -> Settings {
         totals_max: 1_000_000,
         roll_up_at: tally_requests::Schedule::NEVER,
         quarter_retention_days: 400,
+        kept_after_roll_up: Duration::ZERO,
         record: RecordLimits::default(),
         terms: Terms { producers_max: 1_000, ..TERMS },
     }
@@ -59,6 +62,11 @@ impl Counting {
         let database = open_with(url, settings.of_workers().attempt_max()).await;
         tally_producers::MIGRATIONS.run(&database).await.expect("migrations");
         MIGRATIONS.run(&database).await.expect("migrations");
+        Self::on(database, settings).await
+    }
+
+    /// Starts a service on a database that has its tables.
+    pub(crate) async fn on(database: Database, settings: Settings) -> Self {
         let drain = Drain::new();
         let clock = Arc::new(ManualClock::new(NOW.parse().expect("a time")));
         let (of_domain, tasks) = (Tasks::new(), Tasks::new());
@@ -73,7 +81,10 @@ impl Counting {
         let address = listener.address();
         let started = Started {
             running: Arc::new(service.clone()),
-            doors: Doors::new().grpc(service.count_service()).grpc(service.request_service()),
+            doors: Doors::new()
+                .grpc(service.count_service())
+                .grpc(service.request_service())
+                .grpc(service.book_service()),
             tasks: of_domain,
         };
         let server = Server::open("a test", "", vec![started], &drain).await.expect("no sockets");
@@ -99,6 +110,11 @@ impl Counting {
     /// A client of Tally's own API with its own connection.
     pub(crate) async fn request_client(&self) -> RequestServiceClient<Channel> {
         RequestServiceClient::new(self.channel().await).max_decoding_message_size(16 << 20)
+    }
+
+    /// A client that changes the books, with its own connection.
+    pub(crate) async fn book_client(&self) -> BookServiceClient<Channel> {
+        BookServiceClient::new(self.channel().await)
     }
 
     /// Sends requests as one stream.

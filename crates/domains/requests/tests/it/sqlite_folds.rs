@@ -46,21 +46,25 @@ async fn another_program_writes_while_rows_are_folded() {
                 INSERT INTO tally_requests_0 SELECT n % 10, n, NULL FROM n";
     backend.execute(fill).await;
     let (is_over, path) = (AtomicBool::new(false), backend.file());
+    let (begun, begins) = std::sync::mpsc::channel();
     let written = std::thread::scope(|scope| {
-        let writing = scope.spawn(|| {
-            let file = rusqlite::Connection::open(&path).expect("the file");
+        let (is_over, path) = (&is_over, &path);
+        let writing = scope.spawn(move || {
+            let file = rusqlite::Connection::open(path).expect("the file");
             file.busy_timeout(std::time::Duration::from_secs(60)).expect("it waits");
             let mut written = 0;
             while !is_over.load(Ordering::SeqCst) {
                 let sql = "INSERT INTO tally_requests_0 VALUES (1, 1, NULL)";
                 file.execute(sql, []).expect("a row");
                 written += 1;
+                let _ = begun.send(());
                 // SQLite has no queue: without this, nobody else would ever get the lock.
                 std::thread::sleep(std::time::Duration::from_millis(2));
             }
             written
         });
         tokio::task::block_in_place(|| {
+            begins.recv_timeout(crate::LIMIT).expect("it writes");
             let runtime = tokio::runtime::Handle::current();
             runtime.block_on(async {
                 for _ in 0..3 {
@@ -71,9 +75,9 @@ async fn another_program_writes_while_rows_are_folded() {
             });
         });
         is_over.store(true, Ordering::SeqCst);
-
         writing.join().expect("it wrote")
     });
+    assert!(written > 0);
     backend.store.fold().await.expect("a fold");
     assert_eq!(backend.count("tally_requests").await, 0);
     let sums =

@@ -109,6 +109,7 @@ fn random_query(random: &mut Random) -> Query {
         live: random.is_one_in(2),
         sum: random.is_one_in(5),
         totals_max: if random.is_one_in(8) { random.below(300) } else { 1_000_000 },
+        with_corrections: false,
         limit: None,
     }
 }

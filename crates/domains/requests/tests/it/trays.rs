@@ -3,14 +3,15 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use futures_util::TryStreamExt as _;
-use tally_testkit::{TestDatabase, bin_dir};
-use tokio_postgres::Client;
+use tally_testkit::{Cluster, Options, TestDatabase, bin_dir, eventually};
+use tokio::task::JoinSet;
+use tokio_postgres::{Client, NoTls};
 
-use crate::backend::{Backend, NOW, Producer, TODAY, append, noon, open, sum};
+use crate::LIMIT;
+use crate::backend::{Backend, NOW, Producer, TODAY, append, migrated, noon, open, sum};
 use crate::server::{Counting, get, settings};
 use crate::snapshots::{one_row, wait_for_a_waiter};
 
@@ -128,27 +129,27 @@ async fn keep_folding(backend: &Backend, progress: &Progress) {
     }
 }
 
-/// COPY takes its snapshot before its locks.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+/// COPY takes its snapshot before its locks, for one of which it waits here while rows are folded.
+#[tokio::test]
 async fn a_copy_of_the_view_misses_nothing() {
     let Some(backend) = one_row("copied_view").await else { return };
-    let progress = Arc::new(Progress::default());
-    let looking = async {
-        let client = backend.connect().await;
-        for _ in 0..150 {
-            let stored = progress.stored.load(Ordering::SeqCst);
-            let sql = "COPY (SELECT sum(total) FROM tally_totals_by_day) TO STDOUT";
-            let copy = client.copy_out(sql).await.expect("a copy");
-            let bytes: Vec<_> = copy.try_collect().await.expect("a copy");
-            let text = String::from_utf8(bytes.concat()).expect("a number");
-            let copied: i64 = text.trim().parse().expect("a number");
-            let begun = progress.begun.load(Ordering::SeqCst);
-            assert!((stored..=begun).contains(&(copied - 1)), "{copied} of {stored} to {begun}");
-        }
-        progress.is_over.store(true, Ordering::SeqCst);
+    let (holding, copying) = (backend.connect().await, backend.connect().await);
+    let lock = "BEGIN; LOCK TABLE tally_request_months IN ACCESS EXCLUSIVE MODE";
+    holding.batch_execute(lock).await.expect("a lock");
+    let copied = async {
+        let sql = "COPY (SELECT sum(total) FROM tally_totals_by_day) TO STDOUT";
+        let copy = copying.copy_out(sql).await.expect("a copy");
+        let bytes: Vec<_> = copy.try_collect().await.expect("a copy");
+        String::from_utf8(bytes.concat()).expect("a number")
     };
-    tokio::join!(keep_folding(&backend, &progress), looking);
-    assert_eq!(backend.audit().await, 1 + progress.stored.load(Ordering::SeqCst));
+    let folding = async {
+        wait_for_a_waiter(&backend).await;
+        assert_eq!(backend.store.fold().await.expect("a fold").requests, 1);
+        holding.batch_execute("COMMIT").await.expect("free");
+    };
+    let (copied, ()) = tokio::join!(copied, folding);
+    assert_eq!(copied, "1\n");
+    assert_eq!(backend.audit().await, 1);
 }
 
 fn run(bin: &Path, program: &str, arguments: &[&str]) -> Output {
@@ -164,7 +165,7 @@ async fn a_dump_misses_nothing() {
     let bin = bin_dir().expect("Postgres's programs, which the tests' Postgres comes with");
     let folder = tempfile::tempdir().expect("a folder");
     let url = backend.url();
-    let progress = Arc::new(Progress::default());
+    let progress = Progress::default();
     let dumping = async {
         let mut dumps = Vec::new();
         for n in 0..5 {
@@ -173,7 +174,9 @@ async fn a_dump_misses_nothing() {
                 (progress.stored.load(Ordering::SeqCst), bin.clone(), url.clone());
             let file = path.display().to_string();
             let dump = move || run(&bin, "pg_dump", &["--no-owner", "--file", &file, &url]);
-            tokio::task::spawn_blocking(dump).await.expect("a dump");
+            let mut dumping = JoinSet::new();
+            dumping.spawn_blocking(dump);
+            dumping.join_next().await.expect("a dump").expect("a dump");
             dumps.push((path, stored, progress.begun.load(Ordering::SeqCst)));
         }
         progress.is_over.store(true, Ordering::SeqCst);
@@ -276,4 +279,48 @@ async fn a_folded_tray_is_emptied_by_another_server() {
     assert_eq!(backend.second.fold().await.expect("a fold").requests, 0);
     assert_eq!(states(&other).await, ["open"; 4]);
     assert_eq!((rows(&other).await, backend.audit().await), (0, 1));
+}
+
+/// A standby tells its primary what its queries need.
+#[tokio::test]
+async fn a_tray_waits_for_a_query_on_a_standby() {
+    if TestDatabase::create_or_skip("standby").is_none() {
+        return;
+    }
+    let settings = [("hot_standby_feedback", "on"), ("wal_receiver_status_interval", "1")];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let primary = Cluster::start(Options { settings, ..Options::default() }).expect("a primary");
+    let place = TestDatabase::create_on(&primary.url("postgres"), "primary");
+    let (one, second) = (migrated(&place.url()).await, open(&place.url()).await);
+    let backend = Backend::of_postgres(place, one, &second);
+    let id = backend.id(3, "/").await;
+    append(&backend, [(id, noon(TODAY))]).await;
+    let standby = primary.standby().expect("a standby");
+    let url = standby.url(backend.database_name());
+    let (reading, connection) = tokio_postgres::connect(&url, NoTls).await.expect("a standby");
+    let mut connections = JoinSet::new();
+    connections.spawn(connection);
+    eventually("it has the row", LIMIT, async || both(&reading).await == (1, 1)).await;
+    let told = "SELECT count(*) FROM pg_stat_replication WHERE backend_xmin IS NOT NULL";
+    let other = backend.connect().await;
+    let tells = async || other.query_one(told, &[]).await.expect("one").get::<_, i64>(0) > 0;
+    eventually("it tells what it needs", LIMIT, tells).await;
+    reading.batch_execute(BEGIN).await.expect("a snapshot");
+    assert_eq!(both(&reading).await, (1, 1));
+    backend.store.fold().await.expect("a fold");
+    let at: String =
+        other.query_one("SELECT pg_current_wal_lsn()::TEXT", &[]).await.expect("one").get(0);
+    let replayed = format!("SELECT pg_last_wal_replay_lsn() >= '{at}'::PG_LSN");
+    let replays = async || reading.query_one(&replayed, &[]).await.expect("one").get::<_, bool>(0);
+    eventually("it has replayed the fold", LIMIT, replays).await;
+    backend.store.fold().await.expect("a fold");
+    assert_eq!((states(&other).await[0].as_str(), backend.count(TRAY).await), ("folded", 1));
+    assert_eq!(both(&reading).await, (1, 1));
+    reading.batch_execute("COMMIT").await.expect("it ends");
+    let empties = async || {
+        backend.store.fold().await.expect("a fold");
+        backend.count(TRAY).await == 0
+    };
+    eventually("the tray is emptied", LIMIT, empties).await;
+    eventually("it has both", LIMIT, async || both(&reading).await == (1, 1)).await;
 }

@@ -186,7 +186,7 @@ impl Server {
         }
         let fates = match appended {
             Appended::Stored { fates, .. } => fates,
-            Appended::Stale => panic!("the store never stays in one state"),
+            other => panic!("the store never stays in one state: {other:?}"),
         };
         assert!(matches!(fates[..], [Fate::Stored { .. }]), "{fates:?}");
     }

@@ -40,6 +40,8 @@ pub(super) struct Recording<'a, B: Batches> {
     /// Runs that wait until the one before them is stored. The last one grows.
     waiting: VecDeque<Growing<B::Builder>>,
     storing: Option<Storing>,
+    /// A checkpoint that a fault stores with the next batch.
+    held_back: Option<Vec<u8>>,
 }
 
 /// Batches that will be stored together.
@@ -84,6 +86,7 @@ impl<'a, B: Batches> Recording<'a, B> {
             is_done: false,
             waiting: VecDeque::new(),
             storing: None,
+            held_back: None,
         }
     }
 
@@ -174,10 +177,13 @@ impl<'a, B: Batches> Recording<'a, B> {
         let size = if is_new { Some(self.batches.measure(&batch).map_err(invalid)?) } else { None };
         self.batches.learn(&mut batch).map_err(invalid)?;
         // A batch that is stored, or on its way, only counts for what later batches build upon.
-        let Some(Size { rows, bytes, drops, checkpoint }) = size else {
+        let Some(Size { rows, bytes, drops, mut checkpoint }) = size else {
             self.progress.send_modify(|progress| progress.repeats += 1);
             return Ok(());
         };
+        if faults::is_on("record.checkpoint_apart") {
+            std::mem::swap(&mut self.held_back, &mut checkpoint);
+        }
         let max = self.streams.batches_in_flight_max;
         if self.next - 1 - self.committed >= i64::from(max) {
             return Err(Error::TooManyBatches { sequence: number, max });

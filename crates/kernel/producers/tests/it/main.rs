@@ -6,3 +6,4 @@ mod migrations;
 mod namespaces;
 mod place;
 mod plans;
+mod taking_over;

@@ -10,6 +10,7 @@ use clap::Args;
 use jiff::Timestamp;
 use tally_proto::tally::producers::v1::Producer;
 use tally_proto::tally::requests::v1::{ClearSetbacksRequest, ListProducersRequest};
+use tally_runtime::{Clock as _, SystemClock};
 
 use super::setbacks;
 use crate::client::{ServerArgs, describe};
@@ -24,7 +25,7 @@ const CHECKPOINT_CHARS: usize = 32;
 /// Each is a producer: it numbers its batches 1, 2, 3 ..., and the server keeps the last stored
 /// number. The last seen come first. `dropped` are requests that a client gave up and reported: the
 /// totals of their days are short by that many. A client that reads a file or a queue stores with each
-/// batch how far it has come: its `checkpoint`, in hexadecimal (`0x…`) if it is no text.
+/// batch how far it has come: its `checkpoint`, in hexadecimal (`0x…`) if it is not text.
 #[derive(Debug, Args)]
 pub(crate) struct ProducersArgs {
     /// Include the servers' insert workers, which store requests sent by count.v1
@@ -59,7 +60,7 @@ pub(crate) async fn run(args: ProducersArgs) -> anyhow::Result<ExitCode> {
         producers.extend(part.producers);
         setbacks.extend(part.setbacks);
     }
-    output::written(print(&mut output::stdout(), format, &producers, Timestamp::now()))?;
+    output::written(print(&mut output::stdout(), format, &producers, SystemClock.now()))?;
     if producers.is_empty() && setbacks.is_empty() {
         say(
             "no producers are known; finished ones are forgotten, and clients that use count.v1 are \

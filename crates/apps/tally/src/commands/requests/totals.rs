@@ -90,6 +90,10 @@ pub(crate) struct TotalsArgs {
     #[arg(long)]
     live: bool,
 
+    /// Show the corrections beside the counts, which stay as they are; see `tally correct`
+    #[arg(long)]
+    with_corrections: bool,
+
     /// The order of the lines
     #[arg(long, value_enum, default_value_t = Sort::Path)]
     sort: Sort,
@@ -168,6 +172,7 @@ pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<E
         terminal_columns: output::terminal_columns(),
         columns: args.columns(),
         is_sum: args.sum,
+        has_corrections: args.with_corrections,
         is_largest_first: args.sort == Sort::Count,
     };
     let mut printer = Printer::new(output::stdout(), how);
@@ -217,6 +222,7 @@ impl TotalsArgs {
             granularity: granularity.into(),
             path_prefix: self.filters.path_prefix.clone(),
             live: self.live,
+            with_corrections: self.with_corrections,
             paths: self.filters.path.clone(),
             sum: self.sum,
             limit: self.limit.unwrap_or(0),
@@ -282,6 +288,10 @@ impl TotalsArgs {
 
     fn how_much(&self, printed: Printed, about: &About) -> String {
         let requests = plural(printed.requests, "request");
+        let requests = match self.with_corrections {
+            true => format!("{requests}, corrections {:+}", printed.corrections),
+            false => requests,
+        };
         let much = match &about.omitted {
             Some(Omitted { totals: more, requests: others }) => {
                 let of_all = thousands(i128::from(printed.totals) + i128::from(*more));

@@ -14,9 +14,10 @@ use tally_store::postgres::{Database, Isolation, Transaction};
 use tally_store::{Error, Outcome};
 
 use super::super::{Appended, Names, Result, cockroach, is_cockroach};
-use super::series;
 use super::trays::{Tray, Turns};
+use super::{changes, series};
 use crate::NAME;
+use crate::changes::Outdated;
 use crate::model::SeriesId;
 use crate::rows::{self, Micros, Rows};
 
@@ -73,8 +74,13 @@ pub(crate) async fn append(
             return Ok(Appended::Stale);
         }
         let mut table = RowTable { names, moved: HashMap::new(), way: way(database, tray) };
-        if let Some(fates) = postgres::append(connection, batch, &mut table).await? {
-            return Ok(Appended::Stored { fates, moved: table.moved });
+        match postgres::append(connection, batch, &mut table).await {
+            Ok(Some(fates)) => return Ok(Appended::Stored { fates, moved: table.moved }),
+            Ok(None) => {}
+            Err(WriteError::Failed(error)) if error.find::<Outdated>().is_some() => {
+                return Ok(Appended::Outdated);
+            }
+            Err(error) => return Err(error),
         }
         turns.note_closed(tray);
     }
@@ -143,8 +149,15 @@ impl Table for RowTable<'_> {
     }
 
     async fn store_more(&mut self, transaction: &Transaction) -> Result<()> {
+        if self.names.new.is_empty() {
+            return Ok(());
+        }
         self.moved = series::add(transaction, &self.names.new).await?;
-        Ok(())
+        // After the names: a change that was being made had to be waited for.
+        match changes::version_in(transaction).await? {
+            version if version == self.names.version => Ok(()),
+            _ => Err(Outdated.into()),
+        }
     }
 
     fn adapt(&self, content: Rows) -> Rows {

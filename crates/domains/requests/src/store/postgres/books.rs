@@ -1,5 +1,7 @@
 //! Days, months and the calendar: adding to them, rolling days up, and pruning them.
 
+use std::time::Duration;
+
 use hashbrown::HashMap;
 use tally_runtime::faults;
 use tally_store::Dialect;
@@ -8,27 +10,22 @@ use tally_store::retry::Policy;
 use tokio_postgres::Row;
 
 use super::super::Result;
-use crate::books::{self, Entry, Fold, Folded, Held, Level, STEP_ROWS, Stage, Sum};
+use super::changes;
+use crate::books::{self, Entry, Fold, Folded, Held, Level, STEP_ROWS, Sql, Stage, Sum};
 use crate::model::{Day, DayRange, SeriesId};
 
 /// How many days are looked up at once.
-const LISTED_DAYS: i64 = 10_000;
+pub(crate) const LISTED_DAYS: i64 = 10_000;
 
-/// The statements of a level.
-struct Sql {
-    held: &'static str,
-    put: &'static str,
-}
+pub(super) const STAGES: &str = include_str!("stages.sql");
 
-impl Sql {
-    fn of(level: Level) -> Self {
-        match level {
-            Level::Days => {
-                Self { held: include_str!("held_days.sql"), put: include_str!("put_days.sql") }
-            }
-            Level::Months => {
-                Self { held: include_str!("held_months.sql"), put: include_str!("put_months.sql") }
-            }
+fn sql(level: Level) -> Sql {
+    match level {
+        Level::Days => {
+            Sql { held: include_str!("held_days.sql"), put: include_str!("put_days.sql") }
+        }
+        Level::Months => {
+            Sql { held: include_str!("held_months.sql"), put: include_str!("put_months.sql") }
         }
     }
 }
@@ -50,8 +47,18 @@ async fn lock(transaction: &Transaction, dialect: Dialect) -> Result<()> {
 
 /// Adds what was counted to where the days are.
 pub(crate) async fn fold(transaction: &Transaction, entries: Vec<Entry>) -> Result<Folded> {
+    fold_by(transaction, STAGES, entries).await
+}
+
+/// The same, with a statement that says where they are.
+pub(crate) async fn fold_by(
+    transaction: &Transaction,
+    stages_sql: &'static str,
+    mut entries: Vec<Entry>,
+) -> Result<Folded> {
     let requests = books::requests(&entries);
-    let stages = stages(transaction, &entries).await?;
+    changes::follow(transaction, &mut entries).await?;
+    let stages = stages(transaction, stages_sql, &entries).await?;
     let fold = Fold::of(entries, &stages);
     add(transaction, Level::Days, &fold.days).await?;
     add(transaction, Level::Months, &fold.months).await?;
@@ -59,16 +66,21 @@ pub(crate) async fn fold(transaction: &Transaction, entries: Vec<Entry>) -> Resu
 }
 
 /// How far the days of these entries have come. New ones are noted in the calendar.
-async fn stages(transaction: &Transaction, entries: &[Entry]) -> Result<HashMap<Day, Stage>> {
-    let (step, sql) = ("look days up in the calendar", include_str!("stages.sql"));
+pub(super) async fn stages(
+    transaction: &Transaction,
+    sql: &'static str,
+    entries: &[Entry],
+) -> Result<HashMap<Day, Stage>> {
+    let step = "look days up in the calendar";
     let days = numbers(&books::days(entries));
     let mut stages = HashMap::new();
     for days in days.chunks(STEP_ROWS) {
         for row in transaction.rows(step, sql, &[&days]).await? {
-            let stage = match (row.get(1), row.get(2)) {
-                (_, true) => Stage::Pruned,
-                (true, false) => Stage::RolledUp,
-                (false, false) => Stage::Open,
+            let stage = match (row.get(1), row.get(2), row.get(3)) {
+                (_, true, _) => Stage::Pruned,
+                (true, false, None) => Stage::RolledUp,
+                (true, false, Some(reached)) => Stage::RolledUpTo(reached),
+                (false, false, _) => Stage::Open,
             };
             stages.insert(Day(row.get(0)), stage);
         }
@@ -77,8 +89,8 @@ async fn stages(transaction: &Transaction, entries: &[Entry]) -> Result<HashMap<
 }
 
 /// Adds sorted entries to days or months.
-async fn add(transaction: &Transaction, level: Level, entries: &[Entry]) -> Result<()> {
-    let (step, sql) = ("add to days and months", Sql::of(level));
+pub(crate) async fn add(transaction: &Transaction, level: Level, entries: &[Entry]) -> Result<()> {
+    let (step, sql) = ("add to days and months", sql(level));
     for entries in books::steps(entries) {
         let (periods, series): (Vec<i32>, Vec<SeriesId>) =
             books::keys(entries).map(|(period, series)| (period.0, series)).unzip();
@@ -97,13 +109,9 @@ async fn add(transaction: &Transaction, level: Level, entries: &[Entry]) -> Resu
 
 /// Rolls up every day of the range that is in the calendar. Returns how many requests.
 pub(crate) async fn roll_up(database: &Database, range: DayRange) -> Result<u64> {
-    let (step, sql) = ("find the days to roll up", include_str!("open_days.sql"));
     let mut requests = 0;
     loop {
-        let list = || async {
-            database.rows(step, sql, &[&range.first.0, &range.last.0, &LISTED_DAYS]).await
-        };
-        let open = counted(&Policy::short(step).run(list).await?);
+        let open = open_days(database, range).await?;
         if open.is_empty() {
             return Ok(requests);
         }
@@ -112,6 +120,14 @@ pub(crate) async fn roll_up(database: &Database, range: DayRange) -> Result<u64>
             requests = u64::saturating_add(requests, rolled_up);
         }
     }
+}
+
+/// The first days of the range that are not rolled up, with the number of their rows.
+pub(crate) async fn open_days(database: &Database, range: DayRange) -> Result<Vec<(Day, i64)>> {
+    let (step, sql) = ("find the days to roll up", include_str!("open_days.sql"));
+    let list =
+        || async { database.rows(step, sql, &[&range.first.0, &range.last.0, &LISTED_DAYS]).await };
+    Ok(counted(&Policy::short(step).run(list).await?))
 }
 
 /// Rolls up some days in one transaction.
@@ -147,12 +163,14 @@ pub(crate) async fn newest_day(database: &Database) -> Result<Option<Day>> {
     Ok(rows.first().and_then(|row| row.get::<_, Option<i32>>(0)).map(Day))
 }
 
-/// Deletes the quarters of rolled-up days before this one. Returns how many days.
-pub(crate) async fn prune(database: &Database, before: Day) -> Result<usize> {
+/// Deletes the quarters of days before this one that were rolled up this long ago. Returns how many days.
+pub(crate) async fn prune(database: &Database, before: Day, kept: Duration) -> Result<usize> {
     let (step, sql) = ("find the days to prune", include_str!("prunable_days.sql"));
     let mut pruned = 0;
     loop {
-        let list = || async { database.rows(step, sql, &[&before.0, &LISTED_DAYS]).await };
+        let list = || async {
+            database.rows(step, sql, &[&before.0, &kept.as_secs_f64(), &LISTED_DAYS]).await
+        };
         let days = counted(&Policy::short(step).run(list).await?);
         if days.is_empty() {
             return Ok(pruned);
@@ -186,7 +204,7 @@ pub(super) async fn import(
     lock(transaction, Dialect::Postgres).await?;
     let of_days: Vec<_> =
         days.iter().map(|day| Entry { period: *day, series: 0, slot: 0, requests: 0 }).collect();
-    stages(transaction, &of_days).await?;
+    stages(transaction, STAGES, &of_days).await?;
     for days in days.chunks(STEP_ROWS) {
         roll_up_days(transaction, days).await?;
         prune_days(transaction, days).await?;
@@ -194,10 +212,10 @@ pub(super) async fn import(
     add(transaction, Level::Months, totals).await
 }
 
-fn numbers(days: &[Day]) -> Vec<i32> {
+pub(crate) fn numbers(days: &[Day]) -> Vec<i32> {
     days.iter().map(|day| day.0).collect()
 }
 
-fn counted(rows: &[Row]) -> Vec<(Day, i64)> {
+pub(crate) fn counted(rows: &[Row]) -> Vec<(Day, i64)> {
     rows.iter().map(|row| (Day(row.get(0)), row.get(1))).collect()
 }

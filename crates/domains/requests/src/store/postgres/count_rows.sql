@@ -9,7 +9,7 @@ FROM (
                count(*) + coalesce(sum(requests - 1) FILTER (WHERE requests IS NOT NULL), 0),
                9223372036854775807
            )::INT8 AS requests
-    FROM tally_requests
+    FROM :rows AS r
     WHERE requested_at >= $1::TIMESTAMPTZ AND requested_at < $2::TIMESTAMPTZ
     GROUP BY 1, 2
 ) AS t

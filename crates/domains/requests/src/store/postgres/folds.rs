@@ -16,8 +16,9 @@ use crate::due::Done;
 use crate::model::Quarter;
 use crate::rows::Micros;
 
-/// A tray of this size is folded although its quarter goes on: 8 MiB, some 190,000 rows.
-const LARGE_BLOCKS: i64 = 1_024;
+/// A tray of this size is folded although its quarter goes on: 4 MiB, some 95,000 rows. So live totals have
+/// at most four times as many to scan, at any rate that a fold can keep up with.
+const LARGE_BLOCKS: i64 = 512;
 /// How many quarters and series a fold holds in memory: 24 MiB. Beyond that it folds a large tray in
 /// parts.
 const ENTRIES_MAX: usize = 1 << 20;

@@ -1,7 +1,9 @@
--- The first rolled-up days before one that still have quarters, with the number of their rows.
+-- The first days before one that were rolled up this long ago and still have quarters, with the number of
+-- their rows.
 SELECT (c.day - DATE '1970-01-01')::INT4,
        (SELECT count(*) FROM tally_request_days AS d WHERE d.day = c.day)
 FROM tally_request_calendar AS c
-WHERE c.rolled_up_at IS NOT NULL AND c.pruned_at IS NULL AND c.day < DATE '1970-01-01' + $1::INT4
+WHERE c.rolled_up_at <= now() - $2::FLOAT8 * INTERVAL '1 second'
+  AND c.pruned_at IS NULL AND c.day < DATE '1970-01-01' + $1::INT4
 ORDER BY c.day
-LIMIT $2::INT8
+LIMIT $3::INT8

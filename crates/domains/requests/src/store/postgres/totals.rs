@@ -9,9 +9,11 @@ use tally_store::retry::Policy;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use super::super::cockroach::books::read_begun;
 use super::super::{Result, is_cockroach, refused};
+use super::{series, trays};
 use crate::NAME;
-use crate::model::{Day, DayRange, Namespace, Quarter, SeriesId, SeriesRef};
+use crate::model::{Day, DayRange, Quarter, SeriesId};
 use crate::rows::Micros;
 use crate::totals::{Collector, Groups, Plan, Query, Span, Totals};
 
@@ -29,16 +31,30 @@ async fn once(database: &Database, query: &Query) -> Result<Totals> {
     let transaction = database.begin(Isolation::Snapshot).await?;
     let DayRange { first: Day(first), last: Day(last) } = query.days();
     let dropped = dropped(&transaction, NAME, query.filter.namespace, first, last).await?;
-    let plan = plan(&transaction, query).await?;
+    let plan = plan(&transaction, is_cockroach(database), query).await?;
     let groups = groups(&transaction, query).await?;
     let mut collector = Collector::new(query, plan, groups);
+    let sql = include_str!("unsettled_moves.sql");
+    for row in transaction.rows(STEP, sql, &[]).await? {
+        collector.follow(row.get(0), row.get(1));
+    }
     if let Some(days) = collector.plan.days() {
         let ids = collector.few(IDS_MAX);
         months(&transaction, ids.as_deref(), &mut collector).await?;
         self::days(&transaction, query, days, ids.as_deref(), &mut collector).await?;
+        if is_cockroach(database) {
+            read_begun(&transaction, days, ids.as_deref(), &mut collector).await?;
+        }
         if query.live {
             let is_cockroach = is_cockroach(database);
             rows(&transaction, is_cockroach, &mut collector).await?;
+        }
+        if query.with_corrections {
+            let sql = include_str!("corrections.sql");
+            let values: [&(dyn ToSql + Sync); 3] = [&days.first.0, &days.last.0, &query.live];
+            for row in transaction.rows(STEP, sql, &values).await? {
+                collector.add_corrections(Day(row.get(0)), row.get(1), row.get(2))?;
+            }
         }
     }
     transaction.commit().await?;
@@ -46,14 +62,20 @@ async fn once(database: &Database, query: &Query) -> Result<Totals> {
 }
 
 /// Finds out which days have something.
-async fn plan(transaction: &Transaction, query: &Query) -> Result<Plan> {
+async fn plan(transaction: &Transaction, is_cockroach: bool, query: &Query) -> Result<Plan> {
     let days = query.days();
     let span = include_str!("span.sql");
     let row = transaction.row(STEP, span, &[&days.first.date(), &days.last.date()]).await?;
     let calendar = span_of(&row);
     let rows = if Plan::needs_rows_span(query) {
         let (from, to) = (micros(query.range.start), micros(query.range.end));
-        let row = transaction.row(STEP, include_str!("span_of_rows.sql"), &[&from, &to]).await?;
+        let rows = if is_cockroach {
+            "tally_requests".to_owned()
+        } else {
+            trays::counting(transaction).await?
+        };
+        let sql = include_str!("span_of_rows.sql").replace(":rows", &rows);
+        let row = transaction.row(STEP, &sql, &[&from, &to]).await?;
         Some(span_of(&row))
     } else {
         None
@@ -83,14 +105,7 @@ async fn groups(transaction: &Transaction, query: &Query) -> Result<Groups> {
     let mut groups = Groups::new(query);
     while let Some(row) = rows.next().await {
         let row = row?;
-        let series = SeriesRef {
-            namespace: Namespace(row.get(1)),
-            service: row.get(2),
-            method: row.get(3),
-            path: row.get(4),
-            status: u16::try_from(row.get::<_, i64>(5)).unwrap_or_default(),
-            customer: row.get(6),
-        };
+        let series = series::of_row(&row);
         if namespace.is_none() || filter.lets_through(&series) {
             groups.add(row.get(0), &series);
         }
@@ -206,14 +221,15 @@ async fn rows(
     collector: &mut Collector,
 ) -> Result<()> {
     let sql = if is_cockroach {
-        include_str!("../cockroach/count_rows.sql")
+        include_str!("../cockroach/count_rows.sql").to_owned()
     } else {
-        include_str!("count_rows.sql")
+        let rows = trays::counting(transaction).await?;
+        include_str!("count_rows.sql").replace(":rows", &rows)
     };
     let range = collector.plan.range();
     let values: [&(dyn ToSql + Sync); 3] =
         [&micros(range.start), &micros(range.end), &collector.plan.rows_quarters()];
-    let mut rows = stream(transaction, sql, &values).await?;
+    let mut rows = transaction.stream(STEP, &sql, &values).await?;
     while let Some(row) = rows.next().await {
         let row = row?;
         collector.add_rows(Quarter(row.get(0)), row.get(1), row.get(2))?;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tally_runtime::{Kind, faults};
 use tally_store::Error;
 use tally_store::postgres::{Database, Isolation, Transaction};
+use tokio_postgres::Row;
 
 use super::super::Result;
 
@@ -209,6 +210,15 @@ async fn empty_in(transaction: &Transaction, tray: Tray) -> Result<bool> {
     }
     transaction.script(step, &tray.sql(include_str!("empty_tray.sql"))).await?;
     Ok(true)
+}
+
+/// What a statement reads that counts rows: the trays that count in the transaction's snapshot.
+pub(super) async fn counting(transaction: &Transaction) -> Result<String> {
+    let (step, sql) = ("find the trays whose rows count", include_str!("counting_trays.sql"));
+    let trays = transaction.rows(step, sql, &[]).await?;
+    let arm = |row: &Row| include_str!("rows_of_tray.sql").replace(":tray", row.get(0));
+    let arms: Vec<_> = trays.iter().map(arm).collect();
+    Ok(format!("({})", arms.join("UNION ALL ")))
 }
 
 /// Whether a lock could not be had in time: others go first.

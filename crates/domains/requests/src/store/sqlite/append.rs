@@ -7,7 +7,7 @@ use tally_store::error::Step as _;
 
 use super::super::{Appended, Names, Result};
 use super::trays::Tray;
-use super::{State, begin, series};
+use super::{State, begin, changes, series};
 use crate::NAME;
 use crate::rows::Rows;
 
@@ -23,6 +23,9 @@ pub(crate) fn append(
 ) -> Result<Appended, WriteError> {
     if state.look(transaction)? != names.state {
         return Ok(Appended::Stale);
+    }
+    if !names.new.is_empty() && changes::version(transaction)? != names.version {
+        return Ok(Appended::Outdated);
     }
     let moved = series::add(transaction, &names.new)?;
     let plan = append::sqlite::append(transaction, NAME, batch)?;

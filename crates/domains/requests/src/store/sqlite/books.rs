@@ -1,38 +1,31 @@
 //! Days, months and the calendar: adding to them, rolling days up, and pruning them. Only the writer's
 //! thread changes them.
 
+use std::time::Duration;
+
 use hashbrown::HashMap;
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
 use tally_runtime::faults::blocking_point;
 use tally_store::error::Step as _;
 
 use super::super::Result;
-use super::begin;
-use crate::books::{self, Entry, Fold, Folded, Held, Level, Stage};
+use super::{begin, changes};
+use crate::books::{self, Entry, Fold, Folded, Held, Level, Sql, Stage};
 use crate::model::{Day, DayRange};
 
-/// The statements of a level.
-struct Sql {
-    held: &'static str,
-    put: &'static str,
-}
-
-impl Sql {
-    fn of(level: Level) -> Self {
-        match level {
-            Level::Days => {
-                Self { held: include_str!("held_day.sql"), put: include_str!("put_day.sql") }
-            }
-            Level::Months => {
-                Self { held: include_str!("held_month.sql"), put: include_str!("put_month.sql") }
-            }
+fn sql(level: Level) -> Sql {
+    match level {
+        Level::Days => Sql { held: include_str!("held_day.sql"), put: include_str!("put_day.sql") },
+        Level::Months => {
+            Sql { held: include_str!("held_month.sql"), put: include_str!("put_month.sql") }
         }
     }
 }
 
 /// Adds what a fold has counted to where the days are.
-pub(super) fn fold(transaction: &Transaction<'_>, entries: Vec<Entry>) -> Result<Folded> {
+pub(super) fn fold(transaction: &Transaction<'_>, mut entries: Vec<Entry>) -> Result<Folded> {
     let requests = books::requests(&entries);
+    changes::follow(transaction, &mut entries)?;
     let stages = stages(transaction, &books::days(&entries))?;
     let fold = Fold::of(entries, &stages);
     add(transaction, Level::Days, &fold.days)?;
@@ -41,7 +34,7 @@ pub(super) fn fold(transaction: &Transaction<'_>, entries: Vec<Entry>) -> Result
 }
 
 /// How far these days have come. New ones are noted in the calendar.
-fn stages(transaction: &Transaction<'_>, days: &[Day]) -> Result<HashMap<Day, Stage>> {
+pub(super) fn stages(transaction: &Transaction<'_>, days: &[Day]) -> Result<HashMap<Day, Stage>> {
     let step = "look days up in the calendar";
     let mut find = transaction.prepare_cached(include_str!("stage.sql")).step(step)?;
     let mut note = transaction.prepare_cached(include_str!("note_day.sql")).step(step)?;
@@ -63,8 +56,8 @@ fn stages(transaction: &Transaction<'_>, days: &[Day]) -> Result<HashMap<Day, St
 }
 
 /// Adds sorted entries to days or months.
-fn add(transaction: &Transaction<'_>, level: Level, entries: &[Entry]) -> Result<()> {
-    let (step, sql) = ("add to days and months", Sql::of(level));
+pub(super) fn add(transaction: &Transaction<'_>, level: Level, entries: &[Entry]) -> Result<()> {
+    let (step, sql) = ("add to days and months", sql(level));
     let mut find = transaction.prepare_cached(sql.held).step(step)?;
     let mut put = transaction.prepare_cached(sql.put).step(step)?;
     for entries in books::steps(entries) {
@@ -143,10 +136,13 @@ pub(crate) fn newest_day(connection: &Connection) -> Result<Option<Day>> {
     Ok(newest.map(Day))
 }
 
-/// Deletes the quarters of the first rolled-up days before this one. Returns how many days.
-pub(crate) fn prune(connection: &mut Connection, before: Day) -> Result<usize> {
+/// Deletes the quarters of the first days before this one that were rolled up this long ago. Returns how
+/// many days.
+pub(crate) fn prune(connection: &mut Connection, before: Day, kept: Duration) -> Result<usize> {
     let transaction = begin(connection)?;
-    let days = first_group(&transaction, include_str!("prunable_days.sql"), [before.0])?;
+    let kept_micros = i64::try_from(kept.as_micros()).unwrap_or(i64::MAX);
+    let sql = include_str!("prunable_days.sql");
+    let days = first_group(&transaction, sql, (before.0, kept_micros))?;
     prune_days(&transaction, &days)?;
     blocking_point("prune.before_commit");
     transaction.commit().step("commit")?;

@@ -18,11 +18,22 @@ pub(crate) fn read(connection: &mut Connection, query: &Query) -> Result<Totals>
     let plan = plan(&snapshot, query)?;
     let groups = groups(&snapshot, query)?;
     let mut collector = Collector::new(query, plan, groups);
+    each(&snapshot, include_str!("unsettled_moves.sql"), (), |row| {
+        collector.follow(row.get(0).step(STEP)?, row.get(1).step(STEP)?);
+        Ok(())
+    })?;
     if let Some(days) = collector.plan.days() {
         months(&snapshot, &mut collector)?;
         self::days(&snapshot, query, days, &mut collector)?;
         if query.live {
             rows(&snapshot, &mut collector)?;
+        }
+        if query.with_corrections {
+            let values = (days.first.0, days.last.0, query.live);
+            each(&snapshot, include_str!("corrections.sql"), values, |row| {
+                let (day, series) = (Day(row.get(0).step(STEP)?), row.get(1).step(STEP)?);
+                collector.add_corrections(day, series, row.get(2).step(STEP)?)
+            })?;
         }
     }
     Ok(Totals { dropped, ..collector.finish()? })

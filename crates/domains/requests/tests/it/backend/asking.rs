@@ -17,6 +17,7 @@ pub(crate) fn query(granularity: Granularity, live: bool) -> Query {
         filter: Filter::default(),
         group_by: vec![GroupBy::Method, GroupBy::Path],
         live,
+        with_corrections: false,
         sum: false,
         totals_max: 1_000_000,
         limit: None,

@@ -53,6 +53,37 @@ impl Backend {
         .await
     }
 
+    /// Every row of every table as a text.
+    pub(crate) async fn everything(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        if self.is_sqlite() {
+            let file = self.sqlite_file();
+            let sql = "SELECT name FROM sqlite_master WHERE type = 'table'";
+            let tables = self.find(sql, |row| row.get(0), |row| row.get(0)).await;
+            for table in tables {
+                let table: String = table;
+                let sql = format!("SELECT * FROM {table}");
+                let mut statement = file.prepare(&sql).expect(&sql);
+                let columns = statement.column_count();
+                let mut rows = statement.query([]).expect(&sql);
+                while let Some(row) = rows.next().expect(&sql) {
+                    let value = |at| format!("{:?}", row.get_ref(at).expect("a value").as_str());
+                    all.push((0..columns).map(value).collect());
+                }
+            }
+            return all;
+        }
+        // The leases change all the time.
+        let sql = "SELECT tablename::TEXT FROM pg_tables \
+                   WHERE schemaname = 'public' AND tablename <> 'tally_leases'";
+        let tables: Vec<String> = self.find(sql, |row| row.get(0), |row| row.get(0)).await;
+        for table in tables {
+            let sql = format!("SELECT t::TEXT FROM {table} AS t");
+            all.extend(self.find(&sql, |row| row.get::<_, String>(0), |row| row.get(0)).await);
+        }
+        all
+    }
+
     /// By day, the requests accepted from all producers, and the most that one account has dropped.
     pub(crate) async fn accounts(&self) -> Vec<(Day, i64, i64)> {
         let (day, sum, many) = if self.is_sqlite() {

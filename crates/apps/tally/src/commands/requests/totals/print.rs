@@ -21,8 +21,8 @@ pub(super) struct Printer<W> {
     groups: Vec<Box<[String]>>,
     /// The dates; empty for the whole range.
     periods: Vec<String>,
-    /// The held rows: period, group, count.
-    rows: Vec<(usize, usize, i64)>,
+    /// The held rows: period, group, count, correction.
+    rows: Vec<(usize, usize, i64, i64)>,
     /// The next line; at first the header of CSV.
     line: Vec<u8>,
     array: Array,
@@ -38,12 +38,15 @@ pub(super) struct How {
     pub(super) columns: Vec<Part>,
     /// Whether each period has one total over all groups.
     pub(super) is_sum: bool,
+    /// Whether corrections have a column beside the count.
+    pub(super) has_corrections: bool,
     pub(super) is_largest_first: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Printed {
     pub(super) requests: i128,
+    pub(super) corrections: i128,
     pub(super) totals: u64,
     pub(super) groups: u64,
     /// How many requests of the range were dropped, as clients reported.
@@ -61,6 +64,18 @@ pub(super) enum Nonsense {
     Group { group: u32, named: usize },
 }
 
+/// The column of corrections.
+const CORRECTION: &str = "correction";
+
+// === impl How ===
+
+impl How {
+    /// How many columns of numbers there are.
+    fn counts(&self) -> usize {
+        1 + usize::from(self.has_corrections)
+    }
+}
+
 // === impl Printer ===
 
 impl<W: Write> Printer<W> {
@@ -68,7 +83,8 @@ impl<W: Write> Printer<W> {
         let header = match how.format {
             OutputFormat::Csv => {
                 let names = how.columns.iter().map(|part| part.name());
-                let names: Vec<_> = ["date"].into_iter().chain(names).chain(["count"]).collect();
+                let counts = ["count", CORRECTION].into_iter().take(how.counts());
+                let names: Vec<_> = ["date"].into_iter().chain(names).chain(counts).collect();
                 names.join(",") + "\n"
             }
             OutputFormat::Json | OutputFormat::Table => String::new(),
@@ -109,7 +125,7 @@ impl<W: Write> Printer<W> {
     pub(super) fn finish(mut self) -> io::Result<()> {
         if self.how.is_largest_first {
             // A stable sort: equal counts stay in the usual order.
-            self.rows.sort_by_key(|(.., count)| Reverse(*count));
+            self.rows.sort_by_key(|(_, _, count, _)| Reverse(*count));
         }
         if self.how.format == OutputFormat::Table {
             self.print_table()?;
@@ -150,18 +166,23 @@ impl<W: Write> Printer<W> {
     fn hold(&mut self, period: PeriodTotals) {
         let at = self.periods.len();
         self.periods.push(date(&period));
-        let PeriodTotals { number: mut groups, count, .. } = period;
+        let PeriodTotals { number: mut groups, count, mut correction, .. } = period;
         groups.resize(count.len(), 0);
+        correction.resize(count.len(), 0);
         self.printed.totals += count.len() as u64;
         self.printed.requests += count.iter().copied().map(i128::from).sum::<i128>();
-        self.rows.extend(groups.iter().zip(count).map(|(one, count)| (at, *one as usize, count)));
+        self.printed.corrections += correction.iter().copied().map(i128::from).sum::<i128>();
+        let counts = count.into_iter().zip(correction);
+        let row = |(group, (count, more)): (&u32, (i64, i64))| (at, *group as usize, count, more);
+        self.rows.extend(groups.iter().zip(counts).map(row));
     }
 
     /// Prints the held rows as CSV or JSON.
     fn print_rows(&mut self) -> io::Result<()> {
         let is_json = self.how.format == OutputFormat::Json;
         let line = &mut self.line;
-        for (period, group, count) in self.rows.drain(..) {
+        let has_corrections = self.how.has_corrections;
+        for (period, group, count, correction) in self.rows.drain(..) {
             if is_json {
                 self.array.next(&mut self.out)?;
                 line.extend_from_slice(b"{\"date\":\"");
@@ -179,7 +200,12 @@ impl<W: Write> Printer<W> {
                 push(cell);
             }
             let (count_at, end) = if is_json { (",\"count\":", "}") } else { (",", "\n") };
-            [count_at, &count.to_string(), end].into_iter().for_each(push);
+            [count_at, &count.to_string()].into_iter().for_each(&mut push);
+            if has_corrections {
+                let at = if is_json { format!(",\"{CORRECTION}\":") } else { ",".to_owned() };
+                [&*at, &correction.to_string()].into_iter().for_each(&mut push);
+            }
+            push(end);
             self.out.write_all(line)?;
             line.clear();
         }
@@ -192,14 +218,19 @@ impl<W: Write> Printer<W> {
             return Ok(());
         }
         let parts = self.how.columns.iter().map(|part| (part.name(), part.align()));
-        let (date, count) = (("date", Align::Left), ("count", Align::Right));
-        let columns: Vec<_> = [date].into_iter().chain(parts).chain([count]).collect();
-        let rows = self.rows.iter().map(|&(period, group, count)| {
+        let counts = ["count", CORRECTION].map(|name| (name, Align::Right));
+        let counts = counts.into_iter().take(self.how.counts());
+        let date = ("date", Align::Left);
+        let columns: Vec<_> = [date].into_iter().chain(parts).chain(counts).collect();
+        let rows = self.rows.iter().map(|&(period, group, count, correction)| {
             let cells = self.groups.get(group).map(AsRef::as_ref).unwrap_or_default();
             let mut row: Vec<Cow<'_, str>> = Vec::with_capacity(columns.len());
             row.push(self.periods[period].as_str().into());
             row.extend(cells.iter().map(|cell| Cow::Borrowed(cell.as_str())));
             row.push(thousands(count).into());
+            if self.how.has_corrections {
+                row.push(thousands(correction).into());
+            }
             row
         });
         table::write(&mut self.out, self.how.terminal_columns, &columns, rows)

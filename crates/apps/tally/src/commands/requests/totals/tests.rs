@@ -80,7 +80,7 @@ fn a_zone_is_asked_for_by_its_own_name() {
 
 #[test]
 fn the_line_below_a_table_names_the_zone_unless_it_is_utc() {
-    let printed = Printed { requests: 3, totals: 2, groups: 2, dropped: 0 };
+    let printed = Printed { requests: 3, totals: 2, groups: 2, ..Printed::default() };
     let line = |given: &[&str], zone: &str| {
         let (time_zone, tzdb_version) = (zone.to_owned(), "2026c".to_owned());
         let resolved = Resolved { time_zone, tzdb_version, ..Default::default() };

@@ -35,7 +35,14 @@ fn parts() -> [QueryTotalsResponse; 3] {
 
 fn usual(format: OutputFormat) -> How {
     let columns = Part::USUAL.to_vec();
-    How { format, terminal_columns: None, columns, is_sum: false, is_largest_first: false }
+    How {
+        format,
+        terminal_columns: None,
+        columns,
+        is_sum: false,
+        has_corrections: false,
+        is_largest_first: false,
+    }
 }
 
 fn printed(format: OutputFormat, parts: &[QueryTotalsResponse]) -> String {
@@ -197,4 +204,24 @@ fn an_answer_that_breaks_its_rules_is_no_answer() {
     assert_eq!(take(period(5, 1, &[0], &[1])), Ok(()));
     assert!(matches!(take(period(5, 1, &[0], &[])), Err(Nonsense::Lengths { .. })));
     assert!(matches!(take(period(5, 1, &[1], &[1])), Err(Nonsense::Group { .. })));
+}
+
+#[test]
+fn corrections_have_a_column_of_their_own() {
+    let [mut part, ..] = parts();
+    part.periods[0].correction = vec![-3, 0];
+    let printed = |format, parts: &[QueryTotalsResponse]| {
+        printed_so(How { has_corrections: true, ..usual(format) }, parts)
+    };
+    let csv = printed(OutputFormat::Csv, std::slice::from_ref(&part));
+    assert!(
+        csv.starts_with("date,method,path,count,correction\n2015-05-17,GET,\"/a,b\",1000,-3\n")
+    );
+    let table = printed(OutputFormat::Table, std::slice::from_ref(&part));
+    assert!(table.contains("correction") && table.contains("-3"), "{table}");
+    let json = printed(OutputFormat::Json, std::slice::from_ref(&part));
+    assert!(json.contains("\"count\":1000,\"correction\":-3}"), "{json}");
+    // Where none is, they are 0.
+    part.periods[0].correction.clear();
+    assert!(printed(OutputFormat::Csv, &[part]).contains(",1000,0\n"));
 }

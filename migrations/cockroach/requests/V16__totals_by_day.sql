@@ -29,6 +29,7 @@ FROM (
     SELECT (requested_at AT TIME ZONE 'UTC')::DATE, series_id, coalesce(requests, 1)
     FROM tally_requests
 ) AS t
-LEFT JOIN tally_request_series AS s ON s.id = t.series_id
+LEFT JOIN tally_request_moves AS m ON m.from_id = t.series_id
+LEFT JOIN tally_request_series AS s ON s.id = coalesce(m.to_id, t.series_id)
 LEFT JOIN tally_namespaces AS n ON n.id = coalesce(s.namespace_id, 0)
 GROUP BY t.day, n.name, s.service, s.method, s.path, s.status, s.customer

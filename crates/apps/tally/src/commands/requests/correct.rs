@@ -1,0 +1,284 @@
+//! `tally correct`: what people add to a total, or take from it.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+use clap::Args;
+use tally_proto::methods as names;
+use tally_proto::tally::requests::v1::{
+    CorrectRequest, Correction, ListCorrectionsRequest, Series,
+};
+use tally_proto::wire::{CUSTOMER_BYTES_MAX, SERVICE_BYTES_MAX, STATUS_MAX};
+use tally_requests::periods::Zone;
+use tally_runtime::{Clock, random};
+use uuid::Uuid;
+
+use super::{author, methods};
+use crate::client::{ServerArgs, describe};
+use crate::dates::{self, PeriodArg, RangeArg};
+use crate::numbers;
+use crate::output::table::Align;
+use crate::output::{self, Cell, OutputFormat, plural, say, visible, wrong_usage};
+
+/// Correct the total of a day, and say why
+///
+/// A correction is kept beside the total, which never changes: `tally totals
+/// --with-corrections` shows both. With all its corrections, the total of a day
+/// stays at least 0. Requests without a service, a status or a customer are told
+/// apart from those with one, so name them as `tally totals --group-by` shows them.
+///
+/// Examples:
+///   tally correct 2015-05-17 GET /hello --requests -12 --reason 'sent twice'
+///   tally correct yesterday POST /orders --service shop --status 201 \
+///       --requests 3 --reason 'the log of 10:00 was lost'
+///   tally correct --list 2015-05
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct CorrectArgs {
+    /// A day (UTC), today or yesterday
+    #[arg(value_parser = dates::parse_period, required_unless_present = "list")]
+    day: Option<PeriodArg>,
+
+    /// An HTTP method or GRPC, in any case, or its number
+    #[arg(value_parser = methods::parse, allow_negative_numbers = true,
+          required_unless_present = "list")]
+    method: Option<i32>,
+
+    /// The path
+    #[arg(required_unless_present = "list")]
+    path: Option<String>,
+
+    /// How many requests to add; below 0, to take
+    #[arg(
+        long,
+        value_name = "COUNT",
+        allow_negative_numbers = true,
+        required_unless_present = "list"
+    )]
+    requests: Option<i64>,
+
+    /// Why, for those who read it later
+    #[arg(long, value_name = "TEXT", required_unless_present = "list")]
+    reason: Option<String>,
+
+    /// The service
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    service: String,
+
+    /// The HTTP status, or the gRPC code
+    #[arg(long, value_name = "CODE", default_value_t = 0, hide_default_value = true,
+          value_parser = numbers::within(0, STATUS_MAX))]
+    status: u16,
+
+    /// The customer
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    customer: String,
+
+    /// Who says so [default: the user of this machine]
+    #[arg(long, value_name = "NAME")]
+    author: Option<String>,
+
+    /// The correction's id, a UUID, to send the same one again: it is stored once [default: a new one]
+    #[arg(long, value_name = "UUID")]
+    id: Option<Uuid>,
+
+    /// Say what it would come to, and store nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// List the corrections of a day, a month or a range, or of `all` days
+    #[arg(long, value_name = "PERIOD", value_parser = parse_listed,
+          conflicts_with_all = ["day", "requests", "reason", "id", "dry_run", "author"])]
+    list: Option<Listed>,
+
+    /// How to print a list [default: table on a terminal, csv elsewhere]
+    #[arg(long, value_enum, requires = "list")]
+    format: Option<OutputFormat>,
+
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Listed {
+    All,
+    Range(RangeArg),
+}
+
+pub(crate) async fn run(args: CorrectArgs, clock: &dyn Clock) -> anyhow::Result<ExitCode> {
+    let today = Zone::utc().date_at(clock.now());
+    if let Some(listed) = args.list {
+        let range = match listed {
+            Listed::All => None,
+            Listed::Range(range) => Some(range.on(today)),
+        };
+        let request = ListCorrectionsRequest {
+            from: range.map(|range| range.0.to_proto()),
+            to: range.map(|range| range.1.to_proto()),
+        };
+        return list(&args, request).await;
+    }
+    let (Some(day), Some(method), Some(path), Some(requests), Some(reason)) =
+        (args.day, args.method, args.path, args.requests, args.reason)
+    else {
+        return Err(anyhow!("a correction needs a day, a method, a path, --requests and --reason"));
+    };
+    let (first, last) = (day.first_on(today), day.last_on(today));
+    if first.first_day() != last.last_day() {
+        return Ok(wrong_usage("a correction is of one day, such as 2015-05-17"));
+    }
+    for (flag, text, max) in [
+        ("--service", &args.service, SERVICE_BYTES_MAX),
+        ("--customer", &args.customer, CUSTOMER_BYTES_MAX),
+    ] {
+        if text.len() > max {
+            return Ok(wrong_usage(format_args!("{flag} has more than {max} bytes")));
+        }
+    }
+    let id = args.id.unwrap_or_else(|| random::id(clock.now()));
+    let request = CorrectRequest {
+        id: id.as_bytes().to_vec(),
+        day: Some(first.to_proto()),
+        series: Some(Series {
+            service: args.service,
+            method: names::text(method).into_owned(),
+            path: path.clone(),
+            status: args.status.into(),
+            customer: args.customer,
+        }),
+        requests,
+        reason,
+        author: author(args.author),
+        dry_run: args.dry_run,
+    };
+    let mut client = args.server.books().await?;
+    let answer = args.server.answer(client.correct(request)).await;
+    let failed = |status: tonic::Status| match status.code() {
+        tonic::Code::Unavailable | tonic::Code::Unknown | tonic::Code::Internal => anyhow!(
+            "it is not known whether the total is corrected; the same with --id {id} is stored at \
+             most once: {}",
+            describe(&status)
+        ),
+        _ => anyhow!("the total is not corrected: {}", describe(&status)),
+    };
+    let answer = answer.map_err(failed)?.into_inner();
+    let left = i128::from(answer.total) + i128::from(answer.corrections);
+    let what = match (args.dry_run, answer.repeated) {
+        (_, true) => "was corrected before",
+        (true, false) => "would be corrected",
+        (false, false) => "corrected",
+    };
+    let (day, path) = (first.first_day(), visible(&path));
+    say(format_args!(
+        "{what}: {} {path} on {day}: {} counted, corrections {:+}, together {left}",
+        methods::name(method),
+        answer.total,
+        answer.corrections
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn parse_listed(text: &str) -> Result<Listed, String> {
+    match text {
+        "all" => Ok(Listed::All),
+        _ => dates::parse_range(text).map(Listed::Range),
+    }
+}
+
+async fn list(args: &CorrectArgs, request: ListCorrectionsRequest) -> anyhow::Result<ExitCode> {
+    let mut client = args.server.books().await?;
+    let failed = |status| anyhow!("cannot list the corrections: {}", describe(&status));
+    let answer = args.server.answer(client.list_corrections(request)).await;
+    let mut answer = answer.map_err(failed)?.into_inner();
+    let mut corrections = Vec::new();
+    while let Some(part) = answer.message().await.map_err(failed)? {
+        corrections.extend(part.corrections);
+    }
+    let format = OutputFormat::or_usual(args.format);
+    output::written(print(&mut output::stdout(), format, &corrections))?;
+    if corrections.is_empty() {
+        say("no corrections in this range");
+    } else if format == OutputFormat::Table {
+        say(plural(corrections.len() as u64, "correction"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(out: &mut impl Write, format: OutputFormat, all: &[Correction]) -> io::Result<()> {
+    let columns = [
+        ("date", Align::Left),
+        ("method", Align::Left),
+        ("path", Align::Shorten),
+        ("service", Align::Shorten),
+        ("status", Align::Right),
+        ("customer", Align::Shorten),
+        ("correction", Align::Right),
+        ("reason", Align::Shorten),
+        ("author", Align::Shorten),
+        ("corrected_at", Align::Left),
+    ];
+    let empty = Series::default();
+    let rows = all.iter().map(|one| {
+        let series = one.series.as_ref().unwrap_or(&empty);
+        let text = |text| Cell::Text(Cow::Borrowed(text));
+        let at = one.corrected_at.and_then(|at| jiff::Timestamp::from_second(at.seconds).ok());
+        let method = if series.method.is_empty() { "UNSPECIFIED" } else { &*series.method };
+        [
+            Cell::Text(one.day.map(dates::iso).unwrap_or_default().into()),
+            text(method),
+            text(&*series.path),
+            text(&*series.service),
+            match series.status {
+                0 => Cell::Unknown,
+                status => Cell::Number(status.into()),
+            },
+            text(&*series.customer),
+            Cell::Number(one.requests.into()),
+            text(&*one.reason),
+            text(&*one.author),
+            at.map_or(Cell::Unknown, |at| Cell::Text(at.to_string().into())),
+        ]
+    });
+    output::print(out, format, columns, rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use tally_proto::google::r#type::Date;
+
+    use super::*;
+
+    #[test]
+    fn every_format_lists_them() {
+        let correction = Correction {
+            id: vec![1; 16],
+            day: Some(Date { year: 2015, month: 5, day: 17 }),
+            series: Some(Series {
+                method: "GET".into(),
+                path: "/hello".into(),
+                ..Default::default()
+            }),
+            requests: -1_200,
+            reason: "sent, twice".into(),
+            author: "ann".into(),
+            corrected_at: Some(prost_types::Timestamp { seconds: 1_431_821_075, nanos: 5 }),
+        };
+        let printed = |format| {
+            let mut out = Vec::new();
+            print(&mut out, format, std::slice::from_ref(&correction)).expect("written");
+            String::from_utf8(out).expect("text")
+        };
+        assert_eq!(
+            printed(OutputFormat::Csv),
+            "date,method,path,service,status,customer,correction,reason,author,corrected_at\n\
+             2015-05-17,GET,/hello,,,,-1200,\"sent, twice\",ann,2015-05-17T00:04:35Z\n"
+        );
+        assert!(printed(OutputFormat::Table).contains("-1,200"));
+        let json: serde_json::Value =
+            serde_json::from_str(&printed(OutputFormat::Json)).expect("JSON");
+        assert_eq!(json[0]["correction"], -1_200);
+        assert_eq!(json[0]["status"], serde_json::Value::Null);
+    }
+}

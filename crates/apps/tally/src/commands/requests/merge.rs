@@ -1,0 +1,93 @@
+//! `tally merge`: series that should be one.
+
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+use clap::Args;
+use tally_proto::tally::requests::v1::MergeRequest;
+
+use super::author;
+use super::selection::{self, SelectionArgs};
+use crate::client::{ServerArgs, describe};
+use crate::output::{self, OutputFormat};
+
+/// Merge paths, services or customers into one
+///
+/// The requests of everything that is selected count under the names that --into
+/// gives, in place of their own, and so does what comes later. What --into does not
+/// name stays as it is. No sum changes, and it cannot be undone.
+///
+/// Examples:
+///   tally merge --path-prefix /users/ --into-path '/users/{id}' --dry-run
+///   tally merge --path-regex '^/users/[0-9]+$' --into-path '/users/{id}'
+///   tally merge --path /health --into-path /healthz
+///   tally merge --customer 'Acme Inc' --into-customer acme
+///   tally merge --service shop-old --into-service shop
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct MergeArgs {
+    #[command(flatten)]
+    selection: SelectionArgs,
+
+    #[command(flatten)]
+    into: IntoArgs,
+
+    /// Show which series would move, with how many requests, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Allow that every path is selected
+    #[arg(long)]
+    everything: bool,
+
+    /// Who asks for it, for the table of changes [default: the user of this machine]
+    #[arg(long, value_name = "NAME")]
+    author: Option<String>,
+
+    /// How to print a dry run [default: table on a terminal, csv elsewhere]
+    #[arg(long, value_enum, requires = "dry_run")]
+    format: Option<OutputFormat>,
+
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// What series get in place of their own names.
+#[derive(Debug, Args)]
+#[group(id = "into", required = true, multiple = true)]
+struct IntoArgs {
+    /// The path that they get
+    #[arg(long, value_name = "PATH")]
+    into_path: Option<String>,
+
+    /// The service that they get; "" for none
+    #[arg(long, value_name = "NAME")]
+    into_service: Option<String>,
+
+    /// The customer that they get; "" for none
+    #[arg(long, value_name = "NAME")]
+    into_customer: Option<String>,
+}
+
+pub(crate) async fn run(args: MergeArgs) -> anyhow::Result<ExitCode> {
+    let IntoArgs { into_path, into_service, into_customer } = args.into;
+    let request = MergeRequest {
+        selection: Some(args.selection.to_proto()),
+        into_service,
+        into_path,
+        into_customer,
+        everything: args.everything,
+        dry_run: args.dry_run,
+        author: author(args.author),
+    };
+    let mut client = args.server.books().await?;
+    let answer = args.server.answer(client.merge(request)).await;
+    let answer = answer.map_err(|status| anyhow!("cannot merge: {}", describe(&status)))?;
+    let answer = answer.into_inner();
+    if args.dry_run {
+        let format = OutputFormat::or_usual(args.format);
+        output::written(selection::print(&mut output::stdout(), format, &answer.moved))?;
+    }
+    selection::say_changed(&answer, "merged", args.dry_run);
+    Ok(ExitCode::SUCCESS)
+}

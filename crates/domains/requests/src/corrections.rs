@@ -1,0 +1,172 @@
+//! Corrections: what people add to the total of a day and a series, or take from it, and why. They are
+//! kept and shown apart; no total has them in it.
+
+use tally_runtime::Kind;
+use uuid::Uuid;
+
+use crate::error::Error;
+use crate::model::{Day, DayRange, Series};
+
+/// How long a reason and an author may be, in bytes.
+pub(crate) const REASON_BYTES_MAX: usize = 1_000;
+pub(crate) const AUTHOR_BYTES_MAX: usize = 200;
+
+/// How many corrections a list has at most.
+pub(crate) const LISTED_MAX: usize = 10_000;
+
+/// A correction, as it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Correction {
+    /// The client's own: the same one again changes nothing.
+    pub(crate) id: Uuid,
+    pub(crate) day: Day,
+    pub(crate) series: Series,
+    /// How many requests to add; below zero, to take.
+    pub(crate) requests: i64,
+    pub(crate) reason: String,
+    pub(crate) author: String,
+}
+
+/// A correction as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Corrected {
+    pub(crate) correction: Correction,
+    /// In microseconds since 1970-01-01 UTC.
+    pub(crate) micros: i64,
+}
+
+/// What a correction comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Balance {
+    /// What was counted on the day.
+    pub(crate) total: i64,
+    /// The sum of its corrections, this one included.
+    pub(crate) corrections: i64,
+    /// Whether it was stored before.
+    pub(crate) is_repeated: bool,
+}
+
+// === impl Correction ===
+
+impl Correction {
+    /// Checks what is wrong with it, whatever the database has.
+    pub(crate) fn check(&self, today: Day) -> Result<(), Error> {
+        let Self { id, day, requests, reason, author, .. } = self;
+        if id.is_nil() {
+            return Err(Error::invalid("id: is nil; draw a random UUID for each correction"));
+        }
+        if *requests == 0 {
+            return Err(Error::invalid("requests: is 0, which corrects nothing"));
+        }
+        if reason.trim().is_empty() {
+            return Err(Error::invalid("reason: is missing: say why, for those who read it later"));
+        }
+        for (field, text, max) in
+            [("reason", reason, REASON_BYTES_MAX), ("author", author, AUTHOR_BYTES_MAX)]
+        {
+            check_text(field, text, max)?;
+        }
+        if *day > today.plus(1) {
+            return Err(Error::invalid(format!(
+                "day: {day} is in the future, and no request can be"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Whether this is the same one again. What a series is called may have changed meanwhile.
+    pub(crate) fn check_repeated(&self, before: (Day, i64, &str, &str)) -> Result<(), Error> {
+        if before == (self.day, self.requests, &*self.reason, &*self.author) {
+            return Ok(());
+        }
+        let text = format!("id: another correction has {}; draw a new one", self.id);
+        Err(Error::Refused(Kind::AlreadyExists, text.into()))
+    }
+
+    /// What the corrections of the day and the series come to with this one, if that leaves at least
+    /// nothing.
+    pub(crate) fn balance(&self, total: i64, corrections: i64) -> Result<Balance, Error> {
+        let sum = i128::from(corrections) + i128::from(self.requests);
+        let left = i128::from(total) + sum;
+        match i64::try_from(sum) {
+            Ok(sum) if (0..=i128::from(i64::MAX)).contains(&left) => {
+                Ok(Balance { total, corrections: sum, is_repeated: false })
+            }
+            _ => {
+                let text = format!(
+                    "requests: {} was counted {total} times on {}, and its corrections there come to \
+                     {corrections}: with {:+} there would be {left}",
+                    self.series.path, self.day, self.requests
+                );
+                Err(Error::Refused(Kind::FailedPrecondition, text.into()))
+            }
+        }
+    }
+}
+
+/// A text that people write.
+pub(crate) fn check_text(field: &str, text: &str, bytes_max: usize) -> Result<(), Error> {
+    if text.len() > bytes_max {
+        let bytes = text.len();
+        return Err(Error::invalid(format!("{field}: has {bytes} bytes, more than {bytes_max}")));
+    }
+    match text.contains('\0') {
+        true => Err(Error::invalid(format!("{field}: has a NUL byte"))),
+        false => Ok(()),
+    }
+}
+
+/// Which corrections are listed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Listed {
+    pub(crate) days: DayRange,
+    pub(crate) limit: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn correction(requests: i64) -> Correction {
+        Correction {
+            id: Uuid::now_v7(),
+            day: Day(20_000),
+            series: Series::of_endpoint(3, "/"),
+            requests,
+            reason: "counted twice".to_owned(),
+            author: "ann".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let good = correction(-1);
+        assert!(good.check(Day(20_000)).is_ok() && good.check(Day(19_999)).is_ok());
+        let said = |one: &Correction| one.check(Day(20_000)).expect_err("wrong").to_string();
+        assert!(said(&correction(0)).contains("requests"));
+        assert!(said(&Correction { id: Uuid::nil(), ..correction(1) }).contains("id"));
+        assert!(said(&Correction { reason: " ".into(), ..correction(1) }).contains("reason"));
+        assert!(said(&Correction { reason: "x".repeat(1_001), ..correction(1) }).contains("1001"));
+        assert!(said(&Correction { author: "\0".into(), ..correction(1) }).contains("NUL"));
+        assert!(said(&Correction { day: Day(20_002), ..correction(1) }).contains("future"));
+    }
+
+    #[test]
+    fn nothing_is_below_zero_or_beyond_64_bits() {
+        let balance = |requests, total, before| correction(requests).balance(total, before);
+        assert_eq!(balance(-7, 10, -3).expect("just enough").corrections, -10);
+        assert!(balance(-8, 10, -3).is_err());
+        assert!(balance(1, i64::MAX, 0).is_err());
+        assert!(balance(i64::MIN, i64::MAX, 0).is_err());
+        assert!(balance(i64::MAX, 0, 0).is_ok());
+        assert!(balance(i64::MAX, 0, 1).is_err());
+        assert_eq!(balance(-1, i64::MAX, 0).expect("less").total, i64::MAX);
+    }
+
+    #[test]
+    fn the_same_again_is_told_from_another_one() {
+        let one = correction(5);
+        assert!(one.check_repeated((one.day, 5, &one.reason, "ann")).is_ok());
+        assert!(one.check_repeated((one.day, 6, &one.reason, "ann")).is_err());
+    }
+}

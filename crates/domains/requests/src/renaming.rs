@@ -1,0 +1,328 @@
+//! What a merge or a forget says about series: which it is about, and what becomes of them.
+
+use std::hash::Hasher as _;
+use std::sync::Arc;
+
+use regex_lite::{Regex, RegexBuilder};
+use siphasher::sip128::{Hasher128 as _, SipHasher24};
+use tally_proto::wire::is_reserved;
+use tally_runtime::Kind;
+
+use crate::model::{Namespace, Series, SeriesRef};
+use crate::selection::{NewNames, PathIs, Selection};
+
+/// How large a compiled regex may be: a match takes at most this, times the length of the path.
+const REGEX_BYTES_MAX: usize = 16 << 10;
+/// How often the renamings are gone through. Merges that would need more are refused when they are asked
+/// for.
+const ROUNDS_MAX: usize = 8;
+
+/// What a field of a series must be.
+#[derive(Debug, Clone)]
+enum Pattern {
+    Exactly(Box<str>),
+    BeginsWith(Box<str>),
+    Matches(Regex),
+    /// A text of so many bytes with this hash, or what begins with one.
+    Hashed {
+        bytes: usize,
+        hash: u128,
+        is_prefix: bool,
+    },
+}
+
+/// What becomes of series that have all that is said here.
+#[derive(Debug, Clone)]
+pub(crate) struct Renaming {
+    service: Option<Pattern>,
+    path: Option<Pattern>,
+    customer: Option<Pattern>,
+    into: NewNames,
+    /// What names are hashed with.
+    key: HashKey,
+}
+
+/// The columns of a renaming.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Columns {
+    pub(crate) service: Option<String>,
+    pub(crate) path: Option<String>,
+    pub(crate) customer: Option<String>,
+    pub(crate) into: NewNames,
+    pub(crate) hash_key: Option<String>,
+}
+
+type HashKey = (u64, u64);
+
+/// The renamings of a database, in the order in which they were made.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Renamings(pub(crate) Vec<Arc<Renaming>>);
+
+/// A regex that is not taken.
+#[derive(Debug, thiserror::Error)]
+#[error("the regex is not taken: {0}")]
+pub(crate) struct BadRegex(#[from] regex_lite::Error);
+
+/// A renaming that no server has written.
+#[derive(Debug, thiserror::Error)]
+#[error("tally_request_changes has {0:?}, which says nothing about a name")]
+struct Malformed(String);
+
+// === impl Pattern ===
+
+impl Pattern {
+    fn regex(text: &str) -> Result<Self, BadRegex> {
+        Ok(Self::Matches(RegexBuilder::new(text).size_limit(REGEX_BYTES_MAX).build()?))
+    }
+
+    fn matches(&self, name: &str, key: HashKey) -> bool {
+        match self {
+            _ if is_reserved(name) => false,
+            Self::Exactly(text) => **text == *name,
+            Self::BeginsWith(prefix) => name.as_bytes().starts_with(prefix.as_bytes()),
+            Self::Matches(regex) => regex.is_match(name),
+            Self::Hashed { bytes, hash, is_prefix } => {
+                (name.len() == *bytes || (*is_prefix && name.len() > *bytes))
+                    && self::hash(&name.as_bytes()[..*bytes], key) == *hash
+            }
+        }
+    }
+
+    /// The same without the name; none for a regex, which has no hash.
+    fn hashed(&self, key: HashKey) -> Option<Self> {
+        let of = |text: &str, is_prefix| {
+            let hash = hash(text.as_bytes(), key);
+            Self::Hashed { bytes: text.len(), hash, is_prefix }
+        };
+        match self {
+            Self::Exactly(text) => Some(of(text, false)),
+            Self::BeginsWith(prefix) => Some(of(prefix, true)),
+            Self::Matches(_) => None,
+            Self::Hashed { .. } => Some(self.clone()),
+        }
+    }
+
+    /// Whether the other one, hashed by this one's key if this one is hashed, is the same.
+    fn is(&self, other: &Self, key: HashKey) -> bool {
+        match (self, other) {
+            (Self::Exactly(a), Self::Exactly(b)) | (Self::BeginsWith(a), Self::BeginsWith(b)) => {
+                a == b
+            }
+            (Self::Matches(a), Self::Matches(b)) => a.as_str() == b.as_str(),
+            (Self::Hashed { bytes, hash, is_prefix }, other) => match other.hashed(key) {
+                Some(Self::Hashed { bytes: b, hash: h, is_prefix: p }) => {
+                    (*bytes, *hash, *is_prefix) == (b, h, p)
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    fn column(&self) -> String {
+        match self {
+            Self::Exactly(text) => format!("is:{text}"),
+            Self::BeginsWith(prefix) => format!("prefix:{prefix}"),
+            Self::Matches(regex) => format!("regex:{}", regex.as_str()),
+            Self::Hashed { bytes, hash, is_prefix: false } => format!("hash:{bytes}:{hash:032x}"),
+            Self::Hashed { bytes, hash, is_prefix: true } => {
+                format!("hash-prefix:{bytes}:{hash:032x}")
+            }
+        }
+    }
+
+    fn of_column(column: &str) -> Result<Self, tally_store::Error> {
+        let malformed = || {
+            let step = "read a renaming";
+            let source = Malformed(column.chars().take(100).collect());
+            tally_store::Error::permanent(step, Kind::Internal).because(source)
+        };
+        let (how, text) = column.split_once(':').ok_or_else(malformed)?;
+        let hashed = |is_prefix| {
+            let (bytes, hash) = text.split_once(':').ok_or_else(malformed)?;
+            let bytes = bytes.parse().map_err(|_| malformed())?;
+            let hash = u128::from_str_radix(hash, 16).map_err(|_| malformed())?;
+            Ok(Self::Hashed { bytes, hash, is_prefix })
+        };
+        match how {
+            "is" => Ok(Self::Exactly(text.into())),
+            "prefix" => Ok(Self::BeginsWith(text.into())),
+            "regex" => Self::regex(text).map_err(|_| malformed()),
+            "hash" => hashed(false),
+            "hash-prefix" => hashed(true),
+            _ => Err(malformed()),
+        }
+    }
+}
+
+/// SipHash-2-4 of 128 bits.
+fn hash(bytes: &[u8], key: HashKey) -> u128 {
+    let mut hasher = SipHasher24::new_with_keys(key.0, key.1);
+    hasher.write(bytes);
+    hasher.finish128().as_u128()
+}
+
+// === impl Renaming ===
+
+impl Renaming {
+    /// Of series that are selected.
+    pub(crate) fn of(selection: &Selection, into: NewNames) -> Result<Self, BadRegex> {
+        let path = match &selection.path {
+            Some(PathIs::Exactly(path)) => Some(Pattern::Exactly(path.clone())),
+            Some(PathIs::BeginsWith(prefix)) => Some(Pattern::BeginsWith(prefix.clone())),
+            Some(PathIs::Matches(regex)) => Some(Pattern::regex(regex)?),
+            None => None,
+        };
+        let exactly = |name: &Option<Box<str>>| name.clone().map(Pattern::Exactly);
+        let (service, customer) = (exactly(&selection.service), exactly(&selection.customer));
+        Ok(Self { service, path, customer, into, key: (0, 0) })
+    }
+
+    /// Reads what is stored.
+    pub(crate) fn of_columns(columns: &Columns) -> Result<Option<Self>, tally_store::Error> {
+        let Columns { service, path, customer, into, hash_key } = columns;
+        if [service, path, customer].iter().all(|column| column.is_none()) {
+            return Ok(None);
+        }
+        let pattern =
+            |column: &Option<String>| column.as_deref().map(Pattern::of_column).transpose();
+        let key = hash_key.as_deref().and_then(|key| u128::from_str_radix(key, 16).ok());
+        let key = key.unwrap_or_default();
+        Ok(Some(Self {
+            service: pattern(service)?,
+            path: pattern(path)?,
+            customer: pattern(customer)?,
+            into: into.clone(),
+            key: ((key >> 64) as u64, key as u64),
+        }))
+    }
+
+    /// As it is stored.
+    pub(crate) fn columns(&self) -> Columns {
+        let column = |pattern: &Option<Pattern>| pattern.as_ref().map(Pattern::column);
+        let key = (u128::from(self.key.0) << 64) | u128::from(self.key.1);
+        Columns {
+            service: column(&self.service),
+            path: column(&self.path),
+            customer: column(&self.customer),
+            into: self.into.clone(),
+            hash_key: (key > 0).then(|| format!("{key:032x}")),
+        }
+    }
+
+    /// The same without the names that it selects by. None if that cannot be.
+    pub(crate) fn hashed(&self, key: HashKey) -> Option<Self> {
+        let hashed = |pattern: &Option<Pattern>| match pattern {
+            Some(pattern) => pattern.hashed(key).map(Some),
+            None => Some(None),
+        };
+        Some(Self {
+            service: hashed(&self.service)?,
+            path: hashed(&self.path)?,
+            customer: hashed(&self.customer)?,
+            into: self.into.clone(),
+            key,
+        })
+    }
+
+    /// What becomes of a series. None: it is not selected, or has that name already.
+    pub(crate) fn apply(&self, series: SeriesRef<'_>) -> Option<Series> {
+        let has = |pattern: &Option<Pattern>, name| {
+            pattern.as_ref().is_none_or(|pattern| pattern.matches(name, self.key))
+        };
+        let is_selected = series.namespace == Namespace::DEFAULT
+            && has(&self.service, series.service)
+            && has(&self.customer, series.customer)
+            && has(&self.path, series.path);
+        if !is_selected {
+            return None;
+        }
+        let NewNames { service, path, customer } = &self.into;
+        let renamed = SeriesRef {
+            service: service.as_deref().unwrap_or(series.service),
+            path: path.as_deref().unwrap_or(series.path),
+            customer: customer.as_deref().unwrap_or(series.customer),
+            ..series
+        };
+        (renamed != series).then(|| renamed.to_owned())
+    }
+
+    /// Whether it changes nothing, whatever a series has.
+    pub(crate) fn is_idle(&self) -> bool {
+        let keeps = |pattern: &Option<Pattern>, into: &Option<Box<str>>| match (pattern, into) {
+            (_, None) => true,
+            (Some(Pattern::Exactly(name)), Some(into)) => name == into,
+            _ => false,
+        };
+        keeps(&self.service, &self.into.service)
+            && keeps(&self.path, &self.into.path)
+            && keeps(&self.customer, &self.into.customer)
+    }
+
+    /// Whether what `earlier` renames includes series that have just been renamed by this one: then it
+    /// would be a chain, or a circle.
+    pub(crate) fn leads_into(&self, earlier: &Self) -> bool {
+        let can = |own: &Option<Pattern>, into: &Option<Box<str>>, theirs: &Option<Pattern>| match (
+            into, own, theirs,
+        ) {
+            (_, _, None) => true,
+            (Some(name), _, Some(theirs)) => theirs.matches(name, earlier.key),
+            (None, Some(Pattern::Exactly(name)), Some(theirs)) => theirs.matches(name, earlier.key),
+            (None, ..) => true,
+        };
+        let changes = |own: &Option<Box<str>>, theirs: &Option<Box<str>>| {
+            theirs.is_some() && own.is_some() && own != theirs
+        };
+        can(&self.service, &self.into.service, &earlier.service)
+            && can(&self.path, &self.into.path, &earlier.path)
+            && can(&self.customer, &self.into.customer, &earlier.customer)
+            && (changes(&self.into.service, &earlier.into.service)
+                || changes(&self.into.path, &earlier.into.path)
+                || changes(&self.into.customer, &earlier.into.customer))
+    }
+
+    /// Whether the other one, whose names are not hashed, says the same.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        let same = |a: &Option<Pattern>, b: &Option<Pattern>| match (a, b) {
+            (Some(a), Some(b)) => a.is(b, self.key),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        same(&self.service, &other.service)
+            && same(&self.path, &other.path)
+            && same(&self.customer, &other.customer)
+            && self.into == other.into
+    }
+
+    pub(crate) fn has_regex(&self) -> bool {
+        matches!(self.path, Some(Pattern::Matches(_)))
+    }
+}
+
+// === impl Renamings ===
+
+impl Renamings {
+    /// What becomes of a series. None: it stays.
+    pub(crate) fn apply(&self, series: SeriesRef<'_>) -> Option<Series> {
+        let mut renamed: Option<Series> = None;
+        for _ in 0..ROUNDS_MAX {
+            let mut is_changed = false;
+            for one in &self.0 {
+                let now = renamed.as_ref().map_or(series, SeriesRef::from);
+                if let Some(next) = one.apply(now) {
+                    (renamed, is_changed) = (Some(next), true);
+                }
+            }
+            if !is_changed {
+                break;
+            }
+        }
+        renamed.filter(|renamed| SeriesRef::from(renamed) != series)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests;

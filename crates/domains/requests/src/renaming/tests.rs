@@ -1,0 +1,113 @@
+//! What is selected, what becomes of it, and what is stored of that.
+
+use super::*;
+
+fn get(path: &str) -> Series {
+    Series::of_endpoint(3, path)
+}
+
+fn of_customer(path: &str, customer: &str) -> Series {
+    Series { customer: customer.into(), ..get(path) }
+}
+
+fn merge(path: PathIs, into: &str) -> Renaming {
+    let selection = Selection { path: Some(path), ..Selection::default() };
+    Renaming::of(&selection, NewNames { path: Some(into.into()), ..NewNames::default() })
+        .expect("a regex")
+}
+
+fn exactly(path: &str) -> PathIs {
+    PathIs::Exactly(path.into())
+}
+
+fn apply(renaming: &Renaming, series: &Series) -> Option<String> {
+    renaming.apply(series.into()).map(|one| format!("{} {}", one.path, one.customer))
+}
+
+#[test]
+fn names_are_compared_whole_by_prefix_or_by_regex() {
+    let users = merge(PathIs::BeginsWith("/users/".into()), "/users/{id}");
+    assert_eq!(apply(&users, &of_customer("/users/7", "acme")), Some("/users/{id} acme".into()));
+    for path in ["/users", "/user/7", "_other", "_forgotten", "/users/{id}"] {
+        assert_eq!(apply(&users, &get(path)), None, "{path}");
+    }
+    let digits = merge(PathIs::Matches("^/users/[0-9]+$".into()), "/users/{id}");
+    assert!(apply(&digits, &get("/users/12")).is_some());
+    assert!(apply(&digits, &get("/users/12/x")).is_none());
+    assert!(apply(&merge(exactly("/a"), "/b"), &get("/a")).is_some());
+    assert!(merge(exactly("/a"), "/a").is_idle() && !users.is_idle());
+    let other = Series { namespace: Namespace(1), ..get("/users/7") };
+    assert_eq!(apply(&users, &other), None);
+}
+
+#[test]
+fn a_regex_is_bounded() {
+    for bad in ["(", "a{5000}{5000}", "(?:x{1000}){1000}", &"(".repeat(1_000)] {
+        let path = Some(PathIs::Matches(bad.into()));
+        let selection = Selection { path, ..Selection::default() };
+        assert!(Renaming::of(&selection, NewNames::default()).is_err(), "{bad}");
+    }
+    // One that would not end elsewhere.
+    let slow = merge(PathIs::Matches("^(a+)+$".into()), "/a");
+    assert!(apply(&slow, &get(&format!("{}!", "a".repeat(2_000)))).is_none());
+}
+
+#[test]
+fn what_is_stored_of_a_forget_has_no_name() {
+    let selection = Selection {
+        path: Some(PathIs::BeginsWith("/users/ann/".into())),
+        customer: Some("ann".into()),
+        ..Selection::default()
+    };
+    let forgotten = || Some("_forgotten".into());
+    let into = NewNames { path: forgotten(), customer: forgotten(), ..NewNames::default() };
+    let renaming = Renaming::of(&selection, into).expect("no regex");
+    let hashed = renaming.hashed((7, 8)).expect("no regex");
+    let columns = hashed.columns();
+    assert!(!format!("{columns:?}").contains("ann"), "{columns:?}");
+    let read = Renaming::of_columns(&columns).expect("well formed").expect("a renaming");
+    for one in [&renaming, &hashed, &read] {
+        assert!(apply(one, &of_customer("/users/ann/7", "ann")).is_some());
+        assert!(apply(one, &of_customer("/users/ann/", "ann")).is_some());
+        assert!(apply(one, &of_customer("/users/ann", "ann")).is_none());
+        assert!(apply(one, &of_customer("/users/ann/7", "bob")).is_none());
+        assert!(one.is(&renaming));
+    }
+    let other = merge(exactly("/users/ann/"), "_forgotten");
+    assert!(!read.is(&other));
+}
+
+#[test]
+fn columns_are_read_again() {
+    for path in [exactly("/a:b"), PathIs::BeginsWith("é:".into()), PathIs::Matches("^x:".into())] {
+        let renaming = merge(path, "/into");
+        let columns = renaming.columns();
+        let read = Renaming::of_columns(&columns).expect("well formed").expect("a renaming");
+        assert_eq!(read.columns(), columns);
+        assert!(read.is(&renaming));
+    }
+    let none = Renaming::of_columns(&Columns::default()).expect("well formed");
+    assert!(none.is_none());
+    let path = Some("what:ever".to_owned());
+    let error = Renaming::of_columns(&Columns { path, ..Columns::default() });
+    assert!(tally_runtime::chain(&error.expect_err("malformed")).contains("what:ever"));
+}
+
+#[test]
+fn later_merges_follow_and_circles_are_seen() {
+    let (ab, bc) = (merge(exactly("/a"), "/b"), merge(exactly("/b"), "/c"));
+    let renamings = Renamings(vec![Arc::new(ab.clone()), Arc::new(bc.clone())]);
+    let renamed = renamings.apply((&get("/a")).into()).expect("renamed");
+    assert_eq!(&*renamed.path, "/c");
+    assert!(renamings.apply((&get("/c")).into()).is_none());
+    // NewNames what was merged away, and back.
+    assert!(merge(exactly("/x"), "/a").leads_into(&ab));
+    assert!(merge(exactly("/b"), "/a").leads_into(&ab));
+    assert!(!bc.leads_into(&ab));
+    let users = merge(PathIs::BeginsWith("/users/".into()), "/users/{id}");
+    assert!(!users.leads_into(&users));
+    assert!(merge(exactly("/x"), "/users/7").leads_into(&users));
+    // Even one that was made in spite of that ends.
+    let circle = Renamings(vec![Arc::new(ab), Arc::new(merge(exactly("/b"), "/a"))]);
+    assert!(circle.apply((&get("/a")).into()).is_none());
+}

@@ -1,0 +1,138 @@
+//! Series that were merged or forgotten: what this server knows of them, and what they have become.
+//!
+//! Names that are gone from the database are gone from here within a second or two. What stays are ids,
+//! for rows that are on their way, and what the database itself has for series that come later.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::{KnownSeries, Shard};
+use crate::changes::{Changes, Version};
+use crate::model::{Named, Series, SeriesId, SeriesRef};
+use crate::renaming::Renamings;
+
+/// How many moves can follow each other, while a server learns of them.
+const CHAIN_MAX: usize = 16;
+
+/// What this server knows of merges and forgets.
+#[derive(Debug, Default)]
+pub(super) struct Moved {
+    pub(super) version: Version,
+    pub(super) renamings: Renamings,
+    /// From ids to those of what the series have become.
+    moves: HashMap<SeriesId, SeriesId>,
+}
+
+// === impl Moved ===
+
+impl Moved {
+    /// The id under which a series counts now.
+    pub(super) fn follow(&self, id: SeriesId) -> SeriesId {
+        let mut now = id;
+        for _ in 0..CHAIN_MAX {
+            match self.moves.get(&now) {
+                Some(next) => now = *next,
+                None => break,
+            }
+        }
+        now
+    }
+
+    /// Whether a series was merged or forgotten, and its name has no place here.
+    pub(super) fn has_moved(&self, id: SeriesId, series: SeriesRef<'_>) -> bool {
+        self.moves.contains_key(&id) || self.renamings.apply(series).is_some()
+    }
+}
+
+// === impl KnownSeries ===
+
+impl KnownSeries {
+    /// The last merge or forget that this server knows.
+    pub(crate) fn version(&self) -> Version {
+        self.moved.load().version
+    }
+
+    /// What a series is called now, if it was merged or forgotten.
+    pub(crate) fn renamed(&self, series: SeriesRef<'_>) -> Option<Series> {
+        self.moved.load().renamings.apply(series)
+    }
+
+    /// What a name has become, if it has moved.
+    pub(crate) fn moved(&self, named: &Named) -> Option<Arc<Named>> {
+        let to = self.moved.load().follow(named.id);
+        if to == named.id {
+            return None;
+        }
+        self.lock().by_id.get(&to).cloned()
+    }
+
+    /// Follows what has changed: series that have moved are not known any more, and a new belief begins,
+    /// because rows that are on their way were encoded before.
+    pub(crate) fn follow_changes(&self, changes: Changes) {
+        let Changes { version, renamings, are_all, moves, targets } = changes;
+        let mut inner = self.lock();
+        if !are_all && version.seq < self.version().seq {
+            return;
+        }
+        let mut all = if are_all { HashMap::new() } else { self.moved.load().moves.clone() };
+        all.extend(moves);
+        let mut moved = Moved { version, renamings, moves: all };
+        let mut added = Vec::new();
+        for (id, series) in targets {
+            if self.find((&series).into(), |_| ()).is_none() && !inner.by_id.contains_key(&id) {
+                self.room.take((&series).into());
+                added.push(inner.add(id, series));
+            }
+        }
+        // What came while the change was being made, and is not in the database.
+        let known: Vec<Arc<Named>> = inner.by_id.values().cloned().collect();
+        let mut gone = Vec::new();
+        for named in known {
+            let has_moved = moved.follow(named.id) != named.id;
+            if !has_moved {
+                let Some(series) = moved.renamings.apply((&named.series).into()) else { continue };
+                let fields = SeriesRef::from(&series);
+                let found = self.find(fields, |one| one.id);
+                let found = found.or_else(|| {
+                    added
+                        .iter()
+                        .find(|one| SeriesRef::from(&one.series) == fields)
+                        .map(|one| one.id)
+                });
+                let to = found.unwrap_or_else(|| {
+                    self.room.take(fields);
+                    let id = inner.free_id(&series);
+                    added.push(inner.add(id, series.clone()));
+                    id
+                });
+                moved.moves.insert(named.id, to);
+            }
+            inner.by_id.remove(&named.id);
+            self.room.give((&named.series).into());
+            gone.push(named);
+        }
+        self.moved.store(Arc::new(moved));
+        self.publish(added);
+        self.withdraw(&gone);
+        self.begin_belief(&mut inner);
+    }
+
+    /// Makes series invisible to lookups.
+    fn withdraw(&self, gone: &[Arc<Named>]) {
+        let hash = |named: &Arc<Named>| self.hash((&named.series).into());
+        let mut of_shards: HashMap<usize, Vec<&Arc<Named>>> = HashMap::new();
+        for named in gone {
+            of_shards.entry(super::shard_index(hash(named))).or_default().push(named);
+        }
+        for (at, gone) in of_shards {
+            let mut table = Shard::clone(&self.shards[at].load());
+            for named in gone {
+                if let Ok(entry) = table.find_entry(hash(named), |one| Arc::ptr_eq(one, named)) {
+                    entry.remove();
+                }
+            }
+            self.shards[at].store(Arc::new(table));
+        }
+    }
+}

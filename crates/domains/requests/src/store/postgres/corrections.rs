@@ -1,0 +1,123 @@
+//! Corrections of totals.
+
+use jiff::Timestamp;
+use tally_store::postgres::{Database, Transaction};
+use tally_store::retry::Policy;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use super::super::{Result, refused, sqlite};
+use super::books;
+use crate::books::{Entry, Stage};
+use crate::corrections::{Balance, Corrected, Correction, Listed};
+use crate::model::{Day, Namespace, Series, SeriesId};
+use crate::packed::DAYS;
+
+const STEP: &str = "correct a total";
+
+/// Stores a correction, unless that would leave less than nothing.
+pub(crate) async fn correct(
+    database: &Database,
+    correction: &Correction,
+    is_dry_run: bool,
+) -> Result<Balance> {
+    let once = || async {
+        // The books are locked: nothing else changes totals, corrections or moves meanwhile.
+        let transaction = books::begin(database).await?;
+        let balance = in_one(&transaction, correction).await?;
+        if is_dry_run {
+            transaction.rollback().await?.release();
+        } else {
+            transaction.commit().await?;
+        }
+        Ok(balance)
+    };
+    Policy::short(STEP).run(once).await
+}
+
+async fn in_one(transaction: &Transaction, correction: &Correction) -> Result<Balance> {
+    let Correction { id, day, requests, reason, author, .. } = correction;
+    let before = transaction.rows(STEP, include_str!("find_correction.sql"), &[id]).await?;
+    if let Some(row) = before.first() {
+        let (day, series) = (Day(row.get(0)), row.get(1));
+        let same = correction.check_repeated((day, row.get(2), row.get(3), row.get(4)));
+        same.map_err(refused)?;
+        let (total, corrections) = balance(transaction, day, series).await?;
+        return Ok(Balance { total, corrections, is_repeated: true });
+    }
+    let series = series_id(transaction, &correction.series).await?;
+    let (total, corrections) = balance(transaction, *day, series).await?;
+    let balance = correction.balance(total, corrections).map_err(refused)?;
+    let values: [&(dyn ToSql + Sync); 6] = [id, &day.0, &series, requests, reason, author];
+    transaction.write(STEP, include_str!("add_correction.sql"), &values).await?;
+    Ok(balance)
+}
+
+async fn series_id(transaction: &Transaction, series: &Series) -> Result<SeriesId> {
+    let Series { namespace, service, method, path, status, customer } = series;
+    let [service, method, path, customer] =
+        [service, method, path, customer].map(|text| vec![&**text]);
+    let (namespaces, statuses) = (vec![namespace.0], vec![i64::from(*status)]);
+    let values: [&(dyn ToSql + Sync); 6] =
+        [&namespaces, &service, &method, &path, &statuses, &customer];
+    let rows = transaction.rows(STEP, include_str!("stored_series.sql"), &values).await?;
+    let id = rows.first().and_then(|row| row.get::<_, Option<SeriesId>>(1));
+    id.ok_or_else(|| refused(sqlite::corrections::unknown(series)))
+}
+
+/// The total of a day and a series, and the sum of its corrections. The day is in the calendar then.
+async fn balance(transaction: &Transaction, day: Day, series: SeriesId) -> Result<(i64, i64)> {
+    let of_day = [Entry { period: day, series, slot: 0, requests: 0 }];
+    let stage = books::stages(transaction, books::STAGES, &of_day).await?.get(&day).copied();
+    // A new day is not seen by the statement that adds it.
+    let total = match stage.unwrap_or(Stage::Open) {
+        Stage::Open | Stage::RolledUp | Stage::RolledUpTo(_) => {
+            let sql = include_str!("total_of_day.sql");
+            let rows = transaction.rows(STEP, sql, &[&day.0, &series]).await?;
+            rows.iter().map(|row| row.get::<_, i64>(0)).fold(0, i64::saturating_add)
+        }
+        Stage::Pruned => {
+            let date = day.date();
+            let (month, slot) = (Day::from(date.first_of_month()), date.day().unsigned_abs() - 1);
+            let sql = include_str!("days_of_month.sql");
+            let mut counts = [0; DAYS.slots];
+            for row in transaction.rows(STEP, sql, &[&month.0, &series]).await? {
+                DAYS.add_to(&mut counts, row.get::<_, &str>(0).as_bytes())?;
+            }
+            counts[usize::from(slot)]
+        }
+    };
+    let sql = include_str!("corrections_of_day.sql");
+    let corrections = transaction.row(STEP, sql, &[&day.0, &series]).await?.get(0);
+    Ok((total, corrections))
+}
+
+/// Corrections in the order of days.
+pub(crate) async fn list(database: &Database, listed: Listed) -> Result<Vec<Corrected>> {
+    let (step, sql) = ("list corrections", include_str!("list_corrections.sql"));
+    let limit = i64::try_from(listed.limit).unwrap_or(i64::MAX);
+    let (first, last) = (listed.days.first.0, listed.days.last.0);
+    let once = || async { database.rows(step, sql, &[&first, &last, &limit]).await };
+    let rows = Policy::short(step).run(once).await?;
+    let corrected = |row: &Row| {
+        let text = |at| Box::from(row.get::<_, &str>(at));
+        let series = Series {
+            namespace: Namespace(row.get(6)),
+            service: text(7),
+            method: text(8),
+            path: text(9),
+            status: u16::try_from(row.get::<_, i64>(10)).unwrap_or_default(),
+            customer: text(11),
+        };
+        let correction = Correction {
+            id: row.get(0),
+            day: Day(row.get(1)),
+            series,
+            requests: row.get(2),
+            reason: row.get(3),
+            author: row.get(4),
+        };
+        Corrected { correction, micros: row.get::<_, Timestamp>(5).as_microsecond() }
+    };
+    Ok(rows.iter().map(corrected).collect())
+}

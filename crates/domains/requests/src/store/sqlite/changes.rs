@@ -1,0 +1,252 @@
+//! Merges and forgets: what was decided, and moving what is counted. Only the writer's thread moves.
+
+use hashbrown::HashMap;
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
+use tally_runtime::faults::{blocking_point, is_on};
+use tally_store::error::Step as _;
+
+use super::super::{Result, SETTLED_SERIES};
+use super::{begin, books, series};
+use crate::books::{Entry, Level};
+use crate::changes::{Changes, Draft, Line, MovedAway, Outdated, Plan, Version};
+use crate::model::{Day, Namespace, Quarter, Series, SeriesId};
+use crate::packed::{DAYS, QUARTERS};
+use crate::renaming::{Columns, Renaming, Renamings};
+use crate::selection::NewNames;
+
+const STEP: &str = "move series";
+
+/// The last change.
+pub(crate) fn version(connection: &Connection) -> Result<Version> {
+    let version = |row: &Row<'_>| Ok(Version { seq: row.get(0)?, stamp: row.get(1)? });
+    let found = connection
+        .prepare_cached(include_str!("last_change.sql"))
+        .and_then(|mut statement| statement.query_row([], version).optional())
+        .step("look for changes of series")?;
+    Ok(found.unwrap_or_default())
+}
+
+/// What has changed since a version.
+pub(crate) fn load(connection: &mut Connection, since: Version) -> Result<Changes> {
+    let step = "read which series have moved";
+    let snapshot = connection.transaction().step("begin a snapshot")?;
+    let version = version(&snapshot)?;
+    let mut statement = snapshot.prepare_cached(include_str!("change_stamp.sql")).step(step)?;
+    let stamp: Option<i64> =
+        statement.query_row([since.seq], |row| row.get(0)).optional().step(step)?;
+    let are_all = stamp != Some(since.stamp);
+    let since = if are_all { 0 } else { since.seq };
+    let renamings = renamings(&snapshot)?;
+    let moves = all(&snapshot, include_str!("moves_since.sql"), [since], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })?;
+    let targets = all(&snapshot, include_str!("move_targets.sql"), [since], series::series)?;
+    Ok(Changes { version, renamings, are_all, moves, targets })
+}
+
+fn renamings(connection: &Connection) -> Result<Renamings> {
+    let columns = |row: &Row<'_>| {
+        let name = |at| Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(at)?.map(Box::from));
+        let into = NewNames { service: name(3)?, path: name(4)?, customer: name(5)? };
+        let (service, path, customer) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(Columns { service, path, customer, into, hash_key: row.get(6)? })
+    };
+    let all = all(connection, include_str!("renamings.sql"), [], columns)?;
+    let read = all.iter().filter_map(|columns| Renaming::of_columns(columns).transpose());
+    Ok(Renamings(read.map(|one| one.map(std::sync::Arc::new)).collect::<Result<_>>()?))
+}
+
+/// Moves series, and notes it. Returns how many.
+pub(crate) fn write(connection: &mut Connection, mut draft: Draft) -> Result<usize> {
+    let transaction = begin(connection)?;
+    if version(&transaction)? != draft.version {
+        return Err(Outdated.into());
+    }
+    all(&transaction, include_str!("series.sql"), [-1], series::series)?
+        .iter()
+        .for_each(|(id, one)| draft.plan.see(*id, one.into()));
+    if draft.line.is_none() {
+        transaction.execute(include_str!("delete_moved_names.sql"), []).step(STEP)?;
+    }
+    let moves = &draft.plan.moves;
+    let version = match &draft.line {
+        Some(line) => note(&transaction, line, draft.version.seq + 1, moves.len())?,
+        None => draft.version.seq,
+    };
+    blocking_point("moves.noted");
+    write_moves(&transaction, moves, version)?;
+    blocking_point("moves.before_commit");
+    transaction.commit().step("commit")?;
+    blocking_point("moves.committed");
+    Ok(moves.len())
+}
+
+fn note(transaction: &Transaction<'_>, line: &Line, seq: i64, series: usize) -> Result<i64> {
+    let Line { stamp, kind, selected, author, requests, columns } = line;
+    let Columns { service, path, customer, into, hash_key } = columns;
+    let series = i64::try_from(series).unwrap_or(i64::MAX);
+    let NewNames { service: into_service, path: into_path, customer: into_customer } = into;
+    transaction
+        .execute(
+            include_str!("add_change.sql"),
+            rusqlite::params![
+                seq,
+                stamp,
+                Namespace::DEFAULT.0,
+                kind,
+                selected,
+                author,
+                series,
+                requests,
+                service,
+                path,
+                customer,
+                into_service,
+                into_path,
+                into_customer,
+                hash_key
+            ],
+        )
+        .step("note a change of series")?;
+    Ok(seq)
+}
+
+fn write_moves(
+    transaction: &Transaction<'_>,
+    moves: &[(SeriesId, Series)],
+    change: i64,
+) -> Result<()> {
+    let targets = Plan::targets(moves);
+    let other = series::add(transaction, &targets)?;
+    let ids: HashMap<&Series, SeriesId> = targets
+        .iter()
+        .map(|named| (&named.series, other.get(&named.id).copied().unwrap_or(named.id)))
+        .collect();
+    for id in ids.values() {
+        if follow_one(transaction, *id)?.is_some() {
+            return Err(MovedAway.into());
+        }
+    }
+    let mut add = transaction.prepare_cached(include_str!("add_move.sql")).step(STEP)?;
+    let mut lengthen = transaction.prepare_cached(include_str!("lengthen_moves.sql")).step(STEP)?;
+    let mut forget = transaction.prepare_cached(include_str!("delete_name.sql")).step(STEP)?;
+    let mut correct =
+        transaction.prepare_cached(include_str!("move_corrections.sql")).step(STEP)?;
+    for (from, target) in moves {
+        let to = ids[target];
+        add.execute((from, to, change)).step(STEP)?;
+        lengthen.execute((from, to)).step(STEP)?;
+        forget.execute([from]).step(STEP)?;
+        correct.execute((from, to)).step(STEP)?;
+    }
+    Ok(())
+}
+
+fn follow_one(connection: &Connection, id: SeriesId) -> Result<Option<SeriesId>> {
+    connection
+        .prepare_cached(include_str!("has_moved.sql"))
+        .and_then(|mut statement| statement.query_row([id], |row| row.get(0)).optional())
+        .step("look whether a series has moved")
+}
+
+/// What is counted goes to the series that those of the entries have moved to.
+pub(super) fn follow(transaction: &Transaction<'_>, entries: &mut [Entry]) -> Result<()> {
+    if is_on("moves.ignore") {
+        return Ok(());
+    }
+    let mut moves: HashMap<SeriesId, SeriesId> = HashMap::new();
+    for entry in entries {
+        let to = match moves.get(&entry.series) {
+            Some(to) => *to,
+            None => {
+                let to = follow_one(transaction, entry.series)?.unwrap_or(entry.series);
+                moves.insert(entry.series, to);
+                to
+            }
+        };
+        entry.series = to;
+    }
+    Ok(())
+}
+
+/// The changes that are not settled, and their ages in seconds.
+pub(crate) fn unsettled(connection: &Connection) -> Result<Vec<(i64, i64)>> {
+    all(connection, include_str!("unsettled_changes.sql"), [], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+pub(crate) fn mark_settled(connection: &Connection, through: i64) -> Result<()> {
+    connection
+        .execute(include_str!("mark_settled.sql"), [through])
+        .step("note that series have moved")?;
+    Ok(())
+}
+
+/// The months that may have something of series that have moved.
+pub(crate) fn months(connection: &Connection) -> Result<Vec<Day>> {
+    all(connection, include_str!("calendar_months.sql"), [], |row| Ok(Day(row.get(0)?)))
+}
+
+/// The series of a month and its days that have moved.
+pub(crate) fn moved_in_month(connection: &Connection, month: Day) -> Result<Vec<SeriesId>> {
+    let last = Day::from(month.date().last_of_month());
+    all(connection, include_str!("moved_in_month.sql"), (month.0, last.0), |row| row.get(0))
+}
+
+/// One transaction: adds what these series have in a month and its days to those that they have moved to.
+pub(crate) fn settle(connection: &mut Connection, month: Day, moved: &[SeriesId]) -> Result<()> {
+    debug_assert!(moved.len() <= SETTLED_SERIES, "a step is short");
+    let transaction = begin(connection)?;
+    let last = Day::from(month.date().last_of_month());
+    let (mut months, mut days) = (Vec::new(), Vec::new());
+    {
+        let held = |sql| transaction.prepare_cached(sql).step(STEP);
+        let mut held_month = held(include_str!("held_month.sql"))?;
+        let mut held_day = held(include_str!("held_day.sql"))?;
+        let mut drop_month = held(include_str!("drop_month.sql"))?;
+        let mut drop_day = held(include_str!("drop_day.sql"))?;
+        for id in moved {
+            let Some(to) = follow_one(&transaction, *id)? else { continue };
+            let slots = held_month.query_row((month.0, id), |row| row.get::<_, String>(1));
+            if let Some(slots) = slots.optional().step(STEP)? {
+                for one in DAYS.counts(slots.as_bytes()) {
+                    let (slot, requests) = one?;
+                    let day = month.plus(i32::try_from(slot).unwrap_or_default());
+                    months.push(Entry::of_day(day, to, requests));
+                }
+                drop_month.execute((month.0, id)).step(STEP)?;
+            }
+            for day in (month.0..=last.0).map(Day) {
+                let slots = held_day.query_row((day.0, id), |row| row.get::<_, String>(1));
+                if let Some(slots) = slots.optional().step(STEP)? {
+                    for one in QUARTERS.counts(slots.as_bytes()) {
+                        let (slot, requests) = one?;
+                        let quarter = Quarter::first_of(day).0 + i32::try_from(slot).unwrap_or(0);
+                        days.push(Entry::of_quarter(Quarter(quarter), to, requests));
+                    }
+                    drop_day.execute((day.0, id)).step(STEP)?;
+                }
+            }
+        }
+    }
+    months.sort_unstable();
+    days.sort_unstable();
+    books::add(&transaction, Level::Months, &months)?;
+    books::add(&transaction, Level::Days, &days)?;
+    blocking_point("settle.before_commit");
+    transaction.commit().step("commit")?;
+    blocking_point("settle.committed");
+    Ok(())
+}
+
+/// Every row of a statement.
+pub(super) fn all<T>(
+    connection: &Connection,
+    sql: &str,
+    values: impl rusqlite::Params,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>> {
+    let step = "read changes of series";
+    let mut statement = connection.prepare_cached(sql).step(step)?;
+    let rows = statement.query_map(values, read).step(step)?;
+    rows.collect::<rusqlite::Result<_>>().step(step)
+}

@@ -1,0 +1,121 @@
+//! Corrections of totals.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
+use tally_runtime::Kind;
+use tally_store::error::Step as _;
+use uuid::Uuid;
+
+use super::super::{Result, refused};
+use super::{begin, books, changes};
+use crate::books::Stage;
+use crate::corrections::{Balance, Corrected, Correction, Listed};
+use crate::error::Error;
+use crate::model::{Day, Namespace, Series, SeriesId};
+use crate::packed::DAYS;
+
+const STEP: &str = "correct a total";
+
+/// Stores a correction, unless that would leave less than nothing.
+pub(crate) fn correct(
+    connection: &mut Connection,
+    correction: &Correction,
+    is_dry_run: bool,
+) -> Result<Balance> {
+    let transaction = begin(connection)?;
+    let before = transaction
+        .query_row(include_str!("find_correction.sql"), [correction.id.as_bytes()], |row| {
+            let told: (String, String) = (row.get(3)?, row.get(4)?);
+            Ok((Day(row.get(0)?), row.get::<_, SeriesId>(1)?, row.get::<_, i64>(2)?, told))
+        })
+        .optional()
+        .step(STEP)?;
+    if let Some((day, series, requests, (reason, author))) = before {
+        correction.check_repeated((day, requests, &reason, &author)).map_err(refused)?;
+        let (total, corrections) = balance(&transaction, day, series)?;
+        return Ok(Balance { total, corrections, is_repeated: true });
+    }
+    let Correction { day, requests, reason, author, .. } = correction;
+    let id = series_id(&transaction, &correction.series)?;
+    let (total, corrections) = balance(&transaction, *day, id)?;
+    let balance = correction.balance(total, corrections).map_err(refused)?;
+    if is_dry_run {
+        return Ok(balance);
+    }
+    let values = (correction.id.as_bytes(), day.0, id, requests, reason, author);
+    transaction.execute(include_str!("add_correction.sql"), values).step(STEP)?;
+    transaction.commit().step("commit")?;
+    Ok(balance)
+}
+
+fn series_id(transaction: &Transaction<'_>, series: &Series) -> Result<SeriesId> {
+    let Series { namespace, service, method, path, status, customer } = series;
+    let fields = (namespace.0, service, method, path, status, customer);
+    let row =
+        transaction.query_row(include_str!("find_series.sql"), fields, |row| row.get(0)).optional();
+    row.step(STEP)?.ok_or_else(|| refused(unknown(series)))
+}
+
+/// There is no such series.
+pub(crate) fn unknown(series: &Series) -> Error {
+    let Series { service, method, path, status, customer, .. } = series;
+    let text = format!(
+        "series: none has method {method:?}, path {path:?}, status {status}, service {service:?} and \
+         customer {customer:?}; nothing was ever counted under it"
+    );
+    Error::Refused(Kind::NotFound, text.into())
+}
+
+/// The total of a day and a series, and the sum of its corrections. The day is in the calendar then.
+fn balance(transaction: &Transaction<'_>, day: Day, id: SeriesId) -> Result<(i64, i64)> {
+    let total = match books::stages(transaction, &[day])?[&day] {
+        Stage::Open | Stage::RolledUp | Stage::RolledUpTo(_) => {
+            let sql = include_str!("total_of_day.sql");
+            let totals = changes::all(transaction, sql, (day.0, id), |row| row.get::<_, i64>(0))?;
+            totals.into_iter().fold(0, i64::saturating_add)
+        }
+        Stage::Pruned => {
+            let date = day.date();
+            let (month, slot) = (Day::from(date.first_of_month()), date.day().unsigned_abs() - 1);
+            let sql = include_str!("days_of_month.sql");
+            let mut counts = [0; DAYS.slots];
+            for days in
+                changes::all(transaction, sql, (month.0, id), |row| row.get::<_, String>(0))?
+            {
+                DAYS.add_to(&mut counts, days.as_bytes())?;
+            }
+            counts[usize::from(slot)]
+        }
+    };
+    let corrections = transaction
+        .query_row(include_str!("corrections_of_day.sql"), (day.0, id), |row| row.get(0))
+        .step(STEP)?;
+    Ok((total, corrections))
+}
+
+/// Corrections in the order of days.
+pub(crate) fn list(connection: &Connection, listed: Listed) -> Result<Vec<Corrected>> {
+    let text =
+        |row: &Row<'_>, at| Ok::<Box<str>, rusqlite::Error>(row.get::<_, String>(at)?.into());
+    let corrected = |row: &Row<'_>| {
+        let series = Series {
+            namespace: Namespace(row.get(6)?),
+            service: text(row, 7)?,
+            method: text(row, 8)?,
+            path: text(row, 9)?,
+            status: row.get(10)?,
+            customer: text(row, 11)?,
+        };
+        let correction = Correction {
+            id: Uuid::from_bytes(row.get(0)?),
+            day: Day(row.get(1)?),
+            series,
+            requests: row.get(2)?,
+            reason: row.get(3)?,
+            author: row.get(4)?,
+        };
+        Ok(Corrected { correction, micros: row.get(5)? })
+    };
+    let (first, last) = (listed.days.first.0, listed.days.last.0);
+    let limit = i64::try_from(listed.limit).unwrap_or(i64::MAX);
+    changes::all(connection, include_str!("list_corrections.sql"), (first, last, limit), corrected)
+}

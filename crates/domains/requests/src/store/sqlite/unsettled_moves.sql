@@ -1,0 +1,3 @@
+-- An index on the change.
+SELECT from_id, to_id FROM tally_request_moves
+WHERE change_seq IN (SELECT seq FROM tally_request_changes WHERE settled_at IS NULL)

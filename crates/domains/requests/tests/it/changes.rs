@@ -1,0 +1,368 @@
+//! Merges and forgets: where counts go, what comes later, and that names are gone.
+
+use std::collections::BTreeMap;
+
+use tally_proto::tally::requests::v1 as proto;
+use tally_proto::tally::requests::v1::selection::PathIs;
+use tally_testkit::eventually;
+use tonic::{Code, Status};
+
+use crate::LIMIT;
+use crate::backend::{Backend, NOW, OLD, TODAY, at, one_day};
+use crate::conformance::on_every_backend;
+use crate::recording::{Recording, series};
+use crate::server::{Counting, get, settings};
+
+on_every_backend!(crate::changes:
+    a_merge_moves_all_that_is_counted,
+    what_comes_later_follows_a_merge,
+    a_forgotten_customer_is_gone,
+    a_forgotten_prefix_or_regex_is_gone,
+    a_dry_run_changes_nothing,
+    mistakes_are_refused,
+    merges_follow_each_other_but_not_in_a_circle,
+);
+
+/// By service, path and customer.
+pub(crate) type Sums = BTreeMap<(String, String, String), i64>;
+
+pub(crate) fn of(path: &str, customer: &str) -> proto::Series {
+    proto::Series { customer: customer.into(), ..series(path) }
+}
+
+/// A batch of these series, each as often as it says, at one time.
+pub(crate) fn batch(sequence: u64, time: &str, requests: &[(proto::Series, u32)]) -> proto::Batch {
+    let mut batch = proto::Batch { sequence, ..Default::default() };
+    for (number, (series, times)) in (0..).zip(requests) {
+        batch.series.push(series.clone());
+        batch.number.extend((0..*times).map(|_| number));
+    }
+    batch.count = u32::try_from(batch.number.len()).expect("few");
+    batch.time_delta = vec![0; batch.number.len()];
+    batch.time_delta[0] = at(time);
+    batch
+}
+
+pub(crate) async fn record(counting: &Counting, time: &str, requests: &[(proto::Series, u32)]) {
+    let mut stream = Recording::start(counting).await;
+    stream.send(batch(1, time, requests));
+    stream.acknowledged(1).await.expect("acknowledged");
+    stream.finish().await.expect("an end");
+}
+
+/// Live totals of everything.
+pub(crate) async fn sums(counting: &Counting) -> Sums {
+    let group_by = [proto::GroupBy::Service, proto::GroupBy::Path, proto::GroupBy::Customer];
+    let query = proto::QueryTotalsRequest {
+        granularity: proto::Granularity::Whole.into(),
+        live: true,
+        group_by: group_by.map(Into::into).to_vec(),
+        ..Default::default()
+    };
+    let mut answers =
+        counting.request_client().await.query_totals(query).await.expect("totals").into_inner();
+    let (mut groups, mut sums) = (Vec::new(), Sums::new());
+    while let Some(answer) = answers.message().await.expect("totals") {
+        groups.extend(answer.groups);
+        for part in answer.periods {
+            for (number, count) in part.number.iter().zip(part.count) {
+                let of: &proto::Group = &groups[*number as usize];
+                let key = (of.service.clone(), of.path.clone(), of.customer.clone());
+                *sums.entry(key).or_default() += count;
+            }
+        }
+    }
+    sums
+}
+
+pub(crate) fn expected(all: &[(&str, &str, i64)]) -> Sums {
+    let one = |(path, customer, count): &(&str, &str, i64)| {
+        ((String::new(), (*path).to_owned(), (*customer).to_owned()), *count)
+    };
+    all.iter().map(one).collect()
+}
+
+pub(crate) fn selection(path: PathIs) -> Option<proto::Selection> {
+    Some(proto::Selection { path_is: Some(path), ..Default::default() })
+}
+
+pub(crate) fn merge(path: PathIs, into: &str) -> proto::MergeRequest {
+    proto::MergeRequest {
+        selection: selection(path),
+        into_path: Some(into.into()),
+        author: "a test".into(),
+        ..Default::default()
+    }
+}
+
+pub(crate) async fn merged(
+    counting: &Counting,
+    request: proto::MergeRequest,
+) -> Result<proto::ChangeResponse, Status> {
+    Ok(counting.book_client().await.merge(request).await?.into_inner())
+}
+
+pub(crate) async fn forgotten(
+    counting: &Counting,
+    selection: proto::Selection,
+) -> Result<proto::ChangeResponse, Status> {
+    let request = proto::ForgetRequest { selection: Some(selection), ..Default::default() };
+    Ok(counting.book_client().await.forget(request).await?.into_inner())
+}
+
+pub(crate) fn customer(name: &str) -> proto::Selection {
+    proto::Selection { customer: Some(name.into()), ..Default::default() }
+}
+
+pub(crate) fn path(path: &str) -> PathIs {
+    PathIs::Path(path.into())
+}
+
+pub(crate) fn prefix(prefix: &str) -> PathIs {
+    PathIs::PathPrefix(prefix.into())
+}
+
+pub(crate) async fn start(backend: &Backend) -> Counting {
+    Counting::on(backend.database.clone(), settings()).await
+}
+
+/// Requests of two users and others in each of the places where counts are.
+async fn fill(backend: &Backend, counting: &Counting) {
+    let requests = [(of("/users/7", ""), 3), (of("/users/8", ""), 4), (of("/other", ""), 5)];
+    // A pruned day, a rolled-up day, an open day, and rows.
+    for time in ["2015-05-17T10:00:00Z", "2015-05-18T10:00:00Z"] {
+        record(counting, time, &requests).await;
+        backend.roll_up(one_day(&time[..10])).await;
+    }
+    backend.execute("UPDATE tally_request_calendar SET pruned_at = rolled_up_at").await;
+    backend.execute("DELETE FROM tally_request_days").await;
+    for time in ["2015-05-19T10:00:00Z", "2015-05-20T10:00:00Z"] {
+        record(counting, time, &requests).await;
+        backend.roll_up(one_day(&time[..10])).await;
+    }
+    record(counting, "2030-06-14T10:00:00Z", &requests).await;
+    backend.store.fold().await.unwrap();
+    record(counting, NOW, &requests).await;
+}
+
+async fn a_merge_moves_all_that_is_counted(backend: Backend) {
+    let counting = start(&backend).await;
+    fill(&backend, &counting).await;
+    let before = backend.rolled_up().await.len();
+    let answer = merged(&counting, merge(prefix("/users/"), "/users/{id}")).await.unwrap();
+    assert_eq!((answer.series, answer.requests, answer.is_kept), (2, 42, true));
+    let all = expected(&[("/users/{id}", "", 42), ("/other", "", 30)]);
+    assert_eq!(sums(&counting).await, all);
+    assert_eq!(backend.audit().await, 72);
+    // What is in days and months is there at once; rows follow when they are folded.
+    assert_eq!(backend.rolled_up().await.len(), before / 3 * 2);
+    backend.store.fold().await.unwrap();
+    assert_eq!(sums(&counting).await, all);
+    let moved = "SELECT '', series_id, series_id, series_id, '' FROM tally_request_days UNION \
+                 SELECT '', series_id, series_id, series_id, '' FROM tally_request_months";
+    assert_eq!(backend.lines(moved).await.len(), 2, "nothing is left under the old ids");
+    assert_eq!(backend.audit().await, 72);
+    let view = backend.view().await;
+    assert!(view.iter().all(|one| ["/users/{id}", "/other"].contains(&&*one.1)), "{view:?}");
+    // Again it finds nothing to do.
+    let again = merged(&counting, merge(prefix("/users/"), "/users/{id}")).await.unwrap();
+    assert_eq!((again.series, again.requests), (0, 0));
+    assert_eq!(backend.count("tally_request_changes").await, 1);
+}
+
+async fn what_comes_later_follows_a_merge(backend: Backend) {
+    let counting = start(&backend).await;
+    let mut stream = Recording::start(&counting).await;
+    stream.send(batch(1, NOW, &[(of("/users/7", ""), 3)]));
+    stream.acknowledged(1).await.unwrap();
+    merged(&counting, merge(prefix("/users/"), "/users/{id}")).await.unwrap();
+    // The stream has named its series before, and goes on.
+    stream.send(proto::Batch { series: Vec::new(), ..batch(2, NOW, &[(of("/users/7", ""), 2)]) });
+    stream.acknowledged(2).await.unwrap();
+    // The same name again, a name that never was, and by count.v1.
+    record(&counting, NOW, &[(of("/users/7", ""), 4), (of("/users/9", ""), 1)]).await;
+    counting.add(vec![get("/users/10", NOW), get("/users", NOW)]).await.unwrap();
+    let all = expected(&[("/users/{id}", "", 11), ("/users", "", 1)]);
+    assert_eq!(sums(&counting).await, all);
+    assert_eq!(backend.count("tally_request_series").await, 2);
+    assert_eq!(backend.audit().await, 12);
+    // A server that starts later knows it too.
+    counting.stop().await;
+    let counting = start(&backend).await;
+    counting.add(vec![get("/users/7", NOW), get("/users/11", NOW)]).await.unwrap();
+    assert_eq!(sums(&counting).await[&(String::new(), "/users/{id}".into(), String::new())], 13);
+    assert_eq!(backend.count("tally_request_series").await, 2);
+}
+
+/// That no table has a text with this in it.
+pub(crate) async fn is_gone(backend: &Backend, text: &str) {
+    let all = backend.everything().await;
+    assert!(all.len() > 3, "{all:?}");
+    let found: Vec<_> = all.iter().filter(|one| one.contains(text)).collect();
+    assert!(found.is_empty(), "{found:?}");
+}
+
+async fn a_forgotten_customer_is_gone(backend: Backend) {
+    let counting = start(&backend).await;
+    let requests = [(of("/a", "ann@x"), 3), (of("/b", "ann@x"), 4), (of("/a", "bob"), 5)];
+    for day in [OLD, TODAY] {
+        record(&counting, &format!("{day}T10:00:00Z"), &requests).await;
+        backend.roll_up(one_day(OLD)).await;
+    }
+    let answer = forgotten(&counting, customer("ann@x")).await.unwrap();
+    assert_eq!((answer.series, answer.requests, answer.is_kept), (2, 14, true));
+    let all = [("/a", "_forgotten", 6), ("/b", "_forgotten", 8), ("/a", "bob", 10)];
+    assert_eq!(sums(&counting).await, expected(&all));
+    is_gone(&backend, "ann").await;
+    // What comes later is never stored under the name, with any path.
+    record(&counting, NOW, &[(of("/a", "ann@x"), 1), (of("/c", "ann@x"), 1)]).await;
+    is_gone(&backend, "ann").await;
+    let all = [
+        ("/a", "_forgotten", 7),
+        ("/b", "_forgotten", 8),
+        ("/a", "bob", 10),
+        ("/c", "_forgotten", 1),
+    ];
+    assert_eq!(sums(&counting).await, expected(&all));
+    assert_eq!(backend.audit().await, 26);
+    // Repeating it notes nothing, and finds nothing.
+    let again = forgotten(&counting, customer("ann@x")).await.unwrap();
+    assert_eq!((again.series, again.requests), (0, 0));
+    assert_eq!(backend.count("tally_request_changes").await, 1);
+    let noted = "SELECT kind || ' ' || selected, series, requests, seq, coalesce(customer, '') \
+                 FROM tally_request_changes";
+    let noted = backend.lines(noted).await.remove(0);
+    assert_eq!((&*noted.0, noted.1, noted.2), ("forget customer", 2, 14));
+    assert!(noted.4.starts_with("hash:5:"), "{noted:?}");
+}
+
+async fn a_forgotten_prefix_or_regex_is_gone(backend: Backend) {
+    let counting = start(&backend).await;
+    let requests = [
+        (of("/u/ann/x", ""), 1),
+        (of("/u/ann/y", ""), 2),
+        (of("/u/bob", ""), 4),
+        (of("/v", ""), 8),
+    ];
+    record(&counting, NOW, &requests).await;
+    let of_prefix = selection(prefix("/u/ann/")).unwrap();
+    assert!(forgotten(&counting, of_prefix).await.unwrap().is_kept);
+    is_gone(&backend, "ann").await;
+    let of_regex = selection(PathIs::PathRegex("^/u/b.b$".into())).unwrap();
+    let answer = forgotten(&counting, of_regex).await.unwrap();
+    assert_eq!((answer.series, answer.is_kept), (1, false));
+    is_gone(&backend, "bob").await;
+    is_gone(&backend, "b.b").await;
+    record(&counting, NOW, &[(of("/u/ann/z", ""), 16), (of("/u/bob", ""), 32)]).await;
+    // The very series that was forgotten stays forgotten, even by a regex.
+    is_gone(&backend, "ann").await;
+    is_gone(&backend, "bob").await;
+    assert_eq!(sums(&counting).await, expected(&[("_forgotten", "", 55), ("/v", "", 8)]));
+    assert_eq!(backend.audit().await, 63);
+}
+
+async fn a_dry_run_changes_nothing(backend: Backend) {
+    let counting = start(&backend).await;
+    record(&counting, NOW, &[(of("/u/1", ""), 1), (of("/u/2", ""), 2), (of("/v", ""), 4)]).await;
+    let before = backend.everything().await;
+    let request = proto::MergeRequest { dry_run: true, ..merge(prefix("/u/"), "/u/{id}") };
+    let answer = merged(&counting, request).await.unwrap();
+    let moved = answer.moved.iter().map(|one| {
+        (one.series.as_ref().map(|one| one.path.as_str()).unwrap_or_default(), one.requests)
+    });
+    assert_eq!(moved.collect::<Vec<_>>(), [("/u/2", 2), ("/u/1", 1)]);
+    assert_eq!((answer.series, answer.requests), (2, 3));
+    let request = proto::ForgetRequest {
+        selection: selection(prefix("/u/")),
+        dry_run: true,
+        ..Default::default()
+    };
+    let answer = counting.book_client().await.forget(request).await.unwrap().into_inner();
+    assert_eq!((answer.series, answer.requests), (2, 3));
+    assert_eq!(backend.everything().await, before);
+}
+
+async fn mistakes_are_refused(backend: Backend) {
+    let counting = start(&backend).await;
+    record(&counting, NOW, &[(of("/a", "x"), 1), (of("/b", ""), 2)]).await;
+    let empty = proto::Selection::default();
+    let regex = |text: &str| selection(PathIs::PathRegex(text.into())).unwrap();
+    for (selection, code, words) in [
+        (empty, Code::InvalidArgument, "selection: is empty"),
+        (selection(path("")).unwrap(), Code::InvalidArgument, "path: is empty"),
+        (customer(""), Code::InvalidArgument, "customer: is empty"),
+        (customer("_other"), Code::InvalidArgument, "_other is Tally's own"),
+        (customer(&"x".repeat(300)), Code::InvalidArgument, "300 bytes"),
+        (selection(prefix("/")).unwrap(), Code::FailedPrecondition, "every path"),
+        (regex("."), Code::FailedPrecondition, "everything"),
+        (regex("("), Code::InvalidArgument, "path_regex"),
+        (regex("(a{1000}){1000}"), Code::InvalidArgument, "path_regex"),
+        (regex(&"a".repeat(2_000)), Code::InvalidArgument, "path_regex: has 2000 bytes"),
+    ] {
+        let refused = forgotten(&counting, selection).await.expect_err(words);
+        assert_eq!(refused.code(), code, "{refused}");
+        assert!(refused.message().contains(words), "{words}: {}", refused.message());
+    }
+    let nothing = proto::MergeRequest { into_path: None, ..merge(path("/a"), "") };
+    for (request, code, words) in [
+        (nothing, Code::InvalidArgument, "into: is empty"),
+        (merge(path("/a"), ""), Code::InvalidArgument, "into_path: is empty"),
+        (merge(path("/a"), "/a"), Code::InvalidArgument, "into itself"),
+        (merge(path("/a"), "_other"), Code::InvalidArgument, "_other is Tally's own"),
+        (merge(path("/a"), &"x".repeat(3_000)), Code::InvalidArgument, "into_path"),
+    ] {
+        let refused = merged(&counting, request).await.expect_err(words);
+        assert_eq!(refused.code(), code, "{refused}");
+        assert!(refused.message().contains(words), "{words}: {}", refused.message());
+    }
+    assert_eq!(sums(&counting).await, expected(&[("/a", "x", 1), ("/b", "", 2)]));
+    assert_eq!(backend.count("tally_request_changes").await, 0);
+    // All of it, if that is what is wanted.
+    let request = proto::ForgetRequest {
+        selection: selection(prefix("/")),
+        everything: true,
+        ..Default::default()
+    };
+    counting.book_client().await.forget(request).await.unwrap();
+    assert_eq!(sums(&counting).await, expected(&[("_forgotten", "x", 1), ("_forgotten", "", 2)]));
+}
+
+async fn merges_follow_each_other_but_not_in_a_circle(backend: Backend) {
+    let counting = start(&backend).await;
+    record(&counting, NOW, &[(of("/a", ""), 1), (of("/b", ""), 2), (of("/c", ""), 4)]).await;
+    merged(&counting, merge(path("/a"), "/b")).await.unwrap();
+    for back in ["/a", "/x"] {
+        let refused = merged(&counting, merge(path(if back == "/a" { "/b" } else { "/c" }), "/a"));
+        let refused = refused.await.expect_err("a circle, or a chain");
+        assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+        assert!(refused.message().contains("circle"), "{}", refused.message());
+    }
+    merged(&counting, merge(path("/b"), "/c")).await.unwrap();
+    counting.add(vec![get("/a", NOW), get("/b", NOW)]).await.unwrap();
+    assert_eq!(sums(&counting).await, expected(&[("/c", "", 9)]));
+    assert_eq!(backend.audit().await, 9);
+}
+
+/// What the docs promise of a file: nothing is left after VACUUM.
+#[tokio::test]
+async fn a_forgotten_name_is_not_in_a_file_that_was_vacuumed() {
+    let backend = Backend::sqlite("vacuum").await.unwrap();
+    let counting = start(&backend).await;
+    record(&counting, NOW, &[(of("/a", "ann@example.com"), 3)]).await;
+    forgotten(&counting, customer("ann@example.com")).await.unwrap();
+    counting.stop().await;
+    rusqlite::Connection::open(backend.file()).unwrap().execute_batch("VACUUM").unwrap();
+    let has_name = || {
+        let files = std::fs::read_dir(backend.file().parent().unwrap()).unwrap();
+        let read = |file: std::io::Result<std::fs::DirEntry>| std::fs::read(file.unwrap().path());
+        let mut all = files.filter_map(|file| read(file).ok());
+        all.any(|bytes| bytes.windows(8).any(|some| some == b"ann@exam"))
+    };
+    // A log is moved by the last of the connections, which are still being closed.
+    eventually("the name is gone", LIMIT, async || {
+        let file = rusqlite::Connection::open(backend.file()).unwrap();
+        let _ = file.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+        !has_name()
+    })
+    .await;
+}

@@ -1,0 +1,197 @@
+//! What is stored of a batch, and what becomes of it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::run::BatchEnd;
+
+/// Rows of two numbers, all of one day.
+#[derive(Debug, Clone)]
+struct Pairs(Vec<(i64, i64)>, [(Day, i64); 1]);
+
+impl Pairs {
+    fn new(pairs: Vec<(i64, i64)>) -> Self {
+        let rows = i64::try_from(pairs.len()).unwrap();
+        Self(pairs, [(Day(0), rows)])
+    }
+}
+
+impl Content for Pairs {
+    fn rows(&self) -> usize {
+        self.0.len()
+    }
+    fn bytes(&self) -> usize {
+        16 * self.0.len()
+    }
+    fn days(&self) -> &[(Day, i64)] {
+        &self.1
+    }
+    fn skip(&self, rows: usize) -> Self {
+        Self::new(self.0[rows..].to_vec())
+    }
+}
+
+const WORKER: Uuid = Uuid::from_u128(1);
+const CLIENT: Uuid = Uuid::from_u128(2);
+
+/// A chunk of batches `first..`, each with so many rows, whose endpoint is the batch.
+fn chunk(first: i64, sizes: &[usize]) -> Parcel<Pairs> {
+    let mut rows = Vec::new();
+    let mut batches = Vec::new();
+    for (sequence, size) in (first..).zip(sizes) {
+        rows.extend((0..*size).map(|_| (sequence, 0)));
+        let checkpoint = (sequence % 3 > 0).then(|| sequence.to_string().into_bytes());
+        batches.push(BatchEnd { rows: rows.len(), drops: vec![(Day(0), sequence)], checkpoint });
+    }
+    of_run(rows, Run { producer: CLIENT, epoch: 9, first, batches })
+}
+
+fn of_run(rows: Vec<(i64, i64)>, run: Run) -> Parcel<Pairs> {
+    Parcel { content: Pairs::new(rows), run: Some(Arc::new(run)) }
+}
+
+fn plan(chunks: &[Parcel<Pairs>], stored: Option<i64>) -> Plan<Pairs> {
+    let place = stored.map(|sequence| Place::hoped_for(9, sequence));
+    let batch = Batch { producer: WORKER, sequence: 1, is_repeated: false, chunks };
+    Plan::new(&batch, Places::from([(CLIENT, place)])).unwrap()
+}
+
+fn sequences(plan: &Plan<Pairs>) -> Vec<i64> {
+    plan.content.iter().flat_map(|one| &one.0).map(|(sequence, _)| *sequence).collect()
+}
+
+#[test]
+fn only_what_is_new_is_stored() {
+    let chunks = [chunk(5, &[2, 0, 1])];
+    for (stored, rows, fate) in [
+        (Some(3), vec![], Fate::Gap { committed: 3 }),
+        (Some(4), vec![5, 5, 7], Fate::Stored { committed: 7 }),
+        (Some(5), vec![7], Fate::Stored { committed: 7 }),
+        (Some(6), vec![7], Fate::Stored { committed: 7 }),
+        (Some(7), vec![], Fate::Stored { committed: 7 }),
+        (Some(9), vec![], Fate::Stored { committed: 9 }),
+        (None, vec![], Fate::Refused(Refusal::Forgotten)),
+    ] {
+        let plan = plan(&chunks, stored);
+        assert_eq!(sequences(&plan), rows, "{stored:?}");
+        assert_eq!(plan.fates, [fate], "{stored:?}");
+        let moved = plan.moves.iter().find(|one| one.id == CLIENT).map(|one| one.last);
+        let new = stored.filter(|stored| (4..7).contains(stored));
+        assert_eq!(moved, new.map(|_| 7));
+        let dropped = plan.days.get(&Day(0)).map_or(0, |day| day.dropped);
+        assert_eq!(dropped, new.map_or(0, |stored| (stored + 1..=7).sum()));
+    }
+}
+
+#[test]
+fn two_runs_of_one_producer_are_one_move() {
+    let chunks = [chunk(5, &[1, 1]), chunk(5, &[1, 1, 1]), chunk(9, &[1])];
+    let plan = plan(&chunks, Some(4));
+    assert_eq!(sequences(&plan), [5, 6, 7]);
+    let brought = Counted { accepted: 3, dropped: 18 };
+    let checkpoint = Some(b"7".to_vec());
+    let expected = Move { id: CLIENT, epoch: 9, before: 4, last: 7, brought, checkpoint };
+    assert_eq!(plan.moves[0], expected);
+    let (six, seven) = (Fate::Stored { committed: 6 }, Fate::Stored { committed: 7 });
+    assert_eq!(plan.fates, [six, seven, Fate::Gap { committed: 7 }]);
+}
+
+#[test]
+fn the_last_new_checkpoint_moves_with_the_number() {
+    let chunks = [chunk(5, &[1, 1, 1, 1, 1])];
+    for (stored, checkpoint) in [(4, Some("8")), (7, Some("8")), (8, None), (9, None)] {
+        let plan = plan(&chunks, Some(stored));
+        let moved = plan.moves.iter().find(|one| one.id == CLIENT);
+        let moved = moved.and_then(|one| one.checkpoint.as_deref());
+        assert_eq!(moved, checkpoint.map(str::as_bytes), "{stored}");
+    }
+}
+
+/// The answer to a COMMIT was lost, and meanwhile another process has taken the producer over. What
+/// it has stored since cannot be told from what the first attempt stored.
+#[test]
+fn a_repeated_run_of_a_producer_that_changed_hands_may_be_stored() {
+    let chunks = [chunk(5, &[1, 1])];
+    let (refused, in_doubt) = (Fate::Refused as fn(_) -> _, Fate::InDoubt as fn(_) -> _);
+    let taken_over = |sequence| Some(Place { epoch: 8, sequence, is_shared: true });
+    let in_use = |sequence| Some(Place { epoch: 8, sequence, is_shared: false });
+    for (worker, place, fate) in [
+        (0, taken_over(6), refused(Refusal::TakenOver)),
+        (1, taken_over(4), refused(Refusal::TakenOver)),
+        (1, taken_over(5), in_doubt(Refusal::TakenOver)),
+        (1, in_use(6), in_doubt(Refusal::InUse)),
+        (0, None, refused(Refusal::Forgotten)),
+        (1, None, in_doubt(Refusal::Forgotten)),
+    ] {
+        let worker = Some(Place::hoped_for(0, worker));
+        let batch = Batch { producer: WORKER, sequence: 1, is_repeated: true, chunks: &chunks };
+        let places = Places::from([(WORKER, worker), (CLIENT, place)]);
+        let plan = Plan::new(&batch, places).unwrap();
+        assert_eq!(plan.fates, [fate], "{worker:?} {place:?}");
+        assert!(plan.content.is_empty());
+    }
+}
+
+proptest! {
+    /// Whatever runs come, in whatever order and however often: each number is stored once, none
+    /// is left out, and nothing is acknowledged that is not stored.
+    #[test]
+    fn each_number_is_stored_once(
+        batches in prop::collection::vec(
+            prop::collection::vec((0..3_u128, 1..8_i64, 1..4_usize), 0..4), 1..12
+        )
+    ) {
+        let id = |client| Uuid::from_u128(100 + client);
+        let mut database: HashMap<Uuid, Place> =
+            (0..3).map(|client| (id(client), Place::hoped_for(9, 0))).collect();
+        let mut stored = HashSet::new();
+        for (sequence, runs) in (1..).zip(batches) {
+            let mut chunks = Vec::new();
+            for (client, first, len) in runs {
+                let ends = (1..=len).map(|rows| BatchEnd { rows, ..BatchEnd::default() });
+                let (producer, batches) = (id(client), ends.collect());
+                let run = Run { producer, epoch: 9, first, batches };
+                let rows = (first..).take(len).map(|sequence| (sequence, client as i64));
+                chunks.push(of_run(rows.collect(), run));
+            }
+            let batch = Batch { producer: WORKER, sequence, is_repeated: false, chunks: &chunks };
+            let fits = |plan: &Plan<Pairs>| plan.moves.iter().filter(|one| one.id != WORKER).all(|one| {
+                database[&one.id] == Place::hoped_for(one.epoch, one.before)
+            });
+            let mut plan = Plan::hopeful(&batch).unwrap();
+            if !fits(&plan) {
+                let places = database.iter().map(|(id, place)| (*id, Some(*place))).collect();
+                plan = Plan::new(&batch, places).unwrap();
+                prop_assert!(fits(&plan));
+            }
+            for one in plan.moves.iter().filter(|one| one.id != WORKER) {
+                database.insert(one.id, Place::hoped_for(9, one.last));
+            }
+            for row in plan.content.iter().flat_map(|one| one.0.clone()) {
+                prop_assert!(stored.insert(row), "{row:?} is stored twice");
+            }
+            for (run, fate) in chunks.iter().filter_map(|one| one.run.as_ref()).zip(plan.fates) {
+                match fate {
+                    Fate::Stored { committed } => {
+                        prop_assert!(committed >= run.last());
+                        prop_assert!(database[&run.producer].sequence >= committed);
+                    }
+                    Fate::Gap { committed } => prop_assert!(committed < run.first - 1),
+                    Fate::Refused(refusal) | Fate::InDoubt(refusal) => {
+                        prop_assert!(false, "{refusal}");
+                    }
+                }
+            }
+        }
+        for client in 0..3 {
+            let last = database[&id(client)].sequence;
+            let mut numbers: Vec<_> =
+                stored.iter().filter(|row| row.1 == client as i64).map(|row| row.0).collect();
+            numbers.sort_unstable();
+            prop_assert_eq!(numbers, (1..=last).collect::<Vec<_>>());
+        }
+    }
+}
