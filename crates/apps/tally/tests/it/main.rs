@@ -3,6 +3,7 @@
 mod answers;
 mod bad_database;
 mod bad_import;
+mod books;
 mod client;
 mod command_line;
 mod concurrent;
@@ -16,6 +17,7 @@ mod first_run;
 mod foreign;
 mod handover;
 mod import;
+mod import_again;
 mod import_count;
 mod line_reader;
 mod load;
