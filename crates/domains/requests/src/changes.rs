@@ -23,6 +23,9 @@ const LOOKED_AT_ONCE: usize = 64;
 pub(crate) const RENAMINGS_MAX: usize = 1_000;
 pub(crate) const REGEXES_MAX: usize = 32;
 
+/// How many series one step moves in a month: some 10,000 rows.
+pub(crate) const SETTLED_SERIES: usize = 300;
+
 /// What happens to series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ChangeKind {

@@ -103,10 +103,9 @@ impl Keeper {
         let Some((newest, _)) = unsettled.last() else { return Ok(()) };
         let old = unsettled.iter().filter(|(_, age)| *age >= SETTLED_AFTER_SECONDS);
         let old = old.map(|(seq, _)| *seq).max();
-        if done.settled < *newest || old.is_some() {
-            if self.house.move_again().await? && store.settle().await? {
-                done.settled = *newest;
-            }
+        let is_left = done.settled < *newest || old.is_some();
+        if is_left && self.house.move_again().await? && store.settle().await? {
+            done.settled = *newest;
         }
         if let Some(old) = old {
             store.fold().await?;

@@ -23,7 +23,6 @@ use tally_producers::append::sqlite::transaction;
 use tally_producers::{Fate, Parcel};
 use tally_store::{Database, Dialect};
 
-pub(crate) use self::changes::SETTLED_SERIES;
 use crate::books::Folded;
 use crate::changes::Version;
 use crate::due::{Done, Folds};

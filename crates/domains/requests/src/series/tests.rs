@@ -317,7 +317,7 @@ fn a_series_that_has_moved_is_known_as_what_it_has_become() {
     use crate::renaming::{Renaming, Renamings};
     use crate::selection::{NewNames, PathIs, Selection};
 
-    let known = KnownSeries::new(4);
+    let known = KnownSeries::new(100);
     let (a, b, c) = (get("/a"), get("/b"), get("/c"));
     let [of_a, of_c] = [&a, &c].map(|series| resolve(&known, series));
     let chunks = [rows(&of_a, known.belief()), rows(&of_c, known.belief())];

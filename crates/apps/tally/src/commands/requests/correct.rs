@@ -13,6 +13,7 @@ use tally_proto::tally::requests::v1::{
 use tally_proto::wire::{CUSTOMER_BYTES_MAX, SERVICE_BYTES_MAX, STATUS_MAX};
 use tally_requests::periods::Zone;
 use tally_runtime::{Clock, random};
+use tonic::{Code, Status};
 use uuid::Uuid;
 
 use super::{author, methods};
@@ -155,15 +156,7 @@ pub(crate) async fn run(args: CorrectArgs, clock: &dyn Clock) -> anyhow::Result<
     };
     let mut client = args.server.books().await?;
     let answer = args.server.answer(client.correct(request)).await;
-    let failed = |status: tonic::Status| match status.code() {
-        tonic::Code::Unavailable | tonic::Code::Unknown | tonic::Code::Internal => anyhow!(
-            "it is not known whether the total is corrected; the same with --id {id} is stored at \
-             most once: {}",
-            describe(&status)
-        ),
-        _ => anyhow!("the total is not corrected: {}", describe(&status)),
-    };
-    let answer = answer.map_err(failed)?.into_inner();
+    let answer = answer.map_err(|status| failed(&status, id))?.into_inner();
     let left = i128::from(answer.total) + i128::from(answer.corrections);
     let what = match (args.dry_run, answer.repeated) {
         (_, true) => "was corrected before",
@@ -178,6 +171,18 @@ pub(crate) async fn run(args: CorrectArgs, clock: &dyn Clock) -> anyhow::Result<
         answer.corrections
     ));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether it is stored may be unknown.
+fn failed(status: &Status, id: Uuid) -> anyhow::Error {
+    let why = describe(status);
+    match status.code() {
+        Code::Unavailable | Code::Unknown | Code::Internal => anyhow!(
+            "it is not known whether the total is corrected; the same with --id {id} is stored at \
+             most once: {why}"
+        ),
+        _ => anyhow!("the total is not corrected: {why}"),
+    }
 }
 
 fn parse_listed(text: &str) -> Result<Listed, String> {

@@ -5,10 +5,10 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
 use tally_runtime::faults::{blocking_point, is_on};
 use tally_store::error::Step as _;
 
-use super::super::{Result, SETTLED_SERIES};
+use super::super::Result;
 use super::{begin, books, series};
 use crate::books::{Entry, Level};
-use crate::changes::{Changes, Draft, Line, MovedAway, Outdated, Plan, Version};
+use crate::changes::{Changes, Draft, Line, MovedAway, Outdated, Plan, SETTLED_SERIES, Version};
 use crate::model::{Day, Namespace, Quarter, Series, SeriesId};
 use crate::packed::{DAYS, QUARTERS};
 use crate::renaming::{Columns, Renaming, Renamings};

@@ -1,0 +1,51 @@
+//! `tally correct`, `tally merge` and `tally forget` as people use them.
+
+use crate::support::{Home, OLD_DAY, assert_fails, totals};
+
+#[test]
+fn what_was_counted_is_corrected_merged_and_forgotten() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    server.ok(&["add", "GET", "/u/1", "-n", "5", "--at", OLD_DAY]);
+    server.ok(&["add", "GET", "/u/2", "-n", "3", "--at", OLD_DAY, "--customer", "ann"]);
+
+    let correct = ["correct", OLD_DAY, "GET", "/u/1", "--requests", "-2", "--reason", "sent twice"];
+    let id = ["--id", "8c5b0a1e-6e0f-4c52-9f5d-0c6a51a4b7d1", "--author", "bob"];
+    let said = server.ok(&[&correct[..], &["--dry-run"]].concat()).stderr;
+    assert!(said.contains("would be corrected") && said.contains("together 3"), "{said}");
+    for words in ["corrected: GET /u/1", "was corrected before"] {
+        let said = server.ok(&[&correct[..], &id].concat()).stderr;
+        assert!(said.contains(words) && said.contains("5 counted, corrections -2"), "{said}");
+    }
+    let too_much = ["correct", OLD_DAY, "GET", "/u/1", "--requests=-4", "--reason", "no"];
+    assert_fails(&server.run(&too_much), 1, &["not corrected", "would be -1"]);
+    assert_eq!(server.live(), totals([("GET /u/1", 5), ("GET /u/2", 3)]));
+    let live = ["totals", "--live", "--by", "whole", "--format", "csv", "--with-corrections"];
+    let lines = server.ok(&live).stdout;
+    assert_eq!(lines, "date,method,path,count,correction\n,GET,/u/1,5,-2\n,GET,/u/2,3,0\n");
+    let lines = server.ok(&["correct", "--list", "all", "--format", "csv"]).stdout;
+    assert!(lines.contains(",GET,/u/1,,,,-2,sent twice,bob,"), "{lines}");
+
+    let merge = ["merge", "--path-prefix", "/u/", "--into-path", "/u/{id}", "--everything"];
+    let output = server.ok(&[&merge[..], &["--dry-run", "--format", "csv"]].concat());
+    assert!(output.stdout.contains("GET,/u/1,,,,5\nGET,/u/2,,,ann,3\n"), "{output:?}");
+    assert!(output.stderr.contains("would be merged: 2 series with 8 requests"), "{output:?}");
+    assert!(server.ok(&merge).stderr.contains("merged: 2 series with 8 requests"));
+    let said = server.ok(&["forget", "--customer", "ann"]).stderr;
+    assert!(said.contains("forgotten: 1 series with 3 requests"), "{said}");
+    let said = server.ok(&["forget", "--customer", "ann"]).stderr;
+    assert!(said.contains("nothing matches"), "{said}");
+    let by =
+        ["totals", "--live", "--by", "whole", "--format", "csv", "--group-by", "path,customer"];
+    let lines = server.ok(&by).stdout;
+    assert_eq!(lines, "date,path,customer,count\n,/u/{id},,5\n,/u/{id},_forgotten,3\n");
+
+    assert_fails(&server.run(&["forget"]), 2, &["required"]);
+    assert_fails(&server.run(&["merge", "--path", "/a"]), 2, &["required"]);
+    assert_fails(&server.run(&["forget", "--path-regex", "("]), 1, &["path_regex"]);
+    assert_fails(
+        &server.run(&["correct", "2015", "GET", "/", "--requests", "1", "--reason", "x"]),
+        2,
+        &["one day"],
+    );
+}
