@@ -58,7 +58,7 @@ impl Text {
         }
         let (input, file) = (input.clone(), Arc::new(file));
         let mut text = Self { input, file, bytes, is_compressed: false };
-        text.is_compressed = text.from_start(Arc::default())?.is_compressed;
+        text.is_compressed = text.start(Arc::default())?.is_compressed;
         Ok(Some(text))
     }
 
@@ -68,7 +68,7 @@ impl Text {
     }
 
     pub(crate) fn identity(&self) -> anyhow::Result<Identity> {
-        Ok(Identity::read(&mut self.from_start(Arc::default())?.reader, self.is_compressed)?)
+        Ok(Identity::read(&mut self.start(Arc::default())?.reader, self.is_compressed)?)
     }
 
     /// Whether there is anything in it.
@@ -78,7 +78,7 @@ impl Text {
 
     /// All of its lines.
     pub(crate) fn lines(&self) -> Result<OpenInput, Unreadable> {
-        Ok(Lines::new(self.from_start(Arc::clone(&self.bytes))?.reader))
+        Ok(Lines::new(self.start(Arc::clone(&self.bytes))?.reader))
     }
 
     /// The lines from a position on, if this is the text that it is about.
@@ -122,7 +122,7 @@ impl Text {
         bytes: &Arc<AtomicU64>,
     ) -> anyhow::Result<Option<Box<dyn Read + Send>>> {
         if self.is_compressed {
-            let mut reader = self.from_start(Arc::clone(bytes))?.reader;
+            let mut reader = self.start(Arc::clone(bytes))?.reader;
             return Ok(skip(&mut reader, offset)?.then_some(reader));
         }
         if self.file.metadata()?.len() < offset {
@@ -133,7 +133,7 @@ impl Text {
         Ok(Some(Source::middle(place, Arc::clone(bytes))))
     }
 
-    fn from_start(&self, bytes: Arc<AtomicU64>) -> Result<Source, Unreadable> {
+    fn start(&self, bytes: Arc<AtomicU64>) -> Result<Source, Unreadable> {
         self.input.source(Place { file: Arc::clone(&self.file), offset: 0 }, bytes)
     }
 }
