@@ -10,14 +10,14 @@ mod record;
 mod spool_thread;
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use crate::CountedFile;
 use crate::error::ConnectError;
 use crate::ledger::Breach;
 use crate::producer::{Opened, Stop};
@@ -56,8 +56,8 @@ struct Driver<S: Source> {
     link: Link,
     batches: Batches,
     accounts: Accounts,
-    /// What the end of the last stream has the server remember.
-    counted_files: Arc<OnceLock<Vec<CountedFile>>>,
+    /// No process will go on with a producer that was taken over.
+    done: Arc<AtomicBool>,
     /// What the first answer said, and the limits of the latest.
     opened: watch::Sender<Option<Opened>>,
     /// Rows that are left when the producer stops.
@@ -101,7 +101,7 @@ pub(crate) async fn start<S: Source, H>(
     let runtime = tokio::runtime::Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;
     let table = Arc::new(Table::new(settings.series_max));
     let batches = Batches::open(&settings, Arc::clone(&table)).await?;
-    let (counted_files, unsent) = (Arc::default(), Arc::default());
+    let (done, unsent) = (Arc::default(), Arc::default());
     let (opened, opens) = watch::channel(None);
     let (accounts, progress, trouble) = Accounts::new(&settings);
     let (deadline, deadlines) = watch::channel(None);
@@ -109,14 +109,14 @@ pub(crate) async fn start<S: Source, H>(
         progress,
         trouble,
         deadline,
-        counted_files: Arc::clone(&counted_files),
+        done: Arc::clone(&done),
         opened: opens,
         unsent: Arc::clone(&unsent),
     };
     let (source, kept) = connect(handle, table);
     let link = Link::new(target, settings);
     let ended = false;
-    let driver = Driver { source, ended, link, batches, accounts, counted_files, opened, unsent };
+    let driver = Driver { source, ended, link, batches, accounts, done, opened, unsent };
     runtime.spawn(driver.run(deadlines));
     Ok(kept)
 }

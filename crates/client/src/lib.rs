@@ -80,7 +80,6 @@ pub use progress::{Connection, Progress};
 pub use queue::{Queue, QueueBuilder, Report};
 pub use rows::Row;
 pub use series::Series;
-pub use tally_proto::tally::requests::v1::CountedFile;
 
 /// The examples of the README are compiled with the documentation's.
 #[cfg(doctest)]

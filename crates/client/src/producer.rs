@@ -5,6 +5,7 @@
 mod opened;
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::random::ProducerId;
 use crate::rows::{Requests, Row};
 use crate::series::Table;
 use crate::settings::{Settings, common_settings};
-use crate::{CountedFile, Method, Series, SeriesKey};
+use crate::{Method, Series, SeriesKey};
 
 /// Sends rows to Tally, each counted exactly once, in the order in which they are given.
 ///
@@ -83,8 +84,7 @@ impl ProducerBuilder {
     /// and keep it with the reader's configuration, or derive it from what identifies the source. It is
     /// a secret, because all who know it can take the producer over.
     ///
-    /// Closing leaves the producer to the next process, unless [`remember`](Producer::remember) was
-    /// called. The server keeps it for 400 days after its last batch. There is no
+    /// Closing leaves the producer to the next process, unless [`done`](Producer::done) was called. The server keeps it for 400 days after its last batch. There is no
     /// [`fallback`](Self::fallback), and there can be no [`spool`](Self::spool). Default: a new producer
     /// at each start.
     pub fn take_over(mut self, id: [u8; 16]) -> Self {
@@ -271,14 +271,10 @@ impl Producer {
         self.driver.wait(|progress| progress.connection != Connection::Away).await
     }
 
-    /// Has the server remember these files, at most 1,000, in the transaction that ends the
-    /// producer after everything is acknowledged. Call it once, before [`close`](Self::close).
-    /// A producer that was [taken over](ProducerBuilder::take_over) is then left to no other process:
-    /// its checkpoint is gone.
-    /// Nothing is remembered with a spool, by a server that speaks only `count.v1`, or if the files
-    /// have more requests than the server has stored of this producer.
-    pub fn remember(&self, files: Vec<CountedFile>) {
-        let _ = self.driver.counted_files.set(files);
+    /// No process will go on with a producer that was [taken over](ProducerBuilder::take_over): once
+    /// everything is acknowledged, [`close`](Self::close) has the server forget it and its checkpoint.
+    pub fn done(&self) {
+        self.driver.done.store(true, Ordering::Relaxed);
     }
 
     /// Sends the rows given and waits for their acknowledgement, for at most

@@ -125,7 +125,7 @@ impl Table {
             if number == FREE {
                 return None;
             }
-            if self.entry(number)?.key() == key {
+            if self.entry(number)?.is(key) {
                 return Some(Series(number));
             }
         }
@@ -195,6 +195,15 @@ impl Entry {
     }
 
     #[inline]
+    fn is(&self, key: SeriesKey<'_>) -> bool {
+        self.status == key.status
+            && self.method == key.method
+            && is_same(&self.path, key.path)
+            && is_same(&self.service, key.service)
+            && is_same(&self.customer, key.customer)
+    }
+
+    #[inline]
     fn key(&self) -> SeriesKey<'_> {
         SeriesKey {
             service: &self.service,
@@ -204,6 +213,13 @@ impl Entry {
             customer: &self.customer,
         }
     }
+}
+
+/// An empty text has an address without memory. Where `memcmp` is of AVX-512, it takes some 60 ns to
+/// compare nothing there.
+#[inline]
+fn is_same(one: &str, other: &str) -> bool {
+    one.len() == other.len() && (one.is_empty() || one == other)
 }
 
 #[cfg(test)]

@@ -52,9 +52,6 @@ pub const DROP_DAYS_MAX: usize = 1_000;
 /// How large a batch may be, in bytes, unless the server says otherwise.
 pub const BATCH_BYTES_MAX: u32 = 1 << 20;
 
-/// How many files that are counted as a whole one message may name.
-pub const COUNTED_FILES_MAX: usize = 1_000;
-
 /// The times that a request can have, in microseconds since 1970-01-01 UTC: from
 /// 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999999Z, as `google.protobuf.Timestamp` has it.
 pub const MICROS: RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;

@@ -117,19 +117,6 @@ CREATE TABLE tally_request_imports (
     PRIMARY KEY (namespace_id, source, day, method)
 );
 
--- Files that were counted as a whole, by fingerprints of their content. An import asks for a file
--- before it counts it again. The transaction that forgets the import's producer writes this.
-CREATE TABLE tally_request_files (
-    namespace_id BIGINT NOT NULL,
-    fingerprint BYTEA NOT NULL,
-    name TEXT NOT NULL,
-    reading BYTEA NOT NULL,
-    requests BIGINT NOT NULL,
-    malformed BIGINT NOT NULL,
-    counted_at TIMESTAMPTZ NOT NULL,
-    PRIMARY KEY (namespace_id, fingerprint)
-);
-
 -- Merges and forgets, in their order: who, when, and how many requests of how many series they were about
 -- at that time. They say as well what becomes of series that come later: what a series must have (its
 -- service, path and customer: NULL if anything will do), and what it gets instead. Of a forget nothing

@@ -75,20 +75,6 @@ CREATE TABLE tally_request_imports (
     PRIMARY KEY (namespace_id, source, day, method)
 ) STRICT, WITHOUT ROWID;
 
--- Files that were counted as a whole, by fingerprints of their content. An import asks for a file
--- before it counts it again. The transaction that forgets the import's producer writes this.
--- counted_at counts microseconds since 1970-01-01 UTC.
-CREATE TABLE tally_request_files (
-    namespace_id INTEGER NOT NULL,
-    fingerprint BLOB NOT NULL,
-    name TEXT NOT NULL,
-    reading BLOB NOT NULL,
-    requests INTEGER NOT NULL,
-    malformed INTEGER NOT NULL,
-    counted_at INTEGER NOT NULL,
-    PRIMARY KEY (namespace_id, fingerprint)
-) STRICT, WITHOUT ROWID;
-
 -- Merges and forgets, in their order: who, when, and how many requests of how many series they were about
 -- at that time. They say as well what becomes of series that come later: what a series must have (its
 -- service, path and customer: NULL if anything will do), and what it gets instead. Of a forget nothing

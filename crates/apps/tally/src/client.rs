@@ -147,12 +147,29 @@ impl ServerArgs {
         name: &str,
         patience: Duration,
     ) -> anyhow::Result<Producer> {
-        self.connect_within(CONNECT_TIMEOUT.min(patience / 2)).await?;
+        self.reach(patience).await?;
+        self.new_producer(name, None).await
+    }
+
+    /// Makes sure that a Tally server answers, or may do so later: half of `patience` is kept for that.
+    pub(crate) async fn reach(&self, patience: Duration) -> anyhow::Result<()> {
+        self.connect_within(CONNECT_TIMEOUT.min(patience / 2)).await.map(drop)
+    }
+
+    /// A producer for a server that was reached; with an id, it is taken over from another process.
+    pub(crate) async fn new_producer(
+        &self,
+        name: &str,
+        take_over: Option<[u8; 16]>,
+    ) -> anyhow::Result<Producer> {
         let mut builder = Producer::builder(self.url())
             .name(name)
             .series_max(SERIES_MAX)
             .batch_rows_max(BATCH_ROWS_MAX)
             .backoff(BACKOFF_MIN, BACKOFF_MAX);
+        if let Some(id) = take_over {
+            builder = builder.take_over(id);
+        }
         let papers = self.papers()?;
         if let Some(key) = self.key() {
             builder = builder.token(key);

@@ -1,6 +1,7 @@
 //! The handle of the driver that queues and producers keep.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -8,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::producer::Opened;
 use crate::progress::Progress;
-use crate::{CountedFile, Row, clock};
+use crate::{Row, clock};
 
 /// How long past its limit a close waits for a task that does not end.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
@@ -17,7 +18,7 @@ pub(crate) struct DriverHandle {
     pub(crate) progress: watch::Receiver<Progress>,
     pub(crate) trouble: watch::Receiver<Option<String>>,
     pub(super) deadline: watch::Sender<Option<Instant>>,
-    pub(crate) counted_files: Arc<OnceLock<Vec<CountedFile>>>,
+    pub(crate) done: Arc<AtomicBool>,
     pub(crate) opened: watch::Receiver<Option<Opened>>,
     pub(crate) unsent: Arc<Mutex<Vec<Row>>>,
 }

@@ -1,5 +1,6 @@
 //! One stream of `Record`.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tally_proto::tally::producers::v1 as producers;
@@ -158,12 +159,10 @@ impl Stream {
             let is_done = driver.is_done();
             if is_done || self.full && in_flight == 0 {
                 // The next process continues as the same producer, if there can be one.
-                let counted = driver.counted_files.get().is_some();
-                let goes_on =
-                    driver.batches.has_spool() || (driver.batches.ledger.takes_over && !counted);
-                if is_done && !goes_on {
-                    let files = driver.counted_files.get().cloned().unwrap_or_default();
-                    self.send(Kind::Done(proto::Done { files }));
+                let is_left =
+                    driver.batches.ledger.takes_over && !driver.done.load(Ordering::Relaxed);
+                if is_done && !is_left && !driver.batches.has_spool() {
+                    self.send(Kind::Done(proto::Done {}));
                 }
                 self.finish(driver.link.settings.open_timeout).await;
                 return if is_done { Ended::Done } else { Ended::Reopen };

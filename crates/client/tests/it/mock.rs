@@ -477,13 +477,6 @@ impl RequestService for Mock {
         Ok(Response::new(UnboundedReceiverStream::new(receiver)))
     }
 
-    async fn find_counted_files(
-        &self,
-        _: Request<proto::FindCountedFilesRequest>,
-    ) -> Result<Response<proto::FindCountedFilesResponse>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
-
     async fn list_producers(
         &self,
         _request: Request<proto::ListProducersRequest>,

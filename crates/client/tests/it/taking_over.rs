@@ -47,13 +47,13 @@ async fn the_next_process_is_told_the_checkpoint() {
 }
 
 #[tokio::test]
-async fn a_producer_that_has_counted_its_files_is_left_to_no_process() {
+async fn a_producer_that_is_done_is_left_to_no_process() {
     let mock = Mock::good();
     let server = mock.start();
     let mut producer = taken_over(&server).await;
     let batch = rows(&producer, 1);
     producer.send_batch(batch, "end").await.expect("room");
-    producer.remember(Vec::new());
+    producer.done();
     assert_eq!(producer.close().await.acknowledged, 1);
     assert_eq!(mock.database().done, 1);
 }

@@ -1,7 +1,5 @@
 //! From the messages of a stream to marks.
 
-use std::borrow::Cow;
-
 use tally_producers::Content;
 use tally_producers::stream::{Batches, Builder, Invalid, Message, Size};
 use tally_proto::wire::reason;
@@ -79,11 +77,10 @@ impl Builder for Marks {
 impl Batches for MarkBatches {
     type Message = MarkRequest;
     type Batch = Batch;
-    type Done = ();
     type Builder = Marks;
     type Invalid = TooMany;
 
-    fn message(message: MarkRequest) -> Message<Batch, ()> {
+    fn message(message: MarkRequest) -> Message<Batch> {
         match message.kind {
             Some(message::Kind::Open(open)) => Message::Open(open),
             Some(message::Kind::Batch(batch)) => Message::Batch(batch),
@@ -109,10 +106,6 @@ impl Batches for MarkBatches {
 
     fn add(&mut self, batch: &Batch, into: &mut Marks) -> Result<(), TooMany> {
         into.marks.extend(&batch.marks);
-        Ok(())
-    }
-
-    fn done(&mut self, (): ()) -> Result<(), Cow<'static, str>> {
         Ok(())
     }
 }

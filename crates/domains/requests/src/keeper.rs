@@ -13,7 +13,7 @@ use crate::model::{Day, DayRange};
 use crate::schedule::Schedule;
 use crate::settings::Settings;
 
-/// How often days are pruned, and producers and files forgotten.
+/// How often days are pruned, and producers forgotten.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// How often the days of batches that have many are added up.
 const GATHERING_INTERVAL: Duration = Duration::from_secs(60);
@@ -80,7 +80,6 @@ impl Keeper {
         }
         if is_over(HOUSEKEEPING_INTERVAL, now, done.kept_house) {
             self.prune(now).await?;
-            store.forget_files().await?;
             self.house.producers.forget_silent().await?;
             done.kept_house = Some(now);
         }

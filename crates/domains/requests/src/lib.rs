@@ -7,7 +7,6 @@
 //! | `books.rs` | what folds, roll-ups and imports add to days and months |
 //! | `changes.rs` | merges and forgets: what is asked for, and what a store writes of it |
 //! | `corrections.rs` | what people add to a total, or take from it |
-//! | `counted.rs` | files that were counted as a whole |
 //! | `dates.rs` | dates of calls: periods and ranges |
 //! | `domain.rs` | the domain as an app lists it |
 //! | `due.rs` | which trays are due to be folded, and which ones others hold |
@@ -36,7 +35,6 @@ mod batch;
 mod books;
 mod changes;
 mod corrections;
-mod counted;
 mod dates;
 mod domain;
 mod due;
@@ -63,7 +61,6 @@ mod totals;
 use domain::NAME;
 
 pub use batch::{RecordLimits, decode_batch};
-pub use counted::{CountedFile, RememberFiles};
 pub use domain::DOMAIN;
 pub use import_count::{ImportCount, Imported, import_count};
 pub use migrations::MIGRATIONS;

@@ -1,19 +1,15 @@
 //! How batches of a `Record` stream become rows. The stream itself is `tally_producers::stream`.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use tally_producers::OnForget;
 use tally_producers::stream::{Batches, Builder as _, Message, Size, read_checkpoint, read_drops};
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
-use uuid::Uuid;
 
 use crate::batch;
 use crate::changes::Version;
-use crate::counted::{self, CountedFile, RememberFiles};
 use crate::error::InvalidBatch;
 use crate::model::{Named, Series, SeriesId, SeriesRef};
 use crate::rows::{Intake, ROW_BYTES, RowsBuilder};
@@ -29,8 +25,6 @@ pub(crate) struct Record {
     confirmed: (u64, usize),
     /// The last merge or forget that they follow.
     version: Version,
-    /// The files that the client has counted.
-    files: Vec<CountedFile>,
 }
 
 /// Those of a stream's series that must come again to be told apart. A stream names them only once, so
@@ -49,9 +43,9 @@ const UNDECIDED_MAX: usize = 64;
 
 impl Record {
     pub(crate) fn new(intake: Arc<Intake>) -> Self {
-        let (names, ids, files) = (Vec::new(), Vec::new(), Vec::new());
+        let (names, ids) = (Vec::new(), Vec::new());
         let (undecided, version) = (Undecided::default(), intake.series.version());
-        Self { intake, names, ids, undecided, confirmed: (0, 0), version, files }
+        Self { intake, names, ids, undecided, confirmed: (0, 0), version }
     }
 
     /// Follows merges and forgets: a stream names its series only once.
@@ -101,15 +95,14 @@ impl Record {
 impl Batches for Record {
     type Message = proto::RecordRequest;
     type Batch = proto::Batch;
-    type Done = proto::Done;
     type Builder = RowsBuilder;
     type Invalid = InvalidBatch;
 
-    fn message(message: proto::RecordRequest) -> Message<proto::Batch, proto::Done> {
+    fn message(message: proto::RecordRequest) -> Message<proto::Batch> {
         match message.kind {
             Some(Kind::Open(open)) => Message::Open(open),
             Some(Kind::Batch(batch)) => Message::Batch(batch),
-            Some(Kind::Done(done)) => Message::Done(done),
+            Some(Kind::Done(_)) => Message::Done,
             None => Message::Empty,
         }
     }
@@ -174,15 +167,6 @@ impl Batches for Record {
             self.name(into);
         }
         encoded
-    }
-
-    fn done(&mut self, done: proto::Done) -> Result<(), Cow<'static, str>> {
-        self.files = counted::files(done.files, self.intake.rules().now_micros)?;
-        Ok(())
-    }
-
-    fn on_forget(&mut self, producer: Uuid) -> Arc<dyn OnForget> {
-        Arc::new(RememberFiles { producer, files: std::mem::take(&mut self.files) })
     }
 }
 

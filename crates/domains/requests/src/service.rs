@@ -18,7 +18,6 @@ use tokio::sync::Semaphore;
 
 use crate::ahead::Ahead;
 use crate::changes::Version;
-use crate::counted::{self, CountedFile};
 use crate::domain::NAME;
 use crate::error::{Ended, Error};
 use crate::house::House;
@@ -279,18 +278,6 @@ impl Service {
     pub(crate) async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>, Error> {
         let _place = self.queries.acquire().await;
         self.house.producers.list(with_workers).await.map_err(Error::store("list producers"))
-    }
-
-    /// Which of these files were counted as a whole.
-    pub(crate) async fn counted_files(
-        &self,
-        asked: Vec<Vec<u8>>,
-    ) -> Result<Vec<CountedFile>, Error> {
-        counted::check(asked.iter())
-            .map_err(|reason| Error::from(Ended::Unexpected { position: 1, reason }))?;
-        let _place = self.queries.acquire().await;
-        let found = self.house.store.counted_files(&asked).await;
-        found.map_err(Error::store("look for counted files"))
     }
 }
 

@@ -25,7 +25,6 @@ use tally_store::{Database, Dialect};
 
 use crate::books::Folded;
 use crate::changes::Version;
-use crate::counted::CountedFile;
 use crate::due::{Done, Folds};
 use crate::import_count::{CountTables, Imported};
 use crate::model::{Day, DayRange, Named, Quarter, Series, SeriesId};
@@ -311,17 +310,6 @@ impl Store {
         }
     }
 
-    /// Which of these files are remembered as counted.
-    pub async fn counted_files(&self, fingerprints: &[Vec<u8>]) -> Result<Vec<CountedFile>> {
-        match &self.database {
-            Database::Postgres(database) => postgres::files::find(database, fingerprints).await,
-            Database::Sqlite(database) => {
-                let asked = fingerprints.to_vec();
-                database.read(move |connection| sqlite::files::find(connection, &asked)).await
-            }
-        }
-    }
-
     /// Commits something that leaves no trace, to find out whether a request could be stored now.
     /// It does not wait for queries.
     pub async fn try_write(&self, now: Timestamp) -> Result<()> {
@@ -362,16 +350,6 @@ impl Store {
             }
         }
         Ok(())
-    }
-
-    /// Forgets all but the latest counted files.
-    pub async fn forget_files(&self) -> Result<()> {
-        match &self.database {
-            Database::Postgres(database) => postgres::files::forget(database).await,
-            Database::Sqlite(database) => {
-                database.write(|connection| sqlite::files::forget(connection)).await
-            }
-        }
     }
 }
 

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::days::Days;
 use crate::lease::{Found, Leaving, Opening, Producer, Refusal, Standing, Step, tell_forgotten};
 use crate::setback::{Setback, Told};
-use crate::store::{OnForget, Owner};
+use crate::store::Owner;
 
 /// How many producers one transaction forgets.
 const FORGET_MAX: i64 = 1_000;
@@ -42,7 +42,6 @@ pub(crate) async fn forget(
     places: &Semaphore,
     owner: Owner,
     leaving: Leaving,
-    then: &dyn OnForget,
 ) -> Result<(), Error> {
     let sql = include_str!("postgres/forget_producer.sql");
     let Leaving { id, epoch, sequence, last_seen_micros } = leaving;
@@ -51,7 +50,7 @@ pub(crate) async fn forget(
         [&owner.domain, &owner.namespace.0, &id, &epoch, &sequence, &last_seen];
     let once = async || {
         let _place = places.acquire().await;
-        forget_some(database, sql, &values, Some(then)).await
+        forget_some(database, sql, &values, true).await
     };
     Policy::short("forget a producer").run(once).await.map(|_| ())
 }
@@ -66,7 +65,7 @@ pub(crate) async fn forget_silent(
     let policy = Policy::short("forget old producers");
     loop {
         let values: [&(dyn ToSql + Sync); 3] = [&domain, &days, &FORGET_MAX];
-        let once = async || forget_some(database, sql, &values, None).await;
+        let once = async || forget_some(database, sql, &values, false).await;
         if policy.run(once).await? < FORGET_MAX {
             return Ok(());
         }
@@ -308,19 +307,19 @@ fn setback(row: &Row) -> Setback {
 }
 
 /// Deletes producers by one statement, keeps what they brought, and returns how many they were.
-/// Repeated after a lost answer, it finds the next ones, or none. With `then`, a client waits, so it
+/// Repeated after a lost answer, it finds the next ones, or none. If a client waits, this
 /// waits for locks only briefly.
 async fn forget_some(
     database: &Database,
     sql: &str,
     values: &[&(dyn ToSql + Sync)],
-    then: Option<&dyn OnForget>,
+    client_waits: bool,
 ) -> Result<i64, Error> {
     let step = "forget producers";
     let connection =
-        if then.is_some() { database.writer().await? } else { database.connection().await? };
+        if client_waits { database.writer().await? } else { database.connection().await? };
     let transaction = connection.transaction(Isolation::Default).await?;
-    if then.is_some() {
+    if client_waits {
         wait_briefly(&transaction).await?;
     }
     let gone = match transaction.rows(step, sql, values).await {
@@ -334,10 +333,6 @@ async fn forget_some(
         transaction.write(step, include_str!("postgres/remove_days.sql"), &[&workers]).await?;
     }
     if !gone.is_empty() {
-        if let Some(then) = then {
-            let accepted = gone.iter().map(|row| row.get::<_, i64>(2)).sum();
-            then.postgres(&transaction, accepted).await?;
-        }
         tally_runtime::faults::point("forget.before_commit").await;
     }
     transaction.commit().await?;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::days::{Counted, Days};
 use crate::lease::{Found, Leaving, Opening, Producer, Refusal, Standing, Step, tell_forgotten};
 use crate::setback::{Setback, Told};
-use crate::store::{OnForget, Owner};
+use crate::store::Owner;
 
 /// How many days of batches one transaction adds up: batches wait for it.
 const GATHER_MAX: u32 = 4_000;
@@ -56,12 +56,11 @@ pub(crate) fn forget(
     connection: &mut Connection,
     owner: Owner,
     leaving: Leaving,
-    then: &dyn OnForget,
 ) -> Result<(), Error> {
     let Leaving { id, epoch, sequence, last_seen_micros } = leaving;
     let values =
         (owner.domain, owner.namespace.0, id.as_bytes(), epoch, sequence, last_seen_micros);
-    forget_some(connection, include_str!("sqlite/forget_producer.sql"), values, then)
+    forget_some(connection, include_str!("sqlite/forget_producer.sql"), values)
 }
 
 pub(crate) fn forget_silent(
@@ -70,7 +69,7 @@ pub(crate) fn forget_silent(
     retention_days: u32,
 ) -> Result<(), Error> {
     let values = (domain, retention_days);
-    forget_some(connection, include_str!("sqlite/forget_producers.sql"), values, &())
+    forget_some(connection, include_str!("sqlite/forget_producers.sql"), values)
 }
 
 pub(crate) fn list(
@@ -169,12 +168,7 @@ pub fn add_days(
 }
 
 /// Deletes producers by one statement and keeps what they brought, in one transaction.
-fn forget_some(
-    connection: &mut Connection,
-    sql: &str,
-    values: impl Params,
-    then: &dyn OnForget,
-) -> Result<(), Error> {
+fn forget_some(connection: &mut Connection, sql: &str, values: impl Params) -> Result<(), Error> {
     let step = "forget producers";
     let transaction = begin(connection)?;
     let producer = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
@@ -191,7 +185,6 @@ fn forget_some(
             }
         }
     }
-    then.sqlite(&transaction, gone.iter().map(|(.., accepted)| accepted).sum())?;
     tally_runtime::faults::blocking_point("forget.before_commit");
     transaction.commit().step("commit")?;
     for (id, _, accepted) in gone {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use tally_runtime::Namespace;
 use tally_store::{Database, Error};
 use tokio::sync::Semaphore;
@@ -31,21 +30,6 @@ pub struct Producers {
 pub(crate) struct Owner {
     pub(crate) domain: &'static str,
     pub(crate) namespace: Namespace,
-}
-
-/// What a domain stores in the transaction that forgets a producer. If this fails, the producer is
-/// not forgotten.
-#[async_trait]
-pub trait OnForget: Send + Sync + 'static {
-    /// In Postgres and CockroachDB. `accepted` is how much the producer has stored in all.
-    async fn postgres(
-        &self,
-        transaction: &tally_store::postgres::Transaction,
-        accepted: i64,
-    ) -> Result<(), Error>;
-
-    /// The same in SQLite.
-    fn sqlite(&self, transaction: &rusqlite::Transaction<'_>, accepted: i64) -> Result<(), Error>;
 }
 
 // === impl Producers ===
@@ -91,18 +75,15 @@ impl Producers {
         }
     }
 
-    /// Forgets a producer, if it stands there, and lets the domain add to the transaction. What the
-    /// producer stored and dropped stays known. Safe to repeat.
-    pub async fn forget(&self, leaving: Leaving, then: Arc<dyn OnForget>) -> Result<(), Error> {
+    /// Forgets a producer, if it stands there. What it stored and dropped stays known. Safe to repeat.
+    pub async fn forget(&self, leaving: Leaving) -> Result<(), Error> {
         let owner = self.owner;
         match &self.database {
             Database::Postgres(database) => {
-                postgres::forget(database, &self.places, owner, leaving, &*then).await
+                postgres::forget(database, &self.places, owner, leaving).await
             }
             Database::Sqlite(database) => {
-                database
-                    .write(move |connection| sqlite::forget(connection, owner, leaving, &*then))
-                    .await
+                database.write(move |connection| sqlite::forget(connection, owner, leaving)).await
             }
         }
     }
@@ -191,25 +172,5 @@ impl Producers {
         }?;
         cleared.iter().for_each(Setback::tell_cleared);
         Ok(cleared)
-    }
-}
-
-/// Nothing.
-#[async_trait]
-impl OnForget for () {
-    async fn postgres(
-        &self,
-        _transaction: &tally_store::postgres::Transaction,
-        _accepted: i64,
-    ) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn sqlite(
-        &self,
-        _transaction: &rusqlite::Transaction<'_>,
-        _accepted: i64,
-    ) -> Result<(), Error> {
-        Ok(())
     }
 }

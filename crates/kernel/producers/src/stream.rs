@@ -18,7 +18,6 @@ mod drops;
 mod error;
 mod recording;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +28,6 @@ use tally_runtime::{Clock, Day, Drain, Tasks, chain};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tonic::Status;
-use uuid::Uuid;
 
 pub use self::answers::{Answers, status};
 pub use self::checkpoint::{CheckpointTooLong, read_checkpoint};
@@ -38,7 +36,7 @@ pub use self::error::{Error, Invalid};
 use self::recording::Recording;
 use crate::lease::{Leaving, Opening, Standing};
 use crate::run::{Content, Fate, Parcel};
-use crate::store::{OnForget, Producers};
+use crate::store::Producers;
 use crate::writer::{Append, Writer};
 
 /// How much longer an attempt waits for the database's own word that it took too long.
@@ -66,13 +64,13 @@ pub struct Streams<C> {
 
 /// One message of a stream.
 #[derive(Debug)]
-pub enum Message<B, D> {
+pub enum Message<B> {
     /// Opens the producer.
     Open(proto::Open),
     /// A batch.
     Batch(B),
     /// Every batch is acknowledged, and the producer is not opened again.
-    Done(D),
+    Done,
     /// Nothing that this server knows.
     Empty,
 }
@@ -83,15 +81,13 @@ pub trait Batches: Send + 'static {
     type Message: Send + 'static;
     /// A batch.
     type Batch: Send;
-    /// What the client says when it is done.
-    type Done: Send;
     /// Makes rows of batches.
     type Builder: Builder;
     /// Why a batch cannot be stored.
     type Invalid: Invalid;
 
     /// What a message is.
-    fn message(message: Self::Message) -> Message<Self::Batch, Self::Done>;
+    fn message(message: Self::Message) -> Message<Self::Batch>;
 
     /// A batch's number, as it was sent.
     fn sequence(batch: &Self::Batch) -> u64;
@@ -111,14 +107,6 @@ pub trait Batches: Send + 'static {
 
     /// Adds the rows of a batch, or none of them.
     fn add(&mut self, batch: &Self::Batch, into: &mut Self::Builder) -> Result<(), Self::Invalid>;
-
-    /// Notes what the client says when it is done, or says what is wrong with that.
-    fn done(&mut self, done: Self::Done) -> Result<(), Cow<'static, str>>;
-
-    /// What is stored when the producer is forgotten.
-    fn on_forget(&mut self, _producer: Uuid) -> Arc<dyn OnForget> {
-        Arc::new(())
-    }
 }
 
 /// Makes rows of batches.
@@ -256,7 +244,7 @@ impl<C: Content> Streams<C> {
         let leaving = Leaving { id: opening.id, epoch, sequence: 0, last_seen_micros: None };
         match committed {
             Some(sequence) if ended.is_ok() && is_done => {
-                ended = self.forget(Leaving { sequence, ..leaving }, recording.on_forget()).await;
+                ended = self.forget(Leaving { sequence, ..leaving }).await;
             }
             // A producer that has stored nothing costs a row. If this fails, or the server stops,
             // housekeeping forgets it. A client that comes back later just opens it again, which it may
@@ -264,7 +252,7 @@ impl<C: Content> Streams<C> {
             // it.
             Some(0) if !self.drain.has_begun() && !opening.take_over && may_begin_again() => {
                 let leaving = Leaving { last_seen_micros: Some(last_seen_micros), ..leaving };
-                let _ = self.forget::<B::Invalid>(leaving, Arc::new(())).await;
+                let _ = self.forget::<B::Invalid>(leaving).await;
             }
             _ => {}
         }
@@ -308,12 +296,8 @@ impl<C: Content> Streams<C> {
     }
 
     /// Forgets a producer that stands there, unless another process has opened it since.
-    async fn forget<R: Invalid>(
-        &self,
-        leaving: Leaving,
-        then: Arc<dyn OnForget>,
-    ) -> Result<(), Error<R>> {
-        timeout(self.opening_wait_max, self.producers.forget(leaving, then))
+    async fn forget<R: Invalid>(&self, leaving: Leaving) -> Result<(), Error<R>> {
+        timeout(self.opening_wait_max, self.producers.forget(leaving))
             .await
             .map_err(|_elapsed| Error::ProducerTimeout)?
             .map_err(|source| Error::Store(source.within("forget a producer")))

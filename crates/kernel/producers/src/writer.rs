@@ -101,7 +101,7 @@ impl<A: Append> Sink for Writer<A> {
 
     async fn retire(&self, worker: Uuid, sequence: i64) {
         let leaving = Leaving { id: worker, epoch: 0, sequence, last_seen_micros: None };
-        let forgetting = self.producers.forget(leaving, Arc::new(()));
+        let forgetting = self.producers.forget(leaving);
         if let Ok(Err(error)) = timeout(self.attempt_max, forgetting).await {
             // Until the terms of the domain forget it.
             tracing::debug!(error = chain(&error), "a worker's old id is not forgotten yet");

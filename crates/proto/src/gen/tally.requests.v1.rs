@@ -317,46 +317,8 @@ pub mod record_request {
         Done(super::Done),
     }
 }
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Done {
-    /// Files whose requests have all been stored by this producer. At most 1,000. If they have more
-    /// requests than the server has stored of it, none is remembered.
-    #[prost(message, repeated, tag = "1")]
-    pub files: ::prost::alloc::vec::Vec<CountedFile>,
-}
-/// A file that was counted as a whole.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct CountedFile {
-    /// What tells it apart from other files, by a rule of the client's. 1 to 64 bytes.
-    #[prost(bytes = "vec", tag = "1")]
-    pub fingerprint: ::prost::alloc::vec::Vec<u8>,
-    /// What people call it. At most 1,024 bytes.
-    #[prost(string, tag = "2")]
-    pub name: ::prost::alloc::string::String,
-    /// How many requests it has: 1 or more.
-    #[prost(uint64, tag = "3")]
-    pub requests: u64,
-    /// When it was counted. Only the server says it.
-    #[prost(message, optional, tag = "4")]
-    pub counted_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// What tells apart how its lines were read, by a rule of the client's. At most 64 bytes.
-    #[prost(bytes = "vec", tag = "5")]
-    pub reading: ::prost::alloc::vec::Vec<u8>,
-    /// How many of its lines were malformed, and not counted.
-    #[prost(uint64, tag = "6")]
-    pub malformed: u64,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct FindCountedFilesRequest {
-    /// At most 1,000.
-    #[prost(bytes = "vec", repeated, tag = "1")]
-    pub fingerprints: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct FindCountedFilesResponse {
-    #[prost(message, repeated, tag = "1")]
-    pub files: ::prost::alloc::vec::Vec<CountedFile>,
-}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Done {}
 /// Requests that are stored together, or not at all.
 ///
 /// A number always stands for the same requests: what comes under a number that is committed is
@@ -684,39 +646,6 @@ pub mod request_service_client {
                 .insert(GrpcMethod::new("tally.requests.v1.RequestService", "Record"));
             self.inner.streaming(req, path, codec).await
         }
-        /// Says which of these files were counted as a whole, as far as that is remembered.
-        ///
-        /// INVALID_ARGUMENT: there are too many fingerprints, or one is too long (reason
-        ///   INVALID_MESSAGE).
-        pub async fn find_counted_files(
-            &mut self,
-            request: impl tonic::IntoRequest<super::FindCountedFilesRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::FindCountedFilesResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/tally.requests.v1.RequestService/FindCountedFiles",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new(
-                        "tally.requests.v1.RequestService",
-                        "FindCountedFiles",
-                    ),
-                );
-            self.inner.unary(req, path, codec).await
-        }
         /// Lists the producers, those first that were seen last.
         pub async fn list_producers(
             &mut self,
@@ -893,17 +822,6 @@ pub mod request_service_server {
             &self,
             request: tonic::Request<tonic::Streaming<super::RecordRequest>>,
         ) -> std::result::Result<tonic::Response<Self::RecordStream>, tonic::Status>;
-        /// Says which of these files were counted as a whole, as far as that is remembered.
-        ///
-        /// INVALID_ARGUMENT: there are too many fingerprints, or one is too long (reason
-        ///   INVALID_MESSAGE).
-        async fn find_counted_files(
-            &self,
-            request: tonic::Request<super::FindCountedFilesRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::FindCountedFilesResponse>,
-            tonic::Status,
-        >;
         /// Server streaming response type for the ListProducers method.
         type ListProducersStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::ListProducersResponse, tonic::Status>,
@@ -1089,52 +1007,6 @@ pub mod request_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.streaming(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/tally.requests.v1.RequestService/FindCountedFiles" => {
-                    #[allow(non_camel_case_types)]
-                    struct FindCountedFilesSvc<T: RequestService>(pub Arc<T>);
-                    impl<
-                        T: RequestService,
-                    > tonic::server::UnaryService<super::FindCountedFilesRequest>
-                    for FindCountedFilesSvc<T> {
-                        type Response = super::FindCountedFilesResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::FindCountedFilesRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as RequestService>::find_counted_files(&inner, request)
-                                    .await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = FindCountedFilesSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

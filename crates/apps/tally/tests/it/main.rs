@@ -17,6 +17,7 @@ mod first_run;
 mod foreign;
 mod handover;
 mod import;
+mod import_again;
 mod import_count;
 mod line_reader;
 mod load;

@@ -103,13 +103,6 @@ impl RequestService for Services {
         Ok(Response::new(request.into_inner().map(answer).boxed()))
     }
 
-    async fn find_counted_files(
-        &self,
-        _: Request<tally_proto::tally::requests::v1::FindCountedFilesRequest>,
-    ) -> Result<Response<tally_proto::tally::requests::v1::FindCountedFilesResponse>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
-
     /// Answers with a stream.
     async fn list_producers(
         &self,

@@ -44,15 +44,6 @@ impl RequestService for Service {
         Ok(Response::new(self.streams.answers(request.into_inner(), record, opened)))
     }
 
-    async fn find_counted_files(
-        &self,
-        request: Request<proto::FindCountedFilesRequest>,
-    ) -> Result<Response<proto::FindCountedFilesResponse>, Status> {
-        let found = self.counted_files(request.into_inner().fingerprints).await?;
-        let files = found.into_iter().map(Into::into).collect();
-        Ok(Response::new(proto::FindCountedFilesResponse { files }))
-    }
-
     async fn list_producers(
         &self,
         request: Request<proto::ListProducersRequest>,

@@ -11,6 +11,7 @@ use tally_runtime::{Drain, SystemClock, Tasks};
 use tally_serve::Parts;
 use tally_store::Database;
 use tokio::sync::{Notify, oneshot};
+use uuid::Uuid;
 
 use super::*;
 use crate::batch::RecordLimits;

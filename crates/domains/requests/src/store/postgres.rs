@@ -6,7 +6,6 @@
 //! | `books.rs` | days, months and the calendar |
 //! | `changes.rs` | merges and forgets |
 //! | `corrections.rs` | corrections of totals |
-//! | `files.rs` | files that were counted as a whole |
 //! | `folds.rs` | adding the rows of trays to the days |
 //! | `import_count.rs` | importing the Go server's tables |
 //! | `series.rs` | the dictionary of series |
@@ -17,7 +16,6 @@ pub(super) mod append;
 pub(super) mod books;
 pub(super) mod changes;
 pub(super) mod corrections;
-pub(crate) mod files;
 pub(super) mod folds;
 pub(super) mod import_count;
 pub(super) mod series;

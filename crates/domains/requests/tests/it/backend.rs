@@ -187,7 +187,6 @@ impl Backend {
     }
 
     pub(crate) async fn maintain(&self) {
-        self.store.forget_files().await.expect("housekeeping");
         self.producers.forget_silent().await.expect("forgotten");
         self.producers.gather_days().await.expect("gathered");
     }

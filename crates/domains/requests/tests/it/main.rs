@@ -12,7 +12,6 @@ mod changes;
 mod concurrency;
 mod conformance;
 mod corrections;
-mod counted_files;
 mod dates;
 mod disturbed;
 mod drops;

@@ -1,7 +1,5 @@
 //! The promises of every store to clients that number their batches.
 
-use std::sync::Arc;
-
 use tally_producers::{
     BatchEnd, Fate, Leaving, Opening, Parcel, Producers, Refusal, Run, Standing, Terms, draw_epoch,
 };
@@ -329,12 +327,12 @@ async fn a_producer_that_leaves_is_forgotten_at_once(backend: Backend) {
         Leaving { id: other.id, ..leaving },
         Leaving { last_seen_micros: Some(first), ..leaving },
     ] {
-        backend.producers.forget(leaving, Arc::new(())).await.unwrap();
+        backend.producers.forget(leaving).await.unwrap();
         assert_eq!(backend.producers.list(false).await.unwrap().len(), 2);
     }
     let leaving = Leaving { last_seen_micros: Some(second), ..leaving };
     for _ in 0..2 {
-        backend.producers.forget(leaving, Arc::new(())).await.unwrap();
+        backend.producers.forget(leaving).await.unwrap();
         let left = backend.producers.list(false).await.unwrap();
         assert_eq!(left.iter().map(|one| one.id).collect::<Vec<_>>(), [other.id]);
         backend.audit().await;

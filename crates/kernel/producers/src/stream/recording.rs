@@ -14,7 +14,6 @@ use uuid::Uuid;
 
 use super::{Batches, Builder, ContentOf, Error, Message, Progress, Size, Streams};
 use crate::run::{BatchEnd, Fate, Parcel, Run, bytes};
-use crate::store::OnForget;
 
 /// A run with this many rows takes no further batch. A day with drops counts as a row.
 const RUN_ROWS: usize = 32_768;
@@ -95,10 +94,6 @@ impl<'a, B: Batches> Recording<'a, B> {
         (!self.in_doubt).then_some(self.committed)
     }
 
-    pub(super) fn on_forget(&mut self) -> Arc<dyn OnForget> {
-        self.batches.on_forget(self.producer)
-    }
-
     /// Reads until the stream ends or fails, and stores and acknowledges what it has read.
     pub(super) async fn run<S>(&mut self, mut stream: S) -> Result<(), Error<B::Invalid>>
     where
@@ -147,13 +142,10 @@ impl<'a, B: Batches> Recording<'a, B> {
             Some(Err(status)) => Err(Error::unreadable(self.position, &status)),
             Some(Ok(message)) => match B::message(message) {
                 Message::Batch(batch) => self.take(batch).await,
-                Message::Done(done) => match self.batches.done(done) {
-                    Ok(()) => {
-                        self.is_done = true;
-                        return Some(Ok(()));
-                    }
-                    Err(reason) => self.unexpected(reason),
-                },
+                Message::Done => {
+                    self.is_done = true;
+                    return Some(Ok(()));
+                }
                 Message::Open(_) => self.unexpected("only the first message opens a producer"),
                 Message::Empty => self.unexpected("it is empty"),
             },

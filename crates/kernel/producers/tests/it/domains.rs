@@ -1,7 +1,5 @@
 //! A producer belongs to one domain, and no domain sees what another one has.
 
-use std::sync::Arc;
-
 use tally_producers::{Counted, Days, Leaving, Opening, Refusal, Standing, Told};
 use uuid::Uuid;
 
@@ -24,7 +22,7 @@ async fn an_id_of_another_domain_is_refused() {
         let Standing { epoch, last_seen_micros, .. } = standing;
         assert_eq!(Standing { last_seen_micros, ..again }, standing);
         let leaving = Leaving { id, epoch, sequence: 0, last_seen_micros: None };
-        two.forget(leaving, Arc::new(())).await.unwrap();
+        two.forget(leaving).await.unwrap();
         assert_eq!(one.list(true).await.unwrap().len(), 1);
     }
 }
@@ -61,7 +59,7 @@ async fn what_forgotten_producers_brought_stays_with_their_domain() {
             let listed = producers.list(false).await.unwrap();
             assert_eq!((listed[0].accepted, listed[0].dropped), (3, dropped));
             let leaving = Leaving { id, epoch, sequence: 0, last_seen_micros: None };
-            producers.forget(leaving, Arc::new(())).await.unwrap();
+            producers.forget(leaving).await.unwrap();
             assert_eq!(producers.list(true).await.unwrap(), []);
             assert_eq!(place.dropped(domain).await, dropped);
         }

@@ -1,7 +1,5 @@
 //! A producer belongs to one namespace, and no namespace sees what another one has.
 
-use std::sync::Arc;
-
 use tally_producers::{Counted, Days, Leaving, Opening, Refusal, Standing, Told};
 use tally_runtime::Namespace;
 use uuid::Uuid;
@@ -25,7 +23,7 @@ async fn a_producer_of_another_namespace_is_in_use() {
         assert_eq!(other.list(true).await.unwrap(), []);
         let Standing { epoch, sequence, last_seen_micros, .. } = standing;
         let leaving = Leaving { id, epoch, sequence, last_seen_micros: Some(last_seen_micros) };
-        other.forget(leaving, Arc::new(())).await.unwrap();
+        other.forget(leaving).await.unwrap();
         assert_eq!(one.list(true).await.unwrap().len(), 1);
         let again = one.open(&opening(id)).await.unwrap().unwrap();
         assert_eq!(Standing { last_seen_micros, ..again }, standing);

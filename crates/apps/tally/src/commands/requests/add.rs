@@ -94,7 +94,7 @@ pub(crate) async fn run(args: AddArgs, clock: &dyn Clock) -> anyhow::Result<Exit
     let mut silent = |_: &News| {};
     // The sender ends once its chunks have no receiver.
     let (outcome, ()) = tokio::join!(
-        send_all(producer, parties, chunks, Vec::new(), stopped, patience, &mut silent),
+        send_all(producer, &parties, chunks, None, stopped, patience, &mut silent),
         feed(sender, entry, args.count),
     );
     let counted = outcome.counted;
@@ -115,7 +115,7 @@ pub(crate) async fn run(args: AddArgs, clock: &dyn Clock) -> anyhow::Result<Exit
         (None, None) if outcome.in_doubt > 0 => {
             format!("it is not known whether {} more were", plural(outcome.in_doubt, "request"))
         }
-        (Some(Stop::Interrupted), _) | (None, None) => String::new(),
+        (Some(Stop::Interrupted | Stop::Stopped(_)), _) | (None, None) => String::new(),
     };
     if counted < args.count {
         let why = visible(&why);
@@ -151,7 +151,7 @@ async fn feed(sender: mpsc::Sender<Fed>, mut entry: Entry<'_>, count: u64) {
         entry.times = u32::try_from(left).map_or(entry.times, |left| left.min(entry.times));
         left -= u64::from(entry.times);
         let mut entries = Entries::default();
-        entries.push(&entry, 1);
+        entries.push(&entry, 1, 0);
         let chunk = Chunk { entries, through: 1, ..Chunk::default() };
         if sender.send(Fed::Chunk(chunk)).await.is_err() {
             return;

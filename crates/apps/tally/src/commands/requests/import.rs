@@ -6,34 +6,36 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `args.rs` | the flags |
-//! | `counted.rs` | files that the server has already counted |
+//! | `begin.rs` | where to begin with an input: the server keeps a position of its text |
 //! | `counts.rs` | counts lines by kind and reason |
 //! | `dry_run.rs` | `--dry-run`: what would be counted |
-//! | `feed.rs` | the thread that turns files into chunks of requests |
-//! | `fingerprint.rs` | identifies a file without reading all of it |
-//! | `input.rs` | opens files, and says why one cannot be read |
+//! | `entries.rs` | packed entries on their way from the reader's thread |
+//! | `feed.rs` | the thread that turns an input into chunks of requests |
+//! | `identity.rs` | identifies a text by what it begins with |
+//! | `input.rs` | opens inputs, and says why one cannot be read |
 //! | `lines.rs` | cuts bytes into lines of limited length |
 //! | `parse.rs` | a line → an entry: every format |
 //! | `paths.rs` | maps paths: `--collapse-ids`, `--rewrite`, `--path-prefix` |
+//! | `position.rs` | how far a text is counted: the checkpoint of each batch |
 //! | `report.rs` | the lines printed at the end |
-//! | `entries.rs` | packed entries on their way from the reader's thread |
-//! | `same.rs` | finds the same file twice in one command |
 //! | `send.rs` | sends chunks, and knows which lines are counted |
+//! | `text.rs` | a file that can be read from any place of its decompressed text |
 
 mod args;
-mod counted;
+mod begin;
 mod counts;
 mod dry_run;
 pub(super) mod entries;
 pub(super) mod feed;
-mod fingerprint;
+mod identity;
 mod input;
 mod lines;
 pub(super) mod parse;
 mod paths;
+mod position;
 mod report;
-mod same;
 pub(super) mod send;
+mod text;
 
 use std::cell::Cell;
 use std::fs::File;
@@ -41,6 +43,7 @@ use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
@@ -49,14 +52,14 @@ use tally_runtime::{Clock, Signals, chain};
 use tokio::sync::watch;
 
 pub(crate) use self::args::ImportArgs;
-use self::counted::{files, without_counted};
+use self::begin::{Begun, Keeper, Memory, Not};
 use self::dry_run::DryRun;
-use self::feed::Job;
+use self::feed::{Job, Reader};
 use self::input::Input;
-use self::parse::Parser;
-use self::paths::MANY_SERIES;
-use self::same::Double;
-use self::send::{News, Outcome, Parties, UNSETTLED_MAX, send_all};
+use self::parse::{Context, Parser};
+use self::paths::{MANY_SERIES, Seen};
+use self::position::Checkpoint;
+use self::send::{News, Outcome, Parties, Place, UNSETTLED_MAX, send_all};
 use crate::output::{self, OutputFormat, plural, say, thousands, visible, wrong_usage};
 
 const BAR_TICK: Duration = Duration::from_millis(200);
@@ -75,43 +78,22 @@ pub(crate) async fn run(args: ImportArgs, clock: Arc<dyn Clock>) -> anyhow::Resu
     if !unreadable.is_empty() {
         return Err(anyhow!("nothing was sent"));
     }
-    let inputs = if args.again { inputs } else { without_doubles(inputs) };
-    let asks = !args.again && !args.dry_run;
-    let inputs = if asks { without_counted(&args, inputs).await? } else { inputs };
-    if inputs.is_empty() {
-        return Ok(ExitCode::SUCCESS);
-    }
     let bar = bar(&inputs);
-    let job = job(&args, inputs, parser, &bar, clock)?;
-    let inputs = job.inputs.clone();
+    let reader = reader(&args, &inputs, parser.clone(), &bar, Arc::clone(&clock))?;
     if args.dry_run {
-        return dry_run(&args, job, &bar).await;
+        return dry_run(&args, &inputs, reader, &bar).await;
     }
     let patience = Duration::from_secs(args.patience);
-    let producer = args.server.producer("tally import", patience).await?;
+    args.server.reach(patience).await?;
     let begin = Instant::now();
-    let (chunks, thread) = feed::start(job).context("cannot start the reader's thread")?;
-
     let mut signals = Signals::install().context("cannot take over Ctrl-C")?;
     let (stop, stopped) = watch::channel(false);
     let counted = Cell::new(0);
-    let waits = Cell::new(false);
-    let mut tell = |news: &News| {
-        counted.set(news.counted);
-        bar.set_position(news.bytes);
-        bar.set_message(thousands(news.counted));
-        if waits.replace(news.trouble.is_some()) {
-            return;
-        }
-        if let Some(why) = &news.trouble {
-            bar.suspend(|| say(format_args!("waiting for the server: {}", visible(why))));
-        }
-    };
-    let files = files(&args, &inputs);
-    let parties =
-        Parties { service: args.service.clone().unwrap_or_default(), ..Parties::default() };
+    let now = clock.now().as_second();
+    let keeper = Keeper { args: &args, parser: &parser, now, patience, stop: stopped };
+    let import = Import { keeper, inputs: &inputs, bar: &bar, counted: &counted };
     let outcome = tokio::select! {
-        outcome = send_all(producer, parties, chunks, files, stopped, patience, &mut tell) => outcome,
+        outcome = import.all(reader) => outcome?,
         () = async {
             signals.recv().await;
             bar.suspend(|| say("stopping; waiting for the server (again to leave at once)"));
@@ -128,49 +110,153 @@ pub(crate) async fn run(args: ImportArgs, clock: Arc<dyn Clock>) -> anyhow::Resu
         }
     };
     bar.finish_and_clear();
-    // After an early end the thread may wait for input forever; it ends with the process.
-    if outcome.stop.is_none() && thread.join().is_err() {
-        return Err(anyhow!("the reader's thread panicked; not everything was read"));
-    }
     Ok(conclude(&args, &inputs, &outcome, begin.elapsed()))
 }
 
-fn job(
+/// Imports inputs, one after another.
+struct Import<'a> {
+    keeper: Keeper<'a>,
+    inputs: &'a [Input],
+    bar: &'a ProgressBar,
+    /// How many requests are counted.
+    counted: &'a Cell<u64>,
+}
+
+// === impl Import ===
+
+impl Import<'_> {
+    async fn all(&self, mut reader: Reader) -> anyhow::Result<Outcome> {
+        let mut all = Outcome::default();
+        for (at, input) in self.inputs.iter().enumerate() {
+            let begun = match self.keeper.begin(at, input, &reader.bytes).await {
+                Ok(begun) => begun,
+                Err(Not::Yet(is_begun)) => {
+                    all.counts.torn = is_begun.then_some((at, 1)).or(all.counts.torn);
+                    continue;
+                }
+                Err(Not::Failed(failure)) => {
+                    all.failures.push(failure);
+                    continue;
+                }
+                Err(Not::Stopped(stop)) => {
+                    all.stop = Some(stop.before(Place { input: at, line: 1 }));
+                    break;
+                }
+            };
+            let known = begun.known.clone();
+            let (outcome, thread) = self.one(begun, reader).await?;
+            let lines = outcome.counts.lines;
+            let is_over = outcome.stop.is_some();
+            all.add(outcome);
+            // After an early end the thread may wait for input forever; it ends with the process.
+            if is_over {
+                break;
+            }
+            let panicked = |_| anyhow!("the reader's thread panicked; not everything was read");
+            reader = thread.join().map_err(panicked)?;
+            if let Some(known) = known {
+                self.bar.suspend(|| say(self.before(input, &known, lines)));
+            }
+        }
+        Ok(all)
+    }
+
+    async fn one(
+        &self,
+        begun: Begun,
+        reader: Reader,
+    ) -> anyhow::Result<(Outcome, JoinHandle<Reader>)> {
+        let Begun { job, producer, checkpoint, .. } = begun;
+        let (chunks, thread) = reader.start(job).context("cannot start the reader's thread")?;
+        let Keeper { args, patience, stop, .. } = &self.keeper;
+        let service = args.service.clone().unwrap_or_default();
+        let parties = Parties { service, ..Parties::default() };
+        let before = self.counted.get();
+        let waits = Cell::new(false);
+        let mut tell = |news: &News| {
+            self.counted.set(before + news.counted);
+            self.bar.set_position(news.bytes);
+            self.bar.set_message(thousands(before + news.counted));
+            if waits.replace(news.trouble.is_some()) {
+                return;
+            }
+            if let Some(why) = &news.trouble {
+                self.bar.suspend(|| say(format_args!("waiting for the server: {}", visible(why))));
+            }
+        };
+        let (stop, patience) = (stop.clone(), *patience);
+        let outcome =
+            send_all(producer, &parties, chunks, checkpoint, stop, patience, &mut tell).await;
+        Ok((outcome, thread))
+    }
+
+    /// What an earlier import has counted, and how many lines this one has.
+    fn before(&self, input: &Input, known: &Checkpoint, lines: u64) -> String {
+        let are = if lines == 1 { "is" } else { "are" };
+        let lines = thousands(lines);
+        match self.keeper.args.again {
+            true => format!("{input}: {known}; {lines} {are} counted again"),
+            false => format!("{input}: {known}; {lines} {are} new"),
+        }
+    }
+}
+
+fn reader(
     args: &ImportArgs,
-    inputs: Vec<Input>,
+    inputs: &[Input],
     parser: Parser,
     bar: &ProgressBar,
     clock: Arc<dyn Clock>,
-) -> anyhow::Result<Job> {
-    let malformed = args.malformed.as_deref().map(|path| keep_in(path, &inputs)).transpose()?;
+) -> anyhow::Result<Reader> {
+    let malformed = args.malformed.as_deref().map(|path| keep_in(path, inputs)).transpose()?;
     let bar = bar.clone();
-    Ok(Job {
-        inputs,
+    Ok(Reader {
         parser,
         paths: args.paths.clone(),
-        from_line: args.from_line,
         malformed,
         many_series: Box::new(move |path| bar.suspend(|| say(many_series(path)))),
         clock,
+        bytes: Arc::default(),
+        seen: Seen::default(),
+        unkept: None,
     })
 }
 
-async fn dry_run(args: &ImportArgs, job: Job, bar: &ProgressBar) -> anyhow::Result<ExitCode> {
-    let inputs = job.inputs.clone();
+async fn dry_run(
+    args: &ImportArgs,
+    inputs: &[Input],
+    mut reader: Reader,
+    bar: &ProgressBar,
+) -> anyhow::Result<ExitCode> {
     let begin = Instant::now();
-    let (chunks, thread) = feed::start(job).context("cannot start the reader's thread")?;
-    let mut counts = DryRun::default();
+    let (mut counts, mut memory, mut all) =
+        (DryRun::default(), Memory::default(), Outcome::default());
     let mut tell = |bytes, counted: u64| {
         bar.set_position(bytes);
         bar.set_message(thousands(counted));
     };
-    let outcome = counts.take(chunks, &mut tell).await;
-    bar.finish_and_clear();
-    if thread.join().is_err() {
-        return Err(anyhow!("the reader's thread panicked; not everything was read"));
+    for (at, input) in inputs.iter().enumerate() {
+        let (lines, begin, ids, ending) = match memory.begin(input, &reader.bytes) {
+            Ok(begun) => begun,
+            Err(error) => {
+                all.failures.push(begin::failed(input, error));
+                continue;
+            }
+        };
+        let from_line = if at == 0 { args.from_line } else { 1 };
+        let (input, context) = (input.clone(), Context::default());
+        let job = Job { at, input, lines, begin, context, from_line, ending };
+        let (chunks, thread) = reader.start(job).context("cannot start the reader's thread")?;
+        let end = counts.take(chunks, &mut all, &mut tell).await;
+        let panicked = |_| anyhow!("the reader's thread panicked; not everything was read");
+        reader = thread.join().map_err(panicked)?;
+        if !args.again {
+            memory.keep(ids, end);
+        }
     }
+    bar.finish_and_clear();
     output::written(counts.print(&mut output::stdout(), OutputFormat::or_usual(None)))?;
-    let code = conclude(args, &inputs, &outcome, begin.elapsed());
+    let code = conclude(args, inputs, &all, begin.elapsed());
     say(format_args!(
         "{} would be counted; nothing was sent",
         plural(counts.endpoints as u64, "endpoint")
@@ -192,23 +278,6 @@ fn keep_in(path: &Path, inputs: &[Input]) -> anyhow::Result<File> {
         return Err(anyhow!("{} is an input, and cannot take the malformed lines", path.display()));
     }
     Ok(file)
-}
-
-/// Leaves out copies of earlier files.
-fn without_doubles(inputs: Vec<Input>) -> Vec<Input> {
-    let doubles = same::doubles(&inputs);
-    doubles.iter().for_each(say);
-    let mut left: Vec<&Double> = doubles.iter().filter(|double| double.is_whole).collect();
-    let mut seen = Vec::new();
-    for input in inputs {
-        // Of a name that occurs twice, the first stays.
-        let at = left.iter().position(|double| double.input == input && seen.contains(&double.of));
-        match at {
-            Some(at) => drop(left.remove(at)),
-            None => seen.push(input),
-        }
-    }
-    seen
 }
 
 fn many_series(path: &str) -> String {

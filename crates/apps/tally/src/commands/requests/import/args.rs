@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use clap::Args;
 
-use super::fingerprint::of_text;
 use super::parse::fields::{JsonFields, Named};
 use super::parse::format::LogFormat;
 use super::parse::time::Zone;
@@ -31,7 +30,9 @@ use crate::numbers;
     the server made of it (uri, path, url). Files with a #Fields: line are read accordingly.\n\n\
     A time is RFC 3339, Common Log Format, or a number since 1970, from 2001-09-09 on: up to 11 \
     digits before the point are seconds, 12 to 14 milliseconds, 15 to 17 microseconds, 18 to 20 \
-    nanoseconds.")]
+    nanoseconds.\n\n\
+    Each line of a file counts once, however often the file is imported: the server keeps how far its text \
+    is counted, under any name, plain or gzipped. An import that was killed goes on when it is run again.")]
 pub(crate) struct ImportArgs {
     /// Files to read, `-` for stdin [default: stdin, unless it is a terminal]
     #[arg(value_name = "FILE")]
@@ -61,12 +62,12 @@ pub(crate) struct ImportArgs {
     #[command(flatten)]
     pub(super) paths: Paths,
 
-    /// Begin at this line of the first file, to resume after an interruption
+    /// Leave out the lines of the first input before this one, to resume what came from a pipe
     #[arg(long, value_name = "LINE", default_value_t = 1,
           value_parser = numbers::within(1, u64::MAX))]
     pub(super) from_line: u64,
 
-    /// Count files even if they were counted before, or are copies of others in this command
+    /// Count all lines of the files once more; by default, only those that were not counted before
     #[arg(long)]
     pub(super) again: bool,
 
@@ -120,17 +121,6 @@ impl ImportArgs {
             fields: JsonFields::new(self.named.clone()),
             reading: Reading { keep_query: self.keep_query, zone },
         })
-    }
-
-    /// A hash over the flags that decide how files are read; servers remember it.
-    pub(super) fn how(&self) -> Vec<u8> {
-        let mut text = String::new();
-        for (flag, value) in self.flags() {
-            if !["--malformed", "--again", "--strict"].contains(&flag) {
-                text.extend([flag, " ", &value.unwrap_or_default(), "\0"]);
-            }
-        }
-        of_text(&text)
     }
 
     /// The flags that decide what is counted, with their values.

@@ -9,6 +9,7 @@ use tally_proto::wire::OTHER_PATH;
 use tokio::sync::mpsc;
 
 use super::feed::Fed;
+use super::position::Position;
 use super::send::Outcome;
 use crate::commands::requests::methods;
 use crate::output::table::Align;
@@ -26,27 +27,29 @@ pub(super) struct DryRun {
 // === impl DryRun ===
 
 impl DryRun {
+    /// Counts an input, and returns how far it was read.
     pub(super) async fn take(
         &mut self,
         mut chunks: mpsc::Receiver<Fed>,
+        all: &mut Outcome,
         news: &mut dyn FnMut(u64, u64),
-    ) -> Outcome {
-        let mut outcome = Outcome::default();
+    ) -> Position {
+        let mut end = Position::default();
         while let Some(fed) = chunks.recv().await {
             match fed {
-                Fed::Whole(..) => {}
-                Fed::Failed(failure) => outcome.failures.push(failure),
+                Fed::Failed(failure) => all.failures.push(failure),
                 Fed::Chunk(chunk) => {
-                    outcome.counted += chunk.entries.requests() as u64;
-                    outcome.counts.add(chunk.counts);
+                    all.counted += chunk.entries.requests() as u64;
+                    all.counts.add(chunk.counts);
                     for entry in chunk.entries.iter() {
                         self.add(entry.method, &entry.path, entry.times.into());
                     }
-                    news(chunk.bytes, outcome.counted);
+                    end = chunk.end;
+                    news(chunk.bytes, all.counted);
                 }
             }
         }
-        outcome
+        end
     }
 
     fn add(&mut self, method: i32, path: &str, times: u64) {

@@ -12,36 +12,66 @@ use tokio::sync::mpsc;
 
 use super::counts::LineCounts;
 use super::entries::Entries;
-use super::fingerprint::fingerprint;
 use super::input::{Input, OpenInput, Unreadable};
 use super::lines::Line;
 use super::parse::{Context, Malformed, Parser};
 use super::paths::{Paths, Seen};
+use super::position::{Checkpoint, Position, Tail};
+use super::text::Differs;
 
 /// How many chunks may wait to be sent; each comes from one read.
 const CHUNKS_MAX: usize = 16;
 
-/// How many requests end a chunk early: lines that stand for several can make it large.
-const CHUNK_REQUESTS_MAX: usize = 100_000;
+/// How many requests end a chunk early: lines that stand for several can make it large. It should fit
+/// into a batch.
+const CHUNK_REQUESTS_MAX: usize = 20_000;
 
-pub(crate) struct Job {
-    pub(crate) inputs: Vec<Input>,
+/// Begins a line that names columns.
+const COLUMNS: &[u8] = b"#Fields:";
+
+/// Reads inputs, one after another.
+pub(crate) struct Reader {
     pub(crate) parser: Parser,
     pub(crate) paths: Paths,
-    /// The first line of the first input that counts, from 1.
-    pub(crate) from_line: u64,
     /// Where malformed lines go.
     pub(crate) malformed: Option<File>,
     /// Called with the path that makes it [many](super::paths::MANY_SERIES) series.
     pub(crate) many_series: Box<dyn Fn(&str) + Send>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Bytes read of all inputs so far, as stored.
+    pub(crate) bytes: Arc<AtomicU64>,
+    pub(crate) seen: Seen,
+    /// Why malformed lines are no longer kept, until it is reported.
+    pub(crate) unkept: Option<Failure>,
+}
+
+/// An input to read.
+pub(crate) struct Job {
+    pub(crate) at: usize,
+    pub(crate) input: Input,
+    /// Its lines, from `begin` on.
+    pub(crate) lines: OpenInput,
+    pub(crate) begin: Position,
+    pub(crate) context: Context,
+    /// The first line that counts, from 1.
+    pub(crate) from_line: u64,
+    pub(crate) ending: Ending,
+}
+
+/// What a last line without an end is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Still being written: it is left for later.
+    Later,
+    /// As it should be.
+    Complete,
+    /// Still being written if it is malformed.
+    Unknown,
 }
 
 #[derive(Debug)]
 pub(crate) enum Fed {
     Chunk(Chunk),
-    /// All of an input was read, and it did not change meanwhile; with its fingerprint.
-    Whole(usize, Vec<u8>),
     Failed(Failure),
 }
 
@@ -52,6 +82,9 @@ pub(crate) struct Chunk {
     pub(crate) entries: Entries,
     /// The last line, even if it was left out.
     pub(crate) through: u64,
+    /// Where the lines begin, and how far the text is read with them.
+    pub(crate) begin: Position,
+    pub(crate) end: Position,
     /// Bytes read of all inputs so far.
     pub(crate) bytes: u64,
     pub(crate) counts: LineCounts,
@@ -61,7 +94,16 @@ pub(crate) struct Chunk {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error(transparent)]
-    Open(Unreadable),
+    Open(#[from] Unreadable),
+    #[error("{input}: {why:#}")]
+    Begin { input: Input, why: anyhow::Error },
+    #[error(
+        "{input} begins like a text of which {known}, but {differs}; nothing of it was counted now, and \
+         --again counts all of it"
+    )]
+    Differs { input: Input, known: Box<Checkpoint>, differs: Differs },
+    #[error("{input}: its position on the server was not stored by this version of tally")]
+    Unknown { input: Input },
     #[error("{input}: cannot be read beyond line {line}")]
     Read { input: Input, line: u64, source: io::Error },
     #[error("malformed lines can no longer be kept")]
@@ -70,115 +112,99 @@ pub(crate) enum Failure {
     Short { input: Input, lines: u64, from_line: u64 },
 }
 
-/// Starts the thread, which ends when everything is read or the receiver is dropped.
-pub(crate) fn start(job: Job) -> io::Result<(mpsc::Receiver<Fed>, JoinHandle<()>)> {
-    let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
-    let thread = thread::Builder::new().name("import-reader".to_owned()).spawn(move || {
-        let bytes = Arc::default();
-        let inputs = job.inputs.clone();
-        let mut reader = Reader { job, bytes, seen: Seen::default(), unkept: None, sender };
-        for (at, input) in inputs.iter().enumerate() {
-            let sent = match reader.read(at, input) {
-                Ok(()) => Ok(()),
-                Err(Stopped::Failed(failure)) => reader.sender.blocking_send(Fed::Failed(failure)),
-                Err(Stopped::NobodyListens) => return,
-            };
-            if sent.is_err() {
-                return;
-            }
-        }
-    })?;
-    Ok((receiver, thread))
-}
-
 enum Stopped {
     Failed(Failure),
     NobodyListens,
 }
 
-struct Reader {
+/// What is being read.
+struct Course {
     job: Job,
-    bytes: Arc<AtomicU64>,
-    seen: Seen,
-    /// Why malformed lines are no longer kept, until it is reported.
-    unkept: Option<Failure>,
+    /// Where the next chunk begins.
+    position: Position,
     sender: mpsc::Sender<Fed>,
 }
 
 // === impl Reader ===
 
 impl Reader {
-    fn read(&mut self, at: usize, input: &Input) -> Result<(), Stopped> {
-        let failed = |source| Stopped::Failed(Failure::Open(source));
-        let file = input.file().map_err(failed)?;
-        // Fingerprints the open file, because another may have its name by now.
-        let same_file = file.as_ref().and_then(|file| file.try_clone().ok());
-        let known = || fingerprint(same_file.as_ref()?).ok().flatten();
-        let before = known();
-        let mut lines = input.read(file, Arc::clone(&self.bytes)).map_err(failed)?;
-        let from_line = if at == 0 { self.job.from_line } else { 1 };
-        let mut context = Context::default();
+    /// Starts a thread, which ends when the input is read or the receiver is dropped.
+    pub(crate) fn start(mut self, job: Job) -> io::Result<(mpsc::Receiver<Fed>, JoinHandle<Self>)> {
+        let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
+        let thread = thread::Builder::new().name("import-reader".to_owned()).spawn(move || {
+            let mut course = Course { position: job.begin, job, sender };
+            if let Err(Stopped::Failed(failure)) = self.read(&mut course) {
+                let _ = course.sender.blocking_send(Fed::Failed(failure));
+            }
+            self
+        })?;
+        Ok((receiver, thread))
+    }
+
+    fn read(&mut self, course: &mut Course) -> Result<(), Stopped> {
         let mut read = Ok(true);
-        let mut is_torn = false;
         loop {
             // Sends what was read before the next read, which may wait for a slow pipe.
             loop {
-                let chunk = self.cut_chunk(&mut lines, &mut context, (at, from_line));
-                is_torn |= chunk.counts.torn.is_some();
-                let is_full = chunk.entries.requests() >= CHUNK_REQUESTS_MAX;
-                if chunk.counts.lines > 0 {
-                    self.tell(Fed::Chunk(chunk))?;
+                let (chunk, is_all) = self.cut_chunk(course);
+                if chunk.counts.lines > 0 || chunk.counts.torn.is_some() {
+                    course.tell(Fed::Chunk(chunk))?;
                 }
                 if let Some(failure) = self.unkept.take() {
-                    self.tell(Fed::Failed(failure))?;
+                    course.tell(Fed::Failed(failure))?;
                 }
-                if !is_full {
+                if is_all {
                     break;
                 }
             }
+            let Job { input, lines, from_line, .. } = &mut course.job;
             let more = read.map_err(|source| {
-                let line = lines.number();
-                Stopped::Failed(Failure::Read { input: input.clone(), line, source })
+                let (input, line) = (input.clone(), lines.number());
+                Stopped::Failed(Failure::Read { input, line, source })
             })?;
             if !more {
-                break;
+                let (input, lines, from_line) = (input.clone(), lines.number(), *from_line);
+                let is_short = lines + 1 < from_line;
+                let short = || Stopped::Failed(Failure::Short { input, lines, from_line });
+                return if is_short { Err(short()) } else { Ok(()) };
             }
             read = lines.read();
         }
-        if lines.number() + 1 < from_line {
-            let lines = lines.number();
-            return Err(Stopped::Failed(Failure::Short { input: input.clone(), lines, from_line }));
-        }
-        let is_whole = from_line == 1 && !is_torn;
-        match before.filter(|before| is_whole && known().as_ref() == Some(before)) {
-            Some(known) => self.tell(Fed::Whole(at, known)),
-            None => Ok(()),
-        }
     }
 
-    fn tell(&self, fed: Fed) -> Result<(), Stopped> {
-        self.sender.blocking_send(fed).map_err(|_closed| Stopped::NobodyListens)
-    }
-
-    /// Parses the lines read so far, from `from_line` on.
-    fn cut_chunk(
-        &mut self,
-        lines: &mut OpenInput,
-        context: &mut Context,
-        (input, from_line): (usize, u64),
-    ) -> Chunk {
-        let latest = self.job.clock.now().as_microsecond().saturating_add(AHEAD_MICROS_MAX);
-        let mut chunk = Chunk { input, ..Chunk::default() };
-        let mut number = lines.number();
-        while chunk.entries.requests() < CHUNK_REQUESTS_MAX
-            && let Some(line) = lines.cut()
-        {
-            number += 1;
+    /// Parses the lines read so far; false if there are more than one chunk takes.
+    fn cut_chunk(&mut self, course: &mut Course) -> (Chunk, bool) {
+        let Course { job, position, .. } = course;
+        let Job { at, ref mut lines, ref mut context, from_line, ending, .. } = *job;
+        let latest = self.clock.now().as_microsecond().saturating_add(AHEAD_MICROS_MAX);
+        let mut chunk = Chunk { input: at, begin: *position, ..Chunk::default() };
+        let (mut is_all, mut is_before_torn) = (true, false);
+        loop {
+            position.offset = lines.offset();
+            position.lines = lines.number();
+            if chunk.entries.requests() >= CHUNK_REQUESTS_MAX {
+                is_all = false;
+                break;
+            }
+            let Some(line) = lines.cut() else { break };
+            let within = std::mem::take(&mut position.within);
+            let number = position.lines + 1;
             context.is_torn = matches!(line, Line::Torn(_));
+            if context.is_torn && ending == Ending::Later {
+                chunk.counts.torn = Some((at, number));
+                position.within = within;
+                is_before_torn = true;
+                break;
+            }
+            let names_columns = matches!(line, Line::Text(text) if text.starts_with(COLUMNS));
+            if names_columns {
+                position.fields_at = Some(position.offset);
+            }
             if number < from_line {
                 if let Line::Text(text) = line {
-                    self.job.parser.follow(text, context);
+                    self.parser.follow(text, context);
                 }
+                chunk.begin.fields_at = position.fields_at;
                 continue;
             }
             chunk.counts.lines += 1;
@@ -188,40 +214,76 @@ impl Reader {
                     continue;
                 }
                 Line::Text(text) | Line::Torn(text) => {
-                    (text, self.job.parser.parse(text, context, latest))
+                    (text, self.parser.parse(text, context, latest))
                 }
                 Line::TooLong => (&[][..], Err(Malformed::LineTooLong)),
             };
             match parsed {
-                Ok(entry) => match entry.and_then(|entry| self.job.paths.on(entry)) {
-                    Some(entry) => chunk.entries.push(&entry, number),
+                Ok(entry) => match entry.and_then(|entry| self.paths.on(entry)) {
+                    Some(mut entry) => {
+                        // The others are counted already.
+                        entry.times = entry.times.saturating_sub(within);
+                        chunk.entries.push(&entry, number, position.offset);
+                    }
                     None => chunk.counts.left_out += 1,
                 },
                 Err(why) => {
-                    if context.is_torn {
-                        chunk.counts.torn = Some((input, number));
+                    if context.is_torn && ending == Ending::Unknown {
+                        chunk.counts.torn = Some((at, number));
                     }
-                    self.keep(text);
-                    chunk.counts.add_malformed(input, number, why);
+                    keep(&mut self.malformed, &mut self.unkept, text);
+                    chunk.counts.add_malformed(at, number, why);
                 }
             }
+            // The columns are the same for all of a chunk.
+            if names_columns {
+                (position.offset, position.lines) = (lines.offset(), lines.number());
+                is_all = false;
+                break;
+            }
+        }
+        let tail = lines.tail();
+        if !tail.is_empty() && !is_before_torn {
+            position.tail = Tail::of(tail, position.offset);
         }
         for entry in chunk.entries.iter() {
             if self.seen.makes_many(&entry) {
-                (self.job.many_series)(&entry.path);
+                (self.many_series)(&entry.path);
             }
         }
-        chunk.through = number;
+        chunk.through = position.lines;
+        chunk.end = *position;
         chunk.bytes = self.bytes.load(Ordering::Relaxed);
-        chunk
+        (chunk, is_all)
     }
+}
 
-    fn keep(&mut self, line: &[u8]) {
-        let Some(file) = &mut self.job.malformed else { return };
-        if let Err(source) = file.write_all(&[line, b"\n"].concat()) {
-            self.job.malformed = None;
-            self.unkept = Some(Failure::Keep { source });
-        }
+// === impl Course ===
+
+impl Course {
+    fn tell(&self, fed: Fed) -> Result<(), Stopped> {
+        self.sender.blocking_send(fed).map_err(|_closed| Stopped::NobodyListens)
+    }
+}
+
+// === impl Chunk ===
+
+impl Chunk {
+    /// Where to go on if this many of the requests are counted.
+    pub(crate) fn position(&self, requests: usize) -> Position {
+        let Some((offset, line, within)) = self.entries.place(requests) else { return self.end };
+        // The tail stays where it is, before the chunk.
+        let before = if offset == self.begin.offset { self.begin.within } else { 0 };
+        Position { offset, lines: line - 1, within: before + within, ..self.begin }
+    }
+}
+
+/// Writes a malformed line to its file, if there is one.
+fn keep(file: &mut Option<File>, unkept: &mut Option<Failure>, line: &[u8]) {
+    let Some(open) = file else { return };
+    if let Err(source) = open.write_all(&[line, b"\n"].concat()) {
+        *file = None;
+        *unkept = Some(Failure::Keep { source });
     }
 }
 

@@ -52,6 +52,12 @@ pub(crate) enum Unreadable {
 
 pub(crate) type OpenInput = Lines<Box<dyn Read + Send>>;
 
+/// The text of an input.
+pub(crate) struct Source {
+    pub(crate) reader: Box<dyn Read + Send>,
+    pub(crate) is_compressed: bool,
+}
+
 /// Decompresses one member after another, and skips zeros between them, which tapes and copies leave.
 struct Gzip<R> {
     /// None at the end.
@@ -69,7 +75,19 @@ impl Input {
     /// Opens the input, decompresses gzip, and checks the first bytes. Adds the bytes read, as
     /// stored, to `bytes`.
     pub(crate) fn open(&self, bytes: Arc<AtomicU64>) -> Result<OpenInput, Unreadable> {
-        self.read(self.file()?, bytes)
+        let source = match self.file()? {
+            None => self.source(io::stdin(), bytes)?,
+            Some(file) => self.source(file, bytes)?,
+        };
+        let mut lines = Lines::new(source.reader);
+        let first = lines.peek();
+        if first.starts_with(b"\xff\xfe") || first.starts_with(b"\xfe\xff") {
+            return Err(Unreadable::Utf16 { input: self.clone() });
+        }
+        if first.get(TAR_MAGIC_AT..).is_some_and(|rest| rest.starts_with(b"ustar")) {
+            return Err(Unreadable::Tar { input: self.clone() });
+        }
+        Ok(lines)
     }
 
     /// The file itself; `None` is stdin.
@@ -83,16 +101,12 @@ impl Input {
         Ok(Some(file))
     }
 
-    /// As [`open`](Self::open), with the file in hand.
-    pub(crate) fn read(
+    /// Decompresses what a reader of this input gives.
+    pub(crate) fn source(
         &self,
-        file: Option<File>,
+        reader: impl Read + Send + 'static,
         bytes: Arc<AtomicU64>,
-    ) -> Result<OpenInput, Unreadable> {
-        let reader: Box<dyn Read + Send> = match file {
-            None => Box::new(io::stdin()),
-            Some(file) => Box::new(file),
-        };
+    ) -> Result<Source, Unreadable> {
         let mut counted = Counting { reader, bytes };
         let magic = self.head(&mut counted)?;
         for &(prefix, name, tool) in REFUSED {
@@ -100,37 +114,15 @@ impl Input {
                 return Err(Unreadable::Compressed { input: self.clone(), name, tool });
             }
         }
-        let is_gzip = magic.starts_with(GZIP_MAGIC);
+        let is_compressed = magic.starts_with(GZIP_MAGIC);
         let whole: Chain<_, _> = Cursor::new(magic).chain(counted);
-        let reader: Box<dyn Read + Send> = if is_gzip {
+        let reader: Box<dyn Read + Send> = if is_compressed {
             let buffered = BufReader::with_capacity(COMPRESSED_BUFFER_BYTES, whole);
             Box::new(Gzip::new(buffered))
         } else {
             Box::new(whole)
         };
-        let mut lines = Lines::new(reader);
-        let first = lines.peek();
-        if first.starts_with(b"\xff\xfe") || first.starts_with(b"\xfe\xff") {
-            return Err(Unreadable::Utf16 { input: self.clone() });
-        }
-        if first.get(TAR_MAGIC_AT..).is_some_and(|rest| rest.starts_with(b"ustar")) {
-            return Err(Unreadable::Tar { input: self.clone() });
-        }
-        Ok(lines)
-    }
-
-    /// What is in a file, decompressed.
-    pub(crate) fn content(&self) -> io::Result<impl Read + use<>> {
-        match self {
-            Self::Stdin => Err(io::ErrorKind::Unsupported.into()),
-            Self::File(path) => {
-                let mut file = BufReader::with_capacity(COMPRESSED_BUFFER_BYTES, File::open(path)?);
-                let is_gzip = file.fill_buf()?.starts_with(GZIP_MAGIC);
-                let reader: Box<dyn Read> =
-                    if is_gzip { Box::new(Gzip::new(file)) } else { Box::new(file) };
-                Ok(reader)
-            }
-        }
+        Ok(Source { reader, is_compressed })
     }
 
     /// Checks that it can be read, except for a pipe, which can be read only once.
@@ -206,6 +198,18 @@ impl<R: BufRead> Read for Gzip<R> {
             self.member = member.map(|member| GzDecoder::new(member.into_inner()));
         }
         Ok(0)
+    }
+}
+
+// === impl Source ===
+
+impl Source {
+    /// Reads from the middle of a plain file.
+    pub(crate) fn middle(
+        reader: impl Read + Send + 'static,
+        bytes: Arc<AtomicU64>,
+    ) -> Box<dyn Read + Send> {
+        Box::new(Counting { reader, bytes })
     }
 }
 

@@ -13,6 +13,9 @@ const BUFFER_BYTES: usize = LINE_BYTES_MAX + READ_BYTES;
 /// How much decides whether a file is text.
 const PEEK_BYTES: usize = 8 * 1024;
 
+/// How much of what was cut can be seen again.
+pub(crate) const TAIL_BYTES: usize = 1024;
+
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 #[derive(Debug, PartialEq, Eq)]
@@ -29,10 +32,13 @@ pub(crate) enum Line<'a> {
 pub(crate) struct Lines<R> {
     reader: R,
     buffer: Vec<u8>,
+    /// Where the buffer begins in the text.
+    base: u64,
     start: usize,
     end: usize,
     number: u64,
-    skipping: bool,
+    /// Where the line that is too long begins in the text.
+    skipped_from: Option<u64>,
     ended: bool,
     failure: Option<io::Error>,
 }
@@ -41,21 +47,38 @@ pub(crate) struct Lines<R> {
 
 impl<R: Read> Lines<R> {
     pub(crate) fn new(reader: R) -> Self {
+        Self::from(reader, 0, 0)
+    }
+
+    /// The reader is this far in its text, at the beginning of a line that has this many before it.
+    pub(crate) fn from(reader: R, base: u64, number: u64) -> Self {
         Self {
             reader,
             buffer: vec![0; BUFFER_BYTES],
+            base,
             start: 0,
             end: 0,
-            number: 0,
-            skipping: false,
+            number,
+            skipped_from: None,
             ended: false,
             failure: None,
         }
     }
 
-    /// How many lines have been cut.
+    /// How many lines have been cut, or come before those that are read.
     pub(crate) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Where the next line begins in the text.
+    pub(crate) fn offset(&self) -> u64 {
+        self.skipped_from.unwrap_or(self.base + self.start as u64)
+    }
+
+    /// Up to [`TAIL_BYTES`] before the next line, as far as they are still there.
+    pub(crate) fn tail(&self) -> &[u8] {
+        let end = if self.skipped_from.is_some() { 0 } else { self.start };
+        &self.buffer[end.saturating_sub(TAIL_BYTES)..end]
     }
 
     /// Reads the first line or [`PEEK_BYTES`] of it, before any line is cut. The next read returns
@@ -82,6 +105,7 @@ impl<R: Read> Lines<R> {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
             self.end -= self.start;
+            self.base += self.start as u64;
             self.start = 0;
         }
         loop {
@@ -99,17 +123,19 @@ impl<R: Read> Lines<R> {
     /// The next line of what has been read.
     pub(crate) fn cut(&mut self) -> Option<Line<'_>> {
         // NULs precede a writer that goes on at its old place in a truncated file.
-        if !self.skipping && self.buffer[self.start..self.end].first() == Some(&0) {
+        if self.skipped_from.is_none() && self.buffer[self.start..self.end].first() == Some(&0) {
             let rest = &self.buffer[self.start..self.end];
             self.start += rest.iter().position(|&byte| byte != 0).unwrap_or(rest.len());
         }
         let rest = &self.buffer[self.start..self.end];
         let (length, next) = match memchr::memchr(b'\n', rest) {
             Some(length) => (length, length + 1),
-            None if self.ended && (self.skipping || !rest.is_empty()) => (rest.len(), rest.len()),
+            None if self.ended && (self.skipped_from.is_some() || !rest.is_empty()) => {
+                (rest.len(), rest.len())
+            }
             None => {
                 if rest.len() > LINE_BYTES_MAX {
-                    self.skipping = true;
+                    self.skipped_from = Some(self.offset());
                     self.start = self.end;
                 }
                 return None;
@@ -118,7 +144,7 @@ impl<R: Read> Lines<R> {
         let from = self.start;
         self.start += next;
         self.number += 1;
-        if std::mem::take(&mut self.skipping) || length > LINE_BYTES_MAX {
+        if self.skipped_from.take().is_some() || length > LINE_BYTES_MAX {
             return Some(Line::TooLong);
         }
         let line = &self.buffer[from..from + length];

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use tally_proto::wire::COUNTED_FILES_MAX;
 use tally_runtime::chain;
 
 use super::ImportArgs;
@@ -33,10 +32,17 @@ impl Report<'_> {
             lines.push(format!("  {place}: {}{more}", visible(&why)));
         }
         if let Some((input, line)) = counts.torn {
-            lines.push(format!(
-                "  the last line has no end; if it is still being written, go on later with: {}",
-                self.go_on(Place { input, line })
-            ));
+            lines.push(if self.has_position(input) {
+                format!(
+                    "  {}: the last line has no end, and is left for an import after it has one",
+                    self.place(Place { input, line })
+                )
+            } else {
+                format!(
+                    "  the last line has no end; if it is still being written, go on later with: {}",
+                    self.go_on(Place { input, line })
+                )
+            });
         }
         if self.nothing_understood() {
             lines.push(
@@ -56,14 +62,6 @@ impl Report<'_> {
             ));
         }
         lines.extend(self.outcome.lost().map(|lost| format!("error: {lost}")));
-        if self.outcome.not_remembered > 0 {
-            lines.push(format!(
-                "warning: the server remembers {} files of one command; {} more are counted, and would \
-                 be counted again the next time: import fewer at once",
-                thousands(COUNTED_FILES_MAX as u64),
-                thousands(self.outcome.not_remembered)
-            ));
-        }
         for failure in &self.outcome.failures {
             lines.push(format!("error: {}", chain(failure)));
         }
@@ -74,6 +72,13 @@ impl Report<'_> {
                 lines.push(format!("error: the import stopped: {}", visible(why)));
                 lines.extend(self.gave_up(*maybe, *next));
             }
+            Some(Stop::Stopped(stop)) => lines.push(match stop {
+                tally_client::Stop::TakenOver => {
+                    "error: another import of the same file has begun, and goes on from here"
+                        .to_owned()
+                }
+                stop => format!("error: the import stopped: {stop}; run it again to go on"),
+            }),
         }
         lines
     }
@@ -128,6 +133,13 @@ impl Report<'_> {
             Some(through) => format!("lines up to {} are counted", self.place(through)),
             None => "no line is known to be counted".to_owned(),
         };
+        if maybe > 0 && self.has_position(next.input) {
+            let (least, most) = (thousands(counted), thousands(counted + maybe));
+            return vec![
+                format!("between {least} and {most} requests counted"),
+                format!("go on, without counting any twice, with: {}", self.go_on(next)),
+            ];
+        }
         if maybe > 0 {
             let (least, most) = (thousands(counted), thousands(counted + maybe));
             let (risk, go_on) = (plural(maybe, "request"), self.go_on(next));
@@ -147,6 +159,11 @@ impl Report<'_> {
         format!("{}:{}", self.inputs[place.input], place.line)
     }
 
+    /// Whether the server keeps a position of an input.
+    fn has_position(&self, input: usize) -> bool {
+        self.inputs[input].bytes().is_some()
+    }
+
     /// The command that goes on from a place.
     fn go_on(&self, place: Place) -> String {
         let mut words = vec!["tally".to_owned(), "import".to_owned()];
@@ -158,7 +175,9 @@ impl Report<'_> {
             words.push(flag.to_owned());
             words.extend(value.map(|value| quoted(&value)));
         }
-        words.push(format!("--from-line {}", place.line));
+        if !self.has_position(place.input) {
+            words.push(format!("--from-line {}", place.line));
+        }
         words.extend(self.inputs[place.input..].iter().map(|input| match input {
             Input::Stdin => "-".to_owned(),
             Input::File(path) => quoted(&path.to_string_lossy()),
@@ -294,13 +313,35 @@ mod tests {
         assert!(text.contains("counting up to 10 requests twice"), "{text}");
     }
 
+    /// The server knows where to go on with a file.
     #[test]
-    fn files_that_are_not_remembered_are_said() {
-        let text = report(&Outcome { not_remembered: 1_200, ..Outcome::default() }, &[]);
-        let words =
-            "the server remembers 1,000 files of one command; 1,200 more are counted, and would be";
-        assert!(text.contains(words), "{text}");
-        assert!(!report(&Outcome::default(), &[]).contains("remember"));
+    fn a_file_goes_on_by_itself() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("a.log");
+        std::fs::write(&file, "a").expect("written");
+        let args = Command::try_parse_from(["import", "--again"]).expect("usage").args;
+        let inputs = [Input::Stdin, Input::File(file.clone())];
+        let lines = |stop| {
+            let counts = LineCounts { torn: Some((1, 7)), ..LineCounts::default() };
+            let through = Some(Place { input: 1, line: 6 });
+            let outcome = Outcome { counted: 5, counts, through, stop, ..Outcome::default() };
+            let report = Report { args: &args, inputs: &inputs, outcome: &outcome };
+            report.lines(Duration::from_secs(2)).join("\n")
+        };
+        let file = file.display();
+        let text = lines(Some(Stop::Interrupted));
+        assert!(
+            text.contains(&format!("{file}:7: the last line has no end, and is left")),
+            "{text}"
+        );
+        let go_on = format!("go on with: tally import --again {file}");
+        assert!(text.ends_with(&format!("interrupted after {file}:6; {go_on}")), "{text}");
+        let next = Some(Place { input: 1, line: 8 });
+        let text = lines(Some(Stop::GaveUp { why: "refused".to_owned(), maybe: 10, next }));
+        assert!(text.contains("between 5 and 15 requests counted\n"), "{text}");
+        assert!(text.ends_with(&format!("twice, with: tally import --again {file}")), "{text}");
+        let text = lines(Some(Stop::Stopped(tally_client::Stop::TakenOver)));
+        assert!(text.ends_with("another import of the same file has begun, and goes on from here"));
     }
 
     #[test]

@@ -2,21 +2,22 @@
 //!
 //! Rows are settled in the order in which they were sent, so one number says up to which line
 //! everything is counted. If the server goes away, the sender waits, and sends again what was not
-//! acknowledged: it is counted once.
+//! acknowledged: it is counted once. The rows of a file go with a checkpoint, which the server stores
+//! in their transaction.
 
 use std::collections::VecDeque;
 use std::iter::repeat_n;
 use std::pin::pin;
 use std::time::Duration;
 
-use tally_client::{CountedFile, Method, Producer, Progress, Row, SeriesKey};
-use tally_proto::wire::COUNTED_FILES_MAX;
+use tally_client::{Method, Producer, Progress, Refusal, Row, SeriesKey};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::counts::LineCounts;
 use super::feed::{Chunk, Failure, Fed};
 use super::parse::Entry;
+use super::position::{Checkpoint, Position, State};
 use crate::output::{plural, thousands};
 
 /// How many requests may be unsettled: some batches on their way, and some read meanwhile.
@@ -41,8 +42,6 @@ pub(crate) struct Outcome {
     pub(crate) rejected_why: Option<String>,
     /// Every request up to this line is counted or refused.
     pub(crate) through: Option<Place>,
-    /// Fully counted files beyond those that the server remembers.
-    pub(crate) not_remembered: u64,
     pub(crate) counts: LineCounts,
     pub(crate) failures: Vec<Failure>,
     pub(crate) stop: Option<Stop>,
@@ -60,6 +59,8 @@ pub(crate) enum Stop {
         /// The first line that is not known to be counted.
         next: Option<Place>,
     },
+    /// The producer of a file cannot go on.
+    Stopped(tally_client::Stop),
 }
 
 /// Who served all of the requests, and for whom; empty if that is not known.
@@ -80,17 +81,18 @@ pub(crate) struct News {
 }
 
 /// Sends chunks until they end, `stop` turns true, or the server accepts nothing for `patience`.
-/// `files` is what the server is to remember of each input, completed from the chunks.
+/// `checkpoint` is what is stored of the file, if they are of one that the server keeps a position of.
 pub(crate) async fn send_all(
     producer: Producer,
-    parties: Parties,
+    parties: &Parties,
     chunks: mpsc::Receiver<Fed>,
-    files: Vec<CountedFile>,
+    checkpoint: Option<Checkpoint>,
     stop: watch::Receiver<bool>,
     patience: Duration,
     news: &mut dyn FnMut(&News),
 ) -> Outcome {
     let (progress, trouble) = (producer.watch(), producer.watch_trouble());
+    let reached = checkpoint.as_ref().map(|checkpoint| checkpoint.position).unwrap_or_default();
     let sender = Sender {
         producer,
         parties,
@@ -102,7 +104,8 @@ pub(crate) async fn send_all(
         moved: Instant::now(),
         sent: VecDeque::new(),
         given: 0,
-        files,
+        checkpoint,
+        reached,
         refused_here: 0,
         news: News::default(),
         outcome: Outcome::default(),
@@ -110,9 +113,9 @@ pub(crate) async fn send_all(
     sender.run(news).await
 }
 
-struct Sender {
+struct Sender<'a> {
     producer: Producer,
-    parties: Parties,
+    parties: &'a Parties,
     progress: watch::Receiver<Progress>,
     trouble: watch::Receiver<Option<String>>,
     chunks: mpsc::Receiver<Fed>,
@@ -124,8 +127,10 @@ struct Sender {
     sent: VecDeque<Sent>,
     /// How many requests the producer has taken.
     given: u64,
-    /// Each input, with a fingerprint once all of it was read.
-    files: Vec<CountedFile>,
+    /// The last checkpoint that was sent.
+    checkpoint: Option<Checkpoint>,
+    /// How far the file was read.
+    reached: Position,
     /// How many requests the producer refused.
     refused_here: u64,
     news: News,
@@ -143,6 +148,16 @@ struct Sent {
     bytes: u64,
 }
 
+/// What became of some rows.
+enum Given {
+    Taken,
+    /// They do not fit into one batch.
+    TooLarge(Vec<Row>),
+    /// Nothing more is to be sent.
+    Over,
+    GivenUp,
+}
+
 enum Next {
     Fed(Option<Fed>),
     Moved,
@@ -152,7 +167,7 @@ enum Next {
 
 // === impl Sender ===
 
-impl Sender {
+impl Sender<'_> {
     async fn run(mut self, news: &mut dyn FnMut(&News)) -> Outcome {
         let mut open = true;
         while open || !self.sent.is_empty() {
@@ -162,17 +177,13 @@ impl Sender {
                         return self.give_up(news).await;
                     }
                 }
-                Next::Fed(Some(Fed::Whole(input, fingerprint))) => {
-                    if let Some(file) = self.files.get_mut(input) {
-                        file.fingerprint = fingerprint;
-                    }
-                }
                 Next::Fed(Some(Fed::Failed(failure))) => self.outcome.failures.push(failure),
                 Next::Fed(None) => open = false,
                 Next::Moved => {}
                 Next::Stop => self.outcome.stop = Some(Stop::Interrupted),
                 Next::Silence => return self.give_up(news).await,
             }
+            self.note_stop();
             if self.outcome.stop.is_some() {
                 // Waits only for what was sent.
                 self.chunks.close();
@@ -180,25 +191,41 @@ impl Sender {
             }
             self.settle(news);
         }
-        let mut files = self.counted_files();
-        self.outcome.not_remembered = files.len().saturating_sub(COUNTED_FILES_MAX) as u64;
-        files.truncate(COUNTED_FILES_MAX);
-        self.producer.remember(files);
+        if self.outcome.stop.is_none() && self.outcome.failures.is_empty() && !self.finish().await {
+            return self.give_up(news).await;
+        }
         let last = self.producer.close_within(self.patience).await;
-        self.outcome.in_doubt = last.in_doubt;
+        self.outcome.counted = last.acknowledged;
         self.outcome.batches_lost = last.batches_lost;
+        match last.stopped {
+            // What is in doubt is for the next process to know.
+            Some(stop) => self.outcome.stop = Some(Stop::Stopped(stop)),
+            None => self.outcome.in_doubt = last.in_doubt,
+        }
         self.outcome
     }
 
-    /// The fully counted inputs, once everything is settled.
-    fn counted_files(&mut self) -> Vec<CountedFile> {
-        let lost = self.progress.borrow().lost() + self.progress.borrow().batches_lost;
-        if self.outcome.rejected + lost > 0 {
-            return Vec::new();
+    /// Notes that the producer cannot go on.
+    fn note_stop(&mut self) {
+        if let Some(stop) = self.progress.borrow().stopped {
+            self.outcome.stop = Some(Stop::Stopped(stop));
         }
-        let mut files = std::mem::take(&mut self.files);
-        files.retain(|file| file.requests > 0 && !file.fingerprint.is_empty());
-        files
+    }
+
+    /// Stores how far the file is counted, if that is further than its last requests: lines that are
+    /// no requests may follow them. False gives up.
+    async fn finish(&mut self) -> bool {
+        let Some(last) = &self.checkpoint else { return true };
+        // Of a file without any request nothing is kept: other flags may find some.
+        let is_begun = last.position != Position::default();
+        let is_behind = last.position != self.reached || last.state == State::Again;
+        if !is_begun || !is_behind {
+            return true;
+        }
+        let last = Checkpoint { position: self.reached, state: State::Once, ..last.clone() };
+        self.checkpoint = Some(last);
+        self.moved = Instant::now();
+        !matches!(self.send(Vec::new(), self.reached).await, Given::GivenUp)
     }
 
     /// Cancel-safe.
@@ -218,60 +245,108 @@ impl Sender {
 
     /// Gives a chunk's requests to the producer, which waits for room; false gives up.
     async fn give(&mut self, mut chunk: Chunk) -> bool {
-        let malformed = chunk.counts.malformed;
         self.outcome.counts.add(std::mem::take(&mut chunk.counts));
         if self.sent.is_empty() {
             self.moved = Instant::now();
         }
-        let Chunk { input, entries, through, bytes, .. } = chunk;
-        let mut rows = Vec::with_capacity(entries.requests());
-        let Parties { service, customer } = &self.parties;
-        for Entry { method, path, status, micros, times } in entries.iter() {
+        let mut rows = Vec::with_capacity(chunk.entries.requests());
+        let Parties { service, customer } = self.parties;
+        for Entry { method, path, status, micros, times } in chunk.entries.iter() {
             let (method, path) = (Method(method), &*path);
             let series =
                 self.producer.series(SeriesKey { service, method, path, status, customer });
             rows.extend(repeat_n(Row { series, time_us: micros }, times as usize));
         }
-        let (before, lines) = (self.given, entries.lines);
-        self.sent.push_back(Sent { input, before, lines, through, bytes });
-        let count = rows.len() as u64;
-        let mut send = pin!(self.producer.send(rows));
-        let mut acknowledged = self.outcome.counted;
-        let given = loop {
-            tokio::select! {
-                biased;
-                given = &mut send => break given,
-                Ok(()) = self.progress.changed() => {
-                    let now = self.progress.borrow_and_update().acknowledged;
-                    if std::mem::replace(&mut acknowledged, now) != now {
-                        self.moved = Instant::now();
-                    }
-                }
-                Ok(_) = self.stop.wait_for(|stop| *stop) => {
-                    // These were not sent: the next import begins with them.
+        let (mut from, mut most) = (0, rows.len().max(1));
+        loop {
+            let later = rows.split_off(most.min(rows.len()));
+            let (to, is_last) = (from + rows.len(), later.is_empty());
+            let position = if is_last { chunk.end } else { chunk.position(to) };
+            let lines = chunk.entries.lines[from..to].to_vec();
+            // What was read of the chunk, if no more of it is to come.
+            let (through, bytes) = match (is_last, lines.last()) {
+                (false, Some(line)) => (*line, self.news.bytes),
+                _ => (chunk.through, chunk.bytes),
+            };
+            let (input, before) = (chunk.input, self.given);
+            self.sent.push_back(Sent { input, before, lines, through, bytes });
+            if rows.is_empty() {
+                break;
+            }
+            match self.send(rows, position).await {
+                Given::Taken => from = to,
+                Given::TooLarge(back) => {
                     self.sent.pop_back();
-                    self.outcome.stop = Some(Stop::Interrupted);
-                    return true;
+                    most = back.len() / 2;
+                    rows = back;
+                    rows.extend(later);
+                    continue;
                 }
-                () = sleep_until(self.moved + self.patience) => return false,
+                Given::Over => return true,
+                Given::GivenUp => return false,
+            }
+            if is_last {
+                break;
+            }
+            rows = later;
+        }
+        self.reached = chunk.end;
+        true
+    }
+
+    /// Gives rows to the producer, and for a file how far it is counted with them.
+    async fn send(&mut self, rows: Vec<Row>, position: Position) -> Given {
+        let count = rows.len() as u64;
+        let checkpoint =
+            self.checkpoint.as_ref().map(|last| Checkpoint { position, ..last.clone() });
+        let producer = &mut self.producer;
+        let given = {
+            let mut send = pin!(async {
+                match &checkpoint {
+                    Some(checkpoint) => producer.send_batch(rows, checkpoint.write()).await,
+                    None => producer.send(rows).await,
+                }
+            });
+            let mut acknowledged = self.outcome.counted;
+            loop {
+                tokio::select! {
+                    biased;
+                    given = &mut send => break given,
+                    Ok(()) = self.progress.changed() => {
+                        let now = self.progress.borrow_and_update().acknowledged;
+                        if std::mem::replace(&mut acknowledged, now) != now {
+                            self.moved = Instant::now();
+                        }
+                    }
+                    Ok(_) = self.stop.wait_for(|stop| *stop) => {
+                        // These were not sent: the next import begins with them.
+                        self.sent.pop_back();
+                        self.outcome.stop = Some(Stop::Interrupted);
+                        return Given::Over;
+                    }
+                    () = sleep_until(self.moved + self.patience) => return Given::GivenUp,
+                }
             }
         };
-        match given {
-            Ok(_) => {
-                self.given += count;
-                if let Some(file) = self.files.get_mut(input) {
-                    file.requests += count;
-                    file.malformed += malformed;
-                }
-            }
-            Err(error) => {
-                // Only after a clock was set back: the reader leaves out such times.
-                self.outcome.rejected_why.get_or_insert_with(|| error.to_string());
-                self.refused_here += count;
+        let Err(error) = given else {
+            self.given += count;
+            self.checkpoint = checkpoint;
+            return Given::Taken;
+        };
+        match error.reason {
+            Refusal::TooLarge if count > 1 => return Given::TooLarge(error.rows),
+            Refusal::Stopped(stop) => {
                 self.sent.pop_back();
+                self.outcome.stop = Some(Stop::Stopped(stop));
+                return Given::Over;
             }
+            _ => {}
         }
-        true
+        // Only after a clock was set back: the reader leaves out such times.
+        self.outcome.rejected_why.get_or_insert_with(|| error.to_string());
+        self.refused_here += count;
+        self.sent.pop_back();
+        Given::Taken
     }
 
     /// Notes what is settled.
@@ -327,9 +402,36 @@ impl Sender {
     }
 }
 
+// === impl Stop ===
+
+impl Stop {
+    /// Stopped before this place.
+    pub(crate) fn before(self, place: Place) -> Self {
+        match self {
+            Self::GaveUp { why, maybe, next } => {
+                Self::GaveUp { why, maybe, next: next.or(Some(place)) }
+            }
+            stop => stop,
+        }
+    }
+}
+
 // === impl Outcome ===
 
 impl Outcome {
+    /// Adds the outcome of a later input.
+    pub(crate) fn add(&mut self, later: Self) {
+        self.counted += later.counted;
+        self.rejected += later.rejected;
+        self.in_doubt += later.in_doubt;
+        self.batches_lost += later.batches_lost;
+        self.rejected_why = self.rejected_why.take().or(later.rejected_why);
+        self.through = later.through.or(self.through);
+        self.counts.add(later.counts);
+        self.failures.extend(later.failures);
+        self.stop = later.stop;
+    }
+
     /// Which acknowledged batches are missing, in words.
     pub(crate) fn lost(&self) -> Option<String> {
         let are = if self.batches_lost == 1 { "batch is" } else { "batches are" };

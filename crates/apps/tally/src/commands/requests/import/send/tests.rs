@@ -2,15 +2,12 @@
 
 pub(in crate::commands::requests::import) mod fake;
 
-use std::io;
-
 use tally_proto::tally::requests::v1 as proto;
 use tally_testkit::eventually;
 use tonic::Status;
 
 use self::fake::Fake;
 use super::super::entries::Entries;
-use super::super::input::Input;
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,17 +19,19 @@ async fn receive(
     fake: &Fake,
     chunks: mpsc::Receiver<Fed>,
     stop: watch::Receiver<bool>,
-    inputs: usize,
+    checkpoint: Option<Checkpoint>,
     patience: Duration,
 ) -> (Outcome, Vec<News>) {
     let mut all = Vec::new();
     let send = async |server| {
         let mut news = |news: &News| all.push(news.clone());
-        let producer = Producer::builder(server).batch_rows_max(1_000);
+        let mut producer = Producer::builder(server).batch_rows_max(1_000);
+        if checkpoint.is_some() {
+            producer = producer.take_over([7; 16]);
+        }
         let producer = producer.connect().await.expect("starts");
         let parties = Parties { service: SERVICE.to_owned(), customer: "acme".to_owned() };
-        let file = CountedFile { name: "a.log".to_owned(), ..CountedFile::default() };
-        send_all(producer, parties, chunks, vec![file; inputs], stop, patience, &mut news).await
+        send_all(producer, &parties, chunks, checkpoint, stop, patience, &mut news).await
     };
     let outcome = fake.serve(send).await;
     (outcome, all)
@@ -43,11 +42,13 @@ fn chunk(input: usize, after: u64, count: u64) -> Fed {
     let mut entries = Entries::default();
     for line in after + 1..=after + count {
         let path = format!("/{line}").into();
-        entries.push(&Entry { method: 0, path, status: 0, micros: 0, times: 1 }, line);
+        entries.push(&Entry { method: 0, path, status: 0, micros: 0, times: 1 }, line, 10 * line);
     }
     let through = after + count + 1;
     let counts = LineCounts { lines: count + 1, malformed: 1, ..LineCounts::default() };
-    Fed::Chunk(Chunk { input, entries, through, bytes: through * 10, counts })
+    let at = |lines| Position { offset: 10 * lines + 10, lines, ..Position::default() };
+    let (begin, end) = (at(after), at(through));
+    Fed::Chunk(Chunk { input, entries, through, begin, end, bytes: through * 10, counts })
 }
 
 fn channel(chunks: Vec<Fed>) -> mpsc::Receiver<Fed> {
@@ -67,7 +68,7 @@ async fn everything_is_sent_and_known_to_be_counted() {
     let fake = Fake::default();
     let (_stop, stopped) = watch::channel(false);
     let chunks = vec![chunk(0, 0, 6_000), chunk(0, 6_001, 4_000), chunk(1, 0, 50), chunk(1, 51, 0)];
-    let (outcome, news) = receive(&fake, channel(chunks), stopped, 0, PATIENCE).await;
+    let (outcome, news) = receive(&fake, channel(chunks), stopped, None, PATIENCE).await;
     assert_eq!((fake.state().requests, outcome.counted), (10_050, 10_050));
     assert_eq!(outcome.through, place(1, 52));
     assert_eq!((outcome.counts.lines, outcome.counts.malformed), (10_054, 4));
@@ -84,10 +85,14 @@ async fn a_series_has_a_status_and_the_parties() {
     let (_stop, stopped) = watch::channel(false);
     let mut entries = Entries::default();
     for (line, status) in [(1, 200), (2, 404), (3, 0), (4, 200)] {
-        entries.push(&Entry { method: 3, path: "/a".into(), status, micros: 0, times: 1 }, line);
+        entries.push(
+            &Entry { method: 3, path: "/a".into(), status, micros: 0, times: 1 },
+            line,
+            10 * line,
+        );
     }
     let chunk = Fed::Chunk(Chunk { entries, through: 4, ..Chunk::default() });
-    receive(&fake, channel(vec![chunk]), stopped, 0, PATIENCE).await;
+    receive(&fake, channel(vec![chunk]), stopped, None, PATIENCE).await;
     let series = |status| proto::Series {
         service: SERVICE.to_owned(),
         method: "GET".to_owned(),
@@ -102,7 +107,7 @@ async fn a_series_has_a_status_and_the_parties() {
 async fn nothing_to_send_counts_nothing() {
     let fake = Fake::default();
     let (_stop, stopped) = watch::channel(false);
-    let (outcome, _) = receive(&fake, channel(vec![chunk(0, 0, 0)]), stopped, 0, PATIENCE).await;
+    let (outcome, _) = receive(&fake, channel(vec![chunk(0, 0, 0)]), stopped, None, PATIENCE).await;
     assert_eq!((fake.state().requests, outcome.counted, outcome.counts.malformed), (0, 0, 1));
     assert_eq!(outcome.through, place(0, 1));
 }
@@ -114,7 +119,7 @@ async fn a_server_that_takes_nothing_more_is_given_up() {
     let (_stop, stopped) = watch::channel(false);
     let chunks = vec![chunk(0, 0, 1_500), chunk(0, 1_501, 1_500), chunk(0, 3_002, 1)];
     let (outcome, _) =
-        receive(&fake, channel(chunks), stopped, 0, Duration::from_millis(300)).await;
+        receive(&fake, channel(chunks), stopped, None, Duration::from_millis(300)).await;
     // 1,000 and 500, as the chunks are cut into batches; 1,000 more were sent.
     assert_eq!((fake.state().requests, outcome.counted), (1_500, 1_500));
     assert_eq!(outcome.through, place(0, 1_501));
@@ -134,9 +139,14 @@ async fn times_ahead_of_the_servers_clock_are_waited_for_and_named() {
     };
     let fake = Fake { refuses: Some((2, ahead)), ..Fake::default() };
     let (_stop, stopped) = watch::channel(false);
-    let (outcome, news) =
-        receive(&fake, channel(vec![chunk(0, 0, 1_500)]), stopped, 0, Duration::from_millis(300))
-            .await;
+    let (outcome, news) = receive(
+        &fake,
+        channel(vec![chunk(0, 0, 1_500)]),
+        stopped,
+        None,
+        Duration::from_millis(300),
+    )
+    .await;
     assert_eq!((fake.state().requests, outcome.counted, outcome.rejected), (1_000, 1_000, 0));
     let why = "batch 2: the time is 172800 s ahead";
     assert!(news.iter().any(|news| news.trouble.as_deref() == Some(why)));
@@ -154,55 +164,66 @@ async fn a_refused_batch_is_named_and_the_others_are_counted() {
     let fake = Fake { refuses: Some((2, invalid)), ..Fake::default() };
     let (_stop, stopped) = watch::channel(false);
     let chunks = vec![chunk(0, 0, 1_500), chunk(0, 1_501, 1_000)];
-    let (outcome, _) = receive(&fake, channel(chunks), stopped, 0, PATIENCE).await;
+    let (outcome, _) = receive(&fake, channel(chunks), stopped, None, PATIENCE).await;
     assert_eq!((fake.state().requests, outcome.counted, outcome.rejected), (2_000, 2_000, 500));
     assert!(outcome.stop.is_none(), "{outcome:?}");
     assert_eq!(outcome.rejected_why.as_deref(), Some("batch 2: too long"));
 }
 
-/// All of an input was read.
-fn whole(input: usize) -> Fed {
-    Fed::Whole(input, input.to_be_bytes().to_vec())
-}
-
+/// Each batch has the position behind its requests, even if a chunk is more than a batch.
 #[tokio::test]
-async fn files_that_are_counted_are_remembered_beside_those_that_are_not() {
+async fn batches_of_a_file_have_positions() {
     let fake = Fake::default();
-    let input = Input::File("b.log".into());
-    let failed = Fed::Failed(Failure::Read { input, line: 7, source: io::ErrorKind::Other.into() });
-    // The second one fails, the third one has no requests.
-    let chunks = vec![
-        chunk(0, 0, 8),
-        chunk(0, 9, 4),
-        whole(0),
-        chunk(1, 0, 7),
-        failed,
-        chunk(2, 0, 0),
-        whole(2),
-        chunk(3, 0, 1),
-        whole(3),
-    ];
     let (_stop, stopped) = watch::channel(false);
-    let (outcome, _) = receive(&fake, channel(chunks), stopped, 4, PATIENCE).await;
-    assert_eq!((outcome.counted, outcome.failures.len(), outcome.not_remembered), (20, 1, 0));
-    let file = |input: usize, requests, malformed| proto::CountedFile {
-        fingerprint: input.to_be_bytes().to_vec(),
-        name: "a.log".to_owned(),
-        requests,
-        malformed,
-        ..Default::default()
-    };
-    assert_eq!(fake.state().files, [file(0, 12, 2), file(3, 1, 1)]);
+    let chunks = vec![chunk(0, 0, 1_600), chunk(0, 1_601, 10), chunk(0, 1_612, 0)];
+    let begun =
+        Checkpoint { name: "a.log".to_owned(), state: State::Again, ..Checkpoint::default() };
+    let (outcome, _) = receive(&fake, channel(chunks), stopped, Some(begun), PATIENCE).await;
+    assert_eq!((fake.state().requests, outcome.counted), (1_610, 1_610));
+    let stored: Vec<_> = fake.state().checkpoints.clone();
+    let stored = stored.iter().map(|(requests, stored)| {
+        let Checkpoint { position, state, name, .. } = Checkpoint::read(stored).expect("ours");
+        assert_eq!(name, "a.log");
+        (*requests, position.lines, position.offset, state)
+    });
+    let expected = [
+        (800, 800, 8_010, State::Again),
+        (800, 1_601, 16_020, State::Again),
+        (10, 1_612, 16_130, State::Again),
+        // Without requests, at the end.
+        (0, 1_613, 16_140, State::Once),
+    ];
+    assert_eq!(stored.collect::<Vec<_>>(), expected);
 }
 
 #[tokio::test]
-async fn files_beyond_those_that_are_remembered_are_said() {
-    let (fake, inputs) = (Fake::default(), COUNTED_FILES_MAX + 2);
-    let chunks = (0..inputs).flat_map(|input| [chunk(input, 0, 1), whole(input)]).collect();
+async fn nothing_is_stored_of_a_file_without_requests_or_without_news() {
+    let known = Position { offset: 10, lines: 1, ..Position::default() };
+    for (position, chunks) in [(Position::default(), vec![chunk(0, 0, 0)]), (known, Vec::new())] {
+        let fake = Fake::default();
+        let (_stop, stopped) = watch::channel(false);
+        let begun = Some(Checkpoint { position, ..Checkpoint::default() });
+        receive(&fake, channel(chunks), stopped, begun, PATIENCE).await;
+        assert_eq!(fake.state().checkpoints, []);
+    }
+}
+
+#[tokio::test]
+async fn an_import_that_is_taken_over_stops() {
+    let taken_over = || {
+        let mut status = Status::failed_precondition("another one has it");
+        let reason = "PRODUCER_TAKEN_OVER".parse().expect("ASCII");
+        status.metadata_mut().insert("tally-reason", reason);
+        status
+    };
+    let fake = Fake { refuses: Some((2, taken_over)), ..Fake::default() };
     let (_stop, stopped) = watch::channel(false);
-    let (outcome, _) = receive(&fake, channel(chunks), stopped, inputs, PATIENCE).await;
-    assert_eq!(outcome.not_remembered, 2);
-    assert_eq!(fake.state().files.len(), COUNTED_FILES_MAX);
+    let chunks = vec![chunk(0, 0, 500), chunk(0, 501, 500), chunk(0, 1_002, 500)];
+    let begun = Some(Checkpoint::default());
+    let (outcome, _) = receive(&fake, channel(chunks), stopped, begun, PATIENCE).await;
+    assert_eq!((fake.state().requests, outcome.counted, outcome.in_doubt), (500, 500, 0));
+    let stop = outcome.stop;
+    assert!(matches!(stop, Some(Stop::Stopped(tally_client::Stop::TakenOver))), "{stop:?}");
 }
 
 #[tokio::test]
@@ -210,7 +231,7 @@ async fn an_interruption_waits_for_what_was_sent() {
     let fake = Fake::default();
     let (stop, stopped) = watch::channel(false);
     let (sender, receiver) = mpsc::channel(4);
-    for fed in [chunk(0, 0, 4), whole(0), chunk(1, 0, 6)] {
+    for fed in [chunk(0, 0, 4), chunk(1, 0, 6)] {
         sender.try_send(fed).expect("room");
     }
     let interrupt = async {
@@ -218,12 +239,10 @@ async fn an_interruption_waits_for_what_was_sent() {
         stop.send(true).expect("somebody listens");
     };
     let ((outcome, _), ()) =
-        tokio::join!(receive(&fake, receiver, stopped, 2, PATIENCE), interrupt);
+        tokio::join!(receive(&fake, receiver, stopped, None, PATIENCE), interrupt);
     assert!(sender.is_closed());
     assert!(matches!(outcome.stop, Some(Stop::Interrupted)), "{outcome:?}");
     assert_eq!((outcome.counted, outcome.through), (10, place(1, 7)));
-    let files = &fake.state().files;
-    assert_eq!(files.iter().map(|file| file.requests).collect::<Vec<_>>(), [4], "{files:?}");
 }
 
 #[tokio::test]
@@ -237,7 +256,7 @@ async fn a_pause_in_the_input_acknowledges_what_came_before() {
         sender.try_send(chunk(0, 11, 10)).expect("room");
         drop(sender);
     };
-    let ((outcome, _), ()) = tokio::join!(receive(&fake, receiver, stopped, 0, PATIENCE), later);
+    let ((outcome, _), ()) = tokio::join!(receive(&fake, receiver, stopped, None, PATIENCE), later);
     assert_eq!(outcome.counted, 20);
 }
 
@@ -253,7 +272,7 @@ async fn what_is_in_doubt_is_told() {
     let fake = Fake { refuses: Some((2, forgotten)), ..Fake::default() };
     let (_stop, stopped) = watch::channel(false);
     let (outcome, _) =
-        receive(&fake, channel(vec![chunk(0, 0, 1_500)]), stopped, 0, PATIENCE).await;
+        receive(&fake, channel(vec![chunk(0, 0, 1_500)]), stopped, None, PATIENCE).await;
     assert_eq!((fake.state().requests, outcome.counted, outcome.in_doubt), (1_000, 1_000, 500));
     assert!(outcome.stop.is_none(), "{outcome:?}");
 }

@@ -23,19 +23,18 @@ pub(in crate::commands::requests::import) struct Fake {
     pub(in crate::commands::requests::import) state: Arc<Mutex<State>>,
     /// What the batch with this number is answered with.
     pub(in crate::commands::requests::import) refuses: Option<(u64, fn() -> Status)>,
-    /// It has only `count.v1`.
-    pub(in crate::commands::requests::import) is_older: bool,
 }
 
 /// What a server has.
 #[derive(Default)]
 pub(in crate::commands::requests::import) struct State {
     committed: u64,
+    /// The producer was refused for good.
+    is_over: bool,
     pub(in crate::commands::requests::import) requests: u64,
     pub(in crate::commands::requests::import) series: Vec<proto::Series>,
-    pub(in crate::commands::requests::import) files: Vec<proto::CountedFile>,
-    /// How many more times it cannot say which files are counted.
-    pub(in crate::commands::requests::import) refusals: u32,
+    /// The checkpoints, with the number of requests in their batches.
+    pub(in crate::commands::requests::import) checkpoints: Vec<(u32, Vec<u8>)>,
 }
 
 // === impl Fake ===
@@ -52,10 +51,9 @@ impl Fake {
     ) -> T {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = format!("http://{}", listener.local_addr().expect("an address"));
-        let requests = (!self.is_older).then(|| RequestServiceServer::new(self.clone()));
         let server = Server::builder()
             .add_service(CountServiceServer::new(self.clone()))
-            .add_optional_service(requests)
+            .add_service(RequestServiceServer::new(self.clone()))
             .serve_with_incoming(TcpListenerStream::new(listener));
         tokio::select! {
             done = work(address) => done,
@@ -67,20 +65,28 @@ impl Fake {
         let mut state = self.state();
         let mut opened = None;
         match message.kind.expect("a kind") {
+            Kind::Open(_) if state.is_over => {
+                let (_, status) = self.refuses.expect("it was refused");
+                return Err(status());
+            }
             Kind::Open(_) => opened = Some(producers::Opened { epoch: 1, ..Default::default() }),
             Kind::Batch(batch) => {
                 if let Some((sequence, status)) = self.refuses
                     && batch.sequence == sequence
                     && batch.count > 0
                 {
+                    state.is_over = status().code() == Code::FailedPrecondition;
                     return Err(status());
                 }
                 assert_eq!(batch.sequence, state.committed + 1);
                 state.committed = batch.sequence;
                 state.requests += u64::from(batch.count);
                 state.series.extend(batch.series);
+                if !batch.checkpoint.is_empty() {
+                    state.checkpoints.push((batch.count, batch.checkpoint));
+                }
             }
-            Kind::Done(done) => state.files = done.files,
+            Kind::Done(_) => {}
         }
         Ok(producers::Acknowledgement { opened, committed_sequence: state.committed })
     }
@@ -117,23 +123,6 @@ impl RequestService for Fake {
         #[allow(clippy::disallowed_methods, reason = "it ends with the stream")]
         tokio::spawn(work);
         Ok(Response::new(ReceiverStream::new(receiver)))
-    }
-
-    /// Knows every file.
-    async fn find_counted_files(
-        &self,
-        request: Request<proto::FindCountedFilesRequest>,
-    ) -> Answer<proto::FindCountedFilesResponse> {
-        let refusals = &mut self.state().refusals;
-        if *refusals > 0 {
-            *refusals -= 1;
-            let code =
-                if refusals.is_multiple_of(2) { Code::DeadlineExceeded } else { Code::Unavailable };
-            return Err(Status::new(code, "the database does not answer"));
-        }
-        let file = |fingerprint| proto::CountedFile { fingerprint, ..Default::default() };
-        let files = request.into_inner().fingerprints.into_iter().map(file).collect();
-        Ok(Response::new(proto::FindCountedFilesResponse { files }))
     }
 
     async fn fold(
