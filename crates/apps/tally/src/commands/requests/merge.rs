@@ -17,9 +17,12 @@ use crate::output::{self, OutputFormat};
 /// gives, in place of their own, and so does what comes later. What --into does not
 /// name stays as it is. No sum changes, and it cannot be undone.
 ///
+/// --path-prefix /users/ takes everything below it, such as /users/ann/orders, and
+/// for ever after also a route /users/{id}/orders. A regex can select one segment.
+///
 /// Examples:
-///   tally merge --path-prefix /users/ --into-path '/users/{id}' --dry-run
-///   tally merge --path-regex '^/users/[0-9]+$' --into-path '/users/{id}'
+///   tally merge --path-regex '^/users/[^/]+$' --into-path '/users/{id}' --dry-run
+///   tally merge --path-regex '^/users/[^/]+$' --into-path '/users/{id}'
 ///   tally merge --path /health --into-path /healthz
 ///   tally merge --customer 'Acme Inc' --into-customer acme
 ///   tally merge --service shop-old --into-service shop
