@@ -138,6 +138,10 @@ pub(crate) async fn run(args: CorrectArgs, clock: &dyn Clock) -> anyhow::Result<
             return Ok(wrong_usage(format_args!("{flag} has more than {max} bytes")));
         }
     }
+    let author = match author(args.author) {
+        Ok(author) => author,
+        Err(code) => return Ok(code),
+    };
     let id = args.id.unwrap_or_else(|| random::id(clock.now()));
     let request = CorrectRequest {
         id: id.as_bytes().to_vec(),
@@ -151,7 +155,7 @@ pub(crate) async fn run(args: CorrectArgs, clock: &dyn Clock) -> anyhow::Result<
         }),
         requests,
         reason,
-        author: author(args.author),
+        author,
         dry_run: args.dry_run,
     };
     let mut client = args.server.books().await?;

@@ -51,11 +51,15 @@ pub(crate) struct ForgetArgs {
 }
 
 pub(crate) async fn run(args: ForgetArgs) -> anyhow::Result<ExitCode> {
+    let author = match author(args.author) {
+        Ok(author) => author,
+        Err(code) => return Ok(code),
+    };
     let request = ForgetRequest {
         selection: Some(args.selection.to_proto()),
         everything: args.everything,
         dry_run: args.dry_run,
-        author: author(args.author),
+        author,
     };
     let mut client = args.server.books().await?;
     let answer = args.server.answer(client.forget(request)).await;

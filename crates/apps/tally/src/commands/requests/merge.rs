@@ -73,6 +73,10 @@ struct IntoArgs {
 }
 
 pub(crate) async fn run(args: MergeArgs) -> anyhow::Result<ExitCode> {
+    let author = match author(args.author) {
+        Ok(author) => author,
+        Err(code) => return Ok(code),
+    };
     let IntoArgs { into_path, into_service, into_customer } = args.into;
     let request = MergeRequest {
         selection: Some(args.selection.to_proto()),
@@ -81,7 +85,7 @@ pub(crate) async fn run(args: MergeArgs) -> anyhow::Result<ExitCode> {
         into_customer,
         everything: args.everything,
         dry_run: args.dry_run,
-        author: author(args.author),
+        author,
     };
     let mut client = args.server.books().await?;
     let answer = args.server.answer(client.merge(request)).await;
