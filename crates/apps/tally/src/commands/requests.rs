@@ -2,6 +2,7 @@
 
 pub(crate) mod add;
 pub(crate) mod correct;
+mod flags;
 pub(crate) mod fold;
 pub(crate) mod forget;
 pub(crate) mod import;

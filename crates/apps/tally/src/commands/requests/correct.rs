@@ -16,6 +16,7 @@ use tally_runtime::{Clock, random};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
+use super::flags::describe_in_flags;
 use super::{author, methods};
 use crate::client::{ServerArgs, describe};
 use crate::dates::{self, PeriodArg, RangeArg};
@@ -179,7 +180,7 @@ pub(crate) async fn run(args: CorrectArgs, clock: &dyn Clock) -> anyhow::Result<
 
 /// Whether it is stored may be unknown.
 fn failed(status: &Status, id: Uuid) -> anyhow::Error {
-    let why = describe(status);
+    let why = describe_in_flags(status);
     match status.code() {
         Code::Unavailable | Code::Unknown | Code::Internal => anyhow!(
             "it is not known whether the total is corrected; the same with --id {id} is stored at \

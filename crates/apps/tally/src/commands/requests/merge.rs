@@ -7,8 +7,9 @@ use clap::Args;
 use tally_proto::tally::requests::v1::MergeRequest;
 
 use super::author;
+use super::flags::describe_in_flags;
 use super::selection::{self, SelectionArgs};
-use crate::client::{ServerArgs, describe};
+use crate::client::ServerArgs;
 use crate::output::{self, OutputFormat};
 
 /// Merge paths, services or customers into one
@@ -89,7 +90,7 @@ pub(crate) async fn run(args: MergeArgs) -> anyhow::Result<ExitCode> {
     };
     let mut client = args.server.books().await?;
     let answer = args.server.answer(client.merge(request)).await;
-    let answer = answer.map_err(|status| anyhow!("cannot merge: {}", describe(&status)))?;
+    let answer = answer.map_err(|status| anyhow!("cannot merge: {}", describe_in_flags(&status)))?;
     let answer = answer.into_inner();
     if args.dry_run {
         let format = OutputFormat::or_usual(args.format);
