@@ -64,7 +64,8 @@ pub(crate) async fn run(args: ForgetArgs) -> anyhow::Result<ExitCode> {
     };
     let mut client = args.server.books().await?;
     let answer = args.server.answer(client.forget(request)).await;
-    let answer = answer.map_err(|status| anyhow!("cannot forget: {}", describe_in_flags(&status)))?;
+    let answer =
+        answer.map_err(|status| anyhow!("cannot forget: {}", describe_in_flags(&status)))?;
     let answer = answer.into_inner();
     if args.dry_run {
         let format = OutputFormat::or_usual(args.format);

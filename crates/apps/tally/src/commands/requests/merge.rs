@@ -90,7 +90,8 @@ pub(crate) async fn run(args: MergeArgs) -> anyhow::Result<ExitCode> {
     };
     let mut client = args.server.books().await?;
     let answer = args.server.answer(client.merge(request)).await;
-    let answer = answer.map_err(|status| anyhow!("cannot merge: {}", describe_in_flags(&status)))?;
+    let answer =
+        answer.map_err(|status| anyhow!("cannot merge: {}", describe_in_flags(&status)))?;
     let answer = answer.into_inner();
     if args.dry_run {
         let format = OutputFormat::or_usual(args.format);
