@@ -16,6 +16,7 @@ use tally_runtime::{Clock, random};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
+use super::flags::describe_in_flags;
 use super::{author, methods};
 use crate::client::{ServerArgs, describe};
 use crate::dates::{self, PeriodArg, RangeArg};
@@ -138,6 +139,10 @@ pub(crate) async fn run(args: CorrectArgs, clock: &dyn Clock) -> anyhow::Result<
             return Ok(wrong_usage(format_args!("{flag} has more than {max} bytes")));
         }
     }
+    let author = match author(args.author) {
+        Ok(author) => author,
+        Err(code) => return Ok(code),
+    };
     let id = args.id.unwrap_or_else(|| random::id(clock.now()));
     let request = CorrectRequest {
         id: id.as_bytes().to_vec(),
@@ -151,7 +156,7 @@ pub(crate) async fn run(args: CorrectArgs, clock: &dyn Clock) -> anyhow::Result<
         }),
         requests,
         reason,
-        author: author(args.author),
+        author,
         dry_run: args.dry_run,
     };
     let mut client = args.server.books().await?;
@@ -175,7 +180,7 @@ pub(crate) async fn run(args: CorrectArgs, clock: &dyn Clock) -> anyhow::Result<
 
 /// Whether it is stored may be unknown.
 fn failed(status: &Status, id: Uuid) -> anyhow::Error {
-    let why = describe(status);
+    let why = describe_in_flags(status);
     match status.code() {
         Code::Unavailable | Code::Unknown | Code::Internal => anyhow!(
             "it is not known whether the total is corrected; the same with --id {id} is stored at \
