@@ -61,7 +61,7 @@ pub(crate) struct CorrectArgs {
     #[arg(required_unless_present = "list")]
     path: Option<String>,
 
-    /// How many requests to add; below 0, to take
+    /// How many requests to add; below 0, to take. At most 10^15 either way
     #[arg(
         long,
         value_name = "COUNT",
