@@ -322,7 +322,7 @@ async fn before_another_layer_it_counts_what_that_one_refuses() {
         let routes = routes(&Services::default());
         let server = Server::with(|listener| {
             let incoming = TcpListenerStream::new(listener);
-            let (refuses, counts) = (refuses, queue.layer());
+            let counts = queue.layer();
             async move {
                 let served = match is_first {
                     true => {
