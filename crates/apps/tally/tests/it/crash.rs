@@ -45,28 +45,26 @@ mod roll_up_on_postgres {
     }
 }
 
-mod merge_on_sqlite {
-    use super::*;
+/// The points of a merge are the same on each database.
+macro_rules! merge_on {
+    ($($database:ident = $home:expr,)*) => {$(
+        mod $database {
+            use super::*;
 
-    killed_at! { killed_in_a_merge(Home::sqlite()):
-        noted = "moves.noted",
-        before_commit = "moves.before_commit",
-        committed = "moves.committed",
-        settle_before_commit = "settle.before_commit",
-        settle_committed = "settle.committed",
-    }
+            killed_at! { killed_in_a_merge($home):
+                noted = "moves.noted",
+                before_commit = "moves.before_commit",
+                committed = "moves.committed",
+                settle_before_commit = "settle.before_commit",
+                settle_committed = "settle.committed",
+            }
+        }
+    )*};
 }
 
-mod merge_on_postgres {
-    use super::*;
-
-    killed_at! { killed_in_a_merge(Home::postgres("crash")):
-        noted = "moves.noted",
-        before_commit = "moves.before_commit",
-        committed = "moves.committed",
-        settle_before_commit = "settle.before_commit",
-        settle_committed = "settle.committed",
-    }
+merge_on! {
+    merge_on_sqlite = Home::sqlite(),
+    merge_on_postgres = Home::postgres("crash"),
 }
 
 mod batch_on_sqlite {
@@ -123,6 +121,7 @@ fn killed_in_a_merge(home: &Home, point: &str) {
     for user in ["/users/1", "/users/2"] {
         server.ok(&["add", "GET", user, "-n", "5", "--at", OLD_DAY]);
     }
+    server.ok(&["add", "GET", "/kept", "--at", OLD_DAY]);
     server.ok(&["roll-up", "2015-05"]);
     server.ok(&["add", "GET", "/users/1", "-n", "3"]);
     let merge = ["merge", "--path-prefix", "/users/", "--into-path", "/users/{id}"];
@@ -133,15 +132,15 @@ fn killed_in_a_merge(home: &Home, point: &str) {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
 
     let server = home.serve(&[]);
-    let merged = totals([("GET /users/{id}", 13)]);
-    let before = totals([("GET /users/1", 8), ("GET /users/2", 5)]);
+    let merged = totals([("GET /kept", 1), ("GET /users/{id}", 13)]);
+    let before = totals([("GET /kept", 1), ("GET /users/1", 8), ("GET /users/2", 5)]);
     let is_done = !["moves.noted", "moves.before_commit"].contains(&point);
     assert_eq!(server.live(), if is_done { merged.clone() } else { before }, "after the crash");
     server.ok(&merge);
     assert_eq!(server.live(), merged);
     server.ok(&["add", "GET", "/users/1"]);
     server.ok(&["roll-up", "yesterday..today"]);
-    assert_eq!(server.rolled_up(), totals([("GET /users/{id}", 14)]));
+    assert_eq!(server.rolled_up(), totals([("GET /kept", 1), ("GET /users/{id}", 14)]));
 }
 
 /// Three requests are acknowledged and five are not, but `stored` are stored.
