@@ -13,6 +13,7 @@ use tonic::Status;
 use uuid::Uuid;
 
 use super::{Batches, Builder, ContentOf, Error, Message, Progress, Size, Streams};
+use crate::lease::short_id;
 use crate::run::{BatchEnd, Fate, Parcel, Run, bytes};
 
 /// A run with this many rows takes no further batch. A day with drops counts as a row.
@@ -39,8 +40,6 @@ pub(super) struct Recording<'a, B: Batches> {
     /// Runs that wait until the one before them is stored. The last one grows.
     waiting: VecDeque<Growing<B::Builder>>,
     storing: Option<Storing>,
-    /// A checkpoint that a fault stores with the next batch.
-    held_back: Option<Vec<u8>>,
 }
 
 /// Batches that will be stored together.
@@ -85,7 +84,6 @@ impl<'a, B: Batches> Recording<'a, B> {
             is_done: false,
             waiting: VecDeque::new(),
             storing: None,
-            held_back: None,
         }
     }
 
@@ -169,13 +167,10 @@ impl<'a, B: Batches> Recording<'a, B> {
         let size = if is_new { Some(self.batches.measure(&batch).map_err(invalid)?) } else { None };
         self.batches.learn(&mut batch).map_err(invalid)?;
         // A batch that is stored, or on its way, only counts for what later batches build upon.
-        let Some(Size { rows, bytes, drops, mut checkpoint }) = size else {
+        let Some(Size { rows, bytes, drops, checkpoint }) = size else {
             self.progress.send_modify(|progress| progress.repeats += 1);
             return Ok(());
         };
-        if faults::is_on("record.checkpoint_apart") {
-            std::mem::swap(&mut self.held_back, &mut checkpoint);
-        }
         let max = self.streams.batches_in_flight_max;
         if self.next - 1 - self.committed >= i64::from(max) {
             return Err(Error::TooManyBatches { sequence: number, max });
@@ -264,11 +259,13 @@ impl<'a, B: Batches> Recording<'a, B> {
                 Error::OutOfSequence { sequence: first.unsigned_abs(), next: committed + 1 }
             }
             (Ok(_), Some(Fate::Refused(refusal))) => {
-                refusal.tell(self.producer, "");
+                refusal.tell(self.producer);
                 Error::Refused(refusal)
             }
             (Ok(_), Some(Fate::InDoubt(refusal))) => {
-                refusal.tell(self.producer, "in doubt");
+                refusal.tell(self.producer);
+                let producer = short_id(self.producer);
+                tracing::debug!(producer, first, "a refused batch may be stored");
                 self.in_doubt = true;
                 Error::Refused(refusal)
             }
