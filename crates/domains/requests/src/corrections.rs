@@ -94,8 +94,8 @@ impl Correction {
             }
             _ => {
                 let text = format!(
-                    "requests: {} was counted {total} times on {}, and its corrections there come to \
-                     {corrections}: with {:+} there would be {left}",
+                    "requests: {} has {total} requests on {} and corrections of {corrections}; \
+                     another {:+} would leave {left}",
                     self.series.path, self.day, self.requests
                 );
                 Err(Error::Refused(Kind::FailedPrecondition, text.into()))
