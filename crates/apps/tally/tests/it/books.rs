@@ -18,7 +18,7 @@ fn what_was_counted_is_corrected_merged_and_forgotten() {
         assert!(said.contains(words) && said.contains("5 counted, corrections -2"), "{said}");
     }
     let too_much = ["correct", OLD_DAY, "GET", "/u/1", "--requests=-4", "--reason", "no"];
-    assert_fails(&server.run(&too_much), 1, &["not corrected", "would be -1"]);
+    assert_fails(&server.run(&too_much), 1, &["not corrected", "would leave -1"]);
     assert_eq!(server.live(), totals([("GET /u/1", 5), ("GET /u/2", 3)]));
     let live = ["totals", "--live", "--by", "whole", "--format", "csv", "--with-corrections"];
     let lines = server.ok(&live).stdout;
