@@ -90,7 +90,8 @@ async fn main() -> Result<(), Box<dyn error::Error>> {
     let app = async { axum::serve(listener, app).with_graceful_shutdown(stopped()).await };
     let calls = calls.serve_with_incoming_shutdown(incoming, stopped());
     let (app, calls) = tokio::join!(app, calls);
-    (app?, calls?);
+    app?;
+    calls?;
 
     let report = queue.close().await;
     for ((method, status), count) in &*notes.0.lock().unwrap_or_else(PoisonError::into_inner) {

@@ -72,7 +72,7 @@ fn is_grpc(content_type: &[u8]) -> bool {
     let Some((start, rest)) = content_type.split_at_checked(GRPC.len()) else {
         return false;
     };
-    start.eq_ignore_ascii_case(GRPC)
+    (start == GRPC || start.eq_ignore_ascii_case(GRPC))
         && match rest.first() {
             None | Some(b'+' | b';' | b' ') => true,
             Some(b'-') => rest.get(..4).is_some_and(|web| web.eq_ignore_ascii_case(b"-web")),

@@ -1,6 +1,6 @@
 //! The status that a request counts with.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 /// Not known.
 const NOT_KNOWN: u16 = 0;
@@ -19,6 +19,9 @@ pub(super) const UNKNOWN: u16 = 2;
 
 const CODE_MAX: u16 = 16;
 
+/// Made once: a name as text is parsed for each look.
+static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
 /// The status of a gRPC answer, if its head has one. Without it, the trailers have.
 pub(super) fn of_grpc_head<B>(head: &http::Response<B>) -> Option<u16> {
     match head.status() {
@@ -33,7 +36,7 @@ pub(super) fn of_grpc_head<B>(head: &http::Response<B>) -> Option<u16> {
 
 /// The status that gRPC's trailers say.
 pub(super) fn of_trailers(trailers: &HeaderMap) -> Option<u16> {
-    Some(of_code(trailers.get("grpc-status")?.as_bytes()))
+    Some(of_code(trailers.get(&GRPC_STATUS)?.as_bytes()))
 }
 
 fn of_code(code: &[u8]) -> u16 {

@@ -33,6 +33,7 @@ impl Queue {
     }
 
     /// The head of its answer is sent, without a status.
+    #[inline]
     pub(crate) fn stream(&self, ticket: &Ticket) {
         self.shared().shards.stream(ticket);
     }

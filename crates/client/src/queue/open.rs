@@ -52,6 +52,7 @@ impl OpenRequests {
         slot
     }
 
+    #[inline]
     pub(super) fn stream(&mut self, slot: u32, look: u32) {
         let slot = &mut self.slots[slot as usize];
         if let Slot::Waiting(row) = *slot {

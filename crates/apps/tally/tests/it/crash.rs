@@ -121,9 +121,9 @@ fn killed_in_a_merge(home: &Home, point: &str) {
     for user in ["/users/1", "/users/2"] {
         server.ok(&["add", "GET", user, "-n", "5", "--at", OLD_DAY]);
     }
-    server.ok(&["add", "GET", "/kept", "--at", OLD_DAY]);
     server.ok(&["roll-up", "2015-05"]);
     server.ok(&["add", "GET", "/users/1", "-n", "3"]);
+    server.ok(&["add", "GET", "/other"]);
     let merge = ["merge", "--path-prefix", "/users/", "--into-path", "/users/{id}"];
     let client = Process::spawn(&server.command(&merge));
     server.process.wait_for_line(Stream::Stderr, &format!("stopped at {point}"), LIMIT);
@@ -132,15 +132,15 @@ fn killed_in_a_merge(home: &Home, point: &str) {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
 
     let server = home.serve(&[]);
-    let merged = totals([("GET /kept", 1), ("GET /users/{id}", 13)]);
-    let before = totals([("GET /kept", 1), ("GET /users/1", 8), ("GET /users/2", 5)]);
+    let merged = totals([("GET /other", 1), ("GET /users/{id}", 13)]);
+    let before = totals([("GET /other", 1), ("GET /users/1", 8), ("GET /users/2", 5)]);
     let is_done = !["moves.noted", "moves.before_commit"].contains(&point);
     assert_eq!(server.live(), if is_done { merged.clone() } else { before }, "after the crash");
     server.ok(&merge);
     assert_eq!(server.live(), merged);
     server.ok(&["add", "GET", "/users/1"]);
     server.ok(&["roll-up", "yesterday..today"]);
-    assert_eq!(server.rolled_up(), totals([("GET /kept", 1), ("GET /users/{id}", 14)]));
+    assert_eq!(server.rolled_up(), totals([("GET /other", 1), ("GET /users/{id}", 14)]));
 }
 
 /// Three requests are acknowledged and five are not, but `stored` are stored.

@@ -16,6 +16,7 @@ use tally_runtime::{Clock, random};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
+use super::flags::describe_in_flags;
 use super::selection::{SERIES_COLUMNS, series_cells};
 use super::{author, methods};
 use crate::client::{ServerArgs, describe};
@@ -139,6 +140,10 @@ async fn correct(
             return Ok(wrong_usage(format_args!("{flag} has more than {max} bytes")));
         }
     }
+    let author = match author(args.author) {
+        Ok(author) => author,
+        Err(code) => return Ok(code),
+    };
     let id = args.id.unwrap_or_else(|| random::id(clock.now()));
     let request = CorrectRequest {
         id: id.as_bytes().to_vec(),
@@ -152,7 +157,7 @@ async fn correct(
         }),
         requests,
         reason,
-        author: author(args.author),
+        author,
         dry_run: args.dry_run,
     };
     let mut client = args.server.books().await?;
@@ -191,7 +196,7 @@ impl Listed {
 
 /// Whether it is stored may be unknown.
 fn failed(status: &Status, id: Uuid) -> anyhow::Error {
-    let why = describe(status);
+    let why = describe_in_flags(status);
     match status.code() {
         Code::Unavailable | Code::Unknown | Code::Internal => anyhow!(
             "it is not known whether the total is corrected; the same with --id {id} is stored at \

@@ -33,11 +33,15 @@ pub(crate) struct ForgetArgs {
 }
 
 pub(crate) async fn run(args: ForgetArgs) -> anyhow::Result<ExitCode> {
+    let author = match author(args.change.author.clone()) {
+        Ok(author) => author,
+        Err(code) => return Ok(code),
+    };
     let request = ForgetRequest {
         selection: Some(args.selection.to_proto()),
         everything: args.change.everything,
         dry_run: args.change.dry_run,
-        author: author(args.change.author.clone()),
+        author,
     };
     let server = &args.change.server;
     let mut client = server.books().await?;

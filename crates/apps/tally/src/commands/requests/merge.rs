@@ -14,9 +14,12 @@ use super::selection::{ChangeArgs, SelectionArgs};
 /// gives, in place of their own, and so does what comes later. What --into does not
 /// name stays as it is. No sum changes, and it cannot be undone.
 ///
+/// --path-prefix /users/ takes everything below it, such as /users/ann/orders, and
+/// for ever after also a route /users/{id}/orders. A regex can select one segment.
+///
 /// Examples:
-///   tally merge --path-prefix /users/ --into-path '/users/{id}' --dry-run
-///   tally merge --path-regex '^/users/[0-9]+$' --into-path '/users/{id}'
+///   tally merge --path-regex '^/users/[^/]+$' --into-path '/users/{id}' --dry-run
+///   tally merge --path-regex '^/users/[^/]+$' --into-path '/users/{id}'
 ///   tally merge --path /health --into-path /healthz
 ///   tally merge --customer 'Acme Inc' --into-customer acme
 ///   tally merge --service shop-old --into-service shop
@@ -51,6 +54,10 @@ struct IntoArgs {
 }
 
 pub(crate) async fn run(args: MergeArgs) -> anyhow::Result<ExitCode> {
+    let author = match author(args.change.author.clone()) {
+        Ok(author) => author,
+        Err(code) => return Ok(code),
+    };
     let IntoArgs { into_path, into_service, into_customer } = args.into;
     let request = MergeRequest {
         selection: Some(args.selection.to_proto()),
@@ -59,7 +66,7 @@ pub(crate) async fn run(args: MergeArgs) -> anyhow::Result<ExitCode> {
         into_customer,
         everything: args.change.everything,
         dry_run: args.change.dry_run,
-        author: author(args.change.author.clone()),
+        author,
     };
     let server = &args.change.server;
     let mut client = server.books().await?;

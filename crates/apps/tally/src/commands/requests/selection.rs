@@ -9,7 +9,8 @@ use tally_proto::tally::requests::v1::selection::PathIs;
 use tally_proto::tally::requests::v1::{ChangeResponse, MovedSeries, Selection, Series};
 use tonic::{Response, Status};
 
-use crate::client::{ServerArgs, describe};
+use super::flags::describe_in_flags;
+use crate::client::ServerArgs;
 use crate::output::table::Align;
 use crate::output::{self, Cell, OutputFormat, plural, say, thousands};
 
@@ -91,7 +92,8 @@ impl ChangeArgs {
         what: &str,
         done: &str,
     ) -> anyhow::Result<ChangeResponse> {
-        let answer = answer.map_err(|status| anyhow!("cannot {what}: {}", describe(&status)))?;
+        let answer =
+            answer.map_err(|status| anyhow!("cannot {what}: {}", describe_in_flags(&status)))?;
         let answer = answer.into_inner();
         if self.dry_run {
             let format = OutputFormat::or_usual(self.format);
