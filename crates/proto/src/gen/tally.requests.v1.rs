@@ -10,7 +10,7 @@ pub struct CorrectRequest {
     /// All of its fields, as it is stored.
     #[prost(message, optional, tag = "3")]
     pub series: ::core::option::Option<crate::lenient::Series>,
-    /// How many requests to add; below 0, to take. Not 0.
+    /// How many requests to add; below 0, to take. Not 0, and at most 10^15 either way.
     #[prost(sint64, tag = "4")]
     pub requests: i64,
     /// Why, for people. 1 to 1,000 bytes.
@@ -1328,10 +1328,12 @@ pub mod book_service_client {
         /// shown apart. The total of the day and the series with all of its corrections stays at least 0; what is
         /// stored is folded first. The same one again, by its id, changes nothing.
         ///
-        /// INVALID_ARGUMENT: a field is missing or too long, the day is in the future, or the correction is 0.
+        /// INVALID_ARGUMENT: a field is missing or too long, the day is in the future, or the correction is 0
+        /// or beyond 10^15.
         /// NOT_FOUND: there is no such series.
         /// FAILED_PRECONDITION: the total with all corrections would be below 0.
         /// ALREADY_EXISTS: another correction has this id.
+        /// RESOURCE_EXHAUSTED: all corrections together would add and take more than 9 * 10^18.
         pub async fn correct(
             &mut self,
             request: impl tonic::IntoRequest<super::CorrectRequest>,
@@ -1462,10 +1464,12 @@ pub mod book_service_server {
         /// shown apart. The total of the day and the series with all of its corrections stays at least 0; what is
         /// stored is folded first. The same one again, by its id, changes nothing.
         ///
-        /// INVALID_ARGUMENT: a field is missing or too long, the day is in the future, or the correction is 0.
+        /// INVALID_ARGUMENT: a field is missing or too long, the day is in the future, or the correction is 0
+        /// or beyond 10^15.
         /// NOT_FOUND: there is no such series.
         /// FAILED_PRECONDITION: the total with all corrections would be below 0.
         /// ALREADY_EXISTS: another correction has this id.
+        /// RESOURCE_EXHAUSTED: all corrections together would add and take more than 9 * 10^18.
         async fn correct(
             &self,
             request: tonic::Request<super::CorrectRequest>,
