@@ -87,7 +87,7 @@ fn a_killed_reader_counts_each_line_once_on_postgres() {
 
 /// Whether a reader came to the end. Otherwise another one has stopped it.
 #[track_caller]
-fn came_to_the_end(reader: Process) -> bool {
+fn came_to_the_end(reader: &Process) -> bool {
     let output = reader.wait(LIMIT);
     let words = "another process has taken this producer over";
     let is_stopped = output.stderr.contains(words);
@@ -105,10 +105,10 @@ fn many_at_once(home: &Home) {
     first.wait_for_line(Stream::Stdout, "sent up to ", LIMIT);
     first.signal("STOP");
     let others: Vec<_> = (0..3).map(|_| Process::spawn(&reader(&server, &file))).collect();
-    let ended = others.into_iter().map(came_to_the_end).filter(|ended| *ended).count();
+    let ended = others.iter().filter(|other| came_to_the_end(other)).count();
     assert!(ended > 0, "each of the others was stopped, and by none");
     first.signal("CONT");
-    assert!(!came_to_the_end(first), "the first one was taken over, and went on");
+    assert!(!came_to_the_end(&first), "the first one was taken over, and went on");
     assert_eq!(server.live(), counted);
 }
 
