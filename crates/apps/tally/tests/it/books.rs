@@ -36,7 +36,7 @@ fn what_was_counted_is_corrected_merged_and_forgotten() {
     let said = server.ok(&["forget", "--customer", "ann"]).stderr;
     assert!(said.contains("forgotten: 1 series with 3 requests"), "{said}");
     let said = server.ok(&["forget", "--customer", "ann"]).stderr;
-    assert!(said.contains("nothing matches"), "{said}");
+    assert!(said.contains("no matching series is left"), "{said}");
     let by =
         ["totals", "--live", "--by", "whole", "--format", "csv", "--group-by", "path,customer"];
     let lines = server.ok(&by).stdout;
