@@ -94,7 +94,7 @@ pub(crate) enum Broken {
     AckBeforeCommit,
     /// Batches are stored whatever their sequence is
     SkipSequenceCheck,
-    /// The last checkpoint of a transaction is not stored
+    /// A checkpoint is stored in the transaction after its batch's
     CheckpointApart,
     /// Stored names are assumed to exist forever; implies --goes-back
     KeepNames,

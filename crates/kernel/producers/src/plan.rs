@@ -135,8 +135,7 @@ impl<C: Content> Plan<C> {
                     let mut brought = self.store(content.skip(first_row));
                     brought.add(self.drop_days(run, known));
                     let last = run.last().max(place.sequence);
-                    let left_out = usize::from(faults::is_on("record.checkpoint_apart"));
-                    let mut new = run.batches[known..].iter().rev().skip(left_out);
+                    let mut new = run.batches[known..].iter().rev();
                     let checkpoint = new.find_map(|batch| batch.checkpoint.clone());
                     self.move_on(run.producer, *place, last, brought, checkpoint);
                     place.sequence = last;

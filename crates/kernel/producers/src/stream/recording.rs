@@ -1,9 +1,9 @@
 //! One stream whose producer is open.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use tally_ingest::{Failure, Receipt, Room};
@@ -167,10 +167,13 @@ impl<'a, B: Batches> Recording<'a, B> {
         let size = if is_new { Some(self.batches.measure(&batch).map_err(invalid)?) } else { None };
         self.batches.learn(&mut batch).map_err(invalid)?;
         // A batch that is stored, or on its way, only counts for what later batches build upon.
-        let Some(Size { rows, bytes, drops, checkpoint }) = size else {
+        let Some(Size { rows, bytes, drops, mut checkpoint }) = size else {
             self.progress.send_modify(|progress| progress.repeats += 1);
             return Ok(());
         };
+        if faults::is_on("record.checkpoint_apart") {
+            store_later((self.producer, self.epoch), &mut checkpoint);
+        }
         let max = self.streams.batches_in_flight_max;
         if self.next - 1 - self.committed >= i64::from(max) {
             return Err(Error::TooManyBatches { sequence: number, max });
@@ -291,6 +294,13 @@ fn is_full<T: Builder>(growing: &Growing<T>, batches_in_flight_max: u32) -> bool
     growing.batches.len() >= batches_in_flight_max.div_ceil(2) as usize
         || growing.builder.rows() + growing.drops >= RUN_ROWS
         || growing.builder.days() + growing.drops >= RUN_DAYS
+}
+
+/// A fault that stores each checkpoint with the next batch.
+fn store_later(of: (Uuid, i64), checkpoint: &mut Option<Vec<u8>>) {
+    static HELD_BACK: Mutex<BTreeMap<(Uuid, i64), Option<Vec<u8>>>> = Mutex::new(BTreeMap::new());
+    let mut held_back = HELD_BACK.lock().unwrap_or_else(PoisonError::into_inner);
+    std::mem::swap(held_back.entry(of).or_default(), checkpoint);
 }
 
 /// Waits for the run that is being stored.
