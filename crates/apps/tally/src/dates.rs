@@ -83,11 +83,7 @@ pub(crate) fn parse_day(text: &str) -> Result<PeriodArg, String> {
     match parse_period(text) {
         Ok(day @ PeriodArg::Day(_)) => Ok(day),
         Ok(day @ PeriodArg::Fixed(Period { day: 1.., .. })) => Ok(day),
-        Err(reason)
-            if text.starts_with(|first: char| first.is_ascii_digit()) && reason != self::form() =>
-        {
-            Err(reason)
-        }
+        Err(reason) if text.matches('-').count() == 2 && reason != self::form() => Err(reason),
         Ok(_) | Err(_) => Err(form.to_owned()),
     }
 }

@@ -66,7 +66,9 @@ impl Correction {
             return Err(Error::invalid("requests: is 0, which corrects nothing"));
         }
         if requests.unsigned_abs() > REQUESTS_MAX {
-            let text = format!("requests: {requests} is beyond {REQUESTS_MAX}, the most of one correction");
+            let text = format!(
+                "requests: {requests} is beyond {REQUESTS_MAX}, the most of one correction"
+            );
             return Err(Error::invalid(text));
         }
         if reason.trim().is_empty() {
@@ -116,8 +118,8 @@ impl Correction {
             }
             _ => {
                 let text = format!(
-                    "requests: {} was counted {total} times on {}, and its corrections there come to \
-                     {corrections}: with {:+} there would be {left}",
+                    "requests: {} has {total} requests on {} and corrections of {corrections}; \
+                     another {:+} would leave {left}",
                     self.series.path, self.day, self.requests
                 );
                 Err(Error::Refused(Kind::FailedPrecondition, text.into()))

@@ -58,9 +58,9 @@ type HashKey = (u64, u64);
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Renamings(pub(crate) Vec<Arc<Renaming>>);
 
-/// A regex that is not taken.
+/// A regex that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("the regex is not taken: {0}")]
+#[error("cannot use this regex: {0}")]
 pub(crate) struct BadRegex(#[from] regex_lite::Error);
 
 /// A renaming that no server has written.

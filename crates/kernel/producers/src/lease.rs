@@ -107,8 +107,6 @@ pub enum Step {
     GoOn {
         /// Its epoch from now on.
         epoch: i64,
-        /// Its last batch that is committed.
-        sequence: i64,
     },
     /// Turns the client away.
     Refuse(Refusal),
@@ -170,9 +168,9 @@ impl Refusal {
     }
 
     /// For debugging only: a client comes back as often as it likes.
-    pub(crate) fn tell(&self, producer: Uuid, name: &str) {
+    pub(crate) fn tell(&self, producer: Uuid) {
         let (producer, reason) = (short_id(producer), self.reason());
-        tracing::debug!(producer, name, reason, "a producer is refused");
+        tracing::debug!(producer, reason, "a producer is refused");
     }
 }
 
@@ -185,21 +183,19 @@ impl Opening {
     }
 
     /// Where a producer stands that is new.
-    pub(crate) fn begun(&self, last_seen_micros: i64) -> Standing {
+    pub(crate) fn first_standing(&self, last_seen_micros: i64) -> Standing {
         let (epoch, claim, is_shared) = (self.next_epoch, self.claim(), self.take_over);
         Standing { epoch, claim, sequence: 0, last_seen_micros, is_shared, checkpoint: Vec::new() }
     }
 
     /// Where a producer stands that goes on.
-    pub(crate) fn gone_on(
+    pub(crate) fn next_standing(
         &self,
         epoch: i64,
-        sequence: i64,
         last_seen_micros: i64,
-        found: Option<Found>,
+        standing: Standing,
     ) -> Standing {
-        let standing = found.map_or_else(|| self.begun(last_seen_micros), |found| found.standing);
-        Standing { epoch, claim: self.claim(), sequence, last_seen_micros, ..standing }
+        Standing { epoch, claim: self.claim(), last_seen_micros, ..standing }
     }
 
     /// What to do, and what to note as missing, given what the database has of the producer.
@@ -232,19 +228,19 @@ impl Opening {
     /// - A process that has never had it may take it over, if it is shared. One that has had it may
     ///   not: otherwise two processes that reconnect would take it from each other for ever.
     pub fn step(&self, standing: Option<&Standing>) -> Step {
-        let Some(&Standing { epoch, claim, sequence, is_shared, .. }) = standing else {
+        let Some(&Standing { epoch, claim, is_shared, .. }) = standing else {
             return if self.may_be_new { Step::Add } else { Step::Refuse(Refusal::Forgotten) };
         };
         let is_client = epoch > 0;
         let takes_over = is_shared && self.take_over;
         if is_client && claim == self.claim() {
-            Step::GoOn { epoch, sequence }
+            Step::GoOn { epoch }
         } else if is_client
             && (epoch == self.epoch
                 || self.claims.contains(&claim)
                 || (takes_over && self.epoch == 0))
         {
-            Step::GoOn { epoch: self.next_epoch, sequence }
+            Step::GoOn { epoch: self.next_epoch }
         } else if takes_over {
             Step::Refuse(Refusal::TakenOver)
         } else {
@@ -328,7 +324,7 @@ mod tests {
     fn the_rules_of_opening() {
         let (in_use, forgotten) = (Step::Refuse(Refusal::InUse), Step::Refuse(Refusal::Forgotten));
         let taken_over = Step::Refuse(Refusal::TakenOver);
-        let go_on = |epoch| Step::GoOn { epoch, sequence: 7 };
+        let go_on = |epoch| Step::GoOn { epoch };
         for (opening, standing, step) in [
             (opening(0, &[5]), None, Step::Add),
             (opening(3, &[5]), None, forgotten),
@@ -378,7 +374,7 @@ mod tests {
                 let opening = Opening { next_epoch: draw_epoch(), ..opening(epoch, &noted) };
                 let now = match opening.step(standing.as_ref()) {
                     Step::Add => opening.next_epoch,
-                    Step::GoOn { epoch, .. } => epoch,
+                    Step::GoOn { epoch } => epoch,
                     Step::Refuse(refusal) => panic!("{lost:b}: {refusal}"),
                 };
                 standing = at(now, claim);

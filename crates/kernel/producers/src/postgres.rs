@@ -230,13 +230,14 @@ async fn open_once(
                     let step = "add a producer: another server was faster";
                     Error::transient(step, Outcome::Determinate)
                 })?;
-                Ok(opening.begun(seen))
+                Ok(opening.first_standing(seen))
             }
         }
-        Step::GoOn { epoch, sequence } => {
+        Step::GoOn { epoch } => {
             let sql = include_str!("postgres/open_producer.sql");
             let row = transaction.row(step, sql, &[id, &epoch, &claim, name]).await?;
-            Ok(opening.gone_on(epoch, sequence, micros(&row, 0), found))
+            let found = found.expect("only a producer that is there goes on");
+            Ok(opening.next_standing(epoch, micros(&row, 0), found.standing))
         }
     };
     transaction.commit().await?;

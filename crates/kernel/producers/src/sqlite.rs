@@ -38,14 +38,15 @@ pub(crate) fn open(
                 let values =
                     (id, owner.domain, owner.namespace.0, epoch, claim, name, opening.take_over);
                 let seen = transaction.query_row(sql, values, |row| row.get(0)).step(step)?;
-                Ok(opening.begun(seen))
+                Ok(opening.first_standing(seen))
             }
         }
-        Step::GoOn { epoch, sequence } => {
+        Step::GoOn { epoch } => {
             let sql = include_str!("sqlite/open_producer.sql");
             let values = (id, epoch, claim, name);
             let seen = transaction.query_row(sql, values, |row| row.get(0)).step(step)?;
-            Ok(opening.gone_on(epoch, sequence, seen, found))
+            let found = found.expect("only a producer that is there goes on");
+            Ok(opening.next_standing(epoch, seen, found.standing))
         }
     };
     commit(transaction, setback.as_ref())?;

@@ -16,7 +16,7 @@ pub struct CorrectRequest {
     /// Why, for people. 1 to 1,000 bytes.
     #[prost(string, tag = "5")]
     pub reason: ::prost::alloc::string::String,
-    /// Who says so. At most 200 bytes.
+    /// Who makes the correction. At most 200 bytes.
     #[prost(string, tag = "6")]
     pub author: ::prost::alloc::string::String,
     /// Say what it would come to, and store nothing.

@@ -10,7 +10,7 @@ use clap::Args;
 use jiff::Timestamp;
 use tally_proto::tally::producers::v1::Producer;
 use tally_proto::tally::requests::v1::{ClearSetbacksRequest, ListProducersRequest};
-use tally_runtime::{Clock as _, SystemClock};
+use tally_runtime::Clock;
 
 use super::setbacks;
 use crate::client::{ServerArgs, describe};
@@ -45,7 +45,7 @@ pub(crate) struct ProducersArgs {
     server: ServerArgs,
 }
 
-pub(crate) async fn run(args: ProducersArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: ProducersArgs, clock: &dyn Clock) -> anyhow::Result<ExitCode> {
     if let Some(of) = &args.clear_setback {
         return clear(of, &args.server).await;
     }
@@ -60,7 +60,7 @@ pub(crate) async fn run(args: ProducersArgs) -> anyhow::Result<ExitCode> {
         producers.extend(part.producers);
         setbacks.extend(part.setbacks);
     }
-    output::written(print(&mut output::stdout(), format, &producers, SystemClock.now()))?;
+    output::written(print(&mut output::stdout(), format, &producers, clock.now()))?;
     if producers.is_empty() && setbacks.is_empty() {
         say(
             "no producers are known; finished ones are forgotten, and clients that use count.v1 are \
