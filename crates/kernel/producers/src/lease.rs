@@ -96,6 +96,15 @@ pub enum Refusal {
         /// The limit.
         max: u32,
     },
+    /// The domain takes no more that are shared.
+    #[error(
+        "the server knows {max} shared producers already, which is half of producers_max, and does not \
+         take a new one"
+    )]
+    TooManyShared {
+        /// The limit.
+        max: u32,
+    },
 }
 
 /// What opening a producer does.
@@ -155,7 +164,7 @@ impl Refusal {
         match self {
             Self::InUse | Self::OtherDomain { .. } => Kind::AlreadyExists,
             Self::Forgotten | Self::TakenOver => Kind::FailedPrecondition,
-            Self::TooMany { .. } => Kind::ResourceExhausted,
+            Self::TooMany { .. } | Self::TooManyShared { .. } => Kind::ResourceExhausted,
         }
     }
 
@@ -165,7 +174,7 @@ impl Refusal {
             Self::InUse | Self::OtherDomain { .. } => reason::PRODUCER_IN_USE,
             Self::TakenOver => reason::PRODUCER_TAKEN_OVER,
             Self::Forgotten => reason::PRODUCER_FORGOTTEN,
-            Self::TooMany { .. } => reason::TOO_MANY_PRODUCERS,
+            Self::TooMany { .. } | Self::TooManyShared { .. } => reason::TOO_MANY_PRODUCERS,
         }
     }
 
@@ -182,6 +191,15 @@ impl Opening {
     /// The claim of the process that asks.
     pub fn claim(&self) -> i64 {
         *self.claims.last().expect("a client has a claim: this is checked when it asks")
+    }
+
+    /// What a new producer must find room in: whether only shared ones count, how many there may be, and
+    /// what it is told otherwise. Shared ones stay for long, so they leave half of the places to others.
+    pub(crate) fn room(&self, max: u32) -> impl Iterator<Item = (bool, u32, Refusal)> + use<> {
+        let half = max / 2;
+        let all = (false, max, Refusal::TooMany { max });
+        let shared = (true, half, Refusal::TooManyShared { max: half });
+        std::iter::once(all).chain(self.take_over.then_some(shared))
     }
 
     /// Where a producer stands that is new.
@@ -254,6 +272,19 @@ impl Opening {
 }
 
 // === impl Producer ===
+
+impl Producer {
+    /// A person has forgotten it.
+    pub(crate) fn tell_forgotten(&self) {
+        tracing::warn!(
+            producer = short_id(self.id),
+            name = self.name,
+            sequence = self.sequence,
+            accepted = self.accepted,
+            "a producer was forgotten on request: its client must begin again under a new id"
+        );
+    }
+}
 
 impl From<Producer> for proto::Producer {
     fn from(producer: Producer) -> Self {
