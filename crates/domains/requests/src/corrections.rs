@@ -66,7 +66,9 @@ impl Correction {
             return Err(Error::invalid("requests: is 0, which corrects nothing"));
         }
         if requests.unsigned_abs() > REQUESTS_MAX {
-            let text = format!("requests: {requests} is beyond {REQUESTS_MAX}, the most of one correction");
+            let text = format!(
+                "requests: {requests} is beyond {REQUESTS_MAX}, the most of one correction"
+            );
             return Err(Error::invalid(text));
         }
         if reason.trim().is_empty() {

@@ -287,7 +287,9 @@ impl Service {
             0 => (Kind::NotFound, "id: no producer has it".to_owned()),
             several => (
                 Kind::FailedPrecondition,
-                format!("id: {several} producers are shown by it; give the whole id of one, a UUID"),
+                format!(
+                    "id: {several} producers are shown by it; give the whole id of one, a UUID"
+                ),
             ),
         };
         Err(Error::Refused(kind, text.into()))

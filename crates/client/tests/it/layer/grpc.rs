@@ -20,8 +20,8 @@ use tally_proto::tally::requests::v1::request_service_server::{
 };
 use tally_proto::tally::requests::v1::{
     ClearSetbacksRequest, ClearSetbacksResponse, FoldRequest, FoldResponse, ForgetProducerRequest,
-    ForgetProducerResponse, ListProducersRequest,
-    ListProducersResponse, QueryTotalsRequest, QueryTotalsResponse, RecordRequest,
+    ForgetProducerResponse, ListProducersRequest, ListProducersResponse, QueryTotalsRequest,
+    QueryTotalsResponse, RecordRequest,
 };
 use tokio::sync::Notify;
 use tokio_stream::wrappers::TcpListenerStream;

@@ -214,7 +214,10 @@ async fn no_sum_of_corrections_is_beyond_64_bits(backend: Backend) {
     };
     let mut answers = counting.request_client().await.query_totals(sum).await.unwrap().into_inner();
     let answer = answers.message().await.unwrap().expect("a sum");
-    assert_eq!((&*answer.periods[0].count, &*answer.periods[0].correction), (&[6][..], &[9_000 * MOST][..]));
+    assert_eq!(
+        (&*answer.periods[0].count, &*answer.periods[0].correction),
+        (&[6][..], &[9_000 * MOST][..])
+    );
 }
 
 async fn wrong_corrections_are_refused(backend: Backend) {
