@@ -140,8 +140,9 @@ impl Table {
         (0..self.slots.len()).map(move |step| &self.slots[(start + step) & mask])
     }
 
+    /// Finds a series, unless it is yet to be added.
     #[inline]
-    fn find(&self, key: SeriesKey<'_>) -> Option<Series> {
+    pub(crate) fn find(&self, key: SeriesKey<'_>) -> Option<Series> {
         for slot in self.slots(key) {
             let number = slot.load(Ordering::Acquire);
             if number == FREE {

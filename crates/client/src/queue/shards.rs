@@ -126,9 +126,9 @@ impl Shards {
 
     /// The head of an open request's answer is sent: from now on its status has a limited time.
     #[inline]
-    pub(crate) fn stream(&self, ticket: &Ticket) {
+    pub(crate) fn stream(&self, ticket: &Ticket, series: Series) {
         let now = self.looks.load(Ordering::Relaxed);
-        self.lock(ticket.shard).open.stream(ticket.slot, now);
+        self.lock(ticket.shard).open.stream(ticket.slot, series, now);
     }
 
     /// Records an open request under this series, unless it is recorded already.

@@ -100,13 +100,16 @@ impl Keeper {
         let Some((newest, _)) = unsettled.last() else { return Ok(()) };
         let old = unsettled.iter().filter(|(_, age)| *age >= SETTLED_AFTER_SECONDS);
         let old = old.map(|(seq, _)| *seq).max();
-        let is_left = done.settled < *newest || old.is_some();
-        if is_left && self.house.move_again().await? && store.settle().await? {
-            done.settled = *newest;
+        if done.settled >= *newest && old.is_none() {
+            return Ok(());
         }
-        if let Some(old) = old {
+        let has_moved = self.house.move_again().await?;
+        if old.is_some() {
             store.fold().await?;
-            if store.settle().await? {
+        }
+        if store.settle().await? && has_moved {
+            done.settled = *newest;
+            if let Some(old) = old {
                 store.mark_settled(old).await?;
             }
         }

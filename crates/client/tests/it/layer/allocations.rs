@@ -64,7 +64,8 @@ impl<B: http_body::Body + Unpin> http_body::Body for Other<B> {
 }
 
 fn answer(_: Request<()>) -> Ready<Result<Response<Answer>, Infallible>> {
-    ready(Ok(Response::new(Answer::new(true))))
+    let answer = Response::builder().header("content-type", "application/grpc");
+    ready(Ok(answer.body(Answer::new(true)).expect("an answer")))
 }
 
 /// How many allocations ninety requests make, which are read to the end. They fit into the queue's

@@ -178,7 +178,7 @@ fn grpc_is_a_post_of_its_content_type() {
     call_grpc(&layer, "OPTIONS", "application/grpc-web", "/pkg.Service/Method");
     let expected = [
         ("GET _unmatched", 1),
-        ("GRPC /pkg.Service/Method", 3),
+        ("GRPC _unmatched", 3),
         ("OPTIONS _unmatched", 1),
         ("POST _unmatched", 1),
     ];

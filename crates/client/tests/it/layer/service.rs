@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body as _;
-use tally_client::Queue;
+use tally_client::{Method, Queue};
 use tonic::service::Interceptor as _;
 use tower::limit::ConcurrencyLimit;
 use tower::retry::{Policy, Retry};
@@ -205,6 +205,22 @@ async fn outside_of_a_retry_layer_it_counts_requests_and_inside_tries() {
     let service = Retry::new(TwoMore(2), tries.layer().raw_path().layer(broken));
     assert_eq!(service.oneshot(get("/a")).await.expect_err("on purpose"), "broken");
     assert_counts(&tries, [("GET /a 500", 3)]);
+}
+
+/// An in-memory queue is never full.
+#[tokio::test]
+async fn a_close_makes_room_for_open_requests() {
+    let queue = Queue::in_memory();
+    let inner = service_fn(|_: Request<()>| pending::<Result<Response<String>, Infallible>>());
+    let open = queue.layer().raw_path().layer(inner).call(get("/open"));
+    let full = queue.endpoint(Method::GET, "/a");
+    for _ in 0..100_000 {
+        queue.try_record(full).expect("room");
+    }
+    let report = queue.close().await;
+    drop(open);
+    assert_eq!((report.recorded, report.refused), (100_001, 0), "{report:?}");
+    assert_counts(&queue, [("GET /a 0", 100_000), ("GET /open 0", 1)]);
 }
 
 /// A layer cannot give requests back.

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::body::Body;
 use futures_util::{FutureExt as _, stream};
 use http::{Request, Response};
-use tally_client::Clock;
+use tally_client::{Clock, Queue};
 use tally_testkit::eventually;
 use tower::{Layer as _, Service as _, service_fn};
 
@@ -105,6 +105,23 @@ async fn a_stream_of_grpc_is_not_held_back() {
     let report = queue.close().await;
     assert_eq!((report.recorded, report.acknowledged), (3, 3), "{report:?}");
     assert_eq!(statuses(&mock), [(0, 1), (499, 2)]);
+}
+
+/// It is looked at once a second, and the first look may come at once.
+#[tokio::test(start_paused = true)]
+async fn a_stream_has_its_time_for_the_status() {
+    for (limit, early, late) in [(60, 59, 62), (5, 4, 7)] {
+        // Nothing listens on port 1.
+        let builder = Queue::builder("http://127.0.0.1:1");
+        let builder = builder.status_timeout(Duration::from_secs(limit));
+        let queue = builder.connect().await.expect("a good address");
+        let mut streams = queue.layer().layer(service_fn(endless));
+        let _open = streams.call(request("application/grpc")).await.expect("a head");
+        tokio::time::sleep(Duration::from_secs(early)).await;
+        assert_eq!(queue.stats().recorded, 0, "{limit} s");
+        tokio::time::sleep(Duration::from_secs(late - early)).await;
+        assert_eq!(queue.stats().recorded, 1, "{limit} s");
+    }
 }
 
 #[tokio::test]

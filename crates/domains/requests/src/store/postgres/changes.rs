@@ -264,7 +264,7 @@ pub(crate) async fn settle(database: &Database, month: Day, ids: &[SeriesId]) ->
     let once = || async {
         let transaction = books::begin(database).await?;
         if is_cockroach(database) && cockroach::books::has_begun(&transaction, month).await? {
-            return Ok(false);
+            return transaction.abandon().await.map(|()| false);
         }
         settle_some(&transaction, month, ids).await?;
         faults::point("settle.before_commit").await;

@@ -24,13 +24,11 @@ pub(crate) async fn correct(
     let once = || async {
         // The books are locked: nothing else changes totals, corrections or moves meanwhile.
         let transaction = books::begin(database).await?;
-        let balance = in_one(&transaction, correction).await?;
-        if is_dry_run {
-            transaction.rollback().await?.release();
-        } else {
-            transaction.commit().await?;
+        match in_one(&transaction, correction).await {
+            Ok(balance) if is_dry_run => transaction.abandon().await.map(|()| balance),
+            Ok(balance) => transaction.commit().await.map(|()| balance),
+            Err(error) => Err(transaction.failed(error).await),
         }
-        Ok(balance)
     };
     Policy::short(STEP).run(once).await
 }
