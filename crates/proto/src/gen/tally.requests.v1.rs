@@ -371,6 +371,18 @@ pub struct ClearSetbacksResponse {
     #[prost(message, repeated, tag = "1")]
     pub setbacks: ::prost::alloc::vec::Vec<super::super::producers::v1::Setback>,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ForgetProducerRequest {
+    /// The short_id of the producer, or its whole id as a UUID in text.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ForgetProducerResponse {
+    /// What was forgotten.
+    #[prost(message, optional, tag = "1")]
+    pub producer: ::core::option::Option<super::super::producers::v1::Producer>,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListProducersResponse {
     #[prost(message, repeated, tag = "1")]
@@ -703,6 +715,39 @@ pub mod request_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Forgets a client that will not come back, so that another one has its place. What it stored and
+        /// dropped stays known. If it does come back, it is told PRODUCER_FORGOTTEN, and a shared producer begins
+        /// again without a checkpoint. The server logs it.
+        ///
+        /// INVALID_ARGUMENT: the id is neither the 8 digits of a producer nor a UUID.
+        /// NOT_FOUND: no client has it.
+        /// FAILED_PRECONDITION: several clients are shown by it.
+        pub async fn forget_producer(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ForgetProducerRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ForgetProducerResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tally.requests.v1.RequestService/ForgetProducer",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tally.requests.v1.RequestService", "ForgetProducer"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Folds every request that is stored now: adds it to the total of its day and quarter-hour, and removes
         /// its row. Servers do it by themselves; this does it now. No answer of QueryTotals with `live` changes
         /// by that. Requests of days that are rolled up appear in answers without `live`.
@@ -845,6 +890,20 @@ pub mod request_service_server {
             request: tonic::Request<super::ClearSetbacksRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ClearSetbacksResponse>,
+            tonic::Status,
+        >;
+        /// Forgets a client that will not come back, so that another one has its place. What it stored and
+        /// dropped stays known. If it does come back, it is told PRODUCER_FORGOTTEN, and a shared producer begins
+        /// again without a checkpoint. The server logs it.
+        ///
+        /// INVALID_ARGUMENT: the id is neither the 8 digits of a producer nor a UUID.
+        /// NOT_FOUND: no client has it.
+        /// FAILED_PRECONDITION: several clients are shown by it.
+        async fn forget_producer(
+            &self,
+            request: tonic::Request<super::ForgetProducerRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ForgetProducerResponse>,
             tonic::Status,
         >;
         /// Folds every request that is stored now: adds it to the total of its day and quarter-hour, and removes
@@ -1087,6 +1146,52 @@ pub mod request_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ClearSetbacksSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tally.requests.v1.RequestService/ForgetProducer" => {
+                    #[allow(non_camel_case_types)]
+                    struct ForgetProducerSvc<T: RequestService>(pub Arc<T>);
+                    impl<
+                        T: RequestService,
+                    > tonic::server::UnaryService<super::ForgetProducerRequest>
+                    for ForgetProducerSvc<T> {
+                        type Response = super::ForgetProducerResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ForgetProducerRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RequestService>::forget_producer(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ForgetProducerSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
