@@ -71,9 +71,9 @@ impl Keeper {
             // The next rows need no more room than the last ones left.
             store.give_back().await?;
         }
-        // A day that cannot be rolled up now keeps no other duty waiting.
+        // A day that cannot be rolled up now, or a change that cannot be settled, keeps no other duty waiting.
         let rolled_up = self.roll_up_if_due(now, &mut done).await;
-        self.settle(&mut done).await?;
+        let settled = self.settle(&mut done).await;
         if is_over(GATHERING_INTERVAL, now, done.gathered) {
             self.house.producers.gather_days().await?;
             done.gathered = Some(now);
@@ -83,7 +83,7 @@ impl Keeper {
             self.house.producers.forget_silent().await?;
             done.kept_house = Some(now);
         }
-        rolled_up
+        rolled_up.and(settled)
     }
 
     async fn roll_up_if_due(&self, now: Timestamp, done: &mut Done) -> Result<(), Error> {
