@@ -158,7 +158,7 @@ pub(crate) async fn run(args: CorrectArgs, clock: &dyn Clock) -> anyhow::Result<
     let answer = args.server.answer(client.correct(request)).await;
     let answer = answer.map_err(|status| failed(&status, id))?.into_inner();
     let left = i128::from(answer.total) + i128::from(answer.corrections);
-    let what = match (args.dry_run, answer.repeated) {
+    let what = match (args.dry_run, answer.is_repeated) {
         (_, true) => "was corrected before",
         (true, false) => "would be corrected",
         (false, false) => "corrected",
