@@ -79,7 +79,8 @@ struct ProducerArgs {
     #[arg(long, env = "TALLY_PRODUCERS_MAX", value_name = "N", default_value = "100000")]
     producers_max: Given<u32>,
 
-    /// For how many days the server remembers such a client after its last batch
+    /// For how many days the server remembers such a client after its last batch; one with a checkpoint, such
+    /// as an imported file, for 400 days at least
     #[arg(long, env = "TALLY_PRODUCER_RETENTION_DAYS", value_name = "DAYS", default_value = "30")]
     producer_retention_days: Given<u32>,
 }

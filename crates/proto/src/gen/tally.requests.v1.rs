@@ -10,7 +10,7 @@ pub struct CorrectRequest {
     /// All of its fields, as it is stored.
     #[prost(message, optional, tag = "3")]
     pub series: ::core::option::Option<crate::lenient::Series>,
-    /// How many requests to add; below 0, to take. Not 0.
+    /// How many requests to add; below 0, to take. Not 0, and at most 10^15 either way.
     #[prost(sint64, tag = "4")]
     pub requests: i64,
     /// Why, for people. 1 to 1,000 bytes.
@@ -1343,11 +1343,13 @@ pub mod book_service_client {
         /// shown apart. The total of the day and the series with all of its corrections stays at least 0; what is
         /// stored is folded first. The same one again, by its id, changes nothing.
         ///
-        /// INVALID_ARGUMENT: a field is missing or too long, the day is in the future, or the correction is 0.
+        /// INVALID_ARGUMENT: a field is missing or too long, the day is in the future, or the correction is 0
+        /// or beyond 10^15.
         /// NOT_FOUND: there is no such series.
         /// FAILED_PRECONDITION: the total with all corrections would be below 0.
         /// ALREADY_EXISTS: another correction has this id.
-        /// RESOURCE_EXHAUSTED: too many folds, roll-ups and changes are waiting; they go on.
+        /// RESOURCE_EXHAUSTED: all corrections together would add and take more than 9 * 10^18; or too many folds,
+        ///   roll-ups and changes are waiting, which go on.
         /// UNAVAILABLE: the database cannot be reached, or the server stops. The same one can be sent again.
         pub async fn correct(
             &mut self,
@@ -1485,11 +1487,13 @@ pub mod book_service_server {
         /// shown apart. The total of the day and the series with all of its corrections stays at least 0; what is
         /// stored is folded first. The same one again, by its id, changes nothing.
         ///
-        /// INVALID_ARGUMENT: a field is missing or too long, the day is in the future, or the correction is 0.
+        /// INVALID_ARGUMENT: a field is missing or too long, the day is in the future, or the correction is 0
+        /// or beyond 10^15.
         /// NOT_FOUND: there is no such series.
         /// FAILED_PRECONDITION: the total with all corrections would be below 0.
         /// ALREADY_EXISTS: another correction has this id.
-        /// RESOURCE_EXHAUSTED: too many folds, roll-ups and changes are waiting; they go on.
+        /// RESOURCE_EXHAUSTED: all corrections together would add and take more than 9 * 10^18; or too many folds,
+        ///   roll-ups and changes are waiting, which go on.
         /// UNAVAILABLE: the database cannot be reached, or the server stops. The same one can be sent again.
         async fn correct(
             &self,

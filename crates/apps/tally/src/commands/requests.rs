@@ -2,6 +2,7 @@
 
 pub(crate) mod add;
 pub(crate) mod correct;
+mod flags;
 pub(crate) mod fold;
 pub(crate) mod forget;
 pub(crate) mod import;
@@ -15,8 +16,17 @@ mod setbacks;
 mod texts;
 pub(crate) mod totals;
 
-/// Who is named as the author: the one that is given, or the user of this machine.
-fn author(given: Option<String>) -> String {
-    let user = || ["USER", "LOGNAME", "USERNAME"].iter().find_map(|name| std::env::var(name).ok());
-    given.or_else(user).unwrap_or_default()
+use std::process::ExitCode;
+
+use crate::output::wrong_usage;
+
+/// Who is named as the author: the one that is given, or the user of this machine. From cron or in a
+/// container there may be none, and a record without an author helps no reader: then it is wrong usage.
+fn author(given: Option<String>) -> Result<String, ExitCode> {
+    let is_name = |name: &String| !name.trim().is_empty();
+    let user = |name: &&str| std::env::var(name).ok().filter(is_name);
+    let author = given.or_else(|| ["USER", "LOGNAME", "USERNAME"].iter().find_map(user));
+    author.filter(is_name).ok_or_else(|| {
+        wrong_usage("who asks for it is not known (USER, LOGNAME): say it with --author")
+    })
 }

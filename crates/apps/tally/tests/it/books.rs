@@ -1,6 +1,8 @@
 //! `tally correct`, `tally merge` and `tally forget` as people use them.
 
-use crate::support::{Home, OLD_DAY, assert_fails, totals};
+use tally_testkit::run;
+
+use crate::support::{Home, LIMIT, OLD_DAY, assert_fails, totals};
 
 #[test]
 fn what_was_counted_is_corrected_merged_and_forgotten() {
@@ -48,4 +50,22 @@ fn what_was_counted_is_corrected_merged_and_forgotten() {
         2,
         &["one day"],
     );
+}
+
+#[test]
+fn a_record_needs_an_author() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    server.ok(&["add", "GET", "/a", "--at", OLD_DAY]);
+    let correct = ["correct", OLD_DAY, "GET", "/a", "--requests", "1", "--reason", "lost"];
+    let merge = ["merge", "--path", "/a", "--into-path", "/b"];
+    let forget = ["forget", "--path", "/b"];
+    for arguments in [&correct[..], &merge, &forget] {
+        let mut nameless = server.command(arguments);
+        nameless.env("USER", "").env_remove("LOGNAME").env_remove("USERNAME");
+        assert_fails(&run(&nameless, b"", LIMIT), 2, &["--author"]);
+        server.ok(arguments);
+    }
+    let listed = server.ok(&["correct", "--list", "all", "--format", "csv"]).stdout;
+    assert!(listed.contains(",lost,tester,"), "{listed}");
 }

@@ -173,7 +173,8 @@ async fn count_by_add(server: &Server) {
     client.add(tokio_stream::iter([request("/a")])).await.expect("it is counted");
 }
 
-/// As from cron: each producer is done when its command ends, so it does not count for the next.
+/// As from cron: each producer is done when its command ends, so it does not count for the next. A file
+/// has one that stays.
 #[test]
 fn counting_by_hand_never_reaches_the_limit_of_producers() {
     for home in [Home::sqlite(), Home::postgres("by_hand")] {
@@ -182,7 +183,9 @@ fn counting_by_hand_never_reaches_the_limit_of_producers() {
         for _ in 0..10 {
             server.ok(&["add", "GET", "/a", "-n", "2"]);
             server.ok(&["import", "--again", &log]);
-            assert_eq!(server.ok(&["producers"]).stdout.lines().count(), 1, "none is listed");
+            let listed = server.ok(&["producers", "--format", "csv"]).stdout;
+            assert_eq!(listed.lines().count(), 2, "{listed}");
+            assert!(listed.contains("tally import ") && listed.contains("import1 "), "{listed}");
         }
         assert_eq!(server.live(), totals([("GET /a", 20), ("GET /b", 10)]));
     }

@@ -190,7 +190,7 @@ impl Server {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let program = Path::new(env!("CARGO_BIN_EXE_tally"));
         let mut command = command(program, &self.folder, arguments);
-        command.env("TALLY_SERVER", &self.url);
+        command.env("TALLY_SERVER", &self.url).env("USER", "tester");
         command
     }
 

@@ -16,6 +16,7 @@ on_every_backend!(crate::corrections:
     nothing_falls_below_zero,
     corrections_at_the_same_time_do_not_fall_below_zero,
     corrections_follow_moves,
+    no_sum_of_corrections_is_beyond_64_bits,
     wrong_corrections_are_refused,
 );
 
@@ -177,6 +178,35 @@ async fn corrections_follow_moves(backend: Backend) {
     );
 }
 
+/// As many of the largest corrections as there is room for, of two series that become one.
+async fn no_sum_of_corrections_is_beyond_64_bits(backend: Backend) {
+    const MOST: i64 = 1_000_000_000_000_000;
+    let counting = start(&backend).await;
+    record(&counting, NOW, &[(of("/a", ""), 3), (of("/b", ""), 3)]).await;
+    for path in ["/a", "/b"] {
+        correct(&counting, correction(TODAY, of(path, ""), MOST)).await.unwrap();
+    }
+    backend.execute("UPDATE tally_request_corrections SET requests = requests * 4500").await;
+    for one in [1, -1] {
+        let refused = correct(&counting, correction(TODAY, of("/a", ""), one)).await;
+        let refused = refused.expect_err("no room");
+        assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+    }
+    merged(&counting, merge(path("/b"), "/a")).await.unwrap();
+    assert_eq!(totals(&counting, query(true, true)).await, rows(&[("/a", 6, 9_000 * MOST)]));
+    let sum = proto::QueryTotalsRequest {
+        sum: true,
+        granularity: proto::Granularity::Whole.into(),
+        ..query(true, true)
+    };
+    let mut answers = counting.request_client().await.query_totals(sum).await.unwrap().into_inner();
+    let answer = answers.message().await.unwrap().expect("a sum");
+    assert_eq!(
+        (&*answer.periods[0].count, &*answer.periods[0].correction),
+        (&[6][..], &[9_000 * MOST][..])
+    );
+}
+
 async fn wrong_corrections_are_refused(backend: Backend) {
     let counting = start(&backend).await;
     record(&counting, NOW, &[(of("/a", ""), 5)]).await;
@@ -190,8 +220,8 @@ async fn wrong_corrections_are_refused(backend: Backend) {
         (proto::CorrectRequest { reason: String::new(), ..good() }, Code::InvalidArgument, "why"),
         (proto::CorrectRequest { day: None, ..good() }, Code::InvalidArgument, "day"),
         (proto::CorrectRequest { series: None, ..good() }, Code::InvalidArgument, "series"),
-        (correction(TODAY, of("/a", ""), i64::MIN), Code::FailedPrecondition, "would be"),
-        (correction(TODAY, of("/a", ""), i64::MAX), Code::FailedPrecondition, "would be"),
+        (correction(TODAY, of("/a", ""), i64::MIN), Code::InvalidArgument, "the most"),
+        (correction(TODAY, of("/a", ""), i64::MAX), Code::InvalidArgument, "the most"),
     ] {
         let refused = correct(&counting, request).await.expect_err(words);
         assert_eq!(refused.code(), code, "{words}: {refused}");

@@ -7,8 +7,9 @@ use clap::Args;
 use tally_proto::tally::requests::v1::ForgetRequest;
 
 use super::author;
+use super::flags::describe_in_flags;
 use super::selection::{self, SelectionArgs};
-use crate::client::{ServerArgs, describe};
+use crate::client::ServerArgs;
 use crate::output::{self, OutputFormat, say};
 
 /// Forget names, and keep the counts
@@ -51,15 +52,20 @@ pub(crate) struct ForgetArgs {
 }
 
 pub(crate) async fn run(args: ForgetArgs) -> anyhow::Result<ExitCode> {
+    let author = match author(args.author) {
+        Ok(author) => author,
+        Err(code) => return Ok(code),
+    };
     let request = ForgetRequest {
         selection: Some(args.selection.to_proto()),
         everything: args.everything,
         dry_run: args.dry_run,
-        author: author(args.author),
+        author,
     };
     let mut client = args.server.books().await?;
     let answer = args.server.answer(client.forget(request)).await;
-    let answer = answer.map_err(|status| anyhow!("cannot forget: {}", describe(&status)))?;
+    let answer =
+        answer.map_err(|status| anyhow!("cannot forget: {}", describe_in_flags(&status)))?;
     let answer = answer.into_inner();
     if args.dry_run {
         let format = OutputFormat::or_usual(args.format);

@@ -7,8 +7,9 @@ use clap::Args;
 use tally_proto::tally::requests::v1::MergeRequest;
 
 use super::author;
+use super::flags::describe_in_flags;
 use super::selection::{self, SelectionArgs};
-use crate::client::{ServerArgs, describe};
+use crate::client::ServerArgs;
 use crate::output::{self, OutputFormat};
 
 /// Merge paths, services or customers into one
@@ -17,9 +18,12 @@ use crate::output::{self, OutputFormat};
 /// gives, in place of their own, and so does what comes later. What --into does not
 /// name stays as it is. No sum changes, and it cannot be undone.
 ///
+/// --path-prefix /users/ takes everything below it, such as /users/ann/orders, and
+/// for ever after also a route /users/{id}/orders. A regex can select one segment.
+///
 /// Examples:
-///   tally merge --path-prefix /users/ --into-path '/users/{id}' --dry-run
-///   tally merge --path-regex '^/users/[0-9]+$' --into-path '/users/{id}'
+///   tally merge --path-regex '^/users/[^/]+$' --into-path '/users/{id}' --dry-run
+///   tally merge --path-regex '^/users/[^/]+$' --into-path '/users/{id}'
 ///   tally merge --path /health --into-path /healthz
 ///   tally merge --customer 'Acme Inc' --into-customer acme
 ///   tally merge --service shop-old --into-service shop
@@ -70,6 +74,10 @@ struct IntoArgs {
 }
 
 pub(crate) async fn run(args: MergeArgs) -> anyhow::Result<ExitCode> {
+    let author = match author(args.author) {
+        Ok(author) => author,
+        Err(code) => return Ok(code),
+    };
     let IntoArgs { into_path, into_service, into_customer } = args.into;
     let request = MergeRequest {
         selection: Some(args.selection.to_proto()),
@@ -78,11 +86,12 @@ pub(crate) async fn run(args: MergeArgs) -> anyhow::Result<ExitCode> {
         into_customer,
         everything: args.everything,
         dry_run: args.dry_run,
-        author: author(args.author),
+        author,
     };
     let mut client = args.server.books().await?;
     let answer = args.server.answer(client.merge(request)).await;
-    let answer = answer.map_err(|status| anyhow!("cannot merge: {}", describe(&status)))?;
+    let answer =
+        answer.map_err(|status| anyhow!("cannot merge: {}", describe_in_flags(&status)))?;
     let answer = answer.into_inner();
     if args.dry_run {
         let format = OutputFormat::or_usual(args.format);

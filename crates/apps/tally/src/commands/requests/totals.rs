@@ -20,8 +20,9 @@ use tally_runtime::Clock;
 
 use self::print::{How, Printed, Printer};
 use self::series::{Filters, Part};
+use super::flags::describe_in_flags;
 use super::setbacks;
-use crate::client::{ServerArgs, describe};
+use crate::client::ServerArgs;
 use crate::dates::{self, Period, PeriodArg, RangeArg};
 use crate::numbers;
 use crate::output::{self, OutputFormat, plural, say, thousands, visible, wrong_usage};
@@ -163,7 +164,7 @@ pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<E
     }
     let format = OutputFormat::or_usual(args.format);
     let mut client = args.server.requests().await?;
-    let failed = |status| anyhow!("cannot read the totals: {}", describe(&status));
+    let failed = |status| anyhow!("cannot read the totals: {}", describe_in_flags(&status));
     let asking = client.query_totals(args.request(from, to));
     let answer = if args.quiet { asking.await } else { args.server.answer(asking).await };
     let mut answer = answer.map_err(failed)?.into_inner();

@@ -141,7 +141,10 @@ impl Backend {
     pub(crate) async fn age_producers(&self, days: i32) {
         let sql = match &self.place {
             Place::Sqlite(_) => {
-                format!("UPDATE tally_producers SET last_seen = last_seen - {days} * 86400000000")
+                format!(
+                    "UPDATE tally_producers \
+                     SET last_seen = (unixepoch() - {days} * 86400) * 1000000"
+                )
             }
             _ => format!("UPDATE tally_producers SET last_seen = now() - INTERVAL '{days} days'"),
         };
