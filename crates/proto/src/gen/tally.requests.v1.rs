@@ -33,7 +33,7 @@ pub struct CorrectResponse {
     pub corrections: i64,
     /// Whether it was stored before.
     #[prost(bool, tag = "3")]
-    pub repeated: bool,
+    pub is_repeated: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListCorrectionsRequest {
@@ -52,19 +52,25 @@ pub struct ListCorrectionsResponse {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Correction {
+    /// As of CorrectRequest.
     #[prost(bytes = "vec", tag = "1")]
     pub id: ::prost::alloc::vec::Vec<u8>,
+    /// Of UTC.
     #[prost(message, optional, tag = "2")]
     pub day: ::core::option::Option<super::super::super::google::r#type::Date>,
     /// What the series is called now.
     #[prost(message, optional, tag = "3")]
     pub series: ::core::option::Option<crate::lenient::Series>,
+    /// How many were added; below 0, taken.
     #[prost(sint64, tag = "4")]
     pub requests: i64,
+    /// Why.
     #[prost(string, tag = "5")]
     pub reason: ::prost::alloc::string::String,
+    /// Who said so.
     #[prost(string, tag = "6")]
     pub author: ::prost::alloc::string::String,
+    /// When it was stored, by the database's clock.
     #[prost(message, optional, tag = "7")]
     pub corrected_at: ::core::option::Option<::prost_types::Timestamp>,
 }
@@ -72,8 +78,10 @@ pub struct Correction {
 /// such as `_other`, are never selected.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Selection {
+    /// Just this one. 1 to 128 bytes.
     #[prost(string, optional, tag = "4")]
     pub service: ::core::option::Option<::prost::alloc::string::String>,
+    /// Just this one. 1 to 256 bytes.
     #[prost(string, optional, tag = "5")]
     pub customer: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(oneof = "selection::PathIs", tags = "1, 2, 3")]
@@ -83,13 +91,14 @@ pub struct Selection {
 pub mod selection {
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum PathIs {
+        /// Just this path. 1 to 2,048 bytes.
         #[prost(string, tag = "1")]
         Path(::prost::alloc::string::String),
-        /// Paths that begin with this, compared byte by byte.
+        /// Paths that begin with this, compared byte by byte. 1 to 2,048 bytes.
         #[prost(string, tag = "2")]
         PathPrefix(::prost::alloc::string::String),
         /// Paths that this regex finds something in: of the syntax of the Rust crate regex-lite, at most 1,000
-        /// bytes. ^ and $ are the ends of the path.
+        /// bytes, and 4 KiB when compiled. ^ and $ are the ends of the path.
         #[prost(string, tag = "3")]
         PathRegex(::prost::alloc::string::String),
     }
@@ -112,17 +121,23 @@ pub struct ForgetRequest {
 pub struct MergeRequest {
     #[prost(message, optional, tag = "1")]
     pub selection: ::core::option::Option<Selection>,
-    /// What series get in place of their own; unset: they keep it. The service and the customer may be empty.
+    /// What series get in place of their own service; unset: they keep it. At most 128 bytes; empty for
+    /// none.
     #[prost(string, optional, tag = "2")]
     pub into_service: ::core::option::Option<::prost::alloc::string::String>,
+    /// The same of the path: at least 1 byte, and at most as many as the server takes.
     #[prost(string, optional, tag = "3")]
     pub into_path: ::core::option::Option<::prost::alloc::string::String>,
+    /// The same of the customer: at most 256 bytes; empty for none.
     #[prost(string, optional, tag = "4")]
     pub into_customer: ::core::option::Option<::prost::alloc::string::String>,
+    /// Allow that it is about every path.
     #[prost(bool, tag = "5")]
     pub everything: bool,
+    /// Say what would move, and change nothing.
     #[prost(bool, tag = "6")]
     pub dry_run: bool,
+    /// Who asks for it, for the table of changes. At most 200 bytes.
     #[prost(string, tag = "7")]
     pub author: ::prost::alloc::string::String,
 }
@@ -1438,7 +1453,9 @@ pub mod book_service_client {
         /// NOT_FOUND: there is no such series.
         /// FAILED_PRECONDITION: the total with all corrections would be below 0.
         /// ALREADY_EXISTS: another correction has this id.
-        /// RESOURCE_EXHAUSTED: all corrections together would add and take more than 9 * 10^18.
+        /// RESOURCE_EXHAUSTED: all corrections together would add and take more than 9 * 10^18; or too many folds,
+        ///   roll-ups and changes are waiting, which go on.
+        /// UNAVAILABLE: the database cannot be reached, or the server stops. The same one can be sent again.
         pub async fn correct(
             &mut self,
             request: impl tonic::IntoRequest<super::CorrectRequest>,
@@ -1466,6 +1483,7 @@ pub mod book_service_client {
         /// Lists the corrections of a range of days.
         ///
         /// RESOURCE_EXHAUSTED: there are more than 10,000.
+        /// UNAVAILABLE: the database cannot be reached, or the server stops.
         pub async fn list_corrections(
             &mut self,
             request: impl tonic::IntoRequest<super::ListCorrectionsRequest>,
@@ -1494,12 +1512,15 @@ pub mod book_service_client {
         }
         /// Forgets names: the requests of every series that is selected count under `_forgotten` in place of
         /// the names that it is selected by, and these are gone from the database and, within seconds, from every
-        /// server. What comes later under the same names counts there too, except after a regex. No sum changes.
-        /// It can be repeated.
+        /// server. What comes later under the same names counts there too, except after a regex, and except if
+        /// the database follows 1,000 merges and forgets already: is_kept says so. No sum changes. It can be
+        /// repeated.
         ///
         /// INVALID_ARGUMENT: nothing is selected, a name is too long, or the regex is wrong or takes too long.
         /// FAILED_PRECONDITION: every path is selected without `everything`.
-        /// RESOURCE_EXHAUSTED: there are too many merges and forgets.
+        /// RESOURCE_EXHAUSTED: too many folds, roll-ups and changes are waiting; they go on.
+        /// UNAVAILABLE: the database cannot be reached, the server stops, or other changes were first too often.
+        ///   The same one can be sent again.
         pub async fn forget(
             &mut self,
             request: impl tonic::IntoRequest<super::ForgetRequest>,
@@ -1521,13 +1542,15 @@ pub mod book_service_client {
                 .insert(GrpcMethod::new("tally.requests.v1.BookService", "Forget"));
             self.inner.unary(req, path, codec).await
         }
-        /// Merges series: the requests of every series that is selected count under the names of `into`, and
-        /// so does what comes later. No sum changes. It can be repeated.
+        /// Merges series: the requests of every series that is selected count under the names of into_service,
+        /// into_path and into_customer, and so does what comes later, if is_kept says so. No sum changes. It can
+        /// be repeated.
         ///
         /// INVALID_ARGUMENT: as of Forget; or it would merge something into itself.
+        /// NOT_FOUND: no series is selected.
         /// FAILED_PRECONDITION: as of Forget; or what it merges into was itself merged or forgotten, which
-        ///   would be a circle.
-        /// RESOURCE_EXHAUSTED: there are too many merges and forgets.
+        ///   would be a chain or a circle.
+        /// RESOURCE_EXHAUSTED and UNAVAILABLE: as of Forget.
         pub async fn merge(
             &mut self,
             request: impl tonic::IntoRequest<super::MergeRequest>,
@@ -1574,7 +1597,9 @@ pub mod book_service_server {
         /// NOT_FOUND: there is no such series.
         /// FAILED_PRECONDITION: the total with all corrections would be below 0.
         /// ALREADY_EXISTS: another correction has this id.
-        /// RESOURCE_EXHAUSTED: all corrections together would add and take more than 9 * 10^18.
+        /// RESOURCE_EXHAUSTED: all corrections together would add and take more than 9 * 10^18; or too many folds,
+        ///   roll-ups and changes are waiting, which go on.
+        /// UNAVAILABLE: the database cannot be reached, or the server stops. The same one can be sent again.
         async fn correct(
             &self,
             request: tonic::Request<super::CorrectRequest>,
@@ -1588,6 +1613,7 @@ pub mod book_service_server {
         /// Lists the corrections of a range of days.
         ///
         /// RESOURCE_EXHAUSTED: there are more than 10,000.
+        /// UNAVAILABLE: the database cannot be reached, or the server stops.
         async fn list_corrections(
             &self,
             request: tonic::Request<super::ListCorrectionsRequest>,
@@ -1597,23 +1623,28 @@ pub mod book_service_server {
         >;
         /// Forgets names: the requests of every series that is selected count under `_forgotten` in place of
         /// the names that it is selected by, and these are gone from the database and, within seconds, from every
-        /// server. What comes later under the same names counts there too, except after a regex. No sum changes.
-        /// It can be repeated.
+        /// server. What comes later under the same names counts there too, except after a regex, and except if
+        /// the database follows 1,000 merges and forgets already: is_kept says so. No sum changes. It can be
+        /// repeated.
         ///
         /// INVALID_ARGUMENT: nothing is selected, a name is too long, or the regex is wrong or takes too long.
         /// FAILED_PRECONDITION: every path is selected without `everything`.
-        /// RESOURCE_EXHAUSTED: there are too many merges and forgets.
+        /// RESOURCE_EXHAUSTED: too many folds, roll-ups and changes are waiting; they go on.
+        /// UNAVAILABLE: the database cannot be reached, the server stops, or other changes were first too often.
+        ///   The same one can be sent again.
         async fn forget(
             &self,
             request: tonic::Request<super::ForgetRequest>,
         ) -> std::result::Result<tonic::Response<super::ChangeResponse>, tonic::Status>;
-        /// Merges series: the requests of every series that is selected count under the names of `into`, and
-        /// so does what comes later. No sum changes. It can be repeated.
+        /// Merges series: the requests of every series that is selected count under the names of into_service,
+        /// into_path and into_customer, and so does what comes later, if is_kept says so. No sum changes. It can
+        /// be repeated.
         ///
         /// INVALID_ARGUMENT: as of Forget; or it would merge something into itself.
+        /// NOT_FOUND: no series is selected.
         /// FAILED_PRECONDITION: as of Forget; or what it merges into was itself merged or forgotten, which
-        ///   would be a circle.
-        /// RESOURCE_EXHAUSTED: there are too many merges and forgets.
+        ///   would be a chain or a circle.
+        /// RESOURCE_EXHAUSTED and UNAVAILABLE: as of Forget.
         async fn merge(
             &self,
             request: tonic::Request<super::MergeRequest>,

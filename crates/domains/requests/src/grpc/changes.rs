@@ -157,7 +157,7 @@ fn listed(
 impl From<Balance> for proto::CorrectResponse {
     fn from(balance: Balance) -> Self {
         let Balance { total, corrections, is_repeated } = balance;
-        Self { total, corrections, repeated: is_repeated }
+        Self { total, corrections, is_repeated }
     }
 }
 

@@ -184,7 +184,7 @@ async fn correct(
         }
     };
     let left = i128::from(answer.total) + i128::from(answer.corrections);
-    let done = match (args.dry_run, answer.repeated) {
+    let done = match (args.dry_run, answer.is_repeated) {
         (_, true) => "was corrected before",
         (true, false) => "would be corrected",
         (false, false) => "corrected",

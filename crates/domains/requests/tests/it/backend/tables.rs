@@ -1,6 +1,7 @@
 //! What the tables have, by SQL that bypasses the store.
 
 use jiff::Timestamp;
+use rusqlite::types::ValueRef;
 use tally_requests::{Day, Series, SeriesId};
 
 use super::{Backend, Place};
@@ -67,7 +68,11 @@ impl Backend {
                 let columns = statement.column_count();
                 let mut rows = statement.query([]).expect(&sql);
                 while let Some(row) = rows.next().expect(&sql) {
-                    let value = |at| format!("{:?}", row.get_ref(at).expect("a value").as_str());
+                    // A text as it is, so that a name is found in it.
+                    let value = |at| match row.get_ref(at).expect("a value") {
+                        ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned() + ",",
+                        other => format!("{other:?},"),
+                    };
                     all.push((0..columns).map(value).collect());
                 }
             }
