@@ -298,9 +298,11 @@ fn is_full<T: Builder>(growing: &Growing<T>, batches_in_flight_max: u32) -> bool
 
 /// A fault that stores each checkpoint with the next batch.
 fn store_later(of: (Uuid, i64), checkpoint: &mut Option<Vec<u8>>) {
-    static HELD_BACK: Mutex<BTreeMap<(Uuid, i64), Option<Vec<u8>>>> = Mutex::new(BTreeMap::new());
+    static HELD_BACK: Mutex<BTreeMap<(Uuid, i64), Vec<u8>>> = Mutex::new(BTreeMap::new());
     let mut held_back = HELD_BACK.lock().unwrap_or_else(PoisonError::into_inner);
-    std::mem::swap(held_back.entry(of).or_default(), checkpoint);
+    let before = held_back.remove(&of);
+    held_back.extend(checkpoint.take().map(|checkpoint| (of, checkpoint)));
+    *checkpoint = before;
 }
 
 /// Waits for the run that is being stored.
