@@ -93,9 +93,15 @@ impl Correction {
                 Ok(Balance { total, corrections: sum, is_repeated: false })
             }
             _ => {
+                let beyond = match left {
+                    ..0 => "and there cannot be less than 0".to_owned(),
+                    _ => {
+                        format!("and neither a total nor corrections can be more than {}", i64::MAX)
+                    }
+                };
                 let text = format!(
                     "requests: {} was counted {total} times on {}, and its corrections there come to \
-                     {corrections}: with {:+} there would be {left}",
+                     {corrections}: with {:+} there would be {left}, {beyond}",
                     self.series.path, self.day, self.requests
                 );
                 Err(Error::Refused(Kind::FailedPrecondition, text.into()))
@@ -156,7 +162,7 @@ mod tests {
         let balance = |requests, total, before| correction(requests).balance(total, before);
         assert_eq!(balance(-7, 10, -3).expect("just enough").corrections, -10);
         assert!(balance(-8, 10, -3).is_err());
-        assert!(balance(1, i64::MAX, 0).is_err());
+        assert!(balance(1, i64::MAX, 0).expect_err("too much").to_string().contains("more than 9"));
         assert!(balance(i64::MIN, i64::MAX, 0).is_err());
         assert!(balance(i64::MAX, 0, 0).is_ok());
         assert!(balance(i64::MAX, 0, 1).is_err());
