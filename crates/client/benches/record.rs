@@ -15,10 +15,16 @@ use http_body::Body;
 use tally_client::{Method, Queue};
 use tower::{Layer, Service, service_fn};
 
+use answer::Answer;
+
 /// A server in this process, so the benchmark needs no other.
 #[allow(dead_code, reason = "the tests use more of it")]
 #[path = "../tests/it/mock.rs"]
 mod mock;
+
+/// Answers without work.
+#[path = "../tests/it/answer.rs"]
+mod answer;
 
 /// The CPU time of this thread.
 fn now() -> Duration {
@@ -105,32 +111,6 @@ fn record(c: &mut Criterion) {
     });
 }
 
-/// A gRPC answer of one message, with its code in the trailers.
-struct Answer {
-    trailers: Option<http::HeaderMap>,
-    is_sent: bool,
-}
-
-impl http_body::Body for Answer {
-    type Data = &'static [u8];
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<&'static [u8]>, Infallible>>> {
-        let is_first = !std::mem::replace(&mut self.is_sent, true);
-        Poll::Ready(match is_first {
-            true => Some(Ok(http_body::Frame::data(&[0; 5]))),
-            false => self.trailers.take().map(|trailers| Ok(http_body::Frame::trailers(trailers))),
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.is_sent && self.trailers.is_none()
-    }
-}
-
 /// How many requests are made at a time: they are in the processor's cache, as a server's are.
 const PREPARED: usize = 128;
 
@@ -170,14 +150,8 @@ where
 
 fn layer(c: &mut Criterion) {
     let hello = |is_grpc: bool| {
-        service_fn(move |_: http::Request<()>| {
-            let mut trailers = http::HeaderMap::new();
-            if is_grpc {
-                trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
-            }
-            let trailers = is_grpc.then_some(trailers);
-            std::future::ready(Ok(http::Response::new(Answer { trailers, is_sent: false })))
-        })
+        let answer = move || http::Response::new(Answer::new(is_grpc));
+        service_fn(move |_: http::Request<()>| std::future::ready(Ok(answer())))
     };
     let queue = Queue::in_memory();
     let counted = queue.layer().raw_path();

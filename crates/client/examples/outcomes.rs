@@ -227,7 +227,7 @@ where
         Box::pin(async move {
             let answer = answered.await.inspect_err(|_| note.status = Some(500))?;
             let (head, body) = answer.into_parts();
-            note.status = match is_grpc {
+            note.status = match is_grpc && head.status == StatusCode::OK {
                 false => Some(head.status.as_u16()),
                 true => code(&head.headers),
             };

@@ -14,7 +14,8 @@ use crate::{Method, Queue, Series};
 ///
 /// Prefer [`CountLayer`](crate::CountLayer), which sees the path and the status, and counts what
 /// other layers refuse. Use an interceptor where only an interceptor fits, such as behind
-/// one that authenticates. It counts each call once, when it runs, without a status.
+/// one that authenticates. It counts each call once, when it runs, without a status, and takes the
+/// path for one of the service's, although clients can invent methods.
 ///
 /// tonic hides the URI from a server's interceptors, so the path is the first of these:
 ///

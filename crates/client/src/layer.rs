@@ -1,11 +1,11 @@
 //! A tower layer that counts each request once, with its status.
 
+mod arrival;
 mod count;
 mod head;
-mod outcome;
 mod pending;
-mod receipt;
 mod rules;
+mod status;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use tower_layer::Layer;
 use crate::Queue;
 use rules::Rules;
 
+pub use arrival::{ArrivalLayer, CountArrival};
 pub use count::{Count, CountBody, CountFuture};
 pub use head::Head;
-pub use receipt::{CountReceipt, ReceiptLayer};
 
 /// The path of requests that match no route, unless [`CountLayer::unmatched`] changes it. It has no
 /// leading slash, so no HTTP client can request it.
@@ -36,7 +36,7 @@ pub const UNMATCHED: &str = "_unmatched";
 /// | a gRPC call is answered by a head with a code | the code; OK is 200 | at the head |
 /// | a gRPC-Web call is answered by a head without a code, which is in the body | 0, not known | at the head |
 /// | a gRPC call is answered by a head without a code | the code in the trailers; OK is 200 | at the trailers |
-/// | … whose body ends without a code, or with one that gRPC does not know | 2, UNKNOWN, as its client takes it | at the end of the body |
+/// | … whose body ends without a code, or with one that gRPC does not know | 2, UNKNOWN, as its client takes it; 499 if the server does not read to the end, as in HTTP/1 with a length | at the end of the body |
 /// | … whose body fails or panics | 500 | then |
 /// | … whose client goes away in the middle | 499 | then |
 /// | … whose trailers do not come within [`status_timeout`](crate::QueueBuilder::status_timeout) of the head | 0, not known | then |
@@ -59,8 +59,11 @@ pub const UNMATCHED: &str = "_unmatched";
 /// The first of these that applies:
 ///
 /// 1. the result of the [`path`](Self::path) closure;
-/// 2. for gRPC and gRPC-Web (a POST with content type `application/grpc` or a variant): the full
-///    method path, `/package.Service/Method`, under [`Method::GRPC`](crate::Method::GRPC);
+/// 2. for gRPC and gRPC-Web (a POST with content type `application/grpc` or a variant, counted
+///    under [`Method::GRPC`](crate::Method::GRPC)): the full method path, `/package.Service/Method`,
+///    from the first call on that the service confirms. Clients can invent paths, and an answer of
+///    gRPC confirms one unless its head has the code 7, 8, 12 or 16, which do not depend on the
+///    method;
 /// 3. with the feature `axum`: the matched route, `/users/{id}`, with the prefixes of all routers
 ///    that it is nested in;
 /// 4. with [`raw_path`](Self::raw_path): the path without the query, percent escapes as sent;
@@ -88,7 +91,11 @@ pub const UNMATCHED: &str = "_unmatched";
 /// | `Server::builder().layer(…)`, as the first layer | every call of every service, also of unknown ones, and what another layer answers |
 /// | the same, after another layer | what that one lets pass |
 /// | around one service, `queue.layer().layer(service)`, which is then added | the calls of that service |
-/// | around a channel of a client | its calls, with what it gets |
+/// | around a channel of a client | its calls, with what it gets: 499 if the caller does not read to the end |
+///
+/// tonic's own limits are outside of every layer. A call that `Server::timeout` or the client's
+/// `grpc-timeout` ends counts with 499; what `load_shed` and `concurrency_limit_per_connection`
+/// refuse is not counted.
 #[derive(Clone, Debug)]
 pub struct CountLayer {
     rules: Arc<Rules>,
@@ -150,9 +157,10 @@ impl CountLayer {
 
     /// Counts each request when the service is called, without a status: for services whose answer
     /// is not HTTP's, and where a process that is killed must not lose the requests it is serving.
+    /// No answer confirms the path of a gRPC call: clients can invent paths.
     #[must_use]
-    pub fn at_receipt(self) -> ReceiptLayer {
-        ReceiptLayer { rules: self.rules }
+    pub fn at_receipt(self) -> ArrivalLayer {
+        ArrivalLayer { rules: self.rules }
     }
 
     /// Does not count requests for which the closure returns true, such as health checks; see

@@ -73,7 +73,7 @@ pub use error::{ConnectError, FlushError, Refusal, SendError, TryRecordError};
 pub use interceptor::{CountInterceptor, PathLayer, WithPath};
 pub use key::{Method, SeriesKey};
 pub use layer::{
-    Count, CountBody, CountFuture, CountLayer, CountReceipt, Head, ReceiptLayer, UNMATCHED,
+    ArrivalLayer, Count, CountArrival, CountBody, CountFuture, CountLayer, Head, UNMATCHED,
 };
 pub use producer::{Opened, Producer, ProducerBuilder, Stop};
 pub use progress::{Connection, Progress};

@@ -226,8 +226,8 @@ impl Queue {
     }
 
     /// Closes all clones, sends the waiting requests, and reports the outcome of all. First it waits
-    /// for at most a second until no layer has an open request; those that remain count with the
-    /// status 0. Takes at most [`close_timeout`](QueueBuilder::close_timeout), and drops what is
+    /// for at most a second, and at most half of its time, until no layer has an open request; those
+    /// that remain count with the status 0. Takes at most [`close_timeout`](QueueBuilder::close_timeout), and drops what is
     /// unsent by then. The server then has a second to say which of the others it has; without an
     /// answer they are in doubt. With a spool that is not full it waits only for the current
     /// attempt to connect and another of at most a second: the next process sends the rest.
@@ -333,6 +333,10 @@ impl Shared {
 
     /// Takes no more requests, and sends the waiting ones for at most this long.
     fn shut(&self, limit: Duration) {
+        if self.driver.is_none() {
+            // The open requests need room.
+            drop(self.memory.add_up(&self.shards));
+        }
         self.shards.close();
         if let Some(driver) = &self.driver {
             driver.close_within(limit);

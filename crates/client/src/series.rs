@@ -17,7 +17,10 @@ const OTHERS_MAX: usize = 256;
 /// How many entries are allocated at a time.
 const BLOCK: usize = 256;
 
-/// An empty slot of the table.
+/// How many statuses are looked through before a hash is cheaper.
+const NEAR: usize = 8;
+
+/// An empty slot of the table, and the end of a chain.
 const FREE: u32 = u32::MAX;
 
 /// What a request counts under, known to the [`Queue`](crate::Queue) or the
@@ -46,6 +49,9 @@ struct Entry {
     path: Box<str>,
     status: u16,
     customer: Box<str>,
+    /// The number of another series that differs in the status alone. These chains begin at the
+    /// status 0.
+    next: AtomicU32,
 }
 
 #[derive(Default)]
@@ -84,7 +90,22 @@ impl Table {
     /// The series that differs from this one in its status alone.
     #[inline]
     pub(crate) fn with_status(&self, series: Series, status: u16) -> Series {
-        self.series(SeriesKey { status, ..self.key(series.0) })
+        self.near(series, status)
+            .unwrap_or_else(|| self.series(SeriesKey { status, ..self.key(series.0) }))
+    }
+
+    /// Looks for it in the chain, without a hash of the texts.
+    #[inline]
+    fn near(&self, series: Series, status: u16) -> Option<Series> {
+        let mut number = series.0;
+        for _ in 0..NEAR {
+            let entry = self.entry(number)?;
+            if entry.status == status {
+                return Some(Series(number));
+            }
+            number = entry.next.load(Ordering::Acquire);
+        }
+        None
     }
 
     /// What a series stands for. Another client's may be unknown: the last resort.
@@ -98,6 +119,7 @@ impl Table {
         self.entry(series).is_some()
     }
 
+    #[inline]
     fn entry(&self, number: u32) -> Option<&Entry> {
         let number = number as usize;
         self.blocks.get(number / BLOCK)?.get()?[number % BLOCK].get()
@@ -118,8 +140,9 @@ impl Table {
         (0..self.slots.len()).map(move |step| &self.slots[(start + step) & mask])
     }
 
+    /// Finds a series, unless it is yet to be added.
     #[inline]
-    fn find(&self, key: SeriesKey<'_>) -> Option<Series> {
+    pub(crate) fn find(&self, key: SeriesKey<'_>) -> Option<Series> {
         for slot in self.slots(key) {
             let number = slot.load(Ordering::Acquire);
             if number == FREE {
@@ -167,7 +190,23 @@ impl Table {
             .expect("at most half of the table is taken");
         // The entry is written before anyone can find its number.
         free.store(number, Ordering::Release);
+        if key.status != 0 {
+            self.chain(key, number);
+        }
         Series(number)
+    }
+
+    /// Adds a series to the end of its chain, because the first statuses are the most frequent. The
+    /// caller holds the lock.
+    fn chain(&self, key: SeriesKey<'_>, number: u32) {
+        let first = self.find(SeriesKey { status: 0, ..key });
+        let mut last = first.and_then(|Series(first)| self.entry(first));
+        while let Some(entry) = last {
+            last = self.entry(entry.next.load(Ordering::Relaxed));
+            if last.is_none() {
+                entry.next.store(number, Ordering::Release);
+            }
+        }
     }
 
     fn grow(&self) -> std::sync::MutexGuard<'_, Growing> {
@@ -191,6 +230,7 @@ impl Entry {
             path: path.into(),
             status,
             customer: customer.into(),
+            next: AtomicU32::new(FREE),
         }
     }
 

@@ -112,8 +112,8 @@ macro_rules! common_settings {
         }
 
         /// Series with their own counts, from 1 to 16,777,216. Further ones count under the path
-        /// `_other` of their service, method and status. Default: 10,000: 128 KiB, and 96 bytes and
-        /// the texts for each.
+        /// `_other` of their service, method and status. A layer needs one more for each method, path
+        /// and customer. Default: 10,000: 128 KiB, and 104 bytes and the texts for each.
         pub fn series_max(mut self, series: usize) -> Self {
             self.settings.series_max = series;
             self

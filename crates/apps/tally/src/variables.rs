@@ -9,6 +9,9 @@ const PREFIX: &str = "TALLY_";
 /// Tests stop a process at a chosen point with it.
 const FAULT: &str = "TALLY_FAULT";
 
+/// The client reads it. Services and Tally can share an env file.
+const CLIENTS: &str = "TALLY_SERVICE";
+
 /// Names that settings had before, without the prefix, and the names that they have now.
 const FORMER: [(&str, &str); 2] = [
     ("ENDPOINTS_MAX", "TALLY_REQUESTS_SERIES_MAX"),
@@ -107,8 +110,8 @@ fn nearest<'a>(name: &str, known: &'a BTreeSet<String>) -> Option<&'a str> {
     near.min_by_key(|(off, ..)| *off).map(|(.., known)| known.as_str())
 }
 
-/// Whether a person set this. For a service called `tally` or `tally-…`, Kubernetes and Docker set
-/// its address, its ports, and a link's name and environment.
+/// Whether a person set this for Tally itself. For a service called `tally` or `tally-…`, Kubernetes
+/// and Docker set its address, its ports, and a link's name and environment.
 fn is_ours(name: &str, value: &str) -> bool {
     let Some(rest) = name.strip_prefix(PREFIX) else { return false };
     let is_link = rest.ends_with("SERVICE_HOST")
@@ -118,7 +121,7 @@ fn is_ours(name: &str, value: &str) -> bool {
         || (rest.ends_with("PORT") && value.contains("://"))
         || (rest.ends_with("NAME") && value.starts_with('/'))
         || format!("_{rest}").contains("_ENV_");
-    name != FAULT && !is_link
+    name != FAULT && name != CLIENTS && !is_link
 }
 
 /// The Levenshtein distance.
@@ -184,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_set_for_a_service_is_not_meant() {
+    fn what_others_set_or_read_is_not_meant() {
         for (name, value) in [
             ("TALLY_SERVICE_HOST", "10.0.0.1"),
             ("TALLY_SERVICE_PORT", "7777"),
@@ -197,6 +200,7 @@ mod tests {
             ("TALLY_ENV_PATH", "/bin"),
             ("TALLY_DB_ENV_PATH", "/bin"),
             ("TALLY_FAULT", "x"),
+            ("TALLY_SERVICE", "shop"),
             ("HOME", "/"),
         ] {
             assert!(!is_ours(name, value), "{name}");

@@ -10,7 +10,7 @@ use tower_service::Service;
 
 use super::pending::{OnPanic, Pending};
 use super::rules::Rules;
-use super::{Head, outcome};
+use super::{Head, status};
 
 /// A service that counts its requests; [`CountLayer`](super::CountLayer) makes it.
 #[derive(Clone, Debug)]
@@ -91,7 +91,7 @@ where
             }
             Err(error) => {
                 if let Some(pending) = pending {
-                    pending.end(outcome::FAILED);
+                    pending.end(status::FAILED);
                 }
                 Err(error)
             }
@@ -115,16 +115,17 @@ impl<B: Body> Body for CountBody<B> {
         }
         let on_panic = OnPanic(this.pending);
         let frame = this.inner.as_mut().poll_frame(context);
+        // Servers do not ask such a body for more.
+        let is_last = matches!(frame, Poll::Ready(Some(Ok(_)))) && this.inner.is_end_stream();
         on_panic.disarm();
         let frame = ready!(frame);
         let status = match &frame {
             Some(Ok(frame)) => match frame.trailers_ref() {
-                Some(trailers) => outcome::of_trailers(trailers).or(Some(outcome::UNKNOWN)),
-                // Servers do not ask such a body for more.
-                None => this.inner.is_end_stream().then_some(outcome::UNKNOWN),
+                Some(trailers) => status::of_trailers(trailers).or(Some(status::UNKNOWN)),
+                None => is_last.then_some(status::UNKNOWN),
             },
-            Some(Err(_)) => Some(outcome::FAILED),
-            None => Some(outcome::UNKNOWN),
+            Some(Err(_)) => Some(status::FAILED),
+            None => Some(status::UNKNOWN),
         };
         if let (Some(status), Some(pending)) = (status, this.pending.take_if(|_| status.is_some()))
         {

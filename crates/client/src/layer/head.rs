@@ -1,5 +1,7 @@
 //! What a closure sees of a request.
 
+const GRPC: &[u8] = b"application/grpc";
+
 /// A request without its body. The fields are those of [`http::request::Parts`].
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
@@ -67,17 +69,21 @@ impl<'r> Head<'r> {
 }
 
 /// Whether this is `application/grpc`, `-web` or `-web-text`, with any parameter or suffix.
-fn is_grpc(content_type: &[u8]) -> bool {
-    const GRPC: &[u8] = b"application/grpc";
+pub(super) fn is_grpc(content_type: &[u8]) -> bool {
     let Some((start, rest)) = content_type.split_at_checked(GRPC.len()) else {
         return false;
     };
-    start.eq_ignore_ascii_case(GRPC)
+    (start == GRPC || start.eq_ignore_ascii_case(GRPC))
         && match rest.first() {
             None | Some(b'+' | b';' | b' ') => true,
             Some(b'-') => rest.get(..4).is_some_and(|web| web.eq_ignore_ascii_case(b"-web")),
             Some(_) => false,
         }
+}
+
+/// Whether this is such a content type of gRPC-Web.
+pub(super) fn is_grpc_web(content_type: &[u8]) -> bool {
+    is_grpc(content_type) && content_type.get(GRPC.len()) == Some(&b'-')
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use http::Uri;
 use http_body::Body;
 
-use super::outcome;
+use super::status;
 use crate::queue::Ticket;
 use crate::{Queue, Series};
 
@@ -16,8 +17,18 @@ pub(super) struct Pending {
     /// What the request counts under, but for the status.
     series: Series,
     is_grpc: bool,
+    unconfirmed: Option<Box<Uri>>,
     /// If nothing else ends it, the client went away.
     status: u16,
+}
+
+/// What a request counts under before its answer.
+pub(super) struct Begun {
+    pub(super) series: Series,
+    pub(super) is_grpc: bool,
+    /// The path of a gRPC call that the client may have invented. The call counts under it once an
+    /// answer confirms it.
+    pub(super) unconfirmed: Option<Box<Uri>>,
 }
 
 /// Counts the request of a panic that unwinds through this.
@@ -27,10 +38,11 @@ pub(super) struct OnPanic<'p>(pub(super) &'p mut Option<Pending>);
 
 impl Pending {
     #[inline]
-    pub(super) fn begin(queue: &Queue, series: Series, is_grpc: bool) -> Option<Self> {
+    pub(super) fn begin(queue: &Queue, begun: Begun) -> Option<Self> {
+        let Begun { series, is_grpc, unconfirmed } = begun;
         let ticket = Some(queue.begin(series)?);
         let queue = queue.clone();
-        Some(Self { queue, ticket, series, is_grpc, status: outcome::CLIENT_GONE })
+        Some(Self { queue, ticket, series, is_grpc, unconfirmed, status: status::CLIENT_GONE })
     }
 
     /// Counts the request with this status.
@@ -41,23 +53,37 @@ impl Pending {
 
     /// Counts the request if the head of its answer has the status. If not, the body has it.
     #[inline]
-    pub(super) fn answered<B: Body>(self, answer: &http::Response<B>) -> Option<Self> {
+    pub(super) fn answered<B: Body>(mut self, answer: &http::Response<B>) -> Option<Self> {
         if !self.is_grpc {
             self.end(answer.status().as_u16());
             return None;
         }
-        let ended = answer.body().is_end_stream().then_some(outcome::UNKNOWN);
-        match outcome::of_grpc_head(answer).or(ended) {
+        if self.unconfirmed.is_some() && status::confirms_path(answer) {
+            self.confirm();
+        }
+        // If that panics, it failed.
+        let if_dropped = std::mem::replace(&mut self.status, status::FAILED);
+        let ended = answer.body().is_end_stream().then_some(status::UNKNOWN);
+        self.status = if_dropped;
+        match status::of_grpc_head(answer).or(ended) {
             Some(status) => {
                 self.end(status);
                 None
             }
             None => {
                 if let Some(ticket) = &self.ticket {
-                    self.queue.stream(ticket);
+                    self.queue.stream(ticket, self.series);
                 }
                 Some(self)
             }
+        }
+    }
+
+    /// The client has not invented the path.
+    #[cold]
+    fn confirm(&mut self) {
+        if let Some(uri) = self.unconfirmed.take() {
+            self.series = self.queue.with_path(self.series, uri.path());
         }
     }
 }
@@ -77,6 +103,16 @@ impl fmt::Debug for Pending {
     }
 }
 
+// === impl Begun ===
+
+impl Begun {
+    /// A call of a known path.
+    #[inline]
+    pub(super) fn grpc(series: Series) -> Self {
+        Self { series, is_grpc: true, unconfirmed: None }
+    }
+}
+
 // === impl OnPanic ===
 
 impl OnPanic<'_> {
@@ -90,7 +126,7 @@ impl OnPanic<'_> {
 impl Drop for OnPanic<'_> {
     fn drop(&mut self) {
         if let Some(pending) = self.0.take() {
-            pending.end(outcome::FAILED);
+            pending.end(status::FAILED);
         }
     }
 }

@@ -5,20 +5,19 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::pending::Pending;
-use super::{Head, UNMATCHED, outcome};
-use crate::{Method, Queue, Series, SeriesKey};
+use super::pending::{Begun, Pending};
+use super::{Head, UNMATCHED, status};
+use crate::{Method, Queue, SeriesKey};
 
-type PathFn = dyn for<'r> Fn(Head<'r>) -> Option<Cow<'r, str>> + Send + Sync;
-type CustomerFn = dyn for<'r> Fn(Head<'r>) -> Option<Cow<'r, str>> + Send + Sync;
+type NameFn = dyn for<'r> Fn(Head<'r>) -> Option<Cow<'r, str>> + Send + Sync;
 type SkipFn = dyn for<'r> Fn(Head<'r>) -> bool + Send + Sync;
 
 /// What a layer does with a request. Clones share it, because axum clones services per request.
 #[derive(Clone)]
 pub(super) struct Rules {
     queue: Queue,
-    pub(super) path: Option<Arc<PathFn>>,
-    pub(super) customer: Option<Arc<CustomerFn>>,
+    pub(super) path: Option<Arc<NameFn>>,
+    pub(super) customer: Option<Arc<NameFn>>,
     pub(super) skip: Option<Arc<SkipFn>>,
     pub(super) raw_path: bool,
     /// Not empty.
@@ -41,7 +40,7 @@ const HINT: &str = if cfg!(feature = "axum") {
 };
 
 /// Counts a request without its path if a closure panics, so the sum stays exact.
-struct OnPanic<'r> {
+struct OnClosurePanic<'r> {
     rules: &'r Rules,
     method: Method,
     status: u16,
@@ -64,23 +63,22 @@ impl Rules {
 
     /// Counts a request without a status, or notes that it is skipped.
     pub(super) fn count(&self, head: Head<'_>) {
-        if let Some((series, _)) = self.series(head, 0) {
+        if let Some(Begun { series, .. }) = self.begun(head, false) {
             self.queue.record_or_drop(series);
         }
     }
 
     /// Begins to count a request. None: it is skipped, or the queue is closed.
     pub(super) fn begin(&self, head: Head<'_>) -> Option<Pending> {
-        let (series, is_grpc) = self.series(head, outcome::FAILED)?;
-        Pending::begin(&self.queue, series, is_grpc)
+        Pending::begin(&self.queue, self.begun(head, true)?)
     }
 
-    /// The series of a request but for its status, and whether it is a gRPC call. None: it is
-    /// skipped. If a closure panics, the request counts with this status.
-    fn series(&self, head: Head<'_>, if_panics: u16) -> Option<(Series, bool)> {
+    /// What a request counts as before its answer, if that is waited for. None: it is skipped.
+    fn begun(&self, head: Head<'_>, is_answered: bool) -> Option<Begun> {
         let is_grpc = head.is_grpc();
         let method = if is_grpc { Method::GRPC } else { Method::from(head.method) };
-        let on_panic = OnPanic { rules: self, method, status: if_panics };
+        let if_panics = if is_answered { status::FAILED } else { status::NOT_KNOWN };
+        let on_panic = OnClosurePanic { rules: self, method, status: if_panics };
         let skipped = self.skip.as_ref().is_some_and(|skip| skip(head));
         let (mut chosen, mut customer) = (None, None);
         if !skipped {
@@ -95,7 +93,7 @@ impl Rules {
         let path = match &chosen {
             Some(path) => Some(&**path),
             None if is_grpc => Some(head.path()),
-            None => head.route().or_else(|| self.raw_path.then(|| head.path())),
+            None => self.routed(head),
         };
         if self.routeless.load(Ordering::Relaxed) < ROUTELESS {
             self.look(path.is_some());
@@ -104,7 +102,23 @@ impl Rules {
         let customer = customer.as_ref().map_or("", |name| self.queue.customer(name));
         let service = self.queue.service();
         let key = SeriesKey { service, method, path, status: 0, customer };
-        Some((self.queue.series(key), is_grpc))
+        if is_grpc && is_answered && chosen.is_none() && !self.raw_path {
+            let known = self.queue.known(key);
+            return Some(known.map_or_else(|| self.unconfirmed(head, key), Begun::grpc));
+        }
+        Some(Begun { series: self.queue.series(key), is_grpc, unconfirmed: None })
+    }
+
+    /// A call of a path that the client may have invented: its answer confirms it.
+    #[cold]
+    fn unconfirmed(&self, head: Head<'_>, key: SeriesKey<'_>) -> Begun {
+        let path = self.routed(head).unwrap_or(&self.unmatched);
+        let unconfirmed = Some(Box::new(head.original_uri().clone()));
+        Begun { unconfirmed, ..Begun::grpc(self.queue.series(SeriesKey { path, ..key })) }
+    }
+
+    fn routed<'r>(&self, head: Head<'r>) -> Option<&'r str> {
+        head.route().or_else(|| self.raw_path.then(|| head.path()))
     }
 
     #[cold]
@@ -128,11 +142,11 @@ impl fmt::Debug for Rules {
     }
 }
 
-// === impl OnPanic ===
+// === impl OnClosurePanic ===
 
-impl Drop for OnPanic<'_> {
+impl Drop for OnClosurePanic<'_> {
     fn drop(&mut self) {
-        let OnPanic { rules: Rules { queue, unmatched, .. }, method, status } = self;
+        let OnClosurePanic { rules: Rules { queue, unmatched, .. }, method, status } = self;
         let (service, status) = (queue.service(), *status);
         let key = SeriesKey { service, method: *method, path: unmatched, status, customer: "" };
         queue.record_or_drop(queue.series(key));

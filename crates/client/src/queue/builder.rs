@@ -61,8 +61,9 @@ impl QueueBuilder {
         self
     }
 
-    /// How many customers the layers tell apart, from 1, at most 256 bytes each; requests of others
-    /// count under the customer `_other`. Default: 1,000.
+    /// How many customers the layers tell apart, from 1 to 16,777,216, at most 256 bytes each;
+    /// requests of others count under the customer `_other`. The first one allocates 8 to 16 bytes
+    /// for each. Default: 1,000.
     pub fn customers_max(mut self, customers: usize) -> Self {
         self.limits.customers_max = customers;
         self

@@ -32,9 +32,22 @@ impl Queue {
         ticket
     }
 
-    /// The head of its answer is sent, without a status.
-    pub(crate) fn stream(&self, ticket: &Ticket) {
-        self.shared().shards.stream(ticket);
+    /// The series of this key, if there is one.
+    #[inline]
+    pub(crate) fn known(&self, key: SeriesKey<'_>) -> Option<Series> {
+        self.shared().table.find(key)
+    }
+
+    /// The series that differs from this one in its path alone.
+    pub(crate) fn with_path(&self, series: Series, path: &str) -> Series {
+        let table = &self.shared().table;
+        table.series(SeriesKey { path, ..table.key(series.0) })
+    }
+
+    /// The head of its answer is sent, without a status: it counts under this series.
+    #[inline]
+    pub(crate) fn stream(&self, ticket: &Ticket, series: Series) {
+        self.shared().shards.stream(ticket, series);
     }
 
     /// Counts a request that has begun, unless that is done.
@@ -70,9 +83,10 @@ impl Queue {
 // === impl Shared ===
 
 impl Shared {
-    /// Waits until no request is open, for at most this long.
+    /// Waits until no request is open, for at most half of this time.
     pub(super) async fn open_ended(&self, limit: Duration) {
-        let until = clock::later(Instant::now(), limit.min(OPEN_WAIT));
+        // They also need time to be sent.
+        let until = clock::later(Instant::now(), OPEN_WAIT.min(limit / 2));
         // An in-memory queue needs no runtime.
         while self.driver.is_some() && self.shards.open() > 0 && Instant::now() < until {
             tokio::time::sleep(OPEN_PAUSE).await;
@@ -83,3 +97,6 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,7 +60,7 @@ impl Memory {
         }
     }
 
-    fn add_up(&self, shards: &Shards) -> MutexGuard<'_, Vec<u64>> {
+    pub(super) fn add_up(&self, shards: &Shards) -> MutexGuard<'_, Vec<u64>> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for row in shards.take(REQUESTS_MAX, 0).rows {
             // Another queue's series counts as the last resort.

@@ -1,6 +1,7 @@
 //! Requests that a layer has passed on and that have no status yet: no close forgets one.
 
 use crate::rows::Row;
+use crate::series::Series;
 
 /// The open requests of a shard.
 #[derive(Default)]
@@ -52,10 +53,11 @@ impl OpenRequests {
         slot
     }
 
-    pub(super) fn stream(&mut self, slot: u32, look: u32) {
+    #[inline]
+    pub(super) fn stream(&mut self, slot: u32, series: Series, look: u32) {
         let slot = &mut self.slots[slot as usize];
         if let Slot::Waiting(row) = *slot {
-            *slot = Slot::Streaming(row, look);
+            *slot = Slot::Streaming(Row { series, ..row }, look);
         }
     }
 

@@ -125,9 +125,10 @@ impl Shards {
     }
 
     /// The head of an open request's answer is sent: from now on its status has a limited time.
-    pub(crate) fn stream(&self, ticket: &Ticket) {
+    #[inline]
+    pub(crate) fn stream(&self, ticket: &Ticket, series: Series) {
         let now = self.looks.load(Ordering::Relaxed);
-        self.lock(ticket.shard).open.stream(ticket.slot, now);
+        self.lock(ticket.shard).open.stream(ticket.slot, series, now);
     }
 
     /// Records an open request under this series, unless it is recorded already.
@@ -192,10 +193,17 @@ impl Shards {
         self.lock(at)
     }
 
+    #[inline]
     fn lock(&self, at: usize) -> Locked<'_, Shard> {
+        let shard = &self.shards[at & (self.shards.len() - 1)].0;
+        shard.try_lock().unwrap_or_else(|| Self::wait_for(shard))
+    }
+
+    #[cold]
+    fn wait_for(shard: &TryLock<Shard>) -> Locked<'_, Shard> {
         let mut attempts = 0;
         loop {
-            if let Some(shard) = self.shards[at & (self.shards.len() - 1)].0.try_lock() {
+            if let Some(shard) = shard.try_lock() {
                 return shard;
             }
             attempts += 1;

@@ -108,3 +108,28 @@ fn threads_that_add_the_same_agree() {
         assert_eq!((0..1000).filter(|n| known(*n)).count(), 500);
     });
 }
+
+/// A chain holds what differs in the status alone, and only saves the hash.
+#[test]
+fn each_status_is_found_with_and_without_its_chain() {
+    let table = Table::new(1000);
+    let keys = ["", "c"].map(|customer| SeriesKey {
+        service: "s",
+        customer,
+        ..SeriesKey::endpoint(Method::GET, "/a")
+    });
+    let begun = keys.map(|key| table.series(key));
+    for status in 100..100 + 2 * NEAR as u16 {
+        for (key, begun) in keys.iter().zip(begun) {
+            assert_eq!(table.near(begun, status), None);
+            let ended = table.with_status(begun, status);
+            assert_eq!(table.key(ended.0), SeriesKey { status, ..*key });
+            assert_eq!(table.series(SeriesKey { status, ..*key }), ended);
+            assert_eq!(table.with_status(begun, status), ended);
+            // The series without a status is the first of a chain.
+            let is_near = usize::from(status - 100) < NEAR - 1;
+            assert_eq!(table.near(begun, status), is_near.then_some(ended), "{status}");
+            assert_eq!(table.with_status(ended, 0), begun);
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! The tower layer and the tonic interceptor: which requests are counted, and under what.
 
 mod allocations;
+mod arrival;
 mod cases;
 mod connections;
 mod ends;
@@ -9,7 +10,6 @@ mod interceptor;
 mod keys;
 mod names;
 mod placement;
-mod receipt;
 mod service;
 mod shutdown;
 mod support;

@@ -2,6 +2,7 @@
 //! `layer`, the layer alone.
 
 mod allocations;
+mod answer;
 mod closing;
 mod damage;
 mod delivery;

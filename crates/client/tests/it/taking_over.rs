@@ -1,12 +1,17 @@
 //! Checkpoints, and producers that are taken over.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tally_client::{ConnectError, Method, Producer, Refusal, Row, Stop};
 use tally_proto::tally::producers::v1 as producers;
+use tally_testkit::eventually;
 use tonic::{Code, Status};
 
 use crate::mock::{Act, Event, Mock, Server, refusal};
+
+const LIMIT: Duration = Duration::from_secs(20);
 
 const ID: [u8; 16] = *b"a reader's id...";
 
@@ -148,15 +153,16 @@ async fn what_was_never_sent_is_left() {
     let mut producer = taken_over(&server).await;
     let mut given = 0;
     // The first is stored, the second is in doubt, and the driver takes some more.
-    let stopped = loop {
+    let mut refused = None;
+    for number in 1..=1_000_u64 {
         let batch = rows(&producer, 1);
-        given += 1;
-        if let Err(error) = producer.send_batch(batch, given.to_string()).await {
-            given -= 1;
-            break error.reason;
+        if let Err(error) = producer.send_batch(batch, number.to_string()).await {
+            refused = Some(error.reason);
+            break;
         }
-    };
-    assert_eq!(stopped, Refusal::Stopped(Stop::TakenOver));
+        given = number;
+    }
+    assert_eq!(refused, Some(Refusal::Stopped(Stop::TakenOver)));
     let progress = producer.settled(u64::MAX).await;
     assert_eq!((progress.acknowledged, progress.in_doubt), (1, 1), "{progress:?}");
     assert_eq!(progress.settled(), given);
@@ -215,15 +221,26 @@ async fn what_cannot_be_taken_over_is_said_at_once() {
 /// Without numbers, there is no checkpoint.
 #[tokio::test]
 async fn a_server_without_numbers_is_no_fallback() {
-    let mock = Mock::new(|event| match event {
-        Event::Open(_) => Act::End(Status::unimplemented("Record")),
+    let opens = Arc::new(AtomicU64::new(0));
+    let seen = Arc::clone(&opens);
+    let mock = Mock::new(move |event| match event {
+        Event::Open(_) => {
+            seen.fetch_add(1, Ordering::Relaxed);
+            Act::End(Status::unimplemented("Record"))
+        }
         _ => Act::Serve,
     });
     let server = mock.start();
     let mut producer = taken_over(&server).await;
     let batch = rows(&producer, 1);
     producer.send(batch).await.expect("room");
-    let progress = producer.close_within(std::time::Duration::from_millis(300)).await;
+    // It asks for numbers again instead.
+    eventually("it asks twice", LIMIT, async || match opens.load(Ordering::Relaxed) {
+        2.. => Ok(()),
+        other => Err(other.to_string()),
+    })
+    .await;
+    let progress = producer.close_within(Duration::ZERO).await;
     assert_eq!((progress.acknowledged, mock.total()), (0, 0));
     // Nor is there one without `take_over`.
     let mut producer = server.producer().connect().await.expect("a producer");

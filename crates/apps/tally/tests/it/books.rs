@@ -20,7 +20,7 @@ fn what_was_counted_is_corrected_merged_and_forgotten() {
         assert!(said.contains(words) && said.contains("5 counted, corrections -2"), "{said}");
     }
     let too_much = ["correct", OLD_DAY, "GET", "/u/1", "--requests=-4", "--reason", "no"];
-    assert_fails(&server.run(&too_much), 1, &["not corrected", "would be -1"]);
+    assert_fails(&server.run(&too_much), 1, &["not corrected", "would leave -1"]);
     assert_eq!(server.live(), totals([("GET /u/1", 5), ("GET /u/2", 3)]));
     let live = ["totals", "--live", "--by", "whole", "--format", "csv", "--with-corrections"];
     let lines = server.ok(&live).stdout;
@@ -36,7 +36,7 @@ fn what_was_counted_is_corrected_merged_and_forgotten() {
     let said = server.ok(&["forget", "--customer", "ann"]).stderr;
     assert!(said.contains("forgotten: 1 series with 3 requests"), "{said}");
     let said = server.ok(&["forget", "--customer", "ann"]).stderr;
-    assert!(said.contains("nothing matches"), "{said}");
+    assert!(said.contains("no matching series is left"), "{said}");
     let by =
         ["totals", "--live", "--by", "whole", "--format", "csv", "--group-by", "path,customer"];
     let lines = server.ok(&by).stdout;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::count::v1::{AddRequest, ListDailyTotalsRequest};
 use tally_testkit::{Process, Proxy, Stream};
+use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
@@ -89,27 +90,23 @@ fn counted(server: &Server) -> Outcomes {
     let output = server.ok(&by);
     let mut lines = output.stdout.lines();
     assert_eq!(lines.next(), Some("date,method,status,count"));
-    lines
-        .map(|line| match line.split(',').collect::<Vec<_>>()[..] {
-            ["", method, status, count] => {
-                ((method.to_owned(), status.to_owned()), count.parse().expect("a count"))
-            }
-            _ => panic!("{line}"),
-        })
-        .collect()
+    // The totals are whole: their dates are empty.
+    lines.map(|line| outcome(line.strip_prefix(',').expect("no date"), ',')).collect()
 }
 
 /// What the service has noted.
 fn noted(stdout: &str) -> Outcomes {
     let noted = stdout.lines().filter_map(|line| line.strip_prefix("noted "));
-    noted
-        .map(|line| match line.split(' ').collect::<Vec<_>>()[..] {
-            [method, status, count] => {
-                ((method.to_owned(), status.to_owned()), count.parse().expect("a count"))
-            }
-            _ => panic!("{line}"),
-        })
-        .collect()
+    noted.map(|line| outcome(line, ' ')).collect()
+}
+
+fn outcome(line: &str, separator: char) -> ((String, String), u64) {
+    match line.split(separator).collect::<Vec<_>>()[..] {
+        [method, status, count] => {
+            ((method.to_owned(), status.to_owned()), count.parse().expect("a count"))
+        }
+        _ => panic!("{line}"),
+    }
 }
 
 /// The address in a line of the service's.
@@ -133,7 +130,7 @@ async fn tally_has_each_status_as_often_as_the_service() {
     });
 
     let grpc = format!("http://{grpc}");
-    let calls: Vec<_> = (0..CLIENTS).map(|_| tokio::spawn(grpc_load(grpc.clone()))).collect();
+    let mut calls: JoinSet<()> = (0..CLIENTS).map(|_| grpc_load(grpc.clone())).collect();
     let requests: Vec<_> = (0..CLIENTS)
         .map(|_| {
             let http = http.clone();
@@ -148,15 +145,16 @@ async fn tally_has_each_status_as_often_as_the_service() {
         proxy.redirect(server.url.trim_start_matches("http://"));
     }
     // The first that are done end the service under the others.
-    for call in calls.into_iter().take(1) {
-        call.await.expect("no panic");
-    }
+    calls.join_next().await.expect("a client").expect("no panic");
     service.signal("TERM");
     for request in requests {
         tokio::task::block_in_place(|| request.join()).expect("no panic");
     }
     let output = tokio::task::block_in_place(|| service.wait(LIMIT));
     assert_eq!(output.status.code(), Some(0), "{output:?}");
+    while let Some(called) = calls.join_next().await {
+        called.expect("no panic");
+    }
 
     let noted = noted(&output.stdout);
     assert_eq!(tokio::task::block_in_place(|| counted(&server)), noted, "{output:?}");

@@ -28,14 +28,16 @@ fn a_request_is_taken_once_and_its_slot_is_used_again() {
 fn a_stream_is_overdue_after_its_time_and_what_waits_for_its_head_is_not() {
     let mut open = OpenRequests::default();
     let (_waiting, stream) = (open.add(row(1)), open.add(row(2)));
-    open.stream(stream, u32::MAX);
+    // Its head has also said what it counts under.
+    open.stream(stream, Series(7), u32::MAX);
+    let counted = Row { series: Series(7), ..row(2) };
     assert_eq!(open.overdue(0, 2), []);
-    assert_eq!(open.overdue(1, 2), [row(2)]);
+    assert_eq!(open.overdue(1, 2), [counted]);
     assert_eq!(open.overdue(2, 2), []);
     assert_eq!(open.remove(stream), None);
     // It is recorded: its head comes too late.
     let late = open.add(row(3));
     assert_eq!(open.all().len(), 2);
-    open.stream(late, 5);
+    open.stream(late, Series(3), 5);
     assert_eq!(open.overdue(9, 0), []);
 }

@@ -184,6 +184,12 @@ fn without_a_head_it_counts_by_what_prevents_it() {
         }));
         let call = panics.call(request(is_grpc));
         assert!(AssertUnwindSafe(call).catch_unwind().now_or_never().expect("an end").is_err());
-        assert_counts(&queue, [(&*format!("{name} /a.B/C 500"), 2)]);
+        let mut never_begins = layer.layer(service_fn(|request: Request<()>| {
+            assert!(request.uri().path().is_empty(), "on purpose");
+            ready(Ok::<_, Infallible>(Response::new(script([]))))
+        }));
+        let call = AssertUnwindSafe(|| never_begins.call(request(is_grpc)));
+        assert!(catch_unwind(call).is_err());
+        assert_counts(&queue, [(&*format!("{name} /a.B/C 500"), 3)]);
     }
 }

@@ -19,8 +19,9 @@ use tally_proto::tally::requests::v1::request_service_server::{
     RequestService, RequestServiceServer,
 };
 use tally_proto::tally::requests::v1::{
-    ClearSetbacksRequest, ClearSetbacksResponse, FoldRequest, FoldResponse, ListProducersRequest,
-    ListProducersResponse, QueryTotalsRequest, QueryTotalsResponse, RecordRequest,
+    ClearSetbacksRequest, ClearSetbacksResponse, FoldRequest, FoldResponse, ForgetProducerRequest,
+    ForgetProducerResponse, ListProducersRequest, ListProducersResponse, QueryTotalsRequest,
+    QueryTotalsResponse, RecordRequest,
 };
 use tokio::sync::Notify;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -110,6 +111,13 @@ impl RequestService for Services {
     ) -> Result<Response<Self::ListProducersStream>, Status> {
         let answers = [Ok(ListProducersResponse::default()), Ok(ListProducersResponse::default())];
         Ok(Response::new(stream::iter(answers).boxed()))
+    }
+
+    async fn forget_producer(
+        &self,
+        _: Request<ForgetProducerRequest>,
+    ) -> Result<Response<ForgetProducerResponse>, Status> {
+        Err(Status::unimplemented("not here"))
     }
 
     async fn clear_setbacks(
@@ -225,7 +233,8 @@ async fn a_call_that_is_cancelled_is_counted_once() {
         () = services.called.notified() => {}
     }
     services.dropped.notified().await;
-    assert_counts(&queue, [("GRPC /count.v1.CountService/CountDailyTotals 499", 1)]);
+    // No answer says whether there is such a method.
+    assert_counts(&queue, [("GRPC _unmatched 499", 1)]);
 }
 
 /// A stream that the client leaves in the middle.
@@ -250,7 +259,7 @@ async fn a_panic_is_counted_once() {
     let server = counted(&queue, &Services::default()).await;
     let mut requests = RequestServiceClient::new(channel(&server).await);
     requests.fold(FoldRequest::default()).await.expect_err("on purpose");
-    assert_counts(&queue, [("GRPC /tally.requests.v1.RequestService/Fold 500", 1)]);
+    assert_counts(&queue, [("GRPC _unmatched 500", 1)]);
 }
 
 #[tokio::test]
@@ -263,20 +272,51 @@ async fn a_deadline_is_counted_once() {
     request.set_timeout(std::time::Duration::from_millis(1));
     count.count_daily_totals(request).await.expect_err("it never answers");
     services.dropped.notified().await;
-    // Whoever notices first: tonic's server answers CANCELLED, its client resets the stream.
-    let counts = queue.series_counts();
-    assert!(matches!(counts[..], [(key, 1)] if [1, 4, 499].contains(&key.status)), "{counts:?}");
+    // tonic's own limit is outside of every layer.
+    assert_counts(&queue, [("GRPC _unmatched 499", 1)]);
 }
 
+/// Clients can invent methods, and each would fill the list of series.
 #[tokio::test]
-async fn a_method_that_is_not_implemented_is_counted_under_its_path() {
+async fn a_method_counts_under_its_path_once_an_answer_confirms_it() {
     let queue = Queue::in_memory();
+    let layer = queue.layer();
     let only = Routes::new(CountServiceServer::new(Services::default()));
-    let service = queue.layer().layer(only);
-    let mut requests = RequestServiceClient::new(service);
+    let mut requests = RequestServiceClient::new(layer.layer(only));
     let refused = requests.list_producers(ListProducersRequest::default()).await;
     assert_eq!(refused.expect_err("not there").code(), Code::Unimplemented);
-    assert_counts(&queue, [("GRPC /tally.requests.v1.RequestService/ListProducers 12", 1)]);
+    assert_counts(&queue, [("GRPC _unmatched 12", 1)]);
+    let mut requests = RequestServiceClient::new(layer.layer(routes(&Services::default())));
+    let listed = requests.list_producers(ListProducersRequest::default()).await.expect("a head");
+    assert_eq!(listed.into_inner().count().await, 2);
+    // From now on, whatever becomes of its calls.
+    let only = Routes::new(CountServiceServer::new(Services::default()));
+    let mut requests = RequestServiceClient::new(layer.layer(only));
+    requests.list_producers(ListProducersRequest::default()).await.expect_err("not there");
+    let expected = [
+        ("GRPC /tally.requests.v1.RequestService/ListProducers 12", 1),
+        ("GRPC /tally.requests.v1.RequestService/ListProducers 200", 1),
+        ("GRPC _unmatched 12", 1),
+    ];
+    assert_counts(&queue, expected);
+}
+
+/// A service of HTTP alone answers them, too.
+#[tokio::test]
+async fn what_only_claims_to_be_grpc_counts_under_its_route() {
+    let queue = Queue::in_memory();
+    let user = axum::routing::post(|| async { "no call" });
+    let app = axum::Router::new().route("/users/{id}", user).layer(queue.layer());
+    for at in 0..100 {
+        for uri in [format!("/users/{at}"), format!("/scan{at}")] {
+            let mut call = request("POST", &uri);
+            let content_type = http::HeaderValue::from_static("application/grpc");
+            call.headers_mut().insert("content-type", content_type);
+            let Ok(answer) = app.clone().oneshot(call).await;
+            axum::body::to_bytes(answer.into_body(), 10).await.expect("a short body");
+        }
+    }
+    assert_counts(&queue, [("GRPC /users/{id} 2", 100), ("GRPC _unmatched 404", 100)]);
 }
 
 /// In tonic the first layer is the outermost.
@@ -290,7 +330,7 @@ async fn before_another_layer_it_counts_what_that_one_refuses() {
         let routes = routes(&Services::default());
         let server = Server::with(|listener| {
             let incoming = TcpListenerStream::new(listener);
-            let (refuses, counts) = (refuses.clone(), queue.layer());
+            let counts = queue.layer();
             async move {
                 let served = match is_first {
                     true => {
@@ -310,7 +350,7 @@ async fn before_another_layer_it_counts_what_that_one_refuses() {
         let refused = count.list_daily_totals(ListDailyTotalsRequest::default()).await;
         assert_eq!(refused.expect_err("on purpose").code(), Code::Unauthenticated);
         match is_first {
-            true => assert_counts(&queue, [("GRPC /count.v1.CountService/ListDailyTotals 16", 1)]),
+            true => assert_counts(&queue, [("GRPC _unmatched 16", 1)]),
             false => assert_counts(&queue, []),
         }
     }

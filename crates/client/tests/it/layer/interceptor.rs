@@ -12,7 +12,7 @@ use tonic::{Request, Status};
 use tower::Layer as _;
 
 use super::grpc::{Services, call_each_kind, channel, routes};
-use super::support::{Server, assert_counts};
+use super::support::{Server, assert_paths};
 
 /// Each service with its own interceptor.
 fn intercepted(queue: &Queue) -> Routes {
@@ -38,7 +38,7 @@ async fn with_the_layer_each_kind_of_call_is_counted_under_its_method() {
         ("GRPC /tally.requests.v1.RequestService/ListProducers", 1),
         ("GRPC /tally.requests.v1.RequestService/Record", 1),
     ];
-    assert_counts(&queue, expected);
+    assert_paths(&queue, expected);
 }
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn without_the_layer_they_are_counted_under_the_name_of_the_service() {
     call_each_kind(&channel(&server.await).await).await;
     let expected =
         [("GRPC count.v1.CountService", 2), ("GRPC tally.requests.v1.RequestService", 2)];
-    assert_counts(&queue, expected);
+    assert_paths(&queue, expected);
 }
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn in_a_nested_router_the_path_has_the_prefix() {
     let origin = http::Uri::from_static("http://test/grpc");
     let mut count = CountServiceClient::with_origin(app, origin);
     count.list_daily_totals(ListDailyTotalsRequest::default()).await.expect("unary");
-    assert_counts(&queue, [("GRPC /grpc/count.v1.CountService/ListDailyTotals", 1)]);
+    assert_paths(&queue, [("GRPC /grpc/count.v1.CountService/ListDailyTotals", 1)]);
 }
 
 #[tokio::test]
@@ -73,7 +73,7 @@ async fn the_path_can_be_told_to_one_service_alone() {
     let service = CountServiceServer::with_interceptor(Services::default(), counted);
     let mut count = CountServiceClient::new(Routes::new(PathLayer.layer(service)));
     count.list_daily_totals(ListDailyTotalsRequest::default()).await.expect("unary");
-    assert_counts(&queue, [("GRPC /count.v1.CountService/ListDailyTotals", 1)]);
+    assert_paths(&queue, [("GRPC /count.v1.CountService/ListDailyTotals", 1)]);
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn in_a_client_the_method_is_known() {
     let services = routes(&Services::default());
     let mut count = CountServiceClient::with_interceptor(services, counted);
     count.list_daily_totals(ListDailyTotalsRequest::default()).await.expect("unary");
-    assert_counts(&queue, [("GRPC /count.v1.CountService/ListDailyTotals", 1)]);
+    assert_paths(&queue, [("GRPC /count.v1.CountService/ListDailyTotals", 1)]);
 }
 
 /// As in an interceptor that authenticates first.
@@ -103,10 +103,10 @@ async fn within_another_interceptor_it_counts_what_that_one_lets_pass() {
     let service = CountServiceServer::with_interceptor(Services::default(), interceptor);
     let mut count = CountServiceClient::new(Routes::new(service));
     count.list_daily_totals(ListDailyTotalsRequest::default()).await.expect_err("no token");
-    assert_counts(&queue, []);
+    assert_paths(&queue, []);
     let mut request = Request::new(ListDailyTotalsRequest::default());
     request.metadata_mut().insert("authorization", "yes".parse().expect("a value"));
     count.list_daily_totals(request).await.expect("a token");
     // Without a network in between, the service sees the client's extensions.
-    assert_counts(&queue, [("GRPC /count.v1.CountService/ListDailyTotals", 1)]);
+    assert_paths(&queue, [("GRPC /count.v1.CountService/ListDailyTotals", 1)]);
 }

@@ -276,7 +276,8 @@ async fn two_layers_count_twice() {
 #[tokio::test]
 async fn grpc_in_a_router_is_counted_by_its_full_method_path() {
     let queue = Queue::in_memory();
-    let services = Router::new().route("/pkg.Service/{*rest}", post(ok));
+    let answer = || async { ([("content-type", "application/grpc")], "") };
+    let services = Router::new().route("/pkg.Service/{*rest}", post(answer));
     let app = services.clone().nest("/grpc", services).layer(queue.layer());
     for uri in ["/pkg.Service/Method", "/grpc/pkg.Service/Method"] {
         let mut call = request("POST", uri);

@@ -1,24 +1,21 @@
-//! The service in the layer: its errors, its readiness, its clones, its types.
+//! The service in the layer: its readiness, its clones, its types.
 
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::{Ready, pending, ready};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use http::{Request, Response};
 use http_body::Body as _;
-use tally_client::Queue;
+use tally_client::{Method, Queue};
 use tonic::service::Interceptor as _;
 use tower::limit::ConcurrencyLimit;
 use tower::retry::{Policy, Retry};
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 
-use super::support::assert_counts;
+use super::support::{assert_counts, assert_paths};
 
 /// Is ready on command, and only for the instance that was asked: tower allows clones to be
 /// unready.
@@ -105,61 +102,6 @@ async fn an_answer_is_counted_with_its_status() {
 }
 
 #[tokio::test]
-async fn an_error_is_counted_once() {
-    let queue = Queue::in_memory();
-    let inner = service_fn(|_: Request<()>| async { Err::<Response<String>, _>("broken") });
-    let service = queue.layer().raw_path().layer(inner);
-    assert_eq!(service.oneshot(get("/a")).await.expect_err("on purpose"), "broken");
-    assert_counts(&queue, [("GET /a 500", 1)]);
-}
-
-#[tokio::test]
-async fn a_panic_in_the_future_is_counted_once() {
-    let queue = Queue::in_memory();
-    let inner = service_fn(|request: Request<()>| async move {
-        assert!(request.uri().path().is_empty(), "on purpose");
-        Ok::<_, Infallible>(Response::<String>::default())
-    });
-    let service = queue.layer().raw_path().layer(inner);
-    let call = AssertUnwindSafe(service.oneshot(get("/a")));
-    assert!(call.catch_unwind().await.is_err());
-    assert_counts(&queue, [("GET /a 500", 1)]);
-}
-
-#[test]
-fn a_panic_in_the_call_itself_is_counted_once() {
-    let queue = Queue::in_memory();
-    let inner = service_fn(|request: Request<()>| {
-        assert!(request.uri().path().is_empty(), "on purpose");
-        ready(Ok::<_, Infallible>(Response::<String>::default()))
-    });
-    let mut service = queue.layer().raw_path().layer(inner);
-    assert!(catch_unwind(AssertUnwindSafe(|| service.call(get("/a")))).is_err());
-    assert_counts(&queue, [("GET /a 500", 1)]);
-}
-
-#[test]
-fn a_future_that_is_dropped_unpolled_is_counted_once() {
-    let queue = Queue::in_memory();
-    let inner = service_fn(|_: Request<()>| pending::<Result<Response<String>, Infallible>>());
-    let mut service = queue.layer().raw_path().layer(inner);
-    drop(service.call(get("/unpolled")));
-    assert_counts(&queue, [("GET /unpolled 499", 1)]);
-}
-
-#[test]
-fn a_future_that_is_dropped_halfway_is_counted_once() {
-    let queue = Queue::in_memory();
-    let inner = service_fn(|_: Request<()>| pending::<Result<Response<String>, Infallible>>());
-    let mut service = queue.layer().raw_path().layer(inner);
-    {
-        let mut call = pin!(service.call(get("/halfway")));
-        assert!(call.as_mut().poll(&mut context()).is_pending());
-    }
-    assert_counts(&queue, [("GET /halfway 499", 1)]);
-}
-
-#[tokio::test]
 async fn readiness_is_that_of_the_instance_that_is_called() {
     let queue = Queue::in_memory();
     let open = Rc::new(Cell::new(false));
@@ -173,12 +115,12 @@ async fn readiness_is_that_of_the_instance_that_is_called() {
     assert_eq!(poll_ready(&mut service), Poll::Ready(Ok(())));
     // The gate would panic if a clone were called.
     assert!(service.call(get("/a")).await.is_ok());
-    assert_counts(&queue, [("GET /a", 1)]);
+    assert_paths(&queue, [("GET /a", 1)]);
 
     let mut clone = service.clone();
     assert_eq!(poll_ready(&mut clone), Poll::Ready(Ok(())));
     assert!(clone.call(get("/a")).await.is_ok());
-    assert_counts(&queue, [("GET /a", 2)]);
+    assert_paths(&queue, [("GET /a", 2)]);
 }
 
 fn poll_ready<S: Service<Request<()>>>(service: &mut S) -> Poll<Result<(), S::Error>> {
@@ -223,7 +165,7 @@ fn backpressure_is_passed_on() {
     assert_counts(&queue, [("GET /a 499", 1)]);
     assert!(poll_ready(&mut second).is_ready());
     drop(second.call(get("/a")));
-    assert_counts(&queue, [("GET /a", 2)]);
+    assert_paths(&queue, [("GET /a", 2)]);
 }
 
 #[test]
@@ -247,7 +189,7 @@ fn clones_count_into_the_same_queue() {
         thread.join().expect("no panic");
     }
     drop(layer.layer(inner).call(get("/a")));
-    assert_counts(&queue, [("GET /a", 1_001)]);
+    assert_paths(&queue, [("GET /a", 1_001)]);
 }
 
 #[tokio::test]
@@ -263,6 +205,22 @@ async fn outside_of_a_retry_layer_it_counts_requests_and_inside_tries() {
     let service = Retry::new(TwoMore(2), tries.layer().raw_path().layer(broken));
     assert_eq!(service.oneshot(get("/a")).await.expect_err("on purpose"), "broken");
     assert_counts(&tries, [("GET /a 500", 3)]);
+}
+
+/// An in-memory queue is never full.
+#[tokio::test]
+async fn a_close_makes_room_for_open_requests() {
+    let queue = Queue::in_memory();
+    let inner = service_fn(|_: Request<()>| pending::<Result<Response<String>, Infallible>>());
+    let open = queue.layer().raw_path().layer(inner).call(get("/open"));
+    let full = queue.endpoint(Method::GET, "/a");
+    for _ in 0..100_000 {
+        queue.try_record(full).expect("room");
+    }
+    let report = queue.close().await;
+    drop(open);
+    assert_eq!((report.recorded, report.refused), (100_001, 0), "{report:?}");
+    assert_counts(&queue, [("GET /a 0", 100_000), ("GET /open 0", 1)]);
 }
 
 /// A layer cannot give requests back.

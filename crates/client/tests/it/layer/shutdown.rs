@@ -1,14 +1,14 @@
 //! Requests that are open when the queue is closed, streams that outlast their time, and times.
 
 use std::convert::Infallible;
-use std::future::{pending, ready};
+use std::future::{Pending, Ready, pending, ready};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
 use futures_util::{FutureExt as _, stream};
 use http::{Request, Response};
-use tally_client::Clock;
+use tally_client::{Clock, Queue};
 use tally_testkit::eventually;
 use tower::{Layer as _, Service as _, service_fn};
 
@@ -39,13 +39,23 @@ fn statuses(mock: &Mock) -> Vec<(u32, u64)> {
     statuses
 }
 
+/// A service that never answers.
+fn silent(_: Request<()>) -> Pending<Result<Response<Body>, Infallible>> {
+    pending()
+}
+
+/// A service whose answers have a head and then nothing.
+fn endless(_: Request<()>) -> Ready<Result<Response<Body>, Infallible>> {
+    let body = Body::from_stream(stream::pending::<Result<String, Infallible>>());
+    ready(Ok(Response::new(body)))
+}
+
 #[tokio::test]
 async fn a_request_that_is_open_at_the_close_counts_without_a_status() {
     let mock = Mock::good();
     let server = mock.start();
     let queue = server.queue().connect().await.expect("a queue");
-    let inner = service_fn(|_| pending::<Result<Response<String>, Infallible>>());
-    let mut service = queue.layer().layer(inner);
+    let mut service = queue.layer().layer(service_fn(silent));
     let open = service.call(request("text/plain"));
     let report = queue.close().await;
     assert_eq!((report.recorded, report.acknowledged, report.lost()), (1, 1, 0), "{report:?}");
@@ -63,8 +73,7 @@ async fn a_close_waits_a_moment_for_open_requests() {
     let mock = Mock::good();
     let server = mock.start();
     let queue = server.queue().connect().await.expect("a queue");
-    let inner = service_fn(|_| pending::<Result<Response<String>, Infallible>>());
-    let open = queue.layer().layer(inner).call(request("text/plain"));
+    let open = queue.layer().layer(service_fn(silent)).call(request("text/plain"));
     let (report, ()) = tokio::join!(queue.close(), async {
         tokio::task::yield_now().await;
         drop(open);
@@ -73,58 +82,50 @@ async fn a_close_waits_a_moment_for_open_requests() {
     assert_eq!(statuses(&mock), [(499, 1)]);
 }
 
+/// A request that has no head yet can wait for ever; it is not a stream.
 #[tokio::test]
 async fn a_stream_of_grpc_is_not_held_back() {
     let mock = Mock::good();
     let server = mock.start();
     let queue = server.queue().status_timeout(Duration::ZERO).connect().await.expect("a queue");
-    let inner = service_fn(|_| {
-        let endless = Body::from_stream(stream::pending::<Result<String, Infallible>>());
-        ready(Ok::<_, Infallible>(Response::new(endless)))
-    });
-    let mut service = queue.layer().layer(inner);
-    let answer = service.call(request("application/grpc")).await.expect("a head");
-    eventually("it is counted", LIMIT, async || match statuses(&mock)[..] {
-        [(0, 1)] => Ok(()),
-        ref other => Err(format!("{other:?}")),
-    })
-    .await;
-    // Its end changes nothing, and the next one is another.
-    drop(answer);
-    drop(service.call(request("application/grpc")).await.expect("a head"));
-    let report = queue.close().await;
-    assert_eq!((report.recorded, report.acknowledged), (2, 2), "{report:?}");
-    assert_eq!(statuses(&mock), [(0, 1), (499, 1)]);
-}
-
-/// A request that has no head yet can wait for ever; it is not a stream.
-#[tokio::test]
-async fn a_request_without_a_head_is_waited_for() {
-    let mock = Mock::good();
-    let server = mock.start();
-    let queue = server.queue().status_timeout(Duration::ZERO).connect().await.expect("a queue");
-    let never = service_fn(|_| pending::<Result<Response<Body>, Infallible>>());
-    let open = queue.layer().layer(never).call(request("application/grpc"));
-    let endless = service_fn(|_| {
-        let endless = Body::from_stream(stream::pending::<Result<String, Infallible>>());
-        ready(Ok::<_, Infallible>(Response::new(endless)))
-    });
-    let stream = queue.layer().layer(endless).call(request("application/grpc")).await;
+    let headless = queue.layer().layer(service_fn(silent)).call(request("application/grpc"));
+    let mut streams = queue.layer().layer(service_fn(endless));
+    let answer = streams.call(request("application/grpc")).await.expect("a head");
     eventually("the stream is counted", LIMIT, async || match statuses(&mock)[..] {
         [(0, 1)] => Ok(()),
         ref other => Err(format!("{other:?}")),
     })
     .await;
     assert_eq!(queue.stats().recorded, 1);
-    drop(open);
-    assert_eq!(queue.stats().recorded, 2);
-    drop(stream);
-    queue.close().await;
-    assert_eq!(statuses(&mock), [(0, 1), (499, 1)]);
+    // Its end changes nothing, and the next one is another.
+    drop(answer);
+    assert_eq!(queue.stats().recorded, 1);
+    drop(streams.call(request("application/grpc")).await.expect("a head"));
+    drop(headless);
+    let report = queue.close().await;
+    assert_eq!((report.recorded, report.acknowledged), (3, 3), "{report:?}");
+    assert_eq!(statuses(&mock), [(0, 1), (499, 2)]);
+}
+
+/// It is looked at once a second, and the first look may come at once.
+#[tokio::test(start_paused = true)]
+async fn a_stream_has_its_time_for_the_status() {
+    for (limit, early, late) in [(60, 59, 62), (5, 4, 7)] {
+        // Nothing listens on port 1.
+        let builder = Queue::builder("http://127.0.0.1:1");
+        let builder = builder.status_timeout(Duration::from_secs(limit));
+        let queue = builder.connect().await.expect("a good address");
+        let mut streams = queue.layer().layer(service_fn(endless));
+        let _open = streams.call(request("application/grpc")).await.expect("a head");
+        tokio::time::sleep(Duration::from_secs(early)).await;
+        assert_eq!(queue.stats().recorded, 0, "{limit} s");
+        tokio::time::sleep(Duration::from_secs(late - early)).await;
+        assert_eq!(queue.stats().recorded, 1, "{limit} s");
+    }
 }
 
 #[tokio::test]
-async fn the_time_is_that_of_the_receipt() {
+async fn the_time_is_that_of_the_arrival() {
     let times = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&times);
     let mock = Mock::new(move |event| {

@@ -34,20 +34,29 @@ pub(crate) struct Server {
     _task: JoinSet<()>,
 }
 
-/// Asserts that a queue has counted exactly this: by method and path or, if a status follows these,
-/// by the status too.
+/// Asserts that a queue has counted exactly this, by method, path and status.
 #[track_caller]
 pub(crate) fn assert_counts<const N: usize>(queue: &Queue, expected: [(&str, u64); N]) {
-    let has_status = |(name, _): &(&str, u64)| {
-        name.rsplit(' ').next().is_some_and(|last| last.parse::<u16>().is_ok())
-    };
-    let has_statuses = expected.iter().any(has_status);
+    assert_named(queue, expected, |method, path, status| format!("{method} {path} {status}"));
+}
+
+/// Asserts that a queue has counted exactly this, by method and path.
+#[track_caller]
+pub(crate) fn assert_paths<const N: usize>(queue: &Queue, expected: [(&str, u64); N]) {
+    assert_named(queue, expected, |method, path, _| format!("{method} {path}"));
+}
+
+#[track_caller]
+fn assert_named<const N: usize>(
+    queue: &Queue,
+    expected: [(&str, u64); N],
+    name: fn(&str, &str, u16) -> String,
+) {
     let mut counted: BTreeMap<String, u64> = BTreeMap::new();
     for (SeriesKey { method, path, status, .. }, count) in queue.series_counts() {
         let (_, method) =
             METHODS.iter().find(|(known, _)| *known == method).expect("a method of the tests");
-        let status = if has_statuses { format!(" {status}") } else { String::new() };
-        *counted.entry(format!("{method} {path}{status}")).or_default() += count;
+        *counted.entry(name(method, path, status)).or_default() += count;
     }
     let expected = expected.map(|(name, count)| (name.to_owned(), count)).into();
     assert_eq!(counted, expected);

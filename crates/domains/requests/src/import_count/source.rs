@@ -55,7 +55,7 @@ pub(super) async fn read(
         send(&transaction, include_str!("requests.sql"), request, Piece::Requests, pieces).await?;
     }
     let _ = pieces.send(Ok(Piece::End)).await;
-    transaction.rollback().await?.release();
+    transaction.abandon().await?;
     Ok(())
 }
 

@@ -8,9 +8,14 @@ use crate::backend::{as_cockroach, open};
 #[tokio::test]
 async fn cockroach_refuses_and_says_what_to_do() {
     let Some(database) = TestDatabase::create_or_skip("import_count") else { return };
-    let series =
-        include_str!("../../../../../migrations/cockroach/requests/V1__request_series.sql");
-    database.connect().await.batch_execute(series).await.expect("the table");
+    // What a store reads when it opens.
+    for table in [
+        include_str!("../../../../../migrations/cockroach/requests/V1__request_series.sql"),
+        include_str!("../../../../../migrations/cockroach/requests/V8__request_changes.sql"),
+        include_str!("../../../../../migrations/cockroach/requests/V9__request_moves.sql"),
+    ] {
+        database.connect().await.batch_execute(table).await.expect("the table");
+    }
     let (postgres, cockroach) =
         (open(&database.url()).await, open(&as_cockroach(&database.url())).await);
     let how = || ImportCount { source: None, series_max: 10, path_bytes_max: 100, dry_run: false };

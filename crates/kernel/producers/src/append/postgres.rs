@@ -161,7 +161,7 @@ async fn what_is_new<T: Table>(
         match in_transaction(&transaction, batch, table, &mut plan).await? {
             Moved::All => {}
             Moved::Closed => {
-                transaction.rollback().await?.release();
+                transaction.abandon().await?;
                 return Ok(None);
             }
             Moved::Unfit => {

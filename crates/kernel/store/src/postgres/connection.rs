@@ -177,14 +177,21 @@ impl Transaction {
         Ok(self.0)
     }
 
-    /// Ends it after this error. If the database refused a lock, the connection goes back to the
-    /// pool, because callers come back soon and a new connection costs more than the wait did.
+    /// Rolls back, and puts the connection back into the pool.
+    pub async fn abandon(self) -> Result<(), Error> {
+        self.rollback().await?.release();
+        Ok(())
+    }
+
+    /// Ends it after this error. If the database refused a lock, or the caller itself refuses to go on,
+    /// the connection goes back to the pool: it still works, and a new one costs more.
     pub async fn failed(self, error: Error) -> Error {
-        if error.sqlstate() == Some(SqlState::LOCK_NOT_AVAILABLE.code()) {
+        let is_refused_lock = error.sqlstate() == Some(SqlState::LOCK_NOT_AVAILABLE.code());
+        let is_of_database =
+            error.sqlstate().is_some() || error.find::<tokio_postgres::Error>().is_some();
+        if is_refused_lock || !is_of_database {
             // Unless this succeeds, the connection is closed.
-            if let Ok(connection) = self.rollback().await {
-                connection.release();
-            }
+            let _ = self.abandon().await;
         }
         error
     }

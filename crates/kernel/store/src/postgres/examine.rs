@@ -57,7 +57,7 @@ async fn is_pooled(database: &Database, one: &Connection) -> Result<bool, Error>
     let transaction = other.transaction(Isolation::Default).await?;
     let second = id(&transaction.simple_query(sql).await.step(step)?);
     let again = id(&one.simple_query(sql).await.step(step)?);
-    transaction.rollback().await?.release();
+    transaction.abandon().await?;
     Ok(first == second || first != again)
 }
 

@@ -153,7 +153,7 @@ async fn feed(sender: mpsc::Sender<Fed>, mut entry: Entry<'_>, count: u64) {
         let mut entries = Entries::default();
         entries.push(&entry, 1, 0);
         let chunk = Chunk { entries, through: 1, ..Chunk::default() };
-        if sender.send(Fed::Chunk(chunk)).await.is_err() {
+        if sender.send(Fed::Chunk(Box::new(chunk))).await.is_err() {
             return;
         }
     }

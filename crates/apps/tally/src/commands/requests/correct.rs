@@ -23,6 +23,7 @@ use tonic::{Code, Status};
 use uuid::Uuid;
 
 use super::flags::describe_in_flags;
+use super::selection::{SERIES_COLUMNS, series_cells};
 use super::{author, methods};
 use crate::client::{ServerArgs, describe};
 use crate::dates::{self, PeriodArg, RangeArg};
@@ -61,7 +62,7 @@ pub(crate) struct CorrectArgs {
     #[arg(required_unless_present = "list")]
     path: Option<String>,
 
-    /// How many requests to add; below 0, to take
+    /// How many requests to add; below 0, to take. At most 10^15 either way
     #[arg(
         long,
         value_name = "COUNT",
@@ -87,7 +88,7 @@ pub(crate) struct CorrectArgs {
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     customer: String,
 
-    /// Who says so [default: the user of this machine]
+    /// Who makes the correction [default: the user of this machine]
     #[arg(long, value_name = "NAME")]
     author: Option<String>,
 
@@ -120,17 +121,17 @@ enum Listed {
 
 pub(crate) async fn run(args: CorrectArgs, clock: &dyn Clock) -> anyhow::Result<ExitCode> {
     let today = Zone::utc().date_at(clock.now());
-    if let Some(listed) = args.list {
-        let range = match listed {
-            Listed::All => None,
-            Listed::Range(range) => Some(range.on(today)),
-        };
-        let request = ListCorrectionsRequest {
-            from: range.map(|range| range.0.to_proto()),
-            to: range.map(|range| range.1.to_proto()),
-        };
-        return list(&args, request).await;
+    match args.list {
+        Some(listed) => list(&args, listed.request(today)).await,
+        None => correct(args, today, clock).await,
     }
+}
+
+async fn correct(
+    args: CorrectArgs,
+    today: jiff::civil::Date,
+    clock: &dyn Clock,
+) -> anyhow::Result<ExitCode> {
     let (Some(day), Some(method), Some(path), Some(requests), Some(reason)) =
         (args.day, args.method, args.path, args.requests, args.reason)
     else {
@@ -183,7 +184,7 @@ pub(crate) async fn run(args: CorrectArgs, clock: &dyn Clock) -> anyhow::Result<
         }
     };
     let left = i128::from(answer.total) + i128::from(answer.corrections);
-    let done = match (args.dry_run, answer.repeated) {
+    let done = match (args.dry_run, answer.is_repeated) {
         (_, true) => "was corrected before",
         (true, false) => "would be corrected",
         (false, false) => "corrected",
@@ -195,6 +196,21 @@ pub(crate) async fn run(args: CorrectArgs, clock: &dyn Clock) -> anyhow::Result<
         thousands(left),
     ));
     Ok(ExitCode::SUCCESS)
+}
+
+// === impl Listed ===
+
+impl Listed {
+    fn request(self, today: jiff::civil::Date) -> ListCorrectionsRequest {
+        let range = match self {
+            Self::All => None,
+            Self::Range(range) => Some(range.on(today)),
+        };
+        ListCorrectionsRequest {
+            from: range.map(|range| range.0.to_proto()),
+            to: range.map(|range| range.1.to_proto()),
+        }
+    }
 }
 
 /// Whether it is stored may be unknown.
@@ -237,33 +253,29 @@ async fn list(args: &CorrectArgs, request: ListCorrectionsRequest) -> anyhow::Re
 }
 
 fn print(out: &mut impl Write, format: OutputFormat, all: &[Correction]) -> io::Result<()> {
+    let [method, path, service, status, customer] = SERIES_COLUMNS;
     let columns = [
         ("date", Align::Left),
-        ("method", Align::Left),
-        ("path", Align::Shorten),
-        ("service", Align::Shorten),
-        ("status", Align::Right),
-        ("customer", Align::Shorten),
+        method,
+        path,
+        service,
+        status,
+        customer,
         ("correction", Align::Right),
         ("reason", Align::Shorten),
         ("author", Align::Shorten),
         ("corrected_at", Align::Left),
     ];
-    let empty = Series::default();
     let rows = all.iter().map(|one| {
-        let series = one.series.as_ref().unwrap_or(&empty);
+        let [method, path, service, status, customer] = series_cells(one.series.as_ref());
         let text = |text| Cell::Text(Cow::Borrowed(text));
-        let method = if series.method.is_empty() { "UNSPECIFIED" } else { &*series.method };
         [
             Cell::Text(one.day.map(dates::iso).unwrap_or_default().into()),
-            text(method),
-            text(&*series.path),
-            text(&*series.service),
-            match series.status {
-                0 => Cell::Unknown,
-                status => Cell::Number(status.into()),
-            },
-            text(&*series.customer),
+            method,
+            path,
+            service,
+            status,
+            customer,
             Cell::Number(one.requests.into()),
             text(&*one.reason),
             text(&*one.author),

@@ -9,8 +9,10 @@ use anyhow::{anyhow, bail};
 use clap::Args;
 use jiff::Timestamp;
 use tally_proto::tally::producers::v1::Producer;
-use tally_proto::tally::requests::v1::{ClearSetbacksRequest, ListProducersRequest};
-use tally_runtime::{Clock as _, SystemClock};
+use tally_proto::tally::requests::v1::{
+    ClearSetbacksRequest, ForgetProducerRequest, ListProducersRequest,
+};
+use tally_runtime::Clock;
 
 use super::setbacks;
 use crate::client::{ServerArgs, describe};
@@ -37,6 +39,11 @@ pub(crate) struct ProducersArgs {
     #[arg(long, value_name = "ID|all", conflicts_with_all = ["workers", "format"])]
     clear_setback: Option<String>,
 
+    /// Forget a client that will not come back, by the id in the list or by its whole one, so that another
+    /// one has its place. What it counted stays; what it reads is counted again if it does come back
+    #[arg(long, value_name = "ID", conflicts_with_all = ["workers", "format", "clear_setback"])]
+    forget: Option<String>,
+
     /// How to print [default: table on a terminal, csv elsewhere]
     #[arg(long, value_enum)]
     format: Option<OutputFormat>,
@@ -45,9 +52,12 @@ pub(crate) struct ProducersArgs {
     server: ServerArgs,
 }
 
-pub(crate) async fn run(args: ProducersArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: ProducersArgs, clock: &dyn Clock) -> anyhow::Result<ExitCode> {
     if let Some(of) = &args.clear_setback {
         return clear(of, &args.server).await;
+    }
+    if let Some(id) = args.forget {
+        return forget(id, &args.server).await;
     }
     let format = OutputFormat::or_usual(args.format);
     let mut client = args.server.requests().await?;
@@ -60,7 +70,7 @@ pub(crate) async fn run(args: ProducersArgs) -> anyhow::Result<ExitCode> {
         producers.extend(part.producers);
         setbacks.extend(part.setbacks);
     }
-    output::written(print(&mut output::stdout(), format, &producers, SystemClock.now()))?;
+    output::written(print(&mut output::stdout(), format, &producers, clock.now()))?;
     if producers.is_empty() && setbacks.is_empty() {
         say(
             "no producers are known; finished ones are forgotten, and clients that use count.v1 are \
@@ -94,6 +104,20 @@ async fn clear(of: &str, server: &ServerArgs) -> anyhow::Result<ExitCode> {
     if cleared.is_empty() {
         say("nothing to clear");
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn forget(id: String, server: &ServerArgs) -> anyhow::Result<ExitCode> {
+    let answer = server.requests().await?.forget_producer(ForgetProducerRequest { id }).await;
+    let failed = |status| anyhow!("no producer is forgotten: {}", describe(&status));
+    let gone = answer.map_err(failed)?.into_inner().producer.unwrap_or_default();
+    say(format_args!(
+        "forgotten: {} ({}), after batch {}; what it counted stays: {}",
+        visible(&gone.short_id),
+        visible(&gone.name),
+        gone.sequence,
+        plural(gone.accepted, "request")
+    ));
     Ok(ExitCode::SUCCESS)
 }
 

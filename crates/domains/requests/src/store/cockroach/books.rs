@@ -46,6 +46,9 @@ pub(crate) async fn roll_up(database: &Database, range: DayRange, step_rows: i64
 
 /// Rolls up those of these days that are not, or not entirely. Returns how many requests.
 async fn in_steps(database: &Database, days: &[Day], step_rows: i64) -> Result<u64> {
+    if days.is_empty() {
+        return Ok(0);
+    }
     let (mut requests, days) = (0_u64, numbers(days));
     loop {
         let once = || roll_up_step(database, &days, step_rows);
@@ -67,7 +70,9 @@ async fn roll_up_step(database: &Database, days: &[i32], step_rows: i64) -> Resu
     if let Some(begun) = left.iter().find(|(_, reached)| reached.is_some()) {
         left = vec![*begun];
     }
-    let Some((_, reached)) = left.first() else { return Ok(None) };
+    let Some((_, reached)) = left.first() else {
+        return transaction.abandon().await.map(|()| None);
+    };
     let (after, left): (SeriesId, Vec<i32>) =
         (reached.unwrap_or(SeriesId::MIN), left.iter().map(|(day, _)| *day).collect());
     let sql = include_str!("totals_of_step.sql");
@@ -171,7 +176,7 @@ async fn empty_step(database: &Database, step_rows: i64) -> Result<bool> {
     let transaction = begin(database).await?;
     let days = transaction.rows(PRUNE, include_str!("days_to_empty.sql"), &[&LISTED_DAYS]).await?;
     if days.is_empty() {
-        return Ok(false);
+        return transaction.abandon().await.map(|()| false);
     }
     let days: Vec<i32> = days.iter().map(|row| row.get(0)).collect();
     let sql = include_str!("delete_some.sql");

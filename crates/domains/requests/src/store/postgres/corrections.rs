@@ -24,13 +24,11 @@ pub(crate) async fn correct(
     let once = || async {
         // The books are locked: nothing else changes totals, corrections or moves meanwhile.
         let transaction = books::begin(database).await?;
-        let balance = in_one(&transaction, correction).await?;
-        if is_dry_run {
-            transaction.rollback().await?.release();
-        } else {
-            transaction.commit().await?;
+        match in_one(&transaction, correction).await {
+            Ok(balance) if is_dry_run => transaction.abandon().await.map(|()| balance),
+            Ok(balance) => transaction.commit().await.map(|()| balance),
+            Err(error) => Err(transaction.failed(error).await),
         }
-        Ok(balance)
     };
     Policy::short(STEP).run(once).await
 }
@@ -48,6 +46,9 @@ async fn in_one(transaction: &Transaction, correction: &Correction) -> Result<Ba
     let series = series_id(transaction, &correction.series).await?;
     let (total, corrections) = balance(transaction, *day, series).await?;
     let balance = correction.balance(total, corrections).map_err(refused)?;
+    let all =
+        transaction.row(STEP, include_str!("magnitude_of_corrections.sql"), &[]).await?.get(0);
+    correction.check_room(all).map_err(refused)?;
     let values: [&(dyn ToSql + Sync); 6] = [id, &day.0, &series, requests, reason, author];
     transaction.write(STEP, include_str!("add_correction.sql"), &values).await?;
     Ok(balance)

@@ -201,7 +201,7 @@ async fn in_one(database: &Database, tray: Tray, how: How) -> Result<Folded> {
     let folded = match add_rows(&transaction, tray, how).await {
         Ok(Some(folded)) => folded,
         Ok(None) => {
-            transaction.rollback().await?.release();
+            transaction.abandon().await?;
             return Ok(Folded::default());
         }
         Err(error) => return Err(transaction.failed(error).await),

@@ -71,7 +71,7 @@ pub(crate) async fn import_count(database: &Database, mut tables: CountTables) -
         transaction.commit().await?;
         faults::point("import_count.committed").await;
     } else {
-        transaction.rollback().await?.release();
+        transaction.abandon().await?;
     }
     Ok(tables.settling.imported)
 }

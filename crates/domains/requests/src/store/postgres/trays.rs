@@ -190,7 +190,7 @@ pub(super) async fn empty(database: &Database, turns: &Turns, tray: Tray) -> Res
     match empty_in(&transaction, tray).await {
         Ok(true) => {}
         Ok(false) => {
-            transaction.rollback().await?.release();
+            transaction.abandon().await?;
             return Ok(false);
         }
         Err(error) => return Err(transaction.failed(error).await),

@@ -14,7 +14,7 @@ use super::counts::LineCounts;
 use super::entries::Entries;
 use super::input::{Input, OpenInput, Unreadable};
 use super::lines::Line;
-use super::parse::{Context, Malformed, Parser};
+use super::parse::{Context, Entry, Malformed, Parser};
 use super::paths::{Paths, Seen};
 use super::position::{Checkpoint, Position, Tail};
 use super::text::Differs;
@@ -71,7 +71,7 @@ pub(crate) enum Ending {
 
 #[derive(Debug)]
 pub(crate) enum Fed {
-    Chunk(Chunk),
+    Chunk(Box<Chunk>),
     Failed(Failure),
 }
 
@@ -148,7 +148,7 @@ impl Reader {
             loop {
                 let (chunk, is_all) = self.cut_chunk(course);
                 if chunk.counts.lines > 0 || chunk.counts.torn.is_some() {
-                    course.tell(Fed::Chunk(chunk))?;
+                    course.tell(Fed::Chunk(Box::new(chunk)))?;
                 }
                 if let Some(failure) = self.unkept.take() {
                     course.tell(Fed::Failed(failure))?;
@@ -207,33 +207,13 @@ impl Reader {
                 chunk.begin.fields_at = position.fields_at;
                 continue;
             }
-            chunk.counts.lines += 1;
-            let (text, parsed) = match line {
-                Line::Text(text) | Line::Torn(text) if text.trim_ascii().is_empty() => {
-                    chunk.counts.blank += 1;
-                    continue;
-                }
-                Line::Text(text) | Line::Torn(text) => {
-                    (text, self.parser.parse(text, context, latest))
-                }
-                Line::TooLong => (&[][..], Err(Malformed::LineTooLong)),
-            };
-            match parsed {
-                Ok(entry) => match entry.and_then(|entry| self.paths.on(entry)) {
-                    Some(mut entry) => {
-                        // The others are counted already.
-                        entry.times = entry.times.saturating_sub(within);
-                        chunk.entries.push(&entry, number, position.offset);
-                    }
-                    None => chunk.counts.left_out += 1,
-                },
-                Err(why) => {
-                    if context.is_torn && ending == Ending::Unknown {
-                        chunk.counts.torn = Some((at, number));
-                    }
-                    keep(&mut self.malformed, &mut self.unkept, text);
-                    chunk.counts.add_malformed(at, number, why);
-                }
+            let complains = context.is_torn && ending == Ending::Unknown;
+            let torn = complains.then_some((at, number));
+            let entry = self.read_line(line, number, context, &mut chunk, (latest, torn));
+            if let Some(mut entry) = entry {
+                // The others are counted already.
+                entry.times = entry.times.saturating_sub(within);
+                chunk.entries.push(&entry, number, position.offset);
             }
             // The columns are the same for all of a chunk.
             if names_columns {
@@ -255,6 +235,40 @@ impl Reader {
         chunk.end = *position;
         chunk.bytes = self.bytes.load(Ordering::Relaxed);
         (chunk, is_all)
+    }
+
+    /// Reads a line as an entry, or counts why it is none.
+    #[inline]
+    fn read_line<'a>(
+        &mut self,
+        line: Line<'a>,
+        number: u64,
+        context: &mut Context,
+        chunk: &mut Chunk,
+        (latest, torn): (i64, Option<(usize, u64)>),
+    ) -> Option<Entry<'a>> {
+        chunk.counts.lines += 1;
+        let (text, parsed) = match line {
+            Line::Text(text) | Line::Torn(text) if text.trim_ascii().is_empty() => {
+                chunk.counts.blank += 1;
+                return None;
+            }
+            Line::Text(text) | Line::Torn(text) => (text, self.parser.parse(text, context, latest)),
+            Line::TooLong => (&[][..], Err(Malformed::LineTooLong)),
+        };
+        match parsed {
+            Ok(entry) => {
+                let entry = entry.and_then(|entry| self.paths.on(entry));
+                chunk.counts.left_out += u64::from(entry.is_none());
+                entry
+            }
+            Err(why) => {
+                chunk.counts.torn = torn.or(chunk.counts.torn);
+                keep(&mut self.malformed, &mut self.unkept, text);
+                chunk.counts.add_malformed(chunk.input, number, why);
+                None
+            }
+        }
     }
 }
 

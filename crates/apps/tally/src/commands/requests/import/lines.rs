@@ -18,7 +18,7 @@ pub(crate) const TAIL_BYTES: usize = 1024;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Line<'a> {
     Text(&'a [u8]),
     /// The last line, without a line end: it may still be being written.

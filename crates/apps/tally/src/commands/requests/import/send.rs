@@ -3,7 +3,9 @@
 //! Rows are settled in the order in which they were sent, so one number says up to which line
 //! everything is counted. If the server goes away, the sender waits, and sends again what was not
 //! acknowledged: it is counted once. The rows of a file go with a checkpoint, which the server stores
-//! in their transaction.
+//! in their transaction. `outcome.rs` has what became of all of it.
+
+mod outcome;
 
 use std::collections::VecDeque;
 use std::iter::repeat_n;
@@ -14,54 +16,13 @@ use tally_client::{Method, Producer, Progress, Refusal, Row, SeriesKey};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::counts::LineCounts;
-use super::feed::{Chunk, Failure, Fed};
+pub(crate) use self::outcome::{Outcome, Place, Stop};
+use super::feed::{Chunk, Fed};
 use super::parse::Entry;
 use super::position::{Checkpoint, Position, State};
-use crate::output::{plural, thousands};
 
 /// How many requests may be unsettled: some batches on their way, and some read meanwhile.
 pub(crate) const UNSETTLED_MAX: u64 = 200_000;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) input: usize,
-    pub(crate) line: u64,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Outcome {
-    /// Acknowledged requests, which are counted unless batches are lost.
-    pub(crate) counted: u64,
-    /// Requests that the server refused.
-    pub(crate) rejected: u64,
-    /// Requests of unknown outcome, because the server no longer knew this import.
-    pub(crate) in_doubt: u64,
-    /// Acknowledged batches that the database lost; `counted` includes their requests.
-    pub(crate) batches_lost: u64,
-    pub(crate) rejected_why: Option<String>,
-    /// Every request up to this line is counted or refused.
-    pub(crate) through: Option<Place>,
-    pub(crate) counts: LineCounts,
-    pub(crate) failures: Vec<Failure>,
-    pub(crate) stop: Option<Stop>,
-}
-
-/// Why not everything was sent.
-#[derive(Debug)]
-pub(crate) enum Stop {
-    Interrupted,
-    /// The server accepted nothing for too long, or cannot be used.
-    GaveUp {
-        why: String,
-        /// How many more requests may be counted.
-        maybe: u64,
-        /// The first line that is not known to be counted.
-        next: Option<Place>,
-    },
-    /// The producer of a file cannot go on.
-    Stopped(tally_client::Stop),
-}
 
 /// Who served all of the requests, and for whom; empty if that is not known.
 #[derive(Debug, Clone, Default)]
@@ -155,7 +116,7 @@ enum Given {
     TooLarge(Vec<Row>),
     /// Nothing more is to be sent.
     Over,
-    GivenUp,
+    Late,
 }
 
 enum Next {
@@ -173,7 +134,7 @@ impl Sender<'_> {
         while open || !self.sent.is_empty() {
             match self.next(open).await {
                 Next::Fed(Some(Fed::Chunk(chunk))) => {
-                    if !self.give(chunk).await {
+                    if !self.give(*chunk).await {
                         return self.give_up(news).await;
                     }
                 }
@@ -225,7 +186,7 @@ impl Sender<'_> {
         let last = Checkpoint { position: self.reached, state: State::Once, ..last.clone() };
         self.checkpoint = Some(last);
         self.moved = Instant::now();
-        !matches!(self.send(Vec::new(), self.reached).await, Given::GivenUp)
+        !matches!(self.send(Vec::new(), self.reached).await, Given::Late)
     }
 
     /// Cancel-safe.
@@ -283,7 +244,7 @@ impl Sender<'_> {
                     continue;
                 }
                 Given::Over => return true,
-                Given::GivenUp => return false,
+                Given::Late => return false,
             }
             if is_last {
                 break;
@@ -324,7 +285,7 @@ impl Sender<'_> {
                         self.outcome.stop = Some(Stop::Interrupted);
                         return Given::Over;
                     }
-                    () = sleep_until(self.moved + self.patience) => return Given::GivenUp,
+                    () = sleep_until(self.moved + self.patience) => return Given::Late,
                 }
             }
         };
@@ -399,50 +360,6 @@ impl Sender<'_> {
         let maybe = last.in_doubt.saturating_sub(before.in_doubt);
         self.outcome.stop = Some(Stop::GaveUp { why, maybe, next });
         self.outcome
-    }
-}
-
-// === impl Stop ===
-
-impl Stop {
-    /// Stopped before this place.
-    pub(crate) fn before(self, place: Place) -> Self {
-        match self {
-            Self::GaveUp { why, maybe, next } => {
-                Self::GaveUp { why, maybe, next: next.or(Some(place)) }
-            }
-            stop => stop,
-        }
-    }
-}
-
-// === impl Outcome ===
-
-impl Outcome {
-    /// Adds the outcome of a later input.
-    pub(crate) fn add(&mut self, later: Self) {
-        self.counted += later.counted;
-        self.rejected += later.rejected;
-        self.in_doubt += later.in_doubt;
-        self.batches_lost += later.batches_lost;
-        self.rejected_why = self.rejected_why.take().or(later.rejected_why);
-        self.through = later.through.or(self.through);
-        self.counts.add(later.counts);
-        self.failures.extend(later.failures);
-        self.stop = later.stop;
-    }
-
-    /// Which acknowledged batches are missing, in words.
-    pub(crate) fn lost(&self) -> Option<String> {
-        let are = if self.batches_lost == 1 { "batch is" } else { "batches are" };
-        (self.batches_lost > 0).then(|| {
-            format!(
-                "{} acknowledged {are} missing: the server's database went back to an earlier \
-                 state, or is another one; fewer than {} of this run are counted",
-                thousands(self.batches_lost),
-                plural(self.counted, "request")
-            )
-        })
     }
 }
 

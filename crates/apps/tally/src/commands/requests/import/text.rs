@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read, Seek as _, SeekFrom};
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,9 +16,15 @@ use super::position::{Position, Tail};
 pub(crate) struct Text {
     input: Input,
     /// Open until all is read, because another file may have its name by then.
-    file: File,
+    file: Arc<File>,
     bytes: Arc<AtomicU64>,
     is_compressed: bool,
+}
+
+/// A place in a file, whatever is read elsewhere in it.
+struct Place {
+    file: Arc<File>,
+    offset: u64,
 }
 
 /// Why a text is not the one that a position is about.
@@ -49,8 +56,9 @@ impl Text {
         if !file.metadata().map_err(failed)?.is_file() {
             return Ok(None);
         }
-        let mut text = Self { input: input.clone(), file, bytes, is_compressed: false };
-        text.is_compressed = text.from_start(Arc::default())?.is_compressed;
+        let (input, file) = (input.clone(), Arc::new(file));
+        let mut text = Self { input, file, bytes, is_compressed: false };
+        text.is_compressed = text.start(Arc::default())?.is_compressed;
         Ok(Some(text))
     }
 
@@ -60,7 +68,7 @@ impl Text {
     }
 
     pub(crate) fn identity(&self) -> anyhow::Result<Identity> {
-        Ok(Identity::read(&mut self.from_start(Arc::default())?.reader, self.is_compressed)?)
+        Ok(Identity::read(&mut self.start(Arc::default())?.reader, self.is_compressed)?)
     }
 
     /// Whether there is anything in it.
@@ -70,7 +78,7 @@ impl Text {
 
     /// All of its lines.
     pub(crate) fn lines(&self) -> Result<OpenInput, Unreadable> {
-        Ok(Lines::new(self.from_start(Arc::clone(&self.bytes))?.reader))
+        Ok(Lines::new(self.start(Arc::clone(&self.bytes))?.reader))
     }
 
     /// The lines from a position on, if this is the text that it is about.
@@ -87,7 +95,7 @@ impl Text {
         if (seen.len() as u64) < tail.bytes {
             return Ok(Err(Differs::Shorter));
         }
-        if Tail::of(&seen, tail.end) != tail {
+        if tail.bytes > 0 && Tail::of(&seen, tail.end) != tail {
             return Ok(Err(Differs::Rewritten));
         }
         Ok(match skip(&mut reader, offset - tail.end)? {
@@ -114,24 +122,27 @@ impl Text {
         bytes: &Arc<AtomicU64>,
     ) -> anyhow::Result<Option<Box<dyn Read + Send>>> {
         if self.is_compressed {
-            let mut reader = self.from_start(Arc::clone(bytes))?.reader;
+            let mut reader = self.start(Arc::clone(bytes))?.reader;
             return Ok(skip(&mut reader, offset)?.then_some(reader));
         }
         if self.file.metadata()?.len() < offset {
             return Ok(None);
         }
-        let mut file = self.file.try_clone()?;
-        file.seek(SeekFrom::Start(offset))?;
         bytes.fetch_add(offset, Ordering::Relaxed);
-        Ok(Some(Source::middle(file, Arc::clone(bytes))))
+        let place = Place { file: Arc::clone(&self.file), offset };
+        Ok(Some(Source::middle(place, Arc::clone(bytes))))
     }
 
-    fn from_start(&self, bytes: Arc<AtomicU64>) -> Result<Source, Unreadable> {
-        let failed = |source| Unreadable::Open { input: self.input.clone(), source };
-        // The clone shares its place with the file.
-        let mut file = self.file.try_clone().map_err(failed)?;
-        file.rewind().map_err(failed)?;
-        self.input.source(file, bytes)
+    fn start(&self, bytes: Arc<AtomicU64>) -> Result<Source, Unreadable> {
+        self.input.source(Place { file: Arc::clone(&self.file), offset: 0 }, bytes)
+    }
+}
+
+impl Read for Place {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.file.read_at(buffer, self.offset)?;
+        self.offset += bytes as u64;
+        Ok(bytes)
     }
 }
 

@@ -158,7 +158,7 @@ fn any_position_is_one_to_go_on_from() {
         let (mut receiver, thread) = reader().start(job).expect("starts");
         let mut chunks = Vec::new();
         while let Some(Fed::Chunk(chunk)) = receiver.blocking_recv() {
-            chunks.push(chunk);
+            chunks.push(*chunk);
         }
         thread.join().expect("no panic");
         chunks

@@ -7,6 +7,7 @@ use tally_testkit::eventually;
 use tonic::Status;
 
 use self::fake::Fake;
+use super::super::counts::LineCounts;
 use super::super::entries::Entries;
 use super::*;
 
@@ -48,7 +49,7 @@ fn chunk(input: usize, after: u64, count: u64) -> Fed {
     let counts = LineCounts { lines: count + 1, malformed: 1, ..LineCounts::default() };
     let at = |lines| Position { offset: 10 * lines + 10, lines, ..Position::default() };
     let (begin, end) = (at(after), at(through));
-    Fed::Chunk(Chunk { input, entries, through, begin, end, bytes: through * 10, counts })
+    Fed::Chunk(Box::new(Chunk { input, entries, through, begin, end, bytes: through * 10, counts }))
 }
 
 fn channel(chunks: Vec<Fed>) -> mpsc::Receiver<Fed> {
@@ -91,7 +92,7 @@ async fn a_series_has_a_status_and_the_parties() {
             10 * line,
         );
     }
-    let chunk = Fed::Chunk(Chunk { entries, through: 4, ..Chunk::default() });
+    let chunk = Fed::Chunk(Box::new(Chunk { entries, through: 4, ..Chunk::default() }));
     receive(&fake, channel(vec![chunk]), stopped, None, PATIENCE).await;
     let series = |status| proto::Series {
         service: SERVICE.to_owned(),

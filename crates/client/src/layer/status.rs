@@ -1,9 +1,11 @@
 //! The status that a request counts with.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, StatusCode};
+
+use super::head::{is_grpc, is_grpc_web};
 
 /// Not known.
-const NOT_KNOWN: u16 = 0;
+pub(super) const NOT_KNOWN: u16 = 0;
 
 /// The client went away before there was a status.
 pub(super) const CLIENT_GONE: u16 = 499;
@@ -19,21 +21,39 @@ pub(super) const UNKNOWN: u16 = 2;
 
 const CODE_MAX: u16 = 16;
 
+/// Made once: a name as text is parsed for each look.
+static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
+/// The codes that an answer can have before anybody looks at the path: PERMISSION_DENIED,
+/// RESOURCE_EXHAUSTED, UNIMPLEMENTED, UNAUTHENTICATED.
+const OF_ANY_PATH: [u16; 4] = [7, 8, 12, 16];
+
 /// The status of a gRPC answer, if its head has one. Without it, the trailers have.
 pub(super) fn of_grpc_head<B>(head: &http::Response<B>) -> Option<u16> {
     match head.status() {
-        http::StatusCode::OK => of_trailers(head.headers()).or_else(|| {
+        StatusCode::OK => of_trailers(head.headers()).or_else(|| {
             // gRPC-Web has its trailers within the body.
-            let kind = head.headers().get(http::header::CONTENT_TYPE)?;
-            kind.as_bytes().starts_with(b"application/grpc-web").then_some(NOT_KNOWN)
+            is_grpc_web(content_type(head)?).then_some(NOT_KNOWN)
         }),
         status => Some(status.as_u16()),
     }
 }
 
+/// Whether only a method that there is answers so.
+pub(super) fn confirms_path<B>(head: &http::Response<B>) -> bool {
+    let code = of_trailers(head.headers());
+    head.status() == StatusCode::OK
+        && content_type(head).is_some_and(is_grpc)
+        && code.is_none_or(|code| !OF_ANY_PATH.contains(&code))
+}
+
+fn content_type<B>(head: &http::Response<B>) -> Option<&[u8]> {
+    Some(head.headers().get(http::header::CONTENT_TYPE)?.as_bytes())
+}
+
 /// The status that gRPC's trailers say.
 pub(super) fn of_trailers(trailers: &HeaderMap) -> Option<u16> {
-    Some(of_code(trailers.get("grpc-status")?.as_bytes()))
+    Some(of_code(trailers.get(&GRPC_STATUS)?.as_bytes()))
 }
 
 fn of_code(code: &[u8]) -> u16 {

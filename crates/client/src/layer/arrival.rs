@@ -15,30 +15,30 @@ use super::rules::Rules;
 /// Errors, panics, disconnects, upgrades and futures that are never polled do not change the count.
 /// It wraps neither the future nor the body, and takes a service of any response.
 #[derive(Clone, Debug)]
-pub struct ReceiptLayer {
+pub struct ArrivalLayer {
     pub(super) rules: Arc<Rules>,
 }
 
-/// A service that counts its requests when it is called; [`ReceiptLayer`] makes it.
+/// A service that counts its requests when it is called; [`ArrivalLayer`] makes it.
 #[derive(Clone, Debug)]
-pub struct CountReceipt<S> {
+pub struct CountArrival<S> {
     inner: S,
     rules: Arc<Rules>,
 }
 
-// === impl ReceiptLayer ===
+// === impl ArrivalLayer ===
 
-impl<S> Layer<S> for ReceiptLayer {
-    type Service = CountReceipt<S>;
+impl<S> Layer<S> for ArrivalLayer {
+    type Service = CountArrival<S>;
 
-    fn layer(&self, inner: S) -> CountReceipt<S> {
-        CountReceipt { inner, rules: Arc::clone(&self.rules) }
+    fn layer(&self, inner: S) -> CountArrival<S> {
+        CountArrival { inner, rules: Arc::clone(&self.rules) }
     }
 }
 
-// === impl CountReceipt ===
+// === impl CountArrival ===
 
-impl<S, B> Service<http::Request<B>> for CountReceipt<S>
+impl<S, B> Service<http::Request<B>> for CountArrival<S>
 where
     S: Service<http::Request<B>>,
 {
@@ -57,6 +57,6 @@ where
 }
 
 /// tonic serves it under the inner service's name.
-impl<S: tonic::server::NamedService> tonic::server::NamedService for CountReceipt<S> {
+impl<S: tonic::server::NamedService> tonic::server::NamedService for CountArrival<S> {
     const NAME: &'static str = S::NAME;
 }
