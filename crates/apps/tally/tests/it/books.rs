@@ -44,7 +44,11 @@ fn what_was_counted_is_corrected_merged_and_forgotten() {
 
     assert_fails(&server.run(&["forget"]), 2, &["required"]);
     assert_fails(&server.run(&["merge", "--path", "/a"]), 2, &["required"]);
-    assert_fails(&server.run(&["forget", "--path-regex", "("]), 1, &["path_regex"]);
+    assert_fails(
+        &server.run(&["forget", "--path-regex", "("]),
+        1,
+        &["--path-regex: cannot use this regex"],
+    );
     assert_fails(
         &server.run(&["correct", "2015", "GET", "/", "--requests", "1", "--reason", "x"]),
         2,
